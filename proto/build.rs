@@ -1,0 +1,25 @@
+//! Compiles the schema with a protobuf compiler written in Rust, so that no `protoc` need be installed.
+
+use std::{env, fs, path::PathBuf};
+
+const FILES: [&str; 7] = ["spec", "event", "record", "object", "command", "api", "agent"];
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    println!("cargo:rerun-if-changed=schema");
+    let files = FILES.map(|name| format!("skep/v1/{name}.proto"));
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+    // The renderer of JSON needs the names and types at run time, without the comments.
+    let mut bare = protox::Compiler::new(["schema"])?;
+    bare.include_imports(true).open_files(&files)?;
+    fs::write(out.join("skep.v1.bin"), bare.encode_file_descriptor_set())?;
+    let mut full = protox::Compiler::new(["schema"])?;
+    full.include_source_info(true).include_imports(true).open_files(&files)?;
+    let stubs = env::var_os("CARGO_FEATURE_TRANSPORT").is_some();
+    tonic_prost_build::configure()
+        .build_client(stubs)
+        .build_server(stubs)
+        .btree_map(".")
+        .bytes(".")
+        .compile_fds(full.file_descriptor_set())?;
+    Ok(())
+}

@@ -1,0 +1,74 @@
+//! What an absent field means. Said once, here, so that admission, reconcilers, agents and the command line agree.
+
+use crate::{
+    time::SECOND_NS,
+    v1::{ClusterSpec, ContainerSpec, RestartCondition, RestartPolicy, TaskSpec, service_mode::Mode, task_spec::Runtime, ServiceSpec},
+};
+
+/// Wait before a task is replaced, where the spec does not say.
+pub const RESTART_DELAY_NS: u64 = 5 * SECOND_NS;
+/// Time between the stop signal and the kill, where the spec does not say.
+pub const STOP_GRACE_NS: u64 = 10 * SECOND_NS;
+/// Ended tasks kept in the view for each slot.
+pub const TASK_HISTORY_LIMIT: i64 = 5;
+/// How often an agent says that it lives.
+pub const HEARTBEAT_PERIOD_NS: u64 = 5 * SECOND_NS;
+/// A node is down after this many heartbeat periods of silence.
+pub const HEARTBEAT_GRACE_PERIODS: u64 = 3;
+/// Time after which a new task starts even though the one it replaces has not been seen to end.
+pub const REPLACED_STOP_LIMIT_NS: u64 = 60 * SECOND_NS;
+
+/// The restart policy with every field filled in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Restart {
+    /// When an ended task is replaced.
+    pub condition: RestartCondition,
+    /// Wait before the replacement starts.
+    pub delay_ns: u64,
+    /// 0 is without limit.
+    pub max_attempts: u64,
+    /// Attempts older than this are not counted; 0 counts all.
+    pub window_ns: u64,
+}
+
+/// The restart policy of a task spec, defaults filled in.
+pub fn restart(spec: &TaskSpec) -> Restart {
+    let policy = spec.restart.unwrap_or(RestartPolicy { delay_ns: None, ..RestartPolicy::default() });
+    Restart {
+        condition: policy.condition(),
+        delay_ns: policy.delay_ns.unwrap_or(RESTART_DELAY_NS),
+        max_attempts: policy.max_attempts,
+        window_ns: policy.window_ns,
+    }
+}
+
+/// Time between the stop signal and the kill.
+pub fn stop_grace_ns(spec: &ContainerSpec) -> u64 {
+    spec.stop_grace_period_ns.unwrap_or(STOP_GRACE_NS)
+}
+
+/// How many ended tasks a slot keeps in the view; none is "all of them".
+pub fn task_history_limit(spec: &ClusterSpec) -> Option<usize> {
+    usize::try_from(spec.task_history_limit.unwrap_or(TASK_HISTORY_LIMIT)).ok()
+}
+
+/// How often agents say that they live.
+pub fn heartbeat_period_ns(spec: &ClusterSpec) -> u64 {
+    spec.heartbeat_period_ns.unwrap_or(HEARTBEAT_PERIOD_NS)
+}
+
+/// The container of a task spec, where it has one.
+pub fn container(spec: &TaskSpec) -> Option<&ContainerSpec> {
+    match spec.runtime.as_ref()? {
+        Runtime::Container(container) => Some(container),
+        Runtime::Generic(_) | Runtime::Attachment(_) => None,
+    }
+}
+
+/// How many slots a replicated service wants; none for other modes.
+pub fn replicas(spec: &ServiceSpec) -> Option<u64> {
+    match spec.mode.as_ref()?.mode.as_ref()? {
+        Mode::Replicated(replicated) => Some(replicated.replicas),
+        Mode::Global(_) | Mode::ReplicatedJob(_) | Mode::GlobalJob(_) => None,
+    }
+}

@@ -1,0 +1,147 @@
+//! What can be said about any event without a view: its kind, its voice, the objects it touches.
+
+use crate::{Id, v1::{Event, event::Kind}};
+
+/// Who may say it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Voice {
+    /// A command that was accepted, or turned away.
+    Intent,
+    /// A reconciler's, or the turn's own.
+    Decision,
+    /// What an agent, or a manager, saw.
+    Observation,
+}
+
+/// Every kind's name, in the order of the schema: the catalogue and the golden bytes are checked against it.
+pub const KINDS: [&str; 33] = [
+    "cluster_created", "cluster_updated", "node_updated", "node_removed", "service_created", "service_updated",
+    "service_scaled", "service_removed", "command_refused", "object_released", "task_created", "task_assigned",
+    "task_desired", "task_rejected", "task_orphaned", "task_reaped", "placement_explained", "placement_blocked",
+    "rollout_started", "rollout_paused", "rollout_completed", "node_down", "object_parked", "checkpoint",
+    "feature_level_raised", "incarnation_begun", "node_joined", "session_opened", "session_closed", "node_silent",
+    "task_observed", "tenure_begun", "clock_jumped",
+];
+
+/// An event as the envelope carries it.
+pub fn event(kind: Kind) -> Event {
+    Event { kind: Some(kind) }
+}
+
+/// The kind's name: noun and participle.
+pub fn name(kind: &Kind) -> &'static str {
+    match kind {
+        Kind::ClusterCreated(_) => "cluster_created",
+        Kind::ClusterUpdated(_) => "cluster_updated",
+        Kind::NodeUpdated(_) => "node_updated",
+        Kind::NodeRemoved(_) => "node_removed",
+        Kind::ServiceCreated(_) => "service_created",
+        Kind::ServiceUpdated(_) => "service_updated",
+        Kind::ServiceScaled(_) => "service_scaled",
+        Kind::ServiceRemoved(_) => "service_removed",
+        Kind::CommandRefused(_) => "command_refused",
+        Kind::ObjectReleased(_) => "object_released",
+        Kind::TaskCreated(_) => "task_created",
+        Kind::TaskAssigned(_) => "task_assigned",
+        Kind::TaskDesired(_) => "task_desired",
+        Kind::TaskRejected(_) => "task_rejected",
+        Kind::TaskOrphaned(_) => "task_orphaned",
+        Kind::TaskReaped(_) => "task_reaped",
+        Kind::PlacementExplained(_) => "placement_explained",
+        Kind::PlacementBlocked(_) => "placement_blocked",
+        Kind::RolloutStarted(_) => "rollout_started",
+        Kind::RolloutPaused(_) => "rollout_paused",
+        Kind::RolloutCompleted(_) => "rollout_completed",
+        Kind::NodeDown(_) => "node_down",
+        Kind::ObjectParked(_) => "object_parked",
+        Kind::Checkpoint(_) => "checkpoint",
+        Kind::FeatureLevelRaised(_) => "feature_level_raised",
+        Kind::IncarnationBegun(_) => "incarnation_begun",
+        Kind::NodeJoined(_) => "node_joined",
+        Kind::SessionOpened(_) => "session_opened",
+        Kind::SessionClosed(_) => "session_closed",
+        Kind::NodeSilent(_) => "node_silent",
+        Kind::TaskObserved(_) => "task_observed",
+        Kind::TenureBegun(_) => "tenure_begun",
+        Kind::ClockJumped(_) => "clock_jumped",
+    }
+}
+
+/// Whose voice it is.
+pub fn voice(kind: &Kind) -> Voice {
+    match kind {
+        Kind::ClusterCreated(_)
+        | Kind::ClusterUpdated(_)
+        | Kind::NodeUpdated(_)
+        | Kind::NodeRemoved(_)
+        | Kind::ServiceCreated(_)
+        | Kind::ServiceUpdated(_)
+        | Kind::ServiceScaled(_)
+        | Kind::ServiceRemoved(_)
+        | Kind::CommandRefused(_)
+        | Kind::ObjectReleased(_) => Voice::Intent,
+        Kind::TaskCreated(_)
+        | Kind::TaskAssigned(_)
+        | Kind::TaskDesired(_)
+        | Kind::TaskRejected(_)
+        | Kind::TaskOrphaned(_)
+        | Kind::TaskReaped(_)
+        | Kind::PlacementExplained(_)
+        | Kind::PlacementBlocked(_)
+        | Kind::RolloutStarted(_)
+        | Kind::RolloutPaused(_)
+        | Kind::RolloutCompleted(_)
+        | Kind::NodeDown(_)
+        | Kind::ObjectParked(_)
+        | Kind::Checkpoint(_)
+        | Kind::FeatureLevelRaised(_)
+        | Kind::IncarnationBegun(_) => Voice::Decision,
+        Kind::NodeJoined(_)
+        | Kind::SessionOpened(_)
+        | Kind::SessionClosed(_)
+        | Kind::NodeSilent(_)
+        | Kind::TaskObserved(_)
+        | Kind::TenureBegun(_)
+        | Kind::ClockJumped(_) => Voice::Observation,
+    }
+}
+
+/// The objects that the event is about, as the audit index keeps them: at most three.
+pub fn objects(kind: &Kind) -> Vec<Id> {
+    let ids: &[&bytes::Bytes] = match kind {
+        Kind::ClusterCreated(e) => &[&e.cluster_id],
+        Kind::NodeUpdated(e) => &[&e.node_id],
+        Kind::NodeRemoved(e) => &[&e.node_id],
+        Kind::ServiceCreated(e) => &[&e.service_id],
+        Kind::ServiceUpdated(e) => &[&e.service_id],
+        Kind::ServiceScaled(e) => &[&e.service_id],
+        Kind::ServiceRemoved(e) => &[&e.service_id],
+        Kind::ObjectReleased(e) => &[&e.object_id],
+        Kind::TaskCreated(e) => &[&e.task_id, &e.service_id],
+        Kind::TaskAssigned(e) => &[&e.task_id, &e.node_id],
+        Kind::TaskDesired(e) => &[&e.task_id],
+        Kind::TaskRejected(e) => &[&e.task_id],
+        Kind::TaskOrphaned(e) => &[&e.task_id],
+        Kind::TaskReaped(e) => &[&e.task_id],
+        Kind::PlacementExplained(e) => &[&e.service_id],
+        Kind::PlacementBlocked(e) => &[&e.service_id],
+        Kind::RolloutStarted(e) => &[&e.service_id],
+        Kind::RolloutPaused(e) => &[&e.service_id, &e.task_id],
+        Kind::RolloutCompleted(e) => &[&e.service_id],
+        Kind::NodeDown(e) => &[&e.node_id],
+        Kind::ObjectParked(e) => &[&e.object_id],
+        Kind::NodeJoined(e) => &[&e.node_id],
+        Kind::SessionOpened(e) => &[&e.node_id],
+        Kind::SessionClosed(e) => &[&e.node_id],
+        Kind::NodeSilent(e) => &[&e.node_id],
+        Kind::TaskObserved(e) => &[&e.task_id],
+        Kind::ClusterUpdated(_)
+        | Kind::CommandRefused(_)
+        | Kind::Checkpoint(_)
+        | Kind::FeatureLevelRaised(_)
+        | Kind::IncarnationBegun(_)
+        | Kind::TenureBegun(_)
+        | Kind::ClockJumped(_) => &[],
+    };
+    ids.iter().map(|id| Id::from_bytes(id)).filter(|id| !id.is_none()).collect()
+}

@@ -1,0 +1,29 @@
+//! The words of skep: what is asked, what became true, and what is shown, with their encoding.
+//!
+//! Everything here is data. The messages are generated from `schema/skep/v1`; beside them stand the few
+//! domain words that deserve a type of their own: ids, revisions, times. Pure: no clock, no dice, no IO.
+
+pub mod author;
+pub mod constraint;
+pub mod defaults;
+pub mod event;
+pub mod id;
+pub mod json;
+pub mod position;
+pub mod time;
+
+/// The messages of the `skep.v1` package, generated from the schema.
+#[allow(missing_docs, clippy::all, reason = "generated; the schema carries the words")]
+pub mod v1 {
+    include!(concat!(env!("OUT_DIR"), "/skep.v1.rs"));
+
+    /// The compiled schema itself, for those who render messages by reflection.
+    pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/skep.v1.bin"));
+}
+
+pub use id::Id;
+pub use position::{Position, Revision};
+pub use time::Timestamp;
+
+/// The newest feature level this program knows: what `apply`, digest and reconcilers mean at it never changes again.
+pub const FEATURE_LEVEL: u32 = 1;
