@@ -1,1 +1,23 @@
-//! skep-gateway.
+//! The manager's doors and the one step behind them.
+//!
+//! Protocols come in, commands go to the turn; what the turn decided is committed, then shown. `admit` and `turn`
+//! are pure: they see a view, a time and entropy, and return data. `drive` is the thin shell around them.
+
+pub mod admit;
+pub mod api;
+pub mod clock;
+pub mod doctor;
+pub mod drive;
+pub mod history;
+pub mod hub;
+pub mod logs;
+pub mod manager;
+pub mod metrics;
+pub mod offline;
+pub mod peer;
+pub mod published;
+pub mod pulls;
+pub mod resolve;
+pub mod sessions;
+pub mod show;
+pub mod turn;

@@ -1,1 +1,3 @@
-//! skep-tests.
+//! What is tried as a whole: the simulator of whole clusters, and what its tests share.
+
+pub mod simulator;

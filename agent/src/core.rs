@@ -1,0 +1,324 @@
+//! The agent's core: wanted × seen → the next single step of each task, and a session that tells the cluster. PURE.
+//!
+//! No clock, no dice, no IO: what happens is handed in with the time at which it happened ([`Core::handle`]), what is to be
+//! done is taken out as plain data ([`Core::poll_output`]), and [`Core::poll_timeout`] says when time alone would change
+//! something ([`Core::handle_timeout`]). So the simulator runs this very core in virtual time, and the shell around it has
+//! nothing to decide. Take outputs until there are none, in order, after every input.
+
+pub mod action;
+mod assign;
+pub mod effort;
+pub mod link;
+pub mod memory;
+pub mod outbox;
+mod task;
+mod verdict;
+mod work;
+
+#[cfg(test)]
+mod laws;
+#[cfg(test)]
+mod stories;
+#[cfg(test)]
+mod world;
+
+use action::{Action, Outcome};
+use link::{Call, Identity, Link, Welcomed};
+use memory::{Memory, Note};
+use skep_proto::{
+    Id, Position, Timestamp,
+    v1::{FromAgent, LogOrder, NodeDescription, TaskState, ToAgent, from_agent, to_agent::Message},
+};
+use std::collections::VecDeque;
+use thiserror::Error;
+use work::Work;
+
+/// Something that happened.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Input {
+    /// What this node is and has. Nothing is dialed before the first; one that differs begins a new session.
+    Described(Box<NodeDescription>),
+    /// The stream of this number stands.
+    Connected {
+        /// As [`Output::Dial`] named it.
+        line: u64,
+    },
+    /// The stream of this number ended, or could not be had.
+    Broken {
+        /// As [`Output::Dial`] named it.
+        line: u64,
+    },
+    /// A message came over the stream of this number.
+    Received {
+        /// As [`Output::Dial`] named it.
+        line: u64,
+        /// The message.
+        message: Box<ToAgent>,
+    },
+    /// What became of an action. `task` is none for [`Action::List`].
+    Done {
+        /// As the action named it.
+        task: Id,
+        /// As the action named it.
+        ticket: u64,
+        /// What became of it.
+        outcome: Outcome,
+    },
+}
+
+/// Something to do.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Output {
+    /// The cluster named this node: write it to disk, synced, before anything that follows.
+    Joined {
+        /// This node.
+        node_id: Id,
+        /// Its cluster.
+        cluster_id: Id,
+    },
+    /// Write these to the journal, in order, as one whole. Need not be synced.
+    Write(Vec<Note>),
+    /// Let the runtime do something; answered by [`Input::Done`].
+    Act(Action),
+    /// Open a stream to a manager, after closing any other; answered by [`Input::Connected`] or [`Input::Broken`].
+    Dial {
+        /// The stream's number.
+        line: u64,
+    },
+    /// Send this over the stream. Sent in order, or the stream is broken.
+    Send(Box<FromAgent>),
+    /// Close the stream; needs no answer.
+    HangUp {
+        /// The stream's number.
+        line: u64,
+        /// Why, for people.
+        words: String,
+    },
+    /// Somebody wants to read tasks' output: send what there is, until [`Output::LogCancel`] or the stream's end. Tasks that are
+    /// not this node's have been taken off.
+    Logs(LogOrder),
+    /// Nobody reads that any more.
+    LogCancel {
+        /// As [`LogOrder`] named it.
+        request: u64,
+    },
+    /// There is nothing more to do, ever. The last output.
+    Halt(Halt),
+}
+
+/// Why an agent ends by itself. Each needs somebody to do something.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+pub enum Halt {
+    /// The cluster does not believe us.
+    #[error(
+        "the cluster refuses this node's secret ({words}); the state folder may be a copy, or from before a restore: \
+             remove it to join as a new node"
+    )]
+    WrongSecret {
+        /// The manager's.
+        words: String,
+    },
+    /// Somebody removed this node. Its tasks have been stopped and cleared away.
+    #[error(
+        "this node was removed from the cluster ({words}); remove its state folder to join as a new node"
+    )]
+    NodeRemoved {
+        /// The manager's.
+        words: String,
+    },
+    /// Another cluster answers where ours was, or takes us for another node.
+    #[error(
+        "the manager is of cluster {cluster} and calls this node {node}, which is not what the state folder says; \
+             check the manager's address, or remove the state folder to join as a new node"
+    )]
+    Elsewhere {
+        /// What it called us.
+        node: Id,
+        /// Whose manager it is.
+        cluster: Id,
+    },
+}
+
+/// An agent without its hands. See the module's words.
+#[derive(Debug)]
+pub struct Core {
+    link: Link,
+    /// None before the cluster named this node.
+    work: Option<Work>,
+    memory: Memory,
+    ready: VecDeque<Output>,
+    halting: Option<Halt>,
+}
+
+impl Core {
+    /// An agent that begins, or goes on from what it remembered. `seed` decides its jitter and nothing else.
+    pub fn new(identity: Identity, memory: Memory, seed: u64) -> Core {
+        let node = identity.node_id;
+        let work = (!node.is_none()).then(|| Work::new(node, &memory));
+        Core { link: Link::new(identity, seed), work, memory, ready: VecDeque::new(), halting: None }
+    }
+
+    /// Something happened at `now`, which must never go back.
+    pub fn handle(&mut self, input: Input, now: Timestamp) {
+        match input {
+            Input::Described(description) => {
+                if self.link.on_described(*description, now) {
+                    self.close();
+                }
+            }
+            Input::Connected { line } if self.link.is_current(line) => {
+                self.link.on_connected(self.position(), now)
+            }
+            Input::Broken { line } if self.link.is_current(line) => {
+                self.link.on_broken(now);
+                self.close();
+            }
+            Input::Received { line, message } if self.link.is_current(line) => self.receive(*message, now),
+            Input::Connected { .. } | Input::Broken { .. } | Input::Received { .. } => {}
+            Input::Done { ticket, outcome: Outcome::Listed(result), .. } => {
+                if let Some(work) = &mut self.work {
+                    work.on_listed(ticket, result, now);
+                }
+            }
+            Input::Done { task, ticket, outcome } => {
+                if let Some(work) = &mut self.work {
+                    work.on_outcome(task, ticket, outcome, now);
+                }
+            }
+        }
+        self.finish_halting();
+    }
+
+    /// Time has come to `now`.
+    pub fn handle_timeout(&mut self, now: Timestamp) {
+        let was_open = self.link.is_open();
+        self.link.on_time(now);
+        if was_open && !self.link.is_open() {
+            self.close();
+        }
+        if let Some(work) = &mut self.work {
+            work.on_time(now);
+        }
+        self.finish_halting();
+    }
+
+    /// When to call [`Core::handle_timeout`] if nothing happens before.
+    pub fn poll_timeout(&self) -> Option<Timestamp> {
+        let work = self.work.as_ref().and_then(Work::poll_timeout);
+        [self.link.poll_timeout(), work].into_iter().flatten().min()
+    }
+
+    /// The next thing to do: first what must be remembered, then what is done and said.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        if matches!(self.ready.front(), Some(Output::Joined { .. })) {
+            return self.ready.pop_front();
+        }
+        if let Some(notes) = self.work.as_mut().and_then(Work::poll_notes) {
+            return Some(Output::Write(notes));
+        }
+        if let Some(action) = self.work.as_mut().and_then(Work::poll_action) {
+            return Some(Output::Act(action));
+        }
+        if let Some(call) = self.link.poll() {
+            return Some(match call {
+                Call::Dial { line } => Output::Dial { line },
+                Call::Send(message) => Output::Send(message),
+                Call::HangUp { line, words } => Output::HangUp { line, words },
+            });
+        }
+        if let Some(report) = self.work.as_mut().and_then(Work::poll_report) {
+            let message = Some(from_agent::Message::Report(report));
+            return Some(Output::Send(Box::new(FromAgent { message })));
+        }
+        self.ready.pop_front()
+    }
+
+    /// The newest position whose assignments have been taken up.
+    pub fn position(&self) -> Position {
+        self.work.as_ref().map_or(self.memory.position, |work| work.position)
+    }
+
+    /// This node; none before the cluster named it.
+    pub fn node(&self) -> Id {
+        self.link.identity.node_id
+    }
+
+    /// A session is open.
+    pub fn is_attached(&self) -> bool {
+        self.link.is_open()
+    }
+
+    /// Every task with its state and what is desired of it, in the order of their ids.
+    pub fn tasks(&self) -> impl Iterator<Item = (Id, TaskState, TaskState)> + '_ {
+        let tasks = self.work.iter().flat_map(|work| work.tasks.iter());
+        tasks.map(|(id, task)| (*id, task.state(), task.desired))
+    }
+
+    /// `SERVICE.SLOT` of a task that the cluster gave to this node.
+    pub fn task_name(&self, task: Id) -> Option<String> {
+        self.work.as_ref()?.tasks.get(&task).map(|task| task.workload.name())
+    }
+
+    fn receive(&mut self, message: ToAgent, now: Timestamp) {
+        match message.message {
+            None => {}
+            Some(Message::Welcome(welcome)) => match self.link.on_welcome(&welcome, now) {
+                Welcomed::As(node, cluster) => self.open(node, cluster),
+                Welcomed::Elsewhere(halt) => self.halting = Some(halt),
+                Welcomed::Unasked => {}
+            },
+            Some(Message::Turned(turned)) => {
+                let halt = self.link.on_turned(&turned, now);
+                self.close();
+                if let (Some(Halt::NodeRemoved { .. }), Some(work)) = (&halt, &mut self.work) {
+                    work.abandon(now);
+                }
+                self.halting = halt;
+            }
+            Some(message) if self.link.is_open() => self.converse(message, now),
+            Some(_) => {}
+        }
+    }
+
+    fn converse(&mut self, message: Message, now: Timestamp) {
+        let Some(work) = &mut self.work else { return };
+        match message {
+            Message::Welcome(_) | Message::Turned(_) => {}
+            Message::Assignments(assignments) => {
+                if let Err(words) = work.on_assignments(&assignments, now) {
+                    self.link.hang_up(&words, now);
+                    self.close();
+                }
+            }
+            Message::Ack(ack) => work.outbox.acknowledge(ack.number),
+            Message::Logs(mut order) => {
+                order.task_ids.retain(|id| work.tasks.contains_key(&Id::from_bytes(id)));
+                self.ready.push_back(Output::Logs(order));
+            }
+            Message::Cancel(cancel) => self.ready.push_back(Output::LogCancel { request: cancel.request }),
+        }
+    }
+
+    fn open(&mut self, node_id: Id, cluster_id: Id) {
+        let work = self.work.get_or_insert_with(|| {
+            self.ready.push_front(Output::Joined { node_id, cluster_id });
+            Work::new(node_id, &self.memory)
+        });
+        work.outbox.open();
+    }
+
+    fn close(&mut self) {
+        if let Some(work) = &mut self.work {
+            work.outbox.close();
+        }
+    }
+
+    /// A removed node ends only when nothing is left of its tasks.
+    fn finish_halting(&mut self) {
+        let cleared = self.work.as_ref().is_none_or(Work::is_empty);
+        let waits = matches!(self.halting, Some(Halt::NodeRemoved { .. })) && !cleared;
+        if let Some(halt) = self.halting.take_if(|_| !waits) {
+            self.ready.push_back(Output::Halt(halt));
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! Takes in what the cluster wants of this node. PURE.
+//!
+//! Positions decide: a set or a change is applied once, in order, or not at all. A position that is not ahead of ours is an
+//! echo, one that skips something makes the session start again. Within an incarnation what is desired only
+//! grows; a new incarnation is a history that went back, and there the cluster's word counts as it is: tasks that it
+//! does not know go on and are reported, until they are named as removed or given another desired state.
+
+use super::{
+    memory::{Assigned, Desired, Note, NoteKind, Reached, Standing},
+    task::Task,
+    work::{Heard, Work},
+};
+use crate::runtime::Workload;
+use skep_proto::{
+    Id, Position, Revision, Timestamp,
+    v1::{Assignment, Assignments, TaskState},
+};
+use std::collections::BTreeSet;
+
+/// What a message means for an agent at its position.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Fit {
+    /// Nothing new.
+    Echo,
+    /// The whole set, of the history we know.
+    Whole,
+    /// The whole set, of another history.
+    NewHistory,
+    /// What follows ours.
+    Change,
+    /// Something between is missing.
+    Gap,
+}
+
+impl Work {
+    /// Applies what the cluster sent. The words of an error say why the session must be started again.
+    pub(crate) fn on_assignments(&mut self, message: &Assignments, now: Timestamp) -> Result<(), String> {
+        let to = Position { incarnation: message.incarnation, revision: Revision(message.revision) };
+        match fit(self.position, to, message) {
+            Fit::Echo => self.heard_nothing_new(to),
+            Fit::Gap => {
+                return Err(format!(
+                    "assignments from {}.{} to {to} do not follow {}",
+                    message.incarnation, message.after_revision, self.position
+                ));
+            }
+            Fit::Whole => self.replace(message, to, Standing::Dropped, now),
+            Fit::NewHistory => self.replace(message, to, Standing::Unknown, now),
+            Fit::Change => {
+                self.change(message, History::Same, now);
+                self.reach(to, Heard::Word);
+            }
+        }
+        self.settle(now);
+        Ok(())
+    }
+
+    /// An agent that came back and missed nothing: what no task claims is cleared away as after any other word.
+    fn heard_nothing_new(&mut self, to: Position) {
+        if to == self.position {
+            self.hear(Heard::Word);
+        }
+    }
+
+    fn replace(&mut self, message: &Assignments, to: Position, absent: Standing, now: Timestamp) {
+        let named: BTreeSet<Id> = message.changed.iter().map(|a| Id::from_bytes(&a.task_id)).collect();
+        let missing =
+            self.tasks.iter().filter(|(id, task)| !named.contains(id) && task.standing == Standing::Wanted);
+        let missing: Vec<Id> = missing.map(|(id, _)| *id).collect();
+        for id in missing {
+            self.stand(id, absent);
+        }
+        match absent {
+            Standing::Wanted | Standing::Dropped => {
+                self.change(message, History::Same, now);
+                self.reach(to, Heard::Word);
+            }
+            Standing::Unknown => {
+                self.change(message, History::New, now);
+                self.reach(to, Heard::NewHistory);
+                self.report_all();
+            }
+        }
+    }
+
+    fn change(&mut self, message: &Assignments, history: History, now: Timestamp) {
+        for assignment in &message.changed {
+            let id = Id::from_bytes(&assignment.task_id);
+            if id.is_none() {
+                continue;
+            }
+            if self.tasks.contains_key(&id) {
+                self.want(id, assignment.desired(), history);
+            } else {
+                self.take_on(id, assignment, now);
+            }
+        }
+        for id in &message.removed_ids {
+            self.stand(Id::from_bytes(id), Standing::Dropped);
+        }
+    }
+
+    fn take_on(&mut self, id: Id, assignment: &Assignment, now: Timestamp) {
+        let task = assignment.task.clone().unwrap_or_default();
+        let desired = assignment.desired();
+        let workload = Workload::new(self.node, id, &task);
+        self.tasks.insert(id, Task::new(workload, desired, task.recorded()));
+        let assigned = Assigned { task_id: id.to_bytes(), desired: desired.into(), task: Some(task) };
+        self.notes.push(Note::new(NoteKind::Assigned(Box::new(assigned))));
+        self.claim(id, now);
+    }
+
+    fn want(&mut self, id: Id, desired: TaskState, history: History) {
+        self.stand(id, Standing::Wanted);
+        let Some(task) = self.tasks.get_mut(&id) else { return };
+        let desired = match history {
+            History::Same => desired.max(task.desired),
+            History::New => desired,
+        };
+        if desired != task.desired {
+            task.desired = desired;
+            self.touched.insert(id);
+            let desired = Desired { task_id: id.to_bytes(), desired: desired.into() };
+            self.notes.push(Note::new(NoteKind::Desired(desired)));
+        }
+    }
+
+    fn hear(&mut self, heard: Heard) {
+        if self.heard != Heard::NewHistory {
+            self.heard = heard;
+        }
+        self.clear_strays();
+    }
+
+    fn reach(&mut self, to: Position, heard: Heard) {
+        self.hear(heard);
+        self.position = to;
+        let reached = Reached { incarnation: to.incarnation, revision: to.revision.0 };
+        self.notes.push(Note::new(NoteKind::Reached(reached)));
+    }
+
+    /// The node is no longer of the cluster: nothing is wanted of it any more.
+    pub(crate) fn abandon(&mut self, now: Timestamp) {
+        let ids: Vec<Id> = self.tasks.keys().copied().collect();
+        for id in ids {
+            self.stand(id, Standing::Dropped);
+        }
+        self.heard = Heard::Word;
+        self.clear_strays();
+        self.settle(now);
+    }
+}
+
+/// Which history a message speaks of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum History {
+    /// The one that our position is in.
+    Same,
+    /// A later incarnation.
+    New,
+}
+
+fn fit(at: Position, to: Position, message: &Assignments) -> Fit {
+    let first = at == Position::default();
+    match to.incarnation.cmp(&at.incarnation) {
+        std::cmp::Ordering::Less => Fit::Echo,
+        std::cmp::Ordering::Greater if !message.complete => Fit::Gap,
+        std::cmp::Ordering::Greater if first => Fit::Whole,
+        std::cmp::Ordering::Greater => Fit::NewHistory,
+        std::cmp::Ordering::Equal => {
+            let after = Revision(message.after_revision);
+            match (message.complete, to.revision.cmp(&at.revision)) {
+                (_, std::cmp::Ordering::Less) => Fit::Echo,
+                (true, std::cmp::Ordering::Equal) if !first => Fit::Echo,
+                (true, _) => Fit::Whole,
+                // A set that was cut into several messages names one position in all of them.
+                (false, _) if after == at.revision => Fit::Change,
+                (false, std::cmp::Ordering::Equal) => Fit::Echo,
+                (false, std::cmp::Ordering::Greater) => Fit::Gap,
+            }
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! The agent's side of the session protocol: when to dial, how to greet, when to beat, what ends it. PURE.
+//!
+//! ```text
+//!   resting ──(delay, described)──► dialing ──► greeting ──Welcome──► open ──beats, reports──►
+//!      ▲                               │            │                  │
+//!      └───────── longer delay ────────┴────────────┴── broken ────────┘      Turned for good: halted
+//! ```
+//! Each connection has a number, so that the last words of an old one are not taken for the new one's.
+
+use super::Halt;
+use skep_proto::{
+    Id, Position, Timestamp,
+    time::SECOND_NS,
+    v1::{FromAgent, Heartbeat, Hello, NodeDescription, NodeSpec, Turned, TurnedCode, Welcome, from_agent},
+};
+
+/// Wait before the first try again.
+pub const REDIAL_NS_MIN: u64 = SECOND_NS / 10;
+/// Wait between tries at most; it doubles until there.
+pub const REDIAL_NS_MAX: u64 = 8 * SECOND_NS;
+/// A manager that has not welcomed us after this time is left.
+pub const GREETING_NS_MAX: u64 = 10 * SECOND_NS;
+/// Between beats at least, whatever a manager says: more would be noise.
+const BEAT_NS_MIN: u64 = SECOND_NS / 20;
+
+/// Who this agent is, to the cluster.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Identity {
+    /// The node; none before the first welcome.
+    pub node_id: Id,
+    /// The cluster that it belongs to; none before the first welcome.
+    pub cluster_id: Id,
+    /// Made at the first start, shown at each session, never sent elsewhere.
+    pub secret: [u8; 32],
+    /// Of this run of the agent: any number that another run will not have.
+    pub process: u64,
+    /// Labels and availability asked for at the very first join.
+    pub spec: NodeSpec,
+    /// Of this program.
+    pub version: String,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Stage {
+    Resting { until: Timestamp },
+    Dialing { give_up: Timestamp },
+    Greeting { give_up: Timestamp },
+    Open { period_ns: u64, beat: u64, next: Timestamp },
+    Halted,
+}
+
+/// What the link wants done.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) enum Call {
+    Dial { line: u64 },
+    Send(Box<FromAgent>),
+    HangUp { line: u64, words: String },
+}
+
+/// What a welcome meant.
+pub(crate) enum Welcomed {
+    /// The session is open, and this is the node's id from now on.
+    As(Id, Id),
+    /// Not by the one we belong to.
+    Elsewhere(Halt),
+    /// Nobody had been greeted.
+    Unasked,
+}
+
+/// The link to some manager.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(super) identity: Identity,
+    description: Option<NodeDescription>,
+    stage: Stage,
+    line: u64,
+    attempts: u32,
+    dice: u64,
+    calls: std::collections::VecDeque<Call>,
+}
+
+impl Link {
+    pub(crate) fn new(identity: Identity, seed: u64) -> Link {
+        Link {
+            identity,
+            description: None,
+            stage: Stage::Resting { until: Timestamp::NEVER },
+            line: 0,
+            attempts: 0,
+            dice: seed,
+            calls: std::collections::VecDeque::new(),
+        }
+    }
+
+    pub(crate) fn poll(&mut self) -> Option<Call> {
+        self.calls.pop_front()
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Option<Timestamp> {
+        match self.stage {
+            Stage::Resting { until } => self.description.is_some().then_some(until),
+            Stage::Dialing { give_up } | Stage::Greeting { give_up } => Some(give_up),
+            Stage::Open { next, .. } => Some(next),
+            Stage::Halted => None,
+        }
+    }
+
+    /// Whether this connection is the one that counts.
+    pub(crate) fn is_current(&self, line: u64) -> bool {
+        self.line == line && !matches!(self.stage, Stage::Resting { .. } | Stage::Halted)
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        matches!(self.stage, Stage::Open { .. })
+    }
+
+    /// The node as it is now. One that is not what the cluster was told begins a new session; says whether an old one ended.
+    pub(crate) fn on_described(&mut self, description: NodeDescription, now: Timestamp) -> bool {
+        if self.description.as_ref() == Some(&description) {
+            return false;
+        }
+        self.description = Some(description);
+        let had = self.is_open();
+        match self.stage {
+            Stage::Greeting { .. } | Stage::Open { .. } => {
+                self.hang_up("this node's description changed", now)
+            }
+            Stage::Resting { .. } | Stage::Dialing { .. } | Stage::Halted => self.on_time(now),
+        }
+        had
+    }
+
+    pub(crate) fn on_connected(&mut self, position: Position, now: Timestamp) {
+        if !matches!(self.stage, Stage::Dialing { .. }) {
+            return;
+        }
+        self.stage = Stage::Greeting { give_up: now + GREETING_NS_MAX };
+        let identity = &self.identity;
+        self.send(from_agent::Message::Hello(Hello {
+            node_id: identity.node_id.to_bytes(),
+            secret: bytes::Bytes::copy_from_slice(&identity.secret),
+            process: identity.process,
+            description: self.description.clone(),
+            spec: Some(identity.spec.clone()),
+            incarnation: position.incarnation,
+            revision: position.revision.0,
+            version: identity.version.clone(),
+        }));
+    }
+
+    pub(crate) fn on_welcome(&mut self, welcome: &Welcome, now: Timestamp) -> Welcomed {
+        if !matches!(self.stage, Stage::Greeting { .. }) {
+            return Welcomed::Unasked;
+        }
+        let (node, cluster) = (Id::from_bytes(&welcome.node_id), Id::from_bytes(&welcome.cluster_id));
+        let ours = |known: Id, said: Id| known.is_none() || known == said;
+        if node.is_none() || !ours(self.identity.node_id, node) || !ours(self.identity.cluster_id, cluster) {
+            let halt = Halt::Elsewhere { node, cluster };
+            self.halt(&halt.to_string());
+            return Welcomed::Elsewhere(halt);
+        }
+        self.identity.node_id = node;
+        self.identity.cluster_id = cluster;
+        let period_ns = welcome.heartbeat_period_ns.max(BEAT_NS_MIN);
+        self.stage = Stage::Open { period_ns, beat: 0, next: now + period_ns };
+        Welcomed::As(node, cluster)
+    }
+
+    /// The manager ends the session. Some of its reasons end the agent.
+    pub(crate) fn on_turned(&mut self, turned: &Turned, now: Timestamp) -> Option<Halt> {
+        let words = turned.message.clone();
+        let halt = match turned.code() {
+            TurnedCode::Retry | TurnedCode::Superseded | TurnedCode::Claimed => {
+                self.hang_up(&words, now);
+                return None;
+            }
+            TurnedCode::WrongSecret => Halt::WrongSecret { words },
+            TurnedCode::NodeRemoved => Halt::NodeRemoved { words },
+        };
+        self.halt(&halt.to_string());
+        Some(halt)
+    }
+
+    /// The connection is gone, or never came to be.
+    pub(crate) fn on_broken(&mut self, now: Timestamp) {
+        if self.stage != Stage::Halted {
+            let delay = self.delay_ns();
+            self.attempts += 1;
+            self.stage = Stage::Resting { until: now + delay };
+        }
+    }
+
+    /// Ends the connection from this side; another one is tried after a while.
+    pub(crate) fn hang_up(&mut self, words: &str, now: Timestamp) {
+        self.calls.push_back(Call::HangUp { line: self.line, words: words.to_owned() });
+        self.on_broken(now);
+    }
+
+    fn halt(&mut self, words: &str) {
+        self.calls.push_back(Call::HangUp { line: self.line, words: words.to_owned() });
+        self.stage = Stage::Halted;
+    }
+
+    pub(crate) fn on_time(&mut self, now: Timestamp) {
+        match self.stage {
+            Stage::Resting { until } if until <= now && self.description.is_some() => {
+                self.line += 1;
+                self.stage = Stage::Dialing { give_up: now + GREETING_NS_MAX };
+                self.calls.push_back(Call::Dial { line: self.line });
+            }
+            Stage::Dialing { give_up } | Stage::Greeting { give_up } if give_up <= now => {
+                self.hang_up("the manager does not answer", now);
+            }
+            Stage::Open { period_ns, beat, next } if next <= now => {
+                self.attempts = 0;
+                self.stage = Stage::Open { period_ns, beat: beat + 1, next: now + period_ns };
+                self.send(from_agent::Message::Heartbeat(Heartbeat { beat: beat + 1 }));
+            }
+            Stage::Resting { .. }
+            | Stage::Dialing { .. }
+            | Stage::Greeting { .. }
+            | Stage::Open { .. }
+            | Stage::Halted => {}
+        }
+    }
+
+    pub(crate) fn send(&mut self, message: from_agent::Message) {
+        self.calls.push_back(Call::Send(Box::new(FromAgent { message: Some(message) })));
+    }
+
+    /// Doubled with each failure, and between half and all of that, so that a thousand agents do not come back as one.
+    fn delay_ns(&mut self) -> u64 {
+        let whole = (REDIAL_NS_MIN << self.attempts.min(16)).min(REDIAL_NS_MAX);
+        whole / 2 + self.roll() % (whole / 2)
+    }
+
+    /// The next of a series of numbers that the seed decides (splitmix64).
+    fn roll(&mut self) -> u64 {
+        self.dice = self.dice.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.dice;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+}

@@ -1,0 +1,188 @@
+//! What an agent remembers over its own death: its position, and each task's assignment and newest state. PURE.
+//!
+//! The core says what to remember as [`Note`]s; a journal keeps them in order. A journal that ends too early is only
+//! behind: the agent then gives the manager an older position and hears the rest again. So notes need not be on
+//! the disk before they are acted upon, and no step of a task waits for a sync.
+
+use bytes::Bytes;
+use skep_proto::{
+    Id, Position, Revision,
+    v1::{TaskAssignment, TaskObserved, TaskState},
+};
+use std::collections::BTreeMap;
+
+/// One thing to remember. Encoded as protobuf; tags are never used twice.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Note {
+    /// What about.
+    #[prost(oneof = "NoteKind", tags = "1, 2, 3, 4, 5, 6")]
+    pub kind: Option<NoteKind>,
+}
+
+/// The kinds of [`Note`].
+#[derive(Clone, PartialEq, prost::Oneof)]
+pub enum NoteKind {
+    /// All assignments up to here have been noted before this.
+    #[prost(message, tag = "1")]
+    Reached(Reached),
+    /// A task became this node's business.
+    #[prost(message, boxed, tag = "2")]
+    Assigned(Box<Assigned>),
+    /// What the cluster wants of it changed.
+    #[prost(message, tag = "3")]
+    Desired(Desired),
+    /// The agent saw a new state.
+    #[prost(message, tag = "4")]
+    Observed(TaskObserved),
+    /// Why the agent has it changed.
+    #[prost(message, tag = "5")]
+    Stands(Stands),
+    /// Nothing is left of it.
+    #[prost(bytes = "bytes", tag = "6")]
+    Forgotten(Bytes),
+}
+
+/// A position.
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub struct Reached {
+    /// Its incarnation.
+    #[prost(uint64, tag = "1")]
+    pub incarnation: u64,
+    /// Its revision.
+    #[prost(uint64, tag = "2")]
+    pub revision: u64,
+}
+
+/// A task as it was assigned.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Assigned {
+    /// The task.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub task_id: Bytes,
+    /// What the cluster wants of it.
+    #[prost(enumeration = "TaskState", tag = "2")]
+    pub desired: i32,
+    /// What to run.
+    #[prost(message, optional, tag = "3")]
+    pub task: Option<TaskAssignment>,
+}
+
+/// A change of what is wanted.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Desired {
+    /// The task.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub task_id: Bytes,
+    /// What the cluster wants of it now.
+    #[prost(enumeration = "TaskState", tag = "2")]
+    pub desired: i32,
+}
+
+/// A change of standing.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Stands {
+    /// The task.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub task_id: Bytes,
+    /// Its standing now.
+    #[prost(enumeration = "Standing", tag = "2")]
+    pub standing: i32,
+}
+
+/// Why the agent has a task at all.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, prost::Enumeration)]
+pub enum Standing {
+    /// The cluster assigned it.
+    Wanted = 0,
+    /// Assigned in a history that the cluster no longer knows: it goes on and is reported until somebody decides.
+    Unknown = 1,
+    /// No longer this node's business: what is left is stopped and removed.
+    Dropped = 2,
+}
+
+impl Note {
+    /// A note of this kind.
+    pub fn new(kind: NoteKind) -> Note {
+        Note { kind: Some(kind) }
+    }
+}
+
+/// All that is remembered: a fold of notes.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Memory {
+    /// The newest position whose assignments are in here.
+    pub position: Position,
+    /// Every task that is not forgotten.
+    pub tasks: BTreeMap<Id, Kept>,
+}
+
+/// What is remembered of one task.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Kept {
+    /// What the cluster wants of it.
+    pub desired: TaskState,
+    /// What to run.
+    pub task: TaskAssignment,
+    /// What was seen last.
+    pub observed: TaskObserved,
+    /// Why it is here.
+    pub standing: Standing,
+}
+
+impl Memory {
+    /// Takes up one note. Notes about tasks that nobody mentioned before are left aside.
+    pub fn apply(&mut self, note: &Note) {
+        match &note.kind {
+            None => {}
+            Some(NoteKind::Reached(at)) => {
+                self.position = Position { incarnation: at.incarnation, revision: Revision(at.revision) };
+            }
+            Some(NoteKind::Assigned(assigned)) => {
+                let kept = self.tasks.entry(Id::from_bytes(&assigned.task_id)).or_default();
+                kept.desired = assigned.desired();
+                kept.task = assigned.task.clone().unwrap_or_default();
+                kept.standing = Standing::Wanted;
+            }
+            Some(NoteKind::Desired(desired)) => {
+                if let Some(kept) = self.tasks.get_mut(&Id::from_bytes(&desired.task_id)) {
+                    kept.desired = desired.desired();
+                }
+            }
+            Some(NoteKind::Observed(observed)) => {
+                if let Some(kept) = self.tasks.get_mut(&Id::from_bytes(&observed.task_id)) {
+                    kept.observed = observed.clone();
+                }
+            }
+            Some(NoteKind::Stands(stands)) => {
+                if let Some(kept) = self.tasks.get_mut(&Id::from_bytes(&stands.task_id)) {
+                    kept.standing = stands.standing();
+                }
+            }
+            Some(NoteKind::Forgotten(task)) => {
+                self.tasks.remove(&Id::from_bytes(task));
+            }
+        }
+    }
+
+    /// The fewest notes that make this memory again.
+    pub fn notes(&self) -> Vec<Note> {
+        let mut notes = Vec::with_capacity(1 + 2 * self.tasks.len());
+        for (id, kept) in &self.tasks {
+            let task_id = id.to_bytes();
+            let task = Some(kept.task.clone());
+            let desired = kept.desired.into();
+            let assigned = Assigned { task_id: task_id.clone(), desired, task };
+            notes.push(Note::new(NoteKind::Assigned(Box::new(assigned))));
+            if kept.observed != TaskObserved::default() {
+                notes.push(Note::new(NoteKind::Observed(kept.observed.clone())));
+            }
+            if kept.standing != Standing::Wanted {
+                let standing = kept.standing.into();
+                notes.push(Note::new(NoteKind::Stands(Stands { task_id, standing })));
+            }
+        }
+        let Position { incarnation, revision } = self.position;
+        notes.push(Note::new(NoteKind::Reached(Reached { incarnation, revision: revision.0 })));
+        notes
+    }
+}

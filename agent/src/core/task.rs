@@ -1,0 +1,294 @@
+//! One task: what is wanted of it, what was seen of it, and from both the next single step. PURE.
+//!
+//! | state | goes on when | to |
+//! |---|---|---|
+//! | ASSIGNED | at once | ACCEPTED |
+//! | ACCEPTED | more is desired | PREPARING |
+//! | PREPARING | the runtime prepared it; cannot ever: REJECTED | READY |
+//! | READY | RUNNING (or COMPLETE) is desired | STARTING |
+//! | STARTING | it runs and is healthy; ended: as below | RUNNING |
+//! | RUNNING | it ended: by itself with 0 COMPLETE, else FAILED | |
+//! | any of these | SHUTDOWN or more is desired, and it was stopped | SHUTDOWN |
+//!
+//! States only ever go up, and stay where they are at the first of the last five.
+
+use super::{
+    action::Step,
+    effort::{Effort, Kind},
+    memory::{Kept, Standing},
+};
+use crate::runtime::{Found, FoundState, Started, Workload};
+use skep_proto::{
+    Id, Timestamp, defaults,
+    v1::{ContainerStatus, TaskObserved, TaskState},
+};
+
+/// How far the runtime got with a task, as far as is known.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Seen {
+    /// There is nothing of it.
+    Nothing,
+    /// It only has to be started.
+    Prepared,
+    /// It was started, and may have ended.
+    Started,
+}
+
+/// The state that a task goes to when it has been stopped.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Ending {
+    pub(crate) state: TaskState,
+    pub(crate) error: String,
+}
+
+/// What has to be done next.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) enum Next {
+    /// Nothing, until something happens.
+    Rest,
+    /// It has come to this state.
+    Raise(TaskState),
+    /// It is over.
+    Finish(Ending),
+    /// The runtime must take this step.
+    Take(Kind),
+    /// Nothing is left of it.
+    Forget,
+}
+
+/// A task of this node.
+#[derive(Clone, Debug)]
+pub(crate) struct Task {
+    pub(crate) workload: Workload,
+    pub(crate) desired: TaskState,
+    pub(crate) standing: Standing,
+    pub(crate) observed: TaskObserved,
+    /// `observed` has changed since it was last told.
+    pub(crate) news: bool,
+    pub(crate) seen: Seen,
+    /// The runtime may have something of it.
+    pub(crate) begun: bool,
+    pub(crate) stopped: bool,
+    pub(crate) removed: bool,
+    /// It cannot go on, and has to be stopped first.
+    pub(crate) failing: Option<Ending>,
+    /// The step that is being taken or tried again: one at a time.
+    pub(crate) step: Effort,
+    /// Waiting for it to be healthy.
+    pub(crate) ready: Effort,
+    /// Waiting for it to end.
+    pub(crate) end: Effort,
+}
+
+impl Task {
+    /// A task that was just assigned. `recorded` is what the cluster knows of it already.
+    pub(crate) fn new(workload: Workload, desired: TaskState, recorded: TaskState) -> Task {
+        let task_id = workload.task_id.to_bytes();
+        let state = recorded.max(TaskState::Assigned);
+        let observed = TaskObserved { task_id, state: state.into(), ..TaskObserved::default() };
+        Task::with(workload, desired, Standing::Wanted, observed)
+    }
+
+    /// A task as it was remembered.
+    pub(crate) fn restored(node: Id, id: Id, kept: &Kept) -> Task {
+        let mut observed = kept.observed.clone();
+        let state = observed.state().max(kept.task.recorded()).max(TaskState::Assigned);
+        observed.task_id = id.to_bytes();
+        observed.state = state.into();
+        Task::with(Workload::new(node, id, &kept.task), kept.desired, kept.standing, observed)
+    }
+
+    /// Something the runtime has for a task that nobody here knows: it is cleared away.
+    pub(crate) fn stray(node: Id, id: Id) -> Task {
+        let workload = Workload { task_id: id, node_id: node, ..Workload::default() };
+        let mut task = Task::new(workload, TaskState::Remove, TaskState::Assigned);
+        task.standing = Standing::Dropped;
+        task.begun = true;
+        task
+    }
+
+    fn with(workload: Workload, desired: TaskState, standing: Standing, observed: TaskObserved) -> Task {
+        let begun = observed.state() >= TaskState::Preparing;
+        Task {
+            workload,
+            desired,
+            standing,
+            observed,
+            news: false,
+            seen: Seen::Nothing,
+            begun,
+            stopped: false,
+            removed: false,
+            failing: None,
+            step: Effort::default(),
+            ready: Effort::default(),
+            end: Effort::default(),
+        }
+    }
+
+    pub(crate) fn state(&self) -> TaskState {
+        self.observed.state()
+    }
+
+    pub(crate) fn is_terminal(&self) -> bool {
+        self.state() >= TaskState::Complete
+    }
+
+    /// What it ends with once it has been stopped; none while it may go on. A stop that was begun is not taken back.
+    pub(crate) fn ending(&self) -> Option<Ending> {
+        let asked = self.desired >= TaskState::Shutdown || self.stopped || self.step.is_for(Kind::Stop);
+        let shutdown = || Ending { state: TaskState::Shutdown, error: String::new() };
+        self.failing.clone().or_else(|| asked.then(shutdown))
+    }
+
+    /// The next single step.
+    pub(crate) fn next(&self) -> Next {
+        if self.standing == Standing::Dropped {
+            return self.next_of_dropped();
+        }
+        if self.is_terminal() {
+            return Next::Rest;
+        }
+        if let Some(ending) = self.ending() {
+            return self.next_of_ending(ending);
+        }
+        match (self.state(), self.seen) {
+            (TaskState::New | TaskState::Pending | TaskState::Assigned, _) => {
+                Next::Raise(TaskState::Accepted)
+            }
+            (TaskState::Accepted, _) if self.desired > TaskState::Accepted => {
+                Next::Raise(TaskState::Preparing)
+            }
+            (TaskState::Accepted, _) => Next::Rest,
+            (TaskState::Preparing | TaskState::Ready, Seen::Nothing) => self.step.take(Kind::Prepare),
+            (TaskState::Preparing, Seen::Prepared | Seen::Started) => Next::Raise(TaskState::Ready),
+            (TaskState::Ready, _) if self.desired > TaskState::Ready => Next::Raise(TaskState::Starting),
+            (TaskState::Ready, _) => Next::Rest,
+            (TaskState::Starting, Seen::Prepared) => self.step.take(Kind::Start),
+            (TaskState::Starting, Seen::Started) => {
+                self.end.take(Kind::AwaitEnd).or(self.ready.take(Kind::AwaitReady))
+            }
+            (TaskState::Running, Seen::Started) => self.end.take(Kind::AwaitEnd),
+            (TaskState::Starting, Seen::Nothing) | (TaskState::Running, Seen::Nothing | Seen::Prepared) => {
+                Next::Finish(Ending { state: TaskState::Failed, error: super::verdict::LOST.into() })
+            }
+            (
+                TaskState::Complete
+                | TaskState::Shutdown
+                | TaskState::Failed
+                | TaskState::Rejected
+                | TaskState::Remove
+                | TaskState::Orphaned,
+                _,
+            ) => Next::Rest,
+        }
+    }
+
+    /// Stop, then hear how it ended, then say so.
+    fn next_of_ending(&self, ending: Ending) -> Next {
+        if !self.begun {
+            return Next::Finish(ending);
+        }
+        match (self.stopped, self.seen) {
+            (false, _) => self.step.take(Kind::Stop),
+            (true, Seen::Started) => self.end.take(Kind::AwaitEnd),
+            (true, Seen::Nothing | Seen::Prepared) => Next::Finish(ending),
+        }
+    }
+
+    fn next_of_dropped(&self) -> Next {
+        if !self.begun || self.removed {
+            Next::Forget
+        } else if self.stopped || self.is_terminal() {
+            self.step.take(Kind::Remove)
+        } else {
+            self.step.take(Kind::Stop)
+        }
+    }
+
+    /// It has come to `state`; a lower state than it had changes nothing.
+    pub(crate) fn raise(&mut self, state: TaskState, now: Timestamp) {
+        if state > self.state() {
+            self.observed.state = state.into();
+            self.observed.observed_at = now.0;
+            self.observed.message.clear();
+            self.news = true;
+        }
+    }
+
+    /// It is over: nothing that is still being waited for matters any more.
+    pub(crate) fn finish(&mut self, ending: Ending, now: Timestamp) {
+        self.raise(ending.state, now);
+        self.observed.error = ending.error;
+        self.rest();
+    }
+
+    /// Whatever is being tried is tried no more.
+    pub(crate) fn rest(&mut self) {
+        self.step = Effort::default();
+        self.ready = Effort::default();
+        self.end = Effort::default();
+    }
+
+    /// Words for people about the state it is in; the same words again are no news.
+    pub(crate) fn say(&mut self, message: String, now: Timestamp) {
+        if self.observed.message != message {
+            self.observed.message = message;
+            self.observed.observed_at = now.0;
+            self.news = true;
+        }
+    }
+
+    pub(crate) fn container(&mut self) -> &mut ContainerStatus {
+        self.observed.container.get_or_insert_default()
+    }
+
+    pub(crate) fn on_started(&mut self, started: &Started) {
+        self.seen = Seen::Started;
+        let container = self.container();
+        container.container_ref.clone_from(&started.container_ref);
+        container.pid = started.pid;
+        container.ports.clone_from(&started.ports);
+    }
+
+    /// What the runtime has of it, found after a restart.
+    pub(crate) fn adopt(&mut self, found: &Found) {
+        self.begun = true;
+        if !found.image_digest.is_empty() && !self.is_terminal() {
+            self.container().image_digest.clone_from(&found.image_digest);
+        }
+        match &found.state {
+            FoundState::Created => self.seen = Seen::Prepared,
+            FoundState::Running(started) | FoundState::Ended(started, _) if !self.is_terminal() => {
+                self.on_started(started)
+            }
+            FoundState::Running(_) | FoundState::Ended(..) => self.seen = Seen::Started,
+        }
+    }
+
+    /// The step with all that the runtime needs for it.
+    pub(crate) fn step(&self, kind: Kind) -> Step {
+        let workload = || Box::new(self.workload.clone());
+        match kind {
+            Kind::Prepare => Step::Prepare(workload()),
+            Kind::Start => Step::Start(workload()),
+            Kind::AwaitReady => Step::AwaitReady(workload()),
+            Kind::AwaitEnd => Step::AwaitEnd(workload()),
+            Kind::Stop => Step::Stop { grace_ns: self.grace_ns() },
+            Kind::Remove => Step::Remove,
+        }
+    }
+
+    fn grace_ns(&self) -> u64 {
+        defaults::container(&self.workload.spec).map_or(defaults::STOP_GRACE_NS, defaults::stop_grace_ns)
+    }
+
+    /// Where the answer to a step of this kind is awaited.
+    pub(crate) fn effort(&mut self, kind: Kind) -> &mut Effort {
+        match kind {
+            Kind::Prepare | Kind::Start | Kind::Stop | Kind::Remove => &mut self.step,
+            Kind::AwaitReady => &mut self.ready,
+            Kind::AwaitEnd => &mut self.end,
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! From how a container ended to the state that its task ends in. PURE.
+//!
+//! Only what ended by itself with 0 is COMPLETE. What others did to it, or the machine, is FAILED and said to be that,
+//! whatever the exit code: a restart policy then answers it, and people are not sent looking for a fault of the program.
+
+use super::task::Ending;
+use crate::runtime::Ended;
+use skep_proto::v1::{ContainerStatus, EndCause, TaskState};
+
+/// Of a task that was started and of which there is no trace.
+pub(crate) const LOST: &str = "what was started is not there any more: removed by somebody else on the node";
+
+/// The end of a task that nobody had asked to end.
+pub(crate) fn of(ended: &Ended) -> Ending {
+    let words = match ended.cause {
+        EndCause::Itself => match ended.exit_code {
+            Some(0) => return Ending { state: TaskState::Complete, error: ended.error.clone() },
+            Some(_) | None => by_itself(ended),
+        },
+        EndCause::Asked => "stopped by this node's agent".into(),
+        EndCause::KilledOutside => "killed by somebody else on the node".into(),
+        EndCause::StoppedOutside => "stopped by somebody else on the node".into(),
+        EndCause::RemovedOutside => "removed by somebody else on the node".into(),
+        EndCause::EngineStopped => "the container engine stopped, and its containers with it".into(),
+        EndCause::Unhealthy => "unhealthy: its health check failed too often".into(),
+        EndCause::Reboot => "the machine was restarted".into(),
+    };
+    let error = if ended.error.is_empty() { words } else { format!("{words}: {}", ended.error) };
+    Ending { state: TaskState::Failed, error }
+}
+
+fn by_itself(ended: &Ended) -> String {
+    match (ended.out_of_memory, ended.signal, ended.exit_code) {
+        (true, _, _) => "killed: it used more memory than it may".into(),
+        (false, 0, Some(code)) => format!("exit code {code}"),
+        (false, 0, None) => "it ended, and nobody saw how".into(),
+        (false, signal, _) => format!("killed by signal {signal}"),
+    }
+}
+
+/// Writes how it ended into what is reported.
+pub(crate) fn note(container: &mut ContainerStatus, ended: &Ended) {
+    container.pid = 0;
+    container.exit_code = ended.exit_code;
+    container.signal = ended.signal;
+    container.out_of_memory = ended.out_of_memory;
+    container.end_cause = ended.cause.into();
+}

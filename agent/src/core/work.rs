@@ -1,0 +1,340 @@
+//! All tasks of this node and what drives them: takes in assignments and answers, gives out actions and notes. PURE.
+//!
+//! Each input touches a few tasks; those, and no others, are asked for their next step until they have none. Nothing is
+//! asked of the runtime before it has said what it already has ([`Work::on_listed`]), so that a restart starts nothing twice.
+
+use super::{
+    action::{Action, Outcome},
+    effort::{Effort, Kind},
+    memory::{Memory, Note, NoteKind, Standing, Stands},
+    outbox::Outbox,
+    task::{Ending, Next, Task},
+    verdict,
+};
+use crate::runtime::{Ended, Found, FoundState, RuntimeError};
+use skep_proto::{
+    Id, Position, Timestamp,
+    v1::{EndCause, Report, TaskState},
+};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// Whether anybody knows what the runtime has.
+#[derive(Debug)]
+enum Listing {
+    /// It is being asked.
+    Asked(Effort),
+    /// It has said so.
+    Known,
+}
+
+/// What the cluster has said since this agent began.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Heard {
+    /// Nothing yet.
+    Nothing,
+    /// What is assigned: all else is not.
+    Word,
+    /// A history that went back: nobody decided that what it does not name should stop.
+    NewHistory,
+}
+
+/// The tasks of one node.
+#[derive(Debug)]
+pub(crate) struct Work {
+    pub(super) node: Id,
+    pub(super) position: Position,
+    pub(super) tasks: BTreeMap<Id, Task>,
+    /// What the runtime has and no task claims: cleared away when the cluster has spoken and did not name it.
+    pub(super) strays: BTreeMap<Id, Found>,
+    pub(super) heard: Heard,
+    /// Tasks whose next step must be looked for.
+    pub(super) touched: BTreeSet<Id>,
+    pub(super) notes: Vec<Note>,
+    pub(super) outbox: Outbox,
+    listing: Listing,
+    actions: VecDeque<Action>,
+    tickets: u64,
+    timers: BTreeSet<(Timestamp, Id)>,
+}
+
+impl Work {
+    /// Goes on from what is remembered. Everything remembered is reported again: nobody remembers what was acknowledged.
+    pub(crate) fn new(node: Id, memory: &Memory) -> Work {
+        let mut work = Work {
+            node,
+            position: memory.position,
+            tasks: BTreeMap::new(),
+            strays: BTreeMap::new(),
+            heard: Heard::Nothing,
+            touched: BTreeSet::new(),
+            notes: Vec::new(),
+            outbox: Outbox::default(),
+            listing: Listing::Asked(Effort::default()),
+            actions: VecDeque::new(),
+            tickets: 0,
+            timers: BTreeSet::new(),
+        };
+        for (id, kept) in &memory.tasks {
+            work.tasks.insert(*id, Task::restored(node, *id, kept));
+        }
+        work.report_all();
+        work.list();
+        work
+    }
+
+    /// The next thing to do.
+    pub(crate) fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// Nothing is here, and nothing is left of what was.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.tasks.is_empty() && matches!(self.listing, Listing::Known)
+    }
+
+    /// What must be written down, oldest first.
+    pub(crate) fn poll_notes(&mut self) -> Option<Vec<Note>> {
+        (!self.notes.is_empty()).then(|| std::mem::take(&mut self.notes))
+    }
+
+    /// What can be told now.
+    pub(crate) fn poll_report(&mut self) -> Option<Report> {
+        self.outbox.poll()
+    }
+
+    /// When [`Work::on_time`] wants to be called.
+    pub(crate) fn poll_timeout(&self) -> Option<Timestamp> {
+        self.timers.first().map(|(at, _)| *at)
+    }
+
+    /// Time has passed.
+    pub(crate) fn on_time(&mut self, now: Timestamp) {
+        while let Some((at, id)) = self.timers.first().copied().filter(|(at, _)| *at <= now) {
+            self.timers.remove(&(at, id));
+            if id.is_none() {
+                self.list();
+            } else if let Some(task) = self.tasks.get_mut(&id) {
+                for effort in [&mut task.step, &mut task.ready, &mut task.end] {
+                    effort.wake(now);
+                }
+                self.touched.insert(id);
+            }
+        }
+        self.settle(now);
+    }
+
+    /// Tells the cluster the state of every task that it may ask about.
+    pub(super) fn report_all(&mut self) {
+        let told = self
+            .tasks
+            .values()
+            .filter(|t| t.standing != Standing::Dropped && t.state() > TaskState::Assigned);
+        for task in told {
+            self.outbox.put(task.observed.clone());
+        }
+    }
+
+    fn list(&mut self) {
+        if let Listing::Asked(effort) = &mut self.listing {
+            self.tickets += 1;
+            effort.begin(Kind::Prepare, self.tickets);
+            self.actions.push_back(Action::List { node: self.node, ticket: self.tickets });
+        }
+    }
+
+    /// What the runtime has. Every task finds its own; what nobody claims is a stray.
+    pub(crate) fn on_listed(
+        &mut self,
+        ticket: u64,
+        result: Result<Vec<Found>, RuntimeError>,
+        now: Timestamp,
+    ) {
+        let Listing::Asked(effort) = &mut self.listing else { return };
+        if effort.answers(ticket).is_none() {
+            return;
+        }
+        let Ok(all) = result else {
+            let at = effort.again(now);
+            self.timers.insert((at, Id::NONE));
+            return;
+        };
+        self.listing = Listing::Known;
+        self.strays = all.into_iter().map(|found| (found.task_id, found)).collect();
+        let ids: Vec<Id> = self.tasks.keys().copied().collect();
+        for id in ids {
+            self.claim(id, now);
+        }
+        self.clear_strays();
+        self.settle(now);
+    }
+
+    /// The task takes what the runtime has of it.
+    pub(super) fn claim(&mut self, id: Id, now: Timestamp) {
+        self.touched.insert(id);
+        let Some(found) = self.strays.remove(&id) else { return };
+        let Some(task) = self.tasks.get_mut(&id) else { return };
+        task.adopt(&found);
+        if let FoundState::Ended(_, ended) = &found.state
+            && task.standing != Standing::Dropped
+        {
+            on_ended(task, ended, now);
+        }
+    }
+
+    /// What the cluster did not name is not run here. After a change of history it goes on, until this agent starts again.
+    pub(super) fn clear_strays(&mut self) {
+        match self.heard {
+            Heard::Nothing => return,
+            Heard::NewHistory => self.strays.clear(),
+            Heard::Word => {}
+        }
+        for id in std::mem::take(&mut self.strays).into_keys() {
+            self.tasks.entry(id).or_insert_with(|| Task::stray(self.node, id));
+            self.touched.insert(id);
+        }
+    }
+
+    /// An answer of the runtime. One that nobody waits for any more changes nothing.
+    pub(crate) fn on_outcome(&mut self, id: Id, ticket: u64, outcome: Outcome, now: Timestamp) {
+        let Some(task) = self.tasks.get_mut(&id) else { return };
+        let kind = match outcome {
+            Outcome::Listed(_) => return,
+            Outcome::Ready(_) => Kind::AwaitReady,
+            Outcome::Ended(_) => Kind::AwaitEnd,
+            Outcome::Prepared(_) => Kind::Prepare,
+            Outcome::Started(_) => Kind::Start,
+            Outcome::Stopped(_) => Kind::Stop,
+            Outcome::Removed(_) => Kind::Remove,
+        };
+        let effort = task.effort(kind);
+        if !effort.is_for(kind) || effort.answers(ticket).is_none() {
+            return;
+        }
+        if let Some(error) = take_up(task, outcome, now) {
+            let again = task.effort(kind).again(now);
+            self.timers.insert((again, id));
+            if let Some(words) = words_about(kind, &error) {
+                task.say(words, now);
+            }
+        }
+        self.touched.insert(id);
+        self.settle(now);
+    }
+
+    /// Drives every touched task until it rests.
+    pub(super) fn settle(&mut self, now: Timestamp) {
+        while let Some(id) = self.touched.pop_first() {
+            if matches!(self.listing, Listing::Known) {
+                self.drive(id, now);
+            }
+            self.tell(id);
+        }
+    }
+
+    fn drive(&mut self, id: Id, now: Timestamp) {
+        while let Some(task) = self.tasks.get_mut(&id) {
+            match task.next() {
+                Next::Rest => return,
+                Next::Raise(state) => task.raise(state, now),
+                Next::Finish(ending) => task.finish(ending, now),
+                Next::Take(kind) => {
+                    self.tickets += 1;
+                    task.begun = true;
+                    task.effort(kind).begin(kind, self.tickets);
+                    if matches!(kind, Kind::Stop | Kind::Remove) {
+                        task.ready = Effort::default();
+                    }
+                    let step = task.step(kind);
+                    self.actions.push_back(Action::Step { task: id, ticket: self.tickets, step });
+                }
+                Next::Forget => {
+                    self.tasks.remove(&id);
+                    self.outbox.drop_task(id);
+                    self.notes.push(Note::new(NoteKind::Forgotten(id.to_bytes())));
+                }
+            }
+        }
+    }
+
+    /// Writes down and reports what is new about the task.
+    fn tell(&mut self, id: Id) {
+        let Some(task) = self.tasks.get_mut(&id) else { return };
+        if std::mem::take(&mut task.news) && task.standing != Standing::Dropped {
+            self.notes.push(Note::new(NoteKind::Observed(task.observed.clone())));
+            self.outbox.put(task.observed.clone());
+        }
+    }
+
+    /// The task is kept for another reason from now on.
+    pub(super) fn stand(&mut self, id: Id, standing: Standing) {
+        let Some(task) = self.tasks.get_mut(&id).filter(|task| task.standing != standing) else { return };
+        task.standing = standing;
+        let stands = Stands { task_id: id.to_bytes(), standing: standing.into() };
+        self.notes.push(Note::new(NoteKind::Stands(stands)));
+        if standing == Standing::Dropped {
+            task.ready = Effort::default();
+            self.outbox.drop_task(id);
+        }
+        self.touched.insert(id);
+    }
+}
+
+/// Takes up a runtime's answer; what is given back is to be tried again later.
+fn take_up(task: &mut Task, outcome: Outcome, now: Timestamp) -> Option<RuntimeError> {
+    match outcome {
+        Outcome::Listed(_) => {}
+        Outcome::Prepared(Ok(prepared)) => {
+            task.seen = super::task::Seen::Prepared;
+            if !prepared.image_digest.is_empty() {
+                task.container().image_digest = prepared.image_digest;
+            }
+        }
+        Outcome::Prepared(Err(RuntimeError::Rejected(words) | RuntimeError::Failed(words))) => {
+            task.finish(Ending { state: TaskState::Rejected, error: words }, now);
+        }
+        Outcome::Started(Ok(started)) => task.on_started(&started),
+        Outcome::Started(Err(RuntimeError::Rejected(words) | RuntimeError::Failed(words))) => {
+            task.finish(Ending { state: TaskState::Failed, error: words }, now);
+        }
+        Outcome::Started(Err(RuntimeError::Gone)) | Outcome::Ended(Err(RuntimeError::Gone)) => {
+            let gone = Ended { cause: EndCause::RemovedOutside, at: now, ..Ended::default() };
+            on_ended(task, &gone, now);
+        }
+        Outcome::Ready(Ok(())) => task.raise(TaskState::Running, now),
+        Outcome::Ready(Err(RuntimeError::Rejected(words) | RuntimeError::Failed(words))) => {
+            task.failing = Some(Ending { state: TaskState::Failed, error: words });
+        }
+        Outcome::Ended(Ok(ended)) => on_ended(task, &ended, now),
+        Outcome::Stopped(Ok(()) | Err(RuntimeError::Gone)) => task.stopped = true,
+        Outcome::Removed(Ok(()) | Err(RuntimeError::Gone)) => task.removed = true,
+        Outcome::Prepared(Err(error))
+        | Outcome::Started(Err(error))
+        | Outcome::Ready(Err(error))
+        | Outcome::Ended(Err(error))
+        | Outcome::Stopped(Err(error))
+        | Outcome::Removed(Err(error)) => return Some(error),
+    }
+    None
+}
+
+/// It has ended: as was asked, or for its own reasons.
+fn on_ended(task: &mut Task, ended: &Ended, now: Timestamp) {
+    if task.is_terminal() {
+        return;
+    }
+    let ending = task.ending().unwrap_or_else(|| verdict::of(ended));
+    verdict::note(task.container(), ended);
+    task.finish(ending, now);
+    task.stopped = true;
+}
+
+/// What people are told while a step is tried again. Waiting says nothing: what is waited for may be well.
+fn words_about(kind: Kind, error: &RuntimeError) -> Option<String> {
+    let doing = match kind {
+        Kind::AwaitReady | Kind::AwaitEnd | Kind::Remove => return None,
+        Kind::Prepare => "preparing",
+        Kind::Start => "starting",
+        Kind::Stop => "stopping",
+    };
+    Some(format!("{doing}, trying again: {error}"))
+}

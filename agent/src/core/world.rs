@@ -1,0 +1,344 @@
+//! A hand-cranked world around a core, for its tests: says things to it, and writes down what it does.
+//!
+//! Tasks are single letters. The world remembers what the core has asked of the runtime and has it answered by name, and keeps
+//! the notes as a journal would, so that a core can die and come back.
+
+use super::{
+    Core, Input, Output,
+    action::{Action, Outcome, Step},
+    link::Identity,
+    memory::Memory,
+};
+use crate::runtime::{Ended, Found, FoundState, Prepared, RuntimeError, Started};
+use skep_proto::{
+    Id, Revision, Timestamp,
+    v1::{
+        self, Assignment, Assignments, EndCause, FromAgent, NodeDescription, ReportAck, TaskAssignment,
+        TaskState, ToAgent, Turned, TurnedCode, Welcome, from_agent, to_agent,
+    },
+};
+use std::collections::BTreeMap;
+
+pub(super) const NODE: Id = Id(1000);
+const CLUSTER: Id = Id(2000);
+/// Between two things that happen.
+const TICK_NS: u64 = 1_000_000;
+
+pub(super) struct World {
+    pub(super) core: Core,
+    pub(super) memory: Memory,
+    now: Timestamp,
+    line: u64,
+    report: u64,
+    /// What the core waits for, with the ticket.
+    asked: BTreeMap<(char, &'static str), u64>,
+    /// Tickets that were overtaken.
+    stale: Vec<(char, &'static str, u64)>,
+}
+
+pub(super) fn id_of(letter: char) -> Id {
+    Id(u128::from(u32::from(letter)))
+}
+
+fn letter_of(id: Id) -> char {
+    u32::try_from(id.0).ok().and_then(char::from_u32).unwrap_or('?')
+}
+
+fn state(word: &str) -> TaskState {
+    TaskState::from_str_name(&format!("TASK_STATE_{word}")).unwrap_or_else(|| panic!("no state {word}"))
+}
+
+fn word(state: TaskState) -> &'static str {
+    state.as_str_name().trim_start_matches("TASK_STATE_")
+}
+
+impl World {
+    pub(super) fn new() -> World {
+        World::with(Identity::default(), Memory::default())
+    }
+
+    fn with(identity: Identity, memory: Memory) -> World {
+        World {
+            core: Core::new(identity, memory.clone(), 7),
+            memory,
+            now: Timestamp(1_000_000_000_000),
+            line: 0,
+            report: 0,
+            asked: BTreeMap::new(),
+            stale: Vec::new(),
+        }
+    }
+
+    /// Does one line of a story and gives back what the core did, in words.
+    pub(super) fn act(&mut self, line: &str) -> String {
+        let (what, rest) = line.split_once(' ').unwrap_or((line, ""));
+        self.now = self.now + TICK_NS;
+        match what {
+            "attach" => return self.attach(),
+            "join" => self.input(Input::Described(Box::default())),
+            "bigger" => {
+                let addr = "elsewhere".into();
+                self.input(Input::Described(Box::new(NodeDescription {
+                    addr,
+                    ..NodeDescription::default()
+                })));
+            }
+            "connected" => self.input(Input::Connected { line: self.line }),
+            "welcome" => self.welcome(NODE),
+            "welcome-as-another" => self.welcome(Id(1)),
+            "break" => self.input(Input::Broken { line: self.line }),
+            "turned" => self.turned(rest),
+            "ack" => self.receive(to_agent::Message::Ack(ReportAck { number: self.report })),
+            "set" | "change" => self.assign(what == "set", rest),
+            "listed" => self.listed(rest),
+            "list-fails" => self.answer('?', "list", Outcome::Listed(Err(unreachable()))),
+            "later" => {
+                self.now = self.now + rest.parse::<u64>().expect("milliseconds") * 1_000_000;
+                self.core.handle_timeout(self.now);
+            }
+            "restart" => {
+                let identity = self.core.link.identity.clone();
+                let now = self.now;
+                *self = World { now, ..World::with(identity, self.memory.clone()) };
+            }
+            "late" => self.late(rest),
+            _ => self.outcome(what, rest),
+        }
+        self.outputs()
+    }
+
+    fn attach(&mut self) -> String {
+        let mut said = Vec::new();
+        if self.line == 0 {
+            said.push(self.act("join"));
+        } else {
+            said.push(self.act("later 10000"));
+        }
+        said.push(self.act("connected"));
+        said.push(self.act("welcome"));
+        said.retain(|s| s != "-");
+        said.join(", ")
+    }
+
+    pub(super) fn input(&mut self, input: Input) {
+        self.core.handle(input, self.now);
+    }
+
+    fn receive(&mut self, message: to_agent::Message) {
+        let message = Box::new(ToAgent { message: Some(message) });
+        self.input(Input::Received { line: self.line, message });
+    }
+
+    fn welcome(&mut self, node: Id) {
+        self.receive(to_agent::Message::Welcome(Welcome {
+            node_id: node.to_bytes(),
+            cluster_id: CLUSTER.to_bytes(),
+            session: 1,
+            heartbeat_period_ns: 5_000_000_000,
+        }));
+    }
+
+    fn turned(&mut self, rest: &str) {
+        let code = TurnedCode::from_str_name(&format!("TURNED_CODE_{rest}")).expect("a code");
+        self.receive(to_agent::Message::Turned(Turned { code: code.into(), message: "so".into() }));
+    }
+
+    /// `1.7 a=RUNNING b-` (b is removed), for a change `1.6>7 …`; a word in brackets is what is recorded.
+    fn assign(&mut self, complete: bool, rest: &str) {
+        let mut words = rest.split_whitespace();
+        let position = words.next().expect("a position");
+        let (incarnation, revision) = position.split_once('.').expect("incarnation.revision");
+        let (after, to) = revision.split_once('>').unwrap_or(("0", revision));
+        let mut message = Assignments {
+            complete,
+            incarnation: incarnation.parse().expect("a number"),
+            revision: to.parse().expect("a number"),
+            after_revision: after.parse().expect("a number"),
+            ..Assignments::default()
+        };
+        for word in words {
+            let letter = word.chars().next().expect("a letter");
+            let task_id = id_of(letter).to_bytes();
+            match &word[1..] {
+                "-" => message.removed_ids.push(task_id),
+                wish => message.changed.push(assignment(task_id, wish.strip_prefix('=').expect("a=STATE"))),
+            }
+        }
+        self.receive(to_agent::Message::Assignments(message));
+    }
+
+    /// `a:running b:created c:ended:3`
+    fn listed(&mut self, rest: &str) {
+        let found = rest.split_whitespace().map(|word| {
+            let mut parts = word.split(':');
+            let letter = parts.next().and_then(|s| s.chars().next()).expect("a letter");
+            let started = Started { container_ref: format!("c-{letter}"), ..Started::default() };
+            let state = match (parts.next(), parts.next()) {
+                (Some("created"), _) => FoundState::Created,
+                (Some("running"), _) => FoundState::Running(started),
+                (Some("ended"), code) => FoundState::Ended(started, ended(code.expect("a code"))),
+                other => panic!("{other:?}"),
+            };
+            Found { task_id: id_of(letter), image_digest: String::new(), state }
+        });
+        let found = found.collect();
+        self.answer('?', "list", Outcome::Listed(Ok(found)));
+    }
+
+    fn outcome(&mut self, what: &str, rest: &str) {
+        let (task, how) = rest.split_once(' ').unwrap_or((rest, "ok"));
+        let letter = task.chars().next().unwrap_or_else(|| panic!("which task? {what}"));
+        let error = || match how {
+            "unreachable" => unreachable(),
+            "rejected" => RuntimeError::Rejected("no such image".into()),
+            "failed" => RuntimeError::Failed("it will not".into()),
+            "gone" => RuntimeError::Gone,
+            other => panic!("{other}"),
+        };
+        let unit = || if how == "ok" { Ok(()) } else { Err(error()) };
+        let (kind, outcome) = match what {
+            "prepared" => ("prepare", Outcome::Prepared(unit().map(|()| Prepared::default()))),
+            "started" => {
+                let started = || Started { container_ref: format!("c-{letter}"), pid: 7, ports: Vec::new() };
+                ("start", Outcome::Started(unit().map(|()| started())))
+            }
+            "ready" => ("await-ready", Outcome::Ready(unit())),
+            "stopped" => ("stop", Outcome::Stopped(unit())),
+            "removed" => ("remove", Outcome::Removed(unit())),
+            "ended" if how == "gone" || how == "unreachable" => ("await-end", Outcome::Ended(Err(error()))),
+            "ended" => ("await-end", Outcome::Ended(Ok(ended(how)))),
+            other => panic!("nothing is called {other}"),
+        };
+        self.answer(letter, kind, outcome);
+    }
+
+    fn answer(&mut self, letter: char, kind: &'static str, outcome: Outcome) {
+        let ticket = self.asked.remove(&(letter, kind));
+        let ticket =
+            ticket.unwrap_or_else(|| panic!("nobody asked to {kind} {letter}; asked: {:?}", self.asked));
+        self.input(Input::Done { task: id_of(letter), ticket, outcome });
+    }
+
+    /// The answer to a step that was overtaken arrives after all.
+    fn late(&mut self, rest: &str) {
+        let place = self.stale.iter().position(|(letter, kind, _)| format!("{kind} {letter}") == rest);
+        let (letter, kind, ticket) = self.stale.remove(place.expect("it was overtaken"));
+        let outcome = match kind {
+            "start" => Outcome::Started(Ok(Started::default())),
+            "prepare" => Outcome::Prepared(Ok(Prepared::default())),
+            other => panic!("{other}"),
+        };
+        self.input(Input::Done { task: id_of(letter), ticket, outcome });
+    }
+
+    pub(super) fn outputs(&mut self) -> String {
+        let mut words = Vec::new();
+        while let Some(output) = self.core.poll_output() {
+            match output {
+                Output::Joined { .. } => words.push("joined".into()),
+                Output::Write(notes) => notes.iter().for_each(|note| self.memory.apply(note)),
+                Output::Act(action) => words.push(self.ask(action)),
+                Output::Dial { line } => {
+                    self.line = line;
+                    words.push("dial".into());
+                }
+                Output::Send(message) => words.push(self.sent(*message)),
+                Output::HangUp { .. } => words.push("hang-up".into()),
+                Output::Logs(order) => words.push(format!("logs of {}", order.task_ids.len())),
+                Output::LogCancel { .. } => words.push("no more logs".into()),
+                Output::Halt(halt) => {
+                    words.push(format!("halt {}", format!("{halt:?}").split(' ').next().unwrap_or("")))
+                }
+            }
+        }
+        if words.is_empty() { "-".into() } else { words.join(", ") }
+    }
+
+    fn ask(&mut self, action: Action) -> String {
+        let (letter, ticket, kind) = match action {
+            Action::List { ticket, .. } => ('?', ticket, "list"),
+            Action::Step { task, ticket, step } => (
+                letter_of(task),
+                ticket,
+                match step {
+                    Step::Prepare(_) => "prepare",
+                    Step::Start(_) => "start",
+                    Step::AwaitReady(_) => "await-ready",
+                    Step::AwaitEnd(_) => "await-end",
+                    Step::Stop { .. } => "stop",
+                    Step::Remove => "remove",
+                },
+            ),
+        };
+        if kind == "stop" || kind == "remove" {
+            for overtaken in ["prepare", "start"] {
+                if let Some(ticket) = self.asked.remove(&(letter, overtaken)) {
+                    self.stale.push((letter, overtaken, ticket));
+                }
+            }
+        }
+        self.asked.insert((letter, kind), ticket);
+        if letter == '?' { kind.into() } else { format!("{kind} {letter}") }
+    }
+
+    fn sent(&mut self, message: FromAgent) -> String {
+        match message.message.expect("a message") {
+            from_agent::Message::Hello(hello) => {
+                format!("hello {}.{}", hello.incarnation, Revision(hello.revision))
+            }
+            from_agent::Message::Heartbeat(_) => "beat".into(),
+            from_agent::Message::Report(report) => {
+                self.report = report.number;
+                let tasks: Vec<String> = report.tasks.iter().map(told).collect();
+                format!("report {}", tasks.join(" "))
+            }
+            other @ (from_agent::Message::LogChunk(_) | from_agent::Message::Pull(_)) => panic!("{other:?}"),
+        }
+    }
+}
+
+fn assignment(task_id: bytes::Bytes, wish: &str) -> Assignment {
+    let (desired, recorded) = wish.split_once('[').unwrap_or((wish, "ASSIGNED]"));
+    let task = TaskAssignment {
+        recorded: state(recorded.trim_end_matches(']')).into(),
+        ..TaskAssignment::default()
+    };
+    Assignment { task_id, desired: state(desired).into(), task: Some(task) }
+}
+
+fn unreachable() -> RuntimeError {
+    RuntimeError::Unreachable("no engine".into())
+}
+
+/// `3`, or the name of a cause.
+fn ended(how: &str) -> Ended {
+    match how.parse() {
+        Ok(code) => Ended { exit_code: Some(code), ..Ended::default() },
+        Err(_) => {
+            let cause = EndCause::from_str_name(&format!("END_CAUSE_{how}"))
+                .unwrap_or_else(|| panic!("no cause {how}"));
+            Ended { exit_code: Some(137), signal: 9, cause, ..Ended::default() }
+        }
+    }
+}
+
+fn told(observed: &v1::TaskObserved) -> String {
+    let letter = letter_of(Id::from_bytes(&observed.task_id));
+    let words = if observed.error.is_empty() { &observed.message } else { &observed.error };
+    let words = if words.is_empty() { String::new() } else { format!("({words})") };
+    format!("{letter}={}{words}", word(observed.state()))
+}
+
+/// Runs a story: each line is something that happens, `->`, and all that the core does then.
+pub(super) fn check(story: &str) {
+    let mut world = World::new();
+    let mut told = Vec::new();
+    let mut expected = Vec::new();
+    for line in story.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        let (what, _) = line.split_once("->").unwrap_or_else(|| panic!("no arrow in {line:?}"));
+        told.push(format!("{} -> {}", what.trim(), world.act(what.trim())));
+        let words: Vec<&str> = line.split_whitespace().collect();
+        expected.push(words.join(" "));
+    }
+    assert_eq!(told.join("\n"), expected.join("\n"));
+}

@@ -1,0 +1,207 @@
+//! The agent's memory on disk: who this node is, and what the cluster wants of it.
+//!
+//! Two files in the state folder. `identity` is written whole, synced and renamed, at the first start, when the cluster names
+//! the node, and never else: losing it means joining as a new node. `tasks` is a log of notes, each batch one frame:
+//!
+//! ```text
+//! length u32 LE │ crc32c u32 LE │ protobuf of Batch       (after the line "skep agent tasks 1\n")
+//! ```
+//! Opening stops at the first frame that is not whole and cuts there. That, a lost tail and a full disk all have the same harmless
+//! effect: the position is older than it could be, and the manager tells the rest again. So appending is not synced
+//! and its failure stops nothing; the journal then says that it is behind, and is written anew when there is room.
+
+mod identity;
+
+pub use identity::{IdentityFile, Stored};
+
+use crate::core::memory::{Memory, Note};
+use prost::Message;
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Read, Seek, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+use thiserror::Error;
+
+/// The file is written anew when it is larger than this and than [`COMPACT_FACTOR`] times what it has to say.
+const COMPACT_BYTES_MIN: u64 = 1 << 20;
+/// See [`COMPACT_BYTES_MIN`].
+const COMPACT_FACTOR: u64 = 4;
+/// A longer frame is not one of ours: reading stops there.
+const FRAME_BYTES_MAX: usize = 64 << 20;
+const MAGIC: &[u8] = b"skep agent tasks 1\n";
+const HEADER_BYTES: usize = 8;
+
+/// Why the state folder cannot be used.
+#[derive(Debug, Error)]
+pub enum JournalError {
+    /// The file system says no.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What it says.
+        source: io::Error,
+    },
+    /// Another format, or something else altogether.
+    #[error("{}: this is no task journal that this version can read; move it away to let the manager send the assignments again", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The identity cannot be read.
+    #[error("{}: damaged ({words}); restore it, or remove the agent's state folder to join as a new node", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        words: String,
+    },
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct Batch {
+    #[prost(message, repeated, tag = "1")]
+    notes: Vec<Note>,
+}
+
+/// The tasks as they are on disk, open for more.
+#[derive(Debug)]
+pub struct Journal {
+    path: PathBuf,
+    file: File,
+    memory: Memory,
+    bytes: u64,
+    /// What the file would hold if it were written anew now, about.
+    live_bytes: u64,
+    /// The file lacks something that the memory has.
+    behind: bool,
+}
+
+impl Journal {
+    /// Opens `tasks` in `folder`, made when absent; what follows a torn frame is cut off.
+    pub fn open(folder: &Path) -> Result<Journal, JournalError> {
+        let path = folder.join("tasks");
+        let io = |source| JournalError::Io { path: path.clone(), source };
+        let mut options = OpenOptions::new();
+        let mut file = options
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&path)
+            .map_err(io)?;
+        let mut content = Vec::new();
+        file.read_to_end(&mut content).map_err(io)?;
+        if content.len() < MAGIC.len() && MAGIC.starts_with(&content) {
+            content = MAGIC.to_vec();
+            file.rewind().and_then(|()| file.write_all(MAGIC)).map_err(io)?;
+        }
+        let Some(frames) = content.strip_prefix(MAGIC) else {
+            return Err(JournalError::Foreign { path });
+        };
+        let (memory, whole) = read_frames(frames);
+        let bytes = (MAGIC.len() + whole) as u64;
+        file.set_len(bytes).and_then(|()| file.seek(io::SeekFrom::Start(bytes))).map_err(io)?;
+        let live_bytes = bytes;
+        let mut journal = Journal { path, file, memory, bytes, live_bytes, behind: false };
+        if journal.bytes > COMPACT_BYTES_MIN {
+            journal.rewrite()?;
+        }
+        Ok(journal)
+    }
+
+    /// All that has been noted, on disk or not.
+    pub fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    /// Whether the disk lacks something; the next [`Journal::append`] tries to make up for it.
+    pub fn is_behind(&self) -> bool {
+        self.behind
+    }
+
+    /// Notes these as one whole. On an error they are in the memory and not on disk, which is then behind.
+    pub fn append(&mut self, notes: Vec<Note>) -> Result<(), JournalError> {
+        for note in &notes {
+            self.memory.apply(note);
+        }
+        if self.behind || self.bytes > COMPACT_BYTES_MIN.max(COMPACT_FACTOR * self.live_bytes) {
+            return self.rewrite();
+        }
+        let frame = frame(notes);
+        self.behind = true;
+        self.file.write_all(&frame).map_err(|source| JournalError::Io { path: self.path.clone(), source })?;
+        self.bytes += frame.len() as u64;
+        self.behind = false;
+        Ok(())
+    }
+
+    /// Writes the memory as a new file in the place of the old one, synced.
+    pub fn rewrite(&mut self) -> Result<(), JournalError> {
+        self.behind = true;
+        let mut content = MAGIC.to_vec();
+        content.extend_from_slice(&frame(self.memory.notes()));
+        self.file = replace(&self.path, &content)?;
+        self.bytes = content.len() as u64;
+        self.live_bytes = self.bytes;
+        self.behind = false;
+        Ok(())
+    }
+}
+
+/// Puts a new file in the place of `path`, so that after a crash there is the old one or the new one. Gives it back open
+/// at its end.
+fn replace(path: &Path, content: &[u8]) -> Result<File, JournalError> {
+    let io = |source| JournalError::Io { path: path.to_owned(), source };
+    let fresh = path.with_extension("new");
+    let mut options = OpenOptions::new();
+    let mut file =
+        options.read(true).write(true).create(true).truncate(true).mode(0o600).open(&fresh).map_err(io)?;
+    file.write_all(content).and_then(|()| file.sync_all()).map_err(io)?;
+    fs::rename(&fresh, path).map_err(io)?;
+    if let Some(folder) = path.parent() {
+        File::open(folder).and_then(|folder| folder.sync_all()).map_err(io)?;
+    }
+    Ok(file)
+}
+
+fn frame(notes: Vec<Note>) -> Vec<u8> {
+    let body = Batch { notes }.encode_to_vec();
+    let mut frame = Vec::with_capacity(HEADER_BYTES + body.len());
+    // No batch comes near four gibibytes: a memory of all tasks of a node is some megabytes.
+    frame.extend_from_slice(&u32::try_from(body.len()).unwrap_or(u32::MAX).to_le_bytes());
+    frame.extend_from_slice(&crc32c::crc32c(&body).to_le_bytes());
+    frame.extend_from_slice(&body);
+    frame
+}
+
+/// The memory in these frames, and how many bytes of them are whole.
+fn read_frames(frames: &[u8]) -> (Memory, usize) {
+    let mut memory = Memory::default();
+    let mut rest = frames;
+    while let Some((batch, after)) = read_frame(rest) {
+        for note in &batch.notes {
+            memory.apply(note);
+        }
+        rest = after;
+    }
+    (memory, frames.len() - rest.len())
+}
+
+fn read_frame(bytes: &[u8]) -> Option<(Batch, &[u8])> {
+    let (length, rest) = bytes.split_first_chunk::<4>()?;
+    let (crc, rest) = rest.split_first_chunk::<4>()?;
+    let length =
+        usize::try_from(u32::from_le_bytes(*length)).ok().filter(|length| *length <= FRAME_BYTES_MAX)?;
+    let (body, rest) = rest.split_at_checked(length)?;
+    if crc32c::crc32c(body) != u32::from_le_bytes(*crc) {
+        return None;
+    }
+    Batch::decode(body).ok().map(|batch| (batch, rest))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,86 @@
+//! Who this node is: its id, its cluster, its own credential, and the runtime that was chosen at its first start.
+
+use super::{JournalError, replace};
+use prost::Message;
+use skep_proto::{Id, v1::RuntimeKind};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+/// What the file holds. Its secret is this node's own credential: the file is 0600 and never leaves the node.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Stored {
+    /// None before the cluster named this node.
+    pub node_id: Id,
+    /// None before the cluster named this node.
+    pub cluster_id: Id,
+    /// 256 random bits.
+    pub secret: [u8; 32],
+    /// Chosen at the first start; never another.
+    pub runtime: RuntimeKind,
+}
+
+/// The file `identity` of a state folder.
+#[derive(Clone, Debug)]
+pub struct IdentityFile {
+    path: PathBuf,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct Encoded {
+    #[prost(bytes = "bytes", tag = "1")]
+    node_id: bytes::Bytes,
+    #[prost(bytes = "bytes", tag = "2")]
+    cluster_id: bytes::Bytes,
+    #[prost(bytes = "bytes", tag = "3")]
+    secret: bytes::Bytes,
+    #[prost(enumeration = "RuntimeKind", tag = "4")]
+    runtime: i32,
+    /// Of the bytes of the four above, encoded without this one.
+    #[prost(fixed32, tag = "15")]
+    crc: u32,
+}
+
+impl IdentityFile {
+    /// The file in this folder, which need not be there.
+    pub fn new(folder: &Path) -> IdentityFile {
+        IdentityFile { path: folder.join("identity") }
+    }
+
+    /// What it holds; none before the first start.
+    pub fn read(&self) -> Result<Option<Stored>, JournalError> {
+        let damaged = |words: &str| JournalError::Damaged { path: self.path.clone(), words: words.into() };
+        let content = match fs::read(&self.path) {
+            Ok(content) => content,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(JournalError::Io { path: self.path.clone(), source }),
+        };
+        let encoded = Encoded::decode(content.as_slice()).map_err(|error| damaged(&error.to_string()))?;
+        let bare = Encoded { crc: 0, ..encoded.clone() };
+        if crc32c::crc32c(&bare.encode_to_vec()) != encoded.crc {
+            return Err(damaged("its checksum differs"));
+        }
+        let secret = <[u8; 32]>::try_from(encoded.secret.as_ref())
+            .map_err(|_| damaged("its secret is not of 32 bytes"))?;
+        Ok(Some(Stored {
+            node_id: Id::from_bytes(&encoded.node_id),
+            cluster_id: Id::from_bytes(&encoded.cluster_id),
+            secret,
+            runtime: encoded.runtime(),
+        }))
+    }
+
+    /// Writes it whole; returns when it is on the disk.
+    pub fn write(&self, stored: &Stored) -> Result<(), JournalError> {
+        let mut encoded = Encoded {
+            node_id: stored.node_id.to_bytes(),
+            cluster_id: stored.cluster_id.to_bytes(),
+            secret: bytes::Bytes::copy_from_slice(&stored.secret),
+            runtime: stored.runtime.into(),
+            crc: 0,
+        };
+        encoded.crc = crc32c::crc32c(&encoded.encode_to_vec());
+        replace(&self.path, &encoded.encode_to_vec()).map(drop)
+    }
+}

@@ -1,0 +1,153 @@
+//! The journal after crashes: whatever the tail looks like, what is read is a prefix of what was noted.
+
+use super::*;
+use crate::core::memory::{Assigned, NoteKind, Reached};
+use skep_proto::{
+    Id, Position, Revision,
+    v1::{RuntimeKind, TaskAssignment, TaskObserved, TaskState},
+};
+use std::os::unix::fs::PermissionsExt;
+
+fn batch(n: u64) -> Vec<Note> {
+    let task_id = Id(u128::from(n)).to_bytes();
+    let task = TaskAssignment { service_name: format!("service-{n}"), slot: n, ..TaskAssignment::default() };
+    vec![
+        Note::new(NoteKind::Assigned(Box::new(Assigned {
+            task_id: task_id.clone(),
+            desired: TaskState::Running.into(),
+            task: Some(task),
+        }))),
+        Note::new(NoteKind::Observed(TaskObserved {
+            task_id,
+            state: TaskState::Accepted.into(),
+            ..TaskObserved::default()
+        })),
+        Note::new(NoteKind::Reached(Reached { incarnation: 1, revision: n })),
+    ]
+}
+
+fn at(n: u64) -> Position {
+    Position { incarnation: u64::from(n > 0), revision: Revision(n) }
+}
+
+#[test]
+fn what_was_noted_is_there_after_reopening() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut journal = Journal::open(folder.path()).unwrap();
+    for n in 1..=5 {
+        journal.append(batch(n)).unwrap();
+    }
+    journal.append(vec![Note::new(NoteKind::Forgotten(Id(2).to_bytes()))]).unwrap();
+    let memory = journal.memory().clone();
+    drop(journal);
+    let journal = Journal::open(folder.path()).unwrap();
+    assert_eq!(*journal.memory(), memory);
+    assert_eq!(journal.memory().position, at(5));
+    assert_eq!(journal.memory().tasks.keys().copied().collect::<Vec<_>>(), [Id(1), Id(3), Id(4), Id(5)]);
+    let mode = fs::metadata(folder.path().join("tasks")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[test]
+fn a_file_torn_at_any_byte_is_a_prefix_and_can_be_written_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tasks");
+    let mut journal = Journal::open(folder.path()).unwrap();
+    let mut ends = vec![journal.bytes];
+    for n in 1..=3 {
+        journal.append(batch(n)).unwrap();
+        ends.push(journal.bytes);
+    }
+    drop(journal);
+    let whole = fs::read(&path).unwrap();
+    for length in 0..whole.len() {
+        fs::write(&path, &whole[..length]).unwrap();
+        let mut journal = Journal::open(folder.path()).unwrap();
+        let batches = ends.iter().skip(1).filter(|end| **end <= length as u64).count() as u64;
+        assert_eq!(journal.memory().position, at(batches), "torn at {length}");
+        journal.append(batch(9)).unwrap();
+        drop(journal);
+        assert_eq!(
+            Journal::open(folder.path()).unwrap().memory().position,
+            at(9),
+            "torn at {length}, then written on"
+        );
+    }
+}
+
+#[test]
+fn a_damaged_byte_ends_the_reading_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tasks");
+    let mut journal = Journal::open(folder.path()).unwrap();
+    journal.append(batch(1)).unwrap();
+    let first = usize::try_from(journal.bytes).unwrap();
+    journal.append(batch(2)).unwrap();
+    drop(journal);
+    let whole = fs::read(&path).unwrap();
+    for place in first..whole.len() {
+        let mut damaged = whole.clone();
+        damaged[place] ^= 0x10;
+        fs::write(&path, &damaged).unwrap();
+        assert_eq!(Journal::open(folder.path()).unwrap().memory().position, at(1), "byte {place}");
+    }
+}
+
+#[test]
+fn a_long_history_does_not_grow_the_file_without_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut journal = Journal::open(folder.path()).unwrap();
+    let words = "x".repeat(10_000);
+    for n in 1..=1000 {
+        let mut notes = batch(1);
+        notes.push(Note::new(NoteKind::Observed(TaskObserved {
+            task_id: Id(1).to_bytes(),
+            message: format!("{words}{n}"),
+            ..TaskObserved::default()
+        })));
+        journal.append(notes).unwrap();
+    }
+    assert!(journal.bytes < COMPACT_BYTES_MIN + 100_000, "{} bytes", journal.bytes);
+    let memory = journal.memory().clone();
+    drop(journal);
+    assert_eq!(*Journal::open(folder.path()).unwrap().memory(), memory);
+}
+
+#[test]
+fn a_file_of_somebody_else_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("tasks"), "skep agent tasks 2\nand more").unwrap();
+    let error = Journal::open(folder.path()).expect_err("another format");
+    assert!(matches!(error, JournalError::Foreign { .. }), "{error}");
+}
+
+#[test]
+fn a_disk_that_refuses_makes_it_behind_and_it_catches_up_later() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut journal = Journal::open(folder.path()).unwrap();
+    journal.append(batch(1)).unwrap();
+    journal.file = File::open(folder.path().join("tasks")).unwrap();
+    assert!(journal.append(batch(2)).is_err(), "not open for writing");
+    assert!(journal.is_behind());
+    assert_eq!(journal.memory().position, at(2), "what is noted counts for this run");
+    journal.append(batch(3)).unwrap();
+    assert!(!journal.is_behind());
+    assert_eq!(Journal::open(folder.path()).unwrap().memory().position, at(3));
+}
+
+#[test]
+fn the_identity_is_kept_for_its_owner_alone_and_damage_is_seen() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = IdentityFile::new(folder.path());
+    assert_eq!(file.read().unwrap(), None);
+    let stored = Stored { node_id: Id(7), cluster_id: Id(8), secret: [9; 32], runtime: RuntimeKind::Process };
+    file.write(&stored).unwrap();
+    assert_eq!(file.read().unwrap(), Some(stored));
+    let path = folder.path().join("identity");
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    let mut content = fs::read(&path).unwrap();
+    content[5] ^= 1;
+    fs::write(&path, content).unwrap();
+    let error = file.read().expect_err("one bit differs").to_string();
+    assert!(error.contains("identity: damaged"), "{error}");
+}

@@ -1,0 +1,80 @@
+//! What this machine has: processors, memory, platform.
+//!
+//! Runtimes that have an engine ask the engine instead, since it may run elsewhere (in a virtual machine, say).
+
+use skep_proto::v1::{Platform, Resources};
+use std::{fs, thread};
+
+/// Thousand-millionths in one processor.
+pub const NANO_CPUS: i64 = 1_000_000_000;
+
+/// What the operator keeps from tasks, for other uses of the machine.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Reserve {
+    /// Thousand-millionths of a processor.
+    pub nano_cpus: i64,
+    /// Bytes.
+    pub memory_bytes: i64,
+}
+
+impl Reserve {
+    /// What is left for tasks; never below zero.
+    pub fn taken_off(self, whole: &Resources) -> Resources {
+        Resources {
+            nano_cpus: whole.nano_cpus.saturating_sub(self.nano_cpus).max(0),
+            memory_bytes: whole.memory_bytes.saturating_sub(self.memory_bytes).max(0),
+            generic: whole.generic.clone(),
+        }
+    }
+}
+
+/// Processors that this process may use, and the machine's whole memory. Memory is 0 where `/proc` cannot be read.
+pub fn resources() -> Resources {
+    let cpus = thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let memory = fs::read_to_string("/proc/meminfo").ok().and_then(|text| total_memory(&text)).unwrap_or(0);
+    Resources {
+        nano_cpus: i64::try_from(cpus).unwrap_or(1).saturating_mul(NANO_CPUS),
+        memory_bytes: memory,
+        generic: Vec::new(),
+    }
+}
+
+/// In Docker's words: `linux`, `amd64`.
+pub fn platform() -> Platform {
+    let architecture = match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    };
+    Platform { architecture: architecture.into(), os: std::env::consts::OS.into() }
+}
+
+/// The machine's own name; empty where the kernel does not say.
+pub fn hostname() -> String {
+    nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_default()
+}
+
+fn total_memory(meminfo: &str) -> Option<i64> {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let kib: i64 = line.split_whitespace().next()?.parse().ok()?;
+    kib.checked_mul(1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_read_in_bytes() {
+        assert_eq!(total_memory("MemFree: 1 kB\nMemTotal:       24 kB\n"), Some(24 * 1024));
+        assert_eq!(total_memory("MemTotal: much"), None);
+        assert!(resources().memory_bytes > 0 && resources().nano_cpus >= NANO_CPUS);
+    }
+
+    #[test]
+    fn what_is_kept_is_taken_off_and_never_goes_below_zero() {
+        let whole = Resources { nano_cpus: 2 * NANO_CPUS, memory_bytes: 1000, generic: Vec::new() };
+        let left = Reserve { nano_cpus: NANO_CPUS / 2, memory_bytes: 4000 }.taken_off(&whole);
+        assert_eq!((left.nano_cpus, left.memory_bytes), (1_500_000_000, 0));
+    }
+}

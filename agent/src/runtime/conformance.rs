@@ -1,0 +1,380 @@
+//! What every runtime must do, as one suite that all of them run.
+//!
+//! A [`Subject`] says how to open a runtime over an engine that outlives it, and how its programs are written; the cases know
+//! nothing else of it. `conformance_tests!(expression)` makes one test of each case.
+//!
+//! The waits here are limits at which a case fails, never times that it counts on.
+
+use super::{
+    Ended, Found, FoundState, LogLine, LogQuery, Prepared, Runtime, RuntimeError, Started, Workload,
+};
+use futures::{StreamExt, future::BoxFuture};
+use skep_proto::{
+    Id, Timestamp,
+    v1::{EndCause, LogSource},
+};
+use std::{fmt::Debug, sync::Arc, time::Duration};
+
+/// What a case wants run.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Program {
+    /// Runs until it gets its stop signal, then ends at once.
+    Run,
+    /// Ends by itself with this code.
+    Exit(i32),
+    /// Ends itself by this signal.
+    Signal(i32),
+    /// Takes no notice of its stop signal.
+    Stubborn,
+    /// Writes these lines, those that begin with `!` to the standard error, and ends with 0.
+    Print(Vec<String>),
+    /// Writes these lines as [`Program::Print`] does, and then runs until it is stopped.
+    PrintAndRun(Vec<String>),
+    /// No image or program of that name exists.
+    Missing,
+}
+
+/// A runtime to be tried.
+pub trait Subject: Send + Sync {
+    /// A new runtime over the same engine, as an agent that was started again would have it.
+    fn open(&self) -> BoxFuture<'_, Arc<dyn Runtime>>;
+    /// How the program is written for this runtime. Task, node and names are filled in by the case.
+    fn workload(&self, program: &Program) -> Workload;
+}
+
+/// Longest that anything here may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+const GRACE: Duration = Duration::from_secs(30);
+
+/// Makes one test of each case. The expression is evaluated once a test, and gives a [`Subject`]; it may await.
+#[macro_export]
+macro_rules! conformance_tests {
+    ($subject:expr) => {
+        $crate::conformance_tests!($subject;
+            a_whole_life_from_prepared_to_removed, exit_codes_are_told, a_death_by_signal_is_told,
+            stopping_is_gentle_first, what_takes_no_notice_is_killed_after_the_grace, every_step_may_be_repeated,
+            what_does_not_exist_is_rejected, steps_on_nothing_say_gone, what_runs_outlives_the_runtime,
+            an_end_that_nobody_watched_is_told_later, what_was_stopped_before_it_began_never_begins,
+            a_node_sees_only_its_own, removing_ends_what_runs, output_is_kept_in_order, output_is_cut_by_tail_and_time,
+            output_is_followed_to_the_end, output_is_gone_when_the_task_is);
+    };
+    ($subject:expr; $($case:ident),+ $(,)?) => {
+        $(#[tokio::test(flavor = "multi_thread")]
+        async fn $case() {
+            let subject = $subject;
+            $crate::runtime::conformance::$case(&subject).await;
+        })+
+    };
+}
+
+/// A task of one case, on one runtime.
+struct Trial {
+    runtime: Arc<dyn Runtime>,
+    workload: Workload,
+}
+
+impl Trial {
+    async fn new(subject: &dyn Subject, program: &Program) -> Trial {
+        let mut workload = subject.workload(program);
+        workload.task_id = fresh_id();
+        workload.node_id = fresh_id();
+        workload.service_id = fresh_id();
+        workload.node_name = "trial-node".into();
+        workload.service_name = "trial".into();
+        workload.slot = 1;
+        Trial { runtime: subject.open().await, workload }
+    }
+
+    async fn started(subject: &dyn Subject, program: &Program) -> Trial {
+        let trial = Trial::new(subject, program).await;
+        trial.prepare().await.expect("prepared");
+        trial.start().await.expect("started");
+        trial
+    }
+
+    /// The agent dies and comes back.
+    async fn reopen(self, subject: &dyn Subject) -> Trial {
+        let Trial { runtime, workload } = self;
+        drop(runtime);
+        Trial { runtime: subject.open().await, workload }
+    }
+
+    async fn prepare(&self) -> Result<Prepared, RuntimeError> {
+        soon("prepare", self.runtime.prepare(&self.workload, &|_| {})).await
+    }
+    async fn start(&self) -> Result<Started, RuntimeError> {
+        soon("start", self.runtime.start(&self.workload)).await
+    }
+    async fn ready(&self) -> Result<(), RuntimeError> {
+        soon("ready", self.runtime.ready(&self.workload)).await
+    }
+    async fn wait(&self) -> Result<Ended, RuntimeError> {
+        soon("wait", self.runtime.wait(&self.workload)).await
+    }
+    async fn stop(&self, grace: Duration) -> Result<(), RuntimeError> {
+        soon("stop", self.runtime.stop(self.workload.task_id, grace)).await
+    }
+    async fn remove(&self) {
+        soon("remove", self.runtime.remove(self.workload.task_id)).await.expect("removed");
+    }
+    async fn list(&self) -> Vec<Found> {
+        soon("list", self.runtime.list(self.workload.node_id)).await.expect("listed")
+    }
+    async fn only_one(&self) -> FoundState {
+        let mut found = self.list().await;
+        assert_eq!(found.iter().map(|f| f.task_id).collect::<Vec<_>>(), [self.workload.task_id]);
+        found.remove(0).state
+    }
+    async fn lines(&self, query: LogQuery) -> Result<Vec<LogLine>, RuntimeError> {
+        let stream = soon("logs", self.runtime.logs(self.workload.task_id, query)).await?;
+        soon("lines", stream.collect::<Vec<_>>()).await.into_iter().collect()
+    }
+    async fn texts(&self, query: LogQuery) -> Vec<String> {
+        let lines = self.lines(query).await.expect("lines");
+        lines.iter().map(|line| String::from_utf8_lossy(&line.text).into_owned()).collect()
+    }
+}
+
+async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(PATIENCE, future).await {
+        Ok(value) => value,
+        Err(_) => panic!("{what} took longer than {PATIENCE:?}"),
+    }
+}
+
+fn fresh_id() -> Id {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).expect("the kernel has randomness");
+    Id(u128::from_be_bytes(bytes))
+}
+
+fn gone<T: Debug>(result: Result<T, RuntimeError>) {
+    assert_eq!(result.expect_err("nothing is there"), RuntimeError::Gone);
+}
+
+fn lines(texts: &[&str]) -> Vec<String> {
+    texts.iter().map(|text| (*text).to_owned()).collect()
+}
+
+/// See the name.
+pub async fn a_whole_life_from_prepared_to_removed(subject: &dyn Subject) {
+    let trial = Trial::new(subject, &Program::Run).await;
+    assert!(trial.list().await.is_empty());
+    trial.prepare().await.expect("prepared");
+    assert_eq!(trial.only_one().await, FoundState::Created);
+    let started = trial.start().await.expect("started");
+    assert!(!started.container_ref.is_empty(), "people must be able to find it");
+    trial.ready().await.expect("no health check: at once");
+    assert!(
+        matches!(trial.only_one().await, FoundState::Running(s) if s.container_ref == started.container_ref)
+    );
+    trial.stop(GRACE).await.expect("stopped");
+    let ended = trial.wait().await.expect("ended");
+    assert_eq!(ended.cause, EndCause::Asked, "{ended:?}");
+    assert!(ended.at > Timestamp::NEVER);
+    assert!(matches!(trial.only_one().await, FoundState::Ended(_, end) if end.exit_code == ended.exit_code));
+    gone(trial.ready().await);
+    trial.remove().await;
+    assert!(trial.list().await.is_empty());
+}
+
+/// See the name.
+pub async fn exit_codes_are_told(subject: &dyn Subject) {
+    for code in [0, 3, 125] {
+        let trial = Trial::started(subject, &Program::Exit(code)).await;
+        let ended = trial.wait().await.expect("ended");
+        assert_eq!(
+            (ended.exit_code, ended.signal, ended.cause),
+            (Some(code), 0, EndCause::Itself),
+            "{ended:?}"
+        );
+        assert!(!ended.out_of_memory);
+        assert_eq!(trial.wait().await.expect("asked again").exit_code, Some(code));
+        trial.remove().await;
+    }
+}
+
+/// See the name. An engine that hides the signal behind an exit code may leave it at 0.
+pub async fn a_death_by_signal_is_told(subject: &dyn Subject) {
+    let trial = Trial::started(subject, &Program::Signal(9)).await;
+    let ended = trial.wait().await.expect("ended");
+    assert_eq!(ended.exit_code, Some(137), "{ended:?}");
+    assert!(ended.signal == 9 || ended.signal == 0, "{ended:?}");
+    trial.remove().await;
+}
+
+/// See the name.
+pub async fn stopping_is_gentle_first(subject: &dyn Subject) {
+    let trial = Trial::started(subject, &Program::Run).await;
+    trial.stop(GRACE).await.expect("stopped");
+    let ended = trial.wait().await.expect("ended");
+    assert_ne!(ended.exit_code, Some(137), "it would have ended by itself: {ended:?}");
+    trial.remove().await;
+}
+
+/// See the name.
+pub async fn what_takes_no_notice_is_killed_after_the_grace(subject: &dyn Subject) {
+    let trial = Trial::started(subject, &Program::Stubborn).await;
+    trial.stop(Duration::from_millis(300)).await.expect("stopped");
+    let ended = trial.wait().await.expect("ended");
+    assert_eq!((ended.exit_code, ended.cause), (Some(137), EndCause::Asked), "{ended:?}");
+    trial.remove().await;
+}
+
+/// See the name.
+pub async fn every_step_may_be_repeated(subject: &dyn Subject) {
+    let trial = Trial::new(subject, &Program::Run).await;
+    let first = trial.prepare().await.expect("prepared");
+    assert_eq!(trial.prepare().await.expect("prepared again"), first);
+    let first = trial.start().await.expect("started");
+    let again = trial.start().await.expect("started again");
+    assert_eq!((first.container_ref, first.pid), (again.container_ref, again.pid), "not a second one");
+    trial.prepare().await.expect("prepared while it runs");
+    trial.stop(GRACE).await.expect("stopped");
+    trial.stop(GRACE).await.expect("stopped again");
+    trial.start().await.expect("started what has ended: it is not run again");
+    assert!(matches!(trial.only_one().await, FoundState::Ended(..)));
+    trial.remove().await;
+    trial.remove().await;
+    trial.stop(GRACE).await.expect("stopped what is gone");
+}
+
+/// See the name.
+pub async fn what_does_not_exist_is_rejected(subject: &dyn Subject) {
+    let trial = Trial::new(subject, &Program::Missing).await;
+    let error = trial.prepare().await.expect_err("there is no such thing");
+    assert!(matches!(&error, RuntimeError::Rejected(words) if !words.is_empty()), "{error:?}");
+    trial.remove().await;
+}
+
+/// See the name.
+pub async fn steps_on_nothing_say_gone(subject: &dyn Subject) {
+    let trial = Trial::new(subject, &Program::Run).await;
+    gone(trial.start().await);
+    gone(trial.ready().await);
+    gone(trial.wait().await);
+    gone(trial.lines(LogQuery::default()).await);
+    trial.stop(GRACE).await.expect("nothing to stop");
+    trial.remove().await;
+}
+
+/// See the name.
+pub async fn what_runs_outlives_the_runtime(subject: &dyn Subject) {
+    let trial = Trial::new(subject, &Program::Run).await;
+    trial.prepare().await.expect("prepared");
+    let started = trial.start().await.expect("started");
+    let trial = trial.reopen(subject).await;
+    match trial.only_one().await {
+        FoundState::Running(found) => {
+            assert_eq!((found.container_ref, found.pid), (started.container_ref.clone(), started.pid));
+        }
+        other @ (FoundState::Created | FoundState::Ended(..)) => panic!("{other:?}"),
+    }
+    assert_eq!(trial.start().await.expect("it runs").container_ref, started.container_ref);
+    trial.ready().await.expect("ready");
+    trial.stop(GRACE).await.expect("stopped");
+    let trial = trial.reopen(subject).await;
+    assert_eq!(trial.wait().await.expect("ended").cause, EndCause::Asked);
+    trial.remove().await;
+}
+
+/// See the name.
+pub async fn an_end_that_nobody_watched_is_told_later(subject: &dyn Subject) {
+    let trial = Trial::started(subject, &Program::Exit(3)).await.reopen(subject).await;
+    let ended = trial.wait().await.expect("ended");
+    assert_eq!((ended.exit_code, ended.cause), (Some(3), EndCause::Itself), "{ended:?}");
+    let trial = trial.reopen(subject).await;
+    match trial.only_one().await {
+        FoundState::Ended(_, found) => assert_eq!(found.exit_code, Some(3)),
+        other @ (FoundState::Created | FoundState::Running(_)) => panic!("{other:?}"),
+    }
+    trial.remove().await;
+}
+
+/// See the name.
+pub async fn what_was_stopped_before_it_began_never_begins(subject: &dyn Subject) {
+    let trial = Trial::new(subject, &Program::Run).await;
+    trial.prepare().await.expect("prepared");
+    trial.stop(GRACE).await.expect("stopped");
+    assert!(trial.start().await.is_err(), "a start that comes late");
+    assert!(trial.list().await.iter().all(|found| !matches!(found.state, FoundState::Running(_))));
+    trial.remove().await;
+}
+
+/// See the name.
+pub async fn a_node_sees_only_its_own(subject: &dyn Subject) {
+    let one = Trial::started(subject, &Program::Run).await;
+    let two = Trial::started(subject, &Program::Run).await;
+    assert!(matches!(one.only_one().await, FoundState::Running(_)));
+    assert!(matches!(two.only_one().await, FoundState::Running(_)));
+    for trial in [one, two] {
+        trial.remove().await;
+    }
+}
+
+/// See the name.
+pub async fn removing_ends_what_runs(subject: &dyn Subject) {
+    let trial = Trial::started(subject, &Program::Stubborn).await;
+    trial.remove().await;
+    assert!(trial.list().await.is_empty());
+    gone(trial.wait().await);
+}
+
+/// See the name.
+pub async fn output_is_kept_in_order(subject: &dyn Subject) {
+    let written = lines(&["one", "two", "three"]);
+    let trial = Trial::started(subject, &Program::Print(written.clone())).await;
+    trial.wait().await.expect("ended");
+    let found = trial.lines(LogQuery::default()).await.expect("lines");
+    let texts: Vec<_> = found.iter().map(|line| String::from_utf8_lossy(&line.text).into_owned()).collect();
+    assert_eq!(texts, written);
+    assert!(found.iter().all(|line| line.source == LogSource::Stdout && line.at > Timestamp::NEVER));
+    assert!(found.is_sorted_by_key(|line| line.at));
+    trial.remove().await;
+    let trial = Trial::started(subject, &Program::Print(lines(&["to people", "!to the operator"]))).await;
+    trial.wait().await.expect("ended");
+    let only = |stdout: bool| LogQuery { stdout, stderr: !stdout, ..LogQuery::default() };
+    assert_eq!(trial.texts(only(true)).await, ["to people"]);
+    assert_eq!(trial.texts(only(false)).await, ["!to the operator"]);
+    trial.remove().await;
+}
+
+/// See the name.
+pub async fn output_is_cut_by_tail_and_time(subject: &dyn Subject) {
+    let trial = Trial::started(subject, &Program::Print(lines(&["a", "b", "c", "d"]))).await;
+    trial.wait().await.expect("ended");
+    let tail = |tail| LogQuery { tail: Some(tail), ..LogQuery::default() };
+    assert_eq!(trial.texts(tail(2)).await, ["c", "d"]);
+    assert_eq!(trial.texts(tail(0)).await, [""; 0]);
+    assert_eq!(trial.texts(tail(9)).await, ["a", "b", "c", "d"]);
+    let last = trial.lines(LogQuery::default()).await.expect("lines")[3].at;
+    let since = LogQuery { since: last, ..LogQuery::default() };
+    assert_eq!(trial.texts(since).await.last().map(String::as_str), Some("d"));
+    let later = LogQuery { since: last + 1, ..LogQuery::default() };
+    assert_eq!(trial.texts(later).await, [""; 0]);
+    let until = LogQuery { until: last, ..LogQuery::default() };
+    assert!(!trial.texts(until).await.contains(&"d".to_owned()));
+    trial.remove().await;
+}
+
+/// See the name.
+pub async fn output_is_followed_to_the_end(subject: &dyn Subject) {
+    let trial = Trial::started(subject, &Program::PrintAndRun(lines(&["up"]))).await;
+    let query = LogQuery { follow: true, ..LogQuery::default() };
+    let mut stream = soon("logs", trial.runtime.logs(trial.workload.task_id, query)).await.expect("a stream");
+    let first = soon("first line", stream.next()).await.expect("a line").expect("readable");
+    assert_eq!(first.text.as_ref(), b"up");
+    trial.stop(GRACE).await.expect("stopped");
+    while let Some(line) = soon("the stream's end", stream.next()).await {
+        line.expect("readable");
+    }
+    trial.remove().await;
+}
+
+/// See the name.
+pub async fn output_is_gone_when_the_task_is(subject: &dyn Subject) {
+    let trial = Trial::started(subject, &Program::Print(lines(&["secret"]))).await;
+    trial.wait().await.expect("ended");
+    trial.remove().await;
+    gone(trial.lines(LogQuery::default()).await);
+}

@@ -1,0 +1,174 @@
+//! Tasks as containers of a Docker engine, over its API.
+//!
+//! The engine holds the truth: a container is found by its labels, and looked at when something was said about it. What
+//! is kept in memory only saves calls, since each costs the engine more than us: in the usual course a task is one call
+//! to create, one to start, one to look, and one stream of events for all. The only thing written down is which
+//! containers were asked to end, so that everybody else's doing can be told from ours.
+
+mod container;
+mod engine;
+mod events;
+mod judgement;
+mod mapping;
+mod marks;
+mod offer;
+mod output;
+mod pull;
+mod steps;
+
+use super::{
+    Ended, Found, LogQuery, LogStream, Offer, Prepared, ProgressFn, Runtime, RuntimeError, Started, Workload,
+};
+use container::Container;
+use engine::Engine;
+use events::Sightings;
+use futures::future::BoxFuture;
+use marks::Marks;
+use skep_proto::{Id, v1::RuntimeKind};
+use std::{
+    collections::BTreeMap,
+    io,
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    time::Duration,
+};
+use tokio::task::JoinHandle;
+
+/// Where an engine listens unless told otherwise.
+pub const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
+
+/// The Docker runtime of one agent.
+pub struct DockerRuntime {
+    engine: Arc<Engine>,
+    seen: Arc<Sightings>,
+    marks: Marks,
+    known: Mutex<BTreeMap<Id, Known>>,
+    follower: OnceLock<Follower>,
+}
+
+/// What is remembered of a task's container, to save asking.
+#[derive(Clone, Debug, Default)]
+struct Known {
+    container: String,
+    /// Created by this very runtime, and no start was tried since.
+    fresh: bool,
+    /// It was started, and has no health check to wait for.
+    ready: bool,
+    /// The answer to its start.
+    started: Option<Started>,
+    /// Being removed by this runtime.
+    removing: bool,
+}
+
+/// Ends with the runtime.
+struct Follower(JoinHandle<()>);
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl DockerRuntime {
+    /// Opens the runtime over an agent's state folder and an engine's address (`unix://PATH` or `tcp://HOST:PORT`). The
+    /// engine need not be there.
+    pub fn open(state_dir: &Path, host: &str) -> io::Result<DockerRuntime> {
+        Ok(DockerRuntime {
+            engine: Arc::new(Engine::new(host)),
+            seen: Arc::default(),
+            marks: Marks::open(state_dir)?,
+            known: Mutex::default(),
+            follower: OnceLock::new(),
+        })
+    }
+
+    /// Sees to it that events are followed. Begun with the first step, since it needs tokio around it.
+    fn follow(&self) {
+        self.follower.get_or_init(|| Follower(events::follow(Arc::clone(&self.engine), Arc::clone(&self.seen))));
+    }
+
+    fn known(&self) -> MutexGuard<'_, BTreeMap<Id, Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes what is remembered of a task, if anything is.
+    fn remember(&self, task: Id, change: impl FnOnce(&mut Known)) {
+        if let Some(known) = self.known().get_mut(&task) {
+            change(known);
+        }
+    }
+
+    fn forget(&self, task: Id) {
+        if let Some(known) = self.known().remove(&task) {
+            self.seen.forget(&known.container);
+        }
+    }
+
+    /// The state folder's trouble passes: the agent asks again and says so.
+    fn mark(&self, task: Id, mark: marks::Mark) -> Result<(), RuntimeError> {
+        self.marks
+            .set(task, mark)
+            .map_err(|error| RuntimeError::Unreachable(format!("cannot write to the state folder: {error}")))
+    }
+}
+
+impl Runtime for DockerRuntime {
+    fn kind(&self) -> RuntimeKind {
+        RuntimeKind::Docker
+    }
+
+    fn describe(&self) -> BoxFuture<'_, Result<Offer, RuntimeError>> {
+        self.follow();
+        Box::pin(offer::offer(&self.engine))
+    }
+
+    fn prepare<'a>(
+        &'a self,
+        workload: &'a Workload,
+        progress: ProgressFn<'a>,
+    ) -> BoxFuture<'a, Result<Prepared, RuntimeError>> {
+        self.follow();
+        Box::pin(self.create(workload, progress))
+    }
+
+    fn start<'a>(&'a self, workload: &'a Workload) -> BoxFuture<'a, Result<Started, RuntimeError>> {
+        self.follow();
+        Box::pin(self.begin(workload.task_id))
+    }
+
+    fn ready<'a>(&'a self, workload: &'a Workload) -> BoxFuture<'a, Result<(), RuntimeError>> {
+        self.follow();
+        Box::pin(self.until_ready(workload.task_id))
+    }
+
+    fn wait<'a>(&'a self, workload: &'a Workload) -> BoxFuture<'a, Result<Ended, RuntimeError>> {
+        self.follow();
+        Box::pin(self.until_ended(workload.task_id))
+    }
+
+    fn stop<'a>(&'a self, task: Id, grace: Duration) -> BoxFuture<'a, Result<(), RuntimeError>> {
+        self.follow();
+        Box::pin(self.end(task, grace))
+    }
+
+    fn remove(&self, task: Id) -> BoxFuture<'_, Result<(), RuntimeError>> {
+        self.follow();
+        Box::pin(self.take_away(task))
+    }
+
+    fn list(&self, node: Id) -> BoxFuture<'_, Result<Vec<Found>, RuntimeError>> {
+        self.follow();
+        Box::pin(self.found(node))
+    }
+
+    fn logs(&self, task: Id, query: LogQuery) -> BoxFuture<'_, Result<LogStream, RuntimeError>> {
+        Box::pin(async move {
+            match self.look_for(task).await? {
+                Some(Container { id, phase: container::Phase::Running | container::Phase::Ended, .. }) => {
+                    output::open(Arc::clone(&self.engine), id, query).await
+                }
+                Some(_) | None => Err(RuntimeError::Gone),
+            }
+        })
+    }
+}

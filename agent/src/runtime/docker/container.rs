@@ -1,0 +1,105 @@
+//! What the engine says about one container, cut down to what a runtime wants to know.
+
+use super::mapping;
+use crate::runtime::Started;
+use bollard::models::{ContainerInspectResponse, ContainerStateStatusEnum, HealthStatusEnum};
+use skep_proto::{Id, Timestamp};
+use std::collections::HashMap;
+
+/// One container at one moment.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Container {
+    pub(super) id: String,
+    pub(super) task: Option<Id>,
+    pub(super) image: String,
+    pub(super) phase: Phase,
+    pub(super) health: Health,
+    pub(super) started: Started,
+    pub(super) exit_code: i32,
+    pub(super) out_of_memory: bool,
+    pub(super) error: String,
+    pub(super) started_at: u64,
+    pub(super) finished_at: u64,
+}
+
+/// How far it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) enum Phase {
+    /// Never started, or tried in vain.
+    #[default]
+    Created,
+    /// Paused counts too: it has not ended.
+    Running,
+    /// It ran.
+    Ended,
+}
+
+/// What its health check says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) enum Health {
+    /// Neither spec nor image have a check.
+    #[default]
+    Unchecked,
+    /// It has not passed yet.
+    Starting,
+    /// It passed.
+    Healthy,
+    /// It failed as often as it may.
+    Unhealthy,
+}
+
+/// Reads the engine's answer.
+pub(super) fn read(answer: ContainerInspectResponse) -> Container {
+    let state = answer.state.unwrap_or_default();
+    let id = answer.id.unwrap_or_default();
+    let labels = answer.config.and_then(|config| config.labels).unwrap_or_default();
+    let started_at = moment(state.started_at.as_deref());
+    let phase = match state.status.unwrap_or(ContainerStateStatusEnum::EMPTY) {
+        ContainerStateStatusEnum::RUNNING
+        | ContainerStateStatusEnum::PAUSED
+        | ContainerStateStatusEnum::RESTARTING => Phase::Running,
+        ContainerStateStatusEnum::CREATED => Phase::Created,
+        ContainerStateStatusEnum::EXITED
+        | ContainerStateStatusEnum::DEAD
+        | ContainerStateStatusEnum::REMOVING
+        | ContainerStateStatusEnum::STOPPING
+        | ContainerStateStatusEnum::EMPTY if started_at > 0 => Phase::Ended,
+        ContainerStateStatusEnum::EXITED
+        | ContainerStateStatusEnum::DEAD
+        | ContainerStateStatusEnum::REMOVING
+        | ContainerStateStatusEnum::STOPPING
+        | ContainerStateStatusEnum::EMPTY => Phase::Created,
+    };
+    let health = match state.health.and_then(|health| health.status) {
+        None | Some(HealthStatusEnum::EMPTY | HealthStatusEnum::NONE) => Health::Unchecked,
+        Some(HealthStatusEnum::STARTING) => Health::Starting,
+        Some(HealthStatusEnum::HEALTHY) => Health::Healthy,
+        Some(HealthStatusEnum::UNHEALTHY) => Health::Unhealthy,
+    };
+    let ports = answer.network_settings.and_then(|network| network.ports);
+    let pid = state.pid.and_then(|pid| i32::try_from(pid).ok()).unwrap_or(0);
+    let ports = mapping::published(&ports.unwrap_or_default());
+    Container {
+        task: task_of(&labels),
+        image: answer.image.unwrap_or_default(),
+        phase,
+        health,
+        started: Started { container_ref: id.clone(), pid, ports },
+        id,
+        exit_code: state.exit_code.and_then(|code| i32::try_from(code).ok()).unwrap_or(0),
+        out_of_memory: state.oom_killed.unwrap_or(false),
+        error: state.error.unwrap_or_default(),
+        started_at,
+        finished_at: moment(state.finished_at.as_deref()),
+    }
+}
+
+/// The task that a container's labels name.
+pub(super) fn task_of(labels: &HashMap<String, String>) -> Option<Id> {
+    labels.get(mapping::LABEL_TASK_ID).and_then(|id| Id::parse(id))
+}
+
+/// 0 for the year 1, which is the engine's "never".
+fn moment(text: Option<&str>) -> u64 {
+    text.and_then(Timestamp::parse).map_or(0, |at| at.0)
+}

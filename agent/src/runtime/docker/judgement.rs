@@ -1,0 +1,259 @@
+//! Who ended a container, from what is known about it. Pure.
+//!
+//! The engine tells an exit code, and 137 says little: a person with `docker kill`, a person with `docker stop`, the
+//! engine on its way down and the kernel short of memory all leave it. The engine's events tell them apart: each signal sent through it is
+//! one, and so is a stop. What the engine forgot when it was started anew is told by when it was away.
+
+use super::marks::Mark;
+use crate::runtime::Ended;
+use skep_proto::{Timestamp, time::SECOND_NS, v1::EndCause};
+
+/// A signal that came so long before the end, and is not in the exit code, did not cause it.
+const SIGNAL_EFFECT_NS: u64 = 10 * SECOND_NS;
+/// Longest that an engine takes to stop its containers before it is gone itself.
+const ENGINE_STOP_NS: u64 = 60 * SECOND_NS;
+/// An engine that comes back dates the ends that it missed at its own start; within this.
+const ENGINE_START_NS: u64 = 10 * SECOND_NS;
+/// Kept of each container; older signals are of no interest.
+const SIGNALS_MAX: usize = 8;
+
+/// What the engine's events told about one container. Times are the engine's, in nanoseconds.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(super) struct Trace {
+    /// Signals sent through the engine: when, and which.
+    pub(super) signals: Vec<(u64, i32)>,
+    /// Its end: when, and the exit code.
+    pub(super) died: Option<(u64, i32)>,
+    /// A stop was carried out.
+    pub(super) stopped_at: Option<u64>,
+    /// It was removed.
+    pub(super) destroyed: bool,
+}
+
+impl Trace {
+    pub(super) fn signal(&mut self, at: u64, signal: i32) {
+        if self.signals.len() == SIGNALS_MAX {
+            self.signals.remove(0);
+        }
+        self.signals.push((at, signal));
+    }
+
+    /// Begins anew with a start: what was before belongs to an earlier run.
+    pub(super) fn started(&mut self) {
+        *self = Trace::default();
+    }
+
+    /// The signal, sent through the engine, that the container with this exit code died of at that time.
+    fn deadly(&self, died_at: u64, code: i32) -> Option<i32> {
+        let fits = |(at, signal): &&(u64, i32)| {
+            *at <= died_at && (code == 128 + signal || died_at - at <= SIGNAL_EFFECT_NS)
+        };
+        self.signals.iter().rev().find(fits).map(|(_, signal)| *signal)
+    }
+
+    /// Whether news that are still under way could change what is thought about an end with this code.
+    pub(super) fn is_unsettled(&self, code: i32) -> bool {
+        match self.died {
+            None => code > 128,
+            Some((at, code)) => self.deadly(at, code).is_some() && self.stopped_at.is_none_or(|stop| stop < at),
+        }
+    }
+}
+
+/// A time in which the engine was away. Nanoseconds since the Unix epoch.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Outage {
+    pub(super) from: u64,
+    pub(super) until: u64,
+}
+
+/// All that is known about a container that has ended.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Facts {
+    pub(super) exit_code: i32,
+    pub(super) out_of_memory: bool,
+    /// The engine's own words about it.
+    pub(super) error: String,
+    pub(super) started_at: u64,
+    pub(super) finished_at: u64,
+    pub(super) mark: Option<Mark>,
+    pub(super) trace: Trace,
+    /// Times in which the engine was away and came back without its memory.
+    pub(super) outages: Vec<Outage>,
+    /// When the engine that runs now began, where that is known.
+    pub(super) engine_since: Option<u64>,
+    /// When the machine was booted, where the engine is on this machine.
+    pub(super) booted_at: Option<u64>,
+    /// Containers outlive the engine.
+    pub(super) live_restore: bool,
+}
+
+/// Who ended it.
+pub(super) fn judge(facts: &Facts) -> Ended {
+    let (cause, error) = cause(facts);
+    let lost = cause == EndCause::Reboot || (cause == EndCause::EngineStopped && facts.exit_code == 255);
+    let signal = match facts.trace.died.and_then(|(at, code)| facts.trace.deadly(at, code)) {
+        Some(signal) if facts.exit_code == 128 + signal => signal,
+        Some(_) | None => signal_in(facts.exit_code),
+    };
+    Ended {
+        // 255 is what an engine writes that was not there to see it.
+        exit_code: (!lost).then_some(facts.exit_code),
+        signal: if lost { 0 } else { signal },
+        out_of_memory: facts.out_of_memory,
+        cause,
+        error: if error.is_empty() { facts.error.clone() } else { error },
+        at: Timestamp(facts.finished_at),
+    }
+}
+
+fn cause(facts: &Facts) -> (EndCause, String) {
+    match facts.mark {
+        Some(Mark::Asked) => return (EndCause::Asked, String::new()),
+        Some(Mark::Unhealthy) => return (EndCause::Unhealthy, "its health check failed".into()),
+        None => {}
+    }
+    let unseen = facts.trace.died.is_none();
+    if unseen && facts.booted_at.is_some_and(|booted| facts.started_at < booted && facts.finished_at >= booted) {
+        return (EndCause::Reboot, "the machine went down while it ran".into());
+    }
+    if facts.out_of_memory {
+        return (EndCause::Itself, "it used more memory than it may".into());
+    }
+    if ended_with_engine(facts) {
+        return (EndCause::EngineStopped, "the engine was stopped, and its containers with it".into());
+    }
+    let Some((at, code)) = facts.trace.died else { return (EndCause::Itself, String::new()) };
+    if facts.trace.stopped_at.is_some_and(|stopped| stopped >= at) {
+        return (EndCause::StoppedOutside, "somebody stopped the container through the engine".into());
+    }
+    match facts.trace.deadly(at, code) {
+        Some(signal) => {
+            (EndCause::KilledOutside, format!("somebody sent signal {signal} to the container through the engine"))
+        }
+        None => (EndCause::Itself, String::new()),
+    }
+}
+
+fn ended_with_engine(facts: &Facts) -> bool {
+    if facts.live_restore {
+        return false;
+    }
+    // An end that was seen without a signal before it is the container's own, whatever the engine did after.
+    if facts.trace.died.is_some_and(|(at, code)| facts.trace.deadly(at, code).is_none()) {
+        return false;
+    }
+    let within = |from: u64, until: u64| {
+        facts.started_at < until
+            && facts.finished_at.saturating_add(ENGINE_STOP_NS) >= from
+            && facts.finished_at <= until.saturating_add(ENGINE_START_NS)
+    };
+    let unseen = facts.trace.died.is_none();
+    facts.outages.iter().any(|outage| within(outage.from, outage.until))
+        || unseen && facts.engine_since.is_some_and(|since| within(since, since))
+}
+
+/// The signal that an exit code speaks of, where a program would hardly choose it by itself.
+fn signal_in(code: i32) -> i32 {
+    match code - 128 {
+        signal @ (4 | 6 | 7 | 8 | 9 | 11 | 15) => signal,
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const S: u64 = SECOND_NS;
+
+    fn facts(code: i32, trace: Trace) -> Facts {
+        Facts { exit_code: code, started_at: 100 * S, finished_at: 200 * S, trace, ..Facts::default() }
+    }
+
+    fn trace(signals: &[(u64, i32)], died: Option<i32>, stopped: bool) -> Trace {
+        Trace {
+            signals: signals.to_vec(),
+            died: died.map(|code| (200 * S, code)),
+            stopped_at: stopped.then_some(200 * S + 1),
+            destroyed: false,
+        }
+    }
+
+    fn check(facts: &Facts, expected: EndCause) {
+        assert_eq!(judge(facts).cause, expected, "{facts:?}");
+    }
+
+    #[test]
+    fn strangers_are_told_apart() {
+        check(&facts(3, trace(&[], Some(3), false)), EndCause::Itself);
+        check(&facts(137, trace(&[(200 * S - 5, 9)], Some(137), false)), EndCause::KilledOutside);
+        check(&facts(0, trace(&[(199 * S, 15)], Some(0), true)), EndCause::StoppedOutside);
+        check(&facts(137, trace(&[], Some(137), false)), EndCause::Itself);
+    }
+
+    #[test]
+    fn a_signal_long_ago_is_not_the_cause() {
+        let reloaded = facts(1, trace(&[(110 * S, 1)], Some(1), false));
+        check(&reloaded, EndCause::Itself);
+        check(&facts(129, trace(&[(110 * S, 1)], Some(129), false)), EndCause::KilledOutside);
+    }
+
+    #[test]
+    fn what_we_asked_for_is_ours_whatever_the_events_say() {
+        let mut asked = facts(137, trace(&[(199 * S, 15), (200 * S, 9)], Some(137), true));
+        asked.mark = Some(Mark::Asked);
+        check(&asked, EndCause::Asked);
+        asked.mark = Some(Mark::Unhealthy);
+        check(&asked, EndCause::Unhealthy);
+    }
+
+    #[test]
+    fn an_engine_that_goes_takes_its_containers_along_unless_they_are_restored() {
+        let mut gone = facts(143, trace(&[(199 * S, 15)], Some(143), true));
+        gone.outages = vec![Outage { from: 203 * S, until: 230 * S }];
+        check(&gone, EndCause::EngineStopped);
+        assert_eq!(judge(&gone).exit_code, Some(143));
+        check(&Facts { live_restore: true, ..gone.clone() }, EndCause::StoppedOutside);
+        let own = Facts { trace: trace(&[], Some(3), false), ..gone.clone() };
+        check(&own, EndCause::Itself);
+        let unseen = Facts { trace: Trace::default(), exit_code: 255, finished_at: 231 * S, ..gone };
+        check(&unseen, EndCause::EngineStopped);
+        assert_eq!(judge(&unseen).exit_code, None);
+        let later = Facts { started_at: 300 * S, finished_at: 301 * S, ..unseen };
+        check(&later, EndCause::Itself);
+    }
+
+    #[test]
+    fn an_agent_that_was_away_too_goes_by_the_engines_beginning() {
+        let mut away = facts(137, Trace::default());
+        away.engine_since = Some(201 * S);
+        check(&away, EndCause::EngineStopped);
+        away.engine_since = Some(90 * S);
+        check(&away, EndCause::Itself);
+    }
+
+    #[test]
+    fn a_reboot_is_seen_by_the_boots_time() {
+        let mut rebooted = facts(255, Trace::default());
+        rebooted.booted_at = Some(150 * S);
+        check(&rebooted, EndCause::Reboot);
+        assert_eq!(judge(&rebooted).exit_code, None);
+    }
+
+    #[test]
+    fn memory_comes_before_strangers() {
+        let mut fat = facts(137, trace(&[], Some(137), false));
+        fat.out_of_memory = true;
+        assert_eq!((judge(&fat).cause, judge(&fat).signal), (EndCause::Itself, 9));
+    }
+
+    #[test]
+    fn only_an_end_that_news_could_explain_is_waited_for() {
+        assert!(!trace(&[], Some(3), false).is_unsettled(3));
+        assert!(!trace(&[], None, false).is_unsettled(0));
+        assert!(trace(&[], None, false).is_unsettled(137));
+        assert!(trace(&[(199 * S, 15)], Some(0), false).is_unsettled(0));
+        assert!(!trace(&[(199 * S, 15)], Some(0), true).is_unsettled(0));
+    }
+}

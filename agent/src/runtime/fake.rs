@@ -1,0 +1,347 @@
+//! A runtime that runs nothing: for tests of everything above it.
+//!
+//! The engine is one thing, the runtime another, as with real ones: a [`FakeEngine`] goes on when the [`FakeRuntime`]s
+//! over it are dropped. What a task does is its image's name, see [`script`]. Time is tokio's, so a test that pauses it
+//! decides when things happen; the clock that stamps lines and ends starts at a time that the engine is given.
+
+pub mod script;
+
+mod container;
+mod output;
+
+use super::{
+    Ended, Found, FoundState, LogQuery, LogStream, Offer, Prepared, Progress, ProgressFn, Runtime,
+    RuntimeError, Started, Workload,
+};
+use container::Container;
+use futures::{FutureExt, future::BoxFuture};
+use script::Script;
+use skep_proto::{
+    Id, Timestamp, defaults,
+    v1::{EndCause, EngineDescription, Feature, Platform, Resources, RuntimeKind},
+};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep, sleep_until},
+};
+
+/// Everything that has been started, and the clock. Clones are the same engine.
+#[derive(Clone, Debug)]
+pub struct FakeEngine(Arc<Engine>);
+
+#[derive(Debug)]
+struct Engine {
+    epoch: Timestamp,
+    began: Instant,
+    state: Mutex<State>,
+    /// Counts changes; whoever waits for something looks again at each.
+    changed: watch::Sender<u64>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    containers: BTreeMap<Id, Container>,
+    /// Tries to prepare that found the engine away.
+    tries: BTreeMap<Id, u32>,
+    away: bool,
+    starts: BTreeMap<Id, u32>,
+}
+
+/// A runtime over a [`FakeEngine`].
+#[derive(Clone, Debug)]
+pub struct FakeRuntime {
+    engine: FakeEngine,
+    resources: Resources,
+}
+
+impl FakeEngine {
+    /// An engine whose clock says `epoch` now. Needs a tokio runtime.
+    pub fn new(epoch: Timestamp) -> FakeEngine {
+        let engine =
+            Engine { epoch, began: Instant::now(), state: Mutex::default(), changed: watch::Sender::new(0) };
+        FakeEngine(Arc::new(engine))
+    }
+
+    /// A runtime over it, on a machine with four processors and 8 GiB.
+    pub fn runtime(&self) -> FakeRuntime {
+        let resources = Resources { nano_cpus: 4_000_000_000, memory_bytes: 8 << 30, generic: Vec::new() };
+        FakeRuntime { engine: self.clone(), resources }
+    }
+
+    /// From now on nothing answers, until it is called again with `false`. What runs goes on.
+    pub fn set_away(&self, away: bool) {
+        self.change(|state, _| state.away = away);
+    }
+
+    /// Ends a task as somebody else on the node would.
+    pub fn kill_outside(&self, task: Id) {
+        self.end(
+            task,
+            Ended { exit_code: Some(137), signal: 9, cause: EndCause::KilledOutside, ..Ended::default() },
+        );
+    }
+
+    /// Takes a task away as somebody else on the node would.
+    pub fn remove_outside(&self, task: Id) {
+        self.change(|state, _| state.containers.remove(&task));
+    }
+
+    /// Ids of what runs now.
+    pub fn running(&self) -> Vec<Id> {
+        let state = self.lock();
+        state.containers.iter().filter(|(_, c)| c.is_running()).map(|(id, _)| *id).collect()
+    }
+
+    /// How often each task was really started: never more than once.
+    pub fn starts(&self) -> BTreeMap<Id, u32> {
+        self.lock().starts.clone()
+    }
+
+    fn now(&self) -> Timestamp {
+        let passed = self.0.began.elapsed().as_nanos();
+        self.0.epoch + u64::try_from(passed).unwrap_or(u64::MAX)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut State, Timestamp) -> T) -> T {
+        let now = self.now();
+        let value = change(&mut self.lock(), now);
+        self.0.changed.send_modify(|count| *count += 1);
+        value
+    }
+
+    fn end(&self, task: Id, ended: Ended) {
+        self.change(|state, now| {
+            if let Some(container) = state.containers.get_mut(&task) {
+                container.end(Ended { at: now, ..ended });
+            }
+        });
+    }
+
+    /// Ends it after a while, as itself or for its health, unless it has ended by then.
+    fn end_later(&self, task: Id, after_ms: u64, ended: Ended) {
+        let engine = self.clone();
+        let when = Instant::now() + Duration::from_millis(after_ms);
+        tokio::spawn(async move {
+            sleep_until(when).await;
+            engine.end(task, ended);
+        });
+    }
+
+    /// Waits until `look` finds something.
+    async fn find<T>(&self, mut look: impl FnMut(&State) -> Option<T> + Send) -> T {
+        let mut changed = self.0.changed.subscribe();
+        loop {
+            if let Some(found) = look(&self.lock()) {
+                return found;
+            }
+            // The sender is in the engine, which this borrows.
+            let _ = changed.changed().await;
+        }
+    }
+
+    fn here(&self) -> Result<(), RuntimeError> {
+        if self.lock().away {
+            return Err(RuntimeError::Unreachable("the fake engine is away".into()));
+        }
+        Ok(())
+    }
+}
+
+impl FakeRuntime {
+    /// The same, on a machine of this size.
+    pub fn with_resources(mut self, resources: Resources) -> FakeRuntime {
+        self.resources = resources;
+        self
+    }
+
+    async fn do_prepare(
+        &self,
+        workload: &Workload,
+        progress: ProgressFn<'_>,
+    ) -> Result<Prepared, RuntimeError> {
+        let engine = &self.engine;
+        engine.here()?;
+        let spec = defaults::container(&workload.spec);
+        let spec =
+            spec.ok_or_else(|| RuntimeError::Rejected("the fake runtime runs containers only".into()))?;
+        let image = spec.image.as_str();
+        let script = Script::parse(image)
+            .ok_or_else(|| RuntimeError::Rejected(format!("no such image: {image:?}")))?;
+        let tries = engine.change(|state, _| {
+            let tries = state.tries.entry(workload.task_id).or_default();
+            *tries += 1;
+            *tries
+        });
+        if tries <= script.busy {
+            return Err(RuntimeError::Unreachable(format!("the fake engine is busy, try {tries}")));
+        }
+        if script.pull_ms > 0 {
+            progress(Progress { done_bytes: 0, total_bytes: 100, message: format!("pulling {image}") });
+            sleep(Duration::from_millis(script.pull_ms)).await;
+            progress(Progress { done_bytes: 100, total_bytes: 100, message: format!("pulled {image}") });
+        }
+        if script.fails_pull {
+            return Err(RuntimeError::Rejected(format!("cannot pull {image}: the registry says no")));
+        }
+        engine.change(|state, _| {
+            let container = || Container::new(workload.node_id, script, spec.args.clone());
+            state.containers.entry(workload.task_id).or_insert_with(container);
+        });
+        Ok(Prepared { image_digest: format!("sha256:{image}") })
+    }
+
+    fn do_start(&self, workload: &Workload) -> Result<Started, RuntimeError> {
+        self.engine.here()?;
+        let task = workload.task_id;
+        let (started, script, first) = self.engine.change(|state, now| {
+            let container = state.containers.get_mut(&task).ok_or(RuntimeError::Gone)?;
+            let first = container.is_created();
+            let started = container.start(task, now)?;
+            let script = container.script();
+            *state.starts.entry(task).or_default() += u32::from(first);
+            Ok((started, script, first))
+        })?;
+        if let Some(end) = script.ends.filter(|_| first) {
+            let ended = Ended {
+                exit_code: Some(end.exit_code),
+                signal: end.signal,
+                out_of_memory: end.out_of_memory,
+                ..Ended::default()
+            };
+            self.engine.end_later(task, end.after_ms, ended);
+        }
+        if let Some(after_ms) = script.unhealthy_ms.filter(|_| first) {
+            let ended =
+                Ended { exit_code: Some(143), signal: 15, cause: EndCause::Unhealthy, ..Ended::default() };
+            self.engine.end_later(task, after_ms, ended);
+        }
+        Ok(started)
+    }
+
+    async fn do_ready(&self, task: Id) -> Result<(), RuntimeError> {
+        self.engine.here()?;
+        let script =
+            self.engine.lock().containers.get(&task).map(Container::script).ok_or(RuntimeError::Gone)?;
+        if script.unhealthy_ms.is_none() {
+            sleep(Duration::from_millis(script.healthy_ms)).await;
+        }
+        self.engine
+            .find(|state| match state.containers.get(&task) {
+                None => Some(Err(RuntimeError::Gone)),
+                Some(container) if container.ended().is_some() => Some(Err(RuntimeError::Gone)),
+                Some(container) => {
+                    (container.is_running() && script.unhealthy_ms.is_none()).then_some(Ok(()))
+                }
+            })
+            .await
+    }
+
+    async fn do_wait(&self, task: Id) -> Result<Ended, RuntimeError> {
+        self.engine.here()?;
+        if !self.engine.lock().containers.contains_key(&task) {
+            return Err(RuntimeError::Gone);
+        }
+        let ended = self.engine.find(|state| match state.containers.get(&task) {
+            None => Some(None),
+            Some(container) => container.ended().map(Some),
+        });
+        let gone = || Ended { cause: EndCause::RemovedOutside, at: self.engine.now(), ..Ended::default() };
+        Ok(ended.await.unwrap_or_else(gone))
+    }
+
+    async fn do_stop(&self, task: Id, grace: Duration) -> Result<(), RuntimeError> {
+        self.engine.here()?;
+        let Some(script) = self.engine.change(|state, _| {
+            let container = state.containers.get_mut(&task)?;
+            container.forbid();
+            container.is_running().then(|| container.script())
+        }) else {
+            return Ok(());
+        };
+        let wish = Duration::from_millis(script.stop_ms);
+        let (after, code, signal) =
+            if script.stubborn || wish > grace { (grace, 137, 9) } else { (wish, 143, 15) };
+        let asked = Ended { exit_code: Some(code), signal, cause: EndCause::Asked, ..Ended::default() };
+        self.engine.end_later(task, u64::try_from(after.as_millis()).unwrap_or(u64::MAX), asked);
+        self.engine
+            .find(|state| state.containers.get(&task).is_none_or(|c| !c.is_running()).then_some(()))
+            .await;
+        Ok(())
+    }
+}
+
+impl Runtime for FakeRuntime {
+    fn kind(&self) -> RuntimeKind {
+        RuntimeKind::Fake
+    }
+
+    fn describe(&self) -> BoxFuture<'_, Result<Offer, RuntimeError>> {
+        let offer = Offer {
+            platform: Platform { architecture: "amd64".into(), os: "linux".into() },
+            resources: self.resources.clone(),
+            engine: Some(EngineDescription { version: "fake".into(), ..EngineDescription::default() }),
+            features: vec![Feature::Images, Feature::Limits, Feature::Health, Feature::Hostname],
+        };
+        async move { self.engine.here().map(|()| offer) }.boxed()
+    }
+
+    fn prepare<'a>(
+        &'a self,
+        workload: &'a Workload,
+        progress: ProgressFn<'a>,
+    ) -> BoxFuture<'a, Result<Prepared, RuntimeError>> {
+        self.do_prepare(workload, progress).boxed()
+    }
+
+    fn start<'a>(&'a self, workload: &'a Workload) -> BoxFuture<'a, Result<Started, RuntimeError>> {
+        async move { self.do_start(workload) }.boxed()
+    }
+
+    fn ready<'a>(&'a self, workload: &'a Workload) -> BoxFuture<'a, Result<(), RuntimeError>> {
+        self.do_ready(workload.task_id).boxed()
+    }
+
+    fn wait<'a>(&'a self, workload: &'a Workload) -> BoxFuture<'a, Result<Ended, RuntimeError>> {
+        self.do_wait(workload.task_id).boxed()
+    }
+
+    fn stop(&self, task: Id, grace: Duration) -> BoxFuture<'_, Result<(), RuntimeError>> {
+        self.do_stop(task, grace).boxed()
+    }
+
+    fn remove(&self, task: Id) -> BoxFuture<'_, Result<(), RuntimeError>> {
+        async move {
+            self.engine.here()?;
+            self.engine.change(|state, _| state.containers.remove(&task));
+            Ok(())
+        }
+        .boxed()
+    }
+
+    fn list(&self, node: Id) -> BoxFuture<'_, Result<Vec<Found>, RuntimeError>> {
+        async move {
+            self.engine.here()?;
+            let state = self.engine.lock();
+            let mine = state.containers.iter().filter(|(_, container)| container.node() == node);
+            Ok(mine.map(|(id, container)| container.found(*id)).collect())
+        }
+        .boxed()
+    }
+
+    fn logs(&self, task: Id, query: LogQuery) -> BoxFuture<'_, Result<LogStream, RuntimeError>> {
+        async move {
+            self.engine.here()?;
+            output::stream(&self.engine, task, query)
+        }
+        .boxed()
+    }
+}

@@ -1,0 +1,272 @@
+//! From a container's spec to a process's plan: what can be honoured is settled, all else is refused by name.
+//!
+//! IMAGE is the program: a path, or a name that is looked up in `PATH` (the spec's, or else the agent's). Its arguments
+//! are the spec's command and then its args: there is no image whose entrypoint the command could replace, so
+//! `service create sleep 1000` and `--entrypoint 1000 sleep` mean the same. The environment is the spec's and a `PATH` and
+//! `HOME`; nothing of the agent's own. The folder is `/` unless the spec names one.
+
+use super::{
+    cgroup::{Hierarchy, Limits},
+    notes::{Account, ControlGroup, Limit, Plan},
+    shim::launch,
+};
+use crate::runtime::{RuntimeError, Workload};
+use nix::{
+    sys::signal::Signal,
+    unistd::{AccessFlags, Gid, Group, Uid, User, access},
+};
+use skep_proto::{
+    defaults,
+    v1::{ContainerSpec, TaskSpec},
+};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
+
+/// A log file's size at which it is put aside; a task has two, so twice this is what it takes on disk.
+const LOG_FILE_BYTES_MAX: u64 = 4 << 20;
+/// Where programs are looked for when neither spec nor agent say.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// The plan of a workload, or why this node cannot run it.
+pub(super) fn plan(workload: &Workload, hierarchy: Option<&Hierarchy>) -> Result<Plan, RuntimeError> {
+    let spec = &workload.spec;
+    let container = defaults::container(spec).ok_or_else(|| rejected("the task has no program to run"))?;
+    if let Some(what) = beyond(spec, container, workload) {
+        return Err(rejected(format!(
+            "the process runtime cannot honour {what}; it needs a node with the docker runtime"
+        )));
+    }
+    let (account, home) = account(container)?;
+    let mut env: BTreeMap<String, String> = container
+        .env
+        .iter()
+        .filter_map(|pair| pair.split_once('=').map(|(key, value)| (key.to_owned(), value.to_owned())))
+        .collect();
+    let path = std::env::var("PATH").ok().filter(|path| !path.is_empty()).unwrap_or_else(|| PATH.into());
+    env.entry("PATH".into()).or_insert(path);
+    env.entry("HOME".into()).or_insert(home);
+    let program = find_program(&container.image, &env["PATH"])?;
+    let dir = PathBuf::from(if container.dir.is_empty() { "/" } else { &container.dir });
+    if !dir.is_absolute() || !dir.is_dir() {
+        return Err(rejected(format!("there is no folder {} on this node to work in", dir.display())));
+    }
+    Ok(Plan {
+        task: workload.task_id.to_string(),
+        node: workload.node_id.to_string(),
+        name: workload.name(),
+        service: workload.service_id.to_string(),
+        program,
+        arg0: container.image.clone(),
+        args: container.command.iter().chain(&container.args).cloned().collect(),
+        env,
+        dir,
+        account,
+        stop_signal: stop_signal(&container.stop_signal)?,
+        groups: groups(workload, container, hierarchy)?,
+        ulimits: ulimits(container)?,
+        oom_score_adj: container.oom_score_adj,
+        log_file_bytes_max: LOG_FILE_BYTES_MAX,
+    })
+}
+
+fn rejected(words: impl Into<String>) -> RuntimeError {
+    RuntimeError::Rejected(words.into())
+}
+
+/// The first thing asked for that needs more than a process.
+fn beyond(spec: &TaskSpec, container: &ContainerSpec, workload: &Workload) -> Option<&'static str> {
+    let network = spec.networks.iter().any(|network| network.target != "host");
+    let dns = container.dns.as_ref().is_some_and(|dns| {
+        !dns.nameservers.is_empty() || !dns.search.is_empty() || !dns.options.is_empty()
+    });
+    let health = container.health.as_ref().is_some_and(|check| check.test.first().is_some_and(|word| word != "NONE"));
+    let resources = spec.resources.as_ref();
+    let swap = resources.is_some_and(|r| r.swap_bytes.is_some() || r.memory_swappiness.is_some());
+    let published = !workload.ports.is_empty();
+    let asked = [
+        (!container.labels.is_empty(), "container labels"),
+        (!container.hostname.is_empty(), "a hostname"),
+        (container.privileges.as_ref().is_some_and(|p| *p != Default::default()), "privileges"),
+        (container.init == Some(true), "an init process"),
+        (container.tty, "a terminal"),
+        (container.open_stdin, "an open standard input"),
+        (container.read_only, "a read-only root"),
+        (!container.mounts.is_empty(), "mounts"),
+        (!container.secrets.is_empty(), "secrets"),
+        (!container.configs.is_empty(), "configs"),
+        (!container.hosts.is_empty(), "entries for the hosts file"),
+        (dns, "name servers"),
+        (health, "a health check"),
+        (!container.sysctls.is_empty(), "sysctls"),
+        (!container.capability_add.is_empty() || !container.capability_drop.is_empty(), "capabilities"),
+        (spec.log_driver.as_ref().is_some_and(|driver| !driver.name.is_empty()), "a log driver"),
+        (swap, "swap settings"),
+        (network, "networks other than the host's"),
+        (published, "published ports"),
+    ];
+    asked.into_iter().find(|(asked, _)| *asked).map(|(_, what)| what)
+}
+
+/// The file of a program that is named by an absolute path or by its name alone.
+fn find_program(image: &str, path: &str) -> Result<PathBuf, RuntimeError> {
+    if image.is_empty() {
+        return Err(rejected("the task names no program"));
+    }
+    let may_run = |file: &Path| file.is_file() && access(file, AccessFlags::X_OK).is_ok();
+    if image.starts_with('/') {
+        let file = PathBuf::from(image);
+        return match (file.is_file(), may_run(&file)) {
+            (_, true) => Ok(file),
+            (true, false) => Err(rejected(format!("the file {image} is not executable"))),
+            (false, false) => Err(rejected(format!("no such program {image:?} on this node"))),
+        };
+    }
+    let found = (!image.contains('/'))
+        .then(|| path.split(':').map(|dir| Path::new(dir).join(image)).find(|file| file.is_absolute() && may_run(file)));
+    found.flatten().ok_or_else(|| {
+        rejected(format!(
+            "no such program {image:?} on this node; the process runtime runs a program by its absolute path or its name in PATH"
+        ))
+    })
+}
+
+/// Whom to run as, and that user's home. Only root may change; anybody may name themselves.
+fn account(container: &ContainerSpec) -> Result<(Option<Account>, String), RuntimeError> {
+    let own = Uid::effective();
+    let home_of = |uid: Uid| User::from_uid(uid).ok().flatten().map(|user| user.dir.to_string_lossy().into_owned());
+    let home = |uid: Uid| home_of(uid).unwrap_or_else(|| "/".into());
+    if container.user.is_empty() && container.groups.is_empty() {
+        return Ok((None, home(own)));
+    }
+    if !own.is_root() {
+        return Err(rejected("the agent is not root and cannot run programs as another user"));
+    }
+    let (user, group) = match container.user.split_once(':') {
+        Some((user, group)) => (user, Some(group)),
+        None => (container.user.as_str(), None),
+    };
+    let known = match (user, user.parse::<u32>()) {
+        ("", _) => User::from_uid(own).ok().flatten(),
+        (_, Ok(uid)) => User::from_uid(Uid::from_raw(uid)).ok().flatten(),
+        (name, Err(_)) => User::from_name(name).ok().flatten(),
+    };
+    let uid = match (&known, user.parse::<u32>()) {
+        (Some(user), _) => user.uid.as_raw(),
+        (None, Ok(uid)) => uid,
+        (None, Err(_)) => return Err(rejected(format!("no user {user:?} on this node"))),
+    };
+    let gid = match (group, &known) {
+        (Some(group), _) => group_id(group)?,
+        (None, Some(user)) => user.gid.as_raw(),
+        (None, None) => return Err(rejected(format!("user {uid} has no entry on this node; give it as {uid}:GROUP"))),
+    };
+    let mut groups = vec![gid];
+    for group in &container.groups {
+        groups.push(group_id(group)?);
+    }
+    Ok((Some(Account { uid, gid, groups }), home(Uid::from_raw(uid))))
+}
+
+fn group_id(group: &str) -> Result<u32, RuntimeError> {
+    if let Ok(gid) = group.parse::<u32>() {
+        return Ok(Gid::from_raw(gid).as_raw());
+    }
+    let found = Group::from_name(group).ok().flatten();
+    found.map(|group| group.gid.as_raw()).ok_or_else(|| rejected(format!("no group {group:?} on this node")))
+}
+
+/// `SIGTERM`, `TERM` or `15`; empty is SIGTERM. Real-time signals are beyond us.
+fn stop_signal(text: &str) -> Result<i32, RuntimeError> {
+    let upper = text.to_ascii_uppercase();
+    let found = match (text.parse::<i32>(), text) {
+        (_, "") => Some(Signal::SIGTERM),
+        (Ok(number), _) => Signal::try_from(number).ok(),
+        (Err(_), _) if upper.starts_with("SIG") => Signal::from_str(&upper).ok(),
+        (Err(_), _) => Signal::from_str(&format!("SIG{upper}")).ok(),
+    };
+    found.map(|signal| signal as i32).ok_or_else(|| rejected(format!("no signal {text:?} to stop with")))
+}
+
+fn groups(
+    workload: &Workload,
+    container: &ContainerSpec,
+    hierarchy: Option<&Hierarchy>,
+) -> Result<Vec<ControlGroup>, RuntimeError> {
+    let limits = workload.spec.resources.as_ref().and_then(|resources| resources.limits.as_ref());
+    let limits = Limits {
+        nano_cpus: limits.map_or(0, |limits| limits.nano_cpus),
+        memory_bytes: limits.map_or(0, |limits| limits.memory_bytes),
+        pids: container.pids_limit.max(0),
+    };
+    match hierarchy {
+        Some(hierarchy) => Ok(hierarchy.groups(&workload.task_id.to_string(), limits)),
+        None if limits == Limits::default() => Ok(Vec::new()),
+        None => Err(rejected("this node may not make control groups, so it cannot limit what a task uses")),
+    }
+}
+
+fn ulimits(container: &ContainerSpec) -> Result<Vec<Limit>, RuntimeError> {
+    let limits = container.ulimits.iter().map(|limit| {
+        if launch::resource(&limit.name).is_none() {
+            return Err(rejected(format!("no ulimit {:?}", limit.name)));
+        }
+        Ok(Limit { name: limit.name.clone(), soft: limit.soft, hard: limit.hard })
+    });
+    limits.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use skep_proto::v1::task_spec::Runtime;
+
+    fn planned(container: ContainerSpec) -> Result<Plan, RuntimeError> {
+        let spec = TaskSpec { runtime: Some(Runtime::Container(container)), ..TaskSpec::default() };
+        plan(&Workload { spec, ..Workload::default() }, None)
+    }
+
+    fn sh() -> ContainerSpec {
+        ContainerSpec { image: "sh".into(), ..ContainerSpec::default() }
+    }
+
+    #[test]
+    fn the_program_takes_command_and_args_and_an_environment_of_its_own() {
+        let plan = planned(ContainerSpec {
+            command: vec!["-c".into()],
+            args: vec!["exit 3".into(), "x".into()],
+            env: vec!["A=1=2".into(), "ALONE".into()],
+            ..sh()
+        })
+        .unwrap();
+        assert!(plan.program.is_absolute() && plan.program.ends_with("sh"));
+        assert_eq!(plan.args, ["-c", "exit 3", "x"]);
+        assert_eq!(plan.env["A"], "1=2");
+        assert_eq!(plan.env.keys().collect::<Vec<_>>(), ["A", "HOME", "PATH"]);
+        assert_eq!(plan.stop_signal, 15);
+    }
+
+    #[test]
+    fn what_is_not_there_is_rejected_by_name() {
+        let words = |spec: ContainerSpec| match planned(spec) {
+            Err(RuntimeError::Rejected(words)) => words,
+            other => panic!("{other:?}"),
+        };
+        assert!(words(ContainerSpec { image: "nginx:1".into(), ..sh() }).starts_with("no such program \"nginx:1\""));
+        assert!(words(ContainerSpec { image: "/no/such".into(), ..sh() }).contains("\"/no/such\""));
+        assert!(words(ContainerSpec { image: "/etc/passwd".into(), ..sh() }).contains("not executable"));
+        assert!(words(ContainerSpec { dir: "/no/dir".into(), ..sh() }).contains("/no/dir"));
+        assert!(words(ContainerSpec { stop_signal: "SIGFOO".into(), ..sh() }).contains("SIGFOO"));
+        assert!(words(ContainerSpec { tty: true, ..sh() }).contains("a terminal"));
+        assert!(words(ContainerSpec { pids_limit: 5, ..sh() }).contains("control groups"));
+    }
+
+    #[test]
+    fn a_signal_has_three_spellings() {
+        for text in ["SIGUSR1", "usr1", "10"] {
+            assert_eq!(stop_signal(text).unwrap(), 10, "{text}");
+        }
+    }
+}

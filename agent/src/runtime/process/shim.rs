@@ -1,0 +1,320 @@
+//! The shim: one small process beside each task's program, which outlives the agent.
+//!
+//! It starts the program in a process group of its own, writes its output to files of bounded size, takes orders from
+//! the `control` FIFO, and writes down how the program ended. Being the reaper of all that the program leaves behind,
+//! it ends the task as a container ends: when the program has ended, whatever it started is killed.
+//!
+//! It is one thread around `poll`, without async and without `unsafe`: everything the program needs between fork and
+//! exec that the standard library does not offer is done by a second stage of the same binary ([`launch`]).
+//!
+//! ```text
+//!   stdin   control FIFO, opened for reading and writing, so that it never ends
+//!   stdout  alive FIFO's writing end, held and never written
+//!   stderr  the agent's ear until the program runs: `started PID` or `failed WHY`, then nothing
+//! ```
+
+pub(crate) mod launch;
+mod orders;
+mod output;
+mod program;
+
+use super::{
+    boot, cgroup,
+    folder::{ERROR_CHARS_MAX, Folder},
+    notes::{Cause, Ending, Plan},
+};
+use nix::{
+    errno::Errno,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::{
+        signal::{SigSet, Signal, kill},
+        signalfd::{SfdFlags, SignalFd},
+        wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid},
+    },
+    unistd::Pid,
+};
+pub(crate) use orders::Order;
+use output::Output;
+use std::{
+    ffi::OsString,
+    fs::File,
+    io,
+    os::fd::AsFd,
+    path::PathBuf,
+    process::ExitCode,
+    time::{Duration, Instant, SystemTime},
+};
+
+/// How long killed processes may take to be gone; one that hangs in the kernel longer is left behind and said so.
+const KILLED_GONE_LIMIT: Duration = Duration::from_secs(10);
+
+/// The shim's own program: `FOLDER`, or `launch FOLDER` for the second stage. Called before anything else in `main`,
+/// from a process that has one thread.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let mut args = args.into_iter();
+    let outcome = match (args.next(), args.next()) {
+        (Some(word), Some(folder)) if word == "launch" => launch::launch(&Folder::new(PathBuf::from(folder))),
+        (Some(folder), None) => run(&Folder::new(PathBuf::from(folder))),
+        (Some(_) | None, _) => Err(io::Error::other("the shim is started by the agent, not by hand")),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tell(&format!("failed {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Says something to the agent that waits for the start; it may be gone.
+fn tell(line: &str) {
+    use std::io::Write;
+    let _ = writeln!(io::stderr(), "{}", line.replace('\n', " "));
+}
+
+/// Now, in nanoseconds since the Unix epoch.
+pub(crate) fn now_ns() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn run(folder: &Folder) -> io::Result<()> {
+    // What the agent's threads block or ignore is none of the program's business.
+    SigSet::empty().thread_set_mask()?;
+    nix::unistd::setsid()?;
+    nix::sys::prctl::set_child_subreaper(true)?;
+    let _ = nix::sys::prctl::set_name(c"skep-shim");
+    nix::unistd::chdir("/")?;
+    let plan = folder.plan()?.ok_or_else(|| io::Error::other("the task's plan is gone"))?;
+    let mut draft = folder.draft_ending()?;
+    match Shim::start(folder, &plan) {
+        Ok(mut shim) => {
+            let ending = shim.follow()?;
+            folder.write_ended(&mut draft, &ending)
+        }
+        Err(error) => {
+            cgroup::remove(&plan.groups);
+            let words = error.to_string();
+            let ending = Ending { cause: Cause::NotStarted, error: cut(&words), at: now_ns(), ..Ending::default() };
+            folder.write_ended(&mut draft, &ending)?;
+            Err(io::Error::other(words))
+        }
+    }
+}
+
+fn cut(words: &str) -> String {
+    words.chars().take(ERROR_CHARS_MAX).collect()
+}
+
+struct Shim<'a> {
+    plan: &'a Plan,
+    leader: Pid,
+    signals: SignalFd,
+    control: io::Stdin,
+    output: Output,
+    stop: Stop,
+}
+
+/// How far the ending has got, and who wanted it.
+#[derive(Default)]
+struct Stop {
+    asked: bool,
+    outside: bool,
+    kill_at: Option<Instant>,
+    sent_kill: bool,
+}
+
+impl<'a> Shim<'a> {
+    fn start(folder: &Folder, plan: &'a Plan) -> io::Result<Shim<'a>> {
+        cgroup::make(&plan.groups)?;
+        // The program starts before this process blocks any signal, since it would inherit that. A child that ends in
+        // between is found by the first look in `follow`.
+        let started = program::start(folder, plan)?;
+        let mut mask = SigSet::empty();
+        for signal in [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
+            mask.add(signal);
+        }
+        mask.thread_block()?;
+        let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
+        let leader = Pid::from_raw(started.running.pid);
+        if let Err(error) = folder.write_running(&started.running) {
+            let _ = nix::sys::signal::killpg(leader, Signal::SIGKILL);
+            return Err(error);
+        }
+        tell(&format!("started {leader}"));
+        nix::unistd::dup2_stderr(File::options().write(true).open("/dev/null")?)?;
+        let output = Output::open(folder, plan.log_file_bytes_max, started.stdout, started.stderr)?;
+        Ok(Shim { plan, leader, signals, control: io::stdin(), output, stop: Stop::default() })
+    }
+
+    /// Until nothing of the task runs any more.
+    fn follow(&mut self) -> io::Result<Ending> {
+        loop {
+            if let Some(status) = self.reap()? {
+                let left = self.clear_away();
+                self.output.finish();
+                let ending = self.judge(status, left);
+                cgroup::remove(&self.plan.groups);
+                return Ok(ending);
+            }
+            self.wait_for_news()?;
+            if self.stop.kill_at.is_some_and(|at| at <= Instant::now()) {
+                self.stop.kill_at = None;
+                self.stop.sent_kill = true;
+                let _ = nix::sys::signal::killpg(self.leader, Signal::SIGKILL);
+            }
+        }
+    }
+
+    fn wait_for_news(&mut self) -> io::Result<()> {
+        let timeout = match self.stop.kill_at {
+            None => PollTimeout::NONE,
+            // A millisecond more than the rest, so that waking up finds the time over.
+            Some(at) => PollTimeout::try_from(at.saturating_duration_since(Instant::now()) + Duration::from_millis(1))
+                .unwrap_or(PollTimeout::MAX),
+        };
+        let mut waiting = vec![
+            PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
+            PollFd::new(self.control.as_fd(), PollFlags::POLLIN),
+        ];
+        waiting.extend(self.output.open_ends().map(|end| PollFd::new(end, PollFlags::POLLIN)));
+        match poll(&mut waiting, timeout) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let has = |place: usize| waiting.get(place).and_then(PollFd::revents).is_some_and(|seen| !seen.is_empty());
+        let (signalled, ordered, spoken) = (has(0), has(1), (2..waiting.len()).any(has));
+        drop(waiting);
+        if spoken {
+            self.output.take();
+        }
+        if signalled {
+            self.take_signals()?;
+        }
+        if ordered {
+            for order in orders::read(&self.control) {
+                match order {
+                    Order::Stop { grace } => self.begin_stop(grace, true),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn take_signals(&mut self) -> io::Result<()> {
+        while let Some(seen) = self.signals.read_signal()? {
+            let number = i32::try_from(seen.ssi_signo).unwrap_or(0);
+            // Somebody, perhaps the machine on its way down, asks the shim to end: the task ends with it.
+            if number == Signal::SIGTERM as i32 || number == Signal::SIGINT as i32 {
+                self.begin_stop(Duration::from_secs(10), false);
+            }
+        }
+        Ok(())
+    }
+
+    fn begin_stop(&mut self, grace: Duration, asked: bool) {
+        if asked {
+            self.stop.asked = true;
+        } else if !self.stop.asked {
+            self.stop.outside = true;
+        }
+        let kill_at = Instant::now() + grace;
+        self.stop.kill_at = Some(self.stop.kill_at.map_or(kill_at, |earlier| earlier.min(kill_at)));
+        if let Ok(signal) = Signal::try_from(self.plan.stop_signal) {
+            let _ = nix::sys::signal::killpg(self.leader, signal);
+        }
+    }
+
+    /// Collects dead children. The leader is looked at first without being reaped, so that its number, which is its
+    /// group's, stays taken until the group has been killed.
+    fn reap(&mut self) -> io::Result<Option<WaitStatus>> {
+        let look = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+        loop {
+            match waitid(Id::Pid(self.leader), look)? {
+                WaitStatus::StillAlive => {}
+                ended => {
+                    let _ = nix::sys::signal::killpg(self.leader, Signal::SIGKILL);
+                    let _ = waitpid(self.leader, None);
+                    return Ok(Some(ended));
+                }
+            }
+            match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+                Ok(WaitStatus::StillAlive) => return Ok(None),
+                Ok(status) if status.pid() == Some(self.leader) => return Ok(Some(status)),
+                Ok(_) => {}
+                Err(Errno::ECHILD) => return Err(io::Error::other("the program is no child of the shim any more")),
+                Err(Errno::EINTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Kills what the program left behind, and waits until it is gone. Whether something would not go.
+    fn clear_away(&mut self) -> bool {
+        let limit = Instant::now() + KILLED_GONE_LIMIT;
+        let me = i32::try_from(std::process::id()).unwrap_or(0);
+        loop {
+            match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+                Err(Errno::ECHILD) => return false,
+                Ok(WaitStatus::StillAlive) => {}
+                Ok(_) | Err(_) => continue,
+            }
+            for child in boot::children_of(me) {
+                let _ = kill(Pid::from_raw(child), Signal::SIGKILL);
+            }
+            if Instant::now() > limit {
+                return true;
+            }
+            // A dead child's signal ends this wait; the limit is for one that came before it was looked for.
+            let mut waiting = [PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
+            let _ = poll(&mut waiting, PollTimeout::from(100u8));
+            while let Ok(Some(_)) = self.signals.read_signal() {}
+            self.output.take();
+        }
+    }
+
+    fn judge(&self, status: WaitStatus, left: bool) -> Ending {
+        let (exit_code, signal) = match status {
+            WaitStatus::Exited(_, code) => (code, 0),
+            WaitStatus::Signaled(_, signal, _) => (128 + signal as i32, signal as i32),
+            WaitStatus::Stopped(..)
+            | WaitStatus::PtraceEvent(..)
+            | WaitStatus::PtraceSyscall(_)
+            | WaitStatus::Continued(_)
+            | WaitStatus::StillAlive => (255, 0),
+        };
+        let out_of_memory = exit_code != 0 && cgroup::ran_out_of_memory(&self.plan.groups);
+        let cause = if self.stop.asked {
+            Cause::Asked
+        } else if self.stop.outside {
+            Cause::StoppedOutside
+        } else if signal != 0 && !out_of_memory && is_sent_by_others(signal) {
+            Cause::KilledOutside
+        } else {
+            Cause::Itself
+        };
+        let error = if left { "a process that it started hangs in the kernel and is left behind" } else { "" };
+        Ending { exit_code: Some(exit_code), signal, out_of_memory, cause, error: error.into(), at: now_ns() }
+    }
+}
+
+/// Whether a death by this signal means that somebody sent it. The kernel does not say who did; but a program that ends
+/// itself exits or faults, and nobody faults for another.
+fn is_sent_by_others(signal: i32) -> bool {
+    let own = [
+        Signal::SIGABRT,
+        Signal::SIGALRM,
+        Signal::SIGBUS,
+        Signal::SIGFPE,
+        Signal::SIGILL,
+        Signal::SIGPIPE,
+        Signal::SIGSEGV,
+        Signal::SIGSYS,
+        Signal::SIGTRAP,
+        Signal::SIGVTALRM,
+        Signal::SIGPROF,
+        Signal::SIGXCPU,
+        Signal::SIGXFSZ,
+    ];
+    !own.iter().any(|its| *its as i32 == signal)
+}

@@ -1,0 +1,121 @@
+//! The second stage of a start: the new process prepares itself, then becomes the program.
+//!
+//! Control groups, limits, groups and user must be set between fork and exec. Code there may not allocate or lock,
+//! which safe Rust cannot promise; a second exec of this binary may do anything. It costs a millisecond, so it is only
+//! used where one of these things is asked for. Its standard input is a pipe to the shim, closed by the exec that
+//! succeeds: silence means that the program runs.
+
+use crate::runtime::process::{
+    folder::Folder,
+    notes::{Account, Limit, Plan},
+};
+use nix::{
+    sys::resource::{RLIM_INFINITY, Resource, setrlimit},
+    unistd::{Gid, Uid, dup2_stdin, setgid, setgroups, setuid},
+};
+use std::{
+    ffi::OsString,
+    fs::{self, File},
+    io::{self, Write},
+    os::{fd::AsFd, unix::process::CommandExt},
+    process::Command,
+};
+
+/// The words before the folder that lead a binary to this stage: those that led it to the shim, and `launch`.
+pub(super) fn words() -> Vec<OsString> {
+    let own: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let before = own.len().saturating_sub(1);
+    own.into_iter().take(before).chain([OsString::from("launch")]).collect()
+}
+
+/// The program with its arguments and environment.
+pub(super) fn program(plan: &Plan) -> Command {
+    let mut command = Command::new(&plan.program);
+    command.arg0(&plan.arg0).args(&plan.args).env_clear().envs(&plan.env);
+    command
+}
+
+/// What went wrong with the start of a program, in words.
+pub(super) fn explain(plan: &Plan, error: &io::Error) -> io::Error {
+    let program = plan.program.display();
+    let words = match error.kind() {
+        io::ErrorKind::NotFound if !plan.dir.is_dir() => {
+            format!("there is no folder {} to start {program} in", plan.dir.display())
+        }
+        io::ErrorKind::NotFound => format!("{program} or the interpreter that it names is not there"),
+        io::ErrorKind::PermissionDenied => format!("{program} may not be run by this user"),
+        _ => format!("{program} cannot be run: {error}"),
+    };
+    io::Error::new(error.kind(), words)
+}
+
+/// Prepares this process and becomes the program; returns only when that went wrong, after telling the shim.
+pub(super) fn launch(folder: &Folder) -> io::Result<()> {
+    // A copy that closes itself when the program begins; the program's own input is empty.
+    let mut mouth = File::from(io::stdin().as_fd().try_clone_to_owned()?);
+    let error = match become_program(folder) {
+        Ok(never) => match never {},
+        Err(error) => error,
+    };
+    let _ = mouth.write_all(error.to_string().as_bytes());
+    std::process::exit(127);
+}
+
+fn become_program(folder: &Folder) -> io::Result<std::convert::Infallible> {
+    let plan = folder.plan()?.ok_or_else(|| io::Error::other("the task's plan is gone"))?;
+    dup2_stdin(File::open("/dev/null")?)?;
+    for group in &plan.groups {
+        fs::write(group.path.join("cgroup.procs"), "0")
+            .map_err(|error| io::Error::other(format!("cannot enter {}: {error}", group.path.display())))?;
+    }
+    if plan.oom_score_adj != 0 {
+        fs::write("/proc/self/oom_score_adj", plan.oom_score_adj.to_string())
+            .map_err(|error| io::Error::other(format!("cannot set oom_score_adj {}: {error}", plan.oom_score_adj)))?;
+    }
+    for limit in &plan.ulimits {
+        set_limit(limit)?;
+    }
+    if let Some(account) = &plan.account {
+        change_user(account)?;
+    }
+    std::env::set_current_dir(&plan.dir)
+        .map_err(|error| io::Error::other(format!("cannot enter the folder {}: {error}", plan.dir.display())))?;
+    Err(explain(&plan, &program(&plan).exec()))
+}
+
+fn change_user(account: &Account) -> io::Result<()> {
+    let groups: Vec<Gid> = account.groups.iter().map(|gid| Gid::from_raw(*gid)).collect();
+    setgroups(&groups)?;
+    setgid(Gid::from_raw(account.gid))?;
+    setuid(Uid::from_raw(account.uid))?;
+    Ok(())
+}
+
+fn set_limit(limit: &Limit) -> io::Result<()> {
+    let resource = resource(&limit.name).ok_or_else(|| io::Error::other(format!("no limit {:?}", limit.name)))?;
+    let value = |value: i64| u64::try_from(value).unwrap_or(RLIM_INFINITY);
+    setrlimit(resource, value(limit.soft), value(limit.hard))
+        .map_err(|error| io::Error::other(format!("cannot set the limit {}: {}", limit.name, error.desc())))
+}
+
+/// The limit of that name, in Docker's words.
+pub(crate) fn resource(name: &str) -> Option<Resource> {
+    Some(match name {
+        "core" => Resource::RLIMIT_CORE,
+        "cpu" => Resource::RLIMIT_CPU,
+        "data" => Resource::RLIMIT_DATA,
+        "fsize" => Resource::RLIMIT_FSIZE,
+        "locks" => Resource::RLIMIT_LOCKS,
+        "memlock" => Resource::RLIMIT_MEMLOCK,
+        "msgqueue" => Resource::RLIMIT_MSGQUEUE,
+        "nice" => Resource::RLIMIT_NICE,
+        "nofile" => Resource::RLIMIT_NOFILE,
+        "nproc" => Resource::RLIMIT_NPROC,
+        "rss" => Resource::RLIMIT_RSS,
+        "rtprio" => Resource::RLIMIT_RTPRIO,
+        "rttime" => Resource::RLIMIT_RTTIME,
+        "sigpending" => Resource::RLIMIT_SIGPENDING,
+        "stack" => Resource::RLIMIT_STACK,
+        _ => return None,
+    })
+}

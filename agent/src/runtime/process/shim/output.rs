@@ -1,0 +1,164 @@
+//! A program's output, line by line into files of bounded size.
+//!
+//! Bytes that are no whole line yet wait in memory, up to one line's longest; a longer line is cut and goes on in the
+//! next. When the log has reached its cap it becomes `log.1`, whose old content is gone: a task that shouts for a year
+//! takes no more disk than twice the cap. A disk that is full loses lines, never the program.
+
+use crate::runtime::{
+    LOG_LINE_BYTES_MAX,
+    process::{folder::Folder, log},
+};
+use nix::{
+    errno::Errno,
+    fcntl::{FcntlArg, OFlag, fcntl},
+};
+use skep_proto::v1::LogSource;
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Write},
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::fs::OpenOptionsExt,
+    },
+    path::PathBuf,
+    process::{ChildStderr, ChildStdout},
+};
+
+/// Read at once from one stream; a program that writes faster waits, as it would for any pipe.
+const READ_BYTES: usize = 64 << 10;
+
+/// Both streams and the file they go to.
+pub(super) struct Output {
+    streams: Vec<Stream>,
+    sink: Sink,
+    buffer: Vec<u8>,
+}
+
+struct Stream {
+    end: OwnedFd,
+    source: LogSource,
+    /// The beginning of a line whose end has not come yet.
+    rest: Vec<u8>,
+}
+
+impl Output {
+    pub(super) fn open(
+        folder: &Folder,
+        bytes_max: u64,
+        stdout: ChildStdout,
+        stderr: ChildStderr,
+    ) -> io::Result<Output> {
+        let streams = vec![
+            Stream { end: stdout.into(), source: LogSource::Stdout, rest: Vec::new() },
+            Stream { end: stderr.into(), source: LogSource::Stderr, rest: Vec::new() },
+        ];
+        for stream in &streams {
+            fcntl(stream.end.as_fd(), FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+        }
+        let sink = Sink { path: folder.log(), aside: folder.log_aside(), bytes_max, file: None, size: 0 };
+        Ok(Output { streams, sink, buffer: vec![0; READ_BYTES] })
+    }
+
+    /// The pipes that something may still come from.
+    pub(super) fn open_ends(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.streams.iter().map(|stream| stream.end.as_fd())
+    }
+
+    /// Takes what is there: one read from each stream.
+    pub(super) fn take(&mut self) -> bool {
+        let mut lines = Vec::new();
+        let mut any = false;
+        let at = super::now_ns();
+        let buffer = &mut self.buffer;
+        self.streams.retain_mut(|stream| match nix::unistd::read(stream.end.as_fd(), buffer) {
+            Ok(0) => {
+                stream.finish(at, &mut lines);
+                false
+            }
+            Ok(count) => {
+                any = true;
+                stream.split(at, &buffer[..count], &mut lines);
+                true
+            }
+            Err(Errno::EAGAIN | Errno::EINTR) => true,
+            Err(_) => false,
+        });
+        self.sink.write(&lines);
+        any
+    }
+
+    /// Takes all that is left. A stranger who holds the pipe open is not waited for.
+    pub(super) fn finish(&mut self) {
+        while self.take() {}
+        let mut lines = Vec::new();
+        for stream in &mut self.streams {
+            stream.finish(super::now_ns(), &mut lines);
+        }
+        self.sink.write(&lines);
+    }
+}
+
+impl Stream {
+    fn split(&mut self, at: u64, mut bytes: &[u8], lines: &mut Vec<u8>) {
+        while !bytes.is_empty() {
+            let room = LOG_LINE_BYTES_MAX - self.rest.len();
+            let seen = &bytes[..bytes.len().min(room + 1)];
+            match seen.iter().position(|byte| *byte == b'\n') {
+                Some(end) => {
+                    self.rest.extend_from_slice(&bytes[..end]);
+                    bytes = &bytes[end + 1..];
+                }
+                None if bytes.len() > room => {
+                    self.rest.extend_from_slice(&bytes[..room]);
+                    bytes = &bytes[room..];
+                }
+                None => {
+                    self.rest.extend_from_slice(bytes);
+                    return;
+                }
+            }
+            log::write_line(lines, at, self.source, &self.rest);
+            self.rest.clear();
+        }
+    }
+
+    fn finish(&mut self, at: u64, lines: &mut Vec<u8>) {
+        if !self.rest.is_empty() {
+            log::write_line(lines, at, self.source, &self.rest);
+            self.rest.clear();
+        }
+    }
+}
+
+struct Sink {
+    path: PathBuf,
+    aside: PathBuf,
+    bytes_max: u64,
+    file: Option<File>,
+    size: u64,
+}
+
+impl Sink {
+    fn write(&mut self, lines: &[u8]) {
+        if lines.is_empty() {
+            return;
+        }
+        if self.size >= self.bytes_max {
+            self.file = None;
+            let _ = fs::rename(&self.path, &self.aside);
+        }
+        if self.file.is_none() {
+            self.file = OpenOptions::new().append(true).create(true).mode(0o600).open(&self.path).ok();
+            self.size = self.file.as_ref().and_then(|file| file.metadata().ok()).map_or(0, |meta| meta.len());
+        }
+        if let Some(file) = &mut self.file {
+            match file.write_all(lines) {
+                Ok(()) => self.size += lines.len() as u64,
+                // Perhaps half a line was written: the reader passes over it, if a new line begins behind it.
+                Err(_) => {
+                    let _ = file.write_all(b"\n");
+                }
+            }
+        }
+    }
+}

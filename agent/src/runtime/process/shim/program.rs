@@ -1,0 +1,58 @@
+//! Starting the program: directly where nothing special is asked for, through the launch stage otherwise.
+
+use super::{super::boot, now_ns};
+use crate::runtime::process::{
+    folder::Folder,
+    notes::{Plan, Running},
+};
+use std::{
+    io::{self, Read},
+    os::unix::process::CommandExt,
+    process::{ChildStderr, ChildStdout, Command, Stdio},
+};
+
+/// This very binary, even when its file has been replaced since.
+const SELF: &str = "/proc/self/exe";
+/// The launch stage's words about a start that went wrong; more is cut.
+const LAUNCH_WORDS_BYTES_MAX: u64 = 4096;
+
+/// A program that runs.
+pub(super) struct StartedProgram {
+    pub(super) running: Running,
+    pub(super) stdout: ChildStdout,
+    pub(super) stderr: ChildStderr,
+}
+
+/// Starts it in a group of its own; resolves when the program itself, not only its process, runs.
+pub(super) fn start(folder: &Folder, plan: &Plan) -> io::Result<StartedProgram> {
+    let (mut command, ear) = if plan.needs_launch() {
+        let (ear, mouth) = io::pipe()?;
+        let mut command = Command::new(SELF);
+        // The small binary of the tests has no subcommands: both are told apart by the words after `shim`.
+        command.args(super::launch::words()).arg(folder.path()).env_clear().stdin(mouth);
+        (command, Some(ear))
+    } else {
+        let mut command = super::launch::program(plan);
+        command.current_dir(&plan.dir).stdin(Stdio::null());
+        (command, None)
+    };
+    command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().map_err(|error| super::launch::explain(plan, &error))?;
+    // The command holds the writing end of the launch stage's pipe: with it open the pipe would never end.
+    drop(command);
+    if let Some(ear) = ear {
+        let mut words = String::new();
+        let _ = ear.take(LAUNCH_WORDS_BYTES_MAX).read_to_string(&mut words);
+        if !words.is_empty() {
+            let _ = child.wait();
+            return Err(io::Error::other(words.trim_end().to_owned()));
+        }
+    }
+    let pid = i32::try_from(child.id()).map_err(io::Error::other)?;
+    let (_, start_ticks) = boot::parent_and_start(pid).unwrap_or_default();
+    let running = Running { pid, boot: boot::boot_id(), start_ticks, at: now_ns() };
+    match (child.stdout.take(), child.stderr.take()) {
+        (Some(stdout), Some(stderr)) => Ok(StartedProgram { running, stdout, stderr }),
+        (Some(_) | None, _) => Err(io::Error::other("the program has no output pipes")),
+    }
+}

@@ -1,0 +1,308 @@
+//! The agent's shell: carries out what the core decides, and tells it what happened.
+//!
+//! One loop owns the core and the journal. Everything else (the stream to a manager, each step of a task, each reader of
+//! output, the look at the machine) is a task of its own that sends inputs into one bounded inbox. Nothing here has an opinion:
+//! opinions are in the core, where a simulator can try them.
+//!
+//! Ending an agent ends no task: what runs is found again by the next one.
+
+mod clock;
+mod describe;
+mod pump;
+mod steps;
+mod wire;
+
+pub use wire::Target;
+
+use crate::{
+    core::{Core, Halt, Output, link::Identity},
+    journal::{IdentityFile, Journal, JournalError, Stored},
+    machine::Reserve,
+    runtime::Runtime,
+};
+use clock::Clock;
+use nix::fcntl::{Flock, FlockArg};
+use pump::Pumps;
+use skep_proto::{
+    Id,
+    v1::{Annotations, LogOrder, NodeSpec, RuntimeKind},
+};
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+use steps::Steps;
+use thiserror::Error;
+use tokio::{
+    sync::{mpsc, watch},
+    time::{Instant, sleep_until},
+};
+use tokio_util::sync::CancellationToken;
+use wire::Wire;
+
+/// Inputs that wait for the core; whoever brings the next one waits too.
+const INBOX_INPUTS_MAX: usize = 1024;
+
+/// What an agent must be told.
+#[derive(Clone)]
+pub struct AgentConfig {
+    /// The node's state folder: the agent keeps to the folder `agent` in it, made when absent, 0700. One agent a folder.
+    pub state_dir: PathBuf,
+    /// Where managers are found.
+    pub manager: Target,
+    /// The node's name.
+    pub hostname: String,
+    /// Labels that the node joins with; later ones are the cluster's to change.
+    pub labels: BTreeMap<String, String>,
+    /// What tasks may not have of the machine.
+    pub reserve: Reserve,
+    /// What runs the tasks.
+    pub runtime: Arc<dyn Runtime>,
+    /// Where others reach this node; may be empty.
+    pub addr: String,
+    /// Of this program.
+    pub version: String,
+}
+
+/// Why an agent cannot begin, or ended by itself.
+#[derive(Debug, Error)]
+pub enum AgentError {
+    /// The state folder.
+    #[error("agent state folder {}: {source}", path.display())]
+    Folder {
+        /// Which.
+        path: PathBuf,
+        /// What the file system says.
+        source: io::Error,
+    },
+    /// Two agents on one state folder.
+    #[error("agent state folder {} is in use by another process; stop it first, or choose another folder", path.display())]
+    Locked {
+        /// Which.
+        path: PathBuf,
+    },
+    /// The journal.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The node was set up for another runtime.
+    #[error("this node was set up with the {first:?} runtime and never changes it, but {now:?} was asked for; \
+             start it with --runtime {}, or with another state folder as a new node", word(*.first))]
+    OtherRuntime {
+        /// At its first start.
+        first: RuntimeKind,
+        /// Now.
+        now: RuntimeKind,
+    },
+    /// The kernel gives no randomness.
+    #[error("no randomness for this node's secret: {0}")]
+    Randomness(getrandom::Error),
+    /// The cluster ended it.
+    #[error(transparent)]
+    Halted(#[from] Halt),
+}
+
+/// The word for a runtime, as the command line has it.
+fn word(kind: RuntimeKind) -> &'static str {
+    match kind {
+        RuntimeKind::Docker => "docker",
+        RuntimeKind::Process => "process",
+        RuntimeKind::Fake => "fake",
+    }
+}
+
+/// How an agent is, for those who show it.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Status {
+    /// None before the cluster named it.
+    pub node_id: Id,
+    /// A session is open.
+    pub attached: bool,
+    /// Why the runtime is of no use, for people; empty when it is.
+    pub runtime_problem: String,
+    /// Why there is no session, for people; empty while there is one.
+    pub manager_problem: String,
+}
+
+/// The runtime that a state folder was set up with; none before its first start.
+pub fn runtime_of(state_dir: &Path) -> Result<Option<RuntimeKind>, JournalError> {
+    Ok(IdentityFile::new(&folder_in(state_dir)).read()?.map(|stored| stored.runtime))
+}
+
+/// Where the agent's own files are: apart from what a manager in the same process keeps.
+fn folder_in(state_dir: &Path) -> PathBuf {
+    state_dir.join("agent")
+}
+
+/// An agent that can run.
+pub struct Agent {
+    config: AgentConfig,
+    identity: IdentityFile,
+    stored: Stored,
+    journal: Journal,
+    core: Core,
+    clock: Clock,
+    status: watch::Sender<Status>,
+    _lock: Flock<fs::File>,
+}
+
+impl Agent {
+    /// Reads the state folder, or makes one with a new secret. Connects to nothing.
+    pub fn open(config: AgentConfig) -> Result<Agent, AgentError> {
+        let folder = folder_in(&config.state_dir);
+        let lock = lock(&folder)?;
+        let identity = IdentityFile::new(&folder);
+        let now = config.runtime.kind();
+        let stored = match identity.read()? {
+            Some(stored) if stored.runtime != now => {
+                return Err(AgentError::OtherRuntime { first: stored.runtime, now });
+            }
+            Some(stored) => stored,
+            None => {
+                let mut secret = [0; 32];
+                getrandom::fill(&mut secret).map_err(AgentError::Randomness)?;
+                let stored = Stored { node_id: Id::NONE, cluster_id: Id::NONE, secret, runtime: now };
+                identity.write(&stored)?;
+                stored
+            }
+        };
+        let journal = Journal::open(&folder)?;
+        let labels = config.labels.clone();
+        let spec = NodeSpec {
+            annotations: Some(Annotations { name: String::new(), labels }),
+            ..NodeSpec::default()
+        };
+        let who = Identity {
+            node_id: stored.node_id,
+            cluster_id: stored.cluster_id,
+            secret: stored.secret,
+            process: getrandom::u64().map_err(AgentError::Randomness)?,
+            spec,
+            version: config.version.clone(),
+        };
+        let seed = getrandom::u64().map_err(AgentError::Randomness)?;
+        let core = Core::new(who, journal.memory().clone(), seed);
+        let status = watch::Sender::new(Status { node_id: stored.node_id, ..Status::default() });
+        Ok(Agent { config, identity, stored, journal, core, clock: Clock::new(), status, _lock: lock })
+    }
+
+    /// How it is, now and whenever that changes.
+    pub fn status(&self) -> watch::Receiver<Status> {
+        self.status.subscribe()
+    }
+
+    /// Runs until `shutdown`, which leaves every task as it is, or until the cluster has no more use for this node.
+    pub async fn run(mut self, shutdown: CancellationToken) -> Result<(), AgentError> {
+        let (inbox, mut inputs) = mpsc::channel(INBOX_INPUTS_MAX);
+        let wire = Wire::new(self.config.manager.clone(), inbox.clone(), self.status.clone());
+        let steps = Steps::new(self.config.runtime.clone(), inbox.clone(), wire.outgoing());
+        let pumps = Pumps::new(self.config.runtime.clone(), wire.outgoing(), self.config.hostname.clone());
+        let mut hands = Hands { wire, steps, pumps };
+        let _watching = describe::watch(&self.config, inbox, self.status.clone());
+        loop {
+            while let Some(output) = self.core.poll_output() {
+                self.carry_out(output, &mut hands)?;
+            }
+            self.show();
+            let deadline = self.core.poll_timeout();
+            tokio::select! {
+                biased;
+                () = shutdown.cancelled() => return Ok(()),
+                input = inputs.recv() => {
+                    if let Some(input) = input {
+                        self.core.handle(input, self.clock.now());
+                    }
+                }
+                () = until(deadline.map(|at| self.clock.instant(at))) => {}
+            }
+            let now = self.clock.now();
+            if self.core.poll_timeout().is_some_and(|at| at <= now) {
+                self.core.handle_timeout(now);
+            }
+        }
+    }
+
+    fn carry_out(&mut self, output: Output, hands: &mut Hands) -> Result<(), AgentError> {
+        match output {
+            Output::Joined { node_id, cluster_id } => {
+                self.stored.node_id = node_id;
+                self.stored.cluster_id = cluster_id;
+                self.identity.write(&self.stored)?;
+                tracing::info!(node = %node_id, cluster = %cluster_id, "joined the cluster");
+            }
+            Output::Write(notes) => {
+                let was_behind = self.journal.is_behind();
+                if let Err(error) = self.journal.append(notes)
+                    && !was_behind
+                {
+                    tracing::error!(%error, "the agent's journal cannot be written; work goes on, and it is tried again");
+                }
+            }
+            Output::Act(action) => hands.steps.take(action),
+            Output::Dial { line } => {
+                hands.pumps.clear();
+                hands.wire.dial(line);
+            }
+            Output::Send(message) => hands.wire.send(*message),
+            Output::HangUp { line, words } => {
+                describe::say_manager(&self.status, &words);
+                tracing::debug!(line, "leaving the manager: {words}");
+                hands.wire.hang_up();
+                hands.pumps.clear();
+            }
+            Output::Logs(order) => self.pump(order, &mut hands.pumps),
+            Output::LogCancel { request } => hands.pumps.cancel(request),
+            Output::Halt(halt) => return Err(halt.into()),
+        }
+        Ok(())
+    }
+
+    fn pump(&self, order: LogOrder, pumps: &mut Pumps) {
+        let ids = order.task_ids.iter().map(|id| Id::from_bytes(id));
+        let tasks: Vec<_> = ids.filter_map(|id| Some((id, self.core.task_name(id)?))).collect();
+        pumps.start(&order, tasks);
+    }
+
+    fn show(&self) {
+        let (node_id, attached) = (self.core.node(), self.core.is_attached());
+        if attached {
+            describe::say_manager(&self.status, "");
+        }
+        self.status.send_if_modified(|status| {
+            let changed = (status.node_id, status.attached) != (node_id, attached);
+            (status.node_id, status.attached) = (node_id, attached);
+            changed
+        });
+    }
+}
+
+/// Everything that does something.
+struct Hands {
+    wire: Wire,
+    steps: Steps,
+    pumps: Pumps,
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Makes the folder, and holds it for this process.
+fn lock(folder: &Path) -> Result<Flock<fs::File>, AgentError> {
+    let io = |source| AgentError::Folder { path: folder.to_owned(), source };
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(io)?;
+    let file =
+        fs::File::options().create(true).truncate(false).write(true).open(folder.join("lock")).map_err(io)?;
+    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| {
+        if errno == nix::errno::Errno::EWOULDBLOCK {
+            AgentError::Locked { path: folder.to_owned() }
+        } else {
+            io(errno.into())
+        }
+    })
+}

@@ -1,0 +1,98 @@
+//! Looks at the machine and its engine, again and again, and says what this node is.
+//!
+//! Before the runtime has answered once, the node has nothing to offer and is not announced: an engine that cannot be reached is
+//! said to be so and asked again, never replaced by another way to run things.
+
+use super::{AgentConfig, Status};
+use crate::{
+    core::Input,
+    runtime::{Offer, RuntimeError},
+};
+use skep_proto::v1::{NodeDescription, RuntimeKind};
+use std::time::Duration;
+use tokio::{
+    sync::{mpsc, watch},
+    time::sleep,
+};
+use tokio_util::task::AbortOnDropHandle;
+
+/// Between looks when all is well.
+const LOOK_PERIOD: Duration = Duration::from_secs(20);
+/// Between looks while the engine does not answer.
+const RETRY_PERIOD: Duration = Duration::from_secs(1);
+
+/// Sends a description at the start and whenever it may have changed, until dropped.
+pub(super) fn watch(
+    config: &AgentConfig,
+    inbox: mpsc::Sender<Input>,
+    status: watch::Sender<Status>,
+) -> AbortOnDropHandle<()> {
+    let config = config.clone();
+    AbortOnDropHandle::new(tokio::spawn(async move {
+        loop {
+            let pause = match config.runtime.describe().await {
+                Ok(offer) => {
+                    say(&status, "");
+                    let description = describe(&config, config.runtime.kind(), offer);
+                    if inbox.send(Input::Described(Box::new(description))).await.is_err() {
+                        return;
+                    }
+                    LOOK_PERIOD
+                }
+                Err(error) => {
+                    say(&status, &words(&error));
+                    RETRY_PERIOD
+                }
+            };
+            sleep(pause).await;
+        }
+    }))
+}
+
+fn words(error: &RuntimeError) -> String {
+    format!("the runtime does not answer, asking again: {error}")
+}
+
+/// The same problem is logged once, and so is its end.
+fn say(status: &watch::Sender<Status>, problem: &str) {
+    match (replace(status, |status| &mut status.runtime_problem, problem), problem.is_empty()) {
+        (false, _) => {}
+        (true, true) => tracing::info!("the runtime answers again"),
+        (true, false) => tracing::warn!("{problem}"),
+    }
+}
+
+/// Why there is no session, or, with no words, that there is one again. The same words again are not logged.
+pub(super) fn say_manager(status: &watch::Sender<Status>, problem: &str) {
+    match (replace(status, |status| &mut status.manager_problem, problem), problem.is_empty()) {
+        (false, _) => {}
+        (true, true) => tracing::info!("a session with the manager is open again"),
+        (true, false) => tracing::warn!("no session with a manager, trying again: {problem}"),
+    }
+}
+
+/// Says whether that changed anything.
+fn replace(
+    status: &watch::Sender<Status>,
+    field: impl FnOnce(&mut Status) -> &mut String,
+    words: &str,
+) -> bool {
+    status.send_if_modified(|status| {
+        let field = field(status);
+        let changed = field != words;
+        words.clone_into(field);
+        changed
+    })
+}
+
+fn describe(config: &AgentConfig, kind: RuntimeKind, offer: Offer) -> NodeDescription {
+    NodeDescription {
+        hostname: config.hostname.clone(),
+        platform: Some(offer.platform),
+        resources: Some(config.reserve.taken_off(&offer.resources)),
+        engine: offer.engine,
+        features: offer.features.into_iter().map(i32::from).collect(),
+        runtime: kind.into(),
+        addr: config.addr.clone(),
+    }
+}

@@ -1,0 +1,152 @@
+//! Takes the core's actions to the runtime, and its answers back.
+//!
+//! Each action runs as a task of its own. A newer step of a task ends the one before it, as [`Action::Step`] says.
+
+use super::wire::Outgoing;
+use crate::{
+    core::{
+        Input,
+        action::{Action, Outcome, Step},
+    },
+    runtime::{Prepared, Progress, Runtime, RuntimeError, Workload},
+};
+use skep_proto::{
+    Id,
+    v1::{FromAgent, PullProgress, from_agent},
+};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::task::AbortOnDropHandle;
+
+/// Tasks that are prepared at the same time, pulls among them; the others wait.
+const PREPARES_MAX: usize = 16;
+/// Tasks that are started at the same time; the others wait.
+const STARTS_MAX: usize = 8;
+/// Between two words about the same pull; what comes sooner is left out.
+const PROGRESS_PERIOD: Duration = Duration::from_millis(250);
+
+/// What is being done for one task.
+#[derive(Default)]
+struct Doing {
+    /// The last of prepare, start, stop.
+    step: Option<AbortOnDropHandle<()>>,
+    ready: Option<AbortOnDropHandle<()>>,
+    end: Option<AbortOnDropHandle<()>>,
+}
+
+/// What is being done.
+pub(super) struct Steps {
+    with: Arc<With>,
+    doing: BTreeMap<Id, Doing>,
+    listing: Option<AbortOnDropHandle<()>>,
+}
+
+/// What each of them needs.
+struct With {
+    runtime: Arc<dyn Runtime>,
+    inbox: mpsc::Sender<Input>,
+    outgoing: Outgoing,
+    prepares: Semaphore,
+    starts: Semaphore,
+}
+
+impl Steps {
+    pub(super) fn new(runtime: Arc<dyn Runtime>, inbox: mpsc::Sender<Input>, outgoing: Outgoing) -> Steps {
+        let prepares = Semaphore::new(PREPARES_MAX);
+        let starts = Semaphore::new(STARTS_MAX);
+        let with = Arc::new(With { runtime, inbox, outgoing, prepares, starts });
+        Steps { with, doing: BTreeMap::new(), listing: None }
+    }
+
+    /// Begins an action.
+    pub(super) fn take(&mut self, action: Action) {
+        let with = self.with.clone();
+        match action {
+            Action::List { node, ticket } => {
+                self.listing = spawn(async move {
+                    let outcome = Outcome::Listed(with.runtime.list(node).await);
+                    with.done(Id::NONE, ticket, outcome).await;
+                });
+            }
+            Action::Step { task, ticket, step } => self.step(task, ticket, step),
+        }
+    }
+
+    fn step(&mut self, task: Id, ticket: u64, step: Step) {
+        let with = self.with.clone();
+        if step == Step::Remove {
+            self.doing.remove(&task);
+            // Not kept: it is asked again until it succeeds, and may be taken twice at once.
+            tokio::spawn(async move {
+                let outcome = Outcome::Removed(with.runtime.remove(task).await);
+                with.done(task, ticket, outcome).await;
+            });
+            return;
+        }
+        let doing = self.doing.entry(task).or_default();
+        let place = match step {
+            Step::AwaitReady(_) => &mut doing.ready,
+            Step::AwaitEnd(_) => &mut doing.end,
+            Step::Stop { .. } => {
+                doing.ready = None;
+                &mut doing.step
+            }
+            Step::Prepare(_) | Step::Start(_) | Step::Remove => &mut doing.step,
+        };
+        // The one before is ended first, so that the two do not meet in the engine.
+        *place = None;
+        *place = spawn(async move {
+            let outcome = with.run(task, step).await;
+            with.done(task, ticket, outcome).await;
+        });
+    }
+}
+
+impl With {
+    async fn run(&self, task: Id, step: Step) -> Outcome {
+        match step {
+            Step::Prepare(workload) => Outcome::Prepared(self.prepare(&workload).await),
+            Step::Start(workload) => {
+                let _place = self.starts.acquire().await;
+                Outcome::Started(self.runtime.start(&workload).await)
+            }
+            Step::AwaitReady(workload) => Outcome::Ready(self.runtime.ready(&workload).await),
+            Step::AwaitEnd(workload) => Outcome::Ended(self.runtime.wait(&workload).await),
+            Step::Stop { grace_ns } => {
+                Outcome::Stopped(self.runtime.stop(task, Duration::from_nanos(grace_ns)).await)
+            }
+            Step::Remove => Outcome::Removed(self.runtime.remove(task).await),
+        }
+    }
+
+    async fn prepare(&self, workload: &Workload) -> Result<Prepared, RuntimeError> {
+        let _place = self.prepares.acquire().await;
+        let task_id = workload.task_id.to_bytes();
+        let told = Mutex::new(None::<Instant>);
+        let progress = |progress: Progress| {
+            let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
+            let last = progress.total_bytes > 0 && progress.done_bytes == progress.total_bytes;
+            if !last && told.is_some_and(|at| at.elapsed() < PROGRESS_PERIOD) {
+                return;
+            }
+            *told = Some(Instant::now());
+            let Progress { done_bytes, total_bytes, message } = progress;
+            let pull = PullProgress { task_id: task_id.clone(), done_bytes, total_bytes, message };
+            self.outgoing.offer(FromAgent { message: Some(from_agent::Message::Pull(pull)) });
+        };
+        self.runtime.prepare(workload, &progress).await
+    }
+
+    async fn done(&self, task: Id, ticket: u64, outcome: Outcome) {
+        // The agent has ended if nobody takes it.
+        let _ = self.inbox.send(Input::Done { task, ticket, outcome }).await;
+    }
+}
+
+fn spawn(work: impl Future<Output = ()> + Send + 'static) -> Option<AbortOnDropHandle<()>> {
+    Some(AbortOnDropHandle::new(tokio::spawn(work)))
+}

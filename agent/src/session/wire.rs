@@ -1,0 +1,209 @@
+//! One stream to a manager: how it is dialed, and what goes in and out of it.
+//!
+//! A connection counts as standing when it can take messages: a manager may well wait for the greeting before it answers the call.
+
+use super::{Status, describe::say_manager};
+use crate::core::Input;
+use hyper_util::rt::TokioIo;
+use skep_proto::v1::{FromAgent, ToAgent, dispatcher_client::DispatcherClient};
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
+use thiserror::Error;
+use tokio::{
+    net::UnixStream,
+    sync::{mpsc, watch},
+};
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::task::AbortOnDropHandle;
+use tonic::transport::{Channel, Endpoint};
+
+/// Messages of the core that the manager has not taken: at this many the stream is broken off. The core sends beats and one report at a time,
+/// so this is a manager that reads nothing.
+const CONTROL_MESSAGES_MAX: usize = 64;
+/// A larger message is refused and breaks the stream. A whole set of ten thousand assignments is some 10 MiB.
+const MESSAGE_BYTES_MAX: usize = 256 << 20;
+
+/// Where managers are found.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Target {
+    /// A manager's socket on this machine.
+    Unix(PathBuf),
+}
+
+/// Why there is no stream.
+#[derive(Debug, Error)]
+enum WireError {
+    #[error("{}: {words}", target.display())]
+    Connect { target: PathBuf, words: String },
+    #[error("{}", .0.message())]
+    Refused(#[from] tonic::Status),
+    #[error("the manager ended the stream")]
+    Ended,
+}
+
+/// The stream, or the absence of one.
+pub(super) struct Wire {
+    target: Target,
+    inbox: mpsc::Sender<Input>,
+    status: watch::Sender<Status>,
+    outgoing: Outgoing,
+    line: u64,
+    running: Option<AbortOnDropHandle<()>>,
+}
+
+/// The way out, for those beside the core. Leads nowhere while there is no stream.
+#[derive(Clone, Default)]
+pub(super) struct Outgoing(Arc<Mutex<Option<Ways>>>);
+
+#[derive(Clone)]
+struct Ways {
+    control: mpsc::Sender<FromAgent>,
+    /// For streams beside this one; there is none before the connection stands.
+    channel: Option<Channel>,
+}
+
+impl Outgoing {
+    fn set(&self, ways: Option<Ways>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = ways;
+    }
+
+    fn ways(&self) -> Option<Ways> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Sends it if that costs nothing, else lets it fall.
+    pub(super) fn offer(&self, message: FromAgent) {
+        if let Some(ways) = self.ways() {
+            // Fuller than this, and there is something more important to say than how far a pull is.
+            if ways.control.capacity() > CONTROL_MESSAGES_MAX / 2 {
+                let _ = ways.control.try_send(message);
+            }
+        }
+    }
+
+    /// The connection, for a stream beside the core's own.
+    pub(super) fn client(&self) -> Option<DispatcherClient<Channel>> {
+        self.ways().and_then(|ways| ways.channel).map(DispatcherClient::new)
+    }
+
+    /// The connection of the stream that writes to `control` stands, unless another stream has taken its place.
+    fn stands(&self, control: &mpsc::WeakSender<FromAgent>, channel: &Channel) {
+        let mut ways = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let control = control.upgrade();
+        if let Some(ways) =
+            ways.as_mut().filter(|ways| control.is_some_and(|c| c.same_channel(&ways.control)))
+        {
+            ways.channel = Some(channel.clone());
+        }
+    }
+}
+
+impl Wire {
+    pub(super) fn new(target: Target, inbox: mpsc::Sender<Input>, status: watch::Sender<Status>) -> Wire {
+        Wire { target, inbox, status, outgoing: Outgoing::default(), line: 0, running: None }
+    }
+
+    pub(super) fn outgoing(&self) -> Outgoing {
+        self.outgoing.clone()
+    }
+
+    /// Opens a new stream in the place of any other.
+    pub(super) fn dial(&mut self, line: u64) {
+        self.hang_up();
+        self.line = line;
+        let (control, messages) = mpsc::channel(CONTROL_MESSAGES_MAX);
+        let call = Call {
+            target: self.target.clone(),
+            line,
+            inbox: self.inbox.clone(),
+            status: self.status.clone(),
+            outgoing: self.outgoing.clone(),
+            control: control.downgrade(),
+        };
+        self.outgoing.set(Some(Ways { control, channel: None }));
+        self.running = Some(AbortOnDropHandle::new(tokio::spawn(async move {
+            if let Err(error) = call.carry(messages).await {
+                say_manager(&call.status, &error.to_string());
+            }
+            // The agent has ended if nobody takes it.
+            let _ = call.inbox.send(Input::Broken { line }).await;
+        })));
+    }
+
+    /// Sends a message of the core, in order. A stream that does not take it is broken off.
+    pub(super) fn send(&mut self, message: FromAgent) {
+        let sent = self.outgoing.ways().is_some_and(|ways| ways.control.try_send(message).is_ok());
+        if !sent {
+            self.break_off();
+        }
+    }
+
+    pub(super) fn hang_up(&mut self) {
+        self.outgoing.set(None);
+        self.running = None;
+    }
+
+    fn break_off(&mut self) {
+        self.hang_up();
+        let (inbox, line) = (self.inbox.clone(), self.line);
+        tokio::spawn(async move {
+            let _ = inbox.send(Input::Broken { line }).await;
+        });
+    }
+}
+
+/// One stream from its dialing to its end.
+struct Call {
+    target: Target,
+    line: u64,
+    inbox: mpsc::Sender<Input>,
+    status: watch::Sender<Status>,
+    outgoing: Outgoing,
+    control: mpsc::WeakSender<FromAgent>,
+}
+
+impl Call {
+    async fn carry(&self, messages: mpsc::Receiver<FromAgent>) -> Result<(), WireError> {
+        let line = self.line;
+        let channel = connect(&self.target).await?;
+        self.outgoing.stands(&self.control, &channel);
+        if self.inbox.send(Input::Connected { line }).await.is_err() {
+            return Ok(());
+        }
+        let mut client = DispatcherClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
+        let mut incoming = client.attach(ReceiverStream::new(messages)).await?.into_inner();
+        while let Some(message) = incoming.message().await? {
+            let message: Box<ToAgent> = Box::new(message);
+            if self.inbox.send(Input::Received { line, message }).await.is_err() {
+                return Ok(());
+            }
+        }
+        Err(WireError::Ended)
+    }
+}
+
+async fn connect(target: &Target) -> Result<Channel, WireError> {
+    match target {
+        Target::Unix(path) => {
+            let socket = path.clone();
+            let connector = tower::service_fn(move |_| {
+                let socket = socket.clone();
+                async move { UnixStream::connect(socket).await.map(TokioIo::new) }
+            });
+            // The address is not looked at: the connector knows where to go.
+            let connected = Endpoint::from_static("http://manager").connect_with_connector(connector).await;
+            connected.map_err(|error| WireError::Connect { target: path.clone(), words: root_of(&error) })
+        }
+    }
+}
+
+/// The innermost reason: what the kernel said, without the layers around it.
+fn root_of(error: &dyn std::error::Error) -> String {
+    let mut root = error;
+    while let Some(source) = root.source() {
+        root = source;
+    }
+    root.to_string()
+}

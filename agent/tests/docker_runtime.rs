@@ -1,0 +1,520 @@
+//! The Docker runtime on a real engine: the suite that all runtimes pass, and what only an engine, and the people
+//! beside it, can do to a container.
+
+#[path = "docker_runtime/engines.rs"]
+mod engines;
+#[path = "docker_runtime/registry.rs"]
+mod registry;
+
+use engines::OwnEngine;
+use futures::{StreamExt, future::BoxFuture};
+use skep_agent::runtime::{
+    Ended, FoundState, LogQuery, Progress, Runtime, RuntimeError, Workload,
+    conformance::{Program, Subject},
+    docker::DockerRuntime,
+};
+use skep_proto::{
+    Id,
+    v1::{
+        BindOptions, ContainerSpec, EndCause, Feature, HealthCheck, Mount, MountType, NetworkAttachment, PortConfig,
+        PublishMode, ResourceRequirements, Resources, TaskSpec, TmpfsOptions, task_spec::Runtime as Kind,
+    },
+};
+use std::{collections::BTreeMap, future::Future, process::Command, sync::{Arc, Mutex}, time::Duration};
+
+/// An agent's state folder beside an engine.
+struct Node {
+    host: String,
+    dir: tempfile::TempDir,
+    id: Id,
+}
+
+impl Node {
+    fn new() -> Node {
+        Node::on(engines::shared())
+    }
+
+    fn on(host: String) -> Node {
+        let mut bytes = [0; 16];
+        getrandom::fill(&mut bytes).unwrap();
+        Node { host, dir: tempfile::tempdir().unwrap(), id: Id(u128::from_be_bytes(bytes)) }
+    }
+
+    fn runtime(&self) -> DockerRuntime {
+        DockerRuntime::open(self.dir.path(), &self.host).unwrap()
+    }
+
+    /// A workload of this node; each node of the tests has a number of its own.
+    fn with(&self, container: ContainerSpec) -> Workload {
+        let mut work = workload(container);
+        work.task_id = Id(self.id.0 ^ 1);
+        work.node_id = self.id;
+        work
+    }
+
+    fn shell(&self, script: &str) -> Workload {
+        self.with(shell(script))
+    }
+
+    fn docker(&self, args: &[&str]) -> String {
+        let done = Command::new("docker").args(["-H", &self.host]).args(args).output().unwrap();
+        assert!(done.status.success(), "docker {args:?}: {}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8(done.stdout).unwrap()
+    }
+
+    fn inspect(&self, container: &str) -> serde_json::Value {
+        let all: serde_json::Value = serde_json::from_str(&self.docker(&["inspect", container])).unwrap();
+        all[0].clone()
+    }
+}
+
+impl Subject for Node {
+    fn open(&self) -> BoxFuture<'_, Arc<dyn Runtime>> {
+        Box::pin(async { Arc::new(self.runtime()) as Arc<dyn Runtime> })
+    }
+
+    fn workload(&self, program: &Program) -> Workload {
+        match program {
+            Program::Run => workload(shell(RUN)),
+            Program::Exit(code) => workload(shell(&format!("exit {code}"))),
+            // The first process of a container cannot kill itself; with an init before it, it is not the first.
+            Program::Signal(signal) => {
+                workload(ContainerSpec { init: Some(true), ..shell(&format!("kill -{signal} $$")) })
+            }
+            Program::Stubborn => workload(shell("trap '' TERM; while :; do sleep 1; done")),
+            Program::Print(lines) => workload(shell(&print(lines))),
+            Program::PrintAndRun(lines) => workload(shell(&format!("{}{RUN}", print(lines)))),
+            Program::Missing => workload(ContainerSpec { image: "no-such-image-here:1".into(), ..shell("") }),
+        }
+    }
+}
+
+/// Ends at once when asked to: the first process of a container takes no notice of signals that it does not expect.
+const RUN: &str = "trap 'exit 0' TERM; while :; do sleep 1000 & wait; done";
+
+fn print(lines: &[String]) -> String {
+    let line = |text: &String| match text.strip_prefix('!') {
+        Some(_) => format!("echo '{text}' >&2; "),
+        None => format!("echo '{text}'; "),
+    };
+    lines.iter().map(line).collect()
+}
+
+fn shell(script: &str) -> ContainerSpec {
+    let args = ["sh", "-c", script].map(str::to_owned).to_vec();
+    ContainerSpec { image: "busybox".into(), args, ..ContainerSpec::default() }
+}
+
+fn workload(container: ContainerSpec) -> Workload {
+    // Without a network, since that is quicker; the tests of networks say so.
+    let networks = vec![NetworkAttachment { target: "none".into(), ..NetworkAttachment::default() }];
+    let spec = TaskSpec { runtime: Some(Kind::Container(container)), networks, ..TaskSpec::default() };
+    Workload { service_name: "web".into(), slot: 2, service_id: Id(77), spec, ..Workload::default() }
+}
+
+async fn soon<T>(what: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(90), what).await.expect("within a minute and a half")
+}
+
+async fn begin(runtime: &DockerRuntime, work: &Workload) -> String {
+    soon(runtime.prepare(work, &|_| {})).await.unwrap();
+    soon(runtime.start(work)).await.unwrap().container_ref
+}
+
+async fn finish(runtime: &DockerRuntime, work: &Workload) -> Ended {
+    let ended = soon(runtime.wait(work)).await.unwrap();
+    soon(runtime.remove(work.task_id)).await.unwrap();
+    ended
+}
+
+async fn lines(runtime: &DockerRuntime, work: &Workload, query: LogQuery) -> Vec<String> {
+    let lines = soon(runtime.logs(work.task_id, query)).await.unwrap();
+    soon(lines.map(|line| String::from_utf8_lossy(&line.unwrap().text).into_owned()).collect()).await
+}
+
+/// Runs to the end and returns what it wrote.
+async fn output(node: &Node, work: &Workload) -> Vec<String> {
+    let runtime = node.runtime();
+    begin(&runtime, work).await;
+    let ended = soon(runtime.wait(work)).await.unwrap();
+    let lines = lines(&runtime, work, LogQuery::default()).await;
+    assert_eq!(ended.exit_code, Some(0), "{ended:?} {lines:?}");
+    soon(runtime.remove(work.task_id)).await.unwrap();
+    lines
+}
+
+mod suite {
+    skep_agent::conformance_tests!(super::Node::new());
+}
+
+#[tokio::test]
+async fn containers_are_named_and_labelled_as_swarms_are() {
+    let node = Node::new();
+    let (runtime, work) = (node.runtime(), node.shell(RUN));
+    let id = begin(&runtime, &work).await;
+    let seen = node.inspect(&id);
+    assert_eq!(seen["Name"], format!("/web.2.{}", work.task_id));
+    let labels = &seen["Config"]["Labels"];
+    assert_eq!(labels["com.docker.swarm.task"], "");
+    assert_eq!(labels["com.docker.swarm.task.id"], work.task_id.to_string());
+    assert_eq!(labels["com.docker.swarm.task.name"], format!("web.2.{}", work.task_id));
+    assert_eq!(labels["com.docker.swarm.node.id"], node.id.to_string());
+    assert_eq!(labels["com.docker.swarm.service.id"], Id(77).to_string());
+    assert_eq!(labels["com.docker.swarm.service.name"], "web");
+    soon(runtime.remove(work.task_id)).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_spec_reaches_the_container() {
+    let node = Node::new();
+    let host = tempfile::tempdir().unwrap();
+    std::fs::write(host.path().join("note"), "from the host\n").unwrap();
+    let bind = Mount {
+        r#type: MountType::Bind as i32,
+        source: host.path().to_string_lossy().into_owned(),
+        target: "/host".into(),
+        read_only: true,
+        bind: Some(BindOptions::default()),
+        ..Mount::default()
+    };
+    let tmpfs = Mount {
+        r#type: MountType::Tmpfs as i32,
+        target: "/fast".into(),
+        tmpfs: Some(TmpfsOptions { size_bytes: 1 << 20, mode: 0o1777, ..TmpfsOptions::default() }),
+        ..Mount::default()
+    };
+    let volume = Mount { r#type: MountType::Volume as i32, target: "/data".into(), ..Mount::default() };
+    let script = "id -u; id -G; pwd; hostname; echo $A; cat /host/note; touch /fast/x && echo fast; \
+                  grep -c ' /data ' /proc/mounts; touch /x 2>/dev/null || echo sealed; grep -c one.example /etc/hosts; ulimit -n";
+    let mut work = node.with(ContainerSpec {
+        user: "65534".into(),
+        groups: vec!["4242".into()],
+        dir: "/tmp".into(),
+        hostname: "named".into(),
+        env: vec!["A=b c".into()],
+        mounts: vec![bind, tmpfs, volume],
+        read_only: true,
+        hosts: vec!["10.1.1.1 one.example".into()],
+        stop_signal: "SIGUSR1".into(),
+        pids_limit: 50,
+        ulimits: vec![skep_proto::v1::Ulimit { name: "nofile".into(), soft: 77, hard: 99 }],
+        capability_drop: vec!["CAP_NET_RAW".into()],
+        labels: BTreeMap::from([("tier".into(), "front".into())]),
+        ..shell(script)
+    });
+    let limits = Resources { nano_cpus: 500_000_000, memory_bytes: 64 << 20, ..Resources::default() };
+    work.spec.resources = Some(ResourceRequirements { limits: Some(limits), ..ResourceRequirements::default() });
+    let runtime = node.runtime();
+    let id = begin(&runtime, &work).await;
+    let ended = soon(runtime.wait(&work)).await.unwrap();
+    let said = lines(&runtime, &work, LogQuery::default()).await;
+    assert_eq!(said[0], "65534", "{said:?} {ended:?}");
+    assert!(said[1].contains("4242"), "{said:?}");
+    assert_eq!(said[2..], ["/tmp", "named", "b c", "from the host", "fast", "1", "sealed", "1", "77"]);
+    let seen = node.inspect(&id);
+    assert_eq!(seen["HostConfig"]["Memory"], 64 << 20);
+    assert_eq!(seen["HostConfig"]["NanoCpus"], 500_000_000);
+    assert_eq!(seen["HostConfig"]["PidsLimit"], 50);
+    assert_eq!(seen["HostConfig"]["CapDrop"][0], "CAP_NET_RAW");
+    assert_eq!(seen["HostConfig"]["NetworkMode"], "none");
+    assert_eq!(seen["Config"]["StopSignal"], "SIGUSR1");
+    assert_eq!(seen["Config"]["Labels"]["tier"], "front");
+    soon(runtime.remove(work.task_id)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_mount_that_is_not_there_is_rejected_with_the_engines_words() {
+    let node = Node::new();
+    let bind = Mount {
+        r#type: MountType::Bind as i32,
+        source: "/no/such/folder".into(),
+        target: "/x".into(),
+        ..Mount::default()
+    };
+    let work = node.with(ContainerSpec { mounts: vec![bind], ..shell("true") });
+    match soon(node.runtime().prepare(&work, &|_| {})).await {
+        Err(RuntimeError::Rejected(words)) => assert!(words.contains("/no/such/folder"), "{words}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_program_that_the_image_lacks_fails_at_the_start_with_words() {
+    let node = Node::new();
+    let args = vec!["no-such-program".to_owned()];
+    let (runtime, work) = (node.runtime(), node.with(ContainerSpec { args, ..shell("") }));
+    soon(runtime.prepare(&work, &|_| {})).await.unwrap();
+    match soon(runtime.start(&work)).await {
+        Err(RuntimeError::Failed(words)) => assert!(words.contains("no-such-program"), "{words}"),
+        other => panic!("{other:?}"),
+    }
+    soon(runtime.remove(work.task_id)).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_a_stranger_does_through_the_engine_is_reported_as_that() {
+    let node = Node::new();
+    let runtime = node.runtime();
+    for (act, cause) in [
+        (&["kill"][..], EndCause::KilledOutside),
+        (&["kill", "-s", "TERM"], EndCause::KilledOutside),
+        (&["stop"], EndCause::StoppedOutside),
+        (&["rm", "-f"], EndCause::RemovedOutside),
+    ] {
+        let work = node.shell(RUN);
+        let id = begin(&runtime, &work).await;
+        let both = soon(async {
+            let waiting = runtime.wait(&work);
+            let acting = async {
+                tokio::time::sleep(Duration::from_millis(300)).await;
+                let (node, args) = (node.host.clone(), [act, &[&id]].concat());
+                let done = Command::new("docker").args(["-H", &node]).args(&args).output().unwrap();
+                assert!(done.status.success(), "{done:?}");
+            };
+            tokio::join!(waiting, acting).0
+        });
+        let ended = both.await.unwrap();
+        assert_eq!(ended.cause, cause, "docker {act:?}: {ended:?}");
+        soon(runtime.remove(work.task_id)).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_stranger_is_found_out_by_an_agent_that_comes_later() {
+    let node = Node::new();
+    let work = node.shell(RUN);
+    let id = begin(&node.runtime(), &work).await;
+    node.docker(&["kill", &id]);
+    let runtime = node.runtime();
+    let ended = finish(&runtime, &work).await;
+    assert_eq!((ended.cause, ended.exit_code, ended.signal), (EndCause::KilledOutside, Some(137), 9), "{ended:?}");
+}
+
+#[tokio::test]
+async fn a_container_with_a_health_check_is_ready_when_it_has_passed() {
+    let node = Node::new();
+    let check = HealthCheck {
+        test: vec!["CMD-SHELL".into(), "test -e /tmp/up".into()],
+        interval_ns: 200_000_000,
+        timeout_ns: 5_000_000_000,
+        retries: 1000,
+        ..HealthCheck::default()
+    };
+    let (runtime, work) = (node.runtime(), node.with(ContainerSpec { health: Some(check), ..shell(RUN) }));
+    let id = begin(&runtime, &work).await;
+    let mut ready = runtime.ready(&work);
+    assert!(
+        tokio::time::timeout(Duration::from_millis(1500), &mut ready).await.is_err(),
+        "it cannot be ready before the file is there"
+    );
+    node.docker(&["exec", &id, "touch", "/tmp/up"]);
+    soon(ready).await.unwrap();
+    soon(runtime.stop(work.task_id, Duration::from_secs(10))).await.unwrap();
+    assert_eq!(finish(&runtime, &work).await.cause, EndCause::Asked);
+}
+
+#[tokio::test]
+async fn a_container_that_turns_unhealthy_is_stopped_and_says_so() {
+    let node = Node::new();
+    let check = HealthCheck {
+        test: vec!["CMD".into(), "false".into()],
+        interval_ns: 100_000_000,
+        timeout_ns: 5_000_000_000,
+        retries: 2,
+        ..HealthCheck::default()
+    };
+    let (runtime, work) = (node.runtime(), node.with(ContainerSpec { health: Some(check), ..shell(RUN) }));
+    begin(&runtime, &work).await;
+    let (ready, ended) = soon(async { tokio::join!(runtime.ready(&work), runtime.wait(&work)) }).await;
+    assert_eq!(ready, Err(RuntimeError::Gone));
+    assert_eq!(ended.unwrap().cause, EndCause::Unhealthy);
+    soon(runtime.remove(work.task_id)).await.unwrap();
+}
+
+#[tokio::test]
+async fn want_of_memory_is_told() {
+    let node = Node::new();
+    // The memory is taken by the first process itself: the kernel then ends the container with it.
+    let mut work = node.shell("x=x; while :; do x=$x$x; done");
+    let limits = Resources { memory_bytes: 16 << 20, ..Resources::default() };
+    work.spec.resources = Some(ResourceRequirements { limits: Some(limits), ..ResourceRequirements::default() });
+    let runtime = node.runtime();
+    begin(&runtime, &work).await;
+    let ended = finish(&runtime, &work).await;
+    assert!(ended.out_of_memory, "{ended:?}");
+    assert_eq!((ended.exit_code, ended.cause), (Some(137), EndCause::Itself), "{ended:?}");
+}
+
+#[tokio::test]
+async fn published_ports_are_told_with_the_automatic_ones_filled_in() {
+    let node = Node::new();
+    let mut work = node.shell(RUN);
+    work.spec.networks = vec![NetworkAttachment { target: "bridge".into(), ..NetworkAttachment::default() }];
+    let port = |published_port| PortConfig {
+        target_port: 80,
+        published_port,
+        publish_mode: PublishMode::Host as i32,
+        ..PortConfig::default()
+    };
+    work.ports = vec![port(18_080), port(0)];
+    let runtime = node.runtime();
+    soon(runtime.prepare(&work, &|_| {})).await.unwrap();
+    let started = soon(runtime.start(&work)).await.unwrap();
+    assert!(started.pid > 0);
+    assert!(started.ports.contains(&port(18_080)), "{started:?}");
+    assert_eq!(started.ports.len(), 2, "each once: {started:?}");
+    assert!(started.ports.iter().all(|port| port.published_port > 0));
+    soon(runtime.remove(work.task_id)).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_image_that_is_absent_is_pulled_with_its_bytes_told() {
+    let node = Node::new();
+    let registry = registry::Registry::start(&node.host, 5000);
+    let image = registry.image("v.man");
+    let work = node.with(ContainerSpec { image: image.clone(), ..ContainerSpec::default() });
+    let runtime = node.runtime();
+    let news = Mutex::new(Vec::new());
+    let tell = |progress: Progress| news.lock().unwrap().push(progress);
+    let prepared = soon(runtime.prepare(&work, &tell)).await.unwrap();
+    assert!(prepared.image_digest.starts_with("sha256:"), "{prepared:?}");
+    let news = news.into_inner().unwrap();
+    let last = news.last().unwrap();
+    assert!(last.total_bytes > 100_000 && last.done_bytes == last.total_bytes, "{news:?}");
+    assert!(news.is_sorted_by_key(|progress| progress.done_bytes), "{news:?}");
+    soon(runtime.start(&work)).await.unwrap();
+    soon(runtime.wait(&work)).await.unwrap();
+    assert_eq!(lines(&runtime, &work, LogQuery::default()).await, ["hello"]);
+    let found = soon(runtime.list(node.id)).await.unwrap();
+    assert_eq!(found[0].image_digest, prepared.image_digest);
+    soon(runtime.remove(work.task_id)).await.unwrap();
+    // What is here is not asked for again: the registry is gone, and nobody misses it.
+    drop(registry);
+    let news = Mutex::new(0);
+    let again = Workload { task_id: Id(work.task_id.0 ^ 2), ..work };
+    soon(runtime.prepare(&again, &|_| *news.lock().unwrap() += 1)).await.unwrap();
+    assert_eq!(news.into_inner().unwrap(), 0);
+    soon(runtime.remove(again.task_id)).await.unwrap();
+    node.docker(&["rmi", &image]);
+}
+
+#[tokio::test]
+async fn a_pull_that_goes_wrong_is_told_in_the_registrys_words() {
+    let node = Node::new();
+    let image = "127.0.0.1:5001/nobody/listens:1".to_owned();
+    let work = node.with(ContainerSpec { image: image.clone(), ..ContainerSpec::default() });
+    match soon(node.runtime().prepare(&work, &|_| {})).await {
+        Err(RuntimeError::Rejected(words)) => {
+            assert!(words.contains(&image) && words.contains("connection refused"), "{words}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_terminals_output_is_lines_too() {
+    let node = Node::new();
+    let work = node.with(ContainerSpec { tty: true, ..shell("echo one; echo two >&2; tty") });
+    assert_eq!(output(&node, &work).await, ["one", "two", "/dev/pts/0"]);
+}
+
+#[tokio::test]
+async fn a_log_driver_that_cannot_be_read_is_said_so() {
+    let node = Node::new();
+    let (runtime, mut work) = (node.runtime(), node.shell("echo lost"));
+    work.spec.log_driver = Some(skep_proto::v1::LogDriver { name: "none".into(), ..Default::default() });
+    begin(&runtime, &work).await;
+    soon(runtime.wait(&work)).await.unwrap();
+    let outcome = soon(runtime.logs(work.task_id, LogQuery::default())).await;
+    assert!(matches!(&outcome, Err(RuntimeError::Rejected(words)) if words.contains("reading")), "{:?}", outcome.err());
+    soon(runtime.remove(work.task_id)).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_engine_says_what_it_offers() {
+    let offer = soon(Node::new().runtime().describe()).await.unwrap();
+    assert_eq!(offer.platform.os, "linux");
+    assert!(offer.resources.nano_cpus >= 1_000_000_000 && offer.resources.memory_bytes > 0);
+    let engine = offer.engine.unwrap();
+    assert!(!engine.version.is_empty());
+    assert!(engine.plugins.iter().any(|plugin| plugin.r#type == "Volume" && plugin.name == "local"));
+    assert!(offer.features.contains(&Feature::Images) && offer.features.contains(&Feature::BridgeNetwork));
+}
+
+#[tokio::test]
+async fn an_engine_that_is_not_there_is_unreachable_and_nothing_else() {
+    let node = Node::on("unix:///tmp/no-such-engine.sock".into());
+    let (runtime, work) = (node.runtime(), node.shell(RUN));
+    let unreachable = |error: RuntimeError| match error {
+        RuntimeError::Unreachable(words) => assert!(words.contains("/tmp/no-such-engine.sock"), "{words}"),
+        other => panic!("{other:?}"),
+    };
+    unreachable(soon(runtime.describe()).await.unwrap_err());
+    unreachable(soon(runtime.prepare(&work, &|_| {})).await.unwrap_err());
+    unreachable(soon(runtime.list(work.node_id)).await.unwrap_err());
+    unreachable(soon(runtime.stop(work.task_id, Duration::ZERO)).await.unwrap_err());
+}
+
+#[tokio::test]
+async fn an_engine_that_stops_is_not_the_containers_failure() {
+    let engine = OwnEngine::start("stop", &[]);
+    let node = Node::on(engine.host());
+    let (runtime, work) = (node.runtime(), node.shell(RUN));
+    begin(&runtime, &work).await;
+    let ended = soon(async {
+        let waiting = runtime.wait(&work);
+        let acting = tokio::task::spawn_blocking(move || {
+            std::thread::sleep(Duration::from_millis(300));
+            engine.halt();
+            engine.start_again();
+            engine
+        });
+        let (ended, engine) = tokio::join!(waiting, acting);
+        (ended.unwrap(), engine.unwrap())
+    });
+    let (ended, _engine) = ended.await;
+    assert_eq!(ended.cause, EndCause::EngineStopped, "{ended:?}");
+    let found = soon(node.runtime().list(node.id)).await.unwrap();
+    assert!(
+        matches!(&found[0].state, FoundState::Ended(_, ended) if ended.cause == EndCause::EngineStopped),
+        "an agent that was away too: {found:?}"
+    );
+}
+
+#[tokio::test]
+async fn with_live_restore_an_engines_restart_stops_nothing() {
+    let engine = OwnEngine::start("live", &["--live-restore"]);
+    let node = Node::on(engine.host());
+    let (runtime, work) = (node.runtime(), node.shell(RUN));
+    let id = begin(&runtime, &work).await;
+    let mut waiting = runtime.wait(&work);
+    assert!(tokio::time::timeout(Duration::from_millis(300), &mut waiting).await.is_err());
+    for crash in [false, true] {
+        if crash {
+            engine.kill();
+        } else {
+            engine.halt();
+        }
+        // While it is away nothing is known, and nothing is decided.
+        let unsure = tokio::time::timeout(Duration::from_millis(500), &mut waiting).await;
+        assert!(unsure.is_err(), "{unsure:?}");
+        engine.start_again();
+        let found = soon(async {
+            loop {
+                match runtime.list(node.id).await {
+                    Ok(found) => break found,
+                    Err(RuntimeError::Unreachable(_)) => tokio::time::sleep(Duration::from_millis(50)).await,
+                    Err(error) => panic!("{error}"),
+                }
+            }
+        })
+        .await;
+        assert!(
+            matches!(&found[0].state, FoundState::Running(started) if started.container_ref == id),
+            "{found:?}"
+        );
+    }
+    soon(runtime.stop(work.task_id, Duration::from_secs(10))).await.unwrap();
+    assert_eq!(soon(waiting).await.unwrap().cause, EndCause::Asked);
+    soon(runtime.remove(work.task_id)).await.unwrap();
+}

@@ -1,0 +1,284 @@
+//! A whole agent, with its journal on disk and the fake engine, against a manager that the test plays by hand over a
+//! real socket.
+
+#[path = "session/manager.rs"]
+mod manager;
+
+use manager::{Line, Manager, container, running, set};
+use skep_agent::{
+    Agent, AgentConfig, AgentError, Status, Target,
+    core::Halt,
+    journal::{IdentityFile, Stored},
+    machine::Reserve,
+    runtime::fake::FakeEngine,
+};
+use skep_proto::{
+    Id, Timestamp,
+    v1::{LogOrder, RuntimeKind, TaskState, TurnedCode, from_agent::Message, to_agent},
+};
+use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
+use tokio::{sync::watch, task::JoinHandle, time::timeout};
+use tokio_util::sync::CancellationToken;
+
+const EPOCH: Timestamp = Timestamp(1_700_000_000_000_000_000);
+const PATIENCE: Duration = Duration::from_secs(60);
+
+struct Running {
+    stop: CancellationToken,
+    status: watch::Receiver<Status>,
+    task: JoinHandle<Result<(), AgentError>>,
+}
+
+fn config(folder: &Path, manager: &Manager, engine: &FakeEngine) -> AgentConfig {
+    AgentConfig {
+        state_dir: folder.to_owned(),
+        manager: Target::Unix(manager.socket.clone()),
+        hostname: "alpha".into(),
+        labels: BTreeMap::from([("zone".into(), "b1".into())]),
+        reserve: Reserve { nano_cpus: 1_000_000_000, memory_bytes: 1 << 30 },
+        runtime: Arc::new(engine.runtime()),
+        addr: "10.0.0.1".into(),
+        version: "test".into(),
+    }
+}
+
+fn start(folder: &Path, manager: &Manager, engine: &FakeEngine) -> Running {
+    let agent = Agent::open(config(folder, manager, engine)).expect("a state folder");
+    let (stop, status) = (CancellationToken::new(), agent.status());
+    let task = tokio::spawn(agent.run(stop.clone()));
+    Running { stop, status, task }
+}
+
+impl Running {
+    async fn stopped(self) {
+        self.stop.cancel();
+        self.ended().await.expect("stopping is no failure");
+    }
+
+    async fn ended(self) -> Result<(), AgentError> {
+        timeout(PATIENCE, self.task).await.expect("it ends").expect("it does not panic")
+    }
+}
+
+/// Waits until each of the tasks has been reported in this state or a higher one.
+async fn until_reported(
+    line: &mut Line,
+    wanted: &[(Id, TaskState)],
+) -> BTreeMap<Id, skep_proto::v1::TaskObserved> {
+    let mut seen = BTreeMap::new();
+    let is_there = |seen: &BTreeMap<Id, skep_proto::v1::TaskObserved>| {
+        wanted.iter().all(|(id, state)| seen.get(id).is_some_and(|o| o.state() >= *state))
+    };
+    while !is_there(&seen) {
+        let report = line.report().await;
+        for observed in report.tasks {
+            seen.insert(Id::from_bytes(&observed.task_id), observed);
+        }
+        line.acknowledge(report.number).await;
+    }
+    seen
+}
+
+#[tokio::test]
+async fn an_agent_joins_runs_what_is_assigned_and_finds_it_again_after_its_own_death() {
+    let (folder, engine) = (tempfile::tempdir().unwrap(), FakeEngine::new(EPOCH));
+    let mut manager = Manager::start(folder.path()).await;
+    let agent = start(&folder.path().join("agent"), &manager, &engine);
+    let mut line = manager.line().await;
+    let first = line.hello().await;
+    assert!(first.node_id.is_empty(), "a new node has no id");
+    assert_eq!((first.secret.len(), first.revision), (32, 0));
+    let description = first.description.unwrap();
+    assert_eq!((description.hostname.as_str(), description.runtime()), ("alpha", RuntimeKind::Fake));
+    let resources = description.resources.unwrap();
+    assert_eq!(
+        (resources.nano_cpus, resources.memory_bytes),
+        (3_000_000_000, 7 << 30),
+        "less what is reserved"
+    );
+    assert_eq!(first.spec.unwrap().annotations.unwrap().labels["zone"], "b1");
+    line.welcome(Id(77)).await;
+    line.assign(set(5, &[(Id(1), container("run")), (Id(2), container("exit:3"))])).await;
+    let seen = until_reported(&mut line, &[(Id(1), TaskState::Running), (Id(2), TaskState::Failed)]).await;
+    assert_eq!(seen[&Id(2)].container.as_ref().unwrap().exit_code, Some(3));
+    assert_eq!(seen[&Id(2)].error, "exit code 3");
+    agent.stopped().await;
+    assert_eq!(engine.running(), [Id(1)], "an agent that ends stops nothing");
+    drop(line);
+
+    let agent = start(&folder.path().join("agent"), &manager, &engine);
+    let mut line = manager.line().await;
+    let again = line.hello().await;
+    assert_eq!((Id::from_bytes(&again.node_id), again.secret), (Id(77), first.secret));
+    assert_eq!((again.incarnation, again.revision), (1, 5), "it goes on where it was");
+    assert_ne!(again.process, first.process);
+    line.welcome(Id(77)).await;
+    let seen = until_reported(&mut line, &[(Id(1), TaskState::Running), (Id(2), TaskState::Failed)]).await;
+    assert_eq!(seen[&Id(1)].container.as_ref().unwrap().container_ref, format!("fake-{}", Id(1)));
+    assert_eq!(engine.starts(), BTreeMap::from([(Id(1), 1), (Id(2), 1)]), "nothing was started twice");
+    agent.stopped().await;
+}
+
+#[tokio::test]
+async fn a_manager_that_is_away_stops_nothing_and_hears_of_all_that_happened() {
+    let (folder, engine) = (tempfile::tempdir().unwrap(), FakeEngine::new(EPOCH));
+    let mut manager = Manager::start(folder.path()).await;
+    let mut agent = start(&folder.path().join("agent"), &manager, &engine);
+    let mut line = manager.line().await;
+    line.hello().await;
+    line.welcome(Id(77)).await;
+    line.assign(set(5, &[(Id(1), container("run")), (Id(2), container("run"))])).await;
+    until_reported(&mut line, &[(Id(1), TaskState::Running), (Id(2), TaskState::Running)]).await;
+    manager.heard(&line).await;
+    drop(line);
+    manager.stop().await;
+    let said = agent.status.wait_for(|status| status.manager_problem.contains("No such file"));
+    timeout(PATIENCE, said).await.expect("it says so").expect("it lives");
+    engine.kill_outside(Id(2));
+    assert_eq!(engine.running(), [Id(1)]);
+    let mut manager = Manager::start(folder.path()).await;
+    let mut line = manager.line().await;
+    assert_eq!(line.hello().await.revision, 5);
+    line.welcome(Id(77)).await;
+    let seen = until_reported(&mut line, &[(Id(2), TaskState::Failed)]).await;
+    assert_eq!(seen.keys().copied().collect::<Vec<_>>(), [Id(2)], "what was acknowledged is not told again");
+    assert_eq!(seen[&Id(2)].error, "killed by somebody else on the node");
+    assert_eq!(engine.running(), [Id(1)]);
+    agent.stopped().await;
+}
+
+#[tokio::test]
+async fn what_is_removed_is_stopped_and_nothing_is_left_of_it() {
+    let (folder, engine) = (tempfile::tempdir().unwrap(), FakeEngine::new(EPOCH));
+    let mut manager = Manager::start(folder.path()).await;
+    let agent = start(&folder.path().join("agent"), &manager, &engine);
+    let mut line = manager.line().await;
+    line.hello().await;
+    line.welcome(Id(77)).await;
+    line.assign(set(5, &[(Id(1), container("run")), (Id(2), container("run"))])).await;
+    until_reported(&mut line, &[(Id(1), TaskState::Running), (Id(2), TaskState::Running)]).await;
+    line.assign(set(6, &[(Id(2), container("run"))])).await;
+    timeout(PATIENCE, async {
+        while engine.running() != [Id(2)] {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .expect("it is stopped");
+    agent.stopped().await;
+}
+
+#[tokio::test]
+async fn output_is_sent_to_who_orders_it() {
+    let (folder, engine) = (tempfile::tempdir().unwrap(), FakeEngine::new(EPOCH));
+    let mut manager = Manager::start(folder.path()).await;
+    let agent = start(&folder.path().join("agent"), &manager, &engine);
+    let mut line = manager.line().await;
+    line.hello().await;
+    line.welcome(Id(77)).await;
+    let mut talks = container("print,run");
+    running(&mut talks).args = vec!["one".into(), "two".into(), "!three".into()];
+    line.assign(set(5, &[(Id(1), talks), (Id(2), container("print,exit:0"))])).await;
+    until_reported(&mut line, &[(Id(1), TaskState::Running), (Id(2), TaskState::Complete)]).await;
+    let order = |request, task_ids: &[Id], follow| LogOrder {
+        request,
+        task_ids: task_ids.iter().map(|id| id.to_bytes()).collect(),
+        follow,
+        tail: Some(2),
+        ..LogOrder::default()
+    };
+    line.send(to_agent::Message::Logs(order(1, &[Id(1), Id(2), Id(99)], false))).await;
+    let (lines, words) = manager.output(1).await;
+    assert_eq!(lines, ["web.1 alpha two", "web.1 alpha !three"]);
+    assert_eq!(words, "", "a task with no output, and one of another node, are no problem");
+    line.send(to_agent::Message::Logs(order(2, &[Id(1)], true))).await;
+    line.send(to_agent::Message::Logs(order(3, &[], true))).await;
+    assert_eq!(
+        manager.output(3).await.0,
+        [""; 0],
+        "the first reader, who goes on, does not hold up the next"
+    );
+    engine.kill_outside(Id(1));
+    assert_eq!(manager.output(2).await.0.len(), 2, "and is at an end with its task");
+    agent.stopped().await;
+}
+
+#[tokio::test]
+async fn a_pull_tells_how_far_it_is_and_beats_go_on() {
+    let (folder, engine) = (tempfile::tempdir().unwrap(), FakeEngine::new(EPOCH));
+    let mut manager = Manager::start(folder.path()).await;
+    let agent = start(&folder.path().join("agent"), &manager, &engine);
+    let mut line = manager.line().await;
+    line.hello().await;
+    line.welcome(Id(77)).await;
+    line.assign(set(5, &[(Id(1), container("pull:400,run"))])).await;
+    let (mut beats, mut pulls) = (0, Vec::new());
+    while beats < 3 || pulls.len() < 2 {
+        match line.next().await {
+            Message::Heartbeat(_) => beats += 1,
+            Message::Pull(pull) => pulls.push((pull.done_bytes, pull.total_bytes)),
+            Message::Report(report) => line.acknowledge(report.number).await,
+            Message::Hello(_) | Message::LogChunk(_) => panic!("not asked for"),
+        }
+    }
+    assert_eq!(pulls, [(0, 100), (100, 100)]);
+    agent.stopped().await;
+}
+
+#[tokio::test]
+async fn an_engine_that_is_away_is_said_to_be_and_the_node_is_announced_when_it_is_back() {
+    let (folder, engine) = (tempfile::tempdir().unwrap(), FakeEngine::new(EPOCH));
+    engine.set_away(true);
+    let mut manager = Manager::start(folder.path()).await;
+    let mut agent = start(&folder.path().join("agent"), &manager, &engine);
+    let told = agent.status.wait_for(|status| status.runtime_problem.contains("the fake engine is away"));
+    timeout(PATIENCE, told).await.expect("it says so").expect("it lives");
+    assert!(manager.nobody_yet());
+    engine.set_away(false);
+    manager.line().await.hello().await;
+    agent.stopped().await;
+}
+
+#[tokio::test]
+async fn who_is_not_believed_ends_with_words() {
+    let (folder, engine) = (tempfile::tempdir().unwrap(), FakeEngine::new(EPOCH));
+    let mut manager = Manager::start(folder.path()).await;
+    let agent = start(&folder.path().join("agent"), &manager, &engine);
+    let mut line = manager.line().await;
+    line.hello().await;
+    line.turn(TurnedCode::WrongSecret, "this secret is not the node's").await;
+    let error = agent.ended().await.expect_err("nothing can be done here");
+    assert!(matches!(&error, AgentError::Halted(Halt::WrongSecret { .. })), "{error}");
+    assert!(error.to_string().contains("remove it to join as a new node"), "{error}");
+}
+
+#[tokio::test]
+async fn a_removed_node_stops_its_tasks_and_ends() {
+    let (folder, engine) = (tempfile::tempdir().unwrap(), FakeEngine::new(EPOCH));
+    let mut manager = Manager::start(folder.path()).await;
+    let agent = start(&folder.path().join("agent"), &manager, &engine);
+    let mut line = manager.line().await;
+    line.hello().await;
+    line.welcome(Id(77)).await;
+    line.assign(set(5, &[(Id(1), container("run"))])).await;
+    until_reported(&mut line, &[(Id(1), TaskState::Running)]).await;
+    line.turn(TurnedCode::NodeRemoved, "removed by alice").await;
+    let error = agent.ended().await.expect_err("no node any more");
+    assert!(error.to_string().contains("removed by alice"), "{error}");
+    assert!(engine.running().is_empty());
+}
+
+#[tokio::test]
+async fn one_state_folder_is_for_one_agent_and_one_runtime() {
+    let (folder, engine) = (tempfile::tempdir().unwrap(), FakeEngine::new(EPOCH));
+    let manager = Manager::start(folder.path()).await;
+    let one = Agent::open(config(folder.path(), &manager, &engine)).expect("the first");
+    let error = Agent::open(config(folder.path(), &manager, &engine)).err().expect("the second");
+    assert!(matches!(error, AgentError::Locked { .. }), "{error}");
+    drop(one);
+    let identity = IdentityFile::new(&folder.path().join("agent"));
+    let stored = identity.read().unwrap().expect("written at the first start");
+    identity.write(&Stored { runtime: RuntimeKind::Process, ..stored }).unwrap();
+    let error = Agent::open(config(folder.path(), &manager, &engine)).err().expect("another runtime");
+    assert!(error.to_string().contains("--runtime process"), "{error}");
+}

@@ -1,0 +1,212 @@
+//! A manager that does nothing by itself: a test takes each agent's stream and says what it wants on it.
+
+#![allow(dead_code, reason = "each test binary uses its part")]
+
+use skep_proto::{
+    Id,
+    v1::{
+        Assignment, Assignments, ContainerSpec, FromAgent, Hello, LogChunk, LogOrder, LogsTaken, Report,
+        ReportAck, TaskAssignment, TaskSpec, TaskState, ToAgent, Turned, TurnedCode, Welcome,
+        dispatcher_server::{Dispatcher, DispatcherServer},
+        from_agent::Message,
+        task_spec, to_agent,
+    },
+};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+use tokio::{net::UnixListener, sync::mpsc, task::JoinHandle, time::timeout};
+use tokio_stream::wrappers::{ReceiverStream, UnixListenerStream};
+use tonic::{Request, Response, Status, Streaming, async_trait, transport::Server};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(crate) struct Manager {
+    pub(crate) socket: PathBuf,
+    lines: mpsc::Receiver<Line>,
+    chunks: mpsc::Receiver<LogChunk>,
+    /// Came while the test waited for another's.
+    early: Vec<LogChunk>,
+    serving: JoinHandle<()>,
+}
+
+/// One agent's stream.
+pub(crate) struct Line {
+    from: Streaming<FromAgent>,
+    to: mpsc::Sender<Result<ToAgent, Status>>,
+}
+
+struct Door(mpsc::Sender<Line>, mpsc::Sender<LogChunk>);
+
+#[async_trait]
+impl Dispatcher for Door {
+    type AttachStream = ReceiverStream<Result<ToAgent, Status>>;
+
+    async fn attach(
+        &self,
+        request: Request<Streaming<FromAgent>>,
+    ) -> Result<Response<Self::AttachStream>, Status> {
+        let (to, stream) = mpsc::channel(16);
+        let line = Line { from: request.into_inner(), to };
+        self.0.send(line).await.map_err(|_| Status::unavailable("the test has ended"))?;
+        Ok(Response::new(ReceiverStream::new(stream)))
+    }
+
+    async fn publish_logs(
+        &self,
+        request: Request<Streaming<LogChunk>>,
+    ) -> Result<Response<LogsTaken>, Status> {
+        let mut chunks = request.into_inner();
+        while let Some(chunk) = chunks.message().await? {
+            self.1.send(chunk).await.map_err(|_| Status::unavailable("the test has ended"))?;
+        }
+        Ok(Response::new(LogsTaken {}))
+    }
+}
+
+impl Manager {
+    pub(crate) async fn start(folder: &Path) -> Manager {
+        let socket = folder.join("skep.sock");
+        let _ = std::fs::remove_file(&socket);
+        let listener = UnixListener::bind(&socket).expect("a socket");
+        let (door, lines) = mpsc::channel(16);
+        let (publish, chunks) = mpsc::channel(16);
+        let serving = tokio::spawn(async move {
+            let served = Server::builder().add_service(DispatcherServer::new(Door(door, publish)));
+            served.serve_with_incoming(UnixListenerStream::new(listener)).await.expect("served");
+        });
+        Manager { socket, lines, chunks, early: Vec::new(), serving }
+    }
+
+    pub(crate) async fn stop(self) {
+        self.serving.abort();
+        let _ = self.serving.await;
+        let _ = std::fs::remove_file(&self.socket);
+    }
+
+    pub(crate) async fn line(&mut self) -> Line {
+        timeout(PATIENCE, self.lines.recv()).await.expect("an agent calls").expect("the door is open")
+    }
+
+    /// All lines of a reader, as `TASK NODE TEXT`, and its last words.
+    pub(crate) async fn output(&mut self, request: u64) -> (Vec<String>, String) {
+        let mut lines = Vec::new();
+        loop {
+            let early = self.early.iter().position(|chunk| chunk.request == request);
+            let chunk = match early {
+                Some(place) => self.early.remove(place),
+                None => {
+                    timeout(PATIENCE, self.chunks.recv()).await.expect("it sends").expect("the door is open")
+                }
+            };
+            if chunk.request != request {
+                self.early.push(chunk);
+                continue;
+            }
+            let text = |text: &[u8]| String::from_utf8_lossy(text).into_owned();
+            lines.extend(
+                chunk.lines.iter().map(|l| format!("{} {} {}", l.task_name, l.node_name, text(&l.text))),
+            );
+            if chunk.end {
+                return (lines, chunk.message);
+            }
+        }
+    }
+
+    /// The agent has taken up all that was sent to it: it answers what is asked last.
+    pub(crate) async fn heard(&mut self, line: &Line) {
+        const LAST: u64 = 1 << 40;
+        line.send(to_agent::Message::Logs(LogOrder { request: LAST, ..LogOrder::default() })).await;
+        self.output(LAST).await;
+    }
+
+    pub(crate) fn nobody_yet(&mut self) -> bool {
+        self.lines.try_recv().is_err()
+    }
+}
+
+impl Line {
+    pub(crate) async fn next(&mut self) -> Message {
+        let next = timeout(PATIENCE, self.from.message()).await.expect("it says something");
+        next.expect("a whole stream").expect("it goes on").message.expect("a message")
+    }
+
+    pub(crate) async fn hello(&mut self) -> Hello {
+        match self.next().await {
+            Message::Hello(hello) => hello,
+            other => panic!("{other:?} before hello"),
+        }
+    }
+
+    pub(crate) async fn report(&mut self) -> Report {
+        loop {
+            if let Message::Report(report) = self.next().await {
+                return report;
+            }
+        }
+    }
+
+    pub(crate) async fn send(&self, message: to_agent::Message) {
+        self.to.send(Ok(ToAgent { message: Some(message) })).await.expect("the agent listens");
+    }
+
+    pub(crate) async fn welcome(&self, node: Id) {
+        let welcome = Welcome {
+            node_id: node.to_bytes(),
+            cluster_id: Id(500).to_bytes(),
+            session: 1,
+            heartbeat_period_ns: 100_000_000,
+        };
+        self.send(to_agent::Message::Welcome(welcome)).await;
+    }
+
+    pub(crate) async fn assign(&self, assignments: Assignments) {
+        self.send(to_agent::Message::Assignments(assignments)).await;
+    }
+
+    pub(crate) async fn acknowledge(&self, number: u64) {
+        self.send(to_agent::Message::Ack(ReportAck { number })).await;
+    }
+
+    pub(crate) async fn turn(&self, code: TurnedCode, message: &str) {
+        let turned = Turned { code: code.into(), message: message.into() };
+        self.send(to_agent::Message::Turned(turned)).await;
+    }
+}
+
+/// A whole set at this revision of the first incarnation, all desired running.
+pub(crate) fn set(revision: u64, tasks: &[(Id, TaskAssignment)]) -> Assignments {
+    let assignment = |(id, task): &(Id, TaskAssignment)| Assignment {
+        task_id: id.to_bytes(),
+        desired: TaskState::Running.into(),
+        task: Some(task.clone()),
+    };
+    Assignments {
+        complete: true,
+        incarnation: 1,
+        revision,
+        changed: tasks.iter().map(assignment).collect(),
+        ..Assignments::default()
+    }
+}
+
+pub(crate) fn container(image: &str) -> TaskAssignment {
+    let container = ContainerSpec { image: image.into(), ..ContainerSpec::default() };
+    TaskAssignment {
+        service_name: "web".into(),
+        slot: 1,
+        spec: Some(TaskSpec {
+            runtime: Some(task_spec::Runtime::Container(container)),
+            ..TaskSpec::default()
+        }),
+        ..TaskAssignment::default()
+    }
+}
+
+pub(crate) fn running(task: &mut TaskAssignment) -> &mut ContainerSpec {
+    match task.spec.as_mut().and_then(|spec| spec.runtime.as_mut()) {
+        Some(task_spec::Runtime::Container(container)) => container,
+        other => panic!("{other:?}"),
+    }
+}

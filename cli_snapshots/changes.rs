@@ -1,0 +1,80 @@
+//! Commands: what is submitted, and what is said of the answer.
+
+use crate::{
+    figures::{id, id_text, service, status},
+    manager::Script,
+};
+use insta::assert_snapshot;
+use skep_proto::{
+    json,
+    v1::{Accepted, RefusalCode, Refused, command_reply::Outcome},
+};
+
+fn accepting() -> Script {
+    let accepted = Accepted { revision: 50, through_revision: 60, object_id: id(10), changed: true, warnings: vec![] };
+    Script { reply: Some(Outcome::Accepted(accepted)), services: vec![service(10, "web", 1, 1)], status: status(), ..Script::default() }
+}
+
+/// What was told and the command as it arrived.
+fn check(name: &str, words: &[&str]) {
+    let manager = accepting().serve();
+    let told = manager.run(words);
+    let command = json::render(&manager.command());
+    assert_snapshot!(name, format!("$ skep {}\n{}\n{command:#}", words.join(" "), told.trim_end()));
+}
+
+#[test]
+fn create_with_every_flag() {
+    check(
+        "create_every_flag",
+        &[
+            "service", "create", "--detach", "--name", "web", "--replicas", "3", "--env", "A=1", "--mount",
+            "type=bind,source=/srv,target=/data,readonly", "--constraint", "node.role==worker", "--limit-cpu", "0.5",
+            "--limit-memory", "64m", "--reserve-cpu", "0.1", "--reserve-memory", "16m", "--restart-condition", "on-failure",
+            "--restart-delay", "1s", "--restart-max-attempts", "3", "--restart-window", "1m", "--label", "a=b",
+            "--container-label", "c=d", "--user", "1000:1000", "--workdir", "/tmp", "--hostname", "h", "--stop-signal",
+            "SIGINT", "--stop-grace-period", "3s", "--health-cmd", "true", "--health-interval", "5s", "--health-timeout",
+            "1s", "--health-retries", "2", "--health-start-period", "10s", "--health-start-interval", "1s", "--read-only",
+            "--init", "--network", "host", "--publish", "published=8080,target=80,mode=host", "--entrypoint", "sh -c",
+            "--replicas-max-per-node", "2", "--reason", "INC-7", "busybox:1.36", "sleep", "-x", "1000",
+        ],
+    );
+}
+
+#[test]
+fn update_reads_the_spec_and_quotes_its_version() {
+    check("update", &["service", "update", "-d", "--image", "busybox:1.37", "--env-add", "A=1", "--reason", "newer", "web"]);
+}
+
+#[test]
+fn small_commands() {
+    check("scale", &["service", "scale", "-d", "web=5"]);
+    check("service_rm", &["service", "rm", "--reason", "done with it", "web"]);
+    check("node_update", &["node", "update", "--label-add", "zone=b1", "--label-rm", "old", "n1"]);
+    check("node_drain", &["node", "drain", "self"]);
+    check("node_rm", &["node", "rm", "--force", "n1"]);
+}
+
+#[test]
+fn a_refusal_is_told_with_its_hint_and_the_others_are_still_asked() {
+    let refused = Refused {
+        code: RefusalCode::NotFound as i32,
+        message: "no service is called \"web\"".into(),
+        hint: "did you mean \"wed\"?".into(),
+    };
+    let manager = Script { reply: Some(Outcome::Refused(refused)), ..Script::default() }.serve();
+    assert_snapshot!("refused", manager.run(&["service", "rm", "web", "wed"]));
+    let asked = manager.script.commands.lock().expect("nobody panicked").len();
+    assert_eq!(asked, 2);
+}
+
+#[test]
+fn a_warning_of_the_manager_is_talk_not_data() {
+    let accepted = Accepted { object_id: id(10), warnings: vec!["port 80 fits once on a node".into()], ..Accepted::default() };
+    let manager = Script { reply: Some(Outcome::Accepted(accepted)), ..Script::default() }.serve();
+    let told = manager.run(&["service", "create", "-d", "--name", "web", "busybox"]);
+    assert_eq!(
+        told,
+        format!("exit 0\n--- stdout\n{}\n--- stderr\nwarning: port 80 fits once on a node\n", id_text(10))
+    );
+}

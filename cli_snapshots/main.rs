@@ -1,0 +1,12 @@
+//! The command line as people and scripts meet it: the real program, run against a manager that says what a story
+//! needs. Every text is a snapshot, since texts, JSON and exit codes are promises.
+//!
+//! `INSTA_UPDATE=always` writes the snapshots anew; look at the difference before it is kept.
+
+mod changes;
+mod figures;
+mod manager;
+mod reads;
+mod run;
+mod usage;
+mod waiting;

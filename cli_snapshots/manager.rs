@@ -1,0 +1,219 @@
+//! A manager that says what a story needs, behind a real socket with the real services.
+
+use skep_proto::v1::{
+    self,
+    control_server::{Control, ControlServer},
+    history_server::{History, HistoryServer},
+    logs_server::{Logs, LogsServer},
+    *,
+};
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+};
+use tokio_stream::wrappers::{ReceiverStream, UnixListenerStream};
+use tonic::{Request, Response, Status, transport::Server};
+
+/// What the manager answers, and what it was asked.
+#[derive(Clone, Default)]
+pub struct Script {
+    pub nodes: Vec<Node>,
+    pub services: Vec<Service>,
+    pub tasks: Vec<Task>,
+    pub status: StatusReply,
+    pub reply: Option<command_reply::Outcome>,
+    /// Sent one after the other; then the stream stays open.
+    pub watch: Vec<WatchServiceReply>,
+    pub records: Vec<LogRecord>,
+    pub diff: DiffReply,
+    pub why: WhyReply,
+    pub findings: Vec<Finding>,
+    pub logs: Vec<LogsReply>,
+    pub asked: Arc<Mutex<Vec<String>>>,
+    pub commands: Arc<Mutex<Vec<Command>>>,
+}
+
+/// It answers as long as this is held.
+pub struct Manager {
+    pub socket: PathBuf,
+    pub script: Script,
+    _dir: tempfile::TempDir,
+    _runtime: tokio::runtime::Runtime,
+}
+
+impl Script {
+    /// Begins to answer.
+    pub fn serve(self) -> Manager {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let socket = dir.path().join("skep.sock");
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        let listener = {
+            let _inside = runtime.enter();
+            tokio::net::UnixListener::bind(&socket).expect("a socket")
+        };
+        let script = self.clone();
+        runtime.spawn(async move {
+            Server::builder()
+                .add_service(ControlServer::new(script.clone()))
+                .add_service(HistoryServer::new(script.clone()))
+                .add_service(LogsServer::new(script))
+                .serve_with_incoming(UnixListenerStream::new(listener))
+                .await
+        });
+        Manager { socket, script: self, _dir: dir, _runtime: runtime }
+    }
+
+    fn note(&self, what: &str, request: &impl std::fmt::Debug) {
+        self.asked.lock().expect("nobody panicked").push(format!("{what} {request:?}"));
+    }
+}
+
+impl Manager {
+    pub fn run(&self, args: &[&str]) -> String {
+        crate::run::against(&self.socket, args)
+    }
+
+    /// The one command that was submitted.
+    pub fn command(&self) -> Command {
+        let commands = self.script.commands.lock().expect("nobody panicked");
+        assert_eq!(commands.len(), 1, "one command");
+        commands[0].clone()
+    }
+
+    pub fn asked(&self) -> Vec<String> {
+        self.script.asked.lock().expect("nobody panicked").clone()
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.socket
+    }
+}
+
+/// Those of a list that were asked for; a name that nobody has is an error, as the real one's.
+fn chosen<T: Clone>(all: &[T], objects: &[String], named: impl Fn(&T, &str) -> bool) -> Result<Vec<T>, Status> {
+    if objects.is_empty() {
+        return Ok(all.to_vec());
+    }
+    objects
+        .iter()
+        .map(|object| {
+            all.iter().find(|one| named(one, object)).cloned().ok_or_else(|| not_found(object))
+        })
+        .collect()
+}
+
+fn not_found(object: &str) -> Status {
+    use prost::Message;
+    let refused = Refused { hint: "`skep service ls` lists what there is".into(), ..Refused::default() };
+    Status::with_details(tonic::Code::NotFound, format!("nothing is called {object:?}"), refused.encode_to_vec().into())
+}
+
+fn is_id(bytes: &[u8], text: &str) -> bool {
+    skep_proto::Id::from_bytes(bytes).to_string() == text
+}
+
+type Stream<T> = ReceiverStream<Result<T, Status>>;
+
+/// All of it, and the end unless it is to stay open.
+fn stream<T: Send + 'static>(all: Vec<T>, stays: bool) -> Response<Stream<T>> {
+    let (sender, receiver) = tokio::sync::mpsc::channel(all.len().max(1));
+    tokio::spawn(async move {
+        for one in all {
+            let _ = sender.send(Ok(one)).await;
+        }
+        if stays {
+            sender.closed().await;
+        }
+    });
+    Response::new(ReceiverStream::new(receiver))
+}
+
+#[tonic::async_trait]
+impl Control for Script {
+    async fn greet(&self, _: Request<GreetRequest>) -> Result<Response<GreetReply>, Status> {
+        Ok(Response::new(GreetReply { stamp: 7, ..GreetReply::default() }))
+    }
+    async fn submit(&self, request: Request<v1::Command>) -> Result<Response<CommandReply>, Status> {
+        let command = request.into_inner();
+        let reply = CommandReply { id: command.id, outcome: self.reply.clone() };
+        self.commands.lock().expect("nobody panicked").push(command);
+        Ok(Response::new(reply))
+    }
+    type SubmitStreamStream = Stream<CommandReply>;
+    async fn submit_stream(
+        &self,
+        _: Request<tonic::Streaming<v1::Command>>,
+    ) -> Result<Response<Self::SubmitStreamStream>, Status> {
+        Err(Status::unimplemented("not in these stories"))
+    }
+    async fn list_nodes(&self, request: Request<ListRequest>) -> Result<Response<NodeList>, Status> {
+        self.note("nodes", request.get_ref());
+        let named = |node: &Node, name: &str| {
+            is_id(&node.id, name) || node.description.as_ref().is_some_and(|description| description.hostname == name)
+        };
+        let nodes = chosen(&self.nodes, &request.get_ref().objects, named)?;
+        Ok(Response::new(NodeList { nodes, revision: 1 }))
+    }
+    async fn list_services(&self, request: Request<ListRequest>) -> Result<Response<ServiceList>, Status> {
+        self.note("services", request.get_ref());
+        let named = |service: &Service, name: &str| {
+            let spec = service.spec.as_ref().and_then(|spec| spec.annotations.as_ref());
+            is_id(&service.id, name) || spec.is_some_and(|annotations| annotations.name == name)
+        };
+        let services = chosen(&self.services, &request.get_ref().objects, named)?;
+        Ok(Response::new(ServiceList { services, revision: 1 }))
+    }
+    async fn list_tasks(&self, request: Request<ListRequest>) -> Result<Response<TaskList>, Status> {
+        self.note("tasks", request.get_ref());
+        let named = |task: &Task, name: &str| is_id(&task.id, name) || task.name == name;
+        let tasks = chosen(&self.tasks, &request.get_ref().objects, named)?;
+        Ok(Response::new(TaskList { tasks, revision: 1 }))
+    }
+    async fn get_cluster(&self, _: Request<GetRequest>) -> Result<Response<Cluster>, Status> {
+        Ok(Response::new(Cluster::default()))
+    }
+    async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusReply>, Status> {
+        Ok(Response::new(self.status.clone()))
+    }
+    type WatchServiceStream = Stream<WatchServiceReply>;
+    async fn watch_service(
+        &self,
+        request: Request<WatchServiceRequest>,
+    ) -> Result<Response<Self::WatchServiceStream>, Status> {
+        self.note("watch", request.get_ref());
+        Ok(stream(self.watch.clone(), true))
+    }
+}
+
+#[tonic::async_trait]
+impl History for Script {
+    type LogStream = Stream<LogRecord>;
+    async fn log(&self, request: Request<LogRequest>) -> Result<Response<Self::LogStream>, Status> {
+        self.note("log", request.get_ref());
+        Ok(stream(self.records.clone(), false))
+    }
+    async fn diff(&self, request: Request<DiffRequest>) -> Result<Response<DiffReply>, Status> {
+        self.note("diff", request.get_ref());
+        Ok(Response::new(self.diff.clone()))
+    }
+    async fn why(&self, request: Request<WhyRequest>) -> Result<Response<WhyReply>, Status> {
+        self.note("why", request.get_ref());
+        Ok(Response::new(self.why.clone()))
+    }
+    type EntriesStream = Stream<StoredEntry>;
+    async fn entries(&self, _: Request<EntriesRequest>) -> Result<Response<Self::EntriesStream>, Status> {
+        Ok(stream(Vec::new(), false))
+    }
+    async fn doctor(&self, _: Request<DoctorRequest>) -> Result<Response<DoctorReply>, Status> {
+        Ok(Response::new(DoctorReply { findings: self.findings.clone() }))
+    }
+}
+
+#[tonic::async_trait]
+impl Logs for Script {
+    type ReadStream = Stream<LogsReply>;
+    async fn read(&self, request: Request<LogsRequest>) -> Result<Response<Self::ReadStream>, Status> {
+        self.note("logs", request.get_ref());
+        Ok(stream(self.logs.clone(), false))
+    }
+}

@@ -1,0 +1,230 @@
+//! Tables, templates, ids and JSON of everything that is read.
+
+use crate::{
+    figures::{THEN, failed, id, id_text, node, records, service, status, task},
+    manager::Script,
+};
+use insta::assert_snapshot;
+use skep_proto::v1::{
+    ChangeKind, DiffReply, FieldChange, Finding, LogGap, LogLine, LogSource, LogsReply, NodeRole, NodeState,
+    ObjectChange, PlacementBlocked, Severity, TaskState, WhyReply, logs_reply::Message,
+};
+
+fn world() -> Script {
+    let mut waiting = service(11, "waiting", 0, 2);
+    waiting.blocked = Some(PlacementBlocked { message: "no suitable node".into(), ..PlacementBlocked::default() });
+    let mut pending = task(26, 3, TaskState::Pending);
+    (pending.node_id, pending.node_name) = (bytes::Bytes::new(), String::new());
+    if let Some(status) = pending.status.as_mut() {
+        status.error = "no suitable node (constraints not met on 3 nodes)".into();
+    }
+    Script {
+        nodes: vec![
+            node(1, "node-a", NodeState::Ready, NodeRole::Manager),
+            node(2, "node-b", NodeState::Down, NodeRole::Worker),
+        ],
+        services: vec![service(10, "web", 2, 3), waiting],
+        tasks: vec![
+            failed(20, 1, 137),
+            task(21, 1, TaskState::Running),
+            task(22, 2, TaskState::Running),
+            pending,
+        ],
+        status: status(),
+        records: records(),
+        ..Script::default()
+    }
+}
+
+/// Each command line with all that was told.
+fn check(name: &str, script: Script, lines: &[&[&str]]) {
+    let manager = script.serve();
+    let all: String = lines
+        .iter()
+        .map(|words| format!("$ skep {}\n{}\n", words.join(" "), manager.run(words).trim_end()))
+        .collect();
+    assert_snapshot!(name, all);
+}
+
+#[test]
+fn nodes() {
+    check(
+        "nodes",
+        world(),
+        &[
+            &["node", "ls"],
+            &["node", "ls", "-q"],
+            &["node", "ls", "--format", "{{.ID}} {{.Hostname}} {{.Status}} {{.Availability}} {{.ManagerStatus}} {{.EngineVersion}} {{.Self}}"],
+            &["node", "ls", "--format", "table {{.Hostname}}\\t{{.Role}}\\t{{.Description.Runtime}}"],
+            &["node", "inspect", "--pretty", "self"],
+            &["node", "inspect", "-f", "{{.Spec.Annotations.Labels.zone}} {{json .Status.State}}", "node-a", "node-b"],
+            &["node", "ps"],
+            &["node", "inspect", "nobody"],
+        ],
+    );
+}
+
+#[test]
+fn services() {
+    check(
+        "services",
+        world(),
+        &[
+            &["service", "ls"],
+            &["service", "ls", "-q"],
+            &["service", "ls", "--no-trunc"],
+            &["service", "ls", "--format", "{{.Name}}: {{.Replicas}} {{.Blocked.Message}}"],
+            &["service", "ls", "--format", "table {{.ID}}\\t{{.Name}}"],
+            &["service", "ps", "web"],
+            &["service", "ps", "--no-trunc", "web"],
+            &["service", "ps", "-q", "web"],
+            &["service", "ps", "nobody"],
+            &["service", "inspect", "--pretty", "web", "waiting"],
+            &["task", "ls", "--format", "{{.Name}} {{.CurrentState}} {{.DesiredState}} {{.Node}} {{.Error}}"],
+        ],
+    );
+}
+
+#[test]
+fn empty_lists_have_headings_and_empty_arrays() {
+    check(
+        "empty",
+        Script::default(),
+        &[
+            &["service", "ls"],
+            &["service", "ls", "--format", "json"],
+            &["service", "ls", "-q"],
+            &["service", "ls", "--format", "{{.ID}}"],
+            &["node", "ls"],
+            &["log"],
+            &["diff", "1", "2"],
+            &["doctor"],
+        ],
+    );
+}
+
+/// The shape of the JSON is a promise; times that move are fixed first.
+#[test]
+fn json_of_services_nodes_and_tasks() {
+    let mut world = world();
+    world.nodes.truncate(1);
+    world.services.truncate(1);
+    world.tasks.truncate(1);
+    if let Some(status) = world.nodes[0].status.as_mut() {
+        status.since_at = THEN;
+    }
+    if let Some(status) = world.tasks[0].status.as_mut() {
+        status.at = THEN;
+    }
+    check(
+        "json",
+        world,
+        &[
+            &["node", "ls", "--format", "json"],
+            &["service", "inspect", "web"],
+            &["task", "inspect", "web.1"],
+            &["status", "--format", "json"],
+            &["version", "--format", "json"],
+        ],
+    );
+}
+
+#[test]
+fn history() {
+    let changes = vec![ObjectChange {
+        kind: "service".into(),
+        id: id(10),
+        name: "web".into(),
+        change: ChangeKind::Changed as i32,
+        fields: vec![FieldChange {
+            path: "spec.mode.replicated.replicas".into(),
+            before: "3".into(),
+            after: "5".into(),
+        }],
+    }];
+    let script = Script {
+        diff: DiffReply { from_revision: 12, to_revision: 20, changes },
+        why: WhyReply {
+            verdict: "runs on node-a because it has the fewest tasks".into(),
+            kind: "task".into(),
+            id: id(21),
+            name: "web.1".into(),
+            chain: records(),
+            placement: vec!["3 nodes could take it".into(), "node-a had 0 of its tasks".into()],
+        },
+        findings: vec![
+            Finding { severity: Severity::Ok as i32, subject: "log".into(), message: "whole".into(), hint: String::new() },
+            Finding {
+                severity: Severity::Problem as i32,
+                subject: "disk".into(),
+                message: "4 % free".into(),
+                hint: "make room".into(),
+            },
+        ],
+        ..world()
+    };
+    check(
+        "history",
+        script,
+        &[
+            &["log"],
+            &["log", "--format", "json"],
+            &["log", "--format", "{{.Revision}} {{.Kind}} {{.Author.Person.Name}}"],
+            &["diff", "12", "20"],
+            &["why", "web.1"],
+            &["why", "web.1", "--format", "{{.Verdict}}"],
+            &["doctor"],
+            &["status"],
+        ],
+    );
+}
+
+#[test]
+fn what_a_read_asks_for() {
+    let manager = world().serve();
+    for words in [
+        &["--at", "-5m", "service", "ls", "--filter", "name=web", "--filter", "name=db", "--filter", "label=a"][..],
+        &["service", "ps", "web", "--at", "1200"],
+        &["log", "--at", "1200", "--from", "7", "--object", "web", "--author", "alice", "--all", "-n", "5"],
+        &["diff", "-10m", "2026-01-31T14:00:00Z"],
+        &["why", "web", "--at", "9"],
+        &["service", "logs", "--tail", "5", "--since", "2026-01-31T14:00:00Z", "web", "web.1"],
+    ] {
+        let told = manager.run(words);
+        assert!(told.starts_with("exit 0"), "{words:?}: {told}");
+    }
+    assert_snapshot!("asked", manager.asked().join("\n"));
+}
+
+#[test]
+fn logs() {
+    let line = |n: u128, source: LogSource, text: &'static [u8]| LogsReply {
+        message: Some(Message::Line(LogLine {
+            task_id: id(n),
+            task_name: "web.1".into(),
+            node_name: "node-a".into(),
+            at: THEN,
+            source: source as i32,
+            text: bytes::Bytes::from_static(text),
+        })),
+    };
+    let gap = LogGap { node_name: "node-b".into(), message: "it cannot be reached".into(), ..LogGap::default() };
+    let whole = Script {
+        logs: vec![line(20, LogSource::Stdout, b"hello"), line(20, LogSource::Stderr, b"oh")],
+        ..world()
+    };
+    let mut torn = whole.clone();
+    torn.logs.push(LogsReply { message: Some(Message::Gap(gap)) });
+    check(
+        "logs",
+        whole,
+        &[
+            &["service", "logs", "web"],
+            &["service", "logs", "--timestamps", "--no-task-ids", "web"],
+            &["service", "logs", "--raw", "web"],
+            &["task", "logs", "--format", "json", "web.1"],
+        ],
+    );
+    check("logs_torn", torn, &[&["service", "logs", "web"]]);
+    assert_eq!(id_text(1).len(), 25);
+}

@@ -1,0 +1,153 @@
+//! Help texts, wrong usage, and nobody there.
+
+use crate::run::{alone, skep};
+use insta::assert_snapshot;
+use std::process::Output;
+
+#[test]
+fn help_of_every_command() {
+    let commands: &[&[&str]] = &[
+        &[],
+        &["daemon"],
+        &["agent"],
+        &["node"],
+        &["node", "ls"],
+        &["node", "ps"],
+        &["node", "inspect"],
+        &["node", "update"],
+        &["node", "drain"],
+        &["node", "rm"],
+        &["service"],
+        &["service", "create"],
+        &["service", "ls"],
+        &["service", "ps"],
+        &["service", "inspect"],
+        &["service", "update"],
+        &["service", "scale"],
+        &["service", "rm"],
+        &["service", "logs"],
+        &["task"],
+        &["task", "ls"],
+        &["task", "inspect"],
+        &["task", "logs"],
+        &["log"],
+        &["diff"],
+        &["why"],
+        &["verify"],
+        &["doctor"],
+        &["status"],
+        &["recover"],
+        &["version"],
+        &["completions"],
+    ];
+    for words in commands {
+        let name = format!("help_{}", if words.is_empty() { "skep".to_owned() } else { words.join("_") });
+        assert_snapshot!(name, alone(&[*words, &["--help"]].concat()));
+    }
+}
+
+/// Wrong words are refused with 2 before any manager is asked: none is there, and that is not what is said.
+#[test]
+fn wrong_usage_is_code_2_before_any_connection() {
+    let lines: &[&[&str]] = &[
+        &["nonsense"],
+        &["service", "ls", "--colour"],
+        &["service", "ls", "--filter", "colour=red"],
+        &["service", "ls", "--filter", "name"],
+        &["service", "ls", "--format", "{{.Colour}}"],
+        &["service", "ls", "--format", "{{range .}}{{end}}"],
+        &["service", "ls", "--format", "yaml"],
+        &["service", "ls", "--at", "yesterday"],
+        &["--at", "5", "service", "rm", "web"],
+        &["--at", "5", "status"],
+        &["--state-dir", "/nowhere", "service", "rm", "web"],
+        &["service", "inspect", "web", "--format", "{{.Spec.Colour}}"],
+        &["service", "create"],
+        &["service", "create", "--replicas", "-1", "busybox"],
+        &["service", "create", "--restart-delay", "soon", "busybox"],
+        &["service", "create", "--limit-memory", "much", "busybox"],
+        &["service", "create", "--limit-cpu", "0.0001", "busybox"],
+        &["service", "create", "--constraint", "node.role=worker", "busybox"],
+        &["service", "create", "--mount", "type=bind,source=here,target=/data", "busybox"],
+        &["service", "create", "--publish", "8080:80", "busybox"],
+        &["service", "create", "--env", "=x", "busybox"],
+        &["service", "create", "--network", "web", "busybox"],
+        &["service", "create", "--mode", "global", "busybox"],
+        &["service", "create", "--dns", "1.1.1.1", "busybox"],
+        &["service", "create", "--secret", "key", "busybox"],
+        &["service", "create", "--update-delay", "1s", "busybox"],
+        &["service", "create", "--no-healthcheck", "--health-cmd", "true", "busybox"],
+        &["service", "create", "--env-file", "/nowhere/env", "busybox"],
+        &["service", "update", "web", "--rollback"],
+        &["service", "update", "web", "--secret-add", "key"],
+        &["service", "rollback", "web"],
+        &["service", "scale", "web"],
+        &["service", "scale", "web=many"],
+        &["service", "logs", "web", "--tail", "some"],
+        &["service", "logs", "web", "--since", "soon"],
+        &["node", "update", "n1"],
+        &["node", "update", "n1", "--role", "manager"],
+        &["node", "update", "n1", "--availability", "away"],
+        &["log", "--follow", "--at", "5"],
+        &["diff"],
+        &["verify", "--at", "-5m"],
+        &["daemon", "--heartbeat-period", "1ms"],
+        &["daemon", "--runtime", "process", "--docker-host", "unix:///x"],
+        &["--host", "unix:///x", "daemon"],
+        &["--host", "tcp://1.2.3.4:5", "status"],
+        &["agent"],
+        &["recover"],
+    ];
+    let mut all = String::new();
+    for words in lines {
+        let told = alone(words);
+        assert!(told.starts_with("exit 2\n"), "{words:?}: {told}");
+        all.push_str(&format!("$ skep {}\n{}\n", words.join(" "), told.trim_end()));
+    }
+    assert_snapshot!("wrong_usage", all);
+}
+
+#[test]
+fn no_manager_is_code_3_with_a_way_out() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let missing = dir.path().join("skep.sock");
+    let deaf = dir.path().join("deaf.sock");
+    drop(std::os::unix::net::UnixListener::bind(&deaf).expect("a socket"));
+    let mut all = String::new();
+    for socket in [&missing, &deaf] {
+        let host = format!("unix://{}", socket.display());
+        let told = alone(&["--host", &host, "service", "ls"]).replace(&*dir.path().to_string_lossy(), "DIR");
+        assert!(told.starts_with("exit 3\n"), "{told}");
+        all.push_str(&told);
+    }
+    assert_snapshot!("no_manager", all);
+}
+
+#[test]
+fn a_folder_without_history_is_refused_with_words() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let told = alone(&["--state-dir", &dir.path().to_string_lossy(), "service", "ls"]);
+    assert!(told.starts_with("exit 1\n") && told.contains("error: ") && told.contains("hint: "), "{told}");
+}
+
+#[test]
+fn completions_and_manual_pages_are_made() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let Output { status, stdout, .. } = skep(&["completions", shell]).output().expect("it runs");
+        assert!(status.success() && String::from_utf8_lossy(&stdout).contains("service"), "{shell}");
+    }
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let pages = dir.path().join("man1");
+    assert_eq!(alone(&["man", &pages.to_string_lossy()]), "exit 0\n");
+    let page = std::fs::read_to_string(pages.join("skep-service-create.1")).expect("a page for each command");
+    assert!(page.contains("replicas"), "{page}");
+    assert!(!page.contains("dns"), "flags that do nothing are not shown");
+}
+
+#[test]
+fn the_reader_may_leave_early() {
+    use std::process::{Command, Stdio};
+    let script = format!("{} completions bash | head -c 1", env!("CARGO_BIN_EXE_skep"));
+    let output = Command::new("sh").args(["-c", &script]).stderr(Stdio::piped()).output().expect("sh runs");
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+}

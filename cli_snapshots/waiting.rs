@@ -1,0 +1,102 @@
+//! Waiting for a service: what a script sees, and how it ends.
+
+use crate::{
+    figures::{THEN, failed, id, id_text, service, task},
+    manager::Script,
+    run::skep,
+};
+use insta::assert_snapshot;
+use skep_proto::v1::{
+    Accepted, LogLine, LogsReply, PlacementBlocked, PullProgress, Task, TaskState, WatchServiceReply,
+    command_reply::Outcome, logs_reply::Message,
+};
+use std::process::Stdio;
+
+fn reply(tasks: Vec<Task>) -> WatchServiceReply {
+    WatchServiceReply { service: Some(service(10, "web", 0, 1)), tasks, revision: 61, ..WatchServiceReply::default() }
+}
+
+fn told(watch: Vec<WatchServiceReply>, flags: &[&str]) -> String {
+    let accepted = Accepted { revision: 5, through_revision: 9, object_id: id(10), changed: true, warnings: vec![] };
+    let line = LogLine { text: bytes::Bytes::from_static(b"cannot open config: \x1b[31mboom"), at: THEN, ..LogLine::default() };
+    let manager = Script {
+        reply: Some(Outcome::Accepted(accepted)),
+        watch,
+        logs: vec![LogsReply { message: Some(Message::Line(line)) }],
+        ..Script::default()
+    }
+    .serve();
+    manager.run(&[&["service", "create", "--name", "web"], flags, &["busybox"]].concat())
+}
+
+#[test]
+fn a_service_that_comes_to_run() {
+    let mut pulling = reply(vec![task(20, 1, TaskState::Preparing)]);
+    let pull = PullProgress { task_id: id(20), done_bytes: 1 << 20, total_bytes: 4 << 20, message: "pulling".into() };
+    pulling.pulls = vec![pull];
+    let watch = vec![reply(vec![]), pulling, reply(vec![task(20, 1, TaskState::Running)])];
+    assert_snapshot!("wait_runs", told(watch.clone(), &[]));
+    assert_snapshot!("wait_quiet", told(watch, &["--quiet"]));
+}
+
+#[test]
+fn three_failures_end_the_waiting_with_the_reason() {
+    let attempts: Vec<Task> = vec![failed(20, 1, 3), failed(21, 1, 3), failed(22, 1, 3), task(23, 1, TaskState::Ready)];
+    let watch = vec![
+        reply(vec![task(20, 1, TaskState::Starting)]),
+        reply(attempts[..1].iter().cloned().chain([task(21, 1, TaskState::Starting)]).collect()),
+        reply(attempts),
+    ];
+    assert_snapshot!("wait_fails", told(watch, &[]));
+}
+
+#[test]
+fn a_task_that_ended_for_good_ends_the_waiting() {
+    assert_snapshot!("wait_ended", told(vec![reply(vec![failed(20, 1, 1)])], &[]));
+}
+
+#[test]
+fn what_nothing_unblocks_ends_with_the_timeout() {
+    let mut blocked = reply(vec![task(20, 1, TaskState::Pending)]);
+    if let Some(service) = blocked.service.as_mut() {
+        let message = "no suitable node: constraints not met on 3 nodes".into();
+        service.blocked = Some(PlacementBlocked { message, ..PlacementBlocked::default() });
+    }
+    assert_snapshot!("wait_blocked", told(vec![blocked], &["--timeout", "300ms"]));
+    assert_snapshot!("wait_still", told(vec![reply(vec![task(20, 1, TaskState::Starting)])], &["--timeout", "300ms"]));
+}
+
+#[test]
+fn a_service_that_is_removed_meanwhile() {
+    let removed = WatchServiceReply { removed: true, ..WatchServiceReply::default() };
+    assert_snapshot!("wait_removed", told(vec![reply(vec![]), removed], &[]));
+}
+
+/// Ctrl-C leaves the service running and says which it is.
+#[test]
+fn an_interrupt_leaves_the_service() {
+    use std::io::{BufRead, BufReader, Read};
+    let accepted = Accepted { revision: 5, through_revision: 9, object_id: id(10), changed: true, warnings: vec![] };
+    let manager = Script {
+        reply: Some(Outcome::Accepted(accepted)),
+        watch: vec![reply(vec![task(20, 1, TaskState::Starting)])],
+        ..Script::default()
+    }
+    .serve();
+    let mut child = skep(&["service", "create", "--name", "web", "busybox"])
+        .env("SKEP_HOST", manager.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program was built for this test");
+    let mut first = String::new();
+    let mut errors = BufReader::new(child.stderr.take().expect("a pipe"));
+    // Progress is on its way: the handler stands.
+    errors.read_line(&mut first).expect("a line of progress");
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(child.id() as i32), nix::sys::signal::Signal::SIGINT).expect("it lives");
+    let mut rest = String::new();
+    errors.read_to_string(&mut rest).expect("the last words");
+    let status = child.wait().expect("it ends");
+    assert_eq!(status.code(), Some(1));
+    assert!(rest.contains(&id_text(10)) && rest.contains("goes on"), "{rest}");
+}

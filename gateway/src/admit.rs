@@ -1,0 +1,146 @@
+//! Whether what is asked may become true. PURE.
+//!
+//! Every request, a person's or a machine's, is decided against the newest view: it becomes events, or a
+//! refusal that says what is wrong and what to do. Nothing else stands between a request and the log, so what is
+//! checked here is checked once.
+
+mod cluster;
+mod machines;
+mod nodes;
+mod ports;
+mod refusal;
+mod services;
+mod spec;
+mod unsupported;
+
+pub use refusal::Refusal;
+
+use skep_projections::View;
+use skep_proto::{
+    Id, Revision,
+    v1::{
+        Command, NodeDescription, NodeSpec, TaskObserved, command::Action, event::Kind,
+    },
+};
+use skep_reconcilers::Entropy;
+
+/// Somebody's request, as the turn takes it.
+#[derive(Clone, Debug)]
+pub enum Request {
+    /// A person's.
+    Command(Command),
+    /// What machines say of themselves, and managers of machines.
+    Machine(Machine),
+}
+
+/// What becomes known without anybody's wish.
+#[derive(Clone, Debug)]
+pub enum Machine {
+    /// A new agent asks to be a node.
+    Join {
+        /// The id it shall have.
+        node: Id,
+        /// What it wants to be.
+        spec: NodeSpec,
+        /// What it is.
+        description: NodeDescription,
+        /// SHA-256 of its secret.
+        secret_hash: [u8; 32],
+    },
+    /// A known agent begins a session.
+    Open {
+        /// Which.
+        node: Id,
+        /// The session's number, never 0.
+        session: u64,
+        /// What it is now.
+        description: NodeDescription,
+    },
+    /// A session's stream ended.
+    Close {
+        /// Whose.
+        node: Id,
+        /// Which session.
+        session: u64,
+    },
+    /// No heartbeat for too long on an open stream.
+    Silent {
+        /// Whose.
+        node: Id,
+        /// Which session.
+        session: u64,
+    },
+    /// An agent's observations of its tasks.
+    Report {
+        /// Whose.
+        node: Id,
+        /// What it saw.
+        tasks: Vec<TaskObserved>,
+    },
+    /// The leader's own facts: first record, tenure, clock, incarnation.
+    Fact(Kind),
+}
+
+/// What a request becomes.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Admitted {
+    /// The revision each event answers (0 for an origin), and the event. Empty when nothing changes.
+    pub events: Vec<(Revision, Kind)>,
+    /// The object it was about.
+    pub object: Id,
+    /// What the caller should know although it was done.
+    pub warnings: Vec<String>,
+}
+
+impl Admitted {
+    fn one(object: Id, kind: Kind) -> Admitted {
+        Admitted { events: vec![(Revision::ZERO, kind)], object, warnings: Vec::new() }
+    }
+
+    fn unchanged(object: Id) -> Admitted {
+        Admitted { object, ..Admitted::default() }
+    }
+}
+
+/// Decides a request against the newest view.
+pub fn admit(view: &View, request: &Request, entropy: &Entropy) -> Result<Admitted, Refusal> {
+    match request {
+        Request::Machine(machine) => machines::admit(view, machine),
+        Request::Command(command) => match &command.action {
+            None => Err(Refusal::invalid("the command is empty").hint("this client may be newer than the manager")),
+            Some(Action::UpdateNode(c)) => nodes::update(view, c),
+            Some(Action::RemoveNode(c)) => nodes::remove(view, c),
+            Some(Action::CreateService(c)) => services::create(view, c, entropy),
+            Some(Action::UpdateService(c)) => services::update(view, c),
+            Some(Action::ScaleService(c)) => services::scale(view, c),
+            Some(Action::RemoveService(c)) => services::remove(view, c),
+            Some(Action::UpdateCluster(c)) => cluster::update(view, c),
+            Some(Action::ReleaseObject(c)) => cluster::release(view, c),
+        },
+    }
+}
+
+/// A command's name and what it is about, for the record of a refusal; never its body.
+pub fn describe(request: &Request) -> (&'static str, String) {
+    match request {
+        Request::Command(command) => match &command.action {
+            None => ("empty", String::new()),
+            Some(Action::UpdateNode(c)) => ("update_node", c.node.clone()),
+            Some(Action::RemoveNode(c)) => ("remove_node", c.node.clone()),
+            Some(Action::CreateService(c)) => ("create_service", services::name_of(c.spec.as_ref()).to_owned()),
+            Some(Action::UpdateService(c)) => ("update_service", c.service.clone()),
+            Some(Action::ScaleService(c)) => ("scale_service", c.service.clone()),
+            Some(Action::RemoveService(c)) => ("remove_service", c.service.clone()),
+            Some(Action::UpdateCluster(_)) => ("update_cluster", String::new()),
+            Some(Action::ReleaseObject(c)) => ("release_object", c.object.clone()),
+        },
+        Request::Machine(machine) => match machine {
+            Machine::Join { node, .. } => ("join", node.to_string()),
+            Machine::Open { node, .. } => ("open_session", node.to_string()),
+            Machine::Close { node, .. } => ("close_session", node.to_string()),
+            Machine::Silent { node, .. } => ("silent", node.to_string()),
+            Machine::Report { node, .. } => ("report", node.to_string()),
+            Machine::Fact(_) => ("fact", String::new()),
+        },
+    }
+}

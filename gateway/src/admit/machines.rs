@@ -1,0 +1,122 @@
+//! What machines say of themselves. An agent is believed about its own tasks and about nothing else.
+
+use super::{Admitted, Machine, Refusal};
+use skep_projections::{NodeRow, TaskRow, View};
+use skep_proto::{
+    Id, Revision,
+    v1::{
+        EndCause, NodeDescription, NodeJoined, NodeSilent, SessionClosed, SessionOpened, TaskObserved, TaskState,
+        event::Kind,
+    },
+};
+
+/// Longest message or error of an observation, bytes; what is longer is cut.
+const WORDS_BYTES_MAX: usize = 2_048;
+
+pub(super) fn admit(view: &View, machine: &Machine) -> Result<Admitted, Refusal> {
+    match machine {
+        Machine::Join { node, spec, description, secret_hash } => {
+            if view.nodes().find(*node).is_some() {
+                return Err(Refusal::exists(format!("node {node} has joined already")));
+            }
+            let joined = NodeJoined {
+                node_id: node.to_bytes(),
+                spec: Some(spec.clone()),
+                description: Some(description.clone()),
+                secret_hash: bytes::Bytes::copy_from_slice(secret_hash),
+            };
+            Ok(Admitted::one(*node, Kind::NodeJoined(joined)))
+        }
+        Machine::Open { node, session, description } => open(known(view, *node)?, *session, description),
+        Machine::Close { node, session } => {
+            let closed = SessionClosed { node_id: node.to_bytes(), session: *session };
+            Ok(of_current_session(view, *node, *session, Kind::SessionClosed(closed)))
+        }
+        Machine::Silent { node, session } => {
+            let silent = NodeSilent { node_id: node.to_bytes(), session: *session };
+            Ok(of_current_session(view, *node, *session, Kind::NodeSilent(silent)))
+        }
+        Machine::Report { node, tasks } => report(view, *node, tasks),
+        Machine::Fact(kind) => Ok(Admitted::one(Id::NONE, kind.clone())),
+    }
+}
+
+fn open(row: &NodeRow, session: u64, description: &NodeDescription) -> Result<Admitted, Refusal> {
+    let description = (*description != *row.description).then(|| description.clone());
+    let opened = SessionOpened { node_id: row.id.to_bytes(), session, description };
+    Ok(Admitted::one(row.id, Kind::SessionOpened(opened)))
+}
+
+/// Word of a session that has been followed by another changes nothing.
+fn of_current_session(view: &View, node: Id, session: u64, kind: Kind) -> Admitted {
+    match view.nodes().by_id(node) {
+        Some((_, row)) if row.session == session && !row.removed => Admitted::one(node, kind),
+        Some(_) | None => Admitted::unchanged(node),
+    }
+}
+
+fn report(view: &View, node: Id, tasks: &[TaskObserved]) -> Result<Admitted, Refusal> {
+    let (place, _) = view.nodes().by_id(node).ok_or_else(|| gone(node))?;
+    let mut admitted = Admitted { object: node, ..Admitted::default() };
+    for seen in tasks {
+        let Some((_, task)) = view.tasks().by_id(Id::from_bytes(&seen.task_id)) else { continue };
+        if task.node != Some(place) {
+            return Err(Refusal::permission(format!("task {} is not node {node}'s to report", task.id)));
+        }
+        if says_something_new(task, seen) {
+            admitted.events.push((cause(task, seen), Kind::TaskObserved(within_bounds(seen))));
+        }
+    }
+    Ok(admitted)
+}
+
+/// Reports only ever raise a state; one that repeats or goes back is no news.
+fn says_something_new(task: &TaskRow, seen: &TaskObserved) -> bool {
+    !task.has_ended() && seen.state() > task.state && seen.state() != TaskState::Remove
+}
+
+/// A start answers the record before it, a stop answers the wish; an end that nobody asked for is the world's own.
+fn cause(task: &TaskRow, seen: &TaskObserved) -> Revision {
+    let end_cause = seen.container.as_ref().map_or(EndCause::Itself, |c| c.end_cause());
+    match seen.state() {
+        TaskState::New
+        | TaskState::Pending
+        | TaskState::Assigned
+        | TaskState::Accepted
+        | TaskState::Preparing
+        | TaskState::Ready
+        | TaskState::Starting
+        | TaskState::Running => task.state_since.0.max(task.desired_revision),
+        TaskState::Shutdown | TaskState::Remove | TaskState::Orphaned => task.desired_revision,
+        TaskState::Complete | TaskState::Failed | TaskState::Rejected => {
+            if end_cause == EndCause::Asked { task.desired_revision } else { Revision::ZERO }
+        }
+    }
+}
+
+fn within_bounds(seen: &TaskObserved) -> TaskObserved {
+    let mut seen = seen.clone();
+    cut(&mut seen.message);
+    cut(&mut seen.error);
+    seen
+}
+
+fn cut(words: &mut String) {
+    if words.len() > WORDS_BYTES_MAX {
+        let end = (0..=WORDS_BYTES_MAX).rev().find(|at| words.is_char_boundary(*at)).unwrap_or(0);
+        words.truncate(end);
+        words.push('…');
+    }
+}
+
+fn known(view: &View, node: Id) -> Result<&NodeRow, Refusal> {
+    match view.nodes().by_id(node) {
+        Some((_, row)) if !row.removed => Ok(row),
+        Some(_) | None => Err(gone(node)),
+    }
+}
+
+fn gone(node: Id) -> Refusal {
+    Refusal::not_found(format!("no node {node} in this cluster"))
+        .hint("it was removed; start the agent with an empty state folder to join anew")
+}

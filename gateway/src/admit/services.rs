@@ -1,0 +1,106 @@
+//! Commands about services: created whole, replaced whole, scaled, removed.
+
+use super::{Admitted, Refusal, ports, spec};
+use crate::resolve;
+use skep_projections::{ServiceRow, View};
+use skep_proto::{
+    Revision,
+    v1::{
+        CreateService, RemoveService, ScaleService, ServiceCreated, ServiceRemoved, ServiceScaled, ServiceSpec,
+        ServiceUpdated, UpdateService, event::Kind, service_mode::Mode,
+    },
+};
+use skep_reconcilers::Entropy;
+
+/// Replicas one service may ask for; more are refused, since each becomes a task in memory.
+pub const REPLICAS_MAX: u64 = 1_000_000;
+
+pub(super) fn create(view: &View, command: &CreateService, entropy: &Entropy) -> Result<Admitted, Refusal> {
+    let spec = command.spec.as_ref().ok_or_else(|| Refusal::invalid("the service has no spec"))?;
+    spec::validate(spec)?;
+    replicas_within_bound(spec)?;
+    let name = name_of(Some(spec));
+    if let Some(taken) = view.service_named(name).and_then(|place| view.services().get(place)) {
+        return Err(Refusal::exists(format!("a service named {name:?} exists already ({})", taken.id))
+            .hint(format!("choose another --name, or change it with `skep service update {name}`")));
+    }
+    let id = entropy.id();
+    let warnings = ports::warnings(view, spec);
+    let created = ServiceCreated { service_id: id.to_bytes(), spec: Some(spec.clone()) };
+    Ok(Admitted { events: vec![(Revision::ZERO, Kind::ServiceCreated(created))], object: id, warnings })
+}
+
+pub(super) fn update(view: &View, command: &UpdateService) -> Result<Admitted, Refusal> {
+    let row = find(view, &command.service)?;
+    let spec = command.spec.as_ref().ok_or_else(|| Refusal::invalid("the update has no spec"))?;
+    if command.version != row.version.0 {
+        return Err(Refusal::out_of_sequence(format!(
+            "service {} is at version {}, the update was made for version {}",
+            row.name(),
+            row.version,
+            command.version
+        ))
+        .hint("read it again and repeat the change"));
+    }
+    spec::validate(spec)?;
+    replicas_within_bound(spec)?;
+    if name_of(Some(spec)) != row.name() {
+        return Err(Refusal::unsupported(format!("service {} can't be renamed", row.name()))
+            .hint("create a new service and remove this one"));
+    }
+    if *spec == *row.spec {
+        return Ok(Admitted::unchanged(row.id));
+    }
+    let kind = match only_replicas_changed(&row.spec, spec) {
+        Some(replicas) => Kind::ServiceScaled(ServiceScaled { service_id: row.id.to_bytes(), replicas }),
+        None => Kind::ServiceUpdated(ServiceUpdated { service_id: row.id.to_bytes(), spec: Some(spec.clone()) }),
+    };
+    Ok(Admitted::one(row.id, kind))
+}
+
+pub(super) fn scale(view: &View, command: &ScaleService) -> Result<Admitted, Refusal> {
+    let row = find(view, &command.service)?;
+    if command.replicas > REPLICAS_MAX {
+        return Err(too_many(command.replicas));
+    }
+    if row.replicas() == command.replicas {
+        return Ok(Admitted::unchanged(row.id));
+    }
+    let scaled = ServiceScaled { service_id: row.id.to_bytes(), replicas: command.replicas };
+    Ok(Admitted::one(row.id, Kind::ServiceScaled(scaled)))
+}
+
+pub(super) fn remove(view: &View, command: &RemoveService) -> Result<Admitted, Refusal> {
+    let row = find(view, &command.service)?;
+    Ok(Admitted::one(row.id, Kind::ServiceRemoved(ServiceRemoved { service_id: row.id.to_bytes() })))
+}
+
+/// The name a spec gives.
+pub(super) fn name_of(spec: Option<&ServiceSpec>) -> &str {
+    spec.and_then(|s| s.annotations.as_ref()).map_or("", |a| &a.name)
+}
+
+fn replicas_within_bound(spec: &ServiceSpec) -> Result<(), Refusal> {
+    match skep_proto::defaults::replicas(spec) {
+        Some(wanted) if wanted > REPLICAS_MAX => Err(too_many(wanted)),
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn too_many(wanted: u64) -> Refusal {
+    Refusal::invalid(format!("{wanted} replicas are more than the {REPLICAS_MAX} one service may have"))
+}
+
+/// The new number, where nothing but the number of replicas differs.
+fn only_replicas_changed(old: &ServiceSpec, new: &ServiceSpec) -> Option<u64> {
+    let replicas = skep_proto::defaults::replicas(new)?;
+    let mut same = new.clone();
+    same.mode.clone_from(&old.mode);
+    let was_replicated = matches!(old.mode.as_ref()?.mode.as_ref()?, Mode::Replicated(_));
+    (was_replicated && same == *old).then_some(replicas)
+}
+
+fn find<'a>(view: &'a View, reference: &str) -> Result<&'a ServiceRow, Refusal> {
+    let place = resolve::service(view, reference)?;
+    view.services().get(place).ok_or_else(|| Refusal::not_found(format!("no service {reference:?}")))
+}

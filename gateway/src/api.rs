@@ -1,0 +1,8 @@
+//! The doors: protocols in, commands out. Translation only.
+
+pub mod control;
+pub mod dispatcher;
+pub mod history;
+pub mod logs;
+pub mod reads;
+pub mod serve;

@@ -1,0 +1,100 @@
+//! The door for agents: their streams, handed to the hub.
+
+use crate::{
+    hub::{Event, Hub, TO_AGENT_MAX},
+    logs::Broker,
+    peer::Peer,
+    pulls::Pulls,
+    sessions::{Conn, Origin},
+};
+use futures::{Stream, StreamExt};
+use skep_proto::v1::{
+    FromAgent, Hello, LogChunk, LogsTaken, ToAgent, dispatcher_server::Dispatcher, from_agent::Message,
+};
+use std::{
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+
+/// The service.
+#[derive(Clone)]
+pub struct DispatcherService {
+    hub: Hub,
+    broker: Arc<Broker>,
+    pulls: Arc<Pulls>,
+    conns: Arc<AtomicU64>,
+}
+
+impl DispatcherService {
+    /// Behind it the hub, and those who wait for logs and pulls.
+    pub fn new(hub: Hub, broker: Arc<Broker>, pulls: Arc<Pulls>) -> DispatcherService {
+        DispatcherService { hub, broker, pulls, conns: Arc::default() }
+    }
+
+    async fn first(incoming: &mut Streaming<FromAgent>) -> Result<Hello, Status> {
+        match incoming.message().await?.and_then(|first| first.message) {
+            Some(Message::Hello(hello)) => Ok(hello),
+            Some(Message::Heartbeat(_) | Message::Report(_) | Message::LogChunk(_) | Message::Pull(_)) | None => {
+                Err(Status::invalid_argument("an agent's stream begins with hello"))
+            }
+        }
+    }
+
+    async fn read(self, conn: Conn, mut incoming: Streaming<FromAgent>) {
+        // An error of the stream and its end are the same to the session: it is gone.
+        while let Ok(Some(message)) = incoming.message().await {
+            match message.message {
+                Some(Message::Pull(pull)) => self.pulls.note(pull),
+                Some(Message::LogChunk(chunk)) => self.broker.offer(chunk),
+                Some(Message::Hello(_) | Message::Heartbeat(_) | Message::Report(_)) | None => {
+                    if !self.hub.tell(Event::Message(conn, message)).await {
+                        break;
+                    }
+                }
+            }
+        }
+        self.hub.tell(Event::Gone(conn)).await;
+    }
+}
+
+#[tonic::async_trait]
+impl Dispatcher for DispatcherService {
+    type AttachStream = Pin<Box<dyn Stream<Item = Result<ToAgent, Status>> + Send>>;
+
+    async fn attach(
+        &self,
+        request: Request<Streaming<FromAgent>>,
+    ) -> Result<Response<Self::AttachStream>, Status> {
+        let peer = request.extensions().get::<Peer>().cloned();
+        let peer = peer.ok_or_else(|| Status::unauthenticated("the connection has no credentials"))?;
+        let origin = if peer.is_this_process() { Origin::Embedded } else { Origin::Outside };
+        let mut incoming = request.into_inner();
+        let hello = Self::first(&mut incoming).await?;
+        let conn = Conn(self.conns.fetch_add(1, Ordering::Relaxed) + 1);
+        let (back, outgoing) = mpsc::channel(TO_AGENT_MAX);
+        if !self.hub.tell(Event::Hello { conn, origin, hello, back }).await {
+            return Err(Status::unavailable("the manager is stopping"));
+        }
+        tokio::spawn(self.clone().read(conn, incoming));
+        Ok(Response::new(Box::pin(ReceiverStream::new(outgoing).map(Ok))))
+    }
+
+    async fn publish_logs(
+        &self,
+        request: Request<Streaming<LogChunk>>,
+    ) -> Result<Response<LogsTaken>, Status> {
+        let mut chunks = request.into_inner();
+        while let Some(chunk) = chunks.message().await? {
+            if !self.broker.take(chunk).await {
+                break;
+            }
+        }
+        Ok(Response::new(LogsTaken {}))
+    }
+}

@@ -1,0 +1,193 @@
+//! The door to the past: the log, differences, reasons, entries as stored, and how the manager is.
+//!
+//! Streams are read from the disk where that may block, into a short queue; when the caller goes, the queue closes
+//! and the reading ends.
+
+use super::reads::{Reads, blocking, past_status};
+use crate::{
+    admit::Refusal,
+    doctor,
+    history::{
+        PastError,
+        select::Selection,
+        tell::Teller,
+        why,
+    },
+};
+use futures::Stream;
+use skep_log::Subscription;
+use skep_proto::{
+    Revision,
+    v1::{
+        DiffReply, DiffRequest, DoctorReply, DoctorRequest, EntriesRequest, LogRecord, LogRequest, StoredEntry,
+        WhyReply, WhyRequest, history_server::History,
+    },
+};
+use std::pin::Pin;
+use tokio::{
+    sync::mpsc::{self, Sender},
+    task::spawn_blocking,
+};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status};
+
+/// Records or entries waiting for one reader; at it the reading of the disk waits.
+const QUEUE_MAX: usize = 256;
+
+/// The service.
+#[derive(Clone)]
+pub struct HistoryService {
+    reads: Reads,
+}
+
+type Told<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+type Out = Sender<Result<LogRecord, Status>>;
+
+impl HistoryService {
+    /// Behind it the reads of a running or a stopped manager.
+    pub fn new(reads: Reads) -> HistoryService {
+        HistoryService { reads }
+    }
+}
+
+#[tonic::async_trait]
+impl History for HistoryService {
+    type LogStream = Told<LogRecord>;
+
+    async fn log(&self, request: Request<LogRequest>) -> Result<Response<Self::LogStream>, Status> {
+        let request = request.into_inner();
+        let (past, catalogue) = (self.reads.past().clone(), self.reads.catalogue().clone());
+        let newest = past.newest().revision;
+        let from = Revision(request.from_revision.max(1));
+        let to = match request.to_revision {
+            0 => Revision(u64::MAX),
+            to => Revision(to),
+        };
+        if from > to || (from > newest.next() && !request.follow) {
+            return Err(past_status(&no_such_range(from, to, newest)));
+        }
+        let view = self.reads.newest();
+        let (follow, tail) = (request.follow, usize::try_from(request.tail).unwrap_or(usize::MAX));
+        let teller = blocking(move || {
+            let selection = Selection::of(&request, &past, &catalogue, &view)?;
+            Ok(Teller::new(past, selection))
+        })
+        .await?;
+        let subscription = match (follow && newest < to, self.reads.drive()) {
+            (true, Some(drive)) => Some(drive.log().subscribe(newest.next().max(from))),
+            (true, None) | (false, _) => None,
+        };
+        let (out, stream) = mpsc::channel(QUEUE_MAX);
+        tokio::spawn(tell(teller, from, to, newest, tail, subscription, out));
+        Ok(Response::new(Box::pin(ReceiverStream::new(stream))))
+    }
+
+    async fn diff(&self, request: Request<DiffRequest>) -> Result<Response<DiffReply>, Status> {
+        let request = request.into_inner();
+        let from = self.reads.view(request.from, false).await?;
+        let to = self.reads.view(request.to, false).await?;
+        let reply = blocking(move || {
+            Ok(DiffReply {
+                from_revision: from.position().revision.0,
+                to_revision: to.position().revision.0,
+                changes: skep_projections::audit::diff(&from, &to),
+            })
+        });
+        reply.await.map(Response::new)
+    }
+
+    async fn why(&self, request: Request<WhyRequest>) -> Result<Response<WhyReply>, Status> {
+        let request = request.into_inner();
+        let view = self.reads.view(request.moment, false).await?;
+        let (past, catalogue) = (self.reads.past().clone(), self.reads.catalogue().clone());
+        blocking(move || why::why(&past, &catalogue, &view, &request.object)).await.map(Response::new)
+    }
+
+    type EntriesStream = Told<StoredEntry>;
+
+    async fn entries(&self, request: Request<EntriesRequest>) -> Result<Response<Self::EntriesStream>, Status> {
+        let EntriesRequest { from_revision, to_revision } = request.into_inner();
+        let past = self.reads.past().clone();
+        let newest = past.newest().revision.0;
+        let to = if to_revision == 0 { newest } else { to_revision };
+        if from_revision > to {
+            return Err(past_status(&no_such_range(Revision(from_revision), Revision(to), Revision(newest))));
+        }
+        let (out, stream) = mpsc::channel(QUEUE_MAX);
+        spawn_blocking(move || {
+            for entry in past.history().entries(Revision(from_revision.max(1))) {
+                let (stored, last) = match entry {
+                    Ok(entry) if entry.first().0 > to => return,
+                    Ok(entry) => (Ok(StoredEntry { entry: entry.bytes().clone() }), entry.last().0 >= to),
+                    Err(error) => (Err(past_status(&error.into())), true),
+                };
+                if out.blocking_send(stored).is_err() || last {
+                    return;
+                }
+            }
+        });
+        Ok(Response::new(Box::pin(ReceiverStream::new(stream))))
+    }
+
+    async fn doctor(&self, _request: Request<DoctorRequest>) -> Result<Response<DoctorReply>, Status> {
+        let reads = self.reads.clone();
+        let findings = blocking(move || doctor::examine(&reads)).await?;
+        Ok(Response::new(DoctorReply { findings }))
+    }
+}
+
+fn no_such_range(from: Revision, to: Revision, newest: Revision) -> PastError {
+    let what = if from > to { format!("{from} to {to} is no range") } else { format!("revision {from} is in the future") };
+    Refusal::not_found(what).hint(format!("history stands at revision {newest}")).into()
+}
+
+/// Tells what there is, then what comes.
+async fn tell(
+    mut teller: Teller,
+    from: Revision,
+    to: Revision,
+    newest: Revision,
+    tail: usize,
+    subscription: Option<Subscription>,
+    out: Out,
+) {
+    let told = out.clone();
+    let past = spawn_blocking(move || {
+        let ended = teller.tell(from, to.min(newest), tail, |record| told.blocking_send(Ok(record)).is_ok());
+        (teller, ended)
+    });
+    let teller = match past.await {
+        Ok((teller, Ok(()))) => teller,
+        // The reader hears why; one that has gone does not.
+        Ok((_, Err(error))) => return drop(out.send(Err(past_status(&error))).await),
+        Err(error) => return drop(out.send(Err(Status::internal(error.to_string()))).await),
+    };
+    if let Some(subscription) = subscription {
+        follow(teller, subscription, from, to, out).await;
+    }
+}
+
+async fn follow(mut teller: Teller, mut subscription: Subscription, from: Revision, to: Revision, out: Out) {
+    loop {
+        let entry = tokio::select! {
+            entry = subscription.next() => entry,
+            () = out.closed() => return,
+        };
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(error) => return drop(out.send(Err(Status::unavailable(error.to_string()))).await),
+        };
+        let told = out.clone();
+        // Names are looked up on the disk.
+        let step = spawn_blocking(move || {
+            let more = teller.tell_entry(&entry, from, to, |record| told.blocking_send(Ok(record)).is_ok());
+            (teller, more)
+        });
+        match step.await {
+            Ok((back, Ok(true))) => teller = back,
+            Ok((_, Ok(false))) => return,
+            Ok((_, Err(error))) => return drop(out.send(Err(past_status(&error))).await),
+            Err(error) => return drop(out.send(Err(Status::internal(error.to_string()))).await),
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! Reads of the newest state or of a past one: the functions behind the doors.
+//!
+//! A live manager answers from its committed view, by default after asking whether it still leads; a stopped one
+//! from the view that its history ends with. Everything else is the same for both, which is why both stand here.
+
+mod watch;
+
+use crate::{
+    admit::Refusal,
+    drive::Drive,
+    history::{Past, PastError, names::Catalogue},
+    published::Published,
+    pulls::Pulls,
+    show::{self, list},
+};
+use prost::Message;
+use skep_log::Health;
+use skep_projections::View;
+use skep_proto::{
+    Id, Timestamp,
+    v1::{
+        Cluster, GetRequest, ListRequest, Moment, NodeList, NodeState, RefusalCode, ServiceList, StatusReply, TaskList,
+    },
+};
+use std::{
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+use tokio::task::spawn_blocking;
+use tonic::{Code, Status};
+
+/// What a stopped manager answers to commands, and to those who ask whether it takes any.
+pub const STOPPED: &str = "this manager is stopped";
+
+/// Where the newest state comes from.
+#[derive(Clone)]
+enum Source {
+    Live(Drive),
+    /// A stopped manager's last view, and what its log takes on the disk.
+    Still(Arc<Published>, u64),
+}
+
+/// The reads of one manager.
+#[derive(Clone)]
+pub struct Reads {
+    source: Source,
+    past: Past,
+    catalogue: Catalogue,
+    pulls: Arc<Pulls>,
+    node: Id,
+    started_at: Timestamp,
+}
+
+impl Reads {
+    /// Of a running manager.
+    pub fn live(drive: Drive, pulls: Arc<Pulls>, node: Id) -> Reads {
+        let past = Past::new(drive.log().history());
+        Reads { source: Source::Live(drive), past, catalogue: Catalogue::default(), pulls, node, started_at: wall() }
+    }
+
+    /// Of a stopped manager, whose history ends with this view.
+    pub fn still(past: Past, view: View, log_bytes: u64, node: Id) -> Reads {
+        let published = Published { view, delta: Arc::default() };
+        Reads {
+            source: Source::Still(Arc::new(published), log_bytes),
+            past,
+            catalogue: Catalogue::default(),
+            pulls: Arc::default(),
+            node,
+            started_at: Timestamp::NEVER,
+        }
+    }
+
+    /// The past.
+    pub fn past(&self) -> &Past {
+        &self.past
+    }
+
+    /// Every name there ever was.
+    pub fn catalogue(&self) -> &Catalogue {
+        &self.catalogue
+    }
+
+    /// The turn and its log, of a running manager.
+    pub fn drive(&self) -> Option<&Drive> {
+        match &self.source {
+            Source::Live(drive) => Some(drive),
+            Source::Still(..) => None,
+        }
+    }
+
+    /// The newest committed view.
+    pub fn newest(&self) -> View {
+        match &self.source {
+            Source::Live(drive) => drive.newest().view.clone(),
+            Source::Still(published, _) => published.view.clone(),
+        }
+    }
+
+    /// The view at a moment; the newest where there is none.
+    pub async fn view(&self, moment: Option<Moment>, stale: bool) -> Result<View, Status> {
+        if moment.as_ref().is_none_or(|moment| moment.moment.is_none()) {
+            return match &self.source {
+                Source::Live(drive) if !stale => {
+                    drive.linearizable().await.map(|p| p.view.clone()).map_err(|refusal| status(&refusal))
+                }
+                Source::Live(_) | Source::Still(..) => Ok(self.newest()),
+            };
+        }
+        let past = self.past.clone();
+        let newest = self.newest();
+        blocking(move || match past.revision(moment.as_ref(), wall())? {
+            Some(revision) if revision != newest.position().revision => past.view_at(revision),
+            Some(_) | None => Ok(newest),
+        })
+        .await
+    }
+
+    /// The nodes that are asked for.
+    pub async fn list_nodes(&self, request: ListRequest) -> Result<NodeList, Status> {
+        let view = self.view(request.moment, request.stale).await?;
+        let revision = view.position().revision.0;
+        blocking(move || Ok(NodeList { nodes: list::nodes(&view, &request)?, revision })).await
+    }
+
+    /// The services that are asked for.
+    pub async fn list_services(&self, request: ListRequest) -> Result<ServiceList, Status> {
+        let view = self.view(request.moment, request.stale).await?;
+        let revision = view.position().revision.0;
+        blocking(move || Ok(ServiceList { services: list::services(&view, &request)?, revision })).await
+    }
+
+    /// The tasks that are asked for.
+    pub async fn list_tasks(&self, request: ListRequest) -> Result<TaskList, Status> {
+        let view = self.view(request.moment, request.stale).await?;
+        let revision = view.position().revision.0;
+        blocking(move || Ok(TaskList { tasks: list::tasks(&view, &request)?, revision })).await
+    }
+
+    /// The cluster.
+    pub async fn get_cluster(&self, request: GetRequest) -> Result<Cluster, Status> {
+        Ok(show::cluster(&self.view(request.moment, false).await?))
+    }
+
+    /// This manager, its log and its counts. Never asks anybody else.
+    pub async fn status(&self) -> Result<StatusReply, Status> {
+        let view = self.newest();
+        let (first, applied, head) = self.past.history().bounds();
+        let nodes = || view.nodes().iter().filter(|(_, row)| !row.removed);
+        let mut reply = StatusReply {
+            cluster_id: view.cluster().id.to_bytes(),
+            node_id: self.node.to_bytes(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            incarnation: applied.incarnation,
+            revision: view.position().revision.0,
+            head_hash: head.to_bytes(),
+            digest: bytes::Bytes::copy_from_slice(&view.digest().0.to_be_bytes()),
+            at: view.at().0,
+            term: view.tenure().term,
+            feature_level: view.level(),
+            nodes: count(nodes().count()),
+            nodes_ready: count(nodes().filter(|(_, row)| row.state == NodeState::Ready).count()),
+            services: count(view.services().iter().filter(|(_, row)| !row.removed).count()),
+            tasks: count(view.tasks().len()),
+            tasks_running: view.services().iter().map(|(_, row)| row.running_tasks).sum(),
+            first_revision: first.0,
+            started_at: self.started_at.0,
+            ..StatusReply::default()
+        };
+        match &self.source {
+            Source::Live(drive) => {
+                let log = drive.log().status().borrow().clone();
+                let space = drive.log().space();
+                (reply.term, reply.leader) = (log.term, log.leader);
+                (reply.log_bytes, reply.free_bytes) = (space.log_bytes, space.free_bytes);
+                reply.accepting = match log.health {
+                    Health::Ok => drive.accepting(),
+                    Health::Failed(words) => words,
+                };
+            }
+            Source::Still(_, log_bytes) => {
+                reply.log_bytes = *log_bytes;
+                reply.accepting = STOPPED.into();
+            }
+        }
+        Ok(reply)
+    }
+}
+
+fn count(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}
+
+/// The wall clock.
+pub(crate) fn wall() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+}
+
+/// Runs what reads the disk, or lists much, where that stops nobody else.
+pub(crate) async fn blocking<T: Send + 'static>(
+    read: impl FnOnce() -> Result<T, PastError> + Send + 'static,
+) -> Result<T, Status> {
+    match spawn_blocking(read).await {
+        Ok(answer) => answer.map_err(|error| past_status(&error)),
+        Err(error) => Err(Status::internal(format!("the read ended early: {error}"))),
+    }
+}
+
+/// A refusal as gRPC carries an error: the details hold the `Refused` with code and hint.
+pub fn status(refusal: &Refusal) -> Status {
+    let code = match refusal.code {
+        RefusalCode::Unspecified => Code::Unknown,
+        RefusalCode::Invalid | RefusalCode::Ambiguous => Code::InvalidArgument,
+        RefusalCode::NotFound => Code::NotFound,
+        RefusalCode::AlreadyExists => Code::AlreadyExists,
+        RefusalCode::OutOfSequence => Code::Aborted,
+        RefusalCode::Precondition | RefusalCode::Expired => Code::FailedPrecondition,
+        RefusalCode::Unsupported => Code::Unimplemented,
+        RefusalCode::Permission => Code::PermissionDenied,
+        RefusalCode::Exhausted => Code::Unavailable,
+    };
+    Status::with_details(code, refusal.message.clone(), refusal.to_message().encode_to_vec().into())
+}
+
+/// The same for what the past answers.
+pub fn past_status(error: &PastError) -> Status {
+    match error {
+        PastError::Refused(refusal) => status(refusal),
+        PastError::Read(_) | PastError::Unfoldable(_) => {
+            let refusal = Refusal { code: RefusalCode::Unspecified, message: error.to_string(), hint: String::new() };
+            let details = refusal.to_message().encode_to_vec().into();
+            Status::with_details(Code::DataLoss, error.to_string(), details)
+        }
+    }
+}

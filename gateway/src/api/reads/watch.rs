@@ -1,0 +1,138 @@
+//! A service as it changes: sent at once, and again whenever something of it looks different.
+//!
+//! Whoever watches slowly sees the newest and skips what lay between. So what was sent last is compared with what
+//! is, by a fingerprint over the rows, and no delta is relied on.
+
+use super::{Reads, Source, status};
+use crate::{
+    published::Published,
+    pulls::Pulls,
+    resolve,
+    show::{self, list},
+};
+use futures::{Stream, stream};
+use skep_projections::View;
+use skep_proto::{
+    Id, Revision,
+    v1::{PullProgress, TaskState, WatchServiceReply, WatchServiceRequest},
+};
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{
+    sync::watch::{Receiver, Sender},
+    time::timeout,
+};
+use tonic::Status;
+
+/// While images are pulled, which no record tells, it is looked at so often.
+const PULLS_PERIOD: Duration = Duration::from_millis(500);
+
+struct Watch {
+    published: Receiver<Arc<Published>>,
+    /// Of a stopped manager: kept so that the receiver stays open for the first look.
+    _still: Option<Sender<Arc<Published>>>,
+    pulls: Arc<Pulls>,
+    service: Id,
+    sent: Option<u64>,
+    done: bool,
+}
+
+impl Reads {
+    /// Follows a service until it is removed, or the caller goes.
+    pub async fn watch_service(
+        &self,
+        request: WatchServiceRequest,
+    ) -> Result<impl Stream<Item = Result<WatchServiceReply, Status>> + Send + 'static + use<>, Status> {
+        let (mut published, still) = match &self.source {
+            Source::Live(drive) => (drive.published(), None),
+            Source::Still(newest, _) => {
+                let sender = Sender::new(newest.clone());
+                (sender.subscribe(), Some(sender))
+            }
+        };
+        let after = Revision(request.after_revision);
+        let view = match &still {
+            Some(_) => self.newest(),
+            None => {
+                let reached = published.wait_for(|p| p.view.position().revision >= after).await;
+                reached.map_err(|_| Status::unavailable("the manager is stopping"))?.view.clone()
+            }
+        };
+        let place = resolve::service(&view, &request.service).map_err(|error| status(&error.into()))?;
+        let service = view.services().get(place).map_or(Id::NONE, |row| row.id);
+        let watch = Watch { published, _still: still, pulls: self.pulls.clone(), service, sent: None, done: false };
+        Ok(stream::unfold(watch, |mut watch| async move { watch.next().await.map(|reply| (Ok(reply), watch)) }))
+    }
+}
+
+impl Watch {
+    async fn next(&mut self) -> Option<WatchServiceReply> {
+        loop {
+            if self.done {
+                return None;
+            }
+            let view = self.published.borrow_and_update().view.clone();
+            let look = self.look(&view);
+            let Some((fingerprint, pulling)) = look else {
+                self.done = true;
+                return Some(WatchServiceReply {
+                    revision: view.position().revision.0,
+                    removed: true,
+                    ..WatchServiceReply::default()
+                });
+            };
+            if self.sent != Some(fingerprint) {
+                self.sent = Some(fingerprint);
+                return Some(self.shown(&view));
+            }
+            let changed = if pulling {
+                timeout(PULLS_PERIOD, self.published.changed()).await.unwrap_or(Ok(()))
+            } else {
+                self.published.changed().await
+            };
+            if changed.is_err() {
+                return None;
+            }
+        }
+    }
+
+    /// What the service looks like, and whether it pulls; none when it is gone.
+    fn look(&self, view: &View) -> Option<(u64, bool)> {
+        let place = view.services().find(self.service)?;
+        let row = view.services().get(place).filter(|row| !row.removed)?;
+        let mut hasher = DefaultHasher::new();
+        (row.last_revision, row.running_tasks, row.live_tasks, row.tasks).hash(&mut hasher);
+        view.parked(self.service).is_some().hash(&mut hasher);
+        let mut pulling = false;
+        for (_, task) in view.tasks_of(place) {
+            (task.id, task.node, task.state_since.0, task.desired_revision).hash(&mut hasher);
+            task.detail.as_ref().map(Arc::as_ptr).hash(&mut hasher);
+            if task.state == TaskState::Preparing {
+                pulling = true;
+                self.pulls.of(task.id).map(|pull| (pull.done_bytes, pull.message)).hash(&mut hasher);
+            }
+        }
+        Some((hasher.finish(), pulling))
+    }
+
+    fn shown(&self, view: &View) -> WatchServiceReply {
+        let place = view.services().find(self.service);
+        let service = place.and_then(|place| view.services().get(place));
+        let tasks = place.map(|place| list::tasks_of(view, place)).unwrap_or_default();
+        let pulls: Vec<PullProgress> = tasks
+            .iter()
+            .filter(|task| task.status.as_ref().is_some_and(|status| status.state() == TaskState::Preparing))
+            .filter_map(|task| self.pulls.of(Id::from_bytes(&task.id)))
+            .collect();
+        WatchServiceReply {
+            service: service.map(|row| show::service(view, row)),
+            tasks,
+            revision: view.position().revision.0,
+            removed: false,
+            pulls,
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! What is wrong with this manager and its cluster, and what to do about it.
+//!
+//! Each question is asked of what is at hand: the newest view, the log's own word, and the few records that tell of
+//! the manager itself. A question that finds nothing wrong says so once, at the end, so that silence means "not
+//! asked".
+
+mod cluster;
+mod history;
+
+use crate::{
+    api::reads::{Reads, STOPPED},
+    history::PastError,
+};
+use skep_log::{FREE_SHARE_MIN, Health};
+use skep_proto::v1::{Finding, Severity};
+
+/// Free disk below this share is worth a warning: commands are refused at a lower one.
+const FREE_SHARE_LOW: f64 = 0.10;
+
+/// Everything that was found, the worst first.
+pub fn examine(reads: &Reads) -> Result<Vec<Finding>, PastError> {
+    let view = reads.newest();
+    let mut findings = log(reads);
+    findings.extend(cluster::parked(&view));
+    findings.extend(cluster::set_aside(&view));
+    findings.extend(cluster::blocked(&view));
+    findings.extend(cluster::crash_loops(&view));
+    findings.extend(cluster::nodes(&view));
+    findings.extend(cluster::versions(&view));
+    findings.extend(history::clock(reads.past(), &view)?);
+    findings.extend(history::snapshots(reads.past(), &view)?);
+    findings.extend(history::checkpoints(reads.past(), &view)?);
+    findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+    Ok(findings)
+}
+
+/// The log itself, and the disk it lies on.
+fn log(reads: &Reads) -> Vec<Finding> {
+    let Some(drive) = reads.drive() else {
+        return vec![warning("manager", STOPPED, "start it with `skep daemon`; until then only the past can be read")];
+    };
+    let mut findings = Vec::new();
+    let status = drive.log().status().borrow().clone();
+    match status.health {
+        Health::Ok => findings.push(ok("log", format!("takes entries; it stands at revision {}", status.applied.revision))),
+        Health::Failed(words) => {
+            findings.push(problem("log", words, "do what the message says; after an error of the disk it goes on by itself"));
+        }
+    }
+    let accepting = drive.accepting();
+    if accepting != "accepting" {
+        findings.push(problem("commands", format!("none are accepted: {accepting}"), "reads go on meanwhile"));
+    }
+    let space = drive.log().space();
+    let share = space.free_bytes as f64 / space.total_bytes.max(1) as f64;
+    let free = format!("{} MiB are free ({:.1} %), the log takes {}", space.free_bytes >> 20, share * 100.0, space.log_bytes >> 20);
+    if share < FREE_SHARE_MIN {
+        findings.push(problem("disk", free, "nothing is accepted until there is room; make some, no restart is needed"));
+    } else if share < FREE_SHARE_LOW {
+        findings.push(warning("disk", free, "make room: below 5 % nothing is accepted"));
+    } else {
+        findings.push(ok("disk", free));
+    }
+    findings
+}
+
+fn ok(subject: &str, message: impl Into<String>) -> Finding {
+    finding(Severity::Ok, subject, message, "")
+}
+
+fn warning(subject: &str, message: impl Into<String>, hint: &str) -> Finding {
+    finding(Severity::Warning, subject, message, hint)
+}
+
+fn problem(subject: &str, message: impl Into<String>, hint: &str) -> Finding {
+    finding(Severity::Problem, subject, message, hint)
+}
+
+fn finding(severity: Severity, subject: &str, message: impl Into<String>, hint: &str) -> Finding {
+    Finding { severity: severity as i32, subject: subject.into(), message: message.into(), hint: hint.into() }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,135 @@
+//! Questions that the view answers. PURE.
+
+use super::{ok, problem, warning};
+use crate::{
+    history::verdict,
+    show,
+};
+use skep_projections::View;
+use skep_proto::{
+    author,
+    v1::{Finding, NodeState},
+};
+use std::collections::BTreeMap;
+
+/// Failures in a row of one slot that make a crash loop.
+const CRASH_LOOP_FAILURES: u32 = 3;
+/// Findings of one kind that are told one by one; the others are counted.
+const TOLD_MAX: usize = 20;
+
+/// Objects that a reconciler failed on.
+pub(super) fn parked(view: &View) -> Vec<Finding> {
+    let parked = view.all_parked().map(|(id, parked)| {
+        let service = view.services().find(id).and_then(|place| view.services().get(place));
+        let name = service.map_or_else(|| id.to_string(), |service| service.name().to_owned());
+        let by = author::reconciler_name(parked.reconciler());
+        problem(
+            &name,
+            format!("{by} failed on it, and leaves it alone: {}", parked.message),
+            "change it, or release it, to have it tried again; please report the failure",
+        )
+    });
+    bounded(parked, "objects are parked")
+}
+
+/// Records that contradicted the view.
+pub(super) fn set_aside(view: &View) -> Vec<Finding> {
+    match view.set_aside() {
+        0 => Vec::new(),
+        n => vec![warning(
+            "view",
+            format!("{n} records contradicted the view and were set aside, alike on every manager"),
+            "the cluster goes on; please report it with the output of `skep log --all`",
+        )],
+    }
+}
+
+/// Services whose tasks find no node.
+pub(super) fn blocked(view: &View) -> Vec<Finding> {
+    let blocked = view.services().iter().filter(|(_, row)| !row.removed).filter_map(|(place, row)| {
+        let blocked = row.blocked.as_ref()?;
+        let pending = view.pending_of(place).count();
+        (pending > 0).then(|| {
+            let hint = format!("`skep why {}` tells what each filter refused", row.name());
+            warning(row.name(), format!("{pending} tasks have no node: {}", blocked.message), &hint)
+        })
+    });
+    bounded(blocked, "services are blocked")
+}
+
+/// Slots whose tasks end again and again.
+pub(super) fn crash_loops(view: &View) -> Vec<Finding> {
+    let loops = view.services().iter().filter(|(_, row)| !row.removed).filter_map(|(place, _)| {
+        let live = view.tasks_of(place).filter(|(_, row)| row.is_live() && row.attempt >= CRASH_LOOP_FAILURES);
+        let (_, worst) = live.max_by_key(|(_, row)| row.attempt)?;
+        let name = show::task_name(view, worst);
+        let hint = format!("`skep why {name}` and `skep service logs` tell more; the wait between attempts grows to 5 minutes");
+        Some(warning(&name, format!("has failed {} times in a row", worst.attempt), &hint))
+    });
+    bounded(loops, "services fail again and again")
+}
+
+/// Nodes that are not ready.
+pub(super) fn nodes(view: &View) -> Vec<Finding> {
+    let all = view.nodes().iter().filter(|(_, row)| !row.removed);
+    let (ready, away): (Vec<_>, Vec<_>) = all.partition(|(_, row)| row.state == NodeState::Ready);
+    let mut findings = bounded(
+        away.into_iter().map(|(_, row)| match row.state {
+            NodeState::Down => problem(
+                row.hostname(),
+                verdict::node(row),
+                "start its agent again, or remove the node; its tasks are placed elsewhere",
+            ),
+            NodeState::Disconnected | NodeState::Unknown | NodeState::Ready => warning(
+                row.hostname(),
+                verdict::node(row),
+                "its containers go on; look whether its agent runs and reaches this manager",
+            ),
+        }),
+        "nodes are not ready",
+    );
+    if findings.is_empty() {
+        findings.push(match ready.len() {
+            0 => warning("nodes", "there are none", "start an agent: `skep daemon`"),
+            n => ok("nodes", format!("all {n} are ready")),
+        });
+    }
+    findings
+}
+
+/// Agents' engines of different versions.
+pub(super) fn versions(view: &View) -> Vec<Finding> {
+    let mut versions: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (_, row) in view.nodes().iter().filter(|(_, row)| !row.removed) {
+        let engine = row.description.engine.as_ref().map_or("", |engine| engine.version.as_str());
+        versions.entry(engine).or_default().push(row.hostname());
+    }
+    if versions.len() < 2 {
+        return Vec::new();
+    }
+    let told = versions.iter().map(|(version, nodes)| {
+        let version = if version.is_empty() { "unknown" } else { version };
+        format!("{version} on {}", few(nodes))
+    });
+    let told: Vec<String> = told.collect();
+    vec![warning("engines", format!("differ: {}", told.join(", ")), "the same version everywhere spares surprises")]
+}
+
+fn few(names: &[&str]) -> String {
+    match names {
+        [.., _] if names.len() > 3 => format!("{} and {} more", names[..3].join(", "), names.len() - 3),
+        _ => names.join(", "),
+    }
+}
+
+/// Many findings of one kind, the first told and the others counted.
+fn bounded(findings: impl Iterator<Item = Finding>, what: &str) -> Vec<Finding> {
+    let mut findings: Vec<Finding> = findings.collect();
+    let more = findings.len().saturating_sub(TOLD_MAX);
+    if more > 0 {
+        findings.truncate(TOLD_MAX);
+        findings.push(warning("more", format!("{more} more {what}"), ""));
+    }
+    findings
+}
+

@@ -1,0 +1,46 @@
+//! Why a task stands where it stands, in words. PURE.
+
+use skep_proto::v1::{FilterCount, PlacementFilter, TaskAssigned};
+
+/// What each filter refused: `2 refused: constraints not satisfied`.
+pub fn refusals(refused: &[FilterCount]) -> Vec<String> {
+    let some = refused.iter().filter(|count| count.nodes > 0);
+    some.map(|count| format!("{} refused: {}", count.nodes, filter_words(count.filter()))).collect()
+}
+
+fn filter_words(filter: PlacementFilter) -> &'static str {
+    match filter {
+        PlacementFilter::Unspecified => "for a reason this program does not know",
+        PlacementFilter::Ready => "not ready or not active",
+        PlacementFilter::Resources => "not enough CPU or memory left",
+        PlacementFilter::Features => "their runtime cannot do what the task asks for",
+        PlacementFilter::Constraints => "constraints not satisfied",
+        PlacementFilter::Platform => "another platform than the image's",
+        PlacementFilter::HostPort => "a host port is taken",
+        PlacementFilter::MaxReplicas => "they have as many replicas as one node may have",
+    }
+}
+
+/// What made the chosen node the best.
+pub fn chosen(assigned: &TaskAssigned, node: &str, service: &str) -> String {
+    let rank = match assigned.candidates {
+        0 | 1 => "the only node".into(),
+        n => format!("the best of {n} nodes"),
+    };
+    let failures = match assigned.recent_failures {
+        0 => String::new(),
+        n => format!(", and {} of {service} there", count(n, "recent failure")),
+    };
+    let of_service = count(assigned.service_tasks, "task");
+    let in_all = assigned.node_tasks;
+    format!("{node} was {rank} that passed every filter: before, it had {of_service} of {service}, {in_all} in all{failures}")
+}
+
+/// `no tasks`, `1 task`, `3 tasks`.
+pub(super) fn count(n: u32, noun: &str) -> String {
+    match n {
+        0 => format!("no {noun}s"),
+        1 => format!("1 {noun}"),
+        n => format!("{n} {noun}s"),
+    }
+}

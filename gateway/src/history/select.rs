@@ -1,0 +1,197 @@
+//! Which records somebody asks for.
+//!
+//! A service is asked for with its tasks: what happens to them is what happens to it. Names mean every object that
+//! ever had them, so that the log of a service that was removed, or made anew, can be read by its name.
+
+use super::{
+    Past, PastError,
+    names::{Catalogue, Known, Lookup},
+    notable::notable,
+};
+use crate::resolve::{Noun, ResolveError};
+use skep_projections::View;
+use skep_proto::{
+    Id, Revision, author, event,
+    v1::{Author, LogRequest, Reconciler, Record, author::Who, event::Kind},
+};
+use std::collections::BTreeSet;
+
+/// What is asked for.
+pub struct Selection {
+    all: bool,
+    /// None asks for every object's.
+    objects: Option<BTreeSet<Id>>,
+    /// Those of them whose tasks to come belong to them too.
+    services: BTreeSet<Id>,
+    authors: Vec<Speaker>,
+}
+
+/// One author that is asked for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Speaker {
+    Uid(u32),
+    Reconciler(Reconciler),
+    /// A person of this name, or one of these machines.
+    Named(String, Vec<Id>),
+}
+
+impl Selection {
+    /// Reads a request; an object that history never knew is an error.
+    pub fn of(request: &LogRequest, past: &Past, catalogue: &Catalogue, view: &View) -> Result<Selection, PastError> {
+        let mut selection = Selection {
+            all: request.all || !request.objects.is_empty(),
+            objects: None,
+            services: BTreeSet::new(),
+            authors: Vec::new(),
+        };
+        let mut lookup = Lookup::new(past.clone());
+        for reference in &request.objects {
+            let ids = find(reference, past, catalogue, view)?;
+            for id in ids {
+                selection.add(id, past, &mut lookup)?;
+            }
+        }
+        for word in &request.authors {
+            selection.authors.push(speaker(word, past, catalogue, view)?);
+        }
+        Ok(selection)
+    }
+
+    fn add(&mut self, id: Id, past: &Past, lookup: &mut Lookup) -> Result<(), PastError> {
+        let objects = self.objects.get_or_insert_default();
+        objects.insert(id);
+        if let Known::Service(_) = lookup.of(id) {
+            self.services.insert(id);
+            objects.extend(tasks_ever(id, past)?);
+        }
+        Ok(())
+    }
+
+    /// The objects asked for; none is all.
+    pub fn objects(&self) -> Option<&BTreeSet<Id>> {
+        self.objects.as_ref()
+    }
+
+    /// Whether the record is asked for. Learns of new tasks of services that are.
+    pub fn takes(&mut self, record: &Record) -> bool {
+        let Some(kind) = record.event.as_ref().and_then(|event| event.kind.as_ref()) else { return self.all };
+        if let Some(objects) = &mut self.objects {
+            if let Kind::TaskCreated(e) = kind
+                && self.services.contains(&Id::from_bytes(&e.service_id))
+            {
+                objects.insert(Id::from_bytes(&e.task_id));
+            }
+            if !event::objects(kind).iter().any(|id| objects.contains(id)) {
+                return false;
+            }
+        }
+        (self.all || notable(record)) && (self.authors.is_empty() || self.is_by(record.author.as_ref()))
+    }
+
+    fn is_by(&self, author: Option<&Author>) -> bool {
+        let Some(who) = author.and_then(|author| author.who.as_ref()) else { return false };
+        self.authors.iter().any(|speaker| match (speaker, who) {
+            (Speaker::Uid(uid), Who::Person(person)) => person.uid == *uid || person.login_uid == Some(*uid),
+            (Speaker::Named(name, _), Who::Person(person)) => person.name == *name,
+            (Speaker::Named(_, ids), Who::NodeId(id) | Who::ManagerId(id)) => ids.contains(&Id::from_bytes(id)),
+            (Speaker::Reconciler(wanted), Who::Reconciler(is)) => *is == *wanted as i32,
+            (Speaker::Uid(_), Who::NodeId(_) | Who::ManagerId(_) | Who::Reconciler(_))
+            | (Speaker::Named(..), Who::Reconciler(_))
+            | (Speaker::Reconciler(_), Who::Person(_) | Who::NodeId(_) | Who::ManagerId(_)) => false,
+        })
+    }
+}
+
+/// Every object, of now or of the past, that a reference may mean.
+pub(super) fn find(reference: &str, past: &Past, catalogue: &Catalogue, view: &View) -> Result<Vec<Id>, PastError> {
+    if let Some(id) = Id::parse(reference)
+        && knows(id, past)?
+    {
+        return Ok(vec![id]);
+    }
+    let mut ids = catalogue.named(past, reference)?;
+    if ids.is_empty() {
+        ids = slot(reference, past, catalogue)?;
+    }
+    if ids.is_empty() {
+        ids = begun(view, reference)?;
+    }
+    if ids.is_empty() {
+        let not_found = ResolveError::NotFound { noun: Noun::Object, reference: reference.into(), near: None };
+        return Err(not_found.into());
+    }
+    Ok(ids)
+}
+
+fn knows(id: Id, past: &Past) -> Result<bool, PastError> {
+    let first = past.history().revisions_of(id, Revision(1), past.newest().revision).next();
+    Ok(first.transpose()?.is_some())
+}
+
+/// `web.3`, `web.3.ID`: tasks of that slot, in the order of their creation.
+fn slot(reference: &str, past: &Past, catalogue: &Catalogue) -> Result<Vec<Id>, PastError> {
+    let Some((name, last)) = reference.rsplit_once('.') else { return Ok(Vec::new()) };
+    if let Some(id) = Id::parse(last) {
+        return Ok(if knows(id, past)? { vec![id] } else { Vec::new() });
+    }
+    let Ok(slot) = last.parse::<u64>() else { return Ok(Vec::new()) };
+    let mut found = Vec::new();
+    for service in catalogue.named(past, name)? {
+        each_task(service, past, |task, of_slot| {
+            if of_slot == slot {
+                found.push(task);
+            }
+        })?;
+    }
+    Ok(found)
+}
+
+/// The one object in the view whose id begins so.
+fn begun(view: &View, reference: &str) -> Result<Vec<Id>, PastError> {
+    let Some((low, high)) = Id::prefix_range(reference) else { return Ok(Vec::new()) };
+    let services = view.services().range(low, high).map(|(_, row)| row.id);
+    let nodes = view.nodes().range(low, high).map(|(_, row)| row.id);
+    let tasks = view.tasks().range(low, high).map(|(_, row)| row.id);
+    let ids: Vec<Id> = services.chain(nodes).chain(tasks).take(6).collect();
+    if ids.len() > 1 {
+        let matches = ids.iter().map(Id::to_string).collect();
+        let (noun, total) = (Noun::Object, ids.len());
+        return Err(ResolveError::Ambiguous { noun, reference: reference.into(), matches, total }.into());
+    }
+    Ok(ids)
+}
+
+fn tasks_ever(service: Id, past: &Past) -> Result<Vec<Id>, PastError> {
+    let mut tasks = Vec::new();
+    each_task(service, past, |task, _| tasks.push(task))?;
+    Ok(tasks)
+}
+
+fn each_task(service: Id, past: &Past, mut take: impl FnMut(Id, u64)) -> Result<(), PastError> {
+    let mut entry = None;
+    for revision in past.history().revisions_of(service, Revision(1), past.newest().revision) {
+        let Some(told) = past.record_in(revision?, entry.take())? else { continue };
+        if let Some(Kind::TaskCreated(e)) = told.record.event.as_ref().and_then(|event| event.kind.as_ref()) {
+            take(Id::from_bytes(&e.task_id), e.slot);
+        }
+        entry = Some(told.entry);
+    }
+    Ok(())
+}
+
+fn speaker(word: &str, past: &Past, catalogue: &Catalogue, view: &View) -> Result<Speaker, PastError> {
+    if let Some(uid) = word.strip_prefix("uid:").and_then(|uid| uid.parse().ok()) {
+        return Ok(Speaker::Uid(uid));
+    }
+    let reconcilers = (1..=12).filter_map(|n| Reconciler::try_from(n).ok());
+    if let Some(reconciler) = reconcilers.into_iter().find(|r| author::reconciler_name(*r) == word) {
+        return Ok(Speaker::Reconciler(reconciler));
+    }
+    // Whoever is no machine may be a person: people are not listed anywhere.
+    let machines = match find(word, past, catalogue, view) {
+        Ok(ids) => ids,
+        Err(PastError::Refused(_)) => Vec::new(),
+        Err(other) => return Err(other),
+    };
+    Ok(Speaker::Named(word.to_owned(), machines))
+}

@@ -1,0 +1,98 @@
+//! Lines about tasks.
+
+use super::{after, to_the_second};
+use skep_proto::{
+    Id, Timestamp,
+    v1::{ContainerStatus, DesireReason, EndCause, TaskCreated, TaskDesired, TaskObserved, TaskState},
+};
+
+pub(super) fn created(e: &TaskCreated, task: &str) -> String {
+    let replaced = Id::from_bytes(&e.replaces_id);
+    let mut line = format!("{task} created");
+    if !replaced.is_none() {
+        line += &format!(" in place of {}", &replaced.to_string()[..12]);
+    }
+    if e.attempt > 0 {
+        line += &format!(", attempt {}", e.attempt);
+    }
+    if e.start_at > 0 {
+        line += &format!(", to start at {}", to_the_second(Timestamp(e.start_at)));
+    }
+    line
+}
+
+pub(super) fn desired(e: &TaskDesired, task: &str) -> String {
+    let wanted = match e.desired() {
+        TaskState::Ready => "is to be ready",
+        TaskState::Running => "is to run",
+        TaskState::Complete => "is to complete",
+        TaskState::Shutdown => "is to stop",
+        TaskState::Remove => "is to go",
+        TaskState::New
+        | TaskState::Pending
+        | TaskState::Assigned
+        | TaskState::Accepted
+        | TaskState::Preparing
+        | TaskState::Starting
+        | TaskState::Failed
+        | TaskState::Rejected
+        | TaskState::Orphaned => "is wanted otherwise",
+    };
+    let reason = match e.reason() {
+        DesireReason::Unspecified => "",
+        DesireReason::Start => "its time has come",
+        DesireReason::ScaledDown => "the service was scaled down",
+        DesireReason::ServiceRemoved => "the service was removed",
+        DesireReason::Replaced => "it was replaced",
+        DesireReason::NewSpec => "the service has a new spec",
+        DesireReason::NodeDrained => "its node was drained",
+        DesireReason::NodeDown => "its node went down",
+        DesireReason::NodeRemoved => "its node was removed",
+        DesireReason::Unfit => "its node no longer fits",
+        DesireReason::Ended => "it has ended",
+    };
+    format!("{task} {wanted}{}", after(reason))
+}
+
+pub(super) fn observed(e: &TaskObserved, task: &str, on: &str) -> String {
+    let words = if e.error.is_empty() { &e.message } else { &e.error };
+    match e.state() {
+        TaskState::Running => format!("{task} runs{on}"),
+        TaskState::Failed => format!("{task} failed: {}{on}", ended(e.container.as_ref(), &e.error)),
+        TaskState::Complete => format!("{task} completed{on}"),
+        TaskState::Shutdown => format!("{task} stopped{on}"),
+        TaskState::Rejected => format!("{task} rejected{on}{}", after(words)),
+        TaskState::Orphaned => format!("{task} orphaned{on}"),
+        TaskState::New
+        | TaskState::Pending
+        | TaskState::Assigned
+        | TaskState::Accepted
+        | TaskState::Preparing
+        | TaskState::Ready
+        | TaskState::Starting
+        | TaskState::Remove => {
+            let state = e.state().as_str_name().trim_start_matches("TASK_STATE_").to_lowercase();
+            format!("{task} {state}{on}{}", after(words))
+        }
+    }
+}
+
+/// How a container ended, in words: `exit code 137 (killed from outside)`.
+pub fn ended(container: Option<&ContainerStatus>, error: &str) -> String {
+    let Some((container, code)) = container.and_then(|c| Some((c, c.exit_code?))) else {
+        return if error.is_empty() { "no exit code".into() } else { error.to_owned() };
+    };
+    let cause = match container.end_cause() {
+        EndCause::Itself if container.out_of_memory => "out of memory".into(),
+        EndCause::Itself if container.signal != 0 => format!("signal {}", container.signal),
+        EndCause::Itself => String::new(),
+        EndCause::Asked => "stopped as asked".into(),
+        EndCause::KilledOutside => "killed from outside".into(),
+        EndCause::StoppedOutside => "stopped from outside".into(),
+        EndCause::RemovedOutside => "removed from outside".into(),
+        EndCause::EngineStopped => "the engine stopped".into(),
+        EndCause::Unhealthy => "unhealthy".into(),
+        EndCause::Reboot => "the machine was restarted".into(),
+    };
+    if cause.is_empty() { format!("exit code {code}") } else { format!("exit code {code} ({cause})") }
+}

@@ -1,0 +1,165 @@
+//! The log as people read it: records that were asked for, each with its line.
+//!
+//! Records of certain objects are found through the audit index, all others by reading entries in order, or
+//! backwards where only the newest are wanted.
+
+use super::{
+    Past, PastError, Told,
+    names::Lookup,
+    select::Selection,
+    summary,
+};
+use skep_log::Entry;
+use skep_proto::{
+    Id, Revision, event,
+    v1::{LogRecord, Record},
+};
+use std::{collections::BTreeSet, sync::Arc};
+
+/// Newest records that can be asked for by number; more are cut to this.
+pub const TAIL_MAX: usize = 100_000;
+
+/// Reads the log to somebody.
+pub struct Teller {
+    past: Past,
+    selection: Selection,
+    names: Lookup,
+}
+
+impl Teller {
+    /// Of what was selected.
+    pub fn new(past: Past, selection: Selection) -> Teller {
+        let names = Lookup::new(past.clone());
+        Teller { past, selection, names }
+    }
+
+    /// Tells the records of a range, both ends included, until `take` has enough; of a `tail` other than 0 only so
+    /// many of the newest.
+    pub fn tell(
+        &mut self,
+        from: Revision,
+        to: Revision,
+        tail: usize,
+        mut take: impl FnMut(LogRecord) -> bool,
+    ) -> Result<(), PastError> {
+        if from > to {
+            return Ok(());
+        }
+        if tail > 0 {
+            let newest = self.newest(from, to, tail.min(TAIL_MAX))?;
+            newest.into_iter().rev().map(|told| self.shown(&told)).all(take);
+            return Ok(());
+        }
+        let Some(objects) = self.selection.objects().cloned() else {
+            for entry in self.past.history().entries(from) {
+                if !self.tell_entry(&entry?, from, to, &mut take)? {
+                    break;
+                }
+            }
+            return Ok(());
+        };
+        let mut entry = None;
+        for revision in self.about(&objects, from, to)? {
+            let Some(told) = self.past.record_in(revision, entry.take())? else { continue };
+            if self.selection.takes(&told.record) && !take(self.shown(&told)) {
+                break;
+            }
+            entry = Some(told.entry);
+        }
+        Ok(())
+    }
+
+    /// Tells what an entry holds within a range, and answers whether more is wanted.
+    pub fn tell_entry(
+        &mut self,
+        entry: &Arc<Entry>,
+        from: Revision,
+        to: Revision,
+        mut take: impl FnMut(LogRecord) -> bool,
+    ) -> Result<bool, PastError> {
+        let records = entry.decode().map_err(|error| skep_log::ReadError::Damaged(error.to_string()))?;
+        for (revision, record) in records {
+            if revision > to {
+                return Ok(false);
+            }
+            self.names.note(&record);
+            if revision >= from && self.selection.takes(&record) {
+                let told = Told { revision, record, entry: entry.clone() };
+                if !take(self.shown(&told)) {
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(entry.last() < to)
+    }
+
+    fn newest(&mut self, from: Revision, to: Revision, tail: usize) -> Result<Vec<Told>, PastError> {
+        let mut found = Vec::new();
+        if let Some(objects) = self.selection.objects().cloned() {
+            let mut entry = None;
+            for revision in self.about(&objects, from, to)?.into_iter().rev() {
+                let Some(told) = self.past.record_in(revision, entry.take())? else { continue };
+                entry = Some(told.entry.clone());
+                if self.selection.takes(&told.record) {
+                    found.push(told);
+                }
+                if found.len() == tail {
+                    break;
+                }
+            }
+            return Ok(found);
+        }
+        for entry in self.past.history().entries_back(to) {
+            let entry = entry?;
+            let records = entry.decode().map_err(|error| skep_log::ReadError::Damaged(error.to_string()))?;
+            for (revision, record) in records.into_iter().rev() {
+                if revision < from || found.len() == tail {
+                    return Ok(found);
+                }
+                if revision <= to && self.selection.takes(&record) {
+                    found.push(Told { revision, record, entry: entry.clone() });
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// The revisions about any of the objects.
+    fn about(&self, objects: &BTreeSet<Id>, from: Revision, to: Revision) -> Result<Vec<Revision>, PastError> {
+        let mut revisions = Vec::new();
+        for object in objects {
+            for revision in self.past.history().revisions_of(*object, from, to) {
+                revisions.push(revision?);
+            }
+        }
+        revisions.sort_unstable();
+        revisions.dedup();
+        Ok(revisions)
+    }
+
+    fn shown(&mut self, told: &Told) -> LogRecord {
+        shown(told, &mut self.names)
+    }
+}
+
+/// A record with its line.
+pub fn shown(told: &Told, names: &mut Lookup) -> LogRecord {
+    let Told { revision, record, entry } = told;
+    let kind = record.event.as_ref().and_then(|event| event.kind.as_ref());
+    let summary = summary::line(record, names);
+    let Record { author, cause, command, trace, reason, event } = record.clone();
+    LogRecord {
+        revision: revision.0,
+        at: entry.at().0,
+        author,
+        cause,
+        kind: kind.map_or("unknown", event::name).into(),
+        summary,
+        object_ids: kind.map(event::objects).unwrap_or_default().into_iter().map(Id::to_bytes).collect(),
+        command,
+        trace,
+        reason,
+        event,
+        incarnation: entry.header.incarnation,
+    }
+}

@@ -1,0 +1,186 @@
+//! How things stand with an object, and why, in one line. PURE.
+
+use super::summary::{ended, to_the_second};
+use crate::show;
+use skep_projections::{NodeRow, ServiceIdx, ServiceRow, TaskRow, View};
+use skep_proto::{
+    author,
+    v1::{DesireReason, NodeAvailability, NodeState, TaskState},
+};
+
+/// A task in one line.
+pub fn task(view: &View, row: &TaskRow) -> String {
+    let name = show::task_name(view, row);
+    let now = if row.has_ended() {
+        how_it_ended(view, row)
+    } else if !row.is_wanted() {
+        format!("is being stopped{}: {}", on(view, row), because(view, row))
+    } else if row.is_pending() {
+        pending(view, row)
+    } else {
+        living(view, row)
+    };
+    let more = if row.is_wanted() && !row.has_ended() { origin(view, row) } else { successor(view, row) };
+    format!("{name} {now}{more}")
+}
+
+fn pending(view: &View, row: &TaskRow) -> String {
+    let service = view.services().get(row.service);
+    if let Some(parked) = parked(view, service) {
+        return format!("is pending: {parked}");
+    }
+    match show::blocked(row, service) {
+        Some(why) => format!("is pending: {why}"),
+        None => "is pending: placement has not come to it yet".into(),
+    }
+}
+
+fn living(view: &View, row: &TaskRow) -> String {
+    let on = on(view, row);
+    if row.state == TaskState::Running {
+        return format!("runs{on} since {}", to_the_second(row.state_since.1));
+    }
+    let held = match (row.is_held(), row.start_at.0) {
+        (false, _) => String::new(),
+        (true, 0) => ", held until the task before it has ended".into(),
+        (true, _) => format!(", held until {}", to_the_second(row.start_at)),
+    };
+    let words = row.detail.as_ref().map_or("", |detail| detail.message.as_str());
+    let words = if words.is_empty() { String::new() } else { format!(": {words}") };
+    format!("is {}{on}{held}{words}", state_word(row.state))
+}
+
+/// A state as people say it: `preparing`.
+pub fn state_word(state: TaskState) -> String {
+    state.as_str_name().trim_start_matches("TASK_STATE_").to_lowercase()
+}
+
+fn how_it_ended(view: &View, row: &TaskRow) -> String {
+    let on = on(view, row);
+    let detail = row.detail.as_deref();
+    let error = detail.map_or("", |detail| detail.error.as_str());
+    let container = detail.and_then(|detail| detail.container.as_ref());
+    match row.state {
+        TaskState::Failed => format!("failed{on}: {}", ended(container, error)),
+        TaskState::Rejected => format!("was rejected{on}: {}", if error.is_empty() { "no reason given" } else { error }),
+        TaskState::Orphaned => format!("is lost{on}: {}", because(view, row)),
+        TaskState::Shutdown => format!("was stopped{on}: {}", because(view, row)),
+        TaskState::Complete => format!("ended by itself{on} with {}", ended(container, error)),
+        TaskState::New
+        | TaskState::Pending
+        | TaskState::Assigned
+        | TaskState::Accepted
+        | TaskState::Preparing
+        | TaskState::Ready
+        | TaskState::Starting
+        | TaskState::Running
+        | TaskState::Remove => format!("is over{on}"),
+    }
+}
+
+/// Why the system wants of a task what it wants.
+fn because(view: &View, row: &TaskRow) -> String {
+    let node = row.node.and_then(|place| view.nodes().get(place)).map_or("its node", NodeRow::hostname);
+    let service = view.services().get(row.service).map_or("its service", |service| service.name());
+    match row.desire_reason {
+        DesireReason::Unspecified | DesireReason::Start => "nobody asked for it".into(),
+        DesireReason::ScaledDown => format!("{service} was scaled down"),
+        DesireReason::ServiceRemoved => format!("{service} was removed"),
+        DesireReason::Replaced => "another task took its place".into(),
+        DesireReason::NewSpec => format!("{service} has a new spec"),
+        DesireReason::NodeDrained => format!("node {node} was drained"),
+        DesireReason::NodeDown => format!("node {node} went down"),
+        DesireReason::NodeRemoved => format!("node {node} was removed"),
+        DesireReason::Unfit => format!("node {node} no longer fits"),
+        DesireReason::Ended => "it had ended".into(),
+    }
+}
+
+/// Why there is this task, where another one stood in its slot.
+fn origin(view: &View, row: &TaskRow) -> String {
+    let Some(before) = view.tasks().find(row.replaces).and_then(|place| view.tasks().get(place)) else {
+        return String::new();
+    };
+    match before.desire_reason {
+        DesireReason::NodeDrained | DesireReason::NodeDown | DesireReason::NodeRemoved | DesireReason::Unfit => {
+            format!("; it was moved because {}", because(view, before))
+        }
+        DesireReason::NewSpec => format!("; it is new because {}", because(view, before)),
+        DesireReason::Ended | DesireReason::Replaced | DesireReason::Start | DesireReason::Unspecified => {
+            let times = if row.attempt > 1 { format!(", failure {} in a row", row.attempt) } else { String::new() };
+            format!("; the task before it {}{times}", how_it_ended(view, before))
+        }
+        DesireReason::ScaledDown | DesireReason::ServiceRemoved => String::new(),
+    }
+}
+
+fn successor(view: &View, row: &TaskRow) -> String {
+    let next = view.tasks_in_slot(row.service, row.slot).find(|(_, other)| other.replaces == row.id);
+    next.map_or_else(String::new, |(_, next)| format!("; {} took its place{}", next.id, on(view, next)))
+}
+
+fn on(view: &View, row: &TaskRow) -> String {
+    let node = row.node.and_then(|place| view.nodes().get(place));
+    node.map_or_else(String::new, |node| format!(" on {}", node.hostname()))
+}
+
+fn parked(view: &View, service: Option<&ServiceRow>) -> Option<String> {
+    let parked = view.parked(service?.id)?;
+    let by = author::reconciler_name(parked.reconciler());
+    Some(format!("its service is left alone since {by} failed on it: {}", parked.message))
+}
+
+/// A service in one line.
+pub fn service(view: &View, place: ServiceIdx, row: &ServiceRow) -> String {
+    let name = row.name();
+    if row.removed {
+        return format!("{name} was removed; {} of its tasks are still there", row.tasks);
+    }
+    let (running, wanted) = (row.running_tasks, row.replicas());
+    if let Some(parked) = view.parked(row.id) {
+        let by = author::reconciler_name(parked.reconciler());
+        return format!("{name} is left alone since {by} failed on it: {}; {running} of {wanted} run", parked.message);
+    }
+    let pending = view.pending_of(place).count();
+    if let (Some(blocked), true) = (&row.blocked, pending > 0) {
+        return format!("{name} runs {running} of {wanted}: {pending} pending: {}", blocked.message);
+    }
+    if u64::from(running) >= wanted {
+        return format!("{name} runs as wanted: {running} of {wanted}");
+    }
+    match failing(view, place) {
+        Some(words) => format!("{name} runs {running} of {wanted}: {words}"),
+        None => format!("{name} runs {running} of {wanted}: the others are on their way"),
+    }
+}
+
+/// The slot that fails most often, and how.
+fn failing(view: &View, place: ServiceIdx) -> Option<String> {
+    let live = view.tasks_of(place).filter(|(_, row)| row.is_live() && row.attempt > 0);
+    let (_, worst) = live.max_by_key(|(_, row)| (row.attempt, std::cmp::Reverse(row.slot)))?;
+    let before = view.tasks().find(worst.replaces).and_then(|place| view.tasks().get(place));
+    let how = before.map_or_else(String::new, |before| format!("; it {}", how_it_ended(view, before)));
+    let times = super::placement::count(worst.attempt, "failure");
+    Some(format!("{} keeps failing, {times} in a row{how}", show::task_name(view, worst)))
+}
+
+/// A node in one line.
+pub fn node(row: &NodeRow) -> String {
+    let (name, since) = (row.hostname(), to_the_second(row.state_at));
+    let why = if row.state_message.is_empty() { String::new() } else { format!(": {}", row.state_message) };
+    if row.removed {
+        return format!("node {name} was removed");
+    }
+    let state = match row.state {
+        NodeState::Unknown => format!("has not been heard of since {since}{why}"),
+        NodeState::Down => format!("is down since {since}{why}"),
+        NodeState::Disconnected => format!("is disconnected since {since}{why}"),
+        NodeState::Ready => format!("is ready since {since}{why}"),
+    };
+    let wanted = match row.spec.availability() {
+        NodeAvailability::Active => "",
+        NodeAvailability::Pause => "; it is paused: nothing new is placed on it",
+        NodeAvailability::Drain => "; it is drained: nothing may stay on it",
+    };
+    format!("node {name} {state}{wanted}; {}", super::placement::count(row.live_tasks, "live task"))
+}

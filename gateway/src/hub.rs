@@ -1,0 +1,165 @@
+//! The shell around the sessions: one task that owns them, feeds them, and does what they say.
+
+use crate::{
+    drive::Drive,
+    sessions::{Conn, Origin, Output, Sessions},
+    turn::Ask,
+};
+use skep_proto::{
+    Id, Timestamp, author,
+    v1::{FromAgent, Hello, ToAgent},
+};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+use tokio::sync::{mpsc, oneshot};
+
+/// Events from streams waiting for the hub; at it a stream's reading waits.
+const EVENTS_MAX: usize = 4_096;
+/// Messages waiting for one agent; at it the stream is dropped, and the agent comes back with its position.
+pub const TO_AGENT_MAX: usize = 1_024;
+
+/// What happened on a stream, or is wanted of one.
+pub enum Event {
+    /// The first message.
+    Hello {
+        /// The stream.
+        conn: Conn,
+        /// Where it comes from.
+        origin: Origin,
+        /// What it says.
+        hello: Hello,
+        /// The way back; dropping it ends the stream.
+        back: mpsc::Sender<ToAgent>,
+    },
+    /// A later message.
+    Message(Conn, FromAgent),
+    /// The stream ended.
+    Gone(Conn),
+    /// Something for a node's agent; answered with whether it has a session here.
+    Order(Id, ToAgent, oneshot::Sender<bool>),
+}
+
+/// The way to the hub.
+#[derive(Clone)]
+pub struct Hub {
+    events: mpsc::Sender<Event>,
+}
+
+impl Hub {
+    /// Starts the hub's task; it ends when all handles are gone.
+    pub fn start(drive: Drive, manager: Id) -> Hub {
+        let (events, receiver) = mpsc::channel(EVENTS_MAX);
+        let sessions = Sessions::new(manager, &drive.newest().view);
+        let task = Task { drive, sessions, streams: BTreeMap::new() };
+        tokio::spawn(task.run(receiver));
+        Hub { events }
+    }
+
+    /// Tells the hub; waits while too much waits already. False when the hub has ended.
+    pub async fn tell(&self, event: Event) -> bool {
+        self.events.send(event).await.is_ok()
+    }
+
+    /// Sends something to a node's agent. False when it has no session here.
+    pub async fn order(&self, node: Id, message: ToAgent) -> bool {
+        let (send, receive) = oneshot::channel();
+        self.tell(Event::Order(node, message, send)).await && receive.await.unwrap_or(false)
+    }
+}
+
+struct Task {
+    drive: Drive,
+    sessions: Sessions,
+    streams: BTreeMap<Conn, mpsc::Sender<ToAgent>>,
+}
+
+impl Task {
+    async fn run(mut self, mut events: mpsc::Receiver<Event>) {
+        let shared = self.drive.shared().clone();
+        loop {
+            let timeout = self.sessions.poll_timeout().map(until);
+            tokio::select! {
+                event = events.recv() => match event {
+                    Some(event) => self.take(event),
+                    None => return,
+                },
+                mail = shared.mailbox().take() => {
+                    if let Some((view, delta)) = &mail.committed {
+                        self.sessions.handle_committed(view, delta);
+                    }
+                    let newest = self.drive.newest();
+                    for (token, answer) in &mail.answers {
+                        self.sessions.handle_answer(*token, answer, &newest.view);
+                    }
+                }
+                () = sleep(timeout), if timeout.is_some() => self.sessions.handle_timeout(now()),
+            }
+            self.act();
+        }
+    }
+
+    fn take(&mut self, event: Event) {
+        match event {
+            Event::Hello { conn, origin, hello, back } => {
+                self.streams.insert(conn, back);
+                let newest = self.drive.newest();
+                self.sessions.handle_hello(conn, origin, hello, number(), &newest.view, now());
+            }
+            Event::Message(conn, message) => self.sessions.handle_message(conn, message, now()),
+            Event::Gone(conn) => {
+                self.streams.remove(&conn);
+                self.sessions.handle_gone(conn);
+            }
+            Event::Order(node, message, done) => {
+                let stream = self.sessions.conn_of(node).and_then(|conn| self.streams.get(&conn));
+                let sent = stream.is_some_and(|stream| stream.try_send(message).is_ok());
+                // Whoever ordered may have gone.
+                done.send(sent).ok();
+            }
+        }
+    }
+
+    fn act(&mut self) {
+        while let Some(output) = self.sessions.poll_output() {
+            match output {
+                Output::Send(conn, message) => {
+                    let full = self.streams.get(&conn).is_some_and(|stream| stream.try_send(message).is_err());
+                    if full {
+                        tracing::warn!(conn = conn.0, "an agent does not read; its stream is dropped");
+                        self.streams.remove(&conn);
+                        self.sessions.handle_gone(conn);
+                    }
+                }
+                Output::Close(conn) => {
+                    self.streams.remove(&conn);
+                }
+                Output::Ask { token, node, request } => {
+                    let ask = Ask { token, author: author::node(node), request, bytes: 256 };
+                    self.drive.submit_for_session(ask);
+                }
+            }
+        }
+    }
+}
+
+fn until(at: Timestamp) -> Duration {
+    Duration::from_nanos(at.since(now()))
+}
+
+async fn sleep(timeout: Option<Duration>) {
+    tokio::time::sleep(timeout.unwrap_or_default()).await;
+}
+
+fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+}
+
+/// Of a session: never 0, which is "none yet".
+fn number() -> u64 {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).expect("the system gives entropy");
+    u64::from_be_bytes(bytes) | 1
+}

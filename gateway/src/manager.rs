@@ -1,0 +1,129 @@
+//! A manager: its log, its turn, its sessions and its doors, started and stopped together.
+
+use crate::{
+    api::{
+        control::ControlService,
+        dispatcher::DispatcherService,
+        history::HistoryService,
+        logs::LogsService,
+        reads::Reads,
+        serve::{Doors, serve_metrics},
+    },
+    drive::{Drive, Identity, Shared},
+    hub::Hub,
+    logs::Broker,
+    metrics::{self, Counters},
+    pulls::Pulls,
+};
+use skep_log::{AcceptLoss, Log, OpenError, RecoverError, Recovered};
+use skep_proto::{Id, v1::ClusterSpec};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+use thiserror::Error;
+use tokio::net::{TcpListener, UnixListener};
+use tokio_util::sync::CancellationToken;
+
+/// How a manager is started.
+pub struct Config {
+    /// Where its log lies; the caller holds the folder's lock.
+    pub state_dir: PathBuf,
+    /// The socket that people and agents come through.
+    pub control: UnixListener,
+    /// `/metrics` on TCP, where the operator asked for it.
+    pub metrics: Option<TcpListener>,
+    /// Settings of a cluster that begins here.
+    pub genesis: ClusterSpec,
+    /// Serve reads, accept nothing.
+    pub safe_mode: bool,
+}
+
+/// Why a manager does not run.
+#[derive(Debug, Error)]
+pub enum ManagerError {
+    /// The log does not open.
+    #[error(transparent)]
+    Log(#[from] OpenError),
+    /// The file that holds the manager's id.
+    #[error("{path}: {source}")]
+    Identity {
+        /// Which file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The file that holds the manager's id holds something else.
+    #[error("{0}: not a node id; restore it from a backup: the log belongs to one manager")]
+    NotAnId(PathBuf),
+    /// The doors do not serve.
+    #[error("the control socket does not serve: {0}")]
+    Serve(#[from] tonic::transport::Error),
+}
+
+/// Runs a manager until `stop`, or until its log halts.
+pub async fn run(config: Config, stop: CancellationToken) -> Result<(), ManagerError> {
+    let node = identity(&config.state_dir)?;
+    let counters = Arc::new(Counters::default());
+    let shared = Shared::new(counters.clone());
+    let log =
+        Arc::new(Log::open(skep_log::Config::new(config.state_dir.join("log"), node), shared.fold()).await?);
+    let identity = Identity {
+        node,
+        code_version: env!("CARGO_PKG_VERSION").into(),
+        genesis: config.genesis,
+        safe_mode: config.safe_mode,
+    };
+    let (drive, turns) = Drive::start(log.clone(), shared, identity);
+    let hub = Hub::start(drive.clone(), node);
+    let (broker, pulls) = (Arc::new(Broker::default()), Arc::new(Pulls::default()));
+    let reads = Reads::live(drive.clone(), pulls.clone(), node);
+    let page: Arc<dyn Fn() -> String + Send + Sync> = {
+        let drive = drive.clone();
+        Arc::new(move || metrics::render(&drive))
+    };
+    let doors = Doors {
+        control: ControlService::new(drive.clone(), reads.clone()),
+        history: HistoryService::new(reads),
+
+        logs: LogsService::new(drive.clone(), hub.clone(), broker.clone()),
+        dispatcher: DispatcherService::new(hub, broker, pulls),
+        metrics: page.clone(),
+    };
+    if let Some(listener) = config.metrics {
+        tokio::spawn(serve_metrics(listener, page, stop.clone().cancelled_owned()));
+    }
+    let ended = doors.serve(config.control, stop.clone().cancelled_owned()).await.map_err(ManagerError::from);
+    drive.stop();
+    stop.cancel();
+    // The thread ends by itself; it is joined so that nothing is proposed to a log that is closing.
+    drop(tokio::task::spawn_blocking(move || turns.join()).await);
+    Log::clone(&log).close().await;
+    ended
+}
+
+/// `skep recover`: cuts a damaged log where it stops being readable; the next start begins a new incarnation.
+pub fn recover(state_dir: &Path) -> Result<Recovered, RecoverError> {
+    skep_log::recover(&state_dir.join("log"), AcceptLoss::Yes)
+}
+
+/// The manager's own node id, made at the first start.
+fn identity(state_dir: &Path) -> Result<Id, ManagerError> {
+    let path = state_dir.join("manager-id");
+    let failed = |source| ManagerError::Identity { path: path.clone(), source };
+    match fs::read_to_string(&path) {
+        Ok(text) => Id::parse(text.trim()).ok_or_else(|| ManagerError::NotAnId(path.clone())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let mut bytes = [0; 16];
+            getrandom::fill(&mut bytes).map_err(|error| failed(io::Error::other(error)))?;
+            let id = Id(u128::from_be_bytes(bytes));
+            let unfinished = path.with_extension("new");
+            fs::write(&unfinished, format!("{id}\n")).map_err(failed)?;
+            fs::File::open(&unfinished).and_then(|file| file.sync_all()).map_err(failed)?;
+            fs::rename(&unfinished, &path).map_err(failed)?;
+            Ok(id)
+        }
+        Err(error) => Err(failed(error)),
+    }
+}

@@ -1,0 +1,209 @@
+//! What `/metrics` says, in Prometheus' text format.
+//!
+//! Counters are kept as things happen; everything about the cluster is read off the view's own counters when
+//! somebody scrapes. Only tasks by state need a look at every task: it is taken at most once a revision.
+
+use crate::drive::Drive;
+use prometheus_client::{
+    encoding::text::encode,
+    metrics::{
+        counter::Counter,
+        family::Family,
+        gauge::Gauge,
+        histogram::{Histogram, exponential_buckets},
+    },
+    registry::{Registry, Unit},
+};
+use skep_log::Health;
+use skep_projections::View;
+use skep_proto::{
+    Revision,
+    v1::{NodeState, RefusalCode, TaskState},
+};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicI64, AtomicU64},
+    },
+    time::Duration,
+};
+
+type Labels = [(&'static str, String); 1];
+type Gauges = Family<[(&'static str, String); 1], Gauge<i64, AtomicI64>>;
+
+/// What is counted as it happens.
+pub struct Counters {
+    turns: Counter,
+    commits: Counter,
+    records: Counter,
+    refused: Family<Labels, Counter>,
+    failed: Counter,
+    turn_seconds: Histogram,
+    turn_records: Histogram,
+    census: Mutex<(Revision, BTreeMap<TaskState, i64>)>,
+}
+
+impl Default for Counters {
+    fn default() -> Counters {
+        Counters {
+            turns: Counter::default(),
+            commits: Counter::default(),
+            records: Counter::default(),
+            refused: Family::default(),
+            failed: Counter::default(),
+            // 10 µs to 5 s.
+            turn_seconds: Histogram::new(exponential_buckets(0.000_01, 2.0, 20)),
+            turn_records: Histogram::new(exponential_buckets(1.0, 2.0, 13)),
+            census: Mutex::default(),
+        }
+    }
+}
+
+/// What the log says of itself when somebody scrapes.
+#[derive(Clone, Debug, Default)]
+pub struct Standing {
+    /// Whether this manager leads.
+    pub leader: bool,
+    /// Whether the log works.
+    pub healthy: bool,
+    /// Raft's term.
+    pub term: u64,
+    /// What the log takes on the disk.
+    pub log_bytes: u64,
+    /// What is free there.
+    pub free_bytes: u64,
+    /// Group commits that were synced.
+    pub syncs: u64,
+}
+
+impl Counters {
+    /// A turn was taken.
+    pub fn turn(&self, records: usize, took: Duration) {
+        self.turns.inc();
+        self.turn_seconds.observe(took.as_secs_f64());
+        self.turn_records.observe(records as f64);
+    }
+
+    /// An entry of so many records was committed.
+    pub fn committed(&self, records: usize) {
+        self.commits.inc();
+        self.records.inc_by(records as u64);
+    }
+
+    /// A command was refused.
+    pub fn refused(&self, code: RefusalCode) {
+        let word = code.as_str_name().trim_start_matches("REFUSAL_CODE_").to_lowercase();
+        self.refused.get_or_create(&[("code", word)]).inc();
+    }
+
+    /// A proposal was not committed.
+    pub fn proposal_failed(&self) {
+        self.failed.inc();
+    }
+
+    /// The page.
+    pub fn render(&self, view: &View, standing: &Standing) -> String {
+        let mut registry = Registry::with_prefix("skep");
+        self.register(&mut registry);
+        log(&mut registry, view, standing);
+        nodes(&mut registry, view);
+        services(&mut registry, view);
+        let tasks = Gauges::default();
+        for (state, number) in self.census(view) {
+            let word = crate::history::verdict::state_word(state);
+            tasks.get_or_create(&[("state", word)]).set(number);
+        }
+        registry.register("tasks", "Tasks in the view by what was seen of them", tasks);
+        let mut page = String::new();
+        encode(&mut page, &registry).expect("a string takes whatever is written to it");
+        page
+    }
+
+    fn register(&self, registry: &mut Registry) {
+        registry.register("turns", "Turns taken", self.turns.clone());
+        registry.register("commits", "Entries committed", self.commits.clone());
+        registry.register("records", "Records committed", self.records.clone());
+        registry.register("commands_refused", "Commands refused, by code", self.refused.clone());
+        registry.register("proposals_failed", "Entries that were proposed and not committed", self.failed.clone());
+        let seconds = "Time that a turn took, without its commit";
+        registry.register_with_unit("turn", seconds, Unit::Seconds, self.turn_seconds.clone());
+        registry.register("turn_records", "Records of a turn", self.turn_records.clone());
+    }
+
+    fn census(&self, view: &View) -> BTreeMap<TaskState, i64> {
+        let mut census = self.census.lock().unwrap_or_else(PoisonError::into_inner);
+        if census.0 != view.position().revision || census.1.is_empty() {
+            let mut numbers = BTreeMap::from([(TaskState::Pending, 0), (TaskState::Running, 0), (TaskState::Failed, 0)]);
+            for (_, row) in view.tasks().iter() {
+                *numbers.entry(row.state).or_default() += 1;
+            }
+            *census = (view.position().revision, numbers);
+        }
+        census.1.clone()
+    }
+}
+
+/// The page of a running manager.
+pub fn render(drive: &Drive) -> String {
+    let status = drive.log().status().borrow().clone();
+    let space = drive.log().space();
+    let standing = Standing {
+        leader: status.leader,
+        healthy: status.health == Health::Ok,
+        term: status.term,
+        log_bytes: space.log_bytes,
+        free_bytes: space.free_bytes,
+        syncs: drive.log().counters().syncs,
+    };
+    drive.counters().render(&drive.newest().view, &standing)
+}
+
+fn one(registry: &mut Registry, name: &str, help: &str, value: u64) {
+    let gauge: Gauge<i64, AtomicI64> = Gauge::default();
+    gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+    registry.register(name, help, gauge);
+}
+
+fn log(registry: &mut Registry, view: &View, standing: &Standing) {
+    one(registry, "log_revision", "Newest record applied", view.position().revision.0);
+    one(registry, "log_incarnation", "Restores and forced new clusters, from 1", view.position().incarnation);
+    one(registry, "log_leader", "Whether this manager leads", standing.leader.into());
+    one(registry, "log_healthy", "Whether the log takes entries", standing.healthy.into());
+    one(registry, "log_term", "Raft's term", standing.term);
+    one(registry, "log_size_bytes", "What the log takes on the disk", standing.log_bytes);
+    one(registry, "disk_free_bytes", "What is free on the log's disk", standing.free_bytes);
+    one(registry, "view_set_aside", "Records that contradicted the view", view.set_aside());
+    one(registry, "view_parked", "Objects that a reconciler failed on", view.all_parked().count() as u64);
+    let syncs: Counter<u64, AtomicU64> = Counter::default();
+    syncs.inc_by(standing.syncs);
+    registry.register("log_syncs", "Group commits synced since the start", syncs);
+}
+
+fn nodes(registry: &mut Registry, view: &View) {
+    let states = [NodeState::Unknown, NodeState::Down, NodeState::Ready, NodeState::Disconnected];
+    let family = Gauges::default();
+    for state in states {
+        let number = view.nodes().iter().filter(|(_, row)| !row.removed && row.state == state).count();
+        let word = state.as_str_name().trim_start_matches("NODE_STATE_").to_lowercase();
+        family.get_or_create(&[("state", word)]).set(i64::try_from(number).unwrap_or(i64::MAX));
+    }
+    registry.register("nodes", "Nodes by state", family);
+}
+
+fn services(registry: &mut Registry, view: &View) {
+    let (desired, running, pending) = (Gauges::default(), Gauges::default(), Gauges::default());
+    for (place, row) in view.services().iter().filter(|(_, row)| !row.removed) {
+        let label = || [("service", row.name().to_owned())];
+        desired.get_or_create(&label()).set(i64::try_from(row.replicas()).unwrap_or(i64::MAX));
+        running.get_or_create(&label()).set(row.running_tasks.into());
+        let waiting = view.pending_of(place).count();
+        pending.get_or_create(&label()).set(i64::try_from(waiting).unwrap_or(i64::MAX));
+    }
+    registry.register("service_tasks_desired", "Tasks that a service wants", desired);
+    registry.register("service_tasks_running", "Tasks of a service that are wanted and run", running);
+    registry.register("service_tasks_pending", "Tasks of a service that have no node", pending);
+}
+
+#[cfg(test)]
+mod tests;

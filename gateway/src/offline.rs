@@ -1,0 +1,183 @@
+//! A stopped manager's history, behind the same doors as a running one's.
+//!
+//! The folder is opened without a lock and without changing a byte; the doors stand at the two ends of a pipe in
+//! memory. So every read, of now or of then, is one code for both, and commands are told that nobody is there.
+
+use crate::{
+    api::{
+        history::HistoryService,
+        reads::{Reads, STOPPED, status},
+    },
+    admit::Refusal,
+    history::{Past, PastError},
+};
+use futures::{Stream, stream};
+use hyper_util::rt::TokioIo;
+use skep_log::{History, OpenHistoryError};
+use skep_projections::View;
+use skep_proto::{
+    Id, Revision,
+    v1::{
+        Cluster, Command, CommandReply, GetRequest, GreetReply, GreetRequest, ListRequest, NodeList, ServiceList,
+        StatusReply, StatusRequest, TaskList, WatchServiceReply, WatchServiceRequest,
+        control_server::{Control, ControlServer},
+        history_server::HistoryServer,
+    },
+};
+use std::{fs, future, io, path::Path, pin::Pin, sync::Mutex};
+use thiserror::Error;
+use tokio::io::{DuplexStream, duplex};
+use tonic::{
+    Request, Response, Status, Streaming,
+    transport::{Channel, Endpoint, Server},
+};
+use tower::service_fn;
+
+/// Bytes in the pipe; a writer waits at it.
+const PIPE_BYTES: usize = 1 << 20;
+/// The largest list that is answered, bytes encoded.
+const REPLY_BYTES_MAX: usize = 256 << 20;
+
+/// Why a stopped manager's history is not served.
+#[derive(Debug, Error)]
+pub enum OfflineError {
+    /// It does not open.
+    #[error(transparent)]
+    Open(#[from] OpenHistoryError),
+    /// It opens, but its newest state cannot be rebuilt.
+    #[error("the state of the manager in {dir} cannot be rebuilt: {source}")]
+    Rebuild {
+        /// The manager's folder.
+        dir: String,
+        /// What is wrong.
+        source: PastError,
+    },
+    /// The pipe does not connect.
+    #[error("the reader does not start: {0}")]
+    Pipe(#[from] tonic::transport::Error),
+    /// The work was broken off.
+    #[error("the reader was broken off: {0}")]
+    Ended(#[from] tokio::task::JoinError),
+}
+
+/// Opens the history in a manager's state folder, and serves its reads to the channel that is returned until that
+/// is dropped.
+pub async fn channel(dir: &Path) -> Result<Channel, OfflineError> {
+    let dir = dir.to_owned();
+    let reads = tokio::task::spawn_blocking(move || open(&dir)).await??;
+    serve(reads).await
+}
+
+fn open(dir: &Path) -> Result<Reads, OfflineError> {
+    let log = dir.join("log");
+    let past = Past::new(History::open_read_only(&log)?);
+    let newest = past.newest().revision;
+    let view = match newest {
+        Revision::ZERO => View::default(),
+        newest => past
+            .view_at(newest)
+            .map_err(|source| OfflineError::Rebuild { dir: dir.display().to_string(), source })?,
+    };
+    // A folder without the file is shown without the manager's own id.
+    let node = fs::read_to_string(dir.join("manager-id")).ok().and_then(|text| Id::parse(text.trim()));
+    Ok(Reads::still(past, view, bytes_in(&log), node.unwrap_or(Id::NONE)))
+}
+
+/// What a folder and its folders take.
+fn bytes_in(dir: &Path) -> u64 {
+    let Ok(files) = fs::read_dir(dir) else { return 0 };
+    let sizes = files.flatten().map(|file| match file.metadata() {
+        Ok(meta) if meta.is_dir() => bytes_in(&file.path()),
+        Ok(meta) => meta.len(),
+        Err(_) => 0,
+    });
+    sizes.sum()
+}
+
+async fn serve(reads: Reads) -> Result<Channel, OfflineError> {
+    let (client, server) = duplex(PIPE_BYTES);
+    let control = ControlServer::new(Stopped { reads: reads.clone() }).max_encoding_message_size(REPLY_BYTES_MAX);
+    let history = HistoryServer::new(HistoryService::new(reads)).max_encoding_message_size(REPLY_BYTES_MAX);
+    let doors = Server::builder().add_service(control).add_service(history);
+    let incoming = stream::iter([Ok::<_, io::Error>(server)]);
+    tokio::spawn(async move {
+        if let Err(error) = doors.serve_with_incoming(incoming).await {
+            tracing::warn!(%error, "the reader of a stopped manager ended");
+        }
+    });
+    let client = Mutex::new(Some(client));
+    let connect = service_fn(move |_| {
+        let taken = client.lock().ok().and_then(|mut client| client.take());
+        future::ready(taken.map(TokioIo::<DuplexStream>::new).ok_or_else(|| io::Error::other("the pipe is in use")))
+    });
+    Ok(Endpoint::from_static("http://stopped.invalid").connect_with_connector(connect).await?)
+}
+
+/// The door for people, of a manager that does not run.
+struct Stopped {
+    reads: Reads,
+}
+
+fn stopped() -> Status {
+    status(&Refusal::precondition(STOPPED).hint("commands need a running manager: start `skep daemon`"))
+}
+
+type Replies<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl Control for Stopped {
+    async fn greet(&self, _request: Request<GreetRequest>) -> Result<Response<GreetReply>, Status> {
+        Ok(Response::new(GreetReply {
+            stamp: 0,
+            version: env!("CARGO_PKG_VERSION").into(),
+            cluster_id: self.reads.newest().cluster().id.to_bytes(),
+        }))
+    }
+
+    async fn submit(&self, _request: Request<Command>) -> Result<Response<CommandReply>, Status> {
+        Err(stopped())
+    }
+
+    type SubmitStreamStream = Replies<CommandReply>;
+
+    async fn submit_stream(
+        &self,
+        _request: Request<Streaming<Command>>,
+    ) -> Result<Response<Self::SubmitStreamStream>, Status> {
+        Err(stopped())
+    }
+
+    async fn list_nodes(&self, request: Request<ListRequest>) -> Result<Response<NodeList>, Status> {
+        self.reads.list_nodes(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn list_services(&self, request: Request<ListRequest>) -> Result<Response<ServiceList>, Status> {
+        self.reads.list_services(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn list_tasks(&self, request: Request<ListRequest>) -> Result<Response<TaskList>, Status> {
+        self.reads.list_tasks(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn get_cluster(&self, request: Request<GetRequest>) -> Result<Response<Cluster>, Status> {
+        self.reads.get_cluster(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn status(&self, _request: Request<StatusRequest>) -> Result<Response<StatusReply>, Status> {
+        self.reads.status().await.map(Response::new)
+    }
+
+    type WatchServiceStream = Replies<WatchServiceReply>;
+
+    /// The last state once: nothing will change it.
+    async fn watch_service(
+        &self,
+        request: Request<WatchServiceRequest>,
+    ) -> Result<Response<Self::WatchServiceStream>, Status> {
+        let watch = self.reads.watch_service(request.into_inner()).await?;
+        Ok(Response::new(Box::pin(futures::StreamExt::take(watch, 1))))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,147 @@
+//! Rows of the view as people read them: names beside ids, counts beside wishes. PURE.
+//!
+//! One function a noun, from a row to its message. Nothing here reads anything but the view that it is given,
+//! so a past moment is shown exactly as it would have been shown then.
+
+pub mod filter;
+pub mod list;
+
+use skep_projections::{NodeRow, ServiceRow, TaskRow, View, task::TaskDetail};
+use skep_proto::{
+    Revision, Timestamp, author,
+    v1::{
+        Cluster, Meta, Node, NodeStatus, Reconciler, Resources, RolloutStatus, Service, ServiceStatus, Task,
+        TaskSpec, TaskStatus,
+    },
+};
+
+/// A task's name: its service's and its slot, `web.3`.
+pub fn task_name(view: &View, task: &TaskRow) -> String {
+    let service = view.services().get(task.service).map_or("", |service| service.name());
+    format!("{service}.{}", task.slot)
+}
+
+/// The cluster.
+pub fn cluster(view: &View) -> Cluster {
+    let row = view.cluster();
+    Cluster {
+        id: row.id.to_bytes(),
+        meta: Some(meta(row.version, row.created, row.updated_at)),
+        spec: Some((*row.spec).clone()),
+        feature_level: view.level(),
+    }
+}
+
+/// A node.
+pub fn node(row: &NodeRow) -> Node {
+    Node {
+        id: row.id.to_bytes(),
+        meta: Some(meta(row.version, row.created, row.updated_at)),
+        spec: Some((*row.spec).clone()),
+        description: Some((*row.description).clone()),
+        status: Some(NodeStatus {
+            state: row.state as i32,
+            message: row.state_message.to_string(),
+            since_at: row.state_at.0,
+        }),
+        role: row.spec.desired_role,
+        tasks: row.live_tasks,
+        reserved: Some(Resources {
+            nano_cpus: row.reserved_nano_cpus,
+            memory_bytes: row.reserved_memory_bytes,
+            generic: Vec::new(),
+        }),
+    }
+}
+
+/// A service.
+pub fn service(view: &View, row: &ServiceRow) -> Service {
+    let rollout = row.rollout.as_ref().map(|rollout| RolloutStatus {
+        state: rollout.state as i32,
+        started_at: rollout.started_at.0,
+        completed_at: rollout.completed_at.0,
+        message: rollout.message.to_string(),
+    });
+    Service {
+        id: row.id.to_bytes(),
+        meta: Some(meta(row.version, row.created, row.updated_at)),
+        spec: Some((*row.spec).clone()),
+        spec_version: row.spec_version.0,
+        status: Some(ServiceStatus { running_tasks: row.running_tasks.into(), desired_tasks: row.replicas() }),
+        rollout,
+        blocked: row.blocked.as_deref().cloned(),
+        parked: parked(view, row),
+    }
+}
+
+fn parked(view: &View, row: &ServiceRow) -> String {
+    view.parked(row.id).map_or_else(String::new, |parked| {
+        let by = Reconciler::try_from(parked.reconciler).unwrap_or(Reconciler::Unspecified);
+        format!("{} failed on it: {}", author::reconciler_name(by), parked.message)
+    })
+}
+
+/// A task.
+pub fn task(view: &View, row: &TaskRow) -> Task {
+    let service = view.services().get(row.service);
+    let spec = service.and_then(|service| service.spec_at(row.spec_version)).and_then(|spec| spec.task.as_ref());
+    let named = Named { service, name: service.map_or("", |service| service.name()), spec };
+    task_of(view, row, &named)
+}
+
+/// What the tasks of one service share, looked up once for all of them.
+pub(crate) struct Named<'a> {
+    pub(crate) service: Option<&'a ServiceRow>,
+    pub(crate) name: &'a str,
+    pub(crate) spec: Option<&'a TaskSpec>,
+}
+
+pub(crate) fn task_of(view: &View, row: &TaskRow, named: &Named<'_>) -> Task {
+    let node = row.node.and_then(|place| view.nodes().get(place));
+    let newest = row.created.0.max(row.state_since.0).max(row.desired_revision);
+    Task {
+        id: row.id.to_bytes(),
+        name: format!("{}.{}", named.name, row.slot),
+        meta: Some(meta(newest, row.created, row.state_since.1)),
+        service_id: named.service.map(|service| service.id.to_bytes()).unwrap_or_default(),
+        service_name: named.name.to_owned(),
+        slot: row.slot.into(),
+        spec_version: row.spec_version.0,
+        spec: named.spec.cloned(),
+        node_id: node.map(|node| node.id.to_bytes()).unwrap_or_default(),
+        node_name: node.map(|node| node.hostname().to_owned()).unwrap_or_default(),
+        desired: row.desired as i32,
+        status: Some(status(row, named.service)),
+        replaces_id: row.replaces.to_bytes(),
+        start_at: row.start_at.0,
+        attempt: row.attempt,
+    }
+}
+
+fn status(row: &TaskRow, service: Option<&ServiceRow>) -> TaskStatus {
+    let TaskDetail { message, mut error, container } = row.detail.as_deref().cloned().unwrap_or_default();
+    if error.is_empty()
+        && let Some(why) = blocked(row, service)
+    {
+        error = why.to_owned();
+    }
+    TaskStatus { state: row.state as i32, at: row.state_since.1.0, message, error, container }
+}
+
+/// Why a pending task has no node.
+pub(crate) fn blocked<'a>(row: &TaskRow, service: Option<&'a ServiceRow>) -> Option<&'a str> {
+    let blocked = service?.blocked.as_deref()?;
+    (row.is_pending() && blocked.spec_version == row.spec_version.0).then_some(blocked.message.as_str())
+}
+
+fn meta(version: Revision, created: (Revision, Timestamp), updated_at: Timestamp) -> Meta {
+    Meta {
+        version: version.0,
+        created_at: created.1.0,
+        updated_at: updated_at.0.max(created.1.0),
+        created_revision: created.0.0,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,133 @@
+//! Whole lists, in the order that people look for things. PURE.
+//!
+//! Nodes and services go by name, tasks by service, slot and newest first. What the tasks of a service share is
+//! looked up once a service: ten thousand tasks are listed in some tens of milliseconds.
+
+use super::{
+    Named,
+    filter::{NodeFilter, ServiceFilter, TaskFilter},
+};
+use crate::{admit::Refusal, resolve, show};
+use skep_projections::{NodeIdx, NodeRow, ServiceIdx, ServiceRow, TaskRow, View};
+use skep_proto::{
+    Revision,
+    v1::{ListRequest, Node, Service, Task},
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The nodes that are asked for.
+pub fn nodes(view: &View, request: &ListRequest) -> Result<Vec<Node>, Refusal> {
+    let filter = NodeFilter::parse(&request.filters)?;
+    let mut rows: Vec<&NodeRow> = if request.objects.is_empty() {
+        view.nodes().iter().map(|(_, row)| row).filter(|row| !row.removed).collect()
+    } else {
+        let places = places(&request.objects, |reference| resolve::node(view, reference))?;
+        places.into_iter().filter_map(|place| view.nodes().get(place)).collect()
+    };
+    rows.retain(|row| filter.matches(row));
+    if request.objects.is_empty() {
+        rows.sort_by_cached_key(|row| (natural(row.hostname()), row.id));
+    }
+    Ok(rows.into_iter().map(show::node).collect())
+}
+
+/// The services that are asked for.
+pub fn services(view: &View, request: &ListRequest) -> Result<Vec<Service>, Refusal> {
+    let filter = ServiceFilter::parse(&request.filters)?;
+    let mut rows: Vec<&ServiceRow> = if request.objects.is_empty() {
+        view.services().iter().map(|(_, row)| row).filter(|row| !row.removed).collect()
+    } else {
+        let places = places(&request.objects, |reference| resolve::service(view, reference))?;
+        places.into_iter().filter_map(|place| view.services().get(place)).collect()
+    };
+    rows.retain(|row| filter.matches(row));
+    if request.objects.is_empty() {
+        rows.sort_by_cached_key(|row| (natural(row.name()), row.id));
+    }
+    Ok(rows.into_iter().map(|row| show::service(view, row)).collect())
+}
+
+/// The tasks that are asked for.
+pub fn tasks(view: &View, request: &ListRequest) -> Result<Vec<Task>, Refusal> {
+    let filter = TaskFilter::parse(view, &request.filters)?;
+    if !request.objects.is_empty() {
+        let places = places(&request.objects, |reference| resolve::task(view, reference))?;
+        let rows = places.into_iter().filter_map(|place| view.tasks().get(place));
+        return Ok(rows.filter(|row| filter.matches(view, row)).map(|row| show::task(view, row)).collect());
+    }
+    let mut list = Vec::new();
+    for (place, rows) in candidates(view, &filter) {
+        let Some(service) = view.services().get(place) else { continue };
+        let mut rows = rows.unwrap_or_else(|| view.tasks_of(place).map(|(_, row)| row).collect());
+        rows.retain(|row| filter.matches(view, row));
+        rows.sort_by_key(|row| (row.slot, std::cmp::Reverse(row.created.0), row.id));
+        shown(view, service, &rows, &mut list);
+    }
+    Ok(list)
+}
+
+/// All tasks of a service, by slot, the newest of each first.
+pub fn tasks_of(view: &View, place: ServiceIdx) -> Vec<Task> {
+    let mut list = Vec::new();
+    if let Some(service) = view.services().get(place) {
+        let mut rows: Vec<&TaskRow> = view.tasks_of(place).map(|(_, row)| row).collect();
+        rows.sort_by_key(|row| (row.slot, std::cmp::Reverse(row.created.0), row.id));
+        shown(view, service, &rows, &mut list);
+    }
+    list
+}
+
+fn shown(view: &View, service: &ServiceRow, rows: &[&TaskRow], list: &mut Vec<Task>) {
+    let mut named = Named { service: Some(service), name: service.name(), spec: None };
+    let mut version = Revision::ZERO;
+    list.reserve(rows.len());
+    for row in rows {
+        if named.spec.is_none() || version != row.spec_version {
+            version = row.spec_version;
+            named.spec = service.spec_at(version).and_then(|spec| spec.task.as_ref());
+        }
+        list.push(show::task_of(view, row, &named));
+    }
+}
+
+/// Services whose tasks can match, by name; with the tasks, where the nodes asked for have told them already.
+fn candidates<'a>(view: &'a View, filter: &TaskFilter<'_>) -> Vec<(ServiceIdx, Option<Vec<&'a TaskRow>>)> {
+    let mut found: Vec<(ServiceIdx, Option<Vec<&TaskRow>>)> = match (filter.services(), filter.nodes()) {
+        (Some(places), _) => {
+            places.iter().copied().collect::<BTreeSet<_>>().into_iter().map(|place| (place, None)).collect()
+        }
+        (None, Some(nodes)) => {
+            let nodes: BTreeSet<NodeIdx> = nodes.iter().copied().collect();
+            let mut by_service: BTreeMap<ServiceIdx, Vec<&TaskRow>> = BTreeMap::new();
+            for (_, row) in nodes.into_iter().flat_map(|node| view.tasks_on(node)) {
+                by_service.entry(row.service).or_default().push(row);
+            }
+            by_service.into_iter().map(|(place, rows)| (place, Some(rows))).collect()
+        }
+        (None, None) => view.services().iter().map(|(place, _)| (place, None)).collect(),
+    };
+    found.sort_by_cached_key(|(place, _)| (view.services().get(*place).map(|row| natural(row.name())), *place));
+    found
+}
+
+fn places<P: Ord + Copy, E: Into<Refusal>>(
+    references: &[String],
+    find: impl Fn(&str) -> Result<P, E>,
+) -> Result<Vec<P>, Refusal> {
+    let mut seen = BTreeSet::new();
+    let found: Result<Vec<P>, Refusal> = references.iter().map(|r| find(r).map_err(Into::into)).collect();
+    Ok(found?.into_iter().filter(|place| seen.insert(*place)).collect())
+}
+
+/// A name as people sort it: in any case, and `n2` before `n10`. Text and numbers by turns.
+fn natural(name: &str) -> Vec<(String, u64)> {
+    let mut parts = Vec::new();
+    let mut rest = name;
+    while !rest.is_empty() {
+        let (text, after) = rest.split_at(rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len()));
+        let (number, next) = after.split_at(after.find(|c: char| !c.is_ascii_digit()).unwrap_or(after.len()));
+        parts.push((text.to_lowercase(), number.parse().unwrap_or(0)));
+        rest = next;
+    }
+    parts
+}

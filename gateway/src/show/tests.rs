@@ -1,0 +1,125 @@
+//! Stories about what is shown.
+
+use super::*;
+use skep_projections::fixture::{World, id};
+use skep_proto::v1::{Filter, ListRequest, NodeState, PlacementBlocked, TaskState, event::Kind};
+
+fn world() -> World {
+    World::of(
+        "node n10 label=zone:a | node n2 role=manager | node n3 away \
+         | service web replicas=3 label=tier:front cpus=0.5 memory=64m | service db \
+         | task web.1 on n2 failed exit=1 | web.1 wanted shutdown | task web.1 on n10 running attempt=1 \
+         | task web.2 on n2 running | task web.3 | task db.1 on n2 running",
+    )
+}
+
+fn filters(text: &[(&str, &[&str])]) -> ListRequest {
+    let filter = |(key, values): &(&str, &[&str])| Filter {
+        key: (*key).into(),
+        values: values.iter().map(|value| (*value).into()).collect(),
+    };
+    ListRequest { filters: text.iter().map(filter).collect(), ..ListRequest::default() }
+}
+
+fn nodes(world: &World, request: &ListRequest) -> Vec<String> {
+    let nodes = list::nodes(&world.view, request).unwrap();
+    nodes.into_iter().map(|node| node.description.unwrap().hostname).collect()
+}
+
+fn tasks(world: &World, request: &ListRequest) -> Vec<String> {
+    let tasks = list::tasks(&world.view, request).unwrap();
+    tasks.into_iter().map(|task| format!("{} {}", task.name, task.node_name)).collect()
+}
+
+#[test]
+fn a_service_tells_how_many_run_of_how_many_wanted() {
+    let world = world();
+    let services = list::services(&world.view, &ListRequest::default()).unwrap();
+    let status: Vec<_> = services.iter().map(|s| (s.spec.as_ref().unwrap().annotations.as_ref().unwrap().name.as_str(), s.status.unwrap())).collect();
+    assert_eq!(status[0], ("db", ServiceStatus { running_tasks: 1, desired_tasks: 1 }));
+    assert_eq!(status[1], ("web", ServiceStatus { running_tasks: 2, desired_tasks: 3 }));
+    let meta = services[1].meta.unwrap();
+    assert_eq!(meta.created_revision, meta.version);
+    assert!(meta.created_at > 0 && meta.updated_at >= meta.created_at);
+}
+
+#[test]
+fn a_node_tells_what_its_tasks_reserve() {
+    let world = world();
+    let all = list::nodes(&world.view, &ListRequest::default()).unwrap();
+    let n2 = all.iter().find(|node| node.description.as_ref().unwrap().hostname == "n2").unwrap();
+    assert_eq!(n2.tasks, 2);
+    let reserved = n2.reserved.as_ref().unwrap();
+    assert_eq!((reserved.nano_cpus, reserved.memory_bytes), (500_000_000, 64 << 20));
+    assert_eq!(n2.status.as_ref().unwrap().state(), NodeState::Ready);
+}
+
+#[test]
+fn nodes_and_tasks_come_in_the_order_that_people_expect() {
+    let world = world();
+    assert_eq!(nodes(&world, &ListRequest::default()), ["n2", "n3", "n10"]);
+    let all = ["db.1 n2", "web.1 n10", "web.1 n2", "web.2 n2", "web.3 "];
+    assert_eq!(tasks(&world, &ListRequest::default()), all);
+}
+
+#[test]
+fn values_of_one_key_are_alternatives_and_keys_must_all_hold() {
+    let world = world();
+    assert_eq!(nodes(&world, &filters(&[("name", &["n2", "n3"])])), ["n2", "n3"]);
+    assert_eq!(nodes(&world, &filters(&[("name", &["n2", "n3"]), ("role", &["manager"])])), ["n2"]);
+    assert_eq!(nodes(&world, &filters(&[("node.label", &["zone=a"])])), ["n10"]);
+    assert_eq!(nodes(&world, &filters(&[("node.label", &["zone"])])), ["n10"]);
+    assert_eq!(nodes(&world, &filters(&[("node.label", &["zone=b"])])), [""; 0]);
+    let front = list::services(&world.view, &filters(&[("label", &["tier=front"]), ("mode", &["replicated"])]));
+    assert_eq!(front.unwrap().len(), 1);
+    assert_eq!(tasks(&world, &filters(&[("service", &["web"]), ("desired-state", &["running"])])), ["web.1 n10", "web.2 n2", "web.3 "]);
+    assert_eq!(tasks(&world, &filters(&[("node", &["n2"])])), ["db.1 n2", "web.1 n2", "web.2 n2"]);
+    assert_eq!(tasks(&world, &filters(&[("node", &["n2", "n10"]), ("service", &["web"]), ("name", &["web.1"])])), ["web.1 n10", "web.1 n2"]);
+}
+
+#[test]
+fn what_cannot_be_filtered_by_is_refused_with_what_can() {
+    let world = world();
+    let error = list::nodes(&world.view, &filters(&[("colour", &["red"])])).unwrap_err();
+    assert_eq!(error.message, "nodes cannot be filtered by \"colour\"");
+    assert_eq!(error.hint, "the filters of nodes are id, label, membership, name, node.label, role");
+    let error = list::nodes(&world.view, &filters(&[("role", &["boss"])])).unwrap_err();
+    assert_eq!(error.hint, "write role= and one of worker, manager");
+    assert!(list::tasks(&world.view, &filters(&[("desired-state", &["fine"])])).is_err());
+    assert!(list::tasks(&world.view, &filters(&[("service", &["nope"])])).is_err());
+}
+
+#[test]
+fn objects_that_are_named_come_in_that_order_and_once() {
+    let world = world();
+    let named = ListRequest { objects: vec!["n10".into(), "n2".into(), "N10".into()], ..ListRequest::default() };
+    assert_eq!(nodes(&world, &named), ["n10", "n2"]);
+    let unknown = ListRequest { objects: vec!["n99".into()], ..ListRequest::default() };
+    assert!(list::nodes(&world.view, &unknown).is_err());
+}
+
+#[test]
+fn a_pending_task_shows_why_it_has_no_node() {
+    let mut world = world();
+    let spec_version = world.view.services().get(world.service("web")).unwrap().spec_version.0;
+    let message = "no suitable node (insufficient resources on 3 nodes)".to_owned();
+    let service_id = id("service", "web").to_bytes();
+    let blocked = PlacementBlocked { service_id, spec_version, nodes: 3, refused: Vec::new(), message };
+    world.record(Kind::PlacementBlocked(blocked));
+    let row = world.view.tasks().get(world.task("web.3")).unwrap();
+    let shown = task(&world.view, row);
+    assert_eq!(shown.status.as_ref().unwrap().error, "no suitable node (insufficient resources on 3 nodes)");
+    assert_eq!(shown.status.unwrap().state(), TaskState::Pending);
+    let other = task(&world.view, world.view.tasks().get(world.task("web.2")).unwrap());
+    assert_eq!(other.status.unwrap().error, "");
+    assert_eq!((other.service_name.as_str(), other.slot, other.attempt), ("web", 2, 0));
+    assert!(other.spec.unwrap().resources.is_some());
+}
+
+#[test]
+fn a_replaced_task_is_named_by_its_successor() {
+    let world = world();
+    let new = task(&world.view, world.view.tasks().get(world.task("web.1#2")).unwrap());
+    assert_eq!(new.replaces_id, world.task_id("web.1#1").to_bytes());
+    assert_eq!(new.attempt, 1);
+}

@@ -1,0 +1,296 @@
+//! One step of the leader: take what came in, admit or refuse it, let the reconcilers speak, seal one entry. PURE.
+//!
+//! The tip is the view with everything proposed so far, committed or not. A turn works on it alone; time and
+//! entropy are handed in. What it returns is data: an entry to be proposed, the view after it, and the answers,
+//! none of which may be given before the entry is committed.
+
+mod ledger;
+
+use crate::admit::{self, Refusal, Request};
+use ledger::{Ledger, Verdict};
+use skep_log::chain::{self, Draft, Hash, SealedEntry};
+use skep_projections::{Delta, View, apply::Stamp, stamps::Seen};
+use skep_proto::{
+    FEATURE_LEVEL, Id, Revision, Timestamp,
+    v1::{Author, Checkpoint, CommandId, CommandRefused, Event, Record, TraceContext, event::Kind},
+};
+use skep_reconcilers::{Brain, Entropy, Turn};
+
+/// Records of one entry; the rest of a turn goes on in the next entry. One command's events are never split.
+pub const ENTRY_RECORDS_MAX: usize = 4_096;
+/// Bytes of one entry's requests, encoded; the rest of a turn goes on in the next entry.
+pub const ENTRY_BYTES_MAX: usize = 1 << 20;
+/// A checkpoint with the view's digest is recorded when the history passes a multiple of this.
+pub const CHECKPOINT_RECORDS: u64 = 10_000;
+
+/// A request and who makes it.
+#[derive(Clone, Debug)]
+pub struct Ask {
+    /// Finds the answer's receiver again.
+    pub token: u64,
+    /// Who asks.
+    pub author: Author,
+    /// What is asked.
+    pub request: Request,
+    /// Encoded size of the request, for the entry's bound.
+    pub bytes: usize,
+}
+
+/// What came of a request.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answer {
+    /// It is so, or was so already.
+    Accepted {
+        /// Of the intent; of the newest record where nothing changed.
+        revision: Revision,
+        /// The newest record of the same turn.
+        through: Revision,
+        /// What it was about.
+        object: Id,
+        /// Whether anything was recorded.
+        changed: bool,
+        /// What the caller should know.
+        warnings: Vec<String>,
+    },
+    /// It is not so.
+    Refused(Refusal),
+    /// Nobody knows: the log failed while it was being written. Asking again under the same id tells.
+    Unknown(String),
+}
+
+/// What one turn produced.
+pub struct Turned {
+    /// To be proposed; none when nothing was recorded.
+    pub entry: Option<SealedEntry>,
+    /// The view after it.
+    pub view: View,
+    /// What it changed.
+    pub delta: Delta,
+    /// Answers by token, to be given when the entry, or what was proposed before it, is committed.
+    pub answers: Vec<(u64, Answer)>,
+    /// Requests that no longer fitted; they come first in the next turn.
+    pub rest: Vec<Ask>,
+    /// Whether the next turn has work waiting even if nothing comes in.
+    pub more: bool,
+    /// When the reconcilers want to be asked again.
+    pub wake_at: Option<Timestamp>,
+    /// Records in the entry.
+    pub records: usize,
+}
+
+/// The leader's side of the log: the tip, and what is left to do on it.
+pub struct Tip {
+    view: View,
+    head: Hash,
+    brain: Brain,
+    left: Delta,
+    ledger: Ledger,
+    code_version: String,
+}
+
+/// An entry being written.
+struct Page {
+    records: Vec<Record>,
+    bytes: usize,
+    delta: Delta,
+    at: Timestamp,
+}
+
+impl Tip {
+    /// Begins on a committed view: the reconcilers find again what was left undone.
+    pub fn new(view: View, head: Hash, brain: Brain, code_version: &str) -> Tip {
+        let left = brain.resume(&view);
+        Tip { view, head, brain, left, ledger: Ledger::default(), code_version: code_version.into() }
+    }
+
+    /// The view with everything proposed so far.
+    pub fn view(&self) -> &View {
+        &self.view
+    }
+
+    /// One step. `now` must not be before the newest record; it is raised to it if it is.
+    pub fn turn(&mut self, asks: Vec<Ask>, now: Timestamp, seed: [u8; 32]) -> Turned {
+        let at = now.max(self.view.at());
+        let turn = Turn { now: at, entropy: Entropy::new(seed) };
+        let first = self.view.position().revision.next();
+        let mut page = Page { records: Vec::new(), bytes: 0, delta: std::mem::take(&mut self.left), at };
+        let mut answers = Vec::with_capacity(asks.len());
+        let mut asks = asks.into_iter();
+        let mut rest = Vec::new();
+        for ask in asks.by_ref() {
+            if page.is_full() {
+                rest.push(ask);
+                break;
+            }
+            page.bytes += ask.bytes;
+            let answer = self.decide(&ask, &turn, &mut page);
+            answers.push((ask.token, answer));
+        }
+        rest.extend(asks);
+        let wake_at = self.settle(&turn, &mut page);
+        self.checkpoint(first, &mut page);
+        let through = self.view.position().revision;
+        for (_, answer) in &mut answers {
+            if let Answer::Accepted { through: newest, .. } = answer {
+                *newest = through;
+            }
+        }
+        let records = page.records.len();
+        let more = !self.left.is_empty() || !rest.is_empty();
+        let delta = std::mem::take(&mut page.delta);
+        let entry = self.seal(first, page);
+        Turned { entry, view: self.view.clone(), delta, answers, rest, more, wake_at, records }
+    }
+
+    fn decide(&mut self, ask: &Ask, turn: &Turn, page: &mut Page) -> Answer {
+        let (id, trace, reason) = envelope(&ask.request);
+        if let Some(id) = id {
+            match self.view.stamps().lookup(id) {
+                Seen::New => {}
+                Seen::Done { revision, object } => return done_before(revision, object),
+                Seen::Expired => {
+                    let refusal = Refusal::expired("the command's id is too old to tell whether it was done")
+                        .hint("look whether it took effect, then send it under a new id");
+                    return Answer::Refused(refusal);
+                }
+            }
+        }
+        match admit::admit(&self.view, &ask.request, &turn.entropy) {
+            Err(refusal) => {
+                self.record_refusal(ask, &refusal, page);
+                Answer::Refused(refusal)
+            }
+            Ok(admitted) => {
+                let changed = !admitted.events.is_empty();
+                let mut revision = self.view.position().revision;
+                if changed {
+                    revision = revision.next();
+                }
+                for (cause, kind) in admitted.events {
+                    let record = Record {
+                        author: Some(ask.author.clone()),
+                        cause: cause.0,
+                        command: id,
+                        trace: trace.clone(),
+                        reason: reason.clone(),
+                        event: Some(Event { kind: Some(kind) }),
+                    };
+                    self.write(record, page);
+                }
+                Answer::Accepted {
+                    revision,
+                    through: revision,
+                    object: admitted.object,
+                    changed,
+                    warnings: admitted.warnings,
+                }
+            }
+        }
+    }
+
+    /// Refused commands are recorded too, bounded: an attacker must not fill the log.
+    fn record_refusal(&mut self, ask: &Ask, refusal: &Refusal, page: &mut Page) {
+        if matches!(ask.request, Request::Machine(_)) {
+            return;
+        }
+        let count = match self.ledger.note(&ask.author, page.at) {
+            Verdict::Record { count } => count,
+            Verdict::Count => return,
+        };
+        let (command, object) = admit::describe(&ask.request);
+        let refused = CommandRefused {
+            command: command.into(),
+            code: refusal.code as i32,
+            message: refusal.message.clone(),
+            object: object.chars().take(128).collect(),
+            count,
+        };
+        let (_, trace, reason) = envelope(&ask.request);
+        let record = Record {
+            author: Some(ask.author.clone()),
+            trace,
+            reason,
+            event: Some(Event { kind: Some(Kind::CommandRefused(refused)) }),
+            ..Record::default()
+        };
+        self.write(record, page);
+    }
+
+    fn settle(&mut self, turn: &Turn, page: &mut Page) -> Option<Timestamp> {
+        let room = ENTRY_RECORDS_MAX.saturating_sub(page.records.len());
+        let settled = self.brain.settle(&mut self.view, page.delta.clone(), turn, room);
+        page.records.extend(settled.records);
+        page.delta.merge(&settled.changed);
+        self.left = settled.left;
+        settled.wake_at
+    }
+
+    /// The digest after the record before: any manager whose own differs halts.
+    fn checkpoint(&mut self, first: Revision, page: &mut Page) {
+        let before = first.0.saturating_sub(1) / CHECKPOINT_RECORDS;
+        if page.records.is_empty() || self.view.position().revision.0 / CHECKPOINT_RECORDS == before {
+            return;
+        }
+        let digest = bytes::Bytes::copy_from_slice(&self.view.digest().0.to_be_bytes());
+        let event = Event { kind: Some(Kind::Checkpoint(Checkpoint { digest })) };
+        let author = skep_proto::author::manager(self.view.tenure().manager);
+        self.write(Record { author: Some(author), event: Some(event), ..Record::default() }, page);
+    }
+
+    fn write(&mut self, record: Record, page: &mut Page) {
+        let stamp = Stamp {
+            revision: self.view.position().revision.next(),
+            at: page.at,
+            incarnation: incarnation_of(&self.view, &record),
+        };
+        match self.view.apply(stamp, &record) {
+            Ok(delta) => page.delta.merge(&delta),
+            // This program wrote the kind itself.
+            Err(unknown) => unreachable!("the turn wrote a record it does not know: {unknown}"),
+        }
+        page.records.push(record);
+    }
+
+    fn seal(&mut self, first: Revision, page: Page) -> Option<SealedEntry> {
+        if page.records.is_empty() {
+            return None;
+        }
+        let sealed = chain::seal(&Draft {
+            parent: self.head,
+            incarnation: self.view.position().incarnation,
+            first_revision: first,
+            at: page.at,
+            feature_level: self.view.level().max(1).min(FEATURE_LEVEL),
+            code_version: self.code_version.clone(),
+            records: page.records,
+        });
+        self.head = sealed.hash;
+        Some(sealed)
+    }
+}
+
+impl Page {
+    fn is_full(&self) -> bool {
+        self.records.len() >= ENTRY_RECORDS_MAX || self.bytes >= ENTRY_BYTES_MAX
+    }
+}
+
+/// The first record of a history begins incarnation 1; later ones are begun by a record.
+fn incarnation_of(view: &View, record: &Record) -> u64 {
+    match record.event.as_ref().and_then(|e| e.kind.as_ref()) {
+        Some(Kind::IncarnationBegun(begun)) => begun.incarnation,
+        Some(_) | None => view.position().incarnation.max(1),
+    }
+}
+
+fn done_before(revision: Revision, object: Id) -> Answer {
+    Answer::Accepted { revision, through: revision, object, changed: true, warnings: Vec::new() }
+}
+
+/// What a person's command carries into its records.
+fn envelope(request: &Request) -> (Option<CommandId>, Option<TraceContext>, String) {
+    match request {
+        Request::Command(c) => (c.id.filter(|id| id.stamp != 0), c.trace.clone(), c.reason.clone()),
+        Request::Machine(_) => (None, None, String::new()),
+    }
+}

@@ -1,0 +1,41 @@
+//! What the log asks of the state that is folded from it.
+//!
+//! The log knows the view as opaque bytes: it hands over entries in order, asks for an immutable handle now and
+//! then, and gives an encoded one back after a restart.
+
+use crate::Entry;
+use skep_proto::Position;
+use std::sync::Arc;
+
+/// A view, encoded later, on another thread.
+pub type Frozen = Box<dyn FnOnce() -> Vec<u8> + Send>;
+
+/// The state that is folded from the log.
+pub trait Fold: Send + 'static {
+    /// Takes the next entry. Called once per entry that extends the chain, in order, from one thread at a time.
+    ///
+    /// An error stops this manager for good: its words are what the operator reads.
+    fn apply(&mut self, entry: &Arc<Entry>) -> Result<(), Halt>;
+
+    /// The state as it is now, immutable: costs nothing here, is encoded on another thread.
+    fn freeze(&self) -> Frozen;
+
+    /// Becomes the state that [`Fold::freeze`] once encoded at `position`.
+    fn restore(&mut self, position: Position, bytes: &[u8]) -> Result<(), RestoreError>;
+}
+
+/// A committed entry that this program cannot take: an unknown kind or version.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{message}")]
+pub struct Halt {
+    /// What is wrong, at which revision, and what to run.
+    pub message: String,
+}
+
+/// A snapshot that does not decode. The log then falls back to an older one.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{message}")]
+pub struct RestoreError {
+    /// What is wrong with the bytes.
+    pub message: String,
+}

@@ -1,0 +1,189 @@
+//! Reading what happened: of a live log, or of a stopped manager's folder, which is not changed by a byte.
+//!
+//! All of it blocks on the disk for as long as a page takes: from async code, call it where blocking is allowed.
+//! A live log's history grows while it is read; what was read stays true.
+
+use crate::{
+    Entry,
+    chain::{Hash, SealedEntry},
+    keys::{self, RevisionRow, meta},
+    snapshot::Snapshots,
+    status::Status,
+    store::{Door, Page, Span, StoreError, Table, Way},
+    unindexed::{Indexed, Unindexed},
+};
+use prost::Message;
+use skep_proto::{Id, Position, Revision, Timestamp};
+use std::{collections::BTreeMap, sync::Arc};
+use tokio::sync::watch;
+
+mod objects;
+pub(crate) mod offline;
+mod pages;
+
+pub use objects::Revisions;
+pub use pages::Entries;
+
+/// The read side. Handles are cheap.
+#[derive(Clone)]
+pub struct History {
+    source: Arc<Source>,
+}
+
+pub(crate) struct Source {
+    pub(crate) door: Arc<Door>,
+    pub(crate) unindexed: Arc<Unindexed>,
+    pub(crate) snapshots: Snapshots,
+    pub(crate) standing: watch::Receiver<Status>,
+}
+
+/// Why history can't be read.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ReadError {
+    /// The disk or the file system said no.
+    #[error("history can't be read: {0}")]
+    Store(String),
+    /// Bytes are not what was written.
+    #[error("history is damaged: {0}; stop the daemon and run `skep verify`")]
+    Damaged(String),
+    /// There is an index row and no entry, or the other way round.
+    #[error("revision {revision} is missing from the log; stop the daemon and run `skep verify`")]
+    Missing {
+        /// What was looked for.
+        revision: Revision,
+    },
+}
+
+impl From<StoreError> for ReadError {
+    fn from(error: StoreError) -> ReadError {
+        match error {
+            StoreError::Damaged(words) => ReadError::Damaged(words),
+            StoreError::Locked(words) | StoreError::Absent(words) | StoreError::Failed(words) => {
+                ReadError::Store(words)
+            }
+        }
+    }
+}
+
+impl From<keys::Malformed> for ReadError {
+    fn from(error: keys::Malformed) -> ReadError {
+        ReadError::Damaged(error.to_string())
+    }
+}
+
+impl History {
+    pub(crate) fn new(source: Source) -> History {
+        History { source: Arc::new(source) }
+    }
+
+    /// The oldest revision kept, where history stands now, and the hash of its newest entry. An empty history
+    /// begins at revision 1 and stands at 0.
+    pub fn bounds(&self) -> (Revision, Position, Hash) {
+        let Status { applied, head, .. } = self.source.standing.borrow().clone();
+        // Nothing is trimmed yet: history begins at its beginning.
+        (Revision(1), applied, head)
+    }
+
+    /// The entry that holds a revision; none where there is no such revision.
+    pub fn entry_at(&self, revision: Revision) -> Result<Option<Arc<Entry>>, ReadError> {
+        if let Some(waiting) = self.source.unindexed.holding(revision) {
+            return Ok(Some(waiting.entry));
+        }
+        let Some(row) = self.row(revision)? else { return Ok(None) };
+        let entry = self.load(row.index)?.ok_or(ReadError::Missing { revision })?;
+        Ok((entry.last() >= revision).then_some(entry))
+    }
+
+    /// The newest record whose time is at most `time`; 0 where all are later.
+    pub fn revision_at(&self, time: Timestamp) -> Result<Revision, ReadError> {
+        let (first, last, _) = self.bounds();
+        // Times never go back: by halves. `low` is known to be early enough, `high` to be too late.
+        let (mut low, mut high) = (first.0.saturating_sub(1), last.revision.0 + 1);
+        while high - low > 1 {
+            let middle = low + (high - low) / 2;
+            let at = match self.source.unindexed.holding(Revision(middle)) {
+                Some(waiting) => waiting.entry.at(),
+                None => self.row(Revision(middle))?.ok_or(ReadError::Missing { revision: Revision(middle) })?.at,
+            };
+            if at <= time { low = middle } else { high = middle }
+        }
+        Ok(Revision(low))
+    }
+
+    /// The nearest snapshot at or below a revision: where it stands, the chain's head there, and the view's bytes.
+    /// A damaged one is passed over, as if it had never been taken.
+    pub fn snapshot_at(&self, revision: Revision) -> Result<Option<(Position, Hash, Vec<u8>)>, ReadError> {
+        for snapshot in self.snapshots(revision)? {
+            match self.source.snapshots.read(&snapshot) {
+                Ok(view) => {
+                    let head = Hash::from_bytes(&snapshot.head).unwrap_or(Hash::ZERO);
+                    return Ok(Some((snapshot.position(), head, view)));
+                }
+                Err(error) => tracing::warn!(%error, "a snapshot is passed over"),
+            }
+        }
+        Ok(None)
+    }
+
+    /// What is known of the snapshots at or below a revision, newest first.
+    pub(crate) fn snapshots(&self, revision: Revision) -> Result<Vec<meta::Snapshot>, ReadError> {
+        Ok(named_snapshots(&self.source.door, revision)?)
+    }
+
+    /// The index row of the entry that begins at or before a revision.
+    fn row(&self, revision: Revision) -> Result<Option<RevisionRow>, ReadError> {
+        let end = keys::revision_key(revision.next());
+        let row = self.source.door.last(Table::Revisions, Some(&end))?;
+        Ok(row.map(|(key, value)| keys::read_revision(&key, &value)).transpose()?)
+    }
+
+    fn load(&self, index: u64) -> Result<Option<Arc<Entry>>, ReadError> {
+        match self.source.door.get(Table::Entries, &keys::entry_key(index))? {
+            Some(value) => Ok(decode(index, &value)?),
+            None => Ok(None),
+        }
+    }
+}
+
+/// The snapshots at or below a revision, newest first.
+pub(crate) fn named_snapshots(door: &Door, revision: Revision) -> Result<Vec<meta::Snapshot>, StoreError> {
+    /// More are not looked at: the tenth damaged one in a row is not worth an eleventh try.
+    const SNAPSHOTS_MAX: Page = Page { rows: 10_000, bytes: 64 << 20 };
+    let end = match revision.0.checked_add(1) {
+        Some(next) => keys::snapshot_key(Revision(next)),
+        None => keys::SNAPSHOT_END.to_vec(),
+    };
+    let rows = door.scan(Table::Meta, &Span::new(keys::SNAPSHOT, end), Way::Down, SNAPSHOTS_MAX)?;
+    let decode = |(_, value): crate::store::Row| meta::Snapshot::decode(value);
+    rows.into_iter()
+        .map(|row| decode(row).map_err(|error| StoreError::Damaged(format!("a snapshot's name: {error}"))))
+        .collect()
+}
+
+/// The entry of the chain in a stored value; none where raft keeps something else there.
+pub(crate) fn decode(index: u64, value: &bytes::Bytes) -> Result<Option<Arc<Entry>>, ReadError> {
+    match keys::read_entry(value)?.body {
+        keys::StoredBody::Entry(bytes) => {
+            let sealed: SealedEntry = crate::chain::open(bytes)
+                .map_err(|error| ReadError::Damaged(format!("raft index {index}: {error}")))?;
+            Ok(Some(Arc::new(Entry::from(sealed))))
+        }
+        keys::StoredBody::Blank | keys::StoredBody::Membership(_) => Ok(None),
+    }
+}
+
+/// Entries by their first revision, some of them here already.
+type Rows = BTreeMap<Revision, (u64, Option<Arc<Entry>>)>;
+
+fn row_of(indexed: Indexed) -> (Revision, (u64, Option<Arc<Entry>>)) {
+    (indexed.entry.first(), (indexed.index, Some(indexed.entry)))
+}
+
+/// Keys of an object's revisions.
+fn object_span(object: Id, from: Revision, to: Revision) -> Span {
+    let end = match to.0.checked_add(1) {
+        Some(next) => keys::object_key(object, Revision(next)).to_vec(),
+        None => [&object.0.to_be_bytes()[..], &[0xff; 9]].concat(),
+    };
+    Span::new(keys::object_key(object, from), end)
+}

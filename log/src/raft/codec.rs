@@ -1,0 +1,152 @@
+//! Between consensus's types and our own bytes: a new version of the library never changes what lies on disk.
+
+use super::{Chained, LogId, Membership, Peer, RaftEntry, StoredMembership, Vote, log_id};
+use crate::{
+    Entry,
+    chain::{self, ChainError},
+    keys::{StoredBody, StoredEntry, meta},
+};
+use openraft::EntryPayload;
+use prost::Message;
+use skep_proto::Id;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+/// Bytes at a raft index that are no entry.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CodecError {
+    #[error("the entry at raft index {index}: {source}")]
+    Chain { index: u64, source: ChainError },
+    #[error("the membership at raft index {index} does not decode: {source}")]
+    Membership { index: u64, source: prost::DecodeError },
+    #[error("the membership at raft index {index} contradicts itself: {words}")]
+    Contradiction { index: u64, words: String },
+}
+
+pub(crate) fn store_entry(entry: &RaftEntry) -> StoredEntry {
+    let body = match &entry.payload {
+        EntryPayload::Blank => StoredBody::Blank,
+        EntryPayload::Normal(Chained(chained)) => StoredBody::Entry(chained.bytes().clone()),
+        EntryPayload::Membership(membership) => {
+            StoredBody::Membership(store_membership(membership).encode_to_vec().into())
+        }
+    };
+    StoredEntry { term: entry.log_id.leader_id.term, body }
+}
+
+/// Reads an entry back, and checks its records against its root.
+pub(crate) fn load_entry(index: u64, stored: StoredEntry) -> Result<RaftEntry, CodecError> {
+    let payload = match stored.body {
+        StoredBody::Blank => EntryPayload::Blank,
+        StoredBody::Entry(bytes) => {
+            let sealed = chain::unseal(bytes).map_err(|source| CodecError::Chain { index, source })?;
+            EntryPayload::Normal(Chained(Arc::new(Entry::from(sealed))))
+        }
+        StoredBody::Membership(bytes) => {
+            let message =
+                meta::Membership::decode(bytes).map_err(|source| CodecError::Membership { index, source })?;
+            EntryPayload::Membership(load_membership(&message, index)?)
+        }
+    };
+    Ok(RaftEntry { log_id: log_id(stored.term, index), payload })
+}
+
+pub(crate) fn store_membership(membership: &Membership) -> meta::Membership {
+    let voters = |ids: &BTreeSet<u64>| meta::Voters { ids: ids.iter().copied().collect() };
+    let member = |(id, peer): (&u64, &Peer)| meta::Member {
+        id: *id,
+        node_id: peer.node.to_bytes(),
+        address: peer.address.clone(),
+    };
+    meta::Membership {
+        voters: membership.get_joint_config().iter().map(voters).collect(),
+        members: membership.nodes().map(member).collect(),
+    }
+}
+
+pub(crate) fn load_membership(message: &meta::Membership, index: u64) -> Result<Membership, CodecError> {
+    if message.voters.is_empty() && message.members.is_empty() {
+        return Ok(Membership::default());
+    }
+    let voters = message.voters.iter().map(|voters| voters.ids.iter().copied().collect()).collect();
+    let peer = |member: &meta::Member| Peer {
+        node: Id::from_bytes(&member.node_id),
+        address: member.address.clone(),
+    };
+    let members: BTreeMap<u64, Peer> = message.members.iter().map(|member| (member.id, peer(member))).collect();
+    Membership::new(voters, members)
+        .map_err(|error| CodecError::Contradiction { index, words: error.to_string() })
+}
+
+pub(crate) fn store_vote(vote: &Vote) -> meta::Vote {
+    meta::Vote { term: vote.leader_id.term, voted_for: vote.leader_id.voted_for, committed: vote.committed }
+}
+
+pub(crate) fn load_vote(message: &meta::Vote) -> Vote {
+    if message.committed {
+        Vote::new_committed(message.term, message.voted_for)
+    } else {
+        Vote::new(message.term, message.voted_for)
+    }
+}
+
+pub(crate) fn store_place(place: &LogId) -> meta::Place {
+    meta::Place { term: place.leader_id.term, index: place.index }
+}
+
+pub(crate) fn load_place(message: &meta::Place) -> LogId {
+    log_id(message.term, message.index)
+}
+
+/// The membership that a snapshot carries.
+pub(crate) fn load_stored_membership(snapshot: &meta::Snapshot) -> Result<StoredMembership, CodecError> {
+    let place = snapshot.membership_place.as_ref().map(load_place);
+    let message = snapshot.membership.clone().unwrap_or_default();
+    let membership = load_membership(&message, place.map_or(0, |place| place.index))?;
+    Ok(StoredMembership::new(place, membership))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn memberships() -> impl Strategy<Value = Membership> {
+        let ids = || prop::collection::btree_set(0u64..6, 1..4);
+        (ids(), prop::option::of(ids()), any::<u128>(), "[a-z]{0,9}").prop_map(|(one, two, node, address)| {
+            let peer = Peer { node: Id(node | 1), address };
+            let voters: Vec<_> = [Some(one), two].into_iter().flatten().collect();
+            let members: BTreeMap<u64, Peer> = (0..7).map(|id| (id, peer.clone())).collect();
+            Membership::new(voters, members).unwrap()
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn memberships_round_trip(term: u64, index: u64, membership in memberships()) {
+            let entry = RaftEntry { log_id: log_id(term, index), payload: EntryPayload::Membership(membership) };
+            prop_assert_eq!(load_entry(index, store_entry(&entry)).unwrap(), entry);
+        }
+
+        #[test]
+        fn votes_and_places_round_trip(term: u64, id: u64, committed: bool) {
+            let vote = if committed { Vote::new_committed(term, id) } else { Vote::new(term, id) };
+            prop_assert_eq!(load_vote(&store_vote(&vote)), vote);
+            prop_assert_eq!(load_place(&store_place(&log_id(term, id))), log_id(term, id));
+        }
+    }
+
+    #[test]
+    fn entries_of_the_chain_round_trip() {
+        let sealed = chain::seal(&crate::testing::draft(chain::Hash::ZERO, 1, 3));
+        let entry = RaftEntry {
+            log_id: log_id(2, 9),
+            payload: EntryPayload::Normal(Chained(Arc::new(Entry::from(sealed)))),
+        };
+        assert_eq!(load_entry(9, store_entry(&entry)).unwrap(), entry);
+        let blank = RaftEntry { log_id: log_id(2, 9), payload: EntryPayload::Blank };
+        assert_eq!(load_entry(9, store_entry(&blank)).unwrap(), blank);
+    }
+}

@@ -1,0 +1,230 @@
+//! Raft's state machine: hands what is committed to the applier, and what it says back to who proposed it.
+//!
+//! Snapshots are taken beside raft, by the log's own policy; raft is only told of those that are finished. A
+//! snapshot that can't be written is then no reason for raft to stop.
+
+use super::{LogId, Outcome, Raft, StoredMembership, Types, codec};
+use crate::{
+    applier::{Applier, Aside},
+    history::named_snapshots,
+    keys::{self, meta},
+    snapshot::{Snapshots, read},
+    store::{Batch, Door, Table},
+    writer::{Queue, Work},
+};
+use futures::{Stream, TryStreamExt};
+use openraft::{
+    OptionalSend, RaftSnapshotBuilder,
+    storage::{ApplyResponder, EntryResponder, RaftStateMachine},
+    type_config::alias::{SnapshotMetaOf, SnapshotOf},
+};
+use prost::Message;
+use skep_proto::Revision;
+use std::{
+    io,
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+use tokio::{sync::mpsc, task::spawn_blocking};
+
+/// Entries that are applied before the first of them is answered, at most.
+const ANSWERS_MAX: usize = 64;
+
+/// A snapshot on its way from or to raft: its name, and where its file lies. A received one lies where the
+/// transport put it.
+#[derive(Clone, Debug)]
+pub(crate) struct SnapshotFile {
+    pub(crate) named: meta::Snapshot,
+    pub(crate) path: PathBuf,
+}
+
+/// See the module. Handles share one applier.
+#[derive(Clone)]
+pub(crate) struct Machine {
+    pub(crate) applier: Arc<Mutex<Applier>>,
+    pub(crate) snapshots: Snapshots,
+    pub(crate) door: Arc<Door>,
+    pub(crate) queue: Queue,
+    /// Told of each finished snapshot.
+    pub(crate) finished: mpsc::UnboundedSender<()>,
+}
+
+/// Builds what raft asks for.
+pub(crate) enum Builder {
+    /// What was finished last.
+    Finished(Machine),
+    /// The view as it was when raft asked.
+    Asked(Machine, Mutex<Option<Aside>>),
+}
+
+impl Machine {
+    fn applier(&self) -> MutexGuard<'_, Applier> {
+        self.applier.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Publishes what was applied, and only then answers for it: who is answered finds it wherever it looks.
+    fn answer(&self, answers: &mut Vec<(ApplyResponder<Types>, Outcome)>) {
+        self.applier().publish();
+        answers.drain(..).for_each(|(responder, outcome)| responder.send(outcome));
+    }
+
+    /// Writes a due snapshot on another thread, names it, and says so.
+    fn snapshot_if_due(&self) {
+        let Some(aside) = self.applier().due() else { return };
+        let machine = self.clone();
+        tokio::spawn(async move {
+            let written = machine.write(aside).await;
+            let stored_bytes = match &written {
+                Ok(named) => Some(named.stored_bytes),
+                Err(error) => {
+                    tracing::warn!(%error, "a snapshot could not be written; the next one will be tried");
+                    None
+                }
+            };
+            machine.applier().written(stored_bytes);
+            if written.is_ok() {
+                // Nobody listens any more when the log is being closed.
+                let _nobody = machine.finished.send(());
+            }
+        });
+    }
+
+    async fn write(&self, aside: Aside) -> io::Result<meta::Snapshot> {
+        let snapshots = self.snapshots.clone();
+        let written = spawn_blocking(move || snapshots.write(aside.named, &(aside.view)())).await;
+        let named = written.map_err(io::Error::other)??;
+        let mut batch = Batch::default();
+        name(&mut batch, &named);
+        self.queue.ask(|done| Work::Change { batch, done }).await?;
+        Ok(named)
+    }
+
+    fn offered(&self, named: meta::Snapshot) -> io::Result<SnapshotOf<Types, SnapshotFile>> {
+        let meta = meta_of(&named)?;
+        Ok(SnapshotOf::<Types, _> { meta, snapshot: SnapshotFile { path: self.snapshots.path(&named), named } })
+    }
+
+    fn newest(&self) -> io::Result<Option<meta::Snapshot>> {
+        Ok(named_snapshots(&self.door, Revision(u64::MAX))?.into_iter().next())
+    }
+}
+
+fn name(batch: &mut Batch, named: &meta::Snapshot) {
+    batch.put(Table::Meta, &keys::snapshot_key(named.position().revision), &[&named.encode_to_vec()]);
+}
+
+fn meta_of(named: &meta::Snapshot) -> io::Result<SnapshotMetaOf<Types>> {
+    Ok(SnapshotMetaOf::<Types> {
+        last_log_id: named.applied.as_ref().map(codec::load_place),
+        last_membership: codec::load_stored_membership(named).map_err(io::Error::other)?,
+    })
+}
+
+impl RaftSnapshotBuilder<Types> for Builder {
+    type SnapshotData = SnapshotFile;
+
+    async fn build_snapshot(&mut self) -> Result<SnapshotOf<Types, SnapshotFile>, io::Error> {
+        match self {
+            Builder::Finished(machine) => match machine.newest()? {
+                Some(named) => machine.offered(named),
+                None => Err(io::Error::other("there is no snapshot")),
+            },
+            Builder::Asked(machine, aside) => {
+                let aside = aside.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+                let aside = aside.ok_or_else(|| io::Error::other("the snapshot was built already"))?;
+                let named = machine.write(aside).await?;
+                machine.offered(named)
+            }
+        }
+    }
+}
+
+impl RaftStateMachine<Types> for Machine {
+    type SnapshotData = SnapshotFile;
+    type SnapshotBuilder = Builder;
+
+    async fn applied_state(&mut self) -> Result<(Option<LogId>, StoredMembership), io::Error> {
+        Ok(self.applier().applied())
+    }
+
+    async fn apply<S>(&mut self, mut entries: S) -> Result<(), io::Error>
+    where
+        S: Stream<Item = Result<EntryResponder<Types>, io::Error>> + Unpin + OptionalSend,
+    {
+        let mut answers = Vec::new();
+        let result = loop {
+            match entries.try_next().await {
+                Ok(Some((entry, responder))) => match self.applier().apply(&entry) {
+                    Ok(outcome) => answers.extend(responder.map(|responder| (responder, outcome))),
+                    Err(error) => break Err(error),
+                },
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+            if answers.len() >= ANSWERS_MAX {
+                self.answer(&mut answers);
+            }
+        };
+        self.answer(&mut answers);
+        if self.applier().gathered() {
+            self.queue.push(Work::Index)?;
+        }
+        self.snapshot_if_due();
+        result
+    }
+
+    async fn try_create_snapshot_builder(&mut self, force: bool) -> Option<Builder> {
+        match (force, self.newest()) {
+            (false, Ok(Some(_))) => Some(Builder::Finished(self.clone())),
+            (false, Ok(None) | Err(_)) => None,
+            (true, _) => Some(self.get_snapshot_builder().await),
+        }
+    }
+
+    async fn get_snapshot_builder(&mut self) -> Builder {
+        let aside = self.applier().aside();
+        Builder::Asked(self.clone(), Mutex::new(Some(aside)))
+    }
+
+    async fn install_snapshot(
+        &mut self,
+        meta: &SnapshotMetaOf<Types>,
+        snapshot: SnapshotFile,
+    ) -> Result<(), io::Error> {
+        let SnapshotFile { named, path } = snapshot;
+        if meta.last_log_id != named.applied.as_ref().map(codec::load_place) {
+            return Err(io::Error::other("the snapshot is not the one that raft speaks of"));
+        }
+        let before = self.applier().applied().0.map_or(0, |applied| applied.index + 1);
+        let snapshots = self.snapshots.clone();
+        let own = snapshots.path(&named) == path;
+        let read = spawn_blocking(move || -> io::Result<_> {
+            let view = read(&path, &named)?;
+            let named = if own { named } else { snapshots.write(named, &view)? };
+            Ok((named, view))
+        });
+        let (named, view) = read.await.map_err(io::Error::other)??;
+        let mut batch = Batch::default();
+        name(&mut batch, &named);
+        // What lies between was never applied here and is not known to be history.
+        if let Some(place) = named.applied.filter(|place| place.index >= before) {
+            let (from, to) = (keys::entry_key(before), keys::entry_key(place.index + 1));
+            batch.delete_span(Table::Entries, &from, &to);
+            batch.put(Table::Meta, keys::PURGED, &[&place.encode_to_vec()]);
+        }
+        self.queue.ask(|done| Work::Change { batch, done }).await?;
+        self.applier().restore(&named, &view).map_err(io::Error::other)
+    }
+
+    async fn get_current_snapshot(&mut self) -> Result<Option<SnapshotOf<Types, SnapshotFile>>, io::Error> {
+        self.newest()?.map(|named| self.offered(named)).transpose()
+    }
+}
+
+
+/// Tells raft of a finished snapshot, so that it may forget what lies before.
+pub(crate) async fn announce(raft: &Raft) {
+    if let Err(error) = raft.trigger().snapshot().await {
+        tracing::debug!(%error, "raft was not told of a snapshot");
+    }
+}

@@ -1,0 +1,81 @@
+//! Stories of a whole log, on every store it can have.
+
+mod crash;
+mod damage;
+mod disk;
+mod history;
+mod kill;
+mod life;
+mod loopback;
+mod snapshots;
+
+use crate::{
+    Config, Hash, Log,
+    store::{Store, losing::Disk, memory::Memory},
+    supervise::{self, Openers},
+    testing::{Chain, Hashes},
+};
+use skep_proto::{Id, Position};
+use std::{path::Path, sync::Arc, time::Duration};
+
+/// Longer than anything a test waits for takes on a busy machine; reached only by failing.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn config(dir: &Path) -> Config {
+    Config { min_free: 0.0, ..Config::new(dir, Id(7)) }
+}
+
+async fn open(dir: &Path) -> (Log, Hashes) {
+    let hashes = Hashes::default();
+    (Log::open(config(dir), hashes.clone()).await.unwrap(), hashes)
+}
+
+fn on_model(disk: &Disk) -> Openers {
+    let (work, reading) = (disk.clone(), disk.clone());
+    Openers { work: Arc::new(move || work.open()), reading: Arc::new(move || reading.open()) }
+}
+
+fn on_memory(memory: &Memory) -> Openers {
+    let (work, reading) = (memory.clone(), memory.clone());
+    Openers {
+        work: Arc::new(move || Ok(Box::new(work.clone()) as Box<dyn Store>)),
+        reading: Arc::new(move || Ok(Box::new(reading.clone()) as Box<dyn Store>)),
+    }
+}
+
+async fn open_on(dir: &Path, openers: Openers) -> (Log, Hashes) {
+    let hashes = Hashes::default();
+    (supervise::open(config(dir), Box::new(hashes.clone()), openers).await.unwrap(), hashes)
+}
+
+fn stands(log: &Log) -> (Position, Hash) {
+    let status = log.status().borrow().clone();
+    (status.applied, status.head)
+}
+
+/// A chain that goes on where the log stands.
+fn chain(log: &Log) -> Chain {
+    let (position, head) = stands(log);
+    Chain::on(position, head)
+}
+
+/// Writes entries of one record each, all in flight at once.
+async fn write(log: &Log, chain: &mut Chain, entries: u64) {
+    let proposals: Vec<_> = (0..entries).map(|_| log.propose(chain.entry(1))).collect();
+    for proposal in proposals {
+        proposal.await.unwrap();
+    }
+}
+
+/// Walks all of history, checking that each entry follows on the one before; says how many records there are.
+fn verify(history: &crate::History) -> u64 {
+    let (mut head, mut next) = (Hash::ZERO, 1);
+    for entry in history.entries(skep_proto::Revision(1)) {
+        let entry = entry.unwrap();
+        let again = crate::unseal(entry.bytes().clone()).unwrap();
+        assert_eq!((again.hash, entry.parent(), entry.first().0), (entry.hash, head, next));
+        (head, next) = (entry.hash, entry.last().0 + 1);
+    }
+    assert_eq!(history.bounds().2, head);
+    next - 1
+}

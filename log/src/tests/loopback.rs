@@ -1,0 +1,153 @@
+//! A real file system that really loses what was not synced, and one that is really full.
+//!
+//! A loop-mounted ext4 is shut down by ioctl while the log writes to it: everything that was not on the disk is
+//! gone, as after a power cut. Needs root, and says so where it is skipped.
+
+#![allow(unsafe_code, reason = "the ioctl has no safe wrapper")]
+
+use super::*;
+use crate::{Health, ProposeError};
+use skep_proto::Revision;
+use std::{
+    fs::File,
+    os::fd::AsRawFd,
+    path::PathBuf,
+    process::{Command, Stdio},
+};
+
+/// `EXT4_IOC_SHUTDOWN`: _IOR('X', 125, u32).
+const SHUTDOWN: nix::libc::c_ulong = 0x8004_587d;
+/// Without writing the journal first.
+const NO_LOG_FLUSH: u32 = 2;
+
+/// An ext4 in a file, mounted.
+struct Disk4 {
+    image: PathBuf,
+    mount: PathBuf,
+    _dir: tempfile::TempDir,
+}
+
+fn run(program: &str, args: &[&std::ffi::OsStr]) {
+    let output = Command::new(program).args(args).stdin(Stdio::null()).output().unwrap();
+    assert!(output.status.success(), "{program} {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+impl Disk4 {
+    fn new(mebibytes: u64) -> Option<Disk4> {
+        if !nix::unistd::Uid::effective().is_root() {
+            eprintln!("skipped: only root can mount a loop device");
+            return None;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let disk = Disk4 { image: dir.path().join("image"), mount: dir.path().join("mount"), _dir: dir };
+        File::create(&disk.image).unwrap().set_len(mebibytes << 20).unwrap();
+        std::fs::create_dir(&disk.mount).unwrap();
+        run("mkfs.ext4", &["-q".as_ref(), "-F".as_ref(), disk.image.as_ref()]);
+        disk.mount();
+        Some(disk)
+    }
+
+    fn mount(&self) {
+        run("mount", &["-o".as_ref(), "loop".as_ref(), self.image.as_ref(), self.mount.as_ref()]);
+    }
+
+    fn unmount(&self) {
+        run("umount", &[self.mount.as_ref()]);
+    }
+
+    /// The power is cut: what is not on the disk is gone.
+    fn cut_power(&self) {
+        let file = File::open(&self.mount).unwrap();
+        let flags = NO_LOG_FLUSH;
+        // SAFETY: the ioctl reads one u32 behind the pointer, which lives until it returns.
+        let result = unsafe { nix::libc::ioctl(file.as_raw_fd(), SHUTDOWN, &raw const flags) };
+        assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
+    }
+}
+
+impl Drop for Disk4 {
+    fn drop(&mut self) {
+        // A test that failed must not leave a mount behind; one that did not has unmounted already.
+        let _done = Command::new("umount").arg("-l").arg(&self.mount).stderr(Stdio::null()).status();
+    }
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_is_on_the_disk_when_the_power_goes() {
+    let Some(disk) = Disk4::new(128) else { return };
+    let dir = disk.mount.join("log");
+    let mut acknowledged = 0;
+    for round in 0..4 {
+        let (log, hashes) = open(&dir).await;
+        assert!(hashes.list().len() as u64 >= acknowledged, "round {round}");
+        assert_eq!(verify(&log.history()), hashes.list().len() as u64);
+        let mut chain = chain(&log);
+        let flight: Vec<_> = (0..500).map(|_| log.propose(chain.entry(1))).collect();
+        let mut flight = flight.into_iter();
+        for proposal in flight.by_ref().take(150 + 50 * round) {
+            acknowledged = proposal.await.unwrap().revision.0;
+        }
+        disk.cut_power();
+        for proposal in flight {
+            match proposal.await {
+                Ok(position) => acknowledged = position.revision.0,
+                Err(ProposeError::Unknown | ProposeError::Failed(_)) => break,
+                Err(error) => panic!("{error}"),
+            }
+        }
+        log.close().await;
+        disk.unmount();
+        disk.mount();
+    }
+    let (log, _) = open(&dir).await;
+    assert!(stands(&log).0.revision >= Revision(acknowledged));
+    log.close().await;
+    disk.unmount();
+}
+
+#[tokio::test]
+async fn a_disk_without_room_acknowledges_nothing_and_works_again_when_there_is_room() {
+    let Some(disk) = Disk4::new(128) else { return };
+    let dir = disk.mount.join("log");
+    let (log, _) = open(&dir).await;
+    let mut chain = Chain::default();
+    write(&log, &mut chain, 10).await;
+    let filler = disk.mount.join("filler");
+    let mut file = File::create(&filler).unwrap();
+    // Until nothing fits any more.
+    let error = std::io::copy(&mut std::io::repeat(7), &mut file).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::StorageFull);
+    drop(file);
+    let mut acknowledged = 10;
+    let failed = loop {
+        let mut entry = crate::testing::draft(chain.head, chain.next, 1);
+        // Bytes that do not compress, or the room would never end.
+        let mut noise = chain.next;
+        let letters = std::iter::repeat_with(|| {
+            noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            char::from(b' ' + (noise >> 58) as u8)
+        });
+        entry.records[0].reason = letters.take(100_000).collect();
+        let sealed = crate::seal(&entry);
+        (chain.head, chain.next) = (sealed.hash, chain.next + 1);
+        match tokio::time::timeout(PATIENCE, log.propose(sealed)).await.unwrap() {
+            Ok(position) => acknowledged = position.revision.0,
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(failed, ProposeError::Unknown | ProposeError::Failed(_)), "{failed}");
+    let mut status = log.status();
+    let seen = tokio::time::timeout(PATIENCE, status.wait_for(|s| s.health != Health::Ok)).await.unwrap().unwrap().clone();
+    assert!(format!("{:?}", seen.health).contains("No space"), "{:?}", seen.health);
+    assert_eq!(log.history().entry_at(Revision(10)).unwrap().unwrap().last(), Revision(10), "reads go on");
+    std::fs::remove_file(&filler).unwrap();
+    let healed = status.wait_for(|status| status.leader && status.health == Health::Ok);
+    tokio::time::timeout(PATIENCE, healed).await.unwrap().unwrap();
+    log.barrier().await.unwrap();
+    let mut chain = super::chain(&log);
+    assert!(chain.next > acknowledged, "what was acknowledged is still there");
+    write(&log, &mut chain, 10).await;
+    assert_eq!(verify(&log.history()), chain.next - 1);
+    log.close().await;
+    disk.unmount();
+}

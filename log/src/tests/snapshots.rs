@@ -1,0 +1,90 @@
+//! Snapshots: taken beside the work, used at a restart, passed over when damaged.
+
+use super::*;
+use crate::{SnapshotPolicy, history::named_snapshots};
+use skep_proto::Revision;
+
+fn often(dir: &Path) -> Config {
+    Config { snapshots: SnapshotPolicy { records_min: 100, bytes_min: 0 }, ..config(dir) }
+}
+
+async fn open_often(dir: &Path) -> (Log, Hashes) {
+    let hashes = Hashes::default();
+    (Log::open(often(dir), hashes.clone()).await.unwrap(), hashes)
+}
+
+/// Writes until so many snapshots are named.
+async fn write_snapshots(log: &Log, chain: &mut Chain, count: usize) {
+    tokio::time::timeout(PATIENCE, async {
+        while log.history().snapshots(Revision(u64::MAX)).unwrap().len() < count {
+            write(log, chain, 20).await;
+        }
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
+async fn a_restart_loads_the_newest_snapshot_and_replays_the_rest() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, hashes) = open_often(dir.path()).await;
+    let mut chain = Chain::default();
+    write_snapshots(&log, &mut chain, 2).await;
+    write(&log, &mut chain, 7).await;
+    let (all, stood) = (hashes.list(), stands(&log));
+    log.close().await;
+    let (log, again) = open_often(dir.path()).await;
+    assert_eq!(again.list(), all);
+    assert_eq!(stands(&log), stood);
+    assert_eq!(verify(&log.history()), all.len() as u64);
+    write(&log, &mut chain, 1).await;
+    log.close().await;
+}
+
+#[tokio::test]
+async fn the_nearest_snapshot_below_a_revision_is_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, hashes) = open_often(dir.path()).await;
+    write_snapshots(&log, &mut Chain::default(), 3).await;
+    let history = log.history();
+    let places: Vec<u64> = history.snapshots(Revision(u64::MAX)).unwrap().iter().map(|s| s.revision).collect();
+    for place in &places {
+        let (position, head, view) = history.snapshot_at(Revision(*place)).unwrap().unwrap();
+        assert_eq!(position.revision.0, *place);
+        assert_eq!(head, hashes.list()[*place as usize - 1]);
+        assert_eq!(view.len() as u64, 32 * place);
+    }
+    let below = history.snapshot_at(Revision(places[0] - 1)).unwrap().unwrap();
+    assert_eq!(below.0.revision.0, places[1]);
+    assert!(history.snapshot_at(Revision(99)).unwrap().is_none());
+    log.close().await;
+    let stopped = crate::History::open_read_only(dir.path()).unwrap();
+    assert_eq!(stopped.snapshot_at(Revision(u64::MAX)).unwrap().unwrap().0.revision.0, places[0]);
+}
+
+#[tokio::test]
+async fn damaged_snapshots_are_passed_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, hashes) = open_often(dir.path()).await;
+    write_snapshots(&log, &mut Chain::default(), 2).await;
+    let all = hashes.list();
+    log.close().await;
+    for _ in 0..2 {
+        let newest = std::fs::read_dir(dir.path().join("snapshots")).unwrap().map(|f| f.unwrap().path()).max().unwrap();
+        std::fs::write(&newest, b"rubbish").unwrap();
+        let (log, again) = open_often(dir.path()).await;
+        assert_eq!(again.list(), all);
+        assert!(!newest.exists(), "what can't be used is swept away");
+        log.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_snapshot_is_not_taken_before_the_log_has_outgrown_the_last() {
+    let dir = tempfile::tempdir().unwrap();
+    let policy = SnapshotPolicy { records_min: 10, bytes_min: 1 << 20 };
+    let log = Log::open(Config { snapshots: policy, ..config(dir.path()) }, Hashes::default()).await.unwrap();
+    write(&log, &mut Chain::default(), 500).await;
+    assert!(named_snapshots(&log.shared.door, Revision(u64::MAX)).unwrap().is_empty());
+    log.close().await;
+}

@@ -1,0 +1,164 @@
+//! The fold: one record more.
+//!
+//! `apply` is total. A committed record never panics and leaves nothing to choose; one that contradicts the view
+//! (an unknown id, a state that would go back, an end after an end) is set aside and counted, alike on every
+//! manager, and the position goes on. Only a kind or version that this program does not know stops it: to skip
+//! that would make this manager's view differ from the others'.
+//!
+//! A [`Delta`] names the objects whose own facts changed. Counters and indexes that follow from a task (how many
+//! run, what a node has free) do not put its service or its node into the delta, with one exception: a task that
+//! is reaped names its service, because its own row cannot be asked any more.
+
+mod cluster;
+mod node;
+mod service;
+mod task;
+pub(crate) mod upkeep;
+
+use crate::{Delta, View};
+use skep_proto::{
+    FEATURE_LEVEL, Id, Position, Revision, Timestamp, event,
+    v1::{DesireReason, Record, TaskState, event::Kind},
+};
+use thiserror::Error;
+
+/// Where a record stands: from its entry's header.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Stamp {
+    /// The record's number.
+    pub revision: Revision,
+    /// Time of its entry.
+    pub at: Timestamp,
+    /// The incarnation it was written in.
+    pub incarnation: u64,
+}
+
+/// A record that this program cannot fold: the manager halts with these words and nothing has changed.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+#[error("{message}")]
+pub struct Unknown {
+    /// Which record, what is not known, and what to do.
+    pub message: String,
+}
+
+/// Nothing is "this contradicts the view": answered before anything was changed.
+type Fits = Option<()>;
+
+/// One record on its way into the view.
+struct Step<'a> {
+    view: &'a mut View,
+    stamp: Stamp,
+    /// Where changes are named, if anybody asks.
+    delta: Option<&'a mut Delta>,
+}
+
+impl View {
+    /// Folds one record in and says what changed. The view is unchanged when the answer is [`Unknown`].
+    pub fn apply(&mut self, stamp: Stamp, record: &Record) -> Result<Delta, Unknown> {
+        let mut delta = Delta::default();
+        self.apply_into(stamp, record, &mut delta)?;
+        Ok(delta)
+    }
+
+    /// Folds one record in and adds what changed to `delta`: for those who fold a turn.
+    pub fn apply_into(&mut self, stamp: Stamp, record: &Record, delta: &mut Delta) -> Result<(), Unknown> {
+        self.fold(stamp, record, Some(delta))
+    }
+
+    /// Folds one record in for those who do not ask what changed: a restart, or a look at the past.
+    pub fn replay(&mut self, stamp: Stamp, record: &Record) -> Result<(), Unknown> {
+        self.fold(stamp, record, None)
+    }
+
+    fn fold(&mut self, stamp: Stamp, record: &Record, delta: Option<&mut Delta>) -> Result<(), Unknown> {
+        let kind = known(stamp, record)?;
+        self.position = Position { incarnation: stamp.incarnation, revision: stamp.revision };
+        self.at = self.at.max(stamp.at);
+        let step = Step { view: self, stamp, delta };
+        if step.fold(record, kind).is_none() {
+            self.digest.take(self.set_aside_part());
+            self.set_aside += 1;
+            self.digest.put(self.set_aside_part());
+        }
+        if let (Some(command), false) = (record.command, matches!(kind, Kind::CommandRefused(_))) {
+            let object = event::objects(kind).first().copied().unwrap_or(Id::NONE);
+            self.stamps.mark(command, stamp.revision, object, &mut self.digest);
+        }
+        Ok(())
+    }
+}
+
+impl Step<'_> {
+    fn fold(mut self, record: &Record, kind: &Kind) -> Fits {
+        match kind {
+            Kind::ClusterCreated(e) => self.cluster_created(e),
+            Kind::ClusterUpdated(e) => self.cluster_updated(e),
+            Kind::FeatureLevelRaised(e) => self.feature_level_raised(e),
+            Kind::IncarnationBegun(_) => self.incarnation_begun(),
+            Kind::TenureBegun(e) => self.tenure_begun(e, record.author.as_ref()),
+            Kind::ObjectParked(e) => self.object_parked(e),
+            Kind::ObjectReleased(e) => self.object_released(e),
+            Kind::NodeJoined(e) => self.node_joined(e),
+            Kind::NodeUpdated(e) => self.node_updated(e),
+            Kind::NodeRemoved(e) => self.node_removed(e),
+            Kind::NodeDown(e) => self.node_down(e),
+            Kind::NodeSilent(e) => self.node_silent(e),
+            Kind::SessionOpened(e) => self.session_opened(e),
+            Kind::SessionClosed(e) => self.session_closed(e),
+            Kind::ServiceCreated(e) => self.service_created(e),
+            Kind::ServiceUpdated(e) => self.service_updated(e),
+            Kind::ServiceScaled(e) => self.service_scaled(e),
+            Kind::ServiceRemoved(e) => self.service_removed(e),
+            Kind::PlacementExplained(e) => self.placement_explained(e),
+            Kind::PlacementBlocked(e) => self.placement_blocked(e),
+            Kind::RolloutStarted(e) => self.rollout_started(e),
+            Kind::RolloutPaused(e) => self.rollout_paused(e),
+            Kind::RolloutCompleted(e) => self.rollout_completed(e),
+            Kind::TaskCreated(e) => self.task_created(e),
+            Kind::TaskAssigned(e) => self.task_assigned(e),
+            Kind::TaskDesired(e) => self.task_desired(e),
+            Kind::TaskRejected(e) => self.task_rejected(e),
+            Kind::TaskOrphaned(e) => self.task_orphaned(e),
+            Kind::TaskReaped(e) => self.task_reaped(e),
+            Kind::TaskObserved(e) => self.task_observed(e),
+            // They say something about the past or about a command: no object changes.
+            Kind::CommandRefused(_) | Kind::Checkpoint(_) | Kind::ClockJumped(_) => Some(()),
+        }
+    }
+
+    /// Revision and time of this record.
+    fn moment(&self) -> (Revision, Timestamp) {
+        (self.stamp.revision, self.stamp.at)
+    }
+}
+
+/// The event, if this program knows all that folding it depends on.
+fn known(stamp: Stamp, record: &Record) -> Result<&Kind, Unknown> {
+    let unknown = |what: String| Unknown {
+        message: format!(
+            "record {} holds {what}, which this program does not know; \
+             run the version of skep that wrote it, or a newer one",
+            stamp.revision
+        ),
+    };
+    let kind = record.event.as_ref().and_then(|event| event.kind.as_ref());
+    let kind = kind.ok_or_else(|| unknown("a kind of event".into()))?;
+    let state = |state: i32| match TaskState::try_from(state) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(unknown(format!("task state {state}"))),
+    };
+    match kind {
+        Kind::FeatureLevelRaised(e) if e.level > FEATURE_LEVEL => {
+            return Err(unknown(format!("feature level {}", e.level)));
+        }
+        Kind::TaskCreated(e) => state(e.desired)?,
+        Kind::TaskObserved(e) => state(e.state)?,
+        Kind::TaskDesired(e) => {
+            state(e.desired)?;
+            DesireReason::try_from(e.reason).map_err(|_| unknown(format!("desire reason {}", e.reason)))?;
+        }
+        // Nothing else in an event decides how it is folded.
+        _ => {}
+    }
+    Ok(kind)
+}

@@ -1,0 +1,132 @@
+//! Records about the cluster as a whole: its settings, its level, its tenures, and objects left alone.
+
+use super::{Fits, Step};
+use crate::{
+    apply::upkeep::Changed,
+    digest::NodePart,
+    view::{ClusterRow, Tenure, View},
+};
+use skep_proto::{
+    Id,
+    v1::{
+        Author, ClusterCreated, ClusterUpdated, FeatureLevelRaised, NodeState, ObjectParked, ObjectReleased, TenureBegun,
+        author::Who,
+    },
+};
+use std::sync::Arc;
+
+/// The feature level that every cluster begins with.
+const FIRST_LEVEL: u32 = 1;
+
+impl View {
+    /// Changes the cluster's row or level, and the digest with it.
+    fn edit_cluster(&mut self, change: impl FnOnce(&mut ClusterRow, &mut u32)) {
+        self.digest.take(self.cluster_part());
+        change(&mut self.cluster, &mut self.level);
+        self.digest.put(self.cluster_part());
+    }
+
+    /// An object that was left alone is worked on again: released, changed, or gone.
+    pub(super) fn unpark(&mut self, id: Id) -> Fits {
+        let parked = self.parked.remove(&id)?;
+        self.digest.take(View::parked_part(&parked));
+        Some(())
+    }
+
+    /// What a record about any object changes.
+    fn object(&self, id: Id) -> Option<Changed> {
+        if id == self.cluster.id && !id.is_none() {
+            return Some(Changed::Cluster);
+        }
+        let node = || self.nodes.find(id).map(Changed::Node);
+        let service = || self.services.find(id).map(Changed::Service);
+        self.tasks.find(id).map(Changed::Task).or_else(service).or_else(node)
+    }
+}
+
+impl Step<'_> {
+    pub(super) fn cluster_created(&mut self, e: &ClusterCreated) -> Fits {
+        let id = Id::from_bytes(&e.cluster_id);
+        if id.is_none() || !self.view.cluster.id.is_none() {
+            return None;
+        }
+        let moment = self.moment();
+        self.view.edit_cluster(|cluster, level| {
+            let spec = Arc::new(e.spec.clone().unwrap_or_default());
+            *cluster = ClusterRow { id, spec, version: moment.0, created: moment, updated_at: moment.1 };
+            *level = FIRST_LEVEL.max(*level);
+        });
+        self.changed(Changed::Cluster)
+    }
+
+    pub(super) fn cluster_updated(&mut self, e: &ClusterUpdated) -> Fits {
+        if self.view.cluster.id.is_none() {
+            return None;
+        }
+        let (version, at) = self.moment();
+        self.view.edit_cluster(|cluster, _| {
+            cluster.spec = Arc::new(e.spec.clone().unwrap_or_default());
+            (cluster.version, cluster.updated_at) = (version, at);
+        });
+        self.view.unpark(self.view.cluster.id);
+        self.changed(Changed::Cluster)
+    }
+
+    pub(super) fn feature_level_raised(&mut self, e: &FeatureLevelRaised) -> Fits {
+        if e.level <= self.view.level {
+            return None;
+        }
+        self.view.edit_cluster(|_, level| *level = e.level);
+        self.changed(Changed::Cluster)
+    }
+
+    /// The incarnation itself is in the record's header.
+    pub(super) fn incarnation_begun(&mut self) -> Fits {
+        self.changed(Changed::Cluster)
+    }
+
+    /// A new leader knows nothing yet of who is there: every node that was up is unknown until it is heard of.
+    pub(super) fn tenure_begun(&mut self, e: &TenureBegun, author: Option<&Author>) -> Fits {
+        if e.term < self.view.tenure.term {
+            return None;
+        }
+        let manager = match author.and_then(|author| author.who.as_ref()) {
+            Some(Who::ManagerId(id)) => Id::from_bytes(id),
+            Some(Who::Person(_) | Who::NodeId(_) | Who::Reconciler(_)) | None => Id::NONE,
+        };
+        let (revision, at) = self.moment();
+        self.view.digest.take(self.view.tenure_part());
+        self.view.tenure = Tenure { term: e.term, manager, begun_at: at, revision };
+        self.view.digest.put(self.view.tenure_part());
+        let up = |state| matches!(state, NodeState::Ready | NodeState::Disconnected);
+        let known = self.view.nodes.iter().filter(|(_, row)| !row.removed && (up(row.state) || row.silent));
+        for place in known.map(|(place, _)| place).collect::<Vec<_>>() {
+            self.view.edit_node(place, &[NodePart::Status], |row| {
+                if up(row.state) {
+                    (row.state, row.state_at) = (NodeState::Unknown, at);
+                    row.state_message = "".into();
+                }
+                (row.silent, row.last_revision) = (false, revision);
+            });
+            self.changed(Changed::Node(place));
+        }
+        self.changed(Changed::Cluster)
+    }
+
+    pub(super) fn object_parked(&mut self, e: &ObjectParked) -> Fits {
+        let id = Id::from_bytes(&e.object_id);
+        let object = self.view.object(id)?;
+        self.view.unpark(id);
+        let parked = Arc::new(e.clone());
+        self.view.digest.put(View::parked_part(&parked));
+        self.view.parked.insert(id, parked);
+        self.changed(object)
+    }
+
+    pub(super) fn object_released(&mut self, e: &ObjectReleased) -> Fits {
+        let id = Id::from_bytes(&e.object_id);
+        let object = self.view.object(id)?;
+        self.view.unpark(id)?;
+        self.changed(object)
+    }
+}

@@ -1,0 +1,222 @@
+//! Records about machines.
+
+use super::{
+    Fits, Step,
+    upkeep::{Changed, away_key, placeable_key},
+};
+use crate::{
+    classes::{ClassKey, NO_CLASS},
+    digest::{NodePart, TaskPart},
+    node::{NodeIdx, NodeRow},
+    view::View,
+};
+use skep_proto::{
+    Id, Timestamp,
+    v1::{
+        NodeDescription, NodeDown, NodeJoined, NodeRemoved, NodeSilent, NodeSpec, NodeState, NodeUpdated, SessionClosed,
+        SessionOpened, TaskState,
+    },
+};
+use std::sync::Arc;
+
+impl View {
+    /// A node that counts.
+    fn present_node(&self, id: &[u8]) -> Option<(NodeIdx, &NodeRow)> {
+        self.nodes.by_id(Id::from_bytes(id)).filter(|(_, row)| !row.removed)
+    }
+
+    /// Changes what people want of a node or what it said of itself: class and host name follow.
+    fn describe_node(&mut self, place: NodeIdx, change: impl FnOnce(&mut NodeRow)) {
+        let Some(row) = self.nodes.get_mut(place) else { return };
+        NodePart::ALL.iter().for_each(|part| self.digest.take(part.hash(row)));
+        let (class, name) = (row.class, lower_case(row.hostname()));
+        let before = placeable_key(row, place);
+        change(row);
+        let after_name = lower_case(row.hostname());
+        // Entered before the old one is left: where they are the same it keeps its number.
+        row.class = self.classes.enter(ClassKey::of(row));
+        NodePart::ALL.iter().for_each(|part| self.digest.put(part.hash(row)));
+        let after = placeable_key(row, place);
+        self.move_placeable(before, after);
+        self.classes.leave(class);
+        if name != after_name {
+            self.nodes_by_hostname.remove(&(name, place));
+            self.nodes_by_hostname.insert((after_name, place));
+        }
+    }
+
+    /// Takes a removed node's row away once no task refers to it.
+    pub(super) fn drop_node_if_unused(&mut self, place: NodeIdx) {
+        let removed = self.nodes.get(place).is_some_and(|row| row.removed);
+        if removed && self.tasks_on(place).next().is_none() {
+            if let Some(row) = self.nodes.remove(place) {
+                NodePart::ALL.iter().for_each(|part| self.digest.take(part.hash(&row)));
+            }
+        }
+    }
+}
+
+impl Step<'_> {
+    pub(super) fn node_joined(&mut self, e: &NodeJoined) -> Fits {
+        let id = Id::from_bytes(&e.node_id);
+        if id.is_none() {
+            return None;
+        }
+        let moment = self.moment();
+        let mut row = NodeRow {
+            id,
+            spec: Arc::new(e.spec.clone().unwrap_or_default()),
+            description: Arc::new(e.description.clone().unwrap_or_default()),
+            secret_hash: <[u8; 32]>::try_from(&e.secret_hash[..]).unwrap_or_default(),
+            session: 0,
+            state: NodeState::Unknown,
+            state_at: moment.1,
+            state_message: "".into(),
+            version: moment.0,
+            created: moment,
+            updated_at: moment.1,
+            last_revision: moment.0,
+            silent: false,
+            removed: false,
+            live_tasks: 0,
+            reserved_nano_cpus: 0,
+            reserved_memory_bytes: 0,
+            host_ports: Arc::default(),
+            class: NO_CLASS,
+        };
+        if self.view.nodes.find(id).is_some() {
+            return None;
+        }
+        row.class = self.view.classes.enter(ClassKey::of(&row));
+        NodePart::ALL.iter().for_each(|part| self.view.digest.put(part.hash(&row)));
+        let name = lower_case(row.hostname());
+        let place = self.view.nodes.insert(row)?;
+        let away = self.view.nodes.get(place).and_then(|row| away_key(row, place));
+        self.view.move_away(None, away);
+        self.view.nodes_by_hostname.insert((name, place));
+        self.changed(Changed::Node(place))
+    }
+
+    pub(super) fn node_updated(&mut self, e: &NodeUpdated) -> Fits {
+        let (place, _) = self.view.present_node(&e.node_id)?;
+        let (revision, at) = self.moment();
+        let spec: NodeSpec = e.spec.clone().unwrap_or_default();
+        self.view.describe_node(place, |row| {
+            row.spec = Arc::new(spec);
+            (row.version, row.updated_at, row.last_revision) = (revision, at, revision);
+        });
+        self.view.unpark(Id::from_bytes(&e.node_id));
+        self.changed(Changed::Node(place))
+    }
+
+    /// The description is there only where it differs from the one known. The same session again is adopted when a
+    /// new leader hears of it.
+    pub(super) fn session_opened(&mut self, e: &SessionOpened) -> Fits {
+        let (place, row) = self.view.present_node(&e.node_id)?;
+        let again = row.session == e.session && row.state == NodeState::Ready && !row.silent;
+        if e.session == 0 || (again && e.description.is_none()) {
+            return None;
+        }
+        let (revision, at) = self.moment();
+        let open = |row: &mut NodeRow| {
+            (row.session, row.silent, row.last_revision) = (e.session, false, revision);
+            row.set_state(NodeState::Ready, at, "");
+        };
+        match e.description.clone() {
+            None => self.view.edit_node(place, &[NodePart::Status], open),
+            Some(description) => self.redescribe(place, description, open),
+        }
+        self.changed(Changed::Node(place))
+    }
+
+    fn redescribe(&mut self, place: NodeIdx, description: NodeDescription, open: impl FnOnce(&mut NodeRow)) {
+        let (revision, at) = self.moment();
+        // In two steps, because each keeps its own indexes.
+        self.view.edit_node(place, &[NodePart::Status], open);
+        self.view.describe_node(place, |row| {
+            row.description = Arc::new(description);
+            (row.version, row.updated_at) = (revision, at);
+        });
+    }
+
+    pub(super) fn session_closed(&mut self, e: &SessionClosed) -> Fits {
+        let place = self.current(&e.node_id, e.session)?;
+        let (revision, at) = self.moment();
+        self.view.edit_node(place, &[NodePart::Status], |row| {
+            row.last_revision = revision;
+            if row.state != NodeState::Down {
+                row.set_state(NodeState::Disconnected, at, "");
+            }
+        });
+        self.changed(Changed::Node(place))
+    }
+
+    /// Only marked: `liveness` says what follows.
+    pub(super) fn node_silent(&mut self, e: &NodeSilent) -> Fits {
+        let place = self.current(&e.node_id, e.session)?;
+        let row = self.view.nodes.get(place)?;
+        if row.silent || row.state == NodeState::Down {
+            return None;
+        }
+        let (revision, _) = self.moment();
+        self.view.edit_node(place, &[NodePart::Status], |row| (row.silent, row.last_revision) = (true, revision));
+        self.changed(Changed::Node(place))
+    }
+
+    pub(super) fn node_down(&mut self, e: &NodeDown) -> Fits {
+        let (place, row) = self.view.present_node(&e.node_id)?;
+        if row.state == NodeState::Down {
+            return None;
+        }
+        let (revision, at) = self.moment();
+        self.view.edit_node(place, &[NodePart::Status], |row| {
+            (row.silent, row.last_revision) = (false, revision);
+            row.set_state(NodeState::Down, at, &e.message);
+        });
+        self.changed(Changed::Node(place))
+    }
+
+    /// Its tasks that have not ended become orphans with it. The row stays while tasks refer to it.
+    pub(super) fn node_removed(&mut self, e: &NodeRemoved) -> Fits {
+        let (place, row) = self.view.present_node(&e.node_id)?;
+        let (class, name) = (row.class, lower_case(row.hostname()));
+        let tasks: Vec<_> = self.view.tasks_on(place).filter(|(_, row)| !row.has_ended()).map(|(at, _)| at).collect();
+        for task in tasks {
+            let moment = self.moment();
+            self.view.edit_task(task, &[TaskPart::Observed], |row| {
+                (row.state, row.state_since) = (TaskState::Orphaned, moment);
+            });
+            self.changed(Changed::Task(task));
+        }
+        let (revision, _) = self.moment();
+        self.view.edit_node(place, &[NodePart::Status], |row| {
+            (row.removed, row.silent, row.last_revision) = (true, false, revision);
+        });
+        if let Some(row) = self.view.nodes.get_mut(place) {
+            row.class = NO_CLASS;
+        }
+        self.view.classes.leave(class);
+        self.view.nodes_by_hostname.remove(&(name, place));
+        self.view.unpark(Id::from_bytes(&e.node_id));
+        self.view.drop_node_if_unused(place);
+        self.changed(Changed::Node(place))
+    }
+
+    /// The node, if this is its current session.
+    fn current(&self, node: &[u8], session: u64) -> Option<NodeIdx> {
+        let (place, row) = self.view.present_node(node)?;
+        (row.session == session && session != 0).then_some(place)
+    }
+}
+
+impl NodeRow {
+    fn set_state(&mut self, state: NodeState, at: Timestamp, message: &str) {
+        (self.state, self.state_at) = (state, at);
+        self.state_message = message.into();
+    }
+}
+
+/// Names are compared without case.
+fn lower_case(name: &str) -> Arc<str> {
+    name.to_lowercase().into()
+}

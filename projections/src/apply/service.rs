@@ -1,0 +1,211 @@
+//! Records about services: what is wanted, and how far it has got.
+//!
+//! The version of a spec that tasks refer to (`spec_version`) moves only when something that a task runs has
+//! changed: the task's spec or its endpoint. A new label, a number of replicas or another update policy leaves it
+//! where it is, and the tasks with it. The newest entry of `specs` is always the service's own spec.
+
+use super::{Fits, Step, upkeep::Changed};
+use crate::{
+    digest::ServicePart,
+    service::{Rollout, ServiceIdx, ServiceRow, SpecVersion},
+    view::View,
+};
+use skep_proto::{
+    Id, Revision, Timestamp,
+    v1::{
+        PlacementBlocked, PlacementExplained, RolloutCompleted, RolloutPaused, RolloutStarted, RolloutState, ServiceCreated,
+        ServiceMode, ServiceRemoved, ServiceScaled, ServiceSpec, ServiceUpdated, service_mode::Mode,
+    },
+};
+use std::sync::Arc;
+
+impl View {
+    /// A service that somebody wants.
+    fn present_service(&self, id: &[u8]) -> Option<(ServiceIdx, &ServiceRow)> {
+        self.services.by_id(Id::from_bytes(id)).filter(|(_, row)| !row.removed)
+    }
+
+    /// Drops a spec that nothing refers to, and a removed service's row with its last task.
+    pub(super) fn drop_unused(&mut self, place: ServiceIdx) {
+        let Some(row) = self.services.get(place) else { return };
+        if row.removed && row.tasks == 0 {
+            ServicePart::ALL.iter().for_each(|part| self.digest.take(part.hash(row)));
+            self.services.remove(place);
+            return;
+        }
+        let newest = row.spec_version;
+        if row.specs.iter().any(|known| known.tasks == 0 && known.version != newest) {
+            self.edit_service(place, &[ServicePart::OlderSpecs], |row| {
+                Arc::make_mut(&mut row.specs).retain(|known| known.tasks > 0 || known.version == newest);
+            });
+        }
+    }
+
+    /// One task more, or less, of a version.
+    pub(crate) fn count_task(&mut self, place: ServiceIdx, version: Revision, more: bool) {
+        self.edit_service(place, &[], |row| {
+            let step = |count: &mut u32| *count = if more { *count + 1 } else { count.saturating_sub(1) };
+            step(&mut row.tasks);
+            let specs = Arc::make_mut(&mut row.specs);
+            specs.iter_mut().rfind(|known| known.version == version).map(|known| step(&mut known.tasks));
+        });
+    }
+}
+
+impl Step<'_> {
+    pub(super) fn service_created(&mut self, e: &ServiceCreated) -> Fits {
+        let id = Id::from_bytes(&e.service_id);
+        let spec = Arc::new(e.spec.clone().unwrap_or_default());
+        let name = lower_case_name(&spec);
+        if id.is_none() || self.view.services.find(id).is_some() || self.view.services_by_name.contains_key(&name) {
+            return None;
+        }
+        let moment = self.moment();
+        let row = ServiceRow {
+            id,
+            spec_version: moment.0,
+            specs: Arc::new(vec![SpecVersion { version: moment.0, spec: spec.clone(), tasks: 0 }]),
+            spec,
+            version: moment.0,
+            created: moment,
+            updated_at: moment.1,
+            last_revision: moment.0,
+            removed: false,
+            tasks: 0,
+            live_tasks: 0,
+            running_tasks: 0,
+            rollout: None,
+            blocked: None,
+            explained: None,
+        };
+        ServicePart::ALL.iter().for_each(|part| self.view.digest.put(part.hash(&row)));
+        let place = self.view.services.insert(row)?;
+        self.view.services_by_name.insert(name, place);
+        self.changed(Changed::Service(place))
+    }
+
+    pub(super) fn service_updated(&mut self, e: &ServiceUpdated) -> Fits {
+        let (place, row) = self.view.present_service(&e.service_id)?;
+        let spec = Arc::new(e.spec.clone().unwrap_or_default());
+        let (old_name, name) = (lower_case_name(&row.spec), lower_case_name(&spec));
+        if self.view.services_by_name.get(&name).is_some_and(|holder| *holder != place) {
+            return None;
+        }
+        let (revision, at) = self.moment();
+        self.view.edit_service(place, &ServicePart::ALL, |row| {
+            if (&row.spec.task, &row.spec.endpoint) != (&spec.task, &spec.endpoint) {
+                row.renew_spec(revision);
+            }
+            row.set_spec(spec, revision, at);
+        });
+        if old_name != name {
+            self.view.services_by_name.remove(&old_name);
+            self.view.services_by_name.insert(name, place);
+        }
+        self.view.drop_unused(place);
+        self.view.unpark(Id::from_bytes(&e.service_id));
+        self.changed(Changed::Service(place))
+    }
+
+    pub(super) fn service_scaled(&mut self, e: &ServiceScaled) -> Fits {
+        let (place, row) = self.view.present_service(&e.service_id)?;
+        let mut spec = row.spec.clone();
+        match Arc::make_mut(&mut spec).mode.as_mut().and_then(|ServiceMode { mode }| mode.as_mut())? {
+            Mode::Replicated(replicated) => replicated.replicas = e.replicas,
+            Mode::Global(_) | Mode::ReplicatedJob(_) | Mode::GlobalJob(_) => return None,
+        }
+        let (revision, at) = self.moment();
+        let parts = [ServicePart::Spec, ServicePart::Status];
+        self.view.edit_service(place, &parts, |row| row.set_spec(spec, revision, at));
+        self.view.unpark(Id::from_bytes(&e.service_id));
+        self.changed(Changed::Service(place))
+    }
+
+    /// The name is free at once; the row stays until its last task has gone.
+    pub(super) fn service_removed(&mut self, e: &ServiceRemoved) -> Fits {
+        let (place, row) = self.view.present_service(&e.service_id)?;
+        let name = lower_case_name(&row.spec);
+        let (revision, at) = self.moment();
+        self.view.edit_service(place, &[ServicePart::Spec, ServicePart::Status], |row| {
+            (row.removed, row.updated_at, row.last_revision) = (true, at, revision);
+            (row.blocked, row.explained) = (None, None);
+        });
+        self.view.services_by_name.remove(&name);
+        self.view.unpark(Id::from_bytes(&e.service_id));
+        self.view.drop_unused(place);
+        self.changed(Changed::Service(place))
+    }
+
+    pub(super) fn placement_explained(&mut self, e: &PlacementExplained) -> Fits {
+        let (place, _) = self.view.present_service(&e.service_id)?;
+        self.note(place, |row| row.explained = Some(Arc::new(e.clone())))
+    }
+
+    pub(super) fn placement_blocked(&mut self, e: &PlacementBlocked) -> Fits {
+        let (place, _) = self.view.present_service(&e.service_id)?;
+        self.view.pending_of(place).next()?;
+        self.note(place, |row| row.blocked = Some(Arc::new(e.clone())))
+    }
+
+    pub(super) fn rollout_started(&mut self, e: &RolloutStarted) -> Fits {
+        let place = self.current_spec(&e.service_id, e.spec_version)?;
+        let (_, started_at) = self.moment();
+        self.note(place, |row| {
+            let completed_at = Timestamp::NEVER;
+            row.rollout = Some(Rollout { state: RolloutState::Updating, started_at, completed_at, message: "".into() });
+        })
+    }
+
+    pub(super) fn rollout_paused(&mut self, e: &RolloutPaused) -> Fits {
+        let place = self.current_spec(&e.service_id, e.spec_version)?;
+        let rollout = self.view.services.get(place)?.rollout.clone()?;
+        let rollout = Rollout { state: RolloutState::Paused, message: e.message.as_str().into(), ..rollout };
+        self.note(place, |row| row.rollout = Some(rollout))
+    }
+
+    pub(super) fn rollout_completed(&mut self, e: &RolloutCompleted) -> Fits {
+        let place = self.current_spec(&e.service_id, e.spec_version)?;
+        let rollout = self.view.services.get(place)?.rollout.clone()?;
+        let (_, completed_at) = self.moment();
+        let rollout = Rollout { state: RolloutState::Completed, completed_at, message: "".into(), ..rollout };
+        self.note(place, |row| row.rollout = Some(rollout))
+    }
+
+    /// The service, if this is the version that new tasks run.
+    fn current_spec(&self, service: &[u8], version: u64) -> Option<ServiceIdx> {
+        let (place, row) = self.view.present_service(service)?;
+        (row.spec_version == Revision(version)).then_some(place)
+    }
+
+    /// Changes what is known of a service's progress.
+    fn note(&mut self, place: ServiceIdx, change: impl FnOnce(&mut ServiceRow)) -> Fits {
+        let (revision, _) = self.moment();
+        self.view.edit_service(place, &[ServicePart::Status], |row| {
+            change(row);
+            row.last_revision = revision;
+        });
+        self.changed(Changed::Service(place))
+    }
+}
+
+impl ServiceRow {
+    /// New tasks run another spec from now on: what was said about the one before is over.
+    fn renew_spec(&mut self, version: Revision) {
+        Arc::make_mut(&mut self.specs).push(SpecVersion { version, spec: self.spec.clone(), tasks: 0 });
+        self.spec_version = version;
+        (self.rollout, self.blocked) = (None, None);
+    }
+
+    fn set_spec(&mut self, spec: Arc<ServiceSpec>, revision: Revision, at: Timestamp) {
+        if let Some(newest) = Arc::make_mut(&mut self.specs).last_mut() {
+            newest.spec = spec.clone();
+        }
+        self.spec = spec;
+        (self.version, self.updated_at, self.last_revision) = (revision, at, revision);
+    }
+}
+
+/// Names are compared without case.
+fn lower_case_name(spec: &ServiceSpec) -> Arc<str> {
+    spec.annotations.as_ref().map_or("", |a| &a.name).to_lowercase().into()
+}

@@ -1,0 +1,235 @@
+//! Records about tasks: the state machine.
+//!
+//! Observed and desired state have different writers and both only move forward. An end is final: nothing that is
+//! heard of a task afterwards changes it. A task that was never placed has nothing that could be observed.
+
+use super::{
+    Fits, Step,
+    upkeep::{Changed, Standing},
+};
+use crate::{
+    digest::TaskPart,
+    node::NodeIdx,
+    task::{TaskDetail, TaskIdx, TaskRow},
+    view::View,
+};
+use skep_proto::{
+    Id, Revision, Timestamp,
+    v1::{DesireReason, TaskAssigned, TaskCreated, TaskDesired, TaskObserved, TaskOrphaned, TaskReaped, TaskRejected, TaskState},
+};
+use std::sync::Arc;
+
+/// The highest slot: one below what fits, so that the slot after it can always be named.
+const SLOT_MAX: u64 = u32::MAX as u64 - 1;
+
+impl View {
+    fn task(&self, id: &[u8]) -> Option<(TaskIdx, &TaskRow)> {
+        self.tasks.by_id(Id::from_bytes(id))
+    }
+
+    /// Adds a task with all that follows from it.
+    fn add_task(&mut self, row: TaskRow) -> Option<TaskIdx> {
+        let (service, slot, created, version) = (row.service, row.slot, row.created.0, row.spec_version);
+        let (standing, hash) = (Standing::of(&row), self.task_hash(&row));
+        let place = self.tasks.insert(row)?;
+        self.digest.put(hash);
+        self.tasks_by_slot.insert((service, slot, created, place));
+        self.count_task(service, version, true);
+        self.move_standing(place, Standing::default(), standing);
+        Some(place)
+    }
+
+    /// Takes a task away with all that followed from it; rows kept only for its sake go too.
+    fn remove_task(&mut self, place: TaskIdx) {
+        let Some(row) = self.tasks.get(place) else { return };
+        let (service, node, id) = (row.service, row.node, row.id);
+        let (slot, version, standing) =
+            ((service, row.slot, row.created.0, place), row.spec_version, Standing::of(row));
+        self.digest.take(self.task_hash(row));
+        self.move_standing(place, standing, Standing::default());
+        self.tasks_by_slot.remove(&slot);
+        self.tasks.remove(place);
+        self.unpark(id);
+        self.count_task(service, version, false);
+        self.drop_unused(service);
+        if let Some(node) = node {
+            self.tasks_by_node.remove(&(node, place));
+            self.drop_node_if_unused(node);
+        }
+    }
+}
+
+impl Step<'_> {
+    pub(super) fn task_created(&mut self, e: &TaskCreated) -> Fits {
+        let id = Id::from_bytes(&e.task_id);
+        let (service, wanted_by) = self.view.services.by_id(Id::from_bytes(&e.service_id))?;
+        let version = Revision(e.spec_version);
+        let desired = e.desired();
+        let may_begin = matches!(desired, TaskState::Ready | TaskState::Running);
+        let spec_known = wanted_by.spec_at(version).is_some();
+        if id.is_none() || e.slot > SLOT_MAX || wanted_by.removed || !spec_known || !may_begin {
+            return None;
+        }
+        let moment = self.moment();
+        let row = TaskRow {
+            id,
+            service,
+            node: None,
+            slot: e.slot as u32,
+            attempt: e.attempt,
+            desired,
+            desire_reason: DesireReason::Start,
+            state: TaskState::Pending,
+            spec_version: version,
+            created: moment,
+            state_since: moment,
+            desired_revision: moment.0,
+            running_at: Timestamp::NEVER,
+            start_at: if desired == TaskState::Ready { Timestamp(e.start_at) } else { Timestamp::NEVER },
+            replaces: Id::from_bytes(&e.replaces_id),
+            detail: None,
+        };
+        let place = self.view.tasks.find(id).is_none().then(|| self.view.add_task(row))??;
+        self.changed(Changed::Task(place))
+    }
+
+    /// Bound to a node for ever.
+    pub(super) fn task_assigned(&mut self, e: &TaskAssigned) -> Fits {
+        let (place, row) = self.view.task(&e.task_id)?;
+        let (node, target) = self.view.nodes.by_id(Id::from_bytes(&e.node_id))?;
+        if !row.is_pending() || target.removed {
+            return None;
+        }
+        let moment = self.moment();
+        self.bind(place, node);
+        self.view.edit_task(place, &[TaskPart::Placement, TaskPart::Observed], |row| {
+            row.node = Some(node);
+            (row.state, row.state_since) = (TaskState::Assigned, moment);
+        });
+        self.changed(Changed::Task(place))
+    }
+
+    fn bind(&mut self, task: TaskIdx, node: NodeIdx) {
+        self.view.tasks_by_node.insert((node, task));
+    }
+
+    pub(super) fn task_desired(&mut self, e: &TaskDesired) -> Fits {
+        let (place, row) = self.view.task(&e.task_id)?;
+        let desired = e.desired();
+        let can_be_wanted = match desired {
+            TaskState::Ready | TaskState::Running | TaskState::Complete | TaskState::Shutdown | TaskState::Remove => true,
+            TaskState::New
+            | TaskState::Pending
+            | TaskState::Assigned
+            | TaskState::Accepted
+            | TaskState::Preparing
+            | TaskState::Starting
+            | TaskState::Failed
+            | TaskState::Rejected
+            | TaskState::Orphaned => false,
+        };
+        if desired <= row.desired || !can_be_wanted {
+            return None;
+        }
+        let (revision, _) = self.moment();
+        self.view.edit_task(place, &[TaskPart::Desired], |row| {
+            (row.desired, row.desire_reason, row.desired_revision) = (desired, e.reason(), revision);
+            row.start_at = Timestamp::NEVER;
+        });
+        self.changed(Changed::Task(place))
+    }
+
+    pub(super) fn task_rejected(&mut self, e: &TaskRejected) -> Fits {
+        let detail = TaskDetail { error: e.error.clone(), ..TaskDetail::default() };
+        self.end(&e.task_id, TaskState::Rejected, Some(detail))
+    }
+
+    pub(super) fn task_orphaned(&mut self, e: &TaskOrphaned) -> Fits {
+        self.end(&e.task_id, TaskState::Orphaned, None)
+    }
+
+    /// The cluster itself says that a task is over.
+    fn end(&mut self, task: &[u8], state: TaskState, detail: Option<TaskDetail>) -> Fits {
+        let (place, row) = self.view.task(task)?;
+        if row.has_ended() {
+            return None;
+        }
+        let moment = self.moment();
+        self.view.edit_task(place, &[TaskPart::Observed, TaskPart::Detail], |row| {
+            (row.state, row.state_since) = (state, moment);
+            if let Some(mut detail) = detail {
+                detail.container = row.detail.as_ref().and_then(|known| known.container.clone());
+                row.detail = Some(Arc::new(detail));
+            }
+        });
+        self.changed(Changed::Task(place))
+    }
+
+    /// What an agent saw. The same state again is news only if something else in it is.
+    pub(super) fn task_observed(&mut self, e: &TaskObserved) -> Fits {
+        let (place, row) = self.view.task(&e.task_id)?;
+        let state = e.state();
+        let can_be_seen = TaskState::Assigned < state && state < TaskState::Remove;
+        if row.node.is_none() || row.has_ended() || !can_be_seen || state < row.state {
+            return None;
+        }
+        let moment = self.moment();
+        let detail = Detail::of(e, row.detail.as_deref());
+        let again = state == row.state;
+        if again && detail == Detail::Same {
+            return Some(());
+        }
+        let edit = |row: &mut TaskRow| {
+            if !again {
+                (row.state, row.state_since) = (state, moment);
+            }
+            if state == TaskState::Running && row.running_at == Timestamp::NEVER {
+                row.running_at = moment.1;
+            }
+        };
+        match detail {
+            Detail::Same => self.view.edit_task(place, &[TaskPart::Observed], edit),
+            Detail::New(detail) => self.view.edit_task(place, &[TaskPart::Observed, TaskPart::Detail], |row| {
+                edit(row);
+                row.detail = detail.map(Arc::new);
+            }),
+        }
+        self.changed(Changed::Task(place))
+    }
+
+    /// History keeps it; the view does not. One that may still run somewhere, or is still wanted, stays.
+    pub(super) fn task_reaped(&mut self, e: &TaskReaped) -> Fits {
+        let (place, row) = self.view.task(&e.task_id)?;
+        let never_placed = row.node.is_none() && !row.is_wanted();
+        if !row.has_ended() && !never_placed {
+            return None;
+        }
+        let service = row.service;
+        self.view.remove_task(place);
+        self.changed(Changed::Service(service));
+        self.changed(Changed::Task(place))
+    }
+}
+
+/// What an observation says beside the state, compared with what is known.
+#[derive(PartialEq)]
+enum Detail {
+    Same,
+    New(Option<TaskDetail>),
+}
+
+impl Detail {
+    /// A report without a container leaves the one known: an agent need not repeat it.
+    fn of(e: &TaskObserved, known: Option<&TaskDetail>) -> Detail {
+        let (message, error, container) = known.map_or(("", "", None), |k| (&*k.message, &*k.error, k.container.as_ref()));
+        let same_container = e.container.is_none() || e.container.as_ref() == container;
+        if e.message == message && e.error == error && same_container {
+            return Detail::Same;
+        }
+        let container = e.container.as_ref().or(container).cloned();
+        if e.message.is_empty() && e.error.is_empty() && container.is_none() {
+            return Detail::New(None);
+        }
+        Detail::New(Some(TaskDetail { message: e.message.clone(), error: e.error.clone(), container }))
+    }
+}

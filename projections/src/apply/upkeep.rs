@@ -1,0 +1,262 @@
+//! Changing a row together with all that follows from it: digest, counters, indexes.
+//!
+//! What follows from a row is computed before and after the change; where the two differ, the indexes are moved
+//! from one to the other. So no record can forget an index, and a change that moves nothing costs nothing.
+
+use super::{Fits, Step};
+use crate::{
+    digest::{NodePart, ServicePart, TaskPart},
+    node::{NodeIdx, NodeRow},
+    service::{ServiceIdx, ServiceRow},
+    task::{TaskIdx, TaskRow},
+    view::View,
+};
+use skep_proto::{
+    Id, Timestamp,
+    v1::{NodeState, PublishMode, RolloutState, ServiceSpec, TaskState},
+};
+use std::sync::Arc;
+
+/// Something for the delta.
+#[derive(Clone, Copy)]
+pub(super) enum Changed {
+    Cluster,
+    Node(NodeIdx),
+    Service(ServiceIdx),
+    Task(TaskIdx),
+}
+
+impl Step<'_> {
+    /// Names a change; always fits, so that it can end a fold.
+    pub(super) fn changed(&mut self, what: Changed) -> Fits {
+        let Some(delta) = self.delta.as_deref_mut() else { return Some(()) };
+        match what {
+            Changed::Cluster => delta.cluster = true,
+            Changed::Node(place) => drop(delta.nodes.insert(place)),
+            Changed::Service(place) => drop(delta.services.insert(place)),
+            Changed::Task(place) => drop(delta.tasks.insert(place)),
+        }
+        Some(())
+    }
+}
+
+/// What follows from a task for others; the default is that of no task at all.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Standing {
+    live: bool,
+    running: bool,
+    pending: bool,
+    unanswered: bool,
+    /// Held until then; never, where it is not.
+    held: Timestamp,
+    /// The node it is live on.
+    live_on: Option<NodeIdx>,
+    /// The node whose resources it takes.
+    takes_of: Option<NodeIdx>,
+}
+
+impl Standing {
+    pub(crate) fn of(row: &TaskRow) -> Standing {
+        let (live, ended) = (row.is_live(), row.has_ended());
+        Standing {
+            live,
+            running: row.state == TaskState::Running && row.is_wanted(),
+            pending: row.is_pending(),
+            unanswered: ended && row.is_wanted(),
+            held: row.held_until(),
+            live_on: row.node.filter(|_| live),
+            takes_of: row.node.filter(|_| !ended),
+        }
+    }
+}
+
+impl View {
+    /// Changes a task in the parts named. The node may be set, never changed.
+    pub(super) fn edit_task(&mut self, place: TaskIdx, parts: &[TaskPart], change: impl FnOnce(&mut TaskRow)) {
+        let Some(row) = self.tasks.get_mut(place) else { return };
+        let before = Standing::of(row);
+        // Identity, the only part that needs the service's id, never changes; placement is nothing before it is set.
+        parts.iter().for_each(|part| self.digest.take(part.hash(row, Id::NONE, Id::NONE)));
+        change(row);
+        let node = if parts.contains(&TaskPart::Placement) { row.node } else { None };
+        let node = node.and_then(|node| self.nodes.get(node)).map(|row| row.id).unwrap_or_default();
+        parts.iter().for_each(|part| self.digest.put(part.hash(row, Id::NONE, node)));
+        let after = Standing::of(row);
+        if before != after {
+            self.move_standing(place, before, after);
+        }
+    }
+
+    /// Moves counters and indexes from what followed from a task to what follows now; its row is in the table.
+    pub(crate) fn move_standing(&mut self, place: TaskIdx, before: Standing, after: Standing) {
+        let Some(row) = self.tasks.get(place) else { return };
+        let (service, version) = (row.service, row.spec_version);
+        if before.pending != after.pending {
+            let key = (service, version, place);
+            if after.pending { self.pending.insert(key) } else { self.pending.remove(&key) };
+        }
+        if before.unanswered != after.unanswered {
+            if after.unanswered { self.unanswered.insert(place) } else { self.unanswered.remove(&place) };
+        }
+        if before.held != after.held {
+            self.held.remove(&(before.held, place));
+            if after.held != Timestamp::NEVER {
+                self.held.insert((after.held, place));
+            }
+        }
+        if (before.live, before.running) != (after.live, after.running) {
+            let step = |count: &mut u32, was: bool, is: bool| *count = *count + u32::from(is) - u32::from(was);
+            self.edit_service(service, &[], |row| {
+                step(&mut row.live_tasks, before.live, after.live);
+                step(&mut row.running_tasks, before.running, after.running);
+            });
+        }
+        if before.takes_of != after.takes_of {
+            let spec = self.services.get(service).and_then(|row| row.spec_at(version)).cloned();
+            self.take_resources(before.takes_of, spec.as_deref(), false);
+            self.take_resources(after.takes_of, spec.as_deref(), true);
+        }
+        if before.live_on != after.live_on {
+            self.load(service, before.live_on, false);
+            self.load(service, after.live_on, true);
+        }
+        if before.pending && !after.pending {
+            self.unblock(service);
+        }
+    }
+
+    /// A service that waits for no node any more is not blocked.
+    fn unblock(&mut self, service: ServiceIdx) {
+        let blocked = self.services.get(service).is_some_and(|row| row.blocked.is_some());
+        if blocked && self.pending_of(service).next().is_none() {
+            self.edit_service(service, &[ServicePart::Status], |row| row.blocked = None);
+        }
+    }
+
+    fn take_resources(&mut self, node: Option<NodeIdx>, spec: Option<&ServiceSpec>, more: bool) {
+        let (Some(node), Some(spec)) = (node, spec) else { return };
+        let wanted = spec.task.as_ref().and_then(|t| t.resources.as_ref()).and_then(|r| r.reservations.as_ref());
+        let (cpus, memory) = wanted.map_or((0, 0), |r| (r.nano_cpus, r.memory_bytes));
+        let ports: Vec<_> = host_ports(spec).collect();
+        if (cpus, memory) == (0, 0) && ports.is_empty() {
+            return;
+        }
+        self.edit_node(node, &[], |row| {
+            let sign = if more { 1 } else { -1 };
+            row.reserved_nano_cpus = row.reserved_nano_cpus.saturating_add(cpus.saturating_mul(sign));
+            row.reserved_memory_bytes = row.reserved_memory_bytes.saturating_add(memory.saturating_mul(sign));
+        });
+        ports.into_iter().for_each(|port| self.take_port(node, port, more));
+    }
+
+    fn take_port(&mut self, node: NodeIdx, port: (i32, u32), more: bool) {
+        let Some(row) = self.nodes.get_mut(node) else { return };
+        let ports = Arc::make_mut(&mut row.host_ports);
+        let at = ports.partition_point(|taken| *taken < port);
+        if more {
+            ports.insert(at, port);
+            self.nodes_by_port.insert((port.0, port.1, node));
+        } else if ports.get(at) == Some(&port) {
+            ports.remove(at);
+            if ports.get(at) != Some(&port) {
+                self.nodes_by_port.remove(&(port.0, port.1, node));
+            }
+        }
+    }
+
+    fn load(&mut self, service: ServiceIdx, node: Option<NodeIdx>, more: bool) {
+        let Some(node) = node else { return };
+        let key = (service, node);
+        let load = self.service_load.get(&key).copied().unwrap_or(0);
+        match if more { load + 1 } else { load.saturating_sub(1) } {
+            0 => drop(self.service_load.remove(&key)),
+            load => drop(self.service_load.insert(key, load)),
+        }
+        self.edit_node(node, &[], |row| {
+            row.live_tasks = if more { row.live_tasks + 1 } else { row.live_tasks.saturating_sub(1) };
+        });
+    }
+
+    /// Changes a node, and the digest in the parts named. Class and host name stay: see `describe_node`.
+    pub(super) fn edit_node(&mut self, place: NodeIdx, parts: &[NodePart], change: impl FnOnce(&mut NodeRow)) {
+        let Some(row) = self.nodes.get_mut(place) else { return };
+        parts.iter().for_each(|part| self.digest.take(part.hash(row)));
+        let before = placeable_key(row, place);
+        let (silent, away) = (row.silent, away_key(row, place));
+        change(row);
+        let is_away = away_key(row, place);
+        parts.iter().for_each(|part| self.digest.put(part.hash(row)));
+        let (after, is_silent) = (placeable_key(row, place), row.silent);
+        self.move_placeable(before, after);
+        if silent != is_silent {
+            if is_silent { self.silent.insert(place) } else { self.silent.remove(&place) };
+        }
+        self.move_away(away, is_away);
+    }
+
+    /// Moves a node in the index of placeable ones.
+    pub(crate) fn move_placeable(&mut self, before: Option<(u32, u32, NodeIdx)>, after: Option<(u32, u32, NodeIdx)>) {
+        if before == after {
+            return;
+        }
+        before.map(|key| self.placeable.remove(&key));
+        after.map(|key| self.placeable.insert(key));
+        if before.map(|(class, ..)| class) != after.map(|(class, ..)| class) {
+            before.map(|(class, ..)| self.classes.count_placeable(class, false));
+            after.map(|(class, ..)| self.classes.count_placeable(class, true));
+        }
+    }
+
+    /// Moves a node in the index of those that are not ready.
+    pub(crate) fn move_away(
+        &mut self,
+        before: Option<(i32, Timestamp, NodeIdx)>,
+        after: Option<(i32, Timestamp, NodeIdx)>,
+    ) {
+        if before != after {
+            before.map(|key| self.away.remove(&key));
+            after.map(|key| self.away.insert(key));
+        }
+    }
+
+    /// Changes a service, and the digest in the parts named. The name stays: see `rename_service`.
+    pub(super) fn edit_service(
+        &mut self,
+        place: ServiceIdx,
+        parts: &[ServicePart],
+        change: impl FnOnce(&mut ServiceRow),
+    ) {
+        let Some(row) = self.services.get_mut(place) else { return };
+        parts.iter().for_each(|part| self.digest.take(part.hash(row)));
+        let was_updating = is_updating(row);
+        change(row);
+        let updating = is_updating(row);
+        parts.iter().for_each(|part| self.digest.put(part.hash(row)));
+        if was_updating != updating {
+            if updating { self.updating.insert(place) } else { self.updating.remove(&place) };
+        }
+    }
+}
+
+/// Where a placeable node stands in its index.
+pub(crate) fn placeable_key(row: &NodeRow, place: NodeIdx) -> Option<(u32, u32, NodeIdx)> {
+    row.is_placeable().then_some((row.class, row.live_tasks, place))
+}
+
+/// Ports of the node itself that a task of this spec takes, as (protocol, port).
+pub(crate) fn host_ports(spec: &ServiceSpec) -> impl Iterator<Item = (i32, u32)> + '_ {
+    let ports = spec.endpoint.iter().flat_map(|endpoint| &endpoint.ports);
+    let fixed = ports.filter(|p| p.publish_mode() == PublishMode::Host && p.published_port != 0);
+    fixed.map(|p| (p.protocol, p.published_port))
+}
+
+/// Where a node that is not ready stands in its index.
+pub(crate) fn away_key(row: &NodeRow, place: NodeIdx) -> Option<(i32, Timestamp, NodeIdx)> {
+    let away = !row.removed && row.state != NodeState::Ready;
+    away.then_some((row.state as i32, row.state_at, place))
+}
+
+/// Whether a service's roll-out is under way.
+pub(crate) fn is_updating(row: &ServiceRow) -> bool {
+    !row.removed && row.rollout.as_ref().is_some_and(|rollout| rollout.state == RolloutState::Updating)
+}

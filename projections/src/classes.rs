@@ -1,0 +1,205 @@
+//! Kinds of nodes: those that no constraint on labels, role, platform or features can tell apart.
+//!
+//! A cluster of 100,000 machines has a handful of kinds. Placement decides once per class whether a spec fits it,
+//! and then looks at no node that does not; how many nodes each filter refused follows from the counts kept here.
+//! Constraints on a node's id, host name or address are about single nodes and are looked up by those.
+
+use crate::{
+    View,
+    node::NodeRow,
+    slab::Slab,
+};
+use skep_proto::{
+    constraint::Subject,
+    v1::NodeRole,
+};
+use std::{collections::BTreeMap, sync::Arc};
+
+/// The class of a node that counts for nothing, because it has been removed.
+pub const NO_CLASS: u32 = u32::MAX;
+
+/// All that the nodes of a class have in common.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct ClassKey {
+    /// Worker or manager, as wanted.
+    pub role: i32,
+    /// Which runtime it has.
+    pub runtime: i32,
+    /// Operating system.
+    pub os: String,
+    /// Processor architecture, as the agent said it.
+    pub arch: String,
+    /// What the runtime can honour, sorted.
+    pub features: Vec<i32>,
+    /// Engine plugins as (type, name), sorted.
+    pub plugins: Vec<(String, String)>,
+    /// Labels given by the engine.
+    pub engine_labels: BTreeMap<String, String>,
+    /// Labels given by people.
+    pub node_labels: BTreeMap<String, String>,
+}
+
+impl ClassKey {
+    /// What a node has in common with those of its class.
+    pub fn of(node: &NodeRow) -> ClassKey {
+        let (spec, said) = (&node.spec, &node.description);
+        let platform = said.platform.clone().unwrap_or_default();
+        let engine = said.engine.clone().unwrap_or_default();
+        let mut features = said.features.clone();
+        features.sort_unstable();
+        features.dedup();
+        let mut plugins: Vec<_> = engine.plugins.into_iter().map(|p| (p.r#type, p.name)).collect();
+        plugins.sort_unstable();
+        plugins.dedup();
+        ClassKey {
+            role: spec.desired_role,
+            runtime: said.runtime,
+            os: platform.os,
+            arch: platform.architecture,
+            features,
+            plugins,
+            engine_labels: engine.labels,
+            node_labels: spec.annotations.as_ref().map(|a| a.labels.clone()).unwrap_or_default(),
+        }
+    }
+
+    /// `worker` or `manager`, as constraints say it.
+    pub fn role_word(&self) -> &'static str {
+        role_word(NodeRole::try_from(self.role).unwrap_or(NodeRole::Worker))
+    }
+
+    /// What constraints may ask of any node of the class; id, host name and address are empty.
+    pub fn subject(&self) -> Subject<'_> {
+        Subject {
+            id: "",
+            hostname: "",
+            addr: "",
+            role: self.role_word(),
+            os: &self.os,
+            arch: &self.arch,
+            node_labels: &self.node_labels,
+            engine_labels: &self.engine_labels,
+        }
+    }
+}
+
+/// The word of a role, as constraints say it.
+pub fn role_word(role: NodeRole) -> &'static str {
+    match role {
+        NodeRole::Worker => "worker",
+        NodeRole::Manager => "manager",
+    }
+}
+
+/// One class and how many nodes it has.
+#[derive(Clone, Debug)]
+pub struct Class {
+    /// What its nodes have in common.
+    pub key: Arc<ClassKey>,
+    /// Its nodes, removed ones not counted.
+    pub nodes: u32,
+    /// Those of them that new tasks may be placed on.
+    pub placeable: u32,
+}
+
+/// All classes that have nodes. A class that has none left gives its number to the next new one.
+#[derive(Clone, Default)]
+pub(crate) struct Classes {
+    rows: Slab<Class>,
+    by_key: imbl::OrdMap<Arc<ClassKey>, u32>,
+    free: imbl::Vector<u32>,
+    given: u32,
+    nodes: u32,
+    placeable: u32,
+}
+
+impl Classes {
+    /// One node more of this kind.
+    pub(crate) fn enter(&mut self, key: ClassKey) -> u32 {
+        self.nodes += 1;
+        if let Some(class) = self.by_key.get(&key).copied() {
+            self.rows.get_mut(class).expect("a class that is indexed has a row").nodes += 1;
+            return class;
+        }
+        let class = self.free.pop_back().unwrap_or(self.given);
+        self.given = self.given.max(class + 1);
+        self.put(class, key);
+        class
+    }
+
+    fn put(&mut self, class: u32, key: ClassKey) {
+        let key = Arc::new(key);
+        self.by_key.insert(key.clone(), class);
+        self.rows.set(class, Class { key, nodes: 1, placeable: 0 });
+    }
+
+    /// One node less of it; it is not placeable any more.
+    pub(crate) fn leave(&mut self, class: u32) {
+        let Some(row) = self.rows.get_mut(class) else { return };
+        row.nodes -= 1;
+        self.nodes -= 1;
+        if row.nodes == 0 {
+            let key = row.key.clone();
+            self.by_key.remove(&key);
+            self.rows.take(class);
+            self.free.push_back(class);
+        }
+    }
+
+    /// A node of the class has become placeable, or is so no more.
+    pub(crate) fn count_placeable(&mut self, class: u32, more: bool) {
+        let Some(row) = self.rows.get_mut(class) else { return };
+        let step = |count: u32| if more { count + 1 } else { count - 1 };
+        row.placeable = step(row.placeable);
+        self.placeable = step(self.placeable);
+    }
+
+    pub(crate) fn totals(&self) -> (u32, u32) {
+        (self.nodes, self.placeable)
+    }
+
+    /// Free numbers, the next to be given last.
+    pub(crate) fn free_numbers(&self) -> impl Iterator<Item = u32> + '_ {
+        self.free.iter().copied()
+    }
+
+    /// As a snapshot holds them: numbers are kept, so that new classes get the same ones everywhere.
+    pub(crate) fn restore(members: impl Iterator<Item = (u32, ClassKey)>, free: Vec<u32>) -> Option<Classes> {
+        let mut classes = Classes::default();
+        for (class, key) in members {
+            classes.nodes += 1;
+            classes.given = classes.given.max(class.checked_add(1)?);
+            match classes.by_key.get(&key).copied() {
+                Some(known) if known == class => classes.rows.get_mut(class)?.nodes += 1,
+                Some(_) => return None,
+                None if classes.rows.get(class).is_some() => return None,
+                None => classes.put(class, key),
+            }
+        }
+        for class in &free {
+            classes.given = classes.given.max(class.checked_add(1)?);
+            classes.rows.get(*class).is_none().then_some(())?;
+        }
+        classes.free = free.into_iter().collect();
+        Some(classes)
+    }
+}
+
+impl View {
+    /// All classes that have nodes, in the order of what tells them apart: (class, what and how many).
+    pub fn classes(&self) -> impl Iterator<Item = (u32, &Class)> {
+        self.classes.by_key.values().filter_map(|class| Some((*class, self.classes.rows.get(*class)?)))
+    }
+
+    /// One class.
+    pub fn class(&self, class: u32) -> Option<&Class> {
+        self.classes.rows.get(class)
+    }
+}
+
+impl NodeRow {
+    /// What constraints may ask of it; `id` is the text of its id, made once by the caller.
+    pub fn subject<'a>(&'a self, id: &'a str, class: &'a ClassKey) -> Subject<'a> {
+        Subject { id, hostname: self.hostname(), addr: &self.description.addr, ..class.subject() }
+    }
+}

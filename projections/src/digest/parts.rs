@@ -1,0 +1,287 @@
+//! What is hashed of each object, cut into the parts that change together.
+//!
+//! Every part begins with a tag of its own and the object's id, and has a fixed order of fields, so that no two
+//! parts can be mistaken for one another. An absent part hashes to nothing.
+
+use crate::{
+    node::NodeRow,
+    service::ServiceRow,
+    task::TaskRow,
+    view::{ClusterRow, Tenure},
+};
+use prost::Message;
+use skep_proto::{Id, Revision, Timestamp, v1::ObjectParked};
+use xxhash_rust::xxh3::xxh3_128;
+
+/// Parts up to this length are gathered without touching the heap. Longer ones, which are specs, go there.
+const SHORT_BYTES: usize = 240;
+
+/// Collects the fields of a part.
+struct Fields {
+    short: [u8; SHORT_BYTES],
+    len: usize,
+    /// Everything, once it has grown too long.
+    long: Vec<u8>,
+}
+
+impl Fields {
+    fn new(tag: u8, id: Id) -> Fields {
+        let mut fields = Fields { short: [0; SHORT_BYTES], len: 0, long: Vec::new() };
+        fields.add(&[tag]);
+        fields.id(id);
+        fields
+    }
+
+    /// Room for so many bytes more.
+    fn room(&mut self, bytes: usize) -> &mut [u8] {
+        if self.long.is_empty() && self.len + bytes > SHORT_BYTES {
+            self.long.reserve(2 * (self.len + bytes));
+            self.long.extend_from_slice(&self.short[..self.len]);
+        }
+        let start = self.len;
+        self.len += bytes;
+        if self.long.is_empty() {
+            return &mut self.short[start..start + bytes];
+        }
+        self.long.resize(self.len, 0);
+        &mut self.long[start..]
+    }
+
+    fn add(&mut self, bytes: &[u8]) {
+        self.room(bytes.len()).copy_from_slice(bytes);
+    }
+
+    fn id(&mut self, id: Id) {
+        self.add(&id.0.to_le_bytes());
+    }
+
+    fn word(&mut self, word: u64) {
+        self.add(&word.to_le_bytes());
+    }
+
+    fn moment(&mut self, (revision, at): (Revision, Timestamp)) {
+        self.word(revision.0);
+        self.word(at.0);
+    }
+
+    fn text(&mut self, text: &str) {
+        self.word(text.len() as u64);
+        self.add(text.as_bytes());
+    }
+
+    fn message(&mut self, message: &impl Message) {
+        let len = message.encoded_len();
+        self.word(len as u64);
+        message.encode(&mut self.room(len)).expect("there is room for exactly what it needs");
+    }
+
+    fn optional(&mut self, message: Option<&impl Message>) {
+        self.word(u64::from(message.is_some()));
+        if let Some(message) = message {
+            self.message(message);
+        }
+    }
+
+    fn hash(&self) -> u128 {
+        xxh3_128(if self.long.is_empty() { &self.short[..self.len] } else { &self.long })
+    }
+}
+
+/// The parts of a task.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TaskPart {
+    /// What never changes.
+    Identity,
+    /// The node.
+    Placement,
+    /// What is wanted.
+    Desired,
+    /// What was seen.
+    Observed,
+    /// What was told beside the state.
+    Detail,
+}
+
+impl TaskPart {
+    pub(crate) const ALL: [TaskPart; 5] =
+        [TaskPart::Identity, TaskPart::Placement, TaskPart::Desired, TaskPart::Observed, TaskPart::Detail];
+
+    /// Hashes one part; only identity looks at the service's id, only placement at the node's.
+    pub(crate) fn hash(self, task: &TaskRow, service: Id, node: Id) -> u128 {
+        let absent = match self {
+            TaskPart::Identity | TaskPart::Desired | TaskPart::Observed => false,
+            TaskPart::Placement => task.node.is_none(),
+            TaskPart::Detail => task.detail.is_none(),
+        };
+        if absent {
+            return 0;
+        }
+        let mut fields = Fields::new(1 + self as u8, task.id);
+        match self {
+            TaskPart::Identity => {
+                fields.id(service);
+                fields.id(task.replaces);
+                fields.word(u64::from(task.slot) << 32 | u64::from(task.attempt));
+                fields.word(task.spec_version.0);
+                fields.moment(task.created);
+            }
+            TaskPart::Placement => fields.id(node),
+            TaskPart::Desired => {
+                fields.word(task.desired as u64);
+                fields.word(task.desire_reason as u64);
+                fields.word(task.desired_revision.0);
+                fields.word(task.start_at.0);
+            }
+            TaskPart::Observed => {
+                fields.word(task.state as u64);
+                fields.moment(task.state_since);
+                fields.word(task.running_at.0);
+            }
+            TaskPart::Detail => detail(&mut fields, task),
+        }
+        fields.hash()
+    }
+}
+
+fn detail(fields: &mut Fields, task: &TaskRow) {
+    let Some(detail) = &task.detail else { return };
+    fields.text(&detail.message);
+    fields.text(&detail.error);
+    fields.optional(detail.container.as_ref());
+}
+
+/// The parts of a node.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NodePart {
+    /// What people want of it and what it said of itself.
+    Description,
+    /// Its session and state.
+    Status,
+}
+
+impl NodePart {
+    pub(crate) const ALL: [NodePart; 2] = [NodePart::Description, NodePart::Status];
+
+    pub(crate) fn hash(self, node: &NodeRow) -> u128 {
+        let mut fields = Fields::new(16 + self as u8, node.id);
+        match self {
+            NodePart::Description => {
+                fields.message(node.spec.as_ref());
+                fields.message(node.description.as_ref());
+                fields.add(&node.secret_hash);
+                fields.word(node.version.0);
+                fields.moment(node.created);
+                fields.word(node.updated_at.0);
+            }
+            NodePart::Status => {
+                fields.word(node.session);
+                fields.word(node.state as u64);
+                fields.word(node.state_at.0);
+                fields.text(&node.state_message);
+                fields.word(node.last_revision.0);
+                fields.word(u64::from(node.removed) | u64::from(node.silent) << 1);
+            }
+        }
+        fields.hash()
+    }
+}
+
+/// The parts of a service.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ServicePart {
+    /// What is wanted now.
+    Spec,
+    /// Older specs that tasks refer to.
+    OlderSpecs,
+    /// How far it has got.
+    Status,
+}
+
+impl ServicePart {
+    pub(crate) const ALL: [ServicePart; 3] = [ServicePart::Spec, ServicePart::OlderSpecs, ServicePart::Status];
+
+    pub(crate) fn hash(self, service: &ServiceRow) -> u128 {
+        let mut fields = Fields::new(32 + self as u8, service.id);
+        match self {
+            ServicePart::Spec => {
+                fields.message(service.spec.as_ref());
+                fields.word(service.spec_version.0);
+                fields.word(service.version.0);
+                fields.moment(service.created);
+                fields.word(service.updated_at.0);
+            }
+            ServicePart::OlderSpecs => {
+                // The newest one is the service's own spec.
+                let older = service.specs.split_last().map_or(&[][..], |(_, older)| older);
+                if older.is_empty() {
+                    return 0;
+                }
+                for known in older {
+                    fields.word(known.version.0);
+                    fields.message(known.spec.as_ref());
+                }
+            }
+            ServicePart::Status => {
+                fields.word(service.last_revision.0);
+                fields.word(u64::from(service.removed));
+                fields.word(u64::from(service.rollout.is_some()));
+                if let Some(rollout) = &service.rollout {
+                    fields.word(rollout.state as u64);
+                    fields.word(rollout.started_at.0);
+                    fields.word(rollout.completed_at.0);
+                    fields.text(&rollout.message);
+                }
+                fields.optional(service.blocked.as_deref());
+                fields.optional(service.explained.as_deref());
+            }
+        }
+        fields.hash()
+    }
+}
+
+pub(super) fn cluster(cluster: &ClusterRow, level: u32) -> u128 {
+    if cluster.id.is_none() && level == 0 {
+        return 0;
+    }
+    let mut fields = Fields::new(48, cluster.id);
+    fields.message(cluster.spec.as_ref());
+    fields.word(cluster.version.0);
+    fields.moment(cluster.created);
+    fields.word(cluster.updated_at.0);
+    fields.word(u64::from(level));
+    fields.hash()
+}
+
+pub(super) fn tenure(tenure: &Tenure) -> u128 {
+    if *tenure == Tenure::default() {
+        return 0;
+    }
+    let mut fields = Fields::new(49, tenure.manager);
+    fields.word(tenure.term);
+    fields.moment((tenure.revision, tenure.begun_at));
+    fields.hash()
+}
+
+pub(super) fn set_aside(count: u64) -> u128 {
+    if count == 0 {
+        return 0;
+    }
+    let mut fields = Fields::new(50, Id::NONE);
+    fields.word(count);
+    fields.hash()
+}
+
+pub(super) fn parked(parked: &ObjectParked) -> u128 {
+    let mut fields = Fields::new(51, Id::from_bytes(&parked.object_id));
+    fields.message(parked);
+    fields.hash()
+}
+
+/// One command remembered.
+pub(crate) fn command(stamp: u64, number: u64, revision: Revision, object: Id) -> u128 {
+    let mut fields = Fields::new(52, object);
+    fields.word(stamp);
+    fields.word(number);
+    fields.word(revision.0);
+    fields.hash()
+}

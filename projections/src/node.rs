@@ -1,0 +1,88 @@
+//! Machines: what people want of them, what they said of themselves, and what their tasks take.
+
+use crate::{place, table::Row};
+use skep_proto::{
+    Id, Revision, Timestamp,
+    v1::{NodeAvailability, NodeDescription, NodeSpec, NodeState},
+};
+use std::sync::Arc;
+
+place!(
+    /// A node's place in its table.
+    NodeIdx
+);
+
+/// One machine.
+#[derive(Clone, Debug)]
+pub struct NodeRow {
+    /// The node's id.
+    pub id: Id,
+    /// What people want of it: labels, availability, role.
+    pub spec: Arc<NodeSpec>,
+    /// What its agent said of it at its newest session.
+    pub description: Arc<NodeDescription>,
+    /// SHA-256 of the secret its agent keeps.
+    pub secret_hash: [u8; 32],
+    /// Its current session; 0 before the first.
+    pub session: u64,
+    /// Ready while its session is open; unknown at the start of a tenure.
+    pub state: NodeState,
+    /// When the state became that.
+    pub state_at: Timestamp,
+    /// Why, where there is something to say.
+    pub state_message: Arc<str>,
+    /// Revision that last changed spec or description; updates must quote it.
+    pub version: Revision,
+    /// Revision and time of joining.
+    pub created: (Revision, Timestamp),
+    /// Time of the last change of spec or description.
+    pub updated_at: Timestamp,
+    /// The newest record about it.
+    pub last_revision: Revision,
+    /// Its current session has gone silent, and `liveness` has not answered yet.
+    pub silent: bool,
+    /// Taken away by somebody; the row stays only while ended tasks refer to it, and counts for nothing.
+    pub removed: bool,
+    /// Tasks that are wanted (desired at most running) and have not ended.
+    pub live_tasks: u32,
+    /// CPU that tasks which have not ended have reserved.
+    pub reserved_nano_cpus: i64,
+    /// Memory that tasks which have not ended have reserved.
+    pub reserved_memory_bytes: i64,
+    /// Host ports taken by tasks that have not ended, as (protocol, port), sorted, with repeats.
+    pub host_ports: Arc<Vec<(i32, u32)>>,
+    /// Nodes that no constraint on labels, role, platform or features can tell apart share a class;
+    /// [`crate::classes::NO_CLASS`] for a removed one.
+    pub class: u32,
+}
+
+impl Row for NodeRow {
+    fn id(&self) -> Id {
+        self.id
+    }
+}
+
+impl NodeRow {
+    /// Whether new tasks may be placed on it: ready, not gone silent, and active.
+    pub fn is_placeable(&self) -> bool {
+        !self.removed
+            && !self.silent
+            && self.state == NodeState::Ready
+            && self.spec.availability() == NodeAvailability::Active
+    }
+
+    /// The name that people know it by.
+    pub fn hostname(&self) -> &str {
+        &self.description.hostname
+    }
+
+    /// CPU not yet reserved; may be negative after a node shrank.
+    pub fn free_nano_cpus(&self) -> i64 {
+        self.description.resources.as_ref().map_or(0, |r| r.nano_cpus) - self.reserved_nano_cpus
+    }
+
+    /// Memory not yet reserved; may be negative after a node shrank.
+    pub fn free_memory_bytes(&self) -> i64 {
+        self.description.resources.as_ref().map_or(0, |r| r.memory_bytes) - self.reserved_memory_bytes
+    }
+}

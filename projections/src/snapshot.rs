@@ -1,0 +1,125 @@
+//! A view as bytes, and back.
+//!
+//! A snapshot holds the facts (rows with their places, free places in order, parked objects, stamps) and the
+//! digest; what follows from them is computed anew and must come to the same digest. Places are kept because
+//! later records must land where they land everywhere else. The bytes are a head and then one message for each
+//! row, each behind its length, so that neither side ever holds the whole twice. The format is internal, but
+//! history's snapshots are kept as long as history: so it has a number, and fields are never reused.
+
+mod rows;
+mod schema;
+
+use crate::{View, digest::Digest, table::{Place, Row, Table}};
+use prost::Message;
+use schema::{Head, SavedNode, SavedService, SavedStamp, SavedTask};
+use skep_proto::{Id, v1::ObjectParked};
+use std::sync::Arc;
+use thiserror::Error;
+
+/// The format written today.
+const FORMAT: u32 = 1;
+
+/// Why bytes are no view.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+pub enum SnapshotError {
+    /// They end early, or do not decode.
+    #[error("snapshot is damaged in its {part}; delete the file, an older one and the log will do")]
+    Damaged {
+        /// Which part of it.
+        part: &'static str,
+    },
+    /// Written by a newer program.
+    #[error("snapshot has format {format}, this program reads {FORMAT}; run the version of skep that wrote it")]
+    Format {
+        /// The format it has.
+        format: u32,
+    },
+    /// The rows contradict each other.
+    #[error("snapshot at revision {revision} contradicts itself; delete the file, an older one and the log will do")]
+    Contradiction {
+        /// Its revision.
+        revision: u64,
+    },
+    /// The rows are not those that the digest was made of.
+    #[error("snapshot at revision {revision} does not match its digest; delete the file, an older one and the log will do")]
+    Digest {
+        /// Its revision.
+        revision: u64,
+    },
+}
+
+/// The view as bytes: the same view always gives the same ones.
+pub fn encode(view: &View) -> Vec<u8> {
+    let mut out = Vec::with_capacity(1024 + 160 * view.tasks.len() + 512 * view.nodes.len());
+    put(&mut out, &Head::of(view));
+    view.nodes.by_place().for_each(|(place, row)| put(&mut out, &SavedNode::of(place, row)));
+    view.services.by_place().for_each(|(place, row)| put(&mut out, &SavedService::of(place, row)));
+    view.tasks.by_place().for_each(|(place, row)| put(&mut out, &SavedTask::of(place, row)));
+    view.parked.values().for_each(|parked| put(&mut out, parked.as_ref()));
+    rows::stamps(&view.stamps).for_each(|stamp| put(&mut out, &stamp));
+    out
+}
+
+/// The view that [`encode`] wrote.
+pub fn decode(mut bytes: &[u8]) -> Result<View, SnapshotError> {
+    let head: Head = take(&mut bytes, "head")?;
+    if head.format != FORMAT {
+        return Err(SnapshotError::Format { format: head.format });
+    }
+    let revision = head.revision;
+    let contradiction = SnapshotError::Contradiction { revision };
+    let mut view = head.view();
+    take_rows(&mut bytes, head.nodes, &mut view.nodes, SavedNode::row)?;
+    view.nodes.free_again(head.free_nodes).ok_or(contradiction.clone())?;
+    take_rows(&mut bytes, head.services, &mut view.services, SavedService::row)?;
+    view.services.free_again(head.free_services).ok_or(contradiction.clone())?;
+    take_rows(&mut bytes, head.tasks, &mut view.tasks, SavedTask::row)?;
+    view.tasks.free_again(head.free_tasks).ok_or(contradiction.clone())?;
+    for parked in take_all::<ObjectParked>(&mut bytes, head.parked, "parked objects")? {
+        view.parked.insert(Id::from_bytes(&parked.object_id), Arc::new(parked));
+    }
+    view.stamps = rows::restore_stamps(take_all::<SavedStamp>(&mut bytes, head.stamps, "stamps")?);
+    let view = view.rebuild(head.free_classes).ok_or(contradiction)?;
+    let whole = bytes.is_empty() && view.digest == digest(&head.digest);
+    if whole { Ok(view) } else { Err(SnapshotError::Digest { revision }) }
+}
+
+/// Reads so many rows into a table, one by one.
+fn take_rows<M: Message + Default, P: Place, R: Row>(
+    bytes: &mut &[u8],
+    count: u64,
+    table: &mut Table<P, R>,
+    row: fn(M) -> (u32, R),
+) -> Result<(), SnapshotError> {
+    let part = "rows";
+    for _ in 0..count {
+        let (place, row) = row(take(bytes, part)?);
+        table.put_back(place, row).ok_or(SnapshotError::Damaged { part })?;
+    }
+    Ok(())
+}
+
+fn digest(bytes: &[u8]) -> Digest {
+    Digest(<[u8; 16]>::try_from(bytes).map_or(0, u128::from_be_bytes))
+}
+
+fn put(out: &mut Vec<u8>, message: &impl Message) {
+    message.encode_length_delimited(out).expect("a vector has room for more");
+}
+
+fn take<M: Message + Default>(bytes: &mut &[u8], part: &'static str) -> Result<M, SnapshotError> {
+    M::decode_length_delimited(bytes).map_err(|_| SnapshotError::Damaged { part })
+}
+
+/// So many messages. The count is not trusted with memory before they are there.
+fn take_all<M: Message + Default>(
+    bytes: &mut &[u8],
+    count: u64,
+    part: &'static str,
+) -> Result<Vec<M>, SnapshotError> {
+    let mut all = Vec::with_capacity(usize::try_from(count).unwrap_or(0).min(bytes.len()));
+    for _ in 0..count {
+        all.push(take(bytes, part)?);
+    }
+    Ok(all)
+}

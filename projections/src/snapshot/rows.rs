@@ -1,0 +1,289 @@
+//! Rows to the messages of a snapshot, and back. What follows from other rows is left empty.
+
+use super::{
+    FORMAT,
+    schema::{
+        Head, Moment, SavedCluster, SavedCommand, SavedDetail, SavedId, SavedNode, SavedRollout, SavedService, SavedSpec,
+        SavedStamp, SavedTask, SavedTenure,
+    },
+};
+use crate::{
+    NodeIdx, NodeRow, ServiceIdx, ServiceRow, TaskIdx, TaskRow, View,
+    service::{Rollout, SpecVersion},
+    stamps::Stamps,
+    task::TaskDetail,
+    view::{ClusterRow, Tenure},
+};
+use skep_proto::{
+    Id, Position, Revision, Timestamp,
+    v1::{DesireReason, NodeState, TaskState},
+};
+use std::sync::Arc;
+
+impl From<Id> for SavedId {
+    fn from(id: Id) -> SavedId {
+        SavedId { high: (id.0 >> 64) as u64, low: id.0 as u64 }
+    }
+}
+
+impl From<SavedId> for Id {
+    fn from(id: SavedId) -> Id {
+        Id(u128::from(id.high) << 64 | u128::from(id.low))
+    }
+}
+
+impl From<(Revision, Timestamp)> for Moment {
+    fn from((revision, at): (Revision, Timestamp)) -> Moment {
+        Moment { revision: revision.0, at: at.0 }
+    }
+}
+
+impl From<Moment> for (Revision, Timestamp) {
+    fn from(moment: Moment) -> (Revision, Timestamp) {
+        (Revision(moment.revision), Timestamp(moment.at))
+    }
+}
+
+impl Head {
+    pub(super) fn of(view: &View) -> Head {
+        let cluster = &view.cluster;
+        Head {
+            format: FORMAT,
+            incarnation: view.position.incarnation,
+            revision: view.position.revision.0,
+            at: view.at.0,
+            level: view.level,
+            set_aside: view.set_aside,
+            digest: view.digest.to_bytes().to_vec(),
+            cluster: Some(SavedCluster {
+                id: cluster.id.into(),
+                spec: cluster.spec.as_ref().clone(),
+                version: cluster.version.0,
+                created: cluster.created.into(),
+                updated_at: cluster.updated_at.0,
+            }),
+            tenure: Some(SavedTenure {
+                term: view.tenure.term,
+                manager: view.tenure.manager.into(),
+                begun: (view.tenure.revision, view.tenure.begun_at).into(),
+            }),
+            free_nodes: view.nodes.free_places().collect(),
+            free_services: view.services.free_places().collect(),
+            free_tasks: view.tasks.free_places().collect(),
+            free_classes: view.classes.free_numbers().collect(),
+            nodes: view.nodes.len() as u64,
+            services: view.services.len() as u64,
+            tasks: view.tasks.len() as u64,
+            parked: view.parked.len() as u64,
+            stamps: view.stamps.len() as u64,
+        }
+    }
+
+    /// The view without its rows.
+    pub(super) fn view(&self) -> View {
+        let cluster = self.cluster.clone().unwrap_or_default();
+        let tenure = self.tenure.unwrap_or_default();
+        let (revision, begun_at) = tenure.begun.into();
+        View {
+            position: Position { incarnation: self.incarnation, revision: Revision(self.revision) },
+            at: Timestamp(self.at),
+            level: self.level,
+            set_aside: self.set_aside,
+            cluster: ClusterRow {
+                id: cluster.id.into(),
+                spec: Arc::new(cluster.spec),
+                version: Revision(cluster.version),
+                created: cluster.created.into(),
+                updated_at: Timestamp(cluster.updated_at),
+            },
+            tenure: Tenure { term: tenure.term, manager: tenure.manager.into(), begun_at, revision },
+            ..View::default()
+        }
+    }
+}
+
+impl SavedNode {
+    pub(super) fn of(place: NodeIdx, row: &NodeRow) -> SavedNode {
+        SavedNode {
+            place: place.0,
+            id: row.id.into(),
+            spec: row.spec.as_ref().clone(),
+            description: row.description.as_ref().clone(),
+            secret_hash: row.secret_hash.to_vec(),
+            session: row.session,
+            state: row.state as i32,
+            state_at: row.state_at.0,
+            state_message: row.state_message.to_string(),
+            version: row.version.0,
+            created: row.created.into(),
+            updated_at: row.updated_at.0,
+            last_revision: row.last_revision.0,
+            silent: row.silent,
+            removed: row.removed,
+            class: row.class,
+        }
+    }
+
+    pub(super) fn row(self) -> (u32, NodeRow) {
+        let row = NodeRow {
+            id: self.id.into(),
+            state: NodeState::try_from(self.state).unwrap_or_default(),
+            spec: Arc::new(self.spec),
+            description: Arc::new(self.description),
+            secret_hash: self.secret_hash.try_into().unwrap_or_default(),
+            session: self.session,
+            state_at: Timestamp(self.state_at),
+            state_message: self.state_message.into(),
+            version: Revision(self.version),
+            created: self.created.into(),
+            updated_at: Timestamp(self.updated_at),
+            last_revision: Revision(self.last_revision),
+            silent: self.silent,
+            removed: self.removed,
+            live_tasks: 0,
+            reserved_nano_cpus: 0,
+            reserved_memory_bytes: 0,
+            host_ports: Arc::default(),
+            class: self.class,
+        };
+        (self.place, row)
+    }
+}
+
+impl SavedService {
+    pub(super) fn of(place: ServiceIdx, row: &ServiceRow) -> SavedService {
+        let saved = |known: &SpecVersion| SavedSpec { version: known.version.0, spec: known.spec.as_ref().clone() };
+        SavedService {
+            place: place.0,
+            id: row.id.into(),
+            specs: row.specs.iter().map(saved).collect(),
+            version: row.version.0,
+            created: row.created.into(),
+            updated_at: row.updated_at.0,
+            last_revision: row.last_revision.0,
+            removed: row.removed,
+            rollout: row.rollout.as_ref().map(|rollout| SavedRollout {
+                state: rollout.state as i32,
+                started_at: rollout.started_at.0,
+                completed_at: rollout.completed_at.0,
+                message: rollout.message.to_string(),
+            }),
+            blocked: row.blocked.as_deref().cloned(),
+            explained: row.explained.as_deref().cloned(),
+        }
+    }
+
+    pub(super) fn row(self) -> (u32, ServiceRow) {
+        let known = |saved: SavedSpec| SpecVersion {
+            version: Revision(saved.version),
+            spec: Arc::new(saved.spec),
+            tasks: 0,
+        };
+        let specs: Vec<_> = self.specs.into_iter().map(known).collect();
+        let newest = specs.last();
+        let row = ServiceRow {
+            id: self.id.into(),
+            spec: newest.map(|known| known.spec.clone()).unwrap_or_default(),
+            spec_version: newest.map(|known| known.version).unwrap_or_default(),
+            specs: Arc::new(specs),
+            version: Revision(self.version),
+            created: self.created.into(),
+            updated_at: Timestamp(self.updated_at),
+            last_revision: Revision(self.last_revision),
+            removed: self.removed,
+            tasks: 0,
+            live_tasks: 0,
+            running_tasks: 0,
+            rollout: self.rollout.map(|rollout| Rollout {
+                state: rollout.state(),
+                started_at: Timestamp(rollout.started_at),
+                completed_at: Timestamp(rollout.completed_at),
+                message: rollout.message.into(),
+            }),
+            blocked: self.blocked.map(Arc::new),
+            explained: self.explained.map(Arc::new),
+        };
+        (self.place, row)
+    }
+}
+
+impl SavedTask {
+    pub(super) fn of(place: TaskIdx, row: &TaskRow) -> SavedTask {
+        let (id, replaces) = (SavedId::from(row.id), SavedId::from(row.replaces));
+        SavedTask {
+            place: place.0,
+            id_high: id.high,
+            id_low: id.low,
+            service: row.service.0,
+            node: row.node.map(|node| node.0),
+            slot: row.slot,
+            attempt: row.attempt,
+            desired: row.desired as i32,
+            desire_reason: row.desire_reason as i32,
+            state: row.state as i32,
+            spec_version: row.spec_version.0,
+            created_revision: row.created.0.0,
+            created_at: row.created.1.0,
+            state_revision: row.state_since.0.0,
+            state_at: row.state_since.1.0,
+            desired_revision: row.desired_revision.0,
+            running_at: row.running_at.0,
+            start_at: row.start_at.0,
+            replaces_high: replaces.high,
+            replaces_low: replaces.low,
+            detail: row.detail.as_ref().map(|detail| SavedDetail {
+                message: detail.message.clone(),
+                error: detail.error.clone(),
+                container: detail.container.clone(),
+            }),
+        }
+    }
+
+    pub(super) fn row(self) -> (u32, TaskRow) {
+        let row = TaskRow {
+            id: SavedId { high: self.id_high, low: self.id_low }.into(),
+            service: ServiceIdx(self.service),
+            node: self.node.map(NodeIdx),
+            slot: self.slot,
+            attempt: self.attempt,
+            desired: TaskState::try_from(self.desired).unwrap_or_default(),
+            desire_reason: DesireReason::try_from(self.desire_reason).unwrap_or_default(),
+            state: TaskState::try_from(self.state).unwrap_or_default(),
+            spec_version: Revision(self.spec_version),
+            created: (Revision(self.created_revision), Timestamp(self.created_at)),
+            state_since: (Revision(self.state_revision), Timestamp(self.state_at)),
+            desired_revision: Revision(self.desired_revision),
+            running_at: Timestamp(self.running_at),
+            start_at: Timestamp(self.start_at),
+            replaces: SavedId { high: self.replaces_high, low: self.replaces_low }.into(),
+            detail: self.detail.map(|detail| {
+                let SavedDetail { message, error, container } = detail;
+                Arc::new(TaskDetail { message, error, container })
+            }),
+        };
+        (self.place, row)
+    }
+}
+
+/// Every stamp with its window, in the order of stamps.
+pub(super) fn stamps(stamps: &Stamps) -> impl Iterator<Item = SavedStamp> + '_ {
+    let mut done = stamps.iter().peekable();
+    stamps.uses().map(move |(stamp, highest, used)| {
+        let mut saved = SavedStamp { stamp, highest, used: used.0, done: Vec::new() };
+        while let Some((_, number, revision, object)) = done.next_if(|(of, ..)| *of == stamp) {
+            let SavedId { high: object_high, low: object_low } = object.into();
+            saved.done.push(SavedCommand { number, revision: revision.0, object_high, object_low });
+        }
+        saved
+    })
+}
+
+pub(super) fn restore_stamps(saved: Vec<SavedStamp>) -> Stamps {
+    let uses = saved.iter().map(|stamp| (stamp.stamp, stamp.highest, Revision(stamp.used)));
+    let commands = saved.iter().flat_map(|stamp| stamp.done.iter().map(move |command| (stamp.stamp, command)));
+    let done = commands.map(|(stamp, command)| {
+        let object = SavedId { high: command.object_high, low: command.object_low };
+        (stamp, command.number, Revision(command.revision), object.into())
+    });
+    Stamps::restore(uses, done)
+}

@@ -1,0 +1,110 @@
+//! Attempts to run one container on one node.
+//!
+//! The row is what costs memory in a large cluster, so it holds numbers and places; what is rare or long
+//! (messages, exit codes, container ids) stands behind one pointer.
+
+use crate::{node::NodeIdx, place, service::ServiceIdx, table::Row};
+use skep_proto::{
+    Id, Revision, Timestamp,
+    defaults::REPLACED_STOP_LIMIT_NS,
+    v1::{ContainerStatus, DesireReason, TaskState},
+};
+use std::sync::Arc;
+
+place!(
+    /// A task's place in its table.
+    TaskIdx
+);
+
+/// What an agent told beside the state.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TaskDetail {
+    /// What it is doing.
+    pub message: String,
+    /// What went wrong.
+    pub error: String,
+    /// Its container, once there is one.
+    pub container: Option<ContainerStatus>,
+}
+
+/// One task.
+#[derive(Clone, Debug)]
+pub struct TaskRow {
+    /// The task's id.
+    pub id: Id,
+    /// Whose task it is.
+    pub service: ServiceIdx,
+    /// Where it was placed, for ever; absent before.
+    pub node: Option<NodeIdx>,
+    /// The identity that successive tasks share, from 1.
+    pub slot: u32,
+    /// Failures in a row of the slot with this spec that led to it.
+    pub attempt: u32,
+    /// What the system wants of it. Only moves forward.
+    pub desired: TaskState,
+    /// Why it wants that.
+    pub desire_reason: DesireReason,
+    /// What was seen of it. Only moves forward.
+    pub state: TaskState,
+    /// The version of the service's spec that it runs.
+    pub spec_version: Revision,
+    /// Revision and time of its creation.
+    pub created: (Revision, Timestamp),
+    /// Revision and time of the newest state.
+    pub state_since: (Revision, Timestamp),
+    /// Revision of the newest desired state.
+    pub desired_revision: Revision,
+    /// When it was seen running; never, before.
+    pub running_at: Timestamp,
+    /// Held until then; 0 when not held.
+    pub start_at: Timestamp,
+    /// The task it replaces in its slot.
+    pub replaces: Id,
+    /// What its agent told, where there is something.
+    pub detail: Option<Arc<TaskDetail>>,
+}
+
+impl Row for TaskRow {
+    fn id(&self) -> Id {
+        self.id
+    }
+}
+
+impl TaskRow {
+    /// Whether it ended, one way or another: it takes no resources any more.
+    pub fn has_ended(&self) -> bool {
+        self.state >= TaskState::Complete
+    }
+
+    /// Whether the system wants it to run, now or after its hold.
+    pub fn is_wanted(&self) -> bool {
+        self.desired <= TaskState::Running
+    }
+
+    /// Wanted and not ended.
+    pub fn is_live(&self) -> bool {
+        self.is_wanted() && !self.has_ended()
+    }
+
+    /// Whether it waits for a node.
+    pub fn is_pending(&self) -> bool {
+        self.node.is_none() && self.is_live()
+    }
+
+    /// Wanted to run, but held until its time has come or its predecessor has ended.
+    pub fn is_held(&self) -> bool {
+        self.desired == TaskState::Ready && !self.has_ended()
+    }
+
+    /// When somebody has to look at it because it is held; never, where it is not. That is when its time comes; for
+    /// one that waits for nothing but its predecessor's end, it is when that is waited for no longer.
+    pub fn held_until(&self) -> Timestamp {
+        if !self.is_held() || self.start_at == Timestamp::NEVER {
+            Timestamp::NEVER
+        } else if self.start_at > self.created.1 {
+            self.start_at
+        } else {
+            self.created.1 + REPLACED_STOP_LIMIT_NS
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! The cluster at one revision, in memory.
+//!
+//! Tables of rows, and beside them the indexes that keep every question as cheap as its answer. Fields are
+//! visible to this crate alone: `apply` writes, everybody else asks.
+
+use crate::{
+    classes::Classes,
+    digest::Digest,
+    node::{NodeIdx, NodeRow},
+    service::{ServiceIdx, ServiceRow},
+    stamps::Stamps,
+    table::Table,
+    task::{TaskIdx, TaskRow},
+};
+use skep_proto::{
+    Id, Position, Revision, Timestamp,
+    v1::{ClusterSpec, NodeState, ObjectParked, ServiceSpec},
+};
+use std::sync::Arc;
+
+/// The single object that holds what is true of the whole cluster.
+#[derive(Clone, Debug, Default)]
+pub struct ClusterRow {
+    /// The cluster's id; none before the first record.
+    pub id: Id,
+    /// Settings.
+    pub spec: Arc<ClusterSpec>,
+    /// Revision that last changed the settings.
+    pub version: Revision,
+    /// Revision and time of its creation.
+    pub created: (Revision, Timestamp),
+    /// Time of the last change.
+    pub updated_at: Timestamp,
+}
+
+/// The time from a manager's becoming leader: grace periods count from its beginning.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tenure {
+    /// Raft's term.
+    pub term: u64,
+    /// Which manager.
+    pub manager: Id,
+    /// When it began.
+    pub begun_at: Timestamp,
+    /// The record that said so.
+    pub revision: Revision,
+}
+
+/// The fold of all records up to one revision. Cloned in O(1).
+#[derive(Clone, Default)]
+pub struct View {
+    pub(crate) position: Position,
+    pub(crate) at: Timestamp,
+    pub(crate) level: u32,
+    pub(crate) cluster: ClusterRow,
+    pub(crate) tenure: Tenure,
+    pub(crate) nodes: Table<NodeIdx, NodeRow>,
+    pub(crate) services: Table<ServiceIdx, ServiceRow>,
+    pub(crate) tasks: Table<TaskIdx, TaskRow>,
+    /// Lower-case name → service, of those not removed.
+    pub(crate) services_by_name: imbl::OrdMap<Arc<str>, ServiceIdx>,
+    /// (lower-case host name, node) of nodes not removed: host names need not be unique.
+    pub(crate) nodes_by_hostname: imbl::OrdSet<(Arc<str>, NodeIdx)>,
+    /// (service, slot, revision of creation, task).
+    pub(crate) tasks_by_slot: imbl::OrdSet<(ServiceIdx, u32, Revision, TaskIdx)>,
+    /// (node, task).
+    pub(crate) tasks_by_node: imbl::OrdSet<(NodeIdx, TaskIdx)>,
+    /// Tasks without a node that are wanted: (service, spec version, task).
+    pub(crate) pending: imbl::OrdSet<(ServiceIdx, Revision, TaskIdx)>,
+    /// Wanted live tasks of a service on a node; absent is 0.
+    pub(crate) service_load: imbl::OrdMap<(ServiceIdx, NodeIdx), u32>,
+    /// Placeable nodes by class, then by live tasks: the front of a class is its least loaded node.
+    pub(crate) placeable: imbl::OrdSet<(u32, u32, NodeIdx)>,
+    /// What tells nodes apart, and how many share it.
+    pub(crate) classes: Classes,
+    /// Nodes that have gone silent and are not down yet.
+    pub(crate) silent: imbl::OrdSet<NodeIdx>,
+    /// Nodes that are not ready: (state, since when, node).
+    pub(crate) away: imbl::OrdSet<(i32, Timestamp, NodeIdx)>,
+    /// Services whose roll-out is under way.
+    pub(crate) updating: imbl::OrdSet<ServiceIdx>,
+    /// (protocol, port, node) of host ports taken by tasks that have not ended.
+    pub(crate) nodes_by_port: imbl::OrdSet<(i32, u32, NodeIdx)>,
+    /// Ended tasks whose end nobody has answered yet: still wanted, but terminal.
+    pub(crate) unanswered: imbl::OrdSet<TaskIdx>,
+    /// Tasks held until a time, by that time.
+    pub(crate) held: imbl::OrdSet<(Timestamp, TaskIdx)>,
+    /// Objects that a reconciler failed on.
+    pub(crate) parked: imbl::OrdMap<Id, Arc<ObjectParked>>,
+    /// Ids of recent commands.
+    pub(crate) stamps: Stamps,
+    pub(crate) digest: Digest,
+    /// Records that contradicted the view and were set aside.
+    pub(crate) set_aside: u64,
+}
+
+impl View {
+    /// Up to where it is folded.
+    pub fn position(&self) -> Position {
+        self.position
+    }
+    /// Time of the newest record.
+    pub fn at(&self) -> Timestamp {
+        self.at
+    }
+    /// What `apply` and the reconcilers mean; raised by a record.
+    pub fn level(&self) -> u32 {
+        self.level
+    }
+    /// The cluster itself.
+    pub fn cluster(&self) -> &ClusterRow {
+        &self.cluster
+    }
+    /// The current tenure.
+    pub fn tenure(&self) -> Tenure {
+        self.tenure
+    }
+    /// All nodes, those kept only for ended tasks included (`removed`).
+    pub fn nodes(&self) -> &Table<NodeIdx, NodeRow> {
+        &self.nodes
+    }
+    /// All services, those kept only for their last tasks included (`removed`).
+    pub fn services(&self) -> &Table<ServiceIdx, ServiceRow> {
+        &self.services
+    }
+    /// All tasks.
+    pub fn tasks(&self) -> &Table<TaskIdx, TaskRow> {
+        &self.tasks
+    }
+    /// Ids of recent commands.
+    pub fn stamps(&self) -> &Stamps {
+        &self.stamps
+    }
+    /// Records that contradicted the view.
+    pub fn set_aside(&self) -> u64 {
+        self.set_aside
+    }
+
+    /// The service of this name, in any case, unless removed.
+    pub fn service_named(&self, name: &str) -> Option<ServiceIdx> {
+        self.services_by_name.get(name.to_lowercase().as_str()).copied()
+    }
+
+    /// Nodes of this host name, in any case, unless removed.
+    pub fn nodes_named(&self, hostname: &str) -> impl Iterator<Item = NodeIdx> + '_ {
+        let name: Arc<str> = hostname.to_lowercase().into();
+        let low = (name.clone(), NodeIdx(0));
+        self.nodes_by_hostname.range(low..).take_while(move |(found, _)| *found == name).map(|(_, node)| *node)
+    }
+
+    /// Tasks of a service, by slot, then oldest first.
+    pub fn tasks_of(&self, service: ServiceIdx) -> impl Iterator<Item = (TaskIdx, &TaskRow)> {
+        let low = (service, 0, Revision::ZERO, TaskIdx(0));
+        let high = (ServiceIdx(service.0 + 1), 0, Revision::ZERO, TaskIdx(0));
+        self.tasks_by_slot.range(low..high).filter_map(|(.., task)| Some((*task, self.tasks.get(*task)?)))
+    }
+
+    /// Tasks of one slot, oldest first.
+    pub fn tasks_in_slot(&self, service: ServiceIdx, slot: u32) -> impl Iterator<Item = (TaskIdx, &TaskRow)> {
+        let low = (service, slot, Revision::ZERO, TaskIdx(0));
+        let high = (service, slot + 1, Revision::ZERO, TaskIdx(0));
+        self.tasks_by_slot.range(low..high).filter_map(|(.., task)| Some((*task, self.tasks.get(*task)?)))
+    }
+
+    /// Tasks bound to a node.
+    pub fn tasks_on(&self, node: NodeIdx) -> impl Iterator<Item = (TaskIdx, &TaskRow)> {
+        let (low, high) = ((node, TaskIdx(0)), (NodeIdx(node.0 + 1), TaskIdx(0)));
+        self.tasks_by_node.range(low..high).filter_map(|(_, task)| Some((*task, self.tasks.get(*task)?)))
+    }
+
+    /// Wanted tasks without a node, grouped by service and spec version.
+    pub fn pending(&self) -> impl Iterator<Item = (ServiceIdx, Revision, TaskIdx)> + '_ {
+        self.pending.iter().copied()
+    }
+
+    /// Wanted tasks of one service without a node.
+    pub fn pending_of(&self, service: ServiceIdx) -> impl Iterator<Item = (Revision, TaskIdx)> + '_ {
+        let low = (service, Revision::ZERO, TaskIdx(0));
+        let high = (ServiceIdx(service.0 + 1), Revision::ZERO, TaskIdx(0));
+        self.pending.range(low..high).map(|(_, version, task)| (*version, *task))
+    }
+
+    /// Live tasks of a service on a node.
+    pub fn service_load(&self, service: ServiceIdx, node: NodeIdx) -> u32 {
+        self.service_load.get(&(service, node)).copied().unwrap_or(0)
+    }
+
+    /// Nodes that have live tasks of a service, with how many.
+    pub fn loads_of(&self, service: ServiceIdx) -> impl Iterator<Item = (NodeIdx, u32)> + '_ {
+        let (low, high) = ((service, NodeIdx(0)), (ServiceIdx(service.0 + 1), NodeIdx(0)));
+        self.service_load.range(low..high).map(|((_, node), load)| (*node, *load))
+    }
+
+    /// Placeable nodes of one class, least loaded first: (live tasks, node).
+    pub fn placeable_in(&self, class: u32) -> impl Iterator<Item = (u32, NodeIdx)> + '_ {
+        let (low, high) = ((class, 0, NodeIdx(0)), (class, u32::MAX, NodeIdx(u32::MAX)));
+        self.placeable.range(low..=high).map(|(_, load, node)| (*load, *node))
+    }
+
+    /// How many nodes there are, removed ones not counted, and how many of them are placeable.
+    pub fn node_counts(&self) -> (u32, u32) {
+        self.classes.totals()
+    }
+
+    /// Nodes whose agent has gone silent, until `liveness` has answered.
+    pub fn silent(&self) -> impl Iterator<Item = NodeIdx> + '_ {
+        self.silent.iter().copied()
+    }
+
+    /// Nodes on which a task that has not ended has taken the host port.
+    pub fn nodes_with_port(&self, protocol: i32, port: u32) -> impl Iterator<Item = NodeIdx> + '_ {
+        let (low, high) = ((protocol, port, NodeIdx(0)), (protocol, port, NodeIdx(u32::MAX)));
+        self.nodes_by_port.range(low..=high).map(|(.., node)| *node)
+    }
+
+    /// Nodes in a state other than ready, and since when, longest first.
+    pub fn nodes_away(&self, state: NodeState) -> impl Iterator<Item = (Timestamp, NodeIdx)> + '_ {
+        self.nodes_away_since(state, Timestamp::NEVER)
+    }
+
+    /// Those of them that got there at that time or later.
+    pub fn nodes_away_since(
+        &self,
+        state: NodeState,
+        since: Timestamp,
+    ) -> impl Iterator<Item = (Timestamp, NodeIdx)> + '_ {
+        let (low, high) = ((state as i32, since, NodeIdx(0)), (state as i32 + 1, Timestamp::NEVER, NodeIdx(0)));
+        self.away.range(low..high).map(|(_, since, node)| (*since, *node))
+    }
+
+    /// Services whose roll-out is under way.
+    pub fn updating(&self) -> impl Iterator<Item = ServiceIdx> + '_ {
+        self.updating.iter().copied()
+    }
+
+    /// Services that have wanted tasks without a node, each once, however many those are.
+    pub fn waiting_services(&self) -> impl Iterator<Item = ServiceIdx> + '_ {
+        let first_from = |service| self.pending.range((service, Revision::ZERO, TaskIdx(0))..).next().map(|p| p.0);
+        std::iter::successors(first_from(ServiceIdx(0)), move |found| first_from(ServiceIdx(found.0 + 1)))
+    }
+
+    /// Ended tasks whose end no reconciler has answered.
+    pub fn unanswered(&self) -> impl Iterator<Item = TaskIdx> + '_ {
+        self.unanswered.iter().copied()
+    }
+
+    /// Held tasks by the time when they have to be looked at, soonest first: see [`TaskRow::held_until`].
+    pub fn held(&self) -> impl Iterator<Item = (Timestamp, TaskIdx)> + '_ {
+        self.held.iter().copied()
+    }
+
+    /// Why an object is left alone, where it is.
+    pub fn parked(&self, id: Id) -> Option<&Arc<ObjectParked>> {
+        self.parked.get(&id)
+    }
+
+    /// All parked objects.
+    pub fn all_parked(&self) -> impl Iterator<Item = (Id, &Arc<ObjectParked>)> {
+        self.parked.iter().map(|(id, parked)| (*id, parked))
+    }
+
+    /// The spec a task runs.
+    pub fn spec_of(&self, task: &TaskRow) -> Option<&Arc<ServiceSpec>> {
+        self.services.get(task.service)?.spec_at(task.spec_version)
+    }
+
+    /// The sum of the hashes of all objects: equal views have equal digests, on every manager.
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+}

@@ -1,0 +1,110 @@
+//! VIEW-1, VIEW-2 and the exactness of indexes, for streams of records that nobody would think of.
+
+use proptest::prelude::*;
+use skep_projections::{
+    Stamp, View,
+    fixture::{BEGINNING, dice},
+    snapshot,
+};
+use skep_proto::{
+    Revision, event,
+    v1::{CommandId, Record},
+};
+
+fn throws() -> impl Strategy<Value = Vec<dice::Throw>> {
+    proptest::collection::vec(any::<dice::Throw>(), 1..400)
+}
+
+fn fold(view: &mut View, throws: &[dice::Throw]) -> Vec<(Stamp, Record)> {
+    let mut records = Vec::new();
+    for throw in throws {
+        let revision = view.position().revision.next();
+        let stamp = Stamp { revision, at: BEGINNING + revision.0 / 3, incarnation: 1 };
+        let command = (throw.4 % 3 == 0).then(|| CommandId { stamp: u64::from(throw.4 % 5), number: revision.0 / 2 });
+        let event = Some(event::event(dice::event(view, *throw)));
+        let record = Record { command, event, ..Record::default() };
+        view.apply(stamp, &record).expect("dice throw only known kinds");
+        records.push((stamp, record));
+    }
+    records
+}
+
+fn same(a: &View, b: &View) {
+    assert_eq!(a.digest(), b.digest());
+    assert_eq!(a.position(), b.position());
+    assert!(snapshot::encode(a) == snapshot::encode(b), "same digest, other bytes");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+    #[test]
+    fn indexes_and_digest_follow_from_the_rows(throws in throws()) {
+        let mut view = View::default();
+        for chunk in throws.chunks(25) {
+            fold(&mut view, chunk);
+            prop_assert_eq!(view.faults(), Vec::<String>::new());
+            prop_assert_eq!(view.digest(), view.recomputed_digest());
+        }
+    }
+
+    #[test]
+    fn a_snapshot_anywhere_changes_nothing(throws in throws(), cut in any::<prop::sample::Index>()) {
+        let cut = cut.index(throws.len());
+        let mut whole = View::default();
+        let records = fold(&mut whole, &throws);
+        let mut prefix = View::default();
+        records[..cut].iter().for_each(|(stamp, record)| drop(prefix.apply(*stamp, record).expect("known")));
+        let mut resumed = snapshot::decode(&snapshot::encode(&prefix)).expect("what was encoded decodes");
+        same(&prefix, &resumed);
+        for (stamp, record) in &records[cut..] {
+            let (mut direct, mut via_snapshot) = (prefix.clone(), resumed.clone());
+            prop_assert_eq!(direct.apply(*stamp, record), via_snapshot.apply(*stamp, record), "the same delta");
+            (prefix, resumed) = (direct, via_snapshot);
+        }
+        same(&whole, &resumed);
+        same(&whole, &prefix);
+    }
+
+    #[test]
+    fn readers_keep_what_they_hold(throws in throws(), cut in any::<prop::sample::Index>()) {
+        let cut = cut.index(throws.len());
+        let mut view = View::default();
+        fold(&mut view, &throws[..cut]);
+        let (held, bytes) = (view.clone(), snapshot::encode(&view));
+        fold(&mut view, &throws[cut..]);
+        prop_assert!(snapshot::encode(&held) == bytes);
+        prop_assert_eq!(held.faults(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn damage_is_noticed(throws in throws(), at in any::<prop::sample::Index>(), by in 1u8..) {
+        let mut view = View::default();
+        fold(&mut view, &throws);
+        let mut bytes = snapshot::encode(&view);
+        let at = at.index(bytes.len());
+        bytes[at] ^= by;
+        // Whatever is read must be what the bytes say, and never a panic.
+        if let Ok(read) = snapshot::decode(&bytes) {
+            prop_assert_eq!(read.faults(), Vec::<String>::new());
+        }
+        prop_assert!(snapshot::decode(&bytes[..at]).is_err());
+    }
+}
+
+#[test]
+fn dice_mostly_fit() {
+    // The laws above would hold of streams that are all set aside.
+    let mut view = View::default();
+    let mut seed = 7u64;
+    let mut next = || {
+        seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (seed >> 33) as u32
+    };
+    for _ in 0..4000 {
+        let (a, b) = (next(), next());
+        fold(&mut view, &[(a as u8, (a >> 8) as u8, (a >> 16) as u8, b as u8, (b >> 8) as u16)]);
+    }
+    assert!(view.set_aside() < 3000, "{} of 4000 were set aside", view.set_aside());
+    assert_eq!(view.position().revision, Revision(4000));
+}

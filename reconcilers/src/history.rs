@@ -1,0 +1,99 @@
+//! Keeps true: at most so many ended tasks of a slot stay in the view.
+//!
+//! What leaves the view stays in the log, so nothing is lost by being strict. Three things are not for history to
+//! take: a task that has not ended, one whose end nobody has answered yet, and the newest of a slot that is still
+//! wanted, because it alone says that the slot has done its work.
+
+use crate::{
+    plan::{Plan, Reconciler, Turn},
+    succession::ATTEMPTS_KEPT_MAX,
+};
+use skep_projections::{Delta, ServiceIdx, TaskRow, View};
+use skep_proto::{
+    Revision, Timestamp, defaults,
+    v1::{self, TaskReaped, TaskState, event::Kind},
+};
+use std::collections::BTreeSet;
+
+/// See the module.
+pub struct History;
+
+impl Reconciler for History {
+    fn name(&self) -> v1::Reconciler {
+        v1::Reconciler::History
+    }
+
+    fn reconcile(&self, view: &View, delta: &Delta, _turn: &Turn) -> Plan {
+        let mut plan = Plan::default();
+        let mut slots = BTreeSet::new();
+        for task in delta.tasks.iter().filter_map(|place| view.tasks().get(*place)) {
+            // A slot that is given up takes its past along at once; a successor may bring another limit.
+            if is_done(task) || task.desired == TaskState::Remove || !task.replaces.is_none() {
+                slots.insert((task.service, task.slot));
+            }
+        }
+        if delta.cluster {
+            slots.extend(view.services().iter().flat_map(|(place, _)| slots_of(view, place)));
+        }
+        for place in &delta.services {
+            if view.services().get(*place).is_some_and(|row| row.removed) {
+                slots.extend(slots_of(view, *place));
+            }
+        }
+        for (service, slot) in slots {
+            if plan.is_full() {
+                break;
+            }
+            trim(view, service, slot, &mut plan);
+        }
+        plan
+    }
+
+    fn resume(&self, view: &View) -> (Delta, Option<Timestamp>) {
+        let mut delta = Delta::default();
+        for (place, task) in view.tasks().iter() {
+            if is_done(task) || task.desired == TaskState::Remove {
+                delta.tasks.insert(place);
+            }
+        }
+        (delta, None)
+    }
+}
+
+/// Ended, or never placed and wanted no more: no agent will ever speak of that one.
+fn is_done(task: &TaskRow) -> bool {
+    task.has_ended() || (task.node.is_none() && !task.is_wanted())
+}
+
+fn slots_of(view: &View, service: ServiceIdx) -> impl Iterator<Item = (ServiceIdx, u32)> {
+    view.tasks_of(service).map(move |(_, task)| (service, task.slot))
+}
+
+fn trim(view: &View, place: ServiceIdx, slot: u32, plan: &mut Plan) {
+    let Some(service) = view.services().get(place) else { return };
+    if view.parked(service.id).is_some() {
+        return;
+    }
+    let tasks: Vec<&TaskRow> = view.tasks_in_slot(place, slot).map(|(_, task)| task).collect();
+    let Some(newest) = tasks.last() else { return };
+    let unwanted = service.removed || newest.desired == TaskState::Remove;
+    let ended: Vec<&TaskRow> = tasks.iter().copied().filter(|task| is_done(task)).collect();
+    let keep = if unwanted { 0 } else { limit(view, newest) };
+    let Some(excess) = ended.len().checked_sub(keep) else { return };
+    let cause = ended.iter().map(|task| task.state_since.0).max().unwrap_or(Revision::ZERO);
+    let cause = if service.removed { cause.max(service.last_revision) } else { cause };
+    for task in ended.iter().take(excess) {
+        let answered = !task.is_wanted() || service.removed;
+        if answered && (unwanted || task.id != newest.id) {
+            plan.decide(cause, Kind::TaskReaped(TaskReaped { task_id: task.id.to_bytes() }));
+        }
+    }
+}
+
+/// Ended tasks that a slot keeps; the policy of its newest task may need to see more to count attempts.
+fn limit(view: &View, newest: &TaskRow) -> usize {
+    let limit = defaults::task_history_limit(&view.cluster().spec).unwrap_or(usize::MAX);
+    let spec = view.spec_of(newest).and_then(|spec| spec.task.as_ref());
+    let attempts = spec.map_or(0, |task| defaults::restart(task).max_attempts);
+    if attempts == 0 { limit } else { limit.max(attempts.min(ATTEMPTS_KEPT_MAX) as usize + 1) }
+}

@@ -1,0 +1,177 @@
+//! Keeps true: a pending task has the best node, or a reason why it has none.
+//!
+//! Tasks of one service and spec version are placed together. A service that found no node is looked at again when
+//! a node changed or when something ended; if nothing but room became free, only the nodes concerned are looked at,
+//! since no other can have become fit.
+
+pub mod features;
+
+pub(crate) mod requirement;
+
+mod explain;
+mod field;
+mod group;
+
+pub use group::{FAILURES_REMEMBERED_NS, FAILURES_SHUNNED};
+
+use crate::plan::{Plan, Reconciler, Turn};
+use field::Field;
+use group::{Choice, Outcome};
+use requirement::Requirement;
+use skep_projections::{Delta, NodeIdx, ServiceIdx, ServiceRow, TaskIdx, View};
+use skep_proto::{
+    Revision, Timestamp,
+    v1::{self, TaskAssigned, event::Kind},
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// See the module.
+pub struct Placement;
+
+impl Reconciler for Placement {
+    fn name(&self) -> v1::Reconciler {
+        v1::Reconciler::Placement
+    }
+
+    fn reconcile(&self, view: &View, delta: &Delta, turn: &Turn) -> Plan {
+        let mut plan = Plan::default();
+        let asked = asked(view, delta);
+        let freed = freed(view, delta);
+        let mut field = Field::new(view);
+        for service in waiting(view, &asked, !freed.is_empty() || !delta.nodes.is_empty()) {
+            // A change of the nodes themselves may change the reasons too, so everything is looked at again.
+            let whole = asked.contains(&service) || !delta.nodes.is_empty();
+            let among = if whole { None } else { Some(&freed) };
+            place_service(&mut field, service, among, turn, &mut plan);
+            if plan.is_full() {
+                break;
+            }
+        }
+        plan
+    }
+
+    fn resume(&self, view: &View) -> (Delta, Option<Timestamp>) {
+        let tasks = view.pending().map(|(.., task)| task).collect();
+        (Delta { tasks, ..Delta::default() }, None)
+    }
+}
+
+/// Services with new tasks to place, and those whose tasks wait for a reason that is no longer theirs: a new spec took
+/// it away, or the tasks of the spec that it was about have gone.
+fn asked(view: &View, delta: &Delta) -> BTreeSet<ServiceIdx> {
+    let mut asked = BTreeSet::new();
+    let mut touched = delta.services.clone();
+    for task in delta.tasks.iter().filter_map(|place| view.tasks().get(*place)) {
+        if task.is_pending() { asked.insert(task.service) } else { touched.insert(task.service) };
+    }
+    asked.extend(touched.into_iter().filter(|place| waits_without_reason(view, *place)));
+    asked
+}
+
+fn waits_without_reason(view: &View, place: ServiceIdx) -> bool {
+    let Some(service) = view.services().get(place) else { return false };
+    let about = service.blocked.as_ref().map(|blocked| Revision(blocked.spec_version));
+    let mut pending = view.pending_of(place).peekable();
+    pending.peek().is_some() && !pending.any(|(version, _)| Some(version) == about)
+}
+
+/// Nodes that may have become fit for something, and the record that made them so.
+fn freed(view: &View, delta: &Delta) -> BTreeMap<NodeIdx, Revision> {
+    let mut freed = BTreeMap::new();
+    for place in &delta.nodes {
+        if let Some(node) = view.nodes().get(*place).filter(|node| node.is_placeable()) {
+            freed.insert(*place, node.last_revision);
+        }
+    }
+    for task in delta.tasks.iter().filter_map(|place| view.tasks().get(*place)) {
+        if let (Some(node), false) = (task.node, task.is_live()) {
+            let cause = freed.entry(node).or_insert(Revision::ZERO);
+            *cause = (*cause).max(task.state_since.0).max(task.desired_revision);
+        }
+    }
+    freed
+}
+
+/// Services whose pending tasks are to be looked at: those asked about, and all if room became free.
+fn waiting(view: &View, asked: &BTreeSet<ServiceIdx>, everybody: bool) -> Vec<ServiceIdx> {
+    let mut waiting = asked.clone();
+    if everybody {
+        waiting.extend(view.waiting_services());
+    }
+    waiting.into_iter().collect()
+}
+
+fn place_service(
+    field: &mut Field<'_>,
+    place: ServiceIdx,
+    among: Option<&BTreeMap<NodeIdx, Revision>>,
+    turn: &Turn,
+    plan: &mut Plan,
+) {
+    let Some(service) = field.view.services().get(place) else { return };
+    if service.removed || field.view.parked(service.id).is_some() {
+        return;
+    }
+    let mut versions: BTreeMap<Revision, Vec<TaskIdx>> = BTreeMap::new();
+    for (version, task) in field.view.pending_of(place).take(plan.room()) {
+        versions.entry(version).or_default().push(task);
+    }
+    let mut spoken = false;
+    // The newest spec first: it is the one to speak about if both find no node.
+    for (version, tasks) in versions.into_iter().rev() {
+        let Some(spec) = service.spec_at(version) else { continue };
+        let needs = Requirement::of(spec);
+        let nodes: Option<Vec<NodeIdx>> = among.map(|among| among.keys().copied().collect());
+        let outcome = group::place(field, &needs, (place, version), &tasks, nodes.as_deref(), turn.now);
+        assign(field.view, &outcome, among, plan);
+        if among.is_none() {
+            spoken |= speak(field.view, service, version, &outcome, spoken, plan);
+        }
+    }
+}
+
+fn assign(view: &View, outcome: &Outcome, among: Option<&BTreeMap<NodeIdx, Revision>>, plan: &mut Plan) {
+    for choice in &outcome.chosen {
+        let (Some(task), Some(node)) = (view.tasks().get(choice.task), view.nodes().get(choice.node)) else {
+            continue;
+        };
+        let freed = among.and_then(|among| among.get(&choice.node)).copied().unwrap_or(Revision::ZERO);
+        let Choice { candidates, service_tasks, node_tasks, recent_failures, .. } = *choice;
+        let assigned = TaskAssigned {
+            task_id: task.id.to_bytes(),
+            node_id: node.id.to_bytes(),
+            candidates,
+            service_tasks,
+            node_tasks,
+            recent_failures,
+        };
+        plan.decide(task.created.0.max(freed), Kind::TaskAssigned(assigned));
+    }
+}
+
+/// Says what filters refused, if that is new. Answers whether the service is blocked.
+fn speak(
+    view: &View,
+    service: &ServiceRow,
+    version: Revision,
+    outcome: &Outcome,
+    spoken: bool,
+    plan: &mut Plan,
+) -> bool {
+    let (nodes, _) = view.node_counts();
+    let tasks = outcome.chosen.iter().map(|choice| &choice.task).chain(&outcome.left);
+    let created = tasks.filter_map(|task| view.tasks().get(*task)).map(|task| task.created.0).max();
+    let cause = created.unwrap_or(service.version);
+    if outcome.left.is_empty() {
+        if version == service.spec_version
+            && let Some(said) = explain::explained(service, version, nodes, &outcome.refused)
+        {
+            plan.decide(cause, Kind::PlacementExplained(said));
+        }
+        return false;
+    }
+    if !spoken && let Some(said) = explain::blocked(service, version, nodes, &outcome.refused) {
+        plan.decide(cause, Kind::PlacementBlocked(said));
+    }
+    true
+}

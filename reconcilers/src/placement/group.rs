@@ -1,0 +1,170 @@
+//! Placing the pending tasks of one service and spec version.
+//!
+//! The best node is the one where the service failed least (once it failed there often), then where it has the
+//! fewest live tasks, then the one with the fewest live tasks in all, then the first. As long as there is a node
+//! without a task of the service, that is simply the least loaded one; so nodes are taken in the order of their
+//! load, and those that have some already wait in a second heap until the others are used up.
+
+use super::{field::Field, requirement::Requirement};
+use skep_projections::{NodeIdx, ServiceIdx, TaskIdx, View};
+use skep_proto::{
+    Revision, Timestamp,
+    time::SECOND_NS,
+    v1::{PlacementFilter, TaskState},
+};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BinaryHeap},
+};
+
+/// Failures of a spec version on a node that make the node worse than one without.
+pub const FAILURES_SHUNNED: u32 = 5;
+/// How long a failure counts against a node.
+pub const FAILURES_REMEMBERED_NS: u64 = 300 * SECOND_NS;
+
+/// One task's node, and what made it the best.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Choice {
+    pub task: TaskIdx,
+    pub node: NodeIdx,
+    pub candidates: u32,
+    pub service_tasks: u32,
+    pub node_tasks: u32,
+    pub recent_failures: u32,
+}
+
+/// What came of a group.
+#[derive(Debug, Default)]
+pub(crate) struct Outcome {
+    pub chosen: Vec<Choice>,
+    /// Tasks that no node takes.
+    pub left: Vec<TaskIdx>,
+    /// How many nodes each filter refused: all of them if a task is left, otherwise as far as nodes were looked at.
+    pub refused: BTreeMap<PlacementFilter, u32>,
+}
+
+/// A node that already has a task of the service, or failed too often: (failures, service's tasks, all tasks, node).
+type Later = Reverse<(u32, u32, u32, NodeIdx)>;
+
+struct Group<'f, 'v> {
+    field: &'f mut Field<'v>,
+    needs: &'f Requirement,
+    service: ServiceIdx,
+    order: usize,
+    failures: BTreeMap<NodeIdx, u32>,
+    has_tasks: bool,
+    later: BinaryHeap<Later>,
+    refused: BTreeMap<PlacementFilter, u32>,
+    /// Taken out of the order, with the load each had then.
+    taken: Vec<(NodeIdx, u32)>,
+}
+
+/// Finds a node for each task, as far as there is one.
+pub(crate) fn place(
+    field: &mut Field<'_>,
+    needs: &Requirement,
+    (service, version): (ServiceIdx, Revision),
+    tasks: &[TaskIdx],
+    among: Option<&[NodeIdx]>,
+    now: Timestamp,
+) -> Outcome {
+    let order = field.order_for(needs, among);
+    let mut group = Group {
+        failures: recent_failures(field.view, service, version, now),
+        has_tasks: field.view.loads_of(service).next().is_some(),
+        refused: field.order(order).refused.clone(),
+        later: BinaryHeap::new(),
+        taken: Vec::new(),
+        field,
+        needs,
+        service,
+        order,
+    };
+    let mut outcome = Outcome::default();
+    let mut tasks = tasks.iter();
+    for task in tasks.by_ref() {
+        match group.best() {
+            Some(choice) => outcome.chosen.push(Choice { task: *task, ..choice }),
+            None => {
+                outcome.left.push(*task);
+                break;
+            }
+        }
+    }
+    // They are all alike: where one finds no room, no other does.
+    outcome.left.extend(tasks.copied());
+    group.give_back();
+    outcome.refused = group.refused;
+    outcome
+}
+
+impl Group<'_, '_> {
+    fn best(&mut self) -> Option<Choice> {
+        while let Some((load, node)) = self.field.next(self.order) {
+            self.taken.push((node, load));
+            let service_tasks = if self.has_tasks { self.field.view.service_load(self.service, node) } else { 0 };
+            let failures = self.failures_on(node);
+            if let Some(filter) = self.field.refuses(node, self.needs, service_tasks) {
+                self.refuse(filter);
+            } else if service_tasks > 0 || failures >= FAILURES_SHUNNED {
+                self.later.push(Reverse((shunned(failures), service_tasks, load, node)));
+            } else {
+                return Some(self.choose(node, 0, load));
+            }
+        }
+        while let Some(Reverse((_, service_tasks, load, node))) = self.later.pop() {
+            match self.field.refuses(node, self.needs, service_tasks) {
+                Some(filter) => self.refuse(filter),
+                None => return Some(self.choose(node, service_tasks, load)),
+            }
+        }
+        None
+    }
+
+    fn choose(&mut self, node: NodeIdx, service_tasks: u32, load: u32) -> Choice {
+        let recent_failures = self.failures_on(node);
+        self.field.place(node, load, self.needs);
+        self.later.push(Reverse((shunned(recent_failures), service_tasks + 1, load + 1, node)));
+        let examined: u32 = self.refused.values().sum();
+        let refused_before: u32 = self.field.order(self.order).refused.values().sum();
+        let candidates = self.field.order(self.order).nodes - (examined - refused_before);
+        Choice { task: TaskIdx(0), node, candidates, service_tasks, node_tasks: load, recent_failures }
+    }
+
+    fn failures_on(&self, node: NodeIdx) -> u32 {
+        self.failures.get(&node).copied().unwrap_or(0)
+    }
+
+    fn refuse(&mut self, filter: PlacementFilter) {
+        *self.refused.entry(filter).or_default() += 1;
+    }
+
+    fn give_back(&mut self) {
+        for (node, load) in self.taken.drain(..) {
+            self.field.put_back(self.order, node, load);
+        }
+    }
+}
+
+/// Fewer failures than the limit count as none.
+fn shunned(failures: u32) -> u32 {
+    if failures >= FAILURES_SHUNNED { failures } else { 0 }
+}
+
+/// Failures of the service's spec version within the last minutes, by node, as far as the view still knows them.
+fn recent_failures(view: &View, service: ServiceIdx, version: Revision, now: Timestamp) -> BTreeMap<NodeIdx, u32> {
+    let since = Timestamp(now.0.saturating_sub(FAILURES_REMEMBERED_NS));
+    let mut failures = BTreeMap::new();
+    if view.services().get(service).is_none_or(|row| row.tasks == row.live_tasks) {
+        return failures;
+    }
+    for (_, task) in view.tasks_of(service) {
+        let failed = matches!(task.state, TaskState::Failed | TaskState::Rejected);
+        if failed && task.spec_version == version && task.state_since.1 >= since {
+            if let Some(node) = task.node {
+                *failures.entry(node).or_default() += 1;
+            }
+        }
+    }
+    failures
+}

@@ -1,0 +1,98 @@
+//! What a reconciler is, and what it answers.
+
+use crate::Entropy;
+use skep_projections::{Delta, View};
+use skep_proto::{
+    Revision, Timestamp,
+    v1::{self, event::Kind},
+};
+
+/// Decisions in one plan, about; a reconciler that has more to say stops there and is asked again.
+pub const PLAN_DECISIONS_MAX: usize = 4_096;
+
+/// What a turn hands to everybody who decides in it: the world's time and ids for new things.
+#[derive(Clone, Debug)]
+pub struct Turn {
+    /// Time of the turn; never before the view's newest record.
+    pub now: Timestamp,
+    /// Ids for new things.
+    pub entropy: Entropy,
+}
+
+/// One thing that is to become true, and why.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Decision {
+    /// The record that this answers: following causes back leads to a person or to the world outside.
+    pub cause: Revision,
+    /// What becomes true.
+    pub kind: Kind,
+    /// It means little without the decision before it: a turn is not cut between the two.
+    pub joined: bool,
+}
+
+/// A reconciler's answer.
+#[derive(Clone, Default, PartialEq, Debug)]
+pub struct Plan {
+    /// In the order in which they are to be written.
+    pub decisions: Vec<Decision>,
+    /// The earliest deadline, later than now, at which it wants to be asked again; of the whole view, not only of
+    /// what changed. So the newest answer replaces all earlier ones.
+    pub wake_at: Option<Timestamp>,
+    /// There is more to decide about the same change than one answer should hold: ask again after these.
+    pub more: bool,
+}
+
+/// Keeps one sentence true.
+///
+/// Remembers nothing: the answer follows from the arguments. A reconciler that is asked again after its own
+/// decisions were applied has nothing more to say about them.
+pub trait Reconciler {
+    /// The name that its records carry as their author.
+    fn name(&self) -> v1::Reconciler;
+
+    /// What follows from a change. Looks only at what the delta names and at what hangs on that, so that the cost
+    /// is that of the change.
+    fn reconcile(&self, view: &View, delta: &Delta, turn: &Turn) -> Plan;
+
+    /// Finds all unfinished work again, and the earliest deadline after the view's time: after a change of
+    /// leader, a restart, or a tip that was thrown away.
+    fn resume(&self, view: &View) -> (Delta, Option<Timestamp>);
+
+    /// Objects whose deadline has come. They are added to the first delta of every turn.
+    fn due(&self, view: &View, now: Timestamp) -> Delta {
+        let _ = (view, now);
+        Delta::default()
+    }
+}
+
+impl Plan {
+    /// Notes a decision.
+    pub fn decide(&mut self, cause: Revision, kind: Kind) {
+        self.decisions.push(Decision { cause, kind, joined: false });
+    }
+
+    /// Notes a decision that must stand in the same entry as the one before.
+    pub fn join(&mut self, cause: Revision, kind: Kind) {
+        self.decisions.push(Decision { cause, kind, joined: true });
+    }
+
+    /// How many decisions it still holds.
+    pub fn room(&self) -> usize {
+        PLAN_DECISIONS_MAX.saturating_sub(self.decisions.len())
+    }
+
+    /// Whether it holds as much as it should; from then on there is `more`.
+    pub fn is_full(&mut self) -> bool {
+        self.more |= self.room() == 0;
+        self.more
+    }
+}
+
+/// The earlier of two deadlines.
+pub fn earlier(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (Some(one), None) | (None, Some(one)) => Some(one),
+        (None, None) => None,
+    }
+}

@@ -1,0 +1,126 @@
+//! Keeps true: a replicated service has its wanted slots, and no others.
+//!
+//! Slots are numbered from 1 and the lowest free ones are filled first. When there are too many, those go first
+//! that serve nobody, then those on the node that has most of the service, so that what stays is spread.
+
+use crate::{
+    plan::{Plan, Reconciler, Turn},
+    slots::{Slot, slots},
+    succession::desire,
+};
+use skep_projections::{Delta, NodeIdx, ServiceIdx, ServiceRow, View};
+use skep_proto::{
+    Revision, Timestamp, defaults,
+    v1::{self, DesireReason, TaskCreated, TaskState, event::Kind},
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// See the module.
+pub struct Replicas;
+
+impl Reconciler for Replicas {
+    fn name(&self) -> v1::Reconciler {
+        v1::Reconciler::Replicas
+    }
+
+    fn reconcile(&self, view: &View, delta: &Delta, turn: &Turn) -> Plan {
+        let mut plan = Plan::default();
+        for place in &delta.services {
+            let Some(service) = view.services().get(*place) else { continue };
+            if service.removed {
+                remove_all(view, *place, service, &mut plan);
+            } else if defaults::replicas(&service.spec).is_some() {
+                scale(view, (*place, service), turn, &mut plan);
+            }
+            if plan.is_full() {
+                break;
+            }
+        }
+        plan
+    }
+
+    fn resume(&self, view: &View) -> (Delta, Option<Timestamp>) {
+        let services = view.services().iter().map(|(place, _)| place).collect();
+        (Delta { services, ..Delta::default() }, None)
+    }
+}
+
+/// What has ended is left to `history`, which takes it away without a wish in between.
+fn remove_all(view: &View, place: ServiceIdx, service: &ServiceRow, plan: &mut Plan) {
+    for (_, task) in view.tasks_of(place) {
+        if task.desired < TaskState::Remove && !task.has_ended() {
+            desire(plan, task, TaskState::Remove, DesireReason::ServiceRemoved, service.last_revision);
+            if plan.is_full() {
+                return;
+            }
+        }
+    }
+}
+
+fn scale(view: &View, (place, service): (ServiceIdx, &ServiceRow), turn: &Turn, plan: &mut Plan) {
+    let slots = slots(view, place);
+    let wanted = service.replicas();
+    let have = slots.len() as u64;
+    if wanted > have {
+        add(service, &slots, wanted - have, turn, plan);
+    } else {
+        for slot in surplus(slots, (have - wanted) as usize) {
+            give_up(view, place, &slot, service.version, plan);
+            if plan.is_full() {
+                return;
+            }
+        }
+    }
+}
+
+/// All of the slot goes: also what is still ending in it, or that would stand for the slot once the rest has gone.
+fn give_up(view: &View, place: ServiceIdx, slot: &Slot<'_>, cause: Revision, plan: &mut Plan) {
+    for (_, task) in view.tasks_in_slot(place, slot.number) {
+        let stands = slot.tasks.iter().any(|(_, standing)| standing.id == task.id);
+        if task.desired < TaskState::Remove && (stands || !task.has_ended()) {
+            desire(plan, task, TaskState::Remove, DesireReason::ScaledDown, cause);
+        }
+    }
+}
+
+fn add(service: &ServiceRow, slots: &[Slot<'_>], missing: u64, turn: &Turn, plan: &mut Plan) {
+    let taken: BTreeSet<u64> = slots.iter().map(|slot| u64::from(slot.number)).collect();
+    let free = (1..=u64::from(u32::MAX)).filter(|number| !taken.contains(number));
+    for slot in free.take(usize::try_from(missing).unwrap_or(usize::MAX)) {
+        let created = TaskCreated {
+            task_id: turn.entropy.id().to_bytes(),
+            service_id: service.id.to_bytes(),
+            slot,
+            spec_version: service.spec_version.0,
+            desired: TaskState::Running as i32,
+            ..TaskCreated::default()
+        };
+        plan.decide(service.version, Kind::TaskCreated(created));
+        if plan.is_full() {
+            return;
+        }
+    }
+}
+
+/// The slots to give up: first those without a node of their own or in the middle of a change, then from the node
+/// that has most of the service; of equals one that does not run, then the highest number.
+fn surplus<'a>(mut slots: Vec<Slot<'a>>, count: usize) -> Vec<Slot<'a>> {
+    slots.sort_by_key(|slot| (!slot.is_running(), slot.number));
+    let mut on_node: BTreeMap<NodeIdx, i64> = BTreeMap::new();
+    let mut ranked: Vec<(i64, Slot<'a>)> = Vec::with_capacity(slots.len());
+    for slot in slots {
+        let rank = match slot.node() {
+            None => i64::MAX,
+            Some(node) => {
+                let nth = on_node.entry(node).or_insert(-1);
+                *nth += 1;
+                *nth
+            }
+        };
+        ranked.push((rank, slot));
+    }
+    ranked.sort_by(|(a_rank, a), (b_rank, b)| {
+        (b_rank, !b.is_running(), b.number).cmp(&(a_rank, !a.is_running(), a.number))
+    });
+    ranked.into_iter().take(count).map(|(_, slot)| slot).collect()
+}

@@ -1,0 +1,61 @@
+//! The slots of a service: which are taken, and by what.
+//!
+//! A slot is taken while somebody wants a task in it, or when its newest task has done all that its policy asks
+//! for. A slot that was scaled away is free, whatever is still ending in it.
+
+use crate::succession::may_restart;
+use skep_projections::{NodeIdx, ServiceIdx, TaskIdx, TaskRow, View};
+use skep_proto::v1::TaskState;
+
+/// One taken slot.
+#[derive(Clone, Debug)]
+pub(crate) struct Slot<'a> {
+    /// From 1.
+    pub number: u32,
+    /// The wanted tasks, oldest first; or the one finished task.
+    pub tasks: Vec<(TaskIdx, &'a TaskRow)>,
+}
+
+impl Slot<'_> {
+    /// Whether one of its tasks was seen running and has not ended.
+    pub fn is_running(&self) -> bool {
+        self.tasks.iter().any(|(_, task)| task.state == TaskState::Running)
+    }
+
+    /// Where its only task is.
+    pub fn node(&self) -> Option<NodeIdx> {
+        match self.tasks.as_slice() {
+            [(_, only)] => only.node,
+            [] | [_, _, ..] => None,
+        }
+    }
+}
+
+/// All taken slots of a service, by number.
+pub(crate) fn slots(view: &View, service: ServiceIdx) -> Vec<Slot<'_>> {
+    let mut slots: Vec<Slot<'_>> = Vec::new();
+    let mut tasks = view.tasks_of(service).peekable();
+    while let Some((_, first)) = tasks.peek() {
+        let number = first.slot;
+        let mut wanted = Vec::new();
+        let mut newest = None;
+        while let Some(task) = tasks.next_if(|(_, task)| task.slot == number) {
+            if task.1.is_wanted() {
+                wanted.push(task);
+            }
+            newest = Some(task);
+        }
+        if wanted.is_empty() {
+            wanted.extend(newest.filter(|(_, task)| is_finished(view, task)));
+        }
+        if !wanted.is_empty() {
+            slots.push(Slot { number, tasks: wanted });
+        }
+    }
+    slots
+}
+
+/// Whether a task that nobody wants any more still stands for its slot.
+pub(crate) fn is_finished(view: &View, task: &TaskRow) -> bool {
+    task.desired != TaskState::Remove && !may_restart(view, task)
+}

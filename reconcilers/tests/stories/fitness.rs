@@ -1,0 +1,90 @@
+//! Tasks leave nodes that are not for them any more.
+
+use crate::telling::check;
+
+#[test]
+fn a_drained_node_is_emptied_at_once() {
+    check(
+        "given node n1 | node n2 | service web replicas=2
+         run
+         drain n1
+         > fitness: web.1 wanted shutdown, node drained
+         > fitness: web.1#2 created, held 0 ms
+         > placement: web.1#2 on n2 (1/1, of 1)
+         > placement: web explained: of 2, ready 1",
+    );
+}
+
+#[test]
+fn a_down_node_is_emptied_after_the_delay() {
+    check(
+        "given node n1 | node n2 | service web delay=3s
+         run
+         down n1
+         > fitness: web.1 wanted shutdown, node down
+         > fitness: web.1#2 created, held 3000 ms
+         > placement: web.1#2 on n2 (0/0, of 1)
+         > placement: web explained: of 2, ready 1
+         wait 3s
+         > restart: web.1#2 wanted running, start",
+    );
+}
+
+#[test]
+fn a_removed_nodes_tasks_are_replaced() {
+    check(
+        "given node n1 | node n2 | service web
+         run
+         rmnode n1
+         > restart: web.1 wanted shutdown, ended
+         > restart: web.1#2 created, held 5000 ms
+         > placement: web.1#2 on n2 (0/0, of 1)",
+    );
+}
+
+#[test]
+fn a_paused_node_keeps_its_tasks() {
+    check(
+        "given node n1 | service web
+         run
+         pause n1
+         label n1 zone:b
+         scale web 2
+         > replicas: web.2 created
+         > placement: web blocked: no suitable node: not ready or not active: 1 node",
+    );
+}
+
+#[test]
+fn a_task_whose_constraint_no_longer_holds_is_rejected() {
+    check(
+        "given node n1 label=zone:a | node n2 label=zone:a | service web constraint=node.labels.zone==a
+         run
+         label n1 zone:b
+         > fitness: web.1 rejected: node n1 no longer meets its constraints
+         > restart: web.1 wanted shutdown, ended
+         > restart: web.1#2 created, held 5000 ms, attempt 1
+         > placement: web.1#2 on n2 (0/0, of 1)
+         > placement: web explained: of 2, constraints 1",
+    );
+}
+
+#[test]
+fn a_node_unknown_at_a_tenures_beginning_is_left_alone() {
+    check(
+        "given node n1 | node n2 | service web replicas=2
+         run
+         tenure
+         wait 1s",
+    );
+}
+
+#[test]
+fn tasks_of_a_service_with_one_attempt_are_not_replaced() {
+    check(
+        "given node n1 | node n2 | service web restart=none
+         run
+         drain n1
+         > fitness: web.1 wanted shutdown, node drained",
+    );
+}

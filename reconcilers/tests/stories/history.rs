@@ -1,0 +1,67 @@
+//! What leaves the view.
+
+use crate::telling::check;
+
+#[test]
+fn a_slot_keeps_its_newest_ends() {
+    check(
+        "given node n1 | history 2 | service web delay=0s
+         run
+         web.1 failed exit=1
+         > restart: web.1 wanted shutdown, ended
+         > restart: web.1#2 created, attempt 1
+         > placement: web.1#2 on n1 (0/0, failed 1 times, of 1)
+         run
+         web.1 failed exit=2
+         > restart: web.1#2 wanted shutdown, ended
+         > restart: web.1#3 created, attempt 2
+         > placement: web.1#3 on n1 (0/0, failed 2 times, of 1)
+         run
+         web.1 failed exit=3
+         > restart: web.1#3 wanted shutdown, ended
+         > restart: web.1#4 created, attempt 3
+         > placement: web.1#4 on n1 (0/0, failed 3 times, of 1)
+         > history: web.1 reaped",
+    );
+}
+
+#[test]
+fn a_smaller_limit_is_applied_to_what_is_there() {
+    check(
+        "given node n1 | service web delay=0s
+         run
+         given web.1 failed exit=1
+         run
+         given web.1 failed exit=2
+         run
+         given web.1 failed exit=3
+         history 1
+         > history: web.1 reaped
+         > history: web.1#2 reaped",
+    );
+}
+
+#[test]
+fn a_limit_of_nothing_keeps_a_finished_slots_only_task() {
+    check(
+        "given node n1 | history 0 | service web restart=none
+         run
+         web.1 complete
+         > restart: web.1 wanted shutdown, ended",
+    );
+}
+
+#[test]
+fn a_slot_given_up_is_forgotten_once_it_has_ended() {
+    check(
+        "given node n1 | service web replicas=2 delay=0s
+         run
+         given web.2 failed exit=1
+         run
+         scale web 1
+         > replicas: web.2#2 wanted remove, scaled down
+         > history: web.2 reaped
+         web.2 shutdown
+         > history: web.2#2 reaped",
+    );
+}

@@ -1,0 +1,68 @@
+//! Who is silent, and for how long.
+
+use crate::telling::check;
+
+#[test]
+fn a_silent_node_is_down_at_once_and_its_tasks_move() {
+    check(
+        "given node n1 | node n2 | service web
+         run
+         silent n1
+         > liveness: n1 down: no heartbeat came
+         > fitness: web.1 wanted shutdown, node down
+         > fitness: web.1#2 created, held 5000 ms
+         > placement: web.1#2 on n2 (0/0, of 1)
+         > placement: web explained: of 2, ready 1",
+    );
+}
+
+#[test]
+fn a_node_that_left_has_three_periods_to_come_back() {
+    check(
+        "given node n1
+         close n1
+         wait 14s
+         wait 1s
+         > liveness: n1 down: disconnected for 15 s
+         open n1",
+    );
+}
+
+#[test]
+fn one_that_came_back_in_time_is_not_down() {
+    check(
+        "given node n1
+         close n1
+         wait 14s
+         open n1
+         wait 1h",
+    );
+}
+
+#[test]
+fn a_new_leader_waits_twice_as_long() {
+    check(
+        "given node n1 | node n2
+         close n1
+         wait 14s
+         tenure
+         wait 29s
+         open n2
+         wait 1s
+         > liveness: n1 down: not heard of for 30 s",
+    );
+}
+
+#[test]
+fn after_a_day_the_tasks_are_lost() {
+    check(
+        "given node n1 | service web | service job restart=none
+         run
+         given down n1
+         given wait 5s
+         wait 23h
+         wait 1h
+         > liveness: web.1 orphaned
+         > liveness: job.1 orphaned",
+    );
+}

@@ -1,0 +1,15 @@
+//! What the reconcilers say, told as stories.
+//!
+//! Each line of a story happens in one turn; the lines after it that begin with `>` are all that is said then.
+
+mod brain;
+mod fitness;
+mod generated;
+mod history;
+mod liveness;
+mod placement;
+mod replicas;
+mod restart;
+mod rollout;
+mod telling;
+mod words;

@@ -1,0 +1,147 @@
+//! Nodes for tasks, and reasons for none.
+
+use crate::telling::check;
+
+#[test]
+fn tasks_spread_over_the_service_first_and_then_over_all() {
+    check(
+        "given node n1 | node n2 | node n3 | service a replicas=2
+         service b replicas=4
+         > replicas: b.1 created
+         > replicas: b.2 created
+         > replicas: b.3 created
+         > replicas: b.4 created
+         > placement: b.1 on n3 (0/0, of 3)
+         > placement: b.2 on n1 (0/1, of 3)
+         > placement: b.3 on n2 (0/1, of 3)
+         > placement: b.4 on n3 (1/1, of 3)",
+    );
+}
+
+#[test]
+fn every_filter_explains_itself() {
+    check(
+        "given node away1 away | node busy cpus=1 | node bare features=none | node far label=zone:b
+         given node arm arch=arm64 label=zone:a | node full label=zone:a | node good label=zone:a
+         given service one constraint=node.hostname==full port=tcp:80
+         service web replicas=2 cpus=2 port=tcp:80 constraint=node.labels.zone==a platform=linux/amd64
+         > replicas: web.1 created
+         > replicas: web.2 created
+         > placement: web.1 on good (0/0, of 2)
+         > placement: web blocked: no suitable node: constraints not met by 2 nodes; host port in use on 2 nodes; not ready or not active: 1 node; something the spec asks for is not supported by the runtime of 1 node; another platform on 1 node",
+    );
+}
+
+#[test]
+fn without_nodes_it_waits_and_the_first_node_takes_it() {
+    check(
+        "service web
+         > replicas: web.1 created
+         > placement: web blocked: no suitable node: the cluster has no nodes
+         node n1
+         > placement: web.1 on n1 (0/0, of 1)",
+    );
+}
+
+#[test]
+fn room_that_becomes_free_is_taken() {
+    check(
+        "given node n1 cpus=1 | service a cpus=1
+         run
+         service b cpus=1
+         > replicas: b.1 created
+         > placement: b blocked: no suitable node: not enough free cpu, memory or other resources on 1 node
+         remove a
+         > replicas: a.1 wanted remove, service removed
+         a.1 shutdown
+         > placement: b.1 on n1 (0/0, of 1)
+         > history: a.1 reaped",
+    );
+}
+
+#[test]
+fn at_most_so_many_replicas_a_node() {
+    check(
+        "given node n1 | node n2
+         service web replicas=3 max-per-node=1
+         > replicas: web.1 created
+         > replicas: web.2 created
+         > replicas: web.3 created
+         > placement: web.1 on n1 (0/0, of 2)
+         > placement: web.2 on n2 (0/0, of 2)
+         > placement: web blocked: no suitable node: as many replicas as allowed already on 2 nodes
+         node n3
+         > placement: web.3 on n3 (0/0, of 3)",
+    );
+}
+
+#[test]
+fn a_constraint_on_a_name_needs_no_look_at_the_others() {
+    check(
+        "given node n1 | node n2 | node n3
+         service web constraint=node.hostname==n2
+         > replicas: web.1 created
+         > placement: web.1 on n2 (0/0, of 1)
+         > placement: web explained: of 3, constraints 2
+         service db constraint=node.hostname!=n1
+         > replicas: db.1 created
+         > placement: db.1 on n3 (0/0, of 2)
+         > placement: db explained: of 3, constraints 1
+         service gone constraint=node.hostname==n9
+         > replicas: gone.1 created
+         > placement: gone blocked: no suitable node: constraints not met by 3 nodes
+         service ip constraint=node.ip==10.9.0.0/16
+         > replicas: ip.1 created
+         > placement: ip blocked: no suitable node: constraints not met by 3 nodes
+         node n4 addr=10.9.1.1
+         > placement: gone blocked: no suitable node: constraints not met by 4 nodes
+         > placement: ip.1 on n4 (0/0, of 3)
+         > placement: ip explained: of 4, constraints 1",
+    );
+}
+
+#[test]
+fn a_node_on_which_it_keeps_failing_is_avoided() {
+    check(
+        "given node n1 | node n2 | history 9 | service web replicas=2 delay=0s
+         run
+         given web.1 failed exit=1
+         given web.1 failed exit=1
+         given web.1 failed exit=1
+         given web.1 failed exit=1
+         web.1 failed exit=1
+         > restart: web.1#5 wanted shutdown, ended
+         > restart: web.1#6 created, attempt 5
+         > placement: web.1#6 on n2 (1/1, of 2)
+         web.1 failed exit=1
+         > restart: web.1#6 wanted shutdown, ended
+         > restart: web.1#7 created, attempt 6
+         > placement: web.1#7 on n2 (1/1, failed 1 times, of 2)",
+    );
+}
+
+#[test]
+fn two_in_one_turn_do_not_take_the_same_room() {
+    check(
+        "given node n1 memory=1g | node n2 memory=1g
+         service a memory=600m | service b memory=600m | service c memory=600m
+         > replicas: a.1 created
+         > replicas: b.1 created
+         > replicas: c.1 created
+         > placement: a.1 on n1 (0/0, of 2)
+         > placement: b.1 on n2 (0/0, of 2)
+         > placement: c blocked: no suitable node: not enough free cpu, memory or other resources on 2 nodes",
+    );
+}
+
+#[test]
+fn a_paused_node_gets_nothing_and_an_activated_one_what_waits() {
+    check(
+        "given node n1 availability=pause
+         service web
+         > replicas: web.1 created
+         > placement: web blocked: no suitable node: not ready or not active: 1 node
+         activate n1
+         > placement: web.1 on n1 (0/0, of 1)",
+    );
+}

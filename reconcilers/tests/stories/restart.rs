@@ -1,0 +1,222 @@
+//! Ended tasks and their successors.
+
+use crate::telling::check;
+
+#[test]
+fn a_failed_task_is_replaced_in_its_slot() {
+    check(
+        "given node n1 | service web
+         run
+         web.1 failed exit=137
+         > restart: web.1 wanted shutdown, ended
+         > restart: web.1#2 created, held 5000 ms, attempt 1
+         > placement: web.1#2 on n1 (0/0, failed 1 times, of 1)
+         given wait 4s
+         wait 1s
+         > restart: web.1#2 wanted running, start",
+    );
+}
+
+#[test]
+fn a_crash_loop_waits_twice_as_long_each_time_up_to_five_minutes() {
+    check(
+        "given node n1 | history 1 | service web delay=100s
+         run
+         web.1 failed exit=1
+         > restart: web.1 wanted shutdown, ended
+         > restart: web.1#2 created, held 100000 ms, attempt 1
+         > placement: web.1#2 on n1 (0/0, failed 1 times, of 1)
+         given wait 100s
+         web.1 failed exit=1
+         > restart: web.1#2 wanted shutdown, ended
+         > restart: web.1#3 created, held 200000 ms, attempt 2
+         > placement: web.1#3 on n1 (0/0, failed 2 times, of 1)
+         > history: web.1 reaped
+         given wait 200s
+         web.1 failed exit=1
+         > restart: web.1#3 wanted shutdown, ended
+         > restart: web.1#4 created, held 300000 ms, attempt 3
+         > placement: web.1#4 on n1 (0/0, failed 2 times, of 1)
+         > history: web.1#2 reaped
+         given wait 300s
+         web.1 failed exit=1
+         > restart: web.1#4 wanted shutdown, ended
+         > restart: web.1#5 created, held 300000 ms, attempt 4
+         > placement: web.1#5 on n1 (0/0, failed 2 times, of 1)
+         > history: web.1#3 reaped",
+    );
+}
+
+#[test]
+fn ten_minutes_of_running_are_forgiveness() {
+    check(
+        "given node n1 | service web
+         run
+         given web.1 failed exit=1
+         given wait 5s
+         run
+         given wait 599s
+         web.1 failed exit=1
+         > restart: web.1#2 wanted shutdown, ended
+         > restart: web.1#3 created, held 10000 ms, attempt 2
+         > placement: web.1#3 on n1 (0/0, failed 1 times, of 1)
+         given wait 10s
+         run
+         given wait 10m
+         web.1 failed exit=1
+         > restart: web.1#3 wanted shutdown, ended
+         > restart: web.1#4 created, held 5000 ms, attempt 1
+         > placement: web.1#4 on n1 (0/0, failed 1 times, of 1)",
+    );
+}
+
+#[test]
+fn an_orderly_end_is_no_failure() {
+    check(
+        "given node n1 | service web delay=1s
+         run
+         web.1 complete
+         > restart: web.1 wanted shutdown, ended
+         > restart: web.1#2 created, held 1000 ms
+         > placement: web.1#2 on n1 (0/0, of 1)
+         given wait 1s
+         run
+         web.1 complete
+         > restart: web.1#2 wanted shutdown, ended
+         > restart: web.1#3 created, held 1000 ms
+         > placement: web.1#3 on n1 (0/0, of 1)",
+    );
+}
+
+#[test]
+fn on_failure_leaves_a_completed_task_alone() {
+    check(
+        "given node n1 | service web restart=on-failure delay=0s
+         run
+         web.1 failed exit=1
+         > restart: web.1 wanted shutdown, ended
+         > restart: web.1#2 created, attempt 1
+         > placement: web.1#2 on n1 (0/0, failed 1 times, of 1)
+         run
+         web.1 complete
+         > restart: web.1#2 wanted shutdown, ended",
+    );
+}
+
+#[test]
+fn none_means_one_attempt() {
+    check(
+        "given node n1 | service web restart=none
+         run
+         web.1 failed exit=1
+         > restart: web.1 wanted shutdown, ended",
+    );
+}
+
+#[test]
+fn attempts_are_counted() {
+    check(
+        "given node n1 | history 0 | service web max-attempts=2 delay=1s
+         run
+         web.1 failed exit=1
+         > restart: web.1 wanted shutdown, ended
+         > restart: web.1#2 created, held 1000 ms, attempt 1
+         > placement: web.1#2 on n1 (0/0, failed 1 times, of 1)
+         given wait 1s
+         web.1 failed exit=1
+         > restart: web.1#2 wanted shutdown, ended
+         > restart: web.1#3 created, held 2000 ms, attempt 2
+         > placement: web.1#3 on n1 (0/0, failed 2 times, of 1)
+         given wait 2s
+         web.1 failed exit=1
+         > restart: web.1#3 wanted shutdown, ended
+         given wait 1h",
+    );
+}
+
+#[test]
+fn attempts_are_counted_within_their_window() {
+    check(
+        "given node n1 | service web max-attempts=1 window=60s delay=1s
+         run
+         web.1 failed exit=1
+         > restart: web.1 wanted shutdown, ended
+         > restart: web.1#2 created, held 1000 ms, attempt 1
+         > placement: web.1#2 on n1 (0/0, failed 1 times, of 1)
+         given wait 1s
+         run
+         given wait 61s
+         web.1 failed exit=1
+         > restart: web.1#2 wanted shutdown, ended
+         > restart: web.1#3 created, held 2000 ms, attempt 2
+         > placement: web.1#3 on n1 (0/0, failed 2 times, of 1)
+         given wait 2s
+         web.1 failed exit=1
+         > restart: web.1#3 wanted shutdown, ended",
+    );
+}
+
+#[test]
+fn a_held_task_that_is_rejected_does_not_shorten_the_wait() {
+    check(
+        "given node n1 | service web delay=10s
+         run
+         given web.1 failed exit=1
+         given wait 4s
+         web.1 rejected error=image
+         > restart: web.1#2 wanted shutdown, ended
+         > restart: web.1#3 created, held 26000 ms, attempt 2
+         > placement: web.1#3 on n1 (0/0, failed 2 times, of 1)",
+    );
+}
+
+#[test]
+fn a_new_one_waits_for_the_old_ones_end_at_most_a_minute() {
+    check(
+        "given node n1 | node n2 | service web
+         run
+         drain n1
+         > fitness: web.1 wanted shutdown, node drained
+         > fitness: web.1#2 created, held 0 ms
+         > placement: web.1#2 on n2 (0/0, of 1)
+         > placement: web explained: of 2, ready 1
+         given wait 59s
+         wait 1s
+         > restart: web.1#2 wanted running, start",
+    );
+}
+
+#[test]
+fn the_old_ones_end_lets_the_new_one_start() {
+    check(
+        "given node n1 | node n2 | service web
+         run
+         given drain n1
+         web.1#1 shutdown
+         > restart: web.1#2 wanted running, start",
+    );
+}
+
+#[test]
+fn the_old_ones_node_going_down_lets_the_new_one_start() {
+    check(
+        "given node n1 | node n2 | service web
+         run
+         given drain n1
+         down n1
+         > restart: web.1#2 wanted running, start",
+    );
+}
+
+#[test]
+fn an_end_while_nobody_led_is_answered_by_the_next_leader() {
+    check(
+        "given node n1 | service web
+         run
+         given wait 1s
+         tenure | open n1 | web.1 failed exit=1
+         > restart: web.1 wanted shutdown, ended
+         > restart: web.1#2 created, held 5000 ms, attempt 1
+         > placement: web.1#2 on n1 (0/0, failed 1 times, of 1)",
+    );
+}

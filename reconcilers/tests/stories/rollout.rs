@@ -1,0 +1,159 @@
+//! Moving to a new spec.
+
+use crate::telling::check;
+
+#[test]
+fn tasks_are_replaced_one_at_a_time() {
+    check(
+        "given node n1 | service web replicas=2
+         run
+         update web image=two
+         > rollout: web started
+         > rollout: web.1 wanted shutdown, new spec
+         > rollout: web.1#2 created, held 0 ms
+         > placement: web.1#2 on n1 (1/1, of 1)
+         web.1#1 shutdown
+         > restart: web.1#2 wanted running, start
+         web.1 running
+         > rollout: web.2 wanted shutdown, new spec
+         > rollout: web.2#2 created, held 0 ms
+         > placement: web.2#2 on n1 (1/1, of 1)
+         web.2#1 shutdown
+         > restart: web.2#2 wanted running, start
+         web.2 running
+         wait 5s
+         > rollout: web completed",
+    );
+}
+
+#[test]
+fn a_failure_before_it_ran_pauses() {
+    check(
+        "given node n1 | service web replicas=2
+         run
+         given update web image=two
+         given web.1#1 shutdown
+         web.1 rejected error=nosuchprogram
+         > restart: web.1#2 wanted shutdown, ended
+         > restart: web.1#3 created, held 5000 ms, attempt 1
+         > rollout: web paused by web.1#2: task web.1 (ID) on n1 was rejected before it ran: nosuchprogram
+         > placement: web.1#3 on n1 (1/1, failed 1 times, of 1)
+         wait 1h
+         > restart: web.1#3 wanted running, start",
+    );
+}
+
+#[test]
+fn a_failure_soon_after_pauses_and_names_the_exit_code() {
+    check(
+        "given node n1 | service web
+         run
+         given update web image=two
+         run
+         given wait 3s
+         web.1 failed exit=3
+         > restart: web.1#2 wanted shutdown, ended
+         > restart: web.1#3 created, held 5000 ms, attempt 1
+         > rollout: web paused by web.1#2: task web.1 (ID) on n1 failed with exit code 3 3000 ms after it began to run
+         > placement: web.1#3 on n1 (0/0, failed 1 times, of 1)",
+    );
+}
+
+#[test]
+fn a_failure_later_does_not() {
+    check(
+        "given node n1 | service web
+         run
+         given update web image=two
+         run
+         wait 5s
+         > rollout: web completed
+         wait 1s
+         web.1 failed exit=3
+         > restart: web.1#2 wanted shutdown, ended
+         > restart: web.1#3 created, held 5000 ms, attempt 1
+         > placement: web.1#3 on n1 (0/0, failed 1 times, of 1)",
+    );
+}
+
+#[test]
+fn a_new_update_starts_over() {
+    check(
+        "given node n1 | service web
+         run
+         given update web image=two
+         given web.1#1 shutdown
+         given web.1 failed exit=1
+         update web image=three
+         > rollout: web started
+         > rollout: web.1#3 wanted shutdown, new spec
+         > rollout: web.1#4 created, held 0 ms
+         > placement: web.1#4 on n1 (0/0, of 1)",
+    );
+}
+
+#[test]
+fn an_update_of_what_tasks_do_not_run_replaces_nothing() {
+    check(
+        "given node n1 | service web
+         run
+         update web label=a:b",
+    );
+}
+
+#[test]
+fn constraints_that_hold_already_replace_nothing() {
+    check(
+        "given node n1 label=zone:a | node n2 | service web
+         given wait 1s
+         run
+         update web constraint=node.labels.zone==a",
+    );
+}
+
+#[test]
+fn a_spec_that_could_not_be_placed_is_replaced_by_one_that_can() {
+    check(
+        "node n1 | service web replicas=2 cpus=9
+         > replicas: web.1 created
+         > replicas: web.2 created
+         > placement: web blocked: no suitable node: not enough free cpu, memory or other resources on 1 node
+         update web cpus=1
+         > rollout: web started
+         > rollout: web.1 wanted shutdown, new spec
+         > rollout: web.1#2 created
+         > placement: web.1#2 on n1 (0/0, of 1)
+         > placement: web blocked: no suitable node: not enough free cpu, memory or other resources on 1 node
+         web.1 running
+         > rollout: web.2 wanted shutdown, new spec
+         > rollout: web.2#2 created
+         > placement: web.2#2 on n1 (1/1, of 1)
+         web.2 running
+         wait 5s
+         > rollout: web completed",
+    );
+}
+
+#[test]
+fn a_new_spec_while_nothing_runs_converges() {
+    check(
+        "given node n1 | service web replicas=0
+         update web image=two
+         scale web 1
+         > replicas: web.1 created
+         > placement: web.1 on n1 (0/0, of 1)",
+    );
+}
+
+#[test]
+fn a_finished_task_is_run_again_with_a_new_spec() {
+    check(
+        "given node n1 | service web restart=none
+         run
+         given web.1 complete
+         update web image=two
+         > rollout: web started
+         > rollout: web.1#2 created
+         > placement: web.1#2 on n1 (0/0, of 1)",
+    );
+}

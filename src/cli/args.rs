@@ -1,0 +1,187 @@
+//! Flags that many commands share: where the manager is, which moment is meant, why something is done, and how an
+//! answer is shown.
+//!
+//! `--host`, `--state-dir` and `--at` may stand before the command as well as after it. A command takes only those
+//! that mean something to it; one that is given and cannot be meant is refused before anybody is asked.
+
+use super::{
+    fail::{Failure, Outcome},
+    parse,
+};
+use clap::Args;
+use skep_proto::v1::{Moment, moment};
+use std::path::PathBuf;
+
+/// Where clients look for the manager when nobody says otherwise.
+pub const DEFAULT_SOCKET: &str = "/run/skep/skep.sock";
+/// The variable that names the manager's socket.
+pub const HOST_VARIABLE: &str = "SKEP_HOST";
+
+/// Which running manager is asked.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Host {
+    /// Socket of the manager [env: SKEP_HOST] [default: unix:///run/skep/skep.sock]
+    #[arg(long, value_name = "unix://SOCK", value_parser = parse::socket)]
+    pub host: Option<PathBuf>,
+}
+
+/// Which manager is read: one that runs, or the folder of one that is stopped.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Source {
+    #[command(flatten)]
+    pub host: Host,
+    /// Read the state folder of a manager that is stopped, instead of asking one
+    #[arg(long, value_name = "DIR", conflicts_with = "host")]
+    pub state_dir: Option<PathBuf>,
+}
+
+/// Which manager is read, and at which moment of its history.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Read {
+    #[command(flatten)]
+    pub source: Source,
+    /// Show what was true then: a revision, a time (RFC 3339), or so long ago (-5m)
+    #[arg(long, value_name = "REV|TIME|-5m", value_parser = parse::moment, allow_hyphen_values = true)]
+    pub at: Option<moment::Moment>,
+}
+
+/// What every command that changes something takes.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Change {
+    #[command(flatten)]
+    pub host: Host,
+    /// Why it is done; kept in the record
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+}
+
+/// How a list is shown.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ListStyle {
+    /// Show only what matches KEY=VALUE; the same key again widens, another key narrows
+    #[arg(short, long, value_name = "KEY=VALUE")]
+    pub filter: Vec<String>,
+    /// table, json, or a template such as '{{.ID}} {{.Name}}'
+    #[arg(long, value_name = "FORMAT")]
+    pub format: Option<String>,
+    /// Print ids alone
+    #[arg(short, long, conflicts_with = "format")]
+    pub quiet: bool,
+    /// Do not shorten ids and errors
+    #[arg(long)]
+    pub no_trunc: bool,
+}
+
+/// How objects are shown in full.
+#[derive(Args, Clone, Debug, Default)]
+pub struct InspectStyle {
+    /// json (the default), table, or a template such as '{{.Spec.Mode}}'
+    #[arg(short, long, value_name = "FORMAT")]
+    pub format: Option<String>,
+    /// Show it for people
+    #[arg(long, conflicts_with = "format")]
+    pub pretty: bool,
+}
+
+/// What was said before the command's name.
+#[derive(Clone, Debug, Default)]
+pub struct Top(pub Read);
+
+/// What a command reads from, all of it decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// A manager behind this socket.
+    Socket(PathBuf),
+    /// The folder of a stopped one.
+    Folder(PathBuf),
+}
+
+impl Top {
+    /// The socket for a command that changes something, or that is about now.
+    pub fn host(&self, own: &Host) -> Outcome<Target> {
+        self.no_moment()?;
+        if self.0.source.state_dir.is_some() {
+            return Err(Failure::usage("--state-dir reads a stopped manager; this command needs one that runs")
+                .hint("start it with `skep daemon`, or name its socket with --host"));
+        }
+        socket(own, &self.0.source.host).map(Target::Socket)
+    }
+
+    /// Socket or folder for a command that reads what is true now.
+    pub fn source(&self, own: &Source) -> Outcome<Target> {
+        self.no_moment()?;
+        self.target(own)
+    }
+
+    /// Socket or folder, and the moment.
+    pub fn read(&self, own: &Read) -> Outcome<(Target, Option<Moment>)> {
+        let at = own.at.or(self.0.at);
+        Ok((self.target(&own.source)?, at.map(|moment| Moment { moment: Some(moment) })))
+    }
+
+    /// Refuses all of it, for commands that ask nobody.
+    pub fn nothing(&self) -> Outcome {
+        let top = &self.0;
+        if top.at.is_some() || top.source.state_dir.is_some() || top.source.host.host.is_some() {
+            return Err(Failure::usage("--host, --state-dir and --at before this command mean nothing")
+                .hint("put the command's own flags after its name"));
+        }
+        Ok(())
+    }
+
+    fn target(&self, own: &Source) -> Outcome<Target> {
+        let folder = own.state_dir.as_ref().or(match own.host.host {
+            Some(_) => None,
+            None => self.0.source.state_dir.as_ref(),
+        });
+        match folder {
+            Some(folder) => Ok(Target::Folder(folder.clone())),
+            None => socket(&own.host, &self.0.source.host).map(Target::Socket),
+        }
+    }
+
+    fn no_moment(&self) -> Outcome {
+        match self.0.at {
+            None => Ok(()),
+            Some(_) => Err(Failure::usage("--at looks back; this command is about now").hint("leave --at out")),
+        }
+    }
+}
+
+fn socket(own: &Host, top: &Host) -> Outcome<PathBuf> {
+    if let Some(path) = own.host.as_ref().or(top.host.as_ref()) {
+        return Ok(path.clone());
+    }
+    match std::env::var(HOST_VARIABLE) {
+        Ok(text) if !text.is_empty() => {
+            parse::socket(&text).map_err(|message| Failure::usage(format!("{HOST_VARIABLE}: {message}")))
+        }
+        Ok(_) | Err(_) => Ok(PathBuf::from(DEFAULT_SOCKET)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at_socket(path: &str) -> Source {
+        Source { host: Host { host: Some(path.into()) }, state_dir: None }
+    }
+
+    #[test]
+    fn what_stands_nearer_to_the_command_wins() {
+        let top = Top(Read { source: at_socket("/top"), at: None });
+        assert_eq!(top.source(&at_socket("/own")), Ok(Target::Socket("/own".into())));
+        assert_eq!(top.source(&Source::default()), Ok(Target::Socket("/top".into())));
+        let folder = Source { state_dir: Some("/dir".into()), ..Source::default() };
+        assert_eq!(top.source(&folder), Ok(Target::Folder("/dir".into())));
+    }
+
+    #[test]
+    fn a_moment_is_refused_where_only_now_can_be_meant() {
+        let top = Top(Read { source: at_socket("/top"), at: Some(moment::Moment::Revision(3)) });
+        assert!(top.host(&Host::default()).is_err());
+        let (_, moment) = top.read(&Read::default()).expect("a read takes it");
+        assert_eq!(moment.and_then(|m| m.moment), Some(moment::Moment::Revision(3)));
+    }
+}

@@ -1,0 +1,112 @@
+//! `skep diff`: what changed between two moments, field by field.
+
+use crate::cli::{
+    args::{Source, Top},
+    connect::Manager,
+    fail::Outcome,
+    parse,
+    show::{Answer, say, say_json},
+};
+use clap::Args;
+use skep_proto::{
+    Id, json,
+    v1::{ChangeKind, DiffReply, DiffRequest, Moment, ObjectChange, moment},
+};
+
+/// `skep diff`
+#[derive(Args)]
+pub struct Diff {
+    /// The earlier moment: a revision, a time (RFC 3339), or so long ago (-5m)
+    #[arg(value_name = "FROM", value_parser = parse::moment, allow_hyphen_values = true)]
+    from: moment::Moment,
+    /// The later moment [default: now]
+    #[arg(value_name = "TO", value_parser = parse::moment, allow_hyphen_values = true)]
+    to: Option<moment::Moment>,
+    /// table, json, or a template
+    #[arg(long, value_name = "FORMAT")]
+    format: Option<String>,
+    #[command(flatten)]
+    source: Source,
+}
+
+pub async fn run(top: &Top, args: Diff) -> Outcome {
+    let look = Answer::look(args.format.as_deref(), "DiffReply")?;
+    let manager = Manager::connect(&top.source(&args.source)?).await?;
+    let asked = DiffRequest {
+        from: Some(Moment { moment: Some(args.from) }),
+        to: args.to.map(|to| Moment { moment: Some(to) }),
+    };
+    let reply = manager.history().diff(asked).await?.into_inner();
+    match look {
+        Answer::Json => say_json(&json::render(&reply)),
+        Answer::Template(template) => say(&template.fill_json(json::render(&reply))),
+        Answer::Text => {
+            if reply.changes.is_empty() {
+                eprintln!("nothing changed between revisions {} and {}", reply.from_revision, reply.to_revision);
+                return Ok(());
+            }
+            say(text(&reply).trim_end())
+        }
+    }
+}
+
+fn text(reply: &DiffReply) -> String {
+    let mut text = format!("revisions {} → {}\n", reply.from_revision, reply.to_revision);
+    reply.changes.iter().for_each(|change| one(&mut text, change));
+    text
+}
+
+fn one(text: &mut String, change: &ObjectChange) {
+    let (sign, word) = match change.change() {
+        ChangeKind::Added => ('+', "added"),
+        ChangeKind::Removed => ('-', "removed"),
+        ChangeKind::Changed => ('~', "changed"),
+    };
+    let id = Id::from_bytes(&change.id).to_string();
+    let name = if change.name.is_empty() { id.clone() } else { format!("{} ({id})", change.name) };
+    text.push_str(&format!("{sign} {} {name} {word}\n", change.kind));
+    for field in &change.fields {
+        let line = match (field.before.is_empty(), field.after.is_empty()) {
+            (true, _) => format!("    {}: {}\n", field.path, field.after),
+            (false, true) => format!("    {}: {} → nothing\n", field.path, field.before),
+            (false, false) => format!("    {}: {} → {}\n", field.path, field.before, field.after),
+        };
+        text.push_str(&line);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use skep_proto::v1::FieldChange;
+
+    #[test]
+    fn each_change_is_signed_and_its_fields_stand_below() {
+        let field = |path: &str, before: &str, after: &str| FieldChange {
+            path: path.into(),
+            before: before.into(),
+            after: after.into(),
+        };
+        let change = |change: ChangeKind, name: &str, fields| ObjectChange {
+            kind: "service".into(),
+            id: Id(1).to_bytes(),
+            name: name.into(),
+            change: change as i32,
+            fields,
+        };
+        let reply = DiffReply {
+            from_revision: 3,
+            to_revision: 9,
+            changes: vec![
+                change(ChangeKind::Changed, "web", vec![field("spec.mode.replicated.replicas", "3", "5")]),
+                change(ChangeKind::Removed, "", vec![field("a", "1", "")]),
+            ],
+        };
+        assert_eq!(
+            text(&reply),
+            "revisions 3 → 9\n\
+             ~ service web (0000000000000000000000001) changed\n    spec.mode.replicated.replicas: 3 → 5\n\
+             - service 0000000000000000000000001 removed\n    a: 1 → nothing\n"
+        );
+    }
+}

@@ -1,0 +1,82 @@
+//! `skep log`: the records, oldest first, as they are read; with `--follow`, as they come.
+
+use crate::cli::{
+    args::{Read, Top},
+    connect::Manager,
+    fail::{Failure, Outcome},
+    now,
+    show::{Answer, write_raw},
+};
+use clap::Args;
+use skep_proto::{
+    json,
+    v1::{LogRequest, moment},
+};
+
+/// `skep log`
+#[derive(Args)]
+pub struct Log {
+    /// Go on with new records as they come
+    #[arg(short, long)]
+    follow: bool,
+    /// Begin at this revision
+    #[arg(long, value_name = "REV", default_value_t = 0, hide_default_value = true)]
+    from: u64,
+    /// Only records that touch this service, task or node, past ones too
+    #[arg(long, value_name = "NAME|ID")]
+    object: Vec<String>,
+    /// Only records of this author: a user, uid:1000, a node, or a reconciler
+    #[arg(long, value_name = "AUTHOR")]
+    author: Vec<String>,
+    /// Every record, not only commands, decisions that matter, and failures
+    #[arg(short, long)]
+    all: bool,
+    /// Only so many of the newest
+    #[arg(short = 'n', long, value_name = "RECORDS", default_value_t = 0, hide_default_value = true)]
+    tail: u32,
+    /// table, json (one record a line), or a template such as '{{.Revision}} {{.Summary}}'
+    #[arg(long, value_name = "FORMAT")]
+    format: Option<String>,
+    #[command(flatten)]
+    read: Read,
+}
+
+pub async fn run(top: &Top, args: Log) -> Outcome {
+    let look = Answer::look(args.format.as_deref(), "LogRecord")?;
+    let (target, moment) = top.read(&args.read)?;
+    if moment.is_some() && args.follow {
+        return Err(Failure::usage("--at ends in the past, --follow never does").hint("leave one of them out"));
+    }
+    let (to_revision, until_at) = match moment.and_then(|moment| moment.moment) {
+        None => (0, u64::MAX),
+        Some(moment::Moment::Revision(revision)) => (revision, u64::MAX),
+        Some(moment::Moment::TimeAt(at)) => (0, at),
+        Some(moment::Moment::AgoNs(ago)) => (0, now().0.saturating_sub(ago)),
+    };
+    if to_revision != 0 && args.from > to_revision {
+        return Err(Failure::usage(format!("--from {} is after --at {to_revision}", args.from)));
+    }
+    let manager = Manager::connect(&target).await?;
+    let asked = LogRequest {
+        from_revision: args.from,
+        to_revision,
+        follow: args.follow,
+        objects: args.object,
+        authors: args.author,
+        all: args.all,
+        tail: args.tail,
+    };
+    let mut records = manager.history().log(asked).await?.into_inner();
+    while let Some(record) = records.message().await? {
+        if record.at > until_at {
+            break;
+        }
+        let text = match &look {
+            Answer::Text => super::line(&record),
+            Answer::Json => json::render(&record).to_string(),
+            Answer::Template(template) => template.fill_json(json::render(&record)),
+        };
+        write_raw(&[text.as_bytes(), b"\n"])?;
+    }
+    Ok(())
+}

@@ -1,0 +1,57 @@
+//! `skep why`: first the verdict, then the chain of causes back to a person or to the world outside.
+
+use crate::cli::{
+    args::{Read, Top},
+    connect::Manager,
+    fail::Outcome,
+    show::{Answer, say, say_json},
+};
+use clap::Args;
+use skep_proto::{
+    Id, json,
+    v1::{WhyReply, WhyRequest},
+};
+
+/// `skep why`
+#[derive(Args)]
+pub struct Why {
+    /// A task, a service or a node: its name, id, or the beginning of its id; past ones too
+    #[arg(value_name = "TASK|SERVICE|NODE")]
+    object: String,
+    /// table, json, or a template such as '{{.Verdict}}'
+    #[arg(long, value_name = "FORMAT")]
+    format: Option<String>,
+    #[command(flatten)]
+    read: Read,
+}
+
+pub async fn run(top: &Top, args: Why) -> Outcome {
+    let look = Answer::look(args.format.as_deref(), "WhyReply")?;
+    let (target, moment) = top.read(&args.read)?;
+    let manager = Manager::connect(&target).await?;
+    let reply = manager.history().why(WhyRequest { object: args.object, moment }).await?.into_inner();
+    match look {
+        Answer::Json => say_json(&json::render(&reply)),
+        Answer::Template(template) => say(&template.fill_json(json::render(&reply))),
+        Answer::Text => say(text(&reply).trim_end()),
+    }
+}
+
+fn text(reply: &WhyReply) -> String {
+    let id = Id::from_bytes(&reply.id).to_string();
+    let name = if reply.name.is_empty() { id.clone() } else { format!("{} ({id})", reply.name) };
+    let mut text = format!("{} {name}: {}\n", reply.kind, reply.verdict);
+    if !reply.chain.is_empty() {
+        text.push_str("\nbecause, from the newest back:\n");
+        for record in &reply.chain {
+            text.push_str(&format!("  {}\n", super::line(record)));
+        }
+    }
+    if !reply.placement.is_empty() {
+        text.push_str("\nwhy there:\n");
+        for line in &reply.placement {
+            text.push_str(&format!("  {line}\n"));
+        }
+    }
+    text
+}

@@ -1,0 +1,193 @@
+//! What tasks write, as it comes from their nodes.
+//!
+//! Nothing is kept here beyond one line: a stream of any length passes through. What is missing (a node that cannot
+//! be reached, lines that were lost) is said on the standard error and is never waited for.
+
+mod line;
+
+use super::{
+    args::{Read, Top},
+    connect::Manager,
+    fail::{Failure, Outcome},
+    now, parse,
+    show::{Answer, write_raw},
+};
+use clap::Args;
+use line::Prefix;
+use skep_proto::{
+    json,
+    v1::{ListRequest, LogRequest, LogSource, LogsRequest, Moment, logs_reply, moment},
+};
+use std::io::Write;
+
+/// Flags of both `service logs` and `task logs`.
+#[derive(Args)]
+pub struct Flags {
+    /// Go on with new lines as they come
+    #[arg(short, long)]
+    follow: bool,
+    /// Only so many of the last lines of each task, or all
+    #[arg(short = 'n', long, value_name = "LINES", value_parser = parse_tail)]
+    tail: Option<Tail>,
+    /// Only lines since then: a time (RFC 3339) or so long ago (10m)
+    #[arg(long, value_name = "TIME|10m")]
+    since: Option<String>,
+    /// Only lines before then
+    #[arg(long, value_name = "TIME|10m")]
+    until: Option<String>,
+    /// Begin each line with its time
+    #[arg(short, long)]
+    timestamps: bool,
+    /// Lines alone, without saying whose they are
+    #[arg(long)]
+    raw: bool,
+    /// Leave the tasks' ids out
+    #[arg(long)]
+    no_task_ids: bool,
+    /// Do not shorten ids
+    #[arg(long)]
+    no_trunc: bool,
+    /// table, json (one object a line), or a template such as '{{.TaskName}} {{.Text}}'
+    #[arg(long, value_name = "FORMAT")]
+    format: Option<String>,
+    #[command(flatten)]
+    read: Read,
+}
+
+/// `skep service logs`
+#[derive(Args)]
+pub struct ServiceLogs {
+    /// Services by name or id, or tasks by id
+    #[arg(value_name = "SERVICE|TASK", required = true)]
+    names: Vec<String>,
+    #[command(flatten)]
+    flags: Flags,
+}
+
+/// `skep task logs`
+#[derive(Args)]
+pub struct TaskLogs {
+    /// Tasks by id, the beginning of an id, or name (web.1)
+    #[arg(value_name = "TASK", required = true)]
+    names: Vec<String>,
+    #[command(flatten)]
+    flags: Flags,
+}
+
+/// How many lines: a number, or all of them.
+#[derive(Clone, Copy)]
+struct Tail(Option<u64>);
+
+fn parse_tail(text: &str) -> Result<Tail, String> {
+    parse::tail(text).map(Tail)
+}
+
+pub async fn of_services(top: &Top, args: ServiceLogs) -> Outcome {
+    let plan = Plan::new(&args.flags)?;
+    let (manager, mut request, moment) = prepare(top, &args.flags).await?;
+    for name in args.names {
+        let objects = vec![name.clone()];
+        let asked = ListRequest { moment, objects, ..ListRequest::default() };
+        // A name that is no service may be a task, as with Docker; what it is not, the manager says.
+        match manager.control().list_services(asked).await {
+            Err(status) if status.code() == tonic::Code::NotFound => request.tasks.push(name),
+            Err(status) => return Err(status.into()),
+            Ok(_) => request.services.push(name),
+        }
+    }
+    stream(&manager, request, &plan).await
+}
+
+pub async fn of_tasks(top: &Top, args: TaskLogs) -> Outcome {
+    let plan = Plan::new(&args.flags)?;
+    let (manager, mut request, _) = prepare(top, &args.flags).await?;
+    request.tasks = args.names;
+    stream(&manager, request, &plan).await
+}
+
+struct Plan {
+    look: Answer,
+    timestamps: bool,
+    prefix: Option<Prefix>,
+}
+
+impl Plan {
+    fn new(flags: &Flags) -> Outcome<Plan> {
+        let prefix = (!flags.raw).then(|| Prefix::new(!flags.no_task_ids, flags.no_trunc));
+        Ok(Plan { look: Answer::look(flags.format.as_deref(), "LogLine")?, timestamps: flags.timestamps, prefix })
+    }
+}
+
+async fn prepare(top: &Top, flags: &Flags) -> Outcome<(Manager, LogsRequest, Option<Moment>)> {
+    let now = now();
+    let time = |text: &Option<String>, flag: &str| match text {
+        None => Ok(0),
+        Some(text) => parse::since(text, now).map_err(|error| Failure::usage(format!("{flag}: {error}"))),
+    };
+    let (since_at, until_at) = (time(&flags.since, "--since")?, time(&flags.until, "--until")?);
+    let (target, moment) = top.read(&flags.read)?;
+    if moment.is_some() && (flags.follow || flags.until.is_some()) {
+        return Err(Failure::usage("--at is the end of what is shown: it excludes --follow and --until")
+            .hint("leave one of them out"));
+    }
+    let manager = Manager::connect(&target).await?;
+    let until_at = if let Some(moment) = moment { time_of(&manager, moment, now.0).await? } else { until_at };
+    let request = LogsRequest {
+        follow: flags.follow,
+        tail: flags.tail.and_then(|tail| tail.0),
+        since_at,
+        until_at,
+        ..LogsRequest::default()
+    };
+    Ok((manager, request, moment))
+}
+
+/// The time that a moment means: a revision's is in its record.
+async fn time_of(manager: &Manager, moment: Moment, now: u64) -> Outcome<u64> {
+    let revision = match moment.moment {
+        None => return Ok(0),
+        Some(moment::Moment::TimeAt(at)) => return Ok(at),
+        Some(moment::Moment::AgoNs(ago)) => return Ok(now.saturating_sub(ago)),
+        Some(moment::Moment::Revision(revision)) => revision,
+    };
+    let asked = LogRequest { from_revision: revision, to_revision: revision, all: true, ..LogRequest::default() };
+    let record = manager.history().log(asked).await?.into_inner().message().await?;
+    // A line of the very moment belongs to it.
+    record.map(|record| record.at + 1).ok_or_else(|| Failure::refused(format!("there is no revision {revision}")))
+}
+
+async fn stream(manager: &Manager, request: LogsRequest, plan: &Plan) -> Outcome {
+    let mut replies = manager.logs().read(request).await?.into_inner();
+    let mut missed = None;
+    while let Some(reply) = replies.message().await? {
+        match reply.message {
+            None => {}
+            Some(logs_reply::Message::Gap(gap)) => {
+                let place = if gap.node_name.is_empty() { "the logs".to_owned() } else { format!("node {}", gap.node_name) };
+                eprintln!("warning: {place}: {}", gap.message);
+                missed = Some(place);
+            }
+            Some(logs_reply::Message::Line(line)) => match &plan.look {
+                Answer::Json => write_raw(&[json::render(&line).to_string().as_bytes(), b"\n"])?,
+                Answer::Template(template) => {
+                    write_raw(&[template.fill_json(json::render(&line)).as_bytes(), b"\n"])?;
+                }
+                Answer::Text => {
+                    let head = line::head(&line, plan.timestamps, plan.prefix.as_ref());
+                    match line.source() {
+                        LogSource::Stdout => write_raw(&[head.as_bytes(), &line.text, b"\n"])?,
+                        LogSource::Stderr => {
+                            let mut errors = std::io::stderr().lock();
+                            let whole = [head.as_bytes(), &line.text, b"\n"].concat();
+                            errors.write_all(&whole)?;
+                        }
+                    }
+                }
+            },
+        }
+    }
+    match missed {
+        None => Ok(()),
+        Some(place) => Err(Failure::refused(format!("not all lines could be read: {place}"))),
+    }
+}

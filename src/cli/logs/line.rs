@@ -1,0 +1,58 @@
+//! What stands before a line: when, whose, where.
+
+use crate::cli::show::short_id;
+use skep_proto::{Id, Timestamp, v1::LogLine};
+use std::cell::Cell;
+
+/// `web.1.0a1b2c3d4e5f@node-a    | `, as Docker writes it, padded to the widest seen so far.
+pub struct Prefix {
+    ids: bool,
+    whole_ids: bool,
+    widest: Cell<usize>,
+}
+
+impl Prefix {
+    pub fn new(ids: bool, whole_ids: bool) -> Prefix {
+        Prefix { ids, whole_ids, widest: Cell::new(0) }
+    }
+
+    fn of(&self, line: &LogLine) -> String {
+        let mut name = line.task_name.clone();
+        if self.ids {
+            name.push('.');
+            name.push_str(&short_id(&Id::from_bytes(&line.task_id).to_string(), self.whole_ids));
+        }
+        name.push('@');
+        name.push_str(&line.node_name);
+        self.widest.set(self.widest.get().max(name.chars().count()));
+        format!("{name:<width$}    | ", width = self.widest.get())
+    }
+}
+
+/// Everything before the line's own text.
+pub fn head(line: &LogLine, timestamps: bool, prefix: Option<&Prefix>) -> String {
+    let time = if timestamps { format!("{} ", Timestamp(line.at)) } else { String::new() };
+    time + &prefix.map_or_else(String::new, |prefix| prefix.of(line))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_says_whose_it_is_and_columns_stay_under_each_other() {
+        let line = |name: &str, node: &str| LogLine {
+            task_id: Id(35).to_bytes(),
+            task_name: name.into(),
+            node_name: node.into(),
+            at: 1_000_000_000,
+            ..LogLine::default()
+        };
+        let prefix = Prefix::new(false, false);
+        assert_eq!(head(&line("web.10", "alpha"), false, Some(&prefix)), "web.10@alpha    | ");
+        assert_eq!(head(&line("web.1", "beta"), false, Some(&prefix)), "web.1@beta      | ");
+        assert_eq!(head(&line("web.1", "beta"), true, None), "1970-01-01T00:00:01Z ");
+        let whole = Prefix::new(true, true);
+        assert_eq!(head(&line("web.1", "b"), false, Some(&whole)), "web.1.000000000000000000000000z@b    | ");
+    }
+}

@@ -1,0 +1,219 @@
+//! Nodes: what they are, what runs on them, and what people want of them.
+
+mod change;
+mod pretty;
+
+use super::{
+    args::{InspectStyle, ListStyle, Read, Top},
+    connect::Manager,
+    fail::{Failure, Outcome},
+    show::{Inspection, Listing, Row, title},
+    task,
+};
+use clap::{Args, Subcommand};
+use skep_proto::{
+    Id, json,
+    v1::{ListRequest, Moment, Node, NodeRole, NodeState, RuntimeKind, StatusReply, StatusRequest},
+};
+
+/// `skep node …`
+#[derive(Subcommand)]
+pub enum Command {
+    /// List nodes
+    #[command(visible_alias = "list")]
+    Ls(Ls),
+    /// List the tasks of nodes
+    Ps(Ps),
+    /// Show everything about nodes
+    Inspect(Inspect),
+    /// Change a node's labels or availability
+    Update(change::Update),
+    /// Move all tasks away from nodes and give them none
+    Drain(change::Availability),
+    /// Give nodes no new tasks
+    Pause(change::Availability),
+    /// Give nodes tasks again
+    Activate(change::Availability),
+    /// Remove nodes from the cluster
+    #[command(visible_alias = "remove")]
+    Rm(change::Rm),
+}
+
+/// `skep node ls`
+#[derive(Args)]
+pub struct Ls {
+    #[command(flatten)]
+    read: Read,
+    #[command(flatten)]
+    style: ListStyle,
+}
+
+/// `skep node ps`
+#[derive(Args)]
+pub struct Ps {
+    /// Nodes by name, id or the beginning of an id; `self` is the manager's own
+    #[arg(value_name = "NODE", default_value = "self")]
+    nodes: Vec<String>,
+    #[command(flatten)]
+    read: Read,
+    #[command(flatten)]
+    style: ListStyle,
+}
+
+/// `skep node inspect`
+#[derive(Args)]
+pub struct Inspect {
+    /// Nodes by name, id or the beginning of an id; `self` is the manager's own
+    #[arg(value_name = "NODE", required = true)]
+    nodes: Vec<String>,
+    #[command(flatten)]
+    read: Read,
+    #[command(flatten)]
+    style: InspectStyle,
+}
+
+const LISTING: Listing = Listing {
+    message: "Node",
+    fields: &[
+        ("ID", "ID"),
+        ("Hostname", "HOSTNAME"),
+        ("Status", "STATUS"),
+        ("Availability", "AVAILABILITY"),
+        ("ManagerStatus", "MANAGER STATUS"),
+        ("EngineVersion", "ENGINE VERSION"),
+        ("Self", ""),
+        ("Role", ""),
+        ("Tasks", ""),
+    ],
+    filters: &["id", "label", "node.label", "membership", "name", "role"],
+};
+/// The word for the node of the manager that is asked.
+const SELF: &str = "self";
+
+pub(super) async fn run(top: &Top, command: Command) -> Outcome {
+    match command {
+        Command::Ls(args) => ls(top, args).await,
+        Command::Ps(args) => ps(top, args).await,
+        Command::Inspect(args) => inspect(top, args).await,
+        Command::Update(args) => change::update(top, args).await,
+        Command::Drain(args) => change::availability(top, args, skep_proto::v1::NodeAvailability::Drain).await,
+        Command::Pause(args) => change::availability(top, args, skep_proto::v1::NodeAvailability::Pause).await,
+        Command::Activate(args) => change::availability(top, args, skep_proto::v1::NodeAvailability::Active).await,
+        Command::Rm(args) => change::rm(top, args).await,
+    }
+}
+
+async fn ls(top: &Top, args: Ls) -> Outcome {
+    let (look, filters) = (LISTING.look(&args.style)?, LISTING.filters(&args.style)?);
+    let (target, moment) = top.read(&args.read)?;
+    let manager = Manager::connect(&target).await?;
+    let asked = ListRequest { moment, filters, ..ListRequest::default() };
+    let nodes = manager.control().list_nodes(asked).await?.into_inner().nodes;
+    let own = status(&manager).await.ok();
+    let rows: Vec<Row> = nodes.iter().map(|node| row(node, own.as_ref(), true)).collect();
+    LISTING.print(&look, &rows)
+}
+
+async fn ps(top: &Top, args: Ps) -> Outcome {
+    let (look, filters) = (task::LISTING.look(&args.style)?, task::LISTING.filters(&args.style)?);
+    let (target, moment) = top.read(&args.read)?;
+    let manager = Manager::connect(&target).await?;
+    let nodes = find(&manager, moment, args.nodes).await?;
+    let ids = nodes.iter().map(|node| Id::from_bytes(&node.id).to_string()).collect();
+    let tasks = task::of(&manager, moment, filters, "node", ids).await?;
+    task::LISTING.print(&look, &task::rows(&tasks, args.style.no_trunc))
+}
+
+async fn inspect(top: &Top, args: Inspect) -> Outcome {
+    let look = Inspection::look(&args.style, &LISTING)?;
+    let (target, moment) = top.read(&args.read)?;
+    let manager = Manager::connect(&target).await?;
+    let nodes = find(&manager, moment, args.nodes).await?;
+    let own = status(&manager).await.ok();
+    let rows: Vec<Row> = nodes.iter().map(|node| row(node, own.as_ref(), false)).collect();
+    look.print(&rows, |at| pretty::pretty(&nodes[at]))
+}
+
+/// The nodes of these names, with `self` understood.
+async fn find(manager: &Manager, moment: Option<Moment>, names: Vec<String>) -> Outcome<Vec<Node>> {
+    let objects = resolve_self(manager, names).await?;
+    let asked = ListRequest { moment, objects, ..ListRequest::default() };
+    Ok(manager.control().list_nodes(asked).await?.into_inner().nodes)
+}
+
+async fn resolve_self(manager: &Manager, names: Vec<String>) -> Outcome<Vec<String>> {
+    if !names.iter().any(|name| name == SELF) {
+        return Ok(names);
+    }
+    let own = Id::from_bytes(&status(manager).await?.node_id);
+    if own.is_none() {
+        return Err(Failure::refused("the manager has no node of its own").hint("name a node: `skep node ls`"));
+    }
+    Ok(names.into_iter().map(|name| if name == SELF { own.to_string() } else { name }).collect())
+}
+
+async fn status(manager: &Manager) -> Outcome<StatusReply> {
+    Ok(manager.control().status(StatusRequest {}).await?.into_inner())
+}
+
+fn row(node: &Node, own: Option<&StatusReply>, mark: bool) -> Row {
+    let id = Id::from_bytes(&node.id).to_string();
+    let is_own = own.is_some_and(|own| own.node_id == node.id);
+    let description = node.description.clone().unwrap_or_default();
+    let leads = is_own && own.is_some_and(|own| own.leader);
+    let manager_status = match (node.role(), leads) {
+        (NodeRole::Manager, true) => "Leader",
+        (NodeRole::Manager, false) => "Reachable",
+        (NodeRole::Worker, _) => "",
+    };
+    let engine = description.engine.as_ref().map(|engine| engine.version.clone()).filter(|version| !version.is_empty());
+    let shown_id = if is_own && mark { format!("{id} *") } else { id.clone() };
+    Row {
+        cells: vec![
+            shown_id,
+            description.hostname.clone(),
+            state_word(node).into(),
+            title(availability_word(node)),
+            manager_status.into(),
+            engine.unwrap_or_else(|| runtime_word(description.runtime()).into()),
+            is_own.to_string(),
+            role_word(node.role()).into(),
+            node.tasks.to_string(),
+        ],
+        json: json::render(node),
+        id,
+    }
+}
+
+fn state_word(node: &Node) -> &'static str {
+    match node.status.as_ref().map(|status| status.state()) {
+        None | Some(NodeState::Unknown) => "Unknown",
+        Some(NodeState::Down) => "Down",
+        Some(NodeState::Ready) => "Ready",
+        Some(NodeState::Disconnected) => "Disconnected",
+    }
+}
+
+fn availability_word(node: &Node) -> &'static str {
+    use skep_proto::v1::NodeAvailability;
+    match node.spec.as_ref().map(|spec| spec.availability()).unwrap_or_default() {
+        NodeAvailability::Active => "active",
+        NodeAvailability::Pause => "pause",
+        NodeAvailability::Drain => "drain",
+    }
+}
+
+fn role_word(role: NodeRole) -> &'static str {
+    match role {
+        NodeRole::Worker => "worker",
+        NodeRole::Manager => "manager",
+    }
+}
+
+fn runtime_word(runtime: RuntimeKind) -> &'static str {
+    match runtime {
+        RuntimeKind::Docker => "docker",
+        RuntimeKind::Process => "process",
+        RuntimeKind::Fake => "fake",
+    }
+}

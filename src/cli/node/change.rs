@@ -1,0 +1,119 @@
+//! What people want of a node: labels, availability, its going.
+
+use super::{
+    super::{
+        args::{Change, Top},
+        connect::Manager,
+        fail::{Failure, Outcome},
+        parse, show,
+    },
+    resolve_self,
+};
+use clap::{Args, ValueEnum};
+use skep_proto::v1::{NodeAvailability, RemoveNode, UpdateNode, command::Action};
+
+/// `skep node update`
+#[derive(Args)]
+pub struct Update {
+    /// The node by name, id or the beginning of an id
+    #[arg(value_name = "NODE")]
+    node: String,
+    /// Add or change a label
+    #[arg(long, value_name = "KEY=VALUE", value_parser = parse::label)]
+    label_add: Vec<(String, String)>,
+    /// Take a label away
+    #[arg(long, value_name = "KEY")]
+    label_rm: Vec<String>,
+    /// Whether the node takes tasks
+    #[arg(long, value_enum, value_name = "active|pause|drain")]
+    availability: Option<Wanted>,
+    #[arg(long, hide = true, value_name = "ROLE")]
+    role: Option<String>,
+    #[command(flatten)]
+    change: Change,
+}
+
+/// `skep node drain|pause|activate`
+#[derive(Args)]
+pub struct Availability {
+    /// Nodes by name, id or the beginning of an id
+    #[arg(value_name = "NODE", required = true)]
+    nodes: Vec<String>,
+    #[command(flatten)]
+    change: Change,
+}
+
+/// `skep node rm`
+#[derive(Args)]
+pub struct Rm {
+    /// Nodes by name, id or the beginning of an id
+    #[arg(value_name = "NODE", required = true)]
+    nodes: Vec<String>,
+    /// Remove a node that is up, too; its tasks are given up
+    #[arg(short, long)]
+    force: bool,
+    #[command(flatten)]
+    change: Change,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Wanted {
+    Active,
+    Pause,
+    Drain,
+}
+
+pub async fn update(top: &Top, args: Update) -> Outcome {
+    if args.role.is_some() {
+        return Err(Failure::usage("--role is not supported yet")
+            .hint("this cluster has one manager; start further workers with `skep agent`"));
+    }
+    if args.label_add.is_empty() && args.label_rm.is_empty() && args.availability.is_none() {
+        return Err(Failure::usage("nothing is to be changed").hint("give --label-add, --label-rm or --availability"));
+    }
+    let availability = args.availability.map(|wanted| match wanted {
+        Wanted::Active => NodeAvailability::Active as i32,
+        Wanted::Pause => NodeAvailability::Pause as i32,
+        Wanted::Drain => NodeAvailability::Drain as i32,
+    });
+    let update = UpdateNode {
+        label_add: args.label_add.into_iter().collect(),
+        label_rm: args.label_rm,
+        availability,
+        ..UpdateNode::default()
+    };
+    each(top, &args.change, vec![args.node], |node| Action::UpdateNode(UpdateNode { node, ..update.clone() })).await
+}
+
+pub async fn availability(top: &Top, args: Availability, wanted: NodeAvailability) -> Outcome {
+    each(top, &args.change, args.nodes, |node| {
+        Action::UpdateNode(UpdateNode { node, availability: Some(wanted as i32), ..UpdateNode::default() })
+    })
+    .await
+}
+
+pub async fn rm(top: &Top, args: Rm) -> Outcome {
+    let force = args.force;
+    each(top, &args.change, args.nodes, |node| Action::RemoveNode(RemoveNode { node, force })).await
+}
+
+/// One command for each node; a refusal does not keep the others from being asked, and the first one counts.
+async fn each(top: &Top, change: &Change, nodes: Vec<String>, action: impl Fn(String) -> Action) -> Outcome {
+    let manager = Manager::connect(&top.host(&change.host)?).await?;
+    let names = nodes.clone();
+    let nodes = resolve_self(&manager, nodes).await?;
+    let mut submitter = manager.submitter(change.reason.as_deref()).await?;
+    let mut failed: Option<Failure> = None;
+    for (name, node) in names.iter().zip(nodes) {
+        match submitter.submit(action(node)).await {
+            Ok(_) => show::say(name)?,
+            Err(failure) if failure.is_unreachable() => return Err(failure),
+            Err(failure) => {
+                if let Some(earlier) = failed.replace(failure) {
+                    earlier.tell();
+                }
+            }
+        }
+    }
+    failed.map_or(Ok(()), Err)
+}

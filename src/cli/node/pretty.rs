@@ -1,0 +1,48 @@
+//! A node for people, after `docker node inspect --pretty`.
+
+use super::{availability_word, role_word, runtime_word, state_word};
+use crate::cli::{
+    now,
+    show::{ago, bytes_size, local_time, pairs, title},
+};
+use skep_proto::{
+    Id,
+    v1::{Node, Resources},
+};
+
+pub fn pretty(node: &Node) -> String {
+    let description = node.description.clone().unwrap_or_default();
+    let meta = node.meta.unwrap_or_default();
+    let status = node.status.clone().unwrap_or_default();
+    let annotations = node.spec.clone().unwrap_or_default().annotations.unwrap_or_default();
+    let labels: Vec<String> = annotations.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let platform = description.platform.clone().unwrap_or_default();
+    let features: Vec<String> = description
+        .features()
+        .map(|feature| feature.as_str_name().trim_start_matches("FEATURE_").replace('_', " ").to_lowercase())
+        .collect();
+    pairs(&[
+        ("ID", Id::from_bytes(&node.id).to_string()),
+        ("Hostname", description.hostname.clone()),
+        ("Role", title(role_word(node.role()))),
+        ("Joined at", local_time(meta.created_at)),
+        ("Labels", labels.join("\n")),
+        ("State", format!("{} (since {})", state_word(node), ago(status.since_at, now()))),
+        ("Message", status.message),
+        ("Availability", title(availability_word(node))),
+        ("Address", description.addr.clone()),
+        ("Platform", format!("{}/{}", platform.os, platform.architecture).trim_matches('/').to_owned()),
+        ("Resources", amount(description.resources.as_ref())),
+        ("Reserved", amount(node.reserved.as_ref())),
+        ("Live tasks", node.tasks.to_string()),
+        ("Runtime", runtime_word(description.runtime()).to_owned()),
+        ("Engine version", description.engine.clone().unwrap_or_default().version),
+        ("Features", features.join(", ")),
+    ])
+}
+
+fn amount(resources: Option<&Resources>) -> String {
+    let resources = resources.cloned().unwrap_or_default();
+    let cpus = resources.nano_cpus as f64 / 1e9;
+    format!("{cpus} CPUs, {}", bytes_size(resources.memory_bytes.unsigned_abs()))
+}

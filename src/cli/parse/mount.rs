@@ -1,0 +1,146 @@
+//! Mounts in Docker's words: `type=bind,source=/srv,target=/data,readonly`.
+
+use super::memory;
+use skep_proto::v1::{BindOptions, BindPropagation, Mount, MountType, TmpfsOptions, VolumeOptions};
+
+/// Reads one mount and checks that its parts fit together.
+pub fn mount(text: &str) -> Result<Mount, String> {
+    let mut mount = Mount { r#type: MountType::Volume as i32, ..Mount::default() };
+    for field in text.split(',') {
+        let (key, value) = field.split_once('=').map_or((field, None), |(key, value)| (key, Some(value)));
+        set(&mut mount, key, value).map_err(|error| format!("mount {text:?}: {error}"))?;
+    }
+    check(&mount).map_err(|error| format!("mount {text:?}: {error}"))?;
+    Ok(mount)
+}
+
+fn set(mount: &mut Mount, key: &str, value: Option<&str>) -> Result<(), String> {
+    let need = || value.filter(|v| !v.is_empty()).ok_or_else(|| format!("{key} has no value"));
+    match key {
+        "type" => mount.r#type = kind(need()?)? as i32,
+        "source" | "src" => mount.source = need()?.to_owned(),
+        "target" | "dst" | "destination" => mount.target = need()?.to_owned(),
+        "readonly" | "ro" => mount.read_only = truth(key, value)?,
+        "bind-propagation" => bind(mount).propagation = propagation(need()?)? as i32,
+        "bind-nonrecursive" => bind(mount).non_recursive = truth(key, value)?,
+        "bind-create-src" => bind(mount).create_mountpoint = truth(key, value)?,
+        "volume-nocopy" => volume(mount).no_copy = truth(key, value)?,
+        "volume-driver" => volume(mount).driver = need()?.to_owned(),
+        "volume-subpath" => volume(mount).subpath = need()?.to_owned(),
+        "volume-label" => {
+            let (name, label) = super::label(need()?)?;
+            volume(mount).labels.insert(name, label);
+        }
+        "volume-opt" => {
+            let (name, option) = super::label(need()?)?;
+            volume(mount).driver_options.insert(name, option);
+        }
+        "tmpfs-size" => tmpfs(mount).size_bytes = memory(need()?)?.unsigned_abs(),
+        "tmpfs-mode" => {
+            let mode = need()?;
+            tmpfs(mount).mode = u32::from_str_radix(mode, 8).map_err(|_| format!("{mode:?} is no octal mode"))?;
+        }
+        _ => return Err(format!("{key:?} is unknown; there are type, source, target, readonly and more: see the manual")),
+    }
+    Ok(())
+}
+
+fn check(mount: &Mount) -> Result<(), String> {
+    if !mount.target.starts_with('/') {
+        return Err("target must be an absolute path".into());
+    }
+    let kind = mount.r#type();
+    let fits = match kind {
+        MountType::Bind => mount.source.starts_with('/'),
+        MountType::Volume => !mount.source.starts_with('/'),
+        MountType::Tmpfs => mount.source.is_empty(),
+        MountType::Npipe | MountType::Cluster => true,
+    };
+    if !fits {
+        return Err("the source does not fit: bind takes an absolute path, volume a name, tmpfs none".into());
+    }
+    let strangers = [
+        (mount.bind.is_some() && kind != MountType::Bind, "bind"),
+        (mount.volume.is_some() && kind != MountType::Volume, "volume"),
+        (mount.tmpfs.is_some() && kind != MountType::Tmpfs, "tmpfs"),
+    ];
+    match strangers.iter().find(|(stranger, _)| *stranger) {
+        Some((_, word)) => Err(format!("{word}-… options belong to type={word}")),
+        None => Ok(()),
+    }
+}
+
+fn kind(text: &str) -> Result<MountType, String> {
+    match text {
+        "bind" => Ok(MountType::Bind),
+        "volume" => Ok(MountType::Volume),
+        "tmpfs" => Ok(MountType::Tmpfs),
+        "npipe" | "cluster" => Err(format!("type {text} is not supported yet; use bind, volume or tmpfs")),
+        _ => Err(format!("type {text:?} is unknown; use bind, volume or tmpfs")),
+    }
+}
+
+fn propagation(text: &str) -> Result<BindPropagation, String> {
+    Ok(match text {
+        "rprivate" => BindPropagation::Rprivate,
+        "private" => BindPropagation::Private,
+        "rshared" => BindPropagation::Rshared,
+        "shared" => BindPropagation::Shared,
+        "rslave" => BindPropagation::Rslave,
+        "slave" => BindPropagation::Slave,
+        _ => return Err(format!("bind-propagation {text:?} is unknown")),
+    })
+}
+
+fn truth(key: &str, value: Option<&str>) -> Result<bool, String> {
+    match value {
+        None | Some("true" | "1") => Ok(true),
+        Some("false" | "0") => Ok(false),
+        Some(other) => Err(format!("{key} is true or false, not {other:?}")),
+    }
+}
+
+fn bind(mount: &mut Mount) -> &mut BindOptions {
+    mount.bind.get_or_insert_with(BindOptions::default)
+}
+
+fn volume(mount: &mut Mount) -> &mut VolumeOptions {
+    mount.volume.get_or_insert_with(VolumeOptions::default)
+}
+
+fn tmpfs(mount: &mut Mount) -> &mut TmpfsOptions {
+    mount.tmpfs.get_or_insert_with(TmpfsOptions::default)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_type_is_read() {
+        let bind = mount("type=bind,src=/srv,dst=/data,ro,bind-propagation=rslave").expect("a bind");
+        assert_eq!((bind.r#type(), bind.read_only), (MountType::Bind, true));
+        assert_eq!(bind.bind.map(|b| b.propagation()), Some(BindPropagation::Rslave));
+        let volume = mount("source=data,target=/data,volume-label=a=b").expect("a volume");
+        assert_eq!(volume.volume.and_then(|v| v.labels.get("a").cloned()), Some("b".into()));
+        let tmpfs = mount("type=tmpfs,target=/tmp,tmpfs-size=1m,tmpfs-mode=1777").expect("a tmpfs");
+        assert_eq!(tmpfs.tmpfs.map(|t| (t.size_bytes, t.mode)), Some((1 << 20, 0o1777)));
+    }
+
+    #[test]
+    fn parts_that_do_not_fit_are_refused() {
+        for text in [
+            "type=bind,source=srv,target=/data",
+            "type=volume,source=/srv,target=/data",
+            "type=tmpfs,source=x,target=/data",
+            "type=bind,source=/srv",
+            "type=bind,source=/srv,target=data",
+            "type=cluster,source=x,target=/data",
+            "source=x,target=/data,tmpfs-size=1m",
+            "target=/data,colour=red",
+            "target=/data,readonly=maybe",
+        ] {
+            assert!(mount(text).is_err(), "{text}");
+        }
+    }
+}

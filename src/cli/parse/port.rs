@@ -1,0 +1,116 @@
+//! Published ports, in Docker's long and short forms.
+//!
+//! The short form means the ingress mesh, which is not built: it is understood so far that the answer can say how
+//! to write what was meant.
+
+use skep_proto::v1::{PortConfig, PortProtocol, PublishMode};
+
+/// `published=8080,target=80,protocol=tcp,mode=host`.
+pub fn port(text: &str) -> Result<PortConfig, String> {
+    if !text.contains('=') {
+        let (published, target, protocol) = short(text)?;
+        let protocol = if protocol == PortProtocol::Tcp { String::new() } else { format!(",protocol={}", word(protocol)) };
+        return Err(format!(
+            "{text:?} asks for the ingress mesh, which is not supported yet; use \
+             published={published},target={target}{protocol},mode=host"
+        ));
+    }
+    let mut port = PortConfig { publish_mode: PublishMode::Ingress as i32, ..PortConfig::default() };
+    for field in text.split(',') {
+        let (key, value) = field.split_once('=').ok_or_else(|| format!("{field:?} in {text:?} has no value"))?;
+        match key {
+            "target" => port.target_port = number(value)?,
+            "published" => port.published_port = number(value)?,
+            "protocol" => port.protocol = protocol(value)? as i32,
+            "mode" => port.publish_mode = mode(value)? as i32,
+            "name" => port.name = value.to_owned(),
+            _ => return Err(format!("{key:?} in {text:?} is unknown; there are published, target, protocol, mode")),
+        }
+    }
+    if port.target_port == 0 {
+        return Err(format!("{text:?} names no target port; write published=8080,target=80,mode=host"));
+    }
+    if port.publish_mode() == PublishMode::Ingress {
+        return Err(format!("{text:?} asks for the ingress mesh, which is not supported yet; add mode=host"));
+    }
+    Ok(port)
+}
+
+/// Which published ports are taken away: a target port, with its protocol where that is not tcp: `80`, `53/udp`.
+pub fn port_removal(text: &str) -> Result<(u32, PortProtocol), String> {
+    let (target, name) = text.split_once('/').unwrap_or((text, "tcp"));
+    Ok((number(target)?, protocol(name)?))
+}
+
+fn short(text: &str) -> Result<(u32, u32, PortProtocol), String> {
+    let (ports, name) = text.split_once('/').unwrap_or((text, "tcp"));
+    let (published, target) = ports.split_once(':').unwrap_or(("0", ports));
+    let bad = |_| format!("{text:?} is no port; write published=8080,target=80,mode=host");
+    Ok((number(published).or_else(|_| number_or_zero(published)).map_err(bad)?, number(target).map_err(bad)?, protocol(name)?))
+}
+
+fn number_or_zero(text: &str) -> Result<u32, String> {
+    if text == "0" { Ok(0) } else { number(text) }
+}
+
+fn number(text: &str) -> Result<u32, String> {
+    match text.parse::<u32>() {
+        Ok(port @ 1..=65_535) => Ok(port),
+        Ok(_) | Err(_) => Err(format!("{text:?} is no port; ports are 1 to 65535")),
+    }
+}
+
+fn protocol(text: &str) -> Result<PortProtocol, String> {
+    match text {
+        "tcp" => Ok(PortProtocol::Tcp),
+        "udp" => Ok(PortProtocol::Udp),
+        "sctp" => Ok(PortProtocol::Sctp),
+        _ => Err(format!("{text:?} is no protocol; there are tcp, udp and sctp")),
+    }
+}
+
+fn mode(text: &str) -> Result<PublishMode, String> {
+    match text {
+        "host" => Ok(PublishMode::Host),
+        "ingress" => Ok(PublishMode::Ingress),
+        _ => Err(format!("{text:?} is no publish mode; use host")),
+    }
+}
+
+fn word(protocol: PortProtocol) -> &'static str {
+    match protocol {
+        PortProtocol::Tcp => "tcp",
+        PortProtocol::Udp => "udp",
+        PortProtocol::Sctp => "sctp",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_long_form_is_read() {
+        let port = port("published=5353,target=53,protocol=udp,mode=host").expect("a good port");
+        assert_eq!((port.published_port, port.target_port), (5353, 53));
+        assert_eq!((port.protocol(), port.publish_mode()), (PortProtocol::Udp, PublishMode::Host));
+    }
+
+    #[test]
+    fn the_mesh_is_answered_with_what_to_write_instead() {
+        let error = port("8080:80").expect_err("the mesh is not built");
+        assert!(error.contains("published=8080,target=80,mode=host"), "{error}");
+        let error = port("53:53/udp").expect_err("the mesh is not built");
+        assert!(error.contains("protocol=udp"), "{error}");
+        assert!(port("published=8080,target=80").is_err());
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        for text in ["", "x", "target=0,mode=host", "target=70000,mode=host", "published=80,mode=host", "colour=red"] {
+            assert!(port(text).is_err(), "{text:?}");
+        }
+        assert_eq!(port_removal("53/udp"), Ok((53, PortProtocol::Udp)));
+        assert!(port_removal("53/ip").is_err());
+    }
+}

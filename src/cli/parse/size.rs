@@ -1,0 +1,51 @@
+//! Amounts of processor and memory.
+
+/// A number of CPUs in thousand-millionths of one: `0.5` is half a CPU.
+pub fn cpus(text: &str) -> Result<i64, String> {
+    let bad = || format!("{text:?} is no number of CPUs; write for example 0.5 or 2");
+    let number: f64 = text.parse().map_err(|_| bad())?;
+    if !number.is_finite() || !(0.0..=1e6).contains(&number) {
+        return Err(bad());
+    }
+    let nano = (number * 1e9).round() as i64;
+    if nano != 0 && nano < 1_000_000 { Err(format!("{text} CPUs is too few: at least 0.001")) } else { Ok(nano) }
+}
+
+/// A size in bytes: `512m`, `1g`, `64MiB`, `4096`. Units are powers of 1024, as Docker's are.
+pub fn memory(text: &str) -> Result<i64, String> {
+    let bad = || format!("{text:?} is no size; write for example 64m, 512MiB or 1g");
+    let lower = text.to_ascii_lowercase();
+    let digits = lower.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(lower.len());
+    let number: f64 = lower[..digits].parse().map_err(|_| bad())?;
+    let scale = match lower[digits..].trim_start() {
+        "" | "b" => 1.0,
+        "k" | "kb" | "kib" => 1024.0,
+        "m" | "mb" | "mib" => 1024.0 * 1024.0,
+        "g" | "gb" | "gib" => 1024.0 * 1024.0 * 1024.0,
+        "t" | "tb" | "tib" => 1024.0 * 1024.0 * 1024.0 * 1024.0,
+        _ => return Err(bad()),
+    };
+    let bytes = number * scale;
+    if bytes > 9e18 { Err(bad()) } else { Ok(bytes as i64) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_powers_of_1024() {
+        assert_eq!(memory("64m"), Ok(64 << 20));
+        assert_eq!(memory("1.5g"), Ok(3 << 29));
+        assert_eq!(memory("512MiB"), Ok(512 << 20));
+        assert_eq!(memory("4096"), Ok(4096));
+        assert!(memory("many").is_err() && memory("5x").is_err() && memory("-5m").is_err());
+    }
+
+    #[test]
+    fn cpus_are_counted_in_thousand_millionths() {
+        assert_eq!(cpus("0.5"), Ok(500_000_000));
+        assert_eq!(cpus("2"), Ok(2_000_000_000));
+        assert!(cpus("x").is_err() && cpus("-1").is_err() && cpus("NaN").is_err() && cpus("0.0001").is_err());
+    }
+}

@@ -1,0 +1,218 @@
+//! Services: what people want run.
+
+mod create;
+mod flags;
+mod health;
+mod pretty;
+mod progress;
+mod scale;
+mod unsupported;
+mod update;
+mod verdict;
+mod wait;
+
+use super::{
+    args::{Change, InspectStyle, ListStyle, Read, Top},
+    connect::Manager,
+    fail::{Failure, Outcome},
+    logs,
+    show::{self, Inspection, Listing, Row, short_id},
+    task,
+};
+use clap::{Args, Subcommand};
+use skep_proto::{
+    Id, defaults, json,
+    v1::{ListRequest, Moment, RemoveService, Service, command::Action, service_mode::Mode},
+};
+
+/// `skep service …`
+#[derive(Subcommand)]
+pub enum Command {
+    /// Create a service and wait until it runs
+    Create(Box<create::Create>),
+    /// List services
+    #[command(visible_alias = "list")]
+    Ls(Ls),
+    /// List the tasks of services, ended ones too
+    Ps(Ps),
+    /// Show everything about services
+    Inspect(Inspect),
+    /// Change a service and wait until the change runs
+    Update(Box<update::Update>),
+    /// Change how many tasks services have, and wait until they run
+    Scale(scale::Scale),
+    /// Remove services and stop their tasks
+    #[command(visible_alias = "remove")]
+    Rm(Rm),
+    /// Show what a service's tasks have written
+    Logs(logs::ServiceLogs),
+    #[command(hide = true)]
+    Rollback(Rollback),
+}
+
+/// `skep service ls`
+#[derive(Args)]
+pub struct Ls {
+    #[command(flatten)]
+    read: Read,
+    #[command(flatten)]
+    style: ListStyle,
+}
+
+/// `skep service ps`
+#[derive(Args)]
+pub struct Ps {
+    /// Services by name, id or the beginning of an id
+    #[arg(value_name = "SERVICE", required = true)]
+    services: Vec<String>,
+    #[command(flatten)]
+    read: Read,
+    #[command(flatten)]
+    style: ListStyle,
+}
+
+/// `skep service inspect`
+#[derive(Args)]
+pub struct Inspect {
+    /// Services by name, id or the beginning of an id
+    #[arg(value_name = "SERVICE", required = true)]
+    services: Vec<String>,
+    #[command(flatten)]
+    read: Read,
+    #[command(flatten)]
+    style: InspectStyle,
+}
+
+/// `skep service rm`
+#[derive(Args)]
+pub struct Rm {
+    /// Services by name, id or the beginning of an id
+    #[arg(value_name = "SERVICE", required = true)]
+    services: Vec<String>,
+    #[command(flatten)]
+    change: Change,
+}
+
+/// Known to people from Docker, not built.
+#[derive(Args)]
+pub struct Rollback {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    _rest: Vec<String>,
+}
+
+const LISTING: Listing = Listing {
+    message: "Service",
+    fields: &[
+        ("ID", "ID"),
+        ("Name", "NAME"),
+        ("Mode", "MODE"),
+        ("Replicas", "REPLICAS"),
+        ("Image", "IMAGE"),
+        ("Ports", "PORTS"),
+    ],
+    filters: &["id", "label", "mode", "name"],
+};
+
+pub(super) async fn run(top: &Top, command: Command) -> Outcome {
+    match command {
+        Command::Create(args) => create::run(top, *args).await,
+        Command::Ls(args) => ls(top, args).await,
+        Command::Ps(args) => ps(top, args).await,
+        Command::Inspect(args) => inspect(top, args).await,
+        Command::Update(args) => update::run(top, *args).await,
+        Command::Scale(args) => scale::run(top, args).await,
+        Command::Rm(args) => rm(top, args).await,
+        Command::Logs(args) => logs::of_services(top, args).await,
+        Command::Rollback(_) => Err(Failure::usage("service rollback is not supported yet")
+            .hint("`skep --at REVISION service inspect` shows any earlier spec; set it with `skep service update`")),
+    }
+}
+
+async fn ls(top: &Top, args: Ls) -> Outcome {
+    let (look, filters) = (LISTING.look(&args.style)?, LISTING.filters(&args.style)?);
+    let (target, moment) = top.read(&args.read)?;
+    let manager = Manager::connect(&target).await?;
+    let asked = ListRequest { moment, filters, ..ListRequest::default() };
+    let services = manager.control().list_services(asked).await?.into_inner().services;
+    let rows: Vec<Row> = services.iter().map(|service| row(service, args.style.no_trunc)).collect();
+    LISTING.print(&look, &rows)
+}
+
+async fn ps(top: &Top, args: Ps) -> Outcome {
+    let (look, filters) = (task::LISTING.look(&args.style)?, task::LISTING.filters(&args.style)?);
+    let (target, moment) = top.read(&args.read)?;
+    let manager = Manager::connect(&target).await?;
+    let services = find(&manager, moment, args.services).await?;
+    let ids = services.iter().map(|service| id_of(service).to_string()).collect();
+    let tasks = task::of(&manager, moment, filters, "service", ids).await?;
+    task::LISTING.print(&look, &task::rows(&tasks, args.style.no_trunc))
+}
+
+async fn inspect(top: &Top, args: Inspect) -> Outcome {
+    let look = Inspection::look(&args.style, &LISTING)?;
+    let (target, moment) = top.read(&args.read)?;
+    let manager = Manager::connect(&target).await?;
+    let services = find(&manager, moment, args.services).await?;
+    let rows: Vec<Row> = services.iter().map(|service| row(service, true)).collect();
+    look.print(&rows, |at| pretty::pretty(&services[at]))
+}
+
+async fn rm(top: &Top, args: Rm) -> Outcome {
+    let manager = Manager::connect(&top.host(&args.change.host)?).await?;
+    let mut submitter = manager.submitter(args.change.reason.as_deref()).await?;
+    let mut failed: Option<Failure> = None;
+    for service in args.services {
+        let action = Action::RemoveService(RemoveService { service: service.clone() });
+        match submitter.submit(action).await {
+            Ok(_) => show::say(&service)?,
+            Err(failure) if failure.is_unreachable() => return Err(failure),
+            Err(failure) => {
+                if let Some(earlier) = failed.replace(failure) {
+                    earlier.tell();
+                }
+            }
+        }
+    }
+    failed.map_or(Ok(()), Err)
+}
+
+/// The services of these names; one that is not there is the manager's error.
+async fn find(manager: &Manager, moment: Option<Moment>, objects: Vec<String>) -> Outcome<Vec<Service>> {
+    let asked = ListRequest { moment, objects, ..ListRequest::default() };
+    Ok(manager.control().list_services(asked).await?.into_inner().services)
+}
+
+fn id_of(service: &Service) -> Id {
+    Id::from_bytes(&service.id)
+}
+
+fn name_of(service: &Service) -> &str {
+    service.spec.as_ref().and_then(|spec| spec.annotations.as_ref()).map_or("", |annotations| annotations.name.as_str())
+}
+
+fn row(service: &Service, no_trunc: bool) -> Row {
+    let id = id_of(service).to_string();
+    let spec = service.spec.clone().unwrap_or_default();
+    let status = service.status.unwrap_or_default();
+    let mode = match spec.mode.as_ref().and_then(|mode| mode.mode.as_ref()) {
+        None => "",
+        Some(Mode::Replicated(_)) => "replicated",
+        Some(Mode::Global(_)) => "global",
+        Some(Mode::ReplicatedJob(_)) => "replicated job",
+        Some(Mode::GlobalJob(_)) => "global job",
+    };
+    let container = spec.task.as_ref().and_then(defaults::container);
+    let ports = spec.endpoint.as_ref().map_or(&[][..], |endpoint| &endpoint.ports);
+    Row {
+        cells: vec![
+            short_id(&id, no_trunc),
+            name_of(service).to_owned(),
+            mode.to_owned(),
+            format!("{}/{}", status.running_tasks, status.desired_tasks),
+            container.map_or_else(String::new, |container| container.image.clone()),
+            task::port_list(ports),
+        ],
+        json: json::render(service),
+        id,
+    }
+}

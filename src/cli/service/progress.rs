@@ -1,0 +1,145 @@
+//! Progress on the standard error: a line a slot on a terminal, and elsewhere a plain line for each thing that is new.
+
+use super::verdict::{Picture, Slot, slot_line};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use std::{collections::BTreeMap, io::IsTerminal};
+
+/// Slots that get a line of their own; of the others only the sum is shown.
+const SLOT_LINES_MAX: usize = 20;
+
+/// How progress is shown.
+pub enum Progress {
+    /// Not at all.
+    Silent,
+    /// A terminal: lines are rewritten in place.
+    Terminal(Box<Lines>),
+    /// A file or a pipe: only what is new.
+    Plain(Plain),
+}
+
+/// The rewritten lines.
+pub struct Lines {
+    all: MultiProgress,
+    overall: ProgressBar,
+    slots: BTreeMap<u64, ProgressBar>,
+}
+
+/// What has been said.
+#[derive(Default)]
+pub struct Plain {
+    overall: String,
+    blocked: String,
+    failures: BTreeMap<u64, usize>,
+    pulls: BTreeMap<u64, String>,
+}
+
+impl Progress {
+    /// Whether the standard error is a terminal decides.
+    pub fn new(quiet: bool) -> Progress {
+        if quiet {
+            return Progress::Silent;
+        }
+        if !std::io::stderr().is_terminal() || std::env::var_os("TERM").is_some_and(|term| term == "dumb") {
+            return Progress::Plain(Plain::default());
+        }
+        let all = MultiProgress::new();
+        let overall = all.add(line());
+        Progress::Terminal(Box::new(Lines { all, overall, slots: BTreeMap::new() }))
+    }
+
+    /// Shows how things stand.
+    pub fn show(&mut self, picture: &Picture) {
+        match self {
+            Progress::Silent => {}
+            Progress::Terminal(lines) => lines.show(picture),
+            Progress::Plain(plain) => plain.news(picture).iter().for_each(|line| eprintln!("{line}")),
+        }
+    }
+
+    /// Leaves the last picture standing.
+    pub fn finish(&mut self) {
+        if let Progress::Terminal(lines) = self {
+            lines.slots.values().for_each(ProgressBar::abandon);
+            lines.overall.abandon();
+        }
+    }
+}
+
+impl Lines {
+    fn show(&mut self, picture: &Picture) {
+        let mut text = overall(picture);
+        if !picture.blocked.is_empty() {
+            text.push_str(&format!(": {}", picture.blocked));
+        }
+        self.overall.set_message(text);
+        let shown: Vec<&Slot> = picture.slots.iter().take(SLOT_LINES_MAX).collect();
+        self.slots.retain(|number, bar| {
+            let stays = shown.iter().any(|slot| slot.number == *number);
+            if !stays {
+                bar.finish_and_clear();
+            }
+            stays
+        });
+        for slot in shown {
+            let bar = self.slots.entry(slot.number).or_insert_with(|| self.all.add(line()));
+            bar.set_message(format!("  {}: {}", slot.task.name, slot_line(slot)));
+        }
+    }
+}
+
+impl Plain {
+    fn news(&mut self, picture: &Picture) -> Vec<String> {
+        let mut news = Vec::new();
+        let text = overall(picture);
+        if text != self.overall {
+            news.push(text.clone());
+            self.overall = text;
+        }
+        if picture.blocked != self.blocked {
+            self.blocked.clone_from(&picture.blocked);
+            if !picture.blocked.is_empty() {
+                news.push(format!("waiting: {}", picture.blocked));
+            }
+        }
+        for slot in &picture.slots {
+            if slot.failures > self.failures.get(&slot.number).copied().unwrap_or(0) {
+                self.failures.insert(slot.number, slot.failures);
+                news.push(format!("{}: {}", slot.task.name, slot_line(slot)));
+            }
+            // The words of a pull change with its stages, its bytes all the time: only the former are news here.
+            let stage = slot.pull.as_ref().map(|pull| pull.message.clone()).unwrap_or_default();
+            if !stage.is_empty() && self.pulls.get(&slot.number) != Some(&stage) {
+                self.pulls.insert(slot.number, stage);
+                news.push(format!("{}: {}", slot.task.name, slot_line(slot)));
+            }
+        }
+        news
+    }
+}
+
+fn overall(picture: &Picture) -> String {
+    format!("overall progress: {} out of {} tasks", picture.settled.min(picture.wanted), picture.wanted)
+}
+
+fn line() -> ProgressBar {
+    let style = ProgressStyle::with_template("{wide_msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new_spinner().with_style(style)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_lines_are_said_once() {
+        let mut plain = Plain::default();
+        let mut picture = Picture { wanted: 2, ..Picture::default() };
+        assert_eq!(plain.news(&picture), ["overall progress: 0 out of 2 tasks"]);
+        assert!(plain.news(&picture).is_empty());
+        picture.blocked = "no node takes it".into();
+        assert_eq!(plain.news(&picture), ["waiting: no node takes it"]);
+        picture.settled = 2;
+        picture.blocked.clear();
+        assert_eq!(plain.news(&picture), ["overall progress: 2 out of 2 tasks"]);
+    }
+}

@@ -1,0 +1,61 @@
+//! `skep service scale`
+
+use super::{
+    find, id_of,
+    wait::{self, Waiting},
+};
+use crate::cli::{
+    args::{Change, Top},
+    connect::Manager,
+    fail::{Failure, Outcome},
+    parse, show,
+};
+use clap::Args;
+use skep_proto::v1::{Accepted, ScaleService, command::Action};
+
+/// `skep service scale`
+#[derive(Args)]
+pub struct Scale {
+    /// Services and how many tasks each is to have
+    #[arg(value_name = "SERVICE=REPLICAS", required = true, value_parser = parse::scale)]
+    wishes: Vec<(String, u64)>,
+    #[command(flatten)]
+    waiting: Waiting,
+    #[command(flatten)]
+    change: Change,
+}
+
+pub async fn run(top: &Top, args: Scale) -> Outcome {
+    let manager = Manager::connect(&top.host(&args.change.host)?).await?;
+    let mut submitter = manager.submitter(args.change.reason.as_deref()).await?;
+    let mut failed: Option<Failure> = None;
+    let mut scaled: Vec<(String, Accepted)> = Vec::new();
+    for (service, replicas) in args.wishes {
+        let action = Action::ScaleService(ScaleService { service: service.clone(), replicas });
+        match submitter.submit(action).await {
+            Ok(accepted) => {
+                show::say(&format!("{service} scaled to {replicas}"))?;
+                scaled.push((service, accepted));
+            }
+            Err(failure) if failure.is_unreachable() => return Err(failure),
+            Err(failure) => keep(&mut failed, failure),
+        }
+    }
+    for (service, accepted) in scaled {
+        let id = match find(&manager, None, vec![service]).await?.first() {
+            Some(service) => id_of(service).to_string(),
+            None => continue,
+        };
+        if let Err(failure) = wait::until_it_runs(&manager, &id, &accepted, &args.waiting).await {
+            keep(&mut failed, failure);
+        }
+    }
+    failed.map_or(Ok(()), Err)
+}
+
+/// The last failure is told by the caller, those before it at once.
+fn keep(failed: &mut Option<Failure>, failure: Failure) {
+    if let Some(earlier) = failed.replace(failure) {
+        earlier.tell();
+    }
+}

@@ -1,0 +1,208 @@
+//! Whether a service has come to what was asked: from what a manager shows of it, nothing else. Pure.
+//!
+//! A slot is settled when its newest task runs the newest spec and is wanted, or has done its work for good. The
+//! service is settled when as many slots are as were asked for, and none beside them is still on its way.
+
+use crate::cli::task::{state_word, trouble};
+use skep_proto::{
+    Id, defaults,
+    v1::{PullProgress, RolloutState, Service, Task, TaskState, WatchServiceReply},
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// So many failures of one slot, and it is not worth waiting for more.
+pub const ATTEMPTS_MAX: usize = 3;
+
+/// One slot as it is now.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Slot {
+    /// Its number.
+    pub number: u64,
+    /// Its newest task.
+    pub task: Task,
+    /// Whether it has come to where it should be.
+    pub settled: bool,
+    /// Failures of the newest spec since the command.
+    pub failures: usize,
+    /// Of the newest failed task: what went wrong.
+    pub failed: Option<Task>,
+    /// Of the newest task.
+    pub pull: Option<PullProgress>,
+}
+
+/// A service between a command and its effect.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Picture {
+    /// Tasks that were asked for.
+    pub wanted: u64,
+    /// Slots that are settled.
+    pub settled: u64,
+    /// Slots on their way, settled ones too, by number.
+    pub slots: Vec<Slot>,
+    /// All has come about.
+    pub converged: bool,
+    /// Why waiting longer is in vain; may be empty while there is hope.
+    pub hopeless: String,
+    /// What stands in the way, and may yet go away.
+    pub blocked: String,
+    /// Time of the newest change to a settled task.
+    pub settled_at: u64,
+}
+
+impl Picture {
+    /// Whether something is in the way or has gone wrong.
+    pub fn in_trouble(&self) -> bool {
+        !self.blocked.is_empty() || self.slots.iter().any(|slot| slot.failures > 0 && !slot.settled)
+    }
+
+    /// The slot that fails most.
+    pub fn culprit(&self) -> Option<&Slot> {
+        self.slots.iter().filter(|slot| slot.failed.is_some()).max_by_key(|slot| slot.failures)
+    }
+
+    /// Whether any attempt has failed since the command.
+    pub fn has_failed(&self) -> bool {
+        self.slots.iter().any(|slot| slot.failures > 0)
+    }
+}
+
+/// Failed tasks that were there before the command, and are not its fault.
+pub fn old_failures(reply: &WatchServiceReply, revision: u64) -> BTreeSet<Id> {
+    reply.tasks.iter().filter(|task| has_failed(task) && created(task) <= revision).map(id).collect()
+}
+
+/// What a reply means. `old` are failures that do not count.
+pub fn judge(reply: &WatchServiceReply, old: &BTreeSet<Id>) -> Picture {
+    let Some(service) = reply.service.as_ref() else { return Picture::default() };
+    let wanted = service.spec.as_ref().and_then(defaults::replicas).unwrap_or(0);
+    let mut by_slot: BTreeMap<u64, Vec<&Task>> = BTreeMap::new();
+    for task in &reply.tasks {
+        by_slot.entry(task.slot).or_default().push(task);
+    }
+    let mut slots: Vec<Slot> = Vec::new();
+    let (mut finished, mut dead) = (0, None);
+    for (number, mut tasks) in by_slot {
+        tasks.sort_by_key(|task| std::cmp::Reverse(created(task)));
+        let slot = slot(number, &tasks, service, old, &reply.pulls);
+        if is_wanted(&slot.task) {
+            slots.push(slot);
+        } else if current(&slot.task, service) && state(&slot.task) == TaskState::Complete {
+            finished += 1;
+        } else if slot.failures > 0 && has_failed(&slot.task) {
+            dead = Some(slot.clone());
+            slots.push(slot);
+        }
+    }
+    let live = slots.iter().filter(|slot| is_wanted(&slot.task)).count() as u64;
+    let running = slots.iter().filter(|slot| slot.settled).count() as u64;
+    let settled = running + u64::min(finished, wanted.saturating_sub(running));
+    let mut picture = Picture {
+        wanted,
+        settled,
+        converged: running == live && live <= wanted && settled >= wanted,
+        settled_at: slots.iter().filter(|slot| slot.settled).map(|slot| at(&slot.task)).max().unwrap_or(0),
+        blocked: service.blocked.as_ref().map_or_else(String::new, |blocked| blocked.message.clone()),
+        slots,
+        hopeless: String::new(),
+    };
+    if !picture.converged {
+        picture.hopeless = hopeless(service, &picture, dead.filter(|_| live + finished < wanted));
+    }
+    picture
+}
+
+fn slot(number: u64, tasks: &[&Task], service: &Service, old: &BTreeSet<Id>, pulls: &[PullProgress]) -> Slot {
+    let newest = tasks[0];
+    let failed: Vec<&Task> = tasks
+        .iter()
+        .filter(|task| has_failed(task) && current(task, service) && !old.contains(&id(task)))
+        .copied()
+        .collect();
+    Slot {
+        number,
+        settled: is_wanted(newest) && current(newest, service) && state(newest) == TaskState::Running,
+        failures: failed.len(),
+        failed: failed.first().map(|task| (*task).clone()),
+        pull: pulls.iter().find(|pull| pull.task_id == newest.id).cloned(),
+        task: newest.clone(),
+    }
+}
+
+fn hopeless(service: &Service, picture: &Picture, dead: Option<Slot>) -> String {
+    if !service.parked.is_empty() {
+        return format!("the service is parked: {}", service.parked);
+    }
+    if let Some(rollout) = service.rollout.as_ref().filter(|rollout| rollout.state() == RolloutState::Paused) {
+        return format!("the update is paused: {}", rollout.message);
+    }
+    if let Some(slot) = dead {
+        return format!("{} ended and is not tried again: {}", slot.task.name, trouble(&slot.task));
+    }
+    match picture.culprit() {
+        Some(slot) if slot.failures >= ATTEMPTS_MAX => format!("{} failed {} times", slot.task.name, slot.failures),
+        Some(_) | None => String::new(),
+    }
+}
+
+/// One line about a slot, for those who watch.
+pub fn slot_line(slot: &Slot) -> String {
+    let task = &slot.task;
+    let mut line = state_word(state(task)).to_owned();
+    if !task.node_name.is_empty() {
+        line.push_str(&format!(" on {}", task.node_name));
+    }
+    if let Some(pull) = &slot.pull {
+        line.push_str(&format!(", {}", pull_words(pull)));
+    } else if let Some(failed) = slot.failed.as_ref().filter(|_| !slot.settled) {
+        let times = if slot.failures == 1 { "once".to_owned() } else { format!("{} times", slot.failures) };
+        line.push_str(&format!(", failed {times}: {}", trouble(failed)));
+    } else if let Some(message) = task.status.as_ref().map(|status| &status.message).filter(|_| !slot.settled)
+        && !message.is_empty()
+        && *message != line
+    {
+        line.push_str(&format!(", {message}"));
+    }
+    line
+}
+
+fn pull_words(pull: &PullProgress) -> String {
+    use crate::cli::show::bytes_size;
+    match (pull.done_bytes, pull.total_bytes) {
+        (0, 0) => pull.message.clone(),
+        (done, 0) => format!("{} {}", pull.message, bytes_size(done)).trim().to_owned(),
+        (done, total) => format!("{} {} of {}", pull.message, bytes_size(done), bytes_size(total)).trim().to_owned(),
+    }
+}
+
+fn is_wanted(task: &Task) -> bool {
+    task.desired() <= TaskState::Running
+}
+
+/// Whether the task runs what the service now asks for.
+fn current(task: &Task, service: &Service) -> bool {
+    task.spec_version == service.spec_version
+        || task.spec.is_some() && task.spec == service.spec.as_ref().and_then(|spec| spec.task.clone())
+}
+
+fn has_failed(task: &Task) -> bool {
+    matches!(state(task), TaskState::Failed | TaskState::Rejected)
+}
+
+fn state(task: &Task) -> TaskState {
+    task.status.as_ref().map_or(TaskState::New, |status| status.state())
+}
+
+fn at(task: &Task) -> u64 {
+    task.status.as_ref().map_or(0, |status| status.at)
+}
+
+fn created(task: &Task) -> u64 {
+    task.meta.as_ref().map_or(0, |meta| meta.created_revision)
+}
+
+fn id(task: &Task) -> Id {
+    Id::from_bytes(&task.id)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,185 @@
+//! How answers look: tables for people, JSON and templates for scripts, ids alone for pipes.
+//!
+//! A list is described once, by a [`Listing`]: which of Docker's fields it has, under which headings, and which
+//! message of the schema stands behind a row. What can be wrong with `--format` and `--filter` is found from that
+//! description alone, before any manager is asked.
+
+mod template;
+mod tell;
+mod text;
+mod words;
+
+pub use template::Template;
+pub use tell::{say, say_json, write_raw};
+pub use text::{grid, pairs};
+pub use words::{ago, bytes_size, duration_words, local_time, quoted, short_id, title, truncated};
+
+use super::{
+    args::{InspectStyle, ListStyle},
+    fail::{Failure, Outcome},
+};
+use serde_json::Value;
+use skep_proto::v1::Filter;
+
+/// What a list consists of.
+#[derive(Clone, Copy, Debug)]
+pub struct Listing {
+    /// The schema's name of what a row is.
+    pub message: &'static str,
+    /// Docker's field name and the table's heading; without a heading it is for templates alone.
+    pub fields: &'static [(&'static str, &'static str)],
+    /// Filter keys that make sense here.
+    pub filters: &'static [&'static str],
+}
+
+/// One thing in a list.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Row {
+    /// Printed by `-q`.
+    pub id: String,
+    /// A cell for each field of the listing.
+    pub cells: Vec<String>,
+    /// The message itself.
+    pub json: Value,
+}
+
+/// How a list will be shown.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Look {
+    /// Docker's columns.
+    Table,
+    /// One array of messages.
+    Json,
+    /// Ids alone.
+    Ids,
+    /// A line for each row.
+    Template(Template),
+    /// A template under headings.
+    TemplateTable(Template),
+}
+
+impl Listing {
+    /// Reads `--format` and `-q` against this listing.
+    pub fn look(&self, style: &ListStyle) -> Outcome<Look> {
+        if style.quiet {
+            return Ok(Look::Ids);
+        }
+        match style.format.as_deref() {
+            None | Some("table") => Ok(Look::Table),
+            Some("json") => Ok(Look::Json),
+            Some(text) => match text.strip_prefix("table ") {
+                Some(rest) => Template::parse(rest, self).map(Look::TemplateTable),
+                None => Template::parse(text, self).map(Look::Template),
+            },
+        }
+    }
+
+    /// Reads `--filter`: one [`Filter`] a key, with all its values.
+    pub fn filters(&self, style: &ListStyle) -> Outcome<Vec<Filter>> {
+        let mut filters: Vec<Filter> = Vec::new();
+        for text in &style.filter {
+            let (key, value) = text
+                .split_once('=')
+                .ok_or_else(|| Failure::usage(format!("filter {text:?} has no value")).hint("write --filter KEY=VALUE"))?;
+            if !self.filters.contains(&key) {
+                return Err(Failure::usage(format!("filter {key:?} is unknown here"))
+                    .hint(format!("there are {}", self.filters.join(", "))));
+            }
+            match filters.iter_mut().find(|filter| filter.key == key) {
+                Some(filter) => filter.values.push(value.to_owned()),
+                None => filters.push(Filter { key: key.to_owned(), values: vec![value.to_owned()] }),
+            }
+        }
+        Ok(filters)
+    }
+
+    /// Shows the rows on the standard output.
+    pub fn print(&self, look: &Look, rows: &[Row]) -> Outcome {
+        let text = self.text(look, rows);
+        if text.is_empty() { Ok(()) } else { say(&text) }
+    }
+
+    /// What [`Listing::print`] shows, without the last line's end.
+    pub fn text(&self, look: &Look, rows: &[Row]) -> String {
+        match look {
+            Look::Ids => lines(rows.iter().map(|row| row.id.clone())),
+            Look::Json => {
+                let all = Value::Array(rows.iter().map(|row| row.json.clone()).collect());
+                format!("{all:#}")
+            }
+            Look::Template(template) => lines(rows.iter().map(|row| template.fill(row))),
+            Look::TemplateTable(template) => {
+                let split = |line: String| line.split('\t').map(str::to_owned).collect::<Vec<_>>();
+                let body = rows.iter().map(|row| split(template.fill(row))).collect();
+                grid(&split(template.headings(self)), body)
+            }
+            Look::Table => {
+                let shown: Vec<usize> = (0..self.fields.len()).filter(|i| !self.fields[*i].1.is_empty()).collect();
+                let head: Vec<String> = shown.iter().map(|i| self.fields[*i].1.to_owned()).collect();
+                let pick = |row: &Row| shown.iter().map(|i| row.cells[*i].clone()).collect();
+                grid(&head, rows.iter().map(pick).collect())
+            }
+        }
+    }
+}
+
+/// How single objects will be shown.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Inspection {
+    /// One array of messages.
+    Json,
+    /// For people.
+    Pretty,
+    /// A line for each object.
+    Template(Template),
+}
+
+impl Inspection {
+    /// Reads `--format` and `--pretty` for objects of one message.
+    pub fn look(style: &InspectStyle, listing: &Listing) -> Outcome<Inspection> {
+        match style.format.as_deref() {
+            _ if style.pretty => Ok(Inspection::Pretty),
+            None | Some("json") => Ok(Inspection::Json),
+            Some("table" | "pretty") => Ok(Inspection::Pretty),
+            Some(text) => Template::parse(text, listing).map(Inspection::Template),
+        }
+    }
+
+    /// Shows the objects; `pretty` writes one for people.
+    pub fn print(&self, rows: &[Row], pretty: impl Fn(usize) -> String) -> Outcome {
+        match self {
+            Inspection::Json => say_json(&Value::Array(rows.iter().map(|row| row.json.clone()).collect())),
+            Inspection::Template(template) => say(&lines(rows.iter().map(|row| template.fill(row)))),
+            Inspection::Pretty => {
+                let all: Vec<String> = (0..rows.len()).map(|at| pretty(at).trim_end().to_owned()).collect();
+                say(&all.join("\n\n"))
+            }
+        }
+    }
+}
+
+fn lines(all: impl Iterator<Item = String>) -> String {
+    all.collect::<Vec<_>>().join("\n")
+}
+
+/// How a single answer that is no list is shown.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answer {
+    /// For people.
+    Text,
+    /// The message.
+    Json,
+    /// One line, or one for each record of a stream.
+    Template(Template),
+}
+
+impl Answer {
+    /// Reads `--format` for a message of the schema.
+    pub fn look(format: Option<&str>, message: &'static str) -> Outcome<Answer> {
+        match format {
+            None | Some("table") => Ok(Answer::Text),
+            Some("json") => Ok(Answer::Json),
+            Some(text) => Template::parse(text, &Listing { message, fields: &[], filters: &[] }).map(Answer::Template),
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! Numbers and words as people say them.
+
+use skep_proto::{Timestamp, time::SECOND_NS};
+
+/// Characters of a shortened id, as Docker shows them.
+const SHORT_ID_CHARS: usize = 12;
+/// Characters of a shortened error.
+const SHORT_ERROR_CHARS: usize = 30;
+
+/// An id's first characters, unless all are wanted.
+pub fn short_id(id: &str, whole: bool) -> String {
+    if whole { id.to_owned() } else { id.chars().take(SHORT_ID_CHARS).collect() }
+}
+
+/// Cut to what fits into a column, unless all is wanted.
+pub fn truncated(text: &str, whole: bool) -> String {
+    if whole || text.chars().count() <= SHORT_ERROR_CHARS {
+        return text.to_owned();
+    }
+    let mut cut: String = text.chars().take(SHORT_ERROR_CHARS - 1).collect();
+    cut.push('…');
+    cut
+}
+
+/// In quotation marks, unless there is nothing to say.
+pub fn quoted(text: &str) -> String {
+    if text.is_empty() { String::new() } else { format!("\"{text}\"") }
+}
+
+/// With a capital letter at the beginning.
+pub fn title(word: &str) -> String {
+    let mut chars = word.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}
+
+/// How long ago something was, in Docker's words; nothing for never.
+pub fn ago(at: u64, now: Timestamp) -> String {
+    if at == 0 { String::new() } else { format!("{} ago", duration_words(now.since(Timestamp(at)))) }
+}
+
+/// A duration in one rough word or two: `5 minutes`, `About an hour`.
+pub fn duration_words(ns: u64) -> String {
+    let seconds = ns / SECOND_NS;
+    let (minutes, hours) = (seconds / 60, (seconds + 1_800) / 3_600);
+    match seconds {
+        0 => "Less than a second".into(),
+        1 => "1 second".into(),
+        2..60 => format!("{seconds} seconds"),
+        60..120 => "About a minute".into(),
+        120..3_600 => format!("{minutes} minutes"),
+        _ if hours == 1 => "About an hour".into(),
+        _ if hours < 48 => format!("{hours} hours"),
+        _ if hours < 24 * 14 => format!("{} days", hours / 24),
+        _ if hours < 24 * 60 => format!("{} weeks", hours / 24 / 7),
+        _ if hours < 24 * 365 * 2 => format!("{} months", hours / 24 / 30),
+        _ => format!("{} years", hours / 24 / 365),
+    }
+}
+
+/// A size in binary units: `512MiB`, `1.5GiB`.
+pub fn bytes_size(bytes: u64) -> String {
+    const UNITS: [&str; 6] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
+    let mut size = bytes as f64;
+    let mut unit = 0;
+    while size >= 1024.0 && unit + 1 < UNITS.len() {
+        size /= 1024.0;
+        unit += 1;
+    }
+    let number = format!("{size:.2}");
+    let number = number.trim_end_matches('0').trim_end_matches('.');
+    format!("{number}{}", UNITS[unit])
+}
+
+/// A time to the millisecond in UTC, of one width, for columns; nothing for never.
+pub fn local_time(at: u64) -> String {
+    if at == 0 {
+        return String::new();
+    }
+    match jiff::Timestamp::from_nanosecond(i128::from(at)) {
+        Ok(at) => format!("{at:.3}"),
+        Err(_) => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_told_as_docker_tells_them() {
+        let said = |seconds: u64| duration_words(seconds * SECOND_NS);
+        assert_eq!(said(0), "Less than a second");
+        assert_eq!(said(1), "1 second");
+        assert_eq!(said(59), "59 seconds");
+        assert_eq!(said(61), "About a minute");
+        assert_eq!(said(300), "5 minutes");
+        assert_eq!(said(3_600), "About an hour");
+        assert_eq!(said(7_200), "2 hours");
+        assert_eq!(said(86_400 * 3), "3 days");
+        assert_eq!(said(86_400 * 21), "3 weeks");
+        assert_eq!(said(86_400 * 90), "3 months");
+        assert_eq!(said(86_400 * 365 * 3), "3 years");
+    }
+
+    #[test]
+    fn sizes_and_cuts() {
+        assert_eq!(bytes_size(512 << 20), "512MiB");
+        assert_eq!(bytes_size(3 << 29), "1.5GiB");
+        assert_eq!(bytes_size(100), "100B");
+        assert_eq!(truncated(&"x".repeat(31), false).chars().count(), 30);
+        assert_eq!(truncated(&"x".repeat(31), true).len(), 31);
+        assert_eq!(local_time(1_795_267_201_500_000_000), "2026-11-21T13:20:01.500Z");
+        assert_eq!(title("running"), "Running");
+    }
+}

@@ -1,0 +1,156 @@
+//! Tasks: what runs, what ran, and how it ended.
+
+mod pretty;
+mod words;
+
+pub use words::{image, port_list, ports, state_word, trouble};
+
+use super::{
+    args::{InspectStyle, ListStyle, Read, Top},
+    connect::Manager,
+    fail::Outcome,
+    logs, now,
+    show::{Inspection, Listing, Row, ago, quoted, short_id, title, truncated},
+};
+use clap::{Args, Subcommand};
+use skep_proto::{
+    Id, Timestamp, json,
+    v1::{Filter, ListRequest, Moment, Task},
+};
+
+/// `skep task …`
+#[derive(Subcommand)]
+pub enum Command {
+    /// List tasks of all services, ended ones too
+    #[command(visible_alias = "list")]
+    Ls(Ls),
+    /// Show everything about tasks
+    Inspect(Inspect),
+    /// Show what tasks have written
+    Logs(logs::TaskLogs),
+}
+
+/// `skep task ls`
+#[derive(Args)]
+pub struct Ls {
+    #[command(flatten)]
+    read: Read,
+    #[command(flatten)]
+    style: ListStyle,
+}
+
+/// `skep task inspect`
+#[derive(Args)]
+pub struct Inspect {
+    /// Tasks by id, the beginning of an id, or name (web.1)
+    #[arg(value_name = "TASK", required = true)]
+    tasks: Vec<String>,
+    #[command(flatten)]
+    read: Read,
+    #[command(flatten)]
+    style: InspectStyle,
+}
+
+/// Docker's columns of `service ps`.
+pub const LISTING: Listing = Listing {
+    message: "Task",
+    fields: &[
+        ("ID", "ID"),
+        ("Name", "NAME"),
+        ("Image", "IMAGE"),
+        ("Node", "NODE"),
+        ("DesiredState", "DESIRED STATE"),
+        ("CurrentState", "CURRENT STATE"),
+        ("Error", "ERROR"),
+        ("Ports", "PORTS"),
+    ],
+    filters: &["id", "name", "node", "desired-state"],
+};
+/// Where no service is named, services can be asked for.
+const LISTING_OF_ALL: Listing = Listing { filters: &["id", "name", "node", "desired-state", "service"], ..LISTING };
+
+pub(super) async fn run(top: &Top, command: Command) -> Outcome {
+    match command {
+        Command::Ls(args) => ls(top, args).await,
+        Command::Inspect(args) => inspect(top, args).await,
+        Command::Logs(args) => logs::of_tasks(top, args).await,
+    }
+}
+
+async fn ls(top: &Top, args: Ls) -> Outcome {
+    let (look, filters) = (LISTING_OF_ALL.look(&args.style)?, LISTING_OF_ALL.filters(&args.style)?);
+    let (target, moment) = top.read(&args.read)?;
+    let manager = Manager::connect(&target).await?;
+    let asked = ListRequest { moment, filters, ..ListRequest::default() };
+    let tasks = manager.control().list_tasks(asked).await?.into_inner().tasks;
+    LISTING_OF_ALL.print(&look, &rows(&tasks, args.style.no_trunc))
+}
+
+async fn inspect(top: &Top, args: Inspect) -> Outcome {
+    let look = Inspection::look(&args.style, &LISTING)?;
+    let (target, moment) = top.read(&args.read)?;
+    let manager = Manager::connect(&target).await?;
+    let asked = ListRequest { moment, objects: args.tasks, ..ListRequest::default() };
+    let tasks = manager.control().list_tasks(asked).await?.into_inner().tasks;
+    let rows: Vec<Row> = tasks.iter().map(|task| row(task, task.name.clone(), true, now())).collect();
+    look.print(&rows, |at| pretty::pretty(&tasks[at]))
+}
+
+/// Tasks of some services or nodes: `key` says which of the two the ids are. None of no ids.
+pub async fn of(
+    manager: &Manager,
+    moment: Option<Moment>,
+    mut filters: Vec<Filter>,
+    key: &str,
+    ids: Vec<String>,
+) -> Outcome<Vec<Task>> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    filters.retain(|filter| filter.key != key);
+    filters.push(Filter { key: key.to_owned(), values: ids });
+    let asked = ListRequest { moment, filters, ..ListRequest::default() };
+    Ok(manager.control().list_tasks(asked).await?.into_inner().tasks)
+}
+
+/// Rows as Docker orders them: by service and slot, the newest of a slot first, those before it indented below.
+pub fn rows(tasks: &[Task], no_trunc: bool) -> Vec<Row> {
+    let mut sorted: Vec<&Task> = tasks.iter().collect();
+    let created = |task: &Task| task.meta.as_ref().map_or(0, |meta| meta.created_revision);
+    sorted.sort_by(|a, b| {
+        (&a.service_name, &a.service_id, a.slot)
+            .cmp(&(&b.service_name, &b.service_id, b.slot))
+            .then(created(b).cmp(&created(a)))
+    });
+    let now = now();
+    let mut above: Option<&Task> = None;
+    sorted
+        .into_iter()
+        .map(|task| {
+            let same_slot = above.is_some_and(|a| a.service_id == task.service_id && a.slot == task.slot);
+            above = Some(task);
+            let name = if same_slot { format!(" \\_ {}", task.name) } else { task.name.clone() };
+            row(task, name, no_trunc, now)
+        })
+        .collect()
+}
+
+fn row(task: &Task, name: String, no_trunc: bool, now: Timestamp) -> Row {
+    let id = Id::from_bytes(&task.id).to_string();
+    let status = task.status.clone().unwrap_or_default();
+    let current = format!("{} {}", title(state_word(status.state())), ago(status.at, now));
+    Row {
+        cells: vec![
+            short_id(&id, no_trunc),
+            name,
+            image(task).to_owned(),
+            task.node_name.clone(),
+            title(state_word(task.desired())),
+            current.trim_end().to_owned(),
+            quoted(&truncated(&trouble(task), no_trunc)),
+            ports(task),
+        ],
+        json: json::render(task),
+        id,
+    }
+}

@@ -1,0 +1,126 @@
+//! What became of a task, in words.
+
+use skep_proto::{
+    defaults,
+    v1::{ContainerStatus, EndCause, PortConfig, PortProtocol, Task, TaskState},
+};
+
+/// A state as people say it.
+pub fn state_word(state: TaskState) -> &'static str {
+    match state {
+        TaskState::New => "new",
+        TaskState::Pending => "pending",
+        TaskState::Assigned => "assigned",
+        TaskState::Accepted => "accepted",
+        TaskState::Preparing => "preparing",
+        TaskState::Ready => "ready",
+        TaskState::Starting => "starting",
+        TaskState::Running => "running",
+        TaskState::Complete => "complete",
+        TaskState::Shutdown => "shutdown",
+        TaskState::Failed => "failed",
+        TaskState::Rejected => "rejected",
+        TaskState::Remove => "remove",
+        TaskState::Orphaned => "orphaned",
+    }
+}
+
+/// What a task runs.
+pub fn image(task: &Task) -> &str {
+    task.spec.as_ref().and_then(defaults::container).map_or("", |container| container.image.as_str())
+}
+
+/// What went wrong with a task: its error, or how it ended where that was not well.
+pub fn trouble(task: &Task) -> String {
+    let status = task.status.clone().unwrap_or_default();
+    if !status.error.is_empty() {
+        return status.error;
+    }
+    match status.state() {
+        TaskState::Failed | TaskState::Rejected => status.container.as_ref().map_or_else(String::new, end_words),
+        TaskState::New
+        | TaskState::Pending
+        | TaskState::Assigned
+        | TaskState::Accepted
+        | TaskState::Preparing
+        | TaskState::Ready
+        | TaskState::Starting
+        | TaskState::Running
+        | TaskState::Complete
+        | TaskState::Shutdown
+        | TaskState::Remove
+        | TaskState::Orphaned => String::new(),
+    }
+}
+
+/// How a container ended: exit code or signal, and who did it where that was not itself.
+pub fn end_words(container: &ContainerStatus) -> String {
+    let how = match (container.signal, container.exit_code) {
+        (0, None) => String::new(),
+        (0, Some(code)) => format!("exit code {code}"),
+        (signal, _) => match nix::sys::signal::Signal::try_from(signal) {
+            Ok(known) => format!("killed by {known}"),
+            Err(_) => format!("killed by signal {signal}"),
+        },
+    };
+    let why = if container.out_of_memory { "out of memory" } else { cause_words(container.end_cause()) };
+    match (how.is_empty(), why.is_empty()) {
+        (false, false) => format!("{how}, {why}"),
+        (false, true) => how,
+        (true, _) => why.to_owned(),
+    }
+}
+
+fn cause_words(cause: EndCause) -> &'static str {
+    match cause {
+        EndCause::Itself => "",
+        EndCause::Asked => "as asked",
+        EndCause::KilledOutside => "killed by somebody else",
+        EndCause::StoppedOutside => "stopped by somebody else",
+        EndCause::RemovedOutside => "removed by somebody else",
+        EndCause::EngineStopped => "the engine stopped",
+        EndCause::Unhealthy => "unhealthy",
+        EndCause::Reboot => "the machine rebooted",
+    }
+}
+
+/// Published ports as Docker writes them: `*:8080->80/tcp`.
+pub fn ports(task: &Task) -> String {
+    let container = task.status.as_ref().and_then(|status| status.container.as_ref());
+    port_list(container.map_or(&[][..], |container| &container.ports))
+}
+
+/// The same for any ports.
+pub fn port_list(ports: &[PortConfig]) -> String {
+    let one = |port: &PortConfig| {
+        let protocol = match port.protocol() {
+            PortProtocol::Tcp => "tcp",
+            PortProtocol::Udp => "udp",
+            PortProtocol::Sctp => "sctp",
+        };
+        format!("*:{}->{}/{protocol}", port.published_port, port.target_port)
+    };
+    ports.iter().map(one).collect::<Vec<_>>().join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(container: &ContainerStatus, expected: &str) {
+        assert_eq!(end_words(container), expected);
+    }
+
+    #[test]
+    fn an_end_is_told_with_its_code_or_signal_and_its_cause() {
+        let ended = |exit_code, signal| ContainerStatus { exit_code, signal, ..ContainerStatus::default() };
+        check(&ended(Some(3), 0), "exit code 3");
+        check(&ended(Some(137), 9), "killed by SIGKILL");
+        check(&ContainerStatus { out_of_memory: true, ..ended(Some(137), 9) }, "killed by SIGKILL, out of memory");
+        let outside = EndCause::KilledOutside as i32;
+        check(&ContainerStatus { end_cause: outside, ..ended(Some(137), 9) }, "killed by SIGKILL, killed by somebody else");
+        let stopped = EndCause::EngineStopped as i32;
+        check(&ContainerStatus { end_cause: stopped, ..ended(None, 0) }, "the engine stopped");
+        check(&ended(None, 99), "killed by signal 99");
+    }
+}

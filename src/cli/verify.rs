@@ -1,0 +1,99 @@
+//! `skep verify`: nothing is believed that can be computed.
+//!
+//! The entries come as they are stored. From their bytes alone this program computes the leaves, the roots and the
+//! hashes, checks that each entry follows the one before without a gap, folds every record into a view of its own, and
+//! compares that view's digest with what checkpoints recorded and with what the manager says it has now.
+
+mod audit;
+
+use super::{
+    args::{Read, Top},
+    connect::Manager,
+    fail::{Failure, Outcome},
+    show::{bytes_size, pairs, say, say_json},
+};
+use audit::Audit;
+use clap::Args;
+use serde_json::json;
+use skep_proto::v1::{EntriesRequest, StatusReply, StatusRequest, moment};
+use std::io::IsTerminal;
+
+/// `skep verify`
+#[derive(Args)]
+#[command(after_help = "Exit code 1 when something does not match.")]
+pub struct Verify {
+    /// table or json
+    #[arg(long, value_name = "FORMAT")]
+    format: Option<String>,
+    #[command(flatten)]
+    read: Read,
+}
+
+pub(super) async fn run(top: &Top, args: Verify) -> Outcome {
+    let as_json = match args.format.as_deref() {
+        None | Some("table") => false,
+        Some("json") => true,
+        Some(other) => {
+            return Err(Failure::usage(format!("format {other:?} is unknown here")).hint("there are table and json"));
+        }
+    };
+    let (target, moment) = top.read(&args.read)?;
+    let to_revision = match moment.and_then(|moment| moment.moment) {
+        None => 0,
+        Some(moment::Moment::Revision(revision)) => revision,
+        Some(moment::Moment::TimeAt(_) | moment::Moment::AgoNs(_)) => {
+            return Err(Failure::usage("verify takes a revision with --at").hint("see `skep log` for revisions"));
+        }
+    };
+    let manager = Manager::connect(&target).await?;
+    // What the manager claims is fetched first: everything up to there must then be found.
+    let claimed = manager.control().status(StatusRequest {}).await?.into_inner();
+    let upto = if to_revision == 0 { claimed.revision } else { to_revision };
+    let bar = progress(upto);
+    let mut audit = Audit::default();
+    let asked = EntriesRequest { from_revision: 0, to_revision: upto };
+    let mut entries = manager.history().entries(asked).await?.into_inner();
+    while let Some(stored) = entries.message().await? {
+        if let Err(error) = audit.take(stored.entry, claimed.revision, &claimed) {
+            bar.finish_and_clear();
+            return Err(error);
+        }
+        bar.set_position(audit.revision());
+    }
+    bar.finish_and_clear();
+    audit.finish(upto, &claimed)?;
+    report(&audit, &claimed, as_json)
+}
+
+fn progress(upto: u64) -> indicatif::ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return indicatif::ProgressBar::hidden();
+    }
+    indicatif::ProgressBar::new(upto).with_prefix("verify")
+}
+
+fn report(audit: &Audit, claimed: &StatusReply, as_json: bool) -> Outcome {
+    if as_json {
+        return say_json(&json!({
+            "verified": true,
+            "incarnation": audit.incarnation(),
+            "first_revision": audit.first_revision(),
+            "revision": audit.revision(),
+            "entries": audit.entries(),
+            "bytes": audit.bytes(),
+            "head": audit.head().to_string(),
+            "digest": audit.digest(),
+            "checkpoints": audit.checkpoints(),
+            "set_aside": audit.set_aside(),
+        }));
+    }
+    let now = if audit.revision() >= claimed.revision { "as the manager says" } else { "" };
+    let text = pairs(&[
+        ("Verified", format!("revisions {} to {}", audit.first_revision(), audit.revision())),
+        ("Entries", format!("{} ({})", audit.entries(), bytes_size(audit.bytes()))),
+        ("Head", format!("{} {now}", audit.head()).trim_end().to_owned()),
+        ("Digest", format!("{} {now}", audit.digest()).trim_end().to_owned()),
+        ("Checkpoints", format!("{} compared", audit.checkpoints())),
+    ]);
+    say(text.trim_end())
+}

@@ -1,0 +1,244 @@
+//! The audit itself: entry after entry, from their bytes to a head and a digest.
+
+use crate::cli::fail::{Failure, Outcome};
+use bytes::Bytes;
+use prost::Message;
+use skep_log::chain::{self, Hash, SealedEntry};
+use skep_projections::{View, apply::Stamp};
+use skep_proto::{
+    Revision, Timestamp,
+    v1::{Record, StatusReply, event::Kind},
+};
+
+/// What has been computed so far.
+#[derive(Default)]
+pub struct Audit {
+    view: View,
+    head: Hash,
+    first: u64,
+    revision: u64,
+    incarnation: u64,
+    at: u64,
+    entries: u64,
+    bytes: u64,
+    checkpoints: u64,
+}
+
+impl Audit {
+    /// Takes the next entry as stored: checks it against what came before and folds its records in.
+    pub fn take(&mut self, stored: Bytes, upto: u64, claimed: &StatusReply) -> Outcome {
+        self.bytes += stored.len() as u64;
+        let entry = chain::unseal(stored).map_err(|error| altered(self.revision, &error.to_string()))?;
+        self.follows(&entry)?;
+        self.fold(&entry)?;
+        self.head = entry.hash;
+        self.entries += 1;
+        if self.revision == upto { self.agrees(claimed) } else { Ok(()) }
+    }
+
+    /// Whether all was seen that the manager claims to have.
+    pub fn finish(&self, upto: u64, claimed: &StatusReply) -> Outcome {
+        if self.revision < upto.min(claimed.revision) {
+            return Err(Failure::refused(format!(
+                "the history ends at revision {}, the manager claims {}",
+                self.revision, claimed.revision
+            ))
+            .hint("records are missing at the end: compare with a backup"));
+        }
+        Ok(())
+    }
+
+    /// The newest revision folded in.
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+    /// Where the history begins.
+    pub fn first_revision(&self) -> u64 {
+        self.first
+    }
+    /// Of the newest entry.
+    pub fn incarnation(&self) -> u64 {
+        self.incarnation
+    }
+    /// How many entries were checked.
+    pub fn entries(&self) -> u64 {
+        self.entries
+    }
+    /// How large they were.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+    /// The hash of the newest entry.
+    pub fn head(&self) -> Hash {
+        self.head
+    }
+    /// The digest of the view, in hexadecimal.
+    pub fn digest(&self) -> String {
+        hex(&self.view.digest().to_bytes())
+    }
+    /// How many recorded digests were compared.
+    pub fn checkpoints(&self) -> u64 {
+        self.checkpoints
+    }
+    /// Records that contradicted the view.
+    pub fn set_aside(&self) -> u64 {
+        self.view.set_aside()
+    }
+
+    fn follows(&mut self, entry: &SealedEntry) -> Outcome {
+        let header = &entry.header;
+        let parent = Hash::from_bytes(&header.parent_hash).unwrap_or(Hash::ZERO);
+        if self.entries == 0 {
+            self.first = header.first_revision;
+            if header.first_revision != 1 {
+                return Err(Failure::refused(format!(
+                    "the history begins at revision {}: what came before was trimmed and cannot be replayed",
+                    header.first_revision
+                )));
+            }
+        } else if header.first_revision != self.revision + 1 {
+            return Err(altered(
+                self.revision,
+                &format!("the next entry begins at revision {} and not at {}", header.first_revision, self.revision + 1),
+            ));
+        }
+        if parent != self.head {
+            return Err(altered(
+                self.revision,
+                &format!("the entry at revision {} names {parent} as its parent, which is not the entry before it ({})", header.first_revision, self.head),
+            ));
+        }
+        if header.at < self.at || header.incarnation < self.incarnation {
+            return Err(altered(self.revision, &format!("time or incarnation goes back at revision {}", header.first_revision)));
+        }
+        (self.at, self.incarnation) = (header.at, header.incarnation);
+        Ok(())
+    }
+
+    fn fold(&mut self, entry: &SealedEntry) -> Outcome {
+        for (place, bytes) in entry.records.iter().enumerate() {
+            let revision = entry.header.first_revision + place as u64;
+            let record = Record::decode(bytes.clone()).map_err(|error| altered(self.revision, &error.to_string()))?;
+            if let Some(Kind::Checkpoint(checkpoint)) = record.event.as_ref().and_then(|event| event.kind.as_ref()) {
+                self.compare(revision, &checkpoint.digest)?;
+            }
+            let stamp = Stamp {
+                revision: Revision(revision),
+                at: Timestamp(entry.header.at),
+                incarnation: entry.header.incarnation,
+            };
+            self.view.apply(stamp, &record).map_err(|unknown| {
+                Failure::refused(format!("revision {revision} cannot be replayed: {unknown}"))
+                    .hint("this program may be older than the one that wrote it")
+            })?;
+            self.revision = revision;
+        }
+        Ok(())
+    }
+
+    /// A checkpoint carries the digest after the record before it.
+    fn compare(&mut self, revision: u64, recorded: &[u8]) -> Outcome {
+        if recorded != self.view.digest().to_bytes() {
+            return Err(Failure::refused(format!(
+                "replayed up to revision {} the view's digest is {}, the checkpoint at revision {revision} says {}",
+                self.revision,
+                self.digest(),
+                hex(recorded)
+            ))
+            .hint("the program that wrote it folded the records differently: keep the folder and report it"));
+        }
+        self.checkpoints += 1;
+        Ok(())
+    }
+
+    fn agrees(&self, claimed: &StatusReply) -> Outcome {
+        let differs = |what: &str, computed: String, said: &[u8]| {
+            Failure::refused(format!("at revision {} the {what} computes to {computed}, the manager says {}", self.revision, hex(said)))
+                .hint("restart the manager: if it stays so, keep its folder and report it")
+        };
+        if !claimed.head_hash.is_empty() && claimed.head_hash != self.head.to_bytes() {
+            return Err(differs("head", self.head.to_string(), &claimed.head_hash));
+        }
+        if !claimed.digest.is_empty() && claimed.digest[..] != self.view.digest().to_bytes() {
+            return Err(differs("digest", self.digest(), &claimed.digest));
+        }
+        Ok(())
+    }
+}
+
+fn altered(good: u64, what: &str) -> Failure {
+    Failure::refused(format!("the history is good up to revision {good} and not after: {what}"))
+        .hint("something altered it: compare with a backup or with another manager")
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use skep_log::chain::{Draft, seal};
+    use skep_proto::{
+        Id, event,
+        v1::{Checkpoint, ClusterCreated, TenureBegun},
+    };
+
+    fn entry(parent: Hash, first: u64, kinds: Vec<Kind>) -> SealedEntry {
+        let record = |kind| Record { event: Some(event::event(kind)), ..Record::default() };
+        seal(&Draft {
+            parent,
+            incarnation: 1,
+            first_revision: Revision(first),
+            at: Timestamp(first),
+            feature_level: 1,
+            code_version: String::new(),
+            records: kinds.into_iter().map(record).collect(),
+        })
+    }
+
+    fn cluster() -> Kind {
+        Kind::ClusterCreated(ClusterCreated { cluster_id: Id(1).to_bytes(), spec: None })
+    }
+
+    fn tenure() -> Kind {
+        Kind::TenureBegun(TenureBegun { term: 1, code_version: String::new() })
+    }
+
+    fn check(entries: Vec<Bytes>, expected: Result<u64, &str>) {
+        let (mut audit, claimed) = (Audit::default(), StatusReply { revision: 99, ..StatusReply::default() });
+        let outcome = entries.into_iter().try_for_each(|stored| audit.take(stored, 99, &claimed));
+        match expected {
+            Ok(revision) => assert_eq!((outcome, audit.revision()), (Ok(()), revision)),
+            Err(part) => {
+                let failure = outcome.expect_err("it must be found");
+                assert!(failure.message().contains(part), "{failure}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_chain_is_followed_and_what_breaks_it_is_named() {
+        let one = entry(Hash::ZERO, 1, vec![cluster(), tenure()]);
+        let two = entry(one.hash, 3, vec![tenure()]);
+        check(vec![one.bytes.clone(), two.bytes.clone()], Ok(3));
+        let mut bent = one.bytes.to_vec();
+        *bent.last_mut().expect("an entry is not empty") ^= 1;
+        check(vec![bent.into()], Err("good up to revision 0"));
+        check(vec![one.bytes.clone(), entry(one.hash, 4, vec![tenure()]).bytes], Err("begins at revision 4 and not at 3"));
+        check(vec![one.bytes.clone(), entry(Hash::ZERO, 3, vec![tenure()]).bytes], Err("as its parent"));
+        check(vec![two.bytes], Err("begins at revision 3"));
+    }
+
+    #[test]
+    fn a_checkpoint_with_another_digest_is_found() {
+        let lie = Kind::Checkpoint(Checkpoint { digest: Bytes::from_static(&[7; 16]) });
+        check(vec![entry(Hash::ZERO, 1, vec![cluster(), lie]).bytes], Err("digest"));
+        let mut view = View::default();
+        let stamp = Stamp { revision: Revision(1), at: Timestamp(1), incarnation: 1 };
+        let record = Record { event: Some(event::event(cluster())), ..Record::default() };
+        view.apply(stamp, &record).expect("a record we know");
+        let truth = Kind::Checkpoint(Checkpoint { digest: view.digest().to_bytes().to_vec().into() });
+        check(vec![entry(Hash::ZERO, 1, vec![cluster(), truth]).bytes], Ok(2));
+    }
+}

@@ -1,0 +1,113 @@
+//! A node's process: manager and agent, or an agent alone, started and stopped together.
+//!
+//! The first start fixes what a node is; a restart resumes it. Stopping the process stops no task: what runs is
+//! adopted by the next one.
+
+mod node;
+mod socket;
+mod state;
+mod telemetry;
+
+use crate::cli::processes::{AgentArgs, DaemonArgs, RecoverArgs};
+use anyhow::{Context, Result};
+use skep_gateway::manager;
+use skep_proto::v1::ClusterSpec;
+use state::StateDir;
+use std::{future::Future, process::ExitCode};
+use telemetry::Telemetry;
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
+use tokio_util::sync::CancellationToken;
+
+/// `skep daemon`: a manager and its own agent.
+pub fn run(args: DaemonArgs) -> Result<ExitCode> {
+    let state = StateDir::hold(&args.state_dir)?;
+    on_runtime(args.node.otlp_endpoint.clone(), async move |stop| {
+        let runtime = node::runtime(&state, &args.node)?;
+        let control = socket::bind(&args.listen_control)?;
+        let metrics = match args.metrics_listen {
+            Some(address) => {
+                Some(TcpListener::bind(address).await.with_context(|| format!("--metrics-listen {address}"))?)
+            }
+            None => None,
+        };
+        let heartbeat_period_ns = args.heartbeat_period.map(|period| period.as_nanos() as u64);
+        let config = manager::Config {
+            state_dir: state.path().to_owned(),
+            control,
+            metrics,
+            genesis: ClusterSpec { heartbeat_period_ns, ..ClusterSpec::default() },
+            safe_mode: args.safe_mode,
+        };
+        tracing::info!(socket = %args.listen_control.display(), state = %state.path().display(), "starting");
+        let managing = tokio::spawn(manager::run(config, stop.clone()));
+        let agent = node::agent(&state, &args.node, &args.listen_control, runtime)?;
+        let following = tokio::spawn(agent.run(stop.clone()));
+        let managed = managing.await.context("the manager's task")?;
+        stop.cancel();
+        let followed = following.await.context("the agent's task")?;
+        // The socket is a promise that somebody answers.
+        drop(std::fs::remove_file(&args.listen_control));
+        managed.with_context(|| format!("state folder {}", state.path().display()))?;
+        followed?;
+        Ok(())
+    })
+}
+
+/// `skep agent`: a worker alone.
+pub fn run_agent(args: AgentArgs) -> Result<ExitCode> {
+    let state = StateDir::hold(&args.state_dir)?;
+    on_runtime(args.node.otlp_endpoint.clone(), async move |stop| {
+        let runtime = node::runtime(&state, &args.node)?;
+        node::agent(&state, &args.node, &args.manager, runtime)?.run(stop).await?;
+        Ok(())
+    })
+}
+
+/// `skep recover --accept-loss`
+pub fn recover(args: RecoverArgs) -> Result<ExitCode> {
+    let state = StateDir::hold(&args.state_dir)?;
+    let recovered = skep_gateway::manager::recover(state.path())?;
+    eprintln!(
+        "history ends at revision {} now; the next start begins incarnation {}",
+        recovered.position.revision, recovered.incarnation
+    );
+    if let Some(cause) = &recovered.cause {
+        eprintln!("what came after could not be read: {cause}");
+    }
+    if recovered.durable > recovered.position.revision {
+        eprintln!("records up to revision {} had been acknowledged and are lost", recovered.durable);
+    }
+    eprintln!("the damaged files lie in {}; remove them when you no longer need them", recovered.set_aside.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Runs until the work ends or a signal asks to; ending takes what has begun to its end.
+fn on_runtime<W, F>(otlp_endpoint: Option<String>, work: W) -> Result<ExitCode>
+where
+    W: FnOnce(CancellationToken) -> F,
+    F: Future<Output = Result<()>>,
+{
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the async runtime")?;
+    let ended = runtime.block_on(async {
+        let telemetry = Telemetry::start(otlp_endpoint.as_deref())?;
+        let stop = CancellationToken::new();
+        let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let signalled = stop.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            tracing::info!("stopping; tasks go on");
+            signalled.cancel();
+        });
+        let ended = work(stop).await;
+        drop(telemetry);
+        ended
+    });
+    runtime.shutdown_background();
+    ended.map(|()| ExitCode::SUCCESS)
+}

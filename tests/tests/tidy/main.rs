@@ -1,0 +1,91 @@
+//! The habits of the house, as tests: what a reviewer would otherwise have to look for in every change.
+//!
+//! Each room holds one kind of habit and says all that it found at once, file by file, so that one run shows the whole
+//! work. What the compiler and clippy can check stands in the lints, not here.
+
+mod arrows;
+mod catalogue;
+mod pages;
+mod pure;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// The repository's folder.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the package stands in the repository")
+        .to_path_buf()
+}
+
+/// A text file of the repository.
+struct Page {
+    /// Its path from the repository's folder, with `/`.
+    path: String,
+    /// All of it.
+    text: String,
+}
+
+/// All files with this ending that belong to the repository, in the order of their paths.
+fn files(ending: &str) -> Vec<Page> {
+    let root = root();
+    let mut paths = Vec::new();
+    collect(&root, &mut paths);
+    let mut pages: Vec<Page> = paths
+        .into_iter()
+        .filter(|path| path.extension().is_some_and(|found| found == ending))
+        .map(|path| Page {
+            text: fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())),
+            path: path.strip_prefix(&root).unwrap().to_string_lossy().into_owned(),
+        })
+        .collect();
+    pages.sort_by(|a, b| a.path.cmp(&b.path));
+    assert!(!pages.is_empty(), "no file ends in .{ending} below {}", root.display());
+    pages
+}
+
+fn collect(folder: &Path, paths: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if path.is_symlink() || name.starts_with('.') || name == "target" {
+            continue;
+        }
+        match path.is_dir() {
+            true => collect(&path, paths),
+            false => paths.push(path),
+        }
+    }
+}
+
+impl Page {
+    /// Whether the whole file is tests.
+    fn is_test(&self) -> bool {
+        self.path.starts_with("tests/")
+            || self.path.contains("/tests/")
+            || self.path.contains("/benches/")
+            || self.path.ends_with("/tests.rs")
+    }
+
+    /// The lines before the file's own test module, which stands last.
+    fn code(&self) -> Vec<&str> {
+        let lines: Vec<&str> = self.text.lines().collect();
+        let tests = lines.windows(2).position(|pair| pair[0] == "#[cfg(test)]" && pair[1] == "mod tests {");
+        lines[..tests.unwrap_or(lines.len())].to_vec()
+    }
+
+    /// The paragraph that opens the file: its `//!` lines without the sign.
+    fn opening(&self) -> String {
+        let lines = self.text.lines().skip_while(|line| line.starts_with("#!"));
+        lines.map_while(|line| line.strip_prefix("//!")).map(|line| format!("{}\n", line.trim())).collect()
+    }
+}
+
+/// Fails with all that was found, one line each.
+#[track_caller]
+fn none(found: Vec<String>) {
+    assert!(found.is_empty(), "\n{}\n", found.join("\n"));
+}

@@ -1,0 +1,144 @@
+//! What pure code may not name: clock, dice, hash order, environment, files, threads, waiting.
+//!
+//! Pure are the packages `proto`, `projections` and `reconcilers`, and every module elsewhere whose opening paragraph
+//! says PURE, with all below it. Clippy forbids the same in the packages, by meaning; this test reads words, and so
+//! also covers the modules, which have no clippy configuration of their own.
+
+use super::{Page, files, none};
+
+/// Packages that are pure as a whole.
+const PURE: [&str; 3] = ["proto/src/", "projections/src/", "reconcilers/src/"];
+
+/// Words, each with the reason why it is none of pure code's.
+const WORDS: [(&str, &str); 13] = [
+    ("Instant", "time is an argument"),
+    ("SystemTime", "time is an argument"),
+    ("HashMap", "its order differs from run to run; take a BTreeMap, a sorted Vec or imbl"),
+    ("HashSet", "its order differs from run to run; take a BTreeSet or a sorted Vec"),
+    ("RandomState", "chance is an argument"),
+    ("getrandom", "chance is an argument"),
+    ("thread_rng", "chance is an argument"),
+    ("TcpStream", "the network belongs to the shell"),
+    ("UdpSocket", "the network belongs to the shell"),
+    ("UnixStream", "the network belongs to the shell"),
+    ("tokio", "pure code waits for nothing"),
+    ("await", "pure code waits for nothing"),
+    ("async", "pure code waits for nothing"),
+];
+
+/// Modules of the standard library, each with the reason.
+const MODULES: [(&str, &str); 5] = [
+    ("fs", "files belong to the shell"),
+    ("env", "the environment belongs to the shell"),
+    ("process", "processes belong to the shell"),
+    ("thread", "one thread, one order"),
+    ("io", "reading and writing belong to the shell"),
+];
+
+fn is_pure(page: &Page, marked: &[String]) -> bool {
+    let below = |stem: &String| {
+        page.path.strip_prefix(stem.as_str()).is_some_and(|rest| rest == ".rs" || rest.starts_with('/'))
+    };
+    PURE.iter().any(|folder| page.path.starts_with(folder)) || marked.iter().any(below)
+}
+
+/// The stems of modules that call themselves PURE.
+fn marked(pages: &[Page]) -> Vec<String> {
+    let names_others = |path: &str| path.ends_with("/lib.rs") || path.ends_with("/main.rs");
+    let says = pages
+        .iter()
+        .filter(|page| !page.is_test() && !names_others(&page.path) && page.opening().contains("PURE"));
+    says.map(|page| page.path.trim_end_matches(".rs").to_owned()).collect()
+}
+
+/// A line without its comment and without the text of its strings.
+fn bare(line: &str) -> String {
+    let mut out = String::new();
+    let mut quoted = false;
+    let mut before = ' ';
+    for (at, letter) in line.char_indices() {
+        if !quoted && line[at..].starts_with("//") {
+            break;
+        }
+        if letter == '"' && before != '\\' && before != '\'' {
+            quoted = !quoted;
+        } else if !quoted {
+            out.push(letter);
+        }
+        before = letter;
+    }
+    out
+}
+
+fn words(code: &str) -> impl Iterator<Item = &str> {
+    code.split(|c: char| !(c.is_alphanumeric() || c == '_')).filter(|word| !word.is_empty())
+}
+
+/// The modules of `std` that the code names: in paths, and in the lists of `use std::{…}`.
+fn std_modules(code: &str) -> Vec<String> {
+    let mut found: Vec<String> =
+        code.split("std::").skip(1).filter_map(|rest| words(rest).next().map(str::to_owned)).collect();
+    for list in code.split("use std::{").skip(1) {
+        let mut depth = 0;
+        let mut fresh = true;
+        let mut name = String::new();
+        for letter in list.split(';').next().unwrap_or_default().chars() {
+            match letter {
+                '{' => depth += 1,
+                '}' => depth -= 1,
+                ',' if depth == 0 => (fresh, name) = (true, String::new()),
+                ':' => fresh = false,
+                letter if depth == 0 && fresh && !letter.is_whitespace() => name.push(letter),
+                _ => continue,
+            }
+            if depth == 0 && fresh && !name.is_empty() {
+                found.push(name.clone());
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn pure_code_names_nothing_that_acts() {
+    let pages = files("rs");
+    let marked = marked(&pages);
+    assert!(!marked.is_empty(), "some module outside the pure packages says PURE");
+    let mut found = Vec::new();
+    for page in pages.iter().filter(|page| !page.is_test() && is_pure(page, &marked)) {
+        let mut code = String::new();
+        for (number, line) in page.code().into_iter().enumerate() {
+            let line = bare(line);
+            for (word, reason) in WORDS.iter().filter(|(word, _)| words(&line).any(|found| found == *word)) {
+                found.push(format!("{}:{}: `{word}` in pure code: {reason}", page.path, number + 1));
+            }
+            code.push_str(&line);
+            code.push('\n');
+        }
+        let named = std_modules(&code);
+        for (module, reason) in MODULES.iter().filter(|(module, _)| named.iter().any(|found| found == module))
+        {
+            found.push(format!("{}: `std::{module}` in pure code: {reason}", page.path));
+        }
+    }
+    none(found);
+}
+
+#[test]
+fn pure_packages_forbid_the_same() {
+    let read =
+        |folder: &str| std::fs::read_to_string(super::root().join(folder).join("clippy.toml")).unwrap();
+    for folder in ["projections", "reconcilers"] {
+        assert_eq!(read(folder), read("proto"), "{folder}/clippy.toml differs from proto/clippy.toml");
+    }
+}
+
+#[test]
+fn modules_of_std_are_found_wherever_they_are_named() {
+    let named =
+        std_modules("use std::{collections::BTreeMap, fs, io::{Read, Write}};\nlet x = std::env::args();");
+    for module in ["collections", "fs", "io", "env"] {
+        assert!(named.iter().any(|found| found == module), "{module} in {named:?}");
+    }
+    assert!(!named.iter().any(|found| found == "Read"), "{named:?}");
+}
