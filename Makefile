@@ -23,7 +23,7 @@ RUNTIME ?= process
 # A binary that is already built; empty: build it.
 SKEP ?=
 
-.PHONY: help demo clean-demo test bench build install uninstall lint fix tidy
+.PHONY: help demo clean-demo test bench simulate build install uninstall lint fix tidy
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,10 @@ bench: ## measure, side by side with etcd; results go to docs/benchmarks.md by h
 	@scripts/setup bench release
 	@. scripts/env; cargo build --release --workspace --bins --locked
 	@scripts/bench
+
+simulate: ## whole clusters from seeds, with faults; SEED=first, SEEDS=how many
+	@scripts/setup test dev
+	@. scripts/env; cargo run -q --locked -p skep-tests --bin simulate -- $(or $(SEED),1) $(or $(SEEDS),20)
 
 build: ## the release binary
 	@scripts/setup build release

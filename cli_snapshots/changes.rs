@@ -11,8 +11,14 @@ use skep_proto::{
 };
 
 fn accepting() -> Script {
-    let accepted = Accepted { revision: 50, through_revision: 60, object_id: id(10), changed: true, warnings: vec![] };
-    Script { reply: Some(Outcome::Accepted(accepted)), services: vec![service(10, "web", 1, 1)], status: status(), ..Script::default() }
+    let accepted =
+        Accepted { revision: 50, through_revision: 60, object_id: id(10), changed: true, warnings: vec![] };
+    Script {
+        reply: Some(Outcome::Accepted(accepted)),
+        services: vec![service(10, "web", 1, 1)],
+        status: status(),
+        ..Script::default()
+    }
 }
 
 /// What was told and the command as it arrived.
@@ -23,27 +29,38 @@ fn check(name: &str, words: &[&str]) {
     assert_snapshot!(name, format!("$ skep {}\n{}\n{command:#}", words.join(" "), told.trim_end()));
 }
 
+const EVERY_FLAG: &str = "service create --detach --name web --replicas 3 --env A=1 \
+    --mount type=bind,source=/srv,target=/data,readonly --constraint node.role==worker \
+    --limit-cpu 0.5 --limit-memory 64m --reserve-cpu 0.1 --reserve-memory 16m \
+    --restart-condition on-failure --restart-delay 1s --restart-max-attempts 3 --restart-window 1m \
+    --label a=b --container-label c=d --user 1000:1000 --workdir /tmp --hostname h \
+    --stop-signal SIGINT --stop-grace-period 3s --health-cmd true --health-interval 5s \
+    --health-timeout 1s --health-retries 2 --health-start-period 10s --health-start-interval 1s \
+    --read-only --init --network host --publish published=8080,target=80,mode=host --entrypoint sh \
+    --replicas-max-per-node 2 --reason INC-7 busybox:1.36 sleep -x 1000";
+
 #[test]
 fn create_with_every_flag() {
-    check(
-        "create_every_flag",
-        &[
-            "service", "create", "--detach", "--name", "web", "--replicas", "3", "--env", "A=1", "--mount",
-            "type=bind,source=/srv,target=/data,readonly", "--constraint", "node.role==worker", "--limit-cpu", "0.5",
-            "--limit-memory", "64m", "--reserve-cpu", "0.1", "--reserve-memory", "16m", "--restart-condition", "on-failure",
-            "--restart-delay", "1s", "--restart-max-attempts", "3", "--restart-window", "1m", "--label", "a=b",
-            "--container-label", "c=d", "--user", "1000:1000", "--workdir", "/tmp", "--hostname", "h", "--stop-signal",
-            "SIGINT", "--stop-grace-period", "3s", "--health-cmd", "true", "--health-interval", "5s", "--health-timeout",
-            "1s", "--health-retries", "2", "--health-start-period", "10s", "--health-start-interval", "1s", "--read-only",
-            "--init", "--network", "host", "--publish", "published=8080,target=80,mode=host", "--entrypoint", "sh -c",
-            "--replicas-max-per-node", "2", "--reason", "INC-7", "busybox:1.36", "sleep", "-x", "1000",
-        ],
-    );
+    check("create_every_flag", &EVERY_FLAG.split_whitespace().collect::<Vec<_>>());
 }
 
 #[test]
 fn update_reads_the_spec_and_quotes_its_version() {
-    check("update", &["service", "update", "-d", "--image", "busybox:1.37", "--env-add", "A=1", "--reason", "newer", "web"]);
+    check(
+        "update",
+        &[
+            "service",
+            "update",
+            "-d",
+            "--image",
+            "busybox:1.37",
+            "--env-add",
+            "A=1",
+            "--reason",
+            "newer",
+            "web",
+        ],
+    );
 }
 
 #[test]
@@ -70,7 +87,11 @@ fn a_refusal_is_told_with_its_hint_and_the_others_are_still_asked() {
 
 #[test]
 fn a_warning_of_the_manager_is_talk_not_data() {
-    let accepted = Accepted { object_id: id(10), warnings: vec!["port 80 fits once on a node".into()], ..Accepted::default() };
+    let accepted = Accepted {
+        object_id: id(10),
+        warnings: vec!["port 80 fits once on a node".into()],
+        ..Accepted::default()
+    };
     let manager = Script { reply: Some(Outcome::Accepted(accepted)), ..Script::default() }.serve();
     let told = manager.run(&["service", "create", "-d", "--name", "web", "busybox"]);
     assert_eq!(

@@ -3,10 +3,11 @@
 use skep_proto::{
     Id, Timestamp, author, event,
     v1::{
-        self, Annotations, CommandId, ContainerSpec, ContainerStatus, EngineDescription, LogRecord, Meta, Node,
-        NodeDescription, NodeRole, NodeSpec, NodeState, NodeStatus, Person, Platform, Replicated, Resources, RuntimeKind,
-        Service, ServiceCreated, ServiceMode, ServiceSpec, ServiceStatus, StatusReply, Task, TaskSpec, TaskState,
-        TaskStatus, event::Kind, service_mode::Mode, task_spec::Runtime,
+        self, Annotations, CommandId, ContainerSpec, ContainerStatus, EngineDescription, LogRecord, Meta,
+        Node, NodeDescription, NodeRole, NodeSpec, NodeState, NodeStatus, Person, Platform, Replicated,
+        Resources, RuntimeKind, Service, ServiceCreated, ServiceMode, ServiceSpec, ServiceStatus,
+        StatusReply, Task, TaskSpec, TaskState, TaskStatus, event::Kind, service_mode::Mode,
+        task_spec::Runtime,
     },
 };
 

@@ -90,22 +90,28 @@ impl Manager {
 }
 
 /// Those of a list that were asked for; a name that nobody has is an error, as the real one's.
-fn chosen<T: Clone>(all: &[T], objects: &[String], named: impl Fn(&T, &str) -> bool) -> Result<Vec<T>, Status> {
+fn chosen<T: Clone>(
+    all: &[T],
+    objects: &[String],
+    named: impl Fn(&T, &str) -> bool,
+) -> Result<Vec<T>, Status> {
     if objects.is_empty() {
         return Ok(all.to_vec());
     }
     objects
         .iter()
-        .map(|object| {
-            all.iter().find(|one| named(one, object)).cloned().ok_or_else(|| not_found(object))
-        })
+        .map(|object| all.iter().find(|one| named(one, object)).cloned().ok_or_else(|| not_found(object)))
         .collect()
 }
 
 fn not_found(object: &str) -> Status {
     use prost::Message;
     let refused = Refused { hint: "`skep service ls` lists what there is".into(), ..Refused::default() };
-    Status::with_details(tonic::Code::NotFound, format!("nothing is called {object:?}"), refused.encode_to_vec().into())
+    Status::with_details(
+        tonic::Code::NotFound,
+        format!("nothing is called {object:?}"),
+        refused.encode_to_vec().into(),
+    )
 }
 
 fn is_id(bytes: &[u8], text: &str) -> bool {
@@ -149,7 +155,8 @@ impl Control for Script {
     async fn list_nodes(&self, request: Request<ListRequest>) -> Result<Response<NodeList>, Status> {
         self.note("nodes", request.get_ref());
         let named = |node: &Node, name: &str| {
-            is_id(&node.id, name) || node.description.as_ref().is_some_and(|description| description.hostname == name)
+            is_id(&node.id, name)
+                || node.description.as_ref().is_some_and(|description| description.hostname == name)
         };
         let nodes = chosen(&self.nodes, &request.get_ref().objects, named)?;
         Ok(Response::new(NodeList { nodes, revision: 1 }))

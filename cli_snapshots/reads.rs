@@ -7,12 +7,13 @@ use crate::{
 use insta::assert_snapshot;
 use skep_proto::v1::{
     ChangeKind, DiffReply, FieldChange, Finding, LogGap, LogLine, LogSource, LogsReply, NodeRole, NodeState,
-    ObjectChange, PlacementBlocked, Severity, TaskState, WhyReply, logs_reply::Message,
+    ObjectChange, PlacementBlocked, Severity, StatusReply, TaskState, WhyReply, logs_reply::Message,
 };
 
 fn world() -> Script {
     let mut waiting = service(11, "waiting", 0, 2);
-    waiting.blocked = Some(PlacementBlocked { message: "no suitable node".into(), ..PlacementBlocked::default() });
+    waiting.blocked =
+        Some(PlacementBlocked { message: "no suitable node".into(), ..PlacementBlocked::default() });
     let mut pending = task(26, 3, TaskState::Pending);
     (pending.node_id, pending.node_name) = (bytes::Bytes::new(), String::new());
     if let Some(status) = pending.status.as_mut() {
@@ -54,10 +55,22 @@ fn nodes() {
         &[
             &["node", "ls"],
             &["node", "ls", "-q"],
-            &["node", "ls", "--format", "{{.ID}} {{.Hostname}} {{.Status}} {{.Availability}} {{.ManagerStatus}} {{.EngineVersion}} {{.Self}}"],
+            &[
+                "node",
+                "ls",
+                "--format",
+                "{{.ID}} {{.Hostname}} {{.Status}} {{.Availability}} {{.ManagerStatus}} {{.EngineVersion}} {{.Self}}",
+            ],
             &["node", "ls", "--format", "table {{.Hostname}}\\t{{.Role}}\\t{{.Description.Runtime}}"],
             &["node", "inspect", "--pretty", "self"],
-            &["node", "inspect", "-f", "{{.Spec.Annotations.Labels.zone}} {{json .Status.State}}", "node-a", "node-b"],
+            &[
+                "node",
+                "inspect",
+                "-f",
+                "{{.Spec.Annotations.Labels.zone}} {{json .Status.State}}",
+                "node-a",
+                "node-b",
+            ],
             &["node", "ps"],
             &["node", "inspect", "nobody"],
         ],
@@ -153,7 +166,12 @@ fn history() {
             placement: vec!["3 nodes could take it".into(), "node-a had 0 of its tasks".into()],
         },
         findings: vec![
-            Finding { severity: Severity::Ok as i32, subject: "log".into(), message: "whole".into(), hint: String::new() },
+            Finding {
+                severity: Severity::Ok as i32,
+                subject: "log".into(),
+                message: "whole".into(),
+                hint: String::new(),
+            },
             Finding {
                 severity: Severity::Problem as i32,
                 subject: "disk".into(),
@@ -161,6 +179,8 @@ fn history() {
                 hint: "make room".into(),
             },
         ],
+        // How long it has run would change with the day.
+        status: StatusReply { started_at: 0, ..status() },
         ..world()
     };
     check(
@@ -183,7 +203,10 @@ fn history() {
 fn what_a_read_asks_for() {
     let manager = world().serve();
     for words in [
-        &["--at", "-5m", "service", "ls", "--filter", "name=web", "--filter", "name=db", "--filter", "label=a"][..],
+        &[
+            "--at", "-5m", "service", "ls", "--filter", "name=web", "--filter", "name=db", "--filter",
+            "label=a",
+        ][..],
         &["service", "ps", "web", "--at", "1200"],
         &["log", "--at", "1200", "--from", "7", "--object", "web", "--author", "alice", "--all", "-n", "5"],
         &["diff", "-10m", "2026-01-31T14:00:00Z"],
@@ -208,7 +231,8 @@ fn logs() {
             text: bytes::Bytes::from_static(text),
         })),
     };
-    let gap = LogGap { node_name: "node-b".into(), message: "it cannot be reached".into(), ..LogGap::default() };
+    let gap =
+        LogGap { node_name: "node-b".into(), message: "it cannot be reached".into(), ..LogGap::default() };
     let whole = Script {
         logs: vec![line(20, LogSource::Stdout, b"hello"), line(20, LogSource::Stderr, b"oh")],
         ..world()

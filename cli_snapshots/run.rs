@@ -8,7 +8,12 @@ use std::{
 /// The program, with a clean environment: no colour, no socket of this machine's own.
 pub fn skep(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_skep"));
-    command.args(args).env_remove("SKEP_HOST").env("NO_COLOR", "1").env("COLUMNS", "100").stdin(Stdio::null());
+    command
+        .args(args)
+        .env_remove("SKEP_HOST")
+        .env("NO_COLOR", "1")
+        .env("COLUMNS", "100")
+        .stdin(Stdio::null());
     command
 }
 

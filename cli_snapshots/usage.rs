@@ -90,7 +90,7 @@ fn wrong_usage_is_code_2_before_any_connection() {
         &["node", "update", "n1", "--availability", "away"],
         &["log", "--follow", "--at", "5"],
         &["diff"],
-        &["verify", "--at", "-5m"],
+        &["verify", "--format", "yaml"],
         &["daemon", "--heartbeat-period", "1ms"],
         &["daemon", "--runtime", "process", "--docker-host", "unix:///x"],
         &["--host", "unix:///x", "daemon"],

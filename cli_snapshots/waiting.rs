@@ -13,12 +13,22 @@ use skep_proto::v1::{
 use std::process::Stdio;
 
 fn reply(tasks: Vec<Task>) -> WatchServiceReply {
-    WatchServiceReply { service: Some(service(10, "web", 0, 1)), tasks, revision: 61, ..WatchServiceReply::default() }
+    WatchServiceReply {
+        service: Some(service(10, "web", 0, 1)),
+        tasks,
+        revision: 61,
+        ..WatchServiceReply::default()
+    }
 }
 
 fn told(watch: Vec<WatchServiceReply>, flags: &[&str]) -> String {
-    let accepted = Accepted { revision: 5, through_revision: 9, object_id: id(10), changed: true, warnings: vec![] };
-    let line = LogLine { text: bytes::Bytes::from_static(b"cannot open config: \x1b[31mboom"), at: THEN, ..LogLine::default() };
+    let accepted =
+        Accepted { revision: 5, through_revision: 9, object_id: id(10), changed: true, warnings: vec![] };
+    let line = LogLine {
+        text: bytes::Bytes::from_static(b"cannot open config: \x1b[31mboom"),
+        at: THEN,
+        ..LogLine::default()
+    };
     let manager = Script {
         reply: Some(Outcome::Accepted(accepted)),
         watch,
@@ -32,7 +42,12 @@ fn told(watch: Vec<WatchServiceReply>, flags: &[&str]) -> String {
 #[test]
 fn a_service_that_comes_to_run() {
     let mut pulling = reply(vec![task(20, 1, TaskState::Preparing)]);
-    let pull = PullProgress { task_id: id(20), done_bytes: 1 << 20, total_bytes: 4 << 20, message: "pulling".into() };
+    let pull = PullProgress {
+        task_id: id(20),
+        done_bytes: 1 << 20,
+        total_bytes: 4 << 20,
+        message: "pulling".into(),
+    };
     pulling.pulls = vec![pull];
     let watch = vec![reply(vec![]), pulling, reply(vec![task(20, 1, TaskState::Running)])];
     assert_snapshot!("wait_runs", told(watch.clone(), &[]));
@@ -41,7 +56,8 @@ fn a_service_that_comes_to_run() {
 
 #[test]
 fn three_failures_end_the_waiting_with_the_reason() {
-    let attempts: Vec<Task> = vec![failed(20, 1, 3), failed(21, 1, 3), failed(22, 1, 3), task(23, 1, TaskState::Ready)];
+    let attempts: Vec<Task> =
+        vec![failed(20, 1, 3), failed(21, 1, 3), failed(22, 1, 3), task(23, 1, TaskState::Ready)];
     let watch = vec![
         reply(vec![task(20, 1, TaskState::Starting)]),
         reply(attempts[..1].iter().cloned().chain([task(21, 1, TaskState::Starting)]).collect()),
@@ -63,7 +79,10 @@ fn what_nothing_unblocks_ends_with_the_timeout() {
         service.blocked = Some(PlacementBlocked { message, ..PlacementBlocked::default() });
     }
     assert_snapshot!("wait_blocked", told(vec![blocked], &["--timeout", "300ms"]));
-    assert_snapshot!("wait_still", told(vec![reply(vec![task(20, 1, TaskState::Starting)])], &["--timeout", "300ms"]));
+    assert_snapshot!(
+        "wait_still",
+        told(vec![reply(vec![task(20, 1, TaskState::Starting)])], &["--timeout", "300ms"])
+    );
 }
 
 #[test]
@@ -76,7 +95,8 @@ fn a_service_that_is_removed_meanwhile() {
 #[test]
 fn an_interrupt_leaves_the_service() {
     use std::io::{BufRead, BufReader, Read};
-    let accepted = Accepted { revision: 5, through_revision: 9, object_id: id(10), changed: true, warnings: vec![] };
+    let accepted =
+        Accepted { revision: 5, through_revision: 9, object_id: id(10), changed: true, warnings: vec![] };
     let manager = Script {
         reply: Some(Outcome::Accepted(accepted)),
         watch: vec![reply(vec![task(20, 1, TaskState::Starting)])],
@@ -93,7 +113,8 @@ fn an_interrupt_leaves_the_service() {
     let mut errors = BufReader::new(child.stderr.take().expect("a pipe"));
     // Progress is on its way: the handler stands.
     errors.read_line(&mut first).expect("a line of progress");
-    nix::sys::signal::kill(nix::unistd::Pid::from_raw(child.id() as i32), nix::sys::signal::Signal::SIGINT).expect("it lives");
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(child.id() as i32), nix::sys::signal::Signal::SIGINT)
+        .expect("it lives");
     let mut rest = String::new();
     errors.read_to_string(&mut rest).expect("the last words");
     let status = child.wait().expect("it ends");

@@ -1,7 +1,8 @@
 //! What the Docker runtime adds to the engine's own create and start.
 //!
-//! Both ways run alternately on one engine, so that the machine's moods hit both: `prepare` and `start` of the runtime, and
-//! the bare calls of the same client library. Prints the medians, and the median of the pairs' differences.
+//! Both ways run alternately on one engine, so that the machine's moods hit both: `prepare` and `start` of
+//! the runtime, and the bare calls of the same client library. Prints the medians, and the median of the
+//! pairs' differences.
 //!
 //! ```text
 //! scripts/engine start /tmp/e --own-network
@@ -63,7 +64,8 @@ async fn through_runtime(runtime: &DockerRuntime, task: Id) -> Outcome<Duration>
     let container = ContainerSpec { image: "busybox".into(), args, ..ContainerSpec::default() };
     let networks = vec![NetworkAttachment { target: "host".into(), ..NetworkAttachment::default() }];
     let spec = TaskSpec { runtime: Some(Kind::Container(container)), networks, ..TaskSpec::default() };
-    let work = Workload { task_id: task, node_id: Id(1), service_name: "cost".into(), spec, ..Workload::default() };
+    let work =
+        Workload { task_id: task, node_id: Id(1), service_name: "cost".into(), spec, ..Workload::default() };
     let begin = Instant::now();
     runtime.prepare(&work, &|_| {}).await?;
     runtime.start(&work).await?;

@@ -1,9 +1,11 @@
-//! The agent's core: wanted × seen → the next single step of each task, and a session that tells the cluster. PURE.
+//! The agent's core: wanted × seen → the next single step of each task, and a session that tells the cluster.
+//! PURE.
 //!
-//! No clock, no dice, no IO: what happens is handed in with the time at which it happened ([`Core::handle`]), what is to be
-//! done is taken out as plain data ([`Core::poll_output`]), and [`Core::poll_timeout`] says when time alone would change
-//! something ([`Core::handle_timeout`]). So the simulator runs this very core in virtual time, and the shell around it has
-//! nothing to decide. Take outputs until there are none, in order, after every input.
+//! No clock, no dice, no IO: what happens is handed in with the time at which it happened ([`Core::handle`]),
+//! what is to be done is taken out as plain data ([`Core::poll_output`]), and [`Core::poll_timeout`] says
+//! when time alone would change something ([`Core::handle_timeout`]). So the simulator runs this very core in
+//! virtual time, and the shell around it has nothing to decide. Take outputs until there are none, in order,
+//! after every input.
 
 pub mod action;
 mod assign;
@@ -80,7 +82,8 @@ pub enum Output {
     Write(Vec<Note>),
     /// Let the runtime do something; answered by [`Input::Done`].
     Act(Action),
-    /// Open a stream to a manager, after closing any other; answered by [`Input::Connected`] or [`Input::Broken`].
+    /// Open a stream to a manager, after closing any other; answered by [`Input::Connected`] or
+    /// [`Input::Broken`].
     Dial {
         /// The stream's number.
         line: u64,
@@ -94,8 +97,8 @@ pub enum Output {
         /// Why, for people.
         words: String,
     },
-    /// Somebody wants to read tasks' output: send what there is, until [`Output::LogCancel`] or the stream's end. Tasks that are
-    /// not this node's have been taken off.
+    /// Somebody wants to read tasks' output: send what there is, until [`Output::LogCancel`] or the stream's
+    /// end. Tasks that are not this node's have been taken off.
     Logs(LogOrder),
     /// Nobody reads that any more.
     LogCancel {
@@ -111,7 +114,7 @@ pub enum Output {
 pub enum Halt {
     /// The cluster does not believe us.
     #[error(
-        "the cluster refuses this node's secret ({words}); the state folder may be a copy, or from before a restore: \
+        "the cluster refuses this node's secret ({words}); the state folder may be a copy, or older: \
              remove it to join as a new node"
     )]
     WrongSecret {
@@ -128,11 +131,11 @@ pub enum Halt {
     },
     /// Another cluster answers where ours was, or takes us for another node.
     #[error(
-        "the manager is of cluster {cluster} and calls this node {node}, which is not what the state folder says; \
-             check the manager's address, or remove the state folder to join as a new node"
+        "the manager is of cluster {cluster}, where this node is not the {node} of the state folder; its \
+         tasks run on; check the manager's address, or remove the state folder to join as a new node"
     )]
     Elsewhere {
-        /// What it called us.
+        /// What we say we are, or what it called us.
         node: Id,
         /// Whose manager it is.
         cluster: Id,

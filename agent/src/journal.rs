@@ -1,14 +1,16 @@
 //! The agent's memory on disk: who this node is, and what the cluster wants of it.
 //!
-//! Two files in the state folder. `identity` is written whole, synced and renamed, at the first start, when the cluster names
-//! the node, and never else: losing it means joining as a new node. `tasks` is a log of notes, each batch one frame:
+//! Two files in the state folder. `identity` is written whole, synced and renamed, at the first start, when
+//! the cluster names the node, and never else: losing it means joining as a new node. `tasks` is a log of
+//! notes, each batch one frame:
 //!
 //! ```text
 //! length u32 LE │ crc32c u32 LE │ protobuf of Batch       (after the line "skep agent tasks 1\n")
 //! ```
-//! Opening stops at the first frame that is not whole and cuts there. That, a lost tail and a full disk all have the same harmless
-//! effect: the position is older than it could be, and the manager tells the rest again. So appending is not synced
-//! and its failure stops nothing; the journal then says that it is behind, and is written anew when there is room.
+//! Opening stops at the first frame that is not whole and cuts there. That, a lost tail and a full disk all
+//! have the same harmless effect: the position is older than it could be, and the manager tells the rest
+//! again. So appending is not synced and its failure stops nothing; the journal then says that it is behind,
+//! and is written anew when there is room.
 
 mod identity;
 
@@ -45,13 +47,19 @@ pub enum JournalError {
         source: io::Error,
     },
     /// Another format, or something else altogether.
-    #[error("{}: this is no task journal that this version can read; move it away to let the manager send the assignments again", path.display())]
+    #[error(
+        "{}: no task journal that this version can read; move it away, and the manager sends the tasks again",
+        path.display()
+    )]
     Foreign {
         /// The file.
         path: PathBuf,
     },
     /// The identity cannot be read.
-    #[error("{}: damaged ({words}); restore it, or remove the agent's state folder to join as a new node", path.display())]
+    #[error(
+        "{}: damaged ({words}); restore it, or remove the agent's state folder to join as a new node",
+        path.display()
+    )]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -152,8 +160,8 @@ impl Journal {
     }
 }
 
-/// Puts a new file in the place of `path`, so that after a crash there is the old one or the new one. Gives it back open
-/// at its end.
+/// Puts a new file in the place of `path`, so that after a crash there is the old one or the new one. Gives
+/// it back open at its end.
 fn replace(path: &Path, content: &[u8]) -> Result<File, JournalError> {
     let io = |source| JournalError::Io { path: path.to_owned(), source };
     let fresh = path.with_extension("new");

@@ -1,6 +1,7 @@
 //! What this machine has: processors, memory, platform.
 //!
-//! Runtimes that have an engine ask the engine instead, since it may run elsewhere (in a virtual machine, say).
+//! Runtimes that have an engine ask the engine instead, since it may run elsewhere (in a virtual machine,
+//! say).
 
 use skep_proto::v1::{Platform, Resources};
 use std::{fs, thread};
@@ -28,7 +29,8 @@ impl Reserve {
     }
 }
 
-/// Processors that this process may use, and the machine's whole memory. Memory is 0 where `/proc` cannot be read.
+/// Processors that this process may use, and the machine's whole memory. Memory is 0 where `/proc` cannot be
+/// read.
 pub fn resources() -> Resources {
     let cpus = thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let memory = fs::read_to_string("/proc/meminfo").ok().and_then(|text| total_memory(&text)).unwrap_or(0);

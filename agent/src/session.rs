@@ -1,8 +1,8 @@
 //! The agent's shell: carries out what the core decides, and tells it what happened.
 //!
-//! One loop owns the core and the journal. Everything else (the stream to a manager, each step of a task, each reader of
-//! output, the look at the machine) is a task of its own that sends inputs into one bounded inbox. Nothing here has an opinion:
-//! opinions are in the core, where a simulator can try them.
+//! One loop owns the core and the journal. Everything else (the stream to a manager, each step of a task,
+//! each reader of output, the look at the machine) is a task of its own that sends inputs into one bounded
+//! inbox. Nothing here has an opinion: opinions are in the core, where a simulator can try them.
 //!
 //! Ending an agent ends no task: what runs is found again by the next one.
 
@@ -49,7 +49,8 @@ const INBOX_INPUTS_MAX: usize = 1024;
 /// What an agent must be told.
 #[derive(Clone)]
 pub struct AgentConfig {
-    /// The node's state folder: the agent keeps to the folder `agent` in it, made when absent, 0700. One agent a folder.
+    /// The node's state folder: the agent keeps to the folder `agent` in it, made when absent, 0700. One
+    /// agent a folder.
     pub state_dir: PathBuf,
     /// Where managers are found.
     pub manager: Target,
@@ -79,7 +80,10 @@ pub enum AgentError {
         source: io::Error,
     },
     /// Two agents on one state folder.
-    #[error("agent state folder {} is in use by another process; stop it first, or choose another folder", path.display())]
+    #[error(
+        "agent state folder {} is in use by another process; stop it first, or choose another folder",
+        path.display()
+    )]
     Locked {
         /// Which.
         path: PathBuf,
@@ -88,7 +92,7 @@ pub enum AgentError {
     #[error(transparent)]
     Journal(#[from] JournalError),
     /// The node was set up for another runtime.
-    #[error("this node was set up with the {first:?} runtime and never changes it, but {now:?} was asked for; \
+    #[error("this node was set up with the {first:?} runtime and never changes it; {now:?} was asked for; \
              start it with --runtime {}, or with another state folder as a new node", word(*.first))]
     OtherRuntime {
         /// At its first start.
@@ -193,7 +197,8 @@ impl Agent {
         self.status.subscribe()
     }
 
-    /// Runs until `shutdown`, which leaves every task as it is, or until the cluster has no more use for this node.
+    /// Runs until `shutdown`, which leaves every task as it is, or until the cluster has no more use for this
+    /// node.
     pub async fn run(mut self, shutdown: CancellationToken) -> Result<(), AgentError> {
         let (inbox, mut inputs) = mpsc::channel(INBOX_INPUTS_MAX);
         let wire = Wire::new(self.config.manager.clone(), inbox.clone(), self.status.clone());
@@ -237,7 +242,7 @@ impl Agent {
                 if let Err(error) = self.journal.append(notes)
                     && !was_behind
                 {
-                    tracing::error!(%error, "the agent's journal cannot be written; work goes on, and it is tried again");
+                    tracing::error!(%error, "the agent's journal cannot be written; work goes on");
                 }
             }
             Output::Act(action) => hands.steps.take(action),

@@ -1,150 +1,27 @@
-//! The Docker runtime on a real engine: the suite that all runtimes pass, and what only an engine, and the people
-//! beside it, can do to a container.
+//! The Docker runtime on a real engine: the suite that all runtimes pass, and what only an engine, and the
+//! people beside it, can do to a container.
 
 #[path = "docker_runtime/engines.rs"]
 mod engines;
+#[path = "docker_runtime/node.rs"]
+mod node;
 #[path = "docker_runtime/registry.rs"]
 mod registry;
 
 use engines::OwnEngine;
-use futures::{StreamExt, future::BoxFuture};
-use skep_agent::runtime::{
-    Ended, FoundState, LogQuery, Progress, Runtime, RuntimeError, Workload,
-    conformance::{Program, Subject},
-    docker::DockerRuntime,
-};
+use node::{Node, RUN, begin, finish, lines, output, shell, soon};
+use skep_agent::runtime::{FoundState, LogQuery, Progress, Runtime, RuntimeError, Workload};
 use skep_proto::{
     Id,
     v1::{
-        BindOptions, ContainerSpec, EndCause, Feature, HealthCheck, Mount, MountType, NetworkAttachment, PortConfig,
-        PublishMode, ResourceRequirements, Resources, TaskSpec, TmpfsOptions, task_spec::Runtime as Kind,
+        BindOptions, ContainerSpec, EndCause, Feature, HealthCheck, Mount, MountType, NetworkAttachment,
+        PortConfig, PublishMode, ResourceRequirements, Resources, TmpfsOptions,
     },
 };
-use std::{collections::BTreeMap, future::Future, process::Command, sync::{Arc, Mutex}, time::Duration};
-
-/// An agent's state folder beside an engine.
-struct Node {
-    host: String,
-    dir: tempfile::TempDir,
-    id: Id,
-}
-
-impl Node {
-    fn new() -> Node {
-        Node::on(engines::shared())
-    }
-
-    fn on(host: String) -> Node {
-        let mut bytes = [0; 16];
-        getrandom::fill(&mut bytes).unwrap();
-        Node { host, dir: tempfile::tempdir().unwrap(), id: Id(u128::from_be_bytes(bytes)) }
-    }
-
-    fn runtime(&self) -> DockerRuntime {
-        DockerRuntime::open(self.dir.path(), &self.host).unwrap()
-    }
-
-    /// A workload of this node; each node of the tests has a number of its own.
-    fn with(&self, container: ContainerSpec) -> Workload {
-        let mut work = workload(container);
-        work.task_id = Id(self.id.0 ^ 1);
-        work.node_id = self.id;
-        work
-    }
-
-    fn shell(&self, script: &str) -> Workload {
-        self.with(shell(script))
-    }
-
-    fn docker(&self, args: &[&str]) -> String {
-        let done = Command::new("docker").args(["-H", &self.host]).args(args).output().unwrap();
-        assert!(done.status.success(), "docker {args:?}: {}", String::from_utf8_lossy(&done.stderr));
-        String::from_utf8(done.stdout).unwrap()
-    }
-
-    fn inspect(&self, container: &str) -> serde_json::Value {
-        let all: serde_json::Value = serde_json::from_str(&self.docker(&["inspect", container])).unwrap();
-        all[0].clone()
-    }
-}
-
-impl Subject for Node {
-    fn open(&self) -> BoxFuture<'_, Arc<dyn Runtime>> {
-        Box::pin(async { Arc::new(self.runtime()) as Arc<dyn Runtime> })
-    }
-
-    fn workload(&self, program: &Program) -> Workload {
-        match program {
-            Program::Run => workload(shell(RUN)),
-            Program::Exit(code) => workload(shell(&format!("exit {code}"))),
-            // The first process of a container cannot kill itself; with an init before it, it is not the first.
-            Program::Signal(signal) => {
-                workload(ContainerSpec { init: Some(true), ..shell(&format!("kill -{signal} $$")) })
-            }
-            Program::Stubborn => workload(shell("trap '' TERM; while :; do sleep 1; done")),
-            Program::Print(lines) => workload(shell(&print(lines))),
-            Program::PrintAndRun(lines) => workload(shell(&format!("{}{RUN}", print(lines)))),
-            Program::Missing => workload(ContainerSpec { image: "no-such-image-here:1".into(), ..shell("") }),
-        }
-    }
-}
-
-/// Ends at once when asked to: the first process of a container takes no notice of signals that it does not expect.
-const RUN: &str = "trap 'exit 0' TERM; while :; do sleep 1000 & wait; done";
-
-fn print(lines: &[String]) -> String {
-    let line = |text: &String| match text.strip_prefix('!') {
-        Some(_) => format!("echo '{text}' >&2; "),
-        None => format!("echo '{text}'; "),
-    };
-    lines.iter().map(line).collect()
-}
-
-fn shell(script: &str) -> ContainerSpec {
-    let args = ["sh", "-c", script].map(str::to_owned).to_vec();
-    ContainerSpec { image: "busybox".into(), args, ..ContainerSpec::default() }
-}
-
-fn workload(container: ContainerSpec) -> Workload {
-    // Without a network, since that is quicker; the tests of networks say so.
-    let networks = vec![NetworkAttachment { target: "none".into(), ..NetworkAttachment::default() }];
-    let spec = TaskSpec { runtime: Some(Kind::Container(container)), networks, ..TaskSpec::default() };
-    Workload { service_name: "web".into(), slot: 2, service_id: Id(77), spec, ..Workload::default() }
-}
-
-async fn soon<T>(what: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(90), what).await.expect("within a minute and a half")
-}
-
-async fn begin(runtime: &DockerRuntime, work: &Workload) -> String {
-    soon(runtime.prepare(work, &|_| {})).await.unwrap();
-    soon(runtime.start(work)).await.unwrap().container_ref
-}
-
-async fn finish(runtime: &DockerRuntime, work: &Workload) -> Ended {
-    let ended = soon(runtime.wait(work)).await.unwrap();
-    soon(runtime.remove(work.task_id)).await.unwrap();
-    ended
-}
-
-async fn lines(runtime: &DockerRuntime, work: &Workload, query: LogQuery) -> Vec<String> {
-    let lines = soon(runtime.logs(work.task_id, query)).await.unwrap();
-    soon(lines.map(|line| String::from_utf8_lossy(&line.unwrap().text).into_owned()).collect()).await
-}
-
-/// Runs to the end and returns what it wrote.
-async fn output(node: &Node, work: &Workload) -> Vec<String> {
-    let runtime = node.runtime();
-    begin(&runtime, work).await;
-    let ended = soon(runtime.wait(work)).await.unwrap();
-    let lines = lines(&runtime, work, LogQuery::default()).await;
-    assert_eq!(ended.exit_code, Some(0), "{ended:?} {lines:?}");
-    soon(runtime.remove(work.task_id)).await.unwrap();
-    lines
-}
+use std::{collections::BTreeMap, process::Command, sync::Mutex, time::Duration};
 
 mod suite {
-    skep_agent::conformance_tests!(super::Node::new());
+    skep_agent::conformance_tests!(super::node::Node::new());
 }
 
 #[tokio::test]
@@ -203,7 +80,8 @@ async fn the_spec_reaches_the_container() {
         ..shell(script)
     });
     let limits = Resources { nano_cpus: 500_000_000, memory_bytes: 64 << 20, ..Resources::default() };
-    work.spec.resources = Some(ResourceRequirements { limits: Some(limits), ..ResourceRequirements::default() });
+    work.spec.resources =
+        Some(ResourceRequirements { limits: Some(limits), ..ResourceRequirements::default() });
     let runtime = node.runtime();
     let id = begin(&runtime, &work).await;
     let ended = soon(runtime.wait(&work)).await.unwrap();
@@ -280,6 +158,26 @@ async fn what_a_stranger_does_through_the_engine_is_reported_as_that() {
 }
 
 #[tokio::test]
+async fn a_container_that_a_stranger_restarts_goes_on() {
+    let node = Node::new();
+    let (runtime, work) = (node.runtime(), node.shell(RUN));
+    let id = begin(&runtime, &work).await;
+    let mut waiting = runtime.wait(&work);
+    assert!(tokio::time::timeout(Duration::from_millis(300), &mut waiting).await.is_err());
+    let host = node.host.clone();
+    let restarting = tokio::task::spawn_blocking(move || {
+        Command::new("docker").args(["-H", &host, "restart", &id]).output().unwrap()
+    });
+    tokio::select! {
+        ended = &mut waiting => panic!("{ended:?}"),
+        done = soon(restarting) => assert!(done.unwrap().status.success()),
+    }
+    soon(runtime.stop(work.task_id, Duration::from_secs(10))).await.unwrap();
+    assert_eq!(soon(waiting).await.unwrap().cause, EndCause::Asked);
+    soon(runtime.remove(work.task_id)).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_stranger_is_found_out_by_an_agent_that_comes_later() {
     let node = Node::new();
     let work = node.shell(RUN);
@@ -287,7 +185,11 @@ async fn a_stranger_is_found_out_by_an_agent_that_comes_later() {
     node.docker(&["kill", &id]);
     let runtime = node.runtime();
     let ended = finish(&runtime, &work).await;
-    assert_eq!((ended.cause, ended.exit_code, ended.signal), (EndCause::KilledOutside, Some(137), 9), "{ended:?}");
+    assert_eq!(
+        (ended.cause, ended.exit_code, ended.signal),
+        (EndCause::KilledOutside, Some(137), 9),
+        "{ended:?}"
+    );
 }
 
 #[tokio::test]
@@ -337,7 +239,8 @@ async fn want_of_memory_is_told() {
     // The memory is taken by the first process itself: the kernel then ends the container with it.
     let mut work = node.shell("x=x; while :; do x=$x$x; done");
     let limits = Resources { memory_bytes: 16 << 20, ..Resources::default() };
-    work.spec.resources = Some(ResourceRequirements { limits: Some(limits), ..ResourceRequirements::default() });
+    work.spec.resources =
+        Some(ResourceRequirements { limits: Some(limits), ..ResourceRequirements::default() });
     let runtime = node.runtime();
     begin(&runtime, &work).await;
     let ended = finish(&runtime, &work).await;
@@ -371,7 +274,7 @@ async fn published_ports_are_told_with_the_automatic_ones_filled_in() {
 async fn an_image_that_is_absent_is_pulled_with_its_bytes_told() {
     let node = Node::new();
     let registry = registry::Registry::start(&node.host, 5000);
-    let image = registry.image("v.man");
+    let image = registry.image("1");
     let work = node.with(ContainerSpec { image: image.clone(), ..ContainerSpec::default() });
     let runtime = node.runtime();
     let news = Mutex::new(Vec::new());
@@ -401,13 +304,16 @@ async fn an_image_that_is_absent_is_pulled_with_its_bytes_told() {
 #[tokio::test]
 async fn a_pull_that_goes_wrong_is_told_in_the_registrys_words() {
     let node = Node::new();
-    let image = "127.0.0.1:5001/nobody/listens:1".to_owned();
-    let work = node.with(ContainerSpec { image: image.clone(), ..ContainerSpec::default() });
-    match soon(node.runtime().prepare(&work, &|_| {})).await {
-        Err(RuntimeError::Rejected(words)) => {
-            assert!(words.contains(&image) && words.contains("connection refused"), "{words}");
+    let registry = registry::Registry::start(&node.host, 5001);
+    let refused = "127.0.0.1:5002/nobody/listens:1".to_owned();
+    for (image, reason) in [(registry.image("9"), "not found"), (refused, "connection refused")] {
+        let work = node.with(ContainerSpec { image: image.clone(), ..ContainerSpec::default() });
+        match soon(node.runtime().prepare(&work, &|_| {})).await {
+            Err(RuntimeError::Rejected(words)) => {
+                assert!(words.contains(&image) && words.contains(reason), "{words}")
+            }
+            other => panic!("{other:?}"),
         }
-        other => panic!("{other:?}"),
     }
 }
 
@@ -426,7 +332,11 @@ async fn a_log_driver_that_cannot_be_read_is_said_so() {
     begin(&runtime, &work).await;
     soon(runtime.wait(&work)).await.unwrap();
     let outcome = soon(runtime.logs(work.task_id, LogQuery::default())).await;
-    assert!(matches!(&outcome, Err(RuntimeError::Rejected(words)) if words.contains("reading")), "{:?}", outcome.err());
+    assert!(
+        matches!(&outcome, Err(RuntimeError::Rejected(words)) if words.contains("reading")),
+        "{:?}",
+        outcome.err()
+    );
     soon(runtime.remove(work.task_id)).await.unwrap();
 }
 
@@ -457,28 +367,32 @@ async fn an_engine_that_is_not_there_is_unreachable_and_nothing_else() {
 
 #[tokio::test]
 async fn an_engine_that_stops_is_not_the_containers_failure() {
-    let engine = OwnEngine::start("stop", &[]);
+    let mut engine = OwnEngine::start("stop", &[]);
     let node = Node::on(engine.host());
-    let (runtime, work) = (node.runtime(), node.shell(RUN));
-    begin(&runtime, &work).await;
-    let ended = soon(async {
-        let waiting = runtime.wait(&work);
-        let acting = tokio::task::spawn_blocking(move || {
+    for crash in [false, true] {
+        let (runtime, work) = (node.runtime(), node.shell(RUN));
+        begin(&runtime, &work).await;
+        let stopping = tokio::task::spawn_blocking(move || {
             std::thread::sleep(Duration::from_millis(300));
-            engine.halt();
+            if crash {
+                engine.kill();
+            } else {
+                engine.halt();
+            }
             engine.start_again();
             engine
         });
-        let (ended, engine) = tokio::join!(waiting, acting);
-        (ended.unwrap(), engine.unwrap())
-    });
-    let (ended, _engine) = ended.await;
-    assert_eq!(ended.cause, EndCause::EngineStopped, "{ended:?}");
-    let found = soon(node.runtime().list(node.id)).await.unwrap();
-    assert!(
-        matches!(&found[0].state, FoundState::Ended(_, ended) if ended.cause == EndCause::EngineStopped),
-        "an agent that was away too: {found:?}"
-    );
+        let (ended, back) = soon(async { tokio::join!(runtime.wait(&work), stopping) }).await;
+        engine = back.unwrap();
+        let ended = ended.unwrap();
+        assert_eq!(ended.cause, EndCause::EngineStopped, "crash: {crash}, {ended:?}");
+        let found = soon(node.runtime().list(node.id)).await.unwrap();
+        assert!(
+            matches!(&found[0].state, FoundState::Ended(_, ended) if ended.cause == EndCause::EngineStopped),
+            "an agent that was away too: {found:?}"
+        );
+        soon(runtime.remove(work.task_id)).await.unwrap();
+    }
 }
 
 #[tokio::test]

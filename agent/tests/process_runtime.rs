@@ -1,5 +1,5 @@
-//! The process runtime with real processes under real shims: the suite that all runtimes pass, and what only processes
-//! and shims can go through.
+//! The process runtime with real processes under real shims: the suite that all runtimes pass, and what only
+//! processes and shims can go through.
 
 use futures::StreamExt;
 use skep_agent::runtime::{
@@ -10,7 +10,8 @@ use skep_agent::runtime::{
 use skep_proto::{
     Id,
     v1::{
-        ContainerSpec, EndCause, Feature, Resources, ResourceRequirements, TaskSpec, task_spec::Runtime as Kind,
+        ContainerSpec, EndCause, Feature, ResourceRequirements, Resources, TaskSpec,
+        task_spec::Runtime as Kind,
     },
 };
 use std::{fs, future::Future, path::PathBuf, process::Command, sync::Arc, time::Duration};
@@ -39,7 +40,8 @@ impl Node {
     /// The shims of this node's tasks, by the folder that each names.
     fn shims(&self) -> Vec<i32> {
         let ours = self.dir.path().to_string_lossy().into_owned();
-        let pids = fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+        let pids =
+            fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
         pids.filter(|pid: &i32| {
             let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
             words.starts_with(b"skep\0") && String::from_utf8_lossy(&words).contains(&ours)
@@ -68,7 +70,10 @@ impl Subject for Node {
             Program::Run => shell("exec sleep 1000"),
             Program::Exit(code) => shell(&format!("exit {code}")),
             Program::Signal(signal) => shell(&format!("kill -{signal} $$")),
-            Program::Stubborn => shell("trap '' TERM; while :; do sleep 1; done"),
+            // By a signal that nobody takes notice of: a trap would take a moment to be set.
+            Program::Stubborn => {
+                with(ContainerSpec { stop_signal: "SIGWINCH".into(), ..shell_spec("exec sleep 1000") })
+            }
             Program::Print(lines) => shell(&print(lines)),
             Program::PrintAndRun(lines) => shell(&format!("{}exec sleep 1000", print(lines))),
             Program::Missing => program_named("no-such-program-anywhere", &[]),
@@ -92,7 +97,14 @@ fn program_named(image: &str, args: &[&str]) -> Workload {
 
 fn with(container: ContainerSpec) -> Workload {
     let spec = TaskSpec { runtime: Some(Kind::Container(container)), ..TaskSpec::default() };
-    Workload { task_id: Id(7), node_id: Id(8), service_name: "web".into(), slot: 1, spec, ..Workload::default() }
+    Workload {
+        task_id: Id(7),
+        node_id: Id(8),
+        service_name: "web".into(),
+        slot: 1,
+        spec,
+        ..Workload::default()
+    }
 }
 
 fn shell(script: &str) -> Workload {
@@ -108,7 +120,8 @@ fn signal(pid: i32, name: &str) {
 }
 
 fn running_pid(folder: &std::path::Path) -> Option<i32> {
-    let note: serde_json::Value = serde_json::from_slice(&fs::read(folder.join("running.json")).ok()?).ok()?;
+    let note: serde_json::Value =
+        serde_json::from_slice(&fs::read(folder.join("running.json")).ok()?).ok()?;
     i32::try_from(note["pid"].as_i64()?).ok()
 }
 
@@ -143,7 +156,11 @@ mod suite {
 
 #[tokio::test]
 async fn the_program_sees_its_folder_and_an_environment_of_its_own() {
-    let work = with(ContainerSpec { dir: "/usr".into(), env: vec!["A=b c".into()], ..shell_spec("pwd; env | sort") });
+    let work = with(ContainerSpec {
+        dir: "/usr".into(),
+        env: vec!["A=b c".into()],
+        ..shell_spec("pwd; env | sort")
+    });
     let lines = output(&Node::new(), &work).await;
     assert_eq!(lines[0], "/usr");
     assert!(lines.contains(&"A=b c".to_owned()), "{lines:?}");
@@ -152,10 +169,14 @@ async fn the_program_sees_its_folder_and_an_environment_of_its_own() {
 
 #[tokio::test]
 async fn another_user_runs_it_with_the_groups_asked_for() {
-    let spec = ContainerSpec { user: "nobody".into(), groups: vec!["4242".into()], ..shell_spec("id -u; id -G") };
+    let spec =
+        ContainerSpec { user: "nobody".into(), groups: vec!["4242".into()], ..shell_spec("id -u; id -G") };
     let lines = output(&Node::new(), &with(spec)).await;
     assert_eq!(lines[0], "65534");
-    assert!(lines[1].split(' ').any(|gid| gid == "4242") && !lines[1].split(' ').any(|gid| gid == "0"), "{lines:?}");
+    assert!(
+        lines[1].split(' ').any(|gid| gid == "4242") && !lines[1].split(' ').any(|gid| gid == "0"),
+        "{lines:?}"
+    );
 }
 
 #[tokio::test]
@@ -182,7 +203,11 @@ async fn a_program_killed_by_a_stranger_is_reported_as_that() {
     let pid = begin(&runtime, &work).await;
     signal(pid, "TERM");
     let ended = soon(runtime.wait(&work)).await.unwrap();
-    assert_eq!((ended.exit_code, ended.signal, ended.cause), (Some(143), 15, EndCause::KilledOutside), "{ended:?}");
+    assert_eq!(
+        (ended.exit_code, ended.signal, ended.cause),
+        (Some(143), 15, EndCause::KilledOutside),
+        "{ended:?}"
+    );
     assert!(ended.error.contains("SIGTERM"), "{ended:?}");
 }
 
@@ -241,7 +266,8 @@ async fn after_a_reboot_the_numbers_mean_nothing() {
     let (runtime, work) = (node.runtime(), shell("exec sleep 1000"));
     begin(&runtime, &work).await;
     soon(runtime.stop(work.task_id, Duration::from_secs(20))).await.unwrap();
-    // As a machine leaves it that lost its power: the start was written down, the end was not; the number is another's.
+    // As a machine leaves it that lost its power: the start was written down, the end was not; the number is
+    // another's.
     let folder = node.folder(work.task_id);
     fs::remove_file(folder.join("ended.json")).unwrap();
     let mut bystander = Command::new("sleep").arg("1000").spawn().unwrap();
@@ -325,7 +351,8 @@ async fn limits_hold_where_they_are_offered() {
     }
     let mut work = shell("cat /proc/self/cgroup; head -c 200000000 /dev/zero | tail");
     let limits = Resources { memory_bytes: 32 << 20, ..Resources::default() };
-    work.spec.resources = Some(ResourceRequirements { limits: Some(limits), ..ResourceRequirements::default() });
+    work.spec.resources =
+        Some(ResourceRequirements { limits: Some(limits), ..ResourceRequirements::default() });
     begin(&runtime, &work).await;
     let ended = soon(runtime.wait(&work)).await.unwrap();
     assert!(ended.out_of_memory, "{ended:?}");

@@ -1,10 +1,10 @@
-//! A whole agent, with its journal on disk and the fake engine, against a manager that the test plays by hand over a
-//! real socket.
+//! A whole agent, with its journal on disk and the fake engine, against a manager that the test plays by hand
+//! over a real socket.
 
 #[path = "session/manager.rs"]
 mod manager;
 
-use manager::{Line, Manager, container, running, set};
+use manager::{Line, Manager, change, container, running, set};
 use skep_agent::{
     Agent, AgentConfig, AgentError, Status, Target,
     core::Halt,
@@ -165,6 +165,60 @@ async fn what_is_removed_is_stopped_and_nothing_is_left_of_it() {
     })
     .await
     .expect("it is stopped");
+    agent.stopped().await;
+}
+
+#[tokio::test]
+async fn a_stop_does_not_wait_for_a_pull() {
+    let (folder, engine) = (tempfile::tempdir().unwrap(), FakeEngine::new(EPOCH));
+    let mut manager = Manager::start(folder.path()).await;
+    let agent = start(folder.path(), &manager, &engine);
+    let mut line = manager.line().await;
+    line.hello().await;
+    line.welcome(Id(77)).await;
+    line.assign(set(5, &[(Id(1), container("pull:86400000,run"))])).await;
+    until_reported(&mut line, &[(Id(1), TaskState::Preparing)]).await;
+    line.assign(change(5, 6, Id(1), TaskState::Shutdown)).await;
+    let seen = until_reported(&mut line, &[(Id(1), TaskState::Shutdown)]).await;
+    assert_eq!(seen[&Id(1)].state(), TaskState::Shutdown);
+    assert!(engine.starts().is_empty());
+    agent.stopped().await;
+}
+
+#[tokio::test]
+async fn hundreds_of_tasks_at_once_all_come_to_run() {
+    let (folder, engine) = (tempfile::tempdir().unwrap(), FakeEngine::new(EPOCH));
+    let mut manager = Manager::start(folder.path()).await;
+    let agent = start(folder.path(), &manager, &engine);
+    let mut line = manager.line().await;
+    line.hello().await;
+    line.welcome(Id(77)).await;
+    let tasks: Vec<_> = (1..=500).map(|n| (Id(n), container("run"))).collect();
+    line.assign(set(5, &tasks)).await;
+    let wanted: Vec<_> = tasks.iter().map(|(id, _)| (*id, TaskState::Running)).collect();
+    until_reported(&mut line, &wanted).await;
+    assert_eq!(engine.running().len(), 500);
+    agent.stopped().await;
+}
+
+#[tokio::test]
+async fn a_reader_who_does_not_read_holds_up_nothing_else() {
+    let (folder, engine) = (tempfile::tempdir().unwrap(), FakeEngine::new(EPOCH));
+    let mut manager = Manager::start(folder.path()).await;
+    let agent = start(folder.path(), &manager, &engine);
+    let mut line = manager.line().await;
+    line.hello().await;
+    line.welcome(Id(77)).await;
+    let mut talks = container("print,run");
+    running(&mut talks).args = vec!["x".repeat(10_000); 1000];
+    line.assign(set(5, &[(Id(1), talks.clone())])).await;
+    until_reported(&mut line, &[(Id(1), TaskState::Running)]).await;
+    let order = LogOrder { request: 1, task_ids: vec![Id(1).to_bytes()], ..LogOrder::default() };
+    line.send(to_agent::Message::Logs(order)).await;
+    line.assign(set(6, &[(Id(1), talks), (Id(2), container("exit:0"))])).await;
+    until_reported(&mut line, &[(Id(2), TaskState::Complete)]).await;
+    while !matches!(line.next().await, Message::Heartbeat(_)) {}
+    assert_eq!(manager.output(1).await.0.len(), 1000, "and it has missed nothing when it reads");
     agent.stopped().await;
 }
 

@@ -1,8 +1,8 @@
 //! What is wrong with this manager and its cluster, and what to do about it.
 //!
-//! Each question is asked of what is at hand: the newest view, the log's own word, and the few records that tell of
-//! the manager itself. A question that finds nothing wrong says so once, at the end, so that silence means "not
-//! asked".
+//! Each question is asked of what is at hand: the newest view, the log's own word, and the few records that
+//! tell of the manager itself. A question that finds nothing wrong says so once, at the end, so that silence
+//! means "not asked".
 
 mod cluster;
 mod history;
@@ -23,6 +23,7 @@ pub fn examine(reads: &Reads) -> Result<Vec<Finding>, PastError> {
     let mut findings = log(reads);
     findings.extend(cluster::parked(&view));
     findings.extend(cluster::set_aside(&view));
+    findings.extend(cluster::faults(&view));
     findings.extend(cluster::blocked(&view));
     findings.extend(cluster::crash_loops(&view));
     findings.extend(cluster::nodes(&view));
@@ -37,25 +38,47 @@ pub fn examine(reads: &Reads) -> Result<Vec<Finding>, PastError> {
 /// The log itself, and the disk it lies on.
 fn log(reads: &Reads) -> Vec<Finding> {
     let Some(drive) = reads.drive() else {
-        return vec![warning("manager", STOPPED, "start it with `skep daemon`; until then only the past can be read")];
+        return vec![warning(
+            "manager",
+            STOPPED,
+            "start it with `skep daemon`; until then only the past can be read",
+        )];
     };
     let mut findings = Vec::new();
     let status = drive.log().status().borrow().clone();
     match status.health {
-        Health::Ok => findings.push(ok("log", format!("takes entries; it stands at revision {}", status.applied.revision))),
+        Health::Ok => findings
+            .push(ok("log", format!("takes entries; it stands at revision {}", status.applied.revision))),
         Health::Failed(words) => {
-            findings.push(problem("log", words, "do what the message says; after an error of the disk it goes on by itself"));
+            findings.push(problem(
+                "log",
+                words,
+                "do what the message says; after an error of the disk it goes on by itself",
+            ));
         }
     }
     let accepting = drive.accepting();
     if accepting != "accepting" {
-        findings.push(problem("commands", format!("none are accepted: {accepting}"), "reads go on meanwhile"));
+        findings.push(problem(
+            "commands",
+            format!("none are accepted: {accepting}"),
+            "reads go on meanwhile",
+        ));
     }
     let space = drive.log().space();
     let share = space.free_bytes as f64 / space.total_bytes.max(1) as f64;
-    let free = format!("{} MiB are free ({:.1} %), the log takes {}", space.free_bytes >> 20, share * 100.0, space.log_bytes >> 20);
+    let free = format!(
+        "{} MiB are free ({:.1} %), the log takes {}",
+        space.free_bytes >> 20,
+        share * 100.0,
+        space.log_bytes >> 20
+    );
     if share < FREE_SHARE_MIN {
-        findings.push(problem("disk", free, "nothing is accepted until there is room; make some, no restart is needed"));
+        findings.push(problem(
+            "disk",
+            free,
+            "nothing is accepted until there is room; make some, no restart is needed",
+        ));
     } else if share < FREE_SHARE_LOW {
         findings.push(warning("disk", free, "make room: below 5 % nothing is accepted"));
     } else {

@@ -1,8 +1,8 @@
 //! Every past moment, and how it came to be.
 //!
-//! A past view is the nearest snapshot below it and the records since, folded again: nothing is stored for the
-//! sake of looking back. A few recent ones are kept, because whoever looks at a moment looks twice. All of it
-//! blocks on the disk, so the doors call it where blocking is allowed.
+//! A past view is the nearest snapshot below it and the records since, folded again: nothing is stored for
+//! the sake of looking back. A few recent ones are kept, because whoever looks at a moment looks twice. All
+//! of it blocks on the disk, so the doors call it where blocking is allowed.
 
 pub mod causes;
 pub mod names;
@@ -159,7 +159,11 @@ impl Past {
     }
 
     /// As [`Past::record_at`], where the entry may be at hand already.
-    pub(crate) fn record_in(&self, revision: Revision, entry: Option<Arc<Entry>>) -> Result<Option<Told>, PastError> {
+    pub(crate) fn record_in(
+        &self,
+        revision: Revision,
+        entry: Option<Arc<Entry>>,
+    ) -> Result<Option<Told>, PastError> {
         let holds = |entry: &Arc<Entry>| entry.first() <= revision && revision <= entry.last();
         let entry = match entry.filter(holds) {
             Some(entry) => Some(entry),
@@ -197,7 +201,8 @@ fn fold(view: &mut View, entry: &Entry, through: Revision) -> Result<bool, PastE
         }
         let record = Record::decode(bytes.clone()).map_err(|error| ReadError::Damaged(error.to_string()))?;
         let stamp = Stamp { revision, at: entry.at(), incarnation: entry.header.incarnation };
-        view.apply_into(stamp, &record, &mut ignored).map_err(|error| PastError::Unfoldable(error.to_string()))?;
+        view.apply_into(stamp, &record, &mut ignored)
+            .map_err(|error| PastError::Unfoldable(error.to_string()))?;
     }
     Ok(entry.last() < through)
 }

@@ -3,7 +3,7 @@
 //! Counters are kept as things happen; everything about the cluster is read off the view's own counters when
 //! somebody scrapes. Only tasks by state need a look at every task: it is taken at most once a revision.
 
-use crate::drive::Drive;
+use crate::{drive::Drive, turn::Answer};
 use prometheus_client::{
     encoding::text::encode,
     metrics::{
@@ -35,8 +35,6 @@ type Gauges = Family<[(&'static str, String); 1], Gauge<i64, AtomicI64>>;
 /// What is counted as it happens.
 pub struct Counters {
     turns: Counter,
-    commits: Counter,
-    records: Counter,
     refused: Family<Labels, Counter>,
     failed: Counter,
     turn_seconds: Histogram,
@@ -48,8 +46,6 @@ impl Default for Counters {
     fn default() -> Counters {
         Counters {
             turns: Counter::default(),
-            commits: Counter::default(),
-            records: Counter::default(),
             refused: Family::default(),
             failed: Counter::default(),
             // 10 µs to 5 s.
@@ -73,8 +69,10 @@ pub struct Standing {
     pub log_bytes: u64,
     /// What is free there.
     pub free_bytes: u64,
-    /// Group commits that were synced.
+    /// Group commits that were synced since the log was opened.
     pub syncs: u64,
+    /// Entries in them.
+    pub entries: u64,
 }
 
 impl Counters {
@@ -85,10 +83,14 @@ impl Counters {
         self.turn_records.observe(records as f64);
     }
 
-    /// An entry of so many records was committed.
-    pub fn committed(&self, records: usize) {
-        self.commits.inc();
-        self.records.inc_by(records as u64);
+    /// These answers will be given; the refusals among them are counted.
+    pub fn answered(&self, answers: &[(u64, Answer)]) {
+        for (_, answer) in answers {
+            match answer {
+                Answer::Refused(refusal) => self.refused(refusal.code),
+                Answer::Accepted { .. } | Answer::Unknown(_) => {}
+            }
+        }
     }
 
     /// A command was refused.
@@ -122,10 +124,12 @@ impl Counters {
 
     fn register(&self, registry: &mut Registry) {
         registry.register("turns", "Turns taken", self.turns.clone());
-        registry.register("commits", "Entries committed", self.commits.clone());
-        registry.register("records", "Records committed", self.records.clone());
         registry.register("commands_refused", "Commands refused, by code", self.refused.clone());
-        registry.register("proposals_failed", "Entries that were proposed and not committed", self.failed.clone());
+        registry.register(
+            "proposals_failed",
+            "Entries that were proposed and not committed",
+            self.failed.clone(),
+        );
         let seconds = "Time that a turn took, without its commit";
         registry.register_with_unit("turn", seconds, Unit::Seconds, self.turn_seconds.clone());
         registry.register("turn_records", "Records of a turn", self.turn_records.clone());
@@ -134,7 +138,8 @@ impl Counters {
     fn census(&self, view: &View) -> BTreeMap<TaskState, i64> {
         let mut census = self.census.lock().unwrap_or_else(PoisonError::into_inner);
         if census.0 != view.position().revision || census.1.is_empty() {
-            let mut numbers = BTreeMap::from([(TaskState::Pending, 0), (TaskState::Running, 0), (TaskState::Failed, 0)]);
+            let mut numbers =
+                BTreeMap::from([(TaskState::Pending, 0), (TaskState::Running, 0), (TaskState::Failed, 0)]);
             for (_, row) in view.tasks().iter() {
                 *numbers.entry(row.state).or_default() += 1;
             }
@@ -148,13 +153,15 @@ impl Counters {
 pub fn render(drive: &Drive) -> String {
     let status = drive.log().status().borrow().clone();
     let space = drive.log().space();
+    let written = drive.log().counters();
     let standing = Standing {
         leader: status.leader,
         healthy: status.health == Health::Ok,
         term: status.term,
         log_bytes: space.log_bytes,
         free_bytes: space.free_bytes,
-        syncs: drive.log().counters().syncs,
+        syncs: written.syncs,
+        entries: written.entries,
     };
     drive.counters().render(&drive.newest().view, &standing)
 }
@@ -163,6 +170,12 @@ fn one(registry: &mut Registry, name: &str, help: &str, value: u64) {
     let gauge: Gauge<i64, AtomicI64> = Gauge::default();
     gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
     registry.register(name, help, gauge);
+}
+
+fn total(registry: &mut Registry, name: &str, help: &str, value: u64) {
+    let counter: Counter<u64, AtomicU64> = Counter::default();
+    counter.inc_by(value);
+    registry.register(name, help, counter);
 }
 
 fn log(registry: &mut Registry, view: &View, standing: &Standing) {
@@ -175,9 +188,8 @@ fn log(registry: &mut Registry, view: &View, standing: &Standing) {
     one(registry, "disk_free_bytes", "What is free on the log's disk", standing.free_bytes);
     one(registry, "view_set_aside", "Records that contradicted the view", view.set_aside());
     one(registry, "view_parked", "Objects that a reconciler failed on", view.all_parked().count() as u64);
-    let syncs: Counter<u64, AtomicU64> = Counter::default();
-    syncs.inc_by(standing.syncs);
-    registry.register("log_syncs", "Group commits synced since the start", syncs);
+    total(registry, "log_syncs", "Group commits synced since the start", standing.syncs);
+    total(registry, "log_entries", "Entries committed since the start", standing.entries);
 }
 
 fn nodes(registry: &mut Registry, view: &View) {

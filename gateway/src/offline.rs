@@ -1,14 +1,15 @@
 //! A stopped manager's history, behind the same doors as a running one's.
 //!
-//! The folder is opened without a lock and without changing a byte; the doors stand at the two ends of a pipe in
-//! memory. So every read, of now or of then, is one code for both, and commands are told that nobody is there.
+//! The folder is opened without a lock and without changing a byte; the doors stand at the two ends of a pipe
+//! in memory. So every read, of now or of then, is one code for both, and commands are told that nobody is
+//! there.
 
 use crate::{
+    admit::Refusal,
     api::{
         history::HistoryService,
         reads::{Reads, STOPPED, status},
     },
-    admit::Refusal,
     history::{Past, PastError},
 };
 use futures::{Stream, stream};
@@ -18,8 +19,8 @@ use skep_projections::View;
 use skep_proto::{
     Id, Revision,
     v1::{
-        Cluster, Command, CommandReply, GetRequest, GreetReply, GreetRequest, ListRequest, NodeList, ServiceList,
-        StatusReply, StatusRequest, TaskList, WatchServiceReply, WatchServiceRequest,
+        Cluster, Command, CommandReply, GetRequest, GreetReply, GreetRequest, ListRequest, NodeList,
+        ServiceList, StatusReply, StatusRequest, TaskList, WatchServiceReply, WatchServiceRequest,
         control_server::{Control, ControlServer},
         history_server::HistoryServer,
     },
@@ -60,8 +61,8 @@ pub enum OfflineError {
     Ended(#[from] tokio::task::JoinError),
 }
 
-/// Opens the history in a manager's state folder, and serves its reads to the channel that is returned until that
-/// is dropped.
+/// Opens the history in a manager's state folder, and serves its reads to the channel that is returned until
+/// that is dropped.
 pub async fn channel(dir: &Path) -> Result<Channel, OfflineError> {
     let dir = dir.to_owned();
     let reads = tokio::task::spawn_blocking(move || open(&dir)).await??;
@@ -96,7 +97,8 @@ fn bytes_in(dir: &Path) -> u64 {
 
 async fn serve(reads: Reads) -> Result<Channel, OfflineError> {
     let (client, server) = duplex(PIPE_BYTES);
-    let control = ControlServer::new(Stopped { reads: reads.clone() }).max_encoding_message_size(REPLY_BYTES_MAX);
+    let control =
+        ControlServer::new(Stopped { reads: reads.clone() }).max_encoding_message_size(REPLY_BYTES_MAX);
     let history = HistoryServer::new(HistoryService::new(reads)).max_encoding_message_size(REPLY_BYTES_MAX);
     let doors = Server::builder().add_service(control).add_service(history);
     let incoming = stream::iter([Ok::<_, io::Error>(server)]);
@@ -108,7 +110,9 @@ async fn serve(reads: Reads) -> Result<Channel, OfflineError> {
     let client = Mutex::new(Some(client));
     let connect = service_fn(move |_| {
         let taken = client.lock().ok().and_then(|mut client| client.take());
-        future::ready(taken.map(TokioIo::<DuplexStream>::new).ok_or_else(|| io::Error::other("the pipe is in use")))
+        future::ready(
+            taken.map(TokioIo::<DuplexStream>::new).ok_or_else(|| io::Error::other("the pipe is in use")),
+        )
     });
     Ok(Endpoint::from_static("http://stopped.invalid").connect_with_connector(connect).await?)
 }

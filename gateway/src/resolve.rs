@@ -1,15 +1,18 @@
 //! What a person means by a reference: a name, an id, or the beginning of one. PURE.
 //!
-//! Commands, reads and logs all ask here, so that `web` means the same thing everywhere. A whole id wins over a
-//! name, a name over the beginning of an id, as in Docker. What was removed is not found: its name is free.
+//! Commands, reads and logs all ask here, so that `web` means the same thing everywhere. A whole id wins over
+//! a name, a name over the beginning of an id, as in Docker. What was removed is not found: its name is free.
 
-use skep_projections::{NodeIdx, NodeRow, ServiceIdx, ServiceRow, TaskIdx, TaskRow, View, table::{Place, Row, Table}};
+use prost::Message;
+use skep_projections::{
+    NodeIdx, NodeRow, ServiceIdx, ServiceRow, TaskIdx, TaskRow, View,
+    table::{Place, Row, Table},
+};
 use skep_proto::{
     Id,
     id::ID_CHARS,
     v1::{RefusalCode, Refused},
 };
-use prost::Message;
 use std::fmt;
 use thiserror::Error;
 
@@ -91,13 +94,20 @@ impl ResolveError {
     /// The next step.
     pub fn hint(&self) -> String {
         match self {
-            ResolveError::Empty(noun) => format!("name a {noun} by its name, its id, or the beginning of its id"),
+            ResolveError::Empty(noun) => {
+                format!("name a {noun} by its name, its id, or the beginning of its id")
+            }
             ResolveError::NotFound { near: Some(near), .. } => format!("did you mean {near:?}?"),
             ResolveError::NotFound { noun, near: None, .. } => match noun {
                 Noun::Service => "`skep service ls` lists what there is, `skep log` what there was".into(),
                 Noun::Node => "`skep node ls` lists what there is, `skep log` what there was".into(),
-                Noun::Task => "`skep service ps SERVICE` lists a service's tasks, `skep log` older ones".into(),
-                Noun::Object => "`skep service ls` and `skep node ls` list what there is, `skep log` what there was".into(),
+                Noun::Task => {
+                    "`skep service ps SERVICE` lists a service's tasks, `skep log` older ones".into()
+                }
+                Noun::Object => {
+                    "`skep service ls` and `skep node ls` list what there is, `skep log` what there was"
+                        .into()
+                }
             },
             ResolveError::Ambiguous { .. } => "write more of the id".into(),
         }
@@ -128,7 +138,8 @@ pub fn service(view: &View, reference: &str) -> Result<ServiceIdx, ResolveError>
     }
 }
 
-/// The node of this host name, id, or beginning of an id. Host names need not be unique: two make it ambiguous.
+/// The node of this host name, id, or beginning of an id. Host names need not be unique: two make it
+/// ambiguous.
 pub fn node(view: &View, reference: &str) -> Result<NodeIdx, ResolveError> {
     let there = |row: &NodeRow| !row.removed;
     if let Some(place) = whole(view.nodes(), reference, there) {
@@ -144,14 +155,20 @@ pub fn node(view: &View, reference: &str) -> Result<NodeIdx, ResolveError> {
         }
         [..] => {
             let rows = named.iter().filter_map(|place| view.nodes().get(*place));
-            let matches = rows.take(MATCHES_SHOWN_MAX).map(|row| format!("{} ({})", row.hostname(), row.id)).collect();
-            Err(ResolveError::Ambiguous { noun: Noun::Node, reference: reference.into(), matches, total: named.len() })
+            let matches =
+                rows.take(MATCHES_SHOWN_MAX).map(|row| format!("{} ({})", row.hostname(), row.id)).collect();
+            Err(ResolveError::Ambiguous {
+                noun: Noun::Node,
+                reference: reference.into(),
+                matches,
+                total: named.len(),
+            })
         }
     }
 }
 
-/// The task of this id, beginning of an id, or name. `web.3` is the wanted task of the slot, or else its newest;
-/// `web.3.ID` is one of them.
+/// The task of this id, beginning of an id, or name. `web.3` is the wanted task of the slot, or else its
+/// newest; `web.3.ID` is one of them.
 pub fn task(view: &View, reference: &str) -> Result<TaskIdx, ResolveError> {
     let any = |_: &TaskRow| true;
     if let Some(place) = whole(view.tasks(), reference, any) {
@@ -166,7 +183,10 @@ pub fn task(view: &View, reference: &str) -> Result<TaskIdx, ResolveError> {
 fn task_named(view: &View, reference: &str) -> Option<TaskIdx> {
     if let Some((name, id)) = reference.rsplit_once('.')
         && let Some(place) = Id::parse(id).and_then(|id| view.tasks().find(id))
-        && view.tasks().get(place).is_some_and(|row| crate::show::task_name(view, row).eq_ignore_ascii_case(name))
+        && view
+            .tasks()
+            .get(place)
+            .is_some_and(|row| crate::show::task_name(view, row).eq_ignore_ascii_case(name))
     {
         return Some(place);
     }
@@ -220,7 +240,10 @@ fn cut(reference: &str) -> String {
 impl ResolveError {
     fn with_near<'a, I: Iterator<Item = &'a str>>(mut self, names: impl Fn() -> I) -> ResolveError {
         if let ResolveError::NotFound { reference, near, .. } = &mut self {
-            *near = names().take(NAMES_COMPARED_MAX).find(|name| one_slip_apart(name, reference)).map(str::to_owned);
+            *near = names()
+                .take(NAMES_COMPARED_MAX)
+                .find(|name| one_slip_apart(name, reference))
+                .map(str::to_owned);
         }
         self
     }
@@ -228,7 +251,8 @@ impl ResolveError {
 
 /// Whether one letter too many, too few, wrong, or changed in place with its neighbour makes one the other.
 fn one_slip_apart(a: &str, b: &str) -> bool {
-    let (a, b): (Vec<char>, Vec<char>) = (a.to_lowercase().chars().collect(), b.to_lowercase().chars().collect());
+    let (a, b): (Vec<char>, Vec<char>) =
+        (a.to_lowercase().chars().collect(), b.to_lowercase().chars().collect());
     let front = a.iter().zip(&b).take_while(|(x, y)| x == y).count();
     let (a, b) = (&a[front..], &b[front..]);
     let back = a.iter().rev().zip(b.iter().rev()).take_while(|(x, y)| x == y).count();

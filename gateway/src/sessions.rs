@@ -146,7 +146,8 @@ impl Sessions {
             (true, Origin::Outside) => named_by(&hello.secret),
         };
         let joins = view.nodes().find(node).is_none() && (known.is_none() || origin == Origin::Embedded);
-        if let Err(turned) = self.may_open(node, joins, &hello, view) {
+        if let Err(mut turned) = self.may_open(node, joins, &hello, view) {
+            turned.cluster_id = view.cluster().id.to_bytes();
             return self.turn_away(conn, turned);
         }
         let period_ns = defaults::heartbeat_period_ns(&view.cluster().spec);
@@ -369,7 +370,7 @@ fn named_by(secret: &[u8]) -> Id {
 }
 
 fn turned(code: TurnedCode, message: &str) -> Turned {
-    Turned { code: code as i32, message: message.into() }
+    Turned { code: code as i32, message: message.into(), ..Turned::default() }
 }
 
 /// Whether a message of assignments says anything.

@@ -67,7 +67,10 @@ pub fn service(view: &View, row: &ServiceRow) -> Service {
         meta: Some(meta(row.version, row.created, row.updated_at)),
         spec: Some((*row.spec).clone()),
         spec_version: row.spec_version.0,
-        status: Some(ServiceStatus { running_tasks: row.running_tasks.into(), desired_tasks: row.replicas() }),
+        status: Some(ServiceStatus {
+            running_tasks: row.running_tasks.into(),
+            desired_tasks: row.replicas(),
+        }),
         rollout,
         blocked: row.blocked.as_deref().cloned(),
         parked: parked(view, row),
@@ -84,7 +87,8 @@ fn parked(view: &View, row: &ServiceRow) -> String {
 /// A task.
 pub fn task(view: &View, row: &TaskRow) -> Task {
     let service = view.services().get(row.service);
-    let spec = service.and_then(|service| service.spec_at(row.spec_version)).and_then(|spec| spec.task.as_ref());
+    let spec =
+        service.and_then(|service| service.spec_at(row.spec_version)).and_then(|spec| spec.task.as_ref());
     let named = Named { service, name: service.map_or("", |service| service.name()), spec };
     task_of(view, row, &named)
 }

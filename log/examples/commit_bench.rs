@@ -7,7 +7,12 @@
 use skep_log::{Config, Draft, Entry, Fold, Frozen, Halt, Hash, Log, Proposal, RestoreError, seal};
 use skep_proto::{FEATURE_LEVEL, Id, Position, Revision, Timestamp, v1};
 use std::{
-    env, error::Error, fs::File, io::Write, path::Path, process,
+    env,
+    error::Error,
+    fs::File,
+    io::Write,
+    path::Path,
+    process,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };

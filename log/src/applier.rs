@@ -153,7 +153,8 @@ impl Applier {
     fn fenced(&mut self, index: u64, entry: &Entry) -> io::Result<Outcome> {
         if index < self.indexed {
             let row = self.door.get(Table::Revisions, &keys::revision_key(entry.first()))?;
-            let row = row.and_then(|value| keys::read_revision(&keys::revision_key(entry.first()), &value).ok());
+            let row =
+                row.and_then(|value| keys::read_revision(&keys::revision_key(entry.first()), &value).ok());
             if row.is_some_and(|row| row.index == index) {
                 let words = format!(
                     "the chain breaks after revision {}: the entry at revision {} (raft index {index}) does not \

@@ -104,7 +104,9 @@ pub enum ChainError {
         told: u32,
     },
     /// A record was altered, or the header was.
-    #[error("the records of the entry at revision {first} do not match the root in its header: they were altered")]
+    #[error(
+        "the records of the entry at revision {first} do not match the root in its header: they were altered"
+    )]
     Root {
         /// The entry's first revision.
         first: Revision,

@@ -62,7 +62,10 @@ impl Entry {
     /// The records with their revisions.
     pub fn decode(&self) -> Result<Vec<(Revision, v1::Record)>, prost::DecodeError> {
         let revisions = (self.header.first_revision..).map(Revision);
-        revisions.zip(&self.records).map(|(revision, bytes)| Ok((revision, v1::Record::decode(bytes.clone())?))).collect()
+        revisions
+            .zip(&self.records)
+            .map(|(revision, bytes)| Ok((revision, v1::Record::decode(bytes.clone())?)))
+            .collect()
     }
 
     /// The objects that its records are about, with the revision that says so.

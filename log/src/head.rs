@@ -43,7 +43,8 @@ impl HeadFile {
     /// readable, says nothing: the log then counts as it is found. Would block where somebody else has it open.
     pub(crate) fn open(path: &Path) -> io::Result<HeadFile> {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
-        let file = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, error)| io::Error::from(error))?;
+        let file = Flock::lock(file, FlockArg::LockExclusiveNonblock)
+            .map_err(|(_, error)| io::Error::from(error))?;
         let (writes, mark) = newest(&file)?.unwrap_or_default();
         Ok(HeadFile { file, writes, mark })
     }

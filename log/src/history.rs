@@ -103,7 +103,9 @@ impl History {
             let middle = low + (high - low) / 2;
             let at = match self.source.unindexed.holding(Revision(middle)) {
                 Some(waiting) => waiting.entry.at(),
-                None => self.row(Revision(middle))?.ok_or(ReadError::Missing { revision: Revision(middle) })?.at,
+                None => {
+                    self.row(Revision(middle))?.ok_or(ReadError::Missing { revision: Revision(middle) })?.at
+                }
             };
             if at <= time { low = middle } else { high = middle }
         }

@@ -9,9 +9,9 @@
 //! of the one before; one that does not follow on the head does nothing. What is acknowledged is synced. Nothing
 //! outside this crate knows by which consensus, or in which store.
 
-pub mod chain;
 mod alarm;
 mod applier;
+pub mod chain;
 mod entry;
 mod fence;
 mod fold;

@@ -107,7 +107,9 @@ impl Log {
 
     fn may_propose(&self, in_flight: usize) -> Result<(), ProposeError> {
         if in_flight > IN_FLIGHT_BYTES_MAX {
-            return Err(ProposeError::Full(format!("{in_flight} bytes of proposals are in flight; try again")));
+            return Err(ProposeError::Full(format!(
+                "{in_flight} bytes of proposals are in flight; try again"
+            )));
         }
         if self.shared.gauge.is_below(self.shared.config.min_free) {
             let (free, total) = self.shared.gauge.read();
@@ -177,4 +179,3 @@ impl Log {
         self.keeper.close().await;
     }
 }
-

@@ -70,7 +70,10 @@ impl Proposal {
         Proposal { state: State::Refused(Some(error)), _weight: weight }
     }
 
-    pub(crate) fn waiting(answer: OneshotReceiverOf<Types, ClientWriteResult<Types>>, weight: Weight) -> Proposal {
+    pub(crate) fn waiting(
+        answer: OneshotReceiverOf<Types, ClientWriteResult<Types>>,
+        weight: Weight,
+    ) -> Proposal {
         Proposal { state: State::Waiting(answer), _weight: weight }
     }
 }

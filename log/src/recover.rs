@@ -143,7 +143,8 @@ impl<'a> Copy<'a> {
     /// Copies entry after entry until one can't be read, is missing, or breaks the chain; says what it was.
     fn entries(&mut self, old: &Rocks) -> Result<Option<String>, StoreError> {
         loop {
-            let rows = match old.scan(Table::Entries, &Span::since(keys::entry_key(self.next)), Way::Up, PAGE) {
+            let rows = match old.scan(Table::Entries, &Span::since(keys::entry_key(self.next)), Way::Up, PAGE)
+            {
                 Ok(rows) if rows.is_empty() => return Ok(None),
                 Ok(rows) => rows,
                 // The page may hold readable entries before the damage: one by one then.

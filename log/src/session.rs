@@ -12,9 +12,15 @@ use crate::{
     history::{named_snapshots, offline::indexed_end},
     keys::{self, meta},
     log::Places,
-    raft::{Peer, Raft, log_store::{LogStore, load_tail}, machine::{Machine, announce}, network::Network, tail::Tail},
+    raft::{
+        Peer, Raft,
+        log_store::{LogStore, load_tail},
+        machine::{Machine, announce},
+        network::Network,
+        tail::Tail,
+    },
     ring::Ring,
-    snapshot::Snapshots,
+    snapshot::{Snapshots, sync_parent},
     space::Gauge,
     status::Standing,
     store::{Batch, Door, Durability, StoreError, Table},
@@ -29,7 +35,10 @@ use std::{
     collections::BTreeMap,
     fs,
     path::Path,
-    sync::{Arc, Mutex, PoisonError, RwLock, atomic::{AtomicU64, AtomicUsize}},
+    sync::{
+        Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
+    },
     thread::JoinHandle,
 };
 use tokio::sync::mpsc;
@@ -62,9 +71,13 @@ pub(crate) fn load(
 ) -> Result<(Arc<Shared>, SharedApplier), OpenError> {
     let dir = config.dir.clone();
     let refused = |error: StoreError| Shared::refused(&dir, error);
-    let failed = |error: std::io::Error| OpenError::Failed { dir: dir.display().to_string(), words: error.to_string() };
-    fs::create_dir_all(&dir).map_err(failed)?;
+    let failed = |error: std::io::Error| OpenError::Failed {
+        dir: dir.display().to_string(),
+        words: error.to_string(),
+    };
+    fs::create_dir_all(&dir).and_then(|()| sync_parent(&dir)).map_err(failed)?;
     let door = Arc::new(Door::open(openers.work.clone()).map_err(refused)?);
+    sync_parent(&Places::new(&dir).store).map_err(failed)?;
     identify(&config, &door)?;
     let begun = door.get(Table::Meta, keys::BEGUN).map_err(refused)?;
     let begun = begun.and_then(|value| meta::Begun::decode(value).ok()).map_or(0, |begun| begun.incarnation);
@@ -126,7 +139,11 @@ fn restore(applier: &mut Applier, door: &Door, snapshots: &Snapshots) -> Result<
                 break;
             }
             Err(words) => {
-                tracing::warn!(words, revision = newest.revision, "a snapshot can't be used; trying the one before");
+                tracing::warn!(
+                    words,
+                    revision = newest.revision,
+                    "a snapshot can't be used; trying the one before"
+                );
                 batch.delete(Table::Meta, &keys::snapshot_key(Revision(newest.revision)));
                 named.remove(0);
             }
@@ -164,6 +181,7 @@ impl Session {
             unindexed: shared.listeners.unindexed.clone(),
             alarm: shared.listeners.alarm.clone(),
             counts: shared.counts.clone(),
+            room: Batch::default(),
         };
         let (queue, writer) = writer.start().map_err(|error| failed(error.to_string()))?;
         let started = Session::start_raft(shared, applier.clone(), tail, queue.clone()).await;
@@ -190,7 +208,8 @@ impl Session {
         tail: Arc<Mutex<Tail>>,
         queue: Queue,
     ) -> Result<Raft, String> {
-        let (finished, mut announced) = mpsc::unbounded_channel();
+        // One that waits to be told speaks for all that finished meanwhile.
+        let (finished, mut announced) = mpsc::channel(1);
         let machine = Machine {
             applier,
             snapshots: shared.snapshots.clone(),
@@ -199,9 +218,11 @@ impl Session {
             finished,
         };
         let store = LogStore::new(shared.door.clone(), tail, queue, shared.listeners.alarm.clone());
+        let alone = store.alone();
         let config = Arc::new(timing().validate().map_err(|error| error.to_string())?);
-        let raft = Raft::new(FIRST_RAFT_ID, config, Network, store, machine).await.map_err(|e| e.to_string())?;
-        watch(shared.clone(), raft.clone());
+        let raft =
+            Raft::new(FIRST_RAFT_ID, config, Network, store, machine).await.map_err(|e| e.to_string())?;
+        watch(shared.clone(), &raft, alone);
         let speaker = raft.clone();
         tokio::spawn(async move {
             while announced.recv().await.is_some() {
@@ -263,16 +284,17 @@ fn stop_writer(queue: &Queue, writer: JoinHandle<()>) {
     }
 }
 
-/// Tells the standing of every election, and the alarm of raft's end.
-fn watch(shared: Arc<Shared>, raft: Raft) {
+/// Tells the standing of every election, the store whether it is alone, and the alarm of raft's end.
+fn watch(shared: Arc<Shared>, raft: &Raft, alone: Arc<AtomicBool>) {
     let mut metrics = raft.metrics();
-    drop(raft);
     tokio::spawn(async move {
         loop {
-            let (term, leads, running) = {
+            let (term, leads, members, running) = {
                 let now = metrics.borrow_watched();
-                (now.current_term, now.state == ServerState::Leader, now.running_state.clone())
+                let members = now.membership_config.nodes().count();
+                (now.current_term, now.state == ServerState::Leader, members, now.running_state.clone())
             };
+            alone.store(members == 1, Relaxed);
             shared.listeners.standing.elected(term, leads && running.is_ok());
             if let Err(error) = running {
                 if !matches!(error, openraft::errors::Fatal::Stopped) {

@@ -34,7 +34,10 @@ impl Snapshots {
 
     /// Writes a view's file, durably, and fills in what is only known then.
     pub(crate) fn write(&self, mut snapshot: meta::Snapshot, view: &[u8]) -> io::Result<meta::Snapshot> {
-        fs::create_dir_all(&self.dir)?;
+        if !self.dir.exists() {
+            fs::create_dir_all(&self.dir)?;
+            sync_parent(&self.dir)?;
+        }
         let body = zstd::bulk::compress(view, ZSTD_LEVEL)?;
         let place = snapshot.applied.map_or(0, |place| place.index);
         snapshot.file = format!("{:020}-{:020}.snapshot", snapshot.revision, place);
@@ -51,7 +54,7 @@ impl Snapshots {
         file.write_all(&body)?;
         file.sync_all()?;
         fs::rename(&unfinished, &path)?;
-        File::open(&self.dir)?.sync_all()?;
+        sync_parent(&path)?;
         Ok(snapshot)
     }
 
@@ -74,6 +77,14 @@ impl Snapshots {
             }
         }
         Ok(())
+    }
+}
+
+/// Makes a new file's or folder's name durable.
+pub(crate) fn sync_parent(path: &Path) -> io::Result<()> {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => File::open(parent)?.sync_all(),
+        Some(_) | None => File::open(".")?.sync_all(),
     }
 }
 

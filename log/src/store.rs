@@ -11,9 +11,9 @@
 
 use bytes::Bytes;
 
+pub(crate) mod batch;
 #[cfg(test)]
 mod conformance;
-pub(crate) mod batch;
 pub(crate) mod door;
 #[cfg(test)]
 pub(crate) mod losing;

@@ -1,6 +1,9 @@
 //! Following history: first what there is, then what comes.
 
-use crate::{Entry, History, ReadError, ring::{Ring, Taken}};
+use crate::{
+    Entry, History, ReadError,
+    ring::{Ring, Taken},
+};
 use skep_proto::Revision;
 use std::{collections::VecDeque, sync::Arc};
 use tokio::sync::watch;

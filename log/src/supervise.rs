@@ -35,6 +35,9 @@ const RETRY_EVERY: Duration = Duration::from_millis(500);
 /// What a disk must take before it counts as healed.
 const PROBE_BYTES: usize = 64 << 10;
 
+/// Orders to close that wait; the first one ends the thread, and with it all others.
+const ORDERS_MAX: usize = 4;
+
 /// What all handles share.
 pub(crate) struct Shared {
     pub(crate) config: Config,
@@ -68,14 +71,14 @@ pub(crate) fn on_disk(dir: &Path) -> Openers {
 
 /// Ends the thread, when asked or when the last handle goes.
 pub(crate) struct Keeper {
-    orders: mpsc::UnboundedSender<oneshot::Sender<()>>,
+    orders: mpsc::Sender<oneshot::Sender<()>>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Keeper {
     pub(crate) async fn close(&self) {
         let (done, closed) = oneshot::channel();
-        if self.orders.send(done).is_ok() {
+        if self.orders.send(done).await.is_ok() {
             // The thread that dropped it has ended, which is as good.
             drop(closed.await);
         }
@@ -94,7 +97,7 @@ impl Drop for Keeper {
     fn drop(&mut self) {
         let (done, _) = oneshot::channel();
         // A process must not end while a thread of ours is inside the store.
-        drop(self.orders.send(done));
+        drop(self.orders.try_send(done));
         self.join();
     }
 }
@@ -102,7 +105,7 @@ impl Drop for Keeper {
 /// Opens a log on any store.
 pub(crate) async fn open(config: Config, fold: Box<dyn Fold>, openers: Openers) -> Result<Log, OpenError> {
     let (ready, opened) = oneshot::channel();
-    let (orders, inbox) = mpsc::unbounded_channel();
+    let (orders, inbox) = mpsc::channel(ORDERS_MAX);
     let failed = |words: String| OpenError::Failed { dir: config.dir.display().to_string(), words };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -126,7 +129,7 @@ async fn live(
     fold: Box<dyn Fold>,
     openers: Openers,
     ready: oneshot::Sender<Result<Arc<Shared>, OpenError>>,
-    mut orders: mpsc::UnboundedReceiver<oneshot::Sender<()>>,
+    mut orders: mpsc::Receiver<oneshot::Sender<()>>,
 ) {
     let dir = config.dir.clone();
     let (shared, loaded) = match session::load(config, fold, &openers) {
@@ -175,7 +178,7 @@ async fn heal(
     failure: &Failure,
     applier: &session::SharedApplier,
     dir: &Path,
-    orders: &mut mpsc::UnboundedReceiver<oneshot::Sender<()>>,
+    orders: &mut mpsc::Receiver<oneshot::Sender<()>>,
 ) -> Option<Session> {
     let mut reading = false;
     loop {

@@ -8,7 +8,11 @@ use std::sync::{Arc, Mutex};
 pub(crate) fn label(n: u64) -> v1::Record {
     let node_id = Id(u128::from(n) + 1).to_bytes();
     let kind = v1::event::Kind::NodeUpdated(v1::NodeUpdated { node_id, spec: None });
-    v1::Record { reason: format!("number {n}"), event: Some(v1::Event { kind: Some(kind) }), ..Default::default() }
+    v1::Record {
+        reason: format!("number {n}"),
+        event: Some(v1::Event { kind: Some(kind) }),
+        ..Default::default()
+    }
 }
 
 /// A draft of `count` records from revision `first`, about the nodes of those numbers.

@@ -19,7 +19,10 @@ use std::{
     io,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{
+            AtomicU64, AtomicUsize,
+            Ordering::{AcqRel, Acquire, Relaxed},
+        },
         mpsc::{Receiver, SyncSender, sync_channel},
     },
     thread::{self, JoinHandle},
@@ -37,14 +40,27 @@ pub(crate) type Done = oneshot::Sender<io::Result<()>>;
 /// What can be asked of the writer.
 pub(crate) enum Work {
     /// Raft entries, and raft to be told of them.
-    Append { entries: Vec<RaftEntry>, flushed: IOFlushed<Types> },
-    Vote { vote: meta::Vote, done: Done },
+    Append {
+        entries: Vec<RaftEntry>,
+        flushed: IOFlushed<Types>,
+    },
+    Vote {
+        vote: meta::Vote,
+        done: Done,
+    },
     /// The log ends before this index from now on.
-    Truncate { next_index: u64 },
+    Truncate {
+        next_index: u64,
+    },
     /// Raft sees nothing up to there from now on; nothing is deleted.
-    Purge { purged: meta::Place },
+    Purge {
+        purged: meta::Place,
+    },
     /// Other rows.
-    Change { batch: Batch, done: Done },
+    Change {
+        batch: Batch,
+        done: Done,
+    },
     /// Index rows have gathered while nothing else was written.
     Index,
     /// All before this is written, then the thread ends.
@@ -77,11 +93,29 @@ impl Counts {
 #[derive(Clone)]
 pub(crate) struct Queue {
     work: SyncSender<Work>,
+    /// Work that was pushed and is not done.
+    pending: Arc<AtomicUsize>,
+    writer: Arc<Mutex<Writer>>,
 }
 
 impl Queue {
     pub(crate) fn push(&self, work: Work) -> io::Result<()> {
+        self.pending.fetch_add(1, AcqRel);
         self.work.send(work).map_err(|_| io::Error::other("the log's writer has stopped"))
+    }
+
+    /// Does the work on this thread if the writer has nothing to do; or else pushes it.
+    ///
+    /// Two wake-ups of other threads cost more than a small sync. It blocks the caller for as long as that takes.
+    pub(crate) fn write(&self, work: Work) -> io::Result<()> {
+        let idle = self.pending.load(Acquire) == 0;
+        match self.writer.try_lock().ok().filter(|_| idle) {
+            Some(mut writer) => {
+                writer.do_now(work);
+                Ok(())
+            }
+            None => self.push(work),
+        }
     }
 
     /// Hands over work and waits until it is durable.
@@ -89,6 +123,29 @@ impl Queue {
         let (done, answer) = oneshot::channel();
         self.push(work(done))?;
         answer.await.map_err(|_| io::Error::other("the log's writer has stopped"))?
+    }
+}
+
+/// The thread's life.
+fn run(writer: &Mutex<Writer>, inbox: &Receiver<Work>, pending: &AtomicUsize) {
+    let mut group = Group::default();
+    while let Ok(first) = inbox.recv() {
+        let mut writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = 1;
+        writer.take(&mut group, first);
+        while group.batch.bytes() < GROUP_BYTES_MAX && !group.stop {
+            match inbox.try_recv() {
+                Ok(work) => writer.take(&mut group, work),
+                Err(_) => break,
+            }
+            taken += 1;
+        }
+        writer.commit(&mut group);
+        drop(writer);
+        pending.fetch_sub(taken, AcqRel);
+        if group.stop {
+            break;
+        }
     }
 }
 
@@ -100,6 +157,8 @@ pub(crate) struct Writer {
     pub(crate) unindexed: Arc<Unindexed>,
     pub(crate) alarm: Arc<Alarm>,
     pub(crate) counts: Arc<Counts>,
+    /// An empty batch whose buffer is used again.
+    pub(crate) room: Batch,
 }
 
 /// A batch that is being put together, and who waits for it.
@@ -120,25 +179,18 @@ impl Writer {
     /// Starts the thread.
     pub(crate) fn start(self) -> io::Result<(Queue, JoinHandle<()>)> {
         let (work, inbox) = sync_channel(QUEUE_LEN_MAX);
-        let thread = thread::Builder::new().name("skep-writer".into()).spawn(move || self.run(&inbox))?;
-        Ok((Queue { work }, thread))
+        let (pending, writer) = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new(self)));
+        let queue = Queue { work, pending: pending.clone(), writer: writer.clone() };
+        let life = move || run(&writer, &inbox, &pending);
+        let thread = thread::Builder::new().name("skep-writer".into()).spawn(life)?;
+        Ok((queue, thread))
     }
 
-    fn run(mut self, inbox: &Receiver<Work>) {
-        let mut group = Group::default();
-        while let Ok(first) = inbox.recv() {
-            self.take(&mut group, first);
-            while group.batch.bytes() < GROUP_BYTES_MAX && !group.stop {
-                match inbox.try_recv() {
-                    Ok(work) => self.take(&mut group, work),
-                    Err(_) => break,
-                }
-            }
-            self.commit(&mut group);
-            if group.stop {
-                break;
-            }
-        }
+    fn do_now(&mut self, work: Work) {
+        let mut group = Group { batch: std::mem::take(&mut self.room), ..Group::default() };
+        self.take(&mut group, work);
+        self.commit(&mut group);
+        self.room = group.batch;
     }
 
     fn take(&mut self, group: &mut Group, work: Work) {
@@ -239,8 +291,13 @@ impl Writer {
 /// The index rows of one entry.
 pub(crate) fn index(batch: &mut Batch, indexed: &Indexed) -> Result<(), String> {
     let Indexed { index, entry } = indexed;
-    batch.put(Table::Revisions, &keys::revision_key(entry.first()), &[&keys::revision_value(*index, entry.at())]);
-    let touched = entry.touched().map_err(|error| format!("a record of entry {}: {error}", entry.position()))?;
+    batch.put(
+        Table::Revisions,
+        &keys::revision_key(entry.first()),
+        &[&keys::revision_value(*index, entry.at())],
+    );
+    let touched =
+        entry.touched().map_err(|error| format!("a record of entry {}: {error}", entry.position()))?;
     for (object, revision) in touched {
         batch.put(Table::Objects, &keys::object_key(object, revision), &[]);
     }

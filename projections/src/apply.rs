@@ -157,8 +157,37 @@ fn known(stamp: Stamp, record: &Record) -> Result<&Kind, Unknown> {
             state(e.desired)?;
             DesireReason::try_from(e.reason).map_err(|_| unknown(format!("desire reason {}", e.reason)))?;
         }
-        // Nothing else in an event decides how it is folded.
-        _ => {}
+        // No number in the others decides how they are folded.
+        Kind::FeatureLevelRaised(_)
+        | Kind::ClusterCreated(_)
+        | Kind::ClusterUpdated(_)
+        | Kind::NodeUpdated(_)
+        | Kind::NodeRemoved(_)
+        | Kind::ServiceCreated(_)
+        | Kind::ServiceUpdated(_)
+        | Kind::ServiceScaled(_)
+        | Kind::ServiceRemoved(_)
+        | Kind::CommandRefused(_)
+        | Kind::ObjectReleased(_)
+        | Kind::TaskAssigned(_)
+        | Kind::TaskRejected(_)
+        | Kind::TaskOrphaned(_)
+        | Kind::TaskReaped(_)
+        | Kind::PlacementExplained(_)
+        | Kind::PlacementBlocked(_)
+        | Kind::RolloutStarted(_)
+        | Kind::RolloutPaused(_)
+        | Kind::RolloutCompleted(_)
+        | Kind::NodeDown(_)
+        | Kind::ObjectParked(_)
+        | Kind::Checkpoint(_)
+        | Kind::IncarnationBegun(_)
+        | Kind::NodeJoined(_)
+        | Kind::SessionOpened(_)
+        | Kind::SessionClosed(_)
+        | Kind::NodeSilent(_)
+        | Kind::TenureBegun(_)
+        | Kind::ClockJumped(_) => {}
     }
     Ok(kind)
 }

@@ -24,7 +24,7 @@ pub fn diff(before: &View, after: &View) -> Vec<ObjectChange> {
     merge(
         before.nodes().iter().map(|(_, row)| row).filter(|row| !row.removed).map(|row| (row.id, row)),
         after.nodes().iter().map(|(_, row)| row).filter(|row| !row.removed).map(|row| (row.id, row)),
-        |was, is| fields::same_node(was, is),
+        fields::same_node,
         |id, was, is| {
             let name = is.or(was).map_or("", |row| row.hostname());
             changes.extend(change("node", id, name, was.map(fields::node), is.map(fields::node)));
@@ -33,7 +33,7 @@ pub fn diff(before: &View, after: &View) -> Vec<ObjectChange> {
     merge(
         before.services().iter().map(|(_, row)| row).filter(|row| !row.removed).map(|row| (row.id, row)),
         after.services().iter().map(|(_, row)| row).filter(|row| !row.removed).map(|row| (row.id, row)),
-        |was, is| fields::same_service(was, is),
+        fields::same_service,
         |id, was, is| {
             let name = is.or(was).map_or("", |row| row.name());
             changes.extend(change("service", id, name, was.map(fields::service), is.map(fields::service)));
@@ -44,8 +44,10 @@ pub fn diff(before: &View, after: &View) -> Vec<ObjectChange> {
         after.tasks().iter().map(|(_, row)| (row.id, row)),
         |was, is| fields::same_task((before, was), (after, is)),
         |id, was, is| {
-            let name = is.map(|row| fields::task_name(after, row)).or(was.map(|row| fields::task_name(before, row)));
-            let (was, is) = (was.map(|row| fields::task(before, row)), is.map(|row| fields::task(after, row)));
+            let name =
+                is.map(|row| fields::task_name(after, row)).or(was.map(|row| fields::task_name(before, row)));
+            let (was, is) =
+                (was.map(|row| fields::task(before, row)), is.map(|row| fields::task(after, row)));
             changes.extend(change("task", id, &name.unwrap_or_default(), was, is));
         },
     );
@@ -54,20 +56,30 @@ pub fn diff(before: &View, after: &View) -> Vec<ObjectChange> {
 
 /// How one object differs; nothing when it does not, or is in neither.
 pub fn diff_object(before: &View, after: &View, id: Id) -> Option<ObjectChange> {
-    let node = |view: &View| view.nodes().by_id(id).filter(|(_, row)| !row.removed).map(|(_, row)| row.clone());
+    let node =
+        |view: &View| view.nodes().by_id(id).filter(|(_, row)| !row.removed).map(|(_, row)| row.clone());
     if let (was, is) = (node(before), node(after))
         && let Some(row) = is.as_ref().or(was.as_ref())
     {
-        return change("node", id, row.hostname(), was.as_ref().map(fields::node), is.as_ref().map(fields::node));
+        return change(
+            "node",
+            id,
+            row.hostname(),
+            was.as_ref().map(fields::node),
+            is.as_ref().map(fields::node),
+        );
     }
-    let service = |view: &View| view.services().by_id(id).filter(|(_, row)| !row.removed).map(|(_, row)| row.clone());
+    let service =
+        |view: &View| view.services().by_id(id).filter(|(_, row)| !row.removed).map(|(_, row)| row.clone());
     if let (was, is) = (service(before), service(after))
         && let Some(row) = is.as_ref().or(was.as_ref())
     {
         let (old, new) = (was.as_ref().map(fields::service), is.as_ref().map(fields::service));
         return change("service", id, row.name(), old, new);
     }
-    let task = |view: &View| view.tasks().by_id(id).map(|(_, row)| (fields::task_name(view, row), fields::task(view, row)));
+    let task = |view: &View| {
+        view.tasks().by_id(id).map(|(_, row)| (fields::task_name(view, row), fields::task(view, row)))
+    };
     if let (was, is) = (task(before), task(after))
         && let Some((name, _)) = is.as_ref().or(was.as_ref()).cloned()
     {
@@ -119,7 +131,8 @@ fn change(kind: &str, id: Id, name: &str, was: Option<Fields>, is: Option<Fields
         paths.entry(path).or_default().1 = after;
     }
     let differing = paths.into_iter().filter(|(_, (before, after))| before != after);
-    let fields: Vec<_> = differing.map(|(path, (before, after))| FieldChange { path, before, after }).collect();
+    let fields: Vec<_> =
+        differing.map(|(path, (before, after))| FieldChange { path, before, after }).collect();
     if fields.is_empty() && change == ChangeKind::Changed {
         return None;
     }

@@ -4,15 +4,8 @@
 //! and then looks at no node that does not; how many nodes each filter refused follows from the counts kept here.
 //! Constraints on a node's id, host name or address are about single nodes and are looked up by those.
 
-use crate::{
-    View,
-    node::NodeRow,
-    slab::Slab,
-};
-use skep_proto::{
-    constraint::Subject,
-    v1::NodeRole,
-};
+use crate::{View, node::NodeRow, slab::Slab};
+use skep_proto::{constraint::Subject, v1::NodeRole};
 use std::{collections::BTreeMap, sync::Arc};
 
 /// The class of a node that counts for nothing, because it has been removed.

@@ -128,7 +128,8 @@ impl World {
     pub fn task_name(&self, task: TaskIdx) -> String {
         let Some(row) = self.view.tasks().get(task) else { return format!("gone task {}", task.0) };
         let service = self.view.services().get(row.service).map_or("?", |service| service.name());
-        let in_slot: Vec<_> = self.view.tasks_in_slot(row.service, row.slot).map(|(place, _)| place).collect();
+        let in_slot: Vec<_> =
+            self.view.tasks_in_slot(row.service, row.slot).map(|(place, _)| place).collect();
         match in_slot.iter().position(|place| *place == task) {
             Some(at) if in_slot.len() > 1 => format!("{service}.{}#{}", row.slot, at + 1),
             Some(_) | None => format!("{service}.{}", row.slot),
@@ -136,7 +137,8 @@ impl World {
     }
 
     fn find_task(&self, name: &str) -> Option<TaskIdx> {
-        let (name, nth) = name.split_once('#').map_or((name, None), |(name, nth)| (name, nth.parse::<usize>().ok()));
+        let (name, nth) =
+            name.split_once('#').map_or((name, None), |(name, nth)| (name, nth.parse::<usize>().ok()));
         let (service, slot) = name.rsplit_once('.')?;
         let service = self.view.services().find(id("service", service))?;
         let mut in_slot = self.view.tasks_in_slot(service, slot.parse().ok()?).map(|(place, _)| place);

@@ -12,6 +12,7 @@ pub mod delta;
 pub mod digest;
 #[cfg(any(test, feature = "fixture"))]
 pub mod fixture;
+mod ids;
 pub mod node;
 mod rebuild;
 pub mod service;

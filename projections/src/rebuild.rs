@@ -41,6 +41,7 @@ struct Gathered {
     pending: Vec<(ServiceIdx, Revision, TaskIdx)>,
     unanswered: Vec<TaskIdx>,
     held: Vec<(Timestamp, TaskIdx)>,
+    failures: Vec<(ServiceIdx, Timestamp, TaskIdx)>,
     loads: Vec<(ServiceIdx, NodeIdx)>,
     nodes: Vec<Taken>,
     services: Vec<Counted>,
@@ -61,6 +62,7 @@ impl View {
         self.pending = sorted(gathered.pending).collect();
         self.unanswered = sorted(gathered.unanswered).collect();
         self.held = sorted(gathered.held).collect();
+        self.failures = sorted(gathered.failures).collect();
         let loads: Vec<_> = sorted(gathered.loads).collect();
         self.service_load = loads.chunk_by(|a, b| a == b).map(|same| (same[0], same.len() as u32)).collect();
         self.digest = self.recomputed_digest();
@@ -90,8 +92,10 @@ impl View {
 
     fn settle_nodes(&mut self, mut taken: Vec<Taken>, free_classes: Vec<u32>) -> Option<()> {
         let present = self.nodes.by_place().filter(|(_, row)| !row.removed);
-        self.classes = Classes::restore(present.map(|(_, row)| (row.class, ClassKey::of(row))), free_classes)?;
-        let (mut names, mut silent, mut ports, mut placeable) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        self.classes =
+            Classes::restore(present.map(|(_, row)| (row.class, ClassKey::of(row))), free_classes)?;
+        let (mut names, mut silent, mut ports, mut placeable) =
+            (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let mut away = Vec::new();
         for place in self.nodes.by_place().map(|(place, _)| place).collect::<Vec<_>>() {
             let sums = taken.get_mut(place.0 as usize).map(std::mem::take).unwrap_or_default();
@@ -131,6 +135,9 @@ impl Gathered {
         }
         if row.held_until() != Timestamp::NEVER {
             self.held.push((row.held_until(), place));
+        }
+        if row.failed_at() != Timestamp::NEVER {
+            self.failures.push((row.service, row.failed_at(), place));
         }
         let service = at(&mut self.services, row.service.0);
         service.tasks += 1;

@@ -54,9 +54,20 @@ impl<T: Clone> Slab<T> {
 
     /// The row of this number, to be changed.
     pub(crate) fn get_mut(&mut self, index: u32) -> Option<&mut T> {
-        // Asked first, so that a miss copies nothing.
-        self.get(index)?;
-        self.cell(index).as_mut()
+        if self.capacity() <= u64::from(index) {
+            return None;
+        }
+        let mut shift = LEAF_BITS + BRANCH_BITS * self.height;
+        let mut link = self.root.as_mut()?;
+        loop {
+            match link {
+                Link::Leaf(rows) => return Arc::make_mut(rows)[index as usize % LEAF_ROWS].as_mut(),
+                Link::Branch(links) => {
+                    shift -= BRANCH_BITS;
+                    link = Arc::make_mut(links)[(index >> shift) as usize % BRANCH_LINKS].as_mut()?;
+                }
+            }
+        }
     }
 
     /// Puts a row at this number; answers what stood there.

@@ -9,7 +9,11 @@
 mod rows;
 mod schema;
 
-use crate::{View, digest::Digest, table::{Place, Row, Table}};
+use crate::{
+    View,
+    digest::Digest,
+    table::{Place, Row, Table},
+};
 use prost::Message;
 use schema::{Head, SavedNode, SavedService, SavedStamp, SavedTask};
 use skep_proto::{Id, v1::ObjectParked};
@@ -29,19 +33,25 @@ pub enum SnapshotError {
         part: &'static str,
     },
     /// Written by a newer program.
-    #[error("snapshot has format {format}, this program reads {FORMAT}; run the version of skep that wrote it")]
+    #[error(
+        "snapshot has format {format}, this program reads {FORMAT}; run the version of skep that wrote it"
+    )]
     Format {
         /// The format it has.
         format: u32,
     },
     /// The rows contradict each other.
-    #[error("snapshot at revision {revision} contradicts itself; delete the file, an older one and the log will do")]
+    #[error(
+        "snapshot at revision {revision} contradicts itself; delete the file, an older one and the log will do"
+    )]
     Contradiction {
         /// Its revision.
         revision: u64,
     },
     /// The rows are not those that the digest was made of.
-    #[error("snapshot at revision {revision} does not match its digest; delete the file, an older one and the log will do")]
+    #[error(
+        "snapshot at revision {revision} does not match its digest; delete the file, an older one and the log will do"
+    )]
     Digest {
         /// Its revision.
         revision: u64,

@@ -7,7 +7,7 @@
 
 use crate::{
     digest::{Digest, command_part},
-    table::PackedId,
+    ids::PackedId,
 };
 use skep_proto::{Id, Revision, v1::CommandId};
 
@@ -114,7 +114,9 @@ impl Stamps {
 
     /// Commands remembered, by stamp and number.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, u64, Revision, Id)> + '_ {
-        self.done.iter().map(|((stamp, number), (revision, object))| (*stamp, *number, *revision, (*object).into()))
+        self.done
+            .iter()
+            .map(|((stamp, number), (revision, object))| (*stamp, *number, *revision, (*object).into()))
     }
 
     /// Stamps with their highest number and the record that used them last.
@@ -132,7 +134,8 @@ impl Stamps {
             stamps.stamps.insert(stamp, Stamp { highest, used });
             stamps.by_use.insert((used, stamp));
         }
-        stamps.done = done.map(|(stamp, number, at, object)| ((stamp, number), (at, object.into()))).collect();
+        stamps.done =
+            done.map(|(stamp, number, at, object)| ((stamp, number), (at, object.into()))).collect();
         stamps
     }
 

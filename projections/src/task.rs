@@ -107,4 +107,10 @@ impl TaskRow {
             self.created.1 + REPLACED_STOP_LIMIT_NS
         }
     }
+
+    /// When it failed or was rejected on its node; never, where it did not.
+    pub fn failed_at(&self) -> Timestamp {
+        let failed = matches!(self.state, TaskState::Failed | TaskState::Rejected) && self.node.is_some();
+        if failed { self.state_since.1 } else { Timestamp::NEVER }
+    }
 }

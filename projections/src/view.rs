@@ -85,6 +85,8 @@ pub struct View {
     pub(crate) unanswered: imbl::OrdSet<TaskIdx>,
     /// Tasks held until a time, by that time.
     pub(crate) held: imbl::OrdSet<(Timestamp, TaskIdx)>,
+    /// (service, when, task) of tasks that failed or were rejected on a node.
+    pub(crate) failures: imbl::OrdSet<(ServiceIdx, Timestamp, TaskIdx)>,
     /// Objects that a reconciler failed on.
     pub(crate) parked: imbl::OrdMap<Id, Arc<ObjectParked>>,
     /// Ids of recent commands.
@@ -145,7 +147,10 @@ impl View {
     pub fn nodes_named(&self, hostname: &str) -> impl Iterator<Item = NodeIdx> + '_ {
         let name: Arc<str> = hostname.to_lowercase().into();
         let low = (name.clone(), NodeIdx(0));
-        self.nodes_by_hostname.range(low..).take_while(move |(found, _)| *found == name).map(|(_, node)| *node)
+        self.nodes_by_hostname
+            .range(low..)
+            .take_while(move |(found, _)| *found == name)
+            .map(|(_, node)| *node)
     }
 
     /// Tasks of a service, by slot, then oldest first.
@@ -224,7 +229,8 @@ impl View {
         state: NodeState,
         since: Timestamp,
     ) -> impl Iterator<Item = (Timestamp, NodeIdx)> + '_ {
-        let (low, high) = ((state as i32, since, NodeIdx(0)), (state as i32 + 1, Timestamp::NEVER, NodeIdx(0)));
+        let (low, high) =
+            ((state as i32, since, NodeIdx(0)), (state as i32 + 1, Timestamp::NEVER, NodeIdx(0)));
         self.away.range(low..high).map(|(_, since, node)| (*since, *node))
     }
 
@@ -235,13 +241,25 @@ impl View {
 
     /// Services that have wanted tasks without a node, each once, however many those are.
     pub fn waiting_services(&self) -> impl Iterator<Item = ServiceIdx> + '_ {
-        let first_from = |service| self.pending.range((service, Revision::ZERO, TaskIdx(0))..).next().map(|p| p.0);
+        let first_from =
+            |service| self.pending.range((service, Revision::ZERO, TaskIdx(0))..).next().map(|p| p.0);
         std::iter::successors(first_from(ServiceIdx(0)), move |found| first_from(ServiceIdx(found.0 + 1)))
     }
 
     /// Ended tasks whose end no reconciler has answered.
     pub fn unanswered(&self) -> impl Iterator<Item = TaskIdx> + '_ {
         self.unanswered.iter().copied()
+    }
+
+    /// Failures of a service's tasks on their nodes since a time, oldest first, as far as the tasks are in the view.
+    pub fn failures_since(
+        &self,
+        service: ServiceIdx,
+        since: Timestamp,
+    ) -> impl Iterator<Item = (TaskIdx, &TaskRow)> + '_ {
+        let low = (service, since, TaskIdx(0));
+        let high = (ServiceIdx(service.0 + 1), Timestamp::NEVER, TaskIdx(0));
+        self.failures.range(low..high).filter_map(|(_, _, task)| Some((*task, self.tasks.get(*task)?)))
     }
 
     /// Held tasks by the time when they have to be looked at, soonest first: see [`TaskRow::held_until`].

@@ -16,7 +16,10 @@ fn lines(changes: &[ObjectChange]) -> Vec<String> {
         let fields = change.fields.iter().map(|f| format!(" {}:{}>{}", f.path, f.before, f.after));
         fields.collect::<String>()
     };
-    changes.iter().map(|change| format!("{}{} {}{}", sign(change), change.kind, change.name, fields(change))).collect()
+    changes
+        .iter()
+        .map(|change| format!("{}{} {}{}", sign(change), change.kind, change.name, fields(change)))
+        .collect()
 }
 
 fn check(before: &str, story: &str, expected: &[&str]) {
@@ -58,7 +61,8 @@ fn a_removed_service_is_gone_while_its_tasks_are_not() {
     let was = world.view.clone();
     world.tell("remove web | node n2");
     let changes = diff(&was, &world.view);
-    let heads: Vec<_> = changes.iter().map(|change| (change.kind.as_str(), change.name.as_str(), change.change())).collect();
+    let heads: Vec<_> =
+        changes.iter().map(|change| (change.kind.as_str(), change.name.as_str(), change.change())).collect();
     assert_eq!(heads, [("node", "n2", ChangeKind::Added), ("service", "web", ChangeKind::Removed)]);
     assert!(changes[1].fields.iter().all(|field| field.after.is_empty() && !field.before.is_empty()));
     assert_eq!(diff_object(&was, &world.view, id("node", "n1")), None, "nothing changed in it");

@@ -20,7 +20,8 @@ fn fold(view: &mut View, throws: &[dice::Throw]) -> Vec<(Stamp, Record)> {
     for throw in throws {
         let revision = view.position().revision.next();
         let stamp = Stamp { revision, at: BEGINNING + revision.0 / 3, incarnation: 1 };
-        let command = (throw.4 % 3 == 0).then(|| CommandId { stamp: u64::from(throw.4 % 5), number: revision.0 / 2 });
+        let command =
+            (throw.4 % 3 == 0).then(|| CommandId { stamp: u64::from(throw.4 % 5), number: revision.0 / 2 });
         let event = Some(event::event(dice::event(view, *throw)));
         let record = Record { command, event, ..Record::default() };
         view.apply(stamp, &record).expect("dice throw only known kinds");

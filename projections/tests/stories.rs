@@ -12,7 +12,8 @@ fn task(story: &str, name: &str) -> String {
     assert_eq!(world.view.faults(), Vec::<String>::new());
     let row = world.view.tasks().get(world.task(name)).expect("a task has a row");
     let word = |state: TaskState| state.as_str_name().trim_start_matches("TASK_STATE_").to_lowercase();
-    let node = row.node.and_then(|node| world.view.nodes().get(node)).map_or("nowhere", |node| node.hostname());
+    let node =
+        row.node.and_then(|node| world.view.nodes().get(node)).map_or("nowhere", |node| node.hostname());
     format!("{}, wanted {}, on {node}", word(row.state), word(row.desired))
 }
 
@@ -34,7 +35,10 @@ fn a_task_goes_its_way() {
     assert_eq!(task("service web | task web.1", "web.1"), "pending, wanted running, on nowhere");
     assert_eq!(task(PLACED, "web.1"), "assigned, wanted running, on n1");
     assert_eq!(task(&format!("{PLACED} | web.1 running"), "web.1"), "running, wanted running, on n1");
-    assert_eq!(task(&format!("{PLACED} | web.1 running | web.1 wanted shutdown"), "web.1"), "running, wanted shutdown, on n1");
+    assert_eq!(
+        task(&format!("{PLACED} | web.1 running | web.1 wanted shutdown"), "web.1"),
+        "running, wanted shutdown, on n1"
+    );
     assert_eq!(task(&format!("{PLACED} | web.1 failed exit=1"), "web.1"), "failed, wanted running, on n1");
 }
 
@@ -86,7 +90,10 @@ fn a_container_that_is_not_told_again_is_kept() {
     };
     let row = world.view.tasks().get(world.task("web.2")).expect("a row");
     let detail = row.detail.as_ref().expect("something was told");
-    assert_eq!((detail.error.as_str(), detail.container.as_ref().and_then(|c| c.exit_code)), ("rejected", Some(0)));
+    assert_eq!(
+        (detail.error.as_str(), detail.container.as_ref().and_then(|c| c.exit_code)),
+        ("rejected", Some(0))
+    );
 }
 
 #[test]
@@ -107,9 +114,14 @@ fn a_task_takes_of_its_node_until_it_ends() {
 
 #[test]
 fn indexes_answer_what_is_left_to_do() {
-    let mut world = World::of("node n1 | service web replicas=3 | task web.1 | task web.2 on n1 running | task web.3 hold=5s");
+    let mut world = World::of(
+        "node n1 | service web replicas=3 | task web.1 | task web.2 on n1 running | task web.3 hold=5s",
+    );
     let (web, view) = (world.service("web"), world.view.clone());
-    assert_eq!(view.pending_of(web).map(|(_, task)| world.task_name(task)).collect::<Vec<_>>(), ["web.1", "web.3"]);
+    assert_eq!(
+        view.pending_of(web).map(|(_, task)| world.task_name(task)).collect::<Vec<_>>(),
+        ["web.1", "web.3"]
+    );
     assert_eq!(view.held().map(|(_, task)| world.task_name(task)).collect::<Vec<_>>(), ["web.3"]);
     assert_eq!(view.service_load(web, world.node("n1")), 1);
     assert_eq!(view.loads_of(web).count(), 1);
@@ -124,7 +136,8 @@ fn indexes_answer_what_is_left_to_do() {
 
 #[test]
 fn successive_tasks_share_a_slot_oldest_first() {
-    let world = World::of(&format!("{PLACED} | web.1 failed | web.1 wanted shutdown | task web.1 on n1 running"));
+    let world =
+        World::of(&format!("{PLACED} | web.1 failed | web.1 wanted shutdown | task web.1 on n1 running"));
     let tasks: Vec<_> = world.view.tasks_in_slot(world.service("web"), 1).map(|(_, row)| row.state).collect();
     assert_eq!(tasks, [TaskState::Failed, TaskState::Running]);
     let newest = world.view.tasks().get(world.task("web.1")).expect("a row");
@@ -196,10 +209,14 @@ fn silence_waits_for_an_answer() {
 
 #[test]
 fn nodes_of_one_kind_share_a_class() {
-    let mut world = World::of("node n1 label=zone:a | node n2 label=zone:a | node n3 label=zone:b | node n4 away");
+    let mut world =
+        World::of("node n1 label=zone:a | node n2 label=zone:a | node n3 label=zone:b | node n4 away");
     let classes = |world: &World| {
-        let zone = |class: &skep_projections::classes::Class| class.key.node_labels.get("zone").cloned().unwrap_or_default();
-        let mut all: Vec<_> = world.view.classes().map(|(_, class)| (zone(class), class.nodes, class.placeable)).collect();
+        let zone = |class: &skep_projections::classes::Class| {
+            class.key.node_labels.get("zone").cloned().unwrap_or_default()
+        };
+        let mut all: Vec<_> =
+            world.view.classes().map(|(_, class)| (zone(class), class.nodes, class.placeable)).collect();
         all.sort();
         all
     };
@@ -239,7 +256,9 @@ fn what_is_left_alone_is_so_until_released_or_changed() {
     let world = World::of("service web | task web.1 | park web | park web.1");
     let parked = |world: &World| world.view.all_parked().count();
     assert_eq!(parked(&world), 2);
-    assert!(world.view.parked(id("service", "web")).is_some_and(|parked| parked.message == "parked by a story"));
+    assert!(
+        world.view.parked(id("service", "web")).is_some_and(|parked| parked.message == "parked by a story")
+    );
     for story in ["release web", "scale web 2", "update web image=b", "web.1 wanted remove | reap web.1"] {
         let mut world = world.clone();
         world.tell(story);

@@ -20,8 +20,8 @@ pub mod shape;
 use crate::{Id, Timestamp, v1::DESCRIPTORS};
 use prost::Message;
 use prost_reflect::{
-    Cardinality, DescriptorPool, DynamicMessage, EnumDescriptor, FieldDescriptor, Kind, MapKey, MessageDescriptor,
-    ReflectMessage, Value as Field,
+    Cardinality, DescriptorPool, DynamicMessage, EnumDescriptor, FieldDescriptor, Kind, MapKey,
+    MessageDescriptor, ReflectMessage, Value as Field,
 };
 use serde_json::{Map, Number, Value};
 use std::{collections::BTreeMap, fmt::Write, sync::LazyLock};
@@ -41,9 +41,29 @@ macro_rules! shown {
 }
 
 shown!(
-    Cluster, Node, Service, Task, LogRecord, StatusReply, DiffReply, WhyReply, DoctorReply, Finding, LogLine, LogGap,
-    Command, CommandReply, Record, Event, ServiceSpec, TaskObserved, ObjectChange, NodeSpec,
-    NodeDescription, ClusterSpec, ContainerStatus,
+    Cluster,
+    Node,
+    Service,
+    Task,
+    LogRecord,
+    StatusReply,
+    DiffReply,
+    WhyReply,
+    DoctorReply,
+    Finding,
+    LogLine,
+    LogGap,
+    Command,
+    CommandReply,
+    Record,
+    Event,
+    ServiceSpec,
+    TaskObserved,
+    ObjectChange,
+    NodeSpec,
+    NodeDescription,
+    ClusterSpec,
+    ContainerStatus,
 );
 
 /// The message in JSON.
@@ -78,7 +98,9 @@ fn message_value(message: &DynamicMessage) -> Value {
 
 fn field_value(field: &FieldDescriptor, value: &Field) -> Value {
     match value {
-        Field::List(items) => Value::Array(items.iter().map(|item| scalar(field.name(), &field.kind(), item)).collect()),
+        Field::List(items) => {
+            Value::Array(items.iter().map(|item| scalar(field.name(), &field.kind(), item)).collect())
+        }
         Field::Map(entries) => {
             let kind = match field.kind() {
                 Kind::Message(entry) => entry.map_entry_value_field().kind(),

@@ -65,7 +65,8 @@ mod tests {
             (0..1_000).map(|_| entropy.id()).collect::<Vec<_>>()
         };
         assert_eq!(draw(7), draw(7));
-        let (a, b): (BTreeSet<_>, BTreeSet<_>) = (draw(7).into_iter().collect(), draw(8).into_iter().collect());
+        let (a, b): (BTreeSet<_>, BTreeSet<_>) =
+            (draw(7).into_iter().collect(), draw(8).into_iter().collect());
         assert_eq!(a.len(), 1_000, "no id twice");
         assert!(a.is_disjoint(&b));
     }

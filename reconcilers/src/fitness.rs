@@ -6,8 +6,8 @@
 //! one slot at a time. A paused node is left as it is, and so is one that nobody knows about yet.
 
 use crate::{
-    plan::{Plan, Reconciler, Turn},
     placement::requirement::{Reservation, admits},
+    plan::{Plan, Reconciler, Turn},
     succession::{Occasion, succeed},
 };
 use skep_projections::{Delta, NodeIdx, NodeRow, TaskIdx, TaskRow, View};
@@ -66,7 +66,8 @@ fn empty(view: &View, (place, node): (NodeIdx, &NodeRow), why: Occasion, turn: &
 }
 
 fn reject_misfits(view: &View, (place, node): (NodeIdx, &NodeRow), plan: &mut Plan) {
-    if node.removed || node.spec.availability() != NodeAvailability::Active || node.state != NodeState::Ready {
+    if node.removed || node.spec.availability() != NodeAvailability::Active || node.state != NodeState::Ready
+    {
         return;
     }
     let mut tasks: Vec<(TaskIdx, &TaskRow)> = view.tasks_on(place).filter(|(_, row)| row.is_live()).collect();
@@ -85,7 +86,10 @@ fn reject_misfits(view: &View, (place, node): (NodeIdx, &NodeRow), plan: &mut Pl
         }
         let why = if matches { "has no room for its reservation" } else { "no longer meets its constraints" };
         let error = format!("node {} {why}", node.hostname());
-        plan.decide(node.last_revision, Kind::TaskRejected(TaskRejected { task_id: task.id.to_bytes(), error }));
+        plan.decide(
+            node.last_revision,
+            Kind::TaskRejected(TaskRejected { task_id: task.id.to_bytes(), error }),
+        );
     }
 }
 

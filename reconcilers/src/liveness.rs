@@ -110,5 +110,9 @@ fn down(node: &NodeRow, message: String, plan: &mut Plan) {
 
 fn seconds(ns: u64) -> String {
     let tenths = ns / (SECOND_NS / 10);
-    if tenths.is_multiple_of(10) { format!("{} s", tenths / 10) } else { format!("{}.{} s", tenths / 10, tenths % 10) }
+    if tenths.is_multiple_of(10) {
+        format!("{} s", tenths / 10)
+    } else {
+        format!("{}.{} s", tenths / 10, tenths % 10)
+    }
 }

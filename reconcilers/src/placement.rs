@@ -25,6 +25,10 @@ use skep_proto::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Looks at a node for a service, in one turn, that are worth an up-to-date reason: beyond that services that wait
+/// keep the reason they were given, and only the nodes that changed are tried.
+const EXPLAIN_LOOKS_MAX: usize = 100_000;
+
 /// See the module.
 pub struct Placement;
 
@@ -37,11 +41,16 @@ impl Reconciler for Placement {
         let mut plan = Plan::default();
         let asked = asked(view, delta);
         let freed = freed(view, delta);
+        let waiting = waiting(view, &asked, !freed.is_empty() || !delta.nodes.is_empty());
+        // A change of the nodes themselves may change the reasons too, so everything is looked at again.
+        let looks = waiting.len().saturating_mul(view.node_counts().0 as usize);
+        let anew = !delta.nodes.is_empty() && looks <= EXPLAIN_LOOKS_MAX;
         let mut field = Field::new(view);
-        for service in waiting(view, &asked, !freed.is_empty() || !delta.nodes.is_empty()) {
-            // A change of the nodes themselves may change the reasons too, so everything is looked at again.
-            let whole = asked.contains(&service) || !delta.nodes.is_empty();
-            let among = if whole { None } else { Some(&freed) };
+        for service in waiting {
+            let among = if anew || asked.contains(&service) { None } else { Some(&freed) };
+            if among.is_some_and(BTreeMap::is_empty) {
+                continue;
+            }
             place_service(&mut field, service, among, turn, &mut plan);
             if plan.is_full() {
                 break;
@@ -62,7 +71,11 @@ fn asked(view: &View, delta: &Delta) -> BTreeSet<ServiceIdx> {
     let mut asked = BTreeSet::new();
     let mut touched = delta.services.clone();
     for task in delta.tasks.iter().filter_map(|place| view.tasks().get(*place)) {
-        if task.is_pending() { asked.insert(task.service) } else { touched.insert(task.service) };
+        if task.is_pending() {
+            asked.insert(task.service)
+        } else {
+            touched.insert(task.service)
+        };
     }
     asked.extend(touched.into_iter().filter(|place| waits_without_reason(view, *place)));
     asked
@@ -112,17 +125,15 @@ fn place_service(
     if service.removed || field.view.parked(service.id).is_some() {
         return;
     }
-    let mut versions: BTreeMap<Revision, Vec<TaskIdx>> = BTreeMap::new();
-    for (version, task) in field.view.pending_of(place).take(plan.room()) {
-        versions.entry(version).or_default().push(task);
-    }
+    let pending: Vec<(Revision, TaskIdx)> = field.view.pending_of(place).take(plan.room()).collect();
+    let nodes: Option<Vec<NodeIdx>> = among.map(|among| among.keys().copied().collect());
     let mut spoken = false;
     // The newest spec first: it is the one to speak about if both find no node.
-    for (version, tasks) in versions.into_iter().rev() {
+    for same in pending.chunk_by(|(a, _), (b, _)| a == b).rev() {
+        let version = same[0].0;
         let Some(spec) = service.spec_at(version) else { continue };
         let needs = Requirement::of(spec);
-        let nodes: Option<Vec<NodeIdx>> = among.map(|among| among.keys().copied().collect());
-        let outcome = group::place(field, &needs, (place, version), &tasks, nodes.as_deref(), turn.now);
+        let outcome = group::place(field, &needs, (place, version), same, nodes.as_deref(), turn.now);
         assign(field.view, &outcome, among, plan);
         if among.is_none() {
             spoken |= speak(field.view, service, version, &outcome, spoken, plan);

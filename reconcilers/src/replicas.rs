@@ -11,7 +11,7 @@ use crate::{
 use skep_projections::{Delta, NodeIdx, ServiceIdx, ServiceRow, View};
 use skep_proto::{
     Revision, Timestamp, defaults,
-    v1::{self, DesireReason, TaskCreated, TaskState, event::Kind},
+    v1::{self, DesireReason, RestartCondition, TaskCreated, TaskState, event::Kind},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -58,6 +58,9 @@ fn remove_all(view: &View, place: ServiceIdx, service: &ServiceRow, plan: &mut P
 }
 
 fn scale(view: &View, (place, service): (ServiceIdx, &ServiceRow), turn: &Turn, plan: &mut Plan) {
+    if u64::from(service.live_tasks) == service.replicas() && !has_others(view, place, service) {
+        return;
+    }
     let slots = slots(view, place);
     let wanted = service.replicas();
     let have = slots.len() as u64;
@@ -71,6 +74,17 @@ fn scale(view: &View, (place, service): (ServiceIdx, &ServiceRow), turn: &Turn, 
             }
         }
     }
+}
+
+/// Whether a slot of the service may be taken by a task that is not live: one that has done its work, or one whose
+/// end is not answered yet.
+fn has_others(view: &View, place: ServiceIdx, service: &ServiceRow) -> bool {
+    let may_finish = service.specs.iter().filter_map(|known| known.spec.task.as_ref()).any(|task| {
+        let policy = defaults::restart(task);
+        policy.condition != RestartCondition::Any || policy.max_attempts > 0
+    });
+    let of_service = |task| view.tasks().get(task).is_some_and(|row| row.service == place);
+    may_finish || view.unanswered().any(of_service)
 }
 
 /// All of the slot goes: also what is still ending in it, or that would stand for the slot once the rest has gone.

@@ -32,7 +32,7 @@ impl Reconciler for Restart {
             if task.is_held() {
                 held.insert(*place);
             } else if task.has_ended() {
-                if is_unanswered(view, task) {
+                if is_unanswered(view, task) && task.start_at <= turn.now && !plan.is_full() {
                     succeed(view, (*place, task), Occasion::Ended, task.state_since.0, turn, &mut plan);
                 }
                 held.extend(successor(view, task));
@@ -44,6 +44,9 @@ impl Reconciler for Restart {
             }
         }
         for place in held {
+            if plan.is_full() {
+                break;
+            }
             if let Some(task) = view.tasks().get(place)
                 && let Some(cause) = may_start(view, task, turn.now)
             {
@@ -60,9 +63,19 @@ impl Reconciler for Restart {
     }
 
     fn due(&self, view: &View, now: Timestamp) -> Delta {
-        let tasks = view.held().take_while(|(at, _)| *at <= now).map(|(_, task)| task).collect();
-        Delta { tasks, ..Delta::default() }
+        let held = view.held().take_while(|(at, _)| *at <= now).map(|(_, task)| task);
+        let ended = too_early(view).filter(|(at, _)| *at <= now).map(|(_, task)| task);
+        Delta { tasks: held.chain(ended).collect(), ..Delta::default() }
     }
+}
+
+/// Tasks that ended while they were still held, such as those whose image is not to be had, with the end of their
+/// hold: they are answered only then, or a slot that can't be prepared would be filled again and again at once.
+fn too_early(view: &View) -> impl Iterator<Item = (Timestamp, TaskIdx)> + '_ {
+    view.unanswered().filter_map(|place| {
+        let task = view.tasks().get(place)?;
+        (task.start_at > Timestamp::NEVER && is_unanswered(view, task)).then_some((task.start_at, place))
+    })
 }
 
 fn is_unanswered(view: &View, task: &TaskRow) -> bool {
@@ -93,7 +106,7 @@ fn patience_ends(task: &TaskRow) -> Timestamp {
 
 /// The next time at which a held task may start without anything else happening.
 fn next_start(view: &View, now: Timestamp) -> Option<Timestamp> {
-    let mut next = None;
+    let mut next = too_early(view).map(|(at, _)| at).filter(|at| *at > now).min();
     for (at, place) in view.held() {
         let Some(task) = view.tasks().get(place) else { continue };
         let starts_at = if task.start_at > now { task.start_at } else { patience_ends(task) };

@@ -20,8 +20,8 @@ use skep_proto::{
     Timestamp, defaults,
     time::SECOND_NS,
     v1::{
-        self, DesireReason, RolloutCompleted, RolloutPaused, RolloutStarted, RolloutState, TaskCreated, TaskState,
-        event::Kind,
+        self, DesireReason, RolloutCompleted, RolloutPaused, RolloutStarted, RolloutState, TaskCreated,
+        TaskState, event::Kind,
     },
 };
 use std::collections::BTreeSet;
@@ -40,7 +40,8 @@ impl Reconciler for Rollout {
     fn reconcile(&self, view: &View, delta: &Delta, turn: &Turn) -> Plan {
         let mut plan = Plan::default();
         let mut services = delta.services.clone();
-        let of_tasks = delta.tasks.iter().filter_map(|place| view.tasks().get(*place)).map(|task| task.service);
+        let of_tasks =
+            delta.tasks.iter().filter_map(|place| view.tasks().get(*place)).map(|task| task.service);
         services.extend(of_tasks.filter(|service| view.services().get(*service).is_some_and(is_updating)));
         // New constraints that a task met without being replaced may be met no longer.
         let on_nodes = delta.nodes.iter().flat_map(|node| view.tasks_on(*node)).map(|(_, task)| task);
@@ -141,7 +142,11 @@ fn replace(view: &View, service: &ServiceRow, slot: &Slot<'_>, turn: &Turn, plan
         desire(plan, task, TaskState::Shutdown, DesireReason::NewSpec, service.version);
     }
     let created = Kind::TaskCreated(created);
-    if wanted.is_empty() { plan.decide(service.version, created) } else { plan.join(service.version, created) }
+    if wanted.is_empty() {
+        plan.decide(service.version, created)
+    } else {
+        plan.join(service.version, created)
+    }
 }
 
 /// When a roll-out whose slots are all done and running has been watched long enough.

@@ -48,12 +48,17 @@ pub(crate) fn succeed(
     };
     desire(plan, old, TaskState::Shutdown, reason, cause);
     let Some(service) = view.services().get(old.service) else { return };
-    let succeeded = view.tasks_in_slot(old.service, old.slot).any(|(other, row)| other != place && row.is_wanted());
+    let succeeded =
+        view.tasks_in_slot(old.service, old.slot).any(|(other, row)| other != place && row.is_wanted());
     if service.removed || succeeded || !may_restart(view, old) {
         return;
     }
     let attempt = next_attempt(service, old, why);
-    let base = if old.is_wanted() && old.desired == TaskState::Ready { turn.now.max(old.start_at) } else { turn.now };
+    let base = if old.is_wanted() && old.desired == TaskState::Ready {
+        turn.now.max(old.start_at)
+    } else {
+        turn.now
+    };
     let start_at = base + delay_ns(view, old, attempt, why);
     let free = is_over(view, old) && start_at <= turn.now;
     let created = TaskCreated {
@@ -71,9 +76,14 @@ pub(crate) fn succeed(
 }
 
 /// Wishes something else of a task.
-pub(crate) fn desire(plan: &mut Plan, task: &TaskRow, desired: TaskState, reason: DesireReason, cause: Revision) {
-    let desired =
-        TaskDesired { task_id: task.id.to_bytes(), desired: desired as i32, reason: reason as i32 };
+pub(crate) fn desire(
+    plan: &mut Plan,
+    task: &TaskRow,
+    desired: TaskState,
+    reason: DesireReason,
+    cause: Revision,
+) {
+    let desired = TaskDesired { task_id: task.id.to_bytes(), desired: desired as i32, reason: reason as i32 };
     plan.decide(cause, Kind::TaskDesired(desired));
 }
 
@@ -103,7 +113,8 @@ pub(crate) fn may_restart(view: &View, task: &TaskRow) -> bool {
 
 /// Restarts of the task's slot under the same spec: all, or those within the window before its newest state.
 fn restarts(view: &View, task: &TaskRow, window_ns: u64) -> u64 {
-    let same = view.tasks_in_slot(task.service, task.slot).filter(|(_, row)| row.spec_version == task.spec_version);
+    let same =
+        view.tasks_in_slot(task.service, task.slot).filter(|(_, row)| row.spec_version == task.spec_version);
     let later = same.skip(1).map(|(_, row)| row.created.1);
     if window_ns == 0 {
         return u64::from(task.attempt).max(later.count() as u64);

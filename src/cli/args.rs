@@ -101,8 +101,10 @@ impl Top {
     pub fn host(&self, own: &Host) -> Outcome<Target> {
         self.no_moment()?;
         if self.0.source.state_dir.is_some() {
-            return Err(Failure::usage("--state-dir reads a stopped manager; this command needs one that runs")
-                .hint("start it with `skep daemon`, or name its socket with --host"));
+            return Err(Failure::usage(
+                "--state-dir reads a stopped manager; this command needs one that runs",
+            )
+            .hint("start it with `skep daemon`, or name its socket with --host"));
         }
         socket(own, &self.0.source.host).map(Target::Socket)
     }
@@ -143,7 +145,9 @@ impl Top {
     fn no_moment(&self) -> Outcome {
         match self.0.at {
             None => Ok(()),
-            Some(_) => Err(Failure::usage("--at looks back; this command is about now").hint("leave --at out")),
+            Some(_) => {
+                Err(Failure::usage("--at looks back; this command is about now").hint("leave --at out"))
+            }
         }
     }
 }

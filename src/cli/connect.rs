@@ -9,8 +9,8 @@ use super::{
 };
 use hyper_util::rt::TokioIo;
 use skep_proto::v1::{
-    Accepted, Command, CommandId, GreetRequest, command::Action, command_reply, control_client::ControlClient,
-    history_client::HistoryClient, logs_client::LogsClient,
+    Accepted, Command, CommandId, GreetRequest, ListRequest, Moment, command::Action, command_reply,
+    control_client::ControlClient, history_client::HistoryClient, logs_client::LogsClient, moment,
 };
 use std::{io, path::Path, path::PathBuf, time::Duration};
 use tokio::net::UnixStream;
@@ -56,6 +56,16 @@ impl Manager {
     /// What tasks say.
     pub fn logs(&self) -> LogsClient<Channel> {
         LogsClient::new(self.channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX)
+    }
+
+    /// The newest revision at a moment.
+    pub async fn revision_at(&self, moment: Moment) -> Outcome<u64> {
+        if let Some(moment::Moment::Revision(revision)) = moment.moment {
+            return Ok(revision);
+        }
+        // Every list says which revision it shows; nodes are the fewest of what is listed.
+        let asked = ListRequest { moment: Some(moment), ..ListRequest::default() };
+        Ok(self.control().list_nodes(asked).await?.into_inner().revision)
     }
 
     /// A numberer of commands: one for all that a run of the program submits.
@@ -108,7 +118,10 @@ impl Submitter {
             Some(command_reply::Outcome::Refused(refused)) => {
                 Err(Failure::refused(refused.message).hint(refused.hint))
             }
-            None => Err(Failure::refused("the manager's answer is empty").hint("it may be newer than this program")),
+            None => {
+                Err(Failure::refused("the manager's answer is empty")
+                    .hint("it may be newer than this program"))
+            }
         }
     }
 }
@@ -119,8 +132,9 @@ fn worth_asking_again(code: Code) -> bool {
 
 async fn by_folder(dir: &Path) -> Outcome<Channel> {
     skep_gateway::offline::channel(dir).await.map_err(|error| {
-        Failure::refused(format!("the history in {} cannot be read: {error}", dir.display()))
-            .hint("--state-dir takes the state folder of a manager that is stopped; ask a running one with --host")
+        Failure::refused(format!("the history in {} cannot be read: {error}", dir.display())).hint(
+            "--state-dir takes the state folder of a manager that is stopped; ask a running one with --host",
+        )
     })
 }
 
@@ -140,20 +154,24 @@ async fn by_socket(path: &Path) -> Outcome<Channel> {
 
 fn no_way(path: &Path, error: &io::Error) -> Failure {
     let shown = path.display();
-    match error.kind() {
-        io::ErrorKind::NotFound => Failure::unreachable(format!("no manager at unix://{shown}: there is no such socket"))
-            .hint("start one with `skep daemon`, name its socket with --host or SKEP_HOST, or read a stopped one with --state-dir"),
-        io::ErrorKind::ConnectionRefused => {
-            Failure::unreachable(format!("no manager at unix://{shown}: nobody listens on the socket"))
-                .hint("start it with `skep daemon`, or read it while it is stopped with --state-dir")
-        }
-        io::ErrorKind::PermissionDenied => {
-            let group = group_of(path).unwrap_or_else(|| "skep".to_owned());
-            Failure::unreachable(format!("permission denied at unix://{shown}: you are not in the group {group}"))
-                .hint(format!("join it with `usermod -aG {group} USER` and log in again, or use sudo"))
-        }
-        _ => Failure::unreachable(format!("no manager at unix://{shown}: {error}")),
+    let kind = error.kind();
+    if kind == io::ErrorKind::NotFound {
+        return Failure::unreachable(format!("no manager at unix://{shown}: there is no such socket")).hint(
+            "start one with `skep daemon`, name its socket with --host or SKEP_HOST, or read a stopped one with --state-dir",
+        );
     }
+    if kind == io::ErrorKind::ConnectionRefused {
+        return Failure::unreachable(format!("no manager at unix://{shown}: nobody listens on the socket"))
+            .hint("start it with `skep daemon`, or read it while it is stopped with --state-dir");
+    }
+    if kind == io::ErrorKind::PermissionDenied {
+        let group = group_of(path).unwrap_or_else(|| "skep".to_owned());
+        return Failure::unreachable(format!(
+            "permission denied at unix://{shown}: you are not in the group {group}"
+        ))
+        .hint(format!("join it with `usermod -aG {group} USER` and log in again, or use sudo"));
+    }
+    Failure::unreachable(format!("no manager at unix://{shown}: {error}"))
 }
 
 /// The name of the group that may use the socket, or of the nearest folder that shuts us out.

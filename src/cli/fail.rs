@@ -57,6 +57,7 @@ impl Failure {
     }
 
     /// What is said, without `error:`.
+    #[cfg(test)]
     pub fn message(&self) -> &str {
         &self.message
     }
@@ -89,12 +90,10 @@ impl fmt::Display for Failure {
 /// The standard output is the only thing written with `?`.
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Failure {
-        match error.kind() {
-            std::io::ErrorKind::BrokenPipe => {
-                Failure { kind: Kind::Unheard, message: String::new(), hint: String::new() }
-            }
-            _ => Failure::refused(format!("the output cannot be written: {error}")),
+        if error.kind() == std::io::ErrorKind::BrokenPipe {
+            return Failure { kind: Kind::Unheard, message: String::new(), hint: String::new() };
         }
+        Failure::refused(format!("the output cannot be written: {error}"))
     }
 }
 
@@ -104,12 +103,17 @@ const HINT_MARK: &str = "hint: ";
 /// A refusal travels in the status's details, with the next step; other errors are words alone.
 impl From<tonic::Status> for Failure {
     fn from(status: tonic::Status) -> Failure {
+        if status.code() == tonic::Code::Unimplemented {
+            return Failure::refused("this manager cannot answer that")
+                .hint("one that is stopped (--state-dir) tells of the past alone; one that runs may be older than this program");
+        }
         let refused = Refused::decode(status.details()).unwrap_or_default();
         let (message, hint) = match status.message().split_once(HINT_MARK) {
             Some((message, hint)) => (message.trim_end_matches(['\n', ' ', ';', ',']), hint.to_owned()),
             None => (status.message(), refused.hint),
         };
-        let message = if message.is_empty() { format!("the manager says {:?}", status.code()) } else { message.into() };
+        let message =
+            if message.is_empty() { format!("the manager says {:?}", status.code()) } else { message.into() };
         if status.code() == tonic::Code::Unavailable {
             let hint = if hint.is_empty() { "is it running? try again in a moment".to_owned() } else { hint };
             return Failure::unreachable(format!("the manager does not answer: {message}")).hint(hint);
@@ -125,13 +129,17 @@ mod tests {
     #[test]
     fn a_status_with_a_hint_is_told_in_two_lines() {
         let status = tonic::Status::not_found("no service \"web\"; hint: see `skep service ls`");
-        assert_eq!(Failure::from(status).to_string(), "error: no service \"web\"\nhint: see `skep service ls`");
+        assert_eq!(
+            Failure::from(status).to_string(),
+            "error: no service \"web\"\nhint: see `skep service ls`"
+        );
     }
 
     #[test]
     fn a_refusal_in_the_details_brings_its_hint() {
         let refused = Refused { hint: "did you mean \"web\"?".into(), ..Refused::default() };
-        let status = tonic::Status::with_details(tonic::Code::NotFound, "no service", refused.encode_to_vec().into());
+        let status =
+            tonic::Status::with_details(tonic::Code::NotFound, "no service", refused.encode_to_vec().into());
         assert_eq!(Failure::from(status).to_string(), "error: no service\nhint: did you mean \"web\"?");
     }
 

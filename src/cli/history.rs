@@ -13,9 +13,15 @@ const AUTHOR_COLUMNS: usize = 16;
 /// One record as a line: revision, time, author, summary, and the reason where one was given.
 fn line(record: &LogRecord) -> String {
     let who = short_author(record);
-    let summary = if record.summary.is_empty() { record.kind.replace('_', " ") } else { record.summary.clone() };
-    let reason = if record.reason.is_empty() { String::new() } else { format!("  (reason: {})", record.reason) };
-    let text = format!("{:>7}  {}  {who:<AUTHOR_COLUMNS$}  {summary}{reason}", record.revision, local_time(record.at));
+    let summary =
+        if record.summary.is_empty() { record.kind.replace('_', " ") } else { record.summary.clone() };
+    let reason =
+        if record.reason.is_empty() { String::new() } else { format!("  (reason: {})", record.reason) };
+    let text = format!(
+        "{:>7}  {}  {who:<AUTHOR_COLUMNS$}  {summary}{reason}",
+        record.revision,
+        local_time(record.at)
+    );
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 

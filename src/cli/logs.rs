@@ -114,7 +114,11 @@ struct Plan {
 impl Plan {
     fn new(flags: &Flags) -> Outcome<Plan> {
         let prefix = (!flags.raw).then(|| Prefix::new(!flags.no_task_ids, flags.no_trunc));
-        Ok(Plan { look: Answer::look(flags.format.as_deref(), "LogLine")?, timestamps: flags.timestamps, prefix })
+        Ok(Plan {
+            look: Answer::look(flags.format.as_deref(), "LogLine")?,
+            timestamps: flags.timestamps,
+            prefix,
+        })
     }
 }
 
@@ -150,10 +154,13 @@ async fn time_of(manager: &Manager, moment: Moment, now: u64) -> Outcome<u64> {
         Some(moment::Moment::AgoNs(ago)) => return Ok(now.saturating_sub(ago)),
         Some(moment::Moment::Revision(revision)) => revision,
     };
-    let asked = LogRequest { from_revision: revision, to_revision: revision, all: true, ..LogRequest::default() };
+    let asked =
+        LogRequest { from_revision: revision, to_revision: revision, all: true, ..LogRequest::default() };
     let record = manager.history().log(asked).await?.into_inner().message().await?;
     // A line of the very moment belongs to it.
-    record.map(|record| record.at + 1).ok_or_else(|| Failure::refused(format!("there is no revision {revision}")))
+    record
+        .map(|record| record.at + 1)
+        .ok_or_else(|| Failure::refused(format!("there is no revision {revision}")))
 }
 
 async fn stream(manager: &Manager, request: LogsRequest, plan: &Plan) -> Outcome {
@@ -163,7 +170,11 @@ async fn stream(manager: &Manager, request: LogsRequest, plan: &Plan) -> Outcome
         match reply.message {
             None => {}
             Some(logs_reply::Message::Gap(gap)) => {
-                let place = if gap.node_name.is_empty() { "the logs".to_owned() } else { format!("node {}", gap.node_name) };
+                let place = if gap.node_name.is_empty() {
+                    "the logs".to_owned()
+                } else {
+                    format!("node {}", gap.node_name)
+                };
                 eprintln!("warning: {place}: {}", gap.message);
                 missed = Some(place);
             }

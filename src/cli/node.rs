@@ -96,9 +96,15 @@ pub(super) async fn run(top: &Top, command: Command) -> Outcome {
         Command::Ps(args) => ps(top, args).await,
         Command::Inspect(args) => inspect(top, args).await,
         Command::Update(args) => change::update(top, args).await,
-        Command::Drain(args) => change::availability(top, args, skep_proto::v1::NodeAvailability::Drain).await,
-        Command::Pause(args) => change::availability(top, args, skep_proto::v1::NodeAvailability::Pause).await,
-        Command::Activate(args) => change::availability(top, args, skep_proto::v1::NodeAvailability::Active).await,
+        Command::Drain(args) => {
+            change::availability(top, args, skep_proto::v1::NodeAvailability::Drain).await
+        }
+        Command::Pause(args) => {
+            change::availability(top, args, skep_proto::v1::NodeAvailability::Pause).await
+        }
+        Command::Activate(args) => {
+            change::availability(top, args, skep_proto::v1::NodeAvailability::Active).await
+        }
         Command::Rm(args) => change::rm(top, args).await,
     }
 }
@@ -110,7 +116,7 @@ async fn ls(top: &Top, args: Ls) -> Outcome {
     let asked = ListRequest { moment, filters, ..ListRequest::default() };
     let nodes = manager.control().list_nodes(asked).await?.into_inner().nodes;
     let own = status(&manager).await.ok();
-    let rows: Vec<Row> = nodes.iter().map(|node| row(node, own.as_ref(), true)).collect();
+    let rows: Vec<Row> = nodes.iter().map(|node| row(node, own.as_ref())).collect();
     LISTING.print(&look, &rows)
 }
 
@@ -130,7 +136,7 @@ async fn inspect(top: &Top, args: Inspect) -> Outcome {
     let manager = Manager::connect(&target).await?;
     let nodes = find(&manager, moment, args.nodes).await?;
     let own = status(&manager).await.ok();
-    let rows: Vec<Row> = nodes.iter().map(|node| row(node, own.as_ref(), false)).collect();
+    let rows: Vec<Row> = nodes.iter().map(|node| row(node, own.as_ref())).collect();
     look.print(&rows, |at| pretty::pretty(&nodes[at]))
 }
 
@@ -147,7 +153,9 @@ async fn resolve_self(manager: &Manager, names: Vec<String>) -> Outcome<Vec<Stri
     }
     let own = Id::from_bytes(&status(manager).await?.node_id);
     if own.is_none() {
-        return Err(Failure::refused("the manager has no node of its own").hint("name a node: `skep node ls`"));
+        return Err(
+            Failure::refused("the manager has no node of its own").hint("name a node: `skep node ls`")
+        );
     }
     Ok(names.into_iter().map(|name| if name == SELF { own.to_string() } else { name }).collect())
 }
@@ -156,7 +164,7 @@ async fn status(manager: &Manager) -> Outcome<StatusReply> {
     Ok(manager.control().status(StatusRequest {}).await?.into_inner())
 }
 
-fn row(node: &Node, own: Option<&StatusReply>, mark: bool) -> Row {
+fn row(node: &Node, own: Option<&StatusReply>) -> Row {
     let id = Id::from_bytes(&node.id).to_string();
     let is_own = own.is_some_and(|own| own.node_id == node.id);
     let description = node.description.clone().unwrap_or_default();
@@ -166,11 +174,14 @@ fn row(node: &Node, own: Option<&StatusReply>, mark: bool) -> Row {
         (NodeRole::Manager, false) => "Reachable",
         (NodeRole::Worker, _) => "",
     };
-    let engine = description.engine.as_ref().map(|engine| engine.version.clone()).filter(|version| !version.is_empty());
-    let shown_id = if is_own && mark { format!("{id} *") } else { id.clone() };
+    let engine = description
+        .engine
+        .as_ref()
+        .map(|engine| engine.version.clone())
+        .filter(|version| !version.is_empty());
     Row {
         cells: vec![
-            shown_id,
+            id.clone(),
             description.hostname.clone(),
             state_word(node).into(),
             title(availability_word(node)),
@@ -180,6 +191,7 @@ fn row(node: &Node, own: Option<&StatusReply>, mark: bool) -> Row {
             role_word(node.role()).into(),
             node.tasks.to_string(),
         ],
+        mark: if is_own { " *" } else { "" },
         json: json::render(node),
         id,
     }

@@ -31,7 +31,10 @@ pub fn moment(text: &str) -> Result<Moment, String> {
         return duration_ns(ago).map(Moment::AgoNs);
     }
     if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
-        return text.parse().map(Moment::Revision).map_err(|_| format!("{text} is no revision: it is too large"));
+        return text
+            .parse()
+            .map(Moment::Revision)
+            .map_err(|_| format!("{text} is no revision: it is too large"));
     }
     Timestamp::parse(text).map(|at| Moment::TimeAt(at.0)).ok_or_else(|| {
         format!("{text:?} is no moment; write a revision (1234), a time (2026-01-31T14:00:00Z) or so long ago (-5m)")
@@ -82,17 +85,21 @@ pub fn constraint(text: &str) -> Result<String, String> {
 pub fn network(text: &str) -> Result<String, String> {
     match text {
         "host" | "none" | "bridge" => Ok(text.to_owned()),
-        _ => Err(format!("network {text:?}: networks of the cluster are not supported yet; use host, none or bridge")),
+        _ => Err(format!(
+            "network {text:?}: networks of the cluster are not supported yet; use host, none or bridge"
+        )),
     }
 }
 
 /// `SERVICE=REPLICAS`.
 pub fn scale(text: &str) -> Result<(String, u64), String> {
-    let (service, replicas) = text.split_once('=').ok_or_else(|| format!("{text:?}: write SERVICE=REPLICAS"))?;
+    let (service, replicas) =
+        text.split_once('=').ok_or_else(|| format!("{text:?}: write SERVICE=REPLICAS"))?;
     if service.is_empty() {
         return Err(format!("{text:?}: the service is missing; write SERVICE=REPLICAS"));
     }
-    let count = replicas.parse().map_err(|_| format!("{replicas:?} is no number of replicas; write {service}=3"))?;
+    let count =
+        replicas.parse().map_err(|_| format!("{replicas:?} is no number of replicas; write {service}=3"))?;
     Ok((service.to_owned(), count))
 }
 

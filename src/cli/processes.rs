@@ -119,7 +119,9 @@ fn stopped(error: anyhow::Error) -> Failure {
 
 fn engine_fits(node: &NodeArgs) -> Outcome {
     if node.docker_host.is_some() && node.runtime == Some(RuntimeChoice::Process) {
-        return Err(Failure::usage("--docker-host means nothing to --runtime process").hint("leave one of them out"));
+        return Err(
+            Failure::usage("--docker-host means nothing to --runtime process").hint("leave one of them out")
+        );
     }
     Ok(())
 }

@@ -123,8 +123,9 @@ pub(super) async fn run(top: &Top, command: Command) -> Outcome {
         Command::Scale(args) => scale::run(top, args).await,
         Command::Rm(args) => rm(top, args).await,
         Command::Logs(args) => logs::of_services(top, args).await,
-        Command::Rollback(_) => Err(Failure::usage("service rollback is not supported yet")
-            .hint("`skep --at REVISION service inspect` shows any earlier spec; set it with `skep service update`")),
+        Command::Rollback(_) => Err(Failure::usage("service rollback is not supported yet").hint(
+            "`skep --at REVISION service inspect` shows any earlier spec; set it with `skep service update`",
+        )),
     }
 }
 
@@ -187,7 +188,11 @@ fn id_of(service: &Service) -> Id {
 }
 
 fn name_of(service: &Service) -> &str {
-    service.spec.as_ref().and_then(|spec| spec.annotations.as_ref()).map_or("", |annotations| annotations.name.as_str())
+    service
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.annotations.as_ref())
+        .map_or("", |annotations| annotations.name.as_str())
 }
 
 fn row(service: &Service, no_trunc: bool) -> Row {
@@ -212,6 +217,7 @@ fn row(service: &Service, no_trunc: bool) -> Row {
             container.map_or_else(String::new, |container| container.image.clone()),
             task::port_list(ports),
         ],
+        mark: "",
         json: json::render(service),
         id,
     }

@@ -4,13 +4,13 @@
 //! message of the schema stands behind a row. What can be wrong with `--format` and `--filter` is found from that
 //! description alone, before any manager is asked.
 
-mod template;
 mod tell;
+mod template;
 mod text;
 mod words;
 
-pub use template::Template;
 pub use tell::{say, say_json, write_raw};
+pub use template::Template;
 pub use text::{grid, pairs};
 pub use words::{ago, bytes_size, duration_words, local_time, quoted, short_id, title, truncated};
 
@@ -37,6 +37,8 @@ pub struct Listing {
 pub struct Row {
     /// Printed by `-q`.
     pub id: String,
+    /// Follows the first cell in tables alone: Docker's ` *` for the node that was asked.
+    pub mark: &'static str,
     /// A cell for each field of the listing.
     pub cells: Vec<String>,
     /// The message itself.
@@ -78,9 +80,9 @@ impl Listing {
     pub fn filters(&self, style: &ListStyle) -> Outcome<Vec<Filter>> {
         let mut filters: Vec<Filter> = Vec::new();
         for text in &style.filter {
-            let (key, value) = text
-                .split_once('=')
-                .ok_or_else(|| Failure::usage(format!("filter {text:?} has no value")).hint("write --filter KEY=VALUE"))?;
+            let (key, value) = text.split_once('=').ok_or_else(|| {
+                Failure::usage(format!("filter {text:?} has no value")).hint("write --filter KEY=VALUE")
+            })?;
             if !self.filters.contains(&key) {
                 return Err(Failure::usage(format!("filter {key:?} is unknown here"))
                     .hint(format!("there are {}", self.filters.join(", "))));
@@ -114,9 +116,13 @@ impl Listing {
                 grid(&split(template.headings(self)), body)
             }
             Look::Table => {
-                let shown: Vec<usize> = (0..self.fields.len()).filter(|i| !self.fields[*i].1.is_empty()).collect();
+                let shown: Vec<usize> =
+                    (0..self.fields.len()).filter(|i| !self.fields[*i].1.is_empty()).collect();
                 let head: Vec<String> = shown.iter().map(|i| self.fields[*i].1.to_owned()).collect();
-                let pick = |row: &Row| shown.iter().map(|i| row.cells[*i].clone()).collect();
+                let pick = |row: &Row| {
+                    let mark = |at: usize| if at == 0 { row.mark } else { "" };
+                    shown.iter().map(|at| format!("{}{}", row.cells[*at], mark(*at))).collect()
+                };
                 grid(&head, rows.iter().map(pick).collect())
             }
         }
@@ -179,7 +185,9 @@ impl Answer {
         match format {
             None | Some("table") => Ok(Answer::Text),
             Some("json") => Ok(Answer::Json),
-            Some(text) => Template::parse(text, &Listing { message, fields: &[], filters: &[] }).map(Answer::Template),
+            Some(text) => {
+                Template::parse(text, &Listing { message, fields: &[], filters: &[] }).map(Answer::Template)
+            }
         }
     }
 }

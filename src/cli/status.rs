@@ -64,7 +64,7 @@ fn status_text(reply: &StatusReply) -> String {
         ("Tasks", format!("{} running, {} in all", reply.tasks_running, reply.tasks)),
         ("Revision", format!("{}.{} of {}", reply.incarnation, reply.revision, local_time(reply.at))),
         ("History", format!("from revision {}, {}", reply.first_revision, bytes_size(reply.log_bytes))),
-        ("Free disk", bytes_size(reply.free_bytes)),
+        ("Free disk", if reply.free_bytes == 0 { String::new() } else { bytes_size(reply.free_bytes) }),
         ("Head", hex),
         ("Digest", digest),
     ])
@@ -118,7 +118,12 @@ mod tests {
             message: "4 % free".into(),
             hint: hint.into(),
         };
-        let reply = DoctorReply { findings: vec![finding(Severity::Ok, ""), finding(Severity::Problem, "make room")] };
-        assert_eq!(doctor_text(&reply), "ok       disk: 4 % free\nPROBLEM  disk: 4 % free\n         hint: make room\n");
+        let reply = DoctorReply {
+            findings: vec![finding(Severity::Ok, ""), finding(Severity::Problem, "make room")],
+        };
+        assert_eq!(
+            doctor_text(&reply),
+            "ok       disk: 4 % free\nPROBLEM  disk: 4 % free\n         hint: make room\n"
+        );
     }
 }

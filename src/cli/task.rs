@@ -67,7 +67,8 @@ pub const LISTING: Listing = Listing {
     filters: &["id", "name", "node", "desired-state"],
 };
 /// Where no service is named, services can be asked for.
-const LISTING_OF_ALL: Listing = Listing { filters: &["id", "name", "node", "desired-state", "service"], ..LISTING };
+const LISTING_OF_ALL: Listing =
+    Listing { filters: &["id", "name", "node", "desired-state", "service"], ..LISTING };
 
 pub(super) async fn run(top: &Top, command: Command) -> Outcome {
     match command {
@@ -150,6 +151,7 @@ fn row(task: &Task, name: String, no_trunc: bool, now: Timestamp) -> Row {
             quoted(&truncated(&trouble(task), no_trunc)),
             ports(task),
         ],
+        mark: "",
         json: json::render(task),
         id,
     }

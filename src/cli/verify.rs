@@ -15,7 +15,7 @@ use super::{
 use audit::Audit;
 use clap::Args;
 use serde_json::json;
-use skep_proto::v1::{EntriesRequest, StatusReply, StatusRequest, moment};
+use skep_proto::v1::{EntriesRequest, StatusReply, StatusRequest};
 use std::io::IsTerminal;
 
 /// `skep verify`
@@ -34,21 +34,19 @@ pub(super) async fn run(top: &Top, args: Verify) -> Outcome {
         None | Some("table") => false,
         Some("json") => true,
         Some(other) => {
-            return Err(Failure::usage(format!("format {other:?} is unknown here")).hint("there are table and json"));
+            return Err(
+                Failure::usage(format!("format {other:?} is unknown here")).hint("there are table and json")
+            );
         }
     };
     let (target, moment) = top.read(&args.read)?;
-    let to_revision = match moment.and_then(|moment| moment.moment) {
-        None => 0,
-        Some(moment::Moment::Revision(revision)) => revision,
-        Some(moment::Moment::TimeAt(_) | moment::Moment::AgoNs(_)) => {
-            return Err(Failure::usage("verify takes a revision with --at").hint("see `skep log` for revisions"));
-        }
-    };
     let manager = Manager::connect(&target).await?;
     // What the manager claims is fetched first: everything up to there must then be found.
     let claimed = manager.control().status(StatusRequest {}).await?.into_inner();
-    let upto = if to_revision == 0 { claimed.revision } else { to_revision };
+    let upto = match moment {
+        None => claimed.revision,
+        Some(moment) => manager.revision_at(moment).await?.min(claimed.revision),
+    };
     let bar = progress(upto);
     let mut audit = Audit::default();
     let asked = EntriesRequest { from_revision: 0, to_revision: upto };

@@ -1,3 +1,4 @@
 //! What is tried as a whole: the simulator of whole clusters, and what its tests share.
 
+pub mod duel;
 pub mod simulator;

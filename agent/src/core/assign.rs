@@ -1,9 +1,11 @@
 //! Takes in what the cluster wants of this node. PURE.
 //!
-//! Positions decide: a set or a change is applied once, in order, or not at all. A position that is not ahead of ours is an
-//! echo, one that skips something makes the session start again. Within an incarnation what is desired only
-//! grows; a new incarnation is a history that went back, and there the cluster's word counts as it is: tasks that it
-//! does not know go on and are reported, until they are named as removed or given another desired state.
+//! Positions decide: a set or a change is applied once, in order, or not at all. A position that is not ahead
+//! of ours is an echo, one that skips something makes the session start again. Within an incarnation what is
+//! desired only grows; a new incarnation is a history that went back, and there the cluster's word counts as
+//! it is: tasks that it does not know go on and are reported, until they are named as removed or given
+//! another desired state. A whole set may name removed tasks too, and must where the decision about such a
+//! task came before it.
 
 use super::{
     memory::{Assigned, Desired, Note, NoteKind, Reached, Standing},
@@ -55,7 +57,8 @@ impl Work {
         Ok(())
     }
 
-    /// An agent that came back and missed nothing: what no task claims is cleared away as after any other word.
+    /// An agent that came back and missed nothing: what no task claims is cleared away as after any other
+    /// word.
     fn heard_nothing_new(&mut self, to: Position) {
         if to == self.position {
             self.hear(Heard::Word);

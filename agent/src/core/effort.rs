@@ -28,6 +28,7 @@ pub(crate) struct Effort {
     /// When to try again; never while an answer is awaited.
     until: Timestamp,
     attempts: u32,
+    began: Timestamp,
 }
 
 impl Effort {
@@ -46,9 +47,9 @@ impl Effort {
     }
 
     /// A try begins.
-    pub(crate) fn begin(&mut self, kind: Kind, ticket: u64) {
+    pub(crate) fn begin(&mut self, kind: Kind, ticket: u64, now: Timestamp) {
         let attempts = if self.is_for(kind) { self.attempts + 1 } else { 1 };
-        *self = Effort { kind: Some(kind), ticket, until: Timestamp::NEVER, attempts };
+        *self = Effort { kind: Some(kind), ticket, until: Timestamp::NEVER, attempts, began: now };
     }
 
     /// Whether this ticket's answer is awaited; after this it no longer is.
@@ -60,9 +61,12 @@ impl Effort {
         self.kind.filter(|_| awaited)
     }
 
-    /// It could not be done now; says when to try again.
+    /// It could not be done now; says when to try again. After a try that lasted, the waits begin anew.
     pub(crate) fn again(&mut self, now: Timestamp) -> Timestamp {
         self.ticket = 0;
+        if now.since(self.began) > RETRY_NS_MAX {
+            self.attempts = 1;
+        }
         self.until = now + delay_ns(self.attempts);
         self.until
     }
@@ -86,4 +90,37 @@ impl Next {
 pub(crate) fn delay_ns(attempts: u32) -> u64 {
     let doublings = attempts.saturating_sub(1).min(16);
     (RETRY_NS_MIN << doublings).min(RETRY_NS_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_newest_try_is_answered_and_only_once() {
+        let mut effort = Effort::default();
+        effort.begin(Kind::Start, 4, Timestamp(1));
+        effort.begin(Kind::Start, 7, Timestamp(1));
+        assert_eq!(effort.take(Kind::Start), Next::Rest, "it is being tried");
+        assert_eq!(effort.take(Kind::Stop), Next::Take(Kind::Stop), "which overtakes it");
+        assert_eq!(effort.answers(4), None);
+        assert_eq!(effort.answers(7), Some(Kind::Start));
+        assert_eq!(effort.answers(7), None);
+        assert_eq!(effort.answers(0), None);
+    }
+
+    #[test]
+    fn waits_double_and_never_grow_beyond_their_limit() {
+        let mut effort = Effort::default();
+        let mut waits = Vec::new();
+        for ticket in 1..100 {
+            effort.begin(Kind::Prepare, ticket, Timestamp(1));
+            waits.push(effort.again(Timestamp(1)).since(Timestamp(1)));
+        }
+        assert_eq!(waits[..3], [RETRY_NS_MIN, 2 * RETRY_NS_MIN, 4 * RETRY_NS_MIN]);
+        assert_eq!(waits.last(), Some(&RETRY_NS_MAX));
+        effort.begin(Kind::Prepare, 100, Timestamp(1));
+        let later = Timestamp(1) + 2 * RETRY_NS_MAX;
+        assert_eq!(effort.again(later).since(later), RETRY_NS_MIN, "that one had lasted");
+    }
 }

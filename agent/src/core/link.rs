@@ -114,7 +114,8 @@ impl Link {
         matches!(self.stage, Stage::Open { .. })
     }
 
-    /// The node as it is now. One that is not what the cluster was told begins a new session; says whether an old one ended.
+    /// The node as it is now. One that is not what the cluster was told begins a new session; says whether an
+    /// old one ended.
     pub(crate) fn on_described(&mut self, description: NodeDescription, now: Timestamp) -> bool {
         if self.description.as_ref() == Some(&description) {
             return false;
@@ -167,15 +168,21 @@ impl Link {
     }
 
     /// The manager ends the session. Some of its reasons end the agent.
+    ///
+    /// Only our own cluster can remove us: one whose session is open has shown that it is, one that turns us
+    /// away at the door must say so. A wrong address must not cost anybody their containers.
     pub(crate) fn on_turned(&mut self, turned: &Turned, now: Timestamp) -> Option<Halt> {
         let words = turned.message.clone();
+        let (node, cluster) = (self.identity.node_id, Id::from_bytes(&turned.cluster_id));
+        let is_ours = self.is_open() || cluster == self.identity.cluster_id;
         let halt = match turned.code() {
             TurnedCode::Retry | TurnedCode::Superseded | TurnedCode::Claimed => {
                 self.hang_up(&words, now);
                 return None;
             }
             TurnedCode::WrongSecret => Halt::WrongSecret { words },
-            TurnedCode::NodeRemoved => Halt::NodeRemoved { words },
+            TurnedCode::NodeRemoved if is_ours => Halt::NodeRemoved { words },
+            TurnedCode::NodeRemoved => Halt::Elsewhere { node, cluster },
         };
         self.halt(&halt.to_string());
         Some(halt)
@@ -228,7 +235,8 @@ impl Link {
         self.calls.push_back(Call::Send(Box::new(FromAgent { message: Some(message) })));
     }
 
-    /// Doubled with each failure, and between half and all of that, so that a thousand agents do not come back as one.
+    /// Doubled with each failure, and between half and all of that, so that a thousand agents do not come
+    /// back as one.
     fn delay_ns(&mut self) -> u64 {
         let whole = (REDIAL_NS_MIN << self.attempts.min(16)).min(REDIAL_NS_MAX);
         whole / 2 + self.roll() % (whole / 2)

@@ -1,8 +1,8 @@
 //! Reports that the cluster has not acknowledged yet. PURE.
 //!
-//! One report is under way at a time. What happens meanwhile waits, and of each task only the newest state: so a
-//! busy cluster, whose acknowledgements take longer, is told less and not more. An end is a task's last state, and so is
-//! never superseded. What was under way when a session broke is sent again in the next one.
+//! One report is under way at a time. What happens meanwhile waits, and of each task only the newest state:
+//! so a busy cluster, whose acknowledgements take longer, is told less and not more. An end is a task's last
+//! state, and so is never superseded. What was under way when a session broke is sent again in the next one.
 
 use skep_proto::{
     Id,
@@ -30,9 +30,10 @@ impl Outbox {
         self.waiting.insert(Id::from_bytes(&observed.task_id), observed);
     }
 
-    /// The task is no longer this node's business.
+    /// The task is no longer this node's business: nothing of it is sent, or sent again.
     pub(crate) fn drop_task(&mut self, task: Id) {
         self.waiting.remove(&task);
+        self.under_way.retain(|observed| Id::from_bytes(&observed.task_id) != task);
     }
 
     /// A session began: numbers start again, and what was under way is sent again.
@@ -113,6 +114,20 @@ mod tests {
         outbox.close();
         outbox.open();
         assert_eq!(states(outbox.poll()), [(1, TaskState::Failed), (1, TaskState::Running)]);
+    }
+
+    #[test]
+    fn what_was_dropped_is_not_sent_again_and_its_late_acknowledgement_is_for_nothing_else() {
+        let mut outbox = Outbox::default();
+        outbox.open();
+        outbox.put(seen(1, TaskState::Shutdown));
+        assert_eq!(states(outbox.poll()), [(1, TaskState::Shutdown)]);
+        outbox.drop_task(Id(1));
+        outbox.put(seen(2, TaskState::Running));
+        assert_eq!(states(outbox.poll()), [(2, TaskState::Running)]);
+        outbox.acknowledge(1);
+        outbox.open();
+        assert_eq!(states(outbox.poll()), [(1, TaskState::Running)]);
     }
 
     #[test]

@@ -337,6 +337,24 @@ fn a_removed_node_clears_everything_away_before_it_ends() {
 }
 
 #[test]
+fn a_node_that_was_removed_while_it_was_away_clears_up_too_but_only_for_its_own_cluster() {
+    let before = "attach -> dial, hello 0.0, joined, list
+         listed -> -
+         set 1.5 a=RUNNING -> prepare a, report a=PREPARING
+         prepared a -> start a
+         break -> -
+         later 8000 -> dial
+         connected -> hello 1.5";
+    check(&format!(
+        "{before}
+         turned NODE_REMOVED -> stop a, hang-up
+         stopped a -> remove a
+         removed a -> halt NodeRemoved"
+    ));
+    check(&format!("{before}\n turned NODE_REMOVED elsewhere -> hang-up, halt Elsewhere"));
+}
+
+#[test]
 fn who_is_not_believed_ends_and_who_is_asked_to_wait_waits() {
     check(
         "join -> dial

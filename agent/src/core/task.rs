@@ -134,7 +134,8 @@ impl Task {
         self.state() >= TaskState::Complete
     }
 
-    /// What it ends with once it has been stopped; none while it may go on. A stop that was begun is not taken back.
+    /// What it ends with once it has been stopped; none while it may go on. A stop that was begun is not
+    /// taken back.
     pub(crate) fn ending(&self) -> Option<Ending> {
         let asked = self.desired >= TaskState::Shutdown || self.stopped || self.step.is_for(Kind::Stop);
         let shutdown = || Ending { state: TaskState::Shutdown, error: String::new() };

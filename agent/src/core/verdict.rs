@@ -1,7 +1,8 @@
 //! From how a container ended to the state that its task ends in. PURE.
 //!
-//! Only what ended by itself with 0 is COMPLETE. What others did to it, or the machine, is FAILED and said to be that,
-//! whatever the exit code: a restart policy then answers it, and people are not sent looking for a fault of the program.
+//! Only what ended by itself with 0 is COMPLETE. What others did to it, or the machine, is FAILED and said to
+//! be that, whatever the exit code: a restart policy then answers it, and people are not sent looking for a
+//! fault of the program.
 
 use super::task::Ending;
 use crate::runtime::Ended;

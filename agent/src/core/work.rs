@@ -1,7 +1,9 @@
-//! All tasks of this node and what drives them: takes in assignments and answers, gives out actions and notes. PURE.
+//! All tasks of this node and what drives them: takes in assignments and answers, gives out actions and
+//! notes. PURE.
 //!
-//! Each input touches a few tasks; those, and no others, are asked for their next step until they have none. Nothing is
-//! asked of the runtime before it has said what it already has ([`Work::on_listed`]), so that a restart starts nothing twice.
+//! Each input touches a few tasks; those, and no others, are asked for their next step until they have none.
+//! Nothing is asked of the runtime before it has said what it already has ([`Work::on_listed`]), so that a
+//! restart starts nothing twice.
 
 use super::{
     action::{Action, Outcome},
@@ -58,7 +60,8 @@ pub(crate) struct Work {
 }
 
 impl Work {
-    /// Goes on from what is remembered. Everything remembered is reported again: nobody remembers what was acknowledged.
+    /// Goes on from what is remembered. Everything remembered is reported again: nobody remembers what was
+    /// acknowledged.
     pub(crate) fn new(node: Id, memory: &Memory) -> Work {
         let mut work = Work {
             node,
@@ -78,7 +81,7 @@ impl Work {
             work.tasks.insert(*id, Task::restored(node, *id, kept));
         }
         work.report_all();
-        work.list();
+        work.list(Timestamp::NEVER);
         work
     }
 
@@ -112,7 +115,7 @@ impl Work {
         while let Some((at, id)) = self.timers.first().copied().filter(|(at, _)| *at <= now) {
             self.timers.remove(&(at, id));
             if id.is_none() {
-                self.list();
+                self.list(now);
             } else if let Some(task) = self.tasks.get_mut(&id) {
                 for effort in [&mut task.step, &mut task.ready, &mut task.end] {
                     effort.wake(now);
@@ -134,10 +137,10 @@ impl Work {
         }
     }
 
-    fn list(&mut self) {
+    fn list(&mut self, now: Timestamp) {
         if let Listing::Asked(effort) = &mut self.listing {
             self.tickets += 1;
-            effort.begin(Kind::Prepare, self.tickets);
+            effort.begin(Kind::Prepare, self.tickets, now);
             self.actions.push_back(Action::List { node: self.node, ticket: self.tickets });
         }
     }
@@ -181,7 +184,8 @@ impl Work {
         }
     }
 
-    /// What the cluster did not name is not run here. After a change of history it goes on, until this agent starts again.
+    /// What the cluster did not name is not run here. After a change of history it goes on, until this agent
+    /// starts again.
     pub(super) fn clear_strays(&mut self) {
         match self.heard {
             Heard::Nothing => return,
@@ -240,7 +244,7 @@ impl Work {
                 Next::Take(kind) => {
                     self.tickets += 1;
                     task.begun = true;
-                    task.effort(kind).begin(kind, self.tickets);
+                    task.effort(kind).begin(kind, self.tickets, now);
                     if matches!(kind, Kind::Stop | Kind::Remove) {
                         task.ready = Effort::default();
                     }

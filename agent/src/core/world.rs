@@ -1,7 +1,7 @@
 //! A hand-cranked world around a core, for its tests: says things to it, and writes down what it does.
 //!
-//! Tasks are single letters. The world remembers what the core has asked of the runtime and has it answered by name, and keeps
-//! the notes as a journal would, so that a core can die and come back.
+//! Tasks are single letters. The world remembers what the core has asked of the runtime and has it answered
+//! by name, and keeps the notes as a journal would, so that a core can die and come back.
 
 use super::{
     Core, Input, Output,
@@ -138,9 +138,13 @@ impl World {
         }));
     }
 
+    /// `NODE_REMOVED`, or `NODE_REMOVED elsewhere`: said by another cluster.
     fn turned(&mut self, rest: &str) {
+        let (rest, cluster) =
+            rest.strip_suffix(" elsewhere").map_or((rest, CLUSTER), |rest| (rest, Id(3000)));
         let code = TurnedCode::from_str_name(&format!("TURNED_CODE_{rest}")).expect("a code");
-        self.receive(to_agent::Message::Turned(Turned { code: code.into(), message: "so".into() }));
+        let turned = Turned { code: code.into(), message: "so".into(), cluster_id: cluster.to_bytes() };
+        self.receive(to_agent::Message::Turned(turned));
     }
 
     /// `1.7 a=RUNNING b-` (b is removed), for a change `1.6>7 …`; a word in brackets is what is recorded.

@@ -1,4 +1,5 @@
-//! Who this node is: its id, its cluster, its own credential, and the runtime that was chosen at its first start.
+//! Who this node is: its id, its cluster, its own credential, and the runtime that was chosen at its first
+//! start.
 
 use super::{JournalError, replace};
 use prost::Message;

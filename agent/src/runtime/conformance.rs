@@ -1,7 +1,7 @@
 //! What every runtime must do, as one suite that all of them run.
 //!
-//! A [`Subject`] says how to open a runtime over an engine that outlives it, and how its programs are written; the cases know
-//! nothing else of it. `conformance_tests!(expression)` makes one test of each case.
+//! A [`Subject`] says how to open a runtime over an engine that outlives it, and how its programs are
+//! written; the cases know nothing else of it. `conformance_tests!(expression)` makes one test of each case.
 //!
 //! The waits here are limits at which a case fails, never times that it counts on.
 
@@ -46,16 +46,19 @@ pub trait Subject: Send + Sync {
 const PATIENCE: Duration = Duration::from_secs(60);
 const GRACE: Duration = Duration::from_secs(30);
 
-/// Makes one test of each case. The expression is evaluated once a test, and gives a [`Subject`]; it may await.
+/// Makes one test of each case. The expression is evaluated once a test, and gives a [`Subject`]; it may
+/// await.
 #[macro_export]
 macro_rules! conformance_tests {
     ($subject:expr) => {
         $crate::conformance_tests!($subject;
             a_whole_life_from_prepared_to_removed, exit_codes_are_told, a_death_by_signal_is_told,
-            stopping_is_gentle_first, what_takes_no_notice_is_killed_after_the_grace, every_step_may_be_repeated,
+            stopping_is_gentle_first, what_takes_no_notice_is_killed_after_the_grace,
+            every_step_may_be_repeated,
             what_does_not_exist_is_rejected, steps_on_nothing_say_gone, what_runs_outlives_the_runtime,
             an_end_that_nobody_watched_is_told_later, what_was_stopped_before_it_began_never_begins,
-            a_node_sees_only_its_own, removing_ends_what_runs, output_is_kept_in_order, output_is_cut_by_tail_and_time,
+            a_node_sees_only_its_own, removing_ends_what_runs,
+            output_is_kept_in_order, output_is_cut_by_tail_and_time,
             output_is_followed_to_the_end, output_is_gone_when_the_task_is);
     };
     ($subject:expr; $($case:ident),+ $(,)?) => {

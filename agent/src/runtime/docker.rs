@@ -1,9 +1,10 @@
 //! Tasks as containers of a Docker engine, over its API.
 //!
-//! The engine holds the truth: a container is found by its labels, and looked at when something was said about it. What
-//! is kept in memory only saves calls, since each costs the engine more than us: in the usual course a task is one call
-//! to create, one to start, one to look, and one stream of events for all. The only thing written down is which
-//! containers were asked to end, so that everybody else's doing can be told from ours.
+//! The engine holds the truth: a container is found by its labels, and looked at when something was said
+//! about it. What is kept in memory only saves calls, since each costs the engine more than us: in the usual
+//! course a task is one call to create, one to start, one to look, and one stream of events for all. The only
+//! thing written down is which containers were asked to end, so that everybody else's doing can be told from
+//! ours.
 
 mod container;
 mod engine;
@@ -70,8 +71,8 @@ impl Drop for Follower {
 }
 
 impl DockerRuntime {
-    /// Opens the runtime over an agent's state folder and an engine's address (`unix://PATH` or `tcp://HOST:PORT`). The
-    /// engine need not be there.
+    /// Opens the runtime over an agent's state folder and an engine's address (`unix://PATH` or
+    /// `tcp://HOST:PORT`). The engine need not be there.
     pub fn open(state_dir: &Path, host: &str) -> io::Result<DockerRuntime> {
         Ok(DockerRuntime {
             engine: Arc::new(Engine::new(host)),
@@ -84,7 +85,8 @@ impl DockerRuntime {
 
     /// Sees to it that events are followed. Begun with the first step, since it needs tokio around it.
     fn follow(&self) {
-        self.follower.get_or_init(|| Follower(events::follow(Arc::clone(&self.engine), Arc::clone(&self.seen))));
+        self.follower
+            .get_or_init(|| Follower(events::follow(Arc::clone(&self.engine), Arc::clone(&self.seen))));
     }
 
     fn known(&self) -> MutexGuard<'_, BTreeMap<Id, Known>> {
@@ -164,9 +166,9 @@ impl Runtime for DockerRuntime {
     fn logs(&self, task: Id, query: LogQuery) -> BoxFuture<'_, Result<LogStream, RuntimeError>> {
         Box::pin(async move {
             match self.look_for(task).await? {
-                Some(Container { id, phase: container::Phase::Running | container::Phase::Ended, .. }) => {
-                    output::open(Arc::clone(&self.engine), id, query).await
-                }
+                Some(Container {
+                    id, phase: container::Phase::Running | container::Phase::Ended, ..
+                }) => output::open(Arc::clone(&self.engine), id, query).await,
                 Some(_) | None => Err(RuntimeError::Gone),
             }
         })

@@ -1,8 +1,9 @@
 //! A runtime that runs nothing: for tests of everything above it.
 //!
-//! The engine is one thing, the runtime another, as with real ones: a [`FakeEngine`] goes on when the [`FakeRuntime`]s
-//! over it are dropped. What a task does is its image's name, see [`script`]. Time is tokio's, so a test that pauses it
-//! decides when things happen; the clock that stamps lines and ends starts at a time that the engine is given.
+//! The engine is one thing, the runtime another, as with real ones: a [`FakeEngine`] goes on when the
+//! [`FakeRuntime`]s over it are dropped. What a task does is its image's name, see [`script`]. Time is
+//! tokio's, so a test that pauses it decides when things happen; the clock that stamps lines and ends starts
+//! at a time that the engine is given.
 
 pub mod script;
 

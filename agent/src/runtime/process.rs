@@ -1,14 +1,15 @@
-//! Tasks as plain processes of the node: no engine, no image, no isolation. The embedded choice, for development and
-//! for trying things out.
+//! Tasks as plain processes of the node: no engine, no image, no isolation. The embedded choice, for
+//! development and for trying things out.
 //!
-//! Each task has a folder, and while it runs a [`shim`] of its own, which outlives the agent. All that is known about a
-//! task stands in its folder, and this runtime keeps nothing in memory that matters: adopting what a former agent
-//! started is the same as looking at what one started oneself. What a process cannot honour is not among the features
-//! that are offered, and refused by name should it come nevertheless.
+//! Each task has a folder, and while it runs a [`shim`] of its own, which outlives the agent. All that is
+//! known about a task stands in its folder, and this runtime keeps nothing in memory that matters: adopting
+//! what a former agent started is the same as looking at what one started oneself. What a process cannot
+//! honour is not among the features that are offered, and refused by name should it come nevertheless.
 
 mod boot;
 mod cgroup;
 mod folder;
+mod held;
 mod log;
 mod notes;
 mod planning;
@@ -17,7 +18,8 @@ mod tracking;
 mod watch;
 
 use super::{
-    Ended, Found, FoundState, LogQuery, LogStream, Offer, Prepared, ProgressFn, Runtime, RuntimeError, Started, Workload,
+    Ended, Found, FoundState, LogQuery, LogStream, Offer, Prepared, ProgressFn, Runtime, RuntimeError,
+    Started, Workload,
 };
 use cgroup::Hierarchy;
 use folder::Folder;
@@ -41,8 +43,8 @@ use std::{
     time::Duration,
 };
 use tokio::io::AsyncReadExt;
-use tracking::{Standing, look, look_settled};
-use watch::Watch;
+use tracking::{Standing, look, look_settled, until_begun};
+use watch::Watches;
 
 /// A shim answers an order at once; one that has not ended its task so long after the grace is stuck.
 const SHIM_ANSWER_LIMIT: Duration = Duration::from_secs(30);
@@ -70,7 +72,9 @@ pub struct ProcessRuntime {
     tasks: PathBuf,
     shim: ShimProgram,
     hierarchy: Option<Hierarchy>,
-    /// One lock for each task that is being started or stopped: two starts at once must not make two processes.
+    watches: Watches,
+    /// One lock for each task that is being started or stopped: two starts at once must not make two
+    /// processes.
     steps: Mutex<BTreeMap<Id, Arc<tokio::sync::Mutex<()>>>>,
 }
 
@@ -79,7 +83,13 @@ impl ProcessRuntime {
     pub fn open(state_dir: &Path, shim: ShimProgram) -> io::Result<ProcessRuntime> {
         let tasks = std::path::absolute(state_dir)?.join("tasks");
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&tasks)?;
-        Ok(ProcessRuntime { tasks, shim, hierarchy: Hierarchy::probe(), steps: Mutex::default() })
+        Ok(ProcessRuntime {
+            tasks,
+            shim,
+            hierarchy: Hierarchy::probe(),
+            watches: Watches::default(),
+            steps: Mutex::default(),
+        })
     }
 
     fn folder(&self, task: Id) -> Folder {
@@ -110,14 +120,14 @@ impl ProcessRuntime {
         let folder = self.folder(task);
         let step = self.step(task);
         let _alone = step.lock().await;
-        match look_settled(&folder).await.map_err(broken)? {
+        match look_settled(&folder, &self.watches).await.map_err(broken)? {
             Standing::Absent => return Err(RuntimeError::Gone),
             Standing::Runs(running, _) => return Ok(tracking::started(&running)),
             Standing::Over(running, ending) => return over(running, &ending),
             Standing::Planned | Standing::Starting(_) => {}
         }
         let words = self.start_shim(&folder).await.map_err(broken)?;
-        match look_settled(&folder).await.map_err(broken)? {
+        match look_settled(&folder, &self.watches).await.map_err(broken)? {
             Standing::Runs(running, _) => Ok(tracking::started(&running)),
             Standing::Over(running, ending) => over(running, &ending),
             Standing::Absent => Err(RuntimeError::Gone),
@@ -156,7 +166,8 @@ impl ProcessRuntime {
             Standing::Planned => {
                 let error = "stopped before it was started".to_owned();
                 let ending = Ending { cause: Cause::Asked, error, at: shim::now_ns(), ..Ending::default() };
-                let written = folder.draft_ending().and_then(|mut draft| folder.write_ended(&mut draft, &ending));
+                let written =
+                    folder.draft_ending().and_then(|mut draft| folder.write_ended(&mut draft, &ending));
                 written.map_err(broken)
             }
             Standing::Starting(held) | Standing::Runs(_, held) => {
@@ -188,8 +199,6 @@ impl ProcessRuntime {
         let folder = self.folder(task);
         let mut was_here = false;
         loop {
-            // Before the look, so that nothing is missed between it and the wait.
-            let watch = Watch::new(folder.path());
             match look(&folder).map_err(broken)? {
                 Standing::Absent if was_here => {
                     return Ok(Ended {
@@ -201,8 +210,10 @@ impl ProcessRuntime {
                 }
                 Standing::Absent => return Err(RuntimeError::Gone),
                 Standing::Over(_, ending) => return Ok(tracking::ended(&ending)),
-                Standing::Starting(held) | Standing::Runs(_, held) => held.released().await.map_err(broken)?,
-                Standing::Planned => watch.map_err(broken)?.changed().await.map_err(broken)?,
+                Standing::Starting(held) | Standing::Runs(_, held) => {
+                    held.released().await.map_err(broken)?
+                }
+                Standing::Planned => until_begun(&folder, &self.watches).await.map_err(broken)?,
             }
             was_here = true;
         }
@@ -211,12 +222,11 @@ impl ProcessRuntime {
     async fn until_ready(&self, task: Id) -> Result<(), RuntimeError> {
         let folder = self.folder(task);
         loop {
-            let watch = Watch::new(folder.path());
-            match look_settled(&folder).await.map_err(broken)? {
+            match look_settled(&folder, &self.watches).await.map_err(broken)? {
                 Standing::Runs(..) => return Ok(()),
                 Standing::Absent | Standing::Over(..) => return Err(RuntimeError::Gone),
                 Standing::Planned | Standing::Starting(_) => {
-                    watch.map_err(broken)?.changed().await.map_err(broken)?;
+                    until_begun(&folder, &self.watches).await.map_err(broken)?
                 }
             }
         }
@@ -232,7 +242,7 @@ impl ProcessRuntime {
             if plan.node != node.to_string() {
                 continue;
             }
-            let state = match look_settled(&folder).await? {
+            let state = match look_settled(&folder, &self.watches).await? {
                 Standing::Absent => continue,
                 Standing::Planned | Standing::Starting(_) => FoundState::Created,
                 Standing::Runs(running, _) => FoundState::Running(tracking::started(&running)),
@@ -308,7 +318,7 @@ impl Runtime for ProcessRuntime {
         Box::pin(async move {
             let folder = self.folder(task);
             match folder.running().map_err(broken)? {
-                Some(_) => log::open(folder, query).await,
+                Some(_) => log::open(folder, &self.watches, query).await,
                 None => Err(RuntimeError::Gone),
             }
         })

@@ -1,7 +1,7 @@
 //! Looks at the machine and its engine, again and again, and says what this node is.
 //!
-//! Before the runtime has answered once, the node has nothing to offer and is not announced: an engine that cannot be reached is
-//! said to be so and asked again, never replaced by another way to run things.
+//! Before the runtime has answered once, the node has nothing to offer and is not announced: an engine that
+//! cannot be reached is said to be so and asked again, never replaced by another way to run things.
 
 use super::{AgentConfig, Status};
 use crate::{

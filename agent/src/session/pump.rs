@@ -1,7 +1,7 @@
 //! Sends tasks' output to whoever asked for it, as fast as they take it and not faster than a node should.
 //!
-//! Each reader has a stream of its own beside the core's, so that a slow one slows the reading and nothing else. Nothing is kept:
-//! lines are read from the runtime when the stream has room for the next chunk.
+//! Each reader has a stream of its own beside the core's, so that a slow one slows the reading and nothing
+//! else. Nothing is kept: lines are read from the runtime when the stream has room for the next chunk.
 
 use super::wire::Outgoing;
 use crate::runtime::{LogLine, LogQuery, LogStream, Runtime, RuntimeError};
@@ -131,7 +131,8 @@ impl Pump {
                 Err(error) => problems.push(format!("{name}: {error}")),
             }
         }
-        // As many as are there without waiting, so that a follower sees a line at once and a reader of much gets large chunks.
+        // As many as are there without waiting, so that a follower sees a line at once and a reader of much
+        // gets large chunks.
         let mut batches = stream::select_all(sources).ready_chunks(CHUNK_LINES_MAX);
         while let Some(batch) = batches.next().await {
             let mut lines = Vec::with_capacity(batch.len());

@@ -1,6 +1,7 @@
 //! Takes the core's actions to the runtime, and its answers back.
 //!
-//! Each action runs as a task of its own. A newer step of a task ends the one before it, as [`Action::Step`] says.
+//! Each action runs as a task of its own. A newer step of a task ends the one before it, as [`Action::Step`]
+//! says.
 
 use super::wire::Outgoing;
 use crate::{

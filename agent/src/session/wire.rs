@@ -1,6 +1,7 @@
 //! One stream to a manager: how it is dialed, and what goes in and out of it.
 //!
-//! A connection counts as standing when it can take messages: a manager may well wait for the greeting before it answers the call.
+//! A connection counts as standing when it can take messages: a manager may well wait for the greeting before
+//! it answers the call.
 
 use super::{Status, describe::say_manager};
 use crate::core::Input;
@@ -19,8 +20,8 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::transport::{Channel, Endpoint};
 
-/// Messages of the core that the manager has not taken: at this many the stream is broken off. The core sends beats and one report at a time,
-/// so this is a manager that reads nothing.
+/// Messages of the core that the manager has not taken: at this many the stream is broken off. The core sends
+/// beats and one report at a time, so this is a manager that reads nothing.
 const CONTROL_MESSAGES_MAX: usize = 64;
 /// A larger message is refused and breaks the stream. A whole set of ten thousand assignments is some 10 MiB.
 const MESSAGE_BYTES_MAX: usize = 256 << 20;
@@ -88,7 +89,8 @@ impl Outgoing {
         self.ways().and_then(|ways| ways.channel).map(DispatcherClient::new)
     }
 
-    /// The connection of the stream that writes to `control` stands, unless another stream has taken its place.
+    /// The connection of the stream that writes to `control` stands, unless another stream has taken its
+    /// place.
     fn stands(&self, control: &mpsc::WeakSender<FromAgent>, channel: &Channel) {
         let mut ways = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let control = control.upgrade();

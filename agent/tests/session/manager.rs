@@ -135,7 +135,10 @@ impl Line {
     pub(crate) async fn hello(&mut self) -> Hello {
         match self.next().await {
             Message::Hello(hello) => hello,
-            other => panic!("{other:?} before hello"),
+            other
+            @ (Message::Heartbeat(_) | Message::Report(_) | Message::LogChunk(_) | Message::Pull(_)) => {
+                panic!("{other:?} before hello")
+            }
         }
     }
 
@@ -170,7 +173,7 @@ impl Line {
     }
 
     pub(crate) async fn turn(&self, code: TurnedCode, message: &str) {
-        let turned = Turned { code: code.into(), message: message.into() };
+        let turned = Turned { code: code.into(), message: message.into(), ..Turned::default() };
         self.send(to_agent::Message::Turned(turned)).await;
     }
 }
@@ -189,6 +192,12 @@ pub(crate) fn set(revision: u64, tasks: &[(Id, TaskAssignment)]) -> Assignments 
         changed: tasks.iter().map(assignment).collect(),
         ..Assignments::default()
     }
+}
+
+/// One task's new desired state.
+pub(crate) fn change(after_revision: u64, revision: u64, task: Id, desired: TaskState) -> Assignments {
+    let changed = vec![Assignment { task_id: task.to_bytes(), desired: desired.into(), task: None }];
+    Assignments { incarnation: 1, revision, after_revision, changed, ..Assignments::default() }
 }
 
 pub(crate) fn container(image: &str) -> TaskAssignment {

@@ -1,31 +1,29 @@
 //! The door to the past: the log, differences, reasons, entries as stored, and how the manager is.
 //!
-//! Streams are read from the disk where that may block, into a short queue; when the caller goes, the queue closes
-//! and the reading ends.
+//! Streams are read from the disk where that may block, into a short queue; when the caller goes, the queue
+//! closes and the reading ends.
 
-use super::reads::{Reads, blocking, past_status};
+use super::reads::{Reads, blocking, past_status, status};
 use crate::{
     admit::Refusal,
     doctor,
-    history::{
-        PastError,
-        select::Selection,
-        tell::Teller,
-        why,
-    },
+    history::{PastError, select::Selection, tell::Teller, why},
 };
 use futures::Stream;
 use skep_log::Subscription;
 use skep_proto::{
     Revision,
     v1::{
-        DiffReply, DiffRequest, DoctorReply, DoctorRequest, EntriesRequest, LogRecord, LogRequest, StoredEntry,
-        WhyReply, WhyRequest, history_server::History,
+        DiffReply, DiffRequest, DoctorReply, DoctorRequest, EntriesRequest, LogRecord, LogRequest,
+        StoredEntry, WhyReply, WhyRequest, history_server::History,
     },
 };
-use std::pin::Pin;
+use std::{pin::Pin, sync::Arc};
 use tokio::{
-    sync::mpsc::{self, Sender},
+    sync::{
+        OwnedSemaphorePermit, Semaphore,
+        mpsc::{self, Sender},
+    },
     task::spawn_blocking,
 };
 use tokio_stream::wrappers::ReceiverStream;
@@ -34,10 +32,14 @@ use tonic::{Request, Response, Status};
 /// Records or entries waiting for one reader; at it the reading of the disk waits.
 const QUEUE_MAX: usize = 256;
 
+/// Streams that are read at once: each may hold a thread while its caller is slow. More are refused.
+const READERS_MAX: usize = 64;
+
 /// The service.
 #[derive(Clone)]
 pub struct HistoryService {
     reads: Reads,
+    readers: Arc<Semaphore>,
 }
 
 type Told<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -46,7 +48,14 @@ type Out = Sender<Result<LogRecord, Status>>;
 impl HistoryService {
     /// Behind it the reads of a running or a stopped manager.
     pub fn new(reads: Reads) -> HistoryService {
-        HistoryService { reads }
+        HistoryService { reads, readers: Arc::new(Semaphore::new(READERS_MAX)) }
+    }
+
+    fn reader(&self) -> Result<OwnedSemaphorePermit, Status> {
+        self.readers.clone().try_acquire_owned().map_err(|_| {
+            let refusal = Refusal::exhausted(format!("{READERS_MAX} readers of history are here already"));
+            status(&refusal.hint("try again when one of them has gone"))
+        })
     }
 }
 
@@ -56,6 +65,7 @@ impl History for HistoryService {
 
     async fn log(&self, request: Request<LogRequest>) -> Result<Response<Self::LogStream>, Status> {
         let request = request.into_inner();
+        let reader = self.reader()?;
         let (past, catalogue) = (self.reads.past().clone(), self.reads.catalogue().clone());
         let newest = past.newest().revision;
         let from = Revision(request.from_revision.max(1));
@@ -78,7 +88,11 @@ impl History for HistoryService {
             (true, None) | (false, _) => None,
         };
         let (out, stream) = mpsc::channel(QUEUE_MAX);
-        tokio::spawn(tell(teller, from, to, newest, tail, subscription, out));
+        let range = Range { from, to, newest, tail };
+        tokio::spawn(async move {
+            tell(teller, range, subscription, out).await;
+            drop(reader);
+        });
         Ok(Response::new(Box::pin(ReceiverStream::new(stream))))
     }
 
@@ -105,7 +119,10 @@ impl History for HistoryService {
 
     type EntriesStream = Told<StoredEntry>;
 
-    async fn entries(&self, request: Request<EntriesRequest>) -> Result<Response<Self::EntriesStream>, Status> {
+    async fn entries(
+        &self,
+        request: Request<EntriesRequest>,
+    ) -> Result<Response<Self::EntriesStream>, Status> {
         let EntriesRequest { from_revision, to_revision } = request.into_inner();
         let past = self.reads.past().clone();
         let newest = past.newest().revision.0;
@@ -114,7 +131,9 @@ impl History for HistoryService {
             return Err(past_status(&no_such_range(Revision(from_revision), Revision(to), Revision(newest))));
         }
         let (out, stream) = mpsc::channel(QUEUE_MAX);
+        let reader = self.reader()?;
         spawn_blocking(move || {
+            let _reader = reader;
             for entry in past.history().entries(Revision(from_revision.max(1))) {
                 let (stored, last) = match entry {
                     Ok(entry) if entry.first().0 > to => return,
@@ -137,20 +156,25 @@ impl History for HistoryService {
 }
 
 fn no_such_range(from: Revision, to: Revision, newest: Revision) -> PastError {
-    let what = if from > to { format!("{from} to {to} is no range") } else { format!("revision {from} is in the future") };
+    let what = if from > to {
+        format!("{from} to {to} is no range")
+    } else {
+        format!("revision {from} is in the future")
+    };
     Refusal::not_found(what).hint(format!("history stands at revision {newest}")).into()
 }
 
-/// Tells what there is, then what comes.
-async fn tell(
-    mut teller: Teller,
+/// What is told: both ends included, what was newest when it was asked, and how many of that.
+struct Range {
     from: Revision,
     to: Revision,
     newest: Revision,
     tail: usize,
-    subscription: Option<Subscription>,
-    out: Out,
-) {
+}
+
+/// Tells what there is, then what comes.
+async fn tell(mut teller: Teller, range: Range, subscription: Option<Subscription>, out: Out) {
+    let Range { from, to, newest, tail } = range;
     let told = out.clone();
     let past = spawn_blocking(move || {
         let ended = teller.tell(from, to.min(newest), tail, |record| told.blocking_send(Ok(record)).is_ok());

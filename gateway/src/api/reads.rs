@@ -1,7 +1,8 @@
 //! Reads of the newest state or of a past one: the functions behind the doors.
 //!
-//! A live manager answers from its committed view, by default after asking whether it still leads; a stopped one
-//! from the view that its history ends with. Everything else is the same for both, which is why both stand here.
+//! A live manager answers from its committed view, by default after asking whether it still leads; a stopped
+//! one from the view that its history ends with. Everything else is the same for both, which is why both
+//! stand here.
 
 mod watch;
 
@@ -19,7 +20,8 @@ use skep_projections::View;
 use skep_proto::{
     Id, Timestamp,
     v1::{
-        Cluster, GetRequest, ListRequest, Moment, NodeList, NodeState, RefusalCode, ServiceList, StatusReply, TaskList,
+        Cluster, GetRequest, ListRequest, Moment, NodeList, NodeState, RefusalCode, ServiceList, StatusReply,
+        TaskList,
     },
 };
 use std::{
@@ -55,7 +57,14 @@ impl Reads {
     /// Of a running manager.
     pub fn live(drive: Drive, pulls: Arc<Pulls>, node: Id) -> Reads {
         let past = Past::new(drive.log().history());
-        Reads { source: Source::Live(drive), past, catalogue: Catalogue::default(), pulls, node, started_at: wall() }
+        Reads {
+            source: Source::Live(drive),
+            past,
+            catalogue: Catalogue::default(),
+            pulls,
+            node,
+            started_at: wall(),
+        }
     }
 
     /// Of a stopped manager, whose history ends with this view.
@@ -228,9 +237,13 @@ pub fn past_status(error: &PastError) -> Status {
     match error {
         PastError::Refused(refusal) => status(refusal),
         PastError::Read(_) | PastError::Unfoldable(_) => {
-            let refusal = Refusal { code: RefusalCode::Unspecified, message: error.to_string(), hint: String::new() };
+            let refusal =
+                Refusal { code: RefusalCode::Unspecified, message: error.to_string(), hint: String::new() };
             let details = refusal.to_message().encode_to_vec().into();
             Status::with_details(Code::DataLoss, error.to_string(), details)
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,10 +1,7 @@
 //! Questions that the view answers. PURE.
 
 use super::{ok, problem, warning};
-use crate::{
-    history::verdict,
-    show,
-};
+use crate::{history::verdict, show};
 use skep_projections::View;
 use skep_proto::{
     author,
@@ -44,6 +41,18 @@ pub(super) fn set_aside(view: &View) -> Vec<Finding> {
     }
 }
 
+/// Whether the view's indexes are what its rows say: each is computed anew.
+pub(super) fn faults(view: &View) -> Vec<Finding> {
+    let faults = view.faults().into_iter().map(|fault| {
+        problem(
+            "view",
+            fault,
+            "restart the daemon, which computes it anew; please report it with the state folder",
+        )
+    });
+    bounded(faults, "faults of the view")
+}
+
 /// Services whose tasks find no node.
 pub(super) fn blocked(view: &View) -> Vec<Finding> {
     let blocked = view.services().iter().filter(|(_, row)| !row.removed).filter_map(|(place, row)| {
@@ -63,7 +72,7 @@ pub(super) fn crash_loops(view: &View) -> Vec<Finding> {
         let live = view.tasks_of(place).filter(|(_, row)| row.is_live() && row.attempt >= CRASH_LOOP_FAILURES);
         let (_, worst) = live.max_by_key(|(_, row)| row.attempt)?;
         let name = show::task_name(view, worst);
-        let hint = format!("`skep why {name}` and `skep service logs` tell more; the wait between attempts grows to 5 minutes");
+        let hint = format!("`skep why {name}` and its logs tell more; the wait between attempts grows to 5 minutes");
         Some(warning(&name, format!("has failed {} times in a row", worst.attempt), &hint))
     });
     bounded(loops, "services fail again and again")
@@ -112,7 +121,11 @@ pub(super) fn versions(view: &View) -> Vec<Finding> {
         format!("{version} on {}", few(nodes))
     });
     let told: Vec<String> = told.collect();
-    vec![warning("engines", format!("differ: {}", told.join(", ")), "the same version everywhere spares surprises")]
+    vec![warning(
+        "engines",
+        format!("differ: {}", told.join(", ")),
+        "the same version everywhere spares surprises",
+    )]
 }
 
 fn few(names: &[&str]) -> String {
@@ -132,4 +145,3 @@ fn bounded(findings: impl Iterator<Item = Finding>, what: &str) -> Vec<Finding> 
     }
     findings
 }
-

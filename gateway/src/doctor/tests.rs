@@ -14,7 +14,8 @@ fn told(findings: &[Finding]) -> Vec<String> {
 
 #[test]
 fn a_crash_loop_a_parked_object_and_nodes_that_are_away_are_found() {
-    let mut world = World::of("node n1 | node n2 | close n2 | node n3 | close n3 | down n3 | service web | service db");
+    let mut world =
+        World::of("node n1 | node n2 | close n2 | node n3 | close n3 | down n3 | service web | service db");
     world.tell("task web.1 on n1 running attempt=4 | park db");
     let loops = cluster::crash_loops(&world.view);
     assert_eq!(told(&loops), ["Warning web.1: has failed 4 times in a row"]);
@@ -22,7 +23,8 @@ fn a_crash_loop_a_parked_object_and_nodes_that_are_away_are_found() {
     let parked = cluster::parked(&world.view);
     assert_eq!(told(&parked), ["Problem db: replicas failed on it, and leaves it alone: parked by a story"]);
     let nodes = cluster::nodes(&world.view);
-    let mut severities: Vec<(Severity, &str)> = nodes.iter().map(|f| (f.severity(), f.subject.as_str())).collect();
+    let mut severities: Vec<(Severity, &str)> =
+        nodes.iter().map(|f| (f.severity(), f.subject.as_str())).collect();
     severities.sort_unstable();
     assert_eq!(severities, [(Severity::Warning, "n2"), (Severity::Problem, "n3")]);
     assert!(nodes.iter().all(|finding| !finding.hint.is_empty()));
@@ -54,5 +56,8 @@ async fn a_stopped_manager_says_so_and_its_clock_jumps_are_found() {
     let reads = Reads::still(past, view, 0, Id(1));
     let found = told(&examine(&reads).unwrap());
     assert!(found.contains(&"Warning manager: this manager is stopped".into()), "{found:#?}");
-    assert!(found.iter().any(|line| line.starts_with("Warning clock: it jumped by -12 s before ")), "{found:#?}");
+    assert!(
+        found.iter().any(|line| line.starts_with("Warning clock: it jumped by -12 s before ")),
+        "{found:#?}"
+    );
 }

@@ -169,6 +169,7 @@ impl Leader {
         self.more = turned.more;
         self.wake_at = turned.wake_at;
         self.shared.counters().turn(turned.records, started.elapsed());
+        self.shared.counters().answered(&turned.answers);
         self.propose(turned, replies);
     }
 

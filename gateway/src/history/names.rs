@@ -1,8 +1,8 @@
 //! What objects are called, and were called.
 //!
-//! Names stand in the records that introduce objects, and nowhere else. The audit index leads from an id to the
-//! record that introduced it; the other way round, from a name to every object that ever had it, the introducing
-//! records are scanned once and remembered: they are few beside the rest.
+//! Names stand in the records that introduce objects, and nowhere else. The audit index leads from an id to
+//! the record that introduced it; the other way round, from a name to every object that ever had it, the
+//! introducing records are scanned once and remembered: they are few beside the rest.
 
 use super::{Past, PastError, summary::Names};
 use prost::Message;
@@ -52,7 +52,8 @@ impl Lookup {
             return known.clone();
         }
         // A name is decoration: where the log cannot be read, those who read the records themselves say so.
-        let known = self.introduction(id).ok().flatten().map_or(Known::Nothing, |record| self.introduced(&record));
+        let known =
+            self.introduction(id).ok().flatten().map_or(Known::Nothing, |record| self.introduced(&record));
         self.remember(id, known.clone());
         known
     }
@@ -77,7 +78,9 @@ impl Lookup {
 
     fn introduction(&self, id: Id) -> Result<Option<Record>, PastError> {
         let newest = self.past.newest().revision;
-        let Some(first) = self.past.history().revisions_of(id, Revision(1), newest).next() else { return Ok(None) };
+        let Some(first) = self.past.history().revisions_of(id, Revision(1), newest).next() else {
+            return Ok(None);
+        };
         Ok(self.past.record_at(first?)?.map(|told| told.record))
     }
 
@@ -117,10 +120,18 @@ enum Noun {
 /// The service or node that a record names, and its name.
 fn named(kind: &Kind) -> Option<(Noun, Id, &str)> {
     match kind {
-        Kind::ServiceCreated(e) => Some((Noun::Service, Id::from_bytes(&e.service_id), service_name(e.spec.as_ref())?)),
-        Kind::ServiceUpdated(e) => Some((Noun::Service, Id::from_bytes(&e.service_id), service_name(e.spec.as_ref())?)),
-        Kind::NodeJoined(e) => Some((Noun::Node, Id::from_bytes(&e.node_id), host_name(e.description.as_ref())?)),
-        Kind::SessionOpened(e) => Some((Noun::Node, Id::from_bytes(&e.node_id), host_name(e.description.as_ref())?)),
+        Kind::ServiceCreated(e) => {
+            Some((Noun::Service, Id::from_bytes(&e.service_id), service_name(e.spec.as_ref())?))
+        }
+        Kind::ServiceUpdated(e) => {
+            Some((Noun::Service, Id::from_bytes(&e.service_id), service_name(e.spec.as_ref())?))
+        }
+        Kind::NodeJoined(e) => {
+            Some((Noun::Node, Id::from_bytes(&e.node_id), host_name(e.description.as_ref())?))
+        }
+        Kind::SessionOpened(e) => {
+            Some((Noun::Node, Id::from_bytes(&e.node_id), host_name(e.description.as_ref())?))
+        }
         // They name nothing; a kind that will must be added above.
         Kind::ClusterCreated(_)
         | Kind::ClusterUpdated(_)
@@ -175,8 +186,8 @@ struct Read {
 }
 
 impl Catalogue {
-    /// The services and nodes that ever had this name, oldest first. Reads what has been written since the last
-    /// question.
+    /// The services and nodes that ever had this name, oldest first. Reads what has been written since the
+    /// last question.
     pub fn named(&self, past: &Past, name: &str) -> Result<Vec<Id>, PastError> {
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         read.go_on(past)?;
@@ -192,7 +203,8 @@ impl Read {
         for entry in past.history().entries(self.through.next()) {
             let entry = entry?;
             for bytes in entry.records.iter().filter(|bytes| may_name(bytes)) {
-                let record = Record::decode(bytes.clone()).map_err(|error| ReadError::Damaged(error.to_string()))?;
+                let record =
+                    Record::decode(bytes.clone()).map_err(|error| ReadError::Damaged(error.to_string()))?;
                 let kind = record.event.as_ref().and_then(|event| event.kind.as_ref());
                 if let Some((_, id, name)) = kind.and_then(named) {
                     let ids = self.by_name.entry(name.to_lowercase()).or_default();
@@ -207,8 +219,8 @@ impl Read {
     }
 }
 
-/// Whether a record's bytes may introduce a name: of the four kinds that do, by their numbers in the schema. The
-/// others need not be decoded.
+/// Whether a record's bytes may introduce a name: of the four kinds that do, by their numbers in the schema.
+/// The others need not be decoded.
 fn may_name(bytes: &[u8]) -> bool {
     kind_number(bytes).is_none_or(|number| [5, 6, 100, 101].contains(&number))
 }

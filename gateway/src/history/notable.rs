@@ -1,7 +1,7 @@
 //! Which records a person wants to read without asking for all. PURE.
 //!
-//! Commands, accepted or not; decisions that move work or stop it; failures, and machines that come and go. What
-//! is left out is the ordinary life of tasks: it is many times as much, and it says that all is well.
+//! Commands, accepted or not; decisions that move work or stop it; failures, and machines that come and go.
+//! What is left out is the ordinary life of tasks: it is many times as much, and it says that all is well.
 
 use skep_proto::v1::{DesireReason, Record, TaskState, event::Kind};
 
@@ -48,7 +48,10 @@ pub fn notable(record: &Record) -> bool {
 /// Somebody's work has to leave a machine.
 fn is_a_move(reason: DesireReason) -> bool {
     match reason {
-        DesireReason::NodeDrained | DesireReason::NodeDown | DesireReason::NodeRemoved | DesireReason::Unfit => true,
+        DesireReason::NodeDrained
+        | DesireReason::NodeDown
+        | DesireReason::NodeRemoved
+        | DesireReason::Unfit => true,
         DesireReason::Unspecified
         | DesireReason::Start
         | DesireReason::ScaledDown

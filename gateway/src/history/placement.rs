@@ -32,8 +32,8 @@ pub fn chosen(assigned: &TaskAssigned, node: &str, service: &str) -> String {
         n => format!(", and {} of {service} there", count(n, "recent failure")),
     };
     let of_service = count(assigned.service_tasks, "task");
-    let in_all = assigned.node_tasks;
-    format!("{node} was {rank} that passed every filter: before, it had {of_service} of {service}, {in_all} in all{failures}")
+    let had = format!("it had {of_service} of {service}, {} in all{failures}", assigned.node_tasks);
+    format!("{node} was {rank} that passed every filter: before, {had}")
 }
 
 /// `no tasks`, `1 task`, `3 tasks`.

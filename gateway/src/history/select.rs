@@ -1,7 +1,7 @@
 //! Which records somebody asks for.
 //!
-//! A service is asked for with its tasks: what happens to them is what happens to it. Names mean every object that
-//! ever had them, so that the log of a service that was removed, or made anew, can be read by its name.
+//! A service is asked for with its tasks: what happens to them is what happens to it. Names mean every object
+//! that ever had them, so that the log of a service that was removed, or made anew, can be read by its name.
 
 use super::{
     Past, PastError,
@@ -37,13 +37,14 @@ enum Speaker {
 
 impl Selection {
     /// Reads a request; an object that history never knew is an error.
-    pub fn of(request: &LogRequest, past: &Past, catalogue: &Catalogue, view: &View) -> Result<Selection, PastError> {
-        let mut selection = Selection {
-            all: request.all || !request.objects.is_empty(),
-            objects: None,
-            services: BTreeSet::new(),
-            authors: Vec::new(),
-        };
+    pub fn of(
+        request: &LogRequest,
+        past: &Past,
+        catalogue: &Catalogue,
+        view: &View,
+    ) -> Result<Selection, PastError> {
+        let mut selection =
+            Selection { all: request.all, objects: None, services: BTreeSet::new(), authors: Vec::new() };
         let mut lookup = Lookup::new(past.clone());
         for reference in &request.objects {
             let ids = find(reference, past, catalogue, view)?;
@@ -93,7 +94,9 @@ impl Selection {
         self.authors.iter().any(|speaker| match (speaker, who) {
             (Speaker::Uid(uid), Who::Person(person)) => person.uid == *uid || person.login_uid == Some(*uid),
             (Speaker::Named(name, _), Who::Person(person)) => person.name == *name,
-            (Speaker::Named(_, ids), Who::NodeId(id) | Who::ManagerId(id)) => ids.contains(&Id::from_bytes(id)),
+            (Speaker::Named(_, ids), Who::NodeId(id) | Who::ManagerId(id)) => {
+                ids.contains(&Id::from_bytes(id))
+            }
             (Speaker::Reconciler(wanted), Who::Reconciler(is)) => *is == *wanted as i32,
             (Speaker::Uid(_), Who::NodeId(_) | Who::ManagerId(_) | Who::Reconciler(_))
             | (Speaker::Named(..), Who::Reconciler(_))
@@ -103,7 +106,12 @@ impl Selection {
 }
 
 /// Every object, of now or of the past, that a reference may mean.
-pub(super) fn find(reference: &str, past: &Past, catalogue: &Catalogue, view: &View) -> Result<Vec<Id>, PastError> {
+pub(super) fn find(
+    reference: &str,
+    past: &Past,
+    catalogue: &Catalogue,
+    view: &View,
+) -> Result<Vec<Id>, PastError> {
     if let Some(id) = Id::parse(reference)
         && knows(id, past)?
     {
@@ -117,7 +125,8 @@ pub(super) fn find(reference: &str, past: &Past, catalogue: &Catalogue, view: &V
         ids = begun(view, reference)?;
     }
     if ids.is_empty() {
-        let not_found = ResolveError::NotFound { noun: Noun::Object, reference: reference.into(), near: None };
+        let not_found =
+            ResolveError::NotFound { noun: Noun::Object, reference: reference.into(), near: None };
         return Err(not_found.into());
     }
     Ok(ids)

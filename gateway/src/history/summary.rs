@@ -1,7 +1,7 @@
 //! A record in one line for people. PURE.
 //!
-//! The names come from whoever asks: the same record reads `web.3 failed: exit code 137 (killed from outside) on
-//! alpha` today and in ten years, when neither service nor node is there any more.
+//! The names come from whoever asks: the same record reads `web.3 failed: exit code 137 (killed from outside)
+//! on alpha` today and in ten years, when neither service nor node is there any more.
 
 mod machines;
 mod tasks;
@@ -31,8 +31,12 @@ pub fn line(record: &Record, names: &mut dyn Names) -> String {
     match kind {
         Kind::ClusterCreated(_) => "the cluster was created".into(),
         Kind::ClusterUpdated(_) => "the cluster's settings changed".into(),
-        Kind::ServiceCreated(e) => format!("service {} created{}", name(&e.service_id), what(e.spec.as_ref())),
-        Kind::ServiceUpdated(e) => format!("service {} updated{}", name(&e.service_id), what(e.spec.as_ref())),
+        Kind::ServiceCreated(e) => {
+            format!("service {} created{}", name(&e.service_id), what(e.spec.as_ref()))
+        }
+        Kind::ServiceUpdated(e) => {
+            format!("service {} updated{}", name(&e.service_id), what(e.spec.as_ref()))
+        }
         Kind::ServiceScaled(e) => format!("service {} scaled to {}", name(&e.service_id), e.replicas),
         Kind::ServiceRemoved(e) => format!("service {} removed", name(&e.service_id)),
         Kind::CommandRefused(e) => refused(e),

@@ -3,12 +3,7 @@
 //! Records of certain objects are found through the audit index, all others by reading entries in order, or
 //! backwards where only the newest are wanted.
 
-use super::{
-    Past, PastError, Told,
-    names::Lookup,
-    select::Selection,
-    summary,
-};
+use super::{Past, PastError, Told, names::Lookup, select::Selection, summary};
 use skep_log::Entry;
 use skep_proto::{
     Id, Revision, event,
@@ -33,8 +28,8 @@ impl Teller {
         Teller { past, selection, names }
     }
 
-    /// Tells the records of a range, both ends included, until `take` has enough; of a `tail` other than 0 only so
-    /// many of the newest.
+    /// Tells the records of a range, both ends included, until `take` has enough; of a `tail` other than 0
+    /// only so many of the newest.
     pub fn tell(
         &mut self,
         from: Revision,
@@ -125,7 +120,12 @@ impl Teller {
     }
 
     /// The revisions about any of the objects.
-    fn about(&self, objects: &BTreeSet<Id>, from: Revision, to: Revision) -> Result<Vec<Revision>, PastError> {
+    fn about(
+        &self,
+        objects: &BTreeSet<Id>,
+        from: Revision,
+        to: Revision,
+    ) -> Result<Vec<Revision>, PastError> {
         let mut revisions = Vec::new();
         for object in objects {
             for revision in self.past.history().revisions_of(*object, from, to) {

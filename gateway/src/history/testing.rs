@@ -30,7 +30,9 @@ impl Fold for Folded {
     fn apply(&mut self, entry: &Arc<Entry>) -> Result<(), Halt> {
         for (revision, record) in entry.decode().expect("what was written decodes") {
             let stamp = Stamp { revision, at: entry.at(), incarnation: entry.header.incarnation };
-            self.0.apply_into(stamp, &record, &mut Delta::default()).map_err(|e| Halt { message: e.to_string() })?;
+            self.0
+                .apply_into(stamp, &record, &mut Delta::default())
+                .map_err(|e| Halt { message: e.to_string() })?;
         }
         Ok(())
     }
@@ -90,7 +92,8 @@ pub(crate) fn agent(name: &str) -> Author {
 
 /// Adds a record with its author and cause; answers its revision.
 pub(crate) fn say(world: &mut World, author: Author, cause: Revision, kind: Kind) -> Revision {
-    let record = Record { author: Some(author), cause: cause.0, event: Some(event::event(kind)), ..Record::default() };
+    let record =
+        Record { author: Some(author), cause: cause.0, event: Some(event::event(kind)), ..Record::default() };
     world.append(record);
     world.view.position().revision
 }

@@ -11,13 +11,12 @@ use super::{
 };
 use skep_projections::fixture::{World, id};
 use skep_proto::{
-    Id,
-    author,
+    Id, author,
     time::SECOND_NS,
     v1::{
         ContainerStatus, DesireReason, EndCause, FilterCount, LogRecord, LogRequest, PlacementBlocked,
-        PlacementExplained, PlacementFilter, Reconciler, ServiceRemoved, TaskAssigned, TaskCreated, TaskDesired,
-        TaskObserved, TaskState, WhyReply, event::Kind,
+        PlacementExplained, PlacementFilter, Reconciler, ServiceRemoved, TaskAssigned, TaskCreated,
+        TaskDesired, TaskObserved, TaskState, WhyReply, event::Kind,
     },
 };
 
@@ -56,7 +55,8 @@ fn refusal(error: PastError) -> Refusal {
 
 /// A task that failed on alpha, killed by somebody, and the one that took its place.
 fn killed() -> World {
-    let mut world = World::of("node alpha | node beta | service web replicas=3 | wait 5s | task web.3 on alpha running");
+    let mut world =
+        World::of("node alpha | node beta | service web replicas=3 | wait 5s | task web.3 on alpha running");
     let first = world.task_id("web.3");
     let container = ContainerStatus {
         exit_code: Some(137),
@@ -95,7 +95,8 @@ fn killed() -> World {
     let placement = author::reconciler(Reconciler::Placement);
     say(&mut world, placement.clone(), created, Kind::PlacementExplained(explained));
     let node_id = id("node", "beta").to_bytes();
-    let assigned = TaskAssigned { task_id: Id(7).to_bytes(), node_id, candidates: 1, ..TaskAssigned::default() };
+    let assigned =
+        TaskAssigned { task_id: Id(7).to_bytes(), node_id, candidates: 1, ..TaskAssigned::default() };
     say(&mut world, placement, created, Kind::TaskAssigned(assigned));
     world
 }
@@ -145,7 +146,10 @@ async fn the_log_tells_commands_and_failures_and_all_on_demand() {
     let written = write(&killed()).await;
     let short = lines(&written, &LogRequest::default());
     assert!(short.contains(&"service web created: 3 × app".into()), "{short:#?}");
-    assert!(short.contains(&"web.3 failed: exit code 137 (killed from outside) on alpha".into()), "{short:#?}");
+    assert!(
+        short.contains(&"web.3 failed: exit code 137 (killed from outside) on alpha".into()),
+        "{short:#?}"
+    );
     assert!(!short.iter().any(|line| line.contains("assigned")), "{short:#?}");
     let all = lines(&written, &LogRequest { all: true, ..LogRequest::default() });
     assert!(all.contains(&"web.3 assigned to beta (best of 1)".into()), "{all:#?}");
@@ -160,18 +164,32 @@ async fn the_log_tells_commands_and_failures_and_all_on_demand() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_log_of_a_removed_service_is_found_by_its_name() {
     let mut world = killed();
-    world.tell("task web.1 on beta running | remove web | web.1 shutdown | reap web.1 | reap web.3#1 | service db");
+    world.tell(
+        "task web.1 on beta running | remove web | web.1 shutdown | reap web.1 | reap web.3#1 | service db",
+    );
     let written = write(&world).await;
-    let of = |object: &str| lines(&written, &LogRequest { objects: vec![object.into()], ..LogRequest::default() });
+    let of = |object: &str| {
+        lines(&written, &LogRequest { all: true, objects: vec![object.into()], ..LogRequest::default() })
+    };
     let web = of("WEB");
     assert!(web.contains(&"service web removed".into()), "{web:#?}");
-    assert!(web.contains(&"web.3 failed: exit code 137 (killed from outside) on alpha".into()), "its tasks: {web:#?}");
+    assert!(
+        web.contains(&"web.3 failed: exit code 137 (killed from outside) on alpha".into()),
+        "its tasks: {web:#?}"
+    );
     assert!(web.contains(&"web.1 left the view".into()), "{web:#?}");
     assert!(!web.iter().any(|line| line.contains("db")), "{web:#?}");
     assert!(of("web.1").contains(&"web.1 left the view".into()));
     assert!(of(&id("service", "web").to_string()).len() > 3);
-    let last = LogRequest { objects: vec!["web".into()], tail: 1, ..LogRequest::default() };
+    let last = LogRequest { all: true, objects: vec!["web".into()], tail: 1, ..LogRequest::default() };
     assert_eq!(lines(&written, &last), web[web.len() - 1..]);
+    let notable = LogRequest { objects: vec!["web".into()], ..LogRequest::default() };
+    let told = ["created: 3 × app", "failed: exit code 137 (killed from outside) on alpha", "removed"];
+    let lines = lines(&written, &notable);
+    assert!(
+        lines.iter().zip(told).all(|(line, told)| line.ends_with(told)) && lines.len() == 3,
+        "{lines:#?}"
+    );
     let unknown = LogRequest { objects: vec!["nowhere".into()], ..LogRequest::default() };
     let error = refusal(log_of(&written, &unknown).unwrap_err());
     assert_eq!(error.message, "object \"nowhere\" not found");
@@ -215,10 +233,15 @@ async fn a_replaced_task_tells_what_it_replaced_and_why_it_stands_there() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_task_that_was_moved_names_the_node_that_went_down() {
-    let mut world = World::of("node n1 | node n2 | service web | task web.1 on n2 running | close n2 | down n2");
+    let mut world =
+        World::of("node n1 | node n2 | service web | task web.1 on n2 running | close n2 | down n2");
     let down = world.view.position().revision;
     let reason = DesireReason::NodeDown as i32;
-    let stop = TaskDesired { task_id: world.task_id("web.1").to_bytes(), desired: TaskState::Shutdown as i32, reason };
+    let stop = TaskDesired {
+        task_id: world.task_id("web.1").to_bytes(),
+        desired: TaskState::Shutdown as i32,
+        reason,
+    };
     say(&mut world, author::reconciler(Reconciler::Fitness), down, Kind::TaskDesired(stop));
     world.tell("task web.1 on n1 running");
     let written = write(&world).await;
@@ -294,7 +317,9 @@ fn the_ordinary_life_of_tasks_is_not_notable_but_moves_and_failures_are() {
     let desired = |reason: DesireReason| {
         Kind::TaskDesired(TaskDesired { reason: reason as i32, ..TaskDesired::default() })
     };
-    let observed = |state: TaskState| Kind::TaskObserved(TaskObserved { state: state as i32, ..TaskObserved::default() });
+    let observed = |state: TaskState| {
+        Kind::TaskObserved(TaskObserved { state: state as i32, ..TaskObserved::default() })
+    };
     let told = |kind| notable(&Record { event: Some(skep_proto::event::event(kind)), ..Record::default() });
     assert!(told(desired(DesireReason::NodeDown)) && told(desired(DesireReason::NodeDrained)));
     assert!(!told(desired(DesireReason::ScaledDown)));

@@ -62,7 +62,9 @@ fn how_it_ended(view: &View, row: &TaskRow) -> String {
     let container = detail.and_then(|detail| detail.container.as_ref());
     match row.state {
         TaskState::Failed => format!("failed{on}: {}", ended(container, error)),
-        TaskState::Rejected => format!("was rejected{on}: {}", if error.is_empty() { "no reason given" } else { error }),
+        TaskState::Rejected => {
+            format!("was rejected{on}: {}", if error.is_empty() { "no reason given" } else { error })
+        }
         TaskState::Orphaned => format!("is lost{on}: {}", because(view, row)),
         TaskState::Shutdown => format!("was stopped{on}: {}", because(view, row)),
         TaskState::Complete => format!("ended by itself{on} with {}", ended(container, error)),
@@ -102,12 +104,16 @@ fn origin(view: &View, row: &TaskRow) -> String {
         return String::new();
     };
     match before.desire_reason {
-        DesireReason::NodeDrained | DesireReason::NodeDown | DesireReason::NodeRemoved | DesireReason::Unfit => {
+        DesireReason::NodeDrained
+        | DesireReason::NodeDown
+        | DesireReason::NodeRemoved
+        | DesireReason::Unfit => {
             format!("; it was moved because {}", because(view, before))
         }
         DesireReason::NewSpec => format!("; it is new because {}", because(view, before)),
         DesireReason::Ended | DesireReason::Replaced | DesireReason::Start | DesireReason::Unspecified => {
-            let times = if row.attempt > 1 { format!(", failure {} in a row", row.attempt) } else { String::new() };
+            let times =
+                if row.attempt > 1 { format!(", failure {} in a row", row.attempt) } else { String::new() };
             format!("; the task before it {}{times}", how_it_ended(view, before))
         }
         DesireReason::ScaledDown | DesireReason::ServiceRemoved => String::new(),
@@ -139,7 +145,10 @@ pub fn service(view: &View, place: ServiceIdx, row: &ServiceRow) -> String {
     let (running, wanted) = (row.running_tasks, row.replicas());
     if let Some(parked) = view.parked(row.id) {
         let by = author::reconciler_name(parked.reconciler());
-        return format!("{name} is left alone since {by} failed on it: {}; {running} of {wanted} run", parked.message);
+        return format!(
+            "{name} is left alone since {by} failed on it: {}; {running} of {wanted} run",
+            parked.message
+        );
     }
     let pending = view.pending_of(place).count();
     if let (Some(blocked), true) = (&row.blocked, pending > 0) {

@@ -1,7 +1,7 @@
 //! Why something is as it is: a verdict, the chain of causes behind it, and why that node.
 //!
-//! For what is still in the view at the moment asked about, the view gives the verdict. What has left it is looked
-//! at as it was just before its last record.
+//! For what is still in the view at the moment asked about, the view gives the verdict. What has left it is
+//! looked at as it was just before its last record.
 
 use super::{
     Past, PastError, Told, causes,
@@ -50,7 +50,8 @@ fn present(view: &View, reference: &str) -> Result<Target, ResolveError> {
         Some(_) | None => {}
     }
     let answers = [("service", service(reference)), ("node", node(reference)), ("task", task(reference))];
-    let found: Vec<(&str, Target)> = answers.iter().filter_map(|(n, a)| Some((*n, *a.as_ref().ok()?))).collect();
+    let found: Vec<(&str, Target)> =
+        answers.iter().filter_map(|(n, a)| Some((*n, *a.as_ref().ok()?))).collect();
     match found[..] {
         [(_, target)] => Ok(target),
         [_, ..] => Err(ResolveError::Ambiguous {
@@ -60,9 +61,11 @@ fn present(view: &View, reference: &str) -> Result<Target, ResolveError> {
             total: found.len(),
         }),
         [] => {
-            let ambiguous = |e: &ResolveError| matches!(e, ResolveError::Ambiguous { .. } | ResolveError::Empty(_));
+            let ambiguous =
+                |e: &ResolveError| matches!(e, ResolveError::Ambiguous { .. } | ResolveError::Empty(_));
             let mut errors = answers.into_iter().filter_map(|(_, answer)| answer.err());
-            let not_found = || ResolveError::NotFound { noun: Noun::Object, reference: reference.into(), near: None };
+            let not_found =
+                || ResolveError::NotFound { noun: Noun::Object, reference: reference.into(), near: None };
             Err(errors.find(ambiguous).unwrap_or_else(not_found))
         }
     }
@@ -100,7 +103,8 @@ fn by_id(view: &View, id: Id) -> Option<Target> {
 fn end(past: &Past, told: &Told) -> String {
     let line = summary::line(&told.record, &mut Lookup::new(past.clone()));
     let by = author::describe(told.record.author.as_ref());
-    let reason = if told.record.reason.is_empty() { String::new() } else { format!(" ({})", told.record.reason) };
+    let reason =
+        if told.record.reason.is_empty() { String::new() } else { format!(" ({})", told.record.reason) };
     format!("{line} at revision {} by {by}{reason}", told.revision)
 }
 
@@ -163,7 +167,9 @@ fn blocked_at(past: &Past, view: &View, place: ServiceIdx) -> Result<Option<Revi
     let newest = past.history().revisions_of_back(row.id, row.created.0, through);
     for revision in newest.take(EXPLANATIONS_SEARCHED_MAX) {
         let Some(told) = past.record_in(revision?, entry.take())? else { continue };
-        if let Some(Kind::PlacementBlocked(_)) = told.record.event.as_ref().and_then(|event| event.kind.as_ref()) {
+        if let Some(Kind::PlacementBlocked(_)) =
+            told.record.event.as_ref().and_then(|event| event.kind.as_ref())
+        {
             return Ok(Some(told.revision));
         }
         entry = Some(told.entry);
@@ -190,7 +196,8 @@ fn why_there(past: &Past, view: &View, place: TaskIdx) -> Result<Vec<String>, Pa
     let mut assigned_at = view.position().revision;
     for revision in past.history().revisions_of(row.id, row.created.0, assigned_at) {
         let Some(told) = past.record_at(revision?)? else { continue };
-        if let Some(Kind::TaskAssigned(e)) = told.record.event.as_ref().and_then(|event| event.kind.as_ref()) {
+        if let Some(Kind::TaskAssigned(e)) = told.record.event.as_ref().and_then(|event| event.kind.as_ref())
+        {
             lines.push(placement::chosen(e, node.hostname(), service.name()));
             // Said in the same turn, before or after the assignment.
             assigned_at = told.entry.last();

@@ -11,9 +11,9 @@ fn the_page_tells_of_turns_tasks_nodes_and_services() {
     );
     let counters = Counters::default();
     counters.turn(7, Duration::from_micros(30));
-    counters.refused(RefusalCode::NotFound);
-    counters.committed(7);
-    let standing = Standing { leader: true, healthy: true, term: 4, syncs: 9, ..Standing::default() };
+    counters.answered(&[(1, Answer::Refused(crate::admit::Refusal::not_found("no such service")))]);
+    let standing =
+        Standing { leader: true, healthy: true, term: 4, syncs: 9, entries: 12, ..Standing::default() };
     let page = counters.render(&world.view, &standing);
     let revision = format!("skep_log_revision {}", world.view.position().revision);
     for line in [
@@ -22,7 +22,7 @@ fn the_page_tells_of_turns_tasks_nodes_and_services() {
         "skep_log_term 4",
         "skep_log_syncs_total 9",
         "skep_turns_total 1",
-        "skep_records_total 7",
+        "skep_log_entries_total 12",
         "skep_commands_refused_total{code=\"not_found\"} 1",
         "skep_turn_records_sum 7.0",
         "skep_turn_seconds_count 1",

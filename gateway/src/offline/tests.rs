@@ -53,7 +53,11 @@ async fn it_answers_questions_about_the_past() {
     assert_eq!((last.kind.as_str(), last.summary.as_str()), ("service_scaled", "service web scaled to 5"));
     assert!(log.message().await.unwrap().is_none());
     // To follow is no error; there is just nothing to come.
-    let mut log = history.log(LogRequest { follow: true, all: true, ..LogRequest::default() }).await.unwrap().into_inner();
+    let mut log = history
+        .log(LogRequest { follow: true, all: true, ..LogRequest::default() })
+        .await
+        .unwrap()
+        .into_inner();
     let mut told = 0;
     while log.message().await.unwrap().is_some() {
         told += 1;
@@ -65,7 +69,10 @@ async fn it_answers_questions_about_the_past() {
     let diff = DiffRequest { from: at(last.revision - 1), to: None };
     let diff = history.diff(diff).await.unwrap().into_inner();
     assert_eq!((diff.changes.len(), diff.changes[0].name.as_str()), (1, "web"));
-    assert!(diff.changes[0].fields.iter().any(|f| (f.before.as_str(), f.after.as_str()) == ("2", "5")), "{diff:#?}");
+    assert!(
+        diff.changes[0].fields.iter().any(|f| (f.before.as_str(), f.after.as_str()) == ("2", "5")),
+        "{diff:#?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,7 +4,10 @@ use super::*;
 use skep_projections::fixture::{World, id};
 
 fn world() -> World {
-    World::of("node n1 | node n2 | service web replicas=2 | service worker | task web.1 on n1 failed exit=1 | web.1 wanted shutdown | task web.1 on n2 running")
+    World::of(
+        "node n1 | node n2 | service web replicas=2 | service worker \
+         | task web.1 on n1 failed exit=1 | web.1 wanted shutdown | task web.1 on n2 running",
+    )
 }
 
 #[test]
@@ -35,16 +38,20 @@ fn what_was_removed_is_not_found() {
     let mut world = world();
     world.tell("remove web");
     assert!(service(&world.view, "web").is_err());
-    assert!(service(&world.view, &id("service", "web").to_string()).is_err(), "its row is still there for its tasks");
+    assert!(
+        service(&world.view, &id("service", "web").to_string()).is_err(),
+        "its row is still there for its tasks"
+    );
 }
 
 #[test]
 fn two_nodes_of_one_host_name_are_told_apart_by_id() {
     let mut world = World::of("node n1");
-    let mut joined = world.records.iter().find_map(|(_, record)| match record.event.as_ref()?.kind.as_ref()? {
-        skep_proto::v1::event::Kind::NodeJoined(e) => Some(e.clone()),
-        _ => None,
-    });
+    let mut joined =
+        world.records.iter().find_map(|(_, record)| match record.event.as_ref()?.kind.as_ref()? {
+            skep_proto::v1::event::Kind::NodeJoined(e) => Some(e.clone()),
+            _ => None,
+        });
     let twin = joined.take().map(|mut joined| {
         joined.node_id = Id(5).to_bytes();
         joined
@@ -61,7 +68,8 @@ fn the_beginning_of_several_ids_is_ambiguous() {
     let mut world = World::of("node n0");
     (1..40).for_each(|n| drop(world.tell(&format!("node n{n}"))));
     let first = world.view.nodes().iter().map(|(_, row)| row.id.to_string()).find_map(|text| {
-        let same = world.view.nodes().iter().filter(|(_, row)| row.id.to_string().starts_with(&text[..1])).count();
+        let same =
+            world.view.nodes().iter().filter(|(_, row)| row.id.to_string().starts_with(&text[..1])).count();
         (same > 1).then(|| text[..1].to_owned())
     });
     let error = node(&world.view, &first.unwrap()).unwrap_err();

@@ -107,11 +107,18 @@ impl<'a> TaskFilter<'a> {
     }
 }
 
-fn all<P, E: Into<Refusal>>(values: Vec<&str>, find: impl Fn(&str) -> Result<P, E>) -> Result<Vec<P>, Refusal> {
+fn all<P, E: Into<Refusal>>(
+    values: Vec<&str>,
+    find: impl Fn(&str) -> Result<P, E>,
+) -> Result<Vec<P>, Refusal> {
     values.into_iter().map(|value| find(value).map_err(Into::into)).collect()
 }
 
-fn gather<'a>(filters: &'a [Filter], noun: &str, valid: &[&str]) -> Result<BTreeMap<&'a str, Vec<&'a str>>, Refusal> {
+fn gather<'a>(
+    filters: &'a [Filter],
+    noun: &str,
+    valid: &[&str],
+) -> Result<BTreeMap<&'a str, Vec<&'a str>>, Refusal> {
     let mut keys: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for filter in filters {
         if !valid.contains(&filter.key.as_str()) {

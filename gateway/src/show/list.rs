@@ -1,7 +1,7 @@
 //! Whole lists, in the order that people look for things. PURE.
 //!
-//! Nodes and services go by name, tasks by service, slot and newest first. What the tasks of a service share is
-//! looked up once a service: ten thousand tasks are listed in some tens of milliseconds.
+//! Nodes and services go by name, tasks by service, slot and newest first. What the tasks of a service share
+//! is looked up once a service: ten thousand tasks are listed in some tens of milliseconds.
 
 use super::{
     Named,
@@ -106,7 +106,9 @@ fn candidates<'a>(view: &'a View, filter: &TaskFilter<'_>) -> Vec<(ServiceIdx, O
         }
         (None, None) => view.services().iter().map(|(place, _)| (place, None)).collect(),
     };
-    found.sort_by_cached_key(|(place, _)| (view.services().get(*place).map(|row| natural(row.name())), *place));
+    found.sort_by_cached_key(|(place, _)| {
+        (view.services().get(*place).map(|row| natural(row.name())), *place)
+    });
     found
 }
 

@@ -35,7 +35,10 @@ fn tasks(world: &World, request: &ListRequest) -> Vec<String> {
 fn a_service_tells_how_many_run_of_how_many_wanted() {
     let world = world();
     let services = list::services(&world.view, &ListRequest::default()).unwrap();
-    let status: Vec<_> = services.iter().map(|s| (s.spec.as_ref().unwrap().annotations.as_ref().unwrap().name.as_str(), s.status.unwrap())).collect();
+    let status: Vec<_> = services
+        .iter()
+        .map(|s| (s.spec.as_ref().unwrap().annotations.as_ref().unwrap().name.as_str(), s.status.unwrap()))
+        .collect();
     assert_eq!(status[0], ("db", ServiceStatus { running_tasks: 1, desired_tasks: 1 }));
     assert_eq!(status[1], ("web", ServiceStatus { running_tasks: 2, desired_tasks: 3 }));
     let meta = services[1].meta.unwrap();
@@ -70,11 +73,18 @@ fn values_of_one_key_are_alternatives_and_keys_must_all_hold() {
     assert_eq!(nodes(&world, &filters(&[("node.label", &["zone=a"])])), ["n10"]);
     assert_eq!(nodes(&world, &filters(&[("node.label", &["zone"])])), ["n10"]);
     assert_eq!(nodes(&world, &filters(&[("node.label", &["zone=b"])])), [""; 0]);
-    let front = list::services(&world.view, &filters(&[("label", &["tier=front"]), ("mode", &["replicated"])]));
+    let front =
+        list::services(&world.view, &filters(&[("label", &["tier=front"]), ("mode", &["replicated"])]));
     assert_eq!(front.unwrap().len(), 1);
-    assert_eq!(tasks(&world, &filters(&[("service", &["web"]), ("desired-state", &["running"])])), ["web.1 n10", "web.2 n2", "web.3 "]);
+    assert_eq!(
+        tasks(&world, &filters(&[("service", &["web"]), ("desired-state", &["running"])])),
+        ["web.1 n10", "web.2 n2", "web.3 "]
+    );
     assert_eq!(tasks(&world, &filters(&[("node", &["n2"])])), ["db.1 n2", "web.1 n2", "web.2 n2"]);
-    assert_eq!(tasks(&world, &filters(&[("node", &["n2", "n10"]), ("service", &["web"]), ("name", &["web.1"])])), ["web.1 n10", "web.1 n2"]);
+    assert_eq!(
+        tasks(&world, &filters(&[("node", &["n2", "n10"]), ("service", &["web"]), ("name", &["web.1"])])),
+        ["web.1 n10", "web.1 n2"]
+    );
 }
 
 #[test]
@@ -92,7 +102,8 @@ fn what_cannot_be_filtered_by_is_refused_with_what_can() {
 #[test]
 fn objects_that_are_named_come_in_that_order_and_once() {
     let world = world();
-    let named = ListRequest { objects: vec!["n10".into(), "n2".into(), "N10".into()], ..ListRequest::default() };
+    let named =
+        ListRequest { objects: vec!["n10".into(), "n2".into(), "N10".into()], ..ListRequest::default() };
     assert_eq!(nodes(&world, &named), ["n10", "n2"]);
     let unknown = ListRequest { objects: vec!["n99".into()], ..ListRequest::default() };
     assert!(list::nodes(&world.view, &unknown).is_err());

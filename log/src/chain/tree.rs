@@ -72,8 +72,14 @@ mod tests {
         assert_eq!(hex(leaf(b"")), "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d");
         // Certificate Transparency's reference leaves: "", 0x00, 0x10, 0x20 0x21.
         let leaves: Vec<_> = [&b""[..], b"\x00", b"\x10", b"\x20\x21"].iter().map(|d| leaf(d)).collect();
-        assert_eq!(hex(root(leaves[..2].to_vec())), "fac54203e7cc696cf0dfcb42c92a1d9dbaf70ad9e621f4bd8d98662f00e3c125");
-        assert_eq!(hex(root(leaves[..3].to_vec())), "aeb6bcfe274b70a14fb067a5e5578264db0fa9b51af5e0ba159158f329e06e77");
+        assert_eq!(
+            hex(root(leaves[..2].to_vec())),
+            "fac54203e7cc696cf0dfcb42c92a1d9dbaf70ad9e621f4bd8d98662f00e3c125"
+        );
+        assert_eq!(
+            hex(root(leaves[..3].to_vec())),
+            "aeb6bcfe274b70a14fb067a5e5578264db0fa9b51af5e0ba159158f329e06e77"
+        );
         assert_eq!(hex(root(leaves)), "d37ee418976dd95753c1c73862b9398fa2a2cf9b4ff0fdfe8b30cd95209614b7");
     }
 

@@ -57,9 +57,9 @@ impl Revisions {
         };
         for indexed in waiting {
             let touched = indexed.entry.touched().map_err(|error| ReadError::Damaged(error.to_string()))?;
-            let about = touched.into_iter().filter(|(object, revision)| {
-                *object == self.object && (low..=high).contains(revision)
-            });
+            let about = touched
+                .into_iter()
+                .filter(|(object, revision)| *object == self.object && (low..=high).contains(revision));
             found.extend(about.map(|(_, revision)| revision));
         }
         self.rest = match (self.way, full) {

@@ -58,10 +58,13 @@ impl History {
         let refuse = |error: StoreError| match error {
             StoreError::Absent(_) => OpenHistoryError::Absent { dir: told() },
             StoreError::Damaged(words) => OpenHistoryError::Damaged { dir: told(), words },
-            StoreError::Locked(words) | StoreError::Failed(words) => OpenHistoryError::Failed { dir: told(), words },
+            StoreError::Locked(words) | StoreError::Failed(words) => {
+                OpenHistoryError::Failed { dir: told(), words }
+            }
         };
         let path = places.store.clone();
-        let opener = Arc::new(move || Ok(Box::new(Rocks::open_read_only(&path)?) as Box<dyn crate::store::Store>));
+        let opener =
+            Arc::new(move || Ok(Box::new(Rocks::open_read_only(&path)?) as Box<dyn crate::store::Store>));
         let door = Arc::new(Door::open(opener).map_err(refuse)?);
         let damaged = |error: ReadError| OpenHistoryError::Damaged { dir: told(), words: error.to_string() };
         let (unindexed, position, head) = found(&door).map_err(damaged)?;
@@ -128,7 +131,8 @@ fn sole_voter(door: &Door) -> Result<bool, ReadError> {
         end = keys::read_entry_key(last)?;
         for (_, value) in &rows {
             if let StoredBody::Membership(bytes) = keys::read_entry(value)?.body {
-                let message = meta::Membership::decode(bytes).map_err(|e| ReadError::Damaged(e.to_string()))?;
+                let message =
+                    meta::Membership::decode(bytes).map_err(|e| ReadError::Damaged(e.to_string()))?;
                 return Ok(is_sole(&message));
             }
         }

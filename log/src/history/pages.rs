@@ -5,8 +5,7 @@
 
 use super::{History, ReadError, Rows, decode, row_of};
 use crate::{
-    Entry,
-    keys,
+    Entry, keys,
     store::{Page, Span, Table, Way},
 };
 use skep_proto::Revision;
@@ -140,7 +139,10 @@ impl History {
     }
 
     /// As [`History::fill`], for the last rows.
-    fn fill_down(&self, rows: &[(Revision, (u64, Option<Arc<Entry>>))]) -> Result<Vec<Arc<Entry>>, ReadError> {
+    fn fill_down(
+        &self,
+        rows: &[(Revision, (u64, Option<Arc<Entry>>))],
+    ) -> Result<Vec<Arc<Entry>>, ReadError> {
         let stored = rows.iter().filter(|(_, (_, here))| here.is_none()).map(|(_, (index, _))| *index);
         let mut read = match (stored.clone().min(), stored.max()) {
             (Some(low), Some(high)) => self.read_range(low, high, Way::Down)?,
@@ -156,7 +158,9 @@ impl History {
             }
             while read.next_if(|(at, _)| at > index).is_some() {}
             match read.next_if(|(at, _)| at == index) {
-                Some((_, value)) => decode(*index, &value)?.into_iter().for_each(|entry| found.push_front(entry)),
+                Some((_, value)) => {
+                    decode(*index, &value)?.into_iter().for_each(|entry| found.push_front(entry))
+                }
                 None if !found.is_empty() => break,
                 None => return Err(ReadError::Missing { revision: *first }),
             }

@@ -75,7 +75,8 @@ pub(crate) fn load_membership(message: &meta::Membership, index: u64) -> Result<
         node: Id::from_bytes(&member.node_id),
         address: member.address.clone(),
     };
-    let members: BTreeMap<u64, Peer> = message.members.iter().map(|member| (member.id, peer(member))).collect();
+    let members: BTreeMap<u64, Peer> =
+        message.members.iter().map(|member| (member.id, peer(member))).collect();
     Membership::new(voters, members)
         .map_err(|error| CodecError::Contradiction { index, words: error.to_string() })
 }

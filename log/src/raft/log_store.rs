@@ -11,17 +11,27 @@ use crate::{
     writer::{Queue, Work},
 };
 use futures::{Stream, StreamExt, stream};
-use openraft::{LogState, OptionalSend, RaftLogReader, storage::{IOFlushed, RaftLogStorage}};
+use openraft::{
+    LogState, OptionalSend, RaftLogReader,
+    storage::{IOFlushed, RaftLogStorage},
+};
 use prost::Message;
 use std::{
     fmt::Debug,
     io,
     ops::{Bound, Range, RangeBounds},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
 };
 
 /// What one read from the store brings at most: replaying a long log holds no more than this in memory.
 const PAGE: Page = Page { rows: 512, bytes: 4 << 20 };
+
+/// Up to so many entries raft's own thread writes itself when the writer is idle and there is no other manager that
+/// it would keep waiting. With more, it should go on gathering while the writer syncs.
+const INLINE_ENTRIES_MAX: usize = 4;
 
 /// One log; handles are cheap.
 #[derive(Clone)]
@@ -30,6 +40,8 @@ pub(crate) struct LogStore {
     tail: Arc<Mutex<Tail>>,
     queue: Queue,
     alarm: Arc<Alarm>,
+    /// Whether this manager is the only one.
+    alone: Arc<AtomicBool>,
 }
 
 /// Where a log stands, read from its store.
@@ -46,7 +58,8 @@ pub(crate) fn load_tail(door: &Door) -> Result<Tail, StoreError> {
     let last = match door.last(Table::Entries, None)? {
         Some((key, value)) => {
             let index = keys::read_entry_key(&key).map_err(|error| damaged(error.to_string()))?;
-            let stored = keys::read_entry(&value).map_err(|error| damaged(format!("{error}, raft index {index}")))?;
+            let stored =
+                keys::read_entry(&value).map_err(|error| damaged(format!("{error}, raft index {index}")))?;
             Some(super::log_id(stored.term, index))
         }
         None => None,
@@ -56,7 +69,12 @@ pub(crate) fn load_tail(door: &Door) -> Result<Tail, StoreError> {
 
 impl LogStore {
     pub(crate) fn new(door: Arc<Door>, tail: Arc<Mutex<Tail>>, queue: Queue, alarm: Arc<Alarm>) -> LogStore {
-        LogStore { door, tail, queue, alarm }
+        LogStore { door, tail, queue, alarm, alone: Arc::default() }
+    }
+
+    /// To be set as long as this manager is the only one.
+    pub(crate) fn alone(&self) -> Arc<AtomicBool> {
+        self.alone.clone()
     }
 
     fn tail(&self) -> MutexGuard<'_, Tail> {
@@ -112,9 +130,7 @@ impl LogStore {
                     Ok(Some((stream::iter(page.into_iter().map(Ok)), next)))
                 }
                 (None, None) if range.is_empty() => Ok(None),
-                (_, _) => {
-                    Err(self.damaged(format!("raft index {} is missing from the log", range.start)))
-                }
+                (_, _) => Err(self.damaged(format!("raft index {} is missing from the log", range.start))),
             }))
         });
         pages.flat_map(|page| match page {
@@ -160,7 +176,10 @@ impl RaftLogReader<Types> for LogStore {
         self.page(start..end)
     }
 
-    async fn entries_stream<RB>(&mut self, range: RB) -> impl Stream<Item = io::Result<RaftEntry>> + OptionalSend
+    async fn entries_stream<RB>(
+        &mut self,
+        range: RB,
+    ) -> impl Stream<Item = io::Result<RaftEntry>> + OptionalSend
     where
         RB: RangeBounds<u64> + Clone + Debug + OptionalSend,
     {
@@ -204,8 +223,10 @@ impl RaftLogStorage<Types> for LogStore {
         I::IntoIter: OptionalSend,
     {
         let entries: Vec<RaftEntry> = entries.into_iter().collect();
+        let few = entries.len() <= INLINE_ENTRIES_MAX;
         self.tail().append(&entries)?;
-        self.queue.push(Work::Append { entries, flushed })
+        let work = Work::Append { entries, flushed };
+        if few && self.alone.load(Relaxed) { self.queue.write(work) } else { self.queue.push(work) }
     }
 
     async fn truncate_after(&mut self, last: Option<LogId>) -> Result<(), io::Error> {

@@ -46,7 +46,7 @@ pub(crate) struct Machine {
     pub(crate) door: Arc<Door>,
     pub(crate) queue: Queue,
     /// Told of each finished snapshot.
-    pub(crate) finished: mpsc::UnboundedSender<()>,
+    pub(crate) finished: mpsc::Sender<()>,
 }
 
 /// Builds what raft asks for.
@@ -84,7 +84,7 @@ impl Machine {
             machine.applier().written(stored_bytes);
             if written.is_ok() {
                 // Nobody listens any more when the log is being closed.
-                let _nobody = machine.finished.send(());
+                let _nobody = machine.finished.try_send(());
             }
         });
     }
@@ -101,7 +101,10 @@ impl Machine {
 
     fn offered(&self, named: meta::Snapshot) -> io::Result<SnapshotOf<Types, SnapshotFile>> {
         let meta = meta_of(&named)?;
-        Ok(SnapshotOf::<Types, _> { meta, snapshot: SnapshotFile { path: self.snapshots.path(&named), named } })
+        Ok(SnapshotOf::<Types, _> {
+            meta,
+            snapshot: SnapshotFile { path: self.snapshots.path(&named), named },
+        })
     }
 
     fn newest(&self) -> io::Result<Option<meta::Snapshot>> {
@@ -220,7 +223,6 @@ impl RaftStateMachine<Types> for Machine {
         self.newest()?.map(|named| self.offered(named)).transpose()
     }
 }
-
 
 /// Tells raft of a finished snapshot, so that it may forget what lies before.
 pub(crate) async fn announce(raft: &Raft) {

@@ -10,8 +10,8 @@ use openraft::{
     errors::{RPCError, ReplicationClosed, StreamingError, Unreachable},
     network::RPCOption,
     raft::{
-        AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderRequest, TransferLeaderResponse,
-        VoteRequest, VoteResponse,
+        AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderRequest,
+        TransferLeaderResponse, VoteRequest, VoteResponse,
     },
     type_config::alias::SnapshotOf,
 };
@@ -29,7 +29,9 @@ pub(crate) struct Line {
 impl Line {
     fn unreachable(&self) -> Unreachable<Types> {
         let Line { target, address } = self;
-        Unreachable::from_string(format!("manager {target} at {address:?}: there is no transport between managers yet"))
+        Unreachable::from_string(format!(
+            "manager {target} at {address:?}: there is no transport between managers yet"
+        ))
     }
 }
 
@@ -52,11 +54,19 @@ impl RaftNetworkV2<Types> for Line {
         Err(self.unreachable().into())
     }
 
-    async fn vote(&mut self, _: VoteRequest<Types>, _: RPCOption) -> Result<VoteResponse<Types>, RPCError<Types>> {
+    async fn vote(
+        &mut self,
+        _: VoteRequest<Types>,
+        _: RPCOption,
+    ) -> Result<VoteResponse<Types>, RPCError<Types>> {
         Err(self.unreachable().into())
     }
 
-    async fn pre_vote(&mut self, _: VoteRequest<Types>, _: RPCOption) -> Result<VoteResponse<Types>, RPCError<Types>> {
+    async fn pre_vote(
+        &mut self,
+        _: VoteRequest<Types>,
+        _: RPCOption,
+    ) -> Result<VoteResponse<Types>, RPCError<Types>> {
         // The library's own default grants everything, which would make the rehearsal worthless.
         Err(self.unreachable().into())
     }

@@ -1,6 +1,10 @@
 //! The library's own suite for stores, on ours: on disk, and in memory.
 
-use super::{Types, log_store::{LogStore, load_tail}, machine::Machine};
+use super::{
+    Types,
+    log_store::{LogStore, load_tail},
+    machine::Machine,
+};
 use crate::{
     alarm::Alarm,
     applier::{Applier, Listeners, SnapshotPolicy},
@@ -13,9 +17,15 @@ use crate::{
     unindexed::Unindexed,
     writer::{Counts, Queue, Work, Writer},
 };
-use openraft::{StorageError, testing::log::{StoreBuilder, Suite}};
+use openraft::{
+    StorageError,
+    testing::log::{StoreBuilder, Suite},
+};
 use skep_proto::Revision;
-use std::{sync::{Arc, Mutex}, thread::JoinHandle};
+use std::{
+    sync::{Arc, Mutex},
+    thread::JoinHandle,
+};
 use tempfile::TempDir;
 
 #[derive(Clone, Copy)]
@@ -65,6 +75,7 @@ impl StoreBuilder<Types, LogStore, Machine, Guard> for On {
             unindexed: listeners.unindexed.clone(),
             alarm: alarm.clone(),
             counts: Arc::new(Counts::default()),
+            room: crate::store::Batch::default(),
         };
         let (queue, writer) = writer.start().unwrap();
         let fold = Box::new(Hashes::default());
@@ -74,7 +85,7 @@ impl StoreBuilder<Types, LogStore, Machine, Guard> for On {
             snapshots: Snapshots::new(dir.path()),
             door: door.clone(),
             queue: queue.clone(),
-            finished: tokio::sync::mpsc::unbounded_channel().0,
+            finished: tokio::sync::mpsc::channel(1).0,
         };
         let store = LogStore::new(door, tail, queue.clone(), alarm);
         Ok((Guard { queue, writer: Some(writer), _dir: dir }, store, machine))

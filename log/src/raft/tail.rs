@@ -113,7 +113,10 @@ fn weight(entry: &RaftEntry) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{raft::{Chained, log_id}, testing};
+    use crate::{
+        raft::{Chained, log_id},
+        testing,
+    };
     use std::sync::Arc;
 
     fn entry(index: u64) -> RaftEntry {

@@ -31,10 +31,21 @@ struct Slot {
 /// One change, as a store reads it.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Change<'a> {
-    Put { table: Table, key: &'a [u8], value: &'a [u8] },
-    Delete { table: Table, key: &'a [u8] },
+    Put {
+        table: Table,
+        key: &'a [u8],
+        value: &'a [u8],
+    },
+    Delete {
+        table: Table,
+        key: &'a [u8],
+    },
     /// All keys from `from` on and below `to`.
-    DeleteSpan { table: Table, from: &'a [u8], to: &'a [u8] },
+    DeleteSpan {
+        table: Table,
+        from: &'a [u8],
+        to: &'a [u8],
+    },
 }
 
 impl Batch {
@@ -88,7 +99,8 @@ impl Batch {
 
     pub(crate) fn changes(&self) -> impl Iterator<Item = Change<'_>> {
         self.changes.iter().map(|slot| {
-            let (table, key, value) = (slot.table, &self.buffer[slot.key.clone()], &self.buffer[slot.value.clone()]);
+            let (table, key, value) =
+                (slot.table, &self.buffer[slot.key.clone()], &self.buffer[slot.value.clone()]);
             match slot.act {
                 Act::Put => Change::Put { table, key, value },
                 Act::Delete => Change::Delete { table, key },

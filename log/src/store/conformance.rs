@@ -1,6 +1,8 @@
 //! What every store must do, run on all of them.
 
-use super::{Batch, Durability::*, Page, Span, Store, Table, Way, losing::Disk, memory::Memory, rocks::Rocks};
+use super::{
+    Batch, Durability::*, Page, Span, Store, Table, Way, losing::Disk, memory::Memory, rocks::Rocks,
+};
 
 const MANY: Page = Page { rows: 1000, bytes: usize::MAX };
 

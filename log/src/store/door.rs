@@ -52,7 +52,13 @@ impl Door {
         self.with(|store| store.get(table, key))
     }
 
-    pub(crate) fn scan(&self, table: Table, span: &Span, way: Way, page: Page) -> Result<Vec<Row>, StoreError> {
+    pub(crate) fn scan(
+        &self,
+        table: Table,
+        span: &Span,
+        way: Way,
+        page: Page,
+    ) -> Result<Vec<Row>, StoreError> {
         self.with(|store| store.scan(table, span, way, page))
     }
 

@@ -24,9 +24,9 @@ impl Tables {
                 Change::Delete { table, key } => {
                     self.rows.remove(&(table, Bytes::copy_from_slice(key)));
                 }
-                Change::DeleteSpan { table, from, to } => self.rows.retain(|(t, key), _| {
-                    *t != table || &key[..] < from || &key[..] >= to
-                }),
+                Change::DeleteSpan { table, from, to } => {
+                    self.rows.retain(|(t, key), _| *t != table || &key[..] < from || &key[..] >= to)
+                }
             }
         }
     }
@@ -41,9 +41,8 @@ impl Tables {
         }
         let lower = Bound::Included((table, Bytes::copy_from_slice(&span.from)));
         let rows = self.rows.range((lower, Bound::Unbounded));
-        let rows = rows.take_while(|((t, key), _)| {
-            *t == table && span.to.as_ref().is_none_or(|to| key[..] < to[..])
-        });
+        let rows = rows
+            .take_while(|((t, key), _)| *t == table && span.to.as_ref().is_none_or(|to| key[..] < to[..]));
         let found: Vec<Row> = rows.map(|((_, key), value)| (key.clone(), value.clone())).collect();
         let mut bytes = 0;
         let taken = |row: &Row| {

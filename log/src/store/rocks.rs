@@ -8,8 +8,8 @@
 use super::{Batch, Change, Durability, Page, Row, Span, Store, StoreError, Table, Way};
 use bytes::Bytes;
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamily, DB, DBCompressionType, DBRecoveryMode, ErrorKind, IteratorMode, LogLevel,
-    Options, ReadOptions, WriteBatch, WriteOptions,
+    BlockBasedOptions, Cache, ColumnFamily, DB, DBCompressionType, DBRecoveryMode, ErrorKind, IteratorMode,
+    LogLevel, Options, ReadOptions, WriteBatch, WriteOptions,
 };
 use std::path::Path;
 
@@ -78,7 +78,9 @@ impl Store for Rocks {
             match change {
                 Change::Put { table, key, value } => writes.put_cf(self.family(table)?, key, value),
                 Change::Delete { table, key } => writes.delete_cf(self.family(table)?, key),
-                Change::DeleteSpan { table, from, to } => writes.delete_range_cf(self.family(table)?, from, to),
+                Change::DeleteSpan { table, from, to } => {
+                    writes.delete_range_cf(self.family(table)?, from, to)
+                }
             }
         }
         let options = match durability {

@@ -42,7 +42,8 @@ async fn a_log_that_lost_its_synced_tail_is_refused_and_recover_cuts_it_there() 
     assert_eq!(durable, Revision(400));
     assert!(words.contains("skep recover --accept-loss") && words.contains(&readable.to_string()), "{words}");
 
-    let Recovered { position, durable, incarnation, set_aside, .. } = recover(dir.path(), AcceptLoss::Yes).unwrap();
+    let Recovered { position, durable, incarnation, set_aside, .. } =
+        recover(dir.path(), AcceptLoss::Yes).unwrap();
     assert!(position.revision >= readable);
     assert_eq!((durable, incarnation), (Revision(400), 2));
     assert!(set_aside.join("CURRENT").exists(), "the damaged store is kept");

@@ -24,7 +24,10 @@ async fn a_failing_disk_fails_what_is_in_flight_and_work_goes_on_when_it_heals()
     assert_eq!(failed.health, Health::Failed("the disk does not answer".into()));
     assert!(!failed.leader);
     let refused = log.propose(chain.entry(1)).await;
-    assert!(matches!(&refused, Err(ProposeError::Failed(words)) if words.contains("does not answer")), "{refused:?}");
+    assert!(
+        matches!(&refused, Err(ProposeError::Failed(words)) if words.contains("does not answer")),
+        "{refused:?}"
+    );
     assert_eq!(verify(&log.history()), 10, "reads go on");
     assert_eq!(log.history().entry_at(Revision(10)).unwrap().unwrap().hash, head);
 

@@ -45,7 +45,9 @@ fn check_indexes(history: &History) {
     // Record n is about the object n + 1.
     for revision in [1, 77, last] {
         let object = Id(u128::from(revision) + 1);
-        let about = |from, to| history.revisions_of(object, Revision(from), Revision(to)).collect::<Result<Vec<_>, _>>();
+        let about = |from, to| {
+            history.revisions_of(object, Revision(from), Revision(to)).collect::<Result<Vec<_>, _>>()
+        };
         assert_eq!(about(0, u64::MAX).unwrap(), [Revision(revision)]);
         assert_eq!(about(revision, revision).unwrap(), [Revision(revision)]);
         assert!(about(revision + 1, u64::MAX).unwrap().is_empty());
@@ -85,7 +87,13 @@ async fn a_stopped_managers_history_is_read_without_changing_a_byte() {
         let mut found: Vec<_> = std::fs::read_dir(dir.path().join("store"))
             .unwrap()
             .map(|file| file.unwrap())
-            .map(|file| (file.file_name(), file.metadata().unwrap().len(), file.metadata().unwrap().modified().unwrap()))
+            .map(|file| {
+                (
+                    file.file_name(),
+                    file.metadata().unwrap().len(),
+                    file.metadata().unwrap().modified().unwrap(),
+                )
+            })
             .collect();
         found.sort();
         found
@@ -131,9 +139,11 @@ async fn an_object_with_many_revisions_is_read_page_by_page_both_ways() {
         log.propose(sealed).await.unwrap();
     }
     let history = log.history();
-    let up: Vec<u64> = history.revisions_of(Id(42), Revision(10), Revision(2995)).map(|r| r.unwrap().0).collect();
+    let up: Vec<u64> =
+        history.revisions_of(Id(42), Revision(10), Revision(2995)).map(|r| r.unwrap().0).collect();
     assert_eq!(up, (10..=2995).collect::<Vec<_>>());
-    let down: Vec<u64> = history.revisions_of_back(Id(42), Revision(10), Revision(2995)).map(|r| r.unwrap().0).collect();
+    let down: Vec<u64> =
+        history.revisions_of_back(Id(42), Revision(10), Revision(2995)).map(|r| r.unwrap().0).collect();
     assert_eq!(down, (10..=2995).rev().collect::<Vec<_>>());
     log.close().await;
 }

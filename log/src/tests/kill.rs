@@ -20,7 +20,10 @@ const IN_FLIGHT: usize = 64;
 #[ignore = "the victim of the test below, which starts it"]
 async fn victim() {
     let Some(dir) = env::var_os(VICTIM_DIR) else { return };
-    let config = Config { snapshots: crate::SnapshotPolicy { records_min: 500, bytes_min: 0 }, ..config(dir.as_ref()) };
+    let config = Config {
+        snapshots: crate::SnapshotPolicy { records_min: 500, bytes_min: 0 },
+        ..config(dir.as_ref())
+    };
     let log = Log::open(config, Hashes::default()).await.unwrap();
     let mut chain = chain(&log);
     let proposals = futures::stream::iter(std::iter::repeat_with(|| log.propose(chain.entry(1))));

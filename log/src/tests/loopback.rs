@@ -88,12 +88,14 @@ async fn what_was_acknowledged_is_on_the_disk_when_the_power_goes() {
             acknowledged = proposal.await.unwrap().revision.0;
         }
         disk.cut_power();
+        // From here on answers count for nothing: a sync that runs while ext4 is shut down may return success for
+        // what its aborted journal then forgets. A plain file written in a loop shows the same.
         for proposal in flight {
-            match proposal.await {
-                Ok(position) => acknowledged = position.revision.0,
-                Err(ProposeError::Unknown | ProposeError::Failed(_)) => break,
-                Err(error) => panic!("{error}"),
-            }
+            let answer = proposal.await;
+            assert!(
+                matches!(answer, Ok(_) | Err(ProposeError::Unknown | ProposeError::Failed(_))),
+                "{answer:?}"
+            );
         }
         log.close().await;
         disk.unmount();
@@ -137,7 +139,11 @@ async fn a_disk_without_room_acknowledges_nothing_and_works_again_when_there_is_
     };
     assert!(matches!(failed, ProposeError::Unknown | ProposeError::Failed(_)), "{failed}");
     let mut status = log.status();
-    let seen = tokio::time::timeout(PATIENCE, status.wait_for(|s| s.health != Health::Ok)).await.unwrap().unwrap().clone();
+    let seen = tokio::time::timeout(PATIENCE, status.wait_for(|s| s.health != Health::Ok))
+        .await
+        .unwrap()
+        .unwrap()
+        .clone();
     assert!(format!("{:?}", seen.health).contains("No space"), "{:?}", seen.health);
     assert_eq!(log.history().entry_at(Revision(10)).unwrap().unwrap().last(), Revision(10), "reads go on");
     std::fs::remove_file(&filler).unwrap();

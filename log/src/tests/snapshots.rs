@@ -47,7 +47,8 @@ async fn the_nearest_snapshot_below_a_revision_is_found() {
     let (log, hashes) = open_often(dir.path()).await;
     write_snapshots(&log, &mut Chain::default(), 3).await;
     let history = log.history();
-    let places: Vec<u64> = history.snapshots(Revision(u64::MAX)).unwrap().iter().map(|s| s.revision).collect();
+    let places: Vec<u64> =
+        history.snapshots(Revision(u64::MAX)).unwrap().iter().map(|s| s.revision).collect();
     for place in &places {
         let (position, head, view) = history.snapshot_at(Revision(*place)).unwrap().unwrap();
         assert_eq!(position.revision.0, *place);
@@ -70,7 +71,11 @@ async fn damaged_snapshots_are_passed_over() {
     let all = hashes.list();
     log.close().await;
     for _ in 0..2 {
-        let newest = std::fs::read_dir(dir.path().join("snapshots")).unwrap().map(|f| f.unwrap().path()).max().unwrap();
+        let newest = std::fs::read_dir(dir.path().join("snapshots"))
+            .unwrap()
+            .map(|f| f.unwrap().path())
+            .max()
+            .unwrap();
         std::fs::write(&newest, b"rubbish").unwrap();
         let (log, again) = open_often(dir.path()).await;
         assert_eq!(again.list(), all);

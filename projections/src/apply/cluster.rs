@@ -9,8 +9,8 @@ use crate::{
 use skep_proto::{
     Id,
     v1::{
-        Author, ClusterCreated, ClusterUpdated, FeatureLevelRaised, NodeState, ObjectParked, ObjectReleased, TenureBegun,
-        author::Who,
+        Author, ClusterCreated, ClusterUpdated, FeatureLevelRaised, NodeState, ObjectParked, ObjectReleased,
+        TenureBegun, author::Who,
     },
 };
 use std::sync::Arc;

@@ -13,8 +13,8 @@ use crate::{
 use skep_proto::{
     Id, Timestamp,
     v1::{
-        NodeDescription, NodeDown, NodeJoined, NodeRemoved, NodeSilent, NodeSpec, NodeState, NodeUpdated, SessionClosed,
-        SessionOpened, TaskState,
+        NodeDescription, NodeDown, NodeJoined, NodeRemoved, NodeSilent, NodeSpec, NodeState, NodeUpdated,
+        SessionClosed, SessionOpened, TaskState,
     },
 };
 use std::sync::Arc;
@@ -48,10 +48,11 @@ impl View {
     /// Takes a removed node's row away once no task refers to it.
     pub(super) fn drop_node_if_unused(&mut self, place: NodeIdx) {
         let removed = self.nodes.get(place).is_some_and(|row| row.removed);
-        if removed && self.tasks_on(place).next().is_none() {
-            if let Some(row) = self.nodes.remove(place) {
-                NodePart::ALL.iter().for_each(|part| self.digest.take(part.hash(&row)));
-            }
+        if removed
+            && self.tasks_on(place).next().is_none()
+            && let Some(row) = self.nodes.remove(place)
+        {
+            NodePart::ALL.iter().for_each(|part| self.digest.take(part.hash(&row)));
         }
     }
 }
@@ -159,7 +160,8 @@ impl Step<'_> {
             return None;
         }
         let (revision, _) = self.moment();
-        self.view.edit_node(place, &[NodePart::Status], |row| (row.silent, row.last_revision) = (true, revision));
+        self.view
+            .edit_node(place, &[NodePart::Status], |row| (row.silent, row.last_revision) = (true, revision));
         self.changed(Changed::Node(place))
     }
 
@@ -180,7 +182,8 @@ impl Step<'_> {
     pub(super) fn node_removed(&mut self, e: &NodeRemoved) -> Fits {
         let (place, row) = self.view.present_node(&e.node_id)?;
         let (class, name) = (row.class, lower_case(row.hostname()));
-        let tasks: Vec<_> = self.view.tasks_on(place).filter(|(_, row)| !row.has_ended()).map(|(at, _)| at).collect();
+        let tasks: Vec<_> =
+            self.view.tasks_on(place).filter(|(_, row)| !row.has_ended()).map(|(at, _)| at).collect();
         for task in tasks {
             let moment = self.moment();
             self.view.edit_task(task, &[TaskPart::Observed], |row| {

@@ -13,8 +13,9 @@ use crate::{
 use skep_proto::{
     Id, Revision, Timestamp,
     v1::{
-        PlacementBlocked, PlacementExplained, RolloutCompleted, RolloutPaused, RolloutStarted, RolloutState, ServiceCreated,
-        ServiceMode, ServiceRemoved, ServiceScaled, ServiceSpec, ServiceUpdated, service_mode::Mode,
+        PlacementBlocked, PlacementExplained, RolloutCompleted, RolloutPaused, RolloutStarted, RolloutState,
+        ServiceCreated, ServiceMode, ServiceRemoved, ServiceScaled, ServiceSpec, ServiceUpdated,
+        service_mode::Mode,
     },
 };
 use std::sync::Arc;
@@ -47,7 +48,9 @@ impl View {
             let step = |count: &mut u32| *count = if more { *count + 1 } else { count.saturating_sub(1) };
             step(&mut row.tasks);
             let specs = Arc::make_mut(&mut row.specs);
-            specs.iter_mut().rfind(|known| known.version == version).map(|known| step(&mut known.tasks));
+            if let Some(known) = specs.iter_mut().rfind(|known| known.version == version) {
+                step(&mut known.tasks);
+            }
         });
     }
 }
@@ -57,7 +60,10 @@ impl Step<'_> {
         let id = Id::from_bytes(&e.service_id);
         let spec = Arc::new(e.spec.clone().unwrap_or_default());
         let name = lower_case_name(&spec);
-        if id.is_none() || self.view.services.find(id).is_some() || self.view.services_by_name.contains_key(&name) {
+        if id.is_none()
+            || self.view.services.find(id).is_some()
+            || self.view.services_by_name.contains_key(&name)
+        {
             return None;
         }
         let moment = self.moment();
@@ -152,7 +158,8 @@ impl Step<'_> {
         let (_, started_at) = self.moment();
         self.note(place, |row| {
             let completed_at = Timestamp::NEVER;
-            row.rollout = Some(Rollout { state: RolloutState::Updating, started_at, completed_at, message: "".into() });
+            row.rollout =
+                Some(Rollout { state: RolloutState::Updating, started_at, completed_at, message: "".into() });
         })
     }
 

@@ -15,7 +15,10 @@ use crate::{
 };
 use skep_proto::{
     Id, Revision, Timestamp,
-    v1::{DesireReason, TaskAssigned, TaskCreated, TaskDesired, TaskObserved, TaskOrphaned, TaskReaped, TaskRejected, TaskState},
+    v1::{
+        DesireReason, TaskAssigned, TaskCreated, TaskDesired, TaskObserved, TaskOrphaned, TaskReaped,
+        TaskRejected, TaskState,
+    },
 };
 use std::sync::Arc;
 
@@ -117,7 +120,11 @@ impl Step<'_> {
         let (place, row) = self.view.task(&e.task_id)?;
         let desired = e.desired();
         let can_be_wanted = match desired {
-            TaskState::Ready | TaskState::Running | TaskState::Complete | TaskState::Shutdown | TaskState::Remove => true,
+            TaskState::Ready
+            | TaskState::Running
+            | TaskState::Complete
+            | TaskState::Shutdown
+            | TaskState::Remove => true,
             TaskState::New
             | TaskState::Pending
             | TaskState::Assigned
@@ -189,10 +196,12 @@ impl Step<'_> {
         };
         match detail {
             Detail::Same => self.view.edit_task(place, &[TaskPart::Observed], edit),
-            Detail::New(detail) => self.view.edit_task(place, &[TaskPart::Observed, TaskPart::Detail], |row| {
-                edit(row);
-                row.detail = detail.map(Arc::new);
-            }),
+            Detail::New(detail) => {
+                self.view.edit_task(place, &[TaskPart::Observed, TaskPart::Detail], |row| {
+                    edit(row);
+                    row.detail = detail.map(Arc::new);
+                })
+            }
         }
         self.changed(Changed::Task(place))
     }
@@ -221,7 +230,8 @@ enum Detail {
 impl Detail {
     /// A report without a container leaves the one known: an agent need not repeat it.
     fn of(e: &TaskObserved, known: Option<&TaskDetail>) -> Detail {
-        let (message, error, container) = known.map_or(("", "", None), |k| (&*k.message, &*k.error, k.container.as_ref()));
+        let (message, error, container) =
+            known.map_or(("", "", None), |k| (&*k.message, &*k.error, k.container.as_ref()));
         let same_container = e.container.is_none() || e.container.as_ref() == container;
         if e.message == message && e.error == error && same_container {
             return Detail::Same;

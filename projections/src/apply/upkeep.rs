@@ -49,6 +49,8 @@ pub(crate) struct Standing {
     unanswered: bool,
     /// Held until then; never, where it is not.
     held: Timestamp,
+    /// When it failed; never, where it did not.
+    failed: Timestamp,
     /// The node it is live on.
     live_on: Option<NodeIdx>,
     /// The node whose resources it takes.
@@ -64,6 +66,7 @@ impl Standing {
             pending: row.is_pending(),
             unanswered: ended && row.is_wanted(),
             held: row.held_until(),
+            failed: row.failed_at(),
             live_on: row.node.filter(|_| live),
             takes_of: row.node.filter(|_| !ended),
         }
@@ -72,7 +75,12 @@ impl Standing {
 
 impl View {
     /// Changes a task in the parts named. The node may be set, never changed.
-    pub(super) fn edit_task(&mut self, place: TaskIdx, parts: &[TaskPart], change: impl FnOnce(&mut TaskRow)) {
+    pub(super) fn edit_task(
+        &mut self,
+        place: TaskIdx,
+        parts: &[TaskPart],
+        change: impl FnOnce(&mut TaskRow),
+    ) {
         let Some(row) = self.tasks.get_mut(place) else { return };
         let before = Standing::of(row);
         // Identity, the only part that needs the service's id, never changes; placement is nothing before it is set.
@@ -93,10 +101,18 @@ impl View {
         let (service, version) = (row.service, row.spec_version);
         if before.pending != after.pending {
             let key = (service, version, place);
-            if after.pending { self.pending.insert(key) } else { self.pending.remove(&key) };
+            if after.pending {
+                self.pending.insert(key)
+            } else {
+                self.pending.remove(&key)
+            };
         }
         if before.unanswered != after.unanswered {
-            if after.unanswered { self.unanswered.insert(place) } else { self.unanswered.remove(&place) };
+            if after.unanswered {
+                self.unanswered.insert(place)
+            } else {
+                self.unanswered.remove(&place)
+            };
         }
         if before.held != after.held {
             self.held.remove(&(before.held, place));
@@ -104,8 +120,15 @@ impl View {
                 self.held.insert((after.held, place));
             }
         }
+        if before.failed != after.failed {
+            self.failures.remove(&(service, before.failed, place));
+            if after.failed != Timestamp::NEVER {
+                self.failures.insert((service, after.failed, place));
+            }
+        }
         if (before.live, before.running) != (after.live, after.running) {
-            let step = |count: &mut u32, was: bool, is: bool| *count = *count + u32::from(is) - u32::from(was);
+            let step =
+                |count: &mut u32, was: bool, is: bool| *count = *count + u32::from(is) - u32::from(was);
             self.edit_service(service, &[], |row| {
                 step(&mut row.live_tasks, before.live, after.live);
                 step(&mut row.running_tasks, before.running, after.running);
@@ -135,7 +158,8 @@ impl View {
 
     fn take_resources(&mut self, node: Option<NodeIdx>, spec: Option<&ServiceSpec>, more: bool) {
         let (Some(node), Some(spec)) = (node, spec) else { return };
-        let wanted = spec.task.as_ref().and_then(|t| t.resources.as_ref()).and_then(|r| r.reservations.as_ref());
+        let wanted =
+            spec.task.as_ref().and_then(|t| t.resources.as_ref()).and_then(|r| r.reservations.as_ref());
         let (cpus, memory) = wanted.map_or((0, 0), |r| (r.nano_cpus, r.memory_bytes));
         let ports: Vec<_> = host_ports(spec).collect();
         if (cpus, memory) == (0, 0) && ports.is_empty() {
@@ -178,7 +202,12 @@ impl View {
     }
 
     /// Changes a node, and the digest in the parts named. Class and host name stay: see `describe_node`.
-    pub(super) fn edit_node(&mut self, place: NodeIdx, parts: &[NodePart], change: impl FnOnce(&mut NodeRow)) {
+    pub(super) fn edit_node(
+        &mut self,
+        place: NodeIdx,
+        parts: &[NodePart],
+        change: impl FnOnce(&mut NodeRow),
+    ) {
         let Some(row) = self.nodes.get_mut(place) else { return };
         parts.iter().for_each(|part| self.digest.take(part.hash(row)));
         let before = placeable_key(row, place);
@@ -189,33 +218,51 @@ impl View {
         let (after, is_silent) = (placeable_key(row, place), row.silent);
         self.move_placeable(before, after);
         if silent != is_silent {
-            if is_silent { self.silent.insert(place) } else { self.silent.remove(&place) };
+            if is_silent {
+                self.silent.insert(place)
+            } else {
+                self.silent.remove(&place)
+            };
         }
         self.move_away(away, is_away);
     }
 
     /// Moves a node in the index of placeable ones.
-    pub(crate) fn move_placeable(&mut self, before: Option<(u32, u32, NodeIdx)>, after: Option<(u32, u32, NodeIdx)>) {
+    pub(crate) fn move_placeable(
+        &mut self,
+        before: Option<(u32, u32, NodeIdx)>,
+        after: Option<(u32, u32, NodeIdx)>,
+    ) {
         if before == after {
             return;
         }
-        before.map(|key| self.placeable.remove(&key));
-        after.map(|key| self.placeable.insert(key));
-        if before.map(|(class, ..)| class) != after.map(|(class, ..)| class) {
-            before.map(|(class, ..)| self.classes.count_placeable(class, false));
-            after.map(|(class, ..)| self.classes.count_placeable(class, true));
+        if let Some(key) = before {
+            self.placeable.remove(&key);
+        }
+        if let Some(key) = after {
+            self.placeable.insert(key);
+        }
+        let class = |key: Option<(u32, u32, NodeIdx)>| key.map(|(class, ..)| class);
+        if class(before) != class(after) {
+            class(before).into_iter().for_each(|class| self.classes.count_placeable(class, false));
+            class(after).into_iter().for_each(|class| self.classes.count_placeable(class, true));
         }
     }
 
     /// Moves a node in the index of those that are not ready.
-    pub(crate) fn move_away(
+    pub(super) fn move_away(
         &mut self,
         before: Option<(i32, Timestamp, NodeIdx)>,
         after: Option<(i32, Timestamp, NodeIdx)>,
     ) {
-        if before != after {
-            before.map(|key| self.away.remove(&key));
-            after.map(|key| self.away.insert(key));
+        if before == after {
+            return;
+        }
+        if let Some(key) = before {
+            self.away.remove(&key);
+        }
+        if let Some(key) = after {
+            self.away.insert(key);
         }
     }
 
@@ -233,7 +280,11 @@ impl View {
         let updating = is_updating(row);
         parts.iter().for_each(|part| self.digest.put(part.hash(row)));
         if was_updating != updating {
-            if updating { self.updating.insert(place) } else { self.updating.remove(&place) };
+            if updating {
+                self.updating.insert(place)
+            } else {
+                self.updating.remove(&place)
+            };
         }
     }
 }

@@ -77,7 +77,8 @@ pub(super) fn same_task((_, a): (&View, &TaskRow), (_, b): (&View, &TaskRow)) ->
         (None, None) => true,
         (Some(_), None) | (None, Some(_)) => false,
     };
-    (a.state, a.desired, a.start_at, a.node.is_some()) == (b.state, b.desired, b.start_at, b.node.is_some()) && detail
+    (a.state, a.desired, a.start_at, a.node.is_some()) == (b.state, b.desired, b.start_at, b.node.is_some())
+        && detail
 }
 
 pub(super) fn task(view: &View, row: &TaskRow) -> Fields {
@@ -127,6 +128,8 @@ fn flatten(fields: &mut Fields, path: &str, value: &Value) {
         Value::String(leaf) => text(fields, path, leaf),
         Value::Array(items) if items.is_empty() => {}
         Value::Number(number) if number.as_f64() == Some(0.0) => {}
-        Value::Array(_) | Value::Number(_) | Value::Bool(true) => fields.push((path.into(), value.to_string())),
+        Value::Array(_) | Value::Number(_) | Value::Bool(true) => {
+            fields.push((path.into(), value.to_string()))
+        }
     }
 }

@@ -198,7 +198,8 @@ pub(crate) enum ServicePart {
 }
 
 impl ServicePart {
-    pub(crate) const ALL: [ServicePart; 3] = [ServicePart::Spec, ServicePart::OlderSpecs, ServicePart::Status];
+    pub(crate) const ALL: [ServicePart; 3] =
+        [ServicePart::Spec, ServicePart::OlderSpecs, ServicePart::Status];
 
     pub(crate) fn hash(self, service: &ServiceRow) -> u128 {
         let mut fields = Fields::new(32 + self as u8, service.id);

@@ -22,6 +22,7 @@ impl View {
             ("nodes by port", self.nodes_by_port == anew.nodes_by_port),
             ("unanswered ends", self.unanswered == anew.unanswered),
             ("held tasks", self.held == anew.held),
+            ("recent failures", self.failures == anew.failures),
             ("the digest", self.digest == anew.digest),
             ("node classes", classes(self) == classes(&anew) && self.node_counts() == anew.node_counts()),
         ];
@@ -34,7 +35,7 @@ impl View {
 
     fn node_faults(&self, anew: &View, faults: &mut Vec<String>) {
         for (place, row) in self.nodes.by_place() {
-            if !anew.nodes.get(place).is_some_and(|other| taken(row) == taken(other)) {
+            if anew.nodes.get(place).is_none_or(|other| taken(row) != taken(other)) {
                 faults.push(format!("node {}: what is taken of it is not what its tasks say", row.id));
             }
             if row.removed && self.tasks_on(place).next().is_none() {
@@ -45,10 +46,11 @@ impl View {
 
     fn service_faults(&self, anew: &View, faults: &mut Vec<String>) {
         for (place, row) in self.services.by_place() {
-            if !anew.services.get(place).is_some_and(|other| counts(row) == counts(other)) {
+            if anew.services.get(place).is_none_or(|other| counts(row) != counts(other)) {
                 faults.push(format!("service {}: its counts are not what its tasks say", row.id));
             }
-            if !row.specs.last().is_some_and(|last| last.version == row.spec_version && last.spec == row.spec) {
+            if !row.specs.last().is_some_and(|last| last.version == row.spec_version && last.spec == row.spec)
+            {
                 faults.push(format!("service {}: its newest spec is not its own", row.id));
             }
             if row.specs.iter().any(|known| known.tasks == 0 && known.version != row.spec_version) {

@@ -3,8 +3,8 @@
 use super::{
     FORMAT,
     schema::{
-        Head, Moment, SavedCluster, SavedCommand, SavedDetail, SavedId, SavedNode, SavedRollout, SavedService, SavedSpec,
-        SavedStamp, SavedTask, SavedTenure,
+        Head, Moment, SavedCluster, SavedCommand, SavedDetail, SavedId, SavedNode, SavedRollout,
+        SavedService, SavedSpec, SavedStamp, SavedTask, SavedTenure,
     },
 };
 use crate::{
@@ -152,7 +152,8 @@ impl SavedNode {
 
 impl SavedService {
     pub(super) fn of(place: ServiceIdx, row: &ServiceRow) -> SavedService {
-        let saved = |known: &SpecVersion| SavedSpec { version: known.version.0, spec: known.spec.as_ref().clone() };
+        let saved =
+            |known: &SpecVersion| SavedSpec { version: known.version.0, spec: known.spec.as_ref().clone() };
         SavedService {
             place: place.0,
             id: row.id.into(),
@@ -280,7 +281,8 @@ pub(super) fn stamps(stamps: &Stamps) -> impl Iterator<Item = SavedStamp> + '_ {
 
 pub(super) fn restore_stamps(saved: Vec<SavedStamp>) -> Stamps {
     let uses = saved.iter().map(|stamp| (stamp.stamp, stamp.highest, Revision(stamp.used)));
-    let commands = saved.iter().flat_map(|stamp| stamp.done.iter().map(move |command| (stamp.stamp, command)));
+    let commands =
+        saved.iter().flat_map(|stamp| stamp.done.iter().map(move |command| (stamp.stamp, command)));
     let done = commands.map(|(stamp, command)| {
         let object = SavedId { high: command.object_high, low: command.object_low };
         (stamp, command.number, Revision(command.revision), object.into())

@@ -5,7 +5,8 @@
 
 use prost::Message;
 use skep_proto::v1::{
-    ClusterSpec, ContainerStatus, NodeDescription, NodeSpec, PlacementBlocked, PlacementExplained, ServiceSpec,
+    ClusterSpec, ContainerStatus, NodeDescription, NodeSpec, PlacementBlocked, PlacementExplained,
+    ServiceSpec,
 };
 
 #[derive(Clone, PartialEq, Message)]

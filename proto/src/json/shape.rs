@@ -17,7 +17,8 @@ pub fn resolve(message: &str, path: &[String]) -> Result<Vec<String>, UnknownFie
             found.push(name.clone());
             continue;
         };
-        let field = here.fields().find(|field| means(field.name(), name)).ok_or_else(|| unknown(name, &here))?;
+        let field =
+            here.fields().find(|field| means(field.name(), name)).ok_or_else(|| unknown(name, &here))?;
         found.push(field.name().to_owned());
         at = match field.kind() {
             Kind::Message(next) if !field.is_map() && !is_repeated(&field) => Some(next),
@@ -43,5 +44,8 @@ fn means(field: &str, asked: &str) -> bool {
 }
 
 fn unknown(name: &str, message: &MessageDescriptor) -> UnknownField {
-    UnknownField { name: name.to_owned(), known: message.fields().map(|field| field.name().to_owned()).collect() }
+    UnknownField {
+        name: name.to_owned(),
+        known: message.fields().map(|field| field.name().to_owned()).collect(),
+    }
 }

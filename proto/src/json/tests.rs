@@ -4,9 +4,10 @@ use super::{render, shape};
 use crate::{
     Id,
     v1::{
-        AppArmorMode, Author, CommandId, ContainerSpec, Event, LogLine, LogRecord, Meta, Node, NodeSpec, NodeState,
-        NodeStatus, Person, Privileges, Record, Replicated, Service, ServiceCreated, ServiceMode, ServiceSpec, Task,
-        TaskDesired, TaskSpec, TaskState, TaskStatus, TraceContext, author, event, service_mode, task_spec,
+        AppArmorMode, Author, CommandId, ContainerSpec, Event, LogLine, LogRecord, Meta, Node, NodeSpec,
+        NodeState, NodeStatus, Person, Privileges, Record, Replicated, Service, ServiceCreated, ServiceMode,
+        ServiceSpec, Task, TaskDesired, TaskSpec, TaskState, TaskStatus, TraceContext, author, event,
+        service_mode, task_spec,
     },
 };
 use bytes::Bytes;
@@ -45,7 +46,10 @@ fn a_oneof_shows_what_is_set_and_an_optional_field_shows_null() {
         task: Some(TaskSpec {
             runtime: Some(task_spec::Runtime::Container(ContainerSpec {
                 image: "web".into(),
-                privileges: Some(Privileges { apparmor: AppArmorMode::Disabled as i32, ..Privileges::default() }),
+                privileges: Some(Privileges {
+                    apparmor: AppArmorMode::Disabled as i32,
+                    ..Privileges::default()
+                }),
                 labels: [("b".to_owned(), "2".to_owned()), ("a".to_owned(), "1".to_owned())].into(),
                 ..ContainerSpec::default()
             })),
@@ -113,10 +117,8 @@ fn a_line_of_output_is_text() {
 #[test]
 fn every_kind_of_event_is_rendered_under_its_own_name() {
     let desired = TaskDesired { task_id: Id(1).to_bytes(), desired: 640, reason: 2 };
-    let record = Record {
-        event: Some(Event { kind: Some(event::Kind::TaskDesired(desired)) }),
-        ..Record::default()
-    };
+    let record =
+        Record { event: Some(Event { kind: Some(event::Kind::TaskDesired(desired)) }), ..Record::default() };
     assert_eq!(
         render(&record)["event"]["task_desired"],
         json!({"task_id": "0000000000000000000000001", "desired": "shutdown", "reason": "scaled_down"})
@@ -130,9 +132,10 @@ fn a_field_is_found_however_it_is_spelt_and_missed_with_its_neighbours_named() {
         shape::resolve("Service", &path(&["Status", "RunningTasks"])).expect("it is there"),
         path(&["status", "running_tasks"])
     );
-    assert_eq!(shape::resolve("Service", &path(&["spec", "annotations", "labels", "Any"])).expect("a map"), path(&[
-        "spec", "annotations", "labels", "Any"
-    ]));
+    assert_eq!(
+        shape::resolve("Service", &path(&["spec", "annotations", "labels", "Any"])).expect("a map"),
+        path(&["spec", "annotations", "labels", "Any"])
+    );
     let missed = shape::resolve("Service", &path(&["Status", "Colour"])).expect_err("no such field");
     assert_eq!(missed.to_string(), "there is no field \"Colour\"; there are running_tasks, desired_tasks");
     assert_eq!(render(&Service::default())["status"], Value::Null);

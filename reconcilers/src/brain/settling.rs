@@ -130,6 +130,7 @@ impl<'a> Settling<'a> {
         let before = self.seen[who];
         self.seen[who] = self.batches.len();
         loop {
+            let said = self.batches.len();
             let (room, more) = match self.ask(who, delta) {
                 Ok(plan) => {
                     self.wake_at[who] = plan.wake_at;
@@ -142,7 +143,9 @@ impl<'a> Settling<'a> {
                 self.cut = true;
                 return;
             }
-            if !more {
+            // What changes nothing would be said for ever.
+            let moved = self.batches[said..].iter().any(|batch| !batch.is_empty());
+            if !more || !moved {
                 return;
             }
         }
@@ -185,7 +188,8 @@ impl<'a> Settling<'a> {
                 continue;
             }
             let decisions = self.ask(who, &delta).map(|plan| plan.decisions).unwrap_or_default();
-            let restless: BTreeSet<_> = decisions.iter().map(|said| culprit::subject(self.tip, said)).collect();
+            let restless: BTreeSet<_> =
+                decisions.iter().map(|said| culprit::subject(self.tip, said)).collect();
             for (id, cause) in restless {
                 if id.is_none() || self.tip.parked(id).is_some() {
                     continue;
@@ -207,7 +211,8 @@ impl<'a> Settling<'a> {
         }
         let reconciler = self.reconcilers[who].name();
         let parked = v1::ObjectParked { object_id: id.to_bytes(), reconciler: reconciler as i32, message };
-        let room = self.write(who, vec![Decision { cause, kind: v1::event::Kind::ObjectParked(parked), joined: false }]);
+        let room = self
+            .write(who, vec![Decision { cause, kind: v1::event::Kind::ObjectParked(parked), joined: false }]);
         if room == Room::Enough {
             self.settled.parked.push(id);
         }
@@ -234,11 +239,16 @@ impl<'a> Settling<'a> {
                 ..Record::default()
             };
             let position = self.tip.position();
-            let stamp =
-                Stamp { revision: position.revision.next(), at: self.turn.now, incarnation: position.incarnation };
+            let stamp = Stamp {
+                revision: position.revision.next(),
+                at: self.turn.now,
+                incarnation: position.incarnation,
+            };
             match self.tip.apply(stamp, &record) {
                 Ok(delta) => changed.merge(&delta),
-                Err(unknown) => unreachable!("a reconciler decided what this program does not know: {unknown}"),
+                Err(unknown) => {
+                    unreachable!("a reconciler decided what this program does not know: {unknown}")
+                }
             }
             self.settled.records.push(record);
         }

@@ -15,7 +15,8 @@ pub fn needed(spec: &ServiceSpec) -> Vec<Feature> {
             needed.push(feature);
         }
     };
-    let publishes = spec.endpoint.iter().flat_map(|e| &e.ports).any(|p| p.publish_mode() == PublishMode::Host);
+    let publishes =
+        spec.endpoint.iter().flat_map(|e| &e.ports).any(|p| p.publish_mode() == PublishMode::Host);
     need(Feature::PublishHost, publishes);
     if let Some(task) = &spec.task {
         of_task(task, &mut need);
@@ -45,9 +46,10 @@ fn limits_something(resources: &ResourceRequirements) -> bool {
 /// name may be a program's.
 fn of_container(container: &ContainerSpec, need: &mut impl FnMut(Feature, bool)) {
     let pinned = container.image.contains("@sha256:") || !container.registry_credential_ref.is_empty();
-    let checked = container.health.as_ref().is_some_and(|health| {
-        health.test.first().is_some_and(|word| word != "NONE")
-    });
+    let checked = container
+        .health
+        .as_ref()
+        .is_some_and(|health| health.test.first().is_some_and(|word| word != "NONE"));
     need(Feature::Images, pinned);
     need(Feature::Mounts, !container.mounts.is_empty());
     need(Feature::Health, checked);

@@ -87,7 +87,9 @@ impl<'a> Field<'a> {
         let (_, placeable) = self.view.node_counts();
         let mut fit = 0;
         for place in nodes {
-            let Some(node) = self.view.nodes().get(*place).filter(|node| node.is_placeable()) else { continue };
+            let Some(node) = self.view.nodes().get(*place).filter(|node| node.is_placeable()) else {
+                continue;
+            };
             let Some(class) = self.view.class(node.class) else { continue };
             match needs.refuses_class(&class.key) {
                 Some(filter) => order.refuse(filter, 1),
@@ -130,7 +132,12 @@ impl<'a> Field<'a> {
     }
 
     /// The first filter that refuses one more task on this node, of which the service has so many there.
-    pub(crate) fn refuses(&self, place: NodeIdx, needs: &Requirement, service_tasks: u32) -> Option<PlacementFilter> {
+    pub(crate) fn refuses(
+        &self,
+        place: NodeIdx,
+        needs: &Requirement,
+        service_tasks: u32,
+    ) -> Option<PlacementFilter> {
         if !needs.looks_at_nodes() {
             return None;
         }
@@ -141,11 +148,14 @@ impl<'a> Field<'a> {
         {
             return Some(PlacementFilter::Constraints);
         }
-        if !needs.reservation.is_nothing() && !self.free(place, node, placed, needs).covers(&needs.reservation) {
+        if !needs.reservation.is_nothing()
+            && !self.free(place, node, placed, needs).covers(&needs.reservation)
+        {
             return Some(PlacementFilter::Resources);
         }
         let taken = |port: &(i32, u32)| {
-            node.host_ports.binary_search(port).is_ok() || placed.is_some_and(|placed| placed.ports.contains(port))
+            node.host_ports.binary_search(port).is_ok()
+                || placed.is_some_and(|placed| placed.ports.contains(port))
         };
         if needs.ports.iter().any(taken) {
             return Some(PlacementFilter::HostPort);
@@ -154,7 +164,13 @@ impl<'a> Field<'a> {
         full.then_some(PlacementFilter::MaxReplicas)
     }
 
-    fn free(&self, place: NodeIdx, node: &NodeRow, placed: Option<&Placed>, needs: &Requirement) -> Reservation {
+    fn free(
+        &self,
+        place: NodeIdx,
+        node: &NodeRow,
+        placed: Option<&Placed>,
+        needs: &Requirement,
+    ) -> Reservation {
         let mut free = Reservation {
             nano_cpus: node.free_nano_cpus(),
             memory_bytes: node.free_memory_bytes(),
@@ -201,7 +217,11 @@ impl Order<'_> {
     }
 
     fn refused_by_kind(&self) -> u32 {
-        self.refused.iter().filter(|(filter, _)| **filter != PlacementFilter::Ready).map(|(_, nodes)| *nodes).sum()
+        self.refused
+            .iter()
+            .filter(|(filter, _)| **filter != PlacementFilter::Ready)
+            .map(|(_, nodes)| *nodes)
+            .sum()
     }
 
     fn advance(&mut self, class: usize) {

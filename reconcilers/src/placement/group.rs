@@ -7,11 +7,7 @@
 
 use super::{field::Field, requirement::Requirement};
 use skep_projections::{NodeIdx, ServiceIdx, TaskIdx, View};
-use skep_proto::{
-    Revision, Timestamp,
-    time::SECOND_NS,
-    v1::{PlacementFilter, TaskState},
-};
+use skep_proto::{Revision, Timestamp, time::SECOND_NS, v1::PlacementFilter};
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BinaryHeap},
@@ -64,7 +60,7 @@ pub(crate) fn place(
     field: &mut Field<'_>,
     needs: &Requirement,
     (service, version): (ServiceIdx, Revision),
-    tasks: &[TaskIdx],
+    tasks: &[(Revision, TaskIdx)],
     among: Option<&[NodeIdx]>,
     now: Timestamp,
 ) -> Outcome {
@@ -80,19 +76,15 @@ pub(crate) fn place(
         service,
         order,
     };
-    let mut outcome = Outcome::default();
-    let mut tasks = tasks.iter();
-    for task in tasks.by_ref() {
+    let mut outcome = Outcome { chosen: Vec::with_capacity(tasks.len()), ..Outcome::default() };
+    for (_, task) in tasks {
         match group.best() {
             Some(choice) => outcome.chosen.push(Choice { task: *task, ..choice }),
-            None => {
-                outcome.left.push(*task);
-                break;
-            }
+            None => break,
         }
     }
     // They are all alike: where one finds no room, no other does.
-    outcome.left.extend(tasks.copied());
+    outcome.left.extend(tasks[outcome.chosen.len()..].iter().map(|(_, task)| *task));
     group.give_back();
     outcome.refused = group.refused;
     outcome
@@ -102,7 +94,8 @@ impl Group<'_, '_> {
     fn best(&mut self) -> Option<Choice> {
         while let Some((load, node)) = self.field.next(self.order) {
             self.taken.push((node, load));
-            let service_tasks = if self.has_tasks { self.field.view.service_load(self.service, node) } else { 0 };
+            let service_tasks =
+                if self.has_tasks { self.field.view.service_load(self.service, node) } else { 0 };
             let failures = self.failures_on(node);
             if let Some(filter) = self.field.refuses(node, self.needs, service_tasks) {
                 self.refuse(filter);
@@ -152,19 +145,17 @@ fn shunned(failures: u32) -> u32 {
 }
 
 /// Failures of the service's spec version within the last minutes, by node, as far as the view still knows them.
-fn recent_failures(view: &View, service: ServiceIdx, version: Revision, now: Timestamp) -> BTreeMap<NodeIdx, u32> {
+fn recent_failures(
+    view: &View,
+    service: ServiceIdx,
+    version: Revision,
+    now: Timestamp,
+) -> BTreeMap<NodeIdx, u32> {
     let since = Timestamp(now.0.saturating_sub(FAILURES_REMEMBERED_NS));
     let mut failures = BTreeMap::new();
-    if view.services().get(service).is_none_or(|row| row.tasks == row.live_tasks) {
-        return failures;
-    }
-    for (_, task) in view.tasks_of(service) {
-        let failed = matches!(task.state, TaskState::Failed | TaskState::Rejected);
-        if failed && task.spec_version == version && task.state_since.1 >= since {
-            if let Some(node) = task.node {
-                *failures.entry(node).or_default() += 1;
-            }
-        }
+    let of_version = view.failures_since(service, since).filter(|(_, task)| task.spec_version == version);
+    for node in of_version.filter_map(|(_, task)| task.node) {
+        *failures.entry(node).or_default() += 1;
     }
     failures
 }

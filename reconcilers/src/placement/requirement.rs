@@ -104,7 +104,8 @@ impl Requirement {
     pub(crate) fn of(spec: &ServiceSpec) -> Requirement {
         let placement = spec.task.as_ref().and_then(|task| task.placement.as_ref());
         let texts = placement.map_or(&[][..], |placement| &placement.constraints);
-        let (of_node, of_class): (Vec<_>, Vec<_>) = texts.iter().map(|text| read(text)).partition(is_about_one_node);
+        let (of_node, of_class): (Vec<_>, Vec<_>) =
+            texts.iter().map(|text| read(text)).partition(is_about_one_node);
         let platforms = placement.map_or(&[][..], |placement| &placement.platforms);
         let platform = |p: &Platform| (p.os.to_ascii_lowercase(), p.architecture.to_ascii_lowercase());
         let class_texts = of_class.iter().map(|c| format!("{:?} {:?} {}", c.key, c.operator, c.value));
@@ -148,30 +149,43 @@ impl Requirement {
 
     /// The only nodes that can be meant, where a constraint names one.
     pub(crate) fn named_nodes(&self, view: &View) -> Option<Vec<skep_projections::NodeIdx>> {
-        self.of_node.iter().filter(|c| c.operator == Operator::Equal).find_map(|constraint| match &constraint.key {
+        self.of_node.iter().filter(|c| c.operator == Operator::Equal).find_map(|constraint| match &constraint
+            .key
+        {
             Key::NodeId => {
                 let id = Id::parse(&constraint.value.to_ascii_lowercase());
                 Some(id.and_then(|id| view.nodes().find(id)).into_iter().collect())
             }
             Key::Hostname => Some(view.nodes_named(&constraint.value).collect()),
-            Key::Ip | Key::Role | Key::Os | Key::Arch | Key::NodeLabel(_) | Key::EngineLabel(_) | Key::Unknown(_) => {
-                None
-            }
+            Key::Ip
+            | Key::Role
+            | Key::Os
+            | Key::Arch
+            | Key::NodeLabel(_)
+            | Key::EngineLabel(_)
+            | Key::Unknown(_) => None,
         })
     }
 
     /// Whether each node has to be looked at by itself.
     pub(crate) fn looks_at_nodes(&self) -> bool {
-        !self.of_node.is_empty() || !self.reservation.is_nothing() || !self.ports.is_empty() || self.max_replicas > 0
+        !self.of_node.is_empty()
+            || !self.reservation.is_nothing()
+            || !self.ports.is_empty()
+            || self.max_replicas > 0
     }
 }
 
 /// Whether the constraints of a spec admit a node, for those who ask about one node only.
 pub(crate) fn admits(view: &View, spec: &ServiceSpec, node: &NodeRow) -> bool {
-    let Some(class) = view.class(node.class) else { return false };
     let texts = spec.task.iter().flat_map(|task| &task.placement).flat_map(|placement| &placement.constraints);
+    let mut texts = texts.peekable();
+    if texts.peek().is_none() {
+        return true;
+    }
+    let Some(class) = view.class(node.class) else { return false };
     let id = node.id.to_string();
-    texts.into_iter().all(|text| read(text).admits(&node.subject(&id, &class.key)))
+    texts.all(|text| read(text).admits(&node.subject(&id, &class.key)))
 }
 
 /// One that cannot be read admits nothing; admission lets none in.

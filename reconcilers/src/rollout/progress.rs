@@ -2,10 +2,7 @@
 
 use super::MONITOR_NS;
 use skep_projections::{ServiceIdx, ServiceRow, TaskRow, View};
-use skep_proto::{
-    Id, Revision, Timestamp,
-    v1::TaskState,
-};
+use skep_proto::{Id, Revision, Timestamp, v1::TaskState};
 
 /// A new task whose end stops the roll-out.
 #[derive(Clone, PartialEq, Debug)]
@@ -32,14 +29,16 @@ pub(super) struct Progress {
 
 impl Progress {
     pub(super) fn of(view: &View, place: ServiceIdx, service: &ServiceRow) -> Progress {
-        let monitor_ns = service.spec.update.as_ref().and_then(|update| update.monitor_ns).unwrap_or(MONITOR_NS);
+        let monitor_ns =
+            service.spec.update.as_ref().and_then(|update| update.monitor_ns).unwrap_or(MONITOR_NS);
         let began = service.rollout.as_ref().map_or(Timestamp::NEVER, |rollout| rollout.started_at);
         let mut progress = Progress::default();
         for (_, task) in view.tasks_of(place) {
             if task.created.1 < began || !is_of_rollout(view, service, task) {
                 continue;
             }
-            let ran_ns = (task.running_at != Timestamp::NEVER).then(|| task.state_since.1.since(task.running_at));
+            let ran_ns =
+                (task.running_at != Timestamp::NEVER).then(|| task.state_since.1.since(task.running_at));
             let failed = matches!(task.state, TaskState::Failed | TaskState::Rejected);
             if failed && ran_ns.is_none_or(|ran| ran <= monitor_ns) {
                 let earlier = progress.failure.as_ref().is_some_and(|known| known.cause < task.state_since.0);
@@ -77,9 +76,10 @@ fn failure(view: &View, service: &ServiceRow, task: &TaskRow, ran_ns: Option<u64
         None => "before it ran".to_owned(),
         Some(ns) => format!("{} ms after it began to run", ns / 1_000_000),
     };
-    let node = task.node.and_then(|node| view.nodes().get(node)).map_or(String::new(), |node| {
-        format!(" on {}", node.hostname())
-    });
+    let node = task
+        .node
+        .and_then(|node| view.nodes().get(node))
+        .map_or(String::new(), |node| format!(" on {}", node.hostname()));
     let error = detail.map(|d| d.error.as_str()).filter(|error| !error.is_empty());
     let error = error.map_or(String::new(), |error| format!(": {error}"));
     let message = format!("task {}.{} ({}){node} {how} {when}{error}", service.name(), task.slot, task.id);

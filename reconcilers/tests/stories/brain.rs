@@ -42,7 +42,10 @@ impl Reconciler for Restless {
         for service in delta.services.iter().filter_map(|place| view.services().get(*place)) {
             if service.name() == "restless" {
                 let (service_id, spec_version) = (service.id.to_bytes(), service.spec_version.0);
-                plan.decide(service.version, Kind::RolloutStarted(RolloutStarted { service_id, spec_version }));
+                plan.decide(
+                    service.version,
+                    Kind::RolloutStarted(RolloutStarted { service_id, spec_version }),
+                );
             }
         }
         plan
@@ -121,7 +124,10 @@ fn one_that_never_falls_silent_is_stopped() {
     let said = teller.happen("node n1 | service restless | service quiet");
     let rounds = said.iter().filter(|said| *said == "jobs: restless started").count();
     assert_eq!(rounds, skep_reconcilers::brain::ROUNDS_MAX);
-    assert_eq!(said.last().map(String::as_str), Some("jobs: restless parked: did not fall silent in 64 rounds"));
+    assert_eq!(
+        said.last().map(String::as_str),
+        Some("jobs: restless parked: did not fall silent in 64 rounds")
+    );
     assert!(said.contains(&"placement: quiet.1 on n1 (0/1, of 1)".to_owned()), "{said:#?}");
 }
 
@@ -154,7 +160,8 @@ fn a_cut_turn_goes_on_where_it_was_cut() {
         while !rest.left.is_empty() {
             rest = cut.settle(rest.left, 1 + room);
         }
-        let placed = |world: &World| world.view.tasks().iter().filter(|(_, task)| task.node.is_some()).count();
+        let placed =
+            |world: &World| world.view.tasks().iter().filter(|(_, task)| task.node.is_some()).count();
         assert_eq!(placed(&cut.world), placed(&whole.world), "room {room}");
         assert_eq!(cut.wake_at, all_at_once.wake_at);
     }
@@ -164,7 +171,8 @@ fn a_cut_turn_goes_on_where_it_was_cut() {
 fn the_same_turn_twice_says_the_same() {
     let settle = || {
         let mut teller = Teller::new(Brain::new());
-        let delta = teller.world.tell("node n1 | node n2 | service a replicas=9 | service b replicas=3 cpus=3");
+        let delta =
+            teller.world.tell("node n1 | node n2 | service a replicas=9 | service b replicas=3 cpus=3");
         (teller.settle(delta, ROOM), teller.world.view.digest())
     };
     assert_eq!(settle(), settle());

@@ -1,6 +1,8 @@
 //! Tasks leave nodes that are not for them any more.
 
 use crate::telling::check;
+use skep_projections::fixture::{id, node_description};
+use skep_proto::v1::{Resources, SessionOpened, event::Kind};
 
 #[test]
 fn a_drained_node_is_emptied_at_once() {
@@ -86,5 +88,80 @@ fn tasks_of_a_service_with_one_attempt_are_not_replaced() {
          run
          drain n1
          > fitness: web.1 wanted shutdown, node drained",
+    );
+}
+
+#[test]
+fn a_pause_and_a_return_move_nothing() {
+    check(
+        "given node n1 cpus=2 | service web replicas=2 cpus=1
+         run
+         given pause n1
+         activate n1",
+    );
+}
+
+#[test]
+fn tasks_wait_when_nobody_else_takes_them() {
+    check(
+        "given node n1 | service web
+         run
+         drain n1
+         > fitness: web.1 wanted shutdown, node drained
+         > fitness: web.1#2 created, held 0 ms
+         > placement: web blocked: no suitable node: not ready or not active: 1 node
+         web.1#1 shutdown
+         > restart: web.1#2 wanted running, start
+         activate n1
+         > placement: web.1#2 on n1 (0/0, of 1)",
+    );
+}
+
+#[test]
+fn a_node_that_comes_back_after_it_was_down_stops_what_was_moved() {
+    check(
+        "given node n1 | node n2 | service web delay=0s
+         run
+         down n1
+         > fitness: web.1 wanted shutdown, node down
+         > fitness: web.1#2 created
+         > placement: web.1#2 on n2 (0/0, of 1)
+         > placement: web explained: of 2, ready 1
+         open n1
+         web.1#1 shutdown",
+    );
+}
+
+#[test]
+fn a_drained_node_that_goes_down_moves_nothing_twice() {
+    check(
+        "given node n1 | node n2 | service web
+         run
+         given drain n1
+         down n1
+         > restart: web.1#2 wanted running, start
+         open n1
+         activate n1",
+    );
+}
+
+#[test]
+fn a_node_that_shrank_keeps_its_oldest_tasks() {
+    let mut teller = check("given node n1 | node n2 cpus=1 | service web replicas=3 cpus=1");
+    teller.world.tell("web.1 running | web.2 running | web.3 running");
+    let mut description = node_description("n1");
+    description.resources =
+        Some(Resources { nano_cpus: 1_000_000_000, memory_bytes: 8 << 30, generic: Vec::new() });
+    let (node_id, description) = (id("node", "n1").to_bytes(), Some(description));
+    let delta = teller.world.record(Kind::SessionOpened(SessionOpened { node_id, session: 9, description }));
+    let said = teller.turn(delta);
+    assert_eq!(
+        said,
+        [
+            "fitness: web.3 rejected: node n1 has no room for its reservation",
+            "restart: web.3 wanted shutdown, ended",
+            "restart: web.3#2 created, held 5000 ms, attempt 1",
+            "placement: web blocked: no suitable node: not enough free cpu, memory or other resources on 2 nodes",
+        ]
     );
 }

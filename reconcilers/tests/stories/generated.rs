@@ -61,7 +61,8 @@ fn statement(teller: &Teller, (what, which, how): Choice) -> Option<String> {
         5 => known_node.map(|_| format!("{} {node}", pick(&["drain", "pause", "activate", "activate"], how))),
         6 => known_node.map(|_| format!("label {node} zone:{}", pick(&["a", "b"], how))),
         7 => {
-            let open = known_node.filter(|row| row.session != 0 && row.state != NodeState::Down && !row.silent)?;
+            let open =
+                known_node.filter(|row| row.session != 0 && row.state != NodeState::Down && !row.silent)?;
             let word = if open.state == NodeState::Ready { pick(&["close", "silent"], how) } else { "open" };
             Some(format!("{word} {node}"))
         }
@@ -77,7 +78,8 @@ fn statement(teller: &Teller, (what, which, how): Choice) -> Option<String> {
 
 fn seen(teller: &Teller, which: u8, how: u8) -> Option<String> {
     let view = &teller.world.view;
-    let placed: Vec<_> = view.tasks().iter().filter(|(_, task)| task.node.is_some() && !task.has_ended()).collect();
+    let placed: Vec<_> =
+        view.tasks().iter().filter(|(_, task)| task.node.is_some() && !task.has_ended()).collect();
     let (place, task) = placed.get(usize::from(which) % placed.len().max(1))?;
     let state = pick(&SEEN, how);
     let forward = match state {
@@ -98,8 +100,10 @@ fn reserved(spec: &ServiceSpec) -> (i64, i64) {
 
 fn ports(spec: &ServiceSpec) -> Vec<u32> {
     let ports = spec.endpoint.iter().flat_map(|endpoint| &endpoint.ports);
-    let mut ports: Vec<u32> =
-        ports.filter(|port| port.publish_mode() == PublishMode::Host).map(|port| port.published_port).collect();
+    let mut ports: Vec<u32> = ports
+        .filter(|port| port.publish_mode() == PublishMode::Host)
+        .map(|port| port.published_port)
+        .collect();
     ports.dedup();
     ports
 }
@@ -110,7 +114,8 @@ fn check_nodes(view: &View) {
         let taking: Vec<&TaskRow> =
             view.tasks_on(place).map(|(_, task)| task).filter(|task| !task.has_ended()).collect();
         let specs: Vec<_> = taking.iter().filter_map(|task| view.spec_of(task)).collect();
-        let (cpus, memory) = specs.iter().map(|spec| reserved(spec)).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
+        let (cpus, memory) =
+            specs.iter().map(|spec| reserved(spec)).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
         let has = node.description.resources.as_ref().expect("fixtures' nodes have resources");
         assert!(cpus <= has.nano_cpus && memory <= has.memory_bytes, "{} is over-full", node.hostname());
         let mut taken: Vec<u32> = specs.iter().flat_map(|spec| ports(spec)).collect();
@@ -144,7 +149,11 @@ fn check_services(view: &View) {
         }
         let ended = |tasks: &Vec<&TaskRow>| tasks.iter().filter(|task| task.has_ended()).count();
         // Where attempts are counted, those are kept too: never more than two here.
-        assert!(slots.values().all(|tasks| ended(tasks) <= limit.max(3)), "{} remembers too much", service.name());
+        assert!(
+            slots.values().all(|tasks| ended(tasks) <= limit.max(3)),
+            "{} remembers too much",
+            service.name()
+        );
         let waits = view.pending_of(place).next().is_some();
         assert_eq!(waits, service.blocked.is_some(), "{} waits without a reason", service.name());
     }
@@ -203,4 +212,3 @@ proptest! {
         prop_assert_eq!(one.world.records, two.world.records);
     }
 }
-

@@ -65,3 +65,34 @@ fn a_slot_given_up_is_forgotten_once_it_has_ended() {
          > history: web.2#2 reaped",
     );
 }
+
+#[test]
+fn what_was_never_placed_counts_as_ended() {
+    check(
+        "given history 1 | service web
+         update web image=two
+         > rollout: web started
+         > rollout: web.1 wanted shutdown, new spec
+         > rollout: web.1#2 created
+         > placement: web blocked: no suitable node: the cluster has no nodes
+         update web image=three
+         > rollout: web started
+         > rollout: web.1#2 wanted shutdown, new spec
+         > rollout: web.1#3 created
+         > placement: web blocked: no suitable node: the cluster has no nodes
+         > history: web.1 reaped",
+    );
+}
+
+#[test]
+fn a_task_that_still_runs_somewhere_is_kept() {
+    check(
+        "given node n1 | node n2 | history 0 | service web
+         run
+         given drain n1
+         wait 1m
+         > restart: web.1#2 wanted running, start
+         web.1#1 shutdown
+         > history: web.1 reaped",
+    );
+}

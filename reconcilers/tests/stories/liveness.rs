@@ -66,3 +66,53 @@ fn after_a_day_the_tasks_are_lost() {
          > liveness: job.1 orphaned",
     );
 }
+
+#[test]
+fn down_is_not_said_twice() {
+    check(
+        "given node n1
+         close n1
+         given wait 15s
+         tenure
+         wait 1h
+         wait 25h",
+    );
+}
+
+#[test]
+fn a_node_that_never_came_is_down_after_the_longer_grace() {
+    check(
+        "node n1 away
+         wait 29s
+         wait 1s
+         > liveness: n1 down: not heard of for 30 s",
+    );
+}
+
+#[test]
+fn silence_and_the_end_of_the_stream_are_one_death() {
+    check(
+        "given node n1 | node n2
+         silent n1
+         > liveness: n1 down: no heartbeat came
+         close n1
+         wait 1h",
+    );
+}
+
+#[test]
+fn one_clock_for_many_nodes() {
+    check(
+        "given node n1 | node n2 | node n3
+         close n1
+         wait 5s
+         close n2
+         wait 10s
+         > liveness: n1 down: disconnected for 15 s
+         wait 5s
+         > liveness: n2 down: disconnected for 15 s
+         close n3
+         wait 15s
+         > liveness: n3 down: disconnected for 15 s",
+    );
+}

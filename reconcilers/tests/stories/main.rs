@@ -3,10 +3,12 @@
 //! Each line of a story happens in one turn; the lines after it that begin with `>` are all that is said then.
 
 mod brain;
+mod features;
 mod fitness;
 mod generated;
 mod history;
 mod liveness;
+mod oracle;
 mod placement;
 mod replicas;
 mod restart;

@@ -145,3 +145,79 @@ fn a_paused_node_gets_nothing_and_an_activated_one_what_waits() {
          > placement: web.1 on n1 (0/0, of 1)",
     );
 }
+
+#[test]
+fn with_platform_names_of_either_kind() {
+    check(
+        "given node n1 arch=x86_64 | node n2 arch=aarch64
+         service a platform=linux/arm64
+         > replicas: a.1 created
+         > placement: a.1 on n2 (0/0, of 1)
+         > placement: a explained: of 2, platform 1
+         service b platform=linux/amd64
+         > replicas: b.1 created
+         > placement: b.1 on n1 (0/0, of 1)
+         > placement: b explained: of 2, platform 1",
+    );
+}
+
+#[test]
+fn an_unknown_key_matches_nobody() {
+    check(
+        "given node n1
+         service a constraint=node.colour!=red
+         > replicas: a.1 created
+         > placement: a blocked: no suitable node: constraints not met by 1 node",
+    );
+}
+
+#[test]
+fn by_id_engine_label_and_role() {
+    check(
+        "given node n1 | node n2 engine=gpu:yes | node n3 role=manager
+         service a constraint=engine.labels.gpu==yes
+         > replicas: a.1 created
+         > placement: a.1 on n2 (0/0, of 1)
+         > placement: a explained: of 3, constraints 2
+         service b constraint=node.role==manager
+         > replicas: b.1 created
+         > placement: b.1 on n3 (0/0, of 1)
+         > placement: b explained: of 3, constraints 2
+         service c constraint=node.role!=manager
+         > replicas: c.1 created
+         > placement: c.1 on n1 (0/0, of 2)
+         > placement: c explained: of 3, constraints 1",
+    );
+}
+
+#[test]
+fn an_explanation_is_said_once_and_again_when_it_changed() {
+    check(
+        "given node n1 | node n2 away
+         service a
+         > replicas: a.1 created
+         > placement: a.1 on n1 (0/0, of 1)
+         > placement: a explained: of 2, ready 1
+         scale a 2
+         > replicas: a.2 created
+         > placement: a.2 on n1 (1/1, of 1)
+         node n3 away
+         scale a 3
+         > replicas: a.3 created
+         > placement: a.3 on n1 (2/2, of 1)
+         > placement: a explained: of 3, ready 2",
+    );
+}
+
+#[test]
+fn room_goes_to_whoever_was_first_in_line() {
+    check(
+        "given node n1 cpus=1 | service a cpus=1
+         run
+         given service b cpus=1 | service c cpus=1
+         given scale a 0
+         a.1 shutdown
+         > placement: b.1 on n1 (0/0, of 1)
+         > history: a.1 reaped",
+    );
+}

@@ -132,3 +132,47 @@ fn removed_before_it_was_placed() {
          > history: web.2 reaped",
     );
 }
+
+#[test]
+fn a_new_spec_with_another_number_does_both() {
+    check(
+        "given node n1 | service web replicas=2
+         run
+         update web replicas=3 image=two
+         > replicas: web.3 created
+         > rollout: web started
+         > rollout: web.1 wanted shutdown, new spec
+         > rollout: web.1#2 created, held 0 ms
+         > placement: web.3 on n1 (1/1, of 1)
+         > placement: web.1#2 on n1 (2/2, of 1)",
+    );
+}
+
+#[test]
+fn a_lost_slot_is_given_up_before_one_that_serves() {
+    check(
+        "given node n1 | node n2 | service web replicas=2
+         run
+         given drain n1
+         scale web 1
+         > replicas: web.1 wanted remove, scaled down
+         > replicas: web.1#2 wanted remove, scaled down
+         web.1#1 shutdown
+         > history: web.1 reaped",
+    );
+}
+
+#[test]
+fn many_slots_leave_the_cluster_balanced() {
+    check(
+        "given node n1 | node n2 | node n3 | service web replicas=9
+         run
+         scale web 3
+         > replicas: web.9 wanted remove, scaled down
+         > replicas: web.8 wanted remove, scaled down
+         > replicas: web.7 wanted remove, scaled down
+         > replicas: web.6 wanted remove, scaled down
+         > replicas: web.5 wanted remove, scaled down
+         > replicas: web.4 wanted remove, scaled down",
+    );
+}

@@ -157,15 +157,17 @@ fn attempts_are_counted_within_their_window() {
 }
 
 #[test]
-fn a_held_task_that_is_rejected_does_not_shorten_the_wait() {
+fn a_held_task_that_cannot_be_prepared_is_answered_when_its_hold_is_over() {
     check(
         "given node n1 | service web delay=10s
          run
          given web.1 failed exit=1
          given wait 4s
          web.1 rejected error=image
+         wait 5s
+         wait 1s
          > restart: web.1#2 wanted shutdown, ended
-         > restart: web.1#3 created, held 26000 ms, attempt 2
+         > restart: web.1#3 created, held 20000 ms, attempt 2
          > placement: web.1#3 on n1 (0/0, failed 2 times, of 1)",
     );
 }
@@ -218,5 +220,88 @@ fn an_end_while_nobody_led_is_answered_by_the_next_leader() {
          > restart: web.1 wanted shutdown, ended
          > restart: web.1#2 created, held 5000 ms, attempt 1
          > placement: web.1#2 on n1 (0/0, failed 1 times, of 1)",
+    );
+}
+
+#[test]
+fn the_last_attempt_of_a_task_that_was_drained_counts_too() {
+    check(
+        "given node n1 | node n2 | service web max-attempts=1 delay=0s
+         run
+         drain n1
+         > fitness: web.1 wanted shutdown, node drained
+         > fitness: web.1#2 created, held 0 ms
+         > placement: web.1#2 on n2 (0/0, of 1)
+         > placement: web explained: of 2, ready 1
+         web.1#1 shutdown
+         > restart: web.1#2 wanted running, start
+         web.1 failed exit=1
+         > restart: web.1#2 wanted shutdown, ended",
+    );
+}
+
+#[test]
+fn a_new_spec_begins_with_a_clean_slate() {
+    check(
+        "given node n1 | service web delay=0s
+         run
+         given web.1 failed exit=1
+         given web.1 failed exit=1
+         given update web image=two
+         web.1 failed exit=1
+         > restart: web.1#4 wanted shutdown, ended
+         > restart: web.1#5 created, attempt 1
+         > rollout: web paused by web.1#4: task web.1 (ID) on n1 failed with exit code 1 before it ran
+         > placement: web.1#5 on n1 (0/0, failed 1 times, of 1)",
+    );
+}
+
+#[test]
+fn two_slots_do_not_know_of_each_other() {
+    check(
+        "given node n1 | service web replicas=2 delay=1s
+         run
+         given web.1 failed exit=1
+         given wait 1s
+         web.1 failed exit=1
+         > restart: web.1#2 wanted shutdown, ended
+         > restart: web.1#3 created, held 2000 ms, attempt 2
+         > placement: web.1#3 on n1 (1/1, failed 2 times, of 1)
+         web.2 failed exit=1
+         > restart: web.2 wanted shutdown, ended
+         > restart: web.2#2 created, held 1000 ms, attempt 1
+         > placement: web.2#2 on n1 (1/1, failed 3 times, of 1)",
+    );
+}
+
+#[test]
+fn the_longest_delay_of_a_policy_is_kept() {
+    check(
+        "given node n1 | service web delay=20m
+         run
+         web.1 failed exit=1
+         > restart: web.1 wanted shutdown, ended
+         > restart: web.1#2 created, held 1200000 ms, attempt 1
+         > placement: web.1#2 on n1 (0/0, failed 1 times, of 1)
+         wait 20m
+         > restart: web.1#2 wanted running, start
+         web.1 failed exit=1
+         > restart: web.1#2 wanted shutdown, ended
+         > restart: web.1#3 created, held 1200000 ms, attempt 2
+         > placement: web.1#3 on n1 (0/0, failed 1 times, of 1)",
+    );
+}
+
+#[test]
+fn where_no_delay_is_asked_for_there_is_none() {
+    check(
+        "given node n1 | service web delay=0s
+         run
+         given web.1 failed exit=1
+         given web.1 rejected error=image
+         web.1 rejected error=image
+         > restart: web.1#3 wanted shutdown, ended
+         > restart: web.1#4 created, attempt 3
+         > placement: web.1#4 on n1 (0/0, failed 3 times, of 1)",
     );
 }

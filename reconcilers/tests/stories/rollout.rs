@@ -157,3 +157,96 @@ fn a_finished_task_is_run_again_with_a_new_spec() {
          > placement: web.1#2 on n1 (0/0, of 1)",
     );
 }
+
+#[test]
+fn a_drained_slot_is_not_done_twice() {
+    check(
+        "given node n1 | node n2 | service web
+         run
+         given drain n1
+         update web image=two
+         > rollout: web started
+         > rollout: web.1#2 wanted shutdown, new spec
+         > rollout: web.1#3 created, held 0 ms
+         > placement: web.1#3 on n2 (0/0, of 1)
+         > placement: web explained: of 2, ready 1
+         web.1#1 shutdown
+         web.1#2 shutdown
+         > restart: web.1#3 wanted running, start",
+    );
+}
+
+#[test]
+fn removal_ends_it() {
+    check(
+        "given node n1 | service web replicas=2
+         run
+         given update web image=two
+         remove web
+         > replicas: web.1 wanted remove, service removed
+         > replicas: web.1#2 wanted remove, service removed
+         > replicas: web.2 wanted remove, service removed",
+    );
+}
+
+#[test]
+fn scaling_down_while_it_goes_on() {
+    check(
+        "given node n1 | service web replicas=3
+         run
+         given update web image=two
+         scale web 1
+         > replicas: web.1 wanted remove, scaled down
+         > replicas: web.1#2 wanted remove, scaled down
+         > replicas: web.3 wanted remove, scaled down
+         > rollout: web.2 wanted shutdown, new spec
+         > rollout: web.2#2 created, held 0 ms
+         > placement: web.2#2 on n1 (0/0, of 1)
+         run
+         wait 5s
+         > rollout: web completed",
+    );
+}
+
+#[test]
+fn a_failure_of_an_old_task_does_not_stop_it() {
+    check(
+        "given node n1 | service web replicas=3 delay=0s
+         run
+         given update web image=two
+         web.3 failed exit=1
+         > restart: web.3 wanted shutdown, ended
+         > restart: web.3#2 created
+         > placement: web.3#2 on n1 (2/2, of 1)",
+    );
+}
+
+#[test]
+fn back_to_the_old_spec_leaves_the_old_tasks_alone() {
+    check(
+        "given node n1 | service web replicas=2 image=one
+         run
+         given update web image=two
+         update web image=one
+         > rollout: web started
+         > rollout: web.1#2 wanted shutdown, new spec
+         > rollout: web.1#3 created, held 0 ms
+         > placement: web.1#3 on n1 (1/1, of 1)",
+    );
+}
+
+#[test]
+fn one_that_is_blocked_waits_and_goes_on() {
+    check(
+        "given node n1 cpus=1 | service web cpus=1
+         run
+         update web image=two
+         > rollout: web started
+         > rollout: web.1 wanted shutdown, new spec
+         > rollout: web.1#2 created, held 0 ms
+         > placement: web blocked: no suitable node: not enough free cpu, memory or other resources on 1 node
+         web.1#1 shutdown
+         > restart: web.1#2 wanted running, start
+         > placement: web.1#2 on n1 (0/0, of 1)",
+    );
+}

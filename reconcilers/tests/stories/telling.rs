@@ -84,11 +84,15 @@ impl Teller {
         let settled = self.brain.settle(&mut self.world.view, delta, &turn, room);
         for record in &settled.records {
             revision = revision.next();
-            assert!(0 < record.cause && record.cause < revision.0, "a cause lies before what it causes: {record:#?}");
+            assert!(
+                0 < record.cause && record.cause < revision.0,
+                "a cause lies before what it causes: {record:#?}"
+            );
             self.world.records.push((Stamp { revision, at: turn.now, incarnation: 1 }, record.clone()));
         }
         self.names.learn(&self.world);
-        let said: Vec<_> = settled.records.iter().map(|record| self.names.said(&self.world, record)).collect();
+        let said: Vec<_> =
+            settled.records.iter().map(|record| self.names.said(&self.world, record)).collect();
         assert_eq!(self.world.view.set_aside(), aside, "a decision contradicted the view: {said:#?}");
         self.wake_at = settled.wake_at;
         self.left = settled.left.clone();

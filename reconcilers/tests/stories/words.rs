@@ -3,10 +3,7 @@
 use skep_projections::fixture::World;
 use skep_proto::{
     Id, Timestamp, author, event,
-    v1::{
-        FilterCount, Record, TaskCreated, TaskState,
-        event::Kind,
-    },
+    v1::{FilterCount, Record, TaskCreated, TaskState, event::Kind},
 };
 use std::collections::BTreeMap;
 
@@ -27,7 +24,8 @@ impl Names {
             match record.event.as_ref().and_then(|event| event.kind.as_ref()) {
                 Some(Kind::TaskCreated(e)) => self.learn_task(e),
                 Some(Kind::ServiceCreated(e)) => {
-                    let name = e.spec.as_ref().and_then(|spec| spec.annotations.as_ref()).map(|a| a.name.clone());
+                    let name =
+                        e.spec.as_ref().and_then(|spec| spec.annotations.as_ref()).map(|a| a.name.clone());
                     self.services.insert(Id::from_bytes(&e.service_id), name.unwrap_or_default());
                 }
                 Some(Kind::NodeJoined(e)) => {
@@ -55,7 +53,11 @@ impl Names {
 
     fn any(&self, id: &[u8]) -> &str {
         let id = Id::from_bytes(id);
-        self.tasks.get(&id).or_else(|| self.services.get(&id)).or_else(|| self.nodes.get(&id)).map_or("?", |n| n)
+        self.tasks
+            .get(&id)
+            .or_else(|| self.services.get(&id))
+            .or_else(|| self.nodes.get(&id))
+            .map_or("?", |n| n)
     }
 
     /// One decision.
@@ -111,11 +113,11 @@ impl Names {
 }
 
 fn counts(refused: &[FilterCount]) -> String {
-    let count = |c: &FilterCount| format!("{} {}", word(c.filter().as_str_name(), "PLACEMENT_FILTER_"), c.nodes);
+    let count =
+        |c: &FilterCount| format!("{} {}", word(c.filter().as_str_name(), "PLACEMENT_FILTER_"), c.nodes);
     refused.iter().map(count).collect::<Vec<_>>().join(" ")
 }
 
 fn word(name: &str, prefix: &str) -> String {
     name.strip_prefix(prefix).unwrap_or(name).to_lowercase().replace('_', " ")
 }
-

@@ -42,7 +42,10 @@ pub async fn run(top: &Top, args: Diff) -> Outcome {
         Answer::Template(template) => say(&template.fill_json(json::render(&reply))),
         Answer::Text => {
             if reply.changes.is_empty() {
-                eprintln!("nothing changed between revisions {} and {}", reply.from_revision, reply.to_revision);
+                eprintln!(
+                    "nothing changed between revisions {} and {}",
+                    reply.from_revision, reply.to_revision
+                );
                 return Ok(());
             }
             say(text(&reply).trim_end())

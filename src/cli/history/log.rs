@@ -4,14 +4,10 @@ use crate::cli::{
     args::{Read, Top},
     connect::Manager,
     fail::{Failure, Outcome},
-    now,
     show::{Answer, write_raw},
 };
 use clap::Args;
-use skep_proto::{
-    json,
-    v1::{LogRequest, moment},
-};
+use skep_proto::{json, v1::LogRequest};
 
 /// `skep log`
 #[derive(Args)]
@@ -45,18 +41,21 @@ pub async fn run(top: &Top, args: Log) -> Outcome {
     let look = Answer::look(args.format.as_deref(), "LogRecord")?;
     let (target, moment) = top.read(&args.read)?;
     if moment.is_some() && args.follow {
-        return Err(Failure::usage("--at ends in the past, --follow never does").hint("leave one of them out"));
-    }
-    let (to_revision, until_at) = match moment.and_then(|moment| moment.moment) {
-        None => (0, u64::MAX),
-        Some(moment::Moment::Revision(revision)) => (revision, u64::MAX),
-        Some(moment::Moment::TimeAt(at)) => (0, at),
-        Some(moment::Moment::AgoNs(ago)) => (0, now().0.saturating_sub(ago)),
-    };
-    if to_revision != 0 && args.from > to_revision {
-        return Err(Failure::usage(format!("--from {} is after --at {to_revision}", args.from)));
+        return Err(
+            Failure::usage("--at ends in the past, --follow never does").hint("leave one of them out")
+        );
     }
     let manager = Manager::connect(&target).await?;
+    let to_revision = match moment {
+        None => 0,
+        Some(moment) => manager.revision_at(moment).await?,
+    };
+    if moment.is_some() && args.from > to_revision {
+        return Err(Failure::refused(format!(
+            "--from {} is after --at, which is revision {to_revision}",
+            args.from
+        )));
+    }
     let asked = LogRequest {
         from_revision: args.from,
         to_revision,
@@ -68,9 +67,6 @@ pub async fn run(top: &Top, args: Log) -> Outcome {
     };
     let mut records = manager.history().log(asked).await?.into_inner();
     while let Some(record) = records.message().await? {
-        if record.at > until_at {
-            break;
-        }
         let text = match &look {
             Answer::Text => super::line(&record),
             Answer::Json => json::render(&record).to_string(),

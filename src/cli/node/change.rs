@@ -69,7 +69,9 @@ pub async fn update(top: &Top, args: Update) -> Outcome {
             .hint("this cluster has one manager; start further workers with `skep agent`"));
     }
     if args.label_add.is_empty() && args.label_rm.is_empty() && args.availability.is_none() {
-        return Err(Failure::usage("nothing is to be changed").hint("give --label-add, --label-rm or --availability"));
+        return Err(
+            Failure::usage("nothing is to be changed").hint("give --label-add, --label-rm or --availability")
+        );
     }
     let availability = args.availability.map(|wanted| match wanted {
         Wanted::Active => NodeAvailability::Active as i32,
@@ -82,7 +84,8 @@ pub async fn update(top: &Top, args: Update) -> Outcome {
         availability,
         ..UpdateNode::default()
     };
-    each(top, &args.change, vec![args.node], |node| Action::UpdateNode(UpdateNode { node, ..update.clone() })).await
+    each(top, &args.change, vec![args.node], |node| Action::UpdateNode(UpdateNode { node, ..update.clone() }))
+        .await
 }
 
 pub async fn availability(top: &Top, args: Availability, wanted: NodeAvailability) -> Outcome {

@@ -3,10 +3,10 @@
 use super::{availability_word, role_word, runtime_word, state_word};
 use crate::cli::{
     now,
-    show::{ago, bytes_size, local_time, pairs, title},
+    show::{bytes_size, duration_words, local_time, pairs, title},
 };
 use skep_proto::{
-    Id,
+    Id, Timestamp,
     v1::{Node, Resources},
 };
 
@@ -15,7 +15,8 @@ pub fn pretty(node: &Node) -> String {
     let meta = node.meta.unwrap_or_default();
     let status = node.status.clone().unwrap_or_default();
     let annotations = node.spec.clone().unwrap_or_default().annotations.unwrap_or_default();
-    let labels: Vec<String> = annotations.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let labels: Vec<String> =
+        annotations.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
     let platform = description.platform.clone().unwrap_or_default();
     let features: Vec<String> = description
         .features()
@@ -27,7 +28,7 @@ pub fn pretty(node: &Node) -> String {
         ("Role", title(role_word(node.role()))),
         ("Joined at", local_time(meta.created_at)),
         ("Labels", labels.join("\n")),
-        ("State", format!("{} (since {})", state_word(node), ago(status.since_at, now()))),
+        ("State", state(node, status.since_at)),
         ("Message", status.message),
         ("Availability", title(availability_word(node))),
         ("Address", description.addr.clone()),
@@ -39,6 +40,15 @@ pub fn pretty(node: &Node) -> String {
         ("Engine version", description.engine.clone().unwrap_or_default().version),
         ("Features", features.join(", ")),
     ])
+}
+
+fn state(node: &Node, since_at: u64) -> String {
+    match since_at {
+        0 => state_word(node).to_owned(),
+        at => {
+            format!("{} for {}", state_word(node), duration_words(now().since(Timestamp(at))).to_lowercase())
+        }
+    }
 }
 
 fn amount(resources: Option<&Resources>) -> String {

@@ -38,9 +38,14 @@ fn set(mount: &mut Mount, key: &str, value: Option<&str>) -> Result<(), String> 
         "tmpfs-size" => tmpfs(mount).size_bytes = memory(need()?)?.unsigned_abs(),
         "tmpfs-mode" => {
             let mode = need()?;
-            tmpfs(mount).mode = u32::from_str_radix(mode, 8).map_err(|_| format!("{mode:?} is no octal mode"))?;
+            tmpfs(mount).mode =
+                u32::from_str_radix(mode, 8).map_err(|_| format!("{mode:?} is no octal mode"))?;
         }
-        _ => return Err(format!("{key:?} is unknown; there are type, source, target, readonly and more: see the manual")),
+        _ => {
+            return Err(format!(
+                "{key:?} is unknown; there are type, source, target, readonly and more: see the manual"
+            ));
+        }
     }
     Ok(())
 }

@@ -9,7 +9,11 @@ use skep_proto::v1::{PortConfig, PortProtocol, PublishMode};
 pub fn port(text: &str) -> Result<PortConfig, String> {
     if !text.contains('=') {
         let (published, target, protocol) = short(text)?;
-        let protocol = if protocol == PortProtocol::Tcp { String::new() } else { format!(",protocol={}", word(protocol)) };
+        let protocol = if protocol == PortProtocol::Tcp {
+            String::new()
+        } else {
+            format!(",protocol={}", word(protocol))
+        };
         return Err(format!(
             "{text:?} asks for the ingress mesh, which is not supported yet; use \
              published={published},target={target}{protocol},mode=host"
@@ -17,14 +21,19 @@ pub fn port(text: &str) -> Result<PortConfig, String> {
     }
     let mut port = PortConfig { publish_mode: PublishMode::Ingress as i32, ..PortConfig::default() };
     for field in text.split(',') {
-        let (key, value) = field.split_once('=').ok_or_else(|| format!("{field:?} in {text:?} has no value"))?;
+        let (key, value) =
+            field.split_once('=').ok_or_else(|| format!("{field:?} in {text:?} has no value"))?;
         match key {
             "target" => port.target_port = number(value)?,
             "published" => port.published_port = number(value)?,
             "protocol" => port.protocol = protocol(value)? as i32,
             "mode" => port.publish_mode = mode(value)? as i32,
             "name" => port.name = value.to_owned(),
-            _ => return Err(format!("{key:?} in {text:?} is unknown; there are published, target, protocol, mode")),
+            _ => {
+                return Err(format!(
+                    "{key:?} in {text:?} is unknown; there are published, target, protocol, mode"
+                ));
+            }
         }
     }
     if port.target_port == 0 {
@@ -46,7 +55,11 @@ fn short(text: &str) -> Result<(u32, u32, PortProtocol), String> {
     let (ports, name) = text.split_once('/').unwrap_or((text, "tcp"));
     let (published, target) = ports.split_once(':').unwrap_or(("0", ports));
     let bad = |_| format!("{text:?} is no port; write published=8080,target=80,mode=host");
-    Ok((number(published).or_else(|_| number_or_zero(published)).map_err(bad)?, number(target).map_err(bad)?, protocol(name)?))
+    Ok((
+        number(published).or_else(|_| number_or_zero(published)).map_err(bad)?,
+        number(target).map_err(bad)?,
+        protocol(name)?,
+    ))
 }
 
 fn number_or_zero(text: &str) -> Result<u32, String> {
@@ -107,7 +120,9 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused() {
-        for text in ["", "x", "target=0,mode=host", "target=70000,mode=host", "published=80,mode=host", "colour=red"] {
+        for text in
+            ["", "x", "target=0,mode=host", "target=70000,mode=host", "published=80,mode=host", "colour=red"]
+        {
             assert!(port(text).is_err(), "{text:?}");
         }
         assert_eq!(port_removal("53/udp"), Ok((53, PortProtocol::Udp)));

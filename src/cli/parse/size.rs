@@ -8,7 +8,11 @@ pub fn cpus(text: &str) -> Result<i64, String> {
         return Err(bad());
     }
     let nano = (number * 1e9).round() as i64;
-    if nano != 0 && nano < 1_000_000 { Err(format!("{text} CPUs is too few: at least 0.001")) } else { Ok(nano) }
+    if nano != 0 && nano < 1_000_000 {
+        Err(format!("{text} CPUs is too few: at least 0.001"))
+    } else {
+        Ok(nano)
+    }
 }
 
 /// A size in bytes: `512m`, `1g`, `64MiB`, `4096`. Units are powers of 1024, as Docker's are.

@@ -15,8 +15,8 @@ use clap::Args;
 use skep_proto::{
     Id,
     v1::{
-        Annotations, CreateService, EndpointSpec, Mount, NetworkAttachment, Placement, PortConfig, Replicated,
-        ServiceMode, ServiceSpec, TaskSpec, command::Action, service_mode::Mode,
+        Annotations, CreateService, EndpointSpec, Mount, NetworkAttachment, Placement, PortConfig,
+        Replicated, ServiceMode, ServiceSpec, TaskSpec, command::Action, service_mode::Mode,
     },
 };
 use std::path::PathBuf;
@@ -70,10 +70,11 @@ pub struct Create {
     #[command(flatten)]
     change: Change,
     #[command(flatten)]
-    _unsupported: ForCreate,
+    unsupported: ForCreate,
 }
 
 pub async fn run(top: &Top, args: Create) -> Outcome {
+    args.unsupported.check()?;
     let spec = spec(&args)?;
     let target = top.host(&args.change.host)?;
     let manager = Manager::connect(&target).await?;
@@ -89,9 +90,12 @@ fn spec(args: &Create) -> Outcome<ServiceSpec> {
         return Err(match args.mode.as_str() {
             "global" => Failure::usage("--mode global is not supported yet")
                 .hint("use --replicas with --replicas-max-per-node 1"),
-            "replicated-job" | "global-job" => Failure::usage(format!("--mode {} is not supported yet", args.mode))
-                .hint("use --restart-condition none for work that ends"),
-            other => Failure::usage(format!("mode {other:?} is unknown")).hint("leave it out: services are replicated"),
+            "replicated-job" | "global-job" => {
+                Failure::usage(format!("--mode {} is not supported yet", args.mode))
+                    .hint("use --restart-condition none for work that ends")
+            }
+            other => Failure::usage(format!("mode {other:?} is unknown"))
+                .hint("leave it out: services are replicated"),
         });
     }
     let mut env = Vec::new();
@@ -136,14 +140,18 @@ fn env_lines(file: &PathBuf) -> Outcome<Vec<String>> {
     text.lines()
         .map(str::trim_start)
         .filter(|line| !line.is_empty() && !line.starts_with('#'))
-        .map(|line| parse::env(line).map_err(|error| Failure::usage(format!("--env-file {}: {error}", file.display()))))
+        .map(|line| {
+            parse::env(line)
+                .map_err(|error| Failure::usage(format!("--env-file {}: {error}", file.display())))
+        })
         .collect()
 }
 
 /// A name for a service that was given none: what it runs, and letters that tell it from its like.
 fn made_up(image: &str) -> String {
     let last = image.rsplit('/').next().unwrap_or_default().split(['@', ':']).next().unwrap_or_default();
-    let plain: String = last.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect();
+    let plain: String =
+        last.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect();
     let plain = plain.trim_matches('-').chars().take(40).collect::<String>();
     let letters = Id(u128::from(crate::cli::now().0)).to_string();
     let tail: String = letters.chars().rev().take(6).collect();
@@ -156,7 +164,9 @@ mod tests {
 
     #[test]
     fn a_made_up_name_is_a_name() {
-        for (image, begins) in [("registry.example/a/web-app:1.2", "web-app-"), ("/usr/bin/sleep", "sleep-"), ("@", "service-")] {
+        for (image, begins) in
+            [("registry.example/a/web-app:1.2", "web-app-"), ("/usr/bin/sleep", "sleep-"), ("@", "service-")]
+        {
             let name = made_up(image);
             assert!(name.starts_with(begins) && name.len() == begins.len() + 6, "{name}");
         }

@@ -33,8 +33,11 @@ pub struct HealthFlags {
 impl HealthFlags {
     /// Writes what was said into the check.
     pub fn apply(&self, check: &mut Option<HealthCheck>) -> Result<(), String> {
-        let durations = [self.health_interval, self.health_timeout, self.health_start_period, self.health_start_interval];
-        let said = self.health_cmd.is_some() || self.health_retries.is_some() || durations.iter().any(Option::is_some);
+        let durations =
+            [self.health_interval, self.health_timeout, self.health_start_period, self.health_start_interval];
+        let said = self.health_cmd.is_some()
+            || self.health_retries.is_some()
+            || durations.iter().any(Option::is_some);
         if self.no_healthcheck {
             if said {
                 return Err("--no-healthcheck excludes the --health flags".into());
@@ -47,7 +50,8 @@ impl HealthFlags {
         }
         let check = check.get_or_insert_with(HealthCheck::default);
         if let Some(command) = &self.health_cmd {
-            check.test = if command.is_empty() { Vec::new() } else { vec!["CMD-SHELL".into(), command.clone()] };
+            check.test =
+                if command.is_empty() { Vec::new() } else { vec!["CMD-SHELL".into(), command.clone()] };
         }
         check.interval_ns = self.health_interval.unwrap_or(check.interval_ns);
         check.timeout_ns = self.health_timeout.unwrap_or(check.timeout_ns);
@@ -64,7 +68,11 @@ mod tests {
 
     #[test]
     fn an_update_changes_what_was_said_and_nothing_else() {
-        let mut check = Some(HealthCheck { test: vec!["CMD-SHELL".into(), "true".into()], retries: 3, ..HealthCheck::default() });
+        let mut check = Some(HealthCheck {
+            test: vec!["CMD-SHELL".into(), "true".into()],
+            retries: 3,
+            ..HealthCheck::default()
+        });
         let flags = HealthFlags { health_interval: Some(5), ..HealthFlags::default() };
         flags.apply(&mut check).expect("nothing is wrong with it");
         let changed = check.clone().expect("it is still there");

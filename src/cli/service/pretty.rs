@@ -8,8 +8,8 @@ use crate::cli::{
 use skep_proto::{
     defaults,
     v1::{
-        ContainerSpec, MountType, Resources, RestartCondition, RolloutState, RolloutStatus, Service, ServiceSpec,
-        TaskSpec,
+        ContainerSpec, MountType, Resources, RestartCondition, RolloutState, RolloutStatus, Service,
+        ServiceSpec, TaskSpec,
     },
 };
 use std::collections::BTreeMap;
@@ -39,26 +39,23 @@ pub fn pretty(service: &Service) -> String {
 }
 
 fn task_text(task: &TaskSpec) -> String {
-    let mut text = String::from("Task:\n");
-    if let Some(container) = defaults::container(task) {
-        text.push_str(&container_text(container));
-    }
+    let mut all = defaults::container(task).map_or_else(Vec::new, container_pairs);
     let resources = task.resources.clone().unwrap_or_default();
     let placement = task.placement.clone().unwrap_or_default();
     let networks: Vec<&str> = task.networks.iter().map(|network| network.target.as_str()).collect();
     let most = placement.max_replicas_per_node;
-    text.push_str(&pairs(&[
+    all.extend([
         (" Limits", amount(resources.limits.as_ref())),
         (" Reserved", amount(resources.reservations.as_ref())),
         (" Restart", restart(task)),
         (" Constraints", placement.constraints.join("\n")),
         (" Most a node", if most == 0 { String::new() } else { most.to_string() }),
         (" Networks", networks.join(", ")),
-    ]));
-    text
+    ]);
+    format!("Task:\n{}", pairs(&all))
 }
 
-fn container_text(container: &ContainerSpec) -> String {
+fn container_pairs(container: &ContainerSpec) -> Vec<(&'static str, String)> {
     let mounts: Vec<String> = container
         .mounts
         .iter()
@@ -75,7 +72,7 @@ fn container_text(container: &ContainerSpec) -> String {
         })
         .collect();
     let yes = |set: bool| if set { "yes".to_owned() } else { String::new() };
-    pairs(&[
+    vec![
         (" Image", container.image.clone()),
         (" Entrypoint", container.command.join(" ")),
         (" Command", container.args.join(" ")),
@@ -90,11 +87,12 @@ fn container_text(container: &ContainerSpec) -> String {
         (" Stop grace", duration_words(defaults::stop_grace_ns(container))),
         (" Read-only", yes(container.read_only)),
         (" Init", yes(container.init.unwrap_or(false))),
-    ])
+    ]
 }
 
 fn mode(spec: &ServiceSpec) -> String {
-    defaults::replicas(spec).map_or_else(|| "other".to_owned(), |replicas| format!("replicated, {replicas} replicas"))
+    defaults::replicas(spec)
+        .map_or_else(|| "other".to_owned(), |replicas| format!("replicated, {replicas} replicas"))
 }
 
 fn rollout(rollout: &RolloutStatus) -> String {
@@ -111,7 +109,11 @@ fn rollout(rollout: &RolloutStatus) -> String {
 fn restart(task: &TaskSpec) -> String {
     let policy = defaults::restart(task);
     let delay = duration_words(policy.delay_ns);
-    let most = if policy.max_attempts == 0 { String::new() } else { format!(", {} attempts at most", policy.max_attempts) };
+    let most = if policy.max_attempts == 0 {
+        String::new()
+    } else {
+        format!(", {} attempts at most", policy.max_attempts)
+    };
     match policy.condition {
         RestartCondition::Any => format!("always, after {delay}{most}"),
         RestartCondition::OnFailure => format!("on failure, after {delay}{most}"),

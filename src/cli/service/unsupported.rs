@@ -1,9 +1,8 @@
 //! Flags that Docker has and nobody acts on here. They are known, so that the answer can say what to use instead;
 //! they are not shown, since a flag that does nothing does not exist.
 
-use clap::{
-    Arg, ArgAction, ArgMatches, Args, Command, Error, FromArgMatches, error::ErrorKind, parser::ValueSource,
-};
+use crate::cli::fail::{Failure, Outcome};
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, Error, FromArgMatches, parser::ValueSource};
 
 /// Flags of `docker service create` that are refused: name, whether a value follows, what to use instead.
 const CREATE: &[(&str, bool, &str)] = &[
@@ -45,7 +44,8 @@ const CREATE: &[(&str, bool, &str)] = &[
     ("update-parallelism", true, ROLLOUT),
     ("with-registry-auth", false, "log in on the nodes"),
 ];
-const ROLLOUT: &str = "leave it out: an update replaces one task at a time, stop-first, and pauses at a failure";
+const ROLLOUT: &str =
+    "leave it out: an update replaces one task at a time, stop-first, and pauses at a failure";
 /// Of those, the ones that `docker service update` has as pairs that add and take away.
 const PAIRS: &[(&str, &str, &str)] = &[
     ("config", "config-add", "config-rm"),
@@ -61,10 +61,10 @@ const PAIRS: &[(&str, &str, &str)] = &[
     ("ulimit", "ulimit-add", "ulimit-rm"),
 ];
 
-/// The refused flags of `service create`.
-pub struct ForCreate;
-/// The refused flags of `service update`.
-pub struct ForUpdate;
+/// The first refused flag of a `service create`.
+pub struct ForCreate(Option<Refused>);
+/// The first refused flag of a `service update`.
+pub struct ForUpdate(Option<Refused>);
 
 /// A flag's name, whether a value follows, what to use instead.
 type Refused = (&'static str, bool, &'static str);
@@ -75,7 +75,11 @@ fn for_create() -> Vec<Refused> {
 }
 
 fn for_update() -> Vec<Refused> {
-    let mut flags = vec![("rollback", false, "see the earlier spec with `skep --at REVISION service inspect`, and set it")];
+    let mut flags = vec![(
+        "rollback",
+        false,
+        "see the earlier spec with `skep --at REVISION service inspect`, and set it",
+    )];
     for (name, value, instead) in CREATE.iter().copied().filter(|(name, ..)| *name != "max-concurrent") {
         match PAIRS.iter().find(|(single, ..)| *single == name) {
             Some((_, add, rm)) => flags.extend([(*add, value, instead), (*rm, value, instead)]),
@@ -88,30 +92,44 @@ fn for_update() -> Vec<Refused> {
 fn augment(mut command: Command, flags: Vec<Refused>) -> Command {
     for (name, value, _) in flags {
         let arg = Arg::new(name).long(name).hide(true);
-        let arg = if value { arg.action(ArgAction::Append).allow_hyphen_values(true) } else { arg.action(ArgAction::Count) };
+        let arg = if value {
+            arg.action(ArgAction::Append).allow_hyphen_values(true)
+        } else {
+            arg.action(ArgAction::Count)
+        };
         command = command.arg(arg);
     }
     command
 }
 
-fn refuse(matches: &ArgMatches, flags: Vec<Refused>) -> Result<(), Error> {
-    for (name, _, instead) in flags {
-        if matches.value_source(name) == Some(ValueSource::CommandLine) {
-            let text = format!("--{name} is not supported yet\nhint: {instead}\n");
-            return Err(Error::raw(ErrorKind::UnknownArgument, text));
+fn given(matches: &ArgMatches, flags: Vec<Refused>) -> Option<Refused> {
+    flags.into_iter().find(|(name, ..)| matches.value_source(name) == Some(ValueSource::CommandLine))
+}
+
+fn refuse(flag: Option<Refused>) -> Outcome {
+    match flag {
+        None => Ok(()),
+        Some((name, _, instead)) => {
+            Err(Failure::usage(format!("--{name} is not supported yet")).hint(instead))
         }
     }
-    Ok(())
 }
 
 macro_rules! refused_flags {
     ($name:ident, $flags:ident) => {
+        impl $name {
+            /// Refuses the flag, if there is one.
+            pub fn check(&self) -> Outcome {
+                refuse(self.0)
+            }
+        }
         impl FromArgMatches for $name {
             fn from_arg_matches(matches: &ArgMatches) -> Result<Self, Error> {
-                refuse(matches, $flags()).map(|()| $name)
+                Ok($name(given(matches, $flags())))
             }
             fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), Error> {
-                refuse(matches, $flags())
+                self.0 = given(matches, $flags());
+                Ok(())
             }
         }
         impl Args for $name {

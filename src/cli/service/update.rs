@@ -16,8 +16,8 @@ use crate::cli::{
 };
 use clap::Args;
 use skep_proto::v1::{
-    Annotations, EndpointSpec, Mount, Placement, PortConfig, PortProtocol, Replicated, ServiceMode, ServiceSpec,
-    TaskSpec, UpdateService, command::Action, service_mode::Mode,
+    Annotations, EndpointSpec, Mount, Placement, PortConfig, PortProtocol, Replicated, ServiceMode,
+    ServiceSpec, TaskSpec, UpdateService, command::Action, service_mode::Mode,
 };
 
 /// `skep service update`
@@ -87,15 +87,17 @@ pub struct Update {
     #[command(flatten)]
     change: Change,
     #[command(flatten)]
-    _unsupported: ForUpdate,
+    unsupported: ForUpdate,
 }
 
 pub async fn run(top: &Top, args: Update) -> Outcome {
+    args.unsupported.check()?;
     // Tried on an empty spec, so that flags which contradict each other are found before anybody is asked.
     args.task.apply(&mut TaskSpec::default()).map_err(Failure::usage)?;
     let manager = Manager::connect(&top.host(&args.change.host)?).await?;
     let found = find(&manager, None, vec![args.service.clone()]).await?;
-    let service = found.into_iter().next().ok_or_else(|| Failure::refused(format!("no service {:?}", args.service)))?;
+    let service =
+        found.into_iter().next().ok_or_else(|| Failure::refused(format!("no service {:?}", args.service)))?;
     let id = id_of(&service).to_string();
     let version = service.meta.as_ref().map_or(0, |meta| meta.version);
     let mut spec = service.spec.unwrap_or_default();
@@ -133,8 +135,10 @@ fn edit_ports(spec: &mut ServiceSpec, args: &Update) {
         return;
     }
     let endpoint = spec.endpoint.get_or_insert_with(EndpointSpec::default);
-    let gone = |port: &PortConfig| args.publish_rm.iter().any(|(target, protocol)| meets(port, *target, *protocol));
-    let anew = |port: &PortConfig| args.publish_add.iter().any(|new| meets(port, new.target_port, new.protocol()));
+    let gone =
+        |port: &PortConfig| args.publish_rm.iter().any(|(target, protocol)| meets(port, *target, *protocol));
+    let anew =
+        |port: &PortConfig| args.publish_add.iter().any(|new| meets(port, new.target_port, new.protocol()));
     endpoint.ports.retain(|port| !gone(port) && !anew(port));
     endpoint.ports.extend(args.publish_add.iter().cloned());
 }
@@ -164,7 +168,8 @@ fn edit_task(task: &mut TaskSpec, args: &Update) -> Result<(), String> {
         let constraints = &mut task.placement.get_or_insert_with(Placement::default).constraints;
         let plain = |text: &str| text.split_whitespace().collect::<String>();
         constraints.retain(|own| !args.constraint_rm.iter().any(|gone| plain(gone) == plain(own)));
-        let new: Vec<String> = args.constraint_add.iter().filter(|new| !constraints.contains(new)).cloned().collect();
+        let new: Vec<String> =
+            args.constraint_add.iter().filter(|new| !constraints.contains(new)).cloned().collect();
         constraints.extend(new);
     }
     task.networks.retain(|network| !args.network_rm.contains(&network.target));
@@ -204,15 +209,37 @@ mod tests {
         let spec = check(
             &ServiceSpec::default(),
             &[
-                "--env-add", "A=1", "--env-add", "B=2", "--label-add", "x=y", "--constraint-add", "node.role==worker",
-                "--mount-add", "type=tmpfs,target=/t", "--publish-add", "published=1,target=80,mode=host", "--replicas", "3",
+                "--env-add",
+                "A=1",
+                "--env-add",
+                "B=2",
+                "--label-add",
+                "x=y",
+                "--constraint-add",
+                "node.role==worker",
+                "--mount-add",
+                "type=tmpfs,target=/t",
+                "--publish-add",
+                "published=1,target=80,mode=host",
+                "--replicas",
+                "3",
             ],
         );
         let spec = check(
             &spec,
             &[
-                "--env-add", "A=9", "--env-rm", "B", "--label-rm", "x", "--constraint-rm", "node.role == worker",
-                "--mount-add", "type=volume,source=v,target=/t", "--publish-add", "published=2,target=80,mode=host",
+                "--env-add",
+                "A=9",
+                "--env-rm",
+                "B",
+                "--label-rm",
+                "x",
+                "--constraint-rm",
+                "node.role == worker",
+                "--mount-add",
+                "type=volume,source=v,target=/t",
+                "--publish-add",
+                "published=2,target=80,mode=host",
                 "--force",
             ],
         );
@@ -221,7 +248,10 @@ mod tests {
         assert_eq!(container.env, ["A=9"]);
         assert_eq!(container.mounts.len(), 1);
         assert_eq!(container.mounts[0].source, "v");
-        assert_eq!(spec.endpoint.map(|e| e.ports.iter().map(|p| p.published_port).collect::<Vec<_>>()), Some(vec![2]));
+        assert_eq!(
+            spec.endpoint.map(|e| e.ports.iter().map(|p| p.published_port).collect::<Vec<_>>()),
+            Some(vec![2])
+        );
         assert_eq!(task.placement.map(|p| p.constraints), Some(vec![]));
         assert_eq!(task.force_update, 1);
         assert!(spec.annotations.is_some_and(|a| a.labels.is_empty()));
@@ -230,7 +260,10 @@ mod tests {
 
     #[test]
     fn what_was_not_said_stays() {
-        let before = check(&ServiceSpec::default(), &["--image", "a", "--limit-memory", "64m", "--restart-delay", "1s"]);
+        let before = check(
+            &ServiceSpec::default(),
+            &["--image", "a", "--limit-memory", "64m", "--restart-delay", "1s"],
+        );
         let after = check(&before, &["--limit-cpu", "0.5"]);
         let task = after.task.expect("a task");
         let limits = task.resources.and_then(|r| r.limits).expect("limits");

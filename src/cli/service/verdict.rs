@@ -132,14 +132,17 @@ fn hopeless(service: &Service, picture: &Picture, dead: Option<Slot>) -> String 
     if !service.parked.is_empty() {
         return format!("the service is parked: {}", service.parked);
     }
-    if let Some(rollout) = service.rollout.as_ref().filter(|rollout| rollout.state() == RolloutState::Paused) {
+    if let Some(rollout) = service.rollout.as_ref().filter(|rollout| rollout.state() == RolloutState::Paused)
+    {
         return format!("the update is paused: {}", rollout.message);
     }
     if let Some(slot) = dead {
         return format!("{} ended and is not tried again: {}", slot.task.name, trouble(&slot.task));
     }
     match picture.culprit() {
-        Some(slot) if slot.failures >= ATTEMPTS_MAX => format!("{} failed {} times", slot.task.name, slot.failures),
+        Some(slot) if slot.failures >= ATTEMPTS_MAX => {
+            format!("{} failed {} times", slot.task.name, slot.failures)
+        }
         Some(_) | None => String::new(),
     }
 }
@@ -153,6 +156,8 @@ pub fn slot_line(slot: &Slot) -> String {
     }
     if let Some(pull) = &slot.pull {
         line.push_str(&format!(", {}", pull_words(pull)));
+    } else if has_failed(task) {
+        line.push_str(&format!(": {}", trouble(task)));
     } else if let Some(failed) = slot.failed.as_ref().filter(|_| !slot.settled) {
         let times = if slot.failures == 1 { "once".to_owned() } else { format!("{} times", slot.failures) };
         line.push_str(&format!(", failed {times}: {}", trouble(failed)));
@@ -170,7 +175,9 @@ fn pull_words(pull: &PullProgress) -> String {
     match (pull.done_bytes, pull.total_bytes) {
         (0, 0) => pull.message.clone(),
         (done, 0) => format!("{} {}", pull.message, bytes_size(done)).trim().to_owned(),
-        (done, total) => format!("{} {} of {}", pull.message, bytes_size(done), bytes_size(total)).trim().to_owned(),
+        (done, total) => {
+            format!("{} {} of {}", pull.message, bytes_size(done), bytes_size(total)).trim().to_owned()
+        }
     }
 }
 

@@ -123,7 +123,8 @@ async fn watch(
             }
         };
         let Some(reply) = reply else {
-            return Err(Failure::unreachable("the manager went away while waiting").hint(format!("see `skep service ps {id}`")));
+            return Err(Failure::unreachable("the manager went away while waiting")
+                .hint(format!("see `skep service ps {id}`")));
         };
         if reply.removed {
             return Err(Failure::refused(format!("service {id} was removed meanwhile")));
@@ -149,7 +150,8 @@ async fn sleep_until(at: Option<Instant>) {
 
 /// A task that has just been started may be about to fail; one that ran before, or was found healthy, is believed.
 fn steady_for(reply: &WatchServiceReply, picture: &Picture) -> Duration {
-    let task = reply.service.as_ref().and_then(|service| service.spec.as_ref()).and_then(|spec| spec.task.as_ref());
+    let task =
+        reply.service.as_ref().and_then(|service| service.spec.as_ref()).and_then(|spec| spec.task.as_ref());
     let checked = task.and_then(defaults::container).and_then(|container| container.health.as_ref());
     if checked.is_some_and(|health| health.test.first().is_some_and(|word| word != "NONE")) {
         return Duration::ZERO;
@@ -169,13 +171,21 @@ async fn give_up(
     };
     let name = reply.service.as_ref().map_or(id, name_of);
     let reason = if picture.blocked.is_empty() { reason } else { picture.blocked.clone() };
-    let mut text = format!("service {name} does not run ({} of {} tasks): {reason}", picture.settled, picture.wanted);
+    let mut text =
+        format!("service {name} does not run ({} of {} tasks): {reason}", picture.settled, picture.wanted);
     if let Some(slot) = picture.culprit()
         && let Some(task) = &slot.failed
     {
-        let place = if task.node_name.is_empty() { String::new() } else { format!(" on node {}", task.node_name) };
-        text.push_str(&format!("\n  {}{place}: {} (task {})", task.name, trouble(task), Id::from_bytes(&task.id)));
-        let lines = tokio::time::timeout(LAST_LINES_PATIENCE, last_lines(manager, task)).await.unwrap_or_default();
+        let place =
+            if task.node_name.is_empty() { String::new() } else { format!(" on node {}", task.node_name) };
+        text.push_str(&format!(
+            "\n  {}{place}: {} (task {})",
+            task.name,
+            trouble(task),
+            Id::from_bytes(&task.id)
+        ));
+        let lines =
+            tokio::time::timeout(LAST_LINES_PATIENCE, last_lines(manager, task)).await.unwrap_or_default();
         if !lines.is_empty() {
             text.push_str("\n  its last lines:");
             lines.iter().for_each(|line| text.push_str(&format!("\n    {line}")));

@@ -42,7 +42,8 @@ impl Template {
         }
         while let Some(start) = rest.find("{{") {
             let end = rest[start..].find("}}").map(|end| start + end).ok_or_else(|| {
-                Failure::usage(format!("template {text:?} has a {{{{ without }}}}")).hint("write '{{.Field}}'")
+                Failure::usage(format!("template {text:?} has a {{{{ without }}}}"))
+                    .hint("write '{{.Field}}'")
             })?;
             if start > 0 {
                 parts.push(Part::Literal(rest[..start].to_owned()));
@@ -71,7 +72,7 @@ impl Template {
 
     /// The template with the value of a message alone.
     pub fn fill_json(&self, json: Value) -> String {
-        self.fill(&Row { id: String::new(), cells: Vec::new(), json })
+        self.fill(&Row { id: String::new(), mark: "", cells: Vec::new(), json })
     }
 
     /// The template with headings in place of values.
@@ -84,7 +85,9 @@ impl Template {
                     (name, "") => name.to_uppercase(),
                     (_, heading) => heading.to_owned(),
                 },
-                Part::Path(path, _) => path.last().map_or_else(String::new, |name| name.replace('_', " ").to_uppercase()),
+                Part::Path(path, _) => {
+                    path.last().map_or_else(String::new, |name| name.replace('_', " ").to_uppercase())
+                }
             })
             .collect()
     }
@@ -97,7 +100,8 @@ fn action(text: &str, listing: &Listing) -> Outcome<Part> {
         Some(_) => return Err(not_built(text)),
     };
     let names = field.strip_prefix('.').ok_or_else(|| not_built(text))?;
-    let well_formed = |name: &str| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    let well_formed =
+        |name: &str| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     if names.is_empty() {
         return Ok(Part::Path(Vec::new(), style));
     }
@@ -114,9 +118,16 @@ fn action(text: &str, listing: &Listing) -> Outcome<Part> {
         Ok(path) => Ok(Part::Path(path, style)),
         Err(unknown) => {
             let docker: Vec<&str> = listing.fields.iter().map(|(field, _)| *field).collect();
-            let known = docker.into_iter().chain(unknown.known.iter().map(String::as_str)).collect::<Vec<_>>().join(" .");
-            Err(Failure::usage(format!("the template's field {field:?} is unknown: there is no {:?}", unknown.name))
-                .hint(format!("there are .{known}")))
+            let known = docker
+                .into_iter()
+                .chain(unknown.known.iter().map(String::as_str))
+                .collect::<Vec<_>>()
+                .join(" .");
+            Err(Failure::usage(format!(
+                "the template's field {field:?} is unknown: there is no {:?}",
+                unknown.name
+            ))
+            .hint(format!("there are .{known}")))
         }
     }
 }
@@ -148,7 +159,7 @@ mod tests {
 
     fn check(template: &str, expected: Result<&str, &str>) {
         let json = json!({"spec": {"annotations": {"name": "web", "labels": {"a": "b"}}}, "spec_version": 7, "blocked": null});
-        let row = Row { id: "1".into(), cells: vec!["1".into(), "true".into()], json };
+        let row = Row { id: "1".into(), mark: "", cells: vec!["1".into(), "true".into()], json };
         let said = Template::parse(template, &LIST).map(|t| t.fill(&row)).map_err(|e| e.message().to_owned());
         match expected {
             Ok(text) => assert_eq!(said.as_deref(), Ok(text), "{template}"),
@@ -177,7 +188,8 @@ mod tests {
 
     #[test]
     fn headings_stand_over_a_table_of_templates() {
-        let template = Template::parse("{{.ID}}\\t{{.Self}}\\t{{.SpecVersion}}", &LIST).expect("a good template");
+        let template =
+            Template::parse("{{.ID}}\\t{{.Self}}\\t{{.SpecVersion}}", &LIST).expect("a good template");
         assert_eq!(template.headings(&LIST), "ID\tSELF\tSPEC VERSION");
     }
 }

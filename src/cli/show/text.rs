@@ -7,7 +7,9 @@ pub fn grid(head: &[String], rows: Vec<Vec<String>>) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(head.iter().map(String::as_str));
-    table.add_rows(rows.into_iter().map(|row| row.into_iter().map(|cell| one_line(&cell)).collect::<Vec<_>>()));
+    table.add_rows(
+        rows.into_iter().map(|row| row.into_iter().map(|cell| one_line(&cell)).collect::<Vec<_>>()),
+    );
     for column in table.column_iter_mut() {
         column.set_padding((0, 3));
     }
@@ -16,7 +18,8 @@ pub fn grid(head: &[String], rows: Vec<Vec<String>>) -> String {
 
 /// Names and values under each other; a value that is empty is left out, names may be indented.
 pub fn pairs(all: &[(&str, String)]) -> String {
-    let widest = all.iter().filter(|(_, value)| !value.is_empty()).map(|(name, _)| name.len()).max().unwrap_or(0);
+    let widest =
+        all.iter().filter(|(_, value)| !value.is_empty()).map(|(name, _)| name.len()).max().unwrap_or(0);
     let mut text = String::new();
     for (name, value) in all.iter().filter(|(_, value)| !value.is_empty()) {
         let label = format!("{name}:");
@@ -44,7 +47,10 @@ mod tests {
 
     #[test]
     fn columns_stand_three_blanks_apart() {
-        let text = grid(&["ID".into(), "NAME".into()], vec![vec!["1".into(), "a\nb".into()], vec!["22".into(), "".into()]]);
+        let text = grid(
+            &["ID".into(), "NAME".into()],
+            vec![vec!["1".into(), "a\nb".into()], vec!["22".into(), "".into()]],
+        );
         assert_eq!(text, "ID   NAME\n1    a b\n22");
     }
 

@@ -29,7 +29,14 @@ pub fn pretty(task: &Task) -> String {
         ("Current state", format!("{} {}", title(state_word(status.state())), ago(status.at, now()))),
         ("Message", status.message.clone()),
         ("Error", trouble(task)),
-        ("End", if container.exit_code.is_some() || container.signal != 0 { end_words(&container) } else { String::new() }),
+        (
+            "End",
+            if container.exit_code.is_some() || container.signal != 0 {
+                end_words(&container)
+            } else {
+                String::new()
+            },
+        ),
         ("Held until", local_time(task.start_at)),
         ("Container", container.container_ref.clone()),
         ("Process id", number(i64::from(container.pid))),

@@ -37,7 +37,9 @@ pub fn trouble(task: &Task) -> String {
         return status.error;
     }
     match status.state() {
-        TaskState::Failed | TaskState::Rejected => status.container.as_ref().map_or_else(String::new, end_words),
+        TaskState::Failed | TaskState::Rejected => {
+            status.container.as_ref().map_or_else(String::new, end_words)
+        }
         TaskState::New
         | TaskState::Pending
         | TaskState::Assigned
@@ -116,9 +118,15 @@ mod tests {
         let ended = |exit_code, signal| ContainerStatus { exit_code, signal, ..ContainerStatus::default() };
         check(&ended(Some(3), 0), "exit code 3");
         check(&ended(Some(137), 9), "killed by SIGKILL");
-        check(&ContainerStatus { out_of_memory: true, ..ended(Some(137), 9) }, "killed by SIGKILL, out of memory");
+        check(
+            &ContainerStatus { out_of_memory: true, ..ended(Some(137), 9) },
+            "killed by SIGKILL, out of memory",
+        );
         let outside = EndCause::KilledOutside as i32;
-        check(&ContainerStatus { end_cause: outside, ..ended(Some(137), 9) }, "killed by SIGKILL, killed by somebody else");
+        check(
+            &ContainerStatus { end_cause: outside, ..ended(Some(137), 9) },
+            "killed by SIGKILL, killed by somebody else",
+        );
         let stopped = EndCause::EngineStopped as i32;
         check(&ContainerStatus { end_cause: stopped, ..ended(None, 0) }, "the engine stopped");
         check(&ended(None, 99), "killed by signal 99");

@@ -99,17 +99,27 @@ impl Audit {
         } else if header.first_revision != self.revision + 1 {
             return Err(altered(
                 self.revision,
-                &format!("the next entry begins at revision {} and not at {}", header.first_revision, self.revision + 1),
+                &format!(
+                    "the next entry begins at revision {} and not at {}",
+                    header.first_revision,
+                    self.revision + 1
+                ),
             ));
         }
         if parent != self.head {
             return Err(altered(
                 self.revision,
-                &format!("the entry at revision {} names {parent} as its parent, which is not the entry before it ({})", header.first_revision, self.head),
+                &format!(
+                    "the entry at revision {} names {parent} as its parent, which is not the entry before it ({})",
+                    header.first_revision, self.head
+                ),
             ));
         }
         if header.at < self.at || header.incarnation < self.incarnation {
-            return Err(altered(self.revision, &format!("time or incarnation goes back at revision {}", header.first_revision)));
+            return Err(altered(
+                self.revision,
+                &format!("time or incarnation goes back at revision {}", header.first_revision),
+            ));
         }
         (self.at, self.incarnation) = (header.at, header.incarnation);
         Ok(())
@@ -118,8 +128,11 @@ impl Audit {
     fn fold(&mut self, entry: &SealedEntry) -> Outcome {
         for (place, bytes) in entry.records.iter().enumerate() {
             let revision = entry.header.first_revision + place as u64;
-            let record = Record::decode(bytes.clone()).map_err(|error| altered(self.revision, &error.to_string()))?;
-            if let Some(Kind::Checkpoint(checkpoint)) = record.event.as_ref().and_then(|event| event.kind.as_ref()) {
+            let record =
+                Record::decode(bytes.clone()).map_err(|error| altered(self.revision, &error.to_string()))?;
+            if let Some(Kind::Checkpoint(checkpoint)) =
+                record.event.as_ref().and_then(|event| event.kind.as_ref())
+            {
                 self.compare(revision, &checkpoint.digest)?;
             }
             let stamp = Stamp {
@@ -153,8 +166,12 @@ impl Audit {
 
     fn agrees(&self, claimed: &StatusReply) -> Outcome {
         let differs = |what: &str, computed: String, said: &[u8]| {
-            Failure::refused(format!("at revision {} the {what} computes to {computed}, the manager says {}", self.revision, hex(said)))
-                .hint("restart the manager: if it stays so, keep its folder and report it")
+            Failure::refused(format!(
+                "at revision {} the {what} computes to {computed}, the manager says {}",
+                self.revision,
+                hex(said)
+            ))
+            .hint("restart the manager: if it stays so, keep its folder and report it")
         };
         if !claimed.head_hash.is_empty() && claimed.head_hash != self.head.to_bytes() {
             return Err(differs("head", self.head.to_string(), &claimed.head_hash));
@@ -225,7 +242,10 @@ mod tests {
         let mut bent = one.bytes.to_vec();
         *bent.last_mut().expect("an entry is not empty") ^= 1;
         check(vec![bent.into()], Err("good up to revision 0"));
-        check(vec![one.bytes.clone(), entry(one.hash, 4, vec![tenure()]).bytes], Err("begins at revision 4 and not at 3"));
+        check(
+            vec![one.bytes.clone(), entry(one.hash, 4, vec![tenure()]).bytes],
+            Err("begins at revision 4 and not at 3"),
+        );
         check(vec![one.bytes.clone(), entry(Hash::ZERO, 3, vec![tenure()]).bytes], Err("as its parent"));
         check(vec![two.bytes], Err("begins at revision 3"));
     }

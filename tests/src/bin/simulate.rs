@@ -1,4 +1,4 @@
-//! Runs simulated clusters from seeds: `simulate FIRST COUNT [STEPS] [AGENTS]`, or `simulate --twice SEED`.
+//! Runs simulated clusters from seeds: `simulate FIRST COUNT [STEPS] [AGENTS]`, `simulate --trace SEED …`, or `simulate --twice SEED`.
 //!
 //! A seed that breaks an invariant is printed with the steps before, and the exit code is 1.
 
@@ -13,6 +13,12 @@ fn main() -> ExitCode {
         let same = run(plan) == run(plan);
         println!("seed {}: {}", plan.seed, if same { "the same bytes twice" } else { "differs" });
         return if same { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
+    if words.first().is_some_and(|word| word == "--trace") {
+        let plan = Plan { seed: number(1, 1), agents: number(3, 3) as usize, steps: number(2, 2_000) as usize };
+        let trace = run(plan).map_or_else(|violation| violation.trace, |report| report.trace);
+        trace.iter().for_each(|step| println!("{step}"));
+        return ExitCode::SUCCESS;
     }
     for seed in number(0, 1)..number(0, 1) + number(1, 10) {
         let plan = Plan { seed, agents: number(3, 3) as usize, steps: number(2, 2_000) as usize };

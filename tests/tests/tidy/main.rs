@@ -27,6 +27,8 @@ struct Page {
     path: String,
     /// All of it.
     text: String,
+    /// Whether the whole file is compiled for tests alone.
+    is_test: bool,
 }
 
 /// All files with this ending that belong to the repository, in the order of their paths.
@@ -39,10 +41,19 @@ fn files(ending: &str) -> Vec<Page> {
         .filter(|path| path.extension().is_some_and(|found| found == ending))
         .map(|path| Page {
             text: fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())),
+            is_test: false,
             path: path.strip_prefix(&root).unwrap().to_string_lossy().into_owned(),
         })
         .collect();
     pages.sort_by(|a, b| a.path.cmp(&b.path));
+    let modules: Vec<String> = pages.iter().flat_map(test_modules).collect();
+    for page in &mut pages {
+        let below = |module: &String| {
+            page.path.strip_prefix(module.as_str()).is_some_and(|rest| rest.starts_with(['.', '/']))
+        };
+        page.is_test =
+            page.path.starts_with("tests/") || page.path.contains("/tests/") || modules.iter().any(below);
+    }
     assert!(!pages.is_empty(), "no file ends in .{ending} below {}", root.display());
     pages
 }
@@ -61,15 +72,17 @@ fn collect(folder: &Path, paths: &mut Vec<PathBuf>) {
     }
 }
 
-impl Page {
-    /// Whether the whole file is tests.
-    fn is_test(&self) -> bool {
-        self.path.starts_with("tests/")
-            || self.path.contains("/tests/")
-            || self.path.contains("/benches/")
-            || self.path.ends_with("/tests.rs")
-    }
+/// The modules that a file has for its tests alone, as paths without an ending.
+fn test_modules(page: &Page) -> Vec<String> {
+    let stem = page.path.trim_end_matches(".rs");
+    let folder = ["/lib", "/main"].iter().find_map(|end| stem.strip_suffix(end)).unwrap_or(stem);
+    let lines: Vec<&str> = page.text.lines().collect();
+    let marked = lines.windows(2).filter(|pair| pair[0].trim() == "#[cfg(test)]");
+    let names = marked.filter_map(|pair| pair[1].trim().strip_suffix(';')?.split("mod ").nth(1));
+    names.map(|name| format!("{folder}/{name}")).collect()
+}
 
+impl Page {
     /// The lines before the file's own test module, which stands last.
     fn code(&self) -> Vec<&str> {
         let lines: Vec<&str> = self.text.lines().collect();

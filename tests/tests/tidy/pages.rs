@@ -29,7 +29,7 @@ fn every_file_opens_with_what_it_is_for() {
 fn no_file_is_longer_than_a_room() {
     let pages = files("rs");
     let mut lengths: Vec<usize> =
-        pages.iter().filter(|page| !page.is_test()).map(|page| page.code().len()).collect();
+        pages.iter().filter(|page| !page.is_test).map(|page| page.code().len()).collect();
     lengths.sort_unstable();
     let at = |share: usize| lengths.get(lengths.len() * share / 100).copied().unwrap_or_default();
     println!(
@@ -39,7 +39,7 @@ fn no_file_is_longer_than_a_room() {
         at(95),
         lengths.last().unwrap_or(&0)
     );
-    let long = pages.iter().filter(|page| page.code().len() > FILE_LINES_MAX);
+    let long = pages.iter().filter(|page| !page.is_test && page.code().len() > FILE_LINES_MAX);
     let mut found: Vec<String> = long
         .map(|page| format!("{}: {} lines, at most {FILE_LINES_MAX}", page.path, page.code().len()))
         .collect();

@@ -47,7 +47,7 @@ fn marked(pages: &[Page]) -> Vec<String> {
     let names_others = |path: &str| path.ends_with("/lib.rs") || path.ends_with("/main.rs");
     let says = pages
         .iter()
-        .filter(|page| !page.is_test() && !names_others(&page.path) && page.opening().contains("PURE"));
+        .filter(|page| !page.is_test && !names_others(&page.path) && page.opening().contains("PURE"));
     says.map(|page| page.path.trim_end_matches(".rs").to_owned()).collect()
 }
 
@@ -105,7 +105,7 @@ fn pure_code_names_nothing_that_acts() {
     let marked = marked(&pages);
     assert!(!marked.is_empty(), "some module outside the pure packages says PURE");
     let mut found = Vec::new();
-    for page in pages.iter().filter(|page| !page.is_test() && is_pure(page, &marked)) {
+    for page in pages.iter().filter(|page| !page.is_test && is_pure(page, &marked)) {
         let mut code = String::new();
         for (number, line) in page.code().into_iter().enumerate() {
             let line = bare(line);

@@ -63,7 +63,11 @@ pub(super) fn read(answer: ContainerInspectResponse) -> Container {
         | ContainerStateStatusEnum::DEAD
         | ContainerStateStatusEnum::REMOVING
         | ContainerStateStatusEnum::STOPPING
-        | ContainerStateStatusEnum::EMPTY if started_at > 0 => Phase::Ended,
+        | ContainerStateStatusEnum::EMPTY
+            if started_at > 0 =>
+        {
+            Phase::Ended
+        }
         ContainerStateStatusEnum::EXITED
         | ContainerStateStatusEnum::DEAD
         | ContainerStateStatusEnum::REMOVING

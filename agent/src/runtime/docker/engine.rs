@@ -1,8 +1,8 @@
 //! The connection to an engine, and what its errors mean to a task.
 //!
-//! It is made when it is first needed and made again when it breaks: an engine that is away is an engine that is waited
-//! for. Each call has a limit, since an engine that hangs must not hang the agent; calls that last as long as a
-//! container does have none of their own and end with the connection.
+//! It is made when it is first needed and made again when it breaks: an engine that is away is an engine that
+//! is waited for. Each call has a limit, since an engine that hangs must not hang the agent; calls that last
+//! as long as a container does have none of their own and end with the connection.
 
 use crate::runtime::RuntimeError;
 use bollard::{API_DEFAULT_VERSION, Docker, errors::Error};
@@ -37,7 +37,8 @@ impl Engine {
             return Ok(client);
         }
         let client = self.connect().map_err(|error| self.say(&error))?;
-        // Old engines refuse newer versions of the API than their own, new engines very old ones: so it is asked once.
+        // Old engines refuse newer versions of the API than their own, new engines very old ones: so it is
+        // asked once.
         let client = within(client.negotiate_version()).await.map_err(|error| self.say(&error))?;
         *self.client.lock().unwrap_or_else(PoisonError::into_inner) = Some(client.clone());
         Ok(client)
@@ -56,7 +57,8 @@ impl Engine {
         }
     }
 
-    /// The engine's error in the task's words. The caller says what 404 and 409 mean to it before asking here.
+    /// The engine's error in the task's words. The caller says what 404 and 409 mean to it before asking
+    /// here.
     pub(super) fn say(&self, error: &Error) -> RuntimeError {
         match error {
             Error::DockerResponseServerError { status_code: 503, message } => {
@@ -72,7 +74,11 @@ impl Engine {
                 self.host,
                 CALL_LIMIT.as_secs()
             )),
-            other => RuntimeError::Unreachable(format!("cannot reach the engine at {}: {}", self.host, chain(other))),
+            other => RuntimeError::Unreachable(format!(
+                "cannot reach the engine at {}: {}",
+                self.host,
+                chain(other)
+            )),
         }
     }
 }

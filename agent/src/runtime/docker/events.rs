@@ -1,8 +1,9 @@
 //! One stream of the engine's events for all containers, instead of a question or a connection for each.
 //!
-//! Whoever waits for a container subscribes, looks at it, and sleeps until something is said about it. When the stream
-//! breaks, the engine may have gone: the time it was away is kept, everybody looks again when it is back, and the
-//! events that the engine still remembers are asked for, so that nothing is missed between two streams.
+//! Whoever waits for a container subscribes, looks at it, and sleeps until something is said about it. When
+//! the stream breaks, the engine may have gone: the time it was away is kept, everybody looks again when it
+//! is back, and the events that the engine still remembers are asked for, so that nothing is missed between
+//! two streams.
 
 use super::{
     engine::{Engine, within},
@@ -20,8 +21,11 @@ use std::{
 };
 use tokio::{sync::watch, task::JoinHandle};
 
-/// Outages that are remembered; the oldest is forgotten, and an end in it is then taken for the container's own.
+/// Outages that are remembered; the oldest is forgotten, and an end in it is then taken for the container's
+/// own.
 const OUTAGES_MAX: usize = 16;
+/// An engine that hangs, or is cut off, does not break its stream: so it is asked now and then.
+const CHECK_PERIOD: Duration = Duration::from_secs(30);
 /// Between two tries to reach an engine that is away: from, and up to.
 const RETRY_MIN: Duration = Duration::from_millis(50);
 const RETRY_MAX: Duration = Duration::from_secs(2);
@@ -107,7 +111,8 @@ impl Sightings {
         let (Some(actor), Some(action)) = (&event.actor, &event.action) else { return };
         let Some(id) = &actor.id else { return };
         let at = event.time_nano.and_then(|at| u64::try_from(at).ok()).unwrap_or(0);
-        let attribute = |name: &str| actor.attributes.as_ref().and_then(|all| all.get(name)).map(String::as_str);
+        let attribute =
+            |name: &str| actor.attributes.as_ref().and_then(|all| all.get(name)).map(String::as_str);
         let mut seen = self.lock();
         if at <= seen.newest {
             return;
@@ -118,7 +123,9 @@ impl Sightings {
         match action.as_str() {
             "start" => trace.started(),
             "kill" => trace.signal(at, attribute("signal").map_or(0, signal_number)),
-            "die" => trace.died = Some((at, attribute("exitCode").and_then(|code| code.parse().ok()).unwrap_or(0))),
+            "die" => {
+                trace.died = Some((at, attribute("exitCode").and_then(|code| code.parse().ok()).unwrap_or(0)))
+            }
             "stop" => trace.stopped_at = Some(at),
             "destroy" => trace.destroyed = true,
             _ => {}
@@ -167,8 +174,8 @@ async fn reach(engine: &Engine) -> Option<bool> {
 async fn stream(engine: &Engine, seen: &Sightings, live_restore: bool) {
     let Ok(client) = engine.patient_client().await else { return };
     let newest = seen.lock().newest;
-    // An engine keeps its last few hundred events in memory. One that does not remember the newest one that was seen
-    // here is a new one.
+    // An engine keeps its last few hundred events in memory. One that does not remember the newest one that
+    // was seen here is a new one.
     let mut lost_memory = true;
     if newest > 0 {
         let at = |ns: u64| Some(format!("{}.{:09}", ns / 1_000_000_000, ns % 1_000_000_000));
@@ -181,8 +188,20 @@ async fn stream(engine: &Engine, seen: &Sightings, live_restore: bool) {
     let options = EventsOptions { since: Some(since.to_string()), until: None, filters: Some(filters()) };
     let mut events = client.events(Some(options));
     seen.came_back(live_restore, lost_memory);
-    while let Some(Ok(event)) = events.next().await {
-        seen.note(&event);
+    let mut check = tokio::time::interval(CHECK_PERIOD);
+    check.tick().await;
+    loop {
+        tokio::select! {
+            event = events.next() => match event {
+                Some(Ok(event)) => seen.note(&event),
+                Some(Err(_)) | None => return,
+            },
+            _ = check.tick() => {
+                if within(client.ping()).await.is_err() {
+                    return;
+                }
+            }
+        }
     }
 }
 
@@ -201,7 +220,8 @@ mod tests {
     use bollard::models::EventActor;
 
     fn event(at: i64, action: &str, attributes: &[(&str, &str)]) -> EventMessage {
-        let attributes = attributes.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let attributes =
+            attributes.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         EventMessage {
             action: Some(action.into()),
             time_nano: Some(at),

@@ -1,7 +1,8 @@
 //! From a task's spec to a container as the engine's API wants it. Pure.
 //!
-//! Names and labels are those that Docker's own swarm mode writes, so that what people and tools know about a swarm's
-//! containers holds here too. What cannot be expressed is refused by name; nothing asked for is left out.
+//! Names and labels are those that Docker's own swarm mode writes, so that what people and tools know about a
+//! swarm's containers holds here too. What cannot be expressed is refused by name; nothing asked for is left
+//! out.
 
 mod mounts;
 
@@ -13,8 +14,8 @@ use bollard::models::{
 use skep_proto::{
     defaults,
     v1::{
-        AppArmorMode, ContainerSpec, HealthCheck, Isolation, PortConfig, PortProtocol, Privileges, PublishMode,
-        ResourceRequirements, SeccompMode, TaskSpec,
+        AppArmorMode, ContainerSpec, HealthCheck, Isolation, PortConfig, PortProtocol, Privileges,
+        PublishMode, ResourceRequirements, SeccompMode, TaskSpec,
     },
 };
 use std::collections::HashMap;
@@ -77,22 +78,29 @@ fn host_config(workload: &Workload, spec: &ContainerSpec) -> Result<HostConfig, 
         sysctls: some_map(spec.sysctls.iter().map(|(key, value)| (key.clone(), value.clone())).collect()),
         cap_add: list(&spec.capability_add),
         cap_drop: list(&spec.capability_drop),
-        ulimits: some(spec.ulimits.iter().map(|limit| ResourcesUlimits {
-            name: Some(limit.name.clone()),
-            soft: Some(limit.soft),
-            hard: Some(limit.hard),
-        }).collect()),
+        ulimits: some(
+            spec.ulimits
+                .iter()
+                .map(|limit| ResourcesUlimits {
+                    name: Some(limit.name.clone()),
+                    soft: Some(limit.soft),
+                    hard: Some(limit.hard),
+                })
+                .collect(),
+        ),
         oom_score_adj: (spec.oom_score_adj != 0).then_some(spec.oom_score_adj),
         security_opt: some(spec.privileges.as_ref().map(security).transpose()?.unwrap_or_default()),
         isolation: isolation(spec.isolation()),
         network_mode: network_mode(&workload.spec)?,
         port_bindings: bindings(&workload.ports),
-        log_config: workload.spec.log_driver.as_ref().filter(|driver| !driver.name.is_empty()).map(|driver| {
-            HostConfigLogConfig {
+        log_config: workload.spec.log_driver.as_ref().filter(|driver| !driver.name.is_empty()).map(
+            |driver| HostConfigLogConfig {
                 typ: Some(driver.name.clone()),
-                config: Some(driver.options.iter().map(|(key, value)| (key.clone(), value.clone())).collect()),
-            }
-        }),
+                config: Some(
+                    driver.options.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
+                ),
+            },
+        ),
         ..HostConfig::default()
     };
     if let Some(dns) = &spec.dns {
@@ -112,12 +120,14 @@ fn limit(host: &mut HostConfig, resources: &ResourceRequirements) {
         host.nano_cpus = above_zero(limits.nano_cpus);
         host.memory = above_zero(limits.memory_bytes);
     }
-    // Processors that are reserved only guide placement; reserved memory is also what the kernel takes back last.
+    // Processors that are reserved only guide placement; reserved memory is also what the kernel takes back
+    // last.
     if let Some(reserved) = &resources.reservations {
         host.memory_reservation = above_zero(reserved.memory_bytes);
     }
     // The engine counts memory and swap together; the spec says how much of swap alone.
-    host.memory_swap = resources.swap_bytes.map(|swap| if swap < 0 { -1 } else { host.memory.unwrap_or(0) + swap });
+    host.memory_swap =
+        resources.swap_bytes.map(|swap| if swap < 0 { -1 } else { host.memory.unwrap_or(0) + swap });
     host.memory_swappiness = resources.memory_swappiness;
 }
 
@@ -162,7 +172,8 @@ pub(super) fn whole_seconds(ns: u64) -> i64 {
     i64::try_from(ns.div_ceil(1_000_000_000)).unwrap_or(i64::MAX)
 }
 
-/// Swarm writes `IP HOST [HOST…]` as a hosts file does; the engine wants `HOST:IP`, which is let through as it is.
+/// Swarm writes `IP HOST [HOST…]` as a hosts file does; the engine wants `HOST:IP`, which is let through as
+/// it is.
 fn hosts(lines: &[String]) -> Vec<String> {
     let mut hosts = Vec::new();
     for line in lines {
@@ -181,7 +192,10 @@ fn network_mode(spec: &TaskSpec) -> Result<Option<String>, RuntimeError> {
     match spec.networks.as_slice() {
         [] => Ok(None),
         [one] if ["host", "none", "bridge"].contains(&one.target.as_str()) => Ok(Some(one.target.clone())),
-        [one] => Err(rejected(format!("the network {:?} is not supported yet; use host, none or bridge", one.target))),
+        [one] => Err(rejected(format!(
+            "the network {:?} is not supported yet; use host, none or bridge",
+            one.target
+        ))),
         [_, ..] => Err(rejected("more than one network is not supported yet")),
     }
 }
@@ -210,7 +224,8 @@ fn bindings(ports: &[PortConfig]) -> Option<HashMap<String, Option<Vec<PortBindi
     let mut bindings: HashMap<String, Option<Vec<PortBinding>>> = HashMap::new();
     for port in on_host(ports) {
         // Port 0 asks for an automatic one, which to the engine is an empty text.
-        let host_port = if port.published_port == 0 { String::new() } else { port.published_port.to_string() };
+        let host_port =
+            if port.published_port == 0 { String::new() } else { port.published_port.to_string() };
         let binding = PortBinding { host_ip: None, host_port: Some(host_port) };
         bindings.entry(port_key(port)).or_default().get_or_insert_default().push(binding);
     }
@@ -269,8 +284,18 @@ fn security(privileges: &Privileges) -> Result<Vec<String>, RuntimeError> {
         if selinux.disable {
             options.push("label=disable".to_owned());
         }
-        let parts = [("user", &selinux.user), ("role", &selinux.role), ("type", &selinux.r#type), ("level", &selinux.level)];
-        options.extend(parts.iter().filter(|(_, value)| !value.is_empty()).map(|(key, value)| format!("label={key}:{value}")));
+        let parts = [
+            ("user", &selinux.user),
+            ("role", &selinux.role),
+            ("type", &selinux.r#type),
+            ("level", &selinux.level),
+        ];
+        options.extend(
+            parts
+                .iter()
+                .filter(|(_, value)| !value.is_empty())
+                .map(|(key, value)| format!("label={key}:{value}")),
+        );
     }
     match privileges.apparmor() {
         AppArmorMode::Default => {}
@@ -326,7 +351,8 @@ mod tests {
 
     #[test]
     fn names_and_labels_are_swarms_and_the_specs_cannot_hide_them() {
-        let labels = [("tier".to_owned(), "front".to_owned()), (LABEL_TASK_ID.to_owned(), "forged".to_owned())];
+        let labels =
+            [("tier".to_owned(), "front".to_owned()), (LABEL_TASK_ID.to_owned(), "forged".to_owned())];
         let body = create_body(&workload(ContainerSpec { labels: labels.into(), ..busybox() })).unwrap();
         let labels = body.labels.unwrap();
         assert_eq!(labels["com.docker.swarm.task"], "");
@@ -353,7 +379,10 @@ mod tests {
         let body = create_body(&work).unwrap();
         assert_eq!(body.stop_timeout, Some(2));
         let host = body.host_config.unwrap();
-        assert_eq!((host.nano_cpus, host.memory, host.memory_swap), (Some(250_000_000), Some(64 << 20), Some(65 << 20)));
+        assert_eq!(
+            (host.nano_cpus, host.memory, host.memory_swap),
+            (Some(250_000_000), Some(64 << 20), Some(65 << 20))
+        );
     }
 
     #[test]
@@ -375,8 +404,11 @@ mod tests {
     #[test]
     fn what_is_not_built_yet_is_refused_by_name() {
         let mut work = workload(busybox());
-        work.spec.networks = vec![NetworkAttachment { target: "backend".into(), ..NetworkAttachment::default() }];
-        assert!(matches!(create_body(&work), Err(RuntimeError::Rejected(words)) if words.contains("\"backend\"")));
+        work.spec.networks =
+            vec![NetworkAttachment { target: "backend".into(), ..NetworkAttachment::default() }];
+        assert!(
+            matches!(create_body(&work), Err(RuntimeError::Rejected(words)) if words.contains("\"backend\""))
+        );
         assert!(create_body(&workload(ContainerSpec::default())).is_err(), "no image");
     }
 }

@@ -1,8 +1,8 @@
 //! A container's output, read through the engine.
 //!
 //! The engine counts a tail before it looks at times and streams, and knows seconds only. Where that makes a
-//! difference, its answer is read twice: once to count the wanted lines, once to pass over all but the last. So memory
-//! stays at one line, whatever is asked for.
+//! difference, its answer is read twice: once to count the wanted lines, once to pass over all but the last.
+//! So memory stays at one line, whatever is asked for.
 
 use super::engine::Engine;
 use crate::runtime::{LOG_LINE_BYTES_MAX, LogLine, LogQuery, LogStream, RuntimeError};
@@ -13,8 +13,13 @@ use skep_proto::{Timestamp, v1::LogSource};
 use std::sync::Arc;
 
 /// The wanted lines of a container that was started at some time.
-pub(super) async fn open(engine: Arc<Engine>, container: String, query: LogQuery) -> Result<LogStream, RuntimeError> {
-    let plain = query.since == Timestamp::NEVER && query.until == Timestamp::NEVER && query.stdout && query.stderr;
+pub(super) async fn open(
+    engine: Arc<Engine>,
+    container: String,
+    query: LogQuery,
+) -> Result<LogStream, RuntimeError> {
+    let plain =
+        query.since == Timestamp::NEVER && query.until == Timestamp::NEVER && query.stdout && query.stderr;
     let mut skip = 0;
     let mut tail = "all".to_owned();
     if let Some(wanted) = query.tail {
@@ -32,7 +37,8 @@ pub(super) async fn open(engine: Arc<Engine>, container: String, query: LogQuery
         }
     }
     let mut lines = Box::pin(lines(&engine, &container, &query, &tail).await?);
-    // The first answer tells whether there is a log at all, so that its error is the call's and not the stream's.
+    // The first answer tells whether there is a log at all, so that its error is the call's and not the
+    // stream's.
     let first = if query.follow { None } else { Some(lines.next().await) };
     let skip = usize::try_from(skip).unwrap_or(usize::MAX);
     match first {
@@ -66,9 +72,10 @@ async fn lines(
     let engine = Arc::clone(engine);
     Ok(found.filter_map(move |item| {
         let line = match item {
-            Ok(output) => read_line(output).filter(|line| line.at >= since).filter(|line| {
-                until == Timestamp::NEVER || line.at < until
-            }).map(Ok),
+            Ok(output) => read_line(output)
+                .filter(|line| line.at >= since)
+                .filter(|line| until == Timestamp::NEVER || line.at < until)
+                .map(Ok),
             Err(error) => Some(Err(unreadable(&engine, &error))),
         };
         future::ready(line)

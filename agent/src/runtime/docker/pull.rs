@@ -1,7 +1,7 @@
 //! Pulling an image that is absent, with its progress in bytes.
 //!
-//! The engine tells every layer by itself and in words; what people want to know is the sum. The registry's own error
-//! is what they are shown, since it says what to do (log in, spell the name right).
+//! The engine tells every layer by itself and in words; what people want to know is the sum. The registry's
+//! own error is what they are shown, since it says what to do (log in, spell the name right).
 
 use super::engine::Engine;
 use crate::runtime::{Progress, ProgressFn, RuntimeError};
@@ -40,7 +40,8 @@ pub(super) async fn pull(engine: &Engine, image: &str, progress: ProgressFn<'_>)
     Ok(())
 }
 
-/// Name and tag as the engine wants them: without a tag it would pull all there are. A digest stays with the name.
+/// Name and tag as the engine wants them: without a tag it would pull all there are. A digest stays with the
+/// name.
 fn split_reference(image: &str) -> (&str, Option<&str>) {
     if image.contains('@') {
         return (image, None);

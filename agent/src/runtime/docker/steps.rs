@@ -25,6 +25,8 @@ use std::{collections::HashMap, os::unix::fs::MetadataExt, time::Duration};
 
 /// How long news about an end may lag behind the end itself.
 const NEWS_LIMIT: Duration = Duration::from_millis(500);
+/// How long after a stranger's stop a start may follow, as with `docker restart`: then nothing has ended.
+const RESTART_LIMIT: Duration = Duration::from_secs(3);
 /// An engine that was away without its stream breaking is asked again after this.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
 /// Containers looked at side by side when a node's are listed.
@@ -41,10 +43,13 @@ impl DockerRuntime {
         let image = body.image.clone().unwrap_or_default();
         let client = self.engine.client().await?;
         // Asked beside the creation: it takes no time of its own.
-        let (created, seen) = tokio::join!(self.create_once(&client, workload, &body), client.inspect_image(&image));
+        let (created, seen) =
+            tokio::join!(self.create_once(&client, workload, &body), within(client.inspect_image(&image)));
+        // Other things may be missing too (a plugin, say): only an image can be pulled.
+        let absent = seen.as_ref().is_err_and(|error| is_status(error, 404));
         match created {
             Ok(()) => {}
-            Err(error) if is_status(&error, 404) => {
+            Err(error) if is_status(&error, 404) && absent => {
                 pull::pull(&self.engine, &image, progress).await?;
                 let again = self.create_once(&client, workload, &body).await;
                 again.map_err(|error| self.engine.say(&error))?;
@@ -66,7 +71,8 @@ impl DockerRuntime {
         workload: &Workload,
         body: &ContainerCreateBody,
     ) -> Result<(), Error> {
-        let options = CreateContainerOptions { name: Some(mapping::container_name(workload)), ..Default::default() };
+        let options =
+            CreateContainerOptions { name: Some(mapping::container_name(workload)), ..Default::default() };
         let made = within(client.create_container(Some(options), body.clone())).await?;
         let known = Known { container: made.id, fresh: true, ..Known::default() };
         self.known().insert(workload.task_id, known);
@@ -117,7 +123,8 @@ impl DockerRuntime {
         let client = self.engine.client().await?;
         let filters = HashMap::from([("label".to_owned(), vec![format!("{label}={value}")])]);
         let options = ListContainersOptions { all: true, filters: Some(filters), ..Default::default() };
-        let all = within(client.list_containers(Some(options))).await.map_err(|error| self.engine.say(&error))?;
+        let all =
+            within(client.list_containers(Some(options))).await.map_err(|error| self.engine.say(&error))?;
         let known = all.into_iter().filter_map(|one| {
             let task = container::task_of(&one.labels.unwrap_or_default())?;
             Some((one.id?, task))
@@ -158,7 +165,9 @@ impl DockerRuntime {
             Err(error) => {
                 return Err(match self.engine.say(&error) {
                     RuntimeError::Rejected(words) => RuntimeError::Failed(words),
-                    other @ (RuntimeError::Unreachable(_) | RuntimeError::Failed(_) | RuntimeError::Gone) => other,
+                    other @ (RuntimeError::Unreachable(_) | RuntimeError::Failed(_) | RuntimeError::Gone) => {
+                        other
+                    }
                 });
             }
         }
@@ -196,7 +205,8 @@ impl DockerRuntime {
                 Err(RuntimeError::Unreachable(_)) => {}
                 Err(error) => return Err(error),
             }
-            // The sender lives as long as anybody subscribes; the limit is for an engine that was away unnoticed.
+            // The sender lives as long as anybody subscribes; the limit is for an engine that was away
+            // unnoticed.
             let _ = tokio::time::timeout(ASK_AGAIN, news.changed()).await;
         }
     }
@@ -238,36 +248,35 @@ impl DockerRuntime {
         }
     }
 
-    /// How a container that has ended did so. None when it must be looked at again: it was removed meanwhile, or the
-    /// engine is on its way down.
+    /// How a container that has ended did so. None when it must be looked at again: it was removed or started
+    /// meanwhile, or the engine is on its way down.
     async fn settle(
         &self,
         task: Id,
         found: Container,
         news: &mut tokio::sync::watch::Receiver<u64>,
     ) -> Option<Ended> {
-        let mark = self.marks.get(task);
-        let deadline = tokio::time::Instant::now() + NEWS_LIMIT;
-        while mark.is_none() {
+        if self.marks.get(task).is_some() {
+            return Some(judge(&self.facts(task, &found)));
+        }
+        let had_died = self.seen.trace(&found.id).died.is_some();
+        let begin = tokio::time::Instant::now();
+        loop {
             let trace = self.seen.trace(&found.id);
-            if trace.destroyed || self.seen.is_away() {
-                break;
+            let started_again = had_died && trace.died.is_none();
+            if trace.destroyed || started_again {
+                return None;
             }
-            if !trace.is_unsettled(found.exit_code) {
-                break;
+            if self.seen.is_away() {
+                let _ = tokio::time::timeout(ASK_AGAIN, news.changed()).await;
+                return None;
             }
-            if tokio::time::timeout_at(deadline, news.changed()).await.is_err() {
-                break;
+            let enough = !trace.is_unsettled(found.exit_code);
+            let deadline = begin + if trace.stopped_at.is_some() { RESTART_LIMIT } else { NEWS_LIMIT };
+            if enough || tokio::time::timeout_at(deadline, news.changed()).await.is_err() {
+                return Some(judge(&self.facts(task, &found)));
             }
         }
-        if mark.is_none() && self.seen.trace(&found.id).destroyed {
-            return None;
-        }
-        if mark.is_none() && self.seen.is_away() {
-            let _ = tokio::time::timeout(ASK_AGAIN, news.changed()).await;
-            return None;
-        }
-        Some(judge(&self.facts(task, &found)))
     }
 
     fn facts(&self, task: Id, found: &Container) -> Facts {
@@ -281,9 +290,12 @@ impl DockerRuntime {
             mark: self.marks.get(task),
             trace: self.seen.trace(&found.id),
             outages: self.seen.outages(),
-            // The engine makes its socket when it begins. (One made for it by systemd is older than its containers, and
-            // then says nothing.)
-            engine_since: socket.as_ref().and_then(|meta| u64::try_from(meta.mtime()).ok()).map(|s| s * 1_000_000_000),
+            // The engine makes its socket when it begins. (One made for it by systemd is older than its
+            // containers, and then says nothing.)
+            engine_since: socket
+                .as_ref()
+                .and_then(|meta| u64::try_from(meta.mtime()).ok())
+                .map(|s| s * 1_000_000_000),
             booted_at: socket.as_ref().and_then(|_| booted_at()),
             live_restore: self.seen.live_restore(),
         }
@@ -291,7 +303,8 @@ impl DockerRuntime {
 
     fn removed(&self, id: &str) -> Ended {
         let trace = self.seen.trace(id);
-        let (at, exit_code) = trace.died.map_or((super::events::now_ns(), None), |(at, code)| (at, Some(code)));
+        let (at, exit_code) =
+            trace.died.map_or((super::events::now_ns(), None), |(at, code)| (at, Some(code)));
         Ended {
             exit_code,
             cause: EndCause::RemovedOutside,
@@ -376,7 +389,8 @@ impl DockerRuntime {
             };
             Ok(Some(Found { task_id, image_digest, state }))
         });
-        let found: Vec<Result<Option<Found>, RuntimeError>> = looks.buffer_unordered(LOOKS_AT_ONCE).collect().await;
+        let found: Vec<Result<Option<Found>, RuntimeError>> =
+            looks.buffer_unordered(LOOKS_AT_ONCE).collect().await;
         let found: Result<Vec<Option<Found>>, RuntimeError> = found.into_iter().collect();
         let mut found: Vec<Found> = found?.into_iter().flatten().collect();
         found.sort_by_key(|found| found.task_id);

@@ -27,7 +27,8 @@ pub(super) fn stream(engine: &FakeEngine, task: Id, query: LogQuery) -> Result<L
     Ok(past.chain(coming).boxed())
 }
 
-/// The next line after `seen` of them; `Some(None)` when there never will be one, `None` when there is none yet.
+/// The next line after `seen` of them; `Some(None)` when there never will be one, `None` when there is none
+/// yet.
 #[expect(clippy::option_option, reason = "waiting and the end are different answers")]
 fn next(container: Option<&Container>, seen: usize, query: &LogQuery) -> Option<Option<(LogLine, usize)>> {
     let Some(container) = container else { return Some(None) };

@@ -1,20 +1,24 @@
 //! Limits through control groups, where this machine permits them.
 //!
-//! With version 1 a task's groups stand below the agent's own, one in each hierarchy: the agent's own limits go on
-//! holding for what it starts. Version 2 does not allow processes and limited groups side by side, so there they stand
-//! in `skep` at the top, as an engine's do. Whether all that is possible is tried at the start; where it is not, limits
-//! are not offered, and placement sends nobody who wants them.
+//! With version 1 a task's groups stand below the agent's own, one in each hierarchy: the agent's own limits
+//! go on holding for what it starts. Version 2 does not allow processes and limited groups side by side, so
+//! there they stand in `skep` at the top, as an engine's do. Whether all that is possible is tried at the
+//! start; where it is not, limits are not offered, and placement sends nobody who wants them.
 
 use super::notes::ControlGroup;
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
 };
 
 /// Length of the scheduler's accounting period, the kernel's own default.
 const CPU_PERIOD_US: i64 = 100_000;
 /// A quota below this is refused by the kernel.
 const CPU_QUOTA_US_MIN: i64 = 1_000;
+
+/// Tries to make a group's folder while others take the one above away; then it is an error.
+const MAKE_TRIES: usize = 3;
 
 /// Where groups may be made.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -41,7 +45,10 @@ impl Hierarchy {
         let newer = v2_root(&mounts).map(|root| Hierarchy::V2 { root });
         let found = newer.or_else(|| v1_folders(&mounts, &own))?;
         let limits = Limits { nano_cpus: 1_000_000_000, memory_bytes: 64 << 20, pids: 64 };
-        let groups = found.groups(&format!("probe-{}", std::process::id()), limits);
+        // Of its own name: other agents, in this process too, may try at the same time.
+        static PROBES: AtomicU64 = AtomicU64::new(0);
+        let name = format!("probe-{}-{}", std::process::id(), PROBES.fetch_add(1, Ordering::Relaxed));
+        let groups = found.groups(&name, limits);
         let works = make(&groups).is_ok();
         remove(&groups);
         works.then_some(found)
@@ -54,7 +61,8 @@ impl Hierarchy {
         let text = |name: &str, value: i64| (name.to_owned(), value.to_string());
         match self {
             Hierarchy::V1 { cpu, memory, pids: pids_root } => {
-                let cpu_files = vec![text("cpu.cfs_period_us", CPU_PERIOD_US), text("cpu.cfs_quota_us", quota)];
+                let cpu_files =
+                    vec![text("cpu.cfs_period_us", CPU_PERIOD_US), text("cpu.cfs_quota_us", quota)];
                 let wanted = [
                     (nano_cpus, cpu, cpu_files),
                     (memory_bytes, memory, vec![text("memory.limit_in_bytes", memory_bytes)]),
@@ -83,7 +91,9 @@ impl Hierarchy {
 
 fn v2_root(mounts: &str) -> Option<PathBuf> {
     let top = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
-    let top = top.filter(|fields| fields.get(2) == Some(&"cgroup2")).find_map(|fields| fields.get(1).map(PathBuf::from))?;
+    let top = top
+        .filter(|fields| fields.get(2) == Some(&"cgroup2"))
+        .find_map(|fields| fields.get(1).map(PathBuf::from))?;
     let offered = fs::read_to_string(top.join("cgroup.controllers")).ok()?;
     let all = ["cpu", "memory", "pids"].iter().all(|name| offered.split_whitespace().any(|has| has == *name));
     let root = top.join("skep");
@@ -100,7 +110,8 @@ fn v1_folders(mounts: &str, own: &str) -> Option<Hierarchy> {
         let names = |list: &str| list.split(',').any(|name| name == controller);
         let top = mounts.lines().find_map(|line| {
             let fields: Vec<_> = line.split(' ').collect();
-            let right = fields.get(2) == Some(&"cgroup") && fields.get(3).is_some_and(|options| names(options));
+            let right =
+                fields.get(2) == Some(&"cgroup") && fields.get(3).is_some_and(|options| names(options));
             right.then(|| PathBuf::from(fields[1]))
         })?;
         let path = own.lines().find_map(|line| {
@@ -118,7 +129,15 @@ pub(crate) fn make(groups: &[ControlGroup]) -> io::Result<()> {
         let said = |error: io::Error, what: &Path| {
             io::Error::new(error.kind(), format!("cannot limit the task, {}: {error}", what.display()))
         };
-        fs::create_dir_all(&group.path).map_err(|error| said(error, &group.path))?;
+        // The folder above may be taken away, being empty, just before this one would have filled it.
+        let mut made = fs::create_dir_all(&group.path);
+        for _ in 0..MAKE_TRIES {
+            if made.is_ok() {
+                break;
+            }
+            made = fs::create_dir_all(&group.path);
+        }
+        made.map_err(|error| said(error, &group.path))?;
         for (name, value) in &group.settings {
             let file = group.path.join(name);
             fs::write(&file, value).map_err(|error| said(error, &file))?;
@@ -131,6 +150,14 @@ pub(crate) fn make(groups: &[ControlGroup]) -> io::Result<()> {
 pub(crate) fn remove(groups: &[ControlGroup]) {
     for group in groups {
         let _ = fs::remove_dir(&group.path);
+        // The folder above goes with the last task; with version 2 it stays, since it hands the controllers
+        // on.
+        match group.path.parent() {
+            Some(above) if !above.join("cgroup.subtree_control").exists() => {
+                let _ = fs::remove_dir(above);
+            }
+            Some(_) | None => {}
+        }
     }
 }
 
@@ -143,7 +170,8 @@ pub(crate) fn processes(groups: &[ControlGroup]) -> Vec<i32> {
 /// Whether the kernel killed something in the groups for want of memory.
 pub(crate) fn ran_out_of_memory(groups: &[ControlGroup]) -> bool {
     let files = ["memory.events", "memory.oom_control"];
-    let texts = groups.iter().flat_map(|group| files.map(|name| fs::read_to_string(group.path.join(name)).ok()));
+    let texts =
+        groups.iter().flat_map(|group| files.map(|name| fs::read_to_string(group.path.join(name)).ok()));
     texts.flatten().any(|text| {
         let count = text.lines().find_map(|line| line.strip_prefix("oom_kill "));
         count.and_then(|count| count.trim().parse::<u64>().ok()).is_some_and(|count| count > 0)

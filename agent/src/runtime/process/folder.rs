@@ -8,9 +8,9 @@
 //!   ended.json    written by the shim (or by the agent that finds a dead shim) when nothing of the task runs any more
 //!   log, log.1    output; see the log's own room
 //! ```
-//! No process number is ever trusted alone, and nothing is polled: FIFOs say who lives, inotify says what changed.
-//! Every note is written aside and renamed. The end's draft gets its disk blocks beforehand, so that a full disk does
-//! not make a task immortal.
+//! No process number is ever trusted alone, and nothing is polled: FIFOs say who lives, inotify says what
+//! changed. Every note is written aside and renamed. The end's draft gets its disk blocks beforehand, so that
+//! a full disk does not make a task immortal.
 
 use super::notes::{Ending, Plan, Running};
 use serde::{Serialize, de::DeserializeOwned};
@@ -72,8 +72,8 @@ impl Folder {
         read(&self.0.join("ended.json"))
     }
 
-    /// Makes the folder with everything that a start needs. What is there already is kept: a prepare that was cut
-    /// short is taken up.
+    /// Makes the folder with everything that a start needs. What is there already is kept: a prepare that was
+    /// cut short is taken up.
     pub(crate) fn make(&self, plan: &Plan) -> io::Result<()> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.0)?;
         for fifo in [self.control(), self.alive()] {
@@ -90,9 +90,15 @@ impl Folder {
         self.write("running.json", running)
     }
 
-    /// The note of the end, opened early: writing and renaming then needs neither a file number nor disk space.
+    /// The note of the end, opened early: writing and renaming then needs neither a file number nor disk
+    /// space.
     pub(crate) fn draft_ending(&self) -> io::Result<File> {
-        OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(self.0.join("ended.draft"))
+        OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(self.0.join("ended.draft"))
     }
 
     /// Writes the end over its draft. The first one stands: an end never changes.

@@ -1,10 +1,13 @@
 //! A task's output on disk: `log.1` (older) and `log` (newer), read while it is written.
 //!
-//! A line is `NANOSECONDS o TEXT` (`e` for the standard error), so that a person can read it with what every machine
-//! has. Readers hold a buffer's worth of bytes and nothing else: a tail is counted first and skipped to then, since what
-//! a file holds is bounded and stands in the page cache. Following waits for inotify.
+//! A line is `NANOSECONDS o TEXT` (`e` for the standard error), so that a person can read it with what every
+//! machine has. Readers hold a buffer's worth of bytes and nothing else: a tail is counted first and skipped
+//! to then, since what a file holds is bounded and stands in the page cache. Following waits for inotify.
 
-use super::{folder::Folder, watch::Watch};
+use super::{
+    folder::Folder,
+    watch::{Watch, Watches},
+};
 use crate::runtime::{LogLine, LogQuery, LogStream, RuntimeError};
 use bytes::Bytes;
 use futures::stream;
@@ -42,8 +45,12 @@ fn parse_line(line: &[u8]) -> Option<LogLine> {
 }
 
 /// The lines that a query wants, as a stream.
-pub(crate) async fn open(folder: Folder, query: LogQuery) -> Result<LogStream, RuntimeError> {
-    let watch = if query.follow { Some(Watch::new(folder.path()).map_err(unreadable)?) } else { None };
+pub(crate) async fn open(
+    folder: Folder,
+    watches: &Watches,
+    query: LogQuery,
+) -> Result<LogStream, RuntimeError> {
+    let watch = if query.follow { Some(watches.watch(folder.path()).map_err(unreadable)?) } else { None };
     let opened = tokio::task::spawn_blocking(move || Reading::open(folder, query, watch))
         .await
         .map_err(|error| RuntimeError::Failed(error.to_string()))?;
@@ -91,7 +98,8 @@ impl Reading {
         Ok(reading)
     }
 
-    /// The newer file first: if it is put aside in between, the older one is found to be the same and not read twice.
+    /// The newer file first: if it is put aside in between, the older one is found to be the same and not
+    /// read twice.
     fn open_files(&mut self) -> io::Result<()> {
         self.newer = Lines::open(&self.folder.log())?;
         self.older = Lines::open(&self.folder.log_aside())?;
@@ -154,7 +162,7 @@ impl Reading {
             return Ok(false);
         }
         self.over = !self.folder.is_prepared() || self.folder.ended()?.is_some();
-        match &self.watch {
+        match &mut self.watch {
             Some(watch) if !self.over => watch.changed().await?,
             Some(_) | None => {}
         }
@@ -257,7 +265,7 @@ mod tests {
     }
 
     async fn read(folder: &Folder, query: LogQuery) -> Vec<u64> {
-        let stream = open(folder.clone(), query).await.unwrap();
+        let stream = open(folder.clone(), &Watches::default(), query).await.unwrap();
         stream.map(|line| line.unwrap().at.0).collect().await
     }
 
@@ -281,7 +289,9 @@ mod tests {
     async fn a_follower_reads_over_a_rotation_and_stops_at_the_end() {
         let (_dir, folder) = folder();
         std::fs::write(folder.log(), lines(1..3)).unwrap();
-        let mut stream = open(folder.clone(), LogQuery { follow: true, ..LogQuery::default() }).await.unwrap();
+        let watches = Watches::default();
+        let mut stream =
+            open(folder.clone(), &watches, LogQuery { follow: true, ..LogQuery::default() }).await.unwrap();
         assert_eq!(stream.next().await.unwrap().unwrap().at.0, 1);
         assert_eq!(stream.next().await.unwrap().unwrap().at.0, 2);
         let mut file = File::options().append(true).open(folder.log()).unwrap();

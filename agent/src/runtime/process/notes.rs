@@ -1,7 +1,7 @@
 //! What stands in a task's folder, in words: the plan, the running process, the end.
 //!
-//! The agent that planned a task may be gone when the shim writes down its end, and the next one may be newer. So the
-//! notes are JSON, for people to read too; every field that was added later has a default.
+//! The agent that planned a task may be gone when the shim writes down its end, and the next one may be
+//! newer. So the notes are JSON, for people to read too; every field that was added later has a default.
 
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, path::PathBuf};
@@ -42,9 +42,13 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// Whether something must be done in the new process before the program, which only the launch stage can do.
+    /// Whether something must be done in the new process before the program, which only the launch stage can
+    /// do.
     pub(crate) fn needs_launch(&self) -> bool {
-        self.account.is_some() || !self.groups.is_empty() || !self.ulimits.is_empty() || self.oom_score_adj != 0
+        self.account.is_some()
+            || !self.groups.is_empty()
+            || !self.ulimits.is_empty()
+            || self.oom_score_adj != 0
     }
 }
 

@@ -1,9 +1,10 @@
 //! From a container's spec to a process's plan: what can be honoured is settled, all else is refused by name.
 //!
-//! IMAGE is the program: a path, or a name that is looked up in `PATH` (the spec's, or else the agent's). Its arguments
-//! are the spec's command and then its args: there is no image whose entrypoint the command could replace, so
-//! `service create sleep 1000` and `--entrypoint 1000 sleep` mean the same. The environment is the spec's and a `PATH` and
-//! `HOME`; nothing of the agent's own. The folder is `/` unless the spec names one.
+//! IMAGE is the program: a path, or a name that is looked up in `PATH` (the spec's, or else the agent's). Its
+//! arguments are the spec's command and then its args: there is no image whose entrypoint the command could
+//! replace, so `service create sleep 1000` and `--entrypoint 1000 sleep` mean the same. The environment is
+//! the spec's and a `PATH` and `HOME`; nothing of the agent's own. The folder is `/` unless the spec names
+//! one.
 
 use super::{
     cgroup::{Hierarchy, Limits},
@@ -79,10 +80,12 @@ fn rejected(words: impl Into<String>) -> RuntimeError {
 /// The first thing asked for that needs more than a process.
 fn beyond(spec: &TaskSpec, container: &ContainerSpec, workload: &Workload) -> Option<&'static str> {
     let network = spec.networks.iter().any(|network| network.target != "host");
-    let dns = container.dns.as_ref().is_some_and(|dns| {
-        !dns.nameservers.is_empty() || !dns.search.is_empty() || !dns.options.is_empty()
-    });
-    let health = container.health.as_ref().is_some_and(|check| check.test.first().is_some_and(|word| word != "NONE"));
+    let dns = container
+        .dns
+        .as_ref()
+        .is_some_and(|dns| !dns.nameservers.is_empty() || !dns.search.is_empty() || !dns.options.is_empty());
+    let health =
+        container.health.as_ref().is_some_and(|check| check.test.first().is_some_and(|word| word != "NONE"));
     let resources = spec.resources.as_ref();
     let swap = resources.is_some_and(|r| r.swap_bytes.is_some() || r.memory_swappiness.is_some());
     let published = !workload.ports.is_empty();
@@ -124,11 +127,13 @@ fn find_program(image: &str, path: &str) -> Result<PathBuf, RuntimeError> {
             (false, false) => Err(rejected(format!("no such program {image:?} on this node"))),
         };
     }
-    let found = (!image.contains('/'))
-        .then(|| path.split(':').map(|dir| Path::new(dir).join(image)).find(|file| file.is_absolute() && may_run(file)));
+    let found = (!image.contains('/')).then(|| {
+        path.split(':').map(|dir| Path::new(dir).join(image)).find(|file| file.is_absolute() && may_run(file))
+    });
     found.flatten().ok_or_else(|| {
         rejected(format!(
-            "no such program {image:?} on this node; the process runtime runs a program by its absolute path or its name in PATH"
+            "no such program {image:?} on this node; the process runtime runs a program by its absolute path \
+             or its name in PATH"
         ))
     })
 }
@@ -136,7 +141,8 @@ fn find_program(image: &str, path: &str) -> Result<PathBuf, RuntimeError> {
 /// Whom to run as, and that user's home. Only root may change; anybody may name themselves.
 fn account(container: &ContainerSpec) -> Result<(Option<Account>, String), RuntimeError> {
     let own = Uid::effective();
-    let home_of = |uid: Uid| User::from_uid(uid).ok().flatten().map(|user| user.dir.to_string_lossy().into_owned());
+    let home_of =
+        |uid: Uid| User::from_uid(uid).ok().flatten().map(|user| user.dir.to_string_lossy().into_owned());
     let home = |uid: Uid| home_of(uid).unwrap_or_else(|| "/".into());
     if container.user.is_empty() && container.groups.is_empty() {
         return Ok((None, home(own)));
@@ -161,7 +167,9 @@ fn account(container: &ContainerSpec) -> Result<(Option<Account>, String), Runti
     let gid = match (group, &known) {
         (Some(group), _) => group_id(group)?,
         (None, Some(user)) => user.gid.as_raw(),
-        (None, None) => return Err(rejected(format!("user {uid} has no entry on this node; give it as {uid}:GROUP"))),
+        (None, None) => {
+            return Err(rejected(format!("user {uid} has no entry on this node; give it as {uid}:GROUP")));
+        }
     };
     let mut groups = vec![gid];
     for group in &container.groups {
@@ -254,7 +262,10 @@ mod tests {
             Err(RuntimeError::Rejected(words)) => words,
             other => panic!("{other:?}"),
         };
-        assert!(words(ContainerSpec { image: "nginx:1".into(), ..sh() }).starts_with("no such program \"nginx:1\""));
+        assert!(
+            words(ContainerSpec { image: "nginx:1".into(), ..sh() })
+                .starts_with("no such program \"nginx:1\"")
+        );
         assert!(words(ContainerSpec { image: "/no/such".into(), ..sh() }).contains("\"/no/such\""));
         assert!(words(ContainerSpec { image: "/etc/passwd".into(), ..sh() }).contains("not executable"));
         assert!(words(ContainerSpec { dir: "/no/dir".into(), ..sh() }).contains("/no/dir"));

@@ -1,12 +1,13 @@
-//! Where a task stands, read from its folder and nothing else: so an agent that was started a moment ago knows as much
-//! as the one that started the task.
+//! Where a task stands, read from its folder and nothing else: so an agent that was started a moment ago
+//! knows as much as the one that started the task.
 
 use super::{
     boot, cgroup,
     folder::Folder,
+    held::Held,
     notes::{Cause, Ending, Running},
     shim::now_ns,
-    watch::{Held, Watch},
+    watch::Watches,
 };
 use crate::runtime::{Ended, Started};
 use nix::{
@@ -30,8 +31,8 @@ pub(super) enum Standing {
     Over(Option<Running>, Ending),
 }
 
-/// Looks. What a shim that was killed, or a machine that went down, left behind is cleared away first and written
-/// down as ended.
+/// Looks. What a shim that was killed, or a machine that went down, left behind is cleared away first and
+/// written down as ended.
 pub(super) fn look(folder: &Folder) -> io::Result<Standing> {
     if !folder.is_prepared() {
         return Ok(Standing::Absent);
@@ -56,23 +57,33 @@ pub(super) fn look(folder: &Folder) -> io::Result<Standing> {
 }
 
 /// Looks again whenever something changes, until the task is no longer starting.
-pub(super) async fn look_settled(folder: &Folder) -> io::Result<Standing> {
+pub(super) async fn look_settled(folder: &Folder, watches: &Watches) -> io::Result<Standing> {
     loop {
-        let watch = match Watch::new(folder.path()) {
-            Ok(watch) => watch,
-            Err(_) if !folder.path().exists() => return Ok(Standing::Absent),
-            Err(error) => return Err(error),
-        };
         match look(folder)? {
-            Standing::Starting(held) => tokio::select! {
-                changed = watch.changed() => changed?,
-                released = held.released() => released?,
-            },
+            Standing::Starting(_) => {}
             settled @ (Standing::Absent | Standing::Planned | Standing::Runs(..) | Standing::Over(..)) => {
                 return Ok(settled);
             }
         }
+        // Only a start that somebody else began comes here. Watched first and looked at again, or news are
+        // missed.
+        let mut watch = watches.watch(folder.path())?;
+        if let Standing::Starting(held) = look(folder)? {
+            tokio::select! {
+                changed = watch.changed() => changed?,
+                released = held.released() => released?,
+            }
+        }
     }
+}
+
+/// Waits until a task that is planned is so no longer.
+pub(super) async fn until_begun(folder: &Folder, watches: &Watches) -> io::Result<()> {
+    let mut watch = watches.watch(folder.path())?;
+    while let Standing::Planned = look(folder)? {
+        watch.changed().await?;
+    }
+    Ok(())
 }
 
 /// The shim is gone without a word: kills what it left, and writes the end down in its place.
@@ -114,7 +125,9 @@ pub(super) fn ended(ending: &Ending) -> Ended {
         _ if !ending.error.is_empty() => ending.error.clone(),
         (Cause::KilledOutside, Ok(signal)) => format!("killed by {signal}, which skep did not send"),
         (Cause::StoppedOutside, _) => "somebody ended the shim that watched over it, and it with it".into(),
-        (Cause::Itself | Cause::NotStarted | Cause::Asked | Cause::KilledOutside | Cause::Reboot, _) => String::new(),
+        (Cause::Itself | Cause::NotStarted | Cause::Asked | Cause::KilledOutside | Cause::Reboot, _) => {
+            String::new()
+        }
     };
     Ended {
         exit_code: ending.exit_code,

@@ -1,7 +1,7 @@
 //! A service as it changes: sent at once, and again whenever something of it looks different.
 //!
-//! Whoever watches slowly sees the newest and skips what lay between. So what was sent last is compared with what
-//! is, by a fingerprint over the rows, and no delta is relied on.
+//! Whoever watches slowly sees the newest and skips what lay between. So what was sent last is compared with
+//! what is, by a fingerprint over the rows, and no delta is relied on.
 
 use super::{Reads, Source, status};
 use crate::{
@@ -63,8 +63,12 @@ impl Reads {
         };
         let place = resolve::service(&view, &request.service).map_err(|error| status(&error.into()))?;
         let service = view.services().get(place).map_or(Id::NONE, |row| row.id);
-        let watch = Watch { published, _still: still, pulls: self.pulls.clone(), service, sent: None, done: false };
-        Ok(stream::unfold(watch, |mut watch| async move { watch.next().await.map(|reply| (Ok(reply), watch)) }))
+        let watch =
+            Watch { published, _still: still, pulls: self.pulls.clone(), service, sent: None, done: false };
+        Ok(stream::unfold(
+            watch,
+            |mut watch| async move { watch.next().await.map(|reply| (Ok(reply), watch)) },
+        ))
     }
 }
 

@@ -16,7 +16,12 @@ pub(super) fn removed(e: &NodeRemoved, node: &str) -> String {
 
 pub(super) fn updated(e: &NodeUpdated, node: &str) -> String {
     let Some(spec) = &e.spec else { return format!("node {node} changed") };
-    format!("node {node} changed: now {}, {}{}", availability(spec.availability()), role(spec.desired_role()), labels(spec))
+    format!(
+        "node {node} changed: now {}, {}{}",
+        availability(spec.availability()),
+        role(spec.desired_role()),
+        labels(spec)
+    )
 }
 
 fn availability(availability: NodeAvailability) -> &'static str {

@@ -2,13 +2,21 @@
 
 use super::*;
 use skep_proto::v1::{
-    Meta, PlacementBlocked, Replicated, RolloutStatus, ServiceMode, ServiceSpec, TaskStatus, service_mode::Mode,
+    Meta, PlacementBlocked, Replicated, RolloutStatus, ServiceMode, ServiceSpec, TaskStatus,
+    service_mode::Mode,
 };
 
 fn state_of(word: &str) -> TaskState {
     [
-        TaskState::Pending, TaskState::Preparing, TaskState::Ready, TaskState::Running, TaskState::Complete,
-        TaskState::Shutdown, TaskState::Failed, TaskState::Rejected, TaskState::Remove,
+        TaskState::Pending,
+        TaskState::Preparing,
+        TaskState::Ready,
+        TaskState::Running,
+        TaskState::Complete,
+        TaskState::Shutdown,
+        TaskState::Failed,
+        TaskState::Rejected,
+        TaskState::Remove,
     ]
     .into_iter()
     .find(|state| state_word(*state) == word)
@@ -21,7 +29,8 @@ fn task(text: &str) -> Task {
     let mut parts = text.split(':');
     let slot: u64 = parts.next().and_then(|p| p.parse().ok()).expect("a slot");
     let created_revision: u64 = parts.next().and_then(|p| p.parse().ok()).expect("a revision");
-    let (state, desired) = parts.next().map(|p| p.split_once('>').unwrap_or((p, "running"))).expect("a state");
+    let (state, desired) =
+        parts.next().map(|p| p.split_once('>').unwrap_or((p, "running"))).expect("a state");
     Task {
         id: Id(u128::from(created_revision)).to_bytes(),
         name: format!("web.{slot}"),
@@ -29,7 +38,11 @@ fn task(text: &str) -> Task {
         spec_version: if created_revision < 10 { 1 } else { 10 },
         meta: Some(Meta { created_revision, ..Meta::default() }),
         desired: state_of(desired) as i32,
-        status: Some(TaskStatus { state: state_of(state) as i32, at: created_revision, ..TaskStatus::default() }),
+        status: Some(TaskStatus {
+            state: state_of(state) as i32,
+            at: created_revision,
+            ..TaskStatus::default()
+        }),
         ..Task::default()
     }
 }
@@ -97,7 +110,11 @@ fn an_update_is_settled_when_every_slot_runs_the_new_spec() {
     check(&reply(2, 10, "1:11:running 1:2:shutdown>shutdown 2:3:running"), 10, "1/2");
     check(&reply(2, 10, "1:11:running 2:12:running 2:3:shutdown>shutdown"), 10, "2/2 converged");
     let mut paused = reply(1, 10, "1:11:failed>shutdown 1:2:shutdown>shutdown");
-    let rollout = RolloutStatus { state: RolloutState::Paused as i32, message: "web.1 failed".into(), ..RolloutStatus::default() };
+    let rollout = RolloutStatus {
+        state: RolloutState::Paused as i32,
+        message: "web.1 failed".into(),
+        ..RolloutStatus::default()
+    };
     if let Some(service) = paused.service.as_mut() {
         service.rollout = Some(rollout);
     }

@@ -3,11 +3,12 @@
 use super::{rejected, text};
 use crate::runtime::RuntimeError;
 use bollard::models::{
-    Mount, MountBindOptions, MountBindOptionsPropagationEnum, MountTmpfsOptions, MountType, MountVolumeOptions,
-    MountVolumeOptionsDriverConfig,
+    Mount, MountBindOptions, MountBindOptionsPropagationEnum, MountTmpfsOptions, MountType,
+    MountVolumeOptions, MountVolumeOptionsDriverConfig,
 };
 use skep_proto::v1::{
-    BindOptions, BindPropagation, Mount as Wanted, MountConsistency, MountType as WantedType, TmpfsOptions, VolumeOptions,
+    BindOptions, BindPropagation, Mount as Wanted, MountConsistency, MountType as WantedType, TmpfsOptions,
+    VolumeOptions,
 };
 
 /// All of them, in the spec's order.
@@ -51,7 +52,8 @@ fn bind(options: &BindOptions) -> MountBindOptions {
         BindPropagation::Rslave => MountBindOptionsPropagationEnum::RSLAVE,
         BindPropagation::Slave => MountBindOptionsPropagationEnum::SLAVE,
     };
-    // An engine that does not know an option refuses it even where it is false: so only what is asked for is sent.
+    // An engine that does not know an option refuses it even where it is false: so only what is asked for is
+    // sent.
     let asked = |value: bool| value.then_some(true);
     MountBindOptions {
         propagation: Some(propagation),

@@ -1,9 +1,9 @@
 //! The second stage of a start: the new process prepares itself, then becomes the program.
 //!
-//! Control groups, limits, groups and user must be set between fork and exec. Code there may not allocate or lock,
-//! which safe Rust cannot promise; a second exec of this binary may do anything. It costs a millisecond, so it is only
-//! used where one of these things is asked for. Its standard input is a pipe to the shim, closed by the exec that
-//! succeeds: silence means that the program runs.
+//! Control groups, limits, groups and user must be set between fork and exec. Code there may not allocate or
+//! lock, which safe Rust cannot promise; a second exec of this binary may do anything. It costs a
+//! millisecond, so it is only used where one of these things is asked for. Its standard input is a pipe to
+//! the shim, closed by the exec that succeeds: silence means that the program runs.
 
 use crate::runtime::process::{
     folder::Folder,
@@ -69,8 +69,9 @@ fn become_program(folder: &Folder) -> io::Result<std::convert::Infallible> {
             .map_err(|error| io::Error::other(format!("cannot enter {}: {error}", group.path.display())))?;
     }
     if plan.oom_score_adj != 0 {
-        fs::write("/proc/self/oom_score_adj", plan.oom_score_adj.to_string())
-            .map_err(|error| io::Error::other(format!("cannot set oom_score_adj {}: {error}", plan.oom_score_adj)))?;
+        fs::write("/proc/self/oom_score_adj", plan.oom_score_adj.to_string()).map_err(|error| {
+            io::Error::other(format!("cannot set oom_score_adj {}: {error}", plan.oom_score_adj))
+        })?;
     }
     for limit in &plan.ulimits {
         set_limit(limit)?;
@@ -78,8 +79,9 @@ fn become_program(folder: &Folder) -> io::Result<std::convert::Infallible> {
     if let Some(account) = &plan.account {
         change_user(account)?;
     }
-    std::env::set_current_dir(&plan.dir)
-        .map_err(|error| io::Error::other(format!("cannot enter the folder {}: {error}", plan.dir.display())))?;
+    std::env::set_current_dir(&plan.dir).map_err(|error| {
+        io::Error::other(format!("cannot enter the folder {}: {error}", plan.dir.display()))
+    })?;
     Err(explain(&plan, &program(&plan).exec()))
 }
 
@@ -92,7 +94,8 @@ fn change_user(account: &Account) -> io::Result<()> {
 }
 
 fn set_limit(limit: &Limit) -> io::Result<()> {
-    let resource = resource(&limit.name).ok_or_else(|| io::Error::other(format!("no limit {:?}", limit.name)))?;
+    let resource =
+        resource(&limit.name).ok_or_else(|| io::Error::other(format!("no limit {:?}", limit.name)))?;
     let value = |value: i64| u64::try_from(value).unwrap_or(RLIM_INFINITY);
     setrlimit(resource, value(limit.soft), value(limit.hard))
         .map_err(|error| io::Error::other(format!("cannot set the limit {}: {}", limit.name, error.desc())))

@@ -3,7 +3,8 @@
 use nix::errno::Errno;
 use std::{io, os::fd::AsFd, time::Duration};
 
-/// More than all orders that can wait in the FIFO at a time that matter: what does not fit is read at the next look.
+/// More than all orders that can wait in the FIFO at a time that matter: what does not fit is read at the
+/// next look.
 const ORDERS_BYTES_MAX: usize = 4096;
 
 /// One order.

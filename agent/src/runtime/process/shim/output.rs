@@ -1,8 +1,9 @@
 //! A program's output, line by line into files of bounded size.
 //!
-//! Bytes that are no whole line yet wait in memory, up to one line's longest; a longer line is cut and goes on in the
-//! next. When the log has reached its cap it becomes `log.1`, whose old content is gone: a task that shouts for a year
-//! takes no more disk than twice the cap. A disk that is full loses lines, never the program.
+//! Bytes that are no whole line yet wait in memory, up to one line's longest; a longer line is cut and goes
+//! on in the next. When the log has reached its cap it becomes `log.1`, whose old content is gone: a task
+//! that shouts for a year takes no more disk than twice the cap. A disk that is full loses lines, never the
+//! program.
 
 use crate::runtime::{
     LOG_LINE_BYTES_MAX,

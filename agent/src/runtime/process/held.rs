@@ -1,0 +1,44 @@
+//! Whether somebody lives, told by the FIFO whose other end they hold: no number is trusted, and nothing is
+//! polled.
+
+use nix::errno::Errno;
+use std::{
+    fs::{File, OpenOptions},
+    io,
+    os::{fd::AsFd, unix::fs::OpenOptionsExt},
+    path::Path,
+};
+use tokio::net::unix::pipe;
+
+/// The reading end of a FIFO whose writing end somebody holds.
+pub(crate) struct Held(File);
+
+impl Held {
+    /// None when nobody holds the other end, or the FIFO is not there.
+    pub(crate) fn open(fifo: &Path) -> io::Result<Option<Held>> {
+        let file = match OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK).open(fifo) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        match nix::unistd::read(file.as_fd(), &mut [0; 16]) {
+            Ok(0) => Ok(None),
+            Ok(_) | Err(Errno::EAGAIN | Errno::EINTR) => Ok(Some(Held(file))),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Resolves when nobody holds the other end any more.
+    pub(crate) async fn released(self) -> io::Result<()> {
+        let end = pipe::Receiver::from_file(self.0)?;
+        loop {
+            end.readable().await?;
+            match end.try_read(&mut [0; 16]) {
+                Ok(0) => return Ok(()),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}

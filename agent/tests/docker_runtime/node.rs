@@ -1,0 +1,138 @@
+//! An agent beside an engine, and the workloads that the tests run on it.
+
+use crate::engines;
+use futures::{StreamExt, future::BoxFuture};
+use skep_agent::runtime::{
+    Ended, LogQuery, Runtime, Workload,
+    conformance::{Program, Subject},
+    docker::DockerRuntime,
+};
+use skep_proto::{
+    Id,
+    v1::{ContainerSpec, NetworkAttachment, TaskSpec, task_spec::Runtime as Kind},
+};
+use std::{future::Future, process::Command, sync::Arc, time::Duration};
+
+/// An agent's state folder beside an engine.
+pub struct Node {
+    pub host: String,
+    dir: tempfile::TempDir,
+    pub id: Id,
+}
+
+impl Node {
+    pub fn new() -> Node {
+        Node::on(engines::shared())
+    }
+
+    pub fn on(host: String) -> Node {
+        let mut bytes = [0; 16];
+        getrandom::fill(&mut bytes).unwrap();
+        Node { host, dir: tempfile::tempdir().unwrap(), id: Id(u128::from_be_bytes(bytes)) }
+    }
+
+    pub fn runtime(&self) -> DockerRuntime {
+        DockerRuntime::open(self.dir.path(), &self.host).unwrap()
+    }
+
+    /// A workload of this node; each node of the tests has a number of its own.
+    pub fn with(&self, container: ContainerSpec) -> Workload {
+        let mut work = workload(container);
+        work.task_id = Id(self.id.0 ^ 1);
+        work.node_id = self.id;
+        work
+    }
+
+    pub fn shell(&self, script: &str) -> Workload {
+        self.with(shell(script))
+    }
+
+    pub fn docker(&self, args: &[&str]) -> String {
+        let done = Command::new("docker").args(["-H", &self.host]).args(args).output().unwrap();
+        assert!(done.status.success(), "docker {args:?}: {}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8(done.stdout).unwrap()
+    }
+
+    pub fn inspect(&self, container: &str) -> serde_json::Value {
+        let all: serde_json::Value = serde_json::from_str(&self.docker(&["inspect", container])).unwrap();
+        all[0].clone()
+    }
+}
+
+impl Subject for Node {
+    fn open(&self) -> BoxFuture<'_, Arc<dyn Runtime>> {
+        Box::pin(async { Arc::new(self.runtime()) as Arc<dyn Runtime> })
+    }
+
+    fn workload(&self, program: &Program) -> Workload {
+        match program {
+            Program::Run => workload(shell(RUN)),
+            Program::Exit(code) => workload(shell(&format!("exit {code}"))),
+            // The first process of a container cannot kill itself; with an init before it, it is not the
+            // first.
+            Program::Signal(signal) => {
+                workload(ContainerSpec { init: Some(true), ..shell(&format!("kill -{signal} $$")) })
+            }
+            // The first process of a container takes no notice of what it has no handler for.
+            Program::Stubborn => workload(shell("exec sleep 1000")),
+            Program::Print(lines) => workload(shell(&print(lines))),
+            Program::PrintAndRun(lines) => workload(shell(&format!("{}{RUN}", print(lines)))),
+            Program::Missing => workload(ContainerSpec { image: "no-such-image-here:1".into(), ..shell("") }),
+        }
+    }
+}
+
+/// Ends at once when asked to: the first process of a container takes no notice of signals that it does not
+/// expect.
+pub const RUN: &str = "trap 'exit 0' TERM; while :; do sleep 1000 & wait; done";
+
+fn print(lines: &[String]) -> String {
+    let line = |text: &String| match text.strip_prefix('!') {
+        Some(_) => format!("echo '{text}' >&2; "),
+        None => format!("echo '{text}'; "),
+    };
+    lines.iter().map(line).collect()
+}
+
+pub fn shell(script: &str) -> ContainerSpec {
+    let args = ["sh", "-c", script].map(str::to_owned).to_vec();
+    ContainerSpec { image: "busybox".into(), args, ..ContainerSpec::default() }
+}
+
+fn workload(container: ContainerSpec) -> Workload {
+    // Without a network, since that is quicker; the tests of networks say so.
+    let networks = vec![NetworkAttachment { target: "none".into(), ..NetworkAttachment::default() }];
+    let spec = TaskSpec { runtime: Some(Kind::Container(container)), networks, ..TaskSpec::default() };
+    Workload { service_name: "web".into(), slot: 2, service_id: Id(77), spec, ..Workload::default() }
+}
+
+pub async fn soon<T>(what: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(90), what).await.expect("within a minute and a half")
+}
+
+pub async fn begin(runtime: &DockerRuntime, work: &Workload) -> String {
+    soon(runtime.prepare(work, &|_| {})).await.unwrap();
+    soon(runtime.start(work)).await.unwrap().container_ref
+}
+
+pub async fn finish(runtime: &DockerRuntime, work: &Workload) -> Ended {
+    let ended = soon(runtime.wait(work)).await.unwrap();
+    soon(runtime.remove(work.task_id)).await.unwrap();
+    ended
+}
+
+pub async fn lines(runtime: &DockerRuntime, work: &Workload, query: LogQuery) -> Vec<String> {
+    let lines = soon(runtime.logs(work.task_id, query)).await.unwrap();
+    soon(lines.map(|line| String::from_utf8_lossy(&line.unwrap().text).into_owned()).collect()).await
+}
+
+/// Runs to the end and returns what it wrote.
+pub async fn output(node: &Node, work: &Workload) -> Vec<String> {
+    let runtime = node.runtime();
+    begin(&runtime, work).await;
+    let ended = soon(runtime.wait(work)).await.unwrap();
+    let lines = lines(&runtime, work, LogQuery::default()).await;
+    assert_eq!(ended.exit_code, Some(0), "{ended:?} {lines:?}");
+    soon(runtime.remove(work.task_id)).await.unwrap();
+    lines
+}

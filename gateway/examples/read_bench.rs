@@ -1,0 +1,259 @@
+//! What reading costs: the cluster at a past revision of a long log, and a list of ten thousand tasks.
+//!
+//! `cargo run --release -p skep-gateway --example read_bench [RECORDS [TASKS]]`. A log of so many records, in which
+//! tasks of 100 services end and are replaced again and again, is written to a folder in /var/tmp and read back.
+
+use prost::Message as _;
+use skep_gateway::{
+    history::{Past, names::Catalogue, select::Selection, tell::Teller, why},
+    show::list,
+};
+use skep_log::{Config, Draft, Entry, Fold, Frozen, Halt, Hash, Log, RestoreError, seal};
+use skep_projections::{
+    Delta, View,
+    apply::Stamp,
+    fixture::{BEGINNING, node_description, service_spec},
+    snapshot,
+};
+use skep_proto::{
+    Id, Position, Revision, Timestamp, author, event,
+    time::SECOND_NS,
+    v1::{
+        ClusterCreated, ClusterSpec, DesireReason, ListRequest, LogRequest, NodeJoined, NodeSpec, Reconciler,
+        Record, ServiceCreated, SessionOpened, TaskAssigned, TaskCreated, TaskDesired, TaskList,
+        TaskObserved, TaskReaped, TaskState, TenureBegun, event::Kind,
+    },
+};
+use std::{
+    collections::VecDeque,
+    error::Error,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+const SERVICES: u64 = 100;
+const NODES: u64 = 100;
+const ENTRY_RECORDS: usize = 100;
+/// Entries proposed before the first of them is awaited.
+const IN_FLIGHT: usize = 64;
+
+struct Folded(View);
+
+impl Fold for Folded {
+    fn apply(&mut self, entry: &Arc<Entry>) -> Result<(), Halt> {
+        let halt = |message: String| Halt { message };
+        for (revision, record) in entry.decode().map_err(|error| halt(error.to_string()))? {
+            let stamp = Stamp { revision, at: entry.at(), incarnation: entry.header.incarnation };
+            self.0.apply_into(stamp, &record, &mut Delta::default()).map_err(|error| halt(error.message))?;
+        }
+        Ok(())
+    }
+
+    fn freeze(&self) -> Frozen {
+        let view = self.0.clone();
+        Box::new(move || snapshot::encode(&view))
+    }
+
+    fn restore(&mut self, _: Position, bytes: &[u8]) -> Result<(), RestoreError> {
+        self.0 = snapshot::decode(bytes).map_err(|error| RestoreError { message: error.to_string() })?;
+        Ok(())
+    }
+}
+
+fn record(by: Reconciler, kind: Kind) -> Record {
+    Record { author: Some(author::reconciler(by)), event: Some(event::event(kind)), ..Record::default() }
+}
+
+/// An id that looks random and is the same in each run.
+fn id(kind: u64, number: u64) -> Id {
+    let mixed =
+        (number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(17).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    Id(u128::from(mixed) << 64 | u128::from(kind) << 48 | u128::from(number))
+}
+
+fn beginning(services: u64) -> Vec<Record> {
+    let mut records = vec![
+        record(
+            Reconciler::Unspecified,
+            Kind::TenureBegun(TenureBegun { term: 1, code_version: "bench".into() }),
+        ),
+        record(
+            Reconciler::Unspecified,
+            Kind::ClusterCreated(ClusterCreated {
+                cluster_id: Id(1).to_bytes(),
+                spec: Some(ClusterSpec::default()),
+            }),
+        ),
+    ];
+    for n in 0..NODES {
+        let node_id = id(1, n).to_bytes();
+        let description = Some(node_description(&format!("n{n}")));
+        let joined = NodeJoined {
+            node_id: node_id.clone(),
+            description,
+            spec: Some(NodeSpec::default()),
+            ..NodeJoined::default()
+        };
+        records.push(record(Reconciler::Unspecified, Kind::NodeJoined(joined)));
+        let opened = SessionOpened { node_id, session: n + 1, description: None };
+        records.push(record(Reconciler::Unspecified, Kind::SessionOpened(opened)));
+    }
+    for n in 0..services {
+        let spec = Some(service_spec(&format!("s{n}")));
+        let created = ServiceCreated { service_id: id(2, n).to_bytes(), spec };
+        records.push(record(Reconciler::Unspecified, Kind::ServiceCreated(created)));
+    }
+    records
+}
+
+/// The whole life of one task up to its running, in place of one that has failed and leaves the view.
+fn life(number: u64, place: u64, replaced: Option<u64>) -> Vec<Record> {
+    let (task_id, service) = (id(3, number).to_bytes(), place % SERVICES);
+    let node_id = id(1, (number * 7) % NODES).to_bytes();
+    let mut records = Vec::with_capacity(10);
+    let seen = |task_id: &bytes::Bytes, state: TaskState| {
+        let seen = TaskObserved { task_id: task_id.clone(), state: state as i32, ..TaskObserved::default() };
+        Record {
+            author: Some(author::node(id(1, (number * 7) % NODES))),
+            ..record(Reconciler::Unspecified, Kind::TaskObserved(seen))
+        }
+    };
+    let old = replaced.map(|old| id(3, old).to_bytes());
+    if let Some(old) = &old {
+        records.push(seen(old, TaskState::Failed));
+        let (desired, reason) = (TaskState::Shutdown as i32, DesireReason::Ended as i32);
+        records.push(record(
+            Reconciler::Restart,
+            Kind::TaskDesired(TaskDesired { task_id: old.clone(), desired, reason }),
+        ));
+    }
+    let created = TaskCreated {
+        task_id: task_id.clone(),
+        service_id: id(2, service).to_bytes(),
+        slot: place / SERVICES + 1,
+        spec_version: 3 + 2 * NODES + service,
+        desired: TaskState::Running as i32,
+        replaces_id: old.clone().unwrap_or_default(),
+        ..TaskCreated::default()
+    };
+    records.push(record(Reconciler::Replicas, Kind::TaskCreated(created)));
+    let assigned = TaskAssigned {
+        task_id: task_id.clone(),
+        node_id,
+        candidates: NODES as u32,
+        ..TaskAssigned::default()
+    };
+    records.push(record(Reconciler::Placement, Kind::TaskAssigned(assigned)));
+    records.extend(
+        [TaskState::Preparing, TaskState::Starting, TaskState::Running].map(|state| seen(&task_id, state)),
+    );
+    records.extend(old.map(|task_id| record(Reconciler::History, Kind::TaskReaped(TaskReaped { task_id }))));
+    records
+}
+
+async fn write(log: &Log, records: u64, tasks: u64) -> Result<(), Box<dyn Error>> {
+    let (mut parent, mut next, mut number) = (Hash::ZERO, 1, 0);
+    let mut waiting = beginning(SERVICES);
+    let mut standing: Vec<Option<u64>> = vec![None; tasks as usize];
+    let mut in_flight = VecDeque::new();
+    while next <= records {
+        while waiting.len() < ENTRY_RECORDS {
+            let place = number % tasks;
+            waiting.extend(life(number, place, standing[place as usize].replace(number)));
+            number += 1;
+        }
+        let later = waiting.split_off(ENTRY_RECORDS.min(waiting.len()));
+        let entry = seal(&Draft {
+            parent,
+            incarnation: 1,
+            first_revision: Revision(next),
+            at: Timestamp(BEGINNING.0 + next * SECOND_NS / 100),
+            feature_level: 1,
+            code_version: "bench".into(),
+            records: std::mem::replace(&mut waiting, later),
+        });
+        (parent, next) = (entry.hash, next + entry.records.len() as u64);
+        in_flight.push_back(log.propose(entry));
+        if in_flight.len() > IN_FLIGHT
+            && let Some(oldest) = in_flight.pop_front()
+        {
+            oldest.await?;
+        }
+    }
+    for proposal in in_flight {
+        proposal.await?;
+    }
+    Ok(())
+}
+
+fn say(what: &str, mut times: Vec<Duration>) {
+    times.sort_unstable();
+    let (median, worst) = (times[times.len() / 2], times[times.len() - 1]);
+    eprintln!("{what}: median {median:.1?}, worst {worst:.1?} of {}", times.len());
+}
+
+fn timed<T>(work: impl FnOnce() -> T) -> (Duration, T) {
+    let started = Instant::now();
+    let result = work();
+    (started.elapsed(), result)
+}
+
+fn read(past: &Past, newest: Revision) -> Result<(), Box<dyn Error>> {
+    let mut times = Vec::new();
+    for n in 0..40u64 {
+        let revision = Revision(1 + (n * 7_919_171) % newest.0);
+        // A handle of its own, so that nothing is remembered from the one before.
+        let (took, view) = timed(|| Past::new(past.history().clone()).view_at(revision));
+        assert_eq!(view?.position().revision, revision);
+        times.push(took);
+    }
+    say("a past view", times);
+    let view = past.view_at(newest)?;
+    eprintln!("at the end: {} tasks", view.tasks().len());
+    let mut times = Vec::new();
+    let mut bytes = 0;
+    for _ in 0..20 {
+        let (took, encoded) = timed(|| {
+            let tasks = list::tasks(&view, &ListRequest::default()).expect("nothing is filtered");
+            TaskList { tasks, revision: newest.0 }.encode_to_vec()
+        });
+        bytes = encoded.len();
+        times.push(took);
+    }
+    say(&format!("a list of {} tasks, encoded to {bytes} bytes", view.tasks().len()), times);
+    let catalogue = Catalogue::default();
+    let (took, ids) = timed(|| catalogue.named(past, "s7"));
+    eprintln!("the first question for a name: {took:.1?}, {} found", ids?.len());
+    let request = LogRequest { objects: vec!["s7".into()], tail: 20, ..LogRequest::default() };
+    let (took, told) = timed(|| {
+        let mut told = 0;
+        let selection = Selection::of(&request, past, &catalogue, &view)?;
+        Teller::new(past.clone(), selection).tell(Revision(1), newest, 20, |_| {
+            told += 1;
+            true
+        })?;
+        Ok::<_, skep_gateway::history::PastError>(told)
+    });
+    eprintln!("the log of a service, newest {}: {took:.1?}", told?);
+    let (took, why) = timed(|| why::why(past, &catalogue, &view, "s7.1"));
+    eprintln!("why: {took:.1?}: {}", why?.verdict);
+    Ok(())
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let mut words = std::env::args().skip(1);
+    let records: u64 = words.next().map_or(Ok(1_000_000), |word| word.parse())?;
+    let tasks: u64 = words.next().map_or(Ok(10_000), |word| word.parse())?;
+    let dir = tempfile::tempdir_in("/var/tmp")?;
+    let config = Config { min_free: 0.0, ..Config::new(dir.path(), Id(1)) };
+    let log = Log::open(config, Folded(View::default())).await?;
+    let started = Instant::now();
+    write(&log, records, tasks).await?;
+    eprintln!("{records} records written in {:.1?}", started.elapsed());
+    let past = Past::new(log.history());
+    let newest = past.newest().revision;
+    tokio::task::spawn_blocking(move || read(&past, newest).map_err(|error| error.to_string())).await??;
+    log.close().await;
+    Ok(())
+}

@@ -1,0 +1,81 @@
+//! From an id to its row's place.
+//!
+//! Every record looks an id up, in a tree that does not fit the processor's cache: so its entries are small. The
+//! first half of an id, 64 random bits, tells practically all objects apart; the key is that half alone, and
+//! whether the other half agrees is asked of the row, which is wanted anyway. Ids that share their first half with
+//! an earlier one stand in a second map under their whole.
+
+use skep_proto::Id;
+
+/// An id as index keys hold it: in the order of ids, but aligned to 8 bytes, which saves a quarter of an index.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Debug)]
+pub(crate) struct PackedId(u64, u64);
+
+impl From<Id> for PackedId {
+    fn from(id: Id) -> PackedId {
+        PackedId((id.0 >> 64) as u64, id.0 as u64)
+    }
+}
+
+impl From<PackedId> for Id {
+    fn from(packed: PackedId) -> Id {
+        Id(u128::from(packed.0) << 64 | u128::from(packed.1))
+    }
+}
+
+/// Places by id.
+#[derive(Clone, Default)]
+pub(crate) struct IdIndex {
+    first: imbl::OrdMap<u64, u32>,
+    second: imbl::OrdMap<PackedId, u32>,
+}
+
+impl IdIndex {
+    pub(crate) fn len(&self) -> usize {
+        self.first.len() + self.second.len()
+    }
+
+    /// The place of an id; `id_at` says which id the row at a place has.
+    pub(crate) fn find(&self, id: Id, id_at: impl Fn(u32) -> Option<Id>) -> Option<u32> {
+        let packed = PackedId::from(id);
+        if let Some(place) = self.first.get(&packed.0)
+            && id_at(*place) == Some(id)
+        {
+            return Some(*place);
+        }
+        if self.second.is_empty() { None } else { self.second.get(&packed).copied() }
+    }
+
+    /// Adds an id that is not there.
+    pub(crate) fn insert(&mut self, id: Id, place: u32) {
+        let packed = PackedId::from(id);
+        if self.first.contains_key(&packed.0) {
+            self.second.insert(packed, place);
+        } else {
+            self.first.insert(packed.0, place);
+        }
+    }
+
+    /// Takes an id away that stood for this place.
+    pub(crate) fn remove(&mut self, id: Id, place: u32) {
+        let packed = PackedId::from(id);
+        if self.first.get(&packed.0) == Some(&place) {
+            self.first.remove(&packed.0);
+        } else {
+            self.second.remove(&packed);
+        }
+    }
+
+    /// Places in the first map whose id may lie in the range, in the order of ids.
+    pub(crate) fn first(&self, low: Id, high: Id) -> impl Iterator<Item = u32> + '_ {
+        let range = PackedId::from(low).0..=PackedId::from(high).0.max(PackedId::from(low).0);
+        self.first.range(range).map(|(_, place)| *place)
+    }
+
+    /// Places in the second map whose id lies in the range, in the order of ids.
+    pub(crate) fn second(&self, low: Id, high: Id) -> impl Iterator<Item = u32> + '_ {
+        let range = PackedId::from(low)..=PackedId::from(high.max(low));
+        let within = move |packed: &PackedId| Id::from(*packed) <= high;
+        self.second.range(range).filter(move |(packed, _)| within(packed)).map(|(_, place)| *place)
+    }
+}

@@ -1,0 +1,36 @@
+//! What released versions computed and wrote stays readable and equal, for ever.
+//!
+//! A changed digest means that a mixed cluster halts and that recorded checkpoints no longer verify: then the old
+//! meaning has to stay in the code, behind the old feature level.
+
+use skep_projections::{fixture::World, snapshot};
+
+const STORY: &str = "history 3 | node n1 label=zone:a cpus=2 | node n2 role=manager away | node n3 engine=gpu:yes
+    service web replicas=3 cpus=0.5 memory=64m constraint=node.labels.zone==a port=tcp:80 restart=on-failure delay=1s
+    task web.1 on n1 running message=up | task web.2 on n3 failed exit=3 error=broken | web.2 wanted shutdown
+    task web.2 hold=5s attempt=1 | task web.3 | update web image=app2 force=1 | scale web 4 | wait 3s
+    service old | task old.1 on n3 running | remove old | park web | drain n3 | silent n1 | rmnode n3 | close n1
+    tenure";
+
+/// The digest of the story at feature level 1.
+const DIGEST: &str = "35b8ec760fdf4605e0083fca5a8c60cf";
+
+#[test]
+fn the_digest_means_what_it_meant() {
+    assert_eq!(format!("{:032x}", World::of(STORY).view.digest().0), DIGEST);
+}
+
+/// The story as format 1 wrote it.
+const SNAPSHOT_1: &str = include_str!("../golden/snapshot-1.hex");
+
+#[test]
+fn an_old_snapshot_is_read_and_is_what_replay_gives() {
+    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).expect("hex"), 16).expect("hex");
+    let bytes: Vec<u8> = SNAPSHOT_1.trim().as_bytes().chunks(2).map(byte).collect();
+    let read = snapshot::decode(&bytes).expect("an old snapshot can be read");
+    let view = World::of(STORY).view;
+    assert_eq!(read.digest(), view.digest());
+    assert_eq!(read.faults(), Vec::<String>::new());
+    let hex: String = snapshot::encode(&view).iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(hex, SNAPSHOT_1.trim(), "format 1 is written otherwise than it was");
+}

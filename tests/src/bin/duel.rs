@@ -1,0 +1,84 @@
+//! Commands committed by us and by etcd, in turn: `duel SKEP [PAIRS] [SECONDS]`. A Markdown table to stdout.
+
+use anyhow::{Context, Result};
+use skep_tests::duel::{Figures, etcd::Etcd, load, median, skep::Skep};
+use std::{env, path::PathBuf, sync::Arc, time::Duration};
+
+/// Where the rival listens: loopback, a port that nothing else of ours uses.
+const ETCD_PORT: u16 = 23_790;
+/// Streams, and callers of transactions, at once.
+const STREAMS: usize = 16;
+
+struct Duel {
+    skep: Arc<Skep>,
+    etcd: Arc<Etcd>,
+    pairs: usize,
+    time: Duration,
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let words: Vec<String> = env::args().skip(1).collect();
+    let program = PathBuf::from(words.first().context("usage: duel SKEP [PAIRS] [SECONDS]")?);
+    let number = |place: usize, default: u64| words.get(place).and_then(|w| w.parse().ok()).unwrap_or(default);
+    let dir = env::temp_dir().join(format!("skep-duel-{}", std::process::id()));
+    std::fs::create_dir_all(&dir)?;
+    let duel = Duel {
+        skep: Arc::new(Skep::start(&program, &dir).await?),
+        etcd: Arc::new(Etcd::start(&dir, ETCD_PORT).await?),
+        pairs: number(1, 5) as usize,
+        time: Duration::from_secs(number(2, 3)),
+    };
+    println!("| load | ours /s | etcd /s | ratio | ours p50 µs | etcd p50 µs | ratio | ours CPU µs | etcd CPU µs | ratio |");
+    println!("|---|---|---|---|---|---|---|---|---|---|");
+    for callers in [1, 256, 1_024] {
+        let syncs = duel.skep.metric("skep_log_syncs_total").await?;
+        let pairs = duel.singly(callers).await?;
+        show(&format!("{callers} clients, one command a call"), &pairs);
+        let after = duel.skep.metric("skep_log_syncs_total").await?;
+        let commands: f64 = pairs.iter().map(|(ours, _)| ours.rate * duel.time.as_secs_f64()).sum();
+        println!("<!-- syncs per command at {callers} clients: {:.4} -->", (after - syncs) / commands);
+    }
+    show(&format!("{STREAMS} streams of 100 in flight, transactions of 100"), &duel.by_hundreds().await?);
+    drop(duel);
+    std::fs::remove_dir_all(&dir)?;
+    Ok(())
+}
+
+impl Duel {
+    async fn singly(&self, callers: usize) -> Result<Vec<(Figures, Figures)>> {
+        let mut pairs = Vec::new();
+        for _ in 0..self.pairs {
+            let skep = self.skep.clone();
+            let ours = load::run(&self.skep.server, callers, self.time, move |c, t| skep.update(c, t)).await?;
+            let etcd = self.etcd.clone();
+            let theirs = load::run(&self.etcd.server, callers, self.time, move |c, t| etcd.put(c, t)).await?;
+            pairs.push((ours, theirs));
+        }
+        Ok(pairs)
+    }
+
+    async fn by_hundreds(&self) -> Result<Vec<(Figures, Figures)>> {
+        let mut pairs = Vec::new();
+        for _ in 0..self.pairs {
+            let (skep, time) = (self.skep.clone(), self.time);
+            // One call is a whole stream: it lasts as long as the load does.
+            let ours = load::run(&self.skep.server, STREAMS, Duration::from_millis(1), move |c, _| skep.stream(c, time));
+            let ours = ours.await?;
+            let etcd = self.etcd.clone();
+            let theirs = load::run(&self.etcd.server, STREAMS, self.time, move |c, t| etcd.hundred(c, t)).await?;
+            pairs.push((ours, theirs));
+        }
+        Ok(pairs)
+    }
+}
+
+fn show(load: &str, pairs: &[(Figures, Figures)]) {
+    let row = |of: fn(&Figures) -> f64| {
+        let ours = median(pairs.iter().map(|(ours, _)| of(ours)).collect());
+        let theirs = median(pairs.iter().map(|(_, theirs)| of(theirs)).collect());
+        let ratio = median(pairs.iter().map(|(ours, theirs)| of(ours) / of(theirs)).collect());
+        format!("{ours:.0} | {theirs:.0} | {ratio:.2}")
+    };
+    println!("| {load} | {} | {} | {} |", row(|f| f.rate), row(|f| f.p50_us), row(|f| f.cpu_us));
+}

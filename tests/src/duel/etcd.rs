@@ -1,0 +1,118 @@
+//! etcd, from the distribution, one member, as the rival: puts of 256 bytes, alone or a hundred in a transaction.
+
+use super::server::Server;
+use anyhow::{Context, Result};
+use bytes::Bytes;
+use std::{path::Path, time::Duration};
+use tonic::{client::Grpc, codegen::http::uri::PathAndQuery, transport::Channel};
+use tonic_prost::ProstCodec;
+
+/// Connections that callers share, as on our side.
+const CONNECTIONS: usize = 16;
+
+/// `etcdserverpb.PutRequest`, as much of it as is used.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Put {
+    #[prost(bytes = "bytes", tag = "1")]
+    key: Bytes,
+    #[prost(bytes = "bytes", tag = "2")]
+    value: Bytes,
+}
+/// `etcdserverpb.RequestOp`
+#[derive(Clone, PartialEq, prost::Message)]
+struct Op {
+    #[prost(message, optional, tag = "2")]
+    put: Option<Put>,
+}
+/// `etcdserverpb.TxnRequest`
+#[derive(Clone, PartialEq, prost::Message)]
+struct Txn {
+    #[prost(message, repeated, tag = "2")]
+    success: Vec<Op>,
+}
+/// Any answer: only that it came matters.
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+struct Answer {}
+
+/// A running etcd and the ways to it.
+pub struct Etcd {
+    /// The process.
+    pub server: Server,
+    channels: Vec<Channel>,
+}
+
+impl Etcd {
+    /// Starts one member on loopback with its data below a folder.
+    pub async fn start(dir: &Path, port: u16) -> Result<Etcd> {
+        let client = format!("http://127.0.0.1:{port}");
+        let peer = format!("http://127.0.0.1:{}", port + 1);
+        let words = [
+            ("--name", "rival".to_owned()),
+            ("--data-dir", dir.join("etcd").display().to_string()),
+            ("--listen-client-urls", client.clone()),
+            ("--advertise-client-urls", client.clone()),
+            ("--listen-peer-urls", peer.clone()),
+            ("--initial-advertise-peer-urls", peer.clone()),
+            ("--initial-cluster", format!("rival={peer}")),
+            ("--quota-backend-bytes", (8u64 << 30).to_string()),
+            ("--log-level", "error".to_owned()),
+        ];
+        let words: Vec<String> = words.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]).collect();
+        let server = Server::start(Path::new("etcd"), &words, &dir.join("etcd.log"))?;
+        let mut channels = Vec::new();
+        for _ in 0..CONNECTIONS {
+            channels.push(connect(&client).await?);
+        }
+        let etcd = Etcd { server, channels };
+        etcd.put(0, 0).await.context("the first put")?;
+        Ok(etcd)
+    }
+
+    /// One put.
+    pub fn put(&self, caller: usize, turn: u64) -> impl Future<Output = Result<u64>> + Send + use<> {
+        let (channel, put) = (self.channel(caller), put(caller, turn));
+        async move {
+            call(channel, "/etcdserverpb.KV/Put", put).await?;
+            Ok(1)
+        }
+    }
+
+    /// A hundred puts in one transaction.
+    pub fn hundred(&self, caller: usize, turn: u64) -> impl Future<Output = Result<u64>> + Send + use<> {
+        let channel = self.channel(caller);
+        let success = (0..100).map(|place| Op { put: Some(put(caller * 100 + place, turn)) }).collect();
+        async move {
+            call(channel, "/etcdserverpb.KV/Txn", Txn { success }).await?;
+            Ok(100)
+        }
+    }
+
+    fn channel(&self, caller: usize) -> Channel {
+        self.channels[caller % self.channels.len()].clone()
+    }
+}
+
+fn put(caller: usize, turn: u64) -> Put {
+    let value = format!("{turn:0>256}").into_bytes().into();
+    Put { key: format!("node/{caller}/label").into_bytes().into(), value }
+}
+
+async fn connect(address: &str) -> Result<Channel> {
+    let mut tries = 0;
+    loop {
+        match Channel::from_shared(address.to_owned())?.tcp_nodelay(true).connect().await {
+            Ok(channel) => return Ok(channel),
+            Err(error) if tries > 100 => return Err(error).context("etcd does not answer; is etcd-server installed?"),
+            Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+        }
+        tries += 1;
+    }
+}
+
+async fn call<M: prost::Message + Send + Sync + 'static>(channel: Channel, path: &'static str, message: M) -> Result<()> {
+    let mut client = Grpc::new(channel);
+    client.ready().await?;
+    let codec: ProstCodec<M, Answer> = ProstCodec::default();
+    client.unary(tonic::Request::new(message), PathAndQuery::from_static(path), codec).await?;
+    Ok(())
+}

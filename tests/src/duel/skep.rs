@@ -1,0 +1,135 @@
+//! Our side: a daemon, and node label updates of 256 bytes, one by one or on streams.
+
+use super::server::Server;
+use anyhow::{Context, Result, bail};
+use futures::StreamExt;
+use skep_proto::v1::{
+    Command, CommandReply, UpdateNode, command::Action, command_reply::Outcome, control_client::ControlClient,
+};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+use tokio::net::UnixStream;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::{Channel, Endpoint, Uri};
+
+/// Connections that callers share, as on the rival's side.
+const CONNECTIONS: usize = 16;
+/// Commands on one stream without an answer.
+pub const IN_FLIGHT: usize = 100;
+
+/// A running daemon and the ways to it.
+pub struct Skep {
+    /// The process.
+    pub server: Server,
+    channels: Vec<Channel>,
+    socket: PathBuf,
+}
+
+impl Skep {
+    /// Starts a daemon with its state below a folder.
+    pub async fn start(program: &Path, dir: &Path) -> Result<Skep> {
+        let socket = dir.join("skep.sock");
+        let words = [
+            "daemon".to_owned(),
+            "--state-dir".to_owned(),
+            dir.join("skep").display().to_string(),
+            "--listen-control".to_owned(),
+            format!("unix://{}", socket.display()),
+            "--runtime".to_owned(),
+            "process".to_owned(),
+            "--hostname".to_owned(),
+            "bench".to_owned(),
+        ];
+        let server = Server::start(program, &words, &dir.join("skep.log"))?;
+        let mut channels = Vec::new();
+        for _ in 0..CONNECTIONS {
+            channels.push(connect(&socket).await?);
+        }
+        let skep = Skep { server, channels, socket };
+        for _ in 0..100 {
+            if skep.update(0, 0).await.is_ok() {
+                return Ok(skep);
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        bail!("the daemon's node does not join; see {}", dir.join("skep.log").display())
+    }
+
+    /// One command, answered when it is synced.
+    pub fn update(&self, caller: usize, turn: u64) -> impl Future<Output = Result<u64>> + Send + use<> {
+        let channel = self.channels[caller % self.channels.len()].clone();
+        async move {
+            let reply = ControlClient::new(channel).submit(command(caller, turn)).await?.into_inner();
+            accepted(&reply)
+        }
+    }
+
+    /// A stream kept full for a while; the operations answered on it.
+    pub fn stream(&self, caller: usize, time: Duration) -> impl Future<Output = Result<u64>> + Send + use<> {
+        let channel = self.channels[caller % self.channels.len()].clone();
+        async move {
+            let (send, receive) = tokio::sync::mpsc::channel(IN_FLIGHT);
+            let feeding = tokio::spawn(async move {
+                let begun = std::time::Instant::now();
+                for turn in 0.. {
+                    if begun.elapsed() >= time || send.send(command(caller, turn)).await.is_err() {
+                        break;
+                    }
+                }
+            });
+            let replies = ControlClient::new(channel).submit_stream(ReceiverStream::new(receive)).await?;
+            let mut replies = replies.into_inner();
+            let mut operations = 0;
+            while let Some(reply) = replies.next().await {
+                operations += accepted(&reply?)?;
+            }
+            feeding.await?;
+            Ok(operations)
+        }
+    }
+
+    /// A number from `/metrics`.
+    pub async fn metric(&self, name: &str) -> Result<f64> {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let mut stream = UnixStream::connect(&self.socket).await?;
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: skep\r\nConnection: close\r\n\r\n").await?;
+        let mut page = String::new();
+        stream.read_to_string(&mut page).await?;
+        let line = page.lines().find(|line| line.starts_with(name)).with_context(|| format!("no metric {name}"))?;
+        line.rsplit(' ').next().unwrap_or("").parse().with_context(|| line.to_owned())
+    }
+}
+
+fn command(caller: usize, turn: u64) -> Command {
+    let label_add = BTreeMap::from([("bench".to_owned(), format!("{caller:0>56}{turn:0>200}"))]);
+    let update = UpdateNode { node: "bench".into(), label_add, ..UpdateNode::default() };
+    Command { action: Some(Action::UpdateNode(update)), ..Command::default() }
+}
+
+fn accepted(reply: &CommandReply) -> Result<u64> {
+    match &reply.outcome {
+        Some(Outcome::Accepted(_)) => Ok(1),
+        Some(Outcome::Refused(refused)) => bail!("refused: {}", refused.message),
+        None => bail!("an empty reply"),
+    }
+}
+
+async fn connect(socket: &Path) -> Result<Channel> {
+    let mut tries = 0;
+    loop {
+        let path = socket.to_owned();
+        let connector = tower::service_fn(move |_: Uri| {
+            let path = path.clone();
+            async move { UnixStream::connect(path).await.map(hyper_util::rt::TokioIo::new) }
+        });
+        match Endpoint::from_static("http://skep").connect_with_connector(connector).await {
+            Ok(channel) => return Ok(channel),
+            Err(error) if tries > 100 => return Err(error).context("the daemon does not answer"),
+            Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+        }
+        tries += 1;
+    }
+}
