@@ -11,7 +11,6 @@ mod telemetry;
 use crate::cli::processes::{AgentArgs, DaemonArgs, RecoverArgs};
 use anyhow::{Context, Result};
 use skep_gateway::manager;
-use skep_proto::v1::ClusterSpec;
 use state::StateDir;
 use std::{future::Future, process::ExitCode};
 use telemetry::Telemetry;
@@ -38,7 +37,7 @@ pub fn run(args: DaemonArgs) -> Result<ExitCode> {
             state_dir: state.path().to_owned(),
             control,
             metrics,
-            genesis: ClusterSpec { heartbeat_period_ns, ..ClusterSpec::default() },
+            heartbeat_period_ns,
             safe_mode: args.safe_mode,
         };
         tracing::info!(socket = %args.listen_control.display(), state = %state.path().display(), "starting");

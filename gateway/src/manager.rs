@@ -1,6 +1,7 @@
 //! A manager: its log, its turn, its sessions and its doors, started and stopped together.
 
 use crate::{
+    admit::Request,
     api::{
         control::ControlService,
         dispatcher::DispatcherService,
@@ -14,9 +15,13 @@ use crate::{
     logs::Broker,
     metrics::{self, Counters},
     pulls::Pulls,
+    turn::Answer,
 };
 use skep_log::{AcceptLoss, Log, OpenError, RecoverError, Recovered};
-use skep_proto::{Id, v1::ClusterSpec};
+use skep_proto::{
+    Id, author,
+    v1::{ClusterSpec, Command, UpdateCluster, command::Action},
+};
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -34,8 +39,8 @@ pub struct Config {
     pub control: UnixListener,
     /// `/metrics` on TCP, where the operator asked for it.
     pub metrics: Option<TcpListener>,
-    /// Settings of a cluster that begins here.
-    pub genesis: ClusterSpec,
+    /// How often agents shall say that they live, where the operator says so; the cluster keeps it.
+    pub heartbeat_period_ns: Option<u64>,
     /// Serve reads, accept nothing.
     pub safe_mode: bool,
 }
@@ -72,10 +77,13 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), ManagerE
     let identity = Identity {
         node,
         code_version: env!("CARGO_PKG_VERSION").into(),
-        genesis: config.genesis,
+        genesis: ClusterSpec { heartbeat_period_ns: config.heartbeat_period_ns, ..ClusterSpec::default() },
         safe_mode: config.safe_mode,
     };
     let (drive, turns) = Drive::start(log.clone(), shared, identity);
+    if let Some(period_ns) = config.heartbeat_period_ns {
+        tokio::spawn(keep_heartbeat_period(drive.clone(), node, period_ns));
+    }
     let hub = Hub::start(drive.clone(), node);
     let (broker, pulls) = (Arc::new(Broker::default()), Arc::new(Pulls::default()));
     let reads = Reads::live(drive.clone(), pulls.clone(), node);
@@ -86,7 +94,6 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), ManagerE
     let doors = Doors {
         control: ControlService::new(drive.clone(), reads.clone()),
         history: HistoryService::new(reads),
-
         logs: LogsService::new(drive.clone(), hub.clone(), broker.clone()),
         dispatcher: DispatcherService::new(hub, broker, pulls),
         metrics: page.clone(),
@@ -101,6 +108,21 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), ManagerE
     drop(tokio::task::spawn_blocking(move || turns.join()).await);
     Log::clone(&log).close().await;
     ended
+}
+
+/// A cluster that exists already takes on the heartbeat period of the newest start.
+async fn keep_heartbeat_period(drive: Drive, node: Id, period_ns: u64) {
+    let mut published = drive.published();
+    let Ok(view) = published.wait_for(|p| !p.view.cluster().id.is_none()).await.map(|p| p.view.clone()) else {
+        return;
+    };
+    let spec = ClusterSpec { heartbeat_period_ns: Some(period_ns), ..(*view.cluster().spec).clone() };
+    let action = Action::UpdateCluster(UpdateCluster { version: view.cluster().version.0, spec: Some(spec) });
+    let reason = "the manager was started with this heartbeat period".into();
+    let command = Command { action: Some(action), reason, ..Command::default() };
+    if let Answer::Refused(refusal) = drive.ask(author::manager(node), Request::Command(command), 64).await {
+        tracing::warn!(error = %refusal.message, "the heartbeat period stays as it was");
+    }
 }
 
 /// `skep recover`: cuts a damaged log where it stops being readable; the next start begins a new incarnation.

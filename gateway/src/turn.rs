@@ -243,10 +243,9 @@ impl Tip {
             at: page.at,
             incarnation: incarnation_of(&self.view, &record),
         };
-        match self.view.apply(stamp, &record) {
-            Ok(delta) => page.delta.merge(&delta),
+        if let Err(unknown) = self.view.apply_into(stamp, &record, &mut page.delta) {
             // This program wrote the kind itself.
-            Err(unknown) => unreachable!("the turn wrote a record it does not know: {unknown}"),
+            unreachable!("the turn wrote a record it does not know: {unknown}");
         }
         page.records.push(record);
     }

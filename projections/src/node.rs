@@ -78,11 +78,11 @@ impl NodeRow {
 
     /// CPU not yet reserved; may be negative after a node shrank.
     pub fn free_nano_cpus(&self) -> i64 {
-        self.description.resources.as_ref().map_or(0, |r| r.nano_cpus) - self.reserved_nano_cpus
+        self.description.resources.as_ref().map_or(0, |r| r.nano_cpus).saturating_sub(self.reserved_nano_cpus)
     }
 
     /// Memory not yet reserved; may be negative after a node shrank.
     pub fn free_memory_bytes(&self) -> i64 {
-        self.description.resources.as_ref().map_or(0, |r| r.memory_bytes) - self.reserved_memory_bytes
+        self.description.resources.as_ref().map_or(0, |r| r.memory_bytes).saturating_sub(self.reserved_memory_bytes)
     }
 }

@@ -155,8 +155,8 @@ impl Gathered {
         if !ended {
             let resources = spec.task.as_ref().and_then(|task| task.resources.as_ref());
             if let Some(wanted) = resources.and_then(|resources| resources.reservations.as_ref()) {
-                sums.nano_cpus = sums.nano_cpus.saturating_add(wanted.nano_cpus);
-                sums.memory_bytes = sums.memory_bytes.saturating_add(wanted.memory_bytes);
+                sums.nano_cpus = sums.nano_cpus.wrapping_add(wanted.nano_cpus);
+                sums.memory_bytes = sums.memory_bytes.wrapping_add(wanted.memory_bytes);
             }
             sums.ports.extend(host_ports(spec));
         }

@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_otlp::WithExportConfig;
 use opentelemetry_sdk::{Resource, trace::SdkTracerProvider};
-use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
 
 /// Sends what is still waiting when it is dropped.
 pub struct Telemetry {
@@ -21,8 +21,10 @@ impl Telemetry {
         let provider = endpoint.map(provider).transpose()?;
         let spans = provider
             .as_ref()
-            .map(|provider| tracing_opentelemetry::layer().with_tracer(provider.tracer("skep")));
-        tracing_subscriber::registry().with(filter).with(lines).with(spans).init();
+            .map(|provider| tracing_opentelemetry::layer().with_tracer(provider.tracer("skep")))
+            // Spans are made only where somebody collects them: without a collector they cost nothing.
+            .map(|layer| layer.with_filter(EnvFilter::new("warn,skep=debug")));
+        tracing_subscriber::registry().with(lines.with_filter(filter)).with(spans).init();
         Ok(Telemetry { provider })
     }
 }

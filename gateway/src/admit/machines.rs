@@ -70,9 +70,15 @@ fn report(view: &View, node: Id, tasks: &[TaskObserved]) -> Result<Admitted, Ref
     Ok(admitted)
 }
 
-/// Reports only ever raise a state; one that repeats or goes back is no news.
+/// Reports only ever raise a state; one that repeats or goes back is no news, unless it has new words: why an agent
+/// tries something again.
 fn says_something_new(task: &TaskRow, seen: &TaskObserved) -> bool {
-    !task.has_ended() && seen.state() > task.state && seen.state() != TaskState::Remove
+    if task.has_ended() || seen.state() == TaskState::Remove {
+        return false;
+    }
+    let (message, error) = task.detail.as_ref().map_or(("", ""), |d| (d.message.as_str(), d.error.as_str()));
+    let new_words = !seen.message.is_empty() && (seen.message != message || seen.error != error);
+    seen.state() > task.state || (seen.state() == task.state && new_words)
 }
 
 /// A start answers the record before it, a stop answers the wish; an end that nobody asked for is the world's own.

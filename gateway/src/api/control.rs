@@ -2,7 +2,7 @@
 
 use super::reads::Reads;
 use crate::{
-    admit::{Refusal, Request as Asked},
+    admit::{self, Refusal, Request as Asked},
     drive::Drive,
     peer::Peer,
     turn::Answer,
@@ -16,6 +16,7 @@ use skep_proto::v1::{
 };
 use std::pin::Pin;
 use tonic::{Request, Response, Status, Streaming};
+use tracing::Instrument;
 
 /// Largest command, bytes encoded; a larger one is refused before it is read.
 pub const COMMAND_BYTES_MAX: usize = 3 << 19;
@@ -46,7 +47,9 @@ pub(super) fn author<T>(request: &Request<T>) -> Result<Author, Status> {
 
 async fn answer(drive: Drive, author: Author, command: Command) -> CommandReply {
     let (id, bytes) = (command.id, command.encoded_len());
-    reply(id, drive.ask(author, Asked::Command(command), bytes).await)
+    let request = Asked::Command(command);
+    let span = tracing::debug_span!("command", kind = admit::describe(&request).0);
+    reply(id, drive.ask(author, request, bytes).instrument(span).await)
 }
 
 fn reply(id: Option<CommandId>, answer: Answer) -> CommandReply {

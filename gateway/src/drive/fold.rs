@@ -200,8 +200,8 @@ impl Committed {
         for (revision, record) in records {
             self.compare(revision, &record)?;
             let stamp = Stamp { revision, at: Timestamp(header.at), incarnation: header.incarnation };
-            let changed = self.view.apply(stamp, &record).map_err(|error| Halt { message: error.to_string() })?;
-            delta.merge(&changed);
+            let folded = self.view.apply_into(stamp, &record, &mut delta);
+            folded.map_err(|error| Halt { message: error.to_string() })?;
         }
         Ok(delta)
     }

@@ -59,7 +59,7 @@ pub(super) async fn watch_space(log: Arc<Log>, inbox: Arc<Inbox>) {
 
 pub(super) fn spawn(log: Arc<Log>, shared: Arc<Shared>, identity: Identity) -> JoinHandle<()> {
     let (sender, receiver) = mpsc::unbounded_channel();
-    tokio::spawn(conclude(receiver, shared.inbox().clone()));
+    tokio::spawn(conclude(receiver, shared.clone()));
     let leader = Leader { log, shared, identity, proposals: sender, reign: None, more: false, wake_at: None };
     thread::Builder::new()
         .name("turn".into())
@@ -68,13 +68,14 @@ pub(super) fn spawn(log: Arc<Log>, shared: Arc<Shared>, identity: Identity) -> J
 }
 
 /// Awaits proposals in their order; at most the in-flight bound are here at once.
-async fn conclude(mut proposals: mpsc::UnboundedReceiver<Proposal>, inbox: Arc<Inbox>) {
+async fn conclude(mut proposals: mpsc::UnboundedReceiver<Proposal>, shared: Arc<Shared>) {
     while let Some(proposal) = proposals.recv().await {
         let failure = proposal.await.err().map(|error| error.to_string());
         if let Some(why) = &failure {
             tracing::warn!(error = %why, "an entry was not committed");
+            shared.counters().proposal_failed();
         }
-        inbox.concluded(failure);
+        shared.inbox().concluded(failure);
     }
 }
 
@@ -158,6 +159,7 @@ impl Leader {
     fn turn(&mut self, asks: Vec<(Ask, Reply)>) {
         let now = self.now();
         let Some(reign) = self.reign.as_mut() else { return self.shared.inbox().put_back(asks) };
+        let span = tracing::debug_span!("turn", asks = asks.len(), records = tracing::field::Empty).entered();
         let started = Instant::now();
         let mut replies = Vec::with_capacity(asks.len());
         let asks = asks.into_iter().enumerate().map(|(place, (mut ask, reply))| {
@@ -166,6 +168,7 @@ impl Leader {
             ask
         });
         let turned = reign.tip.turn(asks.collect(), now, entropy());
+        span.record("records", turned.records);
         self.more = turned.more;
         self.wake_at = turned.wake_at;
         self.shared.counters().turn(turned.records, started.elapsed());

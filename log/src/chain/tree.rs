@@ -50,7 +50,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// The definition, word for word: MTH(D[n]) = H(0x01 ‖ MTH(D[0:k]) ‖ MTH(D[k:n])), k the largest power of two below n.
+    /// The definition, word for word: MTH(D[n]) = H(0x01 ‖ MTH(D[0:k]) ‖ MTH(D[k:n])), where k is the largest
+    /// power of two below n.
     fn by_definition(leaves: &[Digest32]) -> Digest32 {
         match leaves.len() {
             0 => Sha256::digest([]).into(),

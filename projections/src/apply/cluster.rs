@@ -85,11 +85,9 @@ impl Step<'_> {
         self.changed(Changed::Cluster)
     }
 
-    /// A new leader knows nothing yet of who is there: every node that was up is unknown until it is heard of.
+    /// A new leader knows nothing yet of who is there: every node that was up is unknown until it is heard of. The
+    /// term may be lower than the one before: a restored cluster counts anew.
     pub(super) fn tenure_begun(&mut self, e: &TenureBegun, author: Option<&Author>) -> Fits {
-        if e.term < self.view.tenure.term {
-            return None;
-        }
         let manager = match author.and_then(|author| author.who.as_ref()) {
             Some(Who::ManagerId(id)) => Id::from_bytes(id),
             Some(Who::Person(_) | Who::NodeId(_) | Who::Reconciler(_)) | None => Id::NONE,

@@ -214,7 +214,11 @@ impl Step<'_> {
             return None;
         }
         let service = row.service;
+        let node = row.node.and_then(|node| self.view.nodes.get(node)).map(|node| (row.id, node.id));
         self.view.remove_task(place);
+        if let Some(delta) = self.delta.as_deref_mut() {
+            delta.gone.extend(node);
+        }
         self.changed(Changed::Service(service));
         self.changed(Changed::Task(place))
     }

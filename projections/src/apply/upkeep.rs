@@ -166,9 +166,10 @@ impl View {
             return;
         }
         self.edit_node(node, &[], |row| {
+            // They wrap: what is given back is exactly what was taken, however wild the numbers.
             let sign = if more { 1 } else { -1 };
-            row.reserved_nano_cpus = row.reserved_nano_cpus.saturating_add(cpus.saturating_mul(sign));
-            row.reserved_memory_bytes = row.reserved_memory_bytes.saturating_add(memory.saturating_mul(sign));
+            row.reserved_nano_cpus = row.reserved_nano_cpus.wrapping_add(cpus.wrapping_mul(sign));
+            row.reserved_memory_bytes = row.reserved_memory_bytes.wrapping_add(memory.wrapping_mul(sign));
         });
         ports.into_iter().for_each(|port| self.take_port(node, port, more));
     }

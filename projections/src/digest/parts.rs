@@ -6,7 +6,7 @@
 use crate::{
     node::NodeRow,
     service::ServiceRow,
-    task::TaskRow,
+    task::{TaskDetail, TaskRow},
     view::{ClusterRow, Tenure},
 };
 use prost::Message;
@@ -24,7 +24,20 @@ struct Fields {
     long: Vec<u8>,
 }
 
+/// Hashes a part that is a few numbers, the first of them its tag and its object's id.
+#[inline]
+fn hash_words<const N: usize>(words: [u64; N]) -> u128 {
+    xxh3_128(words.map(u64::to_le_bytes).as_flattened())
+}
+
+/// The two halves of an id.
+#[inline]
+fn halves(id: Id) -> (u64, u64) {
+    ((id.0 >> 64) as u64, id.0 as u64)
+}
+
 impl Fields {
+    #[inline]
     fn new(tag: u8, id: Id) -> Fields {
         let mut fields = Fields { short: [0; SHORT_BYTES], len: 0, long: Vec::new() };
         fields.add(&[tag]);
@@ -33,6 +46,7 @@ impl Fields {
     }
 
     /// Room for so many bytes more.
+    #[inline]
     fn room(&mut self, bytes: usize) -> &mut [u8] {
         if self.long.is_empty() && self.len + bytes > SHORT_BYTES {
             self.long.reserve(2 * (self.len + bytes));
@@ -47,6 +61,7 @@ impl Fields {
         &mut self.long[start..]
     }
 
+    #[inline]
     fn add(&mut self, bytes: &[u8]) {
         self.room(bytes.len()).copy_from_slice(bytes);
     }
@@ -55,6 +70,7 @@ impl Fields {
         self.add(&id.0.to_le_bytes());
     }
 
+    #[inline]
     fn word(&mut self, word: u64) {
         self.add(&word.to_le_bytes());
     }
@@ -108,46 +124,41 @@ impl TaskPart {
 
     /// Hashes one part; only identity looks at the service's id, only placement at the node's.
     pub(crate) fn hash(self, task: &TaskRow, service: Id, node: Id) -> u128 {
-        let absent = match self {
-            TaskPart::Identity | TaskPart::Desired | TaskPart::Observed => false,
-            TaskPart::Placement => task.node.is_none(),
-            TaskPart::Detail => task.detail.is_none(),
-        };
-        if absent {
-            return 0;
-        }
-        let mut fields = Fields::new(1 + self as u8, task.id);
+        let (tag, (high, low)) = (1 + self as u64, halves(task.id));
         match self {
             TaskPart::Identity => {
-                fields.id(service);
-                fields.id(task.replaces);
-                fields.word(u64::from(task.slot) << 32 | u64::from(task.attempt));
-                fields.word(task.spec_version.0);
-                fields.moment(task.created);
+                let ((of_high, of_low), (old_high, old_low)) = (halves(service), halves(task.replaces));
+                let ((revision, at), slot) =
+                    (task.created, u64::from(task.slot) << 32 | u64::from(task.attempt));
+                let version = task.spec_version.0;
+                hash_words([
+                    tag, high, low, of_high, of_low, old_high, old_low, slot, version, revision.0, at.0,
+                ])
             }
-            TaskPart::Placement => fields.id(node),
+            TaskPart::Placement if task.node.is_none() => 0,
+            TaskPart::Placement => {
+                let (on_high, on_low) = halves(node);
+                hash_words([tag, high, low, on_high, on_low])
+            }
             TaskPart::Desired => {
-                fields.word(task.desired as u64);
-                fields.word(task.desire_reason as u64);
-                fields.word(task.desired_revision.0);
-                fields.word(task.start_at.0);
+                let (desired, reason) = (task.desired as u64, task.desire_reason as u64);
+                hash_words([tag, high, low, desired, reason, task.desired_revision.0, task.start_at.0])
             }
             TaskPart::Observed => {
-                fields.word(task.state as u64);
-                fields.moment(task.state_since);
-                fields.word(task.running_at.0);
+                let (state, (revision, at)) = (task.state as u64, task.state_since);
+                hash_words([tag, high, low, state, revision.0, at.0, task.running_at.0])
             }
-            TaskPart::Detail => detail(&mut fields, task),
+            TaskPart::Detail => task.detail.as_ref().map_or(0, |known| detail(tag as u8, task.id, known)),
         }
-        fields.hash()
     }
 }
 
-fn detail(fields: &mut Fields, task: &TaskRow) {
-    let Some(detail) = &task.detail else { return };
+fn detail(tag: u8, task: Id, detail: &TaskDetail) -> u128 {
+    let mut fields = Fields::new(tag, task);
     fields.text(&detail.message);
     fields.text(&detail.error);
     fields.optional(detail.container.as_ref());
+    fields.hash()
 }
 
 /// The parts of a node.
@@ -280,9 +291,6 @@ pub(super) fn parked(parked: &ObjectParked) -> u128 {
 
 /// One command remembered.
 pub(crate) fn command(stamp: u64, number: u64, revision: Revision, object: Id) -> u128 {
-    let mut fields = Fields::new(52, object);
-    fields.word(stamp);
-    fields.word(number);
-    fields.word(revision.0);
-    fields.hash()
+    let (high, low) = halves(object);
+    hash_words([52, high, low, stamp, number, revision.0])
 }

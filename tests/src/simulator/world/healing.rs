@@ -85,6 +85,9 @@ impl World {
         let wanted: Vec<Id> = view.tasks().iter().filter(|(_, task)| task.is_live()).map(|(_, task)| task.id).collect();
         for agent in &self.agents {
             for (task, container) in &agent.containers {
+                if view.tasks().find(*task).is_none() {
+                    return format!("{} keeps what is left of {task}, which the view has forgotten", agent.name());
+                }
                 let runs = container.started && container.ended.is_none();
                 if runs && !wanted.contains(task) {
                     return format!("{} still runs {task}, which nobody wants", agent.name());

@@ -1,0 +1,177 @@
+//! A hundred services of a hundred replicas at once, on nodes whose agents only answer: `burst [NODES]`.
+//!
+//! Through the real turn and the real log, synced; no gRPC and no containers. Prints Markdown rows: the time until
+//! all is accepted, expanded, placed and synced; the log that a task's whole life costs; and a restart with all of it.
+
+use anyhow::{Result, bail, ensure};
+use skep_gateway::{
+    admit::{Machine, Request},
+    drive::{Drive, Identity, Shared},
+    metrics::Counters,
+    turn::Answer,
+};
+use skep_log::{Config, Log};
+use skep_proto::{
+    Id, author,
+    v1::{
+        Annotations, ClusterSpec, Command, ContainerSpec, CreateService, NodeDescription, NodeSpec, Person, Platform,
+        RemoveService, Replicated, Resources, RestartCondition, RestartPolicy, ServiceMode, ServiceSpec, TaskObserved,
+        TaskSpec, TaskState, command::Action, service_mode::Mode, task_spec::Runtime,
+    },
+};
+use std::{
+    env,
+    path::Path,
+    sync::Arc,
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+const SERVICES: usize = 100;
+const REPLICAS: u64 = 100;
+const MANAGER: Id = Id(42);
+
+struct Cluster {
+    drive: Drive,
+    log: Arc<Log>,
+    turns: JoinHandle<()>,
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let nodes: u128 = env::args().nth(1).and_then(|word| word.parse().ok()).unwrap_or(100);
+    let dir = env::temp_dir().join(format!("skep-burst-{}", std::process::id()));
+    let cluster = open(&dir).await?;
+    for node in 1..=nodes {
+        cluster.join(Id(1_000 + node)).await?;
+    }
+    let empty = cluster.log.space().log_bytes;
+    println!("| what | measured |\n|---|---|");
+
+    let begun = Instant::now();
+    let creating = (0..SERVICES).map(|number| cluster.command(create(number)));
+    for created in futures::future::join_all(creating).await {
+        created?;
+    }
+    let placed = cluster.drive.newest();
+    let assigned = placed.view.tasks().iter().filter(|(_, task)| task.node.is_some()).count();
+    ensure!(assigned == SERVICES * REPLICAS as usize, "{assigned} tasks were placed");
+    println!("| {SERVICES} × {REPLICAS} tasks accepted, expanded, placed on {nodes} nodes, synced | {:?} |", begun.elapsed());
+
+    cluster.report(&[TaskState::Preparing, TaskState::Running]).await?;
+    cluster.close().await;
+    let begun = Instant::now();
+    let cluster = open(&dir).await?;
+    println!("| restart with {assigned} tasks, to reads and writes | {:?} |", begun.elapsed());
+    for node in 1..=nodes {
+        cluster.session(Id(1_000 + node)).await?;
+    }
+    cluster.report(&[TaskState::Complete]).await?;
+    for number in 0..SERVICES {
+        cluster.command(Action::RemoveService(RemoveService { service: name(number) })).await?;
+    }
+    let left = cluster.drive.newest().view.tasks().len();
+    let life = (cluster.log.space().log_bytes - empty) / assigned as u64;
+    println!("| log of a task's whole life (created, placed, 3 reports, reaped; {left} left) | {life} B |");
+    cluster.close().await;
+    std::fs::remove_dir_all(&dir)?;
+    Ok(())
+}
+
+/// Opens the log and waits until a write goes through.
+async fn open(dir: &Path) -> Result<Cluster> {
+    std::fs::create_dir_all(dir)?;
+    let shared = Shared::new(Arc::new(Counters::default()));
+    let log = Arc::new(Log::open(Config::new(dir.join("log"), MANAGER), shared.fold()).await?);
+    let genesis = ClusterSpec::default();
+    let identity = Identity { node: MANAGER, code_version: "burst".into(), genesis, safe_mode: false };
+    let (drive, turns) = Drive::start(log.clone(), shared, identity);
+    let cluster = Cluster { drive, log, turns };
+    let wait = Instant::now();
+    while cluster.drive.newest().view.cluster().id.is_none() || !cluster.log.status().borrow().leader {
+        ensure!(wait.elapsed() < Duration::from_secs(10), "no leader");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    cluster.drive.linearizable().await.map_err(|refusal| anyhow::anyhow!(refusal.message))?;
+    Ok(cluster)
+}
+
+impl Cluster {
+    async fn ask(&self, request: Request) -> Result<()> {
+        let alice = author::person(Person { uid: 1000, name: "alice".into(), ..Person::default() });
+        match self.drive.ask(alice, request, 128).await {
+            Answer::Accepted { .. } => Ok(()),
+            Answer::Refused(refusal) => bail!("{}", refusal.message),
+            Answer::Unknown(why) => bail!(why),
+        }
+    }
+
+    async fn command(&self, action: Action) -> Result<()> {
+        self.ask(Request::Command(Command { action: Some(action), ..Command::default() })).await
+    }
+
+    async fn join(&self, node: Id) -> Result<()> {
+        let (spec, secret_hash) = (NodeSpec::default(), [1; 32]);
+        let join = Machine::Join { node, spec, description: description(node), secret_hash };
+        self.ask(Request::Machine(join)).await?;
+        self.session(node).await
+    }
+
+    async fn session(&self, node: Id) -> Result<()> {
+        self.ask(Request::Machine(Machine::Open { node, session: 7, description: description(node) })).await
+    }
+
+    /// Every node says of all its tasks that they are in these states, one after the other.
+    async fn report(&self, states: &[TaskState]) -> Result<()> {
+        for state in states {
+            let view = self.drive.newest().view.clone();
+            let reports = view.nodes().iter().map(|(place, node)| {
+                let seen = |id: Id| TaskObserved { task_id: id.to_bytes(), state: *state as i32, ..Default::default() };
+                let tasks = view.tasks_on(place).map(|(_, task)| seen(task.id)).collect();
+                self.ask(Request::Machine(Machine::Report { node: node.id, tasks }))
+            });
+            for reported in futures::future::join_all(reports).await {
+                reported?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn close(self) {
+        self.drive.stop();
+        // A thread that panicked has said so.
+        self.turns.join().ok();
+        Log::clone(&self.log).close().await;
+    }
+}
+
+fn name(number: usize) -> String {
+    format!("service{number}")
+}
+
+fn create(number: usize) -> Action {
+    let container = ContainerSpec { image: "run".into(), ..ContainerSpec::default() };
+    let restart = RestartPolicy { condition: RestartCondition::None as i32, ..RestartPolicy::default() };
+    Action::CreateService(CreateService {
+        spec: Some(ServiceSpec {
+            annotations: Some(Annotations { name: name(number), ..Annotations::default() }),
+            task: Some(TaskSpec {
+                runtime: Some(Runtime::Container(container)),
+                restart: Some(restart),
+                ..TaskSpec::default()
+            }),
+            mode: Some(ServiceMode { mode: Some(Mode::Replicated(Replicated { replicas: REPLICAS })) }),
+            ..ServiceSpec::default()
+        }),
+    })
+}
+
+fn description(node: Id) -> NodeDescription {
+    NodeDescription {
+        hostname: format!("node{}", node.0),
+        platform: Some(Platform { architecture: "amd64".into(), os: "linux".into() }),
+        resources: Some(Resources { nano_cpus: 64_000_000_000, memory_bytes: 1 << 38, generic: Vec::new() }),
+        features: vec![1, 11],
+        ..NodeDescription::default()
+    }
+}

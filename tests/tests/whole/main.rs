@@ -1,0 +1,96 @@
+//! One machine, with real processes: the daemon is killed under load, stopped, asked while it is stopped, refused.
+
+mod stage;
+
+use stage::Stage;
+use std::{thread, time::Duration};
+
+#[test]
+fn a_daemon_killed_under_load_keeps_what_it_acknowledged_and_adopts_what_runs() {
+    let mut stage = Stage::new();
+    stage.start();
+    stage.says(&["service", "create", "-q", "--name", "web", "--replicas", "2", "/bin/sleep", "600"]);
+    let before = stage.pids("web");
+    assert_eq!(before.len(), 2, "two tasks run");
+    let node = stage.says(&["node", "ls", "-q"]);
+    let loader = stage.client();
+    let load = thread::spawn(move || {
+        let mut acknowledged = 0;
+        for turn in 1..400 {
+            let label = format!("turn={turn}");
+            if loader.runs(&["node", "update", "--label-add", &label, node.trim()]).0 != 0 {
+                break;
+            }
+            acknowledged = turn;
+        }
+        acknowledged
+    });
+    thread::sleep(Duration::from_millis(700));
+    stage.kill();
+    let acknowledged = load.join().expect("the load ends");
+    assert!(acknowledged > 0, "nothing was acknowledged before the kill");
+    stage.start();
+    let turn = stage.says(&["node", "inspect", "--format", "{{.Spec.Annotations.Labels.turn}}", "self"]);
+    let turn: i32 = turn.trim().parse().expect("a number");
+    assert!(turn >= acknowledged, "acknowledged {acknowledged}, kept {turn}");
+    assert_eq!(stage.pids("web"), before, "the same processes go on");
+    stage.says(&["verify"]);
+    stage.says(&["service", "rm", "web"]);
+    stage.until_gone(&before);
+}
+
+#[test]
+fn a_stopped_manager_answers_about_its_past() {
+    let mut stage = Stage::new();
+    stage.start();
+    stage.says(&["service", "create", "-q", "--name", "web", "--reason", "INC-7", "/bin/sleep", "600"]);
+    let pids = stage.pids("web");
+    stage.says(&["service", "scale", "web=0"]);
+    stage.until_gone(&pids);
+    stage.stop();
+    let dir = stage.state_dir();
+    let log = stage.says(&["log", "--state-dir", &dir, "--format", "json", "--object", "web"]);
+    assert!(log.contains("INC-7") && log.contains("service_scaled"), "{log}");
+    let then = stage.says(&["--at", "6", "service", "ls", "--state-dir", &dir, "--format", "{{.Name}} {{.Replicas}}"]);
+    assert!(then.starts_with("web "), "{then}");
+    stage.says(&["verify", "--state-dir", &dir]);
+    stage.says(&["why", "--state-dir", &dir, "web"]);
+    let (code, _, words) = stage.client().runs(&["service", "ls"]);
+    assert_eq!(code, 3, "{words}");
+}
+
+#[test]
+fn what_is_refused_is_refused_with_words_and_recorded_with_its_author() {
+    let mut stage = Stage::new();
+    stage.start();
+    let client = stage.client();
+    let refused = [
+        (vec!["node", "update", "--availability", "drain", "nobody"], "not found"),
+        (vec!["service", "create", "--detach", "--limit-memory", "1m", "--name", "tiny", "/bin/true"], "minimum"),
+        (vec!["service", "rm", "ghost"], "not found"),
+    ];
+    for (words, expected) in refused {
+        let (code, _, said) = client.runs(&words);
+        assert_eq!(code, 1, "{words:?}: {said}");
+        assert!(said.contains(expected) && said.contains("hint:"), "{words:?}: {said}");
+    }
+    let log = stage.says(&["log", "--format", "json"]);
+    let refusals: Vec<&str> = log.lines().filter(|line| line.contains("\"command_refused\"")).collect();
+    assert_eq!(refusals.len(), 3, "{log}");
+    assert!(refusals.iter().all(|line| line.contains("\"person\"")), "{refusals:?}");
+    let (code, ..) = client.runs(&["service", "create", "--constraint", "no operator", "/bin/true"]);
+    assert_eq!(code, 2, "a wrong flag is refused before anybody is asked");
+}
+
+#[test]
+fn a_program_that_is_not_there_does_not_fill_the_log() {
+    let mut stage = Stage::new();
+    stage.start();
+    stage.says(&["service", "create", "--detach", "--name", "nope", "/bin/no-such-program"]);
+    thread::sleep(Duration::from_secs(4));
+    let log = stage.says(&["log", "--all", "--format", "json"]);
+    let created = log.lines().filter(|line| line.contains("\"kind\":\"task_created\"")).count();
+    assert!((1..=2).contains(&created), "{created} attempts in four seconds:\n{log}");
+    let tasks = stage.says(&["service", "ps", "--no-trunc", "nope"]);
+    assert!(tasks.contains("no such program"), "{tasks}");
+}

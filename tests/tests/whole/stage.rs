@@ -1,0 +1,179 @@
+//! A daemon below a temporary folder, and clients of it. Whatever it started ends with the test.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+/// Longest wait for anything, on a machine that is busy with other tests.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The folder, and the daemon while it runs.
+pub struct Stage {
+    folder: tempfile::TempDir,
+    daemon: Option<Child>,
+}
+
+/// Runs commands against a stage's daemon.
+#[derive(Clone)]
+pub struct Client(PathBuf);
+
+/// The program beside this one: built by the same command, `make test`.
+fn skep() -> PathBuf {
+    let own = std::env::current_exe().unwrap();
+    let path = own.ancestors().nth(2).unwrap().join("skep");
+    assert!(path.exists(), "{} is not there; `make test` builds it first", path.display());
+    path
+}
+
+impl Client {
+    /// Exit code, stdout, stderr.
+    pub fn runs(&self, words: &[&str]) -> (i32, String, String) {
+        let done = Command::new(skep())
+            .args(words)
+            .env("SKEP_HOST", format!("unix://{}", self.0.display()))
+            .env("NO_COLOR", "1")
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        (done.status.code().unwrap_or(-1), text(done.stdout), text(done.stderr))
+    }
+}
+
+impl Stage {
+    pub fn new() -> Stage {
+        Stage { folder: tempfile::tempdir().unwrap(), daemon: None }
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.folder.path().join("s")
+    }
+
+    pub fn state_dir(&self) -> String {
+        self.folder.path().join("state").display().to_string()
+    }
+
+    pub fn client(&self) -> Client {
+        Client(self.socket())
+    }
+
+    /// Starts the daemon, and waits until its node is ready.
+    pub fn start(&mut self) {
+        let log = fs::File::create(self.folder.path().join("daemon.log")).unwrap();
+        let daemon = Command::new(skep())
+            .args(["daemon", "--runtime", "process", "--hostname", "self", "--state-dir", &self.state_dir()])
+            .args(["--listen-control", &format!("unix://{}", self.socket().display())])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        self.daemon = Some(daemon);
+        self.wait("the node is ready", || {
+            let (code, out, _) = self.client().runs(&["node", "ls", "--format", "{{.Status}}"]);
+            code == 0 && out.trim().eq_ignore_ascii_case("ready")
+        });
+    }
+
+    /// What a command prints; it must succeed.
+    pub fn says(&self, words: &[&str]) -> String {
+        let (code, out, err) = self.client().runs(words);
+        assert_eq!(code, 0, "skep {words:?}\n{out}\n{err}\n{}", self.log());
+        out
+    }
+
+    /// Process ids of a service's running tasks.
+    pub fn pids(&self, service: &str) -> Vec<i32> {
+        let tasks = self.says(&["service", "ps", "-q", "--filter", "desired-state=running", service]);
+        let pid = |task: &str| {
+            let pid = self.says(&["task", "inspect", "--format", "{{.Status.Container.Pid}}", task]);
+            pid.trim().parse().unwrap_or_else(|_| panic!("no process id: {pid:?}"))
+        };
+        let mut pids: Vec<i32> = tasks.lines().map(pid).collect();
+        pids.sort_unstable();
+        pids
+    }
+
+    pub fn until_gone(&self, pids: &[i32]) {
+        self.wait("the processes end", || pids.iter().all(|pid| !Path::new(&format!("/proc/{pid}")).exists()));
+    }
+
+    /// SIGKILL: the process has no time for anything.
+    pub fn kill(&mut self) {
+        if let Some(mut daemon) = self.daemon.take() {
+            daemon.kill().unwrap();
+            daemon.wait().unwrap();
+        }
+    }
+
+    /// SIGTERM, and waits for the end.
+    pub fn stop(&mut self) {
+        let Some(mut daemon) = self.daemon.take() else { return };
+        let asked = Command::new("kill").arg(daemon.id().to_string()).status().unwrap();
+        assert!(asked.success());
+        let until = Instant::now() + PATIENCE;
+        while daemon.try_wait().unwrap().is_none() {
+            assert!(Instant::now() < until, "the daemon does not stop\n{}", self.log());
+            sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn wait(&self, what: &str, holds: impl Fn() -> bool) {
+        let until = Instant::now() + PATIENCE;
+        while !holds() {
+            assert!(Instant::now() < until, "{what}: not within {PATIENCE:?}\n{}", self.log());
+            sleep(Duration::from_millis(50));
+        }
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("daemon.log")).unwrap_or_default()
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        let services = self.client().runs(&["service", "ls", "-q"]).1;
+        for service in services.lines() {
+            self.client().runs(&["service", "rm", service]);
+        }
+        // What a test that failed left running: shims know their task's folder, which lies below ours.
+        let mark = self.folder.path().display().to_string();
+        self.kill_after_grace(&mark);
+        self.kill();
+    }
+}
+
+impl Stage {
+    /// Gives the tasks a moment to end, then ends their shims and what these started, by id.
+    fn kill_after_grace(&self, mark: &str) {
+        for _ in 0..100 {
+            if shims(mark).is_empty() {
+                return;
+            }
+            sleep(Duration::from_millis(50));
+        }
+        for shim in shims(mark) {
+            let children = fs::read_to_string(format!("/proc/{shim}/task/{shim}/children")).unwrap_or_default();
+            for pid in children.split_whitespace().chain([shim.as_str()]) {
+                Command::new("kill").args(["-9", pid]).status().ok();
+            }
+        }
+    }
+}
+
+fn shims(mark: &str) -> Vec<String> {
+    let processes = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+    let pids = processes.filter_map(|entry| entry.file_name().into_string().ok());
+    pids.filter(|pid| pid.bytes().all(|c| c.is_ascii_digit()))
+        .filter(|pid| {
+            let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let line = String::from_utf8_lossy(&line).replace('\0', " ");
+            line.contains(" shim ") && line.contains(mark)
+        })
+        .collect()
+}
