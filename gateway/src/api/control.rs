@@ -21,7 +21,7 @@ use tracing::Instrument;
 /// Largest command, bytes encoded; a larger one is refused before it is read.
 pub const COMMAND_BYTES_MAX: usize = 3 << 19;
 /// Commands of one stream waiting for their answers; at it the stream's reading waits.
-const STREAM_COMMANDS_MAX: usize = 1_024;
+const STREAM_COMMANDS_MAX: usize = 128;
 
 /// The service.
 #[derive(Clone)]

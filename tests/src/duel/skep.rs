@@ -9,9 +9,10 @@ use skep_proto::v1::{
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
-use tokio::net::UnixStream;
+use tokio::{net::UnixStream, sync::Semaphore};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint, Uri};
 
@@ -72,9 +73,14 @@ impl Skep {
         let channel = self.channels[caller % self.channels.len()].clone();
         async move {
             let (send, receive) = tokio::sync::mpsc::channel(IN_FLIGHT);
+            let room = Arc::new(Semaphore::new(IN_FLIGHT));
+            let answered = room.clone();
             let feeding = tokio::spawn(async move {
                 let begun = std::time::Instant::now();
                 for turn in 0.. {
+                    // Given back when the answer is there.
+                    let Ok(permit) = room.acquire().await else { break };
+                    permit.forget();
                     if begun.elapsed() >= time || send.send(command(caller, turn)).await.is_err() {
                         break;
                     }
@@ -85,6 +91,7 @@ impl Skep {
             let mut operations = 0;
             while let Some(reply) = replies.next().await {
                 operations += accepted(&reply?)?;
+                answered.add_permits(1);
             }
             feeding.await?;
             Ok(operations)
