@@ -94,3 +94,19 @@ fn a_program_that_is_not_there_does_not_fill_the_log() {
     let tasks = stage.says(&["service", "ps", "--no-trunc", "nope"]);
     assert!(tasks.contains("no such program"), "{tasks}");
 }
+
+/// A kill can't show it, since the kernel keeps what a dead process wrote; the system calls can.
+#[test]
+fn every_answer_waits_for_a_sync_of_its_own_or_a_shared_one() {
+    const COMMANDS: usize = 20;
+    let mut stage = Stage::new();
+    let trace = stage.file("syncs");
+    stage.start_traced(&trace);
+    let syncs = || std::fs::read_to_string(&trace).expect("strace writes").lines().filter(|l| l.contains("= 0")).count();
+    let before = syncs();
+    for turn in 0..COMMANDS {
+        stage.says(&["node", "update", "--label-add", &format!("turn={turn}"), "self"]);
+    }
+    // One caller that waits for each answer shares its syncs with nobody.
+    assert!(syncs() - before >= COMMANDS, "{} syncs for {COMMANDS} answers", syncs() - before);
+}

@@ -61,10 +61,26 @@ impl Stage {
         Client(self.socket())
     }
 
+    /// A file of the test's own, beside the daemon's.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
     /// Starts the daemon, and waits until its node is ready.
     pub fn start(&mut self) {
+        self.start_as(Command::new(skep()));
+    }
+
+    /// The same under strace, which writes the daemon's syncs into a file.
+    pub fn start_traced(&mut self, syncs: &Path) {
+        let mut strace = Command::new("strace");
+        strace.args(["-D", "-f", "-qq", "-e", "trace=fsync,fdatasync", "-o"]).arg(syncs).arg(skep());
+        self.start_as(strace);
+    }
+
+    fn start_as(&mut self, mut program: Command) {
         let log = fs::File::create(self.folder.path().join("daemon.log")).unwrap();
-        let daemon = Command::new(skep())
+        let daemon = program
             .args(["daemon", "--runtime", "process", "--hostname", "self", "--state-dir", &self.state_dir()])
             .args(["--listen-control", &format!("unix://{}", self.socket().display())])
             .stdin(Stdio::null())
