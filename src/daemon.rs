@@ -27,9 +27,9 @@ pub fn run(args: DaemonArgs) -> Result<ExitCode> {
         let runtime = node::runtime(&state, &args.node)?;
         let control = socket::bind(&args.listen_control)?;
         let metrics = match args.metrics_listen {
-            Some(address) => {
-                Some(TcpListener::bind(address).await.with_context(|| format!("--metrics-listen {address}"))?)
-            }
+            Some(address) => Some(
+                TcpListener::bind(address).await.with_context(|| format!("--metrics-listen {address}"))?,
+            ),
             None => None,
         };
         let heartbeat_period_ns = args.heartbeat_period.map(|period| period.as_nanos() as u64);
@@ -79,7 +79,10 @@ pub fn recover(args: RecoverArgs) -> Result<ExitCode> {
     if recovered.durable > recovered.position.revision {
         eprintln!("records up to revision {} had been acknowledged and are lost", recovered.durable);
     }
-    eprintln!("the damaged files lie in {}; remove them when you no longer need them", recovered.set_aside.display());
+    eprintln!(
+        "the damaged files lie in {}; remove them when you no longer need them",
+        recovered.set_aside.display()
+    );
     Ok(ExitCode::SUCCESS)
 }
 
@@ -89,11 +92,13 @@ where
     W: FnOnce(CancellationToken) -> F,
     F: Future<Output = Result<()>>,
 {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the async runtime")?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the async runtime")?;
     let ended = runtime.block_on(async {
         let telemetry = Telemetry::start(otlp_endpoint.as_deref())?;
         let stop = CancellationToken::new();
-        let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let (mut terminate, mut interrupt) =
+            (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let signalled = stop.clone();
         tokio::spawn(async move {
             tokio::select! {

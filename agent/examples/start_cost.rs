@@ -10,6 +10,8 @@
 //! scripts/engine stop /tmp/e
 //! ```
 
+#![allow(clippy::unwrap_used, reason = "what goes wrong here shall stop it")]
+#![allow(clippy::print_stdout, reason = "what it prints is what it is for")]
 #![allow(clippy::print_stdout, reason = "it is run by hand, and this is what it is run for")]
 
 use bollard::{

@@ -1,6 +1,8 @@
 //! The Docker runtime on a real engine: the suite that all runtimes pass, and what only an engine, and the
 //! people beside it, can do to a container.
 
+#![allow(clippy::unwrap_used, reason = "what goes wrong here shall stop it")]
+
 #[path = "docker_runtime/engines.rs"]
 mod engines;
 #[path = "docker_runtime/node.rs"]

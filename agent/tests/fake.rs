@@ -1,5 +1,7 @@
 //! The fake runtime keeps the contract that the real ones keep.
 
+#![allow(clippy::unwrap_used, reason = "what goes wrong here shall stop it")]
+
 use futures::{FutureExt, future::BoxFuture};
 use skep_agent::runtime::{
     Runtime, Workload,

@@ -1,6 +1,8 @@
 //! The process runtime with real processes under real shims: the suite that all runtimes pass, and what only
 //! processes and shims can go through.
 
+#![allow(clippy::unwrap_used, reason = "what goes wrong here shall stop it")]
+
 use futures::StreamExt;
 use skep_agent::runtime::{
     FoundState, LogQuery, Runtime, RuntimeError, Workload,

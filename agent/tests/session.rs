@@ -1,6 +1,8 @@
 //! A whole agent, with its journal on disk and the fake engine, against a manager that the test plays by hand
 //! over a real socket.
 
+#![allow(clippy::unwrap_used, reason = "what goes wrong here shall stop it")]
+
 #[path = "session/manager.rs"]
 mod manager;
 

@@ -3,6 +3,9 @@
 //! `cargo run --release -p skep-gateway --example read_bench [RECORDS [TASKS]]`. A log of so many records, in which
 //! tasks of 100 services end and are replaced again and again, is written to a folder in /var/tmp and read back.
 
+#![allow(clippy::unwrap_used, reason = "what goes wrong here shall stop it")]
+#![allow(clippy::print_stdout, reason = "what it prints is what it is for")]
+
 use prost::Message as _;
 use skep_gateway::{
     history::{Past, names::Catalogue, select::Selection, tell::Teller, why},

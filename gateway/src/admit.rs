@@ -18,9 +18,7 @@ pub use refusal::Refusal;
 use skep_projections::View;
 use skep_proto::{
     Id, Revision,
-    v1::{
-        Command, NodeDescription, NodeSpec, TaskObserved, command::Action, event::Kind,
-    },
+    v1::{Command, NodeDescription, NodeSpec, TaskObserved, command::Action, event::Kind},
 };
 use skep_reconcilers::Entropy;
 
@@ -106,17 +104,20 @@ impl Admitted {
 pub fn admit(view: &View, request: &Request, entropy: &Entropy) -> Result<Admitted, Refusal> {
     match request {
         Request::Machine(machine) => machines::admit(view, machine),
-        Request::Command(command) => match &command.action {
-            None => Err(Refusal::invalid("the command is empty").hint("this client may be newer than the manager")),
-            Some(Action::UpdateNode(c)) => nodes::update(view, c),
-            Some(Action::RemoveNode(c)) => nodes::remove(view, c),
-            Some(Action::CreateService(c)) => services::create(view, c, entropy),
-            Some(Action::UpdateService(c)) => services::update(view, c),
-            Some(Action::ScaleService(c)) => services::scale(view, c),
-            Some(Action::RemoveService(c)) => services::remove(view, c),
-            Some(Action::UpdateCluster(c)) => cluster::update(view, c),
-            Some(Action::ReleaseObject(c)) => cluster::release(view, c),
-        },
+        Request::Command(command) => {
+            match &command.action {
+                None => Err(Refusal::invalid("the command is empty")
+                    .hint("this client may be newer than the manager")),
+                Some(Action::UpdateNode(c)) => nodes::update(view, c),
+                Some(Action::RemoveNode(c)) => nodes::remove(view, c),
+                Some(Action::CreateService(c)) => services::create(view, c, entropy),
+                Some(Action::UpdateService(c)) => services::update(view, c),
+                Some(Action::ScaleService(c)) => services::scale(view, c),
+                Some(Action::RemoveService(c)) => services::remove(view, c),
+                Some(Action::UpdateCluster(c)) => cluster::update(view, c),
+                Some(Action::ReleaseObject(c)) => cluster::release(view, c),
+            }
+        }
     }
 }
 
@@ -127,7 +128,9 @@ pub fn describe(request: &Request) -> (&'static str, String) {
             None => ("empty", String::new()),
             Some(Action::UpdateNode(c)) => ("update_node", c.node.clone()),
             Some(Action::RemoveNode(c)) => ("remove_node", c.node.clone()),
-            Some(Action::CreateService(c)) => ("create_service", services::name_of(c.spec.as_ref()).to_owned()),
+            Some(Action::CreateService(c)) => {
+                ("create_service", services::name_of(c.spec.as_ref()).to_owned())
+            }
             Some(Action::UpdateService(c)) => ("update_service", c.service.clone()),
             Some(Action::ScaleService(c)) => ("scale_service", c.service.clone()),
             Some(Action::RemoveService(c)) => ("remove_service", c.service.clone()),

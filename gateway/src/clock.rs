@@ -58,7 +58,11 @@ mod tests {
         let (mut clock, jump) = Clock::begin(Timestamp(s(200)), Timestamp(s(100)));
         assert_eq!(jump, Some(-(s(100) as i64)));
         assert_eq!(clock.now(s(10), Timestamp(s(110))), Timestamp(s(205)));
-        assert_eq!(clock.now(s(10), Timestamp(s(50))), Timestamp(s(205)), "a step back of the wall changes nothing");
+        assert_eq!(
+            clock.now(s(10), Timestamp(s(50))),
+            Timestamp(s(205)),
+            "a step back of the wall changes nothing"
+        );
         assert_eq!(clock.now(s(12), Timestamp(s(52))), Timestamp(s(206)));
     }
 

@@ -18,7 +18,10 @@ use crate::{
     turn::{Answer, Ask},
 };
 use skep_log::Log;
-use skep_proto::{Id, v1::{Author, ClusterSpec}};
+use skep_proto::{
+    Id,
+    v1::{Author, ClusterSpec},
+};
 use std::{sync::Arc, thread::JoinHandle};
 use tokio::sync::{oneshot, watch};
 
@@ -91,7 +94,8 @@ impl Drive {
 
     /// The committed view, at least as new as when this was called, confirmed by a quorum.
     pub async fn linearizable(&self) -> Result<Arc<Published>, Refusal> {
-        let unavailable = |why: String| Refusal::exhausted(why).hint("look at `skep doctor`; stale reads go on");
+        let unavailable =
+            |why: String| Refusal::exhausted(why).hint("look at `skep doctor`; stale reads go on");
         let position = self.log.barrier().await.map_err(|error| unavailable(error.to_string()))?;
         let mut published = self.shared.published();
         let seen = published.wait_for(|p| p.view.position() >= position).await;

@@ -125,7 +125,8 @@ impl Task {
         while let Some(output) = self.sessions.poll_output() {
             match output {
                 Output::Send(conn, message) => {
-                    let full = self.streams.get(&conn).is_some_and(|stream| stream.try_send(message).is_err());
+                    let full =
+                        self.streams.get(&conn).is_some_and(|stream| stream.try_send(message).is_err());
                     if full {
                         tracing::warn!(conn = conn.0, "an agent does not read; its stream is dropped");
                         self.streams.remove(&conn);

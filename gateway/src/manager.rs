@@ -113,7 +113,8 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), ManagerE
 /// A cluster that exists already takes on the heartbeat period of the newest start.
 async fn keep_heartbeat_period(drive: Drive, node: Id, period_ns: u64) {
     let mut published = drive.published();
-    let Ok(view) = published.wait_for(|p| !p.view.cluster().id.is_none()).await.map(|p| p.view.clone()) else {
+    let Ok(view) = published.wait_for(|p| !p.view.cluster().id.is_none()).await.map(|p| p.view.clone())
+    else {
         return;
     };
     let spec = ClusterSpec { heartbeat_period_ns: Some(period_ns), ..(*view.cluster().spec).clone() };

@@ -49,7 +49,8 @@ impl PeerStream {
         let cred = stream.peer_cred()?;
         let pid = cred.pid().unwrap_or(0);
         let name = nix::unistd::User::from_uid(cred.uid().into()).ok().flatten().map(|user| user.name);
-        let person = Person { uid: cred.uid(), login_uid: login_uid(pid), pid, name: name.unwrap_or_default() };
+        let person =
+            Person { uid: cred.uid(), login_uid: login_uid(pid), pid, name: name.unwrap_or_default() };
         Ok(PeerStream { stream, peer: Peer { person } })
     }
 }
@@ -68,7 +69,11 @@ impl Connected for PeerStream {
 }
 
 impl AsyncRead for PeerStream {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_read(cx, buf)
     }
 }

@@ -17,8 +17,8 @@ use skep_projections::{Delta, NodeRow, View};
 use skep_proto::{
     Id, Revision, Timestamp, defaults,
     v1::{
-        Assignments, FromAgent, Hello, NodeRole, NodeState, Report, ReportAck, TaskState, ToAgent, Turned, TurnedCode,
-        Welcome, from_agent, to_agent,
+        Assignments, FromAgent, Hello, NodeRole, NodeState, Report, ReportAck, TaskState, ToAgent, Turned,
+        TurnedCode, Welcome, from_agent, to_agent,
     },
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -280,7 +280,9 @@ impl Sessions {
 
     /// The agent shall come again: what it reported and nobody acknowledged it will report again.
     fn start_over(&mut self, waiting: Waiting, why: &str) {
-        let (Waiting::Joined(conn) | Waiting::Opened(conn) | Waiting::Reported(conn, _)) = waiting else { return };
+        let (Waiting::Joined(conn) | Waiting::Opened(conn) | Waiting::Reported(conn, _)) = waiting else {
+            return;
+        };
         self.turn_away(conn, turned(TurnedCode::Retry, why));
         self.handle_gone(conn);
     }

@@ -259,7 +259,7 @@ impl Tip {
             incarnation: self.view.position().incarnation,
             first_revision: first,
             at: page.at,
-            feature_level: self.view.level().max(1).min(FEATURE_LEVEL),
+            feature_level: self.view.level().clamp(1, FEATURE_LEVEL),
             code_version: self.code_version.clone(),
             records: page.records,
         });

@@ -4,6 +4,9 @@
 //! temporary folder. The folder must lie on a real disk for the syncs to mean anything. A bare append with
 //! fdatasync is measured first, in the same folder, as the floor.
 
+#![allow(clippy::unwrap_used, reason = "what goes wrong here shall stop it")]
+#![allow(clippy::print_stdout, reason = "what it prints is what it is for")]
+
 use skep_log::{Config, Draft, Entry, Fold, Frozen, Halt, Hash, Log, Proposal, RestoreError, seal};
 use skep_proto::{FEATURE_LEVEL, Id, Position, Revision, Timestamp, v1};
 use std::{

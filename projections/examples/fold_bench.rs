@@ -4,6 +4,8 @@
 //! the word. One thread; each figure is the
 //! best of many, since neighbours on the machine only ever add.
 
+#![allow(clippy::unwrap_used, reason = "what goes wrong here shall stop it")]
+#![allow(clippy::print_stdout, reason = "what it prints is what it is for")]
 #![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "a measurement needs a clock")]
 
 use prost::Message;

@@ -83,6 +83,10 @@ impl NodeRow {
 
     /// Memory not yet reserved; may be negative after a node shrank.
     pub fn free_memory_bytes(&self) -> i64 {
-        self.description.resources.as_ref().map_or(0, |r| r.memory_bytes).saturating_sub(self.reserved_memory_bytes)
+        self.description
+            .resources
+            .as_ref()
+            .map_or(0, |r| r.memory_bytes)
+            .saturating_sub(self.reserved_memory_bytes)
     }
 }

@@ -106,7 +106,8 @@ fn dice_throw_every_kind_so_that_it_fits() {
         let (a, b, aside) = (next(), next(), view.set_aside());
         let throw = (a as u8, (a >> 8) as u8, (a >> 16) as u8, b as u8, (b >> 8) as u16);
         let records = fold(&mut view, &[throw]);
-        let kind = records[0].1.event.as_ref().and_then(|event| event.kind.as_ref()).expect("dice throw kinds");
+        let kind =
+            records[0].1.event.as_ref().and_then(|event| event.kind.as_ref()).expect("dice throw kinds");
         if view.set_aside() == aside {
             fitted.insert(event::name(kind));
         }

@@ -57,7 +57,9 @@ pub enum ConstraintError {
     #[error("constraint {0:?} has no operator; write key==value or key!=value")]
     NoOperator(String),
     /// The part before the operator is no key.
-    #[error("constraint {0:?} has a bad key; a key is letters, digits, '-', '_' and '.', and begins with a letter")]
+    #[error(
+        "constraint {0:?} has a bad key; a key is letters, digits, '-', '_' and '.', and begins with a letter"
+    )]
     BadKey(String),
     /// The part after the operator is no value.
     #[error("constraint {0:?} has a bad value")]
@@ -136,8 +138,12 @@ impl Key {
             "node.role" => Key::Role,
             "node.platform.os" => Key::Os,
             "node.platform.arch" => Key::Arch,
-            other if other.starts_with("node.labels.") && other.len() > 12 => Key::NodeLabel(text[12..].into()),
-            other if other.starts_with("engine.labels.") && other.len() > 14 => Key::EngineLabel(text[14..].into()),
+            other if other.starts_with("node.labels.") && other.len() > 12 => {
+                Key::NodeLabel(text[12..].into())
+            }
+            other if other.starts_with("engine.labels.") && other.len() > 14 => {
+                Key::EngineLabel(text[14..].into())
+            }
             _ => Key::Unknown(text.into()),
         }
     }

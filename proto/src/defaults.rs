@@ -2,7 +2,10 @@
 
 use crate::{
     time::SECOND_NS,
-    v1::{ClusterSpec, ContainerSpec, RestartCondition, RestartPolicy, TaskSpec, service_mode::Mode, task_spec::Runtime, ServiceSpec},
+    v1::{
+        ClusterSpec, ContainerSpec, RestartCondition, RestartPolicy, ServiceSpec, TaskSpec,
+        service_mode::Mode, task_spec::Runtime,
+    },
 };
 
 /// Wait before a task is replaced, where the spec does not say.

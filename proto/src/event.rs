@@ -1,6 +1,9 @@
 //! What can be said about any event without a view: its kind, its voice, the objects it touches.
 
-use crate::{Id, v1::{Event, event::Kind}};
+use crate::{
+    Id,
+    v1::{Event, event::Kind},
+};
 
 /// Who may say it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -15,12 +18,39 @@ pub enum Voice {
 
 /// Every kind's name, in the order of the schema: the catalogue and the golden bytes are checked against it.
 pub const KINDS: [&str; 33] = [
-    "cluster_created", "cluster_updated", "node_updated", "node_removed", "service_created", "service_updated",
-    "service_scaled", "service_removed", "command_refused", "object_released", "task_created", "task_assigned",
-    "task_desired", "task_rejected", "task_orphaned", "task_reaped", "placement_explained", "placement_blocked",
-    "rollout_started", "rollout_paused", "rollout_completed", "node_down", "object_parked", "checkpoint",
-    "feature_level_raised", "incarnation_begun", "node_joined", "session_opened", "session_closed", "node_silent",
-    "task_observed", "tenure_begun", "clock_jumped",
+    "cluster_created",
+    "cluster_updated",
+    "node_updated",
+    "node_removed",
+    "service_created",
+    "service_updated",
+    "service_scaled",
+    "service_removed",
+    "command_refused",
+    "object_released",
+    "task_created",
+    "task_assigned",
+    "task_desired",
+    "task_rejected",
+    "task_orphaned",
+    "task_reaped",
+    "placement_explained",
+    "placement_blocked",
+    "rollout_started",
+    "rollout_paused",
+    "rollout_completed",
+    "node_down",
+    "object_parked",
+    "checkpoint",
+    "feature_level_raised",
+    "incarnation_begun",
+    "node_joined",
+    "session_opened",
+    "session_closed",
+    "node_silent",
+    "task_observed",
+    "tenure_begun",
+    "clock_jumped",
 ];
 
 /// An event as the envelope carries it.

@@ -4,6 +4,8 @@
 //! One-off: each task is a service of its own. Grouped: services of 100 tasks that reserve CPU and memory and have
 //! a constraint. "plan" is the deciding alone, "settle" applies the decisions to the tip too.
 
+#![allow(clippy::unwrap_used, reason = "what goes wrong here shall stop it")]
+#![allow(clippy::print_stdout, reason = "what it prints is what it is for")]
 #![allow(
     clippy::disallowed_types,
     clippy::disallowed_methods,

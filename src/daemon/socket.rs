@@ -14,7 +14,8 @@ pub const GROUP: &str = "skep";
 /// Binds the socket, clearing away one that a dead daemon left.
 pub fn bind(path: &Path) -> Result<UnixListener> {
     if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder).with_context(|| format!("folder of the control socket {}", path.display()))?;
+        fs::create_dir_all(folder)
+            .with_context(|| format!("folder of the control socket {}", path.display()))?;
     }
     if path.exists() {
         if UnixStream::connect(path).is_ok() {

@@ -73,7 +73,10 @@ mod tests {
         let held = StateDir::hold(&path).expect("the first holds it");
         assert_eq!(fs::metadata(&path).expect("it is there").mode() & 0o777, 0o700);
         let Err(second) = StateDir::hold(&path) else { panic!("two hold one folder") };
-        assert!(second.to_string().contains(&format!("in use by process {}", std::process::id())), "{second}");
+        assert!(
+            second.to_string().contains(&format!("in use by process {}", std::process::id())),
+            "{second}"
+        );
         drop(held);
         StateDir::hold(&path).expect("free again");
     }

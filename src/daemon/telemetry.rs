@@ -16,8 +16,12 @@ impl Telemetry {
     /// such as `http://127.0.0.1:4317`.
     pub fn start(endpoint: Option<&str>) -> Result<Telemetry> {
         let filter = EnvFilter::try_from_env("SKEP_LOG").unwrap_or_else(|_| EnvFilter::new("warn,skep=info"));
-        let colour = std::env::var_os("NO_COLOR").is_none() && std::io::IsTerminal::is_terminal(&std::io::stderr());
-        let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(colour).with_target(false);
+        let colour =
+            std::env::var_os("NO_COLOR").is_none() && std::io::IsTerminal::is_terminal(&std::io::stderr());
+        let lines = tracing_subscriber::fmt::layer()
+            .with_writer(std::io::stderr)
+            .with_ansi(colour)
+            .with_target(false);
         let provider = endpoint.map(provider).transpose()?;
         let spans = provider
             .as_ref()

@@ -3,6 +3,8 @@
 //! The demo is the main job from end to end in real processes: if it plays through, a manager, three agents, a
 //! service, a killed agent, history and `verify` work together. It must leave nothing behind, however it ends.
 
+#![allow(clippy::unwrap_used, reason = "what goes wrong here shall stop it")]
+
 use std::{
     fs,
     os::unix::process::CommandExt,

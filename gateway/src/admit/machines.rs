@@ -5,8 +5,8 @@ use skep_projections::{NodeRow, TaskRow, View};
 use skep_proto::{
     Id, Revision,
     v1::{
-        EndCause, NodeDescription, NodeJoined, NodeSilent, SessionClosed, SessionOpened, TaskObserved, TaskState,
-        event::Kind,
+        EndCause, NodeDescription, NodeJoined, NodeSilent, SessionClosed, SessionOpened, TaskObserved,
+        TaskState, event::Kind,
     },
 };
 
@@ -95,7 +95,11 @@ fn cause(task: &TaskRow, seen: &TaskObserved) -> Revision {
         | TaskState::Running => task.state_since.0.max(task.desired_revision),
         TaskState::Shutdown | TaskState::Remove | TaskState::Orphaned => task.desired_revision,
         TaskState::Complete | TaskState::Failed | TaskState::Rejected => {
-            if end_cause == EndCause::Asked { task.desired_revision } else { Revision::ZERO }
+            if end_cause == EndCause::Asked {
+                task.desired_revision
+            } else {
+                Revision::ZERO
+            }
         }
     }
 }

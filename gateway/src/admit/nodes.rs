@@ -4,8 +4,8 @@ use super::{Admitted, Refusal};
 use crate::resolve;
 use skep_projections::{NodeIdx, NodeRow, View};
 use skep_proto::v1::{
-    Annotations, NodeAvailability, NodeRemoved, NodeRole, NodeSpec, NodeState, NodeUpdated, RemoveNode, UpdateNode,
-    event::Kind,
+    Annotations, NodeAvailability, NodeRemoved, NodeRole, NodeSpec, NodeState, NodeUpdated, RemoveNode,
+    UpdateNode, event::Kind,
 };
 
 /// Longest label key or value, bytes; a longer one is refused.
@@ -47,8 +47,9 @@ fn changed(row: &NodeRow, command: &UpdateNode) -> Result<NodeSpec, Refusal> {
         return Err(Refusal::invalid(format!("a node may have {LABELS_MAX} labels at most")));
     }
     if let Some(wanted) = command.availability {
-        let known = NodeAvailability::try_from(wanted)
-            .map_err(|_| Refusal::invalid(format!("availability {wanted} is unknown")).hint("active, pause or drain"))?;
+        let known = NodeAvailability::try_from(wanted).map_err(|_| {
+            Refusal::invalid(format!("availability {wanted} is unknown")).hint("active, pause or drain")
+        })?;
         spec.availability = known as i32;
     }
     if command.role.is_some_and(|role| role != spec.desired_role) {
@@ -61,12 +62,18 @@ fn changed(row: &NodeRow, command: &UpdateNode) -> Result<NodeSpec, Refusal> {
 pub(super) fn remove(view: &View, command: &RemoveNode) -> Result<Admitted, Refusal> {
     let row = find(view, &command.node)?;
     if row.spec.desired_role() == NodeRole::Manager {
-        return Err(Refusal::precondition(format!("node {} is a manager and can't be removed", row.hostname()))
-            .hint("drain it with `skep node drain` if it shall run nothing"));
+        return Err(Refusal::precondition(format!(
+            "node {} is a manager and can't be removed",
+            row.hostname()
+        ))
+        .hint("drain it with `skep node drain` if it shall run nothing"));
     }
     if row.state == NodeState::Ready && !command.force {
-        return Err(Refusal::precondition(format!("node {} is ready: its agent is connected", row.hostname()))
-            .hint("stop its agent first, or use --force; its tasks are given up and replaced elsewhere"));
+        return Err(Refusal::precondition(format!(
+            "node {} is ready: its agent is connected",
+            row.hostname()
+        ))
+        .hint("stop its agent first, or use --force; its tasks are given up and replaced elsewhere"));
     }
     let removed = NodeRemoved { node_id: row.id.to_bytes(), force: command.force };
     Ok(Admitted::one(row.id, Kind::NodeRemoved(removed)))

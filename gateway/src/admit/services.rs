@@ -6,8 +6,8 @@ use skep_projections::{ServiceRow, View};
 use skep_proto::{
     Revision,
     v1::{
-        CreateService, RemoveService, ScaleService, ServiceCreated, ServiceRemoved, ServiceScaled, ServiceSpec,
-        ServiceUpdated, UpdateService, event::Kind, service_mode::Mode,
+        CreateService, RemoveService, ScaleService, ServiceCreated, ServiceRemoved, ServiceScaled,
+        ServiceSpec, ServiceUpdated, UpdateService, event::Kind, service_mode::Mode,
     },
 };
 use skep_reconcilers::Entropy;
@@ -53,7 +53,9 @@ pub(super) fn update(view: &View, command: &UpdateService) -> Result<Admitted, R
     }
     let kind = match only_replicas_changed(&row.spec, spec) {
         Some(replicas) => Kind::ServiceScaled(ServiceScaled { service_id: row.id.to_bytes(), replicas }),
-        None => Kind::ServiceUpdated(ServiceUpdated { service_id: row.id.to_bytes(), spec: Some(spec.clone()) }),
+        None => {
+            Kind::ServiceUpdated(ServiceUpdated { service_id: row.id.to_bytes(), spec: Some(spec.clone()) })
+        }
     };
     Ok(Admitted::one(row.id, kind))
 }

@@ -36,19 +36,22 @@ fn name(name: &str) -> Result<(), Refusal> {
         || !ends_well(name.chars().next())
         || !ends_well(name.chars().last())
     {
-        return Err(Refusal::invalid(format!("{name:?} is no service name")).hint(
-            "1 to 63 letters, digits, '-' and '_', beginning and ending with a letter or digit",
-        ));
+        return Err(Refusal::invalid(format!("{name:?} is no service name"))
+            .hint("1 to 63 letters, digits, '-' and '_', beginning and ending with a letter or digit"));
     }
     Ok(())
 }
 
 fn task(task: &TaskSpec) -> Result<(), Refusal> {
     match task.runtime.as_ref() {
-        None => return Err(Refusal::invalid("the service has no image").hint("name an image or a program to run")),
+        None => {
+            return Err(Refusal::invalid("the service has no image").hint("name an image or a program to run"));
+        }
         Some(Runtime::Container(spec)) => container(spec)?,
         Some(Runtime::Generic(_) | Runtime::Attachment(_)) => {
-            return Err(Refusal::unsupported("only containers can be run; other runtimes are not supported yet"));
+            return Err(Refusal::unsupported(
+                "only containers can be run; other runtimes are not supported yet",
+            ));
         }
     }
     unsupported::refuse_task(task)?;
@@ -89,17 +92,15 @@ fn mounts(mounts: &[Mount]) -> Result<(), Refusal> {
             MountType::Npipe | MountType::Cluster => true,
         };
         if !source_fits {
-            return Err(Refusal::invalid(format!("mount source {:?} does not fit its type", mount.source)).hint(
-                "bind takes an absolute path, volume a name, tmpfs none",
-            ));
+            return Err(Refusal::invalid(format!("mount source {:?} does not fit its type", mount.source))
+                .hint("bind takes an absolute path, volume a name, tmpfs none"));
         }
     }
     Ok(())
 }
 
 fn health(health: &HealthCheck) -> Result<(), Refusal> {
-    let durations =
-        [health.interval_ns, health.timeout_ns, health.start_period_ns, health.start_interval_ns];
+    let durations = [health.interval_ns, health.timeout_ns, health.start_period_ns, health.start_interval_ns];
     if durations.iter().any(|ns| *ns != 0 && *ns < HEALTH_NS_MIN) {
         return Err(Refusal::invalid("a health check's durations must be 0 or at least 1 ms"));
     }

@@ -2,15 +2,17 @@
 
 use super::Refusal;
 use skep_proto::v1::{
-    ContainerSpec, EndpointMode, Isolation, MountType, PublishMode, Resources, ServiceSpec, TaskSpec, UpdateConfig,
-    service_mode::Mode,
+    ContainerSpec, EndpointMode, Isolation, MountType, PublishMode, Resources, ServiceSpec, TaskSpec,
+    UpdateConfig, service_mode::Mode,
 };
 
 pub(super) fn refuse_service(spec: &ServiceSpec) -> Result<(), Refusal> {
     match spec.mode.as_ref().and_then(|m| m.mode.as_ref()) {
         None => return Err(Refusal::invalid("the service has no mode").hint("mode is replicated")),
         Some(Mode::Replicated(_)) => {}
-        Some(Mode::Global(_)) => return Err(not_yet("mode global", "use replicated with a constraint per node")),
+        Some(Mode::Global(_)) => {
+            return Err(not_yet("mode global", "use replicated with a constraint per node"));
+        }
         Some(Mode::ReplicatedJob(_) | Mode::GlobalJob(_)) => {
             return Err(not_yet("jobs", "use --restart-condition none for work that ends"));
         }
@@ -45,9 +47,9 @@ pub(super) fn refuse_task(task: &TaskSpec) -> Result<(), Refusal> {
         (!task.resource_references.is_empty(), "resource references"),
         (task.networks.iter().any(|n| !is_local(&n.target)), "a network other than host, none or bridge"),
         (
-            task.networks.iter().any(|n| {
-                !n.aliases.is_empty() || !n.addresses.is_empty() || !n.driver_options.is_empty()
-            }),
+            task.networks
+                .iter()
+                .any(|n| !n.aliases.is_empty() || !n.addresses.is_empty() || !n.driver_options.is_empty()),
             "network aliases, addresses and options",
         ),
     ];

@@ -10,9 +10,9 @@ use crate::{
 use futures::{Stream, StreamExt};
 use prost::Message as _;
 use skep_proto::v1::{
-    Accepted, Author, Cluster, Command, CommandId, CommandReply, GetRequest, GreetReply, GreetRequest, ListRequest,
-    NodeList, RefusalCode, Refused, ServiceList, StatusReply, StatusRequest, TaskList, WatchServiceReply,
-    WatchServiceRequest, command_reply::Outcome, control_server::Control,
+    Accepted, Author, Cluster, Command, CommandId, CommandReply, GetRequest, GreetReply, GreetRequest,
+    ListRequest, NodeList, RefusalCode, Refused, ServiceList, StatusReply, StatusRequest, TaskList,
+    WatchServiceReply, WatchServiceRequest, command_reply::Outcome, control_server::Control,
 };
 use std::pin::Pin;
 use tonic::{Request, Response, Status, Streaming};
@@ -102,7 +102,9 @@ impl Control for ControlService {
             async move {
                 let (id, waiting) = command?;
                 let answer = match waiting {
-                    Ok(waiting) => waiting.await.unwrap_or_else(|_| Answer::Unknown("the manager is stopping".into())),
+                    Ok(waiting) => {
+                        waiting.await.unwrap_or_else(|_| Answer::Unknown("the manager is stopping".into()))
+                    }
                     Err(refusal) => Answer::Refused(refusal),
                 };
                 Ok(reply(id, answer))

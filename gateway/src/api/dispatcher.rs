@@ -40,9 +40,8 @@ impl DispatcherService {
     async fn first(incoming: &mut Streaming<FromAgent>) -> Result<Hello, Status> {
         match incoming.message().await?.and_then(|first| first.message) {
             Some(Message::Hello(hello)) => Ok(hello),
-            Some(Message::Heartbeat(_) | Message::Report(_) | Message::LogChunk(_) | Message::Pull(_)) | None => {
-                Err(Status::invalid_argument("an agent's stream begins with hello"))
-            }
+            Some(Message::Heartbeat(_) | Message::Report(_) | Message::LogChunk(_) | Message::Pull(_))
+            | None => Err(Status::invalid_argument("an agent's stream begins with hello")),
         }
     }
 

@@ -8,7 +8,8 @@ use skep_projections::View;
 use skep_proto::{
     Id,
     v1::{
-        LogCancel, LogGap, LogOrder, LogsReply, LogsRequest, ToAgent, logs_reply::Message, logs_server::Logs, to_agent,
+        LogCancel, LogGap, LogOrder, LogsReply, LogsRequest, ToAgent, logs_reply::Message, logs_server::Logs,
+        to_agent,
     },
 };
 use std::{collections::BTreeMap, pin::Pin, sync::Arc, time::Duration};
@@ -43,7 +44,12 @@ impl LogsService {
     }
 
     /// Reads one node's share until it ends or the reader goes.
-    async fn relay(self, share: Share, asked: Arc<LogsRequest>, out: mpsc::Sender<Result<LogsReply, Status>>) {
+    async fn relay(
+        self,
+        share: Share,
+        asked: Arc<LogsRequest>,
+        out: mpsc::Sender<Result<LogsReply, Status>>,
+    ) {
         let (request, mut chunks) = self.broker.open();
         let order = LogOrder {
             request,
@@ -80,7 +86,8 @@ impl LogsService {
             };
             first = false;
             for mut line in chunk.lines {
-                line.task_name = names.get(&Id::from_bytes(&line.task_id)).copied().unwrap_or_default().to_owned();
+                line.task_name =
+                    names.get(&Id::from_bytes(&line.task_id)).copied().unwrap_or_default().to_owned();
                 line.node_name.clone_from(&share.node_name);
                 if out.send(Ok(LogsReply { message: Some(Message::Line(line)) })).await.is_err() {
                     break;

@@ -69,10 +69,12 @@ pub(super) fn blocked(view: &View) -> Vec<Finding> {
 /// Slots whose tasks end again and again.
 pub(super) fn crash_loops(view: &View) -> Vec<Finding> {
     let loops = view.services().iter().filter(|(_, row)| !row.removed).filter_map(|(place, _)| {
-        let live = view.tasks_of(place).filter(|(_, row)| row.is_live() && row.attempt >= CRASH_LOOP_FAILURES);
+        let live =
+            view.tasks_of(place).filter(|(_, row)| row.is_live() && row.attempt >= CRASH_LOOP_FAILURES);
         let (_, worst) = live.max_by_key(|(_, row)| row.attempt)?;
         let name = show::task_name(view, worst);
-        let hint = format!("`skep why {name}` and its logs tell more; the wait between attempts grows to 5 minutes");
+        let hint =
+            format!("`skep why {name}` and its logs tell more; the wait between attempts grows to 5 minutes");
         Some(warning(&name, format!("has failed {} times in a row", worst.attempt), &hint))
     });
     bounded(loops, "services fail again and again")

@@ -4,11 +4,7 @@
 //! entry. Entries that this process did not write, at a restart, are decoded and folded.
 
 use super::inbox::{Inbox, Reply};
-use crate::{
-    metrics::Counters,
-    published::Published,
-    turn::Answer,
-};
+use crate::{metrics::Counters, published::Published, turn::Answer};
 use skep_log::{Entry, Fold, Halt, RestoreError, chain::Hash};
 use skep_projections::{Delta, View, apply::Stamp, snapshot};
 use skep_proto::{
@@ -156,7 +152,9 @@ impl Shared {
     pub(super) fn give_up(&self, why: &str) {
         let pending = mem::take(&mut *self.pending());
         for (reply, _) in pending.into_iter().flat_map(|turn| turn.answers) {
-            self.give(vec![(reply, Answer::Unknown(why.to_owned()))], |answers| self.mailbox.answered(answers));
+            self.give(vec![(reply, Answer::Unknown(why.to_owned()))], |answers| {
+                self.mailbox.answered(answers)
+            });
         }
     }
 

@@ -44,7 +44,9 @@ impl fmt::Display for Pause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Pause::DiskFull(words) => f.write_str(words),
-            Pause::SafeMode => f.write_str("the manager runs in safe mode: it serves reads and accepts nothing"),
+            Pause::SafeMode => {
+                f.write_str("the manager runs in safe mode: it serves reads and accepts nothing")
+            }
         }
     }
 }

@@ -49,7 +49,9 @@ pub(super) async fn watch_space(log: Arc<Log>, inbox: Arc<Inbox>) {
         let space = log.space();
         if (space.free_bytes as f64) < space.total_bytes as f64 * FREE_SHARE_MIN {
             let mib = space.free_bytes >> 20;
-            inbox.pause(Pause::DiskFull(format!("the state folder's disk is nearly full: {mib} MiB are free")));
+            inbox.pause(Pause::DiskFull(format!(
+                "the state folder's disk is nearly full: {mib} MiB are free"
+            )));
         } else {
             inbox.resume();
         }
@@ -105,7 +107,8 @@ impl Leader {
                 Step::Lead(term) => self.lead(term),
                 Step::Reset => {
                     self.reign = None;
-                    self.shared.give_up("the log failed while the entry was written; ask again with the same id");
+                    self.shared
+                        .give_up("the log failed while the entry was written; ask again with the same id");
                 }
                 Step::Stop => return self.shared.give_up("the manager is stopping"),
             }

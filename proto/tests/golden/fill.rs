@@ -5,7 +5,10 @@
 use prost_reflect::{
     Cardinality, DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MapKey, MessageDescriptor, Value,
 };
-#[allow(clippy::disallowed_types, reason = "the reflection library asks for it; one element has one order")]
+#[allow(
+    clippy::disallowed_types,
+    reason = "the reflection library asks for it; one element has one order"
+)]
 use std::collections::HashMap;
 
 /// Deeper than any message of the schema; one that is, would hold itself.

@@ -178,7 +178,8 @@ impl Requirement {
 
 /// Whether the constraints of a spec admit a node, for those who ask about one node only.
 pub(crate) fn admits(view: &View, spec: &ServiceSpec, node: &NodeRow) -> bool {
-    let texts = spec.task.iter().flat_map(|task| &task.placement).flat_map(|placement| &placement.constraints);
+    let texts =
+        spec.task.iter().flat_map(|task| &task.placement).flat_map(|placement| &placement.constraints);
     let mut texts = texts.peekable();
     if texts.peek().is_none() {
         return true;

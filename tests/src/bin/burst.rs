@@ -3,6 +3,8 @@
 //! Through the real turn and the real log, synced; no gRPC and no containers. Prints Markdown rows: the time until
 //! all is accepted, expanded, placed and synced; the log that a task's whole life costs; and a restart with all of it.
 
+#![allow(clippy::print_stdout, reason = "what it prints is what it is for")]
+
 use anyhow::{Result, bail, ensure};
 use skep_gateway::{
     admit::{Machine, Request},
@@ -15,9 +17,10 @@ use skep_projections::View;
 use skep_proto::{
     Id, author,
     v1::{
-        Annotations, ClusterSpec, Command, ContainerSpec, CreateService, NodeDescription, NodeSpec, Person, Platform,
-        RemoveService, Replicated, Resources, RestartCondition, RestartPolicy, ServiceMode, ServiceSpec, TaskObserved,
-        TaskSpec, TaskState, command::Action, service_mode::Mode, task_spec::Runtime,
+        Annotations, ClusterSpec, Command, ContainerSpec, CreateService, NodeDescription, NodeSpec, Person,
+        Platform, RemoveService, Replicated, Resources, RestartCondition, RestartPolicy, ServiceMode,
+        ServiceSpec, TaskObserved, TaskSpec, TaskState, command::Action, service_mode::Mode,
+        task_spec::Runtime,
     },
 };
 use std::{
@@ -59,7 +62,10 @@ async fn main() -> Result<()> {
     let mut published = cluster.drive.published();
     let all_placed = |view: &View| view.tasks().len() == assigned && view.pending().next().is_none();
     published.wait_for(|newest| all_placed(&newest.view)).await?;
-    println!("| {SERVICES} × {REPLICAS} tasks accepted, expanded, placed on {nodes} nodes, synced | {:?} |", begun.elapsed());
+    println!(
+        "| {SERVICES} × {REPLICAS} tasks accepted, expanded, placed on {nodes} nodes, synced | {:?} |",
+        begun.elapsed()
+    );
 
     cluster.report(&[TaskState::Preparing, TaskState::Running]).await?;
     cluster.close().await;
@@ -130,7 +136,11 @@ impl Cluster {
         for state in states {
             let view = self.drive.newest().view.clone();
             let reports = view.nodes().iter().map(|(place, node)| {
-                let seen = |id: Id| TaskObserved { task_id: id.to_bytes(), state: *state as i32, ..Default::default() };
+                let seen = |id: Id| TaskObserved {
+                    task_id: id.to_bytes(),
+                    state: *state as i32,
+                    ..Default::default()
+                };
                 let tasks = view.tasks_on(place).map(|(_, task)| seen(task.id)).collect();
                 self.ask(Request::Machine(Machine::Report { node: node.id, tasks }))
             });

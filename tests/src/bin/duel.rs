@@ -1,5 +1,7 @@
 //! Commands committed by us and by etcd, in turn: `duel SKEP [PAIRS] [SECONDS]`. A Markdown table to stdout.
 
+#![allow(clippy::print_stdout, reason = "what it prints is what it is for")]
+
 use anyhow::{Context, Result};
 use skep_tests::duel::{Figures, etcd::Etcd, load, median, skep::Skep};
 use std::{env, path::PathBuf, sync::Arc, time::Duration};
@@ -20,7 +22,8 @@ struct Duel {
 async fn main() -> Result<()> {
     let words: Vec<String> = env::args().skip(1).collect();
     let program = PathBuf::from(words.first().context("usage: duel SKEP [PAIRS] [SECONDS]")?);
-    let number = |place: usize, default: u64| words.get(place).and_then(|w| w.parse().ok()).unwrap_or(default);
+    let number =
+        |place: usize, default: u64| words.get(place).and_then(|w| w.parse().ok()).unwrap_or(default);
     let dir = env::temp_dir().join(format!("skep-duel-{}", std::process::id()));
     std::fs::create_dir_all(&dir)?;
     let duel = Duel {
@@ -29,7 +32,9 @@ async fn main() -> Result<()> {
         pairs: number(1, 5) as usize,
         time: Duration::from_secs(number(2, 3)),
     };
-    println!("| load | ours /s | etcd /s | ratio | ours p50 µs | etcd p50 µs | ratio | ours CPU µs | etcd CPU µs | ratio |");
+    println!(
+        "| load | ours /s | etcd /s | ratio | ours p50 µs | etcd p50 µs | ratio | ours CPU µs | etcd CPU µs | ratio |"
+    );
     println!("|---|---|---|---|---|---|---|---|---|---|");
     for callers in [1, 256, 1_024] {
         let syncs = duel.skep.metric("skep_log_syncs_total").await?;
@@ -50,7 +55,8 @@ impl Duel {
         let mut pairs = Vec::new();
         for _ in 0..self.pairs {
             let skep = self.skep.clone();
-            let ours = load::run(&self.skep.server, callers, self.time, move |c, t| skep.update(c, t)).await?;
+            let ours =
+                load::run(&self.skep.server, callers, self.time, move |c, t| skep.update(c, t)).await?;
             let etcd = self.etcd.clone();
             let theirs = load::run(&self.etcd.server, callers, self.time, move |c, t| etcd.put(c, t)).await?;
             pairs.push((ours, theirs));
@@ -63,10 +69,13 @@ impl Duel {
         for _ in 0..self.pairs {
             let (skep, time) = (self.skep.clone(), self.time);
             // One call is a whole stream: it lasts as long as the load does.
-            let ours = load::run(&self.skep.server, STREAMS, Duration::from_millis(1), move |c, _| skep.stream(c, time));
+            let ours = load::run(&self.skep.server, STREAMS, Duration::from_millis(1), move |c, _| {
+                skep.stream(c, time)
+            });
             let ours = ours.await?;
             let etcd = self.etcd.clone();
-            let theirs = load::run(&self.etcd.server, STREAMS, self.time, move |c, t| etcd.hundred(c, t)).await?;
+            let theirs =
+                load::run(&self.etcd.server, STREAMS, self.time, move |c, t| etcd.hundred(c, t)).await?;
             pairs.push((ours, theirs));
         }
         Ok(pairs)

@@ -2,12 +2,15 @@
 //!
 //! A seed that breaks an invariant is printed with the steps before, and the exit code is 1.
 
+#![allow(clippy::print_stdout, reason = "what it prints is what it is for")]
+
 use skep_tests::simulator::{Plan, run};
 use std::{env, process::ExitCode};
 
 fn main() -> ExitCode {
     let words: Vec<String> = env::args().skip(1).collect();
-    let number = |place: usize, default: u64| words.get(place).and_then(|w| w.parse().ok()).unwrap_or(default);
+    let number =
+        |place: usize, default: u64| words.get(place).and_then(|w| w.parse().ok()).unwrap_or(default);
     if words.first().is_some_and(|word| word == "--twice") {
         let plan = Plan { seed: number(1, 1), agents: 3, steps: 2_000 };
         let same = run(plan) == run(plan);
@@ -15,7 +18,8 @@ fn main() -> ExitCode {
         return if same { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     }
     if words.first().is_some_and(|word| word == "--trace") {
-        let plan = Plan { seed: number(1, 1), agents: number(3, 3) as usize, steps: number(2, 2_000) as usize };
+        let plan =
+            Plan { seed: number(1, 1), agents: number(3, 3) as usize, steps: number(2, 2_000) as usize };
         let trace = run(plan).map_or_else(|violation| violation.trace, |report| report.trace);
         trace.iter().for_each(|step| println!("{step}"));
         return ExitCode::SUCCESS;

@@ -57,7 +57,8 @@ impl Etcd {
             ("--quota-backend-bytes", (8u64 << 30).to_string()),
             ("--log-level", "error".to_owned()),
         ];
-        let words: Vec<String> = words.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]).collect();
+        let words: Vec<String> =
+            words.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]).collect();
         let server = Server::start(Path::new("etcd"), &words, &dir.join("etcd.log"))?;
         let mut channels = Vec::new();
         for _ in 0..CONNECTIONS {
@@ -102,14 +103,20 @@ async fn connect(address: &str) -> Result<Channel> {
     loop {
         match Channel::from_shared(address.to_owned())?.tcp_nodelay(true).connect().await {
             Ok(channel) => return Ok(channel),
-            Err(error) if tries > 100 => return Err(error).context("etcd does not answer; is etcd-server installed?"),
+            Err(error) if tries > 100 => {
+                return Err(error).context("etcd does not answer; is etcd-server installed?");
+            }
             Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
         }
         tries += 1;
     }
 }
 
-async fn call<M: prost::Message + Send + Sync + 'static>(channel: Channel, path: &'static str, message: M) -> Result<()> {
+async fn call<M: prost::Message + Send + Sync + 'static>(
+    channel: Channel,
+    path: &'static str,
+    message: M,
+) -> Result<()> {
     let mut client = Grpc::new(channel);
     client.ready().await?;
     let codec: ProstCodec<M, Answer> = ProstCodec::default();

@@ -40,7 +40,8 @@ where
     let cpu = (server.cpu()? - cpu).as_secs_f64();
     let operations: u64 = times.iter().map(|(_, operations)| operations).sum();
     times.sort_unstable();
-    let at = |share: f64| times.get((times.len() as f64 * share) as usize).map_or(0.0, |(us, _)| f64::from(*us));
+    let at =
+        |share: f64| times.get((times.len() as f64 * share) as usize).map_or(0.0, |(us, _)| f64::from(*us));
     Ok(Figures {
         rate: operations as f64 / took,
         p50_us: at(0.50),

@@ -105,7 +105,8 @@ impl Skep {
         stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: skep\r\nConnection: close\r\n\r\n").await?;
         let mut page = String::new();
         stream.read_to_string(&mut page).await?;
-        let line = page.lines().find(|line| line.starts_with(name)).with_context(|| format!("no metric {name}"))?;
+        let line =
+            page.lines().find(|line| line.starts_with(name)).with_context(|| format!("no metric {name}"))?;
         line.rsplit(' ').next().unwrap_or("").parse().with_context(|| line.to_owned())
     }
 }

@@ -138,8 +138,12 @@ impl Agent {
             Action::Step { task, ticket, step } => match step {
                 Step::Prepare(workload) => vec![(soon, done(task, ticket, self.prepare(task, &workload)))],
                 Step::Start(_) => self.begin(task, ticket, soon, dice),
-                Step::AwaitReady(_) => self.ready(task, ticket).map(|later| (soon, later)).into_iter().collect(),
-                Step::AwaitEnd(_) => self.await_end(task, ticket).map(|later| (soon, later)).into_iter().collect(),
+                Step::AwaitReady(_) => {
+                    self.ready(task, ticket).map(|later| (soon, later)).into_iter().collect()
+                }
+                Step::AwaitEnd(_) => {
+                    self.await_end(task, ticket).map(|later| (soon, later)).into_iter().collect()
+                }
                 Step::Stop { .. } => {
                     self.stopped.push(task);
                     let mut later = self.end(task, 143, EndCause::Asked, soon);
@@ -160,7 +164,8 @@ impl Agent {
     }
 
     fn prepare(&mut self, task: Id, workload: &Workload) -> Outcome {
-        let image = skep_proto::defaults::container(&workload.spec).map(|c| c.image.clone()).unwrap_or_default();
+        let image =
+            skep_proto::defaults::container(&workload.spec).map(|c| c.image.clone()).unwrap_or_default();
         if image == "fail-pull" {
             return Outcome::Prepared(Err(RuntimeError::Rejected("no such image".into())));
         }
@@ -212,14 +217,21 @@ impl Agent {
         let ended = Ended { exit_code: Some(code), signal, cause, ..Ended::default() };
         container.ended = Some(ended.clone());
         let waiters = std::mem::take(&mut container.waiters);
-        waiters.into_iter().map(|ticket| (soon, done(task, ticket, Outcome::Ended(Ok(ended.clone()))))).collect()
+        waiters
+            .into_iter()
+            .map(|ticket| (soon, done(task, ticket, Outcome::Ended(Ok(ended.clone())))))
+            .collect()
     }
 
     fn description(&self) -> NodeDescription {
         NodeDescription {
             hostname: self.name.clone(),
             platform: Some(Platform { architecture: "amd64".into(), os: "linux".into() }),
-            resources: Some(Resources { nano_cpus: 4_000_000_000, memory_bytes: 8 << 30, generic: Vec::new() }),
+            resources: Some(Resources {
+                nano_cpus: 4_000_000_000,
+                memory_bytes: 8 << 30,
+                generic: Vec::new(),
+            }),
             runtime: RuntimeKind::Fake as i32,
             ..NodeDescription::default()
         }

@@ -5,9 +5,9 @@ use skep_gateway::turn::Answer;
 use skep_proto::{
     Revision,
     v1::{
-        Annotations, Command, CommandId, ContainerSpec, CreateService, NodeAvailability, Replicated, RemoveService,
-        RestartPolicy, ScaleService, ServiceMode, ServiceSpec, TaskSpec, UpdateNode, UpdateService, command::Action,
-        service_mode::Mode, task_spec::Runtime,
+        Annotations, Command, CommandId, ContainerSpec, CreateService, NodeAvailability, RemoveService,
+        Replicated, RestartPolicy, ScaleService, ServiceMode, ServiceSpec, TaskSpec, UpdateNode,
+        UpdateService, command::Action, service_mode::Mode, task_spec::Runtime,
     },
 };
 use std::collections::BTreeMap;
@@ -108,7 +108,8 @@ fn spec(name: &str, dice: &mut Dice) -> ServiceSpec {
 }
 
 fn build(name: &str, image: &str, replicas: u64, tag: u64) -> ServiceSpec {
-    let container = ContainerSpec { image: image.into(), env: vec![format!("TAG={tag}")], ..ContainerSpec::default() };
+    let container =
+        ContainerSpec { image: image.into(), env: vec![format!("TAG={tag}")], ..ContainerSpec::default() };
     let restart = RestartPolicy { delay_ns: Some(1_000_000_000), ..RestartPolicy::default() };
     ServiceSpec {
         annotations: Some(Annotations { name: name.into(), ..Annotations::default() }),

@@ -1,10 +1,10 @@
 //! The model of the log: commits in order, fences, and loses what was not synced.
 
 use bytes::Bytes;
+use prost::Message;
 use skep_log::chain::{self, Hash, SealedEntry};
 use skep_projections::{View, apply::Stamp};
 use skep_proto::{Revision, Timestamp, v1::Record};
-use prost::Message;
 
 /// One manager's disk.
 #[derive(Default)]
@@ -52,7 +52,10 @@ impl Disk {
         for entry in &self.entries {
             let opened = chain::unseal(entry.bytes.clone()).map_err(|error| error.to_string())?;
             if opened.header.parent_hash[..] != head.0 {
-                return Err(format!("the entry at revision {} has another parent", opened.header.first_revision));
+                return Err(format!(
+                    "the entry at revision {} has another parent",
+                    opened.header.first_revision
+                ));
             }
             head = opened.hash;
             for (record, revision) in opened.records.iter().zip(opened.header.first_revision..) {

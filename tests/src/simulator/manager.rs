@@ -82,7 +82,8 @@ impl Manager {
 
     fn fact(&mut self, kind: Kind) {
         let request = Request::Machine(Machine::Fact(kind));
-        self.inbox.push((Ask { token: 0, author: author::manager(MANAGER), request, bytes: 0 }, Waiter::Nobody));
+        self.inbox
+            .push((Ask { token: 0, author: author::manager(MANAGER), request, bytes: 0 }, Waiter::Nobody));
     }
 
     /// A person asks.
@@ -124,11 +125,12 @@ impl Manager {
     /// One turn. The number of the entry it wrote, where it wrote one.
     pub fn turn(&mut self, disk: &mut Disk, now: Timestamp, dice: &mut Dice) -> Option<usize> {
         let mut waiters = Vec::new();
-        let asks = std::mem::take(&mut self.inbox).into_iter().enumerate().map(|(place, (mut ask, waiter))| {
-            ask.token = place as u64;
-            waiters.push(waiter);
-            ask
-        });
+        let asks =
+            std::mem::take(&mut self.inbox).into_iter().enumerate().map(|(place, (mut ask, waiter))| {
+                ask.token = place as u64;
+                waiters.push(waiter);
+                ask
+            });
         let Turned { entry, view, delta, answers, rest, more, wake_at, records: _ } =
             self.tip.turn(asks.collect(), now, dice.bytes());
         let waiter = |token: u64| waiters.get(token as usize).copied().unwrap_or(Waiter::Nobody);

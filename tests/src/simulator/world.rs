@@ -340,7 +340,9 @@ impl World {
 
     fn plan_at(&mut self, at: Timestamp, event: Event) {
         let same_time = matches!(event, Event::AgentTime(_) | Event::ManagerTime);
-        if same_time && self.queue.range((at, 0)..=(at, u64::MAX)).any(|(_, known)| line(known) == line(&event)) {
+        if same_time
+            && self.queue.range((at, 0)..=(at, u64::MAX)).any(|(_, known)| line(known) == line(&event))
+        {
             return;
         }
         self.order += 1;

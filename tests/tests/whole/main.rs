@@ -1,5 +1,7 @@
 //! One machine, with real processes: the daemon is killed under load, stopped, asked while it is stopped, refused.
 
+#![allow(clippy::unwrap_used, reason = "what goes wrong here shall stop it")]
+
 mod stage;
 
 use stage::Stage;
@@ -51,7 +53,16 @@ fn a_stopped_manager_answers_about_its_past() {
     let dir = stage.state_dir();
     let log = stage.says(&["log", "--state-dir", &dir, "--format", "json", "--object", "web"]);
     assert!(log.contains("INC-7") && log.contains("service_scaled"), "{log}");
-    let then = stage.says(&["--at", "6", "service", "ls", "--state-dir", &dir, "--format", "{{.Name}} {{.Replicas}}"]);
+    let then = stage.says(&[
+        "--at",
+        "6",
+        "service",
+        "ls",
+        "--state-dir",
+        &dir,
+        "--format",
+        "{{.Name}} {{.Replicas}}",
+    ]);
     assert!(then.starts_with("web "), "{then}");
     stage.says(&["verify", "--state-dir", &dir]);
     stage.says(&["why", "--state-dir", &dir, "web"]);
@@ -66,7 +77,10 @@ fn what_is_refused_is_refused_with_words_and_recorded_with_its_author() {
     let client = stage.client();
     let refused = [
         (vec!["node", "update", "--availability", "drain", "nobody"], "not found"),
-        (vec!["service", "create", "--detach", "--limit-memory", "1m", "--name", "tiny", "/bin/true"], "minimum"),
+        (
+            vec!["service", "create", "--detach", "--limit-memory", "1m", "--name", "tiny", "/bin/true"],
+            "minimum",
+        ),
         (vec!["service", "rm", "ghost"], "not found"),
     ];
     for (words, expected) in refused {
@@ -102,7 +116,9 @@ fn every_answer_waits_for_a_sync_of_its_own_or_a_shared_one() {
     let mut stage = Stage::new();
     let trace = stage.file("syncs");
     stage.start_traced(&trace);
-    let syncs = || std::fs::read_to_string(&trace).expect("strace writes").lines().filter(|l| l.contains("= 0")).count();
+    let syncs = || {
+        std::fs::read_to_string(&trace).expect("strace writes").lines().filter(|l| l.contains("= 0")).count()
+    };
     let before = syncs();
     for turn in 0..COMMANDS {
         stage.says(&["node", "update", "--label-add", &format!("turn={turn}"), "self"]);

@@ -115,7 +115,9 @@ impl Stage {
     }
 
     pub fn until_gone(&self, pids: &[i32]) {
-        self.wait("the processes end", || pids.iter().all(|pid| !Path::new(&format!("/proc/{pid}")).exists()));
+        self.wait("the processes end", || {
+            pids.iter().all(|pid| !Path::new(&format!("/proc/{pid}")).exists())
+        });
     }
 
     /// SIGKILL: the process has no time for anything.
@@ -174,7 +176,8 @@ impl Stage {
             sleep(Duration::from_millis(50));
         }
         for shim in shims(mark) {
-            let children = fs::read_to_string(format!("/proc/{shim}/task/{shim}/children")).unwrap_or_default();
+            let children =
+                fs::read_to_string(format!("/proc/{shim}/task/{shim}/children")).unwrap_or_default();
             for pid in children.split_whitespace().chain([shim.as_str()]) {
                 Command::new("kill").args(["-9", pid]).status().ok();
             }

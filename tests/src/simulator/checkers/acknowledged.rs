@@ -13,7 +13,9 @@ pub(super) fn check(world: &World) -> Result<(), String> {
         let record = entry.records.get(place).and_then(|bytes| Record::decode(bytes.clone()).ok());
         let command = record.and_then(|record| record.command).map_or(0, |id| id.number);
         if command != number {
-            return Err(format!("LOG-1: command {number} was told revision {revision}, which is command {command}'s"));
+            return Err(format!(
+                "LOG-1: command {number} was told revision {revision}, which is command {command}'s"
+            ));
         }
     }
     Ok(())

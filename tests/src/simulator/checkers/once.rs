@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 pub(super) fn check(world: &World) -> Result<(), String> {
     let mut effects = BTreeMap::new();
     for (revision, record) in world.disk.records() {
-        let refused = matches!(record.event.as_ref().and_then(|e| e.kind.as_ref()), Some(Kind::CommandRefused(_)));
+        let refused =
+            matches!(record.event.as_ref().and_then(|e| e.kind.as_ref()), Some(Kind::CommandRefused(_)));
         let Some(id) = record.command.filter(|_| !refused) else { continue };
         if let Some(before) = effects.insert((id.stamp, id.number), revision) {
             return Err(format!("GATE-3: command {} took effect at {before} and at {revision}", id.number));

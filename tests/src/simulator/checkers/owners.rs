@@ -8,7 +8,9 @@ pub(super) fn check(world: &World) -> Result<(), String> {
     let Some(manager) = &world.manager else { return Ok(()) };
     let view = manager.tip();
     let mut owners = BTreeMap::new();
-    for (_, task) in view.tasks().iter().filter(|(_, task)| task.desired == TaskState::Running && !task.has_ended()) {
+    for (_, task) in
+        view.tasks().iter().filter(|(_, task)| task.desired == TaskState::Running && !task.has_ended())
+    {
         if let Some(other) = owners.insert((task.service, task.slot), task.id) {
             return Err(format!("REC-3: slot {} is owned by {other} and by {}", task.slot, task.id));
         }

@@ -19,7 +19,8 @@ pub(super) fn check_now(world: &World) -> Result<(), String> {
     if replayed.digest() != manager.tip().digest() {
         return Err("VIEW-1: a replay of the log gives another digest than the tip has".into());
     }
-    let thawed = snapshot::decode(&snapshot::encode(&replayed)).map_err(|error| format!("VIEW-1: {error}"))?;
+    let thawed =
+        snapshot::decode(&snapshot::encode(&replayed)).map_err(|error| format!("VIEW-1: {error}"))?;
     if thawed.digest() != replayed.digest() {
         return Err("VIEW-1: a snapshot gives another digest than the view it was taken of".into());
     }

@@ -70,10 +70,16 @@ impl World {
         let Some(manager) = &self.manager else { return };
         let view = manager.committed.clone();
         let version = |name: &str| {
-            view.service_named(name).and_then(|place| view.services().get(place)).map_or(0, |row| row.version.0)
+            view.service_named(name)
+                .and_then(|place| view.services().get(place))
+                .map_or(0, |row| row.version.0)
         };
-        let nodes: Vec<String> =
-            view.nodes().iter().filter(|(_, node)| !node.removed).map(|(_, node)| node.id.to_string()).collect();
+        let nodes: Vec<String> = view
+            .nodes()
+            .iter()
+            .filter(|(_, node)| !node.removed)
+            .map(|(_, node)| node.id.to_string())
+            .collect();
         let command = self.clients.ask(&mut self.dice, version, &nodes);
         self.plan(1, Event::Command(command));
     }

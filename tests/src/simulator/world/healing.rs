@@ -27,7 +27,8 @@ impl World {
     }
 
     fn is_reunited(&self) -> bool {
-        self.manager.is_some() && self.agents.iter().all(|agent| agent.core.as_ref().is_some_and(|c| c.is_attached()))
+        self.manager.is_some()
+            && self.agents.iter().all(|agent| agent.core.as_ref().is_some_and(|c| c.is_attached()))
     }
 
     fn repair(&mut self) {
@@ -37,7 +38,11 @@ impl World {
         let mut actions = Vec::new();
         for (_, node) in view.nodes().iter().filter(|(_, node)| !node.removed) {
             let availability = Some(NodeAvailability::Active as i32);
-            actions.push(Action::UpdateNode(UpdateNode { node: node.id.to_string(), availability, ..Default::default() }));
+            actions.push(Action::UpdateNode(UpdateNode {
+                node: node.id.to_string(),
+                availability,
+                ..Default::default()
+            }));
         }
         for (_, service) in view.services().iter().filter(|(_, service)| !service.removed) {
             actions.push(Action::UpdateService(UpdateService {
@@ -72,7 +77,9 @@ impl World {
             if service.removed {
                 return format!("service {} is being removed", service.name());
             }
-            if u64::from(service.running_tasks) != service.replicas() || service.live_tasks != service.running_tasks {
+            if u64::from(service.running_tasks) != service.replicas()
+                || service.live_tasks != service.running_tasks
+            {
                 return format!(
                     "service {} wants {}, has {} live, {} running",
                     service.name(),
@@ -82,11 +89,15 @@ impl World {
                 );
             }
         }
-        let wanted: Vec<Id> = view.tasks().iter().filter(|(_, task)| task.is_live()).map(|(_, task)| task.id).collect();
+        let wanted: Vec<Id> =
+            view.tasks().iter().filter(|(_, task)| task.is_live()).map(|(_, task)| task.id).collect();
         for agent in &self.agents {
             for (task, container) in &agent.containers {
                 if view.tasks().find(*task).is_none() {
-                    return format!("{} keeps what is left of {task}, which the view has forgotten", agent.name());
+                    return format!(
+                        "{} keeps what is left of {task}, which the view has forgotten",
+                        agent.name()
+                    );
                 }
                 let runs = container.started && container.ended.is_none();
                 if runs && !wanted.contains(task) {
