@@ -1,10 +1,12 @@
 //! The shell around the sessions: one task that owns them, feeds them, and does what they say.
 
 use crate::{
+    admit::{Machine, Request},
     drive::Drive,
     sessions::{Conn, Origin, Output, Sessions},
     turn::Ask,
 };
+use prost::Message;
 use skep_proto::{
     Id, Timestamp, author,
     v1::{FromAgent, Hello, ToAgent},
@@ -19,6 +21,9 @@ use tokio::sync::{mpsc, oneshot};
 const EVENTS_MAX: usize = 4_096;
 /// Messages waiting for one agent; at it the stream is dropped, and the agent comes back with its position.
 pub const TO_AGENT_MAX: usize = 1_024;
+
+/// What a join or a session takes of an entry, roughly.
+const REQUEST_BYTES: usize = 512;
 
 /// What happened on a stream, or is wanted of one.
 pub enum Event {
@@ -137,7 +142,8 @@ impl Task {
                     self.streams.remove(&conn);
                 }
                 Output::Ask { token, node, request } => {
-                    let ask = Ask { token, author: author::node(node), request, bytes: 256 };
+                    let bytes = size(&request);
+                    let ask = Ask { token, author: author::node(node), request, bytes };
                     self.drive.submit_for_session(ask);
                 }
             }
@@ -156,6 +162,14 @@ async fn sleep(timeout: Option<Duration>) {
 fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+}
+
+/// What a node's request takes of an entry, nearly: only reports can be large.
+fn size(request: &Request) -> usize {
+    match request {
+        Request::Machine(Machine::Report { tasks, .. }) => tasks.iter().map(Message::encoded_len).sum(),
+        Request::Machine(_) | Request::Command(_) => REQUEST_BYTES,
+    }
 }
 
 /// Of a session: never 0, which is "none yet".

@@ -140,9 +140,12 @@ impl Inbox {
         self.changed.notify_one();
     }
 
-    /// Stops accepting.
+    /// Stops accepting. What the operator asked for is not replaced: only that outlasts a full disk.
     pub(super) fn pause(&self, pause: Pause) {
-        self.lock().pause = Some(pause);
+        let mut state = self.lock();
+        if state.pause != Some(Pause::SafeMode) {
+            state.pause = Some(pause);
+        }
     }
 
     /// Accepts again, unless the operator asked for safe mode.
@@ -208,5 +211,28 @@ impl Inbox {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn safe_mode_outlasts_a_full_disk() {
+        let inbox = Inbox::default();
+        inbox.pause(Pause::SafeMode);
+        inbox.pause(Pause::DiskFull("full".into()));
+        inbox.resume();
+        assert_eq!(inbox.paused(), Some(Pause::SafeMode));
+    }
+
+    #[test]
+    fn with_room_on_the_disk_work_goes_on() {
+        let inbox = Inbox::default();
+        inbox.pause(Pause::DiskFull("full".into()));
+        assert!(inbox.paused().is_some());
+        inbox.resume();
+        assert_eq!(inbox.paused(), None);
     }
 }
