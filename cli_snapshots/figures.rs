@@ -125,7 +125,7 @@ pub fn records() -> Vec<LogRecord> {
             object_ids: vec![id(10)],
             command: Some(CommandId { stamp: 4, number: 1 }),
             reason: "INC-7".into(),
-            event: Some(event::event(Kind::ServiceCreated(created))),
+            event: Some(event::event(Kind::ServiceCreated(Box::new(created)))),
             incarnation: 1,
             ..LogRecord::default()
         },

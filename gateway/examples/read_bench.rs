@@ -82,10 +82,10 @@ fn beginning(services: u64) -> Vec<Record> {
         ),
         record(
             Reconciler::Unspecified,
-            Kind::ClusterCreated(ClusterCreated {
+            Kind::ClusterCreated(Box::new(ClusterCreated {
                 cluster_id: Id(1).to_bytes(),
                 spec: Some(ClusterSpec::default()),
-            }),
+            })),
         ),
     ];
     for n in 0..NODES {
@@ -97,14 +97,14 @@ fn beginning(services: u64) -> Vec<Record> {
             spec: Some(NodeSpec::default()),
             ..NodeJoined::default()
         };
-        records.push(record(Reconciler::Unspecified, Kind::NodeJoined(joined)));
+        records.push(record(Reconciler::Unspecified, Kind::NodeJoined(Box::new(joined))));
         let opened = SessionOpened { node_id, session: n + 1, description: None };
-        records.push(record(Reconciler::Unspecified, Kind::SessionOpened(opened)));
+        records.push(record(Reconciler::Unspecified, Kind::SessionOpened(Box::new(opened))));
     }
     for n in 0..services {
         let spec = Some(service_spec(&format!("s{n}")));
         let created = ServiceCreated { service_id: id(2, n).to_bytes(), spec };
-        records.push(record(Reconciler::Unspecified, Kind::ServiceCreated(created)));
+        records.push(record(Reconciler::Unspecified, Kind::ServiceCreated(Box::new(created))));
     }
     records
 }

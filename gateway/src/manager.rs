@@ -118,7 +118,10 @@ async fn keep_heartbeat_period(drive: Drive, node: Id, period_ns: u64) {
         return;
     };
     let spec = ClusterSpec { heartbeat_period_ns: Some(period_ns), ..(*view.cluster().spec).clone() };
-    let action = Action::UpdateCluster(UpdateCluster { version: view.cluster().version.0, spec: Some(spec) });
+    let action = Action::UpdateCluster(Box::new(UpdateCluster {
+        version: view.cluster().version.0,
+        spec: Some(spec),
+    }));
     let reason = "the manager was started with this heartbeat period".into();
     let command = Command { action: Some(action), reason, ..Command::default() };
     if let Answer::Refused(refusal) = drive.ask(author::manager(node), Request::Command(command), 64).await {

@@ -113,7 +113,8 @@ impl Tip {
         let at = now.max(self.view.at());
         let turn = Turn { now: at, entropy: Entropy::new(seed) };
         let first = self.view.position().revision.next();
-        let mut page = Page { records: Vec::new(), bytes: 0, delta: std::mem::take(&mut self.left), at };
+        let records = Vec::with_capacity(asks.len());
+        let mut page = Page { records, bytes: 0, delta: std::mem::take(&mut self.left), at };
         let mut answers = Vec::with_capacity(asks.len());
         let mut asks = asks.into_iter();
         let mut rest = Vec::new();

@@ -5,7 +5,7 @@
 //! RFC 9162's tree over the leaves, and the entry's hash is SHA-256("skep entry 1" ‖ header bytes). So bodies can
 //! be taken away one day and the headers alone still verify.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, Bytes};
 use prost::{Message, encoding};
 use sha2::{Digest, Sha256};
 use skep_proto::{Id, Revision, Timestamp, event, v1};
@@ -136,14 +136,16 @@ pub fn seal(draft: &Draft) -> SealedEntry {
     };
     let header_len = header.encoded_len();
     let room = 1 + encoding::encoded_len_varint(header_len as u64) + header_len;
-    let body: usize = draft.records.iter().map(|record| field_len(record.encoded_len())).sum();
-    let mut buffer = BytesMut::with_capacity(room + body);
-    buffer.put_bytes(0, room);
+    // Walking a record for its length costs as much as encoding it, so it is done once.
+    let lengths: Vec<usize> = draft.records.iter().map(Message::encoded_len).collect();
+    let body: usize = lengths.iter().map(|length| field_len(*length)).sum();
+    let mut buffer = Vec::with_capacity(room + body);
+    buffer.resize(room, 0);
     let mut leaves = Vec::with_capacity(draft.records.len());
     let mut places = Vec::with_capacity(draft.records.len());
-    for record in &draft.records {
-        buffer.put_u8(RECORD_TAG);
-        encoding::encode_varint(record.encoded_len() as u64, &mut buffer);
+    for (record, length) in draft.records.iter().zip(lengths) {
+        buffer.push(RECORD_TAG);
+        encoding::encode_varint(length as u64, &mut buffer);
         let start = buffer.len();
         record.encode_raw(&mut buffer);
         leaves.push(tree::leaf(&buffer[start..]));
@@ -154,7 +156,7 @@ pub fn seal(draft: &Draft) -> SealedEntry {
     head.put_u8(HEADER_TAG);
     encoding::encode_varint(header_len as u64, &mut head);
     header.encode_raw(&mut head);
-    let bytes = buffer.freeze();
+    let bytes = Bytes::from(buffer);
     SealedEntry {
         hash: hash(&bytes[room - header_len..room]),
         records: places.into_iter().map(|place| bytes.slice(place)).collect(),

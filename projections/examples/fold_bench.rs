@@ -99,13 +99,13 @@ fn cluster(tasks: u64) -> Fold {
     for n in 0..nodes_of(tasks) {
         let description = Some(node_description(&format!("node-{n}")));
         let node_id = id(1, n).to_bytes();
-        fold.say(Kind::NodeJoined(NodeJoined {
+        fold.say(Kind::NodeJoined(Box::new(NodeJoined {
             node_id: node_id.clone(),
             spec: Some(NodeSpec::default()),
             description,
             ..Default::default()
-        }));
-        fold.say(Kind::SessionOpened(SessionOpened { node_id, session: n + 1, description: None }));
+        })));
+        fold.say(Kind::SessionOpened(Box::new(SessionOpened { node_id, session: n + 1, description: None })));
     }
     fold
 }
@@ -113,7 +113,7 @@ fn cluster(tasks: u64) -> Fold {
 fn create_services(fold: &mut Fold, tasks: u64) {
     for n in 0..tasks.div_ceil(TASKS_PER_SERVICE) {
         let (service_id, spec) = (id(2, n).to_bytes(), Some(service_spec(&format!("service-{n}"))));
-        fold.say(Kind::ServiceCreated(ServiceCreated { service_id, spec }));
+        fold.say(Kind::ServiceCreated(Box::new(ServiceCreated { service_id, spec })));
     }
 }
 

@@ -5,17 +5,28 @@
 //! Constraints on a node's id, host name or address are about single nodes and are looked up by those.
 
 use crate::{View, node::NodeRow, slab::Slab};
-use skep_proto::{constraint::Subject, v1::NodeRole};
-use std::{collections::BTreeMap, sync::Arc};
+use skep_proto::{
+    constraint::Subject,
+    v1::{NodeDescription, NodeRole, NodeSpec},
+};
+use std::{cmp::Ordering, collections::BTreeMap, sync::Arc};
 
 /// The class of a node that counts for nothing, because it has been removed.
 pub const NO_CLASS: u32 = u32::MAX;
 
-/// All that the nodes of a class have in common.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+/// All that the nodes of a class have in common. What is compared is the role, the labels and the machine; they are
+/// shared with the nodes, since a node that is given a label would otherwise be copied for it.
+#[derive(Clone, Debug)]
 pub struct ClassKey {
-    /// Worker or manager, as wanted.
-    pub role: i32,
+    /// Role and labels, as people want them.
+    wanted: Arc<NodeSpec>,
+    /// What the machine said of itself.
+    pub machine: Arc<Machine>,
+}
+
+/// What an agent said of its machine, as far as tasks may ask for it.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Machine {
     /// Which runtime it has.
     pub runtime: i32,
     /// Operating system.
@@ -28,14 +39,10 @@ pub struct ClassKey {
     pub plugins: Vec<(String, String)>,
     /// Labels given by the engine.
     pub engine_labels: BTreeMap<String, String>,
-    /// Labels given by people.
-    pub node_labels: BTreeMap<String, String>,
 }
 
-impl ClassKey {
-    /// What a node has in common with those of its class.
-    pub fn of(node: &NodeRow) -> ClassKey {
-        let (spec, said) = (&node.spec, &node.description);
+impl Machine {
+    fn of(said: &NodeDescription) -> Machine {
         let platform = said.platform.clone().unwrap_or_default();
         let engine = said.engine.clone().unwrap_or_default();
         let mut features = said.features.clone();
@@ -44,21 +51,32 @@ impl ClassKey {
         let mut plugins: Vec<_> = engine.plugins.into_iter().map(|p| (p.r#type, p.name)).collect();
         plugins.sort_unstable();
         plugins.dedup();
-        ClassKey {
-            role: spec.desired_role,
+        Machine {
             runtime: said.runtime,
             os: platform.os,
             arch: platform.architecture,
             features,
             plugins,
             engine_labels: engine.labels,
-            node_labels: spec.annotations.as_ref().map(|a| a.labels.clone()).unwrap_or_default(),
         }
     }
+}
 
-    /// `worker` or `manager`, as constraints say it.
-    pub fn role_word(&self) -> &'static str {
-        role_word(NodeRole::try_from(self.role).unwrap_or(NodeRole::Worker))
+impl ClassKey {
+    /// What a node has in common with those of its class.
+    pub fn of(node: &NodeRow) -> ClassKey {
+        ClassKey { wanted: node.spec.clone(), machine: Arc::new(Machine::of(&node.description)) }
+    }
+
+    /// Worker or manager, as wanted.
+    pub fn role(&self) -> NodeRole {
+        NodeRole::try_from(self.wanted.desired_role).unwrap_or(NodeRole::Worker)
+    }
+
+    /// Labels given by people.
+    pub fn node_labels(&self) -> &BTreeMap<String, String> {
+        static NONE: BTreeMap<String, String> = BTreeMap::new();
+        self.wanted.annotations.as_ref().map_or(&NONE, |annotations| &annotations.labels)
     }
 
     /// What constraints may ask of any node of the class; id, host name and address are empty.
@@ -67,14 +85,36 @@ impl ClassKey {
             id: "",
             hostname: "",
             addr: "",
-            role: self.role_word(),
-            os: &self.os,
-            arch: &self.arch,
-            node_labels: &self.node_labels,
-            engine_labels: &self.engine_labels,
+            role: role_word(self.role()),
+            os: &self.machine.os,
+            arch: &self.machine.arch,
+            node_labels: self.node_labels(),
+            engine_labels: &self.machine.engine_labels,
         }
     }
 }
+
+impl Ord for ClassKey {
+    fn cmp(&self, other: &ClassKey) -> Ordering {
+        let of = |key: &ClassKey| key.wanted.desired_role;
+        let labels = || self.node_labels().cmp(other.node_labels());
+        of(self).cmp(&of(other)).then_with(|| self.machine.cmp(&other.machine)).then_with(labels)
+    }
+}
+
+impl PartialOrd for ClassKey {
+    fn partial_cmp(&self, other: &ClassKey) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for ClassKey {
+    fn eq(&self, other: &ClassKey) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for ClassKey {}
 
 /// The word of a role, as constraints say it.
 pub fn role_word(role: NodeRole) -> &'static str {
@@ -84,11 +124,20 @@ pub fn role_word(role: NodeRole) -> &'static str {
     }
 }
 
+/// Whether a node that changed has said something new of itself.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Said {
+    /// No: only what people want of it changed.
+    AsBefore,
+    /// It has.
+    Anew,
+}
+
 /// One class and how many nodes it has.
 #[derive(Clone, Debug)]
 pub struct Class {
     /// What its nodes have in common.
-    pub key: Arc<ClassKey>,
+    pub key: ClassKey,
     /// Its nodes, removed ones not counted.
     pub nodes: u32,
     /// Those of them that new tasks may be placed on.
@@ -99,7 +148,7 @@ pub struct Class {
 #[derive(Clone, Default)]
 pub(crate) struct Classes {
     rows: Slab<Class>,
-    by_key: imbl::OrdMap<Arc<ClassKey>, u32>,
+    by_key: imbl::OrdMap<ClassKey, u32>,
     free: imbl::Vector<u32>,
     given: u32,
     nodes: u32,
@@ -120,8 +169,28 @@ impl Classes {
         class
     }
 
+    /// The class of a node of this class that has become something else. One that was and stays alone in its kind takes
+    /// its class along, and nothing that is ordered by class moves; any other has entered the class that is answered,
+    /// and has still to leave the one it was in.
+    pub(crate) fn change(&mut self, class: u32, node: &NodeRow, said: Said) -> u32 {
+        let machine =
+            self.rows.get(class).filter(|_| said == Said::AsBefore).map(|row| row.key.machine.clone());
+        let machine = machine.unwrap_or_else(|| Arc::new(Machine::of(&node.description)));
+        let key = ClassKey { wanted: node.spec.clone(), machine };
+        match self.rows.get_mut(class) {
+            Some(row) if row.key == key => class,
+            Some(row) if row.nodes == 1 && !self.by_key.contains_key(&key) => {
+                let before = std::mem::replace(&mut row.key, key.clone());
+                self.by_key.remove(&before);
+                self.by_key.insert(key, class);
+                class
+            }
+            // Entered before the old one is left, so that no number is given twice.
+            Some(_) | None => self.enter(key),
+        }
+    }
+
     fn put(&mut self, class: u32, key: ClassKey) {
-        let key = Arc::new(key);
         self.by_key.insert(key.clone(), class);
         self.rows.set(class, Class { key, nodes: 1, placeable: 0 });
     }

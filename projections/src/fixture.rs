@@ -66,7 +66,7 @@ impl World {
         let mut world = World { view, records: Vec::new(), now: BEGINNING, changed, given: 0 };
         world.record(Kind::TenureBegun(TenureBegun { term: 1, code_version: "fixture".into() }));
         let spec = Some(ClusterSpec::default());
-        world.record(Kind::ClusterCreated(ClusterCreated { cluster_id: Id(1).to_bytes(), spec }));
+        world.record(Kind::ClusterCreated(Box::new(ClusterCreated { cluster_id: Id(1).to_bytes(), spec })));
         world
     }
 

@@ -213,7 +213,7 @@ fn nodes_of_one_kind_share_a_class() {
         World::of("node n1 label=zone:a | node n2 label=zone:a | node n3 label=zone:b | node n4 away");
     let classes = |world: &World| {
         let zone = |class: &skep_projections::classes::Class| {
-            class.key.node_labels.get("zone").cloned().unwrap_or_default()
+            class.key.node_labels().get("zone").cloned().unwrap_or_default()
         };
         let mut all: Vec<_> =
             world.view.classes().map(|(_, class)| (zone(class), class.nodes, class.placeable)).collect();

@@ -78,13 +78,17 @@ impl Bench {
             ..NodeDescription::default()
         };
         let (spec, description) = (Some(spec), Some(description));
-        self.record(Kind::NodeJoined(NodeJoined {
+        self.record(Kind::NodeJoined(Box::new(NodeJoined {
             node_id: id.clone(),
             spec,
             description,
             secret_hash: id.clone(),
-        }));
-        self.record(Kind::SessionOpened(SessionOpened { node_id: id, session: 1, description: None }));
+        })));
+        self.record(Kind::SessionOpened(Box::new(SessionOpened {
+            node_id: id,
+            session: 1,
+            description: None,
+        })));
     }
 
     /// Creates services and pending tasks for one turn.
@@ -94,7 +98,10 @@ impl Bench {
         for _ in 0..tasks / each {
             let service = self.entropy.id();
             let spec = Some(spec(shape, service, each));
-            self.record(Kind::ServiceCreated(ServiceCreated { service_id: service.to_bytes(), spec }));
+            self.record(Kind::ServiceCreated(Box::new(ServiceCreated {
+                service_id: service.to_bytes(),
+                spec,
+            })));
             let version = self.view.position().revision.0;
             for slot in 1..=each {
                 let created = TaskCreated {

@@ -29,7 +29,7 @@ pub(super) fn update(view: &View, command: &UpdateCluster) -> Result<Admitted, R
     if *spec == *cluster.spec {
         return Ok(Admitted::unchanged(cluster.id));
     }
-    Ok(Admitted::one(cluster.id, Kind::ClusterUpdated(ClusterUpdated { spec: Some(spec.clone()) })))
+    Ok(Admitted::one(cluster.id, Kind::ClusterUpdated(Box::new(ClusterUpdated { spec: Some(spec.clone()) }))))
 }
 
 /// Settings whose behaviour is not built are refused, so that nobody believes in them.

@@ -25,7 +25,7 @@ pub(super) fn admit(view: &View, machine: &Machine) -> Result<Admitted, Refusal>
                 description: Some(description.clone()),
                 secret_hash: bytes::Bytes::copy_from_slice(secret_hash),
             };
-            Ok(Admitted::one(*node, Kind::NodeJoined(joined)))
+            Ok(Admitted::one(*node, Kind::NodeJoined(Box::new(joined))))
         }
         Machine::Open { node, session, description } => open(known(view, *node)?, *session, description),
         Machine::Close { node, session } => {
@@ -44,7 +44,7 @@ pub(super) fn admit(view: &View, machine: &Machine) -> Result<Admitted, Refusal>
 fn open(row: &NodeRow, session: u64, description: &NodeDescription) -> Result<Admitted, Refusal> {
     let description = (*description != *row.description).then(|| description.clone());
     let opened = SessionOpened { node_id: row.id.to_bytes(), session, description };
-    Ok(Admitted::one(row.id, Kind::SessionOpened(opened)))
+    Ok(Admitted::one(row.id, Kind::SessionOpened(Box::new(opened))))
 }
 
 /// Word of a session that has been followed by another changes nothing.

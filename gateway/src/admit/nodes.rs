@@ -87,10 +87,16 @@ pub(super) fn label(key: &str, value: &str) -> Result<(), Refusal> {
     if key.len() > LABEL_BYTES_MAX || value.len() > LABEL_BYTES_MAX {
         return Err(Refusal::invalid(format!("label {:.40?}… is longer than {LABEL_BYTES_MAX} bytes", key)));
     }
-    if key.chars().any(|c| c.is_control()) || value.chars().any(|c| c.is_control()) {
+    if has_control(key) || has_control(value) {
         return Err(Refusal::invalid(format!("label {key:?} holds control characters")));
     }
     Ok(())
+}
+
+fn has_control(text: &str) -> bool {
+    // Nearly all text is plain: looked at by bytes, it need not be decoded.
+    let plain = text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+    !plain && text.chars().any(char::is_control)
 }
 
 fn find<'a>(view: &'a View, reference: &str) -> Result<&'a NodeRow, Refusal> {

@@ -27,7 +27,11 @@ pub(super) fn create(view: &View, command: &CreateService, entropy: &Entropy) ->
     let id = entropy.id();
     let warnings = ports::warnings(view, spec);
     let created = ServiceCreated { service_id: id.to_bytes(), spec: Some(spec.clone()) };
-    Ok(Admitted { events: vec![(Revision::ZERO, Kind::ServiceCreated(created))], object: id, warnings })
+    Ok(Admitted {
+        events: vec![(Revision::ZERO, Kind::ServiceCreated(Box::new(created)))],
+        object: id,
+        warnings,
+    })
 }
 
 pub(super) fn update(view: &View, command: &UpdateService) -> Result<Admitted, Refusal> {
@@ -53,9 +57,10 @@ pub(super) fn update(view: &View, command: &UpdateService) -> Result<Admitted, R
     }
     let kind = match only_replicas_changed(&row.spec, spec) {
         Some(replicas) => Kind::ServiceScaled(ServiceScaled { service_id: row.id.to_bytes(), replicas }),
-        None => {
-            Kind::ServiceUpdated(ServiceUpdated { service_id: row.id.to_bytes(), spec: Some(spec.clone()) })
-        }
+        None => Kind::ServiceUpdated(Box::new(ServiceUpdated {
+            service_id: row.id.to_bytes(),
+            spec: Some(spec.clone()),
+        })),
     };
     Ok(Admitted::one(row.id, kind))
 }

@@ -45,7 +45,9 @@ fn name(name: &str) -> Result<(), Refusal> {
 fn task(task: &TaskSpec) -> Result<(), Refusal> {
     match task.runtime.as_ref() {
         None => {
-            return Err(Refusal::invalid("the service has no image").hint("name an image or a program to run"));
+            return Err(
+                Refusal::invalid("the service has no image").hint("name an image or a program to run")
+            );
         }
         Some(Runtime::Container(spec)) => container(spec)?,
         Some(Runtime::Generic(_) | Runtime::Attachment(_)) => {

@@ -141,7 +141,7 @@ impl Leader {
         if view.cluster().id.is_none() {
             let cluster_id = Id(u128::from_be_bytes(entropy::<16>())).to_bytes();
             let spec = Some(self.identity.genesis.clone());
-            facts.push(Kind::ClusterCreated(ClusterCreated { cluster_id, spec }));
+            facts.push(Kind::ClusterCreated(Box::new(ClusterCreated { cluster_id, spec })));
         }
         let code_version = self.identity.code_version.clone();
         facts.push(Kind::TenureBegun(TenureBegun { term, code_version }));

@@ -2,8 +2,7 @@
 
 use super::{Fits, Step};
 use crate::{
-    apply::upkeep::Changed,
-    digest::NodePart,
+    apply::{node::STATUS, upkeep::Changed},
     view::{ClusterRow, Tenure, View},
 };
 use skep_proto::{
@@ -99,7 +98,7 @@ impl Step<'_> {
         let up = |state| matches!(state, NodeState::Ready | NodeState::Disconnected);
         let known = self.view.nodes.iter().filter(|(_, row)| !row.removed && (up(row.state) || row.silent));
         for place in known.map(|(place, _)| place).collect::<Vec<_>>() {
-            self.view.edit_node(place, &[NodePart::Status], |row| {
+            self.view.edit_node(place, &STATUS, |row| {
                 if up(row.state) {
                     (row.state, row.state_at) = (NodeState::Unknown, at);
                     row.state_message = "".into();

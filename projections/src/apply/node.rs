@@ -5,7 +5,7 @@ use super::{
     upkeep::{Changed, away_key, placeable_key},
 };
 use crate::{
-    classes::{ClassKey, NO_CLASS},
+    classes::{ClassKey, NO_CLASS, Said},
     digest::{NodePart, TaskPart},
     node::{NodeIdx, NodeRow},
     view::View,
@@ -25,23 +25,27 @@ impl View {
         self.nodes.by_id(Id::from_bytes(id)).filter(|(_, row)| !row.removed)
     }
 
-    /// Changes what people want of a node or what it said of itself: class and host name follow.
-    fn describe_node(&mut self, place: NodeIdx, change: impl FnOnce(&mut NodeRow)) {
+    /// Changes what people want of a node or what it said of itself, the part named: class and host name follow.
+    fn describe_node(&mut self, place: NodeIdx, part: NodePart, change: impl FnOnce(&mut NodeRow)) {
         let Some(row) = self.nodes.get_mut(place) else { return };
-        NodePart::ALL.iter().for_each(|part| self.digest.take(part.hash(row)));
-        let (class, name) = (row.class, lower_case(row.hostname()));
+        let parts = [part, NodePart::Marks];
+        parts.iter().for_each(|part| self.digest.take(part.hash(row)));
+        let (class, said) = (row.class, row.description.clone());
         let before = placeable_key(row, place);
         change(row);
-        let after_name = lower_case(row.hostname());
-        // Entered before the old one is left: where they are the same it keeps its number.
-        row.class = self.classes.enter(ClassKey::of(row));
-        NodePart::ALL.iter().for_each(|part| self.digest.put(part.hash(row)));
+        let anew = if part == NodePart::Said { Said::Anew } else { Said::AsBefore };
+        row.class = self.classes.change(class, row, anew);
+        let moved = row.class != class;
+        parts.iter().for_each(|part| self.digest.put(part.hash(row)));
         let after = placeable_key(row, place);
+        let renamed = (said.hostname != row.hostname()).then(|| lower_case(row.hostname()));
         self.move_placeable(before, after);
-        self.classes.leave(class);
-        if name != after_name {
-            self.nodes_by_hostname.remove(&(name, place));
-            self.nodes_by_hostname.insert((after_name, place));
+        if moved {
+            self.classes.leave(class);
+        }
+        if let Some(name) = renamed {
+            self.nodes_by_hostname.remove(&(lower_case(&said.hostname), place));
+            self.nodes_by_hostname.insert((name, place));
         }
     }
 
@@ -102,7 +106,7 @@ impl Step<'_> {
         let (place, _) = self.view.present_node(&e.node_id)?;
         let (revision, at) = self.moment();
         let spec: NodeSpec = e.spec.clone().unwrap_or_default();
-        self.view.describe_node(place, |row| {
+        self.view.describe_node(place, NodePart::Wanted, |row| {
             row.spec = Arc::new(spec);
             (row.version, row.updated_at, row.last_revision) = (revision, at, revision);
         });
@@ -124,7 +128,7 @@ impl Step<'_> {
             row.set_state(NodeState::Ready, at, "");
         };
         match e.description.clone() {
-            None => self.view.edit_node(place, &[NodePart::Status], open),
+            None => self.view.edit_node(place, &STATUS, open),
             Some(description) => self.redescribe(place, description, open),
         }
         self.changed(Changed::Node(place))
@@ -133,8 +137,8 @@ impl Step<'_> {
     fn redescribe(&mut self, place: NodeIdx, description: NodeDescription, open: impl FnOnce(&mut NodeRow)) {
         let (revision, at) = self.moment();
         // In two steps, because each keeps its own indexes.
-        self.view.edit_node(place, &[NodePart::Status], open);
-        self.view.describe_node(place, |row| {
+        self.view.edit_node(place, &STATUS, open);
+        self.view.describe_node(place, NodePart::Said, |row| {
             row.description = Arc::new(description);
             (row.version, row.updated_at) = (revision, at);
         });
@@ -143,7 +147,7 @@ impl Step<'_> {
     pub(super) fn session_closed(&mut self, e: &SessionClosed) -> Fits {
         let place = self.current(&e.node_id, e.session)?;
         let (revision, at) = self.moment();
-        self.view.edit_node(place, &[NodePart::Status], |row| {
+        self.view.edit_node(place, &STATUS, |row| {
             row.last_revision = revision;
             if row.state != NodeState::Down {
                 row.set_state(NodeState::Disconnected, at, "");
@@ -160,8 +164,7 @@ impl Step<'_> {
             return None;
         }
         let (revision, _) = self.moment();
-        self.view
-            .edit_node(place, &[NodePart::Status], |row| (row.silent, row.last_revision) = (true, revision));
+        self.view.edit_node(place, &STATUS, |row| (row.silent, row.last_revision) = (true, revision));
         self.changed(Changed::Node(place))
     }
 
@@ -171,7 +174,7 @@ impl Step<'_> {
             return None;
         }
         let (revision, at) = self.moment();
-        self.view.edit_node(place, &[NodePart::Status], |row| {
+        self.view.edit_node(place, &STATUS, |row| {
             (row.silent, row.last_revision) = (false, revision);
             row.set_state(NodeState::Down, at, &e.message);
         });
@@ -192,7 +195,7 @@ impl Step<'_> {
             self.changed(Changed::Task(task));
         }
         let (revision, _) = self.moment();
-        self.view.edit_node(place, &[NodePart::Status], |row| {
+        self.view.edit_node(place, &STATUS, |row| {
             (row.removed, row.silent, row.last_revision) = (true, false, revision);
         });
         if let Some(row) = self.view.nodes.get_mut(place) {
@@ -218,6 +221,9 @@ impl NodeRow {
         self.state_message = message.into();
     }
 }
+
+/// What a change of session or state touches.
+pub(super) const STATUS: [NodePart; 2] = [NodePart::Status, NodePart::Marks];
 
 /// Names are compared without case.
 fn lower_case(name: &str) -> Arc<str> {

@@ -164,33 +164,41 @@ fn detail(tag: u8, task: Id, detail: &TaskDetail) -> u128 {
 /// The parts of a node.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NodePart {
-    /// What people want of it and what it said of itself.
-    Description,
+    /// What people want of it.
+    Wanted,
+    /// Who it is and what it said of itself.
+    Said,
     /// Its session and state.
     Status,
+    /// When it last changed.
+    Marks,
 }
 
 impl NodePart {
-    pub(crate) const ALL: [NodePart; 2] = [NodePart::Description, NodePart::Status];
+    pub(crate) const ALL: [NodePart; 4] =
+        [NodePart::Wanted, NodePart::Said, NodePart::Status, NodePart::Marks];
 
     pub(crate) fn hash(self, node: &NodeRow) -> u128 {
-        let mut fields = Fields::new(16 + self as u8, node.id);
+        let tag = 16 + self as u8;
+        let mut fields = Fields::new(tag, node.id);
         match self {
-            NodePart::Description => {
-                fields.message(node.spec.as_ref());
+            NodePart::Wanted => fields.message(node.spec.as_ref()),
+            NodePart::Said => {
                 fields.message(node.description.as_ref());
                 fields.add(&node.secret_hash);
-                fields.word(node.version.0);
                 fields.moment(node.created);
-                fields.word(node.updated_at.0);
             }
             NodePart::Status => {
                 fields.word(node.session);
                 fields.word(node.state as u64);
                 fields.word(node.state_at.0);
                 fields.text(&node.state_message);
-                fields.word(node.last_revision.0);
                 fields.word(u64::from(node.removed) | u64::from(node.silent) << 1);
+            }
+            NodePart::Marks => {
+                fields.word(node.version.0);
+                fields.word(node.updated_at.0);
+                fields.word(node.last_revision.0);
             }
         }
         fields.hash()

@@ -64,7 +64,7 @@ impl View {
 }
 
 fn classes(view: &View) -> Vec<(u32, &crate::classes::ClassKey, u32, u32)> {
-    view.classes().map(|(number, class)| (number, class.key.as_ref(), class.nodes, class.placeable)).collect()
+    view.classes().map(|(number, class)| (number, &class.key, class.nodes, class.placeable)).collect()
 }
 
 fn taken(row: &NodeRow) -> (u32, i64, i64, &[(i32, u32)]) {

@@ -79,7 +79,7 @@ fn a_record_of_the_log_begins_with_what_people_look_for() {
         object_ids: vec![Id(1).to_bytes(), Id(2).to_bytes()],
         command: Some(CommandId { stamp: 4, number: 2 }),
         trace: Some(TraceContext { trace: Bytes::from_static(&[0xab, 0x01]), ..TraceContext::default() }),
-        event: Some(Event { kind: Some(event::Kind::ServiceCreated(ServiceCreated::default())) }),
+        event: Some(Event { kind: Some(event::Kind::ServiceCreated(Box::new(ServiceCreated::default()))) }),
         ..LogRecord::default()
     };
     let shown = render(&record);

@@ -127,10 +127,10 @@ impl Requirement {
     pub(crate) fn refuses_class(&self, class: &ClassKey) -> Option<PlacementFilter> {
         let subject = class.subject();
         let fits = |(os, arch): &(String, String)| {
-            (os.is_empty() || os.eq_ignore_ascii_case(&class.os))
-                && (arch.is_empty() || same_arch(arch, &class.arch))
+            (os.is_empty() || os.eq_ignore_ascii_case(&class.machine.os))
+                && (arch.is_empty() || same_arch(arch, &class.machine.arch))
         };
-        if !self.kind.features.iter().all(|feature| class.features.binary_search(feature).is_ok()) {
+        if !self.kind.features.iter().all(|feature| class.machine.features.binary_search(feature).is_ok()) {
             Some(PlacementFilter::Features)
         } else if !self.of_class.iter().all(|constraint| constraint.admits(&subject)) {
             Some(PlacementFilter::Constraints)

@@ -153,7 +153,11 @@ fn a_node_that_shrank_keeps_its_oldest_tasks() {
     description.resources =
         Some(Resources { nano_cpus: 1_000_000_000, memory_bytes: 8 << 30, generic: Vec::new() });
     let (node_id, description) = (id("node", "n1").to_bytes(), Some(description));
-    let delta = teller.world.record(Kind::SessionOpened(SessionOpened { node_id, session: 9, description }));
+    let delta = teller.world.record(Kind::SessionOpened(Box::new(SessionOpened {
+        node_id,
+        session: 9,
+        description,
+    })));
     let said = teller.turn(delta);
     assert_eq!(
         said,

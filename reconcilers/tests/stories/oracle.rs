@@ -64,14 +64,14 @@ fn fits(view: &View, machine: &Machine, service: Id, spec: &ServiceSpec) -> bool
     let subject = machine.row.subject(&machine.id, &class.key);
     let constraints = placement.constraints.iter().map(|text| Constraint::parse(text).expect("a good one"));
     let platform = |p: &skep_proto::v1::Platform| {
-        (p.os.is_empty() || p.os == class.key.os)
-            && (p.architecture.is_empty() || p.architecture == class.key.arch)
+        (p.os.is_empty() || p.os == class.key.machine.os)
+            && (p.architecture.is_empty() || p.architecture == class.key.machine.arch)
     };
     let (cpus, memory) = reserved(spec);
     let max = placement.max_replicas_per_node;
     constraints.into_iter().all(|constraint| constraint.admits(&subject))
         && (placement.platforms.is_empty() || placement.platforms.iter().any(platform))
-        && (ports(spec).is_empty() || class.key.features.contains(&5))
+        && (ports(spec).is_empty() || class.key.machine.features.contains(&5))
         && (cpus == 0 || cpus <= machine.cpus)
         && (memory == 0 || memory <= machine.memory)
         && !ports(spec).iter().any(|port| machine.ports.contains(port))

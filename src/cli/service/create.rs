@@ -79,7 +79,8 @@ pub async fn run(top: &Top, args: Create) -> Outcome {
     let target = top.host(&args.change.host)?;
     let manager = Manager::connect(&target).await?;
     let mut submitter = manager.submitter(args.change.reason.as_deref()).await?;
-    let accepted = submitter.submit(Action::CreateService(CreateService { spec: Some(spec) })).await?;
+    let accepted =
+        submitter.submit(Action::CreateService(Box::new(CreateService { spec: Some(spec) }))).await?;
     let id = Id::from_bytes(&accepted.object_id).to_string();
     show::say(&id)?;
     wait::until_it_runs(&manager, &id, &accepted, &args.waiting).await

@@ -104,7 +104,7 @@ pub async fn run(top: &Top, args: Update) -> Outcome {
     edit(&mut spec, &args)?;
     let mut submitter = manager.submitter(args.change.reason.as_deref()).await?;
     let update = UpdateService { service: id.clone(), version, spec: Some(spec) };
-    let accepted = submitter.submit(Action::UpdateService(update)).await?;
+    let accepted = submitter.submit(Action::UpdateService(Box::new(update))).await?;
     show::say(&args.service)?;
     if !accepted.changed {
         eprintln!("nothing changed");

@@ -215,7 +215,7 @@ mod tests {
     }
 
     fn cluster() -> Kind {
-        Kind::ClusterCreated(ClusterCreated { cluster_id: Id(1).to_bytes(), spec: None })
+        Kind::ClusterCreated(Box::new(ClusterCreated { cluster_id: Id(1).to_bytes(), spec: None }))
     }
 
     fn tenure() -> Kind {

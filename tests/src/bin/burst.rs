@@ -166,7 +166,7 @@ fn name(number: usize) -> String {
 fn create(number: usize) -> Action {
     let container = ContainerSpec { image: "run".into(), ..ContainerSpec::default() };
     let restart = RestartPolicy { condition: RestartCondition::None as i32, ..RestartPolicy::default() };
-    Action::CreateService(CreateService {
+    Action::CreateService(Box::new(CreateService {
         spec: Some(ServiceSpec {
             annotations: Some(Annotations { name: name(number), ..Annotations::default() }),
             task: Some(TaskSpec {
@@ -177,7 +177,7 @@ fn create(number: usize) -> Action {
             mode: Some(ServiceMode { mode: Some(Mode::Replicated(Replicated { replicas: REPLICAS })) }),
             ..ServiceSpec::default()
         }),
-    })
+    }))
 }
 
 fn description(node: Id) -> NodeDescription {

@@ -77,13 +77,13 @@ fn action(dice: &mut Dice, versions: impl Fn(&str) -> u64, nodes: &[String]) -> 
     let name = NAMES[dice.below(NAMES.len() as u64) as usize];
     let node = || nodes.first().cloned().unwrap_or_default();
     match dice.below(10) {
-        0..=2 => Action::CreateService(CreateService { spec: Some(spec(name, dice)) }),
+        0..=2 => Action::CreateService(Box::new(CreateService { spec: Some(spec(name, dice)) })),
         3..=5 => Action::ScaleService(ScaleService { service: name.into(), replicas: dice.below(6) }),
-        6 => Action::UpdateService(UpdateService {
+        6 => Action::UpdateService(Box::new(UpdateService {
             service: name.into(),
             version: versions(name),
             spec: Some(spec(name, dice)),
-        }),
+        })),
         7 => Action::RemoveService(RemoveService { service: name.into() }),
         _ => {
             let pick = dice.below(nodes.len().max(1) as u64) as usize;

@@ -74,7 +74,7 @@ impl Manager {
         if head == Hash::ZERO {
             let cluster_id = Id(u128::from(dice.roll())).to_bytes();
             let spec = ClusterSpec { heartbeat_period_ns: Some(SECOND_NS), ..ClusterSpec::default() };
-            manager.fact(Kind::ClusterCreated(ClusterCreated { cluster_id, spec: Some(spec) }));
+            manager.fact(Kind::ClusterCreated(Box::new(ClusterCreated { cluster_id, spec: Some(spec) })));
         }
         manager.fact(Kind::TenureBegun(TenureBegun { term: life, code_version: "sim".into() }));
         Ok(manager)

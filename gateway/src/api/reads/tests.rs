@@ -50,7 +50,7 @@ impl Running {
     }
 
     async fn create(&self, name: &str) -> u64 {
-        self.ask(Action::CreateService(CreateService { spec: Some(service_spec(name)) })).await
+        self.ask(Action::CreateService(Box::new(CreateService { spec: Some(service_spec(name)) }))).await
     }
 
     async fn scale(&self, service: &str, replicas: u64) -> u64 {

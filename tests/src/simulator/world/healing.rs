@@ -45,11 +45,11 @@ impl World {
             }));
         }
         for (_, service) in view.services().iter().filter(|(_, service)| !service.removed) {
-            actions.push(Action::UpdateService(UpdateService {
+            actions.push(Action::UpdateService(Box::new(UpdateService {
                 service: service.id.to_string(),
                 version: service.version.0,
                 spec: Some(healthy_spec(service.name(), service.replicas())),
-            }));
+            })));
         }
         for action in actions {
             number += 1;
