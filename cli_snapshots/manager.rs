@@ -145,10 +145,10 @@ impl Control for Script {
         self.commands.lock().expect("nobody panicked").push(command);
         Ok(Response::new(reply))
     }
-    type SubmitStreamStream = Stream<CommandReply>;
+    type SubmitStreamStream = Stream<CommandReplies>;
     async fn submit_stream(
         &self,
-        _: Request<tonic::Streaming<v1::Command>>,
+        _: Request<tonic::Streaming<v1::Commands>>,
     ) -> Result<Response<Self::SubmitStreamStream>, Status> {
         Err(Status::unimplemented("not in these stories"))
     }

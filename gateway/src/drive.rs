@@ -4,10 +4,12 @@
 //! becomes the next entry. No timer batches anything. Answers are given by the fold, when the entry they were
 //! decided on is committed; refusals and no-ops wait for what stands before them.
 
+mod batch;
 mod fold;
 mod inbox;
 mod leader;
 
+use batch::Batch;
 pub use fold::{Committed, Shared};
 pub use inbox::{Inbox, Pause, Reply};
 
@@ -77,6 +79,23 @@ impl Drive {
         let (send, receive) = oneshot::channel();
         let ask = Ask { token: 0, author, request, bytes };
         self.inbox.put(ask, Reply::Caller(send)).map(|()| receive)
+    }
+
+    /// Hands over requests that came together, in their order; their answers come together, when the last is committed.
+    pub fn submit_all(
+        &self,
+        author: &Author,
+        requests: Vec<(Request, usize)>,
+    ) -> oneshot::Receiver<Vec<Answer>> {
+        let (batch, receive) = Batch::new(requests.len());
+        let asks = requests.into_iter().enumerate().map(|(place, (request, bytes))| {
+            let ask = Ask { token: 0, author: author.clone(), request, bytes };
+            (ask, Reply::Batch(batch.clone(), place))
+        });
+        for (reply, refusal) in self.inbox.put_all(asks) {
+            self.shared.answer_now(reply, Answer::Refused(refusal));
+        }
+        receive
     }
 
     /// Hands over an agent's observation; the answer goes to the sessions under this token.

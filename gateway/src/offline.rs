@@ -19,8 +19,9 @@ use skep_projections::View;
 use skep_proto::{
     Id, Revision,
     v1::{
-        Cluster, Command, CommandReply, GetRequest, GreetReply, GreetRequest, ListRequest, NodeList,
-        ServiceList, StatusReply, StatusRequest, TaskList, WatchServiceReply, WatchServiceRequest,
+        Cluster, Command, CommandReplies, CommandReply, Commands, GetRequest, GreetReply, GreetRequest,
+        ListRequest, NodeList, ServiceList, StatusReply, StatusRequest, TaskList, WatchServiceReply,
+        WatchServiceRequest,
         control_server::{Control, ControlServer},
         history_server::HistoryServer,
     },
@@ -142,11 +143,11 @@ impl Control for Stopped {
         Err(stopped())
     }
 
-    type SubmitStreamStream = Replies<CommandReply>;
+    type SubmitStreamStream = Replies<CommandReplies>;
 
     async fn submit_stream(
         &self,
-        _request: Request<Streaming<Command>>,
+        _request: Request<Streaming<Commands>>,
     ) -> Result<Response<Self::SubmitStreamStream>, Status> {
         Err(stopped())
     }

@@ -2,7 +2,7 @@
 
 use super::reads::Reads;
 use crate::{
-    admit::{self, Refusal, Request as Asked},
+    admit::{self, Request as Asked},
     drive::Drive,
     peer::Peer,
     turn::Answer,
@@ -10,18 +10,20 @@ use crate::{
 use futures::{Stream, StreamExt};
 use prost::Message as _;
 use skep_proto::v1::{
-    Accepted, Author, Cluster, Command, CommandId, CommandReply, GetRequest, GreetReply, GreetRequest,
-    ListRequest, NodeList, RefusalCode, Refused, ServiceList, StatusReply, StatusRequest, TaskList,
-    WatchServiceReply, WatchServiceRequest, command_reply::Outcome, control_server::Control,
+    Accepted, Author, Cluster, Command, CommandId, CommandReplies, CommandReply, Commands, GetRequest,
+    GreetReply, GreetRequest, ListRequest, NodeList, RefusalCode, Refused, ServiceList, StatusReply,
+    StatusRequest, TaskList, WatchServiceReply, WatchServiceRequest, command_reply::Outcome,
+    control_server::Control,
 };
 use std::pin::Pin;
+use tokio::sync::oneshot;
 use tonic::{Request, Response, Status, Streaming};
 use tracing::Instrument;
 
 /// Largest command, bytes encoded; a larger one is refused before it is read.
 pub const COMMAND_BYTES_MAX: usize = 3 << 19;
-/// Commands of one stream waiting for their answers; at it the stream's reading waits.
-const STREAM_COMMANDS_MAX: usize = 128;
+/// Messages of one stream waiting for their answers; at it the stream's reading waits.
+const STREAM_MESSAGES_MAX: usize = 128;
 
 /// The service.
 #[derive(Clone)]
@@ -89,28 +91,20 @@ impl Control for ControlService {
         Ok(Response::new(answer(self.drive.clone(), author, request.into_inner()).await))
     }
 
-    type SubmitStreamStream = Replies<CommandReply>;
+    type SubmitStreamStream = Replies<CommandReplies>;
 
     async fn submit_stream(
         &self,
-        request: Request<Streaming<Command>>,
+        request: Request<Streaming<Commands>>,
     ) -> Result<Response<Self::SubmitStreamStream>, Status> {
         let author = author(&request)?;
         let drive = self.drive.clone();
-        let answers = request.into_inner().map(move |command| {
-            let command = command.map(|command| submit(&drive, &author, command));
-            async move {
-                let (id, waiting) = command?;
-                let answer = match waiting {
-                    Ok(waiting) => {
-                        waiting.await.unwrap_or_else(|_| Answer::Unknown("the manager is stopping".into()))
-                    }
-                    Err(refusal) => Answer::Refused(refusal),
-                };
-                Ok(reply(id, answer))
-            }
+        // Handed over as they are read, so that the order of the stream is the order of the turn.
+        let answers = request.into_inner().map(move |message| {
+            let waiting = message.map(|message| submit_all(&drive, &author, message.commands));
+            async move { Ok(replies(waiting?).await) }
         });
-        Ok(Response::new(Box::pin(answers.buffered(STREAM_COMMANDS_MAX))))
+        Ok(Response::new(Box::pin(answers.buffered(STREAM_MESSAGES_MAX))))
     }
 
     async fn list_nodes(&self, request: Request<ListRequest>) -> Result<Response<NodeList>, Status> {
@@ -144,10 +138,24 @@ impl Control for ControlService {
     }
 }
 
-type Waiting = Result<tokio::sync::oneshot::Receiver<Answer>, Refusal>;
+/// What is known of a message's commands before they are decided.
+struct Waiting {
+    ids: Vec<Option<CommandId>>,
+    answers: oneshot::Receiver<Vec<Answer>>,
+}
 
-/// Hands a streamed command over at once, so that the order of the stream is the order of the turn.
-fn submit(drive: &Drive, author: &Author, command: Command) -> (Option<CommandId>, Waiting) {
-    let (id, bytes) = (command.id, command.encoded_len());
-    (id, drive.submit(author.clone(), Asked::Command(command), bytes))
+fn submit_all(drive: &Drive, author: &Author, commands: Vec<Command>) -> Waiting {
+    let ids = commands.iter().map(|command| command.id).collect();
+    let asks = commands.into_iter().map(|command| {
+        let bytes = command.encoded_len();
+        (Asked::Command(command), bytes)
+    });
+    Waiting { ids, answers: drive.submit_all(author, asks.collect()) }
+}
+
+async fn replies(waiting: Waiting) -> CommandReplies {
+    let Waiting { ids, answers } = waiting;
+    let stopping = || Answer::Unknown("the manager is stopping".into());
+    let answers = answers.await.unwrap_or_else(|_| ids.iter().map(|_| stopping()).collect());
+    CommandReplies { replies: ids.into_iter().zip(answers).map(|(id, answer)| reply(id, answer)).collect() }
 }

@@ -13,10 +13,18 @@ use skep_proto::v1::{
     control_server::ControlServer, dispatcher_server::DispatcherServer, history_server::HistoryServer,
     logs_server::LogsServer,
 };
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 use tokio::net::{TcpListener, UnixListener};
 use tokio_stream::wrappers::UnixListenerStream;
-use tonic::{service::Routes, transport::Server};
+use tonic::{body::Body, codegen::http, server::NamedService, service::Routes, transport::Server};
+use tower::Service;
 
 /// Streams one connection may have open at once; more wait.
 const STREAMS_PER_CONNECTION_MAX: u32 = 4_096;
@@ -40,16 +48,44 @@ pub struct Doors {
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
 }
 
+/// Commands straight to their door, all else by a router's table, which costs as much as the rest of a small call.
+#[derive(Clone)]
+struct Hall {
+    control: ControlServer<ControlService>,
+    others: Routes,
+}
+
+type Answering = Pin<Box<dyn Future<Output = Result<http::Response<Body>, Infallible>> + Send>>;
+
+impl Service<http::Request<Body>> for Hall {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = Answering;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Service::<http::Request<Body>>::poll_ready(&mut self.control, cx)
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Answering {
+        let path = request.uri().path().strip_prefix('/').unwrap_or_default();
+        match path.split_once('/') {
+            Some((ControlServer::<ControlService>::NAME, _)) => self.control.call(request),
+            _ => Box::pin(self.others.call(request)),
+        }
+    }
+}
+
 impl Doors {
-    fn routes(self) -> Routes {
-        let control = ControlServer::new(self.control).max_decoding_message_size(COMMAND_BYTES_MAX);
+    fn hall(self) -> Hall {
         let dispatcher =
             DispatcherServer::new(self.dispatcher).max_decoding_message_size(AGENT_MESSAGE_BYTES_MAX);
-        let grpc = Routes::new(control)
-            .add_service(HistoryServer::new(self.history))
+        let grpc = Routes::new(HistoryServer::new(self.history))
             .add_service(LogsServer::new(self.logs))
             .add_service(dispatcher);
-        Routes::from(grpc.into_axum_router().merge(metrics_page(self.metrics)))
+        Hall {
+            control: ControlServer::new(self.control).max_decoding_message_size(COMMAND_BYTES_MAX),
+            others: Routes::from(grpc.into_axum_router().merge(metrics_page(self.metrics))).prepare(),
+        }
     }
 
     /// Serves until `stop`; open streams end with it.
@@ -63,8 +99,7 @@ impl Doors {
             .accept_http1(true)
             .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)
             .http2_keepalive_interval(Some(KEEPALIVE))
-            .add_routes(self.routes())
-            .serve_with_incoming_shutdown(incoming, stop)
+            .serve_with_incoming_shutdown(self.hall(), incoming, stop)
             .await
     }
 }

@@ -152,10 +152,13 @@ impl Shared {
     pub(super) fn give_up(&self, why: &str) {
         let pending = mem::take(&mut *self.pending());
         for (reply, _) in pending.into_iter().flat_map(|turn| turn.answers) {
-            self.give(vec![(reply, Answer::Unknown(why.to_owned()))], |answers| {
-                self.mailbox.answered(answers)
-            });
+            self.answer_now(reply, Answer::Unknown(why.to_owned()));
         }
+    }
+
+    /// An answer that rests on nothing that is decided.
+    pub(super) fn answer_now(&self, reply: Reply, answer: Answer) {
+        self.give(vec![(reply, answer)], |answers| self.mailbox.answered(answers));
     }
 
     fn give(&self, answers: Vec<(Reply, Answer)>, to_sessions: impl FnOnce(Vec<(u64, Answer)>)) {
@@ -164,6 +167,7 @@ impl Shared {
             match reply {
                 // A caller that has gone does not need its answer.
                 Reply::Caller(caller) => drop(caller.send(answer)),
+                Reply::Batch(batch, place) => batch.answer(place, answer),
                 Reply::Session(token) => sessions.push((token, answer)),
                 Reply::Nobody => {}
             }

@@ -1,5 +1,6 @@
 //! What waits for the next turn, bounded by class: people first, agents' reports may wait in greater number.
 
+use super::batch::Batch;
 use crate::{
     admit::{Machine, Refusal, Request},
     turn::{Answer, Ask},
@@ -7,7 +8,7 @@ use crate::{
 use std::{
     collections::VecDeque,
     fmt, mem,
-    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 use tokio::sync::oneshot;
@@ -25,6 +26,8 @@ const IN_FLIGHT_MAX: usize = 8;
 pub enum Reply {
     /// A caller that waits.
     Caller(oneshot::Sender<Answer>),
+    /// A caller that waits for several answers, and the place of this one among them.
+    Batch(Arc<Batch>, usize),
     /// The sessions, under their token.
     Session(u64),
     /// Nobody: the leader's own facts.
@@ -75,6 +78,36 @@ struct State {
     led: Option<u64>,
     pause: Option<Pause>,
     stop: bool,
+    /// The turn's thread waits and nobody has woken it yet.
+    asleep: bool,
+}
+
+impl State {
+    /// Takes a request, or gives it back and says why.
+    fn put(&mut self, ask: Ask, reply: Reply) -> Result<(), (Reply, Refusal)> {
+        if let Some(refusal) = self.refusal(&ask) {
+            return Err((reply, refusal));
+        }
+        self.bytes += ask.bytes;
+        self.asks.push_back((ask, reply));
+        Ok(())
+    }
+
+    fn refusal(&self, ask: &Ask) -> Option<Refusal> {
+        if self.stop {
+            return Some(Refusal::exhausted("the manager is stopping").hint("try again in a moment"));
+        }
+        if let Some(pause) = &self.pause {
+            return Some(Refusal::exhausted(pause.to_string()).hint("reads go on; see `skep doctor`"));
+        }
+        let max = match &ask.request {
+            Request::Command(_) => ASKS_MAX,
+            Request::Machine(Machine::Report { .. }) => ASKS_MAX / 2 + ASKS_WITH_REPORTS_MAX / 2,
+            Request::Machine(_) => ASKS_WITH_REPORTS_MAX,
+        };
+        let full = self.asks.len() >= max || self.bytes + ask.bytes > ASKS_BYTES_MAX;
+        full.then(|| Refusal::exhausted("the manager is busy: too many requests wait").hint("try again"))
+    }
 }
 
 /// The meeting point of callers, the log's answers and the turn's thread.
@@ -88,25 +121,24 @@ impl Inbox {
     /// Adds a request, or refuses it when too much waits.
     pub(super) fn put(&self, ask: Ask, reply: Reply) -> Result<(), Refusal> {
         let mut state = self.lock();
-        if state.stop {
-            return Err(Refusal::exhausted("the manager is stopping").hint("try again in a moment"));
-        }
-        if let Some(pause) = &state.pause {
-            return Err(Refusal::exhausted(pause.to_string()).hint("reads go on; see `skep doctor`"));
-        }
-        let max = match &ask.request {
-            Request::Command(_) => ASKS_MAX,
-            Request::Machine(Machine::Report { .. }) => ASKS_MAX / 2 + ASKS_WITH_REPORTS_MAX / 2,
-            Request::Machine(_) => ASKS_WITH_REPORTS_MAX,
-        };
-        if state.asks.len() >= max || state.bytes + ask.bytes > ASKS_BYTES_MAX {
-            return Err(Refusal::exhausted("the manager is busy: too many requests wait").hint("try again"));
-        }
-        state.bytes += ask.bytes;
-        state.asks.push_back((ask, reply));
-        drop(state);
-        self.changed.notify_one();
+        state.put(ask, reply).map_err(|(_, refusal)| refusal)?;
+        self.wake_for_asks(state);
         Ok(())
+    }
+
+    /// Adds requests that came together; says which were refused.
+    pub(super) fn put_all(&self, asks: impl Iterator<Item = (Ask, Reply)>) -> Vec<(Reply, Refusal)> {
+        let mut state = self.lock();
+        let refused = asks.filter_map(|(ask, reply)| state.put(ask, reply).err()).collect();
+        self.wake_for_asks(state);
+        refused
+    }
+
+    /// At its bound of entries in flight the turn goes on when one of them ends, not for one request more.
+    fn wake_for_asks(&self, state: MutexGuard<'_, State>) {
+        if state.in_flight < IN_FLIGHT_MAX {
+            self.wake(state);
+        }
     }
 
     /// Puts requests that did not fit into a turn back in front.
@@ -126,18 +158,24 @@ impl Inbox {
     /// A proposal ended, well or badly.
     pub(super) fn concluded(&self, failure: Option<String>) {
         let mut state = self.lock();
+        // Who waits for an end waits at the bound, or to close a tip; all others need not be woken for it.
+        let at_bound = state.in_flight == IN_FLIGHT_MAX;
         state.in_flight = state.in_flight.saturating_sub(1);
         if failure.is_some() {
             state.failed = failure;
         }
-        drop(state);
-        self.changed.notify_one();
+        if at_bound || state.failed.is_some() || state.leads != state.led {
+            self.wake(state);
+        }
     }
 
     /// Says in which term this manager leads, if it does.
     pub(super) fn leads(&self, term: Option<u64>) {
-        self.lock().leads = term;
-        self.changed.notify_one();
+        let mut state = self.lock();
+        if state.leads != term {
+            state.leads = term;
+            self.wake(state);
+        }
     }
 
     /// Stops accepting. What the operator asked for is not replaced: only that outlasts a full disk.
@@ -154,8 +192,7 @@ impl Inbox {
         if matches!(state.pause, Some(Pause::DiskFull(_))) {
             state.pause = None;
         }
-        drop(state);
-        self.changed.notify_one();
+        self.wake(state);
     }
 
     /// Why nothing is accepted, if so.
@@ -164,8 +201,17 @@ impl Inbox {
     }
 
     pub(super) fn stop(&self) {
-        self.lock().stop = true;
-        self.changed.notify_one();
+        let mut state = self.lock();
+        state.stop = true;
+        self.wake(state);
+    }
+
+    /// Wakes the turn's thread once: each waking is a system call, and a thousand requests need one.
+    fn wake(&self, mut state: MutexGuard<'_, State>) {
+        if mem::take(&mut state.asleep) {
+            drop(state);
+            self.changed.notify_one();
+        }
     }
 
     /// Waits for something to do. `more`: the last turn left work. `wake_in`: until the reconcilers' deadline.
@@ -198,7 +244,8 @@ impl Inbox {
         }
     }
 
-    fn sleep<'a>(&self, state: MutexGuard<'a, State>, until: Option<Instant>) -> MutexGuard<'a, State> {
+    fn sleep<'a>(&self, mut state: MutexGuard<'a, State>, until: Option<Instant>) -> MutexGuard<'a, State> {
+        state.asleep = true;
         match until {
             None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
             Some(until) => {

@@ -1,4 +1,7 @@
-//! Commands committed by us and by etcd, in turn: `duel SKEP [PAIRS] [SECONDS]`. A Markdown table to stdout.
+//! Commands committed by us and by etcd, in turn: `duel SKEP [PAIRS] [SECONDS] [LOAD…]`. A Markdown table to stdout.
+//!
+//! A load is a number of clients, or `streams`, or `calls`: 256 clients whose calls ask nothing of the log, which is what
+//! the door alone costs. Without any, all of them; one alone is for looking at a profile.
 
 #![allow(clippy::print_stdout, reason = "what it prints is what it is for")]
 
@@ -10,6 +13,10 @@ use std::{env, path::PathBuf, sync::Arc, time::Duration};
 const ETCD_PORT: u16 = 23_790;
 /// Streams, and callers of transactions, at once.
 const STREAMS: usize = 16;
+/// What is run when nothing is named.
+const LOADS: [&str; 5] = ["1", "256", "1024", "streams", "calls"];
+/// Clients of the calls that ask nothing.
+const CALLERS: usize = 256;
 
 struct Duel {
     skep: Arc<Skep>,
@@ -21,7 +28,7 @@ struct Duel {
 #[tokio::main]
 async fn main() -> Result<()> {
     let words: Vec<String> = env::args().skip(1).collect();
-    let program = PathBuf::from(words.first().context("usage: duel SKEP [PAIRS] [SECONDS]")?);
+    let program = PathBuf::from(words.first().context("usage: duel SKEP [PAIRS] [SECONDS] [LOAD…]")?);
     let number =
         |place: usize, default: u64| words.get(place).and_then(|w| w.parse().ok()).unwrap_or(default);
     let dir = env::temp_dir().join(format!("skep-duel-{}", std::process::id()));
@@ -36,21 +43,39 @@ async fn main() -> Result<()> {
         "| load | ours /s | etcd /s | ratio | ours p50 µs | etcd p50 µs | ratio | ours CPU µs | etcd CPU µs | ratio |"
     );
     println!("|---|---|---|---|---|---|---|---|---|---|");
-    for callers in [1, 256, 1_024] {
-        let syncs = duel.skep.metric("skep_log_syncs_total").await?;
-        let pairs = duel.singly(callers).await?;
-        show(&format!("{callers} clients, one command a call"), &pairs);
-        let after = duel.skep.metric("skep_log_syncs_total").await?;
-        let commands: f64 = pairs.iter().map(|(ours, _)| ours.rate * duel.time.as_secs_f64()).sum();
-        println!("<!-- syncs per command at {callers} clients: {:.4} -->", (after - syncs) / commands);
+    let mut loads: Vec<&str> = words.iter().skip(3).map(String::as_str).collect();
+    if loads.is_empty() {
+        loads.extend(LOADS);
     }
-    show(&format!("{STREAMS} streams of 100 in flight, transactions of 100"), &duel.by_hundreds().await?);
+    for load in loads {
+        match load {
+            "streams" => {
+                let pairs = duel.by_hundreds().await?;
+                show(&format!("{STREAMS} streams of 100 in flight, transactions of 100"), &pairs);
+            }
+            "calls" => show(&format!("{CALLERS} clients, a call that asks nothing"), &duel.calls().await?),
+            callers => {
+                let callers = callers.parse().context("a load is a number, `streams` or `calls`")?;
+                duel.show_singly(callers).await?;
+            }
+        }
+    }
     drop(duel);
     std::fs::remove_dir_all(&dir)?;
     Ok(())
 }
 
 impl Duel {
+    async fn show_singly(&self, callers: usize) -> Result<()> {
+        let syncs = self.skep.metric("skep_log_syncs_total").await?;
+        let pairs = self.singly(callers).await?;
+        show(&format!("{callers} clients, one command a call"), &pairs);
+        let after = self.skep.metric("skep_log_syncs_total").await?;
+        let commands: f64 = pairs.iter().map(|(ours, _)| ours.rate * self.time.as_secs_f64()).sum();
+        println!("<!-- syncs per command at {callers} clients: {:.4} -->", (after - syncs) / commands);
+        Ok(())
+    }
+
     async fn singly(&self, callers: usize) -> Result<Vec<(Figures, Figures)>> {
         let mut pairs = Vec::new();
         for _ in 0..self.pairs {
@@ -59,6 +84,18 @@ impl Duel {
                 load::run(&self.skep.server, callers, self.time, move |c, t| skep.update(c, t)).await?;
             let etcd = self.etcd.clone();
             let theirs = load::run(&self.etcd.server, callers, self.time, move |c, t| etcd.put(c, t)).await?;
+            pairs.push((ours, theirs));
+        }
+        Ok(pairs)
+    }
+
+    async fn calls(&self) -> Result<Vec<(Figures, Figures)>> {
+        let mut pairs = Vec::new();
+        for _ in 0..self.pairs {
+            let skep = self.skep.clone();
+            let ours = load::run(&self.skep.server, CALLERS, self.time, move |c, _| skep.greet(c)).await?;
+            let etcd = self.etcd.clone();
+            let theirs = load::run(&self.etcd.server, CALLERS, self.time, move |c, _| etcd.look(c)).await?;
             pairs.push((ours, theirs));
         }
         Ok(pairs)

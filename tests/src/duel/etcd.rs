@@ -30,6 +30,14 @@ struct Txn {
     #[prost(message, repeated, tag = "2")]
     success: Vec<Op>,
 }
+/// `etcdserverpb.RangeRequest`
+#[derive(Clone, PartialEq, prost::Message)]
+struct Look {
+    #[prost(bytes = "bytes", tag = "1")]
+    key: Bytes,
+    #[prost(bool, tag = "7")]
+    serializable: bool,
+}
 /// Any answer: only that it came matters.
 #[derive(Clone, Copy, PartialEq, prost::Message)]
 struct Answer {}
@@ -78,6 +86,16 @@ impl Etcd {
         }
     }
 
+    /// A look at a key that is not there, in memory: as near to nothing as a call comes.
+    pub fn look(&self, caller: usize) -> impl Future<Output = Result<u64>> + Send + use<> {
+        let channel = self.channel(caller);
+        async move {
+            let look = Look { key: Bytes::from_static(b"nothing"), serializable: true };
+            call(channel, "/etcdserverpb.KV/Range", look).await?;
+            Ok(1)
+        }
+    }
+
     /// A hundred puts in one transaction.
     pub fn hundred(&self, caller: usize, turn: u64) -> impl Future<Output = Result<u64>> + Send + use<> {
         let channel = self.channel(caller);
@@ -94,7 +112,7 @@ impl Etcd {
 }
 
 fn put(caller: usize, turn: u64) -> Put {
-    let value = format!("{turn:0>256}").into_bytes().into();
+    let value = super::value(caller, turn).into_bytes().into();
     Put { key: format!("node/{caller}/label").into_bytes().into(), value }
 }
 

@@ -4,7 +4,8 @@ use super::server::Server;
 use anyhow::{Context, Result, bail};
 use futures::StreamExt;
 use skep_proto::v1::{
-    Command, CommandReply, UpdateNode, command::Action, command_reply::Outcome, control_client::ControlClient,
+    Command, CommandReply, Commands, GreetRequest, UpdateNode, command::Action, command_reply::Outcome,
+    control_client::ControlClient,
 };
 use std::{
     collections::BTreeMap,
@@ -68,6 +69,15 @@ impl Skep {
         }
     }
 
+    /// A call that asks nothing of the log.
+    pub fn greet(&self, caller: usize) -> impl Future<Output = Result<u64>> + Send + use<> {
+        let channel = self.channels[caller % self.channels.len()].clone();
+        async move {
+            ControlClient::new(channel).greet(GreetRequest::default()).await?;
+            Ok(1)
+        }
+    }
+
     /// A stream kept full for a while; the operations answered on it.
     pub fn stream(&self, caller: usize, time: Duration) -> impl Future<Output = Result<u64>> + Send + use<> {
         let channel = self.channels[caller % self.channels.len()].clone();
@@ -77,11 +87,19 @@ impl Skep {
             let answered = room.clone();
             let feeding = tokio::spawn(async move {
                 let begun = std::time::Instant::now();
-                for turn in 0.. {
-                    // Given back when the answer is there.
-                    let Ok(permit) = room.acquire().await else { break };
-                    permit.forget();
-                    if begun.elapsed() >= time || send.send(command(caller, turn)).await.is_err() {
+                let mut turn = 0;
+                while begun.elapsed() < time {
+                    // All that may be asked now goes into one message; room is given back with the answers.
+                    let Ok(first) = room.acquire().await else { break };
+                    let more = room.try_acquire_many(room.available_permits() as u32);
+                    let count = 1 + more.as_ref().map_or(0, |more| more.num_permits());
+                    first.forget();
+                    if let Ok(more) = more {
+                        more.forget();
+                    }
+                    let commands = (turn..).take(count).map(|turn| command(caller, turn)).collect();
+                    turn += count as u64;
+                    if send.send(Commands { commands }).await.is_err() {
                         break;
                     }
                 }
@@ -89,9 +107,12 @@ impl Skep {
             let replies = ControlClient::new(channel).submit_stream(ReceiverStream::new(receive)).await?;
             let mut replies = replies.into_inner();
             let mut operations = 0;
-            while let Some(reply) = replies.next().await {
-                operations += accepted(&reply?)?;
-                answered.add_permits(1);
+            while let Some(message) = replies.next().await {
+                let message = message?;
+                for reply in &message.replies {
+                    operations += accepted(reply)?;
+                }
+                answered.add_permits(message.replies.len());
             }
             feeding.await?;
             Ok(operations)
@@ -112,7 +133,7 @@ impl Skep {
 }
 
 fn command(caller: usize, turn: u64) -> Command {
-    let label_add = BTreeMap::from([("bench".to_owned(), format!("{caller:0>56}{turn:0>200}"))]);
+    let label_add = BTreeMap::from([("bench".to_owned(), super::value(caller, turn))]);
     let update = UpdateNode { node: "bench".into(), label_add, ..UpdateNode::default() };
     Command { action: Some(Action::UpdateNode(update)), ..Command::default() }
 }
