@@ -32,6 +32,7 @@ fn help_of_every_command() {
         &["task", "logs"],
         &["log"],
         &["diff"],
+        &["release"],
         &["why"],
         &["verify"],
         &["doctor"],

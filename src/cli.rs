@@ -13,6 +13,7 @@ mod logs;
 mod node;
 mod parse;
 pub mod processes;
+mod release;
 mod service;
 mod show;
 mod status;
@@ -63,6 +64,8 @@ enum Command {
     Verify(verify::Verify),
     /// Look for trouble
     Doctor(status::Doctor),
+    /// Work again on an object that was parked when a reconciler failed on it
+    Release(release::Release),
     /// Show how the cluster is
     Status(status::Status),
     /// Cut off damaged history of a stopped manager
@@ -116,6 +119,7 @@ fn run(cli: Cli) -> Outcome<ExitCode> {
         Command::Why(args) => wait_for(history::why::run(&top, args)).map(done),
         Command::Verify(args) => wait_for(verify::run(&top, args)).map(done),
         Command::Doctor(args) => wait_for(status::doctor(&top, args)).map(done),
+        Command::Release(args) => wait_for(release::run(&top, args)).map(done),
         Command::Status(args) => wait_for(status::status(&top, args)).map(done),
     }
 }

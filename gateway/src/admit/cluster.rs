@@ -51,7 +51,8 @@ fn built(spec: &ClusterSpec) -> Result<(), Refusal> {
 pub(super) fn release(view: &View, command: &ReleaseObject) -> Result<Admitted, Refusal> {
     let id = parked_id(view, &command.object)?;
     if view.parked(id).is_none() {
-        return Ok(Admitted::unchanged(id));
+        let warnings = vec![format!("{} is not parked: nothing was changed", command.object)];
+        return Ok(Admitted { warnings, ..Admitted::unchanged(id) });
     }
     Ok(Admitted::one(id, Kind::ObjectReleased(ObjectReleased { object_id: id.to_bytes() })))
 }
@@ -60,9 +61,44 @@ fn parked_id(view: &View, reference: &str) -> Result<Id, Refusal> {
     if let Some(id) = Id::parse(reference) {
         return Ok(id);
     }
-    let service = resolve::service(view, reference)?;
-    view.services()
-        .get(service)
-        .map(|row| row.id)
-        .ok_or_else(|| Refusal::not_found(format!("nothing is named {reference:?}")))
+    let service = resolve::service(view, reference).ok().and_then(|place| view.services().get(place));
+    let node = || resolve::node(view, reference).ok().and_then(|place| view.nodes().get(place));
+    let found = service.map(|row| row.id).or_else(|| node().map(|row| row.id));
+    found.ok_or_else(|| {
+        Refusal::not_found(format!("no service and no node is named {reference:?}"))
+            .hint("`skep doctor` names what is parked")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use skep_projections::fixture::{World, id};
+
+    fn released(story: &str, object: &str) -> Result<Admitted, Refusal> {
+        release(&World::of(story).view, &ReleaseObject { object: object.into() })
+    }
+
+    #[test]
+    fn a_parked_object_is_released_by_name_or_id() {
+        for object in ["web", id("service", "web").to_string().as_str()] {
+            let admitted = released("service web | park web", object).expect("it is parked");
+            let expected = ObjectReleased { object_id: id("service", "web").to_bytes() };
+            assert_eq!(admitted.events, [(skep_proto::Revision::ZERO, Kind::ObjectReleased(expected))]);
+        }
+    }
+
+    #[test]
+    fn one_that_is_not_parked_stays_as_it_is_and_the_caller_hears_so() {
+        let admitted = released("node n1", "n1").expect("it is there");
+        assert_eq!(admitted.events, []);
+        assert_eq!(admitted.warnings, ["n1 is not parked: nothing was changed"]);
+    }
+
+    #[test]
+    fn what_is_not_there_is_refused_with_where_to_look() {
+        let refusal = released("service web | park web", "wbe").expect_err("there is none");
+        assert_eq!(refusal.message, "no service and no node is named \"wbe\"");
+        assert!(refusal.hint.contains("skep doctor"), "{refusal:?}");
+    }
 }

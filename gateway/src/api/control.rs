@@ -47,11 +47,23 @@ pub(super) fn author<T>(request: &Request<T>) -> Result<Author, Status> {
     peer.map(Peer::author).ok_or_else(|| Status::unauthenticated("the connection has no credentials"))
 }
 
-async fn answer(drive: Drive, author: Author, command: Command) -> CommandReply {
+/// Hands a command over. What is waited on does not hold it, so that a small future stays small.
+fn answer(drive: &Drive, author: Author, command: Command) -> impl Future<Output = CommandReply> + use<> {
     let (id, bytes) = (command.id, command.encoded_len());
     let request = Asked::Command(command);
     let span = tracing::debug_span!("command", kind = admit::describe(&request).0);
-    reply(id, drive.ask(author, request, bytes).instrument(span).await)
+    let waiting = span.in_scope(|| drive.submit(author, request, bytes));
+    let answer = async move {
+        match waiting {
+            Ok(answer) => reply(id, answer.await.unwrap_or_else(|_| stopping())),
+            Err(refusal) => reply(id, Answer::Refused(refusal)),
+        }
+    };
+    answer.instrument(span)
+}
+
+fn stopping() -> Answer {
+    Answer::Unknown("the manager is stopping".into())
 }
 
 fn reply(id: Option<CommandId>, answer: Answer) -> CommandReply {
@@ -88,7 +100,7 @@ impl Control for ControlService {
 
     async fn submit(&self, request: Request<Command>) -> Result<Response<CommandReply>, Status> {
         let author = author(&request)?;
-        Ok(Response::new(answer(self.drive.clone(), author, request.into_inner()).await))
+        Ok(Response::new(answer(&self.drive, author, request.into_inner()).await))
     }
 
     type SubmitStreamStream = Replies<CommandReplies>;
@@ -155,7 +167,6 @@ fn submit_all(drive: &Drive, author: &Author, commands: Vec<Command>) -> Waiting
 
 async fn replies(waiting: Waiting) -> CommandReplies {
     let Waiting { ids, answers } = waiting;
-    let stopping = || Answer::Unknown("the manager is stopping".into());
     let answers = answers.await.unwrap_or_else(|_| ids.iter().map(|_| stopping()).collect());
     CommandReplies { replies: ids.into_iter().zip(answers).map(|(id, answer)| reply(id, answer)).collect() }
 }

@@ -23,7 +23,7 @@ pub(super) fn parked(view: &View) -> Vec<Finding> {
         problem(
             &name,
             format!("{by} failed on it, and leaves it alone: {}", parked.message),
-            "change it, or release it, to have it tried again; please report the failure",
+            "change it, or `skep release` it, to have it tried again; please report the failure",
         )
     });
     bounded(parked, "objects are parked")

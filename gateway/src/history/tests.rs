@@ -232,6 +232,20 @@ async fn a_replaced_task_tells_what_it_replaced_and_why_it_stands_there() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_slot_that_failed_before_its_time_came_is_named_with_its_failure() {
+    let world = World::of(
+        "node alpha | service web replicas=1 | task web.1 on alpha hold=60s attempt=2 | web.1 rejected error=gone",
+    );
+    let written = write(&world).await;
+    let reply = ask(&written, "web");
+    assert_eq!(
+        reply.verdict,
+        "web runs 0 of 1: web.1 keeps failing, 3 failures in a row; it was rejected on alpha: gone"
+    );
+    assert_eq!(reply.chain.first().map(|record| record.kind.as_str()), Some("task_observed"), "{reply:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_task_that_was_moved_names_the_node_that_went_down() {
     let mut world =
         World::of("node n1 | node n2 | service web | task web.1 on n2 running | close n2 | down n2");

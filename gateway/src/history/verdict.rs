@@ -165,12 +165,27 @@ pub fn service(view: &View, place: ServiceIdx, row: &ServiceRow) -> String {
 
 /// The slot that fails most often, and how.
 fn failing(view: &View, place: ServiceIdx) -> Option<String> {
-    let live = view.tasks_of(place).filter(|(_, row)| row.is_live() && row.attempt > 0);
-    let (_, worst) = live.max_by_key(|(_, row)| (row.attempt, std::cmp::Reverse(row.slot)))?;
-    let before = view.tasks().find(worst.replaces).and_then(|place| view.tasks().get(place));
-    let how = before.map_or_else(String::new, |before| format!("; it {}", how_it_ended(view, before)));
-    let times = super::placement::count(worst.attempt, "failure");
+    let wanted = view.tasks_of(place).filter(|(_, row)| row.is_wanted() && failures(row) > 0);
+    let (_, worst) = wanted.max_by_key(|(_, row)| (failures(row), std::cmp::Reverse(row.slot)))?;
+    let how =
+        failed_last(view, worst).map_or_else(String::new, |row| format!("; it {}", how_it_ended(view, row)));
+    let times = super::placement::count(failures(worst), "failure");
     Some(format!("{} keeps failing, {times} in a row{how}", show::task_name(view, worst)))
+}
+
+/// How often a slot has failed in a row, as its newest task tells.
+fn failures(row: &TaskRow) -> u32 {
+    let failed = matches!(row.state, TaskState::Failed | TaskState::Rejected);
+    row.attempt.saturating_add(u32::from(failed))
+}
+
+/// Of a slot's newest task: itself, if it failed before its time came and is still to be answered, or the one that it
+/// stands in for.
+pub(super) fn failed_last<'a>(view: &'a View, row: &'a TaskRow) -> Option<&'a TaskRow> {
+    if row.has_ended() {
+        return (failures(row) > row.attempt).then_some(row);
+    }
+    view.tasks().get(view.tasks().find(row.replaces)?).filter(|_| row.attempt > 0)
 }
 
 /// A node in one line.

@@ -177,11 +177,11 @@ fn blocked_at(past: &Past, view: &View, place: ServiceIdx) -> Result<Option<Revi
     Ok(None)
 }
 
-/// The newest end of a task of the service that another one had to answer.
+/// The newest end of a task of the service that another one has, or had, to answer.
 fn newest_failure(view: &View, place: ServiceIdx) -> Option<Revision> {
-    let live = view.tasks_of(place).filter(|(_, row)| row.is_live() && row.attempt > 0);
-    let before = live.filter_map(|(_, row)| view.tasks().get(view.tasks().find(row.replaces)?));
-    before.map(|row| row.state_since.0).max()
+    let wanted = view.tasks_of(place).filter(|(_, row)| row.is_wanted());
+    let failed = wanted.filter_map(|(_, row)| verdict::failed_last(view, row));
+    failed.map(|row| row.state_since.0).max()
 }
 
 /// Why a task stands on its node.

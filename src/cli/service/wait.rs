@@ -18,7 +18,7 @@ use clap::Args;
 use skep_proto::{
     Id, defaults,
     time::SECOND_NS,
-    v1::{Accepted, LogsRequest, Task, WatchServiceReply, WatchServiceRequest, logs_reply},
+    v1::{Accepted, LogsRequest, Task, TaskState, WatchServiceReply, WatchServiceRequest, logs_reply},
 };
 use std::time::Duration;
 use tokio::time::Instant;
@@ -198,7 +198,8 @@ async fn give_up(
 }
 
 fn next_attempt(newest: &Task, failed: &Task) -> String {
-    if newest.id == failed.id {
+    // One that failed before its time came is answered when it comes.
+    if newest.id == failed.id && newest.desired() > TaskState::Running {
         return "there is no further attempt".into();
     }
     match newest.start_at.saturating_sub(now().0) {

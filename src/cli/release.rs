@@ -1,0 +1,28 @@
+//! Ending the time in which an object is left alone, after a reconciler failed on it.
+
+use super::{
+    args::{Change, Top},
+    connect::Manager,
+    fail::Outcome,
+    show,
+};
+use clap::Args;
+use skep_proto::v1::{ReleaseObject, command::Action};
+
+/// `skep release`
+#[derive(Args)]
+pub struct Release {
+    /// A service, node or task by name or id, as `skep doctor` names it
+    #[arg(value_name = "OBJECT")]
+    object: String,
+    #[command(flatten)]
+    change: Change,
+}
+
+pub async fn run(top: &Top, args: Release) -> Outcome {
+    let manager = Manager::connect(&top.host(&args.change.host)?).await?;
+    let mut submitter = manager.submitter(args.change.reason.as_deref()).await?;
+    let object = args.object.clone();
+    submitter.submit(Action::ReleaseObject(ReleaseObject { object })).await?;
+    show::say(&args.object)
+}
