@@ -1,5 +1,10 @@
 //! Compiles the schema with a protobuf compiler written in Rust, so that no `protoc` need be installed.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a build script is told by its environment where to write, and what"
+)]
+
 use std::{env, fs, path::PathBuf};
 
 const FILES: [&str; 7] = ["spec", "event", "record", "object", "command", "api", "agent"];

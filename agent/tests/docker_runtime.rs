@@ -357,9 +357,9 @@ async fn an_engine_says_what_it_offers() {
 async fn an_engine_that_is_not_there_is_unreachable_and_nothing_else() {
     let node = Node::on("unix:///tmp/no-such-engine.sock".into());
     let (runtime, work) = (node.runtime(), node.shell(RUN));
-    let unreachable = |error: RuntimeError| match error {
-        RuntimeError::Unreachable(words) => assert!(words.contains("/tmp/no-such-engine.sock"), "{words}"),
-        other => panic!("{other:?}"),
+    let unreachable = |error: RuntimeError| {
+        let RuntimeError::Unreachable(words) = &error else { panic!("{error:?}") };
+        assert!(words.contains("/tmp/no-such-engine.sock"), "{words}");
     };
     unreachable(soon(runtime.describe()).await.unwrap_err());
     unreachable(soon(runtime.prepare(&work, &|_| {})).await.unwrap_err());

@@ -143,7 +143,7 @@ impl Task {
                 }
                 Output::Ask { token, node, request } => {
                     let bytes = size(&request);
-                    let ask = Ask { token, author: author::node(node), request, bytes };
+                    let ask = Ask { token, author: author::node(node), request: *request, bytes };
                     self.drive.submit_for_session(ask);
                 }
             }

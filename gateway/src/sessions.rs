@@ -41,7 +41,7 @@ pub enum Output {
         /// Whose observation it is.
         node: Id,
         /// What is asked.
-        request: Request,
+        request: Box<Request>,
     },
 }
 
@@ -345,7 +345,8 @@ impl Sessions {
         let token = self.next_token;
         self.next_token += 1;
         self.waiting.insert(token, waiting);
-        self.outputs.push_back(Output::Ask { token, node, request: Request::Machine(machine) });
+        let request = Box::new(Request::Machine(machine));
+        self.outputs.push_back(Output::Ask { token, node, request });
     }
 
     fn send(&mut self, conn: Conn, message: to_agent::Message) {

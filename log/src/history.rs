@@ -174,10 +174,13 @@ pub(crate) fn decode(index: u64, value: &bytes::Bytes) -> Result<Option<Arc<Entr
     }
 }
 
-/// Entries by their first revision, some of them here already.
+/// Where an entry lies, by its first revision; the entry too where it is here already.
+type Row = (Revision, (u64, Option<Arc<Entry>>));
+
+/// Rows in the order of history.
 type Rows = BTreeMap<Revision, (u64, Option<Arc<Entry>>)>;
 
-fn row_of(indexed: Indexed) -> (Revision, (u64, Option<Arc<Entry>>)) {
+fn row_of(indexed: Indexed) -> Row {
     (indexed.entry.first(), (indexed.index, Some(indexed.entry)))
 }
 

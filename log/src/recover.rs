@@ -86,9 +86,9 @@ pub fn recover(dir: &Path, _: AcceptLoss) -> Result<Recovered, RecoverError> {
         return Err(RecoverError::Unreadable { dir: told(), words: "there is none".into() });
     }
     // Held until the end: no daemon starts meanwhile.
-    let mut head_file = HeadFile::open(&places.head).map_err(|error| match error.kind() {
-        io::ErrorKind::WouldBlock => RecoverError::InUse { dir: told() },
-        _ => failed(error.to_string()),
+    let mut head_file = HeadFile::open(&places.head).map_err(|error| {
+        let in_use = error.kind() == io::ErrorKind::WouldBlock;
+        if in_use { RecoverError::InUse { dir: told() } } else { failed(error.to_string()) }
     })?;
     let old = Rocks::open_read_only(&places.store)
         .map_err(|error| RecoverError::Unreadable { dir: told(), words: error.to_string() })?;

@@ -63,6 +63,7 @@ impl Gauge {
         total > 0 && (free as f64) < total as f64 * share
     }
 
+    #[allow(clippy::unnecessary_cast, reason = "some systems count in 32 bits")]
     fn ask(&self) {
         // A file system that does not answer will refuse the write itself.
         if let Ok(found) = statvfs(&self.dir) {

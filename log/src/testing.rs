@@ -93,7 +93,7 @@ impl Fold for Hashes {
     }
 
     fn restore(&mut self, _: Position, bytes: &[u8]) -> Result<(), RestoreError> {
-        if bytes.len() % 32 != 0 {
+        if !bytes.len().is_multiple_of(32) {
             return Err(RestoreError { message: "not a list of hashes".into() });
         }
         *self.seen.lock().unwrap() = bytes.chunks(32).filter_map(Hash::from_bytes).collect();

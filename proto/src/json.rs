@@ -96,21 +96,21 @@ fn message_value(message: &DynamicMessage) -> Value {
     Value::Object(object)
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "what is neither a list nor a map is a scalar")]
 fn field_value(field: &FieldDescriptor, value: &Field) -> Value {
+    let kind = field.kind();
     match value {
         Field::List(items) => {
-            Value::Array(items.iter().map(|item| scalar(field.name(), &field.kind(), item)).collect())
+            Value::Array(items.iter().map(|item| scalar(field.name(), &kind, item)).collect())
         }
         Field::Map(entries) => {
-            let kind = match field.kind() {
-                Kind::Message(entry) => entry.map_entry_value_field().kind(),
-                other => other,
-            };
+            let kind =
+                kind.as_message().map_or_else(|| kind.clone(), |entry| entry.map_entry_value_field().kind());
             let sorted: BTreeMap<String, Value> =
                 entries.iter().map(|(key, item)| (map_key(key), scalar("", &kind, item))).collect();
             Value::Object(sorted.into_iter().collect())
         }
-        other => scalar(field.name(), &field.kind(), other),
+        other => scalar(field.name(), &kind, other),
     }
 }
 

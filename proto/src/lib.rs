@@ -13,7 +13,13 @@ pub mod position;
 pub mod time;
 
 /// The messages of the `skep.v1` package, generated from the schema.
-#[allow(missing_docs, clippy::all, reason = "generated; the schema carries the words")]
+#[allow(
+    missing_docs,
+    clippy::all,
+    clippy::allow_attributes_without_reason,
+    clippy::too_many_lines,
+    reason = "generated; the schema carries the words"
+)]
 pub mod v1 {
     include!(concat!(env!("OUT_DIR"), "/skep.v1.rs"));
 

@@ -21,6 +21,7 @@ fn run(verb: &str, dir: &Path, options: &[&str]) {
 }
 
 /// The address of the engine that the tests of this run share.
+#[expect(clippy::zombie_processes, reason = "the watcher outlives this process")]
 pub fn shared() -> String {
     let runner = std::os::unix::process::parent_id();
     let dir = PathBuf::from(format!("/tmp/skep-engine-{runner}"));

@@ -300,9 +300,9 @@ async fn pending_tasks_and_their_service_say_what_is_missing() {
 async fn what_has_left_the_view_is_explained_as_it_was() {
     let mut world = killed();
     world.tell("reap web.3#1 | service db | node n9");
-    let first = world.records.iter().find_map(|(_, record)| match record.event.as_ref()?.kind.as_ref()? {
-        Kind::TaskReaped(e) => Some(Id::from_bytes(&e.task_id)),
-        _ => None,
+    let first = world.records.iter().find_map(|(_, record)| {
+        let Kind::TaskReaped(e) = record.event.as_ref()?.kind.as_ref()? else { return None };
+        Some(Id::from_bytes(&e.task_id))
     });
     let service_id = id("service", "db").to_bytes();
     say(&mut world, alice(), Revision::ZERO, Kind::ServiceRemoved(ServiceRemoved { service_id }));

@@ -2,6 +2,7 @@
 
 use super::*;
 use skep_projections::fixture::{World, id};
+use skep_proto::v1::event::Kind;
 
 fn world() -> World {
     World::of(
@@ -47,16 +48,15 @@ fn what_was_removed_is_not_found() {
 #[test]
 fn two_nodes_of_one_host_name_are_told_apart_by_id() {
     let mut world = World::of("node n1");
-    let mut joined =
-        world.records.iter().find_map(|(_, record)| match record.event.as_ref()?.kind.as_ref()? {
-            skep_proto::v1::event::Kind::NodeJoined(e) => Some(e.clone()),
-            _ => None,
-        });
+    let mut joined = world.records.iter().find_map(|(_, record)| {
+        let Kind::NodeJoined(e) = record.event.as_ref()?.kind.as_ref()? else { return None };
+        Some(e.clone())
+    });
     let twin = joined.take().map(|mut joined| {
         joined.node_id = Id(5).to_bytes();
         joined
     });
-    world.record(skep_proto::v1::event::Kind::NodeJoined(twin.unwrap()));
+    world.record(Kind::NodeJoined(twin.unwrap()));
     let error = node(&world.view, "n1").unwrap_err();
     assert_eq!(error.code(), RefusalCode::Ambiguous);
     assert!(error.to_string().contains(&Id(5).to_string()), "{error}");

@@ -3,7 +3,7 @@
 //! The index says which raft indexes are history; blank, membership and fenced ones lie between them and are
 //! skipped. One scan brings a page of rows, a second one their entries.
 
-use super::{History, ReadError, Rows, decode, row_of};
+use super::{History, ReadError, Row, Rows, decode, row_of};
 use crate::{
     Entry, keys,
     store::{Page, Span, Table, Way},
@@ -113,7 +113,7 @@ impl History {
     }
 
     /// The entries of the first rows, in order, as far as one scan brings them.
-    fn fill(&self, rows: &[(Revision, (u64, Option<Arc<Entry>>))]) -> Result<Vec<Arc<Entry>>, ReadError> {
+    fn fill(&self, rows: &[Row]) -> Result<Vec<Arc<Entry>>, ReadError> {
         let stored = rows.iter().filter(|(_, (_, here))| here.is_none()).map(|(_, (index, _))| *index);
         let mut read = match (stored.clone().min(), stored.max()) {
             (Some(low), Some(high)) => self.read_range(low, high, Way::Up)?,
@@ -139,10 +139,7 @@ impl History {
     }
 
     /// As [`History::fill`], for the last rows.
-    fn fill_down(
-        &self,
-        rows: &[(Revision, (u64, Option<Arc<Entry>>))],
-    ) -> Result<Vec<Arc<Entry>>, ReadError> {
+    fn fill_down(&self, rows: &[Row]) -> Result<Vec<Arc<Entry>>, ReadError> {
         let stored = rows.iter().filter(|(_, (_, here))| here.is_none()).map(|(_, (index, _))| *index);
         let mut read = match (stored.clone().min(), stored.max()) {
             (Some(low), Some(high)) => self.read_range(low, high, Way::Down)?,

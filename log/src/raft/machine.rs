@@ -54,7 +54,7 @@ pub(crate) enum Builder {
     /// What was finished last.
     Finished(Machine),
     /// The view as it was when raft asked.
-    Asked(Machine, Mutex<Option<Aside>>),
+    Asked(Machine, Mutex<Option<Box<Aside>>>),
 }
 
 impl Machine {
@@ -135,7 +135,7 @@ impl RaftSnapshotBuilder<Types> for Builder {
             Builder::Asked(machine, aside) => {
                 let aside = aside.get_mut().unwrap_or_else(PoisonError::into_inner).take();
                 let aside = aside.ok_or_else(|| io::Error::other("the snapshot was built already"))?;
-                let named = machine.write(aside).await?;
+                let named = machine.write(*aside).await?;
                 machine.offered(named)
             }
         }
@@ -186,7 +186,7 @@ impl RaftStateMachine<Types> for Machine {
 
     async fn get_snapshot_builder(&mut self) -> Builder {
         let aside = self.applier().aside();
-        Builder::Asked(self.clone(), Mutex::new(Some(aside)))
+        Builder::Asked(self.clone(), Mutex::new(Some(Box::new(aside))))
     }
 
     async fn install_snapshot(

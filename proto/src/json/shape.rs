@@ -2,7 +2,7 @@
 //! at once, whatever the answer will hold.
 
 use super::{descriptor, is_repeated};
-use prost_reflect::{Kind, MessageDescriptor};
+use prost_reflect::MessageDescriptor;
 
 /// Finds the JSON path that somebody's field names mean, in any case and with or without underscores:
 /// `Status`, `RunningTasks` is `status`, `running_tasks`. Below a map or a list any name may follow.
@@ -20,10 +20,8 @@ pub fn resolve(message: &str, path: &[String]) -> Result<Vec<String>, UnknownFie
         let field =
             here.fields().find(|field| means(field.name(), name)).ok_or_else(|| unknown(name, &here))?;
         found.push(field.name().to_owned());
-        at = match field.kind() {
-            Kind::Message(next) if !field.is_map() && !is_repeated(&field) => Some(next),
-            _ => None,
-        };
+        let is_single = !field.is_map() && !is_repeated(&field);
+        at = field.kind().as_message().filter(|_| is_single).cloned();
     }
     Ok(found)
 }

@@ -5,9 +5,9 @@ use crate::{
     Id,
     v1::{
         AppArmorMode, Author, CommandId, ContainerSpec, Event, LogLine, LogRecord, Meta, Node, NodeSpec,
-        NodeState, NodeStatus, Person, Privileges, Record, Replicated, Service, ServiceCreated, ServiceMode,
-        ServiceSpec, Task, TaskDesired, TaskSpec, TaskState, TaskStatus, TraceContext, author, event,
-        service_mode, task_spec,
+        NodeState, NodeStatus, Person, Privileges, Record, Replicated, Service, ServiceMode, ServiceSpec,
+        Task, TaskDesired, TaskSpec, TaskState, TaskStatus, TraceContext, author, event, service_mode,
+        task_spec,
     },
 };
 use bytes::Bytes;
@@ -79,7 +79,7 @@ fn a_record_of_the_log_begins_with_what_people_look_for() {
         object_ids: vec![Id(1).to_bytes(), Id(2).to_bytes()],
         command: Some(CommandId { stamp: 4, number: 2 }),
         trace: Some(TraceContext { trace: Bytes::from_static(&[0xab, 0x01]), ..TraceContext::default() }),
-        event: Some(Event { kind: Some(event::Kind::ServiceCreated(Box::new(ServiceCreated::default()))) }),
+        event: Some(Event { kind: Some(event::Kind::ServiceCreated(Box::default())) }),
         ..LogRecord::default()
     };
     let shown = render(&record);

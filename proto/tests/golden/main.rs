@@ -5,6 +5,9 @@
 //! passed over. What is there is never written again; only kinds without a file get one:
 //! `cargo test -p skep-proto --test golden -- --ignored`.
 
+#![allow(clippy::unwrap_used, reason = "what goes wrong here shall stop it")]
+#![allow(clippy::disallowed_methods, reason = "the bytes that were released lie in files")]
+
 mod fill;
 
 use prost::Message;

@@ -143,11 +143,8 @@ impl Teller {
             if task.has_ended() || !node.is_some_and(|node| node.state == NodeState::Ready && !node.removed) {
                 continue;
             }
-            let next = match task.desired {
-                TaskState::Ready => TaskState::Ready,
-                TaskState::Running => TaskState::Running,
-                _ => TaskState::Shutdown,
-            };
+            let is_up = matches!(task.desired, TaskState::Ready | TaskState::Running);
+            let next = if is_up { task.desired } else { TaskState::Shutdown };
             if task.state < next {
                 reports.push((task.id, next));
             }

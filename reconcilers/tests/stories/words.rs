@@ -61,6 +61,7 @@ impl Names {
     }
 
     /// One decision.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "what no reconciler decides is called by its name")]
     pub fn said(&self, world: &World, record: &Record) -> String {
         let kind = record.event.as_ref().and_then(|event| event.kind.as_ref()).expect("decided");
         let what = match kind {

@@ -98,7 +98,7 @@ impl Manager {
         while let Some(output) = self.sessions.poll_output() {
             match output {
                 Output::Ask { token, node, request } => {
-                    let ask = Ask { token: 0, author: author::node(node), request, bytes: 64 };
+                    let ask = Ask { token: 0, author: author::node(node), request: *request, bytes: 64 };
                     self.inbox.push((ask, Waiter::Session(token)));
                 }
                 Output::Send(..) | Output::Close(_) => outputs.push(output),

@@ -82,6 +82,7 @@ async fn lines(
     }))
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "the engine says the client library's other errors")]
 fn unreadable(engine: &Engine, error: &Error) -> RuntimeError {
     match error {
         Error::DockerResponseServerError { status_code: 404, .. } => RuntimeError::Gone,

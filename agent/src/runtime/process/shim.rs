@@ -237,13 +237,11 @@ impl<'a> Shim<'a> {
     fn reap(&mut self) -> io::Result<Option<WaitStatus>> {
         let look = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
         loop {
-            match waitid(Id::Pid(self.leader), look)? {
-                WaitStatus::StillAlive => {}
-                ended => {
-                    let _ = nix::sys::signal::killpg(self.leader, Signal::SIGKILL);
-                    let _ = waitpid(self.leader, None);
-                    return Ok(Some(ended));
-                }
+            let state = waitid(Id::Pid(self.leader), look)?;
+            if state != WaitStatus::StillAlive {
+                let _ = nix::sys::signal::killpg(self.leader, Signal::SIGKILL);
+                let _ = waitpid(self.leader, None);
+                return Ok(Some(state));
             }
             match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
                 Ok(WaitStatus::StillAlive) => return Ok(None),

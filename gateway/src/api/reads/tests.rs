@@ -43,10 +43,9 @@ impl Running {
 
     async fn ask(&self, action: Action) -> u64 {
         let command = Command { action: Some(action), ..Command::default() };
-        match self.drive.ask(alice(), Request::Command(command), 100).await {
-            Answer::Accepted { revision, .. } => revision.0,
-            other => panic!("{other:?}"),
-        }
+        let answer = self.drive.ask(alice(), Request::Command(command), 100).await;
+        let Answer::Accepted { revision, .. } = answer else { panic!("{answer:?}") };
+        revision.0
     }
 
     async fn create(&self, name: &str) -> u64 {
