@@ -8,7 +8,8 @@ use skep_proto::v1::ServiceSpec;
 pub(super) fn warnings(view: &View, spec: &ServiceSpec) -> Vec<String> {
     let ports = spec.endpoint.as_ref().map_or(&[][..], |e| &e.ports);
     let replicas = skep_proto::defaults::replicas(spec).unwrap_or(0);
-    let nodes = view.nodes().iter().filter(|(_, node)| !node.removed).count() as u64;
+    let (nodes, _) = view.node_counts();
+    let nodes = u64::from(nodes);
     ports
         .iter()
         .filter(|port| port.published_port != 0 && replicas > nodes)

@@ -34,7 +34,7 @@ async fn main() -> Result<()> {
     let dir = env::temp_dir().join(format!("skep-duel-{}", std::process::id()));
     std::fs::create_dir_all(&dir)?;
     let duel = Duel {
-        skep: Arc::new(Skep::start(&program, &dir).await?),
+        skep: Arc::new(Skep::start(&program, &dir, &["--runtime", "process"]).await?),
         etcd: Arc::new(Etcd::start(&dir, ETCD_PORT).await?),
         pairs: number(1, 5) as usize,
         time: Duration::from_secs(number(2, 3)),

@@ -31,8 +31,8 @@ pub struct Skep {
 }
 
 impl Skep {
-    /// Starts a daemon with its state below a folder.
-    pub async fn start(program: &Path, dir: &Path) -> Result<Skep> {
+    /// Starts a daemon with its state below a folder, and further flags.
+    pub async fn start(program: &Path, dir: &Path, flags: &[&str]) -> Result<Skep> {
         let socket = dir.join("skep.sock");
         let words = [
             "daemon".to_owned(),
@@ -40,11 +40,11 @@ impl Skep {
             dir.join("skep").display().to_string(),
             "--listen-control".to_owned(),
             format!("unix://{}", socket.display()),
-            "--runtime".to_owned(),
-            "process".to_owned(),
             "--hostname".to_owned(),
             "bench".to_owned(),
         ];
+        let words: Vec<String> =
+            words.into_iter().chain(flags.iter().map(|flag| (*flag).to_owned())).collect();
         let server = Server::start(program, &words, &dir.join("skep.log"))?;
         let mut channels = Vec::new();
         for _ in 0..CONNECTIONS {
@@ -60,9 +60,30 @@ impl Skep {
         bail!("the daemon's node does not join; see {}", dir.join("skep.log").display())
     }
 
+    /// One of the connections.
+    pub fn channel(&self, caller: usize) -> Channel {
+        self.channels[caller % self.channels.len()].clone()
+    }
+
+    /// Commands in one message, all of them accepted.
+    pub async fn submit(&self, actions: Vec<Action>) -> Result<()> {
+        let commands = actions
+            .into_iter()
+            .map(|action| Command { action: Some(action), ..Command::default() })
+            .collect();
+        let messages = tokio_stream::once(Commands { commands });
+        let mut replies = ControlClient::new(self.channel(0)).submit_stream(messages).await?.into_inner();
+        while let Some(message) = replies.next().await {
+            for reply in &message?.replies {
+                accepted(reply)?;
+            }
+        }
+        Ok(())
+    }
+
     /// One command, answered when it is synced.
     pub fn update(&self, caller: usize, turn: u64) -> impl Future<Output = Result<u64>> + Send + use<> {
-        let channel = self.channels[caller % self.channels.len()].clone();
+        let channel = self.channel(caller);
         async move {
             let reply = ControlClient::new(channel).submit(command(caller, turn)).await?.into_inner();
             accepted(&reply)
@@ -71,7 +92,7 @@ impl Skep {
 
     /// A call that asks nothing of the log.
     pub fn greet(&self, caller: usize) -> impl Future<Output = Result<u64>> + Send + use<> {
-        let channel = self.channels[caller % self.channels.len()].clone();
+        let channel = self.channel(caller);
         async move {
             ControlClient::new(channel).greet(GreetRequest::default()).await?;
             Ok(1)
@@ -80,7 +101,7 @@ impl Skep {
 
     /// A stream kept full for a while; the operations answered on it.
     pub fn stream(&self, caller: usize, time: Duration) -> impl Future<Output = Result<u64>> + Send + use<> {
-        let channel = self.channels[caller % self.channels.len()].clone();
+        let channel = self.channel(caller);
         async move {
             let (send, receive) = tokio::sync::mpsc::channel(IN_FLIGHT);
             let room = Arc::new(Semaphore::new(IN_FLIGHT));

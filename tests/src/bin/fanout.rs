@@ -1,0 +1,190 @@
+//! Assignments to many sessions at once: `fanout SKEP [FEW] [MANY]`. Markdown rows to stdout.
+//!
+//! A real daemon, and agents that only listen, each with a session of its own; many of them share a connection, since
+//! files are scarcer than streams. First a burst: how many assignments a second reach a thousand sessions, from the
+//! first command on, everything decided and synced. Then single services, one task each, with few sessions and with a
+//! hundred times as many: what one such record costs the daemon must not grow with those that it does not concern.
+
+#![allow(clippy::print_stdout, reason = "what it prints is what it is for")]
+
+use anyhow::{Context, Result, ensure};
+use skep_proto::v1::{
+    Annotations, ContainerSpec, CreateService, FromAgent, Hello, NodeAvailability, NodeDescription, NodeSpec,
+    Platform, Replicated, Resources, ServiceMode, ServiceSpec, TaskSpec, ToAgent, UpdateNode,
+    command::Action, dispatcher_client::DispatcherClient, from_agent, service_mode::Mode, task_spec::Runtime,
+    to_agent,
+};
+use skep_tests::duel::skep::Skep;
+use std::{
+    env,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+
+/// Sessions of the burst.
+const SESSIONS: usize = 1_000;
+/// Services of the burst, and their replicas.
+const SERVICES: usize = 100;
+const REPLICAS: u64 = 1_000;
+/// Services of one task, for the cost of a record.
+const SINGLES: usize = 5_000;
+/// Commands of one message.
+const TOGETHER: usize = 100;
+/// So long that no heartbeat is due while it is measured.
+const FLAGS: [&str; 4] = ["--runtime", "process", "--heartbeat-period", "300s"];
+
+/// What the listening agents have heard.
+#[derive(Default)]
+struct Heard {
+    welcomes: AtomicUsize,
+    assignments: AtomicUsize,
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let words: Vec<String> = env::args().skip(1).collect();
+    let program = PathBuf::from(words.first().context("usage: fanout SKEP [FEW] [MANY]")?);
+    let number =
+        |place: usize, default: usize| words.get(place).and_then(|w| w.parse().ok()).unwrap_or(default);
+    let (few, many) = (number(1, 100), number(2, 10_000));
+    println!("| what | measured |\n|---|---|");
+    burst(&program).await?;
+    let cheap = singly(&program, few).await?;
+    println!("| CPU of one service of one task, {few} sessions | {cheap:.1} µs |");
+    let dear = singly(&program, many).await?;
+    println!("| the same, {many} sessions | {dear:.1} µs, × {:.2} |", dear / cheap);
+    Ok(())
+}
+
+async fn burst(program: &Path) -> Result<()> {
+    let (dir, skep, heard, _open) = start(program, SESSIONS).await?;
+    let cpu = skep.server.cpu()?;
+    let begun = Instant::now();
+    skep.submit((0..SERVICES).map(|number| create(number, REPLICAS)).collect()).await?;
+    let all = SERVICES * REPLICAS as usize;
+    until(&heard.assignments, all).await?;
+    let took = begun.elapsed().as_secs_f64();
+    let cpu = (skep.server.cpu()? - cpu).as_secs_f64();
+    println!(
+        "| {all} assignments decided, synced and heard by {SESSIONS} sessions | {took:.2} s, {:.0} a second, {:.1} µs of CPU each |",
+        all as f64 / took,
+        cpu * 1e6 / all as f64
+    );
+    drop(skep);
+    std::fs::remove_dir_all(&dir)?;
+    Ok(())
+}
+
+/// The daemon's CPU for a service of one task, microseconds.
+async fn singly(program: &Path, sessions: usize) -> Result<f64> {
+    let (dir, skep, heard, _open) = start(program, sessions).await?;
+    let cpu = skep.server.cpu()?;
+    for first in (0..SINGLES).step_by(TOGETHER) {
+        skep.submit((first..first + TOGETHER).map(|number| create(number, 1)).collect()).await?;
+    }
+    until(&heard.assignments, SINGLES).await?;
+    let cpu = (skep.server.cpu()? - cpu).as_secs_f64();
+    drop(skep);
+    std::fs::remove_dir_all(&dir)?;
+    Ok(cpu * 1e6 / SINGLES as f64)
+}
+
+type Started = (PathBuf, Skep, Arc<Heard>, Vec<mpsc::Sender<FromAgent>>);
+
+/// A daemon and so many open sessions; its own node takes no tasks.
+async fn start(program: &Path, sessions: usize) -> Result<Started> {
+    let dir = env::temp_dir().join(format!("skep-fanout-{}", std::process::id()));
+    std::fs::create_dir_all(&dir)?;
+    let skep = Skep::start(program, &dir, &FLAGS).await?;
+    let availability = Some(NodeAvailability::Drain as i32);
+    skep.submit(vec![Action::UpdateNode(UpdateNode {
+        node: "bench".into(),
+        availability,
+        ..UpdateNode::default()
+    })])
+    .await?;
+    let heard = Arc::new(Heard::default());
+    let mut open = Vec::with_capacity(sessions);
+    for number in 0..sessions {
+        open.push(attach(&skep, number, heard.clone()).await?);
+    }
+    until(&heard.welcomes, sessions).await?;
+    Ok((dir, skep, heard, open))
+}
+
+/// Opens a session and listens. It lasts as long as what is returned.
+async fn attach(skep: &Skep, number: usize, heard: Arc<Heard>) -> Result<mpsc::Sender<FromAgent>> {
+    let (send, receive) = mpsc::channel(1);
+    let hello = Hello {
+        secret: format!("{number:032}").into_bytes().into(),
+        process: 1,
+        description: Some(description(number)),
+        spec: Some(NodeSpec::default()),
+        ..Hello::default()
+    };
+    send.send(FromAgent { message: Some(from_agent::Message::Hello(hello)) }).await?;
+    let mut client = DispatcherClient::new(skep.channel(number));
+    tokio::spawn(async move {
+        let Ok(stream) = client.attach(ReceiverStream::new(receive)).await else { return };
+        let mut stream = stream.into_inner();
+        while let Ok(Some(message)) = stream.message().await {
+            note(&heard, &message);
+        }
+    });
+    Ok(send)
+}
+
+fn note(heard: &Heard, message: &ToAgent) {
+    match &message.message {
+        Some(to_agent::Message::Welcome(_)) => drop(heard.welcomes.fetch_add(1, Relaxed)),
+        Some(to_agent::Message::Assignments(assignments)) => {
+            let new = assignments.changed.iter().filter(|changed| changed.task.is_some()).count();
+            heard.assignments.fetch_add(new, Relaxed);
+        }
+        Some(
+            to_agent::Message::Turned(_)
+            | to_agent::Message::Ack(_)
+            | to_agent::Message::Logs(_)
+            | to_agent::Message::Cancel(_),
+        )
+        | None => {}
+    }
+}
+
+async fn until(count: &AtomicUsize, wanted: usize) -> Result<()> {
+    let begun = Instant::now();
+    while count.load(Relaxed) < wanted {
+        let heard = count.load(Relaxed);
+        ensure!(begun.elapsed() < Duration::from_secs(120), "only {heard} of {wanted} were heard");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    Ok(())
+}
+
+fn create(number: usize, replicas: u64) -> Action {
+    let container = ContainerSpec { image: "run".into(), ..ContainerSpec::default() };
+    Action::CreateService(Box::new(CreateService {
+        spec: Some(ServiceSpec {
+            annotations: Some(Annotations { name: format!("service{number}"), ..Annotations::default() }),
+            task: Some(TaskSpec { runtime: Some(Runtime::Container(container)), ..TaskSpec::default() }),
+            mode: Some(ServiceMode { mode: Some(Mode::Replicated(Replicated { replicas })) }),
+            ..ServiceSpec::default()
+        }),
+    }))
+}
+
+fn description(number: usize) -> NodeDescription {
+    NodeDescription {
+        hostname: format!("node{number}"),
+        platform: Some(Platform { architecture: "amd64".into(), os: "linux".into() }),
+        resources: Some(Resources { nano_cpus: 64_000_000_000, memory_bytes: 1 << 38, generic: Vec::new() }),
+        features: vec![1, 11],
+        ..NodeDescription::default()
+    }
+}
