@@ -30,6 +30,7 @@ fn help_of_every_command() {
         &["task", "ls"],
         &["task", "inspect"],
         &["task", "logs"],
+        &["task", "rm"],
         &["log"],
         &["diff"],
         &["release"],

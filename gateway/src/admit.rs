@@ -11,6 +11,7 @@ mod ports;
 mod refusal;
 mod services;
 mod spec;
+mod strays;
 mod unsupported;
 
 pub use refusal::Refusal;
@@ -116,6 +117,7 @@ pub fn admit(view: &View, request: &Request, entropy: &Entropy) -> Result<Admitt
                 Some(Action::RemoveService(c)) => services::remove(view, c),
                 Some(Action::UpdateCluster(c)) => cluster::update(view, c),
                 Some(Action::ReleaseObject(c)) => cluster::release(view, c),
+                Some(Action::DisownStray(c)) => strays::disown(view, c),
             }
         }
     }
@@ -136,6 +138,7 @@ pub fn describe(request: &Request) -> (&'static str, String) {
             Some(Action::RemoveService(c)) => ("remove_service", c.service.clone()),
             Some(Action::UpdateCluster(_)) => ("update_cluster", String::new()),
             Some(Action::ReleaseObject(c)) => ("release_object", c.object.clone()),
+            Some(Action::DisownStray(c)) => ("disown_stray", c.task.clone()),
         },
         Request::Machine(machine) => match machine {
             Machine::Join { node, .. } => ("join", node.to_string()),

@@ -22,6 +22,7 @@ pub fn examine(reads: &Reads) -> Result<Vec<Finding>, PastError> {
     let view = reads.newest();
     let mut findings = log(reads);
     findings.extend(cluster::parked(&view));
+    findings.extend(cluster::strays(&view));
     findings.extend(cluster::set_aside(&view));
     findings.extend(cluster::faults(&view));
     findings.extend(cluster::blocked(&view));

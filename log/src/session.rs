@@ -9,7 +9,10 @@ use crate::{
     alarm::{Alarm, Failure},
     applier::{Applier, Listeners},
     head::HeadFile,
-    history::{named_snapshots, offline::indexed_end},
+    history::{
+        named_snapshots,
+        offline::{indexed_end, readable_end},
+    },
     keys::{self, meta},
     log::Places,
     raft::{
@@ -310,12 +313,7 @@ fn watch(shared: Arc<Shared>, raft: &Raft, alone: Arc<AtomicBool>) {
 }
 
 fn ends_early(shared: &Shared, dir: &Path, durable: Revision) -> OpenError {
-    let newest = shared.door.last(Table::Revisions, None).ok().flatten();
-    let row = newest.and_then(|(key, value)| keys::read_revision(&key, &value).ok());
-    let readable = row.map_or(Revision::ZERO, |row| {
-        let entry = shared.history().entry_at(row.first).ok().flatten();
-        entry.map_or(row.first, |entry| entry.last())
-    });
+    let readable = readable_end(&shared.door).map_or(Revision::ZERO, |position| position.revision);
     OpenError::EndsEarly { dir: dir.display().to_string(), readable, durable: durable.max(readable) }
 }
 

@@ -12,6 +12,7 @@
 mod cluster;
 mod node;
 mod service;
+mod stray;
 mod task;
 pub(crate) mod upkeep;
 
@@ -98,6 +99,8 @@ impl Step<'_> {
             Kind::TenureBegun(e) => self.tenure_begun(e, record.author.as_ref()),
             Kind::ObjectParked(e) => self.object_parked(e),
             Kind::ObjectReleased(e) => self.object_released(e),
+            Kind::StrayObserved(e) => self.stray_observed(e),
+            Kind::StrayDisowned(e) => self.stray_disowned(e),
             Kind::NodeJoined(e) => self.node_joined(e),
             Kind::NodeUpdated(e) => self.node_updated(e),
             Kind::NodeRemoved(e) => self.node_removed(e),
@@ -153,6 +156,7 @@ fn known(stamp: Stamp, record: &Record) -> Result<&Kind, Unknown> {
         }
         Kind::TaskCreated(e) => state(e.desired)?,
         Kind::TaskObserved(e) => state(e.state)?,
+        Kind::StrayObserved(e) => state(e.state)?,
         Kind::TaskDesired(e) => {
             state(e.desired)?;
             DesireReason::try_from(e.reason).map_err(|_| unknown(format!("desire reason {}", e.reason)))?;
@@ -169,6 +173,7 @@ fn known(stamp: Stamp, record: &Record) -> Result<&Kind, Unknown> {
         | Kind::ServiceRemoved(_)
         | Kind::CommandRefused(_)
         | Kind::ObjectReleased(_)
+        | Kind::StrayDisowned(_)
         | Kind::TaskAssigned(_)
         | Kind::TaskRejected(_)
         | Kind::TaskOrphaned(_)

@@ -13,7 +13,7 @@ mod parts;
 pub(crate) use parts::{NodePart, ServicePart, TaskPart, command as command_part};
 
 use crate::View;
-use skep_proto::v1::ObjectParked;
+use skep_proto::v1::{ObjectParked, StrayObserved};
 
 /// 128 bits; addition wraps.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -54,6 +54,9 @@ impl View {
         for (_, parked) in self.all_parked() {
             digest.put(Self::parked_part(parked));
         }
+        for (_, stray) in self.strays() {
+            digest.put(Self::stray_part(stray));
+        }
         digest
     }
 
@@ -74,6 +77,10 @@ impl View {
 
     pub(crate) fn set_aside_part(&self) -> u128 {
         parts::set_aside(self.set_aside)
+    }
+
+    pub(crate) fn stray_part(stray: &StrayObserved) -> u128 {
+        parts::stray(stray)
     }
 
     pub(crate) fn parked_part(parked: &ObjectParked) -> u128 {

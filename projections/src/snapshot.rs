@@ -16,7 +16,10 @@ use crate::{
 };
 use prost::Message;
 use schema::{Head, SavedNode, SavedService, SavedStamp, SavedTask};
-use skep_proto::{Id, v1::ObjectParked};
+use skep_proto::{
+    Id,
+    v1::{ObjectParked, StrayObserved},
+};
 use std::sync::Arc;
 use thiserror::Error;
 
@@ -68,6 +71,7 @@ pub fn encode(view: &View) -> Vec<u8> {
     view.services.by_place().for_each(|(place, row)| put(&mut out, &SavedService::of(place, row)));
     view.tasks.by_place().for_each(|(place, row)| put(&mut out, &SavedTask::of(place, row)));
     view.parked.values().for_each(|parked| put(&mut out, parked.as_ref()));
+    view.strays.values().for_each(|stray| put(&mut out, stray.as_ref()));
     rows::stamps(&view.stamps).for_each(|stamp| put(&mut out, &stamp));
     out
 }
@@ -89,6 +93,9 @@ pub fn decode(mut bytes: &[u8]) -> Result<View, SnapshotError> {
     view.tasks.free_again(head.free_tasks).ok_or(contradiction.clone())?;
     for parked in take_all::<ObjectParked>(&mut bytes, head.parked, "parked objects")? {
         view.parked.insert(Id::from_bytes(&parked.object_id), Arc::new(parked));
+    }
+    for stray in take_all::<StrayObserved>(&mut bytes, head.strays, "strays")? {
+        view.strays.insert(Id::from_bytes(&stray.task_id), Arc::new(stray));
     }
     view.stamps = rows::restore_stamps(take_all::<SavedStamp>(&mut bytes, head.stamps, "stamps")?);
     let view = view.rebuild(head.free_classes).ok_or(contradiction)?;

@@ -14,7 +14,7 @@ use crate::{
 };
 use skep_proto::{
     Id, Position, Revision, Timestamp,
-    v1::{ClusterSpec, NodeState, ObjectParked, ServiceSpec},
+    v1::{ClusterSpec, NodeState, ObjectParked, ServiceSpec, StrayObserved},
 };
 use std::sync::Arc;
 
@@ -89,6 +89,8 @@ pub struct View {
     pub(crate) failures: imbl::OrdSet<(ServiceIdx, Timestamp, TaskIdx)>,
     /// Objects that a reconciler failed on.
     pub(crate) parked: imbl::OrdMap<Id, Arc<ObjectParked>>,
+    /// Tasks that agents have and this history does not know, by id.
+    pub(crate) strays: imbl::OrdMap<Id, Arc<StrayObserved>>,
     /// Ids of recent commands.
     pub(crate) stamps: Stamps,
     pub(crate) digest: Digest,
@@ -270,6 +272,21 @@ impl View {
     /// Why an object is left alone, where it is.
     pub fn parked(&self, id: Id) -> Option<&Arc<ObjectParked>> {
         self.parked.get(&id)
+    }
+
+    /// All strays: tasks that agents have and this history does not know.
+    pub fn strays(&self) -> impl Iterator<Item = (Id, &Arc<StrayObserved>)> {
+        self.strays.iter().map(|(id, stray)| (*id, stray))
+    }
+
+    /// Those that one node has.
+    pub fn strays_on(&self, node: Id) -> impl Iterator<Item = &Arc<StrayObserved>> {
+        self.strays.values().filter(move |stray| Id::from_bytes(&stray.node_id) == node)
+    }
+
+    /// One stray.
+    pub fn stray(&self, id: Id) -> Option<&Arc<StrayObserved>> {
+        self.strays.get(&id)
     }
 
     /// All parked objects.

@@ -3,7 +3,7 @@
 use skep_projections::fixture::{World, id};
 use skep_proto::{
     Id,
-    v1::{NodeState, TaskState},
+    v1::{NodeState, StrayDisowned, TaskState, event::Kind},
 };
 
 /// Tells a story and says how a task stands: `running, wanted running, on n1`.
@@ -265,6 +265,39 @@ fn what_is_left_alone_is_so_until_released_or_changed() {
         assert_eq!(parked(&world), 1, "after {story:?}");
         assert_eq!(world.view.faults(), Vec::<String>::new());
     }
+}
+
+#[test]
+fn a_stray_is_kept_in_sight_until_it_ends_or_is_disowned_or_its_node_goes() {
+    let strays = |story: &str| {
+        let world = World::of(story);
+        assert_eq!(world.view.faults(), Vec::<String>::new(), "{story}");
+        let copy = skep_projections::snapshot::decode(&skep_projections::snapshot::encode(&world.view));
+        assert_eq!(copy.expect("a snapshot can be read").digest(), world.view.digest(), "{story}");
+        world.view.strays().count()
+    };
+    let two = "node n1 | node n2 | stray a running n1 | stray b starting n2";
+    assert_eq!(strays(two), 2);
+    assert_eq!(strays(&format!("{two} | stray b running n2")), 2);
+    assert_eq!(strays(&format!("{two} | stray b failed n2")), 1);
+    assert_eq!(strays(&format!("{two} | disown a")), 1);
+    assert_eq!(strays(&format!("{two} | rmnode n1")), 1);
+    assert_eq!(strays("node n1 | stray a running n1 | disown a"), 0);
+}
+
+#[test]
+fn who_disowns_a_stray_tells_its_node() {
+    let mut world = World::of("node n1 | stray a running n1");
+    let task_id = id("stray", "a").to_bytes();
+    let delta = world.record(Kind::StrayDisowned(StrayDisowned { task_id, ..StrayDisowned::default() }));
+    assert_eq!(delta.gone, [(id("stray", "a"), id("node", "n1"))]);
+}
+
+#[test]
+fn what_is_no_stray_is_none() {
+    contradicts("node n1", "disown a");
+    contradicts("node n1", "stray a failed n1");
+    contradicts("node n1", "stray a running n2");
 }
 
 #[test]

@@ -17,7 +17,7 @@ pub enum Voice {
 }
 
 /// Every kind's name, in the order of the schema: the catalogue and the golden bytes are checked against it.
-pub const KINDS: [&str; 33] = [
+pub const KINDS: [&str; 35] = [
     "cluster_created",
     "cluster_updated",
     "node_updated",
@@ -28,6 +28,7 @@ pub const KINDS: [&str; 33] = [
     "service_removed",
     "command_refused",
     "object_released",
+    "stray_disowned",
     "task_created",
     "task_assigned",
     "task_desired",
@@ -51,6 +52,7 @@ pub const KINDS: [&str; 33] = [
     "task_observed",
     "tenure_begun",
     "clock_jumped",
+    "stray_observed",
 ];
 
 /// An event as the envelope carries it.
@@ -71,6 +73,7 @@ pub fn name(kind: &Kind) -> &'static str {
         Kind::ServiceRemoved(_) => "service_removed",
         Kind::CommandRefused(_) => "command_refused",
         Kind::ObjectReleased(_) => "object_released",
+        Kind::StrayDisowned(_) => "stray_disowned",
         Kind::TaskCreated(_) => "task_created",
         Kind::TaskAssigned(_) => "task_assigned",
         Kind::TaskDesired(_) => "task_desired",
@@ -94,6 +97,7 @@ pub fn name(kind: &Kind) -> &'static str {
         Kind::TaskObserved(_) => "task_observed",
         Kind::TenureBegun(_) => "tenure_begun",
         Kind::ClockJumped(_) => "clock_jumped",
+        Kind::StrayObserved(_) => "stray_observed",
     }
 }
 
@@ -109,7 +113,8 @@ pub fn voice(kind: &Kind) -> Voice {
         | Kind::ServiceScaled(_)
         | Kind::ServiceRemoved(_)
         | Kind::CommandRefused(_)
-        | Kind::ObjectReleased(_) => Voice::Intent,
+        | Kind::ObjectReleased(_)
+        | Kind::StrayDisowned(_) => Voice::Intent,
         Kind::TaskCreated(_)
         | Kind::TaskAssigned(_)
         | Kind::TaskDesired(_)
@@ -132,7 +137,8 @@ pub fn voice(kind: &Kind) -> Voice {
         | Kind::NodeSilent(_)
         | Kind::TaskObserved(_)
         | Kind::TenureBegun(_)
-        | Kind::ClockJumped(_) => Voice::Observation,
+        | Kind::ClockJumped(_)
+        | Kind::StrayObserved(_) => Voice::Observation,
     }
 }
 
@@ -165,6 +171,8 @@ pub fn objects(kind: &Kind) -> Vec<Id> {
         Kind::SessionClosed(e) => &[&e.node_id],
         Kind::NodeSilent(e) => &[&e.node_id],
         Kind::TaskObserved(e) => &[&e.task_id],
+        Kind::StrayObserved(e) => &[&e.task_id, &e.node_id],
+        Kind::StrayDisowned(e) => &[&e.task_id, &e.node_id],
         Kind::ClusterUpdated(_)
         | Kind::CommandRefused(_)
         | Kind::Checkpoint(_)

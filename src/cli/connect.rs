@@ -6,6 +6,7 @@
 use super::{
     args::Target,
     fail::{Failure, Outcome},
+    show,
 };
 use hyper_util::rt::TokioIo;
 use skep_proto::v1::{
@@ -90,6 +91,24 @@ pub struct Submitter {
 }
 
 impl Submitter {
+    /// One command for each name, which is told when it is done. A refusal does not keep the others from being asked;
+    /// all are told, and the last one counts.
+    pub async fn each(&mut self, names: &[String], mut action: impl FnMut(usize) -> Action) -> Outcome {
+        let mut failed: Option<Failure> = None;
+        for (place, name) in names.iter().enumerate() {
+            match self.submit(action(place)).await {
+                Ok(_) => show::say(name)?,
+                Err(failure) if failure.is_unreachable() => return Err(failure),
+                Err(failure) => {
+                    if let Some(earlier) = failed.replace(failure) {
+                        earlier.tell();
+                    }
+                }
+            }
+        }
+        failed.map_or(Ok(()), Err)
+    }
+
     /// Asks until it is known whether the command was done. A refusal is a failure with the manager's own words.
     pub async fn submit(&mut self, action: Action) -> Outcome<Accepted> {
         self.number += 1;

@@ -16,7 +16,7 @@ use super::{
     connect::Manager,
     fail::{Failure, Outcome},
     logs,
-    show::{self, Inspection, Listing, Row, short_id},
+    show::{Inspection, Listing, Row, short_id},
     task,
 };
 use clap::{Args, Subcommand};
@@ -161,20 +161,9 @@ async fn inspect(top: &Top, args: Inspect) -> Outcome {
 async fn rm(top: &Top, args: Rm) -> Outcome {
     let manager = Manager::connect(&top.host(&args.change.host)?).await?;
     let mut submitter = manager.submitter(args.change.reason.as_deref()).await?;
-    let mut failed: Option<Failure> = None;
-    for service in args.services {
-        let action = Action::RemoveService(RemoveService { service: service.clone() });
-        match submitter.submit(action).await {
-            Ok(_) => show::say(&service)?,
-            Err(failure) if failure.is_unreachable() => return Err(failure),
-            Err(failure) => {
-                if let Some(earlier) = failed.replace(failure) {
-                    earlier.tell();
-                }
-            }
-        }
-    }
-    failed.map_or(Ok(()), Err)
+    let action =
+        |place: usize| Action::RemoveService(RemoveService { service: args.services[place].clone() });
+    submitter.each(&args.services, action).await
 }
 
 /// The services of these names; one that is not there is the manager's error.

@@ -6,7 +6,7 @@ mod words;
 pub use words::{image, port_list, ports, state_word, trouble};
 
 use super::{
-    args::{InspectStyle, ListStyle, Read, Top},
+    args::{Change, InspectStyle, ListStyle, Read, Top},
     connect::Manager,
     fail::Outcome,
     logs, now,
@@ -15,7 +15,7 @@ use super::{
 use clap::{Args, Subcommand};
 use skep_proto::{
     Id, Timestamp, json,
-    v1::{Filter, ListRequest, Moment, Task},
+    v1::{DisownStray, Filter, ListRequest, Moment, Task, command::Action},
 };
 
 /// `skep task …`
@@ -26,8 +26,20 @@ pub enum Command {
     Ls(Ls),
     /// Show everything about tasks
     Inspect(Inspect),
+    /// End tasks that history does not know, after a part of it was lost
+    Rm(Rm),
     /// Show what tasks have written
     Logs(logs::TaskLogs),
+}
+
+/// `skep task rm`
+#[derive(Args)]
+pub struct Rm {
+    /// Tasks by id or the beginning of an id, as `skep doctor` lists them
+    #[arg(value_name = "TASK", required = true)]
+    tasks: Vec<String>,
+    #[command(flatten)]
+    change: Change,
 }
 
 /// `skep task ls`
@@ -74,8 +86,16 @@ pub(super) async fn run(top: &Top, command: Command) -> Outcome {
     match command {
         Command::Ls(args) => ls(top, args).await,
         Command::Inspect(args) => inspect(top, args).await,
+        Command::Rm(args) => rm(top, args).await,
         Command::Logs(args) => logs::of_tasks(top, args).await,
     }
+}
+
+async fn rm(top: &Top, args: Rm) -> Outcome {
+    let manager = Manager::connect(&top.host(&args.change.host)?).await?;
+    let mut submitter = manager.submitter(args.change.reason.as_deref()).await?;
+    let action = |place: usize| Action::DisownStray(DisownStray { task: args.tasks[place].clone() });
+    submitter.each(&args.tasks, action).await
 }
 
 async fn ls(top: &Top, args: Ls) -> Outcome {

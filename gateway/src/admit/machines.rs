@@ -5,11 +5,13 @@ use skep_projections::{NodeRow, TaskRow, View};
 use skep_proto::{
     Id, Revision,
     v1::{
-        EndCause, NodeDescription, NodeJoined, NodeSilent, SessionClosed, SessionOpened, TaskObserved,
-        TaskState, event::Kind,
+        EndCause, NodeDescription, NodeJoined, NodeSilent, SessionClosed, SessionOpened, StrayObserved,
+        TaskObserved, TaskState, event::Kind,
     },
 };
 
+/// Strays that are kept in sight of one node; of more nothing is recorded until some have ended.
+const STRAYS_PER_NODE_MAX: usize = 1_000;
 /// Longest message or error of an observation, bytes; what is longer is cut.
 const WORDS_BYTES_MAX: usize = 2_048;
 
@@ -59,7 +61,10 @@ fn report(view: &View, node: Id, tasks: &[TaskObserved]) -> Result<Admitted, Ref
     let (place, _) = view.nodes().by_id(node).ok_or_else(|| gone(node))?;
     let mut admitted = Admitted { object: node, ..Admitted::default() };
     for seen in tasks {
-        let Some((_, task)) = view.tasks().by_id(Id::from_bytes(&seen.task_id)) else { continue };
+        let Some((_, task)) = view.tasks().by_id(Id::from_bytes(&seen.task_id)) else {
+            admitted.events.extend(stray(view, node, seen));
+            continue;
+        };
         if task.node != Some(place) {
             return Err(Refusal::permission(format!("task {} is not node {node}'s to report", task.id)));
         }
@@ -68,6 +73,24 @@ fn report(view: &View, node: Id, tasks: &[TaskObserved]) -> Result<Admitted, Ref
         }
     }
     Ok(admitted)
+}
+
+/// What an agent says of a task that is not in the view. In a history that never went back it is a task that has left
+/// it, which is no news; after one did, it may be one that was lost with its records.
+fn stray(view: &View, node: Id, seen: &TaskObserved) -> Option<(Revision, Kind)> {
+    let id = Id::from_bytes(&seen.task_id);
+    let ended = seen.state() >= TaskState::Complete;
+    let news = match view.stray(id) {
+        Some(known) => ended && Id::from_bytes(&known.node_id) == node,
+        None => {
+            !ended
+                && !id.is_none()
+                && view.position().incarnation > 1
+                && view.strays_on(node).count() < STRAYS_PER_NODE_MAX
+        }
+    };
+    let observed = StrayObserved { task_id: id.to_bytes(), node_id: node.to_bytes(), state: seen.state };
+    news.then_some((Revision::ZERO, Kind::StrayObserved(observed)))
 }
 
 /// Reports only ever raise a state; one that repeats or goes back is no news, unless it has new words: why an agent

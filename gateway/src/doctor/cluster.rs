@@ -4,7 +4,7 @@ use super::{ok, problem, warning};
 use crate::{history::verdict, show};
 use skep_projections::View;
 use skep_proto::{
-    author,
+    Id, author,
     v1::{Finding, NodeState},
 };
 use std::collections::BTreeMap;
@@ -27,6 +27,20 @@ pub(super) fn parked(view: &View) -> Vec<Finding> {
         )
     });
     bounded(parked, "objects are parked")
+}
+
+/// Tasks that agents have from a history that was lost.
+pub(super) fn strays(view: &View) -> Vec<Finding> {
+    let strays = view.strays().map(|(id, stray)| {
+        let node = view.nodes().by_id(Id::from_bytes(&stray.node_id));
+        let on = node.map_or("?", |(_, row)| row.hostname());
+        warning(
+            &format!("task {id}"),
+            format!("it runs on {on}, and history does not know it"),
+            "its records were lost when the log was cut; `skep task rm` ends it",
+        )
+    });
+    bounded(strays, "tasks are unknown to history")
 }
 
 /// Records that contradicted the view.

@@ -161,6 +161,8 @@ fn named(kind: &Kind) -> Option<(Noun, Id, &str)> {
         | Kind::NodeSilent(_)
         | Kind::TaskObserved(_)
         | Kind::TenureBegun(_)
+        | Kind::StrayObserved(_)
+        | Kind::StrayDisowned(_)
         | Kind::ClockJumped(_) => None,
     }
 }

@@ -34,6 +34,8 @@ pub fn notable(record: &Record) -> bool {
         | Kind::SessionClosed(_)
         | Kind::NodeSilent(_)
         | Kind::TenureBegun(_)
+        | Kind::StrayObserved(_)
+        | Kind::StrayDisowned(_)
         | Kind::ClockJumped(_) => true,
         Kind::TaskDesired(e) => is_a_move(e.reason()),
         Kind::TaskObserved(e) => is_a_failure(e.state()),

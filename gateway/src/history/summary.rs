@@ -46,6 +46,10 @@ pub fn line(record: &Record, names: &mut dyn Names) -> String {
         Kind::RolloutStarted(e) => format!("{}: roll-out started", name(&e.service_id)),
         Kind::RolloutPaused(e) => format!("{}: roll-out paused{}", name(&e.service_id), after(&e.message)),
         Kind::RolloutCompleted(e) => format!("{}: roll-out completed", name(&e.service_id)),
+        Kind::StrayObserved(e) => machines::stray(e, &name(&e.node_id)),
+        Kind::StrayDisowned(e) => {
+            format!("task {} on {} shall end: nobody owns it", Id::from_bytes(&e.task_id), name(&e.node_id))
+        }
         Kind::ObjectParked(e) => parked(e, &name(&e.object_id)),
         Kind::Checkpoint(_) => "checkpoint".into(),
         Kind::FeatureLevelRaised(e) => format!("feature level raised to {}", e.level),

@@ -94,6 +94,11 @@ pub(crate) fn indexed_end(door: &Door) -> Result<(u64, Position, Hash), ReadErro
     Ok((row.index + 1, entry.position(), entry.hash))
 }
 
+/// Where history ends that can be read, whether it is indexed or not.
+pub(crate) fn readable_end(door: &Door) -> Result<Position, ReadError> {
+    found(door).map(|(_, position, _)| position)
+}
+
 /// What lies behind the index, and where history stands with it.
 fn found(door: &Door) -> Result<(Unindexed, Position, Hash), ReadError> {
     let (mut next, mut position, mut head) = indexed_end(door)?;

@@ -202,6 +202,11 @@ impl Step<'_> {
             row.class = NO_CLASS;
         }
         self.view.classes.leave(class);
+        let strays =
+            self.view.strays_on(Id::from_bytes(&e.node_id)).map(|stray| Id::from_bytes(&stray.task_id));
+        for stray in strays.collect::<Vec<_>>() {
+            self.view.forget_stray(stray);
+        }
         self.view.nodes_by_hostname.remove(&(name, place));
         self.view.unpark(Id::from_bytes(&e.node_id));
         self.view.drop_node_if_unused(place);

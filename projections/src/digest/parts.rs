@@ -10,7 +10,10 @@ use crate::{
     view::{ClusterRow, Tenure},
 };
 use prost::Message;
-use skep_proto::{Id, Revision, Timestamp, v1::ObjectParked};
+use skep_proto::{
+    Id, Revision, Timestamp,
+    v1::{ObjectParked, StrayObserved},
+};
 use xxhash_rust::xxh3::xxh3_128;
 
 /// Parts up to this length are gathered without touching the heap. Longer ones, which are specs, go there.
@@ -294,6 +297,12 @@ pub(super) fn set_aside(count: u64) -> u128 {
 pub(super) fn parked(parked: &ObjectParked) -> u128 {
     let mut fields = Fields::new(51, Id::from_bytes(&parked.object_id));
     fields.message(parked);
+    fields.hash()
+}
+
+pub(super) fn stray(stray: &StrayObserved) -> u128 {
+    let mut fields = Fields::new(53, Id::from_bytes(&stray.task_id));
+    fields.message(stray);
     fields.hash()
 }
 

@@ -76,6 +76,7 @@ impl Head {
             tasks: view.tasks.len() as u64,
             parked: view.parked.len() as u64,
             stamps: view.stamps.len() as u64,
+            strays: view.strays.len() as u64,
         }
     }
 

@@ -47,6 +47,8 @@ pub(super) struct Head {
     pub(super) parked: u64,
     #[prost(uint64, tag = "18")]
     pub(super) stamps: u64,
+    #[prost(uint64, tag = "19")]
+    pub(super) strays: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Message)]

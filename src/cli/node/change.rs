@@ -5,7 +5,7 @@ use super::{
         args::{Change, Top},
         connect::Manager,
         fail::{Failure, Outcome},
-        parse, show,
+        parse,
     },
     resolve_self,
 };
@@ -100,23 +100,11 @@ pub async fn rm(top: &Top, args: Rm) -> Outcome {
     each(top, &args.change, args.nodes, |node| Action::RemoveNode(RemoveNode { node, force })).await
 }
 
-/// One command for each node; a refusal does not keep the others from being asked, and the first one counts.
+/// One command for each node.
 async fn each(top: &Top, change: &Change, nodes: Vec<String>, action: impl Fn(String) -> Action) -> Outcome {
     let manager = Manager::connect(&top.host(&change.host)?).await?;
     let names = nodes.clone();
     let nodes = resolve_self(&manager, nodes).await?;
     let mut submitter = manager.submitter(change.reason.as_deref()).await?;
-    let mut failed: Option<Failure> = None;
-    for (name, node) in names.iter().zip(nodes) {
-        match submitter.submit(action(node)).await {
-            Ok(_) => show::say(name)?,
-            Err(failure) if failure.is_unreachable() => return Err(failure),
-            Err(failure) => {
-                if let Some(earlier) = failed.replace(failure) {
-                    earlier.tell();
-                }
-            }
-        }
-    }
-    failed.map_or(Ok(()), Err)
+    submitter.each(&names, |place| action(nodes[place].clone())).await
 }

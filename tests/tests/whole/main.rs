@@ -97,6 +97,47 @@ fn what_is_refused_is_refused_with_words_and_recorded_with_its_author() {
 }
 
 #[test]
+fn what_runs_of_a_lost_history_runs_on_until_somebody_decides() {
+    let mut stage = Stage::new();
+    stage.start();
+    stage.says(&["service", "create", "-q", "--name", "kept", "/bin/sleep", "600"]);
+    let kept = stage.pids("kept");
+    stage.stop();
+    let aside = stage.file("aside");
+    stage.copy_store(&stage.store(), &aside);
+    stage.start();
+    stage.says(&["service", "create", "-q", "--name", "lost", "/bin/sleep", "600"]);
+    let lost = stage.pids("lost");
+    stage.stop();
+    // As after a disk that lied: the store is as it was, and the head knows better.
+    stage.copy_store(&aside, &stage.store());
+    let dir = stage.state_dir();
+    let (code, _, words) = stage.client().runs(&["daemon", "--state-dir", &dir]);
+    assert_eq!(code, 1, "{words}");
+    assert!(words.contains("synced records are lost") && words.contains("skep recover"), "{words}");
+    let (code, _, recovered) = stage.client().runs(&["recover", "--accept-loss", "--state-dir", &dir]);
+    assert_eq!(code, 0, "{recovered}");
+    let number = |words: &str| {
+        let after = words.split_once("ends at revision ").expect("it says where history ends").1;
+        after.split(|c: char| !c.is_ascii_digit()).next().map(str::to_owned)
+    };
+    assert_eq!(number(&words), number(&recovered), "both say the same end");
+    stage.start();
+    assert_eq!(stage.pids("kept"), kept, "what history knows goes on");
+    let strays = stage.strays();
+    assert_eq!(strays.len(), 1, "one task is unknown");
+    assert!(lost.iter().all(|pid| std::path::Path::new(&format!("/proc/{pid}")).exists()), "it was stopped");
+    stage.says(&["task", "rm", "--reason", "INC-9", &strays[0]]);
+    stage.until_gone(&lost);
+    assert!(stage.strays().is_empty());
+    let log = stage.says(&["log", "--format", "json"]);
+    assert!(
+        log.contains("stray_observed") && log.contains("stray_disowned") && log.contains("INC-9"),
+        "{log}"
+    );
+}
+
+#[test]
 fn a_program_that_is_not_there_does_not_fill_the_log() {
     let mut stage = Stage::new();
     stage.start();

@@ -114,6 +114,25 @@ impl Stage {
         pids
     }
 
+    /// Ids of tasks that history does not know, as `doctor` tells them.
+    pub fn strays(&self) -> Vec<String> {
+        let (_, told, _) = self.client().runs(&["doctor"]);
+        let unknown = told.lines().filter(|line| line.contains("history does not know it"));
+        unknown.filter_map(|line| Some(line.split_once("task ")?.1.split_once(':')?.0.to_owned())).collect()
+    }
+
+    /// The folder of the log's rows.
+    pub fn store(&self) -> PathBuf {
+        self.folder.path().join("state/log/store")
+    }
+
+    /// Replaces one folder by a copy of another.
+    pub fn copy_store(&self, from: &Path, to: &Path) {
+        fs::remove_dir_all(to).ok();
+        let copied = Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap();
+        assert!(copied.success());
+    }
+
     pub fn until_gone(&self, pids: &[i32]) {
         self.wait("the processes end", || {
             pids.iter().all(|pid| !Path::new(&format!("/proc/{pid}")).exists())

@@ -1,6 +1,11 @@
 //! Lines about machines.
 
-use skep_proto::v1::{NodeAvailability, NodeJoined, NodeRemoved, NodeRole, NodeSpec, NodeUpdated};
+use skep_proto::{
+    Id,
+    v1::{
+        NodeAvailability, NodeJoined, NodeRemoved, NodeRole, NodeSpec, NodeUpdated, StrayObserved, TaskState,
+    },
+};
 use std::collections::BTreeMap;
 
 pub(super) fn joined(e: &NodeJoined, node: &str) -> String {
@@ -22,6 +27,15 @@ pub(super) fn updated(e: &NodeUpdated, node: &str) -> String {
         role(spec.desired_role()),
         labels(spec)
     )
+}
+
+pub(super) fn stray(e: &StrayObserved, node: &str) -> String {
+    let task = Id::from_bytes(&e.task_id);
+    if e.state() < TaskState::Complete {
+        format!("task {task} runs on {node}, and history does not know it")
+    } else {
+        format!("task {task} on {node} has ended; history did not know it")
+    }
 }
 
 fn availability(availability: NodeAvailability) -> &'static str {
