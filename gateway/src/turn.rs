@@ -294,3 +294,6 @@ fn envelope(request: &Request) -> (Option<CommandId>, Option<TraceContext>, Stri
         Request::Machine(_) => (None, None, String::new()),
     }
 }
+
+#[cfg(test)]
+mod tests;
