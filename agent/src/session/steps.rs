@@ -24,9 +24,9 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio_util::task::AbortOnDropHandle;
 
 /// Tasks that are prepared at the same time, pulls among them; the others wait.
-const PREPARES_MAX: usize = 16;
+const PREPARES_MAX: usize = 8;
 /// Tasks that are started at the same time; the others wait.
-const STARTS_MAX: usize = 8;
+const STARTS_MAX: usize = 4;
 /// Between two words about the same pull; what comes sooner is left out.
 const PROGRESS_PERIOD: Duration = Duration::from_millis(250);
 

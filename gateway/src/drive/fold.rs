@@ -22,7 +22,7 @@ use tokio::sync::{Notify, watch};
 pub(super) struct Pending {
     pub(super) hash: Hash,
     pub(super) view: View,
-    pub(super) delta: Delta,
+    pub(super) delta: Arc<Delta>,
     pub(super) answers: Vec<(Reply, Answer)>,
 }
 
@@ -38,7 +38,7 @@ pub struct Mailbox {
 #[derive(Default)]
 pub struct Mail {
     /// The newest view and all that changed up to it.
-    pub committed: Option<(View, Delta)>,
+    pub committed: Option<(View, Arc<Delta>)>,
     /// Answers by the sessions' tokens.
     pub answers: Vec<(u64, Answer)>,
 }
@@ -61,12 +61,12 @@ impl Mailbox {
         self.arrived.notify_one();
     }
 
-    fn committed(&self, view: &View, delta: &Delta, answers: Vec<(u64, Answer)>) {
+    fn committed(&self, view: &View, delta: &Arc<Delta>, answers: Vec<(u64, Answer)>) {
         let mut mail = self.lock();
         match &mut mail.committed {
             Some((newest, all)) => {
                 newest.clone_from(view);
-                all.merge(delta);
+                Arc::make_mut(all).merge(delta);
             }
             None => mail.committed = Some((view.clone(), delta.clone())),
         }
@@ -195,7 +195,7 @@ impl Committed {
         pending.pop_front()
     }
 
-    fn replay(&mut self, entry: &Entry) -> Result<Delta, Halt> {
+    fn replay(&mut self, entry: &Entry) -> Result<Arc<Delta>, Halt> {
         let mut delta = Delta::default();
         let header = &entry.header;
         let records = entry.decode().map_err(|error| Halt { message: error.to_string() })?;
@@ -205,7 +205,7 @@ impl Committed {
             let folded = self.view.apply_into(stamp, &record, &mut delta);
             folded.map_err(|error| Halt { message: error.to_string() })?;
         }
-        Ok(delta)
+        Ok(Arc::new(delta))
     }
 
     /// A checkpoint says what every manager's digest must be here; one that differs has a view nobody may act on.
@@ -223,8 +223,8 @@ impl Committed {
         Err(Halt { message })
     }
 
-    fn publish(&self, delta: Delta) {
-        let published = Published { view: self.view.clone(), delta: Arc::new(delta) };
+    fn publish(&self, delta: Arc<Delta>) {
+        let published = Published { view: self.view.clone(), delta };
         self.shared.published.send_replace(Arc::new(published));
     }
 }
@@ -255,7 +255,7 @@ impl Fold for Committed {
 
     fn restore(&mut self, _position: Position, bytes: &[u8]) -> Result<(), RestoreError> {
         self.view = snapshot::decode(bytes).map_err(|error| RestoreError { message: error.to_string() })?;
-        self.publish(Delta::default());
+        self.publish(Arc::default());
         Ok(())
     }
 }
