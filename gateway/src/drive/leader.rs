@@ -193,7 +193,8 @@ impl Leader {
         match turned.entry {
             None => self.shared.answer_after_pending(answers),
             Some(entry) => {
-                let pending = Pending { hash: entry.hash, view: turned.view, delta: Arc::new(turned.delta), answers };
+                let pending =
+                    Pending { hash: entry.hash, view: turned.view, delta: Arc::new(turned.delta), answers };
                 self.shared.await_commit(pending);
                 self.shared.inbox().proposed();
                 // The receiver lives as long as this thread's runtime.
