@@ -61,10 +61,7 @@ fn report(view: &View, node: Id, tasks: &[TaskObserved]) -> Result<Admitted, Ref
     let (place, _) = view.nodes().by_id(node).ok_or_else(|| gone(node))?;
     let mut admitted = Admitted { object: node, ..Admitted::default() };
     for seen in tasks {
-        let Some((_, task)) = view.tasks().by_id(Id::from_bytes(&seen.task_id)) else {
-            admitted.events.extend(stray(view, node, seen));
-            continue;
-        };
+        let Some((_, task)) = view.tasks().by_id(Id::from_bytes(&seen.task_id)) else { continue };
         if task.node != Some(place) {
             return Err(Refusal::permission(format!("task {} is not node {node}'s to report", task.id)));
         }
@@ -72,25 +69,35 @@ fn report(view: &View, node: Id, tasks: &[TaskObserved]) -> Result<Admitted, Ref
             admitted.events.push((cause(task, seen), Kind::TaskObserved(within_bounds(seen))));
         }
     }
+    admitted.events.extend(strays(view, node, tasks));
     Ok(admitted)
 }
 
-/// What an agent says of a task that is not in the view. In a history that never went back it is a task that has left
-/// it, which is no news; after one did, it may be one that was lost with its records.
-fn stray(view: &View, node: Id, seen: &TaskObserved) -> Option<(Revision, Kind)> {
-    let id = Id::from_bytes(&seen.task_id);
-    let ended = seen.state() >= TaskState::Complete;
-    let news = match view.stray(id) {
-        Some(known) => ended && Id::from_bytes(&known.node_id) == node,
-        None => {
-            !ended
-                && !id.is_none()
-                && view.position().incarnation > 1
-                && view.strays_on(node).count() < STRAYS_PER_NODE_MAX
+/// What an agent says of tasks that are not in the view. In a history that never went back they have left it, which is
+/// no news; after one did, they may have been lost with their records.
+fn strays(view: &View, node: Id, tasks: &[TaskObserved]) -> Vec<(Revision, Kind)> {
+    let mut found = Vec::new();
+    if view.position().incarnation <= 1 {
+        return found;
+    }
+    let mut room = STRAYS_PER_NODE_MAX.saturating_sub(view.strays_on(node).count());
+    for seen in tasks {
+        let id = Id::from_bytes(&seen.task_id);
+        let ended = seen.state() >= TaskState::Complete;
+        let is_news = match view.stray(id) {
+            Some(known) => ended && Id::from_bytes(&known.node_id) == node,
+            None => !ended && !id.is_none() && view.tasks().find(id).is_none() && room > 0,
+        };
+        if !is_news {
+            continue;
         }
-    };
-    let observed = StrayObserved { task_id: id.to_bytes(), node_id: node.to_bytes(), state: seen.state };
-    news.then_some((Revision::ZERO, Kind::StrayObserved(observed)))
+        room -= usize::from(!ended);
+        // A number that is no state counts as the first one: a raw one must not reach the log.
+        let state = seen.state() as i32;
+        let stray = StrayObserved { task_id: id.to_bytes(), node_id: node.to_bytes(), state };
+        found.push((Revision::ZERO, Kind::StrayObserved(stray)));
+    }
+    found
 }
 
 /// Reports only ever raise a state; one that repeats or goes back is no news, unless it has new words: why an agent
@@ -152,4 +159,53 @@ fn known(view: &View, node: Id) -> Result<&NodeRow, Refusal> {
 fn gone(node: Id) -> Refusal {
     Refusal::not_found(format!("no node {node} in this cluster"))
         .hint("it was removed; start the agent with an empty state folder to join anew")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use skep_projections::{
+        Stamp,
+        fixture::{World, id},
+    };
+    use skep_proto::{
+        Timestamp, event,
+        v1::{IncarnationBegun, Record},
+    };
+
+    /// A cluster whose history went back once, with one task on one node.
+    fn after_a_loss() -> View {
+        let mut view = World::of("node n1 | service web replicas=1 | task web.1 on n1").view;
+        let begun = Kind::IncarnationBegun(IncarnationBegun { incarnation: 2, ..Default::default() });
+        let record = Record { event: Some(event::event(begun)), ..Record::default() };
+        let stamp = Stamp { revision: view.position().revision.next(), at: Timestamp(1), incarnation: 2 };
+        view.apply(stamp, &record).expect("it is known");
+        view
+    }
+
+    fn seen(task: u128, state: i32) -> TaskObserved {
+        TaskObserved { task_id: Id(task).to_bytes(), state, ..TaskObserved::default() }
+    }
+
+    #[test]
+    fn unknown_tasks_are_news_only_after_history_went_back() {
+        let tasks = [seen(1, TaskState::Running as i32), seen(2, TaskState::Failed as i32)];
+        let before = World::of("node n1").view;
+        assert_eq!(strays(&before, id("node", "n1"), &tasks), []);
+        assert_eq!(strays(&after_a_loss(), id("node", "n1"), &tasks).len(), 1, "what has ended is none");
+    }
+
+    #[test]
+    fn one_report_cannot_pass_the_bound() {
+        let many: Vec<_> =
+            (1..=STRAYS_PER_NODE_MAX as u128 + 5).map(|n| seen(n, TaskState::Running as i32)).collect();
+        assert_eq!(strays(&after_a_loss(), id("node", "n1"), &many).len(), STRAYS_PER_NODE_MAX);
+    }
+
+    #[test]
+    fn a_number_that_is_no_state_does_not_reach_the_log() {
+        let found = strays(&after_a_loss(), id("node", "n1"), &[seen(1, 12_345)]);
+        let [(_, Kind::StrayObserved(stray))] = &found[..] else { panic!("{found:?}") };
+        assert!(TaskState::try_from(stray.state).is_ok(), "{stray:?}");
+    }
 }
