@@ -30,6 +30,7 @@ use skep_proto::{
 };
 use std::{collections::BTreeMap, time::Duration};
 use thiserror::Error;
+use tokio::sync::watch;
 
 /// Everything a runtime must know to run one task.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -147,8 +148,21 @@ pub struct Found {
     pub task_id: Id,
     /// The image's digest as [`Prepared`] said it.
     pub image_digest: String,
+    /// How it is known that this runtime made it.
+    pub proof: Proof,
     /// How far it got.
     pub state: FoundState,
+}
+
+/// How it is known that something was made by this node's runtime. Labels prove nothing: a committed image
+/// copies them into containers of other people.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Proof {
+    /// The runtime wrote down that it made this one.
+    Recorded,
+    /// It has the task's own name and labels, and nothing was written down. The agent takes it for a task that
+    /// the cluster assigned to this node, and leaves it alone otherwise.
+    Named,
 }
 
 /// How far something that was found had got.
@@ -160,6 +174,9 @@ pub enum FoundState {
     Running(Started),
     /// It ran.
     Ended(Started, Ended),
+    /// It is there, and could not be looked at: why, for people. The others that were found count all the
+    /// same.
+    Unreadable(String),
 }
 
 /// Which lines of a task's output are wanted.
@@ -220,6 +237,14 @@ pub enum RuntimeError {
     /// is not supported. From `prepare` the task is REJECTED.
     #[error("{0}")]
     Rejected(String),
+    /// The image could not be pulled: the task is REJECTED, and the node has the condition PULL_FAILING.
+    #[error("cannot pull {image}: {reason}")]
+    PullFailed {
+        /// As the task names it.
+        image: String,
+        /// The registry's or the engine's own text.
+        reason: String,
+    },
     /// The step was tried and went wrong for good: the task is FAILED (from `prepare`, REJECTED).
     #[error("{0}")]
     Failed(String),
@@ -229,7 +254,16 @@ pub enum RuntimeError {
     Gone,
 }
 
-/// Runs tasks. See the module's words for what every step must keep.
+/// What a runtime notices by itself, between the steps that it is asked for.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Noticed {
+    /// Why the engine is of no use now, for people; empty while it answers.
+    pub engine_problem: String,
+    /// What is odd about a task's container (it is paused, say), for people.
+    pub tasks: BTreeMap<Id, String>,
+}
+
+/// Runs tasks. The module's text says what every step must keep.
 pub trait Runtime: Send + Sync + 'static {
     /// Which one; written down at the node's first start and never changed after.
     fn kind(&self) -> RuntimeKind;
@@ -271,6 +305,12 @@ pub trait Runtime: Send + Sync + 'static {
 
     /// All that this runtime has for tasks of `node`, and of no other node, in the order of their ids.
     fn list(&self, node: Id) -> BoxFuture<'_, Result<Vec<Found>, RuntimeError>>;
+
+    /// What this runtime notices by itself, now and whenever that changes. None where there is nothing to
+    /// notice.
+    fn noticed(&self) -> Option<watch::Receiver<Noticed>> {
+        None
+    }
 
     /// The task's output, also after its end. [`RuntimeError::Gone`] where nothing was started or it was
     /// removed; [`RuntimeError::Rejected`] where the log driver cannot be read. With `follow` the stream ends

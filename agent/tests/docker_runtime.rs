@@ -311,8 +311,9 @@ async fn a_pull_that_goes_wrong_is_told_in_the_registrys_words() {
     for (image, reason) in [(registry.image("9"), "not found"), (refused, "connection refused")] {
         let work = node.with(ContainerSpec { image: image.clone(), ..ContainerSpec::default() });
         match soon(node.runtime().prepare(&work, &|_| {})).await {
-            Err(RuntimeError::Rejected(words)) => {
-                assert!(words.contains(&image) && words.contains(reason), "{words}")
+            Err(error @ RuntimeError::PullFailed { .. }) => {
+                let text = error.to_string();
+                assert!(text.contains(&image) && text.contains(reason), "{text}");
             }
             other => panic!("{other:?}"),
         }

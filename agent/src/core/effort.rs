@@ -1,6 +1,5 @@
 //! A thing that is being tried: once now, and again later when the runtime could not be reached. PURE.
 
-use super::task::Next;
 use skep_proto::{Timestamp, time::SECOND_NS};
 
 /// Wait before the second try.
@@ -37,13 +36,11 @@ impl Effort {
         self.kind == Some(kind)
     }
 
-    /// Asks for the step, unless it is being tried. Anything else that was being tried is overtaken.
-    pub(crate) fn take(&self, kind: Kind) -> Next {
-        if self.is_for(kind) && (self.ticket != 0 || self.until != Timestamp::NEVER) {
-            Next::Rest
-        } else {
-            Next::Take(kind)
-        }
+    /// The step to ask for, unless it is being tried already. Anything else that was being tried is
+    /// overtaken.
+    pub(crate) fn take(&self, kind: Kind) -> Option<Kind> {
+        let is_tried = self.is_for(kind) && (self.ticket != 0 || self.until != Timestamp::NEVER);
+        (!is_tried).then_some(kind)
     }
 
     /// A try begins.
@@ -79,13 +76,6 @@ impl Effort {
     }
 }
 
-impl Next {
-    /// This, or `other` when there is nothing to do.
-    pub(crate) fn or(self, other: Next) -> Next {
-        if self == Next::Rest { other } else { self }
-    }
-}
-
 /// The wait after so many tries: doubled with each.
 pub(crate) fn delay_ns(attempts: u32) -> u64 {
     let doublings = attempts.saturating_sub(1).min(16);
@@ -101,8 +91,8 @@ mod tests {
         let mut effort = Effort::default();
         effort.begin(Kind::Start, 4, Timestamp(1));
         effort.begin(Kind::Start, 7, Timestamp(1));
-        assert_eq!(effort.take(Kind::Start), Next::Rest, "it is being tried");
-        assert_eq!(effort.take(Kind::Stop), Next::Take(Kind::Stop), "which overtakes it");
+        assert_eq!(effort.take(Kind::Start), None, "it is being tried");
+        assert_eq!(effort.take(Kind::Stop), Some(Kind::Stop), "which overtakes it");
         assert_eq!(effort.answers(4), None);
         assert_eq!(effort.answers(7), Some(Kind::Start));
         assert_eq!(effort.answers(7), None);

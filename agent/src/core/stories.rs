@@ -408,3 +408,28 @@ fn beats_come_every_period_and_a_changed_node_begins_a_new_session() {
          connected -> hello 0.0",
     );
 }
+
+#[test]
+fn what_only_its_name_speaks_for_is_taken_for_an_assigned_task_and_never_cleared_away() {
+    check(
+        "attach -> dial, hello 0.0, joined, list
+         listed a?:running x?:running y:running -> -
+         set 1.5 a=RUNNING[RUNNING] -> await-end a, stop y",
+    );
+}
+
+#[test]
+fn one_that_could_not_be_looked_at_costs_nobody_else_anything_and_is_not_reported_ended() {
+    check(
+        "attach -> dial, hello 0.0, joined, list
+         listed -> -
+         set 1.5 a=RUNNING b=RUNNING -> prepare a, prepare b, report a=PREPARING b=PREPARING
+         prepared a -> start a
+         started a -> await-end a, await-ready a
+         ready a -> -
+         prepared b -> start b
+         restart -> list
+         listed a:unreadable b:unreadable -> await-end a, start b
+         attach -> dial, hello 1.5, report a=RUNNING(it could not be looked at after the agent's start: its shim hangs) b=STARTING(it could not be looked at after the agent's start: its shim hangs)",
+    );
+}

@@ -16,6 +16,7 @@ use super::{
     action::Step,
     effort::{Effort, Kind},
     memory::{Kept, Standing},
+    verdict::{self, Ending},
 };
 use crate::runtime::{Found, FoundState, Started, Workload};
 use skep_proto::{
@@ -34,13 +35,6 @@ pub(crate) enum Seen {
     Started,
 }
 
-/// The state that a task goes to when it has been stopped.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Ending {
-    pub(crate) state: TaskState,
-    pub(crate) error: String,
-}
-
 /// What has to be done next.
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) enum Next {
@@ -54,6 +48,13 @@ pub(crate) enum Next {
     Take(Kind),
     /// Nothing is left of it.
     Forget,
+}
+
+impl Next {
+    /// The step that an effort asks for; without one the task rests.
+    fn of(step: Option<Kind>) -> Next {
+        step.map_or(Next::Rest, Next::Take)
+    }
 }
 
 /// A task of this node.
@@ -161,17 +162,20 @@ impl Task {
                 Next::Raise(TaskState::Preparing)
             }
             (TaskState::Accepted, _) => Next::Rest,
-            (TaskState::Preparing | TaskState::Ready, Seen::Nothing) => self.step.take(Kind::Prepare),
+            (TaskState::Preparing | TaskState::Ready, Seen::Nothing) => {
+                Next::of(self.step.take(Kind::Prepare))
+            }
             (TaskState::Preparing, Seen::Prepared | Seen::Started) => Next::Raise(TaskState::Ready),
             (TaskState::Ready, _) if self.desired > TaskState::Ready => Next::Raise(TaskState::Starting),
             (TaskState::Ready, _) => Next::Rest,
-            (TaskState::Starting, Seen::Prepared) => self.step.take(Kind::Start),
+            (TaskState::Starting, Seen::Prepared) => Next::of(self.step.take(Kind::Start)),
             (TaskState::Starting, Seen::Started) => {
-                self.end.take(Kind::AwaitEnd).or(self.ready.take(Kind::AwaitReady))
+                let end = self.end.take(Kind::AwaitEnd);
+                Next::of(end.or_else(|| self.ready.take(Kind::AwaitReady)))
             }
-            (TaskState::Running, Seen::Started) => self.end.take(Kind::AwaitEnd),
+            (TaskState::Running, Seen::Started) => Next::of(self.end.take(Kind::AwaitEnd)),
             (TaskState::Starting, Seen::Nothing) | (TaskState::Running, Seen::Nothing | Seen::Prepared) => {
-                Next::Finish(Ending { state: TaskState::Failed, error: super::verdict::LOST.into() })
+                Next::Finish(Ending { state: TaskState::Failed, error: verdict::LOST.into() })
             }
             (
                 TaskState::Complete
@@ -191,8 +195,8 @@ impl Task {
             return Next::Finish(ending);
         }
         match (self.stopped, self.seen) {
-            (false, _) => self.step.take(Kind::Stop),
-            (true, Seen::Started) => self.end.take(Kind::AwaitEnd),
+            (false, _) => Next::of(self.step.take(Kind::Stop)),
+            (true, Seen::Started) => Next::of(self.end.take(Kind::AwaitEnd)),
             (true, Seen::Nothing | Seen::Prepared) => Next::Finish(ending),
         }
     }
@@ -201,9 +205,9 @@ impl Task {
         if !self.begun || self.removed {
             Next::Forget
         } else if self.stopped || self.is_terminal() {
-            self.step.take(Kind::Remove)
+            Next::of(self.step.take(Kind::Remove))
         } else {
-            self.step.take(Kind::Stop)
+            Next::of(self.step.take(Kind::Stop))
         }
     }
 
@@ -264,6 +268,10 @@ impl Task {
                 self.on_started(started)
             }
             FoundState::Running(_) | FoundState::Ended(..) => self.seen = Seen::Started,
+            // Each step looks before it does anything, and is taken again until it can look.
+            FoundState::Unreadable(_) if self.state() >= TaskState::Running => self.seen = Seen::Started,
+            FoundState::Unreadable(_) if self.state() == TaskState::Starting => self.seen = Seen::Prepared,
+            FoundState::Unreadable(_) => {}
         }
     }
 

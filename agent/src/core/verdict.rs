@@ -4,9 +4,15 @@
 //! be that, whatever the exit code: a restart policy then answers it, and people are not sent looking for a
 //! fault of the program.
 
-use super::task::Ending;
 use crate::runtime::Ended;
 use skep_proto::v1::{ContainerStatus, EndCause, TaskState};
+
+/// The state that a task ends in, and why.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Ending {
+    pub(crate) state: TaskState,
+    pub(crate) error: String,
+}
 
 /// Of a task that was started and of which there is no trace.
 pub(crate) const LOST: &str = "what was started is not there any more: removed by somebody else on the node";

@@ -10,10 +10,10 @@ use super::{
     effort::{Effort, Kind},
     memory::{Memory, Note, NoteKind, Standing, Stands},
     outbox::Outbox,
-    task::{Ending, Next, Task},
-    verdict,
+    task::{Next, Task},
+    verdict::{self, Ending},
 };
-use crate::runtime::{Ended, Found, FoundState, RuntimeError};
+use crate::runtime::{Ended, Found, FoundState, Proof, RuntimeError};
 use skep_proto::{
     Id, Position, Timestamp,
     v1::{EndCause, Report, TaskState},
@@ -177,22 +177,28 @@ impl Work {
         let Some(found) = self.strays.remove(&id) else { return };
         let Some(task) = self.tasks.get_mut(&id) else { return };
         task.adopt(&found);
-        if let FoundState::Ended(_, ended) = &found.state
-            && task.standing != Standing::Dropped
-        {
-            on_ended(task, ended, now);
+        match &found.state {
+            FoundState::Ended(_, ended) if task.standing != Standing::Dropped => on_ended(task, ended, now),
+            FoundState::Unreadable(reason) => {
+                task.say(format!("it could not be looked at after the agent's start: {reason}"), now);
+            }
+            FoundState::Created | FoundState::Running(_) | FoundState::Ended(..) => {}
         }
     }
 
     /// What the cluster did not name is not run here. After a change of history it goes on, until this agent
-    /// starts again.
+    /// starts again. What only its name speaks for was perhaps made by somebody else, and is left alone.
     pub(super) fn clear_strays(&mut self) {
         match self.heard {
             Heard::Nothing => return,
             Heard::NewHistory => self.strays.clear(),
             Heard::Word => {}
         }
-        for id in std::mem::take(&mut self.strays).into_keys() {
+        let ours = |(id, found): (Id, Found)| match found.proof {
+            Proof::Recorded => Some(id),
+            Proof::Named => None,
+        };
+        for id in std::mem::take(&mut self.strays).into_iter().filter_map(ours) {
             self.tasks.entry(id).or_insert_with(|| Task::stray(self.node, id));
             self.touched.insert(id);
         }
@@ -293,9 +299,9 @@ fn take_up(task: &mut Task, outcome: Outcome, now: Timestamp) -> Option<RuntimeE
                 task.container().image_digest = prepared.image_digest;
             }
         }
-        Outcome::Prepared(Err(RuntimeError::Rejected(words) | RuntimeError::Failed(words))) => {
-            task.finish(Ending { state: TaskState::Rejected, error: words }, now);
-        }
+        Outcome::Prepared(Err(
+            error @ (RuntimeError::Rejected(_) | RuntimeError::PullFailed { .. } | RuntimeError::Failed(_)),
+        )) => task.finish(Ending { state: TaskState::Rejected, error: error.to_string() }, now),
         Outcome::Started(Ok(started)) => task.on_started(&started),
         Outcome::Started(Err(RuntimeError::Rejected(words) | RuntimeError::Failed(words))) => {
             task.finish(Ending { state: TaskState::Failed, error: words }, now);

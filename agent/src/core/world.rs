@@ -9,7 +9,7 @@ use super::{
     link::Identity,
     memory::Memory,
 };
-use crate::runtime::{Ended, Found, FoundState, Prepared, RuntimeError, Started};
+use crate::runtime::{Ended, Found, FoundState, Prepared, Proof, RuntimeError, Started};
 use skep_proto::{
     Id, Revision, Timestamp,
     v1::{
@@ -171,19 +171,22 @@ impl World {
         self.receive(to_agent::Message::Assignments(message));
     }
 
-    /// `a:running b:created c:ended:3`
+    /// `a:running b:created c:ended:3 d:unreadable`; with `?` behind the letter only its name speaks for it.
     fn listed(&mut self, rest: &str) {
         let found = rest.split_whitespace().map(|word| {
             let mut parts = word.split(':');
-            let letter = parts.next().and_then(|s| s.chars().next()).expect("a letter");
+            let name = parts.next().expect("a letter");
+            let letter = name.chars().next().expect("a letter");
+            let proof = if name.ends_with('?') { Proof::Named } else { Proof::Recorded };
             let started = Started { container_ref: format!("c-{letter}"), ..Started::default() };
             let state = match (parts.next(), parts.next()) {
                 (Some("created"), _) => FoundState::Created,
                 (Some("running"), _) => FoundState::Running(started),
                 (Some("ended"), code) => FoundState::Ended(started, ended(code.expect("a code"))),
+                (Some("unreadable"), _) => FoundState::Unreadable("its shim hangs".into()),
                 other => panic!("{other:?}"),
             };
-            Found { task_id: id_of(letter), image_digest: String::new(), state }
+            Found { task_id: id_of(letter), image_digest: String::new(), proof, state }
         });
         let found = found.collect();
         self.answer('?', "list", Outcome::Listed(Ok(found)));

@@ -271,7 +271,9 @@ pub async fn what_runs_outlives_the_runtime(subject: &dyn Subject) {
         FoundState::Running(found) => {
             assert_eq!((found.container_ref, found.pid), (started.container_ref.clone(), started.pid));
         }
-        other @ (FoundState::Created | FoundState::Ended(..)) => panic!("{other:?}"),
+        other @ (FoundState::Created | FoundState::Ended(..) | FoundState::Unreadable(_)) => {
+            panic!("{other:?}")
+        }
     }
     assert_eq!(trial.start().await.expect("it runs").container_ref, started.container_ref);
     trial.ready().await.expect("ready");
@@ -289,7 +291,9 @@ pub async fn an_end_that_nobody_watched_is_told_later(subject: &dyn Subject) {
     let trial = trial.reopen(subject).await;
     match trial.only_one().await {
         FoundState::Ended(_, found) => assert_eq!(found.exit_code, Some(3)),
-        other @ (FoundState::Created | FoundState::Running(_)) => panic!("{other:?}"),
+        other @ (FoundState::Created | FoundState::Running(_) | FoundState::Unreadable(_)) => {
+            panic!("{other:?}")
+        }
     }
     trial.remove().await;
 }

@@ -11,7 +11,7 @@ mod container;
 mod output;
 
 use super::{
-    Ended, Found, FoundState, LogQuery, LogStream, Offer, Prepared, Progress, ProgressFn, Runtime,
+    Ended, Found, FoundState, LogQuery, LogStream, Offer, Prepared, Progress, ProgressFn, Proof, Runtime,
     RuntimeError, Started, Workload,
 };
 use container::Container;

@@ -18,7 +18,7 @@ mod tracking;
 mod watch;
 
 use super::{
-    Ended, Found, FoundState, LogQuery, LogStream, Offer, Prepared, ProgressFn, Runtime, RuntimeError,
+    Ended, Found, FoundState, LogQuery, LogStream, Offer, Prepared, ProgressFn, Proof, Runtime, RuntimeError,
     Started, Workload,
 };
 use cgroup::Hierarchy;
@@ -251,7 +251,7 @@ impl ProcessRuntime {
                     tracking::ended(&ending),
                 ),
             };
-            found.push(Found { task_id, image_digest: String::new(), state });
+            found.push(Found { task_id, image_digest: String::new(), proof: Proof::Recorded, state });
         }
         found.sort_by_key(|found| found.task_id);
         Ok(found)

@@ -8,7 +8,7 @@ use skep_agent::{
         link::Identity,
         memory::{Memory, Note},
     },
-    runtime::{Ended, Found, FoundState, RuntimeError, Started, Workload},
+    runtime::{Ended, Found, FoundState, Proof, RuntimeError, Started, Workload},
 };
 use skep_proto::{
     Id, Timestamp,
@@ -252,5 +252,5 @@ fn found(task_id: Id, container: &Container) -> Found {
         (None, true) => FoundState::Running(started(task_id)),
         (None, false) => FoundState::Created,
     };
-    Found { task_id, image_digest: String::new(), state }
+    Found { task_id, image_digest: String::new(), proof: Proof::Recorded, state }
 }

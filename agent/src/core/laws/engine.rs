@@ -2,7 +2,7 @@
 
 use crate::{
     core::action::{Outcome, Step},
-    runtime::{Ended, Found, FoundState, Prepared, RuntimeError, Started},
+    runtime::{Ended, Found, FoundState, Prepared, Proof, RuntimeError, Started},
 };
 use skep_proto::{Id, v1::EndCause};
 use std::collections::BTreeMap;
@@ -75,7 +75,7 @@ impl Engine {
                 Container::Running => FoundState::Running(Started::default()),
                 Container::Ended(ended) => FoundState::Ended(Started::default(), ended.clone()),
             };
-            Found { task_id: *id, image_digest: String::new(), state }
+            Found { task_id: *id, image_digest: String::new(), proof: Proof::Recorded, state }
         };
         self.containers.iter().map(found).collect()
     }

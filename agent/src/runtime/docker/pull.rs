@@ -29,10 +29,12 @@ pub(super) async fn pull(engine: &Engine, image: &str, progress: ProgressFn<'_>)
             Ok(item) => progress(layers.add(image, &item)),
             Err(error) => {
                 return Err(match engine.say(&error) {
-                    RuntimeError::Rejected(words) | RuntimeError::Failed(words) => {
-                        RuntimeError::Rejected(format!("cannot pull {image}: {words}"))
+                    RuntimeError::Rejected(reason) | RuntimeError::Failed(reason) => {
+                        RuntimeError::PullFailed { image: image.to_owned(), reason }
                     }
-                    other @ (RuntimeError::Unreachable(_) | RuntimeError::Gone) => other,
+                    other @ (RuntimeError::Unreachable(_)
+                    | RuntimeError::PullFailed { .. }
+                    | RuntimeError::Gone) => other,
                 });
             }
         }

@@ -9,7 +9,9 @@ use super::{
     marks::Mark,
     pull,
 };
-use crate::runtime::{Ended, Found, FoundState, Prepared, ProgressFn, RuntimeError, Started, Workload};
+use crate::runtime::{
+    Ended, Found, FoundState, Prepared, ProgressFn, Proof, RuntimeError, Started, Workload,
+};
 use bollard::{
     Docker,
     errors::Error,
@@ -165,9 +167,10 @@ impl DockerRuntime {
             Err(error) => {
                 return Err(match self.engine.say(&error) {
                     RuntimeError::Rejected(words) => RuntimeError::Failed(words),
-                    other @ (RuntimeError::Unreachable(_) | RuntimeError::Failed(_) | RuntimeError::Gone) => {
-                        other
-                    }
+                    other @ (RuntimeError::Unreachable(_)
+                    | RuntimeError::PullFailed { .. }
+                    | RuntimeError::Failed(_)
+                    | RuntimeError::Gone) => other,
                 });
             }
         }
@@ -387,7 +390,7 @@ impl DockerRuntime {
                     FoundState::Ended(found.started, ended)
                 }
             };
-            Ok(Some(Found { task_id, image_digest, state }))
+            Ok(Some(Found { task_id, image_digest, proof: Proof::Recorded, state }))
         });
         let found: Vec<Result<Option<Found>, RuntimeError>> =
             looks.buffer_unordered(LOOKS_AT_ONCE).collect().await;

@@ -1,6 +1,6 @@
 //! One fake container: a small state machine and some lines.
 
-use super::{Ended, Found, FoundState, RuntimeError, Script, Started};
+use super::{Ended, Found, FoundState, Proof, RuntimeError, Script, Started};
 use crate::runtime::LogLine;
 use bytes::Bytes;
 use skep_proto::{Id, Timestamp, v1::LogSource};
@@ -93,6 +93,6 @@ impl Container {
             Stage::Running(started) => FoundState::Running(started.clone()),
             Stage::Ended(started, ended) => FoundState::Ended(started.clone(), ended.clone()),
         };
-        Found { task_id, image_digest: String::new(), state }
+        Found { task_id, image_digest: String::new(), proof: Proof::Recorded, state }
     }
 }
