@@ -29,12 +29,14 @@ impl Fold for Count {
         Ok(())
     }
 
+    fn announce(&mut self) {}
+
     fn freeze(&self) -> Frozen {
         let count = self.0;
         Box::new(move || count.to_be_bytes().to_vec())
     }
 
-    fn restore(&mut self, position: Position, _: &[u8]) -> Result<(), RestoreError> {
+    fn restore(&mut self, position: Position, _: Hash, _: &[u8]) -> Result<(), RestoreError> {
         self.0 = position.revision.0;
         Ok(())
     }

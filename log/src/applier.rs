@@ -107,7 +107,7 @@ impl Applier {
     pub(crate) fn restore(&mut self, named: &meta::Snapshot, view: &[u8]) -> Result<(), String> {
         let head = Hash::from_bytes(&named.head).ok_or("its chain's head is not a hash")?;
         let membership = codec::load_stored_membership(named).map_err(|error| error.to_string())?;
-        self.fold.restore(named.position(), view).map_err(|error| error.to_string())?;
+        self.fold.restore(named.position(), head, view).map_err(|error| error.to_string())?;
         (self.position, self.head, self.membership) = (named.position(), head, membership);
         self.applied = named.applied.as_ref().map(codec::load_place);
         self.growth = Growth::default();
@@ -172,10 +172,13 @@ impl Applier {
     }
 
     /// Tells everybody how far history goes now: once for many entries.
-    pub(crate) fn publish(&self) {
+    ///
+    /// The fold comes last: whoever it answers finds the entry wherever they look.
+    pub(crate) fn publish(&mut self) {
         let term = self.applied.map_or(0, |applied| applied.leader_id.term);
         self.listeners.standing.applied(self.position, self.head, term);
         self.listeners.ring.publish(self.position.revision);
+        self.fold.announce();
     }
 
     /// Whether the writer should be woken for index rows; asks once.

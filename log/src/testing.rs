@@ -87,12 +87,14 @@ impl Fold for Hashes {
         Ok(())
     }
 
+    fn announce(&mut self) {}
+
     fn freeze(&self) -> Frozen {
         let seen = self.list();
         Box::new(move || seen.iter().flat_map(|hash| hash.0).collect())
     }
 
-    fn restore(&mut self, _: Position, bytes: &[u8]) -> Result<(), RestoreError> {
+    fn restore(&mut self, _: Position, _: Hash, bytes: &[u8]) -> Result<(), RestoreError> {
         if !bytes.len().is_multiple_of(32) {
             return Err(RestoreError { message: "not a list of hashes".into() });
         }

@@ -106,7 +106,7 @@ impl Shared {
 
     /// The fold to open a log with.
     pub fn fold(self: &Arc<Shared>) -> Committed {
-        Committed { view: View::default(), shared: self.clone() }
+        Committed { view: View::default(), unannounced: Vec::new(), shared: self.clone() }
     }
 
     pub(super) fn inbox(&self) -> &Arc<Inbox> {
@@ -180,72 +180,83 @@ impl Shared {
     }
 }
 
+/// An entry that was applied and not yet announced.
+struct Applied {
+    hash: Hash,
+    view: View,
+    delta: Arc<Delta>,
+}
+
 /// The committed view, as the log's fold.
 pub struct Committed {
     view: View,
+    unannounced: Vec<Applied>,
     shared: Arc<Shared>,
 }
 
 impl Committed {
-    fn adopt(&mut self, entry: &Entry) -> Option<Pending> {
-        let mut pending = self.shared.pending();
-        if pending.front()?.hash != entry.hash {
-            return None;
-        }
-        pending.pop_front()
+    /// What the tip had after this entry, if this process wrote it. The turn goes on waiting: its answers, and
+    /// those that come after it, are given when the entry is announced.
+    fn adopt(&self, entry: &Entry) -> Option<(View, Arc<Delta>)> {
+        let pending = self.shared.pending();
+        let turn = pending.iter().find(|turn| turn.hash == entry.hash)?;
+        Some((turn.view.clone(), turn.delta.clone()))
     }
 
-    fn replay(&mut self, entry: &Entry) -> Result<Arc<Delta>, Halt> {
+    /// The view after an entry that this process did not write. An error leaves no half of the entry behind.
+    fn replay(&self, entry: &Entry) -> Result<(View, Arc<Delta>), Halt> {
+        let mut view = self.view.clone();
         let mut delta = Delta::default();
         let header = &entry.header;
         let records = entry.decode().map_err(|error| Halt { message: error.to_string() })?;
         for (revision, record) in records {
-            self.compare(revision, &record)?;
+            compare(&view, revision, &record)?;
             let stamp = Stamp { revision, at: Timestamp(header.at), incarnation: header.incarnation };
-            let folded = self.view.apply_into(stamp, &record, &mut delta);
+            let folded = view.apply_into(stamp, &record, &mut delta);
             folded.map_err(|error| Halt { message: error.to_string() })?;
         }
-        Ok(Arc::new(delta))
+        Ok((view, Arc::new(delta)))
     }
 
-    /// A checkpoint says what every manager's digest must be here; one that differs has a view nobody may act on.
-    fn compare(&self, revision: Revision, record: &Record) -> Result<(), Halt> {
-        let Some(Kind::Checkpoint(checkpoint)) = record.event.as_ref().and_then(|e| e.kind.as_ref()) else {
-            return Ok(());
-        };
-        if checkpoint.digest[..] == self.view.digest().0.to_be_bytes() {
-            return Ok(());
-        }
-        let message = format!(
-            "the view folded up to revision {revision} differs from what the log says it must be; \
-             run `skep verify --state-dir …` and report the difference"
-        );
-        Err(Halt { message })
+    fn publish(&self, head: Hash, view: View, delta: Arc<Delta>) {
+        *self.shared.head.lock().unwrap_or_else(PoisonError::into_inner) = head;
+        self.shared.published.send_replace(Arc::new(Published { view, delta }));
     }
+}
 
-    fn publish(&self, delta: Arc<Delta>) {
-        let published = Published { view: self.view.clone(), delta };
-        self.shared.published.send_replace(Arc::new(published));
+/// A checkpoint says what every manager's digest must be here; one that differs has a view nobody may act on.
+fn compare(view: &View, revision: Revision, record: &Record) -> Result<(), Halt> {
+    let Some(Kind::Checkpoint(checkpoint)) = record.event.as_ref().and_then(|e| e.kind.as_ref()) else {
+        return Ok(());
+    };
+    if checkpoint.digest[..] == view.digest().0.to_be_bytes() {
+        return Ok(());
     }
+    let message = format!(
+        "the view folded up to revision {revision} differs from what the log says it must be; \
+         run `skep verify --state-dir …` and report the difference"
+    );
+    Err(Halt { message })
 }
 
 impl Fold for Committed {
     fn apply(&mut self, entry: &Arc<Entry>) -> Result<(), Halt> {
-        *self.shared.head.lock().unwrap_or_else(PoisonError::into_inner) = entry.hash;
-        match self.adopt(entry) {
-            Some(turn) => {
-                self.view = turn.view;
-                self.publish(turn.delta.clone());
-                let (view, delta) = (&self.view, &turn.delta);
-                self.shared.give(turn.answers, |answers| self.shared.mailbox.committed(view, delta, answers));
-            }
-            None => {
-                let delta = self.replay(entry)?;
-                self.publish(delta.clone());
-                self.shared.mailbox.committed(&self.view, &delta, Vec::new());
-            }
-        }
+        let (view, delta) = match self.adopt(entry) {
+            Some(adopted) => adopted,
+            None => self.replay(entry)?,
+        };
+        self.view = view.clone();
+        self.unannounced.push(Applied { hash: entry.hash, view, delta });
         Ok(())
+    }
+
+    fn announce(&mut self) {
+        for Applied { hash, view, delta } in mem::take(&mut self.unannounced) {
+            self.publish(hash, view.clone(), delta.clone());
+            let turn = self.shared.pending().pop_front_if(|turn| turn.hash == hash);
+            let answers = turn.map_or_else(Vec::new, |turn| turn.answers);
+            self.shared.give(answers, |answers| self.shared.mailbox.committed(&view, &delta, answers));
+        }
     }
 
     fn freeze(&self) -> Box<dyn FnOnce() -> Vec<u8> + Send> {
@@ -253,9 +264,28 @@ impl Fold for Committed {
         Box::new(move || snapshot::encode(&view))
     }
 
-    fn restore(&mut self, _position: Position, bytes: &[u8]) -> Result<(), RestoreError> {
+    fn restore(&mut self, _position: Position, head: Hash, bytes: &[u8]) -> Result<(), RestoreError> {
         self.view = snapshot::decode(bytes).map_err(|error| RestoreError { message: error.to_string() })?;
-        self.publish(Arc::default());
+        // Where the newest snapshot is the newest entry, nothing is replayed that would tell the head.
+        self.unannounced.clear();
+        self.publish(head, self.view.clone(), Arc::default());
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use skep_projections::fixture::World;
+
+    #[test]
+    fn a_restored_fold_names_the_head_that_the_next_entry_must_name() {
+        let world = World::of("node n1 | service web | task web.1 on n1 running");
+        let shared = Shared::new(Arc::default());
+        let mut fold = shared.fold();
+        let head = Hash([7; 32]);
+        fold.restore(world.view.position(), head, &snapshot::encode(&world.view)).unwrap();
+        let (view, found) = shared.committed();
+        assert_eq!((view.digest(), found), (world.view.digest(), head));
     }
 }

@@ -37,12 +37,14 @@ impl Fold for Folded {
         Ok(())
     }
 
+    fn announce(&mut self) {}
+
     fn freeze(&self) -> Frozen {
         let view = self.0.clone();
         Box::new(move || snapshot::encode(&view))
     }
 
-    fn restore(&mut self, _: Position, bytes: &[u8]) -> Result<(), RestoreError> {
+    fn restore(&mut self, _: Position, _: Hash, bytes: &[u8]) -> Result<(), RestoreError> {
         self.0 = snapshot::decode(bytes).map_err(|error| RestoreError { message: error.to_string() })?;
         Ok(())
     }

@@ -27,8 +27,8 @@ use std::{
 };
 use tokio::{sync::mpsc, task::spawn_blocking};
 
-/// Entries that are applied before the first of them is answered, at most.
-const ANSWERS_MAX: usize = 64;
+/// Entries that are applied before the first of them is announced and answered, at most.
+const UNANNOUNCED_MAX: usize = 64;
 
 /// A snapshot on its way from or to raft: its name, and where its file lies. A received one lies where the
 /// transport put it.
@@ -155,6 +155,7 @@ impl RaftStateMachine<Types> for Machine {
         S: Stream<Item = Result<EntryResponder<Types>, io::Error>> + Unpin + OptionalSend,
     {
         let mut answers = Vec::new();
+        let mut unannounced = 0;
         let result = loop {
             match entries.try_next().await {
                 Ok(Some((entry, responder))) => match self.applier().apply(&entry) {
@@ -164,8 +165,10 @@ impl RaftStateMachine<Types> for Machine {
                 Ok(None) => break Ok(()),
                 Err(error) => break Err(error),
             }
-            if answers.len() >= ANSWERS_MAX {
+            unannounced += 1;
+            if unannounced == UNANNOUNCED_MAX {
                 self.answer(&mut answers);
+                unannounced = 0;
             }
         };
         self.answer(&mut answers);

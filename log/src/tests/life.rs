@@ -187,3 +187,50 @@ async fn a_fold_that_can_not_go_on_halts_the_manager_with_its_words() {
     assert!(matches!(log.propose(chain.entry(1)).await, Err(ProposeError::Failed(_))));
     log.close().await;
 }
+
+/// A fold that looks around, as whoever is answered by it would, at the moment when it announces.
+struct Looks {
+    log: Arc<std::sync::OnceLock<Log>>,
+    applied: Vec<(Revision, Hash)>,
+    seen: Arc<std::sync::Mutex<Vec<Revision>>>,
+}
+
+impl crate::Fold for Looks {
+    fn apply(&mut self, entry: &Arc<crate::Entry>) -> Result<(), crate::Halt> {
+        self.applied.push((entry.last(), entry.hash));
+        Ok(())
+    }
+
+    fn announce(&mut self) {
+        let Some(log) = self.log.get() else { return };
+        for (revision, hash) in std::mem::take(&mut self.applied) {
+            let found = log.history().entry_at(revision).unwrap().map(|entry| entry.hash);
+            assert_eq!(found, Some(hash), "history does not hold revision {revision} yet");
+            assert!(stands(log).0.revision >= revision, "the status is older than {revision}");
+            let mut follower = log.subscribe(revision);
+            let next = futures::FutureExt::now_or_never(follower.next());
+            assert!(next.is_some_and(|entry| entry.unwrap().hash == hash), "no follower sees {revision}");
+            self.seen.lock().unwrap().push(revision);
+        }
+    }
+
+    fn freeze(&self) -> crate::Frozen {
+        Box::new(Vec::new)
+    }
+
+    fn restore(&mut self, _: Position, _: Hash, _: &[u8]) -> Result<(), crate::RestoreError> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn whoever_is_answered_finds_the_entry_wherever_they_look() {
+    let dir = tempfile::tempdir().unwrap();
+    let (cell, seen) = (Arc::new(std::sync::OnceLock::new()), Arc::default());
+    let fold = Looks { log: Arc::clone(&cell), applied: Vec::new(), seen: Arc::clone(&seen) };
+    let log = Log::open(config(dir.path()), fold).await.unwrap();
+    assert!(cell.set(log.clone()).is_ok());
+    write(&log, &mut Chain::default(), 200).await;
+    assert_eq!(seen.lock().unwrap().len(), 200, "each was announced once");
+    log.close().await;
+}
