@@ -9,6 +9,7 @@
 
 pub mod action;
 mod assign;
+mod conditions;
 pub mod effort;
 pub mod link;
 pub mod memory;
@@ -24,12 +25,17 @@ mod stories;
 #[cfg(test)]
 mod world;
 
+use crate::runtime::{Noticed, RuntimeError};
 use action::{Action, Outcome};
+use conditions::Conditions;
 use link::{Call, Identity, Link, Welcomed};
-use memory::{Memory, Note};
+use memory::{Memory, Note, NoteKind};
 use skep_proto::{
-    Id, Position, Timestamp,
-    v1::{FromAgent, LogOrder, NodeDescription, TaskState, ToAgent, from_agent, to_agent::Message},
+    Id, Position, Timestamp, defaults,
+    v1::{
+        self, ConditionKind, FromAgent, LogOrder, NodeDescription, TaskState, ToAgent, from_agent,
+        to_agent::Message,
+    },
 };
 use std::collections::VecDeque;
 use thiserror::Error;
@@ -40,6 +46,11 @@ use work::Work;
 pub enum Input {
     /// What this node is and has. Nothing is dialed before the first; one that differs begins a new session.
     Described(Box<NodeDescription>),
+    /// The runtime does not say what this node has; this is what is known without it. The node is announced
+    /// as it was described last, or as this.
+    Undescribed(Box<NodeDescription>),
+    /// What the runtime notices by itself now.
+    Noticed(Box<Noticed>),
     /// The stream of this number stands.
     Connected {
         /// As [`Output::Dial`] named it.
@@ -149,6 +160,9 @@ pub struct Core {
     /// None before the cluster named this node.
     work: Option<Work>,
     memory: Memory,
+    conditions: Conditions,
+    /// As the runtime described this node last, in this run or an earlier one.
+    description: Option<NodeDescription>,
     ready: VecDeque<Output>,
     halting: Option<Halt>,
 }
@@ -158,19 +172,32 @@ impl Core {
     pub fn new(identity: Identity, memory: Memory, seed: u64) -> Core {
         let node = identity.node_id;
         let work = (!node.is_none()).then(|| Work::new(node, &memory));
-        Core { link: Link::new(identity, seed), work, memory, ready: VecDeque::new(), halting: None }
+        Core {
+            link: Link::new(identity, seed),
+            work,
+            description: memory.description.clone(),
+            memory,
+            conditions: Conditions::default(),
+            ready: VecDeque::new(),
+            halting: None,
+        }
     }
 
     /// Something happened at `now`, which must never go back.
     pub fn handle(&mut self, input: Input, now: Timestamp) {
         match input {
-            Input::Described(description) => {
-                if self.link.on_described(*description, now) {
-                    self.close();
+            Input::Described(description) => self.describe(*description, now),
+            Input::Undescribed(fallback) => self.describe_without_runtime(*fallback, now),
+            Input::Noticed(noticed) => {
+                self.conditions.set(ConditionKind::EngineUnreachable, &noticed.engine_problem, now);
+                if let Some(work) = &mut self.work {
+                    work.on_noticed(noticed.tasks, now);
                 }
             }
             Input::Connected { line } if self.link.is_current(line) => {
-                self.link.on_connected(self.position(), now)
+                if self.link.awaits_connection() {
+                    self.link.on_connected(self.position(), self.conditions.greet(), now);
+                }
             }
             Input::Broken { line } if self.link.is_current(line) => {
                 self.link.on_broken(now);
@@ -179,11 +206,14 @@ impl Core {
             Input::Received { line, message } if self.link.is_current(line) => self.receive(*message, now),
             Input::Connected { .. } | Input::Broken { .. } | Input::Received { .. } => {}
             Input::Done { ticket, outcome: Outcome::Listed(result), .. } => {
+                let problem = result.as_ref().err().map(ToString::to_string).unwrap_or_default();
+                self.conditions.set(ConditionKind::TasksUnlisted, &problem, now);
                 if let Some(work) = &mut self.work {
                     work.on_listed(ticket, result, now);
                 }
             }
             Input::Done { task, ticket, outcome } => {
+                self.note_pull(task, &outcome, now);
                 if let Some(work) = &mut self.work {
                     work.on_outcome(task, ticket, outcome, now);
                 }
@@ -199,6 +229,7 @@ impl Core {
         if was_open && !self.link.is_open() {
             self.close();
         }
+        self.conditions.on_time(now);
         if let Some(work) = &mut self.work {
             work.on_time(now);
         }
@@ -208,7 +239,7 @@ impl Core {
     /// When to call [`Core::handle_timeout`] if nothing happens before.
     pub fn poll_timeout(&self) -> Option<Timestamp> {
         let work = self.work.as_ref().and_then(Work::poll_timeout);
-        [self.link.poll_timeout(), work].into_iter().flatten().min()
+        [self.link.poll_timeout(), self.conditions.poll_timeout(), work].into_iter().flatten().min()
     }
 
     /// The next thing to do: first what must be remembered, then what is done and said.
@@ -228,6 +259,12 @@ impl Core {
                 Call::Send(message) => Output::Send(message),
                 Call::HangUp { line, words } => Output::HangUp { line, words },
             });
+        }
+        if self.link.is_open()
+            && let Some(conditions) = self.conditions.poll()
+        {
+            let message = Some(from_agent::Message::Conditions(v1::Conditions { conditions }));
+            return Some(Output::Send(Box::new(FromAgent { message })));
         }
         if let Some(report) = self.work.as_mut().and_then(Work::poll_report) {
             let message = Some(from_agent::Message::Report(report));
@@ -260,6 +297,55 @@ impl Core {
     /// `SERVICE.SLOT` of a task that the cluster gave to this node.
     pub fn task_name(&self, task: Id) -> Option<String> {
         self.work.as_ref()?.tasks.get(&task).map(|task| task.workload.name())
+    }
+
+    /// The runtime says what this node is and has. It is remembered for a start without the runtime.
+    fn describe(&mut self, description: NodeDescription, now: Timestamp) {
+        if self.description.as_ref() != Some(&description) {
+            self.description = Some(description.clone());
+            let note = Note::new(NoteKind::Described(Box::new(description.clone())));
+            self.ready.push_back(Output::Write(vec![note]));
+        }
+        if self.link.on_described(description, now) {
+            self.close();
+        }
+    }
+
+    /// A node that was announced stays as it is. One that was not is announced as the runtime described it
+    /// last, so that a start while the engine is away is not taken for the loss of the node.
+    fn describe_without_runtime(&mut self, fallback: NodeDescription, now: Timestamp) {
+        if self.link.is_described() {
+            return;
+        }
+        let NodeDescription { hostname, addr, runtime, .. } = fallback.clone();
+        let description = match self.description.clone() {
+            Some(remembered) => NodeDescription { hostname, addr, runtime, ..remembered },
+            None => fallback,
+        };
+        self.link.on_described(description, now);
+    }
+
+    /// Whether this node can pull images.
+    fn note_pull(&mut self, task: Id, outcome: &Outcome, now: Timestamp) {
+        match outcome {
+            Outcome::Prepared(Err(RuntimeError::PullFailed { image, reason })) => {
+                self.conditions.on_pull_failed(image, reason, now);
+            }
+            Outcome::Prepared(Ok(_)) => {
+                let task = self.work.as_ref().and_then(|work| work.tasks.get(&task));
+                let container = task.and_then(|task| defaults::container(&task.workload.spec));
+                if let Some(container) = container {
+                    self.conditions.on_prepared(&container.image, now);
+                }
+            }
+            Outcome::Prepared(Err(_))
+            | Outcome::Listed(_)
+            | Outcome::Started(_)
+            | Outcome::Ready(_)
+            | Outcome::Ended(_)
+            | Outcome::Stopped(_)
+            | Outcome::Removed(_) => {}
+        }
     }
 
     fn receive(&mut self, message: ToAgent, now: Timestamp) {
@@ -311,6 +397,7 @@ impl Core {
     }
 
     fn close(&mut self) {
+        self.conditions.close();
         if let Some(work) = &mut self.work {
             work.outbox.close();
         }

@@ -205,6 +205,7 @@ impl Agent {
         let steps = Steps::new(self.config.runtime.clone(), inbox.clone(), wire.outgoing());
         let pumps = Pumps::new(self.config.runtime.clone(), wire.outgoing(), self.config.hostname.clone());
         let mut hands = Hands { wire, steps, pumps };
+        let _listening = describe::listen(&self.config, inbox.clone());
         let _watching = describe::watch(&self.config, inbox, self.status.clone());
         loop {
             while let Some(output) = self.core.poll_output() {

@@ -296,7 +296,7 @@ async fn an_image_that_is_absent_is_pulled_with_its_bytes_told() {
     // What is here is not asked for again: the registry is gone, and nobody misses it.
     drop(registry);
     let news = Mutex::new(0);
-    let again = Workload { task_id: Id(work.task_id.0 ^ 2), ..work };
+    let again = Workload { task_id: Id(work.task_id.0 ^ (1 << 40)), ..work };
     soon(runtime.prepare(&again, &|_| *news.lock().unwrap() += 1)).await.unwrap();
     assert_eq!(news.into_inner().unwrap(), 0);
     soon(runtime.remove(again.task_id)).await.unwrap();
@@ -365,7 +365,7 @@ async fn an_engine_that_is_not_there_is_unreachable_and_nothing_else() {
     unreachable(soon(runtime.describe()).await.unwrap_err());
     unreachable(soon(runtime.prepare(&work, &|_| {})).await.unwrap_err());
     unreachable(soon(runtime.list(work.node_id)).await.unwrap_err());
-    unreachable(soon(runtime.stop(work.task_id, Duration::ZERO)).await.unwrap_err());
+    soon(runtime.stop(work.task_id, Duration::ZERO)).await.expect("nothing was ever created");
 }
 
 #[tokio::test]

@@ -16,7 +16,9 @@ use skep_agent::{
 };
 use skep_proto::{
     Id, Timestamp,
-    v1::{LogOrder, RuntimeKind, TaskState, TurnedCode, from_agent::Message, to_agent},
+    v1::{
+        Condition, ConditionKind, LogOrder, RuntimeKind, TaskState, TurnedCode, from_agent::Message, to_agent,
+    },
 };
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 use tokio::{sync::watch, task::JoinHandle, time::timeout};
@@ -274,7 +276,7 @@ async fn a_pull_tells_how_far_it_is_and_beats_go_on() {
             Message::Heartbeat(_) => beats += 1,
             Message::Pull(pull) => pulls.push((pull.done_bytes, pull.total_bytes)),
             Message::Report(report) => line.acknowledge(report.number).await,
-            Message::Hello(_) | Message::LogChunk(_) => panic!("not asked for"),
+            Message::Hello(_) | Message::LogChunk(_) | Message::Conditions(_) => panic!("not asked for"),
         }
     }
     assert_eq!(pulls, [(0, 100), (100, 100)]);
@@ -282,16 +284,26 @@ async fn a_pull_tells_how_far_it_is_and_beats_go_on() {
 }
 
 #[tokio::test]
-async fn an_engine_that_is_away_is_said_to_be_and_the_node_is_announced_when_it_is_back() {
+async fn a_node_whose_engine_is_away_is_announced_with_that_condition() {
     let (folder, engine) = (tempfile::tempdir().unwrap(), FakeEngine::new(EPOCH));
     engine.set_away(true);
     let mut manager = Manager::start(folder.path()).await;
     let mut agent = start(&folder.path().join("agent"), &manager, &engine);
     let told = agent.status.wait_for(|status| status.runtime_problem.contains("the fake engine is away"));
     timeout(PATIENCE, told).await.expect("it says so").expect("it lives");
-    assert!(manager.nobody_yet());
+    let mut line = manager.line().await;
+    let hello = line.hello().await;
+    let kinds = |conditions: &[Condition]| conditions.iter().map(Condition::kind).collect::<Vec<_>>();
+    assert_eq!(kinds(&hello.conditions), [ConditionKind::EngineUnreachable]);
+    let description = hello.description.unwrap();
+    assert_eq!((description.hostname.as_str(), description.runtime()), ("alpha", RuntimeKind::Fake));
+    assert_eq!(description.features, [0; 0], "nothing is known of what it can do");
+    line.welcome(Id(77)).await;
     engine.set_away(false);
-    manager.line().await.hello().await;
+    // With its engine it has more to offer, and says so in a new session.
+    let hello = manager.line().await.hello().await;
+    assert_eq!(kinds(&hello.conditions), []);
+    assert!(!hello.description.unwrap().features.is_empty());
     agent.stopped().await;
 }
 

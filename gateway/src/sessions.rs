@@ -225,7 +225,8 @@ impl Sessions {
                 from_agent::Message::Hello(_)
                 | from_agent::Message::Heartbeat(_)
                 | from_agent::Message::LogChunk(_)
-                | from_agent::Message::Pull(_),
+                | from_agent::Message::Pull(_)
+                | from_agent::Message::Conditions(_),
             )
             | None => {}
         }

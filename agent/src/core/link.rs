@@ -11,7 +11,10 @@ use super::Halt;
 use skep_proto::{
     Id, Position, Timestamp,
     time::SECOND_NS,
-    v1::{FromAgent, Heartbeat, Hello, NodeDescription, NodeSpec, Turned, TurnedCode, Welcome, from_agent},
+    v1::{
+        Condition, FromAgent, Heartbeat, Hello, NodeDescription, NodeSpec, Turned, TurnedCode, Welcome,
+        from_agent,
+    },
 };
 
 /// Wait before the first try again.
@@ -131,10 +134,18 @@ impl Link {
         had
     }
 
-    pub(crate) fn on_connected(&mut self, position: Position, now: Timestamp) {
-        if !matches!(self.stage, Stage::Dialing { .. }) {
-            return;
-        }
+    /// Whether anything is known of what this node is.
+    pub(crate) fn is_described(&self) -> bool {
+        self.description.is_some()
+    }
+
+    /// Whether a connection that stands now would be greeted over.
+    pub(crate) fn awaits_connection(&self) -> bool {
+        matches!(self.stage, Stage::Dialing { .. })
+    }
+
+    /// The connection stands: the manager is greeted with what it must know first.
+    pub(crate) fn on_connected(&mut self, position: Position, conditions: Vec<Condition>, now: Timestamp) {
         self.stage = Stage::Greeting { give_up: now + GREETING_NS_MAX };
         let identity = &self.identity;
         self.send(from_agent::Message::Hello(Hello {
@@ -146,6 +157,7 @@ impl Link {
             incarnation: position.incarnation,
             revision: position.revision.0,
             version: identity.version.clone(),
+            conditions,
         }));
     }
 

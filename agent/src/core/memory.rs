@@ -8,7 +8,7 @@
 use bytes::Bytes;
 use skep_proto::{
     Id, Position, Revision,
-    v1::{TaskAssignment, TaskObserved, TaskState},
+    v1::{NodeDescription, TaskAssignment, TaskObserved, TaskState},
 };
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Note {
     /// What about.
-    #[prost(oneof = "NoteKind", tags = "1, 2, 3, 4, 5, 6")]
+    #[prost(oneof = "NoteKind", tags = "1, 2, 3, 4, 5, 6, 8")]
     pub kind: Option<NoteKind>,
 }
 
@@ -41,6 +41,9 @@ pub enum NoteKind {
     /// Nothing is left of it.
     #[prost(bytes = "bytes", tag = "6")]
     Forgotten(Bytes),
+    /// The runtime described this node.
+    #[prost(message, boxed, tag = "8")]
+    Described(Box<NodeDescription>),
 }
 
 /// A position.
@@ -116,6 +119,8 @@ pub struct Memory {
     pub position: Position,
     /// Every task that is not forgotten.
     pub tasks: BTreeMap<Id, Kept>,
+    /// As the runtime described this node last.
+    pub description: Option<NodeDescription>,
 }
 
 /// What is remembered of one task.
@@ -163,6 +168,9 @@ impl Memory {
             Some(NoteKind::Forgotten(task)) => {
                 self.tasks.remove(&Id::from_bytes(task));
             }
+            Some(NoteKind::Described(description)) => {
+                self.description = Some(description.as_ref().clone());
+            }
         }
     }
 
@@ -182,6 +190,9 @@ impl Memory {
                 let standing = kept.standing.into();
                 notes.push(Note::new(NoteKind::Stands(Stands { task_id, standing })));
             }
+        }
+        if let Some(description) = &self.description {
+            notes.push(Note::new(NoteKind::Described(Box::new(description.clone()))));
         }
         let Position { incarnation, revision } = self.position;
         notes.push(Note::new(NoteKind::Reached(Reached { incarnation, revision: revision.0 })));

@@ -57,6 +57,8 @@ pub(crate) struct Work {
     actions: VecDeque<Action>,
     tickets: u64,
     timers: BTreeSet<(Timestamp, Id)>,
+    /// What the runtime noticed about tasks, as it was said last.
+    noticed: BTreeMap<Id, String>,
 }
 
 impl Work {
@@ -76,6 +78,7 @@ impl Work {
             actions: VecDeque::new(),
             tickets: 0,
             timers: BTreeSet::new(),
+            noticed: BTreeMap::new(),
         };
         for (id, kept) in &memory.tasks {
             work.tasks.insert(*id, Task::restored(node, *id, kept));
@@ -228,6 +231,18 @@ impl Work {
             }
         }
         self.touched.insert(id);
+        self.settle(now);
+    }
+
+    /// What the runtime notices about tasks now: it is said of each that it changed for.
+    pub(crate) fn on_noticed(&mut self, noticed: BTreeMap<Id, String>, now: Timestamp) {
+        let before = std::mem::replace(&mut self.noticed, noticed);
+        let ids: BTreeSet<Id> = before.keys().chain(self.noticed.keys()).copied().collect();
+        for id in ids.into_iter().filter(|id| before.get(id) != self.noticed.get(id)) {
+            let Some(task) = self.tasks.get_mut(&id).filter(|task| !task.is_terminal()) else { continue };
+            task.say(self.noticed.get(&id).cloned().unwrap_or_default(), now);
+            self.touched.insert(id);
+        }
         self.settle(now);
     }
 

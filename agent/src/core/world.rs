@@ -9,7 +9,7 @@ use super::{
     link::Identity,
     memory::Memory,
 };
-use crate::runtime::{Ended, Found, FoundState, Prepared, Proof, RuntimeError, Started};
+use crate::runtime::{Ended, Found, FoundState, Noticed, Prepared, Proof, RuntimeError, Started};
 use skep_proto::{
     Id, Revision, Timestamp,
     v1::{
@@ -83,6 +83,15 @@ impl World {
                     ..NodeDescription::default()
                 })));
             }
+            "away" => self.input(Input::Undescribed(Box::new(NodeDescription {
+                addr: "without".into(),
+                ..NodeDescription::default()
+            }))),
+            "engine" => self.notice(rest, None),
+            "noticed" => {
+                let (letter, text) = rest.split_once(' ').unwrap_or((rest, ""));
+                self.notice("", Some((id_of(letter.chars().next().expect("a letter")), text.into())));
+            }
             "connected" => self.input(Input::Connected { line: self.line }),
             "welcome" => self.welcome(NODE),
             "welcome-as-another" => self.welcome(Id(1)),
@@ -122,6 +131,13 @@ impl World {
 
     pub(super) fn input(&mut self, input: Input) {
         self.core.handle(input, self.now);
+    }
+
+    /// The runtime notices that its engine is away, with words, or that something is odd about a task.
+    fn notice(&mut self, engine_problem: &str, task: Option<(Id, String)>) {
+        let tasks = task.into_iter().filter(|(_, text)| !text.is_empty()).collect();
+        let noticed = Noticed { engine_problem: engine_problem.to_owned(), tasks };
+        self.input(Input::Noticed(Box::new(noticed)));
     }
 
     fn receive(&mut self, message: to_agent::Message) {
@@ -198,6 +214,7 @@ impl World {
         let error = || match how {
             "unreachable" => unreachable(),
             "rejected" => RuntimeError::Rejected("no such image".into()),
+            "unpulled" => RuntimeError::PullFailed { image: "web:1".into(), reason: "no route".into() },
             "failed" => RuntimeError::Failed("it will not".into()),
             "gone" => RuntimeError::Gone,
             other => panic!("{other}"),
@@ -291,8 +308,13 @@ impl World {
     fn sent(&mut self, message: FromAgent) -> String {
         match message.message.expect("a message") {
             from_agent::Message::Hello(hello) => {
-                format!("hello {}.{}", hello.incarnation, Revision(hello.revision))
+                let addr = hello.description.map(|d| d.addr).filter(|addr| !addr.is_empty());
+                let addr = addr.map(|addr| format!(" at {addr}")).unwrap_or_default();
+                let wrong =
+                    if hello.conditions.is_empty() { String::new() } else { kinds(&hello.conditions) };
+                format!("hello {}.{}{addr}{wrong}", hello.incarnation, Revision(hello.revision))
             }
+            from_agent::Message::Conditions(all) => format!("conditions{}", kinds(&all.conditions)),
             from_agent::Message::Heartbeat(_) => "beat".into(),
             from_agent::Message::Report(report) => {
                 self.report = report.number;
@@ -311,6 +333,15 @@ fn assignment(task_id: bytes::Bytes, wish: &str) -> Assignment {
         ..TaskAssignment::default()
     };
     Assignment { task_id, desired: state(desired).into(), task: Some(task) }
+}
+
+/// ` [KIND: text, …]`
+fn kinds(conditions: &[v1::Condition]) -> String {
+    let all = conditions.iter().map(|c| {
+        let kind = c.kind().as_str_name().trim_start_matches("CONDITION_KIND_");
+        format!("{kind}: {}", c.message)
+    });
+    format!(" [{}]", all.collect::<Vec<_>>().join(", "))
 }
 
 fn unreachable() -> RuntimeError {

@@ -1,30 +1,42 @@
 //! Tasks as containers of a Docker engine, over its API.
 //!
-//! The engine holds the truth: a container is found by its labels, and looked at when something was said
-//! about it. What is kept in memory only saves calls, since each costs the engine more than us: in the usual
-//! course a task is one call to create, one to start, one to look, and one stream of events for all. The only
-//! thing written down is which containers were asked to end, so that everybody else's doing can be told from
-//! ours.
+//! The engine holds the truth about a container: it is looked at, and events and listings only say when. What
+//! is kept in memory only saves calls, since each costs the engine more than us: in the usual course a task is
+//! one call to create, one to start, one to look, and one stream of events and one listing for all. Two things
+//! are written down: which containers this runtime made, since labels prove nothing, and which it asked to end,
+//! so that what others do to a container can be told from what this agent does.
 
 mod container;
+mod creation;
+mod ends;
 mod engine;
 mod events;
 mod judgement;
+mod ledger;
+mod listing;
+mod lookout;
 mod mapping;
 mod marks;
 mod offer;
 mod output;
 mod pull;
+mod records;
+mod remarks;
 mod steps;
+mod vigil;
 
 use super::{
-    Ended, Found, LogQuery, LogStream, Offer, Prepared, ProgressFn, Runtime, RuntimeError, Started, Workload,
+    Ended, Found, LogQuery, LogStream, Noticed, Offer, Prepared, ProgressFn, Runtime, RuntimeError, Started,
+    Workload,
 };
 use container::Container;
+use creation::Creations;
 use engine::Engine;
 use events::Sightings;
 use futures::future::BoxFuture;
+use ledger::Ledger;
 use marks::Marks;
+use records::Records;
 use skep_proto::{Id, v1::RuntimeKind};
 use std::{
     collections::BTreeMap,
@@ -33,7 +45,10 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
-use tokio::task::JoinHandle;
+use tokio::{
+    sync::{Semaphore, watch},
+    task::JoinHandle,
+};
 
 /// Where an engine listens unless told otherwise.
 pub const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
@@ -42,6 +57,9 @@ pub const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
 pub struct DockerRuntime {
     engine: Arc<Engine>,
     seen: Arc<Sightings>,
+    records: Arc<Records>,
+    creations: Creations,
+    pulls: Semaphore,
     marks: Marks,
     known: Mutex<BTreeMap<Id, Known>>,
     follower: OnceLock<Follower>,
@@ -76,7 +94,10 @@ impl DockerRuntime {
     pub fn open(state_dir: &Path, host: &str) -> io::Result<DockerRuntime> {
         Ok(DockerRuntime {
             engine: Arc::new(Engine::new(host)),
-            seen: Arc::default(),
+            seen: Arc::new(Sightings::new()),
+            records: Arc::new(Records::open(state_dir)?),
+            creations: Creations::default(),
+            pulls: Semaphore::new(pull::PULLS_MAX),
             marks: Marks::open(state_dir)?,
             known: Mutex::default(),
             follower: OnceLock::new(),
@@ -85,8 +106,10 @@ impl DockerRuntime {
 
     /// Sees to it that events are followed. Begun with the first step, since it needs tokio around it.
     fn follow(&self) {
-        self.follower
-            .get_or_init(|| Follower(events::follow(Arc::clone(&self.engine), Arc::clone(&self.seen))));
+        self.follower.get_or_init(|| {
+            let (engine, seen) = (Arc::clone(&self.engine), Arc::clone(&self.seen));
+            Follower(events::follow(engine, seen, Arc::clone(&self.records)))
+        });
     }
 
     fn known(&self) -> MutexGuard<'_, BTreeMap<Id, Known>> {
@@ -102,16 +125,23 @@ impl DockerRuntime {
 
     fn forget(&self, task: Id) {
         if let Some(known) = self.known().remove(&task) {
-            self.seen.forget(&known.container);
+            self.seen.forget(task, &known.container);
         }
     }
 
     /// The state folder's trouble passes: the agent asks again and says so.
     fn mark(&self, task: Id, mark: marks::Mark) -> Result<(), RuntimeError> {
-        self.marks
-            .set(task, mark)
-            .map_err(|error| RuntimeError::Unreachable(format!("cannot write to the state folder: {error}")))
+        self.marks.set(task, mark).map_err(unwritten)
     }
+
+    /// Changes the ledger's entry of a task; the state folder's trouble passes likewise.
+    fn record<T>(&self, task: Id, change: impl FnOnce(&mut Ledger, u64) -> T) -> Result<T, RuntimeError> {
+        self.records.change(task, change).map_err(unwritten)
+    }
+}
+
+fn unwritten(error: io::Error) -> RuntimeError {
+    RuntimeError::Unreachable(format!("cannot write to the state folder: {error}"))
 }
 
 impl Runtime for DockerRuntime {
@@ -161,6 +191,10 @@ impl Runtime for DockerRuntime {
     fn list(&self, node: Id) -> BoxFuture<'_, Result<Vec<Found>, RuntimeError>> {
         self.follow();
         Box::pin(self.found(node))
+    }
+
+    fn noticed(&self) -> Option<watch::Receiver<Noticed>> {
+        Some(self.seen.noticed())
     }
 
     fn logs(&self, task: Id, query: LogQuery) -> BoxFuture<'_, Result<LogStream, RuntimeError>> {

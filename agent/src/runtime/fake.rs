@@ -11,8 +11,8 @@ mod container;
 mod output;
 
 use super::{
-    Ended, Found, FoundState, LogQuery, LogStream, Offer, Prepared, Progress, ProgressFn, Proof, Runtime,
-    RuntimeError, Started, Workload,
+    Ended, Found, FoundState, LogQuery, LogStream, Noticed, Offer, Prepared, Progress, ProgressFn, Proof,
+    Runtime, RuntimeError, Started, Workload,
 };
 use container::Container;
 use futures::{FutureExt, future::BoxFuture};
@@ -42,6 +42,7 @@ struct Engine {
     state: Mutex<State>,
     /// Counts changes; whoever waits for something looks again at each.
     changed: watch::Sender<u64>,
+    noticed: watch::Sender<Noticed>,
 }
 
 #[derive(Debug, Default)]
@@ -63,8 +64,13 @@ pub struct FakeRuntime {
 impl FakeEngine {
     /// An engine whose clock says `epoch` now. Needs a tokio runtime.
     pub fn new(epoch: Timestamp) -> FakeEngine {
-        let engine =
-            Engine { epoch, began: Instant::now(), state: Mutex::default(), changed: watch::Sender::new(0) };
+        let engine = Engine {
+            epoch,
+            began: Instant::now(),
+            state: Mutex::default(),
+            changed: watch::Sender::new(0),
+            noticed: watch::Sender::default(),
+        };
         FakeEngine(Arc::new(engine))
     }
 
@@ -77,6 +83,8 @@ impl FakeEngine {
     /// From now on nothing answers, until it is called again with `false`. What runs goes on.
     pub fn set_away(&self, away: bool) {
         self.change(|state, _| state.away = away);
+        let problem = self.here().err().map(|error| error.to_string()).unwrap_or_default();
+        self.0.noticed.send_modify(|noticed| noticed.engine_problem = problem);
     }
 
     /// Ends a task as somebody else on the node would.
@@ -336,6 +344,10 @@ impl Runtime for FakeRuntime {
             Ok(mine.map(|(id, container)| container.found(*id)).collect())
         }
         .boxed()
+    }
+
+    fn noticed(&self) -> Option<watch::Receiver<Noticed>> {
+        Some(self.engine.0.noticed.subscribe())
     }
 
     fn logs(&self, task: Id, query: LogQuery) -> BoxFuture<'_, Result<LogStream, RuntimeError>> {

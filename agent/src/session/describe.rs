@@ -1,11 +1,13 @@
 //! Looks at the machine and its engine, again and again, and says what this node is.
 //!
-//! Before the runtime has answered once, the node has nothing to offer and is not announced: an engine that
-//! cannot be reached is said to be so and asked again, never replaced by another way to run things.
+//! If the runtime cannot say it, the core is told what is known without it: the node is announced all the same,
+//! and the cluster hears that the engine cannot be reached. The engine is asked again, and never replaced by
+//! another way to run tasks. A look that fails changes nothing about what is known.
 
 use super::{AgentConfig, Status};
 use crate::{
     core::Input,
+    machine,
     runtime::{Offer, RuntimeError},
 };
 use skep_proto::v1::{NodeDescription, RuntimeKind};
@@ -41,12 +43,30 @@ pub(super) fn watch(
                 }
                 Err(error) => {
                     say(&status, &words(&error));
+                    let bare = Offer { platform: machine::platform(), ..Offer::default() };
+                    let description = describe(&config, config.runtime.kind(), bare);
+                    if inbox.send(Input::Undescribed(Box::new(description))).await.is_err() {
+                        return;
+                    }
                     RETRY_PERIOD
                 }
             };
             sleep(pause).await;
         }
     }))
+}
+
+/// Passes on what the runtime notices by itself, until dropped. None where it notices nothing.
+pub(super) fn listen(config: &AgentConfig, inbox: mpsc::Sender<Input>) -> Option<AbortOnDropHandle<()>> {
+    let mut noticed = config.runtime.noticed()?;
+    Some(AbortOnDropHandle::new(tokio::spawn(async move {
+        loop {
+            let now = Box::new(noticed.borrow_and_update().clone());
+            if inbox.send(Input::Noticed(now)).await.is_err() || noticed.changed().await.is_err() {
+                return;
+            }
+        }
+    })))
 }
 
 fn words(error: &RuntimeError) -> String {

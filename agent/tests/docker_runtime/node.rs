@@ -18,6 +18,7 @@ pub struct Node {
     pub host: String,
     dir: tempfile::TempDir,
     pub id: Id,
+    tasks: std::sync::atomic::AtomicU32,
 }
 
 impl Node {
@@ -28,17 +29,23 @@ impl Node {
     pub fn on(host: String) -> Node {
         let mut bytes = [0; 16];
         getrandom::fill(&mut bytes).unwrap();
-        Node { host, dir: tempfile::tempdir().unwrap(), id: Id(u128::from_be_bytes(bytes)) }
+        Node {
+            host,
+            dir: tempfile::tempdir().unwrap(),
+            id: Id(u128::from_be_bytes(bytes)),
+            tasks: std::sync::atomic::AtomicU32::new(0),
+        }
     }
 
     pub fn runtime(&self) -> DockerRuntime {
         DockerRuntime::open(self.dir.path(), &self.host).unwrap()
     }
 
-    /// A workload of this node; each node of the tests has a number of its own.
+    /// A new task of this node.
     pub fn with(&self, container: ContainerSpec) -> Workload {
         let mut work = workload(container);
-        work.task_id = Id(self.id.0 ^ 1);
+        let number = self.tasks.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
+        work.task_id = Id(self.id.0 ^ u128::from(number));
         work.node_id = self.id;
         work
     }

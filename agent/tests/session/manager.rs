@@ -135,8 +135,11 @@ impl Line {
     pub(crate) async fn hello(&mut self) -> Hello {
         match self.next().await {
             Message::Hello(hello) => hello,
-            other
-            @ (Message::Heartbeat(_) | Message::Report(_) | Message::LogChunk(_) | Message::Pull(_)) => {
+            other @ (Message::Heartbeat(_)
+            | Message::Report(_)
+            | Message::LogChunk(_)
+            | Message::Pull(_)
+            | Message::Conditions(_)) => {
                 panic!("{other:?} before hello")
             }
         }

@@ -40,7 +40,13 @@ impl DispatcherService {
     async fn first(incoming: &mut Streaming<FromAgent>) -> Result<Hello, Status> {
         match incoming.message().await?.and_then(|first| first.message) {
             Some(Message::Hello(hello)) => Ok(hello),
-            Some(Message::Heartbeat(_) | Message::Report(_) | Message::LogChunk(_) | Message::Pull(_))
+            Some(
+                Message::Heartbeat(_)
+                | Message::Report(_)
+                | Message::LogChunk(_)
+                | Message::Pull(_)
+                | Message::Conditions(_),
+            )
             | None => Err(Status::invalid_argument("an agent's stream begins with hello")),
         }
     }
@@ -51,7 +57,10 @@ impl DispatcherService {
             match message.message {
                 Some(Message::Pull(pull)) => self.pulls.note(pull),
                 Some(Message::LogChunk(chunk)) => self.broker.offer(chunk),
-                Some(Message::Hello(_) | Message::Heartbeat(_) | Message::Report(_)) | None => {
+                Some(
+                    Message::Hello(_) | Message::Heartbeat(_) | Message::Report(_) | Message::Conditions(_),
+                )
+                | None => {
                     if !self.hub.tell(Event::Message(conn, message)).await {
                         break;
                     }

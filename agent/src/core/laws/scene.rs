@@ -127,7 +127,7 @@ impl Scene {
                         self.told = Some(if known { hello.revision } else { 0 });
                     }
                     from_agent::Message::Report(report) => self.hear(report),
-                    from_agent::Message::Heartbeat(_) => {}
+                    from_agent::Message::Heartbeat(_) | from_agent::Message::Conditions(_) => {}
                     other @ (from_agent::Message::LogChunk(_) | from_agent::Message::Pull(_)) => {
                         panic!("{other:?}")
                     }

@@ -7,7 +7,7 @@ use skep_proto::{Id, Timestamp};
 use std::collections::HashMap;
 
 /// One container at one moment.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, PartialEq, Debug, Default)]
 pub(super) struct Container {
     pub(super) id: String,
     pub(super) task: Option<Id>,
@@ -28,7 +28,7 @@ pub(super) enum Phase {
     /// Never started, or tried in vain.
     #[default]
     Created,
-    /// Paused counts too: it has not ended.
+    /// A paused one too: it has not ended.
     Running,
     /// It ran.
     Ended,

@@ -1,11 +1,12 @@
 //! The connection to an engine, and what its errors mean to a task.
 //!
-//! It is made when it is first needed and made again when it breaks: an engine that is away is an engine that
-//! is waited for. Each call has a limit, since an engine that hangs must not hang the agent; calls that last
-//! as long as a container does have none of their own and end with the connection.
+//! It is made when it is first needed and made anew after the engine was away: the API's version is negotiated
+//! again then, since another version of the engine may answer. Each call has a limit, since an engine that
+//! hangs must not hang the agent; a call that may last, as a pull does, ends with the connection.
 
 use crate::runtime::RuntimeError;
-use bollard::{API_DEFAULT_VERSION, Docker, errors::Error};
+use bollard::{API_DEFAULT_VERSION, Docker, errors::Error, query_parameters::InspectNetworkOptions};
+use skep_proto::Timestamp;
 use std::{
     sync::{Mutex, PoisonError},
     time::Duration,
@@ -13,18 +14,37 @@ use std::{
 
 /// Longest that one call may take.
 pub(super) const CALL_LIMIT: Duration = Duration::from_secs(20);
+/// Longest that an engine may take to answer a ping, or to tell its version; then it counts as away.
+pub(super) const PROBE_LIMIT: Duration = Duration::from_secs(4);
 /// For calls that answer when something has been done that may take any time: a pull, a stop with its grace.
-const LONG_CALL_LIMIT: Duration = Duration::from_secs(365 * 24 * 3600);
+pub(super) const LONG_CALL_LIMIT: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// One engine, by its address.
 pub(super) struct Engine {
     host: String,
-    client: Mutex<Option<Docker>>,
+    connection: Mutex<Option<Connection>>,
+}
+
+#[derive(Clone)]
+struct Connection {
+    client: Docker,
+    about: EngineFacts,
+}
+
+/// What an engine says about itself when it is connected to.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(super) struct EngineFacts {
+    /// Its containers outlive it.
+    pub(super) live_restore: bool,
+    /// Its own choice for containers that ask for no log driver; empty where it is not known.
+    pub(super) log_driver: String,
+    /// When it made its bridge, in nanoseconds since the Unix epoch: at its start.
+    pub(super) bridge_since: Option<u64>,
 }
 
 impl Engine {
     pub(super) fn new(host: &str) -> Engine {
-        Engine { host: host.to_owned(), client: Mutex::default() }
+        Engine { host: host.to_owned(), connection: Mutex::default() }
     }
 
     pub(super) fn host(&self) -> &str {
@@ -33,15 +53,48 @@ impl Engine {
 
     /// A client for calls that answer at once.
     pub(super) async fn client(&self) -> Result<Docker, RuntimeError> {
-        if let Some(client) = self.client.lock().unwrap_or_else(PoisonError::into_inner).clone() {
-            return Ok(client);
+        if let Some(connection) = self.connection() {
+            return Ok(connection.client);
         }
         let client = self.connect().map_err(|error| self.say(&error))?;
         // Old engines refuse newer versions of the API than their own, new engines very old ones: so it is
-        // asked once.
-        let client = within(client.negotiate_version()).await.map_err(|error| self.say(&error))?;
-        *self.client.lock().unwrap_or_else(PoisonError::into_inner) = Some(client.clone());
+        // asked once for each connection.
+        let client = match tokio::time::timeout(PROBE_LIMIT, client.negotiate_version()).await {
+            Ok(client) => client.map_err(|error| self.say(&error))?,
+            Err(_) => return Err(RuntimeError::Unreachable(self.silence(PROBE_LIMIT))),
+        };
+        let info = within(client.info()).await.map_err(|error| self.say(&error))?;
+        let bridge = within(client.inspect_network("bridge", None::<InspectNetworkOptions>)).await.ok();
+        let about = EngineFacts {
+            live_restore: info.live_restore_enabled.unwrap_or(false),
+            log_driver: info.logging_driver.unwrap_or_default(),
+            bridge_since: bridge
+                .and_then(|bridge| bridge.created)
+                .and_then(|at| Timestamp::parse(&at))
+                .map(|at| at.0),
+        };
+        let connection = Connection { client: client.clone(), about };
+        *self.connection.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection);
         Ok(client)
+    }
+
+    /// The next call connects anew.
+    pub(super) fn forget(&self) {
+        *self.connection.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// What the engine said about itself when it was connected to last.
+    pub(super) fn about(&self) -> EngineFacts {
+        self.connection().map(|connection| connection.about).unwrap_or_default()
+    }
+
+    fn connection(&self) -> Option<Connection> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// That it did not answer within this time, for people.
+    pub(super) fn silence(&self, limit: Duration) -> String {
+        format!("the engine at {} did not answer within {} s", self.host, limit.as_secs())
     }
 
     /// A client for calls that may last.
@@ -68,15 +121,22 @@ impl Engine {
             Error::DockerResponseServerError { status_code: 503, message } => {
                 RuntimeError::Unreachable(format!("the engine at {} is busy: {message}", self.host))
             }
+            // The engine was replaced by one of another version since it was connected to.
+            Error::DockerResponseServerError { status_code: 400, message }
+                if message.contains("client version") =>
+            {
+                self.forget();
+                RuntimeError::Unreachable(format!("the engine at {}: {message}", self.host))
+            }
             Error::DockerResponseServerError { status_code, message } if *status_code < 500 => {
                 RuntimeError::Rejected(message.clone())
             }
             Error::DockerResponseServerError { message, .. } => RuntimeError::Failed(message.clone()),
             Error::DockerStreamError { error } => RuntimeError::Failed(error.clone()),
-            Error::RequestTimeoutError => RuntimeError::Unreachable(format!(
-                "the engine at {} did not answer within {} s",
-                self.host,
-                CALL_LIMIT.as_secs()
+            Error::RequestTimeoutError => RuntimeError::Unreachable(self.silence(CALL_LIMIT)),
+            Error::JsonDataError { message, .. } => RuntimeError::Failed(format!(
+                "the answer of the engine at {} is malformed: {message}",
+                self.host
             )),
             other => RuntimeError::Unreachable(format!(
                 "cannot reach the engine at {}: {}",

@@ -18,10 +18,30 @@ const ENGINE_START_NS: u64 = 10 * SECOND_NS;
 /// Kept of each container; older signals are of no interest.
 const SIGNALS_MAX: usize = 8;
 
-/// What the engine's events told about one container. Times are the engine's, in nanoseconds.
+/// Something that an event of the engine says about a container.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Happening {
+    /// It was started.
+    Started,
+    /// A signal was sent to it through the engine.
+    Signal(i32),
+    /// It ended with this exit code.
+    Died(i32),
+    /// A stop was carried out.
+    Stopped,
+    /// It was removed.
+    Destroyed,
+    /// Something else that makes a look worth it: it was created or paused, or its health changed.
+    Changed,
+}
+
+/// What the engine's events told about one container since its last start. Times are the engine's, in
+/// nanoseconds. The order in which events arrive does not matter, nor whether one arrives twice.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(super) struct Trace {
-    /// Signals sent through the engine: when, and which.
+    /// Its last start; 0 where no event told of one.
+    pub(super) started_at: u64,
+    /// Signals sent through the engine: when, and which; in the order of their times.
     pub(super) signals: Vec<(u64, i32)>,
     /// Its end: when, and the exit code.
     pub(super) died: Option<(u64, i32)>,
@@ -32,16 +52,31 @@ pub(super) struct Trace {
 }
 
 impl Trace {
-    pub(super) fn signal(&mut self, at: u64, signal: i32) {
-        if self.signals.len() == SIGNALS_MAX {
-            self.signals.remove(0);
+    /// Takes up an event. What is older than the last start belongs to an earlier run.
+    pub(super) fn note(&mut self, at: u64, happening: Happening) {
+        match happening {
+            Happening::Destroyed => self.destroyed = true,
+            Happening::Changed => {}
+            Happening::Started if at > self.started_at => {
+                self.started_at = at;
+                self.signals.retain(|(sent, _)| *sent > at);
+                self.died = self.died.filter(|(died, _)| *died > at);
+                self.stopped_at = self.stopped_at.filter(|stopped| *stopped > at);
+            }
+            Happening::Started | Happening::Signal(_) | Happening::Died(_) | Happening::Stopped
+                if at <= self.started_at => {}
+            Happening::Started => {}
+            Happening::Signal(signal) => {
+                if let Err(place) = self.signals.binary_search(&(at, signal)) {
+                    self.signals.insert(place, (at, signal));
+                }
+                if self.signals.len() > SIGNALS_MAX {
+                    self.signals.remove(0);
+                }
+            }
+            Happening::Died(code) => self.died = self.died.max(Some((at, code))),
+            Happening::Stopped => self.stopped_at = self.stopped_at.max(Some(at)),
         }
-        self.signals.push((at, signal));
-    }
-
-    /// Begins anew with a start: what was before belongs to an earlier run.
-    pub(super) fn started(&mut self) {
-        *self = Trace::default();
     }
 
     /// The signal, sent through the engine, that the container with this exit code died of at that time.
@@ -94,7 +129,8 @@ pub(super) struct Facts {
 /// Who ended it.
 pub(super) fn judge(facts: &Facts) -> Ended {
     let (cause, error) = cause(facts);
-    let lost = cause == EndCause::Reboot || (cause == EndCause::EngineStopped && facts.exit_code == 255);
+    let taken_along = matches!(cause, EndCause::Reboot | EndCause::EngineStopped);
+    let lost = taken_along && facts.exit_code == 255;
     let signal = match facts.trace.died.and_then(|(at, code)| facts.trace.deadly(at, code)) {
         Some(signal) if facts.exit_code == 128 + signal => signal,
         Some(_) | None => signal_in(facts.exit_code),
@@ -117,10 +153,10 @@ fn cause(facts: &Facts) -> (EndCause, String) {
         None => {}
     }
     let unseen = facts.trace.died.is_none();
-    if unseen
-        && facts.booted_at.is_some_and(|booted| facts.started_at < booted && facts.finished_at >= booted)
-    {
-        return (EndCause::Reboot, "the machine went down while it ran".into());
+    if unseen && facts.booted_at.is_some_and(|booted| facts.started_at < booted) {
+        // One that ended before the boot perhaps came to its own end while no agent watched. An orderly
+        // shutdown leaves the same exit code, so it is not taken for work that was done.
+        return (EndCause::Reboot, "the machine went down while it ran, or soon after its end".into());
     }
     if facts.out_of_memory {
         return (EndCause::Itself, "it used more memory than it may".into());
@@ -156,7 +192,8 @@ fn ended_with_engine(facts: &Facts) -> bool {
     };
     let unseen = facts.trace.died.is_none();
     facts.outages.iter().any(|outage| within(outage.from, outage.until))
-        || unseen && facts.engine_since.is_some_and(|since| within(since, since))
+        // It ended in the time of an engine that is no more, and nobody saw how: as below.
+        || unseen && facts.engine_since.is_some_and(|since| facts.finished_at < since || within(since, since))
 }
 
 /// The signal that an exit code speaks of, where a program would hardly choose it by itself.
@@ -182,7 +219,33 @@ mod tests {
             signals: signals.to_vec(),
             died: died.map(|code| (200 * S, code)),
             stopped_at: stopped.then_some(200 * S + 1),
-            destroyed: false,
+            ..Trace::default()
+        }
+    }
+
+    #[test]
+    fn events_in_any_order_and_twice_make_the_same_trace() {
+        let events = [
+            (1, Happening::Started),
+            (5, Happening::Signal(15)),
+            (6, Happening::Died(143)),
+            (7, Happening::Stopped),
+            (9, Happening::Started),
+            (12, Happening::Signal(9)),
+            (12, Happening::Died(137)),
+        ];
+        let expected =
+            Trace { started_at: 9, signals: vec![(12, 9)], died: Some((12, 137)), ..Trace::default() };
+        for turn in 0..events.len() {
+            let mut trace = Trace::default();
+            let (after, before) = events.split_at(turn);
+            for (at, happening) in before.iter().chain(after).chain(&events[turn..]) {
+                trace.note(*at, *happening);
+            }
+            assert_eq!(trace, expected, "begun with {turn}");
+            let mut trace = Trace::default();
+            events.iter().rev().for_each(|(at, happening)| trace.note(*at, *happening));
+            assert_eq!(trace, expected, "backwards");
         }
     }
 
@@ -237,6 +300,22 @@ mod tests {
         check(&away, EndCause::EngineStopped);
         away.engine_since = Some(90 * S);
         check(&away, EndCause::Itself);
+    }
+
+    #[test]
+    fn what_an_orderly_stop_of_engine_or_machine_ended_with_0_is_not_taken_for_done() {
+        let mut orderly = facts(0, Trace::default());
+        check(&orderly, EndCause::Itself);
+        orderly.engine_since = Some(5_000 * S);
+        check(&orderly, EndCause::EngineStopped);
+        assert_eq!(judge(&orderly).exit_code, Some(0));
+        let rebooted = Facts { booted_at: Some(5_000 * S), live_restore: true, ..orderly.clone() };
+        check(&rebooted, EndCause::Reboot);
+        assert_eq!(judge(&rebooted).exit_code, Some(0));
+        let restored = Facts { live_restore: true, ..orderly.clone() };
+        check(&restored, EndCause::Itself);
+        let seen = Facts { trace: trace(&[], Some(0), false), ..orderly };
+        check(&seen, EndCause::Itself);
     }
 
     #[test]

@@ -8,12 +8,23 @@ use crate::runtime::{Progress, ProgressFn, RuntimeError};
 use bollard::{models::CreateImageInfo, query_parameters::CreateImageOptions};
 use futures::StreamExt;
 use std::collections::BTreeMap;
+use tokio::sync::Semaphore;
 
 /// Layers whose sizes are added up; no image has more, and a registry that claims so only spoils the sum.
 const LAYERS_MAX: usize = 1024;
 
+/// Pulls that go on at the same time; others wait, and say so. Tasks that need no pull do not.
+pub(super) const PULLS_MAX: usize = 8;
+
 /// Pulls it. There is no limit on the time: a pull that stands still is seen in its progress.
-pub(super) async fn pull(engine: &Engine, image: &str, progress: ProgressFn<'_>) -> Result<(), RuntimeError> {
+pub(super) async fn pull(
+    engine: &Engine,
+    permits: &Semaphore,
+    image: &str,
+    progress: ProgressFn<'_>,
+) -> Result<(), RuntimeError> {
+    progress(Progress { message: format!("waiting to pull {image}"), ..Progress::default() });
+    let _permit = permits.acquire().await;
     let client = engine.patient_client().await?;
     let (name, tag) = split_reference(image);
     let options = CreateImageOptions {

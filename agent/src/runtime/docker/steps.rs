@@ -3,36 +3,27 @@
 use super::{
     DockerRuntime, Known,
     container::{self, Container, Health, Phase},
+    creation::{Answer, Creation},
     engine::{CALL_LIMIT, is_status, within},
-    judgement::{Facts, judge},
-    mapping,
+    ledger::Entry,
+    listing, mapping,
     marks::Mark,
     pull,
 };
-use crate::runtime::{
-    Ended, Found, FoundState, Prepared, ProgressFn, Proof, RuntimeError, Started, Workload,
-};
+use crate::runtime::{Prepared, ProgressFn, RuntimeError, Started, Workload};
 use bollard::{
     Docker,
-    errors::Error,
     models::ContainerCreateBody,
-    query_parameters::{
-        CreateContainerOptions, InspectContainerOptions, ListContainersOptions, RemoveContainerOptions,
-        StartContainerOptions, StopContainerOptions,
-    },
+    query_parameters::{InspectContainerOptions, StartContainerOptions, StopContainerOptions},
 };
-use futures::{StreamExt, stream};
-use skep_proto::{Id, Timestamp, v1::EndCause};
-use std::{collections::HashMap, os::unix::fs::MetadataExt, time::Duration};
+use skep_proto::Id;
+use std::time::Duration;
 
-/// How long news about an end may lag behind the end itself.
-const NEWS_LIMIT: Duration = Duration::from_millis(500);
-/// How long after a stranger's stop a start may follow, as with `docker restart`: then nothing has ended.
-const RESTART_LIMIT: Duration = Duration::from_secs(3);
-/// An engine that was away without its stream breaking is asked again after this.
-const ASK_AGAIN: Duration = Duration::from_secs(5);
-/// Containers looked at side by side when a node's are listed.
-const LOOKS_AT_ONCE: usize = 8;
+/// An engine that has not answered an order to stop so long after the grace is stuck: that is said, and the
+/// order is given again.
+const STOP_SLACK: Duration = Duration::from_secs(20);
+/// Longest that a removal waits for a creation that is under way. What is created later is removed then.
+const SETTLE_LIMIT: Duration = Duration::from_secs(2);
 
 impl DockerRuntime {
     /// Creates the container, and only if the engine says that its image is absent pulls that first.
@@ -46,20 +37,23 @@ impl DockerRuntime {
         let client = self.engine.client().await?;
         // Asked beside the creation: it takes no time of its own.
         let (created, seen) =
-            tokio::join!(self.create_once(&client, workload, &body), within(client.inspect_image(&image)));
+            tokio::join!(self.create_once(workload, &body), within(client.inspect_image(&image)));
+        let created = created?;
         // Other things may be missing too (a plugin, say): only an image can be pulled.
         let absent = seen.as_ref().is_err_and(|error| is_status(error, 404));
         match created {
-            Ok(()) => {}
-            Err(error) if is_status(&error, 404) && absent => {
-                pull::pull(&self.engine, &image, progress).await?;
-                let again = self.create_once(&client, workload, &body).await;
-                again.map_err(|error| self.engine.say(&error))?;
-                return self.prepared(&client, &image).await;
+            Answer::Made => {}
+            Answer::Refused(404, _) if absent => {
+                pull::pull(&self.engine, &self.pulls, &image, progress).await?;
+                return match self.create_once(workload, &body).await? {
+                    Answer::Made => self.prepared(&client, &image).await,
+                    Answer::Refused(409, error) => self.created_before(workload, error).await,
+                    Answer::Refused(_, error) | Answer::Lost(error) => Err(error),
+                };
             }
             // The name is taken: most likely by the container that an earlier try made.
-            Err(error) if is_status(&error, 409) => return self.created_before(workload, &error).await,
-            Err(error) => return Err(self.engine.say(&error)),
+            Answer::Refused(409, error) => return self.created_before(workload, error).await,
+            Answer::Refused(_, error) | Answer::Lost(error) => return Err(error),
         }
         match seen {
             Ok(seen) => Ok(Prepared { image_digest: seen.id.unwrap_or_default() }),
@@ -67,28 +61,61 @@ impl DockerRuntime {
         }
     }
 
+    /// Asks for the container, or joins the creation that an earlier try began.
     async fn create_once(
         &self,
-        client: &Docker,
         workload: &Workload,
         body: &ContainerCreateBody,
-    ) -> Result<(), Error> {
-        let options =
-            CreateContainerOptions { name: Some(mapping::container_name(workload)), ..Default::default() };
-        let made = within(client.create_container(Some(options), body.clone())).await?;
-        let known = Known { container: made.id, fresh: true, ..Known::default() };
-        self.known().insert(workload.task_id, known);
-        Ok(())
+    ) -> Result<Answer, RuntimeError> {
+        let (task, name) = (workload.task_id, mapping::container_name(workload));
+        let begun = self.record(task, |ledger, now| ledger.begin(task, &name, now))?;
+        if begun.is_err() {
+            return Err(RuntimeError::Unreachable("what was removed of this task is still going".into()));
+        }
+        let creation = Creation { task, name, body: body.clone() };
+        let mut answer = self.creations.begin(&self.engine, &self.records, creation);
+        let answer = match tokio::time::timeout(CALL_LIMIT, answer.wait_for(Option::is_some)).await {
+            Ok(Ok(answer)) => answer.clone(),
+            Ok(Err(_)) => None,
+            Err(_) => Some(Answer::Lost(RuntimeError::Unreachable(self.engine.silence(CALL_LIMIT)))),
+        };
+        if answer == Some(Answer::Made) {
+            self.know(task, Freshness::Fresh);
+        }
+        Ok(answer.unwrap_or(Answer::Lost(RuntimeError::Unreachable("the creation was broken off".into()))))
     }
 
-    async fn created_before(&self, workload: &Workload, error: &Error) -> Result<Prepared, RuntimeError> {
-        match self.look(&mapping::container_name(workload)).await? {
-            Some(found) if found.task == Some(workload.task_id) => {
-                let known = Known { container: found.id, ..Known::default() };
-                self.known().entry(workload.task_id).or_insert(known);
+    /// The name is in use: by the container of an earlier try, or by one that the engine is still making, or by
+    /// somebody else's.
+    async fn created_before(
+        &self,
+        workload: &Workload,
+        error: RuntimeError,
+    ) -> Result<Prepared, RuntimeError> {
+        let (task, name) = (workload.task_id, mapping::container_name(workload));
+        let known = self.records.read(|ledger| ledger.entry(task).and_then(|entry| entry.container.clone()));
+        match self.look(known.as_ref().unwrap_or(&name)).await? {
+            Some(found) if found.task == Some(task) => {
+                self.record(task, |ledger, _| ledger.made(task, &name, &found.id))?;
+                self.know(task, Freshness::Seen);
                 Ok(Prepared { image_digest: found.image })
             }
-            Some(_) | None => Err(self.engine.say(error)),
+            Some(_) => Err(error),
+            // The engine reserves the name before there is a container.
+            None => Err(RuntimeError::Unreachable("the engine is still creating its container".into())),
+        }
+    }
+
+    /// Remembers the recorded container of a task, to save asking.
+    fn know(&self, task: Id, freshness: Freshness) {
+        let container = self.records.read(|ledger| ledger.entry(task).and_then(|e| e.container.clone()));
+        if let Some(container) = container {
+            let fresh = freshness == Freshness::Fresh;
+            let known = Known { container: container.clone(), fresh, ..Known::default() };
+            let mut all = self.known();
+            if all.get(&task).is_none_or(|old| old.container != container) {
+                all.insert(task, known);
+            }
         }
     }
 
@@ -98,7 +125,7 @@ impl DockerRuntime {
     }
 
     /// Looks at a container by id or name; none when it is not there.
-    async fn look(&self, container: &str) -> Result<Option<Container>, RuntimeError> {
+    pub(super) async fn look(&self, container: &str) -> Result<Option<Container>, RuntimeError> {
         let client = self.engine.client().await?;
         match within(client.inspect_container(container, None::<InspectContainerOptions>)).await {
             Ok(answer) => Ok(Some(container::read(answer))),
@@ -107,31 +134,30 @@ impl DockerRuntime {
         }
     }
 
-    /// The id of a task's container; none when there is none.
-    async fn find(&self, task: Id) -> Result<Option<String>, RuntimeError> {
+    /// The id of a task's own container; none when there is none. A container that only carries the task's
+    /// labels is not it.
+    pub(super) async fn find(&self, task: Id) -> Result<Option<String>, RuntimeError> {
         if let Some(known) = self.known().get(&task) {
             return Ok(Some(known.container.clone()));
         }
-        let found = self.labelled(mapping::LABEL_TASK_ID, task).await?.into_iter().next();
-        if let Some((id, _)) = &found {
-            let known = Known { container: id.clone(), ..Known::default() };
-            self.known().entry(task).or_insert(known);
+        let entry = self.records.read(|ledger| ledger.entry(task).cloned());
+        match entry {
+            None => Ok(None),
+            Some(Entry { container: Some(_), .. }) => {
+                self.know(task, Freshness::Seen);
+                Ok(self.known().get(&task).map(|known| known.container.clone()))
+            }
+            Some(Entry { container: None, name, .. }) if name.is_empty() => Ok(None),
+            // Its creation was not answered: the name tells whether it was carried out.
+            Some(Entry { container: None, name, .. }) => match self.look(&name).await? {
+                Some(found) if found.task == Some(task) => {
+                    self.record(task, |ledger, _| ledger.made(task, &name, &found.id))?;
+                    self.know(task, Freshness::Seen);
+                    Ok(Some(found.id))
+                }
+                Some(_) | None => Ok(None),
+            },
         }
-        Ok(found.map(|(id, _)| id))
-    }
-
-    /// Ids and tasks of the containers with this label.
-    async fn labelled(&self, label: &str, value: Id) -> Result<Vec<(String, Id)>, RuntimeError> {
-        let client = self.engine.client().await?;
-        let filters = HashMap::from([("label".to_owned(), vec![format!("{label}={value}")])]);
-        let options = ListContainersOptions { all: true, filters: Some(filters), ..Default::default() };
-        let all =
-            within(client.list_containers(Some(options))).await.map_err(|error| self.engine.say(&error))?;
-        let known = all.into_iter().filter_map(|one| {
-            let task = container::task_of(&one.labels.unwrap_or_default())?;
-            Some((one.id?, task))
-        });
-        Ok(known.collect())
     }
 
     /// Finds a task's container and looks at it.
@@ -179,152 +205,13 @@ impl DockerRuntime {
     }
 
     /// The answer to the start, the same each time: a process id is gone with the process.
-    fn note_started(&self, task: Id, found: Container) -> Started {
+    pub(super) fn note_started(&self, task: Id, found: Container) -> Started {
         let mut answer = found.started.clone();
         self.remember(task, |known| {
             known.ready = found.phase == Phase::Running && found.health == Health::Unchecked;
             answer = known.started.get_or_insert(found.started).clone();
         });
         answer
-    }
-
-    /// Until the health check has passed, if there is one.
-    pub(super) async fn until_ready(&self, task: Id) -> Result<(), RuntimeError> {
-        let Some(id) = self.find(task).await? else { return Err(RuntimeError::Gone) };
-        let mut news = self.seen.subscribe(&id);
-        loop {
-            news.borrow_and_update();
-            let ready = self.known().get(&task).is_some_and(|known| known.ready);
-            if ready && self.seen.trace(&id).died.is_none() {
-                return Ok(());
-            }
-            match self.look(&id).await {
-                Ok(None) => return Err(RuntimeError::Gone),
-                Ok(Some(found)) => match (found.phase, found.health) {
-                    (Phase::Ended, _) => return Err(RuntimeError::Gone),
-                    (Phase::Running, Health::Unchecked | Health::Healthy) => return Ok(()),
-                    (Phase::Running | Phase::Created, _) => {}
-                },
-                Err(RuntimeError::Unreachable(_)) => {}
-                Err(error) => return Err(error),
-            }
-            // The sender lives as long as anybody subscribes; the limit is for an engine that was away
-            // unnoticed.
-            let _ = tokio::time::timeout(ASK_AGAIN, news.changed()).await;
-        }
-    }
-
-    /// Until the container has ended, whoever ended it.
-    pub(super) async fn until_ended(&self, task: Id) -> Result<Ended, RuntimeError> {
-        let Some(id) = self.find(task).await? else { return Err(RuntimeError::Gone) };
-        let mut news = self.seen.subscribe(&id);
-        let mut was_here = false;
-        loop {
-            news.borrow_and_update();
-            match self.look(&id).await {
-                Ok(None) => {
-                    let ours = self.known().get(&task).is_none_or(|known| known.removing);
-                    self.forget(task);
-                    return if was_here && !ours { Ok(self.removed(&id)) } else { Err(RuntimeError::Gone) };
-                }
-                Ok(Some(found)) if found.phase == Phase::Ended => {
-                    match self.settle(task, found, &mut news).await {
-                        Some(ended) => return Ok(ended),
-                        None => {
-                            was_here = true;
-                            continue;
-                        }
-                    }
-                }
-                Ok(Some(found)) if found.health == Health::Unhealthy => self.end_unhealthy(task, &id).await?,
-                Ok(Some(_)) => {}
-                Err(RuntimeError::Unreachable(_)) if was_here => {}
-                Err(error) => return Err(error),
-            }
-            was_here = true;
-            if self.seen.is_away() {
-                // Woken when the engine is back; and should that be missed, it is asked again.
-                let _ = tokio::time::timeout(ASK_AGAIN, news.changed()).await;
-            } else {
-                let _ = news.changed().await;
-            }
-        }
-    }
-
-    /// How a container that has ended did so. None when it must be looked at again: it was removed or started
-    /// meanwhile, or the engine is on its way down.
-    async fn settle(
-        &self,
-        task: Id,
-        found: Container,
-        news: &mut tokio::sync::watch::Receiver<u64>,
-    ) -> Option<Ended> {
-        if self.marks.get(task).is_some() {
-            return Some(judge(&self.facts(task, &found)));
-        }
-        let had_died = self.seen.trace(&found.id).died.is_some();
-        let begin = tokio::time::Instant::now();
-        loop {
-            let trace = self.seen.trace(&found.id);
-            let started_again = had_died && trace.died.is_none();
-            if trace.destroyed || started_again {
-                return None;
-            }
-            if self.seen.is_away() {
-                let _ = tokio::time::timeout(ASK_AGAIN, news.changed()).await;
-                return None;
-            }
-            let enough = !trace.is_unsettled(found.exit_code);
-            let deadline = begin + if trace.stopped_at.is_some() { RESTART_LIMIT } else { NEWS_LIMIT };
-            if enough || tokio::time::timeout_at(deadline, news.changed()).await.is_err() {
-                return Some(judge(&self.facts(task, &found)));
-            }
-        }
-    }
-
-    fn facts(&self, task: Id, found: &Container) -> Facts {
-        let socket = self.engine.host().strip_prefix("unix://").and_then(|path| std::fs::metadata(path).ok());
-        Facts {
-            exit_code: found.exit_code,
-            out_of_memory: found.out_of_memory,
-            error: found.error.clone(),
-            started_at: found.started_at,
-            finished_at: found.finished_at,
-            mark: self.marks.get(task),
-            trace: self.seen.trace(&found.id),
-            outages: self.seen.outages(),
-            // The engine makes its socket when it begins. (One made for it by systemd is older than its
-            // containers, and then says nothing.)
-            engine_since: socket
-                .as_ref()
-                .and_then(|meta| u64::try_from(meta.mtime()).ok())
-                .map(|s| s * 1_000_000_000),
-            booted_at: socket.as_ref().and_then(|_| booted_at()),
-            live_restore: self.seen.live_restore(),
-        }
-    }
-
-    fn removed(&self, id: &str) -> Ended {
-        let trace = self.seen.trace(id);
-        let (at, exit_code) =
-            trace.died.map_or((super::events::now_ns(), None), |(at, code)| (at, Some(code)));
-        Ended {
-            exit_code,
-            cause: EndCause::RemovedOutside,
-            error: "somebody removed the container through the engine".into(),
-            at: Timestamp(at),
-            ..Ended::default()
-        }
-    }
-
-    async fn end_unhealthy(&self, task: Id, id: &str) -> Result<(), RuntimeError> {
-        self.mark(task, Mark::Unhealthy)?;
-        // Without a time of its own the container's stop timeout holds, which is the spec's grace.
-        let client = self.engine.patient_client().await?;
-        match client.stop_container(id, None::<StopContainerOptions>).await {
-            Err(error) if !is_status(&error, 404) => Err(self.engine.say(&error)),
-            Ok(()) | Err(_) => Ok(()),
-        }
     }
 
     /// Asks the container to end and waits for it.
@@ -342,68 +229,46 @@ impl DockerRuntime {
         let seconds = i32::try_from(mapping::whole_seconds(nanoseconds)).unwrap_or(i32::MAX);
         let options = StopContainerOptions { t: Some(seconds), ..Default::default() };
         let client = self.engine.patient_client().await?;
-        match client.stop_container(&found.id, Some(options)).await {
-            Err(error) if !is_status(&error, 404) => Err(self.engine.say(&error)),
-            Ok(()) | Err(_) => Ok(()),
+        let limit = grace.saturating_add(STOP_SLACK);
+        match tokio::time::timeout(limit, client.stop_container(&found.id, Some(options))).await {
+            Err(_) => Err(RuntimeError::Unreachable(self.engine.silence(limit))),
+            Ok(Err(error)) if !is_status(&error, 404) => Err(self.engine.say(&error)),
+            Ok(Ok(()) | Err(_)) => Ok(()),
         }
     }
 
-    /// Removes the container with its own volumes.
+    /// Removes the task's own container. One that the engine is still creating, or creates later, is removed as
+    /// soon as it exists.
     pub(super) async fn take_away(&self, task: Id) -> Result<(), RuntimeError> {
+        self.record(task, |ledger, now| ledger.condemn(task, now))?;
+        self.creations.settled(task, SETTLE_LIMIT).await;
         if let Some(id) = self.find(task).await? {
             self.remember(task, |known| known.removing = true);
             let mut news = self.seen.subscribe(&id);
-            let client = self.engine.client().await?;
-            let options = RemoveContainerOptions { v: true, force: true, ..Default::default() };
-            match within(client.remove_container(&id, Some(options))).await {
+            match listing::remove(&self.engine, &id).await {
                 Ok(()) => {}
-                Err(error) if is_status(&error, 404) => {}
                 // Somebody's removal is under way already.
-                Err(error) if is_status(&error, 409) => {
+                Err(RuntimeError::Rejected(_)) => {
                     let _ = tokio::time::timeout(CALL_LIMIT, news.changed()).await;
+                    if self.look(&id).await?.is_some() {
+                        return Err(RuntimeError::Unreachable("its container is still being removed".into()));
+                    }
                 }
-                Err(error) => return Err(self.engine.say(&error)),
+                Err(error) => return Err(error),
             }
+            self.record(task, |ledger, _| ledger.gone(task))?;
             self.forget(task);
         }
         self.marks.clear(task);
         Ok(())
     }
-
-    /// Everything that the node's label is on.
-    pub(super) async fn found(&self, node: Id) -> Result<Vec<Found>, RuntimeError> {
-        let all = self.labelled(mapping::LABEL_NODE_ID, node).await?;
-        let looks = stream::iter(all).map(|(id, task_id)| async move {
-            let Some(found) = self.look(&id).await? else { return Ok(None) };
-            let known = Known { container: id, ..Known::default() };
-            self.known().entry(task_id).or_insert(known);
-            let image_digest = found.image.clone();
-            let state = match found.phase {
-                Phase::Created => FoundState::Created,
-                Phase::Running => FoundState::Running(self.note_started(task_id, found)),
-                Phase::Ended => {
-                    let mut news = self.seen.subscribe(&found.id);
-                    let ended = match self.settle(task_id, found.clone(), &mut news).await {
-                        Some(ended) => ended,
-                        None => judge(&self.facts(task_id, &found)),
-                    };
-                    FoundState::Ended(found.started, ended)
-                }
-            };
-            Ok(Some(Found { task_id, image_digest, proof: Proof::Recorded, state }))
-        });
-        let found: Vec<Result<Option<Found>, RuntimeError>> =
-            looks.buffer_unordered(LOOKS_AT_ONCE).collect().await;
-        let found: Result<Vec<Option<Found>>, RuntimeError> = found.into_iter().collect();
-        let mut found: Vec<Found> = found?.into_iter().flatten().collect();
-        found.sort_by_key(|found| found.task_id);
-        Ok(found)
-    }
 }
 
-/// When this machine was booted, in nanoseconds since the Unix epoch.
-fn booted_at() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/stat").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("btime "))?;
-    line.trim().parse::<u64>().ok().map(|seconds| seconds * 1_000_000_000)
+/// Whether a container can have been started.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Freshness {
+    /// It was created a moment ago by this very runtime.
+    Fresh,
+    /// It was found.
+    Seen,
 }

@@ -1,0 +1,181 @@
+//! What is wrong with this node as a whole, for the cluster to know. PURE.
+//!
+//! A condition has a kind, a text and the time at which it began. The whole set is told when a session begins,
+//! and again when a kind comes or goes: another text for the same kind is no news, so a node whose engine fails
+//! in many words does not fill the log.
+
+use skep_proto::{
+    Timestamp,
+    time::SECOND_NS,
+    v1::{Condition, ConditionKind},
+};
+use std::collections::BTreeMap;
+
+/// An image that could not be pulled is held against the node for so long after the last try.
+const PULL_FAILING_NS: u64 = 300 * SECOND_NS;
+/// Images whose pulls failed that are remembered; one more takes the place of the one that failed longest ago.
+const PULLS_FAILED_MAX: usize = 16;
+
+/// Something that is wrong.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Fault {
+    message: String,
+    since: Timestamp,
+}
+
+/// Everything that is wrong with the node.
+#[derive(Debug, Default)]
+pub(crate) struct Conditions {
+    faults: BTreeMap<ConditionKind, Fault>,
+    /// Images that could not be pulled: why, and when that was tried last.
+    pulls: BTreeMap<String, (String, Timestamp)>,
+    /// The kinds that the cluster was told of; none before a session began.
+    told: Option<Vec<ConditionKind>>,
+}
+
+impl Conditions {
+    /// This is wrong, or with an empty text is not.
+    pub(crate) fn set(&mut self, kind: ConditionKind, message: &str, now: Timestamp) {
+        if message.is_empty() {
+            self.faults.remove(&kind);
+            return;
+        }
+        let fresh = Fault { message: String::new(), since: now };
+        message.clone_into(&mut self.faults.entry(kind).or_insert(fresh).message);
+    }
+
+    /// An image could not be pulled.
+    pub(crate) fn on_pull_failed(&mut self, image: &str, reason: &str, now: Timestamp) {
+        if self.pulls.len() >= PULLS_FAILED_MAX && !self.pulls.contains_key(image) {
+            let oldest = self.pulls.iter().min_by_key(|(_, (_, at))| *at).map(|(image, _)| image.clone());
+            oldest.and_then(|image| self.pulls.remove(&image));
+        }
+        self.pulls.insert(image.to_owned(), (reason.to_owned(), now));
+        self.weigh_pulls(now);
+    }
+
+    /// A task with this image was prepared: it is here.
+    pub(crate) fn on_prepared(&mut self, image: &str, now: Timestamp) {
+        if self.pulls.remove(image).is_some() {
+            self.weigh_pulls(now);
+        }
+    }
+
+    /// Time has passed.
+    pub(crate) fn on_time(&mut self, now: Timestamp) {
+        let before = self.pulls.len();
+        self.pulls.retain(|_, (_, at)| now.since(*at) < PULL_FAILING_NS);
+        if self.pulls.len() != before {
+            self.weigh_pulls(now);
+        }
+    }
+
+    /// When [`Conditions::on_time`] wants to be called.
+    pub(crate) fn poll_timeout(&self) -> Option<Timestamp> {
+        self.pulls.values().map(|(_, at)| *at + PULL_FAILING_NS).min()
+    }
+
+    fn weigh_pulls(&mut self, now: Timestamp) {
+        let newest = self.pulls.iter().max_by_key(|(_, (_, at))| *at);
+        let message = newest.map(|(image, (reason, _))| format!("{image}: {reason}")).unwrap_or_default();
+        self.set(ConditionKind::PullFailing, &message, now);
+    }
+
+    /// All of it, as a session begins: what is told with the greeting is not told again.
+    pub(crate) fn greet(&mut self) -> Vec<Condition> {
+        self.told = Some(self.kinds());
+        self.all()
+    }
+
+    /// All of it, if there is something that an open session does not know yet.
+    pub(crate) fn poll(&mut self) -> Option<Vec<Condition>> {
+        let kinds = self.kinds();
+        let is_news = self.told.as_ref().is_some_and(|told| *told != kinds);
+        is_news.then(|| {
+            self.told = Some(kinds);
+            self.all()
+        })
+    }
+
+    /// The session is over; the next one is told with its greeting.
+    pub(crate) fn close(&mut self) {
+        self.told = None;
+    }
+
+    fn kinds(&self) -> Vec<ConditionKind> {
+        self.faults.keys().copied().collect()
+    }
+
+    fn all(&self) -> Vec<Condition> {
+        let condition = |(kind, fault): (&ConditionKind, &Fault)| Condition {
+            kind: (*kind).into(),
+            message: fault.message.clone(),
+            since_at: fault.since.0,
+        };
+        self.faults.iter().map(condition).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ENGINE: ConditionKind = ConditionKind::EngineUnreachable;
+    const PULL: ConditionKind = ConditionKind::PullFailing;
+
+    fn told(conditions: Option<Vec<Condition>>) -> Vec<(ConditionKind, String, u64)> {
+        let all = conditions.expect("something is told");
+        all.into_iter().map(|c| (c.kind(), c.message, c.since_at)).collect()
+    }
+
+    fn greeted() -> Conditions {
+        let mut conditions = Conditions::default();
+        assert_eq!(conditions.greet(), []);
+        conditions
+    }
+
+    #[test]
+    fn a_kind_that_comes_or_goes_is_told_and_another_text_is_not() {
+        let mut conditions = greeted();
+        assert_eq!(conditions.poll(), None);
+        conditions.set(ENGINE, "no answer", Timestamp(5));
+        assert_eq!(told(conditions.poll()), [(ENGINE, "no answer".to_owned(), 5)]);
+        conditions.set(ENGINE, "connection refused", Timestamp(9));
+        assert_eq!(conditions.poll(), None);
+        conditions.close();
+        assert_eq!(conditions.poll(), None, "nobody listens");
+        assert_eq!(told(Some(conditions.greet())), [(ENGINE, "connection refused".to_owned(), 5)]);
+        conditions.set(ENGINE, "", Timestamp(10));
+        assert_eq!(told(conditions.poll()), []);
+        conditions.set(ENGINE, "no answer", Timestamp(11));
+        conditions.set(ENGINE, "", Timestamp(12));
+        assert_eq!(conditions.poll(), None, "it was over before it could be told");
+    }
+
+    #[test]
+    fn a_failing_pull_counts_until_the_image_is_here_or_nobody_has_tried_for_long() {
+        let mut conditions = greeted();
+        conditions.on_pull_failed("a", "no route", Timestamp(1));
+        assert_eq!(told(conditions.poll()), [(PULL, "a: no route".to_owned(), 1)]);
+        conditions.on_pull_failed("b", "not found", Timestamp(2));
+        conditions.on_prepared("a", Timestamp(3));
+        conditions.on_prepared("c", Timestamp(3));
+        assert_eq!(conditions.poll(), None, "there is still b");
+        assert_eq!(conditions.poll_timeout(), Some(Timestamp(2) + PULL_FAILING_NS));
+        conditions.on_time(Timestamp(1) + PULL_FAILING_NS);
+        assert_eq!(conditions.poll(), None);
+        conditions.on_time(Timestamp(2) + PULL_FAILING_NS);
+        assert_eq!(told(conditions.poll()), []);
+        assert_eq!(conditions.poll_timeout(), None);
+    }
+
+    #[test]
+    fn failed_pulls_are_bounded_and_the_newest_stay() {
+        let mut conditions = greeted();
+        for n in 1..=40 {
+            conditions.on_pull_failed(&format!("image-{n}"), "no", Timestamp(n));
+        }
+        assert_eq!(conditions.pulls.len(), PULLS_FAILED_MAX);
+        assert!(conditions.pulls.contains_key("image-40") && !conditions.pulls.contains_key("image-24"));
+    }
+}

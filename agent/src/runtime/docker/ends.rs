@@ -1,0 +1,196 @@
+//! The shell around the watch over a container: takes the looks that the [`vigil`](super::vigil) asks for, and
+//! sleeps between them.
+
+use super::{
+    DockerRuntime,
+    container::{Container, Health, Phase},
+    engine::is_status,
+    events,
+    judgement::{Facts, judge},
+    marks::Mark,
+    remarks::About,
+    vigil::{Around, Looked, Next, Reach, Remover, Vigil},
+};
+use crate::runtime::{Ended, RuntimeError};
+use bollard::query_parameters::StopContainerOptions;
+use skep_proto::{Id, Timestamp, v1::EndCause};
+use std::{os::unix::fs::MetadataExt, time::Duration};
+use tokio::sync::watch;
+
+/// A container whose health is waited for is looked at after this, if no event came.
+const HEALTH_PERIOD: Duration = Duration::from_secs(5);
+
+impl DockerRuntime {
+    /// Until the health check has passed, if there is one.
+    pub(super) async fn until_ready(&self, task: Id) -> Result<(), RuntimeError> {
+        let Some(id) = self.find(task).await? else { return Err(RuntimeError::Gone) };
+        let mut news = self.seen.subscribe(&id);
+        loop {
+            news.borrow_and_update();
+            let ready = self.known().get(&task).is_some_and(|known| known.ready);
+            if ready && self.seen.trace(&id).died.is_none() {
+                return Ok(());
+            }
+            match self.look(&id).await {
+                Ok(None) => return Err(RuntimeError::Gone),
+                Ok(Some(found)) => match (found.phase, found.health) {
+                    (Phase::Ended, _) => return Err(RuntimeError::Gone),
+                    (Phase::Running, Health::Unchecked | Health::Healthy) => return Ok(()),
+                    (Phase::Running | Phase::Created, _) => {}
+                },
+                // The watch over its end says what is wrong.
+                Err(_) => {}
+            }
+            let _ = tokio::time::timeout(HEALTH_PERIOD, news.changed()).await;
+        }
+    }
+
+    /// Until the container has ended, whoever ended it.
+    pub(super) async fn until_ended(&self, task: Id) -> Result<Ended, RuntimeError> {
+        let Some(id) = self.find(task).await? else { return Err(RuntimeError::Gone) };
+        let _quiet = Quiet { runtime: self, task };
+        let mut news = self.seen.subscribe(&id);
+        let mut vigil = Vigil::default();
+        let mut next = Next::Look;
+        loop {
+            next = match next {
+                Next::Look => {
+                    // What is said from here on makes another look worth it.
+                    news.borrow_and_update();
+                    let looked = match self.look(&id).await {
+                        Ok(Some(found)) => Looked::Here(Box::new(found)),
+                        Ok(None) => Looked::Absent,
+                        Err(error) => Looked::Failed(error.to_string()),
+                    };
+                    if !matches!(looked, Looked::Failed(_)) {
+                        self.seen.say(task, About::Trouble, "");
+                    }
+                    self.with_around(task, &id, |around| vigil.on_look(looked, around))
+                }
+                Next::Wait(until) => {
+                    self.sleep(&mut news, until).await;
+                    self.with_around(task, &id, |around| vigil.on_wake(around))
+                }
+                Next::Trouble(reason, until) => {
+                    let text = format!("its container cannot be looked at: {reason}");
+                    self.seen.say(task, About::Trouble, &text);
+                    Next::Wait(Some(until))
+                }
+                Next::StopUnhealthy => {
+                    self.end_unhealthy(task, &id).await?;
+                    Next::Look
+                }
+                Next::Over(found) => return Ok(judge(&self.facts(task, &found))),
+                Next::Removed => {
+                    let ended = self.removed(&id);
+                    self.forget(task);
+                    return Ok(ended);
+                }
+                Next::Gone => {
+                    self.forget(task);
+                    return Err(RuntimeError::Gone);
+                }
+            };
+        }
+    }
+
+    /// How a container that has ended did so, as far as it can be known soon.
+    pub(super) async fn settled(&self, task: Id, found: &Container) -> Ended {
+        let mut news = self.seen.subscribe(&found.id);
+        let mut vigil = Vigil::default();
+        let looked = Looked::Here(Box::new(found.clone()));
+        let mut next = self.with_around(task, &found.id, |around| vigil.on_look(looked, around));
+        while let Next::Wait(Some(until)) = next {
+            self.sleep(&mut news, Some(until)).await;
+            next = self.with_around(task, &found.id, |around| vigil.on_wake(around));
+        }
+        judge(&self.facts(task, found))
+    }
+
+    async fn sleep(&self, news: &mut watch::Receiver<u64>, until: Option<u64>) {
+        match until {
+            Some(until) => {
+                let _ = tokio::time::timeout_at(self.seen.instant(until), news.changed()).await;
+            }
+            // Its sender lives as long as somebody subscribes.
+            None => {
+                let _ = news.changed().await;
+            }
+        }
+    }
+
+    fn with_around(&self, task: Id, id: &str, decide: impl FnOnce(&Around<'_>) -> Next) -> Next {
+        let trace = self.seen.trace(id);
+        let removing = self.known().get(&task).is_none_or(|known| known.removing);
+        decide(&Around {
+            trace: &trace,
+            mark: self.marks.get(task),
+            engine: if self.seen.is_away() { Reach::Away } else { Reach::Here },
+            remover: if removing { Remover::Us } else { Remover::Others },
+            now: self.seen.now(),
+        })
+    }
+
+    pub(super) fn facts(&self, task: Id, found: &Container) -> Facts {
+        let about = self.engine.about();
+        let socket = self.engine.host().strip_prefix("unix://").and_then(|path| std::fs::metadata(path).ok());
+        // The engine makes its socket when it begins. One that systemd made for it is older than the engine;
+        // then the bridge tells, which the engine makes anew at each start.
+        let socket_since = socket.as_ref().and_then(|meta| u64::try_from(meta.mtime()).ok());
+        let socket_since = socket_since.map(|seconds| seconds * 1_000_000_000);
+        Facts {
+            exit_code: found.exit_code,
+            out_of_memory: found.out_of_memory,
+            error: found.error.clone(),
+            started_at: found.started_at,
+            finished_at: found.finished_at,
+            mark: self.marks.get(task),
+            trace: self.seen.trace(&found.id),
+            outages: self.seen.outages(),
+            engine_since: socket_since.max(about.bridge_since),
+            booted_at: socket.as_ref().and_then(|_| booted_at()),
+            live_restore: self.seen.live_restore(),
+        }
+    }
+
+    fn removed(&self, id: &str) -> Ended {
+        let trace = self.seen.trace(id);
+        let (at, exit_code) = trace.died.map_or((events::now_ns(), None), |(at, code)| (at, Some(code)));
+        Ended {
+            exit_code,
+            cause: EndCause::RemovedOutside,
+            error: "somebody removed the container through the engine".into(),
+            at: Timestamp(at),
+            ..Ended::default()
+        }
+    }
+
+    async fn end_unhealthy(&self, task: Id, id: &str) -> Result<(), RuntimeError> {
+        self.mark(task, Mark::Unhealthy)?;
+        // Without a time of its own the container's stop timeout holds, which is the spec's grace.
+        let client = self.engine.patient_client().await?;
+        match client.stop_container(id, None::<StopContainerOptions>).await {
+            Err(error) if !is_status(&error, 404) => Err(self.engine.say(&error)),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+}
+
+/// Takes back what was said about a container's watch when the watch ends.
+struct Quiet<'a> {
+    runtime: &'a DockerRuntime,
+    task: Id,
+}
+
+impl Drop for Quiet<'_> {
+    fn drop(&mut self) {
+        self.runtime.seen.say(self.task, About::Trouble, "");
+    }
+}
+
+/// When this machine was booted, in nanoseconds since the Unix epoch.
+fn booted_at() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/stat").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("btime "))?;
+    line.trim().parse::<u64>().ok().map(|seconds| seconds * 1_000_000_000)
+}

@@ -1,0 +1,255 @@
+//! Listings of an engine's containers: the regular one, which finds what events did not tell, and the one that
+//! an agent asks for at its start.
+
+use super::{
+    DockerRuntime, Known,
+    container::{self, Container, Phase},
+    engine::{Engine, within},
+    events::Sightings,
+    ledger::{Claim, Entry, Fate, Listed, Row},
+    mapping,
+    records::Records,
+};
+use crate::runtime::{Found, FoundState, Proof, RuntimeError};
+use bollard::{
+    models::{ContainerSummary, ContainerSummaryStateEnum},
+    query_parameters::{ListContainersOptions, RemoveContainerOptions},
+};
+use futures::{StreamExt, stream};
+use skep_proto::Id;
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+/// Containers looked at side by side when a node's are listed.
+const LOOKS_AT_ONCE: usize = 8;
+/// Longest that a look at one container may take while a node's are listed: one that hangs is found as
+/// unreadable, and the others go on.
+const LOOK_LIMIT: Duration = Duration::from_secs(5);
+
+/// Lists the containers whenever a listing is due, wakes who watches what has ended, and removes what is left
+/// of removed tasks. Never ends.
+pub(super) async fn keep_listing(engine: &Arc<Engine>, seen: &Arc<Sightings>, records: &Arc<Records>) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep_until(seen.instant(seen.list_at())) => {}
+            () = seen.hinted() => continue,
+        }
+        let began = seen.now();
+        match rows(engine, mapping::LABEL_TASK_ID.to_owned()).await {
+            Ok(rows) => {
+                compare(seen, records, &rows);
+                seen.on_listed(&rows, began);
+                for (task, container) in records.sweep(&rows) {
+                    tokio::spawn(clear(Arc::clone(engine), Arc::clone(records), task, container));
+                }
+            }
+            Err(error) => {
+                tracing::debug!(%error, "the engine's containers cannot be listed");
+                seen.on_unlisted(began);
+            }
+        }
+    }
+}
+
+/// Says which of our containers are paused, and which containers carry our labels and are not ours.
+fn compare(seen: &Sightings, records: &Records, rows: &[Row]) {
+    let (mut paused, mut copies) = (BTreeMap::new(), BTreeMap::new());
+    records.read(|ledger| {
+        for row in rows.iter().filter(|row| ledger.entry(row.task).is_some()) {
+            match (ledger.claim(row), row.phase) {
+                (Claim::Own, Listed::Paused) => {
+                    let text = format!("its container is paused; `docker unpause {}` resumes it", name(row));
+                    paused.insert(row.task, text);
+                }
+                (Claim::Own, Listed::Running | Listed::Unhealthy | Listed::NotRunning) => {}
+                (Claim::Foreign | Claim::Named, _) => {
+                    copies.insert(row.id.clone(), (row.task, name(row)));
+                }
+            }
+        }
+    });
+    seen.on_compared(&paused, &copies);
+}
+
+fn name(row: &Row) -> String {
+    row.names.first().unwrap_or(&row.id).clone()
+}
+
+/// Removes a container of a removed task. It is listed again, and so removed again, until it is gone.
+pub(super) async fn clear(engine: Arc<Engine>, records: Arc<Records>, task: Id, container: String) {
+    match remove(&engine, &container).await {
+        Ok(()) => {
+            tracing::info!(%task, container, "removed a container that was created after its task's removal");
+            let _ = records.change(task, |ledger, _| ledger.gone(task));
+        }
+        Err(error) => tracing::debug!(%task, container, %error, "a removed task's container is still there"),
+    }
+}
+
+/// Removes a container that is proven ours, with its anonymous volumes.
+pub(super) async fn remove(engine: &Engine, container: &str) -> Result<(), RuntimeError> {
+    let client = engine.client().await?;
+    let options = RemoveContainerOptions { v: true, force: true, ..Default::default() };
+    match within(client.remove_container(container, Some(options))).await {
+        Ok(()) => Ok(()),
+        Err(error) if super::engine::is_status(&error, 404) => Ok(()),
+        Err(error) => Err(engine.say(&error)),
+    }
+}
+
+/// The containers that match a label, as far as they name a task.
+async fn rows(engine: &Engine, label: String) -> Result<Vec<Row>, RuntimeError> {
+    let client = engine.client().await?;
+    let filters = HashMap::from([("label".to_owned(), vec![label])]);
+    let options = ListContainersOptions { all: true, filters: Some(filters), ..Default::default() };
+    let all = within(client.list_containers(Some(options))).await.map_err(|error| engine.say(&error))?;
+    Ok(all.into_iter().filter_map(row).collect())
+}
+
+fn row(listed: ContainerSummary) -> Option<Row> {
+    let labels = listed.labels.unwrap_or_default();
+    let is_unhealthy = listed.status.is_some_and(|status| status.contains("(unhealthy)"));
+    let phase = match listed.state {
+        Some(ContainerSummaryStateEnum::RUNNING) if is_unhealthy => Listed::Unhealthy,
+        Some(ContainerSummaryStateEnum::RUNNING) => Listed::Running,
+        Some(ContainerSummaryStateEnum::PAUSED) => Listed::Paused,
+        Some(
+            ContainerSummaryStateEnum::EMPTY
+            | ContainerSummaryStateEnum::CREATED
+            | ContainerSummaryStateEnum::RESTARTING
+            | ContainerSummaryStateEnum::EXITED
+            | ContainerSummaryStateEnum::REMOVING
+            | ContainerSummaryStateEnum::DEAD
+            | ContainerSummaryStateEnum::STOPPING,
+        )
+        | None => Listed::NotRunning,
+    };
+    let names = listed.names.unwrap_or_default();
+    Some(Row {
+        id: listed.id?,
+        names: names.iter().map(|name| name.trim_start_matches('/').to_owned()).collect(),
+        task: container::task_of(&labels)?,
+        node: labels.get(mapping::LABEL_NODE_ID).and_then(|id| Id::parse(id)).unwrap_or(Id::NONE),
+        phase,
+    })
+}
+
+impl DockerRuntime {
+    /// Everything of this node's tasks: what is recorded, and what only its name speaks for.
+    pub(super) async fn found(&self, node: Id) -> Result<Vec<Found>, RuntimeError> {
+        let wanted = self.candidates(node).await?;
+        let looks = stream::iter(wanted).map(|(task_id, id, proof)| async move {
+            let looked = tokio::time::timeout(LOOK_LIMIT, self.look(&id)).await;
+            match looked {
+                Ok(Ok(Some(found))) => Some(self.describe_found(task_id, found, proof).await),
+                Ok(Ok(None)) => None,
+                Ok(Err(error)) => Some(unreadable(task_id, proof, error.to_string())),
+                Err(_) => Some(unreadable(task_id, proof, self.engine.silence(LOOK_LIMIT))),
+            }
+        });
+        let found: Vec<Option<Found>> = looks.buffer_unordered(LOOKS_AT_ONCE).collect().await;
+        let mut found: Vec<Found> = found.into_iter().flatten().collect();
+        found.sort_by_key(|found| found.task_id);
+        Ok(found)
+    }
+
+    /// Containers that are to be looked at: task, id or name, and what speaks for it.
+    async fn candidates(&self, node: Id) -> Result<Vec<(Id, String, Proof)>, RuntimeError> {
+        let label = format!("{}={node}", mapping::LABEL_NODE_ID);
+        let rows = match rows(&self.engine, label).await {
+            Ok(rows) => rows,
+            // One item that cannot be read spoils the whole answer: then each recorded container is asked for
+            // by itself.
+            Err(RuntimeError::Failed(reason)) => {
+                tracing::warn!("the engine's list of containers cannot be read: {reason}");
+                return Ok(self.recorded());
+            }
+            Err(error) => return Err(error),
+        };
+        let mut wanted = Vec::new();
+        for row in rows {
+            let (claim, fate) =
+                self.records.read(|ledger| (ledger.claim(&row), ledger.entry(row.task).map(|e| e.fate)));
+            match claim {
+                Claim::Own if fate == Some(Fate::Condemned) => {}
+                Claim::Own => wanted.push((row.task, row.id, Proof::Recorded)),
+                Claim::Named => wanted.push((row.task, row.id, Proof::Named)),
+                Claim::Foreign => tracing::warn!(
+                    task = %row.task,
+                    container = row.id,
+                    "container {} carries this node's labels and is not its own: it is left alone",
+                    name(&row)
+                ),
+            }
+        }
+        Ok(wanted)
+    }
+
+    fn recorded(&self) -> Vec<(Id, String, Proof)> {
+        let kept = |(task, entry): (&Id, &Entry)| match entry.fate {
+            Fate::Kept => {
+                let id = entry.container.clone().unwrap_or_else(|| entry.name.clone());
+                (!id.is_empty()).then_some((*task, id, Proof::Recorded))
+            }
+            Fate::Condemned => None,
+        };
+        self.records.read(|ledger| ledger.entries().filter_map(kept).collect())
+    }
+
+    async fn describe_found(&self, task_id: Id, found: Container, proof: Proof) -> Found {
+        let known = Known { container: found.id.clone(), ..Known::default() };
+        self.known().entry(task_id).or_insert(known);
+        if proof == Proof::Recorded {
+            // The engine may have created it without being able to say so.
+            let _ = self.records.change(task_id, |ledger, _| ledger.made(task_id, "", &found.id));
+        }
+        let image_digest = found.image.clone();
+        let state = match found.phase {
+            Phase::Created => FoundState::Created,
+            Phase::Running => FoundState::Running(self.note_started(task_id, found)),
+            Phase::Ended => {
+                let ended = self.settled(task_id, &found).await;
+                FoundState::Ended(found.started, ended)
+            }
+        };
+        Found { task_id, image_digest, proof, state }
+    }
+}
+
+fn unreadable(task_id: Id, proof: Proof, reason: String) -> Found {
+    Found { task_id, image_digest: String::new(), proof, state: FoundState::Unreadable(reason) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listed_container_is_read_without_slashes_and_one_without_a_task_is_left_out() {
+        let labels = |pairs: &[(&str, String)]| {
+            Some(pairs.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect())
+        };
+        let ours = ContainerSummary {
+            id: Some("c1".into()),
+            names: Some(vec!["/web.1".into()]),
+            labels: labels(&[(mapping::LABEL_TASK_ID, Id(7).to_string())]),
+            state: Some(ContainerSummaryStateEnum::RUNNING),
+            status: Some("Up 5 seconds (unhealthy)".into()),
+            ..ContainerSummary::default()
+        };
+        let expected = Row {
+            id: "c1".into(),
+            names: vec!["web.1".into()],
+            task: Id(7),
+            node: Id::NONE,
+            phase: Listed::Unhealthy,
+        };
+        assert_eq!(row(ours.clone()), Some(expected));
+        let odd = labels(&[(mapping::LABEL_TASK_ID, "no id".to_owned())]);
+        assert_eq!(row(ContainerSummary { labels: odd, ..ours.clone() }), None);
+        assert_eq!(row(ContainerSummary { id: None, ..ours }), None);
+    }
+}

@@ -1,0 +1,244 @@
+//! What events and listings told about an engine and its containers, and when to list them next. PURE.
+//!
+//! Nothing here decides that a container has ended: that takes a look at it (see [`vigil`](super::vigil)). An
+//! event wakes whoever watches its container, and makes a listing due soon; a listing wakes whoever watches a
+//! container that it does not show as running. So a lost event costs at most the time to the next listing, and
+//! a listing that leaves something out costs a look.
+
+use super::{
+    judgement::{Happening, Outage, Trace},
+    ledger::{Listed, Row},
+};
+use skep_proto::time::SECOND_NS;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// Outages that are remembered; the oldest is forgotten, and an end in it is then taken for the container's
+/// own.
+const OUTAGES_MAX: usize = 16;
+/// Between two listings while nothing happens.
+const LIST_PERIOD_NS: u64 = 10 * SECOND_NS;
+/// From an event that may be one of many to the listing which finds those whose events were lost.
+const LIST_SOON_NS: u64 = SECOND_NS;
+/// A listing takes at most this part of the time: an engine that needs long for it is asked less often.
+const LIST_SHARE: u64 = 20;
+
+/// Whether the engine answers.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(super) enum Answering {
+    /// It was not asked yet.
+    #[default]
+    Unknown,
+    /// It answers.
+    Yes,
+    /// It does not, since then by the wall clock in nanoseconds, for that reason.
+    No { since: u64, reason: String },
+}
+
+/// What is known of an engine and its containers.
+#[derive(Debug, Default)]
+pub(super) struct Lookout {
+    traces: BTreeMap<String, Trace>,
+    outages: VecDeque<Outage>,
+    answering: Answering,
+    live_restore: bool,
+    /// Time of the newest event: where a new stream begins, and how an engine that lost its memory is known.
+    newest: u64,
+    /// When to list next, by the caller's clock.
+    list_at: u64,
+    /// When the last listing was over, and how long it took.
+    listed: (u64, u64),
+}
+
+impl Lookout {
+    pub(super) fn trace(&self, container: &str) -> Trace {
+        self.traces.get(container).cloned().unwrap_or_default()
+    }
+
+    pub(super) fn forget(&mut self, container: &str) {
+        self.traces.remove(container);
+    }
+
+    pub(super) fn outages(&self) -> Vec<Outage> {
+        self.outages.iter().copied().collect()
+    }
+
+    pub(super) fn answering(&self) -> &Answering {
+        &self.answering
+    }
+
+    pub(super) fn live_restore(&self) -> bool {
+        self.live_restore
+    }
+
+    pub(super) fn newest(&self) -> u64 {
+        self.newest
+    }
+
+    /// An event of a container, which happened at `at` by the engine's clock and is heard of at `now` by the
+    /// caller's.
+    pub(super) fn note(&mut self, container: &str, at: u64, happening: Happening, now: u64) {
+        self.newest = self.newest.max(at);
+        self.traces.entry(container.to_owned()).or_default().note(at, happening);
+        match happening {
+            Happening::Started => {}
+            Happening::Signal(_)
+            | Happening::Died(_)
+            | Happening::Stopped
+            | Happening::Destroyed
+            | Happening::Changed => {
+                let (over, took) = self.listed;
+                let soonest = (over + took * LIST_SHARE).max(now + LIST_SOON_NS);
+                self.list_at = self.list_at.min(soonest);
+            }
+        }
+    }
+
+    /// When to list the containers.
+    pub(super) fn list_at(&self) -> u64 {
+        self.list_at
+    }
+
+    /// A listing that took so long, until `now`, showed these. Says which of the watched containers are worth
+    /// a look. What neither is listed nor watched is forgotten.
+    pub(super) fn on_listed(
+        &mut self,
+        rows: &[Row],
+        watched: &BTreeSet<String>,
+        took: u64,
+        now: u64,
+    ) -> BTreeSet<String> {
+        self.plan(took, now);
+        let listed: BTreeMap<&str, Listed> = rows.iter().map(|row| (row.id.as_str(), row.phase)).collect();
+        self.traces.retain(|id, _| listed.contains_key(id.as_str()) || watched.contains(id));
+        let is_worth_a_look = |id: &&String| match listed.get(id.as_str()) {
+            Some(Listed::Running | Listed::Paused) => false,
+            Some(Listed::Unhealthy | Listed::NotRunning) | None => true,
+        };
+        watched.iter().filter(is_worth_a_look).cloned().collect()
+    }
+
+    /// A listing went wrong after so long: each watched container has to be looked at by itself.
+    pub(super) fn on_unlisted(&mut self, took: u64, now: u64) {
+        self.plan(took, now);
+    }
+
+    fn plan(&mut self, took: u64, now: u64) {
+        self.listed = (now, took);
+        self.list_at = now + LIST_PERIOD_NS.max(took * LIST_SHARE);
+    }
+
+    /// The engine does not answer; the first reason stands until it does.
+    pub(super) fn went_away(&mut self, reason: &str, wall: u64) {
+        match self.answering {
+            Answering::Unknown | Answering::Yes => {
+                self.answering = Answering::No { since: wall, reason: reason.to_owned() };
+            }
+            Answering::No { .. } => {}
+        }
+    }
+
+    /// The engine answers. Containers are listed at once: nobody knows what happened meanwhile.
+    pub(super) fn came_back(&mut self, live_restore: bool, memory: Memory, wall: u64) {
+        self.live_restore = live_restore;
+        self.list_at = 0;
+        let before = std::mem::replace(&mut self.answering, Answering::Yes);
+        if let (Answering::No { since, .. }, Memory::Lost) = (before, memory) {
+            if self.outages.len() == OUTAGES_MAX {
+                self.outages.pop_front();
+            }
+            self.outages.push_back(Outage { from: since, until: wall });
+        }
+    }
+}
+
+/// Whether an engine that answers again remembers the newest event that it told of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Memory {
+    /// It does: it was only out of reach.
+    Kept,
+    /// It does not: it was started anew.
+    Lost,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use skep_proto::Id;
+
+    const S: u64 = SECOND_NS;
+
+    fn row(id: &str, phase: Listed) -> Row {
+        Row { id: id.into(), names: Vec::new(), task: Id(1), node: Id(2), phase }
+    }
+
+    fn watched(ids: &[&str]) -> BTreeSet<String> {
+        ids.iter().map(|id| (*id).to_owned()).collect()
+    }
+
+    #[test]
+    fn a_listing_wakes_whoever_watches_what_it_does_not_show_as_running() {
+        let mut lookout = Lookout::default();
+        let rows = [
+            row("runs", Listed::Running),
+            row("ended", Listed::NotRunning),
+            row("paused", Listed::Paused),
+            row("sick", Listed::Unhealthy),
+            row("nobodys", Listed::NotRunning),
+        ];
+        let ours = watched(&["runs", "ended", "paused", "sick", "left out"]);
+        assert_eq!(lookout.on_listed(&rows, &ours, 1, S), watched(&["ended", "left out", "sick"]));
+    }
+
+    #[test]
+    fn an_older_event_of_one_container_counts_beside_a_newer_one_of_another() {
+        let mut lookout = Lookout::default();
+        lookout.note("a", 20, Happening::Died(137), 0);
+        lookout.note("b", 19, Happening::Died(137), 0);
+        assert_eq!(lookout.trace("b").died, Some((19, 137)));
+        assert_eq!(lookout.newest(), 20);
+    }
+
+    #[test]
+    fn listings_come_every_period_and_soon_after_an_event_but_take_no_more_than_their_share() {
+        let mut lookout = Lookout::default();
+        assert_eq!(lookout.list_at(), 0, "the first at once");
+        lookout.on_listed(&[], &watched(&[]), 1, S);
+        assert_eq!(lookout.list_at(), 11 * S);
+        lookout.note("a", 5, Happening::Started, 2 * S);
+        assert_eq!(lookout.list_at(), 11 * S, "a start hides no end");
+        lookout.note("a", 6, Happening::Died(0), 2 * S);
+        assert_eq!(lookout.list_at(), 3 * S);
+        lookout.on_unlisted(4 * S, 8 * S);
+        assert_eq!(lookout.list_at(), 88 * S, "it took four seconds");
+        lookout.note("a", 7, Happening::Died(0), 9 * S);
+        assert_eq!(lookout.list_at(), 88 * S);
+    }
+
+    #[test]
+    fn only_an_engine_that_forgot_was_really_away_and_its_first_reason_stands() {
+        let mut lookout = Lookout::default();
+        lookout.went_away("no answer", 5);
+        lookout.went_away("connection refused", 6);
+        assert_eq!(lookout.answering(), &Answering::No { since: 5, reason: "no answer".into() });
+        lookout.came_back(false, Memory::Kept, 7);
+        assert_eq!((lookout.answering(), lookout.outages()), (&Answering::Yes, Vec::new()));
+        lookout.went_away("no answer", 8);
+        lookout.came_back(true, Memory::Lost, 9);
+        assert_eq!(lookout.outages(), [Outage { from: 8, until: 9 }]);
+        assert!(lookout.live_restore());
+        lookout.on_listed(&[], &watched(&[]), 1, 50 * S);
+        lookout.came_back(true, Memory::Kept, 10);
+        assert_eq!(lookout.list_at(), 0, "it is listed at once");
+    }
+
+    #[test]
+    fn what_is_neither_listed_nor_watched_is_forgotten() {
+        let mut lookout = Lookout::default();
+        for id in ["listed", "watched", "gone"] {
+            lookout.note(id, 5, Happening::Died(1), 0);
+        }
+        lookout.on_listed(&[row("listed", Listed::NotRunning)], &watched(&["watched"]), 1, S);
+        let died = |id| lookout.trace(id).died.is_some();
+        assert_eq!((died("listed"), died("watched"), died("gone")), (true, true, false));
+    }
+}

@@ -1,0 +1,147 @@
+//! The ledger on disk: a small file for each task, in the agent's state folder.
+//!
+//! A file is replaced whole and not synced. After a power cut it may be empty: then the task's id in the
+//! container's name speaks for it, see [`ledger`](super::ledger).
+
+use super::ledger::{Entry, Fate, Ledger};
+use skep_proto::Id;
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+    time::Instant,
+};
+
+/// The ledger, and the folder that it is written to.
+pub(super) struct Records {
+    folder: PathBuf,
+    ledger: Mutex<Ledger>,
+    began: Instant,
+}
+
+impl Records {
+    pub(super) fn open(state_dir: &Path) -> io::Result<Records> {
+        let folder = state_dir.join("docker-containers");
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
+        let mut entries = BTreeMap::new();
+        for file in fs::read_dir(&folder)? {
+            let file = file?;
+            let Some(task) = file.file_name().to_str().and_then(Id::parse) else { continue };
+            // One that cannot be read is one that says nothing; the others count all the same.
+            let text = fs::read_to_string(file.path()).unwrap_or_default();
+            entries.insert(task, parse(&text));
+        }
+        Ok(Records { folder, ledger: Mutex::new(Ledger::restored(entries)), began: Instant::now() })
+    }
+
+    /// Reads the ledger.
+    pub(super) fn read<T>(&self, read: impl FnOnce(&Ledger) -> T) -> T {
+        read(&self.ledger.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Changes what is recorded of a task, and writes it down. The change counts in memory even where the disk
+    /// refuses it.
+    pub(super) fn change<T>(&self, task: Id, change: impl FnOnce(&mut Ledger, u64) -> T) -> io::Result<T> {
+        let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = ledger.entry(task).cloned();
+        let value = change(&mut ledger, self.now());
+        if before.as_ref() != ledger.entry(task) {
+            self.write(task, ledger.entry(task))?;
+        }
+        Ok(value)
+    }
+
+    /// Lets the ledger answer a listing, and removes the files of what it forgets.
+    pub(super) fn sweep(&self, rows: &[super::ledger::Row]) -> Vec<(Id, String)> {
+        let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+        let sweep = ledger.sweep(rows, self.now());
+        for task in sweep.forget {
+            let _ = fs::remove_file(self.file(task));
+        }
+        sweep.remove
+    }
+
+    /// Nanoseconds by a clock that nobody sets.
+    fn now(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    fn write(&self, task: Id, entry: Option<&Entry>) -> io::Result<()> {
+        let file = self.file(task);
+        let Some(entry) = entry else {
+            return match fs::remove_file(file) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+                Ok(()) | Err(_) => Ok(()),
+            };
+        };
+        let fresh = self.folder.join(format!("{task}.new"));
+        fs::write(&fresh, text(entry))?;
+        fs::rename(fresh, file)
+    }
+
+    fn file(&self, task: Id) -> PathBuf {
+        self.folder.join(task.to_string())
+    }
+}
+
+fn text(entry: &Entry) -> String {
+    let container = entry.container.as_ref().map(|id| format!("container {id}\n")).unwrap_or_default();
+    let fate = match entry.fate {
+        Fate::Kept => "",
+        Fate::Condemned => "condemned\n",
+    };
+    format!("name {}\n{container}{fate}", entry.name)
+}
+
+fn parse(text: &str) -> Entry {
+    let mut entry = Entry { name: String::new(), container: None, fate: Fate::Kept };
+    for line in text.lines() {
+        match line.split_once(' ') {
+            Some(("name", name)) => name.clone_into(&mut entry.name),
+            Some(("container", id)) => entry.container = Some(id.to_owned()),
+            None if line == "condemned" => entry.fate = Fate::Condemned,
+            Some(_) | None => {}
+        }
+    }
+    entry
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_recorded_is_there_for_the_next_agent() {
+        let dir = tempfile::tempdir().unwrap();
+        let records = Records::open(dir.path()).unwrap();
+        records.change(Id(1), |ledger, now| ledger.begin(Id(1), "web.1", now)).unwrap().unwrap();
+        records.change(Id(2), |ledger, now| ledger.begin(Id(2), "web.2", now)).unwrap().unwrap();
+        records.change(Id(2), |ledger, _| ledger.made(Id(2), "web.2", "c2")).unwrap();
+        records.change(Id(2), |ledger, now| ledger.condemn(Id(2), now)).unwrap();
+        records.change(Id(3), |ledger, now| ledger.begin(Id(3), "web.3", now)).unwrap().unwrap();
+        records.change(Id(3), |ledger, _| ledger.gone(Id(3))).unwrap();
+        let records = Records::open(dir.path()).unwrap();
+        let kept = Entry { name: "web.1".into(), container: None, fate: Fate::Kept };
+        let condemned = Entry { name: "web.2".into(), container: Some("c2".into()), fate: Fate::Condemned };
+        records.read(|ledger| {
+            assert_eq!(ledger.entry(Id(1)), Some(&kept));
+            assert_eq!(ledger.entry(Id(2)), Some(&condemned));
+            assert_eq!(ledger.entry(Id(3)), None);
+        });
+    }
+
+    #[test]
+    fn an_empty_file_costs_its_own_task_and_no_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let records = Records::open(dir.path()).unwrap();
+        for n in [1, 2] {
+            records.change(Id(n), |ledger, now| ledger.begin(Id(n), "web", now)).unwrap().unwrap();
+        }
+        fs::write(dir.path().join("docker-containers").join(Id(1).to_string()), "").unwrap();
+        let records = Records::open(dir.path()).unwrap();
+        let name = |task| records.read(|ledger| ledger.entry(task).unwrap().name.clone());
+        assert_eq!((name(Id(1)).as_str(), name(Id(2)).as_str()), ("", "web"));
+    }
+}

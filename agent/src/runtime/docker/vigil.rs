@@ -1,0 +1,275 @@
+//! The watch over one container until its end: when to look at it, and what a look means. PURE.
+//!
+//! An end is found by looking. Events and listings only say when a look is worth it: they may be lost, late,
+//! doubled or out of order, and nothing depends on them but the time at which an end is noticed and the words
+//! for who caused it. A container that has ended is waited upon for a moment, since the events which tell who
+//! ended it may lag behind.
+
+use super::{
+    container::{Container, Health, Phase},
+    judgement::Trace,
+    marks::Mark,
+};
+use skep_proto::time::SECOND_NS;
+
+/// How long events about an end may lag behind the end itself.
+const NEWS_NS: u64 = SECOND_NS / 2;
+/// How long after somebody else's stop a start may follow, as with `docker restart`: then nothing has ended.
+const RESTART_NS: u64 = 3 * SECOND_NS;
+/// A container that could not be looked at is looked at again after this.
+const LOOK_AGAIN_NS: u64 = 5 * SECOND_NS;
+
+/// What a look at the container gave.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) enum Looked {
+    /// The engine has it.
+    Here(Box<Container>),
+    /// The engine does not have it.
+    Absent,
+    /// The engine did not say: why, for people.
+    Failed(String),
+}
+
+/// Whether the engine answers at all.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Reach {
+    /// It answers.
+    Here,
+    /// It does not.
+    Away,
+}
+
+/// Who removes the container, if anybody does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Remover {
+    /// This runtime is about it.
+    Us,
+    /// Not this runtime.
+    Others,
+}
+
+/// What is known beside the look. `now` is any clock that never goes back.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Around<'a> {
+    pub(super) trace: &'a Trace,
+    pub(super) mark: Option<Mark>,
+    pub(super) engine: Reach,
+    pub(super) remover: Remover,
+    pub(super) now: u64,
+}
+
+/// What to do next.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) enum Next {
+    /// Look at it.
+    Look,
+    /// Wait until something is said about it, or until this time.
+    Wait(Option<u64>),
+    /// Wait likewise, and say that it cannot be looked at.
+    Trouble(String, u64),
+    /// Stop it: its health check gave up. Then wait as before.
+    StopUnhealthy,
+    /// It has ended: say how.
+    Over(Box<Container>),
+    /// Somebody else removed it.
+    Removed,
+    /// There is nothing to watch.
+    Gone,
+}
+
+/// The watch over one container.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Vigil {
+    /// It was there at some look.
+    was_here: bool,
+    /// It has ended, as it was first seen.
+    ended: Option<Found>,
+}
+
+/// A container that has ended, and what was known when that was seen.
+#[derive(Clone, Debug)]
+struct Found {
+    container: Box<Container>,
+    at: u64,
+    /// The last start that an event told of. The event of a short run's start may be younger than its end by
+    /// the engine's own reckoning, so only a later one means another run.
+    started_at: u64,
+}
+
+impl Vigil {
+    /// The container was looked at.
+    pub(super) fn on_look(&mut self, looked: Looked, around: &Around<'_>) -> Next {
+        self.ended = None;
+        match looked {
+            Looked::Absent if self.was_here && around.remover == Remover::Others => Next::Removed,
+            Looked::Absent => Next::Gone,
+            Looked::Failed(_) if around.engine == Reach::Away => Next::Wait(Some(around.now + LOOK_AGAIN_NS)),
+            Looked::Failed(reason) => Next::Trouble(reason, around.now + LOOK_AGAIN_NS),
+            Looked::Here(found) => {
+                self.was_here = true;
+                match (found.phase, found.health) {
+                    (Phase::Ended, _) => {
+                        let started_at = around.trace.started_at;
+                        self.ended = Some(Found { container: found, at: around.now, started_at });
+                        self.settle(around)
+                    }
+                    (Phase::Running, Health::Unhealthy) if around.mark.is_none() => Next::StopUnhealthy,
+                    (Phase::Running | Phase::Created, _) => Next::Wait(None),
+                }
+            }
+        }
+    }
+
+    /// Something was said about the container, or the time of the last wait has come.
+    pub(super) fn on_wake(&mut self, around: &Around<'_>) -> Next {
+        if self.ended.is_some() { self.settle(around) } else { Next::Look }
+    }
+
+    /// Whether enough is known to say who ended it.
+    fn settle(&mut self, around: &Around<'_>) -> Next {
+        let Some(found) = self.ended.take() else { return Next::Look };
+        if around.mark.is_some() {
+            return Next::Over(found.container);
+        }
+        if around.engine == Reach::Away {
+            // It may have been the engine that took it along: known when it is back.
+            return Next::Wait(Some(around.now + LOOK_AGAIN_NS));
+        }
+        if around.trace.destroyed || around.trace.started_at > found.started_at {
+            return Next::Look;
+        }
+        let limit = if around.trace.stopped_at.is_some() { RESTART_NS } else { NEWS_NS };
+        let until = found.at + limit;
+        if !around.trace.is_unsettled(found.container.exit_code) || around.now >= until {
+            return Next::Over(found.container);
+        }
+        self.ended = Some(found);
+        Next::Wait(Some(until))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::docker::judgement::Happening;
+
+    const S: u64 = SECOND_NS;
+
+    fn running() -> Looked {
+        Looked::Here(Box::new(Container { phase: Phase::Running, ..Container::default() }))
+    }
+
+    fn ended(code: i32) -> Container {
+        Container { phase: Phase::Ended, exit_code: code, finished_at: 100 * S, ..Container::default() }
+    }
+
+    fn trace(happenings: &[(u64, Happening)]) -> Trace {
+        let mut trace = Trace::default();
+        happenings.iter().for_each(|(at, happening)| trace.note(*at, *happening));
+        trace
+    }
+
+    fn around(trace: &Trace, now: u64) -> Around<'_> {
+        Around { trace, mark: None, engine: Reach::Here, remover: Remover::Others, now }
+    }
+
+    #[test]
+    fn an_end_is_found_although_every_event_was_lost() {
+        let (mut vigil, quiet) = (Vigil::default(), Trace::default());
+        assert_eq!(vigil.on_look(running(), &around(&quiet, 0)), Next::Wait(None));
+        assert_eq!(vigil.on_wake(&around(&quiet, S)), Next::Look, "a listing woke it");
+        let killed = Looked::Here(Box::new(ended(137)));
+        assert_eq!(vigil.on_look(killed, &around(&quiet, S)), Next::Wait(Some(S + NEWS_NS)));
+        let over = vigil.on_wake(&around(&quiet, S + NEWS_NS));
+        assert_eq!(over, Next::Over(Box::new(ended(137))), "no event came, and it is over all the same");
+    }
+
+    #[test]
+    fn an_exit_that_no_event_could_explain_otherwise_is_over_at_once() {
+        let (mut vigil, quiet) = (Vigil::default(), Trace::default());
+        let looked = Looked::Here(Box::new(ended(3)));
+        assert_eq!(vigil.on_look(looked, &around(&quiet, 0)), Next::Over(Box::new(ended(3))));
+    }
+
+    #[test]
+    fn a_run_so_short_that_its_start_is_told_later_than_its_end_is_over() {
+        let (mut vigil, mut seen) = (Vigil::default(), Trace::default());
+        seen.note(100 * S + 5, Happening::Started);
+        let looked = Looked::Here(Box::new(ended(3)));
+        assert_eq!(vigil.on_look(looked, &around(&seen, 0)), Next::Over(Box::new(ended(3))));
+    }
+
+    #[test]
+    fn a_wake_without_a_reason_costs_a_look_and_nothing_else() {
+        let (mut vigil, quiet) = (Vigil::default(), Trace::default());
+        for now in 0..3 {
+            assert_eq!(vigil.on_look(running(), &around(&quiet, now)), Next::Wait(None));
+            assert_eq!(vigil.on_wake(&around(&quiet, now)), Next::Look);
+        }
+    }
+
+    #[test]
+    fn a_stop_by_somebody_else_waits_for_the_start_that_a_restart_brings() {
+        let (mut vigil, mut seen) = (Vigil::default(), trace(&[(99 * S, Happening::Signal(15))]));
+        seen.note(100 * S, Happening::Died(0));
+        let looked = Looked::Here(Box::new(ended(0)));
+        assert_eq!(vigil.on_look(looked, &around(&seen, 0)), Next::Wait(Some(NEWS_NS)));
+        seen.note(100 * S + 1, Happening::Stopped);
+        assert_eq!(vigil.on_wake(&around(&seen, 1)), Next::Wait(Some(RESTART_NS)));
+        seen.note(101 * S, Happening::Started);
+        assert_eq!(vigil.on_wake(&around(&seen, 2)), Next::Look, "it runs again");
+    }
+
+    #[test]
+    fn an_end_beside_an_engine_that_goes_away_is_judged_when_it_is_back() {
+        let (mut vigil, quiet) = (Vigil::default(), Trace::default());
+        let away = Around { engine: Reach::Away, ..around(&quiet, 0) };
+        let looked = Looked::Here(Box::new(ended(0)));
+        assert_eq!(vigil.on_look(looked, &away), Next::Wait(Some(LOOK_AGAIN_NS)));
+        assert_eq!(vigil.on_wake(&around(&quiet, 1)), Next::Look);
+        let failed = Looked::Failed("connection refused".into());
+        assert_eq!(vigil.on_look(failed, &away), Next::Wait(Some(LOOK_AGAIN_NS)), "the node says so");
+    }
+
+    #[test]
+    fn what_we_asked_to_end_is_over_at_once() {
+        let (mut vigil, quiet) = (Vigil::default(), Trace::default());
+        let asked = Around { mark: Some(Mark::Asked), ..around(&quiet, 0) };
+        let looked = Looked::Here(Box::new(ended(137)));
+        assert_eq!(vigil.on_look(looked, &asked), Next::Over(Box::new(ended(137))));
+    }
+
+    #[test]
+    fn a_container_that_cannot_be_looked_at_is_said_to_be_and_looked_at_again() {
+        let (mut vigil, quiet) = (Vigil::default(), Trace::default());
+        let failed = Looked::Failed("its shim hangs".into());
+        let next = vigil.on_look(failed, &around(&quiet, S));
+        assert_eq!(next, Next::Trouble("its shim hangs".into(), S + LOOK_AGAIN_NS));
+        assert_eq!(vigil.on_wake(&around(&quiet, S + LOOK_AGAIN_NS)), Next::Look);
+    }
+
+    #[test]
+    fn a_removal_is_told_from_our_own_and_from_what_never_was() {
+        let quiet = Trace::default();
+        assert_eq!(Vigil::default().on_look(Looked::Absent, &around(&quiet, 0)), Next::Gone);
+        for (remover, expected) in [(Remover::Others, Next::Removed), (Remover::Us, Next::Gone)] {
+            let mut vigil = Vigil::default();
+            vigil.on_look(running(), &around(&quiet, 0));
+            let around = Around { remover, ..around(&quiet, 1) };
+            assert_eq!(vigil.on_look(Looked::Absent, &around), expected);
+        }
+    }
+
+    #[test]
+    fn an_unhealthy_container_is_stopped_once() {
+        let (mut vigil, quiet) = (Vigil::default(), Trace::default());
+        let sick = || {
+            let found =
+                Container { phase: Phase::Running, health: Health::Unhealthy, ..Container::default() };
+            Looked::Here(Box::new(found))
+        };
+        assert_eq!(vigil.on_look(sick(), &around(&quiet, 0)), Next::StopUnhealthy);
+        let marked = Around { mark: Some(Mark::Unhealthy), ..around(&quiet, 1) };
+        assert_eq!(vigil.on_look(sick(), &marked), Next::Wait(None), "the stop is under way");
+    }
+}
