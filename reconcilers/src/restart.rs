@@ -6,7 +6,7 @@
 
 use crate::{
     plan::{Plan, Reconciler, Turn, earlier},
-    succession::{Occasion, desire, is_over, succeed},
+    succession::{Occasion, desire, is_slot_clear, succeed},
 };
 use skep_projections::{Delta, TaskIdx, TaskRow, View};
 use skep_proto::{
@@ -82,10 +82,10 @@ fn is_unanswered(view: &View, task: &TaskRow) -> bool {
     task.is_wanted() && task.has_ended() && view.services().get(task.service).is_some_and(|row| !row.removed)
 }
 
-/// The task that waits for this one's end.
+/// The task that waits for this one's end: directly, or because it replaces one that was put behind this one.
 fn successor(view: &View, task: &TaskRow) -> Option<TaskIdx> {
     let mut waiting = view.tasks_in_slot(task.service, task.slot);
-    waiting.find(|(_, row)| row.is_held() && row.replaces == task.id).map(|(place, _)| place)
+    waiting.find(|(_, row)| row.is_held() && row.created.0 > task.created.0).map(|(place, _)| place)
 }
 
 /// Whether a held task may start, and because of which record.
@@ -93,11 +93,11 @@ fn may_start(view: &View, task: &TaskRow, now: Timestamp) -> Option<Revision> {
     if task.start_at > now {
         return None;
     }
-    match view.tasks().by_id(task.replaces) {
-        None => Some(task.created.0),
-        Some((_, old)) if old.has_ended() => Some(task.created.0.max(old.state_since.0)),
-        Some((_, old)) => (is_over(view, old) || now >= patience_ends(task)).then_some(task.created.0),
+    if !is_slot_clear(view, task, &[task.id]) && now < patience_ends(task) {
+        return None;
     }
+    let ended = view.tasks_in_slot(task.service, task.slot).filter(|(_, row)| row.has_ended());
+    ended.map(|(_, row)| row.state_since.0).chain([task.created.0]).max()
 }
 
 fn patience_ends(task: &TaskRow) -> Timestamp {

@@ -11,13 +11,13 @@ mod progress;
 use crate::{
     plan::{Plan, Reconciler, Turn, earlier},
     slots::{Slot, slots},
-    succession::{desire, is_over},
+    succession::{desire, is_over, is_slot_clear},
 };
 use dirt::Dirt;
 use progress::{Failure, Progress};
 use skep_projections::{Delta, ServiceIdx, ServiceRow, View};
 use skep_proto::{
-    Timestamp, defaults,
+    Id, Timestamp, defaults,
     time::SECOND_NS,
     v1::{
         self, DesireReason, RolloutCompleted, RolloutPaused, RolloutStarted, RolloutState, TaskCreated,
@@ -126,7 +126,9 @@ fn step(view: &View, (place, service): (ServiceIdx, &ServiceRow), turn: &Turn, p
 fn replace(view: &View, service: &ServiceRow, slot: &Slot<'_>, turn: &Turn, plan: &mut Plan) {
     let Some((_, old)) = slot.tasks.last() else { return };
     // One that was never placed ends with the wish for it.
-    let free = slot.tasks.iter().all(|(_, task)| is_over(view, task) || task.node.is_none());
+    let replaced: Vec<Id> = slot.tasks.iter().map(|(_, task)| task.id).collect();
+    let free = slot.tasks.iter().all(|(_, task)| is_over(view, task) || task.node.is_none())
+        && is_slot_clear(view, old, &replaced);
     let created = TaskCreated {
         task_id: turn.entropy.id().to_bytes(),
         service_id: service.id.to_bytes(),

@@ -7,7 +7,7 @@
 use crate::plan::{Plan, Turn};
 use skep_projections::{NodeRow, ServiceRow, TaskIdx, TaskRow, View};
 use skep_proto::{
-    Revision, Timestamp, defaults,
+    Id, Revision, Timestamp, defaults,
     time::SECOND_NS,
     v1::{DesireReason, NodeState, RestartCondition, TaskCreated, TaskDesired, TaskState, event::Kind},
 };
@@ -60,7 +60,7 @@ pub(crate) fn succeed(
         turn.now
     };
     let start_at = base + delay_ns(view, old, attempt, why);
-    let free = is_over(view, old) && start_at <= turn.now;
+    let free = is_over(view, old) && is_slot_clear(view, old, &[old.id]) && start_at <= turn.now;
     let created = TaskCreated {
         task_id: turn.entropy.id().to_bytes(),
         service_id: service.id.to_bytes(),
@@ -97,6 +97,15 @@ pub(crate) fn is_over(view: &View, task: &TaskRow) -> bool {
             task.has_ended() || view.nodes().get(node).is_none_or(lost)
         }
     }
+}
+
+/// Whether nothing that ran in the task's slot before it can still be running, these aside. A slot may be replaced
+/// again while its first task is still stopping, so the task that is directly replaced does not say enough. What was
+/// scaled away has left the slot.
+pub(crate) fn is_slot_clear(view: &View, task: &TaskRow, aside: &[Id]) -> bool {
+    let mut older =
+        view.tasks_in_slot(task.service, task.slot).filter(|(_, row)| row.created.0 <= task.created.0);
+    older.all(|(_, row)| aside.contains(&row.id) || row.desired == TaskState::Remove || is_over(view, row))
 }
 
 /// Whether the policy that a task ran under lets its slot have another one.

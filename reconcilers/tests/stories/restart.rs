@@ -248,6 +248,7 @@ fn a_new_spec_begins_with_a_clean_slate() {
          given web.1 failed exit=1
          given web.1 failed exit=1
          given update web image=two
+         given web.1#3 shutdown
          web.1 failed exit=1
          > restart: web.1#4 wanted shutdown, ended
          > restart: web.1#5 created, attempt 1

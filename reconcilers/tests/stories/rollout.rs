@@ -93,6 +93,19 @@ fn a_new_update_starts_over() {
 }
 
 #[test]
+fn a_second_update_waits_for_what_the_first_one_stops() {
+    check(
+        "given node n1 | service web
+         run
+         given update web image=two
+         given update web image=three
+         web.1#2 shutdown
+         web.1#1 shutdown
+         > restart: web.1#3 wanted running, start",
+    );
+}
+
+#[test]
 fn an_update_of_what_tasks_do_not_run_replaces_nothing() {
     check(
         "given node n1 | service web
