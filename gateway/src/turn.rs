@@ -86,11 +86,14 @@ pub struct Tip {
     left: Delta,
     ledger: Ledger,
     code_version: String,
+    entry_records: usize,
 }
 
 /// An entry being written.
 struct Page {
     records: Vec<Record>,
+    /// At so many records the page is full.
+    records_max: usize,
     bytes: usize,
     delta: Delta,
     at: Timestamp,
@@ -100,7 +103,22 @@ impl Tip {
     /// Begins on a committed view: the reconcilers find again what was left undone.
     pub fn new(view: View, head: Hash, brain: Brain, code_version: &str) -> Tip {
         let left = brain.resume(&view);
-        Tip { view, head, brain, left, ledger: Ledger::default(), code_version: code_version.into() }
+        Tip {
+            view,
+            head,
+            brain,
+            left,
+            ledger: Ledger::default(),
+            code_version: code_version.into(),
+            entry_records: ENTRY_RECORDS_MAX,
+        }
+    }
+
+    /// The same with entries of at most so many records: the simulator cuts small turns as production cuts large ones.
+    #[must_use]
+    pub fn with_entry_records(mut self, records: usize) -> Tip {
+        self.entry_records = records.clamp(1, ENTRY_RECORDS_MAX);
+        self
     }
 
     /// The view with everything proposed so far.
@@ -114,7 +132,8 @@ impl Tip {
         let turn = Turn { now: at, entropy: Entropy::new(seed) };
         let first = self.view.position().revision.next();
         let records = Vec::with_capacity(asks.len());
-        let mut page = Page { records, bytes: 0, delta: std::mem::take(&mut self.left), at };
+        let delta = std::mem::take(&mut self.left);
+        let mut page = Page { records, records_max: self.entry_records, bytes: 0, delta, at };
         let mut answers = Vec::with_capacity(asks.len());
         let mut asks = asks.into_iter();
         let mut rest = Vec::new();
@@ -218,7 +237,7 @@ impl Tip {
     }
 
     fn settle(&mut self, turn: &Turn, page: &mut Page) -> Option<Timestamp> {
-        let room = ENTRY_RECORDS_MAX.saturating_sub(page.records.len());
+        let room = self.entry_records.saturating_sub(page.records.len());
         let settled = self.brain.settle(&mut self.view, page.delta.clone(), turn, room);
         page.records.extend(settled.records);
         page.delta.merge(&settled.changed);
@@ -271,7 +290,7 @@ impl Tip {
 
 impl Page {
     fn is_full(&self) -> bool {
-        self.records.len() >= ENTRY_RECORDS_MAX || self.bytes >= ENTRY_BYTES_MAX
+        self.records.len() >= self.records_max || self.bytes >= ENTRY_BYTES_MAX
     }
 }
 
