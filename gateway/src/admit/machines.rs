@@ -5,8 +5,8 @@ use skep_projections::{NodeRow, TaskRow, View};
 use skep_proto::{
     Id, Revision,
     v1::{
-        EndCause, NodeDescription, NodeJoined, NodeSilent, SessionClosed, SessionOpened, StrayObserved,
-        TaskObserved, TaskState, event::Kind,
+        EndCause, NodeDescription, NodeJoined, NodeSilent, NodeState, SessionClosed, SessionOpened,
+        StrayObserved, TaskObserved, TaskState, event::Kind,
     },
 };
 
@@ -45,6 +45,11 @@ pub(super) fn admit(view: &View, machine: &Machine) -> Result<Admitted, Refusal>
 
 fn open(row: &NodeRow, session: u64, description: &NodeDescription) -> Result<Admitted, Refusal> {
     let description = (*description != *row.description).then(|| description.clone());
+    // Two tenures in a row may each make a living session say that it lives.
+    let is_open = row.session == session && row.state == NodeState::Ready && !row.silent;
+    if is_open && description.is_none() {
+        return Ok(Admitted::unchanged(row.id));
+    }
     let opened = SessionOpened { node_id: row.id.to_bytes(), session, description };
     Ok(Admitted::one(row.id, Kind::SessionOpened(Box::new(opened))))
 }
@@ -185,6 +190,15 @@ mod tests {
 
     fn seen(task: u128, state: i32) -> TaskObserved {
         TaskObserved { task_id: Id(task).to_bytes(), state, ..TaskObserved::default() }
+    }
+
+    #[test]
+    fn a_session_that_is_open_already_is_no_news() {
+        let view = World::of("node n1").view;
+        let row = view.nodes().by_id(id("node", "n1")).expect("it has joined").1;
+        let again = open(row, row.session, &row.description).expect("it may open");
+        assert_eq!(again.events, []);
+        assert_eq!(open(row, row.session + 1, &row.description).expect("it may open").events.len(), 1);
     }
 
     #[test]
