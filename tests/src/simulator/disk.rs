@@ -1,55 +1,107 @@
-//! The model of the log: commits in order, fences, and loses what was not synced.
+//! The manager's disk: entries in order, of which a power cut or a failed write takes those that were not synced.
 
+use super::world::EPOCH;
 use bytes::Bytes;
 use prost::Message;
 use skep_log::chain::{self, Hash, SealedEntry};
-use skep_projections::{View, apply::Stamp};
-use skep_proto::{Revision, Timestamp, v1::Record};
+use skep_projections::{Delta, View, apply::Stamp};
+use skep_proto::{Revision, Timestamp, event, v1::Record};
+
+/// Longest line about a record, characters; the rest is left out.
+const RECORD_CHARS_MAX: usize = 300;
+
+/// An entry and when it was decided, by the true time.
+pub struct Written {
+    /// The entry.
+    pub entry: SealedEntry,
+    /// When the turn was taken.
+    pub decided_at: Timestamp,
+}
 
 /// One manager's disk.
 #[derive(Default)]
 pub struct Disk {
-    entries: Vec<SealedEntry>,
+    written: Vec<Written>,
     synced: usize,
 }
 
 impl Disk {
     /// Writes an entry, not yet synced; its number.
-    pub fn append(&mut self, entry: SealedEntry) -> usize {
-        self.entries.push(entry);
-        self.entries.len()
+    pub fn append(&mut self, entry: SealedEntry, decided_at: Timestamp) -> usize {
+        self.written.push(Written { entry, decided_at });
+        self.written.len()
     }
 
     /// Everything up to this number is safe.
     pub fn sync(&mut self, number: usize) {
-        self.synced = self.synced.max(number);
+        self.synced = self.synced.max(number.min(self.written.len()));
     }
 
-    /// The power fails: of what was not synced, only so many entries are there afterwards.
+    /// Of what was not synced, only so many entries are there afterwards; how many were lost.
     pub fn lose_unsynced(&mut self, kept: usize) -> usize {
-        let left = (self.synced + kept).min(self.entries.len());
-        let lost = self.entries.len() - left;
-        self.entries.truncate(left);
+        let left = (self.synced + kept).min(self.written.len());
+        let lost = self.written.len() - left;
+        self.written.truncate(left);
         self.synced = left;
         lost
     }
 
     /// Entries written and not yet safe.
     pub fn unsynced(&self) -> usize {
-        self.entries.len() - self.synced
+        self.written.len() - self.synced
+    }
+
+    /// What is safe, in order.
+    pub fn safe(&self) -> &[Written] {
+        &self.written[..self.synced]
+    }
+
+    /// A line about each of the newest records, safe or not.
+    pub fn newest_lines(&self, count: usize) -> Vec<String> {
+        let line = |written: &Written, (stamp, record): (Stamp, Result<Record, String>)| {
+            let at_ms = written.decided_at.since(EPOCH) / 1_000_000;
+            let record = record.unwrap_or_default();
+            let kind = record.event.and_then(|event| event.kind);
+            let objects: Vec<String> =
+                kind.iter().flat_map(event::objects).map(|id| id.to_string()).collect();
+            let (objects, mut text) = (objects.join(" "), format!("{kind:?}"));
+            text.retain(|c| c != '\\');
+            let text: String = text.chars().take(RECORD_CHARS_MAX).collect();
+            let revision = stamp.revision;
+            format!("{at_ms:>9} ms {revision:>5} because of {:>5} {objects} {text}", record.cause)
+        };
+        let mut lines: Vec<String> = Vec::new();
+        for written in self.written.iter().rev().take(count) {
+            let of_entry: Vec<String> =
+                records(&written.entry).map(|record| line(written, record)).collect();
+            lines.extend(of_entry.into_iter().rev());
+        }
+        lines.truncate(count);
+        lines.reverse();
+        lines
+    }
+
+    /// When the turn that wrote a revision was taken.
+    pub fn decided_at(&self, revision: Revision) -> Option<Timestamp> {
+        let after = self.written.partition_point(|w| w.entry.header.first_revision <= revision.0);
+        self.written.get(after.checked_sub(1)?).map(|written| written.decided_at)
     }
 
     /// The entry that holds a revision.
     pub fn entry_of(&self, revision: Revision) -> Option<&SealedEntry> {
-        let after = self.entries.partition_point(|entry| entry.header.first_revision <= revision.0);
-        self.entries.get(after.checked_sub(1)?)
+        let after = self.written.partition_point(|w| w.entry.header.first_revision <= revision.0);
+        self.written.get(after.checked_sub(1)?).map(|written| &written.entry)
     }
 
-    /// All records in order, decoded anew from their bytes; a broken chain is an error.
-    pub fn replay(&self) -> Result<(View, Hash), String> {
-        let mut view = View::default();
-        let mut head = Hash::ZERO;
-        for entry in &self.entries {
+    /// All records after a view's position, decoded anew from their bytes; a broken chain is an error.
+    pub fn fold_from(&self, mut view: View, head: Hash) -> Result<(View, Hash, Delta), String> {
+        let mut head = head;
+        let mut delta = Delta::default();
+        let position = view.position().revision.0;
+        for Written { entry, .. } in &self.written {
+            if entry.header.first_revision <= position {
+                continue;
+            }
             let opened = chain::unseal(entry.bytes.clone()).map_err(|error| error.to_string())?;
             if opened.header.parent_hash[..] != head.0 {
                 return Err(format!(
@@ -58,25 +110,23 @@ impl Disk {
                 ));
             }
             head = opened.hash;
-            for (record, revision) in opened.records.iter().zip(opened.header.first_revision..) {
-                let stamp = Stamp {
-                    revision: Revision(revision),
-                    at: Timestamp(opened.header.at),
-                    incarnation: opened.header.incarnation,
-                };
-                view.apply(stamp, &decoded(record)?).map_err(|error| error.to_string())?;
+            for (stamp, record) in records(&opened) {
+                view.apply_into(stamp, &record?, &mut delta).map_err(|error| error.to_string())?;
             }
         }
-        Ok((view, head))
+        Ok((view, head, delta))
     }
+}
 
-    /// Every record with its revision.
-    pub fn records(&self) -> impl Iterator<Item = (Revision, Record)> + '_ {
-        self.entries.iter().flat_map(|entry| {
-            let revisions = (entry.header.first_revision..).map(Revision);
-            revisions.zip(entry.records.iter().filter_map(|bytes| decoded(bytes).ok()))
-        })
-    }
+/// The records of an entry, each with its stamp.
+pub fn records(
+    entry: &SealedEntry,
+) -> impl Iterator<Item = (Stamp, Result<Record, String>)> + '_ {
+    let (at, incarnation) = (Timestamp(entry.header.at), entry.header.incarnation);
+    let revisions = (entry.header.first_revision..).map(Revision);
+    revisions.zip(&entry.records).map(move |(revision, bytes)| {
+        (Stamp { revision, at, incarnation }, decoded(bytes))
+    })
 }
 
 fn decoded(bytes: &Bytes) -> Result<Record, String> {

@@ -1,26 +1,36 @@
 //! The manager: the real turn and the real sessions, over the modelled disk.
 
-use super::{dice::Dice, disk::Disk};
+use super::{
+    dice::Dice,
+    disk::Disk,
+    world::{Clocks, happening::Happening},
+};
 use skep_gateway::{
     admit::{Machine, Request},
-    sessions::{Output, Sessions},
+    clock::Clock,
+    sessions::{Conn, Origin, Output, Sessions},
     turn::{Answer, Ask, Tip, Turned},
 };
 use skep_log::chain::Hash;
 use skep_projections::{Delta, View};
 use skep_proto::{
     Id, Timestamp, author,
-    time::SECOND_NS,
-    v1::{ClusterCreated, ClusterSpec, Person, TenureBegun, event::Kind},
+    v1::{
+        ClockJumped, ClusterCreated, ClusterSpec, FromAgent, Hello, Person, TenureBegun,
+        event::Kind,
+    },
 };
 use skep_reconcilers::Brain;
 use std::collections::VecDeque;
 
+/// Entries that are under way at once; at it the next turn waits.
+const IN_FLIGHT_MAX: usize = 8;
+
 /// Who waits for an answer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Waiter {
-    /// A person, by their command's number.
-    Client(u64),
+    /// A person, by their command's number and what had been proposed when it came.
+    Client(u64, u64),
     /// The sessions, by their token.
     Session(u64),
     /// Nobody.
@@ -28,28 +38,44 @@ pub enum Waiter {
 }
 
 /// A turn that is written and not yet safe.
-pub struct Pending {
-    /// The entry's number on the disk; 0 for a turn that wrote nothing.
-    pub number: usize,
+struct Pending {
+    number: usize,
     view: View,
     delta: Delta,
     answers: Vec<(Waiter, Answer)>,
 }
 
+/// What one turn wrote, and whether more is left to do.
+pub struct Took {
+    /// The number of the entry, where there is one.
+    pub number: Option<usize>,
+    /// Whether work was left for the next turn.
+    pub more: bool,
+}
+
 /// A manager's process.
 pub struct Manager {
-    /// Which life of the process this is: what was begun in an earlier one never ends.
+    /// Which run of the process this is: what was begun in an earlier one never ends.
     pub life: u64,
+    /// Which tenure this is: proposals of an earlier one have failed.
+    pub term: u64,
     /// Up to what is safe.
     pub committed: View,
+    /// When the process began, by the true time.
+    pub began_at: Timestamp,
+    head: Hash,
     tip: Tip,
-    /// The manager's half of the session protocol.
-    pub sessions: Sessions,
+    sessions: Sessions,
+    clock: Clock,
+    tenure_at: Timestamp,
     inbox: Vec<(Ask, Waiter)>,
     pending: VecDeque<Pending>,
     more: bool,
-    /// When the reconcilers want to be asked.
-    pub wake_at: Option<Timestamp>,
+    wake_at: Option<Timestamp>,
+    entry_records: usize,
+    proposed: u64,
+    concluded: u64,
+    happenings: Vec<Happening>,
 }
 
 /// The manager's own id, for ever.
@@ -57,39 +83,111 @@ pub const MANAGER: Id = Id(42);
 
 impl Manager {
     /// Starts on what the disk holds: all of it is history now.
-    pub fn start(disk: &Disk, life: u64, dice: &mut Dice) -> Result<Manager, String> {
-        let (view, head) = disk.replay()?;
-        let tip = Tip::new(view.clone(), head, Brain::new(), "sim");
-        let sessions = Sessions::new(MANAGER, &view);
+    pub fn start(
+        disk: &Disk,
+        life: u64,
+        cluster: ClusterSpec,
+        entry_records: usize,
+        clocks: Clocks,
+        dice: &mut Dice,
+    ) -> Result<Manager, String> {
+        let (view, head, _) = disk.fold_from(View::default(), Hash::ZERO)?;
         let mut manager = Manager {
             life,
-            committed: view,
-            tip,
-            sessions,
+            term: 0,
+            committed: view.clone(),
+            began_at: clocks.now,
+            head,
+            tip: Tip::new(View::default(), Hash::ZERO, Brain::new(), "sim"),
+            sessions: Sessions::new(MANAGER, &view),
+            clock: Clock::begin(view.at(), clocks.wall).0,
+            tenure_at: clocks.now,
             inbox: Vec::new(),
             pending: VecDeque::new(),
             more: false,
             wake_at: None,
+            entry_records,
+            proposed: 0,
+            concluded: 0,
+            happenings: Vec::new(),
         };
         if head == Hash::ZERO {
             let cluster_id = Id(u128::from(dice.roll())).to_bytes();
-            let spec = ClusterSpec { heartbeat_period_ns: Some(SECOND_NS), ..ClusterSpec::default() };
-            manager.fact(Kind::ClusterCreated(Box::new(ClusterCreated { cluster_id, spec: Some(spec) })));
+            let created = ClusterCreated { cluster_id, spec: Some(cluster) };
+            manager.fact(Kind::ClusterCreated(Box::new(created)));
         }
-        manager.fact(Kind::TenureBegun(TenureBegun { term: life, code_version: "sim".into() }));
+        manager.lead(life << 32, clocks);
         Ok(manager)
+    }
+
+    /// A tenure begins on the committed view.
+    fn lead(&mut self, term: u64, clocks: Clocks) {
+        self.term = term;
+        let (clock, jump) = Clock::begin(self.committed.at(), clocks.wall);
+        (self.clock, self.tenure_at) = (clock, clocks.now);
+        self.tip = Tip::new(self.committed.clone(), self.head, Brain::new(), "sim")
+            .with_entry_records(self.entry_records);
+        self.more = false;
+        self.fact(Kind::TenureBegun(TenureBegun { term, code_version: "sim".into() }));
+        if let Some(by_ns) = jump {
+            self.fact(Kind::ClockJumped(ClockJumped { by_ns }));
+        }
     }
 
     fn fact(&mut self, kind: Kind) {
         let request = Request::Machine(Machine::Fact(kind));
-        self.inbox
-            .push((Ask { token: 0, author: author::manager(MANAGER), request, bytes: 0 }, Waiter::Nobody));
+        let ask = Ask { token: 0, author: author::manager(MANAGER), request, bytes: 0 };
+        self.inbox.push((ask, Waiter::Nobody));
+    }
+
+    /// Proposals failed, or another election was won: the tip is closed and a new tenure begins on what the disk kept.
+    pub fn renew(&mut self, disk: &Disk, clocks: Clocks) -> Result<(), String> {
+        for turn in std::mem::take(&mut self.pending) {
+            for (waiter, _) in turn.answers {
+                self.give(waiter, Answer::Unknown("the log failed".into()));
+            }
+        }
+        self.concluded = self.proposed;
+        let (view, head, delta) = disk.fold_from(self.committed.clone(), self.head)?;
+        (self.committed, self.head) = (view, head);
+        self.sessions.handle_committed(&self.committed, &delta);
+        self.lead(self.term + 1, clocks);
+        Ok(())
     }
 
     /// A person asks.
     pub fn ask(&mut self, number: u64, request: Request) {
-        let author = author::person(Person { uid: 1000, name: "alice".into(), ..Person::default() });
-        self.inbox.push((Ask { token: 0, author, request, bytes: 64 }, Waiter::Client(number)));
+        let person = Person { uid: 1000, name: "alice".into(), ..Person::default() };
+        let ask = Ask { token: 0, author: author::person(person), request, bytes: 64 };
+        self.inbox.push((ask, Waiter::Client(number, self.proposed)));
+    }
+
+    /// The first message of a stream.
+    pub fn hello(&mut self, conn: Conn, hello: Hello, number: u64, now: Timestamp) {
+        let view = self.committed.clone();
+        self.sessions.handle_hello(conn, Origin::Outside, hello, number, &view, now);
+    }
+
+    /// A later message.
+    pub fn message(&mut self, conn: Conn, message: FromAgent, now: Timestamp) {
+        self.sessions.handle_message(conn, message, now);
+    }
+
+    /// A stream has ended.
+    pub fn gone(&mut self, conn: Conn) {
+        self.sessions.handle_gone(conn);
+    }
+
+    /// Time has passed.
+    pub fn time(&mut self, now: Timestamp) {
+        if self.sessions.poll_timeout().is_some_and(|at| at <= now) {
+            self.sessions.handle_timeout(now);
+        }
+    }
+
+    /// The stream of a node's open session.
+    pub fn conn_of(&self, node: Id) -> Option<Conn> {
+        self.sessions.conn_of(node)
     }
 
     /// What the sessions want of the shell; their requests stay here, the rest is the world's to do.
@@ -98,7 +196,11 @@ impl Manager {
         while let Some(output) = self.sessions.poll_output() {
             match output {
                 Output::Ask { token, node, request } => {
-                    let ask = Ask { token: 0, author: author::node(node), request: *request, bytes: 64 };
+                    if let Request::Machine(Machine::Silent { node, .. }) = &*request {
+                        self.happenings.push(Happening::CalledSilent { node: *node });
+                    }
+                    let author = author::node(node);
+                    let ask = Ask { token: 0, author, request: *request, bytes: 64 };
                     self.inbox.push((ask, Waiter::Session(token)));
                 }
                 Output::Send(..) | Output::Close(_) => outputs.push(output),
@@ -107,9 +209,24 @@ impl Manager {
         outputs
     }
 
+    /// The log's time.
+    fn log_now(&mut self, clocks: Clocks) -> Timestamp {
+        self.clock.now(clocks.now.since(self.tenure_at), clocks.wall)
+    }
+
     /// Whether a turn has something to do now.
-    pub fn wants_turn(&self, now: Timestamp) -> bool {
-        !self.inbox.is_empty() || self.more || self.wake_at.is_some_and(|at| at <= now)
+    pub fn wants_turn(&mut self, clocks: Clocks) -> bool {
+        let now = self.log_now(clocks);
+        let due = self.wake_at.is_some_and(|at| at <= now);
+        let work = !self.inbox.is_empty() || self.more || due;
+        work && self.pending.len() < IN_FLIGHT_MAX
+    }
+
+    /// When something may have to be done although nothing happens.
+    pub fn poll_timeout(&mut self, clocks: Clocks) -> Option<Timestamp> {
+        let now = self.log_now(clocks);
+        let turn = self.wake_at.filter(|at| *at > now).map(|at| clocks.now + at.since(now));
+        [turn, self.sessions.poll_timeout()].into_iter().flatten().min()
     }
 
     /// Nothing is on its way and nothing waits.
@@ -122,55 +239,89 @@ impl Manager {
         self.tip.view()
     }
 
-    /// One turn. The number of the entry it wrote, where it wrote one.
-    pub fn turn(&mut self, disk: &mut Disk, now: Timestamp, dice: &mut Dice) -> Option<usize> {
+    /// Entries under way.
+    pub fn in_flight(&self) -> usize {
+        self.pending.iter().filter(|turn| turn.number > 0).count()
+    }
+
+    /// Entries proposed and entries concluded by this process.
+    pub fn progress(&self) -> (u64, u64) {
+        (self.proposed, self.concluded)
+    }
+
+    /// One turn.
+    pub fn turn(&mut self, disk: &mut Disk, clocks: Clocks, dice: &mut Dice) -> Took {
+        let now = self.log_now(clocks);
         let mut waiters = Vec::new();
-        let asks =
-            std::mem::take(&mut self.inbox).into_iter().enumerate().map(|(place, (mut ask, waiter))| {
-                ask.token = place as u64;
+        let asks = std::mem::take(&mut self.inbox).into_iter().enumerate().map(
+            |(index, (mut ask, waiter))| {
+                ask.token = index as u64;
                 waiters.push(waiter);
                 ask
-            });
-        let Turned { entry, view, delta, answers, rest, more, wake_at, records: _ } =
-            self.tip.turn(asks.collect(), now, dice.bytes());
-        let waiter = |token: u64| waiters.get(token as usize).copied().unwrap_or(Waiter::Nobody);
+            },
+        );
+        let asks: Vec<Ask> = asks.collect();
+        let turned = self.tip.turn(asks, now, dice.bytes());
+        let Turned { entry, view, delta, answers, rest, more, wake_at, records: _ } = turned;
+        let waiter =
+            |token: u64| waiters.get(token as usize).copied().unwrap_or(Waiter::Nobody);
         self.inbox = rest.into_iter().map(|ask| (ask.clone(), waiter(ask.token))).collect();
-        self.more = more;
-        self.wake_at = wake_at;
+        (self.more, self.wake_at) = (more, wake_at);
         let answers = answers.into_iter().map(|(token, answer)| (waiter(token), answer)).collect();
-        let number = entry.map(|entry| disk.append(entry));
-        self.pending.push_back(Pending { number: number.unwrap_or(0), view, delta, answers });
-        number
+        let number = entry.map(|entry| disk.append(entry, clocks.now));
+        self.proposed += u64::from(number.is_some());
+        let before = self.pending.back().map_or(0, |turn| turn.number);
+        self.pending.push_back(Pending { number: number.unwrap_or(before), view, delta, answers });
+        Took { number, more: self.more }
     }
 
     /// Everything up to this entry is safe: the committed view goes on, answers may be given.
-    pub fn committed(&mut self, number: usize) -> Vec<(Waiter, Answer)> {
-        let mut given = Vec::new();
+    pub fn committed(&mut self, number: usize, disk: &Disk) {
         while let Some(turn) = self.pending.pop_front_if(|turn| turn.number <= number) {
+            if turn.number > 0 && turn.view.position() != self.committed.position() {
+                self.concluded += 1;
+            }
             self.committed = turn.view;
+            if let Some(written) = disk.entry_of(self.committed.position().revision) {
+                self.head = written.hash;
+            }
             self.sessions.handle_committed(&self.committed, &turn.delta);
             for (waiter, answer) in turn.answers {
-                match waiter {
-                    Waiter::Session(token) => self.sessions.handle_answer(token, &answer, &self.committed),
-                    Waiter::Client(_) | Waiter::Nobody => given.push((waiter, answer)),
-                }
+                self.give(waiter, answer);
             }
         }
-        given
     }
 
-    /// Turns that wrote nothing and wait for nothing are answered at once.
-    pub fn settled(&mut self) -> Vec<(Waiter, Answer)> {
-        self.committed(0)
+    fn give(&mut self, waiter: Waiter, answer: Answer) {
+        match waiter {
+            Waiter::Session(token) => self.sessions.handle_answer(token, &answer, &self.committed),
+            Waiter::Client(number, proposed_before) => {
+                let committed = self.committed.position().revision;
+                let concluded = self.concluded;
+                self.happenings.push(Happening::Answered {
+                    number,
+                    answer,
+                    proposed_before,
+                    concluded,
+                    committed,
+                });
+            }
+            Waiter::Nobody => {}
+        }
+    }
+
+    /// What happened inside since somebody looked.
+    pub fn take_happenings(&mut self) -> Vec<Happening> {
+        std::mem::take(&mut self.happenings)
     }
 
     /// Clients whose command was on its way when the process died.
     pub fn abandoned(&self) -> Vec<u64> {
-        let waiting = self.pending.iter().flat_map(|turn| turn.answers.iter().map(|(waiter, _)| *waiter));
+        let waiting = self.pending.iter().flat_map(|turn| &turn.answers).map(|(waiter, _)| *waiter);
         let clients = waiting.chain(self.inbox.iter().map(|(_, waiter)| *waiter));
         clients
             .filter_map(|waiter| match waiter {
-                Waiter::Client(number) => Some(number),
+                Waiter::Client(number, _) => Some(number),
                 Waiter::Session(_) | Waiter::Nobody => None,
             })
             .collect()

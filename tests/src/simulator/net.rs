@@ -1,25 +1,44 @@
-//! Streams between agents and the manager: in order, delayed, sometimes repeated, sometimes cut.
+//! Streams between agents and the manager: in order, delayed, and broken in every way that a connection can break.
 //!
-//! A message that is on its way when its stream is cut is lost, as in a connection that breaks.
+//! A stream has two directions. Each carries messages in order until it goes mute: from then on what is sent that
+//! way is lost, although both ends still believe in the stream. A stream that is cut carries nothing either way;
+//! each end notices in its own time, which is what "half-open" means.
 
 use skep_gateway::sessions::Conn;
-use skep_proto::Timestamp;
+use skep_proto::{Timestamp, v1::ToAgent};
 use std::collections::BTreeMap;
 
+/// Messages to an agent that are remembered, so that one may arrive once more, late.
+const REMEMBERED_MAX: usize = 4;
+
+/// One way of a stream.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Way {
+    /// From the agent.
+    ToManager,
+    /// From the manager.
+    ToAgent,
+}
+
 /// One stream.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Stream {
     /// Whose agent.
     pub agent: usize,
     /// The agent's number for it.
     pub line: u64,
+    /// Whether messages to the manager are lost.
+    mute_to_manager: bool,
+    /// Whether messages to the agent are lost.
+    mute_to_agent: bool,
     /// When the newest message to the manager arrives: later ones come later.
-    pub to_manager: Timestamp,
+    to_manager: Timestamp,
     /// The same the other way.
-    pub to_agent: Timestamp,
+    to_agent: Timestamp,
+    remembered: Vec<ToAgent>,
 }
 
-/// All streams that stand.
+/// All streams that carry something.
 #[derive(Default)]
 pub struct Net {
     streams: BTreeMap<Conn, Stream>,
@@ -31,24 +50,45 @@ impl Net {
     pub fn open(&mut self, agent: usize, line: u64) -> Conn {
         self.newest += 1;
         let conn = Conn(self.newest);
-        let never = Timestamp::NEVER;
-        self.streams.insert(conn, Stream { agent, line, to_manager: never, to_agent: never });
+        let stream = Stream {
+            agent,
+            line,
+            mute_to_manager: false,
+            mute_to_agent: false,
+            to_manager: Timestamp::NEVER,
+            to_agent: Timestamp::NEVER,
+            remembered: Vec::new(),
+        };
+        self.streams.insert(conn, stream);
         conn
     }
 
     /// The stream, while it stands.
-    pub fn get(&self, conn: Conn) -> Option<Stream> {
-        self.streams.get(&conn).copied()
+    pub fn get(&self, conn: Conn) -> Option<&Stream> {
+        self.streams.get(&conn)
     }
 
-    /// The agent's stream, while it stands.
-    pub fn of_agent(&self, agent: usize) -> Option<Conn> {
-        self.streams.iter().rev().find(|(_, stream)| stream.agent == agent).map(|(conn, _)| *conn)
-    }
-
-    /// Cuts it.
+    /// Cuts it: what is under way is lost.
     pub fn cut(&mut self, conn: Conn) -> Option<Stream> {
         self.streams.remove(&conn)
+    }
+
+    /// What is sent this way from now on is lost.
+    pub fn mute(&mut self, conn: Conn, way: Way) {
+        if let Some(stream) = self.streams.get_mut(&conn) {
+            match way {
+                Way::ToManager => stream.mute_to_manager = true,
+                Way::ToAgent => stream.mute_to_agent = true,
+            }
+        }
+    }
+
+    /// Whether what is sent this way is lost.
+    pub fn is_mute(&self, conn: Conn, way: Way) -> bool {
+        self.streams.get(&conn).is_some_and(|stream| match way {
+            Way::ToManager => stream.mute_to_manager,
+            Way::ToAgent => stream.mute_to_agent,
+        })
     }
 
     /// All that stand.
@@ -56,11 +96,32 @@ impl Net {
         self.streams.keys().copied().collect()
     }
 
-    /// When a message sent now arrives, after those before it.
-    pub fn arrival(&mut self, conn: Conn, to_manager: bool, at: Timestamp) -> Timestamp {
-        let Some(stream) = self.streams.get_mut(&conn) else { return at };
-        let newest = if to_manager { &mut stream.to_manager } else { &mut stream.to_agent };
+    /// When a message that is sent now arrives, after those before it; never, if it is lost.
+    pub fn arrival(&mut self, conn: Conn, way: Way, at: Timestamp) -> Option<Timestamp> {
+        let stream = self.streams.get_mut(&conn)?;
+        let (newest, mute) = match way {
+            Way::ToManager => (&mut stream.to_manager, stream.mute_to_manager),
+            Way::ToAgent => (&mut stream.to_agent, stream.mute_to_agent),
+        };
+        if mute {
+            return None;
+        }
         *newest = at.max(*newest + 1);
-        *newest
+        Some(*newest)
+    }
+
+    /// Keeps a message that was sent to the agent.
+    pub fn remember(&mut self, conn: Conn, message: ToAgent) {
+        if let Some(stream) = self.streams.get_mut(&conn) {
+            if stream.remembered.len() == REMEMBERED_MAX {
+                stream.remembered.remove(0);
+            }
+            stream.remembered.push(message);
+        }
+    }
+
+    /// The oldest of the messages that are remembered.
+    pub fn recall(&self, conn: Conn) -> Option<ToAgent> {
+        self.streams.get(&conn)?.remembered.first().cloned()
     }
 }

@@ -1,22 +1,28 @@
-//! LOG-1, agreement: what a client was told is in the log, at the revision it was told, and carries its command.
+//! LOG-1, agreement: what a client was told is in the log, at the revision it was told, under its command's id.
 
-use crate::simulator::world::World;
-use prost::Message;
-use skep_proto::v1::Record;
+use super::{Check, Checker};
+use crate::simulator::{disk, world::World};
 
-pub(super) fn check(world: &World) -> Result<(), String> {
-    for (number, revision) in world.clients.told() {
-        let entry = world.disk.entry_of(revision).ok_or_else(|| {
-            format!("LOG-1: command {number} was told revision {revision}, which is not in the log")
-        })?;
-        let place = (revision.0 - entry.header.first_revision) as usize;
-        let record = entry.records.get(place).and_then(|bytes| Record::decode(bytes.clone()).ok());
-        let command = record.and_then(|record| record.command).map_or(0, |id| id.number);
-        if command != number {
-            return Err(format!(
-                "LOG-1: command {number} was told revision {revision}, which is command {command}'s"
-            ));
-        }
+/// Looks at the whole log at the end.
+pub struct Acknowledged;
+
+impl Checker for Acknowledged {
+    fn name(&self) -> &'static str {
+        "LOG-1"
     }
-    Ok(())
+
+    fn at_end(&mut self, world: &World) -> Check {
+        for (number, revision) in world.people.told() {
+            let entry = world.disk.entry_of(revision).ok_or_else(|| {
+                format!("command {number} was told revision {revision}, which is not in the log")
+            })?;
+            let record = disk::records(entry).find(|(stamp, _)| stamp.revision == revision);
+            let record = record.and_then(|(_, record)| record.ok());
+            let command = record.and_then(|record| record.command).map_or(0, |id| id.number);
+            if command != number {
+                return Err(format!("command {number} was told revision {revision}, which is {command}'s"));
+            }
+        }
+        Ok(())
+    }
 }

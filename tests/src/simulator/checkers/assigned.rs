@@ -1,27 +1,41 @@
-//! AGENT-1 and AGENT-2: a node runs only what was assigned to it, and stops nothing that is wanted of it.
+//! AGENT-1 and AGENT-2: a node has only what was assigned to it, and stops nothing that is wanted of it.
 
-use crate::simulator::world::World;
+use super::{Check, Checker};
+use crate::simulator::world::{World, happening::Happening};
+use skep_proto::Id;
 
-pub(super) fn check(world: &mut World) -> Result<(), String> {
-    let view = world.manager.as_ref().map(|manager| manager.tip().clone());
-    for agent in &mut world.agents {
-        let stopped = std::mem::take(&mut agent.stopped);
-        let Some(view) = &view else {
-            continue;
-        };
-        for task in stopped {
-            let row = view.tasks().by_id(task).map(|(_, row)| row);
-            if row.is_some_and(|row| row.is_wanted() && !row.has_ended()) {
-                return Err(format!("AGENT-2: {} stops {task}, which is wanted", agent.name()));
-            }
-        }
-        for task in agent.containers.keys() {
-            let Some((_, row)) = view.tasks().by_id(*task) else { continue };
-            let node = row.node.and_then(|place| view.nodes().get(place)).map(|node| node.id);
-            if node != Some(agent.node()) {
-                return Err(format!("AGENT-1: {} has {task}, which is assigned to {node:?}", agent.name()));
-            }
-        }
+/// Looks at each container that begins and at each stop.
+pub struct Assigned;
+
+impl Checker for Assigned {
+    fn name(&self) -> &'static str {
+        "AGENT-1"
     }
-    Ok(())
+
+    fn on_happening(&mut self, happening: &Happening, world: &World) -> Check {
+        // What an agent was told is in the log, whether or not the manager lives.
+        let Some(view) = world.manager.as_ref().map(|manager| manager.tip()) else { return Ok(()) };
+        match happening {
+            Happening::Began { agent, task } => {
+                let Some((_, row)) = view.tasks().by_id(*task) else { return Ok(()) };
+                let node = row.node.and_then(|node| view.nodes().get(node)).map(|node| node.id);
+                let agent = &world.agents[*agent];
+                if node.is_none() || node.unwrap_or(Id::NONE) != agent.node() {
+                    return Err(format!("{} runs {task}, which is assigned to {node:?}", agent.name()));
+                }
+            }
+            Happening::StopAsked { agent, task } => {
+                let row = view.tasks().by_id(*task).map(|(_, row)| row);
+                if row.is_some_and(|row| row.is_wanted() && !row.has_ended()) {
+                    let name = world.agents[*agent].name();
+                    return Err(format!("(AGENT-2) {name} stops {task}, which is wanted"));
+                }
+            }
+            Happening::Answered { .. }
+            | Happening::CalledSilent { .. }
+            | Happening::Turned { .. }
+            | Happening::TenureBegan => {}
+        }
+        Ok(())
+    }
 }

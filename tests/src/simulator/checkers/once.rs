@@ -1,18 +1,28 @@
 //! GATE-3: a command takes effect once, however often it was sent.
 
+use super::{Check, Checker, Seen};
 use crate::simulator::world::World;
-use skep_proto::v1::event::Kind;
+use skep_proto::{Revision, v1::event::Kind};
 use std::collections::BTreeMap;
 
-pub(super) fn check(world: &World) -> Result<(), String> {
-    let mut effects = BTreeMap::new();
-    for (revision, record) in world.disk.records() {
-        let refused =
-            matches!(record.event.as_ref().and_then(|e| e.kind.as_ref()), Some(Kind::CommandRefused(_)));
-        let Some(id) = record.command.filter(|_| !refused) else { continue };
-        if let Some(before) = effects.insert((id.stamp, id.number), revision) {
-            return Err(format!("GATE-3: command {} took effect at {before} and at {revision}", id.number));
+/// Remembers the effect of each command.
+#[derive(Default)]
+pub struct Once(BTreeMap<(u64, u64), Revision>);
+
+impl Checker for Once {
+    fn name(&self) -> &'static str {
+        "GATE-3"
+    }
+
+    fn on_record(&mut self, seen: &Seen<'_>, _world: &World) -> Check {
+        let Some(id) = seen.record.command else { return Ok(()) };
+        if matches!(seen.kind, Kind::CommandRefused(_)) {
+            return Ok(());
+        }
+        let (at, number) = (seen.revision, id.number);
+        match self.0.insert((id.stamp, id.number), at) {
+            Some(before) => Err(format!("command {number} took effect at {before} and at {at}")),
+            None => Ok(()),
         }
     }
-    Ok(())
 }

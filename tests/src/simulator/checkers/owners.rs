@@ -1,24 +1,52 @@
 //! REC-3: no slot has two tasks desired to run, and no node is given more than it has.
 
-use crate::simulator::world::World;
+use super::{Check, Checker};
+use crate::simulator::world::{World, happening::Happening};
 use skep_proto::v1::TaskState;
 use std::collections::BTreeMap;
 
-pub(super) fn check(world: &World) -> Result<(), String> {
-    let Some(manager) = &world.manager else { return Ok(()) };
-    let view = manager.tip();
-    let mut owners = BTreeMap::new();
-    for (_, task) in
-        view.tasks().iter().filter(|(_, task)| task.desired == TaskState::Running && !task.has_ended())
-    {
-        if let Some(other) = owners.insert((task.service, task.slot), task.id) {
-            return Err(format!("REC-3: slot {} is owned by {other} and by {}", task.slot, task.id));
-        }
+/// Looks at the tip after each turn.
+pub struct Owners;
+
+impl Checker for Owners {
+    fn name(&self) -> &'static str {
+        "REC-3"
     }
-    for (_, node) in view.nodes().iter().filter(|(_, node)| !node.removed) {
-        if node.free_nano_cpus() < 0 || node.free_memory_bytes() < 0 {
-            return Err(format!("REC-3: node {} is given more than it has", node.hostname()));
+
+    fn on_happening(&mut self, happening: &Happening, world: &World) -> Check {
+        let (Happening::Turned { .. }, Some(manager)) = (happening, &world.manager) else {
+            return Ok(());
+        };
+        let view = manager.tip();
+        let mut owners = BTreeMap::new();
+        let wanted =
+            |desired: TaskState, ended: bool| desired == TaskState::Running && !ended;
+        for (_, task) in view.tasks().iter().filter(|(_, task)| wanted(task.desired, task.has_ended())) {
+            if let Some(other) = owners.insert((task.service, task.slot), task.id) {
+                return Err(format!("slot {} is owned by {other} and by {}", task.slot, task.id));
+            }
         }
+        let mut ports = BTreeMap::new();
+        for (index, node) in view.nodes().iter().filter(|(_, node)| !node.removed) {
+            if node.free_nano_cpus() < 0 || node.free_memory_bytes() < 0 {
+                return Err(format!("node {} is given more than it has", node.hostname()));
+            }
+            for (_, task) in view.tasks_on(index).filter(|(_, task)| !task.has_ended()) {
+                let spec = view.spec_of(task);
+                let endpoint = spec.and_then(|spec| spec.endpoint.as_ref());
+                for port in endpoint.iter().flat_map(|endpoint| &endpoint.ports) {
+                    let taken = ports.insert((index, port.published_port), task.id);
+                    if let Some(other) = taken {
+                        return Err(format!(
+                            "port {} of {} is given to {other} and to {}",
+                            port.published_port,
+                            node.hostname(),
+                            task.id
+                        ));
+                    }
+                }
+            }
+        }
+        Ok(())
     }
-    Ok(())
 }

@@ -1,49 +1,91 @@
 //! What goes wrong, and who asks for what, as the dice say.
 
-use super::{Event, World};
+use super::{Event, Happening, World};
+use crate::simulator::{engine::exited, net::Way, people::orders};
+use skep_agent::runtime::Ended;
 use skep_gateway::sessions::Conn;
-use skep_proto::time::SECOND_NS;
+use skep_proto::{
+    Id,
+    time::SECOND_NS,
+    v1::{EndCause, FromAgent, Report, TaskObserved, TaskState, from_agent},
+};
+
+/// Between two faults or requests at most.
+const PAUSE_NS_MAX: u64 = SECOND_NS;
+/// The furthest that somebody sets the manager's clock, in either direction.
+const CLOCK_STEP_NS_MAX: u64 = SECOND_NS / 1_000;
+/// The number of a report that no agent made: its acknowledgement belongs to nothing.
+const FORGED_REPORT: u64 = 1 << 40;
 
 impl World {
     /// Something goes wrong, or somebody asks for something; and again later.
     pub(super) fn fault(&mut self) {
-        if !self.faults {
+        if !self.is_rough() {
             return;
         }
-        match self.dice.below(20) {
-            0 => self.crash_manager(),
-            1 | 2 => self.crash_agent(),
-            3 | 4 => {
-                let streams = self.net.all();
-                if let Some(conn) = streams.get(self.dice.below(streams.len() as u64) as usize) {
-                    self.cut(*conn);
-                }
-            }
-            5 => self.ask_again(),
+        match self.dice.below(48) {
+            0 | 1 => self.crash_manager(),
+            2 | 3 => self.lose_tenure(),
+            4 | 5 => self.crash_agent(),
+            6..=8 => self.break_stream(),
+            9 | 10 => self.mute_stream(),
+            11 | 12 => self.trouble_engine(),
+            13..=16 => self.end_container(),
+            17 => self.set_clock(),
+            18 | 19 => self.forge_report(),
+            20 | 21 => self.repeat_late(),
+            22 | 23 => self.repeat_command(),
             _ => self.somebody_asks(),
         }
-        let pause = self.dice.below(SECOND_NS);
+        let pause = self.dice.below(PAUSE_NS_MAX);
         self.plan(pause, Event::Fault);
+    }
+
+    /// Of what was not synced, the disk keeps some. Returns how many entries are lost.
+    fn lose_unsynced(&mut self) -> usize {
+        let unsynced = self.disk.unsynced();
+        self.mishaps.in_flight_max = self.mishaps.in_flight_max.max(unsynced);
+        let kept = self.dice.below(unsynced as u64 + 1) as usize;
+        let lost = self.disk.lose_unsynced(kept);
+        self.mishaps.entries_lost += lost;
+        lost
     }
 
     fn crash_manager(&mut self) {
         let Some(manager) = self.manager.take() else { return };
-        self.crashes.0 += 1;
-        let kept = self.dice.below(self.disk.unsynced() as u64 + 1) as usize;
-        let lost = self.disk.lose_unsynced(kept);
-        self.trace.push(format!("               manager crashes, {lost} entries lost"));
-        for number in manager.abandoned() {
-            if let Some(again) = self.clients.again(number) {
-                self.plan(2 * SECOND_NS, Event::Command(again));
-            }
-        }
+        self.mishaps.manager_crashes += 1;
+        let lost = self.lose_unsynced();
+        self.note(|| format!("the manager crashes, {lost} entries are lost"));
+        self.ask_again(manager.abandoned());
         for conn in self.net.all() {
-            if let Some(stream) = self.net.cut(conn) {
-                self.plan(SECOND_NS / 100, Event::AgentHearsCut(stream.agent, stream.line));
-            }
+            let after = self.notices_after();
+            self.cut(conn, after, SECOND_NS);
         }
         let pause = self.dice.below(10 * SECOND_NS);
         self.plan(pause, Event::ManagerStarts);
+    }
+
+    /// Writes fail, or another election is won: what is under way is lost or not, and nobody knows.
+    fn lose_tenure(&mut self) {
+        if self.manager.is_none() {
+            return;
+        }
+        self.mishaps.lost_tenures += 1;
+        let lost = self.lose_unsynced();
+        self.note(|| format!("the tenure ends, {lost} entries are lost"));
+        let clocks = self.clocks();
+        let Some(manager) = &mut self.manager else { return };
+        if let Err(words) = manager.renew(&self.disk, clocks) {
+            panic!("LOG-3: the manager's own log does not replay: {words}");
+        }
+        self.synced_at = self.now;
+        self.happenings.push(Happening::TenureBegan);
+    }
+
+    /// An end that is gone is noticed at once by most, and late where nothing says so.
+    fn notices_after(&mut self) -> u64 {
+        let limit = if self.dice.once_in(4) { 40 * SECOND_NS } else { SECOND_NS / 10 };
+        self.dice.below(limit)
     }
 
     fn crash_agent(&mut self) {
@@ -51,45 +93,145 @@ impl World {
         if self.agents[index].core.is_none() {
             return;
         }
-        self.crashes.1 += 1;
-        self.trace.push(format!("               agent {index} crashes"));
+        self.mishaps.agent_crashes += 1;
+        self.note(|| format!("agent {index} crashes"));
+        if let Some(conn) = self.agents[index].conn {
+            let after = self.notices_after();
+            self.cut(conn, 0, after);
+        }
         self.agents[index].crash(&mut self.dice);
-        self.drop_stream(index);
-        let pause = self.dice.below(20 * SECOND_NS);
+        let pause = if self.dice.once_in(4) { 90 } else { 10 };
+        let pause = SECOND_NS + self.dice.below(pause * SECOND_NS);
         self.plan(pause, Event::AgentStarts(index));
     }
 
-    fn cut(&mut self, conn: Conn) {
-        if let Some(stream) = self.net.cut(conn) {
-            self.plan(SECOND_NS / 100, Event::AgentHearsCut(stream.agent, stream.line));
-            self.plan(SECOND_NS / 10, Event::ManagerHearsCut(conn));
+    fn some_stream(&mut self) -> Option<Conn> {
+        let streams = self.net.all();
+        streams.get(self.dice.below(streams.len() as u64) as usize).copied()
+    }
+
+    fn break_stream(&mut self) {
+        let Some(conn) = self.some_stream() else { return };
+        let (agent, manager) = (self.notices_after(), self.notices_after());
+        self.note(|| format!("stream {} breaks", conn.0));
+        self.cut(conn, agent, manager);
+    }
+
+    /// What is sent one way is lost, or both ways, until the stream breaks.
+    fn mute_stream(&mut self) {
+        let Some(conn) = self.some_stream() else { return };
+        let which = self.dice.below(3);
+        if which != 0 {
+            self.net.mute(conn, Way::ToManager);
+        }
+        if which != 1 {
+            self.net.mute(conn, Way::ToAgent);
+        }
+        self.note(|| format!("stream {} goes mute", conn.0));
+        let breaks = self.dice.below(60 * SECOND_NS);
+        self.plan(breaks, Event::Breaks(conn));
+    }
+
+    fn trouble_engine(&mut self) {
+        let index = self.dice.below(self.agents.len() as u64) as usize;
+        let until = self.now + self.dice.below(40 * SECOND_NS);
+        match self.dice.below(3) {
+            0 => self.agents[index].engine.go_away(until),
+            1 => self.agents[index].engine.hang(until),
+            _ => {
+                // The engine restarts, and its containers end with it.
+                self.agents[index].engine.go_away(self.now + SECOND_NS);
+                for task in self.agents[index].engine.running() {
+                    let cause = EndCause::EngineStopped;
+                    self.end(index, task, Ended { cause, ..exited(137) });
+                }
+            }
+        }
+        self.note(|| format!("the engine of agent {index} is in trouble"));
+    }
+
+    /// A program crashes, or somebody kills or removes its container.
+    fn end_container(&mut self) {
+        let index = self.dice.below(self.agents.len() as u64) as usize;
+        let running = self.agents[index].engine.running();
+        let Some(task) = running.get(self.dice.below(running.len() as u64) as usize) else { return };
+        match self.dice.below(3) {
+            0 => self.end(index, *task, exited(1)),
+            1 => {
+                let cause = EndCause::KilledOutside;
+                self.end(index, *task, Ended { signal: 9, cause, ..exited(137) });
+            }
+            _ => {
+                let (follows, process) =
+                    (self.agents[index].engine.vanish(*task), self.agents[index].process);
+                self.plan_engine(index, process, follows);
+            }
+        }
+    }
+
+    fn end(&mut self, index: usize, task: Id, ended: Ended) {
+        let (follows, process) =
+            (self.agents[index].engine.exit(task, ended), self.agents[index].process);
+        self.plan_engine(index, process, follows);
+    }
+
+    /// Somebody sets the manager's clock.
+    fn set_clock(&mut self) {
+        let step = self.dice.below(2 * CLOCK_STEP_NS_MAX) as i64 - CLOCK_STEP_NS_MAX as i64;
+        let limit = 2 * CLOCK_STEP_NS_MAX as i64;
+        self.wall_ahead_ns = (self.wall_ahead_ns + step).clamp(-limit, limit);
+        self.note(|| format!("the manager's clock is set by {} ms", step / 1_000_000));
+    }
+
+    /// An agent says something of tasks that are not its own, or of none.
+    fn forge_report(&mut self) {
+        let Some(conn) = self.some_stream() else { return };
+        let Some(manager) = &self.manager else { return };
+        let view = manager.committed.clone();
+        let all: Vec<Id> = view.tasks().iter().map(|(_, task)| task.id).collect();
+        let picked = all.get(self.dice.below(all.len() as u64) as usize).copied();
+        let own = self.net.get(conn).map(|stream| self.agents[stream.agent].node());
+        let of_own = |task: Id| {
+            let node = view.tasks().by_id(task).and_then(|(_, row)| view.nodes().get(row.node?));
+            node.map(|node| node.id) == own
+        };
+        let task = picked.filter(|task| !of_own(*task)).unwrap_or(Id(self.dice.roll().into()));
+        let states = [TaskState::Running, TaskState::Failed, TaskState::Complete];
+        let state = states[self.dice.below(3) as usize] as i32;
+        let seen = TaskObserved { task_id: task.to_bytes(), state, ..TaskObserved::default() };
+        let report = Report { number: FORGED_REPORT, tasks: vec![seen] };
+        let message = FromAgent { message: Some(from_agent::Message::Report(report)) };
+        if let Some(at) = self.net.arrival(conn, Way::ToManager, self.now + 1) {
+            self.agenda.plan(at, Event::ToManager(conn, Box::new(message)));
+        }
+    }
+
+    /// A message that an agent had before comes once more.
+    fn repeat_late(&mut self) {
+        let Some(conn) = self.some_stream() else { return };
+        let Some(message) = self.net.recall(conn) else { return };
+        if let Some(at) = self.net.arrival(conn, Way::ToAgent, self.now + 1) {
+            self.agenda.plan(at, Event::ToAgent(conn, Box::new(message)));
+        }
+    }
+
+    /// Somebody who lost an answer, or is impatient, sends the same command again.
+    fn repeat_command(&mut self) {
+        let numbers: Vec<u64> = self.people.all().map(|(number, _)| number).collect();
+        let newest = numbers.len().saturating_sub(20);
+        let pick = newest as u64 + self.dice.below((numbers.len() - newest) as u64);
+        let asked = numbers.get(pick as usize).and_then(|number| self.people.of(*number));
+        if let Some(command) = asked.map(|asked| asked.command.clone()) {
+            self.plan(1, Event::Command(Box::new(command)));
         }
     }
 
     fn somebody_asks(&mut self) {
         let Some(manager) = &self.manager else { return };
         let view = manager.committed.clone();
-        let version = |name: &str| {
-            view.service_named(name)
-                .and_then(|place| view.services().get(place))
-                .map_or(0, |row| row.version.0)
-        };
-        let nodes: Vec<String> = view
-            .nodes()
-            .iter()
-            .filter(|(_, node)| !node.removed)
-            .map(|(_, node)| node.id.to_string())
-            .collect();
-        let command = self.clients.ask(&mut self.dice, version, &nodes);
-        self.plan(1, Event::Command(command));
-    }
-
-    /// Somebody who lost an answer sends the same command again.
-    fn ask_again(&mut self) {
-        let numbers: Vec<u64> = self.clients.told().map(|(number, _)| number).collect();
-        let pick = self.dice.below(numbers.len() as u64) as usize;
-        if let Some(again) = numbers.get(pick).and_then(|number| self.clients.again(*number)) {
-            self.plan(1, Event::Command(again));
+        for action in orders::next(&view, &mut self.dice) {
+            let command = self.people.ask(action);
+            self.plan(1, Event::Command(Box::new(command)));
         }
     }
 }

@@ -1,0 +1,43 @@
+//! GATE-4: every call ends. A command that a living manager has is answered soon, whatever the answer is.
+
+use super::{Check, Checker};
+use crate::simulator::world::{World, happening::Happening};
+use skep_proto::{Timestamp, time::SECOND_NS};
+
+/// A command is answered within this time after it came, or after the newest tenure began.
+const ANSWER_NS_MAX: u64 = 30 * SECOND_NS;
+
+/// Remembers since when nothing has hindered the manager.
+#[derive(Default)]
+pub struct Answered {
+    unhindered_since: Timestamp,
+}
+
+impl Checker for Answered {
+    fn name(&self) -> &'static str {
+        "GATE-4"
+    }
+
+    fn on_happening(&mut self, happening: &Happening, world: &World) -> Check {
+        match happening {
+            Happening::TenureBegan => self.unhindered_since = world.now,
+            Happening::Answered { .. }
+            | Happening::Began { .. }
+            | Happening::StopAsked { .. }
+            | Happening::CalledSilent { .. }
+            | Happening::Turned { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn on_step(&mut self, world: &World) -> Check {
+        if world.manager.is_none() || world.now.since(self.unhindered_since) < ANSWER_NS_MAX {
+            return Ok(());
+        }
+        let late = world.people.waiting().find(|(_, since)| world.now.since(*since) > ANSWER_NS_MAX);
+        match late {
+            Some((number, _)) => Err(format!("command {number} has had no answer for 30 s")),
+            None => Ok(()),
+        }
+    }
+}

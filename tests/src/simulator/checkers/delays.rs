@@ -1,0 +1,91 @@
+//! REC-4: a slot waits as long as its restart policy says, by a stopwatch, and not much longer.
+
+use super::{Check, Checker, Seen};
+use crate::simulator::world::World;
+use skep_proto::{
+    Id, Timestamp, defaults,
+    time::SECOND_NS,
+    v1::{DesireReason, Reconciler, TaskState, author::Who, event::Kind},
+};
+use std::collections::BTreeMap;
+
+/// The longest that back-off waits, where the policy itself does not wait longer.
+const BACKOFF_MAX_NS: u64 = 300 * SECOND_NS;
+/// A turn is taken, and a clock is read, within this time.
+const SLACK_NS: u64 = SECOND_NS / 100;
+
+/// A successor that is held.
+struct Held {
+    since: Timestamp,
+    /// For so long at least.
+    wait_ns: u64,
+}
+
+/// Remembers who waits.
+#[derive(Default)]
+pub struct Delays {
+    /// The record before, where it ended the wish for a task: a successor that it calls for stands right behind it.
+    before: Option<(Id, DesireReason)>,
+    held: BTreeMap<Id, Held>,
+}
+
+impl Checker for Delays {
+    fn name(&self) -> &'static str {
+        "REC-4"
+    }
+
+    fn on_record(&mut self, seen: &Seen<'_>, _world: &World) -> Check {
+        let before = self.before.take();
+        match seen.kind {
+            Kind::TaskDesired(e) => {
+                let task = Id::from_bytes(&e.task_id);
+                self.before = Some((task, e.reason()));
+                if e.desired() != TaskState::Running {
+                    self.held.remove(&task);
+                } else if let Some(held) = self.held.remove(&task) {
+                    let waited = seen.decided_at.since(held.since);
+                    if waited + SLACK_NS < held.wait_ns {
+                        return Err(format!(
+                            "task {task} starts after {} ms, although its slot has to wait {} ms",
+                            waited / 1_000_000,
+                            held.wait_ns / 1_000_000
+                        ));
+                    }
+                }
+            }
+            Kind::TaskCreated(e) => {
+                let old = Id::from_bytes(&e.replaces_id);
+                let by = seen.record.author.as_ref().and_then(|author| author.who.as_ref());
+                let by_rollout = by == Some(&Who::Reconciler(Reconciler::Rollout as i32));
+                let wait_ns = match before {
+                    Some((task, DesireReason::Ended | DesireReason::NodeDown))
+                        if task == old && !by_rollout =>
+                    {
+                        wait_ns(seen, old, e.attempt)
+                    }
+                    Some(_) | None => 0,
+                };
+                let task = Id::from_bytes(&e.task_id);
+                if e.desired() == TaskState::Running && wait_ns > 0 {
+                    let wait_ms = wait_ns / 1_000_000;
+                    return Err(format!("task {task} starts at once, not after {wait_ms} ms"));
+                }
+                self.held.insert(task, Held { since: seen.decided_at, wait_ns });
+            }
+            Kind::TaskReaped(e) => {
+                self.held.remove(&Id::from_bytes(&e.task_id));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// What the policy of the old task says: its delay, doubled with each failure in a row.
+fn wait_ns(seen: &Seen<'_>, old: Id, attempt: u32) -> u64 {
+    let Some((_, row)) = seen.before.tasks().by_id(old) else { return 0 };
+    let Some(spec) = seen.before.spec_of(row).and_then(|spec| spec.task.as_ref()) else { return 0 };
+    let delay_ns = defaults::restart(spec).delay_ns;
+    let doublings = attempt.saturating_sub(1).min(32);
+    delay_ns.saturating_mul(1 << doublings).min(BACKOFF_MAX_NS.max(delay_ns))
+}

@@ -1,0 +1,88 @@
+//! REC-5: a task is placed only on a node that may have it. Judged here by rules of its own.
+
+use super::{Check, Checker, Seen};
+use crate::simulator::world::World;
+use skep_projections::{NodeRow, View};
+use skep_proto::{
+    Id,
+    v1::{NodeAvailability, NodeRole, NodeState, ServiceSpec, event::Kind},
+};
+
+/// Looks at each assignment.
+pub struct Placed;
+
+impl Checker for Placed {
+    fn name(&self) -> &'static str {
+        "REC-5"
+    }
+
+    fn on_record(&mut self, seen: &Seen<'_>, _world: &World) -> Check {
+        let Kind::TaskAssigned(e) = seen.kind else { return Ok(()) };
+        let (task, node) = (Id::from_bytes(&e.task_id), Id::from_bytes(&e.node_id));
+        let view = seen.before;
+        let (_, row) = view.tasks().by_id(task).ok_or("a task that is not there is assigned")?;
+        let (_, node) = view.nodes().by_id(node).ok_or("a task is assigned to a node that is not there")?;
+        let spec = view.spec_of(row).ok_or("a task without a spec is assigned")?;
+        match misfit(view, spec, node) {
+            None => Ok(()),
+            Some(why) => Err(format!("task {task} is assigned to {}, {why}", node.hostname())),
+        }
+    }
+}
+
+/// Why a node may not have a task of this spec now.
+pub fn misfit(view: &View, spec: &ServiceSpec, node: &NodeRow) -> Option<String> {
+    if node.removed || node.state != NodeState::Ready || node.silent {
+        return Some("which is not ready".into());
+    }
+    if node.spec.availability() != NodeAvailability::Active {
+        return Some("which is not active".into());
+    }
+    let task = spec.task.clone().unwrap_or_default();
+    let constraints = task.placement.map(|placement| placement.constraints).unwrap_or_default();
+    if let Some(unmet) = constraints.iter().find(|text| !is_met(text, node)) {
+        return Some(format!("which does not meet {unmet}"));
+    }
+    let reserved = task.resources.and_then(|resources| resources.reservations).unwrap_or_default();
+    let lacks = |asked: i64, free: i64| asked > 0 && asked > free;
+    if lacks(reserved.nano_cpus, node.free_nano_cpus())
+        || lacks(reserved.memory_bytes, node.free_memory_bytes())
+    {
+        return Some("which has no room".into());
+    }
+    let ports = spec.endpoint.iter().flat_map(|endpoint| &endpoint.ports);
+    let index = view.nodes().find(node.id)?;
+    for port in ports {
+        let taken = view.tasks_on(index).filter(|(_, task)| !task.has_ended()).any(|(_, other)| {
+            let spec = view.spec_of(other);
+            let endpoint = spec.and_then(|spec| spec.endpoint.as_ref());
+            endpoint.iter().flat_map(|e| &e.ports).any(|p| p.published_port == port.published_port)
+        });
+        if taken {
+            return Some(format!("whose port {} is taken", port.published_port));
+        }
+    }
+    None
+}
+
+/// The few constraints that people write here.
+fn is_met(text: &str, node: &NodeRow) -> bool {
+    let (key, value, wanted) = match (text.split_once("=="), text.split_once("!=")) {
+        (Some((key, value)), _) => (key, value, true),
+        (None, Some((key, value))) => (key, value, false),
+        (None, None) => return false,
+    };
+    let labels = node.spec.annotations.as_ref().map(|annotations| &annotations.labels);
+    let found = match key {
+        "node.hostname" => Some(node.hostname()),
+        "node.role" => Some(match node.spec.desired_role() {
+            NodeRole::Worker => "worker",
+            NodeRole::Manager => "manager",
+        }),
+        _ => {
+            let label = key.strip_prefix("node.labels.").unwrap_or_default();
+            labels.and_then(|labels| labels.get(label)).map(String::as_str)
+        }
+    };
+    (found == Some(value)) == wanted
+}

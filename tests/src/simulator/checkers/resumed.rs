@@ -1,0 +1,47 @@
+//! VIEW-4: `resume` finds what the deltas had left, and the deltas leave nothing that `resume` would find.
+
+use super::{Check, Checker};
+use crate::simulator::world::{World, happening::Happening};
+use skep_proto::event;
+use skep_reconcilers::{Brain, Entropy, Turn};
+
+/// Room for all that a forgotten piece of work could decide.
+const ROOM: usize = 4_096;
+
+/// Asks a brain that has just begun.
+#[derive(Default)]
+pub struct Resumed {
+    turned: bool,
+}
+
+impl Checker for Resumed {
+    fn name(&self) -> &'static str {
+        "VIEW-4"
+    }
+
+    fn on_happening(&mut self, happening: &Happening, _world: &World) -> Check {
+        if let Happening::Turned { more } = happening {
+            self.turned = !more;
+        }
+        Ok(())
+    }
+
+    fn on_step(&mut self, world: &World) -> Check {
+        if !std::mem::take(&mut self.turned) {
+            return Ok(());
+        }
+        let Some(manager) = &world.manager else { return Ok(()) };
+        let mut view = manager.tip().clone();
+        let brain = Brain::new();
+        let left = brain.resume(&view);
+        let turn = Turn { now: view.at(), entropy: Entropy::new([7; 32]) };
+        let settled = brain.settle(&mut view, left, &turn, ROOM);
+        let found = settled.records.iter().filter_map(|record| record.event.as_ref()?.kind.as_ref());
+        let found: Vec<&str> = found.map(event::name).collect();
+        if found.is_empty() {
+            return Ok(());
+        }
+        let at = manager.tip().position();
+        Err(format!("at {at} a new brain finds work that was left undone: {}", found.join(", ")))
+    }
+}

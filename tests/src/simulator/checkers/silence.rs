@@ -1,0 +1,67 @@
+//! LIVE-1: a node that beats is never called silent or down; one that is not heard of is, within bounds.
+
+use super::{Check, Checker, Seen};
+use crate::simulator::world::{World, happening::Happening};
+use skep_proto::{Id, Timestamp, defaults, time::SECOND_NS, v1::event::Kind};
+
+/// Messages are under way and timers are late for so long at most.
+const SLACK_NS: u64 = SECOND_NS / 10;
+/// A turn and its sync take so long at most.
+const COMMIT_NS_MAX: u64 = 10 * SECOND_NS;
+
+/// Compares what is said of nodes with what was heard of them.
+pub struct Silence;
+
+fn patience_ns(world: &World) -> u64 {
+    defaults::heartbeat_period_ns(&world.settings.cluster) * defaults::HEARTBEAT_GRACE_PERIODS
+}
+
+/// When a node was last heard over an open session.
+fn heard(world: &World, node: Id) -> Option<(usize, Timestamp)> {
+    let index = world.agents.iter().position(|agent| agent.node() == node)?;
+    Some((index, world.heard[index]))
+}
+
+impl Checker for Silence {
+    fn name(&self) -> &'static str {
+        "LIVE-1"
+    }
+
+    fn on_record(&mut self, seen: &Seen<'_>, world: &World) -> Check {
+        let Kind::NodeDown(e) = seen.kind else { return Ok(()) };
+        let node = Id::from_bytes(&e.node_id);
+        let Some((index, at)) = heard(world, node) else { return Ok(()) };
+        // What was heard after the decision does not count.
+        let ago = seen.decided_at.since(at);
+        if at <= seen.decided_at && ago + SLACK_NS < patience_ns(world) {
+            let name = world.agents[index].name();
+            return Err(format!("{name} is down {} ms after it was heard", ago / 1_000_000));
+        }
+        Ok(())
+    }
+
+    fn on_happening(&mut self, happening: &Happening, world: &World) -> Check {
+        let Happening::CalledSilent { node } = happening else { return Ok(()) };
+        let Some((index, at)) = heard(world, *node) else { return Ok(()) };
+        let ago = world.now.since(at);
+        if ago + SLACK_NS < patience_ns(world) {
+            let name = world.agents[index].name();
+            return Err(format!("{name} is called silent {} ms after it was heard", ago / 1_000_000));
+        }
+        Ok(())
+    }
+
+    fn on_step(&mut self, world: &World) -> Check {
+        let Some(manager) = &world.manager else { return Ok(()) };
+        for (index, agent) in world.agents.iter().enumerate() {
+            let open = manager.conn_of(agent.node()).is_some();
+            let since = world.heard[index].max(world.greeted[index]);
+            let ago = world.now.since(since);
+            if open && ago > patience_ns(world) + SLACK_NS + COMMIT_NS_MAX {
+                let name = agent.name();
+                return Err(format!("{name} has not been heard for {} ms", ago / 1_000_000));
+            }
+        }
+        Ok(())
+    }
+}

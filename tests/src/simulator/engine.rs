@@ -1,0 +1,355 @@
+//! A node's container engine: it outlives the agent, and it fails, hangs and lies as engines do.
+//!
+//! An answer comes some time after the step took effect. While the engine is away nothing can be asked of it, but
+//! its containers run on; while it hangs its answers are late. Programs that crash or cannot be pulled do so only
+//! as long as things go wrong: when the faults are over the world is well, and everything wanted can run.
+
+use super::dice::Dice;
+use skep_agent::{
+    core::action::{Action, Outcome, Step},
+    runtime::{Ended, Found, FoundState, Proof, RuntimeError, Started, Workload},
+};
+use skep_proto::{Id, Timestamp, defaults, time::SECOND_NS, v1::EndCause};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// An answer takes so long at most when nothing is wrong.
+const ANSWER_NS_MAX: u64 = SECOND_NS / 20;
+/// A slow answer takes so long at most.
+const SLOW_NS_MAX: u64 = 40 * SECOND_NS;
+/// A program that ends by itself does so within this time.
+const LIFE_NS_MAX: u64 = 12 * SECOND_NS;
+
+/// Whether things go wrong.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Weather {
+    /// Steps fail, answers are late, programs crash.
+    Rough,
+    /// All is well.
+    Calm,
+}
+
+/// What an engine will do or say.
+#[derive(Clone, Debug)]
+pub enum EngineEvent {
+    /// A step takes effect; its answer follows.
+    Effect {
+        /// As the agent named it.
+        action: Box<Action>,
+        /// How long after the effect the answer is given.
+        answered_after: u64,
+    },
+    /// An answer reaches the agent.
+    Answer {
+        /// As the action named it.
+        task: Id,
+        /// As the action named it.
+        ticket: u64,
+        /// What came of it.
+        outcome: Box<Outcome>,
+    },
+    /// A container ends.
+    Exit {
+        /// Whose.
+        task: Id,
+        /// How.
+        ended: Ended,
+    },
+}
+
+/// Something that follows, so many nanoseconds later.
+pub type Follows = Vec<(u64, EngineEvent)>;
+
+/// One container.
+#[derive(Clone, Debug)]
+pub struct Container {
+    /// Whose task it is, and what it runs.
+    pub workload: Workload,
+    /// When it was started.
+    pub started_at: Option<Timestamp>,
+    /// How it ended.
+    pub ended: Option<Ended>,
+    /// Tickets of those who wait for its end.
+    waiters: Vec<u64>,
+}
+
+impl Container {
+    /// Whether its program runs.
+    pub fn runs(&self) -> bool {
+        self.started_at.is_some() && self.ended.is_none()
+    }
+}
+
+/// The engine of one node.
+#[derive(Default)]
+pub struct Engine {
+    /// All that it has.
+    pub containers: BTreeMap<Id, Container>,
+    /// Containers that began to run since somebody looked.
+    pub began: Vec<Id>,
+    /// Stops that were asked for since somebody looked.
+    pub stops: Vec<Id>,
+    removed: BTreeSet<Id>,
+    away_until: Timestamp,
+    hangs_until: Timestamp,
+}
+
+impl Engine {
+    /// Nobody can reach it until then.
+    pub fn go_away(&mut self, until: Timestamp) {
+        self.away_until = self.away_until.max(until);
+    }
+
+    /// What is asked of it is answered only then.
+    pub fn hang(&mut self, until: Timestamp) {
+        self.hangs_until = self.hangs_until.max(until);
+    }
+
+    /// The agent's process is gone: nobody waits for an answer any more.
+    pub fn forget_waiters(&mut self) {
+        self.containers.values_mut().for_each(|container| container.waiters.clear());
+    }
+
+    /// A step is asked for.
+    pub fn ask(
+        &mut self,
+        action: Action,
+        weather: Weather,
+        now: Timestamp,
+        dice: &mut Dice,
+    ) -> Follows {
+        let soon = dice.below(ANSWER_NS_MAX);
+        if let Action::Step { task, step: Step::Stop { .. }, .. } = &action {
+            self.stops.push(*task);
+        }
+        if weather == Weather::Rough {
+            if now < self.away_until {
+                return vec![(soon, refused(&action, RuntimeError::Unreachable("no engine".into())))];
+            }
+            if dice.once_in(40) {
+                let error = match dice.below(3) {
+                    0 => RuntimeError::Failed("the engine said no".into()),
+                    _ => RuntimeError::Unreachable("the engine is busy".into()),
+                };
+                return vec![(soon, refused(&action, error))];
+            }
+        }
+        let hang = if weather == Weather::Rough { self.hangs_until.since(now) } else { 0 };
+        let slow = weather == Weather::Rough && dice.once_in(25);
+        let late = if slow { dice.below(SLOW_NS_MAX) } else { 0 };
+        // Either the step itself is late or only its answer.
+        let (before, after) = if dice.once_in(2) { (hang + late, 0) } else { (hang, late) };
+        let effect = EngineEvent::Effect { action: Box::new(action), answered_after: soon / 2 + after };
+        vec![(before + soon / 2, effect)]
+    }
+
+    /// A step takes effect.
+    pub fn effect(
+        &mut self,
+        action: Action,
+        answered_after: u64,
+        weather: Weather,
+        now: Timestamp,
+        dice: &mut Dice,
+    ) -> Follows {
+        let mut follows = match action {
+            Action::List { ticket, .. } => {
+                let found = self.containers.iter().map(|(id, container)| found(*id, container)).collect();
+                vec![(0, answer(Id::NONE, ticket, Outcome::Listed(Ok(found))))]
+            }
+            Action::Step { task, ticket, step } => self.step((task, ticket), step, weather, now, dice),
+        };
+        for (after, event) in &mut follows {
+            if matches!(event, EngineEvent::Answer { .. }) {
+                *after += answered_after;
+            }
+        }
+        // The same answer twice is an event that was delivered twice.
+        if weather == Weather::Rough && dice.once_in(30) {
+            let twice: Follows = follows
+                .iter()
+                .filter(|(_, event)| matches!(event, EngineEvent::Answer { .. }))
+                .map(|(after, event)| (after + dice.below(SLOW_NS_MAX), event.clone()))
+                .collect();
+            follows.extend(twice);
+        }
+        follows
+    }
+
+    fn step(
+        &mut self,
+        (task, ticket): (Id, u64),
+        step: Step,
+        weather: Weather,
+        now: Timestamp,
+        dice: &mut Dice,
+    ) -> Follows {
+        match step {
+            Step::Prepare(workload) => vec![(0, answer(task, ticket, self.prepare(task, *workload, weather)))],
+            Step::Start(_) => self.start(task, ticket, weather, now, dice),
+            Step::AwaitReady(_) => {
+                let Some(container) = self.containers.get(&task) else { return Vec::new() };
+                let ready = if container.ended.is_some() { Err(RuntimeError::Gone) } else { Ok(()) };
+                vec![(0, answer(task, ticket, Outcome::Ready(ready)))]
+            }
+            Step::AwaitEnd(_) => self.await_end(task, ticket),
+            Step::Stop { grace_ns } => self.stop(task, ticket, grace_ns, dice),
+            Step::Remove => {
+                let mut follows = self.vanish(task);
+                self.removed.insert(task);
+                follows.push((1, answer(task, ticket, Outcome::Removed(Ok(())))));
+                follows
+            }
+        }
+    }
+
+    fn prepare(&mut self, task: Id, workload: Workload, weather: Weather) -> Outcome {
+        if weather == Weather::Rough && image(&workload) == "fail-pull" {
+            return Outcome::Prepared(Err(RuntimeError::Rejected("no such image".into())));
+        }
+        // A create that would take effect after its removal: the runtime sees to it that nothing stays.
+        if !self.removed.contains(&task) {
+            let made = Container { workload, started_at: None, ended: None, waiters: Vec::new() };
+            self.containers.entry(task).or_insert(made);
+        }
+        Outcome::Prepared(Ok(Default::default()))
+    }
+
+    fn start(
+        &mut self,
+        task: Id,
+        ticket: u64,
+        weather: Weather,
+        now: Timestamp,
+        dice: &mut Dice,
+    ) -> Follows {
+        let Some(container) = self.containers.get_mut(&task) else {
+            return vec![(0, answer(task, ticket, Outcome::Started(Err(RuntimeError::Gone))))];
+        };
+        let mut follows = vec![(0, answer(task, ticket, Outcome::Started(Ok(started(task)))))];
+        if container.started_at.is_none() && container.ended.is_none() {
+            container.started_at = Some(now);
+            self.began.push(task);
+            let code = image(&container.workload).strip_prefix("exit:").and_then(|code| code.parse().ok());
+            if let (Some(code), Weather::Rough) = (code, weather) {
+                follows.push((dice.below(LIFE_NS_MAX), EngineEvent::Exit { task, ended: exited(code) }));
+            }
+        }
+        follows
+    }
+
+    fn await_end(&mut self, task: Id, ticket: u64) -> Follows {
+        match self.containers.get_mut(&task) {
+            None => vec![(0, answer(task, ticket, Outcome::Ended(Err(RuntimeError::Gone))))],
+            Some(container) => match &container.ended {
+                Some(ended) => vec![(0, answer(task, ticket, Outcome::Ended(Ok(ended.clone()))))],
+                None => {
+                    container.waiters.push(ticket);
+                    Vec::new()
+                }
+            },
+        }
+    }
+
+    /// Most programs end when they are told to; some have to be killed when their grace is over.
+    fn stop(&mut self, task: Id, ticket: u64, grace_ns: u64, dice: &mut Dice) -> Follows {
+        let stubborn = dice.once_in(4);
+        let takes = if stubborn { grace_ns } else { dice.below(grace_ns.clamp(1, 2 * SECOND_NS)) };
+        let code = if stubborn { 137 } else { 143 };
+        let ended = Ended {
+            exit_code: Some(code),
+            signal: code - 128,
+            cause: EndCause::Asked,
+            ..Ended::default()
+        };
+        match self.containers.get_mut(&task) {
+            Some(container) if container.runs() => {
+                vec![
+                    (takes, EngineEvent::Exit { task, ended }),
+                    (takes + 1, answer(task, ticket, Outcome::Stopped(Ok(())))),
+                ]
+            }
+            Some(container) => {
+                // What was created and never started can be started no more.
+                container.ended.get_or_insert(ended);
+                vec![(0, answer(task, ticket, Outcome::Stopped(Ok(()))))]
+            }
+            None => {
+                self.removed.insert(task);
+                vec![(0, answer(task, ticket, Outcome::Stopped(Ok(()))))]
+            }
+        }
+    }
+
+    /// A container ends, if it still runs; those who wait hear of it.
+    pub fn exit(&mut self, task: Id, ended: Ended) -> Follows {
+        let Some(container) = self.containers.get_mut(&task).filter(|container| container.runs()) else {
+            return Vec::new();
+        };
+        container.ended = Some(ended.clone());
+        let waiters = std::mem::take(&mut container.waiters);
+        waiters
+            .into_iter()
+            .map(|ticket| (1, answer(task, ticket, Outcome::Ended(Ok(ended.clone())))))
+            .collect()
+    }
+
+    /// Somebody removes a container behind the agent's back.
+    pub fn vanish(&mut self, task: Id) -> Follows {
+        let Some(container) = self.containers.remove(&task) else { return Vec::new() };
+        let gone = Ended { cause: EndCause::RemovedOutside, ..Ended::default() };
+        let waiters = container.waiters.into_iter();
+        waiters.map(|ticket| (1, answer(task, ticket, Outcome::Ended(Ok(gone.clone()))))).collect()
+    }
+
+    /// Tasks whose container runs.
+    pub fn running(&self) -> Vec<Id> {
+        let running = self.containers.iter().filter(|(_, container)| container.runs());
+        running.map(|(task, _)| *task).collect()
+    }
+}
+
+/// A program's own end.
+pub fn exited(code: i32) -> Ended {
+    Ended { exit_code: Some(code), cause: EndCause::Itself, ..Ended::default() }
+}
+
+/// The program of a workload.
+pub fn image(workload: &Workload) -> &str {
+    defaults::container(&workload.spec).map_or("", |container| container.image.as_str())
+}
+
+fn answer(task: Id, ticket: u64, outcome: Outcome) -> EngineEvent {
+    EngineEvent::Answer { task, ticket, outcome: Box::new(outcome) }
+}
+
+fn refused(action: &Action, error: RuntimeError) -> EngineEvent {
+    let (task, ticket, outcome) = match action {
+        Action::List { ticket, .. } => (Id::NONE, *ticket, Outcome::Listed(Err(error))),
+        Action::Step { task, ticket, step } => {
+            let unreachable = RuntimeError::Unreachable("the engine is busy".into());
+            let outcome = match step {
+                Step::Prepare(_) => Outcome::Prepared(Err(error)),
+                Step::Start(_) => Outcome::Started(Err(error)),
+                Step::AwaitReady(_) => Outcome::Ready(Err(unreachable)),
+                Step::AwaitEnd(_) => Outcome::Ended(Err(unreachable)),
+                Step::Stop { .. } => Outcome::Stopped(Err(unreachable)),
+                Step::Remove => Outcome::Removed(Err(unreachable)),
+            };
+            (*task, *ticket, outcome)
+        }
+    };
+    answer(task, ticket, outcome)
+}
+
+fn started(task: Id) -> Started {
+    Started { container_ref: task.to_string(), pid: 1, ports: Vec::new() }
+}
+
+fn found(task_id: Id, container: &Container) -> Found {
+    let state = match (&container.ended, container.started_at) {
+        (Some(ended), _) => FoundState::Ended(started(task_id), ended.clone()),
+        (None, Some(_)) => FoundState::Running(started(task_id)),
+        (None, None) => FoundState::Created,
+    };
+    Found { task_id, image_digest: String::new(), proof: Proof::Recorded, state }
+}

@@ -1,0 +1,110 @@
+//! People: they ask for things, and ask again under the same id when nobody knows what became of it.
+
+pub mod orders;
+pub mod specs;
+
+use skep_gateway::turn::Answer;
+use skep_proto::{
+    Revision, Timestamp,
+    v1::{Command, CommandId, command::Action},
+};
+use std::collections::BTreeMap;
+
+/// Commands under one stamp, as one connection would have sent them.
+const COMMANDS_PER_STAMP: u64 = 100;
+
+/// What somebody asked and what they heard.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// The command, to be sent again as it is.
+    pub command: Command,
+    /// What they were told at last.
+    pub told: Option<Answer>,
+    /// When it was sent at last, while no answer has come since.
+    pub waits_since: Option<Timestamp>,
+}
+
+/// Everybody who asks.
+#[derive(Default)]
+pub struct People {
+    asked: BTreeMap<u64, Asked>,
+    next: u64,
+    /// Answers that accepted something.
+    pub accepted: usize,
+    /// Answers that refused something.
+    pub refused: usize,
+    /// Answers that nobody knew.
+    pub unknown: usize,
+}
+
+impl People {
+    /// A new command, with an id that nobody used before.
+    pub fn ask(&mut self, action: Action) -> Command {
+        self.next += 1;
+        let id = CommandId { stamp: 1 + self.next / COMMANDS_PER_STAMP, number: self.next };
+        let command = Command { id: Some(id), action: Some(action), ..Command::default() };
+        self.asked.insert(
+            self.next,
+            Asked { command: command.clone(), told: None, waits_since: None },
+        );
+        command
+    }
+
+    /// A command reaches the manager.
+    pub fn sent(&mut self, number: u64, now: Timestamp) {
+        if let Some(asked) = self.asked.get_mut(&number) {
+            asked.waits_since = Some(now);
+        }
+    }
+
+    /// The manager that had a command has died.
+    pub fn lost(&mut self, number: u64) -> Option<Command> {
+        let asked = self.asked.get_mut(&number)?;
+        asked.waits_since = None;
+        Some(asked.command.clone())
+    }
+
+    /// Somebody hears what became of it. A command whose fate is unknown is to be sent again.
+    pub fn hear(&mut self, number: u64, answer: &Answer) -> Option<Command> {
+        let asked = self.asked.get_mut(&number)?;
+        asked.waits_since = None;
+        match answer {
+            Answer::Accepted { .. } => self.accepted += 1,
+            Answer::Refused(_) => self.refused += 1,
+            Answer::Unknown(_) => {
+                self.unknown += 1;
+                return Some(asked.command.clone());
+            }
+        }
+        asked.told = Some(answer.clone());
+        None
+    }
+
+    /// One command.
+    pub fn of(&self, number: u64) -> Option<&Asked> {
+        self.asked.get(&number)
+    }
+
+    /// All commands, by their numbers.
+    pub fn all(&self) -> impl Iterator<Item = (u64, &Asked)> {
+        self.asked.iter().map(|(number, asked)| (*number, asked))
+    }
+
+    /// Commands that the manager has and nobody has heard of since, and since when.
+    pub fn waiting(&self) -> impl Iterator<Item = (u64, Timestamp)> + '_ {
+        self.asked.iter().filter_map(|(number, asked)| Some((*number, asked.waits_since?)))
+    }
+
+    /// What was acknowledged as changing something: the command's number and its revision.
+    pub fn told(&self) -> impl Iterator<Item = (u64, Revision)> + '_ {
+        self.asked.iter().filter_map(|(number, asked)| match &asked.told {
+            Some(Answer::Accepted { revision, changed: true, .. }) => Some((*number, *revision)),
+            Some(Answer::Accepted { .. } | Answer::Refused(_) | Answer::Unknown(_)) | None => None,
+        })
+    }
+
+    /// Whether nobody waits for an answer.
+    pub fn are_content(&self) -> bool {
+        self.asked.values().all(|asked| asked.told.is_some())
+    }
+}

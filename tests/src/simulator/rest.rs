@@ -1,0 +1,59 @@
+//! Coming to rest: after the faults nothing may change any more, within a bounded time and a bounded number of records.
+
+use super::{checkers::Checkers, disk, world::World};
+use skep_proto::{event, time::SECOND_NS};
+use std::collections::BTreeMap;
+
+/// How long nothing may change, and how soon that must be so.
+#[derive(Clone, Copy, Debug)]
+pub struct Rest {
+    /// Nothing is recorded for so long.
+    quiet_ns: u64,
+    /// Virtual time after which it must have come to that.
+    limit_ns: u64,
+    /// Records on the way there at most; more is a restless cluster.
+    records_max: u64,
+}
+
+/// After the faults, when nobody repairs anything: longer than every back-off.
+pub const BY_ITSELF: Rest =
+    Rest { quiet_ns: 900 * SECOND_NS, limit_ns: 3 * 3_600 * SECOND_NS, records_max: 10_000 };
+/// After everything was asked to be healthy: an hour without a record.
+pub const AS_ASKED: Rest =
+    Rest { quiet_ns: 3_600 * SECOND_NS, limit_ns: 3 * 3_600 * SECOND_NS, records_max: 5_000 };
+
+/// The newest records that are looked at to say what still changes.
+const RECORDS_SHOWN: usize = 60;
+
+/// Goes on until nothing changes any more; otherwise says what still does.
+pub fn come_to_rest(world: &mut World, checkers: &mut Checkers, rest: Rest) -> Result<(), String> {
+    let (began_at, records) = (world.now, checkers.records());
+    loop {
+        world.step();
+        checkers.look(world)?;
+        let quiet_since = world.newest_record_at().max(began_at);
+        let under_way = world.under_way();
+        if under_way.is_none() && world.now.since(quiet_since) >= rest.quiet_ns {
+            return Ok(());
+        }
+        let restless = checkers.records() - records > rest.records_max;
+        if restless || world.now.since(began_at) > rest.limit_ns {
+            let under_way = under_way.unwrap_or_else(|| "nothing is on its way".into());
+            return Err(format!("REST-1: does not come to rest: {under_way}; {}", changes(world)));
+        }
+    }
+}
+
+/// What the newest records are, by kind.
+fn changes(world: &World) -> String {
+    let mut kinds: BTreeMap<&'static str, usize> = BTreeMap::new();
+    let newest = world.disk.safe().iter().rev().flat_map(|written| disk::records(&written.entry));
+    for record in newest.filter_map(|(_, record)| record.ok()).take(RECORDS_SHOWN) {
+        if let Some(kind) = record.event.as_ref().and_then(|event| event.kind.as_ref()) {
+            *kinds.entry(event::name(kind)).or_default() += 1;
+        }
+    }
+    let kinds: Vec<String> = kinds.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+    let ago_ms = world.now.since(world.newest_record_at()) / 1_000_000;
+    format!("the newest record is {ago_ms} ms old; the last were {}", kinds.join(", "))
+}

@@ -1,0 +1,178 @@
+//! The agents' side of the world: their processes, their streams and their engines.
+
+use super::{Event, Happening, World, leader::FLIGHT_NS_MAX};
+use crate::simulator::{
+    engine::{EngineEvent, Follows},
+    net::Way,
+};
+use skep_agent::core::{Input, Output};
+use skep_gateway::sessions::Conn;
+use skep_proto::{
+    time::SECOND_NS,
+    v1::{FromAgent, ToAgent, from_agent},
+};
+
+impl World {
+    pub(super) fn start_agent(&mut self, index: usize) {
+        if self.agents[index].core.is_none() && !self.agents[index].halted {
+            self.agents[index].start(&mut self.dice, self.now);
+            self.run_agent(index);
+        }
+    }
+
+    /// A node that was removed is emptied by somebody and joins as a new one.
+    pub(super) fn rejoin(&mut self, index: usize) {
+        if self.agents[index].halted {
+            self.agents[index].wipe(&mut self.dice);
+            self.agents[index].start(&mut self.dice, self.now);
+            self.run_agent(index);
+        }
+    }
+
+    pub(super) fn agent_time(&mut self, index: usize) {
+        let agent = &mut self.agents[index];
+        if agent.timer.is_some_and(|at| at <= self.now) {
+            agent.timer = None;
+        }
+        let clock = agent.clock(self.now);
+        if let Some(core) = &mut agent.core {
+            core.handle_timeout(clock);
+        }
+        self.run_agent(index);
+    }
+
+    pub(super) fn agent_hears_cut(&mut self, index: usize, line: u64) {
+        self.agent_hears(index, Input::Broken { line });
+    }
+
+    pub(super) fn agent_receives(&mut self, conn: Conn, message: Box<ToAgent>) {
+        let Some((index, line)) = self.net.get(conn).map(|s| (s.agent, s.line)) else { return };
+        self.agent_hears(index, Input::Received { line, message });
+    }
+
+    fn agent_hears(&mut self, index: usize, input: Input) {
+        let agent = &mut self.agents[index];
+        let clock = agent.clock(self.now);
+        if let Some(core) = &mut agent.core {
+            core.handle(input, clock);
+        }
+        self.run_agent(index);
+    }
+
+    pub(super) fn engine_event(&mut self, index: usize, process: u64, event: EngineEvent) {
+        let (weather, now) = (self.weather, self.now);
+        let agent = &mut self.agents[index];
+        match event {
+            EngineEvent::Effect { action, answered_after } => {
+                let dice = &mut self.dice;
+                let follows = agent.engine.effect(*action, answered_after, weather, now, dice);
+                for task in std::mem::take(&mut agent.engine.began) {
+                    self.happenings.push(Happening::Began { agent: index, task });
+                }
+                self.plan_engine(index, process, follows);
+            }
+            EngineEvent::Answer { task, ticket, outcome } => {
+                if process == agent.process {
+                    self.agent_hears(index, Input::Done { task, ticket, outcome: *outcome });
+                }
+            }
+            EngineEvent::Exit { task, ended } => {
+                let follows = agent.engine.exit(task, ended);
+                let process = agent.process;
+                self.plan_engine(index, process, follows);
+            }
+        }
+    }
+
+    pub(super) fn plan_engine(&mut self, index: usize, process: u64, follows: Follows) {
+        for (after, event) in follows {
+            self.plan(after, Event::Engine(index, process, event));
+        }
+    }
+
+    pub(super) fn run_agent(&mut self, index: usize) {
+        while let Some(core) = &mut self.agents[index].core {
+            let Some(output) = core.poll_output() else { break };
+            self.agents[index].keep(&output);
+            self.agent_says(index, output);
+        }
+        let agent = &mut self.agents[index];
+        let Some(at) = agent.core.as_ref().and_then(|core| core.poll_timeout()) else { return };
+        let at = agent.true_time(at).max(self.now + 1);
+        if agent.timer.is_none_or(|planned| planned <= self.now || at < planned) {
+            agent.timer = Some(at);
+            self.agenda.plan(at, Event::AgentTime(index));
+        }
+    }
+
+    fn agent_says(&mut self, index: usize, output: Output) {
+        match output {
+            Output::Act(action) => {
+                let agent = &mut self.agents[index];
+                let follows = agent.engine.ask(action, self.weather, self.now, &mut self.dice);
+                let process = agent.process;
+                for task in std::mem::take(&mut agent.engine.stops) {
+                    self.happenings.push(Happening::StopAsked { agent: index, task });
+                }
+                self.plan_engine(index, process, follows);
+            }
+            Output::Dial { line } => self.dial(index, line),
+            Output::Send(message) => self.agent_sends(index, message),
+            Output::HangUp { .. } => self.hang_up(index),
+            Output::Halt(_) => {
+                self.hang_up(index);
+                self.agents[index].core = None;
+                self.agents[index].halted = true;
+                let pause = self.dice.below(20 * SECOND_NS);
+                self.plan(pause, Event::AgentRejoins(index));
+            }
+            Output::Joined { .. } | Output::Write(_) | Output::Logs(_) | Output::LogCancel { .. } => {}
+        }
+    }
+
+    fn dial(&mut self, index: usize, line: u64) {
+        self.hang_up(index);
+        if self.manager.is_none() || (self.is_rough() && self.dice.once_in(6)) {
+            return self.plan(SECOND_NS / 100, Event::AgentHearsCut(index, line));
+        }
+        let conn = self.net.open(index, line);
+        self.agents[index].conn = Some(conn);
+        if self.is_rough() && self.dice.once_in(20) {
+            // A stream on which nothing is ever said.
+            self.net.mute(conn, Way::ToManager);
+        }
+        let agent = &mut self.agents[index];
+        let clock = agent.clock(self.now);
+        if let Some(core) = &mut agent.core {
+            core.handle(Input::Connected { line }, clock);
+        }
+    }
+
+    fn agent_sends(&mut self, index: usize, message: Box<FromAgent>) {
+        let Some(conn) = self.agents[index].conn else { return };
+        let at = self.now + self.dice.below(FLIGHT_NS_MAX);
+        let Some(at) = self.net.arrival(conn, Way::ToManager, at) else { return };
+        let repeatable = matches!(message.message, Some(from_agent::Message::Report(_)));
+        if self.is_rough() && repeatable && self.dice.once_in(40) {
+            self.agenda.plan(at, Event::ToManager(conn, message.clone()));
+        }
+        self.agenda.plan(at, Event::ToManager(conn, message));
+    }
+
+    /// The agent ends its stream; the manager notices a little later.
+    fn hang_up(&mut self, index: usize) {
+        if let Some(conn) = self.agents[index].conn.take()
+            && self.net.cut(conn).is_some()
+        {
+            self.plan(SECOND_NS / 100, Event::ManagerHearsCut(conn));
+        }
+    }
+
+    /// A stream is cut; each end notices after its own time.
+    pub(super) fn cut(&mut self, conn: Conn, agent_after: u64, manager_after: u64) {
+        if let Some(stream) = self.net.cut(conn) {
+            self.plan(agent_after, Event::AgentHearsCut(stream.agent, stream.line));
+            self.plan(manager_after, Event::ManagerHearsCut(conn));
+        }
+    }
+}

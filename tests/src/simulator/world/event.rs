@@ -1,0 +1,82 @@
+//! What will happen, and when.
+
+use crate::simulator::engine::EngineEvent;
+use skep_gateway::sessions::Conn;
+use skep_proto::{
+    Timestamp,
+    v1::{Command, FromAgent, ToAgent},
+};
+use std::collections::BTreeMap;
+
+/// Longest line of a step in a trace, bytes; the rest is left out.
+const LINE_BYTES_MAX: usize = 200;
+
+/// Something that will happen.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// An agent's process starts.
+    AgentStarts(usize),
+    /// Somebody empties the folder of a node that was removed, and starts its agent again.
+    AgentRejoins(usize),
+    /// An agent wants to know the time.
+    AgentTime(usize),
+    /// An agent notices that its stream is gone.
+    AgentHearsCut(usize, u64),
+    /// On a node, for the process of that number.
+    Engine(usize, u64, EngineEvent),
+    /// The manager's process starts.
+    ManagerStarts,
+    /// The manager wants to know the time.
+    ManagerTime,
+    /// The manager notices that a stream is gone.
+    ManagerHearsCut(Conn),
+    /// Entries up to this number are on the disk, in the tenure of that number.
+    Synced(u64, usize),
+    /// A message reaches the manager.
+    ToManager(Conn, Box<FromAgent>),
+    /// A message reaches an agent.
+    ToAgent(Conn, Box<ToAgent>),
+    /// A stream that had gone mute breaks.
+    Breaks(Conn),
+    /// A command reaches the manager, if there is one.
+    Command(Box<Command>),
+    /// Something goes wrong, or somebody asks for something.
+    Fault,
+}
+
+impl Event {
+    /// One line about it.
+    pub fn line(&self) -> String {
+        let mut text = format!("{self:?}");
+        if text.len() > LINE_BYTES_MAX {
+            let cut = (0..=LINE_BYTES_MAX).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+            text.truncate(cut);
+        }
+        text
+    }
+}
+
+/// All that will happen, in order of time; of what happens at once, in the order in which it was planned.
+#[derive(Default)]
+pub struct Agenda {
+    events: BTreeMap<(Timestamp, u64), Event>,
+    order: u64,
+}
+
+impl Agenda {
+    /// Plans something.
+    pub fn plan(&mut self, at: Timestamp, event: Event) {
+        self.order += 1;
+        self.events.insert((at, self.order), event);
+    }
+
+    /// The next thing.
+    pub fn next(&mut self) -> Option<(Timestamp, Event)> {
+        self.events.pop_first().map(|((at, _), event)| (at, event))
+    }
+
+    /// Whether something like this will happen.
+    pub fn has(&self, like: impl Fn(&Event) -> bool) -> bool {
+        self.events.values().any(like)
+    }
+}

@@ -1,0 +1,138 @@
+//! The manager's side of the world: it starts, hears, takes turns, and its disk syncs.
+
+use super::{Event, Happening, World};
+use crate::simulator::{manager::Manager, net::Way};
+use skep_gateway::sessions::{Conn, Output};
+use skep_proto::{
+    time::SECOND_NS,
+    v1::{FromAgent, from_agent},
+};
+
+/// A message is under way for so long at most.
+pub(super) const FLIGHT_NS_MAX: u64 = SECOND_NS / 50;
+
+impl World {
+    pub(super) fn start_manager(&mut self) {
+        if self.manager.is_some() {
+            return;
+        }
+        self.lives += 1;
+        let (cluster, records) = (self.settings.cluster.clone(), self.settings.entry_records);
+        let clocks = self.clocks();
+        let started =
+            Manager::start(&self.disk, self.lives, cluster, records, clocks, &mut self.dice);
+        match started {
+            Ok(manager) => self.manager = Some(manager),
+            Err(words) => panic!("LOG-3: the manager's own log does not replay: {words}"),
+        }
+        self.manager_timer = None;
+        self.synced_at = self.now;
+        self.happenings.push(Happening::TenureBegan);
+    }
+
+    pub(super) fn manager_time(&mut self) {
+        if self.manager_timer.is_some_and(|at| at <= self.now) {
+            self.manager_timer = None;
+        }
+        let now = self.now;
+        if let Some(manager) = &mut self.manager {
+            manager.time(now);
+        }
+    }
+
+    pub(super) fn manager_hears_cut(&mut self, conn: Conn) {
+        if let Some(manager) = &mut self.manager {
+            manager.gone(conn);
+        }
+    }
+
+    pub(super) fn manager_receives(&mut self, conn: Conn, message: FromAgent) {
+        let (Some(manager), Some(stream)) = (&mut self.manager, self.net.get(conn)) else { return };
+        match message.message {
+            Some(from_agent::Message::Hello(hello)) => {
+                let number = self.dice.roll() | 1;
+                self.greeted[stream.agent] = self.now;
+                manager.hello(conn, hello, number, self.now);
+            }
+            message => {
+                let index = stream.agent;
+                if manager.conn_of(self.agents[index].node()) == Some(conn) {
+                    self.heard[index] = self.now;
+                }
+                manager.message(conn, FromAgent { message }, self.now);
+            }
+        }
+    }
+
+    /// Entries up to this number are safe, in their order.
+    pub(super) fn synced(&mut self, term: u64, number: usize) {
+        let Some(manager) = self.manager.as_mut().filter(|manager| manager.term == term) else {
+            return;
+        };
+        self.disk.sync(number);
+        manager.committed(number, &self.disk);
+    }
+
+    /// The manager does all that it can do now.
+    pub(super) fn run_manager(&mut self) {
+        let clocks = self.clocks();
+        let Some(manager) = &mut self.manager else { return };
+        let mut outputs = manager.session_outputs();
+        while manager.wants_turn(clocks) {
+            let took = manager.turn(&mut self.disk, clocks, &mut self.dice);
+            match took.number {
+                Some(number) => {
+                    let takes = self.dice.below(self.settings.sync_ns_max);
+                    self.synced_at = (self.now + takes).max(self.synced_at + 1);
+                    self.agenda.plan(self.synced_at, Event::Synced(manager.term, number));
+                }
+                None => {
+                    let safe = self.disk.safe().len();
+                    manager.committed(safe, &self.disk);
+                }
+            }
+            self.happenings.push(Happening::Turned { more: took.more });
+            outputs.extend(manager.session_outputs());
+        }
+        self.happenings.extend(manager.take_happenings());
+        let timeout = manager.poll_timeout(clocks);
+        self.hear_answers();
+        for output in outputs {
+            self.manager_says(output);
+        }
+        if let Some(at) = timeout
+            && self.manager_timer.is_none_or(|planned| planned <= self.now || at < planned)
+        {
+            let at = at.max(self.now + 1);
+            self.manager_timer = Some(at);
+            self.agenda.plan(at, Event::ManagerTime);
+        }
+    }
+
+    fn manager_says(&mut self, output: Output) {
+        match output {
+            Output::Send(conn, message) => {
+                let at = self.now + self.dice.below(FLIGHT_NS_MAX);
+                let Some(at) = self.net.arrival(conn, Way::ToAgent, at) else { return };
+                if self.is_rough() {
+                    self.net.remember(conn, message.clone());
+                    if self.dice.once_in(40) {
+                        self.agenda.plan(at, Event::ToAgent(conn, Box::new(message.clone())));
+                    }
+                }
+                self.agenda.plan(at, Event::ToAgent(conn, Box::new(message)));
+            }
+            // What was sent before arrives before the end does.
+            Output::Close(conn) => {
+                let Some((agent, line)) = self.net.get(conn).map(|s| (s.agent, s.line)) else { return };
+                let at = self.now + FLIGHT_NS_MAX;
+                if let Some(at) = self.net.arrival(conn, Way::ToAgent, at) {
+                    self.agenda.plan(at, Event::AgentHearsCut(agent, line));
+                } else {
+                    self.plan(SECOND_NS, Event::Breaks(conn));
+                }
+            }
+            Output::Ask { .. } => {}
+        }
+    }
+}

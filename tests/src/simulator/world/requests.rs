@@ -1,0 +1,43 @@
+//! Commands on their way to the manager, and answers on their way back.
+
+use super::{Event, Happening, World};
+use skep_gateway::admit::Request;
+use skep_proto::{time::SECOND_NS, v1::Command};
+
+/// Somebody whose answer is lost tries again after this time.
+const AGAIN_NS: u64 = 2 * SECOND_NS;
+
+impl World {
+    pub(super) fn command(&mut self, command: Command) {
+        let number = command.id.map_or(0, |id| id.number);
+        match &mut self.manager {
+            Some(manager) => {
+                self.people.sent(number, self.now);
+                manager.ask(number, Request::Command(command));
+            }
+            None => self.plan(SECOND_NS, Event::Command(Box::new(command))),
+        }
+    }
+
+    /// Those who were answered hear it; who was told "unknown" asks again under the same id.
+    pub(super) fn hear_answers(&mut self) {
+        let mut again = Vec::new();
+        for happening in &self.happenings {
+            if let Happening::Answered { number, answer, .. } = happening {
+                again.extend(self.people.hear(*number, answer));
+            }
+        }
+        for command in again {
+            self.plan(AGAIN_NS, Event::Command(Box::new(command)));
+        }
+    }
+
+    /// The manager that had these commands has died: their askers try again.
+    pub(super) fn ask_again(&mut self, numbers: Vec<u64>) {
+        for number in numbers {
+            if let Some(command) = self.people.lost(number) {
+                self.plan(AGAIN_NS, Event::Command(Box::new(command)));
+            }
+        }
+    }
+}
