@@ -68,9 +68,11 @@ pub struct Violation {
 /// Runs one cluster to its end. A run that fails is run again to tell its newest steps, which costs nothing while
 /// all is well.
 pub fn run(plan: Plan) -> Result<Report, Violation> {
-    attempt(plan).or_else(|violation| {
-        if plan.traced { Err(violation) } else { attempt(Plan { traced: true, ..plan }) }
-    })
+    attempt(plan).or_else(
+        |violation| {
+            if plan.traced { Err(violation) } else { attempt(Plan { traced: true, ..plan }) }
+        },
+    )
 }
 
 fn attempt(plan: Plan) -> Result<Report, Violation> {

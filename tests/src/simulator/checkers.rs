@@ -175,8 +175,7 @@ impl Checkers {
                 if revision != before.position().revision.next() {
                     return Err(format!("LOG-2: revision {revision} follows {}", before.position()));
                 }
-                let seen =
-                    Seen { revision, entry_end, decided_at, record: &record, kind, before: &before };
+                let seen = Seen { revision, entry_end, decided_at, record: &record, kind, before: &before };
                 self.each(|checker| checker.on_record(&seen, world))?;
                 self.view.replay(stamp, &record).map_err(|error| format!("VIEW-2: {error}"))?;
             }

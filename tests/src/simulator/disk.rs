@@ -72,8 +72,7 @@ impl Disk {
         };
         let mut lines: Vec<String> = Vec::new();
         for written in self.written.iter().rev().take(count) {
-            let of_entry: Vec<String> =
-                records(&written.entry).map(|record| line(written, record)).collect();
+            let of_entry: Vec<String> = records(&written.entry).map(|record| line(written, record)).collect();
             lines.extend(of_entry.into_iter().rev());
         }
         lines.truncate(count);
@@ -119,14 +118,12 @@ impl Disk {
 }
 
 /// The records of an entry, each with its stamp.
-pub fn records(
-    entry: &SealedEntry,
-) -> impl Iterator<Item = (Stamp, Result<Record, String>)> + '_ {
+pub fn records(entry: &SealedEntry) -> impl Iterator<Item = (Stamp, Result<Record, String>)> + '_ {
     let (at, incarnation) = (Timestamp(entry.header.at), entry.header.incarnation);
     let revisions = (entry.header.first_revision..).map(Revision);
-    revisions.zip(&entry.records).map(move |(revision, bytes)| {
-        (Stamp { revision, at, incarnation }, decoded(bytes))
-    })
+    revisions
+        .zip(&entry.records)
+        .map(move |(revision, bytes)| (Stamp { revision, at, incarnation }, decoded(bytes)))
 }
 
 fn decoded(bytes: &Bytes) -> Result<Record, String> {

@@ -110,13 +110,7 @@ impl Engine {
     }
 
     /// A step is asked for.
-    pub fn ask(
-        &mut self,
-        action: Action,
-        weather: Weather,
-        now: Timestamp,
-        dice: &mut Dice,
-    ) -> Follows {
+    pub fn ask(&mut self, action: Action, weather: Weather, now: Timestamp, dice: &mut Dice) -> Follows {
         let soon = dice.below(ANSWER_NS_MAX);
         if let Action::Step { task, step: Step::Stop { .. }, .. } = &action {
             self.stops.push(*task);
@@ -184,7 +178,9 @@ impl Engine {
         dice: &mut Dice,
     ) -> Follows {
         match step {
-            Step::Prepare(workload) => vec![(0, answer(task, ticket, self.prepare(task, *workload, weather)))],
+            Step::Prepare(workload) => {
+                vec![(0, answer(task, ticket, self.prepare(task, *workload, weather)))]
+            }
             Step::Start(_) => self.start(task, ticket, weather, now, dice),
             Step::AwaitReady(_) => {
                 let Some(container) = self.containers.get(&task) else { return Vec::new() };
@@ -214,14 +210,7 @@ impl Engine {
         Outcome::Prepared(Ok(Default::default()))
     }
 
-    fn start(
-        &mut self,
-        task: Id,
-        ticket: u64,
-        weather: Weather,
-        now: Timestamp,
-        dice: &mut Dice,
-    ) -> Follows {
+    fn start(&mut self, task: Id, ticket: u64, weather: Weather, now: Timestamp, dice: &mut Dice) -> Follows {
         let Some(container) = self.containers.get_mut(&task) else {
             return vec![(0, answer(task, ticket, Outcome::Started(Err(RuntimeError::Gone))))];
         };
@@ -255,12 +244,8 @@ impl Engine {
         let stubborn = dice.once_in(4);
         let takes = if stubborn { grace_ns } else { dice.below(grace_ns.clamp(1, 2 * SECOND_NS)) };
         let code = if stubborn { 137 } else { 143 };
-        let ended = Ended {
-            exit_code: Some(code),
-            signal: code - 128,
-            cause: EndCause::Asked,
-            ..Ended::default()
-        };
+        let ended =
+            Ended { exit_code: Some(code), signal: code - 128, cause: EndCause::Asked, ..Ended::default() };
         match self.containers.get_mut(&task) {
             Some(container) if container.runs() => {
                 vec![

@@ -15,10 +15,7 @@ use skep_log::chain::Hash;
 use skep_projections::{Delta, View};
 use skep_proto::{
     Id, Timestamp, author,
-    v1::{
-        ClockJumped, ClusterCreated, ClusterSpec, FromAgent, Hello, Person, TenureBegun,
-        event::Kind,
-    },
+    v1::{ClockJumped, ClusterCreated, ClusterSpec, FromAgent, Hello, Person, TenureBegun, event::Kind},
 };
 use skep_reconcilers::Brain;
 use std::collections::VecDeque;
@@ -253,18 +250,16 @@ impl Manager {
     pub fn turn(&mut self, disk: &mut Disk, clocks: Clocks, dice: &mut Dice) -> Took {
         let now = self.log_now(clocks);
         let mut waiters = Vec::new();
-        let asks = std::mem::take(&mut self.inbox).into_iter().enumerate().map(
-            |(index, (mut ask, waiter))| {
+        let asks =
+            std::mem::take(&mut self.inbox).into_iter().enumerate().map(|(index, (mut ask, waiter))| {
                 ask.token = index as u64;
                 waiters.push(waiter);
                 ask
-            },
-        );
+            });
         let asks: Vec<Ask> = asks.collect();
         let turned = self.tip.turn(asks, now, dice.bytes());
         let Turned { entry, view, delta, answers, rest, more, wake_at, records: _ } = turned;
-        let waiter =
-            |token: u64| waiters.get(token as usize).copied().unwrap_or(Waiter::Nobody);
+        let waiter = |token: u64| waiters.get(token as usize).copied().unwrap_or(Waiter::Nobody);
         self.inbox = rest.into_iter().map(|ask| (ask.clone(), waiter(ask.token))).collect();
         (self.more, self.wake_at) = (more, wake_at);
         let answers = answers.into_iter().map(|(token, answer)| (waiter(token), answer)).collect();

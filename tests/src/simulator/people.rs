@@ -43,10 +43,7 @@ impl People {
         self.next += 1;
         let id = CommandId { stamp: 1 + self.next / COMMANDS_PER_STAMP, number: self.next };
         let command = Command { id: Some(id), action: Some(action), ..Command::default() };
-        self.asked.insert(
-            self.next,
-            Asked { command: command.clone(), told: None, waits_since: None },
-        );
+        self.asked.insert(self.next, Asked { command: command.clone(), told: None, waits_since: None });
         command
     }
 

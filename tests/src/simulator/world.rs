@@ -12,16 +12,11 @@ mod leader;
 mod requests;
 
 use super::{
-    Plan, Report,
-    agent::Agent,
-    dice::Dice,
-    disk::Disk,
-    engine::Weather,
-    manager::Manager,
-    net::Net,
+    Plan, Report, agent::Agent, dice::Dice, disk::Disk, engine::Weather, manager::Manager, net::Net,
     people::People,
 };
 use event::{Agenda, Event};
+use faults::Doom;
 use happening::Happening;
 use skep_proto::{Timestamp, time::SECOND_NS, v1::ClusterSpec};
 
@@ -87,6 +82,8 @@ pub struct World {
     pub(super) steps: usize,
     agenda: Agenda,
     wall_ahead_ns: i64,
+    /// How the manager's work will be broken off, and with how many entries under way.
+    doom: Option<(usize, Doom)>,
     synced_at: Timestamp,
     manager_timer: Option<Timestamp>,
     lives: u64,
@@ -115,6 +112,7 @@ impl World {
             steps: 0,
             agenda: Agenda::default(),
             wall_ahead_ns: 0,
+            doom: None,
             synced_at: EPOCH,
             manager_timer: None,
             lives: 0,
@@ -138,6 +136,9 @@ impl World {
         }
         self.happen(event);
         self.run_manager();
+        if self.is_rough() {
+            self.meet_doom();
+        }
     }
 
     fn happen(&mut self, event: Event) {

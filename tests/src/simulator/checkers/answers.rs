@@ -52,9 +52,8 @@ impl Checker for Answers {
             Answer::Unknown(_) => Ok(()),
             Answer::Refused(_) => Ok(()),
             Answer::Accepted { revision, through, object, changed: true, .. } => {
-                let (at, end, of) = effect.ok_or_else(|| {
-                    format!("command {number} was accepted and is not in the log")
-                })?;
+                let (at, end, of) =
+                    effect.ok_or_else(|| format!("command {number} was accepted and is not in the log"))?;
                 // One that was sent again hears of its first time, and of all that followed until now.
                 let right = at == *revision && (of.is_none() || of == *object) && *through >= end;
                 let told = format!("{revision} to {through} about {object}");
@@ -67,9 +66,9 @@ impl Checker for Answers {
                 let asked = world.people.of(*number).map(|asked| &asked.command);
                 let view = self.views.get(revision);
                 match (asked, view) {
-                    (Some(asked), Some(view)) if !is_so(asked, view) => Err(format!(
-                        "command {number} was told that nothing had to change at {revision}"
-                    )),
+                    (Some(asked), Some(view)) if !is_so(asked, view) => {
+                        Err(format!("command {number} was told that nothing had to change at {revision}"))
+                    }
                     (Some(_) | None, Some(_) | None) => Ok(()),
                 }
             }
@@ -127,9 +126,7 @@ fn says_what_was_asked(command: &Command, kind: &Kind, before: &View) -> bool {
 fn is_so(command: &Command, view: &View) -> bool {
     let named = |name: &str| view.service_named(name).and_then(|index| view.services().get(index));
     match &command.action {
-        Some(Action::ScaleService(c)) => {
-            named(&c.service).is_some_and(|row| row.replicas() == c.replicas)
-        }
+        Some(Action::ScaleService(c)) => named(&c.service).is_some_and(|row| row.replicas() == c.replicas),
         Some(Action::UpdateNode(c)) => {
             let node = view.nodes().iter().map(|(_, row)| row).find(|row| row.id.to_string() == c.node);
             node.is_some_and(|row| {

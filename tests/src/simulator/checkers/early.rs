@@ -14,8 +14,7 @@ impl Checker for Early {
     }
 
     fn on_happening(&mut self, happening: &Happening, _world: &World) -> Check {
-        let Happening::Answered { number, answer, proposed_before, concluded, committed } = happening
-        else {
+        let Happening::Answered { number, answer, proposed_before, concluded, committed } = happening else {
             return Ok(());
         };
         match answer {

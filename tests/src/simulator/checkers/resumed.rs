@@ -20,8 +20,14 @@ impl Checker for Resumed {
     }
 
     fn on_happening(&mut self, happening: &Happening, _world: &World) -> Check {
-        if let Happening::Turned { more } = happening {
-            self.turned = !more;
+        match happening {
+            Happening::Turned { more } => self.turned = !more,
+            // A new tip has everything before it.
+            Happening::TenureBegan => self.turned = false,
+            Happening::Answered { .. }
+            | Happening::Began { .. }
+            | Happening::StopAsked { .. }
+            | Happening::CalledSilent { .. } => {}
         }
         Ok(())
     }

@@ -74,8 +74,9 @@ fn is_excused(world: &World, task: Id, old: &Container) -> bool {
     let Some((_, row)) = view.tasks().by_id(task) else { return true };
     let Some(node) = row.node.and_then(|node| view.nodes().get(node)) else { return true };
     let lost = node.removed || node.state != NodeState::Ready;
-    // A slot that was scaled away is free, whatever is still ending in it.
-    let given_up = row.state == TaskState::Orphaned
+    // A slot that was scaled away is free, whatever is still ending in it; and a task that no longer fits its node
+    // has ended for the cluster when it is rejected.
+    let given_up = matches!(row.state, TaskState::Orphaned | TaskState::Rejected)
         || row.desired == TaskState::Remove
         || row.desire_reason == DesireReason::NodeDown;
     let grace_ns = defaults::container(&old.workload.spec).map_or(0, defaults::stop_grace_ns);

@@ -5,8 +5,8 @@ use skep_proto::{
     time::SECOND_NS,
     v1::{
         Annotations, ContainerSpec, EndpointSpec, Placement, PortConfig, PublishMode, Replicated,
-        ResourceRequirements, Resources, RestartCondition, RestartPolicy, ServiceMode, ServiceSpec,
-        TaskSpec, service_mode::Mode, task_spec::Runtime,
+        ResourceRequirements, Resources, RestartCondition, RestartPolicy, ServiceMode, ServiceSpec, TaskSpec,
+        service_mode::Mode, task_spec::Runtime,
     },
 };
 
@@ -38,9 +38,7 @@ pub fn spec(name: &str, dice: &mut Dice) -> ServiceSpec {
             resources: resources(dice),
             ..TaskSpec::default()
         }),
-        mode: Some(ServiceMode {
-            mode: Some(Mode::Replicated(Replicated { replicas: dice.below(5) })),
-        }),
+        mode: Some(ServiceMode { mode: Some(Mode::Replicated(Replicated { replicas: dice.below(5) })) }),
         endpoint: endpoint(dice),
         ..ServiceSpec::default()
     }
@@ -117,10 +115,8 @@ fn resources(dice: &mut Dice) -> Option<ResourceRequirements> {
         memory_bytes: (dice.below(3) as i64) << 30,
         generic: Vec::new(),
     };
-    dice.once_in(3).then(|| ResourceRequirements {
-        reservations: Some(reserved),
-        ..ResourceRequirements::default()
-    })
+    dice.once_in(3)
+        .then(|| ResourceRequirements { reservations: Some(reserved), ..ResourceRequirements::default() })
 }
 
 fn endpoint(dice: &mut Dice) -> Option<EndpointSpec> {

@@ -65,9 +65,8 @@ impl World {
         if self.agenda.has(|event| matches!(event, Event::Command(_))) || !self.people.are_content() {
             return Some("commands are not answered".into());
         }
-        let away = self.agents.iter().find(|agent| {
-            agent.core.as_ref().is_none_or(|core| !core.is_attached())
-        });
+        let away =
+            self.agents.iter().find(|agent| agent.core.as_ref().is_none_or(|core| !core.is_attached()));
         away.map(|agent| format!("{} has no session", agent.name()))
     }
 }

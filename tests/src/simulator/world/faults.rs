@@ -14,8 +14,19 @@ use skep_proto::{
 const PAUSE_NS_MAX: u64 = SECOND_NS;
 /// The furthest that somebody sets the manager's clock, in either direction.
 const CLOCK_STEP_NS_MAX: u64 = SECOND_NS / 1_000;
+/// Entries under way when the manager's work is broken off, at most as many as are waited for.
+const IN_FLIGHT_WANTED_MAX: u64 = 5;
 /// The number of a report that no agent made: its acknowledgement belongs to nothing.
 const FORGED_REPORT: u64 = 1 << 40;
+
+/// How the manager's work is broken off.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Doom {
+    /// The process dies.
+    Crash,
+    /// The process goes on without its tenure.
+    LostTenure,
+}
 
 impl World {
     /// Something goes wrong, or somebody asks for something; and again later.
@@ -24,8 +35,8 @@ impl World {
             return;
         }
         match self.dice.below(48) {
-            0 | 1 => self.crash_manager(),
-            2 | 3 => self.lose_tenure(),
+            0 | 1 => self.plan_doom(Doom::Crash),
+            2 | 3 => self.plan_doom(Doom::LostTenure),
             4 | 5 => self.crash_agent(),
             6..=8 => self.break_stream(),
             9 | 10 => self.mute_stream(),
@@ -39,6 +50,28 @@ impl World {
         }
         let pause = self.dice.below(PAUSE_NS_MAX);
         self.plan(pause, Event::Fault);
+    }
+
+    /// The manager's work is broken off as soon as so many entries are under way, or else at the next such plan.
+    fn plan_doom(&mut self, doom: Doom) {
+        if let Some((_, overdue)) = self.doom.take() {
+            self.meet(overdue);
+        }
+        self.doom = Some((1 + self.dice.below(IN_FLIGHT_WANTED_MAX) as usize, doom));
+    }
+
+    /// The planned end comes when enough is under way.
+    pub(super) fn meet_doom(&mut self) {
+        if let Some((_, doom)) = self.doom.take_if(|(entries, _)| self.disk.unsynced() >= *entries) {
+            self.meet(doom);
+        }
+    }
+
+    fn meet(&mut self, doom: Doom) {
+        match doom {
+            Doom::Crash => self.crash_manager(),
+            Doom::LostTenure => self.lose_tenure(),
+        }
     }
 
     /// Of what was not synced, the disk keeps some. Returns how many entries are lost.
@@ -170,8 +203,7 @@ impl World {
     }
 
     fn end(&mut self, index: usize, task: Id, ended: Ended) {
-        let (follows, process) =
-            (self.agents[index].engine.exit(task, ended), self.agents[index].process);
+        let (follows, process) = (self.agents[index].engine.exit(task, ended), self.agents[index].process);
         self.plan_engine(index, process, follows);
     }
 

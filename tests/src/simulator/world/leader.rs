@@ -19,8 +19,7 @@ impl World {
         self.lives += 1;
         let (cluster, records) = (self.settings.cluster.clone(), self.settings.entry_records);
         let clocks = self.clocks();
-        let started =
-            Manager::start(&self.disk, self.lives, cluster, records, clocks, &mut self.dice);
+        let started = Manager::start(&self.disk, self.lives, cluster, records, clocks, &mut self.dice);
         match started {
             Ok(manager) => self.manager = Some(manager),
             Err(words) => panic!("LOG-3: the manager's own log does not replay: {words}"),
