@@ -4,7 +4,7 @@
 //! say).
 
 use skep_proto::v1::{Platform, Resources};
-use std::{fs, thread};
+use std::{fs, io, path::Path, thread};
 
 /// Thousand-millionths in one processor.
 pub const NANO_CPUS: i64 = 1_000_000_000;
@@ -29,16 +29,23 @@ impl Reserve {
     }
 }
 
-/// Processors that this process may use, and the machine's whole memory. Memory is 0 where `/proc` cannot be
-/// read.
-pub fn resources() -> Resources {
-    let cpus = thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let memory = fs::read_to_string("/proc/meminfo").ok().and_then(|text| total_memory(&text)).unwrap_or(0);
-    Resources {
+/// Processors that this process may use, and the machine's whole memory. A machine that cannot be looked at now
+/// (no file descriptors are left, say) is an error and never a smaller machine.
+pub fn resources() -> io::Result<Resources> {
+    read_resources(Path::new("/proc"))
+}
+
+fn read_resources(proc: &Path) -> io::Result<Resources> {
+    // The processors that a control group allows are read from here too, and an error there goes unsaid.
+    fs::read_to_string(proc.join("self/cgroup"))?;
+    let cpus = thread::available_parallelism()?.get();
+    let meminfo = fs::read_to_string(proc.join("meminfo"))?;
+    let unreadable = || io::Error::new(io::ErrorKind::InvalidData, "/proc/meminfo names no total");
+    Ok(Resources {
         nano_cpus: i64::try_from(cpus).unwrap_or(1).saturating_mul(NANO_CPUS),
-        memory_bytes: memory,
+        memory_bytes: total_memory(&meminfo).ok_or_else(unreadable)?,
         generic: Vec::new(),
-    }
+    })
 }
 
 /// In Docker's words: `linux`, `amd64`.
@@ -70,7 +77,20 @@ mod tests {
     fn memory_is_read_in_bytes() {
         assert_eq!(total_memory("MemFree: 1 kB\nMemTotal:       24 kB\n"), Some(24 * 1024));
         assert_eq!(total_memory("MemTotal: much"), None);
-        assert!(resources().memory_bytes > 0 && resources().nano_cpus >= NANO_CPUS);
+        let whole = resources().unwrap();
+        assert!(whole.memory_bytes > 0 && whole.nano_cpus >= NANO_CPUS);
+    }
+
+    #[test]
+    fn a_machine_that_cannot_be_looked_at_is_an_error_and_not_a_smaller_machine() {
+        let proc = tempfile::tempdir().unwrap();
+        assert!(read_resources(proc.path()).is_err());
+        fs::create_dir(proc.path().join("self")).unwrap();
+        fs::write(proc.path().join("self/cgroup"), "0::/\n").unwrap();
+        fs::write(proc.path().join("meminfo"), "").unwrap();
+        assert!(read_resources(proc.path()).is_err());
+        fs::write(proc.path().join("meminfo"), "MemTotal: 24 kB\n").unwrap();
+        assert_eq!(read_resources(proc.path()).unwrap().memory_bytes, 24 * 1024);
     }
 
     #[test]

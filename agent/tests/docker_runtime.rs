@@ -2,6 +2,7 @@
 //! people beside it, can do to a container.
 
 #![allow(clippy::unwrap_used, reason = "what goes wrong here shall stop it")]
+#![allow(dead_code, reason = "each test binary uses its part of the shared helpers")]
 
 #[path = "docker_runtime/engines.rs"]
 mod engines;

@@ -190,6 +190,22 @@ async fn a_stop_does_not_wait_for_a_pull() {
 }
 
 #[tokio::test]
+async fn slow_pulls_hold_up_no_task_that_needs_none() {
+    let (folder, engine) = (tempfile::tempdir().unwrap(), FakeEngine::new(EPOCH));
+    let mut manager = Manager::start(folder.path()).await;
+    let agent = start(folder.path(), &manager, &engine);
+    let mut line = manager.line().await;
+    line.hello().await;
+    line.welcome(Id(77)).await;
+    let mut tasks: Vec<_> = (1..=40).map(|n| (Id(n), container("pull:86400000,run"))).collect();
+    tasks.push((Id(99), container("run")));
+    line.assign(set(5, &tasks)).await;
+    until_reported(&mut line, &[(Id(99), TaskState::Running)]).await;
+    assert_eq!(engine.running(), [Id(99)]);
+    agent.stopped().await;
+}
+
+#[tokio::test]
 async fn hundreds_of_tasks_at_once_all_come_to_run() {
     let (folder, engine) = (tempfile::tempdir().unwrap(), FakeEngine::new(EPOCH));
     let mut manager = Manager::start(folder.path()).await;

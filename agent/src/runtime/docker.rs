@@ -34,9 +34,9 @@ use creation::Creations;
 use engine::Engine;
 use events::Sightings;
 use futures::future::BoxFuture;
-use ledger::Ledger;
+use ledger::ContainerLedger;
 use marks::Marks;
-use records::Records;
+use records::ContainerRecords;
 use skep_proto::{Id, v1::RuntimeKind};
 use std::{
     collections::BTreeMap,
@@ -57,7 +57,7 @@ pub const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
 pub struct DockerRuntime {
     engine: Arc<Engine>,
     seen: Arc<Sightings>,
-    records: Arc<Records>,
+    records: Arc<ContainerRecords>,
     creations: Creations,
     pulls: Semaphore,
     marks: Marks,
@@ -95,7 +95,7 @@ impl DockerRuntime {
         Ok(DockerRuntime {
             engine: Arc::new(Engine::new(host)),
             seen: Arc::new(Sightings::new()),
-            records: Arc::new(Records::open(state_dir)?),
+            records: Arc::new(ContainerRecords::open(state_dir)?),
             creations: Creations::default(),
             pulls: Semaphore::new(pull::PULLS_MAX),
             marks: Marks::open(state_dir)?,
@@ -135,7 +135,11 @@ impl DockerRuntime {
     }
 
     /// Changes the ledger's entry of a task; the state folder's trouble passes likewise.
-    fn record<T>(&self, task: Id, change: impl FnOnce(&mut Ledger, u64) -> T) -> Result<T, RuntimeError> {
+    fn record<T>(
+        &self,
+        task: Id,
+        change: impl FnOnce(&mut ContainerLedger, u64) -> T,
+    ) -> Result<T, RuntimeError> {
         self.records.change(task, change).map_err(unwritten)
     }
 }

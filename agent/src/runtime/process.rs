@@ -100,7 +100,7 @@ impl ProcessRuntime {
         Arc::clone(self.steps.lock().unwrap_or_else(PoisonError::into_inner).entry(task).or_default())
     }
 
-    fn offer(&self) -> Offer {
+    fn offer(&self) -> Result<Offer, RuntimeError> {
         let mut features = Vec::new();
         if nix::unistd::Uid::effective().is_root() {
             features.push(Feature::User);
@@ -108,12 +108,10 @@ impl ProcessRuntime {
         if self.hierarchy.is_some() {
             features.push(Feature::Limits);
         }
-        Offer {
-            platform: crate::machine::platform(),
-            resources: crate::machine::resources(),
-            engine: None,
-            features,
-        }
+        let resources = crate::machine::resources().map_err(|error| {
+            RuntimeError::Unreachable(format!("this machine cannot be looked at now: {error}"))
+        })?;
+        Ok(Offer { platform: crate::machine::platform(), resources, engine: None, features })
     }
 
     async fn begin(&self, task: Id) -> Result<Started, RuntimeError> {
@@ -264,7 +262,7 @@ impl Runtime for ProcessRuntime {
     }
 
     fn describe(&self) -> BoxFuture<'_, Result<Offer, RuntimeError>> {
-        Box::pin(async { Ok(self.offer()) })
+        Box::pin(async { self.offer() })
     }
 
     fn prepare<'a>(

@@ -20,13 +20,18 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
-use tokio::sync::{Semaphore, mpsc};
+use tokio::{
+    sync::{Semaphore, mpsc},
+    time::timeout,
+};
 use tokio_util::task::AbortOnDropHandle;
 
-/// Tasks that are prepared at the same time, pulls among them; the others wait.
+/// Tasks that are prepared at the same time; the others wait. One that pulls, or takes long, does not count.
 const PREPARES_MAX: usize = 8;
-/// Tasks that are started at the same time; the others wait.
+/// Tasks that are started at the same time; the others wait. One that takes long does not count.
 const STARTS_MAX: usize = 4;
+/// A step that takes longer than this waits for something: it gives its permit to the next one and goes on.
+const PERMIT_LIMIT: Duration = Duration::from_secs(2);
 /// Between two words about the same pull; what comes sooner is left out.
 const PROGRESS_PERIOD: Duration = Duration::from_millis(250);
 
@@ -112,8 +117,9 @@ impl With {
         match step {
             Step::Prepare(workload) => Outcome::Prepared(self.prepare(&workload).await),
             Step::Start(workload) => {
-                let _place = self.starts.acquire().await;
-                Outcome::Started(self.runtime.start(&workload).await)
+                let permit = self.starts.acquire().await.ok();
+                let permit = Mutex::new(permit);
+                Outcome::Started(holding(&permit, self.runtime.start(&workload)).await)
             }
             Step::AwaitReady(workload) => Outcome::Ready(self.runtime.ready(&workload).await),
             Step::AwaitEnd(workload) => Outcome::Ended(self.runtime.wait(&workload).await),
@@ -125,10 +131,13 @@ impl With {
     }
 
     async fn prepare(&self, workload: &Workload) -> Result<Prepared, RuntimeError> {
-        let _place = self.prepares.acquire().await;
+        let permit = self.prepares.acquire().await.ok();
+        let permit = Mutex::new(permit);
         let task_id = workload.task_id.to_bytes();
         let told = Mutex::new(None::<Instant>);
         let progress = |progress: Progress| {
+            // It pulls: others need not wait for the network.
+            release(&permit);
             let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
             let last = progress.total_bytes > 0 && progress.done_bytes == progress.total_bytes;
             if !last && told.is_some_and(|at| at.elapsed() < PROGRESS_PERIOD) {
@@ -139,13 +148,29 @@ impl With {
             let pull = PullProgress { task_id: task_id.clone(), done_bytes, total_bytes, message };
             self.outgoing.offer(FromAgent { message: Some(from_agent::Message::Pull(pull)) });
         };
-        self.runtime.prepare(workload, &progress).await
+        holding(&permit, self.runtime.prepare(workload, &progress)).await
     }
 
     async fn done(&self, task: Id, ticket: u64, outcome: Outcome) {
         // The agent has ended if nobody takes it.
         let _ = self.inbox.send(Input::Done { task, ticket, outcome }).await;
     }
+}
+
+/// Does the work, and holds the permit for it only for a while.
+async fn holding<T, P>(permit: &Mutex<Option<P>>, work: impl Future<Output = T>) -> T {
+    let mut work = std::pin::pin!(work);
+    match timeout(PERMIT_LIMIT, &mut work).await {
+        Ok(value) => value,
+        Err(_) => {
+            release(permit);
+            work.await
+        }
+    }
+}
+
+fn release<P>(permit: &Mutex<Option<P>>) {
+    *permit.lock().unwrap_or_else(PoisonError::into_inner) = None;
 }
 
 fn spawn(work: impl Future<Output = ()> + Send + 'static) -> Option<AbortOnDropHandle<()>> {

@@ -74,6 +74,13 @@ impl OwnEngine {
         run("start", &self.dir, &self.options);
     }
 
+    /// Sends the engine a signal: STOP makes it stand still, CONT lets it go on.
+    pub fn signal(&self, name: &str) {
+        let pid = std::fs::read_to_string(self.dir.join("dockerd.pid")).unwrap();
+        let status = Command::new("kill").args([&format!("-{name}"), pid.trim()]).status().unwrap();
+        assert!(status.success(), "kill -{name}");
+    }
+
     /// As if it had crashed: nothing of it can be tidied up.
     pub fn kill(&self) {
         let pid = std::fs::read_to_string(self.dir.join("dockerd.pid")).unwrap();
@@ -86,6 +93,10 @@ impl OwnEngine {
 
 impl Drop for OwnEngine {
     fn drop(&mut self) {
+        // One that stands still would not end.
+        if let Ok(pid) = std::fs::read_to_string(self.dir.join("dockerd.pid")) {
+            let _ = Command::new("kill").args(["-CONT", pid.trim()]).status();
+        }
         let _ = Command::new(script()).arg("stop").arg(&self.dir).status();
     }
 }

@@ -8,7 +8,7 @@ use super::{
     engine::{Engine, LONG_CALL_LIMIT},
     ledger::Fate,
     listing,
-    records::Records,
+    records::ContainerRecords,
 };
 use crate::runtime::RuntimeError;
 use bollard::{errors::Error, models::ContainerCreateBody, query_parameters::CreateContainerOptions};
@@ -26,7 +26,7 @@ const CREATION_LIMIT: Duration = Duration::from_secs(600);
 
 /// The engine's answer to a creation.
 #[derive(Clone, PartialEq, Debug)]
-pub(super) enum Answer {
+pub(super) enum CreationAnswer {
     /// There is a container.
     Made,
     /// The engine refuses, with this status.
@@ -37,7 +37,7 @@ pub(super) enum Answer {
 
 /// Creations that the engine has not answered yet.
 #[derive(Default)]
-pub(super) struct Creations(Arc<Mutex<BTreeMap<Id, watch::Receiver<Option<Answer>>>>>);
+pub(super) struct Creations(Arc<Mutex<BTreeMap<Id, watch::Receiver<Option<CreationAnswer>>>>>);
 
 /// What is to be created.
 pub(super) struct Creation {
@@ -51,9 +51,9 @@ impl Creations {
     pub(super) fn begin(
         &self,
         engine: &Arc<Engine>,
-        records: &Arc<Records>,
+        records: &Arc<ContainerRecords>,
         creation: Creation,
-    ) -> watch::Receiver<Option<Answer>> {
+    ) -> watch::Receiver<Option<CreationAnswer>> {
         let task = creation.task;
         let mut under_way = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(answer) = under_way.get(&task) {
@@ -79,11 +79,15 @@ impl Creations {
     }
 }
 
-async fn carry_out(engine: &Arc<Engine>, records: &Arc<Records>, creation: Creation) -> Answer {
+async fn carry_out(
+    engine: &Arc<Engine>,
+    records: &Arc<ContainerRecords>,
+    creation: Creation,
+) -> CreationAnswer {
     let Creation { task, name, body } = creation;
     let client = match engine.client().await {
         Ok(client) => client.with_timeout(LONG_CALL_LIMIT),
-        Err(error) => return Answer::Lost(error),
+        Err(error) => return CreationAnswer::Lost(error),
     };
     let options = CreateContainerOptions { name: Some(name.clone()), ..Default::default() };
     let call = client.create_container(Some(options), body);
@@ -96,12 +100,12 @@ async fn carry_out(engine: &Arc<Engine>, records: &Arc<Records>, creation: Creat
             if fate == Fate::Condemned {
                 listing::clear(Arc::clone(engine), Arc::clone(records), task, made.id).await;
             }
-            Answer::Made
+            CreationAnswer::Made
         }
         Err(Error::DockerResponseServerError { status_code, message }) => {
             let error = engine.say(&Error::DockerResponseServerError { status_code, message });
-            Answer::Refused(status_code, error)
+            CreationAnswer::Refused(status_code, error)
         }
-        Err(error) => Answer::Lost(engine.say(&error)),
+        Err(error) => CreationAnswer::Lost(engine.say(&error)),
     }
 }

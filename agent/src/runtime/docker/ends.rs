@@ -9,7 +9,7 @@ use super::{
     judgement::{Facts, judge},
     marks::Mark,
     remarks::About,
-    vigil::{Around, Looked, Next, Reach, Remover, Vigil},
+    vigil::{Around, Looked, Reach, Remover, Vigil, WatchStep},
 };
 use crate::runtime::{Ended, RuntimeError};
 use bollard::query_parameters::StopContainerOptions;
@@ -51,10 +51,10 @@ impl DockerRuntime {
         let _quiet = Quiet { runtime: self, task };
         let mut news = self.seen.subscribe(&id);
         let mut vigil = Vigil::default();
-        let mut next = Next::Look;
+        let mut next = WatchStep::Look;
         loop {
             next = match next {
-                Next::Look => {
+                WatchStep::Look => {
                     // What is said from here on makes another look worth it.
                     news.borrow_and_update();
                     let looked = match self.look(&id).await {
@@ -67,26 +67,26 @@ impl DockerRuntime {
                     }
                     self.with_around(task, &id, |around| vigil.on_look(looked, around))
                 }
-                Next::Wait(until) => {
+                WatchStep::Wait(until) => {
                     self.sleep(&mut news, until).await;
                     self.with_around(task, &id, |around| vigil.on_wake(around))
                 }
-                Next::Trouble(reason, until) => {
+                WatchStep::Trouble(reason, until) => {
                     let text = format!("its container cannot be looked at: {reason}");
                     self.seen.say(task, About::Trouble, &text);
-                    Next::Wait(Some(until))
+                    WatchStep::Wait(Some(until))
                 }
-                Next::StopUnhealthy => {
+                WatchStep::StopUnhealthy => {
                     self.end_unhealthy(task, &id).await?;
-                    Next::Look
+                    WatchStep::Look
                 }
-                Next::Over(found) => return Ok(judge(&self.facts(task, &found))),
-                Next::Removed => {
+                WatchStep::Over(found) => return Ok(judge(&self.facts(task, &found))),
+                WatchStep::Removed => {
                     let ended = self.removed(&id);
                     self.forget(task);
                     return Ok(ended);
                 }
-                Next::Gone => {
+                WatchStep::Gone => {
                     self.forget(task);
                     return Err(RuntimeError::Gone);
                 }
@@ -100,7 +100,7 @@ impl DockerRuntime {
         let mut vigil = Vigil::default();
         let looked = Looked::Here(Box::new(found.clone()));
         let mut next = self.with_around(task, &found.id, |around| vigil.on_look(looked, around));
-        while let Next::Wait(Some(until)) = next {
+        while let WatchStep::Wait(Some(until)) = next {
             self.sleep(&mut news, Some(until)).await;
             next = self.with_around(task, &found.id, |around| vigil.on_wake(around));
         }
@@ -119,7 +119,7 @@ impl DockerRuntime {
         }
     }
 
-    fn with_around(&self, task: Id, id: &str, decide: impl FnOnce(&Around<'_>) -> Next) -> Next {
+    fn with_around(&self, task: Id, id: &str, decide: impl FnOnce(&Around<'_>) -> WatchStep) -> WatchStep {
         let trace = self.seen.trace(id);
         let removing = self.known().get(&task).is_none_or(|known| known.removing);
         decide(&Around {

@@ -9,11 +9,11 @@
 use super::{
     engine::{Engine, PROBE_LIMIT, within},
     judgement::{Happening, Outage, Trace},
-    ledger::Row,
+    ledger::ListedContainer,
     listing,
-    lookout::{Answering, Lookout, Memory},
+    lookout::{EngineAnswers, EventMemory, Lookout},
     mapping::LABEL_TASK_ID,
-    records::Records,
+    records::ContainerRecords,
     remarks::{About, Remarks},
 };
 use crate::runtime::Noticed;
@@ -43,7 +43,7 @@ const OVERLAP_S: u64 = 5;
 
 /// What has been seen of the engine and its containers.
 pub(super) struct Sightings {
-    seen: Mutex<Seen>,
+    seen: Mutex<SeenEngine>,
     noticed: watch::Sender<Noticed>,
     /// A listing became due earlier.
     hint: Notify,
@@ -51,7 +51,7 @@ pub(super) struct Sightings {
 }
 
 #[derive(Default)]
-struct Seen {
+struct SeenEngine {
     lookout: Lookout,
     remarks: Remarks,
     /// For each container that somebody watches.
@@ -70,7 +70,7 @@ impl Sightings {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Seen> {
+    fn lock(&self) -> MutexGuard<'_, SeenEngine> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -108,7 +108,7 @@ impl Sightings {
     }
 
     pub(super) fn is_away(&self) -> bool {
-        matches!(self.lock().lookout.answering(), Answering::No { .. })
+        matches!(self.lock().lookout.answering(), EngineAnswers::No { .. })
     }
 
     pub(super) fn live_restore(&self) -> bool {
@@ -141,7 +141,7 @@ impl Sightings {
     }
 
     /// The containers were listed, which took since `began`.
-    pub(super) fn on_listed(&self, rows: &[Row], began: u64) {
+    pub(super) fn on_listed(&self, rows: &[ListedContainer], began: u64) {
         let now = self.now();
         let mut seen = self.lock();
         seen.news.retain(|_, news| news.receiver_count() > 0);
@@ -186,7 +186,7 @@ impl Sightings {
         self.remark(|remarks| remarks.engine(reason));
     }
 
-    fn came_back(&self, live_restore: bool, memory: Memory) {
+    fn came_back(&self, live_restore: bool, memory: EventMemory) {
         let mut seen = self.lock();
         seen.lookout.came_back(live_restore, memory, now_ns());
         seen.wake_all();
@@ -208,7 +208,7 @@ impl Sightings {
     }
 }
 
-impl Seen {
+impl SeenEngine {
     fn wake(&self, container: &str) {
         if let Some(news) = self.news.get(container) {
             news.send_modify(|version| *version += 1);
@@ -249,7 +249,11 @@ pub(super) fn now_ns() -> u64 {
 }
 
 /// Follows the engine until it is aborted.
-pub(super) fn follow(engine: Arc<Engine>, seen: Arc<Sightings>, records: Arc<Records>) -> JoinHandle<()> {
+pub(super) fn follow(
+    engine: Arc<Engine>,
+    seen: Arc<Sightings>,
+    records: Arc<ContainerRecords>,
+) -> JoinHandle<()> {
     tokio::spawn(async move {
         let mut pause = RETRY_MIN;
         loop {
@@ -274,11 +278,11 @@ async fn stream(
     client: &Docker,
     engine: &Arc<Engine>,
     seen: &Arc<Sightings>,
-    records: &Arc<Records>,
+    records: &Arc<ContainerRecords>,
 ) -> String {
     let client = client.clone().with_timeout(super::engine::LONG_CALL_LIMIT);
     let newest = seen.lock().lookout.newest();
-    let memory = if remembers(&client, newest).await { Memory::Kept } else { Memory::Lost };
+    let memory = if remembers(&client, newest).await { EventMemory::Kept } else { EventMemory::Lost };
     let since = (newest / 1_000_000_000).saturating_sub(OVERLAP_S).max(1);
     let options = EventsOptions { since: Some(since.to_string()), until: None, filters: Some(filters()) };
     let mut events = client.events(Some(options));
@@ -375,7 +379,7 @@ mod tests {
         assert_eq!(noticed.borrow_and_update().engine_problem, "no answer");
         seen.went_away("no answer");
         assert!(!noticed.has_changed().unwrap());
-        seen.came_back(false, Memory::Kept);
+        seen.came_back(false, EventMemory::Kept);
         assert_eq!(noticed.borrow_and_update().engine_problem, "");
         seen.on_compared(&BTreeMap::from([(Id(1), "it is paused".to_owned())]), &BTreeMap::new());
         assert_eq!(noticed.borrow_and_update().tasks[&Id(1)], "it is paused");

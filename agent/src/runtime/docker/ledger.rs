@@ -21,7 +21,7 @@ const REMOVED_NS: u64 = 30 * SECOND_NS;
 
 /// What is recorded of one task.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Entry {
+pub(super) struct RecordedContainer {
     /// The container's name; empty where the record could not be read.
     pub(super) name: String,
     /// The container's id; none while the engine has not answered the creation.
@@ -40,7 +40,7 @@ pub(super) enum Fate {
 
 /// A container as the engine lists it.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Row {
+pub(super) struct ListedContainer {
     pub(super) id: String,
     /// Without the slash that the engine puts before them.
     pub(super) names: Vec<String>,
@@ -48,12 +48,12 @@ pub(super) struct Row {
     pub(super) task: Id,
     /// The node that its label names; none where there is no such label.
     pub(super) node: Id,
-    pub(super) phase: Listed,
+    pub(super) phase: ListedPhase,
 }
 
 /// How far a listed container is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Listed {
+pub(super) enum ListedPhase {
     /// It runs.
     Running,
     /// It runs, and somebody paused it.
@@ -81,25 +81,25 @@ pub(super) struct BeingRemoved;
 
 /// All records of one node's runtime.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Ledger {
-    entries: BTreeMap<Id, Entry>,
+pub(super) struct ContainerLedger {
+    entries: BTreeMap<Id, RecordedContainer>,
     /// Since when the engine has listed without the condemned container.
     absent_since: BTreeMap<Id, u64>,
     /// Tasks that were removed, and until when nothing is created for them.
     removed: BTreeMap<Id, u64>,
 }
 
-impl Ledger {
+impl ContainerLedger {
     /// Goes on from what was written down.
-    pub(super) fn restored(entries: BTreeMap<Id, Entry>) -> Ledger {
-        Ledger { entries, ..Ledger::default() }
+    pub(super) fn restored(entries: BTreeMap<Id, RecordedContainer>) -> ContainerLedger {
+        ContainerLedger { entries, ..ContainerLedger::default() }
     }
 
-    pub(super) fn entries(&self) -> impl Iterator<Item = (&Id, &Entry)> {
+    pub(super) fn entries(&self) -> impl Iterator<Item = (&Id, &RecordedContainer)> {
         self.entries.iter()
     }
 
-    pub(super) fn entry(&self, task: Id) -> Option<&Entry> {
+    pub(super) fn entry(&self, task: Id) -> Option<&RecordedContainer> {
         self.entries.get(&task)
     }
 
@@ -107,11 +107,11 @@ impl Ledger {
     pub(super) fn begin(&mut self, task: Id, name: &str, now: u64) -> Result<(), BeingRemoved> {
         self.removed.retain(|_, until| *until > now);
         match self.entries.get(&task) {
-            Some(Entry { fate: Fate::Condemned, .. }) => Err(BeingRemoved),
+            Some(RecordedContainer { fate: Fate::Condemned, .. }) => Err(BeingRemoved),
             None if self.removed.contains_key(&task) => Err(BeingRemoved),
-            Some(Entry { fate: Fate::Kept, .. }) => Ok(()),
+            Some(RecordedContainer { fate: Fate::Kept, .. }) => Ok(()),
             None => {
-                let entry = Entry { name: name.to_owned(), container: None, fate: Fate::Kept };
+                let entry = RecordedContainer { name: name.to_owned(), container: None, fate: Fate::Kept };
                 self.entries.insert(task, entry);
                 Ok(())
             }
@@ -121,7 +121,7 @@ impl Ledger {
     /// This container is the task's: the engine created it, or it was found under the task's name. Says what
     /// is to become of it.
     pub(super) fn made(&mut self, task: Id, name: &str, container: &str) -> Fate {
-        let fresh = || Entry { name: name.to_owned(), container: None, fate: Fate::Kept };
+        let fresh = || RecordedContainer { name: name.to_owned(), container: None, fate: Fate::Kept };
         let entry = self.entries.entry(task).or_insert_with(fresh);
         entry.container = Some(container.to_owned());
         entry.fate
@@ -142,11 +142,11 @@ impl Ledger {
     }
 
     /// Whose this container is.
-    pub(super) fn claim(&self, row: &Row) -> Claim {
+    pub(super) fn claim(&self, row: &ListedContainer) -> Claim {
         match self.entries.get(&row.task) {
-            Some(Entry { container: Some(container), .. }) if *container == row.id => Claim::Own,
-            Some(Entry { container: Some(_), .. }) => Claim::Foreign,
-            Some(Entry { container: None, name, .. }) => {
+            Some(RecordedContainer { container: Some(container), .. }) if *container == row.id => Claim::Own,
+            Some(RecordedContainer { container: Some(_), .. }) => Claim::Foreign,
+            Some(RecordedContainer { container: None, name, .. }) => {
                 let matches = |listed: &String| match name.is_empty() {
                     true => is_named_for(listed, row.task),
                     false => listed == name,
@@ -160,7 +160,7 @@ impl Ledger {
 
     /// What the engine listed at `now`: containers of removed tasks, which are to be removed. A removed task
     /// that is absent for long enough is forgotten.
-    pub(super) fn sweep(&mut self, rows: &[Row], now: u64) -> Sweep {
+    pub(super) fn sweep(&mut self, rows: &[ListedContainer], now: u64) -> Sweep {
         let mut sweep = Sweep::default();
         for row in rows.iter().filter(|row| self.claim(row) == Claim::Own) {
             if self.entry(row.task).is_some_and(|entry| entry.fate == Fate::Condemned) {
@@ -207,13 +207,19 @@ mod tests {
         format!("web.1.{TASK}")
     }
 
-    fn row(id: &str, name: &str) -> Row {
-        Row { id: id.into(), names: vec![name.into()], task: TASK, node: Id(1), phase: Listed::Running }
+    fn row(id: &str, name: &str) -> ListedContainer {
+        ListedContainer {
+            id: id.into(),
+            names: vec![name.into()],
+            task: TASK,
+            node: Id(1),
+            phase: ListedPhase::Running,
+        }
     }
 
     #[test]
     fn labels_alone_make_nothing_ours() {
-        let mut ledger = Ledger::default();
+        let mut ledger = ContainerLedger::default();
         assert_eq!(ledger.claim(&row("c1", &name())), Claim::Named, "nothing is recorded");
         assert_eq!(ledger.claim(&row("c1", "mycopy")), Claim::Foreign);
         ledger.begin(TASK, &name(), 0).unwrap();
@@ -226,8 +232,8 @@ mod tests {
 
     #[test]
     fn an_unreadable_record_goes_by_the_tasks_id_in_the_name() {
-        let entry = Entry { name: String::new(), container: None, fate: Fate::Kept };
-        let ledger = Ledger::restored(BTreeMap::from([(TASK, entry)]));
+        let entry = RecordedContainer { name: String::new(), container: None, fate: Fate::Kept };
+        let ledger = ContainerLedger::restored(BTreeMap::from([(TASK, entry)]));
         assert_eq!(ledger.claim(&row("c1", &name())), Claim::Own);
         assert_eq!(ledger.claim(&row("c1", "mycopy")), Claim::Foreign);
         assert_eq!(ledger.claim(&row("c1", &format!("web.1.x{TASK}"))), Claim::Foreign);
@@ -235,7 +241,7 @@ mod tests {
 
     #[test]
     fn what_a_removed_tasks_late_creation_makes_is_removed_and_nothing_of_somebody_else() {
-        let mut ledger = Ledger::default();
+        let mut ledger = ContainerLedger::default();
         ledger.begin(TASK, &name(), 0).unwrap();
         ledger.condemn(TASK, 0);
         assert_eq!(ledger.sweep(&[], 5), Sweep::default(), "it may still appear");
@@ -249,7 +255,7 @@ mod tests {
 
     #[test]
     fn a_removed_task_of_which_nothing_appears_is_forgotten_by_listings_and_not_before() {
-        let mut ledger = Ledger::default();
+        let mut ledger = ContainerLedger::default();
         ledger.begin(TASK, &name(), 0).unwrap();
         ledger.condemn(TASK, 0);
         let first = 5_000 * SECOND_NS;
@@ -261,7 +267,7 @@ mod tests {
 
     #[test]
     fn nothing_is_created_for_a_task_that_was_removed_a_moment_ago() {
-        let mut ledger = Ledger::default();
+        let mut ledger = ContainerLedger::default();
         ledger.condemn(TASK, 0);
         assert_eq!(ledger.begin(TASK, &name(), 1), Err(BeingRemoved), "a step that was overtaken");
         assert_eq!(ledger.begin(TASK, &name(), REMOVED_NS), Ok(()));
@@ -271,7 +277,7 @@ mod tests {
 
     #[test]
     fn a_kept_task_is_never_swept() {
-        let mut ledger = Ledger::default();
+        let mut ledger = ContainerLedger::default();
         ledger.begin(TASK, &name(), 0).unwrap();
         for now in [0, CONDEMNED_NS_MAX, 2 * CONDEMNED_NS_MAX] {
             assert_eq!(ledger.sweep(&[row("c1", &name())], now), Sweep::default());

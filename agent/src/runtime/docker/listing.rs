@@ -6,9 +6,9 @@ use super::{
     container::{self, Container, Phase},
     engine::{Engine, within},
     events::Sightings,
-    ledger::{Claim, Entry, Fate, Listed, Row},
+    ledger::{Claim, Fate, ListedContainer, ListedPhase, RecordedContainer},
     mapping,
-    records::Records,
+    records::ContainerRecords,
 };
 use crate::runtime::{Found, FoundState, Proof, RuntimeError};
 use bollard::{
@@ -31,7 +31,11 @@ const LOOK_LIMIT: Duration = Duration::from_secs(5);
 
 /// Lists the containers whenever a listing is due, wakes who watches what has ended, and removes what is left
 /// of removed tasks. Never ends.
-pub(super) async fn keep_listing(engine: &Arc<Engine>, seen: &Arc<Sightings>, records: &Arc<Records>) {
+pub(super) async fn keep_listing(
+    engine: &Arc<Engine>,
+    seen: &Arc<Sightings>,
+    records: &Arc<ContainerRecords>,
+) {
     loop {
         tokio::select! {
             () = tokio::time::sleep_until(seen.instant(seen.list_at())) => {}
@@ -55,16 +59,16 @@ pub(super) async fn keep_listing(engine: &Arc<Engine>, seen: &Arc<Sightings>, re
 }
 
 /// Says which of our containers are paused, and which containers carry our labels and are not ours.
-fn compare(seen: &Sightings, records: &Records, rows: &[Row]) {
+fn compare(seen: &Sightings, records: &ContainerRecords, rows: &[ListedContainer]) {
     let (mut paused, mut copies) = (BTreeMap::new(), BTreeMap::new());
     records.read(|ledger| {
         for row in rows.iter().filter(|row| ledger.entry(row.task).is_some()) {
             match (ledger.claim(row), row.phase) {
-                (Claim::Own, Listed::Paused) => {
+                (Claim::Own, ListedPhase::Paused) => {
                     let text = format!("its container is paused; `docker unpause {}` resumes it", name(row));
                     paused.insert(row.task, text);
                 }
-                (Claim::Own, Listed::Running | Listed::Unhealthy | Listed::NotRunning) => {}
+                (Claim::Own, ListedPhase::Running | ListedPhase::Unhealthy | ListedPhase::NotRunning) => {}
                 (Claim::Foreign | Claim::Named, _) => {
                     copies.insert(row.id.clone(), (row.task, name(row)));
                 }
@@ -74,12 +78,12 @@ fn compare(seen: &Sightings, records: &Records, rows: &[Row]) {
     seen.on_compared(&paused, &copies);
 }
 
-fn name(row: &Row) -> String {
+fn name(row: &ListedContainer) -> String {
     row.names.first().unwrap_or(&row.id).clone()
 }
 
 /// Removes a container of a removed task. It is listed again, and so removed again, until it is gone.
-pub(super) async fn clear(engine: Arc<Engine>, records: Arc<Records>, task: Id, container: String) {
+pub(super) async fn clear(engine: Arc<Engine>, records: Arc<ContainerRecords>, task: Id, container: String) {
     match remove(&engine, &container).await {
         Ok(()) => {
             tracing::info!(%task, container, "removed a container that was created after its task's removal");
@@ -101,7 +105,7 @@ pub(super) async fn remove(engine: &Engine, container: &str) -> Result<(), Runti
 }
 
 /// The containers that match a label, as far as they name a task.
-async fn rows(engine: &Engine, label: String) -> Result<Vec<Row>, RuntimeError> {
+async fn rows(engine: &Engine, label: String) -> Result<Vec<ListedContainer>, RuntimeError> {
     let client = engine.client().await?;
     let filters = HashMap::from([("label".to_owned(), vec![label])]);
     let options = ListContainersOptions { all: true, filters: Some(filters), ..Default::default() };
@@ -109,13 +113,13 @@ async fn rows(engine: &Engine, label: String) -> Result<Vec<Row>, RuntimeError> 
     Ok(all.into_iter().filter_map(row).collect())
 }
 
-fn row(listed: ContainerSummary) -> Option<Row> {
+fn row(listed: ContainerSummary) -> Option<ListedContainer> {
     let labels = listed.labels.unwrap_or_default();
     let is_unhealthy = listed.status.is_some_and(|status| status.contains("(unhealthy)"));
     let phase = match listed.state {
-        Some(ContainerSummaryStateEnum::RUNNING) if is_unhealthy => Listed::Unhealthy,
-        Some(ContainerSummaryStateEnum::RUNNING) => Listed::Running,
-        Some(ContainerSummaryStateEnum::PAUSED) => Listed::Paused,
+        Some(ContainerSummaryStateEnum::RUNNING) if is_unhealthy => ListedPhase::Unhealthy,
+        Some(ContainerSummaryStateEnum::RUNNING) => ListedPhase::Running,
+        Some(ContainerSummaryStateEnum::PAUSED) => ListedPhase::Paused,
         Some(
             ContainerSummaryStateEnum::EMPTY
             | ContainerSummaryStateEnum::CREATED
@@ -125,10 +129,10 @@ fn row(listed: ContainerSummary) -> Option<Row> {
             | ContainerSummaryStateEnum::DEAD
             | ContainerSummaryStateEnum::STOPPING,
         )
-        | None => Listed::NotRunning,
+        | None => ListedPhase::NotRunning,
     };
     let names = listed.names.unwrap_or_default();
-    Some(Row {
+    Some(ListedContainer {
         id: listed.id?,
         names: names.iter().map(|name| name.trim_start_matches('/').to_owned()).collect(),
         task: container::task_of(&labels)?,
@@ -189,7 +193,7 @@ impl DockerRuntime {
     }
 
     fn recorded(&self) -> Vec<(Id, String, Proof)> {
-        let kept = |(task, entry): (&Id, &Entry)| match entry.fate {
+        let kept = |(task, entry): (&Id, &RecordedContainer)| match entry.fate {
             Fate::Kept => {
                 let id = entry.container.clone().unwrap_or_else(|| entry.name.clone());
                 (!id.is_empty()).then_some((*task, id, Proof::Recorded))
@@ -240,12 +244,12 @@ mod tests {
             status: Some("Up 5 seconds (unhealthy)".into()),
             ..ContainerSummary::default()
         };
-        let expected = Row {
+        let expected = ListedContainer {
             id: "c1".into(),
             names: vec!["web.1".into()],
             task: Id(7),
             node: Id::NONE,
-            phase: Listed::Unhealthy,
+            phase: ListedPhase::Unhealthy,
         };
         assert_eq!(row(ours.clone()), Some(expected));
         let odd = labels(&[(mapping::LABEL_TASK_ID, "no id".to_owned())]);

@@ -7,7 +7,7 @@
 
 use super::{
     judgement::{Happening, Outage, Trace},
-    ledger::{Listed, Row},
+    ledger::{ListedContainer, ListedPhase},
 };
 use skep_proto::time::SECOND_NS;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -24,7 +24,7 @@ const LIST_SHARE: u64 = 20;
 
 /// Whether the engine answers.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub(super) enum Answering {
+pub(super) enum EngineAnswers {
     /// It was not asked yet.
     #[default]
     Unknown,
@@ -39,7 +39,7 @@ pub(super) enum Answering {
 pub(super) struct Lookout {
     traces: BTreeMap<String, Trace>,
     outages: VecDeque<Outage>,
-    answering: Answering,
+    answering: EngineAnswers,
     live_restore: bool,
     /// Time of the newest event: where a new stream begins, and how an engine that lost its memory is known.
     newest: u64,
@@ -62,7 +62,7 @@ impl Lookout {
         self.outages.iter().copied().collect()
     }
 
-    pub(super) fn answering(&self) -> &Answering {
+    pub(super) fn answering(&self) -> &EngineAnswers {
         &self.answering
     }
 
@@ -102,17 +102,18 @@ impl Lookout {
     /// a look. What neither is listed nor watched is forgotten.
     pub(super) fn on_listed(
         &mut self,
-        rows: &[Row],
+        rows: &[ListedContainer],
         watched: &BTreeSet<String>,
         took: u64,
         now: u64,
     ) -> BTreeSet<String> {
         self.plan(took, now);
-        let listed: BTreeMap<&str, Listed> = rows.iter().map(|row| (row.id.as_str(), row.phase)).collect();
+        let listed: BTreeMap<&str, ListedPhase> =
+            rows.iter().map(|row| (row.id.as_str(), row.phase)).collect();
         self.traces.retain(|id, _| listed.contains_key(id.as_str()) || watched.contains(id));
         let is_worth_a_look = |id: &&String| match listed.get(id.as_str()) {
-            Some(Listed::Running | Listed::Paused) => false,
-            Some(Listed::Unhealthy | Listed::NotRunning) | None => true,
+            Some(ListedPhase::Running | ListedPhase::Paused) => false,
+            Some(ListedPhase::Unhealthy | ListedPhase::NotRunning) | None => true,
         };
         watched.iter().filter(is_worth_a_look).cloned().collect()
     }
@@ -130,19 +131,19 @@ impl Lookout {
     /// The engine does not answer; the first reason stands until it does.
     pub(super) fn went_away(&mut self, reason: &str, wall: u64) {
         match self.answering {
-            Answering::Unknown | Answering::Yes => {
-                self.answering = Answering::No { since: wall, reason: reason.to_owned() };
+            EngineAnswers::Unknown | EngineAnswers::Yes => {
+                self.answering = EngineAnswers::No { since: wall, reason: reason.to_owned() };
             }
-            Answering::No { .. } => {}
+            EngineAnswers::No { .. } => {}
         }
     }
 
     /// The engine answers. Containers are listed at once: nobody knows what happened meanwhile.
-    pub(super) fn came_back(&mut self, live_restore: bool, memory: Memory, wall: u64) {
+    pub(super) fn came_back(&mut self, live_restore: bool, memory: EventMemory, wall: u64) {
         self.live_restore = live_restore;
         self.list_at = 0;
-        let before = std::mem::replace(&mut self.answering, Answering::Yes);
-        if let (Answering::No { since, .. }, Memory::Lost) = (before, memory) {
+        let before = std::mem::replace(&mut self.answering, EngineAnswers::Yes);
+        if let (EngineAnswers::No { since, .. }, EventMemory::Lost) = (before, memory) {
             if self.outages.len() == OUTAGES_MAX {
                 self.outages.pop_front();
             }
@@ -153,7 +154,7 @@ impl Lookout {
 
 /// Whether an engine that answers again remembers the newest event that it told of.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Memory {
+pub(super) enum EventMemory {
     /// It does: it was only out of reach.
     Kept,
     /// It does not: it was started anew.
@@ -167,8 +168,8 @@ mod tests {
 
     const S: u64 = SECOND_NS;
 
-    fn row(id: &str, phase: Listed) -> Row {
-        Row { id: id.into(), names: Vec::new(), task: Id(1), node: Id(2), phase }
+    fn row(id: &str, phase: ListedPhase) -> ListedContainer {
+        ListedContainer { id: id.into(), names: Vec::new(), task: Id(1), node: Id(2), phase }
     }
 
     fn watched(ids: &[&str]) -> BTreeSet<String> {
@@ -179,11 +180,11 @@ mod tests {
     fn a_listing_wakes_whoever_watches_what_it_does_not_show_as_running() {
         let mut lookout = Lookout::default();
         let rows = [
-            row("runs", Listed::Running),
-            row("ended", Listed::NotRunning),
-            row("paused", Listed::Paused),
-            row("sick", Listed::Unhealthy),
-            row("nobodys", Listed::NotRunning),
+            row("runs", ListedPhase::Running),
+            row("ended", ListedPhase::NotRunning),
+            row("paused", ListedPhase::Paused),
+            row("sick", ListedPhase::Unhealthy),
+            row("nobodys", ListedPhase::NotRunning),
         ];
         let ours = watched(&["runs", "ended", "paused", "sick", "left out"]);
         assert_eq!(lookout.on_listed(&rows, &ours, 1, S), watched(&["ended", "left out", "sick"]));
@@ -219,15 +220,15 @@ mod tests {
         let mut lookout = Lookout::default();
         lookout.went_away("no answer", 5);
         lookout.went_away("connection refused", 6);
-        assert_eq!(lookout.answering(), &Answering::No { since: 5, reason: "no answer".into() });
-        lookout.came_back(false, Memory::Kept, 7);
-        assert_eq!((lookout.answering(), lookout.outages()), (&Answering::Yes, Vec::new()));
+        assert_eq!(lookout.answering(), &EngineAnswers::No { since: 5, reason: "no answer".into() });
+        lookout.came_back(false, EventMemory::Kept, 7);
+        assert_eq!((lookout.answering(), lookout.outages()), (&EngineAnswers::Yes, Vec::new()));
         lookout.went_away("no answer", 8);
-        lookout.came_back(true, Memory::Lost, 9);
+        lookout.came_back(true, EventMemory::Lost, 9);
         assert_eq!(lookout.outages(), [Outage { from: 8, until: 9 }]);
         assert!(lookout.live_restore());
         lookout.on_listed(&[], &watched(&[]), 1, 50 * S);
-        lookout.came_back(true, Memory::Kept, 10);
+        lookout.came_back(true, EventMemory::Kept, 10);
         assert_eq!(lookout.list_at(), 0, "it is listed at once");
     }
 
@@ -237,7 +238,7 @@ mod tests {
         for id in ["listed", "watched", "gone"] {
             lookout.note(id, 5, Happening::Died(1), 0);
         }
-        lookout.on_listed(&[row("listed", Listed::NotRunning)], &watched(&["watched"]), 1, S);
+        lookout.on_listed(&[row("listed", ListedPhase::NotRunning)], &watched(&["watched"]), 1, S);
         let died = |id| lookout.trace(id).died.is_some();
         assert_eq!((died("listed"), died("watched"), died("gone")), (true, true, false));
     }

@@ -4,12 +4,12 @@
 //! swarm's containers holds here too. What cannot be expressed is refused by name; nothing asked for is left
 //! out.
 
+mod logs;
 mod mounts;
 
 use crate::runtime::{RuntimeError, Workload};
 use bollard::models::{
-    ContainerCreateBody, HealthConfig, HostConfig, HostConfigIsolationEnum, HostConfigLogConfig, PortBinding,
-    ResourcesUlimits,
+    ContainerCreateBody, HealthConfig, HostConfig, HostConfigIsolationEnum, PortBinding, ResourcesUlimits,
 };
 use skep_proto::{
     defaults,
@@ -44,7 +44,12 @@ pub(super) fn container(spec: &TaskSpec) -> Result<&ContainerSpec, RuntimeError>
 }
 
 /// The body of the call that creates the container.
-pub(super) fn create_body(workload: &Workload) -> Result<ContainerCreateBody, RuntimeError> {
+///
+/// `log_driver` is the engine's own choice where the task asks for none.
+pub(super) fn create_body(
+    workload: &Workload,
+    log_driver: &str,
+) -> Result<ContainerCreateBody, RuntimeError> {
     let spec = container(&workload.spec)?;
     refuse_what_is_missing(spec)?;
     Ok(ContainerCreateBody {
@@ -62,7 +67,10 @@ pub(super) fn create_body(workload: &Workload) -> Result<ContainerCreateBody, Ru
         healthcheck: spec.health.as_ref().map(health),
         labels: Some(labels(workload, spec)),
         exposed_ports: exposed(&workload.ports),
-        host_config: Some(host_config(workload, spec)?),
+        host_config: Some(HostConfig {
+            log_config: logs::config(workload.spec.log_driver.as_ref(), log_driver),
+            ..host_config(workload, spec)?
+        }),
         ..ContainerCreateBody::default()
     })
 }
@@ -93,14 +101,6 @@ fn host_config(workload: &Workload, spec: &ContainerSpec) -> Result<HostConfig, 
         isolation: isolation(spec.isolation()),
         network_mode: network_mode(&workload.spec)?,
         port_bindings: bindings(&workload.ports),
-        log_config: workload.spec.log_driver.as_ref().filter(|driver| !driver.name.is_empty()).map(
-            |driver| HostConfigLogConfig {
-                typ: Some(driver.name.clone()),
-                config: Some(
-                    driver.options.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
-                ),
-            },
-        ),
         ..HostConfig::default()
     };
     if let Some(dns) = &spec.dns {
@@ -353,7 +353,8 @@ mod tests {
     fn names_and_labels_are_swarms_and_the_specs_cannot_hide_them() {
         let labels =
             [("tier".to_owned(), "front".to_owned()), (LABEL_TASK_ID.to_owned(), "forged".to_owned())];
-        let body = create_body(&workload(ContainerSpec { labels: labels.into(), ..busybox() })).unwrap();
+        let body = create_body(&workload(ContainerSpec { labels: labels.into(), ..busybox() }), "json-file")
+            .unwrap();
         let labels = body.labels.unwrap();
         assert_eq!(labels["com.docker.swarm.task"], "");
         assert_eq!(labels["com.docker.swarm.task.id"], Id(1).to_string());
@@ -376,7 +377,7 @@ mod tests {
             swap_bytes: Some(1 << 20),
             ..ResourceRequirements::default()
         });
-        let body = create_body(&work).unwrap();
+        let body = create_body(&work, "json-file").unwrap();
         assert_eq!(body.stop_timeout, Some(2));
         let host = body.host_config.unwrap();
         assert_eq!(
@@ -407,8 +408,8 @@ mod tests {
         work.spec.networks =
             vec![NetworkAttachment { target: "backend".into(), ..NetworkAttachment::default() }];
         assert!(
-            matches!(create_body(&work), Err(RuntimeError::Rejected(words)) if words.contains("\"backend\""))
+            matches!(create_body(&work, "json-file"), Err(RuntimeError::Rejected(words)) if words.contains("\"backend\""))
         );
-        assert!(create_body(&workload(ContainerSpec::default())).is_err(), "no image");
+        assert!(create_body(&workload(ContainerSpec::default()), "json-file").is_err(), "no image");
     }
 }

@@ -3,7 +3,7 @@
 //! A file is replaced whole and not synced. After a power cut it may be empty: then the task's id in the
 //! container's name speaks for it, see [`ledger`](super::ledger).
 
-use super::ledger::{Entry, Fate, Ledger};
+use super::ledger::{ContainerLedger, Fate, RecordedContainer};
 use skep_proto::Id;
 use std::{
     collections::BTreeMap,
@@ -15,14 +15,14 @@ use std::{
 };
 
 /// The ledger, and the folder that it is written to.
-pub(super) struct Records {
+pub(super) struct ContainerRecords {
     folder: PathBuf,
-    ledger: Mutex<Ledger>,
+    ledger: Mutex<ContainerLedger>,
     began: Instant,
 }
 
-impl Records {
-    pub(super) fn open(state_dir: &Path) -> io::Result<Records> {
+impl ContainerRecords {
+    pub(super) fn open(state_dir: &Path) -> io::Result<ContainerRecords> {
         let folder = state_dir.join("docker-containers");
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
         let mut entries = BTreeMap::new();
@@ -33,17 +33,25 @@ impl Records {
             let text = fs::read_to_string(file.path()).unwrap_or_default();
             entries.insert(task, parse(&text));
         }
-        Ok(Records { folder, ledger: Mutex::new(Ledger::restored(entries)), began: Instant::now() })
+        Ok(ContainerRecords {
+            folder,
+            ledger: Mutex::new(ContainerLedger::restored(entries)),
+            began: Instant::now(),
+        })
     }
 
     /// Reads the ledger.
-    pub(super) fn read<T>(&self, read: impl FnOnce(&Ledger) -> T) -> T {
+    pub(super) fn read<T>(&self, read: impl FnOnce(&ContainerLedger) -> T) -> T {
         read(&self.ledger.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Changes what is recorded of a task, and writes it down. The change counts in memory even where the disk
     /// refuses it.
-    pub(super) fn change<T>(&self, task: Id, change: impl FnOnce(&mut Ledger, u64) -> T) -> io::Result<T> {
+    pub(super) fn change<T>(
+        &self,
+        task: Id,
+        change: impl FnOnce(&mut ContainerLedger, u64) -> T,
+    ) -> io::Result<T> {
         let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
         let before = ledger.entry(task).cloned();
         let value = change(&mut ledger, self.now());
@@ -54,7 +62,7 @@ impl Records {
     }
 
     /// Lets the ledger answer a listing, and removes the files of what it forgets.
-    pub(super) fn sweep(&self, rows: &[super::ledger::Row]) -> Vec<(Id, String)> {
+    pub(super) fn sweep(&self, rows: &[super::ledger::ListedContainer]) -> Vec<(Id, String)> {
         let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
         let sweep = ledger.sweep(rows, self.now());
         for task in sweep.forget {
@@ -68,7 +76,7 @@ impl Records {
         u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 
-    fn write(&self, task: Id, entry: Option<&Entry>) -> io::Result<()> {
+    fn write(&self, task: Id, entry: Option<&RecordedContainer>) -> io::Result<()> {
         let file = self.file(task);
         let Some(entry) = entry else {
             return match fs::remove_file(file) {
@@ -86,7 +94,7 @@ impl Records {
     }
 }
 
-fn text(entry: &Entry) -> String {
+fn text(entry: &RecordedContainer) -> String {
     let container = entry.container.as_ref().map(|id| format!("container {id}\n")).unwrap_or_default();
     let fate = match entry.fate {
         Fate::Kept => "",
@@ -95,8 +103,8 @@ fn text(entry: &Entry) -> String {
     format!("name {}\n{container}{fate}", entry.name)
 }
 
-fn parse(text: &str) -> Entry {
-    let mut entry = Entry { name: String::new(), container: None, fate: Fate::Kept };
+fn parse(text: &str) -> RecordedContainer {
+    let mut entry = RecordedContainer { name: String::new(), container: None, fate: Fate::Kept };
     for line in text.lines() {
         match line.split_once(' ') {
             Some(("name", name)) => name.clone_into(&mut entry.name),
@@ -115,16 +123,17 @@ mod tests {
     #[test]
     fn what_is_recorded_is_there_for_the_next_agent() {
         let dir = tempfile::tempdir().unwrap();
-        let records = Records::open(dir.path()).unwrap();
+        let records = ContainerRecords::open(dir.path()).unwrap();
         records.change(Id(1), |ledger, now| ledger.begin(Id(1), "web.1", now)).unwrap().unwrap();
         records.change(Id(2), |ledger, now| ledger.begin(Id(2), "web.2", now)).unwrap().unwrap();
         records.change(Id(2), |ledger, _| ledger.made(Id(2), "web.2", "c2")).unwrap();
         records.change(Id(2), |ledger, now| ledger.condemn(Id(2), now)).unwrap();
         records.change(Id(3), |ledger, now| ledger.begin(Id(3), "web.3", now)).unwrap().unwrap();
         records.change(Id(3), |ledger, _| ledger.gone(Id(3))).unwrap();
-        let records = Records::open(dir.path()).unwrap();
-        let kept = Entry { name: "web.1".into(), container: None, fate: Fate::Kept };
-        let condemned = Entry { name: "web.2".into(), container: Some("c2".into()), fate: Fate::Condemned };
+        let records = ContainerRecords::open(dir.path()).unwrap();
+        let kept = RecordedContainer { name: "web.1".into(), container: None, fate: Fate::Kept };
+        let condemned =
+            RecordedContainer { name: "web.2".into(), container: Some("c2".into()), fate: Fate::Condemned };
         records.read(|ledger| {
             assert_eq!(ledger.entry(Id(1)), Some(&kept));
             assert_eq!(ledger.entry(Id(2)), Some(&condemned));
@@ -135,12 +144,12 @@ mod tests {
     #[test]
     fn an_empty_file_costs_its_own_task_and_no_other() {
         let dir = tempfile::tempdir().unwrap();
-        let records = Records::open(dir.path()).unwrap();
+        let records = ContainerRecords::open(dir.path()).unwrap();
         for n in [1, 2] {
             records.change(Id(n), |ledger, now| ledger.begin(Id(n), "web", now)).unwrap().unwrap();
         }
         fs::write(dir.path().join("docker-containers").join(Id(1).to_string()), "").unwrap();
-        let records = Records::open(dir.path()).unwrap();
+        let records = ContainerRecords::open(dir.path()).unwrap();
         let name = |task| records.read(|ledger| ledger.entry(task).unwrap().name.clone());
         assert_eq!((name(Id(1)).as_str(), name(Id(2)).as_str()), ("", "web"));
     }

@@ -3,9 +3,9 @@
 use super::{
     DockerRuntime, Known,
     container::{self, Container, Health, Phase},
-    creation::{Answer, Creation},
+    creation::{Creation, CreationAnswer},
     engine::{CALL_LIMIT, is_status, within},
-    ledger::Entry,
+    ledger::RecordedContainer,
     listing, mapping,
     marks::Mark,
     pull,
@@ -32,9 +32,9 @@ impl DockerRuntime {
         workload: &Workload,
         progress: ProgressFn<'_>,
     ) -> Result<Prepared, RuntimeError> {
-        let body = mapping::create_body(workload)?;
-        let image = body.image.clone().unwrap_or_default();
         let client = self.engine.client().await?;
+        let body = mapping::create_body(workload, &self.engine.about().log_driver)?;
+        let image = body.image.clone().unwrap_or_default();
         // Asked beside the creation: it takes no time of its own.
         let (created, seen) =
             tokio::join!(self.create_once(workload, &body), within(client.inspect_image(&image)));
@@ -42,18 +42,18 @@ impl DockerRuntime {
         // Other things may be missing too (a plugin, say): only an image can be pulled.
         let absent = seen.as_ref().is_err_and(|error| is_status(error, 404));
         match created {
-            Answer::Made => {}
-            Answer::Refused(404, _) if absent => {
+            CreationAnswer::Made => {}
+            CreationAnswer::Refused(404, _) if absent => {
                 pull::pull(&self.engine, &self.pulls, &image, progress).await?;
                 return match self.create_once(workload, &body).await? {
-                    Answer::Made => self.prepared(&client, &image).await,
-                    Answer::Refused(409, error) => self.created_before(workload, error).await,
-                    Answer::Refused(_, error) | Answer::Lost(error) => Err(error),
+                    CreationAnswer::Made => self.prepared(&client, &image).await,
+                    CreationAnswer::Refused(409, error) => self.created_before(workload, error).await,
+                    CreationAnswer::Refused(_, error) | CreationAnswer::Lost(error) => Err(error),
                 };
             }
             // The name is taken: most likely by the container that an earlier try made.
-            Answer::Refused(409, error) => return self.created_before(workload, error).await,
-            Answer::Refused(_, error) | Answer::Lost(error) => return Err(error),
+            CreationAnswer::Refused(409, error) => return self.created_before(workload, error).await,
+            CreationAnswer::Refused(_, error) | CreationAnswer::Lost(error) => return Err(error),
         }
         match seen {
             Ok(seen) => Ok(Prepared { image_digest: seen.id.unwrap_or_default() }),
@@ -66,7 +66,7 @@ impl DockerRuntime {
         &self,
         workload: &Workload,
         body: &ContainerCreateBody,
-    ) -> Result<Answer, RuntimeError> {
+    ) -> Result<CreationAnswer, RuntimeError> {
         let (task, name) = (workload.task_id, mapping::container_name(workload));
         let begun = self.record(task, |ledger, now| ledger.begin(task, &name, now))?;
         if begun.is_err() {
@@ -77,12 +77,13 @@ impl DockerRuntime {
         let answer = match tokio::time::timeout(CALL_LIMIT, answer.wait_for(Option::is_some)).await {
             Ok(Ok(answer)) => answer.clone(),
             Ok(Err(_)) => None,
-            Err(_) => Some(Answer::Lost(RuntimeError::Unreachable(self.engine.silence(CALL_LIMIT)))),
+            Err(_) => Some(CreationAnswer::Lost(RuntimeError::Unreachable(self.engine.silence(CALL_LIMIT)))),
         };
-        if answer == Some(Answer::Made) {
+        if answer == Some(CreationAnswer::Made) {
             self.know(task, Freshness::Fresh);
         }
-        Ok(answer.unwrap_or(Answer::Lost(RuntimeError::Unreachable("the creation was broken off".into()))))
+        Ok(answer
+            .unwrap_or(CreationAnswer::Lost(RuntimeError::Unreachable("the creation was broken off".into()))))
     }
 
     /// The name is in use: by the container of an earlier try, or by one that the engine is still making, or by
@@ -143,13 +144,13 @@ impl DockerRuntime {
         let entry = self.records.read(|ledger| ledger.entry(task).cloned());
         match entry {
             None => Ok(None),
-            Some(Entry { container: Some(_), .. }) => {
+            Some(RecordedContainer { container: Some(_), .. }) => {
                 self.know(task, Freshness::Seen);
                 Ok(self.known().get(&task).map(|known| known.container.clone()))
             }
-            Some(Entry { container: None, name, .. }) if name.is_empty() => Ok(None),
+            Some(RecordedContainer { container: None, name, .. }) if name.is_empty() => Ok(None),
             // Its creation was not answered: the name tells whether it was carried out.
-            Some(Entry { container: None, name, .. }) => match self.look(&name).await? {
+            Some(RecordedContainer { container: None, name, .. }) => match self.look(&name).await? {
                 Some(found) if found.task == Some(task) => {
                     self.record(task, |ledger, _| ledger.made(task, &name, &found.id))?;
                     self.know(task, Freshness::Seen);

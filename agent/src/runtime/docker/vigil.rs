@@ -60,7 +60,7 @@ pub(super) struct Around<'a> {
 
 /// What to do next.
 #[derive(Clone, PartialEq, Debug)]
-pub(super) enum Next {
+pub(super) enum WatchStep {
     /// Look at it.
     Look,
     /// Wait until something is said about it, or until this time.
@@ -83,12 +83,12 @@ pub(super) struct Vigil {
     /// It was there at some look.
     was_here: bool,
     /// It has ended, as it was first seen.
-    ended: Option<Found>,
+    ended: Option<SeenEnd>,
 }
 
 /// A container that has ended, and what was known when that was seen.
 #[derive(Clone, Debug)]
-struct Found {
+struct SeenEnd {
     container: Box<Container>,
     at: u64,
     /// The last start that an event told of. The event of a short run's start may be younger than its end by
@@ -98,53 +98,55 @@ struct Found {
 
 impl Vigil {
     /// The container was looked at.
-    pub(super) fn on_look(&mut self, looked: Looked, around: &Around<'_>) -> Next {
+    pub(super) fn on_look(&mut self, looked: Looked, around: &Around<'_>) -> WatchStep {
         self.ended = None;
         match looked {
-            Looked::Absent if self.was_here && around.remover == Remover::Others => Next::Removed,
-            Looked::Absent => Next::Gone,
-            Looked::Failed(_) if around.engine == Reach::Away => Next::Wait(Some(around.now + LOOK_AGAIN_NS)),
-            Looked::Failed(reason) => Next::Trouble(reason, around.now + LOOK_AGAIN_NS),
+            Looked::Absent if self.was_here && around.remover == Remover::Others => WatchStep::Removed,
+            Looked::Absent => WatchStep::Gone,
+            Looked::Failed(_) if around.engine == Reach::Away => {
+                WatchStep::Wait(Some(around.now + LOOK_AGAIN_NS))
+            }
+            Looked::Failed(reason) => WatchStep::Trouble(reason, around.now + LOOK_AGAIN_NS),
             Looked::Here(found) => {
                 self.was_here = true;
                 match (found.phase, found.health) {
                     (Phase::Ended, _) => {
                         let started_at = around.trace.started_at;
-                        self.ended = Some(Found { container: found, at: around.now, started_at });
+                        self.ended = Some(SeenEnd { container: found, at: around.now, started_at });
                         self.settle(around)
                     }
-                    (Phase::Running, Health::Unhealthy) if around.mark.is_none() => Next::StopUnhealthy,
-                    (Phase::Running | Phase::Created, _) => Next::Wait(None),
+                    (Phase::Running, Health::Unhealthy) if around.mark.is_none() => WatchStep::StopUnhealthy,
+                    (Phase::Running | Phase::Created, _) => WatchStep::Wait(None),
                 }
             }
         }
     }
 
     /// Something was said about the container, or the time of the last wait has come.
-    pub(super) fn on_wake(&mut self, around: &Around<'_>) -> Next {
-        if self.ended.is_some() { self.settle(around) } else { Next::Look }
+    pub(super) fn on_wake(&mut self, around: &Around<'_>) -> WatchStep {
+        if self.ended.is_some() { self.settle(around) } else { WatchStep::Look }
     }
 
     /// Whether enough is known to say who ended it.
-    fn settle(&mut self, around: &Around<'_>) -> Next {
-        let Some(found) = self.ended.take() else { return Next::Look };
+    fn settle(&mut self, around: &Around<'_>) -> WatchStep {
+        let Some(found) = self.ended.take() else { return WatchStep::Look };
         if around.mark.is_some() {
-            return Next::Over(found.container);
+            return WatchStep::Over(found.container);
         }
         if around.engine == Reach::Away {
             // It may have been the engine that took it along: known when it is back.
-            return Next::Wait(Some(around.now + LOOK_AGAIN_NS));
+            return WatchStep::Wait(Some(around.now + LOOK_AGAIN_NS));
         }
         if around.trace.destroyed || around.trace.started_at > found.started_at {
-            return Next::Look;
+            return WatchStep::Look;
         }
         let limit = if around.trace.stopped_at.is_some() { RESTART_NS } else { NEWS_NS };
         let until = found.at + limit;
         if !around.trace.is_unsettled(found.container.exit_code) || around.now >= until {
-            return Next::Over(found.container);
+            return WatchStep::Over(found.container);
         }
         self.ended = Some(found);
-        Next::Wait(Some(until))
+        WatchStep::Wait(Some(until))
     }
 }
 
@@ -176,19 +178,19 @@ mod tests {
     #[test]
     fn an_end_is_found_although_every_event_was_lost() {
         let (mut vigil, quiet) = (Vigil::default(), Trace::default());
-        assert_eq!(vigil.on_look(running(), &around(&quiet, 0)), Next::Wait(None));
-        assert_eq!(vigil.on_wake(&around(&quiet, S)), Next::Look, "a listing woke it");
+        assert_eq!(vigil.on_look(running(), &around(&quiet, 0)), WatchStep::Wait(None));
+        assert_eq!(vigil.on_wake(&around(&quiet, S)), WatchStep::Look, "a listing woke it");
         let killed = Looked::Here(Box::new(ended(137)));
-        assert_eq!(vigil.on_look(killed, &around(&quiet, S)), Next::Wait(Some(S + NEWS_NS)));
+        assert_eq!(vigil.on_look(killed, &around(&quiet, S)), WatchStep::Wait(Some(S + NEWS_NS)));
         let over = vigil.on_wake(&around(&quiet, S + NEWS_NS));
-        assert_eq!(over, Next::Over(Box::new(ended(137))), "no event came, and it is over all the same");
+        assert_eq!(over, WatchStep::Over(Box::new(ended(137))), "no event came, and it is over all the same");
     }
 
     #[test]
     fn an_exit_that_no_event_could_explain_otherwise_is_over_at_once() {
         let (mut vigil, quiet) = (Vigil::default(), Trace::default());
         let looked = Looked::Here(Box::new(ended(3)));
-        assert_eq!(vigil.on_look(looked, &around(&quiet, 0)), Next::Over(Box::new(ended(3))));
+        assert_eq!(vigil.on_look(looked, &around(&quiet, 0)), WatchStep::Over(Box::new(ended(3))));
     }
 
     #[test]
@@ -196,15 +198,15 @@ mod tests {
         let (mut vigil, mut seen) = (Vigil::default(), Trace::default());
         seen.note(100 * S + 5, Happening::Started);
         let looked = Looked::Here(Box::new(ended(3)));
-        assert_eq!(vigil.on_look(looked, &around(&seen, 0)), Next::Over(Box::new(ended(3))));
+        assert_eq!(vigil.on_look(looked, &around(&seen, 0)), WatchStep::Over(Box::new(ended(3))));
     }
 
     #[test]
     fn a_wake_without_a_reason_costs_a_look_and_nothing_else() {
         let (mut vigil, quiet) = (Vigil::default(), Trace::default());
         for now in 0..3 {
-            assert_eq!(vigil.on_look(running(), &around(&quiet, now)), Next::Wait(None));
-            assert_eq!(vigil.on_wake(&around(&quiet, now)), Next::Look);
+            assert_eq!(vigil.on_look(running(), &around(&quiet, now)), WatchStep::Wait(None));
+            assert_eq!(vigil.on_wake(&around(&quiet, now)), WatchStep::Look);
         }
     }
 
@@ -213,11 +215,11 @@ mod tests {
         let (mut vigil, mut seen) = (Vigil::default(), trace(&[(99 * S, Happening::Signal(15))]));
         seen.note(100 * S, Happening::Died(0));
         let looked = Looked::Here(Box::new(ended(0)));
-        assert_eq!(vigil.on_look(looked, &around(&seen, 0)), Next::Wait(Some(NEWS_NS)));
+        assert_eq!(vigil.on_look(looked, &around(&seen, 0)), WatchStep::Wait(Some(NEWS_NS)));
         seen.note(100 * S + 1, Happening::Stopped);
-        assert_eq!(vigil.on_wake(&around(&seen, 1)), Next::Wait(Some(RESTART_NS)));
+        assert_eq!(vigil.on_wake(&around(&seen, 1)), WatchStep::Wait(Some(RESTART_NS)));
         seen.note(101 * S, Happening::Started);
-        assert_eq!(vigil.on_wake(&around(&seen, 2)), Next::Look, "it runs again");
+        assert_eq!(vigil.on_wake(&around(&seen, 2)), WatchStep::Look, "it runs again");
     }
 
     #[test]
@@ -225,10 +227,10 @@ mod tests {
         let (mut vigil, quiet) = (Vigil::default(), Trace::default());
         let away = Around { engine: Reach::Away, ..around(&quiet, 0) };
         let looked = Looked::Here(Box::new(ended(0)));
-        assert_eq!(vigil.on_look(looked, &away), Next::Wait(Some(LOOK_AGAIN_NS)));
-        assert_eq!(vigil.on_wake(&around(&quiet, 1)), Next::Look);
+        assert_eq!(vigil.on_look(looked, &away), WatchStep::Wait(Some(LOOK_AGAIN_NS)));
+        assert_eq!(vigil.on_wake(&around(&quiet, 1)), WatchStep::Look);
         let failed = Looked::Failed("connection refused".into());
-        assert_eq!(vigil.on_look(failed, &away), Next::Wait(Some(LOOK_AGAIN_NS)), "the node says so");
+        assert_eq!(vigil.on_look(failed, &away), WatchStep::Wait(Some(LOOK_AGAIN_NS)), "the node says so");
     }
 
     #[test]
@@ -236,7 +238,7 @@ mod tests {
         let (mut vigil, quiet) = (Vigil::default(), Trace::default());
         let asked = Around { mark: Some(Mark::Asked), ..around(&quiet, 0) };
         let looked = Looked::Here(Box::new(ended(137)));
-        assert_eq!(vigil.on_look(looked, &asked), Next::Over(Box::new(ended(137))));
+        assert_eq!(vigil.on_look(looked, &asked), WatchStep::Over(Box::new(ended(137))));
     }
 
     #[test]
@@ -244,15 +246,15 @@ mod tests {
         let (mut vigil, quiet) = (Vigil::default(), Trace::default());
         let failed = Looked::Failed("its shim hangs".into());
         let next = vigil.on_look(failed, &around(&quiet, S));
-        assert_eq!(next, Next::Trouble("its shim hangs".into(), S + LOOK_AGAIN_NS));
-        assert_eq!(vigil.on_wake(&around(&quiet, S + LOOK_AGAIN_NS)), Next::Look);
+        assert_eq!(next, WatchStep::Trouble("its shim hangs".into(), S + LOOK_AGAIN_NS));
+        assert_eq!(vigil.on_wake(&around(&quiet, S + LOOK_AGAIN_NS)), WatchStep::Look);
     }
 
     #[test]
     fn a_removal_is_told_from_our_own_and_from_what_never_was() {
         let quiet = Trace::default();
-        assert_eq!(Vigil::default().on_look(Looked::Absent, &around(&quiet, 0)), Next::Gone);
-        for (remover, expected) in [(Remover::Others, Next::Removed), (Remover::Us, Next::Gone)] {
+        assert_eq!(Vigil::default().on_look(Looked::Absent, &around(&quiet, 0)), WatchStep::Gone);
+        for (remover, expected) in [(Remover::Others, WatchStep::Removed), (Remover::Us, WatchStep::Gone)] {
             let mut vigil = Vigil::default();
             vigil.on_look(running(), &around(&quiet, 0));
             let around = Around { remover, ..around(&quiet, 1) };
@@ -268,8 +270,8 @@ mod tests {
                 Container { phase: Phase::Running, health: Health::Unhealthy, ..Container::default() };
             Looked::Here(Box::new(found))
         };
-        assert_eq!(vigil.on_look(sick(), &around(&quiet, 0)), Next::StopUnhealthy);
+        assert_eq!(vigil.on_look(sick(), &around(&quiet, 0)), WatchStep::StopUnhealthy);
         let marked = Around { mark: Some(Mark::Unhealthy), ..around(&quiet, 1) };
-        assert_eq!(vigil.on_look(sick(), &marked), Next::Wait(None), "the stop is under way");
+        assert_eq!(vigil.on_look(sick(), &marked), WatchStep::Wait(None), "the stop is under way");
     }
 }

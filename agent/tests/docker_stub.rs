@@ -1,0 +1,126 @@
+//! The Docker runtime beside an engine that a test plays: answers that hang, that cannot be read, and that come
+//! from another version of the engine than before.
+
+#![allow(clippy::unwrap_used, reason = "what goes wrong here shall stop it")]
+
+#[path = "docker_stub/engine.rs"]
+mod engine;
+
+use engine::{Stub, StubAnswer};
+use serde_json::{Value, json};
+use skep_agent::runtime::{FoundState, Runtime, RuntimeError, docker::DockerRuntime};
+use skep_proto::Id;
+use std::{path::Path, time::Duration};
+use tokio::time::{sleep, timeout};
+
+const NODE: Id = Id(1000);
+
+async fn soon<T>(what: impl Future<Output = T>) -> T {
+    timeout(Duration::from_secs(60), what).await.expect("within a minute")
+}
+
+/// Writes down that this runtime made a container for the task, as it does itself.
+fn record(state_dir: &Path, task: Id, container: &str) {
+    let folder = state_dir.join("docker-containers");
+    std::fs::create_dir_all(&folder).unwrap();
+    let text = format!("name web.1.{task}\ncontainer {container}\n");
+    std::fs::write(folder.join(task.to_string()), text).unwrap();
+}
+
+fn row(task: Id, container: &str, state: &str) -> Value {
+    json!({
+        "Id": container,
+        "Names": [format!("/web.1.{task}")],
+        "State": state,
+        "Status": "Up 5 seconds",
+        "Labels": {
+            "com.docker.swarm.task.id": task.to_string(),
+            "com.docker.swarm.node.id": NODE.to_string(),
+        },
+    })
+}
+
+fn inspected(task: Id, container: &str) -> Value {
+    json!({
+        "Id": container,
+        "Image": "sha256:00",
+        "State": { "Status": "running", "Pid": 7, "StartedAt": "2026-01-01T00:00:00Z" },
+        "Config": { "Labels": { "com.docker.swarm.task.id": task.to_string() } },
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_container_that_cannot_be_looked_at_costs_no_other() {
+    let (dir, stub) = (tempfile::tempdir().unwrap(), Stub::start());
+    let tasks = [(Id(1), "c1"), (Id(2), "c2"), (Id(3), "c3")];
+    for (task, container) in tasks {
+        record(dir.path(), task, container);
+        stub.answer(&format!("/containers/{container}/json"), StubAnswer::json(&inspected(task, container)));
+    }
+    stub.answer("/containers/c2/json", StubAnswer::Nothing);
+    stub.answer("/containers/c3/json", StubAnswer::Status(500, "the shim is stuck".into()));
+    let rows: Vec<Value> = tasks.iter().map(|(task, container)| row(*task, container, "running")).collect();
+    stub.answer("/containers/json", StubAnswer::json(&rows));
+    let runtime = DockerRuntime::open(dir.path(), &stub.host()).unwrap();
+    let found = soon(runtime.list(NODE)).await.unwrap();
+    let states: Vec<_> = found
+        .iter()
+        .map(|found| match &found.state {
+            FoundState::Running(started) => (found.task_id, started.container_ref.clone()),
+            FoundState::Unreadable(reason) => (found.task_id, reason.clone()),
+            other @ (FoundState::Created | FoundState::Ended(..)) => panic!("{other:?}"),
+        })
+        .collect();
+    let hangs = format!("the engine at {} did not answer within 5 s", stub.host());
+    assert_eq!(states, [(Id(1), "c1".into()), (Id(2), hangs), (Id(3), "the shim is stuck".into())]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_that_cannot_be_read_costs_none_that_is_recorded() {
+    let (dir, stub) = (tempfile::tempdir().unwrap(), Stub::start());
+    record(dir.path(), Id(1), "c1");
+    stub.answer("/containers/c1/json", StubAnswer::json(&inspected(Id(1), "c1")));
+    let rows = [row(Id(1), "c1", "running"), row(Id(2), "c2", "levitating")];
+    stub.answer("/containers/json", StubAnswer::json(&rows));
+    let runtime = DockerRuntime::open(dir.path(), &stub.host()).unwrap();
+    let found = soon(runtime.list(NODE)).await.unwrap();
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(matches!(&found[0].state, FoundState::Running(started) if started.container_ref == "c1"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_apis_version_is_negotiated_again_with_each_engine() {
+    let (dir, stub) = (tempfile::tempdir().unwrap(), Stub::start());
+    stub.speak("1.41");
+    let runtime = DockerRuntime::open(dir.path(), &stub.host()).unwrap();
+    soon(runtime.describe()).await.unwrap();
+    assert_eq!(stub.version_used("/info"), "1.41");
+    let mut noticed = runtime.noticed().unwrap();
+    soon(async {
+        while !stub.is_asked("/events") {
+            sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+    for version in ["1.24", "1.43"] {
+        stub.speak(version);
+        stub.hang_up();
+        drop(soon(noticed.wait_for(|noticed| !noticed.engine_problem.is_empty())).await.unwrap());
+        drop(soon(noticed.wait_for(|noticed| noticed.engine_problem.is_empty())).await.unwrap());
+        assert_eq!(stub.version_used("/events"), version);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_that_takes_calls_and_answers_none_is_noticed_and_its_calls_end() {
+    let (dir, stub) = (tempfile::tempdir().unwrap(), Stub::start());
+    stub.answer("/_ping", StubAnswer::Nothing);
+    stub.answer("/containers/json", StubAnswer::Nothing);
+    let runtime = DockerRuntime::open(dir.path(), &stub.host()).unwrap();
+    soon(runtime.describe()).await.unwrap();
+    let mut noticed = runtime.noticed().unwrap();
+    let hangs = noticed.wait_for(|noticed| noticed.engine_problem.contains("did not answer within 4 s"));
+    drop(timeout(Duration::from_secs(15), hangs).await.expect("within seconds").unwrap());
+    let error = soon(runtime.list(NODE)).await.unwrap_err();
+    assert!(matches!(error, RuntimeError::Unreachable(_)), "{error:?}");
+}
