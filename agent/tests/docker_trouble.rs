@@ -131,12 +131,12 @@ async fn an_engine_that_hangs_is_noticed_within_seconds_and_what_it_creates_late
     let mut noticed = runtime.noticed().unwrap();
     let (kept, removed, orphan) = (node.shell(RUN), node.shell(RUN), node.shell(RUN));
     engine.signal("STOP");
-    let hangs = noticed.wait_for(|noticed| noticed.engine_problem.contains("did not answer"));
-    drop(timeout(Duration::from_secs(10), hangs).await.expect("within seconds").unwrap());
     // Each request reaches the engine, and nobody waits for its answer any more.
     for work in [&kept, &removed, &orphan] {
         assert!(timeout(Duration::from_millis(300), runtime.prepare(work, &|_| {})).await.is_err());
     }
+    let hangs = noticed.wait_for(|noticed| noticed.engine_problem.contains("did not answer"));
+    drop(timeout(Duration::from_secs(10), hangs).await.expect("within seconds").unwrap());
     let removal = timeout(Duration::from_secs(4), runtime.remove(removed.task_id)).await;
     assert!(removal.is_err() || removal.unwrap().is_err(), "nobody can know yet");
     engine.signal("CONT");

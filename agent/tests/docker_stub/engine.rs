@@ -30,9 +30,8 @@ impl StubAnswer {
 #[derive(Default)]
 struct State {
     answers: BTreeMap<String, StubAnswer>,
-    version: String,
-    /// The version in the newest request of each path.
-    asked: BTreeMap<String, String>,
+    /// How often each path was asked for.
+    asked: BTreeMap<String, u64>,
     /// Counts hang-ups.
     hung_up: u64,
 }
@@ -75,7 +74,6 @@ impl Stub {
 
     /// The newest version of the API that it speaks.
     pub fn speak(&self, version: &str) {
-        version.clone_into(&mut self.lock().version);
         let about = json!({ "ApiVersion": version, "Version": "stub" });
         self.answer("/version", StubAnswer::json(&about));
     }
@@ -86,14 +84,9 @@ impl Stub {
         self.shared.1.notify_all();
     }
 
-    /// Whether anybody has asked for the path.
-    pub fn is_asked(&self, path: &str) -> bool {
-        self.lock().asked.contains_key(path)
-    }
-
-    /// The version of the API in the newest request of the path.
-    pub fn version_used(&self, path: &str) -> String {
-        self.lock().asked.get(path).cloned().unwrap_or_default()
+    /// How often the path was asked for.
+    pub fn times_asked(&self, path: &str) -> u64 {
+        self.lock().asked.get(path).copied().unwrap_or(0)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -105,12 +98,13 @@ fn serve(mut stream: UnixStream, shared: &(Mutex<State>, Condvar)) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     while let Some(target) = request(&mut reader) {
         let path = target.split('?').next().unwrap_or_default();
-        let (version, path) = match path.strip_prefix("/v").and_then(|rest| rest.split_once('/')) {
-            Some((version, rest)) => (version.to_owned(), format!("/{rest}")),
-            None => (String::new(), path.to_owned()),
+        // With a version before it or without.
+        let path = match path.strip_prefix("/v").and_then(|rest| rest.split_once('/')) {
+            Some((_, rest)) => format!("/{rest}"),
+            None => path.to_owned(),
         };
         let mut state = shared.0.lock().unwrap();
-        state.asked.insert(path.clone(), version);
+        *state.asked.entry(path.clone()).or_default() += 1;
         let unknown = StubAnswer::Status(404, format!("no such path: {path}"));
         let answer = state.answers.get(&path).cloned().unwrap_or(unknown);
         let hung_up = state.hung_up;
