@@ -23,7 +23,7 @@ RUNTIME ?= process
 # A binary that is already built; empty: build it.
 SKEP ?=
 
-.PHONY: help demo clean-demo test bench simulate build install uninstall lint fix tidy
+.PHONY: help demo clean-demo test bench simulate faults build install uninstall lint fix tidy
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +48,10 @@ bench: ## measure, side by side with etcd; results go to docs/benchmarks.md by h
 simulate: ## whole clusters from seeds, with faults; SEED=first, SEEDS=how many
 	@scripts/setup test dev
 	@. scripts/env; cargo run -q --locked -p skep-tests --bin simulate -- $(or $(SEED),1) $(or $(SEEDS),20)
+
+faults: ## plant semantic faults one by one; simulated clusters must find nine of ten. SEEDS=how many each
+	@scripts/setup test dev
+	@scripts/faults
 
 build: ## the release binary
 	@scripts/setup build release

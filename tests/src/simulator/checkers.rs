@@ -110,7 +110,7 @@ impl Checkers {
             Box::new(resting::Resting),
             Box::new(resumed::Resumed::default()),
             Box::new(rollouts::Rollouts),
-            Box::new(silence::Silence),
+            Box::new(silence::Silence::default()),
             Box::new(states::States),
             Box::new(stop_first::StopFirst::default()),
         ];

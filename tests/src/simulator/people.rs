@@ -22,6 +22,8 @@ pub struct Asked {
     pub told: Option<Answer>,
     /// When it was sent at last, while no answer has come since.
     pub waits_since: Option<Timestamp>,
+    /// Whether nothing speaks against it: it must be accepted.
+    pub certain: bool,
 }
 
 /// Everybody who asks.
@@ -43,7 +45,19 @@ impl People {
         self.next += 1;
         let id = CommandId { stamp: 1 + self.next / COMMANDS_PER_STAMP, number: self.next };
         let command = Command { id: Some(id), action: Some(action), ..Command::default() };
-        self.asked.insert(self.next, Asked { command: command.clone(), told: None, waits_since: None });
+        self.asked.insert(
+            self.next,
+            Asked { command: command.clone(), told: None, waits_since: None, certain: false },
+        );
+        command
+    }
+
+    /// The same for something that must be accepted.
+    pub fn ask_for_the_possible(&mut self, action: Action) -> Command {
+        let command = self.ask(action);
+        if let Some(asked) = self.asked.get_mut(&self.next) {
+            asked.certain = true;
+        }
         command
     }
 

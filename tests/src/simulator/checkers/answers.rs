@@ -6,7 +6,7 @@ use skep_gateway::turn::Answer;
 use skep_projections::View;
 use skep_proto::{
     Id, Revision, event,
-    v1::{Command, NodeAvailability, command::Action, event::Kind},
+    v1::{Command, NodeAvailability, NodeState, command::Action, event::Kind},
 };
 use std::collections::BTreeMap;
 
@@ -77,6 +77,9 @@ impl Checker for Answers {
 
     fn at_end(&mut self, world: &World) -> Check {
         for (number, asked) in world.people.all() {
+            if asked.certain && !matches!(asked.told, Some(Answer::Accepted { .. })) {
+                return Err(format!("command {number} cannot be refused, and was told {:?}", asked.told));
+            }
             let refused = matches!(asked.told, Some(Answer::Refused(_)));
             if let (true, Some((at, ..))) = (refused, self.effects.get(&number)) {
                 return Err(format!("command {number} was refused, but took effect at {at}"));
@@ -104,7 +107,9 @@ fn says_what_was_asked(command: &Command, kind: &Kind, before: &View) -> bool {
             c.spec == e.spec && c.version == before.cluster().version.0
         }
         (Some(Action::RemoveNode(c)), Kind::NodeRemoved(e)) => {
-            c.node == Id::from_bytes(&e.node_id).to_string() && c.force == e.force
+            let row = before.nodes().by_id(Id::from_bytes(&e.node_id)).map(|(_, row)| row);
+            let may_go = row.is_some_and(|row| c.force || row.state != NodeState::Ready);
+            may_go && c.node == Id::from_bytes(&e.node_id).to_string() && c.force == e.force
         }
         (Some(Action::UpdateNode(c)), Kind::NodeUpdated(e)) => {
             let Some((_, row)) = before.nodes().by_id(Id::from_bytes(&e.node_id)) else { return false };
@@ -127,6 +132,13 @@ fn is_so(command: &Command, view: &View) -> bool {
     let named = |name: &str| view.service_named(name).and_then(|index| view.services().get(index));
     match &command.action {
         Some(Action::ScaleService(c)) => named(&c.service).is_some_and(|row| row.replicas() == c.replicas),
+        Some(Action::UpdateService(c)) => {
+            let service = view.services().iter().map(|(_, row)| row);
+            service
+                .into_iter()
+                .any(|row| row.id.to_string() == c.service && c.spec.as_ref() == Some(&*row.spec))
+        }
+        Some(Action::CreateService(_) | Action::RemoveService(_) | Action::RemoveNode(_)) => false,
         Some(Action::UpdateNode(c)) => {
             let node = view.nodes().iter().map(|(_, row)| row).find(|row| row.id.to_string() == c.node);
             node.is_some_and(|row| {

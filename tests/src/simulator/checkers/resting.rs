@@ -5,7 +5,7 @@ use crate::simulator::world::World;
 use skep_projections::{ServiceIdx, ServiceRow, View};
 use skep_proto::{
     defaults,
-    v1::{RestartCondition, RolloutState, TaskState},
+    v1::{NodeAvailability, RestartCondition, RolloutState, TaskState},
 };
 
 /// Looks at the cluster when nothing changes any more.
@@ -62,6 +62,10 @@ fn slots(view: &View, index: ServiceIdx, service: &ServiceRow) -> Check {
                 return Err(format!("task {id} of {name} is wanted no more and does not end"));
             }
             continue;
+        }
+        let node = task.node.and_then(|node| view.nodes().get(node));
+        if node.is_some_and(|node| node.spec.availability() == NodeAvailability::Drain) {
+            return Err(format!("task {id} of {name} stays on a node that is drained"));
         }
         if task.node.is_none() {
             let spec = view.spec_of(task).ok_or("a task without a spec")?;

@@ -2,10 +2,10 @@
 
 use super::{Check, Checker, Seen};
 use crate::simulator::world::World;
-use skep_projections::View;
+use skep_projections::{TaskRow, View};
 use skep_proto::{
     Id, Revision,
-    v1::{RolloutState, TaskState, event::Kind},
+    v1::{Reconciler, RolloutState, TaskCreated, TaskState, author::Who, event::Kind},
 };
 
 /// Looks at each end of a roll-out.
@@ -17,6 +17,9 @@ impl Checker for Rollouts {
     }
 
     fn on_record(&mut self, seen: &Seen<'_>, _world: &World) -> Check {
+        if let Kind::TaskCreated(e) = seen.kind {
+            return one_at_a_time(seen, e);
+        }
         let Kind::RolloutCompleted(e) = seen.kind else { return Ok(()) };
         let view = seen.before;
         let Some((_, row)) = view.services().by_id(Id::from_bytes(&e.service_id)) else {
@@ -37,5 +40,33 @@ impl Checker for Rollouts {
             }
         }
         Ok(())
+    }
+}
+
+/// A roll-out takes the next slot only when all that it made before runs or has ended.
+fn one_at_a_time(seen: &Seen<'_>, e: &TaskCreated) -> Check {
+    let by = seen.record.author.as_ref().and_then(|author| author.who.as_ref());
+    let view = seen.before;
+    let service = view.services().by_id(Id::from_bytes(&e.service_id));
+    let (Some((index, row)), true) = (service, by == Some(&Who::Reconciler(Reconciler::Rollout as i32)))
+    else {
+        return Ok(());
+    };
+    let replaces_old = |task: &TaskRow| {
+        let old = view.tasks().by_id(task.replaces).map(|(_, old)| old.spec_version);
+        old.is_some_and(|version| version != task.spec_version)
+    };
+    let waits = view.tasks_of(index).find(|(_, task)| {
+        task.is_live()
+            && task.spec_version == row.spec_version
+            && task.state < TaskState::Running
+            && task.attempt == 0
+            && replaces_old(task)
+    });
+    match waits {
+        None => Ok(()),
+        Some((_, task)) => {
+            Err(format!("the roll-out of {} goes on while {} does not run yet", row.name(), task.id))
+        }
     }
 }

@@ -2,7 +2,12 @@
 
 use super::{Check, Checker, Seen};
 use crate::simulator::world::{World, happening::Happening};
-use skep_proto::{Id, Timestamp, defaults, time::SECOND_NS, v1::event::Kind};
+use skep_proto::{
+    Id, Timestamp, defaults,
+    time::SECOND_NS,
+    v1::{NodeState, event::Kind},
+};
+use std::collections::BTreeMap;
 
 /// Messages are under way and timers are late for so long at most.
 const SLACK_NS: u64 = SECOND_NS / 10;
@@ -10,7 +15,12 @@ const SLACK_NS: u64 = SECOND_NS / 10;
 const COMMIT_NS_MAX: u64 = 10 * SECOND_NS;
 
 /// Compares what is said of nodes with what was heard of them.
-pub struct Silence;
+#[derive(Default)]
+pub struct Silence {
+    /// When each node last had a session, or the manager began.
+    had_session: BTreeMap<Id, Timestamp>,
+    began_at: Timestamp,
+}
 
 fn patience_ns(world: &World) -> u64 {
     defaults::heartbeat_period_ns(&world.settings.cluster) * defaults::HEARTBEAT_GRACE_PERIODS
@@ -53,6 +63,21 @@ impl Checker for Silence {
 
     fn on_step(&mut self, world: &World) -> Check {
         let Some(manager) = &world.manager else { return Ok(()) };
+        if manager.began_at != self.began_at {
+            self.began_at = manager.began_at;
+            self.had_session.clear();
+        }
+        for (_, node) in manager.committed.nodes().iter().filter(|(_, node)| !node.removed) {
+            let since = self.had_session.entry(node.id).or_insert(world.now);
+            if manager.conn_of(node.id).is_some() || node.state != NodeState::Ready {
+                *since = world.now;
+            }
+            let ago = world.now.since(*since);
+            if ago > patience_ns(world) + COMMIT_NS_MAX {
+                let name = node.hostname();
+                return Err(format!("{name} counts as ready {} ms after its session", ago / 1_000_000));
+            }
+        }
         for (index, agent) in world.agents.iter().enumerate() {
             let open = manager.conn_of(agent.node()).is_some();
             let since = world.heard[index].max(world.greeted[index]);

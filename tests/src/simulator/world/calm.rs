@@ -46,7 +46,7 @@ impl World {
             })));
         }
         for action in actions {
-            let command = self.people.ask(action);
+            let command = self.people.ask_for_the_possible(action);
             self.plan(1, Event::Command(Box::new(command)));
         }
     }
