@@ -27,7 +27,7 @@ mod world;
 
 use crate::runtime::{Noticed, RuntimeError};
 use action::{Action, Outcome};
-use conditions::Conditions;
+use conditions::{Conditions, Listing};
 use link::{Call, Identity, Link, Welcomed};
 use memory::{Memory, Note, NoteKind};
 use skep_proto::{
@@ -190,6 +190,7 @@ impl Core {
             Input::Undescribed(fallback) => self.describe_without_runtime(*fallback, now),
             Input::Noticed(noticed) => {
                 self.conditions.set(ConditionKind::EngineUnreachable, &noticed.engine_problem, now);
+                self.conditions.on_unlisted(Listing::Regular, &noticed.listing_problem, now);
                 if let Some(work) = &mut self.work {
                     work.on_noticed(noticed.tasks, now);
                 }
@@ -207,7 +208,7 @@ impl Core {
             Input::Connected { .. } | Input::Broken { .. } | Input::Received { .. } => {}
             Input::Done { ticket, outcome: Outcome::Listed(result), .. } => {
                 let problem = result.as_ref().err().map(ToString::to_string).unwrap_or_default();
-                self.conditions.set(ConditionKind::TasksUnlisted, &problem, now);
+                self.conditions.on_unlisted(Listing::First, &problem, now);
                 if let Some(work) = &mut self.work {
                     work.on_listed(ticket, result, now);
                 }

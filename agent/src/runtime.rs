@@ -259,6 +259,8 @@ pub enum RuntimeError {
 pub struct Noticed {
     /// Why the engine is of no use now, for people; empty while it answers.
     pub engine_problem: String,
+    /// Why the engine, which answers, cannot list what it runs, for people; empty while it can.
+    pub listing_problem: String,
     /// What is odd about a task's container (it is paused, say), for people.
     pub tasks: BTreeMap<Id, String>,
 }

@@ -124,3 +124,16 @@ async fn an_engine_that_takes_calls_and_answers_none_is_noticed_and_its_calls_en
     let error = soon(runtime.list(NODE)).await.unwrap_err();
     assert!(matches!(error, RuntimeError::Unreachable(_)), "{error:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_that_answers_and_cannot_list_is_noticed_as_that() {
+    let (dir, stub) = (tempfile::tempdir().unwrap(), Stub::start());
+    stub.answer("/containers/json", StubAnswer::Status(503, "too many requests".into()));
+    let runtime = DockerRuntime::open(dir.path(), &stub.host()).unwrap();
+    soon(runtime.describe()).await.unwrap();
+    let mut noticed = runtime.noticed().unwrap();
+    let unlisted = noticed.wait_for(|noticed| noticed.listing_problem.contains("too many requests"));
+    assert_eq!(soon(unlisted).await.unwrap().engine_problem, "");
+    stub.answer("/containers/json", StubAnswer::Body("[]".into()));
+    drop(soon(noticed.wait_for(|noticed| noticed.listing_problem.is_empty())).await.unwrap());
+}

@@ -16,6 +16,15 @@ const PULL_FAILING_NS: u64 = 300 * SECOND_NS;
 /// Images whose pulls failed that are remembered; one more takes the place of the one that failed longest ago.
 const PULLS_FAILED_MAX: usize = 16;
 
+/// Which listing of the runtime's containers went wrong.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Listing {
+    /// The one that an agent begins with.
+    First,
+    /// One of those that the runtime makes by itself later.
+    Regular,
+}
+
 /// Something that is wrong.
 #[derive(Clone, PartialEq, Eq, Debug)]
 struct Fault {
@@ -27,6 +36,8 @@ struct Fault {
 #[derive(Debug, Default)]
 pub(crate) struct Conditions {
     faults: BTreeMap<ConditionKind, Fault>,
+    /// Why the containers could not be listed.
+    unlisted: BTreeMap<Listing, String>,
     /// Images that could not be pulled: why, and when that was tried last.
     pulls: BTreeMap<String, (String, Timestamp)>,
     /// The kinds that the cluster was told of; none before a session began.
@@ -42,6 +53,17 @@ impl Conditions {
         }
         let fresh = Fault { message: String::new(), since: now };
         message.clone_into(&mut self.faults.entry(kind).or_insert(fresh).message);
+    }
+
+    /// The containers could not be listed, or with an empty text could.
+    pub(crate) fn on_unlisted(&mut self, listing: Listing, problem: &str, now: Timestamp) {
+        if problem.is_empty() {
+            self.unlisted.remove(&listing);
+        } else {
+            self.unlisted.insert(listing, problem.to_owned());
+        }
+        let message = self.unlisted.values().next().cloned().unwrap_or_default();
+        self.set(ConditionKind::TasksUnlisted, &message, now);
     }
 
     /// An image could not be pulled.
@@ -150,6 +172,19 @@ mod tests {
         conditions.set(ENGINE, "no answer", Timestamp(11));
         conditions.set(ENGINE, "", Timestamp(12));
         assert_eq!(conditions.poll(), None, "it was over before it could be told");
+    }
+
+    #[test]
+    fn what_cannot_be_listed_is_told_until_every_listing_works() {
+        const UNLISTED: ConditionKind = ConditionKind::TasksUnlisted;
+        let mut conditions = greeted();
+        conditions.on_unlisted(Listing::First, "no answer", Timestamp(1));
+        assert_eq!(told(conditions.poll()), [(UNLISTED, "no answer".to_owned(), 1)]);
+        conditions.on_unlisted(Listing::Regular, "too slow", Timestamp(2));
+        conditions.on_unlisted(Listing::First, "", Timestamp(3));
+        assert_eq!(conditions.poll(), None, "one of them still fails");
+        conditions.on_unlisted(Listing::Regular, "", Timestamp(4));
+        assert_eq!(told(conditions.poll()), []);
     }
 
     #[test]

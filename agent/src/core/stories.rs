@@ -488,10 +488,11 @@ fn what_is_noticed_about_a_task_is_said_of_it_and_taken_back() {
          set 1.5 a=RUNNING -> prepare a, report a=PREPARING
          prepared a -> start a
          started a -> await-end a, await-ready a
-         ready a -> -
-         ack -> report a=RUNNING
+         ack -> report a=STARTING
          ack -> -
-         noticed a its container is paused -> report a=RUNNING(its container is paused)
+         noticed a its container is paused -> report a=STARTING(its container is paused)
+         ack -> -
+         ready a -> report a=RUNNING(its container is paused)
          ack -> -
          noticed a its container is paused -> -
          noticed a -> report a=RUNNING

@@ -284,6 +284,14 @@ impl Work {
     /// Writes down and reports what is new about the task.
     fn tell(&mut self, id: Id) {
         let Some(task) = self.tasks.get_mut(&id) else { return };
+        // A new state takes the last message away; what is still odd about the task is said again.
+        if task.news
+            && task.observed.message.is_empty()
+            && !task.is_terminal()
+            && let Some(text) = self.noticed.get(&id)
+        {
+            task.observed.message.clone_from(text);
+        }
         if std::mem::take(&mut task.news) && task.standing != Standing::Dropped {
             self.notes.push(Note::new(NoteKind::Observed(task.observed.clone())));
             self.outbox.put(task.observed.clone());

@@ -136,7 +136,7 @@ impl World {
     /// The runtime notices that its engine is away, with words, or that something is odd about a task.
     fn notice(&mut self, engine_problem: &str, task: Option<(Id, String)>) {
         let tasks = task.into_iter().filter(|(_, text)| !text.is_empty()).collect();
-        let noticed = Noticed { engine_problem: engine_problem.to_owned(), tasks };
+        let noticed = Noticed { engine_problem: engine_problem.to_owned(), tasks, ..Noticed::default() };
         self.input(Input::Noticed(Box::new(noticed)));
     }
 

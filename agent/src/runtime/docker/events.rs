@@ -151,12 +151,15 @@ impl Sightings {
         }
     }
 
-    /// The containers could not be listed: each that is watched is looked at by itself.
-    pub(super) fn on_unlisted(&self, began: u64) {
+    /// The containers could not be listed: each that is watched is looked at by itself. The reason is empty
+    /// where that costs nothing else.
+    pub(super) fn on_unlisted(&self, began: u64, reason: &str) {
         let now = self.now();
         let mut seen = self.lock();
         seen.lookout.on_unlisted(now.saturating_sub(began), now);
         seen.wake_all();
+        drop(seen);
+        self.remark(|remarks| remarks.listing(reason));
     }
 
     /// What the newest listing shows of our containers: which are paused, and which are other people's copies.
@@ -173,6 +176,7 @@ impl Sightings {
         seen.copies = copies.keys().cloned().collect();
         drop(seen);
         self.remark(|remarks| {
+            remarks.listing("");
             remarks.replace(About::Pause, paused);
             remarks.replace(About::Copy, &about);
         });

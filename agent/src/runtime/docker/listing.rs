@@ -50,10 +50,9 @@ pub(super) async fn keep_listing(
                     tokio::spawn(clear(Arc::clone(engine), Arc::clone(records), task, container));
                 }
             }
-            Err(error) => {
-                tracing::debug!(%error, "the engine's containers cannot be listed");
-                seen.on_unlisted(began);
-            }
+            // One item that cannot be read spoils the whole answer, and each container can be asked for.
+            Err(RuntimeError::Failed(_)) => seen.on_unlisted(began, ""),
+            Err(error) => seen.on_unlisted(began, &error.to_string()),
         }
     }
 }

@@ -19,6 +19,7 @@ pub(super) enum About {
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(super) struct Remarks {
     engine_problem: String,
+    listing_problem: String,
     tasks: BTreeMap<(Id, About), String>,
 }
 
@@ -26,6 +27,11 @@ impl Remarks {
     /// Why the engine does not answer; empty while it does.
     pub(super) fn engine(&mut self, problem: &str) {
         problem.clone_into(&mut self.engine_problem);
+    }
+
+    /// Why the engine cannot list what it runs; empty while it can.
+    pub(super) fn listing(&mut self, problem: &str) {
+        problem.clone_into(&mut self.listing_problem);
     }
 
     /// Says this about the task; an empty text takes back what was said.
@@ -58,7 +64,11 @@ impl Remarks {
             }
             all.push_str(text);
         }
-        Noticed { engine_problem: self.engine_problem.clone(), tasks }
+        Noticed {
+            engine_problem: self.engine_problem.clone(),
+            listing_problem: self.listing_problem.clone(),
+            tasks,
+        }
     }
 }
 
@@ -76,6 +86,12 @@ mod tests {
         assert_eq!(remarks.noticed().tasks[&Id(1)], "it hangs");
         remarks.say(Id(1), About::Trouble, "");
         remarks.engine("no answer");
-        assert_eq!(remarks.noticed(), Noticed { engine_problem: "no answer".into(), ..Noticed::default() });
+        remarks.listing("it takes too long");
+        let expected = Noticed {
+            engine_problem: "no answer".into(),
+            listing_problem: "it takes too long".into(),
+            ..Noticed::default()
+        };
+        assert_eq!(remarks.noticed(), expected);
     }
 }
