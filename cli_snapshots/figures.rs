@@ -53,7 +53,12 @@ pub fn node(n: u128, hostname: &str, state: NodeState, role: NodeRole) -> Node {
             runtime: RuntimeKind::Docker as i32,
             addr: "10.0.0.1".into(),
         }),
-        status: Some(NodeStatus { state: state as i32, message: String::new(), since_at: minutes_ago(5) }),
+        status: Some(NodeStatus {
+            state: state as i32,
+            message: String::new(),
+            since_at: minutes_ago(5),
+            conditions: Vec::new(),
+        }),
         role: role as i32,
         tasks: 2,
         reserved: Some(Resources { nano_cpus: 500_000_000, memory_bytes: 64 << 20, generic: vec![] }),

@@ -19,7 +19,7 @@ pub(crate) mod upkeep;
 use crate::{Delta, View};
 use skep_proto::{
     FEATURE_LEVEL, Id, Position, Revision, Timestamp, event,
-    v1::{DesireReason, Record, TaskState, event::Kind},
+    v1::{ConditionKind, DesireReason, Record, TaskState, event::Kind},
 };
 use thiserror::Error;
 
@@ -106,6 +106,8 @@ impl Step<'_> {
             Kind::NodeRemoved(e) => self.node_removed(e),
             Kind::NodeDown(e) => self.node_down(e),
             Kind::NodeSilent(e) => self.node_silent(e),
+            Kind::NodeConditionsObserved(e) => self.node_conditions_observed(e),
+            Kind::NodeSecretRenewed(e) => self.node_secret_renewed(e),
             Kind::SessionOpened(e) => self.session_opened(e),
             Kind::SessionClosed(e) => self.session_closed(e),
             Kind::ServiceCreated(e) => self.service_created(e),
@@ -157,6 +159,12 @@ fn known(stamp: Stamp, record: &Record) -> Result<&Kind, Unknown> {
         Kind::TaskCreated(e) => state(e.desired)?,
         Kind::TaskObserved(e) => state(e.state)?,
         Kind::StrayObserved(e) => state(e.state)?,
+        Kind::NodeConditionsObserved(e) => {
+            let unknown_kind = e.conditions.iter().find(|c| ConditionKind::try_from(c.kind).is_err());
+            if let Some(condition) = unknown_kind {
+                return Err(unknown(format!("condition kind {}", condition.kind)));
+            }
+        }
         Kind::TaskDesired(e) => {
             state(e.desired)?;
             DesireReason::try_from(e.reason).map_err(|_| unknown(format!("desire reason {}", e.reason)))?;
@@ -191,6 +199,7 @@ fn known(stamp: Stamp, record: &Record) -> Result<&Kind, Unknown> {
         | Kind::SessionOpened(_)
         | Kind::SessionClosed(_)
         | Kind::NodeSilent(_)
+        | Kind::NodeSecretRenewed(_)
         | Kind::TenureBegun(_)
         | Kind::ClockJumped(_) => {}
     }

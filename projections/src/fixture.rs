@@ -17,7 +17,8 @@
 //! assign web.1 n1             reject web.1      orphan web.1      reap web.1
 //! drain n1   pause n1   activate n1   label n1 zone:b   rmnode n1
 //! open n1    close n1   silent n1     down n1           sessions and what becomes of them
-//! tenure     history 2  wait 5s       park web          release web
+//! conditions n1 [engine] [list] [pull]                  all that is wrong with it
+//! tenure     history 2  heartbeat 2s  wait 5s       park web          release web
 //! ```
 //! `on n1` without a STATE leaves the task assigned. Ids follow from names, so that two runs are the same. Nodes
 //! have 4 CPUs, 8 GiB and every feature where nothing else is said. A task that follows another in its slot names

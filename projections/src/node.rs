@@ -3,7 +3,8 @@
 use crate::{place, table::Row};
 use skep_proto::{
     Id, Revision, Timestamp,
-    v1::{NodeAvailability, NodeDescription, NodeSpec, NodeState},
+    condition::{self, Effect},
+    v1::{Condition, NodeAvailability, NodeDescription, NodeSpec, NodeState},
 };
 use std::sync::Arc;
 
@@ -31,6 +32,8 @@ pub struct NodeRow {
     pub state_at: Timestamp,
     /// Why, where there is something to say.
     pub state_message: Arc<str>,
+    /// What is wrong with it, as its agent last said: one of each kind, sorted by kind.
+    pub conditions: Arc<Vec<Condition>>,
     /// Revision that last changed spec or description; updates must quote it.
     pub version: Revision,
     /// Revision and time of joining.
@@ -63,8 +66,22 @@ impl Row for NodeRow {
 }
 
 impl NodeRow {
-    /// Whether new tasks may be placed on it: ready, not gone silent, and active.
+    /// Whether new tasks may be placed on it: ready, not gone silent, active, and without a condition against it.
     pub fn is_placeable(&self) -> bool {
+        self.is_ready_and_active() && !self.has_condition_against_placement()
+    }
+
+    /// Whether nothing but a condition keeps new tasks away from it.
+    pub fn is_impaired(&self) -> bool {
+        self.is_ready_and_active() && self.has_condition_against_placement()
+    }
+
+    fn has_condition_against_placement(&self) -> bool {
+        let mut effects = self.conditions.iter().map(|known| condition::effect(known.kind()));
+        effects.any(|effect| effect == Effect::StopsPlacement)
+    }
+
+    fn is_ready_and_active(&self) -> bool {
         !self.removed
             && !self.silent
             && self.state == NodeState::Ready

@@ -96,7 +96,7 @@ impl View {
             Classes::restore(present.map(|(_, row)| (row.class, ClassKey::of(row))), free_classes)?;
         let (mut names, mut silent, mut ports, mut placeable) =
             (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        let mut away = Vec::new();
+        let (mut away, mut impaired) = (Vec::new(), Vec::new());
         for place in self.nodes.by_place().map(|(place, _)| place).collect::<Vec<_>>() {
             let sums = taken.get_mut(place.0 as usize).map(std::mem::take).unwrap_or_default();
             let row = self.nodes.get_mut(place)?;
@@ -106,6 +106,7 @@ impl View {
             ports.extend(row.host_ports.iter().map(|(protocol, port)| (*protocol, *port, place)));
             placeable.extend(placeable_key(row, place));
             silent.extend(row.silent.then_some(place));
+            impaired.extend(row.is_impaired().then_some(place));
             away.extend(away_key(row, place));
             if !row.removed {
                 names.push((row.hostname().to_lowercase().into(), place));
@@ -114,6 +115,7 @@ impl View {
         placeable.iter().for_each(|(class, ..)| self.classes.count_placeable(*class, true));
         self.nodes_by_hostname = sorted(names).collect();
         self.silent = silent.into_iter().collect();
+        self.impaired = impaired.into_iter().collect();
         self.away = sorted(away).collect();
         self.nodes_by_port = sorted(ports).collect();
         self.placeable = sorted(placeable).collect();

@@ -75,6 +75,8 @@ pub struct View {
     pub(crate) classes: Classes,
     /// Nodes that have gone silent and are not down yet.
     pub(crate) silent: imbl::OrdSet<NodeIdx>,
+    /// Nodes that only a condition keeps from new tasks.
+    pub(crate) impaired: imbl::OrdSet<NodeIdx>,
     /// Nodes that are not ready: (state, since when, node).
     pub(crate) away: imbl::OrdSet<(i32, Timestamp, NodeIdx)>,
     /// Services whose roll-out is under way.
@@ -207,6 +209,16 @@ impl View {
     /// How many nodes there are, removed ones not counted, and how many of them are placeable.
     pub fn node_counts(&self) -> (u32, u32) {
         self.classes.totals()
+    }
+
+    /// Nodes that are ready and active and get no new tasks because of a condition.
+    pub fn impaired(&self) -> impl Iterator<Item = NodeIdx> + '_ {
+        self.impaired.iter().copied()
+    }
+
+    /// How many of them there are.
+    pub fn impaired_count(&self) -> u32 {
+        u32::try_from(self.impaired.len()).unwrap_or(u32::MAX)
     }
 
     /// Nodes whose agent has gone silent, until `liveness` has answered.

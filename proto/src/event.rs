@@ -17,7 +17,7 @@ pub enum Voice {
 }
 
 /// Every kind's name, in the order of the schema: the catalogue and the golden bytes are checked against it.
-pub const KINDS: [&str; 35] = [
+pub const KINDS: [&str; 37] = [
     "cluster_created",
     "cluster_updated",
     "node_updated",
@@ -53,6 +53,8 @@ pub const KINDS: [&str; 35] = [
     "tenure_begun",
     "clock_jumped",
     "stray_observed",
+    "node_conditions_observed",
+    "node_secret_renewed",
 ];
 
 /// An event as the envelope carries it.
@@ -98,6 +100,8 @@ pub fn name(kind: &Kind) -> &'static str {
         Kind::TenureBegun(_) => "tenure_begun",
         Kind::ClockJumped(_) => "clock_jumped",
         Kind::StrayObserved(_) => "stray_observed",
+        Kind::NodeConditionsObserved(_) => "node_conditions_observed",
+        Kind::NodeSecretRenewed(_) => "node_secret_renewed",
     }
 }
 
@@ -138,7 +142,9 @@ pub fn voice(kind: &Kind) -> Voice {
         | Kind::TaskObserved(_)
         | Kind::TenureBegun(_)
         | Kind::ClockJumped(_)
-        | Kind::StrayObserved(_) => Voice::Observation,
+        | Kind::StrayObserved(_)
+        | Kind::NodeConditionsObserved(_)
+        | Kind::NodeSecretRenewed(_) => Voice::Observation,
     }
 }
 
@@ -170,6 +176,8 @@ pub fn objects(kind: &Kind) -> Vec<Id> {
         Kind::SessionOpened(e) => &[&e.node_id],
         Kind::SessionClosed(e) => &[&e.node_id],
         Kind::NodeSilent(e) => &[&e.node_id],
+        Kind::NodeConditionsObserved(e) => &[&e.node_id],
+        Kind::NodeSecretRenewed(e) => &[&e.node_id],
         Kind::TaskObserved(e) => &[&e.task_id],
         Kind::StrayObserved(e) => &[&e.task_id, &e.node_id],
         Kind::StrayDisowned(e) => &[&e.task_id, &e.node_id],

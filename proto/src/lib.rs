@@ -4,6 +4,7 @@
 //! domain words that deserve a type of their own: ids, revisions, times. Pure: no clock, no dice, no IO.
 
 pub mod author;
+pub mod condition;
 pub mod constraint;
 pub mod defaults;
 pub mod event;

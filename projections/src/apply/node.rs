@@ -13,8 +13,8 @@ use crate::{
 use skep_proto::{
     Id, Timestamp,
     v1::{
-        NodeDescription, NodeDown, NodeJoined, NodeRemoved, NodeSilent, NodeSpec, NodeState, NodeUpdated,
-        SessionClosed, SessionOpened, TaskState,
+        NodeConditionsObserved, NodeDescription, NodeDown, NodeJoined, NodeRemoved, NodeSecretRenewed,
+        NodeSilent, NodeSpec, NodeState, NodeUpdated, SessionClosed, SessionOpened, TaskState,
     },
 };
 use std::sync::Arc;
@@ -31,7 +31,7 @@ impl View {
         let parts = [part, NodePart::Marks];
         parts.iter().for_each(|part| self.digest.take(part.hash(row)));
         let (class, said) = (row.class, row.description.clone());
-        let before = placeable_key(row, place);
+        let (before, was_impaired) = (placeable_key(row, place), row.is_impaired());
         change(row);
         let anew = if part == NodePart::Said { Said::Anew } else { Said::AsBefore };
         row.class = self.classes.change(class, row, anew);
@@ -39,7 +39,9 @@ impl View {
         parts.iter().for_each(|part| self.digest.put(part.hash(row)));
         let after = placeable_key(row, place);
         let renamed = (said.hostname != row.hostname()).then(|| lower_case(row.hostname()));
+        let impaired = row.is_impaired();
         self.move_placeable(before, after);
+        self.move_impaired(place, was_impaired, impaired);
         if moved {
             self.classes.leave(class);
         }
@@ -77,6 +79,7 @@ impl Step<'_> {
             state: NodeState::Unknown,
             state_at: moment.1,
             state_message: "".into(),
+            conditions: Arc::default(),
             version: moment.0,
             created: moment,
             updated_at: moment.1,
@@ -165,6 +168,33 @@ impl Step<'_> {
         }
         let (revision, _) = self.moment();
         self.view.edit_node(place, &STATUS, |row| (row.silent, row.last_revision) = (true, revision));
+        self.changed(Changed::Node(place))
+    }
+
+    /// The whole set replaces the one known; the same set again changes nothing.
+    pub(super) fn node_conditions_observed(&mut self, e: &NodeConditionsObserved) -> Fits {
+        let (place, row) = self.view.present_node(&e.node_id)?;
+        if *row.conditions == e.conditions {
+            return None;
+        }
+        let (revision, _) = self.moment();
+        self.view.edit_node(place, &[NodePart::Conditions, NodePart::Marks], |row| {
+            row.conditions = Arc::new(e.conditions.clone());
+            row.last_revision = revision;
+        });
+        self.changed(Changed::Node(place))
+    }
+
+    pub(super) fn node_secret_renewed(&mut self, e: &NodeSecretRenewed) -> Fits {
+        let (place, row) = self.view.present_node(&e.node_id)?;
+        let secret_hash = <[u8; 32]>::try_from(&e.secret_hash[..]).ok()?;
+        if row.secret_hash == secret_hash {
+            return None;
+        }
+        let (revision, _) = self.moment();
+        self.view.edit_node(place, &[NodePart::Said, NodePart::Marks], |row| {
+            (row.secret_hash, row.last_revision) = (secret_hash, revision);
+        });
         self.changed(Changed::Node(place))
     }
 

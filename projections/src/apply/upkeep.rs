@@ -211,13 +211,15 @@ impl View {
     ) {
         let Some(row) = self.nodes.get_mut(place) else { return };
         parts.iter().for_each(|part| self.digest.take(part.hash(row)));
-        let before = placeable_key(row, place);
+        let (before, was_impaired) = (placeable_key(row, place), row.is_impaired());
         let (silent, away) = (row.silent, away_key(row, place));
         change(row);
         let is_away = away_key(row, place);
         parts.iter().for_each(|part| self.digest.put(part.hash(row)));
         let (after, is_silent) = (placeable_key(row, place), row.silent);
+        let impaired = row.is_impaired();
         self.move_placeable(before, after);
+        self.move_impaired(place, was_impaired, impaired);
         if silent != is_silent {
             if is_silent {
                 self.silent.insert(place)
@@ -247,6 +249,18 @@ impl View {
         if class(before) != class(after) {
             class(before).into_iter().for_each(|class| self.classes.count_placeable(class, false));
             class(after).into_iter().for_each(|class| self.classes.count_placeable(class, true));
+        }
+    }
+
+    /// Moves a node in the index of those that only a condition keeps from new tasks.
+    pub(super) fn move_impaired(&mut self, place: NodeIdx, before: bool, after: bool) {
+        if before == after {
+            return;
+        }
+        if after {
+            self.impaired.insert(place);
+        } else {
+            self.impaired.remove(&place);
         }
     }
 

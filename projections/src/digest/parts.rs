@@ -175,11 +175,13 @@ pub(crate) enum NodePart {
     Status,
     /// When it last changed.
     Marks,
+    /// What is wrong with it.
+    Conditions,
 }
 
 impl NodePart {
-    pub(crate) const ALL: [NodePart; 4] =
-        [NodePart::Wanted, NodePart::Said, NodePart::Status, NodePart::Marks];
+    pub(crate) const ALL: [NodePart; 5] =
+        [NodePart::Wanted, NodePart::Said, NodePart::Status, NodePart::Marks, NodePart::Conditions];
 
     pub(crate) fn hash(self, node: &NodeRow) -> u128 {
         let tag = 16 + self as u8;
@@ -203,6 +205,8 @@ impl NodePart {
                 fields.word(node.updated_at.0);
                 fields.word(node.last_revision.0);
             }
+            NodePart::Conditions if node.conditions.is_empty() => return 0,
+            NodePart::Conditions => node.conditions.iter().for_each(|known| fields.message(known)),
         }
         fields.hash()
     }

@@ -16,6 +16,7 @@ impl View {
             ("pending tasks", self.pending == anew.pending),
             ("service load", self.service_load == anew.service_load),
             ("placeable nodes", self.placeable == anew.placeable),
+            ("impaired nodes", self.impaired == anew.impaired),
             ("silent nodes", self.silent == anew.silent),
             ("nodes that are away", self.away == anew.away),
             ("roll-outs under way", self.updating == anew.updating),

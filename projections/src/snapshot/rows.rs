@@ -122,6 +122,7 @@ impl SavedNode {
             silent: row.silent,
             removed: row.removed,
             class: row.class,
+            conditions: row.conditions.as_ref().clone(),
         }
     }
 
@@ -135,6 +136,7 @@ impl SavedNode {
             session: self.session,
             state_at: Timestamp(self.state_at),
             state_message: self.state_message.into(),
+            conditions: Arc::new(self.conditions),
             version: Revision(self.version),
             created: self.created.into(),
             updated_at: Timestamp(self.updated_at),

@@ -5,7 +5,7 @@
 
 use prost::Message;
 use skep_proto::v1::{
-    ClusterSpec, ContainerStatus, NodeDescription, NodeSpec, PlacementBlocked, PlacementExplained,
+    ClusterSpec, Condition, ContainerStatus, NodeDescription, NodeSpec, PlacementBlocked, PlacementExplained,
     ServiceSpec,
 };
 
@@ -125,6 +125,8 @@ pub(super) struct SavedNode {
     pub(super) removed: bool,
     #[prost(uint32, tag = "16")]
     pub(super) class: u32,
+    #[prost(message, repeated, tag = "17")]
+    pub(super) conditions: Vec<Condition>,
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -21,7 +21,12 @@ fn a_node_is_shown_with_words_times_and_empty_fields() {
         id: Id(35).to_bytes(),
         meta: Some(Meta { version: u64::MAX, created_at: AT, updated_at: 0, created_revision: 3 }),
         spec: Some(NodeSpec { availability: 2, ..NodeSpec::default() }),
-        status: Some(NodeStatus { state: NodeState::Ready as i32, message: String::new(), since_at: 0 }),
+        status: Some(NodeStatus {
+            state: NodeState::Ready as i32,
+            message: String::new(),
+            since_at: 0,
+            conditions: Vec::new(),
+        }),
         ..Node::default()
     };
     let shown = render(&node);
@@ -34,7 +39,7 @@ fn a_node_is_shown_with_words_times_and_empty_fields() {
         shown["spec"],
         json!({"annotations": null, "desired_role": "worker", "membership": "accepted", "availability": "drain"})
     );
-    assert_eq!(shown["status"], json!({"state": "ready", "message": "", "since_at": ""}));
+    assert_eq!(shown["status"], json!({"state": "ready", "message": "", "since_at": "", "conditions": []}));
     assert_eq!(shown["description"], Value::Null);
     assert_eq!(shown["tasks"], 0);
 }

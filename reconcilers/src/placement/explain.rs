@@ -58,6 +58,7 @@ fn steady(refused: &[FilterCount]) -> impl Iterator<Item = (PlacementFilter, u32
         | PlacementFilter::Features
         | PlacementFilter::Constraints
         | PlacementFilter::Platform
+        | PlacementFilter::Condition
         | PlacementFilter::Unspecified => true,
         PlacementFilter::Resources | PlacementFilter::HostPort | PlacementFilter::MaxReplicas => false,
     })
@@ -84,6 +85,7 @@ fn reason(filter: PlacementFilter, nodes: u32) -> String {
         PlacementFilter::Constraints => "constraints not met by",
         PlacementFilter::Platform => "another platform on",
         PlacementFilter::HostPort => "host port in use on",
+        PlacementFilter::Condition => "a problem such as an unreachable engine keeps new tasks from",
         PlacementFilter::MaxReplicas => "as many replicas as allowed already on",
     };
     format!("{why} {count}")

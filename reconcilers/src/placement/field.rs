@@ -206,7 +206,9 @@ impl Order<'_> {
         let (nodes, placeable) = view.node_counts();
         let mut order =
             Order { heap: BinaryHeap::new(), classes: Vec::new(), nodes: 0, refused: BTreeMap::new() };
-        order.refuse(PlacementFilter::Ready, nodes - placeable);
+        let impaired = view.impaired_count();
+        order.refuse(PlacementFilter::Condition, impaired);
+        order.refuse(PlacementFilter::Ready, nodes - placeable - impaired);
         order
     }
 
@@ -219,7 +221,7 @@ impl Order<'_> {
     fn refused_by_kind(&self) -> u32 {
         self.refused
             .iter()
-            .filter(|(filter, _)| **filter != PlacementFilter::Ready)
+            .filter(|(filter, _)| !matches!(**filter, PlacementFilter::Ready | PlacementFilter::Condition))
             .map(|(_, nodes)| *nodes)
             .sum()
     }

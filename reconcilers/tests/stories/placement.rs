@@ -221,3 +221,19 @@ fn room_goes_to_whoever_was_first_in_line() {
          > history: a.1 reaped",
     );
 }
+
+#[test]
+fn a_node_with_a_problem_gets_no_new_tasks_and_keeps_its_old_ones() {
+    check(
+        "given node n1 | service a
+         run
+         conditions n1 engine
+         service b
+         > replicas: b.1 created
+         > placement: b blocked: no suitable node: a problem such as an unreachable engine keeps new tasks from 1 node
+         conditions n1 list
+         conditions n1 pull
+         > placement: b.1 on n1 (0/1, of 1)
+         conditions n1",
+    );
+}

@@ -1,0 +1,36 @@
+//! What the conditions of a node are called, and what each of them means for placement. PURE.
+
+use crate::v1::{Condition, ConditionKind};
+
+/// What a condition means for new tasks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Effect {
+    /// The node gets no new tasks; those that it has stay.
+    StopsPlacement,
+    /// People should know; placement goes on.
+    Shown,
+}
+
+/// What a condition of this kind means for new tasks. One that this program does not know stops nothing.
+pub fn effect(kind: ConditionKind) -> Effect {
+    match kind {
+        ConditionKind::EngineUnreachable | ConditionKind::TasksUnlisted => Effect::StopsPlacement,
+        ConditionKind::PullFailing | ConditionKind::Unspecified => Effect::Shown,
+    }
+}
+
+/// The kind as people read it.
+pub fn name(kind: ConditionKind) -> &'static str {
+    match kind {
+        ConditionKind::Unspecified => "unknown condition",
+        ConditionKind::EngineUnreachable => "engine unreachable",
+        ConditionKind::TasksUnlisted => "tasks cannot be listed",
+        ConditionKind::PullFailing => "images cannot be pulled",
+    }
+}
+
+/// A condition in one line: its kind and the agent's message.
+pub fn line(condition: &Condition) -> String {
+    let name = name(condition.kind());
+    if condition.message.is_empty() { name.to_owned() } else { format!("{name}: {}", condition.message) }
+}
