@@ -14,6 +14,8 @@ pub mod effort;
 pub mod link;
 pub mod memory;
 pub mod outbox;
+mod parts;
+pub mod service;
 mod task;
 mod verdict;
 mod work;
@@ -125,8 +127,8 @@ pub enum Output {
 pub enum Halt {
     /// The cluster does not believe us.
     #[error(
-        "the cluster refuses this node's secret ({words}); the state folder may be a copy, or older: \
-             remove it to join as a new node"
+        "the cluster refuses this node's secret ({words}); the folder `agent` in the state folder may be a \
+             copy, or older: remove that folder alone, and the node with `skep node rm`, to join as a new node"
     )]
     WrongSecret {
         /// The manager's.
@@ -134,7 +136,8 @@ pub enum Halt {
     },
     /// Somebody removed this node. Its tasks have been stopped and cleared away.
     #[error(
-        "this node was removed from the cluster ({words}); remove its state folder to join as a new node"
+        "this node was removed from the cluster; remove the folder `agent` in its state folder to join as a \
+             new node"
     )]
     NodeRemoved {
         /// The manager's.
@@ -374,12 +377,15 @@ impl Core {
         let Some(work) = &mut self.work else { return };
         match message {
             Message::Welcome(_) | Message::Turned(_) => {}
-            Message::Assignments(assignments) => {
-                if let Err(words) = work.on_assignments(&assignments, now) {
+            Message::Assignments(assignments) => match work.on_assignments(assignments, now) {
+                Ok(None) => {}
+                Ok(Some(taken)) => self.link.send(from_agent::Message::PartTaken(taken)),
+                Err(words) => {
                     self.link.hang_up(&words, now);
                     self.close();
                 }
-            }
+            },
+            Message::HeartbeatPeriod(period) => self.link.on_period(period.period_ns, now),
             Message::Ack(ack) => work.outbox.acknowledge(ack.number),
             Message::Logs(mut order) => {
                 order.task_ids.retain(|id| work.tasks.contains_key(&Id::from_bytes(id)));
@@ -395,6 +401,7 @@ impl Core {
             Work::new(node_id, &self.memory)
         });
         work.outbox.open();
+        work.begin_stream();
     }
 
     fn close(&mut self) {

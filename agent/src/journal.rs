@@ -2,7 +2,7 @@
 //!
 //! Two files in the state folder. `identity` is written whole, synced and renamed, at the first start, when
 //! the cluster names the node, and never else: losing it means joining as a new node. `tasks` is a log of
-//! notes, each batch one frame:
+//! notes, each batch one frame (a very large one several):
 //!
 //! ```text
 //! length u32 LE │ crc32c u32 LE │ protobuf of Batch       (after the line "skep agent tasks 1\n")
@@ -32,6 +32,8 @@ const COMPACT_BYTES_MIN: u64 = 1 << 20;
 const COMPACT_FACTOR: u64 = 4;
 /// A longer frame is not one of ours: reading stops there.
 const FRAME_BYTES_MAX: usize = 64 << 20;
+/// Notes are parted into frames of about this size.
+const FRAME_BYTES_SOFT: usize = 8 << 20;
 const MAGIC: &[u8] = b"skep agent tasks 1\n";
 const HEADER_BYTES: usize = 8;
 
@@ -139,7 +141,7 @@ impl Journal {
         if self.behind || self.bytes > COMPACT_BYTES_MIN.max(COMPACT_FACTOR * self.live_bytes) {
             return self.rewrite();
         }
-        let frame = frame(notes);
+        let frame = frames(notes);
         self.behind = true;
         self.file.write_all(&frame).map_err(|source| JournalError::Io { path: self.path.clone(), source })?;
         self.bytes += frame.len() as u64;
@@ -151,7 +153,7 @@ impl Journal {
     pub fn rewrite(&mut self) -> Result<(), JournalError> {
         self.behind = true;
         let mut content = MAGIC.to_vec();
-        content.extend_from_slice(&frame(self.memory.notes()));
+        content.extend_from_slice(&frames(self.memory.notes()));
         self.file = replace(&self.path, &content)?;
         self.bytes = content.len() as u64;
         self.live_bytes = self.bytes;
@@ -174,6 +176,24 @@ fn replace(path: &Path, content: &[u8]) -> Result<File, JournalError> {
         File::open(folder).and_then(|folder| folder.sync_all()).map_err(io)?;
     }
     Ok(file)
+}
+
+/// One frame, or several where they would be too long to be read again. A crash between two of them loses the
+/// end, where the position stands: the manager then tells it again.
+fn frames(notes: Vec<Note>) -> Vec<u8> {
+    let mut frames = Vec::new();
+    let (mut batch, mut bytes) = (Vec::new(), 0);
+    for note in notes {
+        let len = note.encoded_len();
+        if bytes + len > FRAME_BYTES_SOFT && !batch.is_empty() {
+            frames.extend(frame(std::mem::take(&mut batch)));
+            bytes = 0;
+        }
+        bytes += len;
+        batch.push(note);
+    }
+    frames.extend(frame(batch));
+    frames
 }
 
 fn frame(notes: Vec<Note>) -> Vec<u8> {

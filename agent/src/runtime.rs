@@ -19,6 +19,7 @@ pub mod docker;
 pub mod fake;
 pub mod process;
 
+use crate::core::service::Service;
 use bytes::Bytes;
 use futures::{future::BoxFuture, stream::BoxStream};
 use skep_proto::{
@@ -28,7 +29,7 @@ use skep_proto::{
         TaskAssignment, TaskSpec,
     },
 };
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use thiserror::Error;
 use tokio::sync::watch;
 
@@ -43,12 +44,14 @@ pub struct Workload {
     pub node_name: String,
     /// The service it belongs to.
     pub service_id: Id,
+    /// The version of its spec, as the cluster numbers them.
+    pub spec_version: u64,
     /// The service's name.
     pub service_name: String,
     /// Which of the service's places it fills.
     pub slot: u64,
-    /// What to run.
-    pub spec: TaskSpec,
+    /// What to run; shared by all tasks of one service and spec version, since it may be large.
+    pub spec: Arc<TaskSpec>,
     /// The service's own labels.
     pub service_labels: BTreeMap<String, String>,
     /// Published ports, as the cluster settled them.
@@ -56,19 +59,21 @@ pub struct Workload {
 }
 
 impl Workload {
-    /// The workload of an assignment. An assignment without a spec makes an empty one, which any runtime
+    /// The workload of a task of this service. A service without a spec makes an empty one, which any runtime
     /// rejects.
-    pub fn new(node_id: Id, task_id: Id, task: &TaskAssignment) -> Workload {
+    pub fn new(node_id: Id, task_id: Id, task: &TaskAssignment, service: &Service) -> Workload {
+        let Service { assignment, spec } = service;
         Workload {
             task_id,
             node_id,
             node_name: task.node_name.clone(),
-            service_id: Id::from_bytes(&task.service_id),
-            service_name: task.service_name.clone(),
+            service_id: Id::from_bytes(&assignment.service_id),
+            spec_version: assignment.spec_version,
+            service_name: assignment.service_name.clone(),
             slot: task.slot,
-            spec: task.spec.clone().unwrap_or_default(),
-            service_labels: task.service_labels.clone(),
-            ports: task.ports.clone(),
+            spec: spec.clone(),
+            service_labels: assignment.service_labels.clone(),
+            ports: assignment.ports.clone(),
         }
     }
 

@@ -83,7 +83,7 @@ async fn the_spec_reaches_the_container() {
         ..shell(script)
     });
     let limits = Resources { nano_cpus: 500_000_000, memory_bytes: 64 << 20, ..Resources::default() };
-    work.spec.resources =
+    std::sync::Arc::make_mut(&mut work.spec).resources =
         Some(ResourceRequirements { limits: Some(limits), ..ResourceRequirements::default() });
     let runtime = node.runtime();
     let id = begin(&runtime, &work).await;
@@ -242,7 +242,7 @@ async fn want_of_memory_is_told() {
     // The memory is taken by the first process itself: the kernel then ends the container with it.
     let mut work = node.shell("x=x; while :; do x=$x$x; done");
     let limits = Resources { memory_bytes: 16 << 20, ..Resources::default() };
-    work.spec.resources =
+    std::sync::Arc::make_mut(&mut work.spec).resources =
         Some(ResourceRequirements { limits: Some(limits), ..ResourceRequirements::default() });
     let runtime = node.runtime();
     begin(&runtime, &work).await;
@@ -255,7 +255,8 @@ async fn want_of_memory_is_told() {
 async fn published_ports_are_told_with_the_automatic_ones_filled_in() {
     let node = Node::new();
     let mut work = node.shell(RUN);
-    work.spec.networks = vec![NetworkAttachment { target: "bridge".into(), ..NetworkAttachment::default() }];
+    std::sync::Arc::make_mut(&mut work.spec).networks =
+        vec![NetworkAttachment { target: "bridge".into(), ..NetworkAttachment::default() }];
     let port = |published_port| PortConfig {
         target_port: 80,
         published_port,
@@ -332,7 +333,8 @@ async fn a_terminals_output_is_lines_too() {
 async fn a_log_driver_that_cannot_be_read_is_said_so() {
     let node = Node::new();
     let (runtime, mut work) = (node.runtime(), node.shell("echo lost"));
-    work.spec.log_driver = Some(skep_proto::v1::LogDriver { name: "none".into(), ..Default::default() });
+    std::sync::Arc::make_mut(&mut work.spec).log_driver =
+        Some(skep_proto::v1::LogDriver { name: "none".into(), ..Default::default() });
     begin(&runtime, &work).await;
     soon(runtime.wait(&work)).await.unwrap();
     let outcome = soon(runtime.logs(work.task_id, LogQuery::default())).await;

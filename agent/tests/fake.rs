@@ -33,7 +33,7 @@ impl Subject for Fake {
         };
         let container = ContainerSpec { image, args, ..ContainerSpec::default() };
         let runtime = Some(task_spec::Runtime::Container(container));
-        Workload { spec: TaskSpec { runtime, ..TaskSpec::default() }, ..Workload::default() }
+        Workload { spec: TaskSpec { runtime, ..TaskSpec::default() }.into(), ..Workload::default() }
     }
 }
 

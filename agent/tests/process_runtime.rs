@@ -104,7 +104,7 @@ fn with(container: ContainerSpec) -> Workload {
         node_id: Id(8),
         service_name: "web".into(),
         slot: 1,
-        spec,
+        spec: spec.into(),
         ..Workload::default()
     }
 }
@@ -353,7 +353,7 @@ async fn limits_hold_where_they_are_offered() {
     }
     let mut work = shell("cat /proc/self/cgroup; head -c 200000000 /dev/zero | tail");
     let limits = Resources { memory_bytes: 32 << 20, ..Resources::default() };
-    work.spec.resources =
+    std::sync::Arc::make_mut(&mut work.spec).resources =
         Some(ResourceRequirements { limits: Some(limits), ..ResourceRequirements::default() });
     begin(&runtime, &work).await;
     let ended = soon(runtime.wait(&work)).await.unwrap();

@@ -9,13 +9,15 @@
 
 use super::{
     memory::{Assigned, Desired, Note, NoteKind, Reached, Standing},
+    parts::Gathered,
+    service::{self, ServiceKey},
     task::Task,
     work::{Heard, Work},
 };
 use crate::runtime::Workload;
 use skep_proto::{
     Id, Position, Revision, Timestamp,
-    v1::{Assignment, Assignments, TaskState},
+    v1::{Assignment, Assignments, PartTaken, TaskState},
 };
 use std::collections::BTreeSet;
 
@@ -35,8 +37,47 @@ enum Fit {
 }
 
 impl Work {
-    /// Applies what the cluster sent. The words of an error say why the session must be started again.
-    pub(crate) fn on_assignments(&mut self, message: &Assignments, now: Timestamp) -> Result<(), String> {
+    /// Takes what the cluster sent, and applies it once all parts of it are there. Gives back what to tell the
+    /// manager of a part. The message of an error says why the session must be started again.
+    pub(crate) fn on_assignments(
+        &mut self,
+        mut message: Assignments,
+        now: Timestamp,
+    ) -> Result<Option<PartTaken>, String> {
+        self.services.learn(std::mem::take(&mut message.services));
+        let to = Position { incarnation: message.incarnation, revision: Revision(message.revision) };
+        match self.parts.take(message) {
+            Gathered::Part(taken) => Ok(Some(taken)),
+            Gathered::Echo => Ok(None),
+            // The last part of what was applied before came once more.
+            Gathered::Gap if to <= self.position => Ok(None),
+            Gathered::Gap => Err(format!("a part of the assignments that lead to {to} is missing")),
+            Gathered::Whole(message) => {
+                self.apply(&message, now)?;
+                if !self.parts.are_open() {
+                    self.services.forget_unused(self.tasks.values().map(|task| &task.workload));
+                }
+                Ok(None)
+            }
+        }
+    }
+
+    /// A new stream: nothing was described on it, and no part has come.
+    pub(crate) fn begin_stream(&mut self) {
+        self.services.clear();
+        self.parts.clear();
+    }
+
+    fn apply(&mut self, message: &Assignments, now: Timestamp) -> Result<(), String> {
+        let unknown = message.changed.iter().find(|assignment| {
+            let is_new = !self.tasks.contains_key(&Id::from_bytes(&assignment.task_id));
+            let task = assignment.task.as_ref();
+            is_new && task.is_some_and(|task| self.services.of(task).is_none())
+        });
+        if let Some(assignment) = unknown {
+            let task = Id::from_bytes(&assignment.task_id);
+            return Err(format!("the service of task {task} was not described"));
+        }
         let to = Position { incarnation: message.incarnation, revision: Revision(message.revision) };
         match fit(self.position, to, message) {
             Fit::Echo => self.heard_nothing_new(to),
@@ -87,6 +128,7 @@ impl Work {
     }
 
     fn change(&mut self, message: &Assignments, history: History, now: Timestamp) {
+        let mut noted = BTreeSet::new();
         for assignment in &message.changed {
             let id = Id::from_bytes(&assignment.task_id);
             if id.is_none() {
@@ -95,7 +137,7 @@ impl Work {
             if self.tasks.contains_key(&id) {
                 self.want(id, assignment.desired(), history);
             } else {
-                self.take_on(id, assignment, now);
+                self.take_on(id, assignment, &mut noted, now);
             }
         }
         for id in &message.removed_ids {
@@ -103,10 +145,15 @@ impl Work {
         }
     }
 
-    fn take_on(&mut self, id: Id, assignment: &Assignment, now: Timestamp) {
+    /// `noted` are the services that this message has put into the notes already.
+    fn take_on(&mut self, id: Id, assignment: &Assignment, noted: &mut BTreeSet<ServiceKey>, now: Timestamp) {
         let task = assignment.task.clone().unwrap_or_default();
         let desired = assignment.desired();
-        let workload = Workload::new(self.node, id, &task);
+        let service = self.services.of(&task).unwrap_or_default();
+        let workload = Workload::new(self.node, id, &task, &service);
+        if task.spec.is_none() && noted.insert(service::key(&task)) {
+            self.notes.push(Note::new(NoteKind::Service(Box::new(service.assignment.as_ref().clone()))));
+        }
         self.tasks.insert(id, Task::new(workload, desired, task.recorded()));
         let assigned = Assigned { task_id: id.to_bytes(), desired: desired.into(), task: Some(task) };
         self.notes.push(Note::new(NoteKind::Assigned(Box::new(assigned))));

@@ -179,6 +179,14 @@ impl Link {
         Welcomed::As(node, cluster)
     }
 
+    /// The cluster's heartbeat period is another one.
+    pub(crate) fn on_period(&mut self, period_ns: u64, now: Timestamp) {
+        if let Stage::Open { beat, next, .. } = self.stage {
+            let period_ns = period_ns.max(BEAT_NS_MIN);
+            self.stage = Stage::Open { period_ns, beat, next: next.min(now + period_ns) };
+        }
+    }
+
     /// The manager ends the session. Some of its reasons end the agent.
     ///
     /// Only our own cluster can remove us: one whose session is open has shown that it is, one that turns us
@@ -188,7 +196,7 @@ impl Link {
         let (node, cluster) = (self.identity.node_id, Id::from_bytes(&turned.cluster_id));
         let is_ours = self.is_open() || cluster == self.identity.cluster_id;
         let halt = match turned.code() {
-            TurnedCode::Retry | TurnedCode::Superseded | TurnedCode::Claimed => {
+            TurnedCode::Retry | TurnedCode::Superseded | TurnedCode::Claimed | TurnedCode::Stopping => {
                 self.hang_up(&words, now);
                 return None;
             }

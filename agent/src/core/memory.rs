@@ -5,18 +5,19 @@
 //! is only behind: the agent then gives the manager an older position and hears the rest again. So notes need
 //! not be on the disk before they are acted upon, and no step of a task waits for a sync.
 
+use super::service::{self, ServiceKey};
 use bytes::Bytes;
 use skep_proto::{
     Id, Position, Revision,
-    v1::{NodeDescription, TaskAssignment, TaskObserved, TaskState},
+    v1::{NodeDescription, ServiceAssignment, TaskAssignment, TaskObserved, TaskState},
 };
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// One thing to remember. Encoded as protobuf; tags are never used twice.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Note {
     /// What about.
-    #[prost(oneof = "NoteKind", tags = "1, 2, 3, 4, 5, 6, 8")]
+    #[prost(oneof = "NoteKind", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
     pub kind: Option<NoteKind>,
 }
 
@@ -44,6 +45,9 @@ pub enum NoteKind {
     /// The runtime described this node.
     #[prost(message, boxed, tag = "8")]
     Described(Box<NodeDescription>),
+    /// What tasks of a service have in common: for those assigned before the next position.
+    #[prost(message, boxed, tag = "7")]
+    Service(Box<ServiceAssignment>),
 }
 
 /// A position.
@@ -121,6 +125,8 @@ pub struct Memory {
     pub tasks: BTreeMap<Id, Kept>,
     /// As the runtime described this node last.
     pub description: Option<NodeDescription>,
+    /// Services that were described since the last position.
+    services: BTreeMap<ServiceKey, Arc<ServiceAssignment>>,
 }
 
 /// What is remembered of one task.
@@ -128,8 +134,10 @@ pub struct Memory {
 pub struct Kept {
     /// What the cluster wants of it.
     pub desired: TaskState,
-    /// What to run.
+    /// The task's own part of its assignment.
     pub task: TaskAssignment,
+    /// What it has in common with others of its service.
+    pub service: Arc<ServiceAssignment>,
     /// What was seen last.
     pub observed: TaskObserved,
     /// Why it is here.
@@ -143,11 +151,16 @@ impl Memory {
             None => {}
             Some(NoteKind::Reached(at)) => {
                 self.position = Position { incarnation: at.incarnation, revision: Revision(at.revision) };
+                self.services.clear();
             }
             Some(NoteKind::Assigned(assigned)) => {
+                let task = assigned.task.clone().unwrap_or_default();
+                let service =
+                    service::inline(&task).or_else(|| self.services.get(&service::key(&task)).cloned());
                 let kept = self.tasks.entry(Id::from_bytes(&assigned.task_id)).or_default();
                 kept.desired = assigned.desired();
-                kept.task = assigned.task.clone().unwrap_or_default();
+                kept.service = service.unwrap_or_default();
+                kept.task = service::slim(&task);
                 kept.standing = Standing::Wanted;
             }
             Some(NoteKind::Desired(desired)) => {
@@ -165,6 +178,10 @@ impl Memory {
                     kept.standing = stands.standing();
                 }
             }
+            Some(NoteKind::Service(described)) => {
+                let key = (Id::from_bytes(&described.service_id), described.spec_version);
+                self.services.insert(key, Arc::new(described.as_ref().clone()));
+            }
             Some(NoteKind::Forgotten(task)) => {
                 self.tasks.remove(&Id::from_bytes(task));
             }
@@ -177,7 +194,14 @@ impl Memory {
     /// The fewest notes that make this memory again.
     pub fn notes(&self) -> Vec<Note> {
         let mut notes = Vec::with_capacity(1 + 2 * self.tasks.len());
+        let mut described: BTreeMap<ServiceKey, &Arc<ServiceAssignment>> = BTreeMap::new();
         for (id, kept) in &self.tasks {
+            let key = service::key(&kept.task);
+            // A service may have been described anew between two of its tasks.
+            if described.get(&key).is_none_or(|known| !Arc::ptr_eq(known, &kept.service)) {
+                described.insert(key, &kept.service);
+                notes.push(Note::new(NoteKind::Service(Box::new(kept.service.as_ref().clone()))));
+            }
             let task_id = id.to_bytes();
             let task = Some(kept.task.clone());
             let desired = kept.desired.into();

@@ -1,5 +1,7 @@
 //! Stories about the core: what happens, and what it does then.
 
+mod parts;
+
 use super::world::check;
 
 #[test]

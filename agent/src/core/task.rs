@@ -16,6 +16,7 @@ use super::{
     action::Step,
     effort::{Effort, Kind},
     memory::{Kept, Standing},
+    service::Service,
     verdict::{self, Ending},
 };
 use crate::runtime::{Found, FoundState, Started, Workload};
@@ -91,12 +92,12 @@ impl Task {
     }
 
     /// A task as it was remembered.
-    pub(crate) fn restored(node: Id, id: Id, kept: &Kept) -> Task {
+    pub(crate) fn restored(node: Id, id: Id, kept: &Kept, service: &Service) -> Task {
         let mut observed = kept.observed.clone();
         let state = observed.state().max(kept.task.recorded()).max(TaskState::Assigned);
         observed.task_id = id.to_bytes();
         observed.state = state.into();
-        Task::with(Workload::new(node, id, &kept.task), kept.desired, kept.standing, observed)
+        Task::with(Workload::new(node, id, &kept.task, service), kept.desired, kept.standing, observed)
     }
 
     /// Something the runtime has for a task that nobody here knows: it is cleared away.

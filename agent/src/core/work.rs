@@ -10,15 +10,20 @@ use super::{
     effort::{Effort, Kind},
     memory::{Memory, Note, NoteKind, Standing, Stands},
     outbox::Outbox,
+    parts::Parts,
+    service::{Service, Services},
     task::{Next, Task},
     verdict::{self, Ending},
 };
 use crate::runtime::{Ended, Found, FoundState, Proof, RuntimeError};
 use skep_proto::{
     Id, Position, Timestamp,
-    v1::{EndCause, Report, TaskState},
+    v1::{EndCause, Report, ServiceAssignment, TaskState},
 };
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+};
 
 /// Whether anybody knows what the runtime has.
 #[derive(Debug)]
@@ -53,6 +58,8 @@ pub(crate) struct Work {
     pub(super) touched: BTreeSet<Id>,
     pub(super) notes: Vec<Note>,
     pub(super) outbox: Outbox,
+    pub(super) services: Services,
+    pub(super) parts: Parts,
     listing: Listing,
     actions: VecDeque<Action>,
     tickets: u64,
@@ -74,14 +81,19 @@ impl Work {
             touched: BTreeSet::new(),
             notes: Vec::new(),
             outbox: Outbox::default(),
+            services: Services::default(),
+            parts: Parts::default(),
             listing: Listing::Asked(Effort::default()),
             actions: VecDeque::new(),
             tickets: 0,
             timers: BTreeSet::new(),
             noticed: BTreeMap::new(),
         };
+        let mut services: BTreeMap<*const ServiceAssignment, Service> = BTreeMap::new();
         for (id, kept) in &memory.tasks {
-            work.tasks.insert(*id, Task::restored(node, *id, kept));
+            let shared = services.entry(Arc::as_ptr(&kept.service));
+            let service = shared.or_insert_with(|| Service::new(kept.service.clone()));
+            work.tasks.insert(*id, Task::restored(node, *id, kept, service));
         }
         work.report_all();
         work.list(Timestamp::NEVER);

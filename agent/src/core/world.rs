@@ -13,8 +13,9 @@ use crate::runtime::{Ended, Found, FoundState, Noticed, Prepared, Proof, Runtime
 use skep_proto::{
     Id, Revision, Timestamp,
     v1::{
-        self, Assignment, Assignments, EndCause, FromAgent, NodeDescription, ReportAck, TaskAssignment,
-        TaskState, ToAgent, Turned, TurnedCode, Welcome, from_agent, to_agent,
+        self, Assignment, Assignments, EndCause, FromAgent, HeartbeatPeriod, NodeDescription, ReportAck,
+        ServiceAssignment, TaskAssignment, TaskState, ToAgent, Turned, TurnedCode, Welcome, from_agent,
+        to_agent,
     },
 };
 use std::collections::BTreeMap;
@@ -97,6 +98,10 @@ impl World {
             "welcome-as-another" => self.welcome(Id(1)),
             "break" => self.input(Input::Broken { line: self.line }),
             "turned" => self.turned(rest),
+            "period" => {
+                let period_ns = rest.parse::<u64>().expect("milliseconds") * 1_000_000;
+                self.receive(to_agent::Message::HeartbeatPeriod(HeartbeatPeriod { period_ns }));
+            }
             "ack" => self.receive(to_agent::Message::Ack(ReportAck { number: self.report })),
             "set" | "change" => self.assign(what == "set", rest),
             "listed" => self.listed(rest),
@@ -163,7 +168,9 @@ impl World {
         self.receive(to_agent::Message::Turned(turned));
     }
 
-    /// `1.7 a=RUNNING b-` (b is removed), for a change `1.6>7 …`; a word in brackets is what is recorded.
+    /// `1.7 a=RUNNING b-` (b is removed), for a change `1.6>7 …`; a word in brackets is what is recorded, one in
+    /// braces the service, which must have been described: by `{web}` alone. `part:0+` is a part that others follow,
+    /// `part:1` the last one.
     fn assign(&mut self, complete: bool, rest: &str) {
         let mut words = rest.split_whitespace();
         let position = words.next().expect("a position");
@@ -177,6 +184,15 @@ impl World {
             ..Assignments::default()
         };
         for word in words {
+            if let Some(part) = word.strip_prefix("part:") {
+                message.more = part.ends_with('+');
+                message.part = part.trim_end_matches('+').parse().expect("a number");
+                continue;
+            }
+            if let Some(service) = word.strip_prefix('{') {
+                message.services.push(service_of(service.trim_end_matches('}')));
+                continue;
+            }
             let letter = word.chars().next().expect("a letter");
             let task_id = id_of(letter).to_bytes();
             match &word[1..] {
@@ -321,14 +337,23 @@ impl World {
                 let tasks: Vec<String> = report.tasks.iter().map(told).collect();
                 format!("report {}", tasks.join(" "))
             }
-            other @ (from_agent::Message::LogChunk(_) | from_agent::Message::Pull(_)) => panic!("{other:?}"),
+            from_agent::Message::PartTaken(taken) => format!("part {} taken", taken.part),
+            other @ (from_agent::Message::LogChunk(_)
+            | from_agent::Message::Pull(_)
+            | from_agent::Message::Conditions(_)) => panic!("{other:?}"),
         }
     }
 }
 
 fn assignment(task_id: bytes::Bytes, wish: &str) -> Assignment {
+    let (wish, service) = wish.split_once('{').unwrap_or((wish, ""));
     let (desired, recorded) = wish.split_once('[').unwrap_or((wish, "ASSIGNED]"));
+    let service_id = match service.trim_end_matches('}') {
+        "" => bytes::Bytes::new(),
+        name => service_of(name).service_id,
+    };
     let task = TaskAssignment {
+        service_id,
         recorded: state(recorded.trim_end_matches(']')).into(),
         ..TaskAssignment::default()
     };
@@ -342,6 +367,15 @@ fn kinds(conditions: &[v1::Condition]) -> String {
         format!("{kind}: {}", c.message)
     });
     format!(" [{}]", all.collect::<Vec<_>>().join(", "))
+}
+
+fn service_of(name: &str) -> ServiceAssignment {
+    let id = name.bytes().fold(3000, |id, byte| id * 256 + u128::from(byte));
+    ServiceAssignment {
+        service_id: Id(id).to_bytes(),
+        service_name: name.to_owned(),
+        ..ServiceAssignment::default()
+    }
 }
 
 fn unreachable() -> RuntimeError {

@@ -23,8 +23,9 @@ use tonic::transport::{Channel, Endpoint};
 /// Messages of the core that the manager has not taken: at this many the stream is broken off. The core sends
 /// beats and one report at a time, so this is a manager that reads nothing.
 const CONTROL_MESSAGES_MAX: usize = 64;
-/// A larger message is refused and breaks the stream. A whole set of ten thousand assignments is some 10 MiB.
-const MESSAGE_BYTES_MAX: usize = 256 << 20;
+/// Largest message of a manager; a larger one breaks the stream. What is larger than 1 MiB comes in parts, and no
+/// spec is larger than a command.
+const MESSAGE_BYTES_MAX: usize = 4 << 20;
 
 /// Where managers are found.
 #[derive(Clone, PartialEq, Eq, Debug)]

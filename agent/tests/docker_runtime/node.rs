@@ -110,7 +110,13 @@ fn workload(container: ContainerSpec) -> Workload {
     // Without a network, since that is quicker; the tests of networks say so.
     let networks = vec![NetworkAttachment { target: "none".into(), ..NetworkAttachment::default() }];
     let spec = TaskSpec { runtime: Some(Kind::Container(container)), networks, ..TaskSpec::default() };
-    Workload { service_name: "web".into(), slot: 2, service_id: Id(77), spec, ..Workload::default() }
+    Workload {
+        service_name: "web".into(),
+        slot: 2,
+        service_id: Id(77),
+        spec: spec.into(),
+        ..Workload::default()
+    }
 }
 
 pub async fn soon<T>(what: impl Future<Output = T>) -> T {

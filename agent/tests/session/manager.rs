@@ -139,7 +139,8 @@ impl Line {
             | Message::Report(_)
             | Message::LogChunk(_)
             | Message::Pull(_)
-            | Message::Conditions(_)) => {
+            | Message::Conditions(_)
+            | Message::PartTaken(_)) => {
                 panic!("{other:?} before hello")
             }
         }

@@ -128,7 +128,13 @@ impl Cluster {
     }
 
     async fn session(&self, node: Id) -> Result<()> {
-        self.ask(Request::Machine(Machine::Open { node, session: 7, description: description(node) })).await
+        self.ask(Request::Machine(Machine::Open {
+            node,
+            session: 7,
+            description: description(node),
+            conditions: Vec::new(),
+        }))
+        .await
     }
 
     /// Every node says of all its tasks that they are in these states, one after the other.

@@ -159,7 +159,8 @@ fn note(heard: &Heard, message: &ToAgent) {
             to_agent::Message::Turned(_)
             | to_agent::Message::Ack(_)
             | to_agent::Message::Logs(_)
-            | to_agent::Message::Cancel(_),
+            | to_agent::Message::Cancel(_)
+            | to_agent::Message::HeartbeatPeriod(_),
         )
         | None => {}
     }

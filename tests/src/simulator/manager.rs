@@ -147,7 +147,7 @@ impl Manager {
         self.concluded = self.proposed;
         let (view, head, delta) = disk.fold_from(self.committed.clone(), self.head)?;
         (self.committed, self.head) = (view, head);
-        self.sessions.handle_committed(&self.committed, &delta);
+        self.sessions.handle_committed(&self.committed, &delta, clocks.now);
         self.lead(self.term + 1, clocks);
         Ok(())
     }
@@ -271,7 +271,7 @@ impl Manager {
     }
 
     /// Everything up to this entry is safe: the committed view goes on, answers may be given.
-    pub fn committed(&mut self, number: usize, disk: &Disk) {
+    pub fn committed(&mut self, number: usize, disk: &Disk, now: Timestamp) {
         while let Some(turn) = self.pending.pop_front_if(|turn| turn.number <= number) {
             if turn.number > 0 && turn.view.position() != self.committed.position() {
                 self.concluded += 1;
@@ -280,7 +280,7 @@ impl Manager {
             if let Some(written) = disk.entry_of(self.committed.position().revision) {
                 self.head = written.hash;
             }
-            self.sessions.handle_committed(&self.committed, &turn.delta);
+            self.sessions.handle_committed(&self.committed, &turn.delta, now);
             for (waiter, answer) in turn.answers {
                 self.give(waiter, answer);
             }

@@ -127,7 +127,9 @@ impl Scene {
                         self.told = Some(if known { hello.revision } else { 0 });
                     }
                     from_agent::Message::Report(report) => self.hear(report),
-                    from_agent::Message::Heartbeat(_) | from_agent::Message::Conditions(_) => {}
+                    from_agent::Message::Heartbeat(_)
+                    | from_agent::Message::Conditions(_)
+                    | from_agent::Message::PartTaken(_) => {}
                     other @ (from_agent::Message::LogChunk(_) | from_agent::Message::Pull(_)) => {
                         panic!("{other:?}")
                     }
@@ -219,6 +221,7 @@ impl Scene {
             after_revision: since,
             changed,
             removed_ids: gone.map(|id| id.to_bytes()).collect(),
+            ..Assignments::default()
         }
     }
 
@@ -227,8 +230,10 @@ impl Scene {
         let message = self.message((!whole && told > 0).then_some(told));
         self.told = Some(self.cluster.revision);
         self.note(&message);
-        self.sent.push(message.clone());
-        self.send(to_agent::Message::Assignments(message));
+        for part in in_parts(message) {
+            self.sent.push(part.clone());
+            self.send(to_agent::Message::Assignments(part));
+        }
     }
 
     /// Remembers what the message gives the agent a right to do.
@@ -429,4 +434,19 @@ impl Scene {
         );
         assert_eq!(self.memory.tasks.len(), self.cluster.wishes.len(), "nothing is remembered for nothing");
     }
+}
+
+/// Every task in a part of its own.
+fn in_parts(message: Assignments) -> Vec<Assignments> {
+    let last = message.changed.len().saturating_sub(1);
+    if last == 0 {
+        return vec![message];
+    }
+    let part = |(place, assignment): (usize, &Assignment)| {
+        let more = place < last;
+        let removed_ids = if more { Vec::new() } else { message.removed_ids.clone() };
+        let part = u32::try_from(place).expect("a few tasks");
+        Assignments { changed: vec![assignment.clone()], removed_ids, part, more, ..message.clone() }
+    };
+    message.changed.iter().enumerate().map(part).collect()
 }

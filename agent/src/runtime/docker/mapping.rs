@@ -342,7 +342,13 @@ mod tests {
 
     fn workload(container: ContainerSpec) -> Workload {
         let spec = TaskSpec { runtime: Some(Runtime::Container(container)), ..TaskSpec::default() };
-        Workload { task_id: Id(1), service_name: "web".into(), slot: 3, spec, ..Workload::default() }
+        Workload {
+            task_id: Id(1),
+            service_name: "web".into(),
+            slot: 3,
+            spec: spec.into(),
+            ..Workload::default()
+        }
     }
 
     fn busybox() -> ContainerSpec {
@@ -372,7 +378,7 @@ mod tests {
     #[test]
     fn limits_and_grace_are_never_less_than_asked_for() {
         let mut work = workload(ContainerSpec { stop_grace_period_ns: Some(1_500_000_000), ..busybox() });
-        work.spec.resources = Some(ResourceRequirements {
+        std::sync::Arc::make_mut(&mut work.spec).resources = Some(ResourceRequirements {
             limits: Some(Resources { nano_cpus: 250_000_000, memory_bytes: 64 << 20, generic: Vec::new() }),
             swap_bytes: Some(1 << 20),
             ..ResourceRequirements::default()
@@ -405,7 +411,7 @@ mod tests {
     #[test]
     fn what_is_not_built_yet_is_refused_by_name() {
         let mut work = workload(busybox());
-        work.spec.networks =
+        std::sync::Arc::make_mut(&mut work.spec).networks =
             vec![NetworkAttachment { target: "backend".into(), ..NetworkAttachment::default() }];
         assert!(
             matches!(create_body(&work, "json-file"), Err(RuntimeError::Rejected(words)) if words.contains("\"backend\""))

@@ -233,7 +233,7 @@ mod tests {
 
     fn planned(container: ContainerSpec) -> Result<Plan, RuntimeError> {
         let spec = TaskSpec { runtime: Some(Runtime::Container(container)), ..TaskSpec::default() };
-        plan(&Workload { spec, ..Workload::default() }, None)
+        plan(&Workload { spec: spec.into(), ..Workload::default() }, None)
     }
 
     fn sh() -> ContainerSpec {

@@ -69,7 +69,7 @@ impl World {
             return;
         };
         self.disk.sync(number);
-        manager.committed(number, &self.disk);
+        manager.committed(number, &self.disk, self.now);
     }
 
     /// The manager does all that it can do now.
@@ -87,7 +87,7 @@ impl World {
                 }
                 None => {
                     let safe = self.disk.safe().len();
-                    manager.committed(safe, &self.disk);
+                    manager.committed(safe, &self.disk, self.now);
                 }
             }
             self.happenings.push(Happening::Turned { more: took.more });
