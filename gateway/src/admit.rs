@@ -19,7 +19,7 @@ pub use refusal::Refusal;
 use skep_projections::View;
 use skep_proto::{
     Id, Revision,
-    v1::{Command, NodeDescription, NodeSpec, TaskObserved, command::Action, event::Kind},
+    v1::{Command, Condition, NodeDescription, NodeSpec, TaskObserved, command::Action, event::Kind},
 };
 use skep_reconcilers::Entropy;
 
@@ -54,6 +54,24 @@ pub enum Machine {
         session: u64,
         /// What it is now.
         description: NodeDescription,
+        /// What is wrong with it now.
+        conditions: Vec<Condition>,
+    },
+    /// The manager's own agent comes back without its old secret.
+    Reclaim {
+        /// The manager's node.
+        node: Id,
+        /// SHA-256 of the new secret.
+        secret_hash: [u8; 32],
+    },
+    /// What is wrong with a node has changed during its session.
+    Conditions {
+        /// Whose.
+        node: Id,
+        /// Which session.
+        session: u64,
+        /// All of them.
+        conditions: Vec<Condition>,
     },
     /// A session's stream ended.
     Close {
@@ -143,6 +161,8 @@ pub fn describe(request: &Request) -> (&'static str, String) {
         Request::Machine(machine) => match machine {
             Machine::Join { node, .. } => ("join", node.to_string()),
             Machine::Open { node, .. } => ("open_session", node.to_string()),
+            Machine::Reclaim { node, .. } => ("reclaim", node.to_string()),
+            Machine::Conditions { node, .. } => ("conditions", node.to_string()),
             Machine::Close { node, .. } => ("close_session", node.to_string()),
             Machine::Silent { node, .. } => ("silent", node.to_string()),
             Machine::Report { node, .. } => ("report", node.to_string()),

@@ -42,6 +42,8 @@ pub enum Event {
     Message(Conn, FromAgent),
     /// The stream ended.
     Gone(Conn),
+    /// The manager ends: agents are told, and none is taken any more. Answered when they have been told.
+    Stopping(oneshot::Sender<()>),
     /// Something for a node's agent; answered with whether it has a session here.
     Order(Id, ToAgent, oneshot::Sender<bool>),
 }
@@ -65,6 +67,15 @@ impl Hub {
     /// Tells the hub; waits while too much waits already. False when the hub has ended.
     pub async fn tell(&self, event: Event) -> bool {
         self.events.send(event).await.is_ok()
+    }
+
+    /// Tells all agents that the manager ends, and ends their streams.
+    pub async fn stop(&self) {
+        let (send, receive) = oneshot::channel();
+        if self.tell(Event::Stopping(send)).await {
+            // The hub may have ended meanwhile, and all streams with it.
+            receive.await.ok();
+        }
     }
 
     /// Sends something to a node's agent. False when it has no session here.
@@ -92,7 +103,7 @@ impl Task {
                 },
                 mail = shared.mailbox().take() => {
                     if let Some((view, delta)) = &mail.committed {
-                        self.sessions.handle_committed(view, delta);
+                        self.sessions.handle_committed(view, delta, now());
                     }
                     let newest = self.drive.newest();
                     for (token, answer) in &mail.answers {
@@ -116,6 +127,11 @@ impl Task {
             Event::Gone(conn) => {
                 self.streams.remove(&conn);
                 self.sessions.handle_gone(conn);
+            }
+            Event::Stopping(done) => {
+                self.sessions.handle_stopping();
+                self.act();
+                done.send(()).ok();
             }
             Event::Order(node, message, done) => {
                 let stream = self.sessions.conn_of(node).and_then(|conn| self.streams.get(&conn));

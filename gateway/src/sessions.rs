@@ -5,23 +5,34 @@
 //! sessions. Heartbeats end here: only silence becomes a request.
 
 mod assign;
+mod entry;
+mod parts;
 mod recent;
+#[cfg(test)]
+mod stories;
+#[cfg(test)]
+mod world;
 
 use crate::{
     admit::{Machine, Request},
     turn::Answer,
 };
+use parts::{Batch, Outbound, Queued};
 use recent::Recent;
-use sha2::{Digest as _, Sha256};
 use skep_projections::{Delta, NodeRow, View};
 use skep_proto::{
     Id, Revision, Timestamp, defaults,
     v1::{
-        Assignments, FromAgent, Hello, NodeRole, NodeState, Report, ReportAck, TaskState, ToAgent, Turned,
-        TurnedCode, Welcome, from_agent, to_agent,
+        Condition, FromAgent, HeartbeatPeriod, Hello, NodeState, Report, ReportAck, TaskState, ToAgent,
+        Turned, TurnedCode, Welcome, from_agent, to_agent,
     },
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// What an agent is told when its node was removed.
+const REMOVED: &str = "this node was removed from the cluster";
+/// What an agent is told when the manager ends.
+const STOPPING: &str = "the manager is stopping; tasks go on";
 
 /// A stream from an agent, numbered by the shell.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -64,7 +75,18 @@ pub struct Sessions {
     next_token: u64,
     recent: Recent,
     tenure: Revision,
+    /// Up to where commits were seen.
+    committed: Revision,
+    period_ns: u64,
+    life: Life,
     outputs: VecDeque<Output>,
+}
+
+/// Whether this manager still takes sessions.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Life {
+    Serving,
+    Stopping,
 }
 
 /// One agent's stream.
@@ -81,6 +103,8 @@ struct Session {
     revision: Revision,
     /// What the agent was last told of each task.
     told: BTreeMap<Id, TaskState>,
+    /// What waits to be sent, and what the stream was told of services.
+    outbound: Outbound,
 }
 
 enum Waiting {
@@ -102,6 +126,9 @@ impl Sessions {
             next_token: 1,
             recent: Recent::from(view.position()),
             tenure: view.tenure().revision,
+            committed: view.position().revision,
+            period_ns: defaults::heartbeat_period_ns(&view.cluster().spec),
+            life: Life::Serving,
             outputs: VecDeque::new(),
         }
     }
@@ -126,107 +153,22 @@ impl Sessions {
         self.conns.values().filter(|s| s.open).count()
     }
 
-    /// The first message of a stream. `number` is the session's, never used before.
-    ///
-    /// A node that has no id yet gets one made from its secret: an agent whose welcome was lost comes back as the
-    /// same node, not as a second one.
-    pub fn handle_hello(
-        &mut self,
-        conn: Conn,
-        origin: Origin,
-        hello: Hello,
-        number: u64,
-        view: &View,
-        now: Timestamp,
-    ) {
-        let known = Id::from_bytes(&hello.node_id);
-        let node = match (known.is_none(), origin) {
-            (false, _) => known,
-            (true, Origin::Embedded) => self.manager,
-            (true, Origin::Outside) => named_by(&hello.secret),
-        };
-        let joins = view.nodes().find(node).is_none() && (known.is_none() || origin == Origin::Embedded);
-        if let Err(mut turned) = self.may_open(node, joins, &hello, view) {
-            turned.cluster_id = view.cluster().id.to_bytes();
-            return self.turn_away(conn, turned);
-        }
-        let period_ns = defaults::heartbeat_period_ns(&view.cluster().spec);
-        let session = Session {
-            node,
-            number,
-            process: hello.process,
-            hello,
-            open: false,
-            heard_at: now,
-            silence_at: now + period_ns * defaults::HEARTBEAT_GRACE_PERIODS,
-            period_ns,
-            revision: Revision::ZERO,
-            told: BTreeMap::new(),
-        };
-        self.beats.insert((session.silence_at, conn));
-        self.by_node.insert(node, conn);
-        self.conns.insert(conn, session);
-        if joins { self.join(conn, origin) } else { self.open(conn) }
-    }
-
-    fn may_open(&mut self, node: Id, joins: bool, hello: &Hello, view: &View) -> Result<(), Turned> {
-        if !joins {
-            let row = view.nodes().by_id(node).map(|(_, row)| row).filter(|row| !row.removed);
-            let row = row.ok_or_else(|| {
-                turned(TurnedCode::NodeRemoved, "this node is not part of the cluster (any more)")
-            })?;
-            if <[u8; 32]>::from(Sha256::digest(&hello.secret)) != row.secret_hash {
-                return Err(turned(TurnedCode::WrongSecret, "the secret is not this node's"));
-            }
-        }
-        if hello.incarnation == view.position().incarnation && hello.revision > view.position().revision.0 {
-            return Err(turned(TurnedCode::Retry, "this manager is behind the agent; try again"));
-        }
-        let Some(held) = self.by_node.get(&node).copied() else { return Ok(()) };
-        if self.conns.get(&held).is_some_and(|s| s.process != hello.process) {
-            return Err(turned(TurnedCode::Claimed, "another agent process holds this node's session"));
-        }
-        self.turn_away(held, turned(TurnedCode::Superseded, "the same agent opened a newer session"));
-        self.forget(held);
-        Ok(())
-    }
-
-    fn join(&mut self, conn: Conn, origin: Origin) {
-        let Some(session) = self.conns.get(&conn) else { return };
-        let mut spec = session.hello.spec.clone().unwrap_or_default();
-        let role = if origin == Origin::Embedded { NodeRole::Manager } else { NodeRole::Worker };
-        spec.desired_role = role as i32;
-        let machine = Machine::Join {
-            node: session.node,
-            spec,
-            description: session.hello.description.clone().unwrap_or_default(),
-            secret_hash: Sha256::digest(&session.hello.secret).into(),
-        };
-        self.ask(session.node, machine, Waiting::Joined(conn));
-    }
-
-    fn open(&mut self, conn: Conn) {
-        let Some(session) = self.conns.get(&conn) else { return };
-        let machine = Machine::Open {
-            node: session.node,
-            session: session.number,
-            description: session.hello.description.clone().unwrap_or_default(),
-        };
-        self.ask(session.node, machine, Waiting::Opened(conn));
-    }
-
     /// A later message of a stream. Those that are not the sessions' business are left to the shell.
     pub fn handle_message(&mut self, conn: Conn, message: FromAgent, now: Timestamp) {
         let Some(session) = self.conns.get_mut(&conn) else { return };
         session.heard_at = now;
         match message.message {
             Some(from_agent::Message::Report(report)) => self.report(conn, report),
+            Some(from_agent::Message::Conditions(told)) => self.conditions(conn, told.conditions),
+            Some(from_agent::Message::PartTaken(_)) => {
+                session.outbound.taken();
+                self.flush(conn);
+            }
             Some(
                 from_agent::Message::Hello(_)
                 | from_agent::Message::Heartbeat(_)
                 | from_agent::Message::LogChunk(_)
-                | from_agent::Message::Pull(_)
-                | from_agent::Message::Conditions(_),
+                | from_agent::Message::Pull(_),
             )
             | None => {}
         }
@@ -236,6 +178,27 @@ impl Sessions {
         let Some(session) = self.conns.get(&conn).filter(|s| s.open) else { return };
         let machine = Machine::Report { node: session.node, tasks: report.tasks };
         self.ask(session.node, machine, Waiting::Reported(conn, report.number));
+    }
+
+    /// What is wrong with the node, now. Kept with the greeting, since a new tenure hears of the session anew.
+    fn conditions(&mut self, conn: Conn, conditions: Vec<Condition>) {
+        let Some(session) = self.conns.get_mut(&conn) else { return };
+        session.hello.conditions.clone_from(&conditions);
+        if session.open {
+            let node = session.node;
+            let machine = Machine::Conditions { node, session: session.number, conditions };
+            self.ask(node, machine, Waiting::Noted);
+        }
+    }
+
+    /// The manager ends: every agent is told so and comes back later. Nothing is recorded, for nothing has happened
+    /// to the nodes.
+    pub fn handle_stopping(&mut self) {
+        self.life = Life::Stopping;
+        for conn in self.conns.keys().copied().collect::<Vec<_>>() {
+            self.turn_away(conn, turned(TurnedCode::Stopping, STOPPING));
+            self.forget(conn);
+        }
     }
 
     /// The stream ended, whatever the reason.
@@ -271,7 +234,9 @@ impl Sessions {
             (Waiting::Joined(conn), Answer::Accepted { .. }) => self.open(conn),
             (Waiting::Opened(conn), Answer::Accepted { .. }) => self.welcome(conn, view),
             (Waiting::Reported(conn, number), Answer::Accepted { .. }) => {
-                self.send(conn, to_agent::Message::Ack(ReportAck { number }));
+                if self.conns.contains_key(&conn) {
+                    self.send(conn, to_agent::Message::Ack(ReportAck { number }));
+                }
             }
             (Waiting::Noted, _) => {}
             (waiting, Answer::Refused(why)) => self.start_over(waiting, &why.message),
@@ -284,8 +249,10 @@ impl Sessions {
         let (Waiting::Joined(conn) | Waiting::Opened(conn) | Waiting::Reported(conn, _)) = waiting else {
             return;
         };
-        self.turn_away(conn, turned(TurnedCode::Retry, why));
-        self.handle_gone(conn);
+        if self.conns.contains_key(&conn) {
+            self.turn_away(conn, turned(TurnedCode::Retry, why));
+            self.handle_gone(conn);
+        }
     }
 
     fn welcome(&mut self, conn: Conn, view: &View) {
@@ -302,25 +269,63 @@ impl Sessions {
         };
         let first = assign::first(view, session, &self.recent);
         self.send(conn, to_agent::Message::Welcome(welcome));
-        self.send(conn, to_agent::Message::Assignments(first));
+        if let Some(first) = first {
+            self.assign(conn, first);
+        }
+    }
+
+    /// Queues a message of assignments, and sends what the agent can take now.
+    fn assign(&mut self, conn: Conn, batch: Batch) {
+        let Some(session) = self.conns.get_mut(&conn) else { return };
+        match session.outbound.push(batch) {
+            Queued::Yes => self.flush(conn),
+            Queued::Full => {
+                self.start_over(Waiting::Opened(conn), "the agent does not keep up with its assignments")
+            }
+        }
+    }
+
+    fn flush(&mut self, conn: Conn) {
+        while let Some(part) = self.conns.get_mut(&conn).and_then(|session| session.outbound.next()) {
+            self.send(conn, to_agent::Message::Assignments(part));
+        }
     }
 
     /// Something was committed: those it concerns are told. `delta` may span several commits.
-    pub fn handle_committed(&mut self, view: &View, delta: &Delta) {
+    pub fn handle_committed(&mut self, view: &View, delta: &Delta, now: Timestamp) {
         self.recent.note(view, delta);
         for (node, changes) in assign::by_node(view, delta) {
             let Some(conn) = self.conn_of(node) else { continue };
             let Some(session) = self.conns.get_mut(&conn) else { continue };
-            if let Some(message) = assign::next(view, session, &changes) {
-                self.send(conn, to_agent::Message::Assignments(message));
+            if let Some(batch) = assign::next(view, session, &changes) {
+                self.assign(conn, batch);
             }
         }
         for node in delta.nodes.iter().filter_map(|place| view.nodes().get(*place)) {
             self.node_changed(node);
         }
+        self.leave_vanished(view, delta);
+        self.committed = view.position().revision;
+        self.keep_period(defaults::heartbeat_period_ns(&view.cluster().spec), now);
         if view.tenure().revision != self.tenure {
             self.tenure = view.tenure().revision;
             self.affirm();
+        }
+    }
+
+    /// A removed node without tasks has left the view, and another one may have its row since.
+    fn leave_vanished(&mut self, view: &View, delta: &Delta) {
+        let rows = || delta.nodes.iter().map(|index| view.nodes().get(*index));
+        if !rows().any(|row| row.is_none_or(|row| row.created.0 > self.committed)) {
+            return;
+        }
+        let vanished = |conn: &Conn| {
+            let session = self.conns.get(conn)?;
+            (session.open && view.nodes().find(session.node).is_none()).then_some(*conn)
+        };
+        for conn in self.by_node.values().filter_map(vanished).collect::<Vec<_>>() {
+            self.turn_away(conn, turned(TurnedCode::NodeRemoved, REMOVED));
+            self.forget(conn);
         }
     }
 
@@ -328,11 +333,30 @@ impl Sessions {
         let Some(conn) = self.by_node.get(&node.id).copied() else { return };
         let Some(session) = self.conns.get(&conn).filter(|s| s.open) else { return };
         if node.removed {
-            self.turn_away(conn, turned(TurnedCode::NodeRemoved, "this node was removed from the cluster"));
+            self.turn_away(conn, turned(TurnedCode::NodeRemoved, REMOVED));
             self.forget(conn);
         } else if node.session != session.number && node.state == NodeState::Ready {
             self.turn_away(conn, turned(TurnedCode::Superseded, "the node has a newer session"));
             self.forget(conn);
+        }
+    }
+
+    /// The heartbeat period is another one: agents beat at it from now on, and silence is measured by it. Each agent
+    /// gets the full time once more, since a beat at the old period may be on its way.
+    fn keep_period(&mut self, period_ns: u64, now: Timestamp) {
+        if period_ns == self.period_ns {
+            return;
+        }
+        self.period_ns = period_ns;
+        for conn in self.conns.keys().copied().collect::<Vec<_>>() {
+            let Some(session) = self.conns.get_mut(&conn) else { continue };
+            self.beats.remove(&(session.silence_at, conn));
+            (session.period_ns, session.heard_at) = (period_ns, now);
+            session.silence_at = now + period_ns * defaults::HEARTBEAT_GRACE_PERIODS;
+            self.beats.insert((session.silence_at, conn));
+            if session.open {
+                self.send(conn, to_agent::Message::HeartbeatPeriod(HeartbeatPeriod { period_ns }));
+            }
         }
     }
 
@@ -369,15 +393,6 @@ impl Sessions {
     }
 }
 
-fn named_by(secret: &[u8]) -> Id {
-    Id::from_bytes(&Sha256::digest([b"skep node", secret].concat())[..16])
-}
-
 fn turned(code: TurnedCode, message: &str) -> Turned {
     Turned { code: code as i32, message: message.into(), ..Turned::default() }
-}
-
-/// Whether a message of assignments says anything.
-fn says_nothing(message: &Assignments) -> bool {
-    !message.complete && message.changed.is_empty() && message.removed_ids.is_empty()
 }

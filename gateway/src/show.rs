@@ -43,6 +43,7 @@ pub fn node(row: &NodeRow) -> Node {
             state: row.state as i32,
             message: row.state_message.to_string(),
             since_at: row.state_at.0,
+            conditions: row.conditions.as_ref().clone(),
         }),
         role: row.spec.desired_role,
         tasks: row.live_tasks,

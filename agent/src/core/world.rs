@@ -338,9 +338,7 @@ impl World {
                 format!("report {}", tasks.join(" "))
             }
             from_agent::Message::PartTaken(taken) => format!("part {} taken", taken.part),
-            other @ (from_agent::Message::LogChunk(_)
-            | from_agent::Message::Pull(_)
-            | from_agent::Message::Conditions(_)) => panic!("{other:?}"),
+            other @ (from_agent::Message::LogChunk(_) | from_agent::Message::Pull(_)) => panic!("{other:?}"),
         }
     }
 }

@@ -5,8 +5,9 @@ use skep_projections::{NodeRow, TaskRow, View};
 use skep_proto::{
     Id, Revision,
     v1::{
-        EndCause, NodeDescription, NodeJoined, NodeSilent, NodeState, SessionClosed, SessionOpened,
-        StrayObserved, TaskObserved, TaskState, event::Kind,
+        Condition, ConditionKind, EndCause, NodeConditionsObserved, NodeDescription, NodeJoined,
+        NodeSecretRenewed, NodeSilent, NodeState, SessionClosed, SessionOpened, StrayObserved, TaskObserved,
+        TaskState, event::Kind,
     },
 };
 
@@ -29,7 +30,23 @@ pub(super) fn admit(view: &View, machine: &Machine) -> Result<Admitted, Refusal>
             };
             Ok(Admitted::one(*node, Kind::NodeJoined(Box::new(joined))))
         }
-        Machine::Open { node, session, description } => open(known(view, *node)?, *session, description),
+        Machine::Open { node, session, description, conditions } => {
+            open(known(view, *node)?, *session, description, conditions)
+        }
+        Machine::Reclaim { node, secret_hash } => {
+            let row = known(view, *node)?;
+            let secret_hash = bytes::Bytes::copy_from_slice(secret_hash);
+            if row.secret_hash[..] == secret_hash[..] {
+                return Ok(Admitted::unchanged(*node));
+            }
+            let renewed = NodeSecretRenewed { node_id: node.to_bytes(), secret_hash };
+            Ok(Admitted::one(*node, Kind::NodeSecretRenewed(renewed)))
+        }
+        Machine::Conditions { node, session, conditions } => {
+            let row = known(view, *node)?;
+            let observed = conditions_observed(row, conditions).filter(|_| row.session == *session);
+            Ok(observed.map_or_else(|| Admitted::unchanged(*node), |kind| Admitted::one(*node, kind)))
+        }
         Machine::Close { node, session } => {
             let closed = SessionClosed { node_id: node.to_bytes(), session: *session };
             Ok(of_current_session(view, *node, *session, Kind::SessionClosed(closed)))
@@ -43,15 +60,42 @@ pub(super) fn admit(view: &View, machine: &Machine) -> Result<Admitted, Refusal>
     }
 }
 
-fn open(row: &NodeRow, session: u64, description: &NodeDescription) -> Result<Admitted, Refusal> {
+fn open(
+    row: &NodeRow,
+    session: u64,
+    description: &NodeDescription,
+    conditions: &[Condition],
+) -> Result<Admitted, Refusal> {
     let description = (*description != *row.description).then(|| description.clone());
     // Two tenures in a row may each make a living session say that it lives.
     let is_open = row.session == session && row.state == NodeState::Ready && !row.silent;
-    if is_open && description.is_none() {
-        return Ok(Admitted::unchanged(row.id));
+    let mut admitted = Admitted::unchanged(row.id);
+    if !is_open || description.is_some() {
+        let opened = SessionOpened { node_id: row.id.to_bytes(), session, description };
+        admitted.events.push((Revision::ZERO, Kind::SessionOpened(Box::new(opened))));
     }
-    let opened = SessionOpened { node_id: row.id.to_bytes(), session, description };
-    Ok(Admitted::one(row.id, Kind::SessionOpened(Box::new(opened))))
+    // In the same entry, so that a node without its engine is never taken for a sound one in between.
+    admitted.events.extend(conditions_observed(row, conditions).map(|kind| (Revision::ZERO, kind)));
+    Ok(admitted)
+}
+
+/// What is new about a node's conditions. The agent's time alone is no news: it moves with the agent's restarts.
+fn conditions_observed(row: &NodeRow, told: &[Condition]) -> Option<Kind> {
+    let mut conditions: Vec<Condition> = Vec::new();
+    for condition in told {
+        let known = condition.kind() != ConditionKind::Unspecified;
+        if known && conditions.iter().all(|other| other.kind != condition.kind) {
+            let mut condition = condition.clone();
+            cut(&mut condition.message);
+            conditions.push(condition);
+        }
+    }
+    conditions.sort_by_key(|condition| condition.kind);
+    let same = |a: &Condition, b: &Condition| (a.kind, &a.message) == (b.kind, &b.message);
+    let unchanged = conditions.len() == row.conditions.len()
+        && conditions.iter().zip(row.conditions.iter()).all(|(a, b)| same(a, b));
+    let observed = NodeConditionsObserved { node_id: row.id.to_bytes(), conditions };
+    (!unchanged).then_some(Kind::NodeConditionsObserved(observed))
 }
 
 /// Word of a session that has been followed by another changes nothing.
@@ -196,9 +240,9 @@ mod tests {
     fn a_session_that_is_open_already_is_no_news() {
         let view = World::of("node n1").view;
         let row = view.nodes().by_id(id("node", "n1")).expect("it has joined").1;
-        let again = open(row, row.session, &row.description).expect("it may open");
+        let again = open(row, row.session, &row.description, &[]).expect("it may open");
         assert_eq!(again.events, []);
-        assert_eq!(open(row, row.session + 1, &row.description).expect("it may open").events.len(), 1);
+        assert_eq!(open(row, row.session + 1, &row.description, &[]).expect("it may open").events.len(), 1);
     }
 
     #[test]

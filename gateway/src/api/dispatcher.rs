@@ -17,10 +17,19 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
-use tokio::sync::mpsc;
+use tokio::{
+    sync::{Semaphore, mpsc},
+    time::timeout,
+};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
+
+/// A stream that has not said hello after this time is ended.
+const HELLO_LIMIT: Duration = Duration::from_secs(10);
+/// Streams that have not said hello yet; one more is refused, and its agent comes again.
+const GREETINGS_MAX: usize = 2_048;
 
 /// The service.
 #[derive(Clone)]
@@ -29,23 +38,31 @@ pub struct DispatcherService {
     broker: Arc<Broker>,
     pulls: Arc<Pulls>,
     conns: Arc<AtomicU64>,
+    greetings: Arc<Semaphore>,
 }
 
 impl DispatcherService {
     /// Behind it the hub, and those who wait for logs and pulls.
     pub fn new(hub: Hub, broker: Arc<Broker>, pulls: Arc<Pulls>) -> DispatcherService {
-        DispatcherService { hub, broker, pulls, conns: Arc::default() }
+        let greetings = Arc::new(Semaphore::new(GREETINGS_MAX));
+        DispatcherService { hub, broker, pulls, conns: Arc::default(), greetings }
     }
 
-    async fn first(incoming: &mut Streaming<FromAgent>) -> Result<Hello, Status> {
-        match incoming.message().await?.and_then(|first| first.message) {
+    async fn first(&self, incoming: &mut Streaming<FromAgent>) -> Result<Hello, Status> {
+        let _greeting = self.greetings.try_acquire().map_err(|_| {
+            Status::unavailable(format!("{GREETINGS_MAX} agents are about to say hello already; try again"))
+        })?;
+        let first = timeout(HELLO_LIMIT, incoming.message()).await;
+        let first = first.map_err(|_| Status::deadline_exceeded("no hello came on this stream"))?;
+        match first?.and_then(|first| first.message) {
             Some(Message::Hello(hello)) => Ok(hello),
             Some(
                 Message::Heartbeat(_)
                 | Message::Report(_)
                 | Message::LogChunk(_)
                 | Message::Pull(_)
-                | Message::Conditions(_),
+                | Message::Conditions(_)
+                | Message::PartTaken(_),
             )
             | None => Err(Status::invalid_argument("an agent's stream begins with hello")),
         }
@@ -58,7 +75,11 @@ impl DispatcherService {
                 Some(Message::Pull(pull)) => self.pulls.note(pull),
                 Some(Message::LogChunk(chunk)) => self.broker.offer(chunk),
                 Some(
-                    Message::Hello(_) | Message::Heartbeat(_) | Message::Report(_) | Message::Conditions(_),
+                    Message::Hello(_)
+                    | Message::Heartbeat(_)
+                    | Message::Report(_)
+                    | Message::Conditions(_)
+                    | Message::PartTaken(_),
                 )
                 | None => {
                     if !self.hub.tell(Event::Message(conn, message)).await {
@@ -83,7 +104,7 @@ impl Dispatcher for DispatcherService {
         let peer = peer.ok_or_else(|| Status::unauthenticated("the connection has no credentials"))?;
         let origin = if peer.is_this_process() { Origin::Embedded } else { Origin::Outside };
         let mut incoming = request.into_inner();
-        let hello = Self::first(&mut incoming).await?;
+        let hello = self.first(&mut incoming).await?;
         let conn = Conn(self.conns.fetch_add(1, Ordering::Relaxed) + 1);
         let (back, outgoing) = mpsc::channel(TO_AGENT_MAX);
         if !self.hub.tell(Event::Hello { conn, origin, hello, back }).await {

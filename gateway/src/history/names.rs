@@ -159,6 +159,8 @@ fn named(kind: &Kind) -> Option<(Noun, Id, &str)> {
         | Kind::IncarnationBegun(_)
         | Kind::SessionClosed(_)
         | Kind::NodeSilent(_)
+        | Kind::NodeConditionsObserved(_)
+        | Kind::NodeSecretRenewed(_)
         | Kind::TaskObserved(_)
         | Kind::TenureBegun(_)
         | Kind::StrayObserved(_)

@@ -33,6 +33,8 @@ pub fn notable(record: &Record) -> bool {
         | Kind::SessionOpened(_)
         | Kind::SessionClosed(_)
         | Kind::NodeSilent(_)
+        | Kind::NodeConditionsObserved(_)
+        | Kind::NodeSecretRenewed(_)
         | Kind::TenureBegun(_)
         | Kind::StrayObserved(_)
         | Kind::StrayDisowned(_)

@@ -17,6 +17,7 @@ fn filter_words(filter: PlacementFilter) -> &'static str {
         PlacementFilter::Constraints => "constraints not satisfied",
         PlacementFilter::Platform => "another platform than the image's",
         PlacementFilter::HostPort => "a host port is taken",
+        PlacementFilter::Condition => "a problem of the node",
         PlacementFilter::MaxReplicas => "they have as many replicas as one node may have",
     }
 }

@@ -66,6 +66,10 @@ pub fn line(record: &Record, names: &mut dyn Names) -> String {
         Kind::SessionOpened(e) => format!("node {} connected", name(&e.node_id)),
         Kind::SessionClosed(e) => format!("node {} disconnected", name(&e.node_id)),
         Kind::NodeSilent(e) => format!("node {} is silent", name(&e.node_id)),
+        Kind::NodeSecretRenewed(e) => {
+            format!("node {} has a new secret: its agent lost the old one", name(&e.node_id))
+        }
+        Kind::NodeConditionsObserved(e) => machines::conditions(e, &name(&e.node_id)),
         Kind::TaskCreated(e) => tasks::created(e, &name(&e.task_id)),
         Kind::TaskAssigned(e) => {
             format!("{} assigned to {} (best of {})", name(&e.task_id), name(&e.node_id), e.candidates)

@@ -4,8 +4,8 @@ use super::summary::{ended, to_the_second};
 use crate::show;
 use skep_projections::{NodeRow, ServiceIdx, ServiceRow, TaskRow, View};
 use skep_proto::{
-    author,
-    v1::{DesireReason, NodeAvailability, NodeState, TaskState},
+    author, condition,
+    v1::{DesireReason, NodeAvailability, NodeState, RolloutState, TaskState},
 };
 
 /// A task in one line.
@@ -154,6 +154,9 @@ pub fn service(view: &View, place: ServiceIdx, row: &ServiceRow) -> String {
     if let (Some(blocked), true) = (&row.blocked, pending > 0) {
         return format!("{name} runs {running} of {wanted}: {pending} pending: {}", blocked.message);
     }
+    if let Some(paused) = paused(row) {
+        return format!("{name} runs {running} of {wanted}; {paused}");
+    }
     if u64::from(running) >= wanted {
         return format!("{name} runs as wanted: {running} of {wanted}");
     }
@@ -161,6 +164,13 @@ pub fn service(view: &View, place: ServiceIdx, row: &ServiceRow) -> String {
         Some(words) => format!("{name} runs {running} of {wanted}: {words}"),
         None => format!("{name} runs {running} of {wanted}: the others are on their way"),
     }
+}
+
+/// That its roll-out is paused, and why.
+pub(crate) fn paused(row: &ServiceRow) -> Option<String> {
+    let rollout = row.rollout.as_ref().filter(|rollout| rollout.state == RolloutState::Paused)?;
+    let why = if rollout.message.is_empty() { String::new() } else { format!(": {}", rollout.message) };
+    Some(format!("its roll-out is paused{why}"))
 }
 
 /// The slot that fails most often, and how.
@@ -206,5 +216,11 @@ pub fn node(row: &NodeRow) -> String {
         NodeAvailability::Pause => "; it is paused: nothing new is placed on it",
         NodeAvailability::Drain => "; it is drained: nothing may stay on it",
     };
-    format!("node {name} {state}{wanted}; {}", super::placement::count(row.live_tasks, "live task"))
+    let problems: Vec<String> = row.conditions.iter().map(condition::line).collect();
+    let problems = match (problems.is_empty(), row.is_impaired()) {
+        (true, _) => String::new(),
+        (false, false) => format!("; {}", problems.join("; ")),
+        (false, true) => format!("; {}; it gets no new tasks meanwhile", problems.join("; ")),
+    };
+    format!("node {name} {state}{wanted}{problems}; {}", super::placement::count(row.live_tasks, "live task"))
 }

@@ -1,9 +1,10 @@
 //! Lines about machines.
 
 use skep_proto::{
-    Id,
+    Id, condition,
     v1::{
-        NodeAvailability, NodeJoined, NodeRemoved, NodeRole, NodeSpec, NodeUpdated, StrayObserved, TaskState,
+        NodeAvailability, NodeConditionsObserved, NodeJoined, NodeRemoved, NodeRole, NodeSpec, NodeUpdated,
+        StrayObserved, TaskState,
     },
 };
 use std::collections::BTreeMap;
@@ -27,6 +28,14 @@ pub(super) fn updated(e: &NodeUpdated, node: &str) -> String {
         role(spec.desired_role()),
         labels(spec)
     )
+}
+
+pub(super) fn conditions(e: &NodeConditionsObserved, node: &str) -> String {
+    if e.conditions.is_empty() {
+        return format!("node {node} has no problems any more");
+    }
+    let lines: Vec<String> = e.conditions.iter().map(condition::line).collect();
+    format!("node {node} has a problem: {}", lines.join("; "))
 }
 
 pub(super) fn stray(e: &StrayObserved, node: &str) -> String {

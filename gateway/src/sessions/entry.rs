@@ -1,0 +1,139 @@
+//! How an agent gets its session: what its hello must show, and what the turn is asked. PURE.
+
+use super::{Conn, Life, Origin, STOPPING, Session, Sessions, Waiting, parts::Outbound, turned};
+use crate::admit::Machine;
+use sha2::{Digest as _, Sha256};
+use skep_projections::View;
+use skep_proto::{
+    Id, Revision, Timestamp, defaults,
+    v1::{Hello, NodeRole, Turned, TurnedCode},
+};
+use std::collections::BTreeMap;
+
+/// How an agent comes to its session.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Entry {
+    /// As a new node.
+    Join,
+    /// As the manager's own agent, which has lost its folder and so its secret.
+    Reclaim,
+    /// As a node that is known, with its secret.
+    Return,
+}
+
+impl Sessions {
+    /// The first message of a stream. `number` is the session's, never used before.
+    ///
+    /// A node that has no id yet gets one made from its secret: an agent whose welcome was lost comes back as the
+    /// same node, not as a second one.
+    pub fn handle_hello(
+        &mut self,
+        conn: Conn,
+        origin: Origin,
+        hello: Hello,
+        number: u64,
+        view: &View,
+        now: Timestamp,
+    ) {
+        if self.life == Life::Stopping {
+            return self.turn_away(conn, turned(TurnedCode::Stopping, STOPPING));
+        }
+        let known = Id::from_bytes(&hello.node_id);
+        let node = match (known.is_none(), origin) {
+            (false, _) => known,
+            (true, Origin::Embedded) => self.manager,
+            (true, Origin::Outside) => named_by(&hello.secret),
+        };
+        let is_new = view.nodes().find(node).is_none() && (known.is_none() || origin == Origin::Embedded);
+        let entry = match (is_new, known.is_none() && origin == Origin::Embedded) {
+            (true, _) => Entry::Join,
+            (false, true) => Entry::Reclaim,
+            (false, false) => Entry::Return,
+        };
+        if let Err(mut turned) = self.may_open(node, entry, &hello, view) {
+            turned.cluster_id = view.cluster().id.to_bytes();
+            return self.turn_away(conn, turned);
+        }
+        let period_ns = self.period_ns;
+        let session = Session {
+            node,
+            number,
+            process: hello.process,
+            hello,
+            open: false,
+            heard_at: now,
+            silence_at: now + period_ns * defaults::HEARTBEAT_GRACE_PERIODS,
+            period_ns,
+            revision: Revision::ZERO,
+            told: BTreeMap::new(),
+            outbound: Outbound::default(),
+        };
+        self.beats.insert((session.silence_at, conn));
+        self.by_node.insert(node, conn);
+        self.conns.insert(conn, session);
+        match entry {
+            Entry::Join => self.join(conn, origin),
+            Entry::Reclaim => self.reclaim(conn),
+            Entry::Return => self.open(conn),
+        }
+    }
+
+    fn may_open(&mut self, node: Id, entry: Entry, hello: &Hello, view: &View) -> Result<(), Turned> {
+        if entry != Entry::Join {
+            let row = view.nodes().by_id(node).map(|(_, row)| row).filter(|row| !row.removed);
+            let row = row.ok_or_else(|| {
+                turned(TurnedCode::NodeRemoved, "this node is not part of the cluster (any more)")
+            })?;
+            let has_secret = <[u8; 32]>::from(Sha256::digest(&hello.secret)) == row.secret_hash;
+            if entry == Entry::Return && !has_secret {
+                return Err(turned(TurnedCode::WrongSecret, "the secret is not this node's"));
+            }
+        }
+        if hello.incarnation == view.position().incarnation && hello.revision > view.position().revision.0 {
+            return Err(turned(TurnedCode::Retry, "this manager is behind the agent; try again"));
+        }
+        let Some(held) = self.by_node.get(&node).copied() else { return Ok(()) };
+        if self.conns.get(&held).is_some_and(|s| s.process != hello.process) {
+            return Err(turned(TurnedCode::Claimed, "another agent process holds this node's session"));
+        }
+        self.turn_away(held, turned(TurnedCode::Superseded, "the same agent opened a newer session"));
+        self.forget(held);
+        Ok(())
+    }
+
+    fn join(&mut self, conn: Conn, origin: Origin) {
+        let Some(session) = self.conns.get(&conn) else { return };
+        let mut spec = session.hello.spec.clone().unwrap_or_default();
+        let role = if origin == Origin::Embedded { NodeRole::Manager } else { NodeRole::Worker };
+        spec.desired_role = role as i32;
+        let machine = Machine::Join {
+            node: session.node,
+            spec,
+            description: session.hello.description.clone().unwrap_or_default(),
+            secret_hash: Sha256::digest(&session.hello.secret).into(),
+        };
+        self.ask(session.node, machine, Waiting::Joined(conn));
+    }
+
+    fn reclaim(&mut self, conn: Conn) {
+        let Some(session) = self.conns.get(&conn) else { return };
+        let secret_hash = Sha256::digest(&session.hello.secret).into();
+        let machine = Machine::Reclaim { node: session.node, secret_hash };
+        self.ask(session.node, machine, Waiting::Joined(conn));
+    }
+
+    pub(super) fn open(&mut self, conn: Conn) {
+        let Some(session) = self.conns.get(&conn) else { return };
+        let machine = Machine::Open {
+            node: session.node,
+            session: session.number,
+            description: session.hello.description.clone().unwrap_or_default(),
+            conditions: session.hello.conditions.clone(),
+        };
+        self.ask(session.node, machine, Waiting::Opened(conn));
+    }
+}
+
+fn named_by(secret: &[u8]) -> Id {
+    Id::from_bytes(&Sha256::digest([b"skep node", secret].concat())[..16])
+}

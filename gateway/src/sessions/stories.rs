@@ -1,0 +1,439 @@
+//! Stories about sessions: what agents, the turn and time do, and what the sessions do then.
+
+use super::world::{AHEAD, World, check};
+use skep_projections::fixture::MANAGER;
+use skep_proto::Id;
+
+#[test]
+fn a_new_agent_joins_opens_its_session_and_gets_its_set() {
+    check(
+        "service web replicas=1",
+        "a hello unknown -> ask join worker
+         commit -> ask open
+         commit -> a1 welcome 5000, a1 set
+         a gone -> ask close
+         commit -> -",
+    );
+}
+
+#[test]
+fn an_agent_whose_welcome_was_lost_comes_back_as_the_same_node() {
+    let mut world = World::of("");
+    world.act("a hello unknown");
+    world.act("commit");
+    world.act("a gone");
+    world.act("commit");
+    assert_eq!(world.act("a hello unknown"), "ask open", "it has joined");
+    world.act("commit");
+    assert_eq!(world.cluster.view.nodes().len(), 1);
+}
+
+#[test]
+fn a_member_comes_back_with_its_secret_alone() {
+    check(
+        "member a | service web replicas=1 | task web.1 on a",
+        "a hello -> ask open
+         commit -> a1 welcome 5000, a1 set {web} web.1=RUNNING*
+         b hello -> b1 turned NODE_REMOVED, b1 closed
+         b hello secret=a -> b2 turned NODE_REMOVED, b2 closed",
+    );
+    check(
+        "member a",
+        "a hello secret=b -> a1 turned WRONG_SECRET, a1 closed
+         a beat -> -
+         a gone -> -",
+    );
+}
+
+#[test]
+fn the_managers_own_agent_joins_as_the_managers_node_and_takes_it_back_without_its_secret() {
+    let mut world = World::of("");
+    assert_eq!(world.act("m hello unknown embedded"), "ask join manager");
+    assert_eq!(world.act("commit"), "ask open");
+    assert_eq!(world.act("commit"), "m1 welcome 5000, m1 set");
+    assert!(world.cluster.view.nodes().find(MANAGER).is_some());
+    assert_eq!(world.sessions.conn_of(MANAGER), Some(super::Conn(1)));
+    world.act("m gone");
+    world.act("commit");
+    assert_eq!(world.act("m hello unknown embedded secret=new"), "ask reclaim");
+    assert_eq!(world.act("commit"), "ask open");
+    assert_eq!(world.act("commit"), "m2 welcome 5000, m2 set");
+    let (_, row) = world.cluster.view.nodes().by_id(MANAGER).expect("it is a node");
+    assert_eq!(row.session, 102);
+}
+
+#[test]
+fn nobody_outside_takes_the_managers_node() {
+    check(
+        "member manager",
+        "x hello unknown -> ask join worker
+         m hello unknown embedded -> ask reclaim
+         n hello unknown embedded new-process -> n1 turned CLAIMED, n1 closed",
+    );
+}
+
+#[test]
+fn a_newer_stream_of_the_same_process_takes_over_and_one_of_another_waits() {
+    check(
+        "member a",
+        "a hello -> ask open
+         commit -> a1 welcome 5000, a1 set
+         a hello -> a1 turned SUPERSEDED, a1 closed, ask open
+         commit -> a2 welcome 5000, a2 set
+         a hello new-process -> a3 turned CLAIMED, a3 closed",
+    );
+}
+
+#[test]
+fn a_session_that_the_log_knows_to_be_followed_by_another_ends() {
+    let mut world = World::of("member a");
+    world.act("a hello");
+    world.act("commit");
+    // Another manager's session, as its record tells.
+    assert_eq!(world.act("tell open a"), "a1 turned SUPERSEDED, a1 closed");
+    assert_eq!(world.sessions.open_sessions(), 0);
+    assert_eq!(world.act("later 60000"), "-", "nothing is measured any more");
+}
+
+#[test]
+fn heartbeats_keep_a_session_and_silence_ends_it() {
+    check(
+        "member a",
+        "a hello -> ask open
+         commit -> a1 welcome 5000, a1 set
+         later 14000 -> -
+         a beat -> -
+         later 14000 -> -
+         a pull -> -
+         later 14999 -> -
+         later 1 -> a1 turned RETRY, a1 closed, ask silent
+         commit -> -
+         later 60000 -> -",
+    );
+}
+
+#[test]
+fn a_stream_that_was_never_welcomed_is_silent_too() {
+    check(
+        "member a",
+        "a hello -> ask open
+         later 15000 -> a1 turned RETRY, a1 closed, ask silent
+         commit -> -
+         a hello -> ask open",
+    );
+}
+
+#[test]
+fn the_next_look_is_when_the_first_agent_may_be_silent() {
+    let mut world = World::of("member a | member b");
+    assert_eq!(world.sessions.poll_timeout(), None);
+    world.act("a hello");
+    let first = world.sessions.poll_timeout().expect("a deadline");
+    world.act("later 1000");
+    world.act("b hello");
+    assert_eq!(world.sessions.poll_timeout(), Some(first));
+    world.act("later 13000");
+    world.act("a beat");
+    world.act("later 1000");
+    assert_eq!(world.sessions.poll_timeout(), Some(first + 1_000_000_000), "b's comes first now");
+}
+
+#[test]
+fn a_report_is_acknowledged_when_it_is_committed() {
+    check(
+        "member a | service web replicas=2 | task web.1 on a | task web.2 on a",
+        "a hello -> ask open
+         commit -> a1 welcome 5000, a1 set {web} web.1=RUNNING* web.2=RUNNING*
+         a report web.1=RUNNING -> ask report of 1
+         a report web.2=FAILED -> ask report of 1
+         commit -> a1 ack 1, a1 ack 2",
+    );
+}
+
+#[test]
+fn a_report_before_the_welcome_is_left_out_and_comes_again() {
+    check(
+        "member a | service web replicas=1 | task web.1 on a",
+        "a hello -> ask open
+         a report web.1=RUNNING -> -
+         commit -> a1 welcome 5000, a1 set {web} web.1=RUNNING*
+         a hello-again -> -
+         a chunk -> -",
+    );
+}
+
+#[test]
+fn what_is_refused_or_unknown_starts_the_session_over() {
+    for verdict in ["refuse", "unknown"] {
+        check(
+            "member a | service web replicas=1 | task web.1 on a",
+            &format!(
+                "a hello -> ask open
+                 {verdict} -> a1 turned RETRY, a1 closed, ask close
+                 commit -> -
+                 a hello -> ask open
+                 commit -> a2 welcome 5000, a2 set {{web}} web.1=RUNNING*
+                 a report web.1=RUNNING -> ask report of 1
+                 {verdict} -> a2 turned RETRY, a2 closed, ask close
+                 {verdict} -> -
+                 x hello unknown -> ask join worker
+                 {verdict} -> x1 turned RETRY, x1 closed, ask close"
+            ),
+        );
+    }
+}
+
+#[test]
+fn an_answer_that_comes_after_its_stream_has_gone_says_nothing() {
+    for verdict in ["commit", "refuse", "unknown"] {
+        check(
+            "member a | service web replicas=1 | task web.1 on a",
+            &format!(
+                "a hello -> ask open
+                 a gone -> ask close
+                 {verdict} -> -
+                 a hello -> ask open
+                 commit -> a2 welcome 5000, a2 set {{web}} web.1=RUNNING*
+                 a report web.1=RUNNING -> ask report of 1
+                 a gone -> ask close
+                 {verdict} -> -"
+            ),
+        );
+    }
+}
+
+#[test]
+fn changes_go_to_their_node_and_only_what_is_new() {
+    check(
+        "member a | member b | service web replicas=2 | task web.1 on a",
+        "a hello -> ask open
+         b hello -> ask open
+         commit -> a1 welcome 5000, a1 set {web} web.1=RUNNING*, b1 welcome 5000, b1 set
+         tell web.1 running -> -
+         tell task web.2 on b -> b1 change 9>12 {web} web.2=RUNNING*
+         tell web.1 wanted shutdown -> a1 change 8>13 web.1=SHUTDOWN
+         tell web.1 shutdown -> -
+         tell reap web.1 -> a1 change 13>15 gone-
+         tell service db -> -",
+    );
+}
+
+#[test]
+fn an_agent_that_comes_back_hears_what_it_missed() {
+    let mut world = World::of("member a | service web replicas=3 | task web.1 on a | task web.2 on a");
+    world.act("a hello");
+    world.act("commit");
+    let heard = world.cluster.view.position().revision;
+    world.act("a gone");
+    world.act("commit");
+    world.act("tell web.2 running | task web.3 on a | web.1 wanted shutdown | web.1 shutdown | reap web.1");
+    let now = world.cluster.view.position().revision;
+    world.act(&format!("a hello at=1.{heard}"));
+    assert_eq!(
+        world.act("commit"),
+        format!(
+            "a2 welcome 5000, a2 change {heard}>{} {{web}} web.2=RUNNING* web.3=RUNNING* gone-",
+            now.next()
+        ),
+    );
+}
+
+#[test]
+fn an_agent_that_missed_nothing_hears_its_position() {
+    let mut world = World::of("member a | service web replicas=1 | task web.1 on a");
+    world.act("a hello");
+    world.act("commit");
+    let heard = world.cluster.view.position().revision;
+    world.act(&format!("a hello at=1.{heard}"));
+    assert_eq!(world.act("commit"), format!("a2 welcome 5000, a2 change {heard}>{}", heard.next()));
+}
+
+#[test]
+fn a_position_that_is_unknown_too_old_or_ahead() {
+    let given = "member a | service web replicas=1 | task web.1 on a";
+    for position in ["0.0", "1.1", "2.1", "7.99"] {
+        let mut world = World::of(given);
+        assert_eq!(world.act(&format!("a hello at={position}")), "ask open", "{position}");
+        assert_eq!(world.act("commit"), "a1 welcome 5000, a1 set {web} web.1=RUNNING*", "{position}");
+    }
+    check(given, "a hello at=1.99 -> a1 turned RETRY, a1 closed");
+}
+
+#[test]
+fn a_node_that_is_removed_is_told_and_one_that_was_may_not_return() {
+    check(
+        "member a",
+        "a hello -> ask open
+         commit -> a1 welcome 5000, a1 set
+         tell rmnode a -> a1 turned NODE_REMOVED, a1 closed
+         a hello -> a2 turned NODE_REMOVED, a2 closed",
+    );
+    check(
+        "member a | member b | service web replicas=1 | task web.1 on a",
+        "a hello -> ask open
+         b hello -> ask open
+         commit -> a1 welcome 5000, a1 set {web} web.1=RUNNING*, b1 welcome 5000, b1 set
+         tell rmnode b | node c -> b1 turned NODE_REMOVED, b1 closed
+         tell rmnode a -> a1 turned NODE_REMOVED, a1 closed",
+    );
+}
+
+#[test]
+fn a_new_tenure_hears_of_every_session() {
+    check(
+        "member a | member b",
+        "a hello -> ask open
+         commit -> a1 welcome 5000, a1 set
+         b hello -> ask open
+         tell tenure -> ask open
+         commit -> b1 welcome 5000, b1 set
+         tell drain a -> -",
+    );
+}
+
+#[test]
+fn conditions_are_told_with_the_session_and_whenever_they_change() {
+    let mut world = World::of("member a");
+    let conditions = |world: &World| {
+        let (_, row) =
+            world.cluster.view.nodes().by_id(skep_projections::fixture::id("node", "a")).expect("a node");
+        (row.conditions.len(), row.is_placeable())
+    };
+    assert_eq!(world.act("a hello conditions=engine"), "ask open with 1 conditions");
+    assert_eq!(world.act("commit"), "a1 welcome 5000, a1 set");
+    assert_eq!(conditions(&world), (1, false));
+    assert_eq!(world.act("a conditions pull"), "ask 1 conditions");
+    world.act("commit");
+    assert_eq!(conditions(&world), (1, true));
+    assert_eq!(world.act("tell tenure"), "ask open with 1 conditions", "the newest ones");
+    world.act("commit");
+    assert_eq!(world.act("a conditions"), "ask 0 conditions");
+    world.act("commit");
+    assert_eq!(conditions(&world), (0, true));
+}
+
+#[test]
+fn conditions_before_the_welcome_are_told_with_it() {
+    check(
+        "member a",
+        "a hello -> ask open
+         a conditions engine -> -
+         tell tenure -> -
+         commit -> a1 welcome 5000, a1 set
+         tell tenure -> ask open with 1 conditions",
+    );
+}
+
+#[test]
+fn a_new_heartbeat_period_reaches_agents_and_measures_silence_from_then_on() {
+    let mut world = World::of("member a | member b");
+    world.act("a hello");
+    world.act("commit");
+    world.act("b hello");
+    world.act("later 14000");
+    let heard = world.act("tell heartbeat 20s");
+    assert_eq!(heard, "a1 period 20000", "b is not open yet, and its welcome will say so");
+    assert_eq!(world.act("commit"), "b1 welcome 20000, b1 set");
+    assert_eq!(world.act("later 59999"), "-");
+    assert_eq!(
+        world.act("later 1"),
+        "a1 turned RETRY, a1 closed, ask silent, b1 turned RETRY, b1 closed, ask silent"
+    );
+    world.act("commit");
+    world.act("a hello");
+    world.act("commit");
+    assert_eq!(world.act("tell heartbeat 2s"), "a2 period 2000");
+    assert_eq!(world.act("later 5999"), "-");
+    assert_eq!(world.act("later 1"), "a2 turned RETRY, a2 closed, ask silent");
+}
+
+#[test]
+fn a_manager_that_stops_tells_every_agent_and_records_nothing() {
+    check(
+        "member a | member b",
+        "a hello -> ask open
+         commit -> a1 welcome 5000, a1 set
+         b hello -> ask open
+         stopping -> a1 turned STOPPING, a1 closed, b1 turned STOPPING, b1 closed
+         a gone -> -
+         commit -> -
+         a hello -> a2 turned STOPPING, a2 closed
+         later 60000 -> -",
+    );
+}
+
+#[test]
+fn a_session_is_found_by_its_node_while_it_is_open() {
+    let mut world = World::of("member a");
+    let node = skep_projections::fixture::id("node", "a");
+    world.act("a hello");
+    assert_eq!((world.sessions.conn_of(node), world.sessions.open_sessions()), (None, 0));
+    world.act("commit");
+    assert_eq!((world.sessions.conn_of(node), world.sessions.open_sessions()), (Some(super::Conn(1)), 1));
+    world.act("a gone");
+    assert_eq!((world.sessions.conn_of(node), world.sessions.open_sessions()), (None, 0));
+    assert_eq!(world.sessions.conn_of(Id(1)), None);
+}
+
+/// A service whose spec is so large that a part holds one of them at most.
+fn large(name: &str) -> String {
+    format!("service {name} replicas=2 label=k:{} | task {name}.1 on a", "x".repeat(700_000))
+}
+
+#[test]
+fn a_large_set_travels_in_parts_and_waits_for_the_agent() {
+    let services: Vec<String> = (1..=7).map(|n| large(&format!("s{n}"))).collect();
+    let mut world = World::of(&format!("member a | {}", services.join(" | ")));
+    world.act("a hello");
+    let part = |n: u32, more: &str| format!("a1 set part {n}{more} {{s{0}}} s{0}.1=RUNNING*", n + 1);
+    let first: Vec<String> = (0..AHEAD).map(|n| part(n, "+")).collect();
+    let welcomed = world.act("commit");
+    let names: Vec<&str> = welcomed.split(", ").collect();
+    assert_eq!(names.len() as u32, 1 + AHEAD, "{welcomed}");
+    drop(first);
+    // What changes meanwhile waits behind it.
+    assert_eq!(world.act("tell s1.1 wanted shutdown"), "-");
+    let parts: Vec<String> = (AHEAD..7).map(|_| world.act("a takes")).collect();
+    assert!(parts.iter().take(parts.len() - 1).all(|part| part.contains("+ {s")), "{parts:?}");
+    let last = parts.last().expect("parts");
+    assert!(
+        last.contains("part 6 {s") && last.contains(", a1 change ") && last.ends_with("=SHUTDOWN"),
+        "{last}"
+    );
+    assert_eq!(world.act("a takes"), "-");
+}
+
+#[test]
+fn a_set_that_breaks_off_is_sent_anew_from_its_beginning() {
+    let services: Vec<String> = (1..=3).map(|n| large(&format!("s{n}"))).collect();
+    let mut world = World::of(&format!("member a | {}", services.join(" | ")));
+    world.act("a hello");
+    assert_eq!(world.act("commit").matches("part").count(), 3);
+    world.act("a gone");
+    world.act("commit");
+    world.act("a hello");
+    let again = world.act("commit");
+    assert!(again.contains("a2 set part 0+") && again.contains("a2 set part 2 "), "{again}");
+}
+
+#[test]
+fn a_service_is_described_once_while_tasks_of_it_are_there() {
+    let mut world = World::of("member a | service web replicas=9 | service db replicas=9 | task web.1 on a");
+    world.act("a hello");
+    world.act("commit");
+    let changed = |world: &mut World, words: &str| {
+        let heard = world.act(words);
+        heard.split_once('>').and_then(|(_, rest)| rest.split_once(' ')).map(|(_, items)| items.to_owned())
+    };
+    assert_eq!(changed(&mut world, "tell task web.2 on a").as_deref(), Some("web.2=RUNNING*"));
+    assert_eq!(changed(&mut world, "tell task db.1 on a").as_deref(), Some("{db} db.1=RUNNING*"));
+    // Scaling changes nothing about its tasks; a label does.
+    world.act("tell scale web 12");
+    assert_eq!(changed(&mut world, "tell task web.3 on a").as_deref(), Some("web.3=RUNNING*"));
+    world.act("tell update web label=tier:front");
+    assert_eq!(changed(&mut world, "tell task web.4 on a").as_deref(), Some("{web} web.4=RUNNING*"));
+    assert_eq!(changed(&mut world, "tell task web.5 on a").as_deref(), Some("web.5=RUNNING*"));
+    // With its last task the agent forgets it.
+    world.act("tell db.1 wanted shutdown | db.1 shutdown | reap db.1");
+    assert_eq!(changed(&mut world, "tell task db.2 on a").as_deref(), Some("{db} db.2=RUNNING*"));
+}

@@ -1,0 +1,312 @@
+//! A hand-cranked world around the sessions, for their stories: agents say things, the turn decides when a story
+//! lets it, and what the sessions do is written down.
+//!
+//! Nodes and agents are named by letters. Each stream of an agent has a number: `a1` is the first of agent a.
+
+use super::{Conn, Origin, Output, Sessions, parts};
+use crate::{
+    admit::{self, Machine, Refusal, Request},
+    turn::Answer,
+};
+use sha2::{Digest as _, Sha256};
+use skep_projections::{
+    Delta,
+    fixture::{MANAGER, World as Cluster, id},
+};
+use skep_proto::{
+    Id, Revision, Timestamp,
+    v1::{
+        Assignment, Assignments, Condition, ConditionKind, Conditions, FromAgent, Heartbeat, Hello, LogChunk,
+        NodeJoined, NodeSpec, PartTaken, PullProgress, Report, TaskObserved, TaskState, ToAgent, event::Kind,
+        from_agent, to_agent,
+    },
+};
+use skep_reconcilers::Entropy;
+use std::collections::{BTreeMap, VecDeque};
+
+/// One agent, as the stories know it.
+#[derive(Default)]
+struct Agent {
+    streams: u64,
+    conn: Option<Conn>,
+    process: u64,
+    reports: u64,
+}
+
+/// See the module.
+pub(super) struct World {
+    pub(super) cluster: Cluster,
+    pub(super) sessions: Sessions,
+    now: Timestamp,
+    agents: BTreeMap<String, Agent>,
+    names: BTreeMap<Conn, String>,
+    asks: VecDeque<(u64, Request)>,
+    conns: u64,
+}
+
+/// Runs a story: each line is `what happens -> what the sessions do`.
+pub(super) fn check(given: &str, story: &str) {
+    let mut world = World::of(given);
+    for line in story.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        let (what, expected) = line.split_once("->").unwrap_or((line, ""));
+        assert_eq!(world.act(what.trim()), expected.trim(), "{line}");
+    }
+}
+
+impl World {
+    /// A cluster of these words; `member a` is a node whose agent has joined before.
+    pub(super) fn of(given: &str) -> World {
+        let mut cluster = Cluster::empty();
+        for statement in given.split('|').map(str::trim).filter(|s| !s.is_empty()) {
+            match statement.strip_prefix("member ") {
+                Some(name) => drop(cluster.record(joined(name))),
+                None => drop(cluster.tell(statement)),
+            }
+        }
+        let sessions = Sessions::new(MANAGER, &cluster.view);
+        World {
+            cluster,
+            sessions,
+            now: Timestamp(1_000_000_000_000),
+            agents: BTreeMap::new(),
+            names: BTreeMap::new(),
+            asks: VecDeque::new(),
+            conns: 0,
+        }
+    }
+
+    /// Does one thing, and gives back what the sessions did.
+    pub(super) fn act(&mut self, what: &str) -> String {
+        let (first, rest) = what.split_once(' ').unwrap_or((what, ""));
+        match first {
+            "commit" => self.commit(),
+            "refuse" => self.answer_all(&Answer::Refused(Refusal::exhausted("busy"))),
+            "unknown" => self.answer_all(&Answer::Unknown("the log failed".into())),
+            "forget" => self.asks.clear(),
+            "later" => {
+                self.now = self.now + rest.parse::<u64>().expect("milliseconds") * 1_000_000;
+                self.sessions.handle_timeout(self.now);
+            }
+            "tell" => {
+                let delta = self.cluster.tell(rest);
+                self.committed(&delta);
+            }
+            "stopping" => self.sessions.handle_stopping(),
+            agent => self.agent(agent, rest),
+        }
+        self.outputs()
+    }
+
+    fn agent(&mut self, name: &str, what: &str) {
+        let (verb, rest) = what.split_once(' ').unwrap_or((what, ""));
+        if verb == "hello" {
+            return self.hello(name, rest);
+        }
+        let agent = self.agents.get_mut(name).unwrap_or_else(|| panic!("{name} has no stream"));
+        let conn = agent.conn.expect("it has a stream");
+        if verb == "gone" {
+            return self.sessions.handle_gone(conn);
+        }
+        let message = match verb {
+            "beat" => from_agent::Message::Heartbeat(Heartbeat { beat: 1 }),
+            "hello-again" => from_agent::Message::Hello(Hello::default()),
+            "chunk" => from_agent::Message::LogChunk(LogChunk::default()),
+            "pull" => from_agent::Message::Pull(PullProgress::default()),
+            "takes" => from_agent::Message::PartTaken(PartTaken::default()),
+            "conditions" => from_agent::Message::Conditions(Conditions { conditions: conditions(rest) }),
+            "report" => {
+                agent.reports += 1;
+                let tasks = rest.split_whitespace().map(|word| {
+                    let (task, state) = word.split_once('=').expect("task=STATE");
+                    observed(self.cluster.task_id(task), state)
+                });
+                let tasks = tasks.collect();
+                from_agent::Message::Report(Report { number: agent.reports, tasks })
+            }
+            other => panic!("{other:?} is nothing an agent does"),
+        };
+        self.sessions.handle_message(conn, FromAgent { message: Some(message) }, self.now);
+    }
+
+    /// `a hello [unknown] [embedded] [secret=x] [new-process] [at=I.R] [conditions=engine,pull]`
+    fn hello(&mut self, name: &str, words: &str) {
+        self.conns += 1;
+        let conn = Conn(self.conns);
+        let agent = self.agents.entry(name.to_owned()).or_default();
+        agent.streams += 1;
+        agent.conn = Some(conn);
+        self.names.insert(conn, format!("{name}{}", agent.streams));
+        let mut origin = Origin::Outside;
+        let mut hello = Hello {
+            node_id: node(name).to_bytes(),
+            secret: secret(name).into(),
+            spec: Some(NodeSpec::default()),
+            description: Some(skep_projections::fixture::node_description(name)),
+            ..Hello::default()
+        };
+        for word in words.split_whitespace() {
+            match word.split_once('=').unwrap_or((word, "")) {
+                ("unknown", _) => hello.node_id = bytes::Bytes::new(),
+                ("embedded", _) => origin = Origin::Embedded,
+                ("secret", other) => hello.secret = secret(other).into(),
+                ("new-process", _) => agent.process += 1,
+                ("conditions", kinds) => hello.conditions = conditions(kinds),
+                ("at", position) => {
+                    let (incarnation, revision) = position.split_once('.').expect("incarnation.revision");
+                    hello.incarnation = incarnation.parse().expect("a number");
+                    hello.revision = revision.parse().expect("a number");
+                }
+                other => panic!("{other:?} is nothing that a hello says"),
+            }
+        }
+        hello.process = agent.process;
+        let view = self.cluster.view.clone();
+        self.sessions.handle_hello(conn, origin, hello, 100 + conn.0, &view, self.now);
+    }
+
+    /// The turn decides what was asked, as the real one does, and it is committed.
+    fn commit(&mut self) {
+        for (token, request) in std::mem::take(&mut self.asks) {
+            let entropy = Entropy::new([7; 32]);
+            let answer = match admit::admit(&self.cluster.view, &request, &entropy) {
+                Err(refusal) => Answer::Refused(refusal),
+                Ok(admitted) => {
+                    let mut delta = Delta::default();
+                    for (_, kind) in admitted.events {
+                        delta.merge(&self.cluster.record(kind));
+                    }
+                    self.committed(&delta);
+                    accepted(self.cluster.view.position().revision)
+                }
+            };
+            self.sessions.handle_answer(token, &answer, &self.cluster.view);
+        }
+    }
+
+    fn committed(&mut self, delta: &Delta) {
+        let view = self.cluster.view.clone();
+        self.sessions.handle_committed(&view, delta, self.now);
+    }
+
+    fn answer_all(&mut self, answer: &Answer) {
+        for (token, _) in std::mem::take(&mut self.asks) {
+            self.sessions.handle_answer(token, answer, &self.cluster.view);
+        }
+    }
+
+    fn outputs(&mut self) -> String {
+        let mut done = Vec::new();
+        while let Some(output) = self.sessions.poll_output() {
+            done.push(match output {
+                Output::Send(conn, message) => format!("{} {}", self.name(conn), self.sent(message)),
+                Output::Close(conn) => format!("{} closed", self.name(conn)),
+                Output::Ask { token, request, .. } => {
+                    let line = asked(&request);
+                    self.asks.push_back((token, *request));
+                    line
+                }
+            });
+        }
+        if done.is_empty() { "-".into() } else { done.join(", ") }
+    }
+
+    fn name(&self, conn: Conn) -> &str {
+        self.names.get(&conn).map_or("?", String::as_str)
+    }
+
+    fn sent(&self, message: ToAgent) -> String {
+        match message.message.expect("a message") {
+            to_agent::Message::Welcome(welcome) => {
+                format!("welcome {}", welcome.heartbeat_period_ns / 1_000_000)
+            }
+            to_agent::Message::Turned(turned) => {
+                format!("turned {}", turned.code().as_str_name().trim_start_matches("TURNED_CODE_"))
+            }
+            to_agent::Message::Assignments(assignments) => self.assignments(&assignments),
+            to_agent::Message::Ack(ack) => format!("ack {}", ack.number),
+            to_agent::Message::HeartbeatPeriod(period) => format!("period {}", period.period_ns / 1_000_000),
+            to_agent::Message::Logs(_) | to_agent::Message::Cancel(_) => panic!("not the sessions' business"),
+        }
+    }
+
+    /// `set web.1=RUNNING`, `change 5>7 {web} web.1=RUNNING* web.2-`: a star is a whole task, braces a service, and
+    /// `+` says that more parts follow.
+    fn assignments(&self, message: &Assignments) -> String {
+        let mut words = match message.complete {
+            true => vec!["set".to_owned()],
+            false => vec![format!("change {}>{}", message.after_revision, message.revision)],
+        };
+        if message.part > 0 || message.more {
+            words.push(format!("part {}{}", message.part, if message.more { "+" } else { "" }));
+        }
+        words.extend(message.services.iter().map(|service| format!("{{{}}}", service.service_name)));
+        words.extend(message.changed.iter().map(|assignment| self.assigned(assignment)));
+        words.extend(message.removed_ids.iter().map(|id| format!("{}-", self.task(Id::from_bytes(id)))));
+        words.join(" ")
+    }
+
+    fn assigned(&self, assignment: &Assignment) -> String {
+        let whole = if assignment.task.is_some() { "*" } else { "" };
+        let desired = assignment.desired().as_str_name().trim_start_matches("TASK_STATE_");
+        format!("{}={desired}{whole}", self.task(Id::from_bytes(&assignment.task_id)))
+    }
+
+    fn task(&self, id: Id) -> String {
+        let place = self.cluster.view.tasks().find(id);
+        place.map_or_else(|| "gone".into(), |place| self.cluster.task_name(place))
+    }
+}
+
+fn asked(request: &Request) -> String {
+    let Request::Machine(machine) = request else { panic!("agents give no commands") };
+    match machine {
+        Machine::Join { spec, .. } => format!("ask join {:?}", spec.desired_role()).to_lowercase(),
+        Machine::Reclaim { .. } => "ask reclaim".into(),
+        Machine::Open { conditions, .. } if conditions.is_empty() => "ask open".into(),
+        Machine::Open { conditions, .. } => format!("ask open with {} conditions", conditions.len()),
+        Machine::Conditions { conditions, .. } => format!("ask {} conditions", conditions.len()),
+        Machine::Close { .. } => "ask close".into(),
+        Machine::Silent { .. } => "ask silent".into(),
+        Machine::Report { tasks, .. } => format!("ask report of {}", tasks.len()),
+        Machine::Fact(_) => panic!("agents know no facts of the manager"),
+    }
+}
+
+fn node(name: &str) -> Id {
+    id("node", name)
+}
+
+fn secret(name: &str) -> Vec<u8> {
+    format!("secret of {name}").into_bytes()
+}
+
+fn joined(name: &str) -> Kind {
+    let id = if name == "manager" { MANAGER } else { node(name) };
+    Kind::NodeJoined(Box::new(NodeJoined {
+        node_id: id.to_bytes(),
+        spec: Some(NodeSpec::default()),
+        description: Some(skep_projections::fixture::node_description(name)),
+        secret_hash: bytes::Bytes::copy_from_slice(&Sha256::digest(secret(name))),
+    }))
+}
+
+fn conditions(kinds: &str) -> Vec<Condition> {
+    let kinds = kinds.split(',').filter(|kind| !kind.is_empty()).map(|kind| match kind {
+        "engine" => ConditionKind::EngineUnreachable,
+        "pull" => ConditionKind::PullFailing,
+        other => panic!("{other:?} is no condition"),
+    });
+    kinds.map(|kind| Condition { kind: kind as i32, ..Condition::default() }).collect()
+}
+
+fn observed(task: Id, state: &str) -> TaskObserved {
+    let state = TaskState::from_str_name(&format!("TASK_STATE_{state}")).expect("a state");
+    TaskObserved { task_id: task.to_bytes(), state: state as i32, ..TaskObserved::default() }
+}
+
+fn accepted(revision: Revision) -> Answer {
+    Answer::Accepted { revision, through: revision, object: Id::NONE, changed: true, warnings: Vec::new() }
+}
+
+/// So many parts may be ahead.
+pub(super) const AHEAD: u32 = parts::PARTS_AHEAD_MAX;
