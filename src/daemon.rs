@@ -12,13 +12,18 @@ use crate::cli::processes::{AgentArgs, DaemonArgs, RecoverArgs};
 use anyhow::{Context, Result};
 use skep_gateway::manager;
 use state::StateDir;
-use std::{future::Future, process::ExitCode};
+use std::{future::Future, process::ExitCode, time::Duration};
 use telemetry::Telemetry;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
 };
 use tokio_util::sync::CancellationToken;
+
+/// A daemon that has not ended so long after it was asked to ends at once.
+const STOP_LIMIT: Duration = Duration::from_secs(15);
+/// Exit code of one that ended at once.
+const ENDED_AT_ONCE: i32 = 1;
 
 /// `skep daemon`: a manager and its own agent.
 pub fn run(args: DaemonArgs) -> Result<ExitCode> {
@@ -101,12 +106,23 @@ where
             (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let signalled = stop.clone();
         tokio::spawn(async move {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
+            let mut asked = async || {
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                }
+            };
+            asked().await;
             tracing::info!("stopping; tasks go on");
             signalled.cancel();
+            tokio::select! {
+                () = asked() => tracing::warn!("asked again: ending at once; tasks go on"),
+                () = tokio::time::sleep(STOP_LIMIT) => {
+                    tracing::warn!("stopping takes too long: ending at once; tasks go on");
+                }
+            }
+            // Everything that was acknowledged is on the disk; a restart recovers as after a crash.
+            std::process::exit(ENDED_AT_ONCE);
         });
         let ended = work(stop).await;
         drop(telemetry);

@@ -2,6 +2,8 @@
 
 pub mod control;
 pub mod dispatcher;
+pub mod door;
+mod ending;
 pub mod history;
 pub mod logs;
 pub mod reads;

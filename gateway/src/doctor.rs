@@ -27,7 +27,12 @@ pub fn examine(reads: &Reads) -> Result<Vec<Finding>, PastError> {
     findings.extend(cluster::faults(&view));
     findings.extend(cluster::blocked(&view));
     findings.extend(cluster::crash_loops(&view));
+    findings.extend(cluster::paused(&view));
+    findings.extend(cluster::not_running(&view));
     findings.extend(cluster::nodes(&view));
+    findings.extend(cluster::conditions(&view));
+    findings.extend(cluster::host_names(&view));
+    findings.extend(door(reads));
     findings.extend(cluster::versions(&view));
     findings.extend(history::clock(reads.past(), &view)?);
     findings.extend(history::snapshots(reads.past(), &view)?);
@@ -86,6 +91,24 @@ fn log(reads: &Reads) -> Vec<Finding> {
         findings.push(ok("disk", free));
     }
     findings
+}
+
+/// Connections that found no room.
+fn door(reads: &Reads) -> Option<Finding> {
+    let door = reads.door()?;
+    let (open, limit, refused) = door.look();
+    let message = format!("{open} are open, at most {limit} may be; {refused} were refused since the start");
+    match (door.is_refusing(), refused) {
+        (true, _) => Some(problem(
+            "connections",
+            format!("new ones are refused: {message}"),
+            "close some, or raise the limit of open files of the daemon and restart it",
+        )),
+        (false, 0) => None,
+        (false, _) => {
+            Some(warning("connections", message, "look for a client that opens many and closes none"))
+        }
+    }
 }
 
 fn ok(subject: &str, message: impl Into<String>) -> Finding {

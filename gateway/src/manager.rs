@@ -5,6 +5,7 @@ use crate::{
     api::{
         control::ControlService,
         dispatcher::DispatcherService,
+        door::{Door, Limits},
         history::HistoryService,
         logs::LogsService,
         reads::Reads,
@@ -67,6 +68,14 @@ pub enum ManagerError {
     Serve(#[from] tonic::transport::Error),
 }
 
+/// Connections to `/metrics`: a few scrapers, each of its own.
+const METRICS_LIMITS: Limits = Limits { all: 64, process: 64 };
+
+/// How many descriptors this process may have; little where the system does not say.
+fn descriptors_max() -> u64 {
+    nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE).map_or(256, |(soft, _)| soft)
+}
+
 /// Runs a manager until `stop`, or until its log halts.
 pub async fn run(config: Config, stop: CancellationToken) -> Result<(), ManagerError> {
     let node = identity(&config.state_dir)?;
@@ -85,23 +94,33 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), ManagerE
         tokio::spawn(keep_heartbeat_period(drive.clone(), node, period_ns));
     }
     let hub = Hub::start(drive.clone(), node);
+    let door = Door::new("control", Limits::for_descriptors(descriptors_max()));
     let (broker, pulls) = (Arc::new(Broker::default()), Arc::new(Pulls::default()));
-    let reads = Reads::live(drive.clone(), pulls.clone(), node);
+    let reads = Reads::live(drive.clone(), pulls.clone(), node, door.clone());
     let page: Arc<dyn Fn() -> String + Send + Sync> = {
-        let drive = drive.clone();
-        Arc::new(move || metrics::render(&drive))
+        let (drive, door) = (drive.clone(), door.clone());
+        Arc::new(move || metrics::render(&drive, &door))
     };
     let doors = Doors {
         control: ControlService::new(drive.clone(), reads.clone()),
         history: HistoryService::new(reads),
         logs: LogsService::new(drive.clone(), hub.clone(), broker.clone()),
-        dispatcher: DispatcherService::new(hub, broker, pulls),
+        dispatcher: DispatcherService::new(hub.clone(), broker, pulls),
         metrics: page.clone(),
     };
     if let Some(listener) = config.metrics {
-        tokio::spawn(serve_metrics(listener, page, stop.clone().cancelled_owned()));
+        let door = Door::new("metrics", METRICS_LIMITS);
+        tokio::spawn(serve_metrics(door, listener, page, stop.clone()));
     }
-    let ended = doors.serve(config.control, stop.clone().cancelled_owned()).await.map_err(ManagerError::from);
+    // Agents are told before their connections close, so that they know it from a manager that died.
+    tokio::spawn({
+        let stop = stop.clone();
+        async move {
+            stop.cancelled().await;
+            hub.stop().await;
+        }
+    });
+    let ended = doors.serve(door, config.control, stop.clone()).await.map_err(ManagerError::from);
     drive.stop();
     stop.cancel();
     // The thread ends by itself; it is joined so that nothing is proposed to a log that is closing.

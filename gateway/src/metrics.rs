@@ -3,7 +3,7 @@
 //! Counters are kept as things happen; everything about the cluster is read off the view's own counters when
 //! somebody scrapes. Only tasks by state need a look at every task: it is taken at most once a revision.
 
-use crate::{drive::Drive, turn::Answer};
+use crate::{api::door::Door, drive::Drive, history::verdict, turn::Answer};
 use prometheus_client::{
     encoding::text::encode,
     metrics::{
@@ -15,10 +15,10 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 use skep_log::Health;
-use skep_projections::View;
+use skep_projections::{NodeRow, View};
 use skep_proto::{
     Revision,
-    v1::{NodeState, RefusalCode, TaskState},
+    v1::{ConditionKind, NodeState, RefusalCode, TaskState},
 };
 use std::{
     collections::BTreeMap,
@@ -73,6 +73,10 @@ pub struct Standing {
     pub syncs: u64,
     /// Entries in them.
     pub entries: u64,
+    /// Connections that are open at the control socket.
+    pub connections: u64,
+    /// Connections that were sent away since the start.
+    pub connections_refused: u64,
 }
 
 impl Counters {
@@ -113,7 +117,7 @@ impl Counters {
         services(&mut registry, view);
         let tasks = Gauges::default();
         for (state, number) in self.census(view) {
-            let word = crate::history::verdict::state_word(state);
+            let word = verdict::state_word(state);
             tasks.get_or_create(&[("state", word)]).set(number);
         }
         registry.register("tasks", "Tasks in the view by what was seen of them", tasks);
@@ -150,7 +154,8 @@ impl Counters {
 }
 
 /// The page of a running manager.
-pub fn render(drive: &Drive) -> String {
+pub fn render(drive: &Drive, door: &Door) -> String {
+    let (connections, _, connections_refused) = door.look();
     let status = drive.log().status().borrow().clone();
     let space = drive.log().space();
     let written = drive.log().counters();
@@ -162,6 +167,8 @@ pub fn render(drive: &Drive) -> String {
         free_bytes: space.free_bytes,
         syncs: written.syncs,
         entries: written.entries,
+        connections: connections.into(),
+        connections_refused,
     };
     drive.counters().render(&drive.newest().view, &standing)
 }
@@ -188,6 +195,9 @@ fn log(registry: &mut Registry, view: &View, standing: &Standing) {
     one(registry, "disk_free_bytes", "What is free on the log's disk", standing.free_bytes);
     one(registry, "view_set_aside", "Records that contradicted the view", view.set_aside());
     one(registry, "view_parked", "Objects that a reconciler failed on", view.all_parked().count() as u64);
+    one(registry, "connections", "Connections open at the control socket", standing.connections);
+    let refused = "Connections sent away since the start, for want of room";
+    total(registry, "connections_refused", refused, standing.connections_refused);
     total(registry, "log_syncs", "Group commits synced since the start", standing.syncs);
     total(registry, "log_entries", "Entries committed since the start", standing.entries);
 }
@@ -201,6 +211,14 @@ fn nodes(registry: &mut Registry, view: &View) {
         family.get_or_create(&[("state", word)]).set(i64::try_from(number).unwrap_or(i64::MAX));
     }
     registry.register("nodes", "Nodes by state", family);
+    let conditions = Gauges::default();
+    for kind in [ConditionKind::EngineUnreachable, ConditionKind::TasksUnlisted, ConditionKind::PullFailing] {
+        let has = |row: &NodeRow| row.conditions.iter().any(|condition| condition.kind() == kind);
+        let number = view.nodes().iter().filter(|(_, row)| !row.removed && has(row)).count();
+        let word = kind.as_str_name().trim_start_matches("CONDITION_KIND_").to_lowercase();
+        conditions.get_or_create(&[("condition", word)]).set(i64::try_from(number).unwrap_or(i64::MAX));
+    }
+    registry.register("nodes_with_condition", "Nodes by what is wrong with them", conditions);
 }
 
 fn services(registry: &mut Registry, view: &View) {
@@ -212,6 +230,8 @@ fn services(registry: &mut Registry, view: &View) {
         let waiting = view.pending_of(place).count();
         pending.get_or_create(&label()).set(i64::try_from(waiting).unwrap_or(i64::MAX));
     }
+    let paused = view.services().iter().filter(|(_, row)| !row.removed && verdict::paused(row).is_some());
+    one(registry, "services_paused", "Services whose roll-out is paused", paused.count() as u64);
     registry.register("service_tasks_desired", "Tasks that a service wants", desired);
     registry.register("service_tasks_running", "Tasks of a service that are wanted and run", running);
     registry.register("service_tasks_pending", "Tasks of a service that have no node", pending);

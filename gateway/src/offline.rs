@@ -7,6 +7,7 @@
 use crate::{
     admit::Refusal,
     api::{
+        control::REPLY_BYTES_MAX,
         history::HistoryService,
         reads::{Reads, STOPPED, status},
     },
@@ -37,8 +38,6 @@ use tower::service_fn;
 
 /// Bytes in the pipe; a writer waits at it.
 const PIPE_BYTES: usize = 1 << 20;
-/// The largest list that is answered, bytes encoded.
-const REPLY_BYTES_MAX: usize = 256 << 20;
 
 /// Why a stopped manager's history is not served.
 #[derive(Debug, Error)]

@@ -1,8 +1,11 @@
 //! The door for people: commands, and reads of the newest state or of a past one.
 
-use super::reads::Reads;
+use super::{
+    ending::Held,
+    reads::{Reads, status},
+};
 use crate::{
-    admit::{self, Request as Asked},
+    admit::{self, Refusal, Request as Asked},
     drive::Drive,
     peer::Peer,
     turn::Answer,
@@ -15,21 +18,34 @@ use skep_proto::v1::{
     StatusRequest, TaskList, WatchServiceReply, WatchServiceRequest, command_reply::Outcome,
     control_server::Control,
 };
-use std::pin::Pin;
-use tokio::sync::oneshot;
+use std::{pin::Pin, sync::Arc, time::Duration};
+use tokio::{
+    sync::{Semaphore, oneshot},
+    time::timeout,
+};
 use tonic::{Request, Response, Status, Streaming};
 use tracing::Instrument;
 
-/// Largest command, bytes encoded; a larger one is refused before it is read.
+/// Largest command, bytes encoded; a larger one is refused with its size.
 pub const COMMAND_BYTES_MAX: usize = 3 << 19;
+/// Largest message; a larger one is refused before it is read. Commands up to this are told their size and the bound.
+pub const MESSAGE_BYTES_MAX: usize = 32 << 20;
 /// Messages of one stream waiting for their answers; at it the stream's reading waits.
 const STREAM_MESSAGES_MAX: usize = 128;
+
+/// Lists made and sent at once: each may be many megabytes. More wait.
+const LISTS_MAX: usize = 8;
+/// A list that has waited so long for others to be sent is refused.
+const LIST_WAIT: Duration = Duration::from_secs(30);
+/// Largest list that is answered, bytes encoded; a larger one is refused with its size.
+pub const REPLY_BYTES_MAX: usize = 256 << 20;
 
 /// The service.
 #[derive(Clone)]
 pub struct ControlService {
     drive: Drive,
     reads: Reads,
+    lists: Arc<Semaphore>,
 }
 
 type Replies<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -37,7 +53,32 @@ type Replies<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 impl ControlService {
     /// Behind it the turn and what it committed.
     pub fn new(drive: Drive, reads: Reads) -> ControlService {
-        ControlService { drive, reads }
+        ControlService { drive, reads, lists: Arc::new(Semaphore::new(LISTS_MAX)) }
+    }
+}
+
+impl ControlService {
+    /// A list, and what it holds of the lists at once until it has been sent.
+    async fn list<T: prost::Message>(
+        &self,
+        list: impl Future<Output = Result<T, Status>>,
+    ) -> Result<Response<T>, Status> {
+        let permit = timeout(LIST_WAIT, self.lists.clone().acquire_owned()).await.ok().and_then(Result::ok);
+        let permit = permit.ok_or_else(|| {
+            let refusal =
+                Refusal::exhausted(format!("{LISTS_MAX} lists are being sent, and none of them ends"));
+            status(&refusal.hint("try again when some of their readers have gone"))
+        })?;
+        let list = list.await?;
+        if list.encoded_len() > REPLY_BYTES_MAX {
+            let (bytes, limit) = (list.encoded_len() >> 20, REPLY_BYTES_MAX >> 20);
+            let refusal =
+                Refusal::exhausted(format!("the list is {bytes} MiB; at most {limit} MiB are answered"));
+            return Err(status(&refusal.hint("ask for less: name the objects, or use --filter")));
+        }
+        let mut response = Response::new(list);
+        response.extensions_mut().insert(Held::new(permit));
+        Ok(response)
     }
 }
 
@@ -52,7 +93,10 @@ fn answer(drive: &Drive, author: Author, command: Command) -> impl Future<Output
     let (id, bytes) = (command.id, command.encoded_len());
     let request = Asked::Command(command);
     let span = tracing::debug_span!("command", kind = admit::describe(&request).0);
-    let waiting = span.in_scope(|| drive.submit(author, request, bytes));
+    let waiting = match too_large(bytes) {
+        Some(refusal) => Err(refusal),
+        None => span.in_scope(|| drive.submit(author, request, bytes)),
+    };
     let answer = async move {
         match waiting {
             Ok(answer) => reply(id, answer.await.unwrap_or_else(|_| stopping())),
@@ -60,6 +104,20 @@ fn answer(drive: &Drive, author: Author, command: Command) -> impl Future<Output
         }
     };
     answer.instrument(span)
+}
+
+/// The refusal of a command that is larger than any may be.
+fn too_large(bytes: usize) -> Option<Refusal> {
+    let mib = |bytes: usize| bytes as f64 / f64::from(1 << 20);
+    (bytes > COMMAND_BYTES_MAX).then(|| {
+        let message = format!(
+            "the command is {:.1} MiB; at most {:.1} MiB are taken",
+            mib(bytes),
+            mib(COMMAND_BYTES_MAX)
+        );
+        Refusal::invalid(message)
+            .hint("shorten its environment, arguments or labels; put large data into a volume")
+    })
 }
 
 fn stopping() -> Answer {
@@ -120,15 +178,15 @@ impl Control for ControlService {
     }
 
     async fn list_nodes(&self, request: Request<ListRequest>) -> Result<Response<NodeList>, Status> {
-        self.reads.list_nodes(request.into_inner()).await.map(Response::new)
+        self.list(self.reads.list_nodes(request.into_inner())).await
     }
 
     async fn list_services(&self, request: Request<ListRequest>) -> Result<Response<ServiceList>, Status> {
-        self.reads.list_services(request.into_inner()).await.map(Response::new)
+        self.list(self.reads.list_services(request.into_inner())).await
     }
 
     async fn list_tasks(&self, request: Request<ListRequest>) -> Result<Response<TaskList>, Status> {
-        self.reads.list_tasks(request.into_inner()).await.map(Response::new)
+        self.list(self.reads.list_tasks(request.into_inner())).await
     }
 
     async fn get_cluster(&self, request: Request<GetRequest>) -> Result<Response<Cluster>, Status> {
@@ -152,21 +210,32 @@ impl Control for ControlService {
 
 /// What is known of a message's commands before they are decided.
 struct Waiting {
-    ids: Vec<Option<CommandId>>,
+    /// Of each command, and why it was refused before anybody was asked.
+    commands: Vec<(Option<CommandId>, Option<Refusal>)>,
+    /// Of those that were not.
     answers: oneshot::Receiver<Vec<Answer>>,
 }
 
 fn submit_all(drive: &Drive, author: &Author, commands: Vec<Command>) -> Waiting {
-    let ids = commands.iter().map(|command| command.id).collect();
-    let asks = commands.into_iter().map(|command| {
+    let (mut known, mut asks) = (Vec::with_capacity(commands.len()), Vec::with_capacity(commands.len()));
+    for command in commands {
         let bytes = command.encoded_len();
-        (Asked::Command(command), bytes)
-    });
-    Waiting { ids, answers: drive.submit_all(author, asks.collect()) }
+        let refusal = too_large(bytes);
+        let is_refused = refusal.is_some();
+        known.push((command.id, refusal));
+        if !is_refused {
+            asks.push((Asked::Command(command), bytes));
+        }
+    }
+    Waiting { commands: known, answers: drive.submit_all(author, asks) }
 }
 
 async fn replies(waiting: Waiting) -> CommandReplies {
-    let Waiting { ids, answers } = waiting;
-    let answers = answers.await.unwrap_or_else(|_| ids.iter().map(|_| stopping()).collect());
-    CommandReplies { replies: ids.into_iter().zip(answers).map(|(id, answer)| reply(id, answer)).collect() }
+    let Waiting { commands, answers } = waiting;
+    let mut answers = answers.await.unwrap_or_default().into_iter();
+    let replies = commands.into_iter().map(|(id, refusal)| {
+        let answer = refusal.map(Answer::Refused).or_else(|| answers.next());
+        reply(id, answer.unwrap_or_else(stopping))
+    });
+    CommandReplies { replies: replies.collect() }
 }

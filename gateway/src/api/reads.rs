@@ -6,6 +6,7 @@
 
 mod watch;
 
+use super::door::Door;
 use crate::{
     admit::Refusal,
     drive::Drive,
@@ -46,6 +47,7 @@ enum Source {
 #[derive(Clone)]
 pub struct Reads {
     source: Source,
+    door: Option<Door>,
     past: Past,
     catalogue: Catalogue,
     pulls: Arc<Pulls>,
@@ -55,10 +57,11 @@ pub struct Reads {
 
 impl Reads {
     /// Of a running manager.
-    pub fn live(drive: Drive, pulls: Arc<Pulls>, node: Id) -> Reads {
+    pub fn live(drive: Drive, pulls: Arc<Pulls>, node: Id, door: Door) -> Reads {
         let past = Past::new(drive.log().history());
         Reads {
             source: Source::Live(drive),
+            door: Some(door),
             past,
             catalogue: Catalogue::default(),
             pulls,
@@ -72,6 +75,7 @@ impl Reads {
         let published = Published { view, delta: Arc::default() };
         Reads {
             source: Source::Still(Arc::new(published), log_bytes),
+            door: None,
             past,
             catalogue: Catalogue::default(),
             pulls: Arc::default(),
@@ -96,6 +100,16 @@ impl Reads {
             Source::Live(drive) => Some(drive),
             Source::Still(..) => None,
         }
+    }
+
+    /// The door that people and agents come through, of a running manager.
+    pub fn door(&self) -> Option<&Door> {
+        self.door.as_ref()
+    }
+
+    /// The node of this manager.
+    pub fn node(&self) -> Id {
+        self.node
     }
 
     /// The newest committed view.

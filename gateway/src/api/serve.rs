@@ -1,14 +1,14 @@
 //! All doors of one manager on one local socket: gRPC, and `/metrics` beside it.
 
 use super::{
-    control::{COMMAND_BYTES_MAX, ControlService},
+    control::{ControlService, MESSAGE_BYTES_MAX},
     dispatcher::DispatcherService,
+    door::Door,
+    ending,
     history::HistoryService,
     logs::LogsService,
 };
-use crate::peer::PeerStream;
 use axum::{Router, routing::get};
-use futures::StreamExt;
 use skep_proto::v1::{
     control_server::ControlServer, dispatcher_server::DispatcherServer, history_server::HistoryServer,
     logs_server::LogsServer,
@@ -21,8 +21,11 @@ use std::{
     task::{Context, Poll},
     time::Duration,
 };
-use tokio::net::{TcpListener, UnixListener};
-use tokio_stream::wrappers::UnixListenerStream;
+use tokio::{
+    net::{TcpListener, UnixListener},
+    time::sleep,
+};
+use tokio_util::sync::CancellationToken;
 use tonic::{body::Body, codegen::http, server::NamedService, service::Routes, transport::Server};
 use tower::Service;
 
@@ -30,6 +33,12 @@ use tower::Service;
 const STREAMS_PER_CONNECTION_MAX: u32 = 4_096;
 /// Largest message from an agent: a report of everything it runs.
 const AGENT_MESSAGE_BYTES_MAX: usize = 4 << 20;
+/// Largest headers of one request; a request with larger ones is refused.
+const HEADER_BYTES_MAX: u32 = 16 << 10;
+/// When the manager stops, answers have so long to end by themselves.
+const STOP_GRACE: Duration = Duration::from_secs(1);
+/// After that, connections have so long to close; those that have not are left.
+const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 /// A connection whose other end is silent is asked, and dropped when it does not answer.
 const KEEPALIVE: Duration = Duration::from_secs(20);
 
@@ -53,6 +62,7 @@ pub struct Doors {
 struct Hall {
     control: ControlServer<ControlService>,
     others: Routes,
+    end: CancellationToken,
 }
 
 type Answering = Pin<Box<dyn Future<Output = Result<http::Response<Body>, Infallible>> + Send>>;
@@ -68,40 +78,63 @@ impl Service<http::Request<Body>> for Hall {
 
     fn call(&mut self, request: http::Request<Body>) -> Answering {
         let path = request.uri().path().strip_prefix('/').unwrap_or_default();
+        let end = self.end.clone();
         match path.split_once('/') {
-            Some((ControlServer::<ControlService>::NAME, _)) => self.control.call(request),
-            _ => Box::pin(self.others.call(request)),
+            Some((ControlServer::<ControlService>::NAME, _)) => {
+                Box::pin(ending::until(end, self.control.call(request)))
+            }
+            _ => Box::pin(ending::until(end, self.others.call(request))),
         }
     }
 }
 
 impl Doors {
-    fn hall(self) -> Hall {
+    fn hall(self, end: CancellationToken) -> Hall {
         let dispatcher =
             DispatcherServer::new(self.dispatcher).max_decoding_message_size(AGENT_MESSAGE_BYTES_MAX);
         let grpc = Routes::new(HistoryServer::new(self.history))
             .add_service(LogsServer::new(self.logs))
             .add_service(dispatcher);
         Hall {
-            control: ControlServer::new(self.control).max_decoding_message_size(COMMAND_BYTES_MAX),
+            control: ControlServer::new(self.control).max_decoding_message_size(MESSAGE_BYTES_MAX),
             others: Routes::from(grpc.into_axum_router().merge(metrics_page(self.metrics))).prepare(),
+            end,
         }
     }
 
-    /// Serves until `stop`; open streams end with it.
+    /// Serves until `stop`. What is asked then has a moment to be answered; what goes on after that is ended with a
+    /// word that the manager is stopping.
     pub async fn serve(
         self,
+        door: Door,
         listener: UnixListener,
-        stop: impl Future<Output = ()>,
+        stop: CancellationToken,
     ) -> Result<(), tonic::transport::Error> {
-        let incoming = UnixListenerStream::new(listener).map(|stream| stream.and_then(PeerStream::new));
-        Server::builder()
-            .accept_http1(true)
-            .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)
-            .http2_keepalive_interval(Some(KEEPALIVE))
-            .serve_with_incoming_shutdown(self.hall(), incoming, stop)
-            .await
+        let end = CancellationToken::new();
+        let serving =
+            server().max_concurrent_streams(STREAMS_PER_CONNECTION_MAX).serve_with_incoming_shutdown(
+                self.hall(end.clone()),
+                door.local(listener),
+                stop.clone().cancelled_owned(),
+            );
+        let late = async {
+            stop.cancelled().await;
+            sleep(STOP_GRACE).await;
+            end.cancel();
+            sleep(CLOSE_LIMIT).await;
+        };
+        tokio::select! {
+            served = serving => served,
+            () = late => Ok(()),
+        }
     }
+}
+
+fn server() -> Server {
+    Server::builder()
+        .accept_http1(true)
+        .http2_keepalive_interval(Some(KEEPALIVE))
+        .http2_max_header_list_size(HEADER_BYTES_MAX)
 }
 
 /// `/metrics` alone.
@@ -111,9 +144,14 @@ pub fn metrics_page(metrics: Arc<dyn Fn() -> String + Send + Sync>) -> Router {
 
 /// Serves `/metrics` on TCP, where the operator asked for it.
 pub async fn serve_metrics(
+    door: Door,
     listener: TcpListener,
     metrics: Arc<dyn Fn() -> String + Send + Sync>,
-    stop: impl Future<Output = ()> + Send + 'static,
-) -> std::io::Result<()> {
-    axum::serve(listener, metrics_page(metrics)).with_graceful_shutdown(stop).await
+    stop: CancellationToken,
+) -> Result<(), tonic::transport::Error> {
+    let page = Routes::from(metrics_page(metrics)).prepare();
+    tokio::select! {
+        served = server().serve_with_incoming(page, door.network(listener)) => served,
+        () = stop.cancelled() => Ok(()),
+    }
 }

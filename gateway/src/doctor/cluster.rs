@@ -5,7 +5,8 @@ use crate::{history::verdict, show};
 use skep_projections::View;
 use skep_proto::{
     Id, author,
-    v1::{Finding, NodeState},
+    condition::{self, Effect},
+    v1::{ConditionKind, Finding, NodeState, RuntimeKind},
 };
 use std::collections::BTreeMap;
 
@@ -122,20 +123,92 @@ pub(super) fn nodes(view: &View) -> Vec<Finding> {
     findings
 }
 
-/// Agents' engines of different versions.
+/// What agents say is wrong with their nodes.
+pub(super) fn conditions(view: &View) -> Vec<Finding> {
+    let nodes = view.nodes().iter().filter(|(_, row)| !row.removed && row.state != NodeState::Down);
+    let found = nodes.flat_map(|(_, row)| {
+        row.conditions.iter().map(|known| {
+            let line = condition::line(known);
+            match condition::effect(known.kind()) {
+                Effect::StopsPlacement => {
+                    let message = format!("{line}; the node gets no new tasks, and keeps those that it has");
+                    problem(row.hostname(), message, remedy(known.kind()))
+                }
+                Effect::Shown => warning(row.hostname(), line, remedy(known.kind())),
+            }
+        })
+    });
+    bounded(found, "nodes have problems")
+}
+
+fn remedy(kind: ConditionKind) -> &'static str {
+    match kind {
+        ConditionKind::EngineUnreachable => {
+            "look at the container engine on that node, and restart it if it hangs"
+        }
+        ConditionKind::TasksUnlisted => {
+            "look at the agent's own log on that node: it names what cannot be listed"
+        }
+        ConditionKind::PullFailing => {
+            "look at the image's name, the registry, and the way from that node to it"
+        }
+        ConditionKind::Unspecified => "look at the agent's own log on that node",
+    }
+}
+
+/// Host names that more than one node has.
+pub(super) fn host_names(view: &View) -> Vec<Finding> {
+    let mut names: BTreeMap<String, Vec<Id>> = BTreeMap::new();
+    for (_, row) in view.nodes().iter().filter(|(_, row)| !row.removed) {
+        names.entry(row.hostname().to_lowercase()).or_default().push(row.id);
+    }
+    let doubles = names.into_iter().filter(|(_, nodes)| nodes.len() > 1).map(|(name, nodes)| {
+        let ids: Vec<String> = nodes.iter().map(ToString::to_string).collect();
+        warning(
+            &name,
+            format!("{} nodes have this host name: {}", nodes.len(), ids.join(", ")),
+            "commands must name them by id; give each agent another --hostname, and remove nodes that are gone",
+        )
+    });
+    bounded(doubles, "host names are used more than once")
+}
+
+/// Roll-outs that stopped because of a failure.
+pub(super) fn paused(view: &View) -> Vec<Finding> {
+    let paused = view.services().iter().filter(|(_, row)| !row.removed).filter_map(|(_, row)| {
+        let message = verdict::paused(row)?;
+        let hint =
+            format!("`skep why {}` tells more; `skep service update` begins a new roll-out", row.name());
+        Some(warning(row.name(), message, &hint))
+    });
+    bounded(paused, "roll-outs are paused")
+}
+
+/// Services of which nothing runs, and where neither placement nor failures say why.
+pub(super) fn not_running(view: &View) -> Vec<Finding> {
+    let idle = view.services().iter().filter(|(_, row)| !row.removed).filter_map(|(_, row)| {
+        let wanted = row.replicas();
+        (wanted > 0 && row.running_tasks == 0).then(|| {
+            let hint = format!("`skep why {}` tells what its tasks wait for", row.name());
+            warning(row.name(), format!("0 of {wanted} tasks run"), &hint)
+        })
+    });
+    bounded(idle, "services do not run at all")
+}
+
+/// Container engines of different versions. Nodes without an engine have none to compare.
 pub(super) fn versions(view: &View) -> Vec<Finding> {
     let mut versions: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (_, row) in view.nodes().iter().filter(|(_, row)| !row.removed) {
         let engine = row.description.engine.as_ref().map_or("", |engine| engine.version.as_str());
-        versions.entry(engine).or_default().push(row.hostname());
+        if row.description.runtime() == RuntimeKind::Docker && !engine.is_empty() {
+            versions.entry(engine).or_default().push(row.hostname());
+        }
     }
     if versions.len() < 2 {
         return Vec::new();
     }
-    let told = versions.iter().map(|(version, nodes)| {
-        let version = if version.is_empty() { "unknown" } else { version };
-        format!("{version} on {}", few(nodes))
-    });
+    let told = versions.iter().map(|(version, nodes)| format!("{version} on {}", few(nodes)));
     let told: Vec<String> = told.collect();
     vec![warning(
         "engines",

@@ -5,7 +5,10 @@ use crate::history::testing::write;
 use skep_projections::fixture::World;
 use skep_proto::{
     Id,
-    v1::{ClockJumped, event::Kind},
+    v1::{
+        ClockJumped, EngineDescription, NodeDescription, NodeJoined, RolloutPaused, RolloutStarted,
+        RuntimeKind, SessionOpened, event::Kind,
+    },
 };
 
 fn told(findings: &[Finding]) -> Vec<String> {
@@ -60,4 +63,80 @@ async fn a_stopped_manager_says_so_and_its_clock_jumps_are_found() {
         found.iter().any(|line| line.starts_with("Warning clock: it jumped by -12 s before ")),
         "{found:#?}"
     );
+}
+
+#[test]
+fn what_agents_say_is_wrong_is_found_with_a_remedy() {
+    let mut world = World::of("node n1 | node n2 | conditions n1 engine pull");
+    let found = cluster::conditions(&world.view);
+    assert_eq!(
+        told(&found),
+        [
+            "Problem n1: engine unreachable: engine by a story; the node gets no new tasks, and keeps those that it has",
+            "Warning n1: images cannot be pulled: pull by a story",
+        ]
+    );
+    assert!(found.iter().all(|finding| !finding.hint.is_empty()));
+    world.tell("close n1 | down n1");
+    assert!(cluster::conditions(&world.view).is_empty(), "that it is down says more");
+}
+
+#[test]
+fn a_paused_roll_out_and_a_service_of_which_nothing_runs_are_found() {
+    let mut world =
+        World::of("node n1 | service web replicas=2 | task web.1 on n1 | task web.2 on n1 running");
+    assert!(cluster::not_running(&world.view).is_empty() && cluster::paused(&world.view).is_empty());
+    let service_id = skep_projections::fixture::id("service", "web").to_bytes();
+    world.tell("web.2 failed");
+    let spec_version = world.view.services().get(world.service("web")).unwrap().spec_version.0;
+    world.record(Kind::RolloutStarted(RolloutStarted { service_id: service_id.clone(), spec_version }));
+    let message = "web.1 failed".into();
+    world.record(Kind::RolloutPaused(RolloutPaused {
+        service_id,
+        spec_version,
+        message,
+        ..Default::default()
+    }));
+    assert_eq!(told(&cluster::not_running(&world.view)), ["Warning web: 0 of 2 tasks run"]);
+    assert_eq!(told(&cluster::paused(&world.view)), ["Warning web: its roll-out is paused: web.1 failed"]);
+    world.tell("remove web");
+    assert!(cluster::not_running(&world.view).is_empty() && cluster::paused(&world.view).is_empty());
+}
+
+#[test]
+fn a_host_name_that_two_nodes_have_is_found() {
+    let mut world = World::of("node n1 | node n2");
+    assert!(cluster::host_names(&world.view).is_empty());
+    let description = skep_projections::fixture::node_description("N1");
+    let node_id = Id(77).to_bytes();
+    let joined = NodeJoined { node_id, description: Some(description), ..NodeJoined::default() };
+    world.record(Kind::NodeJoined(Box::new(joined)));
+    let found = cluster::host_names(&world.view);
+    assert_eq!(found.len(), 1);
+    assert!(found[0].message.starts_with("2 nodes have this host name: "), "{found:?}");
+}
+
+#[test]
+fn only_engines_are_compared_with_engines() {
+    let mut world = World::of("node n1 | node n2 | node n3");
+    let versions = |world: &mut World, kinds: [(RuntimeKind, &str); 3]| {
+        for (name, (runtime, version)) in ["n1", "n2", "n3"].into_iter().zip(kinds) {
+            let engine = (!version.is_empty())
+                .then(|| EngineDescription { version: version.into(), ..EngineDescription::default() });
+            let known = skep_projections::fixture::node_description(name);
+            let description = NodeDescription { runtime: runtime as i32, engine, ..known };
+            let session = world.view.nodes().get(world.node(name)).unwrap().session + 1;
+            let node_id = skep_projections::fixture::id("node", name).to_bytes();
+            let opened = SessionOpened { node_id, session, description: Some(description) };
+            world.record(Kind::SessionOpened(Box::new(opened)));
+        }
+        told(&cluster::versions(&world.view))
+    };
+    let (docker, process) = (RuntimeKind::Docker, RuntimeKind::Process);
+    let alike = versions(&mut world, [(docker, "20.10.24"), (process, ""), (docker, "20.10.24")]);
+    assert!(alike.is_empty(), "{alike:?}");
+    let away = versions(&mut world, [(docker, "20.10.24"), (process, "process"), (docker, "")]);
+    assert!(away.is_empty(), "{away:?}");
+    let differ = versions(&mut world, [(docker, "20.10.24"), (process, ""), (docker, "25.0.1")]);
+    assert_eq!(differ, ["Warning engines: differ: 20.10.24 on n1, 25.0.1 on n3"]);
 }

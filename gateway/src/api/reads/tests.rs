@@ -1,6 +1,7 @@
 //! Stories about a running manager: what changes is seen by those who follow.
 
 use super::*;
+use crate::api::door::Limits;
 use crate::{
     admit::Request,
     api::history::HistoryService,
@@ -37,7 +38,8 @@ impl Running {
             safe_mode: false,
         };
         let (drive, _) = Drive::start(log, shared, identity);
-        let reads = Reads::live(drive.clone(), Arc::default(), Id(1));
+        let door = Door::new("story", Limits { all: 4, process: 4 });
+        let reads = Reads::live(drive.clone(), Arc::default(), Id(1), door);
         Running { drive, reads, _dir: dir }
     }
 
@@ -126,5 +128,8 @@ async fn a_read_sees_what_was_answered_before_it_and_a_past_one_does_not() {
     let status = running.reads.status().await.unwrap();
     assert_eq!((status.leader, status.services, status.accepting.as_str()), (true, 1, "accepting"));
     assert_eq!(status.digest.len(), 16);
-    assert!(crate::metrics::render(&running.drive).contains("skep_service_tasks_desired{service=\"web\"} 1"));
+    assert!(
+        crate::metrics::render(&running.drive, running.reads.door().unwrap())
+            .contains("skep_service_tasks_desired{service=\"web\"} 1")
+    );
 }

@@ -1,0 +1,129 @@
+//! A connection that must say something: one that does not is closed.
+//!
+//! A live HTTP/2 connection is never silent for long, since its other end answers the keepalive.
+
+use super::Place;
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+use tokio::{
+    io::{self, AsyncRead, AsyncWrite, ReadBuf},
+    time::{Instant, Sleep, sleep_until},
+};
+use tonic::transport::server::Connected;
+
+/// A connection that has not sent a greeting's worth of bytes after this time is closed.
+const GREETING_LIMIT: Duration = Duration::from_secs(10);
+/// The first bytes of HTTP/2 are so many; no request of HTTP/1.1 is shorter.
+const GREETING_BYTES: usize = 24;
+/// A connection from which nothing came for so long is closed.
+const SILENCE_LIMIT: Duration = Duration::from_secs(60);
+
+/// How long a connection may say nothing.
+#[derive(Clone, Copy)]
+pub(super) struct Patience {
+    pub greeting: Duration,
+    pub silence: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Patience {
+        Patience { greeting: GREETING_LIMIT, silence: SILENCE_LIMIT }
+    }
+}
+
+/// The connection, its place at the door, and the time by which it must have said something.
+pub(in crate::api) struct Guarded<S> {
+    stream: S,
+    received: usize,
+    patience: Patience,
+    deadline: Instant,
+    timer: Pin<Box<Sleep>>,
+    _place: Place,
+}
+
+impl<S> Guarded<S> {
+    pub(super) fn new(stream: S, place: Place, patience: Patience) -> Guarded<S> {
+        let deadline = Instant::now() + patience.greeting;
+        Guarded {
+            stream,
+            received: 0,
+            patience,
+            deadline,
+            timer: Box::pin(sleep_until(deadline)),
+            _place: place,
+        }
+    }
+
+    /// Ready when it has been silent for too long.
+    fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            ready!(self.timer.as_mut().poll(cx));
+            if self.timer.deadline() >= self.deadline {
+                return Poll::Ready(());
+            }
+            self.timer.as_mut().reset(self.deadline);
+        }
+    }
+
+    fn heard(&mut self, bytes: usize) {
+        self.received = self.received.saturating_add(bytes);
+        if self.received >= GREETING_BYTES {
+            self.deadline = Instant::now() + self.patience.silence;
+        }
+    }
+}
+
+impl<S: Connected> Connected for Guarded<S> {
+    type ConnectInfo = S::ConnectInfo;
+
+    fn connect_info(&self) -> Self::ConnectInfo {
+        self.stream.connect_info()
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        match Pin::new(&mut self.stream).poll_read(cx, buf) {
+            Poll::Ready(read) => {
+                self.heard(buf.filled().len() - before);
+                Poll::Ready(read)
+            }
+            // Nothing read is the end of the stream.
+            Poll::Pending => self.poll_silence(cx).map(Ok),
+        }
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[std::io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
