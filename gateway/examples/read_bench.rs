@@ -8,7 +8,7 @@
 
 use prost::Message as _;
 use skep_gateway::{
-    history::{Past, names::Catalogue, select::Selection, tell::Teller, why},
+    history::{Past, names, select::Selection, tell::Teller, why},
     show::list,
 };
 use skep_log::{Config, Draft, Entry, Fold, Frozen, Halt, Hash, Log, RestoreError, seal};
@@ -152,7 +152,12 @@ fn life(number: u64, place: u64, replaced: Option<u64>) -> Vec<Record> {
     records.extend(
         [TaskState::Preparing, TaskState::Starting, TaskState::Running].map(|state| seen(&task_id, state)),
     );
-    records.extend(old.map(|task_id| record(Reconciler::History, Kind::TaskReaped(TaskReaped { task_id }))));
+    records.extend(old.map(|task_id| {
+        record(
+            Reconciler::History,
+            Kind::TaskReaped(TaskReaped { task_id, service_id: id(2, service).to_bytes() }),
+        )
+    }));
     records
 }
 
@@ -226,21 +231,20 @@ fn read(past: &Past, newest: Revision) -> Result<(), Box<dyn Error>> {
         times.push(took);
     }
     say(&format!("a list of {} tasks, encoded to {bytes} bytes", view.tasks().len()), times);
-    let catalogue = Catalogue::default();
-    let (took, ids) = timed(|| catalogue.named(past, "s7"));
+    let (took, ids) = timed(|| names::named(past, "s7"));
     eprintln!("the first question for a name: {took:.1?}, {} found", ids?.len());
     let request = LogRequest { objects: vec!["s7".into()], tail: 20, ..LogRequest::default() };
     let (took, told) = timed(|| {
         let mut told = 0;
-        let selection = Selection::of(&request, past, &catalogue, &view)?;
-        Teller::new(past.clone(), selection).tell(Revision(1), newest, 20, |_| {
+        let selection = Selection::of(&request, past, &view)?;
+        Teller::new(past.clone(), selection).tell(&view, Revision(1), newest, 20, |_| {
             told += 1;
             true
         })?;
         Ok::<_, skep_gateway::history::PastError>(told)
     });
     eprintln!("the log of a service, newest {}: {took:.1?}", told?);
-    let (took, why) = timed(|| why::why(past, &catalogue, &view, "s7.1"));
+    let (took, why) = timed(|| why::why(past, &view, "s7.1"));
     eprintln!("why: {took:.1?}: {}", why?.verdict);
     Ok(())
 }

@@ -6,6 +6,7 @@
 
 pub mod causes;
 pub mod names;
+mod newest;
 pub mod notable;
 pub mod placement;
 pub mod select;
@@ -154,7 +155,7 @@ impl Past {
     }
 
     /// The record of this revision, with its entry.
-    pub fn record_at(&self, revision: Revision) -> Result<Option<Told>, PastError> {
+    pub fn record_at(&self, revision: Revision) -> Result<Option<Found>, PastError> {
         self.record_in(revision, None)
     }
 
@@ -163,7 +164,7 @@ impl Past {
         &self,
         revision: Revision,
         entry: Option<Arc<Entry>>,
-    ) -> Result<Option<Told>, PastError> {
+    ) -> Result<Option<Found>, PastError> {
         let holds = |entry: &Arc<Entry>| entry.first() <= revision && revision <= entry.last();
         let entry = match entry.filter(holds) {
             Some(entry) => Some(entry),
@@ -173,13 +174,13 @@ impl Past {
         let place = usize::try_from(revision.0 - entry.first().0).unwrap_or(usize::MAX);
         let Some(bytes) = entry.records.get(place) else { return Ok(None) };
         let record = Record::decode(bytes.clone()).map_err(|error| ReadError::Damaged(error.to_string()))?;
-        Ok(Some(Told { revision, record, entry }))
+        Ok(Some(Found { revision, record, entry }))
     }
 }
 
 /// A record, where it stands.
 #[derive(Clone, Debug)]
-pub struct Told {
+pub struct Found {
     /// Its number.
     pub revision: Revision,
     /// What it says.

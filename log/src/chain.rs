@@ -17,6 +17,8 @@ pub mod tree;
 
 /// What precedes the header's bytes in an entry's hash: the format's name and version.
 const ENTRY_PREFIX: &[u8] = b"skep entry 1";
+/// What precedes a name where it is hashed for the audit index.
+const NAME_PREFIX: &[u8] = b"skep name 1";
 /// Protobuf tags of `Entry.header` (field 1) and `Entry.records` (field 2), both length-delimited.
 const HEADER_TAG: u8 = 0x0a;
 const RECORD_TAG: u8 = 0x12;
@@ -196,15 +198,23 @@ pub(crate) fn open(bytes: Bytes) -> Result<SealedEntry, ChainError> {
     Ok(SealedEntry { hash: hash(&entry.header), header, bytes, records: entry.records, touched: None })
 }
 
-/// The objects that the records are about, each with the place of its record.
+/// The objects that the records are about, each with the index of its record; and, as one more id, each name
+/// that a record gives.
 pub(crate) fn touched<'a>(records: impl IntoIterator<Item = &'a v1::Record>) -> Vec<(Id, u32)> {
     let mut found = Vec::new();
-    for (place, record) in records.into_iter().enumerate() {
+    for (index, record) in records.into_iter().enumerate() {
         if let Some(kind) = record.event.as_ref().and_then(|event| event.kind.as_ref()) {
-            found.extend(event::objects(kind).into_iter().map(|id| (id, place as u32)));
+            let names = event::given_name(kind).map(id_of_name);
+            found.extend(event::objects(kind).into_iter().chain(names).map(|id| (id, index as u32)));
         }
     }
     found
+}
+
+/// Under which id the audit index keeps records that give a name: half of a hash over the name in small letters.
+pub(crate) fn id_of_name(name: &str) -> Id {
+    let hash = Sha256::new().chain_update(NAME_PREFIX).chain_update(name.to_lowercase()).finalize();
+    Id::from_bytes(&hash[..16])
 }
 
 fn hash(header: &[u8]) -> Hash {

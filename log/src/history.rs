@@ -21,7 +21,7 @@ mod objects;
 pub(crate) mod offline;
 mod pages;
 
-pub use objects::Revisions;
+pub use objects::{AuditIndex, Revisions};
 pub use pages::Entries;
 
 /// The read side. Handles are cheap.

@@ -41,7 +41,7 @@ pub use applier::SnapshotPolicy;
 pub use chain::{Draft, Hash, SealedEntry, seal, unseal};
 pub use entry::Entry;
 pub use fold::{Fold, Frozen, Halt, RestoreError};
-pub use history::{Entries, History, ReadError, Revisions, offline::OpenHistoryError};
+pub use history::{AuditIndex, Entries, History, ReadError, Revisions, offline::OpenHistoryError};
 pub use log::{BarrierError, Config, FREE_SHARE_MIN, IN_FLIGHT_BYTES_MAX, Log, OpenError};
 pub use proposal::{Proposal, ProposeError};
 pub use recover::{AcceptLoss, RecoverError, Recovered, recover};

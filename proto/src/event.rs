@@ -2,7 +2,7 @@
 
 use crate::{
     Id,
-    v1::{Event, event::Kind},
+    v1::{Event, NodeDescription, ServiceSpec, event::Kind},
 };
 
 /// Who may say it.
@@ -164,7 +164,7 @@ pub fn objects(kind: &Kind) -> Vec<Id> {
         Kind::TaskDesired(e) => &[&e.task_id],
         Kind::TaskRejected(e) => &[&e.task_id],
         Kind::TaskOrphaned(e) => &[&e.task_id],
-        Kind::TaskReaped(e) => &[&e.task_id],
+        Kind::TaskReaped(e) => &[&e.task_id, &e.service_id],
         Kind::PlacementExplained(e) => &[&e.service_id],
         Kind::PlacementBlocked(e) => &[&e.service_id],
         Kind::RolloutStarted(e) => &[&e.service_id],
@@ -190,4 +190,56 @@ pub fn objects(kind: &Kind) -> Vec<Id> {
         | Kind::ClockJumped(_) => &[],
     };
     ids.iter().map(|id| Id::from_bytes(id)).filter(|id| !id.is_none()).collect()
+}
+
+/// The name that the event gives a service or a node, if it does. The audit index leads from a name to
+/// these events.
+pub fn given_name(kind: &Kind) -> Option<&str> {
+    let name = match kind {
+        Kind::ServiceCreated(e) => service_name(e.spec.as_ref()),
+        Kind::ServiceUpdated(e) => service_name(e.spec.as_ref()),
+        Kind::NodeJoined(e) => host_name(e.description.as_ref()),
+        Kind::SessionOpened(e) => host_name(e.description.as_ref()),
+        Kind::ClusterCreated(_)
+        | Kind::ClusterUpdated(_)
+        | Kind::NodeUpdated(_)
+        | Kind::NodeRemoved(_)
+        | Kind::ServiceScaled(_)
+        | Kind::ServiceRemoved(_)
+        | Kind::CommandRefused(_)
+        | Kind::ObjectReleased(_)
+        | Kind::StrayDisowned(_)
+        | Kind::TaskCreated(_)
+        | Kind::TaskAssigned(_)
+        | Kind::TaskDesired(_)
+        | Kind::TaskRejected(_)
+        | Kind::TaskOrphaned(_)
+        | Kind::TaskReaped(_)
+        | Kind::PlacementExplained(_)
+        | Kind::PlacementBlocked(_)
+        | Kind::RolloutStarted(_)
+        | Kind::RolloutPaused(_)
+        | Kind::RolloutCompleted(_)
+        | Kind::NodeDown(_)
+        | Kind::ObjectParked(_)
+        | Kind::Checkpoint(_)
+        | Kind::FeatureLevelRaised(_)
+        | Kind::IncarnationBegun(_)
+        | Kind::SessionClosed(_)
+        | Kind::NodeSilent(_)
+        | Kind::TaskObserved(_)
+        | Kind::TenureBegun(_)
+        | Kind::ClockJumped(_)
+        | Kind::StrayObserved(_)
+        | Kind::NodeConditionsObserved(_) => None,
+    };
+    name.filter(|name| !name.is_empty())
+}
+
+fn service_name(spec: Option<&ServiceSpec>) -> Option<&str> {
+    Some(spec?.annotations.as_ref()?.name.as_str())
+}
+
+fn host_name(description: Option<&NodeDescription>) -> Option<&str> {
+    Some(description?.hostname.as_str())
 }

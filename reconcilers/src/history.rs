@@ -85,7 +85,13 @@ fn trim(view: &View, place: ServiceIdx, slot: u32, plan: &mut Plan) {
     for task in ended.iter().take(excess) {
         let answered = !task.is_wanted() || service.removed;
         if answered && (unwanted || task.id != newest.id) {
-            plan.decide(cause, Kind::TaskReaped(TaskReaped { task_id: task.id.to_bytes() }));
+            plan.decide(
+                cause,
+                Kind::TaskReaped(TaskReaped {
+                    task_id: task.id.to_bytes(),
+                    service_id: service.id.to_bytes(),
+                }),
+            );
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::{
 };
 use futures::Stream;
 use skep_log::Subscription;
+use skep_projections::View;
 use skep_proto::{
     Revision,
     v1::{
@@ -66,7 +67,7 @@ impl History for HistoryService {
     async fn log(&self, request: Request<LogRequest>) -> Result<Response<Self::LogStream>, Status> {
         let request = request.into_inner();
         let reader = self.reader()?;
-        let (past, catalogue) = (self.reads.past().clone(), self.reads.catalogue().clone());
+        let past = self.reads.past().clone();
         let newest = past.newest().revision;
         let from = Revision(request.from_revision.max(1));
         let to = match request.to_revision {
@@ -78,8 +79,9 @@ impl History for HistoryService {
         }
         let view = self.reads.newest();
         let (follow, tail) = (request.follow, usize::try_from(request.tail).unwrap_or(usize::MAX));
+        let now = view.clone();
         let teller = blocking(move || {
-            let selection = Selection::of(&request, &past, &catalogue, &view)?;
+            let selection = Selection::of(&request, &past, &now)?;
             Ok(Teller::new(past, selection))
         })
         .await?;
@@ -90,7 +92,7 @@ impl History for HistoryService {
         let (out, stream) = mpsc::channel(QUEUE_MAX);
         let range = Range { from, to, newest, tail };
         tokio::spawn(async move {
-            tell(teller, range, subscription, out).await;
+            tell(teller, view, range, subscription, out).await;
             drop(reader);
         });
         Ok(Response::new(Box::pin(ReceiverStream::new(stream))))
@@ -113,8 +115,8 @@ impl History for HistoryService {
     async fn why(&self, request: Request<WhyRequest>) -> Result<Response<WhyReply>, Status> {
         let request = request.into_inner();
         let view = self.reads.view(request.moment, false).await?;
-        let (past, catalogue) = (self.reads.past().clone(), self.reads.catalogue().clone());
-        blocking(move || why::why(&past, &catalogue, &view, &request.object)).await.map(Response::new)
+        let past = self.reads.past().clone();
+        blocking(move || why::why(&past, &view, &request.object)).await.map(Response::new)
     }
 
     type EntriesStream = Told<StoredEntry>;
@@ -173,11 +175,12 @@ struct Range {
 }
 
 /// Tells what there is, then what comes.
-async fn tell(mut teller: Teller, range: Range, subscription: Option<Subscription>, out: Out) {
+async fn tell(mut teller: Teller, view: View, range: Range, subscription: Option<Subscription>, out: Out) {
     let Range { from, to, newest, tail } = range;
     let told = out.clone();
     let past = spawn_blocking(move || {
-        let ended = teller.tell(from, to.min(newest), tail, |record| told.blocking_send(Ok(record)).is_ok());
+        let ended =
+            teller.tell(&view, from, to.min(newest), tail, |record| told.blocking_send(Ok(record)).is_ok());
         (teller, ended)
     });
     let teller = match past.await {

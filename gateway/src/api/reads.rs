@@ -10,7 +10,7 @@ use super::door::Door;
 use crate::{
     admit::Refusal,
     drive::Drive,
-    history::{Past, PastError, names::Catalogue},
+    history::{Past, PastError},
     published::Published,
     pulls::Pulls,
     show::{self, list},
@@ -49,7 +49,6 @@ pub struct Reads {
     source: Source,
     door: Option<Door>,
     past: Past,
-    catalogue: Catalogue,
     pulls: Arc<Pulls>,
     node: Id,
     started_at: Timestamp,
@@ -59,15 +58,7 @@ impl Reads {
     /// Of a running manager.
     pub fn live(drive: Drive, pulls: Arc<Pulls>, node: Id, door: Door) -> Reads {
         let past = Past::new(drive.log().history());
-        Reads {
-            source: Source::Live(drive),
-            door: Some(door),
-            past,
-            catalogue: Catalogue::default(),
-            pulls,
-            node,
-            started_at: wall(),
-        }
+        Reads { source: Source::Live(drive), door: Some(door), past, pulls, node, started_at: wall() }
     }
 
     /// Of a stopped manager, whose history ends with this view.
@@ -77,7 +68,6 @@ impl Reads {
             source: Source::Still(Arc::new(published), log_bytes),
             door: None,
             past,
-            catalogue: Catalogue::default(),
             pulls: Arc::default(),
             node,
             started_at: Timestamp::NEVER,
@@ -87,11 +77,6 @@ impl Reads {
     /// The past.
     pub fn past(&self) -> &Past {
         &self.past
-    }
-
-    /// Every name there ever was.
-    pub fn catalogue(&self) -> &Catalogue {
-        &self.catalogue
     }
 
     /// The turn and its log, of a running manager.

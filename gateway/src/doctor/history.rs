@@ -2,7 +2,7 @@
 
 use super::{ok, problem, warning};
 use crate::{
-    history::{Past, PastError, Told, summary::to_the_second},
+    history::{Found, Past, PastError, summary::to_the_second},
     turn::CHECKPOINT_RECORDS,
 };
 use skep_projections::View;
@@ -75,7 +75,7 @@ pub(super) fn checkpoints(past: &Past, view: &View) -> Result<Vec<Finding>, Past
 }
 
 /// The newest checkpoint: it is written in the turn that passes a multiple of its period.
-fn newest_checkpoint(past: &Past, view: &View) -> Result<Option<Told>, PastError> {
+fn newest_checkpoint(past: &Past, view: &View) -> Result<Option<Found>, PastError> {
     let passed = view.position().revision.0 / CHECKPOINT_RECORDS * CHECKPOINT_RECORDS;
     if passed == 0 {
         return Ok(None);

@@ -5,7 +5,7 @@
 
 use super::{
     Past, PastError,
-    names::{Catalogue, Known, Lookup},
+    names::{Known, Lookup, named},
     notable::notable,
 };
 use crate::resolve::{Noun, ResolveError};
@@ -37,35 +37,62 @@ enum Speaker {
 
 impl Selection {
     /// Reads a request; an object that history never knew is an error.
-    pub fn of(
-        request: &LogRequest,
-        past: &Past,
-        catalogue: &Catalogue,
-        view: &View,
-    ) -> Result<Selection, PastError> {
+    pub fn of(request: &LogRequest, past: &Past, view: &View) -> Result<Selection, PastError> {
         let mut selection =
             Selection { all: request.all, objects: None, services: BTreeSet::new(), authors: Vec::new() };
         let mut lookup = Lookup::new(past.clone());
         for reference in &request.objects {
-            let ids = find(reference, past, catalogue, view)?;
+            let ids = find(reference, past, view)?;
             for id in ids {
-                selection.add(id, past, &mut lookup)?;
+                selection.add(id, &mut lookup);
             }
         }
         for word in &request.authors {
-            selection.authors.push(speaker(word, past, catalogue, view)?);
+            selection.authors.push(speaker(word, past, view)?);
         }
         Ok(selection)
     }
 
-    fn add(&mut self, id: Id, past: &Past, lookup: &mut Lookup) -> Result<(), PastError> {
-        let objects = self.objects.get_or_insert_default();
-        objects.insert(id);
+    fn add(&mut self, id: Id, lookup: &mut Lookup) {
+        self.objects.get_or_insert_default().insert(id);
         if let Known::Service(_) = lookup.of(id) {
             self.services.insert(id);
-            objects.extend(tasks_ever(id, past)?);
+        }
+    }
+
+    /// Learns every task that the services ever had: to read upwards, where a task's records may come before
+    /// one that names its service.
+    pub fn learn_tasks(&mut self, past: &Past) -> Result<(), PastError> {
+        for service in &self.services {
+            let objects = self.objects.get_or_insert_default();
+            each_task(*service, past, |task, _| {
+                objects.insert(task);
+            })?;
         }
         Ok(())
+    }
+
+    /// Learns the tasks that the services have in this view, and answers with all objects: to read backwards
+    /// from there. The other tasks are named by the record that took them out of the view.
+    pub fn learn_from(&mut self, view: &View) -> BTreeSet<Id> {
+        for service in &self.services {
+            let Some(place) = view.services().find(*service) else { continue };
+            let tasks = view.tasks_of(place).map(|(_, task)| task.id);
+            self.objects.get_or_insert_default().extend(tasks);
+        }
+        self.objects.clone().unwrap_or_default()
+    }
+
+    /// The task that this record makes known, where it is one of the services'.
+    pub fn task_of(&self, kind: &Kind) -> Option<Id> {
+        let (task, service) = if let Kind::TaskCreated(e) = kind {
+            (&e.task_id, &e.service_id)
+        } else if let Kind::TaskReaped(e) = kind {
+            (&e.task_id, &e.service_id)
+        } else {
+            return None;
+        };
+        self.services.contains(&Id::from_bytes(service)).then(|| Id::from_bytes(task))
     }
 
     /// The objects asked for; none is all.
@@ -76,12 +103,9 @@ impl Selection {
     /// Whether the record is asked for. Learns of new tasks of services that are.
     pub fn takes(&mut self, record: &Record) -> bool {
         let Some(kind) = record.event.as_ref().and_then(|event| event.kind.as_ref()) else { return self.all };
+        let task = self.task_of(kind);
         if let Some(objects) = &mut self.objects {
-            if let Kind::TaskCreated(e) = kind
-                && self.services.contains(&Id::from_bytes(&e.service_id))
-            {
-                objects.insert(Id::from_bytes(&e.task_id));
-            }
+            objects.extend(task);
             if !event::objects(kind).iter().any(|id| objects.contains(id)) {
                 return false;
             }
@@ -106,20 +130,15 @@ impl Selection {
 }
 
 /// Every object, of now or of the past, that a reference may mean.
-pub(super) fn find(
-    reference: &str,
-    past: &Past,
-    catalogue: &Catalogue,
-    view: &View,
-) -> Result<Vec<Id>, PastError> {
+pub(super) fn find(reference: &str, past: &Past, view: &View) -> Result<Vec<Id>, PastError> {
     if let Some(id) = Id::parse(reference)
         && knows(id, past)?
     {
         return Ok(vec![id]);
     }
-    let mut ids = catalogue.named(past, reference)?;
+    let mut ids = named(past, reference)?;
     if ids.is_empty() {
-        ids = slot(reference, past, catalogue)?;
+        ids = slot(reference, past)?;
     }
     if ids.is_empty() {
         ids = begun(view, reference)?;
@@ -133,19 +152,19 @@ pub(super) fn find(
 }
 
 fn knows(id: Id, past: &Past) -> Result<bool, PastError> {
-    let first = past.history().revisions_of(id, Revision(1), past.newest().revision).next();
+    let first = past.history().index()?.oldest_first(id, Revision(1), past.newest().revision).next();
     Ok(first.transpose()?.is_some())
 }
 
 /// `web.3`, `web.3.ID`: tasks of that slot, in the order of their creation.
-fn slot(reference: &str, past: &Past, catalogue: &Catalogue) -> Result<Vec<Id>, PastError> {
+fn slot(reference: &str, past: &Past) -> Result<Vec<Id>, PastError> {
     let Some((name, last)) = reference.rsplit_once('.') else { return Ok(Vec::new()) };
     if let Some(id) = Id::parse(last) {
         return Ok(if knows(id, past)? { vec![id] } else { Vec::new() });
     }
     let Ok(slot) = last.parse::<u64>() else { return Ok(Vec::new()) };
     let mut found = Vec::new();
-    for service in catalogue.named(past, name)? {
+    for service in named(past, name)? {
         each_task(service, past, |task, of_slot| {
             if of_slot == slot {
                 found.push(task);
@@ -170,15 +189,9 @@ fn begun(view: &View, reference: &str) -> Result<Vec<Id>, PastError> {
     Ok(ids)
 }
 
-fn tasks_ever(service: Id, past: &Past) -> Result<Vec<Id>, PastError> {
-    let mut tasks = Vec::new();
-    each_task(service, past, |task, _| tasks.push(task))?;
-    Ok(tasks)
-}
-
 fn each_task(service: Id, past: &Past, mut take: impl FnMut(Id, u64)) -> Result<(), PastError> {
     let mut entry = None;
-    for revision in past.history().revisions_of(service, Revision(1), past.newest().revision) {
+    for revision in past.history().index()?.oldest_first(service, Revision(1), past.newest().revision) {
         let Some(told) = past.record_in(revision?, entry.take())? else { continue };
         if let Some(Kind::TaskCreated(e)) = told.record.event.as_ref().and_then(|event| event.kind.as_ref()) {
             take(Id::from_bytes(&e.task_id), e.slot);
@@ -188,7 +201,7 @@ fn each_task(service: Id, past: &Past, mut take: impl FnMut(Id, u64)) -> Result<
     Ok(())
 }
 
-fn speaker(word: &str, past: &Past, catalogue: &Catalogue, view: &View) -> Result<Speaker, PastError> {
+fn speaker(word: &str, past: &Past, view: &View) -> Result<Speaker, PastError> {
     if let Some(uid) = word.strip_prefix("uid:").and_then(|uid| uid.parse().ok()) {
         return Ok(Speaker::Uid(uid));
     }
@@ -197,7 +210,7 @@ fn speaker(word: &str, past: &Past, catalogue: &Catalogue, view: &View) -> Resul
         return Ok(Speaker::Reconciler(reconciler));
     }
     // Whoever is no machine may be a person: people are not listed anywhere.
-    let machines = match find(word, past, catalogue, view) {
+    let machines = match find(word, past, view) {
         Ok(ids) => ids,
         Err(PastError::Refused(_)) => Vec::new(),
         Err(other) => return Err(other),

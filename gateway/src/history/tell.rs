@@ -3,8 +3,9 @@
 //! Records of certain objects are found through the audit index, all others by reading entries in order, or
 //! backwards where only the newest are wanted.
 
-use super::{Past, PastError, Told, names::Lookup, select::Selection, summary};
+use super::{Found, Past, PastError, names::Lookup, newest::NewestFirst, select::Selection, summary};
 use skep_log::Entry;
+use skep_projections::View;
 use skep_proto::{
     Id, Revision, event,
     v1::{LogRecord, Record},
@@ -29,9 +30,10 @@ impl Teller {
     }
 
     /// Tells the records of a range, both ends included, until `take` has enough; of a `tail` other than 0
-    /// only so many of the newest.
+    /// only so many of the newest. `view` is the newest one.
     pub fn tell(
         &mut self,
+        view: &View,
         from: Revision,
         to: Revision,
         tail: usize,
@@ -41,10 +43,11 @@ impl Teller {
             return Ok(());
         }
         if tail > 0 {
-            let newest = self.newest(from, to, tail.min(TAIL_MAX))?;
+            let newest = self.newest(view, from, to, tail.min(TAIL_MAX))?;
             newest.into_iter().rev().map(|told| self.shown(&told)).all(take);
             return Ok(());
         }
+        self.selection.learn_tasks(&self.past)?;
         let Some(objects) = self.selection.objects().cloned() else {
             for entry in self.past.history().entries(from) {
                 if !self.tell_entry(&entry?, from, to, &mut take)? {
@@ -79,7 +82,7 @@ impl Teller {
             }
             self.names.note(&record);
             if revision >= from && self.selection.takes(&record) {
-                let told = Told { revision, record, entry: entry.clone() };
+                let told = Found { revision, record, entry: entry.clone() };
                 if !take(self.shown(&told)) {
                     return Ok(false);
                 }
@@ -88,22 +91,20 @@ impl Teller {
         Ok(entry.last() < to)
     }
 
-    fn newest(&mut self, from: Revision, to: Revision, tail: usize) -> Result<Vec<Told>, PastError> {
-        let mut found = Vec::new();
-        if let Some(objects) = self.selection.objects().cloned() {
-            let mut entry = None;
-            for revision in self.about(&objects, from, to)?.into_iter().rev() {
-                let Some(told) = self.past.record_in(revision, entry.take())? else { continue };
-                entry = Some(told.entry.clone());
-                if self.selection.takes(&told.record) {
-                    found.push(told);
-                }
-                if found.len() == tail {
-                    break;
-                }
-            }
-            return Ok(found);
+    fn newest(
+        &mut self,
+        view: &View,
+        from: Revision,
+        to: Revision,
+        tail: usize,
+    ) -> Result<Vec<Found>, PastError> {
+        if self.selection.objects().is_some() {
+            let past = self.past.clone();
+            let newer = (view.position().revision < to).then(|| past.view_at(to)).transpose()?;
+            let merged = NewestFirst::new(&past, &mut self.selection, newer.as_ref().unwrap_or(view))?;
+            return merged.take(&past, &mut self.selection, (from, to), tail);
         }
+        let mut found = Vec::new();
         for entry in self.past.history().entries_back(to) {
             let entry = entry?;
             let records = entry.decode().map_err(|error| skep_log::ReadError::Damaged(error.to_string()))?;
@@ -112,7 +113,7 @@ impl Teller {
                     return Ok(found);
                 }
                 if revision <= to && self.selection.takes(&record) {
-                    found.push(Told { revision, record, entry: entry.clone() });
+                    found.push(Found { revision, record, entry: entry.clone() });
                 }
             }
         }
@@ -125,26 +126,20 @@ impl Teller {
         objects: &BTreeSet<Id>,
         from: Revision,
         to: Revision,
-    ) -> Result<Vec<Revision>, PastError> {
-        let mut revisions = Vec::new();
-        for object in objects {
-            for revision in self.past.history().revisions_of(*object, from, to) {
-                revisions.push(revision?);
-            }
-        }
-        revisions.sort_unstable();
-        revisions.dedup();
-        Ok(revisions)
+    ) -> Result<BTreeSet<Revision>, PastError> {
+        let index = self.past.history().index()?;
+        let rows = objects.iter().flat_map(|object| index.oldest_first(*object, from, to));
+        Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    fn shown(&mut self, told: &Told) -> LogRecord {
+    fn shown(&mut self, told: &Found) -> LogRecord {
         shown(told, &mut self.names)
     }
 }
 
 /// A record with its line.
-pub fn shown(told: &Told, names: &mut Lookup) -> LogRecord {
-    let Told { revision, record, entry } = told;
+pub fn shown(told: &Found, names: &mut Lookup) -> LogRecord {
+    let Found { revision, record, entry } = told;
     let kind = record.event.as_ref().and_then(|event| event.kind.as_ref());
     let summary = summary::line(record, names);
     let Record { author, cause, command, trace, reason, event } = record.clone();

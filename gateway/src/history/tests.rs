@@ -1,7 +1,6 @@
 //! Stories about the past, on a real log.
 
 use super::{
-    names::Catalogue,
     notable::notable,
     select::Selection,
     tell::Teller,
@@ -15,8 +14,8 @@ use skep_proto::{
     time::SECOND_NS,
     v1::{
         ContainerStatus, DesireReason, EndCause, FilterCount, LogRecord, LogRequest, PlacementBlocked,
-        PlacementExplained, PlacementFilter, Reconciler, ServiceRemoved, TaskAssigned, TaskCreated,
-        TaskDesired, TaskObserved, TaskState, WhyReply, event::Kind,
+        PlacementExplained, PlacementFilter, Reconciler, ServiceCreated, ServiceRemoved, ServiceUpdated,
+        TaskAssigned, TaskCreated, TaskDesired, TaskObserved, TaskReaped, TaskState, WhyReply, event::Kind,
     },
 };
 
@@ -24,15 +23,22 @@ const LIFE: &str = "node alpha | node beta | service web replicas=2 | wait 10s \
     | task web.1 on alpha running | task web.2 on beta running | wait 10s | scale web 3 | task web.3";
 
 fn log_of(written: &Written, request: &LogRequest) -> Result<Vec<LogRecord>, PastError> {
-    let (past, catalogue) = (written.past(), Catalogue::default());
+    let past = written.past();
     let newest = past.newest().revision;
-    let selection = Selection::of(request, &past, &catalogue, &past.view_at(newest)?)?;
+    let view = past.view_at(newest)?;
+    let selection = Selection::of(request, &past, &view)?;
     let mut found = Vec::new();
     let tail = usize::try_from(request.tail).unwrap();
-    Teller::new(past, selection).tell(Revision(request.from_revision.max(1)), newest, tail, |record| {
-        found.push(record);
-        true
-    })?;
+    Teller::new(past, selection).tell(
+        &view,
+        Revision(request.from_revision.max(1)),
+        newest,
+        tail,
+        |record| {
+            found.push(record);
+            true
+        },
+    )?;
     Ok(found)
 }
 
@@ -43,7 +49,7 @@ fn lines(written: &Written, request: &LogRequest) -> Vec<String> {
 fn ask(written: &Written, reference: &str) -> WhyReply {
     let past = written.past();
     let view = past.view_at(past.newest().revision).unwrap();
-    why(&past, &Catalogue::default(), &view, reference).unwrap()
+    why(&past, &view, reference).unwrap()
 }
 
 fn refusal(error: PastError) -> Refusal {
@@ -115,6 +121,74 @@ async fn every_past_view_is_what_it_was_then() {
     // From what is kept, and from nothing, the same.
     let third = past.view_at(Revision(3)).unwrap().digest();
     assert_eq!(Past::new(written.log.history()).view_at(Revision(3)).unwrap().digest(), third);
+}
+
+/// Reading backwards finds the same as reading everything, for objects that are there, that are gone, and whose
+/// tasks come and go, wherever the question begins and ends.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_newest_records_are_the_end_of_all_records() {
+    let story = "node alpha | node beta | service web replicas=2 | service db replicas=1 | wait 1s \
+        | task web.1 on alpha running | task db.1 on beta running | wait 1s | task web.2 on beta running \
+        | wait 1s | web.1 failed | web.1 wanted shutdown | wait 1s | task web.1 on beta running | wait 1s \
+        | db.1 failed | db.1 wanted shutdown | remove db | wait 1s | scale web 1 | wait 1s | drain beta | wait 1s | stray s1 running alpha";
+    let mut world = World::of(story);
+    // The older task of web.1, and the task of db.1: both leave the view.
+    for (task, service) in [(first_task(&world, "web"), "web"), (first_task(&world, "db"), "db")] {
+        let service_id = id("service", service).to_bytes();
+        let reaped = TaskReaped { task_id: task.to_bytes(), service_id };
+        say(&mut world, author::reconciler(Reconciler::History), Revision::ZERO, Kind::TaskReaped(reaped));
+    }
+    let written = write(&world).await;
+    let newest = written.past().newest().revision.0;
+    for object in ["web", "db", "alpha", "web.1"] {
+        let whole = LogRequest { all: true, objects: vec![object.into()], ..LogRequest::default() };
+        let all: Vec<u64> = revisions(&written, &whole);
+        assert!(all.len() > 3, "{object}: {all:?}");
+        for tail in 1..=all.len() as u32 + 1 {
+            for from in [1, newest / 2] {
+                let asked = LogRequest { tail, from_revision: from, ..whole.clone() };
+                let within: Vec<u64> = all.iter().copied().filter(|revision| *revision >= from).collect();
+                let wanted = &within[within.len().saturating_sub(tail as usize)..];
+                assert_eq!(revisions(&written, &asked), wanted, "{object}, the newest {tail} from {from}");
+            }
+        }
+    }
+}
+
+fn revisions(written: &Written, request: &LogRequest) -> Vec<u64> {
+    log_of(written, request).unwrap().into_iter().map(|record| record.revision).collect()
+}
+
+/// The first task that a service was given.
+fn first_task(world: &World, service: &str) -> Id {
+    let service = id("service", service).to_bytes();
+    let created =
+        world.records.iter().find_map(|(_, record)| match record.event.as_ref()?.kind.as_ref()? {
+            Kind::TaskCreated(e) if e.service_id == service => Some(Id::from_bytes(&e.task_id)),
+            _ => None,
+        });
+    created.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_leads_to_everything_that_ever_had_it() {
+    let mut world = World::of("node alpha | service web replicas=1 | wait 1s | remove web | wait 1s");
+    let renamed = id("service", "other");
+    let mut spec = skep_projections::fixture::service_spec("Web");
+    let kind = Kind::ServiceCreated(Box::new(ServiceCreated {
+        service_id: renamed.to_bytes(),
+        spec: Some(spec.clone()),
+    }));
+    say(&mut world, alice(), Revision::ZERO, kind);
+    spec.annotations.get_or_insert_default().labels.insert("a".into(), "b".into());
+    let updated = ServiceUpdated { service_id: renamed.to_bytes(), spec: Some(spec) };
+    say(&mut world, alice(), Revision::ZERO, Kind::ServiceUpdated(Box::new(updated)));
+    let written = write(&world).await;
+    let past = written.past();
+    assert_eq!(super::names::named(&past, "WEB").unwrap(), [id("service", "web"), renamed]);
+    assert_eq!(super::names::named(&past, "alpha").unwrap(), [id("node", "alpha")]);
+    assert_eq!(super::names::named(&past, "").unwrap(), []);
+    assert_eq!(super::names::named(&past, "nobody").unwrap(), []);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -320,7 +394,7 @@ async fn names_that_nobody_has_or_several_have_are_refused() {
     let written = write(&World::of("node web | service web")).await;
     let past = written.past();
     let view = past.view_at(past.newest().revision).unwrap();
-    let error = |reference| refusal(why(&past, &Catalogue::default(), &view, reference).unwrap_err()).message;
+    let error = |reference| refusal(why(&past, &view, reference).unwrap_err()).message;
     assert_eq!(error("web"), "object \"web\" is ambiguous: it could be service/web, node/web");
     assert_eq!(error("nowhere"), "object \"nowhere\" not found");
     assert_eq!(ask(&written, "node/web").kind, "node");

@@ -3,18 +3,14 @@
 //! For what is still in the view at the moment asked about, the view gives the verdict. What has left it is
 //! looked at as it was just before its last record.
 
-use super::{
-    Past, PastError, Told, causes,
-    names::{Catalogue, Lookup},
-    placement, select, summary, tell, verdict,
-};
+use super::{Found, Past, PastError, causes, names::Lookup, placement, select, summary, tell, verdict};
 use crate::{
     resolve::{self, Noun, ResolveError},
     show,
 };
 use skep_projections::{NodeIdx, ServiceIdx, TaskIdx, View};
 use skep_proto::{
-    Id, Revision, author,
+    Id, Revision, author, event,
     v1::{FilterCount, WhyReply, event::Kind},
 };
 
@@ -30,10 +26,10 @@ enum Target {
 }
 
 /// Explains an object as it stood in a view.
-pub fn why(past: &Past, catalogue: &Catalogue, view: &View, reference: &str) -> Result<WhyReply, PastError> {
+pub fn why(past: &Past, view: &View, reference: &str) -> Result<WhyReply, PastError> {
     match present(view, reference) {
         Ok(target) => explain(past, view, target, None),
-        Err(ResolveError::NotFound { .. }) => gone(past, catalogue, view, reference),
+        Err(ResolveError::NotFound { .. }) => gone(past, view, reference),
         Err(other) => Err(other.into()),
     }
 }
@@ -72,13 +68,12 @@ fn present(view: &View, reference: &str) -> Result<Target, ResolveError> {
 }
 
 /// An object that has left the view: as it was before its last record.
-fn gone(past: &Past, catalogue: &Catalogue, view: &View, reference: &str) -> Result<WhyReply, PastError> {
+fn gone(past: &Past, view: &View, reference: &str) -> Result<WhyReply, PastError> {
     let name = reference.split_once('/').map_or(reference, |(_, name)| name);
     let through = view.position().revision;
     let mut last: Option<(Revision, Id)> = None;
-    for id in select::find(name, past, catalogue, view)? {
-        let newest = past.history().revisions_of_back(id, Revision(1), through).next().transpose()?;
-        last = last.max(newest.map(|revision| (revision, id)));
+    for id in select::find(name, past, view)? {
+        last = last.max(last_own_record(past, id, through)?.map(|revision| (revision, id)));
     }
     let not_found = || ResolveError::NotFound { noun: Noun::Object, reference: reference.into(), near: None };
     let (revision, id) = last.ok_or_else(not_found)?;
@@ -93,6 +88,20 @@ fn gone(past: &Past, catalogue: &Catalogue, view: &View, reference: &str) -> Res
     Ok(reply)
 }
 
+/// The newest record whose first object this is. Others only mention it, as the reaping of a task does its service.
+fn last_own_record(past: &Past, id: Id, through: Revision) -> Result<Option<Revision>, PastError> {
+    let mut entry = None;
+    for revision in past.history().index()?.newest_first(id, Revision(1), through) {
+        let Some(told) = past.record_in(revision?, entry.take())? else { continue };
+        let kind = told.record.event.as_ref().and_then(|event| event.kind.as_ref());
+        if kind.is_some_and(|kind| event::objects(kind).first() == Some(&id)) {
+            return Ok(Some(told.revision));
+        }
+        entry = Some(told.entry);
+    }
+    Ok(None)
+}
+
 fn by_id(view: &View, id: Id) -> Option<Target> {
     let service = view.services().find(id).map(Target::Service);
     let node = || view.nodes().find(id).map(Target::Node);
@@ -100,7 +109,7 @@ fn by_id(view: &View, id: Id) -> Option<Target> {
 }
 
 /// The last record about something that has gone, and who wrote it.
-fn end(past: &Past, told: &Told) -> String {
+fn end(past: &Past, told: &Found) -> String {
     let line = summary::line(&told.record, &mut Lookup::new(past.clone()));
     let by = author::describe(told.record.author.as_ref());
     let reason =
@@ -108,7 +117,7 @@ fn end(past: &Past, told: &Told) -> String {
     format!("{line} at revision {} by {by}{reason}", told.revision)
 }
 
-fn explain(past: &Past, view: &View, target: Target, last: Option<&Told>) -> Result<WhyReply, PastError> {
+fn explain(past: &Past, view: &View, target: Target, last: Option<&Found>) -> Result<WhyReply, PastError> {
     let mut starts: Vec<Revision> = last.map(|told| told.revision).into_iter().collect();
     let gone = || PastError::Unfoldable("an object that was found has no row".into());
     let mut reply = match target {
@@ -164,7 +173,7 @@ fn blocked_at(past: &Past, view: &View, place: ServiceIdx) -> Result<Option<Revi
     let Some(row) = view.services().get(place).filter(|row| row.blocked.is_some()) else { return Ok(None) };
     let through = view.position().revision;
     let mut entry = None;
-    let newest = past.history().revisions_of_back(row.id, row.created.0, through);
+    let newest = past.history().index()?.newest_first(row.id, row.created.0, through);
     for revision in newest.take(EXPLANATIONS_SEARCHED_MAX) {
         let Some(told) = past.record_in(revision?, entry.take())? else { continue };
         if let Some(Kind::PlacementBlocked(_)) =
@@ -194,7 +203,7 @@ fn why_there(past: &Past, view: &View, place: TaskIdx) -> Result<Vec<String>, Pa
     };
     let mut lines = Vec::new();
     let mut assigned_at = view.position().revision;
-    for revision in past.history().revisions_of(row.id, row.created.0, assigned_at) {
+    for revision in past.history().index()?.oldest_first(row.id, row.created.0, assigned_at) {
         let Some(told) = past.record_at(revision?)? else { continue };
         if let Some(Kind::TaskAssigned(e)) = told.record.event.as_ref().and_then(|event| event.kind.as_ref())
         {
@@ -216,7 +225,7 @@ fn refused_then(
     through: Revision,
 ) -> Result<Vec<FilterCount>, PastError> {
     let mut entry = None;
-    let newest = past.history().revisions_of_back(service, version, through);
+    let newest = past.history().index()?.newest_first(service, version, through);
     for revision in newest.take(EXPLANATIONS_SEARCHED_MAX) {
         let Some(told) = past.record_in(revision?, entry.take())? else { continue };
         match told.record.event.as_ref().and_then(|event| event.kind.as_ref()) {

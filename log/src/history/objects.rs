@@ -1,19 +1,77 @@
-//! The audit index: which records are about an object.
+//! The audit index: which records are about an object, and which gave a name.
+//!
+//! Most index rows are in the store; those of the newest entries may still wait in memory. A reader of many
+//! objects takes the waiting rows once, before its first look at the store, so that a row which moves from
+//! one to the other meanwhile is never missed.
 
 use super::{History, ReadError, object_span};
 use crate::{
-    keys,
+    chain, keys,
     store::{Page, Table, Way},
 };
 use skep_proto::{Id, Revision};
-use std::collections::{BTreeSet, VecDeque};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::Arc,
+};
 
-/// Revisions read ahead.
-const PAGE_REVISIONS: usize = 1024;
+/// Revisions that one scan of the index reads ahead.
+const PAGE_REVISIONS: usize = 256;
+
+/// The audit index at one moment. Handles are cheap.
+#[derive(Clone)]
+pub struct AuditIndex {
+    history: History,
+    /// Rows that were not in the store when this was made, sorted.
+    waiting: Arc<Vec<(Id, Revision)>>,
+}
+
+impl History {
+    /// The audit index as it is now. Records that are written later may be missing from it.
+    pub fn index(&self) -> Result<AuditIndex, ReadError> {
+        let mut waiting = Vec::new();
+        for indexed in self.source.unindexed.all() {
+            let touched = indexed.entry.touched();
+            waiting.extend(touched.map_err(|error| ReadError::Damaged(error.to_string()))?);
+        }
+        waiting.sort_unstable();
+        Ok(AuditIndex { history: self.clone(), waiting: Arc::new(waiting) })
+    }
+}
+
+impl AuditIndex {
+    /// The revisions about an object, both ends included, oldest first.
+    pub fn oldest_first(&self, object: Id, from: Revision, to: Revision) -> Revisions {
+        self.about(object, from, to, Way::Up)
+    }
+
+    /// The revisions about an object, both ends included, newest first.
+    pub fn newest_first(&self, object: Id, from: Revision, to: Revision) -> Revisions {
+        self.about(object, from, to, Way::Down)
+    }
+
+    /// The revisions of records that gave this name to a service or a node, oldest first. Case does not
+    /// matter. Another name may lead to the same place by chance: look at the record.
+    pub fn naming(&self, name: &str) -> Revisions {
+        let newest = self.history.bounds().1.revision;
+        self.oldest_first(chain::id_of_name(name), Revision(1), newest)
+    }
+
+    fn about(&self, object: Id, from: Revision, to: Revision, way: Way) -> Revisions {
+        let rest = (from <= to).then_some((from, to));
+        Revisions { index: self.clone(), object, way, rest, page: VecDeque::new() }
+    }
+
+    fn waiting(&self, object: Id, low: Revision, high: Revision) -> impl Iterator<Item = Revision> {
+        let begin = self.waiting.partition_point(|row| *row < (object, low));
+        let rows = self.waiting[begin..].iter();
+        rows.take_while(move |row| **row <= (object, high)).map(|(_, revision)| *revision)
+    }
+}
 
 /// Revisions about one object, in one direction. After an error it ends.
 pub struct Revisions {
-    history: History,
+    index: AuditIndex,
     object: Id,
     way: Way,
     /// What is still to be read, both ends included; none at the end.
@@ -21,29 +79,11 @@ pub struct Revisions {
     page: VecDeque<Revision>,
 }
 
-impl History {
-    /// The revisions about an object, both ends included, upwards.
-    pub fn revisions_of(&self, object: Id, from: Revision, to: Revision) -> Revisions {
-        self.about(object, from, to, Way::Up)
-    }
-
-    /// The same, backwards: the newest first.
-    pub fn revisions_of_back(&self, object: Id, from: Revision, to: Revision) -> Revisions {
-        self.about(object, from, to, Way::Down)
-    }
-
-    fn about(&self, object: Id, from: Revision, to: Revision, way: Way) -> Revisions {
-        let rest = (from <= to).then_some((from, to));
-        Revisions { history: self.clone(), object, way, rest, page: VecDeque::new() }
-    }
-}
-
 impl Revisions {
     fn read(&mut self, from: Revision, to: Revision) -> Result<(), ReadError> {
-        let source = &self.history.source;
-        let waiting = source.unindexed.all();
         let page = Page { rows: PAGE_REVISIONS, bytes: usize::MAX };
-        let rows = source.door.scan(Table::Objects, &object_span(self.object, from, to), self.way, page)?;
+        let span = object_span(self.object, from, to);
+        let rows = self.index.history.source.door.scan(Table::Objects, &span, self.way, page)?;
         let full = rows.len() == PAGE_REVISIONS;
         let mut found = BTreeSet::new();
         for (key, _) in rows {
@@ -55,13 +95,7 @@ impl Revisions {
             (Way::Down, true) => (found.first().copied().unwrap_or(from), to),
             (Way::Up | Way::Down, false) => (from, to),
         };
-        for indexed in waiting {
-            let touched = indexed.entry.touched().map_err(|error| ReadError::Damaged(error.to_string()))?;
-            let about = touched
-                .into_iter()
-                .filter(|(object, revision)| *object == self.object && (low..=high).contains(revision));
-            found.extend(about.map(|(_, revision)| revision));
-        }
+        found.extend(self.index.waiting(self.object, low, high));
         self.rest = match (self.way, full) {
             (Way::Up, true) => (high < to).then(|| (high.next(), to)),
             (Way::Down, true) => (from < low).then(|| (from, Revision(low.0 - 1))),

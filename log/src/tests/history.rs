@@ -46,12 +46,16 @@ fn check_indexes(history: &History) {
     for revision in [1, 77, last] {
         let object = Id(u128::from(revision) + 1);
         let about = |from, to| {
-            history.revisions_of(object, Revision(from), Revision(to)).collect::<Result<Vec<_>, _>>()
+            history
+                .index()
+                .unwrap()
+                .oldest_first(object, Revision(from), Revision(to))
+                .collect::<Result<Vec<_>, _>>()
         };
         assert_eq!(about(0, u64::MAX).unwrap(), [Revision(revision)]);
         assert_eq!(about(revision, revision).unwrap(), [Revision(revision)]);
         assert!(about(revision + 1, u64::MAX).unwrap().is_empty());
-        let back = history.revisions_of_back(object, Revision(0), Revision(u64::MAX));
+        let back = history.index().unwrap().newest_first(object, Revision(0), Revision(u64::MAX));
         assert_eq!(back.collect::<Result<Vec<_>, _>>().unwrap(), [Revision(revision)]);
     }
     // An entry's time is a million and its first revision.
@@ -139,11 +143,19 @@ async fn an_object_with_many_revisions_is_read_page_by_page_both_ways() {
         log.propose(sealed).await.unwrap();
     }
     let history = log.history();
-    let up: Vec<u64> =
-        history.revisions_of(Id(42), Revision(10), Revision(2995)).map(|r| r.unwrap().0).collect();
+    let up: Vec<u64> = history
+        .index()
+        .unwrap()
+        .oldest_first(Id(42), Revision(10), Revision(2995))
+        .map(|r| r.unwrap().0)
+        .collect();
     assert_eq!(up, (10..=2995).collect::<Vec<_>>());
-    let down: Vec<u64> =
-        history.revisions_of_back(Id(42), Revision(10), Revision(2995)).map(|r| r.unwrap().0).collect();
+    let down: Vec<u64> = history
+        .index()
+        .unwrap()
+        .newest_first(Id(42), Revision(10), Revision(2995))
+        .map(|r| r.unwrap().0)
+        .collect();
     assert_eq!(down, (10..=2995).rev().collect::<Vec<_>>());
     log.close().await;
 }
