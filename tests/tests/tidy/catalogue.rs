@@ -127,20 +127,3 @@ fn the_documents_that_are_promised_exist() {
             .collect(),
     );
 }
-
-#[test]
-fn every_bound_that_is_named_exists() {
-    let text = read("ARCHITECTURE.md");
-    let bounds = text.split("## Bounds").nth(1).unwrap_or_default().split("\n## ").next().unwrap_or_default();
-    let rows = rows(bounds);
-    assert!(!rows.is_empty(), "ARCHITECTURE.md has no table of bounds");
-    let mut found = Vec::new();
-    for row in rows {
-        let names = row.first().copied().unwrap_or_default().split('`').skip(1).step_by(2);
-        let place = row.last().copied().unwrap_or_default().trim_matches('`');
-        let source = fs::read_to_string(root().join(place)).unwrap_or_default();
-        let absent = names.filter(|name| !source.contains(&format!("const {name}:")));
-        found.extend(absent.map(|name| format!("ARCHITECTURE.md: {place} has no bound {name}")));
-    }
-    none(found);
-}

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "what goes wrong here shall stop it")]
 
 mod arrows;
+mod bounds;
 mod catalogue;
 mod pages;
 mod pure;

@@ -45,10 +45,15 @@ fn is_pure(page: &Page, marked: &[String]) -> bool {
 /// The stems of modules that call themselves PURE.
 fn marked(pages: &[Page]) -> Vec<String> {
     let names_others = |path: &str| path.ends_with("/lib.rs") || path.ends_with("/main.rs");
-    let says = pages
-        .iter()
-        .filter(|page| !page.is_test && !names_others(&page.path) && page.opening().contains("PURE"));
+    let says =
+        pages.iter().filter(|page| !page.is_test && !names_others(&page.path) && says_pure(&page.opening()));
     says.map(|page| page.path.trim_end_matches(".rs").to_owned()).collect()
+}
+
+/// Whether a module calls itself pure: the word as a sentence of its own, in any spelling.
+fn says_pure(opening: &str) -> bool {
+    let upper = opening.to_uppercase();
+    opening.contains("PURE") || upper.contains("PURE.") || upper.contains("PURE:")
 }
 
 /// A line without its comment and without the text of its strings.
