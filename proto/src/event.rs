@@ -231,7 +231,8 @@ pub fn given_name(kind: &Kind) -> Option<&str> {
         | Kind::TenureBegun(_)
         | Kind::ClockJumped(_)
         | Kind::StrayObserved(_)
-        | Kind::NodeConditionsObserved(_) => None,
+        | Kind::NodeConditionsObserved(_)
+        | Kind::NodeSecretRenewed(_) => None,
     };
     name.filter(|name| !name.is_empty())
 }
