@@ -135,10 +135,7 @@ pub enum Halt {
         words: String,
     },
     /// Somebody removed this node. Its tasks have been stopped and cleared away.
-    #[error(
-        "this node was removed from the cluster; remove the folder `agent` in its state folder to join as a \
-             new node"
-    )]
+    #[error("{words}; remove the folder `agent` in its state folder to join as a new node")]
     NodeRemoved {
         /// The manager's.
         words: String,
