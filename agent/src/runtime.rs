@@ -228,8 +228,28 @@ pub struct LogLine {
     pub text: Bytes,
 }
 
+/// What a reader of output gets.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum LogItem {
+    /// A line.
+    Line(LogLine),
+    /// Lines that were asked for were here, between the line before and the next one, and are kept no more:
+    /// so many, where that is known.
+    Lost(Option<u64>),
+}
+
+impl LogItem {
+    /// The line, if it is one.
+    pub fn line(self) -> Option<LogLine> {
+        match self {
+            LogItem::Line(line) => Some(line),
+            LogItem::Lost(_) => None,
+        }
+    }
+}
+
 /// Lines in the order in which they were written; pulled, so that a slow reader slows the source.
-pub type LogStream = BoxStream<'static, Result<LogLine, RuntimeError>>;
+pub type LogStream = BoxStream<'static, Result<LogItem, RuntimeError>>;
 
 /// Why a step could not be done. The words reach people as they stand.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]

@@ -4,8 +4,9 @@
 #![allow(clippy::unwrap_used, reason = "what goes wrong here shall stop it")]
 
 use futures::StreamExt;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use skep_agent::runtime::{
-    FoundState, LogQuery, Runtime, RuntimeError, Workload,
+    FoundState, LogItem, LogQuery, Runtime, RuntimeError, Workload,
     conformance::{Program, Subject},
     process::{ProcessRuntime, ShimProgram},
 };
@@ -100,13 +101,19 @@ fn program_named(image: &str, args: &[&str]) -> Workload {
 fn with(container: ContainerSpec) -> Workload {
     let spec = TaskSpec { runtime: Some(Kind::Container(container)), ..TaskSpec::default() };
     Workload {
-        task_id: Id(7),
-        node_id: Id(8),
+        task_id: own_id(7),
+        node_id: own_id(8),
         service_name: "web".into(),
         slot: 1,
         spec: spec.into(),
         ..Workload::default()
     }
+}
+
+/// An id of this test alone: processes of a task are known by it on the whole machine.
+fn own_id(number: u128) -> Id {
+    thread_local!(static OWN: u64 = getrandom::u64().unwrap());
+    Id(u128::from(OWN.with(|own| *own)) << 32 | number)
 }
 
 fn shell(script: &str) -> Workload {
@@ -140,14 +147,22 @@ async fn begin(runtime: &ProcessRuntime, work: &Workload) -> i32 {
     soon(runtime.start(work)).await.unwrap().pid
 }
 
+/// Lines of a task, and in their place how many are lost.
+async fn texts(runtime: &ProcessRuntime, work: &Workload, query: LogQuery) -> Vec<String> {
+    let text = |item| match item {
+        LogItem::Line(line) => String::from_utf8_lossy(&line.text).into_owned(),
+        LogItem::Lost(lines) => format!("lost {lines:?}"),
+    };
+    let items = soon(runtime.logs(work.task_id, query)).await.unwrap();
+    soon(items.map(|item| text(item.unwrap())).collect()).await
+}
+
 /// Runs to the end and returns what it wrote.
 async fn output(node: &Node, work: &Workload) -> Vec<String> {
     let runtime = node.runtime();
     begin(&runtime, work).await;
     let ended = soon(runtime.wait(work)).await.unwrap();
-    let lines = soon(runtime.logs(work.task_id, LogQuery::default())).await.unwrap();
-    let lines: Vec<String> =
-        soon(lines.map(|line| String::from_utf8_lossy(&line.unwrap().text).into_owned()).collect()).await;
+    let lines = texts(&runtime, work, LogQuery::default()).await;
     assert_eq!(ended.exit_code, Some(0), "{ended:?} {lines:?}");
     lines
 }
@@ -314,8 +329,12 @@ async fn output_without_end_takes_bounded_room_and_its_newest_lines_stay() {
     assert!(size("log") + size("log.1") < 9 << 20, "{} {}", size("log"), size("log.1"));
     assert!(size("log.1") >= 4 << 20);
     let tail = LogQuery { tail: Some(1), ..LogQuery::default() };
-    let last: Vec<_> = soon(runtime.logs(work.task_id, tail)).await.unwrap().collect().await;
-    assert_eq!(last[0].as_ref().unwrap().text, "last");
+    assert_eq!(texts(&runtime, &work, tail).await, ["last"]);
+    // Whoever wants all of it is told how much of it is gone.
+    let all = texts(&runtime, &work, LogQuery::default()).await;
+    // The last thousand of each million has no end of line of its own.
+    let written = 13 * 999 + 2;
+    assert_eq!(all[0], format!("lost {:?}", Some(written - (all.len() - 1))));
 }
 
 #[tokio::test]
@@ -359,9 +378,183 @@ async fn limits_hold_where_they_are_offered() {
     let ended = soon(runtime.wait(&work)).await.unwrap();
     assert!(ended.out_of_memory, "{ended:?}");
     assert_eq!(ended.cause, EndCause::Itself, "{ended:?}");
-    let lines: Vec<_> = soon(runtime.logs(work.task_id, LogQuery::default())).await.unwrap().collect().await;
-    let words = lines.iter().map(|line| String::from_utf8_lossy(&line.as_ref().unwrap().text).into_owned());
-    assert!(words.into_iter().any(|line| line.contains(&work.task_id.to_string())), "it ran in its group");
+    let lines = texts(&runtime, &work, LogQuery::default()).await;
+    assert!(lines.iter().any(|line| line.contains(&work.task_id.to_string())), "it ran in its group");
+}
+
+/// The numbers that a task printed, once it has printed so many.
+async fn printed_pids(runtime: &ProcessRuntime, work: &Workload, count: usize) -> Vec<i32> {
+    let pids = soon(async {
+        loop {
+            let lines = texts(runtime, work, LogQuery::default()).await;
+            if lines.len() >= count {
+                return lines;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    });
+    pids.await.iter().map(|line| line.parse().unwrap()).collect()
+}
+
+async fn gone(pids: &[i32]) {
+    soon(async {
+        while pids.iter().any(|pid| is_alive(*pid)) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+}
+
+/// Prints the numbers of three processes, of which one has left its session and one the world's view.
+const FAMILY: &str = "echo $$; setsid sh -c 'echo $$; exec sleep 1000' & \
+                      setsid sh -c 'echo $$; exec sleep 1000' & exec sleep 1000";
+
+#[tokio::test]
+async fn a_killed_shim_takes_all_that_its_program_started_with_it() {
+    let node = Node::new();
+    let (runtime, work) = (node.runtime(), shell(FAMILY));
+    begin(&runtime, &work).await;
+    let pids = printed_pids(&runtime, &work, 3).await;
+    signal(node.shims()[0], "KILL");
+    assert_eq!(soon(runtime.wait(&work)).await.unwrap().cause, EndCause::KilledOutside);
+    gone(&pids).await;
+}
+
+#[tokio::test]
+async fn a_program_does_not_outlive_its_shim_while_no_agent_looks() {
+    let node = Node::new();
+    let (runtime, work) = (node.runtime(), shell("exec sleep 1000"));
+    let pid = begin(&runtime, &work).await;
+    drop(runtime);
+    signal(node.shims()[0], "KILL");
+    gone(&[pid]).await;
+}
+
+#[tokio::test]
+async fn a_damaged_file_costs_its_own_task_and_no_other() {
+    let damages: [(&str, Option<&[u8]>); 5] = [
+        ("plan.json", Some(b"")),
+        ("plan.json", Some(b"{\"task\":\"0abc")),
+        ("plan.json", None),
+        ("running.json", Some(b"\0\0\0\0")),
+        ("control", None),
+    ];
+    for (name, content) in damages {
+        let node = Node::new();
+        let runtime = node.runtime();
+        let (well, ill) = (Workload { task_id: own_id(70), ..shell(FAMILY) }, shell(FAMILY));
+        begin(&runtime, &well).await;
+        begin(&runtime, &ill).await;
+        let pids = printed_pids(&runtime, &ill, 3).await;
+        drop(runtime);
+        let file = node.folder(ill.task_id).join(name);
+        fs::remove_file(&file).unwrap();
+        if let Some(content) = content {
+            fs::write(&file, content).unwrap();
+        }
+        let runtime = node.runtime();
+        let found = soon(runtime.list(well.node_id)).await.unwrap();
+        let state = |id| &found.iter().find(|found| found.task_id == id).unwrap().state;
+        assert!(matches!(state(well.task_id), FoundState::Running(_)), "{name}: {found:?}");
+        if name == "control" {
+            soon(runtime.stop(ill.task_id, Duration::ZERO)).await.unwrap();
+        } else {
+            let ended = soon(runtime.wait(&ill)).await.unwrap();
+            assert_eq!(ended.cause, EndCause::NotesDamaged, "{name}");
+            assert!(ended.error.contains(name), "{ended:?}");
+        }
+        gone(&pids).await;
+        let found = soon(node.runtime().list(well.node_id)).await.unwrap();
+        assert_eq!(found.len(), 2);
+        soon(runtime.remove(ill.task_id)).await.unwrap();
+        assert!(!node.folder(ill.task_id).exists());
+        soon(runtime.remove(well.task_id)).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_end_is_an_end() {
+    let node = Node::new();
+    let (runtime, work) = (node.runtime(), shell("exit 0"));
+    begin(&runtime, &work).await;
+    soon(runtime.wait(&work)).await.unwrap();
+    fs::write(node.folder(work.task_id).join("ended.json"), "").unwrap();
+    let ended = soon(node.runtime().wait(&work)).await.unwrap();
+    assert_eq!((ended.exit_code, ended.cause), (None, EndCause::NotesDamaged), "{ended:?}");
+    assert!(ended.error.contains("ended.json"), "{ended:?}");
+}
+
+#[tokio::test]
+async fn what_runs_is_ended_although_its_folder_was_removed() {
+    for restarted in [false, true] {
+        let node = Node::new();
+        let (mut runtime, work) = (node.runtime(), shell(FAMILY));
+        begin(&runtime, &work).await;
+        let mut pids = printed_pids(&runtime, &work, 3).await;
+        pids.extend(node.shims());
+        fs::remove_dir_all(node.dir.path().join("tasks")).unwrap();
+        if restarted {
+            runtime = node.runtime();
+            let found = soon(runtime.list(work.node_id)).await.unwrap();
+            assert!(matches!(&found[..], [one] if matches!(one.state, FoundState::Running(_))), "{found:?}");
+        }
+        soon(runtime.stop(work.task_id, Duration::from_secs(5))).await.unwrap();
+        assert!(!pids.iter().any(|pid| is_alive(*pid)), "stopped means ended");
+        assert_eq!(soon(runtime.list(work.node_id)).await.unwrap(), []);
+    }
+}
+
+#[tokio::test]
+async fn a_stuck_shim_costs_its_own_task() {
+    let node = Node::new();
+    let (runtime, work) = (node.runtime(), shell(FAMILY));
+    begin(&runtime, &work).await;
+    let mut pids = printed_pids(&runtime, &work, 3).await;
+    pids.extend(node.shims());
+    signal(node.shims()[0], "STOP");
+    assert_eq!(soon(node.runtime().list(work.node_id)).await.unwrap().len(), 1);
+    soon(runtime.stop(work.task_id, Duration::ZERO)).await.unwrap();
+    gone(&pids).await;
+    assert_eq!(soon(runtime.wait(&work)).await.unwrap().cause, EndCause::KilledOutside);
+}
+
+#[tokio::test]
+async fn a_task_inherits_nothing_of_the_agents_own() {
+    // As a daemon has it that is started with other limits and protection.
+    fs::write("/proc/self/oom_score_adj", "300").unwrap();
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    setrlimit(Resource::RLIMIT_NOFILE, hard.min(700), hard).unwrap();
+    let script = "cat /proc/self/oom_score_adj; ulimit -Sn; ulimit -Hn; umask; env | sort";
+    let lines = output(&Node::new(), &shell(script)).await;
+    assert_eq!(lines[..2], ["0", "1024"], "{lines:?}");
+    assert!(lines[2].parse::<u64>().unwrap() <= 524_288, "{lines:?}");
+    assert_eq!(lines[3].trim_start_matches('0'), "22", "{lines:?}");
+    let names: Vec<&str> = lines[4..].iter().filter_map(|line| Some(line.split_once('=')?.0)).collect();
+    let known =
+        ["HOME", "LOGNAME", "OLDPWD", "PATH", "PWD", "SHLVL", "SKEP_NODE_ID", "SKEP_TASK_ID", "USER", "_"];
+    assert!(names.iter().all(|name| known.contains(name)), "{names:?}");
+    let path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+    assert!(lines.iter().any(|line| line == path), "{lines:?}");
+}
+
+#[tokio::test]
+async fn a_user_has_its_groups_and_names() {
+    let groups = fs::read_to_string("/etc/group").unwrap();
+    let member = groups.lines().find_map(|line| {
+        let fields: Vec<&str> = line.split(':').collect();
+        let user = fields[3].split(',').find(|user| !user.is_empty() && *user != "root")?;
+        Some((user.to_owned(), fields[2].to_owned()))
+    });
+    let Some((user, gid)) = member else {
+        eprintln!("no user of this machine has a second group: not tried");
+        return;
+    };
+    let spec = ContainerSpec { user: user.clone(), ..shell_spec("id -G; echo $USER $LOGNAME") };
+    let lines = output(&Node::new(), &with(spec)).await;
+    assert!(lines[0].split(' ').any(|group| group == gid), "{user} is in {gid}: {lines:?}");
+    assert_eq!(lines[1], format!("{user} {user}"));
+    let spec = ContainerSpec { user: format!("{user}:4242"), ..shell_spec("id -G") };
+    assert_eq!(output(&Node::new(), &with(spec)).await, ["4242"]);
 }
 
 #[tokio::test]
@@ -369,7 +562,7 @@ async fn fast_starts_add_no_waiting() {
     let node = Node::new();
     let runtime = node.runtime();
     for place in 0..20 {
-        let work = Workload { task_id: Id(1000 + place), ..program_named("true", &[]) };
+        let work = Workload { task_id: own_id(1000 + place), ..program_named("true", &[]) };
         begin(&runtime, &work).await;
         assert_eq!(soon(runtime.wait(&work)).await.unwrap().exit_code, Some(0));
         soon(runtime.remove(work.task_id)).await.unwrap();

@@ -31,6 +31,7 @@ pub(crate) fn of(ended: &Ended) -> Ending {
         EndCause::EngineStopped => "the container engine stopped, and its containers with it".into(),
         EndCause::Unhealthy => "unhealthy: its health check failed too often".into(),
         EndCause::Reboot => "the machine was restarted".into(),
+        EndCause::NotesDamaged => "this node's files about it are damaged, so it was ended".into(),
     };
     let error = if ended.error.is_empty() { words } else { format!("{words}: {}", ended.error) };
     Ending { state: TaskState::Failed, error }

@@ -6,7 +6,7 @@
 //! The waits here are limits at which a case fails, never times that it counts on.
 
 use super::{
-    Ended, Found, FoundState, LogLine, LogQuery, Prepared, Runtime, RuntimeError, Started, Workload,
+    Ended, Found, FoundState, LogItem, LogLine, LogQuery, Prepared, Runtime, RuntimeError, Started, Workload,
 };
 use futures::{StreamExt, future::BoxFuture};
 use skep_proto::{
@@ -130,7 +130,12 @@ impl Trial {
     }
     async fn lines(&self, query: LogQuery) -> Result<Vec<LogLine>, RuntimeError> {
         let stream = soon("logs", self.runtime.logs(self.workload.task_id, query)).await?;
-        soon("lines", stream.collect::<Vec<_>>()).await.into_iter().collect()
+        let items = soon("lines", stream.collect::<Vec<_>>()).await;
+        let lines = items.into_iter().map(|item| match item? {
+            LogItem::Line(line) => Ok(line),
+            LogItem::Lost(lines) => panic!("{lines:?} lines are lost"),
+        });
+        lines.collect()
     }
     async fn texts(&self, query: LogQuery) -> Vec<String> {
         let lines = self.lines(query).await.expect("lines");
@@ -375,7 +380,7 @@ pub async fn output_is_followed_to_the_end(subject: &dyn Subject) {
     let query = LogQuery { follow: true, ..LogQuery::default() };
     let mut stream = soon("logs", trial.runtime.logs(trial.workload.task_id, query)).await.expect("a stream");
     let first = soon("first line", stream.next()).await.expect("a line").expect("readable");
-    assert_eq!(first.text.as_ref(), b"up");
+    assert!(matches!(&first, LogItem::Line(line) if line.text.as_ref() == b"up"), "{first:?}");
     trial.stop(GRACE).await.expect("stopped");
     while let Some(line) = soon("the stream's end", stream.next()).await {
         line.expect("readable");

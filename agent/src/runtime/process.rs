@@ -5,14 +5,19 @@
 //! known about a task stands in its folder, and this runtime keeps nothing in memory that matters: adopting
 //! what a former agent started is the same as looking at what one started oneself. What a process cannot
 //! honour is not among the features that are offered, and refused by name should it come nevertheless.
+//!
+//! Whatever is wrong with one task's folder or shim costs that task: no list, and no step of another task,
+//! waits for it or fails with it.
 
 mod boot;
 mod cgroup;
+mod evidence;
 mod folder;
 mod held;
 mod log;
 mod notes;
 mod planning;
+mod remains;
 pub mod shim;
 mod tracking;
 mod watch;
@@ -22,14 +27,16 @@ use super::{
     Started, Workload,
 };
 use cgroup::Hierarchy;
-use folder::Folder;
+use folder::{Folder, Note, is_passing};
 use futures::future::BoxFuture;
-use nix::errno::Errno;
-use notes::{Cause, Ending};
+use held::Held;
+use nix::{errno::Errno, sys::signal::Signal};
+use notes::{Cause, ControlGroup, Ending, Running};
+use remains::{NODE_VARIABLE, TASK_VARIABLE};
 use shim::Order;
 use skep_proto::{
-    Id,
-    v1::{EndCause, Feature, RuntimeKind},
+    Id, defaults,
+    v1::{Feature, RuntimeKind},
 };
 use std::{
     collections::BTreeMap,
@@ -43,11 +50,16 @@ use std::{
     time::Duration,
 };
 use tokio::io::AsyncReadExt;
-use tracking::{Standing, look, look_settled, until_begun};
+use tracking::{Whereabouts, look, look_settled, until_begun};
 use watch::Watches;
 
-/// A shim answers an order at once; one that has not ended its task so long after the grace is stuck.
-const SHIM_ANSWER_LIMIT: Duration = Duration::from_secs(30);
+/// A shim answers an order at once, and gives killed processes ten seconds to be gone; one that has not ended
+/// its task so long after the grace is stuck, and is killed with the task.
+const SHIM_ANSWER_LIMIT: Duration = Duration::from_secs(15);
+/// A shim that has not started its program after this is stuck, and is killed: the task has failed.
+const SHIM_START_LIMIT: Duration = Duration::from_secs(30);
+/// How often processes are looked for that have no shim and no folder any more, while they may end properly.
+const REMAINS_PERIOD: Duration = Duration::from_millis(50);
 /// What a shim says at a start; more is cut.
 const SHIM_WORDS_BYTES_MAX: u64 = 4096;
 
@@ -118,69 +130,144 @@ impl ProcessRuntime {
         let folder = self.folder(task);
         let step = self.step(task);
         let _alone = step.lock().await;
-        match look_settled(&folder, &self.watches).await.map_err(broken)? {
-            Standing::Absent => return Err(RuntimeError::Gone),
-            Standing::Runs(running, _) => return Ok(tracking::started(&running)),
-            Standing::Over(running, ending) => return over(running, &ending),
-            Standing::Planned | Standing::Starting(_) => {}
-        }
-        let words = self.start_shim(&folder).await.map_err(broken)?;
-        match look_settled(&folder, &self.watches).await.map_err(broken)? {
-            Standing::Runs(running, _) => Ok(tracking::started(&running)),
-            Standing::Over(running, ending) => over(running, &ending),
-            Standing::Absent => Err(RuntimeError::Gone),
-            Standing::Planned | Standing::Starting(_) => {
-                Err(RuntimeError::Failed(format!("the shim ended before the program ran: {}", words.trim())))
+        match tokio::time::timeout(SHIM_START_LIMIT, self.begin_alone(task, &folder)).await {
+            Ok(begun) => begun,
+            Err(_) => {
+                let error = format!("its shim did not start it within {} s", SHIM_START_LIMIT.as_secs());
+                let cause = Cause::NotStarted;
+                let ending = Ending { cause, error, at: shim::now_ns(), ..Ending::default() };
+                match tracking::bury(task, &folder, None, ending).map_err(broken)? {
+                    Whereabouts::Over(running, ending) => over(running, &ending),
+                    Whereabouts::Absent
+                    | Whereabouts::Planned
+                    | Whereabouts::Starting(_)
+                    | Whereabouts::Runs(..)
+                    | Whereabouts::Doomed(..) => Err(RuntimeError::Gone),
+                }
             }
         }
     }
 
+    async fn begin_alone(&self, task: Id, folder: &Folder) -> Result<Started, RuntimeError> {
+        match look_settled(task, folder, &self.watches).await.map_err(broken)? {
+            Whereabouts::Absent => return Err(RuntimeError::Gone),
+            Whereabouts::Runs(running, _) | Whereabouts::Doomed(Some(running), ..) => {
+                return Ok(tracking::started(&running));
+            }
+            // That it must end is found by whoever waits for its end.
+            Whereabouts::Doomed(None, ..) => return Ok(Started::default()),
+            Whereabouts::Over(running, ending) => return over(running, &ending),
+            Whereabouts::Planned | Whereabouts::Starting(_) => {}
+        }
+        let message = self.start_shim(task, folder).await.map_err(broken)?;
+        match look_settled(task, folder, &self.watches).await.map_err(broken)? {
+            Whereabouts::Runs(running, _) | Whereabouts::Doomed(Some(running), ..) => {
+                Ok(tracking::started(&running))
+            }
+            Whereabouts::Doomed(None, ..) => Ok(Started::default()),
+            Whereabouts::Over(running, ending) => over(running, &ending),
+            Whereabouts::Absent => Err(RuntimeError::Gone),
+            Whereabouts::Planned | Whereabouts::Starting(_) => Err(RuntimeError::Failed(format!(
+                "the shim ended before the program ran: {}",
+                message.trim()
+            ))),
+        }
+    }
+
     /// Starts a shim and waits until it says that the program runs, or why it does not.
-    async fn start_shim(&self, folder: &Folder) -> io::Result<String> {
+    async fn start_shim(&self, task: Id, folder: &Folder) -> io::Result<String> {
+        let node = folder.plan()?.read().map(|plan| plan.node).unwrap_or_default();
         // The reading ends come first: a FIFO does not open for writing alone.
         let _reader = nonblocking(&folder.alive(), OpenOptions::new().read(true))?;
         let alive = nonblocking(&folder.alive(), OpenOptions::new().write(true))?;
         let control = OpenOptions::new().read(true).write(true).open(folder.control())?;
         let mut command = std::process::Command::new(&self.shim.file);
         command.arg0("skep").args(&self.shim.words).arg(folder.path()).env_clear().current_dir("/");
+        command.env(TASK_VARIABLE, task.to_string()).env(NODE_VARIABLE, node);
         command.stdin(control).stdout(alive).stderr(Stdio::piped());
         let mut command = tokio::process::Command::from(command);
         let mut child = command.spawn()?;
         // The command still holds the ends that only the shim may hold.
         drop(command);
-        let mut words = String::new();
+        let mut message = String::new();
         if let Some(said) = child.stderr.take() {
-            said.take(SHIM_WORDS_BYTES_MAX).read_to_string(&mut words).await?;
+            said.take(SHIM_WORDS_BYTES_MAX).read_to_string(&mut message).await?;
         }
-        Ok(words)
+        Ok(message)
     }
 
     async fn end(&self, task: Id, grace: Duration) -> Result<(), RuntimeError> {
         let folder = self.folder(task);
         let step = self.step(task);
         let alone = step.lock().await;
-        match look(&folder).map_err(broken)? {
-            Standing::Absent | Standing::Over(..) => Ok(()),
-            Standing::Planned => {
+        match look(task, &folder).map_err(broken)? {
+            Whereabouts::Over(..) => Ok(()),
+            Whereabouts::Absent => {
+                drop(alone);
+                self.end_remains(task, grace).await
+            }
+            Whereabouts::Planned => {
                 let error = "stopped before it was started".to_owned();
                 let ending = Ending { cause: Cause::Asked, error, at: shim::now_ns(), ..Ending::default() };
-                let written =
-                    folder.draft_ending().and_then(|mut draft| folder.write_ended(&mut draft, &ending));
-                written.map_err(broken)
+                folder.end(&ending).map_err(broken)
             }
-            Standing::Starting(held) | Standing::Runs(_, held) => {
+            Whereabouts::Starting(held) | Whereabouts::Runs(_, held) | Whereabouts::Doomed(_, _, held) => {
                 // Another stop, with less grace perhaps, need not wait for this one.
                 drop(alone);
-                self.order(&folder, Order::Stop { grace }).map_err(broken)?;
-                match tokio::time::timeout(grace.saturating_add(SHIM_ANSWER_LIMIT), held.released()).await {
-                    Ok(released) => released.map_err(broken),
-                    Err(_) => Err(RuntimeError::Failed(format!(
-                        "the shim of {} does not follow the order to stop; is it suspended?",
-                        folder.path().display()
-                    ))),
-                }
+                self.end_held(task, &folder, held, grace).await.map_err(broken)
             }
         }
+    }
+
+    /// Lets the shim end its task; one that does not is killed, and all that it watched over.
+    async fn end_held(&self, task: Id, folder: &Folder, held: Held, grace: Duration) -> io::Result<()> {
+        match self.order(folder, Order::Stop { grace }) {
+            Ok(()) => {
+                let limit = grace.saturating_add(SHIM_ANSWER_LIMIT);
+                if let Ok(released) = tokio::time::timeout(limit, held.released()).await {
+                    return released;
+                }
+                tracing::warn!(folder = %folder.path().display(), "a shim does not answer and is killed");
+            }
+            Err(error) if is_passing(&error) => return Err(error),
+            // The way to the shim is gone: its processes are still to be found.
+            Err(error) => {
+                tracing::warn!(%error, folder = %folder.path().display(), "a shim cannot be reached and is killed");
+            }
+        }
+        let groups = folder.plan()?.read().map(|plan| plan.groups).unwrap_or_default();
+        if !remains::kill_all(task, &groups) {
+            return Err(io::Error::other("its processes hang in the kernel"));
+        }
+        // What the shim did not write down is written now.
+        look(task, folder).map(drop)
+    }
+
+    /// Ends processes of a task whose folder is gone: with the usual signal first, then without grace.
+    async fn end_remains(&self, task: Id, grace: Duration) -> Result<(), RuntimeError> {
+        let groups = self.tracking_groups(task);
+        let remains = remains::of_task(task, &groups);
+        if remains.is_empty() {
+            return Ok(());
+        }
+        tracing::warn!(%task, "this task's folder was removed while it ran; its processes are ended");
+        remains.signal(Signal::SIGTERM);
+        let until = tokio::time::Instant::now() + grace;
+        while tokio::time::Instant::now() < until {
+            tokio::time::sleep(REMAINS_PERIOD).await;
+            if remains::of_task(task, &groups).is_empty() {
+                break;
+            }
+        }
+        let gone = remains::kill_all(task, &groups);
+        cgroup::remove(&groups);
+        if gone { Ok(()) } else { Err(RuntimeError::Unreachable("its processes hang in the kernel".into())) }
+    }
+
+    /// The control groups of a task whose plan is gone.
+    fn tracking_groups(&self, task: Id) -> Vec<ControlGroup> {
+        let groups = |hierarchy: &Hierarchy| hierarchy.all_groups(&task.to_string());
+        self.hierarchy.as_ref().map(groups).unwrap_or_default()
     }
 
     fn order(&self, folder: &Folder, order: Order) -> io::Result<()> {
@@ -197,21 +284,31 @@ impl ProcessRuntime {
         let folder = self.folder(task);
         let mut was_here = false;
         loop {
-            match look(&folder).map_err(broken)? {
-                Standing::Absent if was_here => {
-                    return Ok(Ended {
-                        cause: EndCause::RemovedOutside,
-                        error: "its folder was removed while it ran".into(),
-                        at: skep_proto::Timestamp(shim::now_ns()),
-                        ..Ended::default()
-                    });
+            match look(task, &folder).map_err(broken)? {
+                Whereabouts::Absent => {
+                    was_here |= !remains::of_task(task, &self.tracking_groups(task)).is_empty();
+                    if !was_here {
+                        return Err(RuntimeError::Gone);
+                    }
+                    self.end_remains(task, Duration::from_nanos(defaults::STOP_GRACE_NS)).await?;
+                    return Ok(tracking::ended(&Ending {
+                        cause: Cause::FolderRemoved,
+                        error: format!("its folder {} was removed while it ran", folder.path().display()),
+                        at: shim::now_ns(),
+                        ..Ending::default()
+                    }));
                 }
-                Standing::Absent => return Err(RuntimeError::Gone),
-                Standing::Over(_, ending) => return Ok(tracking::ended(&ending)),
-                Standing::Starting(held) | Standing::Runs(_, held) => {
+                Whereabouts::Over(_, ending) => return Ok(tracking::ended(&ending)),
+                Whereabouts::Starting(held) | Whereabouts::Runs(_, held) => {
                     held.released().await.map_err(broken)?
                 }
-                Standing::Planned => until_begun(&folder, &self.watches).await.map_err(broken)?,
+                Whereabouts::Doomed(_, ending, held) => {
+                    tracing::warn!(%task, "a task must be ended: {}", ending.error);
+                    folder.end(&ending).map_err(broken)?;
+                    let grace = Duration::from_nanos(defaults::STOP_GRACE_NS);
+                    self.end_held(task, &folder, held, grace).await.map_err(broken)?;
+                }
+                Whereabouts::Planned => until_begun(task, &folder, &self.watches).await.map_err(broken)?,
             }
             was_here = true;
         }
@@ -220,39 +317,64 @@ impl ProcessRuntime {
     async fn until_ready(&self, task: Id) -> Result<(), RuntimeError> {
         let folder = self.folder(task);
         loop {
-            match look_settled(&folder, &self.watches).await.map_err(broken)? {
-                Standing::Runs(..) => return Ok(()),
-                Standing::Absent | Standing::Over(..) => return Err(RuntimeError::Gone),
-                Standing::Planned | Standing::Starting(_) => {
-                    until_begun(&folder, &self.watches).await.map_err(broken)?
+            match look_settled(task, &folder, &self.watches).await.map_err(broken)? {
+                Whereabouts::Runs(..) => return Ok(()),
+                Whereabouts::Absent | Whereabouts::Doomed(..) | Whereabouts::Over(..) => {
+                    return Err(RuntimeError::Gone);
+                }
+                Whereabouts::Planned | Whereabouts::Starting(_) => {
+                    until_begun(task, &folder, &self.watches).await.map_err(broken)?
                 }
             }
         }
     }
 
-    async fn found(&self, node: Id) -> io::Result<Vec<Found>> {
-        let mut found = Vec::new();
-        for entry in fs::read_dir(&self.tasks)? {
-            let name = entry?.file_name();
-            let Some(task_id) = name.to_str().and_then(Id::parse) else { continue };
+    /// All folders, and all processes whose folder is gone. A folder whose plan does not say whose it is
+    /// belongs to this node: no other agent has this state folder.
+    fn found(&self, node: Id) -> io::Result<Vec<Found>> {
+        let mut found = BTreeMap::new();
+        for (task_id, remains) in remains::of_node(node) {
+            let Some(pid) = remains.0.first().filter(|_| !self.folder(task_id).exists()) else { continue };
+            let started = tracking::started(&Running { pid: *pid, ..Running::default() });
+            let state = FoundState::Running(started);
+            found.insert(task_id, recorded(task_id, state));
+        }
+        for task_id in self.folders()? {
             let folder = self.folder(task_id);
-            let Some(plan) = folder.plan()? else { continue };
-            if plan.node != node.to_string() {
+            if folder.plan()?.read().is_some_and(|plan| plan.node != node.to_string()) {
                 continue;
             }
-            let state = match look_settled(&folder, &self.watches).await? {
-                Standing::Absent => continue,
-                Standing::Planned | Standing::Starting(_) => FoundState::Created,
-                Standing::Runs(running, _) => FoundState::Running(tracking::started(&running)),
-                Standing::Over(running, ending) => FoundState::Ended(
+            let whereabouts = match look(task_id, &folder) {
+                Err(error) if !is_passing(&error) => Whereabouts::Over(None, unusable(&folder, &error)),
+                looked => looked?,
+            };
+            let state = match whereabouts {
+                Whereabouts::Absent => continue,
+                // Whoever starts it waits for a start that somebody else began.
+                Whereabouts::Planned | Whereabouts::Starting(_) => FoundState::Created,
+                Whereabouts::Runs(running, _) | Whereabouts::Doomed(Some(running), ..) => {
+                    FoundState::Running(tracking::started(&running))
+                }
+                Whereabouts::Doomed(None, ..) => FoundState::Running(Started::default()),
+                Whereabouts::Over(running, ending) => FoundState::Ended(
                     running.as_ref().map(tracking::started).unwrap_or_default(),
                     tracking::ended(&ending),
                 ),
             };
-            found.push(Found { task_id, image_digest: String::new(), proof: Proof::Recorded, state });
+            found.insert(task_id, recorded(task_id, state));
         }
-        found.sort_by_key(|found| found.task_id);
-        Ok(found)
+        Ok(found.into_values().collect())
+    }
+
+    fn folders(&self) -> io::Result<Vec<Id>> {
+        let entries = match fs::read_dir(&self.tasks) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        let names = entries.map(|entry| Ok(entry?.file_name()));
+        let ids = names.map(|name: io::Result<OsString>| Ok(name?.to_str().and_then(Id::parse)));
+        ids.filter_map(io::Result::transpose).collect()
     }
 }
 
@@ -272,7 +394,7 @@ impl Runtime for ProcessRuntime {
     ) -> BoxFuture<'a, Result<Prepared, RuntimeError>> {
         Box::pin(async move {
             let folder = self.folder(workload.task_id);
-            if !folder.is_prepared() {
+            if let Note::Absent = folder.plan().map_err(broken)? {
                 let plan = planning::plan(workload, self.hierarchy.as_ref())?;
                 folder.make(&plan).map_err(broken)?;
             }
@@ -298,26 +420,28 @@ impl Runtime for ProcessRuntime {
 
     fn remove(&self, task: Id) -> BoxFuture<'_, Result<(), RuntimeError>> {
         Box::pin(async move {
-            self.end(task, Duration::ZERO).await?;
             let folder = self.folder(task);
-            if let Ok(Some(plan)) = folder.plan() {
-                cgroup::remove(&plan.groups);
+            match self.end(task, Duration::ZERO).await {
+                // Its files are of no use, and will be gone in a moment.
+                Err(RuntimeError::Failed(_)) if remains::kill_all(task, &self.tracking_groups(task)) => {}
+                ended => ended?,
             }
+            cgroup::remove(&self.tracking_groups(task));
             self.steps.lock().unwrap_or_else(PoisonError::into_inner).remove(&task);
             folder.remove().map_err(broken)
         })
     }
 
     fn list(&self, node: Id) -> BoxFuture<'_, Result<Vec<Found>, RuntimeError>> {
-        Box::pin(async move { self.found(node).await.map_err(broken) })
+        Box::pin(async move { self.found(node).map_err(broken) })
     }
 
     fn logs(&self, task: Id, query: LogQuery) -> BoxFuture<'_, Result<LogStream, RuntimeError>> {
         Box::pin(async move {
             let folder = self.folder(task);
             match folder.running().map_err(broken)? {
-                Some(_) => log::open(folder, &self.watches, query).await,
-                None => Err(RuntimeError::Gone),
+                Note::Read(_) | Note::Damaged(_) => log::open(folder, &self.watches, query).await,
+                Note::Absent => Err(RuntimeError::Gone),
             }
         })
     }
@@ -331,9 +455,25 @@ fn over(running: Option<notes::Running>, ending: &Ending) -> Result<Started, Run
     }
 }
 
-/// The node's own trouble (a full disk, no file numbers left) passes: the agent asks again and says so.
+/// What this runtime made itself: nobody else has a folder here, or these variables.
+fn recorded(task_id: Id, state: FoundState) -> Found {
+    Found { task_id, image_digest: String::new(), proof: Proof::Recorded, state }
+}
+
+/// The end of a task whose files are of no use at all.
+fn unusable(folder: &Folder, error: &io::Error) -> Ending {
+    let error = format!("{} cannot be used: {error}", folder.path().display());
+    Ending { cause: Cause::NotesDamaged, error, at: shim::now_ns(), ..Ending::default() }
+}
+
+/// The node's own trouble (a full disk, no file numbers left) passes: the agent asks again and says so. What
+/// is wrong with the task's own files does not.
 fn broken(error: io::Error) -> RuntimeError {
-    RuntimeError::Unreachable(format!("the process runtime is in trouble: {error}"))
+    if is_passing(&error) {
+        RuntimeError::Unreachable(format!("the process runtime is in trouble: {error}"))
+    } else {
+        RuntimeError::Failed(format!("the process runtime cannot go on with this task: {error}"))
+    }
 }
 
 fn nonblocking(fifo: &Path, options: &mut OpenOptions) -> io::Result<File> {

@@ -136,7 +136,10 @@ pub async fn finish(runtime: &DockerRuntime, work: &Workload) -> Ended {
 
 pub async fn lines(runtime: &DockerRuntime, work: &Workload, query: LogQuery) -> Vec<String> {
     let lines = soon(runtime.logs(work.task_id, query)).await.unwrap();
-    soon(lines.map(|line| String::from_utf8_lossy(&line.unwrap().text).into_owned()).collect()).await
+    soon(
+        lines.map(|item| String::from_utf8_lossy(&item.unwrap().line().unwrap().text).into_owned()).collect(),
+    )
+    .await
 }
 
 /// Runs to the end and returns what it wrote.

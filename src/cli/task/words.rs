@@ -83,6 +83,7 @@ fn cause_words(cause: EndCause) -> &'static str {
         EndCause::EngineStopped => "the engine stopped",
         EndCause::Unhealthy => "unhealthy",
         EndCause::Reboot => "the machine rebooted",
+        EndCause::NotesDamaged => "its node's files about it are damaged",
     }
 }
 

@@ -5,7 +5,7 @@
 //! So memory stays at one line, whatever is asked for.
 
 use super::engine::Engine;
-use crate::runtime::{LOG_LINE_BYTES_MAX, LogLine, LogQuery, LogStream, RuntimeError};
+use crate::runtime::{LOG_LINE_BYTES_MAX, LogItem, LogLine, LogQuery, LogStream, RuntimeError};
 use bollard::{container::LogOutput, errors::Error, query_parameters::LogsOptions};
 use bytes::Bytes;
 use futures::{Stream, StreamExt, future, stream};
@@ -45,7 +45,7 @@ pub(super) async fn open(
         None => Ok(Box::pin(lines.skip(skip))),
         Some(None) => Ok(Box::pin(stream::empty())),
         Some(Some(Err(error))) => Err(error),
-        Some(Some(Ok(line))) => Ok(Box::pin(stream::once(future::ready(Ok(line))).chain(lines).skip(skip))),
+        Some(Some(Ok(item))) => Ok(Box::pin(stream::once(future::ready(Ok(item))).chain(lines).skip(skip))),
     }
 }
 
@@ -54,7 +54,7 @@ async fn lines(
     container: &str,
     query: &LogQuery,
     tail: &str,
-) -> Result<impl Stream<Item = Result<LogLine, RuntimeError>> + use<>, RuntimeError> {
+) -> Result<impl Stream<Item = Result<LogItem, RuntimeError>> + use<>, RuntimeError> {
     let client = engine.patient_client().await?;
     let seconds = |at: Timestamp| i32::try_from(at.0 / 1_000_000_000).unwrap_or(i32::MAX);
     let options = LogsOptions {
@@ -75,7 +75,7 @@ async fn lines(
             Ok(output) => read_line(output)
                 .filter(|line| line.at >= since)
                 .filter(|line| until == Timestamp::NEVER || line.at < until)
-                .map(Ok),
+                .map(|line| Ok(LogItem::Line(line))),
             Err(error) => Some(Err(unreadable(&engine, &error))),
         };
         future::ready(line)

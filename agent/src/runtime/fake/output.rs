@@ -1,7 +1,7 @@
 //! The lines of fake containers, cut and followed as real ones are.
 
 use super::{Container, FakeEngine, LogQuery, LogStream, RuntimeError};
-use crate::runtime::LogLine;
+use crate::runtime::{LogItem, LogLine};
 use futures::{StreamExt, stream};
 use skep_proto::{Id, Timestamp, v1::LogSource};
 
@@ -12,7 +12,7 @@ pub(super) fn stream(engine: &FakeEngine, task: Id, query: LogQuery) -> Result<L
     let wanted: Vec<LogLine> = container.lines.iter().filter(|line| wants(&query, line)).cloned().collect();
     let skipped =
         query.tail.map_or(0, |tail| wanted.len().saturating_sub(usize::try_from(tail).unwrap_or(usize::MAX)));
-    let past = stream::iter(wanted.into_iter().skip(skipped).map(Ok));
+    let past = stream::iter(wanted.into_iter().skip(skipped).map(|line| Ok(LogItem::Line(line))));
     if !query.follow {
         return Ok(past.boxed());
     }
@@ -21,7 +21,7 @@ pub(super) fn stream(engine: &FakeEngine, task: Id, query: LogQuery) -> Result<L
         let (engine, query) = (engine.clone(), query.clone());
         async move {
             let look = |state: &super::State| next(state.containers.get(&task), seen, &query);
-            engine.find(look).await.map(|(line, seen)| (Ok(line), seen))
+            engine.find(look).await.map(|(line, seen)| (Ok(LogItem::Line(line)), seen))
         }
     });
     Ok(past.chain(coming).boxed())

@@ -22,6 +22,12 @@ pub(crate) fn is_same(running: &Running) -> bool {
         && parent_and_start(running.pid).is_some_and(|(_, start)| start == running.start_ticks)
 }
 
+/// Whether there is such a process and it has not ended.
+pub(crate) fn is_running(pid: i32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/stat"))
+        .is_ok_and(|stat| stat.rfind(')').and_then(|end| stat.get(end + 2..end + 3)) != Some("Z"))
+}
+
 /// Every process whose parent is `parent`.
 pub(crate) fn children_of(parent: i32) -> Vec<i32> {
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };

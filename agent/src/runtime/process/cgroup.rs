@@ -1,9 +1,10 @@
-//! Limits through control groups, where this machine permits them.
+//! Control groups, where this machine permits them: they limit a task and name all of its processes.
 //!
 //! With version 1 a task's groups stand below the agent's own, one in each hierarchy: the agent's own limits
 //! go on holding for what it starts. Version 2 does not allow processes and limited groups side by side, so
-//! there they stand in `skep` at the top, as an engine's do. Whether all that is possible is tried at the
-//! start; where it is not, limits are not offered, and placement sends nobody who wants them.
+//! there they stand in `skep` at the top, as an engine's do. Every task has at least one group, so that what
+//! left its session is found all the same. Whether all that is possible is tried at the start; where it is
+//! not, limits are not offered, and placement sends no task that wants them.
 
 use super::notes::ControlGroup;
 use std::{
@@ -16,9 +17,6 @@ use std::{
 const CPU_PERIOD_US: i64 = 100_000;
 /// A quota below this is refused by the kernel.
 const CPU_QUOTA_US_MIN: i64 = 1_000;
-
-/// Tries to make a group's folder while others take the one above away; then it is an error.
-const MAKE_TRIES: usize = 3;
 
 /// Where groups may be made.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -54,7 +52,17 @@ impl Hierarchy {
         works.then_some(found)
     }
 
-    /// The groups of one task: only those that its limits need.
+    /// Every group that a task of whatever limits may have.
+    pub(crate) fn all_groups(&self, task: &str) -> Vec<ControlGroup> {
+        let roots = match self {
+            Hierarchy::V1 { cpu, memory, pids } => vec![cpu, memory, pids],
+            Hierarchy::V2 { root } => vec![root],
+        };
+        let group = |root: &PathBuf| ControlGroup { path: root.join(task), settings: Vec::new() };
+        roots.into_iter().map(group).collect()
+    }
+
+    /// The groups of one task: one that holds its processes, and those that its limits need.
     pub(crate) fn groups(&self, task: &str, limits: Limits) -> Vec<ControlGroup> {
         let Limits { nano_cpus, memory_bytes, pids } = limits;
         let quota = (nano_cpus / (1_000_000_000 / CPU_PERIOD_US)).max(CPU_QUOTA_US_MIN);
@@ -66,10 +74,12 @@ impl Hierarchy {
                 let wanted = [
                     (nano_cpus, cpu, cpu_files),
                     (memory_bytes, memory, vec![text("memory.limit_in_bytes", memory_bytes)]),
-                    (pids, pids_root, vec![text("pids.max", pids)]),
                 ];
                 let limited = wanted.into_iter().filter(|(value, _, _)| *value > 0);
-                limited.map(|(_, root, settings)| ControlGroup { path: root.join(task), settings }).collect()
+                let limited = limited.map(|(_, root, settings)| (root, settings));
+                let pids_max = if pids > 0 { vec![text("pids.max", pids)] } else { Vec::new() };
+                let all = limited.chain([(pids_root, pids_max)]);
+                all.map(|(root, settings)| ControlGroup { path: root.join(task), settings }).collect()
             }
             Hierarchy::V2 { root } => {
                 let mut settings = Vec::new();
@@ -82,8 +92,7 @@ impl Hierarchy {
                 if pids > 0 {
                     settings.push(text("pids.max", pids));
                 }
-                let none = settings.is_empty();
-                if none { Vec::new() } else { vec![ControlGroup { path: root.join(task), settings }] }
+                vec![ControlGroup { path: root.join(task), settings }]
             }
         }
     }
@@ -127,17 +136,10 @@ fn v1_folders(mounts: &str, own: &str) -> Option<Hierarchy> {
 pub(crate) fn make(groups: &[ControlGroup]) -> io::Result<()> {
     for group in groups {
         let said = |error: io::Error, what: &Path| {
-            io::Error::new(error.kind(), format!("cannot limit the task, {}: {error}", what.display()))
+            let message = format!("cannot put the task into a control group, {}: {error}", what.display());
+            io::Error::new(error.kind(), message)
         };
-        // The folder above may be taken away, being empty, just before this one would have filled it.
-        let mut made = fs::create_dir_all(&group.path);
-        for _ in 0..MAKE_TRIES {
-            if made.is_ok() {
-                break;
-            }
-            made = fs::create_dir_all(&group.path);
-        }
-        made.map_err(|error| said(error, &group.path))?;
+        fs::create_dir_all(&group.path).map_err(|error| said(error, &group.path))?;
         for (name, value) in &group.settings {
             let file = group.path.join(name);
             fs::write(&file, value).map_err(|error| said(error, &file))?;
@@ -146,18 +148,11 @@ pub(crate) fn make(groups: &[ControlGroup]) -> io::Result<()> {
     Ok(())
 }
 
-/// Takes the groups away. One that is gone or still has a process in it is left to the next call.
+/// Takes the groups away. One that is gone or still has a process in it is left to the next call. The folder
+/// above stays: other tasks may be about to use it.
 pub(crate) fn remove(groups: &[ControlGroup]) {
     for group in groups {
         let _ = fs::remove_dir(&group.path);
-        // The folder above goes with the last task; with version 2 it stays, since it hands the controllers
-        // on.
-        match group.path.parent() {
-            Some(above) if !above.join("cgroup.subtree_control").exists() => {
-                let _ = fs::remove_dir(above);
-            }
-            Some(_) | None => {}
-        }
     }
 }
 
@@ -192,13 +187,15 @@ mod tests {
         assert_eq!((cpu.as_path(), pids.as_path()), (Path::new("/cg/cpu/skep"), Path::new("/cg/pids/skep")));
         assert_eq!(memory, Path::new("/cg/memory/box/one/skep"));
         let groups = found.groups("t", Limits { nano_cpus: 500_000_000, ..Limits::default() });
-        assert_eq!(groups.len(), 1);
+        assert_eq!(groups.len(), 2);
         assert_eq!(groups[0].settings[1], ("cpu.cfs_quota_us".to_owned(), "50000".to_owned()));
+        assert_eq!(groups[1], ControlGroup { path: "/cg/pids/skep/t".into(), settings: Vec::new() });
     }
 
     #[test]
-    fn no_limits_need_no_group() {
+    fn a_task_without_limits_has_a_group_that_limits_nothing() {
+        let group = ControlGroup { path: "/cg/skep/t".into(), settings: Vec::new() };
         let root = PathBuf::from("/cg/skep");
-        assert!(Hierarchy::V2 { root }.groups("t", Limits::default()).is_empty());
+        assert_eq!(Hierarchy::V2 { root }.groups("t", Limits::default()), [group]);
     }
 }

@@ -9,10 +9,13 @@
 //!   log, log.1    output; see the log's own room
 //! ```
 //! No process number is ever trusted alone, and nothing is polled: FIFOs say who lives, inotify says what
-//! changed. Every note is written aside and renamed. The end's draft gets its disk blocks beforehand, so that
-//! a full disk does not make a task immortal.
+//! changed. Every note is written aside, synced and renamed, and the folder is synced after it: a power cut
+//! leaves the old note or the new one, never an empty file. The end's draft gets its disk blocks beforehand,
+//! so that a full disk does not make a task immortal. A note that cannot be read all the same is
+//! [`Note::Damaged`]: it costs its own task and no other.
 
 use super::notes::{Ending, Plan, Running};
+use nix::errno::Errno;
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
     fs::{self, File, OpenOptions},
@@ -25,6 +28,42 @@ use std::{
 const ENDING_BYTES_MAX: usize = 4096;
 /// Longest error text in an end's note: what does not fit is cut.
 pub(crate) const ERROR_CHARS_MAX: usize = 512;
+
+/// What is known of one file of a task.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Note<T> {
+    /// There is no such file.
+    Absent,
+    /// What it says.
+    Read(T),
+    /// It is there and cannot be read; the error message names the file.
+    Damaged(String),
+}
+
+impl<T> Note<T> {
+    /// What it says, if it can be read.
+    pub(crate) fn read(self) -> Option<T> {
+        match self {
+            Note::Read(content) => Some(content),
+            Note::Absent | Note::Damaged(_) => None,
+        }
+    }
+}
+
+/// Whether an error is about this machine at this moment rather than about one file: trying again may help.
+pub(crate) fn is_passing(error: &io::Error) -> bool {
+    let passing = [
+        Errno::EMFILE,
+        Errno::ENFILE,
+        Errno::ENOMEM,
+        Errno::ENOSPC,
+        Errno::EDQUOT,
+        Errno::EINTR,
+        Errno::EAGAIN,
+        Errno::ENOBUFS,
+    ];
+    error.raw_os_error().is_some_and(|number| passing.iter().any(|errno| *errno as i32 == number))
+}
 
 /// One task's folder; it need not exist.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -55,20 +94,20 @@ impl Folder {
         self.0.join("log.1")
     }
 
-    /// Whether the task was prepared here and not removed since.
-    pub(crate) fn is_prepared(&self) -> bool {
-        self.0.join("plan.json").exists()
+    /// Whether there is anything of the task.
+    pub(crate) fn exists(&self) -> bool {
+        self.0.exists()
     }
 
-    pub(crate) fn plan(&self) -> io::Result<Option<Plan>> {
+    pub(crate) fn plan(&self) -> io::Result<Note<Plan>> {
         read(&self.0.join("plan.json"))
     }
 
-    pub(crate) fn running(&self) -> io::Result<Option<Running>> {
+    pub(crate) fn running(&self) -> io::Result<Note<Running>> {
         read(&self.0.join("running.json"))
     }
 
-    pub(crate) fn ended(&self) -> io::Result<Option<Ending>> {
+    pub(crate) fn ended(&self) -> io::Result<Note<Ending>> {
         read(&self.0.join("ended.json"))
     }
 
@@ -101,18 +140,28 @@ impl Folder {
             .open(self.0.join("ended.draft"))
     }
 
-    /// Writes the end over its draft. The first one stands: an end never changes.
+    /// Writes the end over its draft. The first one that can be read stands: an end never changes.
     pub(crate) fn write_ended(&self, draft: &mut File, ending: &Ending) -> io::Result<()> {
         let ended = self.0.join("ended.json");
-        if ended.exists() {
+        if let Note::Read(_) = self.ended()? {
             return Ok(());
+        }
+        if ended.is_dir() {
+            fs::remove_dir_all(&ended)?;
         }
         let mut text = serde_json::to_vec(ending).map_err(io::Error::other)?;
         text.resize(text.len().max(ENDING_BYTES_MAX - 1), b' ');
         text.push(b'\n');
         draft.rewind()?;
         draft.write_all(&text)?;
-        fs::rename(self.0.join("ended.draft"), ended)
+        draft.sync_all()?;
+        fs::rename(self.0.join("ended.draft"), ended)?;
+        self.sync()
+    }
+
+    /// Writes the end in the name of a shim that will not.
+    pub(crate) fn end(&self, ending: &Ending) -> io::Result<()> {
+        self.write_ended(&mut self.draft_ending()?, ending)
     }
 
     fn write(&self, name: &str, note: &impl Serialize) -> io::Result<()> {
@@ -121,8 +170,15 @@ impl Folder {
         text.push(b'\n');
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
         file.write_all(&text)?;
+        file.sync_all()?;
         drop(file);
-        fs::rename(draft, self.0.join(name))
+        fs::rename(draft, self.0.join(name))?;
+        self.sync()
+    }
+
+    /// A new name is on the disk when its folder is.
+    fn sync(&self) -> io::Result<()> {
+        File::open(&self.0)?.sync_all()
     }
 
     /// Takes everything away.
@@ -134,15 +190,22 @@ impl Folder {
     }
 }
 
-fn read<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
+fn read<T: DeserializeOwned>(path: &Path) -> io::Result<Note<T>> {
     let mut text = Vec::new();
     match File::open(path).and_then(|mut file| file.read_to_end(&mut text)) {
-        Ok(_) => serde_json::from_slice(&text)
-            .map(Some)
-            .map_err(|error| io::Error::other(format!("{} cannot be read: {error}", path.display()))),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
+        Ok(_) => Ok(match serde_json::from_slice(&text) {
+            Ok(content) => Note::Read(content),
+            Err(error) => damaged(path, &error),
+        }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Note::Absent),
+        Err(error) if is_passing(&error) => Err(error),
+        Err(error) => Ok(damaged(path, &error)),
     }
+}
+
+/// The note of a file that is there and of no use.
+pub(crate) fn damaged<T>(path: &Path, why: &dyn std::fmt::Display) -> Note<T> {
+    Note::Damaged(format!("{} cannot be read: {why}", path.display()))
 }
 
 #[cfg(test)]
@@ -150,16 +213,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_end_stands() {
+    fn the_first_end_that_can_be_read_stands() {
         let dir = tempfile::tempdir().unwrap();
         let folder = Folder::new(dir.path().join("t"));
         folder.make(&Plan::default()).unwrap();
-        let mut draft = folder.draft_ending().unwrap();
-        folder.write_ended(&mut draft, &Ending { exit_code: Some(3), ..Ending::default() }).unwrap();
-        assert_eq!(folder.ended().unwrap().unwrap().exit_code, Some(3));
+        let code = || folder.ended().unwrap().read().and_then(|ending| ending.exit_code);
+        fs::write(folder.path().join("ended.json"), "").unwrap();
+        folder.end(&Ending { exit_code: Some(3), ..Ending::default() }).unwrap();
+        assert_eq!(code(), Some(3));
+        folder.end(&Ending { exit_code: Some(4), ..Ending::default() }).unwrap();
+        assert_eq!(code(), Some(3));
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_damaged_and_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Folder::new(dir.path().join("t"));
+        assert_eq!(folder.plan().unwrap(), Note::Absent);
         folder.make(&Plan::default()).unwrap();
-        let mut late = folder.draft_ending().unwrap();
-        folder.write_ended(&mut late, &Ending { exit_code: Some(4), ..Ending::default() }).unwrap();
-        assert_eq!(folder.ended().unwrap().unwrap().exit_code, Some(3));
+        assert_eq!(folder.plan().unwrap(), Note::Read(Plan::default()));
+        let plan = folder.path().join("plan.json");
+        let whole = fs::read(&plan).unwrap();
+        for bytes in [&b""[..], &whole[..20], b"\0\0\0\0"] {
+            fs::write(&plan, bytes).unwrap();
+            let Note::Damaged(message) = folder.plan().unwrap() else { panic!("{bytes:?}") };
+            assert!(message.contains("t/plan.json cannot be read"), "{message}");
+        }
+        fs::remove_file(&plan).unwrap();
+        fs::create_dir(&plan).unwrap();
+        assert!(matches!(folder.plan().unwrap(), Note::Damaged(_)));
     }
 }

@@ -5,7 +5,10 @@ use nix::errno::Errno;
 use std::{
     fs::{File, OpenOptions},
     io,
-    os::{fd::AsFd, unix::fs::OpenOptionsExt},
+    os::{
+        fd::AsFd,
+        unix::fs::{FileTypeExt, OpenOptionsExt},
+    },
     path::Path,
 };
 use tokio::net::unix::pipe;
@@ -21,6 +24,9 @@ impl Held {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
+        if !file.metadata()?.file_type().is_fifo() {
+            return Err(io::Error::other("it is no FIFO"));
+        }
         match nix::unistd::read(file.as_fd(), &mut [0; 16]) {
             Ok(0) => Ok(None),
             Ok(_) | Err(Errno::EAGAIN | Errno::EINTR) => Ok(Some(Held(file))),

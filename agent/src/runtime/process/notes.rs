@@ -31,25 +31,15 @@ pub(crate) struct Plan {
     pub account: Option<Account>,
     /// The signal that asks it to end.
     pub stop_signal: i32,
-    /// Control groups that it is put into, made by the shim and taken away by it.
+    /// Control groups that it is put into, made by the shim and taken away by it: for its limits, and to find
+    /// every process of the task.
     pub groups: Vec<ControlGroup>,
     /// Limits of the process itself.
     pub ulimits: Vec<Limit>,
-    /// Added to its badness when memory runs out; 0 leaves the agent's.
+    /// Added to its badness when memory runs out, whatever the agent's own is.
     pub oom_score_adj: i64,
     /// A log file that has reached this size is put aside, and the one that was aside is deleted.
     pub log_file_bytes_max: u64,
-}
-
-impl Plan {
-    /// Whether something must be done in the new process before the program, which only the launch stage can
-    /// do.
-    pub(crate) fn needs_launch(&self) -> bool {
-        self.account.is_some()
-            || !self.groups.is_empty()
-            || !self.ulimits.is_empty()
-            || self.oom_score_adj != 0
-    }
 }
 
 /// A user with all groups, by number.
@@ -130,4 +120,8 @@ pub(crate) enum Cause {
     Reboot,
     /// It was never started: the program could not be run.
     NotStarted,
+    /// The agent, since a file that tells of the task could not be read.
+    NotesDamaged,
+    /// Somebody removed its folder while it ran.
+    FolderRemoved,
 }

@@ -1,10 +1,10 @@
 //! From a container's spec to a process's plan: what can be honoured is settled, all else is refused by name.
 //!
-//! IMAGE is the program: a path, or a name that is looked up in `PATH` (the spec's, or else the agent's). Its
-//! arguments are the spec's command and then its args: there is no image whose entrypoint the command could
-//! replace, so `service create sleep 1000` and `--entrypoint 1000 sleep` mean the same. The environment is
-//! the spec's and a `PATH` and `HOME`; nothing of the agent's own. The folder is `/` unless the spec names
-//! one.
+//! IMAGE is the program: a path, or a name that is looked up in `PATH` (the spec's, or else the default one).
+//! Its arguments are the spec's command and then its args: there is no image whose entrypoint the command
+//! could replace, so `service create sleep 1000` and `--entrypoint 1000 sleep` mean the same. The environment
+//! is the spec's, with `PATH`, `HOME`, `USER` and `LOGNAME` where the spec does not set them; nothing of the
+//! agent's own. The folder is `/` unless the spec names one.
 
 use super::{
     cgroup::{Hierarchy, Limits},
@@ -14,7 +14,7 @@ use super::{
 use crate::runtime::{RuntimeError, Workload};
 use nix::{
     sys::signal::Signal,
-    unistd::{AccessFlags, Gid, Group, Uid, User, access},
+    unistd::{AccessFlags, Gid, Group, Uid, User, access, getgrouplist},
 };
 use skep_proto::{
     defaults,
@@ -22,13 +22,15 @@ use skep_proto::{
 };
 use std::{
     collections::BTreeMap,
+    ffi::CString,
     path::{Path, PathBuf},
     str::FromStr,
 };
 
 /// A log file's size at which it is put aside; a task has two, so twice this is what it takes on disk.
 const LOG_FILE_BYTES_MAX: u64 = 4 << 20;
-/// Where programs are looked for when neither spec nor agent say.
+/// Where programs are looked for when the spec does not say: the same on every node, whatever the agent's own
+/// environment is.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// The plan of a workload, or why this node cannot run it.
@@ -40,15 +42,16 @@ pub(super) fn plan(workload: &Workload, hierarchy: Option<&Hierarchy>) -> Result
             "the process runtime cannot honour {what}; it needs a node with the docker runtime"
         )));
     }
-    let (account, home) = account(container)?;
+    let (account, names) = account(container)?;
     let mut env: BTreeMap<String, String> = container
         .env
         .iter()
         .filter_map(|pair| pair.split_once('=').map(|(key, value)| (key.to_owned(), value.to_owned())))
         .collect();
-    let path = std::env::var("PATH").ok().filter(|path| !path.is_empty()).unwrap_or_else(|| PATH.into());
-    env.entry("PATH".into()).or_insert(path);
-    env.entry("HOME".into()).or_insert(home);
+    env.entry("PATH".into()).or_insert_with(|| PATH.into());
+    for (key, value) in names {
+        env.entry(key.into()).or_insert(value);
+    }
     let program = find_program(&container.image, &env["PATH"])?;
     let dir = PathBuf::from(if container.dir.is_empty() { "/" } else { &container.dir });
     if !dir.is_absolute() || !dir.is_dir() {
@@ -138,14 +141,19 @@ fn find_program(image: &str, path: &str) -> Result<PathBuf, RuntimeError> {
     })
 }
 
-/// Whom to run as, and that user's home. Only root may change; anybody may name themselves.
-fn account(container: &ContainerSpec) -> Result<(Option<Account>, String), RuntimeError> {
+/// Variables that say who the user is.
+type UserVariables = Vec<(&'static str, String)>;
+
+/// Whom to run as, and what its environment says of that user. Only root may change; anybody may name
+/// themselves.
+///
+/// Groups are Docker's: a user alone has all groups that the node's database gives to it, `USER:GROUP` only
+/// that group, and further ones are added to both.
+fn account(container: &ContainerSpec) -> Result<(Option<Account>, UserVariables), RuntimeError> {
     let own = Uid::effective();
-    let home_of =
-        |uid: Uid| User::from_uid(uid).ok().flatten().map(|user| user.dir.to_string_lossy().into_owned());
-    let home = |uid: Uid| home_of(uid).unwrap_or_else(|| "/".into());
+    let by_id = |uid: Uid| User::from_uid(uid).ok().flatten();
     if container.user.is_empty() && container.groups.is_empty() {
-        return Ok((None, home(own)));
+        return Ok((None, variables(by_id(own).as_ref())));
     }
     if !own.is_root() {
         return Err(rejected("the agent is not root and cannot run programs as another user"));
@@ -155,8 +163,8 @@ fn account(container: &ContainerSpec) -> Result<(Option<Account>, String), Runti
         None => (container.user.as_str(), None),
     };
     let known = match (user, user.parse::<u32>()) {
-        ("", _) => User::from_uid(own).ok().flatten(),
-        (_, Ok(uid)) => User::from_uid(Uid::from_raw(uid)).ok().flatten(),
+        ("", _) => by_id(own),
+        (_, Ok(uid)) => by_id(Uid::from_raw(uid)),
         (name, Err(_)) => User::from_name(name).ok().flatten(),
     };
     let uid = match (&known, user.parse::<u32>()) {
@@ -164,18 +172,47 @@ fn account(container: &ContainerSpec) -> Result<(Option<Account>, String), Runti
         (None, Ok(uid)) => uid,
         (None, Err(_)) => return Err(rejected(format!("no user {user:?} on this node"))),
     };
-    let gid = match (group, &known) {
-        (Some(group), _) => group_id(group)?,
-        (None, Some(user)) => user.gid.as_raw(),
+    let (gid, mut groups) = match (group, &known) {
+        (Some(group), _) => {
+            let gid = group_id(group)?;
+            (gid, vec![gid])
+        }
+        (None, Some(user)) => (user.gid.as_raw(), groups_of(user)?),
         (None, None) => {
-            return Err(rejected(format!("user {uid} has no entry on this node; give it as {uid}:GROUP")));
+            return Err(rejected(format!(
+                "user {uid} is not in this node's user database, so its group is not known; write {uid}:GROUP"
+            )));
         }
     };
-    let mut groups = vec![gid];
     for group in &container.groups {
-        groups.push(group_id(group)?);
+        let gid = group_id(group)?;
+        if !groups.contains(&gid) {
+            groups.push(gid);
+        }
     }
-    Ok((Some(Account { uid, gid, groups }), home(Uid::from_raw(uid))))
+    Ok((Some(Account { uid, gid, groups }), variables(known.as_ref())))
+}
+
+/// All groups of a user, its main group first.
+fn groups_of(user: &User) -> Result<Vec<u32>, RuntimeError> {
+    let cannot = |error: &dyn std::fmt::Display| {
+        rejected(format!("the groups of user {:?} cannot be read on this node: {error}", user.name))
+    };
+    let name = CString::new(user.name.as_str()).map_err(|error| cannot(&error))?;
+    let groups = getgrouplist(&name, user.gid).map_err(|error| cannot(&error))?;
+    Ok(groups.into_iter().map(Gid::as_raw).collect())
+}
+
+/// A user who is not in the database has no name, and lives in the root folder.
+fn variables(user: Option<&User>) -> UserVariables {
+    match user {
+        Some(user) => vec![
+            ("HOME", user.dir.to_string_lossy().into_owned()),
+            ("USER", user.name.clone()),
+            ("LOGNAME", user.name.clone()),
+        ],
+        None => vec![("HOME", "/".into())],
+    }
 }
 
 fn group_id(group: &str) -> Result<u32, RuntimeError> {
@@ -252,7 +289,8 @@ mod tests {
         assert!(plan.program.is_absolute() && plan.program.ends_with("sh"));
         assert_eq!(plan.args, ["-c", "exit 3", "x"]);
         assert_eq!(plan.env["A"], "1=2");
-        assert_eq!(plan.env.keys().collect::<Vec<_>>(), ["A", "HOME", "PATH"]);
+        assert_eq!(plan.env.keys().collect::<Vec<_>>(), ["A", "HOME", "LOGNAME", "PATH", "USER"]);
+        assert_eq!(plan.env["PATH"], PATH, "nothing of the agent's own");
         assert_eq!(plan.stop_signal, 15);
     }
 
@@ -272,6 +310,30 @@ mod tests {
         assert!(words(ContainerSpec { stop_signal: "SIGFOO".into(), ..sh() }).contains("SIGFOO"));
         assert!(words(ContainerSpec { tty: true, ..sh() }).contains("a terminal"));
         assert!(words(ContainerSpec { pids_limit: 5, ..sh() }).contains("control groups"));
+    }
+
+    #[test]
+    fn a_spec_may_say_who_the_user_is() {
+        let env = vec!["USER=me".into(), "HOME=/h".into(), "PATH=/bin:/usr/bin".into()];
+        let plan = planned(ContainerSpec { env, ..sh() }).unwrap();
+        assert_eq!((plan.env["USER"].as_str(), plan.env["HOME"].as_str()), ("me", "/h"));
+        assert_eq!(plan.env["PATH"], "/bin:/usr/bin");
+    }
+
+    #[test]
+    fn a_user_without_an_entry_needs_a_group() {
+        if !Uid::effective().is_root() {
+            return;
+        }
+        match planned(ContainerSpec { user: "12345".into(), ..sh() }) {
+            Err(RuntimeError::Rejected(message)) => {
+                assert!(message.contains("write 12345:GROUP"), "{message}")
+            }
+            other => panic!("{other:?}"),
+        }
+        let plan = planned(ContainerSpec { user: "12345:54321".into(), ..sh() }).unwrap();
+        assert_eq!(plan.account, Some(Account { uid: 12345, gid: 54321, groups: vec![54321] }));
+        assert_eq!((plan.env["HOME"].as_str(), plan.env.get("USER")), ("/", None));
     }
 
     #[test]

@@ -22,7 +22,7 @@ mod program;
 
 use super::{
     boot, cgroup,
-    folder::{ERROR_CHARS_MAX, Folder},
+    folder::{ERROR_CHARS_MAX, Folder, Note},
     notes::{Cause, Ending, Plan},
 };
 use nix::{
@@ -88,7 +88,11 @@ fn run(folder: &Folder) -> io::Result<()> {
     nix::sys::prctl::set_child_subreaper(true)?;
     let _ = nix::sys::prctl::set_name(c"skep-shim");
     nix::unistd::chdir("/")?;
-    let plan = folder.plan()?.ok_or_else(|| io::Error::other("the task's plan is gone"))?;
+    let plan = match folder.plan()? {
+        Note::Read(plan) => plan,
+        Note::Absent => return Err(io::Error::other("the task's plan is gone")),
+        Note::Damaged(message) => return Err(io::Error::other(message)),
+    };
     let mut draft = folder.draft_ending()?;
     match Shim::start(folder, &plan) {
         Ok(mut shim) => {
@@ -266,8 +270,8 @@ impl<'a> Shim<'a> {
                 Ok(WaitStatus::StillAlive) => {}
                 Ok(_) | Err(_) => continue,
             }
-            for child in boot::children_of(me) {
-                let _ = kill(Pid::from_raw(child), Signal::SIGKILL);
+            for pid in boot::children_of(me).into_iter().chain(cgroup::processes(&self.plan.groups)) {
+                let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
             }
             if Instant::now() > limit {
                 return true;

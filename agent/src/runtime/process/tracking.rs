@@ -1,24 +1,27 @@
-//! Where a task stands, read from its folder and nothing else: so an agent that was started a moment ago
-//! knows as much as the one that started the task.
+//! Where a task is, read from its folder and nothing else: so an agent that was started a moment ago knows as
+//! much as the one that started the task. What the files mean is decided in [`super::evidence`]; here they
+//! are read, and what a dead shim left behind is cleared away.
 
 use super::{
     boot, cgroup,
-    folder::Folder,
+    evidence::{Evidence, Finding, Shim},
+    folder::{Folder, Note, damaged, is_passing},
     held::Held,
     notes::{Cause, Ending, Running},
+    remains,
     shim::now_ns,
     watch::Watches,
 };
 use crate::runtime::{Ended, Started};
 use nix::{
-    sys::signal::{Signal, kill, killpg},
+    sys::signal::{Signal, killpg},
     unistd::Pid,
 };
-use skep_proto::{Timestamp, v1::EndCause};
+use skep_proto::{Id, Timestamp, v1::EndCause};
 use std::io;
 
-/// Where a task stands.
-pub(super) enum Standing {
+/// Where a task is.
+pub(super) enum Whereabouts {
     /// Nothing is here.
     Absent,
     /// Prepared; never started.
@@ -27,48 +30,86 @@ pub(super) enum Standing {
     Starting(Held),
     /// Its shim lives and the program ran when it last spoke.
     Runs(Running, Held),
+    /// Its shim lives, and the task cannot go on: it must be stopped, and this will be its end.
+    Doomed(Option<Running>, Ending, Held),
     /// It ended; without a note of its start it never ran.
     Over(Option<Running>, Ending),
 }
 
 /// Looks. What a shim that was killed, or a machine that went down, left behind is cleared away first and
 /// written down as ended.
-pub(super) fn look(folder: &Folder) -> io::Result<Standing> {
-    if !folder.is_prepared() {
-        return Ok(Standing::Absent);
-    }
+pub(super) fn look(task: Id, folder: &Folder) -> io::Result<Whereabouts> {
     // In this order: a shim writes its last note before it lets go.
-    let held = Held::open(&folder.alive())?;
-    let running = folder.running()?;
-    if let Some(held) = held {
-        return Ok(match running {
-            Some(running) => Standing::Runs(running, held),
-            None => Standing::Starting(held),
-        });
+    let (shim, held) = match Held::open(&folder.alive()) {
+        Ok(Some(held)) => (Shim::Lives, Some(held)),
+        Ok(None) => (Shim::Gone, None),
+        Err(error) if is_passing(&error) => return Err(error),
+        Err(error) => match damaged::<()>(&folder.alive(), &error) {
+            Note::Damaged(message) => (Shim::Unknown(message), None),
+            Note::Absent | Note::Read(()) => (Shim::Gone, None),
+        },
+    };
+    let evidence = Evidence {
+        folder: folder.path().display().to_string(),
+        shim,
+        running: folder.running()?,
+        plan: match folder.plan()? {
+            Note::Read(_) => Note::Read(()),
+            Note::Absent => Note::Absent,
+            Note::Damaged(message) => Note::Damaged(message),
+        },
+        ended: folder.ended()?,
+        boot: boot::boot_id(),
+        now: now_ns(),
+    };
+    Ok(match (evidence.judge(), held) {
+        (Finding::Absent, _) => Whereabouts::Absent,
+        (Finding::Planned, _) => Whereabouts::Planned,
+        (Finding::Over(running, ending), _) => Whereabouts::Over(running, ending),
+        (Finding::Starting, Some(held)) => Whereabouts::Starting(held),
+        (Finding::Runs(running), Some(held)) => Whereabouts::Runs(running, held),
+        (Finding::Doomed(running, ending), Some(held)) => Whereabouts::Doomed(running, ending, held),
+        (Finding::Bury(running, ending), _) => bury(task, folder, running, ending)?,
+        // These three are only found where the shim lives.
+        (Finding::Starting, None) => Whereabouts::Planned,
+        (Finding::Runs(running), None) => Whereabouts::Over(Some(running), Ending::default()),
+        (Finding::Doomed(running, ending), None) => Whereabouts::Over(running, ending),
+    })
+}
+
+/// Ends what a dead shim left, and writes the end down in its place.
+pub(super) fn bury(
+    task: Id,
+    folder: &Folder,
+    running: Option<Running>,
+    ending: Ending,
+) -> io::Result<Whereabouts> {
+    let groups = folder.plan()?.read().map(|plan| plan.groups).unwrap_or_default();
+    if let Some(running) = running.as_ref().filter(|running| boot::is_same(running)) {
+        let _ = killpg(Pid::from_raw(running.pid), Signal::SIGKILL);
     }
-    match (folder.ended()?, running) {
-        (Some(ending), running) => Ok(Standing::Over(running, ending)),
-        (None, Some(running)) => {
-            let ending = bury(folder, &running)?;
-            Ok(Standing::Over(Some(running), ending))
-        }
-        (None, None) => Ok(Standing::Planned),
-    }
+    remains::kill_all(task, &groups);
+    cgroup::remove(&groups);
+    folder.end(&ending)?;
+    let ending = folder.ended()?.read().unwrap_or(ending);
+    Ok(Whereabouts::Over(running, ending))
 }
 
 /// Looks again whenever something changes, until the task is no longer starting.
-pub(super) async fn look_settled(folder: &Folder, watches: &Watches) -> io::Result<Standing> {
+pub(super) async fn look_settled(task: Id, folder: &Folder, watches: &Watches) -> io::Result<Whereabouts> {
     loop {
-        match look(folder)? {
-            Standing::Starting(_) => {}
-            settled @ (Standing::Absent | Standing::Planned | Standing::Runs(..) | Standing::Over(..)) => {
-                return Ok(settled);
-            }
+        match look(task, folder)? {
+            Whereabouts::Starting(_) => {}
+            settled @ (Whereabouts::Absent
+            | Whereabouts::Planned
+            | Whereabouts::Runs(..)
+            | Whereabouts::Doomed(..)
+            | Whereabouts::Over(..)) => return Ok(settled),
         }
         // Only a start that somebody else began comes here. Watched first and looked at again, or news are
         // missed.
         let mut watch = watches.watch(folder.path())?;
-        if let Standing::Starting(held) = look(folder)? {
+        if let Whereabouts::Starting(held) = look(task, folder)? {
             tokio::select! {
                 changed = watch.changed() => changed?,
                 released = held.released() => released?,
@@ -78,33 +119,12 @@ pub(super) async fn look_settled(folder: &Folder, watches: &Watches) -> io::Resu
 }
 
 /// Waits until a task that is planned is so no longer.
-pub(super) async fn until_begun(folder: &Folder, watches: &Watches) -> io::Result<()> {
+pub(super) async fn until_begun(task: Id, folder: &Folder, watches: &Watches) -> io::Result<()> {
     let mut watch = watches.watch(folder.path())?;
-    while let Standing::Planned = look(folder)? {
+    while let Whereabouts::Planned = look(task, folder)? {
         watch.changed().await?;
     }
     Ok(())
-}
-
-/// The shim is gone without a word: kills what it left, and writes the end down in its place.
-fn bury(folder: &Folder, running: &Running) -> io::Result<Ending> {
-    let groups = folder.plan()?.map(|plan| plan.groups).unwrap_or_default();
-    let rebooted = running.boot != boot::boot_id();
-    let (cause, error) = if rebooted {
-        (Cause::Reboot, "the machine went down while it ran")
-    } else {
-        if boot::is_same(running) {
-            let _ = killpg(Pid::from_raw(running.pid), Signal::SIGKILL);
-        }
-        for pid in cgroup::processes(&groups) {
-            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
-        }
-        (Cause::KilledOutside, "somebody killed the shim that watched over it, so it was ended")
-    };
-    cgroup::remove(&groups);
-    let ending = Ending { cause, error: error.into(), at: now_ns(), ..Ending::default() };
-    folder.write_ended(&mut folder.draft_ending()?, &ending)?;
-    Ok(folder.ended()?.unwrap_or(ending))
 }
 
 /// The start, as runtimes tell it.
@@ -120,14 +140,23 @@ pub(super) fn ended(ending: &Ending) -> Ended {
         Cause::KilledOutside => EndCause::KilledOutside,
         Cause::StoppedOutside => EndCause::StoppedOutside,
         Cause::Reboot => EndCause::Reboot,
+        Cause::NotesDamaged => EndCause::NotesDamaged,
+        Cause::FolderRemoved => EndCause::RemovedOutside,
     };
     let error = match (ending.cause, Signal::try_from(ending.signal)) {
         _ if !ending.error.is_empty() => ending.error.clone(),
         (Cause::KilledOutside, Ok(signal)) => format!("killed by {signal}, which skep did not send"),
         (Cause::StoppedOutside, _) => "somebody ended the shim that watched over it, and it with it".into(),
-        (Cause::Itself | Cause::NotStarted | Cause::Asked | Cause::KilledOutside | Cause::Reboot, _) => {
-            String::new()
-        }
+        (
+            Cause::Itself
+            | Cause::NotStarted
+            | Cause::Asked
+            | Cause::KilledOutside
+            | Cause::Reboot
+            | Cause::NotesDamaged
+            | Cause::FolderRemoved,
+            _,
+        ) => String::new(),
     };
     Ended {
         exit_code: ending.exit_code,

@@ -93,6 +93,7 @@ pub fn ended(container: Option<&ContainerStatus>, error: &str) -> String {
         EndCause::EngineStopped => "the engine stopped".into(),
         EndCause::Unhealthy => "unhealthy".into(),
         EndCause::Reboot => "the machine was restarted".into(),
+        EndCause::NotesDamaged => "its node's files about it are damaged".into(),
     };
     if cause.is_empty() { format!("exit code {code}") } else { format!("exit code {code} ({cause})") }
 }

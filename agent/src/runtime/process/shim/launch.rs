@@ -2,15 +2,25 @@
 //!
 //! Control groups, limits, groups and user must be set between fork and exec. Code there may not allocate or
 //! lock, which safe Rust cannot promise; a second exec of this binary may do anything. It costs a
-//! millisecond, so it is only used where one of these things is asked for. Its standard input is a pipe to
-//! the shim, closed by the exec that succeeds: silence means that the program runs.
+//! millisecond. Its standard input is a pipe to the shim, closed by the exec that succeeds: silence means
+//! that the program runs.
+//!
+//! What a program inherits is settled here and nowhere else: nothing of the agent's own environment, limits
+//! of open files, OOM score or file mode mask reaches it by accident.
 
 use crate::runtime::process::{
-    folder::Folder,
+    folder::{Folder, Note},
     notes::{Account, Limit, Plan},
+    remains::{NODE_VARIABLE, TASK_VARIABLE},
 };
 use nix::{
-    sys::resource::{RLIM_INFINITY, Resource, setrlimit},
+    errno::Errno,
+    sys::{
+        prctl::set_pdeathsig,
+        resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit},
+        signal::Signal,
+        stat::{Mode, umask},
+    },
     unistd::{Gid, Uid, dup2_stdin, setgid, setgroups, setuid},
 };
 use std::{
@@ -21,6 +31,14 @@ use std::{
     process::Command,
 };
 
+/// Open files of a task for which the spec says nothing: what systemd gives to a service. A task may raise the
+/// soft limit up to the hard one.
+const OPEN_FILES_SOFT: u64 = 1024;
+/// See [`OPEN_FILES_SOFT`]; where the agent itself may have fewer and is not allowed to raise that, its own.
+const OPEN_FILES_HARD: u64 = 524_288;
+/// File mode mask of every task.
+const FILE_MODE_MASK: u32 = 0o022;
+
 /// The words before the folder that lead a binary to this stage: those that led it to the shim, and `launch`.
 pub(super) fn words() -> Vec<OsString> {
     let own: Vec<OsString> = std::env::args_os().skip(1).collect();
@@ -29,9 +47,11 @@ pub(super) fn words() -> Vec<OsString> {
 }
 
 /// The program with its arguments and environment.
-pub(super) fn program(plan: &Plan) -> Command {
+fn program(plan: &Plan) -> Command {
     let mut command = Command::new(&plan.program);
     command.arg0(&plan.arg0).args(&plan.args).env_clear().envs(&plan.env);
+    // Last, so that no spec can hide a process of its task.
+    command.env(TASK_VARIABLE, &plan.task).env(NODE_VARIABLE, &plan.node);
     command
 }
 
@@ -66,27 +86,54 @@ pub(super) fn launch(folder: &Folder) -> io::Result<()> {
 }
 
 fn become_program(folder: &Folder) -> io::Result<std::convert::Infallible> {
-    let plan = folder.plan()?.ok_or_else(|| io::Error::other("the task's plan is gone"))?;
+    let plan = match folder.plan()? {
+        Note::Read(plan) => plan,
+        Note::Absent => return Err(io::Error::other("the task's plan is gone")),
+        Note::Damaged(message) => return Err(io::Error::other(message)),
+    };
     dup2_stdin(File::open("/dev/null")?)?;
     for group in &plan.groups {
         fs::write(group.path.join("cgroup.procs"), "0")
             .map_err(|error| io::Error::other(format!("cannot enter {}: {error}", group.path.display())))?;
     }
-    if plan.oom_score_adj != 0 {
-        fs::write("/proc/self/oom_score_adj", plan.oom_score_adj.to_string()).map_err(|error| {
-            io::Error::other(format!("cannot set oom_score_adj {}: {error}", plan.oom_score_adj))
-        })?;
-    }
+    set_oom_score(plan.oom_score_adj)?;
+    limit_open_files()?;
     for limit in &plan.ulimits {
         set_limit(limit)?;
     }
+    umask(Mode::from_bits_truncate(FILE_MODE_MASK));
     if let Some(account) = &plan.account {
         change_user(account)?;
     }
+    // After the user, since the kernel forgets it when the user changes. When the shim is killed, its program
+    // is not left alone.
+    set_pdeathsig(Signal::SIGKILL)?;
     std::env::set_current_dir(&plan.dir).map_err(|error| {
         io::Error::other(format!("cannot enter the folder {}: {error}", plan.dir.display()))
     })?;
     Err(explain(&plan, &program(&plan).exec()))
+}
+
+/// The daemon's own score must not protect its tasks. Only what the spec asked for must succeed: an agent that
+/// may not go back to 0 has a higher score, and so has the task.
+fn set_oom_score(score: i64) -> io::Result<()> {
+    match fs::write("/proc/self/oom_score_adj", score.to_string()) {
+        Err(error) if score != 0 => {
+            Err(io::Error::other(format!("cannot set oom_score_adj {score}: {error}")))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+fn limit_open_files() -> io::Result<()> {
+    let set = |hard: u64| setrlimit(Resource::RLIMIT_NOFILE, OPEN_FILES_SOFT.min(hard), hard);
+    match set(OPEN_FILES_HARD) {
+        Err(Errno::EPERM) => {
+            let (_, own) = getrlimit(Resource::RLIMIT_NOFILE)?;
+            Ok(set(own.min(OPEN_FILES_HARD))?)
+        }
+        other => Ok(other?),
+    }
 }
 
 fn change_user(account: &Account) -> io::Result<()> {

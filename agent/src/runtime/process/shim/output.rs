@@ -3,7 +3,7 @@
 //! Bytes that are no whole line yet wait in memory, up to one line's longest; a longer line is cut and goes
 //! on in the next. When the log has reached its cap it becomes `log.1`, whose old content is gone: a task
 //! that shouts for a year takes no more disk than twice the cap. A disk that is full loses lines, never the
-//! program.
+//! program. Lines are counted, so that readers are told how many they do not get.
 
 use crate::runtime::{
     LOG_LINE_BYTES_MAX,
@@ -56,7 +56,15 @@ impl Output {
         for stream in &streams {
             fcntl(stream.end.as_fd(), FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         }
-        let sink = Sink { path: folder.log(), aside: folder.log_aside(), bytes_max, file: None, size: 0 };
+        let sink = Sink {
+            path: folder.log(),
+            aside: folder.log_aside(),
+            bytes_max,
+            file: None,
+            size: 0,
+            lines: 0,
+            uncounted: true,
+        };
         Ok(Output { streams, sink, buffer: vec![0; READ_BYTES] })
     }
 
@@ -67,7 +75,7 @@ impl Output {
 
     /// Takes what is there: one read from each stream.
     pub(super) fn take(&mut self) -> bool {
-        let mut lines = Vec::new();
+        let mut lines = Lines::default();
         let mut any = false;
         let at = super::now_ns();
         let buffer = &mut self.buffer;
@@ -84,23 +92,24 @@ impl Output {
             Err(Errno::EAGAIN | Errno::EINTR) => true,
             Err(_) => false,
         });
-        self.sink.write(&lines);
+        self.sink.write(at, &lines);
         any
     }
 
     /// Takes all that is left. A stranger who holds the pipe open is not waited for.
     pub(super) fn finish(&mut self) {
         while self.take() {}
-        let mut lines = Vec::new();
+        let mut lines = Lines::default();
+        let at = super::now_ns();
         for stream in &mut self.streams {
-            stream.finish(super::now_ns(), &mut lines);
+            stream.finish(at, &mut lines);
         }
-        self.sink.write(&lines);
+        self.sink.write(at, &lines);
     }
 }
 
 impl Stream {
-    fn split(&mut self, at: u64, mut bytes: &[u8], lines: &mut Vec<u8>) {
+    fn split(&mut self, at: u64, mut bytes: &[u8], lines: &mut Lines) {
         while !bytes.is_empty() {
             let room = LOG_LINE_BYTES_MAX - self.rest.len();
             let seen = &bytes[..bytes.len().min(room + 1)];
@@ -118,14 +127,14 @@ impl Stream {
                     return;
                 }
             }
-            log::write_line(lines, at, self.source, &self.rest);
+            lines.push(at, self.source, &self.rest);
             self.rest.clear();
         }
     }
 
-    fn finish(&mut self, at: u64, lines: &mut Vec<u8>) {
+    fn finish(&mut self, at: u64, lines: &mut Lines) {
         if !self.rest.is_empty() {
-            log::write_line(lines, at, self.source, &self.rest);
+            lines.push(at, self.source, &self.rest);
             self.rest.clear();
         }
     }
@@ -137,11 +146,15 @@ struct Sink {
     bytes_max: u64,
     file: Option<File>,
     size: u64,
+    /// Lines of the task so far, whether they could be written or not.
+    lines: u64,
+    /// The next line must be preceded by how many came before it: it begins a file, or a write failed.
+    uncounted: bool,
 }
 
 impl Sink {
-    fn write(&mut self, lines: &[u8]) {
-        if lines.is_empty() {
+    fn write(&mut self, at: u64, lines: &Lines) {
+        if lines.count == 0 {
             return;
         }
         if self.size >= self.bytes_max {
@@ -151,15 +164,39 @@ impl Sink {
         if self.file.is_none() {
             self.file = OpenOptions::new().append(true).create(true).mode(0o600).open(&self.path).ok();
             self.size = self.file.as_ref().and_then(|file| file.metadata().ok()).map_or(0, |meta| meta.len());
+            self.uncounted = true;
         }
         if let Some(file) = &mut self.file {
-            match file.write_all(lines) {
-                Ok(()) => self.size += lines.len() as u64,
+            let mut head = Vec::new();
+            if self.uncounted {
+                log::write_count(&mut head, at, self.lines);
+            }
+            match file.write_all(&head).and_then(|()| file.write_all(&lines.bytes)) {
+                Ok(()) => {
+                    self.size += (head.len() + lines.bytes.len()) as u64;
+                    self.uncounted = false;
+                }
                 // Perhaps half a line was written: the reader passes over it, if a new line begins behind it.
                 Err(_) => {
                     let _ = file.write_all(b"\n");
+                    self.uncounted = true;
                 }
             }
         }
+        self.lines += lines.count;
+    }
+}
+
+/// Lines as they are written.
+#[derive(Default)]
+struct Lines {
+    bytes: Vec<u8>,
+    count: u64,
+}
+
+impl Lines {
+    fn push(&mut self, at: u64, source: LogSource, text: &[u8]) {
+        log::write_line(&mut self.bytes, at, source, text);
+        self.count += 1;
     }
 }

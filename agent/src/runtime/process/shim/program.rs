@@ -1,9 +1,10 @@
-//! Starting the program: directly where nothing special is asked for, through the launch stage otherwise.
+//! Starting the program, through the launch stage.
 
 use super::{super::boot, now_ns};
 use crate::runtime::process::{
     folder::Folder,
     notes::{Plan, Running},
+    remains::{NODE_VARIABLE, TASK_VARIABLE},
 };
 use std::{
     io::{self, Read},
@@ -25,28 +26,20 @@ pub(super) struct StartedProgram {
 
 /// Starts it in a group of its own; resolves when the program itself, not only its process, runs.
 pub(super) fn start(folder: &Folder, plan: &Plan) -> io::Result<StartedProgram> {
-    let (mut command, ear) = if plan.needs_launch() {
-        let (ear, mouth) = io::pipe()?;
-        let mut command = Command::new(SELF);
-        // The small binary of the tests has no subcommands: both are told apart by the words after `shim`.
-        command.args(super::launch::words()).arg(folder.path()).env_clear().stdin(mouth);
-        (command, Some(ear))
-    } else {
-        let mut command = super::launch::program(plan);
-        command.current_dir(&plan.dir).stdin(Stdio::null());
-        (command, None)
-    };
+    let (ear, mouth) = io::pipe()?;
+    let mut command = Command::new(SELF);
+    // The small binary of the tests has no subcommands: both are told apart by the words after `shim`.
+    command.args(super::launch::words()).arg(folder.path()).env_clear().stdin(mouth);
+    command.env(TASK_VARIABLE, &plan.task).env(NODE_VARIABLE, &plan.node);
     command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(|error| super::launch::explain(plan, &error))?;
     // The command holds the writing end of the launch stage's pipe: with it open the pipe would never end.
     drop(command);
-    if let Some(ear) = ear {
-        let mut words = String::new();
-        let _ = ear.take(LAUNCH_WORDS_BYTES_MAX).read_to_string(&mut words);
-        if !words.is_empty() {
-            let _ = child.wait();
-            return Err(io::Error::other(words.trim_end().to_owned()));
-        }
+    let mut message = String::new();
+    let _ = ear.take(LAUNCH_WORDS_BYTES_MAX).read_to_string(&mut message);
+    if !message.is_empty() {
+        let _ = child.wait();
+        return Err(io::Error::other(message.trim_end().to_owned()));
     }
     let pid = i32::try_from(child.id()).map_err(io::Error::other)?;
     let (_, start_ticks) = boot::parent_and_start(pid).unwrap_or_default();

@@ -1,0 +1,211 @@
+//! From what a task's files and the process table say to where the task is. PURE.
+//!
+//! A file that cannot be read, or that is missing where it must be, costs its own task: the task is ended and
+//! the error message names the file. While its shim lives, the shim knows enough to end the task properly.
+
+use super::{
+    folder::Note,
+    notes::{Cause, Ending, Running},
+};
+
+/// What was found.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Evidence {
+    /// The task's folder, for error messages.
+    pub(super) folder: String,
+    pub(super) shim: Shim,
+    /// Only whether it can be read.
+    pub(super) plan: Note<()>,
+    pub(super) running: Note<Running>,
+    pub(super) ended: Note<Ending>,
+    /// This boot.
+    pub(super) boot: String,
+    /// Nanoseconds since the Unix epoch.
+    pub(super) now: u64,
+}
+
+/// Whether somebody watches over the task.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Shim {
+    Lives,
+    Gone,
+    /// The FIFO that would say so is of no use; the error message names it.
+    Unknown(String),
+}
+
+/// Where the task is, or what must be done about it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Finding {
+    /// Nothing is here, or no more than a prepare that was cut short.
+    Absent,
+    /// Prepared; never started.
+    Planned,
+    /// Its shim lives and has not said that the program runs.
+    Starting,
+    /// Its shim lives and the program ran when it last spoke.
+    Runs(Running),
+    /// Its shim lives, and the task cannot go on for this reason.
+    Doomed(Option<Running>, Ending),
+    /// It ended; without a note of its start it never ran.
+    Over(Option<Running>, Ending),
+    /// It is over, but nobody cleared away what it left and nobody wrote that down.
+    Bury(Option<Running>, Ending),
+}
+
+impl Evidence {
+    pub(super) fn judge(self) -> Finding {
+        let damage = self.damage();
+        let Evidence { shim, plan, running, ended, boot, now, .. } = self;
+        let end = |cause, error: String| Ending { cause, error, at: now, ..Ending::default() };
+        let started = running.clone().read();
+        match (shim, damage) {
+            (Shim::Lives, Some(damage)) => Finding::Doomed(started, end(Cause::NotesDamaged, damage)),
+            (Shim::Lives, None) => started.map_or(Finding::Starting, Finding::Runs),
+            (Shim::Gone, damage) => match (ended, damage) {
+                (Note::Read(ending), _) => Finding::Over(started, ending),
+                (Note::Absent | Note::Damaged(_), None) => match (started, plan) {
+                    (Some(running), _) => {
+                        let ending = end_of_orphan(&running, &boot, end);
+                        Finding::Bury(Some(running), ending)
+                    }
+                    (None, Note::Read(())) => Finding::Planned,
+                    (None, Note::Absent | Note::Damaged(_)) => Finding::Absent,
+                },
+                (Note::Absent | Note::Damaged(_), Some(damage)) => {
+                    Finding::Bury(started, end(Cause::NotesDamaged, damage))
+                }
+            },
+            (Shim::Unknown(message), damage) => match ended {
+                Note::Read(ending) => Finding::Over(started, ending),
+                Note::Absent | Note::Damaged(_) => {
+                    Finding::Bury(started, end(Cause::NotesDamaged, damage.unwrap_or(message)))
+                }
+            },
+        }
+    }
+
+    /// Which file of the task is of no use. A plan that is missing beside signs of a start was removed.
+    fn damage(&self) -> Option<String> {
+        let begun = self.shim == Shim::Lives
+            || !matches!(self.running, Note::Absent)
+            || !matches!(self.ended, Note::Absent);
+        let plan = match &self.plan {
+            Note::Damaged(message) => Some(message.clone()),
+            Note::Absent if begun => Some(format!("{}/plan.json is missing", self.folder)),
+            Note::Absent | Note::Read(()) => None,
+        };
+        let running = match &self.running {
+            Note::Damaged(message) => Some(message.clone()),
+            Note::Absent | Note::Read(_) => None,
+        };
+        let ended = match &self.ended {
+            Note::Damaged(message) if self.shim == Shim::Gone => Some(message.clone()),
+            Note::Damaged(_) | Note::Absent | Note::Read(_) => None,
+        };
+        plan.or(running).or(ended)
+    }
+}
+
+/// The end of a task whose shim is gone without a note.
+fn end_of_orphan(running: &Running, boot: &str, end: impl Fn(Cause, String) -> Ending) -> Ending {
+    if running.boot == boot {
+        let message = "somebody killed the shim that watched over it, so it was ended";
+        end(Cause::KilledOutside, message.into())
+    } else {
+        end(Cause::Reboot, "the machine went down while it ran".into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn running() -> Running {
+        Running { pid: 7, boot: "this".into(), start_ticks: 1, at: 1 }
+    }
+
+    /// `shim plan running ended`: `+` is there, `-` absent, `!` damaged, `~` of another boot.
+    fn judged(words: &str) -> String {
+        let words: Vec<&str> = words.split(' ').collect();
+        fn note<T>(word: &str, name: &str, content: T) -> Note<T> {
+            match word {
+                "-" => Note::Absent,
+                "!" => Note::Damaged(format!("{name} cannot be read")),
+                _ => Note::Read(content),
+            }
+        }
+        let boot = if words[2] == "~" { "another" } else { "this" };
+        let evidence = Evidence {
+            folder: "tasks/t".into(),
+            shim: match words[0] {
+                "+" => Shim::Lives,
+                "-" => Shim::Gone,
+                _ => Shim::Unknown("alive cannot be read".into()),
+            },
+            plan: note(words[1], "plan", ()),
+            running: note(words[2], "running", running()),
+            ended: note(words[3], "ended", Ending { exit_code: Some(3), ..Ending::default() }),
+            boot: boot.into(),
+            now: 9,
+        };
+        let told = |ending: Ending| match ending.exit_code {
+            Some(code) => format!("exit {code}"),
+            None => format!("{:?}: {}", ending.cause, ending.error),
+        };
+        match evidence.judge() {
+            Finding::Absent => "absent".into(),
+            Finding::Planned => "planned".into(),
+            Finding::Starting => "starting".into(),
+            Finding::Runs(_) => "runs".into(),
+            Finding::Doomed(_, ending) => format!("doomed {}", told(ending)),
+            Finding::Over(ran, ending) => {
+                format!("over {}{}", if ran.is_some() { "" } else { "unstarted " }, told(ending))
+            }
+            Finding::Bury(_, ending) => format!("bury {}", told(ending)),
+        }
+    }
+
+    #[test]
+    fn whole_notes_tell_where_the_task_is() {
+        assert_eq!(judged("- - - -"), "absent");
+        assert_eq!(judged("- + - -"), "planned");
+        assert_eq!(judged("+ + - -"), "starting");
+        assert_eq!(judged("+ + + -"), "runs");
+        assert_eq!(judged("+ + + +"), "runs", "its shim is about to let go");
+        assert_eq!(judged("- + + +"), "over exit 3");
+        assert_eq!(judged("- + - +"), "over unstarted exit 3");
+    }
+
+    #[test]
+    fn a_shim_that_left_without_a_note_is_buried() {
+        assert!(judged("- + + -").starts_with("bury KilledOutside: somebody killed the shim"));
+        assert_eq!(judged("- + ~ -"), "bury Reboot: the machine went down while it ran");
+    }
+
+    #[test]
+    fn a_damaged_note_dooms_what_runs_and_buries_what_does_not() {
+        assert_eq!(judged("+ ! + -"), "doomed NotesDamaged: plan cannot be read");
+        assert_eq!(judged("+ + ! -"), "doomed NotesDamaged: running cannot be read");
+        assert_eq!(judged("+ ! - -"), "doomed NotesDamaged: plan cannot be read");
+        assert_eq!(judged("- ! + -"), "bury NotesDamaged: plan cannot be read");
+        assert_eq!(judged("- + ! -"), "bury NotesDamaged: running cannot be read");
+        assert_eq!(judged("- + + !"), "bury NotesDamaged: ended cannot be read");
+        assert_eq!(judged("- ! - -"), "bury NotesDamaged: plan cannot be read");
+        assert_eq!(judged("! + + -"), "bury NotesDamaged: alive cannot be read");
+        assert_eq!(judged("! + - -"), "bury NotesDamaged: alive cannot be read");
+    }
+
+    #[test]
+    fn an_end_that_can_be_read_needs_no_other_note() {
+        assert_eq!(judged("- ! + +"), "over exit 3");
+        assert_eq!(judged("- + ! +"), "over unstarted exit 3");
+        assert_eq!(judged("! ! ! +"), "over unstarted exit 3");
+    }
+
+    #[test]
+    fn a_plan_that_is_missing_beside_signs_of_a_start_was_removed() {
+        assert_eq!(judged("+ - + -"), "doomed NotesDamaged: tasks/t/plan.json is missing");
+        assert_eq!(judged("+ - - -"), "doomed NotesDamaged: tasks/t/plan.json is missing");
+        assert_eq!(judged("- - + -"), "bury NotesDamaged: tasks/t/plan.json is missing");
+    }
+}

@@ -1,0 +1,115 @@
+//! The processes of a task, found without its shim and without its folder.
+//!
+//! Usually the shim knows them all. When it was killed, or when somebody removed the folder, they are found
+//! by what every process of a task inherits: its control group where there is one, and two variables of its
+//! environment, which also name the shim. A program may overwrite its environment; then the control group or
+//! the process group still names it.
+
+use super::{boot, cgroup, notes::ControlGroup};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use skep_proto::Id;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs, thread,
+    time::Duration,
+};
+
+/// Names the task to each of its processes.
+pub(crate) const TASK_VARIABLE: &str = "SKEP_TASK_ID";
+/// Names the node to each process of its tasks.
+pub(crate) const NODE_VARIABLE: &str = "SKEP_NODE_ID";
+/// What was killed is looked for again so often: a process may have begun others meanwhile. What is alive
+/// after the last look hangs in the kernel and is left behind.
+const KILL_ROUNDS_MAX: u32 = 50;
+/// Between two of these looks.
+const KILL_ROUND_PERIOD: Duration = Duration::from_millis(10);
+
+/// The processes of one task.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(super) struct Remains(pub(super) BTreeSet<i32>);
+
+/// Every living process of a task of `node`, by task.
+pub(super) fn of_node(node: Id) -> BTreeMap<Id, Remains> {
+    let mut found = BTreeMap::<Id, Remains>::new();
+    for (pid, mark) in marked() {
+        if mark.node == Some(node) {
+            found.entry(mark.task).or_default().0.insert(pid);
+        }
+    }
+    found
+}
+
+/// Every living process of one task.
+pub(super) fn of_task(task: Id, groups: &[ControlGroup]) -> Remains {
+    let marked = marked().filter(|(_, mark)| mark.task == task).map(|(pid, _)| pid);
+    let grouped = cgroup::processes(groups).into_iter().filter(|pid| boot::is_running(*pid));
+    Remains(marked.chain(grouped).collect())
+}
+
+impl Remains {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn signal(&self, signal: Signal) {
+        for pid in &self.0 {
+            let _ = kill(Pid::from_raw(*pid), signal);
+        }
+    }
+}
+
+/// Kills all of a task and waits until it is gone. False when something would not go.
+pub(super) fn kill_all(task: Id, groups: &[ControlGroup]) -> bool {
+    for _ in 0..KILL_ROUNDS_MAX {
+        let remains = of_task(task, groups);
+        if remains.is_empty() {
+            return true;
+        }
+        remains.signal(Signal::SIGKILL);
+        thread::sleep(KILL_ROUND_PERIOD);
+    }
+    of_task(task, groups).is_empty()
+}
+
+/// What a process's environment says of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Mark {
+    task: Id,
+    node: Option<Id>,
+}
+
+/// Processes that carry a mark. The environment of one that has ended is empty.
+fn marked() -> impl Iterator<Item = (i32, Mark)> {
+    let entries = fs::read_dir("/proc").into_iter().flatten();
+    entries.filter_map(|entry| {
+        let pid = entry.ok()?.file_name().to_str()?.parse().ok()?;
+        Some((pid, parse(&fs::read(format!("/proc/{pid}/environ")).ok()?)?))
+    })
+}
+
+fn parse(environment: &[u8]) -> Option<Mark> {
+    let variable = |name: &str| {
+        let mut all = environment.split(|byte| *byte == 0);
+        let value = all.find_map(|pair| pair.strip_prefix(name.as_bytes())?.strip_prefix(b"="))?;
+        Id::parse(std::str::from_utf8(value).ok()?)
+    };
+    Some(Mark { task: variable(TASK_VARIABLE)?, node: variable(NODE_VARIABLE) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_known_by_its_environment() {
+        let (task, node) = (Id(7), Id(8));
+        let text = format!("A=1\0XSKEP_TASK_ID=no\0SKEP_TASK_ID={task}\0SKEP_NODE_ID={node}\0");
+        assert_eq!(parse(text.as_bytes()), Some(Mark { task, node: Some(node) }));
+        assert_eq!(parse(format!("SKEP_TASK_ID={task}").as_bytes()), Some(Mark { task, node: None }));
+        assert_eq!(parse(b"SKEP_TASK_ID=\0SKEP_NODE_ID=x"), None);
+        assert_eq!(parse(b""), None);
+    }
+}
