@@ -231,8 +231,11 @@ fn logs() {
             text: bytes::Bytes::from_static(text),
         })),
     };
-    let gap =
-        LogGap { node_name: "node-b".into(), message: "it cannot be reached".into(), ..LogGap::default() };
+    let gap = LogGap {
+        node_name: "node-b".into(),
+        message: "node node-b can't be reached; its lines are missing from here".into(),
+        ..LogGap::default()
+    };
     let whole = Script {
         logs: vec![line(20, LogSource::Stdout, b"hello"), line(20, LogSource::Stderr, b"oh")],
         ..world()

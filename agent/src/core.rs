@@ -110,8 +110,8 @@ pub enum Output {
         /// Why, for people.
         words: String,
     },
-    /// Somebody wants to read tasks' output: send what there is, until [`Output::LogCancel`] or the stream's
-    /// end. Tasks that are not this node's have been taken off.
+    /// Somebody wants to read tasks' output: send what there is of this node's own ([`Core::task_name`]), until
+    /// [`Output::LogCancel`] or the stream's end.
     Logs(LogOrder),
     /// Nobody reads that any more.
     LogCancel {
@@ -384,10 +384,7 @@ impl Core {
             },
             Message::HeartbeatPeriod(period) => self.link.on_period(period.period_ns, now),
             Message::Ack(ack) => work.outbox.acknowledge(ack.number),
-            Message::Logs(mut order) => {
-                order.task_ids.retain(|id| work.tasks.contains_key(&Id::from_bytes(id)));
-                self.ready.push_back(Output::Logs(order));
-            }
+            Message::Logs(order) => self.ready.push_back(Output::Logs(order)),
             Message::Cancel(cancel) => self.ready.push_back(Output::LogCancel { request: cancel.request }),
         }
     }

@@ -25,7 +25,7 @@ use nix::fcntl::{Flock, FlockArg};
 use pump::Pumps;
 use skep_proto::{
     Id,
-    v1::{Annotations, LogOrder, NodeSpec, RuntimeKind},
+    v1::{Annotations, NodeSpec, RuntimeKind},
 };
 use std::{
     collections::BTreeMap,
@@ -258,17 +258,11 @@ impl Agent {
                 hands.wire.hang_up();
                 hands.pumps.clear();
             }
-            Output::Logs(order) => self.pump(order, &mut hands.pumps),
+            Output::Logs(order) => hands.pumps.start(&order, |task| self.core.task_name(task)),
             Output::LogCancel { request } => hands.pumps.cancel(request),
             Output::Halt(halt) => return Err(halt.into()),
         }
         Ok(())
-    }
-
-    fn pump(&self, order: LogOrder, pumps: &mut Pumps) {
-        let ids = order.task_ids.iter().map(|id| Id::from_bytes(id));
-        let tasks: Vec<_> = ids.filter_map(|id| Some((id, self.core.task_name(id)?))).collect();
-        pumps.start(&order, tasks);
     }
 
     fn show(&self) {

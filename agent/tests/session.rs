@@ -17,7 +17,8 @@ use skep_agent::{
 use skep_proto::{
     Id, Timestamp,
     v1::{
-        Condition, ConditionKind, LogOrder, RuntimeKind, TaskState, TurnedCode, from_agent::Message, to_agent,
+        Condition, ConditionKind, LogOrder, LogResume, RuntimeKind, TaskState, TurnedCode,
+        from_agent::Message, to_agent,
     },
 };
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
@@ -266,14 +267,22 @@ async fn output_is_sent_to_who_orders_it() {
     assert_eq!(lines, ["web.1 alpha two", "web.1 alpha !three"]);
     assert_eq!(words, "", "a task with no output, and one of another node, are no problem");
     line.send(to_agent::Message::Logs(order(2, &[Id(1)], true))).await;
-    line.send(to_agent::Message::Logs(order(3, &[], true))).await;
+    line.send(to_agent::Message::Logs(order(3, &[], false))).await;
     assert_eq!(
         manager.output(3).await.0,
         [""; 0],
         "the first reader, who goes on, does not hold up the next"
     );
+    // It is widened by a task that had ended long ago, and by one that is not here.
+    line.send(to_agent::Message::Logs(order(2, &[Id(2), Id(99)], true))).await;
+    assert_eq!(manager.output_of(2, Id(99)).await.len(), 2);
+    assert_eq!(manager.output_of(2, Id(2)).await, [""; 0]);
     engine.kill_outside(Id(1));
-    assert_eq!(manager.output(2).await.0.len(), 2, "and is at an end with its task");
+    assert_eq!(manager.output_of(2, Id(1)).await, [""; 0], "its end is told, and the reader stays");
+    let resume = vec![LogResume { task_id: Id(1).to_bytes(), read_at: 0, read_lines: 0 }];
+    let again = LogOrder { resume, ..order(2, &[Id(1)], true) };
+    line.send(to_agent::Message::Logs(again)).await;
+    assert_eq!(manager.output_of(2, Id(1)).await.len(), 3, "the tail is not for what was read before");
     agent.stopped().await;
 }
 

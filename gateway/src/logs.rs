@@ -1,4 +1,8 @@
 //! Lines on their way from agents to those who asked for them. Bounded: a slow reader holds its own log back.
+//!
+//! What is ordered from which node, and in which order lines are passed on, is decided in [`follow`].
+
+pub mod follow;
 
 use skep_proto::v1::LogChunk;
 use std::{

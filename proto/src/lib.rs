@@ -10,6 +10,7 @@ pub mod defaults;
 pub mod event;
 pub mod id;
 pub mod json;
+pub mod merge;
 pub mod position;
 pub mod time;
 

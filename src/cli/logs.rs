@@ -1,9 +1,10 @@
 //! What tasks write, as it comes from their nodes.
 //!
 //! Nothing is kept here beyond one line: a stream of any length passes through. What is missing (a node that cannot
-//! be reached, lines that were lost) is said on the standard error and is never waited for.
+//! be reached, lines that newer ones pushed out) is said on the standard error at its place, and the exit code is 1.
 
 mod line;
+mod missing;
 
 use super::{
     args::{Read, Top},
@@ -14,6 +15,7 @@ use super::{
 };
 use clap::Args;
 use line::Prefix;
+use missing::Missing;
 use skep_proto::{
     json,
     v1::{ListRequest, LogRequest, LogSource, LogsRequest, Moment, logs_reply, moment},
@@ -88,11 +90,17 @@ pub async fn of_services(top: &Top, args: ServiceLogs) -> Outcome {
     for name in args.names {
         let objects = vec![name.clone()];
         let asked = ListRequest { moment, objects, ..ListRequest::default() };
-        // A name that is no service may be a task, as with Docker; what it is not, the manager says.
-        match manager.control().list_services(asked).await {
-            Err(status) if status.code() == tonic::Code::NotFound => request.tasks.push(name),
-            Err(status) => return Err(status.into()),
+        // A name that is no service may be a task, as with Docker.
+        match manager.control().list_services(asked.clone()).await {
             Ok(_) => request.services.push(name),
+            Err(no_service) if no_service.code() == tonic::Code::NotFound => {
+                match manager.control().list_tasks(asked).await {
+                    Ok(_) => request.tasks.push(name),
+                    Err(status) if status.code() == tonic::Code::NotFound => return Err(no_service.into()),
+                    Err(status) => return Err(status.into()),
+                }
+            }
+            Err(status) => return Err(status.into()),
         }
     }
     stream(&manager, request, &plan).await
@@ -165,18 +173,13 @@ async fn time_of(manager: &Manager, moment: Moment, now: u64) -> Outcome<u64> {
 
 async fn stream(manager: &Manager, request: LogsRequest, plan: &Plan) -> Outcome {
     let mut replies = manager.logs().read(request).await?.into_inner();
-    let mut missed = None;
+    let mut missing = Missing::default();
     while let Some(reply) = replies.message().await? {
         match reply.message {
             None => {}
             Some(logs_reply::Message::Gap(gap)) => {
-                let place = if gap.node_name.is_empty() {
-                    "the logs".to_owned()
-                } else {
-                    format!("node {}", gap.node_name)
-                };
-                eprintln!("warning: {place}: {}", gap.message);
-                missed = Some(place);
+                eprintln!("warning: {}", gap.message);
+                missing.note(&gap);
             }
             Some(logs_reply::Message::Line(line)) => match &plan.look {
                 Answer::Json => write_raw(&[json::render(&line).to_string().as_bytes(), b"\n"])?,
@@ -197,8 +200,5 @@ async fn stream(manager: &Manager, request: LogsRequest, plan: &Plan) -> Outcome
             },
         }
     }
-    match missed {
-        None => Ok(()),
-        Some(place) => Err(Failure::refused(format!("not all lines could be read: {place}"))),
-    }
+    missing.outcome()
 }

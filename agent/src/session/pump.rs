@@ -1,18 +1,28 @@
-//! Sends tasks' output to whoever asked for it, as fast as they take it and not faster than a node should.
+//! Sends tasks' output to those who asked for it, as fast as they take it and not faster than a node should.
 //!
 //! Each reader has a stream of its own beside the core's, so that a slow one slows the reading and nothing
-//! else. Nothing is kept: lines are read from the runtime when the stream has room for the next chunk.
+//! else. Nothing is kept but one line of each task: lines are read from the runtime when there is room for
+//! the next chunk. Lines of several tasks are sent in the order of their times. A follower's order may be
+//! widened while it runs, by another order with its number.
 
-use super::wire::Outgoing;
-use crate::runtime::{LogLine, LogQuery, LogStream, Runtime, RuntimeError};
-use futures::{StreamExt, stream};
+mod source;
+
+use super::{clock::Clock, wire::Outgoing};
+use crate::runtime::{LogItem, Runtime};
+use futures::{FutureExt, StreamExt, stream::FuturesUnordered};
 use skep_proto::{
-    Id, Timestamp,
-    v1::{self, LogChunk, LogOrder, dispatcher_client::DispatcherClient},
+    Id,
+    merge::{Merge, Patience},
+    time::SECOND_NS,
+    v1::{self, LogChunk, LogLoss, LogOrder, dispatcher_client::DispatcherClient},
 };
+use source::{Reading, Source};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::{
-    sync::{Mutex, mpsc},
+    sync::{
+        Mutex,
+        mpsc::{self, error::TrySendError},
+    },
     time::{Instant, sleep_until},
 };
 use tokio_stream::wrappers::ReceiverStream;
@@ -21,6 +31,8 @@ use tonic::transport::Channel;
 
 /// Readers at the same time; one more is told so and gets nothing.
 const PUMPS_MAX: usize = 64;
+/// Orders that wait to widen one that runs; at it that one is broken off, and the manager orders anew.
+const WIDER_ORDERS_MAX: usize = 256;
 /// Lines in a chunk at most; the others go in the next.
 const CHUNK_LINES_MAX: usize = 512;
 /// A chunk with this much text is sent.
@@ -29,6 +41,10 @@ const CHUNK_BYTES: usize = 64 << 10;
 const CHUNKS_MAX: usize = 4;
 /// What all readers of a node get together in a second; who wants more waits.
 const BYTES_PER_SECOND_MAX: u64 = 10 << 20;
+/// A follower's line waits so long for earlier ones of tasks that have written nothing lately.
+const MERGE_WINDOW_NS: u64 = SECOND_NS / 50;
+/// So long it waits for tasks whose output is still being opened.
+const MERGE_OPENING_NS: u64 = SECOND_NS / 4;
 
 /// Everybody who reads now.
 pub(super) struct Pumps {
@@ -36,7 +52,19 @@ pub(super) struct Pumps {
     outgoing: Outgoing,
     node_name: String,
     pace: Arc<Pace>,
-    running: BTreeMap<u64, AbortOnDropHandle<()>>,
+    running: BTreeMap<u64, Running>,
+}
+
+struct Running {
+    wider: mpsc::Sender<Sources>,
+    task: AbortOnDropHandle<()>,
+}
+
+/// What an order adds.
+struct Sources {
+    sources: Vec<Source>,
+    /// Tasks of which there is nothing here.
+    unknown: Vec<Id>,
 }
 
 impl Pumps {
@@ -44,27 +72,51 @@ impl Pumps {
         Pumps { runtime, outgoing, node_name, pace: Arc::default(), running: BTreeMap::new() }
     }
 
-    /// Begins to send what was ordered, of these tasks with their names.
-    pub(super) fn start(&mut self, order: &LogOrder, tasks: Vec<(Id, String)>) {
-        self.running.retain(|_, pump| !pump.is_finished());
+    /// Begins to send what was ordered, or adds it to what is sent; `name` knows this node's tasks.
+    pub(super) fn start(&mut self, order: &LogOrder, name: impl Fn(Id) -> Option<String>) {
+        self.running.retain(|_, pump| !pump.task.is_finished());
+        let (mut sources, mut unknown) = (Vec::new(), Vec::new());
+        for id in order.task_ids.iter().map(|id| Id::from_bytes(id)) {
+            match name(id) {
+                Some(name) => sources.push(Source::new(id, name, order)),
+                None => unknown.push(id),
+            }
+        }
+        let added = Sources { sources, unknown };
+        let added = match self.running.get(&order.request) {
+            Some(running) => match running.wider.try_send(added) {
+                Ok(()) => return,
+                Err(TrySendError::Closed(added)) => added,
+                Err(TrySendError::Full(_)) => return self.cancel(order.request),
+            },
+            None => added,
+        };
         let Some(client) = self.outgoing.client() else { return };
         let (chunks, queue) = mpsc::channel(CHUNKS_MAX);
-        let pump = Pump {
+        let (wider, orders) = mpsc::channel(WIDER_ORDERS_MAX);
+        let mut pump = Pump {
             request: order.request,
-            query: query(order),
-            tasks,
             runtime: self.runtime.clone(),
             node_name: self.node_name.clone(),
+            clock: Clock::new(),
+            merge: Merge::new(patience(order)),
+            sources: Vec::new(),
+            reads: FuturesUnordered::new(),
+            batch: Batch::default(),
             chunks,
             pace: self.pace.clone(),
         };
         let full = self.running.len() >= PUMPS_MAX && !self.running.contains_key(&order.request);
+        let orders = order.follow.then_some(orders);
         let task = tokio::spawn(publish(client, queue, async move {
-            let words =
-                if full { "too many read the output of this node now".to_owned() } else { pump.run().await };
-            pump.send(Vec::new(), Some(words)).await;
+            if full {
+                let message = "too many read the output of this node now".to_owned();
+                pump.say(LogChunk { end: true, message, ..LogChunk::default() }).await;
+            } else {
+                pump.run(added, orders).await;
+            }
         }));
-        self.running.insert(order.request, AbortOnDropHandle::new(task));
+        self.running.insert(order.request, Running { wider, task: AbortOnDropHandle::new(task) });
     }
 
     pub(super) fn cancel(&mut self, request: u64) {
@@ -73,6 +125,15 @@ impl Pumps {
 
     pub(super) fn clear(&mut self) {
         self.running.clear();
+    }
+}
+
+/// Finite logs are merged exactly; a follower is not kept waiting by a task that has nothing to say.
+fn patience(order: &LogOrder) -> Patience {
+    if order.follow {
+        Patience::Limited { first_ns: MERGE_OPENING_NS, next_ns: MERGE_WINDOW_NS }
+    } else {
+        Patience::Unlimited
     }
 }
 
@@ -97,96 +158,160 @@ async fn publish(
     }
 }
 
-fn query(order: &LogOrder) -> LogQuery {
-    LogQuery {
-        tail: order.tail,
-        since: Timestamp(order.since_at),
-        until: Timestamp(order.until_at),
-        follow: order.follow,
-        stdout: !order.no_stdout,
-        stderr: !order.no_stderr,
-    }
-}
-
 struct Pump {
     request: u64,
-    query: LogQuery,
-    tasks: Vec<(Id, String)>,
     runtime: Arc<dyn Runtime>,
     node_name: String,
+    clock: Clock,
+    merge: Merge<usize, LogItem>,
+    sources: Vec<Source>,
+    /// One for each source of which nothing waits to be merged.
+    reads: FuturesUnordered<futures::future::BoxFuture<'static, Reading>>,
+    batch: Batch,
     chunks: mpsc::Sender<LogChunk>,
     pace: Arc<Pace>,
 }
 
+/// Lines that are on their way into one chunk.
+#[derive(Default)]
+struct Batch {
+    lines: Vec<v1::LogLine>,
+    bytes: usize,
+}
+
 impl Pump {
-    /// Sends all there is; gives back what could not be read, for people.
-    async fn run(&self) -> String {
-        let mut problems = Vec::new();
-        let mut sources = Vec::new();
-        for (place, (task, name)) in self.tasks.iter().enumerate() {
-            match self.runtime.logs(*task, self.query.clone()).await {
-                Ok(lines) => sources.push(with_place(place, lines)),
-                // It was assigned and has not written anything.
-                Err(RuntimeError::Gone) => {}
-                Err(error) => problems.push(format!("{name}: {error}")),
+    /// Sends all there is. With `orders` it goes on until it is cancelled.
+    async fn run(mut self, first: Sources, mut orders: Option<mpsc::Receiver<Sources>>) {
+        // So that the manager knows whose stream this is, and hears of its end.
+        self.say(LogChunk::default()).await;
+        self.add(first).await;
+        loop {
+            while let Some((index, item)) = self.merge.poll(self.clock.now()) {
+                self.say_item(index, item).await;
+                self.sources[index].read_on(&mut self.reads);
             }
-        }
-        // As many as are there without waiting, so that a follower sees a line at once and a reader of much
-        // gets large chunks.
-        let mut batches = stream::select_all(sources).ready_chunks(CHUNK_LINES_MAX);
-        while let Some(batch) = batches.next().await {
-            let mut lines = Vec::with_capacity(batch.len());
-            let mut bytes = 0;
-            for (place, line) in batch {
-                match line {
-                    Ok(line) => {
-                        bytes += line.text.len();
-                        lines.push(self.line(place, line));
-                    }
-                    Err(error) => problems.push(format!("{}: {error}", self.tasks[place].1)),
-                }
-                if bytes >= CHUNK_BYTES {
-                    self.pace.wait_for(bytes).await;
-                    self.send(std::mem::take(&mut lines), None).await;
-                    bytes = 0;
-                }
+            // As many as are there without waiting, so that a follower sees a line at once and a reader of
+            // much gets large chunks.
+            if let Some(Some(reading)) = self.reads.next().now_or_never() {
+                self.take(reading).await;
+                continue;
             }
-            self.pace.wait_for(bytes).await;
-            if !self.send(lines, None).await {
+            self.flush().await;
+            if orders.is_none() && self.reads.is_empty() && self.merge.is_over() {
                 break;
             }
+            let deadline = self.merge.poll_timeout().map(|at| self.clock.instant(at));
+            tokio::select! {
+                () = self.chunks.closed() => return,
+                Some(reading) = self.reads.next(), if !self.reads.is_empty() => self.take(reading).await,
+                wider = next(&mut orders) => match wider {
+                    Some(wider) => self.add(wider).await,
+                    None => return,
+                },
+                () = until(deadline) => {}
+            }
         }
-        problems.join("; ")
+        self.say(LogChunk { end: true, ..LogChunk::default() }).await;
     }
 
-    fn line(&self, place: usize, line: LogLine) -> v1::LogLine {
-        let (task, name) = &self.tasks[place];
-        v1::LogLine {
-            task_id: task.to_bytes(),
-            task_name: name.clone(),
-            node_name: self.node_name.clone(),
-            at: line.at.0,
-            source: line.source.into(),
-            text: line.text,
+    async fn add(&mut self, added: Sources) {
+        for mut source in added.sources {
+            let index = self.sources.len();
+            self.merge.open(index, self.clock.now());
+            self.reads.push(source.open(index, self.runtime.clone()));
+            self.sources.push(source);
+        }
+        if !added.unknown.is_empty() {
+            let ended_ids = added.unknown.iter().map(|id| id.to_bytes()).collect();
+            self.say(LogChunk { ended_ids, ..LogChunk::default() }).await;
         }
     }
 
-    /// Says whether somebody still takes it.
-    async fn send(&self, lines: Vec<v1::LogLine>, end: Option<String>) -> bool {
-        if lines.is_empty() && end.is_none() {
-            return !self.chunks.is_closed();
+    async fn take(&mut self, reading: Reading) {
+        let now = self.clock.now();
+        match reading {
+            Reading::Opened(index, Ok(lines)) => {
+                self.sources[index].lines = Some(lines);
+                self.sources[index].read_on(&mut self.reads);
+            }
+            // It was assigned and has not written anything.
+            Reading::Opened(index, Err(crate::runtime::RuntimeError::Gone)) => self.end(index, "").await,
+            Reading::Opened(index, Err(error)) => self.end(index, &error.to_string()).await,
+            Reading::Read(index, lines, item) => match item {
+                None => self.end(index, "").await,
+                Some(Err(error)) => self.end(index, &error.to_string()).await,
+                Some(Ok(item)) => {
+                    self.sources[index].lines = Some(lines);
+                    match self.sources[index].wanted(item) {
+                        None => self.sources[index].read_on(&mut self.reads),
+                        Some(item) => self.merge.push(index, source::time_of(&item), item, now),
+                    }
+                }
+            },
         }
-        let (end, message) = (end.is_some(), end.unwrap_or_default());
-        let chunk = LogChunk { request: self.request, lines, end, message };
-        self.chunks.send(chunk).await.is_ok()
+    }
+
+    /// A source is over: said behind its last line.
+    async fn end(&mut self, index: usize, problem: &str) {
+        self.merge.close(index);
+        self.flush().await;
+        let Source { task, name, .. } = &self.sources[index];
+        let message = if problem.is_empty() { String::new() } else { format!("{name}: {problem}") };
+        let ended_ids = vec![task.to_bytes()];
+        self.say(LogChunk { ended_ids, message, ..LogChunk::default() }).await;
+    }
+
+    async fn say_item(&mut self, index: usize, item: LogItem) {
+        let Source { task, name, .. } = &self.sources[index];
+        match item {
+            LogItem::Line(line) => {
+                self.batch.bytes += line.text.len();
+                self.batch.lines.push(v1::LogLine {
+                    task_id: task.to_bytes(),
+                    task_name: name.clone(),
+                    node_name: self.node_name.clone(),
+                    at: line.at.0,
+                    source: line.source.into(),
+                    text: line.text,
+                });
+                if self.batch.bytes >= CHUNK_BYTES || self.batch.lines.len() >= CHUNK_LINES_MAX {
+                    self.flush().await;
+                }
+            }
+            LogItem::Lost(lines) => {
+                let loss = LogLoss { task_id: task.to_bytes(), lines: lines.unwrap_or(0) };
+                self.flush().await;
+                self.say(LogChunk { loss: Some(loss), ..LogChunk::default() }).await;
+            }
+        }
+    }
+
+    async fn flush(&mut self) {
+        let Batch { lines, bytes } = std::mem::take(&mut self.batch);
+        if !lines.is_empty() {
+            self.pace.wait_for(bytes).await;
+            self.say(LogChunk { lines, ..LogChunk::default() }).await;
+        }
+    }
+
+    /// When nobody takes it any more, that is noticed before the next wait.
+    async fn say(&mut self, chunk: LogChunk) {
+        let _ = self.chunks.send(LogChunk { request: self.request, ..chunk }).await;
     }
 }
 
-fn with_place(
-    place: usize,
-    lines: LogStream,
-) -> stream::BoxStream<'static, (usize, Result<LogLine, RuntimeError>)> {
-    lines.map(move |line| (place, line)).boxed()
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn next(orders: &mut Option<mpsc::Receiver<Sources>>) -> Option<Sources> {
+    match orders {
+        Some(orders) => orders.recv().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Lets so many bytes a second pass, all readers together.

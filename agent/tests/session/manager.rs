@@ -89,9 +89,24 @@ impl Manager {
         timeout(PATIENCE, self.lines.recv()).await.expect("an agent calls").expect("the door is open")
     }
 
-    /// All lines of a reader, as `TASK NODE TEXT`, and its last words.
+    /// All lines of a reader, as `TASK NODE TEXT`, and what could not be read.
     pub(crate) async fn output(&mut self, request: u64) -> (Vec<String>, String) {
+        self.output_until(request, |chunk| chunk.end).await
+    }
+
+    /// The lines of a follower until the end of this task.
+    pub(crate) async fn output_of(&mut self, request: u64, task: Id) -> Vec<String> {
+        let id = task.to_bytes();
+        self.output_until(request, |chunk| chunk.ended_ids.contains(&id)).await.0
+    }
+
+    async fn output_until(
+        &mut self,
+        request: u64,
+        is_last: impl Fn(&LogChunk) -> bool,
+    ) -> (Vec<String>, String) {
         let mut lines = Vec::new();
+        let mut problems = String::new();
         loop {
             let early = self.early.iter().position(|chunk| chunk.request == request);
             let chunk = match early {
@@ -108,8 +123,9 @@ impl Manager {
             lines.extend(
                 chunk.lines.iter().map(|l| format!("{} {} {}", l.task_name, l.node_name, text(&l.text))),
             );
-            if chunk.end {
-                return (lines, chunk.message);
+            problems.push_str(&chunk.message);
+            if is_last(&chunk) {
+                return (lines, problems);
             }
         }
     }

@@ -119,10 +119,16 @@ impl Dispatcher for DispatcherService {
         request: Request<Streaming<LogChunk>>,
     ) -> Result<Response<LogsTaken>, Status> {
         let mut chunks = request.into_inner();
-        while let Some(chunk) = chunks.message().await? {
+        let mut order = None;
+        // An error of the stream and its end are the same to the reader: no more will come of it.
+        while let Ok(Some(chunk)) = chunks.message().await {
+            order = Some(chunk.request);
             if !self.broker.take(chunk).await {
                 break;
             }
+        }
+        if let Some(request) = order {
+            self.broker.close(request);
         }
         Ok(Response::new(LogsTaken {}))
     }

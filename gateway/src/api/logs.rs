@@ -1,26 +1,38 @@
 //! What tasks print: streamed from the agents through this manager, ended tasks included.
 //!
-//! A node that cannot be reached is named and never waited for.
+//! What is ordered, and what is passed on when, is decided by [`LogReader`]; here the view, the agents' chunks
+//! and the clock are brought to it, and its orders to the hub.
 
-use crate::{drive::Drive, hub::Hub, logs::Broker, resolve, show};
-use futures::Stream;
-use skep_projections::View;
+use crate::{
+    drive::Drive,
+    hub::Hub,
+    logs::{
+        Broker,
+        follow::{LogReader, Mode, Output, Prospect, Target},
+    },
+    resolve, show,
+};
+use futures::{FutureExt, Stream, StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use skep_projections::{TaskRow, View};
 use skep_proto::{
-    Id,
+    Id, Timestamp,
     v1::{
-        LogCancel, LogGap, LogOrder, LogsReply, LogsRequest, ToAgent, logs_reply::Message, logs_server::Logs,
-        to_agent,
+        LogCancel, LogChunk, LogOrder, LogResume, LogsReply, LogsRequest, NodeState, ToAgent,
+        logs_server::Logs, to_agent,
     },
 };
 use std::{collections::BTreeMap, pin::Pin, sync::Arc, time::Duration};
-use tokio::sync::mpsc;
+use tokio::{
+    sync::mpsc::{self, error::TrySendError},
+    time::{Instant, sleep_until},
+};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 /// Replies waiting for one reader; at it the agents' streams wait.
 const REPLIES_MAX: usize = 256;
-/// An agent that has sent nothing at all of a finite log after this is said to be unreachable.
-const FIRST_CHUNK_LIMIT: Duration = Duration::from_secs(10);
+/// Between two looks of one follower at the view: what is committed in between is seen together.
+const LOOK_PERIOD: Duration = Duration::from_millis(50);
 
 /// The service.
 #[derive(Clone)]
@@ -30,109 +42,11 @@ pub struct LogsService {
     broker: Arc<Broker>,
 }
 
-/// One node's share of a request.
-struct Share {
-    node: Id,
-    node_name: String,
-    tasks: Vec<(Id, String)>,
-}
-
 impl LogsService {
     /// Behind it the view, the hub and the broker.
     pub fn new(drive: Drive, hub: Hub, broker: Arc<Broker>) -> LogsService {
         LogsService { drive, hub, broker }
     }
-
-    /// Reads one node's share until it ends or the reader goes.
-    async fn relay(
-        self,
-        share: Share,
-        asked: Arc<LogsRequest>,
-        out: mpsc::Sender<Result<LogsReply, Status>>,
-    ) {
-        let (request, mut chunks) = self.broker.open();
-        let order = LogOrder {
-            request,
-            task_ids: share.tasks.iter().map(|(id, _)| id.to_bytes()).collect(),
-            follow: asked.follow,
-            tail: asked.tail,
-            since_at: asked.since_at,
-            until_at: asked.until_at,
-            no_stdout: asked.no_stdout,
-            no_stderr: asked.no_stderr,
-        };
-        let message = ToAgent { message: Some(to_agent::Message::Logs(order)) };
-        if !self.hub.order(share.node, message).await {
-            self.broker.close(request);
-            let why = format!("node {} can't be reached; its lines are missing", share.node_name);
-            return gap(&out, &share, why).await;
-        }
-        let names: BTreeMap<Id, &str> = share.tasks.iter().map(|(id, name)| (*id, name.as_str())).collect();
-        let mut first = true;
-        loop {
-            let next = tokio::select! {
-                () = out.closed() => break,
-                next = chunks.recv() => next,
-                () = tokio::time::sleep(FIRST_CHUNK_LIMIT), if first && !asked.follow => {
-                    let why = format!("node {} does not answer; its lines are missing", share.node_name);
-                    gap(&out, &share, why).await;
-                    break;
-                }
-            };
-            let Some(chunk) = next else {
-                let why = format!("node {} stopped sending; later lines are missing", share.node_name);
-                gap(&out, &share, why).await;
-                break;
-            };
-            first = false;
-            for mut line in chunk.lines {
-                line.task_name =
-                    names.get(&Id::from_bytes(&line.task_id)).copied().unwrap_or_default().to_owned();
-                line.node_name.clone_from(&share.node_name);
-                if out.send(Ok(LogsReply { message: Some(Message::Line(line)) })).await.is_err() {
-                    break;
-                }
-            }
-            if !chunk.message.is_empty() {
-                gap(&out, &share, format!("node {}: {}", share.node_name, chunk.message)).await;
-            }
-            if chunk.end {
-                return self.broker.close(request);
-            }
-        }
-        self.broker.close(request);
-        let cancel = ToAgent { message: Some(to_agent::Message::Cancel(LogCancel { request })) };
-        self.hub.order(share.node, cancel).await;
-    }
-}
-
-async fn gap(out: &mpsc::Sender<Result<LogsReply, Status>>, share: &Share, message: String) {
-    let gap = LogGap { task_id: bytes::Bytes::new(), node_name: share.node_name.clone(), message };
-    // A reader that has gone does not miss it.
-    drop(out.send(Ok(LogsReply { message: Some(Message::Gap(gap)) })).await);
-}
-
-/// The tasks that are asked for, by node. Tasks that never had a node printed nothing.
-fn shares(view: &View, asked: &LogsRequest) -> Result<Vec<Share>, Status> {
-    let mut tasks = Vec::new();
-    for reference in &asked.services {
-        let service = resolve::service(view, reference).map_err(|e| e.to_status())?;
-        tasks.extend(view.tasks_of(service).map(|(place, _)| place));
-    }
-    for reference in &asked.tasks {
-        tasks.push(resolve::task(view, reference).map_err(|e| e.to_status())?);
-    }
-    let mut shares: BTreeMap<Id, Share> = BTreeMap::new();
-    for task in tasks.into_iter().filter_map(|place| view.tasks().get(place)) {
-        let Some(node) = task.node.and_then(|place| view.nodes().get(place)) else { continue };
-        let share = shares.entry(node.id).or_insert_with(|| Share {
-            node: node.id,
-            node_name: node.hostname().to_owned(),
-            tasks: Vec::new(),
-        });
-        share.tasks.push((task.id, show::task_name(view, task)));
-    }
-    Ok(shares.into_values().collect())
 }
 
 #[tonic::async_trait]
@@ -140,12 +54,263 @@ impl Logs for LogsService {
     type ReadStream = Pin<Box<dyn Stream<Item = Result<LogsReply, Status>> + Send>>;
 
     async fn read(&self, request: Request<LogsRequest>) -> Result<Response<Self::ReadStream>, Status> {
-        let asked = Arc::new(request.into_inner());
-        let shares = shares(&self.drive.newest().view, &asked)?;
+        let asked = request.into_inner();
+        let subjects = Subjects::find(&self.drive.newest().view, &asked)?;
         let (out, replies) = mpsc::channel(REPLIES_MAX);
-        for share in shares {
-            tokio::spawn(self.clone().relay(share, asked.clone(), out.clone()));
-        }
+        let mode = if asked.follow { Mode::Follow } else { Mode::Once };
+        let relay = Relay {
+            service: self.clone(),
+            reader: LogReader::new(mode, asked.tail),
+            asked,
+            subjects,
+            out,
+            began: Instant::now(),
+            orders: BTreeMap::new(),
+            reads: FuturesUnordered::new(),
+        };
+        tokio::spawn(relay.run());
         Ok(Response::new(Box::pin(ReceiverStream::new(replies))))
+    }
+}
+
+/// What is read: names are looked up once, since others may bear them later.
+struct Subjects {
+    services: Vec<Id>,
+    tasks: Vec<Id>,
+}
+
+impl Subjects {
+    fn find(view: &View, asked: &LogsRequest) -> Result<Subjects, Status> {
+        let (mut services, mut tasks) = (Vec::new(), Vec::new());
+        for reference in &asked.services {
+            let index = resolve::service(view, reference).map_err(|error| error.to_status())?;
+            services.extend(view.services().get(index).map(|row| row.id));
+        }
+        for reference in &asked.tasks {
+            let index = resolve::task(view, reference).map_err(|error| error.to_status())?;
+            tasks.extend(view.tasks().get(index).map(|row| row.id));
+        }
+        Ok(Subjects { services, tasks })
+    }
+
+    /// The tasks that are read, each once, and whether more may come. Tasks without a node print nothing.
+    fn look(&self, view: &View) -> (Vec<Target>, Prospect) {
+        let mut targets = BTreeMap::new();
+        let mut prospect = Prospect::NoMoreTasks;
+        let mut add = |row: &TaskRow| targets.extend(target(view, row).map(|target| (row.id, target)));
+        for id in &self.services {
+            let Some(index) = view.services().find(*id) else { continue };
+            view.tasks_of(index).for_each(|(_, row)| add(row));
+            if view.services().get(index).is_some_and(|row| !row.removed) {
+                prospect = Prospect::MoreTasks;
+            }
+        }
+        for id in &self.tasks {
+            let Some(row) = view.tasks().find(*id).and_then(|index| view.tasks().get(index)) else {
+                continue;
+            };
+            add(row);
+            // It will have a node, and then its output is read.
+            if row.node.is_none() && !row.has_ended() {
+                prospect = Prospect::MoreTasks;
+            }
+        }
+        (targets.into_values().collect(), prospect)
+    }
+}
+
+fn target(view: &View, task: &TaskRow) -> Option<Target> {
+    let node = view.nodes().get(task.node?)?;
+    Some(Target {
+        task: task.id,
+        name: show::task_name(view, task),
+        state: task.state,
+        node: node.id,
+        node_name: node.hostname().to_owned(),
+        session: node.session,
+        ready: node.state == NodeState::Ready && !node.removed,
+    })
+}
+
+/// What came of one order: none when its stream broke off.
+type Arrival = (Id, u64, Option<LogChunk>, mpsc::Receiver<LogChunk>);
+
+/// One reader's stream.
+struct Relay {
+    service: LogsService,
+    asked: LogsRequest,
+    subjects: Subjects,
+    reader: LogReader,
+    out: mpsc::Sender<Result<LogsReply, Status>>,
+    began: Instant,
+    /// The open order of each node.
+    orders: BTreeMap<Id, Order>,
+    reads: FuturesUnordered<BoxFuture<'static, Arrival>>,
+}
+
+struct Order {
+    request: u64,
+    /// None while it is listened to.
+    chunks: Option<mpsc::Receiver<LogChunk>>,
+}
+
+impl Relay {
+    async fn run(mut self) {
+        let mut published = self.service.drive.published();
+        let mut look_after = Instant::now();
+        let view = published.borrow_and_update().view.clone();
+        self.look(&view);
+        loop {
+            if !self.carry_out().await || self.reader.is_over() {
+                break;
+            }
+            self.listen();
+            let deadline = self.reader.poll_timeout();
+            tokio::select! {
+                () = self.out.closed() => break,
+                Some(arrival) = self.reads.next(), if !self.reads.is_empty() => {
+                    self.take(arrival);
+                    // What is there already is taken before anybody is said to be silent.
+                    while let Some(Some(arrival)) = self.reads.next().now_or_never() {
+                        self.take(arrival);
+                    }
+                }
+                changed = next_view(&mut published, look_after), if self.asked.follow => {
+                    if changed.is_err() {
+                        let stopping = Status::unavailable("the manager is stopping");
+                        // A reader that has gone does not miss it.
+                        drop(self.out.send(Err(stopping)).await);
+                        break;
+                    }
+                    look_after = Instant::now() + LOOK_PERIOD;
+                    let view = published.borrow_and_update().view.clone();
+                    self.look(&view);
+                }
+                () = until(deadline.map(|at| self.began + Duration::from_nanos(at.0))) => {
+                    let now = self.now();
+                    self.reader.on_time(now);
+                }
+            }
+        }
+        for node in self.orders.keys().copied().collect::<Vec<_>>() {
+            self.cancel(node).await;
+        }
+    }
+
+    fn look(&mut self, view: &View) {
+        let (targets, prospect) = self.subjects.look(view);
+        let now = self.now();
+        self.reader.look(&targets, prospect, now);
+    }
+
+    /// Does all that the reader wants done. False when nobody listens any more.
+    async fn carry_out(&mut self) -> bool {
+        while let Some(output) = self.reader.poll_output(self.now()) {
+            match output {
+                Output::Order { node, tasks, tail, resume } => self.order(node, &tasks, tail, resume).await,
+                Output::Cancel(node) => self.cancel(node).await,
+                Output::Reply(reply) => match self.out.try_send(Ok(reply)) {
+                    Ok(()) => {}
+                    Err(TrySendError::Closed(_)) => return false,
+                    Err(TrySendError::Full(reply)) => {
+                        if self.out.send(reply).await.is_err() {
+                            return false;
+                        }
+                        let now = self.now();
+                        self.reader.on_slow_reader(now);
+                    }
+                },
+            }
+        }
+        true
+    }
+
+    async fn order(&mut self, node: Id, tasks: &[Id], tail: Option<u64>, resume: Vec<LogResume>) {
+        let order = self.orders.entry(node).or_insert_with(|| {
+            let (request, chunks) = self.service.broker.open();
+            Order { request, chunks: Some(chunks) }
+        });
+        let order = LogOrder {
+            request: order.request,
+            task_ids: tasks.iter().map(|id| id.to_bytes()).collect(),
+            follow: self.asked.follow,
+            tail,
+            since_at: self.asked.since_at,
+            until_at: self.asked.until_at,
+            no_stdout: self.asked.no_stdout,
+            no_stderr: self.asked.no_stderr,
+            resume,
+        };
+        let message = ToAgent { message: Some(to_agent::Message::Logs(order)) };
+        if !self.service.hub.order(node, message).await {
+            self.close(node);
+            let now = self.now();
+            self.reader.on_lost(node, now);
+        }
+    }
+
+    async fn cancel(&mut self, node: Id) {
+        if let Some(request) = self.close(node) {
+            let cancel = ToAgent { message: Some(to_agent::Message::Cancel(LogCancel { request })) };
+            self.service.hub.order(node, cancel).await;
+        }
+    }
+
+    fn close(&mut self, node: Id) -> Option<u64> {
+        let order = self.orders.remove(&node)?;
+        self.service.broker.close(order.request);
+        Some(order.request)
+    }
+
+    /// Listens to every order of which more may be taken.
+    fn listen(&mut self) {
+        for (node, order) in self.orders.iter_mut().filter(|(node, _)| self.reader.has_room(**node)) {
+            if let Some(mut chunks) = order.chunks.take() {
+                let (node, request) = (*node, order.request);
+                self.reads.push(Box::pin(async move {
+                    let chunk = chunks.recv().await;
+                    (node, request, chunk, chunks)
+                }));
+            }
+        }
+    }
+
+    fn take(&mut self, (node, request, chunk, chunks): Arrival) {
+        let now = self.now();
+        let Some(order) = self.orders.get_mut(&node).filter(|order| order.request == request) else { return };
+        match chunk {
+            Some(chunk) => {
+                order.chunks = Some(chunks);
+                if chunk.end {
+                    self.close(node);
+                }
+                self.reader.on_chunk(node, chunk, now);
+            }
+            None => {
+                self.close(node);
+                self.reader.on_lost(node, now);
+            }
+        }
+    }
+
+    /// By a stopwatch: what nodes say of their own time has no part in waiting.
+    fn now(&self) -> Timestamp {
+        Timestamp(u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX))
+    }
+}
+
+/// Resolves when the view has changed, and not before that time.
+async fn next_view<T>(
+    published: &mut tokio::sync::watch::Receiver<T>,
+    after: Instant,
+) -> Result<(), tokio::sync::watch::error::RecvError> {
+    sleep_until(after).await;
+    published.changed().await
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => std::future::pending().await,
     }
 }

@@ -31,8 +31,16 @@ impl Prefix {
 
 /// Everything before the line's own text.
 pub fn head(line: &LogLine, timestamps: bool, prefix: Option<&Prefix>) -> String {
-    let time = if timestamps { format!("{} ", Timestamp(line.at)) } else { String::new() };
+    let time = if timestamps { nine_digits(Timestamp(line.at)) + " " } else { String::new() };
     time + &prefix.map_or_else(String::new, |prefix| prefix.of(line))
+}
+
+/// A time whose fraction always has nine digits, so that what follows it stands in columns.
+fn nine_digits(at: Timestamp) -> String {
+    let text = at.to_string();
+    let whole = text.trim_end_matches('Z');
+    let (seconds, fraction) = whole.split_once('.').unwrap_or((whole, ""));
+    format!("{seconds}.{fraction:0<9}Z")
 }
 
 #[cfg(test)]
@@ -51,7 +59,11 @@ mod tests {
         let prefix = Prefix::new(false, false);
         assert_eq!(head(&line("web.10", "alpha"), false, Some(&prefix)), "web.10@alpha    | ");
         assert_eq!(head(&line("web.1", "beta"), false, Some(&prefix)), "web.1@beta      | ");
-        assert_eq!(head(&line("web.1", "beta"), true, None), "1970-01-01T00:00:01Z ");
+        assert_eq!(head(&line("web.1", "beta"), true, None), "1970-01-01T00:00:01.000000000Z ");
+        for at in [1, 1_795_267_201_123_400_000, 1_795_267_201_000_000_000] {
+            let text = nine_digits(Timestamp(at));
+            assert_eq!((text.len(), Timestamp::parse(&text)), (30, Some(Timestamp(at))));
+        }
         let whole = Prefix::new(true, true);
         assert_eq!(head(&line("web.1", "b"), false, Some(&whole)), "web.1.000000000000000000000000z@b    | ");
     }

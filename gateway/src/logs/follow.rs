@@ -1,0 +1,487 @@
+//! One reader of output: which tasks are ordered from which nodes, what comes in which order, and when it is
+//! over. PURE.
+//!
+//! A reader who follows a service sees the tasks that come later too, until the service is removed. A node
+//! that goes away is told at its place among the lines, and never waited for; when it comes back, its tasks
+//! are ordered again behind the last line that came. Lines of several nodes are passed on in the order of
+//! their times.
+
+use skep_proto::{
+    Id, Timestamp,
+    merge::{Merge, Patience},
+    time::SECOND_NS,
+    v1::{
+        LogChunk, LogGap, LogGapKind, LogLine, LogLoss, LogResume, LogsReply, TaskState, logs_reply::Message,
+    },
+};
+use std::collections::{BTreeMap, VecDeque};
+
+/// A node that has sent nothing of a finite log for so long is given up, and the reader is told.
+const ANSWER_LIMIT_NS: u64 = 10 * SECOND_NS;
+/// A node that went away is asked again after so long, if it is said to be ready.
+const RETRY_NS: u64 = SECOND_NS / 2;
+/// A follower waits so long for the last lines of a task that the cluster has forgotten.
+const FORGOTTEN_LIMIT_NS: u64 = 10 * SECOND_NS;
+/// A follower's line waits so long for earlier ones of nodes that have sent nothing lately.
+const MERGE_WINDOW_NS: u64 = SECOND_NS / 10;
+/// So long it waits for a node that has not begun to send.
+const MERGE_OPENING_NS: u64 = SECOND_NS;
+/// Replies of one node that wait for their turn; at it nothing more is taken from that node.
+const WAITING_MAX: usize = 1024;
+
+/// Whether the reader stays when all is read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Mode {
+    /// What is there now.
+    Once,
+    /// What comes, too.
+    Follow,
+}
+
+/// Whether tasks may come that nobody knows yet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Prospect {
+    /// A service that is read is still there.
+    MoreTasks,
+    /// Only the tasks that are known.
+    NoMoreTasks,
+}
+
+/// One task that is read, as the view has it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Target {
+    /// The task.
+    pub task: Id,
+    /// Its name.
+    pub name: String,
+    /// Its state as it was reported.
+    pub state: TaskState,
+    /// The node that runs it.
+    pub node: Id,
+    /// The node's host name.
+    pub node_name: String,
+    /// The node's session: a new one knows nothing of orders that were sent over an old one.
+    pub session: u64,
+    /// Whether the node is ready.
+    pub ready: bool,
+}
+
+/// Something to do.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Output {
+    /// Send an order to a node's agent; a node whose order is open has it widened.
+    Order {
+        /// The node.
+        node: Id,
+        /// Of what.
+        tasks: Vec<Id>,
+        /// Only so many of each one's last lines.
+        tail: Option<u64>,
+        /// Where to go on.
+        resume: Vec<LogResume>,
+    },
+    /// The node's order is of no use any more.
+    Cancel(Id),
+    /// Pass this on to the reader.
+    Reply(LogsReply),
+}
+
+/// One reader.
+#[derive(Debug)]
+pub struct LogReader {
+    mode: Mode,
+    tail: Option<u64>,
+    prospect: Prospect,
+    tasks: BTreeMap<Id, TaskOutput>,
+    nodes: BTreeMap<Id, NodeOutput>,
+    merge: Merge<Id, Message>,
+    outputs: VecDeque<Output>,
+    looked: bool,
+}
+
+#[derive(Debug)]
+struct TaskOutput {
+    name: String,
+    node: Id,
+    state: TaskState,
+    stage: Stage,
+    /// Only the last lines are wanted of tasks that were there at the beginning.
+    tail: Option<u64>,
+    /// The time of the last line, and how many lines of that time came.
+    last: Option<(Timestamp, u64)>,
+    /// When the view forgot it.
+    forgotten: Option<Timestamp>,
+}
+
+/// How far the reading of a task is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Stage {
+    /// It has not been started, so there is nothing to read.
+    Unstarted,
+    /// To be ordered.
+    Wanted,
+    /// Ordered, when its state was this.
+    Ordered(TaskState),
+    /// All was sent; it was ordered when its state was this.
+    Read(TaskState),
+}
+
+#[derive(Debug)]
+struct NodeOutput {
+    name: String,
+    session: u64,
+    ready: bool,
+    order: OrderStage,
+    /// The reader knows that its lines are missing.
+    told_away: bool,
+    heard: Timestamp,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum OrderStage {
+    None,
+    Open,
+    /// It went away; not to be asked again before then.
+    Away {
+        until: Timestamp,
+    },
+}
+
+impl LogReader {
+    /// A reader of the last `tail` lines of each task, or of all.
+    pub fn new(mode: Mode, tail: Option<u64>) -> LogReader {
+        let patience = match mode {
+            Mode::Once => Patience::Unlimited,
+            Mode::Follow => Patience::Limited { first_ns: MERGE_OPENING_NS, next_ns: MERGE_WINDOW_NS },
+        };
+        LogReader {
+            mode,
+            tail,
+            prospect: Prospect::MoreTasks,
+            tasks: BTreeMap::new(),
+            nodes: BTreeMap::new(),
+            merge: Merge::new(patience),
+            outputs: VecDeque::new(),
+            looked: false,
+        }
+    }
+
+    /// What the view has now of what is read.
+    pub fn look(&mut self, targets: &[Target], prospect: Prospect, now: Timestamp) {
+        self.prospect = prospect;
+        for task in self.tasks.values_mut() {
+            task.forgotten = task.forgotten.or(Some(now));
+        }
+        for target in targets {
+            self.look_at(target, now);
+        }
+        self.looked = true;
+        if self.mode == Mode::Follow {
+            let is_gone = |node: &NodeOutput| node.order == OrderStage::Open && !node.ready;
+            let gone: Vec<Id> = self.nodes.iter().filter(|(_, n)| is_gone(n)).map(|(id, _)| *id).collect();
+            for node in gone {
+                self.outputs.push_back(Output::Cancel(node));
+                self.lose(node, "is gone; its lines are missing from here", now);
+            }
+        }
+        self.order(now);
+    }
+
+    fn look_at(&mut self, target: &Target, now: Timestamp) {
+        let fresh = NodeOutput {
+            name: target.node_name.clone(),
+            session: target.session,
+            ready: target.ready,
+            order: OrderStage::None,
+            told_away: false,
+            heard: now,
+        };
+        let node = self.nodes.entry(target.node).or_insert(fresh);
+        node.ready = target.ready;
+        let is_new_session = node.session != target.session;
+        node.session = target.session;
+        if is_new_session && node.order == OrderStage::Open {
+            self.lose(target.node, "is gone; its lines are missing from here", now);
+        }
+        let tail = self.tail.filter(|_| !self.looked);
+        let task = self.tasks.entry(target.task).or_insert_with(|| TaskOutput {
+            name: target.name.clone(),
+            node: target.node,
+            state: target.state,
+            stage: Stage::Unstarted,
+            tail,
+            last: None,
+            forgotten: None,
+        });
+        task.forgotten = None;
+        task.state = target.state;
+        let may_have_begun = target.state >= TaskState::Starting || self.mode == Mode::Once;
+        match task.stage {
+            Stage::Unstarted if may_have_begun => task.stage = Stage::Wanted,
+            // It may have begun to print after its agent found nothing.
+            Stage::Read(then) if !task.has_begun(then) && target.state > then => {
+                task.stage = Stage::Wanted;
+            }
+            Stage::Unstarted | Stage::Wanted | Stage::Ordered(_) | Stage::Read(_) => {}
+        }
+    }
+
+    /// What a node sent.
+    pub fn on_chunk(&mut self, node_id: Id, chunk: LogChunk, now: Timestamp) {
+        let Some(node) = self.nodes.get_mut(&node_id).filter(|node| node.order == OrderStage::Open) else {
+            return;
+        };
+        node.heard = now;
+        let name = node.name.clone();
+        if std::mem::take(&mut node.told_away) {
+            let message = format!("node {name} is back; its lines go on");
+            self.say_gap(node_id, LogGapKind::NodeBack, message, now);
+        }
+        for line in chunk.lines {
+            self.take_line(node_id, &name, line, now);
+        }
+        if let Some(loss) = chunk.loss {
+            self.take_loss(node_id, name.clone(), &loss, now);
+        }
+        if !chunk.message.is_empty() {
+            let message = format!("node {name}: {}", chunk.message);
+            self.say_gap(node_id, LogGapKind::Unreadable, message, now);
+        }
+        for id in &chunk.ended_ids {
+            if let Some(task) = self.tasks.get_mut(&Id::from_bytes(id)) {
+                task.stage = task.stage.read();
+            }
+        }
+        if chunk.end {
+            self.close(node_id, OrderStage::None);
+            for task in self.tasks.values_mut().filter(|task| task.node == node_id) {
+                task.stage = task.stage.read();
+            }
+        }
+    }
+
+    /// The node's order could not be sent, or broke off.
+    pub fn on_lost(&mut self, node: Id, now: Timestamp) {
+        if self.nodes.get(&node).is_some_and(|node| node.order == OrderStage::Open) {
+            let words = match self.mode {
+                Mode::Once => "can't be reached; its lines are missing from here",
+                Mode::Follow => "is gone; its lines are missing from here",
+            };
+            self.lose(node, words, now);
+        }
+    }
+
+    /// The reader took its time: no node is to blame for what did not come meanwhile.
+    pub fn on_slow_reader(&mut self, now: Timestamp) {
+        self.nodes.values_mut().for_each(|node| node.heard = now);
+    }
+
+    /// Time has come to `now`.
+    pub fn on_time(&mut self, now: Timestamp) {
+        match self.mode {
+            Mode::Follow => {
+                let is_late = |since: Timestamp| now >= since + FORGOTTEN_LIMIT_NS;
+                for task in self.tasks.values_mut().filter(|task| task.forgotten.is_some_and(is_late)) {
+                    task.stage = task.stage.read();
+                }
+                self.order(now);
+            }
+            Mode::Once => {
+                let silent: Vec<Id> = self.awaited().filter(|(_, at)| *at <= now).map(|(id, _)| id).collect();
+                for node in silent {
+                    self.outputs.push_back(Output::Cancel(node));
+                    self.lose(node, "does not answer; its lines are missing from here", now);
+                }
+            }
+        }
+    }
+
+    /// When [`LogReader::on_time`] and [`LogReader::poll_output`] want to be called.
+    pub fn poll_timeout(&self) -> Option<Timestamp> {
+        let awaited = self.awaited().map(|(_, at)| at).filter(|_| self.mode == Mode::Once);
+        let retries = self.nodes.iter().filter_map(|(id, node)| match node.order {
+            OrderStage::Away { until } if node.ready && self.has_wanted(*id) => Some(until),
+            OrderStage::Away { .. } | OrderStage::None | OrderStage::Open => None,
+        });
+        let forgotten = self.tasks.values().filter(|task| matches!(task.stage, Stage::Ordered(_)));
+        let forgotten = forgotten.filter_map(|task| Some(task.forgotten? + FORGOTTEN_LIMIT_NS));
+        awaited.chain(retries).chain(forgotten).chain(self.merge.poll_timeout()).min()
+    }
+
+    /// The next thing to do.
+    pub fn poll_output(&mut self, now: Timestamp) -> Option<Output> {
+        if let Some(output) = self.outputs.pop_front() {
+            return Some(output);
+        }
+        let (_, message) = self.merge.poll(now)?;
+        Some(Output::Reply(LogsReply { message: Some(message) }))
+    }
+
+    /// Whether more may be taken from a node now.
+    pub fn has_room(&self, node: Id) -> bool {
+        self.merge.waiting(node) < WAITING_MAX
+    }
+
+    /// Nothing more will come.
+    pub fn is_over(&self) -> bool {
+        let said = self.outputs.is_empty() && self.nodes.keys().all(|node| self.merge.waiting(*node) == 0);
+        said && match self.mode {
+            Mode::Once => self.nodes.values().all(|node| node.order != OrderStage::Open),
+            Mode::Follow => {
+                self.prospect == Prospect::NoMoreTasks
+                    && self.tasks.values().all(|task| self.is_settled(task))
+            }
+        }
+    }
+
+    fn is_settled(&self, task: &TaskOutput) -> bool {
+        let is_over = task.forgotten.is_some() || task.state >= TaskState::Complete;
+        match task.stage {
+            Stage::Read(then) => is_over || task.has_begun(then),
+            Stage::Ordered(_) => false,
+            Stage::Unstarted => is_over,
+            Stage::Wanted => is_over && self.nodes.get(&task.node).is_some_and(|node| node.told_away),
+        }
+    }
+
+    /// Orders what is wanted of nodes that can be asked.
+    fn order(&mut self, now: Timestamp) {
+        let ids: Vec<Id> = self.nodes.keys().copied().filter(|id| self.has_wanted(*id)).collect();
+        for id in ids {
+            let Some(node) = self.nodes.get_mut(&id) else { continue };
+            if self.mode == Mode::Follow && !node.ready {
+                if node.order == OrderStage::None {
+                    self.lose(id, "is gone; its lines are missing from here", now);
+                }
+                continue;
+            }
+            match node.order {
+                OrderStage::Away { until } if now < until => continue,
+                OrderStage::Away { .. } | OrderStage::None => {
+                    node.order = OrderStage::Open;
+                    node.heard = now;
+                    self.merge.open(id, now);
+                }
+                OrderStage::Open => {}
+            }
+            self.order_from(id);
+        }
+    }
+
+    /// One order for those of which only a tail is wanted, one for those that are read from their beginning or
+    /// from where they were.
+    fn order_from(&mut self, node: Id) {
+        let (mut first, mut later, mut resume) = (Vec::new(), Vec::new(), Vec::new());
+        let wanted = |task: &TaskOutput| task.node == node && task.stage == Stage::Wanted;
+        for (id, task) in self.tasks.iter_mut().filter(|(_, task)| wanted(task)) {
+            task.stage = Stage::Ordered(task.state);
+            match (task.last, task.tail) {
+                (Some((at, lines)), _) => {
+                    later.push(*id);
+                    resume.push(LogResume { task_id: id.to_bytes(), read_at: at.0, read_lines: lines });
+                }
+                (None, Some(_)) => first.push(*id),
+                (None, None) => later.push(*id),
+            }
+        }
+        for (tasks, tail, resume) in [(first, self.tail, Vec::new()), (later, None, resume)] {
+            if !tasks.is_empty() {
+                self.outputs.push_back(Output::Order { node, tasks, tail, resume });
+            }
+        }
+    }
+
+    fn take_line(&mut self, node: Id, node_name: &str, mut line: LogLine, now: Timestamp) {
+        let Some(task) = self.tasks.get_mut(&Id::from_bytes(&line.task_id)) else { return };
+        let at = Timestamp(line.at);
+        task.last = Some(match task.last {
+            Some((last, lines)) if last == at => (last, lines + 1),
+            Some((last, lines)) if last > at => (last, lines),
+            Some(_) | None => (at, 1),
+        });
+        line.task_name.clone_from(&task.name);
+        line.node_name = node_name.to_owned();
+        self.merge.push(node, at, Message::Line(line), now);
+    }
+
+    fn take_loss(&mut self, node: Id, node_name: String, loss: &LogLoss, now: Timestamp) {
+        let Some(task) = self.tasks.get(&Id::from_bytes(&loss.task_id)) else { return };
+        let name = &task.name;
+        let message = match loss.lines {
+            0 => format!("{name}: lines are missing here; newer ones pushed them out"),
+            1 => format!("{name}: 1 line is missing here; newer ones pushed it out"),
+            lines => format!("{name}: {lines} lines are missing here; newer ones pushed them out"),
+        };
+        let gap = LogGap {
+            task_id: loss.task_id.clone(),
+            node_name,
+            message,
+            kind: LogGapKind::LinesLost.into(),
+            task_name: name.clone(),
+            lines: loss.lines,
+        };
+        self.merge.push(node, Timestamp::NEVER, Message::Gap(gap), now);
+    }
+
+    fn lose(&mut self, id: Id, words: &str, now: Timestamp) {
+        let Some(node) = self.nodes.get_mut(&id) else { return };
+        if !std::mem::replace(&mut node.told_away, true) {
+            let message = format!("node {} {words}", node.name);
+            self.merge.open(id, now);
+            self.say_gap(id, LogGapKind::NodeAway, message, now);
+        }
+        self.close(id, OrderStage::Away { until: now + RETRY_NS });
+        for task in self.tasks.values_mut().filter(|task| task.node == id) {
+            task.stage = match (self.mode, task.stage) {
+                (Mode::Follow, Stage::Ordered(_)) => Stage::Wanted,
+                (Mode::Once, stage) => stage.read(),
+                (Mode::Follow, stage) => stage,
+            };
+        }
+    }
+
+    fn say_gap(&mut self, node: Id, kind: LogGapKind, message: String, now: Timestamp) {
+        let node_name = self.nodes.get(&node).map_or_else(String::new, |node| node.name.clone());
+        let gap = LogGap { node_name, message, kind: kind.into(), ..LogGap::default() };
+        self.merge.push(node, Timestamp::NEVER, Message::Gap(gap), now);
+    }
+
+    fn close(&mut self, id: Id, order: OrderStage) {
+        if let Some(node) = self.nodes.get_mut(&id) {
+            node.order = order;
+        }
+        self.merge.close(id);
+    }
+
+    fn has_wanted(&self, node: Id) -> bool {
+        self.tasks.values().any(|task| task.node == node && task.stage == Stage::Wanted)
+    }
+
+    /// Nodes that others wait for, and when they are given up.
+    fn awaited(&self) -> impl Iterator<Item = (Id, Timestamp)> + '_ {
+        let silent = |id: &Id| self.merge.waiting(*id) == 0;
+        let open = self.nodes.iter().filter(move |(id, n)| n.order == OrderStage::Open && silent(id));
+        open.map(|(id, node)| (*id, node.heard + ANSWER_LIMIT_NS))
+    }
+}
+
+impl TaskOutput {
+    /// Whether its agent had started it when it was ordered in that state, so that its end was the end.
+    fn has_begun(&self, ordered_in: TaskState) -> bool {
+        self.last.is_some() || ordered_in >= TaskState::Running
+    }
+}
+
+impl Stage {
+    /// Nothing more comes of what was ordered.
+    fn read(self) -> Stage {
+        match self {
+            Stage::Ordered(state) | Stage::Read(state) => Stage::Read(state),
+            Stage::Unstarted => Stage::Unstarted,
+            Stage::Wanted => Stage::Wanted,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

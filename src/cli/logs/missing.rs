@@ -1,0 +1,66 @@
+//! What the reader of output did not get. PURE.
+
+use crate::cli::fail::{Failure, Outcome};
+use skep_proto::v1::{LogGap, LogGapKind};
+use std::collections::BTreeSet;
+
+/// Whose lines are missing.
+#[derive(Default)]
+pub struct Missing {
+    /// Nodes that are away: their lines may come yet.
+    nodes: BTreeSet<String>,
+    /// What will never come.
+    lost: BTreeSet<String>,
+}
+
+impl Missing {
+    pub fn note(&mut self, gap: &LogGap) {
+        let node = format!("node {}", gap.node_name);
+        match gap.kind() {
+            LogGapKind::NodeAway => drop(self.nodes.insert(node)),
+            LogGapKind::NodeBack => drop(self.nodes.remove(&node)),
+            LogGapKind::LinesLost => drop(self.lost.insert(format!("task {}", gap.task_name))),
+            LogGapKind::Unreadable => drop(self.lost.insert(node)),
+        }
+    }
+
+    /// How the command ends.
+    pub fn outcome(&self) -> Outcome {
+        let all: Vec<&str> = self.nodes.union(&self.lost).map(String::as_str).collect();
+        if all.is_empty() {
+            return Ok(());
+        }
+        Err(Failure::refused(format!("not all lines could be read: {}", all.join(", "))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outcome(gaps: &[(LogGapKind, &str)]) -> String {
+        let mut missing = Missing::default();
+        for (kind, name) in gaps {
+            let gap = LogGap {
+                kind: (*kind).into(),
+                node_name: (*name).into(),
+                task_name: (*name).into(),
+                ..LogGap::default()
+            };
+            missing.note(&gap);
+        }
+        missing.outcome().map_or_else(|failure| failure.to_string(), |()| "all".into())
+    }
+
+    #[test]
+    fn what_came_late_is_not_missing_and_what_is_lost_is() {
+        use LogGapKind::{LinesLost, NodeAway, NodeBack, Unreadable};
+        let of = |what: &str| format!("error: not all lines could be read: {what}");
+        assert_eq!(outcome(&[]), "all");
+        assert_eq!(outcome(&[(NodeAway, "m2")]), of("node m2"));
+        assert_eq!(outcome(&[(NodeAway, "m2"), (NodeBack, "m2")]), "all");
+        assert_eq!(outcome(&[(NodeAway, "m2"), (NodeAway, "m3"), (NodeBack, "m2")]), of("node m3"));
+        assert_eq!(outcome(&[(LinesLost, "web.1"), (NodeBack, "web.1")]), of("task web.1"));
+        assert_eq!(outcome(&[(Unreadable, "m2"), (LinesLost, "web.1")]), of("node m2, task web.1"));
+    }
+}
