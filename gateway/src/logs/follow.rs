@@ -340,7 +340,10 @@ impl LogReader {
             Stage::Read(then) => is_over || task.has_begun(then),
             Stage::Ordered(_) => false,
             Stage::Unstarted => is_over,
-            Stage::Wanted => is_over && self.nodes.get(&task.node).is_some_and(|node| node.told_away),
+            // Its lines may come yet if the node is back.
+            Stage::Wanted => self.nodes.get(&task.node).is_some_and(|node| {
+                is_over && node.told_away && (!node.ready || task.forgotten.is_some())
+            }),
         }
     }
 

@@ -285,6 +285,20 @@ fn a_new_session_of_a_node_knows_nothing_of_the_order() {
 }
 
 #[test]
+fn a_task_that_ended_while_its_node_was_away_is_read_to_its_end() {
+    check(
+        Mode::Follow,
+        None,
+        "look aN=RUNNING all -> order N a
+         N chunk a5 -> a@N:5
+         look aN=RUNNING.away all -> cancel N, (node N is gone; its lines are missing from here)
+         look aN=SHUTDOWN all -> -
+         +500 -> order N a after 5x1
+         N chunk a6 end-a -> (node N is back; its lines go on), a@N:6, over",
+    );
+}
+
+#[test]
 fn a_node_that_is_away_from_the_beginning_is_told_at_once() {
     check(
         Mode::Follow,
