@@ -9,6 +9,7 @@
 //! run, what a node has free) do not put its service or its node into the delta, with one exception: a task that
 //! is reaped names its service, because its own row cannot be asked any more.
 
+mod adoption;
 mod cluster;
 mod node;
 mod service;

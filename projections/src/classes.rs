@@ -6,8 +6,8 @@
 
 use crate::{View, node::NodeRow, slab::Slab};
 use skep_proto::{
-    constraint::Subject,
-    v1::{NodeDescription, NodeRole, NodeSpec},
+    constraint::{Constraint, Subject},
+    v1::{NodeDescription, NodeRole, NodeSpec, ServiceSpec},
 };
 use std::{cmp::Ordering, collections::BTreeMap, sync::Arc};
 
@@ -256,6 +256,21 @@ impl View {
     /// One class.
     pub fn class(&self, class: u32) -> Option<&Class> {
         self.classes.rows.get(class)
+    }
+}
+
+impl View {
+    /// Whether the constraints of a spec admit a node.
+    pub fn admits(&self, spec: &ServiceSpec, node: &NodeRow) -> bool {
+        let placement = spec.task.as_ref().and_then(|task| task.placement.as_ref());
+        let constraints = placement.map_or(&[][..], |placement| &placement.constraints);
+        if constraints.is_empty() {
+            return true;
+        }
+        let Some(class) = self.class(node.class) else { return false };
+        let id = node.id.to_string();
+        let subject = node.subject(&id, &class.key);
+        constraints.iter().all(|text| Constraint::recorded(text).admits(&subject))
     }
 }
 

@@ -6,7 +6,6 @@
 use crate::{node::NodeIdx, place, service::ServiceIdx, table::Row};
 use skep_proto::{
     Id, Revision, Timestamp,
-    defaults::REPLACED_STOP_LIMIT_NS,
     v1::{ContainerStatus, DesireReason, TaskState},
 };
 use std::sync::Arc;
@@ -58,6 +57,8 @@ pub struct TaskRow {
     pub running_at: Timestamp,
     /// Held until then; 0 when not held.
     pub start_at: Timestamp,
+    /// While it is held: when it starts at the latest, whatever became of older tasks of its slot.
+    pub start_by: Timestamp,
     /// The task it replaces in its slot.
     pub replaces: Id,
     /// What its agent told, where there is something.
@@ -104,7 +105,7 @@ impl TaskRow {
         } else if self.start_at > self.created.1 {
             self.start_at
         } else {
-            self.created.1 + REPLACED_STOP_LIMIT_NS
+            self.start_by
         }
     }
 

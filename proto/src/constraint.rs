@@ -1,9 +1,10 @@
 //! Placement constraints: `key == value` or `key != value` about a node.
 //!
-//! Parsed at admission, so that a bad one is refused before anything happens, and again by placement and fitness.
-//! Comparison is without case and over the whole value; there are no globs. A key nobody knows never matches,
-//! with either operator; `!=` matches a node that lacks the label.
+//! They are read at admission, so that a bad one is refused before anything happens, and again by placement and
+//! fitness. Values are compared as a whole and without case; there are no patterns. A value may be whatever a label
+//! may hold, also nothing at all. `!=` admits a node that lacks the label.
 
+use crate::Id;
 use std::net::IpAddr;
 use thiserror::Error;
 
@@ -26,7 +27,7 @@ pub enum Key {
     NodeLabel(String),
     /// `engine.labels.KEY`
     EngineLabel(String),
-    /// Well formed, and known to nobody.
+    /// Anything else: refused at admission, and admits no node.
     Unknown(String),
 }
 
@@ -50,20 +51,55 @@ pub struct Constraint {
     pub value: String,
 }
 
+/// The keys that a constraint may begin with.
+pub const KNOWN_KEYS: &str = "node.id, node.hostname, node.ip, node.role, node.platform.os, node.platform.arch, \
+                              node.labels.KEY, engine.labels.KEY";
+/// Longest constraint, bytes: the longest label key and value and the prefix. A longer one is refused.
+pub const CONSTRAINT_BYTES_MAX: usize = 8_256;
+
 /// Why a constraint cannot be read.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub enum ConstraintError {
     /// Neither operator is there.
-    #[error("constraint {0:?} has no operator; write key==value or key!=value")]
+    #[error("constraint {0:?} has no operator")]
     NoOperator(String),
-    /// The part before the operator is no key.
-    #[error(
-        "constraint {0:?} has a bad key; a key is letters, digits, '-', '_' and '.', and begins with a letter"
-    )]
-    BadKey(String),
-    /// The part after the operator is no value.
-    #[error("constraint {0:?} has a bad value")]
-    BadValue(String),
+    /// The part before the operator is no key of a node.
+    #[error("constraint {text:?} has the key {key:?}, which nodes do not have")]
+    UnknownKey {
+        /// The whole constraint.
+        text: String,
+        /// Its key.
+        key: String,
+    },
+    /// No node can ever have such a value.
+    #[error("constraint {text:?} can't be met: {value:?} is not {expected}")]
+    BadValue {
+        /// The whole constraint.
+        text: String,
+        /// Its value.
+        value: String,
+        /// What the value has to be.
+        expected: &'static str,
+    },
+    /// It holds control characters.
+    #[error("constraint {0:?} holds control characters")]
+    Control(String),
+    /// It is longer than any label.
+    #[error("a constraint is longer than {CONSTRAINT_BYTES_MAX} bytes")]
+    TooLong,
+}
+
+impl ConstraintError {
+    /// The next step.
+    pub fn hint(&self) -> String {
+        match self {
+            ConstraintError::NoOperator(_) => "write KEY==VALUE or KEY!=VALUE".into(),
+            ConstraintError::UnknownKey { .. } => format!("the keys are {KNOWN_KEYS}"),
+            ConstraintError::BadValue { expected, .. } => format!("write {expected}"),
+            ConstraintError::Control(_) => "leave them out: no label can hold any".into(),
+            ConstraintError::TooLong => "no label is that long".into(),
+        }
+    }
 }
 
 /// What a constraint may ask about a node.
@@ -88,20 +124,48 @@ pub struct Subject<'a> {
 }
 
 impl Constraint {
-    /// Reads `key==value` or `key!=value`; blanks around either are dropped.
+    /// Reads `key==value` or `key!=value`, as somebody asks for it. Blanks around key and value are dropped.
     pub fn parse(text: &str) -> Result<Constraint, ConstraintError> {
-        let equal = text.find("==").map(|at| (at, Operator::Equal));
-        let not_equal = text.find("!=").map(|at| (at, Operator::NotEqual));
-        let first = [equal, not_equal].into_iter().flatten().min_by_key(|(at, _)| *at);
-        let (at, operator) = first.ok_or_else(|| ConstraintError::NoOperator(text.into()))?;
-        let (key, value) = (text[..at].trim(), text[at + 2..].trim());
-        if !is_key(key) {
-            return Err(ConstraintError::BadKey(text.into()));
+        if text.len() > CONSTRAINT_BYTES_MAX {
+            return Err(ConstraintError::TooLong);
         }
-        if value.is_empty() || !value.chars().all(is_value_char) {
-            return Err(ConstraintError::BadValue(text.into()));
+        if text.chars().any(char::is_control) {
+            return Err(ConstraintError::Control(text.into()));
         }
-        Ok(Constraint { key: Key::parse(key), operator, value: value.into() })
+        let (key, operator, value) =
+            split(text).ok_or_else(|| ConstraintError::NoOperator(text.into()))?;
+        let constraint = Constraint { key: Key::parse(key), operator, value: value.into() };
+        if let Key::Unknown(key) = constraint.key {
+            return Err(ConstraintError::UnknownKey { text: text.into(), key });
+        }
+        match constraint.misfit_of_value() {
+            Some(expected) => {
+                let value = constraint.value;
+                Err(ConstraintError::BadValue { text: text.into(), value, expected })
+            }
+            None => Ok(constraint),
+        }
+    }
+
+    /// Reads a constraint of a recorded spec. One that cannot be read admits no node; admission lets none in.
+    pub fn recorded(text: &str) -> Constraint {
+        let (key, operator, value) = split(text).unwrap_or((text, Operator::Equal, ""));
+        Constraint { key: Key::parse(key), operator, value: value.into() }
+    }
+
+    /// What the value would have to be, where no node can have this one.
+    fn misfit_of_value(&self) -> Option<&'static str> {
+        let value = self.value.as_str();
+        let (fits, expected) = match &self.key {
+            Key::NodeId => (Id::parse(&value.to_ascii_lowercase()).is_some(), "the whole id of a node"),
+            Key::Ip => (is_network(value), "an address or a network such as 10.0.0.0/8"),
+            Key::Role => (same_text(value, "worker") || same_text(value, "manager"), "worker or manager"),
+            Key::Hostname => (!value.is_empty(), "a host name"),
+            Key::Os => (!value.is_empty(), "an operating system such as linux"),
+            Key::Arch => (!value.is_empty(), "an architecture such as amd64"),
+            Key::NodeLabel(_) | Key::EngineLabel(_) | Key::Unknown(_) => (true, ""),
+        };
+        (!fits).then_some(expected)
     }
 
     /// Whether the node meets it.
@@ -117,7 +181,7 @@ impl Constraint {
             Key::EngineLabel(label) => node.engine_labels.get(label).map(String::as_str),
             Key::Unknown(_) => return false,
         };
-        self.decide(found.is_some_and(|found| found.eq_ignore_ascii_case(&self.value)))
+        self.decide(found.is_some_and(|found| same_text(found.trim(), &self.value)))
     }
 
     fn decide(&self, equal: bool) -> bool {
@@ -164,14 +228,29 @@ fn canonical_arch(arch: &str) -> &str {
     }
 }
 
-fn is_key(text: &str) -> bool {
-    text.len() > 1
-        && text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+/// Key, operator and value of a text that has an operator.
+fn split(text: &str) -> Option<(&str, Operator, &str)> {
+    let equal = text.find("==").map(|at| (at, Operator::Equal));
+    let not_equal = text.find("!=").map(|at| (at, Operator::NotEqual));
+    let (at, operator) = [equal, not_equal].into_iter().flatten().min_by_key(|(at, _)| *at)?;
+    Some((text[..at].trim(), operator, text[at + 2..].trim()))
 }
 
-fn is_value_char(c: char) -> bool {
-    c.is_ascii_alphanumeric() || c.is_ascii_whitespace() || ":-_.*()?+[]\\^$|/".contains(c)
+/// Whether two texts differ in case at most.
+fn same_text(a: &str, b: &str) -> bool {
+    let lower = |text: &'_ str| text.chars().flat_map(char::to_lowercase).collect::<String>();
+    a.eq_ignore_ascii_case(b) || (!(a.is_ascii() && b.is_ascii()) && lower(a) == lower(b))
+}
+
+/// Whether it is an address, or an address and as many bits of it as there can be.
+fn is_network(text: &str) -> bool {
+    let (addr, bits) = text.split_once('/').map_or((text, None), |(addr, bits)| (addr, Some(bits)));
+    let width = match addr.parse::<IpAddr>() {
+        Ok(IpAddr::V4(_)) => 32,
+        Ok(IpAddr::V6(_)) => 128,
+        Err(_) => return false,
+    };
+    bits.is_none_or(|bits| bits.parse::<u32>().is_ok_and(|bits| bits <= width))
 }
 
 fn address_within(addr: &str, wanted: &str) -> bool {
@@ -199,25 +278,34 @@ mod tests {
     use super::*;
     use std::collections::BTreeMap;
 
-    fn check(constraint: &str, expected: bool) {
-        let labels = BTreeMap::from([("zone".to_owned(), "b1".to_owned())]);
-        let node = Subject {
-            id: "n1",
+    fn labels() -> BTreeMap<String, String> {
+        let labels = [("zone", "b1"), ("jobs", ""), ("owner", "team@x"), ("site", "Zürich, west "), ("a/b c", "1==2")];
+        labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into()
+    }
+
+    fn subject(labels: &BTreeMap<String, String>) -> Subject<'_> {
+        static NONE: BTreeMap<String, String> = BTreeMap::new();
+        Subject {
+            id: "0000000000000000000000042",
             hostname: "Alpha",
             addr: "10.1.2.3",
             role: "worker",
             os: "linux",
             arch: "x86_64",
-            node_labels: &labels,
-            engine_labels: &BTreeMap::new(),
-        };
+            node_labels: labels,
+            engine_labels: &NONE,
+        }
+    }
+
+    fn check(constraint: &str, expected: bool) {
         let parsed = Constraint::parse(constraint).expect("a good constraint");
-        assert_eq!(parsed.admits(&node), expected, "{constraint}");
+        assert_eq!(parsed.admits(&subject(&labels())), expected, "{constraint}");
     }
 
     #[test]
     fn every_kind_of_key_is_compared() {
-        check("node.id==n1", true);
+        check("node.id==0000000000000000000000042", true);
+        check("node.id==0000000000000000000000043", false);
         check("node.hostname == alpha", true);
         check("node.hostname!=alpha", false);
         check("node.ip==10.1.0.0/16", true);
@@ -234,15 +322,73 @@ mod tests {
     }
 
     #[test]
-    fn a_key_nobody_knows_never_matches() {
-        check("node.colour==red", false);
-        check("node.colour!=red", false);
+    fn what_a_label_may_hold_can_be_named() {
+        check("node.labels.jobs==", true);
+        check("node.labels.jobs!=", false);
+        check("node.labels.rack==", false);
+        check("node.labels.rack!=", true);
+        check("node.labels.owner==team@x", true);
+        check("node.labels.site==zürich, WEST", true);
+        check("node.labels.site==zürich", false);
+        check("node.labels.a/b c == 1==2", true);
+        check("node.labels.a/b c!=1==2", false);
     }
 
     #[test]
-    fn what_cannot_be_read_is_refused() {
-        assert!(matches!(Constraint::parse("node.id=n1"), Err(ConstraintError::NoOperator(_))));
-        assert!(matches!(Constraint::parse("1zone==b"), Err(ConstraintError::BadKey(_))));
-        assert!(matches!(Constraint::parse("node.id=="), Err(ConstraintError::BadValue(_))));
+    fn an_unreadable_constraint_of_a_recorded_spec_admits_no_node() {
+        for text in ["node.colour==red", "node.colour!=red", "nothing", "node.labels.==x"] {
+            assert!(!Constraint::recorded(text).admits(&subject(&labels())), "{text}");
+        }
+        assert!(Constraint::recorded("node.role != manager").admits(&subject(&labels())));
+    }
+
+    fn refused(constraint: &str, message: &str, hint: &str) {
+        let error = Constraint::parse(constraint).expect_err(constraint);
+        assert_eq!((error.to_string().as_str(), error.hint().as_str()), (message, hint));
+    }
+
+    #[test]
+    fn what_no_node_can_ever_meet_is_refused() {
+        refused("node.id=n1", "constraint \"node.id=n1\" has no operator", "write KEY==VALUE or KEY!=VALUE");
+        let keys = format!("the keys are {KNOWN_KEYS}");
+        refused("node.foo==1", "constraint \"node.foo==1\" has the key \"node.foo\", which nodes do not have", &keys);
+        refused("==1", "constraint \"==1\" has the key \"\", which nodes do not have", &keys);
+        refused(
+            "node.labels.==1",
+            "constraint \"node.labels.==1\" has the key \"node.labels.\", which nodes do not have",
+            &keys,
+        );
+        refused(
+            "node.role==mangaer",
+            "constraint \"node.role==mangaer\" can't be met: \"mangaer\" is not worker or manager",
+            "write worker or manager",
+        );
+        refused(
+            "node.id==n1",
+            "constraint \"node.id==n1\" can't be met: \"n1\" is not the whole id of a node",
+            "write the whole id of a node",
+        );
+        for bad in ["node.ip==10.0.0.0/33", "node.ip==10.0.0", "node.ip==::1/129", "node.ip==10.0.0.1/", "node.ip=="] {
+            let error = Constraint::parse(bad).expect_err(bad);
+            assert_eq!(error.hint(), "write an address or a network such as 10.0.0.0/8", "{bad}");
+        }
+        for bad in ["node.hostname==", "node.platform.os==", "node.platform.arch=="] {
+            assert!(matches!(Constraint::parse(bad), Err(ConstraintError::BadValue { .. })), "{bad}");
+        }
+        refused(
+            "node.labels.a==\u{7}",
+            "constraint \"node.labels.a==\\u{7}\" holds control characters",
+            "leave them out: no label can hold any",
+        );
+        let long = format!("node.labels.a=={}", "x".repeat(CONSTRAINT_BYTES_MAX));
+        refused(&long, "a constraint is longer than 8256 bytes", "no label is that long");
+        assert!(Constraint::parse(&long[..CONSTRAINT_BYTES_MAX]).is_ok());
+    }
+
+    #[test]
+    fn addresses_and_networks_of_both_kinds_are_read() {
+        for good in ["10.0.0.1", "10.0.0.0/0", "10.0.0.0/32", "::1", "fd00::/8", "::1/128"] {
+            assert!(Constraint::parse(&format!("node.ip=={good}")).is_ok(), "{good}");
+        }
     }
 }

@@ -18,8 +18,11 @@ pub const TASK_HISTORY_LIMIT: i64 = 5;
 pub const HEARTBEAT_PERIOD_NS: u64 = 5 * SECOND_NS;
 /// A node is down after this many heartbeat periods of silence.
 pub const HEARTBEAT_GRACE_PERIODS: u64 = 3;
-/// Time after which a new task starts even though the one it replaces has not been seen to end.
-pub const REPLACED_STOP_LIMIT_NS: u64 = 60 * SECOND_NS;
+/// Time that a node has, beyond the grace period, to report that a replaced task has ended. When it is over the new
+/// task starts without that report, since a machine that does not answer must not stop a slot for ever.
+pub const REPLACED_STOP_MARGIN_NS: u64 = 50 * SECOND_NS;
+/// A new task that ends so soon after it began to run has failed, where the spec does not say.
+pub const UPDATE_MONITOR_NS: u64 = 5 * SECOND_NS;
 
 /// The restart policy with every field filled in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -48,6 +51,17 @@ pub fn restart(spec: &TaskSpec) -> Restart {
 /// Time between the stop signal and the kill.
 pub fn stop_grace_ns(spec: &ContainerSpec) -> u64 {
     spec.stop_grace_period_ns.unwrap_or(STOP_GRACE_NS)
+}
+
+/// How long a new task is watched: if it ends within this time of beginning to run it counts as failed.
+pub fn monitor_ns(spec: &ServiceSpec) -> u64 {
+    spec.update.as_ref().and_then(|update| update.monitor_ns).unwrap_or(UPDATE_MONITOR_NS)
+}
+
+/// The longest time from the wish to end a task until its node has reported that end.
+pub fn stop_limit_ns(spec: &ServiceSpec) -> u64 {
+    let container = spec.task.as_ref().and_then(container);
+    container.map_or(STOP_GRACE_NS, stop_grace_ns).saturating_add(REPLACED_STOP_MARGIN_NS)
 }
 
 /// How many ended tasks a slot keeps in the view; none is "all of them".

@@ -6,7 +6,7 @@
 //! one slot at a time. A paused node is left as it is, and so is one that nobody knows about yet.
 
 use crate::{
-    placement::requirement::{Reservation, admits},
+    placement::requirement::Reservation,
     plan::{Plan, Reconciler, Turn},
     succession::{Occasion, succeed},
 };
@@ -76,7 +76,7 @@ fn reject_misfits(view: &View, (place, node): (NodeIdx, &NodeRow), plan: &mut Pl
     for (_, task) in tasks {
         let spec = view.spec_of(task);
         let needs = spec.map(|spec| Reservation::of_spec(spec)).unwrap_or_default();
-        let matches = spec.is_none_or(|spec| admits(view, spec, node));
+        let matches = spec.is_none_or(|spec| view.admits(spec, node));
         if matches && free.covers(&needs) {
             free.take(&needs);
             continue;

@@ -5,8 +5,8 @@
 //! wanted, because it alone says that the slot has done its work.
 
 use crate::{
+    attempts::ATTEMPTS_KEPT_MAX,
     plan::{Plan, Reconciler, Turn},
-    succession::ATTEMPTS_KEPT_MAX,
 };
 use skep_projections::{Delta, ServiceIdx, TaskRow, View};
 use skep_proto::{

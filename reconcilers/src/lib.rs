@@ -4,6 +4,7 @@
 //! must be remembered is in the log, never in a reconciler, so a new leader goes on exactly where the old one
 //! stopped. The [`Brain`] asks them in a fixed order, again and again, until none has more to say.
 
+pub mod attempts;
 pub mod brain;
 pub mod entropy;
 pub mod fitness;

@@ -6,12 +6,12 @@
 use crate::{
     plan::{Plan, Reconciler, Turn},
     slots::{Slot, slots},
-    succession::desire,
+    succession::{desire, new_task},
 };
 use skep_projections::{Delta, NodeIdx, ServiceIdx, ServiceRow, View};
 use skep_proto::{
     Revision, Timestamp, defaults,
-    v1::{self, DesireReason, RestartCondition, TaskCreated, TaskState, event::Kind},
+    v1::{self, DesireReason, RestartCondition, TaskState, event::Kind},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -65,7 +65,7 @@ fn scale(view: &View, (place, service): (ServiceIdx, &ServiceRow), turn: &Turn, 
     let wanted = service.replicas();
     let have = slots.len() as u64;
     if wanted > have {
-        add(service, &slots, wanted - have, turn, plan);
+        add(view, (place, service), &slots, wanted - have, turn, plan);
     } else {
         for slot in surplus(slots, (have - wanted) as usize) {
             give_up(view, place, &slot, service.version, plan);
@@ -97,18 +97,19 @@ fn give_up(view: &View, place: ServiceIdx, slot: &Slot<'_>, cause: Revision, pla
     }
 }
 
-fn add(service: &ServiceRow, slots: &[Slot<'_>], missing: u64, turn: &Turn, plan: &mut Plan) {
-    let taken: BTreeSet<u64> = slots.iter().map(|slot| u64::from(slot.number)).collect();
-    let free = (1..=u64::from(u32::MAX)).filter(|number| !taken.contains(number));
+/// A free slot may still have a task that is ending: the new one waits for it.
+fn add(
+    view: &View,
+    (place, service): (ServiceIdx, &ServiceRow),
+    slots: &[Slot<'_>],
+    missing: u64,
+    turn: &Turn,
+    plan: &mut Plan,
+) {
+    let taken: BTreeSet<u32> = slots.iter().map(|slot| slot.number).collect();
+    let free = (1..=u32::MAX - 1).filter(|number| !taken.contains(number));
     for slot in free.take(usize::try_from(missing).unwrap_or(usize::MAX)) {
-        let created = TaskCreated {
-            task_id: turn.entropy.id().to_bytes(),
-            service_id: service.id.to_bytes(),
-            slot,
-            spec_version: service.spec_version.0,
-            desired: TaskState::Running as i32,
-            ..TaskCreated::default()
-        };
+        let created = new_task(view, (place, service), slot, turn.now, turn);
         plan.decide(service.version, Kind::TaskCreated(created));
         if plan.is_full() {
             return;

@@ -3,7 +3,7 @@
 //! A slot is taken while somebody wants a task in it, or when its newest task has done all that its policy asks
 //! for. A slot that was scaled away is free, whatever is still ending in it.
 
-use crate::succession::may_restart;
+use crate::attempts::may_restart;
 use skep_projections::{NodeIdx, ServiceIdx, TaskIdx, TaskRow, View};
 use skep_proto::v1::TaskState;
 

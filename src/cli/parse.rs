@@ -78,7 +78,7 @@ pub fn env(text: &str) -> Result<String, String> {
 
 /// A placement constraint, checked; kept as it was written.
 pub fn constraint(text: &str) -> Result<String, String> {
-    Constraint::parse(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
+    Constraint::parse(text).map(|_| text.to_owned()).map_err(|error| format!("{error}; {}", error.hint()))
 }
 
 /// One of the networks that every node has by itself.

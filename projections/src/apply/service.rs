@@ -104,6 +104,9 @@ impl Step<'_> {
             }
             row.set_spec(spec, revision, at);
         });
+        for task in self.view.adopt_tasks(place) {
+            self.changed(Changed::Task(task));
+        }
         if old_name != name {
             self.view.services_by_name.remove(&old_name);
             self.view.services_by_name.insert(name, place);

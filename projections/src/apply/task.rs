@@ -74,6 +74,7 @@ impl Step<'_> {
             return None;
         }
         let moment = self.moment();
+        let held = |at| if desired == TaskState::Ready { Timestamp(at) } else { Timestamp::NEVER };
         let row = TaskRow {
             id,
             service,
@@ -88,7 +89,8 @@ impl Step<'_> {
             state_since: moment,
             desired_revision: moment.0,
             running_at: Timestamp::NEVER,
-            start_at: if desired == TaskState::Ready { Timestamp(e.start_at) } else { Timestamp::NEVER },
+            start_at: held(e.start_at),
+            start_by: held(e.start_by_at.max(e.start_at)),
             replaces: Id::from_bytes(&e.replaces_id),
             detail: None,
         };
@@ -141,7 +143,7 @@ impl Step<'_> {
         let (revision, _) = self.moment();
         self.view.edit_task(place, &[TaskPart::Desired], |row| {
             (row.desired, row.desire_reason, row.desired_revision) = (desired, e.reason(), revision);
-            row.start_at = Timestamp::NEVER;
+            (row.start_at, row.start_by) = (Timestamp::NEVER, Timestamp::NEVER);
         });
         self.changed(Changed::Task(place))
     }

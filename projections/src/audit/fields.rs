@@ -77,8 +77,10 @@ pub(super) fn same_task((_, a): (&View, &TaskRow), (_, b): (&View, &TaskRow)) ->
         (None, None) => true,
         (Some(_), None) | (None, Some(_)) => false,
     };
-    (a.state, a.desired, a.start_at, a.node.is_some()) == (b.state, b.desired, b.start_at, b.node.is_some())
-        && detail
+    let compared = |task: &TaskRow| {
+        (task.state, task.desired, task.start_at, task.spec_version, task.node.is_some())
+    };
+    compared(a) == compared(b) && detail
 }
 
 pub(super) fn task(view: &View, row: &TaskRow) -> Fields {

@@ -113,7 +113,7 @@ pub(crate) enum TaskPart {
     Identity,
     /// The node.
     Placement,
-    /// What is wanted.
+    /// What is wanted: the version of the spec, the desired state and the hold.
     Desired,
     /// What was seen.
     Observed,
@@ -133,10 +133,7 @@ impl TaskPart {
                 let ((of_high, of_low), (old_high, old_low)) = (halves(service), halves(task.replaces));
                 let ((revision, at), slot) =
                     (task.created, u64::from(task.slot) << 32 | u64::from(task.attempt));
-                let version = task.spec_version.0;
-                hash_words([
-                    tag, high, low, of_high, of_low, old_high, old_low, slot, version, revision.0, at.0,
-                ])
+                hash_words([tag, high, low, of_high, of_low, old_high, old_low, slot, revision.0, at.0])
             }
             TaskPart::Placement if task.node.is_none() => 0,
             TaskPart::Placement => {
@@ -145,7 +142,9 @@ impl TaskPart {
             }
             TaskPart::Desired => {
                 let (desired, reason) = (task.desired as u64, task.desire_reason as u64);
-                hash_words([tag, high, low, desired, reason, task.desired_revision.0, task.start_at.0])
+                let (version, since) = (task.spec_version.0, task.desired_revision.0);
+                let (start_at, start_by) = (task.start_at.0, task.start_by.0);
+                hash_words([tag, high, low, version, desired, reason, since, start_at, start_by])
             }
             TaskPart::Observed => {
                 let (state, (revision, at)) = (task.state as u64, task.state_since);

@@ -233,6 +233,7 @@ impl SavedTask {
             desired_revision: row.desired_revision.0,
             running_at: row.running_at.0,
             start_at: row.start_at.0,
+            start_by: row.start_by.0,
             replaces_high: replaces.high,
             replaces_low: replaces.low,
             detail: row.detail.as_ref().map(|detail| SavedDetail {
@@ -259,6 +260,7 @@ impl SavedTask {
             desired_revision: Revision(self.desired_revision),
             running_at: Timestamp(self.running_at),
             start_at: Timestamp(self.start_at),
+            start_by: Timestamp(self.start_by),
             replaces: SavedId { high: self.replaces_high, low: self.replaces_low }.into(),
             detail: self.detail.map(|detail| {
                 let SavedDetail { message, error, container } = detail;

@@ -221,6 +221,8 @@ pub(super) struct SavedTask {
     pub(super) replaces_low: u64,
     #[prost(message, optional, tag = "21")]
     pub(super) detail: Option<SavedDetail>,
+    #[prost(fixed64, tag = "22")]
+    pub(super) start_by: u64,
 }
 
 #[derive(Clone, PartialEq, Message)]

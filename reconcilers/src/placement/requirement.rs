@@ -105,7 +105,7 @@ impl Requirement {
         let placement = spec.task.as_ref().and_then(|task| task.placement.as_ref());
         let texts = placement.map_or(&[][..], |placement| &placement.constraints);
         let (of_node, of_class): (Vec<_>, Vec<_>) =
-            texts.iter().map(|text| read(text)).partition(is_about_one_node);
+            texts.iter().map(|text| Constraint::recorded(text)).partition(is_about_one_node);
         let platforms = placement.map_or(&[][..], |placement| &placement.platforms);
         let platform = |p: &Platform| (p.os.to_ascii_lowercase(), p.architecture.to_ascii_lowercase());
         let class_texts = of_class.iter().map(|c| format!("{:?} {:?} {}", c.key, c.operator, c.value));
@@ -174,28 +174,6 @@ impl Requirement {
             || !self.ports.is_empty()
             || self.max_replicas > 0
     }
-}
-
-/// Whether the constraints of a spec admit a node, for those who ask about one node only.
-pub(crate) fn admits(view: &View, spec: &ServiceSpec, node: &NodeRow) -> bool {
-    let texts =
-        spec.task.iter().flat_map(|task| &task.placement).flat_map(|placement| &placement.constraints);
-    let mut texts = texts.peekable();
-    if texts.peek().is_none() {
-        return true;
-    }
-    let Some(class) = view.class(node.class) else { return false };
-    let id = node.id.to_string();
-    texts.all(|text| read(text).admits(&node.subject(&id, &class.key)))
-}
-
-/// One that cannot be read admits nothing; admission lets none in.
-fn read(text: &str) -> Constraint {
-    Constraint::parse(text).unwrap_or_else(|_| Constraint {
-        key: Key::Unknown(text.into()),
-        operator: Operator::Equal,
-        value: String::new(),
-    })
 }
 
 fn is_about_one_node(constraint: &Constraint) -> bool {

@@ -1,8 +1,14 @@
-//! How far a roll-out has got, read from the tasks that it made.
+//! How far a roll-out has got, read from the service's tasks.
 
-use super::MONITOR_NS;
+use crate::{
+    attempts::{End, end, ran_ns},
+    slots::Slot,
+};
 use skep_projections::{ServiceIdx, ServiceRow, TaskRow, View};
-use skep_proto::{Id, Revision, Timestamp, v1::TaskState};
+use skep_proto::{
+    Id, Revision, Timestamp, defaults,
+    v1::TaskState,
+};
 
 /// A new task whose end stops the roll-out.
 #[derive(Clone, PartialEq, Debug)]
@@ -19,60 +25,80 @@ pub(super) struct Failure {
 pub(super) struct Progress {
     /// The first failure.
     pub failure: Option<Failure>,
-    /// A new task is not running yet.
-    pub under_way: bool,
-    /// The newest of them is watched until then; none where none ran.
-    pub watched_until: Option<Timestamp>,
+    /// A slot that is up to date does not run.
+    under_way: bool,
+    /// When the first new task has run, or will have run, for its monitor time; none where none runs yet.
+    proven_at: Option<Timestamp>,
+    /// The newest of the new tasks is watched until then; none where none ran.
+    watched_until: Option<Timestamp>,
     /// The newest record about any of them.
     pub newest: Revision,
 }
 
 impl Progress {
-    pub(super) fn of(view: &View, place: ServiceIdx, service: &ServiceRow) -> Progress {
-        let monitor_ns =
-            service.spec.update.as_ref().and_then(|update| update.monitor_ns).unwrap_or(MONITOR_NS);
+    /// At the beginning, when the roll-out has made no task yet.
+    pub(super) fn beginning(service: &ServiceRow, slots: &[Slot<'_>]) -> Progress {
+        let is_late = |slot: &Slot<'_>| {
+            let mut tasks = slot.tasks.iter().map(|(_, task)| *task);
+            let wanted = slot.tasks.iter().any(|(_, task)| task.is_wanted());
+            wanted && !slot.is_running() && tasks.all(|task| task.spec_version == service.spec_version)
+        };
+        Progress { under_way: slots.iter().any(is_late), ..Progress::default() }
+    }
+
+    pub(super) fn of(
+        view: &View,
+        index: ServiceIdx,
+        service: &ServiceRow,
+        slots: &[Slot<'_>],
+    ) -> Progress {
+        let mut progress = Progress::beginning(service, slots);
+        let monitor_ns = defaults::monitor_ns(&service.spec);
         let began = service.rollout.as_ref().map_or(Timestamp::NEVER, |rollout| rollout.started_at);
-        let mut progress = Progress::default();
-        for (_, task) in view.tasks_of(place) {
-            if task.created.1 < began || !is_of_rollout(view, service, task) {
-                continue;
-            }
-            let ran_ns =
-                (task.running_at != Timestamp::NEVER).then(|| task.state_since.1.since(task.running_at));
-            let failed = matches!(task.state, TaskState::Failed | TaskState::Rejected);
-            if failed && ran_ns.is_none_or(|ran| ran <= monitor_ns) {
-                let earlier = progress.failure.as_ref().is_some_and(|known| known.cause < task.state_since.0);
-                if !earlier {
-                    progress.failure = Some(failure(view, service, task, ran_ns));
-                }
-            }
-            progress.under_way |= task.is_live() && task.state < TaskState::Running;
-            progress.newest = progress.newest.max(task.state_since.0);
-            if task.is_live() && task.running_at != Timestamp::NEVER {
-                progress.watched_until = progress.watched_until.max(Some(task.running_at + monitor_ns));
-            }
+        let new = view.tasks_of(index).map(|(_, task)| task);
+        for task in new.filter(|task| task.spec_version == service.spec_version && task.created.1 >= began) {
+            progress.note(view, service, task, monitor_ns);
         }
         progress
     }
+
+    fn note(&mut self, view: &View, service: &ServiceRow, task: &TaskRow, monitor_ns: u64) {
+        self.newest = self.newest.max(task.state_since.0);
+        let end = end(task, Some(&service.spec));
+        let is_first = self.failure.as_ref().is_none_or(|known| task.state_since.0 < known.cause);
+        if end == End::Early && is_first {
+            self.failure = Some(failure(view, service, task));
+        }
+        // One that is asked to end no longer proves anything by still being there.
+        let runs = task.running_at != Timestamp::NEVER && task.is_live();
+        if runs || matches!(end, End::After(_)) {
+            let proven_at = task.running_at + monitor_ns;
+            self.proven_at = Some(self.proven_at.map_or(proven_at, |known| known.min(proven_at)));
+            self.watched_until = self.watched_until.max(Some(proven_at).filter(|_| runs));
+        }
+    }
+
+    /// When the roll-out goes on, with another slot or to its completion, if nothing happens until then. None where it
+    /// waits for something to happen.
+    pub(super) fn waits_until(&self, another: bool) -> Option<Timestamp> {
+        if self.under_way || self.failure.is_some() {
+            return None;
+        }
+        let until = if another { self.proven_at } else { self.watched_until };
+        Some(until.unwrap_or(Timestamp::NEVER))
+    }
 }
 
-/// Whether the roll-out made the task: it runs the newest spec in the place of one that ran an older one.
-fn is_of_rollout(view: &View, service: &ServiceRow, task: &TaskRow) -> bool {
-    task.spec_version == service.spec_version
-        && !task.replaces.is_none()
-        && task.attempt == 0
-        && view.tasks().by_id(task.replaces).is_none_or(|(_, old)| old.spec_version != task.spec_version)
-}
-
-fn failure(view: &View, service: &ServiceRow, task: &TaskRow, ran_ns: Option<u64>) -> Failure {
+fn failure(view: &View, service: &ServiceRow, task: &TaskRow) -> Failure {
     let detail = task.detail.as_ref();
     let exit = detail.and_then(|d| d.container.as_ref()).and_then(|container| container.exit_code);
+    let verb = if task.state == TaskState::Failed { "failed" } else { "ended" };
     let how = match (task.state, exit) {
         (TaskState::Rejected, _) => "was rejected".to_owned(),
-        (_, Some(code)) => format!("failed with exit code {code}"),
-        (_, None) => "failed".to_owned(),
+        (_, Some(code)) => format!("{verb} with exit code {code}"),
+        (_, None) => verb.to_owned(),
     };
-    let when = match ran_ns {
+    let when = match ran_ns(task) {
         None => "before it ran".to_owned(),
         Some(ns) => format!("{} ms after it began to run", ns / 1_000_000),
     };

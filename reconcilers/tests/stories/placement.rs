@@ -115,7 +115,7 @@ fn a_node_on_which_it_keeps_failing_is_avoided() {
          > placement: web.1#6 on n2 (1/1, of 2)
          web.1 failed exit=1
          > restart: web.1#6 wanted shutdown, ended
-         > restart: web.1#7 created, attempt 6
+         > restart: web.1#7 created, held 1000 ms, attempt 6
          > placement: web.1#7 on n2 (1/1, failed 1 times, of 2)",
     );
 }

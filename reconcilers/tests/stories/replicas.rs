@@ -23,10 +23,12 @@ fn lowest_free_slots_are_filled_first() {
          run
          given scale web 1
          scale web 3
-         > replicas: web.2#2 created
-         > replicas: web.3#2 created
+         > replicas: web.2#2 created, held 0 ms
+         > replicas: web.3#2 created, held 0 ms
          > placement: web.2#2 on n1 (1/1, of 1)
-         > placement: web.3#2 on n1 (2/2, of 1)",
+         > placement: web.3#2 on n1 (2/2, of 1)
+         web.3#1 shutdown
+         > restart: web.3#2 wanted running, start",
     );
 }
 
@@ -141,9 +143,11 @@ fn a_new_spec_with_another_number_does_both() {
          update web replicas=3 image=two
          > replicas: web.3 created
          > rollout: web started
+         > placement: web.3 on n1 (2/2, of 1)
+         web.3 running
+         wait 5s
          > rollout: web.1 wanted shutdown, new spec
          > rollout: web.1#2 created, held 0 ms
-         > placement: web.3 on n1 (1/1, of 1)
          > placement: web.1#2 on n1 (2/2, of 1)",
     );
 }

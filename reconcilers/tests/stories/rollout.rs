@@ -15,13 +15,16 @@ fn tasks_are_replaced_one_at_a_time() {
          web.1#1 shutdown
          > restart: web.1#2 wanted running, start
          web.1 running
+         given wait 4s
+         wait 1s
          > rollout: web.2 wanted shutdown, new spec
          > rollout: web.2#2 created, held 0 ms
          > placement: web.2#2 on n1 (1/1, of 1)
          web.2#1 shutdown
          > restart: web.2#2 wanted running, start
          web.2 running
-         wait 5s
+         given wait 4s
+         wait 1s
          > rollout: web completed",
     );
 }
@@ -34,12 +37,12 @@ fn a_failure_before_it_ran_pauses() {
          given update web image=two
          given web.1#1 shutdown
          web.1 rejected error=nosuchprogram
-         > restart: web.1#2 wanted shutdown, ended
-         > restart: web.1#3 created, held 5000 ms, attempt 1
          > rollout: web paused by web.1#2: task web.1 (ID) on n1 was rejected before it ran: nosuchprogram
+         wait 5s
+         > restart: web.1#2 wanted shutdown, ended
+         > restart: web.1#3 created, attempt 1
          > placement: web.1#3 on n1 (1/1, failed 1 times, of 1)
-         wait 1h
-         > restart: web.1#3 wanted running, start",
+         wait 1h",
     );
 }
 
@@ -138,6 +141,7 @@ fn a_spec_that_could_not_be_placed_is_replaced_by_one_that_can() {
          > placement: web.1#2 on n1 (0/0, of 1)
          > placement: web blocked: no suitable node: not enough free cpu, memory or other resources on 1 node
          web.1 running
+         wait 5s
          > rollout: web.2 wanted shutdown, new spec
          > rollout: web.2#2 created
          > placement: web.2#2 on n1 (1/1, of 1)
@@ -229,8 +233,8 @@ fn a_failure_of_an_old_task_does_not_stop_it() {
          given update web image=two
          web.3 failed exit=1
          > restart: web.3 wanted shutdown, ended
-         > restart: web.3#2 created
-         > placement: web.3#2 on n1 (2/2, of 1)",
+         > restart: web.3#2 created, attempt 1
+         > placement: web.3#2 on n1 (2/2, failed 1 times, of 1)",
     );
 }
 
@@ -262,4 +266,269 @@ fn one_that_is_blocked_waits_and_goes_on() {
          > restart: web.1#2 wanted running, start
          > placement: web.1#2 on n1 (0/0, of 1)",
     );
+}
+
+#[test]
+fn a_program_that_fails_after_a_moment_takes_one_slot_down() {
+    check(
+        "given node n1 | service web replicas=3
+         run
+         given update web image=two
+         run
+         given wait 3s
+         web.1 failed exit=1
+         > restart: web.1#2 wanted shutdown, ended
+         > restart: web.1#3 created, held 5000 ms, attempt 1
+         > rollout: web paused by web.1#2: task web.1 (ID) on n1 failed with exit code 1 3000 ms after it began to run
+         > placement: web.1#3 on n1 (2/2, failed 1 times, of 1)
+         wait 5s
+         > restart: web.1#3 wanted running, start
+         run
+         wait 1h",
+    );
+}
+
+#[test]
+fn a_program_that_ends_well_at_once_fails_the_roll_out() {
+    check(
+        "given node n1 | service web replicas=2
+         run
+         given update web image=two
+         run
+         given wait 20ms
+         web.1 complete exit=0
+         > restart: web.1#2 wanted shutdown, ended
+         > restart: web.1#3 created, held 5000 ms, attempt 1
+         > rollout: web paused by web.1#2: task web.1 (ID) on n1 ended with exit code 0 20 ms after it began to run
+         > placement: web.1#3 on n1 (1/1, of 1)",
+    );
+}
+
+#[test]
+fn work_that_ends_at_once_and_is_not_restarted_fails_it_too() {
+    check(
+        "given node n1 | service web replicas=2 restart=none
+         run
+         given update web image=two
+         run
+         web.1 complete exit=0
+         > restart: web.1#2 wanted shutdown, ended
+         > rollout: web paused by web.1#2: task web.1 (ID) on n1 ended with exit code 0 0 ms after it began to run",
+    );
+}
+
+#[test]
+fn work_that_ends_after_its_monitor_time_is_done() {
+    check(
+        "given node n1 | service web replicas=2 restart=none
+         run
+         given update web image=two
+         run
+         given wait 5s
+         run
+         given wait 5s
+         web.1#2 complete exit=0 | web.2#2 complete exit=0
+         > restart: web.1#2 wanted shutdown, ended
+         > restart: web.2#2 wanted shutdown, ended",
+    );
+}
+
+#[test]
+fn the_spec_says_how_long_a_new_task_is_watched() {
+    check(
+        "given node n1 | service web replicas=2 monitor=30s
+         run
+         given update web image=two
+         run
+         wait 29s
+         wait 1s
+         > rollout: web.2 wanted shutdown, new spec
+         > rollout: web.2#2 created, held 0 ms
+         > placement: web.2#2 on n1 (1/1, of 1)
+         run
+         given wait 29s
+         web.2 failed exit=9
+         > restart: web.2#2 wanted shutdown, ended
+         > restart: web.2#3 created, held 5000 ms, attempt 1
+         > rollout: web paused by web.2#2: task web.2 (ID) on n1 failed with exit code 9 29000 ms after it began to run
+         > placement: web.2#3 on n1 (1/1, failed 1 times, of 1)",
+    );
+}
+
+#[test]
+fn later_slots_follow_as_soon_as_the_one_before_runs() {
+    check(
+        "given node n1 | service web replicas=3
+         run
+         given update web image=two
+         run
+         given wait 5s
+         given web.2#1 shutdown
+         web.2 running
+         > rollout: web.3 wanted shutdown, new spec
+         > rollout: web.3#2 created, held 0 ms
+         > placement: web.3#2 on n1 (2/2, of 1)",
+    );
+}
+
+#[test]
+fn a_drained_node_in_the_middle_does_not_take_a_second_slot_down() {
+    check(
+        "given node n1 | node n2 | service web replicas=3
+         run
+         given update web image=two
+         run
+         given wait 5s
+         given web.2#1 shutdown
+         web.2 running | drain n1
+         > fitness: web.3 wanted shutdown, node drained
+         > fitness: web.3#2 created, held 0 ms
+         > fitness: web.1#2 wanted shutdown, node drained
+         > fitness: web.1#3 created, held 0 ms
+         > placement: web.1#3 on n2 (1/1, of 1)
+         > placement: web explained: of 2, ready 1
+         > placement: web.3#2 on n2 (1/2, of 1)
+         web.3#1 shutdown
+         > restart: web.3#2 wanted running, start
+         web.3 running
+         web.1#2 shutdown
+         > restart: web.1#3 wanted running, start
+         web.1 running
+         wait 5s
+         > rollout: web.3#2 wanted shutdown, new spec
+         > rollout: web.3#3 created, held 0 ms
+         > placement: web.3#3 on n2 (2/2, of 1)",
+    );
+}
+
+#[test]
+fn an_old_task_that_ends_while_it_is_paused_comes_back_as_it_was() {
+    let teller = check(
+        "given node n1 | service web replicas=2 delay=1s
+         run
+         given update web image=two
+         run
+         given web.1 failed exit=1
+         web.2 failed exit=1
+         > restart: web.2 wanted shutdown, ended
+         > restart: web.2#2 created, held 1000 ms, attempt 1
+         > placement: web.2#2 on n1 (1/1, failed 1 times, of 1)",
+    );
+    let version = |task| teller.world.view.tasks().get(teller.world.task(task)).unwrap().spec_version;
+    assert_eq!(version("web.2#2"), version("web.2#1"));
+    assert!(version("web.1") > version("web.2"));
+}
+
+#[test]
+fn it_is_not_complete_while_a_slot_does_not_run() {
+    check(
+        "given node n1 | service web replicas=2 delay=20s
+         run
+         given update web image=two
+         run
+         given wait 5s
+         run
+         given wait 2s
+         web.1#2 failed exit=1
+         > restart: web.1#2 wanted shutdown, ended
+         > restart: web.1#3 created, held 20000 ms, attempt 1
+         > placement: web.1#3 on n1 (1/1, failed 1 times, of 1)
+         wait 10s
+         given wait 10s
+         web.1#3 running
+         wait 5s
+         > rollout: web completed",
+    );
+}
+
+#[test]
+fn one_that_is_scaled_away_in_the_middle_proves_nothing() {
+    check(
+        "given node n1 | service web replicas=3
+         run
+         given update web image=two
+         run
+         given scale web 2
+         wait 5s
+         > rollout: web.2 wanted shutdown, new spec
+         > rollout: web.2#2 created, held 0 ms
+         > placement: web.2#2 on n1 (1/1, of 1)",
+    );
+}
+
+fn versions(teller: &crate::telling::Teller) -> Vec<bool> {
+    let view = &teller.world.view;
+    let service = view.services().get(teller.world.service("web")).unwrap();
+    view.tasks_of(teller.world.service("web")).map(|(_, task)| task.spec_version == service.spec_version).collect()
+}
+
+#[test]
+fn tasks_that_meet_new_constraints_already_are_up_to_date_at_once() {
+    let teller = check(
+        "given node n1 label=zone:a | node n2 | service web replicas=2 constraint=node.labels.zone==a
+         run
+         update web constraint=node.hostname==n1",
+    );
+    assert_eq!(versions(&teller), [true, true]);
+}
+
+#[test]
+fn tasks_that_do_not_meet_new_constraints_move_one_by_one() {
+    let teller = check(
+        "given node n1 | node n2 | service web replicas=3
+         run
+         update web constraint=node.hostname==n1
+         > rollout: web started
+         > rollout: web.2 wanted shutdown, new spec
+         > rollout: web.2#2 created, held 0 ms
+         > placement: web.2#2 on n1 (2/2, of 1)
+         > placement: web explained: of 2, constraints 1",
+    );
+    assert_eq!(versions(&teller), [true, false, true, true]);
+}
+
+#[test]
+fn a_task_is_judged_by_the_constraints_that_its_service_has_now() {
+    check(
+        "given node n1 label=zone:a | node n2 label=zone:a | service web
+         run
+         given update web constraint=node.labels.zone==a
+         label n1 zone:b
+         > fitness: web.1 rejected: node n1 no longer meets its constraints
+         > restart: web.1 wanted shutdown, ended
+         > restart: web.1#2 created, held 5000 ms, attempt 1
+         > placement: web.1#2 on n2 (0/0, of 1)
+         > placement: web explained: of 2, constraints 1",
+    );
+}
+
+#[test]
+fn the_spec_of_before_takes_its_tasks_back() {
+    let teller = check(
+        "given node n1 | service web replicas=2 image=one
+         run
+         given update web image=two
+         given web.1#1 shutdown
+         given update web image=one
+         run
+         wait 5s
+         > rollout: web completed",
+    );
+    assert_eq!(versions(&teller), [true, false, true, true]);
+}
+
+#[test]
+fn new_credentials_leave_tasks_that_have_their_image() {
+    let teller = check(
+        "given node n1 | service web replicas=3
+         given web.1 running | web.2 preparing | web.3 ready
+         given wait 1s
+         update web credentials=c1
+         > rollout: web started
+         web.3 running
+         > rollout: web.2 wanted shutdown, new spec
+         > rollout: web.2#2 created, held 0 ms
+         > placement: web.2#2 on n1 (2/2, of 1)",
+    );
+    assert_eq!(versions(&teller), [true, false, true, true]);
 }
