@@ -16,6 +16,7 @@ mod unsupported;
 
 pub use refusal::Refusal;
 
+use crate::resolve;
 use skep_projections::View;
 use skep_proto::{
     Id, Revision,
@@ -170,3 +171,33 @@ pub fn describe(request: &Request) -> (&'static str, String) {
         },
     }
 }
+
+/// The object that a command is about, where it names one that exists: its refusal is found there too.
+pub fn object_of(view: &View, request: &Request) -> Id {
+    let service = |reference: &str| {
+        let found = resolve::service(view, reference).ok().and_then(|index| view.services().get(index));
+        found.map(|row| row.id)
+    };
+    let node = |reference: &str| {
+        resolve::node(view, reference).ok().and_then(|index| view.nodes().get(index)).map(|row| row.id)
+    };
+    let found = match request {
+        Request::Machine(_) => None,
+        Request::Command(command) => match &command.action {
+            None => None,
+            Some(Action::UpdateNode(c)) => node(&c.node),
+            Some(Action::RemoveNode(c)) => node(&c.node),
+            Some(Action::CreateService(c)) => service(services::name_of(c.spec.as_ref())),
+            Some(Action::UpdateService(c)) => service(&c.service),
+            Some(Action::ScaleService(c)) => service(&c.service),
+            Some(Action::RemoveService(c)) => service(&c.service),
+            Some(Action::UpdateCluster(_)) => Some(view.cluster().id),
+            Some(Action::ReleaseObject(c)) => service(&c.object).or_else(|| node(&c.object)),
+            Some(Action::DisownStray(_)) => None,
+        },
+    };
+    found.unwrap_or(Id::NONE)
+}
+
+#[cfg(test)]
+mod tests;

@@ -22,7 +22,7 @@ const EVENTS_MAX: usize = 4_096;
 /// Messages waiting for one agent; at it the stream is dropped, and the agent comes back with its position.
 pub const TO_AGENT_MAX: usize = 1_024;
 
-/// What a join or a session takes of an entry, roughly.
+/// What a request takes of an entry beside what can be large in it, bytes.
 const REQUEST_BYTES: usize = 512;
 
 /// What happened on a stream, or is wanted of one.
@@ -180,11 +180,15 @@ fn now() -> Timestamp {
     Timestamp(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
 }
 
-/// What a node's request takes of an entry, nearly: only reports can be large.
+/// What a node's request takes of an entry, nearly: reports and descriptions can be large.
 fn size(request: &Request) -> usize {
     match request {
         Request::Machine(Machine::Report { tasks, .. }) => tasks.iter().map(Message::encoded_len).sum(),
-        Request::Machine(_) | Request::Command(_) => REQUEST_BYTES,
+        Request::Machine(Machine::Join { description, .. } | Machine::Open { description, .. }) => {
+            description.encoded_len() + REQUEST_BYTES
+        }
+        Request::Machine(Machine::Close { .. } | Machine::Silent { .. } | Machine::Fact(_))
+        | Request::Command(_) => REQUEST_BYTES,
     }
 }
 

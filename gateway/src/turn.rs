@@ -224,6 +224,10 @@ impl Tip {
             message: refusal.message.clone(),
             object: object.chars().take(128).collect(),
             count,
+            object_id: Some(admit::object_of(&self.view, &ask.request))
+                .filter(|id| !id.is_none())
+                .map(|id| id.to_bytes())
+                .unwrap_or_default(),
         };
         let (_, trace, reason) = envelope(&ask.request);
         let record = Record {

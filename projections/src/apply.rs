@@ -19,9 +19,10 @@ pub(crate) mod upkeep;
 
 use crate::{Delta, View};
 use skep_proto::{
-    FEATURE_LEVEL, Id, Position, Revision, Timestamp, event,
-    v1::{ConditionKind, DesireReason, Record, TaskState, event::Kind},
+    FEATURE_LEVEL, Id, Position, Revision, Timestamp, author, event,
+    v1::{Author, ConditionKind, DesireReason, Record, TaskState, event::Kind},
 };
+use std::sync::Arc;
 use thiserror::Error;
 
 /// Where a record stands: from its entry's header.
@@ -50,6 +51,8 @@ type Fits = Option<()>;
 struct Step<'a> {
     view: &'a mut View,
     stamp: Stamp,
+    /// Who wrote the record.
+    author: Option<&'a Author>,
     /// Where changes are named, if anybody asks.
     delta: Option<&'a mut Delta>,
 }
@@ -76,8 +79,8 @@ impl View {
         let kind = known(stamp, record)?;
         self.position = Position { incarnation: stamp.incarnation, revision: stamp.revision };
         self.at = self.at.max(stamp.at);
-        let step = Step { view: self, stamp, delta };
-        if step.fold(record, kind).is_none() {
+        let step = Step { view: self, stamp, author: record.author.as_ref(), delta };
+        if step.fold(kind).is_none() {
             self.digest.take(self.set_aside_part());
             self.set_aside += 1;
             self.digest.put(self.set_aside_part());
@@ -91,13 +94,13 @@ impl View {
 }
 
 impl Step<'_> {
-    fn fold(mut self, record: &Record, kind: &Kind) -> Fits {
+    fn fold(mut self, kind: &Kind) -> Fits {
         match kind {
             Kind::ClusterCreated(e) => self.cluster_created(e),
             Kind::ClusterUpdated(e) => self.cluster_updated(e),
             Kind::FeatureLevelRaised(e) => self.feature_level_raised(e),
             Kind::IncarnationBegun(_) => self.incarnation_begun(),
-            Kind::TenureBegun(e) => self.tenure_begun(e, record.author.as_ref()),
+            Kind::TenureBegun(e) => self.tenure_begun(e),
             Kind::ObjectParked(e) => self.object_parked(e),
             Kind::ObjectReleased(e) => self.object_released(e),
             Kind::StrayObserved(e) => self.stray_observed(e),
@@ -130,6 +133,11 @@ impl Step<'_> {
             // They say something about the past or about a command: no object changes.
             Kind::CommandRefused(_) | Kind::Checkpoint(_) | Kind::ClockJumped(_) => Some(()),
         }
+    }
+
+    /// The author of this record in a word or two.
+    fn by(&self) -> Arc<str> {
+        author::describe(self.author).into()
     }
 
     /// Revision and time of this record.

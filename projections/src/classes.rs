@@ -62,6 +62,14 @@ impl Machine {
     }
 }
 
+impl Machine {
+    /// Whether its engine has a plugin of this type and name; the tag "latest" need not be named.
+    pub fn has_plugin(&self, of_type: &str, name: &str) -> bool {
+        let latest = format!("{name}:latest");
+        self.plugins.iter().any(|(kind, known)| kind == of_type && (known == name || *known == latest))
+    }
+}
+
 impl ClassKey {
     /// What a node has in common with those of its class.
     pub fn of(node: &NodeRow) -> ClassKey {

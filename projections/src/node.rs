@@ -36,6 +36,8 @@ pub struct NodeRow {
     pub conditions: Arc<Vec<Condition>>,
     /// Revision that last changed spec or description; updates must quote it.
     pub version: Revision,
+    /// Whose change that was.
+    pub changed_by: Arc<str>,
     /// Revision and time of joining.
     pub created: (Revision, Timestamp),
     /// Time of the last change of spec or description.

@@ -52,6 +52,8 @@ pub struct ServiceRow {
     pub specs: Arc<Vec<SpecVersion>>,
     /// Revision that last changed the spec, scaling included; updates must quote it.
     pub version: Revision,
+    /// Whose change that was.
+    pub changed_by: Arc<str>,
     /// Revision and time of its creation.
     pub created: (Revision, Timestamp),
     /// Time of the last change.

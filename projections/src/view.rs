@@ -27,6 +27,8 @@ pub struct ClusterRow {
     pub spec: Arc<ClusterSpec>,
     /// Revision that last changed the settings.
     pub version: Revision,
+    /// Whose change that was.
+    pub changed_by: Arc<str>,
     /// Revision and time of its creation.
     pub created: (Revision, Timestamp),
     /// Time of the last change.

@@ -93,7 +93,7 @@ impl ConstraintError {
     /// The next step.
     pub fn hint(&self) -> String {
         match self {
-            ConstraintError::NoOperator(_) => "write KEY==VALUE or KEY!=VALUE".into(),
+            ConstraintError::NoOperator(_) => "write key==value or key!=value".into(),
             ConstraintError::UnknownKey { .. } => format!("the keys are {KNOWN_KEYS}"),
             ConstraintError::BadValue { expected, .. } => format!("write {expected}"),
             ConstraintError::Control(_) => "leave them out: no label can hold any".into(),
@@ -132,8 +132,7 @@ impl Constraint {
         if text.chars().any(char::is_control) {
             return Err(ConstraintError::Control(text.into()));
         }
-        let (key, operator, value) =
-            split(text).ok_or_else(|| ConstraintError::NoOperator(text.into()))?;
+        let (key, operator, value) = split(text).ok_or_else(|| ConstraintError::NoOperator(text.into()))?;
         let constraint = Constraint { key: Key::parse(key), operator, value: value.into() };
         if let Key::Unknown(key) = constraint.key {
             return Err(ConstraintError::UnknownKey { text: text.into(), key });
@@ -279,7 +278,8 @@ mod tests {
     use std::collections::BTreeMap;
 
     fn labels() -> BTreeMap<String, String> {
-        let labels = [("zone", "b1"), ("jobs", ""), ("owner", "team@x"), ("site", "Zürich, west "), ("a/b c", "1==2")];
+        let labels =
+            [("zone", "b1"), ("jobs", ""), ("owner", "team@x"), ("site", "Zürich, west "), ("a/b c", "1==2")];
         labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into()
     }
 
@@ -349,9 +349,13 @@ mod tests {
 
     #[test]
     fn what_no_node_can_ever_meet_is_refused() {
-        refused("node.id=n1", "constraint \"node.id=n1\" has no operator", "write KEY==VALUE or KEY!=VALUE");
+        refused("node.id=n1", "constraint \"node.id=n1\" has no operator", "write key==value or key!=value");
         let keys = format!("the keys are {KNOWN_KEYS}");
-        refused("node.foo==1", "constraint \"node.foo==1\" has the key \"node.foo\", which nodes do not have", &keys);
+        refused(
+            "node.foo==1",
+            "constraint \"node.foo==1\" has the key \"node.foo\", which nodes do not have",
+            &keys,
+        );
         refused("==1", "constraint \"==1\" has the key \"\", which nodes do not have", &keys);
         refused(
             "node.labels.==1",
@@ -368,7 +372,9 @@ mod tests {
             "constraint \"node.id==n1\" can't be met: \"n1\" is not the whole id of a node",
             "write the whole id of a node",
         );
-        for bad in ["node.ip==10.0.0.0/33", "node.ip==10.0.0", "node.ip==::1/129", "node.ip==10.0.0.1/", "node.ip=="] {
+        for bad in
+            ["node.ip==10.0.0.0/33", "node.ip==10.0.0", "node.ip==::1/129", "node.ip==10.0.0.1/", "node.ip=="]
+        {
             let error = Constraint::parse(bad).expect_err(bad);
             assert_eq!(error.hint(), "write an address or a network such as 10.0.0.0/8", "{bad}");
         }

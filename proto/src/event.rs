@@ -158,6 +158,7 @@ pub fn objects(kind: &Kind) -> Vec<Id> {
         Kind::ServiceUpdated(e) => &[&e.service_id],
         Kind::ServiceScaled(e) => &[&e.service_id],
         Kind::ServiceRemoved(e) => &[&e.service_id],
+        Kind::CommandRefused(e) => &[&e.object_id],
         Kind::ObjectReleased(e) => &[&e.object_id],
         Kind::TaskCreated(e) => &[&e.task_id, &e.service_id],
         Kind::TaskAssigned(e) => &[&e.task_id, &e.node_id],
@@ -182,7 +183,6 @@ pub fn objects(kind: &Kind) -> Vec<Id> {
         Kind::StrayObserved(e) => &[&e.task_id, &e.node_id],
         Kind::StrayDisowned(e) => &[&e.task_id, &e.node_id],
         Kind::ClusterUpdated(_)
-        | Kind::CommandRefused(_)
         | Kind::Checkpoint(_)
         | Kind::FeatureLevelRaised(_)
         | Kind::IncarnationBegun(_)

@@ -15,7 +15,10 @@
 //! | `oneof` | the alternative that is set, under its own name; the others are left out |
 //! | a map | an object in the order of its keys |
 
+mod changes;
 pub mod shape;
+
+pub use changes::{CHANGED_FIELDS_MAX, changed_fields};
 
 use crate::{Id, Timestamp, v1::DESCRIPTORS};
 use prost::Message;

@@ -148,7 +148,5 @@ fn look_at(view: &View, index: ServiceIdx) -> Option<Timestamp> {
 
 /// The next time at which some roll-out goes on without anything else happening.
 fn next_look(view: &View, now: Timestamp) -> Option<Timestamp> {
-    view.updating().fold(None, |found, index| {
-        earlier(found, look_at(view, index).filter(|at| *at > now))
-    })
+    view.updating().fold(None, |found, index| earlier(found, look_at(view, index).filter(|at| *at > now)))
 }

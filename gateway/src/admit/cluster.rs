@@ -16,11 +16,7 @@ pub(super) fn update(view: &View, command: &UpdateCluster) -> Result<Admitted, R
     let cluster = view.cluster();
     let spec = command.spec.as_ref().ok_or_else(|| Refusal::invalid("the update has no spec"))?;
     if command.version != cluster.version.0 {
-        return Err(Refusal::out_of_sequence(format!(
-            "the cluster is at version {}, the update was made for version {}",
-            cluster.version, command.version
-        ))
-        .hint("read it again and repeat the change"));
+        return Err(Refusal::overtaken("the cluster", command.version, cluster.version, &cluster.changed_by));
     }
     if spec.heartbeat_period_ns.is_some_and(|period| period < HEARTBEAT_PERIOD_NS_MIN) {
         return Err(Refusal::invalid("the heartbeat period must be at least 100 ms"));

@@ -1,34 +1,33 @@
-//! What machines say of themselves. An agent is believed about its own tasks and about nothing else.
+//! What machines say of themselves. An agent is believed about its own tasks and about nothing else. PURE.
 
-use super::{Admitted, Machine, Refusal};
+use super::{
+    Admitted, Machine, Refusal,
+    spec::{LABELS_MAX, has_control, label},
+};
+use prost::Message;
 use skep_projections::{NodeRow, TaskRow, View};
 use skep_proto::{
     Id, Revision,
     v1::{
         Condition, ConditionKind, EndCause, NodeConditionsObserved, NodeDescription, NodeJoined,
-        NodeSecretRenewed, NodeSilent, NodeState, SessionClosed, SessionOpened, StrayObserved, TaskObserved,
-        TaskState, event::Kind,
+        NodeSecretRenewed, NodeSilent, NodeSpec, NodeState, SessionClosed, SessionOpened, StrayObserved,
+        TaskObserved, TaskState, event::Kind,
     },
 };
 
 /// Strays that are kept in sight of one node; of more nothing is recorded until some have ended.
 const STRAYS_PER_NODE_MAX: usize = 1_000;
+/// Largest description of a machine, bytes encoded; a larger one is refused, and the agent told so.
+const DESCRIPTION_BYTES_MAX: usize = 64 << 10;
+/// Longest host name of a node, bytes; a longer one is refused.
+const HOSTNAME_BYTES_MAX: usize = 255;
 /// Longest message or error of an observation, bytes; what is longer is cut.
 const WORDS_BYTES_MAX: usize = 2_048;
 
 pub(super) fn admit(view: &View, machine: &Machine) -> Result<Admitted, Refusal> {
     match machine {
         Machine::Join { node, spec, description, secret_hash } => {
-            if view.nodes().find(*node).is_some() {
-                return Err(Refusal::exists(format!("node {node} has joined already")));
-            }
-            let joined = NodeJoined {
-                node_id: node.to_bytes(),
-                spec: Some(spec.clone()),
-                description: Some(description.clone()),
-                secret_hash: bytes::Bytes::copy_from_slice(secret_hash),
-            };
-            Ok(Admitted::one(*node, Kind::NodeJoined(Box::new(joined))))
+            join(view, *node, (spec, description), secret_hash)
         }
         Machine::Open { node, session, description, conditions } => {
             open(known(view, *node)?, *session, description, conditions)
@@ -60,12 +59,64 @@ pub(super) fn admit(view: &View, machine: &Machine) -> Result<Admitted, Refusal>
     }
 }
 
+fn join(
+    view: &View,
+    node: Id,
+    (spec, description): (&NodeSpec, &NodeDescription),
+    secret_hash: &[u8; 32],
+) -> Result<Admitted, Refusal> {
+    if view.nodes().find(node).is_some() {
+        return Err(Refusal::exists(format!("node {node} has joined already"))
+            .hint("start the agent with an empty state folder to join as another node"));
+    }
+    within_bound(description)?;
+    let labels = spec.annotations.as_ref().map(|annotations| &annotations.labels);
+    if labels.is_some_and(|labels| labels.len() > LABELS_MAX) {
+        return Err(Refusal::invalid(format!("a node may have {LABELS_MAX} labels at most")));
+    }
+    labels.into_iter().flatten().try_for_each(|(key, value)| label(key, value))?;
+    let others = view.nodes_named(&description.hostname).filter_map(|index| view.nodes().get(index));
+    let warning = |row: &NodeRow| {
+        format!(
+            "node {} has the host name {} too: until one of them is renamed, commands must name them by id",
+            row.id,
+            row.hostname()
+        )
+    };
+    let joined = NodeJoined {
+        node_id: node.to_bytes(),
+        spec: Some(spec.clone()),
+        description: Some(description.clone()),
+        secret_hash: bytes::Bytes::copy_from_slice(secret_hash),
+    };
+    let warnings = others.map(warning).collect();
+    Ok(Admitted { warnings, ..Admitted::one(node, Kind::NodeJoined(Box::new(joined))) })
+}
+
+/// Refuses a description that nobody could show or keep: an agent may send up to its message's bound.
+fn within_bound(description: &NodeDescription) -> Result<(), Refusal> {
+    let name = description.hostname.as_str();
+    if name.is_empty() || name.len() > HOSTNAME_BYTES_MAX || has_control(name) {
+        return Err(Refusal::invalid(format!("{name:.80?} is no host name for a node"))
+            .hint(format!("1 to {HOSTNAME_BYTES_MAX} bytes without control characters: see --hostname")));
+    }
+    let bytes = description.encoded_len();
+    if bytes > DESCRIPTION_BYTES_MAX {
+        return Err(Refusal::invalid(format!(
+            "the description of node {name} has {bytes} bytes, {DESCRIPTION_BYTES_MAX} are possible"
+        ))
+        .hint("an engine with so many labels or plugins can't be described; remove some"));
+    }
+    Ok(())
+}
+
 fn open(
     row: &NodeRow,
     session: u64,
     description: &NodeDescription,
     conditions: &[Condition],
 ) -> Result<Admitted, Refusal> {
+    within_bound(description)?;
     let description = (*description != *row.description).then(|| description.clone());
     // Two tenures in a row may each make a living session say that it lives.
     let is_open = row.session == session && row.state == NodeState::Ready && !row.silent;
@@ -111,8 +162,12 @@ fn report(view: &View, node: Id, tasks: &[TaskObserved]) -> Result<Admitted, Ref
     let mut admitted = Admitted { object: node, ..Admitted::default() };
     for seen in tasks {
         let Some((_, task)) = view.tasks().by_id(Id::from_bytes(&seen.task_id)) else { continue };
+        // Another node's task costs this item and not the report: what the agent says of its own tasks counts.
         if task.node != Some(place) {
-            return Err(Refusal::permission(format!("task {} is not node {node}'s to report", task.id)));
+            admitted
+                .warnings
+                .push(format!("task {} is not node {node}'s to report: it was left out", task.id));
+            continue;
         }
         if says_something_new(task, seen) {
             admitted.events.push((cause(task, seen), Kind::TaskObserved(within_bounds(seen))));

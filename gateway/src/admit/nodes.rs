@@ -1,6 +1,9 @@
 //! Commands about nodes: labels, availability, removal.
 
-use super::{Admitted, Refusal};
+use super::{
+    Admitted, Refusal,
+    spec::{LABELS_MAX, label},
+};
 use crate::resolve;
 use skep_projections::{NodeIdx, NodeRow, View};
 use skep_proto::v1::{
@@ -8,21 +11,11 @@ use skep_proto::v1::{
     UpdateNode, event::Kind,
 };
 
-/// Longest label key or value, bytes; a longer one is refused.
-const LABEL_BYTES_MAX: usize = 4_096;
-/// Most labels one object may have; one more is refused.
-const LABELS_MAX: usize = 256;
-
 pub(super) fn update(view: &View, command: &UpdateNode) -> Result<Admitted, Refusal> {
     let row = find(view, &command.node)?;
     if command.version != 0 && command.version != row.version.0 {
-        return Err(Refusal::out_of_sequence(format!(
-            "node {} is at version {}, the update was made for version {}",
-            row.hostname(),
-            row.version,
-            command.version
-        ))
-        .hint("read it again and repeat the change"));
+        let what = format!("node {}", row.hostname());
+        return Err(Refusal::overtaken(&what, command.version, row.version, &row.changed_by));
     }
     let spec = changed(row, command)?;
     if spec == *row.spec {
@@ -46,6 +39,9 @@ fn changed(row: &NodeRow, command: &UpdateNode) -> Result<NodeSpec, Refusal> {
     if annotations.labels.len() > LABELS_MAX {
         return Err(Refusal::invalid(format!("a node may have {LABELS_MAX} labels at most")));
     }
+    // A node that has no annotations and gets no label is as it was.
+    spec.annotations =
+        spec.annotations.filter(|now| row.spec.annotations.is_some() || !now.labels.is_empty());
     if let Some(wanted) = command.availability {
         let known = NodeAvailability::try_from(wanted).map_err(|_| {
             Refusal::invalid(format!("availability {wanted} is unknown")).hint("active, pause or drain")
@@ -77,26 +73,6 @@ pub(super) fn remove(view: &View, command: &RemoveNode) -> Result<Admitted, Refu
     }
     let removed = NodeRemoved { node_id: row.id.to_bytes(), force: command.force };
     Ok(Admitted::one(row.id, Kind::NodeRemoved(removed)))
-}
-
-/// Refuses a label that no table could show or that would fill the log.
-pub(super) fn label(key: &str, value: &str) -> Result<(), Refusal> {
-    if key.is_empty() {
-        return Err(Refusal::invalid("a label needs a key").hint("write key=value"));
-    }
-    if key.len() > LABEL_BYTES_MAX || value.len() > LABEL_BYTES_MAX {
-        return Err(Refusal::invalid(format!("label {:.40?}… is longer than {LABEL_BYTES_MAX} bytes", key)));
-    }
-    if has_control(key) || has_control(value) {
-        return Err(Refusal::invalid(format!("label {key:?} holds control characters")));
-    }
-    Ok(())
-}
-
-fn has_control(text: &str) -> bool {
-    // Nearly all text is plain: looked at by bytes, it need not be decoded.
-    let plain = text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
-    !plain && text.chars().any(char::is_control)
 }
 
 fn find<'a>(view: &'a View, reference: &str) -> Result<&'a NodeRow, Refusal> {

@@ -1,7 +1,10 @@
-//! Why a request was turned away, in words that say what to do next.
+//! Why a request was refused, and what to do next. PURE.
 
 use crate::resolve::ResolveError;
-use skep_proto::v1::{RefusalCode, Refused};
+use skep_proto::{
+    Revision,
+    v1::{RefusalCode, Refused},
+};
 
 /// A refusal: typed, and fit to be shown.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,9 +32,13 @@ impl Refusal {
         Refusal::new(RefusalCode::AlreadyExists, message)
     }
 
-    /// Somebody changed the object since the caller read it.
-    pub fn out_of_sequence(message: impl Into<String>) -> Refusal {
-        Refusal::new(RefusalCode::OutOfSequence, message)
+    /// Somebody changed the object since the caller read it, at version `made_for`.
+    pub fn overtaken(what: &str, made_for: u64, version: Revision, changed_by: &str) -> Refusal {
+        let message = format!(
+            "{what} is at version {version}, the update was made for version {made_for}: {changed_by} changed it \
+             at revision {version}"
+        );
+        Refusal::new(RefusalCode::OutOfSequence, message).hint("read it again and repeat the change")
     }
 
     /// Not in this state of the cluster.

@@ -5,6 +5,7 @@ use crate::resolve;
 use skep_projections::{ServiceRow, View};
 use skep_proto::{
     Revision,
+    json::changed_fields,
     v1::{
         CreateService, RemoveService, ScaleService, ServiceCreated, ServiceRemoved, ServiceScaled,
         ServiceSpec, ServiceUpdated, UpdateService, event::Kind, service_mode::Mode,
@@ -17,7 +18,7 @@ pub const REPLICAS_MAX: u64 = 1_000_000;
 
 pub(super) fn create(view: &View, command: &CreateService, entropy: &Entropy) -> Result<Admitted, Refusal> {
     let spec = command.spec.as_ref().ok_or_else(|| Refusal::invalid("the service has no spec"))?;
-    spec::validate(spec)?;
+    spec::validate(view, spec)?;
     replicas_within_bound(spec)?;
     let name = name_of(Some(spec));
     if let Some(taken) = view.service_named(name).and_then(|place| view.services().get(place)) {
@@ -38,15 +39,10 @@ pub(super) fn update(view: &View, command: &UpdateService) -> Result<Admitted, R
     let row = find(view, &command.service)?;
     let spec = command.spec.as_ref().ok_or_else(|| Refusal::invalid("the update has no spec"))?;
     if command.version != row.version.0 {
-        return Err(Refusal::out_of_sequence(format!(
-            "service {} is at version {}, the update was made for version {}",
-            row.name(),
-            row.version,
-            command.version
-        ))
-        .hint("read it again and repeat the change"));
+        let what = format!("service {}", row.name());
+        return Err(Refusal::overtaken(&what, command.version, row.version, &row.changed_by));
     }
-    spec::validate(spec)?;
+    spec::validate(view, spec)?;
     replicas_within_bound(spec)?;
     if name_of(Some(spec)) != row.name() {
         return Err(Refusal::unsupported(format!("service {} can't be renamed", row.name()))
@@ -60,6 +56,7 @@ pub(super) fn update(view: &View, command: &UpdateService) -> Result<Admitted, R
         None => Kind::ServiceUpdated(Box::new(ServiceUpdated {
             service_id: row.id.to_bytes(),
             spec: Some(spec.clone()),
+            changed_fields: changed_fields(row.spec.as_ref(), spec),
         })),
     };
     Ok(Admitted::one(row.id, kind))
@@ -96,6 +93,7 @@ fn replicas_within_bound(spec: &ServiceSpec) -> Result<(), Refusal> {
 
 fn too_many(wanted: u64) -> Refusal {
     Refusal::invalid(format!("{wanted} replicas are more than the {REPLICAS_MAX} one service may have"))
+        .hint("spread them over several services")
 }
 
 /// The new number, where nothing but the number of replicas differs.

@@ -1,55 +1,61 @@
-//! Whether a service's spec makes sense, whatever the cluster looks like.
+//! Whether a service's spec makes sense, and whether any node could ever run it. PURE.
+//!
+//! Whatever is admitted is tried again and again, so a spec that no engine takes is refused here, while somebody is
+//! there to read why. Each refusal names the field and says what to write instead.
 
-use super::{Refusal, nodes::label, unsupported};
+mod container;
+mod image;
+mod mounts;
+mod resources;
+mod text;
+
+pub(super) use text::{has_control, label};
+
+use super::{Refusal, unsupported};
+use skep_projections::View;
 use skep_proto::{
     constraint::Constraint,
+    time::SECOND_NS,
     v1::{
-        ContainerSpec, HealthCheck, Mount, MountType, Placement, PortConfig, ResourceRequirements, Resources,
-        ServiceSpec, TaskSpec, task_spec::Runtime,
+        NetworkAttachment, Placement, PortConfig, PortProtocol, RestartCondition, RestartPolicy, ServiceSpec,
+        TaskSpec, task_spec::Runtime,
     },
 };
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-/// Longest service name: it becomes a host name.
-const NAME_CHARS_MAX: usize = 63;
-/// The smallest CPU share an engine can give, in thousand-millionths of a CPU.
-const NANO_CPUS_MIN: i64 = 1_000_000;
-/// The smallest memory an engine can give.
-const MEMORY_BYTES_MIN: i64 = 4 << 20;
-/// The shortest health interval.
-const HEALTH_NS_MIN: u64 = 1_000_000;
+/// Most labels one object may have; one more is refused.
+pub(super) const LABELS_MAX: usize = 256;
+/// Most constraints one service may have; one more is refused, since each is compared with every kind of node.
+const CONSTRAINTS_MAX: usize = 256;
+/// The longest duration that a spec may ask for: ten years. A longer one is refused, since engines count less far.
+const DURATION_NS_MAX: u64 = 10 * 366 * 86_400 * SECOND_NS;
 
-pub(super) fn validate(spec: &ServiceSpec) -> Result<(), Refusal> {
+pub(super) fn validate(view: &View, spec: &ServiceSpec) -> Result<(), Refusal> {
     let annotations = spec.annotations.clone().unwrap_or_default();
-    name(&annotations.name)?;
-    annotations.labels.iter().try_for_each(|(key, value)| label(key, value))?;
+    text::name(&annotations.name)?;
+    labels("service", &annotations.labels)?;
     unsupported::refuse_service(spec)?;
-    task(spec.task.as_ref().ok_or_else(|| Refusal::invalid("the service has no task spec"))?)?;
-    ports(spec.endpoint.as_ref().map_or(&[][..], |e| &e.ports))
-}
-
-fn name(name: &str) -> Result<(), Refusal> {
-    let inner = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-    let ends_well = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
-    if name.len() > NAME_CHARS_MAX
-        || !name.chars().all(inner)
-        || !ends_well(name.chars().next())
-        || !ends_well(name.chars().last())
-    {
-        return Err(Refusal::invalid(format!("{name:?} is no service name"))
-            .hint("1 to 63 letters, digits, '-' and '_', beginning and ending with a letter or digit"));
+    task(view, spec.task.as_ref().ok_or_else(|| Refusal::invalid("the service has no task spec"))?)?;
+    if let Some(monitor_ns) = spec.update.and_then(|update| update.monitor_ns) {
+        duration("the monitor time of updates", monitor_ns)?;
     }
-    Ok(())
+    let published = spec.endpoint.as_ref().map_or(&[][..], |e| &e.ports);
+    ports(published)?;
+    let networks = spec.task.as_ref().map_or(&[][..], |task| &task.networks);
+    publishable(published, networks)
 }
 
-fn task(task: &TaskSpec) -> Result<(), Refusal> {
+fn labels(whose: &str, labels: &BTreeMap<String, String>) -> Result<(), Refusal> {
+    if labels.len() > LABELS_MAX {
+        return Err(Refusal::invalid(format!("a {whose} may have {LABELS_MAX} labels at most")));
+    }
+    labels.iter().try_for_each(|(key, value)| label(key, value))
+}
+
+fn task(view: &View, task: &TaskSpec) -> Result<(), Refusal> {
     match task.runtime.as_ref() {
-        None => {
-            return Err(
-                Refusal::invalid("the service has no image").hint("name an image or a program to run")
-            );
-        }
-        Some(Runtime::Container(spec)) => container(spec)?,
+        None => return Err(image::absent()),
+        Some(Runtime::Container(spec)) => container::validate(view, spec)?,
         Some(Runtime::Generic(_) | Runtime::Attachment(_)) => {
             return Err(Refusal::unsupported(
                 "only containers can be run; other runtimes are not supported yet",
@@ -57,93 +63,37 @@ fn task(task: &TaskSpec) -> Result<(), Refusal> {
         }
     }
     unsupported::refuse_task(task)?;
-    resources(task.resources.as_ref())?;
+    networks(&task.networks)?;
+    resources::validate(view, task.resources.as_ref())?;
+    task.restart.as_ref().map_or(Ok(()), restart)?;
     placement(task.placement.as_ref())
 }
 
-fn container(c: &ContainerSpec) -> Result<(), Refusal> {
-    if c.image.trim().is_empty() {
-        return Err(Refusal::invalid("the service has no image").hint("name an image or a program to run"));
-    }
-    if c.image.chars().any(|ch| ch.is_whitespace() || ch.is_control()) {
-        return Err(Refusal::invalid(format!("{:?} is no image: it holds blanks", c.image)));
-    }
-    if let Some(bad) = c.env.iter().find(|e| e.is_empty() || e.starts_with('=') || e.contains('\0')) {
-        return Err(Refusal::invalid(format!("{bad:?} is no environment variable")).hint("write NAME=VALUE"));
-    }
-    c.labels.iter().try_for_each(|(key, value)| label(key, value))?;
-    unsupported::refuse_container(c)?;
-    mounts(&c.mounts)?;
-    c.health.as_ref().map_or(Ok(()), health)
-}
-
-fn mounts(mounts: &[Mount]) -> Result<(), Refusal> {
-    let mut targets = BTreeSet::new();
-    for mount in mounts {
-        let target = mount.target.trim_end_matches('/');
-        if !mount.target.starts_with('/') {
-            return Err(Refusal::invalid(format!("mount target {:?} is not an absolute path", mount.target)));
-        }
-        if !targets.insert(target) {
-            return Err(Refusal::invalid(format!("mount target {:?} is named twice", mount.target)));
-        }
-        let source_fits = match mount.r#type() {
-            MountType::Bind => mount.source.starts_with('/'),
-            MountType::Volume => !mount.source.starts_with('/'),
-            MountType::Tmpfs => mount.source.is_empty(),
-            MountType::Npipe | MountType::Cluster => true,
-        };
-        if !source_fits {
-            return Err(Refusal::invalid(format!("mount source {:?} does not fit its type", mount.source))
-                .hint("bind takes an absolute path, volume a name, tmpfs none"));
-        }
+fn networks(networks: &[NetworkAttachment]) -> Result<(), Refusal> {
+    if let [first, second, ..] = networks {
+        return Err(Refusal::invalid(format!(
+            "a task can't be in the networks {:?} and {:?} at once",
+            first.target, second.target
+        ))
+        .hint("name one of host, none and bridge"));
     }
     Ok(())
 }
 
-fn health(health: &HealthCheck) -> Result<(), Refusal> {
-    let durations = [health.interval_ns, health.timeout_ns, health.start_period_ns, health.start_interval_ns];
-    if durations.iter().any(|ns| *ns != 0 && *ns < HEALTH_NS_MIN) {
-        return Err(Refusal::invalid("a health check's durations must be 0 or at least 1 ms"));
-    }
-    match health.test.first().map(String::as_str) {
-        None | Some("NONE" | "CMD" | "CMD-SHELL") => Ok(()),
-        Some(other) => Err(Refusal::invalid(format!("a health check can't begin with {other:?}"))
-            .hint("CMD, CMD-SHELL or NONE")),
-    }
-}
-
-fn resources(requirements: Option<&ResourceRequirements>) -> Result<(), Refusal> {
-    let Some(requirements) = requirements else { return Ok(()) };
-    amounts("limit", requirements.limits.as_ref())?;
-    amounts("reservation", requirements.reservations.as_ref())?;
-    if let (Some(limit), Some(reserved)) = (&requirements.limits, &requirements.reservations) {
-        let over = |limit: i64, reserved: i64| limit != 0 && reserved > limit;
-        if over(limit.nano_cpus, reserved.nano_cpus) || over(limit.memory_bytes, reserved.memory_bytes) {
-            return Err(Refusal::invalid("more is reserved than the limit allows to be used"));
-        }
-    }
-    Ok(())
-}
-
-fn amounts(what: &str, resources: Option<&Resources>) -> Result<(), Refusal> {
-    let Some(r) = resources else { return Ok(()) };
-    if r.nano_cpus != 0 && r.nano_cpus < NANO_CPUS_MIN {
-        return Err(Refusal::invalid(format!("CPU {what} is below the minimum"))
-            .hint(format!("at least {} of a CPU", NANO_CPUS_MIN as f64 / 1e9)));
-    }
-    if r.memory_bytes != 0 && r.memory_bytes < MEMORY_BYTES_MIN {
-        return Err(Refusal::invalid(format!("memory {what} is below the minimum")).hint("at least 4 MiB"));
-    }
-    Ok(())
+fn restart(policy: &RestartPolicy) -> Result<(), Refusal> {
+    known::<RestartCondition>("restart condition", policy.condition, "any, on-failure or none")?;
+    duration("the restart delay", policy.delay_ns.unwrap_or_default())?;
+    duration("the restart window", policy.window_ns)
 }
 
 fn placement(placement: Option<&Placement>) -> Result<(), Refusal> {
     let Some(placement) = placement else { return Ok(()) };
+    if placement.constraints.len() > CONSTRAINTS_MAX {
+        return Err(Refusal::invalid(format!("a service may have {CONSTRAINTS_MAX} constraints at most")));
+    }
     for constraint in &placement.constraints {
-        Constraint::parse(constraint).map_err(|error| {
-            Refusal::invalid(error.to_string()).hint("for example node.labels.zone==b1 or node.role!=manager")
-        })?;
+        Constraint::parse(constraint)
+            .map_err(|error| Refusal::invalid(error.to_string()).hint(error.hint()))?;
     }
     Ok(())
 }
@@ -151,6 +101,7 @@ fn placement(placement: Option<&Placement>) -> Result<(), Refusal> {
 fn ports(ports: &[PortConfig]) -> Result<(), Refusal> {
     let mut taken = BTreeSet::new();
     for port in ports {
+        known::<PortProtocol>("protocol", port.protocol, "tcp, udp or sctp")?;
         if port.target_port == 0 || port.target_port > 65_535 || port.published_port > 65_535 {
             return Err(Refusal::invalid(format!(
                 "port {}:{} is out of range",
@@ -159,8 +110,39 @@ fn ports(ports: &[PortConfig]) -> Result<(), Refusal> {
             .hint("ports are 1 to 65535"));
         }
         if port.published_port != 0 && !taken.insert((port.protocol, port.published_port)) {
-            return Err(Refusal::invalid(format!("port {} is published twice", port.published_port)));
+            return Err(Refusal::invalid(format!("port {} is published twice", port.published_port))
+                .hint("publish each port once for a protocol"));
         }
     }
     Ok(())
 }
+
+/// An engine ignores ports of a task that has no network of its own.
+fn publishable(ports: &[PortConfig], networks: &[NetworkAttachment]) -> Result<(), Refusal> {
+    match networks {
+        [only] if !ports.is_empty() && (only.target == "host" || only.target == "none") => {
+            Err(Refusal::invalid(format!("no port can be published from the network {:?}", only.target))
+                .hint("leave out the network, or the ports"))
+        }
+        [] | [..] => Ok(()),
+    }
+}
+
+/// Refuses a number that stands for nothing: it would be taken for the first of its kind.
+fn known<E: TryFrom<i32>>(what: &str, number: i32, words: &str) -> Result<(), Refusal> {
+    match E::try_from(number) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(Refusal::invalid(format!("{what} {number} is unknown")).hint(format!("write {words}"))),
+    }
+}
+
+/// Refuses a time that an engine can't count.
+fn duration(what: &str, ns: u64) -> Result<(), Refusal> {
+    if ns > DURATION_NS_MAX {
+        return Err(Refusal::invalid(format!("{what} is longer than ten years")).hint("write a shorter one"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,9 +1,9 @@
-//! Fields that the vocabulary has and nobody acts on yet. Asking for one is refused: nothing asked for is ignored.
+//! Fields of the schema that nothing acts on yet. Asking for one is refused: nothing asked for is ignored. PURE.
 
 use super::Refusal;
 use skep_proto::v1::{
-    ContainerSpec, EndpointMode, Isolation, MountType, PublishMode, Resources, ServiceSpec, TaskSpec,
-    UpdateConfig, service_mode::Mode,
+    ContainerSpec, EndpointMode, FailureAction, Isolation, MountType, PublishMode, Resources, ServiceSpec,
+    TaskSpec, UpdateConfig, UpdateOrder, service_mode::Mode,
 };
 
 pub(super) fn refuse_service(spec: &ServiceSpec) -> Result<(), Refusal> {
@@ -17,13 +17,9 @@ pub(super) fn refuse_service(spec: &ServiceSpec) -> Result<(), Refusal> {
             return Err(not_yet("jobs", "use --restart-condition none for work that ends"));
         }
     }
-    for (config, name) in [(&spec.update, "update"), (&spec.rollback, "rollback")] {
-        if config.as_ref().is_some_and(|c| *c != UpdateConfig::default()) {
-            return Err(not_yet(
-                &format!("{name} settings"),
-                "updates replace one task at a time, stop-first, and pause at a failure",
-            ));
-        }
+    spec.update.as_ref().map_or(Ok(()), refuse_update)?;
+    if spec.rollback.is_some() {
+        return Err(not_yet("rollback settings", "leave them out; update to the spec of before instead"));
     }
     let endpoint = spec.endpoint.clone().unwrap_or_default();
     if endpoint.mode() == EndpointMode::Dnsrr {
@@ -33,6 +29,23 @@ pub(super) fn refuse_service(spec: &ServiceSpec) -> Result<(), Refusal> {
         return Err(not_yet("publishing through the ingress mesh", "write mode=host"));
     }
     Ok(())
+}
+
+/// Of the settings for updates only the monitor time is acted on; every other must say what is done anyway.
+fn refuse_update(update: &UpdateConfig) -> Result<(), Refusal> {
+    let asked = [
+        (update.parallelism == 0, "update parallelism 0, all tasks at once,"),
+        (update.parallelism > 1, "an update parallelism above 1"),
+        (update.delay_ns != 0, "an update delay"),
+        (update.failure_action != FailureAction::Pause as i32, "an update failure action other than pause"),
+        (update.max_failure_ratio != 0.0, "an update failure ratio"),
+        (update.order != UpdateOrder::StopFirst as i32, "an update order other than stop-first"),
+    ];
+    match asked.iter().find(|(asked, _)| *asked) {
+        Some((_, what)) => Err(Refusal::unsupported(format!("{what} is not supported yet"))
+            .hint("leave the update settings out, or write parallelism 1 and a monitor time")),
+        None => Ok(()),
+    }
 }
 
 pub(super) fn refuse_task(task: &TaskSpec) -> Result<(), Refusal> {

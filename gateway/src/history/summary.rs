@@ -35,7 +35,8 @@ pub fn line(record: &Record, names: &mut dyn Names) -> String {
             format!("service {} created{}", name(&e.service_id), what(e.spec.as_ref()))
         }
         Kind::ServiceUpdated(e) => {
-            format!("service {} updated{}", name(&e.service_id), what(e.spec.as_ref()))
+            let changed = changed(&e.changed_fields);
+            format!("service {} updated{changed}{}", name(&e.service_id), what(e.spec.as_ref()))
         }
         Kind::ServiceScaled(e) => format!("service {} scaled to {}", name(&e.service_id), e.replicas),
         Kind::ServiceRemoved(e) => format!("service {} removed", name(&e.service_id)),
@@ -116,6 +117,26 @@ fn what(spec: Option<&ServiceSpec>) -> String {
         (None, Some(image)) => format!(": {image}"),
         (_, None) => String::new(),
     }
+}
+
+/// Fields named in a line; the others are counted.
+const FIELDS_SHOWN_MAX: usize = 6;
+
+/// ` (image, labels.a)`: the fields by their last parts, as people call them.
+fn changed(fields: &[String]) -> String {
+    if fields.is_empty() {
+        return String::new();
+    }
+    let short = |field: &String| {
+        let prefixes = ["task.container.", "task.", "annotations."];
+        let rest = prefixes.iter().find_map(|prefix| field.strip_prefix(prefix));
+        rest.unwrap_or(field).to_owned()
+    };
+    let mut shown: Vec<String> = fields.iter().take(FIELDS_SHOWN_MAX).map(short).collect();
+    if fields.len() > FIELDS_SHOWN_MAX {
+        shown.push(format!("{} more", fields.len() - FIELDS_SHOWN_MAX));
+    }
+    format!(" ({})", shown.join(", "))
 }
 
 fn refused(e: &CommandRefused) -> String {

@@ -116,6 +116,23 @@ fn a_refusal_is_recorded_with_its_author_and_without_the_commands_body() {
 }
 
 #[test]
+fn a_refusal_is_found_under_the_object_that_it_is_about() {
+    let mut tip = leader();
+    take(&mut tip, vec![alice(create("web", 1), None)]);
+    let (index, web) =
+        (tip.view().service_named("web").expect("it was created"), |row: &skep_projections::ServiceRow| {
+            row.id
+        });
+    let web = tip.view().services().get(index).map(web).expect("it has a row");
+    let turned = take(&mut tip, vec![alice(create("web", 1), None)]);
+    let bytes = turned.entry.expect("it is recorded").records[0].clone();
+    let record = <Record as prost::Message>::decode(bytes).expect("what was sealed decodes");
+    let kind = record.event.and_then(|e| e.kind).expect("each has a kind");
+    assert_eq!(skep_proto::event::name(&kind), "command_refused");
+    assert_eq!(skep_proto::event::objects(&kind), [web]);
+}
+
+#[test]
 fn what_does_not_fit_into_an_entry_is_given_back() {
     let mut tip = leader();
     let large = |number: usize| {

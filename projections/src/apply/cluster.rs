@@ -8,7 +8,7 @@ use crate::{
 use skep_proto::{
     Id,
     v1::{
-        Author, ClusterCreated, ClusterUpdated, FeatureLevelRaised, NodeState, ObjectParked, ObjectReleased,
+        ClusterCreated, ClusterUpdated, FeatureLevelRaised, NodeState, ObjectParked, ObjectReleased,
         TenureBegun, author::Who,
     },
 };
@@ -49,10 +49,11 @@ impl Step<'_> {
         if id.is_none() || !self.view.cluster.id.is_none() {
             return None;
         }
-        let moment = self.moment();
+        let (moment, changed_by) = (self.moment(), self.by());
         self.view.edit_cluster(|cluster, level| {
             let spec = Arc::new(e.spec.clone().unwrap_or_default());
-            *cluster = ClusterRow { id, spec, version: moment.0, created: moment, updated_at: moment.1 };
+            let (version, updated_at) = moment;
+            *cluster = ClusterRow { id, spec, version, changed_by, created: moment, updated_at };
             *level = FIRST_LEVEL.max(*level);
         });
         self.changed(Changed::Cluster)
@@ -62,8 +63,9 @@ impl Step<'_> {
         if self.view.cluster.id.is_none() {
             return None;
         }
-        let (version, at) = self.moment();
+        let ((version, at), changed_by) = (self.moment(), self.by());
         self.view.edit_cluster(|cluster, _| {
+            cluster.changed_by = changed_by;
             cluster.spec = Arc::new(e.spec.clone().unwrap_or_default());
             (cluster.version, cluster.updated_at) = (version, at);
         });
@@ -86,8 +88,8 @@ impl Step<'_> {
 
     /// A new leader knows nothing yet of who is there: every node that was up is unknown until it is heard of. The
     /// term may be lower than the one before: a restored cluster counts anew.
-    pub(super) fn tenure_begun(&mut self, e: &TenureBegun, author: Option<&Author>) -> Fits {
-        let manager = match author.and_then(|author| author.who.as_ref()) {
+    pub(super) fn tenure_begun(&mut self, e: &TenureBegun) -> Fits {
+        let manager = match self.author.and_then(|author| author.who.as_ref()) {
             Some(Who::ManagerId(id)) => Id::from_bytes(id),
             Some(Who::Person(_) | Who::NodeId(_) | Who::Reconciler(_)) | None => Id::NONE,
         };

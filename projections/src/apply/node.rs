@@ -81,6 +81,7 @@ impl Step<'_> {
             state_message: "".into(),
             conditions: Arc::default(),
             version: moment.0,
+            changed_by: self.by(),
             created: moment,
             updated_at: moment.1,
             last_revision: moment.0,
@@ -109,7 +110,9 @@ impl Step<'_> {
         let (place, _) = self.view.present_node(&e.node_id)?;
         let (revision, at) = self.moment();
         let spec: NodeSpec = e.spec.clone().unwrap_or_default();
+        let changed_by = self.by();
         self.view.describe_node(place, NodePart::Wanted, |row| {
+            row.changed_by = changed_by;
             row.spec = Arc::new(spec);
             (row.version, row.updated_at, row.last_revision) = (revision, at, revision);
         });
@@ -138,11 +141,11 @@ impl Step<'_> {
     }
 
     fn redescribe(&mut self, place: NodeIdx, description: NodeDescription, open: impl FnOnce(&mut NodeRow)) {
-        let (revision, at) = self.moment();
+        let ((revision, at), changed_by) = (self.moment(), self.by());
         // In two steps, because each keeps its own indexes.
         self.view.edit_node(place, &STATUS, open);
         self.view.describe_node(place, NodePart::Said, |row| {
-            row.description = Arc::new(description);
+            (row.description, row.changed_by) = (Arc::new(description), changed_by);
             (row.version, row.updated_at) = (revision, at);
         });
     }

@@ -73,6 +73,7 @@ impl Step<'_> {
             specs: Arc::new(vec![SpecVersion { version: moment.0, spec: spec.clone(), tasks: 0 }]),
             spec,
             version: moment.0,
+            changed_by: self.by(),
             created: moment,
             updated_at: moment.1,
             last_revision: moment.0,
@@ -97,12 +98,12 @@ impl Step<'_> {
         if self.view.services_by_name.get(&name).is_some_and(|holder| *holder != place) {
             return None;
         }
-        let (revision, at) = self.moment();
+        let ((revision, at), by) = (self.moment(), self.by());
         self.view.edit_service(place, &ServicePart::ALL, |row| {
             if (&row.spec.task, &row.spec.endpoint) != (&spec.task, &spec.endpoint) {
                 row.renew_spec(revision);
             }
-            row.set_spec(spec, revision, at);
+            row.set_spec(spec, (revision, at), by);
         });
         for task in self.view.adopt_tasks(place) {
             self.changed(Changed::Task(task));
@@ -123,9 +124,9 @@ impl Step<'_> {
             Mode::Replicated(replicated) => replicated.replicas = e.replicas,
             Mode::Global(_) | Mode::ReplicatedJob(_) | Mode::GlobalJob(_) => return None,
         }
-        let (revision, at) = self.moment();
+        let ((revision, at), by) = (self.moment(), self.by());
         let parts = [ServicePart::Spec, ServicePart::Status];
-        self.view.edit_service(place, &parts, |row| row.set_spec(spec, revision, at));
+        self.view.edit_service(place, &parts, |row| row.set_spec(spec, (revision, at), by));
         self.view.unpark(Id::from_bytes(&e.service_id));
         self.changed(Changed::Service(place))
     }
@@ -206,12 +207,13 @@ impl ServiceRow {
         (self.rollout, self.blocked) = (None, None);
     }
 
-    fn set_spec(&mut self, spec: Arc<ServiceSpec>, revision: Revision, at: Timestamp) {
+    fn set_spec(&mut self, spec: Arc<ServiceSpec>, (revision, at): (Revision, Timestamp), by: Arc<str>) {
         if let Some(newest) = Arc::make_mut(&mut self.specs).last_mut() {
             newest.spec = spec.clone();
         }
         self.spec = spec;
         (self.version, self.updated_at, self.last_revision) = (revision, at, revision);
+        self.changed_by = by;
     }
 }
 

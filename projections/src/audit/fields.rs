@@ -77,9 +77,8 @@ pub(super) fn same_task((_, a): (&View, &TaskRow), (_, b): (&View, &TaskRow)) ->
         (None, None) => true,
         (Some(_), None) | (None, Some(_)) => false,
     };
-    let compared = |task: &TaskRow| {
-        (task.state, task.desired, task.start_at, task.spec_version, task.node.is_some())
-    };
+    let compared =
+        |task: &TaskRow| (task.state, task.desired, task.start_at, task.spec_version, task.node.is_some());
     compared(a) == compared(b) && detail
 }
 

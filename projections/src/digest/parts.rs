@@ -201,6 +201,7 @@ impl NodePart {
             }
             NodePart::Marks => {
                 fields.word(node.version.0);
+                fields.text(&node.changed_by);
                 fields.word(node.updated_at.0);
                 fields.word(node.last_revision.0);
             }
@@ -233,6 +234,7 @@ impl ServicePart {
                 fields.message(service.spec.as_ref());
                 fields.word(service.spec_version.0);
                 fields.word(service.version.0);
+                fields.text(&service.changed_by);
                 fields.moment(service.created);
                 fields.word(service.updated_at.0);
             }
@@ -272,6 +274,7 @@ pub(super) fn cluster(cluster: &ClusterRow, level: u32) -> u128 {
     let mut fields = Fields::new(48, cluster.id);
     fields.message(cluster.spec.as_ref());
     fields.word(cluster.version.0);
+    fields.text(&cluster.changed_by);
     fields.moment(cluster.created);
     fields.word(cluster.updated_at.0);
     fields.word(u64::from(level));

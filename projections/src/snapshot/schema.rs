@@ -79,6 +79,8 @@ pub(super) struct SavedCluster {
     pub(super) created: Moment,
     #[prost(fixed64, tag = "5")]
     pub(super) updated_at: u64,
+    #[prost(string, tag = "6")]
+    pub(super) changed_by: String,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Message)]
@@ -127,6 +129,8 @@ pub(super) struct SavedNode {
     pub(super) class: u32,
     #[prost(message, repeated, tag = "17")]
     pub(super) conditions: Vec<Condition>,
+    #[prost(string, tag = "18")]
+    pub(super) changed_by: String,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -174,6 +178,8 @@ pub(super) struct SavedService {
     pub(super) blocked: Option<PlacementBlocked>,
     #[prost(message, optional, tag = "11")]
     pub(super) explained: Option<PlacementExplained>,
+    #[prost(string, tag = "12")]
+    pub(super) changed_by: String,
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -5,10 +5,7 @@ use crate::{
     slots::Slot,
 };
 use skep_projections::{ServiceIdx, ServiceRow, TaskRow, View};
-use skep_proto::{
-    Id, Revision, Timestamp, defaults,
-    v1::TaskState,
-};
+use skep_proto::{Id, Revision, Timestamp, defaults, v1::TaskState};
 
 /// A new task whose end stops the roll-out.
 #[derive(Clone, PartialEq, Debug)]
@@ -46,12 +43,7 @@ impl Progress {
         Progress { under_way: slots.iter().any(is_late), ..Progress::default() }
     }
 
-    pub(super) fn of(
-        view: &View,
-        index: ServiceIdx,
-        service: &ServiceRow,
-        slots: &[Slot<'_>],
-    ) -> Progress {
+    pub(super) fn of(view: &View, index: ServiceIdx, service: &ServiceRow, slots: &[Slot<'_>]) -> Progress {
         let mut progress = Progress::beginning(service, slots);
         let monitor_ns = defaults::monitor_ns(&service.spec);
         let began = service.rollout.as_ref().map_or(Timestamp::NEVER, |rollout| rollout.started_at);

@@ -459,7 +459,9 @@ fn one_that_is_scaled_away_in_the_middle_proves_nothing() {
 fn versions(teller: &crate::telling::Teller) -> Vec<bool> {
     let view = &teller.world.view;
     let service = view.services().get(teller.world.service("web")).unwrap();
-    view.tasks_of(teller.world.service("web")).map(|(_, task)| task.spec_version == service.spec_version).collect()
+    view.tasks_of(teller.world.service("web"))
+        .map(|(_, task)| task.spec_version == service.spec_version)
+        .collect()
 }
 
 #[test]

@@ -1,0 +1,528 @@
+//! Each refusal of a command or a machine's word, and what is admitted beside it.
+
+use super::*;
+use skep_projections::fixture::{MANAGER, World, id, node_description, service_spec};
+use skep_proto::{
+    author, event,
+    v1::{
+        Annotations, ClusterSpec, CreateService, EngineDescription, NodeJoined, NodeRole, Person, Record,
+        RefusalCode, ReleaseObject, RemoveNode, RemoveService, ScaleService, ServiceSpec, ServiceUpdated,
+        TaskState, UpdateCluster, UpdateNode, UpdateService,
+    },
+};
+
+fn command(world: &World, action: Action) -> Result<Admitted, Refusal> {
+    let command = Command { action: Some(action), ..Command::default() };
+    admit(&world.view, &Request::Command(command), &Entropy::new([1; 32]))
+}
+
+fn machine(world: &World, machine: Machine) -> Result<Admitted, Refusal> {
+    admit(&world.view, &Request::Machine(machine), &Entropy::new([1; 32]))
+}
+
+fn refused(found: Result<Admitted, Refusal>, code: RefusalCode, message: &str, hint: &str) {
+    let refusal = found.expect_err(message);
+    assert_eq!((refusal.message.as_str(), refusal.hint.as_str()), (message, hint));
+    assert_eq!(refusal.code, code);
+}
+
+fn kinds(found: Result<Admitted, Refusal>) -> Vec<&'static str> {
+    found.expect("it is admitted").events.iter().map(|(_, kind)| event::name(kind)).collect()
+}
+
+fn said_by(world: &mut World, name: &str, kind: Kind) {
+    let by = author::person(Person { uid: 1000, name: name.into(), ..Person::default() });
+    world.append(Record { author: Some(by), event: Some(event::event(kind)), ..Record::default() });
+}
+
+fn version(world: &World, service: &str) -> u64 {
+    world.view.services().get(world.service(service)).expect("it is there").version.0
+}
+
+fn updated(service: &str, version: u64, spec: Option<ServiceSpec>) -> Action {
+    Action::UpdateService(Box::new(UpdateService { service: service.into(), version, spec }))
+}
+
+fn node_update(node: &str, change: impl FnOnce(&mut UpdateNode)) -> Action {
+    let mut update = UpdateNode { node: node.into(), ..UpdateNode::default() };
+    change(&mut update);
+    Action::UpdateNode(update)
+}
+
+fn labels(count: usize) -> std::collections::BTreeMap<String, String> {
+    (0..count).map(|n| (format!("k{n}"), String::new())).collect()
+}
+
+#[test]
+fn an_empty_command_is_refused() {
+    let empty = Request::Command(Command::default());
+    let found = admit(&World::of("").view, &empty, &Entropy::new([1; 32]));
+    refused(found, RefusalCode::Invalid, "the command is empty", "this client may be newer than the manager");
+}
+
+#[test]
+fn a_service_is_created_once_and_with_a_spec() {
+    let world = World::of("service web");
+    let create = |spec| command(&world, Action::CreateService(Box::new(CreateService { spec })));
+    refused(create(None), RefusalCode::Invalid, "the service has no spec", "");
+    let message = format!("a service named \"WEB\" exists already ({})", id("service", "web"));
+    refused(
+        create(Some(service_spec("WEB"))),
+        RefusalCode::AlreadyExists,
+        &message,
+        "choose another --name, or change it with `skep service update WEB`",
+    );
+    assert!(create(Some(service_spec("a b"))).is_err(), "specs are looked at");
+    assert_eq!(kinds(create(Some(service_spec("db")))), ["service_created"]);
+}
+
+#[test]
+fn replicas_are_bounded_wherever_they_are_asked_for() {
+    let world = World::of("service web");
+    let many = |replicas| {
+        let mut spec = service_spec("db");
+        let replicated = skep_proto::v1::Replicated { replicas };
+        let mode = Some(skep_proto::v1::service_mode::Mode::Replicated(replicated));
+        spec.mode = Some(skep_proto::v1::ServiceMode { mode });
+        spec
+    };
+    let message = "1000001 replicas are more than the 1000000 one service may have";
+    let hint = "spread them over several services";
+    let create = |spec| command(&world, Action::CreateService(Box::new(CreateService { spec: Some(spec) })));
+    refused(create(many(1_000_001)), RefusalCode::Invalid, message, hint);
+    assert_eq!(kinds(create(many(1_000_000))), ["service_created"]);
+    let mut spec = many(1_000_001);
+    spec.annotations.get_or_insert_default().name = "web".into();
+    let update = command(&world, updated("web", version(&world, "web"), Some(spec)));
+    refused(update, RefusalCode::Invalid, message, hint);
+    let scale =
+        |replicas| command(&world, Action::ScaleService(ScaleService { service: "web".into(), replicas }));
+    refused(scale(1_000_001), RefusalCode::Invalid, message, hint);
+    assert_eq!(kinds(scale(1_000_000)), ["service_scaled"]);
+    assert_eq!(kinds(scale(1)), Vec::<&str>::new(), "it is so already");
+}
+
+#[test]
+fn an_update_for_an_older_version_is_refused_naming_who_was_faster() {
+    let mut world = World::of("service web");
+    let before = version(&world, "web");
+    let update = || {
+        let mut spec = service_spec("web");
+        spec.annotations.get_or_insert_default().labels = labels(1);
+        ServiceUpdated {
+            service_id: id("service", "web").to_bytes(),
+            spec: Some(spec),
+            ..ServiceUpdated::default()
+        }
+    };
+    said_by(&mut world, "alice", Kind::ServiceUpdated(Box::new(update())));
+    let now = version(&world, "web");
+    let found = command(&world, updated("web", before, Some(service_spec("web"))));
+    let message = format!(
+        "service web is at version {now}, the update was made for version {before}: alice changed it at \
+         revision {now}"
+    );
+    refused(found, RefusalCode::OutOfSequence, &message, "read it again and repeat the change");
+    assert!(command(&world, updated("web", now + 1, Some(service_spec("web")))).is_err());
+    assert_eq!(kinds(command(&world, updated("web", now, Some(service_spec("web"))))), ["service_updated"]);
+}
+
+#[test]
+fn an_update_says_which_fields_it_changes() {
+    let world = World::of("service web");
+    let mut spec = service_spec("web");
+    spec.annotations.get_or_insert_default().labels = labels(2);
+    let admitted = command(&world, updated("web", version(&world, "web"), Some(spec))).expect("it fits");
+    let [(_, Kind::ServiceUpdated(event))] = &admitted.events[..] else { panic!("{admitted:?}") };
+    assert_eq!(event.changed_fields, ["annotations.labels.k0", "annotations.labels.k1"]);
+}
+
+#[test]
+fn an_update_without_a_spec_of_another_name_or_of_nothing() {
+    let world = World::of("service web");
+    let now = version(&world, "web");
+    let ask = |service: &str, spec| command(&world, updated(service, now, spec));
+    refused(ask("web", None), RefusalCode::Invalid, "the update has no spec", "");
+    refused(
+        ask("web", Some(service_spec("db"))),
+        RefusalCode::Unsupported,
+        "service web can't be renamed",
+        "create a new service and remove this one",
+    );
+    assert!(ask("web", Some(ServiceSpec::default())).is_err(), "specs are looked at");
+    assert_eq!(kinds(ask("web", Some(service_spec("web")))), Vec::<&str>::new());
+    assert!(ask("wbe", Some(service_spec("wbe"))).is_err());
+    let mut fewer = service_spec("web");
+    let mode = skep_proto::v1::service_mode::Mode::Replicated(skep_proto::v1::Replicated { replicas: 7 });
+    fewer.mode = Some(skep_proto::v1::ServiceMode { mode: Some(mode) });
+    assert_eq!(kinds(ask("web", Some(fewer))), ["service_scaled"], "only the number changed");
+}
+
+#[test]
+fn what_is_not_there_is_neither_scaled_nor_removed() {
+    let world = World::of("service web");
+    let scale = ScaleService { service: "nosuch".into(), replicas: 2 };
+    let remove =
+        |service: &str| command(&world, Action::RemoveService(RemoveService { service: service.into() }));
+    let hint = "`skep service ls` lists what there is, `skep log` what there was";
+    let message = "service \"nosuch\" not found";
+    refused(command(&world, Action::ScaleService(scale)), RefusalCode::NotFound, message, hint);
+    refused(remove("nosuch"), RefusalCode::NotFound, message, hint);
+    assert_eq!(kinds(remove("web")), ["service_removed"]);
+}
+
+#[test]
+fn a_node_is_updated_at_its_version_or_without_one() {
+    let mut world = World::of("node n1");
+    let by = NodeJoined {
+        node_id: id("node", "n2").to_bytes(),
+        spec: Some(NodeSpec::default()),
+        description: Some(node_description("n2")),
+        ..NodeJoined::default()
+    };
+    said_by(&mut world, "bob", Kind::NodeJoined(Box::new(by)));
+    let now = world.view.nodes().get(world.node("n2")).expect("it is there").version.0;
+    let at = |version| node_update("n2", |update| (update.version, update.label_add) = (version, labels(1)));
+    let message = format!(
+        "node n2 is at version {now}, the update was made for version 1: bob changed it at revision {now}"
+    );
+    let hint = "read it again and repeat the change";
+    refused(command(&world, at(1)), RefusalCode::OutOfSequence, &message, hint);
+    assert_eq!(kinds(command(&world, at(now))), ["node_updated"]);
+    assert_eq!(kinds(command(&world, at(0))), ["node_updated"]);
+    assert_eq!(kinds(command(&world, node_update("n2", |_| {}))), Vec::<&str>::new());
+}
+
+#[test]
+fn a_nodes_labels_availability_and_role() {
+    let world = World::of("node n1 label=zone:a");
+    let ask = |change: fn(&mut UpdateNode)| command(&world, node_update("n1", change));
+    refused(
+        ask(|update| update.label_rm.push("rack".into())),
+        RefusalCode::Invalid,
+        "node n1 has no label \"rack\" to remove",
+        "",
+    );
+    assert_eq!(kinds(ask(|update| update.label_rm.push("zone".into()))), ["node_updated"]);
+    refused(
+        ask(|update| update.label_add = labels(256)),
+        RefusalCode::Invalid,
+        "a node may have 256 labels at most",
+        "",
+    );
+    assert_eq!(kinds(ask(|update| update.label_add = labels(255))), ["node_updated"]);
+    let add = |update: &mut UpdateNode| drop(update.label_add.insert(String::new(), "x".into()));
+    refused(ask(add), RefusalCode::Invalid, "a label needs a key", "write key=value");
+    refused(
+        ask(|update| update.availability = Some(3)),
+        RefusalCode::Invalid,
+        "availability 3 is unknown",
+        "active, pause or drain",
+    );
+    assert_eq!(kinds(ask(|update| update.availability = Some(2))), ["node_updated"]);
+    refused(
+        ask(|update| update.role = Some(NodeRole::Manager as i32)),
+        RefusalCode::Unsupported,
+        "changing a node's role is not supported yet",
+        "this cluster has one manager; start further nodes with `skep agent`",
+    );
+    assert_eq!(kinds(ask(|update| update.role = Some(NodeRole::Worker as i32))), Vec::<&str>::new());
+}
+
+#[test]
+fn a_node_is_removed_when_it_is_away_or_by_force() {
+    let world = World::of("node n1 | node n2 away | node m1 role=manager away");
+    let remove =
+        |node: &str, force| command(&world, Action::RemoveNode(RemoveNode { node: node.into(), force }));
+    refused(
+        remove("n1", false),
+        RefusalCode::Precondition,
+        "node n1 is ready: its agent is connected",
+        "stop its agent first, or use --force; its tasks are given up and replaced elsewhere",
+    );
+    assert_eq!(kinds(remove("n1", true)), ["node_removed"]);
+    assert_eq!(kinds(remove("n2", false)), ["node_removed"]);
+    for force in [false, true] {
+        refused(
+            remove("m1", force),
+            RefusalCode::Precondition,
+            "node m1 is a manager and can't be removed",
+            "drain it with `skep node drain` if it shall run nothing",
+        );
+    }
+    assert!(remove("n9", true).is_err());
+}
+
+#[test]
+fn settings_of_the_cluster() {
+    let mut world = World::of("");
+    let now = world.view.cluster().version.0;
+    let ask = |world: &World, version, change: fn(&mut ClusterSpec)| {
+        let mut spec = world.view.cluster().spec.as_ref().clone();
+        change(&mut spec);
+        command(world, Action::UpdateCluster(Box::new(UpdateCluster { version, spec: Some(spec) })))
+    };
+    let none = UpdateCluster { version: now, spec: None };
+    let none = command(&world, Action::UpdateCluster(Box::new(none)));
+    refused(none, RefusalCode::Invalid, "the update has no spec", "");
+    let short = ask(&world, now, |spec| spec.heartbeat_period_ns = Some(99_999_999));
+    refused(short, RefusalCode::Invalid, "the heartbeat period must be at least 100 ms", "");
+    let found = ask(&world, now, |spec| spec.heartbeat_period_ns = Some(100_000_000));
+    assert_eq!(kinds(found), ["cluster_updated"]);
+    assert_eq!(kinds(ask(&world, now, |_| {})), Vec::<&str>::new());
+    let unbuilt: [(fn(&mut ClusterSpec), &str); 8] = [
+        (|spec| spec.node_certificate_expiry_ns = Some(0), "certificate expiry"),
+        (|spec| spec.default_log_driver = Some(Default::default()), "a default log driver"),
+        (|spec| spec.auto_lock = true, "autolock"),
+        (|spec| spec.default_address_pools.push("10.0.0.0/8".into()), "address pools"),
+        (|spec| spec.subnet_size = 24, "address pools"),
+        (|spec| spec.data_path_port = 4_789, "the data path port"),
+        (|spec| spec.external_cas.push(Default::default()), "certificate authorities"),
+        (|spec| spec.ca_force_rotate = 1, "certificate authorities"),
+    ];
+    for (change, what) in unbuilt {
+        let message = format!("{what} is not supported yet");
+        refused(ask(&world, now, change), RefusalCode::Unsupported, &message, "");
+    }
+    world.tell("history 3");
+    let later = world.view.cluster().version.0;
+    let message = format!(
+        "the cluster is at version {later}, the update was made for version {now}: manager {MANAGER} changed \
+         it at revision {later}"
+    );
+    let found = ask(&world, now, |_| {});
+    refused(found, RefusalCode::OutOfSequence, &message, "read it again and repeat the change");
+}
+
+#[test]
+fn a_refusal_stands_under_its_object() {
+    let world = World::of("node n1 | service web");
+    let of = |action| {
+        let command = Command { action: Some(action), ..Command::default() };
+        object_of(&world.view, &Request::Command(command))
+    };
+    let (web, n1) = (id("service", "web"), id("node", "n1"));
+    assert_eq!(of(updated("web", 0, None)), web);
+    assert_eq!(of(Action::ScaleService(ScaleService { service: "WEB".into(), replicas: 0 })), web);
+    assert_eq!(of(Action::RemoveService(RemoveService { service: web.to_string() })), web);
+    assert_eq!(of(Action::CreateService(Box::new(CreateService { spec: Some(service_spec("web")) }))), web);
+    assert_eq!(of(Action::CreateService(Box::default())), Id::NONE);
+    assert_eq!(of(node_update("n1", |_| {})), n1);
+    assert_eq!(of(Action::RemoveNode(RemoveNode { node: "n1".into(), force: false })), n1);
+    assert_eq!(of(Action::ReleaseObject(ReleaseObject { object: "web".into() })), web);
+    assert_eq!(of(Action::ReleaseObject(ReleaseObject { object: "n1".into() })), n1);
+    assert_eq!(of(Action::UpdateCluster(Box::default())), world.view.cluster().id);
+    assert_eq!(of(Action::RemoveService(RemoveService { service: "nosuch".into() })), Id::NONE);
+}
+
+fn joined(
+    world: &World,
+    name: &str,
+    change: impl FnOnce(&mut NodeSpec, &mut NodeDescription),
+) -> Result<Admitted, Refusal> {
+    let (mut spec, mut description) = (NodeSpec::default(), node_description(name));
+    change(&mut spec, &mut description);
+    let node = id("node", &format!("new {name}"));
+    machine(world, Machine::Join { node, spec, description, secret_hash: [1; 32] })
+}
+
+#[test]
+fn a_node_joins_once_and_hears_whose_name_it_has() {
+    let world = World::of("node n1");
+    let node = id("node", "n1");
+    let again = Machine::Join {
+        node,
+        spec: NodeSpec::default(),
+        description: node_description("n1"),
+        secret_hash: [1; 32],
+    };
+    refused(
+        machine(&world, again),
+        RefusalCode::AlreadyExists,
+        &format!("node {node} has joined already"),
+        "start the agent with an empty state folder to join as another node",
+    );
+    let twin = joined(&world, "N1", |_, _| {}).expect("names need not be unique");
+    let warning = format!(
+        "node {node} has the host name n1 too: until one of them is renamed, commands must name them by id"
+    );
+    assert_eq!(twin.warnings, [warning]);
+    assert_eq!(joined(&world, "n2", |_, _| {}).expect("it joins").warnings, Vec::<String>::new());
+}
+
+#[test]
+fn a_description_is_bounded_and_plain() {
+    let world = World::of("node n1");
+    let hint = "1 to 255 bytes without control characters: see --hostname";
+    let named = |name: &str| joined(&world, "n2", |_, said| said.hostname = name.into());
+    refused(named(""), RefusalCode::Invalid, "\"\" is no host name for a node", hint);
+    refused(named("a\u{1b}c"), RefusalCode::Invalid, "\"a\\u{1b}c\" is no host name for a node", hint);
+    assert!(named(&"h".repeat(256)).is_err());
+    assert_eq!(kinds(named(&"h".repeat(255))), ["node_joined"]);
+    let large = |bytes: usize| {
+        let labels = [("k".to_owned(), "v".repeat(bytes))].into();
+        let engine = Some(EngineDescription { labels, ..EngineDescription::default() });
+        NodeDescription { engine, ..node_description("n1") }
+    };
+    let description = large(65_536);
+    let bytes = prost::Message::encoded_len(&description);
+    let message = format!("the description of node n1 has {bytes} bytes, 65536 are possible");
+    let hint = "an engine with so many labels or plugins can't be described; remove some";
+    let open =
+        |description| machine(&world, Machine::Open { node: id("node", "n1"), session: 9, description });
+    refused(open(description), RefusalCode::Invalid, &message, hint);
+    assert_eq!(kinds(open(large(60_000))), ["session_opened"]);
+    let many = joined(&world, "n2", |spec, _| {
+        spec.annotations = Some(Annotations { labels: labels(257), ..Annotations::default() })
+    });
+    refused(many, RefusalCode::Invalid, "a node may have 256 labels at most", "");
+    let bad = joined(&world, "n2", |spec, _| {
+        spec.annotations.get_or_insert_default().labels.insert("a\u{7}".into(), String::new());
+    });
+    refused(bad, RefusalCode::Invalid, "label \"a\\u{7}\" holds control characters", "");
+}
+
+#[test]
+fn sessions_of_nodes_that_are_gone_or_followed() {
+    let world = World::of("node n1 | node n2 | rmnode n2 | service web");
+    let gone = |node: Id| format!("no node {node} in this cluster");
+    let hint = "it was removed; start the agent with an empty state folder to join anew";
+    for node in [id("node", "n2"), Id(5)] {
+        let open = Machine::Open { node, session: 9, description: node_description("n2") };
+        refused(machine(&world, open), RefusalCode::NotFound, &gone(node), hint);
+        let report = Machine::Report { node, tasks: Vec::new() };
+        refused(machine(&world, report), RefusalCode::NotFound, &gone(node), hint);
+    }
+    let node = id("node", "n1");
+    let session = world.view.nodes().get(world.node("n1")).expect("it is there").session;
+    assert_eq!(kinds(machine(&world, Machine::Close { node, session })), ["session_closed"]);
+    assert_eq!(kinds(machine(&world, Machine::Silent { node, session })), ["node_silent"]);
+    for session in [session + 1, 0] {
+        assert_eq!(kinds(machine(&world, Machine::Close { node, session })), Vec::<&str>::new());
+        assert_eq!(kinds(machine(&world, Machine::Silent { node, session })), Vec::<&str>::new());
+    }
+    let fact = Kind::ClockJumped(skep_proto::v1::ClockJumped { by_ns: 1 });
+    assert_eq!(kinds(machine(&world, Machine::Fact(fact))), ["clock_jumped"]);
+}
+
+#[test]
+fn a_description_is_recorded_only_where_it_is_new() {
+    let world = World::of("node n1");
+    let open = |description| {
+        let found = machine(&world, Machine::Open { node: id("node", "n1"), session: 9, description });
+        let admitted = found.expect("it is known");
+        let [(_, Kind::SessionOpened(opened))] = &admitted.events[..] else { panic!("{admitted:?}") };
+        opened.description.clone()
+    };
+    assert_eq!(open(node_description("n1")), None);
+    assert_eq!(open(node_description("n2")), Some(node_description("n2")));
+}
+
+fn seen(task: Id, state: TaskState, message: &str) -> TaskObserved {
+    let message = message.to_owned();
+    TaskObserved { task_id: task.to_bytes(), state: state as i32, message, ..TaskObserved::default() }
+}
+
+#[test]
+fn another_nodes_task_costs_its_item_alone() {
+    let world = World::of(
+        "node n1 | node n2 | service web replicas=3 | task web.1 on n1 | task web.2 on n2 | task web.3 on n1",
+    );
+    let ids = ["web.1", "web.2", "web.3"].map(|task| world.task_id(task));
+    let tasks = ids.iter().map(|task| seen(*task, TaskState::Running, "")).collect();
+    let node = id("node", "n1");
+    let admitted = machine(&world, Machine::Report { node, tasks }).expect("the rest of it counts");
+    let told: Vec<Id> = admitted.events.iter().flat_map(|(_, kind)| event::objects(kind)).collect();
+    assert_eq!(told, [ids[0], ids[2]]);
+    let warning = format!("task {} is not node {node}'s to report: it was left out", ids[1]);
+    assert_eq!(admitted.warnings, [warning]);
+}
+
+#[test]
+fn reports_only_ever_raise_a_state_or_bring_new_words() {
+    let world = World::of(
+        "node n1 | service web replicas=2 | task web.1 on n1 running message=up | task web.2 on n1 failed exit=1",
+    );
+    let (runs, ended) = (world.task_id("web.1"), world.task_id("web.2"));
+    let news = |task, state, message: &str| {
+        let tasks = vec![seen(task, state, message)];
+        machine(&world, Machine::Report { node: id("node", "n1"), tasks })
+            .expect("it is its own")
+            .events
+            .len()
+    };
+    assert_eq!(news(runs, TaskState::Running, "up"), 0);
+    assert_eq!(news(runs, TaskState::Running, ""), 0);
+    assert_eq!(news(runs, TaskState::Running, "busy"), 1);
+    assert_eq!(news(runs, TaskState::Starting, "busy"), 0);
+    assert_eq!(news(runs, TaskState::Complete, ""), 1);
+    assert_eq!(news(runs, TaskState::Remove, ""), 0);
+    assert_eq!(news(ended, TaskState::Shutdown, "x"), 0);
+    assert_eq!(news(Id(77), TaskState::Running, ""), 0);
+    let error = TaskObserved { error: "again".into(), ..seen(runs, TaskState::Running, "up") };
+    let report = Machine::Report { node: id("node", "n1"), tasks: vec![error] };
+    assert_eq!(machine(&world, report).expect("it is its own").events.len(), 1);
+}
+
+#[test]
+fn a_start_answers_the_wish_and_an_end_of_its_own_nothing() {
+    let mut world = World::of("node n1 | service web | task web.1 on n1 starting");
+    let cause = |world: &World, observed: TaskObserved| {
+        let report = Machine::Report { node: id("node", "n1"), tasks: vec![observed] };
+        machine(world, report).expect("it is its own").events[0].0
+    };
+    let task = world.task_id("web.1");
+    let row = |world: &World| world.view.tasks().get(world.task("web.1")).expect("it is there").clone();
+    assert_eq!(cause(&world, seen(task, TaskState::Running, "")), row(&world).state_since.0);
+    for state in [TaskState::Complete, TaskState::Failed, TaskState::Rejected] {
+        assert_eq!(cause(&world, seen(task, state, "")), Revision::ZERO);
+        let end_cause = skep_proto::v1::EndCause::Asked as i32;
+        let container = skep_proto::v1::ContainerStatus { end_cause, ..Default::default() };
+        let asked = TaskObserved { container: Some(container), ..seen(task, state, "") };
+        assert_eq!(cause(&world, asked), row(&world).desired_revision);
+    }
+    world.tell("web.1 wanted shutdown");
+    assert_eq!(cause(&world, seen(task, TaskState::Shutdown, "")), row(&world).desired_revision);
+    assert_eq!(cause(&world, seen(task, TaskState::Running, "")), row(&world).desired_revision);
+}
+
+#[test]
+fn long_words_of_an_agent_are_cut_between_characters() {
+    let world = World::of("node n1 | service web | task web.1 on n1");
+    let task = world.task_id("web.1");
+    let told = |message: String| {
+        let report =
+            Machine::Report { node: id("node", "n1"), tasks: vec![seen(task, TaskState::Running, &message)] };
+        let admitted = machine(&world, report).expect("it is its own");
+        let [(_, Kind::TaskObserved(event))] = &admitted.events[..] else { panic!("{admitted:?}") };
+        event.message.clone()
+    };
+    assert_eq!(told("x".repeat(2_048)), "x".repeat(2_048));
+    assert_eq!(told("x".repeat(2_049)), format!("{}…", "x".repeat(2_048)));
+    assert_eq!(told(format!("x{}", "é".repeat(2_000))), format!("x{}…", "é".repeat(1_023)));
+}
+
+#[test]
+fn a_port_that_fits_once_on_a_node_is_warned_about() {
+    let world = World::of("node n1");
+    let create = |replicas| {
+        let mut spec = service_spec("web");
+        let mode = skep_proto::v1::service_mode::Mode::Replicated(skep_proto::v1::Replicated { replicas });
+        spec.mode = Some(skep_proto::v1::ServiceMode { mode: Some(mode) });
+        let publish_mode = skep_proto::v1::PublishMode::Host as i32;
+        let port = |published_port| skep_proto::v1::PortConfig {
+            target_port: 80,
+            published_port,
+            publish_mode,
+            ..Default::default()
+        };
+        spec.endpoint =
+            Some(skep_proto::v1::EndpointSpec { ports: vec![port(80), port(0)], ..Default::default() });
+        command(&world, Action::CreateService(Box::new(CreateService { spec: Some(spec) })))
+            .expect("it fits")
+            .warnings
+    };
+    let warning = "host port 80 fits once on a node: 2 replicas need as many nodes, there are 1";
+    assert_eq!(create(2), [warning]);
+    assert_eq!(create(1), Vec::<String>::new());
+}
