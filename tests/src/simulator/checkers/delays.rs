@@ -34,7 +34,7 @@ impl Checker for Delays {
         "REC-4"
     }
 
-    fn on_record(&mut self, seen: &Seen<'_>, _world: &World) -> Check {
+    fn on_record(&mut self, seen: &Seen<'_>, world: &World) -> Check {
         let before = self.before.take();
         match seen.kind {
             Kind::TaskDesired(e) => {
@@ -66,9 +66,9 @@ impl Checker for Delays {
                     Some(_) | None => 0,
                 };
                 let task = Id::from_bytes(&e.task_id);
-                if e.desired() == TaskState::Running && wait_ns > 0 {
+                if e.desired() == TaskState::Running && waited_ns(seen, world, old) + SLACK_NS < wait_ns {
                     let wait_ms = wait_ns / 1_000_000;
-                    return Err(format!("task {task} starts at once, not after {wait_ms} ms"));
+                    return Err(format!("task {task} starts too early: its slot has to wait {wait_ms} ms"));
                 }
                 self.held.insert(task, Held { since: seen.decided_at, wait_ns });
             }
@@ -79,6 +79,14 @@ impl Checker for Delays {
         }
         Ok(())
     }
+}
+
+/// How long a task that its node could not even prepare has waited for its successor: that is made only then.
+fn waited_ns(seen: &Seen<'_>, world: &World, old: Id) -> u64 {
+    let Some((_, row)) = seen.before.tasks().by_id(old) else { return 0 };
+    let unprepared = row.state == TaskState::Rejected && row.running_at == Timestamp::NEVER;
+    let since = world.disk.decided_at(row.state_since.0).filter(|_| unprepared);
+    since.map_or(0, |since| seen.decided_at.since(since))
 }
 
 /// What the policy of the old task says: its delay, doubled with each failure in a row.
