@@ -2,9 +2,10 @@
 //!
 //! Data goes to the standard output, talk to the standard error. Arguments are read and checked before the first
 //! connection. The exit code is 0 when it was done, 1 when it was refused or failed, 2 when the command line is
-//! wrong, 3 when no manager can be reached.
+//! wrong, 3 when no manager answers.
 
 mod about;
+mod absent;
 mod args;
 mod connect;
 mod fail;
@@ -12,14 +13,17 @@ mod history;
 mod logs;
 mod node;
 mod parse;
-pub mod processes;
-mod release;
+mod processes;
 mod service;
 mod show;
 mod status;
+mod stray;
 mod task;
+mod unpark;
+mod usage;
 mod verify;
 
+use absent::{Absent, Docker};
 use args::{Read, Top};
 use clap::{Parser, Subcommand};
 use fail::Outcome;
@@ -31,7 +35,7 @@ use std::process::ExitCode;
 /// audited and each past moment revisited.
 #[derive(Parser)]
 #[command(name = "skep", version, arg_required_else_help = true, max_term_width = 100)]
-#[command(after_help = "Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 no manager reachable.")]
+#[command(after_help = "Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 no manager answers.")]
 pub struct Cli {
     #[command(flatten)]
     top: Read,
@@ -65,7 +69,10 @@ enum Command {
     /// Look for trouble
     Doctor(status::Doctor),
     /// Work again on an object that was parked when a reconciler failed on it
-    Release(release::Release),
+    Unpark(unpark::Unpark),
+    /// Look at tasks that run and that the history does not know, and end them
+    #[command(subcommand, arg_required_else_help = true)]
+    Stray(stray::Command),
     /// Show how the cluster is
     Status(status::Status),
     /// Cut off damaged history of a stopped manager
@@ -77,23 +84,33 @@ enum Command {
     /// Write the manual pages into a folder
     #[command(hide = true)]
     Man(about::Man),
+    #[command(hide = true)]
+    Ps(Absent),
+    #[command(hide = true)]
+    Logs(Absent),
+    #[command(hide = true)]
+    Stats(Absent),
+    #[command(hide = true)]
+    Events(Absent),
+    #[command(hide = true)]
+    Swarm(Absent),
+    #[command(hide = true)]
+    Stack(Absent),
+    #[command(hide = true)]
+    Secret(Absent),
+    #[command(hide = true)]
+    Config(Absent),
+    #[command(hide = true)]
+    Network(Absent),
 }
 
 /// Reads the command line and does what it says.
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => {
-            // Help goes to the standard output with code 0, everything else is wrong usage.
-            let code = if error.use_stderr() { 2 } else { 0 };
-            let _ = error.print();
-            return ExitCode::from(code);
-        }
+        Err(error) => return usage::tell(error),
     };
-    match run(cli) {
-        Ok(code) => code,
-        Err(failure) => failure.tell(),
-    }
+    run(cli).map_or_else(|failure| failure.tell(), |()| ExitCode::SUCCESS)
 }
 
 /// The process that stands between a task and the daemon.
@@ -101,26 +118,35 @@ pub fn shim() -> ExitCode {
     skep_agent::runtime::process::shim::main(std::env::args_os().skip(2))
 }
 
-fn run(cli: Cli) -> Outcome<ExitCode> {
+fn run(cli: Cli) -> Outcome {
     let top = Top(cli.top);
-    let done = |()| ExitCode::SUCCESS;
     match cli.command {
         Command::Daemon(args) => processes::daemon(&top, args),
         Command::Agent(args) => processes::agent(&top, args),
         Command::Recover(args) => processes::recover(&top, args),
-        Command::Version(args) => about::version(&top, &args).map(done),
-        Command::Completions(args) => about::completions(&top, &args).map(done),
-        Command::Man(args) => about::man(&top, &args).map(done),
-        Command::Node(command) => wait_for(node::run(&top, command)).map(done),
-        Command::Service(command) => wait_for(service::run(&top, command)).map(done),
-        Command::Task(command) => wait_for(task::run(&top, command)).map(done),
-        Command::Log(args) => wait_for(history::log::run(&top, args)).map(done),
-        Command::Diff(args) => wait_for(history::diff::run(&top, args)).map(done),
-        Command::Why(args) => wait_for(history::why::run(&top, args)).map(done),
-        Command::Verify(args) => wait_for(verify::run(&top, args)).map(done),
-        Command::Doctor(args) => wait_for(status::doctor(&top, args)).map(done),
-        Command::Release(args) => wait_for(release::run(&top, args)).map(done),
-        Command::Status(args) => wait_for(status::status(&top, args)).map(done),
+        Command::Version(args) => about::version(&top, &args),
+        Command::Completions(args) => about::completions(&top, &args),
+        Command::Man(args) => about::man(&top, &args),
+        Command::Node(command) => wait_for(node::run(&top, command)),
+        Command::Service(command) => wait_for(service::run(&top, command)),
+        Command::Task(command) => wait_for(task::run(&top, command)),
+        Command::Log(args) => wait_for(history::log::run(&top, args)),
+        Command::Diff(args) => wait_for(history::diff::run(&top, args)),
+        Command::Why(args) => wait_for(history::why::run(&top, args)),
+        Command::Verify(args) => wait_for(verify::run(&top, args)),
+        Command::Doctor(args) => wait_for(status::doctor(&top, args)),
+        Command::Unpark(args) => wait_for(unpark::run(&top, args)),
+        Command::Stray(command) => wait_for(stray::run(&top, command)),
+        Command::Status(args) => wait_for(status::status(&top, args)),
+        Command::Ps(_) => Docker::Ps.refuse(),
+        Command::Logs(_) => Docker::Logs.refuse(),
+        Command::Stats(_) => Docker::Stats.refuse(),
+        Command::Events(_) => Docker::Events.refuse(),
+        Command::Swarm(_) => Docker::Swarm.refuse(),
+        Command::Stack(_) => Docker::Stack.refuse(),
+        Command::Secret(_) => Docker::Secret.refuse(),
+        Command::Config(_) => Docker::Config.refuse(),
+        Command::Network(_) => Docker::Network.refuse(),
     }
 }
 

@@ -3,16 +3,21 @@
 //! The first start fixes what a node is; a restart resumes it. Stopping the process stops no task: what runs is
 //! adopted by the next one.
 
+mod advice;
 mod node;
+mod settings;
 mod socket;
 mod state;
 mod telemetry;
 
-use crate::cli::processes::{AgentArgs, DaemonArgs, RecoverArgs};
+pub use advice::Advice;
+pub use settings::{AgentSettings, DaemonSettings, Mode, NodeSettings};
+
 use anyhow::{Context, Result};
 use skep_gateway::manager;
+use skep_log::Recovered;
 use state::StateDir;
-use std::{future::Future, process::ExitCode, time::Duration};
+use std::{future::Future, path::Path, time::Duration};
 use telemetry::Telemetry;
 use tokio::{
     net::TcpListener,
@@ -26,34 +31,34 @@ const STOP_LIMIT: Duration = Duration::from_secs(15);
 const ENDED_AT_ONCE: i32 = 1;
 
 /// `skep daemon`: a manager and its own agent.
-pub fn run(args: DaemonArgs) -> Result<ExitCode> {
-    let state = StateDir::hold(&args.state_dir)?;
-    on_runtime(args.node.otlp_endpoint.clone(), async move |stop| {
-        let runtime = node::runtime(&state, &args.node)?;
-        let control = socket::bind(&args.listen_control)?;
-        let metrics = match args.metrics_listen {
+pub fn run(settings: DaemonSettings) -> Result<()> {
+    let state = StateDir::hold(&settings.state_dir)?;
+    on_runtime(settings.node.otlp_endpoint.clone(), async move |stop| {
+        let runtime = node::runtime(&state, &settings.node)?;
+        let control = socket::bind(&settings.listen_control)?;
+        let metrics = match settings.metrics_listen {
             Some(address) => Some(
                 TcpListener::bind(address).await.with_context(|| format!("--metrics-listen {address}"))?,
             ),
             None => None,
         };
-        let heartbeat_period_ns = args.heartbeat_period.map(|period| period.as_nanos() as u64);
+        let heartbeat_period_ns = settings.heartbeat_period.map(|period| period.as_nanos() as u64);
         let config = manager::Config {
             state_dir: state.path().to_owned(),
             control,
             metrics,
             heartbeat_period_ns,
-            safe_mode: args.safe_mode,
+            safe_mode: settings.mode == Mode::Safe,
         };
-        tracing::info!(socket = %args.listen_control.display(), state = %state.path().display(), "starting");
+        tracing::info!(socket = %settings.listen_control.display(), state = %state.path().display(), "starting");
         let managing = tokio::spawn(manager::run(config, stop.clone()));
-        let agent = node::agent(&state, &args.node, &args.listen_control, runtime)?;
+        let agent = node::agent(&state, &settings.node, &settings.listen_control, runtime)?;
         let following = tokio::spawn(agent.run(stop.clone()));
         let managed = managing.await.context("the manager's task")?;
         stop.cancel();
         let followed = following.await.context("the agent's task")?;
         // The socket is a promise that somebody answers.
-        drop(std::fs::remove_file(&args.listen_control));
+        drop(std::fs::remove_file(&settings.listen_control));
         managed.with_context(|| format!("state folder {}", state.path().display()))?;
         followed?;
         Ok(())
@@ -61,38 +66,23 @@ pub fn run(args: DaemonArgs) -> Result<ExitCode> {
 }
 
 /// `skep agent`: a worker alone.
-pub fn run_agent(args: AgentArgs) -> Result<ExitCode> {
-    let state = StateDir::hold(&args.state_dir)?;
-    on_runtime(args.node.otlp_endpoint.clone(), async move |stop| {
-        let runtime = node::runtime(&state, &args.node)?;
-        node::agent(&state, &args.node, &args.manager, runtime)?.run(stop).await?;
+pub fn run_agent(settings: AgentSettings) -> Result<()> {
+    let state = StateDir::hold(&settings.state_dir)?;
+    on_runtime(settings.node.otlp_endpoint.clone(), async move |stop| {
+        let runtime = node::runtime(&state, &settings.node)?;
+        node::agent(&state, &settings.node, &settings.manager, runtime)?.run(stop).await?;
         Ok(())
     })
 }
 
-/// `skep recover --accept-loss`
-pub fn recover(args: RecoverArgs) -> Result<ExitCode> {
-    let state = StateDir::hold(&args.state_dir)?;
-    let recovered = skep_gateway::manager::recover(state.path())?;
-    eprintln!(
-        "history ends at revision {} now; the next start begins incarnation {}",
-        recovered.position.revision, recovered.incarnation
-    );
-    if let Some(cause) = &recovered.cause {
-        eprintln!("what came after could not be read: {cause}");
-    }
-    if recovered.durable > recovered.position.revision {
-        eprintln!("records up to revision {} had been acknowledged and are lost", recovered.durable);
-    }
-    eprintln!(
-        "the damaged files lie in {}; remove them when you no longer need them",
-        recovered.set_aside.display()
-    );
-    Ok(ExitCode::SUCCESS)
+/// Cuts the history in a state folder where it stops being readable.
+pub fn recover(state_dir: &Path) -> Result<Recovered> {
+    let state = StateDir::hold(state_dir)?;
+    Ok(manager::recover(state.path())?)
 }
 
 /// Runs until the work ends or a signal asks to; ending takes what has begun to its end.
-fn on_runtime<W, F>(otlp_endpoint: Option<String>, work: W) -> Result<ExitCode>
+fn on_runtime<W, F>(otlp_endpoint: Option<String>, work: W) -> Result<()>
 where
     W: FnOnce(CancellationToken) -> F,
     F: Future<Output = Result<()>>,
@@ -129,5 +119,5 @@ where
         ended
     });
     runtime.shutdown_background();
-    ended.map(|()| ExitCode::SUCCESS)
+    ended
 }

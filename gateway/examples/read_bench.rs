@@ -4,7 +4,7 @@
 //! tasks of 100 services end and are replaced again and again, is written to a folder in /var/tmp and read back.
 
 #![allow(clippy::unwrap_used, reason = "what goes wrong here shall stop it")]
-#![allow(clippy::print_stdout, reason = "what it prints is what it is for")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "what it prints is what it is for")]
 
 use prost::Message as _;
 use skep_gateway::{

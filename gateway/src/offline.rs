@@ -21,8 +21,8 @@ use skep_proto::{
     Id, Revision,
     v1::{
         Cluster, Command, CommandReplies, CommandReply, Commands, GetRequest, GreetReply, GreetRequest,
-        ListRequest, NodeList, ServiceList, StatusReply, StatusRequest, TaskList, WatchServiceReply,
-        WatchServiceRequest,
+        ListRequest, ListStraysRequest, NodeList, ServiceList, StatusReply, StatusRequest, StrayList,
+        TaskList, WatchServiceReply, WatchServiceRequest,
         control_server::{Control, ControlServer},
         history_server::HistoryServer,
     },
@@ -161,6 +161,10 @@ impl Control for Stopped {
 
     async fn list_tasks(&self, request: Request<ListRequest>) -> Result<Response<TaskList>, Status> {
         self.reads.list_tasks(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn list_strays(&self, request: Request<ListStraysRequest>) -> Result<Response<StrayList>, Status> {
+        self.reads.list_strays(request.into_inner()).await.map(Response::new)
     }
 
     async fn get_cluster(&self, request: Request<GetRequest>) -> Result<Response<Cluster>, Status> {

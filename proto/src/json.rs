@@ -56,6 +56,7 @@ shown!(
     Finding,
     LogLine,
     LogGap,
+    Stray,
     Command,
     CommandReply,
     Record,

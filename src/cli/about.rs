@@ -3,7 +3,7 @@
 use super::{
     Cli,
     args::Top,
-    fail::{Failure, Outcome},
+    fail::{Failure, Outcome, reason},
     show,
 };
 use clap::{Args, CommandFactory};
@@ -58,7 +58,12 @@ pub(super) fn completions(top: &Top, args: &Completions) -> Outcome {
 pub(super) fn man(top: &Top, args: &Man) -> Outcome {
     top.nothing()?;
     let failed = |error: std::io::Error| {
-        Failure::refused(format!("the manual cannot be written to {}: {error}", args.dir.display()))
+        Failure::refused(format!(
+            "the manual cannot be written to {}: {}",
+            args.dir.display(),
+            reason(&error)
+        ))
+        .caused_by(error)
     };
     std::fs::create_dir_all(&args.dir).map_err(failed)?;
     clap_mangen::generate_to(Cli::command(), &args.dir).map_err(failed)

@@ -6,7 +6,8 @@
 
 use super::{
     fail::{Failure, Outcome},
-    parse,
+    parse::{self, Understood},
+    show,
 };
 use clap::Args;
 use skep_proto::v1::{Moment, moment};
@@ -40,9 +41,9 @@ pub struct Source {
 pub struct Read {
     #[command(flatten)]
     pub source: Source,
-    /// Show what was true then: a revision, a time (RFC 3339), or so long ago (-5m)
+    /// Show what was true then: a revision, a time (local unless it names its zone), or so long ago (-5m)
     #[arg(long, value_name = "REV|TIME|-5m", value_parser = parse::moment, allow_hyphen_values = true)]
-    pub at: Option<moment::Moment>,
+    pub at: Option<Understood<moment::Moment>>,
 }
 
 /// What every command that changes something takes.
@@ -117,8 +118,8 @@ impl Top {
 
     /// Socket or folder, and the moment.
     pub fn read(&self, own: &Read) -> Outcome<(Target, Option<Moment>)> {
-        let at = own.at.or(self.0.at);
-        Ok((self.target(&own.source)?, at.map(|moment| Moment { moment: Some(moment) })))
+        let target = self.target(&own.source)?;
+        Ok((target, own.at.as_ref().or(self.0.at.as_ref()).map(meant)))
     }
 
     /// Refuses all of it, for commands that ask nobody.
@@ -152,6 +153,12 @@ impl Top {
     }
 }
 
+/// The moment that was written; how it was read is said where that is in doubt.
+pub fn meant(at: &Understood<moment::Moment>) -> Moment {
+    at.note.iter().for_each(|note| show::talk(&format!("note: {note}")));
+    Moment { moment: Some(at.value) }
+}
+
 fn socket(own: &Host, top: &Host) -> Outcome<PathBuf> {
     if let Some(path) = own.host.as_ref().or(top.host.as_ref()) {
         return Ok(path.clone());
@@ -183,7 +190,8 @@ mod tests {
 
     #[test]
     fn a_moment_is_refused_where_only_now_can_be_meant() {
-        let top = Top(Read { source: at_socket("/top"), at: Some(moment::Moment::Revision(3)) });
+        let at = Understood { value: moment::Moment::Revision(3), note: None };
+        let top = Top(Read { source: at_socket("/top"), at: Some(at) });
         assert!(top.host(&Host::default()).is_err());
         let (_, moment) = top.read(&Read::default()).expect("a read takes it");
         assert_eq!(moment.and_then(|m| m.moment), Some(moment::Moment::Revision(3)));

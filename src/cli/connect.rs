@@ -3,30 +3,37 @@
 //! A manager that runs is behind a unix socket; one that is stopped is served from its folder by this very process,
 //! read-only, through the same services. So no command knows which it is talking to.
 
+mod attempts;
+mod probe;
+mod submit;
+
+pub use submit::{Failures, Submitter};
+
 use super::{
-    args::Target,
-    fail::{Failure, Outcome},
-    show,
+    args::{Read, Target, Top},
+    fail::{Failure, Outcome, reason},
+    now, show,
 };
 use hyper_util::rt::TokioIo;
 use skep_proto::v1::{
-    Accepted, Command, CommandId, GreetRequest, ListRequest, Moment, command::Action, command_reply,
-    control_client::ControlClient, history_client::HistoryClient, logs_client::LogsClient, moment,
+    GreetRequest, ListRequest, Moment, StatusRequest, control_client::ControlClient,
+    history_client::HistoryClient, logs_client::LogsClient, moment,
 };
-use std::{io, path::Path, path::PathBuf, time::Duration};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 use tokio::net::UnixStream;
-use tonic::{
-    Code, Request,
-    transport::{Channel, Endpoint, Uri},
-};
+use tonic::transport::{Channel, Endpoint, Uri};
 use tower::service_fn;
 
 /// Largest answer taken: a list of a hundred thousand tasks is below it. A larger one is an error, not a crash.
 const ANSWER_BYTES_MAX: usize = 512 << 20;
-/// How often a command is asked again, with the same id, when nobody can say whether it was done.
-const SUBMIT_ATTEMPTS_MAX: u32 = 5;
-/// Pause before it is asked again.
-const SUBMIT_PAUSE: Duration = Duration::from_millis(500);
+/// Longest silence on a connection before the manager is asked for a sign of life.
+const SILENCE_MAX: Duration = Duration::from_secs(10);
+/// Longest wait for that sign; at it the connection is given up, and the command ends with "went away".
+const SIGN_OF_LIFE_MAX: Duration = Duration::from_secs(20);
 
 /// A manager that answers.
 #[derive(Clone)]
@@ -42,6 +49,32 @@ impl Manager {
             Target::Folder(dir) => by_folder(dir).await?,
         };
         Ok(Manager { channel })
+    }
+
+    /// The manager that a read asks, and the moment that it asks about.
+    pub async fn for_read(top: &Top, own: &Read) -> Outcome<(Manager, Option<Moment>)> {
+        let (target, moment) = top.read(own)?;
+        let manager = Manager::connect(&target).await?;
+        if let Some(moment) = &moment {
+            manager.refuse_future(moment).await?;
+        }
+        Ok((manager, moment))
+    }
+
+    /// Refuses a time that has not come yet. The log's clock may be ahead of this machine's, then its time counts.
+    pub async fn refuse_future(&self, moment: &Moment) -> Outcome {
+        let Some(moment::Moment::TimeAt(at)) = moment.moment else { return Ok(()) };
+        if at <= now().0 {
+            return Ok(());
+        }
+        let newest = self.control().status(StatusRequest {}).await?.into_inner().at;
+        if at <= newest {
+            return Ok(());
+        }
+        Err(Failure::refused(format!("{} is in the future", show::local_time(at))).hint(format!(
+            "the newest record is of {}; leave --at out to see what is true now",
+            show::local_time(newest)
+        )))
     }
 
     /// Queries and commands.
@@ -73,130 +106,70 @@ impl Manager {
     pub async fn submitter(&self, reason: Option<&str>) -> Outcome<Submitter> {
         let version = env!("CARGO_PKG_VERSION").to_owned();
         let reply = self.control().greet(GreetRequest { client_version: version }).await?.into_inner();
-        Ok(Submitter {
-            manager: self.clone(),
-            stamp: reply.stamp,
-            number: 0,
-            reason: reason.unwrap_or_default().to_owned(),
-        })
+        Ok(Submitter::new(self.clone(), reply.stamp, reason))
     }
-}
-
-/// Submits commands, each with an id of its own, so that asking again is safe.
-pub struct Submitter {
-    manager: Manager,
-    stamp: u64,
-    number: u64,
-    reason: String,
-}
-
-impl Submitter {
-    /// One command for each name, which is told when it is done. A refusal does not keep the others from being asked;
-    /// all are told, and the last one counts.
-    pub async fn each(&mut self, names: &[String], mut action: impl FnMut(usize) -> Action) -> Outcome {
-        let mut failed: Option<Failure> = None;
-        for (place, name) in names.iter().enumerate() {
-            match self.submit(action(place)).await {
-                Ok(_) => show::say(name)?,
-                Err(failure) if failure.is_unreachable() => return Err(failure),
-                Err(failure) => {
-                    if let Some(earlier) = failed.replace(failure) {
-                        earlier.tell();
-                    }
-                }
-            }
-        }
-        failed.map_or(Ok(()), Err)
-    }
-
-    /// Asks until it is known whether the command was done. A refusal is a failure with the manager's own words.
-    pub async fn submit(&mut self, action: Action) -> Outcome<Accepted> {
-        self.number += 1;
-        let command = Command {
-            id: Some(CommandId { stamp: self.stamp, number: self.number }),
-            reason: self.reason.clone(),
-            trace: None,
-            action: Some(action),
-        };
-        let mut attempt = 1;
-        let reply = loop {
-            match self.manager.control().submit(Request::new(command.clone())).await {
-                Ok(reply) => break reply.into_inner(),
-                Err(status) if worth_asking_again(status.code()) && attempt < SUBMIT_ATTEMPTS_MAX => {
-                    attempt += 1;
-                    tokio::time::sleep(SUBMIT_PAUSE).await;
-                }
-                Err(status) => return Err(status.into()),
-            }
-        };
-        match reply.outcome {
-            Some(command_reply::Outcome::Accepted(accepted)) => {
-                accepted.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
-                Ok(accepted)
-            }
-            Some(command_reply::Outcome::Refused(refused)) => {
-                Err(Failure::refused(refused.message).hint(refused.hint))
-            }
-            None => {
-                Err(Failure::refused("the manager's answer is empty")
-                    .hint("it may be newer than this program"))
-            }
-        }
-    }
-}
-
-fn worth_asking_again(code: Code) -> bool {
-    matches!(code, Code::Unavailable | Code::Aborted | Code::Unknown)
 }
 
 async fn by_folder(dir: &Path) -> Outcome<Channel> {
     skep_gateway::offline::channel(dir).await.map_err(|error| {
-        Failure::refused(format!("the history in {} cannot be read: {error}", dir.display())).hint(
-            "--state-dir takes the state folder of a manager that is stopped; ask a running one with --host",
-        )
+        Failure::refused(format!("the history in {} cannot be read: {error}", dir.display()))
+            .hint(
+                "--state-dir takes the state folder of a manager that is stopped; ask a running one with --host",
+            )
+            .caused_by(error)
     })
 }
 
 async fn by_socket(path: &Path) -> Outcome<Channel> {
-    // Tried by hand first: the transport would wrap the reason beyond recognition.
-    UnixStream::connect(path).await.map_err(|error| no_way(path, &error))?;
+    let stream = UnixStream::connect(path).await.map_err(|error| no_way(path, error))?;
+    // Looked at by hand first: the transport would only say that something went wrong.
+    probe::probe(stream).await.map_err(|finding| finding.told(path))?;
     let socket: PathBuf = path.to_owned();
     // The address is never looked at: the connector knows only the socket.
     Endpoint::from_static("http://skep.invalid")
+        .http2_keep_alive_interval(SILENCE_MAX)
+        .keep_alive_timeout(SIGN_OF_LIFE_MAX)
         .connect_with_connector(service_fn(move |_: Uri| {
             let socket = socket.clone();
             async move { UnixStream::connect(socket).await.map(TokioIo::new) }
         }))
         .await
-        .map_err(|error| Failure::unreachable(format!("no manager answers at {}: {error}", path.display())))
+        .map_err(|error| {
+            Failure::unreachable(format!("the manager at unix://{} went away", path.display()))
+                .hint("try again in a moment")
+                .caused_by(error)
+        })
 }
 
-fn no_way(path: &Path, error: &io::Error) -> Failure {
+fn no_way(path: &Path, error: io::Error) -> Failure {
     let shown = path.display();
-    let kind = error.kind();
-    if kind == io::ErrorKind::NotFound {
-        return Failure::unreachable(format!("no manager at unix://{shown}: there is no such socket")).hint(
-            "start one with `skep daemon`, name its socket with --host or SKEP_HOST, or read a stopped one with --state-dir",
-        );
-    }
-    if kind == io::ErrorKind::ConnectionRefused {
-        return Failure::unreachable(format!("no manager at unix://{shown}: nobody listens on the socket"))
-            .hint("start it with `skep daemon`, or read it while it is stopped with --state-dir");
-    }
-    if kind == io::ErrorKind::PermissionDenied {
-        let group = group_of(path).unwrap_or_else(|| "skep".to_owned());
-        return Failure::unreachable(format!(
-            "permission denied at unix://{shown}: you are not in the group {group}"
-        ))
-        .hint(format!("join it with `usermod -aG {group} USER` and log in again, or use sudo"));
-    }
-    Failure::unreachable(format!("no manager at unix://{shown}: {error}"))
+    let failure = match error.kind() {
+        io::ErrorKind::NotFound => {
+            Failure::unreachable(format!("no manager at unix://{shown}: there is no such socket")).hint(
+                "start one with `skep daemon`, name its socket with --host or SKEP_HOST, or read a stopped one with --state-dir",
+            )
+        }
+        io::ErrorKind::ConnectionRefused => {
+            Failure::unreachable(format!("no manager at unix://{shown}: nobody listens on the socket"))
+                .hint("start it with `skep daemon`, or read it while it is stopped with --state-dir")
+        }
+        io::ErrorKind::PermissionDenied => {
+            let group = group_of(path).unwrap_or_else(|| "skep".to_owned());
+            Failure::unreachable(format!(
+                "permission denied at unix://{shown}: you are not in the group {group}"
+            ))
+            .hint(format!("join it with `usermod -aG {group} USER` and log in again, or use sudo"))
+        }
+        _ => Failure::unreachable(format!("no manager at unix://{shown}: {}", reason(&error)))
+            .hint("name the manager's socket with --host or SKEP_HOST"),
+    };
+    failure.caused_by(error)
 }
 
 /// The name of the group that may use the socket, or of the nearest folder that shuts us out.
 fn group_of(path: &Path) -> Option<String> {
     use std::os::unix::fs::MetadataExt;
-    let gid = path.ancestors().find_map(|place| std::fs::metadata(place).ok())?.gid();
+    let gid = path.ancestors().find_map(|folder| std::fs::metadata(folder).ok())?.gid();
     let group = nix::unistd::Group::from_gid(nix::unistd::Gid::from_raw(gid)).ok()??;
     // The socket's folder is root's; the group that helps is still the one that the socket is made for.
     (group.name != "root").then_some(group.name)

@@ -1,16 +1,20 @@
-//! What went wrong, as people and scripts hear it: one `error:` line, a `hint:` where there is a next step, and an
-//! exit code that is a promise.
+//! What went wrong, as people and scripts hear it: an `error:` line, a `hint:` where there is a next step, and an exit
+//! code that is a promise.
 
-use prost::Message;
-use skep_proto::v1::Refused;
-use std::{fmt, process::ExitCode};
+mod reply;
+
+use super::show;
+use skep_proto::v1::{RefusalCode, Refused};
+use std::{error::Error, fmt, process::ExitCode, sync::Arc};
 
 /// How a command that did not succeed ends.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Debug)]
 pub struct Failure {
     kind: Kind,
+    code: RefusalCode,
     message: String,
     hint: String,
+    source: Option<Arc<dyn Error + Send + Sync>>,
 }
 
 /// What an exit code stands for.
@@ -20,7 +24,7 @@ enum Kind {
     Refused,
     /// 2: the command line makes no sense; nobody was asked.
     Usage,
-    /// 3: no manager answers.
+    /// 3: no manager answers, so that nothing is known of what was asked for.
     Unreachable,
     /// The reader of our output has gone: nothing to say, and nobody to say it to.
     Unheard,
@@ -30,19 +34,24 @@ enum Kind {
 pub type Outcome<T = ()> = Result<T, Failure>;
 
 impl Failure {
+    fn new(kind: Kind, message: impl Into<String>) -> Failure {
+        let (code, hint) = (RefusalCode::Unspecified, String::new());
+        Failure { kind, code, message: message.into(), hint, source: None }
+    }
+
     /// The cluster refused, or the thing failed: exit code 1.
     pub fn refused(message: impl Into<String>) -> Failure {
-        Failure { kind: Kind::Refused, message: message.into(), hint: String::new() }
+        Failure::new(Kind::Refused, message)
     }
 
     /// The command line is wrong: exit code 2.
     pub fn usage(message: impl Into<String>) -> Failure {
-        Failure { kind: Kind::Usage, message: message.into(), hint: String::new() }
+        Failure::new(Kind::Usage, message)
     }
 
-    /// No manager can be reached: exit code 3.
+    /// No manager can be reached, or it went away before it had answered: exit code 3.
     pub fn unreachable(message: impl Into<String>) -> Failure {
-        Failure { kind: Kind::Unreachable, message: message.into(), hint: String::new() }
+        Failure::new(Kind::Unreachable, message)
     }
 
     /// The next step, for people.
@@ -51,9 +60,26 @@ impl Failure {
         self
     }
 
+    /// What caused it. It is kept for those who look for a fault of the program (`SKEP_LOG=debug`), since the words
+    /// of libraries and systems help nobody else.
+    pub fn caused_by(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Failure {
+        self.source = Some(Arc::from(source.into()));
+        self
+    }
+
     /// Whether the manager could not be reached.
     pub fn is_unreachable(&self) -> bool {
         self.kind == Kind::Unreachable
+    }
+
+    /// Whether nobody reads what the command says. The command's work goes on all the same.
+    pub fn is_unheard(&self) -> bool {
+        self.kind == Kind::Unheard
+    }
+
+    /// Why the manager refused; unspecified for what it did not refuse.
+    pub fn code(&self) -> RefusalCode {
+        self.code
     }
 
     /// What is said, without `error:`.
@@ -64,13 +90,17 @@ impl Failure {
 
     /// Says it on the standard error and gives the exit code.
     pub fn tell(&self) -> ExitCode {
-        if self.kind != Kind::Unheard {
-            eprintln!("{self}");
+        if !self.is_unheard() {
+            show::talk(&self.to_string());
+            if std::env::var("SKEP_LOG").is_ok_and(|level| level.contains("debug") || level.contains("trace"))
+            {
+                causes(self).iter().for_each(|cause| show::talk(&format!("cause: {cause}")));
+            }
         }
-        ExitCode::from(self.code())
+        ExitCode::from(self.exit_code())
     }
 
-    fn code(&self) -> u8 {
+    fn exit_code(&self) -> u8 {
         match self.kind {
             Kind::Refused => 1,
             Kind::Usage => 2,
@@ -87,39 +117,52 @@ impl fmt::Display for Failure {
     }
 }
 
+impl Error for Failure {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.as_deref().map(|source| source as &(dyn Error + 'static))
+    }
+}
+
+/// What people and scripts see of it is compared; the source is not part of that.
+impl PartialEq for Failure {
+    fn eq(&self, other: &Failure) -> bool {
+        (self.kind, self.code, &self.message, &self.hint)
+            == (other.kind, other.code, &other.message, &other.hint)
+    }
+}
+
 /// The standard output is the only thing written with `?`.
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Failure {
         if error.kind() == std::io::ErrorKind::BrokenPipe {
-            return Failure { kind: Kind::Unheard, message: String::new(), hint: String::new() };
+            return Failure::new(Kind::Unheard, "");
         }
-        Failure::refused(format!("the output cannot be written: {error}"))
+        Failure::refused(format!("the output cannot be written: {}", reason(&error))).caused_by(error)
     }
 }
 
-/// Where a manager sends only a message, the hint follows this.
-const HINT_MARK: &str = "hint: ";
-
-/// A refusal travels in the status's details, with the next step; other errors are words alone.
-impl From<tonic::Status> for Failure {
-    fn from(status: tonic::Status) -> Failure {
-        if status.code() == tonic::Code::Unimplemented {
-            return Failure::refused("this manager cannot answer that")
-                .hint("one that is stopped (--state-dir) tells of the past alone; one that runs may be older than this program");
-        }
-        let refused = Refused::decode(status.details()).unwrap_or_default();
-        let (message, hint) = match status.message().split_once(HINT_MARK) {
-            Some((message, hint)) => (message.trim_end_matches(['\n', ' ', ';', ',']), hint.to_owned()),
-            None => (status.message(), refused.hint),
-        };
-        let message =
-            if message.is_empty() { format!("the manager says {:?}", status.code()) } else { message.into() };
-        if status.code() == tonic::Code::Unavailable {
-            let hint = if hint.is_empty() { "is it running? try again in a moment".to_owned() } else { hint };
-            return Failure::unreachable(format!("the manager does not answer: {message}")).hint(hint);
-        }
-        Failure::refused(message).hint(hint)
+/// A refusal of the manager, in its own words.
+impl From<Refused> for Failure {
+    fn from(refused: Refused) -> Failure {
+        let code = refused.code();
+        Failure { code, ..Failure::refused(refused.message).hint(refused.hint) }
     }
+}
+
+/// The system's words for an error, without the number that the standard library adds.
+pub fn reason(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or_default().to_lowercase()
+}
+
+fn causes(failure: &Failure) -> Vec<String> {
+    let mut causes = Vec::new();
+    let mut next = Error::source(failure);
+    while let Some(cause) = next {
+        causes.push(cause.to_string());
+        next = cause.source();
+    }
+    causes
 }
 
 #[cfg(test)]
@@ -127,31 +170,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_status_with_a_hint_is_told_in_two_lines() {
-        let status = tonic::Status::not_found("no service \"web\"; hint: see `skep service ls`");
-        assert_eq!(
-            Failure::from(status).to_string(),
-            "error: no service \"web\"\nhint: see `skep service ls`"
-        );
-    }
-
-    #[test]
-    fn a_refusal_in_the_details_brings_its_hint() {
-        let refused = Refused { hint: "did you mean \"web\"?".into(), ..Refused::default() };
-        let status =
-            tonic::Status::with_details(tonic::Code::NotFound, "no service", refused.encode_to_vec().into());
-        assert_eq!(Failure::from(status).to_string(), "error: no service\nhint: did you mean \"web\"?");
-    }
-
-    #[test]
-    fn a_manager_that_went_away_is_unreachable() {
-        let failure = Failure::from(tonic::Status::unavailable("broken"));
-        assert_eq!((failure.code(), failure.is_unreachable()), (3, true));
+    fn a_refusal_keeps_its_code_and_its_hint() {
+        let refused = Refused {
+            code: RefusalCode::OutOfSequence as i32,
+            message: "service web is at version 7".into(),
+            hint: "read it again".into(),
+        };
+        let failure = Failure::from(refused);
+        assert_eq!(failure.to_string(), "error: service web is at version 7\nhint: read it again");
+        assert_eq!((failure.code(), failure.exit_code()), (RefusalCode::OutOfSequence, 1));
     }
 
     #[test]
     fn a_reader_that_went_away_is_no_error() {
         let gone = std::io::Error::from(std::io::ErrorKind::BrokenPipe);
-        assert_eq!(Failure::from(gone).code(), 0);
+        assert_eq!(Failure::from(gone).exit_code(), 0);
+    }
+
+    #[test]
+    fn a_full_output_is_told_in_the_systems_words_without_its_number() {
+        let full = Failure::from(std::io::Error::from_raw_os_error(28));
+        assert_eq!(full.to_string(), "error: the output cannot be written: no space left on device");
+        assert_eq!(causes(&full).len(), 1, "the source is kept");
     }
 }

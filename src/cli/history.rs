@@ -4,7 +4,7 @@ pub mod diff;
 pub mod log;
 pub mod why;
 
-use super::show::local_time;
+use super::show::{local_time, untrusted::one_line};
 use skep_proto::{author, v1::LogRecord};
 
 /// Columns of an author: longer ones push the line, since streams can't be measured beforehand.
@@ -22,7 +22,7 @@ fn line(record: &LogRecord) -> String {
         record.revision,
         local_time(record.at)
     );
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    one_line(&text)
 }
 
 /// The author with an id cut to what tells it apart.
@@ -50,9 +50,10 @@ mod tests {
             reason: "INC-7".into(),
             ..LogRecord::default()
         };
+        let at = local_time(record.at);
         assert_eq!(
             line(&record),
-            "     42  2026-11-21T13:20:01.500Z  placement         task web.1 to node n1  (reason: INC-7)"
+            format!("     42  {at}  placement         task web.1 to node n1  (reason: INC-7)")
         );
     }
 }

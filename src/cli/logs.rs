@@ -11,7 +11,7 @@ use super::{
     connect::Manager,
     fail::{Failure, Outcome},
     now, parse,
-    show::{Answer, write_raw},
+    show::{Answer, Form, say, talk, untrusted::one_line, write_raw, write_raw_stderr},
 };
 use clap::Args;
 use line::Prefix;
@@ -20,8 +20,6 @@ use skep_proto::{
     json,
     v1::{ListRequest, LogRequest, LogSource, LogsRequest, Moment, logs_reply, moment},
 };
-use std::io::Write;
-
 /// Flags of both `service logs` and `task logs`.
 #[derive(Args)]
 pub struct Flags {
@@ -40,7 +38,7 @@ pub struct Flags {
     /// Begin each line with its time
     #[arg(short, long)]
     timestamps: bool,
-    /// Lines alone, without saying whose they are
+    /// Lines alone, as they were written: without saying whose they are, and with their control characters
     #[arg(long)]
     raw: bool,
     /// Leave the tasks' ids out
@@ -117,6 +115,8 @@ struct Plan {
     look: Answer,
     timestamps: bool,
     prefix: Option<Prefix>,
+    /// How the tasks' text is written; where it is not said, each stream's reader decides.
+    form: Option<Form>,
 }
 
 impl Plan {
@@ -126,6 +126,7 @@ impl Plan {
             look: Answer::look(flags.format.as_deref(), "LogLine")?,
             timestamps: flags.timestamps,
             prefix,
+            form: flags.raw.then_some(Form::Raw),
         })
     }
 }
@@ -178,22 +179,22 @@ async fn stream(manager: &Manager, request: LogsRequest, plan: &Plan) -> Outcome
         match reply.message {
             None => {}
             Some(logs_reply::Message::Gap(gap)) => {
-                eprintln!("warning: {}", gap.message);
+                talk(&one_line(&format!("warning: {}", gap.message)));
                 missing.note(&gap);
             }
             Some(logs_reply::Message::Line(line)) => match &plan.look {
-                Answer::Json => write_raw(&[json::render(&line).to_string().as_bytes(), b"\n"])?,
-                Answer::Template(template) => {
-                    write_raw(&[template.fill_json(json::render(&line)).as_bytes(), b"\n"])?;
-                }
+                Answer::Json => say(&json::render(&line).to_string())?,
+                Answer::Template(template) => say(&template.fill_json(json::render(&line)))?,
                 Answer::Text => {
                     let head = line::head(&line, plan.timestamps, plan.prefix.as_ref());
                     match line.source() {
-                        LogSource::Stdout => write_raw(&[head.as_bytes(), &line.text, b"\n"])?,
+                        LogSource::Stdout => {
+                            let form = plan.form.unwrap_or_else(Form::of_stdout);
+                            write_raw(&[head.as_bytes(), &form.bytes(&line.text), b"\n"])?;
+                        }
                         LogSource::Stderr => {
-                            let mut errors = std::io::stderr().lock();
-                            let whole = [head.as_bytes(), &line.text, b"\n"].concat();
-                            errors.write_all(&whole)?;
+                            let form = plan.form.unwrap_or_else(Form::of_stderr);
+                            write_raw_stderr(&[head.as_bytes(), &form.bytes(&line.text), b"\n"]);
                         }
                     }
                 }

@@ -4,6 +4,7 @@ mod change;
 mod pretty;
 
 use super::{
+    absent::{Absent, Docker},
     args::{InspectStyle, ListStyle, Read, Top},
     connect::Manager,
     fail::{Failure, Outcome},
@@ -37,6 +38,10 @@ pub enum Command {
     /// Remove nodes from the cluster
     #[command(visible_alias = "remove")]
     Rm(change::Rm),
+    #[command(hide = true)]
+    Promote(Absent),
+    #[command(hide = true)]
+    Demote(Absent),
 }
 
 /// `skep node ls`
@@ -84,6 +89,7 @@ const LISTING: Listing = Listing {
         ("Self", ""),
         ("Role", ""),
         ("Tasks", ""),
+        ("Runtime", ""),
     ],
     filters: &["id", "label", "node.label", "membership", "name", "role"],
 };
@@ -106,13 +112,14 @@ pub(super) async fn run(top: &Top, command: Command) -> Outcome {
             change::availability(top, args, skep_proto::v1::NodeAvailability::Active).await
         }
         Command::Rm(args) => change::rm(top, args).await,
+        Command::Promote(_) => Docker::Promote.refuse(),
+        Command::Demote(_) => Docker::Demote.refuse(),
     }
 }
 
 async fn ls(top: &Top, args: Ls) -> Outcome {
     let (look, filters) = (LISTING.look(&args.style)?, LISTING.filters(&args.style)?);
-    let (target, moment) = top.read(&args.read)?;
-    let manager = Manager::connect(&target).await?;
+    let (manager, moment) = Manager::for_read(top, &args.read).await?;
     let asked = ListRequest { moment, filters, ..ListRequest::default() };
     let nodes = manager.control().list_nodes(asked).await?.into_inner().nodes;
     let own = status(&manager).await.ok();
@@ -122,8 +129,7 @@ async fn ls(top: &Top, args: Ls) -> Outcome {
 
 async fn ps(top: &Top, args: Ps) -> Outcome {
     let (look, filters) = (task::LISTING.look(&args.style)?, task::LISTING.filters(&args.style)?);
-    let (target, moment) = top.read(&args.read)?;
-    let manager = Manager::connect(&target).await?;
+    let (manager, moment) = Manager::for_read(top, &args.read).await?;
     let nodes = find(&manager, moment, args.nodes).await?;
     let ids = nodes.iter().map(|node| Id::from_bytes(&node.id).to_string()).collect();
     let tasks = task::of(&manager, moment, filters, "node", ids).await?;
@@ -132,8 +138,7 @@ async fn ps(top: &Top, args: Ps) -> Outcome {
 
 async fn inspect(top: &Top, args: Inspect) -> Outcome {
     let look = Inspection::look(&args.style, &LISTING)?;
-    let (target, moment) = top.read(&args.read)?;
-    let manager = Manager::connect(&target).await?;
+    let (manager, moment) = Manager::for_read(top, &args.read).await?;
     let nodes = find(&manager, moment, args.nodes).await?;
     let own = status(&manager).await.ok();
     let rows: Vec<Row> = nodes.iter().map(|node| row(node, own.as_ref())).collect();
@@ -186,10 +191,12 @@ fn row(node: &Node, own: Option<&StatusReply>) -> Row {
             state_word(node).into(),
             title(availability_word(node)),
             manager_status.into(),
-            engine.unwrap_or_else(|| runtime_word(description.runtime()).into()),
+            // A node without an engine has none to show a version of.
+            engine.unwrap_or_else(|| "-".into()),
             is_own.to_string(),
             role_word(node.role()).into(),
             node.tasks.to_string(),
+            runtime_word(description.runtime()).into(),
         ],
         mark: if is_own { " *" } else { "" },
         json: json::render(node),

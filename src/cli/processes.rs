@@ -1,14 +1,17 @@
-//! The commands that stay: daemon and agent, as plain values; and the repair of a folder whose daemon can't start.
+//! The commands that stay: daemon and agent; and the repair of a folder whose daemon can't start.
 //!
-//! What they do stands in `daemon`; here it is only said, and checked as far as words can be.
+//! What they do stands in `daemon`, which takes plain settings. Here is only what people write, and what they are told.
 
 use super::{
     args::{DEFAULT_SOCKET, Top},
     fail::{Failure, Outcome},
-    parse,
+    parse, show,
 };
+use crate::daemon::{self, Advice, AgentSettings, DaemonSettings, Mode, NodeSettings};
 use clap::{Args, ValueEnum};
-use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
+use skep_agent::machine::Reserve;
+use skep_proto::v1::RuntimeKind;
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 /// What runs a node's tasks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
@@ -34,12 +37,12 @@ pub struct NodeArgs {
     /// A label of the node, given at its first start
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = parse::label)]
     pub labels: Vec<(String, String)>,
-    /// CPUs of the machine that tasks may not reserve
+    /// CPUs of the machine that are kept for the system: tasks may not reserve them
     #[arg(long, value_name = "CPUS", value_parser = parse::cpus, default_value = "0")]
-    pub reserve_cpus: i64,
-    /// Memory of the machine that tasks may not reserve
+    pub system_reserve_cpu: i64,
+    /// Memory of the machine that is kept for the system: tasks may not reserve it
     #[arg(long, value_name = "BYTES", value_parser = parse::memory, default_value = "0")]
-    pub reserve_memory: i64,
+    pub system_reserve_memory: i64,
     /// Send traces to this OTLP receiver (gRPC)
     #[arg(long, value_name = "URL")]
     pub otlp_endpoint: Option<String>,
@@ -91,39 +94,78 @@ pub struct RecoverArgs {
     pub accept_loss: bool,
 }
 
-pub(super) fn daemon(top: &Top, args: DaemonArgs) -> Outcome<ExitCode> {
-    top.nothing()?;
-    engine_fits(&args.node)?;
-    crate::daemon::run(args).map_err(stopped)
+impl NodeArgs {
+    fn settings(self) -> Outcome<NodeSettings> {
+        if self.docker_host.is_some() && self.runtime == Some(RuntimeChoice::Process) {
+            return Err(Failure::usage("--docker-host means nothing to --runtime process")
+                .hint("leave one of them out"));
+        }
+        let runtime = self.runtime.map(|choice| match choice {
+            RuntimeChoice::Docker => RuntimeKind::Docker,
+            RuntimeChoice::Process => RuntimeKind::Process,
+        });
+        Ok(NodeSettings {
+            runtime,
+            docker_host: self.docker_host,
+            hostname: self.hostname,
+            labels: self.labels,
+            system_reserve: Reserve {
+                nano_cpus: self.system_reserve_cpu,
+                memory_bytes: self.system_reserve_memory,
+            },
+            otlp_endpoint: self.otlp_endpoint,
+        })
+    }
 }
 
-pub(super) fn agent(top: &Top, args: AgentArgs) -> Outcome<ExitCode> {
+pub(super) fn daemon(top: &Top, args: DaemonArgs) -> Outcome {
     top.nothing()?;
-    engine_fits(&args.node)?;
-    crate::daemon::run_agent(args).map_err(stopped)
+    let settings = DaemonSettings {
+        state_dir: args.state_dir,
+        listen_control: args.listen_control,
+        heartbeat_period: args.heartbeat_period,
+        metrics_listen: args.metrics_listen,
+        mode: if args.safe_mode { Mode::Safe } else { Mode::Deciding },
+        node: args.node.settings()?,
+    };
+    daemon::run(settings).map_err(stopped)
 }
 
-pub(super) fn recover(top: &Top, args: RecoverArgs) -> Outcome<ExitCode> {
+pub(super) fn agent(top: &Top, args: AgentArgs) -> Outcome {
     top.nothing()?;
-    crate::daemon::recover(args).map_err(stopped)
+    let node = args.node.settings()?;
+    daemon::run_agent(AgentSettings { manager: args.manager, state_dir: args.state_dir, node })
+        .map_err(stopped)
+}
+
+pub(super) fn recover(top: &Top, args: RecoverArgs) -> Outcome {
+    top.nothing()?;
+    let recovered = daemon::recover(&args.state_dir).map_err(stopped)?;
+    let end = recovered.position.revision;
+    show::talk(&format!(
+        "history ends at revision {end} now; the next start begins incarnation {}",
+        recovered.incarnation
+    ));
+    if let Some(cause) = &recovered.cause {
+        show::talk(&format!("what came after could not be read: {cause}"));
+    }
+    if recovered.durable > end {
+        show::talk(&format!(
+            "records up to revision {} had been acknowledged and are lost",
+            recovered.durable
+        ));
+    }
+    show::talk(&format!(
+        "the damaged files lie in {}; remove them when you no longer need them",
+        recovered.set_aside.display()
+    ));
+    Ok(())
 }
 
 /// The chain of causes, joined once, here at the edge.
 fn stopped(error: anyhow::Error) -> Failure {
-    let text = format!("{error:#}");
-    match text.split_once("hint: ") {
-        Some((message, hint)) => Failure::refused(message.trim_end_matches(['\n', ' ', ';', ','])).hint(hint),
-        None => Failure::refused(text),
-    }
-}
-
-fn engine_fits(node: &NodeArgs) -> Outcome {
-    if node.docker_host.is_some() && node.runtime == Some(RuntimeChoice::Process) {
-        return Err(
-            Failure::usage("--docker-host means nothing to --runtime process").hint("leave one of them out")
-        );
-    }
-    Ok(())
+    let hint = Advice::hint_of(&error).unwrap_or_default();
+    Failure::refused(format!("{error:#}")).hint(hint).caused_by(error)
 }
 
 fn heartbeat(text: &str) -> Result<Duration, String> {

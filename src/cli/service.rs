@@ -1,8 +1,10 @@
 //! Services: what people want run.
 
 mod create;
+mod edits;
 mod flags;
 mod health;
+mod patience;
 mod pretty;
 mod progress;
 mod scale;
@@ -12,17 +14,18 @@ mod verdict;
 mod wait;
 
 use super::{
+    absent::{Absent, Docker},
     args::{Change, InspectStyle, ListStyle, Read, Top},
     connect::Manager,
-    fail::{Failure, Outcome},
+    fail::Outcome,
     logs,
-    show::{Inspection, Listing, Row, short_id},
+    show::{Inspection, Listing, Row, short_id, truncated},
     task,
 };
 use clap::{Args, Subcommand};
 use skep_proto::{
     Id, defaults, json,
-    v1::{ListRequest, Moment, RemoveService, Service, command::Action, service_mode::Mode},
+    v1::{ListRequest, Moment, RemoveService, RolloutState, Service, command::Action, service_mode::Mode},
 };
 
 /// `skep service …`
@@ -47,7 +50,7 @@ pub enum Command {
     /// Show what a service's tasks have written
     Logs(logs::ServiceLogs),
     #[command(hide = true)]
-    Rollback(Rollback),
+    Rollback(Absent),
 }
 
 /// `skep service ls`
@@ -93,13 +96,6 @@ pub struct Rm {
     change: Change,
 }
 
-/// Known to people from Docker, not built.
-#[derive(Args)]
-pub struct Rollback {
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    _rest: Vec<String>,
-}
-
 const LISTING: Listing = Listing {
     message: "Service",
     fields: &[
@@ -109,6 +105,7 @@ const LISTING: Listing = Listing {
         ("Replicas", "REPLICAS"),
         ("Image", "IMAGE"),
         ("Ports", "PORTS"),
+        ("Status", "STATUS"),
     ],
     filters: &["id", "label", "mode", "name"],
 };
@@ -123,16 +120,13 @@ pub(super) async fn run(top: &Top, command: Command) -> Outcome {
         Command::Scale(args) => scale::run(top, args).await,
         Command::Rm(args) => rm(top, args).await,
         Command::Logs(args) => logs::of_services(top, args).await,
-        Command::Rollback(_) => Err(Failure::usage("service rollback is not supported yet").hint(
-            "`skep --at REVISION service inspect` shows any earlier spec; set it with `skep service update`",
-        )),
+        Command::Rollback(_) => Docker::Rollback.refuse(),
     }
 }
 
 async fn ls(top: &Top, args: Ls) -> Outcome {
     let (look, filters) = (LISTING.look(&args.style)?, LISTING.filters(&args.style)?);
-    let (target, moment) = top.read(&args.read)?;
-    let manager = Manager::connect(&target).await?;
+    let (manager, moment) = Manager::for_read(top, &args.read).await?;
     let asked = ListRequest { moment, filters, ..ListRequest::default() };
     let services = manager.control().list_services(asked).await?.into_inner().services;
     let rows: Vec<Row> = services.iter().map(|service| row(service, args.style.no_trunc)).collect();
@@ -141,8 +135,7 @@ async fn ls(top: &Top, args: Ls) -> Outcome {
 
 async fn ps(top: &Top, args: Ps) -> Outcome {
     let (look, filters) = (task::LISTING.look(&args.style)?, task::LISTING.filters(&args.style)?);
-    let (target, moment) = top.read(&args.read)?;
-    let manager = Manager::connect(&target).await?;
+    let (manager, moment) = Manager::for_read(top, &args.read).await?;
     let services = find(&manager, moment, args.services).await?;
     let ids = services.iter().map(|service| id_of(service).to_string()).collect();
     let tasks = task::of(&manager, moment, filters, "service", ids).await?;
@@ -151,8 +144,7 @@ async fn ps(top: &Top, args: Ps) -> Outcome {
 
 async fn inspect(top: &Top, args: Inspect) -> Outcome {
     let look = Inspection::look(&args.style, &LISTING)?;
-    let (target, moment) = top.read(&args.read)?;
-    let manager = Manager::connect(&target).await?;
+    let (manager, moment) = Manager::for_read(top, &args.read).await?;
     let services = find(&manager, moment, args.services).await?;
     let rows: Vec<Row> = services.iter().map(|service| row(service, true)).collect();
     look.print(&rows, |at| pretty::pretty(&services[at]))
@@ -162,7 +154,7 @@ async fn rm(top: &Top, args: Rm) -> Outcome {
     let manager = Manager::connect(&top.host(&args.change.host)?).await?;
     let mut submitter = manager.submitter(args.change.reason.as_deref()).await?;
     let action =
-        |place: usize| Action::RemoveService(RemoveService { service: args.services[place].clone() });
+        |index: usize| Action::RemoveService(RemoveService { service: args.services[index].clone() });
     submitter.each(&args.services, action).await
 }
 
@@ -182,6 +174,24 @@ fn name_of(service: &Service) -> &str {
         .as_ref()
         .and_then(|spec| spec.annotations.as_ref())
         .map_or("", |annotations| annotations.name.as_str())
+}
+
+/// Why a service is not as it should be; nothing where it is.
+fn trouble(service: &Service) -> String {
+    let status = service.status.unwrap_or_default();
+    if !service.parked.is_empty() {
+        return format!("parked: {}", service.parked);
+    }
+    if let Some(rollout) = service.rollout.as_ref().filter(|one| one.state() == RolloutState::Paused) {
+        return format!("update paused: {}", rollout.message);
+    }
+    if let Some(blocked) = &service.blocked {
+        return format!("blocked: {}", blocked.message);
+    }
+    match (status.running_tasks, status.desired_tasks) {
+        (0, wanted) if wanted > 0 => format!("none of {wanted} tasks runs"),
+        _ => String::new(),
+    }
 }
 
 fn row(service: &Service, no_trunc: bool) -> Row {
@@ -205,6 +215,7 @@ fn row(service: &Service, no_trunc: bool) -> Row {
             format!("{}/{}", status.running_tasks, status.desired_tasks),
             container.map_or_else(String::new, |container| container.image.clone()),
             task::port_list(ports),
+            truncated(&trouble(service), no_trunc),
         ],
         mark: "",
         json: json::render(service),

@@ -7,9 +7,10 @@
 mod tell;
 mod template;
 mod text;
+pub mod untrusted;
 mod words;
 
-pub use tell::{say, say_json, write_raw};
+pub use tell::{Form, can_draw, say, say_json, talk, write_raw, write_raw_stderr};
 pub use template::Template;
 pub use text::{grid, pairs};
 pub use words::{ago, bytes_size, duration_words, local_time, quoted, short_id, title, truncated};

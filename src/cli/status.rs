@@ -5,7 +5,7 @@ use super::{
     connect::Manager,
     fail::{Failure, Outcome},
     now,
-    show::{Answer, ago, bytes_size, local_time, pairs, say, say_json},
+    show::{Answer, ago, bytes_size, local_time, pairs, say, say_json, untrusted::one_line},
 };
 use clap::Args;
 use skep_proto::{
@@ -97,9 +97,10 @@ fn doctor_text(reply: &DoctorReply) -> String {
             Severity::Warning => "warning",
             Severity::Problem => "PROBLEM",
         };
-        text.push_str(&format!("{word:<8} {}: {}\n", finding.subject, finding.message));
+        text.push_str(&one_line(&format!("{word:<8} {}: {}", finding.subject, finding.message)));
+        text.push('\n');
         if !finding.hint.is_empty() {
-            text.push_str(&format!("{:<8} hint: {}\n", "", finding.hint));
+            text.push_str(&format!("{:<8} hint: {}\n", "", one_line(&finding.hint)));
         }
     }
     text

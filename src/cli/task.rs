@@ -3,10 +3,10 @@
 mod pretty;
 mod words;
 
-pub use words::{image, port_list, ports, state_word, trouble};
+pub use words::{end_of, image, port_list, ports, state_word, trouble};
 
 use super::{
-    args::{Change, InspectStyle, ListStyle, Read, Top},
+    args::{InspectStyle, ListStyle, Read, Top},
     connect::Manager,
     fail::Outcome,
     logs, now,
@@ -15,7 +15,7 @@ use super::{
 use clap::{Args, Subcommand};
 use skep_proto::{
     Id, Timestamp, json,
-    v1::{DisownStray, Filter, ListRequest, Moment, Task, command::Action},
+    v1::{Filter, ListRequest, Moment, Task},
 };
 
 /// `skep task …`
@@ -26,20 +26,8 @@ pub enum Command {
     Ls(Ls),
     /// Show everything about tasks
     Inspect(Inspect),
-    /// End tasks that history does not know, after a part of it was lost
-    Rm(Rm),
     /// Show what tasks have written
     Logs(logs::TaskLogs),
-}
-
-/// `skep task rm`
-#[derive(Args)]
-pub struct Rm {
-    /// Tasks by id or the beginning of an id, as `skep doctor` lists them
-    #[arg(value_name = "TASK", required = true)]
-    tasks: Vec<String>,
-    #[command(flatten)]
-    change: Change,
 }
 
 /// `skep task ls`
@@ -86,22 +74,13 @@ pub(super) async fn run(top: &Top, command: Command) -> Outcome {
     match command {
         Command::Ls(args) => ls(top, args).await,
         Command::Inspect(args) => inspect(top, args).await,
-        Command::Rm(args) => rm(top, args).await,
         Command::Logs(args) => logs::of_tasks(top, args).await,
     }
 }
 
-async fn rm(top: &Top, args: Rm) -> Outcome {
-    let manager = Manager::connect(&top.host(&args.change.host)?).await?;
-    let mut submitter = manager.submitter(args.change.reason.as_deref()).await?;
-    let action = |place: usize| Action::DisownStray(DisownStray { task: args.tasks[place].clone() });
-    submitter.each(&args.tasks, action).await
-}
-
 async fn ls(top: &Top, args: Ls) -> Outcome {
     let (look, filters) = (LISTING_OF_ALL.look(&args.style)?, LISTING_OF_ALL.filters(&args.style)?);
-    let (target, moment) = top.read(&args.read)?;
-    let manager = Manager::connect(&target).await?;
+    let (manager, moment) = Manager::for_read(top, &args.read).await?;
     let asked = ListRequest { moment, filters, ..ListRequest::default() };
     let tasks = manager.control().list_tasks(asked).await?.into_inner().tasks;
     LISTING_OF_ALL.print(&look, &rows(&tasks, args.style.no_trunc))
@@ -109,8 +88,7 @@ async fn ls(top: &Top, args: Ls) -> Outcome {
 
 async fn inspect(top: &Top, args: Inspect) -> Outcome {
     let look = Inspection::look(&args.style, &LISTING)?;
-    let (target, moment) = top.read(&args.read)?;
-    let manager = Manager::connect(&target).await?;
+    let (manager, moment) = Manager::for_read(top, &args.read).await?;
     let asked = ListRequest { moment, objects: args.tasks, ..ListRequest::default() };
     let tasks = manager.control().list_tasks(asked).await?.into_inner().tasks;
     let rows: Vec<Row> = tasks.iter().map(|task| row(task, task.name.clone(), true, now())).collect();

@@ -10,13 +10,12 @@ use super::{
     args::{Read, Top},
     connect::Manager,
     fail::{Failure, Outcome},
-    show::{bytes_size, pairs, say, say_json},
+    show::{bytes_size, can_draw, pairs, say, say_json},
 };
 use audit::Audit;
 use clap::Args;
 use serde_json::json;
 use skep_proto::v1::{EntriesRequest, StatusReply, StatusRequest};
-use std::io::IsTerminal;
 
 /// `skep verify`
 #[derive(Args)]
@@ -39,8 +38,7 @@ pub(super) async fn run(top: &Top, args: Verify) -> Outcome {
             );
         }
     };
-    let (target, moment) = top.read(&args.read)?;
-    let manager = Manager::connect(&target).await?;
+    let (manager, moment) = Manager::for_read(top, &args.read).await?;
     // What the manager claims is fetched first: everything up to there must then be found.
     let claimed = manager.control().status(StatusRequest {}).await?.into_inner();
     let upto = match moment {
@@ -64,7 +62,7 @@ pub(super) async fn run(top: &Top, args: Verify) -> Outcome {
 }
 
 fn progress(upto: u64) -> indicatif::ProgressBar {
-    if !std::io::stderr().is_terminal() {
+    if !can_draw() {
         return indicatif::ProgressBar::hidden();
     }
     indicatif::ProgressBar::new(upto).with_prefix("verify")

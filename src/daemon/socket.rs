@@ -1,6 +1,7 @@
 //! The control socket: readable by root and by the group `skep`, and never taken from a daemon that lives.
 
-use anyhow::{Context, Result, bail};
+use super::advice::Advice;
+use anyhow::{Context, Result};
 use std::{
     fs::{self, Permissions},
     os::unix::{fs::PermissionsExt, net::UnixStream},
@@ -19,10 +20,8 @@ pub fn bind(path: &Path) -> Result<UnixListener> {
     }
     if path.exists() {
         if UnixStream::connect(path).is_ok() {
-            bail!(
-                "another daemon answers on {}; stop it first, or choose another --listen-control",
-                path.display()
-            );
+            let message = format!("another daemon answers on {}", path.display());
+            return Err(Advice::new(message, "stop it first, or choose another --listen-control").into());
         }
         fs::remove_file(path).with_context(|| format!("stale control socket {}", path.display()))?;
     }

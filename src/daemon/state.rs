@@ -1,6 +1,7 @@
 //! The state folder: ours alone, and held by one process at a time.
 
-use anyhow::{Context, Result, bail};
+use super::advice::Advice;
+use anyhow::{Context, Result};
 use nix::fcntl::{Flock, FlockArg};
 use std::{
     fs::{self, File, OpenOptions, Permissions},
@@ -23,7 +24,15 @@ impl StateDir {
         let owner = fs::metadata(&path).with_context(|| format!("state folder {}", path.display()))?.uid();
         let us = nix::unistd::geteuid().as_raw();
         if owner != us {
-            bail!("state folder {} belongs to uid {owner}, this process runs as uid {us}", path.display());
+            let message = format!(
+                "state folder {} belongs to uid {owner}, this process runs as uid {us}",
+                path.display()
+            );
+            return Err(Advice::new(
+                message,
+                format!("start it as uid {owner}, or choose another --state-dir"),
+            )
+            .into());
         }
         fs::set_permissions(&path, Permissions::from_mode(0o700))
             .with_context(|| format!("state folder {}", path.display()))?;
@@ -51,10 +60,9 @@ fn lock(path: &Path) -> Result<Flock<File>> {
     file.read_to_string(&mut holder).with_context(|| path.display().to_string())?;
     let Ok(mut held) = Flock::lock(file, FlockArg::LockExclusiveNonblock) else {
         let holder = holder.trim();
-        bail!(
-            "state folder {} is in use by process {holder}; stop that one first, or choose another --state-dir",
-            path.parent().unwrap_or(path).display()
-        );
+        let folder = path.parent().unwrap_or(path).display();
+        let message = format!("state folder {folder} is in use by process {holder}");
+        return Err(Advice::new(message, "stop that one first, or choose another --state-dir").into());
     };
     held.rewind()?;
     held.set_len(0)?;

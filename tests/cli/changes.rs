@@ -70,8 +70,8 @@ fn small_commands() {
     check("node_update", &["node", "update", "--label-add", "zone=b1", "--label-rm", "old", "n1"]);
     check("node_drain", &["node", "drain", "self"]);
     check("node_rm", &["node", "rm", "--force", "n1"]);
-    check("task_rm", &["task", "rm", "4gtm"]);
-    check("release", &["release", "--reason", "mended", "web"]);
+    check("stray_rm", &["stray", "rm", "4gtm"]);
+    check("unpark", &["unpark", "--reason", "mended", "web"]);
 }
 
 #[test]

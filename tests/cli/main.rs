@@ -4,8 +4,10 @@
 //! `INSTA_UPDATE=always` writes the snapshots anew; look at the difference before it is kept.
 
 mod changes;
+mod doors;
 mod figures;
 mod manager;
+mod partings;
 mod reads;
 mod run;
 mod usage;

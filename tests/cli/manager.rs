@@ -20,8 +20,11 @@ pub struct Script {
     pub nodes: Vec<Node>,
     pub services: Vec<Service>,
     pub tasks: Vec<Task>,
+    pub strays: Vec<Stray>,
     pub status: StatusReply,
     pub reply: Option<command_reply::Outcome>,
+    /// Answers that come before `reply`, one for each command.
+    pub first_replies: Arc<Mutex<Vec<command_reply::Outcome>>>,
     /// Sent one after the other; then the stream stays open.
     pub watch: Vec<WatchServiceReply>,
     pub records: Vec<LogRecord>,
@@ -141,7 +144,11 @@ impl Control for Script {
     }
     async fn submit(&self, request: Request<v1::Command>) -> Result<Response<CommandReply>, Status> {
         let command = request.into_inner();
-        let reply = CommandReply { id: command.id, outcome: self.reply.clone() };
+        let first = {
+            let mut first = self.first_replies.lock().expect("nobody panicked");
+            (!first.is_empty()).then(|| first.remove(0))
+        };
+        let reply = CommandReply { id: command.id, outcome: first.or_else(|| self.reply.clone()) };
         self.commands.lock().expect("nobody panicked").push(command);
         Ok(Response::new(reply))
     }
@@ -176,6 +183,10 @@ impl Control for Script {
         let tasks = chosen(&self.tasks, &request.get_ref().objects, named)?;
         Ok(Response::new(TaskList { tasks, revision: 1 }))
     }
+    async fn list_strays(&self, request: Request<ListStraysRequest>) -> Result<Response<StrayList>, Status> {
+        self.note("strays", request.get_ref());
+        Ok(Response::new(StrayList { strays: self.strays.clone(), revision: 1 }))
+    }
     async fn get_cluster(&self, _: Request<GetRequest>) -> Result<Response<Cluster>, Status> {
         Ok(Response::new(Cluster::default()))
     }
@@ -197,7 +208,7 @@ impl History for Script {
     type LogStream = Stream<LogRecord>;
     async fn log(&self, request: Request<LogRequest>) -> Result<Response<Self::LogStream>, Status> {
         self.note("log", request.get_ref());
-        Ok(stream(self.records.clone(), false))
+        Ok(stream(self.records.clone(), request.get_ref().follow))
     }
     async fn diff(&self, request: Request<DiffRequest>) -> Result<Response<DiffReply>, Status> {
         self.note("diff", request.get_ref());

@@ -12,6 +12,7 @@ pub fn skep(args: &[&str]) -> Command {
         .args(args)
         .env_remove("SKEP_HOST")
         .env("NO_COLOR", "1")
+        .env("TZ", "UTC")
         .env("COLUMNS", "100")
         .stdin(Stdio::null());
     command

@@ -14,9 +14,9 @@ use futures::{Stream, StreamExt};
 use prost::Message as _;
 use skep_proto::v1::{
     Accepted, Author, Cluster, Command, CommandId, CommandReplies, CommandReply, Commands, GetRequest,
-    GreetReply, GreetRequest, ListRequest, NodeList, RefusalCode, Refused, ServiceList, StatusReply,
-    StatusRequest, TaskList, WatchServiceReply, WatchServiceRequest, command_reply::Outcome,
-    control_server::Control,
+    GreetReply, GreetRequest, ListRequest, ListStraysRequest, NodeList, ServiceList, StatusReply,
+    StatusRequest, StrayList, TaskList, UnknownOutcome, WatchServiceReply, WatchServiceRequest,
+    command_reply::Outcome, control_server::Control,
 };
 use std::{pin::Pin, sync::Arc, time::Duration};
 use tokio::{
@@ -134,11 +134,7 @@ fn reply(id: Option<CommandId>, answer: Answer) -> CommandReply {
             warnings,
         }),
         Answer::Refused(refusal) => Outcome::Refused(refusal.to_message()),
-        Answer::Unknown(message) => Outcome::Refused(Refused {
-            code: RefusalCode::Unspecified as i32,
-            message: format!("it is unknown whether the command took effect: {message}"),
-            hint: "send it again under the same id".into(),
-        }),
+        Answer::Unknown(message) => Outcome::Unknown(UnknownOutcome { message }),
     };
     CommandReply { id, outcome: Some(outcome) }
 }
@@ -187,6 +183,10 @@ impl Control for ControlService {
 
     async fn list_tasks(&self, request: Request<ListRequest>) -> Result<Response<TaskList>, Status> {
         self.list(self.reads.list_tasks(request.into_inner())).await
+    }
+
+    async fn list_strays(&self, request: Request<ListStraysRequest>) -> Result<Response<StrayList>, Status> {
+        self.reads.list_strays(request.into_inner()).await.map(Response::new)
     }
 
     async fn get_cluster(&self, request: Request<GetRequest>) -> Result<Response<Cluster>, Status> {

@@ -21,8 +21,8 @@ use skep_projections::View;
 use skep_proto::{
     Id, Timestamp,
     v1::{
-        Cluster, GetRequest, ListRequest, Moment, NodeList, NodeState, RefusalCode, ServiceList, StatusReply,
-        TaskList,
+        Cluster, GetRequest, ListRequest, ListStraysRequest, Moment, NodeList, NodeState, RefusalCode,
+        ServiceList, StatusReply, StrayList, TaskList,
     },
 };
 use std::{
@@ -143,6 +143,12 @@ impl Reads {
         let view = self.view(request.moment, request.stale).await?;
         let revision = view.position().revision.0;
         blocking(move || Ok(TaskList { tasks: list::tasks(&view, &request)?, revision })).await
+    }
+
+    /// Tasks that agents have and history does not know.
+    pub async fn list_strays(&self, request: ListStraysRequest) -> Result<StrayList, Status> {
+        let view = self.view(request.moment, false).await?;
+        Ok(StrayList { strays: list::strays(&view), revision: view.position().revision.0 })
     }
 
     /// The cluster.

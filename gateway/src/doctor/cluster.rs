@@ -24,7 +24,7 @@ pub(super) fn parked(view: &View) -> Vec<Finding> {
         problem(
             &name,
             format!("{by} failed on it, and leaves it alone: {}", parked.message),
-            "change it, or `skep release` it, to have it tried again; please report the failure",
+            "change it, or `skep unpark` it, to have it tried again; please report the failure",
         )
     });
     bounded(parked, "objects are parked")
@@ -38,7 +38,7 @@ pub(super) fn strays(view: &View) -> Vec<Finding> {
         warning(
             &format!("task {id}"),
             format!("it runs on {on}, and history does not know it"),
-            "its records were lost when the log was cut; `skep task rm` ends it",
+            "its records were lost when the log was cut; `skep stray rm` ends it",
         )
     });
     bounded(strays, "tasks are unknown to history")

@@ -10,8 +10,8 @@ use super::{
 use crate::{admit::Refusal, resolve, show};
 use skep_projections::{NodeIdx, NodeRow, ServiceIdx, ServiceRow, TaskRow, View};
 use skep_proto::{
-    Revision,
-    v1::{ListRequest, Node, Service, Task},
+    Id, Revision,
+    v1::{ListRequest, Node, Service, Stray, Task},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -64,6 +64,24 @@ pub fn tasks(view: &View, request: &ListRequest) -> Result<Vec<Task>, Refusal> {
         shown(view, service, &rows, &mut list);
     }
     Ok(list)
+}
+
+/// Tasks that agents have and history does not know, by node and id.
+pub fn strays(view: &View) -> Vec<Stray> {
+    let mut strays: Vec<Stray> = view
+        .strays()
+        .map(|(id, stray)| {
+            let node = view.nodes().by_id(Id::from_bytes(&stray.node_id));
+            Stray {
+                task_id: id.to_bytes(),
+                node_id: stray.node_id.clone(),
+                node_name: node.map_or_else(String::new, |(_, row)| row.hostname().to_owned()),
+                state: stray.state,
+            }
+        })
+        .collect();
+    strays.sort_by(|a, b| (&a.node_name, &a.task_id).cmp(&(&b.node_name, &b.task_id)));
+    strays
 }
 
 /// All tasks of a service, by slot, the newest of each first.

@@ -1,27 +1,27 @@
 //! `skep diff`: what changed between two moments, field by field.
 
 use crate::cli::{
-    args::{Source, Top},
+    args::{Source, Top, meant},
     connect::Manager,
     fail::Outcome,
-    parse,
-    show::{Answer, say, say_json},
+    parse::{self, Understood},
+    show::{self, Answer, say, say_json, untrusted::one_line},
 };
 use clap::Args;
 use skep_proto::{
     Id, json,
-    v1::{ChangeKind, DiffReply, DiffRequest, Moment, ObjectChange, moment},
+    v1::{ChangeKind, DiffReply, DiffRequest, ObjectChange, moment},
 };
 
 /// `skep diff`
 #[derive(Args)]
 pub struct Diff {
-    /// The earlier moment: a revision, a time (RFC 3339), or so long ago (-5m)
+    /// The earlier moment: a revision, a time (local unless it names its zone), or so long ago (-5m)
     #[arg(value_name = "FROM", value_parser = parse::moment, allow_hyphen_values = true)]
-    from: moment::Moment,
+    from: Understood<moment::Moment>,
     /// The later moment [default: now]
     #[arg(value_name = "TO", value_parser = parse::moment, allow_hyphen_values = true)]
-    to: Option<moment::Moment>,
+    to: Option<Understood<moment::Moment>>,
     /// table, json, or a template
     #[arg(long, value_name = "FORMAT")]
     format: Option<String>,
@@ -32,20 +32,18 @@ pub struct Diff {
 pub async fn run(top: &Top, args: Diff) -> Outcome {
     let look = Answer::look(args.format.as_deref(), "DiffReply")?;
     let manager = Manager::connect(&top.source(&args.source)?).await?;
-    let asked = DiffRequest {
-        from: Some(Moment { moment: Some(args.from) }),
-        to: args.to.map(|to| Moment { moment: Some(to) }),
-    };
+    let asked = DiffRequest { from: Some(meant(&args.from)), to: args.to.as_ref().map(meant) };
+    for moment in asked.from.iter().chain(&asked.to) {
+        manager.refuse_future(moment).await?;
+    }
     let reply = manager.history().diff(asked).await?.into_inner();
     match look {
         Answer::Json => say_json(&json::render(&reply)),
         Answer::Template(template) => say(&template.fill_json(json::render(&reply))),
         Answer::Text => {
             if reply.changes.is_empty() {
-                eprintln!(
-                    "nothing changed between revisions {} and {}",
-                    reply.from_revision, reply.to_revision
-                );
+                let (from, to) = (reply.from_revision, reply.to_revision);
+                show::talk(&format!("nothing changed between revisions {from} and {to}"));
                 return Ok(());
             }
             say(text(&reply).trim_end())
@@ -67,14 +65,16 @@ fn one(text: &mut String, change: &ObjectChange) {
     };
     let id = Id::from_bytes(&change.id).to_string();
     let name = if change.name.is_empty() { id.clone() } else { format!("{} ({id})", change.name) };
-    text.push_str(&format!("{sign} {} {name} {word}\n", change.kind));
+    text.push_str(&one_line(&format!("{sign} {} {name} {word}", change.kind)));
+    text.push('\n');
     for field in &change.fields {
         let line = match (field.before.is_empty(), field.after.is_empty()) {
-            (true, _) => format!("    {}: {}\n", field.path, field.after),
-            (false, true) => format!("    {}: {} → nothing\n", field.path, field.before),
-            (false, false) => format!("    {}: {} → {}\n", field.path, field.before, field.after),
+            (true, _) => format!("    {}: {}", field.path, field.after),
+            (false, true) => format!("    {}: {} → nothing", field.path, field.before),
+            (false, false) => format!("    {}: {} → {}", field.path, field.before, field.after),
         };
-        text.push_str(&line);
+        text.push_str(&one_line(&line));
+        text.push('\n');
     }
 }
 

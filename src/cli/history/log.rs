@@ -4,7 +4,7 @@ use crate::cli::{
     args::{Read, Top},
     connect::Manager,
     fail::{Failure, Outcome},
-    show::{Answer, write_raw},
+    show::{Answer, say, talk},
 };
 use clap::Args;
 use skep_proto::{json, v1::LogRequest};
@@ -39,13 +39,13 @@ pub struct Log {
 
 pub async fn run(top: &Top, args: Log) -> Outcome {
     let look = Answer::look(args.format.as_deref(), "LogRecord")?;
-    let (target, moment) = top.read(&args.read)?;
-    if moment.is_some() && args.follow {
+    let is_past = args.read.at.is_some() || top.0.at.is_some();
+    if is_past && args.follow {
         return Err(
             Failure::usage("--at ends in the past, --follow never does").hint("leave one of them out")
         );
     }
-    let manager = Manager::connect(&target).await?;
+    let (manager, moment) = Manager::for_read(top, &args.read).await?;
     let to_revision = match moment {
         None => 0,
         Some(moment) => manager.revision_at(moment).await?,
@@ -65,14 +65,20 @@ pub async fn run(top: &Top, args: Log) -> Outcome {
         all: args.all,
         tail: args.tail,
     };
+    let authors = asked.authors.join(", ");
     let mut records = manager.history().log(asked).await?.into_inner();
+    let mut is_empty = true;
     while let Some(record) = records.message().await? {
+        is_empty = false;
         let text = match &look {
             Answer::Text => super::line(&record),
             Answer::Json => json::render(&record).to_string(),
             Answer::Template(template) => template.fill_json(json::render(&record)),
         };
-        write_raw(&[text.as_bytes(), b"\n"])?;
+        say(&text)?;
+    }
+    if is_empty && !authors.is_empty() {
+        talk(&format!("no record here is by {authors}: authors are users, uid:1000, nodes, and reconcilers"));
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use crate::cli::{
     args::{Read, Top},
     connect::Manager,
     fail::Outcome,
-    show::{Answer, say, say_json},
+    show::{Answer, say, say_json, untrusted::one_line},
 };
 use clap::Args;
 use skep_proto::{
@@ -27,8 +27,7 @@ pub struct Why {
 
 pub async fn run(top: &Top, args: Why) -> Outcome {
     let look = Answer::look(args.format.as_deref(), "WhyReply")?;
-    let (target, moment) = top.read(&args.read)?;
-    let manager = Manager::connect(&target).await?;
+    let (manager, moment) = Manager::for_read(top, &args.read).await?;
     let reply = manager.history().why(WhyRequest { object: args.object, moment }).await?.into_inner();
     match look {
         Answer::Json => say_json(&json::render(&reply)),
@@ -40,7 +39,8 @@ pub async fn run(top: &Top, args: Why) -> Outcome {
 fn text(reply: &WhyReply) -> String {
     let id = Id::from_bytes(&reply.id).to_string();
     let name = if reply.name.is_empty() { id.clone() } else { format!("{} ({id})", reply.name) };
-    let mut text = format!("{} {name}: {}\n", reply.kind, reply.verdict);
+    let mut text = one_line(&format!("{} {name}: {}", reply.kind, reply.verdict));
+    text.push('\n');
     if !reply.chain.is_empty() {
         text.push_str("\nbecause, from the newest back:\n");
         for record in &reply.chain {
@@ -50,7 +50,7 @@ fn text(reply: &WhyReply) -> String {
     if !reply.placement.is_empty() {
         text.push_str("\nwhy there:\n");
         for line in &reply.placement {
-            text.push_str(&format!("  {line}\n"));
+            text.push_str(&format!("  {}\n", one_line(line)));
         }
     }
     text

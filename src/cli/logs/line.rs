@@ -1,6 +1,6 @@
 //! What stands before a line: when, whose, where.
 
-use crate::cli::show::short_id;
+use crate::cli::show::{short_id, untrusted::one_line};
 use skep_proto::{Id, Timestamp, v1::LogLine};
 use std::cell::Cell;
 
@@ -23,7 +23,7 @@ impl Prefix {
             name.push_str(&short_id(&Id::from_bytes(&line.task_id).to_string(), self.whole_ids));
         }
         name.push('@');
-        name.push_str(&line.node_name);
+        name.push_str(&one_line(&line.node_name));
         self.widest.set(self.widest.get().max(name.chars().count()));
         format!("{name:<width$}    | ", width = self.widest.get())
     }

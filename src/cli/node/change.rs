@@ -106,5 +106,5 @@ async fn each(top: &Top, change: &Change, nodes: Vec<String>, action: impl Fn(St
     let names = nodes.clone();
     let nodes = resolve_self(&manager, nodes).await?;
     let mut submitter = manager.submitter(change.reason.as_deref()).await?;
-    submitter.each(&names, |place| action(nodes[place].clone())).await
+    submitter.each(&names, |index| action(nodes[index].clone())).await
 }

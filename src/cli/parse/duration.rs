@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// A duration in nanoseconds.
 pub fn duration_ns(text: &str) -> Result<u64, String> {
-    let bad = || format!("{text:?} is no duration; write for example 90s, 5m or 1h30m");
+    let bad = || "it is no duration; write for example 90s, 5m or 1h30m".to_owned();
     if text == "0" {
         return Ok(0);
     }
@@ -22,7 +22,7 @@ pub fn duration_ns(text: &str) -> Result<u64, String> {
         rest = &rest[letters..];
     }
     // Beyond this a float no longer counts single nanoseconds, and it is a century and more anyway.
-    if total > 4e18 { Err(format!("{text:?} is too long a duration")) } else { Ok(total.round() as u64) }
+    if total > 4e18 { Err("it is too long".into()) } else { Ok(total.round() as u64) }
 }
 
 /// The same, as the standard library has it.

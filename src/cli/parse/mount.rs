@@ -1,16 +1,20 @@
-//! Mounts in Docker's words: `type=bind,source=/srv,target=/data,readonly`.
+//! Mounts in Docker's words: `type=bind,source=/srv,target=/data,readonly`. PURE.
 
-use super::memory;
+use super::{csv, memory};
 use skep_proto::v1::{BindOptions, BindPropagation, Mount, MountType, TmpfsOptions, VolumeOptions};
+
+/// The keys of a mount, as an error lists them.
+const KEYS: &str = "type, source, target, readonly, bind-propagation, bind-nonrecursive, bind-create-src, \
+                    volume-driver, volume-opt, volume-label, volume-nocopy, volume-subpath, tmpfs-size, tmpfs-mode";
 
 /// Reads one mount and checks that its parts fit together.
 pub fn mount(text: &str) -> Result<Mount, String> {
     let mut mount = Mount { r#type: MountType::Volume as i32, ..Mount::default() };
-    for field in text.split(',') {
-        let (key, value) = field.split_once('=').map_or((field, None), |(key, value)| (key, Some(value)));
-        set(&mut mount, key, value).map_err(|error| format!("mount {text:?}: {error}"))?;
+    for field in csv::fields(text)? {
+        let (key, value) = csv::pair(&field);
+        set(&mut mount, key, value)?;
     }
-    check(&mount).map_err(|error| format!("mount {text:?}: {error}"))?;
+    check(&mount)?;
     Ok(mount)
 }
 
@@ -41,11 +45,8 @@ fn set(mount: &mut Mount, key: &str, value: Option<&str>) -> Result<(), String> 
             tmpfs(mount).mode =
                 u32::from_str_radix(mode, 8).map_err(|_| format!("{mode:?} is no octal mode"))?;
         }
-        _ => {
-            return Err(format!(
-                "{key:?} is unknown; there are type, source, target, readonly and more: see the manual"
-            ));
-        }
+        "" => return Err("a field is empty: there is a comma too many".into()),
+        _ => return Err(format!("key {key:?} is unknown; there are {KEYS}")),
     }
     Ok(())
 }
@@ -144,8 +145,27 @@ mod tests {
             "source=x,target=/data,tmpfs-size=1m",
             "target=/data,colour=red",
             "target=/data,readonly=maybe",
+            "type=bind, source=/srv,target=/data",
+            "type=bind,source=/srv,target=/data,",
         ] {
             assert!(mount(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_field_in_quotes_may_hold_commas() {
+        let text = "type=volume,src=t1,dst=/mnt,volume-driver=local,volume-opt=type=tmpfs,\
+                    volume-opt=device=tmpfs,\"volume-opt=o=size=8m,mode=1777,nosuid\"";
+        let options = mount(text).expect("a volume").volume.expect("options of it").driver_options;
+        assert_eq!(options["o"], "size=8m,mode=1777,nosuid");
+        assert_eq!((options["type"].as_str(), options.len()), ("tmpfs", 3));
+        let bind = mount("type=bind,\"source=/tmp/a,b\",target=/x").expect("a bind");
+        assert_eq!(bind.source, "/tmp/a,b");
+    }
+
+    #[test]
+    fn an_unknown_key_is_answered_with_all_that_there_are() {
+        let error = mount("target=/data,colour=red").expect_err("no such key");
+        assert!(error.contains("\"colour\"") && error.contains("volume-opt"), "{error}");
     }
 }

@@ -1,8 +1,9 @@
-//! Published ports, in Docker's long and short forms.
+//! Published ports, in Docker's long and short forms. PURE.
 //!
-//! The short form means the ingress mesh, which is not built: it is understood so far that the answer can say how
-//! to write what was meant.
+//! The short form means the ingress mesh, which is not built. It is read all the same, so that the error can say what
+//! to write instead.
 
+use super::csv;
 use skep_proto::v1::{PortConfig, PortProtocol, PublishMode};
 
 /// `published=8080,target=80,protocol=tcp,mode=host`.
@@ -15,14 +16,13 @@ pub fn port(text: &str) -> Result<PortConfig, String> {
             format!(",protocol={}", word(protocol))
         };
         return Err(format!(
-            "{text:?} asks for the ingress mesh, which is not supported yet; use \
-             published={published},target={target}{protocol},mode=host"
+            "it asks for the ingress mesh, which is not supported yet; write \
+             published={published},target={target}{protocol},mode=host to use a port of each node"
         ));
     }
     let mut port = PortConfig { publish_mode: PublishMode::Ingress as i32, ..PortConfig::default() };
-    for field in text.split(',') {
-        let (key, value) =
-            field.split_once('=').ok_or_else(|| format!("{field:?} in {text:?} has no value"))?;
+    for field in csv::fields(text)? {
+        let (key, Some(value)) = csv::pair(&field) else { return Err(format!("{field:?} has no value")) };
         match key {
             "target" => port.target_port = number(value)?,
             "published" => port.published_port = number(value)?,
@@ -31,16 +31,16 @@ pub fn port(text: &str) -> Result<PortConfig, String> {
             "name" => port.name = value.to_owned(),
             _ => {
                 return Err(format!(
-                    "{key:?} in {text:?} is unknown; there are published, target, protocol, mode"
+                    "key {key:?} is unknown; there are published, target, protocol, mode and name"
                 ));
             }
         }
     }
     if port.target_port == 0 {
-        return Err(format!("{text:?} names no target port; write published=8080,target=80,mode=host"));
+        return Err("it names no target port; write published=8080,target=80,mode=host".into());
     }
     if port.publish_mode() == PublishMode::Ingress {
-        return Err(format!("{text:?} asks for the ingress mesh, which is not supported yet; add mode=host"));
+        return Err("it asks for the ingress mesh, which is not supported yet; add mode=host".into());
     }
     Ok(port)
 }
@@ -54,7 +54,7 @@ pub fn port_removal(text: &str) -> Result<(u32, PortProtocol), String> {
 fn short(text: &str) -> Result<(u32, u32, PortProtocol), String> {
     let (ports, name) = text.split_once('/').unwrap_or((text, "tcp"));
     let (published, target) = ports.split_once(':').unwrap_or(("0", ports));
-    let bad = |_| format!("{text:?} is no port; write published=8080,target=80,mode=host");
+    let bad = |_| "it is no port; write published=8080,target=80,mode=host".to_owned();
     Ok((
         number(published).or_else(|_| number_or_zero(published)).map_err(bad)?,
         number(target).map_err(bad)?,

@@ -1,23 +1,19 @@
-//! Amounts of processor and memory.
+//! Amounts of processor and memory. PURE.
 
 /// A number of CPUs in thousand-millionths of one: `0.5` is half a CPU.
 pub fn cpus(text: &str) -> Result<i64, String> {
-    let bad = || format!("{text:?} is no number of CPUs; write for example 0.5 or 2");
+    let bad = || "it is no number of CPUs; write for example 0.5 or 2".to_owned();
     let number: f64 = text.parse().map_err(|_| bad())?;
     if !number.is_finite() || !(0.0..=1e6).contains(&number) {
         return Err(bad());
     }
     let nano = (number * 1e9).round() as i64;
-    if nano != 0 && nano < 1_000_000 {
-        Err(format!("{text} CPUs is too few: at least 0.001"))
-    } else {
-        Ok(nano)
-    }
+    if nano != 0 && nano < 1_000_000 { Err("it is too little: at least 0.001".into()) } else { Ok(nano) }
 }
 
 /// A size in bytes: `512m`, `1g`, `64MiB`, `4096`. Units are powers of 1024, as Docker's are.
 pub fn memory(text: &str) -> Result<i64, String> {
-    let bad = || format!("{text:?} is no size; write for example 64m, 512MiB or 1g");
+    let bad = || "it is no size; write for example 64m, 512MiB or 1g".to_owned();
     let lower = text.to_ascii_lowercase();
     let digits = lower.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(lower.len());
     let number: f64 = lower[..digits].parse().map_err(|_| bad())?;

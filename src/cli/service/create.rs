@@ -7,8 +7,8 @@ use super::{
 };
 use crate::cli::{
     args::{Change, Top},
-    connect::Manager,
-    fail::{Failure, Outcome},
+    connect::{Failures, Manager},
+    fail::{Failure, Outcome, reason},
     parse, show,
 };
 use clap::Args;
@@ -19,7 +19,11 @@ use skep_proto::{
         Replicated, ServiceMode, ServiceSpec, TaskSpec, command::Action, service_mode::Mode,
     },
 };
-use std::path::PathBuf;
+use std::{
+    fs::File,
+    io::Read,
+    path::{Path, PathBuf},
+};
 
 /// `skep service create`
 #[derive(Args)]
@@ -42,10 +46,11 @@ pub struct Create {
     /// An environment variable; a NAME alone takes the value of your own environment
     #[arg(short, long, value_name = "NAME=VALUE", value_parser = parse::env)]
     env: Vec<String>,
-    /// A file of environment variables, one a line
+    /// A file of environment variables, one a line: NAME=VALUE
     #[arg(long, value_name = "FILE")]
     env_file: Vec<PathBuf>,
-    /// A mount: type=bind|volume|tmpfs,source=…,target=…[,readonly]
+    /// A mount: type=bind|volume|tmpfs,source=…,target=…[,readonly][,volume-opt=…]; a field that holds a comma stands
+    /// in double quotes
     #[arg(long, value_name = "MOUNT", value_parser = parse::mount)]
     mount: Vec<Mount>,
     /// Only nodes that meet this: node.labels.zone==b1, node.role!=manager
@@ -78,12 +83,15 @@ pub async fn run(top: &Top, args: Create) -> Outcome {
     let spec = spec(&args)?;
     let target = top.host(&args.change.host)?;
     let manager = Manager::connect(&target).await?;
-    let mut submitter = manager.submitter(args.change.reason.as_deref()).await?;
+    let clock = args.waiting.begin();
+    let mut submitter = manager.submitter(args.change.reason.as_deref()).await?.within(args.waiting.limit());
     let accepted =
         submitter.submit(Action::CreateService(Box::new(CreateService { spec: Some(spec) }))).await?;
     let id = Id::from_bytes(&accepted.object_id).to_string();
-    show::say(&id)?;
-    wait::until_it_runs(&manager, &id, &accepted, &args.waiting).await
+    let mut failures = Failures::default();
+    failures.note(show::say(&id));
+    failures.note(wait::until_it_runs(&manager, &id, &accepted, &args.waiting, clock).await);
+    failures.end()
 }
 
 fn spec(args: &Create) -> Outcome<ServiceSpec> {
@@ -104,6 +112,7 @@ fn spec(args: &Create) -> Outcome<ServiceSpec> {
         env.extend(env_lines(file)?);
     }
     env.extend(args.env.iter().cloned());
+    let env = parse::last_of_each(env);
     let mut task = TaskSpec::default();
     {
         let container = container(&mut task).map_err(Failure::usage)?;
@@ -135,17 +144,16 @@ pub fn attachment(target: &str) -> NetworkAttachment {
     NetworkAttachment { target: target.to_owned(), ..NetworkAttachment::default() }
 }
 
-fn env_lines(file: &PathBuf) -> Outcome<Vec<String>> {
-    let text = std::fs::read_to_string(file)
-        .map_err(|error| Failure::usage(format!("--env-file {} cannot be read: {error}", file.display())))?;
-    text.lines()
-        .map(str::trim_start)
-        .filter(|line| !line.is_empty() && !line.starts_with('#'))
-        .map(|line| {
-            parse::env(line)
-                .map_err(|error| Failure::usage(format!("--env-file {}: {error}", file.display())))
-        })
-        .collect()
+fn env_lines(path: &Path) -> Outcome<Vec<String>> {
+    let shown = path.display();
+    let mut bytes = Vec::new();
+    // One byte more than is taken, so that a file which is too long is told apart.
+    File::open(path)
+        .and_then(|file| file.take(parse::ENV_FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes))
+        .map_err(|error| {
+            Failure::usage(format!("--env-file {shown} cannot be read: {}", reason(&error))).caused_by(error)
+        })?;
+    parse::env_file(&bytes).map_err(|error| Failure::usage(format!("--env-file {shown}: {error}")))
 }
 
 /// A name for a service that was given none: what it runs, and letters that tell it from its like.

@@ -2,7 +2,7 @@
 //! was said and nothing else.
 
 use super::health::HealthFlags;
-use crate::cli::parse;
+use crate::cli::parse::{self, Words};
 use clap::{Args, ValueEnum};
 use skep_proto::v1::{
     ContainerSpec, Placement, ResourceRequirements, Resources, RestartCondition, RestartPolicy, TaskSpec,
@@ -32,9 +32,9 @@ pub struct TaskFlags {
     /// Host name that the task sees
     #[arg(long, value_name = "NAME")]
     hostname: Option<String>,
-    /// Replaces the image's own entrypoint
-    #[arg(long, value_name = "COMMAND")]
-    entrypoint: Option<String>,
+    /// Replaces the image's own entrypoint; read as a shell would: --entrypoint "sh -c 'echo one'"
+    #[arg(long, value_name = "COMMAND", value_parser = parse::words, allow_hyphen_values = true)]
+    entrypoint: Option<Words>,
     /// Signal that asks a task to end
     #[arg(long, value_name = "SIGNAL")]
     stop_signal: Option<String>,
@@ -99,7 +99,7 @@ impl TaskFlags {
         set(&mut container.hostname, &self.hostname);
         set(&mut container.stop_signal, &self.stop_signal);
         if let Some(entrypoint) = &self.entrypoint {
-            container.command = entrypoint.split_whitespace().map(str::to_owned).collect();
+            container.command.clone_from(&entrypoint.0);
         }
         container.stop_grace_period_ns = self.stop_grace_period.or(container.stop_grace_period_ns);
         container.read_only = self.read_only.unwrap_or(container.read_only);

@@ -1,8 +1,9 @@
 //! Progress on the standard error: a line a slot on a terminal, and elsewhere a plain line for each thing that is new.
 
 use super::verdict::{Picture, Slot, slot_line};
+use crate::cli::show::{self, untrusted::one_line};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use std::{collections::BTreeMap, io::IsTerminal};
+use std::collections::BTreeMap;
 
 /// Slots that get a line of their own; of the others only the sum is shown.
 const SLOT_LINES_MAX: usize = 20;
@@ -35,11 +36,8 @@ pub struct Plain {
 
 impl Progress {
     /// Whether the standard error is a terminal decides.
-    pub fn new(quiet: bool) -> Progress {
-        if quiet {
-            return Progress::Silent;
-        }
-        if !std::io::stderr().is_terminal() || std::env::var_os("TERM").is_some_and(|term| term == "dumb") {
+    pub fn new() -> Progress {
+        if !show::can_draw() {
             return Progress::Plain(Plain::default());
         }
         let all = MultiProgress::new();
@@ -52,7 +50,7 @@ impl Progress {
         match self {
             Progress::Silent => {}
             Progress::Terminal(lines) => lines.show(picture),
-            Progress::Plain(plain) => plain.news(picture).iter().for_each(|line| eprintln!("{line}")),
+            Progress::Plain(plain) => plain.news(picture).iter().for_each(|line| show::talk(&one_line(line))),
         }
     }
 
@@ -71,7 +69,7 @@ impl Lines {
         if !picture.blocked.is_empty() {
             text.push_str(&format!(": {}", picture.blocked));
         }
-        self.overall.set_message(text);
+        self.overall.set_message(one_line(&text));
         let shown: Vec<&Slot> = picture.slots.iter().take(SLOT_LINES_MAX).collect();
         self.slots.retain(|number, bar| {
             let stays = shown.iter().any(|slot| slot.number == *number);
@@ -82,7 +80,7 @@ impl Lines {
         });
         for slot in shown {
             let bar = self.slots.entry(slot.number).or_insert_with(|| self.all.add(line()));
-            bar.set_message(format!("  {}: {}", slot.task.name, slot_line(slot)));
+            bar.set_message(one_line(&format!("  {}: {}", slot.task.name, slot_line(slot))));
         }
     }
 }

@@ -6,8 +6,8 @@ use super::{
 };
 use crate::cli::{
     args::{Change, Top},
-    connect::Manager,
-    fail::{Failure, Outcome},
+    connect::{Failures, Manager},
+    fail::Outcome,
     parse, show,
 };
 use clap::Args;
@@ -27,18 +27,19 @@ pub struct Scale {
 
 pub async fn run(top: &Top, args: Scale) -> Outcome {
     let manager = Manager::connect(&top.host(&args.change.host)?).await?;
-    let mut submitter = manager.submitter(args.change.reason.as_deref()).await?;
-    let mut failed: Option<Failure> = None;
+    let clock = args.waiting.begin();
+    let mut submitter = manager.submitter(args.change.reason.as_deref()).await?.within(args.waiting.limit());
+    let mut failures = Failures::default();
     let mut scaled: Vec<(String, Accepted)> = Vec::new();
     for (service, replicas) in args.wishes {
         let action = Action::ScaleService(ScaleService { service: service.clone(), replicas });
         match submitter.submit(action).await {
             Ok(accepted) => {
-                show::say(&format!("{service} scaled to {replicas}"))?;
+                failures.note(show::say(&format!("{service} scaled to {replicas}")));
                 scaled.push((service, accepted));
             }
             Err(failure) if failure.is_unreachable() => return Err(failure),
-            Err(failure) => keep(&mut failed, failure),
+            Err(failure) => failures.note(Err(failure)),
         }
     }
     for (service, accepted) in scaled {
@@ -46,16 +47,7 @@ pub async fn run(top: &Top, args: Scale) -> Outcome {
             Some(service) => id_of(service).to_string(),
             None => continue,
         };
-        if let Err(failure) = wait::until_it_runs(&manager, &id, &accepted, &args.waiting).await {
-            keep(&mut failed, failure);
-        }
+        failures.note(wait::until_it_runs(&manager, &id, &accepted, &args.waiting, clock).await);
     }
-    failed.map_or(Ok(()), Err)
-}
-
-/// The last failure is told by the caller, those before it at once.
-fn keep(failed: &mut Option<Failure>, failure: Failure) {
-    if let Some(earlier) = failed.replace(failure) {
-        earlier.tell();
-    }
+    failures.end()
 }

@@ -1,7 +1,11 @@
 //! `skep service update`: reads the spec, changes what was said, and quotes the version that it read.
+//!
+//! Where somebody else was faster, the spec is read again and the same change is made to it: an edit of one key does
+//! not clash with an edit of another. Of two edits of the same key the later one counts, as with any two commands.
 
 use super::{
     create::attachment,
+    edits::Edits,
     find,
     flags::{TaskFlags, container},
     id_of,
@@ -10,15 +14,17 @@ use super::{
 };
 use crate::cli::{
     args::{Change, Top},
-    connect::Manager,
+    connect::{Failures, Manager, Submitter},
     fail::{Failure, Outcome},
-    parse, show,
+    parse::{self, Words},
+    show,
 };
 use clap::Args;
 use skep_proto::v1::{
-    Annotations, EndpointSpec, Mount, Placement, PortConfig, PortProtocol, Replicated, ServiceMode,
-    ServiceSpec, TaskSpec, UpdateService, command::Action, service_mode::Mode,
+    Accepted, Annotations, EndpointSpec, Mount, Placement, PortConfig, PortProtocol, RefusalCode, Replicated,
+    ServiceMode, ServiceSpec, TaskSpec, UpdateService, command::Action, service_mode::Mode,
 };
+use std::time::Instant;
 
 /// `skep service update`
 #[derive(Args)]
@@ -29,9 +35,9 @@ pub struct Update {
     /// Another image, or with the process runtime another program
     #[arg(long, value_name = "IMAGE")]
     image: Option<String>,
-    /// Other command and arguments, in one word: --args "sleep 60"
-    #[arg(long, value_name = "COMMAND", allow_hyphen_values = true)]
-    args: Option<String>,
+    /// Other command and arguments, read as a shell would: --args "-c 'echo one'"; an empty text takes them away
+    #[arg(long, value_name = "COMMAND", value_parser = parse::words, allow_hyphen_values = true)]
+    args: Option<Words>,
     /// How many tasks are to run
     #[arg(long, value_name = "COUNT")]
     replicas: Option<u64>,
@@ -95,21 +101,47 @@ pub async fn run(top: &Top, args: Update) -> Outcome {
     // Tried on an empty spec, so that flags which contradict each other are found before anybody is asked.
     args.task.apply(&mut TaskSpec::default()).map_err(Failure::usage)?;
     let manager = Manager::connect(&top.host(&args.change.host)?).await?;
-    let found = find(&manager, None, vec![args.service.clone()]).await?;
-    let service =
-        found.into_iter().next().ok_or_else(|| Failure::refused(format!("no service {:?}", args.service)))?;
-    let id = id_of(&service).to_string();
-    let version = service.meta.as_ref().map_or(0, |meta| meta.version);
-    let mut spec = service.spec.unwrap_or_default();
-    edit(&mut spec, &args)?;
-    let mut submitter = manager.submitter(args.change.reason.as_deref()).await?;
-    let update = UpdateService { service: id.clone(), version, spec: Some(spec) };
-    let accepted = submitter.submit(Action::UpdateService(Box::new(update))).await?;
-    show::say(&args.service)?;
+    let clock = args.waiting.begin();
+    let mut submitter = manager.submitter(args.change.reason.as_deref()).await?.within(args.waiting.limit());
+    let (id, accepted) = submit(&manager, &mut submitter, &args).await?;
+    let mut failures = Failures::default();
+    failures.note(show::say(&args.service));
     if !accepted.changed {
-        eprintln!("nothing changed");
+        show::talk("nothing changed");
     }
-    wait::until_it_runs(&manager, &id, &accepted, &args.waiting).await
+    failures.note(wait::until_it_runs(&manager, &id, &accepted, &args.waiting, clock).await);
+    failures.end()
+}
+
+/// Reads, changes and submits until nobody is faster.
+async fn submit(manager: &Manager, submitter: &mut Submitter, args: &Update) -> Outcome<(String, Accepted)> {
+    let began = Instant::now();
+    let mut edits = Edits::new(args.waiting.limit());
+    loop {
+        let found = find(manager, None, vec![args.service.clone()]).await?;
+        let service = found
+            .into_iter()
+            .next()
+            .ok_or_else(|| Failure::refused(format!("no service {:?}", args.service)))?;
+        let id = id_of(&service).to_string();
+        let version = service.meta.as_ref().map_or(0, |meta| meta.version);
+        let mut spec = service.spec.unwrap_or_default();
+        edit(&mut spec, args)?;
+        let update = UpdateService { service: id.clone(), version, spec: Some(spec) };
+        match submitter.submit(Action::UpdateService(Box::new(update))).await {
+            Ok(accepted) => return Ok((id, accepted)),
+            Err(failure) if failure.code() == RefusalCode::OutOfSequence => {
+                let Some(pause) = edits.again(began.elapsed(), dice()) else { return Err(failure) };
+                tokio::time::sleep(pause).await;
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+}
+
+/// Numbers that differ between processes which run at the same time. Nothing secret depends on them.
+fn dice() -> u64 {
+    crate::cli::now().0 ^ u64::from(std::process::id()).rotate_left(32)
 }
 
 fn edit(spec: &mut ServiceSpec, args: &Update) -> Outcome {
@@ -153,12 +185,10 @@ fn edit_task(task: &mut TaskSpec, args: &Update) -> Result<(), String> {
         container.image.clone_from(image);
     }
     if let Some(words) = &args.args {
-        container.args = words.split_whitespace().map(str::to_owned).collect();
+        container.args.clone_from(&words.0);
     }
-    let name = |variable: &str| variable.split('=').next().unwrap_or_default().to_owned();
-    let replaced = |variable: &String| args.env_add.iter().any(|new| name(new) == name(variable));
-    container.env.retain(|variable| !args.env_rm.contains(&name(variable)) && !replaced(variable));
-    container.env.extend(args.env_add.iter().cloned());
+    container.env.retain(|variable| !args.env_rm.iter().any(|gone| gone == parse::env_name(variable)));
+    container.env = parse::last_of_each(container.env.drain(..).chain(args.env_add.iter().cloned()));
     let renewed = |mount: &Mount| args.mount_add.iter().any(|new| new.target == mount.target);
     container.mounts.retain(|mount| !args.mount_rm.contains(&mount.target) && !renewed(mount));
     container.mounts.extend(args.mount_add.iter().cloned());

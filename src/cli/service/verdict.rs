@@ -1,12 +1,15 @@
-//! Whether a service has come to what was asked: from what a manager shows of it, nothing else. Pure.
+//! Whether a service has come to what was asked: from what a manager shows of it, nothing else. PURE.
 //!
 //! A slot is settled when its newest task runs the newest spec and is wanted, or has done its work for good. The
 //! service is settled when as many slots are as were asked for, and none beside them is still on its way.
+//!
+//! A task that ended and was replaced counts as a failure whatever its exit code: a service that runs is one whose
+//! tasks stay.
 
-use crate::cli::task::{state_word, trouble};
+use crate::cli::task::{end_of, state_word, trouble};
 use skep_proto::{
     Id, defaults,
-    v1::{PullProgress, RolloutState, Service, Task, TaskState, WatchServiceReply},
+    v1::{EndCause, PullProgress, RolloutState, Service, Task, TaskState, WatchServiceReply},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,6 +31,8 @@ pub struct Slot {
     pub failed: Option<Task>,
     /// Of the newest task.
     pub pull: Option<PullProgress>,
+    /// How far its newest task has come towards running the newest spec: its state, and the bytes pulled for it.
+    pub reached: (i32, u64),
 }
 
 /// A service between a command and its effect.
@@ -37,6 +42,8 @@ pub struct Picture {
     pub wanted: u64,
     /// Slots that are settled.
     pub settled: u64,
+    /// Tasks that run an older spec and still serve.
+    pub older: u64,
     /// Slots on their way, settled ones too, by number.
     pub slots: Vec<Slot>,
     /// All has come about.
@@ -68,7 +75,7 @@ impl Picture {
 
 /// Failed tasks that were there before the command, and are not its fault.
 pub fn old_failures(reply: &WatchServiceReply, revision: u64) -> BTreeSet<Id> {
-    reply.tasks.iter().filter(|task| has_failed(task) && created(task) <= revision).map(id).collect()
+    reply.tasks.iter().filter(|task| has_ended(task) && created(task) <= revision).map(id).collect()
 }
 
 /// What a reply means. `old` are failures that do not count.
@@ -99,7 +106,11 @@ pub fn judge(reply: &WatchServiceReply, old: &BTreeSet<Id>) -> Picture {
     let mut picture = Picture {
         wanted,
         settled,
-        converged: running == live && live <= wanted && settled >= wanted,
+        older: reply.tasks.iter().filter(|task| runs(task) && !current(task, service)).count() as u64,
+        converged: running == live
+            && live <= wanted
+            && settled >= wanted
+            && !is_kept_too_early(service, &slots),
         settled_at: slots.iter().filter(|slot| slot.settled).map(|slot| at(&slot.task)).max().unwrap_or(0),
         blocked: service.blocked.as_ref().map_or_else(String::new, |blocked| blocked.message.clone()),
         slots,
@@ -113,19 +124,33 @@ pub fn judge(reply: &WatchServiceReply, old: &BTreeSet<Id>) -> Picture {
 
 fn slot(number: u64, tasks: &[&Task], service: &Service, old: &BTreeSet<Id>, pulls: &[PullProgress]) -> Slot {
     let newest = tasks[0];
+    let counts = |task: &Task| has_failed(task) || (was_replaced(task) && task.id != newest.id);
     let failed: Vec<&Task> = tasks
         .iter()
-        .filter(|task| has_failed(task) && current(task, service) && !old.contains(&id(task)))
+        .filter(|task| counts(task) && current(task, service) && !old.contains(&id(task)))
         .copied()
         .collect();
+    let pull = pulls.iter().find(|pull| pull.task_id == newest.id).cloned();
+    let is_on_its_way = is_wanted(newest) && current(newest, service) && state(newest) <= TaskState::Running;
     Slot {
         number,
-        settled: is_wanted(newest) && current(newest, service) && state(newest) == TaskState::Running,
+        settled: is_on_its_way && state(newest) == TaskState::Running,
         failures: failed.len(),
         failed: failed.first().map(|task| (*task).clone()),
-        pull: pulls.iter().find(|pull| pull.task_id == newest.id).cloned(),
+        reached: match is_on_its_way {
+            true => (state(newest) as i32, pull.as_ref().map_or(0, |pull| pull.done_bytes)),
+            false => (0, 0),
+        },
+        pull,
         task: newest.clone(),
     }
+}
+
+/// Tasks that are kept because only their placement was changed count once the roll-out has looked at all of them.
+fn is_kept_too_early(service: &Service, slots: &[Slot]) -> bool {
+    let is_updating =
+        service.rollout.as_ref().is_some_and(|rollout| rollout.state() == RolloutState::Updating);
+    is_updating && slots.iter().any(|slot| slot.settled && slot.task.spec_version != service.spec_version)
 }
 
 fn hopeless(service: &Service, picture: &Picture, dead: Option<Slot>) -> String {
@@ -141,7 +166,8 @@ fn hopeless(service: &Service, picture: &Picture, dead: Option<Slot>) -> String 
     }
     match picture.culprit() {
         Some(slot) if slot.failures >= ATTEMPTS_MAX => {
-            format!("{} failed {} times", slot.task.name, slot.failures)
+            let word = if slot.failed.as_ref().is_some_and(has_failed) { "failed" } else { "ended" };
+            format!("{} {word} {} times", slot.task.name, slot.failures)
         }
         Some(_) | None => String::new(),
     }
@@ -160,7 +186,8 @@ pub fn slot_line(slot: &Slot) -> String {
         line.push_str(&format!(": {}", trouble(task)));
     } else if let Some(failed) = slot.failed.as_ref().filter(|_| !slot.settled) {
         let times = if slot.failures == 1 { "once".to_owned() } else { format!("{} times", slot.failures) };
-        line.push_str(&format!(", failed {times}: {}", trouble(failed)));
+        let word = if has_failed(failed) { "failed" } else { "ended" };
+        line.push_str(&format!(", {word} {times}: {}", end_of(failed)));
     } else if let Some(message) = task.status.as_ref().map(|status| &status.message).filter(|_| !slot.settled)
         && !message.is_empty()
         && *message != line
@@ -185,14 +212,38 @@ fn is_wanted(task: &Task) -> bool {
     task.desired() <= TaskState::Running
 }
 
-/// Whether the task runs what the service now asks for.
+/// Whether the task runs what the service now asks for. Where it may run is judged by the manager, which replaces or
+/// keeps it.
 fn current(task: &Task, service: &Service) -> bool {
-    task.spec_version == service.spec_version
-        || task.spec.is_some() && task.spec == service.spec.as_ref().and_then(|spec| spec.task.clone())
+    if task.spec_version == service.spec_version {
+        return true;
+    }
+    let (Some(own), Some(asked)) = (&task.spec, service.spec.as_ref().and_then(|spec| spec.task.as_ref()))
+    else {
+        return false;
+    };
+    let mut own = own.clone();
+    own.placement.clone_from(&asked.placement);
+    own == *asked
 }
 
 fn has_failed(task: &Task) -> bool {
     matches!(state(task), TaskState::Failed | TaskState::Rejected)
+}
+
+/// Whether the task ended by itself and well, which says nothing good of a service once there is another in its slot.
+fn was_replaced(task: &Task) -> bool {
+    let container = task.status.as_ref().and_then(|status| status.container.as_ref());
+    let was_asked = container.is_some_and(|container| container.end_cause() == EndCause::Asked);
+    state(task) == TaskState::Complete && !was_asked
+}
+
+fn has_ended(task: &Task) -> bool {
+    has_failed(task) || state(task) == TaskState::Complete
+}
+
+fn runs(task: &Task) -> bool {
+    is_wanted(task) && state(task) == TaskState::Running
 }
 
 fn state(task: &Task) -> TaskState {

@@ -1,10 +1,8 @@
-//! Waiting until a service has come to what was asked, or until it is clear that it will not.
-//!
-//! There is no end of patience while something moves: a long pull is no failure. Trouble that lasts, a slot that
-//! failed three times, and standstill end the waiting; the service stays.
+//! Waiting until a service has come to what was asked, or until it is clear that it will not. The service stays.
 
 use super::{
     name_of,
+    patience::{Limit, Patience},
     progress::Progress,
     verdict::{self, Picture},
 };
@@ -12,7 +10,8 @@ use crate::cli::{
     connect::Manager,
     fail::{Failure, Outcome},
     now, parse,
-    task::trouble,
+    show::untrusted::one_line,
+    task::end_of,
 };
 use clap::Args;
 use skep_proto::{
@@ -38,22 +37,52 @@ pub struct Waiting {
     /// Do not wait until it runs
     #[arg(short, long)]
     detach: bool,
-    /// Give up when it has been blocked, failing or without progress for so long; 0 never does
-    #[arg(long, value_name = "DURATION", value_parser = parse::duration, default_value = "60s")]
-    timeout: Duration,
+    /// End after so long, whatever happens; 0 waits for ever [default: after 60s without progress]
+    #[arg(long, value_name = "DURATION", value_parser = parse::duration)]
+    timeout: Option<Duration>,
     /// Show no progress
     #[arg(short, long)]
     quiet: bool,
 }
 
+impl Waiting {
+    /// How long the whole command may take, where the caller said so.
+    pub fn limit(&self) -> Option<Duration> {
+        self.timeout.filter(|limit| !limit.is_zero())
+    }
+
+    /// Begins to count the time of the command.
+    pub fn begin(&self) -> Clock {
+        let limit = match (self.timeout, self.limit()) {
+            (None, _) => Limit::Standstill,
+            (Some(_), None) => Limit::Never,
+            (Some(_), Some(limit)) => Limit::After(limit),
+        };
+        Clock { began: Instant::now(), limit }
+    }
+}
+
+/// When the command began, and when it is to end.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    began: Instant,
+    limit: Limit,
+}
+
 /// Waits as the flags say. The service is named by its id.
-pub async fn until_it_runs(manager: &Manager, id: &str, accepted: &Accepted, waiting: &Waiting) -> Outcome {
+pub async fn until_it_runs(
+    manager: &Manager,
+    id: &str,
+    accepted: &Accepted,
+    waiting: &Waiting,
+    clock: Clock,
+) -> Outcome {
     if waiting.detach {
         return Ok(());
     }
-    let mut progress = Progress::new(waiting.quiet);
+    let mut progress = if waiting.quiet { Progress::Silent } else { Progress::new() };
     let outcome = tokio::select! {
-        outcome = watch(manager, id, accepted, waiting.timeout, &mut progress) => outcome,
+        outcome = watch(manager, id, accepted, clock, &mut progress) => outcome,
         _ = tokio::signal::ctrl_c() => {
             Err(Failure::refused(format!("interrupted; service {id} goes on"))
                 .hint(format!("see how it does with `skep service ps {id}`")))
@@ -63,68 +92,47 @@ pub async fn until_it_runs(manager: &Manager, id: &str, accepted: &Accepted, wai
     outcome
 }
 
-/// What is remembered between two replies.
-struct Patience {
-    limit: Option<Duration>,
-    trouble_since: Option<Instant>,
-    moved_at: Instant,
-    seen: Option<Picture>,
-    converged_at: Option<Instant>,
-}
-
-impl Patience {
-    fn take(&mut self, picture: &Picture) {
-        let now = Instant::now();
-        if self.seen.as_ref() != Some(picture) {
-            self.moved_at = now;
-            self.seen = Some(picture.clone());
-        }
-        self.trouble_since = picture.in_trouble().then(|| self.trouble_since.unwrap_or(now));
-        self.converged_at = picture.converged.then(|| self.converged_at.unwrap_or(now));
-    }
-
-    fn ends_at(&self) -> Option<Instant> {
-        Some(self.trouble_since.map_or(self.moved_at, |since| since.min(self.moved_at)) + self.limit?)
-    }
-}
-
 async fn watch(
     manager: &Manager,
     id: &str,
     accepted: &Accepted,
-    timeout: Duration,
+    clock: Clock,
     progress: &mut Progress,
 ) -> Outcome {
+    let mut patience = Patience::new(clock.limit, clock.began.elapsed());
+    let mut last: Option<(WatchServiceReply, Picture)> = None;
     let after_revision = accepted.through_revision.max(accepted.revision);
     let asked = WatchServiceRequest { service: id.to_owned(), after_revision };
-    let mut replies = manager.control().watch_service(asked).await?.into_inner();
-    let limit = (!timeout.is_zero()).then_some(timeout);
-    let mut patience =
-        Patience { limit, trouble_since: None, moved_at: Instant::now(), seen: None, converged_at: None };
-    let mut last: Option<(WatchServiceReply, Picture)> = None;
+    let mut control = manager.control();
+    let replies = tokio::select! {
+        replies = control.watch_service(asked) => replies,
+        () = sleep_until(patience.ends_at(), clock) => {
+            return Err(give_up(manager, id, None, in_vain(clock.limit)).await);
+        }
+    };
+    let mut replies = replies.map_err(|status| while_waiting(id, status.into()))?.into_inner();
     let mut old = None;
     loop {
-        let steady_at = match (&last, patience.converged_at) {
+        let steady_at = match (&last, patience.converged_since()) {
             (Some((reply, picture)), Some(since)) => Some(since + steady_for(reply, picture)),
             _ => None,
         };
-        if steady_at.is_some_and(|at| at <= Instant::now()) {
+        // A service that is as it should be is not given up for want of a steady moment.
+        let wake_at = [steady_at, patience.ends_at()].into_iter().flatten().min();
+        if steady_at.is_some() && wake_at.is_some_and(|at| at <= clock.began.elapsed()) {
             return Ok(());
         }
-        let wake_at = steady_at.or_else(|| patience.ends_at());
         let reply = tokio::select! {
-            reply = replies.message() => reply?,
-            () = sleep_until(wake_at) => {
+            reply = replies.message() => reply.map_err(|status| while_waiting(id, status.into()))?,
+            () = sleep_until(wake_at, clock) => {
                 if steady_at.is_some() {
                     return Ok(());
                 }
-                let reason = "it makes no progress".to_owned();
-                return Err(give_up(manager, id, last.as_ref(), reason).await);
+                return Err(give_up(manager, id, last.as_ref(), in_vain(clock.limit)).await);
             }
         };
         let Some(reply) = reply else {
-            return Err(Failure::unreachable("the manager went away while waiting")
-                .hint(format!("see `skep service ps {id}`")));
+            return Err(while_waiting(id, Failure::unreachable("")));
         };
         if reply.removed {
             return Err(Failure::refused(format!("service {id} was removed meanwhile")));
@@ -132,7 +140,7 @@ async fn watch(
         let old = old.get_or_insert_with(|| verdict::old_failures(&reply, accepted.revision));
         let picture = verdict::judge(&reply, old);
         progress.show(&picture);
-        patience.take(&picture);
+        patience.take(&picture, clock.began.elapsed());
         let reason = picture.hopeless.clone();
         last = Some((reply, picture));
         if !reason.is_empty() {
@@ -141,9 +149,26 @@ async fn watch(
     }
 }
 
-async fn sleep_until(at: Option<Instant>) {
+/// A command that was accepted stays accepted when the manager goes away.
+fn while_waiting(id: &str, failure: Failure) -> Failure {
+    match failure.is_unreachable() {
+        true => Failure::unreachable(format!("the manager went away while waiting; service {id} goes on"))
+            .hint(format!("see how it does with `skep service ps {id}` once the manager is back"))
+            .caused_by(failure),
+        false => failure,
+    }
+}
+
+fn in_vain(limit: Limit) -> String {
+    match limit {
+        Limit::After(limit) => format!("the time of {limit:?} is over"),
+        Limit::Standstill | Limit::Never => "it makes no progress".into(),
+    }
+}
+
+async fn sleep_until(at: Option<Duration>, clock: Clock) {
     match at {
-        Some(at) => tokio::time::sleep_until(at).await,
+        Some(at) => tokio::time::sleep(at.saturating_sub(clock.began.elapsed())).await,
         None => std::future::pending().await,
     }
 }
@@ -171,19 +196,15 @@ async fn give_up(
     };
     let name = reply.service.as_ref().map_or(id, name_of);
     let reason = if picture.blocked.is_empty() { reason } else { picture.blocked.clone() };
-    let mut text =
-        format!("service {name} does not run ({} of {} tasks): {reason}", picture.settled, picture.wanted);
+    let mut text = format!("{}: {reason}", standing(name, picture));
     if let Some(slot) = picture.culprit()
         && let Some(task) = &slot.failed
     {
-        let place =
+        let node =
             if task.node_name.is_empty() { String::new() } else { format!(" on node {}", task.node_name) };
-        text.push_str(&format!(
-            "\n  {}{place}: {} (task {})",
-            task.name,
-            trouble(task),
-            Id::from_bytes(&task.id)
-        ));
+        let id = Id::from_bytes(&task.id);
+        text.push_str("\n  ");
+        text.push_str(&one_line(&format!("{}{node}: {} (task {id})", task.name, end_of(task))));
         let lines =
             tokio::time::timeout(LAST_LINES_PATIENCE, last_lines(manager, task)).await.unwrap_or_default();
         if !lines.is_empty() {
@@ -195,6 +216,17 @@ async fn give_up(
     Failure::refused(text).hint(format!(
         "the service stays; `skep service ps {name}` shows its tasks, `skep why {name}` why, `skep service rm {name}` removes it"
     ))
+}
+
+/// How many tasks run, and which spec.
+fn standing(name: &str, picture: &Picture) -> String {
+    let (settled, wanted) = (picture.settled, picture.wanted);
+    match picture.older {
+        0 => format!("service {name} does not run as asked ({settled} of {wanted} tasks run)"),
+        older => format!(
+            "the update of service {name} is not done ({settled} of {wanted} tasks run the new spec, {older} an older one)"
+        ),
+    }
 }
 
 fn next_attempt(newest: &Task, failed: &Task) -> String {
@@ -217,14 +249,12 @@ async fn last_lines(manager: &Manager, task: &Task) -> Vec<String> {
     let mut replies = replies.into_inner();
     while let Ok(Some(reply)) = replies.message().await {
         match reply.message {
-            Some(logs_reply::Message::Line(line)) => lines.push(clean(&line.text)),
-            Some(logs_reply::Message::Gap(gap)) => lines.push(format!("({})", gap.message)),
+            Some(logs_reply::Message::Line(line)) => {
+                lines.push(one_line(&String::from_utf8_lossy(&line.text)))
+            }
+            Some(logs_reply::Message::Gap(gap)) => lines.push(format!("({})", one_line(&gap.message))),
             None => {}
         }
     }
     lines
-}
-
-fn clean(text: &[u8]) -> String {
-    String::from_utf8_lossy(text).chars().map(|c| if c.is_control() && c != '\t' { ' ' } else { c }).collect()
 }

@@ -1,5 +1,6 @@
 //! Columns for people: no borders, three blanks between, nothing at a line's end.
 
+use super::untrusted::{one_line, visible};
 use comfy_table::{ContentArrangement, Table, presets};
 
 /// A table under headings, as Docker draws it.
@@ -23,7 +24,7 @@ pub fn pairs(all: &[(&str, String)]) -> String {
     let mut text = String::new();
     for (name, value) in all.iter().filter(|(_, value)| !value.is_empty()) {
         let label = format!("{name}:");
-        for (at, line) in value.lines().enumerate() {
+        for (at, line) in visible(value).lines().enumerate() {
             let label = if at == 0 { label.as_str() } else { "" };
             text.push_str(format!("{label:<width$}{line}", width = widest + 3).trim_end());
             text.push('\n');
@@ -34,11 +35,6 @@ pub fn pairs(all: &[(&str, String)]) -> String {
 
 fn trimmed(table: &Table) -> String {
     table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
-}
-
-/// A cell stays on its line, and what a task wrote cannot steer the terminal.
-fn one_line(cell: &str) -> String {
-    cell.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 #[cfg(test)]

@@ -30,7 +30,8 @@ pub fn image(task: &Task) -> &str {
     task.spec.as_ref().and_then(defaults::container).map_or("", |container| container.image.as_str())
 }
 
-/// What went wrong with a task: its error, or how it ended where that was not well.
+/// What went wrong with a task: its error, how it ended where that was not well, or what its agent says of one that
+/// does not get on.
 pub fn trouble(task: &Task) -> String {
     let status = task.status.clone().unwrap_or_default();
     if !status.error.is_empty() {
@@ -47,11 +48,17 @@ pub fn trouble(task: &Task) -> String {
         | TaskState::Preparing
         | TaskState::Ready
         | TaskState::Starting
-        | TaskState::Running
-        | TaskState::Complete
-        | TaskState::Shutdown
-        | TaskState::Remove
-        | TaskState::Orphaned => String::new(),
+        | TaskState::Running => status.message,
+        TaskState::Complete | TaskState::Shutdown | TaskState::Remove | TaskState::Orphaned => String::new(),
+    }
+}
+
+/// Why a task is not what was wanted: what went wrong, or else how it ended.
+pub fn end_of(task: &Task) -> String {
+    let container = task.status.as_ref().and_then(|status| status.container.as_ref());
+    match trouble(task) {
+        trouble if trouble.is_empty() => container.map_or_else(String::new, end_words),
+        trouble => trouble,
     }
 }
 

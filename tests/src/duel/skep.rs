@@ -163,6 +163,7 @@ fn accepted(reply: &CommandReply) -> Result<u64> {
     match &reply.outcome {
         Some(Outcome::Accepted(_)) => Ok(1),
         Some(Outcome::Refused(refused)) => bail!("refused: {}", refused.message),
+        Some(Outcome::Unknown(unknown)) => bail!("nobody knows the outcome: {}", unknown.message),
         None => bail!("an empty reply"),
     }
 }

@@ -10,6 +10,7 @@ mod bounds;
 mod catalogue;
 mod pages;
 mod pure;
+mod streams;
 
 use std::{
     fs,

@@ -127,7 +127,7 @@ fn what_runs_of_a_lost_history_runs_on_until_somebody_decides() {
     let strays = stage.strays();
     assert_eq!(strays.len(), 1, "one task is unknown");
     assert!(lost.iter().all(|pid| std::path::Path::new(&format!("/proc/{pid}")).exists()), "it was stopped");
-    stage.says(&["task", "rm", "--reason", "INC-9", &strays[0]]);
+    stage.says(&["stray", "rm", "--reason", "INC-9", &strays[0]]);
     stage.until_gone(&lost);
     assert!(stage.strays().is_empty());
     let log = stage.says(&["log", "--format", "json"]);

@@ -2,8 +2,8 @@
 
 use super::*;
 use skep_proto::v1::{
-    Meta, PlacementBlocked, Replicated, RolloutStatus, ServiceMode, ServiceSpec, TaskStatus,
-    service_mode::Mode,
+    ContainerStatus, Meta, Placement, PlacementBlocked, Replicated, RolloutStatus, ServiceMode, ServiceSpec,
+    TaskSpec, TaskStatus, service_mode::Mode,
 };
 
 fn state_of(word: &str) -> TaskState {
@@ -90,6 +90,20 @@ fn a_slot_is_given_up_on_after_three_failures() {
 }
 
 #[test]
+fn a_task_that_ends_well_and_is_replaced_again_and_again_does_not_run() {
+    check(&reply(1, 1, "1:3:ready 1:2:complete>shutdown"), 1, "0/1 trouble");
+    let three = "1:5:ready 1:4:complete>shutdown 1:3:complete>shutdown 1:2:complete>shutdown";
+    check(&reply(1, 1, three), 1, "0/1 trouble: web.1 ended 3 times");
+    check(&reply(1, 1, three), 4, "0/1");
+    let mut asked = reply(1, 1, three);
+    for task in asked.tasks.iter_mut().filter(|task| state(task) == TaskState::Complete) {
+        let container = ContainerStatus { end_cause: EndCause::Asked as i32, ..ContainerStatus::default() };
+        task.status.get_or_insert_default().container = Some(container);
+    }
+    check(&asked, 1, "0/1");
+}
+
+#[test]
 fn failures_of_before_the_command_do_not_count() {
     let tasks = "1:5:ready 1:4:failed>shutdown 1:3:failed>shutdown 1:2:failed>shutdown";
     check(&reply(1, 1, tasks), 4, "0/1");
@@ -119,6 +133,35 @@ fn an_update_is_settled_when_every_slot_runs_the_new_spec() {
         service.rollout = Some(rollout);
     }
     check(&paused, 10, "0/1 trouble: the update is paused: web.1 failed");
+}
+
+#[test]
+fn tasks_that_still_fit_are_kept_when_only_their_placement_changes() {
+    let constrained = |constraint: &str| TaskSpec {
+        placement: Some(Placement { constraints: vec![constraint.into()], ..Placement::default() }),
+        ..TaskSpec::default()
+    };
+    let mut kept = reply(2, 10, "1:2:running 2:3:running");
+    kept.tasks.iter_mut().for_each(|task| task.spec = Some(constrained("node.labels.a==1")));
+    let service = kept.service.as_mut().expect("a service");
+    service.spec.get_or_insert_default().task = Some(constrained("node.labels.b==1"));
+    check(&kept, 10, "2/2 converged");
+    let updating = RolloutStatus { state: RolloutState::Updating as i32, ..RolloutStatus::default() };
+    kept.service.as_mut().expect("a service").rollout = Some(updating);
+    check(&kept, 10, "2/2");
+    kept.service.as_mut().expect("a service").spec.get_or_insert_default().task =
+        Some(TaskSpec { force_update: 1, ..TaskSpec::default() });
+    check(&kept, 10, "0/2");
+    assert_eq!(judge(&kept, &BTreeSet::new()).older, 2);
+}
+
+#[test]
+fn how_far_a_slot_has_come_is_counted_for_the_newest_spec_alone() {
+    let reached = |tasks| judge(&reply(1, 10, tasks), &BTreeSet::new()).slots[0].reached;
+    assert_eq!(reached("1:2:running"), (0, 0));
+    assert_eq!(reached("1:11:preparing 1:2:shutdown>shutdown"), (TaskState::Preparing as i32, 0));
+    assert_eq!(reached("1:11:running"), (TaskState::Running as i32, 0));
+    assert_eq!(reached("1:11:failed"), (0, 0));
 }
 
 #[test]

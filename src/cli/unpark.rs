@@ -9,9 +9,9 @@ use super::{
 use clap::Args;
 use skep_proto::v1::{ReleaseObject, command::Action};
 
-/// `skep release`
+/// `skep unpark`
 #[derive(Args)]
-pub struct Release {
+pub struct Unpark {
     /// A service, node or task by name or id, as `skep doctor` names it
     #[arg(value_name = "OBJECT")]
     object: String,
@@ -19,7 +19,7 @@ pub struct Release {
     change: Change,
 }
 
-pub async fn run(top: &Top, args: Release) -> Outcome {
+pub async fn run(top: &Top, args: Unpark) -> Outcome {
     let manager = Manager::connect(&top.host(&args.change.host)?).await?;
     let mut submitter = manager.submitter(args.change.reason.as_deref()).await?;
     let object = args.object.clone();

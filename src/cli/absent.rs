@@ -1,0 +1,76 @@
+//! Commands that people know from Docker and that skep does not have. They are known here so that the answer can say
+//! what to use instead; they are not shown in any help.
+
+use super::fail::{Failure, Outcome};
+use clap::Args;
+
+/// Whatever follows the name of such a command.
+#[derive(Args)]
+#[command(disable_help_flag = true)]
+pub struct Absent {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    _rest: Vec<String>,
+}
+
+/// What an absent command is called, and what to use instead.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Docker {
+    /// `docker ps`
+    Ps,
+    /// `docker logs`
+    Logs,
+    /// `docker stats`
+    Stats,
+    /// `docker events`
+    Events,
+    /// `docker swarm`
+    Swarm,
+    /// `docker stack`
+    Stack,
+    /// `docker secret`
+    Secret,
+    /// `docker config`
+    Config,
+    /// `docker network`
+    Network,
+    /// `docker node promote`
+    Promote,
+    /// `docker node demote`
+    Demote,
+    /// `docker service rollback`
+    Rollback,
+}
+
+const ONE_MANAGER: &str = "this cluster has one manager; start further workers with `skep agent`";
+
+impl Docker {
+    /// The refusal.
+    pub fn refuse(self) -> Outcome {
+        let (name, instead) = self.words();
+        Err(Failure::usage(format!("{name} is not supported yet")).hint(instead))
+    }
+
+    fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Docker::Ps => {
+                ("ps", "`skep task ls` lists all tasks, `skep service ps SERVICE` those of a service")
+            }
+            Docker::Logs => ("logs", "use `skep service logs SERVICE` or `skep task logs TASK`"),
+            Docker::Stats => ("stats", "`skep node inspect --pretty NODE` shows what is reserved of a node"),
+            Docker::Events => ("events", "`skep log --follow` shows what happens as it happens"),
+            Docker::Swarm => ("swarm", "a cluster begins with `skep daemon`; `skep status` shows it"),
+            Docker::Stack => ("stack", "create each service with `skep service create`"),
+            Docker::Secret => ("secret", "mount a file: --mount type=bind,…"),
+            Docker::Config => ("config", "mount a file: --mount type=bind,…"),
+            Docker::Network => {
+                ("network", "services use the nodes' own networks: --network host, none or bridge")
+            }
+            Docker::Promote => ("node promote", ONE_MANAGER),
+            Docker::Demote => ("node demote", ONE_MANAGER),
+            Docker::Rollback => (
+                "service rollback",
+                "`skep --at REVISION service inspect` shows any earlier spec; set it with `skep service update`",
+            ),
+        }
+    }
+}

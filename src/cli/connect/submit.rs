@@ -1,0 +1,143 @@
+//! Commands on their way: each has an id, is sent until its outcome is known, and is told in the manager's words.
+
+use super::{Manager, attempts::Attempts};
+use crate::cli::{
+    fail::{Failure, Outcome},
+    show,
+};
+use skep_proto::v1::{
+    Accepted, Command, CommandId, CommandReply, command::Action, command_reply::Outcome as Answer,
+};
+use std::{error::Error, time::Duration};
+use tokio::time::{Instant, sleep, timeout};
+use tonic::{Code, Request, Status};
+
+/// Submits commands, each with an id of its own, so that asking again is safe.
+pub struct Submitter {
+    manager: Manager,
+    stamp: u64,
+    number: u64,
+    reason: String,
+    limit: Duration,
+}
+
+/// What one attempt came to.
+enum Attempt {
+    Accepted(Accepted),
+    /// It was not done.
+    Failed(Failure),
+    /// Nobody can say whether it was done.
+    Unknown(String),
+}
+
+impl Submitter {
+    /// Numbers the commands of one stamp.
+    pub fn new(manager: Manager, stamp: u64, reason: Option<&str>) -> Submitter {
+        let limit = super::attempts::ANSWER_MAX;
+        Submitter { manager, stamp, number: 0, reason: reason.unwrap_or_default().to_owned(), limit }
+    }
+
+    /// Gives a command no longer than this to be decided.
+    pub fn within(mut self, limit: Option<Duration>) -> Submitter {
+        self.limit = limit.map_or(self.limit, |limit| limit.min(self.limit));
+        self
+    }
+
+    /// One command for each name, which is told when it is done. A refusal does not keep the others from being asked;
+    /// all are told, and the last one counts. Nor does an output that cannot be written.
+    pub async fn each(&mut self, names: &[String], mut action: impl FnMut(usize) -> Action) -> Outcome {
+        let mut failures = Failures::default();
+        for (index, name) in names.iter().enumerate() {
+            match self.submit(action(index)).await {
+                Ok(_) => failures.note(show::say(name)),
+                Err(failure) if failure.is_unreachable() => return Err(failure),
+                Err(failure) => failures.note(Err(failure)),
+            }
+        }
+        failures.end()
+    }
+
+    /// Asks until it is known whether the command was done. A refusal is a failure with the manager's own words.
+    pub async fn submit(&mut self, action: Action) -> Outcome<Accepted> {
+        self.number += 1;
+        let id = CommandId { stamp: self.stamp, number: self.number };
+        let command =
+            Command { id: Some(id), reason: self.reason.clone(), trace: None, action: Some(action) };
+        let began = Instant::now();
+        let mut attempts = Attempts::new(self.limit);
+        let mut is_told = false;
+        loop {
+            let unknown = match self.attempt(&command, attempts.patience(began.elapsed())).await {
+                Attempt::Accepted(accepted) => {
+                    accepted.warnings.iter().for_each(|text| show::talk(&format!("warning: {text}")));
+                    return Ok(accepted);
+                }
+                Attempt::Failed(failure) => return Err(failure),
+                Attempt::Unknown(why) => why,
+            };
+            let Some(pause) = attempts.again(began.elapsed()) else { return Err(stays_unknown(&unknown)) };
+            if !is_told {
+                show::talk(&format!("{unknown}; the command is sent again under the same id"));
+                is_told = true;
+            }
+            sleep(pause).await;
+        }
+    }
+
+    async fn attempt(&self, command: &Command, patience: Duration) -> Attempt {
+        let mut control = self.manager.control();
+        match timeout(patience, control.submit(Request::new(command.clone()))).await {
+            Err(_) => Attempt::Unknown("the manager has not answered".into()),
+            Ok(Ok(reply)) => answered(reply.into_inner()),
+            Ok(Err(status)) => broke_off(status),
+        }
+    }
+}
+
+fn answered(reply: CommandReply) -> Attempt {
+    match reply.outcome {
+        Some(Answer::Accepted(accepted)) => Attempt::Accepted(accepted),
+        Some(Answer::Refused(refused)) => Attempt::Failed(refused.into()),
+        Some(Answer::Unknown(unknown)) => Attempt::Unknown(unknown.message),
+        None => Attempt::Failed(
+            Failure::refused("the manager's answer is empty").hint("it may be newer than this program"),
+        ),
+    }
+}
+
+fn broke_off(status: Status) -> Attempt {
+    if status.source().is_some() {
+        return Attempt::Unknown("the manager went away before it had answered".into());
+    }
+    match status.code() {
+        Code::Unavailable | Code::Aborted | Code::Unknown | Code::Cancelled => {
+            Attempt::Unknown(format!("the manager does not answer: {}", status.message()))
+        }
+        _ => Attempt::Failed(status.into()),
+    }
+}
+
+fn stays_unknown(why: &str) -> Failure {
+    Failure::unreachable(format!("it is not known whether the command was done: {why}"))
+        .hint("look for it with `skep log -n 5` before you repeat it: a repetition is a command of its own")
+}
+
+/// Failures of several commands: the last one is told by the caller, those before it at once.
+#[derive(Default)]
+pub struct Failures(Option<Failure>);
+
+impl Failures {
+    /// Takes what one of them came to.
+    pub fn note(&mut self, outcome: Outcome) {
+        if let Err(failure) = outcome
+            && let Some(earlier) = self.0.replace(failure)
+        {
+            earlier.tell();
+        }
+    }
+
+    /// What all of them came to.
+    pub fn end(self) -> Outcome {
+        self.0.map_or(Ok(()), Err)
+    }
+}

@@ -1,0 +1,108 @@
+//! What a failed call means. PURE.
+//!
+//! A status comes from two places. The manager sends one with its own words, and with a [`Refused`] in the details
+//! where there is more to say. The transport makes one when the connection breaks; its words are those of a library
+//! and its code says little, but unlike the manager's it has a source. This is the one place that tells them apart,
+//! so that no library's words reach people.
+
+use super::{Failure, Kind};
+use prost::Message;
+use skep_proto::v1::{RefusalCode, Refused};
+use std::error::Error;
+use tonic::{Code, Status};
+
+impl From<Status> for Failure {
+    fn from(status: Status) -> Failure {
+        if status.source().is_some() {
+            return went_away(status);
+        }
+        match status.code() {
+            Code::Unimplemented => Failure::refused("this manager cannot answer that").hint(
+                "one that is stopped (--state-dir) tells of the past alone; one that runs may be older than this program",
+            ),
+            // The transport says this of a message beyond its bound, here and on the manager's side.
+            Code::OutOfRange if status.details().is_empty() => {
+                Failure::refused("the message is larger than the manager or this program takes")
+                    .hint("ask for less at once, for example with --filter; a command may have 1.5 MiB")
+                    .caused_by(status)
+            }
+            code => of_manager(&status, code),
+        }
+    }
+}
+
+/// The connection broke before the whole answer had come.
+fn went_away(status: Status) -> Failure {
+    Failure::unreachable("the manager went away before it had answered")
+        .hint("is it running? `skep status` tells; ask again then")
+        .caused_by(status)
+}
+
+fn of_manager(status: &Status, code: Code) -> Failure {
+    let refused = Refused::decode(status.details()).unwrap_or_default();
+    let message = match (status.message(), code) {
+        ("", Code::Unavailable) => "the manager does not answer".to_owned(),
+        ("", _) => "the manager refuses, and does not say why".to_owned(),
+        (message, Code::Unavailable) => format!("the manager does not answer: {message}"),
+        (message, _) => message.to_owned(),
+    };
+    let kind = if code == Code::Unavailable { Kind::Unreachable } else { Kind::Refused };
+    let hint = match refused.hint.as_str() {
+        "" if kind == Kind::Unreachable => "is it running? try again in a moment".to_owned(),
+        hint => hint.to_owned(),
+    };
+    let code = RefusalCode::try_from(refused.code).unwrap_or_default();
+    Failure { code, ..Failure::new(kind, message).hint(hint) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(status: Status, exit: u8, text: &str) {
+        let failure = Failure::from(status);
+        assert_eq!((failure.exit_code(), failure.to_string().as_str()), (exit, text));
+    }
+
+    #[test]
+    fn the_managers_words_reach_people_with_their_hint() {
+        let refused = Refused { hint: "did you mean \"web\"?".into(), ..Refused::default() };
+        let status = Status::with_details(Code::NotFound, "no service", refused.encode_to_vec().into());
+        check(status, 1, "error: no service\nhint: did you mean \"web\"?");
+        check(Status::data_loss("the history ends"), 1, "error: the history ends");
+        check(Status::internal(""), 1, "error: the manager refuses, and does not say why");
+    }
+
+    #[test]
+    fn a_hint_is_a_field_and_never_cut_out_of_a_message() {
+        check(Status::not_found("no service \"hint: x\""), 1, "error: no service \"hint: x\"");
+    }
+
+    #[test]
+    fn a_manager_that_stops_is_out_of_reach() {
+        check(
+            Status::unavailable("the manager is stopping"),
+            3,
+            "error: the manager does not answer: the manager is stopping\nhint: is it running? try again in a moment",
+        );
+        assert!(Failure::from(Status::unavailable("")).is_unreachable());
+    }
+
+    #[test]
+    fn a_broken_connection_is_told_in_our_words_and_keeps_its_source() {
+        for kind in [std::io::ErrorKind::ConnectionReset, std::io::ErrorKind::UnexpectedEof] {
+            let status = Status::from_error(Box::new(std::io::Error::new(kind, "h2 protocol error")));
+            let failure = Failure::from(status);
+            assert_eq!(failure.exit_code(), 3);
+            assert!(!failure.to_string().contains("h2"), "{failure}");
+            assert!(failure.source.is_some());
+        }
+    }
+
+    #[test]
+    fn a_message_beyond_its_bound_is_told_in_our_words() {
+        let failure = Failure::from(Status::out_of_range("Error, decoded message length too large"));
+        assert_eq!(failure.exit_code(), 1);
+        assert!(!failure.to_string().contains("decoded"), "{failure}");
+    }
+}

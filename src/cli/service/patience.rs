@@ -1,0 +1,161 @@
+//! How long a command waits for a service. PURE: times are handed in, counted from the command's beginning.
+//!
+//! Without a limit of the caller's, waiting goes on as long as there is progress: a long pull is no failure. Progress is
+//! counted so that it must end: a slot that comes further than it ever was, or one more that is settled. A service whose
+//! tasks start and end for ever moves all the time and makes no progress.
+
+use super::verdict::Picture;
+use std::{collections::BTreeMap, time::Duration};
+
+/// Longest time without progress, or in trouble, where the caller gave no limit.
+pub const STANDSTILL_MAX: Duration = Duration::from_secs(60);
+
+/// When waiting ends in vain.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Limit {
+    /// So long after the command's beginning, whatever happens.
+    After(Duration),
+    /// When nothing has come further for [`STANDSTILL_MAX`].
+    Standstill,
+    /// Never.
+    Never,
+}
+
+/// What is remembered between two looks at a service.
+#[derive(Debug)]
+pub struct Patience {
+    limit: Limit,
+    advanced_at: Duration,
+    trouble_since: Option<Duration>,
+    converged_since: Option<Duration>,
+    settled_most: u64,
+    slots_fewest: usize,
+    reached: BTreeMap<u64, (i32, u64)>,
+}
+
+impl Patience {
+    /// Begins to wait.
+    pub fn new(limit: Limit, now: Duration) -> Patience {
+        Patience {
+            limit,
+            advanced_at: now,
+            trouble_since: None,
+            converged_since: None,
+            settled_most: 0,
+            slots_fewest: usize::MAX,
+            reached: BTreeMap::new(),
+        }
+    }
+
+    /// Takes a look.
+    pub fn take(&mut self, picture: &Picture, now: Duration) {
+        if self.has_advanced(picture) {
+            self.advanced_at = now;
+        }
+        self.trouble_since = picture.in_trouble().then(|| self.trouble_since.unwrap_or(now));
+        self.converged_since = picture.converged.then(|| self.converged_since.unwrap_or(now));
+    }
+
+    /// Since when all has been as it should be.
+    pub fn converged_since(&self) -> Option<Duration> {
+        self.converged_since
+    }
+
+    /// When waiting ends in vain.
+    pub fn ends_at(&self) -> Option<Duration> {
+        match self.limit {
+            Limit::After(at) => Some(at),
+            Limit::Standstill => {
+                let since = self.trouble_since.map_or(self.advanced_at, |since| since.min(self.advanced_at));
+                Some(since + STANDSTILL_MAX)
+            }
+            Limit::Never => None,
+        }
+    }
+
+    fn has_advanced(&mut self, picture: &Picture) -> bool {
+        let mut advanced = picture.settled > self.settled_most || picture.slots.len() < self.slots_fewest;
+        self.settled_most = self.settled_most.max(picture.settled);
+        self.slots_fewest = self.slots_fewest.min(picture.slots.len());
+        for slot in &picture.slots {
+            let best = self.reached.entry(slot.number).or_default();
+            if slot.reached > *best {
+                *best = slot.reached;
+                advanced = true;
+            }
+        }
+        advanced
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::verdict::Slot, *};
+    use skep_proto::v1::Task;
+
+    fn at(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn picture(reached: i32, bytes: u64) -> Picture {
+        let slot = Slot {
+            number: 1,
+            task: Task::default(),
+            settled: false,
+            failures: 0,
+            failed: None,
+            pull: None,
+            reached: (reached, bytes),
+        };
+        Picture { wanted: 1, slots: vec![slot], ..Picture::default() }
+    }
+
+    #[test]
+    fn a_pull_that_goes_on_is_waited_for() {
+        let mut patience = Patience::new(Limit::Standstill, at(0));
+        for second in (0..300).step_by(50) {
+            patience.take(&picture(320, second), at(second));
+            assert_eq!(patience.ends_at(), Some(at(second) + STANDSTILL_MAX));
+        }
+    }
+
+    #[test]
+    fn starting_and_ending_for_ever_is_no_progress() {
+        let mut patience = Patience::new(Limit::Standstill, at(0));
+        for second in 0..100 {
+            patience.take(&picture(if second % 2 == 0 { 512 } else { 64 }, 0), at(second));
+        }
+        assert_eq!(patience.ends_at(), Some(STANDSTILL_MAX));
+    }
+
+    #[test]
+    fn a_limit_of_the_callers_holds_whatever_happens() {
+        let mut patience = Patience::new(Limit::After(at(40)), at(0));
+        (0..100).for_each(|second| patience.take(&picture(320, second), at(second)));
+        assert_eq!(patience.ends_at(), Some(at(40)));
+        assert_eq!(Patience::new(Limit::Never, at(0)).ends_at(), None);
+    }
+
+    #[test]
+    fn trouble_that_lasts_ends_the_waiting_although_other_things_move() {
+        let mut patience = Patience::new(Limit::Standstill, at(0));
+        for second in 10..50 {
+            let blocked = Picture { blocked: "no node".into(), ..picture(320, second) };
+            patience.take(&blocked, at(second));
+        }
+        assert_eq!(patience.ends_at(), Some(at(10) + STANDSTILL_MAX));
+        patience.take(&picture(320, 50), at(50));
+        assert_eq!(patience.ends_at(), Some(at(50) + STANDSTILL_MAX));
+    }
+
+    #[test]
+    fn what_has_converged_is_remembered_from_then_on() {
+        let mut patience = Patience::new(Limit::Standstill, at(0));
+        let converged = Picture { converged: true, ..picture(512, 0) };
+        patience.take(&converged, at(3));
+        patience.take(&converged, at(4));
+        assert_eq!(patience.converged_since(), Some(at(3)));
+        patience.take(&picture(64, 0), at(5));
+        assert_eq!(patience.converged_since(), None);
+    }
+}

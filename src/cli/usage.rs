@@ -1,0 +1,105 @@
+//! A command line that cannot be read, as people are told of it.
+//!
+//! The parser offers names that look like the wrong one. A guess that is far off misleads, and one that removes
+//! something is dangerous: to "node promote" it answered that there is "rm". So only close guesses are kept.
+
+use super::{
+    fail::{Failure, Outcome},
+    show,
+};
+use clap::error::{ContextKind, ContextValue, Error};
+use std::process::ExitCode;
+
+/// Names of commands that take something away: only a slip of one key is answered with them.
+const REMOVING: [&str; 5] = ["rm", "remove", "drain", "recover", "unpark"];
+/// Slips of the keyboard that a guess may be away from what was written.
+const SLIPS_MAX: usize = 2;
+
+/// Help goes to the standard output with code 0; everything else is wrong usage, with code 2.
+pub fn tell(mut error: Error) -> ExitCode {
+    if !error.use_stderr() {
+        let printed: Outcome = error.print().map_err(Failure::from);
+        return printed.map_or_else(|failure| failure.tell(), |()| ExitCode::SUCCESS);
+    }
+    keep_close_guesses(&mut error);
+    show::talk(error.render().to_string().trim_end());
+    ExitCode::from(2)
+}
+
+fn keep_close_guesses(error: &mut Error) {
+    let guesses = [
+        (ContextKind::InvalidSubcommand, ContextKind::SuggestedSubcommand),
+        (ContextKind::InvalidArg, ContextKind::SuggestedArg),
+        (ContextKind::InvalidValue, ContextKind::SuggestedValue),
+    ];
+    for (wrong, suggested) in guesses {
+        let written = error.get(wrong).map(ToString::to_string).unwrap_or_default();
+        match error.remove(suggested) {
+            Some(ContextValue::String(guess)) if is_close(&written, &guess) => {
+                error.insert(suggested, ContextValue::String(guess));
+            }
+            Some(ContextValue::Strings(mut all)) => {
+                all.retain(|guess| is_close(&written, guess));
+                if !all.is_empty() {
+                    error.insert(suggested, ContextValue::Strings(all));
+                }
+            }
+            Some(other) => drop(other),
+            None => {}
+        }
+    }
+}
+
+fn is_close(written: &str, guess: &str) -> bool {
+    let name =
+        |text: &str| text.trim_start_matches('-').split(['=', ' ']).next().unwrap_or_default().to_owned();
+    let (written, guess) = (name(written), name(guess));
+    let most = if REMOVING.contains(&guess.as_str()) { 1 } else { SLIPS_MAX };
+    slips(&written, &guess) <= most.min(guess.chars().count() / 2)
+}
+
+/// Keys that were left out, added, mistaken or swapped (the optimal string alignment distance).
+fn slips(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let mut rows: Vec<Vec<usize>> = vec![(0..=b.len()).collect()];
+    for i in 1..=a.len() {
+        let mut row = vec![i];
+        for j in 1..=b.len() {
+            let mistaken = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
+            let mut best = mistaken.min(rows[i - 1][j] + 1).min(row[j - 1] + 1);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                best = best.min(rows[i - 2][j - 2] + 1);
+            }
+            row.push(best);
+        }
+        rows.push(row);
+    }
+    rows[a.len()][b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_slip_is_answered_with_a_guess() {
+        assert!(is_close("inspct", "inspect") && is_close("--replica", "--replicas"));
+        assert!(is_close("pdate", "update") && is_close("udpate", "update"));
+        assert!(!is_close("promote", "rm") && !is_close("--colour", "--filter") && !is_close("x", "rm"));
+    }
+
+    #[test]
+    fn what_removes_is_offered_for_one_wrong_key_alone() {
+        assert!(is_close("rn", "rm") && is_close("drian", "drain"));
+        assert!(!is_close("pm", "ps2") && !is_close("dain2", "drain"));
+    }
+
+    #[test]
+    fn slips_are_counted() {
+        for (a, b, expected) in
+            [("", "", 0), ("a", "", 1), ("abc", "abc", 0), ("abc", "acb", 1), ("abc", "xbz", 2)]
+        {
+            assert_eq!(slips(a, b), expected, "{a} {b}");
+        }
+    }
+}

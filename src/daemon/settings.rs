@@ -1,0 +1,59 @@
+//! What a node's process is told: plain values, wherever they come from. The daemon knows no command line.
+
+use skep_agent::machine::Reserve;
+use skep_proto::v1::RuntimeKind;
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+/// Settings of every node.
+#[derive(Clone, Debug)]
+pub struct NodeSettings {
+    /// What runs tasks; chosen at the first start and kept.
+    pub runtime: Option<RuntimeKind>,
+    /// Socket of the Docker engine.
+    pub docker_host: Option<String>,
+    /// The node's name; the machine's where there is none.
+    pub hostname: Option<String>,
+    /// Labels of the node, given at its first start.
+    pub labels: Vec<(String, String)>,
+    /// What of the machine tasks may not reserve.
+    pub system_reserve: Reserve,
+    /// Receiver of traces.
+    pub otlp_endpoint: Option<String>,
+}
+
+/// Settings of a manager with its own agent.
+#[derive(Clone, Debug)]
+pub struct DaemonSettings {
+    /// Folder of the node's state.
+    pub state_dir: PathBuf,
+    /// Socket for people and local agents.
+    pub listen_control: PathBuf,
+    /// How often agents say that they live; the cluster's own where there is none.
+    pub heartbeat_period: Option<Duration>,
+    /// Where /metrics is served beside the socket.
+    pub metrics_listen: Option<SocketAddr>,
+    /// Whether the manager decides.
+    pub mode: Mode,
+    /// Its own agent.
+    pub node: NodeSettings,
+}
+
+/// Whether a manager decides or only shows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Mode {
+    /// Commands are decided.
+    Deciding,
+    /// Reads are served and nothing is decided, to look at a cluster that misbehaves.
+    Safe,
+}
+
+/// Settings of an agent alone.
+#[derive(Clone, Debug)]
+pub struct AgentSettings {
+    /// Socket of the manager.
+    pub manager: PathBuf,
+    /// Folder of the agent's state.
+    pub state_dir: PathBuf,
+    /// The node.
+    pub node: NodeSettings,
+}
