@@ -53,13 +53,14 @@ faults: ## plant semantic faults one by one; simulated clusters must find nine o
 	@scripts/setup test dev
 	@scripts/faults
 
-build: ## the release binary
+build: ## the release binary, stripped; its debug data lies beside it
 	@scripts/setup build release
-	@. scripts/env; cargo build --release --locked --bin skep
+	@. scripts/env; cargo build --release --locked --bin skep; scripts/strip "$$CARGO_TARGET_DIR/release/skep"
 
 install: $(if $(SKEP),,build) ## the binary, man pages, completions, systemd unit; PREFIX, DESTDIR
 	@. scripts/env; SKEP="$(or $(SKEP),$$CARGO_TARGET_DIR/release/skep)"; \
 	install -D -m 755 "$$SKEP" "$(DESTDIR)$(BINDIR)/skep"; \
+	if [ -e "$$SKEP.debug" ]; then install -m 644 "$$SKEP.debug" "$(DESTDIR)$(BINDIR)/skep.debug"; fi; \
 	install -d "$(DESTDIR)$(MANDIR)" "$(DESTDIR)$(BASHDIR)" "$(DESTDIR)$(ZSHDIR)" "$(DESTDIR)$(FISHDIR)"; \
 	"$$SKEP" man "$(DESTDIR)$(MANDIR)"; \
 	"$$SKEP" completions bash > "$(DESTDIR)$(BASHDIR)/skep"; \
@@ -70,7 +71,7 @@ install: $(if $(SKEP),,build) ## the binary, man pages, completions, systemd uni
 	@echo "installed below $(DESTDIR)$(PREFIX); start it with: systemctl daemon-reload && systemctl enable --now skep"
 
 uninstall: ## take away what install put there; the state folder stays
-	@rm -f "$(DESTDIR)$(BINDIR)/skep" "$(DESTDIR)$(MANDIR)"/skep.1 "$(DESTDIR)$(MANDIR)"/skep-*.1 \
+	@rm -f "$(DESTDIR)$(BINDIR)/skep" "$(DESTDIR)$(BINDIR)/skep.debug" "$(DESTDIR)$(MANDIR)"/skep.1 "$(DESTDIR)$(MANDIR)"/skep-*.1 \
 	    "$(DESTDIR)$(BASHDIR)/skep" "$(DESTDIR)$(ZSHDIR)/_skep" "$(DESTDIR)$(FISHDIR)/skep.fish" \
 	    "$(DESTDIR)$(UNITDIR)/skep.service"
 
