@@ -187,7 +187,12 @@ fn size(request: &Request) -> usize {
         Request::Machine(Machine::Join { description, .. } | Machine::Open { description, .. }) => {
             description.encoded_len() + REQUEST_BYTES
         }
-        Request::Machine(Machine::Close { .. } | Machine::Silent { .. } | Machine::Fact(_))
+        Request::Machine(Machine::Conditions { conditions, .. }) => {
+            conditions.iter().map(Message::encoded_len).sum::<usize>() + REQUEST_BYTES
+        }
+        Request::Machine(
+            Machine::Close { .. } | Machine::Silent { .. } | Machine::Reclaim { .. } | Machine::Fact(_),
+        )
         | Request::Command(_) => REQUEST_BYTES,
     }
 }

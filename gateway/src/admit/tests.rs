@@ -368,8 +368,12 @@ fn a_description_is_bounded_and_plain() {
     let bytes = prost::Message::encoded_len(&description);
     let message = format!("the description of node n1 has {bytes} bytes, 65536 are possible");
     let hint = "an engine with so many labels or plugins can't be described; remove some";
-    let open =
-        |description| machine(&world, Machine::Open { node: id("node", "n1"), session: 9, description });
+    let open = |description| {
+        machine(
+            &world,
+            Machine::Open { node: id("node", "n1"), session: 9, description, conditions: Vec::new() },
+        )
+    };
     refused(open(description), RefusalCode::Invalid, &message, hint);
     assert_eq!(kinds(open(large(60_000))), ["session_opened"]);
     let many = joined(&world, "n2", |spec, _| {
@@ -388,7 +392,8 @@ fn sessions_of_nodes_that_are_gone_or_followed() {
     let gone = |node: Id| format!("no node {node} in this cluster");
     let hint = "it was removed; start the agent with an empty state folder to join anew";
     for node in [id("node", "n2"), Id(5)] {
-        let open = Machine::Open { node, session: 9, description: node_description("n2") };
+        let open =
+            Machine::Open { node, session: 9, description: node_description("n2"), conditions: Vec::new() };
         refused(machine(&world, open), RefusalCode::NotFound, &gone(node), hint);
         let report = Machine::Report { node, tasks: Vec::new() };
         refused(machine(&world, report), RefusalCode::NotFound, &gone(node), hint);
@@ -409,7 +414,10 @@ fn sessions_of_nodes_that_are_gone_or_followed() {
 fn a_description_is_recorded_only_where_it_is_new() {
     let world = World::of("node n1");
     let open = |description| {
-        let found = machine(&world, Machine::Open { node: id("node", "n1"), session: 9, description });
+        let found = machine(
+            &world,
+            Machine::Open { node: id("node", "n1"), session: 9, description, conditions: Vec::new() },
+        );
         let admitted = found.expect("it is known");
         let [(_, Kind::SessionOpened(opened))] = &admitted.events[..] else { panic!("{admitted:?}") };
         opened.description.clone()

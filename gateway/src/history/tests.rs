@@ -181,7 +181,8 @@ async fn a_name_leads_to_everything_that_ever_had_it() {
     }));
     say(&mut world, alice(), Revision::ZERO, kind);
     spec.annotations.get_or_insert_default().labels.insert("a".into(), "b".into());
-    let updated = ServiceUpdated { service_id: renamed.to_bytes(), spec: Some(spec) };
+    let updated =
+        ServiceUpdated { service_id: renamed.to_bytes(), spec: Some(spec), ..ServiceUpdated::default() };
     say(&mut world, alice(), Revision::ZERO, Kind::ServiceUpdated(Box::new(updated)));
     let written = write(&world).await;
     let past = written.past();

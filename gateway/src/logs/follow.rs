@@ -341,9 +341,10 @@ impl LogReader {
             Stage::Ordered(_) => false,
             Stage::Unstarted => is_over,
             // Its lines may come yet if the node is back.
-            Stage::Wanted => self.nodes.get(&task.node).is_some_and(|node| {
-                is_over && node.told_away && (!node.ready || task.forgotten.is_some())
-            }),
+            Stage::Wanted => self
+                .nodes
+                .get(&task.node)
+                .is_some_and(|node| is_over && node.told_away && (!node.ready || task.forgotten.is_some())),
         }
     }
 
