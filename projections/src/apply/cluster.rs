@@ -97,11 +97,13 @@ impl Step<'_> {
         self.view.digest.take(self.view.tenure_part());
         self.view.tenure = Tenure { term: e.term, manager, begun_at: at, revision };
         self.view.digest.put(self.view.tenure_part());
-        let up = |state| matches!(state, NodeState::Ready | NodeState::Disconnected);
-        let known = self.view.nodes.iter().filter(|(_, row)| !row.removed && (up(row.state) || row.silent));
+        // One that is unknown since an earlier tenure has its time again too: the log's time may have jumped in between.
+        let waits = |state: NodeState| state != NodeState::Down;
+        let known =
+            self.view.nodes.iter().filter(|(_, row)| !row.removed && (waits(row.state) || row.silent));
         for place in known.map(|(place, _)| place).collect::<Vec<_>>() {
             self.view.edit_node(place, &STATUS, |row| {
-                if up(row.state) {
+                if waits(row.state) {
                     (row.state, row.state_at) = (NodeState::Unknown, at);
                     row.state_message = "".into();
                 }

@@ -54,6 +54,19 @@ fn a_new_leader_waits_twice_as_long() {
 }
 
 #[test]
+fn each_new_leader_begins_to_wait_anew() {
+    check(
+        "given node n1
+         tenure
+         wait 29s
+         tenure
+         wait 29s
+         wait 1s
+         > liveness: n1 down: not heard of for 30 s",
+    );
+}
+
+#[test]
 fn after_a_day_the_tasks_are_lost() {
     check(
         "given node n1 | service web | service job restart=none
