@@ -27,7 +27,7 @@ use absent::{Absent, Docker};
 use args::{Read, Top};
 use clap::{Parser, Subcommand};
 use fail::Outcome;
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 /// A container orchestrator that remembers everything
 ///
@@ -150,11 +150,18 @@ fn run(cli: Cli) -> Outcome {
     }
 }
 
+/// How long the end of a command waits for threads that are still reading. A disk that gives nothing for longer than
+/// this does not hold up the command.
+const THREADS_END_MAX: Duration = Duration::from_secs(10);
+
 /// One thread is enough for somebody who waits; a stopped manager's folder is served on a second.
+///
+/// Whatever still reads that folder has ended when this returns: the database must be closed before the process ends,
+/// or its threads find their locks destroyed and abort.
 fn wait_for<T>(work: impl Future<Output = Outcome<T>>) -> Outcome<T> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let outcome = runtime.block_on(work);
-    runtime.shutdown_background();
+    runtime.shutdown_timeout(THREADS_END_MAX);
     outcome
 }
 
@@ -162,4 +169,23 @@ fn wait_for<T>(work: impl Future<Output = Outcome<T>>) -> Outcome<T> {
 fn now() -> skep_proto::Timestamp {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     skep_proto::Timestamp(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+
+    #[test]
+    fn a_command_ends_after_what_reads_for_it() {
+        static READ: AtomicBool = AtomicBool::new(false);
+        let outcome = wait_for(async {
+            tokio::task::spawn_blocking(|| {
+                std::thread::sleep(Duration::from_millis(200));
+                READ.store(true, SeqCst);
+            });
+            Ok(())
+        });
+        assert!(outcome.is_ok() && READ.load(SeqCst), "the reader had not ended");
+    }
 }
