@@ -8,6 +8,7 @@
 mod arrows;
 mod bounds;
 mod catalogue;
+mod floors;
 mod pages;
 mod pure;
 mod streams;
