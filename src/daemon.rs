@@ -15,7 +15,7 @@ pub use settings::{AgentSettings, DaemonSettings, Mode, NodeSettings};
 
 use anyhow::{Context, Result};
 use skep_gateway::manager;
-use skep_log::Recovered;
+use skep_log::{AcceptLoss, Recovered};
 use state::StateDir;
 use std::{future::Future, path::Path, time::Duration};
 use telemetry::Telemetry;
@@ -76,9 +76,9 @@ pub fn run_agent(settings: AgentSettings) -> Result<()> {
 }
 
 /// Cuts the history in a state folder where it stops being readable.
-pub fn recover(state_dir: &Path) -> Result<Recovered> {
+pub fn recover(state_dir: &Path, loss: AcceptLoss) -> Result<Recovered> {
     let state = StateDir::hold(state_dir)?;
-    Ok(manager::recover(state.path())?)
+    Ok(manager::recover(state.path(), loss)?)
 }
 
 /// Runs until the work ends or a signal asks to; ending takes what has begun to its end.

@@ -11,7 +11,7 @@ use crate::{
     api::reads::{Reads, STOPPED},
     history::PastError,
 };
-use skep_log::{FREE_SHARE_MIN, Health};
+use skep_log::{ADDITIONS_SHARE_MIN, FREE_SHARE_MIN, Health};
 use skep_proto::v1::{Finding, Severity};
 
 /// Free disk below this share is worth a warning: commands are refused at a lower one.
@@ -55,11 +55,14 @@ fn log(reads: &Reads) -> Vec<Finding> {
     match status.health {
         Health::Ok => findings
             .push(ok("log", format!("takes entries; it stands at revision {}", status.applied.revision))),
-        Health::Failed(words) => {
+        Health::Failed(message) => {
+            findings.push(problem("log", message, "make the disk work; the log then goes on by itself"));
+        }
+        Health::Stopped(message) => {
             findings.push(problem(
                 "log",
-                words,
-                "do what the message says; after an error of the disk it goes on by itself",
+                message,
+                "do what the message says; the log does not go on by itself",
             ));
         }
     }
@@ -72,21 +75,24 @@ fn log(reads: &Reads) -> Vec<Finding> {
         ));
     }
     let space = drive.log().space();
-    let share = space.free_bytes as f64 / space.total_bytes.max(1) as f64;
-    let free = format!(
-        "{} MiB are free ({:.1} %), the log takes {}",
-        space.free_bytes >> 20,
-        share * 100.0,
-        space.log_bytes >> 20
-    );
+    let share = space.free_share();
+    let free =
+        format!("{} ({:.1} %), the log takes {} MiB", space.scarcest(), share * 100.0, space.log_bytes >> 20);
     if share < FREE_SHARE_MIN {
         findings.push(problem(
             "disk",
             free,
             "nothing is accepted until there is room; make some, no restart is needed",
         ));
+    } else if share < ADDITIONS_SHARE_MIN {
+        findings.push(problem(
+            "disk",
+            free,
+            "nothing is added until there is room, and below 1 % nothing is accepted at all; make some, no restart is \
+             needed",
+        ));
     } else if share < FREE_SHARE_LOW {
-        findings.push(warning("disk", free, "make room: below 5 % nothing is accepted"));
+        findings.push(warning("disk", free, "make room: below 5 % nothing is added"));
     } else {
         findings.push(ok("disk", free));
     }

@@ -149,8 +149,8 @@ async fn keep_heartbeat_period(drive: Drive, node: Id, period_ns: u64) {
 }
 
 /// `skep recover`: cuts a damaged log where it stops being readable; the next start begins a new incarnation.
-pub fn recover(state_dir: &Path) -> Result<Recovered, RecoverError> {
-    skep_log::recover(&state_dir.join("log"), AcceptLoss::Yes)
+pub fn recover(state_dir: &Path, loss: AcceptLoss) -> Result<Recovered, RecoverError> {
+    skep_log::recover(&state_dir.join("log"), loss)
 }
 
 /// The manager's own node id, made at the first start.

@@ -39,10 +39,20 @@ pub struct Halt {
     pub message: String,
 }
 
-/// A snapshot that does not decode. The log then falls back to an older one.
+/// Why a snapshot's view can't be taken. The log then goes on from an older one.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("{message}")]
-pub struct RestoreError {
-    /// What is wrong with the bytes.
-    pub message: String,
+pub enum RestoreError {
+    /// The bytes are not what was written: nobody will ever read them.
+    #[error("{0}")]
+    Damaged(String),
+    /// Another version of the program wrote them, and can read them: they are kept.
+    #[error("{0}")]
+    OtherVersion(String),
+}
+
+impl RestoreError {
+    /// Damage, in words.
+    pub fn damaged(message: impl Into<String>) -> RestoreError {
+        RestoreError::Damaged(message.into())
+    }
 }

@@ -5,24 +5,37 @@
 
 use crate::{
     Entry,
-    chain::{Hash, SealedEntry},
-    keys::{self, RevisionRow, meta},
-    snapshot::Snapshots,
-    status::Status,
-    store::{Door, Page, Span, StoreError, Table, Way},
-    unindexed::{Indexed, Unindexed},
+    chain::Hash,
+    disk::{
+        door::Door,
+        entries,
+        index::{Indexed, named_snapshots},
+        keys::{self, RevisionRow, meta},
+        snapshot::Snapshots,
+        store::{Span, StoreError, Table},
+    },
 };
-use prost::Message;
 use skep_proto::{Id, Position, Revision, Timestamp};
 use std::{collections::BTreeMap, sync::Arc};
 use tokio::sync::watch;
 
+pub(crate) mod applier;
 mod objects;
-pub(crate) mod offline;
+mod offline;
 mod pages;
+mod ring;
+mod status;
+mod subscribe;
+mod unindexed;
 
 pub use objects::{AuditIndex, Revisions};
+pub use offline::OpenHistoryError;
 pub use pages::Entries;
+pub(crate) use ring::Ring;
+pub(crate) use status::StatusCell;
+pub use status::{Health, Status};
+pub use subscribe::{SubscribeError, Subscription};
+pub(crate) use unindexed::Unindexed;
 
 /// The read side. Handles are cheap.
 #[derive(Clone)]
@@ -34,7 +47,7 @@ pub(crate) struct Source {
     pub(crate) door: Arc<Door>,
     pub(crate) unindexed: Arc<Unindexed>,
     pub(crate) snapshots: Snapshots,
-    pub(crate) standing: watch::Receiver<Status>,
+    pub(crate) status: watch::Receiver<Status>,
 }
 
 /// Why history can't be read.
@@ -57,9 +70,9 @@ pub enum ReadError {
 impl From<StoreError> for ReadError {
     fn from(error: StoreError) -> ReadError {
         match error {
-            StoreError::Damaged(words) => ReadError::Damaged(words),
-            StoreError::Locked(words) | StoreError::Absent(words) | StoreError::Failed(words) => {
-                ReadError::Store(words)
+            StoreError::Damaged(message) => ReadError::Damaged(message),
+            StoreError::Locked(message) | StoreError::Absent(message) | StoreError::Failed(message) => {
+                ReadError::Store(message)
             }
         }
     }
@@ -79,7 +92,7 @@ impl History {
     /// The oldest revision kept, where history stands now, and the hash of its newest entry. An empty history
     /// begins at revision 1 and stands at 0.
     pub fn bounds(&self) -> (Revision, Position, Hash) {
-        let Status { applied, head, .. } = self.source.standing.borrow().clone();
+        let Status { applied, head, .. } = self.source.status.borrow().clone();
         // Nothing is trimmed yet: history begins at its beginning.
         (Revision(1), applied, head)
     }
@@ -141,36 +154,9 @@ impl History {
 
     fn load(&self, index: u64) -> Result<Option<Arc<Entry>>, ReadError> {
         match self.source.door.get(Table::Entries, &keys::entry_key(index))? {
-            Some(value) => Ok(decode(index, &value)?),
+            Some(value) => Ok(entries::open(index, &value)?),
             None => Ok(None),
         }
-    }
-}
-
-/// The snapshots at or below a revision, newest first.
-pub(crate) fn named_snapshots(door: &Door, revision: Revision) -> Result<Vec<meta::Snapshot>, StoreError> {
-    /// More are not looked at: the tenth damaged one in a row is not worth an eleventh try.
-    const SNAPSHOTS_MAX: Page = Page { rows: 10_000, bytes: 64 << 20 };
-    let end = match revision.0.checked_add(1) {
-        Some(next) => keys::snapshot_key(Revision(next)),
-        None => keys::SNAPSHOT_END.to_vec(),
-    };
-    let rows = door.scan(Table::Meta, &Span::new(keys::SNAPSHOT, end), Way::Down, SNAPSHOTS_MAX)?;
-    let decode = |(_, value): crate::store::Row| meta::Snapshot::decode(value);
-    rows.into_iter()
-        .map(|row| decode(row).map_err(|error| StoreError::Damaged(format!("a snapshot's name: {error}"))))
-        .collect()
-}
-
-/// The entry of the chain in a stored value; none where raft keeps something else there.
-pub(crate) fn decode(index: u64, value: &bytes::Bytes) -> Result<Option<Arc<Entry>>, ReadError> {
-    match keys::read_entry(value)?.body {
-        keys::StoredBody::Entry(bytes) => {
-            let sealed: SealedEntry = crate::chain::open(bytes)
-                .map_err(|error| ReadError::Damaged(format!("raft index {index}: {error}")))?;
-            Ok(Some(Arc::new(Entry::from(sealed))))
-        }
-        keys::StoredBody::Blank | keys::StoredBody::Membership(_) => Ok(None),
     }
 }
 

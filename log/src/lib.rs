@@ -1,51 +1,60 @@
 //! The log: raft over RocksDB, one copy of everything that ever happened.
 //!
 //! ```text
-//!   seal ─► propose ─► raft ─► writer (one batch, one sync) ─► committed ─► fence ─► fold ─► status, followers
-//!                                                                             └► index ─► history
+//!   seal ─► propose ─► raft ─► writer (one batch, one sync) ─► committed ─► fence ─► fold ─► index, followers, status
 //! ```
 //!
 //! The raft log *is* the history: nothing is written twice, and purging moves a pointer. Each entry names the hash
 //! of the one before; one that does not follow on the head does nothing. What is acknowledged is synced. Nothing
 //! outside this crate knows by which consensus, or in which store.
+//!
+//! Four floors, each of which imports from those below it and never from those above:
+//!
+//! ```text
+//!   log       the door
+//!   life      opened, kept alive, healed, recovered
+//!   raft      openraft; the writer
+//!   history   what was applied: read, followed, indexed
+//!   disk      RocksDB and files: layouts, what is durable when
+//!   (chain, entry, fence, fold, failure: the types that all of them use)
+//! ```
 
-mod alarm;
-mod applier;
 pub mod chain;
+mod disk;
 mod entry;
+mod failure;
 mod fence;
 mod fold;
-mod head;
 mod history;
-mod keys;
+mod life;
 mod log;
-mod proposal;
 mod raft;
-mod recover;
-mod ring;
-mod session;
-mod snapshot;
-mod space;
-mod status;
-mod store;
-mod subscribe;
-mod supervise;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;
-mod unindexed;
-mod writer;
 
-pub use applier::SnapshotPolicy;
 pub use chain::{Draft, Hash, SealedEntry, seal, unseal};
+pub use disk::appender::Counters;
+#[cfg(any(test, feature = "model"))]
+pub use disk::files::model::{Fault, ModelDisk};
 pub use entry::Entry;
+pub use failure::Failure;
 pub use fold::{Fold, Frozen, Halt, RestoreError};
-pub use history::{AuditIndex, Entries, History, ReadError, Revisions, offline::OpenHistoryError};
-pub use log::{BarrierError, Config, FREE_SHARE_MIN, IN_FLIGHT_BYTES_MAX, Log, OpenError};
-pub use proposal::{Proposal, ProposeError};
-pub use recover::{AcceptLoss, RecoverError, Recovered, recover};
-pub use space::Space;
-pub use status::{Health, Status};
-pub use subscribe::{SubscribeError, Subscription};
-pub use writer::Counters;
+pub use history::{
+    AuditIndex, Entries, Health, History, OpenHistoryError, ReadError, Revisions, Status, SubscribeError,
+    Subscription, applier::SnapshotPolicy,
+};
+pub use life::{
+    config::Config,
+    errors::OpenError,
+    recover::{AcceptLoss, RecoverError, Recovered, recover},
+    space::{ADDITIONS_SHARE_MIN, FREE_SHARE_MIN, Space},
+};
+#[cfg(any(test, feature = "model"))]
+pub use life::{
+    recover::recover_model,
+    single::{Applied, SingleLog},
+};
+pub use log::{BarrierError, IN_FLIGHT_BYTES_MAX, Log};
+pub use raft::proposal::{Proposal, ProposeError};

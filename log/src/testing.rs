@@ -96,7 +96,7 @@ impl Fold for Hashes {
 
     fn restore(&mut self, _: Position, _: Hash, bytes: &[u8]) -> Result<(), RestoreError> {
         if !bytes.len().is_multiple_of(32) {
-            return Err(RestoreError { message: "not a list of hashes".into() });
+            return Err(RestoreError::damaged("not a list of hashes"));
         }
         *self.seen.lock().unwrap() = bytes.chunks(32).filter_map(Hash::from_bytes).collect();
         Ok(())

@@ -7,12 +7,11 @@ mod history;
 mod kill;
 mod life;
 mod loopback;
+mod single;
 mod snapshots;
 
 use crate::{
-    Config, Hash, Log,
-    store::{Store, losing::Disk, memory::Memory},
-    supervise::{self, Openers},
+    Config, Hash, Log, ModelDisk,
     testing::{Chain, Hashes},
 };
 use skep_proto::{Id, Position};
@@ -30,22 +29,11 @@ async fn open(dir: &Path) -> (Log, Hashes) {
     (Log::open(config(dir), hashes.clone()).await.unwrap(), hashes)
 }
 
-fn on_model(disk: &Disk) -> Openers {
-    let (work, reading) = (disk.clone(), disk.clone());
-    Openers { work: Arc::new(move || work.open()), reading: Arc::new(move || reading.open()) }
-}
-
-fn on_memory(memory: &Memory) -> Openers {
-    let (work, reading) = (memory.clone(), memory.clone());
-    Openers {
-        work: Arc::new(move || Ok(Box::new(work.clone()) as Box<dyn Store>)),
-        reading: Arc::new(move || Ok(Box::new(reading.clone()) as Box<dyn Store>)),
-    }
-}
-
-async fn open_on(dir: &Path, openers: Openers) -> (Log, Hashes) {
+async fn open_on(disk: &ModelDisk) -> (Log, Hashes) {
     let hashes = Hashes::default();
-    (supervise::open(config(dir), Box::new(hashes.clone()), openers).await.unwrap(), hashes)
+    // The folder is asked for free room only.
+    let config = config(Path::new("/"));
+    (Log::open_in(config, Box::new(hashes.clone()), Arc::new(disk.clone())).await.unwrap(), hashes)
 }
 
 fn stands(log: &Log) -> (Position, Hash) {

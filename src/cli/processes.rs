@@ -10,6 +10,7 @@ use super::{
 use crate::daemon::{self, Advice, AgentSettings, DaemonSettings, Mode, NodeSettings};
 use clap::{Args, ValueEnum};
 use skep_agent::machine::Reserve;
+use skep_log::AcceptLoss;
 use skep_proto::v1::RuntimeKind;
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -92,6 +93,9 @@ pub struct RecoverArgs {
     /// Cut the history where it stops being readable, and begin a new incarnation: what came after is lost
     #[arg(long, required = true)]
     pub accept_loss: bool,
+    /// Do so although the log is not damaged, or although the disk does not give parts of it now
+    #[arg(long)]
+    pub force: bool,
 }
 
 impl NodeArgs {
@@ -140,7 +144,8 @@ pub(super) fn agent(top: &Top, args: AgentArgs) -> Outcome {
 
 pub(super) fn recover(top: &Top, args: RecoverArgs) -> Outcome {
     top.nothing()?;
-    let recovered = daemon::recover(&args.state_dir).map_err(stopped)?;
+    let loss = if args.force { AcceptLoss::Forced } else { AcceptLoss::OfDamaged };
+    let recovered = daemon::recover(&args.state_dir, loss).map_err(stopped)?;
     let end = recovered.position.revision;
     show::talk(&format!(
         "history ends at revision {end} now; the next start begins incarnation {}",

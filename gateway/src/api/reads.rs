@@ -189,7 +189,7 @@ impl Reads {
                 (reply.log_bytes, reply.free_bytes) = (space.log_bytes, space.free_bytes);
                 reply.accepting = match log.health {
                     Health::Ok => drive.accepting(),
-                    Health::Failed(words) => words,
+                    Health::Failed(message) | Health::Stopped(message) => message,
                 };
             }
             Source::Still(_, log_bytes) => {

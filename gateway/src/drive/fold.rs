@@ -6,7 +6,11 @@
 use super::inbox::{Inbox, Reply};
 use crate::{metrics::Counters, published::Published, turn::Answer};
 use skep_log::{Entry, Fold, Halt, RestoreError, chain::Hash};
-use skep_projections::{Delta, View, apply::Stamp, snapshot};
+use skep_projections::{
+    Delta, View,
+    apply::Stamp,
+    snapshot::{self, SnapshotError},
+};
 use skep_proto::{
     Position, Revision, Timestamp,
     v1::{Record, event::Kind},
@@ -265,7 +269,12 @@ impl Fold for Committed {
     }
 
     fn restore(&mut self, _position: Position, head: Hash, bytes: &[u8]) -> Result<(), RestoreError> {
-        self.view = snapshot::decode(bytes).map_err(|error| RestoreError { message: error.to_string() })?;
+        self.view = snapshot::decode(bytes).map_err(|error| match error {
+            SnapshotError::Format { .. } => RestoreError::OtherVersion(error.to_string()),
+            SnapshotError::Damaged { .. }
+            | SnapshotError::Contradiction { .. }
+            | SnapshotError::Digest { .. } => RestoreError::damaged(error.to_string()),
+        })?;
         // Where the newest snapshot is the newest entry, nothing is replayed that would tell the head.
         self.unannounced.clear();
         self.publish(head, self.view.clone(), Arc::default());

@@ -45,7 +45,7 @@ impl Fold for Folded {
     }
 
     fn restore(&mut self, _: Position, _: Hash, bytes: &[u8]) -> Result<(), RestoreError> {
-        self.0 = snapshot::decode(bytes).map_err(|error| RestoreError { message: error.to_string() })?;
+        self.0 = snapshot::decode(bytes).map_err(|error| RestoreError::damaged(error.to_string()))?;
         Ok(())
     }
 }

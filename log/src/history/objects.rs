@@ -6,8 +6,11 @@
 
 use super::{History, ReadError, object_span};
 use crate::{
-    chain, keys,
-    store::{Page, Table, Way},
+    chain,
+    disk::{
+        keys,
+        store::{Page, Table, Way},
+    },
 };
 use skep_proto::{Id, Revision};
 use std::{

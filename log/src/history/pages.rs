@@ -3,10 +3,13 @@
 //! The index says which raft indexes are history; blank, membership and fenced ones lie between them and are
 //! skipped. One scan brings a page of rows, a second one their entries.
 
-use super::{History, ReadError, Row, Rows, decode, row_of};
+use super::{History, ReadError, Row, Rows, row_of};
 use crate::{
-    Entry, keys,
-    store::{Page, Span, Table, Way},
+    Entry,
+    disk::{
+        entries, keys,
+        store::{Page, Span, Table, Way},
+    },
 };
 use skep_proto::Revision;
 use std::{collections::VecDeque, sync::Arc};
@@ -129,7 +132,7 @@ impl History {
             }
             while read.next_if(|(at, _)| at < index).is_some() {}
             match read.next_if(|(at, _)| at == index) {
-                Some((_, value)) => found.extend(decode(*index, &value)?),
+                Some((_, value)) => found.extend(entries::open(*index, &value)?),
                 // The page was full; the next one goes on here.
                 None if !found.is_empty() => break,
                 None => return Err(ReadError::Missing { revision: *first }),
@@ -156,7 +159,7 @@ impl History {
             while read.next_if(|(at, _)| at > index).is_some() {}
             match read.next_if(|(at, _)| at == index) {
                 Some((_, value)) => {
-                    decode(*index, &value)?.into_iter().for_each(|entry| found.push_front(entry))
+                    entries::open(*index, &value)?.into_iter().for_each(|entry| found.push_front(entry))
                 }
                 None if !found.is_empty() => break,
                 None => return Err(ReadError::Missing { revision: *first }),

@@ -1,56 +1,34 @@
 //! Between consensus's types and our own bytes: a new version of the library never changes what lies on disk.
 
-use super::{Chained, LogId, Membership, Peer, RaftEntry, StoredMembership, Vote, log_id};
-use crate::{
-    Entry,
-    chain::{self, ChainError},
-    keys::{StoredBody, StoredEntry, meta},
+use super::types::{Chained, LogId, Membership, Peer, RaftEntry, StoredMembership, Vote, log_id};
+use crate::disk::{
+    entries::{Loaded, LoadedBody},
+    keys::{StoredBody, meta},
+    store::StoreError,
 };
 use openraft::EntryPayload;
 use prost::Message;
 use skep_proto::Id;
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
-/// Bytes at a raft index that are no entry.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum CodecError {
-    #[error("the entry at raft index {index}: {source}")]
-    Chain { index: u64, source: ChainError },
-    #[error("the membership at raft index {index} does not decode: {source}")]
-    Membership { index: u64, source: prost::DecodeError },
-    #[error("the membership at raft index {index} contradicts itself: {words}")]
-    Contradiction { index: u64, words: String },
-}
-
-pub(crate) fn store_entry(entry: &RaftEntry) -> StoredEntry {
-    let body = match &entry.payload {
+pub(crate) fn store_body(entry: &RaftEntry) -> StoredBody {
+    match &entry.payload {
         EntryPayload::Blank => StoredBody::Blank,
         EntryPayload::Normal(Chained(chained)) => StoredBody::Entry(chained.bytes().clone()),
         EntryPayload::Membership(membership) => {
             StoredBody::Membership(store_membership(membership).encode_to_vec().into())
         }
-    };
-    StoredEntry { term: entry.log_id.leader_id.term, body }
+    }
 }
 
-/// Reads an entry back, and checks its records against its root.
-pub(crate) fn load_entry(index: u64, stored: StoredEntry) -> Result<RaftEntry, CodecError> {
-    let payload = match stored.body {
-        StoredBody::Blank => EntryPayload::Blank,
-        StoredBody::Entry(bytes) => {
-            let sealed = chain::unseal(bytes).map_err(|source| CodecError::Chain { index, source })?;
-            EntryPayload::Normal(Chained(Arc::new(Entry::from(sealed))))
-        }
-        StoredBody::Membership(bytes) => {
-            let message =
-                meta::Membership::decode(bytes).map_err(|source| CodecError::Membership { index, source })?;
-            EntryPayload::Membership(load_membership(&message, index)?)
-        }
+pub(crate) fn load_entry(loaded: Loaded) -> Result<RaftEntry, StoreError> {
+    let index = loaded.place.index;
+    let payload = match loaded.body {
+        LoadedBody::Blank => EntryPayload::Blank,
+        LoadedBody::Entry(entry) => EntryPayload::Normal(Chained(entry)),
+        LoadedBody::Membership(message) => EntryPayload::Membership(load_membership(&message, index)?),
     };
-    Ok(RaftEntry { log_id: log_id(stored.term, index), payload })
+    Ok(RaftEntry { log_id: load_place(&loaded.place), payload })
 }
 
 pub(crate) fn store_membership(membership: &Membership) -> meta::Membership {
@@ -66,7 +44,7 @@ pub(crate) fn store_membership(membership: &Membership) -> meta::Membership {
     }
 }
 
-pub(crate) fn load_membership(message: &meta::Membership, index: u64) -> Result<Membership, CodecError> {
+pub(crate) fn load_membership(message: &meta::Membership, index: u64) -> Result<Membership, StoreError> {
     if message.voters.is_empty() && message.members.is_empty() {
         return Ok(Membership::default());
     }
@@ -77,8 +55,9 @@ pub(crate) fn load_membership(message: &meta::Membership, index: u64) -> Result<
     };
     let members: BTreeMap<u64, Peer> =
         message.members.iter().map(|member| (member.id, peer(member))).collect();
-    Membership::new(voters, members)
-        .map_err(|error| CodecError::Contradiction { index, words: error.to_string() })
+    Membership::new(voters, members).map_err(|error| {
+        StoreError::Damaged(format!("the membership at raft index {index} contradicts itself: {error}"))
+    })
 }
 
 pub(crate) fn store_vote(vote: &Vote) -> meta::Vote {
@@ -101,18 +80,40 @@ pub(crate) fn load_place(message: &meta::Place) -> LogId {
     log_id(message.term, message.index)
 }
 
-/// The membership that a snapshot carries.
-pub(crate) fn load_stored_membership(snapshot: &meta::Snapshot) -> Result<StoredMembership, CodecError> {
-    let place = snapshot.membership_place.as_ref().map(load_place);
-    let message = snapshot.membership.clone().unwrap_or_default();
-    let membership = load_membership(&message, place.map_or(0, |place| place.index))?;
-    Ok(StoredMembership::new(place, membership))
+/// A membership with the place it was written at.
+pub(crate) fn load_stored_membership(
+    place: Option<&meta::Place>,
+    message: &meta::Membership,
+) -> Result<StoredMembership, StoreError> {
+    let membership = load_membership(message, place.map_or(0, |place| place.index))?;
+    Ok(StoredMembership::new(place.map(load_place), membership))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        Entry, chain,
+        disk::{
+            entries,
+            keys::{self, StoredEntry},
+        },
+    };
     use proptest::prelude::*;
+    use std::sync::Arc;
+
+    /// Through the bytes that lie on disk.
+    fn round_trip(entry: &RaftEntry) -> RaftEntry {
+        let stored = StoredEntry { term: entry.log_id.leader_id.term, body: store_body(entry) };
+        let (prefix, packed) = keys::entry_value(&stored);
+        let body = match (packed, stored.body) {
+            (Some(packed), _) => packed.into(),
+            (None, StoredBody::Blank) => bytes::Bytes::new(),
+            (None, StoredBody::Membership(bytes) | StoredBody::Entry(bytes)) => bytes,
+        };
+        let value = [&prefix[..], &body].concat().into();
+        load_entry(entries::load(entry.log_id.index, &value).unwrap()).unwrap()
+    }
 
     fn memberships() -> impl Strategy<Value = Membership> {
         let ids = || prop::collection::btree_set(0u64..6, 1..4);
@@ -128,7 +129,7 @@ mod tests {
         #[test]
         fn memberships_round_trip(term: u64, index: u64, membership in memberships()) {
             let entry = RaftEntry { log_id: log_id(term, index), payload: EntryPayload::Membership(membership) };
-            prop_assert_eq!(load_entry(index, store_entry(&entry)).unwrap(), entry);
+            prop_assert_eq!(round_trip(&entry), entry);
         }
 
         #[test]
@@ -146,8 +147,8 @@ mod tests {
             log_id: log_id(2, 9),
             payload: EntryPayload::Normal(Chained(Arc::new(Entry::from(sealed)))),
         };
-        assert_eq!(load_entry(9, store_entry(&entry)).unwrap(), entry);
+        assert_eq!(round_trip(&entry), entry);
         let blank = RaftEntry { log_id: log_id(2, 9), payload: EntryPayload::Blank };
-        assert_eq!(load_entry(9, store_entry(&blank)).unwrap(), blank);
+        assert_eq!(round_trip(&blank), blank);
     }
 }

@@ -3,12 +3,16 @@
 //! Vote and entries share one queue and so one order, as raft demands. What is appended is readable at once, from
 //! the tail; raft is told that it is durable by the writer, after the sync.
 
-use super::{LogId, RaftEntry, Types, Vote, codec, tail::Tail};
-use crate::{
-    alarm::{Alarm, Failure},
-    keys,
-    store::{Door, Page, Span, StoreError, Table, Way},
+use super::{
+    alarm::Alarm,
+    codec,
+    tail::Tail,
+    types::{LogId, RaftEntry, Types, Vote},
     writer::{Queue, Work},
+};
+use crate::{
+    disk::{door::Door, entries, keys, store::StoreError, store::Table},
+    failure::Failure,
 };
 use futures::{Stream, StreamExt, stream};
 use openraft::{
@@ -25,9 +29,6 @@ use std::{
         atomic::{AtomicBool, Ordering::Relaxed},
     },
 };
-
-/// What one read from the store brings at most: replaying a long log holds no more than this in memory.
-const PAGE: Page = Page { rows: 512, bytes: 4 << 20 };
 
 /// Up to so many entries raft's own thread writes itself when the writer is idle and there is no other manager that
 /// it would keep waiting. With more, it should go on gathering while the writer syncs.
@@ -46,24 +47,14 @@ pub(crate) struct LogStore {
 
 /// Where a log stands, read from its store.
 pub(crate) fn load_tail(door: &Door) -> Result<Tail, StoreError> {
-    let damaged = |words: String| StoreError::Damaged(words);
-    let decode = |what: &str| {
-        let what = what.to_owned();
-        move |error: prost::DecodeError| damaged(format!("{what} does not decode: {error}"))
+    let damaged = |what: &str, error: prost::DecodeError| {
+        StoreError::Damaged(format!("{what} does not decode: {error}"))
     };
-    let vote = door.get(Table::Meta, keys::VOTE)?;
-    let vote = vote.map(keys::meta::Vote::decode).transpose().map_err(decode("the stored vote"))?;
-    let purged = door.get(Table::Meta, keys::PURGED)?;
-    let purged = purged.map(keys::meta::Place::decode).transpose().map_err(decode("the purge pointer"))?;
-    let last = match door.last(Table::Entries, None)? {
-        Some((key, value)) => {
-            let index = keys::read_entry_key(&key).map_err(|error| damaged(error.to_string()))?;
-            let stored =
-                keys::read_entry(&value).map_err(|error| damaged(format!("{error}, raft index {index}")))?;
-            Some(super::log_id(stored.term, index))
-        }
-        None => None,
-    };
+    let vote = door.get(Table::Meta, keys::VOTE)?.map(keys::meta::Vote::decode).transpose();
+    let vote = vote.map_err(|error| damaged("the stored vote", error))?;
+    let purged = door.get(Table::Meta, keys::PURGED)?.map(keys::meta::Place::decode).transpose();
+    let purged = purged.map_err(|error| damaged("the purge pointer", error))?;
+    let last = entries::last(door)?.as_ref().map(codec::load_place);
     Ok(Tail::new(vote.as_ref().map(codec::load_vote), last, purged.as_ref().map(codec::load_place)))
 }
 
@@ -96,28 +87,14 @@ impl LogStore {
     }
 
     fn stored(&self, range: Range<u64>) -> io::Result<Vec<RaftEntry>> {
-        let span = Span::new(keys::entry_key(range.start), keys::entry_key(range.end));
-        let rows = match self.door.scan(Table::Entries, &span, Way::Up, PAGE) {
-            Err(StoreError::Damaged(words)) => return Err(self.damaged(words)),
-            rows => rows?,
-        };
-        let mut found: Vec<RaftEntry> = Vec::with_capacity(rows.len());
-        for (key, value) in rows {
-            let index = keys::read_entry_key(&key).map_err(|error| self.damaged(error.to_string()))?;
-            if let Some(before) = found.last().filter(|before| before.log_id.index + 1 != index) {
-                let before = before.log_id.index;
-                return Err(self.damaged(format!("raft index {before} is followed by {index}")));
-            }
-            let stored = keys::read_entry(&value)
-                .map_err(|error| self.damaged(format!("{error}, raft index {index}")))?;
-            found.push(codec::load_entry(index, stored).map_err(|error| self.damaged(error.to_string()))?);
-        }
-        Ok(found)
+        let page = entries::load_page(&self.door, range);
+        let page = page.and_then(|page| page.into_iter().map(codec::load_entry).collect());
+        page.map_err(|error| self.failed(error))
     }
 
-    fn damaged(&self, words: String) -> io::Error {
-        self.alarm.raise(Failure::Damaged(words.clone()));
-        io::Error::new(io::ErrorKind::InvalidData, words)
+    fn failed(&self, error: StoreError) -> io::Error {
+        self.alarm.raise(Failure::from(error.clone()));
+        io::Error::from(error)
     }
 
     /// Page after page of a range that is all there.
@@ -130,7 +107,10 @@ impl LogStore {
                     Ok(Some((stream::iter(page.into_iter().map(Ok)), next)))
                 }
                 (None, None) if range.is_empty() => Ok(None),
-                (_, _) => Err(self.damaged(format!("raft index {} is missing from the log", range.start))),
+                (_, _) => {
+                    let missing = format!("raft index {} is missing from the log", range.start);
+                    Err(self.failed(StoreError::Damaged(missing)))
+                }
             }))
         });
         pages.flat_map(|page| match page {

@@ -3,18 +3,25 @@
 //! Snapshots are taken beside raft, by the log's own policy; raft is only told of those that are finished. A
 //! snapshot that can't be written is then no reason for raft to stop.
 
-use super::{LogId, Outcome, Raft, StoredMembership, Types, codec};
-use crate::{
-    applier::{Applier, Aside},
-    history::named_snapshots,
-    keys::{self, meta},
-    snapshot::{Snapshots, read},
-    store::{Batch, Door, Table},
+use super::{
+    alarm::{Alarm, PanicGuard},
+    codec,
+    types::{LogId, RaftEntry, StoredMembership, Types},
     writer::{Queue, Work},
+};
+use crate::{
+    disk::{
+        door::Door,
+        index::named_snapshots,
+        keys::{self, meta},
+        snapshot::{Snapshots, put_name},
+        store::{Batch, Table},
+    },
+    history::applier::{Applier, Aside, Committed, Outcome},
 };
 use futures::{Stream, TryStreamExt};
 use openraft::{
-    OptionalSend, RaftSnapshotBuilder,
+    EntryPayload, OptionalSend, RaftSnapshotBuilder,
     storage::{ApplyResponder, EntryResponder, RaftStateMachine},
     type_config::alias::{SnapshotMetaOf, SnapshotOf},
 };
@@ -22,29 +29,31 @@ use prost::Message;
 use skep_proto::Revision;
 use std::{
     io,
-    path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 use tokio::{sync::mpsc, task::spawn_blocking};
 
+/// Consensus over our state.
+pub(crate) type Raft = openraft::Raft<Types, StateMachine>;
+
 /// Entries that are applied before the first of them is announced and answered, at most.
 const UNANNOUNCED_MAX: usize = 64;
 
-/// A snapshot on its way from or to raft: its name, and where its file lies. A received one lies where the
-/// transport put it.
+/// A snapshot on its way from or to raft: its name, and the folder that its file lies in.
 #[derive(Clone, Debug)]
 pub(crate) struct SnapshotFile {
     pub(crate) named: meta::Snapshot,
-    pub(crate) path: PathBuf,
+    pub(crate) folder: Snapshots,
 }
 
-/// See the module. Handles share one applier.
+/// What raft applies to. Handles share one applier.
 #[derive(Clone)]
-pub(crate) struct Machine {
+pub(crate) struct StateMachine {
     pub(crate) applier: Arc<Mutex<Applier>>,
     pub(crate) snapshots: Snapshots,
     pub(crate) door: Arc<Door>,
     pub(crate) queue: Queue,
+    pub(crate) alarm: Arc<Alarm>,
     /// Told of each finished snapshot.
     pub(crate) finished: mpsc::Sender<()>,
 }
@@ -52,19 +61,38 @@ pub(crate) struct Machine {
 /// Builds what raft asks for.
 pub(crate) enum Builder {
     /// What was finished last.
-    Finished(Machine),
+    Finished(StateMachine),
     /// The view as it was when raft asked.
-    Asked(Machine, Mutex<Option<Box<Aside>>>),
+    Asked(StateMachine, Mutex<Option<Box<Aside>>>),
 }
 
-impl Machine {
+impl StateMachine {
     fn applier(&self) -> MutexGuard<'_, Applier> {
         self.applier.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Publishes what was applied, and only then answers for it: who is answered finds it wherever it looks.
+    fn apply_one(&self, entry: &RaftEntry) -> io::Result<Outcome> {
+        let place = codec::store_place(&entry.log_id);
+        let membership;
+        let what = match &entry.payload {
+            EntryPayload::Blank => Committed::Blank,
+            EntryPayload::Normal(chained) => Committed::Entry(&chained.0),
+            EntryPayload::Membership(found) => {
+                membership = codec::store_membership(found);
+                Committed::Membership(&membership)
+            }
+        };
+        let applied = self.applier().apply(place, what);
+        applied.map_err(|failure| {
+            let error = io::Error::other(failure.message().to_owned());
+            self.alarm.raise(failure);
+            error
+        })
+    }
+
+    /// Announces what was applied, and only then answers for it.
     fn answer(&self, answers: &mut Vec<(ApplyResponder<Types>, Outcome)>) {
-        self.applier().publish();
+        self.applier().announce();
         answers.drain(..).for_each(|(responder, outcome)| responder.send(outcome));
     }
 
@@ -94,32 +122,30 @@ impl Machine {
         let written = spawn_blocking(move || snapshots.write(aside.named, &(aside.view)())).await;
         let named = written.map_err(io::Error::other)??;
         let mut batch = Batch::default();
-        name(&mut batch, &named);
+        put_name(&mut batch, &named);
         self.queue.ask(|done| Work::Change { batch, done }).await?;
         Ok(named)
     }
 
     fn offered(&self, named: meta::Snapshot) -> io::Result<SnapshotOf<Types, SnapshotFile>> {
         let meta = meta_of(&named)?;
-        Ok(SnapshotOf::<Types, _> {
-            meta,
-            snapshot: SnapshotFile { path: self.snapshots.path(&named), named },
-        })
+        Ok(SnapshotOf::<Types, _> { meta, snapshot: SnapshotFile { named, folder: self.snapshots.clone() } })
     }
 
+    /// The newest snapshot of what is applied here. One beyond that was passed over at the opening, since this program
+    /// does not read it: raft must not be offered it.
     fn newest(&self) -> io::Result<Option<meta::Snapshot>> {
-        Ok(named_snapshots(&self.door, Revision(u64::MAX))?.into_iter().next())
+        let applied = self.applier().applied().map_or(0, |applied| applied.index);
+        let mut named = named_snapshots(&self.door, Revision(u64::MAX))?.into_iter();
+        Ok(named.find(|snapshot| snapshot.applied.is_none_or(|place| place.index <= applied)))
     }
-}
-
-fn name(batch: &mut Batch, named: &meta::Snapshot) {
-    batch.put(Table::Meta, &keys::snapshot_key(named.position().revision), &[&named.encode_to_vec()]);
 }
 
 fn meta_of(named: &meta::Snapshot) -> io::Result<SnapshotMetaOf<Types>> {
+    let membership = named.membership.clone().unwrap_or_default();
     Ok(SnapshotMetaOf::<Types> {
         last_log_id: named.applied.as_ref().map(codec::load_place),
-        last_membership: codec::load_stored_membership(named).map_err(io::Error::other)?,
+        last_membership: codec::load_stored_membership(named.membership_place.as_ref(), &membership)?,
     })
 }
 
@@ -142,23 +168,28 @@ impl RaftSnapshotBuilder<Types> for Builder {
     }
 }
 
-impl RaftStateMachine<Types> for Machine {
+impl RaftStateMachine<Types> for StateMachine {
     type SnapshotData = SnapshotFile;
     type SnapshotBuilder = Builder;
 
     async fn applied_state(&mut self) -> Result<(Option<LogId>, StoredMembership), io::Error> {
-        Ok(self.applier().applied())
+        let applier = self.applier();
+        let (place, membership) = applier.membership();
+        let membership = codec::load_stored_membership(place.as_ref(), membership)?;
+        Ok((applier.applied().as_ref().map(codec::load_place), membership))
     }
 
     async fn apply<S>(&mut self, mut entries: S) -> Result<(), io::Error>
     where
         S: Stream<Item = Result<EntryResponder<Types>, io::Error>> + Unpin + OptionalSend,
     {
+        let alarm = self.alarm.clone();
+        let _guard = PanicGuard(&alarm);
         let mut answers = Vec::new();
         let mut unannounced = 0;
         let result = loop {
             match entries.try_next().await {
-                Ok(Some((entry, responder))) => match self.applier().apply(&entry) {
+                Ok(Some((entry, responder))) => match self.apply_one(&entry) {
                     Ok(outcome) => answers.extend(responder.map(|responder| (responder, outcome))),
                     Err(error) => break Err(error),
                 },
@@ -197,21 +228,20 @@ impl RaftStateMachine<Types> for Machine {
         meta: &SnapshotMetaOf<Types>,
         snapshot: SnapshotFile,
     ) -> Result<(), io::Error> {
-        let SnapshotFile { named, path } = snapshot;
+        let SnapshotFile { named, folder } = snapshot;
         if meta.last_log_id != named.applied.as_ref().map(codec::load_place) {
             return Err(io::Error::other("the snapshot is not the one that raft speaks of"));
         }
-        let before = self.applier().applied().0.map_or(0, |applied| applied.index + 1);
-        let snapshots = self.snapshots.clone();
-        let own = snapshots.path(&named) == path;
+        let before = self.applier().applied().map_or(0, |applied| applied.index + 1);
+        let own = self.snapshots.clone();
         let read = spawn_blocking(move || -> io::Result<_> {
-            let view = read(&path, &named)?;
-            let named = if own { named } else { snapshots.write(named, &view)? };
+            let view = folder.read(&named).map_err(io::Error::other)?;
+            let named = if own.is_same_as(&folder) { named } else { own.write(named, &view)? };
             Ok((named, view))
         });
         let (named, view) = read.await.map_err(io::Error::other)??;
         let mut batch = Batch::default();
-        name(&mut batch, &named);
+        put_name(&mut batch, &named);
         // What lies between was never applied here and is not known to be history.
         if let Some(place) = named.applied.filter(|place| place.index >= before) {
             let (from, to) = (keys::entry_key(before), keys::entry_key(place.index + 1));

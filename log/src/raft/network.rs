@@ -4,7 +4,10 @@
 //! votes, a rehearsal of votes, snapshots as files, and the handing over of leadership. Until then every peer is
 //! unreachable, which is also the honest answer for a membership that names one.
 
-use super::{Peer, Types, Vote, machine::SnapshotFile};
+use super::{
+    machine::SnapshotFile,
+    types::{Peer, Types, Vote},
+};
 use openraft::{
     OptionalSend, RaftNetworkFactory, RaftNetworkV2,
     errors::{RPCError, ReplicationClosed, StreamingError, Unreachable},

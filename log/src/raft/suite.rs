@@ -1,27 +1,29 @@
-//! The library's own suite for stores, on ours: on disk, and in memory.
+//! The library's own suite for stores, on ours: on disk, and on the model disk.
 
 use super::{
-    Types,
+    alarm::Alarm,
     log_store::{LogStore, load_tail},
-    machine::Machine,
+    machine::StateMachine,
+    types::Types,
+    writer::{Queue, Work, Writer},
 };
 use crate::{
-    alarm::Alarm,
-    applier::{Applier, Listeners, SnapshotPolicy},
-    head::HeadFile,
-    ring::Ring,
-    snapshot::Snapshots,
-    status::Standing,
-    store::{Door, Store, memory::Memory, rocks::Rocks},
+    SnapshotPolicy,
+    disk::{
+        appender::Appender,
+        door::Door,
+        files::{Files, model::ModelDisk, os::OsFiles},
+        head::HeadFile,
+        index::End,
+        snapshot::Snapshots,
+    },
+    history::applier::{Applier, Listeners},
     testing::Hashes,
-    unindexed::Unindexed,
-    writer::{Counts, Queue, Work, Writer},
 };
 use openraft::{
     StorageError,
     testing::log::{StoreBuilder, Suite},
 };
-use skep_proto::Revision;
 use std::{
     sync::{Arc, Mutex},
     thread::JoinHandle,
@@ -31,7 +33,7 @@ use tempfile::TempDir;
 #[derive(Clone, Copy)]
 enum On {
     Disk,
-    Memory,
+    Model,
 }
 
 /// Ends the writer before the folder goes.
@@ -48,43 +50,28 @@ impl Drop for Guard {
     }
 }
 
-impl StoreBuilder<Types, LogStore, Machine, Guard> for On {
-    async fn build(&self) -> Result<(Guard, LogStore, Machine), StorageError<Types>> {
+impl StoreBuilder<Types, LogStore, StateMachine, Guard> for On {
+    async fn build(&self) -> Result<(Guard, LogStore, StateMachine), StorageError<Types>> {
         let dir = tempfile::tempdir().unwrap();
-        let on = *self;
-        let path = dir.path().join("store");
-        let door = Door::open(Arc::new(move || {
-            Ok(match on {
-                On::Disk => Box::new(Rocks::open(&path)?) as Box<dyn Store>,
-                On::Memory => Box::new(Memory::default()),
-            })
-        }));
-        let door = Arc::new(door.unwrap());
-        let listeners = Listeners {
-            ring: Arc::new(Ring::new(Revision(0))),
-            unindexed: Arc::new(Unindexed::default()),
-            standing: Arc::new(Standing::new(Default::default(), crate::Hash::ZERO)),
-            alarm: Arc::new(Alarm::default()),
+        let files: Arc<dyn Files> = match self {
+            On::Disk => Arc::new(OsFiles::new(dir.path())),
+            On::Model => Arc::new(ModelDisk::default()),
         };
-        let alarm = listeners.alarm.clone();
+        let door = Arc::new(Door::open(files.clone()).unwrap());
+        let (listeners, alarm) = (Listeners::default(), Arc::new(Alarm::default()));
         let tail = Arc::new(Mutex::new(load_tail(&door).unwrap()));
-        let writer = Writer {
-            door: door.clone(),
-            tail: tail.clone(),
-            head: HeadFile::open(&dir.path().join("head")).unwrap(),
-            unindexed: listeners.unindexed.clone(),
-            alarm: alarm.clone(),
-            counts: Arc::new(Counts::default()),
-            room: crate::store::Batch::default(),
-        };
+        let head = HeadFile::open(&*files).unwrap();
+        let appender = Appender { door: door.clone(), head, counts: Arc::default() };
+        let writer = Writer::new(appender, tail.clone(), listeners.unindexed.clone(), alarm.clone());
         let (queue, writer) = writer.start().unwrap();
         let fold = Box::new(Hashes::default());
-        let applier = Applier::new(fold, 0, SnapshotPolicy::default(), listeners, door.clone());
-        let machine = Machine {
+        let applier = Applier::new(fold, End::default(), SnapshotPolicy::default(), listeners, door.clone());
+        let machine = StateMachine {
             applier: Arc::new(Mutex::new(applier)),
-            snapshots: Snapshots::new(dir.path()),
+            snapshots: Snapshots::new(files),
             door: door.clone(),
             queue: queue.clone(),
+            alarm: alarm.clone(),
             finished: tokio::sync::mpsc::channel(1).0,
         };
         let store = LogStore::new(door, tail, queue.clone(), alarm);
@@ -98,6 +85,6 @@ async fn the_store_on_disk_passes() {
 }
 
 #[tokio::test]
-async fn the_store_in_memory_passes() {
-    Suite::test_all(On::Memory).await.unwrap();
+async fn the_store_of_the_model_passes() {
+    Suite::test_all(On::Model).await.unwrap();
 }

@@ -1,9 +1,9 @@
-//! The newest entries in memory, and what raft must know at once: vote, last and purged place.
+//! The newest entries in memory, and what raft must know at once: vote, last and purged log id.
 //!
 //! Raft reads back what it has just appended, to send it and to apply it. From here that costs a pointer. An
 //! entry may only leave once it is in the store; what is older is read from there.
 
-use super::{LogId, RaftEntry, Vote};
+use super::types::{LogId, RaftEntry, Vote};
 use openraft::EntryPayload;
 use std::{collections::VecDeque, io, ops::Range};
 
@@ -12,7 +12,7 @@ const TAIL_BYTES_MAX: usize = 32 << 20;
 /// What an entry takes beside its bytes, about.
 const ENTRY_OVERHEAD_BYTES: usize = 128;
 
-/// See the module.
+/// What raft must know at once.
 #[derive(Default, Debug)]
 pub(crate) struct Tail {
     entries: VecDeque<RaftEntry>,
@@ -114,7 +114,7 @@ fn weight(entry: &RaftEntry) -> usize {
 mod tests {
     use super::*;
     use crate::{
-        raft::{Chained, log_id},
+        raft::types::{Chained, log_id},
         testing,
     };
     use std::sync::Arc;

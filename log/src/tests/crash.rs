@@ -6,11 +6,10 @@ use skep_proto::Revision;
 #[tokio::test]
 async fn what_was_acknowledged_survives_a_power_cut_at_any_moment() {
     for round in 0..12 {
-        let dir = tempfile::tempdir().unwrap();
-        let disk = Disk::default();
+        let disk = ModelDisk::default();
         let mut acknowledged = 0;
         for keep in [0, 1, usize::MAX] {
-            let (log, hashes) = open_on(dir.path(), on_model(&disk)).await;
+            let (log, hashes) = open_on(&disk).await;
             assert!(hashes.list().len() as u64 >= acknowledged, "round {round}");
             let mut chain = chain(&log);
             let flight: Vec<_> = (0..40).map(|_| log.propose(chain.entry(1))).collect();
@@ -22,9 +21,8 @@ async fn what_was_acknowledged_survives_a_power_cut_at_any_moment() {
             }
             disk.cut_power(keep);
             log.close().await;
-            // The file beside the store is not on the model's disk: it lags as if its last write had been lost.
         }
-        let (log, hashes) = open_on(dir.path(), on_model(&disk)).await;
+        let (log, hashes) = open_on(&disk).await;
         assert!(hashes.list().len() as u64 >= acknowledged);
         assert_eq!(verify(&log.history()), hashes.list().len() as u64);
         log.close().await;
@@ -32,19 +30,27 @@ async fn what_was_acknowledged_survives_a_power_cut_at_any_moment() {
 }
 
 #[tokio::test]
-async fn a_store_that_lies_about_syncs_is_found_out() {
+async fn a_disk_that_lies_about_syncs_is_found_out() {
     let dir = tempfile::tempdir().unwrap();
-    let disk = Disk::default();
-    let (log, _) = open_on(dir.path(), on_model(&disk)).await;
-    write(&log, &mut Chain::default(), 10).await;
-    log.close().await;
-    // A disk of which the synced tail is gone: as if it had come back from an hour ago.
-    let older = Disk::default();
-    let (log, _) = open_on(&dir.path().join("elsewhere"), on_model(&older)).await;
+    let (log, _) = open(dir.path()).await;
     write(&log, &mut Chain::default(), 3).await;
     log.close().await;
-    let hashes = Box::new(Hashes::default());
-    let error = supervise::open(config(dir.path()), hashes, on_model(&older)).await.err().unwrap();
+    // The store comes back from an hour ago; the head file does not.
+    let older = tempfile::tempdir().unwrap();
+    copy(&dir.path().join("store"), &older.path().join("store"));
+    let (log, _) = open(dir.path()).await;
+    write(&log, &mut chain(&log), 7).await;
+    log.close().await;
+    std::fs::remove_dir_all(dir.path().join("store")).unwrap();
+    copy(&older.path().join("store"), &dir.path().join("store"));
+    let error = Log::open(config(dir.path()), Hashes::default()).await.err().unwrap();
     let crate::OpenError::EndsEarly { readable, durable, .. } = error else { panic!("{error}") };
     assert_eq!((readable, durable), (Revision(3), Revision(10)));
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir(to).unwrap();
+    for file in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+        std::fs::copy(file.path(), to.join(file.file_name())).unwrap();
+    }
 }

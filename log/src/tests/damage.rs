@@ -43,7 +43,7 @@ async fn a_log_that_lost_its_synced_tail_is_refused_and_recover_cuts_it_there() 
     assert!(words.contains("skep recover --accept-loss") && words.contains(&readable.to_string()), "{words}");
 
     let Recovered { position, durable, incarnation, set_aside, .. } =
-        recover(dir.path(), AcceptLoss::Yes).unwrap();
+        recover(dir.path(), AcceptLoss::OfDamaged).unwrap();
     assert!(position.revision >= readable);
     assert_eq!((durable, incarnation), (Revision(400), 2));
     assert!(set_aside.join("CURRENT").exists(), "the damaged store is kept");
@@ -70,7 +70,7 @@ async fn an_altered_entry_is_refused_with_the_revision_it_breaks_at() {
     let index = alter(dir.path(), 20);
     let error = Log::open(config(dir.path()), Hashes::default()).await.err().unwrap().to_string();
     assert!(error.contains("altered") && error.contains("recover --accept-loss"), "{error}");
-    let recovered = recover(dir.path(), AcceptLoss::Yes).unwrap();
+    let recovered = recover(dir.path(), AcceptLoss::OfDamaged).unwrap();
     assert_eq!(recovered.position.revision, Revision(19));
     assert!(recovered.cause.unwrap().contains("altered"), "raft index {index}");
     let (log, _) = open(dir.path()).await;
@@ -87,19 +87,21 @@ async fn an_entry_put_in_anothers_place_breaks_the_chain_loudly() {
     replace(dir.path(), 20, |_| other.entry(1).bytes.to_vec());
     let error = Log::open(config(dir.path()), Hashes::default()).await.err().unwrap().to_string();
     assert!(error.contains("the chain breaks after revision 19"), "{error}");
-    assert_eq!(recover(dir.path(), AcceptLoss::Yes).unwrap().position.revision, Revision(19));
+    assert_eq!(recover(dir.path(), AcceptLoss::OfDamaged).unwrap().position.revision, Revision(19));
 }
 
 #[tokio::test]
 async fn recover_is_refused_while_a_daemon_runs_and_where_nothing_is() {
     let dir = tempfile::tempdir().unwrap();
-    assert!(matches!(recover(dir.path(), AcceptLoss::Yes), Err(RecoverError::Unreadable { .. })));
+    assert!(matches!(recover(dir.path(), AcceptLoss::OfDamaged), Err(RecoverError::Unreadable { .. })));
     let (log, _) = open(dir.path()).await;
     write(&log, &mut Chain::default(), 1).await;
-    let error = recover(dir.path(), AcceptLoss::Yes).unwrap_err();
+    let error = recover(dir.path(), AcceptLoss::OfDamaged).unwrap_err();
     assert!(matches!(error, RecoverError::InUse { .. }), "{error}");
     log.close().await;
-    let recovered = recover(dir.path(), AcceptLoss::Yes).unwrap();
+    let error = recover(dir.path(), AcceptLoss::OfDamaged).unwrap_err();
+    assert!(matches!(error, RecoverError::Undamaged { readable: Revision(1), .. }), "{error}");
+    let recovered = recover(dir.path(), AcceptLoss::Forced).unwrap();
     assert_eq!((recovered.position.revision, recovered.cause), (Revision(1), None), "nothing was lost");
 }
 
@@ -113,7 +115,7 @@ fn alter(dir: &Path, revision: u64) -> u64 {
 }
 
 fn replace(dir: &Path, revision: u64, change: impl FnOnce(&[u8]) -> Vec<u8>) -> u64 {
-    use crate::store::{Batch, Durability, Table, rocks::Rocks};
+    use crate::disk::store::{Batch, Durability, Store, Table, rocks::Rocks};
     let store = Rocks::open(&dir.join("store")).unwrap();
     let row = store.get(Table::Revisions, &revision.to_be_bytes()).unwrap().unwrap();
     let value = store.get(Table::Entries, &row[..8]).unwrap().unwrap();

@@ -116,11 +116,15 @@ async fn entries_whose_index_rows_were_lost_are_history_all_the_same() {
     let (log, _) = written(dir.path()).await;
     log.close().await;
     {
-        let store = crate::store::rocks::Rocks::open(&dir.path().join("store")).unwrap();
-        let mut batch = crate::store::Batch::default();
-        batch.delete_span(crate::store::Table::Revisions, &1000u64.to_be_bytes(), &u64::MAX.to_be_bytes());
-        batch.delete_span(crate::store::Table::Objects, &[0; 24], &[0xff; 24]);
-        store.commit(&batch, crate::store::Durability::Synced).unwrap();
+        let store = crate::disk::store::rocks::Rocks::open(&dir.path().join("store")).unwrap();
+        let mut batch = crate::disk::store::Batch::default();
+        batch.delete_span(
+            crate::disk::store::Table::Revisions,
+            &1000u64.to_be_bytes(),
+            &u64::MAX.to_be_bytes(),
+        );
+        batch.delete_span(crate::disk::store::Table::Objects, &[0; 24], &[0xff; 24]);
+        crate::disk::store::Store::commit(&store, &batch, crate::disk::store::Durability::Synced).unwrap();
     }
     let history = History::open_read_only(dir.path()).unwrap();
     check(&history);

@@ -34,6 +34,10 @@ fn run(program: &str, args: &[&std::ffi::OsStr]) {
 
 impl Disk4 {
     fn new(mebibytes: u64) -> Option<Disk4> {
+        Disk4::with_inodes(mebibytes, 4096)
+    }
+
+    fn with_inodes(mebibytes: u64, inodes: u32) -> Option<Disk4> {
         if !nix::unistd::Uid::effective().is_root() {
             eprintln!("skipped: only root can mount a loop device");
             return None;
@@ -42,7 +46,9 @@ impl Disk4 {
         let disk = Disk4 { image: dir.path().join("image"), mount: dir.path().join("mount"), _dir: dir };
         File::create(&disk.image).unwrap().set_len(mebibytes << 20).unwrap();
         std::fs::create_dir(&disk.mount).unwrap();
-        run("mkfs.ext4", &["-q".as_ref(), "-F".as_ref(), disk.image.as_ref()]);
+        let inodes = inodes.to_string();
+        let args = ["-q", "-F", "-N", &inodes].map(std::ffi::OsStr::new);
+        run("mkfs.ext4", &[&args[..], &[disk.image.as_ref()]].concat());
         disk.mount();
         Some(disk)
     }
@@ -107,6 +113,55 @@ async fn what_was_acknowledged_is_on_the_disk_when_the_power_goes() {
     disk.unmount();
 }
 
+/// The next entry, of bytes that do not compress.
+fn noisy(chain: &mut Chain) -> crate::SealedEntry {
+    let mut entry = crate::testing::draft(chain.head, chain.next, 1);
+    let mut noise = chain.next;
+    let letters = std::iter::repeat_with(|| {
+        noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        char::from(b' ' + (noise >> 58) as u8)
+    });
+    entry.records[0].reason = letters.take(100_000).collect();
+    let sealed = crate::seal(&entry);
+    (chain.head, chain.next) = (sealed.hash, chain.next + 1);
+    sealed
+}
+
+#[tokio::test]
+async fn a_disk_without_inodes_acknowledges_nothing_and_works_again_when_there_are_some() {
+    let Some(disk) = Disk4::with_inodes(256, 128) else { return };
+    let dir = disk.mount.join("log");
+    let (log, _) = open(&dir).await;
+    let mut chain = Chain::default();
+    write(&log, &mut chain, 10).await;
+    let fillers = disk.mount.join("fillers");
+    std::fs::create_dir(&fillers).unwrap();
+    let refused = (0..).find_map(|n| File::create(fillers.join(n.to_string())).err()).unwrap();
+    assert_eq!(refused.kind(), std::io::ErrorKind::StorageFull);
+    // Bytes there are: it fails when the store wants a new file.
+    let mut acknowledged = 10;
+    let failed = loop {
+        match tokio::time::timeout(PATIENCE, log.propose(noisy(&mut chain))).await.unwrap() {
+            Ok(position) => acknowledged = position.revision.0,
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(failed, ProposeError::Unknown | ProposeError::Failed(_)), "{failed}");
+    assert!(log.space().free_inodes < 16, "{:?}", log.space());
+    assert_eq!(log.history().entry_at(Revision(10)).unwrap().unwrap().last(), Revision(10), "reads go on");
+    let mut status = log.status();
+    tokio::time::timeout(PATIENCE, status.wait_for(|s| s.health != Health::Ok)).await.unwrap().unwrap();
+    std::fs::remove_dir_all(&fillers).unwrap();
+    let healed = status.wait_for(|status| status.leader && status.health == Health::Ok);
+    tokio::time::timeout(PATIENCE, healed).await.unwrap().unwrap();
+    let mut chain = super::chain(&log);
+    assert!(chain.next > acknowledged, "what was acknowledged is still there");
+    write(&log, &mut chain, 10).await;
+    assert_eq!(verify(&log.history()), chain.next - 1);
+    log.close().await;
+    disk.unmount();
+}
+
 #[tokio::test]
 async fn a_disk_without_room_acknowledges_nothing_and_works_again_when_there_is_room() {
     let Some(disk) = Disk4::new(128) else { return };
@@ -122,16 +177,7 @@ async fn a_disk_without_room_acknowledges_nothing_and_works_again_when_there_is_
     drop(file);
     let mut acknowledged = 10;
     let failed = loop {
-        let mut entry = crate::testing::draft(chain.head, chain.next, 1);
-        // Bytes that do not compress, or the room would never end.
-        let mut noise = chain.next;
-        let letters = std::iter::repeat_with(|| {
-            noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            char::from(b' ' + (noise >> 58) as u8)
-        });
-        entry.records[0].reason = letters.take(100_000).collect();
-        let sealed = crate::seal(&entry);
-        (chain.head, chain.next) = (sealed.hash, chain.next + 1);
+        let sealed = noisy(&mut chain);
         match tokio::time::timeout(PATIENCE, log.propose(sealed)).await.unwrap() {
             Ok(position) => acknowledged = position.revision.0,
             Err(error) => break error,

@@ -1,7 +1,7 @@
 //! Snapshots: taken beside the work, used at a restart, passed over when damaged.
 
 use super::*;
-use crate::{SnapshotPolicy, history::named_snapshots};
+use crate::{SnapshotPolicy, disk::index::named_snapshots};
 use skep_proto::Revision;
 
 fn often(dir: &Path) -> Config {
@@ -91,5 +91,34 @@ async fn a_snapshot_is_not_taken_before_the_log_has_outgrown_the_last() {
     let log = Log::open(Config { snapshots: policy, ..config(dir.path()) }, Hashes::default()).await.unwrap();
     write(&log, &mut Chain::default(), 500).await;
     assert!(named_snapshots(&log.shared.door, Revision(u64::MAX)).unwrap().is_empty());
+    log.close().await;
+}
+
+#[tokio::test]
+async fn a_snapshot_that_can_not_be_read_now_is_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, hashes) = open_often(dir.path()).await;
+    write_snapshots(&log, &mut Chain::default(), 2).await;
+    let all = hashes.list();
+    log.close().await;
+    let folder = dir.path().join("snapshots");
+    let newest = std::fs::read_dir(&folder).unwrap().map(|file| file.unwrap().path()).max().unwrap();
+    let aside = dir.path().join("aside");
+    std::fs::rename(&newest, &aside).unwrap();
+    // A folder in its place: reading it is refused by the file system, as it is without file descriptors.
+    std::fs::create_dir(&newest).unwrap();
+    let error = Log::open(often(dir.path()), Hashes::default()).await.err().unwrap();
+    assert!(matches!(error, crate::OpenError::Failed { .. }), "{error}");
+    std::fs::remove_dir(&newest).unwrap();
+    // Another program's format: passed over, and kept.
+    std::fs::write(&newest, b"skep snapshot 9\nwhatever").unwrap();
+    let (log, again) = open_often(dir.path()).await;
+    assert_eq!(again.list(), all);
+    log.close().await;
+    assert!(newest.exists(), "whoever wrote it can read it");
+    std::fs::rename(&aside, &newest).unwrap();
+    let (log, again) = open_often(dir.path()).await;
+    assert_eq!(again.list(), all);
+    assert_eq!(log.history().snapshots(Revision(u64::MAX)).unwrap().len(), 2, "both have their names");
     log.close().await;
 }

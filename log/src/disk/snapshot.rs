@@ -1,0 +1,182 @@
+//! Snapshots of the view, as files: written under another name, synced, renamed, and only then named in `meta`.
+//!
+//! A file: 16 bytes of magic · length of the head, u32 · the head, a protobuf message · the view as zstd. A file
+//! that is not named is a leftover of a crash. All are kept as long as the history they start.
+
+use super::{
+    files::Files,
+    keys::{self, meta},
+    names,
+    store::{Batch, StoreError, Table},
+};
+use prost::Message;
+use std::{io, sync::Arc};
+
+const MAGIC: &[u8; 16] = b"skep snapshot 1\n";
+/// What all versions of the format begin with.
+const MAGIC_OF_ALL: &[u8] = b"skep snapshot ";
+/// Views shrink to a fifth at this level; higher ones cost more than they save.
+const ZSTD_LEVEL: i32 = 1;
+/// A file that claims to hold more than this is damage.
+const VIEW_BYTES_MAX: u64 = 16 << 30;
+
+/// The folder of snapshots.
+#[derive(Clone)]
+pub(crate) struct Snapshots {
+    files: Arc<dyn Files>,
+}
+
+/// Why a snapshot's view can't be had.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SnapshotError {
+    /// Its bytes are not what was written, or are gone: it will never be readable.
+    #[error("the snapshot {file} {what}")]
+    Damaged { file: String, what: &'static str },
+    /// A newer program wrote it: that program can read it.
+    #[error("the snapshot {file} has a format that this program does not read")]
+    Newer { file: String },
+    /// The file system refuses now; the file may be whole.
+    #[error("the snapshot {file} can't be read now: {source}")]
+    Unreadable { file: String, source: io::Error },
+}
+
+impl std::fmt::Debug for Snapshots {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "snapshots in {}", self.files.path(names::SNAPSHOTS).display())
+    }
+}
+
+impl Snapshots {
+    /// Whether both are one folder.
+    pub(crate) fn is_same_as(&self, other: &Snapshots) -> bool {
+        Arc::ptr_eq(&self.files, &other.files)
+    }
+
+    pub(crate) fn new(files: Arc<dyn Files>) -> Snapshots {
+        Snapshots { files }
+    }
+
+    /// Writes a view's file, durably, and fills in what is only known then.
+    pub(crate) fn write(&self, mut snapshot: meta::Snapshot, view: &[u8]) -> io::Result<meta::Snapshot> {
+        self.files.make_folder(names::SNAPSHOTS)?;
+        let body = zstd::bulk::compress(view, ZSTD_LEVEL)?;
+        let index = snapshot.applied.map_or(0, |applied| applied.index);
+        snapshot.file = format!("{:020}-{index:020}.snapshot", snapshot.revision);
+        snapshot.view_bytes = view.len() as u64;
+        snapshot.stored_bytes = body.len() as u64;
+        snapshot.checksum = crc32c::crc32c(&body);
+        let head = snapshot.encode_to_vec();
+        let name = name_of(&snapshot);
+        let unfinished = format!("{name}.unfinished");
+        self.files.write(&unfinished, &[MAGIC, &(head.len() as u32).to_be_bytes(), &head, &body])?;
+        self.files.rename(&unfinished, &name)?;
+        self.files.sync_names(names::SNAPSHOTS)?;
+        Ok(snapshot)
+    }
+
+    /// Reads a view back, and checks it against its name.
+    pub(crate) fn read(&self, snapshot: &meta::Snapshot) -> Result<Vec<u8>, SnapshotError> {
+        let file = || self.files.path(&name_of(snapshot)).display().to_string();
+        let damaged = |what| SnapshotError::Damaged { file: file(), what };
+        let bytes = self.files.read(&name_of(snapshot)).map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound => damaged("is gone"),
+            _ => SnapshotError::Unreadable { file: file(), source },
+        })?;
+        if !bytes.starts_with(MAGIC) && bytes.starts_with(MAGIC_OF_ALL) {
+            return Err(SnapshotError::Newer { file: file() });
+        }
+        let body = body(&bytes).ok_or_else(|| damaged("has no readable head"))?;
+        if body.len() as u64 != snapshot.stored_bytes || crc32c::crc32c(body) != snapshot.checksum {
+            return Err(damaged("does not match its checksum"));
+        }
+        if snapshot.view_bytes > VIEW_BYTES_MAX {
+            return Err(damaged("claims an impossible size"));
+        }
+        zstd::bulk::decompress(body, snapshot.view_bytes as usize).map_err(|_| damaged("does not decompress"))
+    }
+
+    /// Deletes files that are in nobody's list: leftovers of a crash.
+    pub(crate) fn sweep(&self, named: &[meta::Snapshot]) -> io::Result<()> {
+        for file in self.files.list(names::SNAPSHOTS)? {
+            if !named.iter().any(|snapshot| snapshot.file == file) {
+                self.files.remove(&format!("{}/{file}", names::SNAPSHOTS))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Gives a written snapshot its name: from then on it is found.
+pub(crate) fn put_name(batch: &mut Batch, named: &meta::Snapshot) {
+    batch.put(Table::Meta, &keys::snapshot_key(named.position().revision), &[&named.encode_to_vec()]);
+}
+
+impl From<SnapshotError> for StoreError {
+    fn from(error: SnapshotError) -> StoreError {
+        match error {
+            SnapshotError::Damaged { .. } => StoreError::Damaged(error.to_string()),
+            SnapshotError::Newer { .. } | SnapshotError::Unreadable { .. } => {
+                StoreError::Failed(error.to_string())
+            }
+        }
+    }
+}
+
+fn name_of(snapshot: &meta::Snapshot) -> String {
+    format!("{}/{}", names::SNAPSHOTS, snapshot.file)
+}
+
+fn body(bytes: &[u8]) -> Option<&[u8]> {
+    let rest = bytes.strip_prefix(MAGIC)?;
+    let (len, rest) = rest.split_at_checked(4)?;
+    let len = u32::from_be_bytes(len.try_into().ok()?) as usize;
+    Some(rest.split_at_checked(len)?.1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::files::{model::ModelDisk, os::OsFiles};
+    use std::fs;
+
+    #[test]
+    fn a_view_comes_back_as_it_was_and_damage_is_told_from_the_rest() {
+        let dir = tempfile::tempdir().unwrap();
+        let snapshots = Snapshots::new(Arc::new(OsFiles::new(dir.path())));
+        let view: Vec<u8> = (0..100_000u32).flat_map(|i| (i % 991).to_be_bytes()).collect();
+        let head = meta::Snapshot { incarnation: 1, revision: 42, ..Default::default() };
+        let named = snapshots.write(head, &view).unwrap();
+        assert_eq!(snapshots.read(&named).unwrap(), view);
+        assert!(named.stored_bytes < named.view_bytes / 2);
+        let path = dir.path().join(name_of(&named));
+        let bytes = fs::read(&path).unwrap();
+        let mut altered = bytes.clone();
+        *altered.last_mut().unwrap() ^= 1;
+        fs::write(&path, &altered).unwrap();
+        let error = snapshots.read(&named).unwrap_err();
+        assert!(error.to_string().contains("checksum") && error.to_string().contains(".snapshot"), "{error}");
+        fs::write(&path, b"short").unwrap();
+        assert!(matches!(snapshots.read(&named), Err(SnapshotError::Damaged { .. })));
+        fs::write(&path, b"skep snapshot 2\nwhatever").unwrap();
+        assert!(matches!(snapshots.read(&named), Err(SnapshotError::Newer { .. })));
+        fs::remove_file(&path).unwrap();
+        assert!(matches!(snapshots.read(&named), Err(SnapshotError::Damaged { .. })));
+        // A folder where the file should be: the file system refuses, as it does with EIO or EMFILE.
+        fs::create_dir(&path).unwrap();
+        assert!(matches!(snapshots.read(&named), Err(SnapshotError::Unreadable { .. })));
+    }
+
+    #[test]
+    fn leftovers_are_swept_and_named_files_stay() {
+        let dir = tempfile::tempdir().unwrap();
+        for files in [Arc::new(OsFiles::new(dir.path())) as Arc<dyn Files>, Arc::new(ModelDisk::default())] {
+            let snapshots = Snapshots::new(files);
+            snapshots.sweep(&[]).unwrap();
+            let one = snapshots.write(meta::Snapshot { revision: 1, ..Default::default() }, b"one").unwrap();
+            let two = snapshots.write(meta::Snapshot { revision: 2, ..Default::default() }, b"two").unwrap();
+            snapshots.sweep(std::slice::from_ref(&two)).unwrap();
+            assert!(snapshots.read(&one).is_err());
+            assert_eq!(snapshots.read(&two).unwrap(), b"two");
+        }
+    }
+}

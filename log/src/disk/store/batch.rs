@@ -1,0 +1,119 @@
+//! Changes that happen together.
+//!
+//! All keys and values lie in one buffer that is used again for the next batch: a group commit of a thousand
+//! entries costs no allocation.
+
+use super::Table;
+use std::ops::Range;
+
+/// Changes in the order in which they were asked for.
+#[derive(Default, Clone, Debug)]
+pub(crate) struct Batch {
+    buffer: Vec<u8>,
+    changes: Vec<Slot>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Act {
+    Put,
+    Delete,
+    DeleteSpan,
+}
+
+#[derive(Clone, Debug)]
+struct Slot {
+    act: Act,
+    table: Table,
+    key: Range<usize>,
+    value: Range<usize>,
+}
+
+/// One change, as a store reads it.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Change<'a> {
+    Put {
+        table: Table,
+        key: &'a [u8],
+        value: &'a [u8],
+    },
+    Delete {
+        table: Table,
+        key: &'a [u8],
+    },
+    /// All keys from `from` on and below `to`.
+    DeleteSpan {
+        table: Table,
+        from: &'a [u8],
+        to: &'a [u8],
+    },
+}
+
+impl Batch {
+    /// Sets a key to the parts of a value, one behind the other.
+    pub(crate) fn put(&mut self, table: Table, key: &[u8], value: &[&[u8]]) {
+        let key = self.keep(&[key]);
+        let value = self.keep(value);
+        self.changes.push(Slot { act: Act::Put, table, key, value });
+    }
+
+    pub(crate) fn delete(&mut self, table: Table, key: &[u8]) {
+        let key = self.keep(&[key]);
+        self.changes.push(Slot { act: Act::Delete, table, key, value: 0..0 });
+    }
+
+    /// Deletes all keys from `from` on and below `to`.
+    pub(crate) fn delete_span(&mut self, table: Table, from: &[u8], to: &[u8]) {
+        let key = self.keep(&[from]);
+        let value = self.keep(&[to]);
+        self.changes.push(Slot { act: Act::DeleteSpan, table, key, value });
+    }
+
+    /// Adds the changes of another batch behind these.
+    pub(crate) fn append(&mut self, other: &Batch) {
+        for change in other.changes() {
+            match change {
+                Change::Put { table, key, value } => self.put(table, key, &[value]),
+                Change::Delete { table, key } => self.delete(table, key),
+                Change::DeleteSpan { table, from, to } => self.delete_span(table, from, to),
+            }
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.changes.is_empty()
+    }
+
+    /// Bytes of all keys and values.
+    pub(crate) fn bytes(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// Forgets the changes and keeps the room, within reason.
+    pub(crate) fn clear(&mut self) {
+        /// Room kept between batches; a larger buffer is given back.
+        const KEPT_BYTES: usize = 4 << 20;
+        self.changes.clear();
+        self.buffer.clear();
+        self.buffer.shrink_to(KEPT_BYTES);
+    }
+
+    pub(crate) fn changes(&self) -> impl Iterator<Item = Change<'_>> {
+        self.changes.iter().map(|slot| {
+            let (table, key, value) =
+                (slot.table, &self.buffer[slot.key.clone()], &self.buffer[slot.value.clone()]);
+            match slot.act {
+                Act::Put => Change::Put { table, key, value },
+                Act::Delete => Change::Delete { table, key },
+                Act::DeleteSpan => Change::DeleteSpan { table, from: key, to: value },
+            }
+        })
+    }
+
+    fn keep(&mut self, parts: &[&[u8]]) -> Range<usize> {
+        let start = self.buffer.len();
+        for part in parts {
+            self.buffer.extend_from_slice(part);
+        }
+        start..self.buffer.len()
+    }
+}

@@ -1,0 +1,272 @@
+//! Making committed entries history, one after the other.
+//!
+//! The fence decides, the fold takes, the ring and the index learn of it. Blank entries, memberships and fenced
+//! entries only move the applied index. Now and then an immutable handle of the view is set aside for a snapshot.
+
+use super::{Ring, StatusCell, Unindexed};
+use crate::{
+    Entry, Fold,
+    chain::Hash,
+    disk::{
+        door::Door,
+        index::{End, is_indexed},
+        keys::meta,
+    },
+    failure::Failure,
+    fence::follows,
+    fold::Frozen,
+};
+use skep_proto::Position;
+use std::{
+    panic::{self, AssertUnwindSafe},
+    sync::Arc,
+};
+
+/// When a snapshot is taken: never closer than so many records, and when the log since the last one has outgrown it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SnapshotPolicy {
+    /// Records between two snapshots, at least.
+    pub records_min: u64,
+    /// Bytes of log between two snapshots, at least; the last snapshot's own size counts if it is more.
+    pub bytes_min: u64,
+}
+
+impl Default for SnapshotPolicy {
+    fn default() -> SnapshotPolicy {
+        SnapshotPolicy { records_min: 10_000, bytes_min: 0 }
+    }
+}
+
+impl SnapshotPolicy {
+    /// Whether a log that grew so much since a snapshot of so many bytes is due for the next one.
+    fn is_due(self, grown: &Growth, last_snapshot_bytes: u64) -> bool {
+        grown.records >= self.records_min.max(1) && grown.bytes >= self.bytes_min.max(last_snapshot_bytes)
+    }
+}
+
+/// What has grown since the last snapshot.
+#[derive(Default)]
+struct Growth {
+    records: u64,
+    bytes: u64,
+}
+
+/// Where it is shown that history has grown.
+#[derive(Clone)]
+pub(crate) struct Listeners {
+    pub(crate) ring: Arc<Ring>,
+    pub(crate) unindexed: Arc<Unindexed>,
+    pub(crate) status: Arc<StatusCell>,
+}
+
+impl Default for Listeners {
+    fn default() -> Listeners {
+        Listeners {
+            ring: Arc::new(Ring::new(skep_proto::Revision::ZERO)),
+            unindexed: Arc::default(),
+            status: Arc::new(StatusCell::new(Position::default(), Hash::ZERO)),
+        }
+    }
+}
+
+/// A view set aside, and where it stands.
+pub(crate) struct Aside {
+    pub(crate) named: meta::Snapshot,
+    pub(crate) view: Frozen,
+}
+
+/// What is committed at one raft index.
+#[derive(Clone, Copy)]
+pub(crate) enum Committed<'a> {
+    Blank,
+    Membership(&'a meta::Membership),
+    Entry(&'a Arc<Entry>),
+}
+
+/// What applying did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// The entry is history, and history stands there now.
+    Extended(Position),
+    /// The entry did not follow on the head: it did nothing.
+    Fenced,
+    /// Blank entries and memberships are outside the chain.
+    Outside,
+}
+
+/// See the module.
+pub(crate) struct Applier {
+    fold: Box<dyn Fold>,
+    position: Position,
+    head: Hash,
+    applied: Option<meta::Place>,
+    membership: (Option<meta::Place>, meta::Membership),
+    /// Where the index in the store ended when the log was opened.
+    indexed: End,
+    policy: SnapshotPolicy,
+    growth: Growth,
+    last_snapshot_bytes: u64,
+    /// A snapshot is being written: no other is taken meanwhile.
+    writing: bool,
+    /// So many index rows wait that the writer should be woken for them.
+    gathered: bool,
+    listeners: Listeners,
+    door: Arc<Door>,
+}
+
+impl Applier {
+    /// Before the first entry. The index in the store ends at `indexed`.
+    pub(crate) fn new(
+        fold: Box<dyn Fold>,
+        indexed: End,
+        policy: SnapshotPolicy,
+        listeners: Listeners,
+        door: Arc<Door>,
+    ) -> Applier {
+        Applier {
+            fold,
+            position: Position::default(),
+            head: Hash::ZERO,
+            applied: None,
+            membership: (None, meta::Membership::default()),
+            indexed,
+            policy,
+            growth: Growth::default(),
+            last_snapshot_bytes: 0,
+            writing: false,
+            gathered: false,
+            listeners,
+            door,
+        }
+    }
+
+    /// Becomes what a snapshot holds. An error leaves everything as it was.
+    pub(crate) fn restore(&mut self, named: &meta::Snapshot, view: &[u8]) -> Result<(), crate::RestoreError> {
+        let head = Hash::from_bytes(&named.head)
+            .ok_or_else(|| crate::RestoreError::damaged("its chain's head is not a hash"))?;
+        self.fold.restore(named.position(), head, view)?;
+        (self.position, self.head) = (named.position(), head);
+        self.membership = (named.membership_place, named.membership.clone().unwrap_or_default());
+        self.applied = named.applied;
+        self.growth = Growth::default();
+        self.last_snapshot_bytes = named.stored_bytes;
+        self.listeners.ring.restart(self.position.revision);
+        self.announce();
+        Ok(())
+    }
+
+    /// Takes what is committed at the next raft index. Nothing is applied where it fails.
+    pub(crate) fn apply(&mut self, place: meta::Place, what: Committed<'_>) -> Result<Outcome, Failure> {
+        if self.applied.is_some_and(|applied| applied.index >= place.index) {
+            return Err(Failure::Halted(format!("raft index {} is applied a second time", place.index)));
+        }
+        let outcome = match what {
+            Committed::Blank => Outcome::Outside,
+            Committed::Membership(membership) => {
+                self.membership = (Some(place), membership.clone());
+                Outcome::Outside
+            }
+            Committed::Entry(entry) => self.extend(place.index, entry)?,
+        };
+        self.applied = Some(place);
+        Ok(outcome)
+    }
+
+    fn extend(&mut self, index: u64, entry: &Arc<Entry>) -> Result<Outcome, Failure> {
+        if !follows(entry, self.position, self.head) {
+            return self.fenced(index, entry);
+        }
+        self.fold(entry)?;
+        (self.position, self.head) = (entry.position(), entry.hash);
+        self.growth.records += entry.records.len() as u64;
+        self.growth.bytes += entry.bytes().len() as u64;
+        self.listeners.ring.push(entry.clone());
+        if index >= self.indexed.next_index {
+            self.gathered |= self.listeners.unindexed.push(index, entry.clone());
+        }
+        Ok(Outcome::Extended(self.position))
+    }
+
+    /// A fold that panics would panic again at each attempt to go on: it halts the manager.
+    fn fold(&mut self, entry: &Arc<Entry>) -> Result<(), Failure> {
+        match panic::catch_unwind(AssertUnwindSafe(|| self.fold.apply(entry))) {
+            Ok(folded) => folded.map_err(|halt| Failure::Halted(halt.message)),
+            Err(_) => {
+                let first = entry.first();
+                Err(Failure::Halted(format!("the program panicked at the entry of revision {first}")))
+            }
+        }
+    }
+
+    /// What was history once and does not follow now has been altered, or something before it was.
+    fn fenced(&self, index: u64, entry: &Entry) -> Result<Outcome, Failure> {
+        if index < self.indexed.next_index && is_indexed(&self.door, entry, index)? {
+            return Err(Failure::Damaged(format!(
+                "the chain breaks after revision {}: the entry at revision {} (raft index {index}) does not follow \
+                 on {}",
+                self.position.revision,
+                entry.first(),
+                self.head,
+            )));
+        }
+        tracing::info!(index, parent = %entry.parent(), head = %self.head, "an entry was fenced");
+        Ok(Outcome::Fenced)
+    }
+
+    /// Shows everybody how far history goes now: once for many entries.
+    ///
+    /// The fold comes last: whoever it answers finds the entry wherever they look.
+    pub(crate) fn announce(&mut self) {
+        let term = self.applied.map_or(0, |applied| applied.term);
+        self.listeners.status.applied(self.position, self.head, term);
+        self.listeners.ring.publish(self.position.revision);
+        self.fold.announce();
+    }
+
+    /// Whether the writer should be woken for index rows; asks once.
+    pub(crate) fn gathered(&mut self) -> bool {
+        std::mem::take(&mut self.gathered)
+    }
+
+    pub(crate) fn applied(&self) -> Option<meta::Place> {
+        self.applied
+    }
+
+    pub(crate) fn membership(&self) -> &(Option<meta::Place>, meta::Membership) {
+        &self.membership
+    }
+
+    pub(crate) fn position(&self) -> (Position, Hash) {
+        (self.position, self.head)
+    }
+
+    /// The view to write, if it is time for a snapshot.
+    pub(crate) fn due(&mut self) -> Option<Aside> {
+        if self.writing || !self.policy.is_due(&self.growth, self.last_snapshot_bytes) {
+            return None;
+        }
+        self.writing = true;
+        self.growth = Growth::default();
+        Some(self.aside())
+    }
+
+    /// The view as it is now.
+    pub(crate) fn aside(&self) -> Aside {
+        let named = meta::Snapshot {
+            incarnation: self.position.incarnation,
+            revision: self.position.revision.0,
+            head: self.head.to_bytes(),
+            applied: self.applied,
+            membership: Some(self.membership.1.clone()),
+            membership_place: self.membership.0,
+            ..meta::Snapshot::default()
+        };
+        Aside { named, view: self.fold.freeze() }
+    }
+
+    /// The snapshot that was due is written, or could not be.
+    pub(crate) fn written(&mut self, stored_bytes: Option<u64>) {
+        self.writing = false;
+        self.last_snapshot_bytes = stored_bytes.unwrap_or(self.last_snapshot_bytes);
+    }
+}

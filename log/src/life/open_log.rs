@@ -1,0 +1,92 @@
+//! What all handles of an open log share, whatever becomes of the session behind it.
+
+use super::{config::Config, opening::Opened, space::Gauge};
+use crate::{
+    History,
+    disk::{appender::Counts, door::Door, files::Files, snapshot::Snapshots},
+    history::{
+        Health, Source,
+        applier::{Applier, Listeners},
+    },
+    raft::node::Line,
+};
+use std::sync::{
+    Arc, Mutex, PoisonError, RwLock,
+    atomic::{AtomicU64, AtomicUsize},
+};
+
+/// The applier outlives sessions: what is applied stays applied.
+pub(crate) type SharedApplier = Arc<Mutex<Applier>>;
+
+/// An open log.
+pub(crate) struct OpenLog {
+    pub(crate) config: Config,
+    pub(crate) files: Arc<dyn Files>,
+    pub(crate) door: Arc<Door>,
+    pub(crate) listeners: Listeners,
+    pub(crate) snapshots: Snapshots,
+    pub(crate) counts: Arc<Counts>,
+    pub(crate) gauge: Gauge,
+    pub(crate) in_flight: Arc<AtomicUsize>,
+    /// The incarnation that a recovery wants begun; 0 is none.
+    pub(crate) begun: AtomicU64,
+    /// The way to raft; none while the log does not work.
+    line: RwLock<Option<Line>>,
+}
+
+impl OpenLog {
+    /// What an opened log shares, and its applier.
+    pub(crate) fn new(
+        config: Config,
+        files: Arc<dyn Files>,
+        opened: Opened,
+    ) -> (Arc<OpenLog>, SharedApplier) {
+        let Opened { door, snapshots, listeners, applier, begun } = opened;
+        let shared = OpenLog {
+            gauge: Gauge::new(config.dir.clone()),
+            counts: Arc::default(),
+            in_flight: Arc::default(),
+            begun: AtomicU64::new(begun),
+            line: RwLock::new(None),
+            config,
+            files,
+            door,
+            listeners,
+            snapshots,
+        };
+        (Arc::new(shared), Arc::new(Mutex::new(applier)))
+    }
+
+    pub(crate) fn line(&self) -> Option<Line> {
+        self.line.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_line(&self, line: Option<Line>) {
+        *self.line.write().unwrap_or_else(PoisonError::into_inner) = line;
+    }
+
+    pub(crate) fn health(&self) -> Health {
+        self.listeners.status.now().health
+    }
+
+    pub(crate) fn history(&self) -> History {
+        History::new(Source {
+            door: self.door.clone(),
+            unindexed: self.listeners.unindexed.clone(),
+            snapshots: self.snapshots.clone(),
+            status: self.listeners.status.watch(),
+        })
+    }
+
+    /// The session is over: nothing is taken, and this manager does not lead.
+    pub(crate) fn session_over(&self) {
+        self.set_line(None);
+        self.listeners.status.elected(self.listeners.status.now().term, false);
+    }
+
+    /// Nothing more comes and nothing more is read.
+    pub(crate) fn close(&self) {
+        self.listeners.ring.close();
+        self.door.close();
+    }
+}

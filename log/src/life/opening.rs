@@ -1,0 +1,226 @@
+//! Opening: whose log it is, the newest snapshot that can be used, and whether the end is where it should be.
+//!
+//! An error of the file system is never taken for damage: nothing is deleted for it, and the next attempt may work.
+
+use crate::{
+    Fold, OpenError, RestoreError, SnapshotPolicy,
+    disk::{
+        appender::{Appender, Counts},
+        door::Door,
+        entries,
+        files::Files,
+        head::{HeadFile, Mark},
+        index::{indexed_end, named_snapshots, readable_end},
+        keys::{self, meta},
+        names,
+        snapshot::{SnapshotError, Snapshots},
+        store::{Batch, Durability, StoreError, Table},
+    },
+    failure::Failure,
+    history::applier::{Applier, Listeners},
+    raft::node::FIRST_RAFT_ID,
+};
+use prost::Message;
+use skep_proto::{Id, Revision};
+use std::{io, sync::Arc};
+
+/// A log that was opened and not yet brought up to date.
+pub(crate) struct Opened {
+    pub(crate) door: Arc<Door>,
+    pub(crate) snapshots: Snapshots,
+    pub(crate) listeners: Listeners,
+    pub(crate) applier: Applier,
+    /// The incarnation that the next entry must begin, after a recovery; 0 is none.
+    pub(crate) begun: u64,
+}
+
+/// Opens the store and loads the newest snapshot that can be used.
+pub(crate) fn open(
+    files: &Arc<dyn Files>,
+    node: Id,
+    policy: SnapshotPolicy,
+    fold: Box<dyn Fold>,
+) -> Result<Opened, OpenError> {
+    let dir = || dir_of(&**files);
+    let failed = |error: io::Error| OpenError::Failed { dir: dir(), message: error.to_string() };
+    let refused = |error: StoreError| refused(&**files, error);
+    files.make_folder(names::ROOT).map_err(failed)?;
+    refuse_half_recovered(&**files)?;
+    let door = Arc::new(Door::open(files.clone()).map_err(refused)?);
+    files.sync_names(names::ROOT).map_err(failed)?;
+    identify(&**files, &door, node)?;
+    let begun = begun(&door).map_err(refused)?.incarnation;
+    let indexed = indexed_end(&door).map_err(refused)?;
+    let (listeners, snapshots) = (Listeners::default(), Snapshots::new(files.clone()));
+    let mut applier = Applier::new(fold, indexed, policy, listeners.clone(), door.clone());
+    restore(&mut applier, &door, &snapshots).map_err(refused)?;
+    Ok(Opened { door, snapshots, listeners, applier, begun })
+}
+
+/// A recovery that was interrupted between its two renames leaves no store under its name. An empty one must not be
+/// made there.
+fn refuse_half_recovered(files: &dyn Files) -> Result<(), OpenError> {
+    let failed = |error: io::Error| OpenError::Failed { dir: dir_of(files), message: error.to_string() };
+    if files.exists(names::STORE).map_err(failed)? {
+        return Ok(());
+    }
+    if files.exists(names::FRESH_STORE).map_err(failed)? {
+        let message = "a recovery of it was interrupted; run it again to finish it".into();
+        return Err(OpenError::Damaged { dir: dir_of(files), message });
+    }
+    let mark = HeadFile::read(files).map_err(failed)?;
+    if mark.next_index > 0 {
+        let (readable, durable) = (Revision::ZERO, mark.revision);
+        return Err(OpenError::EndsEarly { dir: dir_of(files), readable, durable });
+    }
+    Ok(())
+}
+
+/// Finds out whose log it is, or says so in an empty one.
+fn identify(files: &dyn Files, door: &Door, node: Id) -> Result<(), OpenError> {
+    let refused = |error| refused(files, error);
+    if let Some(value) = door.get(Table::Meta, keys::IDENTITY).map_err(refused)? {
+        let found = meta::Identity::decode(value)
+            .map_err(|error| refused(StoreError::Damaged(format!("its identity: {error}"))))?;
+        if found.node() != node {
+            return Err(OpenError::OtherNode { dir: dir_of(files), found: found.node(), wanted: node });
+        }
+        return Ok(());
+    }
+    let identity = meta::Identity { node_id: node.to_bytes(), raft_id: FIRST_RAFT_ID };
+    let mut batch = Batch::default();
+    batch.put(Table::Meta, keys::IDENTITY, &[&identity.encode_to_vec()]);
+    door.commit(&batch, Durability::Synced).map_err(refused)
+}
+
+/// What a recovery left to be done.
+pub(crate) fn begun(door: &Door) -> Result<meta::Begun, StoreError> {
+    let begun = door.get(Table::Meta, keys::BEGUN)?.map(meta::Begun::decode).transpose();
+    let begun = begun.map_err(|error| StoreError::Damaged(format!("the mark of a recovery: {error}")))?;
+    Ok(begun.unwrap_or_default())
+}
+
+/// Puts the newest usable snapshot into the fold. One that is damaged loses its name and its file; one that another
+/// version of the program wrote keeps both. The entries behind either are all still there, and are applied instead.
+fn restore(applier: &mut Applier, door: &Door, snapshots: &Snapshots) -> Result<(), StoreError> {
+    let mut named = named_snapshots(door, Revision(u64::MAX))?;
+    let mut batch = Batch::default();
+    let mut damaged = Vec::new();
+    for candidate in &named {
+        let unusable: String = match snapshots.read(candidate) {
+            Ok(view) => match applier.restore(candidate, &view) {
+                Ok(()) => break,
+                Err(RestoreError::Damaged(message)) => {
+                    damaged.push(candidate.revision);
+                    message
+                }
+                Err(RestoreError::OtherVersion(message)) => message,
+            },
+            Err(error @ SnapshotError::Damaged { .. }) => {
+                damaged.push(candidate.revision);
+                error.to_string()
+            }
+            Err(error @ SnapshotError::Newer { .. }) => error.to_string(),
+            Err(error @ SnapshotError::Unreadable { .. }) => return Err(error.into()),
+        };
+        tracing::warn!(revision = candidate.revision, unusable, "the snapshot before this one is tried");
+    }
+    for revision in &damaged {
+        batch.delete(Table::Meta, &keys::snapshot_key(Revision(*revision)));
+    }
+    show_again(applier.applied(), door, &mut batch)?;
+    if !batch.is_empty() {
+        door.commit(&batch, Durability::Synced)?;
+    }
+    named.retain(|snapshot| !damaged.contains(&snapshot.revision));
+    if let Err(error) = snapshots.sweep(&named) {
+        tracing::warn!(%error, "leftover snapshots could not be removed");
+    }
+    Ok(())
+}
+
+/// What raft had hidden behind a snapshot that was not used must be seen by raft again.
+fn show_again(restored: Option<meta::Place>, door: &Door, batch: &mut Batch) -> Result<(), StoreError> {
+    let Some(value) = door.get(Table::Meta, keys::PURGED)? else { return Ok(()) };
+    let purged = meta::Place::decode(value)
+        .map_err(|error| StoreError::Damaged(format!("the purge pointer does not decode: {error}")))?;
+    match restored {
+        Some(place) if place.index >= purged.index => {}
+        Some(place) => batch.put(Table::Meta, keys::PURGED, &[&place.encode_to_vec()]),
+        None => batch.delete(Table::Meta, keys::PURGED),
+    }
+    Ok(())
+}
+
+/// Opens the head file, checks that no synced record is missing, and is ready to write then.
+pub(crate) fn appender(
+    files: &dyn Files,
+    door: &Arc<Door>,
+    counts: &Arc<Counts>,
+) -> Result<Appender, OpenError> {
+    let refused = |error| refused(files, error);
+    let failed = |error: io::Error| OpenError::Failed { dir: dir_of(files), message: error.to_string() };
+    let mut head = HeadFile::open(files).map_err(failed)?;
+    let purged = door.get(Table::Meta, keys::PURGED).map_err(refused)?;
+    let purged = purged.and_then(|value| meta::Place::decode(value).ok()).map_or(0, |place| place.index + 1);
+    let last = entries::last(door).map_err(refused)?;
+    let next_index = last.map_or(0, |last| last.index + 1).max(purged);
+    let begun = begun(door).map_err(refused)?;
+    if let Some(accepted) = begun.accepted() {
+        if head.mark() == accepted && next_index < accepted.next_index {
+            let (end, _) = readable_end(door).map_err(refused)?;
+            let revision = end.position.revision;
+            head.lower(Mark { next_index, revision, ..accepted }).map_err(failed)?;
+        }
+        // It is accepted once: what is lost from now on is another loss.
+        let mut batch = Batch::default();
+        batch.put(Table::Meta, keys::BEGUN, &[&begun.without_accepted().encode_to_vec()]);
+        door.commit(&batch, Durability::Synced).map_err(refused)?;
+    }
+    if next_index < head.mark().next_index {
+        let (end, _) = readable_end(door).map_err(refused)?;
+        let readable = end.position.revision;
+        let durable = head.mark().revision.max(readable);
+        return Err(OpenError::EndsEarly { dir: dir_of(files), readable, durable });
+    }
+    Ok(Appender { door: door.clone(), head, counts: counts.clone() })
+}
+
+/// The log's folder, for people.
+pub(crate) fn dir_of(files: &dyn Files) -> String {
+    files.path(names::ROOT).display().to_string()
+}
+
+/// The store's refusal as an error of opening.
+pub(crate) fn refused(files: &dyn Files, error: StoreError) -> OpenError {
+    let dir = dir_of(files);
+    match error {
+        StoreError::Locked(message) => OpenError::Locked { dir, message },
+        StoreError::Damaged(message) => OpenError::Damaged { dir, message },
+        StoreError::Absent(message) | StoreError::Failed(message) => OpenError::Failed { dir, message },
+    }
+}
+
+/// The failure of a session that has just begun, as an error of opening.
+pub(crate) fn not_started(files: &dyn Files, applier: &Applier, failure: Failure) -> OpenError {
+    let dir = dir_of(files);
+    match failure {
+        Failure::Halted(message) => OpenError::Halted { dir, applied: applier.position().0, message },
+        Failure::Damaged(message) => OpenError::Damaged { dir, message },
+        Failure::Disk(message) => OpenError::Failed { dir, message },
+    }
+}
+
+impl OpenError {
+    /// What keeps an opened log from going on, if this does.
+    pub(crate) fn failure(&self) -> Failure {
+        let message = self.to_string();
+        match self {
+            OpenError::Locked { .. } | OpenError::Failed { .. } => Failure::Disk(message),
+            OpenError::EndsEarly { .. } | OpenError::Damaged { .. } | OpenError::OtherNode { .. } => {
+                Failure::Damaged(message)
+            }
+            OpenError::Halted { .. } => Failure::Halted(message),
+        }
+    }
+}

@@ -1,0 +1,354 @@
+//! The last resort of a manager that is alone: cut its log at the last readable entry, and begin a new incarnation.
+//!
+//! What is readable is copied into a fresh store; the damaged one is set aside under another name, and nothing of
+//! it is lost by trying. A mark in the fresh store says that the next entry must begin a new incarnation, so that
+//! agents and followers know that history went back, and up to where the loss was accepted: the next opening lowers
+//! the head file to where the log ends now. A recovery that is interrupted at any step leaves a log that opens, or
+//! that can be recovered again.
+
+use super::opening::{begun, dir_of};
+use crate::{
+    Entry,
+    chain::Hash,
+    disk::{
+        door::Door,
+        entries::{self, LoadedBody},
+        files::{Files, os::OsFiles},
+        head::{HeadFile, Mark},
+        index::{Indexed, is_indexed, named_snapshots, put_rows},
+        keys::{self, meta},
+        names,
+        snapshot::put_name,
+        store::{Batch, Durability, Span, Store, StoreError, Table, Way},
+    },
+    fence::follows,
+};
+use prost::Message;
+use skep_proto::{Position, Revision};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// What an operator accepts, in so many words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AcceptLoss {
+    /// Records that were acknowledged may be lost, where the log is damaged. One that is not damaged is refused.
+    OfDamaged,
+    /// The same, also where the log is not damaged, or where the disk refuses to give parts of it.
+    Forced,
+}
+
+/// What was kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recovered {
+    /// Where history ends now.
+    pub position: Position,
+    /// The hash of its last entry.
+    pub head: Hash,
+    /// The newest revision that is known to have been durable; more than `position` means loss.
+    pub durable: Revision,
+    /// The incarnation that the next entry begins.
+    pub incarnation: u64,
+    /// Where the old store lies now.
+    pub set_aside: PathBuf,
+    /// What ended the readable part; nothing where the log simply ends.
+    pub cause: Option<String>,
+}
+
+/// Why nothing was recovered. The log is as it was.
+#[derive(Debug, thiserror::Error)]
+pub enum RecoverError {
+    /// A daemon runs on it.
+    #[error("the log in {dir} is in use; stop the daemon first")]
+    InUse {
+        /// Where the log lies.
+        dir: String,
+    },
+    /// There is nothing to recover from.
+    #[error(
+        "the log in {dir} is not damaged: it ends at revision {readable}, as it should; start the daemon"
+    )]
+    Undamaged {
+        /// Where the log lies.
+        dir: String,
+        /// Where it ends.
+        readable: Revision,
+    },
+    /// Not even its beginning can be read.
+    #[error("the log in {dir} can't be read at all: {message}; restore a backup")]
+    Unreadable {
+        /// Where the log lies.
+        dir: String,
+        /// What is wrong.
+        message: String,
+    },
+    /// The disk refused.
+    #[error("the log in {dir} could not be rewritten: {message}; nothing was changed")]
+    Failed {
+        /// Where the log lies.
+        dir: String,
+        /// What is wrong.
+        message: String,
+    },
+}
+
+/// Keeps what is readable of a stopped manager's log, and arranges that a new incarnation begins.
+pub fn recover(dir: &Path, loss: AcceptLoss) -> Result<Recovered, RecoverError> {
+    recover_in(Arc::new(OsFiles::new(dir)), loss)
+}
+
+/// As [`recover`], for a log on a model disk.
+#[cfg(any(test, feature = "model"))]
+pub fn recover_model(disk: &crate::ModelDisk, loss: AcceptLoss) -> Result<Recovered, RecoverError> {
+    recover_in(Arc::new(disk.clone()), loss)
+}
+
+pub(crate) fn recover_in(files: Arc<dyn Files>, loss: AcceptLoss) -> Result<Recovered, RecoverError> {
+    let dir = || dir_of(&*files);
+    let failed = |message: String| RecoverError::Failed { dir: dir(), message };
+    let unreadable = |message: String| RecoverError::Unreadable { dir: dir(), message };
+    let io = |error: io::Error| failed(error.to_string());
+    if !files.exists(names::STORE).map_err(io)? {
+        if !files.exists(names::FRESH_STORE).map_err(io)? {
+            return Err(unreadable("there is none".into()));
+        }
+        return finish_interrupted(&files, loss);
+    }
+    // Held until the end: no daemon starts meanwhile.
+    let head_file = HeadFile::open(&*files).map_err(|error| match error.kind() {
+        io::ErrorKind::WouldBlock => RecoverError::InUse { dir: dir() },
+        _ => failed(error.to_string()),
+    })?;
+    let old = Door::open_for_reading(files.clone()).map_err(|error| match error {
+        StoreError::Failed(message) | StoreError::Locked(message) => failed(message),
+        StoreError::Damaged(message) | StoreError::Absent(message) => unreadable(message),
+    })?;
+    let mark = head_file.mark();
+    files.remove(names::FRESH_STORE).map_err(io)?;
+    let copied = Copied::copy(&files, &old, mark, loss).map_err(|error| failed(error.to_string()))?;
+    drop(old);
+    if loss == AcceptLoss::OfDamaged && !copied.shows_damage(mark) {
+        files.remove(names::FRESH_STORE).map_err(io)?;
+        return Err(RecoverError::Undamaged { dir: dir(), readable: copied.position.revision });
+    }
+    let set_aside = unused(&*files).map_err(io)?;
+    files.rename(names::STORE, &set_aside).map_err(io)?;
+    exchange(&*files).map_err(io)?;
+    Ok(copied.recovered(mark, files.path(&set_aside)))
+}
+
+/// The second half of the exchange.
+fn exchange(files: &dyn Files) -> io::Result<()> {
+    files.rename(names::FRESH_STORE, names::STORE)?;
+    files.sync_names(names::ROOT)
+}
+
+/// A recovery was interrupted between its two renames. A fresh store that is whole takes its place; one that is not
+/// is nothing, and the one that was set aside last is recovered.
+fn finish_interrupted(files: &Arc<dyn Files>, loss: AcceptLoss) -> Result<Recovered, RecoverError> {
+    let failed = |message: String| RecoverError::Failed { dir: dir_of(&**files), message };
+    let io = |error: io::Error| failed(error.to_string());
+    let whole = files.read_store(names::FRESH_STORE).and_then(|store| store.get(Table::Meta, keys::BEGUN));
+    let set_aside = last_set_aside(&**files).map_err(io)?;
+    match (whole, set_aside) {
+        (Ok(Some(_)), set_aside) => {
+            exchange(&**files).map_err(io)?;
+            let door = Door::open_for_reading(files.clone()).map_err(|error| failed(error.to_string()))?;
+            let (end, _) =
+                crate::disk::index::readable_end(&door).map_err(|error| failed(error.to_string()))?;
+            let begun = begun(&door).map_err(|error| failed(error.to_string()))?;
+            let durable = begun.accepted().map_or(Revision::ZERO, |mark| mark.revision);
+            Ok(Recovered {
+                position: end.position,
+                head: end.head,
+                durable: durable.max(end.position.revision),
+                incarnation: begun.incarnation,
+                set_aside: files.path(&set_aside.unwrap_or_default()),
+                cause: None,
+            })
+        }
+        (Ok(None) | Err(_), Some(old)) => {
+            files.rename(&old, names::STORE).map_err(io)?;
+            recover_in(files.clone(), loss)
+        }
+        (Ok(None), None) => {
+            Err(RecoverError::Unreadable { dir: dir_of(&**files), message: "there is none".into() })
+        }
+        (Err(error), None) => Err(failed(error.to_string())),
+    }
+}
+
+/// The readable part, in the fresh store.
+struct Copied {
+    position: Position,
+    head: Hash,
+    next: u64,
+    incarnation: u64,
+    cause: Option<String>,
+}
+
+impl Copied {
+    fn copy(files: &Arc<dyn Files>, old: &Door, mark: Mark, loss: AcceptLoss) -> Result<Copied, StoreError> {
+        let new = files.open_store(names::FRESH_STORE)?;
+        let mut copy = Copy {
+            new: &*new,
+            loss,
+            batch: Batch::default(),
+            at: Position::default(),
+            head: Hash::ZERO,
+            next: 0,
+        };
+        copy.identity(old)?;
+        let cause = copy.entries(old)?;
+        let incarnation = copy.finish(old, mark)?;
+        Ok(Copied { position: copy.at, head: copy.head, next: copy.next, incarnation, cause })
+    }
+
+    /// Whether something that was synced is missing or altered.
+    fn shows_damage(&self, mark: Mark) -> bool {
+        self.cause.is_some() || self.next < mark.next_index
+    }
+
+    fn recovered(self, mark: Mark, set_aside: PathBuf) -> Recovered {
+        Recovered {
+            position: self.position,
+            head: self.head,
+            durable: mark.revision.max(self.position.revision),
+            incarnation: self.incarnation,
+            set_aside,
+            cause: self.cause,
+        }
+    }
+}
+
+/// Copying the readable part.
+struct Copy<'a> {
+    new: &'a dyn Store,
+    loss: AcceptLoss,
+    batch: Batch,
+    at: Position,
+    head: Hash,
+    next: u64,
+}
+
+impl Copy<'_> {
+    fn identity(&mut self, old: &Door) -> Result<(), StoreError> {
+        for key in [keys::IDENTITY, keys::VOTE] {
+            if let Some(value) = self.unless_lost(old.get(Table::Meta, key))?.flatten() {
+                self.batch.put(Table::Meta, key, &[&value]);
+            }
+        }
+        self.flush()
+    }
+
+    /// What can be read; none where it is damaged, or where the disk refuses it and the operator said to go on.
+    fn unless_lost<T>(&self, read: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
+        match (read, self.loss) {
+            (Ok(read), _) => Ok(Some(read)),
+            (Err(StoreError::Damaged(_)), _) | (Err(_), AcceptLoss::Forced) => Ok(None),
+            (Err(error), AcceptLoss::OfDamaged) => Err(error),
+        }
+    }
+
+    /// Copies entry after entry until one can't be read, is missing, or breaks the chain; says what it was.
+    fn entries(&mut self, old: &Door) -> Result<Option<String>, StoreError> {
+        loop {
+            let span = Span::since(keys::entry_key(self.next));
+            let rows = match self.unless_lost(old.scan(Table::Entries, &span, Way::Up, entries::PAGE))? {
+                Some(rows) if rows.is_empty() => return Ok(None),
+                Some(rows) => rows,
+                // The page may hold readable entries before the damage: one by one then.
+                None => {
+                    let key = keys::entry_key(self.next);
+                    match old.get(Table::Entries, &key) {
+                        Ok(Some(value)) => vec![(key.to_vec().into(), value)],
+                        Ok(None) => return Ok(Some(format!("raft index {} is missing", self.next))),
+                        Err(error) => {
+                            let message = error.to_string();
+                            self.unless_lost::<()>(Err(error))?;
+                            return Ok(Some(message));
+                        }
+                    }
+                }
+            };
+            for (key, value) in rows {
+                let kept = self.entry(old, &key, &value);
+                if let Err(StoreError::Damaged(message)) = kept {
+                    self.flush()?;
+                    return Ok(Some(message));
+                }
+                kept?;
+            }
+            self.flush()?;
+        }
+    }
+
+    fn entry(&mut self, old: &Door, key: &[u8], value: &bytes::Bytes) -> Result<(), StoreError> {
+        let index = keys::read_entry_key(key)?;
+        if index != self.next {
+            return Err(StoreError::Damaged(format!("raft index {} is missing", self.next)));
+        }
+        if let LoadedBody::Entry(entry) = entries::load(index, value)?.body {
+            if follows(&entry, self.at, self.head) {
+                put_rows(&mut self.batch, &Indexed { index, entry: entry.clone() })?;
+                (self.at, self.head) = (entry.position(), entry.hash);
+            } else if self.was_history(old, &entry, index)? {
+                let first = entry.first();
+                return Err(StoreError::Damaged(format!("the chain breaks at revision {first}")));
+            }
+        }
+        self.batch.put(Table::Entries, key, &[value]);
+        self.next += 1;
+        Ok(())
+    }
+
+    /// Whether the index says that this entry was applied. An index that is damaged says nothing.
+    fn was_history(&self, old: &Door, entry: &Entry, index: u64) -> Result<bool, StoreError> {
+        Ok(self.unless_lost(is_indexed(old, entry, index))?.unwrap_or(false))
+    }
+
+    /// Names the snapshots that are still true, and then what the next opening must do: a store with that mark is
+    /// whole. Says which incarnation begins: one above all that are known ever to have been, also where what they
+    /// wrote is lost.
+    fn finish(&mut self, old: &Door, mark: Mark) -> Result<u64, StoreError> {
+        let named = self.unless_lost(named_snapshots(old, self.at.revision))?.unwrap_or_default();
+        for snapshot in named.iter().filter(|s| s.applied.is_none_or(|place| place.index < self.next)) {
+            put_name(&mut self.batch, snapshot);
+        }
+        let known = self.unless_lost(begun(old))?.unwrap_or_default().incarnation;
+        let incarnation = known.max(mark.incarnation).max(self.at.incarnation) + 1;
+        let begun: meta::Begun = meta::Begun::new(incarnation, mark);
+        self.flush()?;
+        self.batch.put(Table::Meta, keys::BEGUN, &[&begun.encode_to_vec()]);
+        self.flush()?;
+        Ok(incarnation)
+    }
+
+    fn flush(&mut self) -> Result<(), StoreError> {
+        self.new.commit(&self.batch, Durability::Synced)?;
+        self.batch.clear();
+        Ok(())
+    }
+}
+
+/// A name that no damaged store has yet.
+fn unused(files: &dyn Files) -> io::Result<String> {
+    let mut n = 1;
+    while files.exists(&names::damaged_store(n))? {
+        n += 1;
+    }
+    Ok(names::damaged_store(n))
+}
+
+/// The store that was set aside last.
+fn last_set_aside(files: &dyn Files) -> io::Result<Option<String>> {
+    let mut last = None;
+    let mut n = 1;
+    while files.exists(&names::damaged_store(n))? {
+        last = Some(names::damaged_store(n));
+        n += 1;
+    }
+    Ok(last)
+}

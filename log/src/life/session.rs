@@ -1,0 +1,135 @@
+//! One session: raft on an open store, on a thread and a runtime of its own, from its start to its end.
+//!
+//! All of raft runs on this thread: a proposal wakes it, it wakes the writer, the writer wakes it, and it answers. A
+//! busy gateway so never delays a commit, and entries are folded by one thread. When the session ends, in order or by
+//! a panic, its runtime goes with all its tasks: nothing of it can still write when the next one begins.
+
+use super::{
+    open_log::{OpenLog, SharedApplier},
+    opening,
+};
+use crate::{
+    OpenError,
+    failure::Failure,
+    raft::{
+        alarm::Alarm,
+        node::{Node, Parts},
+    },
+};
+use std::{
+    io,
+    sync::{Arc, PoisonError},
+    thread::{self, JoinHandle},
+};
+use tokio::sync::{oneshot, watch};
+
+/// How a session ended.
+#[derive(Debug)]
+pub(crate) enum Ended {
+    /// The log is being closed.
+    Closed,
+    /// It could not be started, or its thread panicked.
+    NotStarted(OpenError),
+    /// It ran, and then this happened.
+    Failed(Failure),
+}
+
+/// A session on its thread.
+pub(crate) struct SessionThread {
+    started: oneshot::Receiver<()>,
+    ended: oneshot::Receiver<Ended>,
+    thread: io::Result<JoinHandle<()>>,
+}
+
+impl SessionThread {
+    /// Starts it.
+    pub(crate) fn spawn(
+        shared: &Arc<OpenLog>,
+        applier: &SharedApplier,
+        closing: &watch::Receiver<bool>,
+    ) -> SessionThread {
+        let (shared, applier, closing) = (shared.clone(), applier.clone(), closing.clone());
+        let (tell_started, started) = oneshot::channel();
+        let (tell_ended, ended) = oneshot::channel();
+        let life = move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .max_blocking_threads(2)
+                .thread_name("skep-log")
+                .build();
+            let how = match runtime {
+                Ok(runtime) => runtime.block_on(live(&shared, applier, closing, tell_started)),
+                Err(error) => Ended::NotStarted(no_thread(&shared, &error)),
+            };
+            // The keeper waits for it.
+            drop(tell_ended.send(how));
+        };
+        let thread = thread::Builder::new().name("skep-raft".into()).spawn(life);
+        SessionThread { started, ended, thread }
+    }
+
+    /// Whether it works; false where it ended before it did.
+    pub(crate) async fn works(&mut self) -> bool {
+        (&mut self.started).await.is_ok()
+    }
+
+    /// How it ended, once all of it has.
+    pub(crate) async fn ended(self, shared: &OpenLog) -> Ended {
+        let thread = match self.thread {
+            Ok(thread) => thread,
+            Err(error) => return Ended::NotStarted(no_thread(shared, &error)),
+        };
+        let ended = self.ended.await;
+        match (thread.join(), ended) {
+            (Ok(()), Ok(ended)) => ended,
+            (Ok(()) | Err(_), _) => Ended::NotStarted(OpenError::Failed {
+                dir: opening::dir_of(&*shared.files),
+                message: "its thread panicked; see the daemon's log".into(),
+            }),
+        }
+    }
+}
+
+fn no_thread(shared: &OpenLog, error: &io::Error) -> OpenError {
+    let message = format!("no thread can be had: {error}");
+    OpenError::Failed { dir: opening::dir_of(&*shared.files), message }
+}
+
+async fn live(
+    shared: &Arc<OpenLog>,
+    applier: SharedApplier,
+    mut closing: watch::Receiver<bool>,
+    started: oneshot::Sender<()>,
+) -> Ended {
+    let alarm = Arc::new(Alarm::default());
+    let node = match start(shared, applier, alarm.clone()).await {
+        Ok(node) => node,
+        Err(error) => return Ended::NotStarted(error),
+    };
+    // Whoever opened the log may have given up waiting.
+    let _unheard = started.send(());
+    let ended = tokio::select! {
+        // An error means that the last handle has gone.
+        _ = closing.wait_for(|closing| *closing) => Ended::Closed,
+        failure = alarm.wait() => Ended::Failed(failure),
+    };
+    shared.set_line(None);
+    node.stop().await;
+    ended
+}
+
+async fn start(shared: &Arc<OpenLog>, applier: SharedApplier, alarm: Arc<Alarm>) -> Result<Node, OpenError> {
+    let files = &*shared.files;
+    let parts = Parts {
+        node_id: shared.config.node_id,
+        door: shared.door.clone(),
+        appender: opening::appender(files, &shared.door, &shared.counts)?,
+        applier: applier.clone(),
+        snapshots: shared.snapshots.clone(),
+        listeners: shared.listeners.clone(),
+        alarm,
+    };
+    Node::start(parts, |line| shared.set_line(Some(line))).await.map_err(|failure| {
+        opening::not_started(files, &applier.lock().unwrap_or_else(PoisonError::into_inner), failure)
+    })
+}

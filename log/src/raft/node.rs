@@ -1,0 +1,293 @@
+//! Raft, running: started on an open store, asked through one line, stopped in order.
+//!
+//! A future of the library must never be dropped before it is done: the library then believes for ever that
+//! somebody else is waiting for raft's end, and panics. So nobody outside raft's own thread calls it. Whoever wants
+//! something sends an order down the line, and a task on raft's thread carries it out to its end.
+
+use super::{
+    alarm::Alarm,
+    log_store::{LogStore, load_tail},
+    machine::{Raft, StateMachine, announce},
+    network::Network,
+    proposal::{Proposal, ProposeError, Weight},
+    tail::Tail,
+    types::{Chained, Peer, Types},
+    writer::{Queue, Work, Writer},
+};
+use crate::{
+    Entry,
+    disk::{appender::Appender, door::Door, snapshot::Snapshots},
+    failure::Failure,
+    history::{
+        StatusCell,
+        applier::{Applier, Listeners},
+    },
+};
+use openraft::{
+    Config, ReadPolicy, ServerState, SnapshotPolicy, async_runtime::WatchReceiver, impls::OneshotResponder,
+    raft::ClientWriteResult,
+};
+use skep_proto::Id;
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    thread::JoinHandle,
+};
+use tokio::sync::{mpsc, oneshot};
+
+/// The raft id of the manager that begins a cluster. Others are given theirs when they join; none is used twice.
+pub(crate) const FIRST_RAFT_ID: u64 = 1;
+/// Raft's timing. It matters between managers only: one alone never waits for it.
+const HEARTBEAT_MS: u64 = 100;
+/// Silence of a leader after which a manager asks to lead, at least.
+const ELECTION_MIN_MS: u64 = 400;
+/// Silence of a leader after which a manager asks to lead, at most.
+const ELECTION_MAX_MS: u64 = 800;
+/// Entries that a snapshot holds already and raft keeps visible, so that a follower a little behind needs no snapshot.
+const KEPT_BEHIND_SNAPSHOT: u64 = 10_000;
+/// Orders that wait for raft's thread; at it a proposal is refused as too many, and a barrier waits.
+const ORDERS_MAX: usize = 8192;
+
+/// Something wanted of raft.
+enum Order {
+    Propose(Chained, OneshotResponder<Types, ClientWriteResult<Types>>),
+    Barrier(oneshot::Sender<Result<(), NoBarrier>>),
+}
+
+/// Why it is not known what was committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoBarrier {
+    /// This manager does not lead.
+    NotLeader,
+    /// Raft does not run.
+    NotRunning,
+}
+
+/// The way to raft's thread. Handles are cheap; it is dead when raft has stopped.
+#[derive(Clone)]
+pub(crate) struct Line {
+    orders: mpsc::Sender<Order>,
+}
+
+impl Line {
+    /// Hands over an entry. The order of calls is the order in the log.
+    pub(crate) fn propose(&self, entry: Arc<Entry>, weight: Weight) -> Proposal {
+        let (responder, answer) = OneshotResponder::new_pair();
+        match self.orders.try_send(Order::Propose(Chained(entry), responder)) {
+            Ok(()) => Proposal::waiting(answer, weight),
+            Err(mpsc::error::TrySendError::Full(_)) => {
+                let many = "too many proposals are in flight; try again".into();
+                Proposal::refused(ProposeError::Full(many), weight)
+            }
+            Err(mpsc::error::TrySendError::Closed(_)) => {
+                let closed = "the log is being opened anew, or was closed".into();
+                Proposal::refused(ProposeError::Failed(closed), weight)
+            }
+        }
+    }
+
+    /// Waits until all that was committed anywhere before this call is applied here.
+    pub(crate) async fn barrier(&self) -> Result<(), NoBarrier> {
+        let (reply, answer) = oneshot::channel();
+        self.orders.send(Order::Barrier(reply)).await.map_err(|_| NoBarrier::NotRunning)?;
+        answer.await.unwrap_or(Err(NoBarrier::NotRunning))
+    }
+}
+
+/// What raft runs on.
+pub(crate) struct Parts {
+    pub(crate) node_id: Id,
+    pub(crate) door: Arc<Door>,
+    pub(crate) appender: Appender,
+    pub(crate) applier: Arc<Mutex<Applier>>,
+    pub(crate) snapshots: Snapshots,
+    pub(crate) listeners: Listeners,
+    pub(crate) alarm: Arc<Alarm>,
+}
+
+/// Raft and its writer, running.
+pub(crate) struct Node {
+    raft: Raft,
+    queue: Queue,
+    writer: Option<JoinHandle<()>>,
+}
+
+impl Node {
+    /// Starts writer and raft on this thread's runtime, and waits until the fold is up to date, where this manager
+    /// votes alone. `lines` is given the line before that: whoever sees that it leads may propose at once.
+    pub(crate) async fn start(parts: Parts, lines: impl FnOnce(Line)) -> Result<Node, Failure> {
+        let Parts { node_id, door, appender, applier, snapshots, listeners, alarm } = parts;
+        let tail = Arc::new(Mutex::new(load_tail(&door)?));
+        let writer = Writer::new(appender, tail.clone(), listeners.unindexed.clone(), alarm.clone());
+        let (queue, writer) = writer.start().map_err(|error| Failure::Disk(error.to_string()))?;
+        let mut writer = WriterGuard { queue: queue.clone(), writer: Some(writer) };
+        let (finished, announced) = mpsc::channel(1);
+        let machine = StateMachine {
+            applier,
+            snapshots,
+            door: door.clone(),
+            queue: queue.clone(),
+            alarm: alarm.clone(),
+            finished,
+        };
+        let (raft, alone) = start_raft(door, tail, machine, &alarm).await?;
+        watch(listeners.status.clone(), alarm.clone(), &raft, alone);
+        speak(raft.clone(), announced);
+        lines(take_orders(raft.clone()));
+        if let Err(failure) = lead(node_id, &raft, &listeners.status, &alarm).await {
+            // It is given up: how it ended does not matter any more.
+            drop(raft.shutdown().await);
+            return Err(alarm.failure().unwrap_or(failure));
+        }
+        Ok(Node { raft, queue, writer: writer.writer.take() })
+    }
+
+    /// Stops raft, writes what is left.
+    pub(crate) async fn stop(mut self) {
+        if let Err(error) = self.raft.shutdown().await {
+            tracing::error!(%error, "raft did not stop in order");
+        }
+        drop(WriterGuard { queue: self.queue.clone(), writer: self.writer.take() });
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        drop(WriterGuard { queue: self.queue.clone(), writer: self.writer.take() });
+    }
+}
+
+/// Ends the writer's thread, however its session ends.
+struct WriterGuard {
+    queue: Queue,
+    writer: Option<JoinHandle<()>>,
+}
+
+impl Drop for WriterGuard {
+    fn drop(&mut self) {
+        let Some(writer) = self.writer.take() else { return };
+        // A writer that is gone already needs no order.
+        drop(self.queue.push(Work::Stop));
+        if writer.join().is_err() {
+            tracing::error!("the log's writer panicked");
+        }
+    }
+}
+
+async fn start_raft(
+    door: Arc<Door>,
+    tail: Arc<Mutex<Tail>>,
+    machine: StateMachine,
+    alarm: &Arc<Alarm>,
+) -> Result<(Raft, Arc<AtomicBool>), Failure> {
+    let failed = |error: String| alarm.failure().unwrap_or(Failure::Disk(error));
+    let store = LogStore::new(door, tail, machine.queue.clone(), alarm.clone());
+    let alone = store.alone();
+    let config = timing().validate().map_err(|error| failed(error.to_string()))?;
+    let raft = Raft::new(FIRST_RAFT_ID, Arc::new(config), Network, store, machine).await;
+    Ok((raft.map_err(|error| failed(error.to_string()))?, alone))
+}
+
+/// Makes a cluster of an empty log, and is elected where there is nobody else to ask.
+async fn lead(node: Id, raft: &Raft, status: &StatusCell, alarm: &Alarm) -> Result<(), Failure> {
+    let failed = |error: &dyn std::fmt::Display| Failure::Disk(error.to_string());
+    if raft.is_initialized().await.map_err(|error| failed(&error))? {
+        if raft.voter_ids().ne([FIRST_RAFT_ID]) {
+            return Ok(());
+        }
+        raft.trigger().elect(false).await.map_err(|error| failed(&error))?;
+    } else {
+        let alone = BTreeMap::from([(FIRST_RAFT_ID, Peer { node, address: String::new() })]);
+        raft.initialize(alone).await.map_err(|error| failed(&error))?;
+    }
+    let mut status = status.watch();
+    tokio::select! {
+        led = status.wait_for(|status| status.leader) => led.map(drop).map_err(|error| failed(&error)),
+        failure = alarm.wait() => Err(failure),
+    }
+}
+
+/// Carries out orders in their order. Barriers do not hold up proposals.
+fn take_orders(raft: Raft) -> Line {
+    let (orders, mut inbox) = mpsc::channel(ORDERS_MAX);
+    tokio::spawn(async move {
+        while let Some(order) = inbox.recv().await {
+            match order {
+                // The responder is dropped where raft has ended: nobody knows then what becomes of the entry.
+                Order::Propose(entry, responder) => {
+                    if raft.client_write_ff(entry, Some(responder)).await.is_err() {
+                        return;
+                    }
+                }
+                Order::Barrier(reply) => {
+                    let raft = raft.clone();
+                    tokio::spawn(async move {
+                        let passed = raft.ensure_linearizable(ReadPolicy::ReadIndex).await;
+                        let answer = passed.map(drop).map_err(|error| match error.api_error() {
+                            Some(_) => NoBarrier::NotLeader,
+                            None => NoBarrier::NotRunning,
+                        });
+                        // Who no longer waits needs no answer.
+                        let _unheard = reply.send(answer);
+                    });
+                }
+            }
+        }
+    });
+    Line { orders }
+}
+
+/// Tells raft of finished snapshots. One that waits to be told speaks for all that finished meanwhile.
+fn speak(raft: Raft, mut finished: mpsc::Receiver<()>) {
+    tokio::spawn(async move {
+        while finished.recv().await.is_some() {
+            announce(&raft).await;
+        }
+    });
+}
+
+/// Tells the status of every election, the store whether it is alone, and the alarm of raft's end.
+fn watch(status: Arc<StatusCell>, alarm: Arc<Alarm>, raft: &Raft, alone: Arc<AtomicBool>) {
+    let mut metrics = raft.metrics();
+    tokio::spawn(async move {
+        loop {
+            let (term, leads, members, running) = {
+                let now = metrics.borrow_watched();
+                let members = now.membership_config.nodes().count();
+                (now.current_term, now.state == ServerState::Leader, members, now.running_state.clone())
+            };
+            alone.store(members == 1, Relaxed);
+            status.elected(term, leads && running.is_ok());
+            if let Err(error) = running {
+                if !matches!(error, openraft::errors::Fatal::Stopped) {
+                    alarm.raise(Failure::Disk(error.to_string()));
+                }
+                return;
+            }
+            if metrics.changed().await.is_err() {
+                // Raft is gone without a word: it panicked, or this session is over.
+                alarm.raise(Failure::Disk("raft ended".into()));
+                return;
+            }
+        }
+    });
+}
+
+fn timing() -> Config {
+    Config {
+        cluster_name: "skep".into(),
+        heartbeat_interval: HEARTBEAT_MS,
+        election_timeout_min: ELECTION_MIN_MS,
+        election_timeout_max: ELECTION_MAX_MS,
+        quorum_loss_probe_interval: Some(2 * ELECTION_MAX_MS),
+        enable_pre_vote: Some(true),
+        // A restarted leader writes an entry of a new term before it leads: only then is its log known to be committed.
+        enable_leader_restore: Some(false),
+        snapshot_policy: SnapshotPolicy::Never,
+        max_in_snapshot_log_to_keep: KEPT_BEHIND_SNAPSHOT,
+        ..Config::default()
+    }
+}

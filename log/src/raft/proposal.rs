@@ -1,0 +1,116 @@
+//! The answer to a proposal, once it is known.
+
+use super::types::Types;
+use crate::history::applier::Outcome;
+use openraft::{errors::ClientWriteError, raft::ClientWriteResult, type_config::alias::OneshotReceiverOf};
+use skep_proto::Position;
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    task::{Context, Poll},
+};
+
+/// Why a proposal did not become history, as far as is known.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ProposeError {
+    /// It did not follow on the head: it did nothing and never will.
+    #[error("the entry does not follow on the head of history; decide again on the committed view")]
+    Fenced,
+    /// This manager does not lead: it was not taken.
+    #[error("this manager does not lead")]
+    NotLeader,
+    /// It was taken, and whether it is or becomes history is not known. It applies once in its place or never.
+    #[error("whether the entry became history is not known; ask again with the same command id")]
+    Unknown,
+    /// There is no room: it was not taken.
+    #[error("{0}")]
+    Full(String),
+    /// The log does not work now, and goes on by itself when the disk does: it was not taken.
+    #[error("the log can't be written: {0}; it goes on by itself when the disk does")]
+    Failed(String),
+    /// The log does not work before a person helps: it was not taken.
+    #[error("the log does not go on: {0}")]
+    Stopped(String),
+}
+
+/// A proposed entry on its way. Dropping it changes nothing about the entry.
+#[must_use = "whether the entry became history is only known by awaiting this"]
+pub struct Proposal {
+    state: State,
+    _weight: Weight,
+}
+
+enum State {
+    Refused(Option<ProposeError>),
+    Waiting(OneshotReceiverOf<Types, ClientWriteResult<Types>>),
+}
+
+/// Bytes in flight, given back when the proposal is answered or dropped.
+pub(crate) struct Weight {
+    bytes: usize,
+    total: Arc<AtomicUsize>,
+}
+
+impl Weight {
+    /// Takes the bytes on, and says how many there are then.
+    pub(crate) fn take(bytes: usize, total: &Arc<AtomicUsize>) -> (Weight, usize) {
+        let sum = total.fetch_add(bytes, Relaxed) + bytes;
+        (Weight { bytes, total: total.clone() }, sum)
+    }
+}
+
+impl Drop for Weight {
+    fn drop(&mut self) {
+        self.total.fetch_sub(self.bytes, Relaxed);
+    }
+}
+
+impl Proposal {
+    pub(crate) fn refused(error: ProposeError, weight: Weight) -> Proposal {
+        Proposal { state: State::Refused(Some(error)), _weight: weight }
+    }
+
+    pub(crate) fn waiting(
+        answer: OneshotReceiverOf<Types, ClientWriteResult<Types>>,
+        weight: Weight,
+    ) -> Proposal {
+        Proposal { state: State::Waiting(answer), _weight: weight }
+    }
+}
+
+impl Future for Proposal {
+    type Output = Result<Position, ProposeError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut self.state {
+            State::Refused(error) => Poll::Ready(Err(error.take().unwrap_or(ProposeError::Unknown))),
+            State::Waiting(answer) => Pin::new(answer).poll(context).map(|answer| match answer {
+                Ok(Ok(written)) => read(written.data),
+                Ok(Err(error)) => Err(read_error(error)),
+                // Raft stopped without an answer.
+                Err(_) => Err(ProposeError::Unknown),
+            }),
+        }
+    }
+}
+
+fn read(outcome: Outcome) -> Result<Position, ProposeError> {
+    match outcome {
+        Outcome::Extended(position) => Ok(position),
+        Outcome::Fenced | Outcome::Outside => Err(ProposeError::Fenced),
+    }
+}
+
+fn read_error(error: ClientWriteError<Types>) -> ProposeError {
+    match error {
+        ClientWriteError::ForwardToLeader(_) => ProposeError::NotLeader,
+        ClientWriteError::LogEntryDiscarded(_) => ProposeError::Unknown,
+        ClientWriteError::ChangeMembershipError(_) | ClientWriteError::PreconditionFailed(_) => {
+            ProposeError::Failed(error.to_string())
+        }
+    }
+}

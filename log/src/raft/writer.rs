@@ -1,0 +1,232 @@
+//! The one thread that writes: whatever has gathered becomes one batch and one sync.
+//!
+//! There is no timer. While a sync runs, work gathers in the queue; when it returns, all of it goes into the next
+//! batch. A single client so waits for one sync, and a thousand share one. Vote, entries, truncations and names of
+//! snapshots keep the order in which they were asked for.
+
+use super::{
+    alarm::Alarm,
+    codec,
+    tail::Tail,
+    types::{RaftEntry, Types},
+};
+use crate::{
+    disk::{
+        appender::{Appender, Rows},
+        keys::meta,
+        store::Batch,
+    },
+    failure::Failure,
+    history::Unindexed,
+};
+use openraft::{EntryPayload, storage::IOFlushed};
+use std::{
+    io,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{
+            AtomicUsize,
+            Ordering::{AcqRel, Acquire},
+        },
+        mpsc::{Receiver, SyncSender, sync_channel},
+    },
+    thread::{self, JoinHandle},
+};
+use tokio::sync::oneshot;
+
+/// Work that waits at most. When it is full, raft waits too, and takes nothing more from anybody.
+const QUEUE_LEN_MAX: usize = 8192;
+/// Bytes of one batch; what is beyond goes into the next. Bounds the pause that a huge batch would make.
+const GROUP_BYTES_MAX: usize = 8 << 20;
+
+/// Somebody who waits for work to be durable.
+pub(crate) type Done = oneshot::Sender<io::Result<()>>;
+
+/// What can be asked of the writer.
+pub(crate) enum Work {
+    /// Raft entries, and raft to be told of them.
+    Append {
+        entries: Vec<RaftEntry>,
+        flushed: IOFlushed<Types>,
+    },
+    Vote {
+        vote: meta::Vote,
+        done: Done,
+    },
+    /// The log ends before this index from now on.
+    Truncate {
+        next_index: u64,
+    },
+    /// Raft sees nothing up to there from now on; nothing is deleted.
+    Purge {
+        purged: meta::Place,
+    },
+    /// Other rows.
+    Change {
+        batch: Batch,
+        done: Done,
+    },
+    /// Index rows have gathered while nothing else was written.
+    Index,
+    /// All before this is written, then the thread ends.
+    Stop,
+}
+
+/// The way to the writer.
+#[derive(Clone)]
+pub(crate) struct Queue {
+    work: SyncSender<Work>,
+    /// Work that was pushed and is not done.
+    pending: Arc<AtomicUsize>,
+    writer: Arc<Mutex<Writer>>,
+}
+
+impl Queue {
+    pub(crate) fn push(&self, work: Work) -> io::Result<()> {
+        self.pending.fetch_add(1, AcqRel);
+        self.work.send(work).map_err(|_| io::Error::other("the log's writer has stopped"))
+    }
+
+    /// Does the work on this thread if the writer has nothing to do; or else pushes it.
+    ///
+    /// Two wake-ups of other threads cost more than a small sync. It blocks the caller for as long as that takes.
+    pub(crate) fn write(&self, work: Work) -> io::Result<()> {
+        let idle = self.pending.load(Acquire) == 0;
+        match self.writer.try_lock().ok().filter(|_| idle) {
+            Some(mut writer) => {
+                writer.do_now(work);
+                Ok(())
+            }
+            None => self.push(work),
+        }
+    }
+
+    /// Hands over work and waits until it is durable.
+    pub(crate) async fn ask(&self, work: impl FnOnce(Done) -> Work) -> io::Result<()> {
+        let (done, answer) = oneshot::channel();
+        self.push(work(done))?;
+        answer.await.map_err(|_| io::Error::other("the log's writer has stopped"))?
+    }
+}
+
+/// The thread's life.
+fn run(writer: &Mutex<Writer>, inbox: &Receiver<Work>, pending: &AtomicUsize) {
+    let mut group = Group::default();
+    while let Ok(first) = inbox.recv() {
+        let mut writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = 1;
+        writer.take(&mut group, first);
+        while group.rows.bytes() < GROUP_BYTES_MAX && !group.stop {
+            match inbox.try_recv() {
+                Ok(work) => writer.take(&mut group, work),
+                Err(_) => break,
+            }
+            taken += 1;
+        }
+        writer.commit(&mut group);
+        drop(writer);
+        pending.fetch_sub(taken, AcqRel);
+        if group.stop {
+            break;
+        }
+    }
+}
+
+/// What the writer writes with, and what it tells of it.
+pub(crate) struct Writer {
+    appender: Appender,
+    tail: Arc<Mutex<Tail>>,
+    unindexed: Arc<Unindexed>,
+    alarm: Arc<Alarm>,
+    /// An empty group whose buffer is used again.
+    room: Group,
+}
+
+/// Rows that are put together, and who waits for them.
+#[derive(Default)]
+struct Group {
+    rows: Rows,
+    stop: bool,
+    flushed: Vec<IOFlushed<Types>>,
+    done: Vec<Done>,
+}
+
+impl Writer {
+    pub(crate) fn new(
+        appender: Appender,
+        tail: Arc<Mutex<Tail>>,
+        unindexed: Arc<Unindexed>,
+        alarm: Arc<Alarm>,
+    ) -> Writer {
+        Writer { appender, tail, unindexed, alarm, room: Group::default() }
+    }
+
+    /// Starts the thread.
+    pub(crate) fn start(self) -> io::Result<(Queue, JoinHandle<()>)> {
+        let (work, inbox) = sync_channel(QUEUE_LEN_MAX);
+        let (pending, writer) = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new(self)));
+        let queue = Queue { work, pending: pending.clone(), writer: writer.clone() };
+        let life = move || run(&writer, &inbox, &pending);
+        let thread = thread::Builder::new().name("skep-writer".into()).spawn(life)?;
+        Ok((queue, thread))
+    }
+
+    fn do_now(&mut self, work: Work) {
+        let mut group = std::mem::take(&mut self.room);
+        self.take(&mut group, work);
+        self.commit(&mut group);
+        self.room = group;
+    }
+
+    fn take(&mut self, group: &mut Group, work: Work) {
+        match work {
+            Work::Append { entries, flushed } => {
+                entries.iter().for_each(|entry| append(&mut group.rows, entry));
+                group.flushed.push(flushed);
+            }
+            Work::Vote { vote, done } => {
+                group.rows.vote(&vote);
+                group.done.push(done);
+            }
+            Work::Truncate { next_index } => self.appender.truncate(&mut group.rows, next_index),
+            Work::Purge { purged } => group.rows.purge(purged),
+            Work::Change { batch, done } => {
+                group.rows.change(&batch);
+                group.done.push(done);
+            }
+            Work::Index => {}
+            Work::Stop => group.stop = true,
+        }
+    }
+
+    fn commit(&mut self, group: &mut Group) {
+        let result = match self.alarm.failure() {
+            Some(failure) => Err(failure),
+            None => self.write(group),
+        };
+        if let Err(failure) = &result {
+            self.alarm.raise(failure.clone());
+        }
+        let answer = || result.clone().map_err(|failure| io::Error::other(failure.message().to_owned()));
+        group.flushed.drain(..).for_each(|flushed| flushed.io_completed(answer()));
+        // Who no longer waits for an answer needs none.
+        group.done.drain(..).for_each(|done| drop(done.send(answer())));
+    }
+
+    fn write(&mut self, group: &mut Group) -> Result<(), Failure> {
+        let last = self.unindexed.commit_with(&mut self.appender, &mut group.rows)?;
+        if let Some(last) = last {
+            let mut tail = self.tail.lock().unwrap_or_else(PoisonError::into_inner);
+            tail.written(codec::load_place(&last));
+        }
+        Ok(())
+    }
+}
+
+fn append(rows: &mut Rows, entry: &RaftEntry) {
+    let position = match &entry.payload {
+        EntryPayload::Normal(chained) => Some(chained.0.position()),
+        EntryPayload::Blank | EntryPayload::Membership(_) => None,
+    };
+    rows.entry(codec::store_place(&entry.log_id), codec::store_body(entry), position);
+}
