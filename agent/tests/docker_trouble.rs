@@ -48,9 +48,7 @@ async fn containers_killed_behind_the_engines_back_are_all_seen() {
         for ended in ends {
             assert_eq!(ended.unwrap().exit_code, Some(137), "round {round}");
         }
-        stream::iter(&works)
-            .for_each_concurrent(4, |work| async { soon(runtime.remove(work.task_id)).await.unwrap() })
-            .await;
+        stream::iter(&works).for_each_concurrent(4, |work| soon(until_removed(&runtime, work))).await;
     }
 }
 
@@ -161,11 +159,19 @@ async fn a_creation_that_overlaps_its_removal_leaves_nothing() {
         let works: Vec<Workload> = (0..4).map(|_| node.shell(RUN)).collect();
         let all = works.iter().map(|work| async {
             let _ = timeout(Duration::from_millis(wait_ms), runtime.prepare(work, &|_| {})).await;
-            soon(runtime.remove(work.task_id)).await.unwrap();
+            soon(until_removed(&runtime, work)).await;
         });
         futures::future::join_all(all).await;
     }
     until_left(&node, &runtime, &[]).await;
+}
+
+/// Removes it, and asks again while the engine is too busy to do it, as an agent does.
+async fn until_removed(runtime: &DockerRuntime, work: &Workload) {
+    while let Err(error) = runtime.remove(work.task_id).await {
+        println!("removing again: {error:?}");
+        sleep(Duration::from_millis(100)).await;
+    }
 }
 
 /// Waits until the engine has containers of these tasks of the node, and of no others.
