@@ -1,75 +1,70 @@
-//! The leader's time, made so that it never goes back. PURE.
+//! The only place in this crate that reads the machine's clocks.
 //!
-//! Within a tenure it advances by the monotonic clock. Where it is ahead of the wall clock it goes at half speed
-//! until they agree; where it is behind, at double speed: no step either way, so that durations in the log are true.
+//! Two clocks are read together. The monotonic clock measures: silence, delays, back-off. Nobody can set it, so
+//! a measured duration is right by a stopwatch. The wall clock only gives a tenure the time of day to begin with,
+//! and tells how far the log's time differs from it.
 
-use skep_proto::{Timestamp, time::SECOND_NS};
+use skep_proto::Timestamp;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// A difference between log and wall clock at the start of a tenure that is recorded as a jump.
-pub const JUMP_NS: u64 = 10 * SECOND_NS;
+/// Nanoseconds of the monotonic clock since the manager was started.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Debug)]
+pub struct Uptime(pub u64);
 
-/// Time within one tenure.
+impl Uptime {
+    /// Nanoseconds from `earlier` to this; 0 when that is not earlier.
+    pub fn since(self, earlier: Uptime) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+impl std::ops::Add<u64> for Uptime {
+    type Output = Uptime;
+    /// This plus so many nanoseconds; stays at the end of time rather than wrapping.
+    fn add(self, ns: u64) -> Uptime {
+        Uptime(self.0.saturating_add(ns))
+    }
+}
+
+/// Both clocks, read together.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Now {
+    /// By the monotonic clock.
+    pub uptime: Uptime,
+    /// By the wall clock, which may be wrong and may be set at any moment.
+    pub wall: Timestamp,
+}
+
+/// The machine's clocks. Copies agree with each other: all count from the same start.
 #[derive(Clone, Copy, Debug)]
-pub struct Clock {
-    at: Timestamp,
-    elapsed_ns: u64,
+pub struct SystemClock {
+    started: Instant,
 }
 
-impl Clock {
-    /// Begins a tenure. `last` is the newest record's time. The second value is the jump to be recorded, where the
-    /// wall clock stands more than 10 s before the newest record.
-    pub fn begin(last: Timestamp, wall: Timestamp) -> (Clock, Option<i64>) {
-        let back = last.since(wall);
-        let jump = (back > JUMP_NS).then(|| -(i64::try_from(back).unwrap_or(i64::MAX)));
-        (Clock { at: last.max(wall), elapsed_ns: 0 }, jump)
+impl SystemClock {
+    /// Begins to count.
+    pub fn start() -> SystemClock {
+        SystemClock { started: Instant::now() }
     }
 
-    /// The time now: `elapsed_ns` since the tenure began by the monotonic clock, `wall` by the wall clock.
-    pub fn now(&mut self, elapsed_ns: u64, wall: Timestamp) -> Timestamp {
-        let step = elapsed_ns.saturating_sub(self.elapsed_ns);
-        self.elapsed_ns = self.elapsed_ns.max(elapsed_ns);
-        let straight = self.at + step;
-        self.at = if straight > wall {
-            wall.max(self.at + step / 2)
-        } else {
-            wall.min(self.at + step.saturating_mul(2))
-        };
-        self.at
+    /// Both clocks.
+    pub fn now(&self) -> Now {
+        Now { uptime: self.uptime(), wall: wall() }
+    }
+
+    /// The monotonic clock alone.
+    pub fn uptime(&self) -> Uptime {
+        Uptime(u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX))
+    }
+
+    /// How long to wait until `at`; nothing when that has passed.
+    pub fn until(&self, at: Uptime) -> Duration {
+        Duration::from_nanos(at.since(self.uptime()))
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const fn s(seconds: u64) -> u64 {
-        seconds * SECOND_NS
-    }
-
-    #[test]
-    fn with_a_good_wall_clock_both_agree() {
-        let (mut clock, jump) = Clock::begin(Timestamp(s(90)), Timestamp(s(100)));
-        assert_eq!(jump, None);
-        assert_eq!(clock.now(s(1), Timestamp(s(101))), Timestamp(s(101)));
-    }
-
-    #[test]
-    fn ahead_of_the_wall_clock_it_slows_and_never_stops() {
-        let (mut clock, jump) = Clock::begin(Timestamp(s(200)), Timestamp(s(100)));
-        assert_eq!(jump, Some(-(s(100) as i64)));
-        assert_eq!(clock.now(s(10), Timestamp(s(110))), Timestamp(s(205)));
-        assert_eq!(
-            clock.now(s(10), Timestamp(s(50))),
-            Timestamp(s(205)),
-            "a step back of the wall changes nothing"
-        );
-        assert_eq!(clock.now(s(12), Timestamp(s(52))), Timestamp(s(206)));
-    }
-
-    #[test]
-    fn behind_the_wall_clock_it_catches_up_without_a_step() {
-        let (mut clock, _) = Clock::begin(Timestamp(s(1)), Timestamp(s(100)));
-        assert_eq!(clock.now(s(2), Timestamp(s(1_000))), Timestamp(s(104)));
-        assert_eq!(clock.now(s(3), Timestamp(s(105))), Timestamp(s(105)));
-    }
+/// The wall clock.
+pub fn wall() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
 }

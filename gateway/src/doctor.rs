@@ -4,17 +4,19 @@
 //! tell of the manager itself. A question that finds nothing wrong says so once, at the end, so that silence
 //! means "not asked".
 
+mod clock;
 mod cluster;
 mod history;
 
 use crate::{
     api::reads::{Reads, STOPPED},
+    drive::core::ADDITIONS_FREE_SHARE_MIN,
     history::PastError,
 };
-use skep_log::{ADDITIONS_SHARE_MIN, FREE_SHARE_MIN, Health};
+use skep_log::{FREE_SHARE_MIN, Health};
 use skep_proto::v1::{Finding, Severity};
 
-/// Free disk below this share is worth a warning: commands are refused at a lower one.
+/// Free disk below this share is worth a warning: at a lower one additions are refused.
 const FREE_SHARE_LOW: f64 = 0.10;
 
 /// Everything that was found, the worst first.
@@ -66,12 +68,12 @@ fn log(reads: &Reads) -> Vec<Finding> {
             ));
         }
     }
-    let accepting = drive.accepting();
-    if accepting != "accepting" {
+    findings.push(clock::skew(drive.skew()));
+    if let Some(limit) = drive.limit() {
         findings.push(problem(
             "commands",
-            format!("none are accepted: {accepting}"),
-            "reads go on meanwhile",
+            limit,
+            "reads go on; when the cause is gone commands work again without a restart",
         ));
     }
     let space = drive.log().space();
@@ -82,17 +84,16 @@ fn log(reads: &Reads) -> Vec<Finding> {
         findings.push(problem(
             "disk",
             free,
-            "nothing is accepted until there is room; make some, no restart is needed",
+            "nothing is recorded until there is room; make some, no restart is needed",
         ));
-    } else if share < ADDITIONS_SHARE_MIN {
+    } else if share < ADDITIONS_FREE_SHARE_MIN {
         findings.push(problem(
             "disk",
             free,
-            "nothing is added until there is room, and below 1 % nothing is accepted at all; make some, no restart is \
-             needed",
+            "make room, or remove services: until then nothing can be added; no restart is needed",
         ));
     } else if share < FREE_SHARE_LOW {
-        findings.push(warning("disk", free, "make room: below 5 % nothing is added"));
+        findings.push(warning("disk", free, "make room: below 5 % nothing can be added"));
     } else {
         findings.push(ok("disk", free));
     }

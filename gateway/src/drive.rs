@@ -1,134 +1,124 @@
-//! The thread that takes turns, and the door to it.
+//! The way to the leader's turn, and to what it committed.
 //!
 //! Turns are pipelined: the next one starts before the last one is durable, and all that arrives meanwhile
-//! becomes the next entry. No timer batches anything. Answers are given by the fold, when the entry they were
-//! decided on is committed; refusals and no-ops wait for what stands before them.
+//! becomes the next entry. No timer batches anything. What is decided when is the business of the pure state
+//! machine in [`core`]; this room holds the thread around it and the handle for callers.
 
 mod batch;
+pub mod core;
 mod fold;
-mod inbox;
-mod leader;
+mod shell;
 
 use batch::Batch;
-pub use fold::{Committed, Shared};
-pub use inbox::{Inbox, Pause, Reply};
+pub use core::{DriveCore, DriveOutput, Identity, Published};
+pub use fold::{CommittedView, Mail, Mailbox};
+pub use shell::DriveState;
 
 use crate::{
     admit::{Refusal, Request},
+    clock::SystemClock,
     metrics::Counters,
-    published::Published,
     turn::{Answer, Ask},
 };
 use skep_log::Log;
-use skep_proto::{
-    Id,
-    v1::{Author, ClusterSpec},
-};
-use std::{sync::Arc, thread::JoinHandle};
+use skep_proto::{Timestamp, v1::Author};
+use std::{sync::Arc, thread::JoinHandle, time::Duration};
 use tokio::sync::{oneshot, watch};
 
-/// What a leader needs to know of itself.
-#[derive(Clone, Debug)]
-pub struct Identity {
-    /// The manager's node id.
-    pub node: Id,
-    /// The program's version, kept in each entry.
-    pub code_version: String,
-    /// Settings of a cluster that begins here.
-    pub genesis: ClusterSpec,
-    /// Serve reads, accept nothing.
-    pub safe_mode: bool,
+/// Time a read waits for the log to confirm that its view is the newest; then it is refused.
+const READ_WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// Who hears an answer.
+pub enum Reply {
+    /// A caller that waits.
+    Caller(oneshot::Sender<Answer>),
+    /// A caller that waits for several answers, and the index of this one among them.
+    Batch(Arc<Batch>, usize),
+    /// The sessions, under their token.
+    Session(u64),
 }
 
 /// The way to the turn, and to what it committed.
 #[derive(Clone)]
 pub struct Drive {
-    inbox: Arc<Inbox>,
-    shared: Arc<Shared>,
+    state: Arc<DriveState>,
     log: Arc<Log>,
 }
 
 impl Drive {
-    /// Starts the turn's thread on an opened log. It ends when [`Drive::stop`] is called.
-    pub fn start(log: Arc<Log>, shared: Arc<Shared>, identity: Identity) -> (Drive, JoinHandle<()>) {
-        let inbox = shared.inbox().clone();
-        if identity.safe_mode {
-            inbox.pause(Pause::SafeMode);
-        }
-        tokio::spawn(leader::watch_status(log.clone(), inbox.clone()));
-        tokio::spawn(leader::watch_space(log.clone(), inbox.clone()));
-        let thread = leader::spawn(log.clone(), shared.clone(), identity);
-        (Drive { inbox, shared, log }, thread)
+    /// Starts the turn's thread on an opened log. It ends some time after [`Drive::stop`] is called.
+    pub fn start(log: Arc<Log>, state: Arc<DriveState>) -> (Drive, JoinHandle<()>) {
+        tokio::spawn(shell::watch_status(log.clone(), state.clone()));
+        tokio::spawn(shell::watch_space(log.clone(), state.clone()));
+        let thread = shell::spawn(log.clone(), state.clone());
+        (Drive { state, log }, thread)
     }
 
     /// Asks, and waits until the answer is committed.
     pub async fn ask(&self, author: Author, request: Request, bytes: usize) -> Answer {
-        match self.submit(author, request, bytes) {
-            Ok(answer) => answer.await.unwrap_or_else(|_| Answer::Unknown("the manager is stopping".into())),
-            Err(refusal) => Answer::Refused(refusal),
-        }
+        let answer = self.submit(author, request, bytes);
+        answer.await.unwrap_or_else(|_| Answer::Unknown("the manager is stopping".into()))
     }
 
     /// Hands a request over in the order of the calls; the answer comes when it is committed.
-    pub fn submit(
-        &self,
-        author: Author,
-        request: Request,
-        bytes: usize,
-    ) -> Result<oneshot::Receiver<Answer>, Refusal> {
+    pub fn submit(&self, author: Author, request: Request, bytes: usize) -> oneshot::Receiver<Answer> {
         let (send, receive) = oneshot::channel();
-        let ask = Ask { token: 0, author, request, bytes };
-        self.inbox.put(ask, Reply::Caller(send)).map(|()| receive)
+        let ask = Ask { caller: Reply::Caller(send), author, request, bytes };
+        self.state.ask(std::iter::once(ask));
+        receive
     }
 
-    /// Hands over requests that came together, in their order; their answers come together, when the last is committed.
+    /// Hands over requests that came together, in their order; their answers come together, when the last is
+    /// committed.
     pub fn submit_all(
         &self,
         author: &Author,
         requests: Vec<(Request, usize)>,
     ) -> oneshot::Receiver<Vec<Answer>> {
         let (batch, receive) = Batch::new(requests.len());
-        let asks = requests.into_iter().enumerate().map(|(place, (request, bytes))| {
-            let ask = Ask { token: 0, author: author.clone(), request, bytes };
-            (ask, Reply::Batch(batch.clone(), place))
+        let asks = requests.into_iter().enumerate().map(|(index, (request, bytes))| {
+            let caller = Reply::Batch(batch.clone(), index);
+            Ask { caller, author: author.clone(), request, bytes }
         });
-        for (reply, refusal) in self.inbox.put_all(asks) {
-            self.shared.answer_now(reply, Answer::Refused(refusal));
-        }
+        self.state.ask(asks);
         receive
     }
 
     /// Hands over an agent's observation; the answer goes to the sessions under this token.
-    pub fn submit_for_session(&self, ask: Ask) {
-        let token = ask.token;
-        if let Err(refusal) = self.inbox.put(ask, Reply::Session(token)) {
-            self.shared.mailbox().answered(vec![(token, Answer::Refused(refusal))]);
-        }
+    pub fn submit_for_session(&self, token: u64, author: Author, request: Request, bytes: usize) {
+        let ask = Ask { caller: Reply::Session(token), author, request, bytes };
+        self.state.ask(std::iter::once(ask));
     }
 
     /// The newest committed view, without asking whether this manager still leads.
     pub fn newest(&self) -> Arc<Published> {
-        self.shared.published().borrow().clone()
+        self.state.newest()
     }
 
     /// The committed view, at least as new as when this was called, confirmed by a quorum.
     pub async fn linearizable(&self) -> Result<Arc<Published>, Refusal> {
         let unavailable =
             |why: String| Refusal::exhausted(why).hint("look at `skep doctor`; stale reads go on");
-        let position = self.log.barrier().await.map_err(|error| unavailable(error.to_string()))?;
-        let mut published = self.shared.published();
-        let seen = published.wait_for(|p| p.view.position() >= position).await;
-        seen.map(|p| p.clone()).map_err(|_| unavailable("the manager is stopping".into()))
+        let mut published = self.state.published();
+        let read = async {
+            let position = self.log.barrier().await.map_err(|error| error.to_string())?;
+            let seen = published.wait_for(|p| p.view.position() >= position).await;
+            seen.map(|p| p.clone()).map_err(|_| "the manager is stopping".to_owned())
+        };
+        match tokio::time::timeout(READ_WAIT_MAX, read).await {
+            Ok(read) => read.map_err(unavailable),
+            Err(_) => Err(unavailable("the log does not answer".into())),
+        }
     }
 
     /// Follows what is committed; a slow follower sees the newest and skips what lies between.
     pub fn published(&self) -> watch::Receiver<Arc<Published>> {
-        self.shared.published()
+        self.state.published()
     }
 
     /// Where the committed changes and answers for the sessions are collected.
-    pub fn shared(&self) -> &Arc<Shared> {
-        &self.shared
+    pub fn mailbox(&self) -> &Mailbox {
+        self.state.mailbox()
     }
 
     /// The log itself, for those who read history.
@@ -138,16 +128,37 @@ impl Drive {
 
     /// Counters for `/metrics`.
     pub fn counters(&self) -> &Arc<Counters> {
-        self.shared.counters()
+        self.state.counters()
+    }
+
+    /// The machine's clocks, of which this manager has one.
+    pub fn clock(&self) -> SystemClock {
+        self.state.clock()
+    }
+
+    /// The time that a record written now would have. So long ago by a stopwatch is so much before this, also
+    /// where the wall clock says something else.
+    pub fn log_time(&self) -> Timestamp {
+        self.state.step(|core, now| core.log_time(now))
+    }
+
+    /// How far the log's time is ahead of the wall clock, in nanoseconds; negative where it is behind.
+    pub fn skew(&self) -> i64 {
+        self.state.step(|core, now| core.skew(now))
+    }
+
+    /// Why commands are refused, or some of them; nothing when all are accepted.
+    pub fn limit(&self) -> Option<String> {
+        self.state.step(|core, _| core.limit())
     }
 
     /// "accepting", or why commands are refused.
     pub fn accepting(&self) -> String {
-        self.inbox.paused().map_or_else(|| "accepting".into(), |pause| pause.to_string())
+        self.limit().unwrap_or_else(|| "accepting".into())
     }
 
-    /// Ends the turn's thread after what it has begun.
+    /// Decides nothing more: all that waits is answered within a second, and the turn's thread ends.
     pub fn stop(&self) {
-        self.inbox.stop();
+        self.state.step(|core, now| core.handle_stop(now));
     }
 }

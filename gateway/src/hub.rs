@@ -4,17 +4,13 @@ use crate::{
     admit::{Machine, Request},
     drive::Drive,
     sessions::{Conn, Origin, Output, Sessions},
-    turn::Ask,
 };
 use prost::Message;
 use skep_proto::{
     Id, Timestamp, author,
     v1::{FromAgent, Hello, ToAgent},
 };
-use std::{
-    collections::BTreeMap,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{collections::BTreeMap, time::Duration};
 use tokio::sync::{mpsc, oneshot};
 
 /// Events from streams waiting for the hub; at it a stream's reading waits.
@@ -93,24 +89,27 @@ struct Task {
 
 impl Task {
     async fn run(mut self, mut events: mpsc::Receiver<Event>) {
-        let shared = self.drive.shared().clone();
+        let drive = self.drive.clone();
         loop {
-            let timeout = self.sessions.poll_timeout().map(until);
+            let timeout = self.sessions.poll_timeout().map(|at| self.until(at));
             tokio::select! {
                 event = events.recv() => match event {
                     Some(event) => self.take(event),
                     None => return,
                 },
-                mail = shared.mailbox().take() => {
+                mail = drive.mailbox().take() => {
                     if let Some((view, delta)) = &mail.committed {
-                        self.sessions.handle_committed(view, delta, now());
+                        self.sessions.handle_committed(view, delta, self.now());
                     }
                     let newest = self.drive.newest();
                     for (token, answer) in &mail.answers {
                         self.sessions.handle_answer(*token, answer, &newest.view);
                     }
                 }
-                () = sleep(timeout), if timeout.is_some() => self.sessions.handle_timeout(now()),
+                () = sleep(timeout), if timeout.is_some() => {
+                    let now = self.now();
+                    self.sessions.handle_timeout(now);
+                }
             }
             self.act();
         }
@@ -120,10 +119,13 @@ impl Task {
         match event {
             Event::Hello { conn, origin, hello, back } => {
                 self.streams.insert(conn, back);
-                let newest = self.drive.newest();
-                self.sessions.handle_hello(conn, origin, hello, number(), &newest.view, now());
+                let (newest, now) = (self.drive.newest(), self.now());
+                self.sessions.handle_hello(conn, origin, hello, number(), &newest.view, now);
             }
-            Event::Message(conn, message) => self.sessions.handle_message(conn, message, now()),
+            Event::Message(conn, message) => {
+                let now = self.now();
+                self.sessions.handle_message(conn, message, now);
+            }
             Event::Gone(conn) => {
                 self.streams.remove(&conn);
                 self.sessions.handle_gone(conn);
@@ -140,6 +142,15 @@ impl Task {
                 done.send(sent).ok();
             }
         }
+    }
+
+    /// Silence is measured by the monotonic clock: the sessions' times are its readings.
+    fn now(&self) -> Timestamp {
+        Timestamp(self.drive.clock().uptime().0)
+    }
+
+    fn until(&self, at: Timestamp) -> Duration {
+        Duration::from_nanos(at.since(self.now()))
     }
 
     fn act(&mut self) {
@@ -159,25 +170,15 @@ impl Task {
                 }
                 Output::Ask { token, node, request } => {
                     let bytes = size(&request);
-                    let ask = Ask { token, author: author::node(node), request: *request, bytes };
-                    self.drive.submit_for_session(ask);
+                    self.drive.submit_for_session(token, author::node(node), *request, bytes);
                 }
             }
         }
     }
 }
 
-fn until(at: Timestamp) -> Duration {
-    Duration::from_nanos(at.since(now()))
-}
-
 async fn sleep(timeout: Option<Duration>) {
     tokio::time::sleep(timeout.unwrap_or_default()).await;
-}
-
-fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
 }
 
 /// What a node's request takes of an entry, nearly: reports and descriptions can be large.

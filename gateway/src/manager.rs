@@ -11,7 +11,7 @@ use crate::{
         reads::Reads,
         serve::{Doors, serve_metrics},
     },
-    drive::{Drive, Identity, Shared},
+    drive::{Drive, DriveState, Identity, core::RECORDS_FREE_SHARE_MIN},
     hub::Hub,
     logs::Broker,
     metrics::{self, Counters},
@@ -80,16 +80,19 @@ fn descriptors_max() -> u64 {
 pub async fn run(config: Config, stop: CancellationToken) -> Result<(), ManagerError> {
     let node = identity(&config.state_dir)?;
     let counters = Arc::new(Counters::default());
-    let shared = Shared::new(counters.clone());
-    let log =
-        Arc::new(Log::open(skep_log::Config::new(config.state_dir.join("log"), node), shared.fold()).await?);
     let identity = Identity {
         node,
         code_version: env!("CARGO_PKG_VERSION").into(),
         genesis: ClusterSpec { heartbeat_period_ns: config.heartbeat_period_ns, ..ClusterSpec::default() },
         safe_mode: config.safe_mode,
     };
-    let (drive, turns) = Drive::start(log.clone(), shared, identity);
+    let state = DriveState::new(identity, counters);
+    let log = skep_log::Config::new(config.state_dir.join("log"), node);
+    let log = Arc::new(
+        Log::open(skep_log::Config { min_free: RECORDS_FREE_SHARE_MIN, ..log }, state.fold()).await?,
+    );
+    let (drive, turns) = Drive::start(log.clone(), state);
+    tokio::spawn(stop_deciding(drive.clone(), stop.clone()));
     if let Some(period_ns) = config.heartbeat_period_ns {
         tokio::spawn(keep_heartbeat_period(drive.clone(), node, period_ns));
     }
@@ -127,6 +130,12 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), ManagerE
     drop(tokio::task::spawn_blocking(move || turns.join()).await);
     Log::clone(&log).close().await;
     ended
+}
+
+/// A manager that is to stop answers all who wait before its doors are closed.
+async fn stop_deciding(drive: Drive, stop: CancellationToken) {
+    stop.cancelled().await;
+    drive.stop();
 }
 
 /// A cluster that exists already takes on the heartbeat period of the newest start.

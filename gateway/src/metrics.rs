@@ -88,8 +88,8 @@ impl Counters {
     }
 
     /// These answers will be given; the refusals among them are counted.
-    pub fn answered(&self, answers: &[(u64, Answer)]) {
-        for (_, answer) in answers {
+    pub fn answered<'a>(&self, answers: impl Iterator<Item = &'a Answer>) {
+        for answer in answers {
             match answer {
                 Answer::Refused(refusal) => self.refused(refusal.code),
                 Answer::Accepted { .. } | Answer::Unknown(_) => {}

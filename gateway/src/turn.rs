@@ -25,9 +25,9 @@ pub const CHECKPOINT_RECORDS: u64 = 10_000;
 
 /// A request and who makes it.
 #[derive(Clone, Debug)]
-pub struct Ask {
-    /// Finds the answer's receiver again.
-    pub token: u64,
+pub struct Ask<C> {
+    /// Who gets the answer. The turn only carries it from the request to its answer.
+    pub caller: C,
     /// Who asks.
     pub author: Author,
     /// What is asked.
@@ -59,17 +59,17 @@ pub enum Answer {
 }
 
 /// What one turn produced.
-pub struct Turned {
+pub struct TurnOutput<C> {
     /// To be proposed; none when nothing was recorded.
     pub entry: Option<SealedEntry>,
     /// The view after it.
     pub view: View,
     /// What it changed.
     pub delta: Delta,
-    /// Answers by token, to be given when the entry, or what was proposed before it, is committed.
-    pub answers: Vec<(u64, Answer)>,
+    /// Who asked, and the answer, to be given when the entry, or what was proposed before it, is committed.
+    pub answers: Vec<(C, Answer)>,
     /// Requests that no longer fitted; they come first in the next turn.
-    pub rest: Vec<Ask>,
+    pub rest: Vec<Ask<C>>,
     /// Whether the next turn has work waiting even if nothing comes in.
     pub more: bool,
     /// When the reconcilers want to be asked again.
@@ -127,7 +127,7 @@ impl Tip {
     }
 
     /// One step. `now` must not be before the newest record; it is raised to it if it is.
-    pub fn turn(&mut self, asks: Vec<Ask>, now: Timestamp, seed: [u8; 32]) -> Turned {
+    pub fn turn<C>(&mut self, asks: Vec<Ask<C>>, now: Timestamp, seed: [u8; 32]) -> TurnOutput<C> {
         let at = now.max(self.view.at());
         let turn = Turn { now: at, entropy: Entropy::new(seed) };
         let first = self.view.position().revision.next();
@@ -144,7 +144,7 @@ impl Tip {
             }
             page.bytes += ask.bytes;
             let answer = self.decide(&ask, &turn, &mut page);
-            answers.push((ask.token, answer));
+            answers.push((ask.caller, answer));
         }
         rest.extend(asks);
         let wake_at = self.settle(&turn, &mut page);
@@ -159,10 +159,10 @@ impl Tip {
         let more = !self.left.is_empty() || !rest.is_empty();
         let delta = std::mem::take(&mut page.delta);
         let entry = self.seal(first, page);
-        Turned { entry, view: self.view.clone(), delta, answers, rest, more, wake_at, records }
+        TurnOutput { entry, view: self.view.clone(), delta, answers, rest, more, wake_at, records }
     }
 
-    fn decide(&mut self, ask: &Ask, turn: &Turn, page: &mut Page) -> Answer {
+    fn decide<C>(&mut self, ask: &Ask<C>, turn: &Turn, page: &mut Page) -> Answer {
         let (id, trace, reason) = envelope(&ask.request);
         if let Some(id) = id {
             match self.view.stamps().lookup(id) {
@@ -209,7 +209,7 @@ impl Tip {
     }
 
     /// Refused commands are recorded too, bounded: an attacker must not fill the log.
-    fn record_refusal(&mut self, ask: &Ask, refusal: &Refusal, page: &mut Page) {
+    fn record_refusal<C>(&mut self, ask: &Ask<C>, refusal: &Refusal, page: &mut Page) {
         if matches!(ask.request, Request::Machine(_)) {
             return;
         }

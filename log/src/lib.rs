@@ -49,7 +49,7 @@ pub use life::{
     config::Config,
     errors::OpenError,
     recover::{AcceptLoss, RecoverError, Recovered, recover},
-    space::{ADDITIONS_SHARE_MIN, FREE_SHARE_MIN, Space},
+    space::{FREE_SHARE_MIN, Space},
 };
 #[cfg(any(test, feature = "model"))]
 pub use life::{

@@ -95,7 +95,7 @@ fn answer(drive: &Drive, author: Author, command: Command) -> impl Future<Output
     let span = tracing::debug_span!("command", kind = admit::describe(&request).0);
     let waiting = match too_large(bytes) {
         Some(refusal) => Err(refusal),
-        None => span.in_scope(|| drive.submit(author, request, bytes)),
+        None => Ok(span.in_scope(|| drive.submit(author, request, bytes))),
     };
     let answer = async move {
         match waiting {

@@ -9,9 +9,9 @@ mod watch;
 use super::door::Door;
 use crate::{
     admit::Refusal,
-    drive::Drive,
+    clock::wall,
+    drive::{Drive, Published},
     history::{Past, PastError},
-    published::Published,
     pulls::Pulls,
     show::{self, list},
 };
@@ -25,10 +25,7 @@ use skep_proto::{
         ServiceList, StatusReply, StrayList, TaskList,
     },
 };
-use std::{
-    sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::sync::Arc;
 use tokio::task::spawn_blocking;
 use tonic::{Code, Status};
 
@@ -105,6 +102,16 @@ impl Reads {
         }
     }
 
+    /// The time now as the log has it: "so long ago" is counted back from here, since the log's time passes as a
+    /// stopwatch does, while the wall clock may have been set. Of a stopped manager only the newest record's time
+    /// is known, and the wall clock's where that is later.
+    pub fn log_time(&self) -> Timestamp {
+        match &self.source {
+            Source::Live(drive) => drive.log_time(),
+            Source::Still(published, _) => published.view.at().max(wall()),
+        }
+    }
+
     /// The view at a moment; the newest where there is none.
     pub async fn view(&self, moment: Option<Moment>, stale: bool) -> Result<View, Status> {
         if moment.as_ref().is_none_or(|moment| moment.moment.is_none()) {
@@ -116,8 +123,8 @@ impl Reads {
             };
         }
         let past = self.past.clone();
-        let newest = self.newest();
-        blocking(move || match past.revision(moment.as_ref(), wall())? {
+        let (newest, now) = (self.newest(), self.log_time());
+        blocking(move || match past.revision(moment.as_ref(), now)? {
             Some(revision) if revision != newest.position().revision => past.view_at(revision),
             Some(_) | None => Ok(newest),
         })
@@ -203,12 +210,6 @@ impl Reads {
 
 fn count(n: usize) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
-}
-
-/// The wall clock.
-pub(crate) fn wall() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
 }
 
 /// Runs what reads the disk, or lists much, where that stops nobody else.

@@ -33,8 +33,8 @@ pub(super) fn clock(past: &Past, view: &View) -> Result<Vec<Finding>, PastError>
                 let when = to_the_second(entry.at());
                 findings.push(warning(
                     "clock",
-                    format!("it jumped by {seconds} s before {when} (revision {revision})"),
-                    "keep the clock with NTP; times in the log never go back, so they ran slow since",
+                    format!("the wall clock jumped by {seconds} s before {when} (revision {revision})"),
+                    "keep the clock with NTP; times in the log never jump back, and waits stayed right",
                 ));
             }
         }

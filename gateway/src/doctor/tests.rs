@@ -60,7 +60,7 @@ async fn a_stopped_manager_says_so_and_its_clock_jumps_are_found() {
     let found = told(&examine(&reads).unwrap());
     assert!(found.contains(&"Warning manager: this manager is stopped".into()), "{found:#?}");
     assert!(
-        found.iter().any(|line| line.starts_with("Warning clock: it jumped by -12 s before ")),
+        found.iter().any(|line| line.starts_with("Warning clock: the wall clock jumped by -12 s before ")),
         "{found:#?}"
     );
 }

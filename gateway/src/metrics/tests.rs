@@ -11,7 +11,8 @@ fn the_page_tells_of_turns_tasks_nodes_and_services() {
     );
     let counters = Counters::default();
     counters.turn(7, Duration::from_micros(30));
-    counters.answered(&[(1, Answer::Refused(crate::admit::Refusal::not_found("no such service")))]);
+    let refused = Answer::Refused(crate::admit::Refusal::not_found("no such service"));
+    counters.answered(std::iter::once(&refused));
     let standing =
         Standing { leader: true, healthy: true, term: 4, syncs: 9, entries: 12, ..Standing::default() };
     let page = counters.render(&world.view, &standing);

@@ -20,10 +20,10 @@ fn leader() -> Tip {
     tip
 }
 
-fn take(tip: &mut Tip, asks: Vec<(Author, Request)>) -> Turned {
+fn take(tip: &mut Tip, asks: Vec<(Author, Request)>) -> TurnOutput<u64> {
     let asks = asks.into_iter().enumerate();
     let asks =
-        asks.map(|(place, (author, request))| Ask { token: place as u64, author, request, bytes: 100 });
+        asks.map(|(place, (author, request))| Ask { caller: place as u64, author, request, bytes: 100 });
     let seed = seed(tip);
     tip.turn(asks.collect(), Timestamp(1_000_000_000), seed)
 }
@@ -58,7 +58,7 @@ fn remove(name: &str) -> Action {
 }
 
 /// The kinds in an entry, in their order.
-fn kinds(turned: &Turned) -> Vec<&'static str> {
+fn kinds(turned: &TurnOutput<u64>) -> Vec<&'static str> {
     let records = turned.entry.iter().flat_map(|entry| &entry.records);
     let kind = |bytes: &bytes::Bytes| {
         let record = <Record as prost::Message>::decode(bytes.clone()).expect("what was sealed decodes");
@@ -137,12 +137,12 @@ fn what_does_not_fit_into_an_entry_is_given_back() {
     let mut tip = leader();
     let large = |number: usize| {
         let (author, request) = alice(create(&format!("s{number}"), 1), None);
-        Ask { token: number as u64, author, request, bytes: ENTRY_BYTES_MAX / 2 }
+        Ask { caller: number as u64, author, request, bytes: ENTRY_BYTES_MAX / 2 }
     };
     let seed = seed(&tip);
     let turned = tip.turn((0..5).map(large).collect(), Timestamp(2_000_000_000), seed);
     assert_eq!(turned.answers.len(), 2);
-    let rest: Vec<u64> = turned.rest.iter().map(|ask| ask.token).collect();
+    let rest: Vec<u64> = turned.rest.iter().map(|ask| ask.caller).collect();
     assert_eq!(rest, [2, 3, 4], "in their order");
     assert!(turned.more);
 }

@@ -13,9 +13,6 @@ use std::{
 /// How long an answer of the file system counts.
 const FRESH_MS: u64 = 1000;
 
-/// The share of free disk, in bytes and in inodes, below which whoever sits in front of the log refuses what adds to
-/// the cluster. Removals, reports and replacements go on.
-pub const ADDITIONS_SHARE_MIN: f64 = 0.05;
 /// The share of free disk, in bytes and in inodes, below which the log takes nothing at all.
 pub const FREE_SHARE_MIN: f64 = 0.01;
 

@@ -8,7 +8,7 @@
 use anyhow::{Result, bail, ensure};
 use skep_gateway::{
     admit::{Machine, Request},
-    drive::{Drive, Identity, Shared},
+    drive::{Drive, DriveState, Identity},
     metrics::Counters,
     turn::Answer,
 };
@@ -91,11 +91,11 @@ async fn main() -> Result<()> {
 /// Opens the log and waits until a write goes through.
 async fn open(dir: &Path) -> Result<Cluster> {
     std::fs::create_dir_all(dir)?;
-    let shared = Shared::new(Arc::new(Counters::default()));
-    let log = Arc::new(Log::open(Config::new(dir.join("log"), MANAGER), shared.fold()).await?);
     let genesis = ClusterSpec::default();
     let identity = Identity { node: MANAGER, code_version: "burst".into(), genesis, safe_mode: false };
-    let (drive, turns) = Drive::start(log.clone(), shared, identity);
+    let state = DriveState::new(identity, Arc::new(Counters::default()));
+    let log = Arc::new(Log::open(Config::new(dir.join("log"), MANAGER), state.fold()).await?);
+    let (drive, turns) = Drive::start(log.clone(), state);
     let cluster = Cluster { drive, log, turns };
     let wait = Instant::now();
     while cluster.drive.newest().view.cluster().id.is_none() || !cluster.log.status().borrow().leader {

@@ -7,9 +7,10 @@ use super::{
 };
 use skep_gateway::{
     admit::{Machine, Request},
-    clock::Clock,
+    clock::{Now, Uptime},
+    drive::core::time::{LogClock, WallStep},
     sessions::{Conn, Origin, Output, Sessions},
-    turn::{Answer, Ask, Tip, Turned},
+    turn::{Answer, Ask, Tip, TurnOutput},
 };
 use skep_log::chain::Hash;
 use skep_projections::{Delta, View};
@@ -63,9 +64,8 @@ pub struct Manager {
     head: Hash,
     tip: Tip,
     sessions: Sessions,
-    clock: Clock,
-    tenure_at: Timestamp,
-    inbox: Vec<(Ask, Waiter)>,
+    clock: LogClock,
+    inbox: Vec<Ask<Waiter>>,
     pending: VecDeque<Pending>,
     more: bool,
     wake_at: Option<Timestamp>,
@@ -77,6 +77,11 @@ pub struct Manager {
 
 /// The manager's own id, for ever.
 pub const MANAGER: Id = Id(42);
+
+/// The world's true time is the manager's monotonic clock.
+fn now(clocks: Clocks) -> Now {
+    Now { uptime: Uptime(clocks.now.0), wall: clocks.wall }
+}
 
 impl Manager {
     /// Starts on what the disk holds: all of it is history now.
@@ -97,8 +102,7 @@ impl Manager {
             head,
             tip: Tip::new(View::default(), Hash::ZERO, Brain::new(), "sim"),
             sessions: Sessions::new(MANAGER, &view),
-            clock: Clock::begin(view.at(), clocks.wall).0,
-            tenure_at: clocks.now,
+            clock: LogClock::begin(view.at(), now(clocks)).0,
             inbox: Vec::new(),
             pending: VecDeque::new(),
             more: false,
@@ -120,21 +124,21 @@ impl Manager {
     /// A tenure begins on the committed view.
     fn lead(&mut self, term: u64, clocks: Clocks) {
         self.term = term;
-        let (clock, jump) = Clock::begin(self.committed.at(), clocks.wall);
-        (self.clock, self.tenure_at) = (clock, clocks.now);
+        let (clock, jump) = LogClock::begin(self.committed.at(), now(clocks));
+        self.clock = clock;
         self.tip = Tip::new(self.committed.clone(), self.head, Brain::new(), "sim")
             .with_entry_records(self.entry_records);
         self.more = false;
         self.fact(Kind::TenureBegun(TenureBegun { term, code_version: "sim".into() }));
-        if let Some(by_ns) = jump {
+        if let Some(WallStep(by_ns)) = jump {
             self.fact(Kind::ClockJumped(ClockJumped { by_ns }));
         }
     }
 
     fn fact(&mut self, kind: Kind) {
         let request = Request::Machine(Machine::Fact(kind));
-        let ask = Ask { token: 0, author: author::manager(MANAGER), request, bytes: 0 };
-        self.inbox.push((ask, Waiter::Nobody));
+        let author = author::manager(MANAGER);
+        self.inbox.push(Ask { caller: Waiter::Nobody, author, request, bytes: 0 });
     }
 
     /// Proposals failed, or another election was won: the tip is closed and a new tenure begins on what the disk kept.
@@ -155,8 +159,8 @@ impl Manager {
     /// A person asks.
     pub fn ask(&mut self, number: u64, request: Request) {
         let person = Person { uid: 1000, name: "alice".into(), ..Person::default() };
-        let ask = Ask { token: 0, author: author::person(person), request, bytes: 64 };
-        self.inbox.push((ask, Waiter::Client(number, self.proposed)));
+        let caller = Waiter::Client(number, self.proposed);
+        self.inbox.push(Ask { caller, author: author::person(person), request, bytes: 64 });
     }
 
     /// The first message of a stream.
@@ -197,8 +201,8 @@ impl Manager {
                         self.happenings.push(Happening::CalledSilent { node: *node });
                     }
                     let author = author::node(node);
-                    let ask = Ask { token: 0, author, request: *request, bytes: 64 };
-                    self.inbox.push((ask, Waiter::Session(token)));
+                    let caller = Waiter::Session(token);
+                    self.inbox.push(Ask { caller, author, request: *request, bytes: 64 });
                 }
                 Output::Send(..) | Output::Close(_) => outputs.push(output),
             }
@@ -208,7 +212,7 @@ impl Manager {
 
     /// The log's time.
     fn log_now(&mut self, clocks: Clocks) -> Timestamp {
-        self.clock.now(clocks.now.since(self.tenure_at), clocks.wall)
+        self.clock.advance(now(clocks)).0
     }
 
     /// Whether a turn has something to do now.
@@ -222,7 +226,7 @@ impl Manager {
     /// When something may have to be done although nothing happens.
     pub fn poll_timeout(&mut self, clocks: Clocks) -> Option<Timestamp> {
         let now = self.log_now(clocks);
-        let turn = self.wake_at.filter(|at| *at > now).map(|at| clocks.now + at.since(now));
+        let turn = self.wake_at.filter(|at| *at > now).map(|at| Timestamp(self.clock.uptime_of(at).0));
         [turn, self.sessions.poll_timeout()].into_iter().flatten().min()
     }
 
@@ -249,20 +253,11 @@ impl Manager {
     /// One turn.
     pub fn turn(&mut self, disk: &mut Disk, clocks: Clocks, dice: &mut Dice) -> Took {
         let now = self.log_now(clocks);
-        let mut waiters = Vec::new();
-        let asks =
-            std::mem::take(&mut self.inbox).into_iter().enumerate().map(|(index, (mut ask, waiter))| {
-                ask.token = index as u64;
-                waiters.push(waiter);
-                ask
-            });
-        let asks: Vec<Ask> = asks.collect();
+        let asks = std::mem::take(&mut self.inbox);
         let turned = self.tip.turn(asks, now, dice.bytes());
-        let Turned { entry, view, delta, answers, rest, more, wake_at, records: _ } = turned;
-        let waiter = |token: u64| waiters.get(token as usize).copied().unwrap_or(Waiter::Nobody);
-        self.inbox = rest.into_iter().map(|ask| (ask.clone(), waiter(ask.token))).collect();
+        let TurnOutput { entry, view, delta, answers, rest, more, wake_at, records: _ } = turned;
+        self.inbox = rest;
         (self.more, self.wake_at) = (more, wake_at);
-        let answers = answers.into_iter().map(|(token, answer)| (waiter(token), answer)).collect();
         let number = entry.map(|entry| disk.append(entry, clocks.now));
         self.proposed += u64::from(number.is_some());
         let before = self.pending.back().map_or(0, |turn| turn.number);
@@ -313,7 +308,7 @@ impl Manager {
     /// Clients whose command was on its way when the process died.
     pub fn abandoned(&self) -> Vec<u64> {
         let waiting = self.pending.iter().flat_map(|turn| &turn.answers).map(|(waiter, _)| *waiter);
-        let clients = waiting.chain(self.inbox.iter().map(|(_, waiter)| *waiter));
+        let clients = waiting.chain(self.inbox.iter().map(|ask| ask.caller));
         clients
             .filter_map(|waiter| match waiter {
                 Waiter::Client(number, _) => Some(number),

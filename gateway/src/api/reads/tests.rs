@@ -5,7 +5,7 @@ use crate::api::door::Limits;
 use crate::{
     admit::Request,
     api::history::HistoryService,
-    drive::{Identity, Shared},
+    drive::{DriveState, Identity},
     history::testing::alice,
     metrics::Counters,
     turn::Answer,
@@ -28,16 +28,16 @@ struct Running {
 impl Running {
     async fn start() -> Running {
         let dir = TempDir::new().unwrap();
-        let shared = Shared::new(Arc::new(Counters::default()));
         let config = Config { min_free: 0.0, ..Config::new(dir.path().join("log"), Id(1)) };
-        let log = Arc::new(Log::open(config, shared.fold()).await.unwrap());
         let identity = Identity {
             node: Id(1),
             code_version: "story".into(),
             genesis: skep_proto::v1::ClusterSpec::default(),
             safe_mode: false,
         };
-        let (drive, _) = Drive::start(log, shared, identity);
+        let state = DriveState::new(identity, Arc::new(Counters::default()));
+        let log = Arc::new(Log::open(config, state.fold()).await.unwrap());
+        let (drive, _) = Drive::start(log, state);
         let door = Door::new("story", Limits { all: 4, process: 4 });
         let reads = Reads::live(drive.clone(), Arc::default(), Id(1), door);
         Running { drive, reads, _dir: dir }

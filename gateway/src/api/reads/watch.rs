@@ -5,7 +5,7 @@
 
 use super::{Reads, Source, status};
 use crate::{
-    published::Published,
+    drive::Published,
     pulls::Pulls,
     resolve,
     show::{self, list},

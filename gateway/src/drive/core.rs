@@ -1,0 +1,493 @@
+//! What a manager does between its log and its turn, as a state machine. PURE.
+//!
+//! In come requests, commits, elections, failures, the free share of the disk and the time; out come entries to
+//! propose, answers, committed views, and the time at which it wants to be called again. It decides what may
+//! wait and how long, when a tenure begins and ends, when the tip is thrown away, and which answers may be given.
+//! Whoever drives it (a thread with a real log, or the simulator) only carries what it says:
+//!
+//! - after each `handle_…`, take everything from [`DriveCore::poll_output`], in its order;
+//! - while [`DriveCore::begin_turn`] gives a turn, run it and hand it to [`DriveCore::handle_turned`];
+//! - call [`DriveCore::handle_timeout`] when [`DriveCore::poll_timeout`] has come.
+
+mod additions;
+mod disk;
+mod flight;
+mod queue;
+mod tenure;
+pub mod time;
+
+#[cfg(test)]
+mod stories;
+#[cfg(test)]
+mod world;
+
+pub use disk::{ADDITIONS_FREE_SHARE_MIN, DiskRoom, FreeShare, RECORDS_FREE_SHARE_MIN};
+pub use flight::IN_FLIGHT_MAX;
+pub use tenure::{TurnDone, TurnJob};
+
+use crate::{
+    admit::{Refusal, Request},
+    clock::{Now, Uptime},
+    turn::{Answer, Ask},
+};
+use flight::Flight;
+use queue::{Asker, Held, Queue};
+use skep_log::{Entry, Frozen, Halt, RestoreError, SealedEntry, chain::Hash};
+use skep_projections::{
+    Delta, View,
+    apply::Stamp,
+    snapshot::{self, SnapshotError},
+};
+use skep_proto::{
+    Id, Position, Revision, Timestamp,
+    time::SECOND_NS,
+    v1::{ClusterSpec, Record, event::Kind},
+};
+use std::{collections::VecDeque, sync::Arc};
+use tenure::Tenure;
+
+/// How long a tenure is not begun after a proposal failed: one that fails at once must not spin.
+const TENURE_RETRY_NS: u64 = SECOND_NS / 4;
+/// How long a manager that is stopping waits for the entries in flight.
+const STOP_NS_MAX: u64 = SECOND_NS;
+
+/// What a leader needs to know of itself.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// The manager's node id.
+    pub node: Id,
+    /// The program's version, kept in each entry.
+    pub code_version: String,
+    /// Settings of a cluster that begins here.
+    pub genesis: ClusterSpec,
+    /// Serve reads, accept nothing.
+    pub safe_mode: bool,
+}
+
+/// The committed state after one entry.
+///
+/// A follower that was slow sees the newest and has skipped what lay between, so it compares rows and never
+/// relies on having seen every delta.
+#[derive(Clone)]
+pub struct Published {
+    /// The cluster up to there.
+    pub view: View,
+    /// What that entry changed.
+    pub delta: Arc<Delta>,
+}
+
+/// What the driver of the machine has to do.
+pub enum DriveOutput<C> {
+    /// Hand this to the log. The order of these is the order in the log.
+    Propose(SealedEntry),
+    /// Show this to everybody who follows the committed state.
+    Publish(Published),
+    /// Give a caller its answer.
+    Answer(C, Answer),
+}
+
+/// See the page's first paragraph. `C` is whatever finds a caller again.
+pub struct DriveCore<C> {
+    identity: Identity,
+    committed: View,
+    head: Hash,
+    /// What is committed and not yet announced: nobody may see it.
+    unannounced: Vec<Published>,
+    /// The newest position that followers have seen.
+    shown: Position,
+    queue: Queue<C>,
+    flight: Flight<C>,
+    tenure: Option<Tenure>,
+    /// The term in which the log lets this manager lead, and the incarnation that a recovered log must begin.
+    leads: Option<(u64, Option<u64>)>,
+    /// Why it does not lead.
+    obstacle: String,
+    /// No tenure begins before.
+    retry_at: Uptime,
+    free: FreeShare,
+    stops_at: Option<Uptime>,
+    outputs: VecDeque<DriveOutput<C>>,
+}
+
+impl<C> DriveCore<C> {
+    /// Nothing is committed, and nobody leads.
+    pub fn new(identity: Identity) -> DriveCore<C> {
+        DriveCore {
+            identity,
+            committed: View::default(),
+            head: Hash::ZERO,
+            unannounced: Vec::new(),
+            shown: Position::default(),
+            queue: Queue::default(),
+            flight: Flight::default(),
+            tenure: None,
+            leads: None,
+            obstacle: "this manager does not lead".into(),
+            retry_at: Uptime(0),
+            free: FreeShare::default(),
+            stops_at: None,
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// The next thing to do.
+    pub fn poll_output(&mut self) -> Option<DriveOutput<C>> {
+        self.outputs.pop_front()
+    }
+
+    /// When [`DriveCore::handle_timeout`] wants to be called, if nothing happens before.
+    pub fn poll_timeout(&self) -> Option<Uptime> {
+        let may_turn = self.tenure.as_ref().filter(|tenure| self.may_turn(tenure));
+        let wake = may_turn.and_then(Tenure::deadline);
+        let may_begin = self.tenure.is_none() && self.may_lead() && !self.flight.awaits_log();
+        let retry = may_begin.then_some(self.retry_at);
+        let stop = self.stops_at.filter(|_| !self.is_stopped());
+        [wake, retry, stop, self.queue.deadline(), self.flight.deadline()].into_iter().flatten().min()
+    }
+
+    /// Somebody asks. `bytes` of the request are its encoded size.
+    pub fn handle_request(&mut self, ask: Ask<C>, now: Now) {
+        if let Some(refusal) = self.refusal(&ask.request, ask.bytes) {
+            return self.answer(ask.caller, Answer::Refused(refusal));
+        }
+        let Ask { caller, author, request, bytes } = ask;
+        let asker = match request {
+            Request::Command(_) => Asker::Person,
+            Request::Machine(_) => Asker::Machine,
+        };
+        let caller = Held { caller: Some(caller), asker, since: now.uptime };
+        self.queue.push(Ask { caller, author, request, bytes });
+    }
+
+    fn refusal(&self, request: &Request, bytes: usize) -> Option<Refusal> {
+        if self.stops_at.is_some() {
+            return Some(stopping());
+        }
+        if self.identity.safe_mode {
+            let refusal =
+                Refusal::exhausted("the manager runs in safe mode: it serves reads and accepts nothing");
+            return Some(refusal.hint("reads go on; see `skep doctor`"));
+        }
+        let forbidden = match (self.free.room(), request) {
+            (DiskRoom::Enough, _) => false,
+            (DiskRoom::Reserve, _) => additions::adds(&self.committed, request),
+            // What machines say waits until there is room: an agent that was sent away would only come again.
+            (DiskRoom::None, Request::Command(_)) => true,
+            (DiskRoom::None, Request::Machine(_)) => false,
+        };
+        if forbidden {
+            return self.free.refusal();
+        }
+        self.queue.refusal(request, bytes)
+    }
+
+    /// The next entry of the chain is history. Nobody sees it before [`DriveCore::handle_announced`]. A halt leaves
+    /// everything as it was before the entry.
+    pub fn handle_committed(&mut self, entry: &Arc<Entry>) -> Result<(), Halt> {
+        let delta = match self.flight.commit(entry.hash) {
+            Some((view, delta)) => {
+                self.committed = view;
+                delta
+            }
+            None => {
+                let (view, delta) = replay(&self.committed, entry)?;
+                self.committed = view;
+                if let Some(tenure) = &mut self.tenure {
+                    tenure.failed.get_or_insert_with(|| "history went on without the tip".into());
+                }
+                Arc::new(delta)
+            }
+        };
+        self.head = entry.hash;
+        self.unannounced.push(Published { view: self.committed.clone(), delta });
+        Ok(())
+    }
+
+    /// Readers of the log see what was committed: now followers may see it too, and then it may be answered.
+    pub fn handle_announced(&mut self, now: Now) {
+        for published in std::mem::take(&mut self.unannounced) {
+            self.publish(published);
+        }
+        for (held, answer) in self.flight.announced() {
+            self.answer_held(held, answer);
+        }
+        self.close_tenure(now.uptime);
+    }
+
+    /// The committed state becomes what a snapshot holds.
+    pub fn handle_restored(&mut self, head: Hash, bytes: &[u8]) -> Result<(), RestoreError> {
+        let view = snapshot::decode(bytes).map_err(|error| match error {
+            SnapshotError::Format { .. } => RestoreError::OtherVersion(error.to_string()),
+            SnapshotError::Damaged { .. }
+            | SnapshotError::Contradiction { .. }
+            | SnapshotError::Digest { .. } => RestoreError::damaged(error.to_string()),
+        })?;
+        (self.committed, self.head) = (view.clone(), head);
+        self.unannounced = vec![Published { view, delta: Arc::default() }];
+        Ok(())
+    }
+
+    /// The committed view, to be encoded later, on another thread.
+    pub fn freeze(&self) -> Frozen {
+        let view = self.committed.clone();
+        Box::new(move || snapshot::encode(&view))
+    }
+
+    /// The log lets this manager lead in this term. `begun` is the incarnation that a recovered log must begin.
+    pub fn handle_elected(&mut self, term: u64, begun: Option<u64>) {
+        self.leads = Some((term, begun));
+    }
+
+    /// The log does not let this manager lead (any more), and why.
+    pub fn handle_deposed(&mut self, why: &str, now: Now) {
+        self.leads = None;
+        why.clone_into(&mut self.obstacle);
+        self.close_tenure(now.uptime);
+    }
+
+    /// The log gave up an entry: it may still become history, in its place or never.
+    pub fn handle_proposal_failed(&mut self, hash: Hash, why: &str, now: Now) {
+        self.flight.fail(hash);
+        if let Some(tenure) = &mut self.tenure {
+            tenure.failed.get_or_insert_with(|| why.to_owned());
+        }
+        self.close_tenure(now.uptime);
+    }
+
+    /// How much of the log's disk is free. Called now and then, it also notices when somebody sets the wall clock.
+    pub fn handle_space(&mut self, free: FreeShare, now: Now) {
+        self.free = free;
+        if let Some(tenure) = &mut self.tenure {
+            tenure.advance(now);
+        }
+    }
+
+    /// Decides nothing more. What waits is answered now, what is in flight when it is committed, within a second.
+    pub fn handle_stop(&mut self, now: Now) {
+        self.stops_at.get_or_insert(now.uptime + STOP_NS_MAX);
+        for ask in self.queue.take() {
+            self.answer_held(ask.caller, Answer::Refused(stopping()));
+        }
+    }
+
+    /// Everything was answered, and nothing more will be proposed.
+    pub fn is_stopped(&self) -> bool {
+        self.stops_at.is_some() && self.flight.is_empty() && !self.is_in_turn()
+    }
+
+    /// Time has passed.
+    pub fn handle_timeout(&mut self, now: Now) {
+        let uptime = now.uptime;
+        for held in self.queue.expired(uptime) {
+            let refusal = self.waited_too_long();
+            self.answer_held(held, Answer::Refused(refusal));
+        }
+        for held in self.flight.expired(uptime) {
+            self.answer_held(held, Answer::Unknown("the log has not confirmed it yet".into()));
+        }
+        if self.stops_at.is_some_and(|at| at <= uptime) {
+            self.give_up("the manager stopped before the log had confirmed it");
+        }
+        self.close_tenure(uptime);
+    }
+
+    /// Whether [`DriveCore::begin_turn`] would give a turn now.
+    pub fn wants_turn(&self, now: Now) -> bool {
+        match &self.tenure {
+            Some(tenure) => self.may_turn(tenure) && (!self.queue.is_empty() || tenure.has_work(now.uptime)),
+            None => self.may_lead() && self.retry_at <= now.uptime && !self.flight.awaits_log(),
+        }
+    }
+
+    /// The next turn, if there is something to decide and nothing speaks against it. It must be run and handed to
+    /// [`DriveCore::handle_turned`]. The seed must never have been used before.
+    pub fn begin_turn(&mut self, now: Now, seed: [u8; 32]) -> Option<TurnJob<C>> {
+        self.close_tenure(now.uptime);
+        if !self.wants_turn(now) {
+            return None;
+        }
+        if self.tenure.is_none() {
+            let (term, begun) = self.leads?;
+            let state = (&self.committed, self.head);
+            self.tenure = Some(Tenure::begin(term, state, &self.identity, begun, now, seed));
+        }
+        let asks = self.queue.take();
+        self.tenure.as_mut()?.hand_out(asks, &self.identity, now, seed)
+    }
+
+    /// A turn was run.
+    pub fn handle_turned(&mut self, done: TurnDone<C>, now: Now) {
+        let TurnDone { term, tip, output } = done;
+        let Some(tenure) = self.tenure.as_mut().filter(|tenure| tenure.term == term) else { return };
+        tenure.take_back(tip, &output, now.uptime);
+        let is_void = tenure.failed.is_some() || self.leads.is_none_or(|(leads, _)| leads != term);
+        self.put_back(output.rest);
+        if is_void {
+            let why = self.why_void();
+            for (held, _) in output.answers {
+                self.answer_held(held, Answer::Unknown(why.clone()));
+            }
+            return self.close_tenure(now.uptime);
+        }
+        match output.entry {
+            Some(entry) => {
+                let state = (output.view, output.delta);
+                self.flight.push(entry.hash, state, output.answers, now.uptime);
+                self.outputs.push_back(DriveOutput::Propose(entry));
+            }
+            None => {
+                for (held, answer) in self.flight.attach(output.answers) {
+                    self.answer_held(held, answer);
+                }
+            }
+        }
+    }
+
+    /// The log's time now: the tenure's, or where nobody leads the newest record's.
+    pub fn log_time(&mut self, now: Now) -> Timestamp {
+        let at = self.committed.at();
+        self.tenure.as_mut().map_or(at, |tenure| tenure.advance(now).max(at))
+    }
+
+    /// How far the log's time is ahead of the wall clock, in nanoseconds; negative where it is behind.
+    pub fn skew(&mut self, now: Now) -> i64 {
+        time::difference(self.log_time(now), now.wall)
+    }
+
+    /// The committed view.
+    pub fn committed(&self) -> &View {
+        &self.committed
+    }
+
+    /// Whether nothing waits, nothing is in flight, and no work is left for the next turn.
+    pub fn is_idle(&self, now: Now) -> bool {
+        self.queue.is_empty() && self.flight.is_empty() && !self.is_in_turn() && !self.wants_turn(now)
+    }
+
+    /// Why commands are refused, or some of them; nothing when all are accepted.
+    pub fn limit(&self) -> Option<String> {
+        if self.identity.safe_mode {
+            return Some("the manager runs in safe mode: it serves reads and accepts nothing".into());
+        }
+        self.free.limit()
+    }
+
+    fn may_lead(&self) -> bool {
+        self.leads.is_some() && self.may_record() && !self.identity.safe_mode
+    }
+
+    fn may_turn(&self, tenure: &Tenure) -> bool {
+        !self.is_closing(tenure) && !tenure.is_in_turn() && !self.flight.is_full() && self.may_record()
+    }
+
+    fn may_record(&self) -> bool {
+        self.stops_at.is_none() && self.free.room() != DiskRoom::None
+    }
+
+    fn is_closing(&self, tenure: &Tenure) -> bool {
+        tenure.failed.is_some() || self.leads.is_none_or(|(term, _)| term != tenure.term)
+    }
+
+    fn is_in_turn(&self) -> bool {
+        self.tenure.as_ref().is_some_and(Tenure::is_in_turn)
+    }
+
+    /// Throws the tip away when the tenure is over and the log has said what became of everything in flight.
+    fn close_tenure(&mut self, uptime: Uptime) {
+        let Some(tenure) = &self.tenure else { return };
+        if !self.is_closing(tenure) || tenure.is_in_turn() || self.flight.awaits_log() {
+            return;
+        }
+        if tenure.failed.is_some() {
+            self.retry_at = uptime + TENURE_RETRY_NS;
+        }
+        let why = self.why_void();
+        self.tenure = None;
+        self.give_up(&why);
+    }
+
+    /// Nobody knows what becomes of what is in flight: it applies in its place or never.
+    fn give_up(&mut self, why: &str) {
+        for held in self.flight.give_up() {
+            self.answer_held(held, Answer::Unknown(why.to_owned()));
+        }
+    }
+
+    fn why_void(&self) -> String {
+        let failed = self.tenure.as_ref().and_then(|tenure| tenure.failed.as_ref());
+        failed.unwrap_or(&self.obstacle).clone()
+    }
+
+    fn waited_too_long(&self) -> Refusal {
+        let why = if self.free.room() == DiskRoom::None {
+            self.free.limit().unwrap_or_default()
+        } else if self.leads.is_none() {
+            self.obstacle.clone()
+        } else {
+            "the log is too slow: the command waited 5 s for its turn".into()
+        };
+        Refusal::exhausted(why).hint("nothing was changed; look at `skep doctor`, and try again")
+    }
+
+    fn put_back(&mut self, rest: Vec<Ask<Held<C>>>) {
+        if self.stops_at.is_none() {
+            return self.queue.put_back(rest);
+        }
+        for ask in rest {
+            self.answer_held(ask.caller, Answer::Refused(stopping()));
+        }
+    }
+
+    /// Shows a committed view, unless followers have seen a newer one: a log that is opened again may replay.
+    fn publish(&mut self, published: Published) {
+        let position = published.view.position();
+        if position >= self.shown {
+            self.shown = position;
+            self.outputs.push_back(DriveOutput::Publish(published));
+        }
+    }
+
+    fn answer(&mut self, caller: C, answer: Answer) {
+        self.outputs.push_back(DriveOutput::Answer(caller, answer));
+    }
+
+    fn answer_held(&mut self, held: Held<C>, answer: Answer) {
+        if let Some(caller) = held.caller {
+            self.answer(caller, answer);
+        }
+    }
+}
+
+fn stopping() -> Refusal {
+    Refusal::exhausted("the manager is stopping").hint("try again in a moment")
+}
+
+/// Folds an entry that this manager did not write, or no longer has the view of. The view stays as it was when
+/// the entry cannot be taken.
+fn replay(view: &View, entry: &Entry) -> Result<(View, Delta), Halt> {
+    let (mut view, mut delta) = (view.clone(), Delta::default());
+    let header = &entry.header;
+    let records = entry.decode().map_err(|error| Halt { message: error.to_string() })?;
+    for (revision, record) in records {
+        compare(&view, revision, &record)?;
+        let stamp = Stamp { revision, at: Timestamp(header.at), incarnation: header.incarnation };
+        let folded = view.apply_into(stamp, &record, &mut delta);
+        folded.map_err(|error| Halt { message: error.to_string() })?;
+    }
+    Ok((view, delta))
+}
+
+/// A checkpoint says what every manager's digest must be here. With another digest the view must not be used.
+fn compare(view: &View, revision: Revision, record: &Record) -> Result<(), Halt> {
+    let Some(Kind::Checkpoint(checkpoint)) = record.event.as_ref().and_then(|e| e.kind.as_ref()) else {
+        return Ok(());
+    };
+    if checkpoint.digest[..] == view.digest().0.to_be_bytes() {
+        return Ok(());
+    }
+    let message = format!(
+        "the view folded up to revision {revision} differs from what the log says it must be; \
+         run `skep verify --state-dir …` and report the difference"
+    );
+    Err(Halt { message })
+}

@@ -1,0 +1,71 @@
+//! How full the log's disk is, and what that forbids.
+
+use crate::admit::Refusal;
+
+/// Below this free share of the disk (bytes or inodes, whichever is less) people's additions are refused.
+pub const ADDITIONS_FREE_SHARE_MIN: f64 = 0.05;
+/// Below this free share nothing at all is recorded; reads go on.
+pub const RECORDS_FREE_SHARE_MIN: f64 = 0.01;
+
+/// What the disk has room for.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum DiskRoom {
+    /// For everything.
+    #[default]
+    Enough,
+    /// For what keeps the cluster running and for what makes it smaller.
+    Reserve,
+    /// For nothing.
+    None,
+}
+
+/// The free share of the disk, as it was measured.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct FreeShare(pub f64);
+
+impl Default for FreeShare {
+    fn default() -> FreeShare {
+        FreeShare(1.0)
+    }
+}
+
+impl FreeShare {
+    /// What there is room for.
+    pub fn room(self) -> DiskRoom {
+        if self.0 < RECORDS_FREE_SHARE_MIN {
+            DiskRoom::None
+        } else if self.0 < ADDITIONS_FREE_SHARE_MIN {
+            DiskRoom::Reserve
+        } else {
+            DiskRoom::Enough
+        }
+    }
+
+    /// What is refused, in the words of `skep status`; nothing when there is enough room.
+    pub fn limit(self) -> Option<String> {
+        let percent = self.0 * 100.0;
+        match self.room() {
+            DiskRoom::Enough => None,
+            DiskRoom::Reserve => Some(format!(
+                "the disk of the log is nearly full: {percent:.1} % is free; below {:.0} % nothing is added",
+                ADDITIONS_FREE_SHARE_MIN * 100.0
+            )),
+            DiskRoom::None => Some(format!(
+                "the disk of the log is full: {percent:.1} % is free; below {:.0} % nothing is recorded",
+                RECORDS_FREE_SHARE_MIN * 100.0
+            )),
+        }
+    }
+
+    /// Refuses what there is no room for.
+    pub(super) fn refusal(self) -> Option<Refusal> {
+        let hint = match self.room() {
+            DiskRoom::Enough => return None,
+            DiskRoom::Reserve => {
+                "remove or scale down services, or make room on the disk; no restart is needed"
+            }
+            DiskRoom::None => "make room on the disk; reads go on, and no restart is needed",
+        };
+        self.limit().map(|limit| Refusal::exhausted(limit).hint(hint))
+    }
+}

@@ -1,0 +1,139 @@
+//! The entries in flight: proposed, and not yet both committed and announced.
+//!
+//! This is the one place that knows what is in flight. Answers wait here with the entry that they were decided
+//! on. An answer that recorded nothing rests on everything proposed before it, so it waits with the newest entry.
+
+use super::queue::{Asker, Held};
+use crate::{clock::Uptime, turn::Answer};
+use skep_log::chain::Hash;
+use skep_projections::{Delta, View};
+use skep_proto::time::SECOND_NS;
+use std::{collections::VecDeque, mem, sync::Arc};
+
+/// Entries in flight; at it the next turn waits.
+pub const IN_FLIGHT_MAX: usize = 8;
+/// Time the log may take to confirm an entry; then the commands in it get the outcome "unknown". The entry itself
+/// stays in flight.
+pub(super) const CONFIRM_NS_MAX: u64 = 10 * SECOND_NS;
+
+/// What is known of an entry's fate.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Fate {
+    /// Nothing yet.
+    Proposed,
+    /// The log gave it up. It may still become history, in its place or never.
+    Failed,
+    /// It is history, and followers do not see it yet.
+    Committed,
+}
+
+struct Entry<C> {
+    hash: Hash,
+    view: View,
+    delta: Arc<Delta>,
+    answers: Vec<(Held<C>, Answer)>,
+    since: Uptime,
+    fate: Fate,
+}
+
+/// See the page's first paragraph.
+pub(super) struct Flight<C> {
+    entries: VecDeque<Entry<C>>,
+}
+
+impl<C> Default for Flight<C> {
+    fn default() -> Flight<C> {
+        Flight { entries: VecDeque::new() }
+    }
+}
+
+impl<C> Flight<C> {
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.entries.len() >= IN_FLIGHT_MAX
+    }
+
+    /// Whether the log has still something to say of an entry.
+    pub(super) fn awaits_log(&self) -> bool {
+        self.entries.iter().any(|entry| entry.fate == Fate::Proposed)
+    }
+
+    pub(super) fn push(
+        &mut self,
+        hash: Hash,
+        (view, delta): (View, Delta),
+        answers: Vec<(Held<C>, Answer)>,
+        since: Uptime,
+    ) {
+        let delta = Arc::new(delta);
+        self.entries.push_back(Entry { hash, view, delta, answers, since, fate: Fate::Proposed });
+    }
+
+    /// Lets answers wait for everything that is in flight; gives them back when nothing is.
+    pub(super) fn attach(&mut self, answers: Vec<(Held<C>, Answer)>) -> Vec<(Held<C>, Answer)> {
+        match self.entries.back_mut() {
+            Some(newest) => {
+                newest.answers.extend(answers);
+                Vec::new()
+            }
+            None => answers,
+        }
+    }
+
+    /// The view and the change of an entry that was committed, if it is the next one of those in flight.
+    pub(super) fn commit(&mut self, hash: Hash) -> Option<(View, Arc<Delta>)> {
+        let next = self.entries.iter_mut().find(|entry| entry.fate != Fate::Committed)?;
+        if next.hash != hash {
+            return None;
+        }
+        next.fate = Fate::Committed;
+        Some((next.view.clone(), next.delta.clone()))
+    }
+
+    /// Answers of entries that are committed, and that everybody can see now.
+    pub(super) fn announced(&mut self) -> Vec<(Held<C>, Answer)> {
+        let mut answers = Vec::new();
+        while let Some(entry) = self.entries.pop_front_if(|entry| entry.fate == Fate::Committed) {
+            answers.extend(entry.answers);
+        }
+        answers
+    }
+
+    /// The log gave an entry up.
+    pub(super) fn fail(&mut self, hash: Hash) {
+        let found = self.entries.iter_mut().find(|entry| entry.hash == hash);
+        if let Some(entry) = found.filter(|entry| entry.fate == Fate::Proposed) {
+            entry.fate = Fate::Failed;
+        }
+    }
+
+    /// Takes out what is not committed; returns who waits for it.
+    pub(super) fn give_up(&mut self) -> Vec<Held<C>> {
+        let committed = self.entries.iter().take_while(|entry| entry.fate == Fate::Committed).count();
+        let given_up = self.entries.split_off(committed);
+        given_up.into_iter().flat_map(|entry| entry.answers).map(|(held, _)| held).collect()
+    }
+
+    /// When the log has taken too long to confirm what a command waits for.
+    pub(super) fn deadline(&self) -> Option<Uptime> {
+        let waits = |entry: &&Entry<C>| entry.answers.iter().any(|(held, _)| held.asker == Asker::Person);
+        self.entries.iter().find(waits).map(|entry| entry.since + CONFIRM_NS_MAX)
+    }
+
+    /// Takes out who waits too long, and leaves the entries.
+    pub(super) fn expired(&mut self, now: Uptime) -> Vec<Held<C>> {
+        let mut expired = Vec::new();
+        for entry in self.entries.iter_mut().take_while(|entry| entry.since + CONFIRM_NS_MAX <= now) {
+            for (held, answer) in mem::take(&mut entry.answers) {
+                match held.asker {
+                    Asker::Person => expired.push(held),
+                    Asker::Machine => entry.answers.push((held, answer)),
+                }
+            }
+        }
+        expired
+    }
+}

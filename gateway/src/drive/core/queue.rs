@@ -1,0 +1,132 @@
+//! The requests that wait for the next turn: first in, first out, with a bound for each class.
+
+use crate::{
+    admit::{Machine, Refusal, Request},
+    clock::Uptime,
+    turn::Ask,
+};
+use skep_proto::time::SECOND_NS;
+use std::{collections::VecDeque, mem};
+
+/// Requests waiting; above it commands are refused as "busy".
+const COMMANDS_MAX: usize = 8_192;
+/// Requests waiting; above it agents' reports are refused: their sessions start over later.
+const REPORTS_MAX: usize = 32_768;
+/// Requests waiting; above it all others are refused too: joins, and what is known of sessions.
+const REQUESTS_MAX: usize = 65_536;
+/// Bytes of requests waiting; above it everything is refused as "busy".
+const REQUEST_BYTES_MAX: usize = 64 << 20;
+/// Time a command may wait for its turn; then it is refused, because the log does not work or is too slow.
+pub(super) const COMMAND_WAIT_NS_MAX: u64 = 5 * SECOND_NS;
+
+/// Who asks: it decides how long and in what number a request may wait.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Asker {
+    /// Somebody who waits for the answer.
+    Person,
+    /// A session. It waits as long as the manager is there.
+    Machine,
+}
+
+/// A caller while its request is on the way.
+pub(super) struct Held<C> {
+    /// Nobody waits for the answer to one of the leader's own facts.
+    pub(super) caller: Option<C>,
+    pub(super) asker: Asker,
+    pub(super) since: Uptime,
+}
+
+/// See the page's first paragraph.
+pub(super) struct Queue<C> {
+    asks: VecDeque<Ask<Held<C>>>,
+    bytes: usize,
+    /// When the command that waits longest was put in.
+    oldest_command: Option<Uptime>,
+}
+
+impl<C> Default for Queue<C> {
+    fn default() -> Queue<C> {
+        Queue { asks: VecDeque::new(), bytes: 0, oldest_command: None }
+    }
+}
+
+impl<C> Queue<C> {
+    pub(super) fn is_empty(&self) -> bool {
+        self.asks.is_empty()
+    }
+
+    /// Why there is no room for one more.
+    pub(super) fn refusal(&self, request: &Request, bytes: usize) -> Option<Refusal> {
+        let max = match request {
+            Request::Command(_) => COMMANDS_MAX,
+            Request::Machine(Machine::Report { .. }) => REPORTS_MAX,
+            Request::Machine(
+                Machine::Join { .. }
+                | Machine::Reclaim { .. }
+                | Machine::Open { .. }
+                | Machine::Conditions { .. }
+                | Machine::Close { .. }
+                | Machine::Silent { .. }
+                | Machine::Fact(_),
+            ) => REQUESTS_MAX,
+        };
+        let full = self.asks.len() >= max || self.bytes.saturating_add(bytes) > REQUEST_BYTES_MAX;
+        full.then(|| {
+            Refusal::exhausted("the manager is busy: too many requests wait").hint("try again in a moment")
+        })
+    }
+
+    pub(super) fn push(&mut self, ask: Ask<Held<C>>) {
+        self.bytes += ask.bytes;
+        if ask.caller.asker == Asker::Person {
+            self.oldest_command.get_or_insert(ask.caller.since);
+        }
+        self.asks.push_back(ask);
+    }
+
+    /// Everything that waits.
+    pub(super) fn take(&mut self) -> Vec<Ask<Held<C>>> {
+        self.bytes = 0;
+        self.oldest_command = None;
+        mem::take(&mut self.asks).into()
+    }
+
+    /// Puts back what did not fit into a turn, in front of what came meanwhile.
+    pub(super) fn put_back(&mut self, rest: Vec<Ask<Held<C>>>) {
+        for ask in rest.into_iter().rev() {
+            self.bytes += ask.bytes;
+            self.asks.push_front(ask);
+        }
+        self.look_for_oldest();
+    }
+
+    /// When the command that waits longest has waited too long.
+    pub(super) fn deadline(&self) -> Option<Uptime> {
+        self.oldest_command.map(|since| since + COMMAND_WAIT_NS_MAX)
+    }
+
+    /// Takes out the commands that have waited too long.
+    pub(super) fn expired(&mut self, now: Uptime) -> Vec<Held<C>> {
+        if self.deadline().is_none_or(|deadline| deadline > now) {
+            return Vec::new();
+        }
+        let (mut expired, mut kept) = (Vec::new(), VecDeque::new());
+        for ask in mem::take(&mut self.asks) {
+            let held = &ask.caller;
+            if held.asker == Asker::Person && held.since + COMMAND_WAIT_NS_MAX <= now {
+                self.bytes -= ask.bytes;
+                expired.push(ask.caller);
+            } else {
+                kept.push_back(ask);
+            }
+        }
+        self.asks = kept;
+        self.look_for_oldest();
+        expired
+    }
+
+    fn look_for_oldest(&mut self) {
+        let commands = self.asks.iter().map(|ask| &ask.caller).filter(|held| held.asker == Asker::Person);
+        self.oldest_command = commands.map(|held| held.since).min();
+    }
+}

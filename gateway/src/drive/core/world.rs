@@ -1,0 +1,328 @@
+//! A language for stories about the drive: each line is something that happens, and what the drive says then.
+//!
+//! The log is a list of proposals p1, p2, … that a story commits or fails. Callers are letters. Nothing is hidden:
+//! a line without `->` expects silence, and `-> …` must name everything that comes out, in its order.
+
+use super::*;
+use crate::admit::Machine;
+use skep_projections::fixture::service_spec;
+use skep_proto::{
+    author, event,
+    v1::{
+        Command, CommandId, CreateService, NodeDescription, NodeSpec, Person, RemoveService, ScaleService,
+        UpdateService, command::Action, service_mode::Mode,
+    },
+};
+
+/// The wall clock at the beginning of each story.
+const WALL: Timestamp = Timestamp(1_000_000 * SECOND_NS);
+
+pub(super) struct World {
+    pub(super) core: DriveCore<String>,
+    now: Now,
+    seeds: u8,
+    /// Every proposal, in the order in which they came.
+    proposed: Vec<Arc<Entry>>,
+    /// How many of them the log has dealt with.
+    concluded: usize,
+    /// Size of each request that is asked.
+    pub(super) bytes: usize,
+    running: Option<TurnDone<String>>,
+}
+
+/// Plays a story: lines of `input -> outputs`.
+pub(super) fn check(story: &str) {
+    let mut world = World::new();
+    world.play(story);
+}
+
+/// The beginning of most stories: this manager leads a cluster, and nothing is in flight.
+pub(super) const LEADING: &str = "lead 1
+     turn -> p1 cluster_created tenure_begun
+     commit -> show 2\n";
+
+impl World {
+    pub(super) fn new() -> World {
+        World::of(false)
+    }
+
+    pub(super) fn in_safe_mode() -> World {
+        World::of(true)
+    }
+
+    fn of(safe_mode: bool) -> World {
+        let genesis = ClusterSpec::default();
+        let identity = Identity { node: Id(9), code_version: "story".into(), genesis, safe_mode };
+        World {
+            core: DriveCore::new(identity),
+            now: Now { uptime: Uptime(0), wall: WALL },
+            seeds: 0,
+            proposed: Vec::new(),
+            concluded: 0,
+            bytes: 100,
+            running: None,
+        }
+    }
+
+    pub(super) fn play(&mut self, story: &str) {
+        for line in story.lines().map(str::trim).filter(|line| !line.is_empty()) {
+            let (input, expected) = line.split_once(" -> ").unwrap_or((line, "-"));
+            let said = self.happen(input);
+            let said = if said.is_empty() { "-".to_owned() } else { said.join(", ") };
+            assert_eq!(said, expected, "after {line:?}");
+        }
+    }
+
+    pub(super) fn now(&self) -> Now {
+        self.now
+    }
+
+    /// The proposal of this number.
+    pub(super) fn proposed(&self, index: usize) -> Arc<Entry> {
+        self.proposed[index - 1].clone()
+    }
+
+    fn happen(&mut self, input: &str) -> Vec<String> {
+        if input == "settle" {
+            return self.settle();
+        }
+        let words: Vec<&str> = input.split_whitespace().collect();
+        let mut extra = None;
+        match words[..] {
+            ["lead", term] => self.core.handle_elected(number(term), None),
+            ["lead", term, "begins", incarnation] => {
+                self.core.handle_elected(number(term), Some(number(incarnation)));
+            }
+            ["depose"] => self.core.handle_deposed("this manager does not lead", self.now),
+            ["turn"] => extra = self.turn(),
+            ["begin"] => extra = self.begin(),
+            ["end"] => self.end(),
+            ["apply"] => self.apply(),
+            ["announce"] => self.core.handle_announced(self.now),
+            ["commit"] => {
+                self.apply();
+                self.core.handle_announced(self.now);
+            }
+            ["commit", index] => {
+                self.concluded = number(index) as usize - 1;
+                self.apply();
+                self.core.handle_announced(self.now);
+            }
+            ["fail"] => self.fail(),
+            ["fail", index] => {
+                self.concluded = number(index) as usize - 1;
+                self.fail();
+            }
+            ["later", ms] => self.later(number(ms)),
+            ["wall", seconds] => {
+                let step: i64 = seconds.parse().expect("a number of seconds");
+                self.now.wall = Timestamp(self.now.wall.0.saturating_add_signed(step * SECOND_NS as i64));
+            }
+            // As if a reconciler asked for a time that has passed.
+            ["overslept"] => {
+                let tenure = self.core.tenure.as_mut().expect("it leads");
+                tenure.wake(Some(Timestamp(1)), self.now.uptime);
+            }
+            ["look"] => self.core.handle_space(self.core.free, self.now),
+            ["free", percent] => {
+                let share: f64 = percent.parse().expect("a percentage");
+                self.core.handle_space(FreeShare(share / 100.0), self.now);
+            }
+            ["stop"] => self.core.handle_stop(self.now),
+            ["next"] => extra = Some(self.next()),
+            ["time"] => extra = Some(self.time()),
+            [caller, ..] if caller.ends_with(':') => self.ask(caller.trim_end_matches(':'), &words[1..]),
+            _ => panic!("a story does not know {input:?}"),
+        }
+        let mut said = self.outputs();
+        said.extend(extra);
+        if self.core.is_stopped() {
+            said.push("stopped".into());
+        }
+        said
+    }
+
+    /// A turn and its commit, of which only the answers are told, without their revisions.
+    fn settle(&mut self) -> Vec<String> {
+        assert_eq!(self.turn(), None, "a turn has something to do");
+        let mut said = self.outputs();
+        self.apply();
+        self.core.handle_announced(self.now);
+        said.extend(self.outputs());
+        let answers = said.into_iter().filter(|word| word.contains('='));
+        answers.map(|word| word.split(" ").next().unwrap_or_default().to_owned()).collect()
+    }
+
+    fn turn(&mut self) -> Option<String> {
+        let nothing = self.begin();
+        if nothing.is_none() {
+            self.end();
+        }
+        nothing
+    }
+
+    fn begin(&mut self) -> Option<String> {
+        self.seeds += 1;
+        match self.core.begin_turn(self.now, [self.seeds; 32]) {
+            Some(job) => self.running = Some(job.run()),
+            None => return Some("no turn".into()),
+        }
+        None
+    }
+
+    fn end(&mut self) {
+        let done = self.running.take().expect("a turn runs");
+        self.core.handle_turned(done, self.now);
+    }
+
+    fn apply(&mut self) {
+        let entry = self.proposed[self.concluded].clone();
+        self.concluded += 1;
+        self.core.handle_committed(&entry).expect("an entry of the drive's own is taken");
+    }
+
+    fn fail(&mut self) {
+        let hash = self.proposed[self.concluded].hash;
+        self.concluded += 1;
+        self.core.handle_proposal_failed(hash, "the disk said no", self.now);
+    }
+
+    fn later(&mut self, ms: u64) {
+        let ns = ms * 1_000_000;
+        self.now = Now { uptime: self.now.uptime + ns, wall: self.now.wall + ns };
+        self.core.handle_timeout(self.now);
+    }
+
+    fn next(&self) -> String {
+        match self.core.poll_timeout() {
+            None => "never".into(),
+            Some(at) if at <= self.now.uptime => "now".into(),
+            Some(at) => format!("in {} ms", at.since(self.now.uptime) / 1_000_000),
+        }
+    }
+
+    /// Seconds of the log's time since the story began.
+    fn time(&mut self) -> String {
+        let at = self.core.log_time(self.now);
+        format!("{:.1} s", at.since(WALL) as f64 / SECOND_NS as f64)
+    }
+
+    fn outputs(&mut self) -> Vec<String> {
+        let mut said = Vec::new();
+        while let Some(output) = self.core.poll_output() {
+            said.push(match output {
+                DriveOutput::Publish(published) => format!("show {}", published.view.position().revision),
+                DriveOutput::Answer(caller, answer) => format!("{caller}={}", told(&answer)),
+                DriveOutput::Propose(entry) => {
+                    self.proposed.push(Arc::new(entry.into()));
+                    let number = self.proposed.len();
+                    format!("p{number} {}", kinds(&self.proposed[number - 1]))
+                }
+            });
+        }
+        said
+    }
+
+    fn ask(&mut self, caller: &str, words: &[&str]) {
+        let person = author::person(Person { uid: 1000, name: "alice".into(), ..Person::default() });
+        let (author, request) = match words {
+            ["join", name] => (author::node(Id(1)), join(name)),
+            _ => (person, Request::Command(self.command(words))),
+        };
+        let ask = Ask { caller: caller.to_owned(), author, request, bytes: self.bytes };
+        self.core.handle_request(ask, self.now);
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
+        let (words, id) = match words {
+            [words @ .., id] if id.starts_with('#') => (words, number(&id[1..])),
+            _ => (words, 0),
+        };
+        let id = (id > 0).then_some(CommandId { stamp: 5, number: id });
+        Command { id, action: Some(self.action(words)), ..Command::default() }
+    }
+
+    fn action(&self, words: &[&str]) -> Action {
+        match words {
+            ["create", name] => self.action(&["create", name, "1"]),
+            ["create", name, replicas] => {
+                let mut spec = service_spec(name);
+                spec.mode.get_or_insert_default().mode =
+                    Some(Mode::Replicated(skep_proto::v1::Replicated { replicas: number(replicas) }));
+                Action::CreateService(Box::new(CreateService { spec: Some(spec) }))
+            }
+            ["scale", name, replicas] => {
+                Action::ScaleService(ScaleService { service: (*name).into(), replicas: number(replicas) })
+            }
+            ["remove", name] => Action::RemoveService(RemoveService { service: (*name).into() }),
+            ["label", name] => self.update(name, |spec| {
+                let annotations = spec.annotations.get_or_insert_default();
+                annotations.labels.insert("tier".into(), "web".into());
+            }),
+            ["retry", name] => self.update(name, |spec| {
+                spec.task.get_or_insert_default().force_update += 1;
+            }),
+            _ => panic!("a story does not know the command {words:?}"),
+        }
+    }
+
+    fn update(&self, name: &str, change: impl FnOnce(&mut skep_proto::v1::ServiceSpec)) -> Action {
+        let view = self.core.committed();
+        let index = view.service_named(name).expect("the service is committed");
+        let row = view.services().get(index).expect("a named service has a row");
+        let mut spec = (*row.spec).clone();
+        change(&mut spec);
+        let update = UpdateService {
+            service: name.into(),
+            version: row.version.0,
+            spec: Some(spec),
+            ..UpdateService::default()
+        };
+        Action::UpdateService(Box::new(update))
+    }
+}
+
+fn join(name: &str) -> Request {
+    let description = NodeDescription { hostname: name.into(), ..NodeDescription::default() };
+    Request::Machine(Machine::Join {
+        node: Id(1),
+        spec: NodeSpec::default(),
+        description,
+        secret_hash: [1; 32],
+    })
+}
+
+fn number(word: &str) -> u64 {
+    word.parse().expect("a number")
+}
+
+fn told(answer: &Answer) -> String {
+    match answer {
+        Answer::Accepted { revision, changed: true, .. } => format!("done {revision}"),
+        Answer::Accepted { revision, changed: false, .. } => format!("same {revision}"),
+        Answer::Refused(refusal) => {
+            format!(
+                "refused({})",
+                refusal.message.split([':', ',', ';', '(']).next().unwrap_or_default().trim()
+            )
+        }
+        Answer::Unknown(_) => "unknown".into(),
+    }
+}
+
+/// The kinds of an entry's records; many of one kind are counted.
+fn kinds(entry: &Entry) -> String {
+    let mut kinds: Vec<(&'static str, usize)> = Vec::new();
+    for (_, record) in entry.decode().expect("what was sealed decodes") {
+        let kind = event::name(record.event.and_then(|e| e.kind).as_ref().expect("each has a kind"));
+        match kinds.last_mut() {
+            Some((last, count)) if *last == kind => *count += 1,
+            _ => kinds.push((kind, 1)),
+        }
+    }
+    let counted = kinds.into_iter().map(|(kind, count)| match count {
+        1 => kind.to_owned(),
+        _ => format!("{count}x{kind}"),
+    });
+    counted.collect::<Vec<_>>().join(" ")
+}
