@@ -14,7 +14,10 @@ use super::{
 use clap::{Args, Subcommand};
 use skep_proto::{
     Id, json,
-    v1::{ListRequest, Moment, Node, NodeRole, NodeState, RuntimeKind, StatusReply, StatusRequest},
+    v1::{
+        ConditionKind, ListRequest, Moment, Node, NodeRole, NodeState, RuntimeKind, StatusReply,
+        StatusRequest,
+    },
 };
 
 /// `skep node …`
@@ -188,7 +191,7 @@ fn row(node: &Node, own: Option<&StatusReply>) -> Row {
         cells: vec![
             id.clone(),
             description.hostname.clone(),
-            state_word(node).into(),
+            status_words(node),
             title(availability_word(node)),
             manager_status.into(),
             // A node without an engine has none to show a version of.
@@ -210,6 +213,25 @@ fn state_word(node: &Node) -> &'static str {
         Some(NodeState::Down) => "Down",
         Some(NodeState::Ready) => "Ready",
         Some(NodeState::Disconnected) => "Disconnected",
+    }
+}
+
+/// The state, and what is wrong with the node although it is up: `Ready (engine unreachable)`.
+fn status_words(node: &Node) -> String {
+    let conditions = node.status.as_ref().map_or(&[][..], |status| &status.conditions);
+    let words: Vec<&str> = conditions.iter().map(|condition| condition_word(condition.kind())).collect();
+    match words.is_empty() {
+        true => state_word(node).to_owned(),
+        false => format!("{} ({})", state_word(node), words.join(", ")),
+    }
+}
+
+fn condition_word(kind: ConditionKind) -> &'static str {
+    match kind {
+        ConditionKind::Unspecified => "in trouble",
+        ConditionKind::EngineUnreachable => "engine unreachable",
+        ConditionKind::TasksUnlisted => "tasks unlisted",
+        ConditionKind::PullFailing => "pulls fail",
     }
 }
 

@@ -6,8 +6,9 @@ use crate::{
 };
 use insta::assert_snapshot;
 use skep_proto::v1::{
-    ChangeKind, DiffReply, FieldChange, Finding, LogGap, LogLine, LogSource, LogsReply, NodeRole, NodeState,
-    ObjectChange, PlacementBlocked, Severity, StatusReply, TaskState, WhyReply, logs_reply::Message,
+    ChangeKind, Condition, ConditionKind, DiffReply, FieldChange, Finding, LogGap, LogLine, LogSource,
+    LogsReply, NodeRole, NodeState, ObjectChange, PlacementBlocked, Severity, StatusReply, TaskState,
+    WhyReply, logs_reply::Message,
 };
 
 fn world() -> Script {
@@ -75,6 +76,23 @@ fn nodes() {
             &["node", "inspect", "nobody"],
         ],
     );
+}
+
+#[test]
+fn a_node_that_is_up_and_in_trouble_says_so() {
+    let mut world = world();
+    world.nodes.truncate(1);
+    world.nodes[0].status.get_or_insert_default().conditions = vec![Condition {
+        kind: ConditionKind::EngineUnreachable as i32,
+        message: "the engine did not answer within 20 s".into(),
+        since_at: THEN,
+    }];
+    let manager = world.serve();
+    let list = manager.run(&["node", "ls", "--format", "{{.Status}}"]);
+    assert_eq!(list, "exit 0\n--- stdout\nReady (engine unreachable)\n");
+    let shown = manager.run(&["node", "inspect", "--pretty", "node-a"]);
+    let expected = "engine unreachable since 2026-11-21T13:20:01.500Z: the engine did not answer within 20 s";
+    assert!(shown.contains(expected), "{shown}");
 }
 
 #[test]

@@ -165,7 +165,9 @@ pub(super) async fn watch_status(log: Arc<Log>, state: Arc<DriveState>) {
                 state.step(|core, _| core.handle_elected(now.term, begun));
             }
             Health::Ok => state.step(|core, at| core.handle_deposed("this manager does not lead", at)),
-            Health::Failed(why) => state.step(|core, at| core.handle_deposed(&why, at)),
+            Health::Failed(why) | Health::Stopped(why) => {
+                state.step(|core, at| core.handle_deposed(&why, at));
+            }
         }
         if status.changed().await.is_err() {
             return state.step(|core, at| core.handle_deposed("the log is closed", at));

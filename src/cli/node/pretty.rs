@@ -1,9 +1,9 @@
 //! A node for people, after `docker node inspect --pretty`.
 
-use super::{availability_word, role_word, runtime_word, state_word};
+use super::{availability_word, condition_word, role_word, runtime_word, state_word};
 use crate::cli::{
     now,
-    show::{bytes_size, duration_words, local_time, pairs, title},
+    show::{bytes_size, duration_words, local_time, pairs, title, untrusted::one_line},
 };
 use skep_proto::{
     Id, Timestamp,
@@ -22,6 +22,14 @@ pub fn pretty(node: &Node) -> String {
         .features()
         .map(|feature| feature.as_str_name().trim_start_matches("FEATURE_").replace('_', " ").to_lowercase())
         .collect();
+    let conditions: Vec<String> = status
+        .conditions
+        .iter()
+        .map(|one| {
+            let word = condition_word(one.kind());
+            format!("{word} since {}: {}", local_time(one.since_at), one_line(&one.message))
+        })
+        .collect();
     pairs(&[
         ("ID", Id::from_bytes(&node.id).to_string()),
         ("Hostname", description.hostname.clone()),
@@ -30,6 +38,7 @@ pub fn pretty(node: &Node) -> String {
         ("Labels", labels.join("\n")),
         ("State", state(node, status.since_at)),
         ("Message", status.message),
+        ("Conditions", conditions.join("\n")),
         ("Availability", title(availability_word(node))),
         ("Address", description.addr.clone()),
         ("Platform", format!("{}/{}", platform.os, platform.architecture).trim_matches('/').to_owned()),

@@ -150,7 +150,7 @@ mod tests {
     fn the_managers_own_agent_gets_in_at_a_full_door_within_its_own_bound() {
         let mut places = places();
         for process in [10, 11] {
-            (0..4).for_each(|_| drop(places.enter(process, OWN)));
+            (0..4).for_each(|_| _ = places.enter(process, OWN));
         }
         assert_eq!(places.enter(12, OWN).0, Entry::Refused);
         assert!((0..OWN_CONNECTIONS).all(|_| places.enter(1, OWN).0 == Entry::Taken));
@@ -163,7 +163,7 @@ mod tests {
     #[test]
     fn the_end_is_told_once_and_when_there_is_real_room() {
         let mut places = places();
-        (0..5).for_each(|_| drop(places.enter(10, OWN)));
+        (0..5).for_each(|_| _ = places.enter(10, OWN));
         assert!(places.is_refusing());
         assert_eq!(places.leave(10, OWN), Some(Turning::Over), "3 of 4");
         assert!(!places.is_refusing());
@@ -171,7 +171,7 @@ mod tests {
         assert_eq!(places.enter(10, OWN), (Entry::Taken, None));
         let wide = Limits { all: 100, process: 50 };
         let mut places = Places::new(wide);
-        (0..51).for_each(|_| drop(places.enter(10, OWN)));
+        (0..51).for_each(|_| _ = places.enter(10, OWN));
         let told: Vec<_> = (0..10).map(|_| places.leave(10, OWN)).collect();
         assert_eq!(told.iter().position(|turning| turning.is_some()), Some(6), "at 43 of 50: {told:?}");
         assert_eq!(told.iter().flatten().count(), 1);
