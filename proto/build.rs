@@ -1,4 +1,5 @@
-//! Compiles the schema with a protobuf compiler written in Rust, so that no `protoc` need be installed.
+//! Compiles the schema with a protobuf compiler written in Rust, so that no `protoc` need be
+//! installed.
 
 #![allow(
     clippy::disallowed_methods,
@@ -9,8 +10,8 @@ use std::{env, fs, path::PathBuf};
 
 const FILES: [&str; 7] = ["spec", "event", "record", "object", "command", "api", "agent"];
 
-/// Variants that hold a whole spec or description. Behind a pointer, so that the small ones, which are nearly all that
-/// is ever said, are not moved about in 1.5 KB each.
+/// Variants that hold a whole spec or description. Behind a pointer, so that the small ones, which
+/// are nearly all that is ever said, are not moved about in 1.5 KB each.
 const BOXED: [&str; 9] = [
     "Event.kind.cluster_created",
     "Event.kind.cluster_updated",
@@ -34,9 +35,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut full = protox::Compiler::new(["schema"])?;
     full.include_source_info(true).include_imports(true).open_files(&files)?;
     let stubs = env::var_os("CARGO_FEATURE_TRANSPORT").is_some();
-    let configured = BOXED
-        .iter()
-        .fold(tonic_prost_build::configure(), |builder, path| builder.boxed(format!(".skep.v1.{path}")));
+    let configured = BOXED.iter().fold(tonic_prost_build::configure(), |builder, path| {
+        builder.boxed(format!(".skep.v1.{path}"))
+    });
     configured
         .build_client(stubs)
         .build_server(stubs)

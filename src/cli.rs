@@ -1,8 +1,8 @@
 //! The command line: one file a command family.
 //!
-//! Data goes to the standard output, talk to the standard error. Arguments are read and checked before the first
-//! connection. The exit code is 0 when it was done, 1 when it was refused or failed, 2 when the command line is
-//! wrong, 3 when no manager answers.
+//! Data goes to the standard output, talk to the standard error. Arguments are read and checked
+//! before the first connection. The exit code is 0 when it was done, 1 when it was refused or
+//! failed, 2 when the command line is wrong, 3 when no manager answers.
 
 mod about;
 mod absent;
@@ -31,11 +31,13 @@ use std::{process::ExitCode, time::Duration};
 
 /// A container orchestrator that remembers everything
 ///
-/// Services run as tasks on nodes; every command, decision and observation is kept, so that each change can be
-/// audited and each past moment revisited.
+/// Services run as tasks on nodes; every command, decision and observation is kept, so that each
+/// change can be audited and each past moment revisited.
 #[derive(Parser)]
 #[command(name = "skep", version, arg_required_else_help = true, max_term_width = 100)]
-#[command(after_help = "Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 no manager answers.")]
+#[command(
+    after_help = "Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 no manager answers."
+)]
 pub struct Cli {
     #[command(flatten)]
     top: Read,
@@ -150,16 +152,17 @@ fn run(cli: Cli) -> Outcome {
     }
 }
 
-/// How long the end of a command waits for threads that are still reading. A disk that gives nothing for longer than
-/// this does not hold up the command.
+/// How long the end of a command waits for threads that are still reading. A disk that gives
+/// nothing for longer than this does not hold up the command.
 const THREADS_END_MAX: Duration = Duration::from_secs(10);
 
 /// One thread is enough for somebody who waits; a stopped manager's folder is served on a second.
 ///
-/// Whatever still reads that folder has ended when this returns: the database must be closed before the process ends,
-/// or its threads find their locks destroyed and abort.
+/// Whatever still reads that folder has ended when this returns: the database must be closed before
+/// the process ends, or its threads find their locks destroyed and abort.
 fn wait_for<T>(work: impl Future<Output = Outcome<T>>) -> Outcome<T> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let outcome = runtime.block_on(work);
     runtime.shutdown_timeout(THREADS_END_MAX);
     outcome
@@ -167,7 +170,8 @@ fn wait_for<T>(work: impl Future<Output = Outcome<T>>) -> Outcome<T> {
 
 /// Now, by this machine's clock: for "so long ago", never for anything that is recorded.
 fn now() -> skep_proto::Timestamp {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let since =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     skep_proto::Timestamp(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
 }
 

@@ -1,7 +1,7 @@
 //! A node's process: manager and agent, or an agent alone, started and stopped together.
 //!
-//! The first start fixes what a node is; a restart resumes it. Stopping the process stops no task: what runs is
-//! adopted by the next one.
+//! The first start fixes what a node is; a restart resumes it. Stopping the process stops no task:
+//! what runs is adopted by the next one.
 
 mod advice;
 mod node;
@@ -38,7 +38,9 @@ pub fn run(settings: DaemonSettings) -> Result<()> {
         let control = socket::bind(&settings.listen_control)?;
         let metrics = match settings.metrics_listen {
             Some(address) => Some(
-                TcpListener::bind(address).await.with_context(|| format!("--metrics-listen {address}"))?,
+                TcpListener::bind(address)
+                    .await
+                    .with_context(|| format!("--metrics-listen {address}"))?,
             ),
             None => None,
         };
@@ -87,8 +89,10 @@ where
     W: FnOnce(CancellationToken) -> F,
     F: Future<Output = Result<()>>,
 {
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the async runtime")?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("the async runtime")?;
     let ended = runtime.block_on(async {
         let telemetry = Telemetry::start(otlp_endpoint.as_deref())?;
         let stop = CancellationToken::new();

@@ -1,7 +1,7 @@
 //! `skep`: one program that is node, manager, agent and command line.
 //!
-//! The shim of a process task is this program too, under a hidden name. It must stay small and must not start
-//! threads before it forks, so it is looked for before anything else is done.
+//! The shim of a process task is this program too, under a hidden name. It must stay small and must
+//! not start threads before it forks, so it is looked for before anything else is done.
 
 mod cli;
 mod daemon;

@@ -1,11 +1,11 @@
-//! The agent's core: wanted × seen → the next single step of each task, and a session that tells the cluster.
-//! PURE.
+//! The agent's core: wanted × seen → the next single step of each task, and a session that tells
+//! the cluster. PURE.
 //!
-//! No clock, no dice, no IO: what happens is handed in with the time at which it happened ([`Core::handle`]),
-//! what is to be done is taken out as plain data ([`Core::poll_output`]), and [`Core::poll_timeout`] says
-//! when time alone would change something ([`Core::handle_timeout`]). So the simulator runs this very core in
-//! virtual time, and the shell around it has nothing to decide. Take outputs until there are none, in order,
-//! after every input.
+//! No clock, no dice, no IO: what happens is handed in with the time at which it happened
+//! ([`Core::handle`]), what is to be done is taken out as plain data ([`Core::poll_output`]), and
+//! [`Core::poll_timeout`] says when time alone would change something ([`Core::handle_timeout`]).
+//! So the simulator runs this very core in virtual time, and the shell around it has nothing to
+//! decide. Take outputs until there are none, in order, after every input.
 
 pub mod action;
 mod assign;
@@ -46,10 +46,11 @@ use work::Work;
 /// Something that happened.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Input {
-    /// What this node is and has. Nothing is dialed before the first; one that differs begins a new session.
+    /// What this node is and has. Nothing is dialed before the first; one that differs begins a new
+    /// session.
     Described(Box<NodeDescription>),
-    /// The runtime does not say what this node has; this is what is known without it. The node is announced
-    /// as it was described last, or as this.
+    /// The runtime does not say what this node has; this is what is known without it. The node is
+    /// announced as it was described last, or as this.
     Undescribed(Box<NodeDescription>),
     /// What the runtime notices by itself now.
     Noticed(Box<Noticed>),
@@ -110,8 +111,8 @@ pub enum Output {
         /// Why, for people.
         words: String,
     },
-    /// Somebody wants to read tasks' output: send what there is of this node's own ([`Core::task_name`]), until
-    /// [`Output::LogCancel`] or the stream's end.
+    /// Somebody wants to read tasks' output: send what there is of this node's own
+    /// ([`Core::task_name`]), until [`Output::LogCancel`] or the stream's end.
     Logs(LogOrder),
     /// Nobody reads that any more.
     LogCancel {
@@ -168,7 +169,8 @@ pub struct Core {
 }
 
 impl Core {
-    /// An agent that begins, or goes on from what it remembered. `seed` decides its jitter and nothing else.
+    /// An agent that begins, or goes on from what it remembered. `seed` decides its jitter and
+    /// nothing else.
     pub fn new(identity: Identity, memory: Memory, seed: u64) -> Core {
         let node = identity.node_id;
         let work = (!node.is_none()).then(|| Work::new(node, &memory));
@@ -204,7 +206,9 @@ impl Core {
                 self.link.on_broken(now);
                 self.close();
             }
-            Input::Received { line, message } if self.link.is_current(line) => self.receive(*message, now),
+            Input::Received { line, message } if self.link.is_current(line) => {
+                self.receive(*message, now)
+            }
             Input::Connected { .. } | Input::Broken { .. } | Input::Received { .. } => {}
             Input::Done { ticket, outcome: Outcome::Listed(result), .. } => {
                 let problem = result.as_ref().err().map(ToString::to_string).unwrap_or_default();
@@ -300,7 +304,8 @@ impl Core {
         self.work.as_ref()?.tasks.get(&task).map(|task| task.workload.name())
     }
 
-    /// The runtime says what this node is and has. It is remembered for a start without the runtime.
+    /// The runtime says what this node is and has. It is remembered for a start without the
+    /// runtime.
     fn describe(&mut self, description: NodeDescription, now: Timestamp) {
         if self.description.as_ref() != Some(&description) {
             self.description = Some(description.clone());
@@ -312,8 +317,9 @@ impl Core {
         }
     }
 
-    /// A node that was announced stays as it is. One that was not is announced as the runtime described it
-    /// last, so that a start while the engine is away is not taken for the loss of the node.
+    /// A node that was announced stays as it is. One that was not is announced as the runtime
+    /// described it last, so that a start while the engine is away is not taken for the loss of the
+    /// node.
     fn describe_without_runtime(&mut self, fallback: NodeDescription, now: Timestamp) {
         if self.link.is_described() {
             return;
@@ -385,7 +391,9 @@ impl Core {
             Message::HeartbeatPeriod(period) => self.link.on_period(period.period_ns, now),
             Message::Ack(ack) => work.outbox.acknowledge(ack.number),
             Message::Logs(order) => self.ready.push_back(Output::Logs(order)),
-            Message::Cancel(cancel) => self.ready.push_back(Output::LogCancel { request: cancel.request }),
+            Message::Cancel(cancel) => {
+                self.ready.push_back(Output::LogCancel { request: cancel.request })
+            }
         }
     }
 

@@ -1,16 +1,16 @@
 //! The agent's memory on disk: who this node is, and what the cluster wants of it.
 //!
-//! Two files in the state folder. `identity` is written whole, synced and renamed, at the first start, when
-//! the cluster names the node, and never else: losing it means joining as a new node. `tasks` is a log of
-//! notes, each batch one frame (a very large one several):
+//! Two files in the state folder. `identity` is written whole, synced and renamed, at the first
+//! start, when the cluster names the node, and never else: losing it means joining as a new node.
+//! `tasks` is a log of notes, each batch one frame (a very large one several):
 //!
 //! ```text
 //! length u32 LE │ crc32c u32 LE │ protobuf of Batch       (after the line "skep agent tasks 1\n")
 //! ```
-//! Opening stops at the first frame that is not whole and cuts there. That, a lost tail and a full disk all
-//! have the same harmless effect: the position is older than it could be, and the manager tells the rest
-//! again. So appending is not synced and its failure stops nothing; the journal then says that it is behind,
-//! and is written anew when there is room.
+//! Opening stops at the first frame that is not whole and cuts there. That, a lost tail and a full
+//! disk all have the same harmless effect: the position is older than it could be, and the manager
+//! tells the rest again. So appending is not synced and its failure stops nothing; the journal then
+//! says that it is behind, and is written anew when there is room.
 
 mod identity;
 
@@ -26,7 +26,8 @@ use std::{
 };
 use thiserror::Error;
 
-/// The file is written anew when it is larger than this and than [`COMPACT_FACTOR`] times what it has to say.
+/// The file is written anew when it is larger than this and than [`COMPACT_FACTOR`] times what it
+/// has to say.
 const COMPACT_BYTES_MIN: u64 = 1 << 20;
 /// See [`COMPACT_BYTES_MIN`].
 const COMPACT_FACTOR: u64 = 4;
@@ -133,7 +134,8 @@ impl Journal {
         self.behind
     }
 
-    /// Notes these as one whole. On an error they are in the memory and not on disk, which is then behind.
+    /// Notes these as one whole. On an error they are in the memory and not on disk, which is then
+    /// behind.
     pub fn append(&mut self, notes: Vec<Note>) -> Result<(), JournalError> {
         for note in &notes {
             self.memory.apply(note);
@@ -143,7 +145,9 @@ impl Journal {
         }
         let frame = frames(notes);
         self.behind = true;
-        self.file.write_all(&frame).map_err(|source| JournalError::Io { path: self.path.clone(), source })?;
+        self.file
+            .write_all(&frame)
+            .map_err(|source| JournalError::Io { path: self.path.clone(), source })?;
         self.bytes += frame.len() as u64;
         self.behind = false;
         Ok(())
@@ -162,14 +166,20 @@ impl Journal {
     }
 }
 
-/// Puts a new file in the place of `path`, so that after a crash there is the old one or the new one. Gives
-/// it back open at its end.
+/// Puts a new file in the place of `path`, so that after a crash there is the old one or the new
+/// one. Gives it back open at its end.
 fn replace(path: &Path, content: &[u8]) -> Result<File, JournalError> {
     let io = |source| JournalError::Io { path: path.to_owned(), source };
     let fresh = path.with_extension("new");
     let mut options = OpenOptions::new();
-    let mut file =
-        options.read(true).write(true).create(true).truncate(true).mode(0o600).open(&fresh).map_err(io)?;
+    let mut file = options
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&fresh)
+        .map_err(io)?;
     file.write_all(content).and_then(|()| file.sync_all()).map_err(io)?;
     fs::rename(&fresh, path).map_err(io)?;
     if let Some(folder) = path.parent() {
@@ -178,8 +188,8 @@ fn replace(path: &Path, content: &[u8]) -> Result<File, JournalError> {
     Ok(file)
 }
 
-/// One frame, or several where they would be too long to be read again. A crash between two of them loses the
-/// end, where the position stands: the manager then tells it again.
+/// One frame, or several where they would be too long to be read again. A crash between two of them
+/// loses the end, where the position stands: the manager then tells it again.
 fn frames(notes: Vec<Note>) -> Vec<u8> {
     let mut frames = Vec::new();
     let (mut batch, mut bytes) = (Vec::new(), 0);
@@ -222,8 +232,9 @@ fn read_frames(frames: &[u8]) -> (Memory, usize) {
 fn read_frame(bytes: &[u8]) -> Option<(Batch, &[u8])> {
     let (length, rest) = bytes.split_first_chunk::<4>()?;
     let (crc, rest) = rest.split_first_chunk::<4>()?;
-    let length =
-        usize::try_from(u32::from_le_bytes(*length)).ok().filter(|length| *length <= FRAME_BYTES_MAX)?;
+    let length = usize::try_from(u32::from_le_bytes(*length))
+        .ok()
+        .filter(|length| *length <= FRAME_BYTES_MAX)?;
     let (body, rest) = rest.split_at_checked(length)?;
     if crc32c::crc32c(body) != u32::from_le_bytes(*crc) {
         return None;

@@ -1,7 +1,7 @@
 //! What this machine has: processors, memory, platform.
 //!
-//! Runtimes that have an engine ask the engine instead, since it may run elsewhere (in a virtual machine,
-//! say).
+//! Runtimes that have an engine ask the engine instead, since it may run elsewhere (in a virtual
+//! machine, say).
 
 use skep_proto::v1::{Platform, Resources};
 use std::{fs, io, path::Path, thread};
@@ -29,14 +29,15 @@ impl Reserve {
     }
 }
 
-/// Processors that this process may use, and the machine's whole memory. A machine that cannot be looked at now
-/// (no file descriptors are left, say) is an error and never a smaller machine.
+/// Processors that this process may use, and the machine's whole memory. A machine that cannot be
+/// looked at now (no file descriptors are left, say) is an error and never a smaller machine.
 pub fn resources() -> io::Result<Resources> {
     read_resources(Path::new("/proc"))
 }
 
 fn read_resources(proc: &Path) -> io::Result<Resources> {
-    // The processors that a control group allows are read from here too, and an error there goes unsaid.
+    // The processors that a control group allows are read from here too, and an error there goes
+    // unsaid.
     fs::read_to_string(proc.join("self/cgroup"))?;
     let cpus = thread::available_parallelism()?.get();
     let meminfo = fs::read_to_string(proc.join("meminfo"))?;

@@ -1,18 +1,19 @@
 //! What runs tasks: the contract between the agent and whatever starts containers or processes.
 //!
-//! The agent's core decides one step at a time; a runtime carries steps out and says what became of them.
-//! Every step is **idempotent**, since an agent that was killed asks for the same one again: preparing what
-//! is prepared, starting what was started, stopping what has ended and removing what is gone all succeed.
-//! What a runtime starts **outlives the agent**: dropping the runtime, or killing its process, stops nothing.
+//! The agent's core decides one step at a time; a runtime carries steps out and says what became of
+//! them. Every step is **idempotent**, since an agent that was killed asks for the same one again:
+//! preparing what is prepared, starting what was started, stopping what has ended and removing what
+//! is gone all succeed. What a runtime starts **outlives the agent**: dropping the runtime, or
+//! killing its process, stops nothing.
 //!
 //! ```text
 //!   prepare ──► start ──► ready ──────► (takes traffic)
 //!                  └────► wait ───────────────────────────► Ended ──► remove
 //!                                        stop(grace) ─┘
 //! ```
-//! `ready` and `wait` may be asked at the same time, by several callers, before or after the end, and again
-//! after a restart of the agent. All futures are cancelled by dropping them; nothing half done may be left
-//! that a repeated step cannot take up.
+//! `ready` and `wait` may be asked at the same time, by several callers, before or after the end,
+//! and again after a restart of the agent. All futures are cancelled by dropping them; nothing half
+//! done may be left that a repeated step cannot take up.
 
 pub mod conformance;
 pub mod docker;
@@ -25,8 +26,8 @@ use futures::{future::BoxFuture, stream::BoxStream};
 use skep_proto::{
     Id, Timestamp,
     v1::{
-        EndCause, EngineDescription, Feature, LogSource, Platform, PortConfig, Resources, RuntimeKind,
-        TaskAssignment, TaskSpec,
+        EndCause, EngineDescription, Feature, LogSource, Platform, PortConfig, Resources,
+        RuntimeKind, TaskAssignment, TaskSpec,
     },
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -59,8 +60,8 @@ pub struct Workload {
 }
 
 impl Workload {
-    /// The workload of a task of this service. A service without a spec makes an empty one, which any runtime
-    /// rejects.
+    /// The workload of a task of this service. A service without a spec makes an empty one, which
+    /// any runtime rejects.
     pub fn new(node_id: Id, task_id: Id, task: &TaskAssignment, service: &Service) -> Workload {
         let Service { assignment, spec } = service;
         Workload {
@@ -83,8 +84,8 @@ impl Workload {
     }
 }
 
-/// What a runtime and its machine have to offer; the agent adds hostname, address and what it keeps for
-/// others.
+/// What a runtime and its machine have to offer; the agent adds hostname, address and what it keeps
+/// for others.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Offer {
     /// Operating system and processor architecture, in Docker's words: `linux`, `amd64`.
@@ -108,7 +109,8 @@ pub struct Progress {
     pub message: String,
 }
 
-/// Called as often as there is news while an image is pulled; must not block. The receiver thins it out.
+/// Called as often as there is news while an image is pulled; must not block. The receiver thins it
+/// out.
 pub type ProgressFn<'a> = &'a (dyn Fn(Progress) + Send + Sync);
 
 /// A task that only has to be started.
@@ -118,7 +120,8 @@ pub struct Prepared {
     pub image_digest: String,
 }
 
-/// A task that has been started. Its end, which may have come already, is told by [`Runtime::wait`].
+/// A task that has been started. Its end, which may have come already, is told by
+/// [`Runtime::wait`].
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Started {
     /// The container's id, or the process's name: what an operator would look for on the node.
@@ -159,14 +162,14 @@ pub struct Found {
     pub state: FoundState,
 }
 
-/// How it is known that something was made by this node's runtime. Labels prove nothing: a committed image
-/// copies them into containers of other people.
+/// How it is known that something was made by this node's runtime. Labels prove nothing: a
+/// committed image copies them into containers of other people.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Proof {
     /// The runtime wrote down that it made this one.
     Recorded,
-    /// It has the task's own name and labels, and nothing was written down. The agent takes it for a task that
-    /// the cluster assigned to this node, and leaves it alone otherwise.
+    /// It has the task's own name and labels, and nothing was written down. The agent takes it for
+    /// a task that the cluster assigned to this node, and leaves it alone otherwise.
     Named,
 }
 
@@ -179,8 +182,8 @@ pub enum FoundState {
     Running(Started),
     /// It ran.
     Ended(Started, Ended),
-    /// It is there, and could not be looked at: why, for people. The others that were found count all the
-    /// same.
+    /// It is there, and could not be looked at: why, for people. The others that were found count
+    /// all the same.
     Unreadable(String),
 }
 
@@ -233,8 +236,8 @@ pub struct LogLine {
 pub enum LogItem {
     /// A line.
     Line(LogLine),
-    /// Lines that were asked for were here, between the line before and the next one, and are kept no more:
-    /// so many, where that is known.
+    /// Lines that were asked for were here, between the line before and the next one, and are kept
+    /// no more: so many, where that is known.
     Lost(Option<u64>),
 }
 
@@ -254,15 +257,16 @@ pub type LogStream = BoxStream<'static, Result<LogItem, RuntimeError>>;
 /// Why a step could not be done. The words reach people as they stand.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub enum RuntimeError {
-    /// Nothing is known to be wrong with the task: the engine cannot be reached or is busy. The agent asks
-    /// again for ever, with growing delay, and says so.
+    /// Nothing is known to be wrong with the task: the engine cannot be reached or is busy. The
+    /// agent asks again for ever, with growing delay, and says so.
     #[error("{0}")]
     Unreachable(String),
-    /// This node cannot run the task and never will: no such image, a mount that is not there, a thing that
-    /// is not supported. From `prepare` the task is REJECTED.
+    /// This node cannot run the task and never will: no such image, a mount that is not there, a
+    /// thing that is not supported. From `prepare` the task is REJECTED.
     #[error("{0}")]
     Rejected(String),
-    /// The image could not be pulled: the task is REJECTED, and the node has the condition PULL_FAILING.
+    /// The image could not be pulled: the task is REJECTED, and the node has the condition
+    /// PULL_FAILING.
     #[error("cannot pull {image}: {reason}")]
     PullFailed {
         /// As the task names it.
@@ -273,8 +277,8 @@ pub enum RuntimeError {
     /// The step was tried and went wrong for good: the task is FAILED (from `prepare`, REJECTED).
     #[error("{0}")]
     Failed(String),
-    /// There is nothing here of that task. `stop` and `remove` never say so: what is gone is stopped and
-    /// removed.
+    /// There is nothing here of that task. `stop` and `remove` never say so: what is gone is
+    /// stopped and removed.
     #[error("there is nothing of this task here")]
     Gone,
 }
@@ -298,49 +302,51 @@ pub trait Runtime: Send + Sync + 'static {
     /// What can be offered now. [`RuntimeError::Unreachable`] while the engine does not answer.
     fn describe(&self) -> BoxFuture<'_, Result<Offer, RuntimeError>>;
 
-    /// Makes the task ready to be started: pulls the image if it is absent, creates the container. Uses
-    /// nothing of the machine that others could miss while it waits.
+    /// Makes the task ready to be started: pulls the image if it is absent, creates the container.
+    /// Uses nothing of the machine that others could miss while it waits.
     fn prepare<'a>(
         &'a self,
         workload: &'a Workload,
         progress: ProgressFn<'a>,
     ) -> BoxFuture<'a, Result<Prepared, RuntimeError>>;
 
-    /// Starts what was prepared and resolves as soon as it runs. Something that was started before, running
-    /// or ended, is not started again: the same answer as then. [`RuntimeError::Gone`] when it was never
-    /// prepared, or was removed.
+    /// Starts what was prepared and resolves as soon as it runs. Something that was started before,
+    /// running or ended, is not started again: the same answer as then. [`RuntimeError::Gone`] when
+    /// it was never prepared, or was removed.
     fn start<'a>(&'a self, workload: &'a Workload) -> BoxFuture<'a, Result<Started, RuntimeError>>;
 
-    /// Resolves when the task may take traffic: at once without a health check, with one when it has passed
-    /// for the first time. Never resolves with `Ok` for a task that ended before; [`RuntimeError::Gone`]
-    /// then, and `wait` says why.
+    /// Resolves when the task may take traffic: at once without a health check, with one when it
+    /// has passed for the first time. Never resolves with `Ok` for a task that ended before;
+    /// [`RuntimeError::Gone`] then, and `wait` says why.
     fn ready<'a>(&'a self, workload: &'a Workload) -> BoxFuture<'a, Result<(), RuntimeError>>;
 
-    /// Resolves when the task has ended, with how, however long ago that was. A task whose health check gives
-    /// up is stopped by the runtime itself, within the spec's grace, and then is [`EndCause::Unhealthy`].
-    /// Something removed behind our back while waiting is [`EndCause::RemovedOutside`];
-    /// [`RuntimeError::Gone`] if it was not there at the call.
+    /// Resolves when the task has ended, with how, however long ago that was. A task whose health
+    /// check gives up is stopped by the runtime itself, within the spec's grace, and then is
+    /// [`EndCause::Unhealthy`]. Something removed behind our back while waiting is
+    /// [`EndCause::RemovedOutside`]; [`RuntimeError::Gone`] if it was not there at the call.
     fn wait<'a>(&'a self, workload: &'a Workload) -> BoxFuture<'a, Result<Ended, RuntimeError>>;
 
-    /// Asks the task to end with its stop signal, kills it after `grace`, and resolves when it has ended. A
-    /// task that was created and never started can be started no more. Nothing there: success.
+    /// Asks the task to end with its stop signal, kills it after `grace`, and resolves when it has
+    /// ended. A task that was created and never started can be started no more. Nothing there:
+    /// success.
     fn stop<'a>(&'a self, task: Id, grace: Duration) -> BoxFuture<'a, Result<(), RuntimeError>>;
 
-    /// Takes away all that is left of the task, its output too; ends it first, without grace, if it runs.
-    /// Nothing there: success.
+    /// Takes away all that is left of the task, its output too; ends it first, without grace, if it
+    /// runs. Nothing there: success.
     fn remove(&self, task: Id) -> BoxFuture<'_, Result<(), RuntimeError>>;
 
-    /// All that this runtime has for tasks of `node`, and of no other node, in the order of their ids.
+    /// All that this runtime has for tasks of `node`, and of no other node, in the order of their
+    /// ids.
     fn list(&self, node: Id) -> BoxFuture<'_, Result<Vec<Found>, RuntimeError>>;
 
-    /// What this runtime notices by itself, now and whenever that changes. None where there is nothing to
-    /// notice.
+    /// What this runtime notices by itself, now and whenever that changes. None where there is
+    /// nothing to notice.
     fn noticed(&self) -> Option<watch::Receiver<Noticed>> {
         None
     }
 
-    /// The task's output, also after its end. [`RuntimeError::Gone`] where nothing was started or it was
-    /// removed; [`RuntimeError::Rejected`] where the log driver cannot be read. With `follow` the stream ends
-    /// after the task's end.
+    /// The task's output, also after its end. [`RuntimeError::Gone`] where nothing was started or
+    /// it was removed; [`RuntimeError::Rejected`] where the log driver cannot be read. With
+    /// `follow` the stream ends after the task's end.
     fn logs(&self, task: Id, query: LogQuery) -> BoxFuture<'_, Result<LogStream, RuntimeError>>;
 }

@@ -1,8 +1,9 @@
 //! The agent's shell: carries out what the core decides, and tells it what happened.
 //!
-//! One loop owns the core and the journal. Everything else (the stream to a manager, each step of a task,
-//! each reader of output, the look at the machine) is a task of its own that sends inputs into one bounded
-//! inbox. Nothing here has an opinion: opinions are in the core, where a simulator can try them.
+//! One loop owns the core and the journal. Everything else (the stream to a manager, each step of a
+//! task, each reader of output, the look at the machine) is a task of its own that sends inputs
+//! into one bounded inbox. Nothing here has an opinion: opinions are in the core, where a simulator
+//! can try them.
 //!
 //! Ending an agent ends no task: what runs is found again by the next one.
 
@@ -49,8 +50,8 @@ const INBOX_INPUTS_MAX: usize = 1024;
 /// What an agent must be told.
 #[derive(Clone)]
 pub struct AgentConfig {
-    /// The node's state folder: the agent keeps to the folder `agent` in it, made when absent, 0700. One
-    /// agent a folder.
+    /// The node's state folder: the agent keeps to the folder `agent` in it, made when absent,
+    /// 0700. One agent a folder.
     pub state_dir: PathBuf,
     /// Where managers are found.
     pub manager: Target,
@@ -167,7 +168,8 @@ impl Agent {
             None => {
                 let mut secret = [0; 32];
                 getrandom::fill(&mut secret).map_err(AgentError::Randomness)?;
-                let stored = Stored { node_id: Id::NONE, cluster_id: Id::NONE, secret, runtime: now };
+                let stored =
+                    Stored { node_id: Id::NONE, cluster_id: Id::NONE, secret, runtime: now };
                 identity.write(&stored)?;
                 stored
             }
@@ -189,7 +191,16 @@ impl Agent {
         let seed = getrandom::u64().map_err(AgentError::Randomness)?;
         let core = Core::new(who, journal.memory().clone(), seed);
         let status = watch::Sender::new(Status { node_id: stored.node_id, ..Status::default() });
-        Ok(Agent { config, identity, stored, journal, core, clock: Clock::new(), status, _lock: lock })
+        Ok(Agent {
+            config,
+            identity,
+            stored,
+            journal,
+            core,
+            clock: Clock::new(),
+            status,
+            _lock: lock,
+        })
     }
 
     /// How it is, now and whenever that changes.
@@ -197,13 +208,14 @@ impl Agent {
         self.status.subscribe()
     }
 
-    /// Runs until `shutdown`, which leaves every task as it is, or until the cluster has no more use for this
-    /// node.
+    /// Runs until `shutdown`, which leaves every task as it is, or until the cluster has no more
+    /// use for this node.
     pub async fn run(mut self, shutdown: CancellationToken) -> Result<(), AgentError> {
         let (inbox, mut inputs) = mpsc::channel(INBOX_INPUTS_MAX);
         let wire = Wire::new(self.config.manager.clone(), inbox.clone(), self.status.clone());
         let steps = Steps::new(self.config.runtime.clone(), inbox.clone(), wire.outgoing());
-        let pumps = Pumps::new(self.config.runtime.clone(), wire.outgoing(), self.config.hostname.clone());
+        let pumps =
+            Pumps::new(self.config.runtime.clone(), wire.outgoing(), self.config.hostname.clone());
         let mut hands = Hands { wire, steps, pumps };
         let _listening = describe::listen(&self.config, inbox.clone());
         let _watching = describe::watch(&self.config, inbox, self.status.clone());
@@ -296,8 +308,12 @@ async fn until(deadline: Option<Instant>) {
 fn lock(folder: &Path) -> Result<Flock<fs::File>, AgentError> {
     let io = |source| AgentError::Folder { path: folder.to_owned(), source };
     fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(io)?;
-    let file =
-        fs::File::options().create(true).truncate(false).write(true).open(folder.join("lock")).map_err(io)?;
+    let file = fs::File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(folder.join("lock"))
+        .map_err(io)?;
     Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| {
         if errno == nix::errno::Errno::EWOULDBLOCK {
             AgentError::Locked { path: folder.to_owned() }

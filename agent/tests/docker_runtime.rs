@@ -1,5 +1,5 @@
-//! The Docker runtime on a real engine: the suite that all runtimes pass, and what only an engine, and the
-//! people beside it, can do to a container.
+//! The Docker runtime on a real engine: the suite that all runtimes pass, and what only an engine,
+//! and the people beside it, can do to a container.
 
 #![allow(clippy::unwrap_used, reason = "what goes wrong here shall stop it")]
 #![allow(dead_code, reason = "each test binary uses its part of the shared helpers")]
@@ -17,8 +17,8 @@ use skep_agent::runtime::{FoundState, LogQuery, Progress, Runtime, RuntimeError,
 use skep_proto::{
     Id,
     v1::{
-        BindOptions, ContainerSpec, EndCause, Feature, HealthCheck, Mount, MountType, NetworkAttachment,
-        PortConfig, PublishMode, ResourceRequirements, Resources, TmpfsOptions,
+        BindOptions, ContainerSpec, EndCause, Feature, HealthCheck, Mount, MountType,
+        NetworkAttachment, PortConfig, PublishMode, ResourceRequirements, Resources, TmpfsOptions,
     },
 };
 use std::{collections::BTreeMap, process::Command, sync::Mutex, time::Duration};
@@ -63,7 +63,8 @@ async fn the_spec_reaches_the_container() {
         tmpfs: Some(TmpfsOptions { size_bytes: 1 << 20, mode: 0o1777, ..TmpfsOptions::default() }),
         ..Mount::default()
     };
-    let volume = Mount { r#type: MountType::Volume as i32, target: "/data".into(), ..Mount::default() };
+    let volume =
+        Mount { r#type: MountType::Volume as i32, target: "/data".into(), ..Mount::default() };
     let script = "id -u; id -G; pwd; hostname; echo $A; cat /host/note; touch /fast/x && echo fast; \
                   grep -c ' /data ' /proc/mounts; touch /x 2>/dev/null || echo sealed; grep -c one.example /etc/hosts; ulimit -n";
     let mut work = node.with(ContainerSpec {
@@ -82,7 +83,8 @@ async fn the_spec_reaches_the_container() {
         labels: BTreeMap::from([("tier".into(), "front".into())]),
         ..shell(script)
     });
-    let limits = Resources { nano_cpus: 500_000_000, memory_bytes: 64 << 20, ..Resources::default() };
+    let limits =
+        Resources { nano_cpus: 500_000_000, memory_bytes: 64 << 20, ..Resources::default() };
     std::sync::Arc::make_mut(&mut work.spec).resources =
         Some(ResourceRequirements { limits: Some(limits), ..ResourceRequirements::default() });
     let runtime = node.runtime();
@@ -91,7 +93,10 @@ async fn the_spec_reaches_the_container() {
     let said = lines(&runtime, &work, LogQuery::default()).await;
     assert_eq!(said[0], "65534", "{said:?} {ended:?}");
     assert!(said[1].contains("4242"), "{said:?}");
-    assert_eq!(said[2..], ["/tmp", "named", "b c", "from the host", "fast", "1", "sealed", "1", "77"]);
+    assert_eq!(
+        said[2..],
+        ["/tmp", "named", "b c", "from the host", "fast", "1", "sealed", "1", "77"]
+    );
     let seen = node.inspect(&id);
     assert_eq!(seen["HostConfig"]["Memory"], 64 << 20);
     assert_eq!(seen["HostConfig"]["NanoCpus"], 500_000_000);
@@ -205,7 +210,8 @@ async fn a_container_with_a_health_check_is_ready_when_it_has_passed() {
         retries: 1000,
         ..HealthCheck::default()
     };
-    let (runtime, work) = (node.runtime(), node.with(ContainerSpec { health: Some(check), ..shell(RUN) }));
+    let (runtime, work) =
+        (node.runtime(), node.with(ContainerSpec { health: Some(check), ..shell(RUN) }));
     let id = begin(&runtime, &work).await;
     let mut ready = runtime.ready(&work);
     assert!(
@@ -228,9 +234,11 @@ async fn a_container_that_turns_unhealthy_is_stopped_and_says_so() {
         retries: 2,
         ..HealthCheck::default()
     };
-    let (runtime, work) = (node.runtime(), node.with(ContainerSpec { health: Some(check), ..shell(RUN) }));
+    let (runtime, work) =
+        (node.runtime(), node.with(ContainerSpec { health: Some(check), ..shell(RUN) }));
     begin(&runtime, &work).await;
-    let (ready, ended) = soon(async { tokio::join!(runtime.ready(&work), runtime.wait(&work)) }).await;
+    let (ready, ended) =
+        soon(async { tokio::join!(runtime.ready(&work), runtime.wait(&work)) }).await;
     assert_eq!(ready, Err(RuntimeError::Gone));
     assert_eq!(ended.unwrap().cause, EndCause::Unhealthy);
     soon(runtime.remove(work.task_id)).await.unwrap();
@@ -353,8 +361,13 @@ async fn an_engine_says_what_it_offers() {
     assert!(offer.resources.nano_cpus >= 1_000_000_000 && offer.resources.memory_bytes > 0);
     let engine = offer.engine.unwrap();
     assert!(!engine.version.is_empty());
-    assert!(engine.plugins.iter().any(|plugin| plugin.r#type == "Volume" && plugin.name == "local"));
-    assert!(offer.features.contains(&Feature::Images) && offer.features.contains(&Feature::BridgeNetwork));
+    assert!(
+        engine.plugins.iter().any(|plugin| plugin.r#type == "Volume" && plugin.name == "local")
+    );
+    assert!(
+        offer.features.contains(&Feature::Images)
+            && offer.features.contains(&Feature::BridgeNetwork)
+    );
 }
 
 #[tokio::test]
@@ -423,7 +436,9 @@ async fn with_live_restore_an_engines_restart_stops_nothing() {
             loop {
                 match runtime.list(node.id).await {
                     Ok(found) => break found,
-                    Err(RuntimeError::Unreachable(_)) => tokio::time::sleep(Duration::from_millis(50)).await,
+                    Err(RuntimeError::Unreachable(_)) => {
+                        tokio::time::sleep(Duration::from_millis(50)).await
+                    }
                     Err(error) => panic!("{error}"),
                 }
             }

@@ -1,5 +1,5 @@
-//! The Docker runtime beside an engine that a test plays: answers that hang, that cannot be read, and that come
-//! from another version of the engine than before.
+//! The Docker runtime beside an engine that a test plays: answers that hang, that cannot be read,
+//! and that come from another version of the engine than before.
 
 #![allow(clippy::unwrap_used, reason = "what goes wrong here shall stop it")]
 
@@ -55,11 +55,15 @@ async fn one_container_that_cannot_be_looked_at_costs_no_other() {
     let tasks = [(Id(1), "c1"), (Id(2), "c2"), (Id(3), "c3")];
     for (task, container) in tasks {
         record(dir.path(), task, container);
-        stub.answer(&format!("/containers/{container}/json"), StubAnswer::json(&inspected(task, container)));
+        stub.answer(
+            &format!("/containers/{container}/json"),
+            StubAnswer::json(&inspected(task, container)),
+        );
     }
     stub.answer("/containers/c2/json", StubAnswer::Nothing);
     stub.answer("/containers/c3/json", StubAnswer::Status(500, "the shim is stuck".into()));
-    let rows: Vec<Value> = tasks.iter().map(|(task, container)| row(*task, container, "running")).collect();
+    let rows: Vec<Value> =
+        tasks.iter().map(|(task, container)| row(*task, container, "running")).collect();
     stub.answer("/containers/json", StubAnswer::json(&rows));
     let runtime = DockerRuntime::open(dir.path(), &stub.host()).unwrap();
     let found = soon(runtime.list(NODE)).await.unwrap();
@@ -85,7 +89,9 @@ async fn a_list_that_cannot_be_read_costs_none_that_is_recorded() {
     let runtime = DockerRuntime::open(dir.path(), &stub.host()).unwrap();
     let found = soon(runtime.list(NODE)).await.unwrap();
     assert_eq!(found.len(), 1, "{found:?}");
-    assert!(matches!(&found[0].state, FoundState::Running(started) if started.container_ref == "c1"));
+    assert!(
+        matches!(&found[0].state, FoundState::Running(started) if started.container_ref == "c1")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -119,7 +125,8 @@ async fn an_engine_that_takes_calls_and_answers_none_is_noticed_and_its_calls_en
     let runtime = DockerRuntime::open(dir.path(), &stub.host()).unwrap();
     soon(runtime.describe()).await.unwrap();
     let mut noticed = runtime.noticed().unwrap();
-    let hangs = noticed.wait_for(|noticed| noticed.engine_problem.contains("did not answer within 4 s"));
+    let hangs =
+        noticed.wait_for(|noticed| noticed.engine_problem.contains("did not answer within 4 s"));
     drop(timeout(Duration::from_secs(15), hangs).await.expect("within seconds").unwrap());
     let error = soon(runtime.list(NODE)).await.unwrap_err();
     assert!(matches!(error, RuntimeError::Unreachable(_)), "{error:?}");
@@ -132,7 +139,8 @@ async fn an_engine_that_answers_and_cannot_list_is_noticed_as_that() {
     let runtime = DockerRuntime::open(dir.path(), &stub.host()).unwrap();
     soon(runtime.describe()).await.unwrap();
     let mut noticed = runtime.noticed().unwrap();
-    let unlisted = noticed.wait_for(|noticed| noticed.listing_problem.contains("too many requests"));
+    let unlisted =
+        noticed.wait_for(|noticed| noticed.listing_problem.contains("too many requests"));
     assert_eq!(soon(unlisted).await.unwrap().engine_problem, "");
     stub.answer("/containers/json", StubAnswer::Body("[]".into()));
     drop(soon(noticed.wait_for(|noticed| noticed.listing_problem.is_empty())).await.unwrap());

@@ -1,5 +1,5 @@
-//! The Docker runtime beside real engines that stand still and people who copy: nothing is lost, nothing leaks,
-//! and nothing of somebody else is touched.
+//! The Docker runtime beside real engines that stand still and people who copy: nothing is lost,
+//! nothing leaks, and nothing of somebody else is touched.
 
 #![allow(clippy::unwrap_used, reason = "what goes wrong here shall stop it")]
 #![allow(dead_code, reason = "each test binary uses its part of the shared helpers")]
@@ -28,7 +28,9 @@ async fn containers_killed_behind_the_engines_back_are_all_seen() {
     let runtime = node.runtime();
     for round in 0..ROUNDS {
         let works: Vec<Workload> = (0..KILLED).map(|_| node.shell("exec sleep 100000")).collect();
-        stream::iter(&works).for_each_concurrent(4, |work| async { drop(begin(&runtime, work).await) }).await;
+        stream::iter(&works)
+            .for_each_concurrent(4, |work| async { drop(begin(&runtime, work).await) })
+            .await;
         let pids: Vec<String> = soon(runtime.list(node.id))
             .await
             .unwrap()
@@ -48,7 +50,9 @@ async fn containers_killed_behind_the_engines_back_are_all_seen() {
         for ended in ends {
             assert_eq!(ended.unwrap().exit_code, Some(137), "round {round}");
         }
-        stream::iter(&works).for_each_concurrent(4, |work| soon(until_removed(&runtime, work))).await;
+        stream::iter(&works)
+            .for_each_concurrent(4, |work| soon(until_removed(&runtime, work)))
+            .await;
     }
 }
 
@@ -76,17 +80,21 @@ async fn a_copy_with_a_tasks_labels_is_named_and_never_touched() {
         ]);
         name
     };
-    let copies = [copy("mycopy", "/data"), copy("mycopy2", &format!("keep-{}:/data", work.task_id))];
+    let copies =
+        [copy("mycopy", "/data"), copy("mycopy2", &format!("keep-{}:/data", work.task_id))];
     let mut noticed = runtime.noticed().unwrap();
-    let named = noticed
-        .wait_for(|noticed| noticed.tasks.get(&work.task_id).is_some_and(|text| text.contains("mycopy")));
+    let named = noticed.wait_for(|noticed| {
+        noticed.tasks.get(&work.task_id).is_some_and(|text| text.contains("mycopy"))
+    });
     drop(soon(named).await.unwrap());
     for _ in 0..2 {
         runtime = node.runtime();
         let found = soon(runtime.list(node.id)).await.unwrap();
         assert_eq!(found.len(), 1, "{found:?}");
         assert_eq!((found[0].task_id, found[0].proof), (work.task_id, Proof::Recorded));
-        assert!(matches!(&found[0].state, FoundState::Running(started) if started.container_ref == id));
+        assert!(
+            matches!(&found[0].state, FoundState::Running(started) if started.container_ref == id)
+        );
     }
     soon(runtime.stop(work.task_id, Duration::from_secs(10))).await.unwrap();
     soon(runtime.remove(work.task_id)).await.unwrap();
@@ -111,8 +119,9 @@ async fn a_paused_container_is_said_to_be_and_has_not_ended() {
     let id = begin(&runtime, &work).await;
     let mut noticed = runtime.noticed().unwrap();
     node.docker(&["pause", &id]);
-    let paused = noticed
-        .wait_for(|noticed| noticed.tasks.get(&work.task_id).is_some_and(|text| text.contains("paused")));
+    let paused = noticed.wait_for(|noticed| {
+        noticed.tasks.get(&work.task_id).is_some_and(|text| text.contains("paused"))
+    });
     drop(soon(paused).await.unwrap());
     assert!(timeout(Duration::from_millis(300), runtime.wait(&work)).await.is_err());
     node.docker(&["unpause", &id]);
@@ -121,7 +130,8 @@ async fn a_paused_container_is_said_to_be_and_has_not_ended() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_engine_that_hangs_is_noticed_within_seconds_and_what_it_creates_late_is_adopted_or_removed() {
+async fn an_engine_that_hangs_is_noticed_within_seconds_and_what_it_creates_late_is_adopted_or_removed()
+ {
     let engine = OwnEngine::start("hang", &[]);
     let node = Node::on(engine.host());
     let runtime = node.runtime();

@@ -1,5 +1,5 @@
-//! The process runtime with real processes under real shims: the suite that all runtimes pass, and what only
-//! processes and shims can go through.
+//! The process runtime with real processes under real shims: the suite that all runtimes pass, and
+//! what only processes and shims can go through.
 
 #![allow(clippy::unwrap_used, reason = "what goes wrong here shall stop it")]
 
@@ -43,8 +43,9 @@ impl Node {
     /// The shims of this node's tasks, by the folder that each names.
     fn shims(&self) -> Vec<i32> {
         let ours = self.dir.path().to_string_lossy().into_owned();
-        let pids =
-            fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+        let pids = fs::read_dir("/proc")
+            .unwrap()
+            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
         pids.filter(|pid: &i32| {
             let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
             words.starts_with(b"skep\0") && String::from_utf8_lossy(&words).contains(&ours)
@@ -74,9 +75,10 @@ impl Subject for Node {
             Program::Exit(code) => shell(&format!("exit {code}")),
             Program::Signal(signal) => shell(&format!("kill -{signal} $$")),
             // By a signal that nobody takes notice of: a trap would take a moment to be set.
-            Program::Stubborn => {
-                with(ContainerSpec { stop_signal: "SIGWINCH".into(), ..shell_spec("exec sleep 1000") })
-            }
+            Program::Stubborn => with(ContainerSpec {
+                stop_signal: "SIGWINCH".into(),
+                ..shell_spec("exec sleep 1000")
+            }),
             Program::Print(lines) => shell(&print(lines)),
             Program::PrintAndRun(lines) => shell(&format!("{}exec sleep 1000", print(lines))),
             Program::Missing => program_named("no-such-program-anywhere", &[]),
@@ -121,7 +123,11 @@ fn shell(script: &str) -> Workload {
 }
 
 fn shell_spec(script: &str) -> ContainerSpec {
-    ContainerSpec { image: "sh".into(), args: vec!["-c".into(), script.into()], ..ContainerSpec::default() }
+    ContainerSpec {
+        image: "sh".into(),
+        args: vec!["-c".into(), script.into()],
+        ..ContainerSpec::default()
+    }
 }
 
 fn signal(pid: i32, name: &str) {
@@ -181,13 +187,19 @@ async fn the_program_sees_its_folder_and_an_environment_of_its_own() {
     let lines = output(&Node::new(), &work).await;
     assert_eq!(lines[0], "/usr");
     assert!(lines.contains(&"A=b c".to_owned()), "{lines:?}");
-    assert!(!lines.iter().any(|line| line.starts_with("CARGO")), "nothing of the agent's: {lines:?}");
+    assert!(
+        !lines.iter().any(|line| line.starts_with("CARGO")),
+        "nothing of the agent's: {lines:?}"
+    );
 }
 
 #[tokio::test]
 async fn another_user_runs_it_with_the_groups_asked_for() {
-    let spec =
-        ContainerSpec { user: "nobody".into(), groups: vec!["4242".into()], ..shell_spec("id -u; id -G") };
+    let spec = ContainerSpec {
+        user: "nobody".into(),
+        groups: vec!["4242".into()],
+        ..shell_spec("id -u; id -G")
+    };
     let lines = output(&Node::new(), &with(spec)).await;
     assert_eq!(lines[0], "65534");
     assert!(
@@ -269,7 +281,8 @@ async fn a_shim_that_is_told_to_end_ends_its_program_and_says_who_it_was() {
 async fn what_the_program_started_ends_with_it() {
     let node = Node::new();
     // One child stays in the group, the other leaves it and its session.
-    let script = "sleep 1000 & echo $!; setsid sh -c 'echo $$; exec sleep 1000' & sleep 0.3; exit 0";
+    let script =
+        "sleep 1000 & echo $!; setsid sh -c 'echo $$; exec sleep 1000' & sleep 0.3; exit 0";
     let lines = output(&node, &shell(script)).await;
     assert_eq!(lines.len(), 2, "{lines:?}");
     for pid in lines {
@@ -283,12 +296,13 @@ async fn after_a_reboot_the_numbers_mean_nothing() {
     let (runtime, work) = (node.runtime(), shell("exec sleep 1000"));
     begin(&runtime, &work).await;
     soon(runtime.stop(work.task_id, Duration::from_secs(20))).await.unwrap();
-    // As a machine leaves it that lost its power: the start was written down, the end was not; the number is
-    // another's.
+    // As a machine leaves it that lost its power: the start was written down, the end was not; the
+    // number is another's.
     let folder = node.folder(work.task_id);
     fs::remove_file(folder.join("ended.json")).unwrap();
     let mut bystander = Command::new("sleep").arg("1000").spawn().unwrap();
-    let note = format!(r#"{{"pid":{},"boot":"an earlier one","start_ticks":5,"at":1}}"#, bystander.id());
+    let note =
+        format!(r#"{{"pid":{},"boot":"an earlier one","start_ticks":5,"at":1}}"#, bystander.id());
     fs::write(folder.join("running.json"), note).unwrap();
     let found = soon(node.runtime().list(work.node_id)).await.unwrap();
     assert!(
@@ -379,7 +393,10 @@ async fn limits_hold_where_they_are_offered() {
     assert!(ended.out_of_memory, "{ended:?}");
     assert_eq!(ended.cause, EndCause::Itself, "{ended:?}");
     let lines = texts(&runtime, &work, LogQuery::default()).await;
-    assert!(lines.iter().any(|line| line.contains(&work.task_id.to_string())), "it ran in its group");
+    assert!(
+        lines.iter().any(|line| line.contains(&work.task_id.to_string())),
+        "it ran in its group"
+    );
 }
 
 /// The numbers that a task printed, once it has printed so many.
@@ -405,7 +422,8 @@ async fn gone(pids: &[i32]) {
     .await;
 }
 
-/// Prints the numbers of three processes, of which one has left its session and one the world's view.
+/// Prints the numbers of three processes, of which one has left its session and one the world's
+/// view.
 const FAMILY: &str = "echo $$; setsid sh -c 'echo $$; exec sleep 1000' & \
                       setsid sh -c 'echo $$; exec sleep 1000' & exec sleep 1000";
 
@@ -496,7 +514,10 @@ async fn what_runs_is_ended_although_its_folder_was_removed() {
         if restarted {
             runtime = node.runtime();
             let found = soon(runtime.list(work.node_id)).await.unwrap();
-            assert!(matches!(&found[..], [one] if matches!(one.state, FoundState::Running(_))), "{found:?}");
+            assert!(
+                matches!(&found[..], [one] if matches!(one.state, FoundState::Running(_))),
+                "{found:?}"
+            );
         }
         soon(runtime.stop(work.task_id, Duration::from_secs(5))).await.unwrap();
         assert!(!pids.iter().any(|pid| is_alive(*pid)), "stopped means ended");
@@ -529,9 +550,20 @@ async fn a_task_inherits_nothing_of_the_agents_own() {
     assert_eq!(lines[..2], ["0", "1024"], "{lines:?}");
     assert!(lines[2].parse::<u64>().unwrap() <= 524_288, "{lines:?}");
     assert_eq!(lines[3].trim_start_matches('0'), "22", "{lines:?}");
-    let names: Vec<&str> = lines[4..].iter().filter_map(|line| Some(line.split_once('=')?.0)).collect();
-    let known =
-        ["HOME", "LOGNAME", "OLDPWD", "PATH", "PWD", "SHLVL", "SKEP_NODE_ID", "SKEP_TASK_ID", "USER", "_"];
+    let names: Vec<&str> =
+        lines[4..].iter().filter_map(|line| Some(line.split_once('=')?.0)).collect();
+    let known = [
+        "HOME",
+        "LOGNAME",
+        "OLDPWD",
+        "PATH",
+        "PWD",
+        "SHLVL",
+        "SKEP_NODE_ID",
+        "SKEP_TASK_ID",
+        "USER",
+        "_",
+    ];
     assert!(names.iter().all(|name| known.contains(name)), "{names:?}");
     let path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
     assert!(lines.iter().any(|line| line == path), "{lines:?}");

@@ -1,5 +1,5 @@
-//! A whole agent, with its journal on disk and the fake engine, against a manager that the test plays by hand
-//! over a real socket.
+//! A whole agent, with its journal on disk and the fake engine, against a manager that the test
+//! plays by hand over a real socket.
 
 #![allow(clippy::unwrap_used, reason = "what goes wrong here shall stop it")]
 
@@ -94,7 +94,10 @@ async fn an_agent_joins_runs_what_is_assigned_and_finds_it_again_after_its_own_d
     assert!(first.node_id.is_empty(), "a new node has no id");
     assert_eq!((first.secret.len(), first.revision), (32, 0));
     let description = first.description.unwrap();
-    assert_eq!((description.hostname.as_str(), description.runtime()), ("alpha", RuntimeKind::Fake));
+    assert_eq!(
+        (description.hostname.as_str(), description.runtime()),
+        ("alpha", RuntimeKind::Fake)
+    );
     let resources = description.resources.unwrap();
     assert_eq!(
         (resources.nano_cpus, resources.memory_bytes),
@@ -104,7 +107,8 @@ async fn an_agent_joins_runs_what_is_assigned_and_finds_it_again_after_its_own_d
     assert_eq!(first.spec.unwrap().annotations.unwrap().labels["zone"], "b1");
     line.welcome(Id(77)).await;
     line.assign(set(5, &[(Id(1), container("run")), (Id(2), container("exit:3"))])).await;
-    let seen = until_reported(&mut line, &[(Id(1), TaskState::Running), (Id(2), TaskState::Failed)]).await;
+    let seen =
+        until_reported(&mut line, &[(Id(1), TaskState::Running), (Id(2), TaskState::Failed)]).await;
     assert_eq!(seen[&Id(2)].container.as_ref().unwrap().exit_code, Some(3));
     assert_eq!(seen[&Id(2)].error, "exit code 3");
     agent.stopped().await;
@@ -118,9 +122,14 @@ async fn an_agent_joins_runs_what_is_assigned_and_finds_it_again_after_its_own_d
     assert_eq!((again.incarnation, again.revision), (1, 5), "it goes on where it was");
     assert_ne!(again.process, first.process);
     line.welcome(Id(77)).await;
-    let seen = until_reported(&mut line, &[(Id(1), TaskState::Running), (Id(2), TaskState::Failed)]).await;
+    let seen =
+        until_reported(&mut line, &[(Id(1), TaskState::Running), (Id(2), TaskState::Failed)]).await;
     assert_eq!(seen[&Id(1)].container.as_ref().unwrap().container_ref, format!("fake-{}", Id(1)));
-    assert_eq!(engine.starts(), BTreeMap::from([(Id(1), 1), (Id(2), 1)]), "nothing was started twice");
+    assert_eq!(
+        engine.starts(),
+        BTreeMap::from([(Id(1), 1), (Id(2), 1)]),
+        "nothing was started twice"
+    );
     agent.stopped().await;
 }
 
@@ -146,7 +155,11 @@ async fn a_manager_that_is_away_stops_nothing_and_hears_of_all_that_happened() {
     assert_eq!(line.hello().await.revision, 5);
     line.welcome(Id(77)).await;
     let seen = until_reported(&mut line, &[(Id(2), TaskState::Failed)]).await;
-    assert_eq!(seen.keys().copied().collect::<Vec<_>>(), [Id(2)], "what was acknowledged is not told again");
+    assert_eq!(
+        seen.keys().copied().collect::<Vec<_>>(),
+        [Id(2)],
+        "what was acknowledged is not told again"
+    );
     assert_eq!(seen[&Id(2)].error, "killed by somebody else on the node");
     assert_eq!(engine.running(), [Id(1)]);
     agent.stopped().await;
@@ -282,7 +295,11 @@ async fn output_is_sent_to_who_orders_it() {
     let resume = vec![LogResume { task_id: Id(1).to_bytes(), read_at: 0, read_lines: 0 }];
     let again = LogOrder { resume, ..order(2, &[Id(1)], true) };
     line.send(to_agent::Message::Logs(again)).await;
-    assert_eq!(manager.output_of(2, Id(1)).await.len(), 3, "the tail is not for what was read before");
+    assert_eq!(
+        manager.output_of(2, Id(1)).await.len(),
+        3,
+        "the tail is not for what was read before"
+    );
     agent.stopped().await;
 }
 
@@ -315,14 +332,19 @@ async fn a_node_whose_engine_is_away_is_announced_with_that_condition() {
     engine.set_away(true);
     let mut manager = Manager::start(folder.path()).await;
     let mut agent = start(&folder.path().join("agent"), &manager, &engine);
-    let told = agent.status.wait_for(|status| status.runtime_problem.contains("the fake engine is away"));
+    let told =
+        agent.status.wait_for(|status| status.runtime_problem.contains("the fake engine is away"));
     timeout(PATIENCE, told).await.expect("it says so").expect("it lives");
     let mut line = manager.line().await;
     let hello = line.hello().await;
-    let kinds = |conditions: &[Condition]| conditions.iter().map(Condition::kind).collect::<Vec<_>>();
+    let kinds =
+        |conditions: &[Condition]| conditions.iter().map(Condition::kind).collect::<Vec<_>>();
     assert_eq!(kinds(&hello.conditions), [ConditionKind::EngineUnreachable]);
     let description = hello.description.unwrap();
-    assert_eq!((description.hostname.as_str(), description.runtime()), ("alpha", RuntimeKind::Fake));
+    assert_eq!(
+        (description.hostname.as_str(), description.runtime()),
+        ("alpha", RuntimeKind::Fake)
+    );
     assert_eq!(description.features, [0; 0], "nothing is known of what it can do");
     line.welcome(Id(77)).await;
     engine.set_away(false);
@@ -373,6 +395,7 @@ async fn one_state_folder_is_for_one_agent_and_one_runtime() {
     let identity = IdentityFile::new(&folder.path().join("agent"));
     let stored = identity.read().unwrap().expect("written at the first start");
     identity.write(&Stored { runtime: RuntimeKind::Process, ..stored }).unwrap();
-    let error = Agent::open(config(folder.path(), &manager, &engine)).err().expect("another runtime");
+    let error =
+        Agent::open(config(folder.path(), &manager, &engine)).err().expect("another runtime");
     assert!(error.to_string().contains("--runtime process"), "{error}");
 }

@@ -1,7 +1,9 @@
-//! What reading costs: the cluster at a past revision of a long log, and a list of ten thousand tasks.
+//! What reading costs: the cluster at a past revision of a long log, and a list of ten thousand
+//! tasks.
 //!
-//! `cargo run --release -p skep-gateway --example read_bench [RECORDS [TASKS]]`. A log of so many records, in which
-//! tasks of 100 services end and are replaced again and again, is written to a folder in /var/tmp and read back.
+//! `cargo run --release -p skep-gateway --example read_bench [RECORDS [TASKS]]`. A log of so many
+//! records, in which tasks of 100 services end and are replaced again and again, is written to a
+//! folder in /var/tmp and read back.
 
 #![allow(clippy::unwrap_used, reason = "what goes wrong here shall stop it")]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "what it prints is what it is for")]
@@ -22,9 +24,9 @@ use skep_proto::{
     Id, Position, Revision, Timestamp, author, event,
     time::SECOND_NS,
     v1::{
-        ClusterCreated, ClusterSpec, DesireReason, ListRequest, LogRequest, NodeJoined, NodeSpec, Reconciler,
-        Record, ServiceCreated, SessionOpened, TaskAssigned, TaskCreated, TaskDesired, TaskList,
-        TaskObserved, TaskReaped, TaskState, TenureBegun, event::Kind,
+        ClusterCreated, ClusterSpec, DesireReason, ListRequest, LogRequest, NodeJoined, NodeSpec,
+        Reconciler, Record, ServiceCreated, SessionOpened, TaskAssigned, TaskCreated, TaskDesired,
+        TaskList, TaskObserved, TaskReaped, TaskState, TenureBegun, event::Kind,
     },
 };
 use std::{
@@ -47,7 +49,9 @@ impl Fold for Folded {
         let halt = |message: String| Halt { message };
         for (revision, record) in entry.decode().map_err(|error| halt(error.to_string()))? {
             let stamp = Stamp { revision, at: entry.at(), incarnation: entry.header.incarnation };
-            self.0.apply_into(stamp, &record, &mut Delta::default()).map_err(|error| halt(error.message))?;
+            self.0
+                .apply_into(stamp, &record, &mut Delta::default())
+                .map_err(|error| halt(error.message))?;
         }
         Ok(())
     }
@@ -60,19 +64,26 @@ impl Fold for Folded {
     }
 
     fn restore(&mut self, _: Position, _: Hash, bytes: &[u8]) -> Result<(), RestoreError> {
-        self.0 = snapshot::decode(bytes).map_err(|error| RestoreError::damaged(error.to_string()))?;
+        self.0 =
+            snapshot::decode(bytes).map_err(|error| RestoreError::damaged(error.to_string()))?;
         Ok(())
     }
 }
 
 fn record(by: Reconciler, kind: Kind) -> Record {
-    Record { author: Some(author::reconciler(by)), event: Some(event::event(kind)), ..Record::default() }
+    Record {
+        author: Some(author::reconciler(by)),
+        event: Some(event::event(kind)),
+        ..Record::default()
+    }
 }
 
 /// An id that looks random and is the same in each run.
 fn id(kind: u64, number: u64) -> Id {
-    let mixed =
-        (number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(17).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (number + 1)
+        .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        .rotate_left(17)
+        .wrapping_mul(0xbf58_476d_1ce4_e5b9);
     Id(u128::from(mixed) << 64 | u128::from(kind) << 48 | u128::from(number))
 }
 
@@ -111,13 +122,18 @@ fn beginning(services: u64) -> Vec<Record> {
     records
 }
 
-/// The whole life of one task up to its running, in place of one that has failed and leaves the view.
+/// The whole life of one task up to its running, in place of one that has failed and leaves the
+/// view.
 fn life(number: u64, place: u64, replaced: Option<u64>) -> Vec<Record> {
     let (task_id, service) = (id(3, number).to_bytes(), place % SERVICES);
     let node_id = id(1, (number * 7) % NODES).to_bytes();
     let mut records = Vec::with_capacity(10);
     let seen = |task_id: &bytes::Bytes, state: TaskState| {
-        let seen = TaskObserved { task_id: task_id.clone(), state: state as i32, ..TaskObserved::default() };
+        let seen = TaskObserved {
+            task_id: task_id.clone(),
+            state: state as i32,
+            ..TaskObserved::default()
+        };
         Record {
             author: Some(author::node(id(1, (number * 7) % NODES))),
             ..record(Reconciler::Unspecified, Kind::TaskObserved(seen))
@@ -150,7 +166,8 @@ fn life(number: u64, place: u64, replaced: Option<u64>) -> Vec<Record> {
     };
     records.push(record(Reconciler::Placement, Kind::TaskAssigned(assigned)));
     records.extend(
-        [TaskState::Preparing, TaskState::Starting, TaskState::Running].map(|state| seen(&task_id, state)),
+        [TaskState::Preparing, TaskState::Starting, TaskState::Running]
+            .map(|state| seen(&task_id, state)),
     );
     records.extend(old.map(|task_id| {
         record(
@@ -262,7 +279,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     eprintln!("{records} records written in {:.1?}", started.elapsed());
     let past = Past::new(log.history());
     let newest = past.newest().revision;
-    tokio::task::spawn_blocking(move || read(&past, newest).map_err(|error| error.to_string())).await??;
+    tokio::task::spawn_blocking(move || read(&past, newest).map_err(|error| error.to_string()))
+        .await??;
     log.close().await;
     Ok(())
 }

@@ -1,8 +1,8 @@
 //! Whether what is asked may become true. PURE.
 //!
-//! Every request, a person's or a machine's, is decided against the newest view: it becomes events, or a
-//! refusal that says what is wrong and what to do. Nothing else stands between a request and the log, so what is
-//! checked here is checked once.
+//! Every request, a person's or a machine's, is decided against the newest view: it becomes events,
+//! or a refusal that says what is wrong and what to do. Nothing else stands between a request and
+//! the log, so what is checked here is checked once.
 
 mod cluster;
 mod machines;
@@ -20,7 +20,9 @@ use crate::resolve;
 use skep_projections::View;
 use skep_proto::{
     Id, Revision,
-    v1::{Command, Condition, NodeDescription, NodeSpec, TaskObserved, command::Action, event::Kind},
+    v1::{
+        Command, Condition, NodeDescription, NodeSpec, TaskObserved, command::Action, event::Kind,
+    },
 };
 use skep_reconcilers::Entropy;
 
@@ -102,7 +104,8 @@ pub enum Machine {
 /// What a request becomes.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Admitted {
-    /// The revision each event answers (0 for an origin), and the event. Empty when nothing changes.
+    /// The revision each event answers (0 for an origin), and the event. Empty when nothing
+    /// changes.
     pub events: Vec<(Revision, Kind)>,
     /// The object it was about.
     pub object: Id,
@@ -124,21 +127,19 @@ impl Admitted {
 pub fn admit(view: &View, request: &Request, entropy: &Entropy) -> Result<Admitted, Refusal> {
     match request {
         Request::Machine(machine) => machines::admit(view, machine),
-        Request::Command(command) => {
-            match &command.action {
-                None => Err(Refusal::invalid("the command is empty")
-                    .hint("this client may be newer than the manager")),
-                Some(Action::UpdateNode(c)) => nodes::update(view, c),
-                Some(Action::RemoveNode(c)) => nodes::remove(view, c),
-                Some(Action::CreateService(c)) => services::create(view, c, entropy),
-                Some(Action::UpdateService(c)) => services::update(view, c),
-                Some(Action::ScaleService(c)) => services::scale(view, c),
-                Some(Action::RemoveService(c)) => services::remove(view, c),
-                Some(Action::UpdateCluster(c)) => cluster::update(view, c),
-                Some(Action::ReleaseObject(c)) => cluster::release(view, c),
-                Some(Action::DisownStray(c)) => strays::disown(view, c),
-            }
-        }
+        Request::Command(command) => match &command.action {
+            None => Err(Refusal::invalid("the command is empty")
+                .hint("this client may be newer than the manager")),
+            Some(Action::UpdateNode(c)) => nodes::update(view, c),
+            Some(Action::RemoveNode(c)) => nodes::remove(view, c),
+            Some(Action::CreateService(c)) => services::create(view, c, entropy),
+            Some(Action::UpdateService(c)) => services::update(view, c),
+            Some(Action::ScaleService(c)) => services::scale(view, c),
+            Some(Action::RemoveService(c)) => services::remove(view, c),
+            Some(Action::UpdateCluster(c)) => cluster::update(view, c),
+            Some(Action::ReleaseObject(c)) => cluster::release(view, c),
+            Some(Action::DisownStray(c)) => strays::disown(view, c),
+        },
     }
 }
 
@@ -172,14 +173,19 @@ pub fn describe(request: &Request) -> (&'static str, String) {
     }
 }
 
-/// The object that a command is about, where it names one that exists: its refusal is found there too.
+/// The object that a command is about, where it names one that exists: its refusal is found there
+/// too.
 pub fn object_of(view: &View, request: &Request) -> Id {
     let service = |reference: &str| {
-        let found = resolve::service(view, reference).ok().and_then(|index| view.services().get(index));
+        let found =
+            resolve::service(view, reference).ok().and_then(|index| view.services().get(index));
         found.map(|row| row.id)
     };
     let node = |reference: &str| {
-        resolve::node(view, reference).ok().and_then(|index| view.nodes().get(index)).map(|row| row.id)
+        resolve::node(view, reference)
+            .ok()
+            .and_then(|index| view.nodes().get(index))
+            .map(|row| row.id)
     };
     let found = match request {
         Request::Machine(_) => None,

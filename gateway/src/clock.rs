@@ -1,8 +1,8 @@
 //! The only place in this crate that reads the machine's clocks.
 //!
-//! Two clocks are read together. The monotonic clock measures: silence, delays, back-off. Nobody can set it, so
-//! a measured duration is right by a stopwatch. The wall clock only gives a tenure the time of day to begin with,
-//! and tells how far the log's time differs from it.
+//! Two clocks are read together. The monotonic clock measures: silence, delays, back-off. Nobody
+//! can set it, so a measured duration is right by a stopwatch. The wall clock only gives a tenure
+//! the time of day to begin with, and tells how far the log's time differs from it.
 
 use skep_proto::Timestamp;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};

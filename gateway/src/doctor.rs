@@ -1,8 +1,8 @@
 //! What is wrong with this manager and its cluster, and what to do about it.
 //!
-//! Each question is asked of what is at hand: the newest view, the log's own word, and the few records that
-//! tell of the manager itself. A question that finds nothing wrong says so once, at the end, so that silence
-//! means "not asked".
+//! Each question is asked of what is at hand: the newest view, the log's own word, and the few
+//! records that tell of the manager itself. A question that finds nothing wrong says so once, at
+//! the end, so that silence means "not asked".
 
 mod clock;
 mod cluster;
@@ -55,10 +55,16 @@ fn log(reads: &Reads) -> Vec<Finding> {
     let mut findings = Vec::new();
     let status = drive.log().status().borrow().clone();
     match status.health {
-        Health::Ok => findings
-            .push(ok("log", format!("takes entries; it stands at revision {}", status.applied.revision))),
+        Health::Ok => findings.push(ok(
+            "log",
+            format!("takes entries; it stands at revision {}", status.applied.revision),
+        )),
         Health::Failed(message) => {
-            findings.push(problem("log", message, "make the disk work; the log then goes on by itself"));
+            findings.push(problem(
+                "log",
+                message,
+                "make the disk work; the log then goes on by itself",
+            ));
         }
         Health::Stopped(message) => {
             findings.push(problem(
@@ -78,8 +84,12 @@ fn log(reads: &Reads) -> Vec<Finding> {
     }
     let space = drive.log().space();
     let share = space.free_share();
-    let free =
-        format!("{} ({:.1} %), the log takes {} MiB", space.scarcest(), share * 100.0, space.log_bytes >> 20);
+    let free = format!(
+        "{} ({:.1} %), the log takes {} MiB",
+        space.scarcest(),
+        share * 100.0,
+        space.log_bytes >> 20
+    );
     if share < FREE_SHARE_MIN {
         findings.push(problem(
             "disk",
@@ -104,7 +114,8 @@ fn log(reads: &Reads) -> Vec<Finding> {
 fn door(reads: &Reads) -> Option<Finding> {
     let door = reads.door()?;
     let (open, limit, refused) = door.look();
-    let message = format!("{open} are open, at most {limit} may be; {refused} were refused since the start");
+    let message =
+        format!("{open} are open, at most {limit} may be; {refused} were refused since the start");
     match (door.is_refusing(), refused) {
         (true, _) => Some(problem(
             "connections",
@@ -112,9 +123,11 @@ fn door(reads: &Reads) -> Option<Finding> {
             "close some, or raise the limit of open files of the daemon and restart it",
         )),
         (false, 0) => None,
-        (false, _) => {
-            Some(warning("connections", message, "look for a client that opens many and closes none"))
-        }
+        (false, _) => Some(warning(
+            "connections",
+            message,
+            "look for a client that opens many and closes none",
+        )),
     }
 }
 
@@ -131,7 +144,12 @@ fn problem(subject: &str, message: impl Into<String>, hint: &str) -> Finding {
 }
 
 fn finding(severity: Severity, subject: &str, message: impl Into<String>, hint: &str) -> Finding {
-    Finding { severity: severity as i32, subject: subject.into(), message: message.into(), hint: hint.into() }
+    Finding {
+        severity: severity as i32,
+        subject: subject.into(),
+        message: message.into(),
+        hint: hint.into(),
+    }
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! The way to the leader's turn, and to what it committed.
 //!
-//! Turns are pipelined: the next one starts before the last one is durable, and all that arrives meanwhile
-//! becomes the next entry. No timer batches anything. What is decided when is the business of the pure state
-//! machine in [`core`]; this room holds the thread around it and the handle for callers.
+//! Turns are pipelined: the next one starts before the last one is durable, and all that arrives
+//! meanwhile becomes the next entry. No timer batches anything. What is decided when is the
+//! business of the pure state machine in [`core`]; this room holds the thread around it and the
+//! handle for callers.
 
 mod batch;
 pub mod core;
@@ -46,7 +47,8 @@ pub struct Drive {
 }
 
 impl Drive {
-    /// Starts the turn's thread on an opened log. It ends some time after [`Drive::stop`] is called.
+    /// Starts the turn's thread on an opened log. It ends some time after [`Drive::stop`] is
+    /// called.
     pub fn start(log: Arc<Log>, state: Arc<DriveState>) -> (Drive, JoinHandle<()>) {
         tokio::spawn(shell::watch_status(log.clone(), state.clone()));
         tokio::spawn(shell::watch_space(log.clone(), state.clone()));
@@ -61,15 +63,20 @@ impl Drive {
     }
 
     /// Hands a request over in the order of the calls; the answer comes when it is committed.
-    pub fn submit(&self, author: Author, request: Request, bytes: usize) -> oneshot::Receiver<Answer> {
+    pub fn submit(
+        &self,
+        author: Author,
+        request: Request,
+        bytes: usize,
+    ) -> oneshot::Receiver<Answer> {
         let (send, receive) = oneshot::channel();
         let ask = Ask { caller: Reply::Caller(send), author, request, bytes };
         self.state.ask(std::iter::once(ask));
         receive
     }
 
-    /// Hands over requests that came together, in their order; their answers come together, when the last is
-    /// committed.
+    /// Hands over requests that came together, in their order; their answers come together, when
+    /// the last is committed.
     pub fn submit_all(
         &self,
         author: &Author,
@@ -136,13 +143,14 @@ impl Drive {
         self.state.clock()
     }
 
-    /// The time that a record written now would have. So long ago by a stopwatch is so much before this, also
-    /// where the wall clock says something else.
+    /// The time that a record written now would have. So long ago by a stopwatch is so much before
+    /// this, also where the wall clock says something else.
     pub fn log_time(&self) -> Timestamp {
         self.state.step(|core, now| core.log_time(now))
     }
 
-    /// How far the log's time is ahead of the wall clock, in nanoseconds; negative where it is behind.
+    /// How far the log's time is ahead of the wall clock, in nanoseconds; negative where it is
+    /// behind.
     pub fn skew(&self) -> i64 {
         self.state.step(|core, now| core.skew(now))
     }
@@ -157,7 +165,8 @@ impl Drive {
         self.limit().unwrap_or_else(|| "accepting".into())
     }
 
-    /// Decides nothing more: all that waits is answered within a second, and the turn's thread ends.
+    /// Decides nothing more: all that waits is answered within a second, and the turn's thread
+    /// ends.
     pub fn stop(&self) {
         self.state.step(|core, now| core.handle_stop(now));
     }

@@ -1,8 +1,9 @@
 //! Every past moment, and how it came to be.
 //!
-//! A past view is the nearest snapshot below it and the records since, folded again: nothing is stored for
-//! the sake of looking back. A few recent ones are kept, because whoever looks at a moment looks twice. All
-//! of it blocks on the disk, so the doors call it where blocking is allowed.
+//! A past view is the nearest snapshot below it and the records since, folded again: nothing is
+//! stored for the sake of looking back. A few recent ones are kept, because whoever looks at a
+//! moment looks twice. All of it blocks on the disk, so the doors call it where blocking is
+//! allowed.
 
 pub mod causes;
 pub mod names;
@@ -72,11 +73,20 @@ impl Past {
         self.history.bounds().1
     }
 
-    /// The revision that a moment means; none is now. `now` is the wall clock's time, for "so long ago".
-    pub fn revision(&self, moment: Option<&Moment>, now: Timestamp) -> Result<Option<Revision>, PastError> {
-        let Some(moment) = moment.and_then(|moment| moment.moment.as_ref()) else { return Ok(None) };
+    /// The revision that a moment means; none is now. `now` is the wall clock's time, for "so long
+    /// ago".
+    pub fn revision(
+        &self,
+        moment: Option<&Moment>,
+        now: Timestamp,
+    ) -> Result<Option<Revision>, PastError> {
+        let Some(moment) = moment.and_then(|moment| moment.moment.as_ref()) else {
+            return Ok(None);
+        };
         let (revision, said) = match moment {
-            moment::Moment::Revision(revision) => return self.within(Revision(*revision)).map(Some),
+            moment::Moment::Revision(revision) => {
+                return self.within(Revision(*revision)).map(Some);
+            }
             moment::Moment::TimeAt(at) => {
                 let at = Timestamp(*at);
                 (self.history.revision_at(at)?, format!("at {at}"))
@@ -173,7 +183,8 @@ impl Past {
         let Some(entry) = entry else { return Ok(None) };
         let place = usize::try_from(revision.0 - entry.first().0).unwrap_or(usize::MAX);
         let Some(bytes) = entry.records.get(place) else { return Ok(None) };
-        let record = Record::decode(bytes.clone()).map_err(|error| ReadError::Damaged(error.to_string()))?;
+        let record =
+            Record::decode(bytes.clone()).map_err(|error| ReadError::Damaged(error.to_string()))?;
         Ok(Some(Found { revision, record, entry }))
     }
 }
@@ -200,7 +211,8 @@ fn fold(view: &mut View, entry: &Entry, through: Revision) -> Result<bool, PastE
         if revision <= begun {
             continue;
         }
-        let record = Record::decode(bytes.clone()).map_err(|error| ReadError::Damaged(error.to_string()))?;
+        let record =
+            Record::decode(bytes.clone()).map_err(|error| ReadError::Damaged(error.to_string()))?;
         let stamp = Stamp { revision, at: entry.at(), incarnation: entry.header.incarnation };
         view.apply_into(stamp, &record, &mut ignored)
             .map_err(|error| PastError::Unfoldable(error.to_string()))?;

@@ -15,7 +15,8 @@ use tokio::sync::{mpsc, oneshot};
 
 /// Events from streams waiting for the hub; at it a stream's reading waits.
 const EVENTS_MAX: usize = 4_096;
-/// Messages waiting for one agent; at it the stream is dropped, and the agent comes back with its position.
+/// Messages waiting for one agent; at it the stream is dropped, and the agent comes back with its
+/// position.
 pub const TO_AGENT_MAX: usize = 1_024;
 
 /// What a request takes of an entry beside what can be large in it, bytes.
@@ -38,7 +39,8 @@ pub enum Event {
     Message(Conn, FromAgent),
     /// The stream ended.
     Gone(Conn),
-    /// The manager ends: agents are told, and none is taken any more. Answered when they have been told.
+    /// The manager ends: agents are told, and none is taken any more. Answered when they have been
+    /// told.
     Stopping(oneshot::Sender<()>),
     /// Something for a node's agent; answered with whether it has a session here.
     Order(Id, ToAgent, oneshot::Sender<bool>),
@@ -157,10 +159,15 @@ impl Task {
         while let Some(output) = self.sessions.poll_output() {
             match output {
                 Output::Send(conn, message) => {
-                    let full =
-                        self.streams.get(&conn).is_some_and(|stream| stream.try_send(message).is_err());
+                    let full = self
+                        .streams
+                        .get(&conn)
+                        .is_some_and(|stream| stream.try_send(message).is_err());
                     if full {
-                        tracing::warn!(conn = conn.0, "an agent does not read; its stream is dropped");
+                        tracing::warn!(
+                            conn = conn.0,
+                            "an agent does not read; its stream is dropped"
+                        );
                         self.streams.remove(&conn);
                         self.sessions.handle_gone(conn);
                     }
@@ -184,7 +191,9 @@ async fn sleep(timeout: Option<Duration>) {
 /// What a node's request takes of an entry, nearly: reports and descriptions can be large.
 fn size(request: &Request) -> usize {
     match request {
-        Request::Machine(Machine::Report { tasks, .. }) => tasks.iter().map(Message::encoded_len).sum(),
+        Request::Machine(Machine::Report { tasks, .. }) => {
+            tasks.iter().map(Message::encoded_len).sum()
+        }
         Request::Machine(Machine::Join { description, .. } | Machine::Open { description, .. }) => {
             description.encoded_len() + REQUEST_BYTES
         }
@@ -192,7 +201,10 @@ fn size(request: &Request) -> usize {
             conditions.iter().map(Message::encoded_len).sum::<usize>() + REQUEST_BYTES
         }
         Request::Machine(
-            Machine::Close { .. } | Machine::Silent { .. } | Machine::Reclaim { .. } | Machine::Fact(_),
+            Machine::Close { .. }
+            | Machine::Silent { .. }
+            | Machine::Reclaim { .. }
+            | Machine::Fact(_),
         )
         | Request::Command(_) => REQUEST_BYTES,
     }

@@ -1,8 +1,9 @@
 //! The manager's doors and the one step behind them.
 //!
-//! Protocols come in, commands go to the turn; what the turn decided is committed, then shown. `admit` and `turn`
-//! are pure: they see a view, a time and entropy, and return data. So is the state machine in `drive::core`, which says
-//! when a turn is taken and when an answer is given; the rest of `drive` is the thin shell around it.
+//! Protocols come in, commands go to the turn; what the turn decided is committed, then shown.
+//! `admit` and `turn` are pure: they see a view, a time and entropy, and return data. So is the
+//! state machine in `drive::core`, which says when a turn is taken and when an answer is given; the
+//! rest of `drive` is the thin shell around it.
 
 pub mod admit;
 pub mod api;

@@ -1,6 +1,8 @@
-//! Lines on their way from agents to those who asked for them. Bounded: a slow reader holds its own log back.
+//! Lines on their way from agents to those who asked for them. Bounded: a slow reader holds its own
+//! log back.
 //!
-//! What is ordered from which node, and in which order lines are passed on, is decided in [`follow`].
+//! What is ordered from which node, and in which order lines are passed on, is decided in
+//! [`follow`].
 
 pub mod follow;
 
@@ -49,7 +51,8 @@ impl Broker {
         wanted && !end
     }
 
-    /// Passes a chunk on if there is room: for words that come on the agent's main stream, which must not wait.
+    /// Passes a chunk on if there is room: for words that come on the agent's main stream, which
+    /// must not wait.
     pub fn offer(&self, chunk: LogChunk) {
         let request = chunk.request;
         let Some(order) = self.lock().get(&request).cloned() else { return };

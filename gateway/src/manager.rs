@@ -73,7 +73,8 @@ const METRICS_LIMITS: Limits = Limits { all: 64, process: 64 };
 
 /// How many descriptors this process may have; little where the system does not say.
 fn descriptors_max() -> u64 {
-    nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE).map_or(256, |(soft, _)| soft)
+    nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE)
+        .map_or(256, |(soft, _)| soft)
 }
 
 /// Runs a manager until `stop`, or until its log halts.
@@ -83,13 +84,17 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), ManagerE
     let identity = Identity {
         node,
         code_version: env!("CARGO_PKG_VERSION").into(),
-        genesis: ClusterSpec { heartbeat_period_ns: config.heartbeat_period_ns, ..ClusterSpec::default() },
+        genesis: ClusterSpec {
+            heartbeat_period_ns: config.heartbeat_period_ns,
+            ..ClusterSpec::default()
+        },
         safe_mode: config.safe_mode,
     };
     let state = DriveState::new(identity, counters);
     let log = skep_log::Config::new(config.state_dir.join("log"), node);
     let log = Arc::new(
-        Log::open(skep_log::Config { min_free: RECORDS_FREE_SHARE_MIN, ..log }, state.fold()).await?,
+        Log::open(skep_log::Config { min_free: RECORDS_FREE_SHARE_MIN, ..log }, state.fold())
+            .await?,
     );
     let (drive, turns) = Drive::start(log.clone(), state);
     tokio::spawn(stop_deciding(drive.clone(), stop.clone()));
@@ -115,7 +120,8 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), ManagerE
         let door = Door::new("metrics", METRICS_LIMITS);
         tokio::spawn(serve_metrics(door, listener, page, stop.clone()));
     }
-    // Agents are told before their connections close, so that they know it from a manager that died.
+    // Agents are told before their connections close, so that they know it from a manager that
+    // died.
     tokio::spawn({
         let stop = stop.clone();
         async move {
@@ -141,23 +147,28 @@ async fn stop_deciding(drive: Drive, stop: CancellationToken) {
 /// A cluster that exists already takes on the heartbeat period of the newest start.
 async fn keep_heartbeat_period(drive: Drive, node: Id, period_ns: u64) {
     let mut published = drive.published();
-    let Ok(view) = published.wait_for(|p| !p.view.cluster().id.is_none()).await.map(|p| p.view.clone())
+    let Ok(view) =
+        published.wait_for(|p| !p.view.cluster().id.is_none()).await.map(|p| p.view.clone())
     else {
         return;
     };
-    let spec = ClusterSpec { heartbeat_period_ns: Some(period_ns), ..(*view.cluster().spec).clone() };
+    let spec =
+        ClusterSpec { heartbeat_period_ns: Some(period_ns), ..(*view.cluster().spec).clone() };
     let action = Action::UpdateCluster(Box::new(UpdateCluster {
         version: view.cluster().version.0,
         spec: Some(spec),
     }));
     let reason = "the manager was started with this heartbeat period".into();
     let command = Command { action: Some(action), reason, ..Command::default() };
-    if let Answer::Refused(refusal) = drive.ask(author::manager(node), Request::Command(command), 64).await {
+    if let Answer::Refused(refusal) =
+        drive.ask(author::manager(node), Request::Command(command), 64).await
+    {
         tracing::warn!(error = %refusal.message, "the heartbeat period stays as it was");
     }
 }
 
-/// `skep recover`: cuts a damaged log where it stops being readable; the next start begins a new incarnation.
+/// `skep recover`: cuts a damaged log where it stops being readable; the next start begins a new
+/// incarnation.
 pub fn recover(state_dir: &Path, loss: AcceptLoss) -> Result<Recovered, RecoverError> {
     skep_log::recover(&state_dir.join("log"), loss)
 }

@@ -1,7 +1,8 @@
 //! What `/metrics` says, in Prometheus' text format.
 //!
-//! Counters are kept as things happen; everything about the cluster is read off the view's own counters when
-//! somebody scrapes. Only tasks by state need a look at every task: it is taken at most once a revision.
+//! Counters are kept as things happen; everything about the cluster is read off the view's own
+//! counters when somebody scrapes. Only tasks by state need a look at every task: it is taken at
+//! most once a revision.
 
 use crate::{api::door::Door, drive::Drive, history::verdict, turn::Answer};
 use prometheus_client::{
@@ -142,8 +143,11 @@ impl Counters {
     fn census(&self, view: &View) -> BTreeMap<TaskState, i64> {
         let mut census = self.census.lock().unwrap_or_else(PoisonError::into_inner);
         if census.0 != view.position().revision || census.1.is_empty() {
-            let mut numbers =
-                BTreeMap::from([(TaskState::Pending, 0), (TaskState::Running, 0), (TaskState::Failed, 0)]);
+            let mut numbers = BTreeMap::from([
+                (TaskState::Pending, 0),
+                (TaskState::Running, 0),
+                (TaskState::Failed, 0),
+            ]);
             for (_, row) in view.tasks().iter() {
                 *numbers.entry(row.state).or_default() += 1;
             }
@@ -187,14 +191,24 @@ fn total(registry: &mut Registry, name: &str, help: &str, value: u64) {
 
 fn log(registry: &mut Registry, view: &View, standing: &Standing) {
     one(registry, "log_revision", "Newest record applied", view.position().revision.0);
-    one(registry, "log_incarnation", "Restores and forced new clusters, from 1", view.position().incarnation);
+    one(
+        registry,
+        "log_incarnation",
+        "Restores and forced new clusters, from 1",
+        view.position().incarnation,
+    );
     one(registry, "log_leader", "Whether this manager leads", standing.leader.into());
     one(registry, "log_healthy", "Whether the log takes entries", standing.healthy.into());
     one(registry, "log_term", "Raft's term", standing.term);
     one(registry, "log_size_bytes", "What the log takes on the disk", standing.log_bytes);
     one(registry, "disk_free_bytes", "What is free on the log's disk", standing.free_bytes);
     one(registry, "view_set_aside", "Records that contradicted the view", view.set_aside());
-    one(registry, "view_parked", "Objects that a reconciler failed on", view.all_parked().count() as u64);
+    one(
+        registry,
+        "view_parked",
+        "Objects that a reconciler failed on",
+        view.all_parked().count() as u64,
+    );
     one(registry, "connections", "Connections open at the control socket", standing.connections);
     let refused = "Connections sent away since the start, for want of room";
     total(registry, "connections_refused", refused, standing.connections_refused);
@@ -206,17 +220,22 @@ fn nodes(registry: &mut Registry, view: &View) {
     let states = [NodeState::Unknown, NodeState::Down, NodeState::Ready, NodeState::Disconnected];
     let family = Gauges::default();
     for state in states {
-        let number = view.nodes().iter().filter(|(_, row)| !row.removed && row.state == state).count();
+        let number =
+            view.nodes().iter().filter(|(_, row)| !row.removed && row.state == state).count();
         let word = state.as_str_name().trim_start_matches("NODE_STATE_").to_lowercase();
         family.get_or_create(&[("state", word)]).set(i64::try_from(number).unwrap_or(i64::MAX));
     }
     registry.register("nodes", "Nodes by state", family);
     let conditions = Gauges::default();
-    for kind in [ConditionKind::EngineUnreachable, ConditionKind::TasksUnlisted, ConditionKind::PullFailing] {
+    for kind in
+        [ConditionKind::EngineUnreachable, ConditionKind::TasksUnlisted, ConditionKind::PullFailing]
+    {
         let has = |row: &NodeRow| row.conditions.iter().any(|condition| condition.kind() == kind);
         let number = view.nodes().iter().filter(|(_, row)| !row.removed && has(row)).count();
         let word = kind.as_str_name().trim_start_matches("CONDITION_KIND_").to_lowercase();
-        conditions.get_or_create(&[("condition", word)]).set(i64::try_from(number).unwrap_or(i64::MAX));
+        conditions
+            .get_or_create(&[("condition", word)])
+            .set(i64::try_from(number).unwrap_or(i64::MAX));
     }
     registry.register("nodes_with_condition", "Nodes by what is wrong with them", conditions);
 }
@@ -230,10 +249,15 @@ fn services(registry: &mut Registry, view: &View) {
         let waiting = view.pending_of(place).count();
         pending.get_or_create(&label()).set(i64::try_from(waiting).unwrap_or(i64::MAX));
     }
-    let paused = view.services().iter().filter(|(_, row)| !row.removed && verdict::paused(row).is_some());
+    let paused =
+        view.services().iter().filter(|(_, row)| !row.removed && verdict::paused(row).is_some());
     one(registry, "services_paused", "Services whose roll-out is paused", paused.count() as u64);
     registry.register("service_tasks_desired", "Tasks that a service wants", desired);
-    registry.register("service_tasks_running", "Tasks of a service that are wanted and run", running);
+    registry.register(
+        "service_tasks_running",
+        "Tasks of a service that are wanted and run",
+        running,
+    );
     registry.register("service_tasks_pending", "Tasks of a service that have no node", pending);
 }
 

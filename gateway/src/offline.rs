@@ -1,8 +1,8 @@
 //! A stopped manager's history, behind the same doors as a running one's.
 //!
-//! The folder is opened without a lock and without changing a byte; the doors stand at the two ends of a pipe
-//! in memory. So every read, of now or of then, is one code for both, and commands are told that nobody is
-//! there.
+//! The folder is opened without a lock and without changing a byte; the doors stand at the two ends
+//! of a pipe in memory. So every read, of now or of then, is one code for both, and commands are
+//! told that nobody is there.
 
 use crate::{
     admit::Refusal,
@@ -20,9 +20,9 @@ use skep_projections::View;
 use skep_proto::{
     Id, Revision,
     v1::{
-        Cluster, Command, CommandReplies, CommandReply, Commands, GetRequest, GreetReply, GreetRequest,
-        ListRequest, ListStraysRequest, NodeList, ServiceList, StatusReply, StatusRequest, StrayList,
-        TaskList, WatchServiceReply, WatchServiceRequest,
+        Cluster, Command, CommandReplies, CommandReply, Commands, GetRequest, GreetReply,
+        GreetRequest, ListRequest, ListStraysRequest, NodeList, ServiceList, StatusReply,
+        StatusRequest, StrayList, TaskList, WatchServiceReply, WatchServiceRequest,
         control_server::{Control, ControlServer},
         history_server::HistoryServer,
     },
@@ -61,8 +61,8 @@ pub enum OfflineError {
     Ended(#[from] tokio::task::JoinError),
 }
 
-/// Opens the history in a manager's state folder, and serves its reads to the channel that is returned until
-/// that is dropped.
+/// Opens the history in a manager's state folder, and serves its reads to the channel that is
+/// returned until that is dropped.
 pub async fn channel(dir: &Path) -> Result<Channel, OfflineError> {
     let dir = dir.to_owned();
     let reads = tokio::task::spawn_blocking(move || open(&dir)).await??;
@@ -80,7 +80,8 @@ fn open(dir: &Path) -> Result<Reads, OfflineError> {
             .map_err(|source| OfflineError::Rebuild { dir: dir.display().to_string(), source })?,
     };
     // A folder without the file is shown without the manager's own id.
-    let node = fs::read_to_string(dir.join("manager-id")).ok().and_then(|text| Id::parse(text.trim()));
+    let node =
+        fs::read_to_string(dir.join("manager-id")).ok().and_then(|text| Id::parse(text.trim()));
     Ok(Reads::still(past, view, bytes_in(&log), node.unwrap_or(Id::NONE)))
 }
 
@@ -97,9 +98,10 @@ fn bytes_in(dir: &Path) -> u64 {
 
 async fn serve(reads: Reads) -> Result<Channel, OfflineError> {
     let (client, server) = duplex(PIPE_BYTES);
-    let control =
-        ControlServer::new(Stopped { reads: reads.clone() }).max_encoding_message_size(REPLY_BYTES_MAX);
-    let history = HistoryServer::new(HistoryService::new(reads)).max_encoding_message_size(REPLY_BYTES_MAX);
+    let control = ControlServer::new(Stopped { reads: reads.clone() })
+        .max_encoding_message_size(REPLY_BYTES_MAX);
+    let history =
+        HistoryServer::new(HistoryService::new(reads)).max_encoding_message_size(REPLY_BYTES_MAX);
     let doors = Server::builder().add_service(control).add_service(history);
     let incoming = stream::iter([Ok::<_, io::Error>(server)]);
     tokio::spawn(async move {
@@ -111,7 +113,9 @@ async fn serve(reads: Reads) -> Result<Channel, OfflineError> {
     let connect = service_fn(move |_| {
         let taken = client.lock().ok().and_then(|mut client| client.take());
         future::ready(
-            taken.map(TokioIo::<DuplexStream>::new).ok_or_else(|| io::Error::other("the pipe is in use")),
+            taken
+                .map(TokioIo::<DuplexStream>::new)
+                .ok_or_else(|| io::Error::other("the pipe is in use")),
         )
     });
     Ok(Endpoint::from_static("http://stopped.invalid").connect_with_connector(connect).await?)
@@ -123,7 +127,10 @@ struct Stopped {
 }
 
 fn stopped() -> Status {
-    status(&Refusal::precondition(STOPPED).hint("commands need a running manager: start `skep daemon`"))
+    status(
+        &Refusal::precondition(STOPPED)
+            .hint("commands need a running manager: start `skep daemon`"),
+    )
 }
 
 type Replies<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -151,19 +158,31 @@ impl Control for Stopped {
         Err(stopped())
     }
 
-    async fn list_nodes(&self, request: Request<ListRequest>) -> Result<Response<NodeList>, Status> {
+    async fn list_nodes(
+        &self,
+        request: Request<ListRequest>,
+    ) -> Result<Response<NodeList>, Status> {
         self.reads.list_nodes(request.into_inner()).await.map(Response::new)
     }
 
-    async fn list_services(&self, request: Request<ListRequest>) -> Result<Response<ServiceList>, Status> {
+    async fn list_services(
+        &self,
+        request: Request<ListRequest>,
+    ) -> Result<Response<ServiceList>, Status> {
         self.reads.list_services(request.into_inner()).await.map(Response::new)
     }
 
-    async fn list_tasks(&self, request: Request<ListRequest>) -> Result<Response<TaskList>, Status> {
+    async fn list_tasks(
+        &self,
+        request: Request<ListRequest>,
+    ) -> Result<Response<TaskList>, Status> {
         self.reads.list_tasks(request.into_inner()).await.map(Response::new)
     }
 
-    async fn list_strays(&self, request: Request<ListStraysRequest>) -> Result<Response<StrayList>, Status> {
+    async fn list_strays(
+        &self,
+        request: Request<ListStraysRequest>,
+    ) -> Result<Response<StrayList>, Status> {
         self.reads.list_strays(request.into_inner()).await.map(Response::new)
     }
 
@@ -171,7 +190,10 @@ impl Control for Stopped {
         self.reads.get_cluster(request.into_inner()).await.map(Response::new)
     }
 
-    async fn status(&self, _request: Request<StatusRequest>) -> Result<Response<StatusReply>, Status> {
+    async fn status(
+        &self,
+        _request: Request<StatusRequest>,
+    ) -> Result<Response<StatusReply>, Status> {
         self.reads.status().await.map(Response::new)
     }
 

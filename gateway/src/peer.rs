@@ -1,7 +1,7 @@
 //! Who is at the other end of the local socket, as the kernel vouches for them.
 //!
-//! Read once when the connection is made: user, the user who logged in (behind sudo or su), and process. They
-//! become the author of every record the connection causes.
+//! Read once when the connection is made: user, the user who logged in (behind sudo or su), and
+//! process. They become the author of every record the connection causes.
 
 use skep_proto::v1::{Author, Person, author::Who};
 use std::{
@@ -48,9 +48,14 @@ impl PeerStream {
     pub fn new(stream: UnixStream) -> io::Result<PeerStream> {
         let cred = stream.peer_cred()?;
         let pid = cred.pid().unwrap_or(0);
-        let name = nix::unistd::User::from_uid(cred.uid().into()).ok().flatten().map(|user| user.name);
-        let person =
-            Person { uid: cred.uid(), login_uid: login_uid(pid), pid, name: name.unwrap_or_default() };
+        let name =
+            nix::unistd::User::from_uid(cred.uid().into()).ok().flatten().map(|user| user.name);
+        let person = Person {
+            uid: cred.uid(),
+            login_uid: login_uid(pid),
+            pid,
+            name: name.unwrap_or_default(),
+        };
         Ok(PeerStream { stream, peer: Peer { person } })
     }
 }
@@ -79,7 +84,11 @@ impl AsyncRead for PeerStream {
 }
 
 impl AsyncWrite for PeerStream {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }
 

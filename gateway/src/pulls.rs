@@ -1,4 +1,5 @@
-//! How far image pulls have got, as agents tell it. Never recorded: it is of no interest a minute later.
+//! How far image pulls have got, as agents tell it. Never recorded: it is of no interest a minute
+//! later.
 
 use skep_proto::{Id, v1::PullProgress};
 use std::{

@@ -1,7 +1,8 @@
 //! What a person means by a reference: a name, an id, or the beginning of one. PURE.
 //!
-//! Commands, reads and logs all ask here, so that `web` means the same thing everywhere. A whole id wins over
-//! a name, a name over the beginning of an id, as in Docker. What was removed is not found: its name is free.
+//! Commands, reads and logs all ask here, so that `web` means the same thing everywhere. A whole id
+//! wins over a name, a name over the beginning of an id, as in Docker. What was removed is not
+//! found: its name is free.
 
 use prost::Message;
 use skep_projections::{
@@ -119,7 +120,8 @@ impl ResolveError {
             ResolveError::Empty(_) | ResolveError::Ambiguous { .. } => tonic::Code::InvalidArgument,
             ResolveError::NotFound { .. } => tonic::Code::NotFound,
         };
-        let refused = Refused { code: self.code() as i32, message: self.to_string(), hint: self.hint() };
+        let refused =
+            Refused { code: self.code() as i32, message: self.to_string(), hint: self.hint() };
         tonic::Status::with_details(code, self.to_string(), refused.encode_to_vec().into())
     }
 }
@@ -131,15 +133,17 @@ pub fn service(view: &View, reference: &str) -> Result<ServiceIdx, ResolveError>
     match found {
         Some(place) => Ok(place),
         None => {
-            let names = || view.services().iter().filter(|(_, row)| !row.removed).map(|(_, row)| row.name());
+            let names = || {
+                view.services().iter().filter(|(_, row)| !row.removed).map(|(_, row)| row.name())
+            };
             begun(view.services(), Noun::Service, reference, there, |row| row.name().to_owned())
                 .map_err(|error| error.with_near(names))
         }
     }
 }
 
-/// The node of this host name, id, or beginning of an id. Host names need not be unique: two make it
-/// ambiguous.
+/// The node of this host name, id, or beginning of an id. Host names need not be unique: two make
+/// it ambiguous.
 pub fn node(view: &View, reference: &str) -> Result<NodeIdx, ResolveError> {
     let there = |row: &NodeRow| !row.removed;
     if let Some(place) = whole(view.nodes(), reference, there) {
@@ -149,14 +153,18 @@ pub fn node(view: &View, reference: &str) -> Result<NodeIdx, ResolveError> {
     match named[..] {
         [place] => Ok(place),
         [] => {
-            let names = || view.nodes().iter().filter(|(_, row)| !row.removed).map(|(_, row)| row.hostname());
+            let names = || {
+                view.nodes().iter().filter(|(_, row)| !row.removed).map(|(_, row)| row.hostname())
+            };
             begun(view.nodes(), Noun::Node, reference, there, |row| row.hostname().to_owned())
                 .map_err(|error| error.with_near(names))
         }
         [..] => {
             let rows = named.iter().filter_map(|place| view.nodes().get(*place));
-            let matches =
-                rows.take(MATCHES_SHOWN_MAX).map(|row| format!("{} ({})", row.hostname(), row.id)).collect();
+            let matches = rows
+                .take(MATCHES_SHOWN_MAX)
+                .map(|row| format!("{} ({})", row.hostname(), row.id))
+                .collect();
             Err(ResolveError::Ambiguous {
                 noun: Noun::Node,
                 reference: reference.into(),
@@ -167,8 +175,8 @@ pub fn node(view: &View, reference: &str) -> Result<NodeIdx, ResolveError> {
     }
 }
 
-/// The task of this id, beginning of an id, or name. `web.3` is the wanted task of the slot, or else its
-/// newest; `web.3.ID` is one of them.
+/// The task of this id, beginning of an id, or name. `web.3` is the wanted task of the slot, or
+/// else its newest; `web.3.ID` is one of them.
 pub fn task(view: &View, reference: &str) -> Result<TaskIdx, ResolveError> {
     let any = |_: &TaskRow| true;
     if let Some(place) = whole(view.tasks(), reference, any) {
@@ -198,7 +206,11 @@ fn task_named(view: &View, reference: &str) -> Option<TaskIdx> {
     wanted.or(tasks.last()).map(|(place, _)| *place)
 }
 
-fn whole<P: Place, R: Row>(table: &Table<P, R>, reference: &str, there: impl Fn(&R) -> bool) -> Option<P> {
+fn whole<P: Place, R: Row>(
+    table: &Table<P, R>,
+    reference: &str,
+    there: impl Fn(&R) -> bool,
+) -> Option<P> {
     let place = table.find(Id::parse(reference)?)?;
     table.get(place).filter(|row| there(row)).map(|_| place)
 }
@@ -228,7 +240,9 @@ fn begun<P: Place, R: Row>(
     match (found, total) {
         (Some(place), 1) => Ok(place),
         (None, _) => Err(ResolveError::NotFound { noun, reference: cut(reference), near: None }),
-        (Some(_), _) => Err(ResolveError::Ambiguous { noun, reference: cut(reference), matches, total }),
+        (Some(_), _) => {
+            Err(ResolveError::Ambiguous { noun, reference: cut(reference), matches, total })
+        }
     }
 }
 
@@ -249,7 +263,8 @@ impl ResolveError {
     }
 }
 
-/// Whether one letter too many, too few, wrong, or changed in place with its neighbour makes one the other.
+/// Whether one letter too many, too few, wrong, or changed in place with its neighbour makes one
+/// the other.
 fn one_slip_apart(a: &str, b: &str) -> bool {
     let (a, b): (Vec<char>, Vec<char>) =
         (a.to_lowercase().chars().collect(), b.to_lowercase().chars().collect());

@@ -1,8 +1,8 @@
 //! The manager's half of the conversation with agents. PURE.
 //!
-//! Inputs are what agents say, what the turn answered and what was committed; outputs are messages to agents and
-//! requests for the turn. A record finds its agent by node id, so its cost does not grow with the number of
-//! sessions. Heartbeats end here: only silence becomes a request.
+//! Inputs are what agents say, what the turn answered and what was committed; outputs are messages
+//! to agents and requests for the turn. A record finds its agent by node id, so its cost does not
+//! grow with the number of sessions. Heartbeats end here: only silence becomes a request.
 
 mod assign;
 mod entry;
@@ -23,8 +23,8 @@ use skep_projections::{Delta, NodeRow, View};
 use skep_proto::{
     Id, Revision, Timestamp, defaults,
     v1::{
-        Condition, FromAgent, HeartbeatPeriod, Hello, NodeState, Report, ReportAck, TaskState, ToAgent,
-        Turned, TurnedCode, Welcome, from_agent, to_agent,
+        Condition, FromAgent, HeartbeatPeriod, Hello, NodeState, Report, ReportAck, TaskState,
+        ToAgent, Turned, TurnedCode, Welcome, from_agent, to_agent,
     },
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -153,7 +153,8 @@ impl Sessions {
         self.conns.values().filter(|s| s.open).count()
     }
 
-    /// A later message of a stream. Those that are not the sessions' business are left to the shell.
+    /// A later message of a stream. Those that are not the sessions' business are left to the
+    /// shell.
     pub fn handle_message(&mut self, conn: Conn, message: FromAgent, now: Timestamp) {
         let Some(session) = self.conns.get_mut(&conn) else { return };
         session.heard_at = now;
@@ -180,7 +181,8 @@ impl Sessions {
         self.ask(session.node, machine, Waiting::Reported(conn, report.number));
     }
 
-    /// What is wrong with the node, now. Kept with the greeting, since a new tenure hears of the session anew.
+    /// What is wrong with the node, now. Kept with the greeting, since a new tenure hears of the
+    /// session anew.
     fn conditions(&mut self, conn: Conn, conditions: Vec<Condition>) {
         let Some(session) = self.conns.get_mut(&conn) else { return };
         session.hello.conditions.clone_from(&conditions);
@@ -191,8 +193,8 @@ impl Sessions {
         }
     }
 
-    /// The manager ends: every agent is told so and comes back later. Nothing is recorded, for nothing has happened
-    /// to the nodes.
+    /// The manager ends: every agent is told so and comes back later. Nothing is recorded, for
+    /// nothing has happened to the nodes.
     pub fn handle_stopping(&mut self) {
         self.life = Life::Stopping;
         for conn in self.conns.keys().copied().collect::<Vec<_>>() {
@@ -213,7 +215,8 @@ impl Sessions {
         while let Some((at, conn)) = self.beats.first().copied().filter(|(at, _)| *at <= now) {
             self.beats.remove(&(at, conn));
             let Some(session) = self.conns.get_mut(&conn) else { continue };
-            let silence_at = session.heard_at + session.period_ns * defaults::HEARTBEAT_GRACE_PERIODS;
+            let silence_at =
+                session.heard_at + session.period_ns * defaults::HEARTBEAT_GRACE_PERIODS;
             if silence_at > now {
                 session.silence_at = silence_at;
                 self.beats.insert((silence_at, conn));
@@ -246,7 +249,8 @@ impl Sessions {
 
     /// The agent shall come again: what it reported and nobody acknowledged it will report again.
     fn start_over(&mut self, waiting: Waiting, why: &str) {
-        let (Waiting::Joined(conn) | Waiting::Opened(conn) | Waiting::Reported(conn, _)) = waiting else {
+        let (Waiting::Joined(conn) | Waiting::Opened(conn) | Waiting::Reported(conn, _)) = waiting
+        else {
             return;
         };
         if self.conns.contains_key(&conn) {
@@ -279,14 +283,16 @@ impl Sessions {
         let Some(session) = self.conns.get_mut(&conn) else { return };
         match session.outbound.push(batch) {
             Queued::Yes => self.flush(conn),
-            Queued::Full => {
-                self.start_over(Waiting::Opened(conn), "the agent does not keep up with its assignments")
-            }
+            Queued::Full => self.start_over(
+                Waiting::Opened(conn),
+                "the agent does not keep up with its assignments",
+            ),
         }
     }
 
     fn flush(&mut self, conn: Conn) {
-        while let Some(part) = self.conns.get_mut(&conn).and_then(|session| session.outbound.next()) {
+        while let Some(part) = self.conns.get_mut(&conn).and_then(|session| session.outbound.next())
+        {
             self.send(conn, to_agent::Message::Assignments(part));
         }
     }
@@ -341,8 +347,9 @@ impl Sessions {
         }
     }
 
-    /// The heartbeat period is another one: agents beat at it from now on, and silence is measured by it. Each agent
-    /// gets the full time once more, since a beat at the old period may be on its way.
+    /// The heartbeat period is another one: agents beat at it from now on, and silence is measured
+    /// by it. Each agent gets the full time once more, since a beat at the old period may be on its
+    /// way.
     fn keep_period(&mut self, period_ns: u64, now: Timestamp) {
         if period_ns == self.period_ns {
             return;
@@ -362,7 +369,8 @@ impl Sessions {
 
     /// A new tenure made every node unknown: sessions that live say so.
     fn affirm(&mut self) {
-        let open: Vec<Conn> = self.conns.iter().filter(|(_, s)| s.open).map(|(conn, _)| *conn).collect();
+        let open: Vec<Conn> =
+            self.conns.iter().filter(|(_, s)| s.open).map(|(conn, _)| *conn).collect();
         open.into_iter().for_each(|conn| self.open(conn));
     }
 

@@ -1,7 +1,7 @@
 //! Rows of the view as people read them: names beside ids, counts beside wishes. PURE.
 //!
-//! One function a noun, from a row to its message. Nothing here reads anything but the view that it is given,
-//! so a past moment is shown exactly as it would have been shown then.
+//! One function a noun, from a row to its message. Nothing here reads anything but the view that it
+//! is given, so a past moment is shown exactly as it would have been shown then.
 
 pub mod filter;
 pub mod list;
@@ -10,8 +10,8 @@ use skep_projections::{NodeRow, ServiceRow, TaskRow, View, task::TaskDetail};
 use skep_proto::{
     Revision, Timestamp, author,
     v1::{
-        Cluster, Meta, Node, NodeStatus, Reconciler, Resources, RolloutStatus, Service, ServiceStatus, Task,
-        TaskSpec, TaskStatus,
+        Cluster, Meta, Node, NodeStatus, Reconciler, Resources, RolloutStatus, Service,
+        ServiceStatus, Task, TaskSpec, TaskStatus,
     },
 };
 
@@ -88,8 +88,9 @@ fn parked(view: &View, row: &ServiceRow) -> String {
 /// A task.
 pub fn task(view: &View, row: &TaskRow) -> Task {
     let service = view.services().get(row.service);
-    let spec =
-        service.and_then(|service| service.spec_at(row.spec_version)).and_then(|spec| spec.task.as_ref());
+    let spec = service
+        .and_then(|service| service.spec_at(row.spec_version))
+        .and_then(|spec| spec.task.as_ref());
     let named = Named { service, name: service.map_or("", |service| service.name()), spec };
     task_of(view, row, &named)
 }
@@ -124,7 +125,8 @@ pub(crate) fn task_of(view: &View, row: &TaskRow, named: &Named<'_>) -> Task {
 }
 
 fn status(row: &TaskRow, service: Option<&ServiceRow>) -> TaskStatus {
-    let TaskDetail { message, mut error, container } = row.detail.as_deref().cloned().unwrap_or_default();
+    let TaskDetail { message, mut error, container } =
+        row.detail.as_deref().cloned().unwrap_or_default();
     if error.is_empty()
         && let Some(why) = blocked(row, service)
     {
@@ -136,7 +138,8 @@ fn status(row: &TaskRow, service: Option<&ServiceRow>) -> TaskStatus {
 /// Why a pending task has no node.
 pub(crate) fn blocked<'a>(row: &TaskRow, service: Option<&'a ServiceRow>) -> Option<&'a str> {
     let blocked = service?.blocked.as_deref()?;
-    (row.is_pending() && blocked.spec_version == row.spec_version.0).then_some(blocked.message.as_str())
+    (row.is_pending() && blocked.spec_version == row.spec_version.0)
+        .then_some(blocked.message.as_str())
 }
 
 fn meta(version: Revision, created: (Revision, Timestamp), updated_at: Timestamp) -> Meta {

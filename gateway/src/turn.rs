@@ -1,8 +1,9 @@
-//! One step of the leader: take what came in, admit or refuse it, let the reconcilers speak, seal one entry. PURE.
+//! One step of the leader: take what came in, admit or refuse it, let the reconcilers speak, seal
+//! one entry. PURE.
 //!
-//! The tip is the view with everything proposed so far, committed or not. A turn works on it alone; time and
-//! entropy are handed in. What it returns is data: an entry to be proposed, the view after it, and the answers,
-//! none of which may be given before the entry is committed.
+//! The tip is the view with everything proposed so far, committed or not. A turn works on it alone;
+//! time and entropy are handed in. What it returns is data: an entry to be proposed, the view after
+//! it, and the answers, none of which may be given before the entry is committed.
 
 mod ledger;
 
@@ -16,7 +17,8 @@ use skep_proto::{
 };
 use skep_reconcilers::{Brain, Entropy, Turn};
 
-/// Records of one entry; the rest of a turn goes on in the next entry. One command's events are never split.
+/// Records of one entry; the rest of a turn goes on in the next entry. One command's events are
+/// never split.
 pub const ENTRY_RECORDS_MAX: usize = 4_096;
 /// Bytes of one entry's requests, encoded; the rest of a turn goes on in the next entry.
 pub const ENTRY_BYTES_MAX: usize = 1 << 20;
@@ -54,7 +56,8 @@ pub enum Answer {
     },
     /// It is not so.
     Refused(Refusal),
-    /// Nobody knows: the log failed while it was being written. Asking again under the same id tells.
+    /// Nobody knows: the log failed while it was being written. Asking again under the same id
+    /// tells.
     Unknown(String),
 }
 
@@ -66,7 +69,8 @@ pub struct TurnOutput<C> {
     pub view: View,
     /// What it changed.
     pub delta: Delta,
-    /// Who asked, and the answer, to be given when the entry, or what was proposed before it, is committed.
+    /// Who asked, and the answer, to be given when the entry, or what was proposed before it, is
+    /// committed.
     pub answers: Vec<(C, Answer)>,
     /// Requests that no longer fitted; they come first in the next turn.
     pub rest: Vec<Ask<C>>,
@@ -114,7 +118,8 @@ impl Tip {
         }
     }
 
-    /// The same with entries of at most so many records: the simulator cuts small turns as production cuts large ones.
+    /// The same with entries of at most so many records: the simulator cuts small turns as
+    /// production cuts large ones.
     #[must_use]
     pub fn with_entry_records(mut self, records: usize) -> Tip {
         self.entry_records = records.clamp(1, ENTRY_RECORDS_MAX);
@@ -169,8 +174,9 @@ impl Tip {
                 Seen::New => {}
                 Seen::Done { revision, object } => return done_before(revision, object),
                 Seen::Expired => {
-                    let refusal = Refusal::expired("the command's id is too old to tell whether it was done")
-                        .hint("look whether it took effect, then send it under a new id");
+                    let refusal =
+                        Refusal::expired("the command's id is too old to tell whether it was done")
+                            .hint("look whether it took effect, then send it under a new id");
                     return Answer::Refused(refusal);
                 }
             }
@@ -252,7 +258,8 @@ impl Tip {
     /// The digest after the record before: any manager whose own differs halts.
     fn checkpoint(&mut self, first: Revision, page: &mut Page) {
         let before = first.0.saturating_sub(1) / CHECKPOINT_RECORDS;
-        if page.records.is_empty() || self.view.position().revision.0 / CHECKPOINT_RECORDS == before {
+        if page.records.is_empty() || self.view.position().revision.0 / CHECKPOINT_RECORDS == before
+        {
             return;
         }
         let digest = bytes::Bytes::copy_from_slice(&self.view.digest().0.to_be_bytes());

@@ -1,8 +1,9 @@
-//! How fast the log commits: clients in this process, each waiting for its entry before it sends the next.
+//! How fast the log commits: clients in this process, each waiting for its entry before it sends
+//! the next.
 //!
-//! `commit_bench [CLIENTS] [SECONDS] [RECORD_BYTES] [DIR]`, by default 1 client, 3 seconds, 256 bytes, the
-//! temporary folder. The folder must lie on a real disk for the syncs to mean anything. A bare append with
-//! fdatasync is measured first, in the same folder, as the floor.
+//! `commit_bench [CLIENTS] [SECONDS] [RECORD_BYTES] [DIR]`, by default 1 client, 3 seconds, 256
+//! bytes, the temporary folder. The folder must lie on a real disk for the syncs to mean anything.
+//! A bare append with fdatasync is measured first, in the same folder, as the floor.
 
 #![allow(clippy::unwrap_used, reason = "what goes wrong here shall stop it")]
 #![allow(clippy::print_stdout, reason = "what it prints is what it is for")]
@@ -115,9 +116,15 @@ struct Run {
     opened: Duration,
 }
 
-async fn run(dir: &Path, clients: usize, seconds: usize, bytes: usize) -> Result<Run, Box<dyn Error>> {
+async fn run(
+    dir: &Path,
+    clients: usize,
+    seconds: usize,
+    bytes: usize,
+) -> Result<Run, Box<dyn Error>> {
     let start = Instant::now();
-    let log = Log::open(Config { min_free: 0.0, ..Config::new(dir.join("log"), Id(1)) }, Count(0)).await?;
+    let log = Log::open(Config { min_free: 0.0, ..Config::new(dir.join("log"), Id(1)) }, Count(0))
+        .await?;
     let opened = start.elapsed();
     let next = Arc::new(Mutex::new(Next { parent: Hash::ZERO, revision: 1 }));
     let record = Arc::new(v1::Record { reason: "x".repeat(bytes), ..Default::default() });

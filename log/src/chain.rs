@@ -1,9 +1,11 @@
-//! The chain (PURE): how records become an entry, what its hash covers, and how an entry is checked.
+//! The chain (PURE): how records become an entry, what its hash covers, and how an entry is
+//! checked.
 //!
-//! Every record and the header are encoded here, once, and never again: the hash of an entry is over bytes
-//! that are stored and sent as they are. A leaf is SHA-256(0x00 ‖ record bytes), the header carries the root of
-//! RFC 9162's tree over the leaves, and the entry's hash is SHA-256("skep entry 1" ‖ header bytes). So bodies can
-//! be taken away one day and the headers alone still verify.
+//! Every record and the header are encoded here, once, and never again: the hash of an entry is
+//! over bytes that are stored and sent as they are. A leaf is SHA-256(0x00 ‖ record bytes), the
+//! header carries the root of RFC 9162's tree over the leaves, and the entry's hash is
+//! SHA-256("skep entry 1" ‖ header bytes). So bodies can be taken away one day and the headers
+//! alone still verify.
 
 use bytes::{BufMut, Bytes};
 use prost::{Message, encoding};
@@ -85,7 +87,8 @@ pub struct SealedEntry {
     pub bytes: Bytes,
     /// The records' bytes, slices of `bytes`.
     pub records: Vec<Bytes>,
-    /// Objects that the records are about, with the record's place; known where the records were at hand.
+    /// Objects that the records are about, with the record's place; known where the records were at
+    /// hand.
     pub(crate) touched: Option<Vec<(Id, u32)>>,
 }
 
@@ -132,7 +135,8 @@ pub fn seal(draft: &Draft) -> SealedEntry {
         at: draft.at.0,
         feature_level: draft.feature_level,
         code_version: draft.code_version.clone(),
-        // Of the final length already, so that the header's place in the buffer is known beforehand.
+        // Of the final length already, so that the header's place in the buffer is known
+        // beforehand.
         root_hash: Hash::ZERO.to_bytes(),
         record_count: draft.records.len() as u32,
     };
@@ -178,13 +182,18 @@ pub fn unseal(bytes: Bytes) -> Result<SealedEntry, ChainError> {
     Ok(entry)
 }
 
-/// As [`unseal`], without recomputing the root: for bytes that lower layers have already vouched for.
+/// As [`unseal`], without recomputing the root: for bytes that lower layers have already vouched
+/// for.
 pub(crate) fn open(bytes: Bytes) -> Result<SealedEntry, ChainError> {
     let entry = v1::Entry::decode(bytes.clone())?;
     let header = EntryHeader::decode(entry.header.clone())?;
     let first = Revision(header.first_revision);
     if entry.records.len() != header.record_count as usize {
-        return Err(ChainError::Count { first, found: entry.records.len(), told: header.record_count });
+        return Err(ChainError::Count {
+            first,
+            found: entry.records.len(),
+            told: header.record_count,
+        });
     }
     if entry.records.is_empty() {
         return Err(ChainError::Incomplete { first, field: "records" });
@@ -195,23 +204,31 @@ pub(crate) fn open(bytes: Bytes) -> Result<SealedEntry, ChainError> {
     if first == Revision::ZERO {
         return Err(ChainError::Incomplete { first, field: "first revision" });
     }
-    Ok(SealedEntry { hash: hash(&entry.header), header, bytes, records: entry.records, touched: None })
+    Ok(SealedEntry {
+        hash: hash(&entry.header),
+        header,
+        bytes,
+        records: entry.records,
+        touched: None,
+    })
 }
 
-/// The objects that the records are about, each with the index of its record; and, as one more id, each name
-/// that a record gives.
+/// The objects that the records are about, each with the index of its record; and, as one more id,
+/// each name that a record gives.
 pub(crate) fn touched<'a>(records: impl IntoIterator<Item = &'a v1::Record>) -> Vec<(Id, u32)> {
     let mut found = Vec::new();
     for (index, record) in records.into_iter().enumerate() {
         if let Some(kind) = record.event.as_ref().and_then(|event| event.kind.as_ref()) {
             let names = event::given_name(kind).map(id_of_name);
-            found.extend(event::objects(kind).into_iter().chain(names).map(|id| (id, index as u32)));
+            found
+                .extend(event::objects(kind).into_iter().chain(names).map(|id| (id, index as u32)));
         }
     }
     found
 }
 
-/// Under which id the audit index keeps records that give a name: half of a hash over the name in small letters.
+/// Under which id the audit index keeps records that give a name: half of a hash over the name in
+/// small letters.
 pub(crate) fn id_of_name(name: &str) -> Id {
     let hash = Sha256::new().chain_update(NAME_PREFIX).chain_update(name.to_lowercase()).finalize();
     Id::from_bytes(&hash[..16])

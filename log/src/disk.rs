@@ -1,6 +1,7 @@
 //! The lowest floor: what lies on disk, how it is laid out, and what is durable when.
 //!
-//! RocksDB is named here and nowhere else. Nothing here knows of consensus, of sessions or of readers.
+//! RocksDB is named here and nowhere else. Nothing here knows of consensus, of sessions or of
+//! readers.
 
 pub(crate) mod appender;
 pub(crate) mod door;

@@ -1,7 +1,7 @@
 //! An entry that is history: committed and applied, shared by everybody who reads it.
 //!
-//! It is handed around behind an `Arc` and decoded only by those who need the records' insides: the leader knows
-//! its own entries already and recognises them by their hash.
+//! It is handed around behind an `Arc` and decoded only by those who need the records' insides: the
+//! leader knows its own entries already and recognises them by their hash.
 
 use crate::chain::{self, EntryHeader, Hash, SealedEntry};
 use bytes::Bytes;
@@ -74,8 +74,11 @@ impl Entry {
         if let Some(known) = &self.touched {
             return Ok(known.iter().map(|(id, place)| (*id, revision(*place))).collect());
         }
-        let records: Vec<v1::Record> =
-            self.records.iter().map(|bytes| v1::Record::decode(bytes.clone())).collect::<Result<_, _>>()?;
+        let records: Vec<v1::Record> = self
+            .records
+            .iter()
+            .map(|bytes| v1::Record::decode(bytes.clone()))
+            .collect::<Result<_, _>>()?;
         Ok(chain::touched(&records).into_iter().map(|(id, place)| (id, revision(place))).collect())
     }
 }

@@ -1,15 +1,17 @@
 //! The fence (PURE): an entry does something only where it follows on the head.
 //!
-//! An old leader's late proposal names a parent that is no longer the head. It is committed by raft like any other
-//! and does nothing, on every manager alike.
+//! An old leader's late proposal names a parent that is no longer the head. It is committed by raft
+//! like any other and does nothing, on every manager alike.
 
 use crate::{Entry, chain::Hash};
 use skep_proto::Position;
 
-/// Whether `entry` is the next one of a history that stands at `position` with `head` as its newest hash.
+/// Whether `entry` is the next one of a history that stands at `position` with `head` as its newest
+/// hash.
 ///
-/// An incarnation is kept, or a later one begins. One may be left out: a recovery whose incarnation was lost with what
-/// it wrote must not begin the same one again. A history without records has none yet, and begins with any.
+/// An incarnation is kept, or a later one begins. One may be left out: a recovery whose incarnation
+/// was lost with what it wrote must not begin the same one again. A history without records has
+/// none yet, and begins with any.
 pub(crate) fn follows(entry: &Entry, position: Position, head: Hash) -> bool {
     let incarnation = entry.header.incarnation;
     entry.parent() == head

@@ -1,7 +1,8 @@
-//! Reading what happened: of a live log, or of a stopped manager's folder, which is not changed by a byte.
+//! Reading what happened: of a live log, or of a stopped manager's folder, which is not changed by
+//! a byte.
 //!
-//! All of it blocks on the disk for as long as a page takes: from async code, call it where blocking is allowed.
-//! A live log's history grows while it is read; what was read stays true.
+//! All of it blocks on the disk for as long as a page takes: from async code, call it where
+//! blocking is allowed. A live log's history grows while it is read; what was read stays true.
 
 use crate::{
     Entry,
@@ -71,9 +72,9 @@ impl From<StoreError> for ReadError {
     fn from(error: StoreError) -> ReadError {
         match error {
             StoreError::Damaged(message) => ReadError::Damaged(message),
-            StoreError::Locked(message) | StoreError::Absent(message) | StoreError::Failed(message) => {
-                ReadError::Store(message)
-            }
+            StoreError::Locked(message)
+            | StoreError::Absent(message)
+            | StoreError::Failed(message) => ReadError::Store(message),
         }
     }
 }
@@ -89,8 +90,8 @@ impl History {
         History { source: Arc::new(source) }
     }
 
-    /// The oldest revision kept, where history stands now, and the hash of its newest entry. An empty history
-    /// begins at revision 1 and stands at 0.
+    /// The oldest revision kept, where history stands now, and the hash of its newest entry. An
+    /// empty history begins at revision 1 and stands at 0.
     pub fn bounds(&self) -> (Revision, Position, Hash) {
         let Status { applied, head, .. } = self.source.status.borrow().clone();
         // Nothing is trimmed yet: history begins at its beginning.
@@ -117,7 +118,9 @@ impl History {
             let at = match self.source.unindexed.holding(Revision(middle)) {
                 Some(waiting) => waiting.entry.at(),
                 None => {
-                    self.row(Revision(middle))?.ok_or(ReadError::Missing { revision: Revision(middle) })?.at
+                    self.row(Revision(middle))?
+                        .ok_or(ReadError::Missing { revision: Revision(middle) })?
+                        .at
                 }
             };
             if at <= time { low = middle } else { high = middle }
@@ -125,9 +128,12 @@ impl History {
         Ok(Revision(low))
     }
 
-    /// The nearest snapshot at or below a revision: where it stands, the chain's head there, and the view's bytes.
-    /// A damaged one is passed over, as if it had never been taken.
-    pub fn snapshot_at(&self, revision: Revision) -> Result<Option<(Position, Hash, Vec<u8>)>, ReadError> {
+    /// The nearest snapshot at or below a revision: where it stands, the chain's head there, and
+    /// the view's bytes. A damaged one is passed over, as if it had never been taken.
+    pub fn snapshot_at(
+        &self,
+        revision: Revision,
+    ) -> Result<Option<(Position, Hash, Vec<u8>)>, ReadError> {
         for snapshot in self.snapshots(revision)? {
             match self.source.snapshots.read(&snapshot) {
                 Ok(view) => {

@@ -4,9 +4,9 @@
 //!   seal ─► propose ─► raft ─► writer (one batch, one sync) ─► committed ─► fence ─► fold ─► index, followers, status
 //! ```
 //!
-//! The raft log *is* the history: nothing is written twice, and purging moves a pointer. Each entry names the hash
-//! of the one before; one that does not follow on the head does nothing. What is acknowledged is synced. Nothing
-//! outside this crate knows by which consensus, or in which store.
+//! The raft log *is* the history: nothing is written twice, and purging moves a pointer. Each entry
+//! names the hash of the one before; one that does not follow on the head does nothing. What is
+//! acknowledged is synced. Nothing outside this crate knows by which consensus, or in which store.
 //!
 //! Four floors, each of which imports from those below it and never from those above:
 //!
@@ -42,8 +42,8 @@ pub use entry::Entry;
 pub use failure::Failure;
 pub use fold::{Fold, Frozen, Halt, RestoreError};
 pub use history::{
-    AuditIndex, Entries, Health, History, OpenHistoryError, ReadError, Revisions, Status, SubscribeError,
-    Subscription, applier::SnapshotPolicy,
+    AuditIndex, Entries, Health, History, OpenHistoryError, ReadError, Revisions, Status,
+    SubscribeError, Subscription, applier::SnapshotPolicy,
 };
 pub use life::{
     config::Config,

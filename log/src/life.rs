@@ -1,7 +1,7 @@
 //! The life of a log: opened, kept alive, opened anew after the disk failed, recovered, closed.
 //!
-//! What decides is the same for the log that a daemon runs ([`supervise`] and [`session`], with threads and raft)
-//! and for the one that a single thread drives step by step ([`single`]).
+//! What decides is the same for the log that a daemon runs ([`supervise`] and [`session`], with
+//! threads and raft) and for the one that a single thread drives step by step ([`single`]).
 
 pub(crate) mod config;
 pub(crate) mod errors;

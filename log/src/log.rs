@@ -27,7 +27,8 @@ pub enum BarrierError {
     Failed(String),
 }
 
-/// An open log. Handles are cheap; the log is closed by [`Log::close`], or when the last handle goes.
+/// An open log. Handles are cheap; the log is closed by [`Log::close`], or when the last handle
+/// goes.
 #[derive(Clone)]
 pub struct Log {
     pub(crate) shared: Arc<OpenLog>,
@@ -35,8 +36,8 @@ pub struct Log {
 }
 
 impl Log {
-    /// Opens the log, restores the fold and brings it up to date. A manager that is the only voter leads when this
-    /// returns; an empty folder becomes a log with one voter.
+    /// Opens the log, restores the fold and brings it up to date. A manager that is the only voter
+    /// leads when this returns; an empty folder becomes a log with one voter.
     pub async fn open(config: Config, fold: impl Fold) -> Result<Log, OpenError> {
         let files = Arc::new(OsFiles::new(&config.dir));
         Log::open_in(config, Box::new(fold), files).await
@@ -52,8 +53,8 @@ impl Log {
         Ok(Log { shared, keeper: Arc::new(keeper) })
     }
 
-    /// Hands over an entry. The order of calls is the order in the log: the next entry may name this one as its
-    /// parent before this one is durable.
+    /// Hands over an entry. The order of calls is the order in the log: the next entry may name
+    /// this one as its parent before this one is durable.
     pub fn propose(&self, entry: SealedEntry) -> Proposal {
         let (weight, in_flight) = Weight::take(entry.bytes.len(), &self.shared.in_flight);
         if let Err(error) = self.may_propose(in_flight) {
@@ -85,14 +86,16 @@ impl Log {
 
     fn not_working(&self) -> ProposeError {
         match self.shared.health() {
-            Health::Ok => ProposeError::Failed("the log is being opened anew, or was closed".into()),
+            Health::Ok => {
+                ProposeError::Failed("the log is being opened anew, or was closed".into())
+            }
             Health::Failed(message) => ProposeError::Failed(message),
             Health::Stopped(message) => ProposeError::Stopped(message),
         }
     }
 
-    /// Waits until all that was committed anywhere before this call is applied here, and says where that is:
-    /// a read of the view after it is linearizable.
+    /// Waits until all that was committed anywhere before this call is applied here, and says where
+    /// that is: a read of the view after it is linearizable.
     pub async fn barrier(&self) -> Result<Position, BarrierError> {
         let not_running = || BarrierError::Failed(self.not_working().to_string());
         let line = self.shared.line().ok_or_else(not_running)?;
@@ -128,13 +131,15 @@ impl Log {
         self.shared.counts.read()
     }
 
-    /// The incarnation that the next entry must begin, where a recovery cut this log and nothing was written since.
+    /// The incarnation that the next entry must begin, where a recovery cut this log and nothing
+    /// was written since.
     pub fn begun_incarnation(&self) -> Option<u64> {
         let applied = self.shared.listeners.status.now().applied;
         Some(self.shared.begun.load(Relaxed)).filter(|begun| *begun > applied.incarnation)
     }
 
-    /// Writes what is left, stops the threads and releases the files. Other handles only answer errors then.
+    /// Writes what is left, stops the threads and releases the files. Other handles only answer
+    /// errors then.
     pub async fn close(self) {
         self.keeper.close().await;
     }

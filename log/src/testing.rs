@@ -80,7 +80,8 @@ impl Hashes {
 impl Fold for Hashes {
     fn apply(&mut self, entry: &Arc<Entry>) -> Result<(), Halt> {
         if self.refuse_at.is_some_and(|refused| entry.last().0 >= refused) {
-            let message = format!("revision {} has an unknown kind; run a newer skep", entry.last());
+            let message =
+                format!("revision {} has an unknown kind; run a newer skep", entry.last());
             return Err(Halt { message });
         }
         self.seen.lock().unwrap().push(entry.hash);

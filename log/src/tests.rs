@@ -55,7 +55,8 @@ async fn write(log: &Log, chain: &mut Chain, entries: u64) {
     }
 }
 
-/// Walks all of history, checking that each entry follows on the one before; says how many records there are.
+/// Walks all of history, checking that each entry follows on the one before; says how many records
+/// there are.
 fn verify(history: &crate::History) -> u64 {
     let (mut head, mut next) = (Hash::ZERO, 1);
     for entry in history.entries(skep_proto::Revision(1)) {

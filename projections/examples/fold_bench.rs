@@ -1,12 +1,16 @@
 //! What folding costs: records a second, bytes a task, snapshots, and how the cost grows.
 //!
-//! `cargo run --release -p skep-projections --example fold_bench [TASKS [WORD]]`: only what contains
-//! the word. One thread; each figure is the
-//! best of many, since neighbours on the machine only ever add.
+//! `cargo run --release -p skep-projections --example fold_bench [TASKS [WORD]]`: only what
+//! contains the word. One thread; each figure is the best of many, since neighbours on the machine
+//! only ever add.
 
 #![allow(clippy::unwrap_used, reason = "what goes wrong here shall stop it")]
 #![allow(clippy::print_stdout, reason = "what it prints is what it is for")]
-#![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "a measurement needs a clock")]
+#![allow(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "a measurement needs a clock"
+)]
 
 use prost::Message;
 use skep_projections::{
@@ -29,8 +33,13 @@ use std::{
 
 const ROUNDS: u32 = 15;
 const TASKS_PER_SERVICE: u64 = 100;
-const SEEN: [TaskState; 5] =
-    [TaskState::Accepted, TaskState::Preparing, TaskState::Ready, TaskState::Starting, TaskState::Running];
+const SEEN: [TaskState; 5] = [
+    TaskState::Accepted,
+    TaskState::Preparing,
+    TaskState::Ready,
+    TaskState::Starting,
+    TaskState::Running,
+];
 
 struct Counting;
 static LIVE: AtomicU64 = AtomicU64::new(0);
@@ -105,7 +114,11 @@ fn cluster(tasks: u64) -> Fold {
             description,
             ..Default::default()
         })));
-        fold.say(Kind::SessionOpened(Box::new(SessionOpened { node_id, session: n + 1, description: None })));
+        fold.say(Kind::SessionOpened(Box::new(SessionOpened {
+            node_id,
+            session: n + 1,
+            description: None,
+        })));
     }
     fold
 }
@@ -178,7 +191,8 @@ fn best(what: &str, count: u64, mut run: impl FnMut() -> u64) {
 
 fn fold_all(base: &View, encoded: &[Vec<u8>]) -> (u64, Fold) {
     // Decoded, so that nothing is shared with the base: as a replay has it.
-    let mut fold = Fold { view: snapshot::decode(&snapshot::encode(base)).expect("what was encoded") };
+    let mut fold =
+        Fold { view: snapshot::decode(&snapshot::encode(base)).expect("what was encoded") };
     let nanos = timed(|| {
         for bytes in encoded {
             fold.replay(&Record::decode(&bytes[..]).expect("what was encoded"));
@@ -196,17 +210,24 @@ fn main() {
     let assigned: Vec<_> = (0..tasks).map(|n| assignment(tasks, n)).collect();
     best("decode and fold a creation", tasks, || fold_all(&fold.view, &created).0);
     let before = LIVE.load(Relaxed);
-    created.iter().for_each(|bytes| fold.tell(&Record::decode(&bytes[..]).expect("what was encoded")));
+    created
+        .iter()
+        .for_each(|bytes| fold.tell(&Record::decode(&bytes[..]).expect("what was encoded")));
     best("decode and fold an assignment", tasks, || fold_all(&fold.view, &assigned).0);
-    assigned.iter().for_each(|bytes| fold.tell(&Record::decode(&bytes[..]).expect("what was encoded")));
+    assigned
+        .iter()
+        .for_each(|bytes| fold.tell(&Record::decode(&bytes[..]).expect("what was encoded")));
     println!("bytes a task, assigned: {}", (LIVE.load(Relaxed) - before) / tasks);
     // Tasks in an order that is not the order of anything in the view.
     let order: Vec<u64> = (0..tasks).map(|n| n * 7919 % tasks).collect();
-    let lives: Vec<_> =
-        SEEN.iter().flat_map(|state| order.iter().map(|n| observation(tasks, *n, *state))).collect();
+    let lives: Vec<_> = SEEN
+        .iter()
+        .flat_map(|state| order.iter().map(|n| observation(tasks, *n, *state)))
+        .collect();
     let decode = || {
         timed(|| {
-            let known = |bytes: &&Vec<u8>| Record::decode(&bytes[..]).is_ok_and(|r| r.author.is_some());
+            let known =
+                |bytes: &&Vec<u8>| Record::decode(&bytes[..]).is_ok_and(|r| r.author.is_some());
             assert_eq!(lives.iter().filter(known).count(), lives.len());
         })
     };
@@ -218,7 +239,10 @@ fn main() {
     for bytes in &lives {
         fold.tell(&Record::decode(&bytes[..]).expect("what was encoded"));
     }
-    println!("bytes a task more, running with a container: {}", (LIVE.load(Relaxed) - assigned) / tasks);
+    println!(
+        "bytes a task more, running with a container: {}",
+        (LIVE.load(Relaxed) - assigned) / tasks
+    );
     let ends: Vec<_> = order.iter().map(|n| observation(tasks, *n, TaskState::Complete)).collect();
     best("decode and fold an end", tasks, || fold_all(&fold.view, &ends).0);
     turns(&fold, tasks, &order);

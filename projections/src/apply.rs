@@ -1,13 +1,15 @@
 //! The fold: one record more.
 //!
-//! `apply` is total. A committed record never panics and leaves nothing to choose; one that contradicts the view
-//! (an unknown id, a state that would go back, an end after an end) is set aside and counted, alike on every
-//! manager, and the position goes on. Only a kind or version that this program does not know stops it: to skip
-//! that would make this manager's view differ from the others'.
+//! `apply` is total. A committed record never panics and leaves nothing to choose; one that
+//! contradicts the view (an unknown id, a state that would go back, an end after an end) is set
+//! aside and counted, alike on every manager, and the position goes on. Only a kind or version that
+//! this program does not know stops it: to skip that would make this manager's view differ from the
+//! others'.
 //!
-//! A [`Delta`] names the objects whose own facts changed. Counters and indexes that follow from a task (how many
-//! run, what a node has free) do not put its service or its node into the delta, with one exception: a task that
-//! is reaped names its service, because its own row cannot be asked any more.
+//! A [`Delta`] names the objects whose own facts changed. Counters and indexes that follow from a
+//! task (how many run, what a node has free) do not put its service or its node into the delta,
+//! with one exception: a task that is reaped names its service, because its own row cannot be asked
+//! any more.
 
 mod adoption;
 mod cluster;
@@ -36,7 +38,8 @@ pub struct Stamp {
     pub incarnation: u64,
 }
 
-/// A record that this program cannot fold: the manager halts with these words and nothing has changed.
+/// A record that this program cannot fold: the manager halts with these words and nothing has
+/// changed.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 #[error("{message}")]
 pub struct Unknown {
@@ -58,7 +61,8 @@ struct Step<'a> {
 }
 
 impl View {
-    /// Folds one record in and says what changed. The view is unchanged when the answer is [`Unknown`].
+    /// Folds one record in and says what changed. The view is unchanged when the answer is
+    /// [`Unknown`].
     pub fn apply(&mut self, stamp: Stamp, record: &Record) -> Result<Delta, Unknown> {
         let mut delta = Delta::default();
         self.apply_into(stamp, record, &mut delta)?;
@@ -66,7 +70,12 @@ impl View {
     }
 
     /// Folds one record in and adds what changed to `delta`: for those who fold a turn.
-    pub fn apply_into(&mut self, stamp: Stamp, record: &Record, delta: &mut Delta) -> Result<(), Unknown> {
+    pub fn apply_into(
+        &mut self,
+        stamp: Stamp,
+        record: &Record,
+        delta: &mut Delta,
+    ) -> Result<(), Unknown> {
         self.fold(stamp, record, Some(delta))
     }
 
@@ -75,7 +84,12 @@ impl View {
         self.fold(stamp, record, None)
     }
 
-    fn fold(&mut self, stamp: Stamp, record: &Record, delta: Option<&mut Delta>) -> Result<(), Unknown> {
+    fn fold(
+        &mut self,
+        stamp: Stamp,
+        record: &Record,
+        delta: Option<&mut Delta>,
+    ) -> Result<(), Unknown> {
         let kind = known(stamp, record)?;
         self.position = Position { incarnation: stamp.incarnation, revision: stamp.revision };
         self.at = self.at.max(stamp.at);
@@ -169,14 +183,16 @@ fn known(stamp: Stamp, record: &Record) -> Result<&Kind, Unknown> {
         Kind::TaskObserved(e) => state(e.state)?,
         Kind::StrayObserved(e) => state(e.state)?,
         Kind::NodeConditionsObserved(e) => {
-            let unknown_kind = e.conditions.iter().find(|c| ConditionKind::try_from(c.kind).is_err());
+            let unknown_kind =
+                e.conditions.iter().find(|c| ConditionKind::try_from(c.kind).is_err());
             if let Some(condition) = unknown_kind {
                 return Err(unknown(format!("condition kind {}", condition.kind)));
             }
         }
         Kind::TaskDesired(e) => {
             state(e.desired)?;
-            DesireReason::try_from(e.reason).map_err(|_| unknown(format!("desire reason {}", e.reason)))?;
+            DesireReason::try_from(e.reason)
+                .map_err(|_| unknown(format!("desire reason {}", e.reason)))?;
         }
         // No number in the others decides how they are folded.
         Kind::FeatureLevelRaised(_)

@@ -1,7 +1,8 @@
 //! Before and after: how an object differs between two views, as field paths.
 //!
-//! A path is the one that `inspect` shows in JSON. Rows are compared before anything is rendered, and shared specs
-//! by their pointers first, so that two neighbouring views cost little more than walking their ids.
+//! A path is the one that `inspect` shows in JSON. Rows are compared before anything is rendered,
+//! and shared specs by their pointers first, so that two neighbouring views cost little more than
+//! walking their ids.
 
 mod fields;
 
@@ -13,8 +14,8 @@ use skep_proto::{
 };
 use std::{cmp::Ordering, collections::BTreeMap};
 
-/// All objects that differ, the cluster first, then nodes, services and tasks, each in the order of their ids. An
-/// object that somebody removed counts as gone, also while ended tasks keep its row.
+/// All objects that differ, the cluster first, then nodes, services and tasks, each in the order of
+/// their ids. An object that somebody removed counts as gone, also while ended tasks keep its row.
 pub fn diff(before: &View, after: &View) -> Vec<ObjectChange> {
     let mut changes = Vec::new();
     if !fields::same_cluster(before, after) {
@@ -22,8 +23,18 @@ pub fn diff(before: &View, after: &View) -> Vec<ObjectChange> {
         changes.extend(change("cluster", after.cluster().id, "cluster", was, is));
     }
     merge(
-        before.nodes().iter().map(|(_, row)| row).filter(|row| !row.removed).map(|row| (row.id, row)),
-        after.nodes().iter().map(|(_, row)| row).filter(|row| !row.removed).map(|row| (row.id, row)),
+        before
+            .nodes()
+            .iter()
+            .map(|(_, row)| row)
+            .filter(|row| !row.removed)
+            .map(|row| (row.id, row)),
+        after
+            .nodes()
+            .iter()
+            .map(|(_, row)| row)
+            .filter(|row| !row.removed)
+            .map(|row| (row.id, row)),
         fields::same_node,
         |id, was, is| {
             let name = is.or(was).map_or("", |row| row.hostname());
@@ -31,12 +42,28 @@ pub fn diff(before: &View, after: &View) -> Vec<ObjectChange> {
         },
     );
     merge(
-        before.services().iter().map(|(_, row)| row).filter(|row| !row.removed).map(|row| (row.id, row)),
-        after.services().iter().map(|(_, row)| row).filter(|row| !row.removed).map(|row| (row.id, row)),
+        before
+            .services()
+            .iter()
+            .map(|(_, row)| row)
+            .filter(|row| !row.removed)
+            .map(|row| (row.id, row)),
+        after
+            .services()
+            .iter()
+            .map(|(_, row)| row)
+            .filter(|row| !row.removed)
+            .map(|row| (row.id, row)),
         fields::same_service,
         |id, was, is| {
             let name = is.or(was).map_or("", |row| row.name());
-            changes.extend(change("service", id, name, was.map(fields::service), is.map(fields::service)));
+            changes.extend(change(
+                "service",
+                id,
+                name,
+                was.map(fields::service),
+                is.map(fields::service),
+            ));
         },
     );
     merge(
@@ -44,8 +71,9 @@ pub fn diff(before: &View, after: &View) -> Vec<ObjectChange> {
         after.tasks().iter().map(|(_, row)| (row.id, row)),
         |was, is| fields::same_task((before, was), (after, is)),
         |id, was, is| {
-            let name =
-                is.map(|row| fields::task_name(after, row)).or(was.map(|row| fields::task_name(before, row)));
+            let name = is
+                .map(|row| fields::task_name(after, row))
+                .or(was.map(|row| fields::task_name(before, row)));
             let (was, is) =
                 (was.map(|row| fields::task(before, row)), is.map(|row| fields::task(after, row)));
             changes.extend(change("task", id, &name.unwrap_or_default(), was, is));
@@ -56,8 +84,9 @@ pub fn diff(before: &View, after: &View) -> Vec<ObjectChange> {
 
 /// How one object differs; nothing when it does not, or is in neither.
 pub fn diff_object(before: &View, after: &View, id: Id) -> Option<ObjectChange> {
-    let node =
-        |view: &View| view.nodes().by_id(id).filter(|(_, row)| !row.removed).map(|(_, row)| row.clone());
+    let node = |view: &View| {
+        view.nodes().by_id(id).filter(|(_, row)| !row.removed).map(|(_, row)| row.clone())
+    };
     if let (was, is) = (node(before), node(after))
         && let Some(row) = is.as_ref().or(was.as_ref())
     {
@@ -69,8 +98,9 @@ pub fn diff_object(before: &View, after: &View, id: Id) -> Option<ObjectChange> 
             is.as_ref().map(fields::node),
         );
     }
-    let service =
-        |view: &View| view.services().by_id(id).filter(|(_, row)| !row.removed).map(|(_, row)| row.clone());
+    let service = |view: &View| {
+        view.services().by_id(id).filter(|(_, row)| !row.removed).map(|(_, row)| row.clone())
+    };
     if let (was, is) = (service(before), service(after))
         && let Some(row) = is.as_ref().or(was.as_ref())
     {
@@ -78,12 +108,20 @@ pub fn diff_object(before: &View, after: &View, id: Id) -> Option<ObjectChange> 
         return change("service", id, row.name(), old, new);
     }
     let task = |view: &View| {
-        view.tasks().by_id(id).map(|(_, row)| (fields::task_name(view, row), fields::task(view, row)))
+        view.tasks()
+            .by_id(id)
+            .map(|(_, row)| (fields::task_name(view, row), fields::task(view, row)))
     };
     if let (was, is) = (task(before), task(after))
         && let Some((name, _)) = is.as_ref().or(was.as_ref()).cloned()
     {
-        return change("task", id, &name, was.map(|(_, fields)| fields), is.map(|(_, fields)| fields));
+        return change(
+            "task",
+            id,
+            &name,
+            was.map(|(_, fields)| fields),
+            is.map(|(_, fields)| fields),
+        );
     }
     let cluster = |view: &View| if view.cluster().id == id { fields::cluster(view) } else { None };
     change("cluster", id, "cluster", cluster(before), cluster(after))
@@ -116,7 +154,13 @@ fn merge<'a, R: 'a>(
 }
 
 /// Two sets of fields as a change; nothing when they are equal.
-fn change(kind: &str, id: Id, name: &str, was: Option<Fields>, is: Option<Fields>) -> Option<ObjectChange> {
+fn change(
+    kind: &str,
+    id: Id,
+    name: &str,
+    was: Option<Fields>,
+    is: Option<Fields>,
+) -> Option<ObjectChange> {
     let change = match (&was, &is) {
         (None, None) => return None,
         (None, Some(_)) => ChangeKind::Added,

@@ -1,17 +1,19 @@
 //! The chain behind a record: what it answers, what that answers, back to an origin.
 //!
-//! Every record names the revision it answers, or none when it comes from a person or from the world outside. So
-//! the chain is walked by number alone, from whatever holds records: the log, an archive, a test's vector.
+//! Every record names the revision it answers, or none when it comes from a person or from the
+//! world outside. So the chain is walked by number alone, from whatever holds records: the log, an
+//! archive, a test's vector.
 
 use skep_proto::{Revision, Timestamp, v1::Record};
 
-/// Links that are followed. Chains are short, since each turn of events begins outside; one that is longer ends as
-/// [`End::TooLong`].
+/// Links that are followed. Chains are short, since each turn of events begins outside; one that is
+/// longer ends as [`End::TooLong`].
 pub const LINKS_MAX: usize = 256;
 
 /// Something that yields records by their number.
 pub trait Records {
-    /// The record of this revision with its entry's time; none where it is not held (any more, or yet).
+    /// The record of this revision with its entry's time; none where it is not held (any more, or
+    /// yet).
     fn record(&self, revision: Revision) -> Option<(Timestamp, Record)>;
 }
 

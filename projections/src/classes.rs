@@ -1,8 +1,9 @@
 //! Kinds of nodes: those that no constraint on labels, role, platform or features can tell apart.
 //!
-//! A cluster of 100,000 machines has a handful of kinds. Placement decides once per class whether a spec fits it,
-//! and then looks at no node that does not; how many nodes each filter refused follows from the counts kept here.
-//! Constraints on a node's id, host name or address are about single nodes and are looked up by those.
+//! A cluster of 100,000 machines has a handful of kinds. Placement decides once per class whether a
+//! spec fits it, and then looks at no node that does not; how many nodes each filter refused
+//! follows from the counts kept here. Constraints on a node's id, host name or address are about
+//! single nodes and are looked up by those.
 
 use crate::{View, node::NodeRow, slab::Slab};
 use skep_proto::{
@@ -14,8 +15,9 @@ use std::{cmp::Ordering, collections::BTreeMap, sync::Arc};
 /// The class of a node that counts for nothing, because it has been removed.
 pub const NO_CLASS: u32 = u32::MAX;
 
-/// All that the nodes of a class have in common. What is compared is the role, the labels and the machine; they are
-/// shared with the nodes, since a node that is given a label would otherwise be copied for it.
+/// All that the nodes of a class have in common. What is compared is the role, the labels and the
+/// machine; they are shared with the nodes, since a node that is given a label would otherwise be
+/// copied for it.
 #[derive(Clone, Debug)]
 pub struct ClassKey {
     /// Role and labels, as people want them.
@@ -66,7 +68,9 @@ impl Machine {
     /// Whether its engine has a plugin of this type and name; the tag "latest" need not be named.
     pub fn has_plugin(&self, of_type: &str, name: &str) -> bool {
         let latest = format!("{name}:latest");
-        self.plugins.iter().any(|(kind, known)| kind == of_type && (known == name || *known == latest))
+        self.plugins
+            .iter()
+            .any(|(kind, known)| kind == of_type && (known == name || *known == latest))
     }
 }
 
@@ -177,12 +181,15 @@ impl Classes {
         class
     }
 
-    /// The class of a node of this class that has become something else. One that was and stays alone in its kind takes
-    /// its class along, and nothing that is ordered by class moves; any other has entered the class that is answered,
-    /// and has still to leave the one it was in.
+    /// The class of a node of this class that has become something else. One that was and stays
+    /// alone in its kind takes its class along, and nothing that is ordered by class moves; any
+    /// other has entered the class that is answered, and has still to leave the one it was in.
     pub(crate) fn change(&mut self, class: u32, node: &NodeRow, said: Said) -> u32 {
-        let machine =
-            self.rows.get(class).filter(|_| said == Said::AsBefore).map(|row| row.key.machine.clone());
+        let machine = self
+            .rows
+            .get(class)
+            .filter(|_| said == Said::AsBefore)
+            .map(|row| row.key.machine.clone());
         let machine = machine.unwrap_or_else(|| Arc::new(Machine::of(&node.description)));
         let key = ClassKey { wanted: node.spec.clone(), machine };
         match self.rows.get_mut(class) {
@@ -233,8 +240,12 @@ impl Classes {
         self.free.iter().copied()
     }
 
-    /// As a snapshot holds them: numbers are kept, so that new classes get the same ones everywhere.
-    pub(crate) fn restore(members: impl Iterator<Item = (u32, ClassKey)>, free: Vec<u32>) -> Option<Classes> {
+    /// As a snapshot holds them: numbers are kept, so that new classes get the same ones
+    /// everywhere.
+    pub(crate) fn restore(
+        members: impl Iterator<Item = (u32, ClassKey)>,
+        free: Vec<u32>,
+    ) -> Option<Classes> {
         let mut classes = Classes::default();
         for (class, key) in members {
             classes.nodes += 1;
@@ -256,9 +267,13 @@ impl Classes {
 }
 
 impl View {
-    /// All classes that have nodes, in the order of what tells them apart: (class, what and how many).
+    /// All classes that have nodes, in the order of what tells them apart: (class, what and how
+    /// many).
     pub fn classes(&self) -> impl Iterator<Item = (u32, &Class)> {
-        self.classes.by_key.values().filter_map(|class| Some((*class, self.classes.rows.get(*class)?)))
+        self.classes
+            .by_key
+            .values()
+            .filter_map(|class| Some((*class, self.classes.rows.get(*class)?)))
     }
 
     /// One class.

@@ -1,10 +1,12 @@
-//! What a record changed: the only thing that reconcilers, sessions and watchers look at to find their work.
+//! What a record changed: the only thing that reconcilers, sessions and watchers look at to find
+//! their work.
 
 use crate::{node::NodeIdx, service::ServiceIdx, task::TaskIdx};
 use skep_proto::Id;
 use std::collections::BTreeSet;
 
-/// Objects that changed, by place. A place whose row has gone names something that was there before.
+/// Objects that changed, by place. A place whose row has gone names something that was there
+/// before.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Delta {
     /// The cluster's own spec, feature level or tenure changed.
@@ -15,7 +17,8 @@ pub struct Delta {
     pub services: BTreeSet<ServiceIdx>,
     /// Changed tasks.
     pub tasks: BTreeSet<TaskIdx>,
-    /// Tasks that left the view and the node they were bound to: their places may have been given to others since.
+    /// Tasks that left the view and the node they were bound to: their places may have been given
+    /// to others since.
     pub gone: Vec<(Id, Id)>,
 }
 

@@ -1,12 +1,13 @@
 //! A sum of per-object hashes, kept up to date by `apply`.
 //!
-//! An object's hash is itself the sum of the hashes of its parts, so a record pays for the parts it changes: the
-//! old ones are taken out of the sum, the new ones put in. Addition has no order, so views that hold the same
-//! objects have the same digest whatever way they came; objects are hashed by id, never by place. What can be
-//! computed from the rows (counters, indexes) is left out.
+//! An object's hash is itself the sum of the hashes of its parts, so a record pays for the parts it
+//! changes: the old ones are taken out of the sum, the new ones put in. Addition has no order, so
+//! views that hold the same objects have the same digest whatever way they came; objects are hashed
+//! by id, never by place. What can be computed from the rows (counters, indexes) is left out.
 //!
-//! The hash is xxh3 with 128 bits. It guards against our own mistakes, not against forgery (the chain of entries
-//! does that), and SHA-256 would cost more than all the rest of folding an observation.
+//! The hash is xxh3 with 128 bits. It guards against our own mistakes, not against forgery (the
+//! chain of entries does that), and SHA-256 would cost more than all the rest of folding an
+//! observation.
 
 mod parts;
 
@@ -63,8 +64,11 @@ impl View {
     /// Everything of a task.
     pub(crate) fn task_hash(&self, task: &crate::TaskRow) -> u128 {
         let service = self.services.get(task.service).map(|row| row.id).unwrap_or_default();
-        let node = task.node.and_then(|node| self.nodes.get(node)).map(|row| row.id).unwrap_or_default();
-        TaskPart::ALL.iter().fold(0u128, |sum, part| sum.wrapping_add(part.hash(task, service, node)))
+        let node =
+            task.node.and_then(|node| self.nodes.get(node)).map(|row| row.id).unwrap_or_default();
+        TaskPart::ALL
+            .iter()
+            .fold(0u128, |sum, part| sum.wrapping_add(part.hash(task, service, node)))
     }
 
     pub(crate) fn cluster_part(&self) -> u128 {

@@ -1,8 +1,8 @@
 //! A small language for tests: a cluster in a line of text.
 //!
-//! Built for tests of this crate and, behind the feature `fixture`, of others. Statements are parted by `|` or a
-//! new line, words by blanks; each becomes one to three records, folded into the view at once. A mistake, and a
-//! record that contradicts the view, panics.
+//! Built for tests of this crate and, behind the feature `fixture`, of others. Statements are
+//! parted by `|` or a new line, words by blanks; each becomes one to three records, folded into the
+//! view at once. A mistake, and a record that contradicts the view, panics.
 //!
 //! ```text
 //! node n1 [cpus=4] [memory=8g] [label=zone:a] [engine=gpu:yes] [role=manager] [availability=drain|pause]
@@ -20,9 +20,9 @@
 //! conditions n1 [engine] [list] [pull]                  all that is wrong with it
 //! tenure     history 2  heartbeat 2s  wait 5s       park web          release web
 //! ```
-//! `on n1` without a STATE leaves the task assigned. Ids follow from names, so that two runs are the same. Nodes
-//! have 4 CPUs, 8 GiB and every feature where nothing else is said. A task that follows another in its slot names
-//! it as the one it replaces.
+//! `on n1` without a STATE leaves the task assigned. Ids follow from names, so that two runs are
+//! the same. Nodes have 4 CPUs, 8 GiB and every feature where nothing else is said. A task that
+//! follows another in its slot names it as the one it replaces.
 
 pub mod dice;
 mod objects;
@@ -67,7 +67,10 @@ impl World {
         let mut world = World { view, records: Vec::new(), now: BEGINNING, changed, given: 0 };
         world.record(Kind::TenureBegun(TenureBegun { term: 1, code_version: "fixture".into() }));
         let spec = Some(ClusterSpec::default());
-        world.record(Kind::ClusterCreated(Box::new(ClusterCreated { cluster_id: Id(1).to_bytes(), spec })));
+        world.record(Kind::ClusterCreated(Box::new(ClusterCreated {
+            cluster_id: Id(1).to_bytes(),
+            spec,
+        })));
         world
     }
 
@@ -112,7 +115,10 @@ impl World {
 
     /// A service by its name.
     pub fn service(&self, name: &str) -> ServiceIdx {
-        self.view.services().find(id("service", name)).unwrap_or_else(|| panic!("no service {name}"))
+        self.view
+            .services()
+            .find(id("service", name))
+            .unwrap_or_else(|| panic!("no service {name}"))
     }
 
     /// A task: `web.1` is the newest of its slot, `web.1#2` the second oldest that is in the view.
@@ -138,11 +144,13 @@ impl World {
     }
 
     fn find_task(&self, name: &str) -> Option<TaskIdx> {
-        let (name, nth) =
-            name.split_once('#').map_or((name, None), |(name, nth)| (name, nth.parse::<usize>().ok()));
+        let (name, nth) = name
+            .split_once('#')
+            .map_or((name, None), |(name, nth)| (name, nth.parse::<usize>().ok()));
         let (service, slot) = name.rsplit_once('.')?;
         let service = self.view.services().find(id("service", service))?;
-        let mut in_slot = self.view.tasks_in_slot(service, slot.parse().ok()?).map(|(place, _)| place);
+        let mut in_slot =
+            self.view.tasks_in_slot(service, slot.parse().ok()?).map(|(place, _)| place);
         match nth {
             Some(nth) => in_slot.nth(nth.checked_sub(1)?),
             None => in_slot.last(),

@@ -1,13 +1,15 @@
 //! From an id to its row's place.
 //!
-//! Every record looks an id up, in a tree that does not fit the processor's cache: so its entries are small. The
-//! first half of an id, 64 random bits, tells practically all objects apart; the key is that half alone, and
-//! whether the other half agrees is asked of the row, which is wanted anyway. Ids that share their first half with
-//! an earlier one stand in a second map under their whole.
+//! Every record looks an id up, in a tree that does not fit the processor's cache: so its entries
+//! are small. The first half of an id, 64 random bits, tells practically all objects apart; the key
+//! is that half alone, and whether the other half agrees is asked of the row, which is wanted
+//! anyway. Ids that share their first half with an earlier one stand in a second map under their
+//! whole.
 
 use skep_proto::Id;
 
-/// An id as index keys hold it: in the order of ids, but aligned to 8 bytes, which saves a quarter of an index.
+/// An id as index keys hold it: in the order of ids, but aligned to 8 bytes, which saves a quarter
+/// of an index.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Debug)]
 pub(crate) struct PackedId(u64, u64);
 

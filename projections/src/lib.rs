@@ -1,8 +1,9 @@
 //! The cluster at one revision: a fold of all records up to it. Pure.
 //!
-//! `View::apply` is total: a committed record never panics and has nothing left to choose. It answers with a
-//! [`Delta`] that names what changed, so that everything downstream costs what the change costs. A view is
-//! cloned in O(1) and shares its structure with the clone: readers hold one while the writer goes on.
+//! `View::apply` is total: a committed record never panics and has nothing left to choose. It
+//! answers with a [`Delta`] that names what changed, so that everything downstream costs what the
+//! change costs. A view is cloned in O(1) and shares its structure with the clone: readers hold one
+//! while the writer goes on.
 
 pub mod apply;
 pub mod audit;

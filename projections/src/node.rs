@@ -46,7 +46,8 @@ pub struct NodeRow {
     pub last_revision: Revision,
     /// Its current session has gone silent, and `liveness` has not answered yet.
     pub silent: bool,
-    /// Taken away by somebody; the row stays only while ended tasks refer to it, and counts for nothing.
+    /// Taken away by somebody; the row stays only while ended tasks refer to it, and counts for
+    /// nothing.
     pub removed: bool,
     /// Tasks that are wanted (desired at most running) and have not ended.
     pub live_tasks: u32,
@@ -68,7 +69,8 @@ impl Row for NodeRow {
 }
 
 impl NodeRow {
-    /// Whether new tasks may be placed on it: ready, not gone silent, active, and without a condition against it.
+    /// Whether new tasks may be placed on it: ready, not gone silent, active, and without a
+    /// condition against it.
     pub fn is_placeable(&self) -> bool {
         self.is_ready_and_active() && !self.has_condition_against_placement()
     }
@@ -97,7 +99,11 @@ impl NodeRow {
 
     /// CPU not yet reserved; may be negative after a node shrank.
     pub fn free_nano_cpus(&self) -> i64 {
-        self.description.resources.as_ref().map_or(0, |r| r.nano_cpus).saturating_sub(self.reserved_nano_cpus)
+        self.description
+            .resources
+            .as_ref()
+            .map_or(0, |r| r.nano_cpus)
+            .saturating_sub(self.reserved_nano_cpus)
     }
 
     /// Memory not yet reserved; may be negative after a node shrank.

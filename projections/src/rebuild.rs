@@ -1,9 +1,9 @@
 //! What follows from the rows, computed anew: indexes, counters, digest.
 //!
-//! A snapshot holds facts alone, so it cannot disagree with itself, and an index can change its shape without a
-//! new format. Everything is gathered in plain vectors and put in order once, which is faster than to add task by
-//! task, and is another way to the same answer: so tests, the simulator and `doctor` can ask whether `apply` has
-//! kept every index exactly.
+//! A snapshot holds facts alone, so it cannot disagree with itself, and an index can change its
+//! shape without a new format. Everything is gathered in plain vectors and put in order once, which
+//! is faster than to add task by task, and is another way to the same answer: so tests, the
+//! simulator and `doctor` can ask whether `apply` has kept every index exactly.
 
 mod faults;
 
@@ -48,8 +48,8 @@ struct Gathered {
 }
 
 impl View {
-    /// Computes everything that follows from rows, parked objects and stamps, whatever stood there before. Nothing
-    /// when the rows contradict each other.
+    /// Computes everything that follows from rows, parked objects and stamps, whatever stood there
+    /// before. Nothing when the rows contradict each other.
     pub(crate) fn rebuild(mut self, free_classes: Vec<u32>) -> Option<View> {
         let mut gathered = Gathered::default();
         for (place, row) in self.tasks.by_place() {
@@ -64,7 +64,8 @@ impl View {
         self.held = sorted(gathered.held).collect();
         self.failures = sorted(gathered.failures).collect();
         let loads: Vec<_> = sorted(gathered.loads).collect();
-        self.service_load = loads.chunk_by(|a, b| a == b).map(|same| (same[0], same.len() as u32)).collect();
+        self.service_load =
+            loads.chunk_by(|a, b| a == b).map(|same| (same[0], same.len() as u32)).collect();
         self.digest = self.recomputed_digest();
         Some(self)
     }
@@ -101,7 +102,8 @@ impl View {
             let sums = taken.get_mut(place.0 as usize).map(std::mem::take).unwrap_or_default();
             let row = self.nodes.get_mut(place)?;
             row.live_tasks = sums.live_tasks;
-            (row.reserved_nano_cpus, row.reserved_memory_bytes) = (sums.nano_cpus, sums.memory_bytes);
+            (row.reserved_nano_cpus, row.reserved_memory_bytes) =
+                (sums.nano_cpus, sums.memory_bytes);
             row.host_ports = Arc::new(sorted(sums.ports).collect());
             ports.extend(row.host_ports.iter().map(|(protocol, port)| (*protocol, *port, place)));
             placeable.extend(placeable_key(row, place));

@@ -1,7 +1,7 @@
 //! What users want run.
 //!
-//! A task names the version of the spec it runs, it does not copy it; so a service keeps its newest spec and
-//! those older ones that some task still refers to.
+//! A task names the version of the spec it runs, it does not copy it; so a service keeps its newest
+//! spec and those older ones that some task still refers to.
 
 use crate::{place, table::Row};
 use skep_proto::{

@@ -1,8 +1,9 @@
 //! A persistent array: rows by number, cloned in O(1).
 //!
-//! A tree of fixed width whose leaves hold few rows: the first write to a row after a clone copies one leaf and
-//! the branches above it, some two kilobytes whatever the size; further writes to them are in place. A
-//! vector of wider chunks reads no faster here, and copies nine kilobytes for one task.
+//! A tree of fixed width whose leaves hold few rows: the first write to a row after a clone copies
+//! one leaf and the branches above it, some two kilobytes whatever the size; further writes to them
+//! are in place. A vector of wider chunks reads no faster here, and copies nine kilobytes for one
+//! task.
 
 use std::sync::Arc;
 
@@ -61,10 +62,13 @@ impl<T: Clone> Slab<T> {
         let mut link = self.root.as_mut()?;
         loop {
             match link {
-                Link::Leaf(rows) => return Arc::make_mut(rows)[index as usize % LEAF_ROWS].as_mut(),
+                Link::Leaf(rows) => {
+                    return Arc::make_mut(rows)[index as usize % LEAF_ROWS].as_mut();
+                }
                 Link::Branch(links) => {
                     shift -= BRANCH_BITS;
-                    link = Arc::make_mut(links)[(index >> shift) as usize % BRANCH_LINKS].as_mut()?;
+                    link =
+                        Arc::make_mut(links)[(index >> shift) as usize % BRANCH_LINKS].as_mut()?;
                 }
             }
         }
@@ -98,7 +102,8 @@ impl<T: Clone> Slab<T> {
                     shift -= BRANCH_BITS;
                     let next = &mut Arc::make_mut(links)[(index >> shift) as usize % BRANCH_LINKS];
                     let is_leaf = shift == LEAF_BITS;
-                    link = next.get_or_insert_with(|| if is_leaf { Link::leaf() } else { Link::branch() });
+                    link = next
+                        .get_or_insert_with(|| if is_leaf { Link::leaf() } else { Link::branch() });
                 }
             }
         }

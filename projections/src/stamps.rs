@@ -1,9 +1,11 @@
-//! Which commands have been done already: the same id twice takes effect once, also over a fail-over.
+//! Which commands have been done already: the same id twice takes effect once, also over a
+//! fail-over.
 //!
-//! For each of the newest 65,536 stamps a window over its last 1,024 numbers; what lies before is expired. Only
-//! accepted commands are remembered: one that was refused, or that changed nothing, may be asked again. A stamp
-//! counts as used when a record marks it, so every manager forgets the same ones. A stamp that was forgotten
-//! altogether looks like one never seen: by then 65,536 others have been used.
+//! For each of the newest 65,536 stamps a window over its last 1,024 numbers; what lies before is
+//! expired. Only accepted commands are remembered: one that was refused, or that changed nothing,
+//! may be asked again. A stamp counts as used when a record marks it, so every manager forgets the
+//! same ones. A stamp that was forgotten altogether looks like one never seen: by then 65,536
+//! others have been used.
 
 use crate::{
     digest::{Digest, command_part},
@@ -46,7 +48,8 @@ pub struct Stamps {
     stamps: imbl::OrdMap<u64, Stamp>,
     /// (last record, stamp): the first was used longest ago.
     by_use: imbl::OrdSet<(Revision, u64)>,
-    /// (stamp, number) → what it became. One map for all windows: most connections send one command.
+    /// (stamp, number) → what it became. One map for all windows: most connections send one
+    /// command.
     done: imbl::OrdMap<(u64, u64), (Revision, PackedId)>,
 }
 
@@ -73,7 +76,13 @@ impl Stamps {
     }
 
     /// Remembers an accepted command. One that is known, or expired, stays as it was.
-    pub(crate) fn mark(&mut self, id: CommandId, revision: Revision, object: Id, digest: &mut Digest) {
+    pub(crate) fn mark(
+        &mut self,
+        id: CommandId,
+        revision: Revision,
+        object: Id,
+        digest: &mut Digest,
+    ) {
         if id.stamp == 0 || self.lookup(id) != Seen::New {
             return;
         }
@@ -103,7 +112,9 @@ impl Stamps {
 
     /// Forgets a stamp's numbers up to this one.
     fn forget(&mut self, stamp: u64, through: u64, digest: &mut Digest) {
-        while let Some((key, (revision, object))) = self.done.get_next(&(stamp, 0)).map(|(k, v)| (*k, *v)) {
+        while let Some((key, (revision, object))) =
+            self.done.get_next(&(stamp, 0)).map(|(k, v)| (*k, *v))
+        {
             if key.0 != stamp || key.1 > through {
                 return;
             }
@@ -114,9 +125,9 @@ impl Stamps {
 
     /// Commands remembered, by stamp and number.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, u64, Revision, Id)> + '_ {
-        self.done
-            .iter()
-            .map(|((stamp, number), (revision, object))| (*stamp, *number, *revision, (*object).into()))
+        self.done.iter().map(|((stamp, number), (revision, object))| {
+            (*stamp, *number, *revision, (*object).into())
+        })
     }
 
     /// Stamps with their highest number and the record that used them last.
@@ -134,8 +145,9 @@ impl Stamps {
             stamps.stamps.insert(stamp, Stamp { highest, used });
             stamps.by_use.insert((used, stamp));
         }
-        stamps.done =
-            done.map(|(stamp, number, at, object)| ((stamp, number), (at, object.into()))).collect();
+        stamps.done = done
+            .map(|(stamp, number, at, object)| ((stamp, number), (at, object.into())))
+            .collect();
         stamps
     }
 
@@ -219,7 +231,10 @@ mod tests {
         marked.mark(u64::MAX, 1);
         assert_eq!(marked.stamps.len(), STAMPS_MAX);
         assert_eq!(marked.stamps.lookup(command(2, 1)), Seen::New, "forgotten");
-        assert!(matches!(marked.stamps.lookup(command(1, 1)), Seen::Done { .. }), "used again in time");
+        assert!(
+            matches!(marked.stamps.lookup(command(1, 1)), Seen::Done { .. }),
+            "used again in time"
+        );
         assert_eq!(marked.digest.0, marked.stamps.hash_of_all());
     }
 

@@ -1,8 +1,8 @@
 //! A dense table with an index by id, cloned in O(1).
 //!
-//! Rows are found by a small integer, so that other rows and indexes refer to them in four bytes; ids are looked
-//! up once, at the edge. The place of a removed row is given to the next new one: every manager removes and adds
-//! in the same order, so places agree everywhere.
+//! Rows are found by a small integer, so that other rows and indexes refer to them in four bytes;
+//! ids are looked up once, at the edge. The place of a removed row is given to the next new one:
+//! every manager removes and adds in the same order, so places agree everywhere.
 
 use crate::{ids::IdIndex, slab::Slab};
 use skep_proto::Id;

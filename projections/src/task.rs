@@ -1,7 +1,7 @@
 //! Attempts to run one container on one node.
 //!
-//! The row is what costs memory in a large cluster, so it holds numbers and places; what is rare or long
-//! (messages, exit codes, container ids) stands behind one pointer.
+//! The row is what costs memory in a large cluster, so it holds numbers and places; what is rare or
+//! long (messages, exit codes, container ids) stands behind one pointer.
 
 use crate::{node::NodeIdx, place, service::ServiceIdx, table::Row};
 use skep_proto::{
@@ -97,8 +97,9 @@ impl TaskRow {
         self.desired == TaskState::Ready && !self.has_ended()
     }
 
-    /// When somebody has to look at it because it is held; never, where it is not. That is when its time comes; for
-    /// one that waits for nothing but its predecessor's end, it is when that is waited for no longer.
+    /// When somebody has to look at it because it is held; never, where it is not. That is when its
+    /// time comes; for one that waits for nothing but its predecessor's end, it is when that is
+    /// waited for no longer.
     pub fn held_until(&self) -> Timestamp {
         if !self.is_held() || self.start_at == Timestamp::NEVER {
             Timestamp::NEVER
@@ -111,7 +112,8 @@ impl TaskRow {
 
     /// When it failed or was rejected on its node; never, where it did not.
     pub fn failed_at(&self) -> Timestamp {
-        let failed = matches!(self.state, TaskState::Failed | TaskState::Rejected) && self.node.is_some();
+        let failed =
+            matches!(self.state, TaskState::Failed | TaskState::Rejected) && self.node.is_some();
         if failed { self.state_since.1 } else { Timestamp::NEVER }
     }
 }

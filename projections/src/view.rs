@@ -1,7 +1,7 @@
 //! The cluster at one revision, in memory.
 //!
-//! Tables of rows, and beside them the indexes that keep every question as cheap as its answer. Fields are
-//! visible to this crate alone: `apply` writes, everybody else asks.
+//! Tables of rows, and beside them the indexes that keep every question as cheap as its answer.
+//! Fields are visible to this crate alone: `apply` writes, everybody else asks.
 
 use crate::{
     classes::Classes,
@@ -163,20 +163,30 @@ impl View {
     pub fn tasks_of(&self, service: ServiceIdx) -> impl Iterator<Item = (TaskIdx, &TaskRow)> {
         let low = (service, 0, Revision::ZERO, TaskIdx(0));
         let high = (ServiceIdx(service.0 + 1), 0, Revision::ZERO, TaskIdx(0));
-        self.tasks_by_slot.range(low..high).filter_map(|(.., task)| Some((*task, self.tasks.get(*task)?)))
+        self.tasks_by_slot
+            .range(low..high)
+            .filter_map(|(.., task)| Some((*task, self.tasks.get(*task)?)))
     }
 
     /// Tasks of one slot, oldest first.
-    pub fn tasks_in_slot(&self, service: ServiceIdx, slot: u32) -> impl Iterator<Item = (TaskIdx, &TaskRow)> {
+    pub fn tasks_in_slot(
+        &self,
+        service: ServiceIdx,
+        slot: u32,
+    ) -> impl Iterator<Item = (TaskIdx, &TaskRow)> {
         let low = (service, slot, Revision::ZERO, TaskIdx(0));
         let high = (service, slot + 1, Revision::ZERO, TaskIdx(0));
-        self.tasks_by_slot.range(low..high).filter_map(|(.., task)| Some((*task, self.tasks.get(*task)?)))
+        self.tasks_by_slot
+            .range(low..high)
+            .filter_map(|(.., task)| Some((*task, self.tasks.get(*task)?)))
     }
 
     /// Tasks bound to a node.
     pub fn tasks_on(&self, node: NodeIdx) -> impl Iterator<Item = (TaskIdx, &TaskRow)> {
         let (low, high) = ((node, TaskIdx(0)), (NodeIdx(node.0 + 1), TaskIdx(0)));
-        self.tasks_by_node.range(low..high).filter_map(|(_, task)| Some((*task, self.tasks.get(*task)?)))
+        self.tasks_by_node
+            .range(low..high)
+            .filter_map(|(_, task)| Some((*task, self.tasks.get(*task)?)))
     }
 
     /// Wanted tasks without a node, grouped by service and spec version.
@@ -185,7 +195,10 @@ impl View {
     }
 
     /// Wanted tasks of one service without a node.
-    pub fn pending_of(&self, service: ServiceIdx) -> impl Iterator<Item = (Revision, TaskIdx)> + '_ {
+    pub fn pending_of(
+        &self,
+        service: ServiceIdx,
+    ) -> impl Iterator<Item = (Revision, TaskIdx)> + '_ {
         let low = (service, Revision::ZERO, TaskIdx(0));
         let high = (ServiceIdx(service.0 + 1), Revision::ZERO, TaskIdx(0));
         self.pending.range(low..high).map(|(_, version, task)| (*version, *task))
@@ -257,9 +270,12 @@ impl View {
 
     /// Services that have wanted tasks without a node, each once, however many those are.
     pub fn waiting_services(&self) -> impl Iterator<Item = ServiceIdx> + '_ {
-        let first_from =
-            |service| self.pending.range((service, Revision::ZERO, TaskIdx(0))..).next().map(|p| p.0);
-        std::iter::successors(first_from(ServiceIdx(0)), move |found| first_from(ServiceIdx(found.0 + 1)))
+        let first_from = |service| {
+            self.pending.range((service, Revision::ZERO, TaskIdx(0))..).next().map(|p| p.0)
+        };
+        std::iter::successors(first_from(ServiceIdx(0)), move |found| {
+            first_from(ServiceIdx(found.0 + 1))
+        })
     }
 
     /// Ended tasks whose end no reconciler has answered.
@@ -267,7 +283,8 @@ impl View {
         self.unanswered.iter().copied()
     }
 
-    /// Failures of a service's tasks on their nodes since a time, oldest first, as far as the tasks are in the view.
+    /// Failures of a service's tasks on their nodes since a time, oldest first, as far as the tasks
+    /// are in the view.
     pub fn failures_since(
         &self,
         service: ServiceIdx,
@@ -275,10 +292,13 @@ impl View {
     ) -> impl Iterator<Item = (TaskIdx, &TaskRow)> + '_ {
         let low = (service, since, TaskIdx(0));
         let high = (ServiceIdx(service.0 + 1), Timestamp::NEVER, TaskIdx(0));
-        self.failures.range(low..high).filter_map(|(_, _, task)| Some((*task, self.tasks.get(*task)?)))
+        self.failures
+            .range(low..high)
+            .filter_map(|(_, _, task)| Some((*task, self.tasks.get(*task)?)))
     }
 
-    /// Held tasks by the time when they have to be looked at, soonest first: see [`TaskRow::held_until`].
+    /// Held tasks by the time when they have to be looked at, soonest first: see
+    /// [`TaskRow::held_until`].
     pub fn held(&self) -> impl Iterator<Item = (Timestamp, TaskIdx)> + '_ {
         self.held.iter().copied()
     }

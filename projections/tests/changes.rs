@@ -30,7 +30,11 @@ fn check(before: &str, story: &str, expected: &[&str]) {
     assert_eq!(lines(&changes), expected, "after {story:?}");
     for change in &changes {
         let object = skep_proto::Id::from_bytes(&change.id);
-        assert_eq!(diff_object(&was, &world.view, object).as_ref(), Some(change), "one object alone");
+        assert_eq!(
+            diff_object(&was, &world.view, object).as_ref(),
+            Some(change),
+            "one object alone"
+        );
     }
     assert_eq!(diff(&world.view, &world.view.clone()), vec![]);
 }
@@ -61,10 +65,14 @@ fn a_removed_service_is_gone_while_its_tasks_are_not() {
     let was = world.view.clone();
     world.tell("remove web | node n2");
     let changes = diff(&was, &world.view);
-    let heads: Vec<_> =
-        changes.iter().map(|change| (change.kind.as_str(), change.name.as_str(), change.change())).collect();
+    let heads: Vec<_> = changes
+        .iter()
+        .map(|change| (change.kind.as_str(), change.name.as_str(), change.change()))
+        .collect();
     assert_eq!(heads, [("node", "n2", ChangeKind::Added), ("service", "web", ChangeKind::Removed)]);
-    assert!(changes[1].fields.iter().all(|field| field.after.is_empty() && !field.before.is_empty()));
+    assert!(
+        changes[1].fields.iter().all(|field| field.after.is_empty() && !field.before.is_empty())
+    );
     assert_eq!(diff_object(&was, &world.view, id("node", "n1")), None, "nothing changed in it");
     assert_eq!(diff_object(&was, &world.view, id("node", "n9")), None, "nobody knows it");
 }

@@ -1,7 +1,7 @@
 //! What released versions computed and wrote stays readable and equal, for ever.
 //!
-//! A changed digest means that a mixed cluster halts and that recorded checkpoints no longer verify: then the old
-//! meaning has to stay in the code, behind the old feature level.
+//! A changed digest means that a mixed cluster halts and that recorded checkpoints no longer
+//! verify: then the old meaning has to stay in the code, behind the old feature level.
 
 use skep_projections::{fixture::World, snapshot};
 
@@ -25,7 +25,8 @@ const SNAPSHOT_1: &str = include_str!("../golden/snapshot-1.hex");
 
 #[test]
 fn an_old_snapshot_is_read_and_is_what_replay_gives() {
-    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).expect("hex"), 16).expect("hex");
+    let byte =
+        |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).expect("hex"), 16).expect("hex");
     let bytes: Vec<u8> = SNAPSHOT_1.trim().as_bytes().chunks(2).map(byte).collect();
     let read = snapshot::decode(&bytes).expect("an old snapshot can be read");
     let view = World::of(STORY).view;

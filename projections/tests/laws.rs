@@ -21,8 +21,8 @@ fn fold(view: &mut View, throws: &[dice::Throw]) -> Vec<(Stamp, Record)> {
     for throw in throws {
         let revision = view.position().revision.next();
         let stamp = Stamp { revision, at: BEGINNING + revision.0 / 3, incarnation: 1 };
-        let command =
-            (throw.4 % 3 == 0).then(|| CommandId { stamp: u64::from(throw.4 % 5), number: revision.0 / 2 });
+        let command = (throw.4 % 3 == 0)
+            .then(|| CommandId { stamp: u64::from(throw.4 % 5), number: revision.0 / 2 });
         let event = Some(event::event(dice::event(view, *throw)));
         let record = Record { command, event, ..Record::default() };
         view.apply(stamp, &record).expect("dice throw only known kinds");
@@ -106,14 +106,19 @@ fn dice_throw_every_kind_so_that_it_fits() {
         let (a, b, aside) = (next(), next(), view.set_aside());
         let throw = (a as u8, (a >> 8) as u8, (a >> 16) as u8, b as u8, (b >> 8) as u16);
         let records = fold(&mut view, &[throw]);
-        let kind =
-            records[0].1.event.as_ref().and_then(|event| event.kind.as_ref()).expect("dice throw kinds");
+        let kind = records[0]
+            .1
+            .event
+            .as_ref()
+            .and_then(|event| event.kind.as_ref())
+            .expect("dice throw kinds");
         if view.set_aside() == aside {
             fitted.insert(event::name(kind));
         }
     }
     let never: Vec<_> = event::KINDS.iter().filter(|kind| !fitted.contains(*kind)).collect();
-    // The level is raised once, by the cluster's creation; no other is known. Incarnations are in the header.
+    // The level is raised once, by the cluster's creation; no other is known. Incarnations are in
+    // the header.
     assert_eq!(never, [&"feature_level_raised", &"incarnation_begun"]);
     assert!(view.set_aside() < 6000, "{} of 8000 were set aside", view.set_aside());
 }

@@ -11,13 +11,17 @@ fn task(story: &str, name: &str) -> String {
     let world = World::of(story);
     assert_eq!(world.view.faults(), Vec::<String>::new());
     let row = world.view.tasks().get(world.task(name)).expect("a task has a row");
-    let word = |state: TaskState| state.as_str_name().trim_start_matches("TASK_STATE_").to_lowercase();
-    let node =
-        row.node.and_then(|node| world.view.nodes().get(node)).map_or("nowhere", |node| node.hostname());
+    let word =
+        |state: TaskState| state.as_str_name().trim_start_matches("TASK_STATE_").to_lowercase();
+    let node = row
+        .node
+        .and_then(|node| world.view.nodes().get(node))
+        .map_or("nowhere", |node| node.hostname());
     format!("{}, wanted {}, on {node}", word(row.state), word(row.desired))
 }
 
-/// Tells a story, then something that contradicts it: nothing may change but the count and the position.
+/// Tells a story, then something that contradicts it: nothing may change but the count and the
+/// position.
 fn contradicts(story: &str, statement: &str) {
     let mut world = World::of(story);
     let before = world.view.clone();
@@ -28,18 +32,25 @@ fn contradicts(story: &str, statement: &str) {
     assert_eq!(world.view.faults(), Vec::<String>::new());
 }
 
-const PLACED: &str = "node n1 | service web replicas=2 cpus=1 memory=64m port=tcp:80 | task web.1 on n1";
+const PLACED: &str =
+    "node n1 | service web replicas=2 cpus=1 memory=64m port=tcp:80 | task web.1 on n1";
 
 #[test]
 fn a_task_goes_its_way() {
     assert_eq!(task("service web | task web.1", "web.1"), "pending, wanted running, on nowhere");
     assert_eq!(task(PLACED, "web.1"), "assigned, wanted running, on n1");
-    assert_eq!(task(&format!("{PLACED} | web.1 running"), "web.1"), "running, wanted running, on n1");
+    assert_eq!(
+        task(&format!("{PLACED} | web.1 running"), "web.1"),
+        "running, wanted running, on n1"
+    );
     assert_eq!(
         task(&format!("{PLACED} | web.1 running | web.1 wanted shutdown"), "web.1"),
         "running, wanted shutdown, on n1"
     );
-    assert_eq!(task(&format!("{PLACED} | web.1 failed exit=1"), "web.1"), "failed, wanted running, on n1");
+    assert_eq!(
+        task(&format!("{PLACED} | web.1 failed exit=1"), "web.1"),
+        "failed, wanted running, on n1"
+    );
 }
 
 #[test]
@@ -85,7 +96,9 @@ fn a_container_that_is_not_told_again_is_kept() {
     let world = World::of(&format!("{PLACED} | web.1 failed exit=3 | wait 1s"));
     let world = {
         let mut world = world;
-        world.tell("task web.2 on n1 starting exit=0 | web.2 running message=healthy | reject web.2");
+        world.tell(
+            "task web.2 on n1 starting exit=0 | web.2 running message=healthy | reject web.2",
+        );
         world
     };
     let row = world.view.tasks().get(world.task("web.2")).expect("a row");
@@ -128,7 +141,10 @@ fn indexes_answer_what_is_left_to_do() {
     let row = view.services().get(web).expect("a row");
     assert_eq!((row.tasks, row.live_tasks, row.running_tasks, row.replicas()), (3, 3, 1, 3));
     world.tell("web.2 failed exit=1 | web.3 wanted running");
-    assert_eq!(world.view.unanswered().map(|task| world.task_name(task)).collect::<Vec<_>>(), ["web.2"]);
+    assert_eq!(
+        world.view.unanswered().map(|task| world.task_name(task)).collect::<Vec<_>>(),
+        ["web.2"]
+    );
     assert_eq!(world.view.held().count(), 0, "wanted to run at once: no hold any more");
     world.tell("web.2 wanted shutdown");
     assert_eq!(world.view.unanswered().count(), 0, "the end was answered");
@@ -136,9 +152,11 @@ fn indexes_answer_what_is_left_to_do() {
 
 #[test]
 fn successive_tasks_share_a_slot_oldest_first() {
-    let world =
-        World::of(&format!("{PLACED} | web.1 failed | web.1 wanted shutdown | task web.1 on n1 running"));
-    let tasks: Vec<_> = world.view.tasks_in_slot(world.service("web"), 1).map(|(_, row)| row.state).collect();
+    let world = World::of(&format!(
+        "{PLACED} | web.1 failed | web.1 wanted shutdown | task web.1 on n1 running"
+    ));
+    let tasks: Vec<_> =
+        world.view.tasks_in_slot(world.service("web"), 1).map(|(_, row)| row.state).collect();
     assert_eq!(tasks, [TaskState::Failed, TaskState::Running]);
     let newest = world.view.tasks().get(world.task("web.1")).expect("a row");
     assert_eq!(newest.replaces, world.task_id("web.1#1"));
@@ -164,7 +182,8 @@ fn a_removed_node_takes_its_unfinished_tasks_with_it() {
     let n1 = world.node("n1");
     let delta = world.tell("rmnode n1");
     assert_eq!(delta.tasks.into_iter().collect::<Vec<_>>(), [world.task("web.1")]);
-    let state = |world: &World, name: &str| world.view.tasks().get(world.task(name)).map(|row| row.state);
+    let state =
+        |world: &World, name: &str| world.view.tasks().get(world.task(name)).map(|row| row.state);
     assert_eq!(state(&world, "web.1"), Some(TaskState::Orphaned));
     assert_eq!(state(&world, "web.2"), Some(TaskState::Complete));
     assert_eq!(world.view.unanswered().count(), 2, "both ends wait for an answer");
@@ -209,14 +228,18 @@ fn silence_waits_for_an_answer() {
 
 #[test]
 fn nodes_of_one_kind_share_a_class() {
-    let mut world =
-        World::of("node n1 label=zone:a | node n2 label=zone:a | node n3 label=zone:b | node n4 away");
+    let mut world = World::of(
+        "node n1 label=zone:a | node n2 label=zone:a | node n3 label=zone:b | node n4 away",
+    );
     let classes = |world: &World| {
         let zone = |class: &skep_projections::classes::Class| {
             class.key.node_labels().get("zone").cloned().unwrap_or_default()
         };
-        let mut all: Vec<_> =
-            world.view.classes().map(|(_, class)| (zone(class), class.nodes, class.placeable)).collect();
+        let mut all: Vec<_> = world
+            .view
+            .classes()
+            .map(|(_, class)| (zone(class), class.nodes, class.placeable))
+            .collect();
         all.sort();
         all
     };
@@ -233,7 +256,8 @@ fn nodes_of_one_kind_share_a_class() {
 fn a_spec_version_moves_only_with_what_tasks_run() {
     let mut world = World::of(PLACED);
     let mut check = |story: &str, moves: bool, specs: usize| {
-        let row = |world: &World| world.view.services().get(world.service("web")).expect("a row").clone();
+        let row =
+            |world: &World| world.view.services().get(world.service("web")).expect("a row").clone();
         let before = row(&world);
         world.tell(story);
         let after = row(&world);
@@ -257,9 +281,14 @@ fn what_is_left_alone_is_so_until_released_or_changed() {
     let parked = |world: &World| world.view.all_parked().count();
     assert_eq!(parked(&world), 2);
     assert!(
-        world.view.parked(id("service", "web")).is_some_and(|parked| parked.message == "parked by a story")
+        world
+            .view
+            .parked(id("service", "web"))
+            .is_some_and(|parked| parked.message == "parked by a story")
     );
-    for story in ["release web", "scale web 2", "update web image=b", "web.1 wanted remove | reap web.1"] {
+    for story in
+        ["release web", "scale web 2", "update web image=b", "web.1 wanted remove | reap web.1"]
+    {
         let mut world = world.clone();
         world.tell(story);
         assert_eq!(parked(&world), 1, "after {story:?}");
@@ -272,7 +301,8 @@ fn a_stray_is_kept_in_sight_until_it_ends_or_is_disowned_or_its_node_goes() {
     let strays = |story: &str| {
         let world = World::of(story);
         assert_eq!(world.view.faults(), Vec::<String>::new(), "{story}");
-        let copy = skep_projections::snapshot::decode(&skep_projections::snapshot::encode(&world.view));
+        let copy =
+            skep_projections::snapshot::decode(&skep_projections::snapshot::encode(&world.view));
         assert_eq!(copy.expect("a snapshot can be read").digest(), world.view.digest(), "{story}");
         world.view.strays().count()
     };
@@ -289,7 +319,8 @@ fn a_stray_is_kept_in_sight_until_it_ends_or_is_disowned_or_its_node_goes() {
 fn who_disowns_a_stray_tells_its_node() {
     let mut world = World::of("node n1 | stray a running n1");
     let task_id = id("stray", "a").to_bytes();
-    let delta = world.record(Kind::StrayDisowned(StrayDisowned { task_id, ..StrayDisowned::default() }));
+    let delta =
+        world.record(Kind::StrayDisowned(StrayDisowned { task_id, ..StrayDisowned::default() }));
     assert_eq!(delta.gone, [(id("stray", "a"), id("node", "n1"))]);
 }
 

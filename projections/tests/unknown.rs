@@ -10,9 +10,14 @@ fn check(event: Option<skep_proto::v1::Event>, expected: &str) {
     let mut world = World::of("node n1 | service web | task web.1 on n1 running");
     let (bytes, revision) = (snapshot::encode(&world.view), world.view.position().revision.next());
     let stamp = Stamp { revision, at: world.now, incarnation: 1 };
-    let unknown =
-        world.view.apply(stamp, &Record { event, ..Record::default() }).expect_err("nobody knows it");
-    assert!(unknown.to_string().starts_with(&format!("record {revision} holds {expected}, ")), "{unknown}");
+    let unknown = world
+        .view
+        .apply(stamp, &Record { event, ..Record::default() })
+        .expect_err("nobody knows it");
+    assert!(
+        unknown.to_string().starts_with(&format!("record {revision} holds {expected}, ")),
+        "{unknown}"
+    );
     assert!(snapshot::encode(&world.view) == bytes, "something has changed");
 }
 
@@ -27,7 +32,10 @@ fn an_unknown_kind_or_state_or_level_is_refused() {
     check(Some(event::event(Kind::TaskObserved(seen))), "task state 513");
     check(Some(event::event(Kind::TaskDesired(state))), "task state 1");
     check(Some(event::event(Kind::TaskDesired(reason))), "desire reason 99");
-    check(Some(event::event(Kind::FeatureLevelRaised(FeatureLevelRaised { level: 99 }))), "feature level 99");
+    check(
+        Some(event::event(Kind::FeatureLevelRaised(FeatureLevelRaised { level: 99 }))),
+        "feature level 99",
+    );
 }
 
 #[test]
@@ -43,8 +51,7 @@ fn a_snapshot_of_a_newer_format_is_refused() {
 
 #[test]
 fn the_same_story_twice_has_the_same_bytes() {
-    let story =
-        "node n1 | node n2 label=a:b | service web replicas=2 | task web.1 on n1 running | scale web 3";
+    let story = "node n1 | node n2 label=a:b | service web replicas=2 | task web.1 on n1 running | scale web 3";
     let (a, b) = (World::of(story), World::of(story));
     assert_eq!(a.view.digest(), b.view.digest());
     assert_eq!(a.view.position().revision, Revision(a.records.len() as u64));

@@ -11,7 +11,8 @@ pub enum Effect {
     Shown,
 }
 
-/// What a condition of this kind means for new tasks. One that this program does not know stops nothing.
+/// What a condition of this kind means for new tasks. One that this program does not know stops
+/// nothing.
 pub fn effect(kind: ConditionKind) -> Effect {
     match kind {
         ConditionKind::EngineUnreachable | ConditionKind::TasksUnlisted => Effect::StopsPlacement,
@@ -32,5 +33,9 @@ pub fn name(kind: ConditionKind) -> &'static str {
 /// A condition in one line: its kind and the agent's message.
 pub fn line(condition: &Condition) -> String {
     let name = name(condition.kind());
-    if condition.message.is_empty() { name.to_owned() } else { format!("{name}: {}", condition.message) }
+    if condition.message.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{name}: {}", condition.message)
+    }
 }

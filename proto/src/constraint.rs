@@ -1,8 +1,9 @@
 //! Placement constraints: `key == value` or `key != value` about a node.
 //!
-//! They are read at admission, so that a bad one is refused before anything happens, and again by placement and
-//! fitness. Values are compared as a whole and without case; there are no patterns. A value may be whatever a label
-//! may hold, also nothing at all. `!=` admits a node that lacks the label.
+//! They are read at admission, so that a bad one is refused before anything happens, and again by
+//! placement and fitness. Values are compared as a whole and without case; there are no patterns. A
+//! value may be whatever a label may hold, also nothing at all. `!=` admits a node that lacks the
+//! label.
 
 use crate::Id;
 use std::net::IpAddr;
@@ -54,7 +55,8 @@ pub struct Constraint {
 /// The keys that a constraint may begin with.
 pub const KNOWN_KEYS: &str = "node.id, node.hostname, node.ip, node.role, node.platform.os, node.platform.arch, \
                               node.labels.KEY, engine.labels.KEY";
-/// Longest constraint, bytes: the longest label key and value and the prefix. A longer one is refused.
+/// Longest constraint, bytes: the longest label key and value and the prefix. A longer one is
+/// refused.
 pub const CONSTRAINT_BYTES_MAX: usize = 8_256;
 
 /// Why a constraint cannot be read.
@@ -124,7 +126,8 @@ pub struct Subject<'a> {
 }
 
 impl Constraint {
-    /// Reads `key==value` or `key!=value`, as somebody asks for it. Blanks around key and value are dropped.
+    /// Reads `key==value` or `key!=value`, as somebody asks for it. Blanks around key and value are
+    /// dropped.
     pub fn parse(text: &str) -> Result<Constraint, ConstraintError> {
         if text.len() > CONSTRAINT_BYTES_MAX {
             return Err(ConstraintError::TooLong);
@@ -132,7 +135,8 @@ impl Constraint {
         if text.chars().any(char::is_control) {
             return Err(ConstraintError::Control(text.into()));
         }
-        let (key, operator, value) = split(text).ok_or_else(|| ConstraintError::NoOperator(text.into()))?;
+        let (key, operator, value) =
+            split(text).ok_or_else(|| ConstraintError::NoOperator(text.into()))?;
         let constraint = Constraint { key: Key::parse(key), operator, value: value.into() };
         if let Key::Unknown(key) = constraint.key {
             return Err(ConstraintError::UnknownKey { text: text.into(), key });
@@ -146,7 +150,8 @@ impl Constraint {
         }
     }
 
-    /// Reads a constraint of a recorded spec. One that cannot be read admits no node; admission lets none in.
+    /// Reads a constraint of a recorded spec. One that cannot be read admits no node; admission
+    /// lets none in.
     pub fn recorded(text: &str) -> Constraint {
         let (key, operator, value) = split(text).unwrap_or((text, Operator::Equal, ""));
         Constraint { key: Key::parse(key), operator, value: value.into() }
@@ -156,9 +161,13 @@ impl Constraint {
     fn misfit_of_value(&self) -> Option<&'static str> {
         let value = self.value.as_str();
         let (fits, expected) = match &self.key {
-            Key::NodeId => (Id::parse(&value.to_ascii_lowercase()).is_some(), "the whole id of a node"),
+            Key::NodeId => {
+                (Id::parse(&value.to_ascii_lowercase()).is_some(), "the whole id of a node")
+            }
             Key::Ip => (is_network(value), "an address or a network such as 10.0.0.0/8"),
-            Key::Role => (same_text(value, "worker") || same_text(value, "manager"), "worker or manager"),
+            Key::Role => {
+                (same_text(value, "worker") || same_text(value, "manager"), "worker or manager")
+            }
             Key::Hostname => (!value.is_empty(), "a host name"),
             Key::Os => (!value.is_empty(), "an operating system such as linux"),
             Key::Arch => (!value.is_empty(), "an architecture such as amd64"),
@@ -278,8 +287,13 @@ mod tests {
     use std::collections::BTreeMap;
 
     fn labels() -> BTreeMap<String, String> {
-        let labels =
-            [("zone", "b1"), ("jobs", ""), ("owner", "team@x"), ("site", "Zürich, west "), ("a/b c", "1==2")];
+        let labels = [
+            ("zone", "b1"),
+            ("jobs", ""),
+            ("owner", "team@x"),
+            ("site", "Zürich, west "),
+            ("a/b c", "1==2"),
+        ];
         labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into()
     }
 
@@ -349,7 +363,11 @@ mod tests {
 
     #[test]
     fn what_no_node_can_ever_meet_is_refused() {
-        refused("node.id=n1", "constraint \"node.id=n1\" has no operator", "write key==value or key!=value");
+        refused(
+            "node.id=n1",
+            "constraint \"node.id=n1\" has no operator",
+            "write key==value or key!=value",
+        );
         let keys = format!("the keys are {KNOWN_KEYS}");
         refused(
             "node.foo==1",
@@ -372,14 +390,21 @@ mod tests {
             "constraint \"node.id==n1\" can't be met: \"n1\" is not the whole id of a node",
             "write the whole id of a node",
         );
-        for bad in
-            ["node.ip==10.0.0.0/33", "node.ip==10.0.0", "node.ip==::1/129", "node.ip==10.0.0.1/", "node.ip=="]
-        {
+        for bad in [
+            "node.ip==10.0.0.0/33",
+            "node.ip==10.0.0",
+            "node.ip==::1/129",
+            "node.ip==10.0.0.1/",
+            "node.ip==",
+        ] {
             let error = Constraint::parse(bad).expect_err(bad);
             assert_eq!(error.hint(), "write an address or a network such as 10.0.0.0/8", "{bad}");
         }
         for bad in ["node.hostname==", "node.platform.os==", "node.platform.arch=="] {
-            assert!(matches!(Constraint::parse(bad), Err(ConstraintError::BadValue { .. })), "{bad}");
+            assert!(
+                matches!(Constraint::parse(bad), Err(ConstraintError::BadValue { .. })),
+                "{bad}"
+            );
         }
         refused(
             "node.labels.a==\u{7}",

@@ -1,4 +1,5 @@
-//! What an absent field means. Said once, here, so that admission, reconcilers, agents and the command line agree.
+//! What an absent field means. Said once, here, so that admission, reconcilers, agents and the
+//! command line agree.
 
 use crate::{
     time::SECOND_NS,
@@ -18,8 +19,9 @@ pub const TASK_HISTORY_LIMIT: i64 = 5;
 pub const HEARTBEAT_PERIOD_NS: u64 = 5 * SECOND_NS;
 /// A node is down after this many heartbeat periods of silence.
 pub const HEARTBEAT_GRACE_PERIODS: u64 = 3;
-/// Time that a node has, beyond the grace period, to report that a replaced task has ended. When it is over the new
-/// task starts without that report, since a machine that does not answer must not stop a slot for ever.
+/// Time that a node has, beyond the grace period, to report that a replaced task has ended. When it
+/// is over the new task starts without that report, since a machine that does not answer must not
+/// stop a slot for ever.
 pub const REPLACED_STOP_MARGIN_NS: u64 = 50 * SECOND_NS;
 /// A new task that ends so soon after it began to run has failed, where the spec does not say.
 pub const UPDATE_MONITOR_NS: u64 = 5 * SECOND_NS;
@@ -39,7 +41,8 @@ pub struct Restart {
 
 /// The restart policy of a task spec, defaults filled in.
 pub fn restart(spec: &TaskSpec) -> Restart {
-    let policy = spec.restart.unwrap_or(RestartPolicy { delay_ns: None, ..RestartPolicy::default() });
+    let policy =
+        spec.restart.unwrap_or(RestartPolicy { delay_ns: None, ..RestartPolicy::default() });
     Restart {
         condition: policy.condition(),
         delay_ns: policy.delay_ns.unwrap_or(RESTART_DELAY_NS),
@@ -53,7 +56,8 @@ pub fn stop_grace_ns(spec: &ContainerSpec) -> u64 {
     spec.stop_grace_period_ns.unwrap_or(STOP_GRACE_NS)
 }
 
-/// How long a new task is watched: if it ends within this time of beginning to run it counts as failed.
+/// How long a new task is watched: if it ends within this time of beginning to run it counts as
+/// failed.
 pub fn monitor_ns(spec: &ServiceSpec) -> u64 {
     spec.update.as_ref().and_then(|update| update.monitor_ns).unwrap_or(UPDATE_MONITOR_NS)
 }

@@ -16,7 +16,8 @@ pub enum Voice {
     Observation,
 }
 
-/// Every kind's name, in the order of the schema: the catalogue and the golden bytes are checked against it.
+/// Every kind's name, in the order of the schema: the catalogue and the golden bytes are checked
+/// against it.
 pub const KINDS: [&str; 37] = [
     "cluster_created",
     "cluster_updated",
@@ -192,8 +193,8 @@ pub fn objects(kind: &Kind) -> Vec<Id> {
     ids.iter().map(|id| Id::from_bytes(id)).filter(|id| !id.is_none()).collect()
 }
 
-/// The name that the event gives a service or a node, if it does. The audit index leads from a name to
-/// these events.
+/// The name that the event gives a service or a node, if it does. The audit index leads from a name
+/// to these events.
 pub fn given_name(kind: &Kind) -> Option<&str> {
     let name = match kind {
         Kind::ServiceCreated(e) => service_name(e.spec.as_ref()),

@@ -28,8 +28,8 @@ impl Id {
         if self.is_none() { Bytes::new() } else { Bytes::copy_from_slice(&self.0.to_be_bytes()) }
     }
 
-    /// Reads what [`Id::to_bytes`] wrote. Anything that is not 16 bytes reads as [`Id::NONE`], so that a
-    /// committed record never panics its reader.
+    /// Reads what [`Id::to_bytes`] wrote. Anything that is not 16 bytes reads as [`Id::NONE`], so
+    /// that a committed record never panics its reader.
     pub fn from_bytes(bytes: &[u8]) -> Id {
         <[u8; 16]>::try_from(bytes).map_or(Id::NONE, |b| Id(u128::from_be_bytes(b)))
     }

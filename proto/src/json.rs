@@ -1,7 +1,9 @@
-//! Messages as JSON, by reflection over the schema: one rule for every message instead of one function each.
+//! Messages as JSON, by reflection over the schema: one rule for every message instead of one
+//! function each.
 //!
-//! The shape is a promise to scripts. Names are the schema's own, in snake case and in the order of their numbers.
-//! Everything is printed, zeros and empty fields too, so that a reader need not guess what is absent:
+//! The shape is a promise to scripts. Names are the schema's own, in snake case and in the order of
+//! their numbers. Everything is printed, zeros and empty fields too, so that a reader need not
+//! guess what is absent:
 //!
 //! | in the schema | in JSON |
 //! |---|---|
@@ -30,7 +32,8 @@ use serde_json::{Map, Number, Value};
 use std::{collections::BTreeMap, fmt::Write, sync::LazyLock};
 
 static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
-    DescriptorPool::decode(DESCRIPTORS).expect("the build wrote the schema that it had just compiled")
+    DescriptorPool::decode(DESCRIPTORS)
+        .expect("the build wrote the schema that it had just compiled")
 });
 
 /// A message that can be shown: it knows its name in the schema.
@@ -94,7 +97,8 @@ fn message_value(message: &DynamicMessage) -> Value {
         if absent && alternative {
             continue;
         }
-        let value = if absent { Value::Null } else { field_value(&field, &message.get_field(&field)) };
+        let value =
+            if absent { Value::Null } else { field_value(&field, &message.get_field(&field)) };
         object.insert(field.name().to_owned(), value);
     }
     Value::Object(object)
@@ -108,8 +112,9 @@ fn field_value(field: &FieldDescriptor, value: &Field) -> Value {
             Value::Array(items.iter().map(|item| scalar(field.name(), &kind, item)).collect())
         }
         Field::Map(entries) => {
-            let kind =
-                kind.as_message().map_or_else(|| kind.clone(), |entry| entry.map_entry_value_field().kind());
+            let kind = kind
+                .as_message()
+                .map_or_else(|| kind.clone(), |entry| entry.map_entry_value_field().kind());
             let sorted: BTreeMap<String, Value> =
                 entries.iter().map(|(key, item)| (map_key(key), scalar("", &kind, item))).collect();
             Value::Object(sorted.into_iter().collect())
@@ -167,7 +172,9 @@ fn bytes_text(name: &str, bytes: &[u8]) -> String {
 
 fn enum_value(kind: &Kind, number: i32) -> Value {
     let Kind::Enum(words) = kind else { return Value::from(number) };
-    words.get_value(number).map_or(Value::from(number), |word| Value::String(enum_word(words, word.name())))
+    words
+        .get_value(number)
+        .map_or(Value::from(number), |word| Value::String(enum_word(words, word.name())))
 }
 
 /// `TASK_STATE_RUNNING` of `TaskState` is `running`.

@@ -1,7 +1,8 @@
 //! The words of skep: what is asked, what became true, and what is shown, with their encoding.
 //!
-//! Everything here is data. The messages are generated from `schema/skep/v1`; beside them stand the few
-//! domain words that deserve a type of their own: ids, revisions, times. Pure: no clock, no dice, no IO.
+//! Everything here is data. The messages are generated from `schema/skep/v1`; beside them stand the
+//! few domain words that deserve a type of their own: ids, revisions, times. Pure: no clock, no
+//! dice, no IO.
 
 pub mod author;
 pub mod condition;
@@ -33,5 +34,6 @@ pub use id::Id;
 pub use position::{Position, Revision};
 pub use time::Timestamp;
 
-/// The newest feature level this program knows: what `apply`, digest and reconcilers mean at it never changes again.
+/// The newest feature level this program knows: what `apply`, digest and reconcilers mean at it
+/// never changes again.
 pub const FEATURE_LEVEL: u32 = 1;

@@ -1,9 +1,9 @@
 //! One stream out of several, in the order of time. PURE.
 //!
-//! Each source is in order, or nearly; what is said next is the earliest head of all of them. For that, every
-//! source must have a head. A finite source is waited for until it has one or is closed. A source that goes
-//! on may have nothing to say for days, so it is only waited for as long as [`Patience`] allows; what it says
-//! later of an earlier time comes late, and is never dropped.
+//! Each source is in order, or nearly; what is said next is the earliest head of all of them. For
+//! that, every source must have a head. A finite source is waited for until it has one or is
+//! closed. A source that goes on may have nothing to say for days, so it is only waited for as long
+//! as [`Patience`] allows; what it says later of an earlier time comes late, and is never dropped.
 
 use crate::Timestamp;
 use std::collections::{BTreeMap, VecDeque};
@@ -115,14 +115,19 @@ impl<K: Ord + Copy, T> Merge<K, T> {
 
     /// The source of the earliest item, and when that item came.
     fn head(&self) -> Option<(K, Timestamp)> {
-        let heads = self.sources.iter().filter_map(|(key, source)| Some((source.items.front()?, *key)));
+        let heads =
+            self.sources.iter().filter_map(|(key, source)| Some((source.items.front()?, *key)));
         heads.min_by_key(|(item, key)| (item.at, *key)).map(|(item, key)| (key, item.arrived))
     }
 
     /// Whether an item that came then waits for another source, and until when at the latest.
-    #[expect(clippy::option_option, reason = "not at all, for ever and until then are different answers")]
+    #[expect(
+        clippy::option_option,
+        reason = "not at all, for ever and until then are different answers"
+    )]
     fn held_until(&self, arrived: Timestamp) -> Option<Option<Timestamp>> {
-        let silent = self.sources.values().filter(|source| source.items.is_empty() && !source.closed);
+        let silent =
+            self.sources.values().filter(|source| source.items.is_empty() && !source.closed);
         match self.patience {
             Patience::Unlimited => silent.last().map(|_| None),
             Patience::Limited { first_ns, next_ns } => silent

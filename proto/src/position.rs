@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-/// A record's number: 1, 2, 3 … without gaps, the same on every manager for ever. 0 is before the first.
+/// A record's number: 1, 2, 3 … without gaps, the same on every manager for ever. 0 is before the
+/// first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
 pub struct Revision(pub u64);
 
@@ -22,7 +23,8 @@ impl fmt::Display for Revision {
     }
 }
 
-/// A revision within an incarnation. History that went back begins a new incarnation, so positions order truly.
+/// A revision within an incarnation. History that went back begins a new incarnation, so positions
+/// order truly.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
 pub struct Position {
     /// Counts restores and forced new clusters, from 1.

@@ -1,4 +1,5 @@
-//! Times as the log keeps them: nanoseconds since the Unix epoch, handed in, never read from a clock here.
+//! Times as the log keeps them: nanoseconds since the Unix epoch, handed in, never read from a
+//! clock here.
 
 use std::{fmt, ops};
 
@@ -49,7 +50,10 @@ mod tests {
     fn text_round_trips_to_the_nanosecond() {
         let at = Timestamp(1_795_267_201_123_456_789);
         assert_eq!(Timestamp::parse(&at.to_string()), Some(at));
-        assert_eq!(Timestamp::parse("2026-11-21T14:00:00+01:00"), Timestamp::parse("2026-11-21T13:00:00Z"));
+        assert_eq!(
+            Timestamp::parse("2026-11-21T14:00:00+01:00"),
+            Timestamp::parse("2026-11-21T13:00:00Z")
+        );
         assert_eq!(Timestamp::parse("yesterday"), None);
     }
 }

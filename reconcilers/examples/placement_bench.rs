@@ -1,8 +1,9 @@
-//! How fast placement decides, in memory: `placement_bench [tasks]`, or `placement_bench NODES one-off|grouped TASKS`
-//! for one case alone, as callgrind wants it.
+//! How fast placement decides, in memory: `placement_bench [tasks]`, or `placement_bench NODES
+//! one-off|grouped TASKS` for one case alone, as callgrind wants it.
 //!
-//! One-off: each task is a service of its own. Grouped: services of 100 tasks that reserve CPU and memory and have
-//! a constraint. "plan" is the deciding alone, "settle" applies the decisions to the tip too.
+//! One-off: each task is a service of its own. Grouped: services of 100 tasks that reserve CPU and
+//! memory and have a constraint. "plan" is the deciding alone, "settle" applies the decisions to
+//! the tip too.
 
 #![allow(clippy::unwrap_used, reason = "what goes wrong here shall stop it")]
 #![allow(clippy::print_stdout, reason = "what it prints is what it is for")]
@@ -16,10 +17,10 @@ use skep_projections::{Delta, Stamp, TaskIdx, View};
 use skep_proto::{
     Id, Revision, Timestamp, event,
     v1::{
-        Annotations, ContainerSpec, NodeDescription, NodeJoined, NodeSpec, Placement as PlacementSpec,
-        Platform, Record, Replicated, ResourceRequirements, Resources, ServiceCreated, ServiceMode,
-        ServiceSpec, SessionOpened, TaskCreated, TaskSpec, TaskState, event::Kind, service_mode::Mode,
-        task_spec::Runtime,
+        Annotations, ContainerSpec, NodeDescription, NodeJoined, NodeSpec,
+        Placement as PlacementSpec, Platform, Record, Replicated, ResourceRequirements, Resources,
+        ServiceCreated, ServiceMode, ServiceSpec, SessionOpened, TaskCreated, TaskSpec, TaskState,
+        event::Kind, service_mode::Mode, task_spec::Runtime,
     },
 };
 use skep_reconcilers::{Brain, Entropy, Reconciler, Turn, placement::Placement};
@@ -65,7 +66,8 @@ impl Bench {
             ("zone".to_owned(), format!("z{}", n % 5)),
             ("disk".to_owned(), ["ssd", "hdd"][n % 2].to_owned()),
         ];
-        spec.annotations = Some(Annotations { name: String::new(), labels: labels.into_iter().collect() });
+        spec.annotations =
+            Some(Annotations { name: String::new(), labels: labels.into_iter().collect() });
         let description = NodeDescription {
             hostname: format!("node-{n}"),
             platform: Some(Platform { architecture: "amd64".into(), os: "linux".into() }),
@@ -123,9 +125,12 @@ fn spec(shape: Shape, name: Id, replicas: usize) -> ServiceSpec {
     let container = ContainerSpec { image: "app".into(), ..ContainerSpec::default() };
     let mut task = TaskSpec { runtime: Some(Runtime::Container(container)), ..TaskSpec::default() };
     if shape == Shape::Grouped {
-        let reservations = Resources { nano_cpus: 100_000_000, memory_bytes: 64 << 20, generic: Vec::new() };
-        let resources =
-            ResourceRequirements { reservations: Some(reservations), ..ResourceRequirements::default() };
+        let reservations =
+            Resources { nano_cpus: 100_000_000, memory_bytes: 64 << 20, generic: Vec::new() };
+        let resources = ResourceRequirements {
+            reservations: Some(reservations),
+            ..ResourceRequirements::default()
+        };
         task.resources = Some(resources);
         let constraints = vec!["node.labels.disk==ssd".into()];
         task.placement = Some(PlacementSpec { constraints, ..PlacementSpec::default() });
@@ -133,7 +138,9 @@ fn spec(shape: Shape, name: Id, replicas: usize) -> ServiceSpec {
     ServiceSpec {
         annotations: Some(Annotations { name: format!("s{name}"), ..Annotations::default() }),
         task: Some(task),
-        mode: Some(ServiceMode { mode: Some(Mode::Replicated(Replicated { replicas: replicas as u64 })) }),
+        mode: Some(ServiceMode {
+            mode: Some(Mode::Replicated(Replicated { replicas: replicas as u64 })),
+        }),
         ..ServiceSpec::default()
     }
 }
@@ -191,13 +198,17 @@ fn decide(view: &View, delta: &Delta, turn: &Turn) -> usize {
 
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    let number = |at: usize, or: usize| words.get(at).and_then(|word| word.parse().ok()).unwrap_or(or);
+    let number =
+        |at: usize, or: usize| words.get(at).and_then(|word| word.parse().ok()).unwrap_or(or);
     if words.len() == 3 {
         let shape = if words[1] == "grouped" { Shape::Grouped } else { Shape::OneOff };
         println!("{} decisions", once(number(0, 1_000), shape, number(2, 1_000)));
         return;
     }
-    println!("{:>8} {:>8} {:>12} {:>12} {:>14}", "nodes", "shape", "plan ns", "settle ns", "decisions/s");
+    println!(
+        "{:>8} {:>8} {:>12} {:>12} {:>14}",
+        "nodes", "shape", "plan ns", "settle ns", "decisions/s"
+    );
     for nodes in [1_000, 100_000] {
         for (name, shape) in [("one-off", Shape::OneOff), ("grouped", Shape::Grouped)] {
             let (plan, settle) = run(nodes, shape, number(0, 20_000));

@@ -1,8 +1,9 @@
 //! How often and how soon a slot is tried again.
 //!
-//! A slot whose tasks keep failing waits longer each time, so that a crash loop neither fills the log nor wears the
-//! machines down. A task that ends within its monitor time has failed whatever its exit code: a program that is gone
-//! at once serves nobody. Ten minutes of running make the past forgotten.
+//! A slot whose tasks keep failing waits longer each time, so that a crash loop neither fills the
+//! log nor wears the machines down. A task that ends within its monitor time has failed whatever
+//! its exit code: a program that is gone at once serves nobody. Ten minutes of running make the
+//! past forgotten.
 
 use crate::succession::Occasion;
 use skep_projections::{TaskRow, View};
@@ -16,13 +17,13 @@ use skep_proto::{
 pub const BACKOFF_MAX_NS: u64 = 300 * SECOND_NS;
 /// After so long a run a failure is the first again.
 pub const FORGIVEN_AFTER_NS: u64 = 600 * SECOND_NS;
-/// Failures in a row that a policy without a delay answers at once. After those back-off begins there too, or a program
-/// that can't start would fill the log.
+/// Failures in a row that a policy without a delay answers at once. After those back-off begins
+/// there too, or a program that can't start would fill the log.
 pub const UNDELAYED_ATTEMPTS_MAX: u32 = 5;
 /// The first delay of back-off where the policy has none.
 pub const BACKOFF_MIN_NS: u64 = SECOND_NS;
-/// Ended tasks that a policy with a maximum of attempts keeps in the view for counting, at most. Beyond that a slot
-/// is only stopped by failures in a row, which its newest task counts itself.
+/// Ended tasks that a policy with a maximum of attempts keeps in the view for counting, at most.
+/// Beyond that a slot is only stopped by failures in a row, which its newest task counts itself.
 pub const ATTEMPTS_KEPT_MAX: u64 = 100;
 
 /// How a task came to its end.
@@ -68,13 +69,17 @@ pub(crate) fn may_restart(view: &View, task: &TaskRow) -> bool {
         RestartCondition::OnFailure => task.state != TaskState::Complete,
         RestartCondition::None => false,
     };
-    wanted && (policy.max_attempts == 0 || restarts(view, task, policy.window_ns) < policy.max_attempts)
+    wanted
+        && (policy.max_attempts == 0
+            || restarts(view, task, policy.window_ns) < policy.max_attempts)
 }
 
-/// Restarts of the task's slot under the same spec: all, or those within the window before its newest state.
+/// Restarts of the task's slot under the same spec: all, or those within the window before its
+/// newest state.
 fn restarts(view: &View, task: &TaskRow, window_ns: u64) -> u64 {
-    let same =
-        view.tasks_in_slot(task.service, task.slot).filter(|(_, row)| row.spec_version == task.spec_version);
+    let same = view
+        .tasks_in_slot(task.service, task.slot)
+        .filter(|(_, row)| row.spec_version == task.spec_version);
     let later = same.skip(1).map(|(_, row)| row.created.1);
     if window_ns == 0 {
         return u64::from(task.attempt).max(later.count() as u64);
@@ -114,9 +119,10 @@ pub(crate) fn delay_ns(view: &View, old: &TaskRow, attempt: u32, why: Occasion) 
     first_ns.saturating_mul(1 << doublings.min(32)).min(BACKOFF_MAX_NS.max(first_ns))
 }
 
-/// When an ended task is answered; at once, where that is past. One that ended while it was held is answered when its
-/// hold would have been over. One that its node could not even prepare is answered after the delay: its successor would
-/// otherwise be prepared at once, and a slot that can't be prepared would be filled again and again.
+/// When an ended task is answered; at once, where that is past. One that ended while it was held is
+/// answered when its hold would have been over. One that its node could not even prepare is
+/// answered after the delay: its successor would otherwise be prepared at once, and a slot that
+/// can't be prepared would be filled again and again.
 pub(crate) fn answer_at(view: &View, task: &TaskRow) -> Timestamp {
     let unprepared = task.state == TaskState::Rejected && task.running_at == Timestamp::NEVER;
     if !unprepared || !may_restart(view, task) {

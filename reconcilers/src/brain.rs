@@ -1,9 +1,9 @@
 //! Asks the reconcilers, in a fixed order, until they are silent.
 //!
-//! Each is handed what changed since it was last asked, its own decisions included, and each decision is applied
-//! to the tip before the next reconciler looks at it. A reconciler that panics, or that never falls silent, costs
-//! the cluster one object: that is parked by a record which says who failed on it and how, and left alone until
-//! somebody releases or changes it.
+//! Each is handed what changed since it was last asked, its own decisions included, and each
+//! decision is applied to the tip before the next reconciler looks at it. A reconciler that panics,
+//! or that never falls silent, costs the cluster one object: that is parked by a record which says
+//! who failed on it and how, and left alone until somebody releases or changes it.
 
 mod culprit;
 mod settling;
@@ -28,13 +28,16 @@ pub struct Brain {
 /// What came of a settling.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Settled {
-    /// The decisions, already applied to the tip: the first has the revision after the tip's position before.
+    /// The decisions, already applied to the tip: the first has the revision after the tip's
+    /// position before.
     pub records: Vec<Record>,
     /// Everything that they changed.
     pub changed: Delta,
-    /// What nobody has answered yet because the room was used up; belongs into the next turn's delta.
+    /// What nobody has answered yet because the room was used up; belongs into the next turn's
+    /// delta.
     pub left: Delta,
-    /// The earliest deadline at which a turn is wanted even if nothing happens. Replaces the one of the turn before.
+    /// The earliest deadline at which a turn is wanted even if nothing happens. Replaces the one of
+    /// the turn before.
     pub wake_at: Option<Timestamp>,
     /// Objects that were parked in this turn.
     pub parked: Vec<Id>,
@@ -77,8 +80,9 @@ impl Brain {
         })
     }
 
-    /// Lets everybody answer what changed, until silence or until `room` records are written: a few more, where
-    /// decisions belong together. Decisions are applied to the tip as they come. An empty delta asks only about deadlines that have come.
+    /// Lets everybody answer what changed, until silence or until `room` records are written: a few
+    /// more, where decisions belong together. Decisions are applied to the tip as they come. An
+    /// empty delta asks only about deadlines that have come.
     pub fn settle(&self, tip: &mut View, delta: Delta, turn: &Turn, room: usize) -> Settled {
         let mut settling = Settling::new(&self.reconcilers, tip, delta, turn, room);
         settling.run();

@@ -1,14 +1,15 @@
 //! New ids without dice: a stream that follows from the seed the shell handed in.
 //!
-//! The same seed gives the same ids, so a turn can be repeated byte for byte. The stream need not be secret,
-//! only free of repetitions: ids name things, they do not guard them.
+//! The same seed gives the same ids, so a turn can be repeated byte for byte. The stream need not
+//! be secret, only free of repetitions: ids name things, they do not guard them.
 
 use skep_proto::Id;
 use std::cell::Cell;
 
 const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// A deterministic stream of ids. Drawing needs no `&mut`, so that it can be handed to everybody in a turn.
+/// A deterministic stream of ids. Drawing needs no `&mut`, so that it can be handed to everybody in
+/// a turn.
 #[derive(Clone, Debug)]
 pub struct Entropy {
     key: [u64; 4],

@@ -1,9 +1,10 @@
 //! Keeps true: tasks leave nodes that are drained or down, or that no longer match.
 //!
-//! A node that is drained or silent gives its tasks to others at once. A node that changed under its tasks
-//! (labels, resources) keeps those that still fit, oldest first, and the rest is rejected; `restart` answers
-//! those like any other end. Each task is held to the spec that it runs: moving it to a newer one is for `rollout`,
-//! one slot at a time. A paused node is left as it is, and so is one that nobody knows about yet.
+//! A node that is drained or silent gives its tasks to others at once. A node that changed under
+//! its tasks (labels, resources) keeps those that still fit, oldest first, and the rest is
+//! rejected; `restart` answers those like any other end. Each task is held to the spec that it
+//! runs: moving it to a newer one is for `rollout`, one slot at a time. A paused node is left as it
+//! is, and so is one that nobody knows about yet.
 
 use crate::{
     placement::requirement::Reservation,
@@ -37,7 +38,8 @@ impl Reconciler for Fitness {
     }
 
     fn resume(&self, view: &View) -> (Delta, Option<Timestamp>) {
-        let nodes = view.nodes().iter().filter(|(_, node)| !node.removed).map(|(place, _)| place).collect();
+        let nodes =
+            view.nodes().iter().filter(|(_, node)| !node.removed).map(|(place, _)| place).collect();
         (Delta { nodes, ..Delta::default() }, None)
     }
 }
@@ -56,8 +58,16 @@ fn must_leave(node: &NodeRow) -> Option<Occasion> {
     }
 }
 
-fn empty(view: &View, (place, node): (NodeIdx, &NodeRow), why: Occasion, turn: &Turn, plan: &mut Plan) {
-    for (task, row) in view.tasks_on(place).filter(|(_, row)| row.is_live() && !is_left_alone(view, row)) {
+fn empty(
+    view: &View,
+    (place, node): (NodeIdx, &NodeRow),
+    why: Occasion,
+    turn: &Turn,
+    plan: &mut Plan,
+) {
+    for (task, row) in
+        view.tasks_on(place).filter(|(_, row)| row.is_live() && !is_left_alone(view, row))
+    {
         if plan.is_full() {
             return;
         }
@@ -66,11 +76,14 @@ fn empty(view: &View, (place, node): (NodeIdx, &NodeRow), why: Occasion, turn: &
 }
 
 fn reject_misfits(view: &View, (place, node): (NodeIdx, &NodeRow), plan: &mut Plan) {
-    if node.removed || node.spec.availability() != NodeAvailability::Active || node.state != NodeState::Ready
+    if node.removed
+        || node.spec.availability() != NodeAvailability::Active
+        || node.state != NodeState::Ready
     {
         return;
     }
-    let mut tasks: Vec<(TaskIdx, &TaskRow)> = view.tasks_on(place).filter(|(_, row)| row.is_live()).collect();
+    let mut tasks: Vec<(TaskIdx, &TaskRow)> =
+        view.tasks_on(place).filter(|(_, row)| row.is_live()).collect();
     tasks.sort_by_key(|(task, row)| (row.created.0, *task));
     let mut free = Reservation::of_node(node);
     for (_, task) in tasks {
@@ -84,7 +97,11 @@ fn reject_misfits(view: &View, (place, node): (NodeIdx, &NodeRow), plan: &mut Pl
         if is_left_alone(view, task) {
             continue;
         }
-        let why = if matches { "has no room for its reservation" } else { "no longer meets its constraints" };
+        let why = if matches {
+            "has no room for its reservation"
+        } else {
+            "no longer meets its constraints"
+        };
         let error = format!("node {} {why}", node.hostname());
         plan.decide(
             node.last_revision,
@@ -94,6 +111,7 @@ fn reject_misfits(view: &View, (place, node): (NodeIdx, &NodeRow), plan: &mut Pl
 }
 
 fn is_left_alone(view: &View, task: &TaskRow) -> bool {
-    let service = view.services().get(task.service).is_some_and(|row| view.parked(row.id).is_some());
+    let service =
+        view.services().get(task.service).is_some_and(|row| view.parked(row.id).is_some());
     service || view.parked(task.id).is_some() || task.state < TaskState::Assigned
 }

@@ -1,8 +1,8 @@
 //! Keeps true: at most so many ended tasks of a slot stay in the view.
 //!
-//! What leaves the view stays in the log, so nothing is lost by being strict. Three things are not for history to
-//! take: a task that has not ended, one whose end nobody has answered yet, and the newest of a slot that is still
-//! wanted, because it alone says that the slot has done its work.
+//! What leaves the view stays in the log, so nothing is lost by being strict. Three things are not
+//! for history to take: a task that has not ended, one whose end nobody has answered yet, and the
+//! newest of a slot that is still wanted, because it alone says that the slot has done its work.
 
 use crate::{
     attempts::ATTEMPTS_KEPT_MAX,
@@ -27,7 +27,8 @@ impl Reconciler for History {
         let mut plan = Plan::default();
         let mut slots = BTreeSet::new();
         for task in delta.tasks.iter().filter_map(|place| view.tasks().get(*place)) {
-            // A slot that is given up takes its past along at once; a successor may bring another limit.
+            // A slot that is given up takes its past along at once; a successor may bring another
+            // limit.
             if is_done(task) || task.desired == TaskState::Remove || !task.replaces.is_none() {
                 slots.insert((task.service, task.slot));
             }
@@ -96,7 +97,8 @@ fn trim(view: &View, place: ServiceIdx, slot: u32, plan: &mut Plan) {
     }
 }
 
-/// Ended tasks that a slot keeps; the policy of its newest task may need to see more to count attempts.
+/// Ended tasks that a slot keeps; the policy of its newest task may need to see more to count
+/// attempts.
 fn limit(view: &View, newest: &TaskRow) -> usize {
     let limit = defaults::task_history_limit(&view.cluster().spec).unwrap_or(usize::MAX);
     let spec = view.spec_of(newest).and_then(|spec| spec.task.as_ref());

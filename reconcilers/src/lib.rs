@@ -1,8 +1,9 @@
 //! What keeps the cluster true: pure functions from what changed to what follows. Pure.
 //!
-//! Each reconciler keeps one sentence true and knows nothing of the others; they meet only in the view. What
-//! must be remembered is in the log, never in a reconciler, so a new leader goes on exactly where the old one
-//! stopped. The [`Brain`] asks them in a fixed order, again and again, until none has more to say.
+//! Each reconciler keeps one sentence true and knows nothing of the others; they meet only in the
+//! view. What must be remembered is in the log, never in a reconciler, so a new leader goes on
+//! exactly where the old one stopped. The [`Brain`] asks them in a fixed order, again and again,
+//! until none has more to say.
 
 pub mod attempts;
 pub mod brain;
@@ -25,7 +26,8 @@ pub use plan::{Decision, Plan, Reconciler, Turn};
 
 /// All reconcilers of this program, in the order in which they are asked.
 pub fn all() -> Vec<Box<dyn Reconciler + Send + Sync>> {
-    // What is lost and what has ended is known before slots are counted; nodes are chosen when all tasks are there.
+    // What is lost and what has ended is known before slots are counted; nodes are chosen when all
+    // tasks are there.
     vec![
         Box::new(liveness::Liveness),
         Box::new(fitness::Fitness),

@@ -1,8 +1,9 @@
 //! Keeps true: silent nodes are declared down, and in the end their tasks lost.
 //!
-//! Heartbeats never reach the view, only their absence does. A node whose agent went silent is down at once; one
-//! whose stream ended has three heartbeat periods to come back, and one that a new leader has not heard of yet has
-//! six, since its agent must find the leader first. What ran on a node that is down for a day is given up.
+//! Heartbeats never reach the view, only their absence does. A node whose agent went silent is down
+//! at once; one whose stream ended has three heartbeat periods to come back, and one that a new
+//! leader has not heard of yet has six, since its agent must find the leader first. What ran on a
+//! node that is down for a day is given up.
 
 use crate::plan::{Plan, Reconciler, Turn, earlier};
 use skep_projections::{Delta, NodeIdx, NodeRow, View};
@@ -29,7 +30,9 @@ impl Reconciler for Liveness {
     fn reconcile(&self, view: &View, delta: &Delta, turn: &Turn) -> Plan {
         let mut plan = Plan::default();
         for place in &delta.nodes {
-            let Some(node) = view.nodes().get(*place).filter(|node| !node.removed) else { continue };
+            let Some(node) = view.nodes().get(*place).filter(|node| !node.removed) else {
+                continue;
+            };
             if node.silent {
                 down(node, "no heartbeat came".into(), &mut plan);
             } else if deadline(view, node).is_some_and(|deadline| deadline <= turn.now) {
@@ -75,7 +78,9 @@ fn deadline(view: &View, node: &NodeRow) -> Option<Timestamp> {
 fn due_by(view: &View, now: Timestamp) -> impl Iterator<Item = NodeIdx> + '_ {
     AWAY.into_iter().flat_map(move |state| {
         let patience = patience_ns(view, state).unwrap_or(u64::MAX);
-        view.nodes_away(state).take_while(move |(since, _)| *since + patience <= now).map(|(_, node)| node)
+        view.nodes_away(state)
+            .take_while(move |(since, _)| *since + patience <= now)
+            .map(|(_, node)| node)
     })
 }
 
@@ -93,7 +98,9 @@ fn give_up(view: &View, (place, node): (NodeIdx, &NodeRow), now: Timestamp, plan
     let away_ns = now.since(node.state_at);
     match node.state {
         NodeState::Ready => {}
-        NodeState::Disconnected => down(node, format!("disconnected for {}", seconds(away_ns)), plan),
+        NodeState::Disconnected => {
+            down(node, format!("disconnected for {}", seconds(away_ns)), plan)
+        }
         NodeState::Unknown => down(node, format!("not heard of for {}", seconds(away_ns)), plan),
         NodeState::Down => {
             for (_, task) in view.tasks_on(place).filter(|(_, task)| !task.has_ended()) {
@@ -105,7 +112,10 @@ fn give_up(view: &View, (place, node): (NodeIdx, &NodeRow), now: Timestamp, plan
 }
 
 fn down(node: &NodeRow, message: String, plan: &mut Plan) {
-    plan.decide(node.last_revision, Kind::NodeDown(NodeDown { node_id: node.id.to_bytes(), message }));
+    plan.decide(
+        node.last_revision,
+        Kind::NodeDown(NodeDown { node_id: node.id.to_bytes(), message }),
+    );
 }
 
 fn seconds(ns: u64) -> String {

@@ -1,8 +1,8 @@
 //! Keeps true: a pending task has the best node, or a reason why it has none.
 //!
-//! Tasks of one service and spec version are placed together. A service that found no node is looked at again when
-//! a node changed or when something ended; if nothing but room became free, only the nodes concerned are looked at,
-//! since no other can have become fit.
+//! Tasks of one service and spec version are placed together. A service that found no node is
+//! looked at again when a node changed or when something ended; if nothing but room became free,
+//! only the nodes concerned are looked at, since no other can have become fit.
 
 pub mod features;
 
@@ -25,8 +25,8 @@ use skep_proto::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Looks at a node for a service, in one turn, that are worth an up-to-date reason: beyond that services that wait
-/// keep the reason they were given, and only the nodes that changed are tried.
+/// Looks at a node for a service, in one turn, that are worth an up-to-date reason: beyond that
+/// services that wait keep the reason they were given, and only the nodes that changed are tried.
 const EXPLAIN_LOOKS_MAX: usize = 100_000;
 
 /// See the module.
@@ -42,7 +42,8 @@ impl Reconciler for Placement {
         let asked = asked(view, delta);
         let freed = freed(view, delta);
         let waiting = waiting(view, &asked, !freed.is_empty() || !delta.nodes.is_empty());
-        // A change of the nodes themselves may change the reasons too, so everything is looked at again.
+        // A change of the nodes themselves may change the reasons too, so everything is looked at
+        // again.
         let looks = waiting.len().saturating_mul(view.node_counts().0 as usize);
         let anew = !delta.nodes.is_empty() && looks <= EXPLAIN_LOOKS_MAX;
         let mut field = Field::new(view);
@@ -65,8 +66,8 @@ impl Reconciler for Placement {
     }
 }
 
-/// Services with new tasks to place, and those whose tasks wait for a reason that is no longer theirs: a new spec took
-/// it away, or the tasks of the spec that it was about have gone.
+/// Services with new tasks to place, and those whose tasks wait for a reason that is no longer
+/// theirs: a new spec took it away, or the tasks of the spec that it was about have gone.
 fn asked(view: &View, delta: &Delta) -> BTreeSet<ServiceIdx> {
     let mut asked = BTreeSet::new();
     let mut touched = delta.services.clone();
@@ -105,7 +106,8 @@ fn freed(view: &View, delta: &Delta) -> BTreeMap<NodeIdx, Revision> {
     freed
 }
 
-/// Services whose pending tasks are to be looked at: those asked about, and all if room became free.
+/// Services whose pending tasks are to be looked at: those asked about, and all if room became
+/// free.
 fn waiting(view: &View, asked: &BTreeSet<ServiceIdx>, everybody: bool) -> Vec<ServiceIdx> {
     let mut waiting = asked.clone();
     if everybody {
@@ -125,7 +127,8 @@ fn place_service(
     if service.removed || field.view.parked(service.id).is_some() {
         return;
     }
-    let pending: Vec<(Revision, TaskIdx)> = field.view.pending_of(place).take(plan.room()).collect();
+    let pending: Vec<(Revision, TaskIdx)> =
+        field.view.pending_of(place).take(plan.room()).collect();
     let nodes: Option<Vec<NodeIdx>> = among.map(|among| among.keys().copied().collect());
     let mut spoken = false;
     // The newest spec first: it is the one to speak about if both find no node.
@@ -133,7 +136,8 @@ fn place_service(
         let version = same[0].0;
         let Some(spec) = service.spec_at(version) else { continue };
         let needs = Requirement::of(spec);
-        let outcome = group::place(field, &needs, (place, version), same, nodes.as_deref(), turn.now);
+        let outcome =
+            group::place(field, &needs, (place, version), same, nodes.as_deref(), turn.now);
         assign(field.view, &outcome, among, plan);
         if among.is_none() {
             spoken |= speak(field.view, service, version, &outcome, spoken, plan);
@@ -141,12 +145,20 @@ fn place_service(
     }
 }
 
-fn assign(view: &View, outcome: &Outcome, among: Option<&BTreeMap<NodeIdx, Revision>>, plan: &mut Plan) {
+fn assign(
+    view: &View,
+    outcome: &Outcome,
+    among: Option<&BTreeMap<NodeIdx, Revision>>,
+    plan: &mut Plan,
+) {
     for choice in &outcome.chosen {
-        let (Some(task), Some(node)) = (view.tasks().get(choice.task), view.nodes().get(choice.node)) else {
+        let (Some(task), Some(node)) =
+            (view.tasks().get(choice.task), view.nodes().get(choice.node))
+        else {
             continue;
         };
-        let freed = among.and_then(|among| among.get(&choice.node)).copied().unwrap_or(Revision::ZERO);
+        let freed =
+            among.and_then(|among| among.get(&choice.node)).copied().unwrap_or(Revision::ZERO);
         let Choice { candidates, service_tasks, node_tasks, recent_failures, .. } = *choice;
         let assigned = TaskAssigned {
             task_id: task.id.to_bytes(),

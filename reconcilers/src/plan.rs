@@ -22,7 +22,8 @@ pub struct Turn {
 /// One thing that is to become true, and why.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Decision {
-    /// The record that this answers: following causes back leads to a person or to the world outside.
+    /// The record that this answers: following causes back leads to a person or to the world
+    /// outside.
     pub cause: Revision,
     /// What becomes true.
     pub kind: Kind,
@@ -35,27 +36,28 @@ pub struct Decision {
 pub struct Plan {
     /// In the order in which they are to be written.
     pub decisions: Vec<Decision>,
-    /// The earliest deadline, later than now, at which it wants to be asked again; of the whole view, not only of
-    /// what changed. So the newest answer replaces all earlier ones.
+    /// The earliest deadline, later than now, at which it wants to be asked again; of the whole
+    /// view, not only of what changed. So the newest answer replaces all earlier ones.
     pub wake_at: Option<Timestamp>,
-    /// There is more to decide about the same change than one answer should hold: ask again after these.
+    /// There is more to decide about the same change than one answer should hold: ask again after
+    /// these.
     pub more: bool,
 }
 
 /// Keeps one sentence true.
 ///
-/// Remembers nothing: the answer follows from the arguments. A reconciler that is asked again after its own
-/// decisions were applied has nothing more to say about them.
+/// Remembers nothing: the answer follows from the arguments. A reconciler that is asked again after
+/// its own decisions were applied has nothing more to say about them.
 pub trait Reconciler {
     /// The name that its records carry as their author.
     fn name(&self) -> v1::Reconciler;
 
-    /// What follows from a change. Looks only at what the delta names and at what hangs on that, so that the cost
-    /// is that of the change.
+    /// What follows from a change. Looks only at what the delta names and at what hangs on that, so
+    /// that the cost is that of the change.
     fn reconcile(&self, view: &View, delta: &Delta, turn: &Turn) -> Plan;
 
-    /// Finds all unfinished work again, and the earliest deadline after the view's time: after a change of
-    /// leader, a restart, or a tip that was thrown away.
+    /// Finds all unfinished work again, and the earliest deadline after the view's time: after a
+    /// change of leader, a restart, or a tip that was thrown away.
     fn resume(&self, view: &View) -> (Delta, Option<Timestamp>);
 
     /// Objects whose deadline has come. They are added to the first delta of every turn.

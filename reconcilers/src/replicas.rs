@@ -1,7 +1,8 @@
 //! Keeps true: a replicated service has its wanted slots, and no others.
 //!
-//! Slots are numbered from 1 and the lowest free ones are filled first. When there are too many, those go first
-//! that serve nobody, then those on the node that has most of the service, so that what stays is spread.
+//! Slots are numbered from 1 and the lowest free ones are filled first. When there are too many,
+//! those go first that serve nobody, then those on the node that has most of the service, so that
+//! what stays is spread.
 
 use crate::{
     plan::{Plan, Reconciler, Turn},
@@ -49,7 +50,13 @@ impl Reconciler for Replicas {
 fn remove_all(view: &View, place: ServiceIdx, service: &ServiceRow, plan: &mut Plan) {
     for (_, task) in view.tasks_of(place) {
         if task.desired < TaskState::Remove && !task.has_ended() {
-            desire(plan, task, TaskState::Remove, DesireReason::ServiceRemoved, service.last_revision);
+            desire(
+                plan,
+                task,
+                TaskState::Remove,
+                DesireReason::ServiceRemoved,
+                service.last_revision,
+            );
             if plan.is_full() {
                 return;
             }
@@ -76,18 +83,20 @@ fn scale(view: &View, (place, service): (ServiceIdx, &ServiceRow), turn: &Turn, 
     }
 }
 
-/// Whether a slot of the service may be taken by a task that is not live: one that has done its work, or one whose
-/// end is not answered yet.
+/// Whether a slot of the service may be taken by a task that is not live: one that has done its
+/// work, or one whose end is not answered yet.
 fn has_others(view: &View, place: ServiceIdx, service: &ServiceRow) -> bool {
-    let may_finish = service.specs.iter().filter_map(|known| known.spec.task.as_ref()).any(|task| {
-        let policy = defaults::restart(task);
-        policy.condition != RestartCondition::Any || policy.max_attempts > 0
-    });
+    let may_finish =
+        service.specs.iter().filter_map(|known| known.spec.task.as_ref()).any(|task| {
+            let policy = defaults::restart(task);
+            policy.condition != RestartCondition::Any || policy.max_attempts > 0
+        });
     let of_service = |task| view.tasks().get(task).is_some_and(|row| row.service == place);
     may_finish || view.unanswered().any(of_service)
 }
 
-/// All of the slot goes: also what is still ending in it, or that would stand for the slot once the rest has gone.
+/// All of the slot goes: also what is still ending in it, or that would stand for the slot once the
+/// rest has gone.
 fn give_up(view: &View, place: ServiceIdx, slot: &Slot<'_>, cause: Revision, plan: &mut Plan) {
     for (_, task) in view.tasks_in_slot(place, slot.number) {
         let stands = slot.tasks.iter().any(|(_, standing)| standing.id == task.id);
@@ -117,8 +126,9 @@ fn add(
     }
 }
 
-/// The slots to give up: first those without a node of their own or in the middle of a change, then from the node
-/// that has most of the service; of equals one that does not run, then the highest number.
+/// The slots to give up: first those without a node of their own or in the middle of a change, then
+/// from the node that has most of the service; of equals one that does not run, then the highest
+/// number.
 fn surplus<'a>(mut slots: Vec<Slot<'a>>, count: usize) -> Vec<Slot<'a>> {
     slots.sort_by_key(|slot| (!slot.is_running(), slot.number));
     let mut on_node: BTreeMap<NodeIdx, i64> = BTreeMap::new();

@@ -1,8 +1,9 @@
-//! Keeps true: an ended task is answered as its policy says, and a held one starts when its time has come.
+//! Keeps true: an ended task is answered as its policy says, and a held one starts when its time
+//! has come.
 //!
-//! A task that stands in for another is held until its delay is over and all older tasks of its slot have ended, so
-//! that two of them do not run at once; but no longer than their grace periods and a margin, since a machine that does
-//! not answer must not stop the slot for ever.
+//! A task that stands in for another is held until its delay is over and all older tasks of its
+//! slot have ended, so that two of them do not run at once; but no longer than their grace periods
+//! and a margin, since a machine that does not answer must not stop the slot for ever.
 
 use crate::{
     attempts::answer_at,
@@ -32,14 +33,26 @@ impl Reconciler for Restart {
             if task.is_held() {
                 held.insert(*place);
             } else if task.has_ended() {
-                if is_unanswered(view, task) && answer_at(view, task) <= turn.now && !plan.is_full() {
-                    succeed(view, (*place, task), Occasion::Ended, task.state_since.0, turn, &mut plan);
+                if is_unanswered(view, task) && answer_at(view, task) <= turn.now && !plan.is_full()
+                {
+                    succeed(
+                        view,
+                        (*place, task),
+                        Occasion::Ended,
+                        task.state_since.0,
+                        turn,
+                        &mut plan,
+                    );
                 }
                 held.extend(held_in_slot(view, task));
             }
         }
         for node in &delta.nodes {
-            if view.nodes().get(*node).is_some_and(|row| row.removed || row.state == NodeState::Down) {
+            if view
+                .nodes()
+                .get(*node)
+                .is_some_and(|row| row.removed || row.state == NodeState::Down)
+            {
                 held.extend(view.tasks_on(*node).filter_map(|(_, task)| held_in_slot(view, task)));
             }
         }
@@ -79,7 +92,9 @@ fn later_answers(view: &View) -> impl Iterator<Item = (Timestamp, TaskIdx)> + '_
 }
 
 fn is_unanswered(view: &View, task: &TaskRow) -> bool {
-    task.is_wanted() && task.has_ended() && view.services().get(task.service).is_some_and(|row| !row.removed)
+    task.is_wanted()
+        && task.has_ended()
+        && view.services().get(task.service).is_some_and(|row| !row.removed)
 }
 
 /// The task of the same slot that may be waiting for this one's end.
@@ -105,7 +120,8 @@ fn may_start(view: &View, task: &TaskRow, now: Timestamp) -> Option<Revision> {
     Some(cause)
 }
 
-/// The next time at which a held task may start, or an end is answered, without anything else happening.
+/// The next time at which a held task may start, or an end is answered, without anything else
+/// happening.
 fn next_start(view: &View, now: Timestamp) -> Option<Timestamp> {
     let mut next = later_answers(view).map(|(at, _)| at).filter(|at| *at > now).min();
     for (at, place) in view.held() {

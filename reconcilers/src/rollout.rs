@@ -1,12 +1,13 @@
 //! Keeps true: tasks move to the newest spec, one slot at a time, until one of the new ones fails.
 //!
-//! A slot is out of date when its task runs an older version of the spec than the service asks for. Its task is stopped
-//! first, and the new one starts when that has ended. The first new task must run for its whole monitor time before a
-//! second slot is touched, so that a program which fails after a moment takes one slot down and not all of them; later
-//! slots follow as soon as the one before runs. No slot is touched while another one that is up to date does not run,
-//! whatever the reason. A new task that ends before it ran, or within its monitor time, pauses the roll-out until
-//! somebody changes the spec again: the rest of the old tasks goes on serving. All of this is read from the tasks
-//! themselves, so nothing need be remembered.
+//! A slot is out of date when its task runs an older version of the spec than the service asks for.
+//! Its task is stopped first, and the new one starts when that has ended. The first new task must
+//! run for its whole monitor time before a second slot is touched, so that a program which fails
+//! after a moment takes one slot down and not all of them; later slots follow as soon as the one
+//! before runs. No slot is touched while another one that is up to date does not run, whatever the
+//! reason. A new task that ends before it ran, or within its monitor time, pauses the roll-out
+//! until somebody changes the spec again: the rest of the old tasks goes on serving. All of this is
+//! read from the tasks themselves, so nothing need be remembered.
 
 mod progress;
 
@@ -20,8 +21,8 @@ use skep_projections::{Delta, ServiceIdx, ServiceRow, View};
 use skep_proto::{
     Timestamp, defaults,
     v1::{
-        self, DesireReason, RolloutCompleted, RolloutPaused, RolloutStarted, RolloutState, TaskCreated,
-        TaskState, event::Kind,
+        self, DesireReason, RolloutCompleted, RolloutPaused, RolloutStarted, RolloutState,
+        TaskCreated, TaskState, event::Kind,
     },
 };
 use std::collections::BTreeSet;
@@ -37,8 +38,11 @@ impl Reconciler for Rollout {
     fn reconcile(&self, view: &View, delta: &Delta, turn: &Turn) -> Plan {
         let mut plan = Plan::default();
         let mut services = delta.services.clone();
-        let of_tasks = delta.tasks.iter().filter_map(|row| view.tasks().get(*row)).map(|task| task.service);
-        services.extend(of_tasks.filter(|service| view.services().get(*service).is_some_and(is_updating)));
+        let of_tasks =
+            delta.tasks.iter().filter_map(|row| view.tasks().get(*row)).map(|task| task.service);
+        services.extend(
+            of_tasks.filter(|service| view.services().get(*service).is_some_and(is_updating)),
+        );
         for index in services {
             if let Some(service) = view.services().get(index)
                 && !service.removed
@@ -88,7 +92,8 @@ fn next<'s, 'v>(slots: &'s [Slot<'v>], service: &ServiceRow) -> Option<&'s Slot<
 /// What follows for one service.
 fn step(view: &View, (index, service): (ServiceIdx, &ServiceRow), turn: &Turn, plan: &mut Plan) {
     let state = state(service);
-    if state == RolloutState::Paused || (state != RolloutState::Updating && service.specs.len() < 2) {
+    if state == RolloutState::Paused || (state != RolloutState::Updating && service.specs.len() < 2)
+    {
         return;
     }
     let slots = slots(view, index);
@@ -111,7 +116,10 @@ fn step(view: &View, (index, service): (ServiceIdx, &ServiceRow), turn: &Turn, p
             Some(slot) => replace(view, (index, service), slot, turn, plan),
             None => {
                 let cause = progress.newest.max(service.version);
-                plan.decide(cause, Kind::RolloutCompleted(RolloutCompleted { service_id, spec_version }));
+                plan.decide(
+                    cause,
+                    Kind::RolloutCompleted(RolloutCompleted { service_id, spec_version }),
+                );
             }
         }
     }
@@ -148,5 +156,6 @@ fn look_at(view: &View, index: ServiceIdx) -> Option<Timestamp> {
 
 /// The next time at which some roll-out goes on without anything else happening.
 fn next_look(view: &View, now: Timestamp) -> Option<Timestamp> {
-    view.updating().fold(None, |found, index| earlier(found, look_at(view, index).filter(|at| *at > now)))
+    view.updating()
+        .fold(None, |found, index| earlier(found, look_at(view, index).filter(|at| *at > now)))
 }

@@ -1,7 +1,7 @@
 //! The slots of a service: which are taken, and by what.
 //!
-//! A slot is taken while somebody wants a task in it, or when its newest task has done all that its policy asks
-//! for. A slot that was scaled away is free, whatever is still ending in it.
+//! A slot is taken while somebody wants a task in it, or when its newest task has done all that its
+//! policy asks for. A slot that was scaled away is free, whatever is still ending in it.
 
 use crate::attempts::may_restart;
 use skep_projections::{NodeIdx, ServiceIdx, TaskIdx, TaskRow, View};

@@ -1,9 +1,10 @@
 //! What takes the place of a task that ended or has to leave its node.
 //!
-//! A task is one attempt and never comes back: its slot gets another one, if the restart policy that it ran under
-//! allows. The successor runs the same version of the spec: only `rollout` moves a slot to another one. A new task is
-//! held until all older ones of its slot are over, so that two of them do not run side by side; but no longer than
-//! their grace periods and a margin, since a machine that does not answer must not stop the slot for ever.
+//! A task is one attempt and never comes back: its slot gets another one, if the restart policy
+//! that it ran under allows. The successor runs the same version of the spec: only `rollout` moves
+//! a slot to another one. A new task is held until all older ones of its slot are over, so that two
+//! of them do not run side by side; but no longer than their grace periods and a margin, since a
+//! machine that does not answer must not stop the slot for ever.
 
 use crate::{
     attempts::{answer_at, delay_ns, may_restart, next_attempt},
@@ -26,7 +27,8 @@ pub(crate) enum Occasion {
     NodeDown,
 }
 
-/// Ends the system's wish for a task, and wishes for another one in its slot where the policy allows.
+/// Ends the system's wish for a task, and wishes for another one in its slot where the policy
+/// allows.
 pub(crate) fn succeed(
     view: &View,
     task: (TaskIdx, &TaskRow),
@@ -43,8 +45,9 @@ pub(crate) fn succeed(
     };
     desire(plan, old, TaskState::Shutdown, reason, cause);
     let Some(service) = view.services().get(old.service) else { return };
-    let succeeded =
-        view.tasks_in_slot(old.service, old.slot).any(|(other, row)| other != place && row.is_wanted());
+    let succeeded = view
+        .tasks_in_slot(old.service, old.slot)
+        .any(|(other, row)| other != place && row.is_wanted());
     if service.removed || succeeded || !may_restart(view, old) {
         return;
     }
@@ -54,17 +57,20 @@ pub(crate) fn succeed(
     let start_at = if has_waited {
         answered_at
     } else {
-        let base = if old.desired == TaskState::Ready { turn.now.max(old.start_at) } else { turn.now };
+        let base =
+            if old.desired == TaskState::Ready { turn.now.max(old.start_at) } else { turn.now };
         base + delay_ns(view, old, attempt, why)
     };
-    let created = TaskCreated { attempt, ..new_task(view, (old.service, service), old.slot, start_at, turn) };
-    let created = TaskCreated { spec_version: old.spec_version.0, replaces_id: old.id.to_bytes(), ..created };
+    let created =
+        TaskCreated { attempt, ..new_task(view, (old.service, service), old.slot, start_at, turn) };
+    let created =
+        TaskCreated { spec_version: old.spec_version.0, replaces_id: old.id.to_bytes(), ..created };
     // The wish for the old one is gone with this turn, and with it what would ask for the new one.
     plan.join(cause, Kind::TaskCreated(created));
 }
 
-/// A task of the newest spec in a slot of the service, not before that time: held where it has to wait for that or for
-/// older tasks of the slot.
+/// A task of the newest spec in a slot of the service, not before that time: held where it has to
+/// wait for that or for older tasks of the slot.
 pub(crate) fn new_task(
     view: &View,
     (place, service): (ServiceIdx, &ServiceRow),
@@ -76,7 +82,8 @@ pub(crate) fn new_task(
     let ending: Vec<&TaskRow> = older.filter(|task| !is_over(view, task)).collect();
     let held = !ending.is_empty() || start_at > turn.now;
     let limit_ns = |task: &&TaskRow| {
-        view.spec_of(task).map_or(defaults::REPLACED_STOP_MARGIN_NS, |spec| defaults::stop_limit_ns(spec))
+        view.spec_of(task)
+            .map_or(defaults::REPLACED_STOP_MARGIN_NS, |spec| defaults::stop_limit_ns(spec))
     };
     let limit = ending.iter().map(limit_ns).max().map(|limit_ns| turn.now + limit_ns);
     let at = |at: Timestamp| if held { at.0 } else { 0 };
@@ -101,12 +108,13 @@ pub(crate) fn desire(
     reason: DesireReason,
     cause: Revision,
 ) {
-    let desired = TaskDesired { task_id: task.id.to_bytes(), desired: desired as i32, reason: reason as i32 };
+    let desired =
+        TaskDesired { task_id: task.id.to_bytes(), desired: desired as i32, reason: reason as i32 };
     plan.decide(cause, Kind::TaskDesired(desired));
 }
 
-/// Whether nothing of the task can still be running, as far as anybody can know: it ended, its node is gone, or it
-/// never had one.
+/// Whether nothing of the task can still be running, as far as anybody can know: it ended, its node
+/// is gone, or it never had one.
 pub(crate) fn is_over(view: &View, task: &TaskRow) -> bool {
     let lost = |row: &NodeRow| row.removed || row.state == NodeState::Down;
     let is_lost = || task.node.is_none_or(|node| view.nodes().get(node).is_none_or(lost));

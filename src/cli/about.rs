@@ -42,9 +42,8 @@ pub(super) fn version(top: &Top, args: &Version) -> Outcome {
             let level = skep_proto::FEATURE_LEVEL;
             show::say_json(&json!({"version": version, "feature_level": level}))
         }
-        Some(other) => {
-            Err(Failure::usage(format!("format {other:?} is unknown here")).hint("there are table and json"))
-        }
+        Some(other) => Err(Failure::usage(format!("format {other:?} is unknown here"))
+            .hint("there are table and json")),
     }
 }
 

@@ -1,5 +1,5 @@
-//! Commands that people know from Docker and that skep does not have. They are known here so that the answer can say
-//! what to use instead; they are not shown in any help.
+//! Commands that people know from Docker and that skep does not have. They are known here so that
+//! the answer can say what to use instead; they are not shown in any help.
 
 use super::fail::{Failure, Outcome};
 use clap::Args;
@@ -52,13 +52,18 @@ impl Docker {
 
     fn words(self) -> (&'static str, &'static str) {
         match self {
-            Docker::Ps => {
-                ("ps", "`skep task ls` lists all tasks, `skep service ps SERVICE` those of a service")
-            }
+            Docker::Ps => (
+                "ps",
+                "`skep task ls` lists all tasks, `skep service ps SERVICE` those of a service",
+            ),
             Docker::Logs => ("logs", "use `skep service logs SERVICE` or `skep task logs TASK`"),
-            Docker::Stats => ("stats", "`skep node inspect --pretty NODE` shows what is reserved of a node"),
+            Docker::Stats => {
+                ("stats", "`skep node inspect --pretty NODE` shows what is reserved of a node")
+            }
             Docker::Events => ("events", "`skep log --follow` shows what happens as it happens"),
-            Docker::Swarm => ("swarm", "a cluster begins with `skep daemon`; `skep status` shows it"),
+            Docker::Swarm => {
+                ("swarm", "a cluster begins with `skep daemon`; `skep status` shows it")
+            }
             Docker::Stack => ("stack", "create each service with `skep service create`"),
             Docker::Secret => ("secret", "mount a file: --mount type=bind,…"),
             Docker::Config => ("config", "mount a file: --mount type=bind,…"),

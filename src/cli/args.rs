@@ -1,8 +1,9 @@
-//! Flags that many commands share: where the manager is, which moment is meant, why something is done, and how an
-//! answer is shown.
+//! Flags that many commands share: where the manager is, which moment is meant, why something is
+//! done, and how an answer is shown.
 //!
-//! `--host`, `--state-dir` and `--at` may stand before the command as well as after it. A command takes only those
-//! that mean something to it; one that is given and cannot be meant is refused before anybody is asked.
+//! `--host`, `--state-dir` and `--at` may stand before the command as well as after it. A command
+//! takes only those that mean something to it; one that is given and cannot be meant is refused
+//! before anybody is asked.
 
 use super::{
     fail::{Failure, Outcome},
@@ -41,7 +42,8 @@ pub struct Source {
 pub struct Read {
     #[command(flatten)]
     pub source: Source,
-    /// Show what was true then: a revision, a time (local unless it names its zone), or so long ago (-5m)
+    /// Show what was true then: a revision, a time (local unless it names its zone), or so long ago
+    /// (-5m)
     #[arg(long, value_name = "REV|TIME|-5m", value_parser = parse::moment, allow_hyphen_values = true)]
     pub at: Option<Understood<moment::Moment>>,
 }
@@ -126,8 +128,10 @@ impl Top {
     pub fn nothing(&self) -> Outcome {
         let top = &self.0;
         if top.at.is_some() || top.source.state_dir.is_some() || top.source.host.host.is_some() {
-            return Err(Failure::usage("--host, --state-dir and --at before this command mean nothing")
-                .hint("put the command's own flags after its name"));
+            return Err(Failure::usage(
+                "--host, --state-dir and --at before this command mean nothing",
+            )
+            .hint("put the command's own flags after its name"));
         }
         Ok(())
     }
@@ -147,7 +151,8 @@ impl Top {
         match self.0.at {
             None => Ok(()),
             Some(_) => {
-                Err(Failure::usage("--at looks back; this command is about now").hint("leave --at out"))
+                Err(Failure::usage("--at looks back; this command is about now")
+                    .hint("leave --at out"))
             }
         }
     }
@@ -164,9 +169,8 @@ fn socket(own: &Host, top: &Host) -> Outcome<PathBuf> {
         return Ok(path.clone());
     }
     match std::env::var(HOST_VARIABLE) {
-        Ok(text) if !text.is_empty() => {
-            parse::socket(&text).map_err(|message| Failure::usage(format!("{HOST_VARIABLE}: {message}")))
-        }
+        Ok(text) if !text.is_empty() => parse::socket(&text)
+            .map_err(|message| Failure::usage(format!("{HOST_VARIABLE}: {message}"))),
         Ok(_) | Err(_) => Ok(PathBuf::from(DEFAULT_SOCKET)),
     }
 }

@@ -1,7 +1,8 @@
 //! One way to a manager, whether it runs or not.
 //!
-//! A manager that runs is behind a unix socket; one that is stopped is served from its folder by this very process,
-//! read-only, through the same services. So no command knows which it is talking to.
+//! A manager that runs is behind a unix socket; one that is stopped is served from its folder by
+//! this very process, read-only, through the same services. So no command knows which it is talking
+//! to.
 
 mod attempts;
 mod probe;
@@ -28,11 +29,13 @@ use tokio::net::UnixStream;
 use tonic::transport::{Channel, Endpoint, Uri};
 use tower::service_fn;
 
-/// Largest answer taken: a list of a hundred thousand tasks is below it. A larger one is an error, not a crash.
+/// Largest answer taken: a list of a hundred thousand tasks is below it. A larger one is an error,
+/// not a crash.
 const ANSWER_BYTES_MAX: usize = 512 << 20;
 /// Longest silence on a connection before the manager is asked for a sign of life.
 const SILENCE_MAX: Duration = Duration::from_secs(10);
-/// Longest wait for that sign; at it the connection is given up, and the command ends with "went away".
+/// Longest wait for that sign; at it the connection is given up, and the command ends with "went
+/// away".
 const SIGN_OF_LIFE_MAX: Duration = Duration::from_secs(20);
 
 /// A manager that answers.
@@ -61,7 +64,8 @@ impl Manager {
         Ok((manager, moment))
     }
 
-    /// Refuses a time that has not come yet. The log's clock may be ahead of this machine's, then its time counts.
+    /// Refuses a time that has not come yet. The log's clock may be ahead of this machine's, then
+    /// its time counts.
     pub async fn refuse_future(&self, moment: &Moment) -> Outcome {
         let Some(moment::Moment::TimeAt(at)) = moment.moment else { return Ok(()) };
         if at <= now().0 {
@@ -105,7 +109,8 @@ impl Manager {
     /// A numberer of commands: one for all that a run of the program submits.
     pub async fn submitter(&self, reason: Option<&str>) -> Outcome<Submitter> {
         let version = env!("CARGO_PKG_VERSION").to_owned();
-        let reply = self.control().greet(GreetRequest { client_version: version }).await?.into_inner();
+        let reply =
+            self.control().greet(GreetRequest { client_version: version }).await?.into_inner();
         Ok(Submitter::new(self.clone(), reply.stamp, reason))
     }
 }
@@ -171,6 +176,7 @@ fn group_of(path: &Path) -> Option<String> {
     use std::os::unix::fs::MetadataExt;
     let gid = path.ancestors().find_map(|folder| std::fs::metadata(folder).ok())?.gid();
     let group = nix::unistd::Group::from_gid(nix::unistd::Gid::from_raw(gid)).ok()??;
-    // The socket's folder is root's; the group that helps is still the one that the socket is made for.
+    // The socket's folder is root's; the group that helps is still the one that the socket is made
+    // for.
     (group.name != "root").then_some(group.name)
 }

@@ -1,5 +1,5 @@
-//! What went wrong, as people and scripts hear it: an `error:` line, a `hint:` where there is a next step, and an exit
-//! code that is a promise.
+//! What went wrong, as people and scripts hear it: an `error:` line, a `hint:` where there is a
+//! next step, and an exit code that is a promise.
 
 mod reply;
 
@@ -60,8 +60,8 @@ impl Failure {
         self
     }
 
-    /// What caused it. It is kept for those who look for a fault of the program (`SKEP_LOG=debug`), since the words
-    /// of libraries and systems help nobody else.
+    /// What caused it. It is kept for those who look for a fault of the program (`SKEP_LOG=debug`),
+    /// since the words of libraries and systems help nobody else.
     pub fn caused_by(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Failure {
         self.source = Some(Arc::from(source.into()));
         self
@@ -92,7 +92,8 @@ impl Failure {
     pub fn tell(&self) -> ExitCode {
         if !self.is_unheard() {
             show::talk(&self.to_string());
-            if std::env::var("SKEP_LOG").is_ok_and(|level| level.contains("debug") || level.contains("trace"))
+            if std::env::var("SKEP_LOG")
+                .is_ok_and(|level| level.contains("debug") || level.contains("trace"))
             {
                 causes(self).iter().for_each(|cause| show::talk(&format!("cause: {cause}")));
             }
@@ -137,7 +138,8 @@ impl From<std::io::Error> for Failure {
         if error.kind() == std::io::ErrorKind::BrokenPipe {
             return Failure::new(Kind::Unheard, "");
         }
-        Failure::refused(format!("the output cannot be written: {}", reason(&error))).caused_by(error)
+        Failure::refused(format!("the output cannot be written: {}", reason(&error)))
+            .caused_by(error)
     }
 }
 
@@ -190,7 +192,10 @@ mod tests {
     #[test]
     fn a_full_output_is_told_in_the_systems_words_without_its_number() {
         let full = Failure::from(std::io::Error::from_raw_os_error(28));
-        assert_eq!(full.to_string(), "error: the output cannot be written: no space left on device");
+        assert_eq!(
+            full.to_string(),
+            "error: the output cannot be written: no space left on device"
+        );
         assert_eq!(causes(&full).len(), 1, "the source is kept");
     }
 }

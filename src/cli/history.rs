@@ -13,10 +13,16 @@ const AUTHOR_COLUMNS: usize = 16;
 /// One record as a line: revision, time, author, summary, and the reason where one was given.
 fn line(record: &LogRecord) -> String {
     let who = short_author(record);
-    let summary =
-        if record.summary.is_empty() { record.kind.replace('_', " ") } else { record.summary.clone() };
-    let reason =
-        if record.reason.is_empty() { String::new() } else { format!("  (reason: {})", record.reason) };
+    let summary = if record.summary.is_empty() {
+        record.kind.replace('_', " ")
+    } else {
+        record.summary.clone()
+    };
+    let reason = if record.reason.is_empty() {
+        String::new()
+    } else {
+        format!("  (reason: {})", record.reason)
+    };
     let text = format!(
         "{:>7}  {}  {who:<AUTHOR_COLUMNS$}  {summary}{reason}",
         record.revision,
@@ -29,7 +35,9 @@ fn line(record: &LogRecord) -> String {
 fn short_author(record: &LogRecord) -> String {
     let who = author::describe(record.author.as_ref());
     match who.split_once(' ') {
-        Some((kind @ ("node" | "manager"), id)) => format!("{kind} {}", super::show::short_id(id, false)),
+        Some((kind @ ("node" | "manager"), id)) => {
+            format!("{kind} {}", super::show::short_id(id, false))
+        }
         Some(_) | None => who,
     }
 }

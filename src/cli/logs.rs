@@ -1,7 +1,8 @@
 //! What tasks write, as it comes from their nodes.
 //!
-//! Nothing is kept here beyond one line: a stream of any length passes through. What is missing (a node that cannot
-//! be reached, lines that newer ones pushed out) is said on the standard error at its place, and the exit code is 1.
+//! Nothing is kept here beyond one line: a stream of any length passes through. What is missing (a
+//! node that cannot be reached, lines that newer ones pushed out) is said on the standard error at
+//! its place, and the exit code is 1.
 
 mod line;
 mod missing;
@@ -38,7 +39,8 @@ pub struct Flags {
     /// Begin each line with its time
     #[arg(short, long)]
     timestamps: bool,
-    /// Lines alone, as they were written: without saying whose they are, and with their control characters
+    /// Lines alone, as they were written: without saying whose they are, and with their control
+    /// characters
     #[arg(long)]
     raw: bool,
     /// Leave the tasks' ids out
@@ -94,7 +96,9 @@ pub async fn of_services(top: &Top, args: ServiceLogs) -> Outcome {
             Err(no_service) if no_service.code() == tonic::Code::NotFound => {
                 match manager.control().list_tasks(asked).await {
                     Ok(_) => request.tasks.push(name),
-                    Err(status) if status.code() == tonic::Code::NotFound => return Err(no_service.into()),
+                    Err(status) if status.code() == tonic::Code::NotFound => {
+                        return Err(no_service.into());
+                    }
                     Err(status) => return Err(status.into()),
                 }
             }
@@ -135,16 +139,21 @@ async fn prepare(top: &Top, flags: &Flags) -> Outcome<(Manager, LogsRequest, Opt
     let now = now();
     let time = |text: &Option<String>, flag: &str| match text {
         None => Ok(0),
-        Some(text) => parse::since(text, now).map_err(|error| Failure::usage(format!("{flag}: {error}"))),
+        Some(text) => {
+            parse::since(text, now).map_err(|error| Failure::usage(format!("{flag}: {error}")))
+        }
     };
     let (since_at, until_at) = (time(&flags.since, "--since")?, time(&flags.until, "--until")?);
     let (target, moment) = top.read(&flags.read)?;
     if moment.is_some() && (flags.follow || flags.until.is_some()) {
-        return Err(Failure::usage("--at is the end of what is shown: it excludes --follow and --until")
-            .hint("leave one of them out"));
+        return Err(Failure::usage(
+            "--at is the end of what is shown: it excludes --follow and --until",
+        )
+        .hint("leave one of them out"));
     }
     let manager = Manager::connect(&target).await?;
-    let until_at = if let Some(moment) = moment { time_of(&manager, moment, now.0).await? } else { until_at };
+    let until_at =
+        if let Some(moment) = moment { time_of(&manager, moment, now.0).await? } else { until_at };
     let request = LogsRequest {
         follow: flags.follow,
         tail: flags.tail.and_then(|tail| tail.0),
@@ -163,8 +172,12 @@ async fn time_of(manager: &Manager, moment: Moment, now: u64) -> Outcome<u64> {
         Some(moment::Moment::AgoNs(ago)) => return Ok(now.saturating_sub(ago)),
         Some(moment::Moment::Revision(revision)) => revision,
     };
-    let asked =
-        LogRequest { from_revision: revision, to_revision: revision, all: true, ..LogRequest::default() };
+    let asked = LogRequest {
+        from_revision: revision,
+        to_revision: revision,
+        all: true,
+        ..LogRequest::default()
+    };
     let record = manager.history().log(asked).await?.into_inner().message().await?;
     // A line of the very moment belongs to it.
     record

@@ -161,9 +161,8 @@ async fn resolve_self(manager: &Manager, names: Vec<String>) -> Outcome<Vec<Stri
     }
     let own = Id::from_bytes(&status(manager).await?.node_id);
     if own.is_none() {
-        return Err(
-            Failure::refused("the manager has no node of its own").hint("name a node: `skep node ls`")
-        );
+        return Err(Failure::refused("the manager has no node of its own")
+            .hint("name a node: `skep node ls`"));
     }
     Ok(names.into_iter().map(|name| if name == SELF { own.to_string() } else { name }).collect())
 }
@@ -219,7 +218,8 @@ fn state_word(node: &Node) -> &'static str {
 /// The state, and what is wrong with the node although it is up: `Ready (engine unreachable)`.
 fn status_words(node: &Node) -> String {
     let conditions = node.status.as_ref().map_or(&[][..], |status| &status.conditions);
-    let words: Vec<&str> = conditions.iter().map(|condition| condition_word(condition.kind())).collect();
+    let words: Vec<&str> =
+        conditions.iter().map(|condition| condition_word(condition.kind())).collect();
     match words.is_empty() {
         true => state_word(node).to_owned(),
         false => format!("{} ({})", state_word(node), words.join(", ")),

@@ -1,7 +1,8 @@
 //! From words on the command line to values, and what is said when that cannot be.
 //!
-//! Everything is read here before the first connection: a wrong flag never costs a round trip, and never half a
-//! command. An error does not repeat the value, since the line that it ends does so already.
+//! Everything is read here before the first connection: a wrong flag never costs a round trip, and
+//! never half a command. An error does not repeat the value, since the line that it ends does so
+//! already.
 
 mod csv;
 mod duration;
@@ -29,7 +30,11 @@ pub fn socket(text: &str) -> Result<PathBuf, String> {
     if path.contains("://") {
         return Err("it is no unix socket; write unix:///path/to/socket".into());
     }
-    if path.is_empty() { Err("the path of the socket is empty".into()) } else { Ok(PathBuf::from(path)) }
+    if path.is_empty() {
+        Err("the path of the socket is empty".into())
+    } else {
+        Ok(PathBuf::from(path))
+    }
 }
 
 /// A revision, a time, or so long ago; times without a zone are this machine's.
@@ -37,7 +42,8 @@ pub fn moment(text: &str) -> Result<Understood<Moment>, String> {
     time::moment(text, &jiff::tz::TimeZone::system())
 }
 
-/// The bound of what is wanted, in nanoseconds since 1970; how it was read is said if that is in doubt.
+/// The bound of what is wanted, in nanoseconds since 1970; how it was read is said if that is in
+/// doubt.
 pub fn since(text: &str, now: Timestamp) -> Result<u64, String> {
     let read = time::since(text, now, &jiff::tz::TimeZone::system())?;
     read.note.iter().for_each(|note| super::show::talk(&format!("note: {note}")));
@@ -69,7 +75,9 @@ fn own_environment(name: &str) -> Option<String> {
 
 /// A placement constraint, checked; kept as it was written.
 pub fn constraint(text: &str) -> Result<String, String> {
-    Constraint::parse(text).map(|_| text.to_owned()).map_err(|error| format!("{error}; {}", error.hint()))
+    Constraint::parse(text)
+        .map(|_| text.to_owned())
+        .map_err(|error| format!("{error}; {}", error.hint()))
 }
 
 /// One of the networks that every node has by itself.
@@ -87,8 +95,9 @@ pub fn scale(text: &str) -> Result<(String, u64), String> {
     if service.is_empty() {
         return Err("the service is missing; write SERVICE=REPLICAS".into());
     }
-    let count =
-        replicas.parse().map_err(|_| format!("{replicas:?} is no number of replicas; write {service}=3"))?;
+    let count = replicas
+        .parse()
+        .map_err(|_| format!("{replicas:?} is no number of replicas; write {service}=3"))?;
     Ok((service.to_owned(), count))
 }
 

@@ -1,6 +1,7 @@
 //! The commands that stay: daemon and agent; and the repair of a folder whose daemon can't start.
 //!
-//! What they do stands in `daemon`, which takes plain settings. Here is only what people write, and what they are told.
+//! What they do stands in `daemon`, which takes plain settings. Here is only what people write, and
+//! what they are told.
 
 use super::{
     args::{DEFAULT_SOCKET, Top},
@@ -90,7 +91,8 @@ pub struct RecoverArgs {
     /// State folder of the stopped manager
     #[arg(long, value_name = "DIR", default_value = "/var/lib/skep")]
     pub state_dir: PathBuf,
-    /// Cut the history where it stops being readable, and begin a new incarnation: what came after is lost
+    /// Cut the history where it stops being readable, and begin a new incarnation: what came after
+    /// is lost
     #[arg(long, required = true)]
     pub accept_loss: bool,
     /// Do so although the log is not damaged, or although the disk does not give parts of it now
@@ -175,5 +177,9 @@ fn stopped(error: anyhow::Error) -> Failure {
 
 fn heartbeat(text: &str) -> Result<Duration, String> {
     let period = parse::duration(text)?;
-    if period < Duration::from_millis(100) { Err("it must be at least 100ms".into()) } else { Ok(period) }
+    if period < Duration::from_millis(100) {
+        Err("it must be at least 100ms".into())
+    } else {
+        Ok(period)
+    }
 }

@@ -25,7 +25,10 @@ use super::{
 use clap::{Args, Subcommand};
 use skep_proto::{
     Id, defaults, json,
-    v1::{ListRequest, Moment, RemoveService, RolloutState, Service, command::Action, service_mode::Mode},
+    v1::{
+        ListRequest, Moment, RemoveService, RolloutState, Service, command::Action,
+        service_mode::Mode,
+    },
 };
 
 /// `skep service …`
@@ -153,13 +156,18 @@ async fn inspect(top: &Top, args: Inspect) -> Outcome {
 async fn rm(top: &Top, args: Rm) -> Outcome {
     let manager = Manager::connect(&top.host(&args.change.host)?).await?;
     let mut submitter = manager.submitter(args.change.reason.as_deref()).await?;
-    let action =
-        |index: usize| Action::RemoveService(RemoveService { service: args.services[index].clone() });
+    let action = |index: usize| {
+        Action::RemoveService(RemoveService { service: args.services[index].clone() })
+    };
     submitter.each(&args.services, action).await
 }
 
 /// The services of these names; one that is not there is the manager's error.
-async fn find(manager: &Manager, moment: Option<Moment>, objects: Vec<String>) -> Outcome<Vec<Service>> {
+async fn find(
+    manager: &Manager,
+    moment: Option<Moment>,
+    objects: Vec<String>,
+) -> Outcome<Vec<Service>> {
     let asked = ListRequest { moment, objects, ..ListRequest::default() };
     Ok(manager.control().list_services(asked).await?.into_inner().services)
 }
@@ -182,7 +190,9 @@ fn trouble(service: &Service) -> String {
     if !service.parked.is_empty() {
         return format!("parked: {}", service.parked);
     }
-    if let Some(rollout) = service.rollout.as_ref().filter(|one| one.state() == RolloutState::Paused) {
+    if let Some(rollout) =
+        service.rollout.as_ref().filter(|one| one.state() == RolloutState::Paused)
+    {
         return format!("update paused: {}", rollout.message);
     }
     if let Some(blocked) = &service.blocked {

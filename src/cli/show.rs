@@ -1,8 +1,8 @@
 //! How answers look: tables for people, JSON and templates for scripts, ids alone for pipes.
 //!
-//! A list is described once, by a [`Listing`]: which of Docker's fields it has, under which headings, and which
-//! message of the schema stands behind a row. What can be wrong with `--format` and `--filter` is found from that
-//! description alone, before any manager is asked.
+//! A list is described once, by a [`Listing`]: which of Docker's fields it has, under which
+//! headings, and which message of the schema stands behind a row. What can be wrong with `--format`
+//! and `--filter` is found from that description alone, before any manager is asked.
 
 mod tell;
 mod template;
@@ -82,7 +82,8 @@ impl Listing {
         let mut filters: Vec<Filter> = Vec::new();
         for text in &style.filter {
             let (key, value) = text.split_once('=').ok_or_else(|| {
-                Failure::usage(format!("filter {text:?} has no value")).hint("write --filter KEY=VALUE")
+                Failure::usage(format!("filter {text:?} has no value"))
+                    .hint("write --filter KEY=VALUE")
             })?;
             if !self.filters.contains(&key) {
                 return Err(Failure::usage(format!("filter {key:?} is unknown here"))
@@ -90,7 +91,9 @@ impl Listing {
             }
             match filters.iter_mut().find(|filter| filter.key == key) {
                 Some(filter) => filter.values.push(value.to_owned()),
-                None => filters.push(Filter { key: key.to_owned(), values: vec![value.to_owned()] }),
+                None => {
+                    filters.push(Filter { key: key.to_owned(), values: vec![value.to_owned()] })
+                }
             }
         }
         Ok(filters)
@@ -119,7 +122,8 @@ impl Listing {
             Look::Table => {
                 let shown: Vec<usize> =
                     (0..self.fields.len()).filter(|i| !self.fields[*i].1.is_empty()).collect();
-                let head: Vec<String> = shown.iter().map(|i| self.fields[*i].1.to_owned()).collect();
+                let head: Vec<String> =
+                    shown.iter().map(|i| self.fields[*i].1.to_owned()).collect();
                 let pick = |row: &Row| {
                     let mark = |at: usize| if at == 0 { row.mark } else { "" };
                     shown.iter().map(|at| format!("{}{}", row.cells[*at], mark(*at))).collect()
@@ -155,10 +159,15 @@ impl Inspection {
     /// Shows the objects; `pretty` writes one for people.
     pub fn print(&self, rows: &[Row], pretty: impl Fn(usize) -> String) -> Outcome {
         match self {
-            Inspection::Json => say_json(&Value::Array(rows.iter().map(|row| row.json.clone()).collect())),
-            Inspection::Template(template) => say(&lines(rows.iter().map(|row| template.fill(row)))),
+            Inspection::Json => {
+                say_json(&Value::Array(rows.iter().map(|row| row.json.clone()).collect()))
+            }
+            Inspection::Template(template) => {
+                say(&lines(rows.iter().map(|row| template.fill(row))))
+            }
             Inspection::Pretty => {
-                let all: Vec<String> = (0..rows.len()).map(|at| pretty(at).trim_end().to_owned()).collect();
+                let all: Vec<String> =
+                    (0..rows.len()).map(|at| pretty(at).trim_end().to_owned()).collect();
                 say(&all.join("\n\n"))
             }
         }
@@ -186,9 +195,8 @@ impl Answer {
         match format {
             None | Some("table") => Ok(Answer::Text),
             Some("json") => Ok(Answer::Json),
-            Some(text) => {
-                Template::parse(text, &Listing { message, fields: &[], filters: &[] }).map(Answer::Template)
-            }
+            Some(text) => Template::parse(text, &Listing { message, fields: &[], filters: &[] })
+                .map(Answer::Template),
         }
     }
 }

@@ -62,9 +62,18 @@ fn status_text(reply: &StatusReply) -> String {
         ("Nodes", format!("{} of {} ready", reply.nodes_ready, reply.nodes)),
         ("Services", reply.services.to_string()),
         ("Tasks", format!("{} running, {} in all", reply.tasks_running, reply.tasks)),
-        ("Revision", format!("{}.{} of {}", reply.incarnation, reply.revision, local_time(reply.at))),
-        ("History", format!("from revision {}, {}", reply.first_revision, bytes_size(reply.log_bytes))),
-        ("Free disk", if reply.free_bytes == 0 { String::new() } else { bytes_size(reply.free_bytes) }),
+        (
+            "Revision",
+            format!("{}.{} of {}", reply.incarnation, reply.revision, local_time(reply.at)),
+        ),
+        (
+            "History",
+            format!("from revision {}, {}", reply.first_revision, bytes_size(reply.log_bytes)),
+        ),
+        (
+            "Free disk",
+            if reply.free_bytes == 0 { String::new() } else { bytes_size(reply.free_bytes) },
+        ),
         ("Head", hex),
         ("Digest", digest),
     ])

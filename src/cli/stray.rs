@@ -43,8 +43,11 @@ pub struct Rm {
     change: Change,
 }
 
-const LISTING: Listing =
-    Listing { message: "Stray", fields: &[("ID", "ID"), ("Node", "NODE"), ("State", "STATE")], filters: &[] };
+const LISTING: Listing = Listing {
+    message: "Stray",
+    fields: &[("ID", "ID"), ("Node", "NODE"), ("State", "STATE")],
+    filters: &[],
+};
 
 pub(super) async fn run(top: &Top, command: Command) -> Outcome {
     match command {
@@ -57,7 +60,8 @@ async fn ls(top: &Top, args: Ls) -> Outcome {
     let look = LISTING.look(&args.style)?;
     LISTING.filters(&args.style)?;
     let (manager, moment) = Manager::for_read(top, &args.read).await?;
-    let strays = manager.control().list_strays(ListStraysRequest { moment }).await?.into_inner().strays;
+    let strays =
+        manager.control().list_strays(ListStraysRequest { moment }).await?.into_inner().strays;
     let rows: Vec<Row> = strays.iter().map(|stray| row(stray, args.style.no_trunc)).collect();
     LISTING.print(&look, &rows)
 }
@@ -65,14 +69,19 @@ async fn ls(top: &Top, args: Ls) -> Outcome {
 async fn rm(top: &Top, args: Rm) -> Outcome {
     let manager = Manager::connect(&top.host(&args.change.host)?).await?;
     let mut submitter = manager.submitter(args.change.reason.as_deref()).await?;
-    let action = |index: usize| Action::DisownStray(DisownStray { task: args.strays[index].clone() });
+    let action =
+        |index: usize| Action::DisownStray(DisownStray { task: args.strays[index].clone() });
     submitter.each(&args.strays, action).await
 }
 
 fn row(stray: &Stray, no_trunc: bool) -> Row {
     let id = Id::from_bytes(&stray.task_id).to_string();
     Row {
-        cells: vec![short_id(&id, no_trunc), stray.node_name.clone(), title(state_word(stray.state()))],
+        cells: vec![
+            short_id(&id, no_trunc),
+            stray.node_name.clone(),
+            title(state_word(stray.state())),
+        ],
         mark: "",
         json: json::render(stray),
         id,

@@ -91,7 +91,8 @@ async fn inspect(top: &Top, args: Inspect) -> Outcome {
     let (manager, moment) = Manager::for_read(top, &args.read).await?;
     let asked = ListRequest { moment, objects: args.tasks, ..ListRequest::default() };
     let tasks = manager.control().list_tasks(asked).await?.into_inner().tasks;
-    let rows: Vec<Row> = tasks.iter().map(|task| row(task, task.name.clone(), true, now())).collect();
+    let rows: Vec<Row> =
+        tasks.iter().map(|task| row(task, task.name.clone(), true, now())).collect();
     look.print(&rows, |at| pretty::pretty(&tasks[at]))
 }
 
@@ -112,7 +113,8 @@ pub async fn of(
     Ok(manager.control().list_tasks(asked).await?.into_inner().tasks)
 }
 
-/// Rows as Docker orders them: by service and slot, the newest of a slot first, those before it indented below.
+/// Rows as Docker orders them: by service and slot, the newest of a slot first, those before it
+/// indented below.
 pub fn rows(tasks: &[Task], no_trunc: bool) -> Vec<Row> {
     let mut sorted: Vec<&Task> = tasks.iter().collect();
     let created = |task: &Task| task.meta.as_ref().map_or(0, |meta| meta.created_revision);
@@ -126,7 +128,8 @@ pub fn rows(tasks: &[Task], no_trunc: bool) -> Vec<Row> {
     sorted
         .into_iter()
         .map(|task| {
-            let same_slot = above.is_some_and(|a| a.service_id == task.service_id && a.slot == task.slot);
+            let same_slot =
+                above.is_some_and(|a| a.service_id == task.service_id && a.slot == task.slot);
             above = Some(task);
             let name = if same_slot { format!(" \\_ {}", task.name) } else { task.name.clone() };
             row(task, name, no_trunc, now)

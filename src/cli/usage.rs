@@ -1,7 +1,8 @@
 //! A command line that cannot be read, as people are told of it.
 //!
-//! The parser offers names that look like the wrong one. A guess that is far off misleads, and one that removes
-//! something is dangerous: to "node promote" it answered that there is "rm". So only close guesses are kept.
+//! The parser offers names that look like the wrong one. A guess that is far off misleads, and one
+//! that removes something is dangerous: to "node promote" it answered that there is "rm". So only
+//! close guesses are kept.
 
 use super::{
     fail::{Failure, Outcome},
@@ -51,8 +52,9 @@ fn keep_close_guesses(error: &mut Error) {
 }
 
 fn is_close(written: &str, guess: &str) -> bool {
-    let name =
-        |text: &str| text.trim_start_matches('-').split(['=', ' ']).next().unwrap_or_default().to_owned();
+    let name = |text: &str| {
+        text.trim_start_matches('-').split(['=', ' ']).next().unwrap_or_default().to_owned()
+    };
     let (written, guess) = (name(written), name(guess));
     let most = if REMOVING.contains(&guess.as_str()) { 1 } else { SLIPS_MAX };
     slips(&written, &guess) <= most.min(guess.chars().count() / 2)
@@ -85,7 +87,9 @@ mod tests {
     fn only_a_slip_is_answered_with_a_guess() {
         assert!(is_close("inspct", "inspect") && is_close("--replica", "--replicas"));
         assert!(is_close("pdate", "update") && is_close("udpate", "update"));
-        assert!(!is_close("promote", "rm") && !is_close("--colour", "--filter") && !is_close("x", "rm"));
+        assert!(
+            !is_close("promote", "rm") && !is_close("--colour", "--filter") && !is_close("x", "rm")
+        );
     }
 
     #[test]

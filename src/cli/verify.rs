@@ -1,8 +1,9 @@
 //! `skep verify`: nothing is believed that can be computed.
 //!
-//! The entries come as they are stored. From their bytes alone this program computes the leaves, the roots and the
-//! hashes, checks that each entry follows the one before without a gap, folds every record into a view of its own, and
-//! compares that view's digest with what checkpoints recorded and with what the manager says it has now.
+//! The entries come as they are stored. From their bytes alone this program computes the leaves,
+//! the roots and the hashes, checks that each entry follows the one before without a gap, folds
+//! every record into a view of its own, and compares that view's digest with what checkpoints
+//! recorded and with what the manager says it has now.
 
 mod audit;
 
@@ -33,9 +34,8 @@ pub(super) async fn run(top: &Top, args: Verify) -> Outcome {
         None | Some("table") => false,
         Some("json") => true,
         Some(other) => {
-            return Err(
-                Failure::usage(format!("format {other:?} is unknown here")).hint("there are table and json")
-            );
+            return Err(Failure::usage(format!("format {other:?} is unknown here"))
+                .hint("there are table and json"));
         }
     };
     let (manager, moment) = Manager::for_read(top, &args.read).await?;

@@ -1,4 +1,5 @@
-//! An error with the next step in a field of its own, so that nobody has to cut it out of a message.
+//! An error with the next step in a field of its own, so that nobody has to cut it out of a
+//! message.
 
 use std::{error::Error, fmt};
 
@@ -17,7 +18,10 @@ impl Advice {
 
     /// The next step of an error, if something in its chain of causes names one.
     pub fn hint_of(error: &anyhow::Error) -> Option<&str> {
-        error.chain().find_map(|cause| cause.downcast_ref::<Advice>()).map(|advice| advice.hint.as_str())
+        error
+            .chain()
+            .find_map(|cause| cause.downcast_ref::<Advice>())
+            .map(|advice| advice.hint.as_str())
     }
 }
 
@@ -36,7 +40,8 @@ mod tests {
 
     #[test]
     fn the_next_step_is_found_below_any_context() {
-        let error = Err::<(), _>(Advice::new("it is in use", "stop the other")).context("state folder");
+        let error =
+            Err::<(), _>(Advice::new("it is in use", "stop the other")).context("state folder");
         let error = error.expect_err("it is one");
         assert_eq!(format!("{error:#}"), "state folder: it is in use");
         assert_eq!(Advice::hint_of(&error), Some("stop the other"));

@@ -1,4 +1,5 @@
-//! The agent's part of a node: its runtime, fixed at the first start, and what it says of the machine.
+//! The agent's part of a node: its runtime, fixed at the first start, and what it says of the
+//! machine.
 
 use super::{settings::NodeSettings, state::StateDir};
 use anyhow::{Context, Result};
@@ -17,16 +18,16 @@ use std::{path::Path, sync::Arc};
 /// Where an engine listens unless somebody says otherwise.
 const DOCKER_SOCKET: &str = "unix:///var/run/docker.sock";
 
-/// What runs this node's tasks. It is chosen at the first start and kept by the agent. An engine that cannot be
-/// reached is waited for; the daemon never falls back to another runtime.
+/// What runs this node's tasks. It is chosen at the first start and kept by the agent. An engine
+/// that cannot be reached is waited for; the daemon never falls back to another runtime.
 pub fn runtime(state: &StateDir, settings: &NodeSettings) -> Result<Arc<dyn Runtime>> {
     let kept = runtime_of(state.path())?;
     // A choice that differs from the kept one is refused by the agent, in words.
     match settings.runtime.or(kept).unwrap_or(RuntimeKind::Docker) {
         RuntimeKind::Docker | RuntimeKind::Fake => {
             let host = settings.docker_host.as_deref().unwrap_or(DOCKER_SOCKET);
-            let runtime =
-                DockerRuntime::open(state.path(), host).with_context(|| format!("--docker-host {host}"))?;
+            let runtime = DockerRuntime::open(state.path(), host)
+                .with_context(|| format!("--docker-host {host}"))?;
             Ok(Arc::new(runtime))
         }
         RuntimeKind::Process => {

@@ -1,4 +1,5 @@
-//! The control socket: readable by root and by the group `skep`, and never taken from a daemon that lives.
+//! The control socket: readable by root and by the group `skep`, and never taken from a daemon that
+//! lives.
 
 use super::advice::Advice;
 use anyhow::{Context, Result};
@@ -21,13 +22,17 @@ pub fn bind(path: &Path) -> Result<UnixListener> {
     if path.exists() {
         if UnixStream::connect(path).is_ok() {
             let message = format!("another daemon answers on {}", path.display());
-            return Err(Advice::new(message, "stop it first, or choose another --listen-control").into());
+            return Err(
+                Advice::new(message, "stop it first, or choose another --listen-control").into()
+            );
         }
-        fs::remove_file(path).with_context(|| format!("stale control socket {}", path.display()))?;
+        fs::remove_file(path)
+            .with_context(|| format!("stale control socket {}", path.display()))?;
     }
     // Closed while it is made: nobody connects before the group is right.
     let before = nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o177));
-    let bound = UnixListener::bind(path).with_context(|| format!("control socket {}", path.display()));
+    let bound =
+        UnixListener::bind(path).with_context(|| format!("control socket {}", path.display()));
     nix::sys::stat::umask(before);
     let listener = bound?;
     if let Ok(Some(group)) = nix::unistd::Group::from_name(GROUP) {

@@ -20,8 +20,10 @@ impl StateDir {
     /// Makes the folder if need be, closes it to others, and takes its lock.
     pub fn hold(path: &Path) -> Result<StateDir> {
         fs::create_dir_all(path).with_context(|| format!("state folder {}", path.display()))?;
-        let path = fs::canonicalize(path).with_context(|| format!("state folder {}", path.display()))?;
-        let owner = fs::metadata(&path).with_context(|| format!("state folder {}", path.display()))?.uid();
+        let path =
+            fs::canonicalize(path).with_context(|| format!("state folder {}", path.display()))?;
+        let owner =
+            fs::metadata(&path).with_context(|| format!("state folder {}", path.display()))?.uid();
         let us = nix::unistd::geteuid().as_raw();
         if owner != us {
             let message = format!(
@@ -62,7 +64,9 @@ fn lock(path: &Path) -> Result<Flock<File>> {
         let holder = holder.trim();
         let folder = path.parent().unwrap_or(path).display();
         let message = format!("state folder {folder} is in use by process {holder}");
-        return Err(Advice::new(message, "stop that one first, or choose another --state-dir").into());
+        return Err(
+            Advice::new(message, "stop that one first, or choose another --state-dir").into()
+        );
     };
     held.rewind()?;
     held.set_len(0)?;

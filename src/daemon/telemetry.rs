@@ -1,4 +1,5 @@
-//! What the daemon says while it works: lines on stderr, and spans to a collector where one is named.
+//! What the daemon says while it works: lines on stderr, and spans to a collector where one is
+//! named.
 
 use anyhow::{Context, Result};
 use opentelemetry::trace::TracerProvider as _;
@@ -12,12 +13,13 @@ pub struct Telemetry {
 }
 
 impl Telemetry {
-    /// Lines by `SKEP_LOG` (default `warn,skep=info`: what libraries do is their own business); spans to `endpoint`,
-    /// such as `http://127.0.0.1:4317`.
+    /// Lines by `SKEP_LOG` (default `warn,skep=info`: what libraries do is their own business);
+    /// spans to `endpoint`, such as `http://127.0.0.1:4317`.
     pub fn start(endpoint: Option<&str>) -> Result<Telemetry> {
-        let filter = EnvFilter::try_from_env("SKEP_LOG").unwrap_or_else(|_| EnvFilter::new("warn,skep=info"));
-        let colour =
-            std::env::var_os("NO_COLOR").is_none() && std::io::IsTerminal::is_terminal(&std::io::stderr());
+        let filter = EnvFilter::try_from_env("SKEP_LOG")
+            .unwrap_or_else(|_| EnvFilter::new("warn,skep=info"));
+        let colour = std::env::var_os("NO_COLOR").is_none()
+            && std::io::IsTerminal::is_terminal(&std::io::stderr());
         let lines = tracing_subscriber::fmt::layer()
             .with_writer(std::io::stderr)
             .with_ansi(colour)
@@ -26,7 +28,8 @@ impl Telemetry {
         let spans = provider
             .as_ref()
             .map(|provider| tracing_opentelemetry::layer().with_tracer(provider.tracer("skep")))
-            // Spans are made only where somebody collects them: without a collector they cost nothing.
+            // Spans are made only where somebody collects them: without a collector they cost
+            // nothing.
             .map(|layer| layer.with_filter(EnvFilter::new("warn,skep=debug")));
         tracing_subscriber::registry().with(lines.with_filter(filter)).with(spans).init();
         Ok(Telemetry { provider })

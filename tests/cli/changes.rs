@@ -11,8 +11,13 @@ use skep_proto::{
 };
 
 fn accepting() -> Script {
-    let accepted =
-        Accepted { revision: 50, through_revision: 60, object_id: id(10), changed: true, warnings: vec![] };
+    let accepted = Accepted {
+        revision: 50,
+        through_revision: 60,
+        object_id: id(10),
+        changed: true,
+        warnings: vec![],
+    };
     Script {
         reply: Some(Outcome::Accepted(accepted)),
         services: vec![service(10, "web", 1, 1)],
@@ -98,6 +103,9 @@ fn a_warning_of_the_manager_is_talk_not_data() {
     let told = manager.run(&["service", "create", "-d", "--name", "web", "busybox"]);
     assert_eq!(
         told,
-        format!("exit 0\n--- stdout\n{}\n--- stderr\nwarning: port 80 fits once on a node\n", id_text(10))
+        format!(
+            "exit 0\n--- stdout\n{}\n--- stderr\nwarning: port 80 fits once on a node\n",
+            id_text(10)
+        )
     );
 }

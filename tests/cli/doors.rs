@@ -1,4 +1,5 @@
-//! What goes through the two streams: text of others on a terminal, and streams that nobody can hear.
+//! What goes through the two streams: text of others on a terminal, and streams that nobody can
+//! hear.
 
 use crate::{
     figures::{failed, id, node, records, service, status, task},
@@ -8,8 +9,8 @@ use crate::{
 use nix::pty::openpty;
 use skep_proto::v1::{
     Accepted, ChangeKind, DiffReply, FieldChange, Finding, LogLine, LogsReply, NodeRole, NodeState,
-    ObjectChange, PlacementBlocked, RefusalCode, Refused, RolloutState, RolloutStatus, Severity, Stray,
-    TaskState, WatchServiceReply, WhyReply, command_reply::Outcome, logs_reply::Message,
+    ObjectChange, PlacementBlocked, RefusalCode, Refused, RolloutState, RolloutStatus, Severity,
+    Stray, TaskState, WatchServiceReply, WhyReply, command_reply::Outcome, logs_reply::Message,
 };
 use std::{
     fs::{File, OpenOptions},
@@ -28,8 +29,11 @@ fn evil_world() -> Script {
     machine.status.get_or_insert_default().message = EVIL.into();
     let mut web = service(10, "web", 0, 2);
     web.blocked = Some(PlacementBlocked { message: EVIL.into(), ..PlacementBlocked::default() });
-    let container =
-        web.spec.as_mut().and_then(|spec| spec.task.as_mut()).and_then(|task| task.runtime.as_mut());
+    let container = web
+        .spec
+        .as_mut()
+        .and_then(|spec| spec.task.as_mut())
+        .and_then(|task| task.runtime.as_mut());
     if let Some(skep_proto::v1::task_spec::Runtime::Container(container)) = container {
         container.dir = EVIL.into();
     }
@@ -155,7 +159,10 @@ fn wrong_usage_that_holds_control_characters_cannot_steer_a_terminal() {
     let manager = Script::default().serve();
     // The parser leaves some of them out altogether.
     let told = on_a_terminal(&manager, &["service", "ls", EVIL]);
-    assert!(told.contains("unexpected argument") && !told.contains(['\x1b', '\x07', '\u{9b}']), "{told:?}");
+    assert!(
+        told.contains("unexpected argument") && !told.contains(['\x1b', '\x07', '\u{9b}']),
+        "{told:?}"
+    );
     check(&manager, &["service", "ls", "--filter", &format!("{EVIL}=1")]);
 }
 
@@ -189,7 +196,8 @@ fn data_in_a_pipe_is_raw() {
 
 /// Runs a command whose standard error cannot be written, in each way that that happens.
 fn check_unheard(manager: Option<&Manager>, words: &[&str], expected: i32) {
-    let full = || Stdio::from(OpenOptions::new().write(true).open("/dev/full").expect("there is one"));
+    let full =
+        || Stdio::from(OpenOptions::new().write(true).open("/dev/full").expect("there is one"));
     let gone = || {
         let (reader, writer) = std::io::pipe().expect("a pipe");
         drop(reader);
@@ -205,7 +213,8 @@ fn check_unheard(manager: Option<&Manager>, words: &[&str], expected: i32) {
 
 #[test]
 fn a_standard_error_that_nobody_hears_does_not_change_the_exit_code() {
-    let accepted = Accepted { object_id: id(10), warnings: vec!["mind".into()], ..Accepted::default() };
+    let accepted =
+        Accepted { object_id: id(10), warnings: vec!["mind".into()], ..Accepted::default() };
     let manager = Script {
         reply: Some(Outcome::Accepted(accepted)),
         services: vec![service(10, "web", 1, 1)],
@@ -231,12 +240,18 @@ fn a_standard_error_that_nobody_hears_does_not_change_the_exit_code() {
 #[test]
 fn a_full_standard_output_is_a_failure_in_words() {
     let manager = evil_world().serve();
-    for words in [&["service", "ls"][..], &["node", "inspect", "self"], &["version"], &["--help"], &["log"]] {
+    for words in
+        [&["service", "ls"][..], &["node", "inspect", "self"], &["version"], &["--help"], &["log"]]
+    {
         let full = OpenOptions::new().write(true).open("/dev/full").expect("there is one");
-        let output = skep(words).env("SKEP_HOST", manager.path()).stdout(full).output().expect("it runs");
+        let output =
+            skep(words).env("SKEP_HOST", manager.path()).stdout(full).output().expect("it runs");
         assert_eq!(output.status.code(), Some(1), "{words:?}");
         let said = String::from_utf8_lossy(&output.stderr);
-        assert!(said.contains("the output cannot be written: no space left on device"), "{words:?}: {said}");
+        assert!(
+            said.contains("the output cannot be written: no space left on device"),
+            "{words:?}: {said}"
+        );
     }
 }
 

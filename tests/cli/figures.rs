@@ -3,11 +3,11 @@
 use skep_proto::{
     Id, Timestamp, author, event,
     v1::{
-        self, Annotations, CommandId, ContainerSpec, ContainerStatus, EngineDescription, LogRecord, Meta,
-        Node, NodeDescription, NodeRole, NodeSpec, NodeState, NodeStatus, Person, Platform, Replicated,
-        Resources, RuntimeKind, Service, ServiceCreated, ServiceMode, ServiceSpec, ServiceStatus,
-        StatusReply, Task, TaskSpec, TaskState, TaskStatus, event::Kind, service_mode::Mode,
-        task_spec::Runtime,
+        self, Annotations, CommandId, ContainerSpec, ContainerStatus, EngineDescription, LogRecord,
+        Meta, Node, NodeDescription, NodeRole, NodeSpec, NodeState, NodeStatus, Person, Platform,
+        Replicated, Resources, RuntimeKind, Service, ServiceCreated, ServiceMode, ServiceSpec,
+        ServiceStatus, StatusReply, Task, TaskSpec, TaskState, TaskStatus, event::Kind,
+        service_mode::Mode, task_spec::Runtime,
     },
 };
 
@@ -15,9 +15,11 @@ use skep_proto::{
 pub const THEN: u64 = 1_795_267_201_500_000_000;
 const MINUTE_NS: u64 = 60_000_000_000;
 
-/// So many minutes and a half before now, so that what is said of it does not change while the test runs.
+/// So many minutes and a half before now, so that what is said of it does not change while the test
+/// runs.
 pub fn minutes_ago(minutes: u64) -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
+    let since =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
     since.as_nanos() as u64 - minutes * MINUTE_NS - MINUTE_NS / 2
 }
 
@@ -47,8 +49,15 @@ pub fn node(n: u128, hostname: &str, state: NodeState, role: NodeRole) -> Node {
         description: Some(NodeDescription {
             hostname: hostname.into(),
             platform: Some(Platform { architecture: "amd64".into(), os: "linux".into() }),
-            resources: Some(Resources { nano_cpus: 2_000_000_000, memory_bytes: 4 << 30, generic: vec![] }),
-            engine: Some(EngineDescription { version: "20.10.24".into(), ..EngineDescription::default() }),
+            resources: Some(Resources {
+                nano_cpus: 2_000_000_000,
+                memory_bytes: 4 << 30,
+                generic: vec![],
+            }),
+            engine: Some(EngineDescription {
+                version: "20.10.24".into(),
+                ..EngineDescription::default()
+            }),
             features: vec![1, 7],
             runtime: RuntimeKind::Docker as i32,
             addr: "10.0.0.1".into(),
@@ -61,7 +70,11 @@ pub fn node(n: u128, hostname: &str, state: NodeState, role: NodeRole) -> Node {
         }),
         role: role as i32,
         tasks: 2,
-        reserved: Some(Resources { nano_cpus: 500_000_000, memory_bytes: 64 << 20, generic: vec![] }),
+        reserved: Some(Resources {
+            nano_cpus: 500_000_000,
+            memory_bytes: 64 << 20,
+            generic: vec![],
+        }),
     }
 }
 
@@ -73,7 +86,10 @@ pub fn spec(name: &str, replicas: u64) -> ServiceSpec {
     };
     ServiceSpec {
         annotations: Some(Annotations { name: name.into(), ..Annotations::default() }),
-        task: Some(TaskSpec { runtime: Some(Runtime::Container(container)), ..TaskSpec::default() }),
+        task: Some(TaskSpec {
+            runtime: Some(Runtime::Container(container)),
+            ..TaskSpec::default()
+        }),
         mode: Some(ServiceMode { mode: Some(Mode::Replicated(Replicated { replicas })) }),
         ..ServiceSpec::default()
     }
@@ -103,8 +119,13 @@ pub fn task(n: u128, slot: u64, state: TaskState) -> Task {
         spec: spec("web", 1).task,
         node_id: id(1),
         node_name: "node-a".into(),
-        desired: if state > TaskState::Running { TaskState::Shutdown } else { TaskState::Running } as i32,
-        status: Some(TaskStatus { state: state as i32, at: minutes_ago(5), ..TaskStatus::default() }),
+        desired: if state > TaskState::Running { TaskState::Shutdown } else { TaskState::Running }
+            as i32,
+        status: Some(TaskStatus {
+            state: state as i32,
+            at: minutes_ago(5),
+            ..TaskStatus::default()
+        }),
         ..Task::default()
     }
 }
@@ -112,7 +133,8 @@ pub fn task(n: u128, slot: u64, state: TaskState) -> Task {
 pub fn failed(n: u128, slot: u64, exit_code: i32) -> Task {
     let mut failed = task(n, slot, TaskState::Failed);
     if let Some(status) = failed.status.as_mut() {
-        status.container = Some(ContainerStatus { exit_code: Some(exit_code), ..ContainerStatus::default() });
+        status.container =
+            Some(ContainerStatus { exit_code: Some(exit_code), ..ContainerStatus::default() });
     }
     failed
 }

@@ -1,5 +1,6 @@
-//! The command line as people and scripts meet it: the real program, run against a manager that says what a story
-//! needs. Every text is a snapshot, since texts, JSON and exit codes are promises.
+//! The command line as people and scripts meet it: the real program, run against a manager that
+//! says what a story needs. Every text is a snapshot, since texts, JSON and exit codes are
+//! promises.
 //!
 //! `INSTA_UPDATE=always` writes the snapshots anew; look at the difference before it is kept.
 

@@ -103,13 +103,16 @@ fn chosen<T: Clone>(
     }
     objects
         .iter()
-        .map(|object| all.iter().find(|one| named(one, object)).cloned().ok_or_else(|| not_found(object)))
+        .map(|object| {
+            all.iter().find(|one| named(one, object)).cloned().ok_or_else(|| not_found(object))
+        })
         .collect()
 }
 
 fn not_found(object: &str) -> Status {
     use prost::Message;
-    let refused = Refused { hint: "`skep service ls` lists what there is".into(), ..Refused::default() };
+    let refused =
+        Refused { hint: "`skep service ls` lists what there is".into(), ..Refused::default() };
     Status::with_details(
         tonic::Code::NotFound,
         format!("nothing is called {object:?}"),
@@ -142,7 +145,10 @@ impl Control for Script {
     async fn greet(&self, _: Request<GreetRequest>) -> Result<Response<GreetReply>, Status> {
         Ok(Response::new(GreetReply { stamp: 7, ..GreetReply::default() }))
     }
-    async fn submit(&self, request: Request<v1::Command>) -> Result<Response<CommandReply>, Status> {
+    async fn submit(
+        &self,
+        request: Request<v1::Command>,
+    ) -> Result<Response<CommandReply>, Status> {
         let command = request.into_inner();
         let first = {
             let mut first = self.first_replies.lock().expect("nobody panicked");
@@ -159,7 +165,10 @@ impl Control for Script {
     ) -> Result<Response<Self::SubmitStreamStream>, Status> {
         Err(Status::unimplemented("not in these stories"))
     }
-    async fn list_nodes(&self, request: Request<ListRequest>) -> Result<Response<NodeList>, Status> {
+    async fn list_nodes(
+        &self,
+        request: Request<ListRequest>,
+    ) -> Result<Response<NodeList>, Status> {
         self.note("nodes", request.get_ref());
         let named = |node: &Node, name: &str| {
             is_id(&node.id, name)
@@ -168,7 +177,10 @@ impl Control for Script {
         let nodes = chosen(&self.nodes, &request.get_ref().objects, named)?;
         Ok(Response::new(NodeList { nodes, revision: 1 }))
     }
-    async fn list_services(&self, request: Request<ListRequest>) -> Result<Response<ServiceList>, Status> {
+    async fn list_services(
+        &self,
+        request: Request<ListRequest>,
+    ) -> Result<Response<ServiceList>, Status> {
         self.note("services", request.get_ref());
         let named = |service: &Service, name: &str| {
             let spec = service.spec.as_ref().and_then(|spec| spec.annotations.as_ref());
@@ -177,13 +189,19 @@ impl Control for Script {
         let services = chosen(&self.services, &request.get_ref().objects, named)?;
         Ok(Response::new(ServiceList { services, revision: 1 }))
     }
-    async fn list_tasks(&self, request: Request<ListRequest>) -> Result<Response<TaskList>, Status> {
+    async fn list_tasks(
+        &self,
+        request: Request<ListRequest>,
+    ) -> Result<Response<TaskList>, Status> {
         self.note("tasks", request.get_ref());
         let named = |task: &Task, name: &str| is_id(&task.id, name) || task.name == name;
         let tasks = chosen(&self.tasks, &request.get_ref().objects, named)?;
         Ok(Response::new(TaskList { tasks, revision: 1 }))
     }
-    async fn list_strays(&self, request: Request<ListStraysRequest>) -> Result<Response<StrayList>, Status> {
+    async fn list_strays(
+        &self,
+        request: Request<ListStraysRequest>,
+    ) -> Result<Response<StrayList>, Status> {
         self.note("strays", request.get_ref());
         Ok(Response::new(StrayList { strays: self.strays.clone(), revision: 1 }))
     }
@@ -219,7 +237,10 @@ impl History for Script {
         Ok(Response::new(self.why.clone()))
     }
     type EntriesStream = Stream<StoredEntry>;
-    async fn entries(&self, _: Request<EntriesRequest>) -> Result<Response<Self::EntriesStream>, Status> {
+    async fn entries(
+        &self,
+        _: Request<EntriesRequest>,
+    ) -> Result<Response<Self::EntriesStream>, Status> {
         Ok(stream(Vec::new(), false))
     }
     async fn doctor(&self, _: Request<DoctorRequest>) -> Result<Response<DoctorReply>, Status> {
@@ -230,7 +251,10 @@ impl History for Script {
 #[tonic::async_trait]
 impl Logs for Script {
     type ReadStream = Stream<LogsReply>;
-    async fn read(&self, request: Request<LogsRequest>) -> Result<Response<Self::ReadStream>, Status> {
+    async fn read(
+        &self,
+        request: Request<LogsRequest>,
+    ) -> Result<Response<Self::ReadStream>, Status> {
         self.note("logs", request.get_ref());
         Ok(stream(self.logs.clone(), false))
     }

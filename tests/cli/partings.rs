@@ -6,7 +6,8 @@ use crate::{
     run::{alone, skep},
 };
 use skep_proto::v1::{
-    Accepted, RefusalCode, Refused, TaskState, UnknownOutcome, WatchServiceReply, command_reply::Outcome,
+    Accepted, RefusalCode, Refused, TaskState, UnknownOutcome, WatchServiceReply,
+    command_reply::Outcome,
 };
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -29,9 +30,13 @@ fn once(first: Outcome) -> Arc<Mutex<Vec<Outcome>>> {
 
 #[test]
 fn a_command_whose_outcome_is_unknown_is_sent_again_under_its_id() {
-    let manager = Script { reply: accepted(), first_replies: once(unknown()), ..Script::default() }.serve();
+    let manager =
+        Script { reply: accepted(), first_replies: once(unknown()), ..Script::default() }.serve();
     let told = manager.run(&["service", "rm", "web"]);
-    assert!(told.starts_with("exit 0\n") && told.contains("sent again under the same id"), "{told}");
+    assert!(
+        told.starts_with("exit 0\n") && told.contains("sent again under the same id"),
+        "{told}"
+    );
     let commands = manager.script.commands.lock().expect("nobody panicked");
     assert_eq!(commands.len(), 2);
     assert_eq!(commands[0].id, commands[1].id);
@@ -42,7 +47,10 @@ fn an_outcome_that_stays_unknown_is_code_3_in_words() {
     let manager = Script { reply: Some(unknown()), ..Script::default() }.serve();
     let told = manager.run(&["service", "create", "--timeout", "700ms", "busybox"]);
     assert!(told.starts_with("exit 3\n"), "{told}");
-    assert!(told.contains("it is not known whether the command was done: the manager is stopping"), "{told}");
+    assert!(
+        told.contains("it is not known whether the command was done: the manager is stopping"),
+        "{told}"
+    );
     assert!(told.contains("skep log"), "{told}");
 }
 
@@ -73,7 +81,8 @@ fn an_edit_that_came_too_late_is_made_again() {
         ..Script::default()
     }
     .serve();
-    let told = never.run(&["service", "update", "-d", "--timeout", "500ms", "--label-add", "a=b", "web"]);
+    let told =
+        never.run(&["service", "update", "-d", "--timeout", "500ms", "--label-add", "a=b", "web"]);
     assert_eq!(told, "exit 1\n--- stderr\nerror: service web was changed by alice\n");
 }
 
@@ -166,7 +175,10 @@ fn another_program_behind_the_socket_is_told_in_words() {
     ] {
         let (_dir, host) = listener(answer, then);
         let told = alone(&["--host", &host, "service", "ls"]);
-        assert!(told.starts_with("exit 3\n") && told.contains(part) && told.contains("hint: "), "{told}");
+        assert!(
+            told.starts_with("exit 3\n") && told.contains(part) && told.contains("hint: "),
+            "{told}"
+        );
         assert!(!told.contains("transport") && !told.contains("h2"), "{told}");
     }
 }

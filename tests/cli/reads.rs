@@ -6,15 +6,17 @@ use crate::{
 };
 use insta::assert_snapshot;
 use skep_proto::v1::{
-    ChangeKind, Condition, ConditionKind, DiffReply, FieldChange, Finding, LogGap, LogLine, LogSource,
-    LogsReply, NodeRole, NodeState, ObjectChange, PlacementBlocked, Severity, StatusReply, TaskState,
-    WhyReply, logs_reply::Message,
+    ChangeKind, Condition, ConditionKind, DiffReply, FieldChange, Finding, LogGap, LogLine,
+    LogSource, LogsReply, NodeRole, NodeState, ObjectChange, PlacementBlocked, Severity,
+    StatusReply, TaskState, WhyReply, logs_reply::Message,
 };
 
 fn world() -> Script {
     let mut waiting = service(11, "waiting", 0, 2);
-    waiting.blocked =
-        Some(PlacementBlocked { message: "no suitable node".into(), ..PlacementBlocked::default() });
+    waiting.blocked = Some(PlacementBlocked {
+        message: "no suitable node".into(),
+        ..PlacementBlocked::default()
+    });
     let mut pending = task(26, 3, TaskState::Pending);
     (pending.node_id, pending.node_name) = (bytes::Bytes::new(), String::new());
     if let Some(status) = pending.status.as_mut() {
@@ -62,7 +64,12 @@ fn nodes() {
                 "--format",
                 "{{.ID}} {{.Hostname}} {{.Status}} {{.Availability}} {{.ManagerStatus}} {{.EngineVersion}} {{.Self}}",
             ],
-            &["node", "ls", "--format", "table {{.Hostname}}\\t{{.Role}}\\t{{.Description.Runtime}}"],
+            &[
+                "node",
+                "ls",
+                "--format",
+                "table {{.Hostname}}\\t{{.Role}}\\t{{.Description.Runtime}}",
+            ],
             &["node", "inspect", "--pretty", "self"],
             &[
                 "node",
@@ -91,7 +98,8 @@ fn a_node_that_is_up_and_in_trouble_says_so() {
     let list = manager.run(&["node", "ls", "--format", "{{.Status}}"]);
     assert_eq!(list, "exit 0\n--- stdout\nReady (engine unreachable)\n");
     let shown = manager.run(&["node", "inspect", "--pretty", "node-a"]);
-    let expected = "engine unreachable since 2026-11-21T13:20:01.500Z: the engine did not answer within 20 s";
+    let expected =
+        "engine unreachable since 2026-11-21T13:20:01.500Z: the engine did not answer within 20 s";
     assert!(shown.contains(expected), "{shown}");
 }
 
@@ -111,7 +119,12 @@ fn services() {
             &["service", "ps", "-q", "web"],
             &["service", "ps", "nobody"],
             &["service", "inspect", "--pretty", "web", "waiting"],
-            &["task", "ls", "--format", "{{.Name}} {{.CurrentState}} {{.DesiredState}} {{.Node}} {{.Error}}"],
+            &[
+                "task",
+                "ls",
+                "--format",
+                "{{.Name}} {{.CurrentState}} {{.DesiredState}} {{.Node}} {{.Error}}",
+            ],
         ],
     );
 }
@@ -222,11 +235,14 @@ fn what_a_read_asks_for() {
     let manager = world().serve();
     for words in [
         &[
-            "--at", "-5m", "service", "ls", "--filter", "name=web", "--filter", "name=db", "--filter",
-            "label=a",
+            "--at", "-5m", "service", "ls", "--filter", "name=web", "--filter", "name=db",
+            "--filter", "label=a",
         ][..],
         &["service", "ps", "web", "--at", "1200"],
-        &["log", "--at", "1200", "--from", "7", "--object", "web", "--author", "alice", "--all", "-n", "5"],
+        &[
+            "log", "--at", "1200", "--from", "7", "--object", "web", "--author", "alice", "--all",
+            "-n", "5",
+        ],
         &["diff", "-10m", "2026-01-31T14:00:00Z"],
         &["why", "web", "--at", "9"],
         &["service", "logs", "--tail", "5", "--since", "2026-01-31T14:00:00Z", "web", "web.1"],

@@ -36,6 +36,7 @@ pub fn alone(args: &[&str]) -> String {
 /// Runs it against a manager's socket.
 pub fn against(socket: &Path, args: &[&str]) -> String {
     let host = format!("unix://{}", socket.display());
-    let output = skep(args).env("SKEP_HOST", &host).output().expect("the program was built for this test");
+    let output =
+        skep(args).env("SKEP_HOST", &host).output().expect("the program was built for this test");
     told(&output).replace(&host, "unix://SOCK")
 }

@@ -45,12 +45,14 @@ fn help_of_every_command() {
         &["completions"],
     ];
     for words in commands {
-        let name = format!("help_{}", if words.is_empty() { "skep".to_owned() } else { words.join("_") });
+        let name =
+            format!("help_{}", if words.is_empty() { "skep".to_owned() } else { words.join("_") });
         assert_snapshot!(name, alone(&[*words, &["--help"]].concat()));
     }
 }
 
-/// Wrong words are refused with 2 before any manager is asked: none is there, and that is not what is said.
+/// Wrong words are refused with 2 before any manager is asked: none is there, and that is not what
+/// is said.
 #[test]
 fn wrong_usage_is_code_2_before_any_connection() {
     let lines: &[&[&str]] = &[
@@ -141,7 +143,8 @@ fn no_manager_is_code_3_with_a_way_out() {
     let mut all = String::new();
     for socket in [&missing, &deaf] {
         let host = format!("unix://{}", socket.display());
-        let told = alone(&["--host", &host, "service", "ls"]).replace(&*dir.path().to_string_lossy(), "DIR");
+        let told = alone(&["--host", &host, "service", "ls"])
+            .replace(&*dir.path().to_string_lossy(), "DIR");
         assert!(told.starts_with("exit 3\n"), "{told}");
         all.push_str(&told);
     }
@@ -152,19 +155,27 @@ fn no_manager_is_code_3_with_a_way_out() {
 fn a_folder_without_history_is_refused_with_words() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let told = alone(&["--state-dir", &dir.path().to_string_lossy(), "service", "ls"]);
-    assert!(told.starts_with("exit 1\n") && told.contains("error: ") && told.contains("hint: "), "{told}");
+    assert!(
+        told.starts_with("exit 1\n") && told.contains("error: ") && told.contains("hint: "),
+        "{told}"
+    );
 }
 
 #[test]
 fn completions_and_manual_pages_are_made() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
-        let Output { status, stdout, .. } = skep(&["completions", shell]).output().expect("it runs");
-        assert!(status.success() && String::from_utf8_lossy(&stdout).contains("service"), "{shell}");
+        let Output { status, stdout, .. } =
+            skep(&["completions", shell]).output().expect("it runs");
+        assert!(
+            status.success() && String::from_utf8_lossy(&stdout).contains("service"),
+            "{shell}"
+        );
     }
     let dir = tempfile::tempdir().expect("a temporary folder");
     let pages = dir.path().join("man1");
     assert_eq!(alone(&["man", &pages.to_string_lossy()]), "exit 0\n");
-    let page = std::fs::read_to_string(pages.join("skep-service-create.1")).expect("a page for each command");
+    let page = std::fs::read_to_string(pages.join("skep-service-create.1"))
+        .expect("a page for each command");
     assert!(page.contains("replicas"), "{page}");
     assert!(!page.contains("dns"), "flags that do nothing are not shown");
 }
@@ -173,6 +184,7 @@ fn completions_and_manual_pages_are_made() {
 fn the_reader_may_leave_early() {
     use std::process::{Command, Stdio};
     let script = format!("{} completions bash | head -c 1", env!("CARGO_BIN_EXE_skep"));
-    let output = Command::new("sh").args(["-c", &script]).stderr(Stdio::piped()).output().expect("sh runs");
+    let output =
+        Command::new("sh").args(["-c", &script]).stderr(Stdio::piped()).output().expect("sh runs");
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
 }

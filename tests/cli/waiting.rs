@@ -7,8 +7,8 @@ use crate::{
 };
 use insta::assert_snapshot;
 use skep_proto::v1::{
-    Accepted, LogLine, LogsReply, PlacementBlocked, PullProgress, Task, TaskState, WatchServiceReply,
-    command_reply::Outcome, logs_reply::Message,
+    Accepted, LogLine, LogsReply, PlacementBlocked, PullProgress, Task, TaskState,
+    WatchServiceReply, command_reply::Outcome, logs_reply::Message,
 };
 use std::process::Stdio;
 
@@ -22,8 +22,13 @@ fn reply(tasks: Vec<Task>) -> WatchServiceReply {
 }
 
 fn told(watch: Vec<WatchServiceReply>, flags: &[&str]) -> String {
-    let accepted =
-        Accepted { revision: 5, through_revision: 9, object_id: id(10), changed: true, warnings: vec![] };
+    let accepted = Accepted {
+        revision: 5,
+        through_revision: 9,
+        object_id: id(10),
+        changed: true,
+        warnings: vec![],
+    };
     let line = LogLine {
         text: bytes::Bytes::from_static(b"cannot open config: \x1b[31mboom"),
         at: THEN,
@@ -95,8 +100,13 @@ fn a_service_that_is_removed_meanwhile() {
 #[test]
 fn an_interrupt_leaves_the_service() {
     use std::io::{BufRead, BufReader, Read};
-    let accepted =
-        Accepted { revision: 5, through_revision: 9, object_id: id(10), changed: true, warnings: vec![] };
+    let accepted = Accepted {
+        revision: 5,
+        through_revision: 9,
+        object_id: id(10),
+        changed: true,
+        warnings: vec![],
+    };
     let manager = Script {
         reply: Some(Outcome::Accepted(accepted)),
         watch: vec![reply(vec![task(20, 1, TaskState::Starting)])],
@@ -113,8 +123,11 @@ fn an_interrupt_leaves_the_service() {
     let mut errors = BufReader::new(child.stderr.take().expect("a pipe"));
     // Progress is on its way: the handler stands.
     errors.read_line(&mut first).expect("a line of progress");
-    nix::sys::signal::kill(nix::unistd::Pid::from_raw(child.id() as i32), nix::sys::signal::Signal::SIGINT)
-        .expect("it lives");
+    nix::sys::signal::kill(
+        nix::unistd::Pid::from_raw(child.id() as i32),
+        nix::sys::signal::Signal::SIGINT,
+    )
+    .expect("it lives");
     let mut rest = String::new();
     errors.read_to_string(&mut rest).expect("the last words");
     let status = child.wait().expect("it ends");

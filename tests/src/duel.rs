@@ -1,7 +1,8 @@
-//! The harness that sets us beside etcd: both servers on this machine, loaded in turn by one generator.
+//! The harness that sets us beside etcd: both servers on this machine, loaded in turn by one
+//! generator.
 //!
-//! A figure alone says little on a machine that others use too; so the two sides alternate, and the median of the
-//! pairs' ratios is what counts. CPU is read from `/proc`, for the servers alone.
+//! A figure alone says little on a machine that others use too; so the two sides alternate, and the
+//! median of the pairs' ratios is what counts. CPU is read from `/proc`, for the servers alone.
 
 pub mod etcd;
 pub mod load;
@@ -27,8 +28,8 @@ pub fn median(mut values: Vec<f64>) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or(0.0)
 }
 
-/// What both sides write: 256 bytes, never the same twice. Mostly one piece of text, so that making it costs the
-/// generator, which shares the machine with the servers, next to nothing.
+/// What both sides write: 256 bytes, never the same twice. Mostly one piece of text, so that making
+/// it costs the generator, which shares the machine with the servers, next to nothing.
 fn value(caller: usize, turn: u64) -> String {
     const PLAIN: &str = match std::str::from_utf8(&[b'.'; 232]) {
         Ok(text) => text,

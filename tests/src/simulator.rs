@@ -1,10 +1,11 @@
 //! A whole cluster in one thread, from one seed, in virtual time.
 //!
-//! The turn, the session protocol and the agents' core are the real ones. What lies between them is modelled: a
-//! disk that loses what was not synced, streams that delay, repeat, go mute and break, engines that fail, hang and
-//! lie, clocks that are set, and processes that crash after any entry. After every step named invariants are
-//! checked. Then all faults stop: the cluster must come to rest by itself, and after that become exactly what it is
-//! asked to be. The same seed gives the same bytes.
+//! The turn, the session protocol and the agents' core are the real ones. What lies between them is
+//! modelled: a disk that loses what was not synced, streams that delay, repeat, go mute and break,
+//! engines that fail, hang and lie, clocks that are set, and processes that crash after any entry.
+//! After every step named invariants are checked. Then all faults stop: the cluster must come to
+//! rest by itself, and after that become exactly what it is asked to be. The same seed gives the
+//! same bytes.
 
 pub mod agent;
 pub mod checkers;
@@ -65,14 +66,12 @@ pub struct Violation {
     pub trace: Vec<String>,
 }
 
-/// Runs one cluster to its end. A run that fails is run again to tell its newest steps, which costs nothing while
-/// all is well.
+/// Runs one cluster to its end. A run that fails is run again to tell its newest steps, which costs
+/// nothing while all is well.
 pub fn run(plan: Plan) -> Result<Report, Violation> {
-    attempt(plan).or_else(
-        |violation| {
-            if plan.traced { Err(violation) } else { attempt(Plan { traced: true, ..plan }) }
-        },
-    )
+    attempt(plan).or_else(|violation| {
+        if plan.traced { Err(violation) } else { attempt(Plan { traced: true, ..plan }) }
+    })
 }
 
 fn attempt(plan: Plan) -> Result<Report, Violation> {

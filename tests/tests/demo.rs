@@ -1,7 +1,9 @@
-//! The demo and the installation as a newcomer runs them: with the binary that was built beside these tests.
+//! The demo and the installation as a newcomer runs them: with the binary that was built beside
+//! these tests.
 //!
-//! The demo is the main job from end to end in real processes: if it plays through, a manager, three agents, a
-//! service, a killed agent, history and `verify` work together. It must leave nothing behind, however it ends.
+//! The demo is the main job from end to end in real processes: if it plays through, a manager,
+//! three agents, a service, a killed agent, history and `verify` work together. It must leave
+//! nothing behind, however it ends.
 
 #![allow(clippy::unwrap_used, reason = "what goes wrong here shall stop it")]
 
@@ -58,7 +60,12 @@ fn wait_for(demo: &mut Child, folder: &Path, words: Option<&str>) -> Option<i32>
         if words.is_some_and(|words| text(folder, "out").contains(words)) {
             return None;
         }
-        assert!(Instant::now() < until, "out:\n{}\nerr:\n{}", text(folder, "out"), text(folder, "err"));
+        assert!(
+            Instant::now() < until,
+            "out:\n{}\nerr:\n{}",
+            text(folder, "out"),
+            text(folder, "err")
+        );
         sleep(Duration::from_millis(100));
     }
 }
@@ -66,8 +73,10 @@ fn wait_for(demo: &mut Child, folder: &Path, words: Option<&str>) -> Option<i32>
 /// The folder that the demo said it plays in.
 fn stage(folder: &Path) -> PathBuf {
     let out = text(folder, "out");
-    let line =
-        out.lines().find(|line| line.contains(", below ")).unwrap_or_else(|| panic!("no stage in:\n{out}"));
+    let line = out
+        .lines()
+        .find(|line| line.contains(", below "))
+        .unwrap_or_else(|| panic!("no stage in:\n{out}"));
     PathBuf::from(line.rsplit(", below ").next().unwrap().trim())
 }
 
@@ -140,9 +149,11 @@ fn an_installation_is_complete_and_the_unit_spares_the_tasks() {
         assert!(fs::metadata(usr.join(path)).is_ok_and(|file| file.len() > 0), "{path}");
     }
     let unit = fs::read_to_string(usr.join("lib/systemd/system/skep.service")).unwrap();
-    for line in
-        ["ExecStart=/usr/bin/skep daemon --state-dir /var/lib/skep", "KillMode=process", "Delegate=yes"]
-    {
+    for line in [
+        "ExecStart=/usr/bin/skep daemon --state-dir /var/lib/skep",
+        "KillMode=process",
+        "Delegate=yes",
+    ] {
         assert!(unit.lines().any(|found| found == line), "no line {line:?} in\n{unit}");
     }
 }

@@ -1,6 +1,8 @@
-//! Whole clusters from fixed seeds: the invariants hold after every step, and the same seed gives the same bytes.
+//! Whole clusters from fixed seeds: the invariants hold after every step, and the same seed gives
+//! the same bytes.
 //!
-//! Fresh seeds are tried by `make simulate SEED=… SEEDS=…`; a seed that ever broke something is added here.
+//! Fresh seeds are tried by `make simulate SEED=… SEEDS=…`; a seed that ever broke something is
+//! added here.
 
 use skep_tests::simulator::{Plan, run};
 

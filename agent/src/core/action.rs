@@ -1,8 +1,8 @@
 //! What the core asks of the runtime, and what comes back. PURE.
 //!
-//! Each request carries a ticket, and its answer carries it back: an answer to a request that has been
-//! overtaken since (a start that was answered after the stop was asked for) is known by its ticket and
-//! changes nothing.
+//! Each request carries a ticket, and its answer carries it back: an answer to a request that has
+//! been overtaken since (a start that was answered after the stop was asked for) is known by its
+//! ticket and changes nothing.
 
 use crate::runtime::{Ended, Found, Prepared, RuntimeError, Started, Workload};
 use skep_proto::Id;
@@ -17,8 +17,8 @@ pub enum Action {
         /// Returned with the answer.
         ticket: u64,
     },
-    /// Take one step of one task. The steps `Stop` and `Remove` end every `Prepare`, `Start` and `AwaitReady`
-    /// of the task that has not been answered; `Remove` ends `AwaitEnd` too.
+    /// Take one step of one task. The steps `Stop` and `Remove` end every `Prepare`, `Start` and
+    /// `AwaitReady` of the task that has not been answered; `Remove` ends `AwaitEnd` too.
     Step {
         /// The task.
         task: Id,

@@ -1,11 +1,11 @@
 //! Takes in what the cluster wants of this node. PURE.
 //!
-//! Positions decide: a set or a change is applied once, in order, or not at all. A position that is not ahead
-//! of ours is an echo, one that skips something makes the session start again. Within an incarnation what is
-//! desired only grows; a new incarnation is a history that went back, and there the cluster's word counts as
-//! it is: tasks that it does not know go on and are reported, until they are named as removed or given
-//! another desired state. A whole set may name removed tasks too, and must where the decision about such a
-//! task came before it.
+//! Positions decide: a set or a change is applied once, in order, or not at all. A position that is
+//! not ahead of ours is an echo, one that skips something makes the session start again. Within an
+//! incarnation what is desired only grows; a new incarnation is a history that went back, and there
+//! the cluster's word counts as it is: tasks that it does not know go on and are reported, until
+//! they are named as removed or given another desired state. A whole set may name removed tasks
+//! too, and must where the decision about such a task came before it.
 
 use super::{
     memory::{Assigned, Desired, Note, NoteKind, Reached, Standing},
@@ -37,15 +37,17 @@ enum Fit {
 }
 
 impl Work {
-    /// Takes what the cluster sent, and applies it once all parts of it are there. Gives back what to tell the
-    /// manager of a part. The message of an error says why the session must be started again.
+    /// Takes what the cluster sent, and applies it once all parts of it are there. Gives back what
+    /// to tell the manager of a part. The message of an error says why the session must be started
+    /// again.
     pub(crate) fn on_assignments(
         &mut self,
         mut message: Assignments,
         now: Timestamp,
     ) -> Result<Option<PartTaken>, String> {
         self.services.learn(std::mem::take(&mut message.services));
-        let to = Position { incarnation: message.incarnation, revision: Revision(message.revision) };
+        let to =
+            Position { incarnation: message.incarnation, revision: Revision(message.revision) };
         match self.parts.take(message) {
             Gathered::Part(taken) => Ok(Some(taken)),
             Gathered::Echo => Ok(None),
@@ -78,7 +80,8 @@ impl Work {
             let task = Id::from_bytes(&assignment.task_id);
             return Err(format!("the service of task {task} was not described"));
         }
-        let to = Position { incarnation: message.incarnation, revision: Revision(message.revision) };
+        let to =
+            Position { incarnation: message.incarnation, revision: Revision(message.revision) };
         match fit(self.position, to, message) {
             Fit::Echo => self.heard_nothing_new(to),
             Fit::Gap => {
@@ -98,8 +101,8 @@ impl Work {
         Ok(())
     }
 
-    /// An agent that came back and missed nothing: what no task claims is cleared away as after any other
-    /// word.
+    /// An agent that came back and missed nothing: what no task claims is cleared away as after any
+    /// other word.
     fn heard_nothing_new(&mut self, to: Position) {
         if to == self.position {
             self.hear(Heard::Word);
@@ -107,9 +110,12 @@ impl Work {
     }
 
     fn replace(&mut self, message: &Assignments, to: Position, absent: Standing, now: Timestamp) {
-        let named: BTreeSet<Id> = message.changed.iter().map(|a| Id::from_bytes(&a.task_id)).collect();
-        let missing =
-            self.tasks.iter().filter(|(id, task)| !named.contains(id) && task.standing == Standing::Wanted);
+        let named: BTreeSet<Id> =
+            message.changed.iter().map(|a| Id::from_bytes(&a.task_id)).collect();
+        let missing = self
+            .tasks
+            .iter()
+            .filter(|(id, task)| !named.contains(id) && task.standing == Standing::Wanted);
         let missing: Vec<Id> = missing.map(|(id, _)| *id).collect();
         for id in missing {
             self.stand(id, absent);
@@ -146,16 +152,24 @@ impl Work {
     }
 
     /// `noted` are the services that this message has put into the notes already.
-    fn take_on(&mut self, id: Id, assignment: &Assignment, noted: &mut BTreeSet<ServiceKey>, now: Timestamp) {
+    fn take_on(
+        &mut self,
+        id: Id,
+        assignment: &Assignment,
+        noted: &mut BTreeSet<ServiceKey>,
+        now: Timestamp,
+    ) {
         let task = assignment.task.clone().unwrap_or_default();
         let desired = assignment.desired();
         let service = self.services.of(&task).unwrap_or_default();
         let workload = Workload::new(self.node, id, &task, &service);
         if task.spec.is_none() && noted.insert(service::key(&task)) {
-            self.notes.push(Note::new(NoteKind::Service(Box::new(service.assignment.as_ref().clone()))));
+            self.notes
+                .push(Note::new(NoteKind::Service(Box::new(service.assignment.as_ref().clone()))));
         }
         self.tasks.insert(id, Task::new(workload, desired, task.recorded()));
-        let assigned = Assigned { task_id: id.to_bytes(), desired: desired.into(), task: Some(task) };
+        let assigned =
+            Assigned { task_id: id.to_bytes(), desired: desired.into(), task: Some(task) };
         self.notes.push(Note::new(NoteKind::Assigned(Box::new(assigned))));
         self.claim(id, now);
     }

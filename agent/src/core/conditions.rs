@@ -1,8 +1,8 @@
 //! What is wrong with this node as a whole, for the cluster to know. PURE.
 //!
-//! A condition has a kind, a text and the time at which it began. The whole set is told when a session begins,
-//! and again when a kind comes or goes: another text for the same kind is no news, so a node whose engine fails
-//! in many words does not fill the log.
+//! A condition has a kind, a text and the time at which it began. The whole set is told when a
+//! session begins, and again when a kind comes or goes: another text for the same kind is no news,
+//! so a node whose engine fails in many words does not fill the log.
 
 use skep_proto::{
     Timestamp,
@@ -13,7 +13,8 @@ use std::collections::BTreeMap;
 
 /// An image that could not be pulled is held against the node for so long after the last try.
 const PULL_FAILING_NS: u64 = 300 * SECOND_NS;
-/// Images whose pulls failed that are remembered; one more takes the place of the one that failed longest ago.
+/// Images whose pulls failed that are remembered; one more takes the place of the one that failed
+/// longest ago.
 const PULLS_FAILED_MAX: usize = 16;
 
 /// Which listing of the runtime's containers went wrong.
@@ -69,7 +70,8 @@ impl Conditions {
     /// An image could not be pulled.
     pub(crate) fn on_pull_failed(&mut self, image: &str, reason: &str, now: Timestamp) {
         if self.pulls.len() >= PULLS_FAILED_MAX && !self.pulls.contains_key(image) {
-            let oldest = self.pulls.iter().min_by_key(|(_, (_, at))| *at).map(|(image, _)| image.clone());
+            let oldest =
+                self.pulls.iter().min_by_key(|(_, (_, at))| *at).map(|(image, _)| image.clone());
             oldest.and_then(|image| self.pulls.remove(&image));
         }
         self.pulls.insert(image.to_owned(), (reason.to_owned(), now));
@@ -99,7 +101,8 @@ impl Conditions {
 
     fn weigh_pulls(&mut self, now: Timestamp) {
         let newest = self.pulls.iter().max_by_key(|(_, (_, at))| *at);
-        let message = newest.map(|(image, (reason, _))| format!("{image}: {reason}")).unwrap_or_default();
+        let message =
+            newest.map(|(image, (reason, _))| format!("{image}: {reason}")).unwrap_or_default();
         self.set(ConditionKind::PullFailing, &message, now);
     }
 
@@ -211,6 +214,8 @@ mod tests {
             conditions.on_pull_failed(&format!("image-{n}"), "no", Timestamp(n));
         }
         assert_eq!(conditions.pulls.len(), PULLS_FAILED_MAX);
-        assert!(conditions.pulls.contains_key("image-40") && !conditions.pulls.contains_key("image-24"));
+        assert!(
+            conditions.pulls.contains_key("image-40") && !conditions.pulls.contains_key("image-24")
+        );
     }
 }

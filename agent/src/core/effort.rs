@@ -1,4 +1,5 @@
-//! A thing that is being tried: once now, and again later when the runtime could not be reached. PURE.
+//! A thing that is being tried: once now, and again later when the runtime could not be reached.
+//! PURE.
 
 use skep_proto::{Timestamp, time::SECOND_NS};
 
@@ -58,7 +59,8 @@ impl Effort {
         self.kind.filter(|_| awaited)
     }
 
-    /// It could not be done now; says when to try again. After a try that lasted, the waits begin anew.
+    /// It could not be done now; says when to try again. After a try that lasted, the waits begin
+    /// anew.
     pub(crate) fn again(&mut self, now: Timestamp) -> Timestamp {
         self.ticket = 0;
         if now.since(self.began) > RETRY_NS_MAX {

@@ -1,7 +1,7 @@
 //! Laws of the core that hold whatever happens, in whatever order.
 //!
-//! A little world is done all kinds of things to; see [`scene`] for what is checked on the way. In the end
-//! everything is let go well, and must come to rest as the cluster wants it.
+//! A little world is done all kinds of things to; see [`scene`] for what is checked on the way. In
+//! the end everything is let go well, and must come to rest as the cluster wants it.
 
 mod engine;
 mod scene;

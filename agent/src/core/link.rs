@@ -1,19 +1,21 @@
-//! The agent's side of the session protocol: when to dial, how to greet, when to beat, what ends it. PURE.
+//! The agent's side of the session protocol: when to dial, how to greet, when to beat, what ends
+//! it. PURE.
 //!
 //! ```text
 //!   resting ──(delay, described)──► dialing ──► greeting ──Welcome──► open ──beats, reports──►
 //!      ▲                               │            │                  │
 //!      └───────── longer delay ────────┴────────────┴── broken ────────┘      Turned for good: halted
 //! ```
-//! Each connection has a number, so that the last words of an old one are not taken for the new one's.
+//! Each connection has a number, so that the last words of an old one are not taken for the new
+//! one's.
 
 use super::Halt;
 use skep_proto::{
     Id, Position, Timestamp,
     time::SECOND_NS,
     v1::{
-        Condition, FromAgent, Heartbeat, Hello, NodeDescription, NodeSpec, Turned, TurnedCode, Welcome,
-        from_agent,
+        Condition, FromAgent, Heartbeat, Hello, NodeDescription, NodeSpec, Turned, TurnedCode,
+        Welcome, from_agent,
     },
 };
 
@@ -117,8 +119,8 @@ impl Link {
         matches!(self.stage, Stage::Open { .. })
     }
 
-    /// The node as it is now. One that is not what the cluster was told begins a new session; says whether an
-    /// old one ended.
+    /// The node as it is now. One that is not what the cluster was told begins a new session; says
+    /// whether an old one ended.
     pub(crate) fn on_described(&mut self, description: NodeDescription, now: Timestamp) -> bool {
         if self.description.as_ref() == Some(&description) {
             return false;
@@ -145,7 +147,12 @@ impl Link {
     }
 
     /// The connection stands: the manager is greeted with what it must know first.
-    pub(crate) fn on_connected(&mut self, position: Position, conditions: Vec<Condition>, now: Timestamp) {
+    pub(crate) fn on_connected(
+        &mut self,
+        position: Position,
+        conditions: Vec<Condition>,
+        now: Timestamp,
+    ) {
         self.stage = Stage::Greeting { give_up: now + GREETING_NS_MAX };
         let identity = &self.identity;
         self.send(from_agent::Message::Hello(Hello {
@@ -165,9 +172,13 @@ impl Link {
         if !matches!(self.stage, Stage::Greeting { .. }) {
             return Welcomed::Unasked;
         }
-        let (node, cluster) = (Id::from_bytes(&welcome.node_id), Id::from_bytes(&welcome.cluster_id));
+        let (node, cluster) =
+            (Id::from_bytes(&welcome.node_id), Id::from_bytes(&welcome.cluster_id));
         let ours = |known: Id, said: Id| known.is_none() || known == said;
-        if node.is_none() || !ours(self.identity.node_id, node) || !ours(self.identity.cluster_id, cluster) {
+        if node.is_none()
+            || !ours(self.identity.node_id, node)
+            || !ours(self.identity.cluster_id, cluster)
+        {
             let halt = Halt::Elsewhere { node, cluster };
             self.halt(&halt.to_string());
             return Welcomed::Elsewhere(halt);
@@ -189,14 +200,18 @@ impl Link {
 
     /// The manager ends the session. Some of its reasons end the agent.
     ///
-    /// Only our own cluster can remove us: one whose session is open has shown that it is, one that turns us
-    /// away at the door must say so. A wrong address must not cost anybody their containers.
+    /// Only our own cluster can remove us: one whose session is open has shown that it is, one that
+    /// turns us away at the door must say so. A wrong address must not cost anybody their
+    /// containers.
     pub(crate) fn on_turned(&mut self, turned: &Turned, now: Timestamp) -> Option<Halt> {
         let words = turned.message.clone();
         let (node, cluster) = (self.identity.node_id, Id::from_bytes(&turned.cluster_id));
         let is_ours = self.is_open() || cluster == self.identity.cluster_id;
         let halt = match turned.code() {
-            TurnedCode::Retry | TurnedCode::Superseded | TurnedCode::Claimed | TurnedCode::Stopping => {
+            TurnedCode::Retry
+            | TurnedCode::Superseded
+            | TurnedCode::Claimed
+            | TurnedCode::Stopping => {
                 self.hang_up(&words, now);
                 return None;
             }
@@ -255,8 +270,8 @@ impl Link {
         self.calls.push_back(Call::Send(Box::new(FromAgent { message: Some(message) })));
     }
 
-    /// Doubled with each failure, and between half and all of that, so that a thousand agents do not come
-    /// back as one.
+    /// Doubled with each failure, and between half and all of that, so that a thousand agents do
+    /// not come back as one.
     fn delay_ns(&mut self) -> u64 {
         let whole = (REDIAL_NS_MIN << self.attempts.min(16)).min(REDIAL_NS_MAX);
         whole / 2 + self.roll() % (whole / 2)

@@ -1,9 +1,10 @@
-//! What an agent remembers over its own death: its position, and each task's assignment and newest state.
-//! PURE.
+//! What an agent remembers over its own death: its position, and each task's assignment and newest
+//! state. PURE.
 //!
-//! The core says what to remember as [`Note`]s; a journal keeps them in order. A journal that ends too early
-//! is only behind: the agent then gives the manager an older position and hears the rest again. So notes need
-//! not be on the disk before they are acted upon, and no step of a task waits for a sync.
+//! The core says what to remember as [`Note`]s; a journal keeps them in order. A journal that ends
+//! too early is only behind: the agent then gives the manager an older position and hears the rest
+//! again. So notes need not be on the disk before they are acted upon, and no step of a task waits
+//! for a sync.
 
 use super::service::{self, ServiceKey};
 use bytes::Bytes;
@@ -102,8 +103,8 @@ pub struct Stands {
 pub enum Standing {
     /// The cluster assigned it.
     Wanted = 0,
-    /// Assigned in a history that the cluster no longer knows: it goes on and is reported until somebody
-    /// decides.
+    /// Assigned in a history that the cluster no longer knows: it goes on and is reported until
+    /// somebody decides.
     Unknown = 1,
     /// No longer this node's business: what is left is stopped and removed.
     Dropped = 2,
@@ -150,13 +151,14 @@ impl Memory {
         match &note.kind {
             None => {}
             Some(NoteKind::Reached(at)) => {
-                self.position = Position { incarnation: at.incarnation, revision: Revision(at.revision) };
+                self.position =
+                    Position { incarnation: at.incarnation, revision: Revision(at.revision) };
                 self.services.clear();
             }
             Some(NoteKind::Assigned(assigned)) => {
                 let task = assigned.task.clone().unwrap_or_default();
-                let service =
-                    service::inline(&task).or_else(|| self.services.get(&service::key(&task)).cloned());
+                let service = service::inline(&task)
+                    .or_else(|| self.services.get(&service::key(&task)).cloned());
                 let kept = self.tasks.entry(Id::from_bytes(&assigned.task_id)).or_default();
                 kept.desired = assigned.desired();
                 kept.service = service.unwrap_or_default();

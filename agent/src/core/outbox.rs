@@ -1,8 +1,9 @@
 //! Reports that the cluster has not acknowledged yet. PURE.
 //!
-//! One report is under way at a time. What happens meanwhile waits, and of each task only the newest state:
-//! so a busy cluster, whose acknowledgements take longer, is told less and not more. An end is a task's last
-//! state, and so is never superseded. What was under way when a session broke is sent again in the next one.
+//! One report is under way at a time. What happens meanwhile waits, and of each task only the
+//! newest state: so a busy cluster, whose acknowledgements take longer, is told less and not more.
+//! An end is a task's last state, and so is never superseded. What was under way when a session
+//! broke is sent again in the next one.
 
 use skep_proto::{
     Id,
@@ -78,7 +79,11 @@ mod tests {
     use skep_proto::v1::TaskState;
 
     fn seen(task: u128, state: TaskState) -> TaskObserved {
-        TaskObserved { task_id: Id(task).to_bytes(), state: state.into(), ..TaskObserved::default() }
+        TaskObserved {
+            task_id: Id(task).to_bytes(),
+            state: state.into(),
+            ..TaskObserved::default()
+        }
     }
 
     fn states(report: Option<Report>) -> Vec<(u64, TaskState)> {

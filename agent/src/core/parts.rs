@@ -1,7 +1,8 @@
-//! Assignments that arrive in parts: gathered until the last one is there, then taken as one message. PURE.
+//! Assignments that arrive in parts: gathered until the last one is there, then taken as one
+//! message. PURE.
 //!
-//! What breaks off in the middle is dropped with its stream and has changed nothing. A part that comes twice is
-//! an echo.
+//! What breaks off in the middle is dropped with its stream and has changed nothing. A part that
+//! comes twice is an echo.
 
 use skep_proto::v1::{Assignments, PartTaken};
 

@@ -1,7 +1,8 @@
-//! What tasks of one service and spec version have in common, held once however many of them there are. PURE.
+//! What tasks of one service and spec version have in common, held once however many of them there
+//! are. PURE.
 //!
-//! A spec may be as large as a command, over a megabyte, and a node may run hundreds of its tasks. So the stream
-//! and the journal carry it once, and all tasks refer to it.
+//! A spec may be as large as a command, over a megabyte, and a node may run hundreds of its tasks.
+//! So the stream and the journal carry it once, and all tasks refer to it.
 
 use crate::runtime::Workload;
 use skep_proto::{
@@ -89,13 +90,14 @@ impl Services {
         inline(task).map(Service::new).or_else(|| self.known.get(&key(task)).cloned())
     }
 
-    /// Forgets those that none of these tasks runs, when there are many: the manager describes them again where
-    /// it needs them.
+    /// Forgets those that none of these tasks runs, when there are many: the manager describes them
+    /// again where it needs them.
     pub(crate) fn forget_unused<'a>(&mut self, tasks: impl Iterator<Item = &'a Workload>) {
         if self.known.len() <= self.limit.max(SERVICES_SPARE) {
             return;
         }
-        let used: BTreeSet<ServiceKey> = tasks.map(|task| (task.service_id, task.spec_version)).collect();
+        let used: BTreeSet<ServiceKey> =
+            tasks.map(|task| (task.service_id, task.spec_version)).collect();
         self.known.retain(|key, _| used.contains(key));
         self.limit = 2 * self.known.len() + SERVICES_SPARE;
     }

@@ -97,7 +97,12 @@ impl Task {
         let state = observed.state().max(kept.task.recorded()).max(TaskState::Assigned);
         observed.task_id = id.to_bytes();
         observed.state = state.into();
-        Task::with(Workload::new(node, id, &kept.task, service), kept.desired, kept.standing, observed)
+        Task::with(
+            Workload::new(node, id, &kept.task, service),
+            kept.desired,
+            kept.standing,
+            observed,
+        )
     }
 
     /// Something the runtime has for a task that nobody here knows: it is cleared away.
@@ -109,7 +114,12 @@ impl Task {
         task
     }
 
-    fn with(workload: Workload, desired: TaskState, standing: Standing, observed: TaskObserved) -> Task {
+    fn with(
+        workload: Workload,
+        desired: TaskState,
+        standing: Standing,
+        observed: TaskObserved,
+    ) -> Task {
         let begun = observed.state() >= TaskState::Preparing;
         Task {
             workload,
@@ -136,10 +146,11 @@ impl Task {
         self.state() >= TaskState::Complete
     }
 
-    /// What it ends with once it has been stopped; none while it may go on. A stop that was begun is not
-    /// taken back.
+    /// What it ends with once it has been stopped; none while it may go on. A stop that was begun
+    /// is not taken back.
     pub(crate) fn ending(&self) -> Option<Ending> {
-        let asked = self.desired >= TaskState::Shutdown || self.stopped || self.step.is_for(Kind::Stop);
+        let asked =
+            self.desired >= TaskState::Shutdown || self.stopped || self.step.is_for(Kind::Stop);
         let shutdown = || Ending { state: TaskState::Shutdown, error: String::new() };
         self.failing.clone().or_else(|| asked.then(shutdown))
     }
@@ -167,7 +178,9 @@ impl Task {
                 Next::of(self.step.take(Kind::Prepare))
             }
             (TaskState::Preparing, Seen::Prepared | Seen::Started) => Next::Raise(TaskState::Ready),
-            (TaskState::Ready, _) if self.desired > TaskState::Ready => Next::Raise(TaskState::Starting),
+            (TaskState::Ready, _) if self.desired > TaskState::Ready => {
+                Next::Raise(TaskState::Starting)
+            }
             (TaskState::Ready, _) => Next::Rest,
             (TaskState::Starting, Seen::Prepared) => Next::of(self.step.take(Kind::Start)),
             (TaskState::Starting, Seen::Started) => {
@@ -175,7 +188,8 @@ impl Task {
                 Next::of(end.or_else(|| self.ready.take(Kind::AwaitReady)))
             }
             (TaskState::Running, Seen::Started) => Next::of(self.end.take(Kind::AwaitEnd)),
-            (TaskState::Starting, Seen::Nothing) | (TaskState::Running, Seen::Nothing | Seen::Prepared) => {
+            (TaskState::Starting, Seen::Nothing)
+            | (TaskState::Running, Seen::Nothing | Seen::Prepared) => {
                 Next::Finish(Ending { state: TaskState::Failed, error: verdict::LOST.into() })
             }
             (
@@ -270,8 +284,12 @@ impl Task {
             }
             FoundState::Running(_) | FoundState::Ended(..) => self.seen = Seen::Started,
             // Each step looks before it does anything, and is taken again until it can look.
-            FoundState::Unreadable(_) if self.state() >= TaskState::Running => self.seen = Seen::Started,
-            FoundState::Unreadable(_) if self.state() == TaskState::Starting => self.seen = Seen::Prepared,
+            FoundState::Unreadable(_) if self.state() >= TaskState::Running => {
+                self.seen = Seen::Started
+            }
+            FoundState::Unreadable(_) if self.state() == TaskState::Starting => {
+                self.seen = Seen::Prepared
+            }
             FoundState::Unreadable(_) => {}
         }
     }
@@ -290,7 +308,8 @@ impl Task {
     }
 
     fn grace_ns(&self) -> u64 {
-        defaults::container(&self.workload.spec).map_or(defaults::STOP_GRACE_NS, defaults::stop_grace_ns)
+        defaults::container(&self.workload.spec)
+            .map_or(defaults::STOP_GRACE_NS, defaults::stop_grace_ns)
     }
 
     /// Where the answer to a step of this kind is awaited.

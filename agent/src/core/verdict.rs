@@ -1,8 +1,8 @@
 //! From how a container ended to the state that its task ends in. PURE.
 //!
-//! Only what ended by itself with 0 is COMPLETE. What others did to it, or the machine, is FAILED and said to
-//! be that, whatever the exit code: a restart policy then answers it, and people are not sent looking for a
-//! fault of the program.
+//! Only what ended by itself with 0 is COMPLETE. What others did to it, or the machine, is FAILED
+//! and said to be that, whatever the exit code: a restart policy then answers it, and people are
+//! not sent looking for a fault of the program.
 
 use crate::runtime::Ended;
 use skep_proto::v1::{ContainerStatus, EndCause, TaskState};
@@ -15,7 +15,8 @@ pub(crate) struct Ending {
 }
 
 /// Of a task that was started and of which there is no trace.
-pub(crate) const LOST: &str = "what was started is not there any more: removed by somebody else on the node";
+pub(crate) const LOST: &str =
+    "what was started is not there any more: removed by somebody else on the node";
 
 /// The end of a task that nobody had asked to end.
 pub(crate) fn of(ended: &Ended) -> Ending {
@@ -28,7 +29,9 @@ pub(crate) fn of(ended: &Ended) -> Ending {
         EndCause::KilledOutside => "killed by somebody else on the node".into(),
         EndCause::StoppedOutside => "stopped by somebody else on the node".into(),
         EndCause::RemovedOutside => "removed by somebody else on the node".into(),
-        EndCause::EngineStopped => "the container engine stopped, and its containers with it".into(),
+        EndCause::EngineStopped => {
+            "the container engine stopped, and its containers with it".into()
+        }
         EndCause::Unhealthy => "unhealthy: its health check failed too often".into(),
         EndCause::Reboot => "the machine was restarted".into(),
         EndCause::NotesDamaged => "this node's files about it are damaged, so it was ended".into(),

@@ -1,9 +1,9 @@
-//! All tasks of this node and what drives them: takes in assignments and answers, gives out actions and
-//! notes. PURE.
+//! All tasks of this node and what drives them: takes in assignments and answers, gives out actions
+//! and notes. PURE.
 //!
-//! Each input touches a few tasks; those, and no others, are asked for their next step until they have none.
-//! Nothing is asked of the runtime before it has said what it already has ([`Work::on_listed`]), so that a
-//! restart starts nothing twice.
+//! Each input touches a few tasks; those, and no others, are asked for their next step until they
+//! have none. Nothing is asked of the runtime before it has said what it already has
+//! ([`Work::on_listed`]), so that a restart starts nothing twice.
 
 use super::{
     action::{Action, Outcome},
@@ -51,7 +51,8 @@ pub(crate) struct Work {
     pub(super) node: Id,
     pub(super) position: Position,
     pub(super) tasks: BTreeMap<Id, Task>,
-    /// What the runtime has and no task claims: cleared away when the cluster has spoken and did not name it.
+    /// What the runtime has and no task claims: cleared away when the cluster has spoken and did
+    /// not name it.
     pub(super) strays: BTreeMap<Id, Found>,
     pub(super) heard: Heard,
     /// Tasks whose next step must be looked for.
@@ -69,8 +70,8 @@ pub(crate) struct Work {
 }
 
 impl Work {
-    /// Goes on from what is remembered. Everything remembered is reported again: nobody remembers what was
-    /// acknowledged.
+    /// Goes on from what is remembered. Everything remembered is reported again: nobody remembers
+    /// what was acknowledged.
     pub(crate) fn new(node: Id, memory: &Memory) -> Work {
         let mut work = Work {
             node,
@@ -193,16 +194,22 @@ impl Work {
         let Some(task) = self.tasks.get_mut(&id) else { return };
         task.adopt(&found);
         match &found.state {
-            FoundState::Ended(_, ended) if task.standing != Standing::Dropped => on_ended(task, ended, now),
+            FoundState::Ended(_, ended) if task.standing != Standing::Dropped => {
+                on_ended(task, ended, now)
+            }
             FoundState::Unreadable(reason) => {
-                task.say(format!("it could not be looked at after the agent's start: {reason}"), now);
+                task.say(
+                    format!("it could not be looked at after the agent's start: {reason}"),
+                    now,
+                );
             }
             FoundState::Created | FoundState::Running(_) | FoundState::Ended(..) => {}
         }
     }
 
-    /// What the cluster did not name is not run here. After a change of history it goes on, until this agent
-    /// starts again. What only its name speaks for was perhaps made by somebody else, and is left alone.
+    /// What the cluster did not name is not run here. After a change of history it goes on, until
+    /// this agent starts again. What only its name speaks for was perhaps made by somebody else,
+    /// and is left alone.
     pub(super) fn clear_strays(&mut self) {
         match self.heard {
             Heard::Nothing => return,
@@ -251,7 +258,9 @@ impl Work {
         let before = std::mem::replace(&mut self.noticed, noticed);
         let ids: BTreeSet<Id> = before.keys().chain(self.noticed.keys()).copied().collect();
         for id in ids.into_iter().filter(|id| before.get(id) != self.noticed.get(id)) {
-            let Some(task) = self.tasks.get_mut(&id).filter(|task| !task.is_terminal()) else { continue };
+            let Some(task) = self.tasks.get_mut(&id).filter(|task| !task.is_terminal()) else {
+                continue;
+            };
             task.say(self.noticed.get(&id).cloned().unwrap_or_default(), now);
             self.touched.insert(id);
         }
@@ -312,7 +321,9 @@ impl Work {
 
     /// The task is kept for another reason from now on.
     pub(super) fn stand(&mut self, id: Id, standing: Standing) {
-        let Some(task) = self.tasks.get_mut(&id).filter(|task| task.standing != standing) else { return };
+        let Some(task) = self.tasks.get_mut(&id).filter(|task| task.standing != standing) else {
+            return;
+        };
         task.standing = standing;
         let stands = Stands { task_id: id.to_bytes(), standing: standing.into() };
         self.notes.push(Note::new(NoteKind::Stands(stands)));
@@ -335,7 +346,9 @@ fn take_up(task: &mut Task, outcome: Outcome, now: Timestamp) -> Option<RuntimeE
             }
         }
         Outcome::Prepared(Err(
-            error @ (RuntimeError::Rejected(_) | RuntimeError::PullFailed { .. } | RuntimeError::Failed(_)),
+            error @ (RuntimeError::Rejected(_)
+            | RuntimeError::PullFailed { .. }
+            | RuntimeError::Failed(_)),
         )) => task.finish(Ending { state: TaskState::Rejected, error: error.to_string() }, now),
         Outcome::Started(Ok(started)) => task.on_started(&started),
         Outcome::Started(Err(RuntimeError::Rejected(words) | RuntimeError::Failed(words))) => {
@@ -373,7 +386,8 @@ fn on_ended(task: &mut Task, ended: &Ended, now: Timestamp) {
     task.stopped = true;
 }
 
-/// What people are told while a step is tried again. Waiting says nothing: what is waited for may be well.
+/// What people are told while a step is tried again. Waiting says nothing: what is waited for may
+/// be well.
 fn words_about(kind: Kind, error: &RuntimeError) -> Option<String> {
     let doing = match kind {
         Kind::AwaitReady | Kind::AwaitEnd | Kind::Remove => return None,

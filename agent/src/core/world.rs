@@ -1,7 +1,8 @@
-//! A hand-cranked world around a core, for its tests: says things to it, and writes down what it does.
+//! A hand-cranked world around a core, for its tests: says things to it, and writes down what it
+//! does.
 //!
-//! Tasks are single letters. The world remembers what the core has asked of the runtime and has it answered
-//! by name, and keeps the notes as a journal would, so that a core can die and come back.
+//! Tasks are single letters. The world remembers what the core has asked of the runtime and has it
+//! answered by name, and keeps the notes as a journal would, so that a core can die and come back.
 
 use super::{
     Core, Input, Output,
@@ -13,9 +14,9 @@ use crate::runtime::{Ended, Found, FoundState, Noticed, Prepared, Proof, Runtime
 use skep_proto::{
     Id, Revision, Timestamp,
     v1::{
-        self, Assignment, Assignments, EndCause, FromAgent, HeartbeatPeriod, NodeDescription, ReportAck,
-        ServiceAssignment, TaskAssignment, TaskState, ToAgent, Turned, TurnedCode, Welcome, from_agent,
-        to_agent,
+        self, Assignment, Assignments, EndCause, FromAgent, HeartbeatPeriod, NodeDescription,
+        ReportAck, ServiceAssignment, TaskAssignment, TaskState, ToAgent, Turned, TurnedCode,
+        Welcome, from_agent, to_agent,
     },
 };
 use std::collections::BTreeMap;
@@ -46,7 +47,8 @@ fn letter_of(id: Id) -> char {
 }
 
 fn state(word: &str) -> TaskState {
-    TaskState::from_str_name(&format!("TASK_STATE_{word}")).unwrap_or_else(|| panic!("no state {word}"))
+    TaskState::from_str_name(&format!("TASK_STATE_{word}"))
+        .unwrap_or_else(|| panic!("no state {word}"))
 }
 
 fn word(state: TaskState) -> &'static str {
@@ -91,7 +93,10 @@ impl World {
             "engine" => self.notice(rest, None),
             "noticed" => {
                 let (letter, text) = rest.split_once(' ').unwrap_or((rest, ""));
-                self.notice("", Some((id_of(letter.chars().next().expect("a letter")), text.into())));
+                self.notice(
+                    "",
+                    Some((id_of(letter.chars().next().expect("a letter")), text.into())),
+                );
             }
             "connected" => self.input(Input::Connected { line: self.line }),
             "welcome" => self.welcome(NODE),
@@ -138,10 +143,12 @@ impl World {
         self.core.handle(input, self.now);
     }
 
-    /// The runtime notices that its engine is away, with words, or that something is odd about a task.
+    /// The runtime notices that its engine is away, with words, or that something is odd about a
+    /// task.
     fn notice(&mut self, engine_problem: &str, task: Option<(Id, String)>) {
         let tasks = task.into_iter().filter(|(_, text)| !text.is_empty()).collect();
-        let noticed = Noticed { engine_problem: engine_problem.to_owned(), tasks, ..Noticed::default() };
+        let noticed =
+            Noticed { engine_problem: engine_problem.to_owned(), tasks, ..Noticed::default() };
         self.input(Input::Noticed(Box::new(noticed)));
     }
 
@@ -164,13 +171,14 @@ impl World {
         let (rest, cluster) =
             rest.strip_suffix(" elsewhere").map_or((rest, CLUSTER), |rest| (rest, Id(3000)));
         let code = TurnedCode::from_str_name(&format!("TURNED_CODE_{rest}")).expect("a code");
-        let turned = Turned { code: code.into(), message: "so".into(), cluster_id: cluster.to_bytes() };
+        let turned =
+            Turned { code: code.into(), message: "so".into(), cluster_id: cluster.to_bytes() };
         self.receive(to_agent::Message::Turned(turned));
     }
 
-    /// `1.7 a=RUNNING b-` (b is removed), for a change `1.6>7 …`; a word in brackets is what is recorded, one in
-    /// braces the service, which must have been described: by `{web}` alone. `part:0+` is a part that others follow,
-    /// `part:1` the last one.
+    /// `1.7 a=RUNNING b-` (b is removed), for a change `1.6>7 …`; a word in brackets is what is
+    /// recorded, one in braces the service, which must have been described: by `{web}` alone.
+    /// `part:0+` is a part that others follow, `part:1` the last one.
     fn assign(&mut self, complete: bool, rest: &str) {
         let mut words = rest.split_whitespace();
         let position = words.next().expect("a position");
@@ -197,13 +205,16 @@ impl World {
             let task_id = id_of(letter).to_bytes();
             match &word[1..] {
                 "-" => message.removed_ids.push(task_id),
-                wish => message.changed.push(assignment(task_id, wish.strip_prefix('=').expect("a=STATE"))),
+                wish => message
+                    .changed
+                    .push(assignment(task_id, wish.strip_prefix('=').expect("a=STATE"))),
             }
         }
         self.receive(to_agent::Message::Assignments(message));
     }
 
-    /// `a:running b:created c:ended:3 d:unreadable`; with `?` behind the letter only its name speaks for it.
+    /// `a:running b:created c:ended:3 d:unreadable`; with `?` behind the letter only its name
+    /// speaks for it.
     fn listed(&mut self, rest: &str) {
         let found = rest.split_whitespace().map(|word| {
             let mut parts = word.split(':');
@@ -230,7 +241,9 @@ impl World {
         let error = || match how {
             "unreachable" => unreachable(),
             "rejected" => RuntimeError::Rejected("no such image".into()),
-            "unpulled" => RuntimeError::PullFailed { image: "web:1".into(), reason: "no route".into() },
+            "unpulled" => {
+                RuntimeError::PullFailed { image: "web:1".into(), reason: "no route".into() }
+            }
             "failed" => RuntimeError::Failed("it will not".into()),
             "gone" => RuntimeError::Gone,
             other => panic!("{other}"),
@@ -239,13 +252,16 @@ impl World {
         let (kind, outcome) = match what {
             "prepared" => ("prepare", Outcome::Prepared(unit().map(|()| Prepared::default()))),
             "started" => {
-                let started = || Started { container_ref: format!("c-{letter}"), pid: 7, ports: Vec::new() };
+                let started =
+                    || Started { container_ref: format!("c-{letter}"), pid: 7, ports: Vec::new() };
                 ("start", Outcome::Started(unit().map(|()| started())))
             }
             "ready" => ("await-ready", Outcome::Ready(unit())),
             "stopped" => ("stop", Outcome::Stopped(unit())),
             "removed" => ("remove", Outcome::Removed(unit())),
-            "ended" if how == "gone" || how == "unreachable" => ("await-end", Outcome::Ended(Err(error()))),
+            "ended" if how == "gone" || how == "unreachable" => {
+                ("await-end", Outcome::Ended(Err(error())))
+            }
             "ended" => ("await-end", Outcome::Ended(Ok(ended(how)))),
             other => panic!("nothing is called {other}"),
         };
@@ -254,14 +270,15 @@ impl World {
 
     fn answer(&mut self, letter: char, kind: &'static str, outcome: Outcome) {
         let ticket = self.asked.remove(&(letter, kind));
-        let ticket =
-            ticket.unwrap_or_else(|| panic!("nobody asked to {kind} {letter}; asked: {:?}", self.asked));
+        let ticket = ticket
+            .unwrap_or_else(|| panic!("nobody asked to {kind} {letter}; asked: {:?}", self.asked));
         self.input(Input::Done { task: id_of(letter), ticket, outcome });
     }
 
     /// The answer to a step that was overtaken arrives after all.
     fn late(&mut self, rest: &str) {
-        let place = self.stale.iter().position(|(letter, kind, _)| format!("{kind} {letter}") == rest);
+        let place =
+            self.stale.iter().position(|(letter, kind, _)| format!("{kind} {letter}") == rest);
         let (letter, kind, ticket) = self.stale.remove(place.expect("it was overtaken"));
         let outcome = match kind {
             "start" => Outcome::Started(Ok(Started::default())),
@@ -286,9 +303,8 @@ impl World {
                 Output::HangUp { .. } => words.push("hang-up".into()),
                 Output::Logs(order) => words.push(format!("logs of {}", order.task_ids.len())),
                 Output::LogCancel { .. } => words.push("no more logs".into()),
-                Output::Halt(halt) => {
-                    words.push(format!("halt {}", format!("{halt:?}").split(' ').next().unwrap_or("")))
-                }
+                Output::Halt(halt) => words
+                    .push(format!("halt {}", format!("{halt:?}").split(' ').next().unwrap_or(""))),
             }
         }
         if words.is_empty() { "-".into() } else { words.join(", ") }
@@ -326,8 +342,11 @@ impl World {
             from_agent::Message::Hello(hello) => {
                 let addr = hello.description.map(|d| d.addr).filter(|addr| !addr.is_empty());
                 let addr = addr.map(|addr| format!(" at {addr}")).unwrap_or_default();
-                let wrong =
-                    if hello.conditions.is_empty() { String::new() } else { kinds(&hello.conditions) };
+                let wrong = if hello.conditions.is_empty() {
+                    String::new()
+                } else {
+                    kinds(&hello.conditions)
+                };
                 format!("hello {}.{}{addr}{wrong}", hello.incarnation, Revision(hello.revision))
             }
             from_agent::Message::Conditions(all) => format!("conditions{}", kinds(&all.conditions)),
@@ -338,7 +357,9 @@ impl World {
                 format!("report {}", tasks.join(" "))
             }
             from_agent::Message::PartTaken(taken) => format!("part {} taken", taken.part),
-            other @ (from_agent::Message::LogChunk(_) | from_agent::Message::Pull(_)) => panic!("{other:?}"),
+            other @ (from_agent::Message::LogChunk(_) | from_agent::Message::Pull(_)) => {
+                panic!("{other:?}")
+            }
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Who this node is: its id, its cluster, its own credential, and the runtime that was chosen at its first
-//! start.
+//! Who this node is: its id, its cluster, its own credential, and the runtime that was chosen at
+//! its first start.
 
 use super::{JournalError, replace};
 use prost::Message;
@@ -9,7 +9,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// What the file holds. Its secret is this node's own credential: the file is 0600 and never leaves the node.
+/// What the file holds. Its secret is this node's own credential: the file is 0600 and never leaves
+/// the node.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Stored {
     /// None before the cluster named this node.
@@ -51,13 +52,15 @@ impl IdentityFile {
 
     /// What it holds; none before the first start.
     pub fn read(&self) -> Result<Option<Stored>, JournalError> {
-        let damaged = |words: &str| JournalError::Damaged { path: self.path.clone(), words: words.into() };
+        let damaged =
+            |words: &str| JournalError::Damaged { path: self.path.clone(), words: words.into() };
         let content = match fs::read(&self.path) {
             Ok(content) => content,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(JournalError::Io { path: self.path.clone(), source }),
         };
-        let encoded = Encoded::decode(content.as_slice()).map_err(|error| damaged(&error.to_string()))?;
+        let encoded =
+            Encoded::decode(content.as_slice()).map_err(|error| damaged(&error.to_string()))?;
         let bare = Encoded { crc: 0, ..encoded.clone() };
         if crc32c::crc32c(&bare.encode_to_vec()) != encoded.crc {
             return Err(damaged("its checksum differs"));

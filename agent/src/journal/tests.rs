@@ -1,4 +1,5 @@
-//! The journal after crashes: whatever the tail looks like, what is read is a prefix of what was noted.
+//! The journal after crashes: whatever the tail looks like, what is read is a prefix of what was
+//! noted.
 
 use super::*;
 use crate::core::memory::{Assigned, NoteKind, Reached};
@@ -10,7 +11,11 @@ use std::os::unix::fs::PermissionsExt;
 
 fn batch(n: u64) -> Vec<Note> {
     let task_id = Id(u128::from(n)).to_bytes();
-    let task = TaskAssignment { service_name: format!("service-{n}"), slot: n, ..TaskAssignment::default() };
+    let task = TaskAssignment {
+        service_name: format!("service-{n}"),
+        slot: n,
+        ..TaskAssignment::default()
+    };
     vec![
         Note::new(NoteKind::Assigned(Box::new(Assigned {
             task_id: task_id.clone(),
@@ -43,7 +48,10 @@ fn what_was_noted_is_there_after_reopening() {
     let journal = Journal::open(folder.path()).unwrap();
     assert_eq!(*journal.memory(), memory);
     assert_eq!(journal.memory().position, at(5));
-    assert_eq!(journal.memory().tasks.keys().copied().collect::<Vec<_>>(), [Id(1), Id(3), Id(4), Id(5)]);
+    assert_eq!(
+        journal.memory().tasks.keys().copied().collect::<Vec<_>>(),
+        [Id(1), Id(3), Id(4), Id(5)]
+    );
     let mode = fs::metadata(folder.path().join("tasks")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
 }
@@ -140,7 +148,12 @@ fn the_identity_is_kept_for_its_owner_alone_and_damage_is_seen() {
     let folder = tempfile::tempdir().unwrap();
     let file = IdentityFile::new(folder.path());
     assert_eq!(file.read().unwrap(), None);
-    let stored = Stored { node_id: Id(7), cluster_id: Id(8), secret: [9; 32], runtime: RuntimeKind::Process };
+    let stored = Stored {
+        node_id: Id(7),
+        cluster_id: Id(8),
+        secret: [9; 32],
+        runtime: RuntimeKind::Process,
+    };
     file.write(&stored).unwrap();
     assert_eq!(file.read().unwrap(), Some(stored));
     let path = folder.path().join("identity");

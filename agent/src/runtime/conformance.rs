@@ -1,12 +1,14 @@
 //! What every runtime must do, as one suite that all of them run.
 //!
-//! A [`Subject`] says how to open a runtime over an engine that outlives it, and how its programs are
-//! written; the cases know nothing else of it. `conformance_tests!(expression)` makes one test of each case.
+//! A [`Subject`] says how to open a runtime over an engine that outlives it, and how its programs
+//! are written; the cases know nothing else of it. `conformance_tests!(expression)` makes one test
+//! of each case.
 //!
 //! The waits here are limits at which a case fails, never times that it counts on.
 
 use super::{
-    Ended, Found, FoundState, LogItem, LogLine, LogQuery, Prepared, Runtime, RuntimeError, Started, Workload,
+    Ended, Found, FoundState, LogItem, LogLine, LogQuery, Prepared, Runtime, RuntimeError, Started,
+    Workload,
 };
 use futures::{StreamExt, future::BoxFuture};
 use skep_proto::{
@@ -46,8 +48,8 @@ pub trait Subject: Send + Sync {
 const PATIENCE: Duration = Duration::from_secs(60);
 const GRACE: Duration = Duration::from_secs(30);
 
-/// Makes one test of each case. The expression is evaluated once a test, and gives a [`Subject`]; it may
-/// await.
+/// Makes one test of each case. The expression is evaluated once a test, and gives a [`Subject`];
+/// it may await.
 #[macro_export]
 macro_rules! conformance_tests {
     ($subject:expr) => {
@@ -180,7 +182,9 @@ pub async fn a_whole_life_from_prepared_to_removed(subject: &dyn Subject) {
     let ended = trial.wait().await.expect("ended");
     assert_eq!(ended.cause, EndCause::Asked, "{ended:?}");
     assert!(ended.at > Timestamp::NEVER);
-    assert!(matches!(trial.only_one().await, FoundState::Ended(_, end) if end.exit_code == ended.exit_code));
+    assert!(
+        matches!(trial.only_one().await, FoundState::Ended(_, end) if end.exit_code == ended.exit_code)
+    );
     gone(trial.ready().await);
     trial.remove().await;
     assert!(trial.list().await.is_empty());
@@ -236,7 +240,11 @@ pub async fn every_step_may_be_repeated(subject: &dyn Subject) {
     assert_eq!(trial.prepare().await.expect("prepared again"), first);
     let first = trial.start().await.expect("started");
     let again = trial.start().await.expect("started again");
-    assert_eq!((first.container_ref, first.pid), (again.container_ref, again.pid), "not a second one");
+    assert_eq!(
+        (first.container_ref, first.pid),
+        (again.container_ref, again.pid),
+        "not a second one"
+    );
     trial.prepare().await.expect("prepared while it runs");
     trial.stop(GRACE).await.expect("stopped");
     trial.stop(GRACE).await.expect("stopped again");
@@ -279,7 +287,10 @@ pub async fn what_runs_outlives_the_runtime(subject: &dyn Subject) {
     let trial = trial.reopen(subject).await;
     match trial.only_one().await {
         FoundState::Running(found) => {
-            assert_eq!((found.container_ref, found.pid), (started.container_ref.clone(), started.pid));
+            assert_eq!(
+                (found.container_ref, found.pid),
+                (started.container_ref.clone(), started.pid)
+            );
         }
         other @ (FoundState::Created | FoundState::Ended(..) | FoundState::Unreadable(_)) => {
             panic!("{other:?}")
@@ -343,12 +354,16 @@ pub async fn output_is_kept_in_order(subject: &dyn Subject) {
     let trial = Trial::started(subject, &Program::Print(written.clone())).await;
     trial.wait().await.expect("ended");
     let found = trial.lines(LogQuery::default()).await.expect("lines");
-    let texts: Vec<_> = found.iter().map(|line| String::from_utf8_lossy(&line.text).into_owned()).collect();
+    let texts: Vec<_> =
+        found.iter().map(|line| String::from_utf8_lossy(&line.text).into_owned()).collect();
     assert_eq!(texts, written);
-    assert!(found.iter().all(|line| line.source == LogSource::Stdout && line.at > Timestamp::NEVER));
+    assert!(
+        found.iter().all(|line| line.source == LogSource::Stdout && line.at > Timestamp::NEVER)
+    );
     assert!(found.is_sorted_by_key(|line| line.at));
     trial.remove().await;
-    let trial = Trial::started(subject, &Program::Print(lines(&["to people", "!to the operator"]))).await;
+    let trial =
+        Trial::started(subject, &Program::Print(lines(&["to people", "!to the operator"]))).await;
     trial.wait().await.expect("ended");
     let only = |stdout: bool| LogQuery { stdout, stderr: !stdout, ..LogQuery::default() };
     assert_eq!(trial.texts(only(true)).await, ["to people"]);
@@ -378,7 +393,8 @@ pub async fn output_is_cut_by_tail_and_time(subject: &dyn Subject) {
 pub async fn output_is_followed_to_the_end(subject: &dyn Subject) {
     let trial = Trial::started(subject, &Program::PrintAndRun(lines(&["up"]))).await;
     let query = LogQuery { follow: true, ..LogQuery::default() };
-    let mut stream = soon("logs", trial.runtime.logs(trial.workload.task_id, query)).await.expect("a stream");
+    let mut stream =
+        soon("logs", trial.runtime.logs(trial.workload.task_id, query)).await.expect("a stream");
     let first = soon("first line", stream.next()).await.expect("a line").expect("readable");
     assert!(matches!(&first, LogItem::Line(line) if line.text.as_ref() == b"up"), "{first:?}");
     trial.stop(GRACE).await.expect("stopped");

@@ -1,10 +1,11 @@
 //! Tasks as containers of a Docker engine, over its API.
 //!
-//! The engine holds the truth about a container: it is looked at, and events and listings only say when. What
-//! is kept in memory only saves calls, since each costs the engine more than us: in the usual course a task is
-//! one call to create, one to start, one to look, and one stream of events and one listing for all. Two things
-//! are written down: which containers this runtime made, since labels prove nothing, and which it asked to end,
-//! so that what others do to a container can be told from what this agent does.
+//! The engine holds the truth about a container: it is looked at, and events and listings only say
+//! when. What is kept in memory only saves calls, since each costs the engine more than us: in the
+//! usual course a task is one call to create, one to start, one to look, and one stream of events
+//! and one listing for all. Two things are written down: which containers this runtime made, since
+//! labels prove nothing, and which it asked to end, so that what others do to a container can be
+//! told from what this agent does.
 
 mod container;
 mod creation;
@@ -26,8 +27,8 @@ mod steps;
 mod vigil;
 
 use super::{
-    Ended, Found, LogQuery, LogStream, Noticed, Offer, Prepared, ProgressFn, Runtime, RuntimeError, Started,
-    Workload,
+    Ended, Found, LogQuery, LogStream, Noticed, Offer, Prepared, ProgressFn, Runtime, RuntimeError,
+    Started, Workload,
 };
 use container::Container;
 use creation::Creations;
@@ -104,7 +105,8 @@ impl DockerRuntime {
         })
     }
 
-    /// Sees to it that events are followed. Begun with the first step, since it needs tokio around it.
+    /// Sees to it that events are followed. Begun with the first step, since it needs tokio around
+    /// it.
     fn follow(&self) {
         self.follower.get_or_init(|| {
             let (engine, seen) = (Arc::clone(&self.engine), Arc::clone(&self.seen));
@@ -205,7 +207,9 @@ impl Runtime for DockerRuntime {
         Box::pin(async move {
             match self.look_for(task).await? {
                 Some(Container {
-                    id, phase: container::Phase::Running | container::Phase::Ended, ..
+                    id,
+                    phase: container::Phase::Running | container::Phase::Ended,
+                    ..
                 }) => output::open(Arc::clone(&self.engine), id, query).await,
                 Some(_) | None => Err(RuntimeError::Gone),
             }

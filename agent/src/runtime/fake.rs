@@ -1,9 +1,9 @@
 //! A runtime that runs nothing: for tests of everything above it.
 //!
-//! The engine is one thing, the runtime another, as with real ones: a [`FakeEngine`] goes on when the
-//! [`FakeRuntime`]s over it are dropped. What a task does is its image's name, see [`script`]. Time is
-//! tokio's, so a test that pauses it decides when things happen; the clock that stamps lines and ends starts
-//! at a time that the engine is given.
+//! The engine is one thing, the runtime another, as with real ones: a [`FakeEngine`] goes on when
+//! the [`FakeRuntime`]s over it are dropped. What a task does is its image's name, see [`script`].
+//! Time is tokio's, so a test that pauses it decides when things happen; the clock that stamps
+//! lines and ends starts at a time that the engine is given.
 
 pub mod script;
 
@@ -11,8 +11,8 @@ mod container;
 mod output;
 
 use super::{
-    Ended, Found, FoundState, LogQuery, LogStream, Noticed, Offer, Prepared, Progress, ProgressFn, Proof,
-    Runtime, RuntimeError, Started, Workload,
+    Ended, Found, FoundState, LogQuery, LogStream, Noticed, Offer, Prepared, Progress, ProgressFn,
+    Proof, Runtime, RuntimeError, Started, Workload,
 };
 use container::Container;
 use futures::{FutureExt, future::BoxFuture};
@@ -76,7 +76,8 @@ impl FakeEngine {
 
     /// A runtime over it, on a machine with four processors and 8 GiB.
     pub fn runtime(&self) -> FakeRuntime {
-        let resources = Resources { nano_cpus: 4_000_000_000, memory_bytes: 8 << 30, generic: Vec::new() };
+        let resources =
+            Resources { nano_cpus: 4_000_000_000, memory_bytes: 8 << 30, generic: Vec::new() };
         FakeRuntime { engine: self.clone(), resources }
     }
 
@@ -91,7 +92,12 @@ impl FakeEngine {
     pub fn kill_outside(&self, task: Id) {
         self.end(
             task,
-            Ended { exit_code: Some(137), signal: 9, cause: EndCause::KilledOutside, ..Ended::default() },
+            Ended {
+                exit_code: Some(137),
+                signal: 9,
+                cause: EndCause::KilledOutside,
+                ..Ended::default()
+            },
         );
     }
 
@@ -180,8 +186,9 @@ impl FakeRuntime {
         let engine = &self.engine;
         engine.here()?;
         let spec = defaults::container(&workload.spec);
-        let spec =
-            spec.ok_or_else(|| RuntimeError::Rejected("the fake runtime runs containers only".into()))?;
+        let spec = spec.ok_or_else(|| {
+            RuntimeError::Rejected("the fake runtime runs containers only".into())
+        })?;
         let image = spec.image.as_str();
         let script = Script::parse(image)
             .ok_or_else(|| RuntimeError::Rejected(format!("no such image: {image:?}")))?;
@@ -194,12 +201,22 @@ impl FakeRuntime {
             return Err(RuntimeError::Unreachable(format!("the fake engine is busy, try {tries}")));
         }
         if script.pull_ms > 0 {
-            progress(Progress { done_bytes: 0, total_bytes: 100, message: format!("pulling {image}") });
+            progress(Progress {
+                done_bytes: 0,
+                total_bytes: 100,
+                message: format!("pulling {image}"),
+            });
             sleep(Duration::from_millis(script.pull_ms)).await;
-            progress(Progress { done_bytes: 100, total_bytes: 100, message: format!("pulled {image}") });
+            progress(Progress {
+                done_bytes: 100,
+                total_bytes: 100,
+                message: format!("pulled {image}"),
+            });
         }
         if script.fails_pull {
-            return Err(RuntimeError::Rejected(format!("cannot pull {image}: the registry says no")));
+            return Err(RuntimeError::Rejected(format!(
+                "cannot pull {image}: the registry says no"
+            )));
         }
         engine.change(|state, _| {
             let container = || Container::new(workload.node_id, script, spec.args.clone());
@@ -229,8 +246,12 @@ impl FakeRuntime {
             self.engine.end_later(task, end.after_ms, ended);
         }
         if let Some(after_ms) = script.unhealthy_ms.filter(|_| first) {
-            let ended =
-                Ended { exit_code: Some(143), signal: 15, cause: EndCause::Unhealthy, ..Ended::default() };
+            let ended = Ended {
+                exit_code: Some(143),
+                signal: 15,
+                cause: EndCause::Unhealthy,
+                ..Ended::default()
+            };
             self.engine.end_later(task, after_ms, ended);
         }
         Ok(started)
@@ -238,8 +259,13 @@ impl FakeRuntime {
 
     async fn do_ready(&self, task: Id) -> Result<(), RuntimeError> {
         self.engine.here()?;
-        let script =
-            self.engine.lock().containers.get(&task).map(Container::script).ok_or(RuntimeError::Gone)?;
+        let script = self
+            .engine
+            .lock()
+            .containers
+            .get(&task)
+            .map(Container::script)
+            .ok_or(RuntimeError::Gone)?;
         if script.unhealthy_ms.is_none() {
             sleep(Duration::from_millis(script.healthy_ms)).await;
         }
@@ -263,7 +289,8 @@ impl FakeRuntime {
             None => Some(None),
             Some(container) => container.ended().map(Some),
         });
-        let gone = || Ended { cause: EndCause::RemovedOutside, at: self.engine.now(), ..Ended::default() };
+        let gone =
+            || Ended { cause: EndCause::RemovedOutside, at: self.engine.now(), ..Ended::default() };
         Ok(ended.await.unwrap_or_else(gone))
     }
 
@@ -279,7 +306,8 @@ impl FakeRuntime {
         let wish = Duration::from_millis(script.stop_ms);
         let (after, code, signal) =
             if script.stubborn || wish > grace { (grace, 137, 9) } else { (wish, 143, 15) };
-        let asked = Ended { exit_code: Some(code), signal, cause: EndCause::Asked, ..Ended::default() };
+        let asked =
+            Ended { exit_code: Some(code), signal, cause: EndCause::Asked, ..Ended::default() };
         self.engine.end_later(task, u64::try_from(after.as_millis()).unwrap_or(u64::MAX), asked);
         self.engine
             .find(|state| state.containers.get(&task).is_none_or(|c| !c.is_running()).then_some(()))
@@ -297,7 +325,10 @@ impl Runtime for FakeRuntime {
         let offer = Offer {
             platform: Platform { architecture: "amd64".into(), os: "linux".into() },
             resources: self.resources.clone(),
-            engine: Some(EngineDescription { version: "fake".into(), ..EngineDescription::default() }),
+            engine: Some(EngineDescription {
+                version: "fake".into(),
+                ..EngineDescription::default()
+            }),
             features: vec![Feature::Images, Feature::Limits, Feature::Health, Feature::Hostname],
         };
         async move { self.engine.here().map(|()| offer) }.boxed()

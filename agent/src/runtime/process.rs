@@ -1,13 +1,14 @@
-//! Tasks as plain processes of the node: no engine, no image, no isolation. The embedded choice, for
-//! development and for trying things out.
+//! Tasks as plain processes of the node: no engine, no image, no isolation. The embedded choice,
+//! for development and for trying things out.
 //!
-//! Each task has a folder, and while it runs a [`shim`] of its own, which outlives the agent. All that is
-//! known about a task stands in its folder, and this runtime keeps nothing in memory that matters: adopting
-//! what a former agent started is the same as looking at what one started oneself. What a process cannot
-//! honour is not among the features that are offered, and refused by name should it come nevertheless.
+//! Each task has a folder, and while it runs a [`shim`] of its own, which outlives the agent. All
+//! that is known about a task stands in its folder, and this runtime keeps nothing in memory that
+//! matters: adopting what a former agent started is the same as looking at what one started
+//! oneself. What a process cannot honour is not among the features that are offered, and refused by
+//! name should it come nevertheless.
 //!
-//! Whatever is wrong with one task's folder or shim costs that task: no list, and no step of another task,
-//! waits for it or fails with it.
+//! Whatever is wrong with one task's folder or shim costs that task: no list, and no step of
+//! another task, waits for it or fails with it.
 
 mod boot;
 mod cgroup;
@@ -23,8 +24,8 @@ mod tracking;
 mod watch;
 
 use super::{
-    Ended, Found, FoundState, LogQuery, LogStream, Offer, Prepared, ProgressFn, Proof, Runtime, RuntimeError,
-    Started, Workload,
+    Ended, Found, FoundState, LogQuery, LogStream, Offer, Prepared, ProgressFn, Proof, Runtime,
+    RuntimeError, Started, Workload,
 };
 use cgroup::Hierarchy;
 use folder::{Folder, Note, is_passing};
@@ -53,12 +54,13 @@ use tokio::io::AsyncReadExt;
 use tracking::{Whereabouts, look, look_settled, until_begun};
 use watch::Watches;
 
-/// A shim answers an order at once, and gives killed processes ten seconds to be gone; one that has not ended
-/// its task so long after the grace is stuck, and is killed with the task.
+/// A shim answers an order at once, and gives killed processes ten seconds to be gone; one that has
+/// not ended its task so long after the grace is stuck, and is killed with the task.
 const SHIM_ANSWER_LIMIT: Duration = Duration::from_secs(15);
 /// A shim that has not started its program after this is stuck, and is killed: the task has failed.
 const SHIM_START_LIMIT: Duration = Duration::from_secs(30);
-/// How often processes are looked for that have no shim and no folder any more, while they may end properly.
+/// How often processes are looked for that have no shim and no folder any more, while they may end
+/// properly.
 const REMAINS_PERIOD: Duration = Duration::from_millis(50);
 /// What a shim says at a start; more is cut.
 const SHIM_WORDS_BYTES_MAX: u64 = 4096;
@@ -85,8 +87,8 @@ pub struct ProcessRuntime {
     shim: ShimProgram,
     hierarchy: Option<Hierarchy>,
     watches: Watches,
-    /// One lock for each task that is being started or stopped: two starts at once must not make two
-    /// processes.
+    /// One lock for each task that is being started or stopped: two starts at once must not make
+    /// two processes.
     steps: Mutex<BTreeMap<Id, Arc<tokio::sync::Mutex<()>>>>,
 }
 
@@ -109,7 +111,9 @@ impl ProcessRuntime {
     }
 
     fn step(&self, task: Id) -> Arc<tokio::sync::Mutex<()>> {
-        Arc::clone(self.steps.lock().unwrap_or_else(PoisonError::into_inner).entry(task).or_default())
+        Arc::clone(
+            self.steps.lock().unwrap_or_else(PoisonError::into_inner).entry(task).or_default(),
+        )
     }
 
     fn offer(&self) -> Result<Offer, RuntimeError> {
@@ -133,7 +137,8 @@ impl ProcessRuntime {
         match tokio::time::timeout(SHIM_START_LIMIT, self.begin_alone(task, &folder)).await {
             Ok(begun) => begun,
             Err(_) => {
-                let error = format!("its shim did not start it within {} s", SHIM_START_LIMIT.as_secs());
+                let error =
+                    format!("its shim did not start it within {} s", SHIM_START_LIMIT.as_secs());
                 let cause = Cause::NotStarted;
                 let ending = Ending { cause, error, at: shim::now_ns(), ..Ending::default() };
                 match tracking::bury(task, &folder, None, ending).map_err(broken)? {
@@ -208,10 +213,13 @@ impl ProcessRuntime {
             }
             Whereabouts::Planned => {
                 let error = "stopped before it was started".to_owned();
-                let ending = Ending { cause: Cause::Asked, error, at: shim::now_ns(), ..Ending::default() };
+                let ending =
+                    Ending { cause: Cause::Asked, error, at: shim::now_ns(), ..Ending::default() };
                 folder.end(&ending).map_err(broken)
             }
-            Whereabouts::Starting(held) | Whereabouts::Runs(_, held) | Whereabouts::Doomed(_, _, held) => {
+            Whereabouts::Starting(held)
+            | Whereabouts::Runs(_, held)
+            | Whereabouts::Doomed(_, _, held) => {
                 // Another stop, with less grace perhaps, need not wait for this one.
                 drop(alone);
                 self.end_held(task, &folder, held, grace).await.map_err(broken)
@@ -220,7 +228,13 @@ impl ProcessRuntime {
     }
 
     /// Lets the shim end its task; one that does not is killed, and all that it watched over.
-    async fn end_held(&self, task: Id, folder: &Folder, held: Held, grace: Duration) -> io::Result<()> {
+    async fn end_held(
+        &self,
+        task: Id,
+        folder: &Folder,
+        held: Held,
+        grace: Duration,
+    ) -> io::Result<()> {
         match self.order(folder, Order::Stop { grace }) {
             Ok(()) => {
                 let limit = grace.saturating_add(SHIM_ANSWER_LIMIT);
@@ -243,7 +257,8 @@ impl ProcessRuntime {
         look(task, folder).map(drop)
     }
 
-    /// Ends processes of a task whose folder is gone: with the usual signal first, then without grace.
+    /// Ends processes of a task whose folder is gone: with the usual signal first, then without
+    /// grace.
     async fn end_remains(&self, task: Id, grace: Duration) -> Result<(), RuntimeError> {
         let groups = self.tracking_groups(task);
         let remains = remains::of_task(task, &groups);
@@ -261,7 +276,11 @@ impl ProcessRuntime {
         }
         let gone = remains::kill_all(task, &groups);
         cgroup::remove(&groups);
-        if gone { Ok(()) } else { Err(RuntimeError::Unreachable("its processes hang in the kernel".into())) }
+        if gone {
+            Ok(())
+        } else {
+            Err(RuntimeError::Unreachable("its processes hang in the kernel".into()))
+        }
     }
 
     /// The control groups of a task whose plan is gone.
@@ -293,7 +312,10 @@ impl ProcessRuntime {
                     self.end_remains(task, Duration::from_nanos(defaults::STOP_GRACE_NS)).await?;
                     return Ok(tracking::ended(&Ending {
                         cause: Cause::FolderRemoved,
-                        error: format!("its folder {} was removed while it ran", folder.path().display()),
+                        error: format!(
+                            "its folder {} was removed while it ran",
+                            folder.path().display()
+                        ),
                         at: shim::now_ns(),
                         ..Ending::default()
                     }));
@@ -308,7 +330,9 @@ impl ProcessRuntime {
                     let grace = Duration::from_nanos(defaults::STOP_GRACE_NS);
                     self.end_held(task, &folder, held, grace).await.map_err(broken)?;
                 }
-                Whereabouts::Planned => until_begun(task, &folder, &self.watches).await.map_err(broken)?,
+                Whereabouts::Planned => {
+                    until_begun(task, &folder, &self.watches).await.map_err(broken)?
+                }
             }
             was_here = true;
         }
@@ -329,12 +353,14 @@ impl ProcessRuntime {
         }
     }
 
-    /// All folders, and all processes whose folder is gone. A folder whose plan does not say whose it is
-    /// belongs to this node: no other agent has this state folder.
+    /// All folders, and all processes whose folder is gone. A folder whose plan does not say whose
+    /// it is belongs to this node: no other agent has this state folder.
     fn found(&self, node: Id) -> io::Result<Vec<Found>> {
         let mut found = BTreeMap::new();
         for (task_id, remains) in remains::of_node(node) {
-            let Some(pid) = remains.0.first().filter(|_| !self.folder(task_id).exists()) else { continue };
+            let Some(pid) = remains.0.first().filter(|_| !self.folder(task_id).exists()) else {
+                continue;
+            };
             let started = tracking::started(&Running { pid: *pid, ..Running::default() });
             let state = FoundState::Running(started);
             found.insert(task_id, recorded(task_id, state));
@@ -345,7 +371,9 @@ impl ProcessRuntime {
                 continue;
             }
             let whereabouts = match look(task_id, &folder) {
-                Err(error) if !is_passing(&error) => Whereabouts::Over(None, unusable(&folder, &error)),
+                Err(error) if !is_passing(&error) => {
+                    Whereabouts::Over(None, unusable(&folder, &error))
+                }
                 looked => looked?,
             };
             let state = match whereabouts {
@@ -423,7 +451,8 @@ impl Runtime for ProcessRuntime {
             let folder = self.folder(task);
             match self.end(task, Duration::ZERO).await {
                 // Its files are of no use, and will be gone in a moment.
-                Err(RuntimeError::Failed(_)) if remains::kill_all(task, &self.tracking_groups(task)) => {}
+                Err(RuntimeError::Failed(_))
+                    if remains::kill_all(task, &self.tracking_groups(task)) => {}
                 ended => ended?,
             }
             cgroup::remove(&self.tracking_groups(task));
@@ -466,8 +495,8 @@ fn unusable(folder: &Folder, error: &io::Error) -> Ending {
     Ending { cause: Cause::NotesDamaged, error, at: shim::now_ns(), ..Ending::default() }
 }
 
-/// The node's own trouble (a full disk, no file numbers left) passes: the agent asks again and says so. What
-/// is wrong with the task's own files does not.
+/// The node's own trouble (a full disk, no file numbers left) passes: the agent asks again and says
+/// so. What is wrong with the task's own files does not.
 fn broken(error: io::Error) -> RuntimeError {
     if is_passing(&error) {
         RuntimeError::Unreachable(format!("the process runtime is in trouble: {error}"))

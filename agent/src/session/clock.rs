@@ -1,6 +1,8 @@
-//! The time that the core is told: the wall clock's at the start, and from there on the monotonic clock.
+//! The time that the core is told: the wall clock's at the start, and from there on the monotonic
+//! clock.
 //!
-//! So it never goes back and never jumps, and a beat comes when it is due even while somebody sets the clock.
+//! So it never goes back and never jumps, and a beat comes when it is due even while somebody sets
+//! the clock.
 
 use skep_proto::Timestamp;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

@@ -1,8 +1,9 @@
 //! Looks at the machine and its engine, again and again, and says what this node is.
 //!
-//! If the runtime cannot say it, the core is told what is known without it: the node is announced all the same,
-//! and the cluster hears that the engine cannot be reached. The engine is asked again, and never replaced by
-//! another way to run tasks. A look that fails changes nothing about what is known.
+//! If the runtime cannot say it, the core is told what is known without it: the node is announced
+//! all the same, and the cluster hears that the engine cannot be reached. The engine is asked
+//! again, and never replaced by another way to run tasks. A look that fails changes nothing about
+//! what is known.
 
 use super::{AgentConfig, Status};
 use crate::{
@@ -57,7 +58,10 @@ pub(super) fn watch(
 }
 
 /// Passes on what the runtime notices by itself, until dropped. None where it notices nothing.
-pub(super) fn listen(config: &AgentConfig, inbox: mpsc::Sender<Input>) -> Option<AbortOnDropHandle<()>> {
+pub(super) fn listen(
+    config: &AgentConfig,
+    inbox: mpsc::Sender<Input>,
+) -> Option<AbortOnDropHandle<()>> {
     let mut noticed = config.runtime.noticed()?;
     Some(AbortOnDropHandle::new(tokio::spawn(async move {
         loop {
@@ -82,7 +86,8 @@ fn say(status: &watch::Sender<Status>, problem: &str) {
     }
 }
 
-/// Why there is no session, or, with no words, that there is one again. The same words again are not logged.
+/// Why there is no session, or, with no words, that there is one again. The same words again are
+/// not logged.
 pub(super) fn say_manager(status: &watch::Sender<Status>, problem: &str) {
     match (replace(status, |status| &mut status.manager_problem, problem), problem.is_empty()) {
         (false, _) => {}

@@ -1,9 +1,10 @@
-//! Sends tasks' output to those who asked for it, as fast as they take it and not faster than a node should.
+//! Sends tasks' output to those who asked for it, as fast as they take it and not faster than a
+//! node should.
 //!
-//! Each reader has a stream of its own beside the core's, so that a slow one slows the reading and nothing
-//! else. Nothing is kept but one line of each task: lines are read from the runtime when there is room for
-//! the next chunk. Lines of several tasks are sent in the order of their times. A follower's order may be
-//! widened while it runs, by another order with its number.
+//! Each reader has a stream of its own beside the core's, so that a slow one slows the reading and
+//! nothing else. Nothing is kept but one line of each task: lines are read from the runtime when
+//! there is room for the next chunk. Lines of several tasks are sent in the order of their times. A
+//! follower's order may be widened while it runs, by another order with its number.
 
 mod source;
 
@@ -31,7 +32,8 @@ use tonic::transport::Channel;
 
 /// Readers at the same time; one more is told so and gets nothing.
 const PUMPS_MAX: usize = 64;
-/// Orders that wait to widen one that runs; at it that one is broken off, and the manager orders anew.
+/// Orders that wait to widen one that runs; at it that one is broken off, and the manager orders
+/// anew.
 const WIDER_ORDERS_MAX: usize = 256;
 /// Lines in a chunk at most; the others go in the next.
 const CHUNK_LINES_MAX: usize = 512;
@@ -128,7 +130,8 @@ impl Pumps {
     }
 }
 
-/// Finite logs are merged exactly; a follower is not kept waiting by a task that has nothing to say.
+/// Finite logs are merged exactly; a follower is not kept waiting by a task that has nothing to
+/// say.
 fn patience(order: &LogOrder) -> Patience {
     if order.follow {
         Patience::Limited { first_ns: MERGE_OPENING_NS, next_ns: MERGE_WINDOW_NS }
@@ -190,8 +193,8 @@ impl Pump {
                 self.say_item(index, item).await;
                 self.sources[index].read_on(&mut self.reads);
             }
-            // As many as are there without waiting, so that a follower sees a line at once and a reader of
-            // much gets large chunks.
+            // As many as are there without waiting, so that a follower sees a line at once and a
+            // reader of much gets large chunks.
             if let Some(Some(reading)) = self.reads.next().now_or_never() {
                 self.take(reading).await;
                 continue;
@@ -235,7 +238,9 @@ impl Pump {
                 self.sources[index].read_on(&mut self.reads);
             }
             // It was assigned and has not written anything.
-            Reading::Opened(index, Err(crate::runtime::RuntimeError::Gone)) => self.end(index, "").await,
+            Reading::Opened(index, Err(crate::runtime::RuntimeError::Gone)) => {
+                self.end(index, "").await
+            }
             Reading::Opened(index, Err(error)) => self.end(index, &error.to_string()).await,
             Reading::Read(index, lines, item) => match item {
                 None => self.end(index, "").await,
@@ -320,7 +325,9 @@ struct Pace(Mutex<Option<Instant>>);
 
 impl Pace {
     async fn wait_for(&self, bytes: usize) {
-        let cost = Duration::from_nanos((bytes as u64).saturating_mul(1_000_000_000) / BYTES_PER_SECOND_MAX);
+        let cost = Duration::from_nanos(
+            (bytes as u64).saturating_mul(1_000_000_000) / BYTES_PER_SECOND_MAX,
+        );
         let mut free = self.0.lock().await;
         let now = Instant::now();
         let begin = free.map_or(now, |free| free.max(now));

@@ -1,7 +1,7 @@
 //! Takes the core's actions to the runtime, and its answers back.
 //!
-//! Each action runs as a task of its own. A newer step of a task ends the one before it, as [`Action::Step`]
-//! says.
+//! Each action runs as a task of its own. A newer step of a task ends the one before it, as
+//! [`Action::Step`] says.
 
 use super::wire::Outgoing;
 use crate::{
@@ -26,11 +26,13 @@ use tokio::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
-/// Tasks that are prepared at the same time; the others wait. One that pulls, or takes long, does not count.
+/// Tasks that are prepared at the same time; the others wait. One that pulls, or takes long, does
+/// not count.
 const PREPARES_MAX: usize = 8;
 /// Tasks that are started at the same time; the others wait. One that takes long does not count.
 const STARTS_MAX: usize = 4;
-/// A step that takes longer than this waits for something: it gives its permit to the next one and goes on.
+/// A step that takes longer than this waits for something: it gives its permit to the next one and
+/// goes on.
 const PERMIT_LIMIT: Duration = Duration::from_secs(2);
 /// Between two words about the same pull; what comes sooner is left out.
 const PROGRESS_PERIOD: Duration = Duration::from_millis(250);
@@ -61,7 +63,11 @@ struct With {
 }
 
 impl Steps {
-    pub(super) fn new(runtime: Arc<dyn Runtime>, inbox: mpsc::Sender<Input>, outgoing: Outgoing) -> Steps {
+    pub(super) fn new(
+        runtime: Arc<dyn Runtime>,
+        inbox: mpsc::Sender<Input>,
+        outgoing: Outgoing,
+    ) -> Steps {
         let prepares = Semaphore::new(PREPARES_MAX);
         let starts = Semaphore::new(STARTS_MAX);
         let with = Arc::new(With { runtime, inbox, outgoing, prepares, starts });

@@ -1,7 +1,7 @@
 //! One stream to a manager: how it is dialed, and what goes in and out of it.
 //!
-//! A connection counts as standing when it can take messages: a manager may well wait for the greeting before
-//! it answers the call.
+//! A connection counts as standing when it can take messages: a manager may well wait for the
+//! greeting before it answers the call.
 
 use super::{Status, describe::say_manager};
 use crate::core::Input;
@@ -20,11 +20,11 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::transport::{Channel, Endpoint};
 
-/// Messages of the core that the manager has not taken: at this many the stream is broken off. The core sends
-/// beats and one report at a time, so this is a manager that reads nothing.
+/// Messages of the core that the manager has not taken: at this many the stream is broken off. The
+/// core sends beats and one report at a time, so this is a manager that reads nothing.
 const CONTROL_MESSAGES_MAX: usize = 64;
-/// Largest message of a manager; a larger one breaks the stream. What is larger than 1 MiB comes in parts, and no
-/// spec is larger than a command.
+/// Largest message of a manager; a larger one breaks the stream. What is larger than 1 MiB comes in
+/// parts, and no spec is larger than a command.
 const MESSAGE_BYTES_MAX: usize = 4 << 20;
 
 /// Where managers are found.
@@ -78,7 +78,8 @@ impl Outgoing {
     /// Sends it if that costs nothing, else lets it fall.
     pub(super) fn offer(&self, message: FromAgent) {
         if let Some(ways) = self.ways() {
-            // Fuller than this, and there is something more important to say than how far a pull is.
+            // Fuller than this, and there is something more important to say than how far a pull
+            // is.
             if ways.control.capacity() > CONTROL_MESSAGES_MAX / 2 {
                 let _ = ways.control.try_send(message);
             }
@@ -90,8 +91,8 @@ impl Outgoing {
         self.ways().and_then(|ways| ways.channel).map(DispatcherClient::new)
     }
 
-    /// The connection of the stream that writes to `control` stands, unless another stream has taken its
-    /// place.
+    /// The connection of the stream that writes to `control` stands, unless another stream has
+    /// taken its place.
     fn stands(&self, control: &mpsc::WeakSender<FromAgent>, channel: &Channel) {
         let mut ways = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let control = control.upgrade();
@@ -104,7 +105,11 @@ impl Outgoing {
 }
 
 impl Wire {
-    pub(super) fn new(target: Target, inbox: mpsc::Sender<Input>, status: watch::Sender<Status>) -> Wire {
+    pub(super) fn new(
+        target: Target,
+        inbox: mpsc::Sender<Input>,
+        status: watch::Sender<Status>,
+    ) -> Wire {
         Wire { target, inbox, status, outgoing: Outgoing::default(), line: 0, running: None }
     }
 
@@ -175,7 +180,8 @@ impl Call {
         if self.inbox.send(Input::Connected { line }).await.is_err() {
             return Ok(());
         }
-        let mut client = DispatcherClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
+        let mut client =
+            DispatcherClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
         let mut incoming = client.attach(ReceiverStream::new(messages)).await?.into_inner();
         while let Some(message) = incoming.message().await? {
             let message: Box<ToAgent> = Box::new(message);
@@ -196,8 +202,12 @@ async fn connect(target: &Target) -> Result<Channel, WireError> {
                 async move { UnixStream::connect(socket).await.map(TokioIo::new) }
             });
             // The address is not looked at: the connector knows where to go.
-            let connected = Endpoint::from_static("http://manager").connect_with_connector(connector).await;
-            connected.map_err(|error| WireError::Connect { target: path.clone(), words: root_of(&error) })
+            let connected =
+                Endpoint::from_static("http://manager").connect_with_connector(connector).await;
+            connected.map_err(|error| WireError::Connect {
+                target: path.clone(),
+                words: root_of(&error),
+            })
         }
     }
 }

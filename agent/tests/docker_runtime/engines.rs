@@ -1,8 +1,8 @@
 //! Engines for the tests: real ones, below temporary folders, in network namespaces of their own.
 //!
-//! Most tests share one. Each runs in a process of its own, so the first starts the engine, and a watcher
-//! clears it away when the test runner is gone, whatever became of it. A test that stops or restarts its
-//! engine has one for itself.
+//! Most tests share one. Each runs in a process of its own, so the first starts the engine, and a
+//! watcher clears it away when the test runner is gone, whatever became of it. A test that stops or
+//! restarts its engine has one for itself.
 
 use std::{
     fs::File,
@@ -15,8 +15,13 @@ fn script() -> PathBuf {
 }
 
 fn run(verb: &str, dir: &Path, options: &[&str]) {
-    let status =
-        Command::new(script()).arg(verb).arg(dir).args(options).stdout(Stdio::null()).status().unwrap();
+    let status = Command::new(script())
+        .arg(verb)
+        .arg(dir)
+        .args(options)
+        .stdout(Stdio::null())
+        .status()
+        .unwrap();
     assert!(status.success(), "scripts/engine {verb} {} went wrong", dir.display());
 }
 

@@ -56,12 +56,17 @@ impl Node {
 
     pub fn docker(&self, args: &[&str]) -> String {
         let done = Command::new("docker").args(["-H", &self.host]).args(args).output().unwrap();
-        assert!(done.status.success(), "docker {args:?}: {}", String::from_utf8_lossy(&done.stderr));
+        assert!(
+            done.status.success(),
+            "docker {args:?}: {}",
+            String::from_utf8_lossy(&done.stderr)
+        );
         String::from_utf8(done.stdout).unwrap()
     }
 
     pub fn inspect(&self, container: &str) -> serde_json::Value {
-        let all: serde_json::Value = serde_json::from_str(&self.docker(&["inspect", container])).unwrap();
+        let all: serde_json::Value =
+            serde_json::from_str(&self.docker(&["inspect", container])).unwrap();
         all[0].clone()
     }
 }
@@ -75,8 +80,8 @@ impl Subject for Node {
         match program {
             Program::Run => workload(shell(RUN)),
             Program::Exit(code) => workload(shell(&format!("exit {code}"))),
-            // The first process of a container cannot kill itself; with an init before it, it is not the
-            // first.
+            // The first process of a container cannot kill itself; with an init before it, it is
+            // not the first.
             Program::Signal(signal) => {
                 workload(ContainerSpec { init: Some(true), ..shell(&format!("kill -{signal} $$")) })
             }
@@ -84,13 +89,15 @@ impl Subject for Node {
             Program::Stubborn => workload(shell("exec sleep 1000")),
             Program::Print(lines) => workload(shell(&print(lines))),
             Program::PrintAndRun(lines) => workload(shell(&format!("{}{RUN}", print(lines)))),
-            Program::Missing => workload(ContainerSpec { image: "no-such-image-here:1".into(), ..shell("") }),
+            Program::Missing => {
+                workload(ContainerSpec { image: "no-such-image-here:1".into(), ..shell("") })
+            }
         }
     }
 }
 
-/// Ends at once when asked to: the first process of a container takes no notice of signals that it does not
-/// expect.
+/// Ends at once when asked to: the first process of a container takes no notice of signals that it
+/// does not expect.
 pub const RUN: &str = "trap 'exit 0' TERM; while :; do sleep 1000 & wait; done";
 
 fn print(lines: &[String]) -> String {
@@ -108,8 +115,10 @@ pub fn shell(script: &str) -> ContainerSpec {
 
 fn workload(container: ContainerSpec) -> Workload {
     // Without a network, since that is quicker; the tests of networks say so.
-    let networks = vec![NetworkAttachment { target: "none".into(), ..NetworkAttachment::default() }];
-    let spec = TaskSpec { runtime: Some(Kind::Container(container)), networks, ..TaskSpec::default() };
+    let networks =
+        vec![NetworkAttachment { target: "none".into(), ..NetworkAttachment::default() }];
+    let spec =
+        TaskSpec { runtime: Some(Kind::Container(container)), networks, ..TaskSpec::default() };
     Workload {
         service_name: "web".into(),
         slot: 2,
@@ -137,7 +146,9 @@ pub async fn finish(runtime: &DockerRuntime, work: &Workload) -> Ended {
 pub async fn lines(runtime: &DockerRuntime, work: &Workload, query: LogQuery) -> Vec<String> {
     let lines = soon(runtime.logs(work.task_id, query)).await.unwrap();
     soon(
-        lines.map(|item| String::from_utf8_lossy(&item.unwrap().line().unwrap().text).into_owned()).collect(),
+        lines
+            .map(|item| String::from_utf8_lossy(&item.unwrap().line().unwrap().text).into_owned())
+            .collect(),
     )
     .await
 }

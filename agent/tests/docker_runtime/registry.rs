@@ -1,5 +1,5 @@
-//! A registry of one image, beside an engine in its network namespace: a few files behind a very small web
-//! server.
+//! A registry of one image, beside an engine in its network namespace: a few files behind a very
+//! small web server.
 
 use std::{
     collections::BTreeMap,
@@ -29,10 +29,11 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// Serves the image `hello:1` at a port of the namespace's own `localhost`, which engines trust without
-    /// TLS.
+    /// Serves the image `hello:1` at a port of the namespace's own `localhost`, which engines trust
+    /// without TLS.
     pub fn start(engine_host: &str, port: u16) -> Registry {
-        let engine = Path::new(engine_host.strip_prefix("unix://").unwrap()).parent().unwrap().to_owned();
+        let engine =
+            Path::new(engine_host.strip_prefix("unix://").unwrap()).parent().unwrap().to_owned();
         let address = format!("127.0.0.1:{port}");
         let over = Arc::new(AtomicBool::new(false));
         let (seen, at) = (Arc::clone(&over), address.clone());
@@ -81,7 +82,8 @@ fn answer(mut stream: &TcpStream, files: &Files) {
     while lines.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
     let mut words = first.split(' ');
     let (method, path) = (words.next().unwrap(), words.next().unwrap());
-    let unknown = br#"{"errors":[{"code":"MANIFEST_UNKNOWN","message":"no image of that name lives here"}]}"#;
+    let unknown =
+        br#"{"errors":[{"code":"MANIFEST_UNKNOWN","message":"no image of that name lives here"}]}"#;
     let (status, kind, body) = match files.get(path) {
         Some((kind, body)) => ("200 OK", *kind, body.as_slice()),
         None => ("404 Not Found", "application/json", &unknown[..]),
@@ -132,7 +134,10 @@ fn image() -> Files {
     BTreeMap::from([
         ("/v2/".to_owned(), ("application/json", b"{}".to_vec())),
         ("/v2/hello/manifests/1".to_owned(), (MANIFEST, fs::read(&manifest).unwrap())),
-        (format!("/v2/hello/manifests/{}", sha256(&manifest)), (MANIFEST, fs::read(&manifest).unwrap())),
+        (
+            format!("/v2/hello/manifests/{}", sha256(&manifest)),
+            (MANIFEST, fs::read(&manifest).unwrap()),
+        ),
         (format!("/v2/hello/blobs/{}", sha256(&config)), blob(&config)),
         (format!("/v2/hello/blobs/{}", sha256(&layer)), blob(&layer)),
     ])

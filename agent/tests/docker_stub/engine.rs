@@ -110,7 +110,9 @@ fn serve(mut stream: UnixStream, shared: &(Mutex<State>, Condvar)) {
         let hung_up = state.hung_up;
         let (status, body) = match answer {
             StubAnswer::Body(body) => (200, body),
-            StubAnswer::Status(status, message) => (status, json!({ "message": message }).to_string()),
+            StubAnswer::Status(status, message) => {
+                (status, json!({ "message": message }).to_string())
+            }
             StubAnswer::Nothing => {
                 drop(shared.1.wait_while(state, |state| state.hung_up == hung_up).unwrap());
                 return;
@@ -121,7 +123,11 @@ fn serve(mut stream: UnixStream, shared: &(Mutex<State>, Condvar)) {
             "HTTP/1.1 {status} so\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
             body.len()
         );
-        if stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body.as_bytes())).is_err() {
+        if stream
+            .write_all(head.as_bytes())
+            .and_then(|()| stream.write_all(body.as_bytes()))
+            .is_err()
+        {
             return;
         }
     }

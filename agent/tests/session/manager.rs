@@ -1,12 +1,14 @@
-//! A manager that does nothing by itself: a test takes each agent's stream and says what it wants on it.
+//! A manager that does nothing by itself: a test takes each agent's stream and says what it wants
+//! on it.
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 use skep_proto::{
     Id,
     v1::{
-        Assignment, Assignments, ContainerSpec, FromAgent, Hello, LogChunk, LogOrder, LogsTaken, Report,
-        ReportAck, TaskAssignment, TaskSpec, TaskState, ToAgent, Turned, TurnedCode, Welcome,
+        Assignment, Assignments, ContainerSpec, FromAgent, Hello, LogChunk, LogOrder, LogsTaken,
+        Report, ReportAck, TaskAssignment, TaskSpec, TaskState, ToAgent, Turned, TurnedCode,
+        Welcome,
         dispatcher_server::{Dispatcher, DispatcherServer},
         from_agent::Message,
         task_spec, to_agent,
@@ -86,7 +88,10 @@ impl Manager {
     }
 
     pub(crate) async fn line(&mut self) -> Line {
-        timeout(PATIENCE, self.lines.recv()).await.expect("an agent calls").expect("the door is open")
+        timeout(PATIENCE, self.lines.recv())
+            .await
+            .expect("an agent calls")
+            .expect("the door is open")
     }
 
     /// All lines of a reader, as `TASK NODE TEXT`, and what could not be read.
@@ -111,9 +116,10 @@ impl Manager {
             let early = self.early.iter().position(|chunk| chunk.request == request);
             let chunk = match early {
                 Some(place) => self.early.remove(place),
-                None => {
-                    timeout(PATIENCE, self.chunks.recv()).await.expect("it sends").expect("the door is open")
-                }
+                None => timeout(PATIENCE, self.chunks.recv())
+                    .await
+                    .expect("it sends")
+                    .expect("the door is open"),
             };
             if chunk.request != request {
                 self.early.push(chunk);
@@ -121,7 +127,10 @@ impl Manager {
             }
             let text = |text: &[u8]| String::from_utf8_lossy(text).into_owned();
             lines.extend(
-                chunk.lines.iter().map(|l| format!("{} {} {}", l.task_name, l.node_name, text(&l.text))),
+                chunk
+                    .lines
+                    .iter()
+                    .map(|l| format!("{} {} {}", l.task_name, l.node_name, text(&l.text))),
             );
             problems.push_str(&chunk.message);
             if is_last(&chunk) {
@@ -215,8 +224,14 @@ pub(crate) fn set(revision: u64, tasks: &[(Id, TaskAssignment)]) -> Assignments 
 }
 
 /// One task's new desired state.
-pub(crate) fn change(after_revision: u64, revision: u64, task: Id, desired: TaskState) -> Assignments {
-    let changed = vec![Assignment { task_id: task.to_bytes(), desired: desired.into(), task: None }];
+pub(crate) fn change(
+    after_revision: u64,
+    revision: u64,
+    task: Id,
+    desired: TaskState,
+) -> Assignments {
+    let changed =
+        vec![Assignment { task_id: task.to_bytes(), desired: desired.into(), task: None }];
     Assignments { incarnation: 1, revision, after_revision, changed, ..Assignments::default() }
 }
 

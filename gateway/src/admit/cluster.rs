@@ -16,7 +16,12 @@ pub(super) fn update(view: &View, command: &UpdateCluster) -> Result<Admitted, R
     let cluster = view.cluster();
     let spec = command.spec.as_ref().ok_or_else(|| Refusal::invalid("the update has no spec"))?;
     if command.version != cluster.version.0 {
-        return Err(Refusal::overtaken("the cluster", command.version, cluster.version, &cluster.changed_by));
+        return Err(Refusal::overtaken(
+            "the cluster",
+            command.version,
+            cluster.version,
+            &cluster.changed_by,
+        ));
     }
     if spec.heartbeat_period_ns.is_some_and(|period| period < HEARTBEAT_PERIOD_NS_MIN) {
         return Err(Refusal::invalid("the heartbeat period must be at least 100 ms"));
@@ -25,7 +30,10 @@ pub(super) fn update(view: &View, command: &UpdateCluster) -> Result<Admitted, R
     if *spec == *cluster.spec {
         return Ok(Admitted::unchanged(cluster.id));
     }
-    Ok(Admitted::one(cluster.id, Kind::ClusterUpdated(Box::new(ClusterUpdated { spec: Some(spec.clone()) }))))
+    Ok(Admitted::one(
+        cluster.id,
+        Kind::ClusterUpdated(Box::new(ClusterUpdated { spec: Some(spec.clone()) })),
+    ))
 }
 
 /// Settings whose behaviour is not built are refused, so that nobody believes in them.
@@ -57,7 +65,8 @@ fn parked_id(view: &View, reference: &str) -> Result<Id, Refusal> {
     if let Some(id) = Id::parse(reference) {
         return Ok(id);
     }
-    let service = resolve::service(view, reference).ok().and_then(|place| view.services().get(place));
+    let service =
+        resolve::service(view, reference).ok().and_then(|place| view.services().get(place));
     let node = || resolve::node(view, reference).ok().and_then(|place| view.nodes().get(place));
     let found = service.map(|row| row.id).or_else(|| node().map(|row| row.id));
     found.ok_or_else(|| {
@@ -80,7 +89,10 @@ mod tests {
         for object in ["web", id("service", "web").to_string().as_str()] {
             let admitted = released("service web | park web", object).expect("it is parked");
             let expected = ObjectReleased { object_id: id("service", "web").to_bytes() };
-            assert_eq!(admitted.events, [(skep_proto::Revision::ZERO, Kind::ObjectReleased(expected))]);
+            assert_eq!(
+                admitted.events,
+                [(skep_proto::Revision::ZERO, Kind::ObjectReleased(expected))]
+            );
         }
     }
 

@@ -1,4 +1,5 @@
-//! What machines say of themselves. An agent is believed about its own tasks and about nothing else. PURE.
+//! What machines say of themselves. An agent is believed about its own tasks and about nothing
+//! else. PURE.
 
 use super::{
     Admitted, Machine, Refusal,
@@ -10,8 +11,8 @@ use skep_proto::{
     Id, Revision,
     v1::{
         Condition, ConditionKind, EndCause, NodeConditionsObserved, NodeDescription, NodeJoined,
-        NodeSecretRenewed, NodeSilent, NodeSpec, NodeState, SessionClosed, SessionOpened, StrayObserved,
-        TaskObserved, TaskState, event::Kind,
+        NodeSecretRenewed, NodeSilent, NodeSpec, NodeState, SessionClosed, SessionOpened,
+        StrayObserved, TaskObserved, TaskState, event::Kind,
     },
 };
 
@@ -44,7 +45,8 @@ pub(super) fn admit(view: &View, machine: &Machine) -> Result<Admitted, Refusal>
         Machine::Conditions { node, session, conditions } => {
             let row = known(view, *node)?;
             let observed = conditions_observed(row, conditions).filter(|_| row.session == *session);
-            Ok(observed.map_or_else(|| Admitted::unchanged(*node), |kind| Admitted::one(*node, kind)))
+            Ok(observed
+                .map_or_else(|| Admitted::unchanged(*node), |kind| Admitted::one(*node, kind)))
         }
         Machine::Close { node, session } => {
             let closed = SessionClosed { node_id: node.to_bytes(), session: *session };
@@ -75,7 +77,8 @@ fn join(
         return Err(Refusal::invalid(format!("a node may have {LABELS_MAX} labels at most")));
     }
     labels.into_iter().flatten().try_for_each(|(key, value)| label(key, value))?;
-    let others = view.nodes_named(&description.hostname).filter_map(|index| view.nodes().get(index));
+    let others =
+        view.nodes_named(&description.hostname).filter_map(|index| view.nodes().get(index));
     let warning = |row: &NodeRow| {
         format!(
             "node {} has the host name {} too: until one of them is renamed, commands must name them by id",
@@ -93,12 +96,14 @@ fn join(
     Ok(Admitted { warnings, ..Admitted::one(node, Kind::NodeJoined(Box::new(joined))) })
 }
 
-/// Refuses a description that nobody could show or keep: an agent may send up to its message's bound.
+/// Refuses a description that nobody could show or keep: an agent may send up to its message's
+/// bound.
 fn within_bound(description: &NodeDescription) -> Result<(), Refusal> {
     let name = description.hostname.as_str();
     if name.is_empty() || name.len() > HOSTNAME_BYTES_MAX || has_control(name) {
-        return Err(Refusal::invalid(format!("{name:.80?} is no host name for a node"))
-            .hint(format!("1 to {HOSTNAME_BYTES_MAX} bytes without control characters: see --hostname")));
+        return Err(Refusal::invalid(format!("{name:.80?} is no host name for a node")).hint(
+            format!("1 to {HOSTNAME_BYTES_MAX} bytes without control characters: see --hostname"),
+        ));
     }
     let bytes = description.encoded_len();
     if bytes > DESCRIPTION_BYTES_MAX {
@@ -125,12 +130,14 @@ fn open(
         let opened = SessionOpened { node_id: row.id.to_bytes(), session, description };
         admitted.events.push((Revision::ZERO, Kind::SessionOpened(Box::new(opened))));
     }
-    // In the same entry, so that a node without its engine is never taken for a sound one in between.
+    // In the same entry, so that a node without its engine is never taken for a sound one in
+    // between.
     admitted.events.extend(conditions_observed(row, conditions).map(|kind| (Revision::ZERO, kind)));
     Ok(admitted)
 }
 
-/// What is new about a node's conditions. The agent's time alone is no news: it moves with the agent's restarts.
+/// What is new about a node's conditions. The agent's time alone is no news: it moves with the
+/// agent's restarts.
 fn conditions_observed(row: &NodeRow, told: &[Condition]) -> Option<Kind> {
     let mut conditions: Vec<Condition> = Vec::new();
     for condition in told {
@@ -162,7 +169,8 @@ fn report(view: &View, node: Id, tasks: &[TaskObserved]) -> Result<Admitted, Ref
     let mut admitted = Admitted { object: node, ..Admitted::default() };
     for seen in tasks {
         let Some((_, task)) = view.tasks().by_id(Id::from_bytes(&seen.task_id)) else { continue };
-        // Another node's task costs this item and not the report: what the agent says of its own tasks counts.
+        // Another node's task costs this item and not the report: what the agent says of its own
+        // tasks counts.
         if task.node != Some(place) {
             admitted
                 .warnings
@@ -177,8 +185,8 @@ fn report(view: &View, node: Id, tasks: &[TaskObserved]) -> Result<Admitted, Ref
     Ok(admitted)
 }
 
-/// What an agent says of tasks that are not in the view. In a history that never went back they have left it, which is
-/// no news; after one did, they may have been lost with their records.
+/// What an agent says of tasks that are not in the view. In a history that never went back they
+/// have left it, which is no news; after one did, they may have been lost with their records.
 fn strays(view: &View, node: Id, tasks: &[TaskObserved]) -> Vec<(Revision, Kind)> {
     let mut found = Vec::new();
     if view.position().incarnation <= 1 {
@@ -204,18 +212,20 @@ fn strays(view: &View, node: Id, tasks: &[TaskObserved]) -> Vec<(Revision, Kind)
     found
 }
 
-/// Reports only ever raise a state; one that repeats or goes back is no news, unless it has new words: why an agent
-/// tries something again.
+/// Reports only ever raise a state; one that repeats or goes back is no news, unless it has new
+/// words: why an agent tries something again.
 fn says_something_new(task: &TaskRow, seen: &TaskObserved) -> bool {
     if task.has_ended() || seen.state() == TaskState::Remove {
         return false;
     }
-    let (message, error) = task.detail.as_ref().map_or(("", ""), |d| (d.message.as_str(), d.error.as_str()));
+    let (message, error) =
+        task.detail.as_ref().map_or(("", ""), |d| (d.message.as_str(), d.error.as_str()));
     let new_words = !seen.message.is_empty() && (seen.message != message || seen.error != error);
     seen.state() > task.state || (seen.state() == task.state && new_words)
 }
 
-/// A start answers the record before it, a stop answers the wish; an end that nobody asked for is the world's own.
+/// A start answers the record before it, a stop answers the wish; an end that nobody asked for is
+/// the world's own.
 fn cause(task: &TaskRow, seen: &TaskObserved) -> Revision {
     let end_cause = seen.container.as_ref().map_or(EndCause::Itself, |c| c.end_cause());
     match seen.state() {
@@ -229,11 +239,7 @@ fn cause(task: &TaskRow, seen: &TaskObserved) -> Revision {
         | TaskState::Running => task.state_since.0.max(task.desired_revision),
         TaskState::Shutdown | TaskState::Remove | TaskState::Orphaned => task.desired_revision,
         TaskState::Complete | TaskState::Failed | TaskState::Rejected => {
-            if end_cause == EndCause::Asked {
-                task.desired_revision
-            } else {
-                Revision::ZERO
-            }
+            if end_cause == EndCause::Asked { task.desired_revision } else { Revision::ZERO }
         }
     }
 }
@@ -280,9 +286,11 @@ mod tests {
     /// A cluster whose history went back once, with one task on one node.
     fn after_a_loss() -> View {
         let mut view = World::of("node n1 | service web replicas=1 | task web.1 on n1").view;
-        let begun = Kind::IncarnationBegun(IncarnationBegun { incarnation: 2, ..Default::default() });
+        let begun =
+            Kind::IncarnationBegun(IncarnationBegun { incarnation: 2, ..Default::default() });
         let record = Record { event: Some(event::event(begun)), ..Record::default() };
-        let stamp = Stamp { revision: view.position().revision.next(), at: Timestamp(1), incarnation: 2 };
+        let stamp =
+            Stamp { revision: view.position().revision.next(), at: Timestamp(1), incarnation: 2 };
         view.apply(stamp, &record).expect("it is known");
         view
     }
@@ -297,7 +305,10 @@ mod tests {
         let row = view.nodes().by_id(id("node", "n1")).expect("it has joined").1;
         let again = open(row, row.session, &row.description, &[]).expect("it may open");
         assert_eq!(again.events, []);
-        assert_eq!(open(row, row.session + 1, &row.description, &[]).expect("it may open").events.len(), 1);
+        assert_eq!(
+            open(row, row.session + 1, &row.description, &[]).expect("it may open").events.len(),
+            1
+        );
     }
 
     #[test]
@@ -305,13 +316,18 @@ mod tests {
         let tasks = [seen(1, TaskState::Running as i32), seen(2, TaskState::Failed as i32)];
         let before = World::of("node n1").view;
         assert_eq!(strays(&before, id("node", "n1"), &tasks), []);
-        assert_eq!(strays(&after_a_loss(), id("node", "n1"), &tasks).len(), 1, "what has ended is none");
+        assert_eq!(
+            strays(&after_a_loss(), id("node", "n1"), &tasks).len(),
+            1,
+            "what has ended is none"
+        );
     }
 
     #[test]
     fn one_report_cannot_pass_the_bound() {
-        let many: Vec<_> =
-            (1..=STRAYS_PER_NODE_MAX as u128 + 5).map(|n| seen(n, TaskState::Running as i32)).collect();
+        let many: Vec<_> = (1..=STRAYS_PER_NODE_MAX as u128 + 5)
+            .map(|n| seen(n, TaskState::Running as i32))
+            .collect();
         assert_eq!(strays(&after_a_loss(), id("node", "n1"), &many).len(), STRAYS_PER_NODE_MAX);
     }
 

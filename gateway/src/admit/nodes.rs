@@ -7,8 +7,8 @@ use super::{
 use crate::resolve;
 use skep_projections::{NodeIdx, NodeRow, View};
 use skep_proto::v1::{
-    Annotations, NodeAvailability, NodeRemoved, NodeRole, NodeSpec, NodeState, NodeUpdated, RemoveNode,
-    UpdateNode, event::Kind,
+    Annotations, NodeAvailability, NodeRemoved, NodeRole, NodeSpec, NodeState, NodeUpdated,
+    RemoveNode, UpdateNode, event::Kind,
 };
 
 pub(super) fn update(view: &View, command: &UpdateNode) -> Result<Admitted, Refusal> {
@@ -21,7 +21,10 @@ pub(super) fn update(view: &View, command: &UpdateNode) -> Result<Admitted, Refu
     if spec == *row.spec {
         return Ok(Admitted::unchanged(row.id));
     }
-    Ok(Admitted::one(row.id, Kind::NodeUpdated(NodeUpdated { node_id: row.id.to_bytes(), spec: Some(spec) })))
+    Ok(Admitted::one(
+        row.id,
+        Kind::NodeUpdated(NodeUpdated { node_id: row.id.to_bytes(), spec: Some(spec) }),
+    ))
 }
 
 fn changed(row: &NodeRow, command: &UpdateNode) -> Result<NodeSpec, Refusal> {
@@ -29,7 +32,10 @@ fn changed(row: &NodeRow, command: &UpdateNode) -> Result<NodeSpec, Refusal> {
     let annotations = spec.annotations.get_or_insert_with(Annotations::default);
     for key in &command.label_rm {
         if annotations.labels.remove(key).is_none() {
-            return Err(Refusal::invalid(format!("node {} has no label {key:?} to remove", row.hostname())));
+            return Err(Refusal::invalid(format!(
+                "node {} has no label {key:?} to remove",
+                row.hostname()
+            )));
         }
     }
     for (key, value) in &command.label_add {
@@ -44,7 +50,8 @@ fn changed(row: &NodeRow, command: &UpdateNode) -> Result<NodeSpec, Refusal> {
         spec.annotations.filter(|now| row.spec.annotations.is_some() || !now.labels.is_empty());
     if let Some(wanted) = command.availability {
         let known = NodeAvailability::try_from(wanted).map_err(|_| {
-            Refusal::invalid(format!("availability {wanted} is unknown")).hint("active, pause or drain")
+            Refusal::invalid(format!("availability {wanted} is unknown"))
+                .hint("active, pause or drain")
         })?;
         spec.availability = known as i32;
     }
@@ -69,7 +76,9 @@ pub(super) fn remove(view: &View, command: &RemoveNode) -> Result<Admitted, Refu
             "node {} is ready: its agent is connected",
             row.hostname()
         ))
-        .hint("stop its agent first, or use --force; its tasks are given up and replaced elsewhere"));
+        .hint(
+            "stop its agent first, or use --force; its tasks are given up and replaced elsewhere",
+        ));
     }
     let removed = NodeRemoved { node_id: row.id.to_bytes(), force: command.force };
     Ok(Admitted::one(row.id, Kind::NodeRemoved(removed)))

@@ -1,10 +1,11 @@
-//! Host ports: who else wants the same one. Placement keeps them apart on a node, so this only warns.
+//! Host ports: who else wants the same one. Placement keeps them apart on a node, so this only
+//! warns.
 
 use skep_projections::View;
 use skep_proto::v1::ServiceSpec;
 
-/// A warning for each published port that leaves fewer nodes than replicas on purpose is for the user to judge:
-/// at most one task with a given host port fits on a node.
+/// A warning for each published port that leaves fewer nodes than replicas on purpose is for the
+/// user to judge: at most one task with a given host port fits on a node.
 pub(super) fn warnings(view: &View, spec: &ServiceSpec) -> Vec<String> {
     let ports = spec.endpoint.as_ref().map_or(&[][..], |e| &e.ports);
     let replicas = skep_proto::defaults::replicas(spec).unwrap_or(0);

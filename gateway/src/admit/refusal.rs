@@ -38,7 +38,8 @@ impl Refusal {
             "{what} is at version {version}, the update was made for version {made_for}: {changed_by} changed it \
              at revision {version}"
         );
-        Refusal::new(RefusalCode::OutOfSequence, message).hint("read it again and repeat the change")
+        Refusal::new(RefusalCode::OutOfSequence, message)
+            .hint("read it again and repeat the change")
     }
 
     /// Not in this state of the cluster.

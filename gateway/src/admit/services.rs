@@ -16,14 +16,21 @@ use skep_reconcilers::Entropy;
 /// Replicas one service may ask for; more are refused, since each becomes a task in memory.
 pub const REPLICAS_MAX: u64 = 1_000_000;
 
-pub(super) fn create(view: &View, command: &CreateService, entropy: &Entropy) -> Result<Admitted, Refusal> {
+pub(super) fn create(
+    view: &View,
+    command: &CreateService,
+    entropy: &Entropy,
+) -> Result<Admitted, Refusal> {
     let spec = command.spec.as_ref().ok_or_else(|| Refusal::invalid("the service has no spec"))?;
     spec::validate(view, spec)?;
     replicas_within_bound(spec)?;
     let name = name_of(Some(spec));
     if let Some(taken) = view.service_named(name).and_then(|place| view.services().get(place)) {
-        return Err(Refusal::exists(format!("a service named {name:?} exists already ({})", taken.id))
-            .hint(format!("choose another --name, or change it with `skep service update {name}`")));
+        return Err(Refusal::exists(format!(
+            "a service named {name:?} exists already ({})",
+            taken.id
+        ))
+        .hint(format!("choose another --name, or change it with `skep service update {name}`")));
     }
     let id = entropy.id();
     let warnings = ports::warnings(view, spec);
@@ -52,7 +59,9 @@ pub(super) fn update(view: &View, command: &UpdateService) -> Result<Admitted, R
         return Ok(Admitted::unchanged(row.id));
     }
     let kind = match only_replicas_changed(&row.spec, spec) {
-        Some(replicas) => Kind::ServiceScaled(ServiceScaled { service_id: row.id.to_bytes(), replicas }),
+        Some(replicas) => {
+            Kind::ServiceScaled(ServiceScaled { service_id: row.id.to_bytes(), replicas })
+        }
         None => Kind::ServiceUpdated(Box::new(ServiceUpdated {
             service_id: row.id.to_bytes(),
             spec: Some(spec.clone()),
@@ -76,7 +85,10 @@ pub(super) fn scale(view: &View, command: &ScaleService) -> Result<Admitted, Ref
 
 pub(super) fn remove(view: &View, command: &RemoveService) -> Result<Admitted, Refusal> {
     let row = find(view, &command.service)?;
-    Ok(Admitted::one(row.id, Kind::ServiceRemoved(ServiceRemoved { service_id: row.id.to_bytes() })))
+    Ok(Admitted::one(
+        row.id,
+        Kind::ServiceRemoved(ServiceRemoved { service_id: row.id.to_bytes() }),
+    ))
 }
 
 /// The name a spec gives.
@@ -92,8 +104,10 @@ fn replicas_within_bound(spec: &ServiceSpec) -> Result<(), Refusal> {
 }
 
 fn too_many(wanted: u64) -> Refusal {
-    Refusal::invalid(format!("{wanted} replicas are more than the {REPLICAS_MAX} one service may have"))
-        .hint("spread them over several services")
+    Refusal::invalid(format!(
+        "{wanted} replicas are more than the {REPLICAS_MAX} one service may have"
+    ))
+    .hint("spread them over several services")
 }
 
 /// The new number, where nothing but the number of replicas differs.
@@ -107,5 +121,7 @@ fn only_replicas_changed(old: &ServiceSpec, new: &ServiceSpec) -> Option<u64> {
 
 fn find<'a>(view: &'a View, reference: &str) -> Result<&'a ServiceRow, Refusal> {
     let place = resolve::service(view, reference)?;
-    view.services().get(place).ok_or_else(|| Refusal::not_found(format!("no service {reference:?}")))
+    view.services()
+        .get(place)
+        .ok_or_else(|| Refusal::not_found(format!("no service {reference:?}")))
 }

@@ -1,7 +1,8 @@
 //! Whether a service's spec makes sense, and whether any node could ever run it. PURE.
 //!
-//! Whatever is admitted is tried again and again, so a spec that no engine takes is refused here, while somebody is
-//! there to read why. Each refusal names the field and says what to write instead.
+//! Whatever is admitted is tried again and again, so a spec that no engine takes is refused here,
+//! while somebody is there to read why. Each refusal names the field and says what to write
+//! instead.
 
 mod container;
 mod image;
@@ -17,17 +18,19 @@ use skep_proto::{
     constraint::Constraint,
     time::SECOND_NS,
     v1::{
-        NetworkAttachment, Placement, PortConfig, PortProtocol, RestartCondition, RestartPolicy, ServiceSpec,
-        TaskSpec, task_spec::Runtime,
+        NetworkAttachment, Placement, PortConfig, PortProtocol, RestartCondition, RestartPolicy,
+        ServiceSpec, TaskSpec, task_spec::Runtime,
     },
 };
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Most labels one object may have; one more is refused.
 pub(super) const LABELS_MAX: usize = 256;
-/// Most constraints one service may have; one more is refused, since each is compared with every kind of node.
+/// Most constraints one service may have; one more is refused, since each is compared with every
+/// kind of node.
 const CONSTRAINTS_MAX: usize = 256;
-/// The longest duration that a spec may ask for: ten years. A longer one is refused, since engines count less far.
+/// The longest duration that a spec may ask for: ten years. A longer one is refused, since engines
+/// count less far.
 const DURATION_NS_MAX: u64 = 10 * 366 * 86_400 * SECOND_NS;
 
 pub(super) fn validate(view: &View, spec: &ServiceSpec) -> Result<(), Refusal> {
@@ -35,7 +38,10 @@ pub(super) fn validate(view: &View, spec: &ServiceSpec) -> Result<(), Refusal> {
     text::name(&annotations.name)?;
     labels("service", &annotations.labels)?;
     unsupported::refuse_service(spec)?;
-    task(view, spec.task.as_ref().ok_or_else(|| Refusal::invalid("the service has no task spec"))?)?;
+    task(
+        view,
+        spec.task.as_ref().ok_or_else(|| Refusal::invalid("the service has no task spec"))?,
+    )?;
     if let Some(monitor_ns) = spec.update.and_then(|update| update.monitor_ns) {
         duration("the monitor time of updates", monitor_ns)?;
     }
@@ -89,7 +95,9 @@ fn restart(policy: &RestartPolicy) -> Result<(), Refusal> {
 fn placement(placement: Option<&Placement>) -> Result<(), Refusal> {
     let Some(placement) = placement else { return Ok(()) };
     if placement.constraints.len() > CONSTRAINTS_MAX {
-        return Err(Refusal::invalid(format!("a service may have {CONSTRAINTS_MAX} constraints at most")));
+        return Err(Refusal::invalid(format!(
+            "a service may have {CONSTRAINTS_MAX} constraints at most"
+        )));
     }
     for constraint in &placement.constraints {
         Constraint::parse(constraint)
@@ -110,8 +118,11 @@ fn ports(ports: &[PortConfig]) -> Result<(), Refusal> {
             .hint("ports are 1 to 65535"));
         }
         if port.published_port != 0 && !taken.insert((port.protocol, port.published_port)) {
-            return Err(Refusal::invalid(format!("port {} is published twice", port.published_port))
-                .hint("publish each port once for a protocol"));
+            return Err(Refusal::invalid(format!(
+                "port {} is published twice",
+                port.published_port
+            ))
+            .hint("publish each port once for a protocol"));
         }
     }
     Ok(())
@@ -121,8 +132,11 @@ fn ports(ports: &[PortConfig]) -> Result<(), Refusal> {
 fn publishable(ports: &[PortConfig], networks: &[NetworkAttachment]) -> Result<(), Refusal> {
     match networks {
         [only] if !ports.is_empty() && (only.target == "host" || only.target == "none") => {
-            Err(Refusal::invalid(format!("no port can be published from the network {:?}", only.target))
-                .hint("leave out the network, or the ports"))
+            Err(Refusal::invalid(format!(
+                "no port can be published from the network {:?}",
+                only.target
+            ))
+            .hint("leave out the network, or the ports"))
         }
         [] | [..] => Ok(()),
     }
@@ -132,14 +146,18 @@ fn publishable(ports: &[PortConfig], networks: &[NetworkAttachment]) -> Result<(
 fn known<E: TryFrom<i32>>(what: &str, number: i32, words: &str) -> Result<(), Refusal> {
     match E::try_from(number) {
         Ok(_) => Ok(()),
-        Err(_) => Err(Refusal::invalid(format!("{what} {number} is unknown")).hint(format!("write {words}"))),
+        Err(_) => {
+            Err(Refusal::invalid(format!("{what} {number} is unknown"))
+                .hint(format!("write {words}")))
+        }
     }
 }
 
 /// Refuses a time that an engine can't count.
 fn duration(what: &str, ns: u64) -> Result<(), Refusal> {
     if ns > DURATION_NS_MAX {
-        return Err(Refusal::invalid(format!("{what} is longer than ten years")).hint("write a shorter one"));
+        return Err(Refusal::invalid(format!("{what} is longer than ten years"))
+            .hint("write a shorter one"));
     }
     Ok(())
 }

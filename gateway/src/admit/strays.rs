@@ -26,10 +26,10 @@ pub(super) fn disown(view: &View, command: &DisownStray) -> Result<Admitted, Ref
 
 fn unknown(view: &View, reference: &str) -> Refusal {
     match resolve::task(view, reference) {
-        Ok(_) => {
-            Refusal::precondition(format!("task {reference:?} belongs to a service, which would replace it"))
-                .hint("scale or remove the service: `skep service scale`, `skep service rm`")
-        }
+        Ok(_) => Refusal::precondition(format!(
+            "task {reference:?} belongs to a service, which would replace it"
+        ))
+        .hint("scale or remove the service: `skep service scale`, `skep service rm`"),
         Err(_) => Refusal::not_found(format!("no stray task {reference:?}"))
             .hint("`skep doctor` lists tasks that history does not know"),
     }

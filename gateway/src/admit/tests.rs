@@ -5,9 +5,9 @@ use skep_projections::fixture::{MANAGER, World, id, node_description, service_sp
 use skep_proto::{
     author, event,
     v1::{
-        Annotations, ClusterSpec, CreateService, EngineDescription, NodeJoined, NodeRole, Person, Record,
-        RefusalCode, ReleaseObject, RemoveNode, RemoveService, ScaleService, ServiceSpec, ServiceUpdated,
-        TaskState, UpdateCluster, UpdateNode, UpdateService,
+        Annotations, ClusterSpec, CreateService, EngineDescription, NodeJoined, NodeRole, Person,
+        Record, RefusalCode, ReleaseObject, RemoveNode, RemoveService, ScaleService, ServiceSpec,
+        ServiceUpdated, TaskState, UpdateCluster, UpdateNode, UpdateService,
     },
 };
 
@@ -57,7 +57,12 @@ fn labels(count: usize) -> std::collections::BTreeMap<String, String> {
 fn an_empty_command_is_refused() {
     let empty = Request::Command(Command::default());
     let found = admit(&World::of("").view, &empty, &Entropy::new([1; 32]));
-    refused(found, RefusalCode::Invalid, "the command is empty", "this client may be newer than the manager");
+    refused(
+        found,
+        RefusalCode::Invalid,
+        "the command is empty",
+        "this client may be newer than the manager",
+    );
 }
 
 #[test]
@@ -88,15 +93,17 @@ fn replicas_are_bounded_wherever_they_are_asked_for() {
     };
     let message = "1000001 replicas are more than the 1000000 one service may have";
     let hint = "spread them over several services";
-    let create = |spec| command(&world, Action::CreateService(Box::new(CreateService { spec: Some(spec) })));
+    let create =
+        |spec| command(&world, Action::CreateService(Box::new(CreateService { spec: Some(spec) })));
     refused(create(many(1_000_001)), RefusalCode::Invalid, message, hint);
     assert_eq!(kinds(create(many(1_000_000))), ["service_created"]);
     let mut spec = many(1_000_001);
     spec.annotations.get_or_insert_default().name = "web".into();
     let update = command(&world, updated("web", version(&world, "web"), Some(spec)));
     refused(update, RefusalCode::Invalid, message, hint);
-    let scale =
-        |replicas| command(&world, Action::ScaleService(ScaleService { service: "web".into(), replicas }));
+    let scale = |replicas| {
+        command(&world, Action::ScaleService(ScaleService { service: "web".into(), replicas }))
+    };
     refused(scale(1_000_001), RefusalCode::Invalid, message, hint);
     assert_eq!(kinds(scale(1_000_000)), ["service_scaled"]);
     assert_eq!(kinds(scale(1)), Vec::<&str>::new(), "it is so already");
@@ -124,7 +131,10 @@ fn an_update_for_an_older_version_is_refused_naming_who_was_faster() {
     );
     refused(found, RefusalCode::OutOfSequence, &message, "read it again and repeat the change");
     assert!(command(&world, updated("web", now + 1, Some(service_spec("web")))).is_err());
-    assert_eq!(kinds(command(&world, updated("web", now, Some(service_spec("web"))))), ["service_updated"]);
+    assert_eq!(
+        kinds(command(&world, updated("web", now, Some(service_spec("web"))))),
+        ["service_updated"]
+    );
 }
 
 #[test]
@@ -132,7 +142,8 @@ fn an_update_says_which_fields_it_changes() {
     let world = World::of("service web");
     let mut spec = service_spec("web");
     spec.annotations.get_or_insert_default().labels = labels(2);
-    let admitted = command(&world, updated("web", version(&world, "web"), Some(spec))).expect("it fits");
+    let admitted =
+        command(&world, updated("web", version(&world, "web"), Some(spec))).expect("it fits");
     let [(_, Kind::ServiceUpdated(event))] = &admitted.events[..] else { panic!("{admitted:?}") };
     assert_eq!(event.changed_fields, ["annotations.labels.k0", "annotations.labels.k1"]);
 }
@@ -153,7 +164,8 @@ fn an_update_without_a_spec_of_another_name_or_of_nothing() {
     assert_eq!(kinds(ask("web", Some(service_spec("web")))), Vec::<&str>::new());
     assert!(ask("wbe", Some(service_spec("wbe"))).is_err());
     let mut fewer = service_spec("web");
-    let mode = skep_proto::v1::service_mode::Mode::Replicated(skep_proto::v1::Replicated { replicas: 7 });
+    let mode =
+        skep_proto::v1::service_mode::Mode::Replicated(skep_proto::v1::Replicated { replicas: 7 });
     fewer.mode = Some(skep_proto::v1::ServiceMode { mode: Some(mode) });
     assert_eq!(kinds(ask("web", Some(fewer))), ["service_scaled"], "only the number changed");
 }
@@ -162,8 +174,9 @@ fn an_update_without_a_spec_of_another_name_or_of_nothing() {
 fn what_is_not_there_is_neither_scaled_nor_removed() {
     let world = World::of("service web");
     let scale = ScaleService { service: "nosuch".into(), replicas: 2 };
-    let remove =
-        |service: &str| command(&world, Action::RemoveService(RemoveService { service: service.into() }));
+    let remove = |service: &str| {
+        command(&world, Action::RemoveService(RemoveService { service: service.into() }))
+    };
     let hint = "`skep service ls` lists what there is, `skep log` what there was";
     let message = "service \"nosuch\" not found";
     refused(command(&world, Action::ScaleService(scale)), RefusalCode::NotFound, message, hint);
@@ -182,7 +195,9 @@ fn a_node_is_updated_at_its_version_or_without_one() {
     };
     said_by(&mut world, "bob", Kind::NodeJoined(Box::new(by)));
     let now = world.view.nodes().get(world.node("n2")).expect("it is there").version.0;
-    let at = |version| node_update("n2", |update| (update.version, update.label_add) = (version, labels(1)));
+    let at = |version| {
+        node_update("n2", |update| (update.version, update.label_add) = (version, labels(1)))
+    };
     let message = format!(
         "node n2 is at version {now}, the update was made for version 1: bob changed it at revision {now}"
     );
@@ -226,14 +241,18 @@ fn a_nodes_labels_availability_and_role() {
         "changing a node's role is not supported yet",
         "this cluster has one manager; start further nodes with `skep agent`",
     );
-    assert_eq!(kinds(ask(|update| update.role = Some(NodeRole::Worker as i32))), Vec::<&str>::new());
+    assert_eq!(
+        kinds(ask(|update| update.role = Some(NodeRole::Worker as i32))),
+        Vec::<&str>::new()
+    );
 }
 
 #[test]
 fn a_node_is_removed_when_it_is_away_or_by_force() {
     let world = World::of("node n1 | node n2 away | node m1 role=manager away");
-    let remove =
-        |node: &str, force| command(&world, Action::RemoveNode(RemoveNode { node: node.into(), force }));
+    let remove = |node: &str, force| {
+        command(&world, Action::RemoveNode(RemoveNode { node: node.into(), force }))
+    };
     refused(
         remove("n1", false),
         RefusalCode::Precondition,
@@ -305,7 +324,10 @@ fn a_refusal_stands_under_its_object() {
     assert_eq!(of(updated("web", 0, None)), web);
     assert_eq!(of(Action::ScaleService(ScaleService { service: "WEB".into(), replicas: 0 })), web);
     assert_eq!(of(Action::RemoveService(RemoveService { service: web.to_string() })), web);
-    assert_eq!(of(Action::CreateService(Box::new(CreateService { spec: Some(service_spec("web")) }))), web);
+    assert_eq!(
+        of(Action::CreateService(Box::new(CreateService { spec: Some(service_spec("web")) }))),
+        web
+    );
     assert_eq!(of(Action::CreateService(Box::default())), Id::NONE);
     assert_eq!(of(node_update("n1", |_| {})), n1);
     assert_eq!(of(Action::RemoveNode(RemoveNode { node: "n1".into(), force: false })), n1);
@@ -356,7 +378,12 @@ fn a_description_is_bounded_and_plain() {
     let hint = "1 to 255 bytes without control characters: see --hostname";
     let named = |name: &str| joined(&world, "n2", |_, said| said.hostname = name.into());
     refused(named(""), RefusalCode::Invalid, "\"\" is no host name for a node", hint);
-    refused(named("a\u{1b}c"), RefusalCode::Invalid, "\"a\\u{1b}c\" is no host name for a node", hint);
+    refused(
+        named("a\u{1b}c"),
+        RefusalCode::Invalid,
+        "\"a\\u{1b}c\" is no host name for a node",
+        hint,
+    );
     assert!(named(&"h".repeat(256)).is_err());
     assert_eq!(kinds(named(&"h".repeat(255))), ["node_joined"]);
     let large = |bytes: usize| {
@@ -371,7 +398,12 @@ fn a_description_is_bounded_and_plain() {
     let open = |description| {
         machine(
             &world,
-            Machine::Open { node: id("node", "n1"), session: 9, description, conditions: Vec::new() },
+            Machine::Open {
+                node: id("node", "n1"),
+                session: 9,
+                description,
+                conditions: Vec::new(),
+            },
         )
     };
     refused(open(description), RefusalCode::Invalid, &message, hint);
@@ -392,8 +424,12 @@ fn sessions_of_nodes_that_are_gone_or_followed() {
     let gone = |node: Id| format!("no node {node} in this cluster");
     let hint = "it was removed; start the agent with an empty state folder to join anew";
     for node in [id("node", "n2"), Id(5)] {
-        let open =
-            Machine::Open { node, session: 9, description: node_description("n2"), conditions: Vec::new() };
+        let open = Machine::Open {
+            node,
+            session: 9,
+            description: node_description("n2"),
+            conditions: Vec::new(),
+        };
         refused(machine(&world, open), RefusalCode::NotFound, &gone(node), hint);
         let report = Machine::Report { node, tasks: Vec::new() };
         refused(machine(&world, report), RefusalCode::NotFound, &gone(node), hint);
@@ -416,10 +452,17 @@ fn a_description_is_recorded_only_where_it_is_new() {
     let open = |description| {
         let found = machine(
             &world,
-            Machine::Open { node: id("node", "n1"), session: 9, description, conditions: Vec::new() },
+            Machine::Open {
+                node: id("node", "n1"),
+                session: 9,
+                description,
+                conditions: Vec::new(),
+            },
         );
         let admitted = found.expect("it is known");
-        let [(_, Kind::SessionOpened(opened))] = &admitted.events[..] else { panic!("{admitted:?}") };
+        let [(_, Kind::SessionOpened(opened))] = &admitted.events[..] else {
+            panic!("{admitted:?}")
+        };
         opened.description.clone()
     };
     assert_eq!(open(node_description("n1")), None);
@@ -428,7 +471,12 @@ fn a_description_is_recorded_only_where_it_is_new() {
 
 fn seen(task: Id, state: TaskState, message: &str) -> TaskObserved {
     let message = message.to_owned();
-    TaskObserved { task_id: task.to_bytes(), state: state as i32, message, ..TaskObserved::default() }
+    TaskObserved {
+        task_id: task.to_bytes(),
+        state: state as i32,
+        message,
+        ..TaskObserved::default()
+    }
 }
 
 #[test]
@@ -480,7 +528,8 @@ fn a_start_answers_the_wish_and_an_end_of_its_own_nothing() {
         machine(world, report).expect("it is its own").events[0].0
     };
     let task = world.task_id("web.1");
-    let row = |world: &World| world.view.tasks().get(world.task("web.1")).expect("it is there").clone();
+    let row =
+        |world: &World| world.view.tasks().get(world.task("web.1")).expect("it is there").clone();
     assert_eq!(cause(&world, seen(task, TaskState::Running, "")), row(&world).state_since.0);
     for state in [TaskState::Complete, TaskState::Failed, TaskState::Rejected] {
         assert_eq!(cause(&world, seen(task, state, "")), Revision::ZERO);
@@ -499,8 +548,10 @@ fn long_words_of_an_agent_are_cut_between_characters() {
     let world = World::of("node n1 | service web | task web.1 on n1");
     let task = world.task_id("web.1");
     let told = |message: String| {
-        let report =
-            Machine::Report { node: id("node", "n1"), tasks: vec![seen(task, TaskState::Running, &message)] };
+        let report = Machine::Report {
+            node: id("node", "n1"),
+            tasks: vec![seen(task, TaskState::Running, &message)],
+        };
         let admitted = machine(&world, report).expect("it is its own");
         let [(_, Kind::TaskObserved(event))] = &admitted.events[..] else { panic!("{admitted:?}") };
         event.message.clone()
@@ -515,7 +566,8 @@ fn a_port_that_fits_once_on_a_node_is_warned_about() {
     let world = World::of("node n1");
     let create = |replicas| {
         let mut spec = service_spec("web");
-        let mode = skep_proto::v1::service_mode::Mode::Replicated(skep_proto::v1::Replicated { replicas });
+        let mode =
+            skep_proto::v1::service_mode::Mode::Replicated(skep_proto::v1::Replicated { replicas });
         spec.mode = Some(skep_proto::v1::ServiceMode { mode: Some(mode) });
         let publish_mode = skep_proto::v1::PublishMode::Host as i32;
         let port = |published_port| skep_proto::v1::PortConfig {
@@ -524,8 +576,10 @@ fn a_port_that_fits_once_on_a_node_is_warned_about() {
             publish_mode,
             ..Default::default()
         };
-        spec.endpoint =
-            Some(skep_proto::v1::EndpointSpec { ports: vec![port(80), port(0)], ..Default::default() });
+        spec.endpoint = Some(skep_proto::v1::EndpointSpec {
+            ports: vec![port(80), port(0)],
+            ..Default::default()
+        });
         command(&world, Action::CreateService(Box::new(CreateService { spec: Some(spec) })))
             .expect("it fits")
             .warnings

@@ -1,9 +1,10 @@
-//! Fields of the schema that nothing acts on yet. Asking for one is refused: nothing asked for is ignored. PURE.
+//! Fields of the schema that nothing acts on yet. Asking for one is refused: nothing asked for is
+//! ignored. PURE.
 
 use super::Refusal;
 use skep_proto::v1::{
-    ContainerSpec, EndpointMode, FailureAction, Isolation, MountType, PublishMode, Resources, ServiceSpec,
-    TaskSpec, UpdateConfig, UpdateOrder, service_mode::Mode,
+    ContainerSpec, EndpointMode, FailureAction, Isolation, MountType, PublishMode, Resources,
+    ServiceSpec, TaskSpec, UpdateConfig, UpdateOrder, service_mode::Mode,
 };
 
 pub(super) fn refuse_service(spec: &ServiceSpec) -> Result<(), Refusal> {
@@ -19,7 +20,10 @@ pub(super) fn refuse_service(spec: &ServiceSpec) -> Result<(), Refusal> {
     }
     spec.update.as_ref().map_or(Ok(()), refuse_update)?;
     if spec.rollback.is_some() {
-        return Err(not_yet("rollback settings", "leave them out; update to the spec of before instead"));
+        return Err(not_yet(
+            "rollback settings",
+            "leave them out; update to the spec of before instead",
+        ));
     }
     let endpoint = spec.endpoint.clone().unwrap_or_default();
     if endpoint.mode() == EndpointMode::Dnsrr {
@@ -31,13 +35,17 @@ pub(super) fn refuse_service(spec: &ServiceSpec) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Of the settings for updates only the monitor time is acted on; every other must say what is done anyway.
+/// Of the settings for updates only the monitor time is acted on; every other must say what is done
+/// anyway.
 fn refuse_update(update: &UpdateConfig) -> Result<(), Refusal> {
     let asked = [
         (update.parallelism == 0, "update parallelism 0, all tasks at once,"),
         (update.parallelism > 1, "an update parallelism above 1"),
         (update.delay_ns != 0, "an update delay"),
-        (update.failure_action != FailureAction::Pause as i32, "an update failure action other than pause"),
+        (
+            update.failure_action != FailureAction::Pause as i32,
+            "an update failure action other than pause",
+        ),
         (update.max_failure_ratio != 0.0, "an update failure ratio"),
         (update.order != UpdateOrder::StopFirst as i32, "an update order other than stop-first"),
     ];
@@ -58,11 +66,14 @@ pub(super) fn refuse_task(task: &TaskSpec) -> Result<(), Refusal> {
         (resources.swap_bytes.is_some() || resources.memory_swappiness.is_some(), "swap settings"),
         (task.log_driver.is_some(), "a log driver"),
         (!task.resource_references.is_empty(), "resource references"),
-        (task.networks.iter().any(|n| !is_local(&n.target)), "a network other than host, none or bridge"),
         (
-            task.networks
-                .iter()
-                .any(|n| !n.aliases.is_empty() || !n.addresses.is_empty() || !n.driver_options.is_empty()),
+            task.networks.iter().any(|n| !is_local(&n.target)),
+            "a network other than host, none or bridge",
+        ),
+        (
+            task.networks.iter().any(|n| {
+                !n.aliases.is_empty() || !n.addresses.is_empty() || !n.driver_options.is_empty()
+            }),
             "network aliases, addresses and options",
         ),
     ];
@@ -70,7 +81,8 @@ pub(super) fn refuse_task(task: &TaskSpec) -> Result<(), Refusal> {
 }
 
 pub(super) fn refuse_container(c: &ContainerSpec) -> Result<(), Refusal> {
-    let cluster_mounts = c.mounts.iter().any(|m| matches!(m.r#type(), MountType::Cluster | MountType::Npipe));
+    let cluster_mounts =
+        c.mounts.iter().any(|m| matches!(m.r#type(), MountType::Cluster | MountType::Npipe));
     let asked = [
         (!c.secrets.is_empty(), "secrets"),
         (!c.configs.is_empty(), "configs"),

@@ -13,10 +13,10 @@ use crate::{
 use futures::{Stream, StreamExt};
 use prost::Message as _;
 use skep_proto::v1::{
-    Accepted, Author, Cluster, Command, CommandId, CommandReplies, CommandReply, Commands, GetRequest,
-    GreetReply, GreetRequest, ListRequest, ListStraysRequest, NodeList, ServiceList, StatusReply,
-    StatusRequest, StrayList, TaskList, UnknownOutcome, WatchServiceReply, WatchServiceRequest,
-    command_reply::Outcome, control_server::Control,
+    Accepted, Author, Cluster, Command, CommandId, CommandReplies, CommandReply, Commands,
+    GetRequest, GreetReply, GreetRequest, ListRequest, ListStraysRequest, NodeList, ServiceList,
+    StatusReply, StatusRequest, StrayList, TaskList, UnknownOutcome, WatchServiceReply,
+    WatchServiceRequest, command_reply::Outcome, control_server::Control,
 };
 use std::{pin::Pin, sync::Arc, time::Duration};
 use tokio::{
@@ -28,7 +28,8 @@ use tracing::Instrument;
 
 /// Largest command, bytes encoded; a larger one is refused with its size.
 pub const COMMAND_BYTES_MAX: usize = 3 << 19;
-/// Largest message; a larger one is refused before it is read. Commands up to this are told their size and the bound.
+/// Largest message; a larger one is refused before it is read. Commands up to this are told their
+/// size and the bound.
 pub const MESSAGE_BYTES_MAX: usize = 32 << 20;
 /// Messages of one stream waiting for their answers; at it the stream's reading waits.
 const STREAM_MESSAGES_MAX: usize = 128;
@@ -63,17 +64,20 @@ impl ControlService {
         &self,
         list: impl Future<Output = Result<T, Status>>,
     ) -> Result<Response<T>, Status> {
-        let permit = timeout(LIST_WAIT, self.lists.clone().acquire_owned()).await.ok().and_then(Result::ok);
+        let permit =
+            timeout(LIST_WAIT, self.lists.clone().acquire_owned()).await.ok().and_then(Result::ok);
         let permit = permit.ok_or_else(|| {
-            let refusal =
-                Refusal::exhausted(format!("{LISTS_MAX} lists are being sent, and none of them ends"));
+            let refusal = Refusal::exhausted(format!(
+                "{LISTS_MAX} lists are being sent, and none of them ends"
+            ));
             status(&refusal.hint("try again when some of their readers have gone"))
         })?;
         let list = list.await?;
         if list.encoded_len() > REPLY_BYTES_MAX {
             let (bytes, limit) = (list.encoded_len() >> 20, REPLY_BYTES_MAX >> 20);
-            let refusal =
-                Refusal::exhausted(format!("the list is {bytes} MiB; at most {limit} MiB are answered"));
+            let refusal = Refusal::exhausted(format!(
+                "the list is {bytes} MiB; at most {limit} MiB are answered"
+            ));
             return Err(status(&refusal.hint("ask for less: name the objects, or use --filter")));
         }
         let mut response = Response::new(list);
@@ -85,11 +89,16 @@ impl ControlService {
 /// The author of what comes in on this connection.
 pub(super) fn author<T>(request: &Request<T>) -> Result<Author, Status> {
     let peer = request.extensions().get::<Peer>();
-    peer.map(Peer::author).ok_or_else(|| Status::unauthenticated("the connection has no credentials"))
+    peer.map(Peer::author)
+        .ok_or_else(|| Status::unauthenticated("the connection has no credentials"))
 }
 
 /// Hands a command over. What is waited on does not hold it, so that a small future stays small.
-fn answer(drive: &Drive, author: Author, command: Command) -> impl Future<Output = CommandReply> + use<> {
+fn answer(
+    drive: &Drive,
+    author: Author,
+    command: Command,
+) -> impl Future<Output = CommandReply> + use<> {
     let (id, bytes) = (command.id, command.encoded_len());
     let request = Asked::Command(command);
     let span = tracing::debug_span!("command", kind = admit::describe(&request).0);
@@ -126,13 +135,15 @@ fn stopping() -> Answer {
 
 fn reply(id: Option<CommandId>, answer: Answer) -> CommandReply {
     let outcome = match answer {
-        Answer::Accepted { revision, through, object, changed, warnings } => Outcome::Accepted(Accepted {
-            revision: revision.0,
-            through_revision: through.0,
-            object_id: object.to_bytes(),
-            changed,
-            warnings,
-        }),
+        Answer::Accepted { revision, through, object, changed, warnings } => {
+            Outcome::Accepted(Accepted {
+                revision: revision.0,
+                through_revision: through.0,
+                object_id: object.to_bytes(),
+                changed,
+                warnings,
+            })
+        }
         Answer::Refused(refusal) => Outcome::Refused(refusal.to_message()),
         Answer::Unknown(message) => Outcome::Unknown(UnknownOutcome { message }),
     };
@@ -173,19 +184,31 @@ impl Control for ControlService {
         Ok(Response::new(Box::pin(answers.buffered(STREAM_MESSAGES_MAX))))
     }
 
-    async fn list_nodes(&self, request: Request<ListRequest>) -> Result<Response<NodeList>, Status> {
+    async fn list_nodes(
+        &self,
+        request: Request<ListRequest>,
+    ) -> Result<Response<NodeList>, Status> {
         self.list(self.reads.list_nodes(request.into_inner())).await
     }
 
-    async fn list_services(&self, request: Request<ListRequest>) -> Result<Response<ServiceList>, Status> {
+    async fn list_services(
+        &self,
+        request: Request<ListRequest>,
+    ) -> Result<Response<ServiceList>, Status> {
         self.list(self.reads.list_services(request.into_inner())).await
     }
 
-    async fn list_tasks(&self, request: Request<ListRequest>) -> Result<Response<TaskList>, Status> {
+    async fn list_tasks(
+        &self,
+        request: Request<ListRequest>,
+    ) -> Result<Response<TaskList>, Status> {
         self.list(self.reads.list_tasks(request.into_inner())).await
     }
 
-    async fn list_strays(&self, request: Request<ListStraysRequest>) -> Result<Response<StrayList>, Status> {
+    async fn list_strays(
+        &self,
+        request: Request<ListStraysRequest>,
+    ) -> Result<Response<StrayList>, Status> {
         self.reads.list_strays(request.into_inner()).await.map(Response::new)
     }
 
@@ -193,7 +216,10 @@ impl Control for ControlService {
         self.reads.get_cluster(request.into_inner()).await.map(Response::new)
     }
 
-    async fn status(&self, _request: Request<StatusRequest>) -> Result<Response<StatusReply>, Status> {
+    async fn status(
+        &self,
+        _request: Request<StatusRequest>,
+    ) -> Result<Response<StatusReply>, Status> {
         self.reads.status().await.map(Response::new)
     }
 
@@ -217,7 +243,8 @@ struct Waiting {
 }
 
 fn submit_all(drive: &Drive, author: &Author, commands: Vec<Command>) -> Waiting {
-    let (mut known, mut asks) = (Vec::with_capacity(commands.len()), Vec::with_capacity(commands.len()));
+    let (mut known, mut asks) =
+        (Vec::with_capacity(commands.len()), Vec::with_capacity(commands.len()));
     for command in commands {
         let bytes = command.encoded_len();
         let refusal = too_large(bytes);

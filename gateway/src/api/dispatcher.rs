@@ -9,7 +9,8 @@ use crate::{
 };
 use futures::{Stream, StreamExt};
 use skep_proto::v1::{
-    FromAgent, Hello, LogChunk, LogsTaken, ToAgent, dispatcher_server::Dispatcher, from_agent::Message,
+    FromAgent, Hello, LogChunk, LogsTaken, ToAgent, dispatcher_server::Dispatcher,
+    from_agent::Message,
 };
 use std::{
     pin::Pin,
@@ -50,7 +51,9 @@ impl DispatcherService {
 
     async fn first(&self, incoming: &mut Streaming<FromAgent>) -> Result<Hello, Status> {
         let _greeting = self.greetings.try_acquire().map_err(|_| {
-            Status::unavailable(format!("{GREETINGS_MAX} agents are about to say hello already; try again"))
+            Status::unavailable(format!(
+                "{GREETINGS_MAX} agents are about to say hello already; try again"
+            ))
         })?;
         let first = timeout(HELLO_LIMIT, incoming.message()).await;
         let first = first.map_err(|_| Status::deadline_exceeded("no hello came on this stream"))?;
@@ -101,7 +104,8 @@ impl Dispatcher for DispatcherService {
         request: Request<Streaming<FromAgent>>,
     ) -> Result<Response<Self::AttachStream>, Status> {
         let peer = request.extensions().get::<Peer>().cloned();
-        let peer = peer.ok_or_else(|| Status::unauthenticated("the connection has no credentials"))?;
+        let peer =
+            peer.ok_or_else(|| Status::unauthenticated("the connection has no credentials"))?;
         let origin = if peer.is_this_process() { Origin::Embedded } else { Origin::Outside };
         let mut incoming = request.into_inner();
         let hello = self.first(&mut incoming).await?;

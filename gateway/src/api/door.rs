@@ -1,8 +1,9 @@
 //! A door of the manager: takes connections, bounded in number, and closes those that say nothing.
 //!
-//! Whoever opens connections without end must not cost others theirs, nor the manager its file descriptors. So a
-//! door has so many places, one process may hold half of them at most, and the manager's own agent has places
-//! that nobody else can take. A connection for which there is no place is told so and closed at once.
+//! Whoever opens connections without end must not cost others theirs, nor the manager its file
+//! descriptors. So a door has so many places, one process may hold half of them at most, and the
+//! manager's own agent has places that nobody else can take. A connection for which there is no
+//! place is told so and closed at once.
 
 mod guarded;
 mod places;
@@ -52,7 +53,11 @@ impl Drop for Place {
 impl Door {
     /// A door with these limits.
     pub fn new(name: &'static str, limits: Limits) -> Door {
-        Door { name, patience: Patience::default(), places: Arc::new(Mutex::new(Places::new(limits))) }
+        Door {
+            name,
+            patience: Patience::default(),
+            places: Arc::new(Mutex::new(Places::new(limits))),
+        }
     }
 
     /// How full it is, and how many were sent away.
@@ -100,14 +105,19 @@ impl Door {
         self,
         listener: UnixListener,
     ) -> impl Stream<Item = Result<Guarded<PeerStream>, Infallible>> {
-        stream::unfold((self, listener, Accepting::default()), |(door, listener, mut accepting)| async move {
-            loop {
-                let accepted = accepting.judge(&door, listener.accept().await).await;
-                if let Some(guarded) = accepted.and_then(|(stream, _)| guard_local(&door, stream)) {
-                    return Some((Ok(guarded), (door, listener, accepting)));
+        stream::unfold(
+            (self, listener, Accepting::default()),
+            |(door, listener, mut accepting)| async move {
+                loop {
+                    let accepted = accepting.judge(&door, listener.accept().await).await;
+                    if let Some(guarded) =
+                        accepted.and_then(|(stream, _)| guard_local(&door, stream))
+                    {
+                        return Some((Ok(guarded), (door, listener, accepting)));
+                    }
                 }
-            }
-        })
+            },
+        )
     }
 
     /// The connections that come over the network. Each counts as of a process of its own.
@@ -115,27 +125,32 @@ impl Door {
         self,
         listener: TcpListener,
     ) -> impl Stream<Item = Result<Guarded<TcpStream>, Infallible>> {
-        stream::unfold((self, listener, Accepting::default()), |(door, listener, mut accepting)| async move {
-            loop {
-                let accepted = accepting.judge(&door, listener.accept().await).await;
-                let Some((stream, peer)) = accepted else { continue };
-                // Negative: no process has such a number.
-                let whose = i32::from(peer.port()) - i32::from(u16::MAX) - 1;
-                if let Ok(place) = door.enter(whose) {
-                    return Some((
-                        Ok(Guarded::new(stream, place, door.patience)),
-                        (door, listener, accepting),
-                    ));
+        stream::unfold(
+            (self, listener, Accepting::default()),
+            |(door, listener, mut accepting)| async move {
+                loop {
+                    let accepted = accepting.judge(&door, listener.accept().await).await;
+                    let Some((stream, peer)) = accepted else { continue };
+                    // Negative: no process has such a number.
+                    let whose = i32::from(peer.port()) - i32::from(u16::MAX) - 1;
+                    if let Ok(place) = door.enter(whose) {
+                        return Some((
+                            Ok(Guarded::new(stream, place, door.patience)),
+                            (door, listener, accepting),
+                        ));
+                    }
                 }
-            }
-        })
+            },
+        )
     }
 }
 
 fn guard_local(door: &Door, stream: UnixStream) -> Option<Guarded<PeerStream>> {
     let process = stream.peer_cred().ok().and_then(|cred| cred.pid()).unwrap_or(0);
     match door.enter(process) {
-        Ok(place) => PeerStream::new(stream).ok().map(|stream| Guarded::new(stream, place, door.patience)),
+        Ok(place) => {
+            PeerStream::new(stream).ok().map(|stream| Guarded::new(stream, place, door.patience))
+        }
         Err(limit) => {
             let message = format!("the manager has too many connections; its limit is {limit}");
             // It may not read; then it learns from the end alone.
@@ -154,7 +169,8 @@ enum Accepting {
 }
 
 impl Accepting {
-    /// The connection, if there is one. An error is told once and waited out, since the next try would fail alike.
+    /// The connection, if there is one. An error is told once and waited out, since the next try
+    /// would fail alike.
     async fn judge<T>(&mut self, door: &Door, accepted: io::Result<T>) -> Option<T> {
         match (accepted, *self) {
             (Ok(connection), Accepting::Works) => Some(connection),
@@ -177,7 +193,8 @@ impl Accepting {
     }
 }
 
-/// What HTTP/2 says to one that is sent away: settings, and GOAWAY with ENHANCE_YOUR_CALM and a message.
+/// What HTTP/2 says to one that is sent away: settings, and GOAWAY with ENHANCE_YOUR_CALM and a
+/// message.
 fn farewell(message: &str) -> Vec<u8> {
     const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
     const ENHANCE_YOUR_CALM: u32 = 0xb;

@@ -1,8 +1,8 @@
 //! Answers that end with the manager, and that say so.
 //!
-//! Followers and waiting commands have answers that may never end by themselves. When the manager stops they are
-//! ended with the status UNAVAILABLE and [`STOPPING_HEADER`], so that a client can tell a manager that goes from a
-//! connection that broke.
+//! Followers and waiting commands have answers that may never end by themselves. When the manager
+//! stops they are ended with the status UNAVAILABLE and [`STOPPING_HEADER`], so that a client can
+//! tell a manager that goes from a connection that broke.
 
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use std::{
@@ -47,8 +47,9 @@ pub(super) async fn until<E>(
         () = end.cancelled() => return Ok(stopping().into_http()),
     };
     let held = response.extensions_mut().remove::<Held>();
-    Ok(response
-        .map(|body| Body::new(Ending { body, end: Box::pin(end.cancelled_owned()), done: false, held })))
+    Ok(response.map(|body| {
+        Body::new(Ending { body, end: Box::pin(end.cancelled_owned()), done: false, held })
+    }))
 }
 
 /// A body that ends with the manager.

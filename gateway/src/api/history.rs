@@ -1,7 +1,7 @@
 //! The door to the past: the log, differences, reasons, entries as stored, and how the manager is.
 //!
-//! Streams are read from the disk where that may block, into a short queue; when the caller goes, the queue
-//! closes and the reading ends.
+//! Streams are read from the disk where that may block, into a short queue; when the caller goes,
+//! the queue closes and the reading ends.
 
 use super::reads::{Reads, blocking, past_status, status};
 use crate::{
@@ -33,7 +33,8 @@ use tonic::{Request, Response, Status};
 /// Records or entries waiting for one reader; at it the reading of the disk waits.
 const QUEUE_MAX: usize = 256;
 
-/// Streams that are read at once: each may hold a thread while its caller is slow. More are refused.
+/// Streams that are read at once: each may hold a thread while its caller is slow. More are
+/// refused.
 const READERS_MAX: usize = 64;
 
 /// The service.
@@ -54,7 +55,8 @@ impl HistoryService {
 
     fn reader(&self) -> Result<OwnedSemaphorePermit, Status> {
         self.readers.clone().try_acquire_owned().map_err(|_| {
-            let refusal = Refusal::exhausted(format!("{READERS_MAX} readers of history are here already"));
+            let refusal =
+                Refusal::exhausted(format!("{READERS_MAX} readers of history are here already"));
             status(&refusal.hint("try again when one of them has gone"))
         })
     }
@@ -130,7 +132,11 @@ impl History for HistoryService {
         let newest = past.newest().revision.0;
         let to = if to_revision == 0 { newest } else { to_revision };
         if from_revision > to {
-            return Err(past_status(&no_such_range(Revision(from_revision), Revision(to), Revision(newest))));
+            return Err(past_status(&no_such_range(
+                Revision(from_revision),
+                Revision(to),
+                Revision(newest),
+            )));
         }
         let (out, stream) = mpsc::channel(QUEUE_MAX);
         let reader = self.reader()?;
@@ -139,7 +145,9 @@ impl History for HistoryService {
             for entry in past.history().entries(Revision(from_revision.max(1))) {
                 let (stored, last) = match entry {
                     Ok(entry) if entry.first().0 > to => return,
-                    Ok(entry) => (Ok(StoredEntry { entry: entry.bytes().clone() }), entry.last().0 >= to),
+                    Ok(entry) => {
+                        (Ok(StoredEntry { entry: entry.bytes().clone() }), entry.last().0 >= to)
+                    }
                     Err(error) => (Err(past_status(&error.into())), true),
                 };
                 if out.blocking_send(stored).is_err() || last {
@@ -150,7 +158,10 @@ impl History for HistoryService {
         Ok(Response::new(Box::pin(ReceiverStream::new(stream))))
     }
 
-    async fn doctor(&self, _request: Request<DoctorRequest>) -> Result<Response<DoctorReply>, Status> {
+    async fn doctor(
+        &self,
+        _request: Request<DoctorRequest>,
+    ) -> Result<Response<DoctorReply>, Status> {
         let reads = self.reads.clone();
         let findings = blocking(move || doctor::examine(&reads)).await?;
         Ok(Response::new(DoctorReply { findings }))
@@ -175,12 +186,19 @@ struct Range {
 }
 
 /// Tells what there is, then what comes.
-async fn tell(mut teller: Teller, view: View, range: Range, subscription: Option<Subscription>, out: Out) {
+async fn tell(
+    mut teller: Teller,
+    view: View,
+    range: Range,
+    subscription: Option<Subscription>,
+    out: Out,
+) {
     let Range { from, to, newest, tail } = range;
     let told = out.clone();
     let past = spawn_blocking(move || {
-        let ended =
-            teller.tell(&view, from, to.min(newest), tail, |record| told.blocking_send(Ok(record)).is_ok());
+        let ended = teller.tell(&view, from, to.min(newest), tail, |record| {
+            told.blocking_send(Ok(record)).is_ok()
+        });
         (teller, ended)
     });
     let teller = match past.await {
@@ -194,7 +212,13 @@ async fn tell(mut teller: Teller, view: View, range: Range, subscription: Option
     }
 }
 
-async fn follow(mut teller: Teller, mut subscription: Subscription, from: Revision, to: Revision, out: Out) {
+async fn follow(
+    mut teller: Teller,
+    mut subscription: Subscription,
+    from: Revision,
+    to: Revision,
+    out: Out,
+) {
     loop {
         let entry = tokio::select! {
             entry = subscription.next() => entry,
@@ -207,7 +231,8 @@ async fn follow(mut teller: Teller, mut subscription: Subscription, from: Revisi
         let told = out.clone();
         // Names are looked up on the disk.
         let step = spawn_blocking(move || {
-            let more = teller.tell_entry(&entry, from, to, |record| told.blocking_send(Ok(record)).is_ok());
+            let more = teller
+                .tell_entry(&entry, from, to, |record| told.blocking_send(Ok(record)).is_ok());
             (teller, more)
         });
         match step.await {

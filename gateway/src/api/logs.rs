@@ -1,7 +1,7 @@
 //! What tasks print: streamed from the agents through this manager, ended tasks included.
 //!
-//! What is ordered, and what is passed on when, is decided by [`LogReader`]; here the view, the agents' chunks
-//! and the clock are brought to it, and its orders to the hub.
+//! What is ordered, and what is passed on when, is decided by [`LogReader`]; here the view, the
+//! agents' chunks and the clock are brought to it, and its orders to the hub.
 
 use crate::{
     drive::Drive,
@@ -53,7 +53,10 @@ impl LogsService {
 impl Logs for LogsService {
     type ReadStream = Pin<Box<dyn Stream<Item = Result<LogsReply, Status>> + Send>>;
 
-    async fn read(&self, request: Request<LogsRequest>) -> Result<Response<Self::ReadStream>, Status> {
+    async fn read(
+        &self,
+        request: Request<LogsRequest>,
+    ) -> Result<Response<Self::ReadStream>, Status> {
         let asked = request.into_inner();
         let subjects = Subjects::find(&self.drive.newest().view, &asked)?;
         let (out, replies) = mpsc::channel(REPLIES_MAX);
@@ -93,11 +96,13 @@ impl Subjects {
         Ok(Subjects { services, tasks })
     }
 
-    /// The tasks that are read, each once, and whether more may come. Tasks without a node print nothing.
+    /// The tasks that are read, each once, and whether more may come. Tasks without a node print
+    /// nothing.
     fn look(&self, view: &View) -> (Vec<Target>, Prospect) {
         let mut targets = BTreeMap::new();
         let mut prospect = Prospect::NoMoreTasks;
-        let mut add = |row: &TaskRow| targets.extend(target(view, row).map(|target| (row.id, target)));
+        let mut add =
+            |row: &TaskRow| targets.extend(target(view, row).map(|target| (row.id, target)));
         for id in &self.services {
             let Some(index) = view.services().find(*id) else { continue };
             view.tasks_of(index).for_each(|(_, row)| add(row));
@@ -207,7 +212,9 @@ impl Relay {
     async fn carry_out(&mut self) -> bool {
         while let Some(output) = self.reader.poll_output(self.now()) {
             match output {
-                Output::Order { node, tasks, tail, resume } => self.order(node, &tasks, tail, resume).await,
+                Output::Order { node, tasks, tail, resume } => {
+                    self.order(node, &tasks, tail, resume).await
+                }
                 Output::Cancel(node) => self.cancel(node).await,
                 Output::Reply(reply) => match self.out.try_send(Ok(reply)) {
                     Ok(()) => {}
@@ -251,7 +258,8 @@ impl Relay {
 
     async fn cancel(&mut self, node: Id) {
         if let Some(request) = self.close(node) {
-            let cancel = ToAgent { message: Some(to_agent::Message::Cancel(LogCancel { request })) };
+            let cancel =
+                ToAgent { message: Some(to_agent::Message::Cancel(LogCancel { request })) };
             self.service.hub.order(node, cancel).await;
         }
     }
@@ -264,7 +272,8 @@ impl Relay {
 
     /// Listens to every order of which more may be taken.
     fn listen(&mut self) {
-        for (node, order) in self.orders.iter_mut().filter(|(node, _)| self.reader.has_room(**node)) {
+        for (node, order) in self.orders.iter_mut().filter(|(node, _)| self.reader.has_room(**node))
+        {
             if let Some(mut chunks) = order.chunks.take() {
                 let (node, request) = (*node, order.request);
                 self.reads.push(Box::pin(async move {
@@ -277,7 +286,10 @@ impl Relay {
 
     fn take(&mut self, (node, request, chunk, chunks): Arrival) {
         let now = self.now();
-        let Some(order) = self.orders.get_mut(&node).filter(|order| order.request == request) else { return };
+        let Some(order) = self.orders.get_mut(&node).filter(|order| order.request == request)
+        else {
+            return;
+        };
         match chunk {
             Some(chunk) => {
                 order.chunks = Some(chunks);

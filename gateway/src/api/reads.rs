@@ -1,8 +1,8 @@
 //! Reads of the newest state or of a past one: the functions behind the doors.
 //!
-//! A live manager answers from its committed view, by default after asking whether it still leads; a stopped
-//! one from the view that its history ends with. Everything else is the same for both, which is why both
-//! stand here.
+//! A live manager answers from its committed view, by default after asking whether it still leads;
+//! a stopped one from the view that its history ends with. Everything else is the same for both,
+//! which is why both stand here.
 
 mod watch;
 
@@ -21,8 +21,8 @@ use skep_projections::View;
 use skep_proto::{
     Id, Timestamp,
     v1::{
-        Cluster, GetRequest, ListRequest, ListStraysRequest, Moment, NodeList, NodeState, RefusalCode,
-        ServiceList, StatusReply, StrayList, TaskList,
+        Cluster, GetRequest, ListRequest, ListStraysRequest, Moment, NodeList, NodeState,
+        RefusalCode, ServiceList, StatusReply, StrayList, TaskList,
     },
 };
 use std::sync::Arc;
@@ -55,7 +55,14 @@ impl Reads {
     /// Of a running manager.
     pub fn live(drive: Drive, pulls: Arc<Pulls>, node: Id, door: Door) -> Reads {
         let past = Past::new(drive.log().history());
-        Reads { source: Source::Live(drive), door: Some(door), past, pulls, node, started_at: wall() }
+        Reads {
+            source: Source::Live(drive),
+            door: Some(door),
+            past,
+            pulls,
+            node,
+            started_at: wall(),
+        }
     }
 
     /// Of a stopped manager, whose history ends with this view.
@@ -102,9 +109,9 @@ impl Reads {
         }
     }
 
-    /// The time now as the log has it: "so long ago" is counted back from here, since the log's time passes as a
-    /// stopwatch does, while the wall clock may have been set. Of a stopped manager only the newest record's time
-    /// is known, and the wall clock's where that is later.
+    /// The time now as the log has it: "so long ago" is counted back from here, since the log's
+    /// time passes as a stopwatch does, while the wall clock may have been set. Of a stopped
+    /// manager only the newest record's time is known, and the wall clock's where that is later.
     pub fn log_time(&self) -> Timestamp {
         match &self.source {
             Source::Live(drive) => drive.log_time(),
@@ -116,9 +123,11 @@ impl Reads {
     pub async fn view(&self, moment: Option<Moment>, stale: bool) -> Result<View, Status> {
         if moment.as_ref().is_none_or(|moment| moment.moment.is_none()) {
             return match &self.source {
-                Source::Live(drive) if !stale => {
-                    drive.linearizable().await.map(|p| p.view.clone()).map_err(|refusal| status(&refusal))
-                }
+                Source::Live(drive) if !stale => drive
+                    .linearizable()
+                    .await
+                    .map(|p| p.view.clone())
+                    .map_err(|refusal| status(&refusal)),
                 Source::Live(_) | Source::Still(..) => Ok(self.newest()),
             };
         }
@@ -142,7 +151,8 @@ impl Reads {
     pub async fn list_services(&self, request: ListRequest) -> Result<ServiceList, Status> {
         let view = self.view(request.moment, request.stale).await?;
         let revision = view.position().revision.0;
-        blocking(move || Ok(ServiceList { services: list::services(&view, &request)?, revision })).await
+        blocking(move || Ok(ServiceList { services: list::services(&view, &request)?, revision }))
+            .await
     }
 
     /// The tasks that are asked for.
@@ -243,8 +253,11 @@ pub fn past_status(error: &PastError) -> Status {
     match error {
         PastError::Refused(refusal) => status(refusal),
         PastError::Read(_) | PastError::Unfoldable(_) => {
-            let refusal =
-                Refusal { code: RefusalCode::Unspecified, message: error.to_string(), hint: String::new() };
+            let refusal = Refusal {
+                code: RefusalCode::Unspecified,
+                message: error.to_string(),
+                hint: String::new(),
+            };
             let details = refusal.to_message().encode_to_vec().into();
             Status::with_details(Code::DataLoss, error.to_string(), details)
         }

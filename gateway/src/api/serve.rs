@@ -10,8 +10,8 @@ use super::{
 };
 use axum::{Router, routing::get};
 use skep_proto::v1::{
-    control_server::ControlServer, dispatcher_server::DispatcherServer, history_server::HistoryServer,
-    logs_server::LogsServer,
+    control_server::ControlServer, dispatcher_server::DispatcherServer,
+    history_server::HistoryServer, logs_server::LogsServer,
 };
 use std::{
     convert::Infallible,
@@ -57,7 +57,8 @@ pub struct Doors {
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
 }
 
-/// Commands straight to their door, all else by a router's table, which would cost each command some microseconds more.
+/// Commands straight to their door, all else by a router's table, which would cost each command
+/// some microseconds more.
 #[derive(Clone)]
 struct Hall {
     control: ControlServer<ControlService>,
@@ -90,20 +91,21 @@ impl Service<http::Request<Body>> for Hall {
 
 impl Doors {
     fn hall(self, end: CancellationToken) -> Hall {
-        let dispatcher =
-            DispatcherServer::new(self.dispatcher).max_decoding_message_size(AGENT_MESSAGE_BYTES_MAX);
+        let dispatcher = DispatcherServer::new(self.dispatcher)
+            .max_decoding_message_size(AGENT_MESSAGE_BYTES_MAX);
         let grpc = Routes::new(HistoryServer::new(self.history))
             .add_service(LogsServer::new(self.logs))
             .add_service(dispatcher);
         Hall {
             control: ControlServer::new(self.control).max_decoding_message_size(MESSAGE_BYTES_MAX),
-            others: Routes::from(grpc.into_axum_router().merge(metrics_page(self.metrics))).prepare(),
+            others: Routes::from(grpc.into_axum_router().merge(metrics_page(self.metrics)))
+                .prepare(),
             end,
         }
     }
 
-    /// Serves until `stop`. What is asked then has a moment to be answered; what goes on after that is ended with a
-    /// word that the manager is stopping.
+    /// Serves until `stop`. What is asked then has a moment to be answered; what goes on after that
+    /// is ended with a word that the manager is stopping.
     pub async fn serve(
         self,
         door: Door,
@@ -111,8 +113,9 @@ impl Doors {
         stop: CancellationToken,
     ) -> Result<(), tonic::transport::Error> {
         let end = CancellationToken::new();
-        let serving =
-            server().max_concurrent_streams(STREAMS_PER_CONNECTION_MAX).serve_with_incoming_shutdown(
+        let serving = server()
+            .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)
+            .serve_with_incoming_shutdown(
                 self.hall(end.clone()),
                 door.local(listener),
                 stop.clone().cancelled_owned(),

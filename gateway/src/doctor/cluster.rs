@@ -70,26 +70,33 @@ pub(super) fn faults(view: &View) -> Vec<Finding> {
 
 /// Services whose tasks find no node.
 pub(super) fn blocked(view: &View) -> Vec<Finding> {
-    let blocked = view.services().iter().filter(|(_, row)| !row.removed).filter_map(|(place, row)| {
-        let blocked = row.blocked.as_ref()?;
-        let pending = view.pending_of(place).count();
-        (pending > 0).then(|| {
-            let hint = format!("`skep why {}` tells what each filter refused", row.name());
-            warning(row.name(), format!("{pending} tasks have no node: {}", blocked.message), &hint)
-        })
-    });
+    let blocked =
+        view.services().iter().filter(|(_, row)| !row.removed).filter_map(|(place, row)| {
+            let blocked = row.blocked.as_ref()?;
+            let pending = view.pending_of(place).count();
+            (pending > 0).then(|| {
+                let hint = format!("`skep why {}` tells what each filter refused", row.name());
+                warning(
+                    row.name(),
+                    format!("{pending} tasks have no node: {}", blocked.message),
+                    &hint,
+                )
+            })
+        });
     bounded(blocked, "services are blocked")
 }
 
 /// Slots whose tasks end again and again.
 pub(super) fn crash_loops(view: &View) -> Vec<Finding> {
     let loops = view.services().iter().filter(|(_, row)| !row.removed).filter_map(|(place, _)| {
-        let live =
-            view.tasks_of(place).filter(|(_, row)| row.is_live() && row.attempt >= CRASH_LOOP_FAILURES);
+        let live = view
+            .tasks_of(place)
+            .filter(|(_, row)| row.is_live() && row.attempt >= CRASH_LOOP_FAILURES);
         let (_, worst) = live.max_by_key(|(_, row)| row.attempt)?;
         let name = show::task_name(view, worst);
-        let hint =
-            format!("`skep why {name}` and its logs tell more; the wait between attempts grows to 5 minutes");
+        let hint = format!(
+            "`skep why {name}` and its logs tell more; the wait between attempts grows to 5 minutes"
+        );
         Some(warning(&name, format!("has failed {} times in a row", worst.attempt), &hint))
     });
     bounded(loops, "services fail again and again")
@@ -131,7 +138,8 @@ pub(super) fn conditions(view: &View) -> Vec<Finding> {
             let line = condition::line(known);
             match condition::effect(known.kind()) {
                 Effect::StopsPlacement => {
-                    let message = format!("{line}; the node gets no new tasks, and keeps those that it has");
+                    let message =
+                        format!("{line}; the node gets no new tasks, and keeps those that it has");
                     problem(row.hostname(), message, remedy(known.kind()))
                 }
                 Effect::Shown => warning(row.hostname(), line, remedy(known.kind())),
@@ -177,8 +185,10 @@ pub(super) fn host_names(view: &View) -> Vec<Finding> {
 pub(super) fn paused(view: &View) -> Vec<Finding> {
     let paused = view.services().iter().filter(|(_, row)| !row.removed).filter_map(|(_, row)| {
         let message = verdict::paused(row)?;
-        let hint =
-            format!("`skep why {}` tells more; `skep service update` begins a new roll-out", row.name());
+        let hint = format!(
+            "`skep why {}` tells more; `skep service update` begins a new roll-out",
+            row.name()
+        );
         Some(warning(row.name(), message, &hint))
     });
     bounded(paused, "roll-outs are paused")
@@ -219,7 +229,9 @@ pub(super) fn versions(view: &View) -> Vec<Finding> {
 
 fn few(names: &[&str]) -> String {
     match names {
-        [.., _] if names.len() > 3 => format!("{} and {} more", names[..3].join(", "), names.len() - 3),
+        [.., _] if names.len() > 3 => {
+            format!("{} and {} more", names[..3].join(", "), names.len() - 3)
+        }
         _ => names.join(", "),
     }
 }

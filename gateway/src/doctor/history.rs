@@ -14,7 +14,8 @@ use skep_proto::{
 
 /// Records looked at for what happened lately.
 const RECENT_RECORDS: u64 = 2_000;
-/// Snapshots are taken when the log since the last has outgrown the view, and never closer than this.
+/// Snapshots are taken when the log since the last has outgrown the view, and never closer than
+/// this.
 const SNAPSHOT_RECORDS_MIN: u64 = 10_000;
 /// So many records without one are too many: a restart replays them all.
 const SNAPSHOT_RECORDS_MAX: u64 = 2_000_000;
@@ -26,7 +27,8 @@ pub(super) fn clock(past: &Past, view: &View) -> Result<Vec<Finding>, PastError>
     let from = Revision(newest.saturating_sub(RECENT_RECORDS).max(1));
     for entry in past.history().entries(from) {
         let entry = entry?;
-        let records = entry.decode().map_err(|error| skep_log::ReadError::Damaged(error.to_string()))?;
+        let records =
+            entry.decode().map_err(|error| skep_log::ReadError::Damaged(error.to_string()))?;
         for (revision, record) in records {
             if let Some(Kind::ClockJumped(e)) = kind(&record) {
                 let seconds = e.by_ns / SECOND_NS as i64;

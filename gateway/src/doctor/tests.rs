@@ -17,14 +17,18 @@ fn told(findings: &[Finding]) -> Vec<String> {
 
 #[test]
 fn a_crash_loop_a_parked_object_and_nodes_that_are_away_are_found() {
-    let mut world =
-        World::of("node n1 | node n2 | close n2 | node n3 | close n3 | down n3 | service web | service db");
+    let mut world = World::of(
+        "node n1 | node n2 | close n2 | node n3 | close n3 | down n3 | service web | service db",
+    );
     world.tell("task web.1 on n1 running attempt=4 | park db");
     let loops = cluster::crash_loops(&world.view);
     assert_eq!(told(&loops), ["Warning web.1: has failed 4 times in a row"]);
     assert!(loops[0].hint.contains("skep why web.1"));
     let parked = cluster::parked(&world.view);
-    assert_eq!(told(&parked), ["Problem db: replicas failed on it, and leaves it alone: parked by a story"]);
+    assert_eq!(
+        told(&parked),
+        ["Problem db: replicas failed on it, and leaves it alone: parked by a story"]
+    );
     let nodes = cluster::nodes(&world.view);
     let mut severities: Vec<(Severity, &str)> =
         nodes.iter().map(|f| (f.severity(), f.subject.as_str())).collect();
@@ -37,7 +41,9 @@ fn a_crash_loop_a_parked_object_and_nodes_that_are_away_are_found() {
 fn a_healthy_cluster_is_told_to_be_so() {
     let world = World::of("node n1 | service web | task web.1 on n1 running");
     assert_eq!(told(&cluster::nodes(&world.view)), ["Ok nodes: all 1 are ready"]);
-    assert!(cluster::crash_loops(&world.view).is_empty() && cluster::blocked(&world.view).is_empty());
+    assert!(
+        cluster::crash_loops(&world.view).is_empty() && cluster::blocked(&world.view).is_empty()
+    );
 }
 
 #[test]
@@ -60,7 +66,9 @@ async fn a_stopped_manager_says_so_and_its_clock_jumps_are_found() {
     let found = told(&examine(&reads).unwrap());
     assert!(found.contains(&"Warning manager: this manager is stopped".into()), "{found:#?}");
     assert!(
-        found.iter().any(|line| line.starts_with("Warning clock: the wall clock jumped by -12 s before ")),
+        found
+            .iter()
+            .any(|line| line.starts_with("Warning clock: the wall clock jumped by -12 s before ")),
         "{found:#?}"
     );
 }
@@ -85,11 +93,16 @@ fn what_agents_say_is_wrong_is_found_with_a_remedy() {
 fn a_paused_roll_out_and_a_service_of_which_nothing_runs_are_found() {
     let mut world =
         World::of("node n1 | service web replicas=2 | task web.1 on n1 | task web.2 on n1 running");
-    assert!(cluster::not_running(&world.view).is_empty() && cluster::paused(&world.view).is_empty());
+    assert!(
+        cluster::not_running(&world.view).is_empty() && cluster::paused(&world.view).is_empty()
+    );
     let service_id = skep_projections::fixture::id("service", "web").to_bytes();
     world.tell("web.2 failed");
     let spec_version = world.view.services().get(world.service("web")).unwrap().spec_version.0;
-    world.record(Kind::RolloutStarted(RolloutStarted { service_id: service_id.clone(), spec_version }));
+    world.record(Kind::RolloutStarted(RolloutStarted {
+        service_id: service_id.clone(),
+        spec_version,
+    }));
     let message = "web.1 failed".into();
     world.record(Kind::RolloutPaused(RolloutPaused {
         service_id,
@@ -98,9 +111,14 @@ fn a_paused_roll_out_and_a_service_of_which_nothing_runs_are_found() {
         ..Default::default()
     }));
     assert_eq!(told(&cluster::not_running(&world.view)), ["Warning web: 0 of 2 tasks run"]);
-    assert_eq!(told(&cluster::paused(&world.view)), ["Warning web: its roll-out is paused: web.1 failed"]);
+    assert_eq!(
+        told(&cluster::paused(&world.view)),
+        ["Warning web: its roll-out is paused: web.1 failed"]
+    );
     world.tell("remove web");
-    assert!(cluster::not_running(&world.view).is_empty() && cluster::paused(&world.view).is_empty());
+    assert!(
+        cluster::not_running(&world.view).is_empty() && cluster::paused(&world.view).is_empty()
+    );
 }
 
 #[test]
@@ -121,8 +139,10 @@ fn only_engines_are_compared_with_engines() {
     let mut world = World::of("node n1 | node n2 | node n3");
     let versions = |world: &mut World, kinds: [(RuntimeKind, &str); 3]| {
         for (name, (runtime, version)) in ["n1", "n2", "n3"].into_iter().zip(kinds) {
-            let engine = (!version.is_empty())
-                .then(|| EngineDescription { version: version.into(), ..EngineDescription::default() });
+            let engine = (!version.is_empty()).then(|| EngineDescription {
+                version: version.into(),
+                ..EngineDescription::default()
+            });
             let known = skep_projections::fixture::node_description(name);
             let description = NodeDescription { runtime: runtime as i32, engine, ..known };
             let session = world.view.nodes().get(world.node(name)).unwrap().session + 1;

@@ -4,7 +4,8 @@ use crate::turn::Answer;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::oneshot;
 
-/// One message's answers. When it is dropped before all are there, who waits hears that the manager stops.
+/// One message's answers. When it is dropped before all are there, who waits hears that the manager
+/// stops.
 pub struct Batch(Mutex<Gathered>);
 
 struct Gathered {
@@ -25,7 +26,9 @@ impl Batch {
     /// The answer to the request at this place of the message.
     pub(super) fn answer(&self, place: usize, answer: Answer) {
         let mut gathered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(free) = gathered.answers.get_mut(place).filter(|known| known.is_none()) else { return };
+        let Some(free) = gathered.answers.get_mut(place).filter(|known| known.is_none()) else {
+            return;
+        };
         *free = Some(answer);
         gathered.missing -= 1;
         gathered.send_if_whole();

@@ -1,12 +1,14 @@
 //! What a manager does between its log and its turn, as a state machine. PURE.
 //!
-//! In come requests, commits, elections, failures, the free share of the disk and the time; out come entries to
-//! propose, answers, committed views, and the time at which it wants to be called again. It decides what may
-//! wait and how long, when a tenure begins and ends, when the tip is thrown away, and which answers may be given.
-//! Whoever drives it (a thread with a real log, or the simulator) only carries what it says:
+//! In come requests, commits, elections, failures, the free share of the disk and the time; out
+//! come entries to propose, answers, committed views, and the time at which it wants to be called
+//! again. It decides what may wait and how long, when a tenure begins and ends, when the tip is
+//! thrown away, and which answers may be given. Whoever drives it (a thread with a real log, or the
+//! simulator) only carries what it says:
 //!
 //! - after each `handle_…`, take everything from [`DriveCore::poll_output`], in its order;
-//! - while [`DriveCore::begin_turn`] gives a turn, run it and hand it to [`DriveCore::handle_turned`];
+//! - while [`DriveCore::begin_turn`] gives a turn, run it and hand it to
+//!   [`DriveCore::handle_turned`];
 //! - call [`DriveCore::handle_timeout`] when [`DriveCore::poll_timeout`] has come.
 
 mod additions;
@@ -66,8 +68,8 @@ pub struct Identity {
 
 /// The committed state after one entry.
 ///
-/// A follower that was slow sees the newest and has skipped what lay between, so it compares rows and never
-/// relies on having seen every delta.
+/// A follower that was slow sees the newest and has skipped what lay between, so it compares rows
+/// and never relies on having seen every delta.
 #[derive(Clone)]
 pub struct Published {
     /// The cluster up to there.
@@ -98,7 +100,8 @@ pub struct DriveCore<C> {
     queue: Queue<C>,
     flight: Flight<C>,
     tenure: Option<Tenure>,
-    /// The term in which the log lets this manager lead, and the incarnation that a recovered log must begin.
+    /// The term in which the log lets this manager lead, and the incarnation that a recovered log
+    /// must begin.
     leads: Option<(u64, Option<u64>)>,
     /// Why it does not lead.
     obstacle: String,
@@ -142,7 +145,10 @@ impl<C> DriveCore<C> {
         let may_begin = self.tenure.is_none() && self.may_lead() && !self.flight.awaits_log();
         let retry = may_begin.then_some(self.retry_at);
         let stop = self.stops_at.filter(|_| !self.is_stopped());
-        [wake, retry, stop, self.queue.deadline(), self.flight.deadline()].into_iter().flatten().min()
+        [wake, retry, stop, self.queue.deadline(), self.flight.deadline()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Somebody asks. `bytes` of the request are its encoded size.
@@ -164,14 +170,16 @@ impl<C> DriveCore<C> {
             return Some(stopping());
         }
         if self.identity.safe_mode {
-            let refusal =
-                Refusal::exhausted("the manager runs in safe mode: it serves reads and accepts nothing");
+            let refusal = Refusal::exhausted(
+                "the manager runs in safe mode: it serves reads and accepts nothing",
+            );
             return Some(refusal.hint("reads go on; see `skep doctor`"));
         }
         let forbidden = match (self.free.room(), request) {
             (DiskRoom::Enough, _) => false,
             (DiskRoom::Reserve, _) => additions::adds(&self.committed, request),
-            // What machines say waits until there is room: an agent that was sent away would only come again.
+            // What machines say waits until there is room: an agent that was sent away would only
+            // come again.
             (DiskRoom::None, Request::Command(_)) => true,
             (DiskRoom::None, Request::Machine(_)) => false,
         };
@@ -181,8 +189,8 @@ impl<C> DriveCore<C> {
         self.queue.refusal(request, bytes)
     }
 
-    /// The next entry of the chain is history. Nobody sees it before [`DriveCore::handle_announced`]. A halt leaves
-    /// everything as it was before the entry.
+    /// The next entry of the chain is history. Nobody sees it before
+    /// [`DriveCore::handle_announced`]. A halt leaves everything as it was before the entry.
     pub fn handle_committed(&mut self, entry: &Arc<Entry>) -> Result<(), Halt> {
         let delta = match self.flight.commit(entry.hash) {
             Some((view, delta)) => {
@@ -203,7 +211,8 @@ impl<C> DriveCore<C> {
         Ok(())
     }
 
-    /// Readers of the log see what was committed: now followers may see it too, and then it may be answered.
+    /// Readers of the log see what was committed: now followers may see it too, and then it may be
+    /// answered.
     pub fn handle_announced(&mut self, now: Now) {
         for published in std::mem::take(&mut self.unannounced) {
             self.publish(published);
@@ -233,7 +242,8 @@ impl<C> DriveCore<C> {
         Box::new(move || snapshot::encode(&view))
     }
 
-    /// The log lets this manager lead in this term. `begun` is the incarnation that a recovered log must begin.
+    /// The log lets this manager lead in this term. `begun` is the incarnation that a recovered log
+    /// must begin.
     pub fn handle_elected(&mut self, term: u64, begun: Option<u64>) {
         self.leads = Some((term, begun));
     }
@@ -254,7 +264,8 @@ impl<C> DriveCore<C> {
         self.close_tenure(now.uptime);
     }
 
-    /// How much of the log's disk is free. Called now and then, it also notices when somebody sets the wall clock.
+    /// How much of the log's disk is free. Called now and then, it also notices when somebody sets
+    /// the wall clock.
     pub fn handle_space(&mut self, free: FreeShare, now: Now) {
         self.free = free;
         if let Some(tenure) = &mut self.tenure {
@@ -262,7 +273,8 @@ impl<C> DriveCore<C> {
         }
     }
 
-    /// Decides nothing more. What waits is answered now, what is in flight when it is committed, within a second.
+    /// Decides nothing more. What waits is answered now, what is in flight when it is committed,
+    /// within a second.
     pub fn handle_stop(&mut self, now: Now) {
         self.stops_at.get_or_insert(now.uptime + STOP_NS_MAX);
         for ask in self.queue.take() {
@@ -294,13 +306,15 @@ impl<C> DriveCore<C> {
     /// Whether [`DriveCore::begin_turn`] would give a turn now.
     pub fn wants_turn(&self, now: Now) -> bool {
         match &self.tenure {
-            Some(tenure) => self.may_turn(tenure) && (!self.queue.is_empty() || tenure.has_work(now.uptime)),
+            Some(tenure) => {
+                self.may_turn(tenure) && (!self.queue.is_empty() || tenure.has_work(now.uptime))
+            }
             None => self.may_lead() && self.retry_at <= now.uptime && !self.flight.awaits_log(),
         }
     }
 
-    /// The next turn, if there is something to decide and nothing speaks against it. It must be run and handed to
-    /// [`DriveCore::handle_turned`]. The seed must never have been used before.
+    /// The next turn, if there is something to decide and nothing speaks against it. It must be run
+    /// and handed to [`DriveCore::handle_turned`]. The seed must never have been used before.
     pub fn begin_turn(&mut self, now: Now, seed: [u8; 32]) -> Option<TurnJob<C>> {
         self.close_tenure(now.uptime);
         if !self.wants_turn(now) {
@@ -318,7 +332,9 @@ impl<C> DriveCore<C> {
     /// A turn was run.
     pub fn handle_turned(&mut self, done: TurnDone<C>, now: Now) {
         let TurnDone { term, tip, output } = done;
-        let Some(tenure) = self.tenure.as_mut().filter(|tenure| tenure.term == term) else { return };
+        let Some(tenure) = self.tenure.as_mut().filter(|tenure| tenure.term == term) else {
+            return;
+        };
         tenure.take_back(tip, &output, now.uptime);
         let is_void = tenure.failed.is_some() || self.leads.is_none_or(|(leads, _)| leads != term);
         self.put_back(output.rest);
@@ -349,7 +365,8 @@ impl<C> DriveCore<C> {
         self.tenure.as_mut().map_or(at, |tenure| tenure.advance(now).max(at))
     }
 
-    /// How far the log's time is ahead of the wall clock, in nanoseconds; negative where it is behind.
+    /// How far the log's time is ahead of the wall clock, in nanoseconds; negative where it is
+    /// behind.
     pub fn skew(&mut self, now: Now) -> i64 {
         time::difference(self.log_time(now), now.wall)
     }
@@ -361,13 +378,18 @@ impl<C> DriveCore<C> {
 
     /// Whether nothing waits, nothing is in flight, and no work is left for the next turn.
     pub fn is_idle(&self, now: Now) -> bool {
-        self.queue.is_empty() && self.flight.is_empty() && !self.is_in_turn() && !self.wants_turn(now)
+        self.queue.is_empty()
+            && self.flight.is_empty()
+            && !self.is_in_turn()
+            && !self.wants_turn(now)
     }
 
     /// Why commands are refused, or some of them; nothing when all are accepted.
     pub fn limit(&self) -> Option<String> {
         if self.identity.safe_mode {
-            return Some("the manager runs in safe mode: it serves reads and accepts nothing".into());
+            return Some(
+                "the manager runs in safe mode: it serves reads and accepts nothing".into(),
+            );
         }
         self.free.limit()
     }
@@ -377,7 +399,10 @@ impl<C> DriveCore<C> {
     }
 
     fn may_turn(&self, tenure: &Tenure) -> bool {
-        !self.is_closing(tenure) && !tenure.is_in_turn() && !self.flight.is_full() && self.may_record()
+        !self.is_closing(tenure)
+            && !tenure.is_in_turn()
+            && !self.flight.is_full()
+            && self.may_record()
     }
 
     fn may_record(&self) -> bool {
@@ -392,7 +417,8 @@ impl<C> DriveCore<C> {
         self.tenure.as_ref().is_some_and(Tenure::is_in_turn)
     }
 
-    /// Throws the tip away when the tenure is over and the log has said what became of everything in flight.
+    /// Throws the tip away when the tenure is over and the log has said what became of everything
+    /// in flight.
     fn close_tenure(&mut self, uptime: Uptime) {
         let Some(tenure) = &self.tenure else { return };
         if !self.is_closing(tenure) || tenure.is_in_turn() || self.flight.awaits_log() {
@@ -438,7 +464,8 @@ impl<C> DriveCore<C> {
         }
     }
 
-    /// Shows a committed view, unless followers have seen a newer one: a log that is opened again may replay.
+    /// Shows a committed view, unless followers have seen a newer one: a log that is opened again
+    /// may replay.
     fn publish(&mut self, published: Published) {
         let position = published.view.position();
         if position >= self.shown {
@@ -462,8 +489,8 @@ fn stopping() -> Refusal {
     Refusal::exhausted("the manager is stopping").hint("try again in a moment")
 }
 
-/// Folds an entry that this manager did not write, or no longer has the view of. The view stays as it was when
-/// the entry cannot be taken.
+/// Folds an entry that this manager did not write, or no longer has the view of. The view stays as
+/// it was when the entry cannot be taken.
 fn replay(view: &View, entry: &Entry) -> Result<(View, Delta), Halt> {
     let (mut view, mut delta) = (view.clone(), Delta::default());
     let header = &entry.header;
@@ -477,9 +504,11 @@ fn replay(view: &View, entry: &Entry) -> Result<(View, Delta), Halt> {
     Ok((view, delta))
 }
 
-/// A checkpoint says what every manager's digest must be here. With another digest the view must not be used.
+/// A checkpoint says what every manager's digest must be here. With another digest the view must
+/// not be used.
 fn compare(view: &View, revision: Revision, record: &Record) -> Result<(), Halt> {
-    let Some(Kind::Checkpoint(checkpoint)) = record.event.as_ref().and_then(|e| e.kind.as_ref()) else {
+    let Some(Kind::Checkpoint(checkpoint)) = record.event.as_ref().and_then(|e| e.kind.as_ref())
+    else {
         return Ok(());
     };
     if checkpoint.digest[..] == view.digest().0.to_be_bytes() {

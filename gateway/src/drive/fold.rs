@@ -1,7 +1,7 @@
 //! The committed view as the log's fold, and the mail that sessions find when they look.
 //!
-//! The log calls the fold on its own thread, one entry after the other. Nothing is decided here: the state
-//! machine says what an entry does, and what followers see of it.
+//! The log calls the fold on its own thread, one entry after the other. Nothing is decided here:
+//! the state machine says what an entry does, and what followers see of it.
 
 use super::shell::DriveState;
 use crate::{drive::Published, turn::Answer};
@@ -14,8 +14,8 @@ use std::{
 };
 use tokio::sync::Notify;
 
-/// What committed changes and answers the sessions have not yet taken; changes of several commits are put
-/// together, so that it never holds more than the view and the requests that wait.
+/// What committed changes and answers the sessions have not yet taken; changes of several commits
+/// are put together, so that it never holds more than the view and the requests that wait.
 #[derive(Default)]
 pub struct Mailbox {
     mail: Mutex<Mail>,
@@ -91,7 +91,12 @@ impl Fold for CommittedView {
         self.state.step(|core, _| core.freeze())
     }
 
-    fn restore(&mut self, _position: Position, head: Hash, bytes: &[u8]) -> Result<(), RestoreError> {
+    fn restore(
+        &mut self,
+        _position: Position,
+        head: Hash,
+        bytes: &[u8],
+    ) -> Result<(), RestoreError> {
         self.state.step(|core, _| core.handle_restored(head, bytes))
     }
 }

@@ -1,8 +1,8 @@
 //! The thread that takes turns, and what it shares with callers and with the log.
 //!
-//! Nothing is decided here. Whoever has news for the state machine locks it, tells it, carries out what it says,
-//! and wakes the thread if there is a turn to take. Views are published under the lock, so that no answer can
-//! leave before the view that it rests on; answers are given after it.
+//! Nothing is decided here. Whoever has news for the state machine locks it, tells it, carries out
+//! what it says, and wakes the thread if there is a turn to take. Views are published under the
+//! lock, so that no answer can leave before the view that it rests on; answers are given after it.
 
 use super::{
     Reply,
@@ -24,7 +24,8 @@ use std::{
 };
 use tokio::sync::{mpsc, watch};
 
-/// How often the free share of the disk is measured; commands that wait too long are looked for as often.
+/// How often the free share of the disk is measured; commands that wait too long are looked for as
+/// often.
 const SPACE_PERIOD: Duration = Duration::from_secs(1);
 /// The thread sleeps at least so long, even when a deadline has passed.
 const SLEEP_MIN: Duration = Duration::from_millis(1);
@@ -55,7 +56,8 @@ struct Effects {
 impl DriveState {
     /// Nothing committed yet.
     pub fn new(identity: Identity, counters: Arc<Counters>) -> Arc<DriveState> {
-        let empty = Arc::new(Published { view: View::default(), delta: Arc::new(Delta::default()) });
+        let empty =
+            Arc::new(Published { view: View::default(), delta: Arc::new(Delta::default()) });
         Arc::new(DriveState {
             locked: Mutex::new(Locked { core: DriveCore::new(identity), asleep: false }),
             changed: Condvar::new(),
@@ -97,7 +99,8 @@ impl DriveState {
         self.step(|core, now| asks.for_each(|ask| core.handle_request(ask, now)));
     }
 
-    /// Tells the state machine something, and carries out what it says. A proposal comes only of a turn.
+    /// Tells the state machine something, and carries out what it says. A proposal comes only of a
+    /// turn.
     pub(super) fn step<R>(&self, news: impl FnOnce(&mut DriveCore<Reply>, Now) -> R) -> R {
         let (result, effects) = self.locked_step(news);
         debug_assert!(effects.proposals.is_empty(), "only a turn proposes");
@@ -164,7 +167,9 @@ pub(super) async fn watch_status(log: Arc<Log>, state: Arc<DriveState>) {
                 let begun = log.begun_incarnation();
                 state.step(|core, _| core.handle_elected(now.term, begun));
             }
-            Health::Ok => state.step(|core, at| core.handle_deposed("this manager does not lead", at)),
+            Health::Ok => {
+                state.step(|core, at| core.handle_deposed("this manager does not lead", at))
+            }
             Health::Failed(why) | Health::Stopped(why) => {
                 state.step(|core, at| core.handle_deposed(&why, at));
             }
@@ -207,7 +212,10 @@ pub(super) fn spawn(log: Arc<Log>, state: Arc<DriveState>) -> JoinHandle<()> {
 }
 
 /// Awaits proposals in their order; at most the in-flight bound are here at once.
-async fn conclude(mut proposals: mpsc::UnboundedReceiver<(Hash, Proposal)>, state: Arc<DriveState>) {
+async fn conclude(
+    mut proposals: mpsc::UnboundedReceiver<(Hash, Proposal)>,
+    state: Arc<DriveState>,
+) {
     while let Some((hash, proposal)) = proposals.recv().await {
         if let Err(error) = proposal.await {
             tracing::warn!(%error, "an entry was not committed");
@@ -217,7 +225,8 @@ async fn conclude(mut proposals: mpsc::UnboundedReceiver<(Hash, Proposal)>, stat
     }
 }
 
-/// Waits until there is a turn to take or something to carry out. None when the state machine has stopped.
+/// Waits until there is a turn to take or something to carry out. None when the state machine has
+/// stopped.
 fn next_effects(state: &DriveState) -> Option<Effects> {
     let mut locked = state.lock();
     loop {

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 /// Records of one explanation; beyond it the older part is left out.
 pub const CHAIN_MAX: usize = 64;
 
-/// The records behind these, newest first, themselves included. A cause that lies behind its answer is damage
-/// and is not followed.
+/// The records behind these, newest first, themselves included. A cause that lies behind its answer
+/// is damage and is not followed.
 pub fn chain(past: &Past, starts: &[Revision]) -> Result<Vec<Found>, PastError> {
     let mut found: BTreeMap<Revision, Found> = BTreeMap::new();
     let mut entry = None;

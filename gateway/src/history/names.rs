@@ -1,7 +1,7 @@
 //! What objects are called, and were called.
 //!
-//! Names stand in the records that introduce objects, and nowhere else. The audit index leads from an id to
-//! the record that introduced it, and from a name to every record that gave it.
+//! Names stand in the records that introduce objects, and nowhere else. The audit index leads from
+//! an id to the record that introduced it, and from a name to every record that gave it.
 
 use super::{Past, PastError, summary::Names};
 use skep_proto::{
@@ -45,9 +45,13 @@ impl Lookup {
         if let Some(known) = self.known.get(&id) {
             return known.clone();
         }
-        // A name is decoration: where the log cannot be read, those who read the records themselves say so.
-        let known =
-            self.introduction(id).ok().flatten().map_or(Known::Nothing, |record| self.introduced(&record));
+        // A name is decoration: where the log cannot be read, those who read the records themselves
+        // say so.
+        let known = self
+            .introduction(id)
+            .ok()
+            .flatten()
+            .map_or(Known::Nothing, |record| self.introduced(&record));
         self.remember(id, known.clone());
         known
     }
@@ -55,7 +59,9 @@ impl Lookup {
     /// Remembers what a record that is read anyway introduces.
     pub fn note(&mut self, record: &Record) {
         let known = self.introduced(record);
-        let Some(kind) = record.event.as_ref().and_then(|event| event.kind.as_ref()) else { return };
+        let Some(kind) = record.event.as_ref().and_then(|event| event.kind.as_ref()) else {
+            return;
+        };
         if known != Known::Nothing
             && let Some(id) = event::objects(kind).first()
         {
@@ -72,7 +78,8 @@ impl Lookup {
 
     fn introduction(&self, id: Id) -> Result<Option<Record>, PastError> {
         let newest = self.past.newest().revision;
-        let Some(first) = self.past.history().index()?.oldest_first(id, Revision(1), newest).next() else {
+        let Some(first) = self.past.history().index()?.oldest_first(id, Revision(1), newest).next()
+        else {
             return Ok(None);
         };
         Ok(self.past.record_at(first?)?.map(|told| told.record))
@@ -87,9 +94,12 @@ impl Lookup {
             }
             Some(Kind::ClusterCreated(_)) => Known::Cluster,
             Some(kind @ (Kind::ServiceCreated(_) | Kind::ServiceUpdated(_))) => {
-                event::given_name(kind).map_or(Known::Nothing, |name| Known::Service(name.to_owned()))
+                event::given_name(kind)
+                    .map_or(Known::Nothing, |name| Known::Service(name.to_owned()))
             }
-            Some(kind) => event::given_name(kind).map_or(Known::Nothing, |name| Known::Node(name.to_owned())),
+            Some(kind) => {
+                event::given_name(kind).map_or(Known::Nothing, |name| Known::Node(name.to_owned()))
+            }
             None => Known::Nothing,
         }
     }
@@ -98,7 +108,9 @@ impl Lookup {
 impl Names for Lookup {
     fn name(&mut self, id: Id) -> String {
         match self.of(id) {
-            Known::Service(name) | Known::Node(name) | Known::Task(_, name) if !name.is_empty() => name,
+            Known::Service(name) | Known::Node(name) | Known::Task(_, name) if !name.is_empty() => {
+                name
+            }
             Known::Cluster => "cluster".into(),
             Known::Service(_) | Known::Node(_) | Known::Task(..) | Known::Nothing => id.to_string(),
         }

@@ -1,8 +1,10 @@
-//! Records about some objects, the newest first, without reading what lies before those that are wanted.
+//! Records about some objects, the newest first, without reading what lies before those that are
+//! wanted.
 //!
-//! Each object has its own rows in the audit index; they are merged from the newest back. A service's tasks
-//! become known on the way: those of the view are known at the start, and each other one is named by the record
-//! that took it out of the view, which is newer than all the rest about it.
+//! Each object has its own rows in the audit index; they are merged from the newest back. A
+//! service's tasks become known on the way: those of the view are known at the start, and each
+//! other one is named by the record that took it out of the view, which is newer than all the rest
+//! about it.
 
 use super::{Found, Past, PastError, select::Selection};
 use skep_log::{AuditIndex, Revisions};
@@ -20,7 +22,11 @@ pub(super) struct NewestFirst {
 
 impl NewestFirst {
     /// Begins at the view, which is at least as new as the newest record that is wanted.
-    pub(super) fn new(past: &Past, selection: &mut Selection, view: &View) -> Result<NewestFirst, PastError> {
+    pub(super) fn new(
+        past: &Past,
+        selection: &mut Selection,
+        view: &View,
+    ) -> Result<NewestFirst, PastError> {
         let index = past.history().index()?;
         let mut merged = NewestFirst { index, next: BTreeMap::new(), known: BTreeSet::new() };
         for object in selection.learn_from(view) {

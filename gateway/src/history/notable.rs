@@ -1,13 +1,16 @@
 //! Which records a person wants to read without asking for all. PURE.
 //!
-//! Commands, accepted or not; decisions that move work or stop it; failures, and machines that come and go.
-//! What is left out is the ordinary life of tasks: it is many times as much, and it says that all is well.
+//! Commands, accepted or not; decisions that move work or stop it; failures, and machines that come
+//! and go. What is left out is the ordinary life of tasks: it is many times as much, and it says
+//! that all is well.
 
 use skep_proto::v1::{DesireReason, Record, TaskState, event::Kind};
 
 /// Whether the record is shown where not every record was asked for.
 pub fn notable(record: &Record) -> bool {
-    let Some(kind) = record.event.as_ref().and_then(|event| event.kind.as_ref()) else { return true };
+    let Some(kind) = record.event.as_ref().and_then(|event| event.kind.as_ref()) else {
+        return true;
+    };
     match kind {
         Kind::ClusterCreated(_)
         | Kind::ClusterUpdated(_)

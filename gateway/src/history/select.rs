@@ -1,7 +1,8 @@
 //! Which records somebody asks for.
 //!
-//! A service is asked for with its tasks: what happens to them is what happens to it. Names mean every object
-//! that ever had them, so that the log of a service that was removed, or made anew, can be read by its name.
+//! A service is asked for with its tasks: what happens to them is what happens to it. Names mean
+//! every object that ever had them, so that the log of a service that was removed, or made anew,
+//! can be read by its name.
 
 use super::{
     Past, PastError,
@@ -38,8 +39,12 @@ enum Speaker {
 impl Selection {
     /// Reads a request; an object that history never knew is an error.
     pub fn of(request: &LogRequest, past: &Past, view: &View) -> Result<Selection, PastError> {
-        let mut selection =
-            Selection { all: request.all, objects: None, services: BTreeSet::new(), authors: Vec::new() };
+        let mut selection = Selection {
+            all: request.all,
+            objects: None,
+            services: BTreeSet::new(),
+            authors: Vec::new(),
+        };
         let mut lookup = Lookup::new(past.clone());
         for reference in &request.objects {
             let ids = find(reference, past, view)?;
@@ -60,8 +65,8 @@ impl Selection {
         }
     }
 
-    /// Learns every task that the services ever had: to read upwards, where a task's records may come before
-    /// one that names its service.
+    /// Learns every task that the services ever had: to read upwards, where a task's records may
+    /// come before one that names its service.
     pub fn learn_tasks(&mut self, past: &Past) -> Result<(), PastError> {
         for service in &self.services {
             let objects = self.objects.get_or_insert_default();
@@ -72,8 +77,9 @@ impl Selection {
         Ok(())
     }
 
-    /// Learns the tasks that the services have in this view, and answers with all objects: to read backwards
-    /// from there. The other tasks are named by the record that took them out of the view.
+    /// Learns the tasks that the services have in this view, and answers with all objects: to read
+    /// backwards from there. The other tasks are named by the record that took them out of the
+    /// view.
     pub fn learn_from(&mut self, view: &View) -> BTreeSet<Id> {
         for service in &self.services {
             let Some(place) = view.services().find(*service) else { continue };
@@ -102,7 +108,9 @@ impl Selection {
 
     /// Whether the record is asked for. Learns of new tasks of services that are.
     pub fn takes(&mut self, record: &Record) -> bool {
-        let Some(kind) = record.event.as_ref().and_then(|event| event.kind.as_ref()) else { return self.all };
+        let Some(kind) = record.event.as_ref().and_then(|event| event.kind.as_ref()) else {
+            return self.all;
+        };
         let task = self.task_of(kind);
         if let Some(objects) = &mut self.objects {
             objects.extend(task);
@@ -110,13 +118,16 @@ impl Selection {
                 return false;
             }
         }
-        (self.all || notable(record)) && (self.authors.is_empty() || self.is_by(record.author.as_ref()))
+        (self.all || notable(record))
+            && (self.authors.is_empty() || self.is_by(record.author.as_ref()))
     }
 
     fn is_by(&self, author: Option<&Author>) -> bool {
         let Some(who) = author.and_then(|author| author.who.as_ref()) else { return false };
         self.authors.iter().any(|speaker| match (speaker, who) {
-            (Speaker::Uid(uid), Who::Person(person)) => person.uid == *uid || person.login_uid == Some(*uid),
+            (Speaker::Uid(uid), Who::Person(person)) => {
+                person.uid == *uid || person.login_uid == Some(*uid)
+            }
             (Speaker::Named(name, _), Who::Person(person)) => person.name == *name,
             (Speaker::Named(_, ids), Who::NodeId(id) | Who::ManagerId(id)) => {
                 ids.contains(&Id::from_bytes(id))
@@ -124,7 +135,9 @@ impl Selection {
             (Speaker::Reconciler(wanted), Who::Reconciler(is)) => *is == *wanted as i32,
             (Speaker::Uid(_), Who::NodeId(_) | Who::ManagerId(_) | Who::Reconciler(_))
             | (Speaker::Named(..), Who::Reconciler(_))
-            | (Speaker::Reconciler(_), Who::Person(_) | Who::NodeId(_) | Who::ManagerId(_)) => false,
+            | (Speaker::Reconciler(_), Who::Person(_) | Who::NodeId(_) | Who::ManagerId(_)) => {
+                false
+            }
         })
     }
 }
@@ -152,7 +165,8 @@ pub(super) fn find(reference: &str, past: &Past, view: &View) -> Result<Vec<Id>,
 }
 
 fn knows(id: Id, past: &Past) -> Result<bool, PastError> {
-    let first = past.history().index()?.oldest_first(id, Revision(1), past.newest().revision).next();
+    let first =
+        past.history().index()?.oldest_first(id, Revision(1), past.newest().revision).next();
     Ok(first.transpose()?.is_some())
 }
 
@@ -184,16 +198,22 @@ fn begun(view: &View, reference: &str) -> Result<Vec<Id>, PastError> {
     if ids.len() > 1 {
         let matches = ids.iter().map(Id::to_string).collect();
         let (noun, total) = (Noun::Object, ids.len());
-        return Err(ResolveError::Ambiguous { noun, reference: reference.into(), matches, total }.into());
+        return Err(
+            ResolveError::Ambiguous { noun, reference: reference.into(), matches, total }.into()
+        );
     }
     Ok(ids)
 }
 
 fn each_task(service: Id, past: &Past, mut take: impl FnMut(Id, u64)) -> Result<(), PastError> {
     let mut entry = None;
-    for revision in past.history().index()?.oldest_first(service, Revision(1), past.newest().revision) {
+    for revision in
+        past.history().index()?.oldest_first(service, Revision(1), past.newest().revision)
+    {
         let Some(told) = past.record_in(revision?, entry.take())? else { continue };
-        if let Some(Kind::TaskCreated(e)) = told.record.event.as_ref().and_then(|event| event.kind.as_ref()) {
+        if let Some(Kind::TaskCreated(e)) =
+            told.record.event.as_ref().and_then(|event| event.kind.as_ref())
+        {
             take(Id::from_bytes(&e.task_id), e.slot);
         }
         entry = Some(told.entry);
@@ -206,7 +226,8 @@ fn speaker(word: &str, past: &Past, view: &View) -> Result<Speaker, PastError> {
         return Ok(Speaker::Uid(uid));
     }
     let reconcilers = (1..=12).filter_map(|n| Reconciler::try_from(n).ok());
-    if let Some(reconciler) = reconcilers.into_iter().find(|r| author::reconciler_name(*r) == word) {
+    if let Some(reconciler) = reconcilers.into_iter().find(|r| author::reconciler_name(*r) == word)
+    {
         return Ok(Speaker::Reconciler(reconciler));
     }
     // Whoever is no machine may be a person: people are not listed anywhere.

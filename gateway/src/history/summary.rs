@@ -1,7 +1,7 @@
 //! A record in one line for people. PURE.
 //!
-//! The names come from whoever asks: the same record reads `web.3 failed: exit code 137 (killed from outside)
-//! on alpha` today and in ten years, when neither service nor node is there any more.
+//! The names come from whoever asks: the same record reads `web.3 failed: exit code 137 (killed
+//! from outside) on alpha` today and in ten years, when neither service nor node is there any more.
 
 mod machines;
 mod tasks;
@@ -11,8 +11,8 @@ use skep_proto::{
     Id, Timestamp, author,
     time::SECOND_NS,
     v1::{
-        ClockJumped, CommandRefused, ObjectParked, PlacementBlocked, PlacementExplained, Record, RefusalCode,
-        ServiceSpec, author::Who, event::Kind,
+        ClockJumped, CommandRefused, ObjectParked, PlacementBlocked, PlacementExplained, Record,
+        RefusalCode, ServiceSpec, author::Who, event::Kind,
     },
 };
 
@@ -38,23 +38,33 @@ pub fn line(record: &Record, names: &mut dyn Names) -> String {
             let changed = changed(&e.changed_fields);
             format!("service {} updated{changed}{}", name(&e.service_id), what(e.spec.as_ref()))
         }
-        Kind::ServiceScaled(e) => format!("service {} scaled to {}", name(&e.service_id), e.replicas),
+        Kind::ServiceScaled(e) => {
+            format!("service {} scaled to {}", name(&e.service_id), e.replicas)
+        }
         Kind::ServiceRemoved(e) => format!("service {} removed", name(&e.service_id)),
         Kind::CommandRefused(e) => refused(e),
         Kind::ObjectReleased(e) => format!("{} released", name(&e.object_id)),
         Kind::PlacementExplained(e) => explained(e, &name(&e.service_id)),
         Kind::PlacementBlocked(e) => blocked(e, &name(&e.service_id)),
         Kind::RolloutStarted(e) => format!("{}: roll-out started", name(&e.service_id)),
-        Kind::RolloutPaused(e) => format!("{}: roll-out paused{}", name(&e.service_id), after(&e.message)),
+        Kind::RolloutPaused(e) => {
+            format!("{}: roll-out paused{}", name(&e.service_id), after(&e.message))
+        }
         Kind::RolloutCompleted(e) => format!("{}: roll-out completed", name(&e.service_id)),
         Kind::StrayObserved(e) => machines::stray(e, &name(&e.node_id)),
         Kind::StrayDisowned(e) => {
-            format!("task {} on {} shall end: nobody owns it", Id::from_bytes(&e.task_id), name(&e.node_id))
+            format!(
+                "task {} on {} shall end: nobody owns it",
+                Id::from_bytes(&e.task_id),
+                name(&e.node_id)
+            )
         }
         Kind::ObjectParked(e) => parked(e, &name(&e.object_id)),
         Kind::Checkpoint(_) => "checkpoint".into(),
         Kind::FeatureLevelRaised(e) => format!("feature level raised to {}", e.level),
-        Kind::IncarnationBegun(e) => format!("incarnation {} begun{}", e.incarnation, after(&e.message)),
+        Kind::IncarnationBegun(e) => {
+            format!("incarnation {} begun{}", e.incarnation, after(&e.message))
+        }
         Kind::TenureBegun(e) => {
             let by = manager(record).map_or_else(String::new, |id| format!(" of {}", name(id)));
             format!("tenure{by} begun: term {}, skep {}", e.term, e.code_version)
@@ -73,11 +83,18 @@ pub fn line(record: &Record, names: &mut dyn Names) -> String {
         Kind::NodeConditionsObserved(e) => machines::conditions(e, &name(&e.node_id)),
         Kind::TaskCreated(e) => tasks::created(e, &name(&e.task_id)),
         Kind::TaskAssigned(e) => {
-            format!("{} assigned to {} (best of {})", name(&e.task_id), name(&e.node_id), e.candidates)
+            format!(
+                "{} assigned to {} (best of {})",
+                name(&e.task_id),
+                name(&e.node_id),
+                e.candidates
+            )
         }
         Kind::TaskDesired(e) => tasks::desired(e, &name(&e.task_id)),
         Kind::TaskRejected(e) => format!("{} withdrawn{}", name(&e.task_id), after(&e.error)),
-        Kind::TaskOrphaned(e) => format!("{} given up: nobody will hear of it again", name(&e.task_id)),
+        Kind::TaskOrphaned(e) => {
+            format!("{} given up: nobody will hear of it again", name(&e.task_id))
+        }
         Kind::TaskReaped(e) => format!("{} left the view", name(&e.task_id)),
         Kind::TaskObserved(e) => {
             let on = agent(record).map_or_else(String::new, |id| format!(" on {}", name(id)));
@@ -111,7 +128,8 @@ fn after(words: &str) -> String {
 
 fn what(spec: Option<&ServiceSpec>) -> String {
     let Some(spec) = spec else { return String::new() };
-    let image = spec.task.as_ref().and_then(skep_proto::defaults::container).map(|c| c.image.as_str());
+    let image =
+        spec.task.as_ref().and_then(skep_proto::defaults::container).map(|c| c.image.as_str());
     match (skep_proto::defaults::replicas(spec), image) {
         (Some(replicas), Some(image)) => format!(": {replicas} × {image}"),
         (None, Some(image)) => format!(": {image}"),
@@ -168,12 +186,17 @@ fn explained(e: &PlacementExplained, service: &str) -> String {
 }
 
 fn blocked(e: &PlacementBlocked, service: &str) -> String {
-    let why = if e.message.is_empty() { refusals(&e.refused).join(", ") } else { e.message.clone() };
+    let why =
+        if e.message.is_empty() { refusals(&e.refused).join(", ") } else { e.message.clone() };
     format!("{service} is blocked{}", after(&why))
 }
 
 fn parked(e: &ObjectParked, object: &str) -> String {
-    format!("{object} parked: {} failed on it{}", author::reconciler_name(e.reconciler()), after(&e.message))
+    format!(
+        "{object} parked: {} failed on it{}",
+        author::reconciler_name(e.reconciler()),
+        after(&e.message)
+    )
 }
 
 fn jumped(e: &ClockJumped) -> String {

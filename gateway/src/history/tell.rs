@@ -1,9 +1,11 @@
 //! The log as people read it: records that were asked for, each with its line.
 //!
-//! Records of certain objects are found through the audit index, all others by reading entries in order, or
-//! backwards where only the newest are wanted.
+//! Records of certain objects are found through the audit index, all others by reading entries in
+//! order, or backwards where only the newest are wanted.
 
-use super::{Found, Past, PastError, names::Lookup, newest::NewestFirst, select::Selection, summary};
+use super::{
+    Found, Past, PastError, names::Lookup, newest::NewestFirst, select::Selection, summary,
+};
 use skep_log::Entry;
 use skep_projections::View;
 use skep_proto::{
@@ -29,8 +31,8 @@ impl Teller {
         Teller { past, selection, names }
     }
 
-    /// Tells the records of a range, both ends included, until `take` has enough; of a `tail` other than 0
-    /// only so many of the newest. `view` is the newest one.
+    /// Tells the records of a range, both ends included, until `take` has enough; of a `tail` other
+    /// than 0 only so many of the newest. `view` is the newest one.
     pub fn tell(
         &mut self,
         view: &View,
@@ -75,7 +77,8 @@ impl Teller {
         to: Revision,
         mut take: impl FnMut(LogRecord) -> bool,
     ) -> Result<bool, PastError> {
-        let records = entry.decode().map_err(|error| skep_log::ReadError::Damaged(error.to_string()))?;
+        let records =
+            entry.decode().map_err(|error| skep_log::ReadError::Damaged(error.to_string()))?;
         for (revision, record) in records {
             if revision > to {
                 return Ok(false);
@@ -101,13 +104,15 @@ impl Teller {
         if self.selection.objects().is_some() {
             let past = self.past.clone();
             let newer = (view.position().revision < to).then(|| past.view_at(to)).transpose()?;
-            let merged = NewestFirst::new(&past, &mut self.selection, newer.as_ref().unwrap_or(view))?;
+            let merged =
+                NewestFirst::new(&past, &mut self.selection, newer.as_ref().unwrap_or(view))?;
             return merged.take(&past, &mut self.selection, (from, to), tail);
         }
         let mut found = Vec::new();
         for entry in self.past.history().entries_back(to) {
             let entry = entry?;
-            let records = entry.decode().map_err(|error| skep_log::ReadError::Damaged(error.to_string()))?;
+            let records =
+                entry.decode().map_err(|error| skep_log::ReadError::Damaged(error.to_string()))?;
             for (revision, record) in records.into_iter().rev() {
                 if revision < from || found.len() == tail {
                     return Ok(found);
@@ -150,7 +155,12 @@ pub fn shown(told: &Found, names: &mut Lookup) -> LogRecord {
         cause,
         kind: kind.map_or("unknown", event::name).into(),
         summary,
-        object_ids: kind.map(event::objects).unwrap_or_default().into_iter().map(Id::to_bytes).collect(),
+        object_ids: kind
+            .map(event::objects)
+            .unwrap_or_default()
+            .into_iter()
+            .map(Id::to_bytes)
+            .collect(),
         command,
         trace,
         reason,

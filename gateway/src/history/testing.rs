@@ -45,7 +45,8 @@ impl Fold for Folded {
     }
 
     fn restore(&mut self, _: Position, _: Hash, bytes: &[u8]) -> Result<(), RestoreError> {
-        self.0 = snapshot::decode(bytes).map_err(|error| RestoreError::damaged(error.to_string()))?;
+        self.0 =
+            snapshot::decode(bytes).map_err(|error| RestoreError::damaged(error.to_string()))?;
         Ok(())
     }
 }
@@ -58,7 +59,8 @@ pub(crate) async fn write(world: &World) -> Written {
     let mut parent = Hash::ZERO;
     let mut rest = &world.records[..];
     while let Some((first, _)) = rest.first() {
-        let together = rest.iter().take(ENTRY_RECORDS).take_while(|(stamp, _)| stamp.at == first.at).count();
+        let together =
+            rest.iter().take(ENTRY_RECORDS).take_while(|(stamp, _)| stamp.at == first.at).count();
         let (now, later) = rest.split_at(together);
         let entry = seal(&Draft {
             parent,
@@ -94,8 +96,12 @@ pub(crate) fn agent(name: &str) -> Author {
 
 /// Adds a record with its author and cause; answers its revision.
 pub(crate) fn say(world: &mut World, author: Author, cause: Revision, kind: Kind) -> Revision {
-    let record =
-        Record { author: Some(author), cause: cause.0, event: Some(event::event(kind)), ..Record::default() };
+    let record = Record {
+        author: Some(author),
+        cause: cause.0,
+        event: Some(event::event(kind)),
+        ..Record::default()
+    };
     world.append(record);
     world.view.position().revision
 }

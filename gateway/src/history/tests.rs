@@ -13,9 +13,10 @@ use skep_proto::{
     Id, author,
     time::SECOND_NS,
     v1::{
-        ContainerStatus, DesireReason, EndCause, FilterCount, LogRecord, LogRequest, PlacementBlocked,
-        PlacementExplained, PlacementFilter, Reconciler, ServiceCreated, ServiceRemoved, ServiceUpdated,
-        TaskAssigned, TaskCreated, TaskDesired, TaskObserved, TaskReaped, TaskState, WhyReply, event::Kind,
+        ContainerStatus, DesireReason, EndCause, FilterCount, LogRecord, LogRequest,
+        PlacementBlocked, PlacementExplained, PlacementFilter, Reconciler, ServiceCreated,
+        ServiceRemoved, ServiceUpdated, TaskAssigned, TaskCreated, TaskDesired, TaskObserved,
+        TaskReaped, TaskState, WhyReply, event::Kind,
     },
 };
 
@@ -61,8 +62,9 @@ fn refusal(error: PastError) -> Refusal {
 
 /// A task that failed on alpha, killed by somebody, and the one that took its place.
 fn killed() -> World {
-    let mut world =
-        World::of("node alpha | node beta | service web replicas=3 | wait 5s | task web.3 on alpha running");
+    let mut world = World::of(
+        "node alpha | node beta | service web replicas=3 | wait 5s | task web.3 on alpha running",
+    );
     let first = world.task_id("web.3");
     let container = ContainerStatus {
         exit_code: Some(137),
@@ -101,8 +103,12 @@ fn killed() -> World {
     let placement = author::reconciler(Reconciler::Placement);
     say(&mut world, placement.clone(), created, Kind::PlacementExplained(explained));
     let node_id = id("node", "beta").to_bytes();
-    let assigned =
-        TaskAssigned { task_id: Id(7).to_bytes(), node_id, candidates: 1, ..TaskAssigned::default() };
+    let assigned = TaskAssigned {
+        task_id: Id(7).to_bytes(),
+        node_id,
+        candidates: 1,
+        ..TaskAssigned::default()
+    };
     say(&mut world, placement, created, Kind::TaskAssigned(assigned));
     world
 }
@@ -123,8 +129,8 @@ async fn every_past_view_is_what_it_was_then() {
     assert_eq!(Past::new(written.log.history()).view_at(Revision(3)).unwrap().digest(), third);
 }
 
-/// Reading backwards finds the same as reading everything, for objects that are there, that are gone, and whose
-/// tasks come and go, wherever the question begins and ends.
+/// Reading backwards finds the same as reading everything, for objects that are there, that are
+/// gone, and whose tasks come and go, wherever the question begins and ends.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_newest_records_are_the_end_of_all_records() {
     let story = "node alpha | node beta | service web replicas=2 | service db replicas=1 | wait 1s \
@@ -136,7 +142,12 @@ async fn the_newest_records_are_the_end_of_all_records() {
     for (task, service) in [(first_task(&world, "web"), "web"), (first_task(&world, "db"), "db")] {
         let service_id = id("service", service).to_bytes();
         let reaped = TaskReaped { task_id: task.to_bytes(), service_id };
-        say(&mut world, author::reconciler(Reconciler::History), Revision::ZERO, Kind::TaskReaped(reaped));
+        say(
+            &mut world,
+            author::reconciler(Reconciler::History),
+            Revision::ZERO,
+            Kind::TaskReaped(reaped),
+        );
     }
     let written = write(&world).await;
     let newest = written.past().newest().revision.0;
@@ -147,9 +158,14 @@ async fn the_newest_records_are_the_end_of_all_records() {
         for tail in 1..=all.len() as u32 + 1 {
             for from in [1, newest / 2] {
                 let asked = LogRequest { tail, from_revision: from, ..whole.clone() };
-                let within: Vec<u64> = all.iter().copied().filter(|revision| *revision >= from).collect();
+                let within: Vec<u64> =
+                    all.iter().copied().filter(|revision| *revision >= from).collect();
                 let wanted = &within[within.len().saturating_sub(tail as usize)..];
-                assert_eq!(revisions(&written, &asked), wanted, "{object}, the newest {tail} from {from}");
+                assert_eq!(
+                    revisions(&written, &asked),
+                    wanted,
+                    "{object}, the newest {tail} from {from}"
+                );
             }
         }
     }
@@ -162,17 +178,19 @@ fn revisions(written: &Written, request: &LogRequest) -> Vec<u64> {
 /// The first task that a service was given.
 fn first_task(world: &World, service: &str) -> Id {
     let service = id("service", service).to_bytes();
-    let created =
-        world.records.iter().find_map(|(_, record)| match record.event.as_ref()?.kind.as_ref()? {
+    let created = world.records.iter().find_map(|(_, record)| {
+        match record.event.as_ref()?.kind.as_ref()? {
             Kind::TaskCreated(e) if e.service_id == service => Some(Id::from_bytes(&e.task_id)),
             _ => None,
-        });
+        }
+    });
     created.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_name_leads_to_everything_that_ever_had_it() {
-    let mut world = World::of("node alpha | service web replicas=1 | wait 1s | remove web | wait 1s");
+    let mut world =
+        World::of("node alpha | service web replicas=1 | wait 1s | remove web | wait 1s");
     let renamed = id("service", "other");
     let mut spec = skep_projections::fixture::service_spec("Web");
     let kind = Kind::ServiceCreated(Box::new(ServiceCreated {
@@ -181,8 +199,11 @@ async fn a_name_leads_to_everything_that_ever_had_it() {
     }));
     say(&mut world, alice(), Revision::ZERO, kind);
     spec.annotations.get_or_insert_default().labels.insert("a".into(), "b".into());
-    let updated =
-        ServiceUpdated { service_id: renamed.to_bytes(), spec: Some(spec), ..ServiceUpdated::default() };
+    let updated = ServiceUpdated {
+        service_id: renamed.to_bytes(),
+        spec: Some(spec),
+        ..ServiceUpdated::default()
+    };
     say(&mut world, alice(), Revision::ZERO, Kind::ServiceUpdated(Box::new(updated)));
     let written = write(&world).await;
     let past = written.past();
@@ -203,7 +224,10 @@ async fn moments_are_revisions_times_or_so_long_ago() {
     assert_eq!(past.revision(None, world.now).unwrap(), None);
     assert_eq!(at(moment::Moment::Revision(4)).unwrap(), Some(Revision(4)));
     let last_at_start = world.records.iter().filter(|(stamp, _)| stamp.at == began).count() as u64;
-    assert_eq!(at(moment::Moment::TimeAt((began + 9 * SECOND_NS).0)).unwrap(), Some(Revision(last_at_start)));
+    assert_eq!(
+        at(moment::Moment::TimeAt((began + 9 * SECOND_NS).0)).unwrap(),
+        Some(Revision(last_at_start))
+    );
     assert_eq!(at(moment::Moment::AgoNs(11 * SECOND_NS)).unwrap(), Some(Revision(last_at_start)));
     let newest = past.newest().revision;
     assert_eq!(at(moment::Moment::AgoNs(0)).unwrap(), Some(newest));
@@ -228,11 +252,15 @@ async fn the_log_tells_commands_and_failures_and_all_on_demand() {
     assert!(!short.iter().any(|line| line.contains("assigned")), "{short:#?}");
     let all = lines(&written, &LogRequest { all: true, ..LogRequest::default() });
     assert!(all.contains(&"web.3 assigned to beta (best of 1)".into()), "{all:#?}");
-    assert!(all.contains(&"web: of 2 nodes, 1 refused: not enough CPU or memory left".into()), "{all:#?}");
+    assert!(
+        all.contains(&"web: of 2 nodes, 1 refused: not enough CPU or memory left".into()),
+        "{all:#?}"
+    );
     assert_eq!(all.len() as u64, written.past().newest().revision.0);
     let tail = lines(&written, &LogRequest { all: true, tail: 2, ..LogRequest::default() });
     assert_eq!(tail, all[all.len() - 2..]);
-    let later = lines(&written, &LogRequest { all: true, from_revision: 4, ..LogRequest::default() });
+    let later =
+        lines(&written, &LogRequest { all: true, from_revision: 4, ..LogRequest::default() });
     assert_eq!(later, all[3..]);
 }
 
@@ -244,7 +272,10 @@ async fn the_log_of_a_removed_service_is_found_by_its_name() {
     );
     let written = write(&world).await;
     let of = |object: &str| {
-        lines(&written, &LogRequest { all: true, objects: vec![object.into()], ..LogRequest::default() })
+        lines(
+            &written,
+            &LogRequest { all: true, objects: vec![object.into()], ..LogRequest::default() },
+        )
     };
     let web = of("WEB");
     assert!(web.contains(&"service web removed".into()), "{web:#?}");
@@ -256,10 +287,12 @@ async fn the_log_of_a_removed_service_is_found_by_its_name() {
     assert!(!web.iter().any(|line| line.contains("db")), "{web:#?}");
     assert!(of("web.1").contains(&"web.1 left the view".into()));
     assert!(of(&id("service", "web").to_string()).len() > 3);
-    let last = LogRequest { all: true, objects: vec!["web".into()], tail: 1, ..LogRequest::default() };
+    let last =
+        LogRequest { all: true, objects: vec!["web".into()], tail: 1, ..LogRequest::default() };
     assert_eq!(lines(&written, &last), web[web.len() - 1..]);
     let notable = LogRequest { objects: vec!["web".into()], ..LogRequest::default() };
-    let told = ["created: 3 × app", "failed: exit code 137 (killed from outside) on alpha", "removed"];
+    let told =
+        ["created: 3 × app", "failed: exit code 137 (killed from outside) on alpha", "removed"];
     let lines = lines(&written, &notable);
     assert!(
         lines.iter().zip(told).all(|(line, told)| line.ends_with(told)) && lines.len() == 3,
@@ -277,7 +310,10 @@ async fn the_log_is_filtered_by_who_wrote_it() {
     say(&mut world, alice(), Revision::ZERO, Kind::ServiceRemoved(ServiceRemoved { service_id }));
     let written = write(&world).await;
     let by = |author: &str| {
-        lines(&written, &LogRequest { all: true, authors: vec![author.into()], ..LogRequest::default() })
+        lines(
+            &written,
+            &LogRequest { all: true, authors: vec![author.into()], ..LogRequest::default() },
+        )
     };
     assert_eq!(by("alice"), ["service web removed"]);
     assert_eq!(by("uid:1000"), ["service web removed"]);
@@ -317,13 +353,18 @@ async fn a_slot_that_failed_before_its_time_came_is_named_with_its_failure() {
         reply.verdict,
         "web runs 0 of 1: web.1 keeps failing, 3 failures in a row; it was rejected on alpha: gone"
     );
-    assert_eq!(reply.chain.first().map(|record| record.kind.as_str()), Some("task_observed"), "{reply:?}");
+    assert_eq!(
+        reply.chain.first().map(|record| record.kind.as_str()),
+        Some("task_observed"),
+        "{reply:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_task_that_was_moved_names_the_node_that_went_down() {
-    let mut world =
-        World::of("node n1 | node n2 | service web | task web.1 on n2 running | close n2 | down n2");
+    let mut world = World::of(
+        "node n1 | node n2 | service web | task web.1 on n2 running | close n2 | down n2",
+    );
     let down = world.view.position().revision;
     let reason = DesireReason::NodeDown as i32;
     let stop = TaskDesired {
@@ -340,10 +381,17 @@ async fn a_task_that_was_moved_names_the_node_that_went_down() {
         "web.1 runs on n1 since 2026-01-01T00:00:00Z; it was moved because node n2 went down"
     );
     let old = ask(&written, &world.task_id("web.1#1").to_string());
-    assert!(old.verdict.starts_with("web.1 is being stopped on n2: node n2 went down; "), "{}", old.verdict);
+    assert!(
+        old.verdict.starts_with("web.1 is being stopped on n2: node n2 went down; "),
+        "{}",
+        old.verdict
+    );
     assert!(old.chain.iter().any(|record| record.kind == "node_down"), "{:#?}", old.chain);
     let node = ask(&written, "n2");
-    assert_eq!(node.verdict, "node n2 is down since 2026-01-01T00:00:00Z: heartbeat failure; no live tasks");
+    assert_eq!(
+        node.verdict,
+        "node n2 is down since 2026-01-01T00:00:00Z: heartbeat failure; no live tasks"
+    );
     assert_eq!(node.chain[0].kind, "node_down");
 }
 
@@ -359,7 +407,12 @@ async fn pending_tasks_and_their_service_say_what_is_missing() {
         refused: vec![FilterCount { filter: PlacementFilter::Constraints as i32, nodes: 1 }],
         message: "no suitable node (scheduling constraints not satisfied on 1 node)".into(),
     };
-    say(&mut world, author::reconciler(Reconciler::Placement), Revision(5), Kind::PlacementBlocked(blocked));
+    say(
+        &mut world,
+        author::reconciler(Reconciler::Placement),
+        Revision(5),
+        Kind::PlacementBlocked(blocked),
+    );
     let written = write(&world).await;
     let task = ask(&written, "web.2");
     let missing = "no suitable node (scheduling constraints not satisfied on 1 node)";
@@ -387,7 +440,11 @@ async fn what_has_left_the_view_is_explained_as_it_was() {
     assert!(task.verdict.contains("failed on alpha: exit code 137"), "{}", task.verdict);
     let service = ask(&written, "db");
     assert!(service.verdict.starts_with("service db removed at revision "), "{}", service.verdict);
-    assert!(service.verdict.contains("by alice; before that: db runs 0 of 1"), "{}", service.verdict);
+    assert!(
+        service.verdict.contains("by alice; before that: db runs 0 of 1"),
+        "{}",
+        service.verdict
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -409,7 +466,9 @@ fn the_ordinary_life_of_tasks_is_not_notable_but_moves_and_failures_are() {
     let observed = |state: TaskState| {
         Kind::TaskObserved(TaskObserved { state: state as i32, ..TaskObserved::default() })
     };
-    let told = |kind| notable(&Record { event: Some(skep_proto::event::event(kind)), ..Record::default() });
+    let told = |kind| {
+        notable(&Record { event: Some(skep_proto::event::event(kind)), ..Record::default() })
+    };
     assert!(told(desired(DesireReason::NodeDown)) && told(desired(DesireReason::NodeDrained)));
     assert!(!told(desired(DesireReason::ScaledDown)));
     assert!(told(observed(TaskState::Failed)) && told(observed(TaskState::Rejected)));

@@ -20,7 +20,8 @@ pub fn task(view: &View, row: &TaskRow) -> String {
     } else {
         living(view, row)
     };
-    let more = if row.is_wanted() && !row.has_ended() { origin(view, row) } else { successor(view, row) };
+    let more =
+        if row.is_wanted() && !row.has_ended() { origin(view, row) } else { successor(view, row) };
     format!("{name} {now}{more}")
 }
 
@@ -63,7 +64,10 @@ fn how_it_ended(view: &View, row: &TaskRow) -> String {
     match row.state {
         TaskState::Failed => format!("failed{on}: {}", ended(container, error)),
         TaskState::Rejected => {
-            format!("was rejected{on}: {}", if error.is_empty() { "no reason given" } else { error })
+            format!(
+                "was rejected{on}: {}",
+                if error.is_empty() { "no reason given" } else { error }
+            )
         }
         TaskState::Orphaned => format!("is lost{on}: {}", because(view, row)),
         TaskState::Shutdown => format!("was stopped{on}: {}", because(view, row)),
@@ -82,7 +86,8 @@ fn how_it_ended(view: &View, row: &TaskRow) -> String {
 
 /// Why the system wants of a task what it wants.
 fn because(view: &View, row: &TaskRow) -> String {
-    let node = row.node.and_then(|place| view.nodes().get(place)).map_or("its node", NodeRow::hostname);
+    let node =
+        row.node.and_then(|place| view.nodes().get(place)).map_or("its node", NodeRow::hostname);
     let service = view.services().get(row.service).map_or("its service", |service| service.name());
     match row.desire_reason {
         DesireReason::Unspecified | DesireReason::Start => "nobody asked for it".into(),
@@ -100,7 +105,8 @@ fn because(view: &View, row: &TaskRow) -> String {
 
 /// Why there is this task, where another one stood in its slot.
 fn origin(view: &View, row: &TaskRow) -> String {
-    let Some(before) = view.tasks().find(row.replaces).and_then(|place| view.tasks().get(place)) else {
+    let Some(before) = view.tasks().find(row.replaces).and_then(|place| view.tasks().get(place))
+    else {
         return String::new();
     };
     match before.desire_reason {
@@ -111,9 +117,15 @@ fn origin(view: &View, row: &TaskRow) -> String {
             format!("; it was moved because {}", because(view, before))
         }
         DesireReason::NewSpec => format!("; it is new because {}", because(view, before)),
-        DesireReason::Ended | DesireReason::Replaced | DesireReason::Start | DesireReason::Unspecified => {
-            let times =
-                if row.attempt > 1 { format!(", failure {} in a row", row.attempt) } else { String::new() };
+        DesireReason::Ended
+        | DesireReason::Replaced
+        | DesireReason::Start
+        | DesireReason::Unspecified => {
+            let times = if row.attempt > 1 {
+                format!(", failure {} in a row", row.attempt)
+            } else {
+                String::new()
+            };
             format!("; the task before it {}{times}", how_it_ended(view, before))
         }
         DesireReason::ScaledDown | DesireReason::ServiceRemoved => String::new(),
@@ -121,8 +133,11 @@ fn origin(view: &View, row: &TaskRow) -> String {
 }
 
 fn successor(view: &View, row: &TaskRow) -> String {
-    let next = view.tasks_in_slot(row.service, row.slot).find(|(_, other)| other.replaces == row.id);
-    next.map_or_else(String::new, |(_, next)| format!("; {} took its place{}", next.id, on(view, next)))
+    let next =
+        view.tasks_in_slot(row.service, row.slot).find(|(_, other)| other.replaces == row.id);
+    next.map_or_else(String::new, |(_, next)| {
+        format!("; {} took its place{}", next.id, on(view, next))
+    })
 }
 
 fn on(view: &View, row: &TaskRow) -> String {
@@ -152,7 +167,10 @@ pub fn service(view: &View, place: ServiceIdx, row: &ServiceRow) -> String {
     }
     let pending = view.pending_of(place).count();
     if let (Some(blocked), true) = (&row.blocked, pending > 0) {
-        return format!("{name} runs {running} of {wanted}: {pending} pending: {}", blocked.message);
+        return format!(
+            "{name} runs {running} of {wanted}: {pending} pending: {}",
+            blocked.message
+        );
     }
     if let Some(paused) = paused(row) {
         return format!("{name} runs {running} of {wanted}; {paused}");
@@ -169,7 +187,8 @@ pub fn service(view: &View, place: ServiceIdx, row: &ServiceRow) -> String {
 /// That its roll-out is paused, and why.
 pub(crate) fn paused(row: &ServiceRow) -> Option<String> {
     let rollout = row.rollout.as_ref().filter(|rollout| rollout.state == RolloutState::Paused)?;
-    let why = if rollout.message.is_empty() { String::new() } else { format!(": {}", rollout.message) };
+    let why =
+        if rollout.message.is_empty() { String::new() } else { format!(": {}", rollout.message) };
     Some(format!("its roll-out is paused{why}"))
 }
 
@@ -177,8 +196,8 @@ pub(crate) fn paused(row: &ServiceRow) -> Option<String> {
 fn failing(view: &View, place: ServiceIdx) -> Option<String> {
     let wanted = view.tasks_of(place).filter(|(_, row)| row.is_wanted() && failures(row) > 0);
     let (_, worst) = wanted.max_by_key(|(_, row)| (failures(row), std::cmp::Reverse(row.slot)))?;
-    let how =
-        failed_last(view, worst).map_or_else(String::new, |row| format!("; it {}", how_it_ended(view, row)));
+    let how = failed_last(view, worst)
+        .map_or_else(String::new, |row| format!("; it {}", how_it_ended(view, row)));
     let times = super::placement::count(failures(worst), "failure");
     Some(format!("{} keeps failing, {times} in a row{how}", show::task_name(view, worst)))
 }
@@ -189,8 +208,8 @@ fn failures(row: &TaskRow) -> u32 {
     row.attempt.saturating_add(u32::from(failed))
 }
 
-/// Of a slot's newest task: itself, if it failed before its time came and is still to be answered, or the one that it
-/// stands in for.
+/// Of a slot's newest task: itself, if it failed before its time came and is still to be answered,
+/// or the one that it stands in for.
 pub(super) fn failed_last<'a>(view: &'a View, row: &'a TaskRow) -> Option<&'a TaskRow> {
     if row.has_ended() {
         return (failures(row) > row.attempt).then_some(row);
@@ -201,7 +220,11 @@ pub(super) fn failed_last<'a>(view: &'a View, row: &'a TaskRow) -> Option<&'a Ta
 /// A node in one line.
 pub fn node(row: &NodeRow) -> String {
     let (name, since) = (row.hostname(), to_the_second(row.state_at));
-    let why = if row.state_message.is_empty() { String::new() } else { format!(": {}", row.state_message) };
+    let why = if row.state_message.is_empty() {
+        String::new()
+    } else {
+        format!(": {}", row.state_message)
+    };
     if row.removed {
         return format!("node {name} was removed");
     }
@@ -222,5 +245,8 @@ pub fn node(row: &NodeRow) -> String {
         (false, false) => format!("; {}", problems.join("; ")),
         (false, true) => format!("; {}; it gets no new tasks meanwhile", problems.join("; ")),
     };
-    format!("node {name} {state}{wanted}{problems}; {}", super::placement::count(row.live_tasks, "live task"))
+    format!(
+        "node {name} {state}{wanted}{problems}; {}",
+        super::placement::count(row.live_tasks, "live task")
+    )
 }

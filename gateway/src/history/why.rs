@@ -1,9 +1,11 @@
 //! Why something is as it is: a verdict, the chain of causes behind it, and why that node.
 //!
-//! For what is still in the view at the moment asked about, the view gives the verdict. What has left it is
-//! looked at as it was just before its last record.
+//! For what is still in the view at the moment asked about, the view gives the verdict. What has
+//! left it is looked at as it was just before its last record.
 
-use super::{Found, Past, PastError, causes, names::Lookup, placement, select, summary, tell, verdict};
+use super::{
+    Found, Past, PastError, causes, names::Lookup, placement, select, summary, tell, verdict,
+};
 use crate::{
     resolve::{self, Noun, ResolveError},
     show,
@@ -34,7 +36,8 @@ pub fn why(past: &Past, view: &View, reference: &str) -> Result<WhyReply, PastEr
     }
 }
 
-/// The object in the view. `service/web`, `node/web` and `task/…` say which is meant where names clash.
+/// The object in the view. `service/web`, `node/web` and `task/…` say which is meant where names
+/// clash.
 fn present(view: &View, reference: &str) -> Result<Target, ResolveError> {
     let service = |r: &str| resolve::service(view, r).map(Target::Service);
     let node = |r: &str| resolve::node(view, r).map(Target::Node);
@@ -45,7 +48,8 @@ fn present(view: &View, reference: &str) -> Result<Target, ResolveError> {
         Some(("task", rest)) => return task(rest),
         Some(_) | None => {}
     }
-    let answers = [("service", service(reference)), ("node", node(reference)), ("task", task(reference))];
+    let answers =
+        [("service", service(reference)), ("node", node(reference)), ("task", task(reference))];
     let found: Vec<(&str, Target)> =
         answers.iter().filter_map(|(n, a)| Some((*n, *a.as_ref().ok()?))).collect();
     match found[..] {
@@ -57,11 +61,15 @@ fn present(view: &View, reference: &str) -> Result<Target, ResolveError> {
             total: found.len(),
         }),
         [] => {
-            let ambiguous =
-                |e: &ResolveError| matches!(e, ResolveError::Ambiguous { .. } | ResolveError::Empty(_));
+            let ambiguous = |e: &ResolveError| {
+                matches!(e, ResolveError::Ambiguous { .. } | ResolveError::Empty(_))
+            };
             let mut errors = answers.into_iter().filter_map(|(_, answer)| answer.err());
-            let not_found =
-                || ResolveError::NotFound { noun: Noun::Object, reference: reference.into(), near: None };
+            let not_found = || ResolveError::NotFound {
+                noun: Noun::Object,
+                reference: reference.into(),
+                near: None,
+            };
             Err(errors.find(ambiguous).unwrap_or_else(not_found))
         }
     }
@@ -75,7 +83,8 @@ fn gone(past: &Past, view: &View, reference: &str) -> Result<WhyReply, PastError
     for id in select::find(name, past, view)? {
         last = last.max(last_own_record(past, id, through)?.map(|revision| (revision, id)));
     }
-    let not_found = || ResolveError::NotFound { noun: Noun::Object, reference: reference.into(), near: None };
+    let not_found =
+        || ResolveError::NotFound { noun: Noun::Object, reference: reference.into(), near: None };
     let (revision, id) = last.ok_or_else(not_found)?;
     let told = past.record_at(revision)?.ok_or_else(not_found)?;
     if let Some(target) = by_id(view, id) {
@@ -88,7 +97,8 @@ fn gone(past: &Past, view: &View, reference: &str) -> Result<WhyReply, PastError
     Ok(reply)
 }
 
-/// The newest record whose first object this is. Others only mention it, as the reaping of a task does its service.
+/// The newest record whose first object this is. Others only mention it, as the reaping of a task
+/// does its service.
 fn last_own_record(past: &Past, id: Id, through: Revision) -> Result<Option<Revision>, PastError> {
     let mut entry = None;
     for revision in past.history().index()?.newest_first(id, Revision(1), through) {
@@ -112,12 +122,20 @@ fn by_id(view: &View, id: Id) -> Option<Target> {
 fn end(past: &Past, told: &Found) -> String {
     let line = summary::line(&told.record, &mut Lookup::new(past.clone()));
     let by = author::describe(told.record.author.as_ref());
-    let reason =
-        if told.record.reason.is_empty() { String::new() } else { format!(" ({})", told.record.reason) };
+    let reason = if told.record.reason.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", told.record.reason)
+    };
     format!("{line} at revision {} by {by}{reason}", told.revision)
 }
 
-fn explain(past: &Past, view: &View, target: Target, last: Option<&Found>) -> Result<WhyReply, PastError> {
+fn explain(
+    past: &Past,
+    view: &View,
+    target: Target,
+    last: Option<&Found>,
+) -> Result<WhyReply, PastError> {
     let mut starts: Vec<Revision> = last.map(|told| told.revision).into_iter().collect();
     let gone = || PastError::Unfoldable("an object that was found has no row".into());
     let mut reply = match target {
@@ -164,13 +182,16 @@ fn explain(past: &Past, view: &View, target: Target, last: Option<&Found>) -> Re
         }
     };
     let mut names = Lookup::new(past.clone());
-    reply.chain = causes::chain(past, &starts)?.iter().map(|told| tell::shown(told, &mut names)).collect();
+    reply.chain =
+        causes::chain(past, &starts)?.iter().map(|told| tell::shown(told, &mut names)).collect();
     Ok(reply)
 }
 
 /// The record that says why a service's tasks have no node.
 fn blocked_at(past: &Past, view: &View, place: ServiceIdx) -> Result<Option<Revision>, PastError> {
-    let Some(row) = view.services().get(place).filter(|row| row.blocked.is_some()) else { return Ok(None) };
+    let Some(row) = view.services().get(place).filter(|row| row.blocked.is_some()) else {
+        return Ok(None);
+    };
     let through = view.position().revision;
     let mut entry = None;
     let newest = past.history().index()?.newest_first(row.id, row.created.0, through);
@@ -205,7 +226,8 @@ fn why_there(past: &Past, view: &View, place: TaskIdx) -> Result<Vec<String>, Pa
     let mut assigned_at = view.position().revision;
     for revision in past.history().index()?.oldest_first(row.id, row.created.0, assigned_at) {
         let Some(told) = past.record_at(revision?)? else { continue };
-        if let Some(Kind::TaskAssigned(e)) = told.record.event.as_ref().and_then(|event| event.kind.as_ref())
+        if let Some(Kind::TaskAssigned(e)) =
+            told.record.event.as_ref().and_then(|event| event.kind.as_ref())
         {
             lines.push(placement::chosen(e, node.hostname(), service.name()));
             // Said in the same turn, before or after the assignment.
@@ -213,7 +235,12 @@ fn why_there(past: &Past, view: &View, place: TaskIdx) -> Result<Vec<String>, Pa
             break;
         }
     }
-    lines.extend(placement::refusals(&refused_then(past, service.id, row.spec_version, assigned_at)?));
+    lines.extend(placement::refusals(&refused_then(
+        past,
+        service.id,
+        row.spec_version,
+        assigned_at,
+    )?));
     Ok(lines)
 }
 
@@ -229,8 +256,12 @@ fn refused_then(
     for revision in newest.take(EXPLANATIONS_SEARCHED_MAX) {
         let Some(told) = past.record_in(revision?, entry.take())? else { continue };
         match told.record.event.as_ref().and_then(|event| event.kind.as_ref()) {
-            Some(Kind::PlacementExplained(e)) if e.spec_version == version.0 => return Ok(e.refused.clone()),
-            Some(Kind::PlacementBlocked(e)) if e.spec_version == version.0 => return Ok(e.refused.clone()),
+            Some(Kind::PlacementExplained(e)) if e.spec_version == version.0 => {
+                return Ok(e.refused.clone());
+            }
+            Some(Kind::PlacementBlocked(e)) if e.spec_version == version.0 => {
+                return Ok(e.refused.clone());
+            }
             Some(_) | None => entry = Some(told.entry),
         }
     }

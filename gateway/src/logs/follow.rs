@@ -1,17 +1,18 @@
-//! One reader of output: which tasks are ordered from which nodes, what comes in which order, and when it is
-//! over. PURE.
+//! One reader of output: which tasks are ordered from which nodes, what comes in which order, and
+//! when it is over. PURE.
 //!
-//! A reader who follows a service sees the tasks that come later too, until the service is removed. A node
-//! that goes away is told at its place among the lines, and never waited for; when it comes back, its tasks
-//! are ordered again behind the last line that came. Lines of several nodes are passed on in the order of
-//! their times.
+//! A reader who follows a service sees the tasks that come later too, until the service is removed.
+//! A node that goes away is told at its place among the lines, and never waited for; when it comes
+//! back, its tasks are ordered again behind the last line that came. Lines of several nodes are
+//! passed on in the order of their times.
 
 use skep_proto::{
     Id, Timestamp,
     merge::{Merge, Patience},
     time::SECOND_NS,
     v1::{
-        LogChunk, LogGap, LogGapKind, LogLine, LogLoss, LogResume, LogsReply, TaskState, logs_reply::Message,
+        LogChunk, LogGap, LogGapKind, LogLine, LogLoss, LogResume, LogsReply, TaskState,
+        logs_reply::Message,
     },
 };
 use std::collections::{BTreeMap, VecDeque};
@@ -152,7 +153,9 @@ impl LogReader {
     pub fn new(mode: Mode, tail: Option<u64>) -> LogReader {
         let patience = match mode {
             Mode::Once => Patience::Unlimited,
-            Mode::Follow => Patience::Limited { first_ns: MERGE_OPENING_NS, next_ns: MERGE_WINDOW_NS },
+            Mode::Follow => {
+                Patience::Limited { first_ns: MERGE_OPENING_NS, next_ns: MERGE_WINDOW_NS }
+            }
         };
         LogReader {
             mode,
@@ -178,7 +181,8 @@ impl LogReader {
         self.looked = true;
         if self.mode == Mode::Follow {
             let is_gone = |node: &NodeOutput| node.order == OrderStage::Open && !node.ready;
-            let gone: Vec<Id> = self.nodes.iter().filter(|(_, n)| is_gone(n)).map(|(id, _)| *id).collect();
+            let gone: Vec<Id> =
+                self.nodes.iter().filter(|(_, n)| is_gone(n)).map(|(id, _)| *id).collect();
             for node in gone {
                 self.outputs.push_back(Output::Cancel(node));
                 self.lose(node, "is gone; its lines are missing from here", now);
@@ -228,7 +232,8 @@ impl LogReader {
 
     /// What a node sent.
     pub fn on_chunk(&mut self, node_id: Id, chunk: LogChunk, now: Timestamp) {
-        let Some(node) = self.nodes.get_mut(&node_id).filter(|node| node.order == OrderStage::Open) else {
+        let Some(node) = self.nodes.get_mut(&node_id).filter(|node| node.order == OrderStage::Open)
+        else {
             return;
         };
         node.heard = now;
@@ -281,13 +286,16 @@ impl LogReader {
         match self.mode {
             Mode::Follow => {
                 let is_late = |since: Timestamp| now >= since + FORGOTTEN_LIMIT_NS;
-                for task in self.tasks.values_mut().filter(|task| task.forgotten.is_some_and(is_late)) {
+                for task in
+                    self.tasks.values_mut().filter(|task| task.forgotten.is_some_and(is_late))
+                {
                     task.stage = task.stage.read();
                 }
                 self.order(now);
             }
             Mode::Once => {
-                let silent: Vec<Id> = self.awaited().filter(|(_, at)| *at <= now).map(|(id, _)| id).collect();
+                let silent: Vec<Id> =
+                    self.awaited().filter(|(_, at)| *at <= now).map(|(id, _)| id).collect();
                 for node in silent {
                     self.outputs.push_back(Output::Cancel(node));
                     self.lose(node, "does not answer; its lines are missing from here", now);
@@ -324,7 +332,8 @@ impl LogReader {
 
     /// Nothing more will come.
     pub fn is_over(&self) -> bool {
-        let said = self.outputs.is_empty() && self.nodes.keys().all(|node| self.merge.waiting(*node) == 0);
+        let said =
+            self.outputs.is_empty() && self.nodes.keys().all(|node| self.merge.waiting(*node) == 0);
         said && match self.mode {
             Mode::Once => self.nodes.values().all(|node| node.order != OrderStage::Open),
             Mode::Follow => {
@@ -341,10 +350,9 @@ impl LogReader {
             Stage::Ordered(_) => false,
             Stage::Unstarted => is_over,
             // Its lines may come yet if the node is back.
-            Stage::Wanted => self
-                .nodes
-                .get(&task.node)
-                .is_some_and(|node| is_over && node.told_away && (!node.ready || task.forgotten.is_some())),
+            Stage::Wanted => self.nodes.get(&task.node).is_some_and(|node| {
+                is_over && node.told_away && (!node.ready || task.forgotten.is_some())
+            }),
         }
     }
 
@@ -372,8 +380,8 @@ impl LogReader {
         }
     }
 
-    /// One order for those of which only a tail is wanted, one for those that are read from their beginning or
-    /// from where they were.
+    /// One order for those of which only a tail is wanted, one for those that are read from their
+    /// beginning or from where they were.
     fn order_from(&mut self, node: Id) {
         let (mut first, mut later, mut resume) = (Vec::new(), Vec::new(), Vec::new());
         let wanted = |task: &TaskOutput| task.node == node && task.stage == Stage::Wanted;
@@ -382,7 +390,11 @@ impl LogReader {
             match (task.last, task.tail) {
                 (Some((at, lines)), _) => {
                     later.push(*id);
-                    resume.push(LogResume { task_id: id.to_bytes(), read_at: at.0, read_lines: lines });
+                    resume.push(LogResume {
+                        task_id: id.to_bytes(),
+                        read_at: at.0,
+                        read_lines: lines,
+                    });
                 }
                 (None, Some(_)) => first.push(*id),
                 (None, None) => later.push(*id),
@@ -464,13 +476,15 @@ impl LogReader {
     /// Nodes that others wait for, and when they are given up.
     fn awaited(&self) -> impl Iterator<Item = (Id, Timestamp)> + '_ {
         let silent = |id: &Id| self.merge.waiting(*id) == 0;
-        let open = self.nodes.iter().filter(move |(id, n)| n.order == OrderStage::Open && silent(id));
+        let open =
+            self.nodes.iter().filter(move |(id, n)| n.order == OrderStage::Open && silent(id));
         open.map(|(id, node)| (*id, node.heard + ANSWER_LIMIT_NS))
     }
 }
 
 impl TaskOutput {
-    /// Whether its agent had started it when it was ordered in that state, so that its end was the end.
+    /// Whether its agent had started it when it was ordered in that state, so that its end was the
+    /// end.
     fn has_begun(&self, ordered_in: TaskState) -> bool {
         self.last.is_some() || ordered_in >= TaskState::Running
     }

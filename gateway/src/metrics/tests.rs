@@ -13,8 +13,14 @@ fn the_page_tells_of_turns_tasks_nodes_and_services() {
     counters.turn(7, Duration::from_micros(30));
     let refused = Answer::Refused(crate::admit::Refusal::not_found("no such service"));
     counters.answered(std::iter::once(&refused));
-    let standing =
-        Standing { leader: true, healthy: true, term: 4, syncs: 9, entries: 12, ..Standing::default() };
+    let standing = Standing {
+        leader: true,
+        healthy: true,
+        term: 4,
+        syncs: 9,
+        entries: 12,
+        ..Standing::default()
+    };
     let page = counters.render(&world.view, &standing);
     let revision = format!("skep_log_revision {}", world.view.position().revision);
     for line in [

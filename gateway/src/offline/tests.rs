@@ -4,11 +4,12 @@ use super::*;
 use crate::history::testing::write;
 use skep_projections::fixture::World;
 use skep_proto::v1::{
-    DiffRequest, EntriesRequest, LogRequest, Moment, Refused, WhyRequest, control_client::ControlClient,
-    history_client::HistoryClient, moment,
+    DiffRequest, EntriesRequest, LogRequest, Moment, Refused, WhyRequest,
+    control_client::ControlClient, history_client::HistoryClient, moment,
 };
 
-const STORY: &str = "node n1 | service web replicas=2 | wait 10s | task web.1 on n1 running | scale web 5";
+const STORY: &str =
+    "node n1 | service web replicas=2 | wait 10s | task web.1 on n1 running | scale web 5";
 
 /// The folder of a manager that told this story and was stopped.
 async fn stopped_manager() -> tempfile::TempDir {
@@ -34,7 +35,10 @@ async fn it_answers_reads_of_now_and_of_then() {
     let tasks = control.list_tasks(ListRequest::default()).await.unwrap().into_inner();
     assert_eq!(tasks.tasks[0].name, "web.1");
     let status = control.status(StatusRequest {}).await.unwrap().into_inner();
-    assert_eq!((status.accepting.as_str(), status.revision, status.leader), (STOPPED, now.revision, false));
+    assert_eq!(
+        (status.accepting.as_str(), status.revision, status.leader),
+        (STOPPED, now.revision, false)
+    );
     assert!(status.log_bytes > 0);
     assert_eq!(status.tasks_running, 1);
     let request = WatchServiceRequest { service: "web".into(), after_revision: 0 };
@@ -50,7 +54,10 @@ async fn it_answers_questions_about_the_past() {
     let request = LogRequest { tail: 1, ..LogRequest::default() };
     let mut log = history.log(request).await.unwrap().into_inner();
     let last = log.message().await.unwrap().unwrap();
-    assert_eq!((last.kind.as_str(), last.summary.as_str()), ("service_scaled", "service web scaled to 5"));
+    assert_eq!(
+        (last.kind.as_str(), last.summary.as_str()),
+        ("service_scaled", "service web scaled to 5")
+    );
     assert!(log.message().await.unwrap().is_none());
     // To follow is no error; there is just nothing to come.
     let mut log = history
@@ -84,7 +91,10 @@ async fn it_hands_out_entries_as_they_are_stored() {
     let (mut parent, mut next) = (skep_log::Hash::ZERO, 1);
     while let Some(stored) = entries.message().await.unwrap() {
         let entry = skep_log::unseal(stored.entry).unwrap();
-        assert_eq!((&entry.header.parent_hash[..], entry.header.first_revision), (&parent.0[..], next));
+        assert_eq!(
+            (&entry.header.parent_hash[..], entry.header.first_revision),
+            (&parent.0[..], next)
+        );
         (parent, next) = (entry.hash, next + entry.records.len() as u64);
     }
     assert_eq!(next, World::of(STORY).view.position().revision.0 + 1);

@@ -68,8 +68,12 @@ fn the_beginning_of_several_ids_is_ambiguous() {
     let mut world = World::of("node n0");
     (1..40).for_each(|n| drop(world.tell(&format!("node n{n}"))));
     let first = world.view.nodes().iter().map(|(_, row)| row.id.to_string()).find_map(|text| {
-        let same =
-            world.view.nodes().iter().filter(|(_, row)| row.id.to_string().starts_with(&text[..1])).count();
+        let same = world
+            .view
+            .nodes()
+            .iter()
+            .filter(|(_, row)| row.id.to_string().starts_with(&text[..1]))
+            .count();
         (same > 1).then(|| text[..1].to_owned())
     });
     let error = node(&world.view, &first.unwrap()).unwrap_err();

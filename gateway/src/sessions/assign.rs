@@ -1,4 +1,5 @@
-//! What a node is told of its tasks: the whole set at first, then what changed, each message with its position. PURE.
+//! What a node is told of its tasks: the whole set at first, then what changed, each message with
+//! its position. PURE.
 
 use super::{
     Session,
@@ -30,7 +31,8 @@ pub(super) fn by_node(view: &View, delta: &Delta) -> BTreeMap<Id, Changes> {
     nodes
 }
 
-/// The first message of a session: only what the agent missed, where that is known, else everything.
+/// The first message of a session: only what the agent missed, where that is known, else
+/// everything.
 pub(super) fn first(view: &View, session: &mut Session, recent: &Recent) -> Option<Batch> {
     let (incarnation, revision) = (session.hello.incarnation, Revision(session.hello.revision));
     let missed = recent.since(incarnation, revision, session.node);

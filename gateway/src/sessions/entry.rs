@@ -24,8 +24,8 @@ enum Entry {
 impl Sessions {
     /// The first message of a stream. `number` is the session's, never used before.
     ///
-    /// A node that has no id yet gets one made from its secret: an agent whose welcome was lost comes back as the
-    /// same node, not as a second one.
+    /// A node that has no id yet gets one made from its secret: an agent whose welcome was lost
+    /// comes back as the same node, not as a second one.
     pub fn handle_hello(
         &mut self,
         conn: Conn,
@@ -44,7 +44,8 @@ impl Sessions {
             (true, Origin::Embedded) => self.manager,
             (true, Origin::Outside) => named_by(&hello.secret),
         };
-        let is_new = view.nodes().find(node).is_none() && (known.is_none() || origin == Origin::Embedded);
+        let is_new =
+            view.nodes().find(node).is_none() && (known.is_none() || origin == Origin::Embedded);
         let entry = match (is_new, known.is_none() && origin == Origin::Embedded) {
             (true, _) => Entry::Join,
             (false, true) => Entry::Reclaim,
@@ -78,7 +79,13 @@ impl Sessions {
         }
     }
 
-    fn may_open(&mut self, node: Id, entry: Entry, hello: &Hello, view: &View) -> Result<(), Turned> {
+    fn may_open(
+        &mut self,
+        node: Id,
+        entry: Entry,
+        hello: &Hello,
+        view: &View,
+    ) -> Result<(), Turned> {
         if entry != Entry::Join {
             let row = view.nodes().by_id(node).map(|(_, row)| row).filter(|row| !row.removed);
             let row = row.ok_or_else(|| {
@@ -89,14 +96,22 @@ impl Sessions {
                 return Err(turned(TurnedCode::WrongSecret, "the secret is not this node's"));
             }
         }
-        if hello.incarnation == view.position().incarnation && hello.revision > view.position().revision.0 {
+        if hello.incarnation == view.position().incarnation
+            && hello.revision > view.position().revision.0
+        {
             return Err(turned(TurnedCode::Retry, "this manager is behind the agent; try again"));
         }
         let Some(held) = self.by_node.get(&node).copied() else { return Ok(()) };
         if self.conns.get(&held).is_some_and(|s| s.process != hello.process) {
-            return Err(turned(TurnedCode::Claimed, "another agent process holds this node's session"));
+            return Err(turned(
+                TurnedCode::Claimed,
+                "another agent process holds this node's session",
+            ));
         }
-        self.turn_away(held, turned(TurnedCode::Superseded, "the same agent opened a newer session"));
+        self.turn_away(
+            held,
+            turned(TurnedCode::Superseded, "the same agent opened a newer session"),
+        );
         self.forget(held);
         Ok(())
     }

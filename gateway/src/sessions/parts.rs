@@ -1,8 +1,9 @@
 //! Assignments on their way to one agent: in parts of bounded size, each spec once. PURE.
 //!
-//! What a node must hear may be large: hundreds of tasks, whose specs may each be as large as a command. So a
-//! message is cut into parts, a service and spec version is described once in a stream, and no more than a few
-//! parts are sent before the agent has taken them. Messages that fit into one part wait for nothing.
+//! What a node must hear may be large: hundreds of tasks, whose specs may each be as large as a
+//! command. So a message is cut into parts, a service and spec version is described once in a
+//! stream, and no more than a few parts are sent before the agent has taken them. Messages that fit
+//! into one part wait for nothing.
 
 use prost::Message as _;
 use skep_projections::View;
@@ -19,7 +20,8 @@ use std::{
 pub(super) const PART_BYTES_MAX: usize = 1 << 20;
 /// Parts sent and not yet taken by the agent; at it the next part waits.
 pub(super) const PARTS_AHEAD_MAX: u32 = 4;
-/// Messages waiting behind one that travels in parts; at it the session ends, and the agent comes back.
+/// Messages waiting behind one that travels in parts; at it the session ends, and the agent comes
+/// back.
 const MESSAGES_WAITING_MAX: usize = 8_192;
 
 type ServiceKey = (Id, Revision);
@@ -132,7 +134,8 @@ impl Outbound {
         let mut bytes = 0;
         while let Some(item) = items.pop_front() {
             let service = self.service_to_describe(&item);
-            let size = item_bytes(&item) + service.as_ref().map_or(0, |service| service.encoded_len());
+            let size =
+                item_bytes(&item) + service.as_ref().map_or(0, |service| service.encoded_len());
             if bytes > 0 && bytes + size > PART_BYTES_MAX {
                 items.push_front(item);
                 break;
@@ -164,8 +167,10 @@ impl Outbound {
             Item::Changed(assignment, described) => {
                 if let Some(described) = described {
                     let task = Id::from_bytes(&assignment.task_id);
-                    let entry =
-                        self.described.entry(described.key).or_insert_with(|| (described.spec.clone(), 0));
+                    let entry = self
+                        .described
+                        .entry(described.key)
+                        .or_insert_with(|| (described.spec.clone(), 0));
                     if service.is_some() {
                         entry.0 = described.spec;
                     }
@@ -179,7 +184,8 @@ impl Outbound {
         }
     }
 
-    /// The agent forgets a service with its last task, so it must be described again for the next one.
+    /// The agent forgets a service with its last task, so it must be described again for the next
+    /// one.
     fn forget(&mut self, task: Id) {
         let Some(key) = self.sent.remove(&task) else { return };
         let Some((_, tasks)) = self.described.get_mut(&key) else { return };
@@ -190,9 +196,11 @@ impl Outbound {
     }
 }
 
-/// Whether tasks of both specs are described alike: a service that was scaled has another spec and the same tasks.
+/// Whether tasks of both specs are described alike: a service that was scaled has another spec and
+/// the same tasks.
 fn same(a: &Arc<ServiceSpec>, b: &Arc<ServiceSpec>) -> bool {
-    Arc::ptr_eq(a, b) || (&a.annotations, &a.task, &a.endpoint) == (&b.annotations, &b.task, &b.endpoint)
+    Arc::ptr_eq(a, b)
+        || (&a.annotations, &a.task, &a.endpoint) == (&b.annotations, &b.task, &b.endpoint)
 }
 
 fn item_bytes(item: &Item) -> usize {

@@ -17,7 +17,11 @@ pub(super) struct Recent {
 
 impl Recent {
     pub(super) fn from(position: Position) -> Recent {
-        Recent { incarnation: position.incarnation, floor: position.revision, changes: VecDeque::new() }
+        Recent {
+            incarnation: position.incarnation,
+            floor: position.revision,
+            changes: VecDeque::new(),
+        }
     }
 
     pub(super) fn note(&mut self, view: &View, delta: &Delta) {
@@ -46,8 +50,14 @@ impl Recent {
         self.changes.push_back((revision, node, task));
     }
 
-    /// Tasks of the node that changed after the agent's position; none when that is too long ago to know.
-    pub(super) fn since(&self, incarnation: u64, revision: Revision, node: Id) -> Option<BTreeSet<Id>> {
+    /// Tasks of the node that changed after the agent's position; none when that is too long ago to
+    /// know.
+    pub(super) fn since(
+        &self,
+        incarnation: u64,
+        revision: Revision,
+        node: Id,
+    ) -> Option<BTreeSet<Id>> {
         if incarnation != self.incarnation || revision < self.floor {
             return None;
         }

@@ -220,7 +220,8 @@ fn changes_go_to_their_node_and_only_what_is_new() {
 
 #[test]
 fn an_agent_that_comes_back_hears_what_it_missed() {
-    let mut world = World::of("member a | service web replicas=3 | task web.1 on a | task web.2 on a");
+    let mut world =
+        World::of("member a | service web replicas=3 | task web.1 on a | task web.2 on a");
     world.act("a hello");
     world.act("commit");
     let heard = world.cluster.view.position().revision;
@@ -254,7 +255,11 @@ fn a_position_that_is_unknown_too_old_or_ahead() {
     for position in ["0.0", "1.1", "2.1", "7.99"] {
         let mut world = World::of(given);
         assert_eq!(world.act(&format!("a hello at={position}")), "ask open", "{position}");
-        assert_eq!(world.act("commit"), "a1 welcome 5000, a1 set {web} web.1=RUNNING*", "{position}");
+        assert_eq!(
+            world.act("commit"),
+            "a1 welcome 5000, a1 set {web} web.1=RUNNING*",
+            "{position}"
+        );
     }
     check(given, "a hello at=1.99 -> a1 turned RETRY, a1 closed");
 }
@@ -295,8 +300,12 @@ fn a_new_tenure_hears_of_every_session() {
 fn conditions_are_told_with_the_session_and_whenever_they_change() {
     let mut world = World::of("member a");
     let conditions = |world: &World| {
-        let (_, row) =
-            world.cluster.view.nodes().by_id(skep_projections::fixture::id("node", "a")).expect("a node");
+        let (_, row) = world
+            .cluster
+            .view
+            .nodes()
+            .by_id(skep_projections::fixture::id("node", "a"))
+            .expect("a node");
         (row.conditions.len(), row.is_placeable())
     };
     assert_eq!(world.act("a hello conditions=engine"), "ask open with 1 conditions");
@@ -369,7 +378,10 @@ fn a_session_is_found_by_its_node_while_it_is_open() {
     world.act("a hello");
     assert_eq!((world.sessions.conn_of(node), world.sessions.open_sessions()), (None, 0));
     world.act("commit");
-    assert_eq!((world.sessions.conn_of(node), world.sessions.open_sessions()), (Some(super::Conn(1)), 1));
+    assert_eq!(
+        (world.sessions.conn_of(node), world.sessions.open_sessions()),
+        (Some(super::Conn(1)), 1)
+    );
     world.act("a gone");
     assert_eq!((world.sessions.conn_of(node), world.sessions.open_sessions()), (None, 0));
     assert_eq!(world.sessions.conn_of(Id(1)), None);
@@ -385,7 +397,8 @@ fn a_large_set_travels_in_parts_and_waits_for_the_agent() {
     let services: Vec<String> = (1..=7).map(|n| large(&format!("s{n}"))).collect();
     let mut world = World::of(&format!("member a | {}", services.join(" | ")));
     world.act("a hello");
-    let part = |n: u32, more: &str| format!("a1 set part {n}{more} {{s{0}}} s{0}.1=RUNNING*", n + 1);
+    let part =
+        |n: u32, more: &str| format!("a1 set part {n}{more} {{s{0}}} s{0}.1=RUNNING*", n + 1);
     let first: Vec<String> = (0..AHEAD).map(|n| part(n, "+")).collect();
     let welcomed = world.act("commit");
     let names: Vec<&str> = welcomed.split(", ").collect();
@@ -418,12 +431,16 @@ fn a_set_that_breaks_off_is_sent_anew_from_its_beginning() {
 
 #[test]
 fn a_service_is_described_once_while_tasks_of_it_are_there() {
-    let mut world = World::of("member a | service web replicas=9 | service db replicas=9 | task web.1 on a");
+    let mut world =
+        World::of("member a | service web replicas=9 | service db replicas=9 | task web.1 on a");
     world.act("a hello");
     world.act("commit");
     let changed = |world: &mut World, words: &str| {
         let heard = world.act(words);
-        heard.split_once('>').and_then(|(_, rest)| rest.split_once(' ')).map(|(_, items)| items.to_owned())
+        heard
+            .split_once('>')
+            .and_then(|(_, rest)| rest.split_once(' '))
+            .map(|(_, items)| items.to_owned())
     };
     assert_eq!(changed(&mut world, "tell task web.2 on a").as_deref(), Some("web.2=RUNNING*"));
     assert_eq!(changed(&mut world, "tell task db.1 on a").as_deref(), Some("{db} db.1=RUNNING*"));
@@ -431,7 +448,10 @@ fn a_service_is_described_once_while_tasks_of_it_are_there() {
     world.act("tell scale web 12");
     assert_eq!(changed(&mut world, "tell task web.3 on a").as_deref(), Some("web.3=RUNNING*"));
     world.act("tell update web label=tier:front");
-    assert_eq!(changed(&mut world, "tell task web.4 on a").as_deref(), Some("{web} web.4=RUNNING*"));
+    assert_eq!(
+        changed(&mut world, "tell task web.4 on a").as_deref(),
+        Some("{web} web.4=RUNNING*")
+    );
     assert_eq!(changed(&mut world, "tell task web.5 on a").as_deref(), Some("web.5=RUNNING*"));
     // With its last task the agent forgets it.
     world.act("tell db.1 wanted shutdown | db.1 shutdown | reap db.1");

@@ -1,7 +1,8 @@
-//! A hand-cranked world around the sessions, for their stories: agents say things, the turn decides when a story
-//! lets it, and what the sessions do is written down.
+//! A hand-cranked world around the sessions, for their stories: agents say things, the turn decides
+//! when a story lets it, and what the sessions do is written down.
 //!
-//! Nodes and agents are named by letters. Each stream of an agent has a number: `a1` is the first of agent a.
+//! Nodes and agents are named by letters. Each stream of an agent has a number: `a1` is the first
+//! of agent a.
 
 use super::{Conn, Origin, Output, Sessions, parts};
 use crate::{
@@ -16,9 +17,9 @@ use skep_projections::{
 use skep_proto::{
     Id, Revision, Timestamp,
     v1::{
-        Assignment, Assignments, Condition, ConditionKind, Conditions, FromAgent, Heartbeat, Hello, LogChunk,
-        NodeJoined, NodeSpec, PartTaken, PullProgress, Report, TaskObserved, TaskState, ToAgent, event::Kind,
-        from_agent, to_agent,
+        Assignment, Assignments, Condition, ConditionKind, Conditions, FromAgent, Heartbeat, Hello,
+        LogChunk, NodeJoined, NodeSpec, PartTaken, PullProgress, Report, TaskObserved, TaskState,
+        ToAgent, event::Kind, from_agent, to_agent,
     },
 };
 use skep_reconcilers::Entropy;
@@ -113,7 +114,9 @@ impl World {
             "chunk" => from_agent::Message::LogChunk(LogChunk::default()),
             "pull" => from_agent::Message::Pull(PullProgress::default()),
             "takes" => from_agent::Message::PartTaken(PartTaken::default()),
-            "conditions" => from_agent::Message::Conditions(Conditions { conditions: conditions(rest) }),
+            "conditions" => {
+                from_agent::Message::Conditions(Conditions { conditions: conditions(rest) })
+            }
             "report" => {
                 agent.reports += 1;
                 let tasks = rest.split_whitespace().map(|word| {
@@ -152,7 +155,8 @@ impl World {
                 ("new-process", _) => agent.process += 1,
                 ("conditions", kinds) => hello.conditions = conditions(kinds),
                 ("at", position) => {
-                    let (incarnation, revision) = position.split_once('.').expect("incarnation.revision");
+                    let (incarnation, revision) =
+                        position.split_once('.').expect("incarnation.revision");
                     hello.incarnation = incarnation.parse().expect("a number");
                     hello.revision = revision.parse().expect("a number");
                 }
@@ -198,7 +202,9 @@ impl World {
         let mut done = Vec::new();
         while let Some(output) = self.sessions.poll_output() {
             done.push(match output {
-                Output::Send(conn, message) => format!("{} {}", self.name(conn), self.sent(message)),
+                Output::Send(conn, message) => {
+                    format!("{} {}", self.name(conn), self.sent(message))
+                }
                 Output::Close(conn) => format!("{} closed", self.name(conn)),
                 Output::Ask { token, request, .. } => {
                     let line = asked(&request);
@@ -224,13 +230,17 @@ impl World {
             }
             to_agent::Message::Assignments(assignments) => self.assignments(&assignments),
             to_agent::Message::Ack(ack) => format!("ack {}", ack.number),
-            to_agent::Message::HeartbeatPeriod(period) => format!("period {}", period.period_ns / 1_000_000),
-            to_agent::Message::Logs(_) | to_agent::Message::Cancel(_) => panic!("not the sessions' business"),
+            to_agent::Message::HeartbeatPeriod(period) => {
+                format!("period {}", period.period_ns / 1_000_000)
+            }
+            to_agent::Message::Logs(_) | to_agent::Message::Cancel(_) => {
+                panic!("not the sessions' business")
+            }
         }
     }
 
-    /// `set web.1=RUNNING`, `change 5>7 {web} web.1=RUNNING* web.2-`: a star is a whole task, braces a service, and
-    /// `+` says that more parts follow.
+    /// `set web.1=RUNNING`, `change 5>7 {web} web.1=RUNNING* web.2-`: a star is a whole task,
+    /// braces a service, and `+` says that more parts follow.
     fn assignments(&self, message: &Assignments) -> String {
         let mut words = match message.complete {
             true => vec!["set".to_owned()],
@@ -239,9 +249,12 @@ impl World {
         if message.part > 0 || message.more {
             words.push(format!("part {}{}", message.part, if message.more { "+" } else { "" }));
         }
-        words.extend(message.services.iter().map(|service| format!("{{{}}}", service.service_name)));
+        words
+            .extend(message.services.iter().map(|service| format!("{{{}}}", service.service_name)));
         words.extend(message.changed.iter().map(|assignment| self.assigned(assignment)));
-        words.extend(message.removed_ids.iter().map(|id| format!("{}-", self.task(Id::from_bytes(id)))));
+        words.extend(
+            message.removed_ids.iter().map(|id| format!("{}-", self.task(Id::from_bytes(id)))),
+        );
         words.join(" ")
     }
 
@@ -263,7 +276,9 @@ fn asked(request: &Request) -> String {
         Machine::Join { spec, .. } => format!("ask join {:?}", spec.desired_role()).to_lowercase(),
         Machine::Reclaim { .. } => "ask reclaim".into(),
         Machine::Open { conditions, .. } if conditions.is_empty() => "ask open".into(),
-        Machine::Open { conditions, .. } => format!("ask open with {} conditions", conditions.len()),
+        Machine::Open { conditions, .. } => {
+            format!("ask open with {} conditions", conditions.len())
+        }
         Machine::Conditions { conditions, .. } => format!("ask {} conditions", conditions.len()),
         Machine::Close { .. } => "ask close".into(),
         Machine::Silent { .. } => "ask silent".into(),
@@ -305,7 +320,13 @@ fn observed(task: Id, state: &str) -> TaskObserved {
 }
 
 fn accepted(revision: Revision) -> Answer {
-    Answer::Accepted { revision, through: revision, object: Id::NONE, changed: true, warnings: Vec::new() }
+    Answer::Accepted {
+        revision,
+        through: revision,
+        object: Id::NONE,
+        changed: true,
+        warnings: Vec::new(),
+    }
 }
 
 /// So many parts may be ahead.

@@ -1,7 +1,7 @@
 //! Docker's filters: values of one key are alternatives, keys must all hold. PURE.
 //!
-//! A key that is not known, and a value that could never match, are refused with what is valid, rather than
-//! answered by an empty list.
+//! A key that is not known, and a value that could never match, are refused with what is valid,
+//! rather than answered by an empty list.
 
 use crate::{admit::Refusal, resolve, show};
 use skep_projections::{NodeIdx, NodeRow, ServiceIdx, ServiceRow, TaskRow, View};
@@ -43,7 +43,9 @@ impl<'a> NodeFilter<'a> {
         self.0.iter().all(|(key, values)| match *key {
             "id" => begins(&row.id.to_string(), values),
             "name" => begins(row.hostname(), values),
-            "label" => labelled(row.description.engine.as_ref().map(|engine| &engine.labels), values),
+            "label" => {
+                labelled(row.description.engine.as_ref().map(|engine| &engine.labels), values)
+            }
             "node.label" => labelled(row.spec.annotations.as_ref().map(|a| &a.labels), values),
             "membership" => is_one_of(membership_word(row.spec.membership()), values),
             _role => is_one_of(role_word(row.spec.desired_role()), values),
@@ -74,8 +76,10 @@ impl<'a> TaskFilter<'a> {
     /// Reads the filters of a task list; services and nodes must exist in the view.
     pub fn parse(view: &View, filters: &'a [Filter]) -> Result<TaskFilter<'a>, Refusal> {
         let mut keys = gather(filters, "task", &TASK_KEYS)?;
-        let states = keys.remove("desired-state").map(|values| values.into_iter().map(desired).collect());
-        let services = keys.remove("service").map(|values| all(values, |v| resolve::service(view, v)));
+        let states =
+            keys.remove("desired-state").map(|values| values.into_iter().map(desired).collect());
+        let services =
+            keys.remove("service").map(|values| all(values, |v| resolve::service(view, v)));
         let nodes = keys.remove("node").map(|values| all(values, |v| resolve::node(view, v)));
         Ok(TaskFilter {
             keys,
@@ -99,7 +103,10 @@ impl<'a> TaskFilter<'a> {
     pub fn matches(&self, view: &View, row: &TaskRow) -> bool {
         self.states.as_ref().is_none_or(|states| states.contains(&row.desired))
             && self.services.as_ref().is_none_or(|services| services.contains(&row.service))
-            && self.nodes.as_ref().is_none_or(|nodes| row.node.is_some_and(|node| nodes.contains(&node)))
+            && self
+                .nodes
+                .as_ref()
+                .is_none_or(|nodes| row.node.is_some_and(|node| nodes.contains(&node)))
             && self.keys.iter().all(|(key, values)| match *key {
                 "id" => begins(&row.id.to_string(), values),
                 _name => begins(&format!("{}.{}", show::task_name(view, row), row.id), values),
@@ -122,8 +129,11 @@ fn gather<'a>(
     let mut keys: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for filter in filters {
         if !valid.contains(&filter.key.as_str()) {
-            return Err(Refusal::invalid(format!("{noun}s cannot be filtered by {:?}", filter.key))
-                .hint(format!("the filters of {noun}s are {}", valid.join(", "))));
+            return Err(Refusal::invalid(format!(
+                "{noun}s cannot be filtered by {:?}",
+                filter.key
+            ))
+            .hint(format!("the filters of {noun}s are {}", valid.join(", "))));
         }
         keys.entry(&filter.key).or_default().extend(filter.values.iter().map(String::as_str));
     }
@@ -159,7 +169,8 @@ fn begins(text: &str, values: &[&str]) -> bool {
 
 fn labelled(labels: Labels<'_>, values: &[&str]) -> bool {
     values.iter().any(|value| {
-        let (key, wanted) = value.split_once('=').map_or((*value, None), |(key, wanted)| (key, Some(wanted)));
+        let (key, wanted) =
+            value.split_once('=').map_or((*value, None), |(key, wanted)| (key, Some(wanted)));
         let found = labels.and_then(|labels| labels.get(key));
         found.is_some_and(|found| wanted.is_none_or(|wanted| wanted == found))
     })

@@ -1,7 +1,8 @@
 //! Whole lists, in the order that people look for things. PURE.
 //!
-//! Nodes and services go by name, tasks by service, slot and newest first. What the tasks of a service share
-//! is looked up once a service: ten thousand tasks are listed in some tens of milliseconds.
+//! Nodes and services go by name, tasks by service, slot and newest first. What the tasks of a
+//! service share is looked up once a service: ten thousand tasks are listed in some tens of
+//! milliseconds.
 
 use super::{
     Named,
@@ -53,7 +54,10 @@ pub fn tasks(view: &View, request: &ListRequest) -> Result<Vec<Task>, Refusal> {
     if !request.objects.is_empty() {
         let places = places(&request.objects, |reference| resolve::task(view, reference))?;
         let rows = places.into_iter().filter_map(|place| view.tasks().get(place));
-        return Ok(rows.filter(|row| filter.matches(view, row)).map(|row| show::task(view, row)).collect());
+        return Ok(rows
+            .filter(|row| filter.matches(view, row))
+            .map(|row| show::task(view, row))
+            .collect());
     }
     let mut list = Vec::new();
     for (place, rows) in candidates(view, &filter) {
@@ -108,22 +112,31 @@ fn shown(view: &View, service: &ServiceRow, rows: &[&TaskRow], list: &mut Vec<Ta
     }
 }
 
-/// Services whose tasks can match, by name; with the tasks, where the nodes asked for have told them already.
-fn candidates<'a>(view: &'a View, filter: &TaskFilter<'_>) -> Vec<(ServiceIdx, Option<Vec<&'a TaskRow>>)> {
-    let mut found: Vec<(ServiceIdx, Option<Vec<&TaskRow>>)> = match (filter.services(), filter.nodes()) {
-        (Some(places), _) => {
-            places.iter().copied().collect::<BTreeSet<_>>().into_iter().map(|place| (place, None)).collect()
-        }
-        (None, Some(nodes)) => {
-            let nodes: BTreeSet<NodeIdx> = nodes.iter().copied().collect();
-            let mut by_service: BTreeMap<ServiceIdx, Vec<&TaskRow>> = BTreeMap::new();
-            for (_, row) in nodes.into_iter().flat_map(|node| view.tasks_on(node)) {
-                by_service.entry(row.service).or_default().push(row);
+/// Services whose tasks can match, by name; with the tasks, where the nodes asked for have told
+/// them already.
+fn candidates<'a>(
+    view: &'a View,
+    filter: &TaskFilter<'_>,
+) -> Vec<(ServiceIdx, Option<Vec<&'a TaskRow>>)> {
+    let mut found: Vec<(ServiceIdx, Option<Vec<&TaskRow>>)> =
+        match (filter.services(), filter.nodes()) {
+            (Some(places), _) => places
+                .iter()
+                .copied()
+                .collect::<BTreeSet<_>>()
+                .into_iter()
+                .map(|place| (place, None))
+                .collect(),
+            (None, Some(nodes)) => {
+                let nodes: BTreeSet<NodeIdx> = nodes.iter().copied().collect();
+                let mut by_service: BTreeMap<ServiceIdx, Vec<&TaskRow>> = BTreeMap::new();
+                for (_, row) in nodes.into_iter().flat_map(|node| view.tasks_on(node)) {
+                    by_service.entry(row.service).or_default().push(row);
+                }
+                by_service.into_iter().map(|(place, rows)| (place, Some(rows))).collect()
             }
-            by_service.into_iter().map(|(place, rows)| (place, Some(rows))).collect()
-        }
-        (None, None) => view.services().iter().map(|(place, _)| (place, None)).collect(),
-    };
+            (None, None) => view.services().iter().map(|(place, _)| (place, None)).collect(),
+        };
     found.sort_by_cached_key(|(place, _)| {
         (view.services().get(*place).map(|row| natural(row.name())), *place)
     });
@@ -135,7 +148,8 @@ fn places<P: Ord + Copy, E: Into<Refusal>>(
     find: impl Fn(&str) -> Result<P, E>,
 ) -> Result<Vec<P>, Refusal> {
     let mut seen = BTreeSet::new();
-    let found: Result<Vec<P>, Refusal> = references.iter().map(|r| find(r).map_err(Into::into)).collect();
+    let found: Result<Vec<P>, Refusal> =
+        references.iter().map(|r| find(r).map_err(Into::into)).collect();
     Ok(found?.into_iter().filter(|place| seen.insert(*place)).collect())
 }
 
@@ -144,8 +158,10 @@ fn natural(name: &str) -> Vec<(String, u64)> {
     let mut parts = Vec::new();
     let mut rest = name;
     while !rest.is_empty() {
-        let (text, after) = rest.split_at(rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len()));
-        let (number, next) = after.split_at(after.find(|c: char| !c.is_ascii_digit()).unwrap_or(after.len()));
+        let (text, after) =
+            rest.split_at(rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len()));
+        let (number, next) =
+            after.split_at(after.find(|c: char| !c.is_ascii_digit()).unwrap_or(after.len()));
         parts.push((text.to_lowercase(), number.parse().unwrap_or(0)));
         rest = next;
     }

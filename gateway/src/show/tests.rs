@@ -37,7 +37,12 @@ fn a_service_tells_how_many_run_of_how_many_wanted() {
     let services = list::services(&world.view, &ListRequest::default()).unwrap();
     let status: Vec<_> = services
         .iter()
-        .map(|s| (s.spec.as_ref().unwrap().annotations.as_ref().unwrap().name.as_str(), s.status.unwrap()))
+        .map(|s| {
+            (
+                s.spec.as_ref().unwrap().annotations.as_ref().unwrap().name.as_str(),
+                s.status.unwrap(),
+            )
+        })
         .collect();
     assert_eq!(status[0], ("db", ServiceStatus { running_tasks: 1, desired_tasks: 1 }));
     assert_eq!(status[1], ("web", ServiceStatus { running_tasks: 2, desired_tasks: 3 }));
@@ -73,8 +78,10 @@ fn values_of_one_key_are_alternatives_and_keys_must_all_hold() {
     assert_eq!(nodes(&world, &filters(&[("node.label", &["zone=a"])])), ["n10"]);
     assert_eq!(nodes(&world, &filters(&[("node.label", &["zone"])])), ["n10"]);
     assert_eq!(nodes(&world, &filters(&[("node.label", &["zone=b"])])), [""; 0]);
-    let front =
-        list::services(&world.view, &filters(&[("label", &["tier=front"]), ("mode", &["replicated"])]));
+    let front = list::services(
+        &world.view,
+        &filters(&[("label", &["tier=front"]), ("mode", &["replicated"])]),
+    );
     assert_eq!(front.unwrap().len(), 1);
     assert_eq!(
         tasks(&world, &filters(&[("service", &["web"]), ("desired-state", &["running"])])),
@@ -82,7 +89,10 @@ fn values_of_one_key_are_alternatives_and_keys_must_all_hold() {
     );
     assert_eq!(tasks(&world, &filters(&[("node", &["n2"])])), ["db.1 n2", "web.1 n2", "web.2 n2"]);
     assert_eq!(
-        tasks(&world, &filters(&[("node", &["n2", "n10"]), ("service", &["web"]), ("name", &["web.1"])])),
+        tasks(
+            &world,
+            &filters(&[("node", &["n2", "n10"]), ("service", &["web"]), ("name", &["web.1"])])
+        ),
         ["web.1 n10", "web.1 n2"]
     );
 }
@@ -92,7 +102,10 @@ fn what_cannot_be_filtered_by_is_refused_with_what_can() {
     let world = world();
     let error = list::nodes(&world.view, &filters(&[("colour", &["red"])])).unwrap_err();
     assert_eq!(error.message, "nodes cannot be filtered by \"colour\"");
-    assert_eq!(error.hint, "the filters of nodes are id, label, membership, name, node.label, role");
+    assert_eq!(
+        error.hint,
+        "the filters of nodes are id, label, membership, name, node.label, role"
+    );
     let error = list::nodes(&world.view, &filters(&[("role", &["boss"])])).unwrap_err();
     assert_eq!(error.hint, "write role= and one of worker, manager");
     assert!(list::tasks(&world.view, &filters(&[("desired-state", &["fine"])])).is_err());
@@ -102,8 +115,10 @@ fn what_cannot_be_filtered_by_is_refused_with_what_can() {
 #[test]
 fn objects_that_are_named_come_in_that_order_and_once() {
     let world = world();
-    let named =
-        ListRequest { objects: vec!["n10".into(), "n2".into(), "N10".into()], ..ListRequest::default() };
+    let named = ListRequest {
+        objects: vec!["n10".into(), "n2".into(), "N10".into()],
+        ..ListRequest::default()
+    };
     assert_eq!(nodes(&world, &named), ["n10", "n2"]);
     let unknown = ListRequest { objects: vec!["n99".into()], ..ListRequest::default() };
     assert!(list::nodes(&world.view, &unknown).is_err());
@@ -115,11 +130,15 @@ fn a_pending_task_shows_why_it_has_no_node() {
     let spec_version = world.view.services().get(world.service("web")).unwrap().spec_version.0;
     let message = "no suitable node (insufficient resources on 3 nodes)".to_owned();
     let service_id = id("service", "web").to_bytes();
-    let blocked = PlacementBlocked { service_id, spec_version, nodes: 3, refused: Vec::new(), message };
+    let blocked =
+        PlacementBlocked { service_id, spec_version, nodes: 3, refused: Vec::new(), message };
     world.record(Kind::PlacementBlocked(blocked));
     let row = world.view.tasks().get(world.task("web.3")).unwrap();
     let shown = task(&world.view, row);
-    assert_eq!(shown.status.as_ref().unwrap().error, "no suitable node (insufficient resources on 3 nodes)");
+    assert_eq!(
+        shown.status.as_ref().unwrap().error,
+        "no suitable node (insufficient resources on 3 nodes)"
+    );
     assert_eq!(shown.status.unwrap().state(), TaskState::Pending);
     let other = task(&world.view, world.view.tasks().get(world.task("web.2")).unwrap());
     assert_eq!(other.status.unwrap().error, "");

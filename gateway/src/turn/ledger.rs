@@ -1,7 +1,7 @@
 //! How many refusals each author gets into the log.
 //!
-//! Within a minute an author may have ten refusals recorded and all together a hundred; what goes beyond is
-//! counted, and the count stands in the author's next recorded refusal. PURE.
+//! Within a minute an author may have ten refusals recorded and all together a hundred; what goes
+//! beyond is counted, and the count stands in the author's next recorded refusal. PURE.
 
 use skep_proto::{
     Timestamp,

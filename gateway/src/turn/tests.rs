@@ -5,16 +5,17 @@ use crate::admit::Machine;
 use skep_proto::{
     author,
     v1::{
-        Annotations, ClusterCreated, ClusterSpec, Command, ContainerSpec, CreateService, Person, RefusalCode,
-        RemoveService, Replicated, ServiceMode, ServiceSpec, TaskSpec, command::Action, event,
-        service_mode::Mode, task_spec::Runtime,
+        Annotations, ClusterCreated, ClusterSpec, Command, ContainerSpec, CreateService, Person,
+        RefusalCode, RemoveService, Replicated, ServiceMode, ServiceSpec, TaskSpec,
+        command::Action, event, service_mode::Mode, task_spec::Runtime,
     },
 };
 
 /// A leader whose cluster was just created.
 fn leader() -> Tip {
     let mut tip = Tip::new(View::default(), Hash::ZERO, Brain::new(), "test");
-    let created = ClusterCreated { cluster_id: Id(1).to_bytes(), spec: Some(ClusterSpec::default()) };
+    let created =
+        ClusterCreated { cluster_id: Id(1).to_bytes(), spec: Some(ClusterSpec::default()) };
     let fact = Request::Machine(Machine::Fact(Kind::ClusterCreated(Box::new(created))));
     take(&mut tip, vec![(author::manager(Id(9)), fact)]);
     tip
@@ -22,8 +23,12 @@ fn leader() -> Tip {
 
 fn take(tip: &mut Tip, asks: Vec<(Author, Request)>) -> TurnOutput<u64> {
     let asks = asks.into_iter().enumerate();
-    let asks =
-        asks.map(|(place, (author, request))| Ask { caller: place as u64, author, request, bytes: 100 });
+    let asks = asks.map(|(place, (author, request))| Ask {
+        caller: place as u64,
+        author,
+        request,
+        bytes: 100,
+    });
     let seed = seed(tip);
     tip.turn(asks.collect(), Timestamp(1_000_000_000), seed)
 }
@@ -46,7 +51,10 @@ fn create(name: &str, replicas: u64) -> Action {
     let container = ContainerSpec { image: "run".into(), ..ContainerSpec::default() };
     let spec = ServiceSpec {
         annotations: Some(Annotations { name: name.into(), ..Annotations::default() }),
-        task: Some(TaskSpec { runtime: Some(Runtime::Container(container)), ..TaskSpec::default() }),
+        task: Some(TaskSpec {
+            runtime: Some(Runtime::Container(container)),
+            ..TaskSpec::default()
+        }),
         mode: Some(ServiceMode { mode: Some(Mode::Replicated(Replicated { replicas })) }),
         ..ServiceSpec::default()
     };
@@ -61,8 +69,11 @@ fn remove(name: &str) -> Action {
 fn kinds(turned: &TurnOutput<u64>) -> Vec<&'static str> {
     let records = turned.entry.iter().flat_map(|entry| &entry.records);
     let kind = |bytes: &bytes::Bytes| {
-        let record = <Record as prost::Message>::decode(bytes.clone()).expect("what was sealed decodes");
-        skep_proto::event::name(record.event.and_then(|e| e.kind).as_ref().expect("each has a kind"))
+        let record =
+            <Record as prost::Message>::decode(bytes.clone()).expect("what was sealed decodes");
+        skep_proto::event::name(
+            record.event.and_then(|e| e.kind).as_ref().expect("each has a kind"),
+        )
     };
     records.map(kind).collect()
 }
@@ -95,7 +106,11 @@ fn a_command_sent_again_under_its_id_is_answered_and_not_done_again() {
 #[test]
 fn requests_of_one_turn_see_what_stood_before_them() {
     let mut tip = leader();
-    let asks = vec![alice(create("web", 1), None), alice(create("web", 1), None), alice(remove("web"), None)];
+    let asks = vec![
+        alice(create("web", 1), None),
+        alice(create("web", 1), None),
+        alice(remove("web"), None),
+    ];
     let turned = take(&mut tip, asks);
     let refused: Vec<bool> =
         turned.answers.iter().map(|(_, answer)| matches!(answer, Answer::Refused(_))).collect();
@@ -110,7 +125,9 @@ fn a_refusal_is_recorded_with_its_author_and_without_the_commands_body() {
     let bytes = turned.entry.expect("it is recorded").records[0].clone();
     let record = <Record as prost::Message>::decode(bytes).expect("what was sealed decodes");
     assert_eq!(record.author.map(|by| author::describe(Some(&by))), Some("alice".into()));
-    let Some(event::Kind::CommandRefused(refused)) = record.event.and_then(|e| e.kind) else { panic!() };
+    let Some(event::Kind::CommandRefused(refused)) = record.event.and_then(|e| e.kind) else {
+        panic!()
+    };
     assert_eq!((refused.command.as_str(), refused.object.as_str()), ("remove_service", "ghost"));
     assert_eq!(refused.code(), RefusalCode::NotFound);
 }
@@ -119,10 +136,10 @@ fn a_refusal_is_recorded_with_its_author_and_without_the_commands_body() {
 fn a_refusal_is_found_under_the_object_that_it_is_about() {
     let mut tip = leader();
     take(&mut tip, vec![alice(create("web", 1), None)]);
-    let (index, web) =
-        (tip.view().service_named("web").expect("it was created"), |row: &skep_projections::ServiceRow| {
-            row.id
-        });
+    let (index, web) = (
+        tip.view().service_named("web").expect("it was created"),
+        |row: &skep_projections::ServiceRow| row.id,
+    );
     let web = tip.view().services().get(index).map(web).expect("it has a row");
     let turned = take(&mut tip, vec![alice(create("web", 1), None)]);
     let bytes = turned.entry.expect("it is recorded").records[0].clone();

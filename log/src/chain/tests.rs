@@ -1,4 +1,5 @@
-//! What the chain promises: the same bytes for the same draft, and that nothing can be altered unseen.
+//! What the chain promises: the same bytes for the same draft, and that nothing can be altered
+//! unseen.
 
 use super::*;
 use crate::testing::{draft, label};

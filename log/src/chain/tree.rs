@@ -1,5 +1,5 @@
-//! The tree over the leaves (PURE), as RFC 9162 §2.1 defines it: leaves and nodes are hashed under different
-//! first bytes, so that neither can be taken for the other.
+//! The tree over the leaves (PURE), as RFC 9162 §2.1 defines it: leaves and nodes are hashed under
+//! different first bytes, so that neither can be taken for the other.
 //!
 //! Only the root is needed today. Inclusion and consistency proofs grow out of the same shape.
 
@@ -23,8 +23,9 @@ pub fn node(left: &Digest32, right: &Digest32) -> Digest32 {
 
 /// The root over leaf hashes, in order. The root of nothing is SHA-256 of nothing.
 ///
-/// Complete subtrees are merged as soon as two of equal size lie side by side, as in a binary counter; what is
-/// left at the end is joined from the right. That is the RFC's split at the largest power of two, without recursion.
+/// Complete subtrees are merged as soon as two of equal size lie side by side, as in a binary
+/// counter; what is left at the end is joined from the right. That is the RFC's split at the
+/// largest power of two, without recursion.
 pub fn root(leaves: Vec<Digest32>) -> Digest32 {
     let mut stack: Vec<Digest32> = Vec::with_capacity(usize::BITS as usize);
     for (count, hash) in leaves.into_iter().enumerate() {
@@ -50,8 +51,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// The definition, word for word: MTH(D[n]) = H(0x01 ‖ MTH(D[0:k]) ‖ MTH(D[k:n])), where k is the largest
-    /// power of two below n.
+    /// The definition, word for word: MTH(D[n]) = H(0x01 ‖ MTH(D[0:k]) ‖ MTH(D[k:n])), where k is
+    /// the largest power of two below n.
     fn by_definition(leaves: &[Digest32]) -> Digest32 {
         match leaves.len() {
             0 => Sha256::digest([]).into(),
@@ -69,10 +70,17 @@ mod tests {
 
     #[test]
     fn known_hashes() {
-        assert_eq!(hex(root(vec![])), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
-        assert_eq!(hex(leaf(b"")), "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d");
+        assert_eq!(
+            hex(root(vec![])),
+            "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+        );
+        assert_eq!(
+            hex(leaf(b"")),
+            "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d"
+        );
         // Certificate Transparency's reference leaves: "", 0x00, 0x10, 0x20 0x21.
-        let leaves: Vec<_> = [&b""[..], b"\x00", b"\x10", b"\x20\x21"].iter().map(|d| leaf(d)).collect();
+        let leaves: Vec<_> =
+            [&b""[..], b"\x00", b"\x10", b"\x20\x21"].iter().map(|d| leaf(d)).collect();
         assert_eq!(
             hex(root(leaves[..2].to_vec())),
             "fac54203e7cc696cf0dfcb42c92a1d9dbaf70ad9e621f4bd8d98662f00e3c125"
@@ -81,7 +89,10 @@ mod tests {
             hex(root(leaves[..3].to_vec())),
             "aeb6bcfe274b70a14fb067a5e5578264db0fa9b51af5e0ba159158f329e06e77"
         );
-        assert_eq!(hex(root(leaves)), "d37ee418976dd95753c1c73862b9398fa2a2cf9b4ff0fdfe8b30cd95209614b7");
+        assert_eq!(
+            hex(root(leaves)),
+            "d37ee418976dd95753c1c73862b9398fa2a2cf9b4ff0fdfe8b30cd95209614b7"
+        );
     }
 
     proptest! {

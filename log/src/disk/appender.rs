@@ -1,4 +1,5 @@
-//! What is written together: rows are gathered, committed with one sync, and the head file says how far that was.
+//! What is written together: rows are gathered, committed with one sync, and the head file says how
+//! far that was.
 //!
 //! The thread that writes for raft and the log that one thread drives use the same functions.
 
@@ -55,7 +56,12 @@ pub(crate) struct Rows {
 
 impl Rows {
     /// An entry of raft's log; `position` where it is one of the chain.
-    pub(crate) fn entry(&mut self, place: meta::Place, body: StoredBody, position: Option<Position>) {
+    pub(crate) fn entry(
+        &mut self,
+        place: meta::Place,
+        body: StoredBody,
+        position: Option<Position>,
+    ) {
         let stored = StoredEntry { term: place.term, body };
         let (prefix, packed) = keys::entry_value(&stored);
         let body: &[u8] = match (&packed, &stored.body) {
@@ -124,7 +130,8 @@ impl Appender {
         rows.last = None;
     }
 
-    /// Writes all rows, or none; says where the log ends now, if it grew. The rows are gone afterwards.
+    /// Writes all rows, or none; says where the log ends now, if it grew. The rows are gone
+    /// afterwards.
     pub(crate) fn commit(&mut self, rows: &mut Rows) -> Result<Option<meta::Place>, StoreError> {
         let committed = self.write(rows);
         rows.clear();
@@ -140,7 +147,8 @@ impl Appender {
         committed
     }
 
-    /// Writes the rows, and makes them durable with all that was written before; the log is durable up to `last` then.
+    /// Writes the rows, and makes them durable with all that was written before; the log is durable
+    /// up to `last` then.
     #[cfg(any(test, feature = "model"))]
     pub(crate) fn sync(
         &mut self,

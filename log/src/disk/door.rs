@@ -1,7 +1,9 @@
-//! The one place through which the store is reached, so that it can be closed and opened anew under its users.
+//! The one place through which the store is reached, so that it can be closed and opened anew under
+//! its users.
 //!
-//! After a failed write a store may not go on: what it holds in memory and what lies on disk may differ. It is
-//! opened anew while readers wait at the door for some milliseconds and notice nothing else.
+//! After a failed write a store may not go on: what it holds in memory and what lies on disk may
+//! differ. It is opened anew while readers wait at the door for some milliseconds and notice
+//! nothing else.
 
 use super::{
     files::Files,
@@ -90,7 +92,10 @@ impl Door {
         Ok(self.scan(table, &span, Way::Down, Page::ONE)?.pop())
     }
 
-    fn with<T>(&self, ask: impl FnOnce(&dyn Store) -> Result<T, StoreError>) -> Result<T, StoreError> {
+    fn with<T>(
+        &self,
+        ask: impl FnOnce(&dyn Store) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
         match &*self.store.read().unwrap_or_else(PoisonError::into_inner) {
             Ok(store) => ask(&**store),
             Err(error) => Err(error.clone()),

@@ -1,4 +1,5 @@
-//! The entries of raft's log as they lie in the store: in order, without gaps, checked when they are read.
+//! The entries of raft's log as they lie in the store: in order, without gaps, checked when they
+//! are read.
 
 use super::{
     door::Door,
@@ -10,7 +11,8 @@ use bytes::Bytes;
 use prost::Message;
 use std::{ops::Range, sync::Arc};
 
-/// What one read from the store brings at most: replaying a long log holds no more than this in memory.
+/// What one read from the store brings at most: replaying a long log holds no more than this in
+/// memory.
 pub(crate) const PAGE: Page = Page { rows: 512, bytes: 4 << 20 };
 
 /// What was read at one raft index.
@@ -28,13 +30,16 @@ pub(crate) enum LoadedBody {
     Entry(Arc<Entry>),
 }
 
-/// The first entries of a range of raft indexes, as many as a page holds. Records are checked against their root.
+/// The first entries of a range of raft indexes, as many as a page holds. Records are checked
+/// against their root.
 pub(crate) fn load_page(door: &Door, range: Range<u64>) -> Result<Vec<Loaded>, StoreError> {
     let span = Span::new(keys::entry_key(range.start), keys::entry_key(range.end));
     let mut found: Vec<Loaded> = Vec::new();
     for (key, value) in door.scan(Table::Entries, &span, Way::Up, PAGE)? {
         let index = keys::read_entry_key(&key)?;
-        if let Some(before) = found.last().map(|before| before.place.index).filter(|at| at + 1 != index) {
+        if let Some(before) =
+            found.last().map(|before| before.place.index).filter(|at| at + 1 != index)
+        {
             return Err(StoreError::Damaged(format!("raft index {before} is followed by {index}")));
         }
         found.push(load(index, &value)?);
@@ -44,12 +49,14 @@ pub(crate) fn load_page(door: &Door, range: Range<u64>) -> Result<Vec<Loaded>, S
 
 /// Decodes and checks what lies at one index.
 pub(crate) fn load(index: u64, value: &Bytes) -> Result<Loaded, StoreError> {
-    let damaged = |what: String| StoreError::Damaged(format!("the entry at raft index {index}: {what}"));
+    let damaged =
+        |what: String| StoreError::Damaged(format!("the entry at raft index {index}: {what}"));
     let stored = keys::read_entry(value).map_err(|error| damaged(error.to_string()))?;
     let body = match stored.body {
         StoredBody::Blank => LoadedBody::Blank,
         StoredBody::Membership(bytes) => LoadedBody::Membership(
-            meta::Membership::decode(bytes).map_err(|error| damaged(format!("its membership: {error}")))?,
+            meta::Membership::decode(bytes)
+                .map_err(|error| damaged(format!("its membership: {error}")))?,
         ),
         StoredBody::Entry(bytes) => {
             let sealed = chain::unseal(bytes).map_err(|error| damaged(error.to_string()))?;
@@ -59,12 +66,14 @@ pub(crate) fn load(index: u64, value: &Bytes) -> Result<Loaded, StoreError> {
     Ok(Loaded { place: meta::Place { term: stored.term, index }, body })
 }
 
-/// The entry of the chain in a stored value, not checked against its root; none where raft keeps something else.
+/// The entry of the chain in a stored value, not checked against its root; none where raft keeps
+/// something else.
 pub(crate) fn open(index: u64, value: &Bytes) -> Result<Option<Arc<Entry>>, StoreError> {
     match keys::read_entry(value)?.body {
         StoredBody::Entry(bytes) => {
-            let sealed = chain::open(bytes)
-                .map_err(|error| StoreError::Damaged(format!("the entry at raft index {index}: {error}")))?;
+            let sealed = chain::open(bytes).map_err(|error| {
+                StoreError::Damaged(format!("the entry at raft index {index}: {error}"))
+            })?;
             Ok(Some(Arc::new(Entry::from(sealed))))
         }
         StoredBody::Blank | StoredBody::Membership(_) => Ok(None),
@@ -75,7 +84,8 @@ pub(crate) fn open(index: u64, value: &Bytes) -> Result<Option<Arc<Entry>>, Stor
 pub(crate) fn last(door: &Door) -> Result<Option<meta::Place>, StoreError> {
     let Some((key, value)) = door.last(Table::Entries, None)? else { return Ok(None) };
     let index = keys::read_entry_key(&key)?;
-    let stored = keys::read_entry(&value)
-        .map_err(|error| StoreError::Damaged(format!("the entry at raft index {index}: {error}")))?;
+    let stored = keys::read_entry(&value).map_err(|error| {
+        StoreError::Damaged(format!("the entry at raft index {index}: {error}"))
+    })?;
     Ok(Some(meta::Place { term: stored.term, index }))
 }

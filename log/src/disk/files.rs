@@ -1,8 +1,8 @@
 //! What the log needs of a file system: its own folder, with databases and small files in it.
 //!
-//! Names are relative to the log's folder. A file's bytes are durable after its sync; that a name was made, given
-//! or taken away is durable after [`Files::sync_names`] of the folder it stands in. Two implementations: the
-//! machine's file system, and a model that loses whatever was not synced.
+//! Names are relative to the log's folder. A file's bytes are durable after its sync; that a name
+//! was made, given or taken away is durable after [`Files::sync_names`] of the folder it stands in.
+//! Two implementations: the machine's file system, and a model that loses whatever was not synced.
 
 use super::store::{Store, StoreError};
 use std::{fmt::Debug, io, path::PathBuf};
@@ -21,8 +21,8 @@ pub(crate) trait Files: Send + Sync + 'static {
     /// Opens a database for reading alone, without changing a byte.
     fn read_store(&self, name: &str) -> Result<Box<dyn Store>, StoreError>;
 
-    /// Opens a small file for writing in place, and creates it if it is not there. It stays locked as long as the
-    /// handle lives: a second opening is refused as [`io::ErrorKind::WouldBlock`].
+    /// Opens a small file for writing in place, and creates it if it is not there. It stays locked
+    /// as long as the handle lives: a second opening is refused as [`io::ErrorKind::WouldBlock`].
     fn open_locked(&self, name: &str) -> io::Result<Box<dyn SlotFile>>;
 
     /// All bytes of a file.

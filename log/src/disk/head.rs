@@ -1,13 +1,13 @@
 //! How far the log was once durable: a tiny file beside the store, written after each sync.
 //!
-//! The store's recovery silently drops whatever follows damage, so the store alone cannot tell a clean end from a
-//! lost tail. This file can. It is never synced itself: it may lag behind the log, it can't run ahead, because it
-//! names an index only after that was synced. The one time the log gets shorter on purpose, the file is lowered
-//! first, and synced.
+//! The store's recovery silently drops whatever follows damage, so the store alone cannot tell a
+//! clean end from a lost tail. This file can. It is never synced itself: it may lag behind the log,
+//! it can't run ahead, because it names an index only after that was synced. The one time the log
+//! gets shorter on purpose, the file is lowered first, and synced.
 //!
-//! Two slots of 64 bytes are written in turn, so that a torn write leaves the older one readable.
-//! A slot: magic, 8 bytes · count of writes, u64 · raft index, u64 · revision, u64 · incarnation, u64 · zeroes ·
-//! CRC-32C of all that, u32.
+//! Two slots of 64 bytes are written in turn, so that a torn write leaves the older one readable. A
+//! slot: magic, 8 bytes · count of writes, u64 · raft index, u64 · revision, u64 · incarnation, u64
+//! · zeroes · CRC-32C of all that, u32.
 
 use super::{
     files::{Files, SlotFile},
@@ -40,8 +40,9 @@ pub(crate) struct HeadFile {
 }
 
 impl HeadFile {
-    /// Opens the file and reads its newer readable slot. A file that is not there, or of which no slot is
-    /// readable, says nothing: the log then counts as it is found. Would block where somebody else has it open.
+    /// Opens the file and reads its newer readable slot. A file that is not there, or of which no
+    /// slot is readable, says nothing: the log then counts as it is found. Would block where
+    /// somebody else has it open.
     pub(crate) fn open(files: &dyn Files) -> io::Result<HeadFile> {
         let file = files.open_locked(names::HEAD)?;
         let (writes, mark) = newest(&file.read()?).unwrap_or_default();
@@ -96,7 +97,8 @@ fn read_slot(slot: &[u8]) -> Option<(u64, Mark)> {
     if &slot[..8] != MAGIC || crc32c::crc32c(&slot[..SUM_AT]) != sum {
         return None;
     }
-    let mark = Mark { next_index: number(16)?, revision: Revision(number(24)?), incarnation: number(32)? };
+    let mark =
+        Mark { next_index: number(16)?, revision: Revision(number(24)?), incarnation: number(32)? };
     Some((number(8)?, mark))
 }
 

@@ -1,8 +1,9 @@
 //! The index: which raft indexes are history, and which records are about which object.
 //!
-//! Index rows are not synced, so the newest entries may lack theirs. What follows the index on the chain is history
-//! too where this manager was the only voter, since then all that is in its log was or will be committed. Otherwise
-//! only the index says what was applied, and the rest is left out.
+//! Index rows are not synced, so the newest entries may lack theirs. What follows the index on the
+//! chain is history too where this manager was the only voter, since then all that is in its log
+//! was or will be committed. Otherwise only the index says what was applied, and the rest is left
+//! out.
 
 use super::{
     door::Door,
@@ -32,7 +33,10 @@ pub(crate) struct End {
 }
 
 /// The index rows of one entry.
-pub(crate) fn put_rows(batch: &mut Batch, Indexed { index, entry }: &Indexed) -> Result<(), StoreError> {
+pub(crate) fn put_rows(
+    batch: &mut Batch,
+    Indexed { index, entry }: &Indexed,
+) -> Result<(), StoreError> {
     let value = keys::revision_value(*index, entry.at());
     batch.put(Table::Revisions, &keys::revision_key(entry.first()), &[&value]);
     let touched = entry.touched().map_err(|error| {
@@ -48,7 +52,10 @@ pub(crate) fn put_rows(batch: &mut Batch, Indexed { index, entry }: &Indexed) ->
 pub(crate) fn is_indexed(door: &Door, entry: &Entry, index: u64) -> Result<bool, StoreError> {
     let key = keys::revision_key(entry.first());
     let row = door.get(Table::Revisions, &key)?;
-    Ok(row.map(|value| keys::read_revision(&key, &value)).transpose()?.is_some_and(|row| row.index == index))
+    Ok(row
+        .map(|value| keys::read_revision(&key, &value))
+        .transpose()?
+        .is_some_and(|row| row.index == index))
 }
 
 /// Where the indexed history ends.
@@ -112,21 +119,24 @@ fn is_sole(membership: &meta::Membership) -> bool {
 }
 
 /// The snapshots at or below a revision, newest first.
-pub(crate) fn named_snapshots(door: &Door, revision: Revision) -> Result<Vec<meta::Snapshot>, StoreError> {
+pub(crate) fn named_snapshots(
+    door: &Door,
+    revision: Revision,
+) -> Result<Vec<meta::Snapshot>, StoreError> {
     let mut end = match revision.0.checked_add(1) {
         Some(next) => keys::snapshot_key(Revision(next)),
         None => keys::SNAPSHOT_END.to_vec(),
     };
     let mut found = Vec::new();
     loop {
-        let rows = door.scan(Table::Meta, &Span::new(keys::SNAPSHOT, &end), Way::Down, entries::PAGE)?;
+        let rows =
+            door.scan(Table::Meta, &Span::new(keys::SNAPSHOT, &end), Way::Down, entries::PAGE)?;
         let Some((last, _)) = rows.last() else { return Ok(found) };
         end = last.to_vec();
         for (_, value) in rows {
-            found.push(
-                meta::Snapshot::decode(value)
-                    .map_err(|error| StoreError::Damaged(format!("the name of a snapshot: {error}")))?,
-            );
+            found.push(meta::Snapshot::decode(value).map_err(|error| {
+                StoreError::Damaged(format!("the name of a snapshot: {error}"))
+            })?);
         }
     }
 }

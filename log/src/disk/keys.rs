@@ -8,9 +8,10 @@
 //! | `sealed` | object id, u128 | (not written yet) |
 //! | `meta` | a word, or `snapshot/` · revision, u64 | a protobuf message of [`meta`] |
 //!
-//! Numbers are big-endian, so that keys sort as numbers do. The kinds of an entry: 0 blank, 1 a membership
-//! (protobuf), 2 an entry of the chain as it is, 3 the same as zstd behind its length, u32. A kind is never reused.
-//! Time needs no table of its own: it never goes back, so `revisions` is searched by halves.
+//! Numbers are big-endian, so that keys sort as numbers do. The kinds of an entry: 0 blank, 1 a
+//! membership (protobuf), 2 an entry of the chain as it is, 3 the same as zstd behind its length,
+//! u32. A kind is never reused. Time needs no table of its own: it never goes back, so `revisions`
+//! is searched by halves.
 
 use bytes::Bytes;
 use skep_proto::{Id, Revision, Timestamp};

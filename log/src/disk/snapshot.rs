@@ -1,7 +1,9 @@
-//! Snapshots of the view, as files: written under another name, synced, renamed, and only then named in `meta`.
+//! Snapshots of the view, as files: written under another name, synced, renamed, and only then
+//! named in `meta`.
 //!
-//! A file: 16 bytes of magic · length of the head, u32 · the head, a protobuf message · the view as zstd. A file
-//! that is not named is a leftover of a crash. All are kept as long as the history they start.
+//! A file: 16 bytes of magic · length of the head, u32 · the head, a protobuf message · the view as
+//! zstd. A file that is not named is a leftover of a crash. All are kept as long as the history
+//! they start.
 
 use super::{
     files::Files,
@@ -57,7 +59,11 @@ impl Snapshots {
     }
 
     /// Writes a view's file, durably, and fills in what is only known then.
-    pub(crate) fn write(&self, mut snapshot: meta::Snapshot, view: &[u8]) -> io::Result<meta::Snapshot> {
+    pub(crate) fn write(
+        &self,
+        mut snapshot: meta::Snapshot,
+        view: &[u8],
+    ) -> io::Result<meta::Snapshot> {
         self.files.make_folder(names::SNAPSHOTS)?;
         let body = zstd::bulk::compress(view, ZSTD_LEVEL)?;
         let index = snapshot.applied.map_or(0, |applied| applied.index);
@@ -68,7 +74,8 @@ impl Snapshots {
         let head = snapshot.encode_to_vec();
         let name = name_of(&snapshot);
         let unfinished = format!("{name}.unfinished");
-        self.files.write(&unfinished, &[MAGIC, &(head.len() as u32).to_be_bytes(), &head, &body])?;
+        self.files
+            .write(&unfinished, &[MAGIC, &(head.len() as u32).to_be_bytes(), &head, &body])?;
         self.files.rename(&unfinished, &name)?;
         self.files.sync_names(names::SNAPSHOTS)?;
         Ok(snapshot)
@@ -92,7 +99,8 @@ impl Snapshots {
         if snapshot.view_bytes > VIEW_BYTES_MAX {
             return Err(damaged("claims an impossible size"));
         }
-        zstd::bulk::decompress(body, snapshot.view_bytes as usize).map_err(|_| damaged("does not decompress"))
+        zstd::bulk::decompress(body, snapshot.view_bytes as usize)
+            .map_err(|_| damaged("does not decompress"))
     }
 
     /// Deletes files that are in nobody's list: leftovers of a crash.
@@ -108,7 +116,11 @@ impl Snapshots {
 
 /// Gives a written snapshot its name: from then on it is found.
 pub(crate) fn put_name(batch: &mut Batch, named: &meta::Snapshot) {
-    batch.put(Table::Meta, &keys::snapshot_key(named.position().revision), &[&named.encode_to_vec()]);
+    batch.put(
+        Table::Meta,
+        &keys::snapshot_key(named.position().revision),
+        &[&named.encode_to_vec()],
+    );
 }
 
 impl From<SnapshotError> for StoreError {
@@ -154,14 +166,18 @@ mod tests {
         *altered.last_mut().unwrap() ^= 1;
         fs::write(&path, &altered).unwrap();
         let error = snapshots.read(&named).unwrap_err();
-        assert!(error.to_string().contains("checksum") && error.to_string().contains(".snapshot"), "{error}");
+        assert!(
+            error.to_string().contains("checksum") && error.to_string().contains(".snapshot"),
+            "{error}"
+        );
         fs::write(&path, b"short").unwrap();
         assert!(matches!(snapshots.read(&named), Err(SnapshotError::Damaged { .. })));
         fs::write(&path, b"skep snapshot 2\nwhatever").unwrap();
         assert!(matches!(snapshots.read(&named), Err(SnapshotError::Newer { .. })));
         fs::remove_file(&path).unwrap();
         assert!(matches!(snapshots.read(&named), Err(SnapshotError::Damaged { .. })));
-        // A folder where the file should be: the file system refuses, as it does with EIO or EMFILE.
+        // A folder where the file should be: the file system refuses, as it does with EIO or
+        // EMFILE.
         fs::create_dir(&path).unwrap();
         assert!(matches!(snapshots.read(&named), Err(SnapshotError::Unreadable { .. })));
     }
@@ -169,11 +185,17 @@ mod tests {
     #[test]
     fn leftovers_are_swept_and_named_files_stay() {
         let dir = tempfile::tempdir().unwrap();
-        for files in [Arc::new(OsFiles::new(dir.path())) as Arc<dyn Files>, Arc::new(ModelDisk::default())] {
+        for files in
+            [Arc::new(OsFiles::new(dir.path())) as Arc<dyn Files>, Arc::new(ModelDisk::default())]
+        {
             let snapshots = Snapshots::new(files);
             snapshots.sweep(&[]).unwrap();
-            let one = snapshots.write(meta::Snapshot { revision: 1, ..Default::default() }, b"one").unwrap();
-            let two = snapshots.write(meta::Snapshot { revision: 2, ..Default::default() }, b"two").unwrap();
+            let one = snapshots
+                .write(meta::Snapshot { revision: 1, ..Default::default() }, b"one")
+                .unwrap();
+            let two = snapshots
+                .write(meta::Snapshot { revision: 2, ..Default::default() }, b"two")
+                .unwrap();
             snapshots.sweep(std::slice::from_ref(&two)).unwrap();
             assert!(snapshots.read(&one).is_err());
             assert_eq!(snapshots.read(&two).unwrap(), b"two");

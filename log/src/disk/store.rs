@@ -1,4 +1,5 @@
-//! What the log needs of a store: five ordered tables, atomic batches, and a say over when they are durable.
+//! What the log needs of a store: five ordered tables, atomic batches, and a say over when they are
+//! durable.
 //!
 //! ```text
 //!   commit(a, Later)  commit(b, Later)  commit(c, Synced)  commit(d, Later)      power cut
@@ -6,8 +7,8 @@
 //!   └ after a synced commit returns, it and all before it survive ┘  d may be gone, whole, never in part
 //! ```
 //!
-//! Batches become visible in the order of their commits, and are lost only from the end. Readers see whole
-//! batches. All implementations pass one conformance suite.
+//! Batches become visible in the order of their commits, and are lost only from the end. Readers
+//! see whole batches. All implementations pass one conformance suite.
 
 use crate::failure::Failure;
 use bytes::Bytes;
@@ -123,9 +124,9 @@ impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Failure {
         match error {
             StoreError::Damaged(message) => Failure::Damaged(message),
-            StoreError::Locked(message) | StoreError::Absent(message) | StoreError::Failed(message) => {
-                Failure::Disk(message)
-            }
+            StoreError::Locked(message)
+            | StoreError::Absent(message)
+            | StoreError::Failed(message) => Failure::Disk(message),
         }
     }
 }
@@ -138,14 +139,16 @@ impl From<StoreError> for std::io::Error {
 
 /// An ordered, durable map. Closed by being dropped.
 pub(crate) trait Store: Send + Sync + 'static {
-    /// Makes the changes, all or none. After an error nothing is known about them until the store was opened anew.
+    /// Makes the changes, all or none. After an error nothing is known about them until the store
+    /// was opened anew.
     fn commit(&self, batch: &Batch, durability: Durability) -> Result<(), StoreError>;
 
     /// One value.
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, StoreError>;
 
     /// The next rows of a span, from its lower end up or from its upper end down.
-    fn scan(&self, table: Table, span: &Span, way: Way, page: Page) -> Result<Vec<Row>, StoreError>;
+    fn scan(&self, table: Table, span: &Span, way: Way, page: Page)
+    -> Result<Vec<Row>, StoreError>;
 
     /// Bytes that it takes on disk.
     fn bytes(&self) -> u64;

@@ -1,7 +1,8 @@
 //! Making committed entries history, one after the other.
 //!
-//! The fence decides, the fold takes, the ring and the index learn of it. Blank entries, memberships and fenced
-//! entries only move the applied index. Now and then an immutable handle of the view is set aside for a snapshot.
+//! The fence decides, the fold takes, the ring and the index learn of it. Blank entries,
+//! memberships and fenced entries only move the applied index. Now and then an immutable handle of
+//! the view is set aside for a snapshot.
 
 use super::{Ring, StatusCell, Unindexed};
 use crate::{
@@ -22,12 +23,14 @@ use std::{
     sync::Arc,
 };
 
-/// When a snapshot is taken: never closer than so many records, and when the log since the last one has outgrown it.
+/// When a snapshot is taken: never closer than so many records, and when the log since the last one
+/// has outgrown it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SnapshotPolicy {
     /// Records between two snapshots, at least.
     pub records_min: u64,
-    /// Bytes of log between two snapshots, at least; the last snapshot's own size counts if it is more.
+    /// Bytes of log between two snapshots, at least; the last snapshot's own size counts if it is
+    /// more.
     pub bytes_min: u64,
 }
 
@@ -40,7 +43,8 @@ impl Default for SnapshotPolicy {
 impl SnapshotPolicy {
     /// Whether a log that grew so much since a snapshot of so many bytes is due for the next one.
     fn is_due(self, grown: &Growth, last_snapshot_bytes: u64) -> bool {
-        grown.records >= self.records_min.max(1) && grown.bytes >= self.bytes_min.max(last_snapshot_bytes)
+        grown.records >= self.records_min.max(1)
+            && grown.bytes >= self.bytes_min.max(last_snapshot_bytes)
     }
 }
 
@@ -141,7 +145,11 @@ impl Applier {
     }
 
     /// Becomes what a snapshot holds. An error leaves everything as it was.
-    pub(crate) fn restore(&mut self, named: &meta::Snapshot, view: &[u8]) -> Result<(), crate::RestoreError> {
+    pub(crate) fn restore(
+        &mut self,
+        named: &meta::Snapshot,
+        view: &[u8],
+    ) -> Result<(), crate::RestoreError> {
         let head = Hash::from_bytes(&named.head)
             .ok_or_else(|| crate::RestoreError::damaged("its chain's head is not a hash"))?;
         self.fold.restore(named.position(), head, view)?;
@@ -156,9 +164,16 @@ impl Applier {
     }
 
     /// Takes what is committed at the next raft index. Nothing is applied where it fails.
-    pub(crate) fn apply(&mut self, place: meta::Place, what: Committed<'_>) -> Result<Outcome, Failure> {
+    pub(crate) fn apply(
+        &mut self,
+        place: meta::Place,
+        what: Committed<'_>,
+    ) -> Result<Outcome, Failure> {
         if self.applied.is_some_and(|applied| applied.index >= place.index) {
-            return Err(Failure::Halted(format!("raft index {} is applied a second time", place.index)));
+            return Err(Failure::Halted(format!(
+                "raft index {} is applied a second time",
+                place.index
+            )));
         }
         let outcome = match what {
             Committed::Blank => Outcome::Outside,
@@ -193,7 +208,9 @@ impl Applier {
             Ok(folded) => folded.map_err(|halt| Failure::Halted(halt.message)),
             Err(_) => {
                 let first = entry.first();
-                Err(Failure::Halted(format!("the program panicked at the entry of revision {first}")))
+                Err(Failure::Halted(format!(
+                    "the program panicked at the entry of revision {first}"
+                )))
             }
         }
     }

@@ -1,8 +1,8 @@
 //! The audit index: which records are about an object, and which gave a name.
 //!
-//! Most index rows are in the store; those of the newest entries may still wait in memory. A reader of many
-//! objects takes the waiting rows once, before its first look at the store, so that a row which moves from
-//! one to the other meanwhile is never missed.
+//! Most index rows are in the store; those of the newest entries may still wait in memory. A reader
+//! of many objects takes the waiting rows once, before its first look at the store, so that a row
+//! which moves from one to the other meanwhile is never missed.
 
 use super::{History, ReadError, object_span};
 use crate::{
@@ -53,8 +53,8 @@ impl AuditIndex {
         self.about(object, from, to, Way::Down)
     }
 
-    /// The revisions of records that gave this name to a service or a node, oldest first. Case does not
-    /// matter. Another name may lead to the same place by chance: look at the record.
+    /// The revisions of records that gave this name to a service or a node, oldest first. Case does
+    /// not matter. Another name may lead to the same place by chance: look at the record.
     pub fn naming(&self, name: &str) -> Revisions {
         let newest = self.history.bounds().1.revision;
         self.oldest_first(chain::id_of_name(name), Revision(1), newest)

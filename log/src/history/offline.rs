@@ -21,7 +21,9 @@ pub enum OpenHistoryError {
         dir: String,
     },
     /// Something is there, and it is not whole.
-    #[error("the log in {dir} can't be read: {message}; `skep recover --accept-loss` keeps what is readable")]
+    #[error(
+        "the log in {dir} can't be read: {message}; `skep recover --accept-loss` keeps what is readable"
+    )]
     Damaged {
         /// Where it lies.
         dir: String,
@@ -39,7 +41,8 @@ pub enum OpenHistoryError {
 }
 
 impl History {
-    /// Opens the history of a manager that is not running. `dir` is the folder that its log was opened with.
+    /// Opens the history of a manager that is not running. `dir` is the folder that its log was
+    /// opened with.
     pub fn open_read_only(dir: &Path) -> Result<History, OpenHistoryError> {
         History::read_only(Arc::new(OsFiles::new(dir)))
     }

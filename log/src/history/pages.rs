@@ -1,7 +1,7 @@
 //! History entry by entry, a page at a time.
 //!
-//! The index says which raft indexes are history; blank, membership and fenced ones lie between them and are
-//! skipped. One scan brings a page of rows, a second one their entries.
+//! The index says which raft indexes are history; blank, membership and fenced ones lie between
+//! them and are skipped. One scan brings a page of rows, a second one their entries.
 
 use super::{History, ReadError, Row, Rows, row_of};
 use crate::{
@@ -59,20 +59,26 @@ impl Iterator for Entries {
 }
 
 impl History {
-    /// History from the entry that holds `from`, upwards. On a live log it ends where history stands when it
-    /// gets there.
+    /// History from the entry that holds `from`, upwards. On a live log it ends where history
+    /// stands when it gets there.
     pub fn entries(&self, from: Revision) -> Entries {
         let next = Some(from.max(Revision(1)));
         Entries { history: self.clone(), way: Way::Up, next, page: VecDeque::new() }
     }
 
-    /// History from the entry that holds `from`, or from the newest if there is no such revision yet, backwards.
+    /// History from the entry that holds `from`, or from the newest if there is no such revision
+    /// yet, backwards.
     pub fn entries_back(&self, from: Revision) -> Entries {
         Entries { history: self.clone(), way: Way::Down, next: Some(from), page: VecDeque::new() }
     }
 
-    /// The entry that holds `from` and those behind it, as many as one page brings; at least one if there is one.
-    pub(crate) fn page_up(&self, from: Revision, count: usize) -> Result<Vec<Arc<Entry>>, ReadError> {
+    /// The entry that holds `from` and those behind it, as many as one page brings; at least one if
+    /// there is one.
+    pub(crate) fn page_up(
+        &self,
+        from: Revision,
+        count: usize,
+    ) -> Result<Vec<Arc<Entry>>, ReadError> {
         let waiting = self.source.unindexed.all();
         let start = self.row(from)?.map_or(from, |row| row.first);
         let span = Span::since(keys::revision_key(start));
@@ -94,7 +100,9 @@ impl History {
     /// The entry that holds `from`, or the newest before it, and those before that.
     fn page_down(&self, from: Revision, count: usize) -> Result<Vec<Arc<Entry>>, ReadError> {
         let waiting = self.source.unindexed.all();
-        let Some(next) = from.0.checked_add(1) else { return self.page_down(Revision(from.0 - 1), count) };
+        let Some(next) = from.0.checked_add(1) else {
+            return self.page_down(Revision(from.0 - 1), count);
+        };
         let span = Span::new([], keys::revision_key(Revision(next)));
         let mut rows = self.rows(&span, Way::Down, count)?;
         rows.extend(waiting.into_iter().filter(|w| w.entry.first() <= from).map(row_of));
@@ -117,7 +125,8 @@ impl History {
 
     /// The entries of the first rows, in order, as far as one scan brings them.
     fn fill(&self, rows: &[Row]) -> Result<Vec<Arc<Entry>>, ReadError> {
-        let stored = rows.iter().filter(|(_, (_, here))| here.is_none()).map(|(_, (index, _))| *index);
+        let stored =
+            rows.iter().filter(|(_, (_, here))| here.is_none()).map(|(_, (index, _))| *index);
         let mut read = match (stored.clone().min(), stored.max()) {
             (Some(low), Some(high)) => self.read_range(low, high, Way::Up)?,
             (_, _) => Vec::new(),
@@ -143,7 +152,8 @@ impl History {
 
     /// As [`History::fill`], for the last rows.
     fn fill_down(&self, rows: &[Row]) -> Result<Vec<Arc<Entry>>, ReadError> {
-        let stored = rows.iter().filter(|(_, (_, here))| here.is_none()).map(|(_, (index, _))| *index);
+        let stored =
+            rows.iter().filter(|(_, (_, here))| here.is_none()).map(|(_, (index, _))| *index);
         let mut read = match (stored.clone().min(), stored.max()) {
             (Some(low), Some(high)) => self.read_range(low, high, Way::Down)?,
             (_, _) => Vec::new(),
@@ -158,9 +168,9 @@ impl History {
             }
             while read.next_if(|(at, _)| at > index).is_some() {}
             match read.next_if(|(at, _)| at == index) {
-                Some((_, value)) => {
-                    entries::open(*index, &value)?.into_iter().for_each(|entry| found.push_front(entry))
-                }
+                Some((_, value)) => entries::open(*index, &value)?
+                    .into_iter()
+                    .for_each(|entry| found.push_front(entry)),
                 None if !found.is_empty() => break,
                 None => return Err(ReadError::Missing { revision: *first }),
             }
@@ -168,7 +178,12 @@ impl History {
         Ok(found.into())
     }
 
-    fn read_range(&self, low: u64, high: u64, way: Way) -> Result<Vec<(u64, bytes::Bytes)>, ReadError> {
+    fn read_range(
+        &self,
+        low: u64,
+        high: u64,
+        way: Way,
+    ) -> Result<Vec<(u64, bytes::Bytes)>, ReadError> {
         let span = Span::new(keys::entry_key(low), keys::entry_key(high.saturating_add(1)));
         let page = Page { rows: usize::MAX, bytes: PAGE_BYTES };
         let rows = self.source.door.scan(Table::Entries, &span, way, page)?;

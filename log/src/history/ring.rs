@@ -1,7 +1,7 @@
 //! The newest history in memory, for those who follow it.
 //!
-//! A follower that keeps up never touches the disk. One that falls behind the ring reads from the store until it
-//! has caught up; nobody waits for it, and nothing is kept for its sake.
+//! A follower that keeps up never touches the disk. One that falls behind the ring reads from the
+//! store until it has caught up; nobody waits for it, and nothing is kept for its sake.
 
 use crate::Entry;
 use skep_proto::Revision;
@@ -47,7 +47,11 @@ pub(crate) enum Taken {
 impl Ring {
     /// An empty ring behind `newest`.
     pub(crate) fn new(newest: Revision) -> Ring {
-        Ring { held: Mutex::default(), newest: watch::Sender::new(newest), closed: AtomicBool::new(false) }
+        Ring {
+            held: Mutex::default(),
+            newest: watch::Sender::new(newest),
+            closed: AtomicBool::new(false),
+        }
     }
 
     /// Keeps the next entry. Followers are woken by [`Ring::publish`], once for many.
@@ -56,7 +60,10 @@ impl Ring {
         held.bytes += entry.bytes().len() + ENTRY_OVERHEAD_BYTES;
         held.entries.push_back(entry);
         while held.bytes > RING_BYTES_MAX && held.entries.len() > 1 {
-            let left = held.entries.pop_front().map_or(0, |entry| entry.bytes().len() + ENTRY_OVERHEAD_BYTES);
+            let left = held
+                .entries
+                .pop_front()
+                .map_or(0, |entry| entry.bytes().len() + ENTRY_OVERHEAD_BYTES);
             held.bytes -= left;
         }
     }

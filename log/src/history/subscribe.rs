@@ -46,8 +46,8 @@ impl Subscription {
         Subscription { next: from.max(Revision(1)), batch: VecDeque::new(), ring, newest, history }
     }
 
-    /// The next entry: first the one that holds the revision asked for, then each that follows it. Waits for one.
-    /// Nothing is lost when the future is dropped.
+    /// The next entry: first the one that holds the revision asked for, then each that follows it.
+    /// Waits for one. Nothing is lost when the future is dropped.
     pub async fn next(&mut self) -> Result<Arc<Entry>, SubscribeError> {
         loop {
             if let Some(entry) = self.batch.pop_front() {

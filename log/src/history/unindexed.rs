@@ -1,7 +1,8 @@
 //! Entries that are history already, but whose index rows are not in the store yet.
 //!
-//! Index rows can be rebuilt from the log, so nobody waits for them: they ride along with the next group commit.
-//! Readers look here first and in the store afterwards, and so never miss an entry that moves from one to the other.
+//! Index rows can be rebuilt from the log, so nobody waits for them: they ride along with the next
+//! group commit. Readers look here first and in the store afterwards, and so never miss an entry
+//! that moves from one to the other.
 
 use crate::{
     Entry,
@@ -54,12 +55,13 @@ impl Unindexed {
     /// The oldest `count` are in the store.
     pub(crate) fn stored(&self, count: usize) {
         let mut waiting = self.waiting();
-        let freed: usize = waiting.entries.drain(..count).map(|indexed| indexed.entry.bytes().len()).sum();
+        let freed: usize =
+            waiting.entries.drain(..count).map(|indexed| indexed.entry.bytes().len()).sum();
         waiting.bytes -= freed;
     }
 
-    /// Writes the rows, and with them the index rows of all that waits. So whatever is written names nothing as
-    /// history whose index rows could still be lost: a snapshot, above all.
+    /// Writes the rows, and with them the index rows of all that waits. So whatever is written
+    /// names nothing as history whose index rows could still be lost: a snapshot, above all.
     pub(crate) fn commit_with(
         &self,
         appender: &mut Appender,

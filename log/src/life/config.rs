@@ -14,14 +14,19 @@ pub struct Config {
     pub node_id: Id,
     /// When snapshots are taken.
     pub snapshots: SnapshotPolicy,
-    /// The free share of the disk's bytes and inodes below which nothing is accepted: 0.01 is one per cent, 0 never
-    /// refuses.
+    /// The free share of the disk's bytes and inodes below which nothing is accepted: 0.01 is one
+    /// per cent, 0 never refuses.
     pub min_free: f64,
 }
 
 impl Config {
     /// The usual way, in `dir`, for `node_id`.
     pub fn new(dir: impl Into<PathBuf>, node_id: Id) -> Config {
-        Config { dir: dir.into(), node_id, snapshots: SnapshotPolicy::default(), min_free: FREE_SHARE_MIN }
+        Config {
+            dir: dir.into(),
+            node_id,
+            snapshots: SnapshotPolicy::default(),
+            min_free: FREE_SHARE_MIN,
+        }
     }
 }

@@ -49,7 +49,9 @@ pub enum OpenError {
         message: String,
     },
     /// It is another node's log.
-    #[error("the log in {dir} belongs to node {found}, not to {wanted}; an id is never used for another log")]
+    #[error(
+        "the log in {dir} belongs to node {found}, not to {wanted}; an id is never used for another log"
+    )]
     OtherNode {
         /// Where the log lies.
         dir: String,

@@ -1,6 +1,8 @@
-//! Opening: whose log it is, the newest snapshot that can be used, and whether the end is where it should be.
+//! Opening: whose log it is, the newest snapshot that can be used, and whether the end is where it
+//! should be.
 //!
-//! An error of the file system is never taken for damage: nothing is deleted for it, and the next attempt may work.
+//! An error of the file system is never taken for damage: nothing is deleted for it, and the next
+//! attempt may work.
 
 use crate::{
     Fold, OpenError, RestoreError, SnapshotPolicy,
@@ -57,10 +59,11 @@ pub(crate) fn open(
     Ok(Opened { door, snapshots, listeners, applier, begun })
 }
 
-/// A recovery that was interrupted between its two renames leaves no store under its name. An empty one must not be
-/// made there.
+/// A recovery that was interrupted between its two renames leaves no store under its name. An empty
+/// one must not be made there.
 fn refuse_half_recovered(files: &dyn Files) -> Result<(), OpenError> {
-    let failed = |error: io::Error| OpenError::Failed { dir: dir_of(files), message: error.to_string() };
+    let failed =
+        |error: io::Error| OpenError::Failed { dir: dir_of(files), message: error.to_string() };
     if files.exists(names::STORE).map_err(failed)? {
         return Ok(());
     }
@@ -83,7 +86,11 @@ fn identify(files: &dyn Files, door: &Door, node: Id) -> Result<(), OpenError> {
         let found = meta::Identity::decode(value)
             .map_err(|error| refused(StoreError::Damaged(format!("its identity: {error}"))))?;
         if found.node() != node {
-            return Err(OpenError::OtherNode { dir: dir_of(files), found: found.node(), wanted: node });
+            return Err(OpenError::OtherNode {
+                dir: dir_of(files),
+                found: found.node(),
+                wanted: node,
+            });
         }
         return Ok(());
     }
@@ -96,12 +103,14 @@ fn identify(files: &dyn Files, door: &Door, node: Id) -> Result<(), OpenError> {
 /// What a recovery left to be done.
 pub(crate) fn begun(door: &Door) -> Result<meta::Begun, StoreError> {
     let begun = door.get(Table::Meta, keys::BEGUN)?.map(meta::Begun::decode).transpose();
-    let begun = begun.map_err(|error| StoreError::Damaged(format!("the mark of a recovery: {error}")))?;
+    let begun =
+        begun.map_err(|error| StoreError::Damaged(format!("the mark of a recovery: {error}")))?;
     Ok(begun.unwrap_or_default())
 }
 
-/// Puts the newest usable snapshot into the fold. One that is damaged loses its name and its file; one that another
-/// version of the program wrote keeps both. The entries behind either are all still there, and are applied instead.
+/// Puts the newest usable snapshot into the fold. One that is damaged loses its name and its file;
+/// one that another version of the program wrote keeps both. The entries behind either are all
+/// still there, and are applied instead.
 fn restore(applier: &mut Applier, door: &Door, snapshots: &Snapshots) -> Result<(), StoreError> {
     let mut named = named_snapshots(door, Revision(u64::MAX))?;
     let mut batch = Batch::default();
@@ -123,7 +132,11 @@ fn restore(applier: &mut Applier, door: &Door, snapshots: &Snapshots) -> Result<
             Err(error @ SnapshotError::Newer { .. }) => error.to_string(),
             Err(error @ SnapshotError::Unreadable { .. }) => return Err(error.into()),
         };
-        tracing::warn!(revision = candidate.revision, unusable, "the snapshot before this one is tried");
+        tracing::warn!(
+            revision = candidate.revision,
+            unusable,
+            "the snapshot before this one is tried"
+        );
     }
     for revision in &damaged {
         batch.delete(Table::Meta, &keys::snapshot_key(Revision(*revision)));
@@ -140,10 +153,15 @@ fn restore(applier: &mut Applier, door: &Door, snapshots: &Snapshots) -> Result<
 }
 
 /// What raft had hidden behind a snapshot that was not used must be seen by raft again.
-fn show_again(restored: Option<meta::Place>, door: &Door, batch: &mut Batch) -> Result<(), StoreError> {
+fn show_again(
+    restored: Option<meta::Place>,
+    door: &Door,
+    batch: &mut Batch,
+) -> Result<(), StoreError> {
     let Some(value) = door.get(Table::Meta, keys::PURGED)? else { return Ok(()) };
-    let purged = meta::Place::decode(value)
-        .map_err(|error| StoreError::Damaged(format!("the purge pointer does not decode: {error}")))?;
+    let purged = meta::Place::decode(value).map_err(|error| {
+        StoreError::Damaged(format!("the purge pointer does not decode: {error}"))
+    })?;
     match restored {
         Some(place) if place.index >= purged.index => {}
         Some(place) => batch.put(Table::Meta, keys::PURGED, &[&place.encode_to_vec()]),
@@ -159,10 +177,12 @@ pub(crate) fn appender(
     counts: &Arc<Counts>,
 ) -> Result<Appender, OpenError> {
     let refused = |error| refused(files, error);
-    let failed = |error: io::Error| OpenError::Failed { dir: dir_of(files), message: error.to_string() };
+    let failed =
+        |error: io::Error| OpenError::Failed { dir: dir_of(files), message: error.to_string() };
     let mut head = HeadFile::open(files).map_err(failed)?;
     let purged = door.get(Table::Meta, keys::PURGED).map_err(refused)?;
-    let purged = purged.and_then(|value| meta::Place::decode(value).ok()).map_or(0, |place| place.index + 1);
+    let purged =
+        purged.and_then(|value| meta::Place::decode(value).ok()).map_or(0, |place| place.index + 1);
     let last = entries::last(door).map_err(refused)?;
     let next_index = last.map_or(0, |last| last.index + 1).max(purged);
     let begun = begun(door).map_err(refused)?;
@@ -197,7 +217,9 @@ pub(crate) fn refused(files: &dyn Files, error: StoreError) -> OpenError {
     match error {
         StoreError::Locked(message) => OpenError::Locked { dir, message },
         StoreError::Damaged(message) => OpenError::Damaged { dir, message },
-        StoreError::Absent(message) | StoreError::Failed(message) => OpenError::Failed { dir, message },
+        StoreError::Absent(message) | StoreError::Failed(message) => {
+            OpenError::Failed { dir, message }
+        }
     }
 }
 
@@ -205,7 +227,9 @@ pub(crate) fn refused(files: &dyn Files, error: StoreError) -> OpenError {
 pub(crate) fn not_started(files: &dyn Files, applier: &Applier, failure: Failure) -> OpenError {
     let dir = dir_of(files);
     match failure {
-        Failure::Halted(message) => OpenError::Halted { dir, applied: applier.position().0, message },
+        Failure::Halted(message) => {
+            OpenError::Halted { dir, applied: applier.position().0, message }
+        }
         Failure::Damaged(message) => OpenError::Damaged { dir, message },
         Failure::Disk(message) => OpenError::Failed { dir, message },
     }
@@ -217,9 +241,9 @@ impl OpenError {
         let message = self.to_string();
         match self {
             OpenError::Locked { .. } | OpenError::Failed { .. } => Failure::Disk(message),
-            OpenError::EndsEarly { .. } | OpenError::Damaged { .. } | OpenError::OtherNode { .. } => {
-                Failure::Damaged(message)
-            }
+            OpenError::EndsEarly { .. }
+            | OpenError::Damaged { .. }
+            | OpenError::OtherNode { .. } => Failure::Damaged(message),
             OpenError::Halted { .. } => Failure::Halted(message),
         }
     }

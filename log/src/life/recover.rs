@@ -1,10 +1,12 @@
-//! The last resort of a manager that is alone: cut its log at the last readable entry, and begin a new incarnation.
+//! The last resort of a manager that is alone: cut its log at the last readable entry, and begin a
+//! new incarnation.
 //!
-//! What is readable is copied into a fresh store; the damaged one is set aside under another name, and nothing of
-//! it is lost by trying. A mark in the fresh store says that the next entry must begin a new incarnation, so that
-//! agents and followers know that history went back, and up to where the loss was accepted: the next opening lowers
-//! the head file to where the log ends now. A recovery that is interrupted at any step leaves a log that opens, or
-//! that can be recovered again.
+//! What is readable is copied into a fresh store; the damaged one is set aside under another name,
+//! and nothing of it is lost by trying. A mark in the fresh store says that the next entry must
+//! begin a new incarnation, so that agents and followers know that history went back, and up to
+//! where the loss was accepted: the next opening lowers the head file to where the log ends now. A
+//! recovery that is interrupted at any step leaves a log that opens, or that can be recovered
+//! again.
 
 use super::opening::{begun, dir_of};
 use crate::{
@@ -34,7 +36,8 @@ use std::{
 /// What an operator accepts, in so many words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AcceptLoss {
-    /// Records that were acknowledged may be lost, where the log is damaged. One that is not damaged is refused.
+    /// Records that were acknowledged may be lost, where the log is damaged. One that is not
+    /// damaged is refused.
     OfDamaged,
     /// The same, also where the log is not damaged, or where the disk refuses to give parts of it.
     Forced,
@@ -105,7 +108,10 @@ pub fn recover_model(disk: &crate::ModelDisk, loss: AcceptLoss) -> Result<Recove
     recover_in(Arc::new(disk.clone()), loss)
 }
 
-pub(crate) fn recover_in(files: Arc<dyn Files>, loss: AcceptLoss) -> Result<Recovered, RecoverError> {
+pub(crate) fn recover_in(
+    files: Arc<dyn Files>,
+    loss: AcceptLoss,
+) -> Result<Recovered, RecoverError> {
     let dir = || dir_of(&*files);
     let failed = |message: String| RecoverError::Failed { dir: dir(), message };
     let unreadable = |message: String| RecoverError::Unreadable { dir: dir(), message };
@@ -127,7 +133,8 @@ pub(crate) fn recover_in(files: Arc<dyn Files>, loss: AcceptLoss) -> Result<Reco
     })?;
     let mark = head_file.mark();
     files.remove(names::FRESH_STORE).map_err(io)?;
-    let copied = Copied::copy(&files, &old, mark, loss).map_err(|error| failed(error.to_string()))?;
+    let copied =
+        Copied::copy(&files, &old, mark, loss).map_err(|error| failed(error.to_string()))?;
     drop(old);
     if loss == AcceptLoss::OfDamaged && !copied.shows_damage(mark) {
         files.remove(names::FRESH_STORE).map_err(io)?;
@@ -145,19 +152,21 @@ fn exchange(files: &dyn Files) -> io::Result<()> {
     files.sync_names(names::ROOT)
 }
 
-/// A recovery was interrupted between its two renames. A fresh store that is whole takes its place; one that is not
-/// is nothing, and the one that was set aside last is recovered.
+/// A recovery was interrupted between its two renames. A fresh store that is whole takes its place;
+/// one that is not is nothing, and the one that was set aside last is recovered.
 fn finish_interrupted(files: &Arc<dyn Files>, loss: AcceptLoss) -> Result<Recovered, RecoverError> {
     let failed = |message: String| RecoverError::Failed { dir: dir_of(&**files), message };
     let io = |error: io::Error| failed(error.to_string());
-    let whole = files.read_store(names::FRESH_STORE).and_then(|store| store.get(Table::Meta, keys::BEGUN));
+    let whole =
+        files.read_store(names::FRESH_STORE).and_then(|store| store.get(Table::Meta, keys::BEGUN));
     let set_aside = last_set_aside(&**files).map_err(io)?;
     match (whole, set_aside) {
         (Ok(Some(_)), set_aside) => {
             exchange(&**files).map_err(io)?;
-            let door = Door::open_for_reading(files.clone()).map_err(|error| failed(error.to_string()))?;
-            let (end, _) =
-                crate::disk::index::readable_end(&door).map_err(|error| failed(error.to_string()))?;
+            let door =
+                Door::open_for_reading(files.clone()).map_err(|error| failed(error.to_string()))?;
+            let (end, _) = crate::disk::index::readable_end(&door)
+                .map_err(|error| failed(error.to_string()))?;
             let begun = begun(&door).map_err(|error| failed(error.to_string()))?;
             let durable = begun.accepted().map_or(Revision::ZERO, |mark| mark.revision);
             Ok(Recovered {
@@ -190,7 +199,12 @@ struct Copied {
 }
 
 impl Copied {
-    fn copy(files: &Arc<dyn Files>, old: &Door, mark: Mark, loss: AcceptLoss) -> Result<Copied, StoreError> {
+    fn copy(
+        files: &Arc<dyn Files>,
+        old: &Door,
+        mark: Mark,
+        loss: AcceptLoss,
+    ) -> Result<Copied, StoreError> {
         let new = files.open_store(names::FRESH_STORE)?;
         let mut copy = Copy {
             new: &*new,
@@ -243,7 +257,8 @@ impl Copy<'_> {
         self.flush()
     }
 
-    /// What can be read; none where it is damaged, or where the disk refuses it and the operator said to go on.
+    /// What can be read; none where it is damaged, or where the disk refuses it and the operator
+    /// said to go on.
     fn unless_lost<T>(&self, read: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
         match (read, self.loss) {
             (Ok(read), _) => Ok(Some(read)),
@@ -252,27 +267,31 @@ impl Copy<'_> {
         }
     }
 
-    /// Copies entry after entry until one can't be read, is missing, or breaks the chain; says what it was.
+    /// Copies entry after entry until one can't be read, is missing, or breaks the chain; says what
+    /// it was.
     fn entries(&mut self, old: &Door) -> Result<Option<String>, StoreError> {
         loop {
             let span = Span::since(keys::entry_key(self.next));
-            let rows = match self.unless_lost(old.scan(Table::Entries, &span, Way::Up, entries::PAGE))? {
-                Some(rows) if rows.is_empty() => return Ok(None),
-                Some(rows) => rows,
-                // The page may hold readable entries before the damage: one by one then.
-                None => {
-                    let key = keys::entry_key(self.next);
-                    match old.get(Table::Entries, &key) {
-                        Ok(Some(value)) => vec![(key.to_vec().into(), value)],
-                        Ok(None) => return Ok(Some(format!("raft index {} is missing", self.next))),
-                        Err(error) => {
-                            let message = error.to_string();
-                            self.unless_lost::<()>(Err(error))?;
-                            return Ok(Some(message));
+            let rows =
+                match self.unless_lost(old.scan(Table::Entries, &span, Way::Up, entries::PAGE))? {
+                    Some(rows) if rows.is_empty() => return Ok(None),
+                    Some(rows) => rows,
+                    // The page may hold readable entries before the damage: one by one then.
+                    None => {
+                        let key = keys::entry_key(self.next);
+                        match old.get(Table::Entries, &key) {
+                            Ok(Some(value)) => vec![(key.to_vec().into(), value)],
+                            Ok(None) => {
+                                return Ok(Some(format!("raft index {} is missing", self.next)));
+                            }
+                            Err(error) => {
+                                let message = error.to_string();
+                                self.unless_lost::<()>(Err(error))?;
+                                return Ok(Some(message));
+                            }
                         }
                     }
-                }
-            };
+                };
             for (key, value) in rows {
                 let kept = self.entry(old, &key, &value);
                 if let Err(StoreError::Damaged(message)) = kept {
@@ -309,12 +328,14 @@ impl Copy<'_> {
         Ok(self.unless_lost(is_indexed(old, entry, index))?.unwrap_or(false))
     }
 
-    /// Names the snapshots that are still true, and then what the next opening must do: a store with that mark is
-    /// whole. Says which incarnation begins: one above all that are known ever to have been, also where what they
-    /// wrote is lost.
+    /// Names the snapshots that are still true, and then what the next opening must do: a store
+    /// with that mark is whole. Says which incarnation begins: one above all that are known ever to
+    /// have been, also where what they wrote is lost.
     fn finish(&mut self, old: &Door, mark: Mark) -> Result<u64, StoreError> {
         let named = self.unless_lost(named_snapshots(old, self.at.revision))?.unwrap_or_default();
-        for snapshot in named.iter().filter(|s| s.applied.is_none_or(|place| place.index < self.next)) {
+        for snapshot in
+            named.iter().filter(|s| s.applied.is_none_or(|place| place.index < self.next))
+        {
             put_name(&mut self.batch, snapshot);
         }
         let known = self.unless_lost(begun(old))?.unwrap_or_default().incarnation;

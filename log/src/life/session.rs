@@ -1,8 +1,10 @@
-//! One session: raft on an open store, on a thread and a runtime of its own, from its start to its end.
+//! One session: raft on an open store, on a thread and a runtime of its own, from its start to its
+//! end.
 //!
-//! All of raft runs on this thread: a proposal wakes it, it wakes the writer, the writer wakes it, and it answers. A
-//! busy gateway so never delays a commit, and entries are folded by one thread. When the session ends, in order or by
-//! a panic, its runtime goes with all its tasks: nothing of it can still write when the next one begins.
+//! All of raft runs on this thread: a proposal wakes it, it wakes the writer, the writer wakes it,
+//! and it answers. A busy gateway so never delays a commit, and entries are folded by one thread.
+//! When the session ends, in order or by a panic, its runtime goes with all its tasks: nothing of
+//! it can still write when the next one begins.
 
 use super::{
     open_log::{OpenLog, SharedApplier},
@@ -118,7 +120,11 @@ async fn live(
     ended
 }
 
-async fn start(shared: &Arc<OpenLog>, applier: SharedApplier, alarm: Arc<Alarm>) -> Result<Node, OpenError> {
+async fn start(
+    shared: &Arc<OpenLog>,
+    applier: SharedApplier,
+    alarm: Arc<Alarm>,
+) -> Result<Node, OpenError> {
     let files = &*shared.files;
     let parts = Parts {
         node_id: shared.config.node_id,
@@ -130,6 +136,10 @@ async fn start(shared: &Arc<OpenLog>, applier: SharedApplier, alarm: Arc<Alarm>)
         alarm,
     };
     Node::start(parts, |line| shared.set_line(Some(line))).await.map_err(|failure| {
-        opening::not_started(files, &applier.lock().unwrap_or_else(PoisonError::into_inner), failure)
+        opening::not_started(
+            files,
+            &applier.lock().unwrap_or_else(PoisonError::into_inner),
+            failure,
+        )
     })
 }

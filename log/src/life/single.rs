@@ -1,8 +1,9 @@
 //! A log that one thread drives, step by step, over a disk that loses what was not synced.
 //!
-//! Opening, restoring, appending, syncing, applying, snapshots and recovering are the functions that the daemon's log
-//! runs; only consensus and threads are left out: this manager votes alone, so what is synced is committed. The
-//! simulator holds one of these, and so can stop it between any two steps.
+//! Opening, restoring, appending, syncing, applying, snapshots and recovering are the functions
+//! that the daemon's log runs; only consensus and threads are left out: this manager votes alone,
+//! so what is synced is committed. The simulator holds one of these, and so can stop it between any
+//! two steps.
 //!
 //! ```text
 //!   append(entry) …  ─► sync() ─► each appended entry's outcome, after fold, index and status show it
@@ -44,9 +45,9 @@ pub struct Applied {
     pub position: Option<Position>,
 }
 
-/// An open log. After an error nothing is taken any more until [`SingleLog::reopen`] succeeds; history can still be
-/// read. Dropping it is a crash of the process: what it had written and not synced is on the disk or not, as
-/// [`ModelDisk::cut_power`] decides.
+/// An open log. After an error nothing is taken any more until [`SingleLog::reopen`] succeeds;
+/// history can still be read. Dropping it is a crash of the process: what it had written and not
+/// synced is on the disk or not, as [`ModelDisk::cut_power`] decides.
 pub struct SingleLog {
     files: Arc<dyn Files>,
     node: Id,
@@ -68,7 +69,8 @@ enum StoredWaiting {
 }
 
 impl SingleLog {
-    /// Opens the log on a disk, restores the fold and brings it up to date. This manager leads then.
+    /// Opens the log on a disk, restores the fold and brings it up to date. This manager leads
+    /// then.
     pub fn open(
         disk: &ModelDisk,
         node: Id,
@@ -92,15 +94,17 @@ impl SingleLog {
         Ok(single)
     }
 
-    /// What the daemon does when the disk works again after a failure: the store is opened anew, and all that it holds
-    /// is applied. What was appended and not synced is history then, or never will be.
+    /// What the daemon does when the disk works again after a failure: the store is opened anew,
+    /// and all that it holds is applied. What was appended and not synced is history then, or never
+    /// will be.
     pub fn reopen(&mut self) -> Result<(), OpenError> {
         self.appender = None;
         self.waiting.clear();
         self.rows = Rows::default();
         match self.log.door.reopen() {
             crate::disk::door::Reopened::Working => self.begin(),
-            crate::disk::door::Reopened::Reading(error) | crate::disk::door::Reopened::Closed(error) => {
+            crate::disk::door::Reopened::Reading(error)
+            | crate::disk::door::Reopened::Closed(error) => {
                 Err(opening::refused(&*self.files, error))
             }
         }
@@ -113,7 +117,8 @@ impl SingleLog {
         begun.map_err(|failure| opening::not_started(&*self.files, &self.log.applier, failure))
     }
 
-    /// Applies all that the store holds and that is not applied: this manager votes alone, so it is committed.
+    /// Applies all that the store holds and that is not applied: this manager votes alone, so it is
+    /// committed.
     fn replay(&mut self) -> Result<(), Failure> {
         self.next_index = self.log.applier.applied().map_or(0, |applied| applied.index + 1);
         loop {
@@ -137,8 +142,8 @@ impl SingleLog {
         Ok(())
     }
 
-    /// Begins a new term, as a leader does that was elected again: a vote, and an entry that carries no records. What
-    /// was appended before is applied first.
+    /// Begins a new term, as a leader does that was elected again: a vote, and an entry that
+    /// carries no records. What was appended before is applied first.
     pub fn elect(&mut self) -> Result<(), Failure> {
         let vote = self.log.door.get(Table::Meta, keys::VOTE)?.map(meta::Vote::decode).transpose();
         let vote = vote.map_err(|error| Failure::Damaged(format!("the stored vote: {error}")))?;
@@ -147,8 +152,11 @@ impl SingleLog {
         status.elected(self.term, false);
         self.rows.vote(&meta::Vote { term: self.term, voted_for: FIRST_RAFT_ID, committed: true });
         let waiting = if self.next_index == 0 {
-            let member =
-                meta::Member { id: FIRST_RAFT_ID, node_id: self.node.to_bytes(), address: String::new() };
+            let member = meta::Member {
+                id: FIRST_RAFT_ID,
+                node_id: self.node.to_bytes(),
+                address: String::new(),
+            };
             let voters = vec![meta::Voters { ids: vec![FIRST_RAFT_ID] }];
             StoredWaiting::Membership(meta::Membership { voters, members: vec![member] })
         } else {
@@ -173,7 +181,9 @@ impl SingleLog {
             StoredWaiting::Membership(membership) => {
                 (StoredBody::Membership(membership.encode_to_vec().into()), None)
             }
-            StoredWaiting::Entry(entry) => (StoredBody::Entry(entry.bytes().clone()), Some(entry.position())),
+            StoredWaiting::Entry(entry) => {
+                (StoredBody::Entry(entry.bytes().clone()), Some(entry.position()))
+            }
         };
         self.rows.entry(place, body, position);
         let appender = self.appender.as_mut().ok_or_else(not_working)?;
@@ -195,15 +205,18 @@ impl SingleLog {
         let last = self.waiting.iter().rev().find(|(place, _)| place.index <= index);
         let Some((last, _)) = last else { return Ok(Vec::new()) };
         let position =
-            self.waiting.iter().rev().filter(|(place, _)| place.index <= index).find_map(|(_, waiting)| {
-                match waiting {
+            self.waiting.iter().rev().filter(|(place, _)| place.index <= index).find_map(
+                |(_, waiting)| match waiting {
                     StoredWaiting::Entry(entry) => Some(entry.position()),
                     StoredWaiting::Blank | StoredWaiting::Membership(_) => None,
-                }
-            });
+                },
+            );
         let last = *last;
         let appender = self.appender.as_mut().ok_or_else(not_working)?;
-        let synced = self.rows.index(&unindexed).and_then(|()| appender.sync(&mut self.rows, last, position));
+        let synced = self
+            .rows
+            .index(&unindexed)
+            .and_then(|()| appender.sync(&mut self.rows, last, position));
         self.check(synced)?;
         self.log.listeners.unindexed.stored(unindexed.len());
         let applied = self.apply_up_to(index);
@@ -217,7 +230,9 @@ impl SingleLog {
 
     fn apply_up_to(&mut self, index: u64) -> Result<Vec<Applied>, Failure> {
         let mut applied = Vec::new();
-        while let Some((place, waiting)) = self.waiting.pop_front_if(|(place, _)| place.index <= index) {
+        while let Some((place, waiting)) =
+            self.waiting.pop_front_if(|(place, _)| place.index <= index)
+        {
             let what = match &waiting {
                 StoredWaiting::Blank => Committed::Blank,
                 StoredWaiting::Membership(membership) => Committed::Membership(membership),
@@ -235,8 +250,8 @@ impl SingleLog {
         Ok(applied)
     }
 
-    /// Takes a snapshot if one is due: writes its file, and then its name. Says at which revision. One that can't be
-    /// written is no failure of the log; the next one will be tried.
+    /// Takes a snapshot if one is due: writes its file, and then its name. Says at which revision.
+    /// One that can't be written is no failure of the log; the next one will be tried.
     pub fn snapshot(&mut self) -> Result<Option<Revision>, Failure> {
         let Some(aside) = self.log.applier.due() else { return Ok(None) };
         let named = match self.log.snapshots.write(aside.named, &(aside.view)()) {
@@ -266,7 +281,9 @@ impl SingleLog {
             status.elected(self.term, false);
             status.health(match &failure {
                 Failure::Disk(message) => Health::Failed(message.clone()),
-                Failure::Damaged(message) | Failure::Halted(message) => Health::Stopped(message.clone()),
+                Failure::Damaged(message) | Failure::Halted(message) => {
+                    Health::Stopped(message.clone())
+                }
             });
             failure
         })
@@ -292,7 +309,8 @@ impl SingleLog {
         self.waiting.len()
     }
 
-    /// The incarnation that the next entry must begin, where a recovery cut this log and nothing was written since.
+    /// The incarnation that the next entry must begin, where a recovery cut this log and nothing
+    /// was written since.
     pub fn begun_incarnation(&self) -> Option<u64> {
         let applied = self.status().applied;
         Some(self.log.begun).filter(|begun| *begun > applied.incarnation)

@@ -1,7 +1,8 @@
-//! Room on the disk: asked of the file system at most once a second, and only when somebody wants to know.
+//! Room on the disk: asked of the file system at most once a second, and only when somebody wants
+//! to know.
 //!
-//! A file system can run out of bytes or of inodes; what is scarcer counts. Room again means work again, without a
-//! restart.
+//! A file system can run out of bytes or of inodes; what is scarcer counts. Room again means work
+//! again, without a restart.
 
 use nix::sys::statvfs::statvfs;
 use std::{
@@ -32,9 +33,11 @@ pub struct Space {
 }
 
 impl Space {
-    /// The free share of bytes or of inodes, whichever is less; 1 where the file system tells neither.
+    /// The free share of bytes or of inodes, whichever is less; 1 where the file system tells
+    /// neither.
     pub fn free_share(&self) -> f64 {
-        let share = |free: u64, total: u64| if total == 0 { 1.0 } else { free as f64 / total as f64 };
+        let share =
+            |free: u64, total: u64| if total == 0 { 1.0 } else { free as f64 / total as f64 };
         share(self.free_bytes, self.total_bytes).min(share(self.free_inodes, self.total_inodes))
     }
 
@@ -82,7 +85,9 @@ impl Gauge {
         let now = self.since.elapsed().as_millis() as u64;
         let asked = self.asked_ms.load(Relaxed);
         // Of those who find it stale, one asks.
-        if now >= asked + FRESH_MS && self.asked_ms.compare_exchange(asked, now, Relaxed, Relaxed).is_ok() {
+        if now >= asked + FRESH_MS
+            && self.asked_ms.compare_exchange(asked, now, Relaxed, Relaxed).is_ok()
+        {
             self.ask();
         }
         Space {
@@ -119,7 +124,11 @@ mod tests {
     fn the_scarcer_of_bytes_and_inodes_counts() {
         assert_eq!(space(500 << 20, 900, 1000).free_share(), 0.5);
         assert_eq!(space(500 << 20, 20, 1000).free_share(), 0.02);
-        assert_eq!(space(500 << 20, 0, 0).free_share(), 0.5, "some file systems do not count inodes");
+        assert_eq!(
+            space(500 << 20, 0, 0).free_share(),
+            0.5,
+            "some file systems do not count inodes"
+        );
         assert_eq!(space(30 << 20, 900, 1000).scarcest(), "30 of 1000 MiB are free");
         assert_eq!(space(500 << 20, 20, 1000).scarcest(), "20 of 1000 inodes are free");
     }

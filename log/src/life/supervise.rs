@@ -1,8 +1,8 @@
 //! Who keeps the log alive: one thread that runs session after session until the log is closed.
 //!
-//! A session that ends because the disk refused, or by a panic, is followed by the next one as soon as the disk takes
-//! writes again. A log that is damaged, or that holds what this program can't take, waits for a person; it can still
-//! be read.
+//! A session that ends because the disk refused, or by a panic, is followed by the next one as soon
+//! as the disk takes writes again. A log that is damaged, or that holds what this program can't
+//! take, waits for a person; it can still be read.
 
 use super::{
     open_log::{OpenLog, SharedApplier},
@@ -120,7 +120,8 @@ async fn keep(
     shared.close();
 }
 
-/// One session from its start to its end. Whoever waits for the log to be ready is told when it works.
+/// One session from its start to its end. Whoever waits for the log to be ready is told when it
+/// works.
 async fn one_session(
     shared: &Arc<OpenLog>,
     applier: &SharedApplier,
@@ -159,7 +160,8 @@ async fn wait_until_healed(
     }
     let mut reading = false;
     loop {
-        let closed = tokio::time::timeout(RETRY_EVERY, closing.wait_for(|closing| *closing)).await.is_ok();
+        let closed =
+            tokio::time::timeout(RETRY_EVERY, closing.wait_for(|closing| *closing)).await.is_ok();
         if closed {
             return Err(Closing);
         }

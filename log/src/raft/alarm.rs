@@ -39,8 +39,8 @@ impl Alarm {
     }
 }
 
-/// Raises the alarm where it is dropped by a panic: raft itself notices one of its tasks' end only when it needs that
-/// task the next time.
+/// Raises the alarm where it is dropped by a panic: raft itself notices one of its tasks' end only
+/// when it needs that task the next time.
 pub(super) struct PanicGuard<'a>(pub(super) &'a Alarm);
 
 impl Drop for PanicGuard<'_> {

@@ -1,4 +1,5 @@
-//! Between consensus's types and our own bytes: a new version of the library never changes what lies on disk.
+//! Between consensus's types and our own bytes: a new version of the library never changes what
+//! lies on disk.
 
 use super::types::{Chained, LogId, Membership, Peer, RaftEntry, StoredMembership, Vote, log_id};
 use crate::disk::{
@@ -26,7 +27,9 @@ pub(crate) fn load_entry(loaded: Loaded) -> Result<RaftEntry, StoreError> {
     let payload = match loaded.body {
         LoadedBody::Blank => EntryPayload::Blank,
         LoadedBody::Entry(entry) => EntryPayload::Normal(Chained(entry)),
-        LoadedBody::Membership(message) => EntryPayload::Membership(load_membership(&message, index)?),
+        LoadedBody::Membership(message) => {
+            EntryPayload::Membership(load_membership(&message, index)?)
+        }
     };
     Ok(RaftEntry { log_id: load_place(&loaded.place), payload })
 }
@@ -44,7 +47,10 @@ pub(crate) fn store_membership(membership: &Membership) -> meta::Membership {
     }
 }
 
-pub(crate) fn load_membership(message: &meta::Membership, index: u64) -> Result<Membership, StoreError> {
+pub(crate) fn load_membership(
+    message: &meta::Membership,
+    index: u64,
+) -> Result<Membership, StoreError> {
     if message.voters.is_empty() && message.members.is_empty() {
         return Ok(Membership::default());
     }
@@ -56,12 +62,18 @@ pub(crate) fn load_membership(message: &meta::Membership, index: u64) -> Result<
     let members: BTreeMap<u64, Peer> =
         message.members.iter().map(|member| (member.id, peer(member))).collect();
     Membership::new(voters, members).map_err(|error| {
-        StoreError::Damaged(format!("the membership at raft index {index} contradicts itself: {error}"))
+        StoreError::Damaged(format!(
+            "the membership at raft index {index} contradicts itself: {error}"
+        ))
     })
 }
 
 pub(crate) fn store_vote(vote: &Vote) -> meta::Vote {
-    meta::Vote { term: vote.leader_id.term, voted_for: vote.leader_id.voted_for, committed: vote.committed }
+    meta::Vote {
+        term: vote.leader_id.term,
+        voted_for: vote.leader_id.voted_for,
+        committed: vote.committed,
+    }
 }
 
 pub(crate) fn load_vote(message: &meta::Vote) -> Vote {
@@ -117,12 +129,14 @@ mod tests {
 
     fn memberships() -> impl Strategy<Value = Membership> {
         let ids = || prop::collection::btree_set(0u64..6, 1..4);
-        (ids(), prop::option::of(ids()), any::<u128>(), "[a-z]{0,9}").prop_map(|(one, two, node, address)| {
-            let peer = Peer { node: Id(node | 1), address };
-            let voters: Vec<_> = [Some(one), two].into_iter().flatten().collect();
-            let members: BTreeMap<u64, Peer> = (0..7).map(|id| (id, peer.clone())).collect();
-            Membership::new(voters, members).unwrap()
-        })
+        (ids(), prop::option::of(ids()), any::<u128>(), "[a-z]{0,9}").prop_map(
+            |(one, two, node, address)| {
+                let peer = Peer { node: Id(node | 1), address };
+                let voters: Vec<_> = [Some(one), two].into_iter().flatten().collect();
+                let members: BTreeMap<u64, Peer> = (0..7).map(|id| (id, peer.clone())).collect();
+                Membership::new(voters, members).unwrap()
+            },
+        )
     }
 
     proptest! {

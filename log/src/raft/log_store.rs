@@ -1,7 +1,8 @@
-//! Raft's log on our store: appends go to the writer, reads come from memory or the store, purging moves a pointer.
+//! Raft's log on our store: appends go to the writer, reads come from memory or the store, purging
+//! moves a pointer.
 //!
-//! Vote and entries share one queue and so one order, as raft demands. What is appended is readable at once, from
-//! the tail; raft is told that it is durable by the writer, after the sync.
+//! Vote and entries share one queue and so one order, as raft demands. What is appended is readable
+//! at once, from the tail; raft is told that it is durable by the writer, after the sync.
 
 use super::{
     alarm::Alarm,
@@ -30,8 +31,9 @@ use std::{
     },
 };
 
-/// Up to so many entries raft's own thread writes itself when the writer is idle and there is no other manager that
-/// it would keep waiting. With more, it should go on gathering while the writer syncs.
+/// Up to so many entries raft's own thread writes itself when the writer is idle and there is no
+/// other manager that it would keep waiting. With more, it should go on gathering while the writer
+/// syncs.
 const INLINE_ENTRIES_MAX: usize = 4;
 
 /// One log; handles are cheap.
@@ -59,7 +61,12 @@ pub(crate) fn load_tail(door: &Door) -> Result<Tail, StoreError> {
 }
 
 impl LogStore {
-    pub(crate) fn new(door: Arc<Door>, tail: Arc<Mutex<Tail>>, queue: Queue, alarm: Arc<Alarm>) -> LogStore {
+    pub(crate) fn new(
+        door: Arc<Door>,
+        tail: Arc<Mutex<Tail>>,
+        queue: Queue,
+        alarm: Arc<Alarm>,
+    ) -> LogStore {
         LogStore { door, tail, queue, alarm, alone: Arc::default() }
     }
 
@@ -152,7 +159,11 @@ impl RaftLogReader<Types> for LogStore {
         Ok(found)
     }
 
-    async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> Result<Vec<RaftEntry>, io::Error> {
+    async fn limited_get_log_entries(
+        &mut self,
+        start: u64,
+        end: u64,
+    ) -> Result<Vec<RaftEntry>, io::Error> {
         self.page(start..end)
     }
 

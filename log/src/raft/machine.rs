@@ -1,7 +1,8 @@
-//! Raft's state machine: hands what is committed to the applier, and what it says back to who proposed it.
+//! Raft's state machine: hands what is committed to the applier, and what it says back to who
+//! proposed it.
 //!
-//! Snapshots are taken beside raft, by the log's own policy; raft is only told of those that are finished. A
-//! snapshot that can't be written is then no reason for raft to stop.
+//! Snapshots are taken beside raft, by the log's own policy; raft is only told of those that are
+//! finished. A snapshot that can't be written is then no reason for raft to stop.
 
 use super::{
     alarm::{Alarm, PanicGuard},
@@ -129,11 +130,14 @@ impl StateMachine {
 
     fn offered(&self, named: meta::Snapshot) -> io::Result<SnapshotOf<Types, SnapshotFile>> {
         let meta = meta_of(&named)?;
-        Ok(SnapshotOf::<Types, _> { meta, snapshot: SnapshotFile { named, folder: self.snapshots.clone() } })
+        Ok(SnapshotOf::<Types, _> {
+            meta,
+            snapshot: SnapshotFile { named, folder: self.snapshots.clone() },
+        })
     }
 
-    /// The newest snapshot of what is applied here. One beyond that was passed over at the opening, since this program
-    /// does not read it: raft must not be offered it.
+    /// The newest snapshot of what is applied here. One beyond that was passed over at the opening,
+    /// since this program does not read it: raft must not be offered it.
     fn newest(&self) -> io::Result<Option<meta::Snapshot>> {
         let applied = self.applier().applied().map_or(0, |applied| applied.index);
         let mut named = named_snapshots(&self.door, Revision(u64::MAX))?.into_iter();
@@ -145,7 +149,10 @@ fn meta_of(named: &meta::Snapshot) -> io::Result<SnapshotMetaOf<Types>> {
     let membership = named.membership.clone().unwrap_or_default();
     Ok(SnapshotMetaOf::<Types> {
         last_log_id: named.applied.as_ref().map(codec::load_place),
-        last_membership: codec::load_stored_membership(named.membership_place.as_ref(), &membership)?,
+        last_membership: codec::load_stored_membership(
+            named.membership_place.as_ref(),
+            &membership,
+        )?,
     })
 }
 
@@ -160,7 +167,8 @@ impl RaftSnapshotBuilder<Types> for Builder {
             },
             Builder::Asked(machine, aside) => {
                 let aside = aside.get_mut().unwrap_or_else(PoisonError::into_inner).take();
-                let aside = aside.ok_or_else(|| io::Error::other("the snapshot was built already"))?;
+                let aside =
+                    aside.ok_or_else(|| io::Error::other("the snapshot was built already"))?;
                 let named = machine.write(*aside).await?;
                 machine.offered(named)
             }
@@ -252,7 +260,9 @@ impl RaftStateMachine<Types> for StateMachine {
         self.applier().restore(&named, &view).map_err(io::Error::other)
     }
 
-    async fn get_current_snapshot(&mut self) -> Result<Option<SnapshotOf<Types, SnapshotFile>>, io::Error> {
+    async fn get_current_snapshot(
+        &mut self,
+    ) -> Result<Option<SnapshotOf<Types, SnapshotFile>>, io::Error> {
         self.newest()?.map(|named| self.offered(named)).transpose()
     }
 }

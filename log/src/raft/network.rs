@@ -1,8 +1,9 @@
 //! How managers reach each other: not at all yet, there is one.
 //!
-//! The shape is whole, so that a transport only has to fill it in: a client per target, appends that are pipelined,
-//! votes, a rehearsal of votes, snapshots as files, and the handing over of leadership. Until then every peer is
-//! unreachable, which is also the honest answer for a membership that names one.
+//! The shape is whole, so that a transport only has to fill it in: a client per target, appends
+//! that are pipelined, votes, a rehearsal of votes, snapshots as files, and the handing over of
+//! leadership. Until then every peer is unreachable, which is also the honest answer for a
+//! membership that names one.
 
 use super::{
     machine::SnapshotFile,

@@ -1,8 +1,9 @@
 //! Raft, running: started on an open store, asked through one line, stopped in order.
 //!
-//! A future of the library must never be dropped before it is done: the library then believes for ever that
-//! somebody else is waiting for raft's end, and panics. So nobody outside raft's own thread calls it. Whoever wants
-//! something sends an order down the line, and a task on raft's thread carries it out to its end.
+//! A future of the library must never be dropped before it is done: the library then believes for
+//! ever that somebody else is waiting for raft's end, and panics. So nobody outside raft's own
+//! thread calls it. Whoever wants something sends an order down the line, and a task on raft's
+//! thread carries it out to its end.
 
 use super::{
     alarm::Alarm,
@@ -24,8 +25,8 @@ use crate::{
     },
 };
 use openraft::{
-    Config, ReadPolicy, ServerState, SnapshotPolicy, async_runtime::WatchReceiver, impls::OneshotResponder,
-    raft::ClientWriteResult,
+    Config, ReadPolicy, ServerState, SnapshotPolicy, async_runtime::WatchReceiver,
+    impls::OneshotResponder, raft::ClientWriteResult,
 };
 use skep_proto::Id;
 use std::{
@@ -38,7 +39,8 @@ use std::{
 };
 use tokio::sync::{mpsc, oneshot};
 
-/// The raft id of the manager that begins a cluster. Others are given theirs when they join; none is used twice.
+/// The raft id of the manager that begins a cluster. Others are given theirs when they join; none
+/// is used twice.
 pub(crate) const FIRST_RAFT_ID: u64 = 1;
 /// Raft's timing. It matters between managers only: one alone never waits for it.
 const HEARTBEAT_MS: u64 = 100;
@@ -46,9 +48,11 @@ const HEARTBEAT_MS: u64 = 100;
 const ELECTION_MIN_MS: u64 = 400;
 /// Silence of a leader after which a manager asks to lead, at most.
 const ELECTION_MAX_MS: u64 = 800;
-/// Entries that a snapshot holds already and raft keeps visible, so that a follower a little behind needs no snapshot.
+/// Entries that a snapshot holds already and raft keeps visible, so that a follower a little behind
+/// needs no snapshot.
 const KEPT_BEHIND_SNAPSHOT: u64 = 10_000;
-/// Orders that wait for raft's thread; at it a proposal is refused as too many, and a barrier waits.
+/// Orders that wait for raft's thread; at it a proposal is refused as too many, and a barrier
+/// waits.
 const ORDERS_MAX: usize = 8192;
 
 /// Something wanted of raft.
@@ -116,12 +120,14 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    /// Starts writer and raft on this thread's runtime, and waits until the fold is up to date, where this manager
-    /// votes alone. `lines` is given the line before that: whoever sees that it leads may propose at once.
+    /// Starts writer and raft on this thread's runtime, and waits until the fold is up to date,
+    /// where this manager votes alone. `lines` is given the line before that: whoever sees that it
+    /// leads may propose at once.
     pub(crate) async fn start(parts: Parts, lines: impl FnOnce(Line)) -> Result<Node, Failure> {
         let Parts { node_id, door, appender, applier, snapshots, listeners, alarm } = parts;
         let tail = Arc::new(Mutex::new(load_tail(&door)?));
-        let writer = Writer::new(appender, tail.clone(), listeners.unindexed.clone(), alarm.clone());
+        let writer =
+            Writer::new(appender, tail.clone(), listeners.unindexed.clone(), alarm.clone());
         let (queue, writer) = writer.start().map_err(|error| Failure::Disk(error.to_string()))?;
         let mut writer = WriterGuard { queue: queue.clone(), writer: Some(writer) };
         let (finished, announced) = mpsc::channel(1);
@@ -216,7 +222,8 @@ fn take_orders(raft: Raft) -> Line {
     tokio::spawn(async move {
         while let Some(order) = inbox.recv().await {
             match order {
-                // The responder is dropped where raft has ended: nobody knows then what becomes of the entry.
+                // The responder is dropped where raft has ended: nobody knows then what becomes of
+                // the entry.
                 Order::Propose(entry, responder) => {
                     if raft.client_write_ff(entry, Some(responder)).await.is_err() {
                         return;
@@ -240,7 +247,8 @@ fn take_orders(raft: Raft) -> Line {
     Line { orders }
 }
 
-/// Tells raft of finished snapshots. One that waits to be told speaks for all that finished meanwhile.
+/// Tells raft of finished snapshots. One that waits to be told speaks for all that finished
+/// meanwhile.
 fn speak(raft: Raft, mut finished: mpsc::Receiver<()>) {
     tokio::spawn(async move {
         while finished.recv().await.is_some() {
@@ -257,7 +265,12 @@ fn watch(status: Arc<StatusCell>, alarm: Arc<Alarm>, raft: &Raft, alone: Arc<Ato
             let (term, leads, members, running) = {
                 let now = metrics.borrow_watched();
                 let members = now.membership_config.nodes().count();
-                (now.current_term, now.state == ServerState::Leader, members, now.running_state.clone())
+                (
+                    now.current_term,
+                    now.state == ServerState::Leader,
+                    members,
+                    now.running_state.clone(),
+                )
             };
             alone.store(members == 1, Relaxed);
             status.elected(term, leads && running.is_ok());
@@ -284,7 +297,8 @@ fn timing() -> Config {
         election_timeout_max: ELECTION_MAX_MS,
         quorum_loss_probe_interval: Some(2 * ELECTION_MAX_MS),
         enable_pre_vote: Some(true),
-        // A restarted leader writes an entry of a new term before it leads: only then is its log known to be committed.
+        // A restarted leader writes an entry of a new term before it leads: only then is its log
+        // known to be committed.
         enable_leader_restore: Some(false),
         snapshot_policy: SnapshotPolicy::Never,
         max_in_snapshot_log_to_keep: KEPT_BEHIND_SNAPSHOT,

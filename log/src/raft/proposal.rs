@@ -2,7 +2,9 @@
 
 use super::types::Types;
 use crate::history::applier::Outcome;
-use openraft::{errors::ClientWriteError, raft::ClientWriteResult, type_config::alias::OneshotReceiverOf};
+use openraft::{
+    errors::ClientWriteError, raft::ClientWriteResult, type_config::alias::OneshotReceiverOf,
+};
 use skep_proto::Position;
 use std::{
     future::Future,
@@ -23,7 +25,8 @@ pub enum ProposeError {
     /// This manager does not lead: it was not taken.
     #[error("this manager does not lead")]
     NotLeader,
-    /// It was taken, and whether it is or becomes history is not known. It applies once in its place or never.
+    /// It was taken, and whether it is or becomes history is not known. It applies once in its
+    /// place or never.
     #[error("whether the entry became history is not known; ask again with the same command id")]
     Unknown,
     /// There is no room: it was not taken.
@@ -87,7 +90,9 @@ impl Future for Proposal {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut self.state {
-            State::Refused(error) => Poll::Ready(Err(error.take().unwrap_or(ProposeError::Unknown))),
+            State::Refused(error) => {
+                Poll::Ready(Err(error.take().unwrap_or(ProposeError::Unknown)))
+            }
             State::Waiting(answer) => Pin::new(answer).poll(context).map(|answer| match answer {
                 Ok(Ok(written)) => read(written.data),
                 Ok(Err(error)) => Err(read_error(error)),

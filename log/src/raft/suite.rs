@@ -62,10 +62,12 @@ impl StoreBuilder<Types, LogStore, StateMachine, Guard> for On {
         let tail = Arc::new(Mutex::new(load_tail(&door).unwrap()));
         let head = HeadFile::open(&*files).unwrap();
         let appender = Appender { door: door.clone(), head, counts: Arc::default() };
-        let writer = Writer::new(appender, tail.clone(), listeners.unindexed.clone(), alarm.clone());
+        let writer =
+            Writer::new(appender, tail.clone(), listeners.unindexed.clone(), alarm.clone());
         let (queue, writer) = writer.start().unwrap();
         let fold = Box::new(Hashes::default());
-        let applier = Applier::new(fold, End::default(), SnapshotPolicy::default(), listeners, door.clone());
+        let applier =
+            Applier::new(fold, End::default(), SnapshotPolicy::default(), listeners, door.clone());
         let machine = StateMachine {
             applier: Arc::new(Mutex::new(applier)),
             snapshots: Snapshots::new(files),

@@ -1,7 +1,7 @@
 //! The newest entries in memory, and what raft must know at once: vote, last and purged log id.
 //!
-//! Raft reads back what it has just appended, to send it and to apply it. From here that costs a pointer. An
-//! entry may only leave once it is in the store; what is older is read from there.
+//! Raft reads back what it has just appended, to send it and to apply it. From here that costs a
+//! pointer. An entry may only leave once it is in the store; what is older is read from there.
 
 use super::types::{LogId, RaftEntry, Vote};
 use openraft::EntryPayload;
@@ -28,7 +28,13 @@ impl Tail {
     /// The state of a log that lies wholly in the store.
     pub(crate) fn new(vote: Option<Vote>, last: Option<LogId>, purged: Option<LogId>) -> Tail {
         let last = last.max(purged);
-        Tail { unwritten: last.map_or(0, |last| last.index + 1), vote, last, purged, ..Tail::default() }
+        Tail {
+            unwritten: last.map_or(0, |last| last.index + 1),
+            vote,
+            last,
+            purged,
+            ..Tail::default()
+        }
     }
 
     /// The index after the last.
@@ -51,8 +57,8 @@ impl Tail {
         Ok(())
     }
 
-    /// The entry at `place` and all before it are in the store now. An entry that was cut off meanwhile says
-    /// nothing about the one that took its index.
+    /// The entry at `place` and all before it are in the store now. An entry that was cut off
+    /// meanwhile says nothing about the one that took its index.
     pub(crate) fn written(&mut self, place: LogId) {
         let first = self.entries.front().map_or(u64::MAX, |entry| entry.log_id.index);
         let held = place.index.checked_sub(first).and_then(|at| self.entries.get(at as usize));
@@ -80,7 +86,8 @@ impl Tail {
         self.last = last.max(self.purged);
     }
 
-    /// Hides what lies up to `purged`. What is hidden stays history; only raft does not see it any more.
+    /// Hides what lies up to `purged`. What is hidden stays history; only raft does not see it any
+    /// more.
     pub(crate) fn purge(&mut self, purged: LogId) {
         self.purged = self.purged.max(Some(purged));
         if self.last < self.purged {

@@ -1,7 +1,8 @@
 //! The types that consensus uses here. Nothing outside this folder names them.
 //!
-//! Terms and ids are numbers, a log id is (term, index), one leader a term. An entry carries the chain's own entry
-//! behind an `Arc`: it is encoded before it comes here and decoded by nobody on the way through.
+//! Terms and ids are numbers, a log id is (term, index), one leader a term. An entry carries the
+//! chain's own entry behind an `Arc`: it is encoded before it comes here and decoded by nobody on
+//! the way through.
 
 use crate::{Entry, history::applier::Outcome};
 use openraft::{

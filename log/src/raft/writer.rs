@@ -1,8 +1,8 @@
 //! The one thread that writes: whatever has gathered becomes one batch and one sync.
 //!
-//! There is no timer. While a sync runs, work gathers in the queue; when it returns, all of it goes into the next
-//! batch. A single client so waits for one sync, and a thousand share one. Vote, entries, truncations and names of
-//! snapshots keep the order in which they were asked for.
+//! There is no timer. While a sync runs, work gathers in the queue; when it returns, all of it goes
+//! into the next batch. A single client so waits for one sync, and a thousand share one. Vote,
+//! entries, truncations and names of snapshots keep the order in which they were asked for.
 
 use super::{
     alarm::Alarm,
@@ -36,7 +36,8 @@ use tokio::sync::oneshot;
 
 /// Work that waits at most. When it is full, raft waits too, and takes nothing more from anybody.
 const QUEUE_LEN_MAX: usize = 8192;
-/// Bytes of one batch; what is beyond goes into the next. Bounds the pause that a huge batch would make.
+/// Bytes of one batch; what is beyond goes into the next. Bounds the pause that a huge batch would
+/// make.
 const GROUP_BYTES_MAX: usize = 8 << 20;
 
 /// Somebody who waits for work to be durable.
@@ -89,7 +90,8 @@ impl Queue {
 
     /// Does the work on this thread if the writer has nothing to do; or else pushes it.
     ///
-    /// Two wake-ups of other threads cost more than a small sync. It blocks the caller for as long as that takes.
+    /// Two wake-ups of other threads cost more than a small sync. It blocks the caller for as long
+    /// as that takes.
     pub(crate) fn write(&self, work: Work) -> io::Result<()> {
         let idle = self.pending.load(Acquire) == 0;
         match self.writer.try_lock().ok().filter(|_| idle) {
@@ -207,7 +209,8 @@ impl Writer {
         if let Err(failure) = &result {
             self.alarm.raise(failure.clone());
         }
-        let answer = || result.clone().map_err(|failure| io::Error::other(failure.message().to_owned()));
+        let answer =
+            || result.clone().map_err(|failure| io::Error::other(failure.message().to_owned()));
         group.flushed.drain(..).for_each(|flushed| flushed.io_completed(answer()));
         // Who no longer waits for an answer needs none.
         group.done.drain(..).for_each(|done| drop(done.send(answer())));

@@ -40,7 +40,10 @@ async fn a_log_that_lost_its_synced_tail_is_refused_and_recover_cuts_it_there() 
     let OpenError::EndsEarly { readable, durable, .. } = error else { panic!("{words}") };
     assert!(readable > Revision(100) && readable < Revision(300), "{words}");
     assert_eq!(durable, Revision(400));
-    assert!(words.contains("skep recover --accept-loss") && words.contains(&readable.to_string()), "{words}");
+    assert!(
+        words.contains("skep recover --accept-loss") && words.contains(&readable.to_string()),
+        "{words}"
+    );
 
     let Recovered { position, durable, incarnation, set_aside, .. } =
         recover(dir.path(), AcceptLoss::OfDamaged).unwrap();
@@ -93,7 +96,10 @@ async fn an_entry_put_in_anothers_place_breaks_the_chain_loudly() {
 #[tokio::test]
 async fn recover_is_refused_while_a_daemon_runs_and_where_nothing_is() {
     let dir = tempfile::tempdir().unwrap();
-    assert!(matches!(recover(dir.path(), AcceptLoss::OfDamaged), Err(RecoverError::Unreadable { .. })));
+    assert!(matches!(
+        recover(dir.path(), AcceptLoss::OfDamaged),
+        Err(RecoverError::Unreadable { .. })
+    ));
     let (log, _) = open(dir.path()).await;
     write(&log, &mut Chain::default(), 1).await;
     let error = recover(dir.path(), AcceptLoss::OfDamaged).unwrap_err();
@@ -102,7 +108,11 @@ async fn recover_is_refused_while_a_daemon_runs_and_where_nothing_is() {
     let error = recover(dir.path(), AcceptLoss::OfDamaged).unwrap_err();
     assert!(matches!(error, RecoverError::Undamaged { readable: Revision(1), .. }), "{error}");
     let recovered = recover(dir.path(), AcceptLoss::Forced).unwrap();
-    assert_eq!((recovered.position.revision, recovered.cause), (Revision(1), None), "nothing was lost");
+    assert_eq!(
+        (recovered.position.revision, recovered.cause),
+        (Revision(1), None),
+        "nothing was lost"
+    );
 }
 
 /// Flips a bit of the record at a revision, inside the store.

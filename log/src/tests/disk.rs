@@ -15,10 +15,14 @@ async fn a_failing_disk_fails_what_is_in_flight_and_work_goes_on_when_it_heals()
     let flight: Vec<_> = (0..5).map(|_| log.propose(chain.entry(1))).collect();
     for proposal in flight {
         let answer = tokio::time::timeout(PATIENCE, proposal).await.unwrap();
-        assert!(matches!(answer, Err(ProposeError::Unknown | ProposeError::Failed(_))), "{answer:?}");
+        assert!(
+            matches!(answer, Err(ProposeError::Unknown | ProposeError::Failed(_))),
+            "{answer:?}"
+        );
     }
     let mut status = log.status();
-    let failed = tokio::time::timeout(PATIENCE, status.wait_for(|s| s.health != Health::Ok)).await.unwrap();
+    let failed =
+        tokio::time::timeout(PATIENCE, status.wait_for(|s| s.health != Health::Ok)).await.unwrap();
     let failed = failed.unwrap().clone();
     assert_eq!(failed.health, Health::Failed("the disk takes nothing".into()));
     assert!(!failed.leader);
@@ -75,7 +79,8 @@ async fn too_much_in_flight_is_refused() {
     log.close().await;
 }
 
-/// Writes a story through the daemon's own threads; says what was acknowledged, and whether anything was refused.
+/// Writes a story through the daemon's own threads; says what was acknowledged, and whether
+/// anything was refused.
 async fn live(log: &Log, entries: u64) -> (Vec<Hash>, bool) {
     let mut chain = chain(log);
     let mut acknowledged = Vec::new();
@@ -98,14 +103,16 @@ const HEALED_WITHIN: Duration = Duration::from_secs(2);
 
 #[tokio::test]
 async fn a_write_that_fails_anywhere_heals_without_a_restart() {
-    let stories = (0..40).flat_map(|nth| [(nth, crate::Fault::Refuse), (nth, crate::Fault::FailAfter)]);
+    let stories =
+        (0..40).flat_map(|nth| [(nth, crate::Fault::Refuse), (nth, crate::Fault::FailAfter)]);
     let stories = stories.map(|(nth, fault)| async move {
         let at = format!("{fault:?} at change {nth}");
         let disk = ModelDisk::default();
         let often = crate::SnapshotPolicy { records_min: 3, bytes_min: 0 };
         let config = Config { snapshots: often, ..config(Path::new("/")) };
         let hashes = Hashes::default();
-        let log = Log::open_in(config, Box::new(hashes.clone()), Arc::new(disk.clone())).await.unwrap();
+        let log =
+            Log::open_in(config, Box::new(hashes.clone()), Arc::new(disk.clone())).await.unwrap();
         disk.fail_at(nth, fault);
         let (acknowledged, failed) = live(&log, 10).await;
         let readable = log.history().entries(Revision(1)).all(|entry| entry.is_ok());
@@ -155,7 +162,8 @@ async fn whoever_asks_while_the_log_fails_is_answered_and_harms_nobody() {
             .collect();
         disk.refuse();
         // Somebody must write, or nothing fails.
-        let answer = tokio::time::timeout(PATIENCE, log.propose(chain(&log).entry(1))).await.unwrap();
+        let answer =
+            tokio::time::timeout(PATIENCE, log.propose(chain(&log).entry(1))).await.unwrap();
         assert!(answer.is_err(), "{answer:?}");
         for asker in askers {
             asker.await.unwrap();
@@ -203,14 +211,16 @@ async fn a_session_that_panics_is_followed_by_the_next_one() {
     let disk = ModelDisk::default();
     let panicked = Arc::default();
     let fold = PanicsOnce { at: 3, applied: 0, panicked: Arc::clone(&panicked) };
-    let log = Log::open_in(config(Path::new("/")), Box::new(fold), Arc::new(disk.clone())).await.unwrap();
+    let log =
+        Log::open_in(config(Path::new("/")), Box::new(fold), Arc::new(disk.clone())).await.unwrap();
     let mut chain = Chain::default();
     write(&log, &mut chain, 2).await;
     let answer = tokio::time::timeout(PATIENCE, log.propose(chain.entry(1))).await.unwrap();
     assert_eq!(answer, Err(ProposeError::Unknown));
     assert!(panicked.load(std::sync::atomic::Ordering::SeqCst));
     let mut status = log.status();
-    let healed = status.wait_for(|s| s.leader && s.health == Health::Ok && s.applied.revision == Revision(3));
+    let healed = status
+        .wait_for(|s| s.leader && s.health == Health::Ok && s.applied.revision == Revision(3));
     tokio::time::timeout(PATIENCE, healed).await.expect("the next session begins").unwrap();
     write(&log, &mut chain, 5).await;
     assert_eq!(verify(&log.history()), 8, "what was answered as unknown was history");
@@ -235,7 +245,9 @@ async fn an_entry_that_the_program_panics_at_halts_it_and_leaves_reading() {
         }
     }
     let disk = ModelDisk::default();
-    let log = Log::open_in(config(Path::new("/")), Box::new(Panics), Arc::new(disk.clone())).await.unwrap();
+    let log = Log::open_in(config(Path::new("/")), Box::new(Panics), Arc::new(disk.clone()))
+        .await
+        .unwrap();
     let mut chain = Chain::default();
     write(&log, &mut chain, 2).await;
     assert_eq!(log.propose(chain.entry(1)).await, Err(ProposeError::Unknown));

@@ -31,7 +31,8 @@ fn check(history: &History) {
     }
     assert!(history.entry_at(Revision(0)).unwrap().is_none());
     assert!(history.entry_at(Revision(last + 1)).unwrap().is_none());
-    let list = |entries: crate::Entries| entries.map(|entry| entry.unwrap().first().0).collect::<Vec<_>>();
+    let list =
+        |entries: crate::Entries| entries.map(|entry| entry.unwrap().first().0).collect::<Vec<_>>();
     let back = |from: usize| firsts()[..from].iter().rev().copied().collect::<Vec<_>>();
     assert_eq!(list(history.entries(Revision(5))), firsts()[2..]);
     assert_eq!(list(history.entries_back(Revision(5))), back(3));
@@ -84,7 +85,10 @@ async fn a_live_log_answers_from_memory_and_store_alike() {
 #[tokio::test]
 async fn a_stopped_managers_history_is_read_without_changing_a_byte() {
     let dir = tempfile::tempdir().unwrap();
-    assert!(matches!(History::open_read_only(dir.path()), Err(crate::OpenHistoryError::Absent { .. })));
+    assert!(matches!(
+        History::open_read_only(dir.path()),
+        Err(crate::OpenHistoryError::Absent { .. })
+    ));
     let (log, _) = written(dir.path()).await;
     log.close().await;
     let listing = || {
@@ -124,7 +128,8 @@ async fn entries_whose_index_rows_were_lost_are_history_all_the_same() {
             &u64::MAX.to_be_bytes(),
         );
         batch.delete_span(crate::disk::store::Table::Objects, &[0; 24], &[0xff; 24]);
-        crate::disk::store::Store::commit(&store, &batch, crate::disk::store::Durability::Synced).unwrap();
+        crate::disk::store::Store::commit(&store, &batch, crate::disk::store::Durability::Synced)
+            .unwrap();
     }
     let history = History::open_read_only(dir.path()).unwrap();
     check(&history);

@@ -1,6 +1,7 @@
 //! A process killed in the middle of load: nothing that it acknowledged may be missing afterwards.
 //!
-//! The test binary runs itself again as the victim, which prints each revision as it is acknowledged.
+//! The test binary runs itself again as the victim, which prints each revision as it is
+//! acknowledged.
 
 use super::*;
 use futures::StreamExt;
@@ -41,14 +42,21 @@ async fn a_killed_process_has_kept_all_that_it_acknowledged() {
     let mut acknowledged = 0;
     for round in 1..=5 {
         let mut victim = Command::new(env::current_exe().unwrap())
-            .args(["--exact", "tests::kill::victim", "--ignored", "--nocapture", "--test-threads=1"])
+            .args([
+                "--exact",
+                "tests::kill::victim",
+                "--ignored",
+                "--nocapture",
+                "--test-threads=1",
+            ])
             .env(VICTIM_DIR, dir.path())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
         let lines = BufReader::new(victim.stdout.take().unwrap()).lines();
-        let mut seen = lines.filter_map(|line| line.ok()?.split_once("acknowledged ")?.1.parse::<u64>().ok());
+        let mut seen =
+            lines.filter_map(|line| line.ok()?.split_once("acknowledged ")?.1.parse::<u64>().ok());
         acknowledged = seen.nth(round * 397).unwrap();
         victim.kill().unwrap();
         acknowledged = seen.last().unwrap_or(acknowledged);
@@ -61,7 +69,10 @@ async fn a_killed_process_has_kept_all_that_it_acknowledged() {
         let (position, head) = stands(&log);
         assert!(position.revision >= Revision(acknowledged), "round {round}");
         assert_eq!(verify(&log.history()), position.revision.0);
-        assert_eq!((hashes.list().len() as u64, *hashes.list().last().unwrap()), (position.revision.0, head));
+        assert_eq!(
+            (hashes.list().len() as u64, *hashes.list().last().unwrap()),
+            (position.revision.0, head)
+        );
         log.close().await;
     }
     assert!(acknowledged > 5 * 397);

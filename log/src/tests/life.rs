@@ -149,7 +149,10 @@ async fn a_closed_log_says_so() {
     let (log, _) = open(dir.path()).await;
     let handle = log.clone();
     log.close().await;
-    assert!(matches!(handle.propose(Chain::default().entry(1)).await, Err(ProposeError::Failed(_))));
+    assert!(matches!(
+        handle.propose(Chain::default().entry(1)).await,
+        Err(ProposeError::Failed(_))
+    ));
     assert!(handle.barrier().await.is_err());
     assert!(!handle.status().borrow().leader);
     assert!(handle.history().entry_at(Revision(1)).is_err());
@@ -165,7 +168,10 @@ async fn a_fold_that_can_not_go_on_halts_the_manager_with_its_words() {
     let old = Hashes { refuse_at: Some(6), ..Hashes::default() };
     let error = Log::open(config(dir.path()), old).await.err().unwrap();
     let words = error.to_string();
-    assert!(matches!(error, OpenError::Halted { applied, .. } if applied.revision == Revision(5)), "{words}");
+    assert!(
+        matches!(error, OpenError::Halted { applied, .. } if applied.revision == Revision(5)),
+        "{words}"
+    );
     assert!(words.contains("run a newer skep"), "{words}");
     let (log, hashes) = open(dir.path()).await;
     assert_eq!(hashes.list().len(), 10, "nothing was harmed");
@@ -178,7 +184,10 @@ async fn a_fold_that_can_not_go_on_halts_the_manager_with_its_words() {
     let failed = status.wait_for(|status| status.health != crate::Health::Ok);
     let failed = tokio::time::timeout(PATIENCE, failed).await.unwrap().unwrap().clone();
     assert!(format!("{:?}", failed.health).contains("run a newer skep"));
-    assert!(matches!(failed.health, crate::Health::Stopped(_)), "it does not promise to go on by itself");
+    assert!(
+        matches!(failed.health, crate::Health::Stopped(_)),
+        "it does not promise to go on by itself"
+    );
     assert!(matches!(log.propose(chain.entry(1)).await, Err(ProposeError::Stopped(_))));
     log.close().await;
 }
@@ -204,7 +213,10 @@ impl crate::Fold for Looks {
             assert!(stands(log).0.revision >= revision, "the status is older than {revision}");
             let mut follower = log.subscribe(revision);
             let next = futures::FutureExt::now_or_never(follower.next());
-            assert!(next.is_some_and(|entry| entry.unwrap().hash == hash), "no follower sees {revision}");
+            assert!(
+                next.is_some_and(|entry| entry.unwrap().hash == hash),
+                "no follower sees {revision}"
+            );
             self.seen.lock().unwrap().push(revision);
         }
     }

@@ -1,7 +1,7 @@
 //! A real file system that really loses what was not synced, and one that is really full.
 //!
-//! A loop-mounted ext4 is shut down by ioctl while the log writes to it: everything that was not on the disk is
-//! gone, as after a power cut. Needs root, and says so where it is skipped.
+//! A loop-mounted ext4 is shut down by ioctl while the log writes to it: everything that was not on
+//! the disk is gone, as after a power cut. Needs root, and says so where it is skipped.
 
 #![allow(unsafe_code, reason = "the ioctl has no safe wrapper")]
 
@@ -29,7 +29,11 @@ struct Disk4 {
 
 fn run(program: &str, args: &[&std::ffi::OsStr]) {
     let output = Command::new(program).args(args).stdin(Stdio::null()).output().unwrap();
-    assert!(output.status.success(), "{program} {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{program} {args:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
 
 impl Disk4 {
@@ -43,7 +47,8 @@ impl Disk4 {
             return None;
         }
         let dir = tempfile::tempdir().unwrap();
-        let disk = Disk4 { image: dir.path().join("image"), mount: dir.path().join("mount"), _dir: dir };
+        let disk =
+            Disk4 { image: dir.path().join("image"), mount: dir.path().join("mount"), _dir: dir };
         File::create(&disk.image).unwrap().set_len(mebibytes << 20).unwrap();
         std::fs::create_dir(&disk.mount).unwrap();
         let inodes = inodes.to_string();
@@ -74,7 +79,8 @@ impl Disk4 {
 impl Drop for Disk4 {
     fn drop(&mut self) {
         // A test that failed must not leave a mount behind; one that did not has unmounted already.
-        let _done = Command::new("umount").arg("-l").arg(&self.mount).stderr(Stdio::null()).status();
+        let _done =
+            Command::new("umount").arg("-l").arg(&self.mount).stderr(Stdio::null()).status();
     }
 }
 
@@ -94,8 +100,9 @@ async fn what_was_acknowledged_is_on_the_disk_when_the_power_goes() {
             acknowledged = proposal.await.unwrap().revision.0;
         }
         disk.cut_power();
-        // From here on answers count for nothing: a sync that runs while ext4 is shut down may return success for
-        // what its aborted journal then forgets. A plain file written in a loop shows the same.
+        // From here on answers count for nothing: a sync that runs while ext4 is shut down may
+        // return success for what its aborted journal then forgets. A plain file written in a loop
+        // shows the same.
         for proposal in flight {
             let answer = proposal.await;
             assert!(
@@ -148,9 +155,16 @@ async fn a_disk_without_inodes_acknowledges_nothing_and_works_again_when_there_a
     };
     assert!(matches!(failed, ProposeError::Unknown | ProposeError::Failed(_)), "{failed}");
     assert!(log.space().free_inodes < 16, "{:?}", log.space());
-    assert_eq!(log.history().entry_at(Revision(10)).unwrap().unwrap().last(), Revision(10), "reads go on");
+    assert_eq!(
+        log.history().entry_at(Revision(10)).unwrap().unwrap().last(),
+        Revision(10),
+        "reads go on"
+    );
     let mut status = log.status();
-    tokio::time::timeout(PATIENCE, status.wait_for(|s| s.health != Health::Ok)).await.unwrap().unwrap();
+    tokio::time::timeout(PATIENCE, status.wait_for(|s| s.health != Health::Ok))
+        .await
+        .unwrap()
+        .unwrap();
     std::fs::remove_dir_all(&fillers).unwrap();
     let healed = status.wait_for(|status| status.leader && status.health == Health::Ok);
     tokio::time::timeout(PATIENCE, healed).await.unwrap().unwrap();
@@ -191,7 +205,11 @@ async fn a_disk_without_room_acknowledges_nothing_and_works_again_when_there_is_
         .unwrap()
         .clone();
     assert!(format!("{:?}", seen.health).contains("No space"), "{:?}", seen.health);
-    assert_eq!(log.history().entry_at(Revision(10)).unwrap().unwrap().last(), Revision(10), "reads go on");
+    assert_eq!(
+        log.history().entry_at(Revision(10)).unwrap().unwrap().last(),
+        Revision(10),
+        "reads go on"
+    );
     std::fs::remove_file(&filler).unwrap();
     let healed = status.wait_for(|status| status.leader && status.health == Health::Ok);
     tokio::time::timeout(PATIENCE, healed).await.unwrap().unwrap();

@@ -1,11 +1,14 @@
-//! The log that one thread drives: every entry boundary, every place of a snapshot, every crash point.
+//! The log that one thread drives: every entry boundary, every place of a snapshot, every crash
+//! point.
 //!
-//! Each story runs on a model disk where one change after the other meets a fault: the power is cut before it, or it
-//! is refused, or it happens and is reported as failed. Afterwards the log is opened again, what was acknowledged is
-//! there, and the next entry is taken.
+//! Each story runs on a model disk where one change after the other meets a fault: the power is cut
+//! before it, or it is refused, or it happens and is reported as failed. Afterwards the log is
+//! opened again, what was acknowledged is there, and the next entry is taken.
 
 use super::*;
-use crate::{AcceptLoss, Applied, Failure, Fault, OpenError, SingleLog, SnapshotPolicy, recover_model};
+use crate::{
+    AcceptLoss, Applied, Failure, Fault, OpenError, SingleLog, SnapshotPolicy, recover_model,
+};
 use skep_proto::Revision;
 
 /// A snapshot after every so many records.
@@ -49,7 +52,11 @@ fn live(log: &mut SingleLog, entries: u64, acknowledged: &mut Acknowledged) -> R
 }
 
 fn extended(applied: &[Applied]) -> Vec<Hash> {
-    applied.iter().filter(|applied| applied.position.is_some()).map(|applied| applied.hash).collect()
+    applied
+        .iter()
+        .filter(|applied| applied.position.is_some())
+        .map(|applied| applied.hash)
+        .collect()
 }
 
 /// The log is whole, holds what was acknowledged, and takes the next entry.
@@ -60,7 +67,11 @@ fn goes_on(log: &mut SingleLog, hashes: &Hashes, acknowledged: &[Hash], at: &str
     assert!(missing.is_empty(), "{at}: acknowledged and lost: {missing:?}");
     let revisions = verify(&log.history());
     assert_eq!(revisions, log.status().applied.revision.0, "{at}: history and status agree");
-    assert_eq!(held.last().copied().unwrap_or(Hash::ZERO), log.status().head, "{at}: fold and status agree");
+    assert_eq!(
+        held.last().copied().unwrap_or(Hash::ZERO),
+        log.status().head,
+        "{at}: fold and status agree"
+    );
     let entry = chain_of(log).entry(1);
     let hash = entry.hash;
     log.append(entry).unwrap_or_else(|error| panic!("{at}: {error:?}"));
@@ -83,7 +94,8 @@ fn every_crash_point_leaves_a_log_that_takes_the_next_entry() {
             let at = format!("power cut at change {nth}, {keep} kept");
             // A restart, and another one, since what the first one wrote counts too.
             for _ in 0..2 {
-                let (mut log, hashes) = open_single(&disk).unwrap_or_else(|error| panic!("{at}: {error}"));
+                let (mut log, hashes) =
+                    open_single(&disk).unwrap_or_else(|error| panic!("{at}: {error}"));
                 goes_on(&mut log, &hashes, &acknowledged, &at);
             }
             if lived {
@@ -116,7 +128,8 @@ fn every_failed_write_heals_and_loses_nothing() {
             goes_on(&mut log, &hashes, &acknowledged, &at);
             drop(log);
             disk.cut_power(0);
-            let (mut log, hashes) = open_single(&disk).unwrap_or_else(|error| panic!("{at}: {error}"));
+            let (mut log, hashes) =
+                open_single(&disk).unwrap_or_else(|error| panic!("{at}: {error}"));
             goes_on(&mut log, &hashes, &acknowledged, &at);
             if went_through {
                 break;
@@ -158,7 +171,8 @@ fn a_recovery_that_is_interrupted_anywhere_opens_or_is_run_again() {
             let mut opened = open_single(&disk);
             if opened.is_err() {
                 drop(opened);
-                recover_model(&disk, AcceptLoss::OfDamaged).unwrap_or_else(|error| panic!("{at}: {error}"));
+                recover_model(&disk, AcceptLoss::OfDamaged)
+                    .unwrap_or_else(|error| panic!("{at}: {error}"));
                 opened = open_single(&disk);
             }
             let (mut log, hashes) = opened.unwrap_or_else(|error| panic!("{at}: {error}"));
@@ -233,7 +247,11 @@ fn a_log_that_is_not_damaged_is_recovered_by_force_only() {
     let error = recover_model(&disk, AcceptLoss::OfDamaged).unwrap_err();
     assert!(matches!(error, crate::RecoverError::Undamaged { .. }), "{error}");
     let (log, hashes) = open_single(&disk).unwrap();
-    assert_eq!((hashes.list(), log.begun_incarnation()), (all.clone(), None), "nothing was changed");
+    assert_eq!(
+        (hashes.list(), log.begun_incarnation()),
+        (all.clone(), None),
+        "nothing was changed"
+    );
     drop(log);
     assert_eq!(recover_model(&disk, AcceptLoss::Forced).unwrap().incarnation, 2);
     let (mut log, hashes) = open_single(&disk).unwrap();

@@ -88,7 +88,9 @@ async fn damaged_snapshots_are_passed_over() {
 async fn a_snapshot_is_not_taken_before_the_log_has_outgrown_the_last() {
     let dir = tempfile::tempdir().unwrap();
     let policy = SnapshotPolicy { records_min: 10, bytes_min: 1 << 20 };
-    let log = Log::open(Config { snapshots: policy, ..config(dir.path()) }, Hashes::default()).await.unwrap();
+    let log = Log::open(Config { snapshots: policy, ..config(dir.path()) }, Hashes::default())
+        .await
+        .unwrap();
     write(&log, &mut Chain::default(), 500).await;
     assert!(named_snapshots(&log.shared.door, Revision(u64::MAX)).unwrap().is_empty());
     log.close().await;
@@ -102,10 +104,12 @@ async fn a_snapshot_that_can_not_be_read_now_is_kept() {
     let all = hashes.list();
     log.close().await;
     let folder = dir.path().join("snapshots");
-    let newest = std::fs::read_dir(&folder).unwrap().map(|file| file.unwrap().path()).max().unwrap();
+    let newest =
+        std::fs::read_dir(&folder).unwrap().map(|file| file.unwrap().path()).max().unwrap();
     let aside = dir.path().join("aside");
     std::fs::rename(&newest, &aside).unwrap();
-    // A folder in its place: reading it is refused by the file system, as it is without file descriptors.
+    // A folder in its place: reading it is refused by the file system, as it is without file
+    // descriptors.
     std::fs::create_dir(&newest).unwrap();
     let error = Log::open(often(dir.path()), Hashes::default()).await.err().unwrap();
     assert!(matches!(error, crate::OpenError::Failed { .. }), "{error}");
@@ -119,6 +123,10 @@ async fn a_snapshot_that_can_not_be_read_now_is_kept() {
     std::fs::rename(&aside, &newest).unwrap();
     let (log, again) = open_often(dir.path()).await;
     assert_eq!(again.list(), all);
-    assert_eq!(log.history().snapshots(Revision(u64::MAX)).unwrap().len(), 2, "both have their names");
+    assert_eq!(
+        log.history().snapshots(Revision(u64::MAX)).unwrap().len(),
+        2,
+        "both have their names"
+    );
     log.close().await;
 }

@@ -1,9 +1,10 @@
 //! Which tasks a new spec leaves as they are.
 //!
-//! A task names the version of the spec that it runs, and `rollout` replaces every task of an older version. So when a
-//! spec changes, the tasks that already are what the new spec asks for are given its version at once: those whose old
-//! spec is the same, those on a node that meets the new constraints where nothing else changed, and those that have
-//! their image already where only the registry's credentials changed. From then on they are judged by the new spec.
+//! A task names the version of the spec that it runs, and `rollout` replaces every task of an older
+//! version. So when a spec changes, the tasks that already are what the new spec asks for are given
+//! its version at once: those whose old spec is the same, those on a node that meets the new
+//! constraints where nothing else changed, and those that have their image already where only the
+//! registry's credentials changed. From then on they are judged by the new spec.
 
 use crate::{
     digest::TaskPart,
@@ -31,10 +32,13 @@ enum Difference {
 }
 
 impl View {
-    /// Gives the newest version to the service's tasks that are what its spec asks for; answers which.
+    /// Gives the newest version to the service's tasks that are what its spec asks for; answers
+    /// which.
     pub(super) fn adopt_tasks(&mut self, service: ServiceIdx) -> Vec<TaskIdx> {
         let adopted = self.adoptable(service);
-        let Some(newest) = self.services.get(service).map(|row| row.spec_version) else { return Vec::new() };
+        let Some(newest) = self.services.get(service).map(|row| row.spec_version) else {
+            return Vec::new();
+        };
         for (task, before) in &adopted {
             let pending = self.pending.remove(&(service, *before, *task)).is_some();
             if pending {
@@ -47,7 +51,8 @@ impl View {
         adopted.into_iter().map(|(task, _)| task).collect()
     }
 
-    /// Tasks of older versions that the newest spec leaves as they are, with the versions they have.
+    /// Tasks of older versions that the newest spec leaves as they are, with the versions they
+    /// have.
     fn adoptable(&self, service: ServiceIdx) -> Vec<(TaskIdx, Revision)> {
         let Some(row) = self.services.get(service) else { return Vec::new() };
         let older = row.specs.iter().filter(|known| known.version != row.spec_version);
@@ -56,7 +61,9 @@ impl View {
         let is_adoptable = |task: &TaskRow| match differences.get(&task.spec_version) {
             Some(Difference::None) => true,
             Some(Difference::Constraints) => self.is_well_placed(task, &row.spec),
-            Some(Difference::Credentials) => (TaskState::Ready..=TaskState::Running).contains(&task.state),
+            Some(Difference::Credentials) => {
+                (TaskState::Ready..=TaskState::Running).contains(&task.state)
+            }
             Some(Difference::Everything) | None => false,
         };
         let tasks = self.tasks_of(service).filter(|(_, task)| is_adoptable(task));
@@ -81,7 +88,9 @@ fn difference(old: &ServiceSpec, new: &ServiceSpec) -> Difference {
         Difference::None
     } else if without_constraints(old) == without_constraints(new) {
         Difference::Constraints
-    } else if defaults::container(old).is_some() && without_credentials(old) == without_credentials(new) {
+    } else if defaults::container(old).is_some()
+        && without_credentials(old) == without_credentials(new)
+    {
         Difference::Credentials
     } else {
         Difference::Everything

@@ -1,4 +1,5 @@
-//! Records about the cluster as a whole: its settings, its level, its tenures, and objects left alone.
+//! Records about the cluster as a whole: its settings, its level, its tenures, and objects left
+//! alone.
 
 use super::{Fits, Step};
 use crate::{
@@ -8,8 +9,8 @@ use crate::{
 use skep_proto::{
     Id,
     v1::{
-        ClusterCreated, ClusterUpdated, FeatureLevelRaised, NodeState, ObjectParked, ObjectReleased,
-        TenureBegun, author::Who,
+        ClusterCreated, ClusterUpdated, FeatureLevelRaised, NodeState, ObjectParked,
+        ObjectReleased, TenureBegun, author::Who,
     },
 };
 use std::sync::Arc;
@@ -86,8 +87,8 @@ impl Step<'_> {
         self.changed(Changed::Cluster)
     }
 
-    /// A new leader knows nothing yet of who is there: every node that was up is unknown until it is heard of. The
-    /// term may be lower than the one before: a restored cluster counts anew.
+    /// A new leader knows nothing yet of who is there: every node that was up is unknown until it
+    /// is heard of. The term may be lower than the one before: a restored cluster counts anew.
     pub(super) fn tenure_begun(&mut self, e: &TenureBegun) -> Fits {
         let manager = match self.author.and_then(|author| author.who.as_ref()) {
             Some(Who::ManagerId(id)) => Id::from_bytes(id),
@@ -97,10 +98,14 @@ impl Step<'_> {
         self.view.digest.take(self.view.tenure_part());
         self.view.tenure = Tenure { term: e.term, manager, begun_at: at, revision };
         self.view.digest.put(self.view.tenure_part());
-        // One that is unknown since an earlier tenure has its time again too: the log's time may have jumped in between.
+        // One that is unknown since an earlier tenure has its time again too: the log's time may
+        // have jumped in between.
         let waits = |state: NodeState| state != NodeState::Down;
-        let known =
-            self.view.nodes.iter().filter(|(_, row)| !row.removed && (waits(row.state) || row.silent));
+        let known = self
+            .view
+            .nodes
+            .iter()
+            .filter(|(_, row)| !row.removed && (waits(row.state) || row.silent));
         for place in known.map(|(place, _)| place).collect::<Vec<_>>() {
             self.view.edit_node(place, &STATUS, |row| {
                 if waits(row.state) {

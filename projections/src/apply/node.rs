@@ -13,8 +13,9 @@ use crate::{
 use skep_proto::{
     Id, Timestamp,
     v1::{
-        NodeConditionsObserved, NodeDescription, NodeDown, NodeJoined, NodeRemoved, NodeSecretRenewed,
-        NodeSilent, NodeSpec, NodeState, NodeUpdated, SessionClosed, SessionOpened, TaskState,
+        NodeConditionsObserved, NodeDescription, NodeDown, NodeJoined, NodeRemoved,
+        NodeSecretRenewed, NodeSilent, NodeSpec, NodeState, NodeUpdated, SessionClosed,
+        SessionOpened, TaskState,
     },
 };
 use std::sync::Arc;
@@ -25,7 +26,8 @@ impl View {
         self.nodes.by_id(Id::from_bytes(id)).filter(|(_, row)| !row.removed)
     }
 
-    /// Changes what people want of a node or what it said of itself, the part named: class and host name follow.
+    /// Changes what people want of a node or what it said of itself, the part named: class and host
+    /// name follow.
     fn describe_node(&mut self, place: NodeIdx, part: NodePart, change: impl FnOnce(&mut NodeRow)) {
         let Some(row) = self.nodes.get_mut(place) else { return };
         let parts = [part, NodePart::Marks];
@@ -120,8 +122,8 @@ impl Step<'_> {
         self.changed(Changed::Node(place))
     }
 
-    /// The description is there only where it differs from the one known. The same session again is adopted when a
-    /// new leader hears of it.
+    /// The description is there only where it differs from the one known. The same session again is
+    /// adopted when a new leader hears of it.
     pub(super) fn session_opened(&mut self, e: &SessionOpened) -> Fits {
         let (place, row) = self.view.present_node(&e.node_id)?;
         let again = row.session == e.session && row.state == NodeState::Ready && !row.silent;
@@ -140,7 +142,12 @@ impl Step<'_> {
         self.changed(Changed::Node(place))
     }
 
-    fn redescribe(&mut self, place: NodeIdx, description: NodeDescription, open: impl FnOnce(&mut NodeRow)) {
+    fn redescribe(
+        &mut self,
+        place: NodeIdx,
+        description: NodeDescription,
+        open: impl FnOnce(&mut NodeRow),
+    ) {
         let ((revision, at), changed_by) = (self.moment(), self.by());
         // In two steps, because each keeps its own indexes.
         self.view.edit_node(place, &STATUS, open);
@@ -170,7 +177,8 @@ impl Step<'_> {
             return None;
         }
         let (revision, _) = self.moment();
-        self.view.edit_node(place, &STATUS, |row| (row.silent, row.last_revision) = (true, revision));
+        self.view
+            .edit_node(place, &STATUS, |row| (row.silent, row.last_revision) = (true, revision));
         self.changed(Changed::Node(place))
     }
 
@@ -218,8 +226,12 @@ impl Step<'_> {
     pub(super) fn node_removed(&mut self, e: &NodeRemoved) -> Fits {
         let (place, row) = self.view.present_node(&e.node_id)?;
         let (class, name) = (row.class, lower_case(row.hostname()));
-        let tasks: Vec<_> =
-            self.view.tasks_on(place).filter(|(_, row)| !row.has_ended()).map(|(at, _)| at).collect();
+        let tasks: Vec<_> = self
+            .view
+            .tasks_on(place)
+            .filter(|(_, row)| !row.has_ended())
+            .map(|(at, _)| at)
+            .collect();
         for task in tasks {
             let moment = self.moment();
             self.view.edit_task(task, &[TaskPart::Observed], |row| {
@@ -235,8 +247,10 @@ impl Step<'_> {
             row.class = NO_CLASS;
         }
         self.view.classes.leave(class);
-        let strays =
-            self.view.strays_on(Id::from_bytes(&e.node_id)).map(|stray| Id::from_bytes(&stray.task_id));
+        let strays = self
+            .view
+            .strays_on(Id::from_bytes(&e.node_id))
+            .map(|stray| Id::from_bytes(&stray.task_id));
         for stray in strays.collect::<Vec<_>>() {
             self.view.forget_stray(stray);
         }

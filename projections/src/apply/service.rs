@@ -1,8 +1,9 @@
 //! Records about services: what is wanted, and how far it has got.
 //!
-//! The version of a spec that tasks refer to (`spec_version`) moves only when something that a task runs has
-//! changed: the task's spec or its endpoint. A new label, a number of replicas or another update policy leaves it
-//! where it is, and the tasks with it. The newest entry of `specs` is always the service's own spec.
+//! The version of a spec that tasks refer to (`spec_version`) moves only when something that a task
+//! runs has changed: the task's spec or its endpoint. A new label, a number of replicas or another
+//! update policy leaves it where it is, and the tasks with it. The newest entry of `specs` is
+//! always the service's own spec.
 
 use super::{Fits, Step, upkeep::Changed};
 use crate::{
@@ -13,9 +14,9 @@ use crate::{
 use skep_proto::{
     Id, Revision, Timestamp,
     v1::{
-        PlacementBlocked, PlacementExplained, RolloutCompleted, RolloutPaused, RolloutStarted, RolloutState,
-        ServiceCreated, ServiceMode, ServiceRemoved, ServiceScaled, ServiceSpec, ServiceUpdated,
-        service_mode::Mode,
+        PlacementBlocked, PlacementExplained, RolloutCompleted, RolloutPaused, RolloutStarted,
+        RolloutState, ServiceCreated, ServiceMode, ServiceRemoved, ServiceScaled, ServiceSpec,
+        ServiceUpdated, service_mode::Mode,
     },
 };
 use std::sync::Arc;
@@ -37,7 +38,8 @@ impl View {
         let newest = row.spec_version;
         if row.specs.iter().any(|known| known.tasks == 0 && known.version != newest) {
             self.edit_service(place, &[ServicePart::OlderSpecs], |row| {
-                Arc::make_mut(&mut row.specs).retain(|known| known.tasks > 0 || known.version == newest);
+                Arc::make_mut(&mut row.specs)
+                    .retain(|known| known.tasks > 0 || known.version == newest);
             });
         }
     }
@@ -45,7 +47,8 @@ impl View {
     /// One task more, or less, of a version.
     pub(crate) fn count_task(&mut self, place: ServiceIdx, version: Revision, more: bool) {
         self.edit_service(place, &[], |row| {
-            let step = |count: &mut u32| *count = if more { *count + 1 } else { count.saturating_sub(1) };
+            let step =
+                |count: &mut u32| *count = if more { *count + 1 } else { count.saturating_sub(1) };
             step(&mut row.tasks);
             let specs = Arc::make_mut(&mut row.specs);
             if let Some(known) = specs.iter_mut().rfind(|known| known.version == version) {
@@ -120,7 +123,11 @@ impl Step<'_> {
     pub(super) fn service_scaled(&mut self, e: &ServiceScaled) -> Fits {
         let (place, row) = self.view.present_service(&e.service_id)?;
         let mut spec = row.spec.clone();
-        match Arc::make_mut(&mut spec).mode.as_mut().and_then(|ServiceMode { mode }| mode.as_mut())? {
+        match Arc::make_mut(&mut spec)
+            .mode
+            .as_mut()
+            .and_then(|ServiceMode { mode }| mode.as_mut())?
+        {
             Mode::Replicated(replicated) => replicated.replicas = e.replicas,
             Mode::Global(_) | Mode::ReplicatedJob(_) | Mode::GlobalJob(_) => return None,
         }
@@ -162,15 +169,20 @@ impl Step<'_> {
         let (_, started_at) = self.moment();
         self.note(place, |row| {
             let completed_at = Timestamp::NEVER;
-            row.rollout =
-                Some(Rollout { state: RolloutState::Updating, started_at, completed_at, message: "".into() });
+            row.rollout = Some(Rollout {
+                state: RolloutState::Updating,
+                started_at,
+                completed_at,
+                message: "".into(),
+            });
         })
     }
 
     pub(super) fn rollout_paused(&mut self, e: &RolloutPaused) -> Fits {
         let place = self.current_spec(&e.service_id, e.spec_version)?;
         let rollout = self.view.services.get(place)?.rollout.clone()?;
-        let rollout = Rollout { state: RolloutState::Paused, message: e.message.as_str().into(), ..rollout };
+        let rollout =
+            Rollout { state: RolloutState::Paused, message: e.message.as_str().into(), ..rollout };
         self.note(place, |row| row.rollout = Some(rollout))
     }
 
@@ -178,7 +190,8 @@ impl Step<'_> {
         let place = self.current_spec(&e.service_id, e.spec_version)?;
         let rollout = self.view.services.get(place)?.rollout.clone()?;
         let (_, completed_at) = self.moment();
-        let rollout = Rollout { state: RolloutState::Completed, completed_at, message: "".into(), ..rollout };
+        let rollout =
+            Rollout { state: RolloutState::Completed, completed_at, message: "".into(), ..rollout };
         self.note(place, |row| row.rollout = Some(rollout))
     }
 
@@ -202,12 +215,21 @@ impl Step<'_> {
 impl ServiceRow {
     /// New tasks run another spec from now on: what was said about the one before is over.
     fn renew_spec(&mut self, version: Revision) {
-        Arc::make_mut(&mut self.specs).push(SpecVersion { version, spec: self.spec.clone(), tasks: 0 });
+        Arc::make_mut(&mut self.specs).push(SpecVersion {
+            version,
+            spec: self.spec.clone(),
+            tasks: 0,
+        });
         self.spec_version = version;
         (self.rollout, self.blocked) = (None, None);
     }
 
-    fn set_spec(&mut self, spec: Arc<ServiceSpec>, (revision, at): (Revision, Timestamp), by: Arc<str>) {
+    fn set_spec(
+        &mut self,
+        spec: Arc<ServiceSpec>,
+        (revision, at): (Revision, Timestamp),
+        by: Arc<str>,
+    ) {
         if let Some(newest) = Arc::make_mut(&mut self.specs).last_mut() {
             newest.spec = spec.clone();
         }

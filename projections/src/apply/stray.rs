@@ -1,7 +1,7 @@
 //! Records about strays: tasks that agents still have from a history that was cut off.
 //!
-//! After a recovery or a restore nobody knows what they were for. They are kept in sight, and run on until somebody
-//! decides that they shall end.
+//! After a recovery or a restore nobody knows what they were for. They are kept in sight, and run
+//! on until somebody decides that they shall end.
 
 use super::{Fits, Step, upkeep::Changed};
 use crate::view::View;

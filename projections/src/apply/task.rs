@@ -1,7 +1,8 @@
 //! Records about tasks: the state machine.
 //!
-//! Observed and desired state have different writers and both only move forward. An end is final: nothing that is
-//! heard of a task afterwards changes it. A task that was never placed has nothing that could be observed.
+//! Observed and desired state have different writers and both only move forward. An end is final:
+//! nothing that is heard of a task afterwards changes it. A task that was never placed has nothing
+//! that could be observed.
 
 use super::{
     Fits, Step,
@@ -16,8 +17,8 @@ use crate::{
 use skep_proto::{
     Id, Revision, Timestamp,
     v1::{
-        DesireReason, TaskAssigned, TaskCreated, TaskDesired, TaskObserved, TaskOrphaned, TaskReaped,
-        TaskRejected, TaskState,
+        DesireReason, TaskAssigned, TaskCreated, TaskDesired, TaskObserved, TaskOrphaned,
+        TaskReaped, TaskRejected, TaskState,
     },
 };
 use std::sync::Arc;
@@ -32,7 +33,8 @@ impl View {
 
     /// Adds a task with all that follows from it.
     fn add_task(&mut self, row: TaskRow) -> Option<TaskIdx> {
-        let (service, slot, created, version) = (row.service, row.slot, row.created.0, row.spec_version);
+        let (service, slot, created, version) =
+            (row.service, row.slot, row.created.0, row.spec_version);
         let (standing, hash) = (Standing::of(&row), self.task_hash(&row));
         let place = self.tasks.insert(row)?;
         self.digest.put(hash);
@@ -142,7 +144,8 @@ impl Step<'_> {
         }
         let (revision, _) = self.moment();
         self.view.edit_task(place, &[TaskPart::Desired], |row| {
-            (row.desired, row.desire_reason, row.desired_revision) = (desired, e.reason(), revision);
+            (row.desired, row.desire_reason, row.desired_revision) =
+                (desired, e.reason(), revision);
             (row.start_at, row.start_by) = (Timestamp::NEVER, Timestamp::NEVER);
         });
         self.changed(Changed::Task(place))
@@ -208,7 +211,8 @@ impl Step<'_> {
         self.changed(Changed::Task(place))
     }
 
-    /// History keeps it; the view does not. One that may still run somewhere, or is still wanted, stays.
+    /// History keeps it; the view does not. One that may still run somewhere, or is still wanted,
+    /// stays.
     pub(super) fn task_reaped(&mut self, e: &TaskReaped) -> Fits {
         let (place, row) = self.view.task(&e.task_id)?;
         let never_placed = row.node.is_none() && !row.is_wanted();
@@ -216,7 +220,8 @@ impl Step<'_> {
             return None;
         }
         let service = row.service;
-        let node = row.node.and_then(|node| self.view.nodes.get(node)).map(|node| (row.id, node.id));
+        let node =
+            row.node.and_then(|node| self.view.nodes.get(node)).map(|node| (row.id, node.id));
         self.view.remove_task(place);
         if let Some(delta) = self.delta.as_deref_mut() {
             delta.gone.extend(node);
@@ -246,6 +251,10 @@ impl Detail {
         if e.message.is_empty() && e.error.is_empty() && container.is_none() {
             return Detail::New(None);
         }
-        Detail::New(Some(TaskDetail { message: e.message.clone(), error: e.error.clone(), container }))
+        Detail::New(Some(TaskDetail {
+            message: e.message.clone(),
+            error: e.error.clone(),
+            container,
+        }))
     }
 }

@@ -1,7 +1,8 @@
 //! Changing a row together with all that follows from it: digest, counters, indexes.
 //!
-//! What follows from a row is computed before and after the change; where the two differ, the indexes are moved
-//! from one to the other. So no record can forget an index, and a change that moves nothing costs nothing.
+//! What follows from a row is computed before and after the change; where the two differ, the
+//! indexes are moved from one to the other. So no record can forget an index, and a change that
+//! moves nothing costs nothing.
 
 use super::{Fits, Step};
 use crate::{
@@ -83,7 +84,8 @@ impl View {
     ) {
         let Some(row) = self.tasks.get_mut(place) else { return };
         let before = Standing::of(row);
-        // Identity, the only part that needs the service's id, never changes; placement is nothing before it is set.
+        // Identity, the only part that needs the service's id, never changes; placement is nothing
+        // before it is set.
         parts.iter().for_each(|part| self.digest.take(part.hash(row, Id::NONE, Id::NONE)));
         change(row);
         let node = if parts.contains(&TaskPart::Placement) { row.node } else { None };
@@ -95,7 +97,8 @@ impl View {
         }
     }
 
-    /// Moves counters and indexes from what followed from a task to what follows now; its row is in the table.
+    /// Moves counters and indexes from what followed from a task to what follows now; its row is in
+    /// the table.
     pub(crate) fn move_standing(&mut self, place: TaskIdx, before: Standing, after: Standing) {
         let Some(row) = self.tasks.get(place) else { return };
         let (service, version) = (row.service, row.spec_version);
@@ -127,8 +130,9 @@ impl View {
             }
         }
         if (before.live, before.running) != (after.live, after.running) {
-            let step =
-                |count: &mut u32, was: bool, is: bool| *count = *count + u32::from(is) - u32::from(was);
+            let step = |count: &mut u32, was: bool, is: bool| {
+                *count = *count + u32::from(is) - u32::from(was)
+            };
             self.edit_service(service, &[], |row| {
                 step(&mut row.live_tasks, before.live, after.live);
                 step(&mut row.running_tasks, before.running, after.running);
@@ -158,8 +162,11 @@ impl View {
 
     fn take_resources(&mut self, node: Option<NodeIdx>, spec: Option<&ServiceSpec>, more: bool) {
         let (Some(node), Some(spec)) = (node, spec) else { return };
-        let wanted =
-            spec.task.as_ref().and_then(|t| t.resources.as_ref()).and_then(|r| r.reservations.as_ref());
+        let wanted = spec
+            .task
+            .as_ref()
+            .and_then(|t| t.resources.as_ref())
+            .and_then(|r| r.reservations.as_ref());
         let (cpus, memory) = wanted.map_or((0, 0), |r| (r.nano_cpus, r.memory_bytes));
         let ports: Vec<_> = host_ports(spec).collect();
         if (cpus, memory) == (0, 0) && ports.is_empty() {
@@ -169,7 +176,8 @@ impl View {
             // They wrap: what is given back is exactly what was taken, however wild the numbers.
             let sign = if more { 1 } else { -1 };
             row.reserved_nano_cpus = row.reserved_nano_cpus.wrapping_add(cpus.wrapping_mul(sign));
-            row.reserved_memory_bytes = row.reserved_memory_bytes.wrapping_add(memory.wrapping_mul(sign));
+            row.reserved_memory_bytes =
+                row.reserved_memory_bytes.wrapping_add(memory.wrapping_mul(sign));
         });
         ports.into_iter().for_each(|port| self.take_port(node, port, more));
     }
@@ -198,11 +206,13 @@ impl View {
             load => drop(self.service_load.insert(key, load)),
         }
         self.edit_node(node, &[], |row| {
-            row.live_tasks = if more { row.live_tasks + 1 } else { row.live_tasks.saturating_sub(1) };
+            row.live_tasks =
+                if more { row.live_tasks + 1 } else { row.live_tasks.saturating_sub(1) };
         });
     }
 
-    /// Changes a node, and the digest in the parts named. Class and host name stay: see `describe_node`.
+    /// Changes a node, and the digest in the parts named. Class and host name stay: see
+    /// `describe_node`.
     pub(super) fn edit_node(
         &mut self,
         place: NodeIdx,
@@ -324,5 +334,6 @@ pub(crate) fn away_key(row: &NodeRow, place: NodeIdx) -> Option<(i32, Timestamp,
 
 /// Whether a service's roll-out is under way.
 pub(crate) fn is_updating(row: &ServiceRow) -> bool {
-    !row.removed && row.rollout.as_ref().is_some_and(|rollout| rollout.state == RolloutState::Updating)
+    !row.removed
+        && row.rollout.as_ref().is_some_and(|rollout| rollout.state == RolloutState::Updating)
 }

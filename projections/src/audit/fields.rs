@@ -1,7 +1,7 @@
 //! The fields of each kind of row that an audit shows, as paths and texts.
 //!
-//! Left out are a field that says nothing (zero, false, empty), so that an added object lists only what somebody
-//! gave it; what follows from other rows; and the hash of a node's secret.
+//! Left out are a field that says nothing (zero, false, empty), so that an added object lists only
+//! what somebody gave it; what follows from other rows; and the hash of a node's secret.
 
 use crate::{NodeRow, ServiceRow, TaskRow, View};
 use serde_json::Value;
@@ -63,7 +63,11 @@ pub(super) fn service(row: &ServiceRow) -> Fields {
 }
 
 pub(super) fn task_name(view: &View, row: &TaskRow) -> String {
-    format!("{}.{}", view.services().get(row.service).map_or("", |service| service.name()), row.slot)
+    format!(
+        "{}.{}",
+        view.services().get(row.service).map_or("", |service| service.name()),
+        row.slot
+    )
 }
 
 fn node_name<'a>(view: &'a View, row: &TaskRow) -> &'a str {
@@ -77,14 +81,19 @@ pub(super) fn same_task((_, a): (&View, &TaskRow), (_, b): (&View, &TaskRow)) ->
         (None, None) => true,
         (Some(_), None) | (None, Some(_)) => false,
     };
-    let compared =
-        |task: &TaskRow| (task.state, task.desired, task.start_at, task.spec_version, task.node.is_some());
+    let compared = |task: &TaskRow| {
+        (task.state, task.desired, task.start_at, task.spec_version, task.node.is_some())
+    };
     compared(a) == compared(b) && detail
 }
 
 pub(super) fn task(view: &View, row: &TaskRow) -> Fields {
     let mut fields = Fields::new();
-    text(&mut fields, "service_name", view.services().get(row.service).map_or("", |service| service.name()));
+    text(
+        &mut fields,
+        "service_name",
+        view.services().get(row.service).map_or("", |service| service.name()),
+    );
     fields.push(("slot".into(), row.slot.to_string()));
     fields.push(("spec_version".into(), row.spec_version.to_string()));
     text(&mut fields, "node_name", node_name(view, row));
@@ -123,7 +132,9 @@ fn word(name: &str, prefix: &str) -> String {
 fn flatten(fields: &mut Fields, path: &str, value: &Value) {
     match value {
         Value::Object(members) => {
-            members.iter().for_each(|(name, member)| flatten(fields, &format!("{path}.{name}"), member));
+            members
+                .iter()
+                .for_each(|(name, member)| flatten(fields, &format!("{path}.{name}"), member));
         }
         Value::Null | Value::Bool(false) => {}
         Value::String(leaf) => text(fields, path, leaf),

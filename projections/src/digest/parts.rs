@@ -1,7 +1,7 @@
 //! What is hashed of each object, cut into the parts that change together.
 //!
-//! Every part begins with a tag of its own and the object's id, and has a fixed order of fields, so that no two
-//! parts can be mistaken for one another. An absent part hashes to nothing.
+//! Every part begins with a tag of its own and the object's id, and has a fixed order of fields, so
+//! that no two parts can be mistaken for one another. An absent part hashes to nothing.
 
 use crate::{
     node::NodeRow,
@@ -16,7 +16,8 @@ use skep_proto::{
 };
 use xxhash_rust::xxh3::xxh3_128;
 
-/// Parts up to this length are gathered without touching the heap. Longer ones, which are specs, go there.
+/// Parts up to this length are gathered without touching the heap. Longer ones, which are specs, go
+/// there.
 const SHORT_BYTES: usize = 240;
 
 /// Collects the fields of a part.
@@ -122,18 +123,26 @@ pub(crate) enum TaskPart {
 }
 
 impl TaskPart {
-    pub(crate) const ALL: [TaskPart; 5] =
-        [TaskPart::Identity, TaskPart::Placement, TaskPart::Desired, TaskPart::Observed, TaskPart::Detail];
+    pub(crate) const ALL: [TaskPart; 5] = [
+        TaskPart::Identity,
+        TaskPart::Placement,
+        TaskPart::Desired,
+        TaskPart::Observed,
+        TaskPart::Detail,
+    ];
 
     /// Hashes one part; only identity looks at the service's id, only placement at the node's.
     pub(crate) fn hash(self, task: &TaskRow, service: Id, node: Id) -> u128 {
         let (tag, (high, low)) = (1 + self as u64, halves(task.id));
         match self {
             TaskPart::Identity => {
-                let ((of_high, of_low), (old_high, old_low)) = (halves(service), halves(task.replaces));
+                let ((of_high, of_low), (old_high, old_low)) =
+                    (halves(service), halves(task.replaces));
                 let ((revision, at), slot) =
                     (task.created, u64::from(task.slot) << 32 | u64::from(task.attempt));
-                hash_words([tag, high, low, of_high, of_low, old_high, old_low, slot, revision.0, at.0])
+                hash_words([
+                    tag, high, low, of_high, of_low, old_high, old_low, slot, revision.0, at.0,
+                ])
             }
             TaskPart::Placement if task.node.is_none() => 0,
             TaskPart::Placement => {
@@ -150,7 +159,9 @@ impl TaskPart {
                 let (state, (revision, at)) = (task.state as u64, task.state_since);
                 hash_words([tag, high, low, state, revision.0, at.0, task.running_at.0])
             }
-            TaskPart::Detail => task.detail.as_ref().map_or(0, |known| detail(tag as u8, task.id, known)),
+            TaskPart::Detail => {
+                task.detail.as_ref().map_or(0, |known| detail(tag as u8, task.id, known))
+            }
         }
     }
 }

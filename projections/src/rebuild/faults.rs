@@ -3,7 +3,8 @@
 use crate::{NodeRow, ServiceRow, View};
 
 impl View {
-    /// What is wrong with indexes and counters, in words; nothing when all is well. Costs O(cluster).
+    /// What is wrong with indexes and counters, in words; nothing when all is well. Costs
+    /// O(cluster).
     pub fn faults(&self) -> Vec<String> {
         let Some(anew) = self.clone().rebuild(self.classes.free_numbers().collect()) else {
             return vec!["rows contradict each other".into()];
@@ -25,10 +26,14 @@ impl View {
             ("held tasks", self.held == anew.held),
             ("recent failures", self.failures == anew.failures),
             ("the digest", self.digest == anew.digest),
-            ("node classes", classes(self) == classes(&anew) && self.node_counts() == anew.node_counts()),
+            (
+                "node classes",
+                classes(self) == classes(&anew) && self.node_counts() == anew.node_counts(),
+            ),
         ];
         let wrong = checks.into_iter().filter(|(_, same)| !same);
-        let mut faults: Vec<_> = wrong.map(|(what, _)| format!("{what}: not what the rows say")).collect();
+        let mut faults: Vec<_> =
+            wrong.map(|(what, _)| format!("{what}: not what the rows say")).collect();
         self.node_faults(&anew, &mut faults);
         self.service_faults(&anew, &mut faults);
         faults
@@ -37,7 +42,10 @@ impl View {
     fn node_faults(&self, anew: &View, faults: &mut Vec<String>) {
         for (place, row) in self.nodes.by_place() {
             if anew.nodes.get(place).is_none_or(|other| taken(row) != taken(other)) {
-                faults.push(format!("node {}: what is taken of it is not what its tasks say", row.id));
+                faults.push(format!(
+                    "node {}: what is taken of it is not what its tasks say",
+                    row.id
+                ));
             }
             if row.removed && self.tasks_on(place).next().is_none() {
                 faults.push(format!("node {}: removed, and nothing refers to it", row.id));
@@ -50,7 +58,10 @@ impl View {
             if anew.services.get(place).is_none_or(|other| counts(row) != counts(other)) {
                 faults.push(format!("service {}: its counts are not what its tasks say", row.id));
             }
-            if !row.specs.last().is_some_and(|last| last.version == row.spec_version && last.spec == row.spec)
+            if !row
+                .specs
+                .last()
+                .is_some_and(|last| last.version == row.spec_version && last.spec == row.spec)
             {
                 faults.push(format!("service {}: its newest spec is not its own", row.id));
             }
@@ -65,7 +76,9 @@ impl View {
 }
 
 fn classes(view: &View) -> Vec<(u32, &crate::classes::ClassKey, u32, u32)> {
-    view.classes().map(|(number, class)| (number, &class.key, class.nodes, class.placeable)).collect()
+    view.classes()
+        .map(|(number, class)| (number, &class.key, class.nodes, class.placeable))
+        .collect()
 }
 
 fn taken(row: &NodeRow) -> (u32, i64, i64, &[(i32, u32)]) {

@@ -99,7 +99,12 @@ impl Head {
                 created: cluster.created.into(),
                 updated_at: Timestamp(cluster.updated_at),
             },
-            tenure: Tenure { term: tenure.term, manager: tenure.manager.into(), begun_at, revision },
+            tenure: Tenure {
+                term: tenure.term,
+                manager: tenure.manager.into(),
+                begun_at,
+                revision,
+            },
             ..View::default()
         }
     }
@@ -159,8 +164,10 @@ impl SavedNode {
 
 impl SavedService {
     pub(super) fn of(place: ServiceIdx, row: &ServiceRow) -> SavedService {
-        let saved =
-            |known: &SpecVersion| SavedSpec { version: known.version.0, spec: known.spec.as_ref().clone() };
+        let saved = |known: &SpecVersion| SavedSpec {
+            version: known.version.0,
+            spec: known.spec.as_ref().clone(),
+        };
         SavedService {
             place: place.0,
             id: row.id.into(),

@@ -1,12 +1,12 @@
 //! The messages of a snapshot. Numbers of fields are never reused.
 //!
-//! Ids are two fixed words and times fixed words too: that costs a byte or two more than the shortest form, and
-//! no allocation.
+//! Ids are two fixed words and times fixed words too: that costs a byte or two more than the
+//! shortest form, and no allocation.
 
 use prost::Message;
 use skep_proto::v1::{
-    ClusterSpec, Condition, ContainerStatus, NodeDescription, NodeSpec, PlacementBlocked, PlacementExplained,
-    ServiceSpec,
+    ClusterSpec, Condition, ContainerStatus, NodeDescription, NodeSpec, PlacementBlocked,
+    PlacementExplained, ServiceSpec,
 };
 
 #[derive(Clone, PartialEq, Message)]

@@ -6,7 +6,8 @@ use serde_json::Value;
 /// Paths named of one change; of more only the first are named.
 pub const CHANGED_FIELDS_MAX: usize = 64;
 
-/// The paths of the fields that differ, as JSON shows them: `task.container.image`. A list is one field.
+/// The paths of the fields that differ, as JSON shows them: `task.container.image`. A list is one
+/// field.
 pub fn changed_fields<M: Shown>(before: &M, after: &M) -> Vec<String> {
     let mut paths = Vec::new();
     compare("", &render(before), &render(after), &mut paths);
@@ -27,7 +28,9 @@ fn compare(path: &str, before: &Value, after: &Value, paths: &mut Vec<String>) {
     names.dedup();
     for name in names {
         let below = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
-        let of = |object: &serde_json::Map<String, Value>| object.get(name).cloned().unwrap_or(Value::Null);
+        let of = |object: &serde_json::Map<String, Value>| {
+            object.get(name).cloned().unwrap_or(Value::Null)
+        };
         compare(&below, &of(old), &of(new), paths);
     }
 }
@@ -38,7 +41,8 @@ mod tests {
     use crate::v1::{Annotations, ServiceSpec, TaskSpec};
 
     fn spec(labels: &[(&str, &str)], force_update: u64) -> ServiceSpec {
-        let labels = labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let labels =
+            labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         ServiceSpec {
             annotations: Some(Annotations { name: "web".into(), labels }),
             task: Some(TaskSpec { force_update, ..TaskSpec::default() }),
@@ -48,12 +52,20 @@ mod tests {
 
     #[test]
     fn each_field_that_differs_is_named_once() {
-        let (before, after) = (spec(&[("a", "1"), ("b", "2")], 0), spec(&[("b", "3"), ("c", "")], 7));
-        let expected =
-            ["annotations.labels.a", "annotations.labels.b", "annotations.labels.c", "task.force_update"];
+        let (before, after) =
+            (spec(&[("a", "1"), ("b", "2")], 0), spec(&[("b", "3"), ("c", "")], 7));
+        let expected = [
+            "annotations.labels.a",
+            "annotations.labels.b",
+            "annotations.labels.c",
+            "task.force_update",
+        ];
         assert_eq!(changed_fields(&before, &after), expected);
         assert_eq!(changed_fields(&before, &before), Vec::<String>::new());
-        assert_eq!(changed_fields(&before, &ServiceSpec { task: None, ..before.clone() }), ["task"]);
+        assert_eq!(
+            changed_fields(&before, &ServiceSpec { task: None, ..before.clone() }),
+            ["task"]
+        );
     }
 
     #[test]

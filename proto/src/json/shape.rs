@@ -1,11 +1,12 @@
-//! Which fields a message has, asked before there is a message: so that a wrong name in a template is said
-//! at once, whatever the answer will hold.
+//! Which fields a message has, asked before there is a message: so that a wrong name in a template
+//! is said at once, whatever the answer will hold.
 
 use super::{descriptor, is_repeated};
 use prost_reflect::MessageDescriptor;
 
-/// Finds the JSON path that somebody's field names mean, in any case and with or without underscores:
-/// `Status`, `RunningTasks` is `status`, `running_tasks`. Below a map or a list any name may follow.
+/// Finds the JSON path that somebody's field names mean, in any case and with or without
+/// underscores: `Status`, `RunningTasks` is `status`, `running_tasks`. Below a map or a list any
+/// name may follow.
 ///
 /// # Errors
 /// The name that is not there, and those that are.
@@ -17,8 +18,10 @@ pub fn resolve(message: &str, path: &[String]) -> Result<Vec<String>, UnknownFie
             found.push(name.clone());
             continue;
         };
-        let field =
-            here.fields().find(|field| means(field.name(), name)).ok_or_else(|| unknown(name, &here))?;
+        let field = here
+            .fields()
+            .find(|field| means(field.name(), name))
+            .ok_or_else(|| unknown(name, &here))?;
         found.push(field.name().to_owned());
         let is_single = !field.is_map() && !is_repeated(&field);
         at = field.kind().as_message().filter(|_| is_single).cloned();

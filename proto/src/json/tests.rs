@@ -4,10 +4,10 @@ use super::{render, shape};
 use crate::{
     Id,
     v1::{
-        AppArmorMode, Author, CommandId, ContainerSpec, Event, LogLine, LogRecord, Meta, Node, NodeSpec,
-        NodeState, NodeStatus, Person, Privileges, Record, Replicated, Service, ServiceMode, ServiceSpec,
-        Task, TaskDesired, TaskSpec, TaskState, TaskStatus, TraceContext, author, event, service_mode,
-        task_spec,
+        AppArmorMode, Author, CommandId, ContainerSpec, Event, LogLine, LogRecord, Meta, Node,
+        NodeSpec, NodeState, NodeStatus, Person, Privileges, Record, Replicated, Service,
+        ServiceMode, ServiceSpec, Task, TaskDesired, TaskSpec, TaskState, TaskStatus, TraceContext,
+        author, event, service_mode, task_spec,
     },
 };
 use bytes::Bytes;
@@ -39,7 +39,10 @@ fn a_node_is_shown_with_words_times_and_empty_fields() {
         shown["spec"],
         json!({"annotations": null, "desired_role": "worker", "membership": "accepted", "availability": "drain"})
     );
-    assert_eq!(shown["status"], json!({"state": "ready", "message": "", "since_at": "", "conditions": []}));
+    assert_eq!(
+        shown["status"],
+        json!({"state": "ready", "message": "", "since_at": "", "conditions": []})
+    );
     assert_eq!(shown["description"], Value::Null);
     assert_eq!(shown["tasks"], 0);
 }
@@ -47,7 +50,9 @@ fn a_node_is_shown_with_words_times_and_empty_fields() {
 #[test]
 fn a_oneof_shows_what_is_set_and_an_optional_field_shows_null() {
     let spec = ServiceSpec {
-        mode: Some(ServiceMode { mode: Some(service_mode::Mode::Replicated(Replicated { replicas: 0 })) }),
+        mode: Some(ServiceMode {
+            mode: Some(service_mode::Mode::Replicated(Replicated { replicas: 0 })),
+        }),
         task: Some(TaskSpec {
             runtime: Some(task_spec::Runtime::Container(ContainerSpec {
                 image: "web".into(),
@@ -78,12 +83,17 @@ fn a_record_of_the_log_begins_with_what_people_look_for() {
     let record = LogRecord {
         revision: 7,
         at: AT,
-        author: Some(Author { who: Some(author::Who::Person(Person { uid: 1000, ..Person::default() })) }),
+        author: Some(Author {
+            who: Some(author::Who::Person(Person { uid: 1000, ..Person::default() })),
+        }),
         cause: 5,
         kind: "service_created".into(),
         object_ids: vec![Id(1).to_bytes(), Id(2).to_bytes()],
         command: Some(CommandId { stamp: 4, number: 2 }),
-        trace: Some(TraceContext { trace: Bytes::from_static(&[0xab, 0x01]), ..TraceContext::default() }),
+        trace: Some(TraceContext {
+            trace: Bytes::from_static(&[0xab, 0x01]),
+            ..TraceContext::default()
+        }),
         event: Some(Event { kind: Some(event::Kind::ServiceCreated(Box::default())) }),
         ..LogRecord::default()
     };
@@ -95,9 +105,15 @@ fn a_record_of_the_log_begins_with_what_people_look_for() {
         assert!(at >= from, "{key} stands in its place: {text}");
         from = at;
     }
-    assert_eq!(shown["author"], json!({"person": {"uid": 1000, "login_uid": null, "pid": 0, "name": ""}}));
+    assert_eq!(
+        shown["author"],
+        json!({"person": {"uid": 1000, "login_uid": null, "pid": 0, "name": ""}})
+    );
     assert_eq!(shown["trace"]["trace"], "ab01");
-    assert_eq!(shown["object_ids"], json!(["0000000000000000000000001", "0000000000000000000000002"]));
+    assert_eq!(
+        shown["object_ids"],
+        json!(["0000000000000000000000001", "0000000000000000000000002"])
+    );
     assert_eq!(shown["event"], json!({"service_created": {"service_id": "", "spec": null}}));
 }
 
@@ -122,8 +138,10 @@ fn a_line_of_output_is_text() {
 #[test]
 fn every_kind_of_event_is_rendered_under_its_own_name() {
     let desired = TaskDesired { task_id: Id(1).to_bytes(), desired: 640, reason: 2 };
-    let record =
-        Record { event: Some(Event { kind: Some(event::Kind::TaskDesired(desired)) }), ..Record::default() };
+    let record = Record {
+        event: Some(Event { kind: Some(event::Kind::TaskDesired(desired)) }),
+        ..Record::default()
+    };
     assert_eq!(
         render(&record)["event"]["task_desired"],
         json!({"task_id": "0000000000000000000000001", "desired": "shutdown", "reason": "scaled_down"})
@@ -141,7 +159,11 @@ fn a_field_is_found_however_it_is_spelt_and_missed_with_its_neighbours_named() {
         shape::resolve("Service", &path(&["spec", "annotations", "labels", "Any"])).expect("a map"),
         path(&["spec", "annotations", "labels", "Any"])
     );
-    let missed = shape::resolve("Service", &path(&["Status", "Colour"])).expect_err("no such field");
-    assert_eq!(missed.to_string(), "there is no field \"Colour\"; there are running_tasks, desired_tasks");
+    let missed =
+        shape::resolve("Service", &path(&["Status", "Colour"])).expect_err("no such field");
+    assert_eq!(
+        missed.to_string(),
+        "there is no field \"Colour\"; there are running_tasks, desired_tasks"
+    );
     assert_eq!(render(&Service::default())["status"], Value::Null);
 }

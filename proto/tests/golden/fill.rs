@@ -1,9 +1,12 @@
-//! A record in which every field has a value of its own, made by reflection: what is filled in is not forgotten.
+//! A record in which every field has a value of its own, made by reflection: what is filled in is
+//! not forgotten.
 //!
-//! Of alternatives the first is taken, of enums the first word that is not the default, of lists and maps one element.
+//! Of alternatives the first is taken, of enums the first word that is not the default, of lists
+//! and maps one element.
 
 use prost_reflect::{
-    Cardinality, DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MapKey, MessageDescriptor, Value,
+    Cardinality, DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MapKey, MessageDescriptor,
+    Value,
 };
 #[allow(
     clippy::disallowed_types,
@@ -44,7 +47,10 @@ fn value(field: &FieldDescriptor, depth: u32) -> Value {
     if field.is_map() {
         let Kind::Message(entry) = field.kind() else { unreachable!("a map is a list of entries") };
         let value = one(&entry.map_entry_value_field(), depth);
-        return Value::Map(HashMap::from([(MapKey::String(format!("key-{}", field.number())), value)]));
+        return Value::Map(HashMap::from([(
+            MapKey::String(format!("key-{}", field.number())),
+            value,
+        )]));
     }
     match field.cardinality() {
         Cardinality::Repeated => Value::List(vec![one(field, depth)]),

@@ -1,9 +1,10 @@
-//! Bytes of every kind of event as they were released: they are read for ever, and mean what they meant.
+//! Bytes of every kind of event as they were released: they are read for ever, and mean what they
+//! meant.
 //!
-//! For each kind `golden/v1` holds a record in hexadecimal and, beside it, its meaning as JSON. The schema may grow:
-//! so the meaning may have more fields today, but none of the old ones may be gone or changed, and no byte may be
-//! passed over. What is there is never written again; only kinds without a file get one:
-//! `cargo test -p skep-proto --test golden -- --ignored`.
+//! For each kind `golden/v1` holds a record in hexadecimal and, beside it, its meaning as JSON. The
+//! schema may grow: so the meaning may have more fields today, but none of the old ones may be gone
+//! or changed, and no byte may be passed over. What is there is never written again; only kinds
+//! without a file get one: `cargo test -p skep-proto --test golden -- --ignored`.
 
 #![allow(clippy::unwrap_used, reason = "what goes wrong here shall stop it")]
 #![allow(clippy::disallowed_methods, reason = "the bytes that were released lie in files")]
@@ -39,11 +40,14 @@ fn lost(then: &Value, now: &Value, place: &str) -> Option<String> {
     match (then, now) {
         (Value::Object(then), Value::Object(now)) => then.iter().find_map(|(key, value)| {
             let place = format!("{place}.{key}");
-            now.get(key).map_or(Some(format!("{place} is gone")), |found| lost(value, found, &place))
+            now.get(key)
+                .map_or(Some(format!("{place} is gone")), |found| lost(value, found, &place))
         }),
-        (Value::Array(then), Value::Array(now)) if then.len() == now.len() => {
-            then.iter().zip(now).enumerate().find_map(|(at, (a, b))| lost(a, b, &format!("{place}[{at}]")))
-        }
+        (Value::Array(then), Value::Array(now)) if then.len() == now.len() => then
+            .iter()
+            .zip(now)
+            .enumerate()
+            .find_map(|(at, (a, b))| lost(a, b, &format!("{place}[{at}]"))),
         (then, now) if then == now => None,
         (then, now) => Some(format!("{place} was {then} and is {now}")),
     }
@@ -65,9 +69,14 @@ fn old_bytes_mean_what_they_meant() {
 fn a_lost_field_is_found_at_any_depth() {
     let then = serde_json::json!({"a": [{"b": 1, "c": 2}]});
     assert_eq!(lost(&then, &serde_json::json!({"a": [{"b": 1, "c": 2, "d": 3}]}), "x"), None);
-    assert_eq!(lost(&then, &serde_json::json!({"a": [{"b": 1}]}), "x").unwrap(), "x.a[0].c is gone");
+    assert_eq!(
+        lost(&then, &serde_json::json!({"a": [{"b": 1}]}), "x").unwrap(),
+        "x.a[0].c is gone"
+    );
     assert!(
-        lost(&then, &serde_json::json!({"a": [{"b": 1, "c": 3}]}), "x").unwrap().contains("was 2 and is 3")
+        lost(&then, &serde_json::json!({"a": [{"b": 1, "c": 3}]}), "x")
+            .unwrap()
+            .contains("was 2 and is 3")
     );
 }
 
@@ -77,10 +86,13 @@ fn write_what_is_not_there() {
     let pool = DescriptorPool::decode(DESCRIPTORS).unwrap();
     for kind in KINDS.into_iter().filter(|kind| !path(kind, "hex").exists()) {
         let bytes = fill::record(&pool, kind).encode_to_vec();
-        let digits: Vec<String> =
-            bytes.chunks(32).map(|line| line.iter().map(|b| format!("{b:02x}")).collect()).collect();
+        let digits: Vec<String> = bytes
+            .chunks(32)
+            .map(|line| line.iter().map(|b| format!("{b:02x}")).collect())
+            .collect();
         fs::write(path(kind, "hex"), digits.join("\n") + "\n").unwrap();
         let meaning = json::render(&Record::decode(&bytes[..]).unwrap());
-        fs::write(path(kind, "json"), serde_json::to_string_pretty(&meaning).unwrap() + "\n").unwrap();
+        fs::write(path(kind, "json"), serde_json::to_string_pretty(&meaning).unwrap() + "\n")
+            .unwrap();
     }
 }

@@ -1,4 +1,5 @@
-//! Finding the one object that a reconciler fails on, and keeping parked ones out of everybody's sight.
+//! Finding the one object that a reconciler fails on, and keeping parked ones out of everybody's
+//! sight.
 
 use crate::plan::Decision;
 use skep_projections::{Delta, NodeIdx, ServiceIdx, TaskIdx, View};
@@ -37,23 +38,27 @@ pub(super) fn objects(delta: &Delta) -> Vec<Object> {
     cluster.into_iter().chain(nodes).chain(services).chain(tasks).collect()
 }
 
-/// The object's id, and the newest record that is known to be about it; [`Id::NONE`] when it has gone.
+/// The object's id, and the newest record that is known to be about it; [`Id::NONE`] when it has
+/// gone.
 pub(super) fn identity(view: &View, object: Object) -> (Id, Revision) {
     let found = match object {
         Object::Cluster => Some((view.cluster().id, view.cluster().version)),
         Object::Node(node) => view.nodes().get(node).map(|row| (row.id, row.last_revision)),
-        Object::Service(service) => view.services().get(service).map(|row| (row.id, row.last_revision)),
+        Object::Service(service) => {
+            view.services().get(service).map(|row| (row.id, row.last_revision))
+        }
         Object::Task(task) => view.tasks().get(task).map(|row| (row.id, row.state_since.0)),
     };
     found.unwrap_or((Id::NONE, Revision::ZERO))
 }
 
-/// What a decision is about, as that which can be left alone: a task's service, since the next turn may make
-/// another task of it; otherwise the object itself.
+/// What a decision is about, as that which can be left alone: a task's service, since the next turn
+/// may make another task of it; otherwise the object itself.
 pub(super) fn subject(view: &View, said: &Decision) -> (Id, Revision) {
     let named = event::objects(&said.kind);
     let service_of = |id: &Id| {
-        let of_task = view.tasks().by_id(*id).and_then(|(_, task)| view.services().get(task.service));
+        let of_task =
+            view.tasks().by_id(*id).and_then(|(_, task)| view.services().get(task.service));
         of_task.map(|service| service.id).or_else(|| view.services().find(*id).map(|_| *id))
     };
     let subject = named.iter().find_map(service_of).or_else(|| named.first().copied());
@@ -64,15 +69,19 @@ pub(super) fn subject(view: &View, said: &Decision) -> (Id, Revision) {
 pub(super) fn drop_parked(view: &View, delta: &mut Delta) {
     let parked = |id: Id| view.parked(id).is_some();
     delta.nodes.retain(|node| !view.nodes().get(*node).is_some_and(|row| parked(row.id)));
-    delta.services.retain(|service| !view.services().get(*service).is_some_and(|row| parked(row.id)));
+    delta
+        .services
+        .retain(|service| !view.services().get(*service).is_some_and(|row| parked(row.id)));
     delta.tasks.retain(|task| {
         let Some(row) = view.tasks().get(*task) else { return true };
-        !parked(row.id) && !view.services().get(row.service).is_some_and(|service| parked(service.id))
+        !parked(row.id)
+            && !view.services().get(row.service).is_some_and(|service| parked(service.id))
     });
 }
 
 /// What a panic said.
 pub(super) fn words(payload: &(dyn Any + Send)) -> String {
     let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "without words".to_owned())
+    text.or_else(|| payload.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "without words".to_owned())
 }

@@ -1,7 +1,7 @@
 //! One settling: who has seen which changes, and how much room is left.
 //!
-//! Changes are kept as batches, one for each answer that was written; everybody has a place in that list. So a
-//! batch is merged into another only where somebody has missed more than one.
+//! Changes are kept as batches, one for each answer that was written; everybody has a place in that
+//! list. So a batch is merged into another only where somebody has missed more than one.
 
 use super::{ROUNDS_MAX, Settled, culprit};
 use crate::plan::{Decision, Plan, Reconciler, Turn, earlier};
@@ -100,7 +100,8 @@ impl<'a> Settling<'a> {
         self.settled
     }
 
-    /// What changed since this one was last asked, less what is parked. Deadlines count once a turn.
+    /// What changed since this one was last asked, less what is parked. Deadlines count once a
+    /// turn.
     fn delta_for(&self, who: usize, first: bool) -> Rc<Delta> {
         let mut delta = match &self.batches[self.seen[who]..] {
             [] => Rc::default(),
@@ -179,7 +180,8 @@ impl<'a> Settling<'a> {
         Room::Enough
     }
 
-    /// After too many rounds: what would be spoken about next is parked instead. Answers how many objects.
+    /// After too many rounds: what would be spoken about next is parked instead. Answers how many
+    /// objects.
     fn park_the_restless(&mut self) -> usize {
         let mut parked = 0;
         for who in 0..self.reconcilers.len() {
@@ -210,9 +212,12 @@ impl<'a> Settling<'a> {
             return Room::Enough;
         }
         let reconciler = self.reconcilers[who].name();
-        let parked = v1::ObjectParked { object_id: id.to_bytes(), reconciler: reconciler as i32, message };
-        let room = self
-            .write(who, vec![Decision { cause, kind: v1::event::Kind::ObjectParked(parked), joined: false }]);
+        let parked =
+            v1::ObjectParked { object_id: id.to_bytes(), reconciler: reconciler as i32, message };
+        let room = self.write(
+            who,
+            vec![Decision { cause, kind: v1::event::Kind::ObjectParked(parked), joined: false }],
+        );
         if room == Room::Enough {
             self.settled.parked.push(id);
         }

@@ -1,8 +1,8 @@
 //! Saying why: how many nodes each filter refused, in counts and in words.
 //!
-//! What a node's kind decides is counted by class; what it has left is counted for the nodes that were looked at,
-//! which is all of them when a task finds no node. Those last counts move with every task that comes and goes, so
-//! a change of them alone is not worth a record.
+//! What a node's kind decides is counted by class; what it has left is counted for the nodes that
+//! were looked at, which is all of them when a task finds no node. Those last counts move with
+//! every task that comes and goes, so a change of them alone is not worth a record.
 
 use skep_projections::ServiceRow;
 use skep_proto::{
@@ -13,10 +13,14 @@ use std::collections::BTreeMap;
 
 /// Counts as the records carry them, in the order of the filters.
 fn counts(refused: &BTreeMap<PlacementFilter, u32>) -> Vec<FilterCount> {
-    refused.iter().map(|(filter, nodes)| FilterCount { filter: *filter as i32, nodes: *nodes }).collect()
+    refused
+        .iter()
+        .map(|(filter, nodes)| FilterCount { filter: *filter as i32, nodes: *nodes })
+        .collect()
 }
 
-/// What there is to say of a service that got nodes; nothing if it was said already or nothing was refused.
+/// What there is to say of a service that got nodes; nothing if it was said already or nothing was
+/// refused.
 pub(crate) fn explained(
     service: &ServiceRow,
     version: Revision,
@@ -29,7 +33,9 @@ pub(crate) fn explained(
     }
     let refused = counts(refused);
     let known = said.is_some_and(|said| {
-        said.spec_version == version.0 && said.nodes == nodes && steady(&said.refused).eq(steady(&refused))
+        said.spec_version == version.0
+            && said.nodes == nodes
+            && steady(&said.refused).eq(steady(&refused))
     });
     let service_id = service.id.to_bytes();
     (!known).then_some(PlacementExplained { service_id, spec_version: version.0, nodes, refused })
@@ -45,10 +51,18 @@ pub(crate) fn blocked(
     let message = words(nodes, refused);
     let refused = counts(refused);
     let known = service.blocked.as_ref().is_some_and(|said| {
-        said.spec_version == version.0 && said.nodes == nodes && steady(&said.refused).eq(steady(&refused))
+        said.spec_version == version.0
+            && said.nodes == nodes
+            && steady(&said.refused).eq(steady(&refused))
     });
     let service_id = service.id.to_bytes();
-    (!known).then_some(PlacementBlocked { service_id, spec_version: version.0, nodes, refused, message })
+    (!known).then_some(PlacementBlocked {
+        service_id,
+        spec_version: version.0,
+        nodes,
+        refused,
+        message,
+    })
 }
 
 /// Counts that do not move with every task.
@@ -60,7 +74,9 @@ fn steady(refused: &[FilterCount]) -> impl Iterator<Item = (PlacementFilter, u32
         | PlacementFilter::Platform
         | PlacementFilter::Condition
         | PlacementFilter::Unspecified => true,
-        PlacementFilter::Resources | PlacementFilter::HostPort | PlacementFilter::MaxReplicas => false,
+        PlacementFilter::Resources | PlacementFilter::HostPort | PlacementFilter::MaxReplicas => {
+            false
+        }
     })
 }
 
@@ -71,7 +87,8 @@ fn words(nodes: u32, refused: &BTreeMap<PlacementFilter, u32>) -> String {
     }
     let mut reasons: Vec<_> = refused.iter().collect();
     reasons.sort_by_key(|(filter, nodes)| (std::cmp::Reverse(**nodes), **filter));
-    let reasons: Vec<_> = reasons.into_iter().map(|(filter, nodes)| reason(*filter, *nodes)).collect();
+    let reasons: Vec<_> =
+        reasons.into_iter().map(|(filter, nodes)| reason(*filter, *nodes)).collect();
     format!("no suitable node: {}", reasons.join("; "))
 }
 
@@ -81,11 +98,15 @@ fn reason(filter: PlacementFilter, nodes: u32) -> String {
         PlacementFilter::Unspecified => "refused for an unknown reason by",
         PlacementFilter::Ready => "not ready or not active:",
         PlacementFilter::Resources => "not enough free cpu, memory or other resources on",
-        PlacementFilter::Features => "something the spec asks for is not supported by the runtime of",
+        PlacementFilter::Features => {
+            "something the spec asks for is not supported by the runtime of"
+        }
         PlacementFilter::Constraints => "constraints not met by",
         PlacementFilter::Platform => "another platform on",
         PlacementFilter::HostPort => "host port in use on",
-        PlacementFilter::Condition => "a problem such as an unreachable engine keeps new tasks from",
+        PlacementFilter::Condition => {
+            "a problem such as an unreachable engine keeps new tasks from"
+        }
         PlacementFilter::MaxReplicas => "as many replicas as allowed already on",
     };
     format!("{why} {count}")

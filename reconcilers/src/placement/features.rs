@@ -1,6 +1,7 @@
 //! What a spec needs of a runtime that not every runtime has.
 //!
-//! Nothing that was asked for is ignored: a task goes only to a node whose agent says that it can honour all of it.
+//! Nothing that was asked for is ignored: a task goes only to a node whose agent says that it can
+//! honour all of it.
 
 use skep_proto::{
     defaults,
@@ -42,10 +43,11 @@ fn limits_something(resources: &ResourceRequirements) -> bool {
         || resources.memory_swappiness.is_some()
 }
 
-/// An image pinned to a digest, or one that needs a registry's credentials, is an image for certain; any other
-/// name may be a program's.
+/// An image pinned to a digest, or one that needs a registry's credentials, is an image for
+/// certain; any other name may be a program's.
 fn of_container(container: &ContainerSpec, need: &mut impl FnMut(Feature, bool)) {
-    let pinned = container.image.contains("@sha256:") || !container.registry_credential_ref.is_empty();
+    let pinned =
+        container.image.contains("@sha256:") || !container.registry_credential_ref.is_empty();
     let checked = container
         .health
         .as_ref()

@@ -1,9 +1,11 @@
-//! The nodes as one plan sees them: the view, and on top of it what the plan itself has placed already.
+//! The nodes as one plan sees them: the view, and on top of it what the plan itself has placed
+//! already.
 //!
-//! Nodes are handed out in the order of their load. Specs that ask the same of a node's kind share one such
-//! order, merged from those of the fit classes; what it holds may be outdated, since another order may have handed
-//! out the same node, so each node is checked against its present load when its turn comes and put back if it has
-//! grown. Loads only grow within a plan, so nothing is ever missed.
+//! Nodes are handed out in the order of their load. Specs that ask the same of a node's kind share
+//! one such order, merged from those of the fit classes; what it holds may be outdated, since
+//! another order may have handed out the same node, so each node is checked against its present
+//! load when its turn comes and put back if it has grown. Loads only grow within a plan, so nothing
+//! is ever missed.
 
 use super::requirement::{KindNeeds, Requirement, Reservation};
 use skep_projections::{NodeIdx, NodeRow, View};
@@ -13,7 +15,8 @@ use std::{
     collections::{BTreeMap, BinaryHeap},
 };
 
-/// Where an entry of an order came from, when not from a class: its place has been taken from there already.
+/// Where an entry of an order came from, when not from a class: its place has been taken from there
+/// already.
 const PUT_BACK: usize = usize::MAX;
 
 /// What the plan has placed on a node.
@@ -48,7 +51,8 @@ impl<'a> Field<'a> {
         Field { view, placed: BTreeMap::new(), orders: Vec::new(), by_kind: BTreeMap::new() }
     }
 
-    /// The order of the nodes that a spec's needs leave; only among some, where those alone can be new to it.
+    /// The order of the nodes that a spec's needs leave; only among some, where those alone can be
+    /// new to it.
     pub(crate) fn order_for(&mut self, needs: &Requirement, among: Option<&[NodeIdx]>) -> usize {
         if let Some(nodes) = among {
             self.orders.push(self.order_of_nodes(needs, nodes));
@@ -87,7 +91,8 @@ impl<'a> Field<'a> {
         let (_, placeable) = self.view.node_counts();
         let mut fit = 0;
         for place in nodes {
-            let Some(node) = self.view.nodes().get(*place).filter(|node| node.is_placeable()) else {
+            let Some(node) = self.view.nodes().get(*place).filter(|node| node.is_placeable())
+            else {
                 continue;
             };
             let Some(class) = self.view.class(node.class) else { continue };
@@ -95,7 +100,11 @@ impl<'a> Field<'a> {
                 Some(filter) => order.refuse(filter, 1),
                 None => {
                     fit += 1;
-                    order.heap.push(Reverse((self.load(*place, node.live_tasks), *place, PUT_BACK)));
+                    order.heap.push(Reverse((
+                        self.load(*place, node.live_tasks),
+                        *place,
+                        PUT_BACK,
+                    )));
                 }
             }
         }
@@ -105,7 +114,8 @@ impl<'a> Field<'a> {
         order
     }
 
-    /// Takes the least loaded node out of an order; [`Field::put_back`] must follow once the asker is done with it.
+    /// Takes the least loaded node out of an order; [`Field::put_back`] must follow once the asker
+    /// is done with it.
     pub(crate) fn next(&mut self, which: usize) -> Option<(u32, NodeIdx)> {
         let order = &mut self.orders[which];
         loop {
@@ -114,7 +124,9 @@ impl<'a> Field<'a> {
                 order.advance(class);
             }
             match self.placed.get(&node) {
-                Some(placed) if placed.load > load => order.heap.push(Reverse((placed.load, node, PUT_BACK))),
+                Some(placed) if placed.load > load => {
+                    order.heap.push(Reverse((placed.load, node, PUT_BACK)))
+                }
                 Some(_) | None => return Some((load, node)),
             }
         }
@@ -131,7 +143,8 @@ impl<'a> Field<'a> {
         self.placed.get(&node).map_or(in_view, |placed| placed.load)
     }
 
-    /// The first filter that refuses one more task on this node, of which the service has so many there.
+    /// The first filter that refuses one more task on this node, of which the service has so many
+    /// there.
     pub(crate) fn refuses(
         &self,
         place: NodeIdx,
@@ -176,12 +189,17 @@ impl<'a> Field<'a> {
             memory_bytes: node.free_memory_bytes(),
             generic: Vec::new(),
         };
-        // The view keeps no sum of named things: they are rare, and added up only for those who ask for them.
+        // The view keeps no sum of named things: they are rare, and added up only for those who ask
+        // for them.
         if !needs.reservation.generic.is_empty() {
             free.generic = Reservation::of_node(node).generic;
             for (_, task) in self.view.tasks_on(place).filter(|(_, task)| !task.has_ended()) {
-                let generic = self.view.spec_of(task).map(|spec| Reservation::of_spec(spec).generic);
-                free.take(&Reservation { generic: generic.unwrap_or_default(), ..Reservation::default() });
+                let generic =
+                    self.view.spec_of(task).map(|spec| Reservation::of_spec(spec).generic);
+                free.take(&Reservation {
+                    generic: generic.unwrap_or_default(),
+                    ..Reservation::default()
+                });
             }
         }
         if let Some(placed) = placed {
@@ -204,8 +222,12 @@ impl<'a> Field<'a> {
 impl Order<'_> {
     fn new(view: &View) -> Self {
         let (nodes, placeable) = view.node_counts();
-        let mut order =
-            Order { heap: BinaryHeap::new(), classes: Vec::new(), nodes: 0, refused: BTreeMap::new() };
+        let mut order = Order {
+            heap: BinaryHeap::new(),
+            classes: Vec::new(),
+            nodes: 0,
+            refused: BTreeMap::new(),
+        };
         let impaired = view.impaired_count();
         order.refuse(PlacementFilter::Condition, impaired);
         order.refuse(PlacementFilter::Ready, nodes - placeable - impaired);
@@ -221,7 +243,9 @@ impl Order<'_> {
     fn refused_by_kind(&self) -> u32 {
         self.refused
             .iter()
-            .filter(|(filter, _)| !matches!(**filter, PlacementFilter::Ready | PlacementFilter::Condition))
+            .filter(|(filter, _)| {
+                !matches!(**filter, PlacementFilter::Ready | PlacementFilter::Condition)
+            })
             .map(|(_, nodes)| *nodes)
             .sum()
     }

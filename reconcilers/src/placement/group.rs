@@ -1,9 +1,10 @@
 //! Placing the pending tasks of one service and spec version.
 //!
-//! The best node is the one where the service failed least (once it failed there often), then where it has the
-//! fewest live tasks, then the one with the fewest live tasks in all, then the first. As long as there is a node
-//! without a task of the service, that is simply the least loaded one; so nodes are taken in the order of their
-//! load, and those that have some already wait in a second heap until the others are used up.
+//! The best node is the one where the service failed least (once it failed there often), then where
+//! it has the fewest live tasks, then the one with the fewest live tasks in all, then the first. As
+//! long as there is a node without a task of the service, that is simply the least loaded one; so
+//! nodes are taken in the order of their load, and those that have some already wait in a second
+//! heap until the others are used up.
 
 use super::{field::Field, requirement::Requirement};
 use skep_projections::{NodeIdx, ServiceIdx, TaskIdx, View};
@@ -35,11 +36,13 @@ pub(crate) struct Outcome {
     pub chosen: Vec<Choice>,
     /// Tasks that no node takes.
     pub left: Vec<TaskIdx>,
-    /// How many nodes each filter refused: all of them if a task is left, otherwise as far as nodes were looked at.
+    /// How many nodes each filter refused: all of them if a task is left, otherwise as far as nodes
+    /// were looked at.
     pub refused: BTreeMap<PlacementFilter, u32>,
 }
 
-/// A node that already has a task of the service, or failed too often: (failures, service's tasks, all tasks, node).
+/// A node that already has a task of the service, or failed too often: (failures, service's tasks,
+/// all tasks, node).
 type Later = Reverse<(u32, u32, u32, NodeIdx)>;
 
 struct Group<'f, 'v> {
@@ -121,7 +124,14 @@ impl Group<'_, '_> {
         let examined: u32 = self.refused.values().sum();
         let refused_before: u32 = self.field.order(self.order).refused.values().sum();
         let candidates = self.field.order(self.order).nodes - (examined - refused_before);
-        Choice { task: TaskIdx(0), node, candidates, service_tasks, node_tasks: load, recent_failures }
+        Choice {
+            task: TaskIdx(0),
+            node,
+            candidates,
+            service_tasks,
+            node_tasks: load,
+            recent_failures,
+        }
     }
 
     fn failures_on(&self, node: NodeIdx) -> u32 {
@@ -144,7 +154,8 @@ fn shunned(failures: u32) -> u32 {
     if failures >= FAILURES_SHUNNED { failures } else { 0 }
 }
 
-/// Failures of the service's spec version within the last minutes, by node, as far as the view still knows them.
+/// Failures of the service's spec version within the last minutes, by node, as far as the view
+/// still knows them.
 fn recent_failures(
     view: &View,
     service: ServiceIdx,
@@ -153,7 +164,8 @@ fn recent_failures(
 ) -> BTreeMap<NodeIdx, u32> {
     let since = Timestamp(now.0.saturating_sub(FAILURES_REMEMBERED_NS));
     let mut failures = BTreeMap::new();
-    let of_version = view.failures_since(service, since).filter(|(_, task)| task.spec_version == version);
+    let of_version =
+        view.failures_since(service, since).filter(|(_, task)| task.spec_version == version);
     for node in of_version.filter_map(|(_, task)| task.node) {
         *failures.entry(node).or_default() += 1;
     }

@@ -1,7 +1,7 @@
 //! What one spec asks of a node, taken apart once for all its tasks.
 //!
-//! Some of it is decided by a node's class and some by the node alone: its id, its name, what it has left. The
-//! two are kept apart, since classes are few and nodes are many.
+//! Some of it is decided by a node's class and some by the node alone: its id, its name, what it
+//! has left. The two are kept apart, since classes are few and nodes are many.
 
 use super::features;
 use skep_projections::{NodeRow, View, classes::ClassKey};
@@ -44,8 +44,8 @@ impl Reservation {
         }
     }
 
-    /// Whether this is enough for that. What is not asked for is not looked at, so a node that is over-full
-    /// still takes what reserves nothing.
+    /// Whether this is enough for that. What is not asked for is not looked at, so a node that is
+    /// over-full still takes what reserves nothing.
     pub(crate) fn covers(&self, needs: &Reservation) -> bool {
         let enough = |has: i64, needs: i64| needs == 0 || needs <= has;
         enough(self.nano_cpus, needs.nano_cpus)
@@ -107,11 +107,16 @@ impl Requirement {
         let (of_node, of_class): (Vec<_>, Vec<_>) =
             texts.iter().map(|text| Constraint::recorded(text)).partition(is_about_one_node);
         let platforms = placement.map_or(&[][..], |placement| &placement.platforms);
-        let platform = |p: &Platform| (p.os.to_ascii_lowercase(), p.architecture.to_ascii_lowercase());
-        let class_texts = of_class.iter().map(|c| format!("{:?} {:?} {}", c.key, c.operator, c.value));
+        let platform =
+            |p: &Platform| (p.os.to_ascii_lowercase(), p.architecture.to_ascii_lowercase());
+        let class_texts =
+            of_class.iter().map(|c| format!("{:?} {:?} {}", c.key, c.operator, c.value));
         Requirement {
             kind: KindNeeds {
-                features: features::needed(spec).into_iter().map(|feature| feature as i32).collect(),
+                features: features::needed(spec)
+                    .into_iter()
+                    .map(|feature| feature as i32)
+                    .collect(),
                 constraints: class_texts.collect(),
                 platforms: platforms.iter().map(platform).collect(),
             },
@@ -130,7 +135,12 @@ impl Requirement {
             (os.is_empty() || os.eq_ignore_ascii_case(&class.machine.os))
                 && (arch.is_empty() || same_arch(arch, &class.machine.arch))
         };
-        if !self.kind.features.iter().all(|feature| class.machine.features.binary_search(feature).is_ok()) {
+        if !self
+            .kind
+            .features
+            .iter()
+            .all(|feature| class.machine.features.binary_search(feature).is_ok())
+        {
             Some(PlacementFilter::Features)
         } else if !self.of_class.iter().all(|constraint| constraint.admits(&subject)) {
             Some(PlacementFilter::Constraints)
@@ -149,21 +159,21 @@ impl Requirement {
 
     /// The only nodes that can be meant, where a constraint names one.
     pub(crate) fn named_nodes(&self, view: &View) -> Option<Vec<skep_projections::NodeIdx>> {
-        self.of_node.iter().filter(|c| c.operator == Operator::Equal).find_map(|constraint| match &constraint
-            .key
-        {
-            Key::NodeId => {
-                let id = Id::parse(&constraint.value.to_ascii_lowercase());
-                Some(id.and_then(|id| view.nodes().find(id)).into_iter().collect())
+        self.of_node.iter().filter(|c| c.operator == Operator::Equal).find_map(|constraint| {
+            match &constraint.key {
+                Key::NodeId => {
+                    let id = Id::parse(&constraint.value.to_ascii_lowercase());
+                    Some(id.and_then(|id| view.nodes().find(id)).into_iter().collect())
+                }
+                Key::Hostname => Some(view.nodes_named(&constraint.value).collect()),
+                Key::Ip
+                | Key::Role
+                | Key::Os
+                | Key::Arch
+                | Key::NodeLabel(_)
+                | Key::EngineLabel(_)
+                | Key::Unknown(_) => None,
             }
-            Key::Hostname => Some(view.nodes_named(&constraint.value).collect()),
-            Key::Ip
-            | Key::Role
-            | Key::Os
-            | Key::Arch
-            | Key::NodeLabel(_)
-            | Key::EngineLabel(_)
-            | Key::Unknown(_) => None,
         })
     }
 
@@ -179,12 +189,18 @@ impl Requirement {
 fn is_about_one_node(constraint: &Constraint) -> bool {
     match constraint.key {
         Key::NodeId | Key::Hostname | Key::Ip => true,
-        Key::Role | Key::Os | Key::Arch | Key::NodeLabel(_) | Key::EngineLabel(_) | Key::Unknown(_) => false,
+        Key::Role
+        | Key::Os
+        | Key::Arch
+        | Key::NodeLabel(_)
+        | Key::EngineLabel(_)
+        | Key::Unknown(_) => false,
     }
 }
 
 fn host_ports(spec: &ServiceSpec) -> Vec<(i32, u32)> {
     let ports = spec.endpoint.iter().flat_map(|endpoint| &endpoint.ports);
-    let fixed = ports.filter(|port| port.publish_mode() == PublishMode::Host && port.published_port != 0);
+    let fixed =
+        ports.filter(|port| port.publish_mode() == PublishMode::Host && port.published_port != 0);
     fixed.map(|port| (port.protocol, port.published_port)).collect()
 }

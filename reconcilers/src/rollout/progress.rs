@@ -24,7 +24,8 @@ pub(super) struct Progress {
     pub failure: Option<Failure>,
     /// A slot that is up to date does not run.
     under_way: bool,
-    /// When the first new task has run, or will have run, for its monitor time; none where none runs yet.
+    /// When the first new task has run, or will have run, for its monitor time; none where none
+    /// runs yet.
     proven_at: Option<Timestamp>,
     /// The newest of the new tasks is watched until then; none where none ran.
     watched_until: Option<Timestamp>,
@@ -38,17 +39,26 @@ impl Progress {
         let is_late = |slot: &Slot<'_>| {
             let mut tasks = slot.tasks.iter().map(|(_, task)| *task);
             let wanted = slot.tasks.iter().any(|(_, task)| task.is_wanted());
-            wanted && !slot.is_running() && tasks.all(|task| task.spec_version == service.spec_version)
+            wanted
+                && !slot.is_running()
+                && tasks.all(|task| task.spec_version == service.spec_version)
         };
         Progress { under_way: slots.iter().any(is_late), ..Progress::default() }
     }
 
-    pub(super) fn of(view: &View, index: ServiceIdx, service: &ServiceRow, slots: &[Slot<'_>]) -> Progress {
+    pub(super) fn of(
+        view: &View,
+        index: ServiceIdx,
+        service: &ServiceRow,
+        slots: &[Slot<'_>],
+    ) -> Progress {
         let mut progress = Progress::beginning(service, slots);
         let monitor_ns = defaults::monitor_ns(&service.spec);
         let began = service.rollout.as_ref().map_or(Timestamp::NEVER, |rollout| rollout.started_at);
         let new = view.tasks_of(index).map(|(_, task)| task);
-        for task in new.filter(|task| task.spec_version == service.spec_version && task.created.1 >= began) {
+        for task in
+            new.filter(|task| task.spec_version == service.spec_version && task.created.1 >= began)
+        {
             progress.note(view, service, task, monitor_ns);
         }
         progress
@@ -70,8 +80,8 @@ impl Progress {
         }
     }
 
-    /// When the roll-out goes on, with another slot or to its completion, if nothing happens until then. None where it
-    /// waits for something to happen.
+    /// When the roll-out goes on, with another slot or to its completion, if nothing happens until
+    /// then. None where it waits for something to happen.
     pub(super) fn waits_until(&self, another: bool) -> Option<Timestamp> {
         if self.under_way || self.failure.is_some() {
             return None;
@@ -100,6 +110,7 @@ fn failure(view: &View, service: &ServiceRow, task: &TaskRow) -> Failure {
         .map_or(String::new(), |node| format!(" on {}", node.hostname()));
     let error = detail.map(|d| d.error.as_str()).filter(|error| !error.is_empty());
     let error = error.map_or(String::new(), |error| format!(": {error}"));
-    let message = format!("task {}.{} ({}){node} {how} {when}{error}", service.name(), task.slot, task.id);
+    let message =
+        format!("task {}.{} ({}){node} {how} {when}{error}", service.name(), task.slot, task.id);
     Failure { task: task.id, cause: task.state_since.0, message }
 }

@@ -160,8 +160,9 @@ fn a_cut_turn_goes_on_where_it_was_cut() {
         while !rest.left.is_empty() {
             rest = cut.settle(rest.left, 1 + room);
         }
-        let placed =
-            |world: &World| world.view.tasks().iter().filter(|(_, task)| task.node.is_some()).count();
+        let placed = |world: &World| {
+            world.view.tasks().iter().filter(|(_, task)| task.node.is_some()).count()
+        };
         assert_eq!(placed(&cut.world), placed(&whole.world), "room {room}");
         assert_eq!(cut.wake_at, all_at_once.wake_at);
     }
@@ -171,8 +172,9 @@ fn a_cut_turn_goes_on_where_it_was_cut() {
 fn the_same_turn_twice_says_the_same() {
     let settle = || {
         let mut teller = Teller::new(Brain::new());
-        let delta =
-            teller.world.tell("node n1 | node n2 | service a replicas=9 | service b replicas=3 cpus=3");
+        let delta = teller
+            .world
+            .tell("node n1 | node n2 | service a replicas=9 | service b replicas=3 cpus=3");
         (teller.settle(delta, ROOM), teller.world.view.digest())
     };
     assert_eq!(settle(), settle());
@@ -216,5 +218,8 @@ fn a_decision_about_nothing_changes_nothing_but_the_count() {
     let delta = world.tell("service web");
     let turn = Turn { now: world.now, entropy: Entropy::new([0; 32]) };
     let settled = brain.settle(&mut world.view, delta, &turn, ROOM);
-    assert_eq!((settled.records.len(), settled.changed, world.view.set_aside()), (1, Delta::default(), 1));
+    assert_eq!(
+        (settled.records.len(), settled.changed, world.view.set_aside()),
+        (1, Delta::default(), 1)
+    );
 }

@@ -2,8 +2,8 @@
 
 use skep_projections::fixture::service_spec;
 use skep_proto::v1::{
-    ContainerSpec, EndpointSpec, Feature, HealthCheck, Mount, NetworkAttachment, PortConfig, PublishMode,
-    ResourceRequirements, Resources, ServiceSpec, TaskSpec, task_spec::Runtime,
+    ContainerSpec, EndpointSpec, Feature, HealthCheck, Mount, NetworkAttachment, PortConfig,
+    PublishMode, ResourceRequirements, Resources, ServiceSpec, TaskSpec, task_spec::Runtime,
 };
 use skep_reconcilers::placement::features::needed;
 
@@ -37,7 +37,9 @@ fn a_plain_spec_needs_nothing() {
         &[],
     );
     needs(
-        &with_task(|t| t.networks = vec![NetworkAttachment { target: "host".into(), ..Default::default() }]),
+        &with_task(|t| {
+            t.networks = vec![NetworkAttachment { target: "host".into(), ..Default::default() }]
+        }),
         &[],
     );
     let resources = ResourceRequirements {
@@ -62,8 +64,12 @@ fn each_wish_that_only_some_runtimes_honour_is_a_feature() {
     needs(&with_container(|c| c.groups = vec!["wheel".into()]), &[Feature::User]);
     needs(&with_container(|c| c.tty = true), &[Feature::Tty]);
     needs(&with_container(|c| c.open_stdin = true), &[Feature::Tty]);
-    needs(&with_container(|c| drop(c.labels.insert("a".into(), "b".into()))), &[Feature::ContainerLabels]);
-    let network = |target: &str| vec![NetworkAttachment { target: target.into(), ..Default::default() }];
+    needs(
+        &with_container(|c| drop(c.labels.insert("a".into(), "b".into()))),
+        &[Feature::ContainerLabels],
+    );
+    let network =
+        |target: &str| vec![NetworkAttachment { target: target.into(), ..Default::default() }];
     needs(&with_task(|t| t.networks = network("bridge")), &[Feature::BridgeNetwork]);
     needs(&with_task(|t| t.networks = network("none")), &[Feature::NoNetwork]);
     let limits = Resources { memory_bytes: 1 << 20, ..Resources::default() };

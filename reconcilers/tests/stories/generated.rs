@@ -1,7 +1,7 @@
 //! Clusters that nobody thought of: random happenings, and what must be true after every turn.
 //!
-//! Each turn also passes through the teller's own checks: silence, and nothing that only the brain's past could
-//! tell.
+//! Each turn also passes through the teller's own checks: silence, and nothing that only the
+//! brain's past could tell.
 
 use crate::telling::{ROOM, Teller};
 use proptest::prelude::*;
@@ -52,18 +52,24 @@ fn statement(teller: &Teller, (what, which, how): Choice) -> Option<String> {
             free.then(|| format!("node {node} {extra}"))
         }
         2..=3 if known_service.is_none() => {
-            let free = view.services().by_id(skep_projections::fixture::id("service", service)).is_none();
+            let free =
+                view.services().by_id(skep_projections::fixture::id("service", service)).is_none();
             free.then(|| format!("service {service} {}", pick(&SPECS, how)))
         }
         2 => Some(format!("update {service} {}", pick(&SPECS, how))),
         3 => Some(format!("scale {service} {}", how % 6)),
         4 => known_service.map(|_| format!("remove {service}")).filter(|_| how % 4 == 0),
-        5 => known_node.map(|_| format!("{} {node}", pick(&["drain", "pause", "activate", "activate"], how))),
+        5 => known_node
+            .map(|_| format!("{} {node}", pick(&["drain", "pause", "activate", "activate"], how))),
         6 => known_node.map(|_| format!("label {node} zone:{}", pick(&["a", "b"], how))),
         7 => {
-            let open =
-                known_node.filter(|row| row.session != 0 && row.state != NodeState::Down && !row.silent)?;
-            let word = if open.state == NodeState::Ready { pick(&["close", "silent"], how) } else { "open" };
+            let open = known_node
+                .filter(|row| row.session != 0 && row.state != NodeState::Down && !row.silent)?;
+            let word = if open.state == NodeState::Ready {
+                pick(&["close", "silent"], how)
+            } else {
+                "open"
+            };
             Some(format!("{word} {node}"))
         }
         8 => known_node.filter(|row| row.state != NodeState::Ready).map(|_| format!("open {node}")),
@@ -95,7 +101,9 @@ fn seen(teller: &Teller, which: u8, how: u8) -> Option<String> {
 
 fn reserved(spec: &ServiceSpec) -> (i64, i64) {
     let resources = spec.task.as_ref().and_then(|task| task.resources.as_ref());
-    resources.and_then(|r| r.reservations.as_ref()).map_or((0, 0), |r| (r.nano_cpus, r.memory_bytes))
+    resources
+        .and_then(|r| r.reservations.as_ref())
+        .map_or((0, 0), |r| (r.nano_cpus, r.memory_bytes))
 }
 
 fn ports(spec: &ServiceSpec) -> Vec<u32> {
@@ -117,7 +125,11 @@ fn check_nodes(view: &View) {
         let (cpus, memory) =
             specs.iter().map(|spec| reserved(spec)).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
         let has = node.description.resources.as_ref().expect("fixtures' nodes have resources");
-        assert!(cpus <= has.nano_cpus && memory <= has.memory_bytes, "{} is over-full", node.hostname());
+        assert!(
+            cpus <= has.nano_cpus && memory <= has.memory_bytes,
+            "{} is over-full",
+            node.hostname()
+        );
         let mut taken: Vec<u32> = specs.iter().flat_map(|spec| ports(spec)).collect();
         let count = taken.len();
         taken.sort_unstable();
@@ -125,7 +137,11 @@ fn check_nodes(view: &View) {
         assert_eq!(taken.len(), count, "a port of {} is taken twice", node.hostname());
         let drained = node.spec.availability() == NodeAvailability::Drain;
         if drained || node.state == NodeState::Down || node.removed {
-            assert!(!taking.iter().any(|task| task.is_wanted()), "{} should be empty", node.hostname());
+            assert!(
+                !taking.iter().any(|task| task.is_wanted()),
+                "{} should be empty",
+                node.hostname()
+            );
         }
     }
 }
@@ -139,11 +155,16 @@ fn check_services(view: &View) {
             slots.entry(task.slot).or_default().push(task);
         }
         let wanted = |tasks: &Vec<&TaskRow>| tasks.iter().filter(|task| task.is_wanted()).count();
-        assert!(slots.values().all(|tasks| wanted(tasks) <= 1), "two owners of a slot of {}", service.name());
+        assert!(
+            slots.values().all(|tasks| wanted(tasks) <= 1),
+            "two owners of a slot of {}",
+            service.name()
+        );
         let taken = slots.values().filter(|tasks| wanted(tasks) == 1).count() as u64;
         assert!(taken <= service.replicas(), "{} has more than it wants", service.name());
         let restart = service.spec.task.as_ref().map(defaults::restart).expect("a task spec");
-        let always = restart.condition == skep_proto::v1::RestartCondition::Any && restart.max_attempts == 0;
+        let always =
+            restart.condition == skep_proto::v1::RestartCondition::Any && restart.max_attempts == 0;
         if always && service.specs.len() == 1 && !service.removed {
             assert_eq!(taken, service.replicas(), "{} has less than it wants", service.name());
         }
@@ -192,8 +213,8 @@ fn turns() -> impl Strategy<Value = Vec<Vec<Choice>>> {
     proptest::collection::vec(proptest::collection::vec(any::<Choice>(), 1..4), 1..40)
 }
 
-// A tenth of the usual 256 cases each: each plays some sixty turns and counts every index anew after each of them.
-// PROPTEST_CASES asks for more.
+// A tenth of the usual 256 cases each: each plays some sixty turns and counts every index anew
+// after each of them. PROPTEST_CASES asks for more.
 proptest! {
     #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases / 10, failure_persistence: None, ..ProptestConfig::default() })]
 

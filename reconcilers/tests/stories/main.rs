@@ -1,6 +1,7 @@
 //! What the reconcilers say, told as stories.
 //!
-//! Each line of a story happens in one turn; the lines after it that begin with `>` are all that is said then.
+//! Each line of a story happens in one turn; the lines after it that begin with `>` are all that is
+//! said then.
 
 mod brain;
 mod features;

@@ -1,7 +1,7 @@
 //! Placement against a scheduler that looks at every node for every task.
 //!
-//! The naive one needs no classes, heaps or overlays: it filters and sorts all nodes, places one task, and starts
-//! again. Both must choose the same node for every task, and count the same.
+//! The naive one needs no classes, heaps or overlays: it filters and sorts all nodes, places one
+//! task, and starts again. Both must choose the same node for every task, and count the same.
 
 use crate::telling::ROOM;
 use proptest::prelude::*;
@@ -50,19 +50,24 @@ fn machines(view: &View) -> Vec<Machine> {
 
 fn reserved(spec: &ServiceSpec) -> (i64, i64) {
     let resources = spec.task.as_ref().and_then(|task| task.resources.as_ref());
-    resources.and_then(|r| r.reservations.as_ref()).map_or((0, 0), |r| (r.nano_cpus, r.memory_bytes))
+    resources
+        .and_then(|r| r.reservations.as_ref())
+        .map_or((0, 0), |r| (r.nano_cpus, r.memory_bytes))
 }
 
 fn ports(spec: &ServiceSpec) -> Vec<u32> {
     let all = spec.endpoint.iter().flat_map(|endpoint| &endpoint.ports);
-    all.filter(|port| port.publish_mode() == PublishMode::Host).map(|port| port.published_port).collect()
+    all.filter(|port| port.publish_mode() == PublishMode::Host)
+        .map(|port| port.published_port)
+        .collect()
 }
 
 fn fits(view: &View, machine: &Machine, service: Id, spec: &ServiceSpec) -> bool {
     let placement = spec.task.as_ref().and_then(|task| task.placement.clone()).unwrap_or_default();
     let class = view.class(machine.row.class).expect("a node that counts has a class");
     let subject = machine.row.subject(&machine.id, &class.key);
-    let constraints = placement.constraints.iter().map(|text| Constraint::parse(text).expect("a good one"));
+    let constraints =
+        placement.constraints.iter().map(|text| Constraint::parse(text).expect("a good one"));
     let platform = |p: &skep_proto::v1::Platform| {
         (p.os.is_empty() || p.os == class.key.machine.os)
             && (p.architecture.is_empty() || p.architecture == class.key.machine.arch)
@@ -87,8 +92,10 @@ fn naive(view: &View) -> BTreeMap<Id, Option<Id>> {
         let spec = row.spec_at(version).expect("a spec that tasks refer to");
         let fit = machines.iter_mut().filter(|machine| fits(view, machine, row.id, spec));
         let of = |machine: &Machine| machine.of_service.get(&row.id).copied().unwrap_or(0);
-        let best =
-            fit.enumerate().min_by_key(|(nth, machine)| (of(machine), machine.load, *nth)).map(|(_, m)| m);
+        let best = fit
+            .enumerate()
+            .min_by_key(|(nth, machine)| (of(machine), machine.load, *nth))
+            .map(|(_, m)| m);
         let task = view.tasks().get(task).expect("a pending task").id;
         answer.insert(task, best.as_ref().map(|machine| machine.row.id));
         if let Some(machine) = best {

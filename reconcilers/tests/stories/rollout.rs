@@ -414,7 +414,8 @@ fn an_old_task_that_ends_while_it_is_paused_comes_back_as_it_was() {
          > restart: web.2#2 created, held 1000 ms, attempt 1
          > placement: web.2#2 on n1 (1/1, failed 1 times, of 1)",
     );
-    let version = |task| teller.world.view.tasks().get(teller.world.task(task)).unwrap().spec_version;
+    let version =
+        |task| teller.world.view.tasks().get(teller.world.task(task)).unwrap().spec_version;
     assert_eq!(version("web.2#2"), version("web.2#1"));
     assert!(version("web.1") > version("web.2"));
 }

@@ -1,9 +1,10 @@
 //! The teller: one line of a story is one turn.
 //!
-//! A line holds statements of the projections' fixture, parted by `|`; they are folded in, and then the brain
-//! settles. `given` before them means that what is said is of no interest; `run` lets the agents do what is wanted
-//! of them, turn by turn, until nothing changes. After each turn it is checked that the brain has fallen silent and
-//! that one which only just woke up, knowing nothing but the view, has nothing to add and the same deadline.
+//! A line holds statements of the projections' fixture, parted by `|`; they are folded in, and then
+//! the brain settles. `given` before them means that what is said is of no interest; `run` lets the
+//! agents do what is wanted of them, turn by turn, until nothing changes. After each turn it is
+//! checked that the brain has fallen silent and that one which only just woke up, knowing nothing
+//! but the view, has nothing to add and the same deadline.
 
 use crate::words::Names;
 use skep_projections::{Delta, Stamp, View, fixture::World};
@@ -36,24 +37,35 @@ pub fn check(story: &str) -> Teller {
 impl Teller {
     pub fn new(brain: Brain) -> Teller {
         let world = World::empty();
-        Teller { world, brain, wake_at: None, names: Names::default(), turns: 0, left: Delta::default() }
+        Teller {
+            world,
+            brain,
+            wake_at: None,
+            names: Names::default(),
+            turns: 0,
+            left: Delta::default(),
+        }
     }
 
     /// Goes on with a story.
     pub fn tell(&mut self, story: &str) {
-        let lines: Vec<&str> = story.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        let lines: Vec<&str> =
+            story.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
         let mut told = String::new();
         let mut at = 0;
         while at < lines.len() {
             let line = lines[at];
             let expected = lines[at + 1..].iter().take_while(|line| line.starts_with('>')).count();
-            let (given, rest) = line.strip_prefix("given ").map_or((false, line), |rest| (true, rest));
+            let (given, rest) =
+                line.strip_prefix("given ").map_or((false, line), |rest| (true, rest));
             let said = if rest == "run" { self.run() } else { self.happen(rest) };
             told += &format!("{line}\n");
             if !given && rest != "run" {
                 said.iter().for_each(|said| told += &format!("> {said}\n"));
             } else {
-                lines[at + 1..at + 1 + expected].iter().for_each(|line| told += &format!("{line}\n"));
+                lines[at + 1..at + 1 + expected]
+                    .iter()
+                    .for_each(|line| told += &format!("{line}\n"));
             }
             at += 1 + expected;
         }
@@ -88,12 +100,18 @@ impl Teller {
                 0 < record.cause && record.cause < revision.0,
                 "a cause lies before what it causes: {record:#?}"
             );
-            self.world.records.push((Stamp { revision, at: turn.now, incarnation: 1 }, record.clone()));
+            self.world
+                .records
+                .push((Stamp { revision, at: turn.now, incarnation: 1 }, record.clone()));
         }
         self.names.learn(&self.world);
         let said: Vec<_> =
             settled.records.iter().map(|record| self.names.said(&self.world, record)).collect();
-        assert_eq!(self.world.view.set_aside(), aside, "a decision contradicted the view: {said:#?}");
+        assert_eq!(
+            self.world.view.set_aside(),
+            aside,
+            "a decision contradicted the view: {said:#?}"
+        );
         self.wake_at = settled.wake_at;
         self.left = settled.left.clone();
         settled
@@ -140,7 +158,9 @@ impl Teller {
         let mut reports = Vec::new();
         for (_, task) in view.tasks().iter() {
             let node = task.node.and_then(|node| view.nodes().get(node));
-            if task.has_ended() || !node.is_some_and(|node| node.state == NodeState::Ready && !node.removed) {
+            if task.has_ended()
+                || !node.is_some_and(|node| node.state == NodeState::Ready && !node.removed)
+            {
                 continue;
             }
             let is_up = matches!(task.desired, TaskState::Ready | TaskState::Running);

@@ -1,4 +1,5 @@
-//! Decisions in words, with names instead of ids: `web.1#2` is the second task that slot 1 of `web` ever had.
+//! Decisions in words, with names instead of ids: `web.1#2` is the second task that slot 1 of `web`
+//! ever had.
 
 use skep_projections::fixture::World;
 use skep_proto::{
@@ -24,8 +25,11 @@ impl Names {
             match record.event.as_ref().and_then(|event| event.kind.as_ref()) {
                 Some(Kind::TaskCreated(e)) => self.learn_task(e),
                 Some(Kind::ServiceCreated(e)) => {
-                    let name =
-                        e.spec.as_ref().and_then(|spec| spec.annotations.as_ref()).map(|a| a.name.clone());
+                    let name = e
+                        .spec
+                        .as_ref()
+                        .and_then(|spec| spec.annotations.as_ref())
+                        .map(|a| a.name.clone());
                     self.services.insert(Id::from_bytes(&e.service_id), name.unwrap_or_default());
                 }
                 Some(Kind::NodeJoined(e)) => {
@@ -61,7 +65,10 @@ impl Names {
     }
 
     /// One decision.
-    #[expect(clippy::wildcard_enum_match_arm, reason = "what no reconciler decides is called by its name")]
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "what no reconciler decides is called by its name"
+    )]
     pub fn said(&self, world: &World, record: &Record) -> String {
         let kind = record.event.as_ref().and_then(|event| event.kind.as_ref()).expect("decided");
         let what = match kind {
@@ -72,7 +79,8 @@ impl Names {
                     0 => String::new(),
                     n => format!(", failed {n} times"),
                 };
-                let why = format!("{}/{}{failures}, of {}", e.service_tasks, e.node_tasks, e.candidates);
+                let why =
+                    format!("{}/{}{failures}, of {}", e.service_tasks, e.node_tasks, e.candidates);
                 format!("{} on {node} ({why})", self.task(&e.task_id))
             }
             Kind::TaskDesired(e) => {
@@ -84,13 +92,24 @@ impl Names {
             Kind::TaskOrphaned(e) => format!("{} orphaned", self.task(&e.task_id)),
             Kind::TaskReaped(e) => format!("{} reaped", self.task(&e.task_id)),
             Kind::PlacementExplained(e) => {
-                format!("{} explained: of {}, {}", self.any(&e.service_id), e.nodes, counts(&e.refused))
+                format!(
+                    "{} explained: of {}, {}",
+                    self.any(&e.service_id),
+                    e.nodes,
+                    counts(&e.refused)
+                )
             }
-            Kind::PlacementBlocked(e) => format!("{} blocked: {}", self.any(&e.service_id), e.message),
+            Kind::PlacementBlocked(e) => {
+                format!("{} blocked: {}", self.any(&e.service_id), e.message)
+            }
             Kind::RolloutStarted(e) => format!("{} started", self.any(&e.service_id)),
             Kind::RolloutPaused(e) => {
                 let message = e.message.replace(&Id::from_bytes(&e.task_id).to_string(), "ID");
-                format!("{} paused by {}: {message}", self.any(&e.service_id), self.task(&e.task_id))
+                format!(
+                    "{} paused by {}: {message}",
+                    self.any(&e.service_id),
+                    self.task(&e.task_id)
+                )
             }
             Kind::RolloutCompleted(e) => format!("{} completed", self.any(&e.service_id)),
             Kind::NodeDown(e) => format!("{} down: {}", self.any(&e.node_id), e.message),
@@ -114,8 +133,9 @@ impl Names {
 }
 
 fn counts(refused: &[FilterCount]) -> String {
-    let count =
-        |c: &FilterCount| format!("{} {}", word(c.filter().as_str_name(), "PLACEMENT_FILTER_"), c.nodes);
+    let count = |c: &FilterCount| {
+        format!("{} {}", word(c.filter().as_str_name(), "PLACEMENT_FILTER_"), c.nodes)
+    };
     refused.iter().map(count).collect::<Vec<_>>().join(" ")
 }
 

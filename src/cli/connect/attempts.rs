@@ -1,8 +1,9 @@
-//! When a command is sent again, and when the program gives up. PURE: the time that has passed is handed in.
+//! When a command is sent again, and when the program gives up. PURE: the time that has passed is
+//! handed in.
 //!
-//! A command has an id, and the same id takes effect once. So where nobody can say whether a command was done, asking
-//! again is safe, and the answer is that of the first time. What people must never be told is to ask again by hand:
-//! that would be another id, and another effect.
+//! A command has an id, and the same id takes effect once. So where nobody can say whether a
+//! command was done, asking again is safe, and the answer is that of the first time. What people
+//! must never be told is to ask again by hand: that would be another id, and another effect.
 
 use std::time::Duration;
 
@@ -34,7 +35,8 @@ impl Attempts {
         self.ends_at().saturating_sub(passed)
     }
 
-    /// An attempt ended without a known outcome: how long to pause before the next, or nothing to give up.
+    /// An attempt ended without a known outcome: how long to pause before the next, or nothing to
+    /// give up.
     pub fn again(&mut self, passed: Duration) -> Option<Duration> {
         self.first_failure.get_or_insert(passed);
         let pause = self.pause;

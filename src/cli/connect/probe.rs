@@ -1,7 +1,8 @@
 //! Who listens on a socket: a manager, something else, or somebody who does not answer.
 //!
-//! Both sides of an HTTP/2 connection begin with a frame of settings. So the opening is sent and the first bytes of the
-//! answer are looked at; whatever else comes is another program, whose socket was named by mistake.
+//! Both sides of an HTTP/2 connection begin with a frame of settings. So the opening is sent and
+//! the first bytes of the answer are looked at; whatever else comes is another program, whose
+//! socket was named by mistake.
 
 use crate::cli::fail::Failure;
 use std::{path::Path, time::Duration};
@@ -17,7 +18,8 @@ const OPENING: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x0
 const FRAME_HEADER_BYTES: usize = 9;
 /// The kind of a frame of settings.
 const SETTINGS: u8 = 4;
-/// How long the listener may take to answer. A manager that does not is overloaded or stopped by a debugger.
+/// How long the listener may take to answer. A manager that does not is overloaded or stopped by a
+/// debugger.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
 
 /// Why no manager is behind a socket.
@@ -64,10 +66,10 @@ impl Finding {
     pub fn told(self, path: &Path) -> Failure {
         let shown = path.display();
         match self {
-            Finding::Stranger => {
-                Failure::unreachable(format!("no manager at unix://{shown}: another program listens there"))
-                    .hint("name the manager's socket with --host or SKEP_HOST")
-            }
+            Finding::Stranger => Failure::unreachable(format!(
+                "no manager at unix://{shown}: another program listens there"
+            ))
+            .hint("name the manager's socket with --host or SKEP_HOST"),
             Finding::Closed => Failure::unreachable(format!(
                 "the manager at unix://{shown} closed the connection without an answer"
             ))

@@ -1,4 +1,5 @@
-//! Commands on their way: each has an id, is sent until its outcome is known, and is told in the manager's words.
+//! Commands on their way: each has an id, is sent until its outcome is known, and is told in the
+//! manager's words.
 
 use super::{Manager, attempts::Attempts};
 use crate::cli::{
@@ -34,7 +35,13 @@ impl Submitter {
     /// Numbers the commands of one stamp.
     pub fn new(manager: Manager, stamp: u64, reason: Option<&str>) -> Submitter {
         let limit = super::attempts::ANSWER_MAX;
-        Submitter { manager, stamp, number: 0, reason: reason.unwrap_or_default().to_owned(), limit }
+        Submitter {
+            manager,
+            stamp,
+            number: 0,
+            reason: reason.unwrap_or_default().to_owned(),
+            limit,
+        }
     }
 
     /// Gives a command no longer than this to be decided.
@@ -43,9 +50,14 @@ impl Submitter {
         self
     }
 
-    /// One command for each name, which is told when it is done. A refusal does not keep the others from being asked;
-    /// all are told, and the last one counts. Nor does an output that cannot be written.
-    pub async fn each(&mut self, names: &[String], mut action: impl FnMut(usize) -> Action) -> Outcome {
+    /// One command for each name, which is told when it is done. A refusal does not keep the others
+    /// from being asked; all are told, and the last one counts. Nor does an output that cannot be
+    /// written.
+    pub async fn each(
+        &mut self,
+        names: &[String],
+        mut action: impl FnMut(usize) -> Action,
+    ) -> Outcome {
         let mut failures = Failures::default();
         for (index, name) in names.iter().enumerate() {
             match self.submit(action(index)).await {
@@ -57,25 +69,35 @@ impl Submitter {
         failures.end()
     }
 
-    /// Asks until it is known whether the command was done. A refusal is a failure with the manager's own words.
+    /// Asks until it is known whether the command was done. A refusal is a failure with the
+    /// manager's own words.
     pub async fn submit(&mut self, action: Action) -> Outcome<Accepted> {
         self.number += 1;
         let id = CommandId { stamp: self.stamp, number: self.number };
-        let command =
-            Command { id: Some(id), reason: self.reason.clone(), trace: None, action: Some(action) };
+        let command = Command {
+            id: Some(id),
+            reason: self.reason.clone(),
+            trace: None,
+            action: Some(action),
+        };
         let began = Instant::now();
         let mut attempts = Attempts::new(self.limit);
         let mut is_told = false;
         loop {
             let unknown = match self.attempt(&command, attempts.patience(began.elapsed())).await {
                 Attempt::Accepted(accepted) => {
-                    accepted.warnings.iter().for_each(|text| show::talk(&format!("warning: {text}")));
+                    accepted
+                        .warnings
+                        .iter()
+                        .for_each(|text| show::talk(&format!("warning: {text}")));
                     return Ok(accepted);
                 }
                 Attempt::Failed(failure) => return Err(failure),
                 Attempt::Unknown(why) => why,
             };
-            let Some(pause) = attempts.again(began.elapsed()) else { return Err(stays_unknown(&unknown)) };
+            let Some(pause) = attempts.again(began.elapsed()) else {
+                return Err(stays_unknown(&unknown));
+            };
             if !is_told {
                 show::talk(&format!("{unknown}; the command is sent again under the same id"));
                 is_told = true;
@@ -100,7 +122,8 @@ fn answered(reply: CommandReply) -> Attempt {
         Some(Answer::Refused(refused)) => Attempt::Failed(refused.into()),
         Some(Answer::Unknown(unknown)) => Attempt::Unknown(unknown.message),
         None => Attempt::Failed(
-            Failure::refused("the manager's answer is empty").hint("it may be newer than this program"),
+            Failure::refused("the manager's answer is empty")
+                .hint("it may be newer than this program"),
         ),
     }
 }

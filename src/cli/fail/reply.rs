@@ -1,9 +1,9 @@
 //! What a failed call means. PURE.
 //!
-//! A status comes from two places. The manager sends one with its own words, and with a [`Refused`] in the details
-//! where there is more to say. The transport makes one when the connection breaks; its words are those of a library
-//! and its code says little, but unlike the manager's it has a source. This is the one place that tells them apart,
-//! so that no library's words reach people.
+//! A status comes from two places. The manager sends one with its own words, and with a [`Refused`]
+//! in the details where there is more to say. The transport makes one when the connection breaks;
+//! its words are those of a library and its code says little, but unlike the manager's it has a
+//! source. This is the one place that tells them apart, so that no library's words reach people.
 
 use super::{Failure, Kind};
 use prost::Message;
@@ -20,7 +20,8 @@ impl From<Status> for Failure {
             Code::Unimplemented => Failure::refused("this manager cannot answer that").hint(
                 "one that is stopped (--state-dir) tells of the past alone; one that runs may be older than this program",
             ),
-            // The transport says this of a message beyond its bound, here and on the manager's side.
+            // The transport says this of a message beyond its bound, here and on the manager's
+            // side.
             Code::OutOfRange if status.details().is_empty() => {
                 Failure::refused("the message is larger than the manager or this program takes")
                     .hint("ask for less at once, for example with --filter; a command may have 1.5 MiB")
@@ -67,7 +68,8 @@ mod tests {
     #[test]
     fn the_managers_words_reach_people_with_their_hint() {
         let refused = Refused { hint: "did you mean \"web\"?".into(), ..Refused::default() };
-        let status = Status::with_details(Code::NotFound, "no service", refused.encode_to_vec().into());
+        let status =
+            Status::with_details(Code::NotFound, "no service", refused.encode_to_vec().into());
         check(status, 1, "error: no service\nhint: did you mean \"web\"?");
         check(Status::data_loss("the history ends"), 1, "error: the history ends");
         check(Status::internal(""), 1, "error: the manager refuses, and does not say why");
@@ -91,7 +93,8 @@ mod tests {
     #[test]
     fn a_broken_connection_is_told_in_our_words_and_keeps_its_source() {
         for kind in [std::io::ErrorKind::ConnectionReset, std::io::ErrorKind::UnexpectedEof] {
-            let status = Status::from_error(Box::new(std::io::Error::new(kind, "h2 protocol error")));
+            let status =
+                Status::from_error(Box::new(std::io::Error::new(kind, "h2 protocol error")));
             let failure = Failure::from(status);
             assert_eq!(failure.exit_code(), 3);
             assert!(!failure.to_string().contains("h2"), "{failure}");
@@ -101,7 +104,8 @@ mod tests {
 
     #[test]
     fn a_message_beyond_its_bound_is_told_in_our_words() {
-        let failure = Failure::from(Status::out_of_range("Error, decoded message length too large"));
+        let failure =
+            Failure::from(Status::out_of_range("Error, decoded message length too large"));
         assert_eq!(failure.exit_code(), 1);
         assert!(!failure.to_string().contains("decoded"), "{failure}");
     }

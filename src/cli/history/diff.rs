@@ -16,7 +16,8 @@ use skep_proto::{
 /// `skep diff`
 #[derive(Args)]
 pub struct Diff {
-    /// The earlier moment: a revision, a time (local unless it names its zone), or so long ago (-5m)
+    /// The earlier moment: a revision, a time (local unless it names its zone), or so long ago
+    /// (-5m)
     #[arg(value_name = "FROM", value_parser = parse::moment, allow_hyphen_values = true)]
     from: Understood<moment::Moment>,
     /// The later moment [default: now]
@@ -101,7 +102,11 @@ mod tests {
             from_revision: 3,
             to_revision: 9,
             changes: vec![
-                change(ChangeKind::Changed, "web", vec![field("spec.mode.replicated.replicas", "3", "5")]),
+                change(
+                    ChangeKind::Changed,
+                    "web",
+                    vec![field("spec.mode.replicated.replicas", "3", "5")],
+                ),
                 change(ChangeKind::Removed, "", vec![field("a", "1", "")]),
             ],
         };

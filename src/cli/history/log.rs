@@ -28,7 +28,13 @@ pub struct Log {
     #[arg(short, long)]
     all: bool,
     /// Only so many of the newest
-    #[arg(short = 'n', long, value_name = "RECORDS", default_value_t = 0, hide_default_value = true)]
+    #[arg(
+        short = 'n',
+        long,
+        value_name = "RECORDS",
+        default_value_t = 0,
+        hide_default_value = true
+    )]
     tail: u32,
     /// table, json (one record a line), or a template such as '{{.Revision}} {{.Summary}}'
     #[arg(long, value_name = "FORMAT")]
@@ -41,9 +47,8 @@ pub async fn run(top: &Top, args: Log) -> Outcome {
     let look = Answer::look(args.format.as_deref(), "LogRecord")?;
     let is_past = args.read.at.is_some() || top.0.at.is_some();
     if is_past && args.follow {
-        return Err(
-            Failure::usage("--at ends in the past, --follow never does").hint("leave one of them out")
-        );
+        return Err(Failure::usage("--at ends in the past, --follow never does")
+            .hint("leave one of them out"));
     }
     let (manager, moment) = Manager::for_read(top, &args.read).await?;
     let to_revision = match moment {
@@ -78,7 +83,9 @@ pub async fn run(top: &Top, args: Log) -> Outcome {
         say(&text)?;
     }
     if is_empty && !authors.is_empty() {
-        talk(&format!("no record here is by {authors}: authors are users, uid:1000, nodes, and reconcilers"));
+        talk(&format!(
+            "no record here is by {authors}: authors are users, uid:1000, nodes, and reconcilers"
+        ));
     }
     Ok(())
 }

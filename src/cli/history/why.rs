@@ -1,4 +1,5 @@
-//! `skep why`: first the verdict, then the chain of causes back to a person or to the world outside.
+//! `skep why`: first the verdict, then the chain of causes back to a person or to the world
+//! outside.
 
 use crate::cli::{
     args::{Read, Top},
@@ -28,7 +29,8 @@ pub struct Why {
 pub async fn run(top: &Top, args: Why) -> Outcome {
     let look = Answer::look(args.format.as_deref(), "WhyReply")?;
     let (manager, moment) = Manager::for_read(top, &args.read).await?;
-    let reply = manager.history().why(WhyRequest { object: args.object, moment }).await?.into_inner();
+    let reply =
+        manager.history().why(WhyRequest { object: args.object, moment }).await?.into_inner();
     match look {
         Answer::Json => say_json(&json::render(&reply)),
         Answer::Template(template) => say(&template.fill_json(json::render(&reply))),

@@ -65,6 +65,9 @@ mod tests {
             assert_eq!((text.len(), Timestamp::parse(&text)), (30, Some(Timestamp(at))));
         }
         let whole = Prefix::new(true, true);
-        assert_eq!(head(&line("web.1", "b"), false, Some(&whole)), "web.1.000000000000000000000000z@b    | ");
+        assert_eq!(
+            head(&line("web.1", "b"), false, Some(&whole)),
+            "web.1.000000000000000000000000z@b    | "
+        );
     }
 }

@@ -69,9 +69,8 @@ pub async fn update(top: &Top, args: Update) -> Outcome {
             .hint("this cluster has one manager; start further workers with `skep agent`"));
     }
     if args.label_add.is_empty() && args.label_rm.is_empty() && args.availability.is_none() {
-        return Err(
-            Failure::usage("nothing is to be changed").hint("give --label-add, --label-rm or --availability")
-        );
+        return Err(Failure::usage("nothing is to be changed")
+            .hint("give --label-add, --label-rm or --availability"));
     }
     let availability = args.availability.map(|wanted| match wanted {
         Wanted::Active => NodeAvailability::Active as i32,
@@ -84,13 +83,19 @@ pub async fn update(top: &Top, args: Update) -> Outcome {
         availability,
         ..UpdateNode::default()
     };
-    each(top, &args.change, vec![args.node], |node| Action::UpdateNode(UpdateNode { node, ..update.clone() }))
-        .await
+    each(top, &args.change, vec![args.node], |node| {
+        Action::UpdateNode(UpdateNode { node, ..update.clone() })
+    })
+    .await
 }
 
 pub async fn availability(top: &Top, args: Availability, wanted: NodeAvailability) -> Outcome {
     each(top, &args.change, args.nodes, |node| {
-        Action::UpdateNode(UpdateNode { node, availability: Some(wanted as i32), ..UpdateNode::default() })
+        Action::UpdateNode(UpdateNode {
+            node,
+            availability: Some(wanted as i32),
+            ..UpdateNode::default()
+        })
     })
     .await
 }
@@ -101,7 +106,12 @@ pub async fn rm(top: &Top, args: Rm) -> Outcome {
 }
 
 /// One command for each node.
-async fn each(top: &Top, change: &Change, nodes: Vec<String>, action: impl Fn(String) -> Action) -> Outcome {
+async fn each(
+    top: &Top,
+    change: &Change,
+    nodes: Vec<String>,
+    action: impl Fn(String) -> Action,
+) -> Outcome {
     let manager = Manager::connect(&top.host(&change.host)?).await?;
     let names = nodes.clone();
     let nodes = resolve_self(&manager, nodes).await?;

@@ -20,7 +20,9 @@ pub fn pretty(node: &Node) -> String {
     let platform = description.platform.clone().unwrap_or_default();
     let features: Vec<String> = description
         .features()
-        .map(|feature| feature.as_str_name().trim_start_matches("FEATURE_").replace('_', " ").to_lowercase())
+        .map(|feature| {
+            feature.as_str_name().trim_start_matches("FEATURE_").replace('_', " ").to_lowercase()
+        })
         .collect();
     let conditions: Vec<String> = status
         .conditions
@@ -41,7 +43,10 @@ pub fn pretty(node: &Node) -> String {
         ("Conditions", conditions.join("\n")),
         ("Availability", title(availability_word(node))),
         ("Address", description.addr.clone()),
-        ("Platform", format!("{}/{}", platform.os, platform.architecture).trim_matches('/').to_owned()),
+        (
+            "Platform",
+            format!("{}/{}", platform.os, platform.architecture).trim_matches('/').to_owned(),
+        ),
         ("Resources", amount(description.resources.as_ref())),
         ("Reserved", amount(node.reserved.as_ref())),
         ("Live tasks", node.tasks.to_string()),
@@ -55,7 +60,11 @@ fn state(node: &Node, since_at: u64) -> String {
     match since_at {
         0 => state_word(node).to_owned(),
         at => {
-            format!("{} for {}", state_word(node), duration_words(now().since(Timestamp(at))).to_lowercase())
+            format!(
+                "{} for {}",
+                state_word(node),
+                duration_words(now().since(Timestamp(at))).to_lowercase()
+            )
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Fields of one value, separated by commas: `--mount` and `--publish`. PURE.
 //!
-//! The form is CSV (RFC 4180), as Docker's is: a whole field may stand in double quotes and then hold commas, and two
-//! double quotes within it mean one.
+//! The form is CSV (RFC 4180), as Docker's is: a whole field may stand in double quotes and then
+//! hold commas, and two double quotes within it mean one.
 
 /// The fields of a value.
 pub fn fields(text: &str) -> Result<Vec<String>, String> {
@@ -29,15 +29,16 @@ pub fn pair(field: &str) -> (&str, Option<&str>) {
 }
 
 fn bare_field(text: &str) -> Result<(String, Option<&str>), String> {
-    let (field, after) = text.split_once(',').map_or((text, None), |(field, after)| (field, Some(after)));
+    let (field, after) =
+        text.split_once(',').map_or((text, None), |(field, after)| (field, Some(after)));
     if field.trim_start().starts_with('"') {
         return Err("a blank stands before a quote: remove it".into());
     }
     match field.contains('"') {
         false => Ok((field.to_owned(), after)),
-        true => {
-            Err(format!("{field:?} has a quote in its middle: quotes go around the whole field, \"key=a,b\""))
-        }
+        true => Err(format!(
+            "{field:?} has a quote in its middle: quotes go around the whole field, \"key=a,b\""
+        )),
     }
 }
 

@@ -1,4 +1,5 @@
-//! Durations as Docker writes them: `90s`, `1h30m`, `1.5s`, `250ms`; days too, since history is long.
+//! Durations as Docker writes them: `90s`, `1h30m`, `1.5s`, `250ms`; days too, since history is
+//! long.
 
 use std::time::Duration;
 

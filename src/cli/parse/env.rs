@@ -1,6 +1,8 @@
-//! Environment variables, from flags and from files. PURE: the caller's own environment is handed in.
+//! Environment variables, from flags and from files. PURE: the caller's own environment is handed
+//! in.
 
-/// Largest file of variables; a larger one is refused, since a command may not be that large either.
+/// Largest file of variables; a larger one is refused, since a command may not be that large
+/// either.
 pub const ENV_FILE_BYTES_MAX: usize = 1 << 20;
 
 /// The value that a name has in the environment of this command, if any.
@@ -26,8 +28,8 @@ pub fn variable(text: &str, lookup: Lookup<'_>) -> Result<String, String> {
 
 /// The variables of a file, one a line. Empty lines and lines that begin with `#` are left out.
 ///
-/// The error names the line. Editors for Windows add a byte order mark, which is dropped, and carriage returns, which
-/// end a line like the newline that follows.
+/// The error names the line. Editors for Windows add a byte order mark, which is dropped, and
+/// carriage returns, which end a line like the newline that follows.
 pub fn file(bytes: &[u8], lookup: Lookup<'_>) -> Result<Vec<String>, String> {
     if bytes.len() > ENV_FILE_BYTES_MAX {
         return Err(format!("it is larger than {ENV_FILE_BYTES_MAX} bytes"));

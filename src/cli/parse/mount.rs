@@ -63,7 +63,10 @@ fn check(mount: &Mount) -> Result<(), String> {
         MountType::Npipe | MountType::Cluster => true,
     };
     if !fits {
-        return Err("the source does not fit: bind takes an absolute path, volume a name, tmpfs none".into());
+        return Err(
+            "the source does not fit: bind takes an absolute path, volume a name, tmpfs none"
+                .into(),
+        );
     }
     let strangers = [
         (mount.bind.is_some() && kind != MountType::Bind, "bind"),
@@ -81,7 +84,9 @@ fn kind(text: &str) -> Result<MountType, String> {
         "bind" => Ok(MountType::Bind),
         "volume" => Ok(MountType::Volume),
         "tmpfs" => Ok(MountType::Tmpfs),
-        "npipe" | "cluster" => Err(format!("type {text} is not supported yet; use bind, volume or tmpfs")),
+        "npipe" | "cluster" => {
+            Err(format!("type {text} is not supported yet; use bind, volume or tmpfs"))
+        }
         _ => Err(format!("type {text:?} is unknown; use bind, volume or tmpfs")),
     }
 }
@@ -124,7 +129,8 @@ mod tests {
 
     #[test]
     fn each_type_is_read() {
-        let bind = mount("type=bind,src=/srv,dst=/data,ro,bind-propagation=rslave").expect("a bind");
+        let bind =
+            mount("type=bind,src=/srv,dst=/data,ro,bind-propagation=rslave").expect("a bind");
         assert_eq!((bind.r#type(), bind.read_only), (MountType::Bind, true));
         assert_eq!(bind.bind.map(|b| b.propagation()), Some(BindPropagation::Rslave));
         let volume = mount("source=data,target=/data,volume-label=a=b").expect("a volume");

@@ -1,7 +1,7 @@
 //! Published ports, in Docker's long and short forms. PURE.
 //!
-//! The short form means the ingress mesh, which is not built. It is read all the same, so that the error can say what
-//! to write instead.
+//! The short form means the ingress mesh, which is not built. It is read all the same, so that the
+//! error can say what to write instead.
 
 use super::csv;
 use skep_proto::v1::{PortConfig, PortProtocol, PublishMode};
@@ -20,9 +20,12 @@ pub fn port(text: &str) -> Result<PortConfig, String> {
              published={published},target={target}{protocol},mode=host to use a port of each node"
         ));
     }
-    let mut port = PortConfig { publish_mode: PublishMode::Ingress as i32, ..PortConfig::default() };
+    let mut port =
+        PortConfig { publish_mode: PublishMode::Ingress as i32, ..PortConfig::default() };
     for field in csv::fields(text)? {
-        let (key, Some(value)) = csv::pair(&field) else { return Err(format!("{field:?} has no value")) };
+        let (key, Some(value)) = csv::pair(&field) else {
+            return Err(format!("{field:?} has no value"));
+        };
         match key {
             "target" => port.target_port = number(value)?,
             "published" => port.published_port = number(value)?,
@@ -40,12 +43,15 @@ pub fn port(text: &str) -> Result<PortConfig, String> {
         return Err("it names no target port; write published=8080,target=80,mode=host".into());
     }
     if port.publish_mode() == PublishMode::Ingress {
-        return Err("it asks for the ingress mesh, which is not supported yet; add mode=host".into());
+        return Err(
+            "it asks for the ingress mesh, which is not supported yet; add mode=host".into()
+        );
     }
     Ok(port)
 }
 
-/// Which published ports are taken away: a target port, with its protocol where that is not tcp: `80`, `53/udp`.
+/// Which published ports are taken away: a target port, with its protocol where that is not tcp:
+/// `80`, `53/udp`.
 pub fn port_removal(text: &str) -> Result<(u32, PortProtocol), String> {
     let (target, name) = text.split_once('/').unwrap_or((text, "tcp"));
     Ok((number(target)?, protocol(name)?))
@@ -120,9 +126,14 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused() {
-        for text in
-            ["", "x", "target=0,mode=host", "target=70000,mode=host", "published=80,mode=host", "colour=red"]
-        {
+        for text in [
+            "",
+            "x",
+            "target=0,mode=host",
+            "target=70000,mode=host",
+            "published=80,mode=host",
+            "colour=red",
+        ] {
             assert!(port(text).is_err(), "{text:?}");
         }
         assert_eq!(port_removal("53/udp"), Ok((53, PortProtocol::Udp)));

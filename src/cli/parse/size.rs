@@ -8,7 +8,11 @@ pub fn cpus(text: &str) -> Result<i64, String> {
         return Err(bad());
     }
     let nano = (number * 1e9).round() as i64;
-    if nano != 0 && nano < 1_000_000 { Err("it is too little: at least 0.001".into()) } else { Ok(nano) }
+    if nano != 0 && nano < 1_000_000 {
+        Err("it is too little: at least 0.001".into())
+    } else {
+        Ok(nano)
+    }
 }
 
 /// A size in bytes: `512m`, `1g`, `64MiB`, `4096`. Units are powers of 1024, as Docker's are.
@@ -46,6 +50,11 @@ mod tests {
     fn cpus_are_counted_in_thousand_millionths() {
         assert_eq!(cpus("0.5"), Ok(500_000_000));
         assert_eq!(cpus("2"), Ok(2_000_000_000));
-        assert!(cpus("x").is_err() && cpus("-1").is_err() && cpus("NaN").is_err() && cpus("0.0001").is_err());
+        assert!(
+            cpus("x").is_err()
+                && cpus("-1").is_err()
+                && cpus("NaN").is_err()
+                && cpus("0.0001").is_err()
+        );
     }
 }

@@ -1,8 +1,8 @@
 //! Times as people write them, and as skep prints them. PURE: now and the local zone are handed in.
 //!
-//! A time with a zone means the same everywhere. One without a zone, and a date alone, is the reader's local time: that
-//! is what stands on the wall clock and in most tickets. Whoever asks is told how it was read, because a wrong guess
-//! shows other records and nothing looks wrong.
+//! A time with a zone means the same everywhere. One without a zone, and a date alone, is the
+//! reader's local time: that is what stands on the wall clock and in most tickets. Whoever asks is
+//! told how it was read, because a wrong guess shows other records and nothing looks wrong.
 
 use super::duration_ns;
 use jiff::{civil::DateTime, tz::TimeZone};
@@ -50,10 +50,12 @@ pub fn moment(text: &str, zone: &TimeZone) -> Result<Understood<moment::Moment>,
     }
 }
 
-/// The bound of what is wanted: a time, seconds since 1970, or so long before `now`. Nanoseconds since 1970.
+/// The bound of what is wanted: a time, seconds since 1970, or so long before `now`. Nanoseconds
+/// since 1970.
 pub fn since(text: &str, now: Timestamp, zone: &TimeZone) -> Result<Understood<u64>, String> {
     if is_number(text) {
-        let seconds: u64 = text.parse().map_err(|_| "it is too large for seconds since 1970".to_owned())?;
+        let seconds: u64 =
+            text.parse().map_err(|_| "it is too large for seconds since 1970".to_owned())?;
         return Ok(Understood::plain(seconds.saturating_mul(SECOND_NS)));
     }
     if let Some(time) = time(text, zone)? {
@@ -66,7 +68,8 @@ pub fn since(text: &str, now: Timestamp, zone: &TimeZone) -> Result<Understood<u
     Ok(Understood::plain(now.0.saturating_sub(ago)))
 }
 
-/// A time of the log as people read it: to the millisecond, of one width, in their zone and naming it.
+/// A time of the log as people read it: to the millisecond, of one width, in their zone and naming
+/// it.
 pub fn in_zone(at: u64, zone: &TimeZone) -> String {
     let Ok(time) = jiff::Timestamp::from_nanosecond(i128::from(at)) else { return String::new() };
     let zoned = time.to_zoned(zone.clone());
@@ -76,9 +79,12 @@ pub fn in_zone(at: u64, zone: &TimeZone) -> String {
     }
 }
 
-/// A time with or without a zone, a date alone, or seconds since 1970 with a fraction; none if it is something else.
+/// A time with or without a zone, a date alone, or seconds since 1970 with a fraction; none if it
+/// is something else.
 fn time(text: &str, zone: &TimeZone) -> Result<Option<Understood<u64>>, String> {
-    if let Some((seconds, fraction)) = text.split_once('.').filter(|(s, f)| is_number(s) && is_number(f)) {
+    if let Some((seconds, fraction)) =
+        text.split_once('.').filter(|(s, f)| is_number(s) && is_number(f))
+    {
         return seconds_and_fraction(seconds, fraction).map(|at| Some(Understood::plain(at)));
     }
     if let Ok(time) = text.parse::<jiff::Timestamp>() {
@@ -90,16 +96,19 @@ fn time(text: &str, zone: &TimeZone) -> Result<Option<Understood<u64>>, String> 
         return Ok(None);
     }
     let Ok(civil) = text.parse::<DateTime>() else { return Ok(None) };
-    let zoned = civil.to_zoned(zone.clone()).map_err(|_| format!("{text} is no time of this zone"))?;
+    let zoned =
+        civil.to_zoned(zone.clone()).map_err(|_| format!("{text} is no time of this zone"))?;
     let at = nanoseconds(zoned.timestamp())?;
     let note = format!("{text} has no zone and is read as local time: {}", in_zone(at, zone));
     Ok(Some(Understood { value: at, note: Some(note) }))
 }
 
 fn seconds_and_fraction(seconds: &str, fraction: &str) -> Result<u64, String> {
-    let seconds: u64 = seconds.parse().map_err(|_| "it is too large for seconds since 1970".to_owned())?;
+    let seconds: u64 =
+        seconds.parse().map_err(|_| "it is too large for seconds since 1970".to_owned())?;
     let digits: String = fraction.chars().chain("000000000".chars()).take(9).collect();
-    let ns: u64 = digits.parse().map_err(|_| "the fraction of the seconds is no number".to_owned())?;
+    let ns: u64 =
+        digits.parse().map_err(|_| "the fraction of the seconds is no number".to_owned())?;
     Ok(seconds.saturating_mul(SECOND_NS).saturating_add(ns))
 }
 
@@ -179,8 +188,10 @@ mod tests {
 
     #[test]
     fn what_is_no_time_is_refused() {
-        let wrong = ["", "soon", "yesterday", "2026-13-01", "2026-01-32", "14:00", "2026-01-31T14:00 CET"];
-        for text in wrong.iter().chain(&["2026-01-31T14:00[Nowhere/Town]", "1969-01-01T00:00:00Z"]) {
+        let wrong =
+            ["", "soon", "yesterday", "2026-13-01", "2026-01-32", "14:00", "2026-01-31T14:00 CET"];
+        for text in wrong.iter().chain(&["2026-01-31T14:00[Nowhere/Town]", "1969-01-01T00:00:00Z"])
+        {
             assert!(since(text, Timestamp(0), &zone()).is_err(), "{text:?}");
             assert!(moment(text, &zone()).is_err(), "{text:?}");
         }

@@ -4,7 +4,8 @@
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Words(pub Vec<String>);
 
-/// Cuts a text into words as a shell does: quotes and backslashes keep blanks together. Nothing is expanded.
+/// Cuts a text into words as a shell does: quotes and backslashes keep blanks together. Nothing is
+/// expanded.
 pub fn words(text: &str) -> Result<Words, String> {
     match shlex::split(text) {
         Some(words) => Ok(Words(words)),
@@ -24,7 +25,10 @@ mod tests {
     #[test]
     fn words_are_cut_as_a_shell_cuts_them() {
         check("sleep 60", &["sleep", "60"]);
-        check("-c 'echo \"one two\"; exec sleep 1000'", &["-c", "echo \"one two\"; exec sleep 1000"]);
+        check(
+            "-c 'echo \"one two\"; exec sleep 1000'",
+            &["-c", "echo \"one two\"; exec sleep 1000"],
+        );
         check("sh -c \"echo a  b\"", &["sh", "-c", "echo a  b"]);
         check("a\\ b 'c'\"d\"", &["a b", "cd"]);
         check("--flag= '' x", &["--flag=", "", "x"]);

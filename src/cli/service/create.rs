@@ -49,8 +49,8 @@ pub struct Create {
     /// A file of environment variables, one a line: NAME=VALUE
     #[arg(long, value_name = "FILE")]
     env_file: Vec<PathBuf>,
-    /// A mount: type=bind|volume|tmpfs,source=…,target=…[,readonly][,volume-opt=…]; a field that holds a comma stands
-    /// in double quotes
+    /// A mount: type=bind|volume|tmpfs,source=…,target=…[,readonly][,volume-opt=…]; a field that
+    /// holds a comma stands in double quotes
     #[arg(long, value_name = "MOUNT", value_parser = parse::mount)]
     mount: Vec<Mount>,
     /// Only nodes that meet this: node.labels.zone==b1, node.role!=manager
@@ -84,9 +84,11 @@ pub async fn run(top: &Top, args: Create) -> Outcome {
     let target = top.host(&args.change.host)?;
     let manager = Manager::connect(&target).await?;
     let clock = args.waiting.begin();
-    let mut submitter = manager.submitter(args.change.reason.as_deref()).await?.within(args.waiting.limit());
-    let accepted =
-        submitter.submit(Action::CreateService(Box::new(CreateService { spec: Some(spec) }))).await?;
+    let mut submitter =
+        manager.submitter(args.change.reason.as_deref()).await?.within(args.waiting.limit());
+    let accepted = submitter
+        .submit(Action::CreateService(Box::new(CreateService { spec: Some(spec) })))
+        .await?;
     let id = Id::from_bytes(&accepted.object_id).to_string();
     let mut failures = Failures::default();
     failures.note(show::say(&id));
@@ -124,7 +126,10 @@ fn spec(args: &Create) -> Outcome<ServiceSpec> {
     }
     args.task.apply(&mut task).map_err(Failure::usage)?;
     if !args.constraint.is_empty() {
-        task.placement.get_or_insert_with(Placement::default).constraints.clone_from(&args.constraint);
+        task.placement
+            .get_or_insert_with(Placement::default)
+            .constraints
+            .clone_from(&args.constraint);
     }
     task.networks = args.network.iter().map(|target| attachment(target)).collect();
     let labels = args.label.iter().cloned().collect();
@@ -132,7 +137,9 @@ fn spec(args: &Create) -> Outcome<ServiceSpec> {
     Ok(ServiceSpec {
         annotations: Some(Annotations { name, labels }),
         task: Some(task),
-        mode: Some(ServiceMode { mode: Some(Mode::Replicated(Replicated { replicas: args.replicas })) }),
+        mode: Some(ServiceMode {
+            mode: Some(Mode::Replicated(Replicated { replicas: args.replicas })),
+        }),
         endpoint: (!args.publish.is_empty())
             .then(|| EndpointSpec { ports: args.publish.clone(), ..EndpointSpec::default() }),
         ..ServiceSpec::default()
@@ -151,16 +158,20 @@ fn env_lines(path: &Path) -> Outcome<Vec<String>> {
     File::open(path)
         .and_then(|file| file.take(parse::ENV_FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes))
         .map_err(|error| {
-            Failure::usage(format!("--env-file {shown} cannot be read: {}", reason(&error))).caused_by(error)
+            Failure::usage(format!("--env-file {shown} cannot be read: {}", reason(&error)))
+                .caused_by(error)
         })?;
     parse::env_file(&bytes).map_err(|error| Failure::usage(format!("--env-file {shown}: {error}")))
 }
 
 /// A name for a service that was given none: what it runs, and letters that tell it from its like.
 fn made_up(image: &str) -> String {
-    let last = image.rsplit('/').next().unwrap_or_default().split(['@', ':']).next().unwrap_or_default();
-    let plain: String =
-        last.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect();
+    let last =
+        image.rsplit('/').next().unwrap_or_default().split(['@', ':']).next().unwrap_or_default();
+    let plain: String = last
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' })
+        .collect();
     let plain = plain.trim_matches('-').chars().take(40).collect::<String>();
     let letters = Id(u128::from(crate::cli::now().0)).to_string();
     let tail: String = letters.chars().rev().take(6).collect();
@@ -173,9 +184,11 @@ mod tests {
 
     #[test]
     fn a_made_up_name_is_a_name() {
-        for (image, begins) in
-            [("registry.example/a/web-app:1.2", "web-app-"), ("/usr/bin/sleep", "sleep-"), ("@", "service-")]
-        {
+        for (image, begins) in [
+            ("registry.example/a/web-app:1.2", "web-app-"),
+            ("/usr/bin/sleep", "sleep-"),
+            ("@", "service-"),
+        ] {
             let name = made_up(image);
             assert!(name.starts_with(begins) && name.len() == begins.len() + 6, "{name}");
         }

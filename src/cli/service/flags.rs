@@ -1,12 +1,12 @@
-//! Flags that `service create` and `service update` share: each is absent or a wish, so that an update changes what
-//! was said and nothing else.
+//! Flags that `service create` and `service update` share: each is absent or a wish, so that an
+//! update changes what was said and nothing else.
 
 use super::health::HealthFlags;
 use crate::cli::parse::{self, Words};
 use clap::{Args, ValueEnum};
 use skep_proto::v1::{
-    ContainerSpec, Placement, ResourceRequirements, Resources, RestartCondition, RestartPolicy, TaskSpec,
-    task_spec::Runtime,
+    ContainerSpec, Placement, ResourceRequirements, Resources, RestartCondition, RestartPolicy,
+    TaskSpec, task_spec::Runtime,
 };
 
 /// When an ended task is replaced.
@@ -148,7 +148,9 @@ impl TaskFlags {
 pub fn container(task: &mut TaskSpec) -> Result<&mut ContainerSpec, String> {
     match task.runtime.get_or_insert_with(|| Runtime::Container(ContainerSpec::default())) {
         Runtime::Container(container) => Ok(container),
-        Runtime::Generic(_) | Runtime::Attachment(_) => Err("the service does not run containers".into()),
+        Runtime::Generic(_) | Runtime::Attachment(_) => {
+            Err("the service does not run containers".into())
+        }
     }
 }
 

@@ -33,8 +33,12 @@ pub struct HealthFlags {
 impl HealthFlags {
     /// Writes what was said into the check.
     pub fn apply(&self, check: &mut Option<HealthCheck>) -> Result<(), String> {
-        let durations =
-            [self.health_interval, self.health_timeout, self.health_start_period, self.health_start_interval];
+        let durations = [
+            self.health_interval,
+            self.health_timeout,
+            self.health_start_period,
+            self.health_start_interval,
+        ];
         let said = self.health_cmd.is_some()
             || self.health_retries.is_some()
             || durations.iter().any(Option::is_some);
@@ -50,8 +54,11 @@ impl HealthFlags {
         }
         let check = check.get_or_insert_with(HealthCheck::default);
         if let Some(command) = &self.health_cmd {
-            check.test =
-                if command.is_empty() { Vec::new() } else { vec!["CMD-SHELL".into(), command.clone()] };
+            check.test = if command.is_empty() {
+                Vec::new()
+            } else {
+                vec!["CMD-SHELL".into(), command.clone()]
+            };
         }
         check.interval_ns = self.health_interval.unwrap_or(check.interval_ns);
         check.timeout_ns = self.health_timeout.unwrap_or(check.timeout_ns);

@@ -1,8 +1,10 @@
-//! How long a command waits for a service. PURE: times are handed in, counted from the command's beginning.
+//! How long a command waits for a service. PURE: times are handed in, counted from the command's
+//! beginning.
 //!
-//! Without a limit of the caller's, waiting goes on as long as there is progress: a long pull is no failure. Progress is
-//! counted so that it must end: a slot that comes further than it ever was, or one more that is settled. A service whose
-//! tasks start and end for ever moves all the time and makes no progress.
+//! Without a limit of the caller's, waiting goes on as long as there is progress: a long pull is no
+//! failure. Progress is counted so that it must end: a slot that comes further than it ever was, or
+//! one more that is settled. A service whose tasks start and end for ever moves all the time and
+//! makes no progress.
 
 use super::verdict::Picture;
 use std::{collections::BTreeMap, time::Duration};
@@ -66,7 +68,9 @@ impl Patience {
         match self.limit {
             Limit::After(at) => Some(at),
             Limit::Standstill => {
-                let since = self.trouble_since.map_or(self.advanced_at, |since| since.min(self.advanced_at));
+                let since = self
+                    .trouble_since
+                    .map_or(self.advanced_at, |since| since.min(self.advanced_at));
                 Some(since + STANDSTILL_MAX)
             }
             Limit::Never => None,
@@ -74,7 +78,8 @@ impl Patience {
     }
 
     fn has_advanced(&mut self, picture: &Picture) -> bool {
-        let mut advanced = picture.settled > self.settled_most || picture.slots.len() < self.slots_fewest;
+        let mut advanced =
+            picture.settled > self.settled_most || picture.slots.len() < self.slots_fewest;
         self.settled_most = self.settled_most.max(picture.settled);
         self.slots_fewest = self.slots_fewest.min(picture.slots.len());
         for slot in &picture.slots {

@@ -8,8 +8,8 @@ use crate::cli::{
 use skep_proto::{
     defaults,
     v1::{
-        ContainerSpec, MountType, Resources, RestartCondition, RolloutState, RolloutStatus, Service,
-        ServiceSpec, TaskSpec,
+        ContainerSpec, MountType, Resources, RestartCondition, RolloutState, RolloutStatus,
+        Service, ServiceSpec, TaskSpec,
     },
 };
 use std::collections::BTreeMap;
@@ -28,7 +28,10 @@ pub fn pretty(service: &Service) -> String {
         ("Created", local_time(meta.created_at)),
         ("Updated", format!("{} (version {})", local_time(meta.updated_at), meta.version)),
         ("Update", service.rollout.as_ref().map_or_else(String::new, rollout)),
-        ("Blocked", service.blocked.as_ref().map_or_else(String::new, |blocked| blocked.message.clone())),
+        (
+            "Blocked",
+            service.blocked.as_ref().map_or_else(String::new, |blocked| blocked.message.clone()),
+        ),
         ("Parked", service.parked.clone()),
         ("Ports", port_list(spec.endpoint.as_ref().map_or(&[][..], |endpoint| &endpoint.ports))),
     ]);
@@ -82,7 +85,10 @@ fn container_pairs(container: &ContainerSpec) -> Vec<(&'static str, String)> {
         (" Hostname", container.hostname.clone()),
         (" Labels", joined(&container.labels)),
         (" Mounts", mounts.join("\n")),
-        (" Health", container.health.as_ref().map_or_else(String::new, |health| health.test.join(" "))),
+        (
+            " Health",
+            container.health.as_ref().map_or_else(String::new, |health| health.test.join(" ")),
+        ),
         (" Stop signal", container.stop_signal.clone()),
         (" Stop grace", duration_words(defaults::stop_grace_ns(container))),
         (" Read-only", yes(container.read_only)),
@@ -102,7 +108,8 @@ fn rollout(rollout: &RolloutStatus) -> String {
         RolloutState::Paused => "paused",
         RolloutState::Completed => "completed",
     };
-    let message = if rollout.message.is_empty() { String::new() } else { format!(": {}", rollout.message) };
+    let message =
+        if rollout.message.is_empty() { String::new() } else { format!(": {}", rollout.message) };
     format!("{word}{message}")
 }
 
@@ -123,8 +130,10 @@ fn restart(task: &TaskSpec) -> String {
 
 fn amount(resources: Option<&Resources>) -> String {
     let resources = resources.cloned().unwrap_or_default();
-    let cpus = (resources.nano_cpus != 0).then(|| format!("{} CPUs", resources.nano_cpus as f64 / 1e9));
-    let memory = (resources.memory_bytes != 0).then(|| bytes_size(resources.memory_bytes.unsigned_abs()));
+    let cpus =
+        (resources.nano_cpus != 0).then(|| format!("{} CPUs", resources.nano_cpus as f64 / 1e9));
+    let memory =
+        (resources.memory_bytes != 0).then(|| bytes_size(resources.memory_bytes.unsigned_abs()));
     [cpus, memory].into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 

@@ -1,4 +1,5 @@
-//! Progress on the standard error: a line a slot on a terminal, and elsewhere a plain line for each thing that is new.
+//! Progress on the standard error: a line a slot on a terminal, and elsewhere a plain line for each
+//! thing that is new.
 
 use super::verdict::{Picture, Slot, slot_line};
 use crate::cli::show::{self, untrusted::one_line};
@@ -50,7 +51,9 @@ impl Progress {
         match self {
             Progress::Silent => {}
             Progress::Terminal(lines) => lines.show(picture),
-            Progress::Plain(plain) => plain.news(picture).iter().for_each(|line| show::talk(&one_line(line))),
+            Progress::Plain(plain) => {
+                plain.news(picture).iter().for_each(|line| show::talk(&one_line(line)))
+            }
         }
     }
 
@@ -104,7 +107,8 @@ impl Plain {
                 self.failures.insert(slot.number, slot.failures);
                 news.push(format!("{}: {}", slot.task.name, slot_line(slot)));
             }
-            // The words of a pull change with its stages, its bytes all the time: only the former are news here.
+            // The words of a pull change with its stages, its bytes all the time: only the former
+            // are news here.
             let stage = slot.pull.as_ref().map(|pull| pull.message.clone()).unwrap_or_default();
             if !stage.is_empty() && self.pulls.get(&slot.number) != Some(&stage) {
                 self.pulls.insert(slot.number, stage);
@@ -116,11 +120,16 @@ impl Plain {
 }
 
 fn overall(picture: &Picture) -> String {
-    format!("overall progress: {} out of {} tasks", picture.settled.min(picture.wanted), picture.wanted)
+    format!(
+        "overall progress: {} out of {} tasks",
+        picture.settled.min(picture.wanted),
+        picture.wanted
+    )
 }
 
 fn line() -> ProgressBar {
-    let style = ProgressStyle::with_template("{wide_msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
+    let style =
+        ProgressStyle::with_template("{wide_msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
     ProgressBar::new_spinner().with_style(style)
 }
 

@@ -28,7 +28,8 @@ pub struct Scale {
 pub async fn run(top: &Top, args: Scale) -> Outcome {
     let manager = Manager::connect(&top.host(&args.change.host)?).await?;
     let clock = args.waiting.begin();
-    let mut submitter = manager.submitter(args.change.reason.as_deref()).await?.within(args.waiting.limit());
+    let mut submitter =
+        manager.submitter(args.change.reason.as_deref()).await?.within(args.waiting.limit());
     let mut failures = Failures::default();
     let mut scaled: Vec<(String, Accepted)> = Vec::new();
     for (service, replicas) in args.wishes {

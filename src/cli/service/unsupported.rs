@@ -1,10 +1,11 @@
-//! Flags that Docker has and nobody acts on here. They are known, so that the answer can say what to use instead;
-//! they are not shown, since a flag that does nothing does not exist.
+//! Flags that Docker has and nobody acts on here. They are known, so that the answer can say what
+//! to use instead; they are not shown, since a flag that does nothing does not exist.
 
 use crate::cli::fail::{Failure, Outcome};
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, Error, FromArgMatches, parser::ValueSource};
 
-/// Flags of `docker service create` that are refused: name, whether a value follows, what to use instead.
+/// Flags of `docker service create` that are refused: name, whether a value follows, what to use
+/// instead.
 const CREATE: &[(&str, bool, &str)] = &[
     ("cap-add", true, "leave it out"),
     ("cap-drop", true, "leave it out"),
@@ -80,7 +81,9 @@ fn for_update() -> Vec<Refused> {
         false,
         "see the earlier spec with `skep --at REVISION service inspect`, and set it",
     )];
-    for (name, value, instead) in CREATE.iter().copied().filter(|(name, ..)| *name != "max-concurrent") {
+    for (name, value, instead) in
+        CREATE.iter().copied().filter(|(name, ..)| *name != "max-concurrent")
+    {
         match PAIRS.iter().find(|(single, ..)| *single == name) {
             Some((_, add, rm)) => flags.extend([(*add, value, instead), (*rm, value, instead)]),
             None => flags.push((name, value, instead)),
@@ -103,7 +106,9 @@ fn augment(mut command: Command, flags: Vec<Refused>) -> Command {
 }
 
 fn given(matches: &ArgMatches, flags: Vec<Refused>) -> Option<Refused> {
-    flags.into_iter().find(|(name, ..)| matches.value_source(name) == Some(ValueSource::CommandLine))
+    flags
+        .into_iter()
+        .find(|(name, ..)| matches.value_source(name) == Some(ValueSource::CommandLine))
 }
 
 fn refuse(flag: Option<Refused>) -> Outcome {

@@ -1,7 +1,9 @@
-//! `skep service update`: reads the spec, changes what was said, and quotes the version that it read.
+//! `skep service update`: reads the spec, changes what was said, and quotes the version that it
+//! read.
 //!
-//! Where somebody else was faster, the spec is read again and the same change is made to it: an edit of one key does
-//! not clash with an edit of another. Of two edits of the same key the later one counts, as with any two commands.
+//! Where somebody else was faster, the spec is read again and the same change is made to it: an
+//! edit of one key does not clash with an edit of another. Of two edits of the same key the later
+//! one counts, as with any two commands.
 
 use super::{
     create::attachment,
@@ -21,8 +23,9 @@ use crate::cli::{
 };
 use clap::Args;
 use skep_proto::v1::{
-    Accepted, Annotations, EndpointSpec, Mount, Placement, PortConfig, PortProtocol, RefusalCode, Replicated,
-    ServiceMode, ServiceSpec, TaskSpec, UpdateService, command::Action, service_mode::Mode,
+    Accepted, Annotations, EndpointSpec, Mount, Placement, PortConfig, PortProtocol, RefusalCode,
+    Replicated, ServiceMode, ServiceSpec, TaskSpec, UpdateService, command::Action,
+    service_mode::Mode,
 };
 use std::time::Instant;
 
@@ -35,7 +38,8 @@ pub struct Update {
     /// Another image, or with the process runtime another program
     #[arg(long, value_name = "IMAGE")]
     image: Option<String>,
-    /// Other command and arguments, read as a shell would: --args "-c 'echo one'"; an empty text takes them away
+    /// Other command and arguments, read as a shell would: --args "-c 'echo one'"; an empty text
+    /// takes them away
     #[arg(long, value_name = "COMMAND", value_parser = parse::words, allow_hyphen_values = true)]
     args: Option<Words>,
     /// How many tasks are to run
@@ -98,11 +102,13 @@ pub struct Update {
 
 pub async fn run(top: &Top, args: Update) -> Outcome {
     args.unsupported.check()?;
-    // Tried on an empty spec, so that flags which contradict each other are found before anybody is asked.
+    // Tried on an empty spec, so that flags which contradict each other are found before anybody is
+    // asked.
     args.task.apply(&mut TaskSpec::default()).map_err(Failure::usage)?;
     let manager = Manager::connect(&top.host(&args.change.host)?).await?;
     let clock = args.waiting.begin();
-    let mut submitter = manager.submitter(args.change.reason.as_deref()).await?.within(args.waiting.limit());
+    let mut submitter =
+        manager.submitter(args.change.reason.as_deref()).await?.within(args.waiting.limit());
     let (id, accepted) = submit(&manager, &mut submitter, &args).await?;
     let mut failures = Failures::default();
     failures.note(show::say(&args.service));
@@ -114,7 +120,11 @@ pub async fn run(top: &Top, args: Update) -> Outcome {
 }
 
 /// Reads, changes and submits until nobody is faster.
-async fn submit(manager: &Manager, submitter: &mut Submitter, args: &Update) -> Outcome<(String, Accepted)> {
+async fn submit(
+    manager: &Manager,
+    submitter: &mut Submitter,
+    args: &Update,
+) -> Outcome<(String, Accepted)> {
     let began = Instant::now();
     let mut edits = Edits::new(args.waiting.limit());
     loop {
@@ -139,7 +149,8 @@ async fn submit(manager: &Manager, submitter: &mut Submitter, args: &Update) -> 
     }
 }
 
-/// Numbers that differ between processes which run at the same time. Nothing secret depends on them.
+/// Numbers that differ between processes which run at the same time. Nothing secret depends on
+/// them.
 fn dice() -> u64 {
     crate::cli::now().0 ^ u64::from(std::process::id()).rotate_left(32)
 }
@@ -167,10 +178,12 @@ fn edit_ports(spec: &mut ServiceSpec, args: &Update) {
         return;
     }
     let endpoint = spec.endpoint.get_or_insert_with(EndpointSpec::default);
-    let gone =
-        |port: &PortConfig| args.publish_rm.iter().any(|(target, protocol)| meets(port, *target, *protocol));
-    let anew =
-        |port: &PortConfig| args.publish_add.iter().any(|new| meets(port, new.target_port, new.protocol()));
+    let gone = |port: &PortConfig| {
+        args.publish_rm.iter().any(|(target, protocol)| meets(port, *target, *protocol))
+    };
+    let anew = |port: &PortConfig| {
+        args.publish_add.iter().any(|new| meets(port, new.target_port, new.protocol()))
+    };
     endpoint.ports.retain(|port| !gone(port) && !anew(port));
     endpoint.ports.extend(args.publish_add.iter().cloned());
 }
@@ -187,8 +200,11 @@ fn edit_task(task: &mut TaskSpec, args: &Update) -> Result<(), String> {
     if let Some(words) = &args.args {
         container.args.clone_from(&words.0);
     }
-    container.env.retain(|variable| !args.env_rm.iter().any(|gone| gone == parse::env_name(variable)));
-    container.env = parse::last_of_each(container.env.drain(..).chain(args.env_add.iter().cloned()));
+    container
+        .env
+        .retain(|variable| !args.env_rm.iter().any(|gone| gone == parse::env_name(variable)));
+    container.env =
+        parse::last_of_each(container.env.drain(..).chain(args.env_add.iter().cloned()));
     let renewed = |mount: &Mount| args.mount_add.iter().any(|new| new.target == mount.target);
     container.mounts.retain(|mount| !args.mount_rm.contains(&mount.target) && !renewed(mount));
     container.mounts.extend(args.mount_add.iter().cloned());
@@ -285,7 +301,10 @@ mod tests {
         assert_eq!(task.placement.map(|p| p.constraints), Some(vec![]));
         assert_eq!(task.force_update, 1);
         assert!(spec.annotations.is_some_and(|a| a.labels.is_empty()));
-        assert_eq!(defaults::replicas(&ServiceSpec { mode: spec.mode, ..ServiceSpec::default() }), Some(3));
+        assert_eq!(
+            defaults::replicas(&ServiceSpec { mode: spec.mode, ..ServiceSpec::default() }),
+            Some(3)
+        );
     }
 
     #[test]

@@ -1,10 +1,12 @@
-//! Whether a service has come to what was asked: from what a manager shows of it, nothing else. PURE.
+//! Whether a service has come to what was asked: from what a manager shows of it, nothing else.
+//! PURE.
 //!
-//! A slot is settled when its newest task runs the newest spec and is wanted, or has done its work for good. The
-//! service is settled when as many slots are as were asked for, and none beside them is still on its way.
+//! A slot is settled when its newest task runs the newest spec and is wanted, or has done its work
+//! for good. The service is settled when as many slots are as were asked for, and none beside them
+//! is still on its way.
 //!
-//! A task that ended and was replaced counts as a failure whatever its exit code: a service that runs is one whose
-//! tasks stay.
+//! A task that ended and was replaced counts as a failure whatever its exit code: a service that
+//! runs is one whose tasks stay.
 
 use crate::cli::task::{end_of, state_word, trouble};
 use skep_proto::{
@@ -31,7 +33,8 @@ pub struct Slot {
     pub failed: Option<Task>,
     /// Of the newest task.
     pub pull: Option<PullProgress>,
-    /// How far its newest task has come towards running the newest spec: its state, and the bytes pulled for it.
+    /// How far its newest task has come towards running the newest spec: its state, and the bytes
+    /// pulled for it.
     pub reached: (i32, u64),
 }
 
@@ -106,13 +109,22 @@ pub fn judge(reply: &WatchServiceReply, old: &BTreeSet<Id>) -> Picture {
     let mut picture = Picture {
         wanted,
         settled,
-        older: reply.tasks.iter().filter(|task| runs(task) && !current(task, service)).count() as u64,
+        older: reply.tasks.iter().filter(|task| runs(task) && !current(task, service)).count()
+            as u64,
         converged: running == live
             && live <= wanted
             && settled >= wanted
             && !is_kept_too_early(service, &slots),
-        settled_at: slots.iter().filter(|slot| slot.settled).map(|slot| at(&slot.task)).max().unwrap_or(0),
-        blocked: service.blocked.as_ref().map_or_else(String::new, |blocked| blocked.message.clone()),
+        settled_at: slots
+            .iter()
+            .filter(|slot| slot.settled)
+            .map(|slot| at(&slot.task))
+            .max()
+            .unwrap_or(0),
+        blocked: service
+            .blocked
+            .as_ref()
+            .map_or_else(String::new, |blocked| blocked.message.clone()),
         slots,
         hopeless: String::new(),
     };
@@ -122,7 +134,13 @@ pub fn judge(reply: &WatchServiceReply, old: &BTreeSet<Id>) -> Picture {
     picture
 }
 
-fn slot(number: u64, tasks: &[&Task], service: &Service, old: &BTreeSet<Id>, pulls: &[PullProgress]) -> Slot {
+fn slot(
+    number: u64,
+    tasks: &[&Task],
+    service: &Service,
+    old: &BTreeSet<Id>,
+    pulls: &[PullProgress],
+) -> Slot {
     let newest = tasks[0];
     let counts = |task: &Task| has_failed(task) || (was_replaced(task) && task.id != newest.id);
     let failed: Vec<&Task> = tasks
@@ -131,7 +149,8 @@ fn slot(number: u64, tasks: &[&Task], service: &Service, old: &BTreeSet<Id>, pul
         .copied()
         .collect();
     let pull = pulls.iter().find(|pull| pull.task_id == newest.id).cloned();
-    let is_on_its_way = is_wanted(newest) && current(newest, service) && state(newest) <= TaskState::Running;
+    let is_on_its_way =
+        is_wanted(newest) && current(newest, service) && state(newest) <= TaskState::Running;
     Slot {
         number,
         settled: is_on_its_way && state(newest) == TaskState::Running,
@@ -146,18 +165,21 @@ fn slot(number: u64, tasks: &[&Task], service: &Service, old: &BTreeSet<Id>, pul
     }
 }
 
-/// Tasks that are kept because only their placement was changed count once the roll-out has looked at all of them.
+/// Tasks that are kept because only their placement was changed count once the roll-out has looked
+/// at all of them.
 fn is_kept_too_early(service: &Service, slots: &[Slot]) -> bool {
     let is_updating =
         service.rollout.as_ref().is_some_and(|rollout| rollout.state() == RolloutState::Updating);
-    is_updating && slots.iter().any(|slot| slot.settled && slot.task.spec_version != service.spec_version)
+    is_updating
+        && slots.iter().any(|slot| slot.settled && slot.task.spec_version != service.spec_version)
 }
 
 fn hopeless(service: &Service, picture: &Picture, dead: Option<Slot>) -> String {
     if !service.parked.is_empty() {
         return format!("the service is parked: {}", service.parked);
     }
-    if let Some(rollout) = service.rollout.as_ref().filter(|rollout| rollout.state() == RolloutState::Paused)
+    if let Some(rollout) =
+        service.rollout.as_ref().filter(|rollout| rollout.state() == RolloutState::Paused)
     {
         return format!("the update is paused: {}", rollout.message);
     }
@@ -166,7 +188,8 @@ fn hopeless(service: &Service, picture: &Picture, dead: Option<Slot>) -> String 
     }
     match picture.culprit() {
         Some(slot) if slot.failures >= ATTEMPTS_MAX => {
-            let word = if slot.failed.as_ref().is_some_and(has_failed) { "failed" } else { "ended" };
+            let word =
+                if slot.failed.as_ref().is_some_and(has_failed) { "failed" } else { "ended" };
             format!("{} {word} {} times", slot.task.name, slot.failures)
         }
         Some(_) | None => String::new(),
@@ -185,10 +208,12 @@ pub fn slot_line(slot: &Slot) -> String {
     } else if has_failed(task) {
         line.push_str(&format!(": {}", trouble(task)));
     } else if let Some(failed) = slot.failed.as_ref().filter(|_| !slot.settled) {
-        let times = if slot.failures == 1 { "once".to_owned() } else { format!("{} times", slot.failures) };
+        let times =
+            if slot.failures == 1 { "once".to_owned() } else { format!("{} times", slot.failures) };
         let word = if has_failed(failed) { "failed" } else { "ended" };
         line.push_str(&format!(", {word} {times}: {}", end_of(failed)));
-    } else if let Some(message) = task.status.as_ref().map(|status| &status.message).filter(|_| !slot.settled)
+    } else if let Some(message) =
+        task.status.as_ref().map(|status| &status.message).filter(|_| !slot.settled)
         && !message.is_empty()
         && *message != line
     {
@@ -202,9 +227,9 @@ fn pull_words(pull: &PullProgress) -> String {
     match (pull.done_bytes, pull.total_bytes) {
         (0, 0) => pull.message.clone(),
         (done, 0) => format!("{} {}", pull.message, bytes_size(done)).trim().to_owned(),
-        (done, total) => {
-            format!("{} {} of {}", pull.message, bytes_size(done), bytes_size(total)).trim().to_owned()
-        }
+        (done, total) => format!("{} {} of {}", pull.message, bytes_size(done), bytes_size(total))
+            .trim()
+            .to_owned(),
     }
 }
 
@@ -212,13 +237,14 @@ fn is_wanted(task: &Task) -> bool {
     task.desired() <= TaskState::Running
 }
 
-/// Whether the task runs what the service now asks for. Where it may run is judged by the manager, which replaces or
-/// keeps it.
+/// Whether the task runs what the service now asks for. Where it may run is judged by the manager,
+/// which replaces or keeps it.
 fn current(task: &Task, service: &Service) -> bool {
     if task.spec_version == service.spec_version {
         return true;
     }
-    let (Some(own), Some(asked)) = (&task.spec, service.spec.as_ref().and_then(|spec| spec.task.as_ref()))
+    let (Some(own), Some(asked)) =
+        (&task.spec, service.spec.as_ref().and_then(|spec| spec.task.as_ref()))
     else {
         return false;
     };
@@ -231,7 +257,8 @@ fn has_failed(task: &Task) -> bool {
     matches!(state(task), TaskState::Failed | TaskState::Rejected)
 }
 
-/// Whether the task ended by itself and well, which says nothing good of a service once there is another in its slot.
+/// Whether the task ended by itself and well, which says nothing good of a service once there is
+/// another in its slot.
 fn was_replaced(task: &Task) -> bool {
     let container = task.status.as_ref().and_then(|status| status.container.as_ref());
     let was_asked = container.is_some_and(|container| container.end_cause() == EndCause::Asked);

@@ -1,4 +1,5 @@
-//! Waiting until a service has come to what was asked, or until it is clear that it will not. The service stays.
+//! Waiting until a service has come to what was asked, or until it is clear that it will not. The
+//! service stays.
 
 use super::{
     name_of,
@@ -17,7 +18,9 @@ use clap::Args;
 use skep_proto::{
     Id, defaults,
     time::SECOND_NS,
-    v1::{Accepted, LogsRequest, Task, TaskState, WatchServiceReply, WatchServiceRequest, logs_reply},
+    v1::{
+        Accepted, LogsRequest, Task, TaskState, WatchServiceReply, WatchServiceRequest, logs_reply,
+    },
 };
 use std::time::Duration;
 use tokio::time::Instant;
@@ -152,9 +155,11 @@ async fn watch(
 /// A command that was accepted stays accepted when the manager goes away.
 fn while_waiting(id: &str, failure: Failure) -> Failure {
     match failure.is_unreachable() {
-        true => Failure::unreachable(format!("the manager went away while waiting; service {id} goes on"))
-            .hint(format!("see how it does with `skep service ps {id}` once the manager is back"))
-            .caused_by(failure),
+        true => Failure::unreachable(format!(
+            "the manager went away while waiting; service {id} goes on"
+        ))
+        .hint(format!("see how it does with `skep service ps {id}` once the manager is back"))
+        .caused_by(failure),
         false => failure,
     }
 }
@@ -173,11 +178,16 @@ async fn sleep_until(at: Option<Duration>, clock: Clock) {
     }
 }
 
-/// A task that has just been started may be about to fail; one that ran before, or was found healthy, is believed.
+/// A task that has just been started may be about to fail; one that ran before, or was found
+/// healthy, is believed.
 fn steady_for(reply: &WatchServiceReply, picture: &Picture) -> Duration {
-    let task =
-        reply.service.as_ref().and_then(|service| service.spec.as_ref()).and_then(|spec| spec.task.as_ref());
-    let checked = task.and_then(defaults::container).and_then(|container| container.health.as_ref());
+    let task = reply
+        .service
+        .as_ref()
+        .and_then(|service| service.spec.as_ref())
+        .and_then(|spec| spec.task.as_ref());
+    let checked =
+        task.and_then(defaults::container).and_then(|container| container.health.as_ref());
     if checked.is_some_and(|health| health.test.first().is_some_and(|word| word != "NONE")) {
         return Duration::ZERO;
     }
@@ -192,7 +202,8 @@ async fn give_up(
     reason: String,
 ) -> Failure {
     let Some((reply, picture)) = last else {
-        return Failure::refused(format!("nothing was heard of service {id}")).hint("see `skep status`");
+        return Failure::refused(format!("nothing was heard of service {id}"))
+            .hint("see `skep status`");
     };
     let name = reply.service.as_ref().map_or(id, name_of);
     let reason = if picture.blocked.is_empty() { reason } else { picture.blocked.clone() };
@@ -200,13 +211,17 @@ async fn give_up(
     if let Some(slot) = picture.culprit()
         && let Some(task) = &slot.failed
     {
-        let node =
-            if task.node_name.is_empty() { String::new() } else { format!(" on node {}", task.node_name) };
+        let node = if task.node_name.is_empty() {
+            String::new()
+        } else {
+            format!(" on node {}", task.node_name)
+        };
         let id = Id::from_bytes(&task.id);
         text.push_str("\n  ");
         text.push_str(&one_line(&format!("{}{node}: {} (task {id})", task.name, end_of(task))));
-        let lines =
-            tokio::time::timeout(LAST_LINES_PATIENCE, last_lines(manager, task)).await.unwrap_or_default();
+        let lines = tokio::time::timeout(LAST_LINES_PATIENCE, last_lines(manager, task))
+            .await
+            .unwrap_or_default();
         if !lines.is_empty() {
             text.push_str("\n  its last lines:");
             lines.iter().for_each(|line| text.push_str(&format!("\n    {line}")));
@@ -252,7 +267,9 @@ async fn last_lines(manager: &Manager, task: &Task) -> Vec<String> {
             Some(logs_reply::Message::Line(line)) => {
                 lines.push(one_line(&String::from_utf8_lossy(&line.text)))
             }
-            Some(logs_reply::Message::Gap(gap)) => lines.push(format!("({})", one_line(&gap.message))),
+            Some(logs_reply::Message::Gap(gap)) => {
+                lines.push(format!("({})", one_line(&gap.message)))
+            }
             None => {}
         }
     }

@@ -1,8 +1,9 @@
 //! The two streams that the program writes to. Nothing else may write to them: a lint holds to it.
 //!
-//! The standard output carries data and nothing else. The standard error carries everything that is said to people.
-//! Both may be full, closed, or a pipe whose reader has gone. For data that is an error of the command; talk that
-//! nobody can hear is dropped, because it must not change how the command ends.
+//! The standard output carries data and nothing else. The standard error carries everything that is
+//! said to people. Both may be full, closed, or a pipe whose reader has gone. For data that is an
+//! error of the command; talk that nobody can hear is dropped, because it must not change how the
+//! command ends.
 
 use super::untrusted;
 use crate::cli::fail::Outcome;

@@ -1,8 +1,9 @@
-//! The part of Go's templates that people use with Docker: `{{.Field}}`, `{{.Field.Sub}}`, `{{json .Field}}`.
+//! The part of Go's templates that people use with Docker: `{{.Field}}`, `{{.Field.Sub}}`, `{{json
+//! .Field}}`.
 //!
-//! A field is one of Docker's for that list, or one of the JSON's, which is found in any case and with or without
-//! underscores. A name that neither has is refused before anybody is asked. A field that is there but not set is
-//! empty.
+//! A field is one of Docker's for that list, or one of the JSON's, which is found in any case and
+//! with or without underscores. A name that neither has is refused before anybody is asked. A field
+//! that is there but not set is empty.
 
 use super::{Listing, Row};
 use crate::cli::fail::{Failure, Outcome};
@@ -85,9 +86,9 @@ impl Template {
                     (name, "") => name.to_uppercase(),
                     (_, heading) => heading.to_owned(),
                 },
-                Part::Path(path, _) => {
-                    path.last().map_or_else(String::new, |name| name.replace('_', " ").to_uppercase())
-                }
+                Part::Path(path, _) => path
+                    .last()
+                    .map_or_else(String::new, |name| name.replace('_', " ").to_uppercase()),
             })
             .collect()
     }
@@ -100,8 +101,9 @@ fn action(text: &str, listing: &Listing) -> Outcome<Part> {
         Some(_) => return Err(not_built(text)),
     };
     let names = field.strip_prefix('.').ok_or_else(|| not_built(text))?;
-    let well_formed =
-        |name: &str| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    let well_formed = |name: &str| {
+        !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+    };
     if names.is_empty() {
         return Ok(Part::Path(Vec::new(), style));
     }
@@ -133,8 +135,9 @@ fn action(text: &str, listing: &Listing) -> Outcome<Part> {
 }
 
 fn not_built(text: &str) -> Failure {
-    Failure::usage(format!("template action {text:?} is not supported yet"))
-        .hint("there are {{.Field}}, {{.Field.Sub}} and {{json .Field}}; for more use --format json")
+    Failure::usage(format!("template action {text:?} is not supported yet")).hint(
+        "there are {{.Field}}, {{.Field.Sub}} and {{json .Field}}; for more use --format json",
+    )
 }
 
 fn find<'a>(json: &'a Value, path: &[String]) -> &'a Value {
@@ -155,15 +158,20 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    const LIST: Listing = Listing { message: "Service", fields: &[("ID", "ID"), ("Self", "")], filters: &[] };
+    const LIST: Listing =
+        Listing { message: "Service", fields: &[("ID", "ID"), ("Self", "")], filters: &[] };
 
     fn check(template: &str, expected: Result<&str, &str>) {
         let json = json!({"spec": {"annotations": {"name": "web", "labels": {"a": "b"}}}, "spec_version": 7, "blocked": null});
         let row = Row { id: "1".into(), mark: "", cells: vec!["1".into(), "true".into()], json };
-        let said = Template::parse(template, &LIST).map(|t| t.fill(&row)).map_err(|e| e.message().to_owned());
+        let said = Template::parse(template, &LIST)
+            .map(|t| t.fill(&row))
+            .map_err(|e| e.message().to_owned());
         match expected {
             Ok(text) => assert_eq!(said.as_deref(), Ok(text), "{template}"),
-            Err(part) => assert!(said.as_ref().is_err_and(|e| e.contains(part)), "{template}: {said:?}"),
+            Err(part) => {
+                assert!(said.as_ref().is_err_and(|e| e.contains(part)), "{template}: {said:?}")
+            }
         }
     }
 
@@ -171,7 +179,10 @@ mod tests {
     fn fields_of_docker_and_of_the_message_are_filled_in() {
         check("{{.ID}}: {{ .Spec.Annotations.Name }}", Ok("1: web"));
         check("{{.SpecVersion}}\\t{{.spec_version}}", Ok("7\t7"));
-        check("{{json .Spec.Annotations.Labels}} {{.Spec.Annotations.Labels.a}}", Ok("{\"a\":\"b\"} b"));
+        check(
+            "{{json .Spec.Annotations.Labels}} {{.Spec.Annotations.Labels.a}}",
+            Ok("{\"a\":\"b\"} b"),
+        );
         check("{{json .ID}}", Ok("\"1\""));
         check("[{{.Blocked.Message}}]", Ok("[]"));
     }
@@ -188,8 +199,8 @@ mod tests {
 
     #[test]
     fn headings_stand_over_a_table_of_templates() {
-        let template =
-            Template::parse("{{.ID}}\\t{{.Self}}\\t{{.SpecVersion}}", &LIST).expect("a good template");
+        let template = Template::parse("{{.ID}}\\t{{.Self}}\\t{{.SpecVersion}}", &LIST)
+            .expect("a good template");
         assert_eq!(template.headings(&LIST), "ID\tSELF\tSPEC VERSION");
     }
 }

@@ -19,8 +19,12 @@ pub fn grid(head: &[String], rows: Vec<Vec<String>>) -> String {
 
 /// Names and values under each other; a value that is empty is left out, names may be indented.
 pub fn pairs(all: &[(&str, String)]) -> String {
-    let widest =
-        all.iter().filter(|(_, value)| !value.is_empty()).map(|(name, _)| name.len()).max().unwrap_or(0);
+    let widest = all
+        .iter()
+        .filter(|(_, value)| !value.is_empty())
+        .map(|(name, _)| name.len())
+        .max()
+        .unwrap_or(0);
     let mut text = String::new();
     for (name, value) in all.iter().filter(|(_, value)| !value.is_empty()) {
         let label = format!("{name}:");
@@ -52,7 +56,8 @@ mod tests {
 
     #[test]
     fn pairs_are_aligned_and_empty_ones_left_out() {
-        let text = pairs(&[("ID", "1".into()), ("Nothing", String::new()), (" Longer", "a\nb".into())]);
+        let text =
+            pairs(&[("ID", "1".into()), ("Nothing", String::new()), (" Longer", "a\nb".into())]);
         assert_eq!(text, "ID:       1\n Longer:  a\n          b\n");
     }
 }

@@ -1,18 +1,21 @@
 //! Text of others, made safe to print. PURE.
 //!
-//! Host names, error messages, labels, task output and answers of registries are written by other people and by
-//! programs. A terminal obeys control characters in them: it moves the cursor, changes its title, or hides what was
-//! printed. So every control character is replaced by its escape, such as `\x1b`, which the reader can see. The
-//! characters that change the direction of text are treated alike, because they make one name look like another.
+//! Host names, error messages, labels, task output and answers of registries are written by other
+//! people and by programs. A terminal obeys control characters in them: it moves the cursor,
+//! changes its title, or hides what was printed. So every control character is replaced by its
+//! escape, such as `\x1b`, which the reader can see. The characters that change the direction of
+//! text are treated alike, because they make one name look like another.
 
 use std::fmt::Write;
 
 /// Several lines: control characters are made visible, line breaks and tabs stay.
 ///
-/// JSON stays JSON: its writer has escaped the low control characters already, and the high ones get JSON's escapes.
+/// JSON stays JSON: its writer has escaped the low control characters already, and the high ones
+/// get JSON's escapes.
 pub fn visible(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
-    text.chars().for_each(|c| if matches!(c, '\n' | '\t') { shown.push(c) } else { push(&mut shown, c) });
+    text.chars()
+        .for_each(|c| if matches!(c, '\n' | '\t') { shown.push(c) } else { push(&mut shown, c) });
     shown
 }
 
@@ -30,12 +33,16 @@ pub fn one_line(text: &str) -> String {
     shown
 }
 
-/// Bytes that need not be text: what is text is treated as [`visible`] does, other bytes become `\x9b`.
+/// Bytes that need not be text: what is text is treated as [`visible`] does, other bytes become
+/// `\x9b`.
 pub fn visible_bytes(bytes: &[u8]) -> Vec<u8> {
     let mut shown = Vec::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
         shown.extend_from_slice(visible(chunk.valid()).as_bytes());
-        chunk.invalid().iter().for_each(|byte| shown.extend_from_slice(format!("\\x{byte:02x}").as_bytes()));
+        chunk
+            .invalid()
+            .iter()
+            .for_each(|byte| shown.extend_from_slice(format!("\\x{byte:02x}").as_bytes()));
     }
     shown
 }
@@ -51,7 +58,8 @@ fn push(shown: &mut String, c: char) {
     }
 }
 
-/// Characters that reorder the text around them or break lines, although Unicode does not call them control characters.
+/// Characters that reorder the text around them or break lines, although Unicode does not call them
+/// control characters.
 fn misleads(c: char) -> bool {
     matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

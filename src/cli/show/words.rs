@@ -5,7 +5,8 @@ use skep_proto::{Timestamp, time::SECOND_NS};
 
 /// Characters of a shortened id, as Docker shows them.
 const SHORT_ID_CHARS: usize = 12;
-/// Characters of a shortened error. It is cut in its middle: what failed stands first, and why stands last.
+/// Characters of a shortened error. It is cut in its middle: what failed stands first, and why
+/// stands last.
 const SHORT_ERROR_CHARS: usize = 60;
 /// Of these, characters from its beginning.
 const SHORT_ERROR_HEAD_CHARS: usize = 24;
@@ -40,7 +41,11 @@ pub fn title(word: &str) -> String {
 
 /// How long ago something was, in Docker's words; nothing for never.
 pub fn ago(at: u64, now: Timestamp) -> String {
-    if at == 0 { String::new() } else { format!("{} ago", duration_words(now.since(Timestamp(at)))) }
+    if at == 0 {
+        String::new()
+    } else {
+        format!("{} ago", duration_words(now.since(Timestamp(at))))
+    }
 }
 
 /// A duration in one rough word or two: `5 minutes`, `About an hour`.
@@ -76,7 +81,8 @@ pub fn bytes_size(bytes: u64) -> String {
     format!("{number}{}", UNITS[unit])
 }
 
-/// A time to the millisecond in the reader's zone, which it names; of one width, for columns. Nothing for never.
+/// A time to the millisecond in the reader's zone, which it names; of one width, for columns.
+/// Nothing for never.
 pub fn local_time(at: u64) -> String {
     if at == 0 { String::new() } else { in_zone(at, &jiff::tz::TimeZone::system()) }
 }
@@ -103,9 +109,11 @@ mod tests {
 
     #[test]
     fn an_error_keeps_its_beginning_and_its_end() {
-        let long =
-            "create container: OCI runtime create failed: runc create failed: sethostname: invalid argument";
-        assert_eq!(truncated(long, false), "create container: OCI ru…iled: sethostname: invalid argument");
+        let long = "create container: OCI runtime create failed: runc create failed: sethostname: invalid argument";
+        assert_eq!(
+            truncated(long, false),
+            "create container: OCI ru…iled: sethostname: invalid argument"
+        );
         assert_eq!(truncated(long, false).chars().count(), SHORT_ERROR_CHARS);
         assert_eq!(truncated(long, true), long);
         let short = "no suitable node: not ready on 2 nodes";

@@ -11,7 +11,9 @@ pub fn pretty(task: &Task) -> String {
     let meta = task.meta.unwrap_or_default();
     let status = task.status.clone().unwrap_or_default();
     let container = status.container.clone().unwrap_or_default();
-    let id = |bytes: &[u8]| if bytes.is_empty() { String::new() } else { Id::from_bytes(bytes).to_string() };
+    let id = |bytes: &[u8]| {
+        if bytes.is_empty() { String::new() } else { Id::from_bytes(bytes).to_string() }
+    };
     let number = |n: i64| if n == 0 { String::new() } else { n.to_string() };
     pairs(&[
         ("ID", id(&task.id)),
@@ -26,7 +28,10 @@ pub fn pretty(task: &Task) -> String {
         ("Replaces", id(&task.replaces_id)),
         ("Attempt", number(i64::from(task.attempt))),
         ("Desired state", title(state_word(task.desired()))),
-        ("Current state", format!("{} {}", title(state_word(status.state())), ago(status.at, now()))),
+        (
+            "Current state",
+            format!("{} {}", title(state_word(status.state())), ago(status.at, now())),
+        ),
         ("Message", status.message.clone()),
         ("Error", trouble(task)),
         (

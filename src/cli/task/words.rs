@@ -27,11 +27,14 @@ pub fn state_word(state: TaskState) -> &'static str {
 
 /// What a task runs.
 pub fn image(task: &Task) -> &str {
-    task.spec.as_ref().and_then(defaults::container).map_or("", |container| container.image.as_str())
+    task.spec
+        .as_ref()
+        .and_then(defaults::container)
+        .map_or("", |container| container.image.as_str())
 }
 
-/// What went wrong with a task: its error, how it ended where that was not well, or what its agent says of one that
-/// does not get on.
+/// What went wrong with a task: its error, how it ended where that was not well, or what its agent
+/// says of one that does not get on.
 pub fn trouble(task: &Task) -> String {
     let status = task.status.clone().unwrap_or_default();
     if !status.error.is_empty() {
@@ -49,7 +52,9 @@ pub fn trouble(task: &Task) -> String {
         | TaskState::Ready
         | TaskState::Starting
         | TaskState::Running => status.message,
-        TaskState::Complete | TaskState::Shutdown | TaskState::Remove | TaskState::Orphaned => String::new(),
+        TaskState::Complete | TaskState::Shutdown | TaskState::Remove | TaskState::Orphaned => {
+            String::new()
+        }
     }
 }
 
@@ -72,7 +77,8 @@ pub fn end_words(container: &ContainerStatus) -> String {
             Err(_) => format!("killed by signal {signal}"),
         },
     };
-    let why = if container.out_of_memory { "out of memory" } else { cause_words(container.end_cause()) };
+    let why =
+        if container.out_of_memory { "out of memory" } else { cause_words(container.end_cause()) };
     match (how.is_empty(), why.is_empty()) {
         (false, false) => format!("{how}, {why}"),
         (false, true) => how,
@@ -123,7 +129,8 @@ mod tests {
 
     #[test]
     fn an_end_is_told_with_its_code_or_signal_and_its_cause() {
-        let ended = |exit_code, signal| ContainerStatus { exit_code, signal, ..ContainerStatus::default() };
+        let ended =
+            |exit_code, signal| ContainerStatus { exit_code, signal, ..ContainerStatus::default() };
         check(&ended(Some(3), 0), "exit code 3");
         check(&ended(Some(137), 9), "killed by SIGKILL");
         check(

@@ -28,7 +28,8 @@ impl Audit {
     /// Takes the next entry as stored: checks it against what came before and folds its records in.
     pub fn take(&mut self, stored: Bytes, upto: u64, claimed: &StatusReply) -> Outcome {
         self.bytes += stored.len() as u64;
-        let entry = chain::unseal(stored).map_err(|error| altered(self.revision, &error.to_string()))?;
+        let entry =
+            chain::unseal(stored).map_err(|error| altered(self.revision, &error.to_string()))?;
         self.follows(&entry)?;
         self.fold(&entry)?;
         self.head = entry.hash;
@@ -128,8 +129,8 @@ impl Audit {
     fn fold(&mut self, entry: &SealedEntry) -> Outcome {
         for (place, bytes) in entry.records.iter().enumerate() {
             let revision = entry.header.first_revision + place as u64;
-            let record =
-                Record::decode(bytes.clone()).map_err(|error| altered(self.revision, &error.to_string()))?;
+            let record = Record::decode(bytes.clone())
+                .map_err(|error| altered(self.revision, &error.to_string()))?;
             if let Some(Kind::Checkpoint(checkpoint)) =
                 record.event.as_ref().and_then(|event| event.kind.as_ref())
             {
@@ -223,7 +224,8 @@ mod tests {
     }
 
     fn check(entries: Vec<Bytes>, expected: Result<u64, &str>) {
-        let (mut audit, claimed) = (Audit::default(), StatusReply { revision: 99, ..StatusReply::default() });
+        let (mut audit, claimed) =
+            (Audit::default(), StatusReply { revision: 99, ..StatusReply::default() });
         let outcome = entries.into_iter().try_for_each(|stored| audit.take(stored, 99, &claimed));
         match expected {
             Ok(revision) => assert_eq!((outcome, audit.revision()), (Ok(()), revision)),
@@ -246,7 +248,10 @@ mod tests {
             vec![one.bytes.clone(), entry(one.hash, 4, vec![tenure()]).bytes],
             Err("begins at revision 4 and not at 3"),
         );
-        check(vec![one.bytes.clone(), entry(Hash::ZERO, 3, vec![tenure()]).bytes], Err("as its parent"));
+        check(
+            vec![one.bytes.clone(), entry(Hash::ZERO, 3, vec![tenure()]).bytes],
+            Err("as its parent"),
+        );
         check(vec![two.bytes], Err("begins at revision 3"));
     }
 
@@ -258,7 +263,8 @@ mod tests {
         let stamp = Stamp { revision: Revision(1), at: Timestamp(1), incarnation: 1 };
         let record = Record { event: Some(event::event(cluster())), ..Record::default() };
         view.apply(stamp, &record).expect("a record we know");
-        let truth = Kind::Checkpoint(Checkpoint { digest: view.digest().to_bytes().to_vec().into() });
+        let truth =
+            Kind::Checkpoint(Checkpoint { digest: view.digest().to_bytes().to_vec().into() });
         check(vec![entry(Hash::ZERO, 1, vec![cluster(), truth]).bytes], Ok(2));
     }
 }

@@ -1,7 +1,9 @@
-//! A hundred services of a hundred replicas at once, on nodes whose agents only answer: `burst [NODES]`.
+//! A hundred services of a hundred replicas at once, on nodes whose agents only answer: `burst
+//! [NODES]`.
 //!
-//! Through the real turn and the real log, synced; no gRPC and no containers. Prints Markdown rows: the time until
-//! all is accepted, expanded, placed and synced; the log that a task's whole life costs; and a restart with all of it.
+//! Through the real turn and the real log, synced; no gRPC and no containers. Prints Markdown rows:
+//! the time until all is accepted, expanded, placed and synced; the log that a task's whole life
+//! costs; and a restart with all of it.
 
 #![allow(clippy::print_stdout, reason = "what it prints is what it is for")]
 
@@ -17,10 +19,10 @@ use skep_projections::View;
 use skep_proto::{
     Id, author,
     v1::{
-        Annotations, ClusterSpec, Command, ContainerSpec, CreateService, NodeDescription, NodeSpec, Person,
-        Platform, RemoveService, Replicated, Resources, RestartCondition, RestartPolicy, ServiceMode,
-        ServiceSpec, TaskObserved, TaskSpec, TaskState, command::Action, service_mode::Mode,
-        task_spec::Runtime,
+        Annotations, ClusterSpec, Command, ContainerSpec, CreateService, NodeDescription, NodeSpec,
+        Person, Platform, RemoveService, Replicated, Resources, RestartCondition, RestartPolicy,
+        ServiceMode, ServiceSpec, TaskObserved, TaskSpec, TaskState, command::Action,
+        service_mode::Mode, task_spec::Runtime,
     },
 };
 use std::{
@@ -57,10 +59,12 @@ async fn main() -> Result<()> {
     for created in futures::future::join_all(creating).await {
         created?;
     }
-    // A turn that fills an entry goes on in the next one: the answers are there before the last task is placed.
+    // A turn that fills an entry goes on in the next one: the answers are there before the last
+    // task is placed.
     let assigned = SERVICES * REPLICAS as usize;
     let mut published = cluster.drive.published();
-    let all_placed = |view: &View| view.tasks().len() == assigned && view.pending().next().is_none();
+    let all_placed =
+        |view: &View| view.tasks().len() == assigned && view.pending().next().is_none();
     published.wait_for(|newest| all_placed(&newest.view)).await?;
     println!(
         "| {SERVICES} × {REPLICAS} tasks accepted, expanded, placed on {nodes} nodes, synced | {:?} |",
@@ -92,13 +96,16 @@ async fn main() -> Result<()> {
 async fn open(dir: &Path) -> Result<Cluster> {
     std::fs::create_dir_all(dir)?;
     let genesis = ClusterSpec::default();
-    let identity = Identity { node: MANAGER, code_version: "burst".into(), genesis, safe_mode: false };
+    let identity =
+        Identity { node: MANAGER, code_version: "burst".into(), genesis, safe_mode: false };
     let state = DriveState::new(identity, Arc::new(Counters::default()));
     let log = Arc::new(Log::open(Config::new(dir.join("log"), MANAGER), state.fold()).await?);
     let (drive, turns) = Drive::start(log.clone(), state);
     let cluster = Cluster { drive, log, turns };
     let wait = Instant::now();
-    while cluster.drive.newest().view.cluster().id.is_none() || !cluster.log.status().borrow().leader {
+    while cluster.drive.newest().view.cluster().id.is_none()
+        || !cluster.log.status().borrow().leader
+    {
         ensure!(wait.elapsed() < Duration::from_secs(10), "no leader");
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
@@ -171,7 +178,8 @@ fn name(number: usize) -> String {
 
 fn create(number: usize) -> Action {
     let container = ContainerSpec { image: "run".into(), ..ContainerSpec::default() };
-    let restart = RestartPolicy { condition: RestartCondition::None as i32, ..RestartPolicy::default() };
+    let restart =
+        RestartPolicy { condition: RestartCondition::None as i32, ..RestartPolicy::default() };
     Action::CreateService(Box::new(CreateService {
         spec: Some(ServiceSpec {
             annotations: Some(Annotations { name: name(number), ..Annotations::default() }),
@@ -180,7 +188,9 @@ fn create(number: usize) -> Action {
                 restart: Some(restart),
                 ..TaskSpec::default()
             }),
-            mode: Some(ServiceMode { mode: Some(Mode::Replicated(Replicated { replicas: REPLICAS })) }),
+            mode: Some(ServiceMode {
+                mode: Some(Mode::Replicated(Replicated { replicas: REPLICAS })),
+            }),
             ..ServiceSpec::default()
         }),
     }))
@@ -190,7 +200,11 @@ fn description(node: Id) -> NodeDescription {
     NodeDescription {
         hostname: format!("node{}", node.0),
         platform: Some(Platform { architecture: "amd64".into(), os: "linux".into() }),
-        resources: Some(Resources { nano_cpus: 64_000_000_000, memory_bytes: 1 << 38, generic: Vec::new() }),
+        resources: Some(Resources {
+            nano_cpus: 64_000_000_000,
+            memory_bytes: 1 << 38,
+            generic: Vec::new(),
+        }),
         features: vec![1, 11],
         ..NodeDescription::default()
     }

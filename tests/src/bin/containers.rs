@@ -1,8 +1,10 @@
-//! What we add to an engine's own create and start: `containers SKEP DOCKER_HOST [PAIRS]`. Markdown rows to stdout.
+//! What we add to an engine's own create and start: `containers SKEP DOCKER_HOST [PAIRS]`. Markdown
+//! rows to stdout.
 //!
-//! One container: from `CreateService` to a task that is seen running, all of it committed, beside create and start by
-//! the engine's own interface. Fifty: a service of fifty replicas beside the engine driven directly, with as many calls
-//! at once as suit it best. The two ways take turns on one engine, so that the machine's moods hit both.
+//! One container: from `CreateService` to a task that is seen running, all of it committed, beside
+//! create and start by the engine's own interface. Fifty: a service of fifty replicas beside the
+//! engine driven directly, with as many calls at once as suit it best. The two ways take turns on
+//! one engine, so that the machine's moods hit both.
 
 #![allow(clippy::print_stdout, reason = "what it prints is what it is for")]
 
@@ -11,14 +13,15 @@ use bollard::{
     API_DEFAULT_VERSION, Docker,
     models::{ContainerCreateBody, HostConfig},
     query_parameters::{
-        CreateContainerOptions, ListContainersOptions, RemoveContainerOptions, StartContainerOptions,
+        CreateContainerOptions, ListContainersOptions, RemoveContainerOptions,
+        StartContainerOptions,
     },
 };
 use futures::{StreamExt, TryStreamExt, stream};
 use skep_proto::v1::{
-    Annotations, ContainerSpec, CreateService, NetworkAttachment, RemoveService, Replicated, ServiceMode,
-    ServiceSpec, TaskSpec, WatchServiceRequest, command::Action, control_client::ControlClient,
-    service_mode::Mode, task_spec::Runtime,
+    Annotations, ContainerSpec, CreateService, NetworkAttachment, RemoveService, Replicated,
+    ServiceMode, ServiceSpec, TaskSpec, WatchServiceRequest, command::Action,
+    control_client::ControlClient, service_mode::Mode, task_spec::Runtime,
 };
 use skep_tests::duel::{median, skep::Skep};
 use std::{
@@ -45,11 +48,13 @@ struct Sides {
 async fn main() -> Result<()> {
     let words: Vec<String> = env::args().skip(1).collect();
     let usage = "usage: containers SKEP DOCKER_HOST [PAIRS]";
-    let (program, host) = (PathBuf::from(words.first().context(usage)?), words.get(1).context(usage)?);
+    let (program, host) =
+        (PathBuf::from(words.first().context(usage)?), words.get(1).context(usage)?);
     let pairs: usize = words.get(2).and_then(|word| word.parse().ok()).unwrap_or(20);
     let dir = env::temp_dir().join(format!("skep-containers-{}", std::process::id()));
     std::fs::create_dir_all(&dir)?;
-    let engine = Docker::connect_with_unix(host, 60, API_DEFAULT_VERSION)?.negotiate_version().await?;
+    let engine =
+        Docker::connect_with_unix(host, 60, API_DEFAULT_VERSION)?.negotiate_version().await?;
     let skep = Skep::start(&program, &dir, &["--runtime", "docker", "--docker-host", host]).await?;
     let sides = Sides { skep, engine };
     println!("| what | through skep | engine alone | |\n|---|---|---|---|");
@@ -110,8 +115,10 @@ impl Sides {
     async fn through_us(&self, replicas: usize) -> Result<f64> {
         let begun = Instant::now();
         self.skep.submit(vec![create(replicas as u64)]).await?;
-        let request = WatchServiceRequest { service: "bench".into(), ..WatchServiceRequest::default() };
-        let mut states = ControlClient::new(self.skep.channel(0)).watch_service(request).await?.into_inner();
+        let request =
+            WatchServiceRequest { service: "bench".into(), ..WatchServiceRequest::default() };
+        let mut states =
+            ControlClient::new(self.skep.channel(0)).watch_service(request).await?.into_inner();
         loop {
             let state = states.message().await?.context("the service is gone")?;
             let status = state.service.and_then(|service| service.status).unwrap_or_default();
@@ -120,7 +127,9 @@ impl Sides {
             }
         }
         let took = milliseconds(begun.elapsed());
-        self.skep.submit(vec![Action::RemoveService(RemoveService { service: "bench".into() })]).await?;
+        self.skep
+            .submit(vec![Action::RemoveService(RemoveService { service: "bench".into() })])
+            .await?;
         self.until_nothing_is_left().await?;
         Ok(took)
     }
@@ -147,7 +156,8 @@ impl Sides {
             host_config: Some(host),
             ..ContainerCreateBody::default()
         };
-        let options = CreateContainerOptions { name: Some(format!("bare-{number}")), ..Default::default() };
+        let options =
+            CreateContainerOptions { name: Some(format!("bare-{number}")), ..Default::default() };
         let made = self.engine.create_container(Some(options), body).await?;
         self.engine.start_container(&made.id, None::<StartContainerOptions>).await?;
         Ok(made.id)
@@ -169,7 +179,8 @@ fn create(replicas: u64) -> Action {
         stop_signal: ENDED_BY.into(),
         ..ContainerSpec::default()
     };
-    let networks = vec![NetworkAttachment { target: "host".into(), ..NetworkAttachment::default() }];
+    let networks =
+        vec![NetworkAttachment { target: "host".into(), ..NetworkAttachment::default() }];
     let spec = ServiceSpec {
         annotations: Some(Annotations { name: "bench".into(), ..Annotations::default() }),
         task: Some(TaskSpec {

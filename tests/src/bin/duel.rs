@@ -1,7 +1,9 @@
-//! Commands committed by us and by etcd, in turn: `duel SKEP [PAIRS] [SECONDS] [LOAD…]`. A Markdown table to stdout.
+//! Commands committed by us and by etcd, in turn: `duel SKEP [PAIRS] [SECONDS] [LOAD…]`. A Markdown
+//! table to stdout.
 //!
-//! A load is a number of clients, or `streams`, or `calls`: 256 clients whose calls ask nothing of the log, which is what
-//! the door alone costs. Without any, all of them; one alone is for looking at a profile.
+//! A load is a number of clients, or `streams`, or `calls`: 256 clients whose calls ask nothing of
+//! the log, which is what the door alone costs. Without any, all of them; one alone is for looking
+//! at a profile.
 
 #![allow(clippy::print_stdout, reason = "what it prints is what it is for")]
 
@@ -28,9 +30,11 @@ struct Duel {
 #[tokio::main]
 async fn main() -> Result<()> {
     let words: Vec<String> = env::args().skip(1).collect();
-    let program = PathBuf::from(words.first().context("usage: duel SKEP [PAIRS] [SECONDS] [LOAD…]")?);
-    let number =
-        |place: usize, default: u64| words.get(place).and_then(|w| w.parse().ok()).unwrap_or(default);
+    let program =
+        PathBuf::from(words.first().context("usage: duel SKEP [PAIRS] [SECONDS] [LOAD…]")?);
+    let number = |place: usize, default: u64| {
+        words.get(place).and_then(|w| w.parse().ok()).unwrap_or(default)
+    };
     let dir = env::temp_dir().join(format!("skep-duel-{}", std::process::id()));
     std::fs::create_dir_all(&dir)?;
     let duel = Duel {
@@ -53,9 +57,12 @@ async fn main() -> Result<()> {
                 let pairs = duel.by_hundreds().await?;
                 show(&format!("{STREAMS} streams of 100 in flight, transactions of 100"), &pairs);
             }
-            "calls" => show(&format!("{CALLERS} clients, a call that asks nothing"), &duel.calls().await?),
+            "calls" => {
+                show(&format!("{CALLERS} clients, a call that asks nothing"), &duel.calls().await?)
+            }
             callers => {
-                let callers = callers.parse().context("a load is a number, `streams` or `calls`")?;
+                let callers =
+                    callers.parse().context("a load is a number, `streams` or `calls`")?;
                 duel.show_singly(callers).await?;
             }
         }
@@ -72,7 +79,10 @@ impl Duel {
         show(&format!("{callers} clients, one command a call"), &pairs);
         let after = self.skep.metric("skep_log_syncs_total").await?;
         let commands: f64 = pairs.iter().map(|(ours, _)| ours.rate * self.time.as_secs_f64()).sum();
-        println!("<!-- syncs per command at {callers} clients: {:.4} -->", (after - syncs) / commands);
+        println!(
+            "<!-- syncs per command at {callers} clients: {:.4} -->",
+            (after - syncs) / commands
+        );
         Ok(())
     }
 
@@ -81,9 +91,12 @@ impl Duel {
         for _ in 0..self.pairs {
             let skep = self.skep.clone();
             let ours =
-                load::run(&self.skep.server, callers, self.time, move |c, t| skep.update(c, t)).await?;
+                load::run(&self.skep.server, callers, self.time, move |c, t| skep.update(c, t))
+                    .await?;
             let etcd = self.etcd.clone();
-            let theirs = load::run(&self.etcd.server, callers, self.time, move |c, t| etcd.put(c, t)).await?;
+            let theirs =
+                load::run(&self.etcd.server, callers, self.time, move |c, t| etcd.put(c, t))
+                    .await?;
             pairs.push((ours, theirs));
         }
         Ok(pairs)
@@ -93,9 +106,11 @@ impl Duel {
         let mut pairs = Vec::new();
         for _ in 0..self.pairs {
             let skep = self.skep.clone();
-            let ours = load::run(&self.skep.server, CALLERS, self.time, move |c, _| skep.greet(c)).await?;
+            let ours =
+                load::run(&self.skep.server, CALLERS, self.time, move |c, _| skep.greet(c)).await?;
             let etcd = self.etcd.clone();
-            let theirs = load::run(&self.etcd.server, CALLERS, self.time, move |c, _| etcd.look(c)).await?;
+            let theirs =
+                load::run(&self.etcd.server, CALLERS, self.time, move |c, _| etcd.look(c)).await?;
             pairs.push((ours, theirs));
         }
         Ok(pairs)
@@ -106,13 +121,15 @@ impl Duel {
         for _ in 0..self.pairs {
             let (skep, time) = (self.skep.clone(), self.time);
             // One call is a whole stream: it lasts as long as the load does.
-            let ours = load::run(&self.skep.server, STREAMS, Duration::from_millis(1), move |c, _| {
-                skep.stream(c, time)
-            });
+            let ours =
+                load::run(&self.skep.server, STREAMS, Duration::from_millis(1), move |c, _| {
+                    skep.stream(c, time)
+                });
             let ours = ours.await?;
             let etcd = self.etcd.clone();
             let theirs =
-                load::run(&self.etcd.server, STREAMS, self.time, move |c, t| etcd.hundred(c, t)).await?;
+                load::run(&self.etcd.server, STREAMS, self.time, move |c, t| etcd.hundred(c, t))
+                    .await?;
             pairs.push((ours, theirs));
         }
         Ok(pairs)

@@ -1,18 +1,19 @@
 //! Assignments to many sessions at once: `fanout SKEP [FEW] [MANY]`. Markdown rows to stdout.
 //!
-//! A real daemon, and agents that only listen, each with a session of its own; many of them share a connection, since
-//! files are scarcer than streams. First a burst: how many assignments a second reach a thousand sessions, from the
-//! first command on, everything decided and synced. Then single services, one task each, with few sessions and with a
-//! hundred times as many: what one such record costs the daemon must not grow with those that it does not concern.
+//! A real daemon, and agents that only listen, each with a session of its own; many of them share a
+//! connection, since files are scarcer than streams. First a burst: how many assignments a second
+//! reach a thousand sessions, from the first command on, everything decided and synced. Then single
+//! services, one task each, with few sessions and with a hundred times as many: what one such
+//! record costs the daemon must not grow with those that it does not concern.
 
 #![allow(clippy::print_stdout, reason = "what it prints is what it is for")]
 
 use anyhow::{Context, Result, ensure};
 use skep_proto::v1::{
-    Annotations, ContainerSpec, CreateService, FromAgent, Hello, NodeAvailability, NodeDescription, NodeSpec,
-    Platform, Replicated, Resources, ServiceMode, ServiceSpec, TaskSpec, ToAgent, UpdateNode,
-    command::Action, dispatcher_client::DispatcherClient, from_agent, service_mode::Mode, task_spec::Runtime,
-    to_agent,
+    Annotations, ContainerSpec, CreateService, FromAgent, Hello, NodeAvailability, NodeDescription,
+    NodeSpec, Platform, Replicated, Resources, ServiceMode, ServiceSpec, TaskSpec, ToAgent,
+    UpdateNode, command::Action, dispatcher_client::DispatcherClient, from_agent,
+    service_mode::Mode, task_spec::Runtime, to_agent,
 };
 use skep_tests::duel::{median, skep::Skep};
 use std::{
@@ -32,8 +33,8 @@ const SESSIONS: usize = 1_000;
 /// Services of the burst, and their replicas.
 const SERVICES: usize = 100;
 const REPLICAS: u64 = 1_000;
-/// Services of one task, for the cost of a record: so many that snapshots, which come in steps, are in it as they are
-/// in a long life.
+/// Services of one task, for the cost of a record: so many that snapshots, which come in steps, are
+/// in it as they are in a long life.
 const SINGLES: usize = 20_000;
 /// Rounds of them, with few sessions and with many in turn.
 const ROUNDS: usize = 3;
@@ -53,8 +54,9 @@ struct Heard {
 async fn main() -> Result<()> {
     let words: Vec<String> = env::args().skip(1).collect();
     let program = PathBuf::from(words.first().context("usage: fanout SKEP [FEW] [MANY]")?);
-    let number =
-        |place: usize, default: usize| words.get(place).and_then(|w| w.parse().ok()).unwrap_or(default);
+    let number = |place: usize, default: usize| {
+        words.get(place).and_then(|w| w.parse().ok()).unwrap_or(default)
+    };
     let (few, many) = (number(1, 100), number(2, 10_000));
     println!("| what | measured |\n|---|---|");
     burst(&program).await?;
@@ -180,8 +182,14 @@ fn create(number: usize, replicas: u64) -> Action {
     let container = ContainerSpec { image: "run".into(), ..ContainerSpec::default() };
     Action::CreateService(Box::new(CreateService {
         spec: Some(ServiceSpec {
-            annotations: Some(Annotations { name: format!("service{number}"), ..Annotations::default() }),
-            task: Some(TaskSpec { runtime: Some(Runtime::Container(container)), ..TaskSpec::default() }),
+            annotations: Some(Annotations {
+                name: format!("service{number}"),
+                ..Annotations::default()
+            }),
+            task: Some(TaskSpec {
+                runtime: Some(Runtime::Container(container)),
+                ..TaskSpec::default()
+            }),
             mode: Some(ServiceMode { mode: Some(Mode::Replicated(Replicated { replicas })) }),
             ..ServiceSpec::default()
         }),
@@ -192,7 +200,11 @@ fn description(number: usize) -> NodeDescription {
     NodeDescription {
         hostname: format!("node{number}"),
         platform: Some(Platform { architecture: "amd64".into(), os: "linux".into() }),
-        resources: Some(Resources { nano_cpus: 64_000_000_000, memory_bytes: 1 << 38, generic: Vec::new() }),
+        resources: Some(Resources {
+            nano_cpus: 64_000_000_000,
+            memory_bytes: 1 << 38,
+            generic: Vec::new(),
+        }),
         features: vec![1, 11],
         ..NodeDescription::default()
     }

@@ -1,11 +1,13 @@
-//! Plants the semantic faults of `tests/faults` into a copy of the repository: `faults plant ROOT COPY`, `faults names ROOT`.
+//! Plants the semantic faults of `tests/faults` into a copy of the repository: `faults plant ROOT
+//! COPY`, `faults names ROOT`.
 //!
-//! All faults are compiled into one program. Each stands behind a switch of its own, so that one build serves for all,
-//! and the environment variable `SKEP_FAULT` names the one that is switched on. The copy is thrown away afterwards.
+//! All faults are compiled into one program. Each stands behind a switch of its own, so that one
+//! build serves for all, and the environment variable `SKEP_FAULT` names the one that is switched
+//! on. The copy is thrown away afterwards.
 //!
-//! A fault is a paragraph: its name behind `=== `, a sentence that says what is wrong, the file, and a snippet that occurs
-//! once in the file. What stands between « and » in the snippet is an expression or a statement; behind `=> ` stands what
-//! replaces it.
+//! A fault is a paragraph: its name behind `=== `, a sentence that says what is wrong, the file,
+//! and a snippet that occurs once in the file. What stands between « and » in the snippet is an
+//! expression or a statement; behind `=> ` stands what replaces it.
 
 #![allow(clippy::print_stdout, reason = "what it prints is what it is for")]
 
@@ -82,7 +84,10 @@ type Place<'a> = (&'a str, &'a str, &'a str, &'a str);
 fn plant(faults: &[Fault], root: &str, copy: &str) -> Result<()> {
     let mut places: BTreeMap<Place<'_>, Vec<&Fault>> = BTreeMap::new();
     for fault in faults {
-        places.entry((&fault.file, &fault.before, &fault.old, &fault.after)).or_default().push(fault);
+        places
+            .entry((&fault.file, &fault.before, &fault.old, &fault.after))
+            .or_default()
+            .push(fault);
     }
     let mut texts: BTreeMap<&str, String> = BTreeMap::new();
     for ((file, before, old, after), faults) in places {
@@ -110,7 +115,9 @@ fn plant(faults: &[Fault], root: &str, copy: &str) -> Result<()> {
 
 /// What stood there, and before it what stands there while one of the faults is switched on.
 fn switched(old: &str, faults: &[&Fault]) -> String {
-    let branch = |fault: &&Fault| format!("if skep_proto::fault({:?}) {{ {} }} else ", fault.name, fault.new);
+    let branch = |fault: &&Fault| {
+        format!("if skep_proto::fault({:?}) {{ {} }} else ", fault.name, fault.new)
+    };
     let branches: String = faults.iter().map(branch).collect();
     let block = format!("{{ {branches}{{ {old} }} }}");
     // An expression is kept apart from what stands around it.

@@ -1,5 +1,6 @@
-//! Runs simulated clusters from seeds: `simulate FIRST COUNT [STEPS] [AGENTS]`, `simulate --trace SEED …`, `simulate --twice SEED …`,
-//! or `simulate --all FIRST COUNT …`, which goes on after a seed that fails.
+//! Runs simulated clusters from seeds: `simulate FIRST COUNT [STEPS] [AGENTS]`, `simulate --trace
+//! SEED …`, `simulate --twice SEED …`, or `simulate --all FIRST COUNT …`, which goes on after a
+//! seed that fails.
 //!
 //! A seed that breaks an invariant is printed with the steps before, and the exit code is 1.
 

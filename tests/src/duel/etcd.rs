@@ -1,4 +1,5 @@
-//! etcd, from the distribution, one member, as the rival: puts of 256 bytes, alone or a hundred in a transaction.
+//! etcd, from the distribution, one member, as the rival: puts of 256 bytes, alone or a hundred in
+//! a transaction.
 
 use super::server::Server;
 use anyhow::{Context, Result};
@@ -78,7 +79,11 @@ impl Etcd {
     }
 
     /// One put.
-    pub fn put(&self, caller: usize, turn: u64) -> impl Future<Output = Result<u64>> + Send + use<> {
+    pub fn put(
+        &self,
+        caller: usize,
+        turn: u64,
+    ) -> impl Future<Output = Result<u64>> + Send + use<> {
         let (channel, put) = (self.channel(caller), put(caller, turn));
         async move {
             call(channel, "/etcdserverpb.KV/Put", put).await?;
@@ -97,9 +102,14 @@ impl Etcd {
     }
 
     /// A hundred puts in one transaction.
-    pub fn hundred(&self, caller: usize, turn: u64) -> impl Future<Output = Result<u64>> + Send + use<> {
+    pub fn hundred(
+        &self,
+        caller: usize,
+        turn: u64,
+    ) -> impl Future<Output = Result<u64>> + Send + use<> {
         let channel = self.channel(caller);
-        let success = (0..100).map(|place| Op { put: Some(put(caller * 100 + place, turn)) }).collect();
+        let success =
+            (0..100).map(|place| Op { put: Some(put(caller * 100 + place, turn)) }).collect();
         async move {
             call(channel, "/etcdserverpb.KV/Txn", Txn { success }).await?;
             Ok(100)

@@ -1,4 +1,5 @@
-//! The load: so many callers at once, for so long, each waiting for its answer before it asks again.
+//! The load: so many callers at once, for so long, each waiting for its answer before it asks
+//! again.
 
 use super::{Figures, server::Server};
 use anyhow::Result;
@@ -8,7 +9,8 @@ use std::{
 };
 use tokio::task::JoinSet;
 
-/// Runs `callers` at once for `time`. Each call answers how many operations it was; its time counts for each of them.
+/// Runs `callers` at once for `time`. Each call answers how many operations it was; its time counts
+/// for each of them.
 pub async fn run<C, F>(server: &Server, callers: usize, time: Duration, call: C) -> Result<Figures>
 where
     C: Fn(usize, u64) -> F + Clone + Send + 'static,
@@ -40,8 +42,9 @@ where
     let cpu = (server.cpu()? - cpu).as_secs_f64();
     let operations: u64 = times.iter().map(|(_, operations)| operations).sum();
     times.sort_unstable();
-    let at =
-        |share: f64| times.get((times.len() as f64 * share) as usize).map_or(0.0, |(us, _)| f64::from(*us));
+    let at = |share: f64| {
+        times.get((times.len() as f64 * share) as usize).map_or(0.0, |(us, _)| f64::from(*us))
+    };
     Ok(Figures {
         rate: operations as f64 / took,
         p50_us: at(0.50),

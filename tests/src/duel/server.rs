@@ -33,7 +33,8 @@ impl Server {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.0.id()))?;
         // Fields are counted after the name, which may hold blanks.
         let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or("").split_whitespace().collect();
-        let ticks = |place: usize| fields.get(place).and_then(|f| f.parse::<f64>().ok()).unwrap_or(0.0);
+        let ticks =
+            |place: usize| fields.get(place).and_then(|f| f.parse::<f64>().ok()).unwrap_or(0.0);
         Ok(Duration::from_secs_f64((ticks(11) + ticks(12)) / TICKS))
     }
 }

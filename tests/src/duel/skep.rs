@@ -4,8 +4,8 @@ use super::server::Server;
 use anyhow::{Context, Result, bail};
 use futures::StreamExt;
 use skep_proto::v1::{
-    Command, CommandReply, Commands, GreetRequest, UpdateNode, command::Action, command_reply::Outcome,
-    control_client::ControlClient,
+    Command, CommandReply, Commands, GreetRequest, UpdateNode, command::Action,
+    command_reply::Outcome, control_client::ControlClient,
 };
 use std::{
     collections::BTreeMap,
@@ -72,7 +72,8 @@ impl Skep {
             .map(|action| Command { action: Some(action), ..Command::default() })
             .collect();
         let messages = tokio_stream::once(Commands { commands });
-        let mut replies = ControlClient::new(self.channel(0)).submit_stream(messages).await?.into_inner();
+        let mut replies =
+            ControlClient::new(self.channel(0)).submit_stream(messages).await?.into_inner();
         while let Some(message) = replies.next().await {
             for reply in &message?.replies {
                 accepted(reply)?;
@@ -82,10 +83,15 @@ impl Skep {
     }
 
     /// One command, answered when it is synced.
-    pub fn update(&self, caller: usize, turn: u64) -> impl Future<Output = Result<u64>> + Send + use<> {
+    pub fn update(
+        &self,
+        caller: usize,
+        turn: u64,
+    ) -> impl Future<Output = Result<u64>> + Send + use<> {
         let channel = self.channel(caller);
         async move {
-            let reply = ControlClient::new(channel).submit(command(caller, turn)).await?.into_inner();
+            let reply =
+                ControlClient::new(channel).submit(command(caller, turn)).await?.into_inner();
             accepted(&reply)
         }
     }
@@ -100,7 +106,11 @@ impl Skep {
     }
 
     /// A stream kept full for a while; the operations answered on it.
-    pub fn stream(&self, caller: usize, time: Duration) -> impl Future<Output = Result<u64>> + Send + use<> {
+    pub fn stream(
+        &self,
+        caller: usize,
+        time: Duration,
+    ) -> impl Future<Output = Result<u64>> + Send + use<> {
         let channel = self.channel(caller);
         async move {
             let (send, receive) = tokio::sync::mpsc::channel(IN_FLIGHT);
@@ -110,7 +120,8 @@ impl Skep {
                 let begun = std::time::Instant::now();
                 let mut turn = 0;
                 while begun.elapsed() < time {
-                    // All that may be asked now goes into one message; room is given back with the answers.
+                    // All that may be asked now goes into one message; room is given back with the
+                    // answers.
                     let Ok(first) = room.acquire().await else { break };
                     let more = room.try_acquire_many(room.available_permits() as u32);
                     let count = 1 + more.as_ref().map_or(0, |more| more.num_permits());
@@ -125,7 +136,8 @@ impl Skep {
                     }
                 }
             });
-            let replies = ControlClient::new(channel).submit_stream(ReceiverStream::new(receive)).await?;
+            let replies =
+                ControlClient::new(channel).submit_stream(ReceiverStream::new(receive)).await?;
             let mut replies = replies.into_inner();
             let mut operations = 0;
             while let Some(message) = replies.next().await {
@@ -144,11 +156,15 @@ impl Skep {
     pub async fn metric(&self, name: &str) -> Result<f64> {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
         let mut stream = UnixStream::connect(&self.socket).await?;
-        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: skep\r\nConnection: close\r\n\r\n").await?;
+        stream
+            .write_all(b"GET /metrics HTTP/1.1\r\nHost: skep\r\nConnection: close\r\n\r\n")
+            .await?;
         let mut page = String::new();
         stream.read_to_string(&mut page).await?;
-        let line =
-            page.lines().find(|line| line.starts_with(name)).with_context(|| format!("no metric {name}"))?;
+        let line = page
+            .lines()
+            .find(|line| line.starts_with(name))
+            .with_context(|| format!("no metric {name}"))?;
         line.rsplit(' ').next().unwrap_or("").parse().with_context(|| line.to_owned())
     }
 }

@@ -65,7 +65,8 @@ impl Agent {
         self.identity.node_id
     }
 
-    /// The time by the clock of this process: that of the machine when it began, and monotonic from there.
+    /// The time by the clock of this process: that of the machine when it began, and monotonic from
+    /// there.
     pub fn clock(&self, now: Timestamp) -> Timestamp {
         now + self.clock_ahead_ns
     }

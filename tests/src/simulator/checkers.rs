@@ -1,7 +1,7 @@
 //! The named invariants, each a checker in a file of its own.
 //!
-//! A checker sees every committed record once, in order, with the view before it; everything that happened; and the
-//! world after each step. It changes nothing.
+//! A checker sees every committed record once, in order, with the view before it; everything that
+//! happened; and the world after each step. It changes nothing.
 
 mod acknowledged;
 mod answered;
@@ -150,11 +150,14 @@ impl Checkers {
         Ok(())
     }
 
-    /// Takes up what was committed since the last look. What was committed before must still be there.
+    /// Takes up what was committed since the last look. What was committed before must still be
+    /// there.
     fn follow(&mut self, world: &World) -> Check {
         let safe = world.disk.safe();
         let newest = self.entries.len().checked_sub(1);
-        if newest.is_some_and(|at| safe.get(at).map(|w| w.entry.hash) != self.entries.last().copied()) {
+        if newest
+            .is_some_and(|at| safe.get(at).map(|w| w.entry.hash) != self.entries.last().copied())
+        {
             return Err("LOG-1: an entry that was committed is lost or was replaced".into());
         }
         if safe.len() == self.entries.len() {
@@ -173,9 +176,19 @@ impl Checkers {
                 let before = self.view.clone();
                 let revision = stamp.revision;
                 if revision != before.position().revision.next() {
-                    return Err(format!("LOG-2: revision {revision} follows {}", before.position()));
+                    return Err(format!(
+                        "LOG-2: revision {revision} follows {}",
+                        before.position()
+                    ));
                 }
-                let seen = Seen { revision, entry_end, decided_at, record: &record, kind, before: &before };
+                let seen = Seen {
+                    revision,
+                    entry_end,
+                    decided_at,
+                    record: &record,
+                    kind,
+                    before: &before,
+                };
                 self.each(|checker| checker.on_record(&seen, world))?;
                 self.view.replay(stamp, &record).map_err(|error| format!("VIEW-2: {error}"))?;
             }
@@ -186,10 +199,12 @@ impl Checkers {
         self.compare(world)
     }
 
-    /// The view goes through a snapshot: what is folded after it must give the same as everywhere else.
+    /// The view goes through a snapshot: what is folded after it must give the same as everywhere
+    /// else.
     fn thaw(&mut self) -> Check {
         let thawed = snapshot::decode(&snapshot::encode(&self.view));
-        let thawed = thawed.map_err(|error| format!("VIEW-1: a snapshot cannot be read: {error}"))?;
+        let thawed =
+            thawed.map_err(|error| format!("VIEW-1: a snapshot cannot be read: {error}"))?;
         if thawed.digest() != self.view.digest() {
             return Err("VIEW-1: a snapshot gives another digest than its view".into());
         }
@@ -197,11 +212,14 @@ impl Checkers {
         Ok(())
     }
 
-    /// The same records give the same digest, folded one by one or taken over from the leader's tip.
+    /// The same records give the same digest, folded one by one or taken over from the leader's
+    /// tip.
     fn compare(&self, world: &World) -> Check {
         if self.view.set_aside() > 0 {
             let at = self.view.position();
-            return Err(format!("LOG-5: a record up to {at} contradicts the view and was set aside"));
+            return Err(format!(
+                "LOG-5: a record up to {at} contradicts the view and was set aside"
+            ));
         }
         let Some(manager) = &world.manager else { return Ok(()) };
         let committed = &manager.committed;

@@ -1,4 +1,5 @@
-//! The manager's disk: entries in order, of which a power cut or a failed write takes those that were not synced.
+//! The manager's disk: entries in order, of which a power cut or a failed write takes those that
+//! were not synced.
 
 use super::world::EPOCH;
 use bytes::Bytes;
@@ -72,7 +73,8 @@ impl Disk {
         };
         let mut lines: Vec<String> = Vec::new();
         for written in self.written.iter().rev().take(count) {
-            let of_entry: Vec<String> = records(&written.entry).map(|record| line(written, record)).collect();
+            let of_entry: Vec<String> =
+                records(&written.entry).map(|record| line(written, record)).collect();
             lines.extend(of_entry.into_iter().rev());
         }
         lines.truncate(count);
@@ -92,7 +94,8 @@ impl Disk {
         self.written.get(after.checked_sub(1)?).map(|written| &written.entry)
     }
 
-    /// All records after a view's position, decoded anew from their bytes; a broken chain is an error.
+    /// All records after a view's position, decoded anew from their bytes; a broken chain is an
+    /// error.
     pub fn fold_from(&self, mut view: View, head: Hash) -> Result<(View, Hash, Delta), String> {
         let mut head = head;
         let mut delta = Delta::default();

@@ -1,8 +1,9 @@
 //! A node's container engine: it outlives the agent, and it fails, hangs and lies as engines do.
 //!
-//! An answer comes some time after the step took effect. While the engine is away nothing can be asked of it, but
-//! its containers run on; while it hangs its answers are late. Programs that crash or cannot be pulled do so only
-//! as long as things go wrong: when the faults are over the world is well, and everything wanted can run.
+//! An answer comes some time after the step took effect. While the engine is away nothing can be
+//! asked of it, but its containers run on; while it hangs its answers are late. Programs that crash
+//! or cannot be pulled do so only as long as things go wrong: when the faults are over the world is
+//! well, and everything wanted can run.
 
 use super::dice::Dice;
 use skep_agent::{
@@ -110,14 +111,23 @@ impl Engine {
     }
 
     /// A step is asked for.
-    pub fn ask(&mut self, action: Action, weather: Weather, now: Timestamp, dice: &mut Dice) -> Follows {
+    pub fn ask(
+        &mut self,
+        action: Action,
+        weather: Weather,
+        now: Timestamp,
+        dice: &mut Dice,
+    ) -> Follows {
         let soon = dice.below(ANSWER_NS_MAX);
         if let Action::Step { task, step: Step::Stop { .. }, .. } = &action {
             self.stops.push(*task);
         }
         if weather == Weather::Rough {
             if now < self.away_until {
-                return vec![(soon, refused(&action, RuntimeError::Unreachable("no engine".into())))];
+                return vec![(
+                    soon,
+                    refused(&action, RuntimeError::Unreachable("no engine".into())),
+                )];
             }
             if dice.once_in(40) {
                 let error = match dice.below(3) {
@@ -132,7 +142,8 @@ impl Engine {
         let late = if slow { dice.below(SLOW_NS_MAX) } else { 0 };
         // Either the step itself is late or only its answer.
         let (before, after) = if dice.once_in(2) { (hang + late, 0) } else { (hang, late) };
-        let effect = EngineEvent::Effect { action: Box::new(action), answered_after: soon / 2 + after };
+        let effect =
+            EngineEvent::Effect { action: Box::new(action), answered_after: soon / 2 + after };
         vec![(before + soon / 2, effect)]
     }
 
@@ -147,10 +158,13 @@ impl Engine {
     ) -> Follows {
         let mut follows = match action {
             Action::List { ticket, .. } => {
-                let found = self.containers.iter().map(|(id, container)| found(*id, container)).collect();
+                let found =
+                    self.containers.iter().map(|(id, container)| found(*id, container)).collect();
                 vec![(0, answer(Id::NONE, ticket, Outcome::Listed(Ok(found))))]
             }
-            Action::Step { task, ticket, step } => self.step((task, ticket), step, weather, now, dice),
+            Action::Step { task, ticket, step } => {
+                self.step((task, ticket), step, weather, now, dice)
+            }
         };
         for (after, event) in &mut follows {
             if matches!(event, EngineEvent::Answer { .. }) {
@@ -184,7 +198,8 @@ impl Engine {
             Step::Start(_) => self.start(task, ticket, weather, now, dice),
             Step::AwaitReady(_) => {
                 let Some(container) = self.containers.get(&task) else { return Vec::new() };
-                let ready = if container.ended.is_some() { Err(RuntimeError::Gone) } else { Ok(()) };
+                let ready =
+                    if container.ended.is_some() { Err(RuntimeError::Gone) } else { Ok(()) };
                 vec![(0, answer(task, ticket, Outcome::Ready(ready)))]
             }
             Step::AwaitEnd(_) => self.await_end(task, ticket),
@@ -202,7 +217,8 @@ impl Engine {
         if weather == Weather::Rough && image(&workload) == "fail-pull" {
             return Outcome::Prepared(Err(RuntimeError::Rejected("no such image".into())));
         }
-        // A create that would take effect after its removal: the runtime sees to it that nothing stays.
+        // A create that would take effect after its removal: the runtime sees to it that nothing
+        // stays.
         if !self.removed.contains(&task) {
             let made = Container { workload, started_at: None, ended: None, waiters: Vec::new() };
             self.containers.entry(task).or_insert(made);
@@ -210,7 +226,14 @@ impl Engine {
         Outcome::Prepared(Ok(Default::default()))
     }
 
-    fn start(&mut self, task: Id, ticket: u64, weather: Weather, now: Timestamp, dice: &mut Dice) -> Follows {
+    fn start(
+        &mut self,
+        task: Id,
+        ticket: u64,
+        weather: Weather,
+        now: Timestamp,
+        dice: &mut Dice,
+    ) -> Follows {
         let Some(container) = self.containers.get_mut(&task) else {
             return vec![(0, answer(task, ticket, Outcome::Started(Err(RuntimeError::Gone))))];
         };
@@ -218,9 +241,13 @@ impl Engine {
         if container.started_at.is_none() && container.ended.is_none() {
             container.started_at = Some(now);
             self.began.push(task);
-            let code = image(&container.workload).strip_prefix("exit:").and_then(|code| code.parse().ok());
+            let code =
+                image(&container.workload).strip_prefix("exit:").and_then(|code| code.parse().ok());
             if let (Some(code), Weather::Rough) = (code, weather) {
-                follows.push((dice.below(LIFE_NS_MAX), EngineEvent::Exit { task, ended: exited(code) }));
+                follows.push((
+                    dice.below(LIFE_NS_MAX),
+                    EngineEvent::Exit { task, ended: exited(code) },
+                ));
             }
         }
         follows
@@ -244,8 +271,12 @@ impl Engine {
         let stubborn = dice.once_in(4);
         let takes = if stubborn { grace_ns } else { dice.below(grace_ns.clamp(1, 2 * SECOND_NS)) };
         let code = if stubborn { 137 } else { 143 };
-        let ended =
-            Ended { exit_code: Some(code), signal: code - 128, cause: EndCause::Asked, ..Ended::default() };
+        let ended = Ended {
+            exit_code: Some(code),
+            signal: code - 128,
+            cause: EndCause::Asked,
+            ..Ended::default()
+        };
         match self.containers.get_mut(&task) {
             Some(container) if container.runs() => {
                 vec![
@@ -267,7 +298,8 @@ impl Engine {
 
     /// A container ends, if it still runs; those who wait hear of it.
     pub fn exit(&mut self, task: Id, ended: Ended) -> Follows {
-        let Some(container) = self.containers.get_mut(&task).filter(|container| container.runs()) else {
+        let Some(container) = self.containers.get_mut(&task).filter(|container| container.runs())
+        else {
             return Vec::new();
         };
         container.ended = Some(ended.clone());

@@ -16,7 +16,10 @@ use skep_log::chain::Hash;
 use skep_projections::{Delta, View};
 use skep_proto::{
     Id, Timestamp, author,
-    v1::{ClockJumped, ClusterCreated, ClusterSpec, FromAgent, Hello, Person, TenureBegun, event::Kind},
+    v1::{
+        ClockJumped, ClusterCreated, ClusterSpec, FromAgent, Hello, Person, TenureBegun,
+        event::Kind,
+    },
 };
 use skep_reconcilers::Brain;
 use std::collections::VecDeque;
@@ -141,7 +144,8 @@ impl Manager {
         self.inbox.push(Ask { caller: Waiter::Nobody, author, request, bytes: 0 });
     }
 
-    /// Proposals failed, or another election was won: the tip is closed and a new tenure begins on what the disk kept.
+    /// Proposals failed, or another election was won: the tip is closed and a new tenure begins on
+    /// what the disk kept.
     pub fn renew(&mut self, disk: &Disk, clocks: Clocks) -> Result<(), String> {
         for turn in std::mem::take(&mut self.pending) {
             for (waiter, _) in turn.answers {
@@ -191,7 +195,8 @@ impl Manager {
         self.sessions.conn_of(node)
     }
 
-    /// What the sessions want of the shell; their requests stay here, the rest is the world's to do.
+    /// What the sessions want of the shell; their requests stay here, the rest is the world's to
+    /// do.
     pub fn session_outputs(&mut self) -> Vec<Output> {
         let mut outputs = Vec::new();
         while let Some(output) = self.sessions.poll_output() {
@@ -226,7 +231,8 @@ impl Manager {
     /// When something may have to be done although nothing happens.
     pub fn poll_timeout(&mut self, clocks: Clocks) -> Option<Timestamp> {
         let now = self.log_now(clocks);
-        let turn = self.wake_at.filter(|at| *at > now).map(|at| Timestamp(self.clock.uptime_of(at).0));
+        let turn =
+            self.wake_at.filter(|at| *at > now).map(|at| Timestamp(self.clock.uptime_of(at).0));
         [turn, self.sessions.poll_timeout()].into_iter().flatten().min()
     }
 

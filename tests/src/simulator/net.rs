@@ -1,8 +1,10 @@
-//! Streams between agents and the manager: in order, delayed, and broken in every way that a connection can break.
+//! Streams between agents and the manager: in order, delayed, and broken in every way that a
+//! connection can break.
 //!
-//! A stream has two directions. Each carries messages in order until it goes mute: from then on what is sent that
-//! way is lost, although both ends still believe in the stream. A stream that is cut carries nothing either way;
-//! each end notices in its own time, which is what "half-open" means.
+//! A stream has two directions. Each carries messages in order until it goes mute: from then on
+//! what is sent that way is lost, although both ends still believe in the stream. A stream that is
+//! cut carries nothing either way; each end notices in its own time, which is what "half-open"
+//! means.
 
 use skep_gateway::sessions::Conn;
 use skep_proto::{Timestamp, v1::ToAgent};

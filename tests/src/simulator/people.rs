@@ -1,4 +1,5 @@
-//! People: they ask for things, and ask again under the same id when nobody knows what became of it.
+//! People: they ask for things, and ask again under the same id when nobody knows what became of
+//! it.
 
 pub mod orders;
 pub mod specs;

@@ -1,4 +1,5 @@
-//! Coming to rest: after the faults nothing may change any more, within a bounded time and a bounded number of records.
+//! Coming to rest: after the faults nothing may change any more, within a bounded time and a
+//! bounded number of records.
 
 use super::{checkers::Checkers, disk, world::World};
 use skep_proto::{event, time::SECOND_NS};

@@ -1,7 +1,8 @@
 //! Everything there is, and what happens next.
 //!
-//! One step is one event of the agenda and all that follows from it at once. Time is the true time, in nanoseconds
-//! since the world began to be simulated; the clocks on the manager's and the agents' walls are derived from it.
+//! One step is one event of the agenda and all that follows from it at once. Time is the true time,
+//! in nanoseconds since the world began to be simulated; the clocks on the manager's and the
+//! agents' walls are derived from it.
 
 mod agents;
 mod calm;
@@ -12,8 +13,8 @@ mod leader;
 mod requests;
 
 use super::{
-    Plan, Report, agent::Agent, dice::Dice, disk::Disk, engine::Weather, manager::Manager, net::Net,
-    people::People,
+    Plan, Report, agent::Agent, dice::Dice, disk::Disk, engine::Weather, manager::Manager,
+    net::Net, people::People,
 };
 use event::{Agenda, Event};
 use faults::Doom;
@@ -93,7 +94,8 @@ pub struct World {
 impl World {
     /// Nothing runs yet; everything is about to start.
     pub fn new(plan: &Plan, mut dice: Dice) -> World {
-        let agents: Vec<Agent> = (0..plan.agents).map(|index| Agent::new(index, &mut dice)).collect();
+        let agents: Vec<Agent> =
+            (0..plan.agents).map(|index| Agent::new(index, &mut dice)).collect();
         let settings = settings(&mut dice);
         let mut world = World {
             now: EPOCH,

@@ -1,6 +1,8 @@
-//! Who may import whom. An arrow that is missing here is a decision: see the code map in `ARCHITECTURE.md`.
+//! Who may import whom. An arrow that is missing here is a decision: see the code map in
+//! `ARCHITECTURE.md`.
 //!
-//! The arrows keep the one-way flow honest: a reconciler that could reach the log would sooner or later read it.
+//! The arrows keep the one-way flow honest: a reconciler that could reach the log would sooner or
+//! later read it.
 
 use super::{files, none, root};
 use std::{collections::BTreeMap, fs};
@@ -13,7 +15,8 @@ const ARROWS: [(&str, &[&str]); 7] = [
     ("reconcilers", &["skep-proto", "skep-projections"]),
     ("gateway", &["skep-proto", "skep-log", "skep-projections", "skep-reconcilers"]),
     ("agent", &["skep-proto"]),
-    // The daemon joins both halves; the offline reads of a stopped manager need log and projections themselves.
+    // The daemon joins both halves; the offline reads of a stopped manager need log and projections
+    // themselves.
     ("", &["skep-proto", "skep-gateway", "skep-agent", "skep-log", "skep-projections"]),
 ];
 
@@ -28,7 +31,9 @@ fn dependencies(manifest: &str) -> BTreeMap<&str, Vec<String>> {
     for line in manifest.lines() {
         if let Some(name) = line.strip_prefix('[') {
             section = name.trim_end_matches(']');
-        } else if let Some(name) = line.split(['=', '.', ' ']).next().filter(|name| !name.is_empty()) {
+        } else if let Some(name) =
+            line.split(['=', '.', ' ']).next().filter(|name| !name.is_empty())
+        {
             let optional = line.contains("optional = true");
             if !name.starts_with('#') && !optional {
                 found.entry(section).or_default().push(name.to_owned());
@@ -54,12 +59,13 @@ fn packages_import_only_along_the_arrows() {
             if !section.ends_with("dependencies") || section.starts_with("workspace") {
                 continue;
             }
-            let against =
-                |name: &&String| name.starts_with("skep-") && **name != own && !may.contains(&name.as_str());
+            let against = |name: &&String| {
+                name.starts_with("skep-") && **name != own && !may.contains(&name.as_str())
+            };
             let ours = names.iter().filter(against);
-            found.extend(
-                ours.map(|name| format!("{folder}/Cargo.toml: [{section}] names {name}, against the arrows")),
-            );
+            found.extend(ours.map(|name| {
+                format!("{folder}/Cargo.toml: [{section}] names {name}, against the arrows")
+            }));
         }
     }
     none(found);
@@ -68,15 +74,19 @@ fn packages_import_only_along_the_arrows() {
 #[test]
 fn every_package_has_its_arrows() {
     let manifest = manifest("");
-    let members =
-        manifest.lines().find_map(|line| line.strip_prefix("members = ")).expect("the workspace has members");
+    let members = manifest
+        .lines()
+        .find_map(|line| line.strip_prefix("members = "))
+        .expect("the workspace has members");
     let unknown = members
         .split('"')
         .filter(|word| word.chars().all(char::is_alphanumeric) && !word.is_empty())
         .filter(|member| *member != "tests" && !ARROWS.iter().any(|(folder, _)| folder == member));
     none(
         unknown
-            .map(|member| format!("{member} is a member of the workspace without arrows in this test"))
+            .map(|member| {
+                format!("{member} is a member of the workspace without arrows in this test")
+            })
             .collect(),
     );
 }
@@ -88,9 +98,9 @@ fn pure_packages_link_nothing_that_acts() {
         let manifest = manifest(folder);
         let names = dependencies(&manifest).remove("dependencies").unwrap_or_default();
         let acting = names.iter().filter(|name| NOT_PURE.contains(&name.as_str()));
-        found.extend(
-            acting.map(|name| format!("{folder}/Cargo.toml links {name}, which a pure package must not")),
-        );
+        found.extend(acting.map(|name| {
+            format!("{folder}/Cargo.toml links {name}, which a pure package must not")
+        }));
     }
     none(found);
 }
@@ -103,14 +113,20 @@ fn only_the_log_names_its_store_and_its_consensus() {
         for (number, line) in page.text.lines().enumerate() {
             let code = line.split("//").next().unwrap_or_default();
             if code.contains("openraft") || code.contains("rocksdb") {
-                found.push(format!("{}:{}: names what only the log may name", page.path, number + 1));
+                found.push(format!(
+                    "{}:{}: names what only the log may name",
+                    page.path,
+                    number + 1
+                ));
             }
         }
     }
     for (folder, _) in ARROWS.iter().filter(|(folder, _)| !["log", ""].contains(folder)) {
-        let named =
-            manifest(folder).lines().any(|line| line.starts_with("openraft") || line.starts_with("rocksdb"));
-        found.extend(named.then(|| format!("{folder}/Cargo.toml links what only the log may link")));
+        let named = manifest(folder)
+            .lines()
+            .any(|line| line.starts_with("openraft") || line.starts_with("rocksdb"));
+        found
+            .extend(named.then(|| format!("{folder}/Cargo.toml links what only the log may link")));
     }
     none(found);
 }

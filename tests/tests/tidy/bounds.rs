@@ -1,7 +1,9 @@
-//! The table of bounds in `ARCHITECTURE.md` is made from the constants themselves, so that neither can be wrong alone.
+//! The table of bounds in `ARCHITECTURE.md` is made from the constants themselves, so that neither
+//! can be wrong alone.
 //!
-//! A constant is a bound if a word of its name says so (see [`SIGNS`]). Its doc comment says what happens at the
-//! bound; that sentence is the table's third column. After a change of a bound, write the table anew:
+//! A constant is a bound if a word of its name says so (see [`SIGNS`]). Its doc comment says what
+//! happens at the bound; that sentence is the table's third column. After a change of a bound,
+//! write the table anew:
 //!
 //! ```sh
 //! cargo test -p skep-tests --test tidy -- --ignored write_the_table_of_bounds
@@ -120,7 +122,8 @@ fn told(name: &str, value: &str) -> String {
     }
 }
 
-/// Sums, products, quotients and shifts of whole numbers, from left to right as these constants are written.
+/// Sums, products, quotients and shifts of whole numbers, from left to right as these constants are
+/// written.
 fn evaluate(text: &str) -> Option<u128> {
     let text = text.replace("_ns", "").replace(" as u64", "");
     if let Some((left, right)) = text.split_once(" << ") {
@@ -142,9 +145,17 @@ fn evaluate(text: &str) -> Option<u128> {
 }
 
 fn duration(ns: u128) -> String {
-    let units = [(3_600_000_000_000, "h"), (60_000_000_000, "min"), (1_000_000_000, "s"), (1_000_000, "ms")];
+    let units = [
+        (3_600_000_000_000, "h"),
+        (60_000_000_000, "min"),
+        (1_000_000_000, "s"),
+        (1_000_000, "ms"),
+    ];
     let fits = units.iter().find(|(unit, _)| ns >= *unit && ns % unit == 0);
-    fits.map_or_else(|| format!("{} µs", ns / 1_000), |(unit, sign)| format!("{} {sign}", ns / unit))
+    fits.map_or_else(
+        || format!("{} µs", ns / 1_000),
+        |(unit, sign)| format!("{} {sign}", ns / unit),
+    )
 }
 
 fn size(bytes: u128) -> String {
@@ -172,7 +183,9 @@ fn table(bounds: &[Bound]) -> String {
     let mut out = String::new();
     for (title, folders) in SECTIONS {
         write!(out, "\n**{title}**\n\n").unwrap();
-        out.push_str("| bound | value | what it is, and what happens at it | where |\n|---|---|---|---|\n");
+        out.push_str(
+            "| bound | value | what it is, and what happens at it | where |\n|---|---|---|---|\n",
+        );
         let here = |bound: &&Bound| folders.iter().any(|folder| bound.path.starts_with(folder));
         for bound in bounds.iter().filter(here) {
             writeln!(out, "{}", bound.row()).unwrap();
@@ -204,10 +217,14 @@ fn the_table_of_bounds_is_what_the_constants_say() {
     };
     found.extend(differs(&made, stands).iter().map(|row| format!("ARCHITECTURE.md lacks: {row}")));
     found.extend(
-        differs(stands, &made).iter().map(|row| format!("ARCHITECTURE.md has, and the code has not: {row}")),
+        differs(stands, &made)
+            .iter()
+            .map(|row| format!("ARCHITECTURE.md has, and the code has not: {row}")),
     );
     if !found.is_empty() {
-        found.push("cargo test -p skep-tests --test tidy -- --ignored write_the_table_of_bounds".into());
+        found.push(
+            "cargo test -p skep-tests --test tidy -- --ignored write_the_table_of_bounds".into(),
+        );
     }
     none(found);
 }

@@ -1,4 +1,5 @@
-//! That the documents speak of what exists: every event, every test that a row promises, every link.
+//! That the documents speak of what exists: every event, every test that a row promises, every
+//! link.
 
 use super::{files, none, root};
 use skep_proto::event::KINDS;
@@ -31,7 +32,8 @@ fn the_catalogue_has_no_event_of_its_own() {
 
 #[test]
 fn every_event_has_golden_bytes() {
-    let absent = KINDS.iter().filter(|kind| !root().join(format!("proto/golden/v1/{kind}.hex")).is_file());
+    let absent =
+        KINDS.iter().filter(|kind| !root().join(format!("proto/golden/v1/{kind}.hex")).is_file());
     none(absent.map(|kind| format!("proto/golden/v1/{kind}.hex is not there")).collect());
 }
 
@@ -39,10 +41,9 @@ fn every_event_has_golden_bytes() {
 fn rows(text: &str) -> Vec<Vec<&str>> {
     let lines = text.lines().filter(|line| line.starts_with('|')).collect::<Vec<_>>();
     let is_rule = |line: &str| line.chars().all(|c| "|-: ".contains(c));
-    let bodies = lines
-        .iter()
-        .enumerate()
-        .filter(|(at, line)| !is_rule(line) && !lines.get(at + 1).is_some_and(|next| is_rule(next)));
+    let bodies = lines.iter().enumerate().filter(|(at, line)| {
+        !is_rule(line) && !lines.get(at + 1).is_some_and(|next| is_rule(next))
+    });
     bodies.map(|(_, line)| line.trim_matches('|').split('|').map(str::trim).collect()).collect()
 }
 
@@ -67,8 +68,10 @@ fn every_failure_names_a_test_that_exists() {
 
 /// The anchors of a page's headings, as they are made for links.
 fn anchors(text: &str) -> Vec<String> {
-    let headings =
-        text.lines().filter(|line| line.starts_with('#')).map(|line| line.trim_start_matches('#').trim());
+    let headings = text
+        .lines()
+        .filter(|line| line.starts_with('#'))
+        .map(|line| line.trim_start_matches('#').trim());
     let anchor = |heading: &str| {
         let kept = heading.to_lowercase();
         kept.chars()
@@ -83,8 +86,11 @@ fn anchors(text: &str) -> Vec<String> {
 fn links_lead_somewhere() {
     let mut found = Vec::new();
     for page in files("md") {
-        let folder = root().join(&page.path).parent().expect("a file stands in a folder").to_path_buf();
-        for link in page.text.split("](").skip(1).filter_map(|rest| rest.split([')', ' ', '\n']).next()) {
+        let folder =
+            root().join(&page.path).parent().expect("a file stands in a folder").to_path_buf();
+        for link in
+            page.text.split("](").skip(1).filter_map(|rest| rest.split([')', ' ', '\n']).next())
+        {
             if link.contains("://") || link.starts_with("mailto:") {
                 continue;
             }
@@ -117,7 +123,8 @@ fn the_documents_that_are_promised_exist() {
     ];
     let mut pages: Vec<String> = topics.iter().map(|topic| format!("docs/{topic}.md")).collect();
     pages.extend(
-        ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE"].map(str::to_owned),
+        ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE"]
+            .map(str::to_owned),
     );
     none(
         pages

@@ -1,8 +1,8 @@
 //! Floors and circles: which module may import which, within a crate.
 //!
-//! A crate whose modules import each other in a circle has no order in which it could be read. Imports are read as
-//! text: `use` trees and paths that begin with `crate` or `super`. A name that a module passes on (`pub use`) counts
-//! as an import of the module that it comes from.
+//! A crate whose modules import each other in a circle has no order in which it could be read.
+//! Imports are read as text: `use` trees and paths that begin with `crate` or `super`. A name that
+//! a module passes on (`pub use`) counts as an import of the module that it comes from.
 
 use super::{Page, files, none};
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,7 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Crates in which no module imports itself by a detour.
 const WITHOUT_CIRCLES: [&str; 1] = ["log"];
 
-/// The floors of the log, from the ground up. A module imports from its own floor and from those below.
+/// The floors of the log, from the ground up. A module imports from its own floor and from those
+/// below.
 const LOG_FLOORS: [&[&str]; 6] = [
     &["chain", "entry", "failure", "fence", "fold"],
     &["disk"],
@@ -40,7 +41,8 @@ impl Crate {
                 "lib" | "main" => Vec::new(),
                 name => name.split('/').map(str::to_owned).collect(),
             };
-            let lines = page.code().into_iter().map(|line| line.split("//").next().unwrap_or_default());
+            let lines =
+                page.code().into_iter().map(|line| line.split("//").next().unwrap_or_default());
             Some((path, lines.map(str::to_owned).collect()))
         });
         Crate { modules: modules.collect() }
@@ -48,7 +50,10 @@ impl Crate {
 
     /// The module that a path leads to, and what is left of the path.
     fn find<'a>(&self, path: &'a [String]) -> (Vec<String>, &'a [String]) {
-        let known = (0..=path.len()).rev().find(|len| self.modules.contains_key(&path[..*len])).unwrap_or(0);
+        let known = (0..=path.len())
+            .rev()
+            .find(|len| self.modules.contains_key(&path[..*len]))
+            .unwrap_or(0);
         (path[..known].to_vec(), &path[known..])
     }
 
@@ -56,10 +61,9 @@ impl Crate {
     fn home(&self, path: &[String]) -> Vec<String> {
         let (module, rest) = self.find(path);
         let Some(name) = rest.first() else { return module };
-        let passed_on = self
-            .imports(&module)
-            .into_iter()
-            .find(|import| import.passed_on && import.path.last() == Some(name) && import.path[..] != *path);
+        let passed_on = self.imports(&module).into_iter().find(|import| {
+            import.passed_on && import.path.last() == Some(name) && import.path[..] != *path
+        });
         passed_on.map_or(module, |import| self.home(&import.path))
     }
 
@@ -74,7 +78,8 @@ impl Crate {
             .min_by_key(|(at, _)| *at)
         {
             let before = &rest[..at];
-            let within_word = before.ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':');
+            let within_word =
+                before.ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':');
             if within_word {
                 rest = &rest[at + word.len()..];
                 continue;
@@ -83,8 +88,9 @@ impl Crate {
             let passed_on =
                 is_use && before.trim_end().rsplit('\n').next().is_some_and(|l| l.contains("pub"));
             let start = if is_use { at + word.len() } else { at };
-            let end =
-                rest[start..].find(if is_use { ';' } else { ' ' }).map_or(rest.len(), |end| start + end);
+            let end = rest[start..]
+                .find(if is_use { ';' } else { ' ' })
+                .map_or(rest.len(), |end| start + end);
             let mut paths = Vec::new();
             expand(&rest[start..end], &[], &mut paths);
             let absolute = paths.into_iter().filter_map(|path| self.absolute(module, path));
@@ -129,7 +135,8 @@ impl Crate {
 /// `a::{b, c::d}` as `a::b` and `a::c::d`.
 fn expand(tree: &str, before: &[String], paths: &mut Vec<Vec<String>>) {
     let tree = tree.trim();
-    let end = tree.find(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':')).unwrap_or(tree.len());
+    let end =
+        tree.find(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':')).unwrap_or(tree.len());
     let segments = tree[..end].split("::").filter(|segment| !segment.is_empty()).map(str::to_owned);
     let path: Vec<String> = before.iter().cloned().chain(segments).collect();
     match tree[end..].trim_start().strip_prefix('{') {
@@ -158,7 +165,10 @@ fn expand(tree: &str, before: &[String], paths: &mut Vec<Vec<String>>) {
 }
 
 /// A way from a module back to itself.
-fn circle(edges: &BTreeMap<Vec<String>, BTreeSet<Vec<String>>>, start: &[String]) -> Option<Vec<String>> {
+fn circle(
+    edges: &BTreeMap<Vec<String>, BTreeSet<Vec<String>>>,
+    start: &[String],
+) -> Option<Vec<String>> {
     let mut seen = BTreeSet::new();
     let mut ways = vec![vec![start.to_vec()]];
     while let Some(way) = ways.pop() {
@@ -180,7 +190,10 @@ fn modules_do_not_import_in_circles() {
     let mut found = Vec::new();
     for folder in WITHOUT_CIRCLES {
         let edges = Crate::read(folder, &pages).edges();
-        assert!(edges.values().any(|imports| !imports.is_empty()), "{folder} has no imports to be checked");
+        assert!(
+            edges.values().any(|imports| !imports.is_empty()),
+            "{folder} has no imports to be checked"
+        );
         let circles = edges.keys().filter_map(|module| circle(&edges, module));
         found.extend(circles.map(|way| format!("{folder}: {} ─► itself", way.join(" ─► "))));
     }
@@ -199,9 +212,9 @@ fn the_log_imports_downwards() {
             found.push(format!("log/src/{}.rs stands on no floor", module.join("/")));
         }
         let upwards = imports.iter().filter(|home| floor(home) > floor(&module));
-        found.extend(
-            upwards.map(|home| format!("log: {} imports {}, upwards", module.join("::"), home.join("::"))),
-        );
+        found.extend(upwards.map(|home| {
+            format!("log: {} imports {}, upwards", module.join("::"), home.join("::"))
+        }));
     }
     none(found);
 }
@@ -213,9 +226,9 @@ fn openraft_and_rocksdb_are_named_in_one_place_each() {
     for page in files("rs").iter().filter(|page| page.path.starts_with("log/src/")) {
         for (number, line) in page.text.lines().enumerate() {
             let code = line.split("//").next().unwrap_or_default();
-            let elsewhere = places
-                .iter()
-                .filter(|(name, place)| code.contains(&format!("{name}::")) && !page.path.starts_with(place));
+            let elsewhere = places.iter().filter(|(name, place)| {
+                code.contains(&format!("{name}::")) && !page.path.starts_with(place)
+            });
             found.extend(elsewhere.map(|(name, place)| {
                 format!("{}:{}: {name} is named in {place} alone", page.path, number + 1)
             }));

@@ -1,7 +1,8 @@
-//! The habits of the house, as tests: what a reviewer would otherwise have to look for in every change.
+//! The habits of the house, as tests: what a reviewer would otherwise have to look for in every
+//! change.
 //!
-//! Each room holds one kind of habit and says all that it found at once, file by file, so that one run shows the whole
-//! work. What the compiler and clippy can check stands in the lints, not here.
+//! Each room holds one kind of habit and says all that it found at once, file by file, so that one
+//! run shows the whole work. What the compiler and clippy can check stands in the lints, not here.
 
 #![allow(clippy::unwrap_used, reason = "what goes wrong here shall stop it")]
 
@@ -45,7 +46,8 @@ fn files(ending: &str) -> Vec<Page> {
         .into_iter()
         .filter(|path| path.extension().is_some_and(|found| found == ending))
         .map(|path| Page {
-            text: fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())),
+            text: fs::read_to_string(&path)
+                .unwrap_or_else(|error| panic!("{}: {error}", path.display())),
             is_test: false,
             path: path.strip_prefix(&root).unwrap().to_string_lossy().into_owned(),
         })
@@ -56,15 +58,18 @@ fn files(ending: &str) -> Vec<Page> {
         let below = |module: &String| {
             page.path.strip_prefix(module.as_str()).is_some_and(|rest| rest.starts_with(['.', '/']))
         };
-        page.is_test =
-            page.path.starts_with("tests/") || page.path.contains("/tests/") || modules.iter().any(below);
+        page.is_test = page.path.starts_with("tests/")
+            || page.path.contains("/tests/")
+            || modules.iter().any(below);
     }
     assert!(!pages.is_empty(), "no file ends in .{ending} below {}", root.display());
     pages
 }
 
 fn collect(folder: &Path, paths: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
+    for entry in
+        fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
+    {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if path.is_symlink() || name.starts_with('.') || name == "target" {
@@ -91,14 +96,18 @@ impl Page {
     /// The lines before the file's own test module, which stands last.
     fn code(&self) -> Vec<&str> {
         let lines: Vec<&str> = self.text.lines().collect();
-        let tests = lines.windows(2).position(|pair| pair[0] == "#[cfg(test)]" && pair[1] == "mod tests {");
+        let tests =
+            lines.windows(2).position(|pair| pair[0] == "#[cfg(test)]" && pair[1] == "mod tests {");
         lines[..tests.unwrap_or(lines.len())].to_vec()
     }
 
     /// The paragraph that opens the file: its `//!` lines without the sign.
     fn opening(&self) -> String {
         let lines = self.text.lines().skip_while(|line| line.starts_with("#!"));
-        lines.map_while(|line| line.strip_prefix("//!")).map(|line| format!("{}\n", line.trim())).collect()
+        lines
+            .map_while(|line| line.strip_prefix("//!"))
+            .map(|line| format!("{}\n", line.trim()))
+            .collect()
     }
 }
 

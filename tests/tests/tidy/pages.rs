@@ -1,4 +1,5 @@
-//! Files as pages: an opening paragraph, a bound on length, names that say something, exceptions with a reason.
+//! Files as pages: an opening paragraph, a bound on length, names that say something, exceptions
+//! with a reason.
 
 use super::{files, none, root};
 use std::fs;
@@ -12,8 +13,12 @@ const MAIN_LINES_MAX: usize = 60;
 /// Longest `ARCHITECTURE.md`: what does not fit belongs to `docs/`.
 const ARCHITECTURE_LINES_MAX: usize = 400;
 
+/// Longest line of a comment. Code is held to the same by rustfmt.
+const LINE_CHARS_MAX: usize = 100;
+
 /// File names that say nothing of what is in them.
-const EMPTY_NAMES: [&str; 8] = ["mod", "util", "utils", "common", "helper", "helpers", "misc", "shared"];
+const EMPTY_NAMES: [&str; 8] =
+    ["mod", "util", "utils", "common", "helper", "helpers", "misc", "shared"];
 /// Endings of type names that say nothing of what the type is.
 const EMPTY_ENDINGS: [&str; 5] = ["Manager", "Impl", "Info", "Helper", "Data"];
 
@@ -43,8 +48,35 @@ fn no_file_is_longer_than_a_room() {
     let mut found: Vec<String> = long
         .map(|page| format!("{}: {} lines, at most {FILE_LINES_MAX}", page.path, page.code().len()))
         .collect();
-    let mains = pages.iter().filter(|page| page.path == "src/main.rs" && page.code().len() > MAIN_LINES_MAX);
+    let mains = pages
+        .iter()
+        .filter(|page| page.path == "src/main.rs" && page.code().len() > MAIN_LINES_MAX);
     found.extend(mains.map(|page| format!("{}: at most {MAIN_LINES_MAX} lines", page.path)));
+    none(found);
+}
+
+#[test]
+fn comments_fit_on_a_line() {
+    let settings = fs::read_to_string(root().join("rustfmt.toml")).unwrap();
+    assert!(settings.contains(&format!("max_width = {LINE_CHARS_MAX}")), "{settings}");
+    let mut found = Vec::new();
+    for page in files("rs") {
+        let mut in_fence = false;
+        for (number, line) in page.text.lines().enumerate() {
+            let Some(comment) = line.trim_start().strip_prefix("//") else { continue };
+            let text = comment.trim_start_matches(['/', '!']);
+            in_fence ^= text.trim_start().starts_with("```");
+            // A drawing or a layout is indented, and may be as wide as what it shows.
+            let is_drawn = in_fence || text.starts_with("   ");
+            if line.chars().count() > LINE_CHARS_MAX && !is_drawn {
+                found.push(format!(
+                    "{}:{}: a comment of over {LINE_CHARS_MAX} characters",
+                    page.path,
+                    number + 1
+                ));
+            }
+        }
+    }
     none(found);
 }
 
@@ -67,21 +99,28 @@ fn names_say_something() {
             let Some(name) = type_name(line) else { continue };
             // A whole name may be such a word: a manager is a thing of our world.
             if EMPTY_ENDINGS.iter().any(|ending| name.ends_with(ending) && name != *ending) {
-                found.push(format!("{}:{}: {name} ends in a word that says nothing", page.path, number + 1));
+                found.push(format!(
+                    "{}:{}: {name} ends in a word that says nothing",
+                    page.path,
+                    number + 1
+                ));
             }
         }
     }
     none(found);
 }
 
-/// The name of the type that this line defines. An indented alias is a foreign trait's, and so is its name.
+/// The name of the type that this line defines. An indented alias is a foreign trait's, and so is
+/// its name.
 fn type_name(line: &str) -> Option<&str> {
-    let mut words = line.split(|c: char| !(c.is_alphanumeric() || c == '_')).filter(|word| !word.is_empty());
+    let mut words =
+        line.split(|c: char| !(c.is_alphanumeric() || c == '_')).filter(|word| !word.is_empty());
     let mut word = words.next()?;
     while ["pub", "crate", "super"].contains(&word) {
         word = words.next()?;
     }
-    let defines = ["struct", "enum", "trait"].contains(&word) || word == "type" && !line.starts_with(' ');
+    let defines =
+        ["struct", "enum", "trait"].contains(&word) || word == "type" && !line.starts_with(' ');
     defines.then(|| words.next()).flatten()
 }
 
@@ -89,7 +128,9 @@ fn type_name(line: &str) -> Option<&str> {
 fn every_exception_has_a_reason() {
     let mut found = Vec::new();
     for page in files("rs").iter().filter(|page| !page.path.starts_with("tests/tests/tidy/")) {
-        for (at, _) in page.text.match_indices("allow(").filter(|(at, _)| is_attribute(&page.text[..*at])) {
+        for (at, _) in
+            page.text.match_indices("allow(").filter(|(at, _)| is_attribute(&page.text[..*at]))
+        {
             let end = page.text[at..].find(")]").map_or(page.text.len(), |end| at + end);
             if !page.text[at..end].contains("reason") {
                 let number = page.text[..at].lines().count();

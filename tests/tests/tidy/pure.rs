@@ -1,8 +1,9 @@
 //! What pure code may not name: clock, dice, hash order, environment, files, threads, waiting.
 //!
-//! Pure are the packages `proto`, `projections` and `reconcilers`, and every module elsewhere whose opening paragraph
-//! says PURE, with all below it. Clippy forbids the same in the packages, by meaning; this test reads words, and so
-//! also covers the modules, which have no clippy configuration of their own.
+//! Pure are the packages `proto`, `projections` and `reconcilers`, and every module elsewhere whose
+//! opening paragraph says PURE, with all below it. Clippy forbids the same in the packages, by
+//! meaning; this test reads words, and so also covers the modules, which have no clippy
+//! configuration of their own.
 
 use super::{Page, files, none};
 
@@ -37,7 +38,9 @@ const MODULES: [(&str, &str); 5] = [
 
 fn is_pure(page: &Page, marked: &[String]) -> bool {
     let below = |stem: &String| {
-        page.path.strip_prefix(stem.as_str()).is_some_and(|rest| rest == ".rs" || rest.starts_with('/'))
+        page.path
+            .strip_prefix(stem.as_str())
+            .is_some_and(|rest| rest == ".rs" || rest.starts_with('/'))
     };
     PURE.iter().any(|folder| page.path.starts_with(folder)) || marked.iter().any(below)
 }
@@ -45,8 +48,9 @@ fn is_pure(page: &Page, marked: &[String]) -> bool {
 /// The stems of modules that call themselves PURE.
 fn marked(pages: &[Page]) -> Vec<String> {
     let names_others = |path: &str| path.ends_with("/lib.rs") || path.ends_with("/main.rs");
-    let says =
-        pages.iter().filter(|page| !page.is_test && !names_others(&page.path) && says_pure(&page.opening()));
+    let says = pages
+        .iter()
+        .filter(|page| !page.is_test && !names_others(&page.path) && says_pure(&page.opening()));
     says.map(|page| page.path.trim_end_matches(".rs").to_owned()).collect()
 }
 
@@ -81,8 +85,11 @@ fn words(code: &str) -> impl Iterator<Item = &str> {
 
 /// The modules of `std` that the code names: in paths, and in the lists of `use std::{…}`.
 fn std_modules(code: &str) -> Vec<String> {
-    let mut found: Vec<String> =
-        code.split("std::").skip(1).filter_map(|rest| words(rest).next().map(str::to_owned)).collect();
+    let mut found: Vec<String> = code
+        .split("std::")
+        .skip(1)
+        .filter_map(|rest| words(rest).next().map(str::to_owned))
+        .collect();
     for list in code.split("use std::{").skip(1) {
         let mut depth = 0;
         let mut fresh = true;
@@ -114,14 +121,21 @@ fn pure_code_names_nothing_that_acts() {
         let mut code = String::new();
         for (number, line) in page.code().into_iter().enumerate() {
             let line = bare(line);
-            for (word, reason) in WORDS.iter().filter(|(word, _)| words(&line).any(|found| found == *word)) {
-                found.push(format!("{}:{}: `{word}` in pure code: {reason}", page.path, number + 1));
+            for (word, reason) in
+                WORDS.iter().filter(|(word, _)| words(&line).any(|found| found == *word))
+            {
+                found.push(format!(
+                    "{}:{}: `{word}` in pure code: {reason}",
+                    page.path,
+                    number + 1
+                ));
             }
             code.push_str(&line);
             code.push('\n');
         }
         let named = std_modules(&code);
-        for (module, reason) in MODULES.iter().filter(|(module, _)| named.iter().any(|found| found == module))
+        for (module, reason) in
+            MODULES.iter().filter(|(module, _)| named.iter().any(|found| found == module))
         {
             found.push(format!("{}: `std::{module}` in pure code: {reason}", page.path));
         }
@@ -131,17 +145,23 @@ fn pure_code_names_nothing_that_acts() {
 
 #[test]
 fn pure_packages_forbid_the_same() {
-    let read =
-        |folder: &str| std::fs::read_to_string(super::root().join(folder).join("clippy.toml")).unwrap();
+    let read = |folder: &str| {
+        std::fs::read_to_string(super::root().join(folder).join("clippy.toml")).unwrap()
+    };
     for folder in ["projections", "reconcilers"] {
-        assert_eq!(read(folder), read("proto"), "{folder}/clippy.toml differs from proto/clippy.toml");
+        assert_eq!(
+            read(folder),
+            read("proto"),
+            "{folder}/clippy.toml differs from proto/clippy.toml"
+        );
     }
 }
 
 #[test]
 fn modules_of_std_are_found_wherever_they_are_named() {
-    let named =
-        std_modules("use std::{collections::BTreeMap, fs, io::{Read, Write}};\nlet x = std::env::args();");
+    let named = std_modules(
+        "use std::{collections::BTreeMap, fs, io::{Read, Write}};\nlet x = std::env::args();",
+    );
     for module in ["collections", "fs", "io", "env"] {
         assert!(named.iter().any(|found| found == module), "{module} in {named:?}");
     }

@@ -1,5 +1,5 @@
-//! The program has one place that writes to its standard streams: there they are kept from panicking when nobody reads
-//! them, and there text of others is made safe for a terminal.
+//! The program has one place that writes to its standard streams: there they are kept from
+//! panicking when nobody reads them, and there text of others is made safe for a terminal.
 
 use super::{files, none};
 
@@ -12,9 +12,15 @@ fn only_the_doors_name_a_standard_stream() {
     for page in files("rs").iter().filter(|page| page.path.starts_with("src/") && !page.is_test) {
         for (number, line) in page.code().iter().enumerate() {
             let code = line.split("//").next().unwrap_or_default();
-            let names = ["stdout()", "stderr()", "print!", "println!"].iter().any(|name| code.contains(name));
+            let names = ["stdout()", "stderr()", "print!", "println!"]
+                .iter()
+                .any(|name| code.contains(name));
             if names && !DOORS.contains(&page.path.as_str()) {
-                found.push(format!("{}:{}: say it through show::say or show::talk", page.path, number + 1));
+                found.push(format!(
+                    "{}:{}: say it through show::say or show::talk",
+                    page.path,
+                    number + 1
+                ));
             }
         }
     }

@@ -1,4 +1,5 @@
-//! One machine, with real processes: the daemon is killed under load, stopped, asked while it is stopped, refused.
+//! One machine, with real processes: the daemon is killed under load, stopped, asked while it is
+//! stopped, refused.
 
 #![allow(clippy::unwrap_used, reason = "what goes wrong here shall stop it")]
 
@@ -11,7 +12,17 @@ use std::{thread, time::Duration};
 fn a_daemon_killed_under_load_keeps_what_it_acknowledged_and_adopts_what_runs() {
     let mut stage = Stage::new();
     stage.start();
-    stage.says(&["service", "create", "-q", "--name", "web", "--replicas", "2", "/bin/sleep", "600"]);
+    stage.says(&[
+        "service",
+        "create",
+        "-q",
+        "--name",
+        "web",
+        "--replicas",
+        "2",
+        "/bin/sleep",
+        "600",
+    ]);
     let before = stage.pids("web");
     assert_eq!(before.len(), 2, "two tasks run");
     let node = stage.says(&["node", "ls", "-q"]);
@@ -32,7 +43,8 @@ fn a_daemon_killed_under_load_keeps_what_it_acknowledged_and_adopts_what_runs() 
     let acknowledged = load.join().expect("the load ends");
     assert!(acknowledged > 0, "nothing was acknowledged before the kill");
     stage.start();
-    let turn = stage.says(&["node", "inspect", "--format", "{{.Spec.Annotations.Labels.turn}}", "self"]);
+    let turn =
+        stage.says(&["node", "inspect", "--format", "{{.Spec.Annotations.Labels.turn}}", "self"]);
     let turn: i32 = turn.trim().parse().expect("a number");
     assert!(turn >= acknowledged, "acknowledged {acknowledged}, kept {turn}");
     assert_eq!(stage.pids("web"), before, "the same processes go on");
@@ -45,7 +57,17 @@ fn a_daemon_killed_under_load_keeps_what_it_acknowledged_and_adopts_what_runs() 
 fn a_stopped_manager_answers_about_its_past() {
     let mut stage = Stage::new();
     stage.start();
-    stage.says(&["service", "create", "-q", "--name", "web", "--reason", "INC-7", "/bin/sleep", "600"]);
+    stage.says(&[
+        "service",
+        "create",
+        "-q",
+        "--name",
+        "web",
+        "--reason",
+        "INC-7",
+        "/bin/sleep",
+        "600",
+    ]);
     let pids = stage.pids("web");
     stage.says(&["service", "scale", "web=0"]);
     stage.until_gone(&pids);
@@ -78,7 +100,16 @@ fn what_is_refused_is_refused_with_words_and_recorded_with_its_author() {
     let refused = [
         (vec!["node", "update", "--availability", "drain", "nobody"], "not found"),
         (
-            vec!["service", "create", "--detach", "--limit-memory", "1m", "--name", "tiny", "/bin/true"],
+            vec![
+                "service",
+                "create",
+                "--detach",
+                "--limit-memory",
+                "1m",
+                "--name",
+                "tiny",
+                "/bin/true",
+            ],
             "minimum",
         ),
         (vec!["service", "rm", "ghost"], "not found"),
@@ -89,10 +120,12 @@ fn what_is_refused_is_refused_with_words_and_recorded_with_its_author() {
         assert!(said.contains(expected) && said.contains("hint:"), "{words:?}: {said}");
     }
     let log = stage.says(&["log", "--format", "json"]);
-    let refusals: Vec<&str> = log.lines().filter(|line| line.contains("\"command_refused\"")).collect();
+    let refusals: Vec<&str> =
+        log.lines().filter(|line| line.contains("\"command_refused\"")).collect();
     assert_eq!(refusals.len(), 3, "{log}");
     assert!(refusals.iter().all(|line| line.contains("\"person\"")), "{refusals:?}");
-    let (code, ..) = client.runs(&["service", "create", "--constraint", "no operator", "/bin/true"]);
+    let (code, ..) =
+        client.runs(&["service", "create", "--constraint", "no operator", "/bin/true"]);
     assert_eq!(code, 2, "a wrong flag is refused before anybody is asked");
 }
 
@@ -115,7 +148,8 @@ fn what_runs_of_a_lost_history_runs_on_until_somebody_decides() {
     let (code, _, words) = stage.client().runs(&["daemon", "--state-dir", &dir]);
     assert_eq!(code, 1, "{words}");
     assert!(words.contains("synced records are lost") && words.contains("skep recover"), "{words}");
-    let (code, _, recovered) = stage.client().runs(&["recover", "--accept-loss", "--state-dir", &dir]);
+    let (code, _, recovered) =
+        stage.client().runs(&["recover", "--accept-loss", "--state-dir", &dir]);
     assert_eq!(code, 0, "{recovered}");
     let number = |words: &str| {
         let after = words.split_once("ends at revision ").expect("it says where history ends").1;
@@ -126,7 +160,10 @@ fn what_runs_of_a_lost_history_runs_on_until_somebody_decides() {
     assert_eq!(stage.pids("kept"), kept, "what history knows goes on");
     let strays = stage.strays();
     assert_eq!(strays.len(), 1, "one task is unknown");
-    assert!(lost.iter().all(|pid| std::path::Path::new(&format!("/proc/{pid}")).exists()), "it was stopped");
+    assert!(
+        lost.iter().all(|pid| std::path::Path::new(&format!("/proc/{pid}")).exists()),
+        "it was stopped"
+    );
     stage.says(&["stray", "rm", "--reason", "INC-9", &strays[0]]);
     stage.until_gone(&lost);
     assert!(stage.strays().is_empty());
@@ -158,7 +195,11 @@ fn every_answer_waits_for_a_sync_of_its_own_or_a_shared_one() {
     let trace = stage.file("syncs");
     stage.start_traced(&trace);
     let syncs = || {
-        std::fs::read_to_string(&trace).expect("strace writes").lines().filter(|l| l.contains("= 0")).count()
+        std::fs::read_to_string(&trace)
+            .expect("strace writes")
+            .lines()
+            .filter(|l| l.contains("= 0"))
+            .count()
     };
     let before = syncs();
     for turn in 0..COMMANDS {

@@ -74,14 +74,25 @@ impl Stage {
     /// The same under strace, which writes the daemon's syncs into a file.
     pub fn start_traced(&mut self, syncs: &Path) {
         let mut strace = Command::new("strace");
-        strace.args(["-D", "-f", "-qq", "-e", "trace=fsync,fdatasync", "-o"]).arg(syncs).arg(skep());
+        strace
+            .args(["-D", "-f", "-qq", "-e", "trace=fsync,fdatasync", "-o"])
+            .arg(syncs)
+            .arg(skep());
         self.start_as(strace);
     }
 
     fn start_as(&mut self, mut program: Command) {
         let log = fs::File::create(self.folder.path().join("daemon.log")).unwrap();
         let daemon = program
-            .args(["daemon", "--runtime", "process", "--hostname", "self", "--state-dir", &self.state_dir()])
+            .args([
+                "daemon",
+                "--runtime",
+                "process",
+                "--hostname",
+                "self",
+                "--state-dir",
+                &self.state_dir(),
+            ])
             .args(["--listen-control", &format!("unix://{}", self.socket().display())])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -104,9 +115,11 @@ impl Stage {
 
     /// Process ids of a service's running tasks.
     pub fn pids(&self, service: &str) -> Vec<i32> {
-        let tasks = self.says(&["service", "ps", "-q", "--filter", "desired-state=running", service]);
+        let tasks =
+            self.says(&["service", "ps", "-q", "--filter", "desired-state=running", service]);
         let pid = |task: &str| {
-            let pid = self.says(&["task", "inspect", "--format", "{{.Status.Container.Pid}}", task]);
+            let pid =
+                self.says(&["task", "inspect", "--format", "{{.Status.Container.Pid}}", task]);
             pid.trim().parse().unwrap_or_else(|_| panic!("no process id: {pid:?}"))
         };
         let mut pids: Vec<i32> = tasks.lines().map(pid).collect();
@@ -118,7 +131,9 @@ impl Stage {
     pub fn strays(&self) -> Vec<String> {
         let (_, told, _) = self.client().runs(&["doctor"]);
         let unknown = told.lines().filter(|line| line.contains("history does not know it"));
-        unknown.filter_map(|line| Some(line.split_once("task ")?.1.split_once(':')?.0.to_owned())).collect()
+        unknown
+            .filter_map(|line| Some(line.split_once("task ")?.1.split_once(':')?.0.to_owned()))
+            .collect()
     }
 
     /// The folder of the log's rows.
@@ -178,7 +193,8 @@ impl Drop for Stage {
         for service in services.lines() {
             self.client().runs(&["service", "rm", service]);
         }
-        // What a test that failed left running: shims know their task's folder, which lies below ours.
+        // What a test that failed left running: shims know their task's folder, which lies below
+        // ours.
         let mark = self.folder.path().display().to_string();
         self.kill_after_grace(&mark);
         self.kill();
@@ -195,8 +211,8 @@ impl Stage {
             sleep(Duration::from_millis(50));
         }
         for shim in shims(mark) {
-            let children =
-                fs::read_to_string(format!("/proc/{shim}/task/{shim}/children")).unwrap_or_default();
+            let children = fs::read_to_string(format!("/proc/{shim}/task/{shim}/children"))
+                .unwrap_or_default();
             for pid in children.split_whitespace().chain([shim.as_str()]) {
                 Command::new("kill").args(["-9", pid]).status().ok();
             }

@@ -22,8 +22,8 @@ pub(super) struct Engine {
 }
 
 impl Engine {
-    /// Takes the step (none lists everything); no answer while what is awaited has not come. What is waited
-    /// for is heard of even while the engine is away.
+    /// Takes the step (none lists everything); no answer while what is awaited has not come. What
+    /// is waited for is heard of even while the engine is away.
     pub(super) fn answer(&mut self, task: Id, step: Option<&Step>, away: bool) -> Option<Outcome> {
         let here = if away { Err(RuntimeError::Unreachable("away".into())) } else { Ok(()) };
         Some(match step {
@@ -41,8 +41,12 @@ impl Engine {
                 None => Outcome::Ended(Err(RuntimeError::Gone)),
                 Some(Container::Created | Container::Running) => return None,
             },
-            Some(Step::Stop { .. }) => Outcome::Stopped(here.map(|()| self.end(task, EndCause::Asked))),
-            Some(Step::Remove) => Outcome::Removed(here.map(|()| drop(self.containers.remove(&task)))),
+            Some(Step::Stop { .. }) => {
+                Outcome::Stopped(here.map(|()| self.end(task, EndCause::Asked)))
+            }
+            Some(Step::Remove) => {
+                Outcome::Removed(here.map(|()| drop(self.containers.remove(&task))))
+            }
         })
     }
 

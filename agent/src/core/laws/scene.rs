@@ -1,10 +1,11 @@
-//! A little cluster, which knows what it wants and sends it as a manager would, and a little engine, which
-//! does what it is asked or is away, around one core.
+//! A little cluster, which knows what it wants and sends it as a manager would, and a little
+//! engine, which does what it is asked or is away, around one core.
 //!
-//! Messages are lost with their session, sent again and sent late; the agent dies and comes back with what it
-//! had written down. The cluster's history goes back to a backup, and a new incarnation begins. Checked at
-//! each step: only what was assigned is run and reported, only what was ordered to end is stopped, reports
-//! never go back, and a message that comes again changes nothing.
+//! Messages are lost with their session, sent again and sent late; the agent dies and comes back
+//! with what it had written down. The cluster's history goes back to a backup, and a new
+//! incarnation begins. Checked at each step: only what was assigned is run and reported, only what
+//! was ordered to end is stopped, reports never go back, and a message that comes again changes
+//! nothing.
 
 use super::{Op, engine::Engine};
 use crate::{
@@ -19,8 +20,8 @@ use crate::{
 use skep_proto::{
     Id, Timestamp,
     v1::{
-        Assignment, Assignments, EndCause, Report, ReportAck, TaskAssignment, TaskObserved, TaskState,
-        ToAgent, Welcome, from_agent, to_agent,
+        Assignment, Assignments, EndCause, Report, ReportAck, TaskAssignment, TaskObserved,
+        TaskState, ToAgent, Welcome, from_agent, to_agent,
     },
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -155,7 +156,10 @@ impl Scene {
             Action::Step { task, ticket, step } => {
                 assert!(self.ever.contains(&task), "{step:?} of {task}, which nobody assigned");
                 if matches!(step, Step::Stop { .. } | Step::Remove) {
-                    assert!(self.condemned.contains(&task), "{step:?} of {task}, which nobody ordered");
+                    assert!(
+                        self.condemned.contains(&task),
+                        "{step:?} of {task}, which nobody ordered"
+                    );
                     let is_overtaken = |(id, _, step): &Pending| {
                         *id == task && matches!(step, Some(Step::Prepare(_) | Step::Start(_)))
                     };
@@ -210,9 +214,13 @@ impl Scene {
         let Cluster { incarnation, revision, wishes, touched } = &self.cluster;
         let since = after.unwrap_or(0);
         let is_new = |id: &Id| after.is_none() || touched.get(id).is_some_and(|at| *at > since);
-        let changed =
-            wishes.iter().filter(|(id, _)| is_new(id)).map(|(id, w)| self.assignment(*id, w)).collect();
-        // A whole set names them too: an agent may have them from a history that this one does not know.
+        let changed = wishes
+            .iter()
+            .filter(|(id, _)| is_new(id))
+            .map(|(id, w)| self.assignment(*id, w))
+            .collect();
+        // A whole set names them too: an agent may have them from a history that this one does not
+        // know.
         let gone = touched.keys().filter(|id| is_new(id) && !wishes.contains_key(id));
         Assignments {
             complete: after.is_none(),
@@ -226,7 +234,9 @@ impl Scene {
     }
 
     fn deliver(&mut self, whole: bool) {
-        let Some(told) = self.told.filter(|told| whole || *told != self.cluster.revision) else { return };
+        let Some(told) = self.told.filter(|told| whole || *told != self.cluster.revision) else {
+            return;
+        };
         let message = self.message((!whole && told > 0).then_some(told));
         self.told = Some(self.cluster.revision);
         self.note(&message);
@@ -241,7 +251,8 @@ impl Scene {
         let changed = message.changed.iter().map(|a| (Id::from_bytes(&a.task_id), a.desired()));
         let changed: BTreeMap<Id, TaskState> = changed.collect();
         if message.complete {
-            let of_this = self.named.iter().filter(|(_, incarnation)| **incarnation == message.incarnation);
+            let of_this =
+                self.named.iter().filter(|(_, incarnation)| **incarnation == message.incarnation);
             let absent = of_this.map(|(id, _)| *id).filter(|id| !changed.contains_key(id));
             self.condemned.extend(absent);
         }
@@ -301,7 +312,8 @@ impl Scene {
             return;
         }
         let (task, ticket, step) = self.overtaken.remove(n % self.overtaken.len());
-        let is_stop = |(id, _, step): &Pending| *id == task && matches!(step, Some(Step::Stop { .. }));
+        let is_stop =
+            |(id, _, step): &Pending| *id == task && matches!(step, Some(Step::Stop { .. }));
         if self.pending.iter().any(is_stop) {
             // The engine got to it before the stop.
             return self.outcome(task, ticket, step, false);
@@ -388,7 +400,10 @@ impl Scene {
         let (memory, pending) = (self.memory.clone(), self.pending.clone());
         self.send(to_agent::Message::Assignments(message));
         assert_eq!(self.core.tasks().collect::<Vec<_>>(), before);
-        assert_eq!((self.core.position(), &self.memory, &self.pending), (position, &memory, &pending));
+        assert_eq!(
+            (self.core.position(), &self.memory, &self.pending),
+            (position, &memory, &pending)
+        );
     }
 
     /// From here on all goes well; in the end everything is as the cluster wants it.
@@ -403,7 +418,8 @@ impl Scene {
             self.pass(31_000);
         }
         for (id, wish) in &self.cluster.wishes {
-            let (_, state, _) = self.core.tasks().find(|(task, ..)| task == id).expect("it is assigned");
+            let (_, state, _) =
+                self.core.tasks().find(|(task, ..)| task == id).expect("it is assigned");
             assert_eq!(state, wish.recorded, "{id}: what was seen has been told");
             let runs = self.engine.runs(*id);
             if wish.desired <= TaskState::Ready {
@@ -419,8 +435,12 @@ impl Scene {
                 assert!(!runs && state >= TaskState::Complete, "{id} {state:?}");
             }
         }
-        let left: Vec<Id> =
-            self.core.tasks().map(|(id, ..)| id).filter(|id| !self.cluster.wishes.contains_key(id)).collect();
+        let left: Vec<Id> = self
+            .core
+            .tasks()
+            .map(|(id, ..)| id)
+            .filter(|id| !self.cluster.wishes.contains_key(id))
+            .collect();
         assert!(left.is_empty(), "left: {left:?}");
         assert!(
             self.engine.containers.keys().all(|id| self.cluster.wishes.contains_key(id)),
@@ -432,7 +452,11 @@ impl Scene {
             "started twice: {:?}",
             self.engine.starts
         );
-        assert_eq!(self.memory.tasks.len(), self.cluster.wishes.len(), "nothing is remembered for nothing");
+        assert_eq!(
+            self.memory.tasks.len(),
+            self.cluster.wishes.len(),
+            "nothing is remembered for nothing"
+        );
     }
 }
 
@@ -446,7 +470,13 @@ fn in_parts(message: Assignments) -> Vec<Assignments> {
         let more = place < last;
         let removed_ids = if more { Vec::new() } else { message.removed_ids.clone() };
         let part = u32::try_from(place).expect("a few tasks");
-        Assignments { changed: vec![assignment.clone()], removed_ids, part, more, ..message.clone() }
+        Assignments {
+            changed: vec![assignment.clone()],
+            removed_ids,
+            part,
+            more,
+            ..message.clone()
+        }
     };
     message.changed.iter().enumerate().map(part).collect()
 }

@@ -1,8 +1,9 @@
 //! Creations of containers, each carried to its end whoever stops waiting for it.
 //!
-//! A request that has reached the engine is carried out, even after the client has hung up. So a creation runs
-//! as a task of its own until the engine has answered: a step that is tried again joins it instead of asking
-//! twice, and the container of a task that was removed meanwhile is removed as soon as it exists.
+//! A request that has reached the engine is carried out, even after the client has hung up. So a
+//! creation runs as a task of its own until the engine has answered: a step that is tried again
+//! joins it instead of asking twice, and the container of a task that was removed meanwhile is
+//! removed as soon as it exists.
 
 use super::{
     engine::{Engine, LONG_CALL_LIMIT},
@@ -11,7 +12,9 @@ use super::{
     records::ContainerRecords,
 };
 use crate::runtime::RuntimeError;
-use bollard::{errors::Error, models::ContainerCreateBody, query_parameters::CreateContainerOptions};
+use bollard::{
+    errors::Error, models::ContainerCreateBody, query_parameters::CreateContainerOptions,
+};
 use skep_proto::Id;
 use std::{
     collections::BTreeMap,
@@ -20,8 +23,8 @@ use std::{
 };
 use tokio::sync::watch;
 
-/// Longest that an answer to a creation is waited for. After that the container may still come to be: it is
-/// found by its name when the step is tried again, or removed if its task was.
+/// Longest that an answer to a creation is waited for. After that the container may still come to
+/// be: it is found by its name when the step is tried again, or removed if its task was.
 const CREATION_LIMIT: Duration = Duration::from_secs(600);
 
 /// The engine's answer to a creation.
@@ -91,7 +94,8 @@ async fn carry_out(
     };
     let options = CreateContainerOptions { name: Some(name.clone()), ..Default::default() };
     let call = client.create_container(Some(options), body);
-    let made = tokio::time::timeout(CREATION_LIMIT, call).await.unwrap_or(Err(Error::RequestTimeoutError));
+    let made =
+        tokio::time::timeout(CREATION_LIMIT, call).await.unwrap_or(Err(Error::RequestTimeoutError));
     match made {
         Ok(made) => {
             // In memory it counts even where the disk refuses it; the name stands there already.

@@ -1,5 +1,5 @@
-//! The shell around the watch over a container: takes the looks that the [`vigil`](super::vigil) asks for, and
-//! sleeps between them.
+//! The shell around the watch over a container: takes the looks that the [`vigil`](super::vigil)
+//! asks for, and sleeps between them.
 
 use super::{
     DockerRuntime,
@@ -119,7 +119,12 @@ impl DockerRuntime {
         }
     }
 
-    fn with_around(&self, task: Id, id: &str, decide: impl FnOnce(&Around<'_>) -> WatchStep) -> WatchStep {
+    fn with_around(
+        &self,
+        task: Id,
+        id: &str,
+        decide: impl FnOnce(&Around<'_>) -> WatchStep,
+    ) -> WatchStep {
         let trace = self.seen.trace(id);
         let removing = self.known().get(&task).is_none_or(|known| known.removing);
         decide(&Around {
@@ -133,9 +138,13 @@ impl DockerRuntime {
 
     pub(super) fn facts(&self, task: Id, found: &Container) -> Facts {
         let about = self.engine.about();
-        let socket = self.engine.host().strip_prefix("unix://").and_then(|path| std::fs::metadata(path).ok());
-        // The engine makes its socket when it begins. One that systemd made for it is older than the engine;
-        // then the bridge tells, which the engine makes anew at each start.
+        let socket = self
+            .engine
+            .host()
+            .strip_prefix("unix://")
+            .and_then(|path| std::fs::metadata(path).ok());
+        // The engine makes its socket when it begins. One that systemd made for it is older than
+        // the engine; then the bridge tells, which the engine makes anew at each start.
         let socket_since = socket.as_ref().and_then(|meta| u64::try_from(meta.mtime()).ok());
         let socket_since = socket_since.map(|seconds| seconds * 1_000_000_000);
         Facts {
@@ -155,7 +164,8 @@ impl DockerRuntime {
 
     fn removed(&self, id: &str) -> Ended {
         let trace = self.seen.trace(id);
-        let (at, exit_code) = trace.died.map_or((events::now_ns(), None), |(at, code)| (at, Some(code)));
+        let (at, exit_code) =
+            trace.died.map_or((events::now_ns(), None), |(at, code)| (at, Some(code)));
         Ended {
             exit_code,
             cause: EndCause::RemovedOutside,

@@ -1,11 +1,14 @@
 //! The connection to an engine, and what its errors mean to a task.
 //!
-//! It is made when it is first needed and made anew after the engine was away: the API's version is negotiated
-//! again then, since another version of the engine may answer. Each call has a limit, since an engine that
-//! hangs must not hang the agent; a call that may last, as a pull does, ends with the connection.
+//! It is made when it is first needed and made anew after the engine was away: the API's version is
+//! negotiated again then, since another version of the engine may answer. Each call has a limit,
+//! since an engine that hangs must not hang the agent; a call that may last, as a pull does, ends
+//! with the connection.
 
 use crate::runtime::RuntimeError;
-use bollard::{API_DEFAULT_VERSION, Docker, errors::Error, query_parameters::InspectNetworkOptions};
+use bollard::{
+    API_DEFAULT_VERSION, Docker, errors::Error, query_parameters::InspectNetworkOptions,
+};
 use skep_proto::Timestamp;
 use std::{
     sync::{Mutex, PoisonError},
@@ -14,9 +17,11 @@ use std::{
 
 /// Longest that one call may take.
 pub(super) const CALL_LIMIT: Duration = Duration::from_secs(20);
-/// Longest that an engine may take to answer a ping, or to tell its version; then it counts as away.
+/// Longest that an engine may take to answer a ping, or to tell its version; then it counts as
+/// away.
 pub(super) const PROBE_LIMIT: Duration = Duration::from_secs(4);
-/// For calls that answer when something has been done that may take any time: a pull, a stop with its grace.
+/// For calls that answer when something has been done that may take any time: a pull, a stop with
+/// its grace.
 pub(super) const LONG_CALL_LIMIT: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// One engine, by its address.
@@ -57,14 +62,15 @@ impl Engine {
             return Ok(connection.client);
         }
         let client = self.connect().map_err(|error| self.say(&error))?;
-        // Old engines refuse newer versions of the API than their own, new engines very old ones: so it is
-        // asked once for each connection.
+        // Old engines refuse newer versions of the API than their own, new engines very old ones:
+        // so it is asked once for each connection.
         let client = match tokio::time::timeout(PROBE_LIMIT, client.negotiate_version()).await {
             Ok(client) => client.map_err(|error| self.say(&error))?,
             Err(_) => return Err(RuntimeError::Unreachable(self.silence(PROBE_LIMIT))),
         };
         let info = within(client.info()).await.map_err(|error| self.say(&error))?;
-        let bridge = within(client.inspect_network("bridge", None::<InspectNetworkOptions>)).await.ok();
+        let bridge =
+            within(client.inspect_network("bridge", None::<InspectNetworkOptions>)).await.ok();
         let about = EngineFacts {
             live_restore: info.live_restore_enabled.unwrap_or(false),
             log_driver: info.logging_driver.unwrap_or_default(),
@@ -105,13 +111,15 @@ impl Engine {
     fn connect(&self) -> Result<Docker, Error> {
         let limit = CALL_LIMIT.as_secs();
         match self.host.split_once("://") {
-            Some(("tcp" | "http", _)) => Docker::connect_with_http(&self.host, limit, API_DEFAULT_VERSION),
+            Some(("tcp" | "http", _)) => {
+                Docker::connect_with_http(&self.host, limit, API_DEFAULT_VERSION)
+            }
             Some(_) | None => Docker::connect_with_unix(&self.host, limit, API_DEFAULT_VERSION),
         }
     }
 
-    /// The engine's error in the task's words. The caller says what 404 and 409 mean to it before asking
-    /// here.
+    /// The engine's error in the task's words. The caller says what 404 and 409 mean to it before
+    /// asking here.
     #[expect(
         clippy::wildcard_enum_match_arm,
         reason = "an error that the engine did not say is the way to it, whatever the client library calls it"
@@ -131,7 +139,9 @@ impl Engine {
             Error::DockerResponseServerError { status_code, message } if *status_code < 500 => {
                 RuntimeError::Rejected(message.clone())
             }
-            Error::DockerResponseServerError { message, .. } => RuntimeError::Failed(message.clone()),
+            Error::DockerResponseServerError { message, .. } => {
+                RuntimeError::Failed(message.clone())
+            }
             Error::DockerStreamError { error } => RuntimeError::Failed(error.clone()),
             Error::RequestTimeoutError => RuntimeError::Unreachable(self.silence(CALL_LIMIT)),
             Error::JsonDataError { message, .. } => RuntimeError::Failed(format!(
@@ -152,7 +162,8 @@ pub(super) fn is_status(error: &Error, status: u16) -> bool {
     matches!(error, Error::DockerResponseServerError { status_code, .. } if *status_code == status)
 }
 
-/// The call's result, or that it took too long. The client limits only the wait for the answer's beginning.
+/// The call's result, or that it took too long. The client limits only the wait for the answer's
+/// beginning.
 pub(super) async fn within<T>(call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     tokio::time::timeout(CALL_LIMIT, call).await.unwrap_or(Err(Error::RequestTimeoutError))
 }

@@ -1,10 +1,10 @@
-//! Follows an engine: one stream of its events for all containers, a listing of them now and then, and a ping
-//! every few seconds.
+//! Follows an engine: one stream of its events for all containers, a listing of them now and then,
+//! and a ping every few seconds.
 //!
-//! Whoever watches a container subscribes, looks at it, and sleeps until it is worth looking again; the
-//! [`lookout`](super::lookout) says when. When the stream breaks or a ping is not answered, the engine may
-//! have gone: that is said at once, the connection is made anew with its API version negotiated again, and the
-//! events that the engine still remembers are asked for.
+//! Whoever watches a container subscribes, looks at it, and sleeps until it is worth looking again;
+//! the [`lookout`](super::lookout) says when. When the stream breaks or a ping is not answered, the
+//! engine may have gone: that is said at once, the connection is made anew with its API version
+//! negotiated again, and the events that the engine still remembers are asked for.
 
 use super::{
     engine::{Engine, PROBE_LIMIT, within},
@@ -38,7 +38,8 @@ const PROBE_PERIOD: Duration = Duration::from_secs(2);
 const RETRY_MIN: Duration = Duration::from_millis(50);
 /// Between two tries to reach an engine that is away, at most.
 const RETRY_MAX: Duration = Duration::from_secs(2);
-/// A new stream begins so long before the newest event that was seen, since events may come out of order.
+/// A new stream begins so long before the newest event that was seen, since events may come out of
+/// order.
 const OVERLAP_S: u64 = 5;
 
 /// What has been seen of the engine and its containers.
@@ -151,8 +152,8 @@ impl Sightings {
         }
     }
 
-    /// The containers could not be listed: each that is watched is looked at by itself. The reason is empty
-    /// where that costs nothing else.
+    /// The containers could not be listed: each that is watched is looked at by itself. The reason
+    /// is empty where that costs nothing else.
     pub(super) fn on_unlisted(&self, began: u64, reason: &str) {
         let now = self.now();
         let mut seen = self.lock();
@@ -162,15 +163,21 @@ impl Sightings {
         self.remark(|remarks| remarks.listing(reason));
     }
 
-    /// What the newest listing shows of our containers: which are paused, and which are other people's copies.
-    pub(super) fn on_compared(&self, paused: &BTreeMap<Id, String>, copies: &BTreeMap<String, (Id, String)>) {
+    /// What the newest listing shows of our containers: which are paused, and which are other
+    /// people's copies.
+    pub(super) fn on_compared(
+        &self,
+        paused: &BTreeMap<Id, String>,
+        copies: &BTreeMap<String, (Id, String)>,
+    ) {
         let mut about: BTreeMap<Id, String> = BTreeMap::new();
         let mut seen = self.lock();
         for (container, (task, name)) in copies {
             if !seen.copies.contains(container) {
                 tracing::warn!(%task, container, "container {name} carries a task's labels and is not the task's: it is left alone");
             }
-            let text = format!("another container, {name}, carries this task's labels; it is left alone");
+            let text =
+                format!("another container, {name}, carries this task's labels; it is left alone");
             about.insert(*task, text);
         }
         seen.copies = copies.keys().cloned().collect();
@@ -229,11 +236,14 @@ impl SeenEngine {
 /// The container, the time, and what happened to it.
 fn read(event: &EventMessage) -> Option<(&str, u64, Happening)> {
     let (actor, action) = (event.actor.as_ref()?, event.action.as_ref()?);
-    let attribute = |name: &str| actor.attributes.as_ref().and_then(|all| all.get(name)).map(String::as_str);
+    let attribute =
+        |name: &str| actor.attributes.as_ref().and_then(|all| all.get(name)).map(String::as_str);
     let happening = match action.as_str() {
         "start" => Happening::Started,
         "kill" => Happening::Signal(attribute("signal").map_or(0, signal_number)),
-        "die" => Happening::Died(attribute("exitCode").and_then(|code| code.parse().ok()).unwrap_or(0)),
+        "die" => {
+            Happening::Died(attribute("exitCode").and_then(|code| code.parse().ok()).unwrap_or(0))
+        }
         "stop" => Happening::Stopped,
         "destroy" => Happening::Destroyed,
         _ => Happening::Changed,
@@ -286,9 +296,11 @@ async fn stream(
 ) -> String {
     let client = client.clone().with_timeout(super::engine::LONG_CALL_LIMIT);
     let newest = seen.lock().lookout.newest();
-    let memory = if remembers(&client, newest).await { EventMemory::Kept } else { EventMemory::Lost };
+    let memory =
+        if remembers(&client, newest).await { EventMemory::Kept } else { EventMemory::Lost };
     let since = (newest / 1_000_000_000).saturating_sub(OVERLAP_S).max(1);
-    let options = EventsOptions { since: Some(since.to_string()), until: None, filters: Some(filters()) };
+    let options =
+        EventsOptions { since: Some(since.to_string()), until: None, filters: Some(filters()) };
     let mut events = client.events(Some(options));
     seen.came_back(engine.about().live_restore, memory);
     let following = async {
@@ -296,7 +308,9 @@ async fn stream(
             match events.next().await {
                 Some(Ok(event)) => seen.note(&event),
                 Some(Err(error)) => return engine.say(&error).to_string(),
-                None => return format!("the engine at {} ended its stream of events", engine.host()),
+                None => {
+                    return format!("the engine at {} ended its stream of events", engine.host());
+                }
             }
         }
     };
@@ -319,14 +333,15 @@ async fn probe(client: &Docker, engine: &Engine) -> String {
     }
 }
 
-/// Whether the engine remembers its newest event that was seen here. It keeps the last few hundred in memory,
-/// so one that does not was started anew.
+/// Whether the engine remembers its newest event that was seen here. It keeps the last few hundred
+/// in memory, so one that does not was started anew.
 async fn remembers(client: &Docker, newest: u64) -> bool {
     if newest == 0 {
         return false;
     }
     let at = |ns: u64| Some(format!("{}.{:09}", ns / 1_000_000_000, ns % 1_000_000_000));
-    let options = EventsOptions { since: at(newest - 1), until: at(newest), filters: Some(filters()) };
+    let options =
+        EventsOptions { since: at(newest - 1), until: at(newest), filters: Some(filters()) };
     let mut again = client.events(Some(options));
     let found = within(async { Ok(again.next().await) }).await;
     matches!(found, Ok(Some(Ok(_))))
@@ -334,7 +349,8 @@ async fn remembers(client: &Docker, newest: u64) -> bool {
 
 fn filters() -> HashMap<String, Vec<String>> {
     let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
-    let events = ["create", "start", "kill", "die", "stop", "destroy", "health_status", "pause", "unpause"];
+    let events =
+        ["create", "start", "kill", "die", "stop", "destroy", "health_status", "pause", "unpause"];
     HashMap::from([
         ("type".to_owned(), words(&["container"])),
         ("label".to_owned(), words(&[LABEL_TASK_ID])),
@@ -348,8 +364,10 @@ mod tests {
     use bollard::models::EventActor;
 
     fn event(container: &str, at: i64, action: &str, attributes: &[(&str, &str)]) -> EventMessage {
-        let attributes =
-            attributes.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let attributes = attributes
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect();
         EventMessage {
             action: Some(action.into()),
             time_nano: Some(at),
@@ -372,7 +390,10 @@ mod tests {
         }
         assert_eq!(*news.borrow(), 3, "those of the other container are not for it");
         let trace = seen.trace("c");
-        assert_eq!((trace.signals, trace.died, trace.stopped_at), (vec![(5, 15)], Some((6, 143)), Some(7)));
+        assert_eq!(
+            (trace.signals, trace.died, trace.stopped_at),
+            (vec![(5, 15)], Some((6, 143)), Some(7))
+        );
     }
 
     #[test]

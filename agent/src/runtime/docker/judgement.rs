@@ -1,9 +1,9 @@
 //! Who ended a container, from what is known about it. Pure.
 //!
-//! The engine tells an exit code, and 137 says little: a person with `docker kill`, a person with `docker
-//! stop`, the engine on its way down and the kernel short of memory all leave it. The engine's events tell
-//! them apart: each signal sent through it is one, and so is a stop. What the engine forgot when it was
-//! started anew is told by when it was away.
+//! The engine tells an exit code, and 137 says little: a person with `docker kill`, a person with
+//! `docker stop`, the engine on its way down and the kernel short of memory all leave it. The
+//! engine's events tell them apart: each signal sent through it is one, and so is a stop. What the
+//! engine forgot when it was started anew is told by when it was away.
 
 use super::marks::Mark;
 use crate::runtime::Ended;
@@ -35,8 +35,8 @@ pub(super) enum Happening {
     Changed,
 }
 
-/// What the engine's events told about one container since its last start. Times are the engine's, in
-/// nanoseconds. The order in which events arrive does not matter, nor whether one arrives twice.
+/// What the engine's events told about one container since its last start. Times are the engine's,
+/// in nanoseconds. The order in which events arrive does not matter, nor whether one arrives twice.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(super) struct Trace {
     /// Its last start; 0 where no event told of one.
@@ -79,7 +79,8 @@ impl Trace {
         }
     }
 
-    /// The signal, sent through the engine, that the container with this exit code died of at that time.
+    /// The signal, sent through the engine, that the container with this exit code died of at that
+    /// time.
     fn deadly(&self, died_at: u64, code: i32) -> Option<i32> {
         let fits = |(at, signal): &&(u64, i32)| {
             *at <= died_at && (code == 128 + signal || died_at - at <= SIGNAL_EFFECT_NS)
@@ -87,12 +88,13 @@ impl Trace {
         self.signals.iter().rev().find(fits).map(|(_, signal)| *signal)
     }
 
-    /// Whether news that are still under way could change what is thought about an end with this code.
+    /// Whether news that are still under way could change what is thought about an end with this
+    /// code.
     pub(super) fn is_unsettled(&self, code: i32) -> bool {
         match self.died {
             None => code > 128,
-            // After a stranger's signal a stop, a removal or a new start may follow: each means something
-            // else.
+            // After a stranger's signal a stop, a removal or a new start may follow: each means
+            // something else.
             Some((at, code)) => self.deadly(at, code).is_some(),
         }
     }
@@ -154,19 +156,28 @@ fn cause(facts: &Facts) -> (EndCause, String) {
     }
     let unseen = facts.trace.died.is_none();
     if unseen && facts.booted_at.is_some_and(|booted| facts.started_at < booted) {
-        // One that ended before the boot perhaps came to its own end while no agent watched. An orderly
-        // shutdown leaves the same exit code, so it is not taken for work that was done.
-        return (EndCause::Reboot, "the machine went down while it ran, or soon after its end".into());
+        // One that ended before the boot perhaps came to its own end while no agent watched. An
+        // orderly shutdown leaves the same exit code, so it is not taken for work that was done.
+        return (
+            EndCause::Reboot,
+            "the machine went down while it ran, or soon after its end".into(),
+        );
     }
     if facts.out_of_memory {
         return (EndCause::Itself, "it used more memory than it may".into());
     }
     if ended_with_engine(facts) {
-        return (EndCause::EngineStopped, "the engine was stopped, and its containers with it".into());
+        return (
+            EndCause::EngineStopped,
+            "the engine was stopped, and its containers with it".into(),
+        );
     }
     let Some((at, code)) = facts.trace.died else { return (EndCause::Itself, String::new()) };
     if facts.trace.stopped_at.is_some_and(|stopped| stopped >= at) {
-        return (EndCause::StoppedOutside, "somebody stopped the container through the engine".into());
+        return (
+            EndCause::StoppedOutside,
+            "somebody stopped the container through the engine".into(),
+        );
     }
     match facts.trace.deadly(at, code) {
         Some(signal) => (
@@ -181,7 +192,8 @@ fn ended_with_engine(facts: &Facts) -> bool {
     if facts.live_restore {
         return false;
     }
-    // An end that was seen without a signal before it is the container's own, whatever the engine did after.
+    // An end that was seen without a signal before it is the container's own, whatever the engine
+    // did after.
     if facts.trace.died.is_some_and(|(at, code)| facts.trace.deadly(at, code).is_none()) {
         return false;
     }
@@ -211,7 +223,13 @@ mod tests {
     const S: u64 = SECOND_NS;
 
     fn facts(code: i32, trace: Trace) -> Facts {
-        Facts { exit_code: code, started_at: 100 * S, finished_at: 200 * S, trace, ..Facts::default() }
+        Facts {
+            exit_code: code,
+            started_at: 100 * S,
+            finished_at: 200 * S,
+            trace,
+            ..Facts::default()
+        }
     }
 
     fn trace(signals: &[(u64, i32)], died: Option<i32>, stopped: bool) -> Trace {
@@ -234,8 +252,12 @@ mod tests {
             (12, Happening::Signal(9)),
             (12, Happening::Died(137)),
         ];
-        let expected =
-            Trace { started_at: 9, signals: vec![(12, 9)], died: Some((12, 137)), ..Trace::default() };
+        let expected = Trace {
+            started_at: 9,
+            signals: vec![(12, 9)],
+            died: Some((12, 137)),
+            ..Trace::default()
+        };
         for turn in 0..events.len() {
             let mut trace = Trace::default();
             let (after, before) = events.split_at(turn);
@@ -286,7 +308,8 @@ mod tests {
         check(&Facts { live_restore: true, ..gone.clone() }, EndCause::StoppedOutside);
         let own = Facts { trace: trace(&[], Some(3), false), ..gone.clone() };
         check(&own, EndCause::Itself);
-        let unseen = Facts { trace: Trace::default(), exit_code: 255, finished_at: 231 * S, ..gone };
+        let unseen =
+            Facts { trace: Trace::default(), exit_code: 255, finished_at: 231 * S, ..gone };
         check(&unseen, EndCause::EngineStopped);
         assert_eq!(judge(&unseen).exit_code, None);
         let later = Facts { started_at: 300 * S, finished_at: 301 * S, ..unseen };

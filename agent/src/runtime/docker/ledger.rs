@@ -1,22 +1,23 @@
 //! Which containers this node's runtime made: the record that decides about ownership. PURE.
 //!
-//! A container is a task's own if its id is recorded for the task, or if the task's name is recorded, no id is
-//! known yet (the engine has not answered the creation) and the container has that name. Labels prove nothing:
-//! an image committed from a task's container copies them into every container made of it.
+//! A container is a task's own if its id is recorded for the task, or if the task's name is
+//! recorded, no id is known yet (the engine has not answered the creation) and the container has
+//! that name. Labels prove nothing: an image committed from a task's container copies them into
+//! every container made of it.
 //!
-//! The entry is written before the engine is asked to create, and stays until the container is gone for
-//! certain. An engine that stood still may carry out a creation long after everybody gave up waiting for it:
-//! so a removed task whose creation was never answered stays **condemned** for a while, and whatever appears
-//! under its name in that time is removed.
+//! The entry is written before the engine is asked to create, and stays until the container is gone
+//! for certain. An engine that stood still may carry out a creation long after everybody gave up
+//! waiting for it: so a removed task whose creation was never answered stays **condemned** for a
+//! while, and whatever appears under its name in that time is removed.
 
 use skep_proto::{Id, time::SECOND_NS};
 use std::collections::BTreeMap;
 
-/// A condemned task whose container has not appeared so long after the engine first answered a listing is
-/// forgotten: the creation was not carried out.
+/// A condemned task whose container has not appeared so long after the engine first answered a
+/// listing is forgotten: the creation was not carried out.
 const CONDEMNED_NS_MAX: u64 = 600 * SECOND_NS;
-/// A task is not created again so soon after its removal: the step that was overtaken by the removal may still
-/// be on its way. A creation asked for within this time is tried again later.
+/// A task is not created again so soon after its removal: the step that was overtaken by the
+/// removal may still be on its way. A creation asked for within this time is tried again later.
 const REMOVED_NS: u64 = 30 * SECOND_NS;
 
 /// What is recorded of one task.
@@ -111,23 +112,26 @@ impl ContainerLedger {
             None if self.removed.contains_key(&task) => Err(BeingRemoved),
             Some(RecordedContainer { fate: Fate::Kept, .. }) => Ok(()),
             None => {
-                let entry = RecordedContainer { name: name.to_owned(), container: None, fate: Fate::Kept };
+                let entry =
+                    RecordedContainer { name: name.to_owned(), container: None, fate: Fate::Kept };
                 self.entries.insert(task, entry);
                 Ok(())
             }
         }
     }
 
-    /// This container is the task's: the engine created it, or it was found under the task's name. Says what
-    /// is to become of it.
+    /// This container is the task's: the engine created it, or it was found under the task's name.
+    /// Says what is to become of it.
     pub(super) fn made(&mut self, task: Id, name: &str, container: &str) -> Fate {
-        let fresh = || RecordedContainer { name: name.to_owned(), container: None, fate: Fate::Kept };
+        let fresh =
+            || RecordedContainer { name: name.to_owned(), container: None, fate: Fate::Kept };
         let entry = self.entries.entry(task).or_insert_with(fresh);
         entry.container = Some(container.to_owned());
         entry.fate
     }
 
-    /// The task is removed: from here on nothing is created for it, and what appears of it is removed.
+    /// The task is removed: from here on nothing is created for it, and what appears of it is
+    /// removed.
     pub(super) fn condemn(&mut self, task: Id, now: u64) {
         self.removed.insert(task, now + REMOVED_NS);
         if let Some(entry) = self.entries.get_mut(&task) {
@@ -144,7 +148,9 @@ impl ContainerLedger {
     /// Whose this container is.
     pub(super) fn claim(&self, row: &ListedContainer) -> Claim {
         match self.entries.get(&row.task) {
-            Some(RecordedContainer { container: Some(container), .. }) if *container == row.id => Claim::Own,
+            Some(RecordedContainer { container: Some(container), .. }) if *container == row.id => {
+                Claim::Own
+            }
             Some(RecordedContainer { container: Some(_), .. }) => Claim::Foreign,
             Some(RecordedContainer { container: None, name, .. }) => {
                 let matches = |listed: &String| match name.is_empty() {
@@ -158,8 +164,8 @@ impl ContainerLedger {
         }
     }
 
-    /// What the engine listed at `now`: containers of removed tasks, which are to be removed. A removed task
-    /// that is absent for long enough is forgotten.
+    /// What the engine listed at `now`: containers of removed tasks, which are to be removed. A
+    /// removed task that is absent for long enough is forgotten.
     pub(super) fn sweep(&mut self, rows: &[ListedContainer], now: u64) -> Sweep {
         let mut sweep = Sweep::default();
         for row in rows.iter().filter(|row| self.claim(row) == Claim::Own) {
@@ -223,7 +229,11 @@ mod tests {
         assert_eq!(ledger.claim(&row("c1", &name())), Claim::Named, "nothing is recorded");
         assert_eq!(ledger.claim(&row("c1", "mycopy")), Claim::Foreign);
         ledger.begin(TASK, &name(), 0).unwrap();
-        assert_eq!(ledger.claim(&row("c1", &name())), Claim::Own, "the creation is not answered yet");
+        assert_eq!(
+            ledger.claim(&row("c1", &name())),
+            Claim::Own,
+            "the creation is not answered yet"
+        );
         assert_eq!(ledger.claim(&row("c2", "mycopy")), Claim::Foreign);
         ledger.made(TASK, &name(), "c1");
         assert_eq!(ledger.claim(&row("c1", "renamed")), Claim::Own, "its id speaks for it");
@@ -272,7 +282,11 @@ mod tests {
         assert_eq!(ledger.begin(TASK, &name(), 1), Err(BeingRemoved), "a step that was overtaken");
         assert_eq!(ledger.begin(TASK, &name(), REMOVED_NS), Ok(()));
         ledger.condemn(TASK, REMOVED_NS);
-        assert_eq!(ledger.begin(TASK, &name(), 3 * REMOVED_NS), Err(BeingRemoved), "it may still appear");
+        assert_eq!(
+            ledger.begin(TASK, &name(), 3 * REMOVED_NS),
+            Err(BeingRemoved),
+            "it may still appear"
+        );
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! Listings of an engine's containers: the regular one, which finds what events did not tell, and the one that
-//! an agent asks for at its start.
+//! Listings of an engine's containers: the regular one, which finds what events did not tell, and
+//! the one that an agent asks for at its start.
 
 use super::{
     DockerRuntime, Known,
@@ -25,12 +25,12 @@ use std::{
 
 /// Containers looked at side by side when a node's are listed.
 const LOOKS_AT_ONCE: usize = 8;
-/// Longest that a look at one container may take while a node's are listed: one that hangs is found as
-/// unreadable, and the others go on.
+/// Longest that a look at one container may take while a node's are listed: one that hangs is found
+/// as unreadable, and the others go on.
 const LOOK_LIMIT: Duration = Duration::from_secs(5);
 
-/// Lists the containers whenever a listing is due, wakes who watches what has ended, and removes what is left
-/// of removed tasks. Never ends.
+/// Lists the containers whenever a listing is due, wakes who watches what has ended, and removes
+/// what is left of removed tasks. Never ends.
 pub(super) async fn keep_listing(
     engine: &Arc<Engine>,
     seen: &Arc<Sightings>,
@@ -50,7 +50,8 @@ pub(super) async fn keep_listing(
                     tokio::spawn(clear(Arc::clone(engine), Arc::clone(records), task, container));
                 }
             }
-            // One item that cannot be read spoils the whole answer, and each container can be asked for.
+            // One item that cannot be read spoils the whole answer, and each container can be asked
+            // for.
             Err(RuntimeError::Failed(_)) => seen.on_unlisted(began, ""),
             Err(error) => seen.on_unlisted(began, &error.to_string()),
         }
@@ -64,10 +65,16 @@ fn compare(seen: &Sightings, records: &ContainerRecords, rows: &[ListedContainer
         for row in rows.iter().filter(|row| ledger.entry(row.task).is_some()) {
             match (ledger.claim(row), row.phase) {
                 (Claim::Own, ListedPhase::Paused) => {
-                    let text = format!("its container is paused; `docker unpause {}` resumes it", name(row));
+                    let text = format!(
+                        "its container is paused; `docker unpause {}` resumes it",
+                        name(row)
+                    );
                     paused.insert(row.task, text);
                 }
-                (Claim::Own, ListedPhase::Running | ListedPhase::Unhealthy | ListedPhase::NotRunning) => {}
+                (
+                    Claim::Own,
+                    ListedPhase::Running | ListedPhase::Unhealthy | ListedPhase::NotRunning,
+                ) => {}
                 (Claim::Foreign | Claim::Named, _) => {
                     copies.insert(row.id.clone(), (row.task, name(row)));
                 }
@@ -81,14 +88,22 @@ fn name(row: &ListedContainer) -> String {
     row.names.first().unwrap_or(&row.id).clone()
 }
 
-/// Removes a container of a removed task. It is listed again, and so removed again, until it is gone.
-pub(super) async fn clear(engine: Arc<Engine>, records: Arc<ContainerRecords>, task: Id, container: String) {
+/// Removes a container of a removed task. It is listed again, and so removed again, until it is
+/// gone.
+pub(super) async fn clear(
+    engine: Arc<Engine>,
+    records: Arc<ContainerRecords>,
+    task: Id,
+    container: String,
+) {
     match remove(&engine, &container).await {
         Ok(()) => {
             tracing::info!(%task, container, "removed a container that was created after its task's removal");
             let _ = records.change(task, |ledger, _| ledger.gone(task));
         }
-        Err(error) => tracing::debug!(%task, container, %error, "a removed task's container is still there"),
+        Err(error) => {
+            tracing::debug!(%task, container, %error, "a removed task's container is still there")
+        }
     }
 }
 
@@ -108,7 +123,8 @@ async fn rows(engine: &Engine, label: String) -> Result<Vec<ListedContainer>, Ru
     let client = engine.client().await?;
     let filters = HashMap::from([("label".to_owned(), vec![label])]);
     let options = ListContainersOptions { all: true, filters: Some(filters), ..Default::default() };
-    let all = within(client.list_containers(Some(options))).await.map_err(|error| engine.say(&error))?;
+    let all =
+        within(client.list_containers(Some(options))).await.map_err(|error| engine.say(&error))?;
     Ok(all.into_iter().filter_map(row).collect())
 }
 
@@ -164,8 +180,8 @@ impl DockerRuntime {
         let label = format!("{}={node}", mapping::LABEL_NODE_ID);
         let rows = match rows(&self.engine, label).await {
             Ok(rows) => rows,
-            // One item that cannot be read spoils the whole answer: then each recorded container is asked for
-            // by itself.
+            // One item that cannot be read spoils the whole answer: then each recorded container is
+            // asked for by itself.
             Err(RuntimeError::Failed(reason)) => {
                 tracing::warn!("the engine's list of containers cannot be read: {reason}");
                 return Ok(self.recorded());
@@ -174,8 +190,9 @@ impl DockerRuntime {
         };
         let mut wanted = Vec::new();
         for row in rows {
-            let (claim, fate) =
-                self.records.read(|ledger| (ledger.claim(&row), ledger.entry(row.task).map(|e| e.fate)));
+            let (claim, fate) = self
+                .records
+                .read(|ledger| (ledger.claim(&row), ledger.entry(row.task).map(|e| e.fate)));
             match claim {
                 Claim::Own if fate == Some(Fate::Condemned) => {}
                 Claim::Own => wanted.push((row.task, row.id, Proof::Recorded)),

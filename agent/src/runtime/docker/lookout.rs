@@ -1,9 +1,11 @@
-//! What events and listings told about an engine and its containers, and when to list them next. PURE.
+//! What events and listings told about an engine and its containers, and when to list them next.
+//! PURE.
 //!
-//! Nothing here decides that a container has ended: that takes a look at it (see [`vigil`](super::vigil)). An
-//! event wakes whoever watches its container, and makes a listing due soon; a listing wakes whoever watches a
-//! container that it does not show as running. So a lost event costs at most the time to the next listing, and
-//! a listing that leaves something out costs a look.
+//! Nothing here decides that a container has ended: that takes a look at it (see
+//! [`vigil`](super::vigil)). An event wakes whoever watches its container, and makes a listing due
+//! soon; a listing wakes whoever watches a container that it does not show as running. So a lost
+//! event costs at most the time to the next listing, and a listing that leaves something out costs
+//! a look.
 
 use super::{
     judgement::{Happening, Outage, Trace},
@@ -12,14 +14,15 @@ use super::{
 use skep_proto::time::SECOND_NS;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// Outages that are remembered; the oldest is forgotten, and an end in it is then taken for the container's
-/// own.
+/// Outages that are remembered; the oldest is forgotten, and an end in it is then taken for the
+/// container's own.
 const OUTAGES_MAX: usize = 16;
 /// Between two listings while nothing happens.
 const LIST_PERIOD_NS: u64 = 10 * SECOND_NS;
 /// From an event that may be one of many to the listing which finds those whose events were lost.
 const LIST_SOON_NS: u64 = SECOND_NS;
-/// A listing takes at most this part of the time: an engine that needs long for it is asked less often.
+/// A listing takes at most this part of the time: an engine that needs long for it is asked less
+/// often.
 const LIST_SHARE: u64 = 20;
 
 /// Whether the engine answers.
@@ -41,7 +44,8 @@ pub(super) struct Lookout {
     outages: VecDeque<Outage>,
     answering: EngineAnswers,
     live_restore: bool,
-    /// Time of the newest event: where a new stream begins, and how an engine that lost its memory is known.
+    /// Time of the newest event: where a new stream begins, and how an engine that lost its memory
+    /// is known.
     newest: u64,
     /// When to list next, by the caller's clock.
     list_at: u64,
@@ -74,8 +78,8 @@ impl Lookout {
         self.newest
     }
 
-    /// An event of a container, which happened at `at` by the engine's clock and is heard of at `now` by the
-    /// caller's.
+    /// An event of a container, which happened at `at` by the engine's clock and is heard of at
+    /// `now` by the caller's.
     pub(super) fn note(&mut self, container: &str, at: u64, happening: Happening, now: u64) {
         self.newest = self.newest.max(at);
         self.traces.entry(container.to_owned()).or_default().note(at, happening);
@@ -98,8 +102,8 @@ impl Lookout {
         self.list_at
     }
 
-    /// A listing that took so long, until `now`, showed these. Says which of the watched containers are worth
-    /// a look. What neither is listed nor watched is forgotten.
+    /// A listing that took so long, until `now`, showed these. Says which of the watched containers
+    /// are worth a look. What neither is listed nor watched is forgotten.
     pub(super) fn on_listed(
         &mut self,
         rows: &[ListedContainer],
@@ -220,7 +224,10 @@ mod tests {
         let mut lookout = Lookout::default();
         lookout.went_away("no answer", 5);
         lookout.went_away("connection refused", 6);
-        assert_eq!(lookout.answering(), &EngineAnswers::No { since: 5, reason: "no answer".into() });
+        assert_eq!(
+            lookout.answering(),
+            &EngineAnswers::No { since: 5, reason: "no answer".into() }
+        );
         lookout.came_back(false, EventMemory::Kept, 7);
         assert_eq!((lookout.answering(), lookout.outages()), (&EngineAnswers::Yes, Vec::new()));
         lookout.went_away("no answer", 8);

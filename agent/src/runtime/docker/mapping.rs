@@ -1,15 +1,17 @@
-//! From a task's spec to a container as the engine's API wants it. Pure.
+//! From a task's spec to a container as the engine's API wants it. No IO; the hash maps are those
+//! of the engine's API.
 //!
-//! Names and labels are those that Docker's own swarm mode writes, so that what people and tools know about a
-//! swarm's containers holds here too. What cannot be expressed is refused by name; nothing asked for is left
-//! out.
+//! Names and labels are those that Docker's own swarm mode writes, so that what people and tools
+//! know about a swarm's containers holds here too. What cannot be expressed is refused by name;
+//! nothing asked for is left out.
 
 mod logs;
 mod mounts;
 
 use crate::runtime::{RuntimeError, Workload};
 use bollard::models::{
-    ContainerCreateBody, HealthConfig, HostConfig, HostConfigIsolationEnum, PortBinding, ResourcesUlimits,
+    ContainerCreateBody, HealthConfig, HostConfig, HostConfigIsolationEnum, PortBinding,
+    ResourcesUlimits,
 };
 use skep_proto::{
     defaults,
@@ -83,7 +85,9 @@ fn host_config(workload: &Workload, spec: &ContainerSpec) -> Result<HostConfig, 
         extra_hosts: list(&hosts(&spec.hosts)),
         mounts: some(mounts::mounts(&spec.mounts)?),
         pids_limit: (spec.pids_limit > 0).then_some(spec.pids_limit),
-        sysctls: some_map(spec.sysctls.iter().map(|(key, value)| (key.clone(), value.clone())).collect()),
+        sysctls: some_map(
+            spec.sysctls.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
+        ),
         cap_add: list(&spec.capability_add),
         cap_drop: list(&spec.capability_drop),
         ulimits: some(
@@ -120,14 +124,15 @@ fn limit(host: &mut HostConfig, resources: &ResourceRequirements) {
         host.nano_cpus = above_zero(limits.nano_cpus);
         host.memory = above_zero(limits.memory_bytes);
     }
-    // Processors that are reserved only guide placement; reserved memory is also what the kernel takes back
-    // last.
+    // Processors that are reserved only guide placement; reserved memory is also what the kernel
+    // takes back last.
     if let Some(reserved) = &resources.reservations {
         host.memory_reservation = above_zero(reserved.memory_bytes);
     }
     // The engine counts memory and swap together; the spec says how much of swap alone.
-    host.memory_swap =
-        resources.swap_bytes.map(|swap| if swap < 0 { -1 } else { host.memory.unwrap_or(0) + swap });
+    host.memory_swap = resources
+        .swap_bytes
+        .map(|swap| if swap < 0 { -1 } else { host.memory.unwrap_or(0) + swap });
     host.memory_swappiness = resources.memory_swappiness;
 }
 
@@ -172,8 +177,8 @@ pub(super) fn whole_seconds(ns: u64) -> i64 {
     i64::try_from(ns.div_ceil(1_000_000_000)).unwrap_or(i64::MAX)
 }
 
-/// Swarm writes `IP HOST [HOST…]` as a hosts file does; the engine wants `HOST:IP`, which is let through as
-/// it is.
+/// Swarm writes `IP HOST [HOST…]` as a hosts file does; the engine wants `HOST:IP`, which is let
+/// through as it is.
 fn hosts(lines: &[String]) -> Vec<String> {
     let mut hosts = Vec::new();
     for line in lines {
@@ -191,7 +196,9 @@ fn hosts(lines: &[String]) -> Vec<String> {
 fn network_mode(spec: &TaskSpec) -> Result<Option<String>, RuntimeError> {
     match spec.networks.as_slice() {
         [] => Ok(None),
-        [one] if ["host", "none", "bridge"].contains(&one.target.as_str()) => Ok(Some(one.target.clone())),
+        [one] if ["host", "none", "bridge"].contains(&one.target.as_str()) => {
+            Ok(Some(one.target.clone()))
+        }
         [one] => Err(rejected(format!(
             "the network {:?} is not supported yet; use host, none or bridge",
             one.target
@@ -232,7 +239,8 @@ fn bindings(ports: &[PortConfig]) -> Option<HashMap<String, Option<Vec<PortBindi
     some_map(bindings)
 }
 
-/// Ports as the engine says they are published, in order, each once: it tells every address family by itself.
+/// Ports as the engine says they are published, in order, each once: it tells every address family
+/// by itself.
 pub(super) fn published(ports: &HashMap<String, Option<Vec<PortBinding>>>) -> Vec<PortConfig> {
     let mut found = Vec::new();
     for (key, bindings) in ports {
@@ -357,10 +365,15 @@ mod tests {
 
     #[test]
     fn names_and_labels_are_swarms_and_the_specs_cannot_hide_them() {
-        let labels =
-            [("tier".to_owned(), "front".to_owned()), (LABEL_TASK_ID.to_owned(), "forged".to_owned())];
-        let body = create_body(&workload(ContainerSpec { labels: labels.into(), ..busybox() }), "json-file")
-            .unwrap();
+        let labels = [
+            ("tier".to_owned(), "front".to_owned()),
+            (LABEL_TASK_ID.to_owned(), "forged".to_owned()),
+        ];
+        let body = create_body(
+            &workload(ContainerSpec { labels: labels.into(), ..busybox() }),
+            "json-file",
+        )
+        .unwrap();
         let labels = body.labels.unwrap();
         assert_eq!(labels["com.docker.swarm.task"], "");
         assert_eq!(labels["com.docker.swarm.task.id"], Id(1).to_string());
@@ -377,9 +390,14 @@ mod tests {
 
     #[test]
     fn limits_and_grace_are_never_less_than_asked_for() {
-        let mut work = workload(ContainerSpec { stop_grace_period_ns: Some(1_500_000_000), ..busybox() });
+        let mut work =
+            workload(ContainerSpec { stop_grace_period_ns: Some(1_500_000_000), ..busybox() });
         std::sync::Arc::make_mut(&mut work.spec).resources = Some(ResourceRequirements {
-            limits: Some(Resources { nano_cpus: 250_000_000, memory_bytes: 64 << 20, generic: Vec::new() }),
+            limits: Some(Resources {
+                nano_cpus: 250_000_000,
+                memory_bytes: 64 << 20,
+                generic: Vec::new(),
+            }),
             swap_bytes: Some(1 << 20),
             ..ResourceRequirements::default()
         });
@@ -401,10 +419,13 @@ mod tests {
             ..PortConfig::default()
         };
         let out = bindings(&[port(8080), port(0)]).unwrap();
-        let texts: Vec<_> = out["80/tcp"].iter().flatten().map(|b| b.host_port.clone().unwrap()).collect();
+        let texts: Vec<_> =
+            out["80/tcp"].iter().flatten().map(|b| b.host_port.clone().unwrap()).collect();
         assert_eq!(texts, ["8080", ""]);
-        let binding = |ip: &str| PortBinding { host_ip: Some(ip.into()), host_port: Some("8080".into()) };
-        let back = HashMap::from([("80/tcp".to_owned(), Some(vec![binding("0.0.0.0"), binding("::")]))]);
+        let binding =
+            |ip: &str| PortBinding { host_ip: Some(ip.into()), host_port: Some("8080".into()) };
+        let back =
+            HashMap::from([("80/tcp".to_owned(), Some(vec![binding("0.0.0.0"), binding("::")]))]);
         assert_eq!(published(&back), [port(8080)]);
     }
 

@@ -1,5 +1,5 @@
-//! Which containers this agent itself asked to end, and why: small files, so that the agent which sees the
-//! end knows it even when it is not the one that asked.
+//! Which containers this agent itself asked to end, and why: small files, so that the agent which
+//! sees the end knows it even when it is not the one that asked.
 
 use std::{
     fs, io,

@@ -13,7 +13,8 @@ pub(super) async fn offer(engine: &Engine) -> Result<Offer, RuntimeError> {
     let client = engine.client().await?;
     let about = within(client.info()).await.map_err(|error| engine.say(&error))?;
     // An engine may be run without the bridge; then there is no network of that name.
-    let bridge = match within(client.inspect_network("bridge", None::<InspectNetworkOptions>)).await {
+    let bridge = match within(client.inspect_network("bridge", None::<InspectNetworkOptions>)).await
+    {
         Ok(_) => true,
         Err(error) if is_status(&error, 404) => false,
         Err(error) => return Err(engine.say(&error)),

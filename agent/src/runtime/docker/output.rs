@@ -1,8 +1,8 @@
 //! A container's output, read through the engine.
 //!
-//! The engine counts a tail before it looks at times and streams, and knows seconds only. Where that makes a
-//! difference, its answer is read twice: once to count the wanted lines, once to pass over all but the last.
-//! So memory stays at one line, whatever is asked for.
+//! The engine counts a tail before it looks at times and streams, and knows seconds only. Where
+//! that makes a difference, its answer is read twice: once to count the wanted lines, once to pass
+//! over all but the last. So memory stays at one line, whatever is asked for.
 
 use super::engine::Engine;
 use crate::runtime::{LOG_LINE_BYTES_MAX, LogItem, LogLine, LogQuery, LogStream, RuntimeError};
@@ -18,8 +18,10 @@ pub(super) async fn open(
     container: String,
     query: LogQuery,
 ) -> Result<LogStream, RuntimeError> {
-    let plain =
-        query.since == Timestamp::NEVER && query.until == Timestamp::NEVER && query.stdout && query.stderr;
+    let plain = query.since == Timestamp::NEVER
+        && query.until == Timestamp::NEVER
+        && query.stdout
+        && query.stderr;
     let mut skip = 0;
     let mut tail = "all".to_owned();
     if let Some(wanted) = query.tail {
@@ -37,15 +39,17 @@ pub(super) async fn open(
         }
     }
     let mut lines = Box::pin(lines(&engine, &container, &query, &tail).await?);
-    // The first answer tells whether there is a log at all, so that its error is the call's and not the
-    // stream's.
+    // The first answer tells whether there is a log at all, so that its error is the call's and not
+    // the stream's.
     let first = if query.follow { None } else { Some(lines.next().await) };
     let skip = usize::try_from(skip).unwrap_or(usize::MAX);
     match first {
         None => Ok(Box::pin(lines.skip(skip))),
         Some(None) => Ok(Box::pin(stream::empty())),
         Some(Some(Err(error))) => Err(error),
-        Some(Some(Ok(item))) => Ok(Box::pin(stream::once(future::ready(Ok(item))).chain(lines).skip(skip))),
+        Some(Some(Ok(item))) => {
+            Ok(Box::pin(stream::once(future::ready(Ok(item))).chain(lines).skip(skip)))
+        }
     }
 }
 
@@ -63,7 +67,11 @@ async fn lines(
         stderr: query.stderr,
         since: seconds(query.since),
         // Its own second is included, and cut below to the nanosecond.
-        until: if query.until == Timestamp::NEVER { 0 } else { seconds(query.until).saturating_add(1) },
+        until: if query.until == Timestamp::NEVER {
+            0
+        } else {
+            seconds(query.until).saturating_add(1)
+        },
         timestamps: true,
         tail: tail.to_owned(),
     };
@@ -82,11 +90,16 @@ async fn lines(
     }))
 }
 
-#[expect(clippy::wildcard_enum_match_arm, reason = "the engine says the client library's other errors")]
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the engine says the client library's other errors"
+)]
 fn unreadable(engine: &Engine, error: &Error) -> RuntimeError {
     match error {
         Error::DockerResponseServerError { status_code: 404, .. } => RuntimeError::Gone,
-        Error::DockerResponseServerError { message, .. } if message.contains("does not support reading") => {
+        Error::DockerResponseServerError { message, .. }
+            if message.contains("does not support reading") =>
+        {
             RuntimeError::Rejected(message.clone())
         }
         other => engine.say(other),
@@ -97,9 +110,9 @@ fn unreadable(engine: &Engine, error: &Error) -> RuntimeError {
 fn read_line(output: LogOutput) -> Option<LogLine> {
     let (source, message) = match output {
         LogOutput::StdErr { message } => (LogSource::Stderr, message),
-        LogOutput::StdOut { message } | LogOutput::StdIn { message } | LogOutput::Console { message } => {
-            (LogSource::Stdout, message)
-        }
+        LogOutput::StdOut { message }
+        | LogOutput::StdIn { message }
+        | LogOutput::Console { message } => (LogSource::Stdout, message),
     };
     let space = message.iter().position(|byte| *byte == b' ')?;
     let at = Timestamp::parse(std::str::from_utf8(&message[..space]).ok()?)?;

@@ -1,7 +1,8 @@
 //! Pulling an image that is absent, with its progress in bytes.
 //!
-//! The engine tells every layer by itself and in words; what people want to know is the sum. The registry's
-//! own error is what they are shown, since it says what to do (log in, spell the name right).
+//! The engine tells every layer by itself and in words; what people want to know is the sum. The
+//! registry's own error is what they are shown, since it says what to do (log in, spell the name
+//! right).
 
 use super::engine::Engine;
 use crate::runtime::{Progress, ProgressFn, RuntimeError};
@@ -10,7 +11,8 @@ use futures::StreamExt;
 use std::collections::BTreeMap;
 use tokio::sync::Semaphore;
 
-/// Layers whose sizes are added up; no image has more, and a registry that claims so only spoils the sum.
+/// Layers whose sizes are added up; no image has more, and a registry that claims so only spoils
+/// the sum.
 const LAYERS_MAX: usize = 1024;
 
 /// Pulls that go on at the same time; others wait, and say so. Tasks that need no pull do not.
@@ -53,8 +55,8 @@ pub(super) async fn pull(
     Ok(())
 }
 
-/// Name and tag as the engine wants them: without a tag it would pull all there are. A digest stays with the
-/// name.
+/// Name and tag as the engine wants them: without a tag it would pull all there are. A digest stays
+/// with the name.
 fn split_reference(image: &str) -> (&str, Option<&str>) {
     if image.contains('@') {
         return (image, None);
@@ -77,7 +79,8 @@ impl Layers {
             && (self.0.len() < LAYERS_MAX || self.0.contains_key(id))
         {
             let layer = self.0.entry(id.clone()).or_default();
-            let number = |value: Option<i64>| value.and_then(|value| u64::try_from(value).ok()).unwrap_or(0);
+            let number =
+                |value: Option<i64>| value.and_then(|value| u64::try_from(value).ok()).unwrap_or(0);
             match (&item.progress_detail, status.as_str()) {
                 (Some(detail), "Downloading") => {
                     layer.1 = layer.1.max(number(detail.total));

@@ -1,7 +1,7 @@
 //! The ledger on disk: a small file for each task, in the agent's state folder.
 //!
-//! A file is replaced whole and not synced. After a power cut it may be empty: then the task's id in the
-//! container's name speaks for it, see [`ledger`](super::ledger).
+//! A file is replaced whole and not synced. After a power cut it may be empty: then the task's id
+//! in the container's name speaks for it, see [`ledger`](super::ledger).
 
 use super::ledger::{ContainerLedger, Fate, RecordedContainer};
 use skep_proto::Id;
@@ -45,8 +45,8 @@ impl ContainerRecords {
         read(&self.ledger.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Changes what is recorded of a task, and writes it down. The change counts in memory even where the disk
-    /// refuses it.
+    /// Changes what is recorded of a task, and writes it down. The change counts in memory even
+    /// where the disk refuses it.
     pub(super) fn change<T>(
         &self,
         task: Id,
@@ -95,7 +95,8 @@ impl ContainerRecords {
 }
 
 fn text(entry: &RecordedContainer) -> String {
-    let container = entry.container.as_ref().map(|id| format!("container {id}\n")).unwrap_or_default();
+    let container =
+        entry.container.as_ref().map(|id| format!("container {id}\n")).unwrap_or_default();
     let fate = match entry.fate {
         Fate::Kept => "",
         Fate::Condemned => "condemned\n",
@@ -132,8 +133,11 @@ mod tests {
         records.change(Id(3), |ledger, _| ledger.gone(Id(3))).unwrap();
         let records = ContainerRecords::open(dir.path()).unwrap();
         let kept = RecordedContainer { name: "web.1".into(), container: None, fate: Fate::Kept };
-        let condemned =
-            RecordedContainer { name: "web.2".into(), container: Some("c2".into()), fate: Fate::Condemned };
+        let condemned = RecordedContainer {
+            name: "web.2".into(),
+            container: Some("c2".into()),
+            fate: Fate::Condemned,
+        };
         records.read(|ledger| {
             assert_eq!(ledger.entry(Id(1)), Some(&kept));
             assert_eq!(ledger.entry(Id(2)), Some(&condemned));

@@ -19,14 +19,16 @@ use bollard::{
 use skep_proto::Id;
 use std::time::Duration;
 
-/// An engine that has not answered an order to stop so long after the grace is stuck: that is said, and the
-/// order is given again.
+/// An engine that has not answered an order to stop so long after the grace is stuck: that is said,
+/// and the order is given again.
 const STOP_SLACK: Duration = Duration::from_secs(20);
-/// Longest that a removal waits for a creation that is under way. What is created later is removed then.
+/// Longest that a removal waits for a creation that is under way. What is created later is removed
+/// then.
 const SETTLE_LIMIT: Duration = Duration::from_secs(2);
 
 impl DockerRuntime {
-    /// Creates the container, and only if the engine says that its image is absent pulls that first.
+    /// Creates the container, and only if the engine says that its image is absent pulls that
+    /// first.
     pub(super) async fn create(
         &self,
         workload: &Workload,
@@ -47,12 +49,16 @@ impl DockerRuntime {
                 pull::pull(&self.engine, &self.pulls, &image, progress).await?;
                 return match self.create_once(workload, &body).await? {
                     CreationAnswer::Made => self.prepared(&client, &image).await,
-                    CreationAnswer::Refused(409, error) => self.created_before(workload, error).await,
+                    CreationAnswer::Refused(409, error) => {
+                        self.created_before(workload, error).await
+                    }
                     CreationAnswer::Refused(_, error) | CreationAnswer::Lost(error) => Err(error),
                 };
             }
             // The name is taken: most likely by the container that an earlier try made.
-            CreationAnswer::Refused(409, error) => return self.created_before(workload, error).await,
+            CreationAnswer::Refused(409, error) => {
+                return self.created_before(workload, error).await;
+            }
             CreationAnswer::Refused(_, error) | CreationAnswer::Lost(error) => return Err(error),
         }
         match seen {
@@ -70,31 +76,39 @@ impl DockerRuntime {
         let (task, name) = (workload.task_id, mapping::container_name(workload));
         let begun = self.record(task, |ledger, now| ledger.begin(task, &name, now))?;
         if begun.is_err() {
-            return Err(RuntimeError::Unreachable("what was removed of this task is still going".into()));
+            return Err(RuntimeError::Unreachable(
+                "what was removed of this task is still going".into(),
+            ));
         }
         let creation = Creation { task, name, body: body.clone() };
         let mut answer = self.creations.begin(&self.engine, &self.records, creation);
-        let answer = match tokio::time::timeout(CALL_LIMIT, answer.wait_for(Option::is_some)).await {
+        let answer = match tokio::time::timeout(CALL_LIMIT, answer.wait_for(Option::is_some)).await
+        {
             Ok(Ok(answer)) => answer.clone(),
             Ok(Err(_)) => None,
-            Err(_) => Some(CreationAnswer::Lost(RuntimeError::Unreachable(self.engine.silence(CALL_LIMIT)))),
+            Err(_) => Some(CreationAnswer::Lost(RuntimeError::Unreachable(
+                self.engine.silence(CALL_LIMIT),
+            ))),
         };
         if answer == Some(CreationAnswer::Made) {
             self.know(task, Freshness::Fresh);
         }
-        Ok(answer
-            .unwrap_or(CreationAnswer::Lost(RuntimeError::Unreachable("the creation was broken off".into()))))
+        Ok(answer.unwrap_or(CreationAnswer::Lost(RuntimeError::Unreachable(
+            "the creation was broken off".into(),
+        ))))
     }
 
-    /// The name is in use: by the container of an earlier try, or by one that the engine is still making, or by
-    /// somebody else's.
+    /// The name is in use: by the container of an earlier try, or by one that the engine is still
+    /// making, or by somebody else's.
     async fn created_before(
         &self,
         workload: &Workload,
         error: RuntimeError,
     ) -> Result<Prepared, RuntimeError> {
         let (task, name) = (workload.task_id, mapping::container_name(workload));
-        let known = self.records.read(|ledger| ledger.entry(task).and_then(|entry| entry.container.clone()));
+        let known = self
+            .records
+            .read(|ledger| ledger.entry(task).and_then(|entry| entry.container.clone()));
         match self.look(known.as_ref().unwrap_or(&name)).await? {
             Some(found) if found.task == Some(task) => {
                 self.record(task, |ledger, _| ledger.made(task, &name, &found.id))?;
@@ -103,13 +117,16 @@ impl DockerRuntime {
             }
             Some(_) => Err(error),
             // The engine reserves the name before there is a container.
-            None => Err(RuntimeError::Unreachable("the engine is still creating its container".into())),
+            None => {
+                Err(RuntimeError::Unreachable("the engine is still creating its container".into()))
+            }
         }
     }
 
     /// Remembers the recorded container of a task, to save asking.
     fn know(&self, task: Id, freshness: Freshness) {
-        let container = self.records.read(|ledger| ledger.entry(task).and_then(|e| e.container.clone()));
+        let container =
+            self.records.read(|ledger| ledger.entry(task).and_then(|e| e.container.clone()));
         if let Some(container) = container {
             let fresh = freshness == Freshness::Fresh;
             let known = Known { container: container.clone(), fresh, ..Known::default() };
@@ -121,7 +138,8 @@ impl DockerRuntime {
     }
 
     async fn prepared(&self, client: &Docker, image: &str) -> Result<Prepared, RuntimeError> {
-        let seen = within(client.inspect_image(image)).await.map_err(|error| self.engine.say(&error))?;
+        let seen =
+            within(client.inspect_image(image)).await.map_err(|error| self.engine.say(&error))?;
         Ok(Prepared { image_digest: seen.id.unwrap_or_default() })
     }
 
@@ -135,8 +153,8 @@ impl DockerRuntime {
         }
     }
 
-    /// The id of a task's own container; none when there is none. A container that only carries the task's
-    /// labels is not it.
+    /// The id of a task's own container; none when there is none. A container that only carries the
+    /// task's labels is not it.
     pub(super) async fn find(&self, task: Id) -> Result<Option<String>, RuntimeError> {
         if let Some(known) = self.known().get(&task) {
             return Ok(Some(known.container.clone()));
@@ -150,14 +168,16 @@ impl DockerRuntime {
             }
             Some(RecordedContainer { container: None, name, .. }) if name.is_empty() => Ok(None),
             // Its creation was not answered: the name tells whether it was carried out.
-            Some(RecordedContainer { container: None, name, .. }) => match self.look(&name).await? {
-                Some(found) if found.task == Some(task) => {
-                    self.record(task, |ledger, _| ledger.made(task, &name, &found.id))?;
-                    self.know(task, Freshness::Seen);
-                    Ok(Some(found.id))
+            Some(RecordedContainer { container: None, name, .. }) => {
+                match self.look(&name).await? {
+                    Some(found) if found.task == Some(task) => {
+                        self.record(task, |ledger, _| ledger.made(task, &name, &found.id))?;
+                        self.know(task, Freshness::Seen);
+                        Ok(Some(found.id))
+                    }
+                    Some(_) | None => Ok(None),
                 }
-                Some(_) | None => Ok(None),
-            },
+            }
         }
     }
 
@@ -180,7 +200,9 @@ impl DockerRuntime {
         if !fresh {
             match self.look_for(task).await? {
                 None => return Err(RuntimeError::Gone),
-                Some(found) if found.phase != Phase::Created => return Ok(self.note_started(task, found)),
+                Some(found) if found.phase != Phase::Created => {
+                    return Ok(self.note_started(task, found));
+                }
                 Some(_) => {}
             }
         }
@@ -238,8 +260,8 @@ impl DockerRuntime {
         }
     }
 
-    /// Removes the task's own container. One that the engine is still creating, or creates later, is removed as
-    /// soon as it exists.
+    /// Removes the task's own container. One that the engine is still creating, or creates later,
+    /// is removed as soon as it exists.
     pub(super) async fn take_away(&self, task: Id) -> Result<(), RuntimeError> {
         self.record(task, |ledger, now| ledger.condemn(task, now))?;
         self.creations.settled(task, SETTLE_LIMIT).await;
@@ -252,7 +274,9 @@ impl DockerRuntime {
                 Err(RuntimeError::Rejected(_)) => {
                     let _ = tokio::time::timeout(CALL_LIMIT, news.changed()).await;
                     if self.look(&id).await?.is_some() {
-                        return Err(RuntimeError::Unreachable("its container is still being removed".into()));
+                        return Err(RuntimeError::Unreachable(
+                            "its container is still being removed".into(),
+                        ));
                     }
                 }
                 Err(error) => return Err(error),

@@ -1,9 +1,9 @@
 //! The watch over one container until its end: when to look at it, and what a look means. PURE.
 //!
-//! An end is found by looking. Events and listings only say when a look is worth it: they may be lost, late,
-//! doubled or out of order, and nothing depends on them but the time at which an end is noticed and the words
-//! for who caused it. A container that has ended is waited upon for a moment, since the events which tell who
-//! ended it may lag behind.
+//! An end is found by looking. Events and listings only say when a look is worth it: they may be
+//! lost, late, doubled or out of order, and nothing depends on them but the time at which an end is
+//! noticed and the words for who caused it. A container that has ended is waited upon for a moment,
+//! since the events which tell who ended it may lag behind.
 
 use super::{
     container::{Container, Health, Phase},
@@ -14,7 +14,8 @@ use skep_proto::time::SECOND_NS;
 
 /// How long events about an end may lag behind the end itself.
 const NEWS_NS: u64 = SECOND_NS / 2;
-/// How long after somebody else's stop a start may follow, as with `docker restart`: then nothing has ended.
+/// How long after somebody else's stop a start may follow, as with `docker restart`: then nothing
+/// has ended.
 const RESTART_NS: u64 = 3 * SECOND_NS;
 /// A container that could not be looked at is looked at again after this.
 const LOOK_AGAIN_NS: u64 = 5 * SECOND_NS;
@@ -91,8 +92,8 @@ pub(super) struct Vigil {
 struct SeenEnd {
     container: Box<Container>,
     at: u64,
-    /// The last start that an event told of. The event of a short run's start may be younger than its end by
-    /// the engine's own reckoning, so only a later one means another run.
+    /// The last start that an event told of. The event of a short run's start may be younger than
+    /// its end by the engine's own reckoning, so only a later one means another run.
     started_at: u64,
 }
 
@@ -101,7 +102,9 @@ impl Vigil {
     pub(super) fn on_look(&mut self, looked: Looked, around: &Around<'_>) -> WatchStep {
         self.ended = None;
         match looked {
-            Looked::Absent if self.was_here && around.remover == Remover::Others => WatchStep::Removed,
+            Looked::Absent if self.was_here && around.remover == Remover::Others => {
+                WatchStep::Removed
+            }
             Looked::Absent => WatchStep::Gone,
             Looked::Failed(_) if around.engine == Reach::Away => {
                 WatchStep::Wait(Some(around.now + LOOK_AGAIN_NS))
@@ -115,7 +118,9 @@ impl Vigil {
                         self.ended = Some(SeenEnd { container: found, at: around.now, started_at });
                         self.settle(around)
                     }
-                    (Phase::Running, Health::Unhealthy) if around.mark.is_none() => WatchStep::StopUnhealthy,
+                    (Phase::Running, Health::Unhealthy) if around.mark.is_none() => {
+                        WatchStep::StopUnhealthy
+                    }
                     (Phase::Running | Phase::Created, _) => WatchStep::Wait(None),
                 }
             }
@@ -162,7 +167,12 @@ mod tests {
     }
 
     fn ended(code: i32) -> Container {
-        Container { phase: Phase::Ended, exit_code: code, finished_at: 100 * S, ..Container::default() }
+        Container {
+            phase: Phase::Ended,
+            exit_code: code,
+            finished_at: 100 * S,
+            ..Container::default()
+        }
     }
 
     fn trace(happenings: &[(u64, Happening)]) -> Trace {
@@ -183,7 +193,11 @@ mod tests {
         let killed = Looked::Here(Box::new(ended(137)));
         assert_eq!(vigil.on_look(killed, &around(&quiet, S)), WatchStep::Wait(Some(S + NEWS_NS)));
         let over = vigil.on_wake(&around(&quiet, S + NEWS_NS));
-        assert_eq!(over, WatchStep::Over(Box::new(ended(137))), "no event came, and it is over all the same");
+        assert_eq!(
+            over,
+            WatchStep::Over(Box::new(ended(137))),
+            "no event came, and it is over all the same"
+        );
     }
 
     #[test]
@@ -230,7 +244,11 @@ mod tests {
         assert_eq!(vigil.on_look(looked, &away), WatchStep::Wait(Some(LOOK_AGAIN_NS)));
         assert_eq!(vigil.on_wake(&around(&quiet, 1)), WatchStep::Look);
         let failed = Looked::Failed("connection refused".into());
-        assert_eq!(vigil.on_look(failed, &away), WatchStep::Wait(Some(LOOK_AGAIN_NS)), "the node says so");
+        assert_eq!(
+            vigil.on_look(failed, &away),
+            WatchStep::Wait(Some(LOOK_AGAIN_NS)),
+            "the node says so"
+        );
     }
 
     #[test]
@@ -254,7 +272,9 @@ mod tests {
     fn a_removal_is_told_from_our_own_and_from_what_never_was() {
         let quiet = Trace::default();
         assert_eq!(Vigil::default().on_look(Looked::Absent, &around(&quiet, 0)), WatchStep::Gone);
-        for (remover, expected) in [(Remover::Others, WatchStep::Removed), (Remover::Us, WatchStep::Gone)] {
+        for (remover, expected) in
+            [(Remover::Others, WatchStep::Removed), (Remover::Us, WatchStep::Gone)]
+        {
             let mut vigil = Vigil::default();
             vigil.on_look(running(), &around(&quiet, 0));
             let around = Around { remover, ..around(&quiet, 1) };
@@ -266,8 +286,11 @@ mod tests {
     fn an_unhealthy_container_is_stopped_once() {
         let (mut vigil, quiet) = (Vigil::default(), Trace::default());
         let sick = || {
-            let found =
-                Container { phase: Phase::Running, health: Health::Unhealthy, ..Container::default() };
+            let found = Container {
+                phase: Phase::Running,
+                health: Health::Unhealthy,
+                ..Container::default()
+            };
             Looked::Here(Box::new(found))
         };
         assert_eq!(vigil.on_look(sick(), &around(&quiet, 0)), WatchStep::StopUnhealthy);

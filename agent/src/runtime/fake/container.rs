@@ -61,7 +61,9 @@ impl Container {
     pub(super) fn start(&mut self, task: Id, now: Timestamp) -> Result<Started, RuntimeError> {
         match &self.stage {
             Stage::Running(started) | Stage::Ended(started, _) => return Ok(started.clone()),
-            Stage::Forbidden => return Err(RuntimeError::Failed("it was stopped before it began".into())),
+            Stage::Forbidden => {
+                return Err(RuntimeError::Failed("it was stopped before it began".into()));
+            }
             Stage::Created if self.script.fails_start => {
                 return Err(RuntimeError::Failed("the fake engine cannot start it".into()));
             }

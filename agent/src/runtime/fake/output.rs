@@ -6,12 +6,19 @@ use futures::{StreamExt, stream};
 use skep_proto::{Id, Timestamp, v1::LogSource};
 
 /// The lines that the query wants, and with `follow` those that come until the end.
-pub(super) fn stream(engine: &FakeEngine, task: Id, query: LogQuery) -> Result<LogStream, RuntimeError> {
+pub(super) fn stream(
+    engine: &FakeEngine,
+    task: Id,
+    query: LogQuery,
+) -> Result<LogStream, RuntimeError> {
     let state = engine.lock();
-    let container = state.containers.get(&task).filter(|c| !c.is_created()).ok_or(RuntimeError::Gone)?;
-    let wanted: Vec<LogLine> = container.lines.iter().filter(|line| wants(&query, line)).cloned().collect();
-    let skipped =
-        query.tail.map_or(0, |tail| wanted.len().saturating_sub(usize::try_from(tail).unwrap_or(usize::MAX)));
+    let container =
+        state.containers.get(&task).filter(|c| !c.is_created()).ok_or(RuntimeError::Gone)?;
+    let wanted: Vec<LogLine> =
+        container.lines.iter().filter(|line| wants(&query, line)).cloned().collect();
+    let skipped = query
+        .tail
+        .map_or(0, |tail| wanted.len().saturating_sub(usize::try_from(tail).unwrap_or(usize::MAX)));
     let past = stream::iter(wanted.into_iter().skip(skipped).map(|line| Ok(LogItem::Line(line))));
     if !query.follow {
         return Ok(past.boxed());
@@ -27,10 +34,14 @@ pub(super) fn stream(engine: &FakeEngine, task: Id, query: LogQuery) -> Result<L
     Ok(past.chain(coming).boxed())
 }
 
-/// The next line after `seen` of them; `Some(None)` when there never will be one, `None` when there is none
-/// yet.
+/// The next line after `seen` of them; `Some(None)` when there never will be one, `None` when there
+/// is none yet.
 #[expect(clippy::option_option, reason = "waiting and the end are different answers")]
-fn next(container: Option<&Container>, seen: usize, query: &LogQuery) -> Option<Option<(LogLine, usize)>> {
+fn next(
+    container: Option<&Container>,
+    seen: usize,
+    query: &LogQuery,
+) -> Option<Option<(LogLine, usize)>> {
     let Some(container) = container else { return Some(None) };
     let fresh = container.lines.iter().enumerate().skip(seen).find(|(_, line)| wants(query, line));
     match fresh {

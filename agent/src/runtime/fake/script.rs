@@ -1,11 +1,13 @@
-//! What a fake image does, read from its name. PURE, so that a simulation can act it out in its own time.
+//! What a fake image does, read from its name. PURE, so that a simulation can act it out in its own
+//! time.
 //!
-//! An image is words with commas between: `run` · `exit:N` · `signal:N` · `oom` (these end at once; with
-//! `after:MS` later) · `print` (each argument is a line; one that begins with `!` goes to the standard error)
-//! · `stubborn` (takes no notice of its stop signal) · `stop:MS` (needs so long to stop) · `health:MS`
-//! (healthy after so long) · `unhealthy:MS` (given up after so long) · `pull:MS` (so long to pull) ·
-//! `fail-pull` · `fail-start` · `busy:N` (the first N tries to prepare find the engine away). A registry,
-//! path or tag is not looked at: `library/run:latest` is `run`. Anything else is no image.
+//! An image is words with commas between: `run` · `exit:N` · `signal:N` · `oom` (these end at once;
+//! with `after:MS` later) · `print` (each argument is a line; one that begins with `!` goes to the
+//! standard error) · `stubborn` (takes no notice of its stop signal) · `stop:MS` (needs so long to
+//! stop) · `health:MS` (healthy after so long) · `unhealthy:MS` (given up after so long) ·
+//! `pull:MS` (so long to pull) · `fail-pull` · `fail-start` · `busy:N` (the first N tries to
+//! prepare find the engine away). A registry, path or tag is not looked at: `library/run:latest` is
+//! `run`. Anything else is no image.
 
 /// How it ends by itself.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -57,12 +59,18 @@ impl Script {
                 Some((verb, number)) => (verb, Some(number.parse::<u64>().ok()?)),
                 None => (word, None),
             };
-            let end = |exit_code, signal| SelfEnd { after_ms: 0, exit_code, signal, out_of_memory: false };
+            let end = |exit_code, signal| SelfEnd {
+                after_ms: 0,
+                exit_code,
+                signal,
+                out_of_memory: false,
+            };
             match (verb, number) {
                 ("run", None) => {}
                 ("exit", Some(code)) => script.ends = Some(end(i32::try_from(code).ok()?, 0)),
                 ("signal", Some(signal)) => {
-                    let signal = i32::try_from(signal).ok().filter(|signal| (1..65).contains(signal))?;
+                    let signal =
+                        i32::try_from(signal).ok().filter(|signal| (1..65).contains(signal))?;
                     script.ends = Some(end(128 + signal, signal));
                 }
                 ("oom", None) => script.ends = Some(SelfEnd { out_of_memory: true, ..end(137, 9) }),
@@ -93,7 +101,10 @@ mod tests {
     #[test]
     fn words_are_read_in_any_order() {
         let script = Script::parse("after:50,exit:3,pull:7").expect("an image");
-        assert_eq!((script.pull_ms, script.ends.map(|e| (e.after_ms, e.exit_code))), (7, Some((50, 3))));
+        assert_eq!(
+            (script.pull_ms, script.ends.map(|e| (e.after_ms, e.exit_code))),
+            (7, Some((50, 3)))
+        );
         assert_eq!(Script::parse("registry.example/team/run:latest"), Some(Script::default()));
         assert_eq!(
             Script::parse("signal:9").and_then(|s| s.ends).map(|e| (e.exit_code, e.signal)),

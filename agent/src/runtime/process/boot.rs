@@ -1,14 +1,16 @@
 //! Which boot this is, and whether a process number still means the process that it was given to.
 //!
-//! Numbers are given again, after a reboot almost surely so. A process is named by three things: the boot's
-//! id, its number, and its start time in clock ticks since boot.
+//! Numbers are given again, after a reboot almost surely so. A process is named by three things:
+//! the boot's id, its number, and its start time in clock ticks since boot.
 
 use super::notes::Running;
 use std::fs;
 
 /// The id of the machine's current boot; empty where the kernel does not tell.
 pub(crate) fn boot_id() -> String {
-    fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_owned()).unwrap_or_default()
+    fs::read_to_string("/proc/sys/kernel/random/boot_id")
+        .map(|id| id.trim().to_owned())
+        .unwrap_or_default()
 }
 
 /// Parent and start ticks of a process; none when there is no such process.
@@ -37,8 +39,8 @@ pub(crate) fn children_of(parent: i32) -> Vec<i32> {
         .collect()
 }
 
-/// Fields 4 and 22. The second field is the program's name in parentheses, which may hold blanks and
-/// parentheses.
+/// Fields 4 and 22. The second field is the program's name in parentheses, which may hold blanks
+/// and parentheses.
 fn parse_stat(stat: &str) -> Option<(i32, u64)> {
     let mut fields = stat.get(stat.rfind(')')? + 1..)?.split_ascii_whitespace();
     let parent = fields.nth(1)?.parse().ok()?;

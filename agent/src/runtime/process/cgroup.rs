@@ -1,10 +1,12 @@
-//! Control groups, where this machine permits them: they limit a task and name all of its processes.
+//! Control groups, where this machine permits them: they limit a task and name all of its
+//! processes.
 //!
-//! With version 1 a task's groups stand below the agent's own, one in each hierarchy: the agent's own limits
-//! go on holding for what it starts. Version 2 does not allow processes and limited groups side by side, so
-//! there they stand in `skep` at the top, as an engine's do. Every task has at least one group, so that what
-//! left its session is found all the same. Whether all that is possible is tried at the start; where it is
-//! not, limits are not offered, and placement sends no task that wants them.
+//! With version 1 a task's groups stand below the agent's own, one in each hierarchy: the agent's
+//! own limits go on holding for what it starts. Version 2 does not allow processes and limited
+//! groups side by side, so there they stand in `skep` at the top, as an engine's do. Every task has
+//! at least one group, so that what left its session is found all the same. Whether all that is
+//! possible is tried at the start; where it is not, limits are not offered, and placement sends no
+//! task that wants them.
 
 use super::notes::ControlGroup;
 use std::{
@@ -45,7 +47,8 @@ impl Hierarchy {
         let limits = Limits { nano_cpus: 1_000_000_000, memory_bytes: 64 << 20, pids: 64 };
         // Of its own name: other agents, in this process too, may try at the same time.
         static PROBES: AtomicU64 = AtomicU64::new(0);
-        let name = format!("probe-{}-{}", std::process::id(), PROBES.fetch_add(1, Ordering::Relaxed));
+        let name =
+            format!("probe-{}-{}", std::process::id(), PROBES.fetch_add(1, Ordering::Relaxed));
         let groups = found.groups(&name, limits);
         let works = make(&groups).is_ok();
         remove(&groups);
@@ -79,7 +82,8 @@ impl Hierarchy {
                 let limited = limited.map(|(_, root, settings)| (root, settings));
                 let pids_max = if pids > 0 { vec![text("pids.max", pids)] } else { Vec::new() };
                 let all = limited.chain([(pids_root, pids_max)]);
-                all.map(|(root, settings)| ControlGroup { path: root.join(task), settings }).collect()
+                all.map(|(root, settings)| ControlGroup { path: root.join(task), settings })
+                    .collect()
             }
             Hierarchy::V2 { root } => {
                 let mut settings = Vec::new();
@@ -104,7 +108,9 @@ fn v2_root(mounts: &str) -> Option<PathBuf> {
         .filter(|fields| fields.get(2) == Some(&"cgroup2"))
         .find_map(|fields| fields.get(1).map(PathBuf::from))?;
     let offered = fs::read_to_string(top.join("cgroup.controllers")).ok()?;
-    let all = ["cpu", "memory", "pids"].iter().all(|name| offered.split_whitespace().any(|has| has == *name));
+    let all = ["cpu", "memory", "pids"]
+        .iter()
+        .all(|name| offered.split_whitespace().any(|has| has == *name));
     let root = top.join("skep");
     let enable = "+cpu +memory +pids";
     let works = all
@@ -119,8 +125,8 @@ fn v1_folders(mounts: &str, own: &str) -> Option<Hierarchy> {
         let names = |list: &str| list.split(',').any(|name| name == controller);
         let top = mounts.lines().find_map(|line| {
             let fields: Vec<_> = line.split(' ').collect();
-            let right =
-                fields.get(2) == Some(&"cgroup") && fields.get(3).is_some_and(|options| names(options));
+            let right = fields.get(2) == Some(&"cgroup")
+                && fields.get(3).is_some_and(|options| names(options));
             right.then(|| PathBuf::from(fields[1]))
         })?;
         let path = own.lines().find_map(|line| {
@@ -136,7 +142,8 @@ fn v1_folders(mounts: &str, own: &str) -> Option<Hierarchy> {
 pub(crate) fn make(groups: &[ControlGroup]) -> io::Result<()> {
     for group in groups {
         let said = |error: io::Error, what: &Path| {
-            let message = format!("cannot put the task into a control group, {}: {error}", what.display());
+            let message =
+                format!("cannot put the task into a control group, {}: {error}", what.display());
             io::Error::new(error.kind(), message)
         };
         fs::create_dir_all(&group.path).map_err(|error| said(error, &group.path))?;
@@ -148,8 +155,8 @@ pub(crate) fn make(groups: &[ControlGroup]) -> io::Result<()> {
     Ok(())
 }
 
-/// Takes the groups away. One that is gone or still has a process in it is left to the next call. The folder
-/// above stays: other tasks may be about to use it.
+/// Takes the groups away. One that is gone or still has a process in it is left to the next call.
+/// The folder above stays: other tasks may be about to use it.
 pub(crate) fn remove(groups: &[ControlGroup]) {
     for group in groups {
         let _ = fs::remove_dir(&group.path);
@@ -158,15 +165,19 @@ pub(crate) fn remove(groups: &[ControlGroup]) {
 
 /// Every process in the groups.
 pub(crate) fn processes(groups: &[ControlGroup]) -> Vec<i32> {
-    let lists = groups.iter().filter_map(|group| fs::read_to_string(group.path.join("cgroup.procs")).ok());
-    lists.flat_map(|list| list.lines().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>()).collect()
+    let lists =
+        groups.iter().filter_map(|group| fs::read_to_string(group.path.join("cgroup.procs")).ok());
+    lists
+        .flat_map(|list| list.lines().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>())
+        .collect()
 }
 
 /// Whether the kernel killed something in the groups for want of memory.
 pub(crate) fn ran_out_of_memory(groups: &[ControlGroup]) -> bool {
     let files = ["memory.events", "memory.oom_control"];
-    let texts =
-        groups.iter().flat_map(|group| files.map(|name| fs::read_to_string(group.path.join(name)).ok()));
+    let texts = groups
+        .iter()
+        .flat_map(|group| files.map(|name| fs::read_to_string(group.path.join(name)).ok()));
     texts.flatten().any(|text| {
         let count = text.lines().find_map(|line| line.strip_prefix("oom_kill "));
         count.and_then(|count| count.trim().parse::<u64>().ok()).is_some_and(|count| count > 0)
@@ -184,12 +195,18 @@ mod tests {
         let own = "5:pids:/\n4:memory:/box/one\n1:cpu,cpuacct:/\n0::/\n";
         let found = v1_folders(mounts, own).unwrap();
         let Hierarchy::V1 { cpu, memory, pids } = &found else { panic!("{found:?}") };
-        assert_eq!((cpu.as_path(), pids.as_path()), (Path::new("/cg/cpu/skep"), Path::new("/cg/pids/skep")));
+        assert_eq!(
+            (cpu.as_path(), pids.as_path()),
+            (Path::new("/cg/cpu/skep"), Path::new("/cg/pids/skep"))
+        );
         assert_eq!(memory, Path::new("/cg/memory/box/one/skep"));
         let groups = found.groups("t", Limits { nano_cpus: 500_000_000, ..Limits::default() });
         assert_eq!(groups.len(), 2);
         assert_eq!(groups[0].settings[1], ("cpu.cfs_quota_us".to_owned(), "50000".to_owned()));
-        assert_eq!(groups[1], ControlGroup { path: "/cg/pids/skep/t".into(), settings: Vec::new() });
+        assert_eq!(
+            groups[1],
+            ControlGroup { path: "/cg/pids/skep/t".into(), settings: Vec::new() }
+        );
     }
 
     #[test]

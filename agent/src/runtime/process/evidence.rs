@@ -1,7 +1,8 @@
 //! From what a task's files and the process table say to where the task is. PURE.
 //!
-//! A file that cannot be read, or that is missing where it must be, costs its own task: the task is ended and
-//! the error message names the file. While its shim lives, the shim knows enough to end the task properly.
+//! A file that cannot be read, or that is missing where it must be, costs its own task: the task is
+//! ended and the error message names the file. While its shim lives, the shim knows enough to end
+//! the task properly.
 
 use super::{
     folder::Note,
@@ -59,7 +60,9 @@ impl Evidence {
         let end = |cause, error: String| Ending { cause, error, at: now, ..Ending::default() };
         let started = running.clone().read();
         match (shim, damage) {
-            (Shim::Lives, Some(damage)) => Finding::Doomed(started, end(Cause::NotesDamaged, damage)),
+            (Shim::Lives, Some(damage)) => {
+                Finding::Doomed(started, end(Cause::NotesDamaged, damage))
+            }
             (Shim::Lives, None) => started.map_or(Finding::Starting, Finding::Runs),
             (Shim::Gone, damage) => match (ended, damage) {
                 (Note::Read(ending), _) => Finding::Over(started, ending),
@@ -84,7 +87,8 @@ impl Evidence {
         }
     }
 
-    /// Which file of the task is of no use. A plan that is missing beside signs of a start was removed.
+    /// Which file of the task is of no use. A plan that is missing beside signs of a start was
+    /// removed.
     fn damage(&self) -> Option<String> {
         let begun = self.shim == Shim::Lives
             || !matches!(self.running, Note::Absent)

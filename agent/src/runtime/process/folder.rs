@@ -8,11 +8,11 @@
 //!   ended.json    written by the shim (or by the agent that finds a dead shim) when nothing of the task runs any more
 //!   log, log.1    output; see the log's own room
 //! ```
-//! No process number is ever trusted alone, and nothing is polled: FIFOs say who lives, inotify says what
-//! changed. Every note is written aside, synced and renamed, and the folder is synced after it: a power cut
-//! leaves the old note or the new one, never an empty file. The end's draft gets its disk blocks beforehand,
-//! so that a full disk does not make a task immortal. A note that cannot be read all the same is
-//! [`Note::Damaged`]: it costs its own task and no other.
+//! No process number is ever trusted alone, and nothing is polled: FIFOs say who lives, inotify
+//! says what changed. Every note is written aside, synced and renamed, and the folder is synced
+//! after it: a power cut leaves the old note or the new one, never an empty file. The end's draft
+//! gets its disk blocks beforehand, so that a full disk does not make a task immortal. A note that
+//! cannot be read all the same is [`Note::Damaged`]: it costs its own task and no other.
 
 use super::notes::{Ending, Plan, Running};
 use nix::errno::Errno;
@@ -50,7 +50,8 @@ impl<T> Note<T> {
     }
 }
 
-/// Whether an error is about this machine at this moment rather than about one file: trying again may help.
+/// Whether an error is about this machine at this moment rather than about one file: trying again
+/// may help.
 pub(crate) fn is_passing(error: &io::Error) -> bool {
     let passing = [
         Errno::EMFILE,
@@ -111,8 +112,8 @@ impl Folder {
         read(&self.0.join("ended.json"))
     }
 
-    /// Makes the folder with everything that a start needs. What is there already is kept: a prepare that was
-    /// cut short is taken up.
+    /// Makes the folder with everything that a start needs. What is there already is kept: a
+    /// prepare that was cut short is taken up.
     pub(crate) fn make(&self, plan: &Plan) -> io::Result<()> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.0)?;
         for fifo in [self.control(), self.alive()] {
@@ -129,8 +130,8 @@ impl Folder {
         self.write("running.json", running)
     }
 
-    /// The note of the end, opened early: writing and renaming then needs neither a file number nor disk
-    /// space.
+    /// The note of the end, opened early: writing and renaming then needs neither a file number nor
+    /// disk space.
     pub(crate) fn draft_ending(&self) -> io::Result<File> {
         OpenOptions::new()
             .write(true)
@@ -168,7 +169,8 @@ impl Folder {
         let draft = self.0.join(format!("{name}.draft"));
         let mut text = serde_json::to_vec(note).map_err(io::Error::other)?;
         text.push(b'\n');
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+        let mut file =
+            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
         file.write_all(&text)?;
         file.sync_all()?;
         drop(file);

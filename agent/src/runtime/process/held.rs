@@ -1,5 +1,5 @@
-//! Whether somebody lives, told by the FIFO whose other end they hold: no number is trusted, and nothing is
-//! polled.
+//! Whether somebody lives, told by the FIFO whose other end they hold: no number is trusted, and
+//! nothing is polled.
 
 use nix::errno::Errno;
 use std::{
@@ -19,11 +19,12 @@ pub(crate) struct Held(File);
 impl Held {
     /// None when nobody holds the other end, or the FIFO is not there.
     pub(crate) fn open(fifo: &Path) -> io::Result<Option<Held>> {
-        let file = match OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK).open(fifo) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
-        };
+        let file =
+            match OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK).open(fifo) {
+                Ok(file) => file,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                Err(error) => return Err(error),
+            };
         if !file.metadata()?.file_type().is_fifo() {
             return Err(io::Error::other("it is no FIFO"));
         }

@@ -1,11 +1,11 @@
 //! A task's output on disk: `log.1` (older) and `log` (newer), read while it is written.
 //!
-//! A line is `NANOSECONDS o TEXT` (`e` for the standard error), so that a person can read it with what every
-//! machine has. `NANOSECONDS n COUNT` says how many lines came before the next one in the task's life: it
-//! begins each file and follows each write that failed. So a reader that finds a higher count than it has
-//! read knows how many lines were pushed out, and where. Readers hold a buffer's worth of bytes and nothing
-//! else: a tail is counted first and skipped to then, since what a file holds is bounded and stands in the
-//! page cache. Following waits for inotify.
+//! A line is `NANOSECONDS o TEXT` (`e` for the standard error), so that a person can read it with
+//! what every machine has. `NANOSECONDS n COUNT` says how many lines came before the next one in
+//! the task's life: it begins each file and follows each write that failed. So a reader that finds
+//! a higher count than it has read knows how many lines were pushed out, and where. Readers hold a
+//! buffer's worth of bytes and nothing else: a tail is counted first and skipped to then, since
+//! what a file holds is bounded and stands in the page cache. Following waits for inotify.
 
 mod reading;
 
@@ -65,7 +65,8 @@ pub(crate) async fn open(
     watches: &Watches,
     query: LogQuery,
 ) -> Result<LogStream, RuntimeError> {
-    let watch = if query.follow { Some(watches.watch(folder.path()).map_err(unreadable)?) } else { None };
+    let watch =
+        if query.follow { Some(watches.watch(folder.path()).map_err(unreadable)?) } else { None };
     let opened = tokio::task::spawn_blocking(move || Reading::open(folder, query, watch))
         .await
         .map_err(|error| RuntimeError::Failed(error.to_string()))?;
@@ -158,7 +159,10 @@ mod tests {
             (LogQuery { since: Timestamp(201), ..all.clone() }, "201"),
             (LogQuery { until: Timestamp(102), ..all.clone() }, "lost 10 100 101"),
             // How many of the ten were written since then, nobody knows.
-            (LogQuery { since: Timestamp(50), ..all.clone() }, "lost some 100 101 102 lost 7 200 201"),
+            (
+                LogQuery { since: Timestamp(50), ..all.clone() },
+                "lost some 100 101 102 lost 7 200 201",
+            ),
         ] {
             assert_eq!(items(&folder, query.clone()).await, found, "{query:?}");
         }
@@ -209,7 +213,9 @@ mod tests {
         std::fs::write(folder.log(), lines(1..3)).unwrap();
         let watches = Watches::default();
         let mut stream =
-            open(folder.clone(), &watches, LogQuery { follow: true, ..LogQuery::default() }).await.unwrap();
+            open(folder.clone(), &watches, LogQuery { follow: true, ..LogQuery::default() })
+                .await
+                .unwrap();
         assert_eq!(next(&mut stream).await, "1");
         assert_eq!(next(&mut stream).await, "2");
         let mut file = File::options().append(true).open(folder.log()).unwrap();

@@ -1,7 +1,8 @@
 //! What stands in a task's folder, in words: the plan, the running process, the end.
 //!
-//! The agent that planned a task may be gone when the shim writes down its end, and the next one may be
-//! newer. So the notes are JSON, for people to read too; every field that was added later has a default.
+//! The agent that planned a task may be gone when the shim writes down its end, and the next one
+//! may be newer. So the notes are JSON, for people to read too; every field that was added later
+//! has a default.
 
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, path::PathBuf};
@@ -31,8 +32,8 @@ pub(crate) struct Plan {
     pub account: Option<Account>,
     /// The signal that asks it to end.
     pub stop_signal: i32,
-    /// Control groups that it is put into, made by the shim and taken away by it: for its limits, and to find
-    /// every process of the task.
+    /// Control groups that it is put into, made by the shim and taken away by it: for its limits,
+    /// and to find every process of the task.
     pub groups: Vec<ControlGroup>,
     /// Limits of the process itself.
     pub ulimits: Vec<Limit>,

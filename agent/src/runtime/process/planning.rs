@@ -1,10 +1,12 @@
-//! From a container's spec to a process's plan: what can be honoured is settled, all else is refused by name.
+//! From a container's spec to a process's plan: what can be honoured is settled, all else is
+//! refused by name.
 //!
-//! IMAGE is the program: a path, or a name that is looked up in `PATH` (the spec's, or else the default one).
-//! Its arguments are the spec's command and then its args: there is no image whose entrypoint the command
-//! could replace, so `service create sleep 1000` and `--entrypoint 1000 sleep` mean the same. The environment
-//! is the spec's, with `PATH`, `HOME`, `USER` and `LOGNAME` where the spec does not set them; nothing of the
-//! agent's own. The folder is `/` unless the spec names one.
+//! IMAGE is the program: a path, or a name that is looked up in `PATH` (the spec's, or else the
+//! default one). Its arguments are the spec's command and then its args: there is no image whose
+//! entrypoint the command could replace, so `service create sleep 1000` and `--entrypoint 1000
+//! sleep` mean the same. The environment is the spec's, with `PATH`, `HOME`, `USER` and `LOGNAME`
+//! where the spec does not set them; nothing of the agent's own. The folder is `/` unless the spec
+//! names one.
 
 use super::{
     cgroup::{Hierarchy, Limits},
@@ -27,16 +29,21 @@ use std::{
     str::FromStr,
 };
 
-/// A log file's size at which it is put aside; a task has two, so twice this is what it takes on disk.
+/// A log file's size at which it is put aside; a task has two, so twice this is what it takes on
+/// disk.
 const LOG_FILE_BYTES_MAX: u64 = 4 << 20;
-/// Where programs are looked for when the spec does not say: the same on every node, whatever the agent's own
-/// environment is.
+/// Where programs are looked for when the spec does not say: the same on every node, whatever the
+/// agent's own environment is.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// The plan of a workload, or why this node cannot run it.
-pub(super) fn plan(workload: &Workload, hierarchy: Option<&Hierarchy>) -> Result<Plan, RuntimeError> {
+pub(super) fn plan(
+    workload: &Workload,
+    hierarchy: Option<&Hierarchy>,
+) -> Result<Plan, RuntimeError> {
     let spec = &workload.spec;
-    let container = defaults::container(spec).ok_or_else(|| rejected("the task has no program to run"))?;
+    let container =
+        defaults::container(spec).ok_or_else(|| rejected("the task has no program to run"))?;
     if let Some(what) = beyond(spec, container, workload) {
         return Err(rejected(format!(
             "the process runtime cannot honour {what}; it needs a node with the docker runtime"
@@ -46,7 +53,9 @@ pub(super) fn plan(workload: &Workload, hierarchy: Option<&Hierarchy>) -> Result
     let mut env: BTreeMap<String, String> = container
         .env
         .iter()
-        .filter_map(|pair| pair.split_once('=').map(|(key, value)| (key.to_owned(), value.to_owned())))
+        .filter_map(|pair| {
+            pair.split_once('=').map(|(key, value)| (key.to_owned(), value.to_owned()))
+        })
         .collect();
     env.entry("PATH".into()).or_insert_with(|| PATH.into());
     for (key, value) in names {
@@ -55,7 +64,10 @@ pub(super) fn plan(workload: &Workload, hierarchy: Option<&Hierarchy>) -> Result
     let program = find_program(&container.image, &env["PATH"])?;
     let dir = PathBuf::from(if container.dir.is_empty() { "/" } else { &container.dir });
     if !dir.is_absolute() || !dir.is_dir() {
-        return Err(rejected(format!("there is no folder {} on this node to work in", dir.display())));
+        return Err(rejected(format!(
+            "there is no folder {} on this node to work in",
+            dir.display()
+        )));
     }
     Ok(Plan {
         task: workload.task_id.to_string(),
@@ -83,12 +95,13 @@ fn rejected(words: impl Into<String>) -> RuntimeError {
 /// The first thing asked for that needs more than a process.
 fn beyond(spec: &TaskSpec, container: &ContainerSpec, workload: &Workload) -> Option<&'static str> {
     let network = spec.networks.iter().any(|network| network.target != "host");
-    let dns = container
-        .dns
+    let dns = container.dns.as_ref().is_some_and(|dns| {
+        !dns.nameservers.is_empty() || !dns.search.is_empty() || !dns.options.is_empty()
+    });
+    let health = container
+        .health
         .as_ref()
-        .is_some_and(|dns| !dns.nameservers.is_empty() || !dns.search.is_empty() || !dns.options.is_empty());
-    let health =
-        container.health.as_ref().is_some_and(|check| check.test.first().is_some_and(|word| word != "NONE"));
+        .is_some_and(|check| check.test.first().is_some_and(|word| word != "NONE"));
     let resources = spec.resources.as_ref();
     let swap = resources.is_some_and(|r| r.swap_bytes.is_some() || r.memory_swappiness.is_some());
     let published = !workload.ports.is_empty();
@@ -107,7 +120,10 @@ fn beyond(spec: &TaskSpec, container: &ContainerSpec, workload: &Workload) -> Op
         (dns, "name servers"),
         (health, "a health check"),
         (!container.sysctls.is_empty(), "sysctls"),
-        (!container.capability_add.is_empty() || !container.capability_drop.is_empty(), "capabilities"),
+        (
+            !container.capability_add.is_empty() || !container.capability_drop.is_empty(),
+            "capabilities",
+        ),
         (spec.log_driver.as_ref().is_some_and(|driver| !driver.name.is_empty()), "a log driver"),
         (swap, "swap settings"),
         (network, "networks other than the host's"),
@@ -131,7 +147,9 @@ fn find_program(image: &str, path: &str) -> Result<PathBuf, RuntimeError> {
         };
     }
     let found = (!image.contains('/')).then(|| {
-        path.split(':').map(|dir| Path::new(dir).join(image)).find(|file| file.is_absolute() && may_run(file))
+        path.split(':')
+            .map(|dir| Path::new(dir).join(image))
+            .find(|file| file.is_absolute() && may_run(file))
     });
     found.flatten().ok_or_else(|| {
         rejected(format!(
@@ -144,11 +162,11 @@ fn find_program(image: &str, path: &str) -> Result<PathBuf, RuntimeError> {
 /// Variables that say who the user is.
 type UserVariables = Vec<(&'static str, String)>;
 
-/// Whom to run as, and what its environment says of that user. Only root may change; anybody may name
-/// themselves.
+/// Whom to run as, and what its environment says of that user. Only root may change; anybody may
+/// name themselves.
 ///
-/// Groups are Docker's: a user alone has all groups that the node's database gives to it, `USER:GROUP` only
-/// that group, and further ones are added to both.
+/// Groups are Docker's: a user alone has all groups that the node's database gives to it,
+/// `USER:GROUP` only that group, and further ones are added to both.
 fn account(container: &ContainerSpec) -> Result<(Option<Account>, UserVariables), RuntimeError> {
     let own = Uid::effective();
     let by_id = |uid: Uid| User::from_uid(uid).ok().flatten();
@@ -220,7 +238,9 @@ fn group_id(group: &str) -> Result<u32, RuntimeError> {
         return Ok(Gid::from_raw(gid).as_raw());
     }
     let found = Group::from_name(group).ok().flatten();
-    found.map(|group| group.gid.as_raw()).ok_or_else(|| rejected(format!("no group {group:?} on this node")))
+    found
+        .map(|group| group.gid.as_raw())
+        .ok_or_else(|| rejected(format!("no group {group:?} on this node")))
 }
 
 /// `SIGTERM`, `TERM` or `15`; empty is SIGTERM. Real-time signals are beyond us.
@@ -232,7 +252,9 @@ fn stop_signal(text: &str) -> Result<i32, RuntimeError> {
         (Err(_), _) if upper.starts_with("SIG") => Signal::from_str(&upper).ok(),
         (Err(_), _) => Signal::from_str(&format!("SIG{upper}")).ok(),
     };
-    found.map(|signal| signal as i32).ok_or_else(|| rejected(format!("no signal {text:?} to stop with")))
+    found
+        .map(|signal| signal as i32)
+        .ok_or_else(|| rejected(format!("no signal {text:?} to stop with")))
 }
 
 fn groups(
@@ -249,7 +271,9 @@ fn groups(
     match hierarchy {
         Some(hierarchy) => Ok(hierarchy.groups(&workload.task_id.to_string(), limits)),
         None if limits == Limits::default() => Ok(Vec::new()),
-        None => Err(rejected("this node may not make control groups, so it cannot limit what a task uses")),
+        None => Err(rejected(
+            "this node may not make control groups, so it cannot limit what a task uses",
+        )),
     }
 }
 
@@ -305,7 +329,9 @@ mod tests {
                 .starts_with("no such program \"nginx:1\"")
         );
         assert!(words(ContainerSpec { image: "/no/such".into(), ..sh() }).contains("\"/no/such\""));
-        assert!(words(ContainerSpec { image: "/etc/passwd".into(), ..sh() }).contains("not executable"));
+        assert!(
+            words(ContainerSpec { image: "/etc/passwd".into(), ..sh() }).contains("not executable")
+        );
         assert!(words(ContainerSpec { dir: "/no/dir".into(), ..sh() }).contains("/no/dir"));
         assert!(words(ContainerSpec { stop_signal: "SIGFOO".into(), ..sh() }).contains("SIGFOO"));
         assert!(words(ContainerSpec { tty: true, ..sh() }).contains("a terminal"));

@@ -1,9 +1,9 @@
 //! The processes of a task, found without its shim and without its folder.
 //!
-//! Usually the shim knows them all. When it was killed, or when somebody removed the folder, they are found
-//! by what every process of a task inherits: its control group where there is one, and two variables of its
-//! environment, which also name the shim. A program may overwrite its environment; then the control group or
-//! the process group still names it.
+//! Usually the shim knows them all. When it was killed, or when somebody removed the folder, they
+//! are found by what every process of a task inherits: its control group where there is one, and
+//! two variables of its environment, which also name the shim. A program may overwrite its
+//! environment; then the control group or the process group still names it.
 
 use super::{boot, cgroup, notes::ControlGroup};
 use nix::{
@@ -21,8 +21,8 @@ use std::{
 pub(crate) const TASK_VARIABLE: &str = "SKEP_TASK_ID";
 /// Names the node to each process of its tasks.
 pub(crate) const NODE_VARIABLE: &str = "SKEP_NODE_ID";
-/// What was killed is looked for again so often: a process may have begun others meanwhile. What is alive
-/// after the last look hangs in the kernel and is left behind.
+/// What was killed is looked for again so often: a process may have begun others meanwhile. What is
+/// alive after the last look hangs in the kernel and is left behind.
 const KILL_ROUNDS_MAX: u32 = 50;
 /// Between two of these looks.
 const KILL_ROUND_PERIOD: Duration = Duration::from_millis(10);
@@ -108,7 +108,10 @@ mod tests {
         let (task, node) = (Id(7), Id(8));
         let text = format!("A=1\0XSKEP_TASK_ID=no\0SKEP_TASK_ID={task}\0SKEP_NODE_ID={node}\0");
         assert_eq!(parse(text.as_bytes()), Some(Mark { task, node: Some(node) }));
-        assert_eq!(parse(format!("SKEP_TASK_ID={task}").as_bytes()), Some(Mark { task, node: None }));
+        assert_eq!(
+            parse(format!("SKEP_TASK_ID={task}").as_bytes()),
+            Some(Mark { task, node: None })
+        );
         assert_eq!(parse(b"SKEP_TASK_ID=\0SKEP_NODE_ID=x"), None);
         assert_eq!(parse(b""), None);
     }

@@ -1,13 +1,13 @@
 //! The shim: one small process beside each task's program, which outlives the agent.
 //!
-//! It starts the program in a process group of its own, writes its output to files of bounded size, takes
-//! orders from the `control` FIFO, and writes down how the program ended. Being the reaper of all that the
-//! program leaves behind, it ends the task as a container ends: when the program has ended, whatever it
-//! started is killed.
+//! It starts the program in a process group of its own, writes its output to files of bounded size,
+//! takes orders from the `control` FIFO, and writes down how the program ended. Being the reaper of
+//! all that the program leaves behind, it ends the task as a container ends: when the program has
+//! ended, whatever it started is killed.
 //!
-//! It is one thread around `poll`, without async and without `unsafe`: everything the program needs between
-//! fork and exec that the standard library does not offer is done by a second stage of the same binary
-//! ([`launch`]).
+//! It is one thread around `poll`, without async and without `unsafe`: everything the program needs
+//! between fork and exec that the standard library does not offer is done by a second stage of the
+//! same binary ([`launch`]).
 //!
 //! ```text
 //!   stdin   control FIFO, opened for reading and writing, so that it never ends
@@ -47,18 +47,22 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-/// How long killed processes may take to be gone; one that hangs in the kernel longer is left behind and said
-/// so.
+/// How long killed processes may take to be gone; one that hangs in the kernel longer is left
+/// behind and said so.
 const KILLED_GONE_LIMIT: Duration = Duration::from_secs(10);
 
-/// The shim's own program: `FOLDER`, or `launch FOLDER` for the second stage. Called before anything else in
-/// `main`, from a process that has one thread.
+/// The shim's own program: `FOLDER`, or `launch FOLDER` for the second stage. Called before
+/// anything else in `main`, from a process that has one thread.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let mut args = args.into_iter();
     let outcome = match (args.next(), args.next()) {
-        (Some(word), Some(folder)) if word == "launch" => launch::launch(&Folder::new(PathBuf::from(folder))),
+        (Some(word), Some(folder)) if word == "launch" => {
+            launch::launch(&Folder::new(PathBuf::from(folder)))
+        }
         (Some(folder), None) => run(&Folder::new(PathBuf::from(folder))),
-        (Some(_) | None, _) => Err(io::Error::other("the shim is started by the agent, not by hand")),
+        (Some(_) | None, _) => {
+            Err(io::Error::other("the shim is started by the agent, not by hand"))
+        }
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -102,8 +106,12 @@ fn run(folder: &Folder) -> io::Result<()> {
         Err(error) => {
             cgroup::remove(&plan.groups);
             let words = error.to_string();
-            let ending =
-                Ending { cause: Cause::NotStarted, error: cut(&words), at: now_ns(), ..Ending::default() };
+            let ending = Ending {
+                cause: Cause::NotStarted,
+                error: cut(&words),
+                at: now_ns(),
+                ..Ending::default()
+            };
             folder.write_ended(&mut draft, &ending)?;
             Err(io::Error::other(words))
         }
@@ -135,8 +143,8 @@ struct Stop {
 impl<'a> Shim<'a> {
     fn start(folder: &Folder, plan: &'a Plan) -> io::Result<Shim<'a>> {
         cgroup::make(&plan.groups)?;
-        // The program starts before this process blocks any signal, since it would inherit that. A child that
-        // ends in between is found by the first look in `follow`.
+        // The program starts before this process blocks any signal, since it would inherit that. A
+        // child that ends in between is found by the first look in `follow`.
         let started = program::start(folder, plan)?;
         let mut mask = SigSet::empty();
         for signal in [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
@@ -178,10 +186,10 @@ impl<'a> Shim<'a> {
         let timeout = match self.stop.kill_at {
             None => PollTimeout::NONE,
             // A millisecond more than the rest, so that waking up finds the time over.
-            Some(at) => {
-                PollTimeout::try_from(at.saturating_duration_since(Instant::now()) + Duration::from_millis(1))
-                    .unwrap_or(PollTimeout::MAX)
-            }
+            Some(at) => PollTimeout::try_from(
+                at.saturating_duration_since(Instant::now()) + Duration::from_millis(1),
+            )
+            .unwrap_or(PollTimeout::MAX),
         };
         let mut waiting = vec![
             PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
@@ -192,8 +200,9 @@ impl<'a> Shim<'a> {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(error) => return Err(error.into()),
         }
-        let has =
-            |place: usize| waiting.get(place).and_then(PollFd::revents).is_some_and(|seen| !seen.is_empty());
+        let has = |place: usize| {
+            waiting.get(place).and_then(PollFd::revents).is_some_and(|seen| !seen.is_empty())
+        };
         let (signalled, ordered, spoken) = (has(0), has(1), (2..waiting.len()).any(has));
         drop(waiting);
         if spoken {
@@ -215,7 +224,8 @@ impl<'a> Shim<'a> {
     fn take_signals(&mut self) -> io::Result<()> {
         while let Some(seen) = self.signals.read_signal()? {
             let number = i32::try_from(seen.ssi_signo).unwrap_or(0);
-            // Somebody, perhaps the machine on its way down, asks the shim to end: the task ends with it.
+            // Somebody, perhaps the machine on its way down, asks the shim to end: the task ends
+            // with it.
             if number == Signal::SIGTERM as i32 || number == Signal::SIGINT as i32 {
                 self.begin_stop(Duration::from_secs(10), false);
             }
@@ -236,8 +246,8 @@ impl<'a> Shim<'a> {
         }
     }
 
-    /// Collects dead children. The leader is looked at first without being reaped, so that its number, which
-    /// is its group's, stays taken until the group has been killed.
+    /// Collects dead children. The leader is looked at first without being reaped, so that its
+    /// number, which is its group's, stays taken until the group has been killed.
     fn reap(&mut self) -> io::Result<Option<WaitStatus>> {
         let look = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
         loop {
@@ -260,7 +270,8 @@ impl<'a> Shim<'a> {
         }
     }
 
-    /// Kills what the program left behind, and waits until it is gone. Whether something would not go.
+    /// Kills what the program left behind, and waits until it is gone. Whether something would not
+    /// go.
     fn clear_away(&mut self) -> bool {
         let limit = Instant::now() + KILLED_GONE_LIMIT;
         let me = i32::try_from(std::process::id()).unwrap_or(0);
@@ -270,13 +281,15 @@ impl<'a> Shim<'a> {
                 Ok(WaitStatus::StillAlive) => {}
                 Ok(_) | Err(_) => continue,
             }
-            for pid in boot::children_of(me).into_iter().chain(cgroup::processes(&self.plan.groups)) {
+            for pid in boot::children_of(me).into_iter().chain(cgroup::processes(&self.plan.groups))
+            {
                 let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
             }
             if Instant::now() > limit {
                 return true;
             }
-            // A dead child's signal ends this wait; the limit is for one that came before it was looked for.
+            // A dead child's signal ends this wait; the limit is for one that came before it was
+            // looked for.
             let mut waiting = [PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
             let _ = poll(&mut waiting, PollTimeout::from(100u8));
             while let Ok(Some(_)) = self.signals.read_signal() {}
@@ -304,14 +317,24 @@ impl<'a> Shim<'a> {
         } else {
             Cause::Itself
         };
-        let error =
-            if left { "a process that it started hangs in the kernel and is left behind" } else { "" };
-        Ending { exit_code: Some(exit_code), signal, out_of_memory, cause, error: error.into(), at: now_ns() }
+        let error = if left {
+            "a process that it started hangs in the kernel and is left behind"
+        } else {
+            ""
+        };
+        Ending {
+            exit_code: Some(exit_code),
+            signal,
+            out_of_memory,
+            cause,
+            error: error.into(),
+            at: now_ns(),
+        }
     }
 }
 
-/// Whether a death by this signal means that somebody sent it. The kernel does not say who did; but a program
-/// that ends itself exits or faults, and nobody faults for another.
+/// Whether a death by this signal means that somebody sent it. The kernel does not say who did; but
+/// a program that ends itself exits or faults, and nobody faults for another.
 fn is_sent_by_others(signal: i32) -> bool {
     let own = [
         Signal::SIGABRT,

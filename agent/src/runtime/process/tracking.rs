@@ -1,6 +1,6 @@
-//! Where a task is, read from its folder and nothing else: so an agent that was started a moment ago knows as
-//! much as the one that started the task. What the files mean is decided in [`super::evidence`]; here they
-//! are read, and what a dead shim left behind is cleared away.
+//! Where a task is, read from its folder and nothing else: so an agent that was started a moment
+//! ago knows as much as the one that started the task. What the files mean is decided in
+//! [`super::evidence`]; here they are read, and what a dead shim left behind is cleared away.
 
 use super::{
     boot, cgroup,
@@ -36,8 +36,8 @@ pub(super) enum Whereabouts {
     Over(Option<Running>, Ending),
 }
 
-/// Looks. What a shim that was killed, or a machine that went down, left behind is cleared away first and
-/// written down as ended.
+/// Looks. What a shim that was killed, or a machine that went down, left behind is cleared away
+/// first and written down as ended.
 pub(super) fn look(task: Id, folder: &Folder) -> io::Result<Whereabouts> {
     // In this order: a shim writes its last note before it lets go.
     let (shim, held) = match Held::open(&folder.alive()) {
@@ -68,7 +68,9 @@ pub(super) fn look(task: Id, folder: &Folder) -> io::Result<Whereabouts> {
         (Finding::Over(running, ending), _) => Whereabouts::Over(running, ending),
         (Finding::Starting, Some(held)) => Whereabouts::Starting(held),
         (Finding::Runs(running), Some(held)) => Whereabouts::Runs(running, held),
-        (Finding::Doomed(running, ending), Some(held)) => Whereabouts::Doomed(running, ending, held),
+        (Finding::Doomed(running, ending), Some(held)) => {
+            Whereabouts::Doomed(running, ending, held)
+        }
         (Finding::Bury(running, ending), _) => bury(task, folder, running, ending)?,
         // These three are only found where the shim lives.
         (Finding::Starting, None) => Whereabouts::Planned,
@@ -96,7 +98,11 @@ pub(super) fn bury(
 }
 
 /// Looks again whenever something changes, until the task is no longer starting.
-pub(super) async fn look_settled(task: Id, folder: &Folder, watches: &Watches) -> io::Result<Whereabouts> {
+pub(super) async fn look_settled(
+    task: Id,
+    folder: &Folder,
+    watches: &Watches,
+) -> io::Result<Whereabouts> {
     loop {
         match look(task, folder)? {
             Whereabouts::Starting(_) => {}
@@ -106,8 +112,8 @@ pub(super) async fn look_settled(task: Id, folder: &Folder, watches: &Watches) -
             | Whereabouts::Doomed(..)
             | Whereabouts::Over(..)) => return Ok(settled),
         }
-        // Only a start that somebody else began comes here. Watched first and looked at again, or news are
-        // missed.
+        // Only a start that somebody else began comes here. Watched first and looked at again, or
+        // news are missed.
         let mut watch = watches.watch(folder.path())?;
         if let Whereabouts::Starting(held) = look(task, folder)? {
             tokio::select! {
@@ -129,7 +135,11 @@ pub(super) async fn until_begun(task: Id, folder: &Folder, watches: &Watches) ->
 
 /// The start, as runtimes tell it.
 pub(super) fn started(running: &Running) -> Started {
-    Started { container_ref: format!("process-{}", running.pid), pid: running.pid, ports: Vec::new() }
+    Started {
+        container_ref: format!("process-{}", running.pid),
+        pid: running.pid,
+        ports: Vec::new(),
+    }
 }
 
 /// The end, as runtimes tell it.
@@ -145,8 +155,12 @@ pub(super) fn ended(ending: &Ending) -> Ended {
     };
     let error = match (ending.cause, Signal::try_from(ending.signal)) {
         _ if !ending.error.is_empty() => ending.error.clone(),
-        (Cause::KilledOutside, Ok(signal)) => format!("killed by {signal}, which skep did not send"),
-        (Cause::StoppedOutside, _) => "somebody ended the shim that watched over it, and it with it".into(),
+        (Cause::KilledOutside, Ok(signal)) => {
+            format!("killed by {signal}, which skep did not send")
+        }
+        (Cause::StoppedOutside, _) => {
+            "somebody ended the shim that watched over it, and it with it".into()
+        }
         (
             Cause::Itself
             | Cause::NotStarted

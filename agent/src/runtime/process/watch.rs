@@ -1,7 +1,7 @@
 //! Waiting for task folders to change, without asking again and again.
 //!
-//! One inotify instance serves all: a user has only 128 of them, shared with every other program, and each
-//! output that is followed needs a watch.
+//! One inotify instance serves all: a user has only 128 of them, shared with every other program,
+//! and each output that is followed needs a watch.
 
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, WatchDescriptor};
 use std::{
@@ -61,12 +61,17 @@ impl Watches {
         if let Some(instance) = &*instance {
             return Ok(Arc::clone(instance));
         }
-        let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC).map_err(|error| {
-            let words = format!("cannot watch files: {}; raise fs.inotify.max_user_instances", error.desc());
-            io::Error::other(words)
-        })?;
+        let inotify =
+            Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC).map_err(|error| {
+                let words = format!(
+                    "cannot watch files: {}; raise fs.inotify.max_user_instances",
+                    error.desc()
+                );
+                io::Error::other(words)
+            })?;
         // To the event loop it is a pipe like any other.
-        let news = pipe::Receiver::from_file_unchecked(File::from(inotify.as_fd().try_clone_to_owned()?))?;
+        let news =
+            pipe::Receiver::from_file_unchecked(File::from(inotify.as_fd().try_clone_to_owned()?))?;
         let folders = Arc::new(Folders::default());
         let reader = tokio::spawn(read(news, Arc::clone(&folders)));
         let made = Arc::new(Instance { inotify, folders, reader });
@@ -105,7 +110,8 @@ fn locked(folders: &Folders) -> MutexGuard<'_, BTreeMap<i32, watch::Sender<u64>>
     folders.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Passes news on until the runtime is dropped. When it cannot be read any more, everybody hears that.
+/// Passes news on until the runtime is dropped. When it cannot be read any more, everybody hears
+/// that.
 async fn read(news: pipe::Receiver, folders: Arc<Folders>) {
     let mut bytes = vec![0; NEWS_BYTES];
     while news.readable().await.is_ok() {
@@ -121,7 +127,8 @@ async fn read(news: pipe::Receiver, folders: Arc<Folders>) {
 /// That something happened in a folder is all that counts, not what.
 fn wake(folders: &Folders, mut events: &[u8]) {
     let folders = locked(folders);
-    let number = |bytes: &[u8], at: usize| bytes.get(at..at + 4).and_then(|four| four.try_into().ok());
+    let number =
+        |bytes: &[u8], at: usize| bytes.get(at..at + 4).and_then(|four| four.try_into().ok());
     while let (Some(watch), Some(name)) = (number(events, 0), number(events, 12)) {
         match i32::from_ne_bytes(watch) {
             // So much happened that the kernel lost count: it may have been anything.

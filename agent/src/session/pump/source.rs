@@ -1,4 +1,5 @@
-//! One task's output on its way to one reader: what is asked of the runtime, and what was read before.
+//! One task's output on its way to one reader: what is asked of the runtime, and what was read
+//! before.
 
 use crate::runtime::{LogItem, LogQuery, LogStream, Runtime, RuntimeError};
 use futures::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
@@ -42,7 +43,11 @@ impl Source {
         Source { index: 0, task, name, query, had, lines: None }
     }
 
-    pub(super) fn open(&mut self, index: usize, runtime: Arc<dyn Runtime>) -> BoxFuture<'static, Reading> {
+    pub(super) fn open(
+        &mut self,
+        index: usize,
+        runtime: Arc<dyn Runtime>,
+    ) -> BoxFuture<'static, Reading> {
         self.index = index;
         let (task, query) = (self.task, self.query.clone());
         Box::pin(async move { Reading::Opened(index, runtime.logs(task, query).await) })

@@ -11,9 +11,9 @@ use skep_proto::v1::{ContainerSpec, HealthCheck};
 const HEALTH_NS_MIN: u64 = 1_000_000;
 /// Names of signals that a container may be stopped with.
 const SIGNALS: [&str; 34] = [
-    "ABRT", "ALRM", "BUS", "CHLD", "CLD", "CONT", "FPE", "HUP", "ILL", "INT", "IO", "IOT", "KILL", "PIPE",
-    "POLL", "PROF", "PWR", "QUIT", "SEGV", "STKFLT", "STOP", "SYS", "TERM", "TRAP", "TSTP", "TTIN", "TTOU",
-    "URG", "USR1", "USR2", "VTALRM", "WINCH", "XCPU", "XFSZ",
+    "ABRT", "ALRM", "BUS", "CHLD", "CLD", "CONT", "FPE", "HUP", "ILL", "INT", "IO", "IOT", "KILL",
+    "PIPE", "POLL", "PROF", "PWR", "QUIT", "SEGV", "STKFLT", "STOP", "SYS", "TERM", "TRAP", "TSTP",
+    "TTIN", "TTOU", "URG", "USR1", "USR2", "VTALRM", "WINCH", "XCPU", "XFSZ",
 ];
 /// The highest number of a signal.
 const SIGNAL_MAX: u32 = 64;
@@ -39,21 +39,25 @@ pub(super) fn validate(view: &View, c: &ContainerSpec) -> Result<(), Refusal> {
 fn env(variable: &str) -> Result<(), Refusal> {
     let name = variable.split_once('=').map_or(variable, |(name, _)| name);
     if name.is_empty() || variable.contains('\0') {
-        return Err(
-            Refusal::invalid(format!("{variable:?} is no environment variable")).hint("write NAME=VALUE")
-        );
+        return Err(Refusal::invalid(format!("{variable:?} is no environment variable"))
+            .hint("write NAME=VALUE"));
     }
     if name.chars().any(|c| c.is_whitespace() || c.is_control()) {
-        return Err(Refusal::invalid(format!("the name of the environment variable {name:?} holds blanks"))
-            .hint("write NAME=VALUE"));
+        return Err(Refusal::invalid(format!(
+            "the name of the environment variable {name:?} holds blanks"
+        ))
+        .hint("write NAME=VALUE"));
     }
     text::no_template(&format!("the environment variable {name}"), variable)
 }
 
 fn user(user: &str) -> Result<(), Refusal> {
     let parts = user.split(':').count();
-    if parts > 2 || user.ends_with(':') || user.chars().any(|c| c.is_whitespace() || c.is_control()) {
-        return Err(Refusal::invalid(format!("{user:?} is no user")).hint("write USER or USER:GROUP"));
+    if parts > 2 || user.ends_with(':') || user.chars().any(|c| c.is_whitespace() || c.is_control())
+    {
+        return Err(
+            Refusal::invalid(format!("{user:?} is no user")).hint("write USER or USER:GROUP")
+        );
     }
     Ok(())
 }
@@ -61,8 +65,10 @@ fn user(user: &str) -> Result<(), Refusal> {
 fn folder(folder: &str) -> Result<(), Refusal> {
     text::no_zero("the working directory", folder)?;
     if !folder.is_empty() && !folder.starts_with('/') {
-        return Err(Refusal::invalid(format!("working directory {folder:?} is not an absolute path"))
-            .hint("begin it with '/'"));
+        return Err(Refusal::invalid(format!(
+            "working directory {folder:?} is not an absolute path"
+        ))
+        .hint("begin it with '/'"));
     }
     Ok(())
 }
@@ -74,7 +80,8 @@ fn signal(text: &str) -> Result<(), Refusal> {
     if text.is_empty() || is_number || SIGNALS.contains(&name) || is_real_time(name) {
         return Ok(());
     }
-    Err(Refusal::invalid(format!("{text:?} is no signal")).hint("write a name such as SIGTERM, or a number"))
+    Err(Refusal::invalid(format!("{text:?} is no signal"))
+        .hint("write a name such as SIGTERM, or a number"))
 }
 
 /// `RTMIN`, `RTMIN+3`, `RTMAX-2`.
@@ -88,7 +95,8 @@ fn is_real_time(name: &str) -> bool {
 }
 
 fn health(health: &HealthCheck) -> Result<(), Refusal> {
-    let durations = [health.interval_ns, health.timeout_ns, health.start_period_ns, health.start_interval_ns];
+    let durations =
+        [health.interval_ns, health.timeout_ns, health.start_period_ns, health.start_interval_ns];
     if durations.iter().any(|ns| *ns != 0 && *ns < HEALTH_NS_MIN) {
         return Err(Refusal::invalid("a health check's durations must be 0 or at least 1 ms"));
     }
@@ -100,12 +108,12 @@ fn health(health: &HealthCheck) -> Result<(), Refusal> {
         ["NONE", ..] => {
             Err(Refusal::invalid("a health check of NONE takes no words").hint("write NONE alone"))
         }
-        ["CMD-SHELL", ..] => Err(Refusal::invalid("a health check of CMD-SHELL takes one command line")
-            .hint("write the whole line as one word after CMD-SHELL")),
-        ["CMD"] => {
-            Err(Refusal::invalid("a health check of CMD names no program")
-                .hint("write the program after CMD"))
+        ["CMD-SHELL", ..] => {
+            Err(Refusal::invalid("a health check of CMD-SHELL takes one command line")
+                .hint("write the whole line as one word after CMD-SHELL"))
         }
+        ["CMD"] => Err(Refusal::invalid("a health check of CMD names no program")
+            .hint("write the program after CMD")),
         [other, ..] => Err(Refusal::invalid(format!("a health check can't begin with {other:?}"))
             .hint("CMD, CMD-SHELL or NONE")),
     }

@@ -1,7 +1,8 @@
 //! Whether an image can be meant: a reference to one, or the name of a program. PURE.
 //!
-//! The grammar is that of the registries: `[HOST[:PORT]/]NAME[:TAG][@DIGEST]`, with names in lower case. The process
-//! runtime takes a program's absolute path or its name instead, so those are admitted where a node could run one.
+//! The grammar is that of the registries: `[HOST[:PORT]/]NAME[:TAG][@DIGEST]`, with names in lower
+//! case. The process runtime takes a program's absolute path or its name instead, so those are
+//! admitted where a node could run one.
 
 use super::super::Refusal;
 use skep_projections::View;
@@ -44,7 +45,8 @@ fn may_be_program(image: &str) -> bool {
     image.len() <= PROGRAM_BYTES_MAX && (image.starts_with('/') || !image.contains(['/', ':', '@']))
 }
 
-/// Whether there is a node that runs programs, or may still come: a cluster without nodes says nothing of them.
+/// Whether there is a node that runs programs, or may still come: a cluster without nodes says
+/// nothing of them.
 fn runs_programs(view: &View) -> bool {
     let mut kinds = view.classes().map(|(_, class)| class.key.machine.runtime).peekable();
     kinds.peek().is_none() || kinds.any(|runtime| runtime != RuntimeKind::Docker as i32)
@@ -52,7 +54,8 @@ fn runs_programs(view: &View) -> bool {
 
 /// What keeps it from being a reference to an image.
 fn fault(image: &str) -> Option<&'static str> {
-    let (rest, digest) = image.split_once('@').map_or((image, None), |(rest, digest)| (rest, Some(digest)));
+    let (rest, digest) =
+        image.split_once('@').map_or((image, None), |(rest, digest)| (rest, Some(digest)));
     let slash = rest.rfind('/').map_or(0, |at| at + 1);
     let tag_at = rest[slash..].find(':').map(|at| slash + at);
     let (name, tag) = tag_at.map_or((rest, None), |at| (&rest[..at], Some(&rest[at + 1..])));
@@ -69,7 +72,9 @@ fn fault(image: &str) -> Option<&'static str> {
     } else if !path.split('/').all(is_component) {
         Some("its name must be letters and digits, parted by single '.', '_', '-' or '/'")
     } else if tag.is_some_and(|tag| !is_tag(tag)) {
-        Some("its tag must be 1 to 128 letters, digits, '_', '.' and '-', not beginning with '.' or '-'")
+        Some(
+            "its tag must be 1 to 128 letters, digits, '_', '.' and '-', not beginning with '.' or '-'",
+        )
     } else if digest.is_some_and(|digest| !is_digest(digest)) {
         Some("its digest must be sha256: and 64 hexadecimal digits")
     } else {
@@ -79,7 +84,9 @@ fn fault(image: &str) -> Option<&'static str> {
 
 /// The part before the first slash is a host where it can be no part of a name.
 fn is_host(first: &str) -> bool {
-    first == "localhost" || first.contains(['.', ':']) || first.chars().any(|c| c.is_ascii_uppercase())
+    first == "localhost"
+        || first.contains(['.', ':'])
+        || first.chars().any(|c| c.is_ascii_uppercase())
 }
 
 fn is_address(host: &str) -> bool {
@@ -111,7 +118,8 @@ fn is_component(component: &str) -> bool {
         }
         let after = run.trim_start_matches(|c: char| "._-".contains(c));
         let separator = &run[..run.len() - after.len()];
-        let parts = matches!(separator, "." | "_" | "__") || separator.bytes().all(|byte| byte == b'-');
+        let parts =
+            matches!(separator, "." | "_" | "__") || separator.bytes().all(|byte| byte == b'-');
         if run.is_empty() || !parts || separator.is_empty() {
             return run.is_empty();
         }
@@ -121,16 +129,23 @@ fn is_component(component: &str) -> bool {
 
 fn is_tag(tag: &str) -> bool {
     let inner = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
-    !tag.is_empty() && tag.len() <= TAG_CHARS_MAX && tag.chars().all(inner) && !tag.starts_with(['.', '-'])
+    !tag.is_empty()
+        && tag.len() <= TAG_CHARS_MAX
+        && tag.chars().all(inner)
+        && !tag.starts_with(['.', '-'])
 }
 
 fn is_digest(digest: &str) -> bool {
     let Some((algorithm, hex)) = digest.split_once(':') else { return false };
     let is_hex = hex.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let long_enough =
-        if algorithm == "sha256" { hex.len() == SHA256_DIGITS } else { hex.len() >= DIGEST_DIGITS_MIN };
+    let long_enough = if algorithm == "sha256" {
+        hex.len() == SHA256_DIGITS
+    } else {
+        hex.len() >= DIGEST_DIGITS_MIN
+    };
     let parts = |part: &str| {
-        part.starts_with(|c: char| c.is_ascii_alphabetic()) && part.chars().all(|c| c.is_ascii_alphanumeric())
+        part.starts_with(|c: char| c.is_ascii_alphabetic())
+            && part.chars().all(|c| c.is_ascii_alphanumeric())
     };
     is_hex && long_enough && algorithm.split(['-', '_', '+', '.']).all(parts)
 }
@@ -163,10 +178,12 @@ mod tests {
 
     #[test]
     fn what_no_registry_takes_is_told() {
-        let name = Some("its name must be letters and digits, parted by single '.', '_', '-' or '/'");
-        for image in
-            ["a..b", "a___b", "-a", "a-", "a//b", "/a", "a/", "a._b", "a.-b", "ä", "a b", "a/-b", "a.:x"]
-        {
+        let name =
+            Some("its name must be letters and digits, parted by single '.', '_', '-' or '/'");
+        for image in [
+            "a..b", "a___b", "-a", "a-", "a//b", "/a", "a/", "a._b", "a.-b", "ä", "a b", "a/-b",
+            "a.:x",
+        ] {
             assert_eq!(fault(image), name, "{image}");
         }
         let lower = Some("its name must be lower case");

@@ -2,7 +2,9 @@
 
 use super::{super::Refusal, labels, text};
 use skep_projections::View;
-use skep_proto::v1::{BindPropagation, Mount, MountConsistency, MountType, RuntimeKind, VolumeOptions};
+use skep_proto::v1::{
+    BindPropagation, Mount, MountConsistency, MountType, RuntimeKind, VolumeOptions,
+};
 use std::collections::BTreeSet;
 
 /// The volume driver that every engine has.
@@ -19,8 +21,11 @@ pub(super) fn validate(view: &View, mounts: &[Mount]) -> Result<(), Refusal> {
         super::known::<MountConsistency>("mount consistency", mount.consistency, "default")?;
         templates(mount)?;
         if !targets.insert(target(&mount.target)?) {
-            return Err(Refusal::invalid(format!("mount target {:?} is named twice", mount.target))
-                .hint("mount one thing there"));
+            return Err(Refusal::invalid(format!(
+                "mount target {:?} is named twice",
+                mount.target
+            ))
+            .hint("mount one thing there"));
         }
         source(mount)?;
         options(mount)?;
@@ -35,9 +40,13 @@ pub(super) fn validate(view: &View, mounts: &[Mount]) -> Result<(), Refusal> {
 fn templates(mount: &Mount) -> Result<(), Refusal> {
     text::no_template("a mount's source", &mount.source)?;
     text::no_template("a mount's target", &mount.target)?;
-    let Some(VolumeOptions { labels, driver_options, subpath, .. }) = &mount.volume else { return Ok(()) };
+    let Some(VolumeOptions { labels, driver_options, subpath, .. }) = &mount.volume else {
+        return Ok(());
+    };
     labels.values().try_for_each(|value| text::no_template("a volume's label", value))?;
-    driver_options.values().try_for_each(|value| text::no_template("a volume's driver option", value))?;
+    driver_options
+        .values()
+        .try_for_each(|value| text::no_template("a volume's driver option", value))?;
     text::no_template("a volume's subpath", subpath)
 }
 
@@ -48,14 +57,16 @@ fn target(target: &str) -> Result<Vec<&str>, Refusal> {
         return Err(Refusal::invalid(format!("mount target {target:?} is not an absolute path"))
             .hint("begin it with '/'"));
     }
-    let parts: Vec<&str> = target.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
+    let parts: Vec<&str> =
+        target.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
     if parts.is_empty() {
-        return Err(Refusal::invalid("nothing can be mounted at '/'").hint("name a folder below it"));
+        return Err(
+            Refusal::invalid("nothing can be mounted at '/'").hint("name a folder below it")
+        );
     }
     if parts.contains(&"..") {
-        return Err(
-            Refusal::invalid(format!("mount target {target:?} holds '..'")).hint("write the path out")
-        );
+        return Err(Refusal::invalid(format!("mount target {target:?} holds '..'"))
+            .hint("write the path out"));
     }
     Ok(parts)
 }
@@ -97,13 +108,19 @@ fn options(mount: &Mount) -> Result<(), Refusal> {
         .hint("leave the options out, or change the type"));
     }
     if let Some(bind) = &mount.bind {
-        super::known::<BindPropagation>("bind propagation", bind.propagation, "rprivate, rshared or rslave")?;
+        super::known::<BindPropagation>(
+            "bind propagation",
+            bind.propagation,
+            "rprivate, rshared or rslave",
+        )?;
     }
     if let Some(tmpfs) =
         mount.tmpfs.as_ref().filter(|t| t.mode > MODE_MAX || i64::try_from(t.size_bytes).is_err())
     {
-        let message =
-            format!("the tmpfs of {} bytes and mode {:o} can't be made", tmpfs.size_bytes, tmpfs.mode);
+        let message = format!(
+            "the tmpfs of {} bytes and mode {:o} can't be made",
+            tmpfs.size_bytes, tmpfs.mode
+        );
         return Err(Refusal::invalid(message).hint("modes go up to 7777"));
     }
     Ok(())

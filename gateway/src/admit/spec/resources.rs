@@ -13,14 +13,19 @@ const NANO_CPUS_RESERVED_MIN: i64 = NANO_CPUS / 1_000;
 /// The smallest memory, limited or reserved, that an engine takes.
 const MEMORY_BYTES_MIN: i64 = 6 << 20;
 
-pub(super) fn validate(view: &View, requirements: Option<&ResourceRequirements>) -> Result<(), Refusal> {
+pub(super) fn validate(
+    view: &View,
+    requirements: Option<&ResourceRequirements>,
+) -> Result<(), Refusal> {
     let Some(requirements) = requirements else { return Ok(()) };
     let (limits, reserved) = (requirements.limits.as_ref(), requirements.reservations.as_ref());
     amounts("limit", limits, (NANO_CPUS_LIMIT_MIN, "0.01"))?;
     amounts("reservation", reserved, (NANO_CPUS_RESERVED_MIN, "0.001"))?;
     if let (Some(limit), Some(reserved)) = (limits, reserved) {
         let over = |limit: i64, reserved: i64| limit != 0 && reserved > limit;
-        if over(limit.nano_cpus, reserved.nano_cpus) || over(limit.memory_bytes, reserved.memory_bytes) {
+        if over(limit.nano_cpus, reserved.nano_cpus)
+            || over(limit.memory_bytes, reserved.memory_bytes)
+        {
             return Err(Refusal::invalid("more is reserved than the limit allows to be used")
                 .hint("raise the limit or lower the reservation"));
         }
@@ -28,20 +33,26 @@ pub(super) fn validate(view: &View, requirements: Option<&ResourceRequirements>)
     limits.map_or(Ok(()), |limits| within_machines(view, limits.nano_cpus))
 }
 
-fn amounts(what: &str, resources: Option<&Resources>, (cpus_min, words): (i64, &str)) -> Result<(), Refusal> {
+fn amounts(
+    what: &str,
+    resources: Option<&Resources>,
+    (cpus_min, words): (i64, &str),
+) -> Result<(), Refusal> {
     let Some(r) = resources else { return Ok(()) };
     if r.nano_cpus != 0 && r.nano_cpus < cpus_min {
         return Err(Refusal::invalid(format!("CPU {what} is below the minimum"))
             .hint(format!("at least {words} of a CPU")));
     }
     if r.memory_bytes != 0 && r.memory_bytes < MEMORY_BYTES_MIN {
-        return Err(Refusal::invalid(format!("memory {what} is below the minimum")).hint("at least 6 MiB"));
+        return Err(
+            Refusal::invalid(format!("memory {what} is below the minimum")).hint("at least 6 MiB")
+        );
     }
     Ok(())
 }
 
-/// An engine refuses a limit above the number of its machine's CPUs. A node offers tasks those less what it keeps for
-/// the system, so the offer is rounded up to whole CPUs.
+/// An engine refuses a limit above the number of its machine's CPUs. A node offers tasks those less
+/// what it keeps for the system, so the offer is rounded up to whole CPUs.
 fn within_machines(view: &View, nano_cpus: i64) -> Result<(), Refusal> {
     if nano_cpus == 0 {
         return Ok(());

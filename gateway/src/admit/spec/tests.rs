@@ -3,10 +3,11 @@
 use super::*;
 use skep_projections::fixture::{World, service_spec};
 use skep_proto::v1::{
-    BindOptions, ContainerSpec, EndpointMode, EndpointSpec, FailureAction, GenericResource, GenericRuntime,
-    Global, HealthCheck, LogDriver, Mount, MountType, PlacementPreference, Privileges, PublishMode,
-    RefusalCode, ReplicatedJob, ResourceReference, ResourceRequirements, Resources, ServiceMode,
-    TmpfsOptions, UpdateConfig, UpdateOrder, VolumeOptions, service_mode::Mode,
+    BindOptions, ContainerSpec, EndpointMode, EndpointSpec, FailureAction, GenericResource,
+    GenericRuntime, Global, HealthCheck, LogDriver, Mount, MountType, PlacementPreference,
+    Privileges, PublishMode, RefusalCode, ReplicatedJob, ResourceReference, ResourceRequirements,
+    Resources, ServiceMode, TmpfsOptions, UpdateConfig, UpdateOrder, VolumeOptions,
+    service_mode::Mode,
 };
 
 /// One node with the docker runtime and 4 CPUs.
@@ -61,11 +62,15 @@ fn port(published_port: u32, target_port: u32) -> PortConfig {
 }
 
 fn with_ports(ports: &[PortConfig]) -> impl FnOnce(&mut ServiceSpec) + '_ {
-    move |spec| spec.endpoint = Some(EndpointSpec { ports: ports.to_vec(), ..EndpointSpec::default() })
+    move |spec| {
+        spec.endpoint = Some(EndpointSpec { ports: ports.to_vec(), ..EndpointSpec::default() })
+    }
 }
 
 fn in_network(spec: &mut ServiceSpec, target: &str) {
-    task(spec).networks.push(NetworkAttachment { target: target.into(), ..NetworkAttachment::default() });
+    task(spec)
+        .networks
+        .push(NetworkAttachment { target: target.into(), ..NetworkAttachment::default() });
 }
 
 fn limited(nano_cpus: i64, memory_bytes: i64) -> ResourceRequirements {
@@ -87,17 +92,22 @@ fn the_plain_spec_is_admitted() {
 fn a_name_has_letters_digits_and_marks_within() {
     let hint = "1 to 63 letters, digits, '-' and '_', beginning and ending with a letter or digit";
     for name in ["", "-a", "a-", "_", "a b", "a.b", "ä", &"a".repeat(64)] {
-        let change = |spec: &mut ServiceSpec| spec.annotations.get_or_insert_default().name = name.into();
+        let change =
+            |spec: &mut ServiceSpec| spec.annotations.get_or_insert_default().name = name.into();
         invalid(change, &format!("{name:?} is no service name"), hint);
     }
-    allowed(|spec| spec.annotations.get_or_insert_default().name = format!("a_-{}", "9".repeat(60)));
+    allowed(|spec| {
+        spec.annotations.get_or_insert_default().name = format!("a_-{}", "9".repeat(60))
+    });
 }
 
 #[test]
 fn labels_are_bounded_and_plain() {
     let with = |key: &str, value: &str| {
         let (key, value) = (key.to_owned(), value.to_owned());
-        move |spec: &mut ServiceSpec| drop(spec.annotations.get_or_insert_default().labels.insert(key, value))
+        move |spec: &mut ServiceSpec| {
+            drop(spec.annotations.get_or_insert_default().labels.insert(key, value))
+        }
     };
     invalid(with("", "x"), "a label needs a key", "write key=value");
     invalid(with("a", "\u{1b}[2J"), "label \"a\" holds control characters", "");
@@ -107,14 +117,19 @@ fn labels_are_bounded_and_plain() {
     let message = format!("label {:.40?}… is longer than 4096 bytes", long);
     invalid(with(&long, ""), &message, "");
     invalid(with("k", &long), "label \"k\"… is longer than 4096 bytes", "");
-    let many = |n: usize| (0..n).map(|n| (n.to_string(), String::new())).collect::<BTreeMap<_, _>>();
+    let many =
+        |n: usize| (0..n).map(|n| (n.to_string(), String::new())).collect::<BTreeMap<_, _>>();
     allowed(|spec| spec.annotations.get_or_insert_default().labels = many(256));
     invalid(
         |spec| spec.annotations.get_or_insert_default().labels = many(257),
         "a service may have 256 labels at most",
         "",
     );
-    invalid(|spec| container(spec).labels = many(257), "a container may have 256 labels at most", "");
+    invalid(
+        |spec| container(spec).labels = many(257),
+        "a container may have 256 labels at most",
+        "",
+    );
 }
 
 #[test]
@@ -124,7 +139,11 @@ fn what_is_run_must_be_a_container() {
     invalid(|spec| spec.task = None, "the service has no task spec", "");
     invalid(|spec| task(spec).runtime = None, absent, hint);
     invalid(|spec| container(spec).image = " ".into(), absent, hint);
-    invalid(|spec| container(spec).image = "a b".into(), "\"a b\" is no image: it holds blanks", "");
+    invalid(
+        |spec| container(spec).image = "a b".into(),
+        "\"a b\" is no image: it holds blanks",
+        "",
+    );
     unsupported(
         |spec| task(spec).runtime = Some(Runtime::Generic(GenericRuntime::default())),
         "only containers can be run; other runtimes are not supported yet",
@@ -135,7 +154,8 @@ fn what_is_run_must_be_a_container() {
 #[test]
 fn an_image_is_a_reference_or_a_program_that_some_node_can_run() {
     let hint = "write [HOST[:PORT]/]NAME[:TAG][@DIGEST], with the name in lower case";
-    let image = |image: &'static str| move |spec: &mut ServiceSpec| container(spec).image = image.into();
+    let image =
+        |image: &'static str| move |spec: &mut ServiceSpec| container(spec).image = image.into();
     invalid(image("Busybox"), "\"Busybox\" is no image: its name must be lower case", hint);
     invalid(
         image("/bin/sh"),
@@ -155,8 +175,9 @@ fn an_image_is_a_reference_or_a_program_that_some_node_can_run() {
 
 #[test]
 fn variables_have_a_name_and_hold_no_template() {
-    let with =
-        |variable: &'static str| move |spec: &mut ServiceSpec| container(spec).env.push(variable.into());
+    let with = |variable: &'static str| {
+        move |spec: &mut ServiceSpec| container(spec).env.push(variable.into())
+    };
     for bad in ["", "=x", "A=\0"] {
         invalid(with(bad), &format!("{bad:?} is no environment variable"), "write NAME=VALUE");
     }
@@ -168,7 +189,11 @@ fn variables_have_a_name_and_hold_no_template() {
         "the environment variable WHO holds a template: not supported yet",
         hint,
     );
-    unsupported(with("X={{"), "the environment variable X holds a template: not supported yet", hint);
+    unsupported(
+        with("X={{"),
+        "the environment variable X holds a template: not supported yet",
+        hint,
+    );
     for good in ["A=b c\nd", "A", "A=", "a.b-c=1", "A={x}}"] {
         allowed(with(good));
     }
@@ -192,11 +217,16 @@ fn a_host_name_is_one_that_kernels_take() {
     invalid(with("a b"), "host name \"a b\" holds the character ' '", hint);
     invalid(with("ä"), "host name \"ä\" holds the character 'ä'", hint);
     for bad in ["a..b", ".a", "a.", "-a", "a-", "a.-b", "a-.b"] {
-        let message = format!("host name {bad:?} has a label that is empty or begins or ends with '-'");
+        let message =
+            format!("host name {bad:?} has a label that is empty or begins or ends with '-'");
         invalid(with(bad), &message, hint);
     }
     let template = "the host name holds a template: not supported yet";
-    unsupported(with("{{.Node.ID}}"), template, "write the value itself; \"{{\" can't be part of it");
+    unsupported(
+        with("{{.Node.ID}}"),
+        template,
+        "write the value itself; \"{{\" can't be part of it",
+    );
     for good in [&"b".repeat(64), "db-1.example", "9"] {
         allowed(with(good));
     }
@@ -205,8 +235,16 @@ fn a_host_name_is_one_that_kernels_take() {
 #[test]
 fn words_for_a_program_hold_no_zero_byte() {
     let hint = "leave it out";
-    invalid(|spec| container(spec).args.push("a\0".into()), "the argument \"a\\0\" holds a zero byte", hint);
-    invalid(|spec| container(spec).command.push("\0".into()), "the argument \"\\0\" holds a zero byte", hint);
+    invalid(
+        |spec| container(spec).args.push("a\0".into()),
+        "the argument \"a\\0\" holds a zero byte",
+        hint,
+    );
+    invalid(
+        |spec| container(spec).command.push("\0".into()),
+        "the argument \"\\0\" holds a zero byte",
+        hint,
+    );
     invalid(
         |spec| container(spec).dir = "/\0".into(),
         "the working directory \"/\\0\" holds a zero byte",
@@ -240,7 +278,8 @@ fn a_stop_signal_is_a_signal() {
         let hint = "write a name such as SIGTERM, or a number";
         invalid(|spec| container(spec).stop_signal = bad.into(), &message, hint);
     }
-    for good in ["", "SIGTERM", "term", "1", "64", "SIGRTMIN", "RTMIN+30", "SIGRTMAX-30", "sigusr1"] {
+    for good in ["", "SIGTERM", "term", "1", "64", "SIGRTMIN", "RTMIN+30", "SIGRTMAX-30", "sigusr1"]
+    {
         allowed(|spec| container(spec).stop_signal = good.into());
     }
 }
@@ -250,14 +289,27 @@ fn no_duration_is_longer_than_ten_years() {
     let long = DURATION_NS_MAX + 1;
     let hint = "write a shorter one";
     let too_long = |what: &str| format!("{what} is longer than ten years");
-    let policy = |delay_ns, window_ns| RestartPolicy { delay_ns, window_ns, ..RestartPolicy::default() };
-    invalid(|s| task(s).restart = Some(policy(Some(long), 0)), &too_long("the restart delay"), hint);
+    let policy =
+        |delay_ns, window_ns| RestartPolicy { delay_ns, window_ns, ..RestartPolicy::default() };
+    invalid(
+        |s| task(s).restart = Some(policy(Some(long), 0)),
+        &too_long("the restart delay"),
+        hint,
+    );
     invalid(|s| task(s).restart = Some(policy(None, long)), &too_long("the restart window"), hint);
-    invalid(|s| container(s).stop_grace_period_ns = Some(long), &too_long("the grace period"), hint);
+    invalid(
+        |s| container(s).stop_grace_period_ns = Some(long),
+        &too_long("the grace period"),
+        hint,
+    );
     let update = UpdateConfig { parallelism: 1, monitor_ns: Some(long), ..UpdateConfig::default() };
     invalid(|s| s.update = Some(update), &too_long("the monitor time of updates"), hint);
     let check = HealthCheck { interval_ns: long, ..HealthCheck::default() };
-    invalid(|s| container(s).health = Some(check), &too_long("a duration of the health check"), hint);
+    invalid(
+        |s| container(s).health = Some(check),
+        &too_long("a duration of the health check"),
+        hint,
+    );
     allowed(|s| task(s).restart = Some(policy(Some(DURATION_NS_MAX), DURATION_NS_MAX)));
 }
 
@@ -277,14 +329,19 @@ fn a_health_check_can_be_run() {
         }
     };
     invalid(check(&["curl"]), "a health check can't begin with \"curl\"", "CMD, CMD-SHELL or NONE");
-    invalid(check(&["CMD"]), "a health check of CMD names no program", "write the program after CMD");
+    invalid(
+        check(&["CMD"]),
+        "a health check of CMD names no program",
+        "write the program after CMD",
+    );
     let line = "write the whole line as one word after CMD-SHELL";
     for words in [&["CMD-SHELL"][..], &["CMD-SHELL", "a", "b"]] {
         invalid(check(words), "a health check of CMD-SHELL takes one command line", line);
     }
     invalid(check(&["NONE", "x"]), "a health check of NONE takes no words", "write NONE alone");
     invalid(check(&["CMD", "\0"]), "the health check \"\\0\" holds a zero byte", "leave it out");
-    for good in [&[][..], &["NONE"], &["CMD", "true"], &["CMD", "a", "b"], &["CMD-SHELL", "a | b"]] {
+    for good in [&[][..], &["NONE"], &["CMD", "true"], &["CMD", "a", "b"], &["CMD-SHELL", "a | b"]]
+    {
         allowed(check(good));
     }
     for ns in [1, 999_999] {
@@ -292,8 +349,11 @@ fn a_health_check_can_be_run() {
         let message = "a health check's durations must be 0 or at least 1 ms";
         invalid(|spec| container(spec).health = Some(short), message, "");
     }
-    let shortest =
-        HealthCheck { timeout_ns: 1_000_000, start_interval_ns: 1_000_000, ..HealthCheck::default() };
+    let shortest = HealthCheck {
+        timeout_ns: 1_000_000,
+        start_interval_ns: 1_000_000,
+        ..HealthCheck::default()
+    };
     allowed(|spec| container(spec).health = Some(shortest));
 }
 
@@ -311,7 +371,11 @@ fn a_mount_target_is_absolute_and_named_once() {
     }
     invalid(at(&["/a/../b"]), "mount target \"/a/../b\" holds '..'", "write the path out");
     for (twice, second) in [(&["/a", "/a"][..], "/a"), (&["/a/b", "//a/./b/"], "//a/./b/")] {
-        invalid(at(twice), &format!("mount target {second:?} is named twice"), "mount one thing there");
+        invalid(
+            at(twice),
+            &format!("mount target {second:?} is named twice"),
+            "mount one thing there",
+        );
     }
     allowed(at(&["/a", "/a/b", "/ab"]));
 }
@@ -332,16 +396,25 @@ fn a_mount_source_fits_its_type() {
         (MountType::Tmpfs, "x"),
     ];
     for (kind, source) in bad {
-        invalid(from(kind, source), &format!("mount source {source:?} does not fit its type"), hint);
+        invalid(
+            from(kind, source),
+            &format!("mount source {source:?} does not fit its type"),
+            hint,
+        );
     }
     let long: &'static str = Box::leak("v".repeat(256).into_boxed_str());
     assert!(asked(ENGINE, from(MountType::Volume, long)).is_err());
     assert!(asked(ENGINE, from(MountType::Volume, &long[1..])).is_ok());
-    for (kind, source) in [(MountType::Bind, "/a,b c"), (MountType::Volume, ""), (MountType::Volume, "d1_.-")]
+    for (kind, source) in
+        [(MountType::Bind, "/a,b c"), (MountType::Volume, ""), (MountType::Volume, "d1_.-")]
     {
         allowed(from(kind, source));
     }
-    invalid(from(MountType::Bind, "/\0"), "mount source \"/\\0\" holds a zero byte", "leave it out");
+    invalid(
+        from(MountType::Bind, "/\0"),
+        "mount source \"/\\0\" holds a zero byte",
+        "leave it out",
+    );
     unsupported(
         from(MountType::Cluster, "x"),
         "cluster volumes and named pipes: not supported yet",
@@ -382,16 +455,20 @@ fn no_part_of_a_mount_is_a_template() {
 fn options_belong_to_the_type_of_their_mount() {
     let hint = "leave the options out, or change the type";
     let with = |mount: Mount| move |spec: &mut ServiceSpec| container(spec).mounts.push(mount);
-    let (bind, volume) = (mount(MountType::Bind, "/a", "/m"), mount(MountType::Volume, "data", "/m"));
-    let told = |kind: &str| format!("the mount at \"/m\" has {kind} options and is of another type");
+    let (bind, volume) =
+        (mount(MountType::Bind, "/a", "/m"), mount(MountType::Volume, "data", "/m"));
+    let told =
+        |kind: &str| format!("the mount at \"/m\" has {kind} options and is of another type");
     let foreign = Mount { bind: Some(BindOptions::default()), ..volume.clone() };
     invalid(with(foreign), &told("bind"), hint);
     let foreign = Mount { volume: Some(VolumeOptions::default()), ..bind.clone() };
     invalid(with(foreign), &told("volume"), hint);
     let foreign = Mount { tmpfs: Some(TmpfsOptions::default()), ..bind.clone() };
     invalid(with(foreign), &told("tmpfs"), hint);
-    let spread =
-        Mount { bind: Some(BindOptions { propagation: 6, ..BindOptions::default() }), ..bind.clone() };
+    let spread = Mount {
+        bind: Some(BindOptions { propagation: 6, ..BindOptions::default() }),
+        ..bind.clone()
+    };
     invalid(with(spread), "bind propagation 6 is unknown", "write rprivate, rshared or rslave");
     let seen = Mount { consistency: 4, ..bind.clone() };
     invalid(with(seen), "mount consistency 4 is unknown", "write default");
@@ -437,19 +514,33 @@ fn amounts_are_such_as_engines_take() {
         invalid(with(limited(nano_cpus, 0)), cpu, "at least 0.01 of a CPU");
     }
     allowed(with(limited(10_000_000, 0)));
-    invalid(with(reserved(999_999, 0)), "CPU reservation is below the minimum", "at least 0.001 of a CPU");
+    invalid(
+        with(reserved(999_999, 0)),
+        "CPU reservation is below the minimum",
+        "at least 0.001 of a CPU",
+    );
     allowed(with(reserved(1_000_000, 0)));
     for memory_bytes in [1, (6 << 20) - 1, -1] {
-        invalid(with(limited(0, memory_bytes)), "memory limit is below the minimum", "at least 6 MiB");
-        invalid(with(reserved(0, memory_bytes)), "memory reservation is below the minimum", "at least 6 MiB");
+        invalid(
+            with(limited(0, memory_bytes)),
+            "memory limit is below the minimum",
+            "at least 6 MiB",
+        );
+        invalid(
+            with(reserved(0, memory_bytes)),
+            "memory reservation is below the minimum",
+            "at least 6 MiB",
+        );
     }
     allowed(with(limited(0, 6 << 20)));
     let both = |limit: ResourceRequirements, reserved: ResourceRequirements| ResourceRequirements {
         reservations: reserved.reservations,
         ..limit
     };
-    let (message, hint) =
-        ("more is reserved than the limit allows to be used", "raise the limit or lower the reservation");
+    let (message, hint) = (
+        "more is reserved than the limit allows to be used",
+        "raise the limit or lower the reservation",
+    );
     invalid(with(both(limited(1 << 30, 0), reserved((1 << 30) + 1, 0))), message, hint);
     invalid(with(both(limited(0, 1 << 30), reserved(0, (1 << 30) + 1))), message, hint);
     allowed(with(both(limited(1 << 30, 0), reserved(1 << 30, 1 << 40))));
@@ -474,14 +565,19 @@ fn a_cpu_limit_is_within_some_machine() {
     );
     assert_eq!(asked("node n1 runtime=docker | node n2 runtime=docker cpus=8", with(5)), Ok(()));
     assert_eq!(asked("node n1 runtime=docker | node n2 runtime=process", with(5)), Ok(()));
-    assert!(asked("node n1 runtime=docker | node n2 runtime=docker cpus=8 | rmnode n2", with(5)).is_err());
+    assert!(
+        asked("node n1 runtime=docker | node n2 runtime=docker cpus=8 | rmnode n2", with(5))
+            .is_err()
+    );
     assert_eq!(asked("", with(5)), Ok(()), "a node may still come");
 }
 
 #[test]
 fn a_constraint_can_be_met_and_there_are_not_too_many() {
     let with = |texts: Vec<String>| {
-        move |spec: &mut ServiceSpec| task(spec).placement.get_or_insert_default().constraints = texts
+        move |spec: &mut ServiceSpec| {
+            task(spec).placement.get_or_insert_default().constraints = texts
+        }
     };
     invalid(
         with(vec!["node.foo==1".into()]),
@@ -491,7 +587,11 @@ fn a_constraint_can_be_met_and_there_are_not_too_many() {
     );
     allowed(with(vec!["node.labels.jobs==".into(), "node.role!=manager".into()]));
     allowed(with(vec!["node.labels.a==1".into(); 256]));
-    invalid(with(vec!["node.labels.a==1".into(); 257]), "a service may have 256 constraints at most", "");
+    invalid(
+        with(vec!["node.labels.a==1".into(); 257]),
+        "a service may have 256 constraints at most",
+        "",
+    );
 }
 
 #[test]
@@ -501,7 +601,11 @@ fn ports_are_in_range_and_published_once() {
     invalid(with_ports(&[port(80, 65_536)]), "port 80:65536 is out of range", hint);
     invalid(with_ports(&[port(65_536, 80)]), "port 65536:80 is out of range", hint);
     let twice = [port(80, 80), port(80, 81)];
-    invalid(with_ports(&twice), "port 80 is published twice", "publish each port once for a protocol");
+    invalid(
+        with_ports(&twice),
+        "port 80 is published twice",
+        "publish each port once for a protocol",
+    );
     let protocol = [PortConfig { protocol: 3, ..port(80, 80) }];
     invalid(with_ports(&protocol), "protocol 3 is unknown", "write tcp, udp or sctp");
     let udp = PortConfig { protocol: PortProtocol::Udp as i32, ..port(80, 80) };
@@ -533,12 +637,18 @@ fn a_task_has_one_network_and_publishes_from_its_own() {
 
 #[test]
 fn modes_that_are_not_built_are_refused() {
-    let mode = |mode: Mode| move |spec: &mut ServiceSpec| spec.mode = Some(ServiceMode { mode: Some(mode) });
+    let mode = |mode: Mode| {
+        move |spec: &mut ServiceSpec| spec.mode = Some(ServiceMode { mode: Some(mode) })
+    };
     invalid(|spec| spec.mode = None, "the service has no mode", "mode is replicated");
     let hint = "use replicated with a constraint per node";
     unsupported(mode(Mode::Global(Global {})), "mode global: not supported yet", hint);
     let hint = "use --restart-condition none for work that ends";
-    unsupported(mode(Mode::ReplicatedJob(ReplicatedJob::default())), "jobs: not supported yet", hint);
+    unsupported(
+        mode(Mode::ReplicatedJob(ReplicatedJob::default())),
+        "jobs: not supported yet",
+        hint,
+    );
 }
 
 #[test]
@@ -547,13 +657,19 @@ fn of_the_settings_for_updates_only_the_monitor_time_is_free() {
     let hint = "leave the update settings out, or write parallelism 1 and a monitor time";
     let refused = [
         (UpdateConfig::default(), "update parallelism 0, all tasks at once, is not supported yet"),
-        (UpdateConfig { parallelism: 2, ..one }, "an update parallelism above 1 is not supported yet"),
+        (
+            UpdateConfig { parallelism: 2, ..one },
+            "an update parallelism above 1 is not supported yet",
+        ),
         (UpdateConfig { delay_ns: 1, ..one }, "an update delay is not supported yet"),
         (
             UpdateConfig { failure_action: FailureAction::Rollback as i32, ..one },
             "an update failure action other than pause is not supported yet",
         ),
-        (UpdateConfig { max_failure_ratio: 0.1, ..one }, "an update failure ratio is not supported yet"),
+        (
+            UpdateConfig { max_failure_ratio: 0.1, ..one },
+            "an update failure ratio is not supported yet",
+        ),
         (
             UpdateConfig { order: UpdateOrder::StartFirst as i32, ..one },
             "an update order other than stop-first is not supported yet",
@@ -580,9 +696,14 @@ fn endpoints_that_are_not_built_are_refused() {
 #[test]
 fn parts_of_a_task_that_are_not_built_are_refused() {
     let not_yet = |change: Box<dyn FnOnce(&mut TaskSpec)>, what: &str| {
-        unsupported(|spec| change(task(spec)), &format!("{what}: not supported yet"), "leave it out");
+        unsupported(
+            |spec| change(task(spec)),
+            &format!("{what}: not supported yet"),
+            "leave it out",
+        );
     };
-    let generic = || Resources { generic: vec![GenericResource::default()], ..Resources::default() };
+    let generic =
+        || Resources { generic: vec![GenericResource::default()], ..Resources::default() };
     let preference = PlacementPreference { spread: "node.labels.zone".into() };
     not_yet(
         Box::new(|task| task.placement.get_or_insert_default().preferences.push(preference)),
@@ -590,29 +711,41 @@ fn parts_of_a_task_that_are_not_built_are_refused() {
     );
     let needs = ResourceRequirements { limits: Some(generic()), ..ResourceRequirements::default() };
     not_yet(Box::new(move |task| task.resources = Some(needs)), "generic resources");
-    let needs = ResourceRequirements { reservations: Some(generic()), ..ResourceRequirements::default() };
+    let needs =
+        ResourceRequirements { reservations: Some(generic()), ..ResourceRequirements::default() };
     not_yet(Box::new(move |task| task.resources = Some(needs)), "generic resources");
     let needs = ResourceRequirements { swap_bytes: Some(0), ..ResourceRequirements::default() };
     not_yet(Box::new(move |task| task.resources = Some(needs)), "swap settings");
-    let needs = ResourceRequirements { memory_swappiness: Some(0), ..ResourceRequirements::default() };
+    let needs =
+        ResourceRequirements { memory_swappiness: Some(0), ..ResourceRequirements::default() };
     not_yet(Box::new(move |task| task.resources = Some(needs)), "swap settings");
     not_yet(Box::new(|task| task.log_driver = Some(LogDriver::default())), "a log driver");
     not_yet(
         Box::new(|task| task.resource_references.push(ResourceReference::default())),
         "resource references",
     );
-    let network = |target: &str| NetworkAttachment { target: target.into(), ..NetworkAttachment::default() };
+    let network =
+        |target: &str| NetworkAttachment { target: target.into(), ..NetworkAttachment::default() };
     not_yet(
         Box::new(move |task| task.networks.push(network("mine"))),
         "a network other than host, none or bridge",
     );
     let named = NetworkAttachment { aliases: vec!["db".into()], ..network("bridge") };
-    not_yet(Box::new(move |task| task.networks.push(named)), "network aliases, addresses and options");
+    not_yet(
+        Box::new(move |task| task.networks.push(named)),
+        "network aliases, addresses and options",
+    );
     let fixed = NetworkAttachment { addresses: vec!["10.0.0.1".into()], ..network("bridge") };
-    not_yet(Box::new(move |task| task.networks.push(fixed)), "network aliases, addresses and options");
+    not_yet(
+        Box::new(move |task| task.networks.push(fixed)),
+        "network aliases, addresses and options",
+    );
     let option = BTreeMap::from([("a".to_owned(), "b".to_owned())]);
     let with = NetworkAttachment { driver_options: option, ..network("bridge") };
-    not_yet(Box::new(move |task| task.networks.push(with)), "network aliases, addresses and options");
+    not_yet(
+        Box::new(move |task| task.networks.push(with)),
+        "network aliases, addresses and options",
+    );
 }
 
 #[test]
@@ -636,6 +769,10 @@ fn parts_of_a_container_that_are_not_built_are_refused() {
         (|c| c.mounts.push(mount(MountType::Npipe, "x", "/m")), "cluster volumes and named pipes"),
     ];
     for (change, what) in parts {
-        unsupported(|spec| change(container(spec)), &format!("{what}: not supported yet"), "leave it out");
+        unsupported(
+            |spec| change(container(spec)),
+            &format!("{what}: not supported yet"),
+            "leave it out",
+        );
     }
 }

@@ -18,8 +18,9 @@ pub(super) fn name(name: &str) -> Result<(), Refusal> {
         || !ends_well(name.chars().next())
         || !ends_well(name.chars().last())
     {
-        return Err(Refusal::invalid(format!("{name:?} is no service name"))
-            .hint("1 to 63 letters, digits, '-' and '_', beginning and ending with a letter or digit"));
+        return Err(Refusal::invalid(format!("{name:?} is no service name")).hint(
+            "1 to 63 letters, digits, '-' and '_', beginning and ending with a letter or digit",
+        ));
     }
     Ok(())
 }
@@ -30,7 +31,10 @@ pub(in crate::admit) fn label(key: &str, value: &str) -> Result<(), Refusal> {
         return Err(Refusal::invalid("a label needs a key").hint("write key=value"));
     }
     if key.len() > LABEL_BYTES_MAX || value.len() > LABEL_BYTES_MAX {
-        return Err(Refusal::invalid(format!("label {:.40?}… is longer than {LABEL_BYTES_MAX} bytes", key)));
+        return Err(Refusal::invalid(format!(
+            "label {:.40?}… is longer than {LABEL_BYTES_MAX} bytes",
+            key
+        )));
     }
     if has_control(key) || has_control(value) {
         return Err(Refusal::invalid(format!("label {key:?} holds control characters")));
@@ -63,9 +67,12 @@ pub(super) fn hostname(name: &str) -> Result<(), Refusal> {
     if let Some(bad) = name.chars().find(|c| !c.is_ascii_alphanumeric() && !"-.".contains(*c)) {
         return refuse(format!("host name {name:?} holds the character {bad:?}"));
     }
-    let ends_badly = |label: &str| label.is_empty() || label.starts_with('-') || label.ends_with('-');
+    let ends_badly =
+        |label: &str| label.is_empty() || label.starts_with('-') || label.ends_with('-');
     if name.split('.').any(ends_badly) {
-        return refuse(format!("host name {name:?} has a label that is empty or begins or ends with '-'"));
+        return refuse(format!(
+            "host name {name:?} has a label that is empty or begins or ends with '-'"
+        ));
     }
     Ok(())
 }
@@ -73,7 +80,9 @@ pub(super) fn hostname(name: &str) -> Result<(), Refusal> {
 /// Refuses text that can't be handed to a program: it would end at the zero byte.
 pub(super) fn no_zero(what: &str, text: &str) -> Result<(), Refusal> {
     if text.contains('\0') {
-        return Err(Refusal::invalid(format!("{what} {text:?} holds a zero byte")).hint("leave it out"));
+        return Err(
+            Refusal::invalid(format!("{what} {text:?} holds a zero byte")).hint("leave it out")
+        );
     }
     Ok(())
 }

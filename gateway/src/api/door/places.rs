@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 
 /// Connections one door takes at most; one more is told so and closed at once.
 const CONNECTIONS_MAX: u32 = 8_192;
-/// Places that only the manager's own agent can take, so that a full door never costs it its session.
+/// Places that only the manager's own agent can take, so that a full door never costs it its
+/// session.
 const OWN_CONNECTIONS: u32 = 8;
-/// Descriptors that connections leave to the log, tasks and files; where fewer are allowed, connections get a third.
+/// Descriptors that connections leave to the log, tasks and files; where fewer are allowed,
+/// connections get a third.
 const DESCRIPTORS_RESERVED: u64 = 256;
-/// A refusing door is open again when it is filled to less than this share, in eighths: so that one place that
-/// comes and goes is not told each time.
+/// A refusing door is open again when it is filled to less than this share, in eighths: so that one
+/// place that comes and goes is not told each time.
 const REOPENS_EIGHTHS: u32 = 7;
 
 /// How many may be in.
@@ -59,7 +61,14 @@ pub struct Places {
 impl Places {
     /// Nobody is in.
     pub fn new(limits: Limits) -> Places {
-        Places { limits, by_process: BTreeMap::new(), others: 0, own: 0, refused: 0, refusing: false }
+        Places {
+            limits,
+            by_process: BTreeMap::new(),
+            others: 0,
+            own: 0,
+            refused: 0,
+            refusing: false,
+        }
     }
 
     /// Connections that are open.
@@ -116,10 +125,12 @@ impl Places {
         } else {
             self.others = self.others.saturating_sub(1);
         }
-        let low =
-            |open: u32, limit: u32| u64::from(open) * 8 <= u64::from(limit) * u64::from(REOPENS_EIGHTHS);
+        let low = |open: u32, limit: u32| {
+            u64::from(open) * 8 <= u64::from(limit) * u64::from(REOPENS_EIGHTHS)
+        };
         let fullest = self.by_process.values().copied().max().unwrap_or(0);
-        let over = self.refusing && low(self.others, self.limits.all) && low(fullest, self.limits.process);
+        let over =
+            self.refusing && low(self.others, self.limits.all) && low(fullest, self.limits.process);
         self.refusing &= !over;
         over.then_some(Turning::Over)
     }
@@ -141,7 +152,10 @@ mod tests {
         assert!((0..4).all(|_| places.enter(10, OWN) == (Entry::Taken, None)));
         assert_eq!(places.enter(10, OWN), (Entry::Refused, Some(Turning::Full)), "told once");
         assert_eq!(places.enter(10, OWN), (Entry::Refused, None));
-        assert!((0..4).all(|_| places.enter(11, OWN) == (Entry::Taken, None)), "others still get in");
+        assert!(
+            (0..4).all(|_| places.enter(11, OWN) == (Entry::Taken, None)),
+            "others still get in"
+        );
         assert_eq!(places.enter(12, OWN), (Entry::Refused, None), "all places are taken");
         assert_eq!((places.open(), places.limit(), places.refused()), (8, 8, 3));
     }
@@ -173,7 +187,11 @@ mod tests {
         let mut places = Places::new(wide);
         (0..51).for_each(|_| _ = places.enter(10, OWN));
         let told: Vec<_> = (0..10).map(|_| places.leave(10, OWN)).collect();
-        assert_eq!(told.iter().position(|turning| turning.is_some()), Some(6), "at 43 of 50: {told:?}");
+        assert_eq!(
+            told.iter().position(|turning| turning.is_some()),
+            Some(6),
+            "at 43 of 50: {told:?}"
+        );
         assert_eq!(told.iter().flatten().count(), 1);
     }
 

@@ -1,5 +1,5 @@
-//! The door with real sockets. All of a test's connections are of its own process, so the bound of the manager's
-//! own agent is what they meet.
+//! The door with real sockets. All of a test's connections are of its own process, so the bound of
+//! the manager's own agent is what they meet.
 
 use super::*;
 use futures::StreamExt as _;
@@ -46,7 +46,10 @@ async fn one_too_many_is_told_so_and_closed_and_the_next_gets_in_when_there_is_r
     assert!(tokio::time::timeout(Duration::from_millis(200), incoming.next()).await.is_err());
     let told = accepting.await.unwrap();
     assert!(told.starts_with(&[0, 0, 0, 4]), "settings come first: {told:?}");
-    assert!(String::from_utf8_lossy(&told).contains("too many connections; its limit is 4"), "{told:?}");
+    assert!(
+        String::from_utf8_lossy(&told).contains("too many connections; its limit is 4"),
+        "{told:?}"
+    );
     assert_eq!((door.look(), door.is_refusing()), ((8, 4, 1), true));
     drop(theirs.pop());
     drop(theirs.pop());

@@ -43,9 +43,13 @@ async fn a_follower_gets_what_is_there_and_then_the_word_that_the_manager_stops(
         frame(&mut body).await.and_then(|frame| frame.into_data().ok()).as_deref(),
         Some(&b"line"[..])
     );
-    let trailers = frame(&mut body).await.and_then(|frame| frame.into_trailers().ok()).expect("trailers");
+    let trailers =
+        frame(&mut body).await.and_then(|frame| frame.into_trailers().ok()).expect("trailers");
     let status = Status::from_header_map(&trailers).expect("a status");
-    assert_eq!((status.code(), status.message()), (tonic::Code::Unavailable, "the manager is stopping"));
+    assert_eq!(
+        (status.code(), status.message()),
+        (tonic::Code::Unavailable, "the manager is stopping")
+    );
     assert!(trailers.contains_key(STOPPING_HEADER));
     assert!(frame(&mut body).await.is_none(), "nothing follows");
     assert!(body.is_end_stream());

@@ -14,8 +14,8 @@ use futures::{Stream, StreamExt};
 use skep_log::{Config, Log};
 use skep_projections::fixture::service_spec;
 use skep_proto::v1::{
-    Command, CreateService, LogRequest, RemoveService, ScaleService, WatchServiceReply, WatchServiceRequest,
-    command::Action, history_server::History as _, moment,
+    Command, CreateService, LogRequest, RemoveService, ScaleService, WatchServiceReply,
+    WatchServiceRequest, command::Action, history_server::History as _, moment,
 };
 use tempfile::TempDir;
 
@@ -51,14 +51,18 @@ impl Running {
     }
 
     async fn create(&self, name: &str) -> u64 {
-        self.ask(Action::CreateService(Box::new(CreateService { spec: Some(service_spec(name)) }))).await
+        self.ask(Action::CreateService(Box::new(CreateService { spec: Some(service_spec(name)) })))
+            .await
     }
 
     async fn scale(&self, service: &str, replicas: u64) -> u64 {
         self.ask(Action::ScaleService(ScaleService { service: service.into(), replicas })).await
     }
 
-    async fn watch(&self, service: &str) -> impl Stream<Item = Result<WatchServiceReply, Status>> + use<> {
+    async fn watch(
+        &self,
+        service: &str,
+    ) -> impl Stream<Item = Result<WatchServiceReply, Status>> + use<> {
         let request = WatchServiceRequest { service: service.into(), after_revision: 0 };
         self.reads.watch_service(request).await.unwrap()
     }
@@ -122,8 +126,11 @@ async fn a_read_sees_what_was_answered_before_it_and_a_past_one_does_not() {
     assert_eq!(now.services.len(), 1);
     assert!(now.revision >= created);
     let before = Some(Moment { moment: Some(moment::Moment::Revision(created - 1)) });
-    let then =
-        running.reads.list_services(ListRequest { moment: before, ..ListRequest::default() }).await.unwrap();
+    let then = running
+        .reads
+        .list_services(ListRequest { moment: before, ..ListRequest::default() })
+        .await
+        .unwrap();
     assert_eq!((then.services.len(), then.revision), (0, created - 1));
     let status = running.reads.status().await.unwrap();
     assert_eq!((status.leader, status.services, status.accepting.as_str()), (true, 1, "accepting"));

@@ -1,7 +1,7 @@
 //! A service as it changes: sent at once, and again whenever something of it looks different.
 //!
-//! Whoever watches slowly sees the newest and skips what lay between. So what was sent last is compared with
-//! what is, by a fingerprint over the rows, and no delta is relied on.
+//! Whoever watches slowly sees the newest and skips what lay between. So what was sent last is
+//! compared with what is, by a fingerprint over the rows, and no delta is relied on.
 
 use super::{Reads, Source, status};
 use crate::{
@@ -45,7 +45,10 @@ impl Reads {
     pub async fn watch_service(
         &self,
         request: WatchServiceRequest,
-    ) -> Result<impl Stream<Item = Result<WatchServiceReply, Status>> + Send + 'static + use<>, Status> {
+    ) -> Result<
+        impl Stream<Item = Result<WatchServiceReply, Status>> + Send + 'static + use<>,
+        Status,
+    > {
         let (mut published, still) = match &self.source {
             Source::Live(drive) => (drive.published(), None),
             Source::Still(newest, _) => {
@@ -61,14 +64,20 @@ impl Reads {
                 reached.map_err(|_| Status::unavailable("the manager is stopping"))?.view.clone()
             }
         };
-        let place = resolve::service(&view, &request.service).map_err(|error| status(&error.into()))?;
+        let place =
+            resolve::service(&view, &request.service).map_err(|error| status(&error.into()))?;
         let service = view.services().get(place).map_or(Id::NONE, |row| row.id);
-        let watch =
-            Watch { published, _still: still, pulls: self.pulls.clone(), service, sent: None, done: false };
-        Ok(stream::unfold(
-            watch,
-            |mut watch| async move { watch.next().await.map(|reply| (Ok(reply), watch)) },
-        ))
+        let watch = Watch {
+            published,
+            _still: still,
+            pulls: self.pulls.clone(),
+            service,
+            sent: None,
+            done: false,
+        };
+        Ok(stream::unfold(watch, |mut watch| async move {
+            watch.next().await.map(|reply| (Ok(reply), watch))
+        }))
     }
 }
 
@@ -116,7 +125,10 @@ impl Watch {
             task.detail.as_ref().map(Arc::as_ptr).hash(&mut hasher);
             if task.state == TaskState::Preparing {
                 pulling = true;
-                self.pulls.of(task.id).map(|pull| (pull.done_bytes, pull.message)).hash(&mut hasher);
+                self.pulls
+                    .of(task.id)
+                    .map(|pull| (pull.done_bytes, pull.message))
+                    .hash(&mut hasher);
             }
         }
         Some((hasher.finish(), pulling))
@@ -128,7 +140,9 @@ impl Watch {
         let tasks = place.map(|place| list::tasks_of(view, place)).unwrap_or_default();
         let pulls: Vec<PullProgress> = tasks
             .iter()
-            .filter(|task| task.status.as_ref().is_some_and(|status| status.state() == TaskState::Preparing))
+            .filter(|task| {
+                task.status.as_ref().is_some_and(|status| status.state() == TaskState::Preparing)
+            })
             .filter_map(|task| self.pulls.of(Id::from_bytes(&task.id)))
             .collect();
         WatchServiceReply {

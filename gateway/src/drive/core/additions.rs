@@ -1,7 +1,7 @@
 //! Which commands add to the cluster: those are the ones that a nearly full disk refuses.
 //!
-//! Removals, scale-downs and changes of nodes go on in the reserved part of the disk, since they are how people
-//! make room. What machines report is never an addition.
+//! Removals, scale-downs and changes of nodes go on in the reserved part of the disk, since they
+//! are how people make room. What machines report is never an addition.
 
 use crate::{admit::Request, resolve};
 use skep_projections::{ServiceRow, View};
@@ -40,7 +40,8 @@ fn command_adds(view: &View, command: &Command) -> bool {
     }
 }
 
-/// An update adds where it asks for more replicas, and where it replaces tasks: each gets a successor.
+/// An update adds where it asks for more replicas, and where it replaces tasks: each gets a
+/// successor.
 fn update_adds(row: &ServiceRow, spec: &ServiceSpec) -> bool {
     let replaces = spec.task != row.spec.task || spec.endpoint != row.spec.endpoint;
     let grows = match (defaults::replicas(spec), defaults::replicas(&row.spec)) {
@@ -51,7 +52,8 @@ fn update_adds(row: &ServiceRow, spec: &ServiceSpec) -> bool {
     replaces || grows
 }
 
-/// A service that does not exist is refused in the turn, with a better message than "the disk is full".
+/// A service that does not exist is refused in the turn, with a better message than "the disk is
+/// full".
 fn find<'a>(view: &'a View, reference: &str) -> Option<&'a ServiceRow> {
     view.services().get(resolve::service(view, reference).ok()?)
 }

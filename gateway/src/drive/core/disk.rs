@@ -2,7 +2,8 @@
 
 use crate::admit::Refusal;
 
-/// Below this free share of the disk (bytes or inodes, whichever is less) people's additions are refused.
+/// Below this free share of the disk (bytes or inodes, whichever is less) people's additions are
+/// refused.
 pub const ADDITIONS_FREE_SHARE_MIN: f64 = 0.05;
 /// Below this free share nothing at all is recorded; reads go on.
 pub const RECORDS_FREE_SHARE_MIN: f64 = 0.01;

@@ -1,7 +1,8 @@
 //! The entries in flight: proposed, and not yet both committed and announced.
 //!
-//! This is the one place that knows what is in flight. Answers wait here with the entry that they were decided
-//! on. An answer that recorded nothing rests on everything proposed before it, so it waits with the newest entry.
+//! This is the one place that knows what is in flight. Answers wait here with the entry that they
+//! were decided on. An answer that recorded nothing rests on everything proposed before it, so it
+//! waits with the newest entry.
 
 use super::queue::{Asker, Held};
 use crate::{clock::Uptime, turn::Answer};
@@ -12,8 +13,8 @@ use std::{collections::VecDeque, mem, sync::Arc};
 
 /// Entries in flight; at it the next turn waits.
 pub const IN_FLIGHT_MAX: usize = 8;
-/// Time the log may take to confirm an entry; then the commands in it get the outcome "unknown". The entry itself
-/// stays in flight.
+/// Time the log may take to confirm an entry; then the commands in it get the outcome "unknown".
+/// The entry itself stays in flight.
 pub(super) const CONFIRM_NS_MAX: u64 = 10 * SECOND_NS;
 
 /// What is known of an entry's fate.
@@ -83,7 +84,8 @@ impl<C> Flight<C> {
         }
     }
 
-    /// The view and the change of an entry that was committed, if it is the next one of those in flight.
+    /// The view and the change of an entry that was committed, if it is the next one of those in
+    /// flight.
     pub(super) fn commit(&mut self, hash: Hash) -> Option<(View, Arc<Delta>)> {
         let next = self.entries.iter_mut().find(|entry| entry.fate != Fate::Committed)?;
         if next.hash != hash {
@@ -112,21 +114,24 @@ impl<C> Flight<C> {
 
     /// Takes out what is not committed; returns who waits for it.
     pub(super) fn give_up(&mut self) -> Vec<Held<C>> {
-        let committed = self.entries.iter().take_while(|entry| entry.fate == Fate::Committed).count();
+        let committed =
+            self.entries.iter().take_while(|entry| entry.fate == Fate::Committed).count();
         let given_up = self.entries.split_off(committed);
         given_up.into_iter().flat_map(|entry| entry.answers).map(|(held, _)| held).collect()
     }
 
     /// When the log has taken too long to confirm what a command waits for.
     pub(super) fn deadline(&self) -> Option<Uptime> {
-        let waits = |entry: &&Entry<C>| entry.answers.iter().any(|(held, _)| held.asker == Asker::Person);
+        let waits =
+            |entry: &&Entry<C>| entry.answers.iter().any(|(held, _)| held.asker == Asker::Person);
         self.entries.iter().find(waits).map(|entry| entry.since + CONFIRM_NS_MAX)
     }
 
     /// Takes out who waits too long, and leaves the entries.
     pub(super) fn expired(&mut self, now: Uptime) -> Vec<Held<C>> {
         let mut expired = Vec::new();
-        for entry in self.entries.iter_mut().take_while(|entry| entry.since + CONFIRM_NS_MAX <= now) {
+        for entry in self.entries.iter_mut().take_while(|entry| entry.since + CONFIRM_NS_MAX <= now)
+        {
             for (held, answer) in mem::take(&mut entry.answers) {
                 match held.asker {
                     Asker::Person => expired.push(held),

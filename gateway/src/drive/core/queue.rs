@@ -16,7 +16,8 @@ const REPORTS_MAX: usize = 32_768;
 const REQUESTS_MAX: usize = 65_536;
 /// Bytes of requests waiting; above it everything is refused as "busy".
 const REQUEST_BYTES_MAX: usize = 64 << 20;
-/// Time a command may wait for its turn; then it is refused, because the log does not work or is too slow.
+/// Time a command may wait for its turn; then it is refused, because the log does not work or is
+/// too slow.
 pub(super) const COMMAND_WAIT_NS_MAX: u64 = 5 * SECOND_NS;
 
 /// Who asks: it decides how long and in what number a request may wait.
@@ -72,7 +73,8 @@ impl<C> Queue<C> {
         };
         let full = self.asks.len() >= max || self.bytes.saturating_add(bytes) > REQUEST_BYTES_MAX;
         full.then(|| {
-            Refusal::exhausted("the manager is busy: too many requests wait").hint("try again in a moment")
+            Refusal::exhausted("the manager is busy: too many requests wait")
+                .hint("try again in a moment")
         })
     }
 
@@ -126,7 +128,8 @@ impl<C> Queue<C> {
     }
 
     fn look_for_oldest(&mut self) {
-        let commands = self.asks.iter().map(|ask| &ask.caller).filter(|held| held.asker == Asker::Person);
+        let commands =
+            self.asks.iter().map(|ask| &ask.caller).filter(|held| held.asker == Asker::Person);
         self.oldest_command = commands.map(|held| held.since).min();
     }
 }

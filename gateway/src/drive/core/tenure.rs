@@ -19,8 +19,8 @@ use skep_proto::{
 };
 use skep_reconcilers::Brain;
 
-/// A deadline that lies in the past after a turn counts as so far away: one that no reconciler acts on must not
-/// spin.
+/// A deadline that lies in the past after a turn counts as so far away: one that no reconciler acts
+/// on must not spin.
 const PAST_WAKE_NS: u64 = SECOND_NS / 10;
 
 /// See the page's first paragraph.
@@ -84,8 +84,8 @@ impl<C> TurnDone<C> {
 }
 
 impl Tenure {
-    /// Begins on the committed view, with what only a leader can say. `begun` is the incarnation that a recovered
-    /// log must begin.
+    /// Begins on the committed view, with what only a leader can say. `begun` is the incarnation
+    /// that a recovered log must begin.
     pub(super) fn begin(
         term: u64,
         (view, head): (&View, Hash),

@@ -1,19 +1,22 @@
 //! The time that a leader gives its records.
 //!
-//! It starts at the wall clock's time, or at the newest record's where that is later, and then advances by the
-//! monotonic clock. So the difference of two times of one tenure is a true duration, and every deadline that the
-//! view holds as a time in the log comes after the wait that a stopwatch shows, whatever happens to the wall
-//! clock meanwhile. Where log and wall clock differ, the log's time approaches the wall clock as slowly as the
-//! kernel slews its own clock: too slowly to be noticed in a wait.
+//! It starts at the wall clock's time, or at the newest record's where that is later, and then
+//! advances by the monotonic clock. So the difference of two times of one tenure is a true
+//! duration, and every deadline that the view holds as a time in the log comes after the wait that
+//! a stopwatch shows, whatever happens to the wall clock meanwhile. Where log and wall clock
+//! differ, the log's time approaches the wall clock as slowly as the kernel slews its own clock:
+//! too slowly to be noticed in a wait.
 
 use crate::clock::{Now, Uptime};
 use skep_proto::{Timestamp, time::SECOND_NS};
 
-/// Difference between log and wall clock that is recorded: at the start of a tenure when the wall clock is so far
-/// behind the newest record, within a tenure when somebody sets the wall clock by so much.
+/// Difference between log and wall clock that is recorded: at the start of a tenure when the wall
+/// clock is so far behind the newest record, within a tenure when somebody sets the wall clock by
+/// so much.
 pub const JUMP_NS: u64 = 10 * SECOND_NS;
 
-/// One nanosecond in so many is added or left out while log and wall clock differ: 500 parts in a million.
+/// One nanosecond in so many is added or left out while log and wall clock differ: 500 parts in a
+/// million.
 const SLEW_DIVISOR: u64 = 2_000;
 
 /// The time within one tenure.
@@ -53,7 +56,8 @@ impl LogClock {
         self.at
     }
 
-    /// When the log will have reached this time, by the monotonic clock; by the slowest rate, so never too early.
+    /// When the log will have reached this time, by the monotonic clock; by the slowest rate, so
+    /// never too early.
     pub fn uptime_of(&self, at: Timestamp) -> Uptime {
         let wait = at.since(self.at);
         self.read.uptime + wait + wait.div_ceil(SLEW_DIVISOR - 1)
@@ -70,7 +74,8 @@ pub(super) fn difference(a: Timestamp, b: Timestamp) -> i64 {
 mod tests {
     use super::*;
 
-    /// The clocks so many milliseconds after the start, with a wall clock that shows so many seconds.
+    /// The clocks so many milliseconds after the start, with a wall clock that shows so many
+    /// seconds.
     fn read(ms: u64, wall_s: u64) -> Now {
         Now { uptime: Uptime(ms * 1_000_000), wall: Timestamp(wall_s * SECOND_NS) }
     }

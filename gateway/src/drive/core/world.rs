@@ -1,7 +1,9 @@
-//! A language for stories about the drive: each line is something that happens, and what the drive says then.
+//! A language for stories about the drive: each line is something that happens, and what the drive
+//! says then.
 //!
-//! The log is a list of proposals p1, p2, … that a story commits or fails. Callers are letters. Nothing is hidden:
-//! a line without `->` expects silence, and `-> …` must name everything that comes out, in its order.
+//! The log is a list of proposals p1, p2, … that a story commits or fails. Callers are letters.
+//! Nothing is hidden: a line without `->` expects silence, and `-> …` must name everything that
+//! comes out, in its order.
 
 use super::*;
 use crate::admit::Machine;
@@ -9,8 +11,8 @@ use skep_projections::fixture::service_spec;
 use skep_proto::{
     author, event,
     v1::{
-        Command, CommandId, CreateService, NodeDescription, NodeSpec, Person, RemoveService, ScaleService,
-        UpdateService, command::Action, service_mode::Mode,
+        Command, CommandId, CreateService, NodeDescription, NodeSpec, Person, RemoveService,
+        ScaleService, UpdateService, command::Action, service_mode::Mode,
     },
 };
 
@@ -116,7 +118,8 @@ impl World {
             ["later", ms] => self.later(number(ms)),
             ["wall", seconds] => {
                 let step: i64 = seconds.parse().expect("a number of seconds");
-                self.now.wall = Timestamp(self.now.wall.0.saturating_add_signed(step * SECOND_NS as i64));
+                self.now.wall =
+                    Timestamp(self.now.wall.0.saturating_add_signed(step * SECOND_NS as i64));
             }
             // As if a reconciler asked for a time that has passed.
             ["overslept"] => {
@@ -131,7 +134,9 @@ impl World {
             ["stop"] => self.core.handle_stop(self.now),
             ["next"] => extra = Some(self.next()),
             ["time"] => extra = Some(self.time()),
-            [caller, ..] if caller.ends_with(':') => self.ask(caller.trim_end_matches(':'), &words[1..]),
+            [caller, ..] if caller.ends_with(':') => {
+                self.ask(caller.trim_end_matches(':'), &words[1..])
+            }
             _ => panic!("a story does not know {input:?}"),
         }
         let mut said = self.outputs();
@@ -211,7 +216,9 @@ impl World {
         let mut said = Vec::new();
         while let Some(output) = self.core.poll_output() {
             said.push(match output {
-                DriveOutput::Publish(published) => format!("show {}", published.view.position().revision),
+                DriveOutput::Publish(published) => {
+                    format!("show {}", published.view.position().revision)
+                }
                 DriveOutput::Answer(caller, answer) => format!("{caller}={}", told(&answer)),
                 DriveOutput::Propose(entry) => {
                     self.proposed.push(Arc::new(entry.into()));
@@ -224,7 +231,8 @@ impl World {
     }
 
     fn ask(&mut self, caller: &str, words: &[&str]) {
-        let person = author::person(Person { uid: 1000, name: "alice".into(), ..Person::default() });
+        let person =
+            author::person(Person { uid: 1000, name: "alice".into(), ..Person::default() });
         let (author, request) = match words {
             ["join", name] => (author::node(Id(1)), join(name)),
             _ => (person, Request::Command(self.command(words))),
@@ -248,12 +256,15 @@ impl World {
             ["create", name, replicas] => {
                 let mut spec = service_spec(name);
                 spec.mode.get_or_insert_default().mode =
-                    Some(Mode::Replicated(skep_proto::v1::Replicated { replicas: number(replicas) }));
+                    Some(Mode::Replicated(skep_proto::v1::Replicated {
+                        replicas: number(replicas),
+                    }));
                 Action::CreateService(Box::new(CreateService { spec: Some(spec) }))
             }
-            ["scale", name, replicas] => {
-                Action::ScaleService(ScaleService { service: (*name).into(), replicas: number(replicas) })
-            }
+            ["scale", name, replicas] => Action::ScaleService(ScaleService {
+                service: (*name).into(),
+                replicas: number(replicas),
+            }),
             ["remove", name] => Action::RemoveService(RemoveService { service: (*name).into() }),
             ["label", name] => self.update(name, |spec| {
                 let annotations = spec.annotations.get_or_insert_default();
@@ -314,7 +325,8 @@ fn told(answer: &Answer) -> String {
 fn kinds(entry: &Entry) -> String {
     let mut kinds: Vec<(&'static str, usize)> = Vec::new();
     for (_, record) in entry.decode().expect("what was sealed decodes") {
-        let kind = event::name(record.event.and_then(|e| e.kind).as_ref().expect("each has a kind"));
+        let kind =
+            event::name(record.event.and_then(|e| e.kind).as_ref().expect("each has a kind"));
         match kinds.last_mut() {
             Some((last, count)) if *last == kind => *count += 1,
             _ => kinds.push((kind, 1)),

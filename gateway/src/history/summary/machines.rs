@@ -3,8 +3,8 @@
 use skep_proto::{
     Id, condition,
     v1::{
-        NodeAvailability, NodeConditionsObserved, NodeJoined, NodeRemoved, NodeRole, NodeSpec, NodeUpdated,
-        StrayObserved, TaskState,
+        NodeAvailability, NodeConditionsObserved, NodeJoined, NodeRemoved, NodeRole, NodeSpec,
+        NodeUpdated, StrayObserved, TaskState,
     },
 };
 use std::collections::BTreeMap;
@@ -66,7 +66,8 @@ fn role(role: NodeRole) -> &'static str {
 const VALUE_CHARS_MAX: usize = 24;
 
 fn labels(spec: &NodeSpec) -> String {
-    let labels: BTreeMap<&String, &String> = spec.annotations.iter().flat_map(|a| &a.labels).collect();
+    let labels: BTreeMap<&String, &String> =
+        spec.annotations.iter().flat_map(|a| &a.labels).collect();
     let mut text = String::new();
     for (key, value) in labels {
         let short: String = value.chars().take(VALUE_CHARS_MAX).collect();

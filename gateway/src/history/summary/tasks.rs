@@ -3,7 +3,9 @@
 use super::{after, to_the_second};
 use skep_proto::{
     Id, Timestamp,
-    v1::{ContainerStatus, DesireReason, EndCause, TaskCreated, TaskDesired, TaskObserved, TaskState},
+    v1::{
+        ContainerStatus, DesireReason, EndCause, TaskCreated, TaskDesired, TaskObserved, TaskState,
+    },
 };
 
 pub(super) fn created(e: &TaskCreated, task: &str) -> String {
@@ -58,7 +60,9 @@ pub(super) fn observed(e: &TaskObserved, task: &str, on: &str) -> String {
     let words = if e.error.is_empty() { &e.message } else { &e.error };
     match e.state() {
         TaskState::Running => format!("{task} runs{on}"),
-        TaskState::Failed => format!("{task} failed: {}{on}", ended(e.container.as_ref(), &e.error)),
+        TaskState::Failed => {
+            format!("{task} failed: {}{on}", ended(e.container.as_ref(), &e.error))
+        }
         TaskState::Complete => format!("{task} completed{on}"),
         TaskState::Shutdown => format!("{task} stopped{on}"),
         TaskState::Rejected => format!("{task} rejected{on}{}", after(words)),
@@ -95,5 +99,9 @@ pub fn ended(container: Option<&ContainerStatus>, error: &str) -> String {
         EndCause::Reboot => "the machine was restarted".into(),
         EndCause::NotesDamaged => "its node's files about it are damaged".into(),
     };
-    if cause.is_empty() { format!("exit code {code}") } else { format!("exit code {code} ({cause})") }
+    if cause.is_empty() {
+        format!("exit code {code}")
+    } else {
+        format!("exit code {code} ({cause})")
+    }
 }

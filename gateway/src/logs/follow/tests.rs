@@ -25,7 +25,8 @@ impl World {
         World { reader: LogReader::new(mode, tail), now: Timestamp(1), sessions: BTreeMap::new() }
     }
 
-    /// `look aN=RUNNING bM=READY.away ; more`, `N chunk a5 a6 lost-a-3 end-a end`, `N lost`, `+100` ms.
+    /// `look aN=RUNNING bM=READY.away ; more`, `N chunk a5 a6 lost-a-3 end-a end`, `N lost`, `+100`
+    /// ms.
     fn on(&mut self, what: &str) -> String {
         let words: Vec<&str> = what.split_whitespace().collect();
         match words[..] {
@@ -80,7 +81,11 @@ impl World {
                 [line] => {
                     let (task, at) = line.split_at(1);
                     let task_id = id(task.chars().next().unwrap()).to_bytes();
-                    chunk.lines.push(LogLine { task_id, at: at.parse().unwrap(), ..LogLine::default() });
+                    chunk.lines.push(LogLine {
+                        task_id,
+                        at: at.parse().unwrap(),
+                        ..LogLine::default()
+                    });
                 }
                 _ => panic!("{item}"),
             }
@@ -94,13 +99,17 @@ impl World {
             said.push(match output {
                 Output::Order { node, tasks, tail, resume } => {
                     let tail = tail.map(|tail| format!(" tail {tail}")).unwrap_or_default();
-                    let resume: String =
-                        resume.iter().map(|r| format!(" after {}x{}", r.read_at, r.read_lines)).collect();
+                    let resume: String = resume
+                        .iter()
+                        .map(|r| format!(" after {}x{}", r.read_at, r.read_lines))
+                        .collect();
                     format!("order {} {}{tail}{resume}", letter(&node), ids(&tasks))
                 }
                 Output::Cancel(node) => format!("cancel {}", letter(&node)),
                 Output::Reply(reply) => match reply.message.unwrap() {
-                    Message::Line(line) => format!("{}@{}:{}", line.task_name, line.node_name, line.at),
+                    Message::Line(line) => {
+                        format!("{}@{}:{}", line.task_name, line.node_name, line.at)
+                    }
                     Message::Gap(gap) => format!("({})", gap.message),
                 },
             });
@@ -338,7 +347,9 @@ fn the_last_lines_of_a_forgotten_task_are_not_waited_for_without_end() {
 #[test]
 fn a_deadline_that_has_passed_is_a_deadline_no_more() {
     let mut world = World::new(Mode::Follow, None);
-    for what in ["look aN=RUNNING bM=RUNNING.away more", "look bM=RUNNING.away more", "+10000", "+500"] {
+    for what in
+        ["look aN=RUNNING bM=RUNNING.away more", "look bM=RUNNING.away more", "+10000", "+500"]
+    {
         world.on(what);
         assert!(world.reader.poll_timeout().is_none_or(|at| at > world.now), "{what}");
     }

@@ -1,9 +1,9 @@
 //! A model of a disk that keeps what was synced and may lose the rest, at will.
 //!
-//! A kill never shows whether something was synced, since the kernel still holds it. This does. A power cut keeps
-//! the oldest so many of the changes that were not yet durable, in the order in which they were made, and handles
-//! from before it are dead. Every change is counted, so that a test can let each of them fail in turn, or cut the
-//! power before it.
+//! A kill never shows whether something was synced, since the kernel still holds it. This does. A
+//! power cut keeps the oldest so many of the changes that were not yet durable, in the order in
+//! which they were made, and handles from before it are dead. Every change is counted, so that a
+//! test can let each of them fail in turn, or cut the power before it.
 
 use super::tables::Tables;
 use crate::disk::{
@@ -29,7 +29,8 @@ pub struct ModelDisk {
 pub enum Fault {
     /// The change is refused, as by a full disk, and so are all after it until [`ModelDisk::heal`].
     Refuse,
-    /// The change happens and is reported as failed; all after it are refused until [`ModelDisk::heal`].
+    /// The change happens and is reported as failed; all after it are refused until
+    /// [`ModelDisk::heal`].
     FailAfter,
     /// The power is cut before it: of what was not durable the oldest so many changes survive.
     CutPower {
@@ -73,7 +74,8 @@ enum Pending {
 }
 
 impl ModelDisk {
-    /// Cuts the power: of the changes that are not durable the oldest `keep` survive. Says how many were lost.
+    /// Cuts the power: of the changes that are not durable the oldest `keep` survive. Says how many
+    /// were lost.
     pub fn cut_power(&self, keep: usize) -> usize {
         self.platters().cut_power(keep)
     }
@@ -120,7 +122,8 @@ impl ModelDisk {
         let platters = self.platters();
         let tables = platters.names.get(names::STORE).and_then(|node| platters.tables(*node));
         let all = Span::since([]);
-        let last = tables.and_then(|tables| tables.scan(Table::Entries, &all, Way::Down, Page::ONE).pop());
+        let last =
+            tables.and_then(|tables| tables.scan(Table::Entries, &all, Way::Down, Page::ONE).pop());
         last.and_then(|(key, _)| keys::read_entry_key(&key).ok()).map_or(0, |last| last + 1)
     }
 
@@ -130,14 +133,19 @@ impl ModelDisk {
         batch.delete_span(Table::Entries, &keys::entry_key(from), &keys::entry_key(u64::MAX));
         let behind = |rows: Vec<Row>| {
             let index = |row: &Row| keys::read_revision(&row.0, &row.1).ok().map(|row| row.index);
-            rows.into_iter().filter(|row| index(row).is_some_and(|index| index >= from)).collect::<Vec<_>>()
+            rows.into_iter()
+                .filter(|row| index(row).is_some_and(|index| index >= from))
+                .collect::<Vec<_>>()
         };
         let mut platters = self.platters();
         let Some(node) = platters.names.get(names::STORE).copied() else { return };
         let every = Page { rows: usize::MAX, bytes: usize::MAX };
-        let rows =
-            platters.tables(node).map(|now| now.scan(Table::Revisions, &Span::since([]), Way::Up, every));
-        behind(rows.unwrap_or_default()).iter().for_each(|(key, _)| batch.delete(Table::Revisions, key));
+        let rows = platters
+            .tables(node)
+            .map(|now| now.scan(Table::Revisions, &Span::since([]), Way::Up, every));
+        behind(rows.unwrap_or_default())
+            .iter()
+            .for_each(|(key, _)| batch.delete(Table::Revisions, key));
         platters.sync_node(node);
         if let Node::Store { now, durable } = &mut platters.nodes[node] {
             now.change(&batch);
@@ -201,7 +209,9 @@ impl Platters {
         for (at, node) in self.nodes.iter_mut().enumerate() {
             match node {
                 // Its name is gone, and its bytes with it.
-                Node::File { .. } | Node::Store { .. } if !kept.contains(&at) => *node = Node::file(),
+                Node::File { .. } | Node::Store { .. } if !kept.contains(&at) => {
+                    *node = Node::file()
+                }
                 Node::File { now, durable } => now.clone_from(durable),
                 Node::Store { now, durable } => now.clone_from(durable),
             }
@@ -227,7 +237,9 @@ impl Platters {
             Pending::Named { name, node } => {
                 self.durable_names.insert(name, node);
             }
-            Pending::Removed { name } => self.durable_names.retain(|found, _| !is_below(found, &name)),
+            Pending::Removed { name } => {
+                self.durable_names.retain(|found, _| !is_below(found, &name))
+            }
             Pending::Renamed { from, to } => {
                 if let Some(node) = self.durable_names.remove(&from) {
                     self.durable_names.insert(to, node);

@@ -33,7 +33,8 @@ impl Files for OsFiles {
 
     fn open_locked(&self, name: &str) -> io::Result<Box<dyn SlotFile>> {
         let path = self.path(name);
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        let file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
         let file = Flock::lock(file, FlockArg::LockExclusiveNonblock)
             .map_err(|(_, error)| io::Error::from(error))?;
         Ok(Box::new(LockedFile { file }))

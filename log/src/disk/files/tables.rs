@@ -37,7 +37,8 @@ impl Tables {
             return Vec::new();
         }
         let upper = span.to.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
-        let rows = self.rows[table as usize].range::<[u8], _>((Bound::Included(&span.from[..]), upper));
+        let rows =
+            self.rows[table as usize].range::<[u8], _>((Bound::Included(&span.from[..]), upper));
         let rows = rows.map(|(key, value)| (key.clone(), value.clone()));
         let mut bytes = 0;
         let fits = |row: &Row| {

@@ -1,7 +1,8 @@
 //! The messages under `meta`, and the head of a snapshot's file.
 //!
-//! They are this manager's own and never travel, so their schema lives here and not with the records. They are
-//! prost all the same: consensus comes from a library whose types may change, what lies on disk may not.
+//! They are this manager's own and never travel, so their schema lives here and not with the
+//! records. They are prost all the same: consensus comes from a library whose types may change,
+//! what lies on disk may not.
 
 use crate::disk::head::Mark;
 use prost::Message;

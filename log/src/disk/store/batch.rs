@@ -1,7 +1,7 @@
 //! Changes that happen together.
 //!
-//! All keys and values lie in one buffer that is used again for the next batch: a group commit of a thousand
-//! entries costs no allocation.
+//! All keys and values lie in one buffer that is used again for the next batch: a group commit of a
+//! thousand entries costs no allocation.
 
 use super::Table;
 use std::ops::Range;

@@ -23,7 +23,10 @@ fn put(store: &dyn Store, table: Table, rows: &[(&str, &str)]) {
 
 fn keys(store: &dyn Store, table: Table, span: Span, way: Way, page: Page) -> String {
     let rows = store.scan(table, &span, way, page).unwrap();
-    rows.iter().map(|(key, _)| String::from_utf8_lossy(key).into_owned()).collect::<Vec<_>>().join(" ")
+    rows.iter()
+        .map(|(key, _)| String::from_utf8_lossy(key).into_owned())
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 #[test]
@@ -94,7 +97,10 @@ fn it_is_all_there_after_opening_again() {
         let store = open();
         assert_eq!(keys(&*store, Table::Entries, Span::all(), Way::Up, MANY), "a b");
         assert_eq!(store.get(Table::Meta, b"vote").unwrap().unwrap(), "2");
-        assert!(store.bytes() > 0 || keys(&*store, Table::Entries, Span::all(), Way::Up, MANY).is_empty());
+        assert!(
+            store.bytes() > 0
+                || keys(&*store, Table::Entries, Span::all(), Way::Up, MANY).is_empty()
+        );
     });
 }
 

@@ -1,15 +1,15 @@
 //! The store on disk: RocksDB, one column family a table.
 //!
-//! A synced commit is one write-ahead record and one fdatasync. Recovery stops at the first damaged record
-//! (point in time), since a power cut may tear unsynced writes anywhere in the tail; all families are flushed
-//! together, so that such a stop never finds one of them ahead of the others. The recycled write-ahead log would
-//! be faster, but has been seen to lose data at recovery: off.
+//! A synced commit is one write-ahead record and one fdatasync. Recovery stops at the first damaged
+//! record (point in time), since a power cut may tear unsynced writes anywhere in the tail; all
+//! families are flushed together, so that such a stop never finds one of them ahead of the others.
+//! The recycled write-ahead log would be faster, but has been seen to lose data at recovery: off.
 
 use super::{Batch, Change, Durability, Page, Row, Span, Store, StoreError, Table, Way};
 use bytes::Bytes;
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamily, DB, DBCompressionType, DBRecoveryMode, ErrorKind, IteratorMode,
-    LogLevel, Options, ReadOptions, WriteBatch, WriteOptions,
+    BlockBasedOptions, Cache, ColumnFamily, DB, DBCompressionType, DBRecoveryMode, ErrorKind,
+    IteratorMode, LogLevel, Options, ReadOptions, WriteBatch, WriteOptions,
 };
 use std::path::Path;
 
@@ -34,7 +34,8 @@ impl Rocks {
     /// Opens the store, and creates it if nothing is there.
     pub(crate) fn open(path: &Path) -> Result<Rocks, StoreError> {
         let families = Table::ALL.map(|table| (table.name(), family()));
-        let db = DB::open_cf_with_opts(&options(), path, families).map_err(|error| refused(&error))?;
+        let db =
+            DB::open_cf_with_opts(&options(), path, families).map_err(|error| refused(&error))?;
         Ok(Rocks::new(db, true))
     }
 
@@ -95,7 +96,13 @@ impl Store for Rocks {
         Ok(value.map(Bytes::from))
     }
 
-    fn scan(&self, table: Table, span: &Span, way: Way, page: Page) -> Result<Vec<Row>, StoreError> {
+    fn scan(
+        &self,
+        table: Table,
+        span: &Span,
+        way: Way,
+        page: Page,
+    ) -> Result<Vec<Row>, StoreError> {
         if span.to.as_ref().is_some_and(|to| *to <= span.from) {
             return Ok(Vec::new());
         }
@@ -123,7 +130,8 @@ impl Store for Rocks {
 
     fn bytes(&self) -> u64 {
         let property = |name: &str| -> u64 {
-            let value = |table| self.db.property_int_value_cf(self.family(table).ok()?, name).ok()?;
+            let value =
+                |table| self.db.property_int_value_cf(self.family(table).ok()?, name).ok()?;
             Table::ALL.into_iter().filter_map(value).sum()
         };
         let unwritten = if self.writable { property("rocksdb.cur-size-all-mem-tables") } else { 0 };
@@ -165,7 +173,9 @@ fn refused(error: &rocksdb::Error) -> StoreError {
     match error.kind() {
         ErrorKind::Corruption => StoreError::Damaged(words),
         // The lock's own kind is "IO error"; only its words tell it from a failing disk.
-        ErrorKind::IOError if words.contains("LOCK") || words.contains("lock hold by current process") => {
+        ErrorKind::IOError
+            if words.contains("LOCK") || words.contains("lock hold by current process") =>
+        {
             StoreError::Locked(words)
         }
         ErrorKind::NotFound

@@ -1,9 +1,10 @@
-//! Stories of services on their way: `slot:created:state[>desired]` a task, then what is said of them.
+//! Stories of services on their way: `slot:created:state[>desired]` a task, then what is said of
+//! them.
 
 use super::*;
 use skep_proto::v1::{
-    ContainerStatus, Meta, Placement, PlacementBlocked, Replicated, RolloutStatus, ServiceMode, ServiceSpec,
-    TaskSpec, TaskStatus, service_mode::Mode,
+    ContainerStatus, Meta, Placement, PlacementBlocked, Replicated, RolloutStatus, ServiceMode,
+    ServiceSpec, TaskSpec, TaskStatus, service_mode::Mode,
 };
 
 fn state_of(word: &str) -> TaskState {
@@ -23,8 +24,8 @@ fn state_of(word: &str) -> TaskState {
     .expect("a state")
 }
 
-/// `1:7:running>shutdown` is a task in slot 1, created at revision 7 (with the spec of that revision's parity),
-/// running and wanted to be shut down.
+/// `1:7:running>shutdown` is a task in slot 1, created at revision 7 (with the spec of that
+/// revision's parity), running and wanted to be shut down.
 fn task(text: &str) -> Task {
     let mut parts = text.split(':');
     let slot: u64 = parts.next().and_then(|p| p.parse().ok()).expect("a slot");
@@ -97,7 +98,8 @@ fn a_task_that_ends_well_and_is_replaced_again_and_again_does_not_run() {
     check(&reply(1, 1, three), 4, "0/1");
     let mut asked = reply(1, 1, three);
     for task in asked.tasks.iter_mut().filter(|task| state(task) == TaskState::Complete) {
-        let container = ContainerStatus { end_cause: EndCause::Asked as i32, ..ContainerStatus::default() };
+        let container =
+            ContainerStatus { end_cause: EndCause::Asked as i32, ..ContainerStatus::default() };
         task.status.get_or_insert_default().container = Some(container);
     }
     check(&asked, 1, "0/1");
@@ -111,7 +113,11 @@ fn failures_of_before_the_command_do_not_count() {
 
 #[test]
 fn a_task_that_is_not_tried_again_decides_at_once() {
-    check(&reply(1, 1, "1:2:failed>shutdown"), 1, "0/1 trouble: web.1 ended and is not tried again: ");
+    check(
+        &reply(1, 1, "1:2:failed>shutdown"),
+        1,
+        "0/1 trouble: web.1 ended and is not tried again: ",
+    );
     check(&reply(1, 1, "1:2:complete>shutdown"), 1, "1/1 converged");
     check(&reply(2, 1, "1:2:complete>shutdown 2:3:running"), 1, "2/2 converged");
     // Its end has been seen and not yet answered: there is hope.
@@ -146,7 +152,8 @@ fn tasks_that_still_fit_are_kept_when_only_their_placement_changes() {
     let service = kept.service.as_mut().expect("a service");
     service.spec.get_or_insert_default().task = Some(constrained("node.labels.b==1"));
     check(&kept, 10, "2/2 converged");
-    let updating = RolloutStatus { state: RolloutState::Updating as i32, ..RolloutStatus::default() };
+    let updating =
+        RolloutStatus { state: RolloutState::Updating as i32, ..RolloutStatus::default() };
     kept.service.as_mut().expect("a service").rollout = Some(updating);
     check(&kept, 10, "2/2");
     kept.service.as_mut().expect("a service").spec.get_or_insert_default().task =
@@ -174,7 +181,8 @@ fn scaling_down_is_settled_when_no_more_are_wanted_than_asked_for() {
 fn what_blocks_is_trouble() {
     let mut blocked = reply(1, 1, "1:2:pending");
     if let Some(service) = blocked.service.as_mut() {
-        service.blocked = Some(PlacementBlocked { message: "no node".into(), ..PlacementBlocked::default() });
+        service.blocked =
+            Some(PlacementBlocked { message: "no node".into(), ..PlacementBlocked::default() });
     }
     check(&blocked, 1, "0/1 trouble");
 }

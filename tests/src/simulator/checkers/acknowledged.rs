@@ -1,4 +1,5 @@
-//! LOG-1, agreement: what a client was told is in the log, at the revision it was told, under its command's id.
+//! LOG-1, agreement: what a client was told is in the log, at the revision it was told, under its
+//! command's id.
 
 use super::{Check, Checker};
 use crate::simulator::{disk, world::World};
@@ -20,7 +21,9 @@ impl Checker for Acknowledged {
             let record = record.and_then(|(_, record)| record.ok());
             let command = record.and_then(|record| record.command).map_or(0, |id| id.number);
             if command != number {
-                return Err(format!("command {number} was told revision {revision}, which is {command}'s"));
+                return Err(format!(
+                    "command {number} was told revision {revision}, which is {command}'s"
+                ));
             }
         }
         Ok(())

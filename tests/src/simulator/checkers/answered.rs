@@ -1,4 +1,5 @@
-//! GATE-4: every call ends. A command that a living manager has is answered soon, whatever the answer is.
+//! GATE-4: every call ends. A command that a living manager has is answered soon, whatever the
+//! answer is.
 
 use super::{Check, Checker};
 use crate::simulator::world::{World, happening::Happening};
@@ -34,7 +35,8 @@ impl Checker for Answered {
         if world.manager.is_none() || world.now.since(self.unhindered_since) < ANSWER_NS_MAX {
             return Ok(());
         }
-        let late = world.people.waiting().find(|(_, since)| world.now.since(*since) > ANSWER_NS_MAX);
+        let late =
+            world.people.waiting().find(|(_, since)| world.now.since(*since) > ANSWER_NS_MAX);
         match late {
             Some((number, _)) => Err(format!("command {number} has had no answer for 30 s")),
             None => Ok(()),

@@ -1,4 +1,5 @@
-//! GATE-5, agreement: the answer to a command and the log say the same, and what was accepted is what was asked.
+//! GATE-5, agreement: the answer to a command and the log say the same, and what was accepted is
+//! what was asked.
 
 use super::{Check, Checker, Seen};
 use crate::simulator::world::{World, happening::Happening};
@@ -42,33 +43,42 @@ impl Checker for Answers {
             return Ok(());
         }
         let name = event::name(seen.kind);
-        Err(format!("command {} became {name} at {}, which it did not ask for", id.number, seen.revision))
+        Err(format!(
+            "command {} became {name} at {}, which it did not ask for",
+            id.number, seen.revision
+        ))
     }
 
     fn on_happening(&mut self, happening: &Happening, world: &World) -> Check {
-        let Happening::Answered { number, answer, committed, .. } = happening else { return Ok(()) };
+        let Happening::Answered { number, answer, committed, .. } = happening else {
+            return Ok(());
+        };
         let effect = self.effects.get(number).copied();
         match answer {
             Answer::Unknown(_) => Ok(()),
             Answer::Refused(_) => Ok(()),
             Answer::Accepted { revision, through, object, changed: true, .. } => {
-                let (at, end, of) =
-                    effect.ok_or_else(|| format!("command {number} was accepted and is not in the log"))?;
-                // One that was sent again hears of its first time, and of all that followed until now.
+                let (at, end, of) = effect.ok_or_else(|| {
+                    format!("command {number} was accepted and is not in the log")
+                })?;
+                // One that was sent again hears of its first time, and of all that followed until
+                // now.
                 let right = at == *revision && (of.is_none() || of == *object) && *through >= end;
                 let told = format!("{revision} to {through} about {object}");
                 if right && *through <= *committed {
                     return Ok(());
                 }
-                Err(format!("command {number} was told {told}; the log has {at} to {end} about {of}"))
+                Err(format!(
+                    "command {number} was told {told}; the log has {at} to {end} about {of}"
+                ))
             }
             Answer::Accepted { revision, changed: false, .. } => {
                 let asked = world.people.of(*number).map(|asked| &asked.command);
                 let view = self.views.get(revision);
                 match (asked, view) {
-                    (Some(asked), Some(view)) if !is_so(asked, view) => {
-                        Err(format!("command {number} was told that nothing had to change at {revision}"))
-                    }
+                    (Some(asked), Some(view)) if !is_so(asked, view) => Err(format!(
+                        "command {number} was told that nothing had to change at {revision}"
+                    )),
                     (Some(_) | None, Some(_) | None) => Ok(()),
                 }
             }
@@ -78,7 +88,10 @@ impl Checker for Answers {
     fn at_end(&mut self, world: &World) -> Check {
         for (number, asked) in world.people.all() {
             if asked.certain && !matches!(asked.told, Some(Answer::Accepted { .. })) {
-                return Err(format!("command {number} cannot be refused, and was told {:?}", asked.told));
+                return Err(format!(
+                    "command {number} cannot be refused, and was told {:?}",
+                    asked.told
+                ));
             }
             let refused = matches!(asked.told, Some(Answer::Refused(_)));
             if let (true, Some((at, ..))) = (refused, self.effects.get(&number)) {
@@ -91,7 +104,8 @@ impl Checker for Answers {
 
 /// Whether the event is what the command asks for, made for the version that it names.
 fn says_what_was_asked(command: &Command, kind: &Kind, before: &View) -> bool {
-    let version_of = |id: &[u8]| before.services().by_id(Id::from_bytes(id)).map(|(_, row)| row.version.0);
+    let version_of =
+        |id: &[u8]| before.services().by_id(Id::from_bytes(id)).map(|(_, row)| row.version.0);
     match (&command.action, kind) {
         (Some(Action::CreateService(c)), Kind::ServiceCreated(e)) => c.spec == e.spec,
         (Some(Action::UpdateService(c)), Kind::ServiceUpdated(e)) => {
@@ -112,7 +126,9 @@ fn says_what_was_asked(command: &Command, kind: &Kind, before: &View) -> bool {
             may_go && c.node == Id::from_bytes(&e.node_id).to_string() && c.force == e.force
         }
         (Some(Action::UpdateNode(c)), Kind::NodeUpdated(e)) => {
-            let Some((_, row)) = before.nodes().by_id(Id::from_bytes(&e.node_id)) else { return false };
+            let Some((_, row)) = before.nodes().by_id(Id::from_bytes(&e.node_id)) else {
+                return false;
+            };
             let spec = e.spec.clone().unwrap_or_default();
             let labels = spec.annotations.clone().unwrap_or_default().labels;
             let available = c.availability.is_none_or(|wanted| wanted == spec.availability);
@@ -131,7 +147,9 @@ fn says_what_was_asked(command: &Command, kind: &Kind, before: &View) -> bool {
 fn is_so(command: &Command, view: &View) -> bool {
     let named = |name: &str| view.service_named(name).and_then(|index| view.services().get(index));
     match &command.action {
-        Some(Action::ScaleService(c)) => named(&c.service).is_some_and(|row| row.replicas() == c.replicas),
+        Some(Action::ScaleService(c)) => {
+            named(&c.service).is_some_and(|row| row.replicas() == c.replicas)
+        }
         Some(Action::UpdateService(c)) => {
             let service = view.services().iter().map(|(_, row)| row);
             service
@@ -140,7 +158,8 @@ fn is_so(command: &Command, view: &View) -> bool {
         }
         Some(Action::CreateService(_) | Action::RemoveService(_) | Action::RemoveNode(_)) => false,
         Some(Action::UpdateNode(c)) => {
-            let node = view.nodes().iter().map(|(_, row)| row).find(|row| row.id.to_string() == c.node);
+            let node =
+                view.nodes().iter().map(|(_, row)| row).find(|row| row.id.to_string() == c.node);
             node.is_some_and(|row| {
                 let is = NodeAvailability::try_from(row.spec.availability).ok();
                 c.availability.is_none_or(|wanted| NodeAvailability::try_from(wanted).ok() == is)

@@ -1,4 +1,5 @@
-//! AGENT-1 and AGENT-2: a node has only what was assigned to it, and stops nothing that is wanted of it.
+//! AGENT-1 and AGENT-2: a node has only what was assigned to it, and stops nothing that is wanted
+//! of it.
 
 use super::{Check, Checker};
 use crate::simulator::world::{World, happening::Happening};
@@ -21,7 +22,10 @@ impl Checker for Assigned {
                 let node = row.node.and_then(|node| view.nodes().get(node)).map(|node| node.id);
                 let agent = &world.agents[*agent];
                 if node.is_none() || node.unwrap_or(Id::NONE) != agent.node() {
-                    return Err(format!("{} runs {task}, which is assigned to {node:?}", agent.name()));
+                    return Err(format!(
+                        "{} runs {task}, which is assigned to {node:?}",
+                        agent.name()
+                    ));
                 }
             }
             Happening::StopAsked { agent, task } => {

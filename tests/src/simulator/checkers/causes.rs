@@ -1,4 +1,5 @@
-//! GATE-2: every record has an author, and a cause before it or is an origin; so causes lead back to one.
+//! GATE-2: every record has an author, and a cause before it or is an origin; so causes lead back
+//! to one.
 
 use super::{Check, Checker, Seen};
 use crate::simulator::world::World;
@@ -17,7 +18,9 @@ impl Checker for Causes {
         let author = seen.record.author.as_ref().and_then(|author| author.who.as_ref());
         let author = author.ok_or_else(|| format!("{name} at {revision} has no author"))?;
         if cause >= revision.0 {
-            return Err(format!("{name} at {revision} is caused by {cause}, which is not before it"));
+            return Err(format!(
+                "{name} at {revision} is caused by {cause}, which is not before it"
+            ));
         }
         match author {
             Who::Reconciler(_) if cause == 0 => {

@@ -24,7 +24,8 @@ struct Held {
 /// Remembers who waits.
 #[derive(Default)]
 pub struct Delays {
-    /// The record before, where it ended the wish for a task: a successor that it calls for stands right behind it.
+    /// The record before, where it ended the wish for a task: a successor that it calls for stands
+    /// right behind it.
     before: Option<(Id, DesireReason)>,
     held: BTreeMap<Id, Held>,
 }
@@ -66,9 +67,13 @@ impl Checker for Delays {
                     Some(_) | None => 0,
                 };
                 let task = Id::from_bytes(&e.task_id);
-                if e.desired() == TaskState::Running && waited_ns(seen, world, old) + SLACK_NS < wait_ns {
+                if e.desired() == TaskState::Running
+                    && waited_ns(seen, world, old) + SLACK_NS < wait_ns
+                {
                     let wait_ms = wait_ns / 1_000_000;
-                    return Err(format!("task {task} starts too early: its slot has to wait {wait_ms} ms"));
+                    return Err(format!(
+                        "task {task} starts too early: its slot has to wait {wait_ms} ms"
+                    ));
                 }
                 self.held.insert(task, Held { since: seen.decided_at, wait_ns });
             }
@@ -81,7 +86,8 @@ impl Checker for Delays {
     }
 }
 
-/// How long a task that its node could not even prepare has waited for its successor: that is made only then.
+/// How long a task that its node could not even prepare has waited for its successor: that is made
+/// only then.
 fn waited_ns(seen: &Seen<'_>, world: &World, old: Id) -> u64 {
     let Some((_, row)) = seen.before.tasks().by_id(old) else { return 0 };
     let unprepared = row.state == TaskState::Rejected && row.running_at == Timestamp::NEVER;

@@ -14,14 +14,18 @@ impl Checker for Early {
     }
 
     fn on_happening(&mut self, happening: &Happening, _world: &World) -> Check {
-        let Happening::Answered { number, answer, proposed_before, concluded, committed } = happening else {
+        let Happening::Answered { number, answer, proposed_before, concluded, committed } =
+            happening
+        else {
             return Ok(());
         };
         match answer {
             // Those say that nothing was decided.
             Answer::Unknown(_) => return Ok(()),
             Answer::Refused(refusal) if refusal.code == RefusalCode::Exhausted => return Ok(()),
-            Answer::Accepted { revision, through, .. } if revision > committed || through > committed => {
+            Answer::Accepted { revision, through, .. }
+                if revision > committed || through > committed =>
+            {
                 return Err(format!(
                     "command {number} was told {revision} to {through} while {committed} was committed"
                 ));

@@ -20,7 +20,9 @@ impl Checker for Owners {
         let view = manager.tip();
         let mut owners = BTreeMap::new();
         let wanted = |desired: TaskState, ended: bool| desired == TaskState::Running && !ended;
-        for (_, task) in view.tasks().iter().filter(|(_, task)| wanted(task.desired, task.has_ended())) {
+        for (_, task) in
+            view.tasks().iter().filter(|(_, task)| wanted(task.desired, task.has_ended()))
+        {
             if let Some(other) = owners.insert((task.service, task.slot), task.id) {
                 return Err(format!("slot {} is owned by {other} and by {}", task.slot, task.id));
             }

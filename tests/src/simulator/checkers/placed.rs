@@ -21,7 +21,8 @@ impl Checker for Placed {
         let (task, node) = (Id::from_bytes(&e.task_id), Id::from_bytes(&e.node_id));
         let view = seen.before;
         let (_, row) = view.tasks().by_id(task).ok_or("a task that is not there is assigned")?;
-        let (_, node) = view.nodes().by_id(node).ok_or("a task is assigned to a node that is not there")?;
+        let (_, node) =
+            view.nodes().by_id(node).ok_or("a task is assigned to a node that is not there")?;
         let spec = view.spec_of(row).ok_or("a task without a spec is assigned")?;
         match misfit(view, spec, node) {
             None => Ok(()),

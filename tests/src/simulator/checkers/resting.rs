@@ -1,4 +1,5 @@
-//! REST-2: at rest everything is as it was asked to be, as far as the world allows it, and nothing is left over.
+//! REST-2: at rest everything is as it was asked to be, as far as the world allows it, and nothing
+//! is left over.
 
 use super::{Check, Checker, placed::misfit};
 use crate::simulator::world::World;
@@ -53,7 +54,8 @@ fn slots(view: &View, index: ServiceIdx, service: &ServiceRow) -> Check {
         if task.is_held() {
             return Err(format!("task {id} of {name} is held for ever"));
         }
-        let slot = view.tasks_in_slot(index, task.slot).filter(|(_, task)| task.has_ended()).count();
+        let slot =
+            view.tasks_in_slot(index, task.slot).filter(|(_, task)| task.has_ended()).count();
         if slot > limit.max(4) + 1 {
             return Err(format!("slot {} of {name} keeps {slot} ended tasks", task.slot));
         }
@@ -71,7 +73,10 @@ fn slots(view: &View, index: ServiceIdx, service: &ServiceRow) -> Check {
             let spec = view.spec_of(task).ok_or("a task without a spec")?;
             let nodes = view.nodes().iter().map(|(_, node)| node);
             if let Some(node) = nodes.into_iter().find(|node| misfit(view, spec, node).is_none()) {
-                return Err(format!("task {id} of {name} is pending, although {} fits", node.hostname()));
+                return Err(format!(
+                    "task {id} of {name} is pending, although {} fits",
+                    node.hostname()
+                ));
             }
             if service.blocked.is_none() {
                 return Err(format!("task {id} of {name} is pending, and nothing says why"));

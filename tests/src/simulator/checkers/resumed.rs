@@ -1,4 +1,5 @@
-//! VIEW-4: `resume` finds what the deltas had left, and the deltas leave nothing that `resume` would find.
+//! VIEW-4: `resume` finds what the deltas had left, and the deltas leave nothing that `resume`
+//! would find.
 
 use super::{Check, Checker};
 use crate::simulator::world::{World, happening::Happening};
@@ -42,7 +43,8 @@ impl Checker for Resumed {
         let left = brain.resume(&view);
         let turn = Turn { now: view.at(), entropy: Entropy::new([7; 32]) };
         let settled = brain.settle(&mut view, left, &turn, ROOM);
-        let found = settled.records.iter().filter_map(|record| record.event.as_ref()?.kind.as_ref());
+        let found =
+            settled.records.iter().filter_map(|record| record.event.as_ref()?.kind.as_ref());
         let found: Vec<&str> = found.map(event::name).collect();
         if found.is_empty() {
             return Ok(());

@@ -34,9 +34,13 @@ impl Checker for Rollouts {
     fn at_rest(&mut self, view: &View, _world: &World) -> Check {
         for (index, row) in view.services().iter().filter(|(_, row)| !row.removed) {
             let state = row.rollout.as_ref().map_or(RolloutState::None, |rollout| rollout.state);
-            let waits = view.tasks_of(index).any(|(_, t)| t.is_live() && t.state < TaskState::Running);
+            let waits =
+                view.tasks_of(index).any(|(_, t)| t.is_live() && t.state < TaskState::Running);
             if state == RolloutState::Updating && !waits {
-                return Err(format!("the roll-out of {} never ends, although all of it runs", row.name()));
+                return Err(format!(
+                    "the roll-out of {} never ends, although all of it runs",
+                    row.name()
+                ));
             }
         }
         Ok(())
@@ -48,7 +52,8 @@ fn one_at_a_time(seen: &Seen<'_>, e: &TaskCreated) -> Check {
     let by = seen.record.author.as_ref().and_then(|author| author.who.as_ref());
     let view = seen.before;
     let service = view.services().by_id(Id::from_bytes(&e.service_id));
-    let (Some((index, row)), true) = (service, by == Some(&Who::Reconciler(Reconciler::Rollout as i32)))
+    let (Some((index, row)), true) =
+        (service, by == Some(&Who::Reconciler(Reconciler::Rollout as i32)))
     else {
         return Ok(());
     };
@@ -65,8 +70,10 @@ fn one_at_a_time(seen: &Seen<'_>, e: &TaskCreated) -> Check {
     });
     match waits {
         None => Ok(()),
-        Some((_, task)) => {
-            Err(format!("the roll-out of {} goes on while {} does not run yet", row.name(), task.id))
-        }
+        Some((_, task)) => Err(format!(
+            "the roll-out of {} goes on while {} does not run yet",
+            row.name(),
+            task.id
+        )),
     }
 }

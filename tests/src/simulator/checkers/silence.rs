@@ -1,4 +1,5 @@
-//! LIVE-1: a node that beats is never called silent or down; one that is not heard of is, within bounds.
+//! LIVE-1: a node that beats is never called silent or down; one that is not heard of is, within
+//! bounds.
 
 use super::{Check, Checker, Seen};
 use crate::simulator::world::{World, happening::Happening};
@@ -56,7 +57,10 @@ impl Checker for Silence {
         let ago = world.now.since(at);
         if ago + SLACK_NS < patience_ns(world) {
             let name = world.agents[index].name();
-            return Err(format!("{name} is called silent {} ms after it was heard", ago / 1_000_000));
+            return Err(format!(
+                "{name} is called silent {} ms after it was heard",
+                ago / 1_000_000
+            ));
         }
         Ok(())
     }
@@ -75,7 +79,10 @@ impl Checker for Silence {
             let ago = world.now.since(*since);
             if ago > patience_ns(world) + COMMIT_NS_MAX {
                 let name = node.hostname();
-                return Err(format!("{name} counts as ready {} ms after its session", ago / 1_000_000));
+                return Err(format!(
+                    "{name} counts as ready {} ms after its session",
+                    ago / 1_000_000
+                ));
             }
         }
         for (index, agent) in world.agents.iter().enumerate() {

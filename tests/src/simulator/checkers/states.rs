@@ -15,13 +15,17 @@ impl Checker for States {
     fn on_record(&mut self, seen: &Seen<'_>, _world: &World) -> Check {
         let row = |id: &[u8]| seen.before.tasks().by_id(Id::from_bytes(id)).map(|(_, row)| row);
         let wrong = match seen.kind {
-            Kind::TaskObserved(e) => row(&e.task_id).filter(|row| row.has_ended() || e.state() < row.state),
+            Kind::TaskObserved(e) => {
+                row(&e.task_id).filter(|row| row.has_ended() || e.state() < row.state)
+            }
             Kind::TaskDesired(e) => row(&e.task_id).filter(|row| e.desired() <= row.desired),
             Kind::TaskAssigned(e) => row(&e.task_id).filter(|row| row.node.is_some()),
             _ => None,
         };
         match wrong {
-            Some(row) => Err(format!("at {} task {} goes back or on after its end", seen.revision, row.id)),
+            Some(row) => {
+                Err(format!("at {} task {} goes back or on after its end", seen.revision, row.id))
+            }
             None => Ok(()),
         }
     }

@@ -1,5 +1,5 @@
-//! REC-8, stop first: no two containers of one slot run at once, unless the older one's node is lost or was given
-//! all the time that it may have.
+//! REC-8, stop first: no two containers of one slot run at once, unless the older one's node is
+//! lost or was given all the time that it may have.
 
 use super::{Check, Checker, Seen};
 use crate::simulator::{
@@ -19,7 +19,8 @@ const SLACK_NS: u64 = 5 * SECOND_NS;
 /// Looks at each container that begins to run.
 #[derive(Default)]
 pub struct StopFirst {
-    /// Tasks whose node was lost once: whatever they do when it comes back, nobody could wait for it.
+    /// Tasks whose node was lost once: whatever they do when it comes back, nobody could wait for
+    /// it.
     lost: BTreeSet<Id>,
 }
 
@@ -74,8 +75,8 @@ fn is_excused(world: &World, task: Id, old: &Container) -> bool {
     let Some((_, row)) = view.tasks().by_id(task) else { return true };
     let Some(node) = row.node.and_then(|node| view.nodes().get(node)) else { return true };
     let lost = node.removed || node.state != NodeState::Ready;
-    // A slot that was scaled away is free, whatever is still ending in it; and a task that no longer fits its node
-    // has ended for the cluster when it is rejected.
+    // A slot that was scaled away is free, whatever is still ending in it; and a task that no
+    // longer fits its node has ended for the cluster when it is rejected.
     let given_up = matches!(row.state, TaskState::Orphaned | TaskState::Rejected)
         || row.desired == TaskState::Remove
         || row.desire_reason == DesireReason::NodeDown;

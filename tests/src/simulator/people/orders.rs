@@ -1,11 +1,12 @@
-//! What somebody asks for next: mostly something sensible, sometimes something that must be refused.
+//! What somebody asks for next: mostly something sensible, sometimes something that must be
+//! refused.
 
 use super::specs;
 use crate::simulator::dice::Dice;
 use skep_projections::{NodeRow, ServiceRow, View};
 use skep_proto::v1::{
-    CreateService, NodeAvailability, NodeRole, RemoveNode, RemoveService, ScaleService, UpdateCluster,
-    UpdateNode, UpdateService, command::Action,
+    CreateService, NodeAvailability, NodeRole, RemoveNode, RemoveService, ScaleService,
+    UpdateCluster, UpdateNode, UpdateService, command::Action,
 };
 use std::collections::BTreeMap;
 
@@ -78,7 +79,8 @@ fn update_node(view: &View, dice: &mut Dice) -> Action {
     }
     match dice.below(3) {
         0 => {
-            let (key, value) = [("zone", "a"), ("zone", "b"), ("disk", "ssd")][dice.below(3) as usize];
+            let (key, value) =
+                [("zone", "a"), ("zone", "b"), ("disk", "ssd")][dice.below(3) as usize];
             update.label_add = BTreeMap::from([(key.to_owned(), value.to_owned())]);
         }
         1 if dice.once_in(2) => update.label_rm = vec!["zone".into()],
@@ -118,6 +120,9 @@ fn senseless(dice: &mut Dice) -> Action {
             spec.mode = None;
             Action::CreateService(Box::new(CreateService { spec: Some(spec) }))
         }
-        _ => Action::ScaleService(ScaleService { service: name(dice).into(), replicas: u64::MAX / 2 }),
+        _ => Action::ScaleService(ScaleService {
+            service: name(dice).into(),
+            replicas: u64::MAX / 2,
+        }),
     }
 }

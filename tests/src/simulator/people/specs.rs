@@ -5,8 +5,8 @@ use skep_proto::{
     time::SECOND_NS,
     v1::{
         Annotations, ContainerSpec, EndpointSpec, Placement, PortConfig, PublishMode, Replicated,
-        ResourceRequirements, Resources, RestartCondition, RestartPolicy, ServiceMode, ServiceSpec, TaskSpec,
-        service_mode::Mode, task_spec::Runtime,
+        ResourceRequirements, Resources, RestartCondition, RestartPolicy, ServiceMode, ServiceSpec,
+        TaskSpec, service_mode::Mode, task_spec::Runtime,
     },
 };
 
@@ -38,18 +38,24 @@ pub fn spec(name: &str, dice: &mut Dice) -> ServiceSpec {
             resources: resources(dice),
             ..TaskSpec::default()
         }),
-        mode: Some(ServiceMode { mode: Some(Mode::Replicated(Replicated { replicas: dice.below(5) })) }),
+        mode: Some(ServiceMode {
+            mode: Some(Mode::Replicated(Replicated { replicas: dice.below(5) })),
+        }),
         endpoint: endpoint(dice),
         ..ServiceSpec::default()
     }
 }
 
-/// The same service, changed as people change things: the program, where it may run, or something beside.
+/// The same service, changed as people change things: the program, where it may run, or something
+/// beside.
 pub fn changed(old: &ServiceSpec, dice: &mut Dice) -> ServiceSpec {
     let mut new = old.clone();
     let Some(task) = &mut new.task else { return new };
     match dice.below(8) {
-        0 => task.placement = Some(Placement { constraints: constraints(dice), ..Placement::default() }),
+        0 => {
+            task.placement =
+                Some(Placement { constraints: constraints(dice), ..Placement::default() })
+        }
         1 => task.resources = resources(dice),
         2 => task.restart = Some(restart(dice)),
         3 => task.force_update += 1,
@@ -115,8 +121,10 @@ fn resources(dice: &mut Dice) -> Option<ResourceRequirements> {
         memory_bytes: (dice.below(3) as i64) << 30,
         generic: Vec::new(),
     };
-    dice.once_in(3)
-        .then(|| ResourceRequirements { reservations: Some(reserved), ..ResourceRequirements::default() })
+    dice.once_in(3).then(|| ResourceRequirements {
+        reservations: Some(reserved),
+        ..ResourceRequirements::default()
+    })
 }
 
 fn endpoint(dice: &mut Dice) -> Option<EndpointSpec> {

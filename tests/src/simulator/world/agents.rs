@@ -126,7 +126,10 @@ impl World {
                 let pause = self.dice.below(20 * SECOND_NS);
                 self.plan(pause, Event::AgentRejoins(index));
             }
-            Output::Joined { .. } | Output::Write(_) | Output::Logs(_) | Output::LogCancel { .. } => {}
+            Output::Joined { .. }
+            | Output::Write(_)
+            | Output::Logs(_)
+            | Output::LogCancel { .. } => {}
         }
     }
 

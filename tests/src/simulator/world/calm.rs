@@ -1,4 +1,5 @@
-//! The end of all faults: everything starts again and nothing goes wrong any more. What has to be found, finds itself.
+//! The end of all faults: everything starts again and nothing goes wrong any more. What has to be
+//! found, finds itself.
 
 use super::{Event, World};
 use crate::simulator::{engine::Weather, net::Way, people::specs};
@@ -36,7 +37,11 @@ impl World {
         for (_, node) in view.nodes().iter().filter(|(_, node)| !node.removed) {
             let availability = Some(NodeAvailability::Active as i32);
             let node = node.id.to_string();
-            actions.push(Action::UpdateNode(UpdateNode { node, availability, ..UpdateNode::default() }));
+            actions.push(Action::UpdateNode(UpdateNode {
+                node,
+                availability,
+                ..UpdateNode::default()
+            }));
         }
         for (_, service) in view.services().iter().filter(|(_, service)| !service.removed) {
             actions.push(Action::UpdateService(Box::new(UpdateService {
@@ -62,11 +67,14 @@ impl World {
         if !manager.is_idle() {
             return Some("the manager has work left".into());
         }
-        if self.agenda.has(|event| matches!(event, Event::Command(_))) || !self.people.are_content() {
+        if self.agenda.has(|event| matches!(event, Event::Command(_))) || !self.people.are_content()
+        {
             return Some("commands are not answered".into());
         }
-        let away =
-            self.agents.iter().find(|agent| agent.core.as_ref().is_none_or(|core| !core.is_attached()));
+        let away = self
+            .agents
+            .iter()
+            .find(|agent| agent.core.as_ref().is_none_or(|core| !core.is_attached()));
         away.map(|agent| format!("{} has no session", agent.name()))
     }
 }

@@ -56,7 +56,8 @@ impl Event {
     }
 }
 
-/// All that will happen, in order of time; of what happens at once, in the order in which it was planned.
+/// All that will happen, in order of time; of what happens at once, in the order in which it was
+/// planned.
 #[derive(Default)]
 pub struct Agenda {
     events: BTreeMap<(Timestamp, u64), Event>,

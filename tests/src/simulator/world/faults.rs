@@ -52,7 +52,8 @@ impl World {
         self.plan(pause, Event::Fault);
     }
 
-    /// The manager's work is broken off as soon as so many entries are under way, or else at the next such plan.
+    /// The manager's work is broken off as soon as so many entries are under way, or else at the
+    /// next such plan.
     fn plan_doom(&mut self, doom: Doom) {
         if let Some((_, overdue)) = self.doom.take() {
             self.meet(overdue);
@@ -62,7 +63,8 @@ impl World {
 
     /// The planned end comes when enough is under way.
     pub(super) fn meet_doom(&mut self) {
-        if let Some((_, doom)) = self.doom.take_if(|(entries, _)| self.disk.unsynced() >= *entries) {
+        if let Some((_, doom)) = self.doom.take_if(|(entries, _)| self.disk.unsynced() >= *entries)
+        {
             self.meet(doom);
         }
     }
@@ -187,7 +189,9 @@ impl World {
     fn end_container(&mut self) {
         let index = self.dice.below(self.agents.len() as u64) as usize;
         let running = self.agents[index].engine.running();
-        let Some(task) = running.get(self.dice.below(running.len() as u64) as usize) else { return };
+        let Some(task) = running.get(self.dice.below(running.len() as u64) as usize) else {
+            return;
+        };
         match self.dice.below(3) {
             0 => self.end(index, *task, exited(1)),
             1 => {
@@ -203,7 +207,8 @@ impl World {
     }
 
     fn end(&mut self, index: usize, task: Id, ended: Ended) {
-        let (follows, process) = (self.agents[index].engine.exit(task, ended), self.agents[index].process);
+        let (follows, process) =
+            (self.agents[index].engine.exit(task, ended), self.agents[index].process);
         self.plan_engine(index, process, follows);
     }
 

@@ -19,7 +19,8 @@ impl World {
         self.lives += 1;
         let (cluster, records) = (self.settings.cluster.clone(), self.settings.entry_records);
         let clocks = self.clocks();
-        let started = Manager::start(&self.disk, self.lives, cluster, records, clocks, &mut self.dice);
+        let started =
+            Manager::start(&self.disk, self.lives, cluster, records, clocks, &mut self.dice);
         match started {
             Ok(manager) => self.manager = Some(manager),
             Err(words) => panic!("LOG-3: the manager's own log does not replay: {words}"),
@@ -123,7 +124,9 @@ impl World {
             }
             // What was sent before arrives before the end does.
             Output::Close(conn) => {
-                let Some((agent, line)) = self.net.get(conn).map(|s| (s.agent, s.line)) else { return };
+                let Some((agent, line)) = self.net.get(conn).map(|s| (s.agent, s.line)) else {
+                    return;
+                };
                 let at = self.now + FLIGHT_NS_MAX;
                 if let Some(at) = self.net.arrival(conn, Way::ToAgent, at) {
                     self.agenda.plan(at, Event::AgentHearsCut(agent, line));

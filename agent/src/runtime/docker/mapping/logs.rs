@@ -1,8 +1,9 @@
-//! Where a container's output goes, and that it takes bounded room. Pure.
+//! Where a container's output goes, and that it takes bounded room. No IO; the hash map is that of
+//! the engine's API.
 //!
-//! The engine's own default, the driver `json-file` without limits, fills a disk in time. So a task that chooses
-//! no limit for that driver gets one; `max-size=-1` asks for none. Other drivers bound themselves (`local`) or
-//! keep nothing here.
+//! The engine's own default, the driver `json-file` without limits, fills a disk in time. So a task
+//! that chooses no limit for that driver gets one; `max-size=-1` asks for none. Other drivers bound
+//! themselves (`local`) or keep nothing here.
 
 use bollard::models::HostConfigLogConfig;
 use skep_proto::v1::LogDriver;
@@ -15,8 +16,8 @@ const FILE_SIZE_MAX: &str = "10m";
 /// Files of one container's output; the oldest goes when there would be more.
 const FILES_MAX: &str = "3";
 
-/// The container's log driver and its options. `default` is the engine's own driver, empty where it is not
-/// known: then nothing is added for it.
+/// The container's log driver and its options. `default` is the engine's own driver, empty where it
+/// is not known: then nothing is added for it.
 pub(super) fn config(wanted: Option<&LogDriver>, default: &str) -> Option<HostConfigLogConfig> {
     let name = wanted.map(|driver| driver.name.as_str()).filter(|name| !name.is_empty());
     let options = wanted.map(|driver| driver.options.clone()).unwrap_or_default();
@@ -34,18 +35,31 @@ pub(super) fn config(wanted: Option<&LogDriver>, default: &str) -> Option<HostCo
 mod tests {
     use super::*;
 
-    fn check(wanted: Option<(&str, &[(&str, &str)])>, default: &str, expected: Option<(&str, &str)>) {
+    fn check(
+        wanted: Option<(&str, &[(&str, &str)])>,
+        default: &str,
+        expected: Option<(&str, &str)>,
+    ) {
         let options = |pairs: &[(&str, &str)]| {
             pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
         };
-        let wanted = wanted.map(|(name, pairs)| LogDriver { name: name.to_owned(), options: options(pairs) });
+        let wanted = wanted
+            .map(|(name, pairs)| LogDriver { name: name.to_owned(), options: options(pairs) });
         let found = config(wanted.as_ref(), default).map(|config| {
-            let mut pairs: Vec<String> =
-                config.config.unwrap().iter().map(|(key, value)| format!("{key}={value}")).collect();
+            let mut pairs: Vec<String> = config
+                .config
+                .unwrap()
+                .iter()
+                .map(|(key, value)| format!("{key}={value}"))
+                .collect();
             pairs.sort();
             (config.typ.unwrap(), pairs.join(" "))
         });
-        assert_eq!(found, expected.map(|(typ, pairs)| (typ.to_owned(), pairs.to_owned())), "{wanted:?}");
+        assert_eq!(
+            found,
+            expected.map(|(typ, pairs)| (typ.to_owned(), pairs.to_owned())),
+            "{wanted:?}"
+        );
     }
 
     #[test]
@@ -59,7 +73,11 @@ mod tests {
             "local",
             Some(("json-file", "max-file=9 max-size=10m")),
         );
-        check(Some(("json-file", &[("max-size", "-1")])), "local", Some(("json-file", "max-size=-1")));
+        check(
+            Some(("json-file", &[("max-size", "-1")])),
+            "local",
+            Some(("json-file", "max-size=-1")),
+        );
         check(Some(("", &[("max-size", "1m")])), "json-file", Some(("json-file", "max-size=1m")));
     }
 

@@ -7,8 +7,8 @@ use bollard::models::{
     MountVolumeOptions, MountVolumeOptionsDriverConfig,
 };
 use skep_proto::v1::{
-    BindOptions, BindPropagation, Mount as Wanted, MountConsistency, MountType as WantedType, TmpfsOptions,
-    VolumeOptions,
+    BindOptions, BindPropagation, Mount as Wanted, MountConsistency, MountType as WantedType,
+    TmpfsOptions, VolumeOptions,
 };
 
 /// All of them, in the spec's order.
@@ -52,8 +52,8 @@ fn bind(options: &BindOptions) -> MountBindOptions {
         BindPropagation::Rslave => MountBindOptionsPropagationEnum::RSLAVE,
         BindPropagation::Slave => MountBindOptionsPropagationEnum::SLAVE,
     };
-    // An engine that does not know an option refuses it even where it is false: so only what is asked for is
-    // sent.
+    // An engine that does not know an option refuses it even where it is false: so only what is
+    // asked for is sent.
     let asked = |value: bool| value.then_some(true);
     MountBindOptions {
         propagation: Some(propagation),

@@ -28,7 +28,8 @@ pub(super) struct Reading {
     files: VecDeque<Lines>,
     /// Lines that came before the next one in the task's life, as far as they were read.
     count: u64,
-    /// A line was read, wanted or not: what is missing lies between two lines, and not before all of them.
+    /// A line was read, wanted or not: what is missing lies between two lines, and not before all
+    /// of them.
     any: bool,
     /// Wanted lines to be passed over, since only the last ones are asked for.
     skip: u64,
@@ -39,7 +40,11 @@ pub(super) struct Reading {
 }
 
 impl Reading {
-    pub(super) fn open(folder: Folder, query: LogQuery, watch: Option<Watch>) -> io::Result<Reading> {
+    pub(super) fn open(
+        folder: Folder,
+        query: LogQuery,
+        watch: Option<Watch>,
+    ) -> io::Result<Reading> {
         let mut reading = Reading {
             folder,
             query,
@@ -68,8 +73,8 @@ impl Reading {
         Ok(reading)
     }
 
-    /// The newer file is opened first: if it is put aside in between, the older one is found to be the same
-    /// and not read twice.
+    /// The newer file is opened first: if it is put aside in between, the older one is found to be
+    /// the same and not read twice.
     fn open_files(&self) -> io::Result<VecDeque<Lines>> {
         let newer = Lines::open(&self.folder.log())?;
         let older = Lines::open(&self.folder.log_aside())?;
@@ -165,8 +170,8 @@ impl Reading {
         Ok(true)
     }
 
-    /// Whether the file that was read has been put aside, and newer ones follow it now. What was written to it
-    /// since the last look comes first.
+    /// Whether the file that was read has been put aside, and newer ones follow it now. What was
+    /// written to it since the last look comes first.
     fn go_to_new_file(&mut self) -> io::Result<bool> {
         let now = std::fs::metadata(self.folder.log()).map(|meta| meta.ino()).ok();
         let read = self.files.back().map(|lines| lines.inode);

@@ -1,12 +1,12 @@
 //! The second stage of a start: the new process prepares itself, then becomes the program.
 //!
-//! Control groups, limits, groups and user must be set between fork and exec. Code there may not allocate or
-//! lock, which safe Rust cannot promise; a second exec of this binary may do anything. It costs a
-//! millisecond. Its standard input is a pipe to the shim, closed by the exec that succeeds: silence means
-//! that the program runs.
+//! Control groups, limits, groups and user must be set between fork and exec. Code there may not
+//! allocate or lock, which safe Rust cannot promise; a second exec of this binary may do anything.
+//! It costs a millisecond. Its standard input is a pipe to the shim, closed by the exec that
+//! succeeds: silence means that the program runs.
 //!
-//! What a program inherits is settled here and nowhere else: nothing of the agent's own environment, limits
-//! of open files, OOM score or file mode mask reaches it by accident.
+//! What a program inherits is settled here and nowhere else: nothing of the agent's own
+//! environment, limits of open files, OOM score or file mode mask reaches it by accident.
 
 use crate::runtime::process::{
     folder::{Folder, Note},
@@ -31,15 +31,17 @@ use std::{
     process::Command,
 };
 
-/// Open files of a task for which the spec says nothing: what systemd gives to a service. A task may raise the
-/// soft limit up to the hard one.
+/// Open files of a task for which the spec says nothing: what systemd gives to a service. A task
+/// may raise the soft limit up to the hard one.
 const OPEN_FILES_SOFT: u64 = 1024;
-/// See [`OPEN_FILES_SOFT`]; where the agent itself may have fewer and is not allowed to raise that, its own.
+/// See [`OPEN_FILES_SOFT`]; where the agent itself may have fewer and is not allowed to raise that,
+/// its own.
 const OPEN_FILES_HARD: u64 = 524_288;
 /// File mode mask of every task.
 const FILE_MODE_MASK: u32 = 0o022;
 
-/// The words before the folder that lead a binary to this stage: those that led it to the shim, and `launch`.
+/// The words before the folder that lead a binary to this stage: those that led it to the shim, and
+/// `launch`.
 pub(super) fn words() -> Vec<OsString> {
     let own: Vec<OsString> = std::env::args_os().skip(1).collect();
     let before = own.len().saturating_sub(1);
@@ -66,14 +68,17 @@ pub(super) fn explain(plan: &Plan, error: &io::Error) -> io::Error {
         io::ErrorKind::NotFound if !plan.dir.is_dir() => {
             format!("there is no folder {} to start {program} in", plan.dir.display())
         }
-        io::ErrorKind::NotFound => format!("{program} or the interpreter that it names is not there"),
+        io::ErrorKind::NotFound => {
+            format!("{program} or the interpreter that it names is not there")
+        }
         io::ErrorKind::PermissionDenied => format!("{program} may not be run by this user"),
         _ => format!("{program} cannot be run: {error}"),
     };
     io::Error::new(error.kind(), words)
 }
 
-/// Prepares this process and becomes the program; returns only when that went wrong, after telling the shim.
+/// Prepares this process and becomes the program; returns only when that went wrong, after telling
+/// the shim.
 pub(super) fn launch(folder: &Folder) -> io::Result<()> {
     // A copy that closes itself when the program begins; the program's own input is empty.
     let mut mouth = File::from(io::stdin().as_fd().try_clone_to_owned()?);
@@ -93,8 +98,9 @@ fn become_program(folder: &Folder) -> io::Result<std::convert::Infallible> {
     };
     dup2_stdin(File::open("/dev/null")?)?;
     for group in &plan.groups {
-        fs::write(group.path.join("cgroup.procs"), "0")
-            .map_err(|error| io::Error::other(format!("cannot enter {}: {error}", group.path.display())))?;
+        fs::write(group.path.join("cgroup.procs"), "0").map_err(|error| {
+            io::Error::other(format!("cannot enter {}: {error}", group.path.display()))
+        })?;
     }
     set_oom_score(plan.oom_score_adj)?;
     limit_open_files()?;
@@ -105,8 +111,8 @@ fn become_program(folder: &Folder) -> io::Result<std::convert::Infallible> {
     if let Some(account) = &plan.account {
         change_user(account)?;
     }
-    // After the user, since the kernel forgets it when the user changes. When the shim is killed, its program
-    // is not left alone.
+    // After the user, since the kernel forgets it when the user changes. When the shim is killed,
+    // its program is not left alone.
     set_pdeathsig(Signal::SIGKILL)?;
     std::env::set_current_dir(&plan.dir).map_err(|error| {
         io::Error::other(format!("cannot enter the folder {}: {error}", plan.dir.display()))
@@ -114,8 +120,8 @@ fn become_program(folder: &Folder) -> io::Result<std::convert::Infallible> {
     Err(explain(&plan, &program(&plan).exec()))
 }
 
-/// The daemon's own score must not protect its tasks. Only what the spec asked for must succeed: an agent that
-/// may not go back to 0 has a higher score, and so has the task.
+/// The daemon's own score must not protect its tasks. Only what the spec asked for must succeed: an
+/// agent that may not go back to 0 has a higher score, and so has the task.
 fn set_oom_score(score: i64) -> io::Result<()> {
     match fs::write("/proc/self/oom_score_adj", score.to_string()) {
         Err(error) if score != 0 => {
@@ -145,11 +151,12 @@ fn change_user(account: &Account) -> io::Result<()> {
 }
 
 fn set_limit(limit: &Limit) -> io::Result<()> {
-    let resource =
-        resource(&limit.name).ok_or_else(|| io::Error::other(format!("no limit {:?}", limit.name)))?;
+    let resource = resource(&limit.name)
+        .ok_or_else(|| io::Error::other(format!("no limit {:?}", limit.name)))?;
     let value = |value: i64| u64::try_from(value).unwrap_or(RLIM_INFINITY);
-    setrlimit(resource, value(limit.soft), value(limit.hard))
-        .map_err(|error| io::Error::other(format!("cannot set the limit {}: {}", limit.name, error.desc())))
+    setrlimit(resource, value(limit.soft), value(limit.hard)).map_err(|error| {
+        io::Error::other(format!("cannot set the limit {}: {}", limit.name, error.desc()))
+    })
 }
 
 /// The limit of that name, in Docker's words.

@@ -1,10 +1,11 @@
-//! What the agent may order a shim: one line each, short enough that a FIFO never tears or mixes them.
+//! What the agent may order a shim: one line each, short enough that a FIFO never tears or mixes
+//! them.
 
 use nix::errno::Errno;
 use std::{io, os::fd::AsFd, time::Duration};
 
-/// More than all orders that can wait in the FIFO at a time that matter: what does not fit is read at the
-/// next look.
+/// More than all orders that can wait in the FIFO at a time that matter: what does not fit is read
+/// at the next look.
 const ORDERS_BYTES_MAX: usize = 4096;
 
 /// One order.
@@ -35,11 +36,14 @@ impl Order {
     }
 }
 
-/// All orders that wait. Called when there is something to read, and reads once: so it never blocks.
+/// All orders that wait. Called when there is something to read, and reads once: so it never
+/// blocks.
 pub(super) fn read(control: &io::Stdin) -> Vec<Order> {
     let mut bytes = [0; ORDERS_BYTES_MAX];
     match nix::unistd::read(control.as_fd(), &mut bytes) {
-        Ok(count) => String::from_utf8_lossy(&bytes[..count]).lines().filter_map(Order::parse).collect(),
+        Ok(count) => {
+            String::from_utf8_lossy(&bytes[..count]).lines().filter_map(Order::parse).collect()
+        }
         Err(Errno::EAGAIN | Errno::EINTR) | Err(_) => Vec::new(),
     }
 }

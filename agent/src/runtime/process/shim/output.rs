@@ -1,9 +1,10 @@
 //! A program's output, line by line into files of bounded size.
 //!
-//! Bytes that are no whole line yet wait in memory, up to one line's longest; a longer line is cut and goes
-//! on in the next. When the log has reached its cap it becomes `log.1`, whose old content is gone: a task
-//! that shouts for a year takes no more disk than twice the cap. A disk that is full loses lines, never the
-//! program. Lines are counted, so that readers are told how many they do not get.
+//! Bytes that are no whole line yet wait in memory, up to one line's longest; a longer line is cut
+//! and goes on in the next. When the log has reached its cap it becomes `log.1`, whose old content
+//! is gone: a task that shouts for a year takes no more disk than twice the cap. A disk that is
+//! full loses lines, never the program. Lines are counted, so that readers are told how many they
+//! do not get.
 
 use crate::runtime::{
     LOG_LINE_BYTES_MAX,
@@ -148,7 +149,8 @@ struct Sink {
     size: u64,
     /// Lines of the task so far, whether they could be written or not.
     lines: u64,
-    /// The next line must be preceded by how many came before it: it begins a file, or a write failed.
+    /// The next line must be preceded by how many came before it: it begins a file, or a write
+    /// failed.
     uncounted: bool,
 }
 
@@ -162,8 +164,13 @@ impl Sink {
             let _ = fs::rename(&self.path, &self.aside);
         }
         if self.file.is_none() {
-            self.file = OpenOptions::new().append(true).create(true).mode(0o600).open(&self.path).ok();
-            self.size = self.file.as_ref().and_then(|file| file.metadata().ok()).map_or(0, |meta| meta.len());
+            self.file =
+                OpenOptions::new().append(true).create(true).mode(0o600).open(&self.path).ok();
+            self.size = self
+                .file
+                .as_ref()
+                .and_then(|file| file.metadata().ok())
+                .map_or(0, |meta| meta.len());
             self.uncounted = true;
         }
         if let Some(file) = &mut self.file {
@@ -176,7 +183,8 @@ impl Sink {
                     self.size += (head.len() + lines.bytes.len()) as u64;
                     self.uncounted = false;
                 }
-                // Perhaps half a line was written: the reader passes over it, if a new line begins behind it.
+                // Perhaps half a line was written: the reader passes over it, if a new line begins
+                // behind it.
                 Err(_) => {
                     let _ = file.write_all(b"\n");
                     self.uncounted = true;

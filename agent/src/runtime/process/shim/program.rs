@@ -28,12 +28,14 @@ pub(super) struct StartedProgram {
 pub(super) fn start(folder: &Folder, plan: &Plan) -> io::Result<StartedProgram> {
     let (ear, mouth) = io::pipe()?;
     let mut command = Command::new(SELF);
-    // The small binary of the tests has no subcommands: both are told apart by the words after `shim`.
+    // The small binary of the tests has no subcommands: both are told apart by the words after
+    // `shim`.
     command.args(super::launch::words()).arg(folder.path()).env_clear().stdin(mouth);
     command.env(TASK_VARIABLE, &plan.task).env(NODE_VARIABLE, &plan.node);
     command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(|error| super::launch::explain(plan, &error))?;
-    // The command holds the writing end of the launch stage's pipe: with it open the pipe would never end.
+    // The command holds the writing end of the launch stage's pipe: with it open the pipe would
+    // never end.
     drop(command);
     let mut message = String::new();
     let _ = ear.take(LAUNCH_WORDS_BYTES_MAX).read_to_string(&mut message);

@@ -5,7 +5,8 @@ use skep_log::chain::Hash;
 use skep_projections::snapshot;
 
 #[test]
-fn after_a_failed_proposal_the_tip_is_thrown_away_and_the_next_tenure_begins_on_what_is_committed() {
+fn after_a_failed_proposal_the_tip_is_thrown_away_and_the_next_tenure_begins_on_what_is_committed()
+{
     check(&format!(
         "{LEADING}
          a: create web
@@ -115,7 +116,9 @@ fn a_deposed_leader_waits_for_what_is_in_flight_before_it_leads_again() {
 #[test]
 fn an_entry_of_another_manager_closes_the_tip() {
     let mut other = World::new();
-    other.play(&format!("{LEADING}a: create web\nturn -> p2 service_created task_created placement_blocked"));
+    other.play(&format!(
+        "{LEADING}a: create web\nturn -> p2 service_created task_created placement_blocked"
+    ));
     let mut world = World::new();
     world.play(LEADING);
     world.core.handle_committed(&other.proposed(2)).expect("it is taken");

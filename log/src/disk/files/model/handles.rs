@@ -21,12 +21,16 @@ impl Files for ModelDisk {
         let opened = self.change(None, |platters| {
             let node = match platters.names.get(name) {
                 Some(node) => *node,
-                None => {
-                    platters.named(name, Node::Store { now: Tables::default(), durable: Tables::default() })
-                }
+                None => platters.named(
+                    name,
+                    Node::Store { now: Tables::default(), durable: Tables::default() },
+                ),
             };
             if !platters.open.insert(node) {
-                return Err(io::Error::new(io::ErrorKind::WouldBlock, "the store is open elsewhere"));
+                return Err(io::Error::new(
+                    io::ErrorKind::WouldBlock,
+                    "the store is open elsewhere",
+                ));
             }
             // A database that opens writes what it found in its write-ahead log into tables.
             platters.sync_node(node);
@@ -61,7 +65,8 @@ impl Files for ModelDisk {
         let found = self.platters().names.get(name).copied();
         let (node, life) = match found {
             Some(node) => (node, self.platters().life),
-            None => self.change(None, |platters| Ok((platters.named(name, Node::file()), platters.life)))?,
+            None => self
+                .change(None, |platters| Ok((platters.named(name, Node::file()), platters.life)))?,
         };
         if !self.platters().open.insert(node) {
             return Err(io::Error::new(io::ErrorKind::WouldBlock, "the file is locked"));
@@ -111,7 +116,11 @@ impl Files for ModelDisk {
 
     fn list(&self, folder: &str) -> io::Result<Vec<String>> {
         let below = |name: &String| {
-            let rest = if folder.is_empty() { name } else { name.strip_prefix(folder)?.strip_prefix('/')? };
+            let rest = if folder.is_empty() {
+                name
+            } else {
+                name.strip_prefix(folder)?.strip_prefix('/')?
+            };
             (!rest.contains('/')).then(|| rest.to_owned())
         };
         Ok(self.platters().names.keys().filter_map(below).collect())
@@ -200,14 +209,19 @@ impl ModelStore {
         if platters.life != self.life {
             return Err(refused(power_was_cut()));
         }
-        platters.tables(self.node).map(ask).ok_or_else(|| StoreError::Absent("there is no store".into()))
+        platters
+            .tables(self.node)
+            .map(ask)
+            .ok_or_else(|| StoreError::Absent("there is no store".into()))
     }
 }
 
 impl Store for ModelStore {
     fn commit(&self, batch: &Batch, durability: Durability) -> Result<(), StoreError> {
         if !self.writable || self.failed.load(Relaxed) {
-            return Err(StoreError::Failed("the store must be opened anew before it is written".into()));
+            return Err(StoreError::Failed(
+                "the store must be opened anew before it is written".into(),
+            ));
         }
         let committed = self.disk.change(Some(self.life), |platters| {
             if let Node::Store { now, .. } = &mut platters.nodes[self.node] {
@@ -230,7 +244,13 @@ impl Store for ModelStore {
         self.ask(|tables| tables.get(table, key))
     }
 
-    fn scan(&self, table: Table, span: &Span, way: Way, page: Page) -> Result<Vec<Row>, StoreError> {
+    fn scan(
+        &self,
+        table: Table,
+        span: &Span,
+        way: Way,
+        page: Page,
+    ) -> Result<Vec<Row>, StoreError> {
         self.ask(|tables| tables.scan(table, span, way, page))
     }
 
