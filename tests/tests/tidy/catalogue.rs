@@ -66,6 +66,26 @@ fn every_failure_names_a_test_that_exists() {
     none(found);
 }
 
+#[test]
+fn every_stop_of_the_journey_exists() {
+    let text = read("docs/journey.md");
+    let mut found = Vec::new();
+    let rows = rows(&text);
+    assert!(rows.len() >= 12, "docs/journey.md has {} stops", rows.len());
+    for row in rows {
+        let file = row.get(2).and_then(|cell| cell.split("](../").nth(1)).unwrap_or_default();
+        let source =
+            fs::read_to_string(root().join(file.trim_end_matches(')'))).unwrap_or_default();
+        let function = row.last().copied().unwrap_or_default().trim_matches('`');
+        if !source.contains(&format!("fn {function}("))
+            && !source.contains(&format!("fn {function}<"))
+        {
+            found.push(format!("docs/journey.md: {file} has no function {function}"));
+        }
+    }
+    none(found);
+}
+
 /// The anchors of a page's headings, as they are made for links.
 fn anchors(text: &str) -> Vec<String> {
     let headings = text
@@ -111,6 +131,8 @@ fn links_lead_somewhere() {
 #[test]
 fn the_documents_that_are_promised_exist() {
     let topics = [
+        "journey",
+        "decisions/README",
         "vocabulary",
         "lifecycle",
         "log",
