@@ -150,10 +150,10 @@ async fn an_engine_that_hangs_is_noticed_within_seconds_and_what_it_creates_late
     engine.signal("CONT");
     drop(soon(noticed.wait_for(|noticed| noticed.engine_problem.is_empty())).await.unwrap());
     soon(runtime.prepare(&kept, &|_| {})).await.expect("its own late creation is adopted");
-    soon(runtime.remove(removed.task_id)).await.unwrap();
+    soon(until_removed(&runtime, &removed)).await;
     // An agent that was started again knows of it by its record.
     let again = node.runtime();
-    soon(again.remove(orphan.task_id)).await.unwrap();
+    soon(until_removed(&again, &orphan)).await;
     until_left(&node, &again, &[&kept]).await;
     soon(runtime.start(&kept)).await.unwrap();
     soon(runtime.stop(kept.task_id, Duration::from_secs(10))).await.unwrap();

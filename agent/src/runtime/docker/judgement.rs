@@ -202,10 +202,15 @@ fn ended_with_engine(facts: &Facts) -> bool {
             && facts.finished_at.saturating_add(ENGINE_STOP_NS) >= from
             && facts.finished_at <= until.saturating_add(ENGINE_START_NS)
     };
-    let unseen = facts.trace.died.is_none();
+    let since_engine = |since: u64| match facts.trace.died {
+        // Nobody saw how it ended, in the time of an engine that is no more or while this one began.
+        None => facts.finished_at < since || within(since, since),
+        // An engine that begins after a crash stops what its predecessor left, and tells of it.
+        // Nobody else could ask it for anything yet.
+        Some((died_at, _)) => died_at < since,
+    };
     facts.outages.iter().any(|outage| within(outage.from, outage.until))
-        // It ended in the time of an engine that is no more, and nobody saw how: as below.
-        || unseen && facts.engine_since.is_some_and(|since| facts.finished_at < since || within(since, since))
+        || facts.engine_since.is_some_and(since_engine)
 }
 
 /// The signal that an exit code speaks of, where a program would hardly choose it by itself.
@@ -281,6 +286,15 @@ mod tests {
         check(&facts(137, trace(&[(200 * S - 5, 9)], Some(137), false)), EndCause::KilledOutside);
         check(&facts(0, trace(&[(199 * S, 15)], Some(0), true)), EndCause::StoppedOutside);
         check(&facts(137, trace(&[], Some(137), false)), EndCause::Itself);
+    }
+
+    #[test]
+    fn an_engine_that_begins_stops_what_its_predecessor_left() {
+        let mut left = facts(0, trace(&[(199 * S, 15)], Some(0), true));
+        left.engine_since = Some(201 * S);
+        check(&left, EndCause::EngineStopped);
+        left.engine_since = Some(150 * S);
+        check(&left, EndCause::StoppedOutside);
     }
 
     #[test]
