@@ -1,4 +1,5 @@
-//! Docker's filters: values of one key are alternatives, keys must all hold. PURE.
+//! Docker's filters: values of one key are alternatives, except that all labels must be there; keys
+//! must all hold. PURE.
 //!
 //! A key that is not known, and a value that could never match, are refused with what is valid,
 //! rather than answered by an empty list.
@@ -167,8 +168,10 @@ fn begins(text: &str, values: &[&str]) -> bool {
     values.iter().any(|value| text.starts_with(&value.to_lowercase()))
 }
 
+/// Whether all of the labels are there, as Docker has it: `--filter label=a --filter label=b` asks
+/// for what has both.
 fn labelled(labels: Labels<'_>, values: &[&str]) -> bool {
-    values.iter().any(|value| {
+    values.iter().all(|value| {
         let (key, wanted) =
             value.split_once('=').map_or((*value, None), |(key, wanted)| (key, Some(wanted)));
         let found = labels.and_then(|labels| labels.get(key));

@@ -98,6 +98,20 @@ fn values_of_one_key_are_alternatives_and_keys_must_all_hold() {
 }
 
 #[test]
+fn several_labels_must_all_be_there() {
+    let world = World::of(
+        "node n1 label=zone:a label=disk:ssd | node n2 label=zone:a | node n3 label=disk:ssd",
+    );
+    let both =
+        |first: &str, second: &str| nodes(&world, &filters(&[("node.label", &[first, second])]));
+    assert_eq!(both("zone=a", "disk=ssd"), ["n1"]);
+    assert_eq!(both("zone", "disk"), ["n1"]);
+    assert_eq!(both("zone=a", "zone=b"), [""; 0], "a label has one value");
+    let apart = [("node.label", &["zone"][..]), ("node.label", &["disk"][..])];
+    assert_eq!(nodes(&world, &filters(&apart)), ["n1"], "the flag given twice");
+}
+
+#[test]
 fn what_cannot_be_filtered_by_is_refused_with_what_can() {
     let world = world();
     let error = list::nodes(&world.view, &filters(&[("colour", &["red"])])).unwrap_err();
