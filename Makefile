@@ -23,7 +23,7 @@ RUNTIME ?= process
 # A binary that is already built; empty: build it.
 SKEP ?=
 
-.PHONY: help demo clean-demo test bench simulate faults build install uninstall lint fix tidy
+.PHONY: help demo clean-demo test bench simulate faults mutants build install uninstall lint fix tidy
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,10 @@ simulate: ## whole clusters from seeds, with faults; SEED=first, SEEDS=how many
 faults: ## plant semantic faults one by one; simulated clusters must find nine of ten. SEEDS=how many each
 	@scripts/setup test dev
 	@scripts/faults
+
+mutants: ## change pure code place by place; the tests must notice. FILE=pattern, SHARD=k/n, JOBS=how many at once
+	@scripts/setup test dev
+	@scripts/mutants
 
 build: ## the release binary, stripped; its debug data lies beside it
 	@scripts/setup build release
