@@ -324,6 +324,20 @@ mod tests {
     }
 
     #[test]
+    fn only_the_node_of_a_stray_ends_it() {
+        let mut view = after_a_loss();
+        let stray = strays(&view, id("node", "n1"), &[seen(1, TaskState::Running as i32)]);
+        let [(_, kind)] = &stray[..] else { panic!("{stray:?}") };
+        let record = Record { event: Some(event::event(kind.clone())), ..Record::default() };
+        let stamp =
+            Stamp { revision: view.position().revision.next(), at: Timestamp(1), incarnation: 2 };
+        view.apply(stamp, &record).expect("it is known");
+        let ended = [seen(1, TaskState::Failed as i32)];
+        assert_eq!(strays(&view, id("node", "n2"), &ended), []);
+        assert_eq!(strays(&view, id("node", "n1"), &ended).len(), 1);
+    }
+
+    #[test]
     fn one_report_cannot_pass_the_bound() {
         let many: Vec<_> = (1..=STRAYS_PER_NODE_MAX as u128 + 5)
             .map(|n| seen(n, TaskState::Running as i32))

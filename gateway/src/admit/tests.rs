@@ -373,6 +373,20 @@ fn a_node_joins_once_and_hears_whose_name_it_has() {
 }
 
 #[test]
+fn a_node_that_is_taken_back_has_its_new_secret() {
+    let mut world = World::of("node n1");
+    let node = id("node", "n1");
+    let reclaim =
+        |world: &World, secret_hash| machine(world, Machine::Reclaim { node, secret_hash });
+    let renewed = reclaim(&world, [8; 32]).expect("it is known");
+    let [(_, Kind::NodeSecretRenewed(event))] = &renewed.events[..] else { panic!("{renewed:?}") };
+    assert_eq!((&event.node_id, &event.secret_hash[..]), (&node.to_bytes(), &[8; 32][..]));
+    world.record(Kind::NodeSecretRenewed(event.clone()));
+    assert_eq!(kinds(reclaim(&world, [8; 32])), Vec::<&str>::new(), "it has that secret already");
+    assert_eq!(kinds(reclaim(&world, [9; 32])), ["node_secret_renewed"]);
+}
+
+#[test]
 fn a_description_is_bounded_and_plain() {
     let world = World::of("node n1");
     let hint = "1 to 255 bytes without control characters: see --hostname";
@@ -407,11 +421,17 @@ fn a_description_is_bounded_and_plain() {
         )
     };
     refused(open(description), RefusalCode::Invalid, &message, hint);
-    assert_eq!(kinds(open(large(60_000))), ["session_opened"]);
+    let most = large(65_536 - (bytes - 65_536));
+    assert_eq!(prost::Message::encoded_len(&most), 65_536);
+    assert_eq!(kinds(open(most)), ["session_opened"]);
     let many = joined(&world, "n2", |spec, _| {
         spec.annotations = Some(Annotations { labels: labels(257), ..Annotations::default() })
     });
     refused(many, RefusalCode::Invalid, "a node may have 256 labels at most", "");
+    let most = joined(&world, "n2", |spec, _| {
+        spec.annotations = Some(Annotations { labels: labels(256), ..Annotations::default() })
+    });
+    assert_eq!(kinds(most), ["node_joined"]);
     let bad = joined(&world, "n2", |spec, _| {
         spec.annotations.get_or_insert_default().labels.insert("a\u{7}".into(), String::new());
     });
@@ -420,7 +440,7 @@ fn a_description_is_bounded_and_plain() {
 
 #[test]
 fn sessions_of_nodes_that_are_gone_or_followed() {
-    let world = World::of("node n1 | node n2 | rmnode n2 | service web");
+    let world = World::of("node n1 | node n2 | service web | task web.1 on n2 running | rmnode n2");
     let gone = |node: Id| format!("no node {node} in this cluster");
     let hint = "it was removed; start the agent with an empty state folder to join anew";
     for node in [id("node", "n2"), Id(5)] {
@@ -431,9 +451,9 @@ fn sessions_of_nodes_that_are_gone_or_followed() {
             conditions: Vec::new(),
         };
         refused(machine(&world, open), RefusalCode::NotFound, &gone(node), hint);
-        let report = Machine::Report { node, tasks: Vec::new() };
-        refused(machine(&world, report), RefusalCode::NotFound, &gone(node), hint);
     }
+    let report = Machine::Report { node: Id(5), tasks: Vec::new() };
+    refused(machine(&world, report), RefusalCode::NotFound, &gone(Id(5)), hint);
     let node = id("node", "n1");
     let session = world.view.nodes().get(world.node("n1")).expect("it is there").session;
     assert_eq!(kinds(machine(&world, Machine::Close { node, session })), ["session_closed"]);
@@ -587,4 +607,37 @@ fn a_port_that_fits_once_on_a_node_is_warned_about() {
     let warning = "host port 80 fits once on a node: 2 replicas need as many nodes, there are 1";
     assert_eq!(create(2), [warning]);
     assert_eq!(create(1), Vec::<String>::new());
+}
+
+#[test]
+fn conditions_are_news_in_their_own_session_and_each_kind_once() {
+    use skep_proto::v1::ConditionKind;
+    let mut world = World::of("node n1");
+    let node = id("node", "n1");
+    let session = world.view.nodes().get(world.node("n1")).expect("it is there").session;
+    let condition =
+        |kind: i32, message: &str| Condition { kind, message: message.into(), since_at: 1 };
+    let (engine, pull) =
+        (ConditionKind::EngineUnreachable as i32, ConditionKind::PullFailing as i32);
+    let said = |world: &World, session, conditions: &[Condition]| {
+        let conditions = conditions.to_vec();
+        machine(world, Machine::Conditions { node, session, conditions })
+            .expect("it is known")
+            .events
+    };
+    let told = [
+        condition(pull, "no"),
+        condition(engine, "gone"),
+        condition(engine, "again"),
+        condition(0, "?"),
+    ];
+    assert_eq!(said(&world, session + 1, &told), [], "another session's word");
+    let events = said(&world, session, &told);
+    let [(_, kind @ Kind::NodeConditionsObserved(event))] = &events[..] else {
+        panic!("{events:?}")
+    };
+    assert_eq!(event.conditions, [condition(engine, "gone"), condition(pull, "no")]);
+    world.record(kind.clone());
+    assert_eq!(said(&world, session, &told), [], "it is known");
+    assert_eq!(said(&world, session, &told[..1]).len(), 1, "one of them is over");
 }

@@ -66,7 +66,7 @@ fn two_nodes_of_one_host_name_are_told_apart_by_id() {
 #[test]
 fn the_beginning_of_several_ids_is_ambiguous() {
     let mut world = World::of("node n0");
-    (1..40).for_each(|n| drop(world.tell(&format!("node n{n}"))));
+    (1..200).for_each(|n| drop(world.tell(&format!("node n{n}"))));
     let first = world.view.nodes().iter().map(|(_, row)| row.id.to_string()).find_map(|text| {
         let same = world
             .view
@@ -74,11 +74,14 @@ fn the_beginning_of_several_ids_is_ambiguous() {
             .iter()
             .filter(|(_, row)| row.id.to_string().starts_with(&text[..1]))
             .count();
-        (same > 1).then(|| text[..1].to_owned())
+        (same > MATCHES_SHOWN_MAX).then(|| text[..1].to_owned())
     });
     let error = node(&world.view, &first.unwrap()).unwrap_err();
     assert_eq!(error.code(), RefusalCode::Ambiguous);
     assert_eq!(error.hint(), "write more of the id");
+    let ResolveError::Ambiguous { matches, total, .. } = &error else { panic!("{error}") };
+    assert!(*total > MATCHES_SHOWN_MAX, "{error}");
+    assert_eq!(matches.len(), MATCHES_SHOWN_MAX);
 }
 
 #[test]
@@ -91,4 +94,43 @@ fn a_slot_means_its_wanted_task_or_else_its_newest() {
     world.tell("web.1 failed exit=2 | web.1 wanted shutdown");
     assert_eq!(task(&world.view, "web.1"), Ok(world.task("web.1#2")));
     assert!(task(&world.view, "web.7").is_err() && task(&world.view, "web.").is_err());
+}
+
+#[test]
+fn one_slip_is_one_letter_or_two_neighbours_that_changed_places() {
+    for near in ["we", "ewb", "webb", "wab", "eb", "WBE"] {
+        assert!(one_slip_apart("web", near), "{near}");
+    }
+    for far in ["w", "bew", "wax", "wxe", "ebw", "webxx", "database"] {
+        assert!(!one_slip_apart("web", far), "{far}");
+    }
+    assert!(!one_slip_apart("a", "b"), "nothing is left of the name");
+}
+
+#[test]
+fn what_it_could_be_is_listed_with_how_many_more_there_are() {
+    let two = ["a".to_owned(), "b".to_owned()];
+    assert_eq!(listed(&two, 2), "a, b");
+    assert_eq!(listed(&two, 5), "a, b and 3 more");
+}
+
+#[test]
+fn a_long_reference_is_said_back_at_a_bounded_length() {
+    let error = service(&world().view, &"x".repeat(1_000)).unwrap_err();
+    assert_eq!(error.to_string(), format!("service {:?} not found", "x".repeat(100)));
+}
+
+#[test]
+fn a_removed_node_is_no_hint() {
+    let world = World::of("node alpha | service web | task web.1 on alpha | rmnode alpha");
+    let error = node(&world.view, "alphx").unwrap_err();
+    assert!(!error.hint().contains("alpha"), "{}", error.hint());
+    let world = World::of("node alpha");
+    assert_eq!(node(&world.view, "alphx").unwrap_err().hint(), "did you mean \"alpha\"?");
+}
+
+#[test]
+fn a_task_is_found_by_its_whole_id_too() {
+    let world = world();
+    assert_eq!(task(&world.view, &world.task_id("web.1#1").to_string()), Ok(world.task("web.1#1")));
 }

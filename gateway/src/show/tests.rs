@@ -167,3 +167,31 @@ fn a_replaced_task_is_named_by_its_successor() {
     assert_eq!(new.replaces_id, world.task_id("web.1#1").to_bytes());
     assert_eq!(new.attempt, 1);
 }
+
+#[test]
+fn tasks_of_different_versions_show_their_own_specs_and_stand_by_slot() {
+    let world = World::of(
+        "node n1 | service web replicas=3 cpus=0.5 | task web.2 on n1 running \
+         | update web cpus=2 | task web.1 on n1 running | task web.3 on n1 running",
+    );
+    let of = |task: &Task| {
+        let resources = task.spec.as_ref().unwrap().resources.as_ref().unwrap();
+        (task.slot, resources.reservations.as_ref().unwrap().nano_cpus)
+    };
+    let wanted = [(1, 2_000_000_000), (2, 500_000_000), (3, 2_000_000_000)];
+    let listed = list::tasks_of(&world.view, world.service("web"));
+    assert_eq!(listed.iter().map(of).collect::<Vec<_>>(), wanted);
+    let asked = list::tasks(&world.view, &filters(&[("service", &["web"])])).unwrap();
+    assert_eq!(asked.iter().map(of).collect::<Vec<_>>(), wanted);
+}
+
+#[test]
+fn strays_and_what_is_parked_are_shown() {
+    let world =
+        World::of("node n1 | service web | stray s1 running n1 | stray s2 running n1 | park web");
+    let strays = list::strays(&world.view);
+    assert_eq!(strays.len(), 2);
+    assert!(strays.iter().all(|stray| stray.node_name == "n1"), "{strays:?}");
+    let web = list::services(&world.view, &ListRequest::default()).unwrap().remove(0);
+    assert!(web.parked.ends_with(" failed on it: parked by a story"), "{}", web.parked);
+}

@@ -111,6 +111,7 @@ fn labels_are_bounded_and_plain() {
     };
     invalid(with("", "x"), "a label needs a key", "write key=value");
     invalid(with("a", "\u{1b}[2J"), "label \"a\" holds control characters", "");
+    allowed(with("größe", "naïve"));
     invalid(with("a\n", "x"), "label \"a\\n\" holds control characters", "");
     let (fits, long) = ("k".repeat(4_096), "k".repeat(4_097));
     allowed(with(&fits, &fits));

@@ -354,3 +354,27 @@ fn a_deadline_that_has_passed_is_a_deadline_no_more() {
         assert!(world.reader.poll_timeout().is_none_or(|at| at > world.now), "{what}");
     }
 }
+
+#[test]
+fn a_node_that_is_ahead_of_the_others_has_no_room_until_its_lines_are_passed_on() {
+    let mut world = World::new(Mode::Once, None);
+    world.on("look aN=RUNNING bM=RUNNING all");
+    world.chunk('N', &["a5"; WAITING_MAX - 1]);
+    assert!(world.reader.has_room(id('N')));
+    world.chunk('N', &["a5"]);
+    assert!(!world.reader.has_room(id('N')));
+    assert!(world.reader.has_room(id('M')), "the bound is each node's own");
+    world.on("M chunk b9 end-b");
+    assert!(world.reader.has_room(id('N')));
+}
+
+#[test]
+fn a_node_that_is_back_is_asked_again_at_the_time_it_names() {
+    let mut world = World::new(Mode::Follow, None);
+    world.on("look aN=RUNNING more");
+    world.on("N chunk a5");
+    world.on("N lost");
+    assert_eq!(world.reader.poll_timeout(), Some(world.now + RETRY_NS));
+    world.on("look aN=RUNNING.away more");
+    assert_eq!(world.reader.poll_timeout(), None, "it waits for the node, not for a time");
+}
