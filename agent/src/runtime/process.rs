@@ -12,7 +12,9 @@
 
 mod boot;
 mod cgroup;
+mod disk;
 mod evidence;
+mod finding;
 mod folder;
 mod held;
 mod log;
@@ -24,16 +26,17 @@ mod tracking;
 mod watch;
 
 use super::{
-    Ended, Found, FoundState, LogQuery, LogStream, Offer, Prepared, ProgressFn, Proof, Runtime,
-    RuntimeError, Started, Workload,
+    Ended, Found, LogQuery, LogStream, Offer, Prepared, ProgressFn, Runtime, RuntimeError, Started,
+    Workload,
 };
 use cgroup::Hierarchy;
+use disk::{aside, on_disk};
 use folder::{Folder, Note, is_passing};
 use futures::future::BoxFuture;
 use held::Held;
 use nix::{errno::Errno, sys::signal::Signal};
-use notes::{Cause, ControlGroup, Ending, Running};
-use remains::{NODE_VARIABLE, TASK_VARIABLE};
+use notes::{Cause, ControlGroup, Ending, Plan};
+use remains::{NODE_VARIABLE, Remains, TASK_VARIABLE};
 use shim::Order;
 use skep_proto::{
     Id, defaults,
@@ -107,7 +110,7 @@ impl ProcessRuntime {
     }
 
     fn folder(&self, task: Id) -> Folder {
-        Folder::new(self.tasks.join(task.to_string()))
+        Folder::of(&self.tasks, task)
     }
 
     fn step(&self, task: Id) -> Arc<tokio::sync::Mutex<()>> {
@@ -141,7 +144,8 @@ impl ProcessRuntime {
                     format!("its shim did not start it within {} s", SHIM_START_LIMIT.as_secs());
                 let cause = Cause::NotStarted;
                 let ending = Ending { cause, error, at: shim::now_ns(), ..Ending::default() };
-                match tracking::bury(task, &folder, None, ending).map_err(broken)? {
+                let buried = on_disk(move || tracking::bury(task, &folder, None, ending)).await;
+                match buried.map_err(broken)? {
                     Whereabouts::Over(running, ending) => over(running, &ending),
                     Whereabouts::Absent
                     | Whereabouts::Planned
@@ -181,7 +185,8 @@ impl ProcessRuntime {
 
     /// Starts a shim and waits until it says that the program runs, or why it does not.
     async fn start_shim(&self, task: Id, folder: &Folder) -> io::Result<String> {
-        let node = folder.plan()?.read().map(|plan| plan.node).unwrap_or_default();
+        let plan = plan(folder).await?.read();
+        let node = plan.map(|plan| plan.node).unwrap_or_default();
         // The reading ends come first: a FIFO does not open for writing alone.
         let _reader = nonblocking(&folder.alive(), OpenOptions::new().read(true))?;
         let alive = nonblocking(&folder.alive(), OpenOptions::new().write(true))?;
@@ -205,7 +210,7 @@ impl ProcessRuntime {
         let folder = self.folder(task);
         let step = self.step(task);
         let alone = step.lock().await;
-        match look(task, &folder).map_err(broken)? {
+        match look(task, &folder).await.map_err(broken)? {
             Whereabouts::Over(..) => Ok(()),
             Whereabouts::Absent => {
                 drop(alone);
@@ -215,7 +220,7 @@ impl ProcessRuntime {
                 let error = "stopped before it was started".to_owned();
                 let ending =
                     Ending { cause: Cause::Asked, error, at: shim::now_ns(), ..Ending::default() };
-                folder.end(&ending).map_err(broken)
+                on_disk(move || folder.end(&ending)).await.map_err(broken)
             }
             Whereabouts::Starting(held)
             | Whereabouts::Runs(_, held)
@@ -249,19 +254,18 @@ impl ProcessRuntime {
                 tracing::warn!(%error, folder = %folder.path().display(), "a shim cannot be reached and is killed");
             }
         }
-        let groups = folder.plan()?.read().map(|plan| plan.groups).unwrap_or_default();
-        if !remains::kill_all(task, &groups) {
+        let groups = plan(folder).await?.read().map(|plan| plan.groups).unwrap_or_default();
+        if !aside(move || remains::kill_all(task, &groups)).await? {
             return Err(io::Error::other("its processes hang in the kernel"));
         }
         // What the shim did not write down is written now.
-        look(task, folder).map(drop)
+        look(task, folder).await.map(drop)
     }
 
     /// Ends processes of a task whose folder is gone: with the usual signal first, then without
     /// grace.
     async fn end_remains(&self, task: Id, grace: Duration) -> Result<(), RuntimeError> {
-        let groups = self.tracking_groups(task);
-        let remains = remains::of_task(task, &groups);
+        let remains = self.remains(task).await?;
         if remains.is_empty() {
             return Ok(());
         }
@@ -270,17 +274,27 @@ impl ProcessRuntime {
         let until = tokio::time::Instant::now() + grace;
         while tokio::time::Instant::now() < until {
             tokio::time::sleep(REMAINS_PERIOD).await;
-            if remains::of_task(task, &groups).is_empty() {
+            if self.remains(task).await?.is_empty() {
                 break;
             }
         }
-        let gone = remains::kill_all(task, &groups);
-        cgroup::remove(&groups);
-        if gone {
+        let groups = self.tracking_groups(task);
+        let gone = aside(move || {
+            let gone = remains::kill_all(task, &groups);
+            cgroup::remove(&groups);
+            gone
+        });
+        if gone.await.map_err(broken)? {
             Ok(())
         } else {
             Err(RuntimeError::Unreachable("its processes hang in the kernel".into()))
         }
+    }
+
+    /// The processes of a task whose folder is gone.
+    async fn remains(&self, task: Id) -> Result<Remains, RuntimeError> {
+        let groups = self.tracking_groups(task);
+        aside(move || remains::of_task(task, &groups)).await.map_err(broken)
     }
 
     /// The control groups of a task whose plan is gone.
@@ -303,9 +317,9 @@ impl ProcessRuntime {
         let folder = self.folder(task);
         let mut was_here = false;
         loop {
-            match look(task, &folder).map_err(broken)? {
+            match look(task, &folder).await.map_err(broken)? {
                 Whereabouts::Absent => {
-                    was_here |= !remains::of_task(task, &self.tracking_groups(task)).is_empty();
+                    was_here |= !self.remains(task).await?.is_empty();
                     if !was_here {
                         return Err(RuntimeError::Gone);
                     }
@@ -326,7 +340,8 @@ impl ProcessRuntime {
                 }
                 Whereabouts::Doomed(_, ending, held) => {
                     tracing::warn!(%task, "a task must be ended: {}", ending.error);
-                    folder.end(&ending).map_err(broken)?;
+                    let ended = folder.clone();
+                    on_disk(move || ended.end(&ending)).await.map_err(broken)?;
                     let grace = Duration::from_nanos(defaults::STOP_GRACE_NS);
                     self.end_held(task, &folder, held, grace).await.map_err(broken)?;
                 }
@@ -352,58 +367,6 @@ impl ProcessRuntime {
             }
         }
     }
-
-    /// All folders, and all processes whose folder is gone. A folder whose plan does not say whose
-    /// it is belongs to this node: no other agent has this state folder.
-    fn found(&self, node: Id) -> io::Result<Vec<Found>> {
-        let mut found = BTreeMap::new();
-        for (task_id, remains) in remains::of_node(node) {
-            let Some(pid) = remains.0.first().filter(|_| !self.folder(task_id).exists()) else {
-                continue;
-            };
-            let started = tracking::started(&Running { pid: *pid, ..Running::default() });
-            let state = FoundState::Running(started);
-            found.insert(task_id, recorded(task_id, state));
-        }
-        for task_id in self.folders()? {
-            let folder = self.folder(task_id);
-            if folder.plan()?.read().is_some_and(|plan| plan.node != node.to_string()) {
-                continue;
-            }
-            let whereabouts = match look(task_id, &folder) {
-                Err(error) if !is_passing(&error) => {
-                    Whereabouts::Over(None, unusable(&folder, &error))
-                }
-                looked => looked?,
-            };
-            let state = match whereabouts {
-                Whereabouts::Absent => continue,
-                // Whoever starts it waits for a start that somebody else began.
-                Whereabouts::Planned | Whereabouts::Starting(_) => FoundState::Created,
-                Whereabouts::Runs(running, _) | Whereabouts::Doomed(Some(running), ..) => {
-                    FoundState::Running(tracking::started(&running))
-                }
-                Whereabouts::Doomed(None, ..) => FoundState::Running(Started::default()),
-                Whereabouts::Over(running, ending) => FoundState::Ended(
-                    running.as_ref().map(tracking::started).unwrap_or_default(),
-                    tracking::ended(&ending),
-                ),
-            };
-            found.insert(task_id, recorded(task_id, state));
-        }
-        Ok(found.into_values().collect())
-    }
-
-    fn folders(&self) -> io::Result<Vec<Id>> {
-        let entries = match fs::read_dir(&self.tasks) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(error),
-        };
-        let names = entries.map(|entry| Ok(entry?.file_name()));
-        let ids = names.map(|name: io::Result<OsString>| Ok(name?.to_str().and_then(Id::parse)));
-        ids.filter_map(io::Result::transpose).collect()
-    }
 }
 
 impl Runtime for ProcessRuntime {
@@ -422,11 +385,15 @@ impl Runtime for ProcessRuntime {
     ) -> BoxFuture<'a, Result<Prepared, RuntimeError>> {
         Box::pin(async move {
             let folder = self.folder(workload.task_id);
-            if let Note::Absent = folder.plan().map_err(broken)? {
-                let plan = planning::plan(workload, self.hierarchy.as_ref())?;
-                folder.make(&plan).map_err(broken)?;
-            }
-            Ok(Prepared::default())
+            // Held until the disk is done, even if nobody waits any more: a folder that is made
+            // late must not come after its removal.
+            let alone = self.step(workload.task_id).lock_owned().await;
+            let (workload, hierarchy) = (workload.clone(), self.hierarchy.clone());
+            let prepared = on_disk(move || {
+                let _alone = alone;
+                Ok(prepare(&workload, hierarchy.as_ref(), &folder))
+            });
+            prepared.await.map_err(broken)?
         })
     }
 
@@ -451,29 +418,59 @@ impl Runtime for ProcessRuntime {
             let folder = self.folder(task);
             match self.end(task, Duration::ZERO).await {
                 // Its files are of no use, and will be gone in a moment.
-                Err(RuntimeError::Failed(_))
-                    if remains::kill_all(task, &self.tracking_groups(task)) => {}
+                Err(error @ RuntimeError::Failed(_)) => {
+                    let groups = self.tracking_groups(task);
+                    if !aside(move || remains::kill_all(task, &groups)).await.map_err(broken)? {
+                        return Err(error);
+                    }
+                }
                 ended => ended?,
             }
-            cgroup::remove(&self.tracking_groups(task));
+            let (groups, alone) = (self.tracking_groups(task), self.step(task).lock_owned().await);
+            let removed = on_disk(move || {
+                let _alone = alone;
+                cgroup::remove(&groups);
+                folder.remove()
+            });
+            removed.await.map_err(broken)?;
             self.steps.lock().unwrap_or_else(PoisonError::into_inner).remove(&task);
-            folder.remove().map_err(broken)
+            Ok(())
         })
     }
 
     fn list(&self, node: Id) -> BoxFuture<'_, Result<Vec<Found>, RuntimeError>> {
-        Box::pin(async move { self.found(node).map_err(broken) })
+        let tasks = self.tasks.clone();
+        Box::pin(async move { on_disk(move || finding::found(&tasks, node)).await.map_err(broken) })
     }
 
     fn logs(&self, task: Id, query: LogQuery) -> BoxFuture<'_, Result<LogStream, RuntimeError>> {
         Box::pin(async move {
             let folder = self.folder(task);
-            match folder.running().map_err(broken)? {
+            let running = folder.clone();
+            match on_disk(move || running.running()).await.map_err(broken)? {
                 Note::Read(_) | Note::Damaged(_) => log::open(folder, &self.watches, query).await,
                 Note::Absent => Err(RuntimeError::Gone),
             }
         })
     }
+}
+
+/// The plan in a task's folder.
+async fn plan(folder: &Folder) -> io::Result<Note<Plan>> {
+    let folder = folder.clone();
+    on_disk(move || folder.plan()).await
+}
+
+/// Makes the folder of a task that has none.
+fn prepare(
+    workload: &Workload,
+    hierarchy: Option<&Hierarchy>,
+    folder: &Folder,
+) -> Result<Prepared, RuntimeError> {
+    if let Note::Absent = folder.plan().map_err(broken)? {
+        folder.make(&planning::plan(workload, hierarchy)?).map_err(broken)?;
+    }
+    Ok(Prepared::default())
 }
 
 /// The answer to a start of what is over: as then, where it ran.
@@ -482,17 +479,6 @@ fn over(running: Option<notes::Running>, ending: &Ending) -> Result<Started, Run
         Some(running) => Ok(tracking::started(&running)),
         None => Err(RuntimeError::Failed(ending.error.clone())),
     }
-}
-
-/// What this runtime made itself: nobody else has a folder here, or these variables.
-fn recorded(task_id: Id, state: FoundState) -> Found {
-    Found { task_id, image_digest: String::new(), proof: Proof::Recorded, state }
-}
-
-/// The end of a task whose files are of no use at all.
-fn unusable(folder: &Folder, error: &io::Error) -> Ending {
-    let error = format!("{} cannot be used: {error}", folder.path().display());
-    Ending { cause: Cause::NotesDamaged, error, at: shim::now_ns(), ..Ending::default() }
 }
 
 /// The node's own trouble (a full disk, no file numbers left) passes: the agent asks again and says

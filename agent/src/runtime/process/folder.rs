@@ -1,6 +1,7 @@
 //! A task's folder: `tasks/TASK` below the agent's state folder, and what may stand in it.
 //!
 //! ```text
+//!   program.json  arguments and environment, which may be large; read at the start
 //!   plan.json     written last by `prepare`: where it is, the task is prepared
 //!   control       FIFO; the shim reads orders from it; a writer that finds no reader finds no shim
 //!   alive         FIFO; the shim holds its writing end: end of file is the shim's death, whoever caused it
@@ -14,9 +15,10 @@
 //! gets its disk blocks beforehand, so that a full disk does not make a task immortal. A note that
 //! cannot be read all the same is [`Note::Damaged`]: it costs its own task and no other.
 
-use super::notes::{Ending, Plan, Running};
+use super::notes::{Ending, Plan, Running, Surroundings};
 use nix::errno::Errno;
 use serde::{Serialize, de::DeserializeOwned};
+use skep_proto::Id;
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Read, Seek, Write},
@@ -75,6 +77,11 @@ impl Folder {
         Folder(path)
     }
 
+    /// A task's folder below `tasks`.
+    pub(crate) fn of(tasks: &Path, task: Id) -> Folder {
+        Folder(tasks.join(task.to_string()))
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.0
     }
@@ -100,8 +107,14 @@ impl Folder {
         self.0.exists()
     }
 
+    /// The plan, without the program's arguments and environment: it is read often.
     pub(crate) fn plan(&self) -> io::Result<Note<Plan>> {
         read(&self.0.join("plan.json"))
+    }
+
+    /// The program's arguments and environment.
+    pub(crate) fn surroundings(&self) -> io::Result<Note<Surroundings>> {
+        read(&self.0.join("program.json"))
     }
 
     pub(crate) fn running(&self) -> io::Result<Note<Running>> {
@@ -123,6 +136,7 @@ impl Folder {
             }
         }
         fs::write(self.0.join("ended.draft"), vec![b' '; ENDING_BYTES_MAX])?;
+        self.write("program.json", &plan.surroundings)?;
         self.write("plan.json", plan)
     }
 

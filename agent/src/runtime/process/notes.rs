@@ -22,10 +22,9 @@ pub(crate) struct Plan {
     pub program: PathBuf,
     /// What the program sees as its own name.
     pub arg0: String,
-    /// Its arguments.
-    pub args: Vec<String>,
-    /// Its whole environment.
-    pub env: BTreeMap<String, String>,
+    /// Its arguments and environment, in a file of their own.
+    #[serde(skip)]
+    pub surroundings: Surroundings,
     /// Its working directory.
     pub dir: PathBuf,
     /// Whom it runs as, where that is not the agent's own user.
@@ -41,6 +40,15 @@ pub(crate) struct Plan {
     pub oom_score_adj: i64,
     /// A log file that has reached this size is put aside, and the one that was aside is deleted.
     pub log_file_bytes_max: u64,
+}
+
+/// What the program is given. It may be as large as a command, and is needed only at the start.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Surroundings {
+    /// Its arguments.
+    pub args: Vec<String>,
+    /// Its whole environment.
+    pub env: BTreeMap<String, String>,
 }
 
 /// A user with all groups, by number.

@@ -10,7 +10,7 @@
 
 use super::{
     cgroup::{Hierarchy, Limits},
-    notes::{Account, ControlGroup, Limit, Plan},
+    notes::{Account, ControlGroup, Limit, Plan, Surroundings},
     shim::launch,
 };
 use crate::runtime::{RuntimeError, Workload};
@@ -76,8 +76,10 @@ pub(super) fn plan(
         service: workload.service_id.to_string(),
         program,
         arg0: container.image.clone(),
-        args: container.command.iter().chain(&container.args).cloned().collect(),
-        env,
+        surroundings: Surroundings {
+            args: container.command.iter().chain(&container.args).cloned().collect(),
+            env,
+        },
         dir,
         account,
         stop_signal: stop_signal(&container.stop_signal)?,
@@ -311,10 +313,13 @@ mod tests {
         })
         .unwrap();
         assert!(plan.program.is_absolute() && plan.program.ends_with("sh"));
-        assert_eq!(plan.args, ["-c", "exit 3", "x"]);
-        assert_eq!(plan.env["A"], "1=2");
-        assert_eq!(plan.env.keys().collect::<Vec<_>>(), ["A", "HOME", "LOGNAME", "PATH", "USER"]);
-        assert_eq!(plan.env["PATH"], PATH, "nothing of the agent's own");
+        assert_eq!(plan.surroundings.args, ["-c", "exit 3", "x"]);
+        assert_eq!(plan.surroundings.env["A"], "1=2");
+        assert_eq!(
+            plan.surroundings.env.keys().collect::<Vec<_>>(),
+            ["A", "HOME", "LOGNAME", "PATH", "USER"]
+        );
+        assert_eq!(plan.surroundings.env["PATH"], PATH, "nothing of the agent's own");
         assert_eq!(plan.stop_signal, 15);
     }
 
@@ -342,8 +347,11 @@ mod tests {
     fn a_spec_may_say_who_the_user_is() {
         let env = vec!["USER=me".into(), "HOME=/h".into(), "PATH=/bin:/usr/bin".into()];
         let plan = planned(ContainerSpec { env, ..sh() }).unwrap();
-        assert_eq!((plan.env["USER"].as_str(), plan.env["HOME"].as_str()), ("me", "/h"));
-        assert_eq!(plan.env["PATH"], "/bin:/usr/bin");
+        assert_eq!(
+            (plan.surroundings.env["USER"].as_str(), plan.surroundings.env["HOME"].as_str()),
+            ("me", "/h")
+        );
+        assert_eq!(plan.surroundings.env["PATH"], "/bin:/usr/bin");
     }
 
     #[test]
@@ -359,7 +367,10 @@ mod tests {
         }
         let plan = planned(ContainerSpec { user: "12345:54321".into(), ..sh() }).unwrap();
         assert_eq!(plan.account, Some(Account { uid: 12345, gid: 54321, groups: vec![54321] }));
-        assert_eq!((plan.env["HOME"].as_str(), plan.env.get("USER")), ("/", None));
+        assert_eq!(
+            (plan.surroundings.env["HOME"].as_str(), plan.surroundings.env.get("USER")),
+            ("/", None)
+        );
     }
 
     #[test]

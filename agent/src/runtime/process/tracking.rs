@@ -4,6 +4,7 @@
 
 use super::{
     boot, cgroup,
+    disk::on_disk,
     evidence::{Evidence, Finding, Shim},
     folder::{Folder, Note, damaged, is_passing},
     held::Held,
@@ -36,9 +37,15 @@ pub(super) enum Whereabouts {
     Over(Option<Running>, Ending),
 }
 
+/// Looks, on another thread.
+pub(super) async fn look(task: Id, folder: &Folder) -> io::Result<Whereabouts> {
+    let folder = folder.clone();
+    on_disk(move || look_now(task, &folder)).await
+}
+
 /// Looks. What a shim that was killed, or a machine that went down, left behind is cleared away
 /// first and written down as ended.
-pub(super) fn look(task: Id, folder: &Folder) -> io::Result<Whereabouts> {
+pub(super) fn look_now(task: Id, folder: &Folder) -> io::Result<Whereabouts> {
     // In this order: a shim writes its last note before it lets go.
     let (shim, held) = match Held::open(&folder.alive()) {
         Ok(Some(held)) => (Shim::Lives, Some(held)),
@@ -104,7 +111,7 @@ pub(super) async fn look_settled(
     watches: &Watches,
 ) -> io::Result<Whereabouts> {
     loop {
-        match look(task, folder)? {
+        match look(task, folder).await? {
             Whereabouts::Starting(_) => {}
             settled @ (Whereabouts::Absent
             | Whereabouts::Planned
@@ -115,7 +122,7 @@ pub(super) async fn look_settled(
         // Only a start that somebody else began comes here. Watched first and looked at again, or
         // news are missed.
         let mut watch = watches.watch(folder.path())?;
-        if let Whereabouts::Starting(held) = look(task, folder)? {
+        if let Whereabouts::Starting(held) = look(task, folder).await? {
             tokio::select! {
                 changed = watch.changed() => changed?,
                 released = held.released() => released?,
@@ -127,7 +134,7 @@ pub(super) async fn look_settled(
 /// Waits until a task that is planned is so no longer.
 pub(super) async fn until_begun(task: Id, folder: &Folder, watches: &Watches) -> io::Result<()> {
     let mut watch = watches.watch(folder.path())?;
-    while let Whereabouts::Planned = look(task, folder)? {
+    while let Whereabouts::Planned = look(task, folder).await? {
         watch.changed().await?;
     }
     Ok(())

@@ -51,7 +51,8 @@ pub(super) fn words() -> Vec<OsString> {
 /// The program with its arguments and environment.
 fn program(plan: &Plan) -> Command {
     let mut command = Command::new(&plan.program);
-    command.arg0(&plan.arg0).args(&plan.args).env_clear().envs(&plan.env);
+    command.arg0(&plan.arg0).args(&plan.surroundings.args).env_clear();
+    command.envs(&plan.surroundings.env);
     // Last, so that no spec can hide a process of its task.
     command.env(TASK_VARIABLE, &plan.task).env(NODE_VARIABLE, &plan.node);
     command
@@ -91,9 +92,14 @@ pub(super) fn launch(folder: &Folder) -> io::Result<()> {
 }
 
 fn become_program(folder: &Folder) -> io::Result<std::convert::Infallible> {
-    let plan = match folder.plan()? {
+    let mut plan = match folder.plan()? {
         Note::Read(plan) => plan,
         Note::Absent => return Err(io::Error::other("the task's plan is gone")),
+        Note::Damaged(message) => return Err(io::Error::other(message)),
+    };
+    plan.surroundings = match folder.surroundings()? {
+        Note::Read(surroundings) => surroundings,
+        Note::Absent => return Err(io::Error::other("the task's program.json is gone")),
         Note::Damaged(message) => return Err(io::Error::other(message)),
     };
     dup2_stdin(File::open("/dev/null")?)?;
