@@ -26,12 +26,18 @@ impl Reconciler for Replicas {
 
     fn reconcile(&self, view: &View, delta: &Delta, turn: &Turn) -> Plan {
         let mut plan = Plan::default();
-        for place in &delta.services {
-            let Some(service) = view.services().get(*place) else { continue };
+        // A task that nobody wants any more may have stood for its slot. When it ends, its restart
+        // policy is asked again, and may find that the slot gets another one.
+        let tasks = delta.tasks.iter().filter_map(|row| view.tasks().get(*row));
+        let ended = tasks.filter(|task| task.has_ended() && !task.is_wanted());
+        let mut services = delta.services.clone();
+        services.extend(ended.map(|task| task.service));
+        for place in services {
+            let Some(service) = view.services().get(place) else { continue };
             if service.removed {
-                remove_all(view, *place, service, &mut plan);
+                remove_all(view, place, service, &mut plan);
             } else if defaults::replicas(&service.spec).is_some() {
-                scale(view, (*place, service), turn, &mut plan);
+                scale(view, (place, service), turn, &mut plan);
             }
             if plan.is_full() {
                 break;

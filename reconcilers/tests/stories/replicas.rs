@@ -17,6 +17,24 @@ fn a_created_service_has_its_tasks_on_nodes_in_the_same_turn() {
 }
 
 #[test]
+fn a_slot_whose_task_ends_when_its_attempts_are_forgotten_gets_another_one() {
+    check(
+        "given node n1 | node n2 | service web max-attempts=1 window=60s delay=1s
+         run
+         given web.1 failed exit=1
+         given wait 1s
+         run
+         drain n1
+         > fitness: web.1#2 wanted shutdown, node drained
+         given wait 61s
+         web.1 shutdown
+         > replicas: web.1#3 created
+         > placement: web.1#3 on n2 (0/0, of 1)
+         > placement: web explained: of 2, ready 1",
+    );
+}
+
+#[test]
 fn lowest_free_slots_are_filled_first() {
     check(
         "given node n1 | service web replicas=3
