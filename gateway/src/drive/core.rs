@@ -30,7 +30,7 @@ pub use tenure::{TurnDone, TurnJob};
 use crate::{
     admit::{Refusal, Request},
     clock::{Now, Uptime},
-    turn::{Answer, Ask},
+    turn::{Answer, Ask, ENTRY_RECORDS_MAX},
 };
 use flight::Flight;
 use queue::{Asker, Held, Queue};
@@ -109,6 +109,10 @@ pub struct DriveCore<C> {
     retry_at: Uptime,
     free: FreeShare,
     stops_at: Option<Uptime>,
+    /// The time in this process's newest tenure that is over.
+    clock: Option<time::LogClock>,
+    /// Records at which an entry is full.
+    entry_records: usize,
     outputs: VecDeque<DriveOutput<C>>,
 }
 
@@ -129,8 +133,18 @@ impl<C> DriveCore<C> {
             retry_at: Uptime(0),
             free: FreeShare::default(),
             stops_at: None,
+            clock: None,
+            entry_records: ENTRY_RECORDS_MAX,
             outputs: VecDeque::new(),
         }
+    }
+
+    /// The same with entries of at most so many records: the simulator cuts small turns as
+    /// production cuts large ones.
+    #[must_use]
+    pub fn with_entry_records(mut self, records: usize) -> DriveCore<C> {
+        self.entry_records = records;
+        self
     }
 
     /// The next thing to do.
@@ -323,7 +337,8 @@ impl<C> DriveCore<C> {
         if self.tenure.is_none() {
             let (term, begun) = self.leads?;
             let state = (&self.committed, self.head);
-            self.tenure = Some(Tenure::begin(term, state, &self.identity, begun, now, seed));
+            let tenure = Tenure::begin(term, state, &self.identity, begun, self.clock, now, seed);
+            self.tenure = Some(tenure.with_entry_records(self.entry_records));
         }
         let asks = self.queue.take();
         self.tenure.as_mut()?.hand_out(asks, &self.identity, now, seed)
@@ -428,6 +443,7 @@ impl<C> DriveCore<C> {
             self.retry_at = uptime + TENURE_RETRY_NS;
         }
         let why = self.why_void();
+        self.clock = Some(tenure.clock);
         self.tenure = None;
         self.give_up(&why);
     }

@@ -28,7 +28,7 @@ pub(super) struct Tenure {
     pub(super) term: u64,
     /// None while a turn runs.
     tip: Option<Tip>,
-    clock: LogClock,
+    pub(super) clock: LogClock,
     /// Recorded in the next turn, before all requests.
     facts: Vec<Kind>,
     /// The last turn left work.
@@ -77,6 +77,16 @@ impl<C> TurnDone<C> {
         self.output.records
     }
 
+    /// The view with everything proposed so far.
+    pub fn tip(&self) -> &View {
+        self.tip.view()
+    }
+
+    /// Whether it left work for the next turn.
+    pub fn has_more(&self) -> bool {
+        self.output.more
+    }
+
     /// The answers that will be given once they rest on what is committed.
     pub fn answers(&self) -> impl Iterator<Item = &crate::turn::Answer> {
         self.output.answers.iter().map(|(_, answer)| answer)
@@ -85,16 +95,20 @@ impl<C> TurnDone<C> {
 
 impl Tenure {
     /// Begins on the committed view, with what only a leader can say. `begun` is the incarnation
-    /// that a recovered log must begin.
+    /// that a recovered log must begin, `before` the clock of this process's tenure before.
     pub(super) fn begin(
         term: u64,
         (view, head): (&View, Hash),
         identity: &Identity,
         begun: Option<u64>,
+        before: Option<LogClock>,
         now: Now,
         seed: [u8; 32],
     ) -> Tenure {
-        let (clock, jump) = LogClock::begin(view.at(), now);
+        let (clock, jump) = match before {
+            Some(clock) => clock.resume(view.at(), now),
+            None => LogClock::begin(view.at(), now),
+        };
         let mut facts = Vec::new();
         if let Some(incarnation) = begun.filter(|begun| *begun > view.position().incarnation) {
             let message = "the log was cut by `skep recover --accept-loss`".into();
@@ -120,6 +134,12 @@ impl Tenure {
             wake_floor: now.uptime,
             failed: None,
         }
+    }
+
+    /// The same with entries of at most so many records.
+    pub(super) fn with_entry_records(mut self, records: usize) -> Tenure {
+        self.tip = self.tip.map(|tip| tip.with_entry_records(records));
+        self
     }
 
     /// Whether a turn is being run.

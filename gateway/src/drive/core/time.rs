@@ -39,6 +39,14 @@ impl LogClock {
         (LogClock { at: last.max(now.wall), read: now }, step)
     }
 
+    /// Goes on in a later tenure of the same process, which still has the stopwatch: a step of the
+    /// wall clock in between changes no wait. `last` is the newest record's time.
+    pub fn resume(mut self, last: Timestamp, now: Now) -> (LogClock, Option<WallStep>) {
+        let (_, step) = self.advance(now);
+        self.at = self.at.max(last);
+        (self, step)
+    }
+
     /// The time now, and the step of the wall clock since the last call where it was a large one.
     pub fn advance(&mut self, now: Now) -> (Timestamp, Option<WallStep>) {
         let passed = now.uptime.since(self.read.uptime);
@@ -112,6 +120,23 @@ mod tests {
             assert_eq!(step, None);
             assert!(again.since(after).abs_diff(SECOND_NS) <= SECOND_NS / 1_000, "{wall}");
         }
+    }
+
+    #[test]
+    fn a_step_of_the_wall_clock_between_two_tenures_changes_no_duration() {
+        for wall in [4_000, 5] {
+            let (mut clock, _) = LogClock::begin(s(50), read(0, 100));
+            let (before, _) = clock.advance(read(1_000, 101));
+            let (resumed, step) = clock.resume(before, read(4_000, wall));
+            assert_eq!(step, Some(WallStep((wall as i64 - 104) * SECOND_NS as i64)));
+            assert!(
+                resumed.at().since(before).abs_diff(3 * SECOND_NS) <= SECOND_NS / 100,
+                "{wall}"
+            );
+        }
+        let (clock, _) = LogClock::begin(s(50), read(0, 100));
+        let (resumed, _) = clock.resume(s(900), read(1_000, 101));
+        assert_eq!(resumed.at(), s(900), "another manager's records are later");
     }
 
     #[test]
