@@ -1,4 +1,5 @@
 //! What is tried as a whole: the simulator of whole clusters, and what its tests share.
 
 pub mod duel;
+pub mod faults;
 pub mod simulator;

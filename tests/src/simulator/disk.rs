@@ -4,9 +4,9 @@
 use super::world::EPOCH;
 use bytes::Bytes;
 use prost::Message;
-use skep_log::chain::{self, Hash, SealedEntry};
-use skep_projections::{Delta, View, apply::Stamp};
-use skep_proto::{Revision, Timestamp, event, v1::Record};
+use skep_log::{ModelDisk, SealedEntry};
+use skep_projections::apply::Stamp;
+use skep_proto::{Position, Revision, Timestamp, event, v1::Record};
 
 /// Longest line about a record, characters; the rest is left out.
 const RECORD_CHARS_MAX: usize = 300;
@@ -19,15 +19,22 @@ pub struct Written {
     pub decided_at: Timestamp,
 }
 
-/// One manager's disk.
+/// One manager's disk: the real log's, and beside it every entry that was written, which is what
+/// should be found there.
 #[derive(Default)]
 pub struct Disk {
+    model: ModelDisk,
     written: Vec<Written>,
     synced: usize,
 }
 
 impl Disk {
-    /// Writes an entry, not yet synced; its number.
+    /// What the real log writes to.
+    pub fn model(&self) -> &ModelDisk {
+        &self.model
+    }
+
+    /// An entry was written, and not yet synced; its number.
     pub fn append(&mut self, entry: SealedEntry, decided_at: Timestamp) -> usize {
         self.written.push(Written { entry, decided_at });
         self.written.len()
@@ -38,13 +45,24 @@ impl Disk {
         self.synced = self.synced.max(number.min(self.written.len()));
     }
 
-    /// Of what was not synced, only so many entries are there afterwards; how many were lost.
-    pub fn lose_unsynced(&mut self, kept: usize) -> usize {
-        let left = (self.synced + kept).min(self.written.len());
-        let lost = self.written.len() - left;
-        self.written.truncate(left);
-        self.synced = left;
-        lost
+    /// The log was opened and holds everything up to here: what is missing was lost, and is
+    /// returned.
+    pub fn found(&mut self, position: Position) -> Result<Vec<Written>, String> {
+        let last = |written: &Written| {
+            let header = &written.entry.header;
+            header.first_revision + u64::from(header.record_count) - 1
+        };
+        let kept = self.written.partition_point(|written| last(written) <= position.revision.0);
+        let newest = kept.checked_sub(1).and_then(|index| self.written.get(index)).map_or(0, last);
+        if kept < self.synced || newest != position.revision.0 {
+            let synced = self.synced;
+            return Err(format!(
+                "LOG-1: {synced} entries were synced; the log is found at {position}"
+            ));
+        }
+        let lost = self.written.split_off(kept);
+        self.synced = kept;
+        Ok(lost)
     }
 
     /// Entries written and not yet safe.
@@ -92,31 +110,6 @@ impl Disk {
     pub fn entry_of(&self, revision: Revision) -> Option<&SealedEntry> {
         let after = self.written.partition_point(|w| w.entry.header.first_revision <= revision.0);
         self.written.get(after.checked_sub(1)?).map(|written| &written.entry)
-    }
-
-    /// All records after a view's position, decoded anew from their bytes; a broken chain is an
-    /// error.
-    pub fn fold_from(&self, mut view: View, head: Hash) -> Result<(View, Hash, Delta), String> {
-        let mut head = head;
-        let mut delta = Delta::default();
-        let position = view.position().revision.0;
-        for Written { entry, .. } in &self.written {
-            if entry.header.first_revision <= position {
-                continue;
-            }
-            let opened = chain::unseal(entry.bytes.clone()).map_err(|error| error.to_string())?;
-            if opened.header.parent_hash[..] != head.0 {
-                return Err(format!(
-                    "the entry at revision {} has another parent",
-                    opened.header.first_revision
-                ));
-            }
-            head = opened.hash;
-            for (stamp, record) in records(&opened) {
-                view.apply_into(stamp, &record?, &mut delta).map_err(|error| error.to_string())?;
-            }
-        }
-        Ok((view, head, delta))
     }
 }
 

@@ -1,31 +1,38 @@
-//! The manager: the real turn and the real sessions, over the modelled disk.
+//! The manager: the real state machine, turn, sessions and log, over a disk that loses what was not
+//! synced.
+//!
+//! Everything here runs in production too, except that one thread drives it and a model stands in
+//! for the disk. The world decides when a sync ends, when a write fails, when the process dies and
+//! when another election is won.
 
 use super::{
     dice::Dice,
-    disk::Disk,
-    world::{Clocks, happening::Happening},
+    disk::{Disk, records},
+    world::{Clocks, Settings, happening::Happening},
 };
 use skep_gateway::{
     admit::{Machine, Request},
     clock::{Now, Uptime},
-    drive::core::time::{LogClock, WallStep},
+    drive::{DriveCore, DriveOutput, Identity, core::FreeShare},
     sessions::{Conn, Origin, Output, Sessions},
-    turn::{Answer, Ask, Tip, TurnOutput},
+    turn::{Answer, Ask},
 };
-use skep_log::chain::Hash;
-use skep_projections::{Delta, View};
+use skep_log::{
+    Draft, Entry, Fold, Frozen, Halt, Hash, RestoreError, SealedEntry, SingleLog, SnapshotPolicy,
+    seal,
+};
+use skep_projections::View;
 use skep_proto::{
-    Id, Timestamp, author,
-    v1::{
-        ClockJumped, ClusterCreated, ClusterSpec, FromAgent, Hello, Person, TenureBegun,
-        event::Kind,
-    },
+    Id, Position, Revision, Timestamp, author,
+    v1::{FromAgent, Hello, Person},
 };
-use skep_reconcilers::Brain;
-use std::collections::VecDeque;
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
-/// Entries that are under way at once; at it the next turn waits.
-const IN_FLIGHT_MAX: usize = 8;
+/// A snapshot is due after so many records: often enough that most restarts begin at one.
+const SNAPSHOT_RECORDS: u64 = 100;
 
 /// Who waits for an answer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -34,45 +41,86 @@ pub enum Waiter {
     Client(u64, u64),
     /// The sessions, by their token.
     Session(u64),
-    /// Nobody.
-    Nobody,
 }
 
-/// A turn that is written and not yet safe.
-struct Pending {
+/// The state machine and the time that its callbacks are told.
+#[derive(Clone)]
+struct Core(Arc<Mutex<(DriveCore<Waiter>, Now)>>);
+
+impl Core {
+    fn lock(&self) -> MutexGuard<'_, (DriveCore<Waiter>, Now)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn step<T>(&self, step: impl FnOnce(&mut DriveCore<Waiter>, Now) -> T) -> T {
+        let mut locked = self.lock();
+        let (core, now) = &mut *locked;
+        step(core, *now)
+    }
+}
+
+impl Fold for Core {
+    fn apply(&mut self, entry: &Arc<Entry>) -> Result<(), Halt> {
+        self.step(|core, _| core.handle_committed(entry))
+    }
+
+    fn announce(&mut self) {
+        self.step(|core, now| core.handle_announced(now));
+    }
+
+    fn freeze(&self) -> Frozen {
+        self.step(|core, _| core.freeze())
+    }
+
+    fn restore(
+        &mut self,
+        _position: Position,
+        head: Hash,
+        bytes: &[u8],
+    ) -> Result<(), RestoreError> {
+        self.step(|core, _| core.handle_restored(head, bytes))
+    }
+}
+
+/// Who proposed an entry.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Proposer {
+    /// The tenure that goes on.
+    Tenure,
+    /// One that has ended: its proposal comes late, and must do nothing.
+    FormerTenure,
+}
+
+/// An entry that was proposed: its hash, its index in the log and its number on the disk.
+struct Proposed {
+    hash: Hash,
+    index: u64,
     number: usize,
-    view: View,
-    delta: Delta,
-    answers: Vec<(Waiter, Answer)>,
-}
-
-/// What one turn wrote, and whether more is left to do.
-pub struct Took {
-    /// The number of the entry, where there is one.
-    pub number: Option<usize>,
-    /// Whether work was left for the next turn.
-    pub more: bool,
+    proposer: Proposer,
 }
 
 /// A manager's process.
 pub struct Manager {
     /// Which run of the process this is: what was begun in an earlier one never ends.
     pub life: u64,
-    /// Which tenure this is: proposals of an earlier one have failed.
+    /// Which tenure this is: syncs of an earlier one end nothing.
     pub term: u64,
-    /// Up to what is safe.
+    /// Up to what everybody may see.
     pub committed: View,
     /// When the process began, by the true time.
     pub began_at: Timestamp,
-    head: Hash,
-    tip: Tip,
+    core: Core,
+    log: SingleLog,
     sessions: Sessions,
-    clock: LogClock,
-    inbox: Vec<Ask<Waiter>>,
-    pending: VecDeque<Pending>,
-    more: bool,
-    wake_at: Option<Timestamp>,
-    entry_records: usize,
+    in_flight: VecDeque<Proposed>,
+    /// Entries that the state machine proposed and that are not written yet.
+    proposals: Vec<SealedEntry>,
+    /// An entry that a failed write lost; it is proposed once more when history has gone on.
+    late: Option<SealedEntry>,
+    /// The newest view, committed or not.
+    tip: View,
+    /// The true time of the step.
+    now: Timestamp,
     proposed: u64,
     concluded: u64,
     happenings: Vec<Happening>,
@@ -81,90 +129,128 @@ pub struct Manager {
 /// The manager's own id, for ever.
 pub const MANAGER: Id = Id(42);
 
-/// The world's true time is the manager's monotonic clock.
-fn now(clocks: Clocks) -> Now {
-    Now { uptime: Uptime(clocks.now.0), wall: clocks.wall }
-}
-
 impl Manager {
-    /// Starts on what the disk holds: all of it is history now.
+    /// Starts on what the disk holds.
     pub fn start(
-        disk: &Disk,
+        disk: &mut Disk,
         life: u64,
-        cluster: ClusterSpec,
-        entry_records: usize,
+        settings: &Settings,
         clocks: Clocks,
-        dice: &mut Dice,
-    ) -> Result<Manager, String> {
-        let (view, head, _) = disk.fold_from(View::default(), Hash::ZERO)?;
+    ) -> Result<(Manager, usize), String> {
+        let identity = Identity {
+            node: MANAGER,
+            code_version: "sim".into(),
+            genesis: settings.cluster.clone(),
+            safe_mode: false,
+        };
+        let core = DriveCore::new(identity).with_entry_records(settings.entry_records);
+        let core = Core(Arc::new(Mutex::new((core, at(clocks)))));
+        let policy = SnapshotPolicy { records_min: SNAPSHOT_RECORDS, bytes_min: 0 };
+        let log = SingleLog::open(disk.model(), MANAGER, policy, Box::new(core.clone()));
+        let log = log.map_err(|error| error.to_string())?;
+        let committed = core.step(|core, _| core.committed().clone());
         let mut manager = Manager {
             life,
-            term: 0,
-            committed: view.clone(),
+            term: life << 32,
             began_at: clocks.now,
-            head,
-            tip: Tip::new(View::default(), Hash::ZERO, Brain::new(), "sim"),
-            sessions: Sessions::new(MANAGER, &view),
-            clock: LogClock::begin(view.at(), now(clocks)).0,
-            inbox: Vec::new(),
-            pending: VecDeque::new(),
-            more: false,
-            wake_at: None,
-            entry_records,
+            sessions: Sessions::new(MANAGER, &committed),
+            tip: committed.clone(),
+            committed,
+            core,
+            log,
+            in_flight: VecDeque::new(),
+            proposals: Vec::new(),
+            late: None,
+            now: clocks.now,
             proposed: 0,
             concluded: 0,
             happenings: Vec::new(),
         };
-        if head == Hash::ZERO {
-            let cluster_id = Id(u128::from(dice.roll())).to_bytes();
-            let created = ClusterCreated { cluster_id, spec: Some(cluster) };
-            manager.fact(Kind::ClusterCreated(Box::new(created)));
-        }
-        manager.lead(life << 32, clocks);
-        Ok(manager)
+        manager.elected();
+        let lost = disk.found(manager.committed.position())?;
+        Ok((manager, lost.len()))
     }
 
-    /// A tenure begins on the committed view.
-    fn lead(&mut self, term: u64, clocks: Clocks) {
-        self.term = term;
-        let (clock, jump) = LogClock::begin(self.committed.at(), now(clocks));
-        self.clock = clock;
-        self.tip = Tip::new(self.committed.clone(), self.head, Brain::new(), "sim")
-            .with_entry_records(self.entry_records);
-        self.more = false;
-        self.fact(Kind::TenureBegun(TenureBegun { term, code_version: "sim".into() }));
-        if let Some(WallStep(by_ns)) = jump {
-            self.fact(Kind::ClockJumped(ClockJumped { by_ns }));
-        }
+    fn elected(&mut self) {
+        let (term, begun) = (self.log.status().term, self.log.begun_incarnation());
+        self.core.step(|core, _| core.handle_elected(term, begun));
+        self.carry();
     }
 
-    fn fact(&mut self, kind: Kind) {
-        let request = Request::Machine(Machine::Fact(kind));
-        let author = author::manager(MANAGER);
-        self.inbox.push(Ask { caller: Waiter::Nobody, author, request, bytes: 0 });
+    /// Another election is won: what was appended is applied first, and a new tenure begins.
+    pub fn elect(&mut self, disk: &mut Disk, clocks: Clocks) -> Result<usize, String> {
+        self.set(clocks);
+        self.core.step(|core, now| core.handle_deposed("another election was held", now));
+        self.log.elect().map_err(|failure| format!("{failure:?}"))?;
+        self.conclude_all();
+        self.term += 1;
+        self.elected();
+        Ok(disk.found(self.committed.position())?.len())
     }
 
-    /// Proposals failed, or another election was won: the tip is closed and a new tenure begins on
-    /// what the disk kept.
-    pub fn renew(&mut self, disk: &Disk, clocks: Clocks) -> Result<(), String> {
-        for turn in std::mem::take(&mut self.pending) {
-            for (waiter, _) in turn.answers {
-                self.give(waiter, Answer::Unknown("the log failed".into()));
-            }
+    /// A write fails: nobody knows what becomes of what is in flight, until the disk works again
+    /// and the log is opened anew in the same process.
+    pub fn fail(
+        &mut self,
+        disk: &mut Disk,
+        clocks: Clocks,
+        dice: &mut Dice,
+    ) -> Result<usize, String> {
+        self.set(clocks);
+        disk.model().refuse();
+        let last = self.in_flight.back().map_or(u64::MAX, |proposed| proposed.index);
+        if self.log.sync_up_to(last).is_ok() && !self.in_flight.is_empty() {
+            return Err("a sync of a disk that refuses everything succeeds".into());
         }
-        self.concluded = self.proposed;
-        let (view, head, delta) = disk.fold_from(self.committed.clone(), self.head)?;
-        (self.committed, self.head) = (view, head);
-        self.sessions.handle_committed(&self.committed, &delta, clocks.now);
-        self.lead(self.term + 1, clocks);
-        Ok(())
+        self.core.step(|core, now| core.handle_deposed("the disk failed", now));
+        for hash in self.conclude_all() {
+            self.core.step(|core, now| core.handle_proposal_failed(hash, "the disk failed", now));
+        }
+        self.carry();
+        // Of what was not synced, the disk keeps some.
+        let kept = dice.below(disk.model().at_risk() as u64 + 1) as usize;
+        disk.model().cut_power(kept);
+        disk.model().heal();
+        self.log.reopen().map_err(|error| error.to_string())?;
+        self.term += 1;
+        self.elected();
+        let lost = disk.found(self.committed.position())?;
+        let count = lost.len();
+        self.late = lost.into_iter().next().map(|written| written.entry);
+        Ok(count)
+    }
+
+    /// Nothing is in flight any more; the hashes of what was.
+    fn conclude_all(&mut self) -> Vec<Hash> {
+        let own = |entry: &Proposed| entry.proposer == Proposer::Tenure;
+        let hashes: Vec<Hash> = self.in_flight.drain(..).filter(own).map(|e| e.hash).collect();
+        self.concluded += hashes.len() as u64;
+        hashes
+    }
+
+    /// How much of the disk is free.
+    pub fn space(&mut self, share: f64, clocks: Clocks) {
+        self.set(clocks);
+        self.core.step(|core, now| core.handle_space(FreeShare(share), now));
+        self.carry();
+    }
+
+    fn set(&mut self, clocks: Clocks) {
+        self.now = clocks.now;
+        self.core.lock().1 = at(clocks);
     }
 
     /// A person asks.
-    pub fn ask(&mut self, number: u64, request: Request) {
+    pub fn ask(&mut self, number: u64, request: Request, clocks: Clocks) {
         let person = Person { uid: 1000, name: "alice".into(), ..Person::default() };
         let caller = Waiter::Client(number, self.proposed);
-        self.inbox.push(Ask { caller, author: author::person(person), request, bytes: 64 });
+        self.request(Ask { caller, author: author::person(person), request, bytes: 64 }, clocks);
+    }
+
+    fn request(&mut self, ask: Ask<Waiter>, clocks: Clocks) {
+        self.set(clocks);
+        self.core.step(|core, now| core.handle_request(ask, now));
+        self.carry();
     }
 
     /// The first message of a stream.
@@ -184,9 +270,16 @@ impl Manager {
     }
 
     /// Time has passed.
-    pub fn time(&mut self, now: Timestamp) {
-        if self.sessions.poll_timeout().is_some_and(|at| at <= now) {
-            self.sessions.handle_timeout(now);
+    pub fn time(&mut self, clocks: Clocks) {
+        self.set(clocks);
+        if self.sessions.poll_timeout().is_some_and(|at| at <= clocks.now) {
+            self.sessions.handle_timeout(clocks.now);
+        }
+        let due =
+            self.core.step(|core, now| core.poll_timeout().is_some_and(|at| at <= now.uptime));
+        if due {
+            self.core.step(|core, now| core.handle_timeout(now));
+            self.carry();
         }
     }
 
@@ -197,7 +290,7 @@ impl Manager {
 
     /// What the sessions want of the shell; their requests stay here, the rest is the world's to
     /// do.
-    pub fn session_outputs(&mut self) -> Vec<Output> {
+    pub fn session_outputs(&mut self, clocks: Clocks) -> Vec<Output> {
         let mut outputs = Vec::new();
         while let Some(output) = self.sessions.poll_output() {
             match output {
@@ -205,9 +298,8 @@ impl Manager {
                     if let Request::Machine(Machine::Silent { node, .. }) = &*request {
                         self.happenings.push(Happening::CalledSilent { node: *node });
                     }
-                    let author = author::node(node);
-                    let caller = Waiter::Session(token);
-                    self.inbox.push(Ask { caller, author, request: *request, bytes: 64 });
+                    let (caller, author) = (Waiter::Session(token), author::node(node));
+                    self.request(Ask { caller, author, request: *request, bytes: 64 }, clocks);
                 }
                 Output::Send(..) | Output::Close(_) => outputs.push(output),
             }
@@ -215,75 +307,119 @@ impl Manager {
         outputs
     }
 
-    /// The log's time.
-    fn log_now(&mut self, clocks: Clocks) -> Timestamp {
-        self.clock.advance(now(clocks)).0
-    }
-
-    /// Whether a turn has something to do now.
-    pub fn wants_turn(&mut self, clocks: Clocks) -> bool {
-        let now = self.log_now(clocks);
-        let due = self.wake_at.is_some_and(|at| at <= now);
-        let work = !self.inbox.is_empty() || self.more || due;
-        work && self.pending.len() < IN_FLIGHT_MAX
-    }
-
     /// When something may have to be done although nothing happens.
-    pub fn poll_timeout(&mut self, clocks: Clocks) -> Option<Timestamp> {
-        let now = self.log_now(clocks);
-        let turn =
-            self.wake_at.filter(|at| *at > now).map(|at| Timestamp(self.clock.uptime_of(at).0));
-        [turn, self.sessions.poll_timeout()].into_iter().flatten().min()
+    pub fn poll_timeout(&mut self) -> Option<Timestamp> {
+        let drive = self.core.step(|core, _| core.poll_timeout()).map(|at| Timestamp(at.0));
+        [drive, self.sessions.poll_timeout()].into_iter().flatten().min()
     }
 
     /// Nothing is on its way and nothing waits.
     pub fn is_idle(&self) -> bool {
-        self.inbox.is_empty() && self.pending.is_empty() && !self.more
+        self.core.step(|core, now| core.is_idle(now))
     }
 
     /// The newest view, committed or not.
     pub fn tip(&self) -> &View {
-        self.tip.view()
+        &self.tip
     }
 
-    /// Entries under way.
-    pub fn in_flight(&self) -> usize {
-        self.pending.iter().filter(|turn| turn.number > 0).count()
+    /// One turn, if the state machine wants one; whether it left work for the next.
+    pub fn turn(&mut self, clocks: Clocks, dice: &mut Dice) -> Option<bool> {
+        self.set(clocks);
+        if !self.core.step(|core, now| core.wants_turn(now)) {
+            return None;
+        }
+        let seed = dice.bytes();
+        let job = self.core.step(|core, now| core.begin_turn(now, seed))?;
+        let done = job.run();
+        self.tip = done.tip().clone();
+        let more = done.has_more();
+        self.core.step(|core, now| core.handle_turned(done, now));
+        self.carry();
+        Some(more)
     }
 
-    /// Entries proposed and entries concluded by this process.
-    pub fn progress(&self) -> (u64, u64) {
-        (self.proposed, self.concluded)
-    }
-
-    /// One turn.
-    pub fn turn(&mut self, disk: &mut Disk, clocks: Clocks, dice: &mut Dice) -> Took {
-        let now = self.log_now(clocks);
-        let asks = std::mem::take(&mut self.inbox);
-        let turned = self.tip.turn(asks, now, dice.bytes());
-        let TurnOutput { entry, view, delta, answers, rest, more, wake_at, records: _ } = turned;
-        self.inbox = rest;
-        (self.more, self.wake_at) = (more, wake_at);
-        let number = entry.map(|entry| disk.append(entry, clocks.now));
-        self.proposed += u64::from(number.is_some());
-        let before = self.pending.back().map_or(0, |turn| turn.number);
-        self.pending.push_back(Pending { number: number.unwrap_or(before), view, delta, answers });
-        Took { number, more: self.more }
-    }
-
-    /// Everything up to this entry is safe: the committed view goes on, answers may be given.
-    pub fn committed(&mut self, number: usize, disk: &Disk, now: Timestamp) {
-        while let Some(turn) = self.pending.pop_front_if(|turn| turn.number <= number) {
-            if turn.number > 0 && turn.view.position() != self.committed.position() {
-                self.concluded += 1;
+    /// Writes what the state machine proposes; the numbers of the entries, to be synced in their
+    /// order.
+    pub fn append(&mut self, disk: &mut Disk, clocks: Clocks) -> Result<Vec<usize>, String> {
+        let mut numbers = Vec::new();
+        for entry in std::mem::take(&mut self.proposals) {
+            let hash = entry.hash;
+            let next = entry.header.first_revision + u64::from(entry.header.record_count);
+            let number = disk.append(entry.clone(), clocks.now);
+            let index = self.log.append(entry).map_err(|failure| format!("{failure:?}"))?;
+            let proposer = Proposer::Tenure;
+            self.in_flight.push_back(Proposed { hash, index, number, proposer });
+            numbers.push(number);
+            if let Some(late) = self.late.take() {
+                self.append_late(&late, next, number)?;
             }
-            self.committed = turn.view;
-            if let Some(written) = disk.entry_of(self.committed.position().revision) {
-                self.head = written.hash;
+        }
+        Ok(numbers)
+    }
+
+    /// What a former tenure lost is proposed once more, as if it had been decided on another
+    /// history of the same length: only the fence can tell that it does not follow.
+    fn append_late(&mut self, late: &SealedEntry, next: u64, number: usize) -> Result<(), String> {
+        let header = &late.header;
+        let records = records(late).map(|(_, record)| record).collect::<Result<_, _>>()?;
+        let entry = seal(&Draft {
+            parent: Hash::from_bytes(&header.parent_hash).unwrap_or(Hash::ZERO),
+            incarnation: header.incarnation,
+            first_revision: Revision(next),
+            at: Timestamp(header.at),
+            feature_level: header.feature_level,
+            code_version: header.code_version.clone(),
+            records,
+        });
+        let hash = entry.hash;
+        let index = self.log.append(entry).map_err(|failure| format!("{failure:?}"))?;
+        let proposer = Proposer::FormerTenure;
+        self.in_flight.push_back(Proposed { hash, index, number, proposer });
+        Ok(())
+    }
+
+    /// The disk has synced up to this entry: what was proposed up to it is history, or was fenced.
+    pub fn synced(&mut self, number: usize, disk: &mut Disk, clocks: Clocks) -> Result<(), String> {
+        self.set(clocks);
+        let last = self.in_flight.iter().rev().find(|proposed| proposed.number <= number);
+        let Some(index) = last.map(|proposed| proposed.index) else { return Ok(()) };
+        let applied = self.log.sync_up_to(index).map_err(|failure| format!("{failure:?}"))?;
+        disk.sync(number);
+        for applied in applied {
+            let proposed = self.in_flight.pop_front();
+            let proposer = proposed.map_or(Proposer::FormerTenure, |proposed| proposed.proposer);
+            match (proposer, applied.position) {
+                (Proposer::Tenure, Some(_)) => self.concluded += 1,
+                (Proposer::Tenure, None) => {
+                    let (hash, fenced) = (applied.hash, "another history went on");
+                    self.concluded += 1;
+                    self.core.step(|core, now| core.handle_proposal_failed(hash, fenced, now));
+                }
+                (Proposer::FormerTenure, None) => {}
+                (Proposer::FormerTenure, Some(position)) => {
+                    let hash = applied.hash;
+                    return Err(format!("LOG-3: a late entry {hash} became history at {position}"));
+                }
             }
-            self.sessions.handle_committed(&self.committed, &turn.delta, now);
-            for (waiter, answer) in turn.answers {
-                self.give(waiter, answer);
+        }
+        self.carry();
+        self.log.snapshot().map(drop).map_err(|failure| format!("{failure:?}"))
+    }
+
+    /// Does what the state machine says.
+    fn carry(&mut self) {
+        while let Some(output) = self.core.step(|core, _| core.poll_output()) {
+            match output {
+                DriveOutput::Propose(entry) => {
+                    self.proposed += 1;
+                    self.proposals.push(entry);
+                }
+                DriveOutput::Publish(published) => {
+                    self.committed = published.view;
+                    self.sessions.handle_committed(&self.committed, &published.delta, self.now);
+                }
+                DriveOutput::Answer(waiter, answer) => self.give(waiter, answer),
             }
         }
     }
@@ -302,7 +438,6 @@ impl Manager {
                     committed,
                 });
             }
-            Waiter::Nobody => {}
         }
     }
 
@@ -310,16 +445,8 @@ impl Manager {
     pub fn take_happenings(&mut self) -> Vec<Happening> {
         std::mem::take(&mut self.happenings)
     }
+}
 
-    /// Clients whose command was on its way when the process died.
-    pub fn abandoned(&self) -> Vec<u64> {
-        let waiting = self.pending.iter().flat_map(|turn| &turn.answers).map(|(waiter, _)| *waiter);
-        let clients = waiting.chain(self.inbox.iter().map(|ask| ask.caller));
-        clients
-            .filter_map(|waiter| match waiter {
-                Waiter::Client(number, _) => Some(number),
-                Waiter::Session(_) | Waiter::Nobody => None,
-            })
-            .collect()
-    }
+fn at(clocks: Clocks) -> Now {
+    Now { uptime: Uptime(clocks.now.0), wall: clocks.wall }
 }

@@ -7,7 +7,7 @@ pub mod specs;
 use skep_gateway::turn::Answer;
 use skep_proto::{
     Revision, Timestamp,
-    v1::{Command, CommandId, command::Action},
+    v1::{Command, CommandId, RefusalCode, command::Action},
 };
 use std::collections::BTreeMap;
 
@@ -82,6 +82,10 @@ impl People {
         asked.waits_since = None;
         match answer {
             Answer::Accepted { .. } => self.accepted += 1,
+            // Nothing was decided: they try again, as the command line does.
+            Answer::Refused(refusal) if refusal.code == RefusalCode::Exhausted => {
+                return Some(asked.command.clone());
+            }
             Answer::Refused(_) => self.refused += 1,
             Answer::Unknown(_) => {
                 self.unknown += 1;

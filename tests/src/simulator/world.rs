@@ -83,6 +83,11 @@ pub struct World {
     pub(super) steps: usize,
     agenda: Agenda,
     wall_ahead_ns: i64,
+    /// When a process last began whose log's time leapt ahead: it has nothing but a wall clock that
+    /// was set. Waits from before may end early.
+    pub(super) leapt_at: Timestamp,
+    /// The share of the manager's disk that is free.
+    free_share: f64,
     /// How the manager's work will be broken off, and with how many entries under way.
     doom: Option<(usize, Doom)>,
     synced_at: Timestamp,
@@ -114,6 +119,8 @@ impl World {
             steps: 0,
             agenda: Agenda::default(),
             wall_ahead_ns: 0,
+            leapt_at: EPOCH,
+            free_share: 1.0,
             doom: None,
             synced_at: EPOCH,
             manager_timer: None,

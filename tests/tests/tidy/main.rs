@@ -9,6 +9,7 @@
 mod arrows;
 mod bounds;
 mod catalogue;
+mod faults;
 mod floors;
 mod pages;
 mod pure;

@@ -7,7 +7,7 @@ use skep_gateway::turn::Answer;
 use skep_projections::View;
 use skep_proto::{
     Id, Revision, event,
-    v1::{Command, NodeAvailability, NodeState, command::Action, event::Kind},
+    v1::{Command, NodeAvailability, NodeState, RefusalCode, command::Action, event::Kind},
 };
 use std::collections::BTreeMap;
 
@@ -93,7 +93,8 @@ impl Checker for Answers {
                     asked.told
                 ));
             }
-            let refused = matches!(asked.told, Some(Answer::Refused(_)));
+            let refused =
+                matches!(&asked.told, Some(Answer::Refused(r)) if r.code != RefusalCode::Exhausted);
             if let (true, Some((at, ..))) = (refused, self.effects.get(&number)) {
                 return Err(format!("command {number} was refused, but took effect at {at}"));
             }

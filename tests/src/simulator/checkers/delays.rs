@@ -45,7 +45,7 @@ impl Checker for Delays {
                     self.held.remove(&task);
                 } else if let Some(held) = self.held.remove(&task) {
                     let waited = seen.decided_at.since(held.since);
-                    if waited + SLACK_NS < held.wait_ns {
+                    if held.since > world.leapt_at && waited + SLACK_NS < held.wait_ns {
                         return Err(format!(
                             "task {task} starts after {} ms, although its slot has to wait {} ms",
                             waited / 1_000_000,
@@ -75,6 +75,8 @@ impl Checker for Delays {
                         "task {task} starts too early: its slot has to wait {wait_ms} ms"
                     ));
                 }
+                // What its predecessor has waited already counts.
+                let wait_ns = wait_ns.saturating_sub(waited_ns(seen, world, old));
                 self.held.insert(task, Held { since: seen.decided_at, wait_ns });
             }
             Kind::TaskReaped(e) => {
@@ -92,7 +94,11 @@ fn waited_ns(seen: &Seen<'_>, world: &World, old: Id) -> u64 {
     let Some((_, row)) = seen.before.tasks().by_id(old) else { return 0 };
     let unprepared = row.state == TaskState::Rejected && row.running_at == Timestamp::NEVER;
     let since = world.disk.decided_at(row.state_since.0).filter(|_| unprepared);
-    since.map_or(0, |since| seen.decided_at.since(since))
+    match since {
+        Some(since) if since <= world.leapt_at => u64::MAX / 2,
+        Some(since) => seen.decided_at.since(since),
+        None => 0,
+    }
 }
 
 /// What the policy of the old task says: its delay, doubled with each failure in a row.

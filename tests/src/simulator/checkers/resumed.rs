@@ -50,6 +50,10 @@ impl Checker for Resumed {
             return Ok(());
         }
         let at = manager.tip().position();
-        Err(format!("at {at} a new brain finds work that was left undone: {}", found.join(", ")))
+        let first = settled.records.first();
+        Err(format!(
+            "at {at} a new brain finds work that was left undone: {}; the first is {first:?}",
+            found.join(", ")
+        ))
     }
 }

@@ -83,6 +83,9 @@ fn is_excused(world: &World, task: Id, old: &Container) -> bool {
     let grace_ns = defaults::container(&old.workload.spec).map_or(0, defaults::stop_grace_ns);
     let patience = (grace_ns + defaults::REPLACED_STOP_MARGIN_NS).saturating_sub(SLACK_NS);
     let told_at = world.disk.decided_at(row.desired_revision);
-    let waited = told_at.is_some_and(|at| !row.is_wanted() && world.now.since(at) >= patience);
+    let waited = told_at.is_some_and(|at| {
+        let long_enough = world.now.since(at) >= patience || at <= world.leapt_at;
+        !row.is_wanted() && long_enough
+    });
     lost || given_up || waited
 }

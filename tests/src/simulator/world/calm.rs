@@ -13,6 +13,8 @@ impl World {
     /// Faults end. Nothing is repaired: processes start again, as a supervisor would start them.
     pub fn calm_down(&mut self) {
         self.weather = Weather::Calm;
+        self.free_share = 1.0;
+        self.tell_space();
         self.note(|| "the faults end".into());
         self.plan(0, Event::ManagerStarts);
         for index in 0..self.agents.len() {

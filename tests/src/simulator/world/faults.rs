@@ -13,7 +13,9 @@ use skep_proto::{
 /// Between two faults or requests at most.
 const PAUSE_NS_MAX: u64 = SECOND_NS;
 /// The furthest that somebody sets the manager's clock, in either direction.
-const CLOCK_STEP_NS_MAX: u64 = SECOND_NS / 1_000;
+const CLOCK_STEP_NS_MAX: u64 = 3_600 * SECOND_NS;
+/// A disk that is nearly full has so much left.
+const FREE_SHARE_LOW: f64 = 0.03;
 /// Entries under way when the manager's work is broken off, at most as many as are waited for.
 const IN_FLIGHT_WANTED_MAX: u64 = 5;
 /// The number of a report that no agent made: its acknowledgement belongs to nothing.
@@ -43,6 +45,7 @@ impl World {
             11 | 12 => self.trouble_engine(),
             13..=16 => self.end_container(),
             17 => self.set_clock(),
+            24 => self.fill_disk(),
             18 | 19 => self.forge_report(),
             20 | 21 => self.repeat_late(),
             22 | 23 => self.repeat_command(),
@@ -76,22 +79,18 @@ impl World {
         }
     }
 
-    /// Of what was not synced, the disk keeps some. Returns how many entries are lost.
-    fn lose_unsynced(&mut self) -> usize {
-        let unsynced = self.disk.unsynced();
-        self.mishaps.in_flight_max = self.mishaps.in_flight_max.max(unsynced);
-        let kept = self.dice.below(unsynced as u64 + 1) as usize;
-        let lost = self.disk.lose_unsynced(kept);
-        self.mishaps.entries_lost += lost;
-        lost
-    }
-
     fn crash_manager(&mut self) {
-        let Some(manager) = self.manager.take() else { return };
+        if self.manager.take().is_none() {
+            return;
+        }
         self.mishaps.manager_crashes += 1;
-        let lost = self.lose_unsynced();
-        self.note(|| format!("the manager crashes, {lost} entries are lost"));
-        self.ask_again(manager.abandoned());
+        self.mishaps.in_flight_max = self.mishaps.in_flight_max.max(self.disk.unsynced());
+        // Of what was not synced, the disk keeps some.
+        let at_risk = self.disk.model().at_risk() as u64;
+        let kept = self.dice.below(at_risk + 1) as usize;
+        let lost = self.disk.model().cut_power(kept);
+        self.note(|| format!("the manager crashes, {lost} writes are lost"));
+        self.ask_again();
         for conn in self.net.all() {
             let after = self.notices_after();
             self.cut(conn, after, SECOND_NS);
@@ -100,19 +99,23 @@ impl World {
         self.plan(pause, Event::ManagerStarts);
     }
 
-    /// Writes fail, or another election is won: what is under way is lost or not, and nobody knows.
+    /// Another election is won, or a write fails: what is under way is history or not, and nobody
+    /// knows.
     fn lose_tenure(&mut self) {
-        if self.manager.is_none() {
-            return;
-        }
-        self.mishaps.lost_tenures += 1;
-        let lost = self.lose_unsynced();
-        self.note(|| format!("the tenure ends, {lost} entries are lost"));
         let clocks = self.clocks();
         let Some(manager) = &mut self.manager else { return };
-        if let Err(words) = manager.renew(&self.disk, clocks) {
-            panic!("LOG-3: the manager's own log does not replay: {words}");
+        self.mishaps.lost_tenures += 1;
+        self.mishaps.in_flight_max = self.mishaps.in_flight_max.max(self.disk.unsynced());
+        let renewed = if self.dice.once_in(2) {
+            manager.elect(&mut self.disk, clocks)
+        } else {
+            manager.fail(&mut self.disk, clocks, &mut self.dice)
+        };
+        match renewed {
+            Ok(lost) => self.mishaps.entries_lost += lost,
+            Err(message) => panic!("LOG-1: no tenure follows: {message}"),
         }
+        self.note(|| "the tenure ends".into());
         self.synced_at = self.now;
         self.happenings.push(Happening::TenureBegan);
     }
@@ -218,6 +221,12 @@ impl World {
         let limit = 2 * CLOCK_STEP_NS_MAX as i64;
         self.wall_ahead_ns = (self.wall_ahead_ns + step).clamp(-limit, limit);
         self.note(|| format!("the manager's clock is set by {} ms", step / 1_000_000));
+    }
+
+    /// The disk is nearly full, or has room again: additions are refused meanwhile.
+    fn fill_disk(&mut self) {
+        self.free_share = if self.free_share < 1.0 { 1.0 } else { FREE_SHARE_LOW };
+        self.tell_space();
     }
 
     /// An agent says something of tasks that are not its own, or of none.

@@ -4,6 +4,7 @@ use super::{Event, Happening, World};
 use crate::simulator::{manager::Manager, net::Way};
 use skep_gateway::sessions::{Conn, Output};
 use skep_proto::{
+    Timestamp,
     time::SECOND_NS,
     v1::{FromAgent, from_agent},
 };
@@ -11,32 +12,56 @@ use skep_proto::{
 /// A message is under way for so long at most.
 pub(super) const FLIGHT_NS_MAX: u64 = SECOND_NS / 50;
 
+/// The log's time that leaps by less at the start of a process ends no wait too early.
+const LEAP_NS: u64 = SECOND_NS / 200;
+
 impl World {
     pub(super) fn start_manager(&mut self) {
         if self.manager.is_some() {
             return;
         }
         self.lives += 1;
-        let (cluster, records) = (self.settings.cluster.clone(), self.settings.entry_records);
         let clocks = self.clocks();
-        let started =
-            Manager::start(&self.disk, self.lives, cluster, records, clocks, &mut self.dice);
-        match started {
-            Ok(manager) => self.manager = Some(manager),
-            Err(words) => panic!("LOG-3: the manager's own log does not replay: {words}"),
+        match Manager::start(&mut self.disk, self.lives, &self.settings, clocks) {
+            Ok((manager, lost)) => {
+                self.mishaps.entries_lost += lost;
+                self.manager = Some(manager);
+            }
+            Err(message) => panic!("LOG-1: the manager does not start: {message}"),
         }
+        self.notice_leap();
+        self.tell_space();
         self.manager_timer = None;
         self.synced_at = self.now;
         self.happenings.push(Happening::TenureBegan);
+    }
+
+    /// The log's time goes on from the wall clock's: further than the true time, where the wall
+    /// clock was set.
+    fn notice_leap(&mut self) {
+        let Some(newest) = self.disk.safe().last() else { return };
+        let passed = self.now.since(newest.decided_at);
+        let passed_in_log = self.clocks().wall.since(Timestamp(newest.entry.header.at));
+        if passed_in_log > passed + LEAP_NS {
+            self.leapt_at = self.now;
+        }
+    }
+
+    /// The manager looks at its disk.
+    pub(super) fn tell_space(&mut self) {
+        let (share, clocks) = (self.free_share, self.clocks());
+        if let Some(manager) = &mut self.manager {
+            manager.space(share, clocks);
+        }
     }
 
     pub(super) fn manager_time(&mut self) {
         if self.manager_timer.is_some_and(|at| at <= self.now) {
             self.manager_timer = None;
         }
-        let now = self.now;
+        let clocks = self.clocks();
         if let Some(manager) = &mut self.manager {
-            manager.time(now);
+            manager.time(clocks);
         }
     }
 
@@ -66,36 +91,36 @@ impl World {
 
     /// Entries up to this number are safe, in their order.
     pub(super) fn synced(&mut self, term: u64, number: usize) {
+        let clocks = self.clocks();
         let Some(manager) = self.manager.as_mut().filter(|manager| manager.term == term) else {
             return;
         };
-        self.disk.sync(number);
-        manager.committed(number, &self.disk, self.now);
+        if let Err(message) = manager.synced(number, &mut self.disk, clocks) {
+            panic!("LOG-1: a sync of a good disk fails: {message}");
+        }
     }
 
     /// The manager does all that it can do now.
     pub(super) fn run_manager(&mut self) {
         let clocks = self.clocks();
         let Some(manager) = &mut self.manager else { return };
-        let mut outputs = manager.session_outputs();
-        while manager.wants_turn(clocks) {
-            let took = manager.turn(&mut self.disk, clocks, &mut self.dice);
-            match took.number {
-                Some(number) => {
-                    let takes = self.dice.below(self.settings.sync_ns_max);
-                    self.synced_at = (self.now + takes).max(self.synced_at + 1);
-                    self.agenda.plan(self.synced_at, Event::Synced(manager.term, number));
-                }
-                None => {
-                    let safe = self.disk.safe().len();
-                    manager.committed(safe, &self.disk, self.now);
-                }
+        let mut outputs = manager.session_outputs(clocks);
+        while let Some(more) = manager.turn(clocks, &mut self.dice) {
+            let numbers = match manager.append(&mut self.disk, clocks) {
+                Ok(numbers) => numbers,
+                Err(message) => panic!("LOG-1: a write to a good disk fails: {message}"),
+            };
+            for number in numbers {
+                let takes = self.dice.below(self.settings.sync_ns_max);
+                self.synced_at = (self.now + takes).max(self.synced_at + 1);
+                self.agenda.plan(self.synced_at, Event::Synced(manager.term, number));
             }
-            self.happenings.push(Happening::Turned { more: took.more });
-            outputs.extend(manager.session_outputs());
+            self.happenings.push(Happening::Turned { more });
+            outputs.extend(manager.session_outputs(clocks));
         }
+        outputs.extend(manager.session_outputs(clocks));
         self.happenings.extend(manager.take_happenings());
-        let timeout = manager.poll_timeout(clocks);
+        let timeout = manager.poll_timeout();
         self.hear_answers();
         for output in outputs {
             self.manager_says(output);

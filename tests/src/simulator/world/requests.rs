@@ -10,10 +10,11 @@ const AGAIN_NS: u64 = 2 * SECOND_NS;
 impl World {
     pub(super) fn command(&mut self, command: Command) {
         let number = command.id.map_or(0, |id| id.number);
+        let clocks = self.clocks();
         match &mut self.manager {
             Some(manager) => {
                 self.people.sent(number, self.now);
-                manager.ask(number, Request::Command(command));
+                manager.ask(number, Request::Command(command), clocks);
             }
             None => self.plan(SECOND_NS, Event::Command(Box::new(command))),
         }
@@ -32,8 +33,9 @@ impl World {
         }
     }
 
-    /// The manager that had these commands has died: their askers try again.
-    pub(super) fn ask_again(&mut self, numbers: Vec<u64>) {
+    /// The manager that had commands has died: their askers try again.
+    pub(super) fn ask_again(&mut self) {
+        let numbers: Vec<u64> = self.people.waiting().map(|(number, _)| number).collect();
         for number in numbers {
             if let Some(command) = self.people.lost(number) {
                 self.plan(AGAIN_NS, Event::Command(Box::new(command)));
