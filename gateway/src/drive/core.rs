@@ -15,6 +15,7 @@ mod additions;
 mod disk;
 mod flight;
 mod queue;
+mod replay;
 mod tenure;
 pub mod time;
 
@@ -34,17 +35,13 @@ use crate::{
 };
 use flight::Flight;
 use queue::{Asker, Held, Queue};
+use replay::replay;
 use skep_log::{Entry, Frozen, Halt, RestoreError, SealedEntry, chain::Hash};
 use skep_projections::{
     Delta, View,
-    apply::Stamp,
     snapshot::{self, SnapshotError},
 };
-use skep_proto::{
-    Id, Position, Revision, Timestamp,
-    time::SECOND_NS,
-    v1::{ClusterSpec, Record, event::Kind},
-};
+use skep_proto::{Id, Position, Timestamp, time::SECOND_NS, v1::ClusterSpec};
 use std::{collections::VecDeque, sync::Arc};
 use tenure::Tenure;
 
@@ -503,36 +500,4 @@ impl<C> DriveCore<C> {
 
 fn stopping() -> Refusal {
     Refusal::exhausted("the manager is stopping").hint("try again in a moment")
-}
-
-/// Folds an entry that this manager did not write, or no longer has the view of. The view stays as
-/// it was when the entry cannot be taken.
-fn replay(view: &View, entry: &Entry) -> Result<(View, Delta), Halt> {
-    let (mut view, mut delta) = (view.clone(), Delta::default());
-    let header = &entry.header;
-    let records = entry.decode().map_err(|error| Halt { message: error.to_string() })?;
-    for (revision, record) in records {
-        compare(&view, revision, &record)?;
-        let stamp = Stamp { revision, at: Timestamp(header.at), incarnation: header.incarnation };
-        let folded = view.apply_into(stamp, &record, &mut delta);
-        folded.map_err(|error| Halt { message: error.to_string() })?;
-    }
-    Ok((view, delta))
-}
-
-/// A checkpoint says what every manager's digest must be here. With another digest the view must
-/// not be used.
-fn compare(view: &View, revision: Revision, record: &Record) -> Result<(), Halt> {
-    let Some(Kind::Checkpoint(checkpoint)) = record.event.as_ref().and_then(|e| e.kind.as_ref())
-    else {
-        return Ok(());
-    };
-    if checkpoint.digest[..] == view.digest().0.to_be_bytes() {
-        return Ok(());
-    }
-    let message = format!(
-        "the view folded up to revision {revision} differs from what the log says it must be; \
-         run `skep verify --state-dir …` and report the difference"
-    );
-    Err(Halt { message })
 }

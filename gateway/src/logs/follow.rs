@@ -2,9 +2,11 @@
 //! when it is over. PURE.
 //!
 //! A reader who follows a service sees the tasks that come later too, until the service is removed.
-//! A node that goes away is told at its place among the lines, and never waited for; when it comes
-//! back, its tasks are ordered again behind the last line that came. Lines of several nodes are
-//! passed on in the order of their times.
+//! When a node goes away, the reader sees a notice between the lines and does not wait for it;
+//! when it comes back, its tasks are ordered again from the last line that came. Lines of several
+//! nodes are passed on in the order of their times.
+
+mod stages;
 
 use skep_proto::{
     Id, Timestamp,
@@ -15,6 +17,7 @@ use skep_proto::{
         logs_reply::Message,
     },
 };
+use stages::{NodeOutput, OrderStage, Stage, TaskOutput};
 use std::collections::{BTreeMap, VecDeque};
 
 /// A node that has sent nothing of a finite log for so long is given up, and the reader is told.
@@ -98,54 +101,6 @@ pub struct LogReader {
     merge: Merge<Id, Message>,
     outputs: VecDeque<Output>,
     looked: bool,
-}
-
-#[derive(Debug)]
-struct TaskOutput {
-    name: String,
-    node: Id,
-    state: TaskState,
-    stage: Stage,
-    /// Only the last lines are wanted of tasks that were there at the beginning.
-    tail: Option<u64>,
-    /// The time of the last line, and how many lines of that time came.
-    last: Option<(Timestamp, u64)>,
-    /// When the view forgot it.
-    forgotten: Option<Timestamp>,
-}
-
-/// How far the reading of a task is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Stage {
-    /// It has not been started, so there is nothing to read.
-    Unstarted,
-    /// To be ordered.
-    Wanted,
-    /// Ordered, when its state was this.
-    Ordered(TaskState),
-    /// All was sent; it was ordered when its state was this.
-    Read(TaskState),
-}
-
-#[derive(Debug)]
-struct NodeOutput {
-    name: String,
-    session: u64,
-    ready: bool,
-    order: OrderStage,
-    /// The reader knows that its lines are missing.
-    told_away: bool,
-    heard: Timestamp,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum OrderStage {
-    None,
-    Open,
-    /// It went away; not to be asked again before then.
-    Away {
-        until: Timestamp,
-    },
 }
 
 impl LogReader {
@@ -268,11 +223,11 @@ impl LogReader {
     /// The node's order could not be sent, or broke off.
     pub fn on_lost(&mut self, node: Id, now: Timestamp) {
         if self.nodes.get(&node).is_some_and(|node| node.order == OrderStage::Open) {
-            let words = match self.mode {
+            let what = match self.mode {
                 Mode::Once => "can't be reached; its lines are missing from here",
                 Mode::Follow => "is gone; its lines are missing from here",
             };
-            self.lose(node, words, now);
+            self.lose(node, what, now);
         }
     }
 
@@ -439,10 +394,10 @@ impl LogReader {
         self.merge.push(node, Timestamp::NEVER, Message::Gap(gap), now);
     }
 
-    fn lose(&mut self, id: Id, words: &str, now: Timestamp) {
+    fn lose(&mut self, id: Id, what: &str, now: Timestamp) {
         let Some(node) = self.nodes.get_mut(&id) else { return };
         if !std::mem::replace(&mut node.told_away, true) {
-            let message = format!("node {} {words}", node.name);
+            let message = format!("node {} {what}", node.name);
             self.merge.open(id, now);
             self.say_gap(id, LogGapKind::NodeAway, message, now);
         }
@@ -479,25 +434,6 @@ impl LogReader {
         let open =
             self.nodes.iter().filter(move |(id, n)| n.order == OrderStage::Open && silent(id));
         open.map(|(id, node)| (*id, node.heard + ANSWER_LIMIT_NS))
-    }
-}
-
-impl TaskOutput {
-    /// Whether its agent had started it when it was ordered in that state, so that its end was the
-    /// end.
-    fn has_begun(&self, ordered_in: TaskState) -> bool {
-        self.last.is_some() || ordered_in >= TaskState::Running
-    }
-}
-
-impl Stage {
-    /// Nothing more comes of what was ordered.
-    fn read(self) -> Stage {
-        match self {
-            Stage::Ordered(state) | Stage::Read(state) => Stage::Read(state),
-            Stage::Unstarted => Stage::Unstarted,
-            Stage::Wanted => Stage::Wanted,
-        }
     }
 }
 
