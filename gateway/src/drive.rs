@@ -8,11 +8,13 @@
 mod batch;
 pub mod core;
 mod fold;
+mod mailbox;
 mod shell;
 
 use batch::Batch;
-pub use core::{DriveCore, DriveOutput, Identity, Published};
-pub use fold::{CommittedView, Mail, Mailbox};
+pub use core::{DriveCore, DriveOutput, ManagerIdentity, Published};
+pub use fold::CommittedView;
+pub use mailbox::{Mail, Mailbox};
 pub use shell::DriveState;
 
 use crate::{

@@ -11,7 +11,7 @@ use crate::{
         reads::Reads,
         serve::{Doors, serve_metrics},
     },
-    drive::{Drive, DriveState, Identity, core::RECORDS_FREE_SHARE_MIN},
+    drive::{Drive, DriveState, ManagerIdentity, core::RECORDS_FREE_SHARE_MIN},
     hub::Hub,
     logs::Broker,
     metrics::{self, Counters},
@@ -81,7 +81,7 @@ fn descriptors_max() -> u64 {
 pub async fn run(config: Config, stop: CancellationToken) -> Result<(), ManagerError> {
     let node = identity(&config.state_dir)?;
     let counters = Arc::new(Counters::default());
-    let identity = Identity {
+    let identity = ManagerIdentity {
         node,
         code_version: env!("CARGO_PKG_VERSION").into(),
         genesis: ClusterSpec {

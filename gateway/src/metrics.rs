@@ -4,7 +4,11 @@
 //! counters when somebody scrapes. Only tasks by state need a look at every task: it is taken at
 //! most once a revision.
 
-use crate::{api::door::Door, drive::Drive, history::verdict, turn::Answer};
+mod page;
+
+pub use page::render;
+
+use crate::{history::verdict, turn::Answer};
 use prometheus_client::{
     encoding::text::encode,
     metrics::{
@@ -15,7 +19,6 @@ use prometheus_client::{
     },
     registry::{Registry, Unit},
 };
-use skep_log::Health;
 use skep_projections::{NodeRow, View};
 use skep_proto::{
     Revision,
@@ -59,7 +62,7 @@ impl Default for Counters {
 
 /// What the log says of itself when somebody scrapes.
 #[derive(Clone, Debug, Default)]
-pub struct Standing {
+pub struct ManagerGauges {
     /// Whether this manager leads.
     pub leader: bool,
     /// Whether the log works.
@@ -110,10 +113,10 @@ impl Counters {
     }
 
     /// The page.
-    pub fn render(&self, view: &View, standing: &Standing) -> String {
+    pub fn render(&self, view: &View, gauges: &ManagerGauges) -> String {
         let mut registry = Registry::with_prefix("skep");
         self.register(&mut registry);
-        log(&mut registry, view, standing);
+        log(&mut registry, view, gauges);
         nodes(&mut registry, view);
         services(&mut registry, view);
         let tasks = Gauges::default();
@@ -157,26 +160,6 @@ impl Counters {
     }
 }
 
-/// The page of a running manager.
-pub fn render(drive: &Drive, door: &Door) -> String {
-    let (connections, _, connections_refused) = door.look();
-    let status = drive.log().status().borrow().clone();
-    let space = drive.log().space();
-    let written = drive.log().counters();
-    let standing = Standing {
-        leader: status.leader,
-        healthy: status.health == Health::Ok,
-        term: status.term,
-        log_bytes: space.log_bytes,
-        free_bytes: space.free_bytes,
-        syncs: written.syncs,
-        entries: written.entries,
-        connections: connections.into(),
-        connections_refused,
-    };
-    drive.counters().render(&drive.newest().view, &standing)
-}
-
 fn one(registry: &mut Registry, name: &str, help: &str, value: u64) {
     let gauge: Gauge<i64, AtomicI64> = Gauge::default();
     gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
@@ -189,7 +172,7 @@ fn total(registry: &mut Registry, name: &str, help: &str, value: u64) {
     registry.register(name, help, counter);
 }
 
-fn log(registry: &mut Registry, view: &View, standing: &Standing) {
+fn log(registry: &mut Registry, view: &View, gauges: &ManagerGauges) {
     one(registry, "log_revision", "Newest record applied", view.position().revision.0);
     one(
         registry,
@@ -197,11 +180,11 @@ fn log(registry: &mut Registry, view: &View, standing: &Standing) {
         "Restores and forced new clusters, from 1",
         view.position().incarnation,
     );
-    one(registry, "log_leader", "Whether this manager leads", standing.leader.into());
-    one(registry, "log_healthy", "Whether the log takes entries", standing.healthy.into());
-    one(registry, "log_term", "Raft's term", standing.term);
-    one(registry, "log_size_bytes", "What the log takes on the disk", standing.log_bytes);
-    one(registry, "disk_free_bytes", "What is free on the log's disk", standing.free_bytes);
+    one(registry, "log_leader", "Whether this manager leads", gauges.leader.into());
+    one(registry, "log_healthy", "Whether the log takes entries", gauges.healthy.into());
+    one(registry, "log_term", "Raft's term", gauges.term);
+    one(registry, "log_size_bytes", "What the log takes on the disk", gauges.log_bytes);
+    one(registry, "disk_free_bytes", "What is free on the log's disk", gauges.free_bytes);
     one(registry, "view_set_aside", "Records that contradicted the view", view.set_aside());
     one(
         registry,
@@ -209,11 +192,11 @@ fn log(registry: &mut Registry, view: &View, standing: &Standing) {
         "Objects that a reconciler failed on",
         view.all_parked().count() as u64,
     );
-    one(registry, "connections", "Connections open at the control socket", standing.connections);
+    one(registry, "connections", "Connections open at the control socket", gauges.connections);
     let refused = "Connections sent away since the start, for want of room";
-    total(registry, "connections_refused", refused, standing.connections_refused);
-    total(registry, "log_syncs", "Group commits synced since the start", standing.syncs);
-    total(registry, "log_entries", "Entries committed since the start", standing.entries);
+    total(registry, "connections_refused", refused, gauges.connections_refused);
+    total(registry, "log_syncs", "Group commits synced since the start", gauges.syncs);
+    total(registry, "log_entries", "Entries committed since the start", gauges.entries);
 }
 
 fn nodes(registry: &mut Registry, view: &View) {

@@ -13,13 +13,17 @@
 
 mod adoption;
 mod cluster;
+mod misfit;
 mod node;
 mod service;
 mod stray;
 mod task;
 pub(crate) mod upkeep;
 
+pub use misfit::{Misfit, ObjectKind, SetAside};
+
 use crate::{Delta, View};
+use misfit::Fits;
 use skep_proto::{
     FEATURE_LEVEL, Id, Position, Revision, Timestamp, author, event,
     v1::{Author, ConditionKind, DesireReason, Record, TaskState, event::Kind},
@@ -38,7 +42,7 @@ pub struct Stamp {
     pub incarnation: u64,
 }
 
-/// A record that this program cannot fold: the manager halts with these words and nothing has
+/// A record that this program cannot fold: the manager halts with this message and nothing has
 /// changed.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 #[error("{message}")]
@@ -46,9 +50,6 @@ pub struct Unknown {
     /// Which record, what is not known, and what to do.
     pub message: String,
 }
-
-/// Nothing is "this contradicts the view": answered before anything was changed.
-type Fits = Option<()>;
 
 /// One record on its way into the view.
 struct Step<'a> {
@@ -94,7 +95,9 @@ impl View {
         self.position = Position { incarnation: stamp.incarnation, revision: stamp.revision };
         self.at = self.at.max(stamp.at);
         let step = Step { view: self, stamp, author: record.author.as_ref(), delta };
-        if step.fold(kind).is_none() {
+        if let Err(why) = step.fold(kind) {
+            let (revision, at) = (stamp.revision, stamp.at);
+            self.newest_set_aside = Some(SetAside { revision, at, why });
             self.digest.take(self.set_aside_part());
             self.set_aside += 1;
             self.digest.put(self.set_aside_part());
@@ -145,7 +148,7 @@ impl Step<'_> {
             Kind::TaskReaped(e) => self.task_reaped(e),
             Kind::TaskObserved(e) => self.task_observed(e),
             // They say something about the past or about a command: no object changes.
-            Kind::CommandRefused(_) | Kind::Checkpoint(_) | Kind::ClockJumped(_) => Some(()),
+            Kind::CommandRefused(_) | Kind::Checkpoint(_) | Kind::ClockJumped(_) => Ok(()),
         }
     }
 

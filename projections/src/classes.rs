@@ -5,10 +5,10 @@
 //! follows from the counts kept here. Constraints on a node's id, host name or address are about
 //! single nodes and are looked up by those.
 
-use crate::{View, node::NodeRow, slab::Slab};
+use crate::{node::NodeRow, slab::Slab};
 use skep_proto::{
-    constraint::{Constraint, Subject},
-    v1::{NodeDescription, NodeRole, NodeSpec, ServiceSpec},
+    constraint::Subject,
+    v1::{NodeDescription, NodeRole, NodeSpec},
 };
 use std::{cmp::Ordering, collections::BTreeMap, sync::Arc};
 
@@ -231,6 +231,16 @@ impl Classes {
         self.placeable = step(self.placeable);
     }
 
+    /// All classes that have nodes, in the order of their keys.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &Class)> {
+        self.by_key.values().filter_map(|class| Some((*class, self.rows.get(*class)?)))
+    }
+
+    /// One class.
+    pub(crate) fn get(&self, class: u32) -> Option<&Class> {
+        self.rows.get(class)
+    }
+
     pub(crate) fn totals(&self) -> (u32, u32) {
         (self.nodes, self.placeable)
     }
@@ -263,37 +273,6 @@ impl Classes {
         }
         classes.free = free.into_iter().collect();
         Some(classes)
-    }
-}
-
-impl View {
-    /// All classes that have nodes, in the order of what tells them apart: (class, what and how
-    /// many).
-    pub fn classes(&self) -> impl Iterator<Item = (u32, &Class)> {
-        self.classes
-            .by_key
-            .values()
-            .filter_map(|class| Some((*class, self.classes.rows.get(*class)?)))
-    }
-
-    /// One class.
-    pub fn class(&self, class: u32) -> Option<&Class> {
-        self.classes.rows.get(class)
-    }
-}
-
-impl View {
-    /// Whether the constraints of a spec admit a node.
-    pub fn admits(&self, spec: &ServiceSpec, node: &NodeRow) -> bool {
-        let placement = spec.task.as_ref().and_then(|task| task.placement.as_ref());
-        let constraints = placement.map_or(&[][..], |placement| &placement.constraints);
-        if constraints.is_empty() {
-            return true;
-        }
-        let Some(class) = self.class(node.class) else { return false };
-        let id = node.id.to_string();
-        let subject = node.subject(&id, &class.key);
-        constraints.iter().all(|text| Constraint::recorded(text).admits(&subject))
     }
 }
 

@@ -9,6 +9,7 @@ pub mod apply;
 pub mod audit;
 pub mod causes;
 pub mod classes;
+pub mod cluster;
 pub mod delta;
 pub mod digest;
 #[cfg(any(test, feature = "fixture"))]

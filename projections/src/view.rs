@@ -3,8 +3,13 @@
 //! Tables of rows, and beside them the indexes that keep every question as cheap as its answer.
 //! Fields are visible to this crate alone: `apply` writes, everybody else asks.
 
+mod classes;
+mod digest;
+
 use crate::{
+    apply::SetAside,
     classes::Classes,
+    cluster::{ClusterRow, Tenure},
     digest::Digest,
     node::{NodeIdx, NodeRow},
     service::{ServiceIdx, ServiceRow},
@@ -14,39 +19,9 @@ use crate::{
 };
 use skep_proto::{
     Id, Position, Revision, Timestamp,
-    v1::{ClusterSpec, NodeState, ObjectParked, ServiceSpec, StrayObserved},
+    v1::{NodeState, ObjectParked, ServiceSpec, StrayObserved},
 };
 use std::sync::Arc;
-
-/// The single object that holds what is true of the whole cluster.
-#[derive(Clone, Debug, Default)]
-pub struct ClusterRow {
-    /// The cluster's id; none before the first record.
-    pub id: Id,
-    /// Settings.
-    pub spec: Arc<ClusterSpec>,
-    /// Revision that last changed the settings.
-    pub version: Revision,
-    /// Whose change that was.
-    pub changed_by: Arc<str>,
-    /// Revision and time of its creation.
-    pub created: (Revision, Timestamp),
-    /// Time of the last change.
-    pub updated_at: Timestamp,
-}
-
-/// The time from a manager's becoming leader: grace periods count from its beginning.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tenure {
-    /// Raft's term.
-    pub term: u64,
-    /// Which manager.
-    pub manager: Id,
-    /// When it began.
-    pub begun_at: Timestamp,
-    /// The record that said so.
-    pub revision: Revision,
-}
 
 /// The fold of all records up to one revision. Cloned in O(1).
 #[derive(Clone, Default)]
@@ -100,6 +75,8 @@ pub struct View {
     pub(crate) digest: Digest,
     /// Records that contradicted the view and were set aside.
     pub(crate) set_aside: u64,
+    /// The newest of them. It is in no snapshot: after a restart it may be unknown.
+    pub(crate) newest_set_aside: Option<SetAside>,
 }
 
 impl View {
@@ -142,6 +119,10 @@ impl View {
     /// Records that contradicted the view.
     pub fn set_aside(&self) -> u64 {
         self.set_aside
+    }
+    /// The newest of them and what did not fit, as far as it was folded since the start.
+    pub fn newest_set_aside(&self) -> Option<SetAside> {
+        self.newest_set_aside
     }
 
     /// The service of this name, in any case, unless removed.

@@ -79,6 +79,30 @@ fn what_cannot_be_is_set_aside() {
     contradicts("node n1", "release n1");
 }
 
+/// What is said of a statement that contradicts a story.
+fn misfit(story: &str, statement: &str) -> String {
+    let mut world = World::of(story);
+    let told = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| world.tell(statement)));
+    assert!(told.is_err(), "{statement:?} fits after {story:?}");
+    let newest = world.view.newest_set_aside().expect("a record was set aside");
+    assert_eq!(newest.revision, world.view.position().revision);
+    newest.why.to_string().replace(&world.task_id("web.1").to_string(), "web.1")
+}
+
+#[test]
+fn a_record_that_is_set_aside_says_what_does_not_fit() {
+    let running = format!("{PLACED} | web.1 running");
+    assert_eq!(misfit(&running, "web.1 starting"), "task web.1 cannot go from Running to Starting");
+    assert_eq!(
+        misfit(&format!("{PLACED} | web.1 complete"), "web.1 failed"),
+        "task web.1 has ended already (Complete)"
+    );
+    assert_eq!(
+        misfit(PLACED, "assign web.1 n1"),
+        "the record does not fit to where task web.1 is placed"
+    );
+}
+
 #[test]
 fn the_same_state_again_is_news_only_if_something_else_is() {
     let mut world = World::of(&format!("{PLACED} | web.1 preparing"));

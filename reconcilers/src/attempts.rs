@@ -5,7 +5,6 @@
 //! its exit code: a program that is gone at once serves nobody. Ten minutes of running make the
 //! past forgotten.
 
-use crate::succession::Occasion;
 use skep_projections::{TaskRow, View};
 use skep_proto::{
     Timestamp, defaults,
@@ -25,6 +24,17 @@ pub const BACKOFF_MIN_NS: u64 = SECOND_NS;
 /// Ended tasks that a policy with a maximum of attempts keeps in the view for counting, at most.
 /// Beyond that a slot is only stopped by failures in a row, which its newest task counts itself.
 pub const ATTEMPTS_KEPT_MAX: u64 = 100;
+
+/// Why a task needs a successor.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Occasion {
+    /// It ended by itself, was rejected, or was lost.
+    Ended,
+    /// Its node is to be empty.
+    Drained,
+    /// Its node is silent.
+    NodeDown,
+}
 
 /// How a task came to its end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -13,34 +13,14 @@ use crate::{
     plan::{Reconciler, Turn, earlier},
 };
 use settling::Settling;
+pub use settling::{ROUNDS_MAX, Settled};
 use skep_projections::{Delta, View};
-use skep_proto::{Id, Timestamp, v1::Record};
+use skep_proto::Timestamp;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-
-/// Rounds without silence after which whatever is still being spoken about is parked.
-pub const ROUNDS_MAX: usize = 64;
 
 /// All reconcilers in their order. Holds no state: one brain may serve any number of views.
 pub struct Brain {
     reconcilers: Vec<Box<dyn Reconciler + Send + Sync>>,
-}
-
-/// What came of a settling.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Settled {
-    /// The decisions, already applied to the tip: the first has the revision after the tip's
-    /// position before.
-    pub records: Vec<Record>,
-    /// Everything that they changed.
-    pub changed: Delta,
-    /// What nobody has answered yet because the room was used up; belongs into the next turn's
-    /// delta.
-    pub left: Delta,
-    /// The earliest deadline at which a turn is wanted even if nothing happens. Replaces the one of
-    /// the turn before.
-    pub wake_at: Option<Timestamp>,
-    /// Objects that were parked in this turn.
-    pub parked: Vec<Id>,
 }
 
 impl Default for Brain {

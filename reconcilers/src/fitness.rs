@@ -7,9 +7,10 @@
 //! is, and so is one that nobody knows about yet.
 
 use crate::{
+    attempts::Occasion,
     placement::requirement::Reservation,
     plan::{Plan, Reconciler, Turn},
-    succession::{Occasion, succeed},
+    succession::succeed,
 };
 use skep_projections::{Delta, NodeIdx, NodeRow, TaskIdx, TaskRow, View};
 use skep_proto::{

@@ -6,9 +6,9 @@
 //! and a margin, since a machine that does not answer must not stop the slot for ever.
 
 use crate::{
-    attempts::answer_at,
+    attempts::{Occasion, answer_at},
     plan::{Plan, Reconciler, Turn, earlier},
-    succession::{Occasion, desire, is_over, succeed},
+    succession::{desire, is_over, succeed},
 };
 use skep_projections::{Delta, TaskIdx, TaskRow, View};
 use skep_proto::{

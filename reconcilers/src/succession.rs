@@ -7,7 +7,7 @@
 //! machine that does not answer must not stop the slot for ever.
 
 use crate::{
-    attempts::{answer_at, delay_ns, may_restart, next_attempt},
+    attempts::{Occasion, answer_at, delay_ns, may_restart, next_attempt},
     plan::{Plan, Turn},
 };
 use skep_projections::{NodeRow, ServiceIdx, ServiceRow, TaskIdx, TaskRow, View};
@@ -15,17 +15,6 @@ use skep_proto::{
     Revision, Timestamp, defaults,
     v1::{DesireReason, NodeState, TaskCreated, TaskDesired, TaskState, event::Kind},
 };
-
-/// Why a task needs a successor.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Occasion {
-    /// It ended by itself, was rejected, or was lost.
-    Ended,
-    /// Its node is to be empty.
-    Drained,
-    /// Its node is silent.
-    NodeDown,
-}
 
 /// Ends the system's wish for a task, and wishes for another one in its slot where the policy
 /// allows.

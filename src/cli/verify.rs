@@ -81,15 +81,20 @@ fn report(audit: &Audit, claimed: &StatusReply, as_json: bool) -> Outcome {
             "digest": audit.digest(),
             "checkpoints": audit.checkpoints(),
             "set_aside": audit.set_aside(),
+            "newest_set_aside": audit.newest_set_aside(),
         }));
     }
     let now = if audit.revision() >= claimed.revision { "as the manager says" } else { "" };
-    let text = pairs(&[
+    let mut lines = vec![
         ("Verified", format!("revisions {} to {}", audit.first_revision(), audit.revision())),
         ("Entries", format!("{} ({})", audit.entries(), bytes_size(audit.bytes()))),
         ("Head", format!("{} {now}", audit.head()).trim_end().to_owned()),
         ("Digest", format!("{} {now}", audit.digest()).trim_end().to_owned()),
         ("Checkpoints", format!("{} compared", audit.checkpoints())),
-    ]);
+    ];
+    if let Some(newest) = audit.newest_set_aside() {
+        lines.push(("Set aside", format!("{}; the newest is {newest}", audit.set_aside())));
+    }
+    let text = pairs(&lines);
     say(text.trim_end())
 }

@@ -104,7 +104,7 @@ impl Door {
     pub(super) fn local(
         self,
         listener: UnixListener,
-    ) -> impl Stream<Item = Result<Guarded<PeerStream>, Infallible>> {
+    ) -> impl Stream<Item = Result<Guarded<PeerStream, Place>, Infallible>> {
         stream::unfold(
             (self, listener, Accepting::default()),
             |(door, listener, mut accepting)| async move {
@@ -124,7 +124,7 @@ impl Door {
     pub(super) fn network(
         self,
         listener: TcpListener,
-    ) -> impl Stream<Item = Result<Guarded<TcpStream>, Infallible>> {
+    ) -> impl Stream<Item = Result<Guarded<TcpStream, Place>, Infallible>> {
         stream::unfold(
             (self, listener, Accepting::default()),
             |(door, listener, mut accepting)| async move {
@@ -145,7 +145,7 @@ impl Door {
     }
 }
 
-fn guard_local(door: &Door, stream: UnixStream) -> Option<Guarded<PeerStream>> {
+fn guard_local(door: &Door, stream: UnixStream) -> Option<Guarded<PeerStream, Place>> {
     let process = stream.peer_cred().ok().and_then(|cred| cred.pid()).unwrap_or(0);
     match door.enter(process) {
         Ok(place) => {

@@ -46,11 +46,16 @@ pub(super) fn strays(view: &View) -> Vec<Finding> {
 
 /// Records that contradicted the view.
 pub(super) fn set_aside(view: &View) -> Vec<Finding> {
+    let newest = view.newest_set_aside().map_or_else(String::new, |newest| {
+        format!("; the newest is record {}: {}", newest.revision, newest.why)
+    });
     match view.set_aside() {
         0 => Vec::new(),
         n => vec![warning(
             "view",
-            format!("{n} records contradicted the view and were set aside, alike on every manager"),
+            format!(
+                "{n} records contradicted the view and were set aside, alike on every manager{newest}"
+            ),
             "the cluster goes on; please report it with the output of `skep log --all`",
         )],
     }

@@ -14,6 +14,7 @@
 mod additions;
 mod disk;
 mod flight;
+mod identity;
 mod queue;
 mod replay;
 mod tenure;
@@ -26,6 +27,7 @@ mod world;
 
 pub use disk::{ADDITIONS_FREE_SHARE_MIN, DiskRoom, FreeShare, RECORDS_FREE_SHARE_MIN};
 pub use flight::IN_FLIGHT_MAX;
+pub use identity::ManagerIdentity;
 pub use tenure::{TurnDone, TurnJob};
 
 use crate::{
@@ -41,7 +43,7 @@ use skep_projections::{
     Delta, View,
     snapshot::{self, SnapshotError},
 };
-use skep_proto::{Id, Position, Timestamp, time::SECOND_NS, v1::ClusterSpec};
+use skep_proto::{Position, Timestamp, time::SECOND_NS};
 use std::{collections::VecDeque, sync::Arc};
 use tenure::Tenure;
 
@@ -49,19 +51,6 @@ use tenure::Tenure;
 const TENURE_RETRY_NS: u64 = SECOND_NS / 4;
 /// How long a manager that is stopping waits for the entries in flight.
 const STOP_NS_MAX: u64 = SECOND_NS;
-
-/// What a leader needs to know of itself.
-#[derive(Clone, Debug)]
-pub struct Identity {
-    /// The manager's node id.
-    pub node: Id,
-    /// The program's version, kept in each entry.
-    pub code_version: String,
-    /// Settings of a cluster that begins here.
-    pub genesis: ClusterSpec,
-    /// Serve reads, accept nothing.
-    pub safe_mode: bool,
-}
 
 /// The committed state after one entry.
 ///
@@ -87,7 +76,7 @@ pub enum DriveOutput<C> {
 
 /// See the page's first paragraph. `C` is whatever finds a caller again.
 pub struct DriveCore<C> {
-    identity: Identity,
+    identity: ManagerIdentity,
     committed: View,
     head: Hash,
     /// What is committed and not yet announced: nobody may see it.
@@ -115,7 +104,7 @@ pub struct DriveCore<C> {
 
 impl<C> DriveCore<C> {
     /// Nothing is committed, and nobody leads.
-    pub fn new(identity: Identity) -> DriveCore<C> {
+    pub fn new(identity: ManagerIdentity) -> DriveCore<C> {
         DriveCore {
             identity,
             committed: View::default(),

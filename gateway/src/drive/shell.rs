@@ -6,8 +6,8 @@
 
 use super::{
     Reply,
-    core::{DriveCore, DriveOutput, FreeShare, Identity},
-    fold::{CommittedView, Mailbox},
+    core::{DriveCore, DriveOutput, FreeShare, ManagerIdentity},
+    mailbox::Mailbox,
 };
 use crate::{
     clock::{Now, SystemClock},
@@ -55,7 +55,7 @@ struct Effects {
 
 impl DriveState {
     /// Nothing committed yet.
-    pub fn new(identity: Identity, counters: Arc<Counters>) -> Arc<DriveState> {
+    pub fn new(identity: ManagerIdentity, counters: Arc<Counters>) -> Arc<DriveState> {
         let empty =
             Arc::new(Published { view: View::default(), delta: Arc::new(Delta::default()) });
         Arc::new(DriveState {
@@ -66,11 +66,6 @@ impl DriveState {
             counters,
             clock: SystemClock::start(),
         })
-    }
-
-    /// The fold to open a log with.
-    pub fn fold(self: &Arc<DriveState>) -> CommittedView {
-        CommittedView::new(self.clone())
     }
 
     /// What the sessions have to hear.

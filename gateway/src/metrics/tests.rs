@@ -13,15 +13,15 @@ fn the_page_tells_of_turns_tasks_nodes_and_services() {
     counters.turn(7, Duration::from_micros(30));
     let refused = Answer::Refused(crate::admit::Refusal::not_found("no such service"));
     counters.answered(std::iter::once(&refused));
-    let standing = Standing {
+    let gauges = ManagerGauges {
         leader: true,
         healthy: true,
         term: 4,
         syncs: 9,
         entries: 12,
-        ..Standing::default()
+        ..ManagerGauges::default()
     };
-    let page = counters.render(&world.view, &standing);
+    let page = counters.render(&world.view, &gauges);
     let revision = format!("skep_log_revision {}", world.view.position().revision);
     for line in [
         revision.as_str(),
@@ -51,7 +51,7 @@ fn the_page_tells_of_turns_tasks_nodes_and_services() {
 fn the_census_follows_the_view() {
     let mut world = World::of("node n1 | service web | task web.1 on n1");
     let counters = Counters::default();
-    let page = |world: &World| counters.render(&world.view, &Standing::default());
+    let page = |world: &World| counters.render(&world.view, &ManagerGauges::default());
     assert!(page(&world).contains("skep_tasks{state=\"assigned\"} 1"));
     world.tell("web.1 running");
     assert!(page(&world).contains("skep_tasks{state=\"running\"} 1"));

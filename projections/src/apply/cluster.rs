@@ -1,10 +1,14 @@
 //! Records about the cluster as a whole: its settings, its level, its tenures, and objects left
 //! alone.
 
-use super::{Fits, Step};
+use super::{
+    Step,
+    misfit::{Fits, Misfit, ObjectKind},
+};
 use crate::{
     apply::{node::STATUS, upkeep::Changed},
-    view::{ClusterRow, Tenure, View},
+    cluster::{ClusterRow, Tenure},
+    view::View,
 };
 use skep_proto::{
     Id,
@@ -26,11 +30,12 @@ impl View {
         self.digest.put(self.cluster_part());
     }
 
-    /// An object that was left alone is worked on again: released, changed, or gone.
-    pub(super) fn unpark(&mut self, id: Id) -> Fits {
-        let parked = self.parked.remove(&id)?;
+    /// An object that was left alone is worked on again: released, changed, or gone. Says
+    /// whether it was left alone.
+    pub(super) fn unpark(&mut self, id: Id) -> bool {
+        let Some(parked) = self.parked.remove(&id) else { return false };
         self.digest.take(View::parked_part(&parked));
-        Some(())
+        true
     }
 
     /// What a record about any object changes.
@@ -47,8 +52,11 @@ impl View {
 impl Step<'_> {
     pub(super) fn cluster_created(&mut self, e: &ClusterCreated) -> Fits {
         let id = Id::from_bytes(&e.cluster_id);
-        if id.is_none() || !self.view.cluster.id.is_none() {
-            return None;
+        if id.is_none() {
+            return Err(Misfit::NoId(ObjectKind::Cluster));
+        }
+        if !self.view.cluster.id.is_none() {
+            return Err(Misfit::Exists(ObjectKind::Cluster, self.view.cluster.id));
         }
         let (moment, changed_by) = (self.moment(), self.by());
         self.view.edit_cluster(|cluster, level| {
@@ -62,7 +70,7 @@ impl Step<'_> {
 
     pub(super) fn cluster_updated(&mut self, e: &ClusterUpdated) -> Fits {
         if self.view.cluster.id.is_none() {
-            return None;
+            return Err(Misfit::Missing(ObjectKind::Cluster, Id::NONE));
         }
         let ((version, at), changed_by) = (self.moment(), self.by());
         self.view.edit_cluster(|cluster, _| {
@@ -76,7 +84,7 @@ impl Step<'_> {
 
     pub(super) fn feature_level_raised(&mut self, e: &FeatureLevelRaised) -> Fits {
         if e.level <= self.view.level {
-            return None;
+            return Err(Misfit::Level(self.view.level));
         }
         self.view.edit_cluster(|_, level| *level = e.level);
         self.changed(Changed::Cluster)
@@ -114,14 +122,14 @@ impl Step<'_> {
                 }
                 (row.silent, row.last_revision) = (false, revision);
             });
-            self.changed(Changed::Node(place));
+            self.changed(Changed::Node(place))?;
         }
         self.changed(Changed::Cluster)
     }
 
     pub(super) fn object_parked(&mut self, e: &ObjectParked) -> Fits {
         let id = Id::from_bytes(&e.object_id);
-        let object = self.view.object(id)?;
+        let object = self.view.object(id).ok_or(Misfit::Missing(ObjectKind::Any, id))?;
         self.view.unpark(id);
         let parked = Arc::new(e.clone());
         self.view.digest.put(View::parked_part(&parked));
@@ -131,8 +139,10 @@ impl Step<'_> {
 
     pub(super) fn object_released(&mut self, e: &ObjectReleased) -> Fits {
         let id = Id::from_bytes(&e.object_id);
-        let object = self.view.object(id)?;
-        self.view.unpark(id)?;
+        let object = self.view.object(id).ok_or(Misfit::Missing(ObjectKind::Any, id))?;
+        if !self.view.unpark(id) {
+            return Err(Misfit::Missing(ObjectKind::Parked, id));
+        }
         self.changed(object)
     }
 }

@@ -1,7 +1,8 @@
 //! Records about machines.
 
 use super::{
-    Fits, Step,
+    Step,
+    misfit::{Fits, Misfit, ObjectKind},
     upkeep::{Changed, away_key, placeable_key},
 };
 use crate::{
@@ -22,8 +23,9 @@ use std::sync::Arc;
 
 impl View {
     /// A node that counts.
-    fn present_node(&self, id: &[u8]) -> Option<(NodeIdx, &NodeRow)> {
-        self.nodes.by_id(Id::from_bytes(id)).filter(|(_, row)| !row.removed)
+    fn present_node(&self, id: &[u8]) -> Result<(NodeIdx, &NodeRow), Misfit> {
+        let found = self.nodes.by_id(Id::from_bytes(id)).filter(|(_, row)| !row.removed);
+        found.ok_or(Misfit::missing(ObjectKind::Node, id))
     }
 
     /// Changes what people want of a node or what it said of itself, the part named: class and host
@@ -69,7 +71,7 @@ impl Step<'_> {
     pub(super) fn node_joined(&mut self, e: &NodeJoined) -> Fits {
         let id = Id::from_bytes(&e.node_id);
         if id.is_none() {
-            return None;
+            return Err(Misfit::NoId(ObjectKind::Node));
         }
         let moment = self.moment();
         let mut row = NodeRow {
@@ -96,12 +98,12 @@ impl Step<'_> {
             class: NO_CLASS,
         };
         if self.view.nodes.find(id).is_some() {
-            return None;
+            return Err(Misfit::Exists(ObjectKind::Node, id));
         }
         row.class = self.view.classes.enter(ClassKey::of(&row));
         NodePart::ALL.iter().for_each(|part| self.view.digest.put(part.hash(&row)));
         let name = lower_case(row.hostname());
-        let place = self.view.nodes.insert(row)?;
+        let place = self.view.nodes.insert(row).ok_or(Misfit::Full(ObjectKind::Node))?;
         let away = self.view.nodes.get(place).and_then(|row| away_key(row, place));
         self.view.move_away(None, away);
         self.view.nodes_by_hostname.insert((name, place));
@@ -127,8 +129,11 @@ impl Step<'_> {
     pub(super) fn session_opened(&mut self, e: &SessionOpened) -> Fits {
         let (place, row) = self.view.present_node(&e.node_id)?;
         let again = row.session == e.session && row.state == NodeState::Ready && !row.silent;
-        if e.session == 0 || (again && e.description.is_none()) {
-            return None;
+        if e.session == 0 {
+            return Err(Misfit::OtherSession { node: row.id, session: 0 });
+        }
+        if again && e.description.is_none() {
+            return Err(Misfit::NothingNew(ObjectKind::Node, row.id));
         }
         let (revision, at) = self.moment();
         let open = |row: &mut NodeRow| {
@@ -172,9 +177,10 @@ impl Step<'_> {
     /// Only marked: `liveness` says what follows.
     pub(super) fn node_silent(&mut self, e: &NodeSilent) -> Fits {
         let place = self.current(&e.node_id, e.session)?;
-        let row = self.view.nodes.get(place)?;
+        let row =
+            self.view.nodes.get(place).ok_or(Misfit::missing(ObjectKind::Node, &e.node_id))?;
         if row.silent || row.state == NodeState::Down {
-            return None;
+            return Err(Misfit::NothingNew(ObjectKind::Node, row.id));
         }
         let (revision, _) = self.moment();
         self.view
@@ -186,7 +192,7 @@ impl Step<'_> {
     pub(super) fn node_conditions_observed(&mut self, e: &NodeConditionsObserved) -> Fits {
         let (place, row) = self.view.present_node(&e.node_id)?;
         if *row.conditions == e.conditions {
-            return None;
+            return Err(Misfit::NothingNew(ObjectKind::Node, row.id));
         }
         let (revision, _) = self.moment();
         self.view.edit_node(place, &[NodePart::Conditions, NodePart::Marks], |row| {
@@ -198,9 +204,10 @@ impl Step<'_> {
 
     pub(super) fn node_secret_renewed(&mut self, e: &NodeSecretRenewed) -> Fits {
         let (place, row) = self.view.present_node(&e.node_id)?;
-        let secret_hash = <[u8; 32]>::try_from(&e.secret_hash[..]).ok()?;
+        let secret_hash =
+            <[u8; 32]>::try_from(&e.secret_hash[..]).map_err(|_| Misfit::Field("secret_hash"))?;
         if row.secret_hash == secret_hash {
-            return None;
+            return Err(Misfit::NothingNew(ObjectKind::Node, row.id));
         }
         let (revision, _) = self.moment();
         self.view.edit_node(place, &[NodePart::Said, NodePart::Marks], |row| {
@@ -212,7 +219,7 @@ impl Step<'_> {
     pub(super) fn node_down(&mut self, e: &NodeDown) -> Fits {
         let (place, row) = self.view.present_node(&e.node_id)?;
         if row.state == NodeState::Down {
-            return None;
+            return Err(Misfit::NothingNew(ObjectKind::Node, row.id));
         }
         let (revision, at) = self.moment();
         self.view.edit_node(place, &STATUS, |row| {
@@ -237,7 +244,7 @@ impl Step<'_> {
             self.view.edit_task(task, &[TaskPart::Observed], |row| {
                 (row.state, row.state_since) = (TaskState::Orphaned, moment);
             });
-            self.changed(Changed::Task(task));
+            self.changed(Changed::Task(task))?;
         }
         let (revision, _) = self.moment();
         self.view.edit_node(place, &STATUS, |row| {
@@ -261,9 +268,12 @@ impl Step<'_> {
     }
 
     /// The node, if this is its current session.
-    fn current(&self, node: &[u8], session: u64) -> Option<NodeIdx> {
+    fn current(&self, node: &[u8], session: u64) -> Result<NodeIdx, Misfit> {
         let (place, row) = self.view.present_node(node)?;
-        (row.session == session && session != 0).then_some(place)
+        if row.session != session || session == 0 {
+            return Err(Misfit::OtherSession { node: row.id, session });
+        }
+        Ok(place)
     }
 }
 

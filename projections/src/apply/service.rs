@@ -5,7 +5,11 @@
 //! update policy leaves it where it is, and the tasks with it. The newest entry of `specs` is
 //! always the service's own spec.
 
-use super::{Fits, Step, upkeep::Changed};
+use super::{
+    Step,
+    misfit::{Fits, Misfit, ObjectKind},
+    upkeep::Changed,
+};
 use crate::{
     digest::ServicePart,
     service::{Rollout, ServiceIdx, ServiceRow, SpecVersion},
@@ -23,8 +27,9 @@ use std::sync::Arc;
 
 impl View {
     /// A service that somebody wants.
-    fn present_service(&self, id: &[u8]) -> Option<(ServiceIdx, &ServiceRow)> {
-        self.services.by_id(Id::from_bytes(id)).filter(|(_, row)| !row.removed)
+    fn present_service(&self, id: &[u8]) -> Result<(ServiceIdx, &ServiceRow), Misfit> {
+        let found = self.services.by_id(Id::from_bytes(id)).filter(|(_, row)| !row.removed);
+        found.ok_or(Misfit::missing(ObjectKind::Service, id))
     }
 
     /// Drops a spec that nothing refers to, and a removed service's row with its last task.
@@ -63,11 +68,14 @@ impl Step<'_> {
         let id = Id::from_bytes(&e.service_id);
         let spec = Arc::new(e.spec.clone().unwrap_or_default());
         let name = lower_case_name(&spec);
-        if id.is_none()
-            || self.view.services.find(id).is_some()
-            || self.view.services_by_name.contains_key(&name)
-        {
-            return None;
+        if id.is_none() {
+            return Err(Misfit::NoId(ObjectKind::Service));
+        }
+        if self.view.services.find(id).is_some() {
+            return Err(Misfit::Exists(ObjectKind::Service, id));
+        }
+        if self.view.services_by_name.contains_key(&name) {
+            return Err(Misfit::NameTaken(id));
         }
         let moment = self.moment();
         let row = ServiceRow {
@@ -89,7 +97,7 @@ impl Step<'_> {
             explained: None,
         };
         ServicePart::ALL.iter().for_each(|part| self.view.digest.put(part.hash(&row)));
-        let place = self.view.services.insert(row)?;
+        let place = self.view.services.insert(row).ok_or(Misfit::Full(ObjectKind::Service))?;
         self.view.services_by_name.insert(name, place);
         self.changed(Changed::Service(place))
     }
@@ -99,7 +107,7 @@ impl Step<'_> {
         let spec = Arc::new(e.spec.clone().unwrap_or_default());
         let (old_name, name) = (lower_case_name(&row.spec), lower_case_name(&spec));
         if self.view.services_by_name.get(&name).is_some_and(|holder| *holder != place) {
-            return None;
+            return Err(Misfit::NameTaken(row.id));
         }
         let ((revision, at), by) = (self.moment(), self.by());
         self.view.edit_service(place, &ServicePart::ALL, |row| {
@@ -109,7 +117,7 @@ impl Step<'_> {
             row.set_spec(spec, (revision, at), by);
         });
         for task in self.view.adopt_tasks(place) {
-            self.changed(Changed::Task(task));
+            self.changed(Changed::Task(task))?;
         }
         if old_name != name {
             self.view.services_by_name.remove(&old_name);
@@ -122,14 +130,13 @@ impl Step<'_> {
 
     pub(super) fn service_scaled(&mut self, e: &ServiceScaled) -> Fits {
         let (place, row) = self.view.present_service(&e.service_id)?;
-        let mut spec = row.spec.clone();
-        match Arc::make_mut(&mut spec)
-            .mode
-            .as_mut()
-            .and_then(|ServiceMode { mode }| mode.as_mut())?
-        {
+        let (mut spec, not_replicated) = (row.spec.clone(), Misfit::NotReplicated(row.id));
+        let mode = Arc::make_mut(&mut spec).mode.as_mut();
+        match mode.and_then(|ServiceMode { mode }| mode.as_mut()).ok_or(not_replicated)? {
             Mode::Replicated(replicated) => replicated.replicas = e.replicas,
-            Mode::Global(_) | Mode::ReplicatedJob(_) | Mode::GlobalJob(_) => return None,
+            Mode::Global(_) | Mode::ReplicatedJob(_) | Mode::GlobalJob(_) => {
+                return Err(not_replicated);
+            }
         }
         let ((revision, at), by) = (self.moment(), self.by());
         let parts = [ServicePart::Spec, ServicePart::Status];
@@ -159,8 +166,10 @@ impl Step<'_> {
     }
 
     pub(super) fn placement_blocked(&mut self, e: &PlacementBlocked) -> Fits {
-        let (place, _) = self.view.present_service(&e.service_id)?;
-        self.view.pending_of(place).next()?;
+        let (place, row) = self.view.present_service(&e.service_id)?;
+        if self.view.pending_of(place).next().is_none() {
+            return Err(Misfit::NothingNew(ObjectKind::Service, row.id));
+        }
         self.note(place, |row| row.blocked = Some(Arc::new(e.clone())))
     }
 
@@ -180,7 +189,7 @@ impl Step<'_> {
 
     pub(super) fn rollout_paused(&mut self, e: &RolloutPaused) -> Fits {
         let place = self.current_spec(&e.service_id, e.spec_version)?;
-        let rollout = self.view.services.get(place)?.rollout.clone()?;
+        let rollout = self.rollout(place, &e.service_id)?;
         let rollout =
             Rollout { state: RolloutState::Paused, message: e.message.as_str().into(), ..rollout };
         self.note(place, |row| row.rollout = Some(rollout))
@@ -188,7 +197,7 @@ impl Step<'_> {
 
     pub(super) fn rollout_completed(&mut self, e: &RolloutCompleted) -> Fits {
         let place = self.current_spec(&e.service_id, e.spec_version)?;
-        let rollout = self.view.services.get(place)?.rollout.clone()?;
+        let rollout = self.rollout(place, &e.service_id)?;
         let (_, completed_at) = self.moment();
         let rollout =
             Rollout { state: RolloutState::Completed, completed_at, message: "".into(), ..rollout };
@@ -196,9 +205,17 @@ impl Step<'_> {
     }
 
     /// The service, if this is the version that new tasks run.
-    fn current_spec(&self, service: &[u8], version: u64) -> Option<ServiceIdx> {
+    fn current_spec(&self, service: &[u8], version: u64) -> Result<ServiceIdx, Misfit> {
         let (place, row) = self.view.present_service(service)?;
-        (row.spec_version == Revision(version)).then_some(place)
+        if row.spec_version != Revision(version) {
+            return Err(Misfit::OtherSpec { service: row.id, version });
+        }
+        Ok(place)
+    }
+
+    fn rollout(&self, place: ServiceIdx, service: &[u8]) -> Result<Rollout, Misfit> {
+        let rollout = self.view.services.get(place).and_then(|row| row.rollout.clone());
+        rollout.ok_or(Misfit::NoRollout(Id::from_bytes(service)))
     }
 
     /// Changes what is known of a service's progress.

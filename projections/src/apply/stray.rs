@@ -3,7 +3,11 @@
 //! After a recovery or a restore nobody knows what they were for. They are kept in sight, and run
 //! on until somebody decides that they shall end.
 
-use super::{Fits, Step, upkeep::Changed};
+use super::{
+    Step,
+    misfit::{Fits, Misfit, ObjectKind},
+    upkeep::Changed,
+};
 use crate::view::View;
 use skep_proto::{
     Id,
@@ -23,9 +27,17 @@ impl View {
 impl Step<'_> {
     pub(super) fn stray_observed(&mut self, e: &StrayObserved) -> Fits {
         let id = Id::from_bytes(&e.task_id);
-        let (node, row) = self.view.nodes.by_id(Id::from_bytes(&e.node_id))?;
-        if id.is_none() || row.removed || self.view.tasks.find(id).is_some() {
-            return None;
+        let (node, _) = self
+            .view
+            .nodes
+            .by_id(Id::from_bytes(&e.node_id))
+            .filter(|(_, row)| !row.removed)
+            .ok_or(Misfit::missing(ObjectKind::Node, &e.node_id))?;
+        if id.is_none() {
+            return Err(Misfit::NoId(ObjectKind::Stray));
+        }
+        if self.view.tasks.find(id).is_some() {
+            return Err(Misfit::Exists(ObjectKind::Task, id));
         }
         let before = self.view.forget_stray(id);
         if e.state() < TaskState::Complete {
@@ -33,18 +45,20 @@ impl Step<'_> {
             self.view.digest.put(View::stray_part(&stray));
             self.view.strays.insert(id, stray);
         } else {
-            before?;
+            before.ok_or(Misfit::Missing(ObjectKind::Stray, id))?;
         }
         self.changed(Changed::Node(node))
     }
 
     /// Its agent hears that the task is none of its business any more.
     pub(super) fn stray_disowned(&mut self, e: &StrayDisowned) -> Fits {
-        let stray = self.view.forget_stray(Id::from_bytes(&e.task_id))?;
+        let stray = self.view.forget_stray(Id::from_bytes(&e.task_id));
+        let stray = stray.ok_or(Misfit::missing(ObjectKind::Stray, &e.task_id))?;
         if let Some(delta) = self.delta.as_deref_mut() {
             delta.gone.push((Id::from_bytes(&stray.task_id), Id::from_bytes(&stray.node_id)));
         }
-        let node = self.view.nodes.find(Id::from_bytes(&stray.node_id))?;
+        let node = self.view.nodes.find(Id::from_bytes(&stray.node_id));
+        let node = node.ok_or(Misfit::missing(ObjectKind::Node, &stray.node_id))?;
         self.changed(Changed::Node(node))
     }
 }

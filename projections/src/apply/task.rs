@@ -5,7 +5,8 @@
 //! that could be observed.
 
 use super::{
-    Fits, Step,
+    Step,
+    misfit::{Fits, Misfit, ObjectKind},
     upkeep::{Changed, Standing},
 };
 use crate::{
@@ -27,8 +28,8 @@ use std::sync::Arc;
 const SLOT_MAX: u64 = u32::MAX as u64 - 1;
 
 impl View {
-    fn task(&self, id: &[u8]) -> Option<(TaskIdx, &TaskRow)> {
-        self.tasks.by_id(Id::from_bytes(id))
+    fn task(&self, id: &[u8]) -> Result<(TaskIdx, &TaskRow), Misfit> {
+        self.tasks.by_id(Id::from_bytes(id)).ok_or(Misfit::missing(ObjectKind::Task, id))
     }
 
     /// Adds a task with all that follows from it.
@@ -67,13 +68,30 @@ impl View {
 impl Step<'_> {
     pub(super) fn task_created(&mut self, e: &TaskCreated) -> Fits {
         let id = Id::from_bytes(&e.task_id);
-        let (service, wanted_by) = self.view.services.by_id(Id::from_bytes(&e.service_id))?;
+        let (service, wanted_by) = self
+            .view
+            .services
+            .by_id(Id::from_bytes(&e.service_id))
+            .filter(|(_, row)| !row.removed)
+            .ok_or(Misfit::missing(ObjectKind::Service, &e.service_id))?;
         let version = Revision(e.spec_version);
         let desired = e.desired();
         let may_begin = matches!(desired, TaskState::Ready | TaskState::Running);
         let spec_known = wanted_by.spec_at(version).is_some();
-        if id.is_none() || e.slot > SLOT_MAX || wanted_by.removed || !spec_known || !may_begin {
-            return None;
+        if id.is_none() {
+            return Err(Misfit::NoId(ObjectKind::Task));
+        }
+        if e.slot > SLOT_MAX {
+            return Err(Misfit::Slot(id));
+        }
+        if !spec_known {
+            return Err(Misfit::OtherSpec { service: wanted_by.id, version: e.spec_version });
+        }
+        if !may_begin {
+            return Err(Misfit::Step { task: id, from: TaskState::New, to: desired });
+        }
+        if self.view.tasks.find(id).is_some() {
+            return Err(Misfit::Exists(ObjectKind::Task, id));
         }
         let moment = self.moment();
         let held = |at| if desired == TaskState::Ready { Timestamp(at) } else { Timestamp::NEVER };
@@ -96,16 +114,21 @@ impl Step<'_> {
             replaces: Id::from_bytes(&e.replaces_id),
             detail: None,
         };
-        let place = self.view.tasks.find(id).is_none().then(|| self.view.add_task(row))??;
+        let place = self.view.add_task(row).ok_or(Misfit::Full(ObjectKind::Task))?;
         self.changed(Changed::Task(place))
     }
 
     /// Bound to a node for ever.
     pub(super) fn task_assigned(&mut self, e: &TaskAssigned) -> Fits {
         let (place, row) = self.view.task(&e.task_id)?;
-        let (node, target) = self.view.nodes.by_id(Id::from_bytes(&e.node_id))?;
-        if !row.is_pending() || target.removed {
-            return None;
+        let (node, _) = self
+            .view
+            .nodes
+            .by_id(Id::from_bytes(&e.node_id))
+            .filter(|(_, row)| !row.removed)
+            .ok_or(Misfit::missing(ObjectKind::Node, &e.node_id))?;
+        if !row.is_pending() {
+            return Err(Misfit::Placement(row.id));
         }
         let moment = self.moment();
         self.bind(place, node);
@@ -140,7 +163,7 @@ impl Step<'_> {
             | TaskState::Orphaned => false,
         };
         if desired <= row.desired || !can_be_wanted {
-            return None;
+            return Err(Misfit::Step { task: row.id, from: row.desired, to: desired });
         }
         let (revision, _) = self.moment();
         self.view.edit_task(place, &[TaskPart::Desired], |row| {
@@ -164,7 +187,7 @@ impl Step<'_> {
     fn end(&mut self, task: &[u8], state: TaskState, detail: Option<TaskDetail>) -> Fits {
         let (place, row) = self.view.task(task)?;
         if row.has_ended() {
-            return None;
+            return Err(Misfit::HasEnded { task: row.id, state: row.state });
         }
         let moment = self.moment();
         self.view.edit_task(place, &[TaskPart::Observed, TaskPart::Detail], |row| {
@@ -182,14 +205,20 @@ impl Step<'_> {
         let (place, row) = self.view.task(&e.task_id)?;
         let state = e.state();
         let can_be_seen = TaskState::Assigned < state && state < TaskState::Remove;
-        if row.node.is_none() || row.has_ended() || !can_be_seen || state < row.state {
-            return None;
+        if row.node.is_none() {
+            return Err(Misfit::Placement(row.id));
+        }
+        if row.has_ended() {
+            return Err(Misfit::HasEnded { task: row.id, state: row.state });
+        }
+        if !can_be_seen || state < row.state {
+            return Err(Misfit::Step { task: row.id, from: row.state, to: state });
         }
         let moment = self.moment();
         let detail = Detail::of(e, row.detail.as_deref());
         let again = state == row.state;
         if again && detail == Detail::Same {
-            return Some(());
+            return Ok(());
         }
         let edit = |row: &mut TaskRow| {
             if !again {
@@ -217,7 +246,7 @@ impl Step<'_> {
         let (place, row) = self.view.task(&e.task_id)?;
         let never_placed = row.node.is_none() && !row.is_wanted();
         if !row.has_ended() && !never_placed {
-            return None;
+            return Err(Misfit::Step { task: row.id, from: row.state, to: TaskState::Remove });
         }
         let service = row.service;
         let node =
@@ -226,7 +255,7 @@ impl Step<'_> {
         if let Some(delta) = self.delta.as_deref_mut() {
             delta.gone.extend(node);
         }
-        self.changed(Changed::Service(service));
+        self.changed(Changed::Service(service))?;
         self.changed(Changed::Task(place))
     }
 }

@@ -4,7 +4,7 @@
 //! indexes are moved from one to the other. So no record can forget an index, and a change that
 //! moves nothing costs nothing.
 
-use super::{Fits, Step};
+use super::{Step, misfit::Fits};
 use crate::{
     digest::{NodePart, ServicePart, TaskPart},
     node::{NodeIdx, NodeRow},
@@ -30,14 +30,14 @@ pub(super) enum Changed {
 impl Step<'_> {
     /// Names a change; always fits, so that it can end a fold.
     pub(super) fn changed(&mut self, what: Changed) -> Fits {
-        let Some(delta) = self.delta.as_deref_mut() else { return Some(()) };
+        let Some(delta) = self.delta.as_deref_mut() else { return Ok(()) };
         match what {
             Changed::Cluster => delta.cluster = true,
             Changed::Node(place) => drop(delta.nodes.insert(place)),
             Changed::Service(place) => drop(delta.services.insert(place)),
             Changed::Task(place) => drop(delta.tasks.insert(place)),
         }
-        Some(())
+        Ok(())
     }
 }
 

@@ -4,10 +4,10 @@
 //! that no two parts can be mistaken for one another. An absent part hashes to nothing.
 
 use crate::{
+    cluster::{ClusterRow, Tenure},
     node::NodeRow,
     service::ServiceRow,
     task::{TaskDetail, TaskRow},
-    view::{ClusterRow, Tenure},
 };
 use prost::Message;
 use skep_proto::{
@@ -278,7 +278,7 @@ impl ServicePart {
     }
 }
 
-pub(super) fn cluster(cluster: &ClusterRow, level: u32) -> u128 {
+pub(crate) fn cluster(cluster: &ClusterRow, level: u32) -> u128 {
     if cluster.id.is_none() && level == 0 {
         return 0;
     }
@@ -292,7 +292,7 @@ pub(super) fn cluster(cluster: &ClusterRow, level: u32) -> u128 {
     fields.hash()
 }
 
-pub(super) fn tenure(tenure: &Tenure) -> u128 {
+pub(crate) fn tenure(tenure: &Tenure) -> u128 {
     if *tenure == Tenure::default() {
         return 0;
     }
@@ -302,7 +302,7 @@ pub(super) fn tenure(tenure: &Tenure) -> u128 {
     fields.hash()
 }
 
-pub(super) fn set_aside(count: u64) -> u128 {
+pub(crate) fn set_aside(count: u64) -> u128 {
     if count == 0 {
         return 0;
     }
@@ -311,13 +311,13 @@ pub(super) fn set_aside(count: u64) -> u128 {
     fields.hash()
 }
 
-pub(super) fn parked(parked: &ObjectParked) -> u128 {
+pub(crate) fn parked(parked: &ObjectParked) -> u128 {
     let mut fields = Fields::new(51, Id::from_bytes(&parked.object_id));
     fields.message(parked);
     fields.hash()
 }
 
-pub(super) fn stray(stray: &StrayObserved) -> u128 {
+pub(crate) fn stray(stray: &StrayObserved) -> u128 {
     let mut fields = Fields::new(53, Id::from_bytes(&stray.task_id));
     fields.message(stray);
     fields.hash()

@@ -9,10 +9,10 @@ use super::{
 };
 use crate::{
     NodeIdx, NodeRow, ServiceIdx, ServiceRow, TaskIdx, TaskRow, View,
+    cluster::{ClusterRow, Tenure},
     service::{Rollout, SpecVersion},
     stamps::Stamps,
     task::TaskDetail,
-    view::{ClusterRow, Tenure},
 };
 use skep_proto::{
     Id, Position, Revision, Timestamp,

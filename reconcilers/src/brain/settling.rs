@@ -1,9 +1,9 @@
 //! One settling: who has seen which changes, and how much room is left.
 //!
-//! Changes are kept as batches, one for each answer that was written; everybody has a place in that
-//! list. So a batch is merged into another only where somebody has missed more than one.
+//! Changes are kept as batches, one for each answer that was written; each reconciler has a
+//! position in that list. So batches are merged only where a reconciler has missed more than one.
 
-use super::{ROUNDS_MAX, Settled, culprit};
+use super::culprit;
 use crate::plan::{Decision, Plan, Reconciler, Turn, earlier};
 use skep_projections::{Delta, View, apply::Stamp};
 use skep_proto::{Id, Revision, Timestamp, author, event, v1, v1::Record};
@@ -12,6 +12,27 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     rc::Rc,
 };
+
+/// Rounds without silence after which whatever is still being spoken about is parked.
+pub const ROUNDS_MAX: usize = 64;
+
+/// What came of a settling.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Settled {
+    /// The decisions, already applied to the tip: the first has the revision after the tip's
+    /// position before.
+    pub records: Vec<Record>,
+    /// Everything that they changed.
+    pub changed: Delta,
+    /// What nobody has answered yet because the room was used up; belongs into the next turn's
+    /// delta.
+    pub left: Delta,
+    /// The earliest deadline at which a turn is wanted even if nothing happens. Replaces the one of
+    /// the turn before.
+    pub wake_at: Option<Timestamp>,
+    /// Objects that were parked in this turn.
+    pub parked: Vec<Id>,
+}
 
 /// Whether there was room for all that was to be written.
 #[derive(Clone, Copy, PartialEq, Eq)]

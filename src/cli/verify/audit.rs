@@ -85,6 +85,11 @@ impl Audit {
     pub fn set_aside(&self) -> u64 {
         self.view.set_aside()
     }
+    /// The newest of them, and what did not fit.
+    pub fn newest_set_aside(&self) -> Option<String> {
+        let newest = self.view.newest_set_aside()?;
+        Some(format!("record {}: {}", newest.revision, newest.why))
+    }
 
     fn follows(&mut self, entry: &SealedEntry) -> Outcome {
         let header = &entry.header;

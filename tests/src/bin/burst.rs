@@ -10,7 +10,7 @@
 use anyhow::{Result, bail, ensure};
 use skep_gateway::{
     admit::{Machine, Request},
-    drive::{Drive, DriveState, Identity},
+    drive::{Drive, DriveState, ManagerIdentity},
     metrics::Counters,
     turn::Answer,
 };
@@ -97,7 +97,7 @@ async fn open(dir: &Path) -> Result<Cluster> {
     std::fs::create_dir_all(dir)?;
     let genesis = ClusterSpec::default();
     let identity =
-        Identity { node: MANAGER, code_version: "burst".into(), genesis, safe_mode: false };
+        ManagerIdentity { node: MANAGER, code_version: "burst".into(), genesis, safe_mode: false };
     let state = DriveState::new(identity, Arc::new(Counters::default()));
     let log = Arc::new(Log::open(Config::new(dir.join("log"), MANAGER), state.fold()).await?);
     let (drive, turns) = Drive::start(log.clone(), state);

@@ -2,7 +2,6 @@
 //!
 //! A live HTTP/2 connection is never silent for long, since its other end answers the keepalive.
 
-use super::Place;
 use std::{
     pin::Pin,
     task::{Context, Poll, ready},
@@ -34,18 +33,19 @@ impl Default for Patience {
     }
 }
 
-/// The connection, its place at the door, and the time by which it must have said something.
-pub(in crate::api) struct Guarded<S> {
+/// The connection, what counts it for as long as it lives, and the time by which it must have said
+/// something.
+pub(in crate::api) struct Guarded<S, P> {
     stream: S,
     received: usize,
     patience: Patience,
     deadline: Instant,
     timer: Pin<Box<Sleep>>,
-    _place: Place,
+    _place: P,
 }
 
-impl<S> Guarded<S> {
-    pub(super) fn new(stream: S, place: Place, patience: Patience) -> Guarded<S> {
+impl<S, P> Guarded<S, P> {
+    pub(super) fn new(stream: S, place: P, patience: Patience) -> Guarded<S, P> {
         let deadline = Instant::now() + patience.greeting;
         Guarded {
             stream,
@@ -76,7 +76,7 @@ impl<S> Guarded<S> {
     }
 }
 
-impl<S: Connected> Connected for Guarded<S> {
+impl<S: Connected, P> Connected for Guarded<S, P> {
     type ConnectInfo = S::ConnectInfo;
 
     fn connect_info(&self) -> Self::ConnectInfo {
@@ -84,7 +84,7 @@ impl<S: Connected> Connected for Guarded<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
+impl<S: AsyncRead + Unpin, P: Unpin> AsyncRead for Guarded<S, P> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -102,7 +102,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
+impl<S: AsyncWrite + Unpin, P: Unpin> AsyncWrite for Guarded<S, P> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -5,7 +5,7 @@ use crate::api::door::Limits;
 use crate::{
     admit::Request,
     api::history::HistoryService,
-    drive::{DriveState, Identity},
+    drive::{DriveState, ManagerIdentity},
     history::testing::alice,
     metrics::Counters,
     turn::Answer,
@@ -29,7 +29,7 @@ impl Running {
     async fn start() -> Running {
         let dir = TempDir::new().unwrap();
         let config = Config { min_free: 0.0, ..Config::new(dir.path().join("log"), Id(1)) };
-        let identity = Identity {
+        let identity = ManagerIdentity {
             node: Id(1),
             code_version: "story".into(),
             genesis: skep_proto::v1::ClusterSpec::default(),

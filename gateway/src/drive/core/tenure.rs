@@ -1,7 +1,7 @@
 //! One tenure of this manager as leader: the tip it decides on, its time, and its next deadline.
 
 use super::{
-    Identity,
+    identity::ManagerIdentity,
     queue::{Asker, Held},
     time::{LogClock, WallStep},
 };
@@ -99,7 +99,7 @@ impl Tenure {
     pub(super) fn begin(
         term: u64,
         (view, head): (&View, Hash),
-        identity: &Identity,
+        identity: &ManagerIdentity,
         begun: Option<u64>,
         before: Option<LogClock>,
         now: Now,
@@ -168,7 +168,7 @@ impl Tenure {
     pub(super) fn hand_out<C>(
         &mut self,
         asks: Vec<Ask<Held<C>>>,
-        identity: &Identity,
+        identity: &ManagerIdentity,
         now: Now,
         seed: [u8; 32],
     ) -> Option<TurnJob<C>> {

@@ -54,7 +54,8 @@ impl World {
 
     fn of(safe_mode: bool) -> World {
         let genesis = ClusterSpec::default();
-        let identity = Identity { node: Id(9), code_version: "story".into(), genesis, safe_mode };
+        let identity =
+            ManagerIdentity { node: Id(9), code_version: "story".into(), genesis, safe_mode };
         World {
             core: DriveCore::new(identity),
             now: Now { uptime: Uptime(0), wall: WALL },

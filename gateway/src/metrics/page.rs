@@ -1,0 +1,25 @@
+//! The metrics page of a running manager: its numbers, gathered when somebody scrapes.
+
+use super::ManagerGauges;
+use crate::{api::door::Door, drive::Drive};
+use skep_log::Health;
+
+/// The page of a running manager.
+pub fn render(drive: &Drive, door: &Door) -> String {
+    let (connections, _, connections_refused) = door.look();
+    let status = drive.log().status().borrow().clone();
+    let space = drive.log().space();
+    let written = drive.log().counters();
+    let gauges = ManagerGauges {
+        leader: status.leader,
+        healthy: status.health == Health::Ok,
+        term: status.term,
+        log_bytes: space.log_bytes,
+        free_bytes: space.free_bytes,
+        syncs: written.syncs,
+        entries: written.entries,
+        connections: connections.into(),
+        connections_refused,
+    };
+    drive.counters().render(&drive.newest().view, &gauges)
+}
