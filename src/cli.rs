@@ -18,6 +18,7 @@ mod service;
 mod show;
 mod status;
 mod stray;
+mod style;
 mod task;
 mod unpark;
 mod usage;

@@ -13,6 +13,7 @@ pub mod id;
 pub mod json;
 pub mod merge;
 pub mod position;
+pub mod task_state;
 pub mod time;
 
 /// The messages of the `skep.v1` package, generated from the schema.

@@ -5,10 +5,11 @@
 //! takes only those that mean something to it; one that is given and cannot be meant is refused
 //! before anybody is asked.
 
+pub use super::style::{InspectStyle, ListStyle};
 use super::{
     fail::{Failure, Outcome},
     parse::{self, Understood},
-    show,
+    show::talk,
 };
 use clap::Args;
 use skep_proto::v1::{Moment, moment};
@@ -56,34 +57,6 @@ pub struct Change {
     /// Why it is done; kept in the record
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
-}
-
-/// How a list is shown.
-#[derive(Args, Clone, Debug, Default)]
-pub struct ListStyle {
-    /// Show only what matches KEY=VALUE; the same key again widens, another key narrows
-    #[arg(short, long, value_name = "KEY=VALUE")]
-    pub filter: Vec<String>,
-    /// table, json, or a template such as '{{.ID}} {{.Name}}'
-    #[arg(long, value_name = "FORMAT")]
-    pub format: Option<String>,
-    /// Print ids alone
-    #[arg(short, long, conflicts_with = "format")]
-    pub quiet: bool,
-    /// Do not shorten ids and errors
-    #[arg(long)]
-    pub no_trunc: bool,
-}
-
-/// How objects are shown in full.
-#[derive(Args, Clone, Debug, Default)]
-pub struct InspectStyle {
-    /// json (the default), table, or a template such as '{{.Spec.Mode}}'
-    #[arg(short, long, value_name = "FORMAT")]
-    pub format: Option<String>,
-    /// Show it for people
-    #[arg(long, conflicts_with = "format")]
-    pub pretty: bool,
 }
 
 /// What was said before the command's name.
@@ -160,7 +133,7 @@ impl Top {
 
 /// The moment that was written; how it was read is said where that is in doubt.
 pub fn meant(at: &Understood<moment::Moment>) -> Moment {
-    at.note.iter().for_each(|note| show::talk(&format!("note: {note}")));
+    at.note.iter().for_each(|note| talk(&format!("note: {note}")));
     Moment { moment: Some(at.value) }
 }
 

@@ -3,7 +3,7 @@
 
 mod reply;
 
-use super::show;
+use super::show::talk;
 use skep_proto::v1::{RefusalCode, Refused};
 use std::{error::Error, fmt, process::ExitCode, sync::Arc};
 
@@ -91,11 +91,11 @@ impl Failure {
     /// Says it on the standard error and gives the exit code.
     pub fn tell(&self) -> ExitCode {
         if !self.is_unheard() {
-            show::talk(&self.to_string());
+            talk(&self.to_string());
             if std::env::var("SKEP_LOG")
                 .is_ok_and(|level| level.contains("debug") || level.contains("trace"))
             {
-                causes(self).iter().for_each(|cause| show::talk(&format!("cause: {cause}")));
+                causes(self).iter().for_each(|cause| talk(&format!("cause: {cause}")));
             }
         }
         ExitCode::from(self.exit_code())

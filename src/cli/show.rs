@@ -4,20 +4,22 @@
 //! headings, and which message of the schema stands behind a row. What can be wrong with `--format`
 //! and `--filter` is found from that description alone, before any manager is asked.
 
+mod stderr;
 mod tell;
 mod template;
 mod text;
 pub mod untrusted;
 mod words;
 
-pub use tell::{Form, can_draw, say, say_json, talk, write_raw, write_raw_stderr};
+pub use stderr::{can_draw, talk, write_raw_stderr};
+pub use tell::{Form, say, say_json, write_raw};
 pub use template::Template;
 pub use text::{grid, pairs};
 pub use words::{ago, bytes_size, duration_words, local_time, quoted, short_id, title, truncated};
 
 use super::{
-    args::{InspectStyle, ListStyle},
     fail::{Failure, Outcome},
+    style::{InspectStyle, ListStyle},
 };
 use serde_json::Value;
 use skep_proto::v1::Filter;

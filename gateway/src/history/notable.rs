@@ -4,7 +4,10 @@
 //! and go. What is left out is the ordinary life of tasks: it is many times as much, and it says
 //! that all is well.
 
-use skep_proto::v1::{DesireReason, Record, TaskState, event::Kind};
+use skep_proto::{
+    task_state::EndKind,
+    v1::{DesireReason, Record, event::Kind},
+};
 
 /// Whether the record is shown where not every record was asked for.
 pub fn notable(record: &Record) -> bool {
@@ -43,7 +46,7 @@ pub fn notable(record: &Record) -> bool {
         | Kind::StrayDisowned(_)
         | Kind::ClockJumped(_) => true,
         Kind::TaskDesired(e) => is_a_move(e.reason()),
-        Kind::TaskObserved(e) => is_a_failure(e.state()),
+        Kind::TaskObserved(e) => e.state().meaning().end == EndKind::Badly,
         Kind::TaskCreated(_)
         | Kind::TaskAssigned(_)
         | Kind::TaskReaped(_)
@@ -66,22 +69,5 @@ fn is_a_move(reason: DesireReason) -> bool {
         | DesireReason::Replaced
         | DesireReason::NewSpec
         | DesireReason::Ended => false,
-    }
-}
-
-fn is_a_failure(state: TaskState) -> bool {
-    match state {
-        TaskState::Failed | TaskState::Rejected | TaskState::Orphaned => true,
-        TaskState::New
-        | TaskState::Pending
-        | TaskState::Assigned
-        | TaskState::Accepted
-        | TaskState::Preparing
-        | TaskState::Ready
-        | TaskState::Starting
-        | TaskState::Running
-        | TaskState::Complete
-        | TaskState::Shutdown
-        | TaskState::Remove => false,
     }
 }

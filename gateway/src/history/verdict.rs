@@ -53,7 +53,7 @@ fn living(view: &View, row: &TaskRow) -> String {
 
 /// A state as people say it: `preparing`.
 pub fn state_word(state: TaskState) -> String {
-    state.as_str_name().trim_start_matches("TASK_STATE_").to_lowercase()
+    state.word().to_owned()
 }
 
 fn how_it_ended(view: &View, row: &TaskRow) -> String {

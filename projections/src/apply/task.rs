@@ -17,6 +17,7 @@ use crate::{
 };
 use skep_proto::{
     Id, Revision, Timestamp,
+    task_state::Desirable,
     v1::{
         DesireReason, TaskAssigned, TaskCreated, TaskDesired, TaskObserved, TaskOrphaned,
         TaskReaped, TaskRejected, TaskState,
@@ -146,23 +147,7 @@ impl Step<'_> {
     pub(super) fn task_desired(&mut self, e: &TaskDesired) -> Fits {
         let (place, row) = self.view.task(&e.task_id)?;
         let desired = e.desired();
-        let can_be_wanted = match desired {
-            TaskState::Ready
-            | TaskState::Running
-            | TaskState::Complete
-            | TaskState::Shutdown
-            | TaskState::Remove => true,
-            TaskState::New
-            | TaskState::Pending
-            | TaskState::Assigned
-            | TaskState::Accepted
-            | TaskState::Preparing
-            | TaskState::Starting
-            | TaskState::Failed
-            | TaskState::Rejected
-            | TaskState::Orphaned => false,
-        };
-        if desired <= row.desired || !can_be_wanted {
+        if desired <= row.desired || desired.meaning().desirable == Desirable::No {
             return Err(Misfit::Step { task: row.id, from: row.desired, to: desired });
         }
         let (revision, _) = self.moment();

@@ -1,11 +1,9 @@
-//! The two streams that the program writes to. Nothing else may write to them: a lint holds to it.
+//! The standard output, which carries data and nothing else. Only this file may write to it: a test
+//! checks that.
 //!
-//! The standard output carries data and nothing else. The standard error carries everything that is
-//! said to people. Both may be full, closed, or a pipe whose reader has gone. For data that is an
-//! error of the command; talk that nobody can hear is dropped, because it must not change how the
-//! command ends.
+//! It may be full, closed, or a pipe whose reader has gone. That is an error of the command.
 
-use super::untrusted;
+use super::{stderr, untrusted};
 use crate::cli::fail::Outcome;
 use serde_json::Value;
 use std::io::{self, IsTerminal, Write};
@@ -27,7 +25,7 @@ impl Form {
 
     /// What suits the reader of the standard error.
     pub fn of_stderr() -> Form {
-        if stderr().is_terminal() { Form::Visible } else { Form::Raw }
+        if stderr::is_terminal() { Form::Visible } else { Form::Raw }
     }
 
     /// A task's output in this form.
@@ -62,28 +60,7 @@ pub fn write_raw(parts: &[&[u8]]) -> Outcome {
     Ok(out.flush()?)
 }
 
-/// Writes bytes to the standard error as they are: what a task wrote to its own.
-pub fn write_raw_stderr(parts: &[&[u8]]) {
-    // Written at once, so that lines of several processes do not mix.
-    drop(stderr().lock().write_all(&parts.concat()));
-}
-
-/// Says something to people, and ends its line. Control characters in it are always made visible.
-pub fn talk(text: &str) {
-    write_raw_stderr(&[untrusted::visible(text).as_bytes(), b"\n"]);
-}
-
-/// Whether progress can be drawn: the standard error is a terminal that can move its cursor.
-pub fn can_draw() -> bool {
-    stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
-}
-
 #[allow(clippy::disallowed_methods, reason = "the one place that writes data")]
 fn stdout() -> io::Stdout {
     io::stdout()
-}
-
-#[allow(clippy::disallowed_methods, reason = "the one place that talks")]
-fn stderr() -> io::Stderr {
-    io::stderr()
 }

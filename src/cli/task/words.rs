@@ -7,22 +7,7 @@ use skep_proto::{
 
 /// A state as people say it.
 pub fn state_word(state: TaskState) -> &'static str {
-    match state {
-        TaskState::New => "new",
-        TaskState::Pending => "pending",
-        TaskState::Assigned => "assigned",
-        TaskState::Accepted => "accepted",
-        TaskState::Preparing => "preparing",
-        TaskState::Ready => "ready",
-        TaskState::Starting => "starting",
-        TaskState::Running => "running",
-        TaskState::Complete => "complete",
-        TaskState::Shutdown => "shutdown",
-        TaskState::Failed => "failed",
-        TaskState::Rejected => "rejected",
-        TaskState::Remove => "remove",
-        TaskState::Orphaned => "orphaned",
-    }
+    state.word()
 }
 
 /// What a task runs.

@@ -7,8 +7,9 @@
 use super::{Page, files, none};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Crates in which no module imports itself by a detour.
-const WITHOUT_CIRCLES: [&str; 5] = ["log", "proto", "projections", "reconcilers", "gateway"];
+/// Source folders of the crates in which no module imports itself by a detour.
+const WITHOUT_CIRCLES: [&str; 6] =
+    ["src", "log/src", "proto/src", "projections/src", "reconcilers/src", "gateway/src"];
 
 /// The floors of the log, from the ground up. A module imports from its own floor and from those
 /// below.
@@ -34,7 +35,7 @@ struct Import {
 
 impl Crate {
     fn read(folder: &str, pages: &[Page]) -> Crate {
-        let root = format!("{folder}/src/");
+        let root = format!("{folder}/");
         let modules = pages.iter().filter(|page| !page.is_test).filter_map(|page| {
             let name = page.path.strip_prefix(&root)?.strip_suffix(".rs")?;
             let path = match name {
@@ -207,7 +208,7 @@ fn the_log_imports_downwards() {
         LOG_FLOORS.iter().position(|rooms| rooms.contains(&room.as_str()))
     };
     let mut found = Vec::new();
-    for (module, imports) in Crate::read("log", &files("rs")).edges() {
+    for (module, imports) in Crate::read("log/src", &files("rs")).edges() {
         if !module.is_empty() && floor(&module).is_none() {
             found.push(format!("log/src/{}.rs stands on no floor", module.join("/")));
         }

@@ -75,7 +75,7 @@ pub(super) fn observed(e: &TaskObserved, task: &str, on: &str) -> String {
         | TaskState::Ready
         | TaskState::Starting
         | TaskState::Remove => {
-            let state = e.state().as_str_name().trim_start_matches("TASK_STATE_").to_lowercase();
+            let state = e.state().word();
             format!("{task} {state}{on}{}", after(words))
         }
     }

@@ -1,0 +1,31 @@
+//! Flags that say how an answer is shown.
+
+use clap::Args;
+
+/// How a list is shown.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ListStyle {
+    /// Show only what matches KEY=VALUE; the same key again widens, another key narrows
+    #[arg(short, long, value_name = "KEY=VALUE")]
+    pub filter: Vec<String>,
+    /// table, json, or a template such as '{{.ID}} {{.Name}}'
+    #[arg(long, value_name = "FORMAT")]
+    pub format: Option<String>,
+    /// Print ids alone
+    #[arg(short, long, conflicts_with = "format")]
+    pub quiet: bool,
+    /// Do not shorten ids and errors
+    #[arg(long)]
+    pub no_trunc: bool,
+}
+
+/// How objects are shown in full.
+#[derive(Args, Clone, Debug, Default)]
+pub struct InspectStyle {
+    /// json (the default), table, or a template such as '{{.Spec.Mode}}'
+    #[arg(short, long, value_name = "FORMAT")]
+    pub format: Option<String>,
+    /// Show it for people
+    #[arg(long, conflicts_with = "format")]
+    pub pretty: bool,
+}
