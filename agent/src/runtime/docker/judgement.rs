@@ -203,7 +203,8 @@ fn ended_with_engine(facts: &Facts) -> bool {
             && facts.finished_at <= until.saturating_add(ENGINE_START_NS)
     };
     let since_engine = |since: u64| match facts.trace.died {
-        // Nobody saw how it ended, in the time of an engine that is no more or while this one began.
+        // Nobody saw how it ended: it was in the time of an earlier engine, or while this one
+        // began.
         None => facts.finished_at < since || within(since, since),
         // An engine that begins after a crash stops what its predecessor left, and tells of it.
         // Nobody else could ask it for anything yet.

@@ -9,10 +9,10 @@ use super::*;
 use crate::admit::Machine;
 use skep_projections::fixture::service_spec;
 use skep_proto::{
-    author, event,
+    Id, author, event,
     v1::{
-        Command, CommandId, CreateService, NodeDescription, NodeSpec, Person, RemoveService,
-        ScaleService, UpdateService, command::Action, service_mode::Mode,
+        ClusterSpec, Command, CommandId, CreateService, NodeDescription, NodeSpec, Person,
+        RemoveService, ScaleService, UpdateService, command::Action, service_mode::Mode,
     },
 };
 
