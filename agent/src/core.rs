@@ -91,6 +91,8 @@ pub enum Output {
         node_id: Id,
         /// Its cluster.
         cluster_id: Id,
+        /// What the operator should know about it, such as a host name that is taken.
+        warnings: Vec<String>,
     },
     /// Write these to the journal, in order, as one whole. Need not be synced.
     Write(Vec<Note>),
@@ -359,7 +361,7 @@ impl Core {
         match message.message {
             None => {}
             Some(Message::Welcome(welcome)) => match self.link.on_welcome(&welcome, now) {
-                Welcomed::As(node, cluster) => self.open(node, cluster),
+                Welcomed::As(node, cluster) => self.open(node, cluster, welcome.warnings),
                 Welcomed::Elsewhere(halt) => self.halting = Some(halt),
                 Welcomed::Unasked => {}
             },
@@ -397,9 +399,9 @@ impl Core {
         }
     }
 
-    fn open(&mut self, node_id: Id, cluster_id: Id) {
+    fn open(&mut self, node_id: Id, cluster_id: Id, warnings: Vec<String>) {
         let work = self.work.get_or_insert_with(|| {
-            self.ready.push_front(Output::Joined { node_id, cluster_id });
+            self.ready.push_front(Output::Joined { node_id, cluster_id, warnings });
             Work::new(node_id, &self.memory)
         });
         work.outbox.open();

@@ -244,11 +244,14 @@ impl Agent {
 
     fn carry_out(&mut self, output: Output, hands: &mut Hands) -> Result<(), AgentError> {
         match output {
-            Output::Joined { node_id, cluster_id } => {
+            Output::Joined { node_id, cluster_id, warnings } => {
                 self.stored.node_id = node_id;
                 self.stored.cluster_id = cluster_id;
                 self.identity.write(&self.stored)?;
                 tracing::info!(node = %node_id, cluster = %cluster_id, "joined the cluster");
+                for warning in warnings {
+                    tracing::warn!("{warning}");
+                }
             }
             Output::Write(notes) => {
                 let was_behind = self.journal.is_behind();

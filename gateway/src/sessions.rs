@@ -105,6 +105,8 @@ struct Session {
     told: BTreeMap<Id, TaskState>,
     /// What waits to be sent, and what the stream was told of services.
     outbound: Outbound,
+    /// What the operator should know about the node that has just joined; sent with the welcome.
+    warnings: Vec<String>,
 }
 
 enum Waiting {
@@ -234,7 +236,12 @@ impl Sessions {
     pub fn handle_answer(&mut self, token: u64, answer: &Answer, view: &View) {
         let Some(waiting) = self.waiting.remove(&token) else { return };
         match (waiting, answer) {
-            (Waiting::Joined(conn), Answer::Accepted { .. }) => self.open(conn),
+            (Waiting::Joined(conn), Answer::Accepted { warnings, .. }) => {
+                if let Some(session) = self.conns.get_mut(&conn) {
+                    session.warnings.clone_from(warnings);
+                }
+                self.open(conn);
+            }
             (Waiting::Opened(conn), Answer::Accepted { .. }) => self.welcome(conn, view),
             (Waiting::Reported(conn, number), Answer::Accepted { .. }) => {
                 if self.conns.contains_key(&conn) {
@@ -270,6 +277,7 @@ impl Sessions {
             cluster_id: view.cluster().id.to_bytes(),
             session: session.number,
             heartbeat_period_ns: session.period_ns,
+            warnings: std::mem::take(&mut session.warnings),
         };
         let first = assign::first(view, session, &self.recent);
         self.send(conn, to_agent::Message::Welcome(welcome));

@@ -24,6 +24,15 @@ fn a_task_goes_through_its_life() {
 }
 
 #[test]
+fn what_the_cluster_says_about_a_new_node_is_shown_when_it_joins() {
+    check(
+        "join -> dial
+         connected -> hello 0.0
+         welcome the name is taken -> joined, warn the name is taken, list",
+    );
+}
+
+#[test]
 fn a_prepared_task_waits_until_it_is_wanted_running() {
     check(
         "attach -> dial, hello 0.0, joined, list

@@ -99,8 +99,8 @@ impl World {
                 );
             }
             "connected" => self.input(Input::Connected { line: self.line }),
-            "welcome" => self.welcome(NODE),
-            "welcome-as-another" => self.welcome(Id(1)),
+            "welcome" => self.welcome(NODE, rest),
+            "welcome-as-another" => self.welcome(Id(1), ""),
             "break" => self.input(Input::Broken { line: self.line }),
             "turned" => self.turned(rest),
             "period" => {
@@ -157,12 +157,14 @@ impl World {
         self.input(Input::Received { line: self.line, message });
     }
 
-    fn welcome(&mut self, node: Id) {
+    fn welcome(&mut self, node: Id, warning: &str) {
+        let warnings = [warning].map(str::to_owned).into_iter().filter(|text| !text.is_empty());
         self.receive(to_agent::Message::Welcome(Welcome {
             node_id: node.to_bytes(),
             cluster_id: CLUSTER.to_bytes(),
             session: 1,
             heartbeat_period_ns: 5_000_000_000,
+            warnings: warnings.collect(),
         }));
     }
 
@@ -292,7 +294,10 @@ impl World {
         let mut words = Vec::new();
         while let Some(output) = self.core.poll_output() {
             match output {
-                Output::Joined { .. } => words.push("joined".into()),
+                Output::Joined { warnings, .. } => {
+                    words.push("joined".into());
+                    words.extend(warnings.iter().map(|text| format!("warn {text}")));
+                }
                 Output::Write(notes) => notes.iter().for_each(|note| self.memory.apply(note)),
                 Output::Act(action) => words.push(self.ask(action)),
                 Output::Dial { line } => {

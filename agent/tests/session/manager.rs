@@ -189,6 +189,7 @@ impl Line {
             cluster_id: Id(500).to_bytes(),
             session: 1,
             heartbeat_period_ns: 100_000_000,
+            ..Welcome::default()
         };
         self.send(to_agent::Message::Welcome(welcome)).await;
     }

@@ -68,6 +68,7 @@ impl Sessions {
             revision: Revision::ZERO,
             told: BTreeMap::new(),
             outbound: Outbound::default(),
+            warnings: Vec::new(),
         };
         self.beats.insert((session.silence_at, conn));
         self.by_node.insert(node, conn);

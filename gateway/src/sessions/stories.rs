@@ -63,6 +63,19 @@ fn the_managers_own_agent_joins_as_the_managers_node_and_takes_it_back_without_i
 }
 
 #[test]
+fn a_node_that_joins_under_a_host_name_in_use_is_warned_once() {
+    let mut world = World::of("member a");
+    let a = world.cluster.view.nodes().iter().next().expect("node a").1.id;
+    assert_eq!(world.act("b hello unknown hostname=a"), "ask join worker");
+    assert_eq!(world.act("commit"), "ask open");
+    let warned = format!(
+        "b1 welcome 5000 warning: node {a} has the host name a too: until one of them is renamed, \
+         commands must name them by id, b1 set"
+    );
+    assert_eq!(world.act("commit"), warned);
+}
+
+#[test]
 fn nobody_outside_takes_the_managers_node() {
     check(
         "member manager",

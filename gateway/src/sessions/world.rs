@@ -152,6 +152,9 @@ impl World {
                 ("unknown", _) => hello.node_id = bytes::Bytes::new(),
                 ("embedded", _) => origin = Origin::Embedded,
                 ("secret", other) => hello.secret = secret(other).into(),
+                ("hostname", name) => {
+                    hello.description = Some(skep_projections::fixture::node_description(name));
+                }
                 ("new-process", _) => agent.process += 1,
                 ("conditions", kinds) => hello.conditions = conditions(kinds),
                 ("at", position) => {
@@ -175,12 +178,13 @@ impl World {
             let answer = match admit::admit(&self.cluster.view, &request, &entropy) {
                 Err(refusal) => Answer::Refused(refusal),
                 Ok(admitted) => {
+                    let warnings = admitted.warnings;
                     let mut delta = Delta::default();
                     for (_, kind) in admitted.events {
                         delta.merge(&self.cluster.record(kind));
                     }
                     self.committed(&delta);
-                    accepted(self.cluster.view.position().revision)
+                    accepted(self.cluster.view.position().revision, warnings)
                 }
             };
             self.sessions.handle_answer(token, &answer, &self.cluster.view);
@@ -223,7 +227,8 @@ impl World {
     fn sent(&self, message: ToAgent) -> String {
         match message.message.expect("a message") {
             to_agent::Message::Welcome(welcome) => {
-                format!("welcome {}", welcome.heartbeat_period_ns / 1_000_000)
+                let period = format!("welcome {}", welcome.heartbeat_period_ns / 1_000_000);
+                [period].into_iter().chain(welcome.warnings).collect::<Vec<_>>().join(" warning: ")
             }
             to_agent::Message::Turned(turned) => {
                 format!("turned {}", turned.code().as_str_name().trim_start_matches("TURNED_CODE_"))
@@ -319,14 +324,8 @@ fn observed(task: Id, state: &str) -> TaskObserved {
     TaskObserved { task_id: task.to_bytes(), state: state as i32, ..TaskObserved::default() }
 }
 
-fn accepted(revision: Revision) -> Answer {
-    Answer::Accepted {
-        revision,
-        through: revision,
-        object: Id::NONE,
-        changed: true,
-        warnings: Vec::new(),
-    }
+fn accepted(revision: Revision, warnings: Vec<String>) -> Answer {
+    Answer::Accepted { revision, through: revision, object: Id::NONE, changed: true, warnings }
 }
 
 /// So many parts may be ahead.

@@ -286,6 +286,7 @@ impl Scene {
             cluster_id: Id(5).to_bytes(),
             heartbeat_period_ns: 5_000_000_000,
             session: 1,
+            ..Welcome::default()
         };
         self.send(to_agent::Message::Welcome(welcome));
     }
