@@ -110,7 +110,7 @@ impl Agent {
     /// What the core wants written is written.
     pub fn keep(&mut self, output: &Output) {
         match output {
-            Output::Joined { node_id, cluster_id } => {
+            Output::Joined { node_id, cluster_id, warnings: _ } => {
                 self.identity.node_id = *node_id;
                 self.identity.cluster_id = *cluster_id;
             }

@@ -13,7 +13,7 @@ use super::{
 use skep_gateway::{
     admit::{Machine, Request},
     clock::{Now, Uptime},
-    drive::{DriveCore, DriveOutput, Identity, core::FreeShare},
+    drive::{DriveCore, DriveOutput, ManagerIdentity, core::FreeShare},
     sessions::{Conn, Origin, Output, Sessions},
     turn::{Answer, Ask},
 };
@@ -137,7 +137,7 @@ impl Manager {
         settings: &Settings,
         clocks: Clocks,
     ) -> Result<(Manager, usize), String> {
-        let identity = Identity {
+        let identity = ManagerIdentity {
             node: MANAGER,
             code_version: "sim".into(),
             genesis: settings.cluster.clone(),

@@ -190,7 +190,7 @@ fn a_tenure_that_begins_with_the_wall_clock_far_behind_says_so_once() {
          turn -> p2 tenure_begun clock_jumped
          commit -> show 4
          later 2000
-         time -> 2.0 s
+         time -> 3.0 s
          turn -> no turn"
     ));
 }
