@@ -151,7 +151,7 @@ fn duration(ns: u128) -> String {
         (1_000_000_000, "s"),
         (1_000_000, "ms"),
     ];
-    let fits = units.iter().find(|(unit, _)| ns >= *unit && ns % unit == 0);
+    let fits = units.iter().find(|(unit, _)| ns >= *unit && ns.is_multiple_of(*unit));
     fits.map_or_else(
         || format!("{} µs", ns / 1_000),
         |(unit, sign)| format!("{} {sign}", ns / unit),
@@ -160,9 +160,9 @@ fn duration(ns: u128) -> String {
 
 fn size(bytes: u128) -> String {
     let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
-    let fits = units.iter().find(|(unit, _)| bytes >= *unit && bytes * 2 % unit == 0);
+    let fits = units.iter().find(|(unit, _)| bytes >= *unit && (bytes * 2).is_multiple_of(*unit));
     let Some((unit, sign)) = fits else { return format!("{} B", grouped(bytes)) };
-    let half = if bytes % unit == 0 { "" } else { ".5" };
+    let half = if bytes.is_multiple_of(*unit) { "" } else { ".5" };
     format!("{}{half} {sign}", bytes / unit)
 }
 

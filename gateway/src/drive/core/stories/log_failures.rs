@@ -149,7 +149,7 @@ fn a_log_that_hangs_leaves_people_with_the_outcome_unknown_after_ten_seconds() {
 #[test]
 fn a_restored_fold_names_the_head_that_the_next_entry_must_name() {
     let mut world = World::new();
-    world.play(&format!("{LEADING}"));
+    world.play(LEADING);
     let view = world.core.committed().clone();
     let head = Hash([7; 32]);
     let mut restarted = World::new();
