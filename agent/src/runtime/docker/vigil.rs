@@ -15,8 +15,8 @@ use skep_proto::time::SECOND_NS;
 /// How long events about an end may lag behind the end itself.
 const NEWS_NS: u64 = SECOND_NS / 2;
 /// How long after somebody else's stop a start may follow, as with `docker restart`: then nothing
-/// has ended.
-const RESTART_NS: u64 = 3 * SECOND_NS;
+/// has ended. A busy machine takes seconds for it.
+const RESTART_NS: u64 = 10 * SECOND_NS;
 /// A container that could not be looked at is looked at again after this.
 const LOOK_AGAIN_NS: u64 = 5 * SECOND_NS;
 
