@@ -25,9 +25,9 @@ mod usage;
 mod verify;
 
 use absent::{Absent, Docker};
-use args::{Read, Top};
+use args::{ReadArgs, Top};
 use clap::{Parser, Subcommand};
-use fail::Outcome;
+use fail::CliResult;
 use std::{process::ExitCode, time::Duration};
 
 /// A container orchestrator that remembers everything
@@ -41,28 +41,28 @@ use std::{process::ExitCode, time::Duration};
 )]
 pub struct Cli {
     #[command(flatten)]
-    top: Read,
+    top: ReadArgs,
     #[command(subcommand)]
-    command: Command,
+    command: TopCommand,
 }
 
 #[derive(Subcommand)]
-enum Command {
+enum TopCommand {
     /// Run this machine as a node: manager and worker in one
     Daemon(processes::DaemonArgs),
     /// Run a further local worker
     Agent(processes::AgentArgs),
     /// Look at nodes and change them
     #[command(subcommand, arg_required_else_help = true)]
-    Node(node::Command),
+    Node(node::NodeCommand),
     /// Run services and look after them
     #[command(subcommand, arg_required_else_help = true)]
-    Service(service::Command),
+    Service(service::ServiceCommand),
     /// Look at tasks
     #[command(subcommand, arg_required_else_help = true)]
-    Task(task::Command),
+    Task(task::TaskCommand),
     /// Show what happened, oldest first
-    Log(history::log::Log),
+    Log(history::log::LogArgs),
     /// Show what changed between two moments
     Diff(history::diff::Diff),
     /// Say why a task, a service or a node is as it is
@@ -75,9 +75,9 @@ enum Command {
     Unpark(unpark::Unpark),
     /// Look at tasks that run and that the history does not know, and end them
     #[command(subcommand, arg_required_else_help = true)]
-    Stray(stray::Command),
+    Stray(stray::StrayCommand),
     /// Show how the cluster is
-    Status(status::Status),
+    Status(status::StatusArgs),
     /// Cut off damaged history of a stopped manager
     Recover(processes::RecoverArgs),
     /// Show the version
@@ -121,35 +121,35 @@ pub fn shim() -> ExitCode {
     skep_agent::runtime::process::shim::main(std::env::args_os().skip(2))
 }
 
-fn run(cli: Cli) -> Outcome {
+fn run(cli: Cli) -> CliResult {
     let top = Top(cli.top);
     match cli.command {
-        Command::Daemon(args) => processes::daemon(&top, args),
-        Command::Agent(args) => processes::agent(&top, args),
-        Command::Recover(args) => processes::recover(&top, args),
-        Command::Version(args) => about::version(&top, &args),
-        Command::Completions(args) => about::completions(&top, &args),
-        Command::Man(args) => about::man(&top, &args),
-        Command::Node(command) => wait_for(node::run(&top, command)),
-        Command::Service(command) => wait_for(service::run(&top, command)),
-        Command::Task(command) => wait_for(task::run(&top, command)),
-        Command::Log(args) => wait_for(history::log::run(&top, args)),
-        Command::Diff(args) => wait_for(history::diff::run(&top, args)),
-        Command::Why(args) => wait_for(history::why::run(&top, args)),
-        Command::Verify(args) => wait_for(verify::run(&top, args)),
-        Command::Doctor(args) => wait_for(status::doctor(&top, args)),
-        Command::Unpark(args) => wait_for(unpark::run(&top, args)),
-        Command::Stray(command) => wait_for(stray::run(&top, command)),
-        Command::Status(args) => wait_for(status::status(&top, args)),
-        Command::Ps(_) => Docker::Ps.refuse(),
-        Command::Logs(_) => Docker::Logs.refuse(),
-        Command::Stats(_) => Docker::Stats.refuse(),
-        Command::Events(_) => Docker::Events.refuse(),
-        Command::Swarm(_) => Docker::Swarm.refuse(),
-        Command::Stack(_) => Docker::Stack.refuse(),
-        Command::Secret(_) => Docker::Secret.refuse(),
-        Command::Config(_) => Docker::Config.refuse(),
-        Command::Network(_) => Docker::Network.refuse(),
+        TopCommand::Daemon(args) => processes::daemon(&top, args),
+        TopCommand::Agent(args) => processes::agent(&top, args),
+        TopCommand::Recover(args) => processes::recover(&top, args),
+        TopCommand::Version(args) => about::version(&top, &args),
+        TopCommand::Completions(args) => about::completions(&top, &args),
+        TopCommand::Man(args) => about::man(&top, &args),
+        TopCommand::Node(command) => wait_for(node::run(&top, command)),
+        TopCommand::Service(command) => wait_for(service::run(&top, command)),
+        TopCommand::Task(command) => wait_for(task::run(&top, command)),
+        TopCommand::Log(args) => wait_for(history::log::run(&top, args)),
+        TopCommand::Diff(args) => wait_for(history::diff::run(&top, args)),
+        TopCommand::Why(args) => wait_for(history::why::run(&top, args)),
+        TopCommand::Verify(args) => wait_for(verify::run(&top, args)),
+        TopCommand::Doctor(args) => wait_for(status::doctor(&top, args)),
+        TopCommand::Unpark(args) => wait_for(unpark::run(&top, args)),
+        TopCommand::Stray(command) => wait_for(stray::run(&top, command)),
+        TopCommand::Status(args) => wait_for(status::status(&top, args)),
+        TopCommand::Ps(_) => Docker::Ps.refuse(),
+        TopCommand::Logs(_) => Docker::Logs.refuse(),
+        TopCommand::Stats(_) => Docker::Stats.refuse(),
+        TopCommand::Events(_) => Docker::Events.refuse(),
+        TopCommand::Swarm(_) => Docker::Swarm.refuse(),
+        TopCommand::Stack(_) => Docker::Stack.refuse(),
+        TopCommand::Secret(_) => Docker::Secret.refuse(),
+        TopCommand::Config(_) => Docker::Config.refuse(),
+        TopCommand::Network(_) => Docker::Network.refuse(),
     }
 }
 
@@ -161,7 +161,7 @@ const THREADS_END_MAX: Duration = Duration::from_secs(10);
 ///
 /// Whatever still reads that folder has ended when this returns: the database must be closed before
 /// the process ends, or its threads find their locks destroyed and abort.
-fn wait_for<T>(work: impl Future<Output = Outcome<T>>) -> Outcome<T> {
+fn wait_for<T>(work: impl Future<Output = CliResult<T>>) -> CliResult<T> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let outcome = runtime.block_on(work);

@@ -11,7 +11,7 @@ mod state;
 mod telemetry;
 
 pub use advice::Advice;
-pub use settings::{AgentSettings, DaemonSettings, Mode, NodeSettings};
+pub use settings::{AgentSettings, DaemonMode, DaemonSettings, NodeSettings};
 
 use anyhow::{Context, Result};
 use skep_gateway::manager;
@@ -50,7 +50,7 @@ pub fn run(settings: DaemonSettings) -> Result<()> {
             control,
             metrics,
             heartbeat_period_ns,
-            safe_mode: settings.mode == Mode::Safe,
+            safe_mode: settings.mode == DaemonMode::Safe,
         };
         tracing::info!(socket = %settings.listen_control.display(), state = %state.path().display(), "starting");
         let managing = tokio::spawn(manager::run(config, stop.clone()));

@@ -3,7 +3,7 @@
 use super::{
     Cli,
     args::Top,
-    fail::{Failure, Outcome, reason},
+    fail::{CliError, CliResult, reason},
     show,
 };
 use clap::{Args, CommandFactory};
@@ -33,7 +33,7 @@ pub struct Man {
     dir: PathBuf,
 }
 
-pub(super) fn version(top: &Top, args: &Version) -> Outcome {
+pub(super) fn version(top: &Top, args: &Version) -> CliResult {
     top.nothing()?;
     let version = env!("CARGO_PKG_VERSION");
     match args.format.as_deref() {
@@ -42,22 +42,22 @@ pub(super) fn version(top: &Top, args: &Version) -> Outcome {
             let level = skep_proto::FEATURE_LEVEL;
             show::say_json(&json!({"version": version, "feature_level": level}))
         }
-        Some(other) => Err(Failure::usage(format!("format {other:?} is unknown here"))
+        Some(other) => Err(CliError::usage(format!("format {other:?} is unknown here"))
             .hint("there are table and json")),
     }
 }
 
-pub(super) fn completions(top: &Top, args: &Completions) -> Outcome {
+pub(super) fn completions(top: &Top, args: &Completions) -> CliResult {
     top.nothing()?;
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "skep", &mut script);
     show::write_raw(&[&script])
 }
 
-pub(super) fn man(top: &Top, args: &Man) -> Outcome {
+pub(super) fn man(top: &Top, args: &Man) -> CliResult {
     top.nothing()?;
     let failed = |error: std::io::Error| {
-        Failure::refused(format!(
+        CliError::refused(format!(
             "the manual cannot be written to {}: {}",
             args.dir.display(),
             reason(&error)

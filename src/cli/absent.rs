@@ -1,7 +1,7 @@
 //! Commands that people know from Docker and that skep does not have. They are known here so that
 //! the answer can say what to use instead; they are not shown in any help.
 
-use super::fail::{Failure, Outcome};
+use super::fail::{CliError, CliResult};
 use clap::Args;
 
 /// Whatever follows the name of such a command.
@@ -45,12 +45,12 @@ const ONE_MANAGER: &str = "this cluster has one manager; start further workers w
 
 impl Docker {
     /// The refusal.
-    pub fn refuse(self) -> Outcome {
-        let (name, instead) = self.words();
-        Err(Failure::usage(format!("{name} is not supported yet")).hint(instead))
+    pub fn refuse(self) -> CliResult {
+        let (name, instead) = self.name_and_substitute();
+        Err(CliError::usage(format!("{name} is not supported yet")).hint(instead))
     }
 
-    fn words(self) -> (&'static str, &'static str) {
+    fn name_and_substitute(self) -> (&'static str, &'static str) {
         match self {
             Docker::Ps => (
                 "ps",

@@ -7,7 +7,7 @@
 
 pub use super::style::{InspectStyle, ListStyle};
 use super::{
-    fail::{Failure, Outcome},
+    fail::{CliError, CliResult},
     parse::{self, Understood},
     show::talk,
 };
@@ -30,7 +30,7 @@ pub struct Host {
 
 /// Which manager is read: one that runs, or the folder of one that is stopped.
 #[derive(Args, Clone, Debug, Default)]
-pub struct Source {
+pub struct SourceArgs {
     #[command(flatten)]
     pub host: Host,
     /// Read the state folder of a manager that is stopped, instead of asking one
@@ -40,9 +40,9 @@ pub struct Source {
 
 /// Which manager is read, and at which moment of its history.
 #[derive(Args, Clone, Debug, Default)]
-pub struct Read {
+pub struct ReadArgs {
     #[command(flatten)]
-    pub source: Source,
+    pub source: SourceArgs,
     /// Show what was true then: a revision, a time (local unless it names its zone), or so long ago
     /// (-5m)
     #[arg(long, value_name = "REV|TIME|-5m", value_parser = parse::moment, allow_hyphen_values = true)]
@@ -51,7 +51,7 @@ pub struct Read {
 
 /// What every command that changes something takes.
 #[derive(Args, Clone, Debug, Default)]
-pub struct Change {
+pub struct ChangeArgs {
     #[command(flatten)]
     pub host: Host,
     /// Why it is done; kept in the record
@@ -61,11 +61,11 @@ pub struct Change {
 
 /// What was said before the command's name.
 #[derive(Clone, Debug, Default)]
-pub struct Top(pub Read);
+pub struct Top(pub ReadArgs);
 
 /// What a command reads from, all of it decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Target {
+pub enum ManagerAddress {
     /// A manager behind this socket.
     Socket(PathBuf),
     /// The folder of a stopped one.
@@ -74,34 +74,34 @@ pub enum Target {
 
 impl Top {
     /// The socket for a command that changes something, or that is about now.
-    pub fn host(&self, own: &Host) -> Outcome<Target> {
+    pub fn host(&self, own: &Host) -> CliResult<ManagerAddress> {
         self.no_moment()?;
         if self.0.source.state_dir.is_some() {
-            return Err(Failure::usage(
+            return Err(CliError::usage(
                 "--state-dir reads a stopped manager; this command needs one that runs",
             )
             .hint("start it with `skep daemon`, or name its socket with --host"));
         }
-        socket(own, &self.0.source.host).map(Target::Socket)
+        socket(own, &self.0.source.host).map(ManagerAddress::Socket)
     }
 
     /// Socket or folder for a command that reads what is true now.
-    pub fn source(&self, own: &Source) -> Outcome<Target> {
+    pub fn source(&self, own: &SourceArgs) -> CliResult<ManagerAddress> {
         self.no_moment()?;
         self.target(own)
     }
 
     /// Socket or folder, and the moment.
-    pub fn read(&self, own: &Read) -> Outcome<(Target, Option<Moment>)> {
+    pub fn read(&self, own: &ReadArgs) -> CliResult<(ManagerAddress, Option<Moment>)> {
         let target = self.target(&own.source)?;
         Ok((target, own.at.as_ref().or(self.0.at.as_ref()).map(meant)))
     }
 
     /// Refuses all of it, for commands that ask nobody.
-    pub fn nothing(&self) -> Outcome {
+    pub fn nothing(&self) -> CliResult {
         let top = &self.0;
         if top.at.is_some() || top.source.state_dir.is_some() || top.source.host.host.is_some() {
-            return Err(Failure::usage(
+            return Err(CliError::usage(
                 "--host, --state-dir and --at before this command mean nothing",
             )
             .hint("put the command's own flags after its name"));
@@ -109,24 +109,22 @@ impl Top {
         Ok(())
     }
 
-    fn target(&self, own: &Source) -> Outcome<Target> {
+    fn target(&self, own: &SourceArgs) -> CliResult<ManagerAddress> {
         let folder = own.state_dir.as_ref().or(match own.host.host {
             Some(_) => None,
             None => self.0.source.state_dir.as_ref(),
         });
         match folder {
-            Some(folder) => Ok(Target::Folder(folder.clone())),
-            None => socket(&own.host, &self.0.source.host).map(Target::Socket),
+            Some(folder) => Ok(ManagerAddress::Folder(folder.clone())),
+            None => socket(&own.host, &self.0.source.host).map(ManagerAddress::Socket),
         }
     }
 
-    fn no_moment(&self) -> Outcome {
+    fn no_moment(&self) -> CliResult {
         match self.0.at {
             None => Ok(()),
-            Some(_) => {
-                Err(Failure::usage("--at looks back; this command is about now")
-                    .hint("leave --at out"))
-            }
+            Some(_) => Err(CliError::usage("--at looks back; this command is about now")
+                .hint("leave --at out")),
         }
     }
 }
@@ -137,13 +135,13 @@ pub fn meant(at: &Understood<moment::Moment>) -> Moment {
     Moment { moment: Some(at.value) }
 }
 
-fn socket(own: &Host, top: &Host) -> Outcome<PathBuf> {
+fn socket(own: &Host, top: &Host) -> CliResult<PathBuf> {
     if let Some(path) = own.host.as_ref().or(top.host.as_ref()) {
         return Ok(path.clone());
     }
     match std::env::var(HOST_VARIABLE) {
         Ok(text) if !text.is_empty() => parse::socket(&text)
-            .map_err(|message| Failure::usage(format!("{HOST_VARIABLE}: {message}"))),
+            .map_err(|message| CliError::usage(format!("{HOST_VARIABLE}: {message}"))),
         Ok(_) | Err(_) => Ok(PathBuf::from(DEFAULT_SOCKET)),
     }
 }
@@ -152,25 +150,25 @@ fn socket(own: &Host, top: &Host) -> Outcome<PathBuf> {
 mod tests {
     use super::*;
 
-    fn at_socket(path: &str) -> Source {
-        Source { host: Host { host: Some(path.into()) }, state_dir: None }
+    fn at_socket(path: &str) -> SourceArgs {
+        SourceArgs { host: Host { host: Some(path.into()) }, state_dir: None }
     }
 
     #[test]
     fn what_stands_nearer_to_the_command_wins() {
-        let top = Top(Read { source: at_socket("/top"), at: None });
-        assert_eq!(top.source(&at_socket("/own")), Ok(Target::Socket("/own".into())));
-        assert_eq!(top.source(&Source::default()), Ok(Target::Socket("/top".into())));
-        let folder = Source { state_dir: Some("/dir".into()), ..Source::default() };
-        assert_eq!(top.source(&folder), Ok(Target::Folder("/dir".into())));
+        let top = Top(ReadArgs { source: at_socket("/top"), at: None });
+        assert_eq!(top.source(&at_socket("/own")), Ok(ManagerAddress::Socket("/own".into())));
+        assert_eq!(top.source(&SourceArgs::default()), Ok(ManagerAddress::Socket("/top".into())));
+        let folder = SourceArgs { state_dir: Some("/dir".into()), ..SourceArgs::default() };
+        assert_eq!(top.source(&folder), Ok(ManagerAddress::Folder("/dir".into())));
     }
 
     #[test]
     fn a_moment_is_refused_where_only_now_can_be_meant() {
         let at = Understood { value: moment::Moment::Revision(3), note: None };
-        let top = Top(Read { source: at_socket("/top"), at: Some(at) });
+        let top = Top(ReadArgs { source: at_socket("/top"), at: Some(at) });
         assert!(top.host(&Host::default()).is_err());
-        let (_, moment) = top.read(&Read::default()).expect("a read takes it");
+        let (_, moment) = top.read(&ReadArgs::default()).expect("a read takes it");
         assert_eq!(moment.and_then(|m| m.moment), Some(moment::Moment::Revision(3)));
     }
 }

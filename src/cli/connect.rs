@@ -11,8 +11,8 @@ mod submit;
 pub use submit::{Failures, Submitter};
 
 use super::{
-    args::{Read, Target, Top},
-    fail::{Failure, Outcome, reason},
+    args::{ManagerAddress, ReadArgs, Top},
+    fail::{CliError, CliResult, reason},
     now, show,
 };
 use hyper_util::rt::TokioIo;
@@ -40,24 +40,24 @@ const SIGN_OF_LIFE_MAX: Duration = Duration::from_secs(20);
 
 /// A manager that answers.
 #[derive(Clone)]
-pub struct Manager {
+pub struct ManagerClient {
     channel: Channel,
 }
 
-impl Manager {
+impl ManagerClient {
     /// Reaches for the manager; the error says what is wrong with the way there.
-    pub async fn connect(target: &Target) -> Outcome<Manager> {
+    pub async fn connect(target: &ManagerAddress) -> CliResult<ManagerClient> {
         let channel = match target {
-            Target::Socket(path) => by_socket(path).await?,
-            Target::Folder(dir) => by_folder(dir).await?,
+            ManagerAddress::Socket(path) => by_socket(path).await?,
+            ManagerAddress::Folder(dir) => by_folder(dir).await?,
         };
-        Ok(Manager { channel })
+        Ok(ManagerClient { channel })
     }
 
     /// The manager that a read asks, and the moment that it asks about.
-    pub async fn for_read(top: &Top, own: &Read) -> Outcome<(Manager, Option<Moment>)> {
+    pub async fn for_read(top: &Top, own: &ReadArgs) -> CliResult<(ManagerClient, Option<Moment>)> {
         let (target, moment) = top.read(own)?;
-        let manager = Manager::connect(&target).await?;
+        let manager = ManagerClient::connect(&target).await?;
         if let Some(moment) = &moment {
             manager.refuse_future(moment).await?;
         }
@@ -66,7 +66,7 @@ impl Manager {
 
     /// Refuses a time that has not come yet. The log's clock may be ahead of this machine's, then
     /// its time counts.
-    pub async fn refuse_future(&self, moment: &Moment) -> Outcome {
+    pub async fn refuse_future(&self, moment: &Moment) -> CliResult {
         let Some(moment::Moment::TimeAt(at)) = moment.moment else { return Ok(()) };
         if at <= now().0 {
             return Ok(());
@@ -75,7 +75,7 @@ impl Manager {
         if at <= newest {
             return Ok(());
         }
-        Err(Failure::refused(format!("{} is in the future", show::local_time(at))).hint(format!(
+        Err(CliError::refused(format!("{} is in the future", show::local_time(at))).hint(format!(
             "the newest record is of {}; leave --at out to see what is true now",
             show::local_time(newest)
         )))
@@ -97,7 +97,7 @@ impl Manager {
     }
 
     /// The newest revision at a moment.
-    pub async fn revision_at(&self, moment: Moment) -> Outcome<u64> {
+    pub async fn revision_at(&self, moment: Moment) -> CliResult<u64> {
         if let Some(moment::Moment::Revision(revision)) = moment.moment {
             return Ok(revision);
         }
@@ -107,7 +107,7 @@ impl Manager {
     }
 
     /// A numberer of commands: one for all that a run of the program submits.
-    pub async fn submitter(&self, reason: Option<&str>) -> Outcome<Submitter> {
+    pub async fn submitter(&self, reason: Option<&str>) -> CliResult<Submitter> {
         let version = env!("CARGO_PKG_VERSION").to_owned();
         let reply =
             self.control().greet(GreetRequest { client_version: version }).await?.into_inner();
@@ -115,9 +115,9 @@ impl Manager {
     }
 }
 
-async fn by_folder(dir: &Path) -> Outcome<Channel> {
+async fn by_folder(dir: &Path) -> CliResult<Channel> {
     skep_gateway::offline::channel(dir).await.map_err(|error| {
-        Failure::refused(format!("the history in {} cannot be read: {error}", dir.display()))
+        CliError::refused(format!("the history in {} cannot be read: {error}", dir.display()))
             .hint(
                 "--state-dir takes the state folder of a manager that is stopped; ask a running one with --host",
             )
@@ -125,7 +125,7 @@ async fn by_folder(dir: &Path) -> Outcome<Channel> {
     })
 }
 
-async fn by_socket(path: &Path) -> Outcome<Channel> {
+async fn by_socket(path: &Path) -> CliResult<Channel> {
     let stream = UnixStream::connect(path).await.map_err(|error| no_way(path, error))?;
     // Looked at by hand first: the transport would only say that something went wrong.
     probe::probe(stream).await.map_err(|finding| finding.told(path))?;
@@ -140,32 +140,32 @@ async fn by_socket(path: &Path) -> Outcome<Channel> {
         }))
         .await
         .map_err(|error| {
-            Failure::unreachable(format!("the manager at unix://{} went away", path.display()))
+            CliError::unreachable(format!("the manager at unix://{} went away", path.display()))
                 .hint("try again in a moment")
                 .caused_by(error)
         })
 }
 
-fn no_way(path: &Path, error: io::Error) -> Failure {
+fn no_way(path: &Path, error: io::Error) -> CliError {
     let shown = path.display();
     let failure = match error.kind() {
         io::ErrorKind::NotFound => {
-            Failure::unreachable(format!("no manager at unix://{shown}: there is no such socket")).hint(
+            CliError::unreachable(format!("no manager at unix://{shown}: there is no such socket")).hint(
                 "start one with `skep daemon`, name its socket with --host or SKEP_HOST, or read a stopped one with --state-dir",
             )
         }
         io::ErrorKind::ConnectionRefused => {
-            Failure::unreachable(format!("no manager at unix://{shown}: nobody listens on the socket"))
+            CliError::unreachable(format!("no manager at unix://{shown}: nobody listens on the socket"))
                 .hint("start it with `skep daemon`, or read it while it is stopped with --state-dir")
         }
         io::ErrorKind::PermissionDenied => {
             let group = group_of(path).unwrap_or_else(|| "skep".to_owned());
-            Failure::unreachable(format!(
+            CliError::unreachable(format!(
                 "permission denied at unix://{shown}: you are not in the group {group}"
             ))
             .hint(format!("join it with `usermod -aG {group} USER` and log in again, or use sudo"))
         }
-        _ => Failure::unreachable(format!("no manager at unix://{shown}: {}", reason(&error)))
+        _ => CliError::unreachable(format!("no manager at unix://{shown}: {}", reason(&error)))
             .hint("name the manager's socket with --host or SKEP_HOST"),
     };
     failure.caused_by(error)

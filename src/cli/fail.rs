@@ -9,8 +9,8 @@ use std::{error::Error, fmt, process::ExitCode, sync::Arc};
 
 /// How a command that did not succeed ends.
 #[derive(Clone, Debug)]
-pub struct Failure {
-    kind: Kind,
+pub struct CliError {
+    kind: FailureKind,
     code: RefusalCode,
     message: String,
     hint: String,
@@ -19,7 +19,7 @@ pub struct Failure {
 
 /// What an exit code stands for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Kind {
+enum FailureKind {
     /// 1: the cluster said no, or what was asked for did not come about.
     Refused,
     /// 2: the command line makes no sense; nobody was asked.
@@ -31,50 +31,50 @@ enum Kind {
 }
 
 /// A command's outcome.
-pub type Outcome<T = ()> = Result<T, Failure>;
+pub type CliResult<T = ()> = Result<T, CliError>;
 
-impl Failure {
-    fn new(kind: Kind, message: impl Into<String>) -> Failure {
+impl CliError {
+    fn new(kind: FailureKind, message: impl Into<String>) -> CliError {
         let (code, hint) = (RefusalCode::Unspecified, String::new());
-        Failure { kind, code, message: message.into(), hint, source: None }
+        CliError { kind, code, message: message.into(), hint, source: None }
     }
 
     /// The cluster refused, or the thing failed: exit code 1.
-    pub fn refused(message: impl Into<String>) -> Failure {
-        Failure::new(Kind::Refused, message)
+    pub fn refused(message: impl Into<String>) -> CliError {
+        CliError::new(FailureKind::Refused, message)
     }
 
     /// The command line is wrong: exit code 2.
-    pub fn usage(message: impl Into<String>) -> Failure {
-        Failure::new(Kind::Usage, message)
+    pub fn usage(message: impl Into<String>) -> CliError {
+        CliError::new(FailureKind::Usage, message)
     }
 
     /// No manager can be reached, or it went away before it had answered: exit code 3.
-    pub fn unreachable(message: impl Into<String>) -> Failure {
-        Failure::new(Kind::Unreachable, message)
+    pub fn unreachable(message: impl Into<String>) -> CliError {
+        CliError::new(FailureKind::Unreachable, message)
     }
 
     /// The next step, for people.
-    pub fn hint(mut self, hint: impl Into<String>) -> Failure {
+    pub fn hint(mut self, hint: impl Into<String>) -> CliError {
         self.hint = hint.into();
         self
     }
 
     /// What caused it. It is kept for those who look for a fault of the program (`SKEP_LOG=debug`),
     /// since the words of libraries and systems help nobody else.
-    pub fn caused_by(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Failure {
+    pub fn caused_by(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> CliError {
         self.source = Some(Arc::from(source.into()));
         self
     }
 
     /// Whether the manager could not be reached.
     pub fn is_unreachable(&self) -> bool {
-        self.kind == Kind::Unreachable
+        self.kind == FailureKind::Unreachable
     }
 
     /// Whether nobody reads what the command says. The command's work goes on all the same.
     pub fn is_unheard(&self) -> bool {
-        self.kind == Kind::Unheard
+        self.kind == FailureKind::Unheard
     }
 
     /// Why the manager refused; unspecified for what it did not refuse.
@@ -103,51 +103,51 @@ impl Failure {
 
     fn exit_code(&self) -> u8 {
         match self.kind {
-            Kind::Refused => 1,
-            Kind::Usage => 2,
-            Kind::Unreachable => 3,
-            Kind::Unheard => 0,
+            FailureKind::Refused => 1,
+            FailureKind::Usage => 2,
+            FailureKind::Unreachable => 3,
+            FailureKind::Unheard => 0,
         }
     }
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for CliError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "error: {}", self.message)?;
         if self.hint.is_empty() { Ok(()) } else { write!(f, "\nhint: {}", self.hint) }
     }
 }
 
-impl Error for Failure {
+impl Error for CliError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         self.source.as_deref().map(|source| source as &(dyn Error + 'static))
     }
 }
 
 /// What people and scripts see of it is compared; the source is not part of that.
-impl PartialEq for Failure {
-    fn eq(&self, other: &Failure) -> bool {
+impl PartialEq for CliError {
+    fn eq(&self, other: &CliError) -> bool {
         (self.kind, self.code, &self.message, &self.hint)
             == (other.kind, other.code, &other.message, &other.hint)
     }
 }
 
 /// The standard output is the only thing written with `?`.
-impl From<std::io::Error> for Failure {
-    fn from(error: std::io::Error) -> Failure {
+impl From<std::io::Error> for CliError {
+    fn from(error: std::io::Error) -> CliError {
         if error.kind() == std::io::ErrorKind::BrokenPipe {
-            return Failure::new(Kind::Unheard, "");
+            return CliError::new(FailureKind::Unheard, "");
         }
-        Failure::refused(format!("the output cannot be written: {}", reason(&error)))
+        CliError::refused(format!("the output cannot be written: {}", reason(&error)))
             .caused_by(error)
     }
 }
 
 /// A refusal of the manager, in its own words.
-impl From<Refused> for Failure {
-    fn from(refused: Refused) -> Failure {
+impl From<Refused> for CliError {
+    fn from(refused: Refused) -> CliError {
         let code = refused.code();
-        Failure { code, ..Failure::refused(refused.message).hint(refused.hint) }
+        CliError { code, ..CliError::refused(refused.message).hint(refused.hint) }
     }
 }
 
@@ -157,7 +157,7 @@ pub fn reason(error: &std::io::Error) -> String {
     text.split(" (os error").next().unwrap_or_default().to_lowercase()
 }
 
-fn causes(failure: &Failure) -> Vec<String> {
+fn causes(failure: &CliError) -> Vec<String> {
     let mut causes = Vec::new();
     let mut next = Error::source(failure);
     while let Some(cause) = next {
@@ -178,7 +178,7 @@ mod tests {
             message: "service web is at version 7".into(),
             hint: "read it again".into(),
         };
-        let failure = Failure::from(refused);
+        let failure = CliError::from(refused);
         assert_eq!(failure.to_string(), "error: service web is at version 7\nhint: read it again");
         assert_eq!((failure.code(), failure.exit_code()), (RefusalCode::OutOfSequence, 1));
     }
@@ -186,12 +186,12 @@ mod tests {
     #[test]
     fn a_reader_that_went_away_is_no_error() {
         let gone = std::io::Error::from(std::io::ErrorKind::BrokenPipe);
-        assert_eq!(Failure::from(gone).exit_code(), 0);
+        assert_eq!(CliError::from(gone).exit_code(), 0);
     }
 
     #[test]
     fn a_full_output_is_told_in_the_systems_words_without_its_number() {
-        let full = Failure::from(std::io::Error::from_raw_os_error(28));
+        let full = CliError::from(std::io::Error::from_raw_os_error(28));
         assert_eq!(
             full.to_string(),
             "error: the output cannot be written: no space left on device"

@@ -8,11 +8,11 @@ mod line;
 mod missing;
 
 use super::{
-    args::{Read, Top},
-    connect::Manager,
-    fail::{Failure, Outcome},
+    args::{ReadArgs, Top},
+    connect::ManagerClient,
+    fail::{CliError, CliResult},
     now, parse,
-    show::{Answer, Form, say, talk, untrusted::one_line, write_raw, write_raw_stderr},
+    show::{AnswerFormat, Form, say, talk, untrusted::one_line, write_raw, write_raw_stderr},
 };
 use clap::Args;
 use line::Prefix;
@@ -29,7 +29,7 @@ pub struct Flags {
     follow: bool,
     /// Only so many of the last lines of each task, or all
     #[arg(short = 'n', long, value_name = "LINES", value_parser = parse_tail)]
-    tail: Option<Tail>,
+    tail: Option<TailLines>,
     /// Only lines since then: a time (RFC 3339) or so long ago (10m)
     #[arg(long, value_name = "TIME|10m")]
     since: Option<String>,
@@ -53,7 +53,7 @@ pub struct Flags {
     #[arg(long, value_name = "FORMAT")]
     format: Option<String>,
     #[command(flatten)]
-    read: Read,
+    read: ReadArgs,
 }
 
 /// `skep service logs`
@@ -78,14 +78,14 @@ pub struct TaskLogs {
 
 /// How many lines: a number, or all of them.
 #[derive(Clone, Copy)]
-struct Tail(Option<u64>);
+struct TailLines(Option<u64>);
 
-fn parse_tail(text: &str) -> Result<Tail, String> {
-    parse::tail(text).map(Tail)
+fn parse_tail(text: &str) -> Result<TailLines, String> {
+    parse::tail(text).map(TailLines)
 }
 
-pub async fn of_services(top: &Top, args: ServiceLogs) -> Outcome {
-    let plan = Plan::new(&args.flags)?;
+pub async fn of_services(top: &Top, args: ServiceLogs) -> CliResult {
+    let plan = LineFormat::new(&args.flags)?;
     let (manager, mut request, moment) = prepare(top, &args.flags).await?;
     for name in args.names {
         let objects = vec![name.clone()];
@@ -108,26 +108,26 @@ pub async fn of_services(top: &Top, args: ServiceLogs) -> Outcome {
     stream(&manager, request, &plan).await
 }
 
-pub async fn of_tasks(top: &Top, args: TaskLogs) -> Outcome {
-    let plan = Plan::new(&args.flags)?;
+pub async fn of_tasks(top: &Top, args: TaskLogs) -> CliResult {
+    let plan = LineFormat::new(&args.flags)?;
     let (manager, mut request, _) = prepare(top, &args.flags).await?;
     request.tasks = args.names;
     stream(&manager, request, &plan).await
 }
 
-struct Plan {
-    look: Answer,
+struct LineFormat {
+    look: AnswerFormat,
     timestamps: bool,
     prefix: Option<Prefix>,
     /// How the tasks' text is written; where it is not said, each stream's reader decides.
     form: Option<Form>,
 }
 
-impl Plan {
-    fn new(flags: &Flags) -> Outcome<Plan> {
+impl LineFormat {
+    fn new(flags: &Flags) -> CliResult<LineFormat> {
         let prefix = (!flags.raw).then(|| Prefix::new(!flags.no_task_ids, flags.no_trunc));
-        Ok(Plan {
-            look: Answer::look(flags.format.as_deref(), "LogLine")?,
+        Ok(LineFormat {
+            look: AnswerFormat::look(flags.format.as_deref(), "LogLine")?,
             timestamps: flags.timestamps,
             prefix,
             form: flags.raw.then_some(Form::Raw),
@@ -135,23 +135,26 @@ impl Plan {
     }
 }
 
-async fn prepare(top: &Top, flags: &Flags) -> Outcome<(Manager, LogsRequest, Option<Moment>)> {
+async fn prepare(
+    top: &Top,
+    flags: &Flags,
+) -> CliResult<(ManagerClient, LogsRequest, Option<Moment>)> {
     let now = now();
     let time = |text: &Option<String>, flag: &str| match text {
         None => Ok(0),
         Some(text) => {
-            parse::since(text, now).map_err(|error| Failure::usage(format!("{flag}: {error}")))
+            parse::since(text, now).map_err(|error| CliError::usage(format!("{flag}: {error}")))
         }
     };
     let (since_at, until_at) = (time(&flags.since, "--since")?, time(&flags.until, "--until")?);
     let (target, moment) = top.read(&flags.read)?;
     if moment.is_some() && (flags.follow || flags.until.is_some()) {
-        return Err(Failure::usage(
+        return Err(CliError::usage(
             "--at is the end of what is shown: it excludes --follow and --until",
         )
         .hint("leave one of them out"));
     }
-    let manager = Manager::connect(&target).await?;
+    let manager = ManagerClient::connect(&target).await?;
     let until_at =
         if let Some(moment) = moment { time_of(&manager, moment, now.0).await? } else { until_at };
     let request = LogsRequest {
@@ -165,7 +168,7 @@ async fn prepare(top: &Top, flags: &Flags) -> Outcome<(Manager, LogsRequest, Opt
 }
 
 /// The time that a moment means: a revision's is in its record.
-async fn time_of(manager: &Manager, moment: Moment, now: u64) -> Outcome<u64> {
+async fn time_of(manager: &ManagerClient, moment: Moment, now: u64) -> CliResult<u64> {
     let revision = match moment.moment {
         None => return Ok(0),
         Some(moment::Moment::TimeAt(at)) => return Ok(at),
@@ -182,10 +185,10 @@ async fn time_of(manager: &Manager, moment: Moment, now: u64) -> Outcome<u64> {
     // A line of the very moment belongs to it.
     record
         .map(|record| record.at + 1)
-        .ok_or_else(|| Failure::refused(format!("there is no revision {revision}")))
+        .ok_or_else(|| CliError::refused(format!("there is no revision {revision}")))
 }
 
-async fn stream(manager: &Manager, request: LogsRequest, plan: &Plan) -> Outcome {
+async fn stream(manager: &ManagerClient, request: LogsRequest, plan: &LineFormat) -> CliResult {
     let mut replies = manager.logs().read(request).await?.into_inner();
     let mut missing = Missing::default();
     while let Some(reply) = replies.message().await? {
@@ -196,9 +199,9 @@ async fn stream(manager: &Manager, request: LogsRequest, plan: &Plan) -> Outcome
                 missing.note(&gap);
             }
             Some(logs_reply::Message::Line(line)) => match &plan.look {
-                Answer::Json => say(&json::render(&line).to_string())?,
-                Answer::Template(template) => say(&template.fill_json(json::render(&line)))?,
-                Answer::Text => {
+                AnswerFormat::Json => say(&json::render(&line).to_string())?,
+                AnswerFormat::Template(template) => say(&template.fill_json(json::render(&line)))?,
+                AnswerFormat::Text => {
                     let head = line::head(&line, plan.timestamps, plan.prefix.as_ref());
                     match line.source() {
                         LogSource::Stdout => {

@@ -5,10 +5,10 @@ mod pretty;
 
 use super::{
     absent::{Absent, Docker},
-    args::{InspectStyle, ListStyle, Read, Top},
-    connect::Manager,
-    fail::{Failure, Outcome},
-    show::{Inspection, Listing, Row, title},
+    args::{InspectStyle, ListStyle, ReadArgs, Top},
+    connect::ManagerClient,
+    fail::{CliError, CliResult},
+    show::{Inspection, TableLayout, TableRow, title},
     task,
 };
 use clap::{Args, Subcommand};
@@ -22,16 +22,16 @@ use skep_proto::{
 
 /// `skep node …`
 #[derive(Subcommand)]
-pub enum Command {
+pub enum NodeCommand {
     /// List nodes
     #[command(visible_alias = "list")]
-    Ls(Ls),
+    Ls(NodeLs),
     /// List the tasks of nodes
-    Ps(Ps),
+    Ps(NodePs),
     /// Show everything about nodes
-    Inspect(Inspect),
+    Inspect(NodeInspect),
     /// Change a node's labels or availability
-    Update(change::Update),
+    Update(change::NodeUpdate),
     /// Move all tasks away from nodes and give them none
     Drain(change::Availability),
     /// Give nodes no new tasks
@@ -40,7 +40,7 @@ pub enum Command {
     Activate(change::Availability),
     /// Remove nodes from the cluster
     #[command(visible_alias = "remove")]
-    Rm(change::Rm),
+    Rm(change::NodeRm),
     #[command(hide = true)]
     Promote(Absent),
     #[command(hide = true)]
@@ -49,38 +49,38 @@ pub enum Command {
 
 /// `skep node ls`
 #[derive(Args)]
-pub struct Ls {
+pub struct NodeLs {
     #[command(flatten)]
-    read: Read,
+    read: ReadArgs,
     #[command(flatten)]
     style: ListStyle,
 }
 
 /// `skep node ps`
 #[derive(Args)]
-pub struct Ps {
+pub struct NodePs {
     /// Nodes by name, id or the beginning of an id; `self` is the manager's own
     #[arg(value_name = "NODE", default_value = "self")]
     nodes: Vec<String>,
     #[command(flatten)]
-    read: Read,
+    read: ReadArgs,
     #[command(flatten)]
     style: ListStyle,
 }
 
 /// `skep node inspect`
 #[derive(Args)]
-pub struct Inspect {
+pub struct NodeInspect {
     /// Nodes by name, id or the beginning of an id; `self` is the manager's own
     #[arg(value_name = "NODE", required = true)]
     nodes: Vec<String>,
     #[command(flatten)]
-    read: Read,
+    read: ReadArgs,
     #[command(flatten)]
     style: InspectStyle,
 }
 
-const LISTING: Listing = Listing {
+const LISTING: TableLayout = TableLayout {
     message: "Node",
     fields: &[
         ("ID", "ID"),
@@ -99,79 +99,83 @@ const LISTING: Listing = Listing {
 /// The word for the node of the manager that is asked.
 const SELF: &str = "self";
 
-pub(super) async fn run(top: &Top, command: Command) -> Outcome {
+pub(super) async fn run(top: &Top, command: NodeCommand) -> CliResult {
     match command {
-        Command::Ls(args) => ls(top, args).await,
-        Command::Ps(args) => ps(top, args).await,
-        Command::Inspect(args) => inspect(top, args).await,
-        Command::Update(args) => change::update(top, args).await,
-        Command::Drain(args) => {
+        NodeCommand::Ls(args) => ls(top, args).await,
+        NodeCommand::Ps(args) => ps(top, args).await,
+        NodeCommand::Inspect(args) => inspect(top, args).await,
+        NodeCommand::Update(args) => change::update(top, args).await,
+        NodeCommand::Drain(args) => {
             change::availability(top, args, skep_proto::v1::NodeAvailability::Drain).await
         }
-        Command::Pause(args) => {
+        NodeCommand::Pause(args) => {
             change::availability(top, args, skep_proto::v1::NodeAvailability::Pause).await
         }
-        Command::Activate(args) => {
+        NodeCommand::Activate(args) => {
             change::availability(top, args, skep_proto::v1::NodeAvailability::Active).await
         }
-        Command::Rm(args) => change::rm(top, args).await,
-        Command::Promote(_) => Docker::Promote.refuse(),
-        Command::Demote(_) => Docker::Demote.refuse(),
+        NodeCommand::Rm(args) => change::rm(top, args).await,
+        NodeCommand::Promote(_) => Docker::Promote.refuse(),
+        NodeCommand::Demote(_) => Docker::Demote.refuse(),
     }
 }
 
-async fn ls(top: &Top, args: Ls) -> Outcome {
+async fn ls(top: &Top, args: NodeLs) -> CliResult {
     let (look, filters) = (LISTING.look(&args.style)?, LISTING.filters(&args.style)?);
-    let (manager, moment) = Manager::for_read(top, &args.read).await?;
+    let (manager, moment) = ManagerClient::for_read(top, &args.read).await?;
     let asked = ListRequest { moment, filters, ..ListRequest::default() };
     let nodes = manager.control().list_nodes(asked).await?.into_inner().nodes;
     let own = status(&manager).await.ok();
-    let rows: Vec<Row> = nodes.iter().map(|node| row(node, own.as_ref())).collect();
+    let rows: Vec<TableRow> = nodes.iter().map(|node| row(node, own.as_ref())).collect();
     LISTING.print(&look, &rows)
 }
 
-async fn ps(top: &Top, args: Ps) -> Outcome {
+async fn ps(top: &Top, args: NodePs) -> CliResult {
     let (look, filters) = (task::LISTING.look(&args.style)?, task::LISTING.filters(&args.style)?);
-    let (manager, moment) = Manager::for_read(top, &args.read).await?;
+    let (manager, moment) = ManagerClient::for_read(top, &args.read).await?;
     let nodes = find(&manager, moment, args.nodes).await?;
     let ids = nodes.iter().map(|node| Id::from_bytes(&node.id).to_string()).collect();
     let tasks = task::of(&manager, moment, filters, "node", ids).await?;
     task::LISTING.print(&look, &task::rows(&tasks, args.style.no_trunc))
 }
 
-async fn inspect(top: &Top, args: Inspect) -> Outcome {
+async fn inspect(top: &Top, args: NodeInspect) -> CliResult {
     let look = Inspection::look(&args.style, &LISTING)?;
-    let (manager, moment) = Manager::for_read(top, &args.read).await?;
+    let (manager, moment) = ManagerClient::for_read(top, &args.read).await?;
     let nodes = find(&manager, moment, args.nodes).await?;
     let own = status(&manager).await.ok();
-    let rows: Vec<Row> = nodes.iter().map(|node| row(node, own.as_ref())).collect();
+    let rows: Vec<TableRow> = nodes.iter().map(|node| row(node, own.as_ref())).collect();
     look.print(&rows, |at| pretty::pretty(&nodes[at]))
 }
 
 /// The nodes of these names, with `self` understood.
-async fn find(manager: &Manager, moment: Option<Moment>, names: Vec<String>) -> Outcome<Vec<Node>> {
+async fn find(
+    manager: &ManagerClient,
+    moment: Option<Moment>,
+    names: Vec<String>,
+) -> CliResult<Vec<Node>> {
     let objects = resolve_self(manager, names).await?;
     let asked = ListRequest { moment, objects, ..ListRequest::default() };
     Ok(manager.control().list_nodes(asked).await?.into_inner().nodes)
 }
 
-async fn resolve_self(manager: &Manager, names: Vec<String>) -> Outcome<Vec<String>> {
+async fn resolve_self(manager: &ManagerClient, names: Vec<String>) -> CliResult<Vec<String>> {
     if !names.iter().any(|name| name == SELF) {
         return Ok(names);
     }
     let own = Id::from_bytes(&status(manager).await?.node_id);
     if own.is_none() {
-        return Err(Failure::refused("the manager has no node of its own")
+        return Err(CliError::refused("the manager has no node of its own")
             .hint("name a node: `skep node ls`"));
     }
     Ok(names.into_iter().map(|name| if name == SELF { own.to_string() } else { name }).collect())
 }
 
-async fn status(manager: &Manager) -> Outcome<StatusReply> {
+async fn status(manager: &ManagerClient) -> CliResult<StatusReply> {
     Ok(manager.control().status(StatusRequest {}).await?.into_inner())
 }
 
-fn row(node: &Node, own: Option<&StatusReply>) -> Row {
+fn row(node: &Node, own: Option<&StatusReply>) -> TableRow {
     let id = Id::from_bytes(&node.id).to_string();
     let is_own = own.is_some_and(|own| own.node_id == node.id);
     let description = node.description.clone().unwrap_or_default();
@@ -186,11 +190,11 @@ fn row(node: &Node, own: Option<&StatusReply>) -> Row {
         .as_ref()
         .map(|engine| engine.version.clone())
         .filter(|version| !version.is_empty());
-    Row {
+    TableRow {
         cells: vec![
             id.clone(),
             description.hostname.clone(),
-            status_words(node),
+            status_text(node),
             title(availability_word(node)),
             manager_status.into(),
             // A node without an engine has none to show a version of.
@@ -216,13 +220,13 @@ fn state_word(node: &Node) -> &'static str {
 }
 
 /// The state, and what is wrong with the node although it is up: `Ready (engine unreachable)`.
-fn status_words(node: &Node) -> String {
+fn status_text(node: &Node) -> String {
     let conditions = node.status.as_ref().map_or(&[][..], |status| &status.conditions);
-    let words: Vec<&str> =
+    let faults: Vec<&str> =
         conditions.iter().map(|condition| condition_word(condition.kind())).collect();
-    match words.is_empty() {
+    match faults.is_empty() {
         true => state_word(node).to_owned(),
-        false => format!("{} ({})", state_word(node), words.join(", ")),
+        false => format!("{} ({})", state_word(node), faults.join(", ")),
     }
 }
 

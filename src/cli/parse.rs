@@ -9,17 +9,17 @@ mod duration;
 mod env;
 mod mount;
 mod port;
+mod shell;
 mod size;
 mod time;
-mod words;
 
 pub use duration::{duration, duration_ns};
 pub use env::{ENV_FILE_BYTES_MAX, last_of_each, name as env_name};
 pub use mount::mount;
 pub use port::{port, port_removal};
+pub use shell::{ShellWords, shell_words};
 pub use size::{cpus, memory};
 pub use time::{Understood, in_zone};
-pub use words::{Words, words};
 
 use skep_proto::{Timestamp, constraint::Constraint, v1::moment::Moment};
 use std::path::PathBuf;

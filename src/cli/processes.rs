@@ -5,10 +5,10 @@
 
 use super::{
     args::{DEFAULT_SOCKET, Top},
-    fail::{Failure, Outcome},
+    fail::{CliError, CliResult},
     parse, show,
 };
-use crate::daemon::{self, Advice, AgentSettings, DaemonSettings, Mode, NodeSettings};
+use crate::daemon::{self, Advice, AgentSettings, DaemonMode, DaemonSettings, NodeSettings};
 use clap::{Args, ValueEnum};
 use skep_agent::machine::Reserve;
 use skep_log::AcceptLoss;
@@ -101,9 +101,9 @@ pub struct RecoverArgs {
 }
 
 impl NodeArgs {
-    fn settings(self) -> Outcome<NodeSettings> {
+    fn settings(self) -> CliResult<NodeSettings> {
         if self.docker_host.is_some() && self.runtime == Some(RuntimeChoice::Process) {
-            return Err(Failure::usage("--docker-host means nothing to --runtime process")
+            return Err(CliError::usage("--docker-host means nothing to --runtime process")
                 .hint("leave one of them out"));
         }
         let runtime = self.runtime.map(|choice| match choice {
@@ -124,27 +124,27 @@ impl NodeArgs {
     }
 }
 
-pub(super) fn daemon(top: &Top, args: DaemonArgs) -> Outcome {
+pub(super) fn daemon(top: &Top, args: DaemonArgs) -> CliResult {
     top.nothing()?;
     let settings = DaemonSettings {
         state_dir: args.state_dir,
         listen_control: args.listen_control,
         heartbeat_period: args.heartbeat_period,
         metrics_listen: args.metrics_listen,
-        mode: if args.safe_mode { Mode::Safe } else { Mode::Deciding },
+        mode: if args.safe_mode { DaemonMode::Safe } else { DaemonMode::Deciding },
         node: args.node.settings()?,
     };
     daemon::run(settings).map_err(stopped)
 }
 
-pub(super) fn agent(top: &Top, args: AgentArgs) -> Outcome {
+pub(super) fn agent(top: &Top, args: AgentArgs) -> CliResult {
     top.nothing()?;
     let node = args.node.settings()?;
     daemon::run_agent(AgentSettings { manager: args.manager, state_dir: args.state_dir, node })
         .map_err(stopped)
 }
 
-pub(super) fn recover(top: &Top, args: RecoverArgs) -> Outcome {
+pub(super) fn recover(top: &Top, args: RecoverArgs) -> CliResult {
     top.nothing()?;
     let loss = if args.force { AcceptLoss::Forced } else { AcceptLoss::OfDamaged };
     let recovered = daemon::recover(&args.state_dir, loss).map_err(stopped)?;
@@ -170,9 +170,9 @@ pub(super) fn recover(top: &Top, args: RecoverArgs) -> Outcome {
 }
 
 /// The chain of causes, joined once, here at the edge.
-fn stopped(error: anyhow::Error) -> Failure {
+fn stopped(error: anyhow::Error) -> CliError {
     let hint = Advice::hint_of(&error).unwrap_or_default();
-    Failure::refused(format!("{error:#}")).hint(hint).caused_by(error)
+    CliError::refused(format!("{error:#}")).hint(hint).caused_by(error)
 }
 
 fn heartbeat(text: &str) -> Result<Duration, String> {

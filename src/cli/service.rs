@@ -15,11 +15,11 @@ mod wait;
 
 use super::{
     absent::{Absent, Docker},
-    args::{Change, InspectStyle, ListStyle, Read, Top},
-    connect::Manager,
-    fail::Outcome,
+    args::{ChangeArgs, InspectStyle, ListStyle, ReadArgs, Top},
+    connect::ManagerClient,
+    fail::CliResult,
     logs,
-    show::{Inspection, Listing, Row, short_id, truncated},
+    show::{Inspection, TableLayout, TableRow, short_id, truncated},
     task,
 };
 use clap::{Args, Subcommand};
@@ -33,23 +33,23 @@ use skep_proto::{
 
 /// `skep service …`
 #[derive(Subcommand)]
-pub enum Command {
+pub enum ServiceCommand {
     /// Create a service and wait until it runs
     Create(Box<create::Create>),
     /// List services
     #[command(visible_alias = "list")]
-    Ls(Ls),
+    Ls(ServiceLs),
     /// List the tasks of services, ended ones too
-    Ps(Ps),
+    Ps(ServicePs),
     /// Show everything about services
-    Inspect(Inspect),
+    Inspect(ServiceInspect),
     /// Change a service and wait until the change runs
-    Update(Box<update::Update>),
+    Update(Box<update::ServiceUpdate>),
     /// Change how many tasks services have, and wait until they run
     Scale(scale::Scale),
     /// Remove services and stop their tasks
     #[command(visible_alias = "remove")]
-    Rm(Rm),
+    Rm(ServiceRm),
     /// Show what a service's tasks have written
     Logs(logs::ServiceLogs),
     #[command(hide = true)]
@@ -58,48 +58,48 @@ pub enum Command {
 
 /// `skep service ls`
 #[derive(Args)]
-pub struct Ls {
+pub struct ServiceLs {
     #[command(flatten)]
-    read: Read,
+    read: ReadArgs,
     #[command(flatten)]
     style: ListStyle,
 }
 
 /// `skep service ps`
 #[derive(Args)]
-pub struct Ps {
+pub struct ServicePs {
     /// Services by name, id or the beginning of an id
     #[arg(value_name = "SERVICE", required = true)]
     services: Vec<String>,
     #[command(flatten)]
-    read: Read,
+    read: ReadArgs,
     #[command(flatten)]
     style: ListStyle,
 }
 
 /// `skep service inspect`
 #[derive(Args)]
-pub struct Inspect {
+pub struct ServiceInspect {
     /// Services by name, id or the beginning of an id
     #[arg(value_name = "SERVICE", required = true)]
     services: Vec<String>,
     #[command(flatten)]
-    read: Read,
+    read: ReadArgs,
     #[command(flatten)]
     style: InspectStyle,
 }
 
 /// `skep service rm`
 #[derive(Args)]
-pub struct Rm {
+pub struct ServiceRm {
     /// Services by name, id or the beginning of an id
     #[arg(value_name = "SERVICE", required = true)]
     services: Vec<String>,
     #[command(flatten)]
-    change: Change,
+    change: ChangeArgs,
 }
 
-const LISTING: Listing = Listing {
+const LISTING: TableLayout = TableLayout {
     message: "Service",
     fields: &[
         ("ID", "ID"),
@@ -113,48 +113,49 @@ const LISTING: Listing = Listing {
     filters: &["id", "label", "mode", "name"],
 };
 
-pub(super) async fn run(top: &Top, command: Command) -> Outcome {
+pub(super) async fn run(top: &Top, command: ServiceCommand) -> CliResult {
     match command {
-        Command::Create(args) => create::run(top, *args).await,
-        Command::Ls(args) => ls(top, args).await,
-        Command::Ps(args) => ps(top, args).await,
-        Command::Inspect(args) => inspect(top, args).await,
-        Command::Update(args) => update::run(top, *args).await,
-        Command::Scale(args) => scale::run(top, args).await,
-        Command::Rm(args) => rm(top, args).await,
-        Command::Logs(args) => logs::of_services(top, args).await,
-        Command::Rollback(_) => Docker::Rollback.refuse(),
+        ServiceCommand::Create(args) => create::run(top, *args).await,
+        ServiceCommand::Ls(args) => ls(top, args).await,
+        ServiceCommand::Ps(args) => ps(top, args).await,
+        ServiceCommand::Inspect(args) => inspect(top, args).await,
+        ServiceCommand::Update(args) => update::run(top, *args).await,
+        ServiceCommand::Scale(args) => scale::run(top, args).await,
+        ServiceCommand::Rm(args) => rm(top, args).await,
+        ServiceCommand::Logs(args) => logs::of_services(top, args).await,
+        ServiceCommand::Rollback(_) => Docker::Rollback.refuse(),
     }
 }
 
-async fn ls(top: &Top, args: Ls) -> Outcome {
+async fn ls(top: &Top, args: ServiceLs) -> CliResult {
     let (look, filters) = (LISTING.look(&args.style)?, LISTING.filters(&args.style)?);
-    let (manager, moment) = Manager::for_read(top, &args.read).await?;
+    let (manager, moment) = ManagerClient::for_read(top, &args.read).await?;
     let asked = ListRequest { moment, filters, ..ListRequest::default() };
     let services = manager.control().list_services(asked).await?.into_inner().services;
-    let rows: Vec<Row> = services.iter().map(|service| row(service, args.style.no_trunc)).collect();
+    let rows: Vec<TableRow> =
+        services.iter().map(|service| row(service, args.style.no_trunc)).collect();
     LISTING.print(&look, &rows)
 }
 
-async fn ps(top: &Top, args: Ps) -> Outcome {
+async fn ps(top: &Top, args: ServicePs) -> CliResult {
     let (look, filters) = (task::LISTING.look(&args.style)?, task::LISTING.filters(&args.style)?);
-    let (manager, moment) = Manager::for_read(top, &args.read).await?;
+    let (manager, moment) = ManagerClient::for_read(top, &args.read).await?;
     let services = find(&manager, moment, args.services).await?;
     let ids = services.iter().map(|service| id_of(service).to_string()).collect();
     let tasks = task::of(&manager, moment, filters, "service", ids).await?;
     task::LISTING.print(&look, &task::rows(&tasks, args.style.no_trunc))
 }
 
-async fn inspect(top: &Top, args: Inspect) -> Outcome {
+async fn inspect(top: &Top, args: ServiceInspect) -> CliResult {
     let look = Inspection::look(&args.style, &LISTING)?;
-    let (manager, moment) = Manager::for_read(top, &args.read).await?;
+    let (manager, moment) = ManagerClient::for_read(top, &args.read).await?;
     let services = find(&manager, moment, args.services).await?;
-    let rows: Vec<Row> = services.iter().map(|service| row(service, true)).collect();
+    let rows: Vec<TableRow> = services.iter().map(|service| row(service, true)).collect();
     look.print(&rows, |at| pretty::pretty(&services[at]))
 }
 
-async fn rm(top: &Top, args: Rm) -> Outcome {
-    let manager = Manager::connect(&top.host(&args.change.host)?).await?;
+async fn rm(top: &Top, args: ServiceRm) -> CliResult {
+    let manager = ManagerClient::connect(&top.host(&args.change.host)?).await?;
     let mut submitter = manager.submitter(args.change.reason.as_deref()).await?;
     let action = |index: usize| {
         Action::RemoveService(RemoveService { service: args.services[index].clone() })
@@ -164,10 +165,10 @@ async fn rm(top: &Top, args: Rm) -> Outcome {
 
 /// The services of these names; one that is not there is the manager's error.
 async fn find(
-    manager: &Manager,
+    manager: &ManagerClient,
     moment: Option<Moment>,
     objects: Vec<String>,
-) -> Outcome<Vec<Service>> {
+) -> CliResult<Vec<Service>> {
     let asked = ListRequest { moment, objects, ..ListRequest::default() };
     Ok(manager.control().list_services(asked).await?.into_inner().services)
 }
@@ -204,7 +205,7 @@ fn trouble(service: &Service) -> String {
     }
 }
 
-fn row(service: &Service, no_trunc: bool) -> Row {
+fn row(service: &Service, no_trunc: bool) -> TableRow {
     let id = id_of(service).to_string();
     let spec = service.spec.clone().unwrap_or_default();
     let status = service.status.unwrap_or_default();
@@ -217,7 +218,7 @@ fn row(service: &Service, no_trunc: bool) -> Row {
     };
     let container = spec.task.as_ref().and_then(defaults::container);
     let ports = spec.endpoint.as_ref().map_or(&[][..], |endpoint| &endpoint.ports);
-    Row {
+    TableRow {
         cells: vec![
             short_id(&id, no_trunc),
             name_of(service).to_owned(),

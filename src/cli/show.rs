@@ -1,24 +1,24 @@
 //! How answers look: tables for people, JSON and templates for scripts, ids alone for pipes.
 //!
-//! A list is described once, by a [`Listing`]: which of Docker's fields it has, under which
+//! A list is described once, by a [`TableLayout`]: which of Docker's fields it has, under which
 //! headings, and which message of the schema stands behind a row. What can be wrong with `--format`
 //! and `--filter` is found from that description alone, before any manager is asked.
 
+mod phrases;
 mod stderr;
 mod tell;
 mod template;
 mod text;
 pub mod untrusted;
-mod words;
 
+pub use phrases::{ago, bytes_size, duration_text, local_time, quoted, short_id, title, truncated};
 pub use stderr::{can_draw, talk, write_raw_stderr};
 pub use tell::{Form, say, say_json, write_raw};
 pub use template::Template;
 pub use text::{grid, pairs};
-pub use words::{ago, bytes_size, duration_words, local_time, quoted, short_id, title, truncated};
 
 use super::{
-    fail::{Failure, Outcome},
+    fail::{CliError, CliResult},
     style::{InspectStyle, ListStyle},
 };
 use serde_json::Value;
@@ -26,7 +26,7 @@ use skep_proto::v1::Filter;
 
 /// What a list consists of.
 #[derive(Clone, Copy, Debug)]
-pub struct Listing {
+pub struct TableLayout {
     /// The schema's name of what a row is.
     pub message: &'static str,
     /// Docker's field name and the table's heading; without a heading it is for templates alone.
@@ -37,7 +37,7 @@ pub struct Listing {
 
 /// One thing in a list.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Row {
+pub struct TableRow {
     /// Printed by `-q`.
     pub id: String,
     /// Follows the first cell in tables alone: Docker's ` *` for the node that was asked.
@@ -50,7 +50,7 @@ pub struct Row {
 
 /// How a list will be shown.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Look {
+pub enum TableFormat {
     /// Docker's columns.
     Table,
     /// One array of messages.
@@ -63,32 +63,32 @@ pub enum Look {
     TemplateTable(Template),
 }
 
-impl Listing {
+impl TableLayout {
     /// Reads `--format` and `-q` against this listing.
-    pub fn look(&self, style: &ListStyle) -> Outcome<Look> {
+    pub fn look(&self, style: &ListStyle) -> CliResult<TableFormat> {
         if style.quiet {
-            return Ok(Look::Ids);
+            return Ok(TableFormat::Ids);
         }
         match style.format.as_deref() {
-            None | Some("table") => Ok(Look::Table),
-            Some("json") => Ok(Look::Json),
+            None | Some("table") => Ok(TableFormat::Table),
+            Some("json") => Ok(TableFormat::Json),
             Some(text) => match text.strip_prefix("table ") {
-                Some(rest) => Template::parse(rest, self).map(Look::TemplateTable),
-                None => Template::parse(text, self).map(Look::Template),
+                Some(rest) => Template::parse(rest, self).map(TableFormat::TemplateTable),
+                None => Template::parse(text, self).map(TableFormat::Template),
             },
         }
     }
 
     /// Reads `--filter`: one [`Filter`] a key, with all its values.
-    pub fn filters(&self, style: &ListStyle) -> Outcome<Vec<Filter>> {
+    pub fn filters(&self, style: &ListStyle) -> CliResult<Vec<Filter>> {
         let mut filters: Vec<Filter> = Vec::new();
         for text in &style.filter {
             let (key, value) = text.split_once('=').ok_or_else(|| {
-                Failure::usage(format!("filter {text:?} has no value"))
+                CliError::usage(format!("filter {text:?} has no value"))
                     .hint("write --filter KEY=VALUE")
             })?;
             if !self.filters.contains(&key) {
-                return Err(Failure::usage(format!("filter {key:?} is unknown here"))
+                return Err(CliError::usage(format!("filter {key:?} is unknown here"))
                     .hint(format!("there are {}", self.filters.join(", "))));
             }
             match filters.iter_mut().find(|filter| filter.key == key) {
@@ -102,31 +102,31 @@ impl Listing {
     }
 
     /// Shows the rows on the standard output.
-    pub fn print(&self, look: &Look, rows: &[Row]) -> Outcome {
+    pub fn print(&self, look: &TableFormat, rows: &[TableRow]) -> CliResult {
         let text = self.text(look, rows);
         if text.is_empty() { Ok(()) } else { say(&text) }
     }
 
-    /// What [`Listing::print`] shows, without the last line's end.
-    pub fn text(&self, look: &Look, rows: &[Row]) -> String {
+    /// What [`TableLayout::print`] shows, without the last line's end.
+    pub fn text(&self, look: &TableFormat, rows: &[TableRow]) -> String {
         match look {
-            Look::Ids => lines(rows.iter().map(|row| row.id.clone())),
-            Look::Json => {
+            TableFormat::Ids => lines(rows.iter().map(|row| row.id.clone())),
+            TableFormat::Json => {
                 let all = Value::Array(rows.iter().map(|row| row.json.clone()).collect());
                 format!("{all:#}")
             }
-            Look::Template(template) => lines(rows.iter().map(|row| template.fill(row))),
-            Look::TemplateTable(template) => {
+            TableFormat::Template(template) => lines(rows.iter().map(|row| template.fill(row))),
+            TableFormat::TemplateTable(template) => {
                 let split = |line: String| line.split('\t').map(str::to_owned).collect::<Vec<_>>();
                 let body = rows.iter().map(|row| split(template.fill(row))).collect();
                 grid(&split(template.headings(self)), body)
             }
-            Look::Table => {
+            TableFormat::Table => {
                 let shown: Vec<usize> =
                     (0..self.fields.len()).filter(|i| !self.fields[*i].1.is_empty()).collect();
                 let head: Vec<String> =
                     shown.iter().map(|i| self.fields[*i].1.to_owned()).collect();
-                let pick = |row: &Row| {
+                let pick = |row: &TableRow| {
                     let mark = |at: usize| if at == 0 { row.mark } else { "" };
                     shown.iter().map(|at| format!("{}{}", row.cells[*at], mark(*at))).collect()
                 };
@@ -149,7 +149,7 @@ pub enum Inspection {
 
 impl Inspection {
     /// Reads `--format` and `--pretty` for objects of one message.
-    pub fn look(style: &InspectStyle, listing: &Listing) -> Outcome<Inspection> {
+    pub fn look(style: &InspectStyle, listing: &TableLayout) -> CliResult<Inspection> {
         match style.format.as_deref() {
             _ if style.pretty => Ok(Inspection::Pretty),
             None | Some("json") => Ok(Inspection::Json),
@@ -159,7 +159,7 @@ impl Inspection {
     }
 
     /// Shows the objects; `pretty` writes one for people.
-    pub fn print(&self, rows: &[Row], pretty: impl Fn(usize) -> String) -> Outcome {
+    pub fn print(&self, rows: &[TableRow], pretty: impl Fn(usize) -> String) -> CliResult {
         match self {
             Inspection::Json => {
                 say_json(&Value::Array(rows.iter().map(|row| row.json.clone()).collect()))
@@ -182,7 +182,7 @@ fn lines(all: impl Iterator<Item = String>) -> String {
 
 /// How a single answer that is no list is shown.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Answer {
+pub enum AnswerFormat {
     /// For people.
     Text,
     /// The message.
@@ -191,14 +191,16 @@ pub enum Answer {
     Template(Template),
 }
 
-impl Answer {
+impl AnswerFormat {
     /// Reads `--format` for a message of the schema.
-    pub fn look(format: Option<&str>, message: &'static str) -> Outcome<Answer> {
+    pub fn look(format: Option<&str>, message: &'static str) -> CliResult<AnswerFormat> {
         match format {
-            None | Some("table") => Ok(Answer::Text),
-            Some("json") => Ok(Answer::Json),
-            Some(text) => Template::parse(text, &Listing { message, fields: &[], filters: &[] })
-                .map(Answer::Template),
+            None | Some("table") => Ok(AnswerFormat::Text),
+            Some("json") => Ok(AnswerFormat::Json),
+            Some(text) => {
+                Template::parse(text, &TableLayout { message, fields: &[], filters: &[] })
+                    .map(AnswerFormat::Template)
+            }
         }
     }
 }

@@ -1,11 +1,11 @@
 //! How the cluster is: `status` in figures, `doctor` in findings.
 
 use super::{
-    args::{Source, Top},
-    connect::Manager,
-    fail::{Failure, Outcome},
+    args::{SourceArgs, Top},
+    connect::ManagerClient,
+    fail::{CliError, CliResult},
     now,
-    show::{Answer, ago, bytes_size, local_time, pairs, say, say_json, untrusted::one_line},
+    show::{AnswerFormat, ago, bytes_size, local_time, pairs, say, say_json, untrusted::one_line},
 };
 use clap::Args;
 use skep_proto::{
@@ -15,12 +15,12 @@ use skep_proto::{
 
 /// `skep status`
 #[derive(Args)]
-pub struct Status {
+pub struct StatusArgs {
     /// table, json, or a template such as '{{.Revision}}'
     #[arg(long, value_name = "FORMAT")]
     format: Option<String>,
     #[command(flatten)]
-    source: Source,
+    source: SourceArgs,
 }
 
 /// `skep doctor`
@@ -31,17 +31,17 @@ pub struct Doctor {
     #[arg(long, value_name = "FORMAT")]
     format: Option<String>,
     #[command(flatten)]
-    source: Source,
+    source: SourceArgs,
 }
 
-pub(super) async fn status(top: &Top, args: Status) -> Outcome {
-    let look = Answer::look(args.format.as_deref(), "StatusReply")?;
-    let manager = Manager::connect(&top.source(&args.source)?).await?;
+pub(super) async fn status(top: &Top, args: StatusArgs) -> CliResult {
+    let look = AnswerFormat::look(args.format.as_deref(), "StatusReply")?;
+    let manager = ManagerClient::connect(&top.source(&args.source)?).await?;
     let reply = manager.control().status(StatusRequest {}).await?.into_inner();
     match look {
-        Answer::Json => say_json(&json::render(&reply)),
-        Answer::Template(template) => say(&template.fill_json(json::render(&reply))),
-        Answer::Text => say(status_text(&reply).trim_end()),
+        AnswerFormat::Json => say_json(&json::render(&reply)),
+        AnswerFormat::Template(template) => say(&template.fill_json(json::render(&reply))),
+        AnswerFormat::Text => say(status_text(&reply).trim_end()),
     }
 }
 
@@ -79,19 +79,19 @@ fn status_text(reply: &StatusReply) -> String {
     ])
 }
 
-pub(super) async fn doctor(top: &Top, args: Doctor) -> Outcome {
-    let look = Answer::look(args.format.as_deref(), "DoctorReply")?;
-    let manager = Manager::connect(&top.source(&args.source)?).await?;
+pub(super) async fn doctor(top: &Top, args: Doctor) -> CliResult {
+    let look = AnswerFormat::look(args.format.as_deref(), "DoctorReply")?;
+    let manager = ManagerClient::connect(&top.source(&args.source)?).await?;
     let reply = manager.history().doctor(DoctorRequest {}).await?.into_inner();
     match look {
-        Answer::Json => say_json(&json::render(&reply))?,
-        Answer::Template(template) => say(&template.fill_json(json::render(&reply)))?,
-        Answer::Text => say(doctor_text(&reply).trim_end())?,
+        AnswerFormat::Json => say_json(&json::render(&reply))?,
+        AnswerFormat::Template(template) => say(&template.fill_json(json::render(&reply)))?,
+        AnswerFormat::Text => say(doctor_text(&reply).trim_end())?,
     }
     match reply.findings.iter().filter(|finding| finding.severity() == Severity::Problem).count() {
         0 => Ok(()),
-        1 => Err(Failure::refused("there is a problem")),
-        many => Err(Failure::refused(format!("there are {many} problems"))),
+        1 => Err(CliError::refused("there is a problem")),
+        many => Err(CliError::refused(format!("there are {many} problems"))),
     }
 }
 

@@ -1,16 +1,16 @@
 //! Tasks: what runs, what ran, and how it ended.
 
+mod outcome;
 mod pretty;
-mod words;
 
-pub use words::{end_of, image, port_list, ports, state_word, trouble};
+pub use outcome::{end_of, image, port_list, ports, state_word, trouble};
 
 use super::{
-    args::{InspectStyle, ListStyle, Read, Top},
-    connect::Manager,
-    fail::Outcome,
+    args::{InspectStyle, ListStyle, ReadArgs, Top},
+    connect::ManagerClient,
+    fail::CliResult,
     logs, now,
-    show::{Inspection, Listing, Row, ago, quoted, short_id, title, truncated},
+    show::{Inspection, TableLayout, TableRow, ago, quoted, short_id, title, truncated},
 };
 use clap::{Args, Subcommand};
 use skep_proto::{
@@ -20,39 +20,39 @@ use skep_proto::{
 
 /// `skep task …`
 #[derive(Subcommand)]
-pub enum Command {
+pub enum TaskCommand {
     /// List tasks of all services, ended ones too
     #[command(visible_alias = "list")]
-    Ls(Ls),
+    Ls(TaskLs),
     /// Show everything about tasks
-    Inspect(Inspect),
+    Inspect(TaskInspect),
     /// Show what tasks have written
     Logs(logs::TaskLogs),
 }
 
 /// `skep task ls`
 #[derive(Args)]
-pub struct Ls {
+pub struct TaskLs {
     #[command(flatten)]
-    read: Read,
+    read: ReadArgs,
     #[command(flatten)]
     style: ListStyle,
 }
 
 /// `skep task inspect`
 #[derive(Args)]
-pub struct Inspect {
+pub struct TaskInspect {
     /// Tasks by id, the beginning of an id, or name (web.1)
     #[arg(value_name = "TASK", required = true)]
     tasks: Vec<String>,
     #[command(flatten)]
-    read: Read,
+    read: ReadArgs,
     #[command(flatten)]
     style: InspectStyle,
 }
 
 /// Docker's columns of `service ps`.
-pub const LISTING: Listing = Listing {
+pub const LISTING: TableLayout = TableLayout {
     message: "Task",
     fields: &[
         ("ID", "ID"),
@@ -67,43 +67,43 @@ pub const LISTING: Listing = Listing {
     filters: &["id", "name", "node", "desired-state"],
 };
 /// Where no service is named, services can be asked for.
-const LISTING_OF_ALL: Listing =
-    Listing { filters: &["id", "name", "node", "desired-state", "service"], ..LISTING };
+const LISTING_OF_ALL: TableLayout =
+    TableLayout { filters: &["id", "name", "node", "desired-state", "service"], ..LISTING };
 
-pub(super) async fn run(top: &Top, command: Command) -> Outcome {
+pub(super) async fn run(top: &Top, command: TaskCommand) -> CliResult {
     match command {
-        Command::Ls(args) => ls(top, args).await,
-        Command::Inspect(args) => inspect(top, args).await,
-        Command::Logs(args) => logs::of_tasks(top, args).await,
+        TaskCommand::Ls(args) => ls(top, args).await,
+        TaskCommand::Inspect(args) => inspect(top, args).await,
+        TaskCommand::Logs(args) => logs::of_tasks(top, args).await,
     }
 }
 
-async fn ls(top: &Top, args: Ls) -> Outcome {
+async fn ls(top: &Top, args: TaskLs) -> CliResult {
     let (look, filters) = (LISTING_OF_ALL.look(&args.style)?, LISTING_OF_ALL.filters(&args.style)?);
-    let (manager, moment) = Manager::for_read(top, &args.read).await?;
+    let (manager, moment) = ManagerClient::for_read(top, &args.read).await?;
     let asked = ListRequest { moment, filters, ..ListRequest::default() };
     let tasks = manager.control().list_tasks(asked).await?.into_inner().tasks;
     LISTING_OF_ALL.print(&look, &rows(&tasks, args.style.no_trunc))
 }
 
-async fn inspect(top: &Top, args: Inspect) -> Outcome {
+async fn inspect(top: &Top, args: TaskInspect) -> CliResult {
     let look = Inspection::look(&args.style, &LISTING)?;
-    let (manager, moment) = Manager::for_read(top, &args.read).await?;
+    let (manager, moment) = ManagerClient::for_read(top, &args.read).await?;
     let asked = ListRequest { moment, objects: args.tasks, ..ListRequest::default() };
     let tasks = manager.control().list_tasks(asked).await?.into_inner().tasks;
-    let rows: Vec<Row> =
+    let rows: Vec<TableRow> =
         tasks.iter().map(|task| row(task, task.name.clone(), true, now())).collect();
     look.print(&rows, |at| pretty::pretty(&tasks[at]))
 }
 
 /// Tasks of some services or nodes: `key` says which of the two the ids are. None of no ids.
 pub async fn of(
-    manager: &Manager,
+    manager: &ManagerClient,
     moment: Option<Moment>,
     mut filters: Vec<Filter>,
     key: &str,
     ids: Vec<String>,
-) -> Outcome<Vec<Task>> {
+) -> CliResult<Vec<Task>> {
     if ids.is_empty() {
         return Ok(Vec::new());
     }
@@ -115,7 +115,7 @@ pub async fn of(
 
 /// Rows as Docker orders them: by service and slot, the newest of a slot first, those before it
 /// indented below.
-pub fn rows(tasks: &[Task], no_trunc: bool) -> Vec<Row> {
+pub fn rows(tasks: &[Task], no_trunc: bool) -> Vec<TableRow> {
     let mut sorted: Vec<&Task> = tasks.iter().collect();
     let created = |task: &Task| task.meta.as_ref().map_or(0, |meta| meta.created_revision);
     sorted.sort_by(|a, b| {
@@ -137,11 +137,11 @@ pub fn rows(tasks: &[Task], no_trunc: bool) -> Vec<Row> {
         .collect()
 }
 
-fn row(task: &Task, name: String, no_trunc: bool, now: Timestamp) -> Row {
+fn row(task: &Task, name: String, no_trunc: bool, now: Timestamp) -> TableRow {
     let id = Id::from_bytes(&task.id).to_string();
     let status = task.status.clone().unwrap_or_default();
     let current = format!("{} {}", title(state_word(status.state())), ago(status.at, now));
-    Row {
+    TableRow {
         cells: vec![
             short_id(&id, no_trunc),
             name,

@@ -1,9 +1,9 @@
 //! Ending the time in which an object is left alone, after a reconciler failed on it.
 
 use super::{
-    args::{Change, Top},
-    connect::Manager,
-    fail::Outcome,
+    args::{ChangeArgs, Top},
+    connect::ManagerClient,
+    fail::CliResult,
     show,
 };
 use clap::Args;
@@ -16,11 +16,11 @@ pub struct Unpark {
     #[arg(value_name = "OBJECT")]
     object: String,
     #[command(flatten)]
-    change: Change,
+    change: ChangeArgs,
 }
 
-pub async fn run(top: &Top, args: Unpark) -> Outcome {
-    let manager = Manager::connect(&top.host(&args.change.host)?).await?;
+pub async fn run(top: &Top, args: Unpark) -> CliResult {
+    let manager = ManagerClient::connect(&top.host(&args.change.host)?).await?;
     let mut submitter = manager.submitter(args.change.reason.as_deref()).await?;
     let object = args.object.clone();
     submitter.submit(Action::ReleaseObject(ReleaseObject { object })).await?;

@@ -5,7 +5,7 @@
 //! close guesses are kept.
 
 use super::{
-    fail::{Failure, Outcome},
+    fail::{CliError, CliResult},
     show,
 };
 use clap::error::{ContextKind, ContextValue, Error};
@@ -19,7 +19,7 @@ const SLIPS_MAX: usize = 2;
 /// Help goes to the standard output with code 0; everything else is wrong usage, with code 2.
 pub fn tell(mut error: Error) -> ExitCode {
     if !error.use_stderr() {
-        let printed: Outcome = error.print().map_err(Failure::from);
+        let printed: CliResult = error.print().map_err(CliError::from);
         return printed.map_or_else(|failure| failure.tell(), |()| ExitCode::SUCCESS);
     }
     keep_close_guesses(&mut error);

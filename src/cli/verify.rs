@@ -8,9 +8,9 @@
 mod audit;
 
 use super::{
-    args::{Read, Top},
-    connect::Manager,
-    fail::{Failure, Outcome},
+    args::{ReadArgs, Top},
+    connect::ManagerClient,
+    fail::{CliError, CliResult},
     show::{bytes_size, can_draw, pairs, say, say_json},
 };
 use audit::Audit;
@@ -26,19 +26,19 @@ pub struct Verify {
     #[arg(long, value_name = "FORMAT")]
     format: Option<String>,
     #[command(flatten)]
-    read: Read,
+    read: ReadArgs,
 }
 
-pub(super) async fn run(top: &Top, args: Verify) -> Outcome {
+pub(super) async fn run(top: &Top, args: Verify) -> CliResult {
     let as_json = match args.format.as_deref() {
         None | Some("table") => false,
         Some("json") => true,
         Some(other) => {
-            return Err(Failure::usage(format!("format {other:?} is unknown here"))
+            return Err(CliError::usage(format!("format {other:?} is unknown here"))
                 .hint("there are table and json"));
         }
     };
-    let (manager, moment) = Manager::for_read(top, &args.read).await?;
+    let (manager, moment) = ManagerClient::for_read(top, &args.read).await?;
     // What the manager claims is fetched first: everything up to there must then be found.
     let claimed = manager.control().status(StatusRequest {}).await?.into_inner();
     let upto = match moment {
@@ -68,7 +68,7 @@ fn progress(upto: u64) -> indicatif::ProgressBar {
     indicatif::ProgressBar::new(upto).with_prefix("verify")
 }
 
-fn report(audit: &Audit, claimed: &StatusReply, as_json: bool) -> Outcome {
+fn report(audit: &Audit, claimed: &StatusReply, as_json: bool) -> CliResult {
     if as_json {
         return say_json(&json!({
             "verified": true,

@@ -34,14 +34,14 @@ pub struct DaemonSettings {
     /// Where /metrics is served beside the socket.
     pub metrics_listen: Option<SocketAddr>,
     /// Whether the manager decides.
-    pub mode: Mode,
+    pub mode: DaemonMode,
     /// Its own agent.
     pub node: NodeSettings,
 }
 
 /// Whether a manager decides or only shows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Mode {
+pub enum DaemonMode {
     /// Commands are decided.
     Deciding,
     /// Reads are served and nothing is decided, to look at a cluster that misbehaves.

@@ -2,7 +2,7 @@
 
 use crate::{
     figures::{id, id_text, service, status},
-    manager::Script,
+    manager::ManagerScript,
 };
 use insta::assert_snapshot;
 use skep_proto::{
@@ -10,7 +10,7 @@ use skep_proto::{
     v1::{Accepted, RefusalCode, Refused, command_reply::Outcome},
 };
 
-fn accepting() -> Script {
+fn accepting() -> ManagerScript {
     let accepted = Accepted {
         revision: 50,
         through_revision: 60,
@@ -18,20 +18,20 @@ fn accepting() -> Script {
         changed: true,
         warnings: vec![],
     };
-    Script {
+    ManagerScript {
         reply: Some(Outcome::Accepted(accepted)),
         services: vec![service(10, "web", 1, 1)],
         status: status(),
-        ..Script::default()
+        ..ManagerScript::default()
     }
 }
 
 /// What was told and the command as it arrived.
-fn check(name: &str, words: &[&str]) {
+fn check(name: &str, args: &[&str]) {
     let manager = accepting().serve();
-    let told = manager.run(words);
+    let told = manager.run(args);
     let command = json::render(&manager.command());
-    assert_snapshot!(name, format!("$ skep {}\n{}\n{command:#}", words.join(" "), told.trim_end()));
+    assert_snapshot!(name, format!("$ skep {}\n{}\n{command:#}", args.join(" "), told.trim_end()));
 }
 
 const EVERY_FLAG: &str = "service create --detach --name web --replicas 3 --env A=1 \
@@ -86,7 +86,9 @@ fn a_refusal_is_told_with_its_hint_and_the_others_are_still_asked() {
         message: "no service is called \"web\"".into(),
         hint: "did you mean \"wed\"?".into(),
     };
-    let manager = Script { reply: Some(Outcome::Refused(refused)), ..Script::default() }.serve();
+    let manager =
+        ManagerScript { reply: Some(Outcome::Refused(refused)), ..ManagerScript::default() }
+            .serve();
     assert_snapshot!("refused", manager.run(&["service", "rm", "web", "wed"]));
     let asked = manager.script.commands.lock().expect("nobody panicked").len();
     assert_eq!(asked, 2);
@@ -99,7 +101,9 @@ fn a_warning_of_the_manager_is_talk_not_data() {
         warnings: vec!["port 80 fits once on a node".into()],
         ..Accepted::default()
     };
-    let manager = Script { reply: Some(Outcome::Accepted(accepted)), ..Script::default() }.serve();
+    let manager =
+        ManagerScript { reply: Some(Outcome::Accepted(accepted)), ..ManagerScript::default() }
+            .serve();
     let told = manager.run(&["service", "create", "-d", "--name", "web", "busybox"]);
     assert_eq!(
         told,

@@ -3,7 +3,7 @@
 
 use crate::{
     figures::{failed, id, node, records, service, status, task},
-    manager::{Manager, Script},
+    manager::{ManagerScript, ScriptedServer},
     run::skep,
 };
 use nix::pty::openpty;
@@ -24,7 +24,7 @@ const EVIL: &str = "a\x1b[31m\x07\u{9b}2Jz";
 const SHOWN: &str = "a\\x1b[31m\\x07\\u009b2Jz";
 
 /// A world in which every text that comes from elsewhere is evil.
-fn evil_world() -> Script {
+fn evil_world() -> ManagerScript {
     let mut machine = node(1, EVIL, NodeState::Ready, NodeRole::Manager);
     machine.status.get_or_insert_default().message = EVIL.into();
     let mut web = service(10, "web", 0, 2);
@@ -58,7 +58,7 @@ fn evil_world() -> Script {
         fields: vec![field],
         ..ObjectChange::default()
     };
-    Script {
+    ManagerScript {
         nodes: vec![machine],
         services: vec![web, paused, parked],
         tasks: vec![rejected],
@@ -83,15 +83,15 @@ fn evil_world() -> Script {
             message: EVIL.into(),
             hint: EVIL.into(),
         }],
-        ..Script::default()
+        ..ManagerScript::default()
     }
 }
 
 /// All that the program writes to a terminal that cannot move its cursor.
-fn on_a_terminal(manager: &Manager, words: &[&str]) -> String {
+fn on_a_terminal(manager: &ScriptedServer, args: &[&str]) -> String {
     let pty = openpty(None, None).expect("a terminal");
     let stream = || Stdio::from(pty.slave.try_clone().expect("a descriptor"));
-    let mut child = skep(words)
+    let mut child = skep(args)
         .env("SKEP_HOST", manager.path())
         .env("TERM", "dumb")
         .stdout(stream())
@@ -110,17 +110,17 @@ fn on_a_terminal(manager: &Manager, words: &[&str]) -> String {
 }
 
 /// The text appears, and nothing in it reaches the terminal as a command.
-fn check(manager: &Manager, words: &[&str]) {
-    let told = on_a_terminal(manager, words);
-    assert!(!told.contains(['\x1b', '\x07', '\u{9b}']), "{words:?} steers the terminal: {told:?}");
+fn check(manager: &ScriptedServer, args: &[&str]) {
+    let told = on_a_terminal(manager, args);
+    assert!(!told.contains(['\x1b', '\x07', '\u{9b}']), "{args:?} steers the terminal: {told:?}");
     let json = told.contains("a\\u001b[31m\\u0007\\u009b2Jz");
-    assert!(told.contains(SHOWN) || json, "{words:?} does not show the text: {told:?}");
+    assert!(told.contains(SHOWN) || json, "{args:?} does not show the text: {told:?}");
 }
 
 #[test]
 fn text_of_others_cannot_steer_a_terminal() {
     let manager = evil_world().serve();
-    for words in [
+    for args in [
         &["node", "ls"][..],
         &["node", "ls", "--format", "{{.Hostname}}"],
         &["node", "ls", "--format", "table {{.Hostname}}"],
@@ -150,13 +150,13 @@ fn text_of_others_cannot_steer_a_terminal() {
         &["service", "rm", "web"],
         &["service", "create", "-d", "busybox"],
     ] {
-        check(&manager, words);
+        check(&manager, args);
     }
 }
 
 #[test]
 fn wrong_usage_that_holds_control_characters_cannot_steer_a_terminal() {
-    let manager = Script::default().serve();
+    let manager = ManagerScript::default().serve();
     // The parser leaves some of them out altogether.
     let told = on_a_terminal(&manager, &["service", "ls", EVIL]);
     assert!(
@@ -178,7 +178,7 @@ fn a_failing_task_and_its_last_lines_cannot_steer_a_terminal() {
     let mut ended = attempts.clone();
     ended.iter_mut().for_each(|task| task.status.get_or_insert_default().error = EVIL.into());
     let line = LogLine { text: bytes::Bytes::from_static(EVIL.as_bytes()), ..LogLine::default() };
-    let manager = Script {
+    let manager = ManagerScript {
         reply: Some(Outcome::Accepted(Accepted { warnings: vec![EVIL.into()], ..accepted })),
         watch: vec![WatchServiceReply {
             service: Some(service(10, "web", 0, 1)),
@@ -186,7 +186,7 @@ fn a_failing_task_and_its_last_lines_cannot_steer_a_terminal() {
             ..WatchServiceReply::default()
         }],
         logs: vec![LogsReply { message: Some(Message::Line(line)) }],
-        ..Script::default()
+        ..ManagerScript::default()
     }
     .serve();
     check(&manager, &["service", "create", "--name", "web", "busybox"]);
@@ -200,7 +200,7 @@ fn data_in_a_pipe_is_raw() {
 }
 
 /// Runs a command whose standard error cannot be written, in each way that that happens.
-fn check_unheard(manager: Option<&Manager>, words: &[&str], expected: i32) {
+fn check_unheard(manager: Option<&ScriptedServer>, args: &[&str], expected: i32) {
     let full =
         || Stdio::from(OpenOptions::new().write(true).open("/dev/full").expect("there is one"));
     let gone = || {
@@ -209,10 +209,11 @@ fn check_unheard(manager: Option<&Manager>, words: &[&str], expected: i32) {
         Stdio::from(writer)
     };
     for (how, stream) in [("full", full()), ("a pipe without a reader", gone())] {
-        let mut command = skep(words);
-        command.env("SKEP_HOST", manager.map_or("/nowhere/skep.sock".as_ref(), Manager::path));
+        let mut command = skep(args);
+        command
+            .env("SKEP_HOST", manager.map_or("/nowhere/skep.sock".as_ref(), ScriptedServer::path));
         let status = command.stdout(Stdio::null()).stderr(stream).status().expect("it runs");
-        assert_eq!(status.code(), Some(expected), "{words:?}, the standard error is {how}");
+        assert_eq!(status.code(), Some(expected), "{args:?}, the standard error is {how}");
     }
 }
 
@@ -220,7 +221,7 @@ fn check_unheard(manager: Option<&Manager>, words: &[&str], expected: i32) {
 fn a_standard_error_that_nobody_hears_does_not_change_the_exit_code() {
     let accepted =
         Accepted { object_id: id(10), warnings: vec!["mind".into()], ..Accepted::default() };
-    let manager = Script {
+    let manager = ManagerScript {
         reply: Some(Outcome::Accepted(accepted)),
         services: vec![service(10, "web", 1, 1)],
         watch: vec![WatchServiceReply {
@@ -228,7 +229,7 @@ fn a_standard_error_that_nobody_hears_does_not_change_the_exit_code() {
             tasks: vec![task(20, 1, TaskState::Running)],
             ..WatchServiceReply::default()
         }],
-        ..Script::default()
+        ..ManagerScript::default()
     }
     .serve();
     check_unheard(Some(&manager), &["service", "create", "--name", "web", "busybox"], 0);
@@ -245,17 +246,17 @@ fn a_standard_error_that_nobody_hears_does_not_change_the_exit_code() {
 #[test]
 fn a_full_standard_output_is_a_failure_in_words() {
     let manager = evil_world().serve();
-    for words in
+    for args in
         [&["service", "ls"][..], &["node", "inspect", "self"], &["version"], &["--help"], &["log"]]
     {
         let full = OpenOptions::new().write(true).open("/dev/full").expect("there is one");
         let output =
-            skep(words).env("SKEP_HOST", manager.path()).stdout(full).output().expect("it runs");
-        assert_eq!(output.status.code(), Some(1), "{words:?}");
+            skep(args).env("SKEP_HOST", manager.path()).stdout(full).output().expect("it runs");
+        assert_eq!(output.status.code(), Some(1), "{args:?}");
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(
             said.contains("the output cannot be written: no space left on device"),
-            "{words:?}: {said}"
+            "{args:?}: {said}"
         );
     }
 }
@@ -264,7 +265,9 @@ fn a_full_standard_output_is_a_failure_in_words() {
 #[test]
 fn a_command_does_its_work_although_its_output_cannot_be_written() {
     let accepted = Accepted { object_id: id(10), ..Accepted::default() };
-    let manager = Script { reply: Some(Outcome::Accepted(accepted)), ..Script::default() }.serve();
+    let manager =
+        ManagerScript { reply: Some(Outcome::Accepted(accepted)), ..ManagerScript::default() }
+            .serve();
     let full = OpenOptions::new().write(true).open("/dev/full").expect("there is one");
     let mut command = skep(&["service", "rm", "a", "b", "c"]);
     let output = command.env("SKEP_HOST", manager.path()).stdout(full).output().expect("it runs");

@@ -16,7 +16,7 @@ use tonic::{Request, Response, Status, transport::Server};
 
 /// What the manager answers, and what it was asked.
 #[derive(Clone, Default)]
-pub struct Script {
+pub struct ManagerScript {
     pub nodes: Vec<Node>,
     pub services: Vec<Service>,
     pub tasks: Vec<Task>,
@@ -37,16 +37,16 @@ pub struct Script {
 }
 
 /// It answers as long as this is held.
-pub struct Manager {
+pub struct ScriptedServer {
     pub socket: PathBuf,
-    pub script: Script,
+    pub script: ManagerScript,
     _dir: tempfile::TempDir,
     _runtime: tokio::runtime::Runtime,
 }
 
-impl Script {
+impl ManagerScript {
     /// Begins to answer.
-    pub fn serve(self) -> Manager {
+    pub fn serve(self) -> ScriptedServer {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let socket = dir.path().join("skep.sock");
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
@@ -63,7 +63,7 @@ impl Script {
                 .serve_with_incoming(UnixListenerStream::new(listener))
                 .await
         });
-        Manager { socket, script: self, _dir: dir, _runtime: runtime }
+        ScriptedServer { socket, script: self, _dir: dir, _runtime: runtime }
     }
 
     fn note(&self, what: &str, request: &impl std::fmt::Debug) {
@@ -71,7 +71,7 @@ impl Script {
     }
 }
 
-impl Manager {
+impl ScriptedServer {
     pub fn run(&self, args: &[&str]) -> String {
         crate::run::against(&self.socket, args)
     }
@@ -124,10 +124,10 @@ fn is_id(bytes: &[u8], text: &str) -> bool {
     skep_proto::Id::from_bytes(bytes).to_string() == text
 }
 
-type Stream<T> = ReceiverStream<Result<T, Status>>;
+type ReplyStream<T> = ReceiverStream<Result<T, Status>>;
 
 /// All of it, and the end unless it is to stay open.
-fn stream<T: Send + 'static>(all: Vec<T>, stays: bool) -> Response<Stream<T>> {
+fn stream<T: Send + 'static>(all: Vec<T>, stays: bool) -> Response<ReplyStream<T>> {
     let (sender, receiver) = tokio::sync::mpsc::channel(all.len().max(1));
     tokio::spawn(async move {
         for one in all {
@@ -141,7 +141,7 @@ fn stream<T: Send + 'static>(all: Vec<T>, stays: bool) -> Response<Stream<T>> {
 }
 
 #[tonic::async_trait]
-impl Control for Script {
+impl Control for ManagerScript {
     async fn greet(&self, _: Request<GreetRequest>) -> Result<Response<GreetReply>, Status> {
         Ok(Response::new(GreetReply { stamp: 7, ..GreetReply::default() }))
     }
@@ -158,7 +158,7 @@ impl Control for Script {
         self.commands.lock().expect("nobody panicked").push(command);
         Ok(Response::new(reply))
     }
-    type SubmitStreamStream = Stream<CommandReplies>;
+    type SubmitStreamStream = ReplyStream<CommandReplies>;
     async fn submit_stream(
         &self,
         _: Request<tonic::Streaming<v1::Commands>>,
@@ -211,7 +211,7 @@ impl Control for Script {
     async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusReply>, Status> {
         Ok(Response::new(self.status.clone()))
     }
-    type WatchServiceStream = Stream<WatchServiceReply>;
+    type WatchServiceStream = ReplyStream<WatchServiceReply>;
     async fn watch_service(
         &self,
         request: Request<WatchServiceRequest>,
@@ -222,8 +222,8 @@ impl Control for Script {
 }
 
 #[tonic::async_trait]
-impl History for Script {
-    type LogStream = Stream<LogRecord>;
+impl History for ManagerScript {
+    type LogStream = ReplyStream<LogRecord>;
     async fn log(&self, request: Request<LogRequest>) -> Result<Response<Self::LogStream>, Status> {
         self.note("log", request.get_ref());
         Ok(stream(self.records.clone(), request.get_ref().follow))
@@ -236,7 +236,7 @@ impl History for Script {
         self.note("why", request.get_ref());
         Ok(Response::new(self.why.clone()))
     }
-    type EntriesStream = Stream<StoredEntry>;
+    type EntriesStream = ReplyStream<StoredEntry>;
     async fn entries(
         &self,
         _: Request<EntriesRequest>,
@@ -249,8 +249,8 @@ impl History for Script {
 }
 
 #[tonic::async_trait]
-impl Logs for Script {
-    type ReadStream = Stream<LogsReply>;
+impl Logs for ManagerScript {
+    type ReadStream = ReplyStream<LogsReply>;
     async fn read(
         &self,
         request: Request<LogsRequest>,

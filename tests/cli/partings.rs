@@ -2,7 +2,7 @@
 
 use crate::{
     figures::{id, records, service, task},
-    manager::Script,
+    manager::ManagerScript,
     run::{alone, skep},
 };
 use skep_proto::v1::{
@@ -30,8 +30,12 @@ fn once(first: Outcome) -> Arc<Mutex<Vec<Outcome>>> {
 
 #[test]
 fn a_command_whose_outcome_is_unknown_is_sent_again_under_its_id() {
-    let manager =
-        Script { reply: accepted(), first_replies: once(unknown()), ..Script::default() }.serve();
+    let manager = ManagerScript {
+        reply: accepted(),
+        first_replies: once(unknown()),
+        ..ManagerScript::default()
+    }
+    .serve();
     let told = manager.run(&["service", "rm", "web"]);
     assert!(
         told.starts_with("exit 0\n") && told.contains("sent again under the same id"),
@@ -44,7 +48,7 @@ fn a_command_whose_outcome_is_unknown_is_sent_again_under_its_id() {
 
 #[test]
 fn an_outcome_that_stays_unknown_is_code_3_in_words() {
-    let manager = Script { reply: Some(unknown()), ..Script::default() }.serve();
+    let manager = ManagerScript { reply: Some(unknown()), ..ManagerScript::default() }.serve();
     let told = manager.run(&["service", "create", "--timeout", "700ms", "busybox"]);
     assert!(told.starts_with("exit 3\n"), "{told}");
     assert!(
@@ -61,11 +65,11 @@ fn an_edit_that_came_too_late_is_made_again() {
         message: "service web was changed by alice".into(),
         hint: String::new(),
     };
-    let manager = Script {
+    let manager = ManagerScript {
         reply: accepted(),
         first_replies: once(Outcome::Refused(late.clone())),
         services: vec![service(10, "web", 1, 1)],
-        ..Script::default()
+        ..ManagerScript::default()
     }
     .serve();
     let told = manager.run(&["service", "update", "-d", "--label-add", "a=b", "web"]);
@@ -75,10 +79,10 @@ fn an_edit_that_came_too_late_is_made_again() {
         assert_eq!(commands.len(), 2);
         assert_ne!(commands[0].id, commands[1].id, "it is another command");
     }
-    let never = Script {
+    let never = ManagerScript {
         reply: Some(Outcome::Refused(late)),
         services: vec![service(10, "web", 1, 1)],
-        ..Script::default()
+        ..ManagerScript::default()
     }
     .serve();
     let told =
@@ -88,14 +92,14 @@ fn an_edit_that_came_too_late_is_made_again() {
 
 #[test]
 fn a_manager_that_dies_under_a_waiting_command_is_code_3() {
-    let manager = Script {
+    let manager = ManagerScript {
         reply: accepted(),
         watch: vec![WatchServiceReply {
             service: Some(service(10, "web", 0, 1)),
             tasks: vec![task(20, 1, TaskState::Starting)],
             ..WatchServiceReply::default()
         }],
-        ..Script::default()
+        ..ManagerScript::default()
     }
     .serve();
     let mut child = skep(&["service", "create", "--name", "web", "busybox"])
@@ -119,7 +123,7 @@ fn a_manager_that_dies_under_a_waiting_command_is_code_3() {
 
 #[test]
 fn a_manager_that_dies_under_a_follower_is_code_3() {
-    let manager = Script { records: records(), ..Script::default() }.serve();
+    let manager = ManagerScript { records: records(), ..ManagerScript::default() }.serve();
     let mut child = skep(&["log", "--follow"])
         .env("SKEP_HOST", manager.path())
         .stdout(Stdio::piped())
@@ -194,7 +198,8 @@ fn a_listener_that_says_nothing_is_not_waited_for_without_end() {
 
 #[test]
 fn a_time_in_the_future_is_refused_and_one_of_a_log_that_is_ahead_is_not() {
-    let far = Script { services: vec![service(10, "web", 1, 1)], ..Script::default() };
+    let far =
+        ManagerScript { services: vec![service(10, "web", 1, 1)], ..ManagerScript::default() };
     let told = far.clone().serve().run(&["service", "ls", "--at", "2099-01-01T00:00:00Z"]);
     assert!(told.starts_with("exit 1\n") && told.contains("is in the future"), "{told}");
     let mut ahead = far;
@@ -205,7 +210,7 @@ fn a_time_in_the_future_is_refused_and_one_of_a_log_that_is_ahead_is_not() {
 
 #[test]
 fn a_time_without_a_zone_is_local_and_that_is_said() {
-    let manager = Script::default().serve();
+    let manager = ManagerScript::default().serve();
     let told = manager.run(&["service", "ls", "-q", "--at", "2026-01-31 14:00"]);
     assert_eq!(
         told,

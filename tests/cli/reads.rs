@@ -2,7 +2,7 @@
 
 use crate::{
     figures::{THEN, failed, id, id_text, node, records, service, status, task},
-    manager::Script,
+    manager::ManagerScript,
 };
 use insta::assert_snapshot;
 use skep_proto::v1::{
@@ -11,7 +11,7 @@ use skep_proto::v1::{
     StatusReply, TaskState, WhyReply, logs_reply::Message,
 };
 
-fn world() -> Script {
+fn world() -> ManagerScript {
     let mut waiting = service(11, "waiting", 0, 2);
     waiting.blocked = Some(PlacementBlocked {
         message: "no suitable node".into(),
@@ -22,7 +22,7 @@ fn world() -> Script {
     if let Some(status) = pending.status.as_mut() {
         status.error = "no suitable node (constraints not met on 3 nodes)".into();
     }
-    Script {
+    ManagerScript {
         nodes: vec![
             node(1, "node-a", NodeState::Ready, NodeRole::Manager),
             node(2, "node-b", NodeState::Down, NodeRole::Worker),
@@ -36,16 +36,16 @@ fn world() -> Script {
         ],
         status: status(),
         records: records(),
-        ..Script::default()
+        ..ManagerScript::default()
     }
 }
 
 /// Each command line with all that was told.
-fn check(name: &str, script: Script, lines: &[&[&str]]) {
+fn check(name: &str, script: ManagerScript, lines: &[&[&str]]) {
     let manager = script.serve();
     let all: String = lines
         .iter()
-        .map(|words| format!("$ skep {}\n{}\n", words.join(" "), manager.run(words).trim_end()))
+        .map(|args| format!("$ skep {}\n{}\n", args.join(" "), manager.run(args).trim_end()))
         .collect();
     assert_snapshot!(name, all);
 }
@@ -133,7 +133,7 @@ fn services() {
 fn empty_lists_have_headings_and_empty_arrays() {
     check(
         "empty",
-        Script::default(),
+        ManagerScript::default(),
         &[
             &["service", "ls"],
             &["service", "ls", "--format", "json"],
@@ -186,7 +186,7 @@ fn history() {
             after: "5".into(),
         }],
     }];
-    let script = Script {
+    let script = ManagerScript {
         diff: DiffReply { from_revision: 12, to_revision: 20, changes },
         why: WhyReply {
             verdict: "runs on node-a because it has the fewest tasks".into(),
@@ -233,7 +233,7 @@ fn history() {
 #[test]
 fn what_a_read_asks_for() {
     let manager = world().serve();
-    for words in [
+    for args in [
         &[
             "--at", "-5m", "service", "ls", "--filter", "name=web", "--filter", "name=db",
             "--filter", "label=a",
@@ -247,8 +247,8 @@ fn what_a_read_asks_for() {
         &["why", "web", "--at", "9"],
         &["service", "logs", "--tail", "5", "--since", "2026-01-31T14:00:00Z", "web", "web.1"],
     ] {
-        let told = manager.run(words);
-        assert!(told.starts_with("exit 0"), "{words:?}: {told}");
+        let told = manager.run(args);
+        assert!(told.starts_with("exit 0"), "{args:?}: {told}");
     }
     assert_snapshot!("asked", manager.asked().join("\n"));
 }
@@ -270,7 +270,7 @@ fn logs() {
         message: "node node-b can't be reached; its lines are missing from here".into(),
         ..LogGap::default()
     };
-    let whole = Script {
+    let whole = ManagerScript {
         logs: vec![line(20, LogSource::Stdout, b"hello"), line(20, LogSource::Stderr, b"oh")],
         ..world()
     };

@@ -44,10 +44,10 @@ fn help_of_every_command() {
         &["version"],
         &["completions"],
     ];
-    for words in commands {
+    for args in commands {
         let name =
-            format!("help_{}", if words.is_empty() { "skep".to_owned() } else { words.join("_") });
-        assert_snapshot!(name, alone(&[*words, &["--help"]].concat()));
+            format!("help_{}", if args.is_empty() { "skep".to_owned() } else { args.join("_") });
+        assert_snapshot!(name, alone(&[*args, &["--help"]].concat()));
     }
 }
 
@@ -126,10 +126,10 @@ fn wrong_usage_is_code_2_before_any_connection() {
         &["recover"],
     ];
     let mut all = String::new();
-    for words in lines {
-        let told = alone(words);
-        assert!(told.starts_with("exit 2\n"), "{words:?}: {told}");
-        all.push_str(&format!("$ skep {}\n{}\n", words.join(" "), told.trim_end()));
+    for args in lines {
+        let told = alone(args);
+        assert!(told.starts_with("exit 2\n"), "{args:?}: {told}");
+        all.push_str(&format!("$ skep {}\n{}\n", args.join(" "), told.trim_end()));
     }
     assert_snapshot!("wrong_usage", all);
 }

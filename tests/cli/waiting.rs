@@ -2,7 +2,7 @@
 
 use crate::{
     figures::{THEN, failed, id, id_text, service, task},
-    manager::Script,
+    manager::ManagerScript,
     run::skep,
 };
 use insta::assert_snapshot;
@@ -34,11 +34,11 @@ fn told(watch: Vec<WatchServiceReply>, flags: &[&str]) -> String {
         at: THEN,
         ..LogLine::default()
     };
-    let manager = Script {
+    let manager = ManagerScript {
         reply: Some(Outcome::Accepted(accepted)),
         watch,
         logs: vec![LogsReply { message: Some(Message::Line(line)) }],
-        ..Script::default()
+        ..ManagerScript::default()
     }
     .serve();
     manager.run(&[&["service", "create", "--name", "web"], flags, &["busybox"]].concat())
@@ -107,10 +107,10 @@ fn an_interrupt_leaves_the_service() {
         changed: true,
         warnings: vec![],
     };
-    let manager = Script {
+    let manager = ManagerScript {
         reply: Some(Outcome::Accepted(accepted)),
         watch: vec![reply(vec![task(20, 1, TaskState::Starting)])],
-        ..Script::default()
+        ..ManagerScript::default()
     }
     .serve();
     let mut child = skep(&["service", "create", "--name", "web", "busybox"])

@@ -51,13 +51,13 @@ fn text(folder: &Path, name: &str) -> String {
 }
 
 /// Waits until the demo has ended, or has said this.
-fn wait_for(demo: &mut Child, folder: &Path, words: Option<&str>) -> Option<i32> {
+fn wait_for(demo: &mut Child, folder: &Path, said: Option<&str>) -> Option<i32> {
     let until = Instant::now() + PATIENCE;
     loop {
         if let Some(status) = demo.try_wait().unwrap() {
             return Some(status.code().unwrap_or(-1));
         }
-        if words.is_some_and(|words| text(folder, "out").contains(words)) {
+        if said.is_some_and(|said| text(folder, "out").contains(said)) {
             return None;
         }
         assert!(
@@ -83,11 +83,11 @@ fn stage(folder: &Path) -> PathBuf {
 /// Processes that name the folder.
 fn processes_of(stage: &Path) -> Vec<String> {
     let stage = format!("{}/", stage.display());
-    let words = fs::read_dir("/proc").unwrap().filter_map(|entry| {
-        let words = fs::read(entry.ok()?.path().join("cmdline")).ok()?;
-        Some(String::from_utf8_lossy(&words).replace('\0', " "))
+    let commands = fs::read_dir("/proc").unwrap().filter_map(|entry| {
+        let command = fs::read(entry.ok()?.path().join("cmdline")).ok()?;
+        Some(String::from_utf8_lossy(&command).replace('\0', " "))
     });
-    words.filter(|words| words.contains(&stage)).collect()
+    commands.filter(|command| command.contains(&stage)).collect()
 }
 
 fn nothing_is_left(stage: &Path) {

@@ -4,7 +4,7 @@
 //! the first bytes of the answer are looked at; whatever else comes is another program, whose
 //! socket was named by mistake.
 
-use crate::cli::fail::Failure;
+use crate::cli::fail::CliError;
 use std::{path::Path, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -24,7 +24,7 @@ const ANSWER_MAX: Duration = Duration::from_secs(5);
 
 /// Why no manager is behind a socket.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Finding {
+pub enum ProbeFailure {
     /// Something answers, in another language.
     Stranger,
     /// The connection was closed without an answer.
@@ -34,7 +34,7 @@ pub enum Finding {
 }
 
 /// Looks who is there.
-pub async fn probe(mut stream: UnixStream) -> Result<(), Finding> {
+pub async fn probe(mut stream: UnixStream) -> Result<(), ProbeFailure> {
     let mut begin = [0; FRAME_HEADER_BYTES];
     let talk = async {
         // A listener that has gone already may still have answered.
@@ -48,33 +48,33 @@ pub async fn probe(mut stream: UnixStream) -> Result<(), Finding> {
         }
         read
     };
-    let read = timeout(ANSWER_MAX, talk).await.map_err(|_| Finding::Silent)?;
+    let read = timeout(ANSWER_MAX, talk).await.map_err(|_| ProbeFailure::Silent)?;
     judge(&begin[..read])
 }
 
 /// What the first bytes of an answer mean.
-fn judge(begin: &[u8]) -> Result<(), Finding> {
+fn judge(begin: &[u8]) -> Result<(), ProbeFailure> {
     match begin {
-        [] => Err(Finding::Closed),
+        [] => Err(ProbeFailure::Closed),
         [_, _, _, SETTINGS, _, 0, 0, 0, 0] => Ok(()),
-        _ => Err(Finding::Stranger),
+        _ => Err(ProbeFailure::Stranger),
     }
 }
 
-impl Finding {
+impl ProbeFailure {
     /// In words.
-    pub fn told(self, path: &Path) -> Failure {
+    pub fn told(self, path: &Path) -> CliError {
         let shown = path.display();
         match self {
-            Finding::Stranger => Failure::unreachable(format!(
+            ProbeFailure::Stranger => CliError::unreachable(format!(
                 "no manager at unix://{shown}: another program listens there"
             ))
             .hint("name the manager's socket with --host or SKEP_HOST"),
-            Finding::Closed => Failure::unreachable(format!(
+            ProbeFailure::Closed => CliError::unreachable(format!(
                 "the manager at unix://{shown} closed the connection without an answer"
             ))
             .hint("it may be stopping, or have too many connections; try again in a moment"),
-            Finding::Silent => Failure::unreachable(format!(
+            ProbeFailure::Silent => CliError::unreachable(format!(
                 "the manager at unix://{shown} does not answer: nothing came within {} s",
                 ANSWER_MAX.as_secs()
             ))
@@ -90,9 +90,9 @@ mod tests {
     #[test]
     fn only_a_frame_of_settings_is_a_manager() {
         assert_eq!(judge(b"\x00\x00\x24\x04\x00\x00\x00\x00\x00"), Ok(()));
-        assert_eq!(judge(b"HTTP/1.1 "), Err(Finding::Stranger));
-        assert_eq!(judge(b"SSH"), Err(Finding::Stranger));
-        assert_eq!(judge(b""), Err(Finding::Closed));
-        assert_eq!(judge(b"\x00\x00\x08\x07\x00\x00\x00\x00\x00"), Err(Finding::Stranger));
+        assert_eq!(judge(b"HTTP/1.1 "), Err(ProbeFailure::Stranger));
+        assert_eq!(judge(b"SSH"), Err(ProbeFailure::Stranger));
+        assert_eq!(judge(b""), Err(ProbeFailure::Closed));
+        assert_eq!(judge(b"\x00\x00\x08\x07\x00\x00\x00\x00\x00"), Err(ProbeFailure::Stranger));
     }
 }

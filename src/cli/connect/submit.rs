@@ -1,13 +1,14 @@
 //! Commands on their way: each has an id, is sent until its outcome is known, and is told in the
 //! manager's words.
 
-use super::{Manager, attempts::Attempts};
+use super::{ManagerClient, attempts::Attempts};
 use crate::cli::{
-    fail::{Failure, Outcome},
+    fail::{CliError, CliResult},
     show,
 };
 use skep_proto::v1::{
-    Accepted, Command, CommandId, CommandReply, command::Action, command_reply::Outcome as Answer,
+    Accepted, Command, CommandId, CommandReply, command::Action,
+    command_reply::Outcome as ReplyOutcome,
 };
 use std::{error::Error, time::Duration};
 use tokio::time::{Instant, sleep, timeout};
@@ -15,7 +16,7 @@ use tonic::{Code, Request, Status};
 
 /// Submits commands, each with an id of its own, so that asking again is safe.
 pub struct Submitter {
-    manager: Manager,
+    manager: ManagerClient,
     stamp: u64,
     number: u64,
     reason: String,
@@ -26,14 +27,14 @@ pub struct Submitter {
 enum Attempt {
     Accepted(Accepted),
     /// It was not done.
-    Failed(Failure),
+    Failed(CliError),
     /// Nobody can say whether it was done.
     Unknown(String),
 }
 
 impl Submitter {
     /// Numbers the commands of one stamp.
-    pub fn new(manager: Manager, stamp: u64, reason: Option<&str>) -> Submitter {
+    pub fn new(manager: ManagerClient, stamp: u64, reason: Option<&str>) -> Submitter {
         let limit = super::attempts::ANSWER_MAX;
         Submitter {
             manager,
@@ -57,7 +58,7 @@ impl Submitter {
         &mut self,
         names: &[String],
         mut action: impl FnMut(usize) -> Action,
-    ) -> Outcome {
+    ) -> CliResult {
         let mut failures = Failures::default();
         for (index, name) in names.iter().enumerate() {
             match self.submit(action(index)).await {
@@ -71,7 +72,7 @@ impl Submitter {
 
     /// Asks until it is known whether the command was done. A refusal is a failure with the
     /// manager's own words.
-    pub async fn submit(&mut self, action: Action) -> Outcome<Accepted> {
+    pub async fn submit(&mut self, action: Action) -> CliResult<Accepted> {
         self.number += 1;
         let id = CommandId { stamp: self.stamp, number: self.number };
         let command = Command {
@@ -118,11 +119,11 @@ impl Submitter {
 
 fn answered(reply: CommandReply) -> Attempt {
     match reply.outcome {
-        Some(Answer::Accepted(accepted)) => Attempt::Accepted(accepted),
-        Some(Answer::Refused(refused)) => Attempt::Failed(refused.into()),
-        Some(Answer::Unknown(unknown)) => Attempt::Unknown(unknown.message),
+        Some(ReplyOutcome::Accepted(accepted)) => Attempt::Accepted(accepted),
+        Some(ReplyOutcome::Refused(refused)) => Attempt::Failed(refused.into()),
+        Some(ReplyOutcome::Unknown(unknown)) => Attempt::Unknown(unknown.message),
         None => Attempt::Failed(
-            Failure::refused("the manager's answer is empty")
+            CliError::refused("the manager's answer is empty")
                 .hint("it may be newer than this program"),
         ),
     }
@@ -140,18 +141,18 @@ fn broke_off(status: Status) -> Attempt {
     }
 }
 
-fn stays_unknown(why: &str) -> Failure {
-    Failure::unreachable(format!("it is not known whether the command was done: {why}"))
+fn stays_unknown(why: &str) -> CliError {
+    CliError::unreachable(format!("it is not known whether the command was done: {why}"))
         .hint("look for it with `skep log -n 5` before you repeat it: a repetition is a command of its own")
 }
 
 /// Failures of several commands: the last one is told by the caller, those before it at once.
 #[derive(Default)]
-pub struct Failures(Option<Failure>);
+pub struct Failures(Option<CliError>);
 
 impl Failures {
     /// Takes what one of them came to.
-    pub fn note(&mut self, outcome: Outcome) {
+    pub fn note(&mut self, outcome: CliResult) {
         if let Err(failure) = outcome
             && let Some(earlier) = self.0.replace(failure)
         {
@@ -160,7 +161,7 @@ impl Failures {
     }
 
     /// What all of them came to.
-    pub fn end(self) -> Outcome {
+    pub fn end(self) -> CliResult {
         self.0.map_or(Ok(()), Err)
     }
 }

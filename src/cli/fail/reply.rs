@@ -5,25 +5,25 @@
 //! its words are those of a library and its code says little, but unlike the manager's it has a
 //! source. This is the one place that tells them apart, so that no library's words reach people.
 
-use super::{Failure, Kind};
+use super::{CliError, FailureKind};
 use prost::Message;
 use skep_proto::v1::{RefusalCode, Refused};
 use std::error::Error;
 use tonic::{Code, Status};
 
-impl From<Status> for Failure {
-    fn from(status: Status) -> Failure {
+impl From<Status> for CliError {
+    fn from(status: Status) -> CliError {
         if status.source().is_some() {
             return went_away(status);
         }
         match status.code() {
-            Code::Unimplemented => Failure::refused("this manager cannot answer that").hint(
+            Code::Unimplemented => CliError::refused("this manager cannot answer that").hint(
                 "one that is stopped (--state-dir) tells of the past alone; one that runs may be older than this program",
             ),
             // The transport says this of a message beyond its bound, here and on the manager's
             // side.
             Code::OutOfRange if status.details().is_empty() => {
-                Failure::refused("the message is larger than the manager or this program takes")
+                CliError::refused("the message is larger than the manager or this program takes")
                     .hint("ask for less at once, for example with --filter; a command may have 1.5 MiB")
                     .caused_by(status)
             }
@@ -33,13 +33,13 @@ impl From<Status> for Failure {
 }
 
 /// The connection broke before the whole answer had come.
-fn went_away(status: Status) -> Failure {
-    Failure::unreachable("the manager went away before it had answered")
+fn went_away(status: Status) -> CliError {
+    CliError::unreachable("the manager went away before it had answered")
         .hint("is it running? `skep status` tells; ask again then")
         .caused_by(status)
 }
 
-fn of_manager(status: &Status, code: Code) -> Failure {
+fn of_manager(status: &Status, code: Code) -> CliError {
     let refused = Refused::decode(status.details()).unwrap_or_default();
     let message = match (status.message(), code) {
         ("", Code::Unavailable) => "the manager does not answer".to_owned(),
@@ -47,13 +47,14 @@ fn of_manager(status: &Status, code: Code) -> Failure {
         (message, Code::Unavailable) => format!("the manager does not answer: {message}"),
         (message, _) => message.to_owned(),
     };
-    let kind = if code == Code::Unavailable { Kind::Unreachable } else { Kind::Refused };
+    let kind =
+        if code == Code::Unavailable { FailureKind::Unreachable } else { FailureKind::Refused };
     let hint = match refused.hint.as_str() {
-        "" if kind == Kind::Unreachable => "is it running? try again in a moment".to_owned(),
+        "" if kind == FailureKind::Unreachable => "is it running? try again in a moment".to_owned(),
         hint => hint.to_owned(),
     };
     let code = RefusalCode::try_from(refused.code).unwrap_or_default();
-    Failure { code, ..Failure::new(kind, message).hint(hint) }
+    CliError { code, ..CliError::new(kind, message).hint(hint) }
 }
 
 #[cfg(test)]
@@ -61,7 +62,7 @@ mod tests {
     use super::*;
 
     fn check(status: Status, exit: u8, text: &str) {
-        let failure = Failure::from(status);
+        let failure = CliError::from(status);
         assert_eq!((failure.exit_code(), failure.to_string().as_str()), (exit, text));
     }
 
@@ -87,7 +88,7 @@ mod tests {
             3,
             "error: the manager does not answer: the manager is stopping\nhint: is it running? try again in a moment",
         );
-        assert!(Failure::from(Status::unavailable("")).is_unreachable());
+        assert!(CliError::from(Status::unavailable("")).is_unreachable());
     }
 
     #[test]
@@ -95,7 +96,7 @@ mod tests {
         for kind in [std::io::ErrorKind::ConnectionReset, std::io::ErrorKind::UnexpectedEof] {
             let status =
                 Status::from_error(Box::new(std::io::Error::new(kind, "h2 protocol error")));
-            let failure = Failure::from(status);
+            let failure = CliError::from(status);
             assert_eq!(failure.exit_code(), 3);
             assert!(!failure.to_string().contains("h2"), "{failure}");
             assert!(failure.source.is_some());
@@ -105,7 +106,7 @@ mod tests {
     #[test]
     fn a_message_beyond_its_bound_is_told_in_our_words() {
         let failure =
-            Failure::from(Status::out_of_range("Error, decoded message length too large"));
+            CliError::from(Status::out_of_range("Error, decoded message length too large"));
         assert_eq!(failure.exit_code(), 1);
         assert!(!failure.to_string().contains("decoded"), "{failure}");
     }

@@ -1,11 +1,11 @@
 //! `skep diff`: what changed between two moments, field by field.
 
 use crate::cli::{
-    args::{Source, Top, meant},
-    connect::Manager,
-    fail::Outcome,
+    args::{SourceArgs, Top, meant},
+    connect::ManagerClient,
+    fail::CliResult,
     parse::{self, Understood},
-    show::{self, Answer, say, say_json, untrusted::one_line},
+    show::{self, AnswerFormat, say, say_json, untrusted::one_line},
 };
 use clap::Args;
 use skep_proto::{
@@ -27,21 +27,21 @@ pub struct Diff {
     #[arg(long, value_name = "FORMAT")]
     format: Option<String>,
     #[command(flatten)]
-    source: Source,
+    source: SourceArgs,
 }
 
-pub async fn run(top: &Top, args: Diff) -> Outcome {
-    let look = Answer::look(args.format.as_deref(), "DiffReply")?;
-    let manager = Manager::connect(&top.source(&args.source)?).await?;
+pub async fn run(top: &Top, args: Diff) -> CliResult {
+    let look = AnswerFormat::look(args.format.as_deref(), "DiffReply")?;
+    let manager = ManagerClient::connect(&top.source(&args.source)?).await?;
     let asked = DiffRequest { from: Some(meant(&args.from)), to: args.to.as_ref().map(meant) };
     for moment in asked.from.iter().chain(&asked.to) {
         manager.refuse_future(moment).await?;
     }
     let reply = manager.history().diff(asked).await?.into_inner();
     match look {
-        Answer::Json => say_json(&json::render(&reply)),
-        Answer::Template(template) => say(&template.fill_json(json::render(&reply))),
-        Answer::Text => {
+        AnswerFormat::Json => say_json(&json::render(&reply)),
+        AnswerFormat::Template(template) => say(&template.fill_json(json::render(&reply))),
+        AnswerFormat::Text => {
             if reply.changes.is_empty() {
                 let (from, to) = (reply.from_revision, reply.to_revision);
                 show::talk(&format!("nothing changed between revisions {from} and {to}"));

@@ -1,17 +1,17 @@
 //! `skep log`: the records, oldest first, as they are read; with `--follow`, as they come.
 
 use crate::cli::{
-    args::{Read, Top},
-    connect::Manager,
-    fail::{Failure, Outcome},
-    show::{Answer, say, talk},
+    args::{ReadArgs, Top},
+    connect::ManagerClient,
+    fail::{CliError, CliResult},
+    show::{AnswerFormat, say, talk},
 };
 use clap::Args;
 use skep_proto::{json, v1::LogRequest};
 
 /// `skep log`
 #[derive(Args)]
-pub struct Log {
+pub struct LogArgs {
     /// Go on with new records as they come
     #[arg(short, long)]
     follow: bool,
@@ -40,23 +40,23 @@ pub struct Log {
     #[arg(long, value_name = "FORMAT")]
     format: Option<String>,
     #[command(flatten)]
-    read: Read,
+    read: ReadArgs,
 }
 
-pub async fn run(top: &Top, args: Log) -> Outcome {
-    let look = Answer::look(args.format.as_deref(), "LogRecord")?;
+pub async fn run(top: &Top, args: LogArgs) -> CliResult {
+    let look = AnswerFormat::look(args.format.as_deref(), "LogRecord")?;
     let is_past = args.read.at.is_some() || top.0.at.is_some();
     if is_past && args.follow {
-        return Err(Failure::usage("--at ends in the past, --follow never does")
+        return Err(CliError::usage("--at ends in the past, --follow never does")
             .hint("leave one of them out"));
     }
-    let (manager, moment) = Manager::for_read(top, &args.read).await?;
+    let (manager, moment) = ManagerClient::for_read(top, &args.read).await?;
     let to_revision = match moment {
         None => 0,
         Some(moment) => manager.revision_at(moment).await?,
     };
     if moment.is_some() && args.from > to_revision {
-        return Err(Failure::refused(format!(
+        return Err(CliError::refused(format!(
             "--from {} is after --at, which is revision {to_revision}",
             args.from
         )));
@@ -76,9 +76,9 @@ pub async fn run(top: &Top, args: Log) -> Outcome {
     while let Some(record) = records.message().await? {
         is_empty = false;
         let text = match &look {
-            Answer::Text => super::line(&record),
-            Answer::Json => json::render(&record).to_string(),
-            Answer::Template(template) => template.fill_json(json::render(&record)),
+            AnswerFormat::Text => super::line(&record),
+            AnswerFormat::Json => json::render(&record).to_string(),
+            AnswerFormat::Template(template) => template.fill_json(json::render(&record)),
         };
         say(&text)?;
     }

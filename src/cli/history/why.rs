@@ -2,10 +2,10 @@
 //! outside.
 
 use crate::cli::{
-    args::{Read, Top},
-    connect::Manager,
-    fail::Outcome,
-    show::{Answer, say, say_json, untrusted::one_line},
+    args::{ReadArgs, Top},
+    connect::ManagerClient,
+    fail::CliResult,
+    show::{AnswerFormat, say, say_json, untrusted::one_line},
 };
 use clap::Args;
 use skep_proto::{
@@ -23,18 +23,18 @@ pub struct Why {
     #[arg(long, value_name = "FORMAT")]
     format: Option<String>,
     #[command(flatten)]
-    read: Read,
+    read: ReadArgs,
 }
 
-pub async fn run(top: &Top, args: Why) -> Outcome {
-    let look = Answer::look(args.format.as_deref(), "WhyReply")?;
-    let (manager, moment) = Manager::for_read(top, &args.read).await?;
+pub async fn run(top: &Top, args: Why) -> CliResult {
+    let look = AnswerFormat::look(args.format.as_deref(), "WhyReply")?;
+    let (manager, moment) = ManagerClient::for_read(top, &args.read).await?;
     let reply =
         manager.history().why(WhyRequest { object: args.object, moment }).await?.into_inner();
     match look {
-        Answer::Json => say_json(&json::render(&reply)),
-        Answer::Template(template) => say(&template.fill_json(json::render(&reply))),
-        Answer::Text => say(text(&reply).trim_end()),
+        AnswerFormat::Json => say_json(&json::render(&reply)),
+        AnswerFormat::Template(template) => say(&template.fill_json(json::render(&reply))),
+        AnswerFormat::Text => say(text(&reply).trim_end()),
     }
 }
 

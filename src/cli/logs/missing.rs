@@ -1,6 +1,6 @@
 //! What the reader of output did not get. PURE.
 
-use crate::cli::fail::{Failure, Outcome};
+use crate::cli::fail::{CliError, CliResult};
 use skep_proto::v1::{LogGap, LogGapKind};
 use std::collections::BTreeSet;
 
@@ -25,12 +25,12 @@ impl Missing {
     }
 
     /// How the command ends.
-    pub fn outcome(&self) -> Outcome {
+    pub fn outcome(&self) -> CliResult {
         let all: Vec<&str> = self.nodes.union(&self.lost).map(String::as_str).collect();
         if all.is_empty() {
             return Ok(());
         }
-        Err(Failure::refused(format!("not all lines could be read: {}", all.join(", "))))
+        Err(CliError::refused(format!("not all lines could be read: {}", all.join(", "))))
     }
 }
 

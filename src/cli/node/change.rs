@@ -2,9 +2,9 @@
 
 use super::{
     super::{
-        args::{Change, Top},
-        connect::Manager,
-        fail::{Failure, Outcome},
+        args::{ChangeArgs, Top},
+        connect::ManagerClient,
+        fail::{CliError, CliResult},
         parse,
     },
     resolve_self,
@@ -14,7 +14,7 @@ use skep_proto::v1::{NodeAvailability, RemoveNode, UpdateNode, command::Action};
 
 /// `skep node update`
 #[derive(Args)]
-pub struct Update {
+pub struct NodeUpdate {
     /// The node by name, id or the beginning of an id
     #[arg(value_name = "NODE")]
     node: String,
@@ -30,7 +30,7 @@ pub struct Update {
     #[arg(long, hide = true, value_name = "ROLE")]
     role: Option<String>,
     #[command(flatten)]
-    change: Change,
+    change: ChangeArgs,
 }
 
 /// `skep node drain|pause|activate`
@@ -40,12 +40,12 @@ pub struct Availability {
     #[arg(value_name = "NODE", required = true)]
     nodes: Vec<String>,
     #[command(flatten)]
-    change: Change,
+    change: ChangeArgs,
 }
 
 /// `skep node rm`
 #[derive(Args)]
-pub struct Rm {
+pub struct NodeRm {
     /// Nodes by name, id or the beginning of an id
     #[arg(value_name = "NODE", required = true)]
     nodes: Vec<String>,
@@ -53,7 +53,7 @@ pub struct Rm {
     #[arg(short, long)]
     force: bool,
     #[command(flatten)]
-    change: Change,
+    change: ChangeArgs,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -63,13 +63,13 @@ enum Wanted {
     Drain,
 }
 
-pub async fn update(top: &Top, args: Update) -> Outcome {
+pub async fn update(top: &Top, args: NodeUpdate) -> CliResult {
     if args.role.is_some() {
-        return Err(Failure::usage("--role is not supported yet")
+        return Err(CliError::usage("--role is not supported yet")
             .hint("this cluster has one manager; start further workers with `skep agent`"));
     }
     if args.label_add.is_empty() && args.label_rm.is_empty() && args.availability.is_none() {
-        return Err(Failure::usage("nothing is to be changed")
+        return Err(CliError::usage("nothing is to be changed")
             .hint("give --label-add, --label-rm or --availability"));
     }
     let availability = args.availability.map(|wanted| match wanted {
@@ -89,7 +89,7 @@ pub async fn update(top: &Top, args: Update) -> Outcome {
     .await
 }
 
-pub async fn availability(top: &Top, args: Availability, wanted: NodeAvailability) -> Outcome {
+pub async fn availability(top: &Top, args: Availability, wanted: NodeAvailability) -> CliResult {
     each(top, &args.change, args.nodes, |node| {
         Action::UpdateNode(UpdateNode {
             node,
@@ -100,7 +100,7 @@ pub async fn availability(top: &Top, args: Availability, wanted: NodeAvailabilit
     .await
 }
 
-pub async fn rm(top: &Top, args: Rm) -> Outcome {
+pub async fn rm(top: &Top, args: NodeRm) -> CliResult {
     let force = args.force;
     each(top, &args.change, args.nodes, |node| Action::RemoveNode(RemoveNode { node, force })).await
 }
@@ -108,11 +108,11 @@ pub async fn rm(top: &Top, args: Rm) -> Outcome {
 /// One command for each node.
 async fn each(
     top: &Top,
-    change: &Change,
+    change: &ChangeArgs,
     nodes: Vec<String>,
     action: impl Fn(String) -> Action,
-) -> Outcome {
-    let manager = Manager::connect(&top.host(&change.host)?).await?;
+) -> CliResult {
+    let manager = ManagerClient::connect(&top.host(&change.host)?).await?;
     let names = nodes.clone();
     let nodes = resolve_self(&manager, nodes).await?;
     let mut submitter = manager.submitter(change.reason.as_deref()).await?;

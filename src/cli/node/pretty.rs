@@ -3,7 +3,7 @@
 use super::{availability_word, condition_word, role_word, runtime_word, state_word};
 use crate::cli::{
     now,
-    show::{bytes_size, duration_words, local_time, pairs, title, untrusted::one_line},
+    show::{bytes_size, duration_text, local_time, pairs, title, untrusted::one_line},
 };
 use skep_proto::{
     Id, Timestamp,
@@ -63,7 +63,7 @@ fn state(node: &Node, since_at: u64) -> String {
             format!(
                 "{} for {}",
                 state_word(node),
-                duration_words(now().since(Timestamp(at))).to_lowercase()
+                duration_text(now().since(Timestamp(at))).to_lowercase()
             )
         }
     }

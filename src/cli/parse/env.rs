@@ -6,10 +6,10 @@
 pub const ENV_FILE_BYTES_MAX: usize = 1 << 20;
 
 /// The value that a name has in the environment of this command, if any.
-pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
+pub type EnvLookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// `NAME=VALUE`; a `NAME` alone takes the value that this command has in its own environment.
-pub fn variable(text: &str, lookup: Lookup<'_>) -> Result<String, String> {
+pub fn variable(text: &str, lookup: EnvLookup<'_>) -> Result<String, String> {
     let (name, value) = super::csv::pair(text);
     if name.is_empty() {
         return Err("the name is missing; write NAME=VALUE".into());
@@ -30,7 +30,7 @@ pub fn variable(text: &str, lookup: Lookup<'_>) -> Result<String, String> {
 ///
 /// The error names the line. Editors for Windows add a byte order mark, which is dropped, and
 /// carriage returns, which end a line like the newline that follows.
-pub fn file(bytes: &[u8], lookup: Lookup<'_>) -> Result<Vec<String>, String> {
+pub fn file(bytes: &[u8], lookup: EnvLookup<'_>) -> Result<Vec<String>, String> {
     if bytes.len() > ENV_FILE_BYTES_MAX {
         return Err(format!("it is larger than {ENV_FILE_BYTES_MAX} bytes"));
     }

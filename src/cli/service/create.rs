@@ -3,12 +3,12 @@
 use super::{
     flags::{TaskFlags, container},
     unsupported::ForCreate,
-    wait::{self, Waiting},
+    wait::{self, WaitArgs},
 };
 use crate::cli::{
-    args::{Change, Top},
-    connect::{Failures, Manager},
-    fail::{Failure, Outcome, reason},
+    args::{ChangeArgs, Top},
+    connect::{Failures, ManagerClient},
+    fail::{CliError, CliResult, reason},
     parse, show,
 };
 use clap::Args;
@@ -71,18 +71,18 @@ pub struct Create {
     #[command(flatten)]
     task: TaskFlags,
     #[command(flatten)]
-    waiting: Waiting,
+    waiting: WaitArgs,
     #[command(flatten)]
-    change: Change,
+    change: ChangeArgs,
     #[command(flatten)]
     unsupported: ForCreate,
 }
 
-pub async fn run(top: &Top, args: Create) -> Outcome {
+pub async fn run(top: &Top, args: Create) -> CliResult {
     args.unsupported.check()?;
     let spec = spec(&args)?;
     let target = top.host(&args.change.host)?;
-    let manager = Manager::connect(&target).await?;
+    let manager = ManagerClient::connect(&target).await?;
     let clock = args.waiting.begin();
     let mut submitter =
         manager.submitter(args.change.reason.as_deref()).await?.within(args.waiting.limit());
@@ -96,16 +96,16 @@ pub async fn run(top: &Top, args: Create) -> Outcome {
     failures.end()
 }
 
-fn spec(args: &Create) -> Outcome<ServiceSpec> {
+fn spec(args: &Create) -> CliResult<ServiceSpec> {
     if args.mode != "replicated" {
         return Err(match args.mode.as_str() {
-            "global" => Failure::usage("--mode global is not supported yet")
+            "global" => CliError::usage("--mode global is not supported yet")
                 .hint("use --replicas with --replicas-max-per-node 1"),
             "replicated-job" | "global-job" => {
-                Failure::usage(format!("--mode {} is not supported yet", args.mode))
+                CliError::usage(format!("--mode {} is not supported yet", args.mode))
                     .hint("use --restart-condition none for work that ends")
             }
-            other => Failure::usage(format!("mode {other:?} is unknown"))
+            other => CliError::usage(format!("mode {other:?} is unknown"))
                 .hint("leave it out: services are replicated"),
         });
     }
@@ -117,14 +117,14 @@ fn spec(args: &Create) -> Outcome<ServiceSpec> {
     let env = parse::last_of_each(env);
     let mut task = TaskSpec::default();
     {
-        let container = container(&mut task).map_err(Failure::usage)?;
+        let container = container(&mut task).map_err(CliError::usage)?;
         container.image.clone_from(&args.image);
         container.args.clone_from(&args.command);
         container.env = env;
         container.mounts.clone_from(&args.mount);
         container.labels = args.container_label.iter().cloned().collect();
     }
-    args.task.apply(&mut task).map_err(Failure::usage)?;
+    args.task.apply(&mut task).map_err(CliError::usage)?;
     if !args.constraint.is_empty() {
         task.placement
             .get_or_insert_with(Placement::default)
@@ -151,17 +151,17 @@ pub fn attachment(target: &str) -> NetworkAttachment {
     NetworkAttachment { target: target.to_owned(), ..NetworkAttachment::default() }
 }
 
-fn env_lines(path: &Path) -> Outcome<Vec<String>> {
+fn env_lines(path: &Path) -> CliResult<Vec<String>> {
     let shown = path.display();
     let mut bytes = Vec::new();
     // One byte more than is taken, so that a file which is too long is told apart.
     File::open(path)
         .and_then(|file| file.take(parse::ENV_FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes))
         .map_err(|error| {
-            Failure::usage(format!("--env-file {shown} cannot be read: {}", reason(&error)))
+            CliError::usage(format!("--env-file {shown} cannot be read: {}", reason(&error)))
                 .caused_by(error)
         })?;
-    parse::env_file(&bytes).map_err(|error| Failure::usage(format!("--env-file {shown}: {error}")))
+    parse::env_file(&bytes).map_err(|error| CliError::usage(format!("--env-file {shown}: {error}")))
 }
 
 /// A name for a service that was given none: what it runs, and letters that tell it from its like.

@@ -2,7 +2,7 @@
 //! update changes what was said and nothing else.
 
 use super::health::HealthFlags;
-use crate::cli::parse::{self, Words};
+use crate::cli::parse::{self, ShellWords};
 use clap::{Args, ValueEnum};
 use skep_proto::v1::{
     ContainerSpec, Placement, ResourceRequirements, Resources, RestartCondition, RestartPolicy,
@@ -33,8 +33,8 @@ pub struct TaskFlags {
     #[arg(long, value_name = "NAME")]
     hostname: Option<String>,
     /// Replaces the image's own entrypoint; read as a shell would: --entrypoint "sh -c 'echo one'"
-    #[arg(long, value_name = "COMMAND", value_parser = parse::words, allow_hyphen_values = true)]
-    entrypoint: Option<Words>,
+    #[arg(long, value_name = "COMMAND", value_parser = parse::shell_words, allow_hyphen_values = true)]
+    entrypoint: Option<ShellWords>,
     /// Signal that asks a task to end
     #[arg(long, value_name = "SIGNAL")]
     stop_signal: Option<String>,

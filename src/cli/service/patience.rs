@@ -14,7 +14,7 @@ pub const STANDSTILL_MAX: Duration = Duration::from_secs(60);
 
 /// When waiting ends in vain.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Limit {
+pub enum WaitLimit {
     /// So long after the command's beginning, whatever happens.
     After(Duration),
     /// When nothing has come further for [`STANDSTILL_MAX`].
@@ -25,8 +25,8 @@ pub enum Limit {
 
 /// What is remembered between two looks at a service.
 #[derive(Debug)]
-pub struct Patience {
-    limit: Limit,
+pub struct WaitDeadline {
+    limit: WaitLimit,
     advanced_at: Duration,
     trouble_since: Option<Duration>,
     converged_since: Option<Duration>,
@@ -35,10 +35,10 @@ pub struct Patience {
     reached: BTreeMap<u64, (i32, u64)>,
 }
 
-impl Patience {
+impl WaitDeadline {
     /// Begins to wait.
-    pub fn new(limit: Limit, now: Duration) -> Patience {
-        Patience {
+    pub fn new(limit: WaitLimit, now: Duration) -> WaitDeadline {
+        WaitDeadline {
             limit,
             advanced_at: now,
             trouble_since: None,
@@ -66,14 +66,14 @@ impl Patience {
     /// When waiting ends in vain.
     pub fn ends_at(&self) -> Option<Duration> {
         match self.limit {
-            Limit::After(at) => Some(at),
-            Limit::Standstill => {
+            WaitLimit::After(at) => Some(at),
+            WaitLimit::Standstill => {
                 let since = self
                     .trouble_since
                     .map_or(self.advanced_at, |since| since.min(self.advanced_at));
                 Some(since + STANDSTILL_MAX)
             }
-            Limit::Never => None,
+            WaitLimit::Never => None,
         }
     }
 
@@ -95,7 +95,7 @@ impl Patience {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::verdict::Slot, *};
+    use super::{super::verdict::SlotPicture, *};
     use skep_proto::v1::Task;
 
     fn at(seconds: u64) -> Duration {
@@ -103,7 +103,7 @@ mod tests {
     }
 
     fn picture(reached: i32, bytes: u64) -> Picture {
-        let slot = Slot {
+        let slot = SlotPicture {
             number: 1,
             task: Task::default(),
             settled: false,
@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn a_pull_that_goes_on_is_waited_for() {
-        let mut patience = Patience::new(Limit::Standstill, at(0));
+        let mut patience = WaitDeadline::new(WaitLimit::Standstill, at(0));
         for second in (0..300).step_by(50) {
             patience.take(&picture(320, second), at(second));
             assert_eq!(patience.ends_at(), Some(at(second) + STANDSTILL_MAX));
@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn starting_and_ending_for_ever_is_no_progress() {
-        let mut patience = Patience::new(Limit::Standstill, at(0));
+        let mut patience = WaitDeadline::new(WaitLimit::Standstill, at(0));
         for second in 0..100 {
             patience.take(&picture(if second % 2 == 0 { 512 } else { 64 }, 0), at(second));
         }
@@ -135,15 +135,15 @@ mod tests {
 
     #[test]
     fn a_limit_of_the_callers_holds_whatever_happens() {
-        let mut patience = Patience::new(Limit::After(at(40)), at(0));
+        let mut patience = WaitDeadline::new(WaitLimit::After(at(40)), at(0));
         (0..100).for_each(|second| patience.take(&picture(320, second), at(second)));
         assert_eq!(patience.ends_at(), Some(at(40)));
-        assert_eq!(Patience::new(Limit::Never, at(0)).ends_at(), None);
+        assert_eq!(WaitDeadline::new(WaitLimit::Never, at(0)).ends_at(), None);
     }
 
     #[test]
     fn trouble_that_lasts_ends_the_waiting_although_other_things_move() {
-        let mut patience = Patience::new(Limit::Standstill, at(0));
+        let mut patience = WaitDeadline::new(WaitLimit::Standstill, at(0));
         for second in 10..50 {
             let blocked = Picture { blocked: "no node".into(), ..picture(320, second) };
             patience.take(&blocked, at(second));
@@ -155,7 +155,7 @@ mod tests {
 
     #[test]
     fn what_has_converged_is_remembered_from_then_on() {
-        let mut patience = Patience::new(Limit::Standstill, at(0));
+        let mut patience = WaitDeadline::new(WaitLimit::Standstill, at(0));
         let converged = Picture { converged: true, ..picture(512, 0) };
         patience.take(&converged, at(3));
         patience.take(&converged, at(4));

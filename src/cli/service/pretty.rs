@@ -2,7 +2,7 @@
 
 use super::{id_of, name_of};
 use crate::cli::{
-    show::{bytes_size, duration_words, local_time, pairs},
+    show::{bytes_size, duration_text, local_time, pairs},
     task::port_list,
 };
 use skep_proto::{
@@ -90,7 +90,7 @@ fn container_pairs(container: &ContainerSpec) -> Vec<(&'static str, String)> {
             container.health.as_ref().map_or_else(String::new, |health| health.test.join(" ")),
         ),
         (" Stop signal", container.stop_signal.clone()),
-        (" Stop grace", duration_words(defaults::stop_grace_ns(container))),
+        (" Stop grace", duration_text(defaults::stop_grace_ns(container))),
         (" Read-only", yes(container.read_only)),
         (" Init", yes(container.init.unwrap_or(false))),
     ]
@@ -115,7 +115,7 @@ fn rollout(rollout: &RolloutStatus) -> String {
 
 fn restart(task: &TaskSpec) -> String {
     let policy = defaults::restart(task);
-    let delay = duration_words(policy.delay_ns);
+    let delay = duration_text(policy.delay_ns);
     let most = if policy.max_attempts == 0 {
         String::new()
     } else {

@@ -1,7 +1,7 @@
 //! Progress on the standard error: a line a slot on a terminal, and elsewhere a plain line for each
 //! thing that is new.
 
-use super::verdict::{Picture, Slot, slot_line};
+use super::verdict::{Picture, SlotPicture, slot_line};
 use crate::cli::show::{self, untrusted::one_line};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use std::collections::BTreeMap;
@@ -10,17 +10,17 @@ use std::collections::BTreeMap;
 const SLOT_LINES_MAX: usize = 20;
 
 /// How progress is shown.
-pub enum Progress {
+pub enum ProgressDisplay {
     /// Not at all.
     Silent,
     /// A terminal: lines are rewritten in place.
-    Terminal(Box<Lines>),
+    Terminal(Box<ProgressBars>),
     /// A file or a pipe: only what is new.
     Plain(Plain),
 }
 
 /// The rewritten lines.
-pub struct Lines {
+pub struct ProgressBars {
     all: MultiProgress,
     overall: ProgressBar,
     slots: BTreeMap<u64, ProgressBar>,
@@ -35,23 +35,23 @@ pub struct Plain {
     pulls: BTreeMap<u64, String>,
 }
 
-impl Progress {
+impl ProgressDisplay {
     /// Whether the standard error is a terminal decides.
-    pub fn new() -> Progress {
+    pub fn new() -> ProgressDisplay {
         if !show::can_draw() {
-            return Progress::Plain(Plain::default());
+            return ProgressDisplay::Plain(Plain::default());
         }
         let all = MultiProgress::new();
         let overall = all.add(line());
-        Progress::Terminal(Box::new(Lines { all, overall, slots: BTreeMap::new() }))
+        ProgressDisplay::Terminal(Box::new(ProgressBars { all, overall, slots: BTreeMap::new() }))
     }
 
     /// Shows how things stand.
     pub fn show(&mut self, picture: &Picture) {
         match self {
-            Progress::Silent => {}
-            Progress::Terminal(lines) => lines.show(picture),
-            Progress::Plain(plain) => {
+            ProgressDisplay::Silent => {}
+            ProgressDisplay::Terminal(lines) => lines.show(picture),
+            ProgressDisplay::Plain(plain) => {
                 plain.news(picture).iter().for_each(|line| show::talk(&one_line(line)))
             }
         }
@@ -59,21 +59,21 @@ impl Progress {
 
     /// Leaves the last picture standing.
     pub fn finish(&mut self) {
-        if let Progress::Terminal(lines) = self {
+        if let ProgressDisplay::Terminal(lines) = self {
             lines.slots.values().for_each(ProgressBar::abandon);
             lines.overall.abandon();
         }
     }
 }
 
-impl Lines {
+impl ProgressBars {
     fn show(&mut self, picture: &Picture) {
         let mut text = overall(picture);
         if !picture.blocked.is_empty() {
             text.push_str(&format!(": {}", picture.blocked));
         }
         self.overall.set_message(one_line(&text));
-        let shown: Vec<&Slot> = picture.slots.iter().take(SLOT_LINES_MAX).collect();
+        let shown: Vec<&SlotPicture> = picture.slots.iter().take(SLOT_LINES_MAX).collect();
         self.slots.retain(|number, bar| {
             let stays = shown.iter().any(|slot| slot.number == *number);
             if !stays {

@@ -2,12 +2,12 @@
 
 use super::{
     find, id_of,
-    wait::{self, Waiting},
+    wait::{self, WaitArgs},
 };
 use crate::cli::{
-    args::{Change, Top},
-    connect::{Failures, Manager},
-    fail::Outcome,
+    args::{ChangeArgs, Top},
+    connect::{Failures, ManagerClient},
+    fail::CliResult,
     parse, show,
 };
 use clap::Args;
@@ -20,13 +20,13 @@ pub struct Scale {
     #[arg(value_name = "SERVICE=REPLICAS", required = true, value_parser = parse::scale)]
     wishes: Vec<(String, u64)>,
     #[command(flatten)]
-    waiting: Waiting,
+    waiting: WaitArgs,
     #[command(flatten)]
-    change: Change,
+    change: ChangeArgs,
 }
 
-pub async fn run(top: &Top, args: Scale) -> Outcome {
-    let manager = Manager::connect(&top.host(&args.change.host)?).await?;
+pub async fn run(top: &Top, args: Scale) -> CliResult {
+    let manager = ManagerClient::connect(&top.host(&args.change.host)?).await?;
     let clock = args.waiting.begin();
     let mut submitter =
         manager.submitter(args.change.reason.as_deref()).await?.within(args.waiting.limit());

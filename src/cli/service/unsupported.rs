@@ -1,7 +1,7 @@
 //! Flags that Docker has and nobody acts on here. They are known, so that the answer can say what
 //! to use instead; they are not shown, since a flag that does nothing does not exist.
 
-use crate::cli::fail::{Failure, Outcome};
+use crate::cli::fail::{CliError, CliResult};
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, Error, FromArgMatches, parser::ValueSource};
 
 /// Flags of `docker service create` that are refused: name, whether a value follows, what to use
@@ -111,11 +111,11 @@ fn given(matches: &ArgMatches, flags: Vec<Refused>) -> Option<Refused> {
         .find(|(name, ..)| matches.value_source(name) == Some(ValueSource::CommandLine))
 }
 
-fn refuse(flag: Option<Refused>) -> Outcome {
+fn refuse(flag: Option<Refused>) -> CliResult {
     match flag {
         None => Ok(()),
         Some((name, _, instead)) => {
-            Err(Failure::usage(format!("--{name} is not supported yet")).hint(instead))
+            Err(CliError::usage(format!("--{name} is not supported yet")).hint(instead))
         }
     }
 }
@@ -124,7 +124,7 @@ macro_rules! refused_flags {
     ($name:ident, $flags:ident) => {
         impl $name {
             /// Refuses the flag, if there is one.
-            pub fn check(&self) -> Outcome {
+            pub fn check(&self) -> CliResult {
                 refuse(self.0)
             }
         }

@@ -12,13 +12,13 @@ use super::{
     flags::{TaskFlags, container},
     id_of,
     unsupported::ForUpdate,
-    wait::{self, Waiting},
+    wait::{self, WaitArgs},
 };
 use crate::cli::{
-    args::{Change, Top},
-    connect::{Failures, Manager, Submitter},
-    fail::{Failure, Outcome},
-    parse::{self, Words},
+    args::{ChangeArgs, Top},
+    connect::{Failures, ManagerClient, Submitter},
+    fail::{CliError, CliResult},
+    parse::{self, ShellWords},
     show,
 };
 use clap::Args;
@@ -31,7 +31,7 @@ use std::time::Instant;
 
 /// `skep service update`
 #[derive(Args)]
-pub struct Update {
+pub struct ServiceUpdate {
     /// The service by name, id or the beginning of an id
     #[arg(value_name = "SERVICE")]
     service: String,
@@ -40,8 +40,8 @@ pub struct Update {
     image: Option<String>,
     /// Other command and arguments, read as a shell would: --args "-c 'echo one'"; an empty text
     /// takes them away
-    #[arg(long, value_name = "COMMAND", value_parser = parse::words, allow_hyphen_values = true)]
-    args: Option<Words>,
+    #[arg(long, value_name = "COMMAND", value_parser = parse::shell_words, allow_hyphen_values = true)]
+    args: Option<ShellWords>,
     /// How many tasks are to run
     #[arg(long, value_name = "COUNT")]
     replicas: Option<u64>,
@@ -93,19 +93,19 @@ pub struct Update {
     #[command(flatten)]
     task: TaskFlags,
     #[command(flatten)]
-    waiting: Waiting,
+    waiting: WaitArgs,
     #[command(flatten)]
-    change: Change,
+    change: ChangeArgs,
     #[command(flatten)]
     unsupported: ForUpdate,
 }
 
-pub async fn run(top: &Top, args: Update) -> Outcome {
+pub async fn run(top: &Top, args: ServiceUpdate) -> CliResult {
     args.unsupported.check()?;
     // Tried on an empty spec, so that flags which contradict each other are found before anybody is
     // asked.
-    args.task.apply(&mut TaskSpec::default()).map_err(Failure::usage)?;
-    let manager = Manager::connect(&top.host(&args.change.host)?).await?;
+    args.task.apply(&mut TaskSpec::default()).map_err(CliError::usage)?;
+    let manager = ManagerClient::connect(&top.host(&args.change.host)?).await?;
     let clock = args.waiting.begin();
     let mut submitter =
         manager.submitter(args.change.reason.as_deref()).await?.within(args.waiting.limit());
@@ -121,10 +121,10 @@ pub async fn run(top: &Top, args: Update) -> Outcome {
 
 /// Reads, changes and submits until nobody is faster.
 async fn submit(
-    manager: &Manager,
+    manager: &ManagerClient,
     submitter: &mut Submitter,
-    args: &Update,
-) -> Outcome<(String, Accepted)> {
+    args: &ServiceUpdate,
+) -> CliResult<(String, Accepted)> {
     let began = Instant::now();
     let mut edits = Edits::new(args.waiting.limit());
     loop {
@@ -132,7 +132,7 @@ async fn submit(
         let service = found
             .into_iter()
             .next()
-            .ok_or_else(|| Failure::refused(format!("no service {:?}", args.service)))?;
+            .ok_or_else(|| CliError::refused(format!("no service {:?}", args.service)))?;
         let id = id_of(&service).to_string();
         let version = service.meta.as_ref().map_or(0, |meta| meta.version);
         let mut spec = service.spec.unwrap_or_default();
@@ -155,7 +155,7 @@ fn dice() -> u64 {
     crate::cli::now().0 ^ u64::from(std::process::id()).rotate_left(32)
 }
 
-fn edit(spec: &mut ServiceSpec, args: &Update) -> Outcome {
+fn edit(spec: &mut ServiceSpec, args: &ServiceUpdate) -> CliResult {
     let labels = &mut spec.annotations.get_or_insert_with(Annotations::default).labels;
     args.label_rm.iter().for_each(|key| drop(labels.remove(key)));
     labels.extend(args.label_add.iter().cloned());
@@ -165,15 +165,17 @@ fn edit(spec: &mut ServiceSpec, args: &Update) -> Outcome {
             Some(Mode::Replicated(replicated)) => replicated.replicas = replicas,
             None => mode.mode = Some(Mode::Replicated(Replicated { replicas })),
             Some(Mode::Global(_) | Mode::ReplicatedJob(_) | Mode::GlobalJob(_)) => {
-                return Err(Failure::refused("only replicated services have a number of replicas"));
+                return Err(CliError::refused(
+                    "only replicated services have a number of replicas",
+                ));
             }
         }
     }
     edit_ports(spec, args);
-    edit_task(spec.task.get_or_insert_with(TaskSpec::default), args).map_err(Failure::refused)
+    edit_task(spec.task.get_or_insert_with(TaskSpec::default), args).map_err(CliError::refused)
 }
 
-fn edit_ports(spec: &mut ServiceSpec, args: &Update) {
+fn edit_ports(spec: &mut ServiceSpec, args: &ServiceUpdate) {
     if args.publish_add.is_empty() && args.publish_rm.is_empty() {
         return;
     }
@@ -192,7 +194,7 @@ fn meets(port: &PortConfig, target: u32, protocol: PortProtocol) -> bool {
     port.target_port == target && port.protocol() == protocol
 }
 
-fn edit_task(task: &mut TaskSpec, args: &Update) -> Result<(), String> {
+fn edit_task(task: &mut TaskSpec, args: &ServiceUpdate) -> Result<(), String> {
     let container = container(task)?;
     if let Some(image) = &args.image {
         container.image.clone_from(image);
@@ -237,14 +239,14 @@ mod tests {
     use skep_proto::defaults;
 
     #[derive(Parser)]
-    struct Line {
+    struct UpdateLine {
         #[command(flatten)]
-        update: Update,
+        update: ServiceUpdate,
     }
 
-    fn check(before: &ServiceSpec, words: &[&str]) -> ServiceSpec {
-        let line = ["skep", "web"].iter().chain(words);
-        let args = Line::try_parse_from(line).expect("a good command line").update;
+    fn check(before: &ServiceSpec, flags: &[&str]) -> ServiceSpec {
+        let line = ["skep", "web"].iter().chain(flags);
+        let args = UpdateLine::try_parse_from(line).expect("a good command line").update;
         let mut spec = before.clone();
         edit(&mut spec, &args).expect("it can be done");
         spec

@@ -20,7 +20,7 @@ pub const ATTEMPTS_MAX: usize = 3;
 
 /// One slot as it is now.
 #[derive(Clone, PartialEq, Debug)]
-pub struct Slot {
+pub struct SlotPicture {
     /// Its number.
     pub number: u64,
     /// Its newest task.
@@ -48,7 +48,7 @@ pub struct Picture {
     /// Tasks that run an older spec and still serve.
     pub older: u64,
     /// Slots on their way, settled ones too, by number.
-    pub slots: Vec<Slot>,
+    pub slots: Vec<SlotPicture>,
     /// All has come about.
     pub converged: bool,
     /// Why waiting longer is in vain; may be empty while there is hope.
@@ -66,7 +66,7 @@ impl Picture {
     }
 
     /// The slot that fails most.
-    pub fn culprit(&self) -> Option<&Slot> {
+    pub fn culprit(&self) -> Option<&SlotPicture> {
         self.slots.iter().filter(|slot| slot.failed.is_some()).max_by_key(|slot| slot.failures)
     }
 
@@ -89,7 +89,7 @@ pub fn judge(reply: &WatchServiceReply, old: &BTreeSet<Id>) -> Picture {
     for task in &reply.tasks {
         by_slot.entry(task.slot).or_default().push(task);
     }
-    let mut slots: Vec<Slot> = Vec::new();
+    let mut slots: Vec<SlotPicture> = Vec::new();
     let (mut finished, mut dead) = (0, None);
     for (number, mut tasks) in by_slot {
         tasks.sort_by_key(|task| std::cmp::Reverse(created(task)));
@@ -140,7 +140,7 @@ fn slot(
     service: &Service,
     old: &BTreeSet<Id>,
     pulls: &[PullProgress],
-) -> Slot {
+) -> SlotPicture {
     let newest = tasks[0];
     let counts = |task: &Task| has_failed(task) || (was_replaced(task) && task.id != newest.id);
     let failed: Vec<&Task> = tasks
@@ -151,7 +151,7 @@ fn slot(
     let pull = pulls.iter().find(|pull| pull.task_id == newest.id).cloned();
     let is_on_its_way =
         is_wanted(newest) && current(newest, service) && state(newest) <= TaskState::Running;
-    Slot {
+    SlotPicture {
         number,
         settled: is_on_its_way && state(newest) == TaskState::Running,
         failures: failed.len(),
@@ -167,14 +167,14 @@ fn slot(
 
 /// Tasks that are kept because only their placement was changed count once the roll-out has looked
 /// at all of them.
-fn is_kept_too_early(service: &Service, slots: &[Slot]) -> bool {
+fn is_kept_too_early(service: &Service, slots: &[SlotPicture]) -> bool {
     let is_updating =
         service.rollout.as_ref().is_some_and(|rollout| rollout.state() == RolloutState::Updating);
     is_updating
         && slots.iter().any(|slot| slot.settled && slot.task.spec_version != service.spec_version)
 }
 
-fn hopeless(service: &Service, picture: &Picture, dead: Option<Slot>) -> String {
+fn hopeless(service: &Service, picture: &Picture, dead: Option<SlotPicture>) -> String {
     if !service.parked.is_empty() {
         return format!("the service is parked: {}", service.parked);
     }
@@ -197,14 +197,14 @@ fn hopeless(service: &Service, picture: &Picture, dead: Option<Slot>) -> String 
 }
 
 /// One line about a slot, for those who watch.
-pub fn slot_line(slot: &Slot) -> String {
+pub fn slot_line(slot: &SlotPicture) -> String {
     let task = &slot.task;
     let mut line = state_word(state(task)).to_owned();
     if !task.node_name.is_empty() {
         line.push_str(&format!(" on {}", task.node_name));
     }
     if let Some(pull) = &slot.pull {
-        line.push_str(&format!(", {}", pull_words(pull)));
+        line.push_str(&format!(", {}", pull_text(pull)));
     } else if has_failed(task) {
         line.push_str(&format!(": {}", trouble(task)));
     } else if let Some(failed) = slot.failed.as_ref().filter(|_| !slot.settled) {
@@ -222,7 +222,7 @@ pub fn slot_line(slot: &Slot) -> String {
     line
 }
 
-fn pull_words(pull: &PullProgress) -> String {
+fn pull_text(pull: &PullProgress) -> String {
     use crate::cli::show::bytes_size;
     match (pull.done_bytes, pull.total_bytes) {
         (0, 0) => pull.message.clone(),

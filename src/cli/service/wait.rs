@@ -3,13 +3,13 @@
 
 use super::{
     name_of,
-    patience::{Limit, Patience},
-    progress::Progress,
+    patience::{WaitDeadline, WaitLimit},
+    progress::ProgressDisplay,
     verdict::{self, Picture},
 };
 use crate::cli::{
-    connect::Manager,
-    fail::{Failure, Outcome},
+    connect::ManagerClient,
+    fail::{CliError, CliResult},
     now, parse,
     show::untrusted::one_line,
     task::end_of,
@@ -36,7 +36,7 @@ const LAST_LINES_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Whether and how long to wait.
 #[derive(Args, Clone, Debug)]
-pub struct Waiting {
+pub struct WaitArgs {
     /// Do not wait until it runs
     #[arg(short, long)]
     detach: bool,
@@ -48,46 +48,46 @@ pub struct Waiting {
     quiet: bool,
 }
 
-impl Waiting {
+impl WaitArgs {
     /// How long the whole command may take, where the caller said so.
     pub fn limit(&self) -> Option<Duration> {
         self.timeout.filter(|limit| !limit.is_zero())
     }
 
     /// Begins to count the time of the command.
-    pub fn begin(&self) -> Clock {
+    pub fn begin(&self) -> WaitClock {
         let limit = match (self.timeout, self.limit()) {
-            (None, _) => Limit::Standstill,
-            (Some(_), None) => Limit::Never,
-            (Some(_), Some(limit)) => Limit::After(limit),
+            (None, _) => WaitLimit::Standstill,
+            (Some(_), None) => WaitLimit::Never,
+            (Some(_), Some(limit)) => WaitLimit::After(limit),
         };
-        Clock { began: Instant::now(), limit }
+        WaitClock { began: Instant::now(), limit }
     }
 }
 
 /// When the command began, and when it is to end.
 #[derive(Clone, Copy, Debug)]
-pub struct Clock {
+pub struct WaitClock {
     began: Instant,
-    limit: Limit,
+    limit: WaitLimit,
 }
 
 /// Waits as the flags say. The service is named by its id.
 pub async fn until_it_runs(
-    manager: &Manager,
+    manager: &ManagerClient,
     id: &str,
     accepted: &Accepted,
-    waiting: &Waiting,
-    clock: Clock,
-) -> Outcome {
+    waiting: &WaitArgs,
+    clock: WaitClock,
+) -> CliResult {
     if waiting.detach {
         return Ok(());
     }
-    let mut progress = if waiting.quiet { Progress::Silent } else { Progress::new() };
+    let mut progress = if waiting.quiet { ProgressDisplay::Silent } else { ProgressDisplay::new() };
     let outcome = tokio::select! {
         outcome = watch(manager, id, accepted, clock, &mut progress) => outcome,
         _ = tokio::signal::ctrl_c() => {
-            Err(Failure::refused(format!("interrupted; service {id} goes on"))
+            Err(CliError::refused(format!("interrupted; service {id} goes on"))
                 .hint(format!("see how it does with `skep service ps {id}`")))
         }
     };
@@ -96,13 +96,13 @@ pub async fn until_it_runs(
 }
 
 async fn watch(
-    manager: &Manager,
+    manager: &ManagerClient,
     id: &str,
     accepted: &Accepted,
-    clock: Clock,
-    progress: &mut Progress,
-) -> Outcome {
-    let mut patience = Patience::new(clock.limit, clock.began.elapsed());
+    clock: WaitClock,
+    progress: &mut ProgressDisplay,
+) -> CliResult {
+    let mut patience = WaitDeadline::new(clock.limit, clock.began.elapsed());
     let mut last: Option<(WatchServiceReply, Picture)> = None;
     let after_revision = accepted.through_revision.max(accepted.revision);
     let asked = WatchServiceRequest { service: id.to_owned(), after_revision };
@@ -135,10 +135,10 @@ async fn watch(
             }
         };
         let Some(reply) = reply else {
-            return Err(while_waiting(id, Failure::unreachable("")));
+            return Err(while_waiting(id, CliError::unreachable("")));
         };
         if reply.removed {
-            return Err(Failure::refused(format!("service {id} was removed meanwhile")));
+            return Err(CliError::refused(format!("service {id} was removed meanwhile")));
         }
         let old = old.get_or_insert_with(|| verdict::old_failures(&reply, accepted.revision));
         let picture = verdict::judge(&reply, old);
@@ -153,9 +153,9 @@ async fn watch(
 }
 
 /// A command that was accepted stays accepted when the manager goes away.
-fn while_waiting(id: &str, failure: Failure) -> Failure {
+fn while_waiting(id: &str, failure: CliError) -> CliError {
     match failure.is_unreachable() {
-        true => Failure::unreachable(format!(
+        true => CliError::unreachable(format!(
             "the manager went away while waiting; service {id} goes on"
         ))
         .hint(format!("see how it does with `skep service ps {id}` once the manager is back"))
@@ -164,14 +164,14 @@ fn while_waiting(id: &str, failure: Failure) -> Failure {
     }
 }
 
-fn in_vain(limit: Limit) -> String {
+fn in_vain(limit: WaitLimit) -> String {
     match limit {
-        Limit::After(limit) => format!("the time of {limit:?} is over"),
-        Limit::Standstill | Limit::Never => "it makes no progress".into(),
+        WaitLimit::After(limit) => format!("the time of {limit:?} is over"),
+        WaitLimit::Standstill | WaitLimit::Never => "it makes no progress".into(),
     }
 }
 
-async fn sleep_until(at: Option<Duration>, clock: Clock) {
+async fn sleep_until(at: Option<Duration>, clock: WaitClock) {
     match at {
         Some(at) => tokio::time::sleep(at.saturating_sub(clock.began.elapsed())).await,
         None => std::future::pending().await,
@@ -196,13 +196,13 @@ fn steady_for(reply: &WatchServiceReply, picture: &Picture) -> Duration {
 }
 
 async fn give_up(
-    manager: &Manager,
+    manager: &ManagerClient,
     id: &str,
     last: Option<&(WatchServiceReply, Picture)>,
     reason: String,
-) -> Failure {
+) -> CliError {
     let Some((reply, picture)) = last else {
-        return Failure::refused(format!("nothing was heard of service {id}"))
+        return CliError::refused(format!("nothing was heard of service {id}"))
             .hint("see `skep status`");
     };
     let name = reply.service.as_ref().map_or(id, name_of);
@@ -228,7 +228,7 @@ async fn give_up(
         }
         text.push_str(&format!("\n  {}", next_attempt(&slot.task, task)));
     }
-    Failure::refused(text).hint(format!(
+    CliError::refused(text).hint(format!(
         "the service stays; `skep service ps {name}` shows its tasks, `skep why {name}` why, `skep service rm {name}` removes it"
     ))
 }
@@ -256,7 +256,7 @@ fn next_attempt(newest: &Task, failed: &Task) -> String {
 }
 
 /// What a task wrote last, as far as its node can tell.
-async fn last_lines(manager: &Manager, task: &Task) -> Vec<String> {
+async fn last_lines(manager: &ManagerClient, task: &Task) -> Vec<String> {
     let tasks = vec![Id::from_bytes(&task.id).to_string()];
     let asked = LogsRequest { tasks, tail: Some(LAST_LINES), ..LogsRequest::default() };
     let mut lines = Vec::new();

@@ -4,7 +4,7 @@
 //! It may be full, closed, or a pipe whose reader has gone. That is an error of the command.
 
 use super::{stderr, untrusted};
-use crate::cli::fail::Outcome;
+use crate::cli::fail::CliResult;
 use serde_json::Value;
 use std::io::{self, IsTerminal, Write};
 
@@ -38,7 +38,7 @@ impl Form {
 }
 
 /// Writes one piece of data and ends its line.
-pub fn say(text: &str) -> Outcome {
+pub fn say(text: &str) -> CliResult {
     let shown = match Form::of_stdout() {
         Form::Visible => untrusted::visible(text),
         Form::Raw => text.to_owned(),
@@ -47,12 +47,12 @@ pub fn say(text: &str) -> Outcome {
 }
 
 /// Writes one JSON value, indented.
-pub fn say_json(value: &Value) -> Outcome {
+pub fn say_json(value: &Value) -> CliResult {
     say(&format!("{value:#}"))
 }
 
 /// Writes bytes to the standard output as they are.
-pub fn write_raw(parts: &[&[u8]]) -> Outcome {
+pub fn write_raw(parts: &[&[u8]]) -> CliResult {
     let mut out = stdout().lock();
     for part in parts {
         out.write_all(part)?;

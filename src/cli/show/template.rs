@@ -5,8 +5,8 @@
 //! with or without underscores. A name that neither has is refused before anybody is asked. A field
 //! that is there but not set is empty.
 
-use super::{Listing, Row};
-use crate::cli::fail::{Failure, Outcome};
+use super::{TableLayout, TableRow};
+use crate::cli::fail::{CliError, CliResult};
 use serde_json::Value;
 use skep_proto::json::shape;
 
@@ -33,17 +33,17 @@ enum Style {
 
 impl Template {
     /// Reads a template for rows of a listing.
-    pub fn parse(text: &str, listing: &Listing) -> Outcome<Template> {
+    pub fn parse(text: &str, listing: &TableLayout) -> CliResult<Template> {
         let mut parts = Vec::new();
         let text = text.replace("\\t", "\t").replace("\\n", "\n");
         let mut rest = text.as_str();
         if !rest.contains("{{") {
-            return Err(Failure::usage(format!("format {rest:?} is unknown"))
+            return Err(CliError::usage(format!("format {rest:?} is unknown"))
                 .hint("there are table, json and templates such as '{{.ID}}'"));
         }
         while let Some(start) = rest.find("{{") {
             let end = rest[start..].find("}}").map(|end| start + end).ok_or_else(|| {
-                Failure::usage(format!("template {text:?} has a {{{{ without }}}}"))
+                CliError::usage(format!("template {text:?} has a {{{{ without }}}}"))
                     .hint("write '{{.Field}}'")
             })?;
             if start > 0 {
@@ -59,7 +59,7 @@ impl Template {
     }
 
     /// The template with a row's values.
-    pub fn fill(&self, row: &Row) -> String {
+    pub fn fill(&self, row: &TableRow) -> String {
         self.parts
             .iter()
             .map(|part| match part {
@@ -73,11 +73,11 @@ impl Template {
 
     /// The template with the value of a message alone.
     pub fn fill_json(&self, json: Value) -> String {
-        self.fill(&Row { id: String::new(), mark: "", cells: Vec::new(), json })
+        self.fill(&TableRow { id: String::new(), mark: "", cells: Vec::new(), json })
     }
 
     /// The template with headings in place of values.
-    pub fn headings(&self, listing: &Listing) -> String {
+    pub fn headings(&self, listing: &TableLayout) -> String {
         self.parts
             .iter()
             .map(|part| match part {
@@ -94,7 +94,7 @@ impl Template {
     }
 }
 
-fn action(text: &str, listing: &Listing) -> Outcome<Part> {
+fn action(text: &str, listing: &TableLayout) -> CliResult<Part> {
     let (style, field) = match text.split_once(char::is_whitespace) {
         None => (Style::Plain, text),
         Some(("json", field)) => (Style::Json, field.trim()),
@@ -125,7 +125,7 @@ fn action(text: &str, listing: &Listing) -> Outcome<Part> {
                 .chain(unknown.known.iter().map(String::as_str))
                 .collect::<Vec<_>>()
                 .join(" .");
-            Err(Failure::usage(format!(
+            Err(CliError::usage(format!(
                 "the template's field {field:?} is unknown: there is no {:?}",
                 unknown.name
             ))
@@ -134,8 +134,8 @@ fn action(text: &str, listing: &Listing) -> Outcome<Part> {
     }
 }
 
-fn not_built(text: &str) -> Failure {
-    Failure::usage(format!("template action {text:?} is not supported yet")).hint(
+fn not_built(text: &str) -> CliError {
+    CliError::usage(format!("template action {text:?} is not supported yet")).hint(
         "there are {{.Field}}, {{.Field.Sub}} and {{json .Field}}; for more use --format json",
     )
 }
@@ -158,12 +158,13 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    const LIST: Listing =
-        Listing { message: "Service", fields: &[("ID", "ID"), ("Self", "")], filters: &[] };
+    const LIST: TableLayout =
+        TableLayout { message: "Service", fields: &[("ID", "ID"), ("Self", "")], filters: &[] };
 
     fn check(template: &str, expected: Result<&str, &str>) {
         let json = json!({"spec": {"annotations": {"name": "web", "labels": {"a": "b"}}}, "spec_version": 7, "blocked": null});
-        let row = Row { id: "1".into(), mark: "", cells: vec!["1".into(), "true".into()], json };
+        let row =
+            TableRow { id: "1".into(), mark: "", cells: vec!["1".into(), "true".into()], json };
         let said = Template::parse(template, &LIST)
             .map(|t| t.fill(&row))
             .map_err(|e| e.message().to_owned());

@@ -1,6 +1,6 @@
 //! A task for people.
 
-use super::words::{end_words, image, ports, state_word, trouble};
+use super::outcome::{end_text, image, ports, state_word, trouble};
 use crate::cli::{
     now,
     show::{ago, local_time, pairs, title},
@@ -37,7 +37,7 @@ pub fn pretty(task: &Task) -> String {
         (
             "End",
             if container.exit_code.is_some() || container.signal != 0 {
-                end_words(&container)
+                end_text(&container)
             } else {
                 String::new()
             },

@@ -1,6 +1,6 @@
 //! The audit itself: entry after entry, from their bytes to a head and a digest.
 
-use crate::cli::fail::{Failure, Outcome};
+use crate::cli::fail::{CliError, CliResult};
 use bytes::Bytes;
 use prost::Message;
 use skep_log::chain::{self, Hash, SealedEntry};
@@ -26,7 +26,7 @@ pub struct Audit {
 
 impl Audit {
     /// Takes the next entry as stored: checks it against what came before and folds its records in.
-    pub fn take(&mut self, stored: Bytes, upto: u64, claimed: &StatusReply) -> Outcome {
+    pub fn take(&mut self, stored: Bytes, upto: u64, claimed: &StatusReply) -> CliResult {
         self.bytes += stored.len() as u64;
         let entry =
             chain::unseal(stored).map_err(|error| altered(self.revision, &error.to_string()))?;
@@ -38,9 +38,9 @@ impl Audit {
     }
 
     /// Whether all was seen that the manager claims to have.
-    pub fn finish(&self, upto: u64, claimed: &StatusReply) -> Outcome {
+    pub fn finish(&self, upto: u64, claimed: &StatusReply) -> CliResult {
         if self.revision < upto.min(claimed.revision) {
-            return Err(Failure::refused(format!(
+            return Err(CliError::refused(format!(
                 "the history ends at revision {}, the manager claims {}",
                 self.revision, claimed.revision
             ))
@@ -91,13 +91,13 @@ impl Audit {
         Some(format!("record {}: {}", newest.revision, newest.why))
     }
 
-    fn follows(&mut self, entry: &SealedEntry) -> Outcome {
+    fn follows(&mut self, entry: &SealedEntry) -> CliResult {
         let header = &entry.header;
         let parent = Hash::from_bytes(&header.parent_hash).unwrap_or(Hash::ZERO);
         if self.entries == 0 {
             self.first = header.first_revision;
             if header.first_revision != 1 {
-                return Err(Failure::refused(format!(
+                return Err(CliError::refused(format!(
                     "the history begins at revision {}: what came before was trimmed and cannot be replayed",
                     header.first_revision
                 )));
@@ -131,9 +131,9 @@ impl Audit {
         Ok(())
     }
 
-    fn fold(&mut self, entry: &SealedEntry) -> Outcome {
-        for (place, bytes) in entry.records.iter().enumerate() {
-            let revision = entry.header.first_revision + place as u64;
+    fn fold(&mut self, entry: &SealedEntry) -> CliResult {
+        for (index, bytes) in entry.records.iter().enumerate() {
+            let revision = entry.header.first_revision + index as u64;
             let record = Record::decode(bytes.clone())
                 .map_err(|error| altered(self.revision, &error.to_string()))?;
             if let Some(Kind::Checkpoint(checkpoint)) =
@@ -147,7 +147,7 @@ impl Audit {
                 incarnation: entry.header.incarnation,
             };
             self.view.apply(stamp, &record).map_err(|unknown| {
-                Failure::refused(format!("revision {revision} cannot be replayed: {unknown}"))
+                CliError::refused(format!("revision {revision} cannot be replayed: {unknown}"))
                     .hint("this program may be older than the one that wrote it")
             })?;
             self.revision = revision;
@@ -156,9 +156,9 @@ impl Audit {
     }
 
     /// A checkpoint carries the digest after the record before it.
-    fn compare(&mut self, revision: u64, recorded: &[u8]) -> Outcome {
+    fn compare(&mut self, revision: u64, recorded: &[u8]) -> CliResult {
         if recorded != self.view.digest().to_bytes() {
-            return Err(Failure::refused(format!(
+            return Err(CliError::refused(format!(
                 "replayed up to revision {} the view's digest is {}, the checkpoint at revision {revision} says {}",
                 self.revision,
                 self.digest(),
@@ -170,9 +170,9 @@ impl Audit {
         Ok(())
     }
 
-    fn agrees(&self, claimed: &StatusReply) -> Outcome {
+    fn agrees(&self, claimed: &StatusReply) -> CliResult {
         let differs = |what: &str, computed: String, said: &[u8]| {
-            Failure::refused(format!(
+            CliError::refused(format!(
                 "at revision {} the {what} computes to {computed}, the manager says {}",
                 self.revision,
                 hex(said)
@@ -189,8 +189,8 @@ impl Audit {
     }
 }
 
-fn altered(good: u64, what: &str) -> Failure {
-    Failure::refused(format!("the history is good up to revision {good} and not after: {what}"))
+fn altered(good: u64, what: &str) -> CliError {
+    CliError::refused(format!("the history is good up to revision {good} and not after: {what}"))
         .hint("something altered it: compare with a backup or with another manager")
 }
 

@@ -9,7 +9,7 @@
 //! cargo test -p skep-tests --test tidy -- --ignored write_the_table_of_bounds
 //! ```
 
-use super::{Page, files, none, root};
+use super::{SourceFile, files, none, root};
 use std::{fmt::Write, fs};
 
 /// Words in a constant's name that make it a bound.
@@ -45,7 +45,7 @@ impl Bound {
 /// All bounds of the code that ships, in the order of their files.
 fn bounds() -> Vec<Bound> {
     let pages = files("rs");
-    let shipped = |page: &&Page| {
+    let shipped = |page: &&SourceFile| {
         let path = page.path.as_str();
         let folders = SECTIONS.iter().flat_map(|(_, folders)| *folders);
         !page.is_test && folders.into_iter().any(|folder| path.starts_with(folder))
@@ -53,7 +53,7 @@ fn bounds() -> Vec<Bound> {
     pages.iter().filter(shipped).flat_map(bounds_of).collect()
 }
 
-fn bounds_of(page: &Page) -> Vec<Bound> {
+fn bounds_of(page: &SourceFile) -> Vec<Bound> {
     let mut found = Vec::new();
     let mut about: Vec<&str> = Vec::new();
     let code = page.code();

@@ -4,7 +4,7 @@
 //! Imports are read as text: `use` trees and paths that begin with `crate` or `super`. A name that
 //! a module passes on (`pub use`) counts as an import of the module that it comes from.
 
-use super::{Page, files, none};
+use super::{SourceFile, files, none};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Source folders of the crates in which no module imports itself by a detour.
@@ -34,7 +34,7 @@ struct Import {
 }
 
 impl Crate {
-    fn read(folder: &str, pages: &[Page]) -> Crate {
+    fn read(folder: &str, pages: &[SourceFile]) -> Crate {
         let root = format!("{folder}/");
         let modules = pages.iter().filter(|page| !page.is_test).filter_map(|page| {
             let name = page.path.strip_prefix(&root)?.strip_suffix(".rs")?;

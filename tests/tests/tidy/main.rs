@@ -11,6 +11,7 @@ mod bounds;
 mod catalogue;
 mod faults;
 mod floors;
+mod names;
 mod pages;
 mod pure;
 mod streams;
@@ -29,7 +30,7 @@ fn root() -> PathBuf {
 }
 
 /// A text file of the repository.
-struct Page {
+struct SourceFile {
     /// Its path from the repository's folder, with `/`.
     path: String,
     /// All of it.
@@ -39,14 +40,14 @@ struct Page {
 }
 
 /// All files with this ending that belong to the repository, in the order of their paths.
-fn files(ending: &str) -> Vec<Page> {
+fn files(ending: &str) -> Vec<SourceFile> {
     let root = root();
     let mut paths = Vec::new();
     collect(&root, &mut paths);
-    let mut pages: Vec<Page> = paths
+    let mut pages: Vec<SourceFile> = paths
         .into_iter()
         .filter(|path| path.extension().is_some_and(|found| found == ending))
-        .map(|path| Page {
+        .map(|path| SourceFile {
             text: fs::read_to_string(&path)
                 .unwrap_or_else(|error| panic!("{}: {error}", path.display())),
             is_test: false,
@@ -84,7 +85,7 @@ fn collect(folder: &Path, paths: &mut Vec<PathBuf>) {
 }
 
 /// The modules that a file has for its tests alone, as paths without an ending.
-fn test_modules(page: &Page) -> Vec<String> {
+fn test_modules(page: &SourceFile) -> Vec<String> {
     let stem = page.path.trim_end_matches(".rs");
     let folder = ["/lib", "/main"].iter().find_map(|end| stem.strip_suffix(end)).unwrap_or(stem);
     let lines: Vec<&str> = page.text.lines().collect();
@@ -93,7 +94,7 @@ fn test_modules(page: &Page) -> Vec<String> {
     names.map(|name| format!("{folder}/{name}")).collect()
 }
 
-impl Page {
+impl SourceFile {
     /// The lines before the file's own test module, which stands last.
     fn code(&self) -> Vec<&str> {
         let lines: Vec<&str> = self.text.lines().collect();

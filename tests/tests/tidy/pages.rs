@@ -112,16 +112,17 @@ fn names_say_something() {
 
 /// The name of the type that this line defines. An indented alias is a foreign trait's, and so is
 /// its name.
-fn type_name(line: &str) -> Option<&str> {
-    let mut words =
-        line.split(|c: char| !(c.is_alphanumeric() || c == '_')).filter(|word| !word.is_empty());
-    let mut word = words.next()?;
-    while ["pub", "crate", "super"].contains(&word) {
-        word = words.next()?;
-    }
-    let defines =
-        ["struct", "enum", "trait"].contains(&word) || word == "type" && !line.starts_with(' ');
-    defines.then(|| words.next()).flatten()
+pub fn type_name(line: &str) -> Option<&str> {
+    let code = line.trim_start();
+    let code = match code.strip_prefix("pub(") {
+        Some(restricted) => restricted.split_once(')')?.1.trim_start(),
+        None => code.strip_prefix("pub ").unwrap_or(code),
+    };
+    let (keyword, rest) = code.strip_prefix("unsafe ").unwrap_or(code).split_once(' ')?;
+    let defines = ["struct", "enum", "trait", "union"].contains(&keyword)
+        || keyword == "type" && !line.starts_with(' ');
+    let name = rest.split(|c: char| !(c.is_alphanumeric() || c == '_')).next()?;
+    (defines && !name.is_empty()).then_some(name)
 }
 
 #[test]

@@ -5,7 +5,7 @@
 //! meaning; this test reads words, and so also covers the modules, which have no clippy
 //! configuration of their own.
 
-use super::{Page, files, none};
+use super::{SourceFile, files, none};
 
 /// Packages that are pure as a whole.
 const PURE: [&str; 3] = ["proto/src/", "projections/src/", "reconcilers/src/"];
@@ -36,7 +36,7 @@ const MODULES: [(&str, &str); 5] = [
     ("io", "reading and writing belong to the shell"),
 ];
 
-fn is_pure(page: &Page, marked: &[String]) -> bool {
+fn is_pure(page: &SourceFile, marked: &[String]) -> bool {
     let below = |stem: &String| {
         page.path
             .strip_prefix(stem.as_str())
@@ -46,7 +46,7 @@ fn is_pure(page: &Page, marked: &[String]) -> bool {
 }
 
 /// The stems of modules that call themselves PURE.
-fn marked(pages: &[Page]) -> Vec<String> {
+fn marked(pages: &[SourceFile]) -> Vec<String> {
     let names_others = |path: &str| path.ends_with("/lib.rs") || path.ends_with("/main.rs");
     let says = pages
         .iter()

@@ -5,12 +5,12 @@
 
 mod stage;
 
-use stage::Stage;
+use stage::Testbed;
 use std::{thread, time::Duration};
 
 #[test]
 fn a_daemon_killed_under_load_keeps_what_it_acknowledged_and_adopts_what_runs() {
-    let mut stage = Stage::new();
+    let mut stage = Testbed::new();
     stage.start();
     stage.says(&[
         "service",
@@ -55,7 +55,7 @@ fn a_daemon_killed_under_load_keeps_what_it_acknowledged_and_adopts_what_runs() 
 
 #[test]
 fn a_stopped_manager_answers_about_its_past() {
-    let mut stage = Stage::new();
+    let mut stage = Testbed::new();
     stage.start();
     stage.says(&[
         "service",
@@ -88,13 +88,13 @@ fn a_stopped_manager_answers_about_its_past() {
     assert!(then.starts_with("web "), "{then}");
     stage.says(&["verify", "--state-dir", &dir]);
     stage.says(&["why", "--state-dir", &dir, "web"]);
-    let (code, _, words) = stage.client().runs(&["service", "ls"]);
-    assert_eq!(code, 3, "{words}");
+    let (code, _, said) = stage.client().runs(&["service", "ls"]);
+    assert_eq!(code, 3, "{said}");
 }
 
 #[test]
 fn what_is_refused_is_refused_with_words_and_recorded_with_its_author() {
-    let mut stage = Stage::new();
+    let mut stage = Testbed::new();
     stage.start();
     let client = stage.client();
     let refused = [
@@ -114,10 +114,10 @@ fn what_is_refused_is_refused_with_words_and_recorded_with_its_author() {
         ),
         (vec!["service", "rm", "ghost"], "not found"),
     ];
-    for (words, expected) in refused {
-        let (code, _, said) = client.runs(&words);
-        assert_eq!(code, 1, "{words:?}: {said}");
-        assert!(said.contains(expected) && said.contains("hint:"), "{words:?}: {said}");
+    for (args, expected) in refused {
+        let (code, _, said) = client.runs(&args);
+        assert_eq!(code, 1, "{args:?}: {said}");
+        assert!(said.contains(expected) && said.contains("hint:"), "{args:?}: {said}");
     }
     let log = stage.says(&["log", "--format", "json"]);
     let refusals: Vec<&str> =
@@ -131,7 +131,7 @@ fn what_is_refused_is_refused_with_words_and_recorded_with_its_author() {
 
 #[test]
 fn what_runs_of_a_lost_history_runs_on_until_somebody_decides() {
-    let mut stage = Stage::new();
+    let mut stage = Testbed::new();
     stage.start();
     stage.says(&["service", "create", "-q", "--name", "kept", "/bin/sleep", "600"]);
     let kept = stage.pids("kept");
@@ -145,17 +145,17 @@ fn what_runs_of_a_lost_history_runs_on_until_somebody_decides() {
     // As after a disk that lied: the store is as it was, and the head knows better.
     stage.copy_store(&aside, &stage.store());
     let dir = stage.state_dir();
-    let (code, _, words) = stage.client().runs(&["daemon", "--state-dir", &dir]);
-    assert_eq!(code, 1, "{words}");
-    assert!(words.contains("synced records are lost") && words.contains("skep recover"), "{words}");
+    let (code, _, said) = stage.client().runs(&["daemon", "--state-dir", &dir]);
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("synced records are lost") && said.contains("skep recover"), "{said}");
     let (code, _, recovered) =
         stage.client().runs(&["recover", "--accept-loss", "--state-dir", &dir]);
     assert_eq!(code, 0, "{recovered}");
-    let number = |words: &str| {
-        let after = words.split_once("ends at revision ").expect("it says where history ends").1;
+    let number = |said: &str| {
+        let after = said.split_once("ends at revision ").expect("it says where history ends").1;
         after.split(|c: char| !c.is_ascii_digit()).next().map(str::to_owned)
     };
-    assert_eq!(number(&words), number(&recovered), "both say the same end");
+    assert_eq!(number(&said), number(&recovered), "both say the same end");
     stage.start();
     assert_eq!(stage.pids("kept"), kept, "what history knows goes on");
     let strays = stage.strays();
@@ -176,7 +176,7 @@ fn what_runs_of_a_lost_history_runs_on_until_somebody_decides() {
 
 #[test]
 fn a_program_that_is_not_there_does_not_fill_the_log() {
-    let mut stage = Stage::new();
+    let mut stage = Testbed::new();
     stage.start();
     stage.says(&["service", "create", "--detach", "--name", "nope", "/bin/no-such-program"]);
     thread::sleep(Duration::from_secs(4));
@@ -191,7 +191,7 @@ fn a_program_that_is_not_there_does_not_fill_the_log() {
 #[test]
 fn every_answer_waits_for_a_sync_of_its_own_or_a_shared_one() {
     const COMMANDS: usize = 20;
-    let mut stage = Stage::new();
+    let mut stage = Testbed::new();
     let trace = stage.file("syncs");
     stage.start_traced(&trace);
     let syncs = || {

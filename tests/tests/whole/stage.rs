@@ -12,7 +12,7 @@ use std::{
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The folder, and the daemon while it runs.
-pub struct Stage {
+pub struct Testbed {
     folder: tempfile::TempDir,
     daemon: Option<Child>,
 }
@@ -31,9 +31,9 @@ fn skep() -> PathBuf {
 
 impl Client {
     /// Exit code, stdout, stderr.
-    pub fn runs(&self, words: &[&str]) -> (i32, String, String) {
+    pub fn runs(&self, args: &[&str]) -> (i32, String, String) {
         let done = Command::new(skep())
-            .args(words)
+            .args(args)
             .env("SKEP_HOST", format!("unix://{}", self.0.display()))
             .env("NO_COLOR", "1")
             .stdin(Stdio::null())
@@ -44,9 +44,9 @@ impl Client {
     }
 }
 
-impl Stage {
-    pub fn new() -> Stage {
-        Stage { folder: tempfile::tempdir().unwrap(), daemon: None }
+impl Testbed {
+    pub fn new() -> Testbed {
+        Testbed { folder: tempfile::tempdir().unwrap(), daemon: None }
     }
 
     fn socket(&self) -> PathBuf {
@@ -107,9 +107,9 @@ impl Stage {
     }
 
     /// What a command prints; it must succeed.
-    pub fn says(&self, words: &[&str]) -> String {
-        let (code, out, err) = self.client().runs(words);
-        assert_eq!(code, 0, "skep {words:?}\n{out}\n{err}\n{}", self.log());
+    pub fn says(&self, args: &[&str]) -> String {
+        let (code, out, err) = self.client().runs(args);
+        assert_eq!(code, 0, "skep {args:?}\n{out}\n{err}\n{}", self.log());
         out
     }
 
@@ -187,7 +187,7 @@ impl Stage {
     }
 }
 
-impl Drop for Stage {
+impl Drop for Testbed {
     fn drop(&mut self) {
         let services = self.client().runs(&["service", "ls", "-q"]).1;
         for service in services.lines() {
@@ -201,7 +201,7 @@ impl Drop for Stage {
     }
 }
 
-impl Stage {
+impl Testbed {
     /// Gives the tasks a moment to end, then ends their shims and what these started, by id.
     fn kill_after_grace(&self, mark: &str) {
         for _ in 0..100 {

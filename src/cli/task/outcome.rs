@@ -27,7 +27,7 @@ pub fn trouble(task: &Task) -> String {
     }
     match status.state() {
         TaskState::Failed | TaskState::Rejected => {
-            status.container.as_ref().map_or_else(String::new, end_words)
+            status.container.as_ref().map_or_else(String::new, end_text)
         }
         TaskState::New
         | TaskState::Pending
@@ -47,13 +47,13 @@ pub fn trouble(task: &Task) -> String {
 pub fn end_of(task: &Task) -> String {
     let container = task.status.as_ref().and_then(|status| status.container.as_ref());
     match trouble(task) {
-        trouble if trouble.is_empty() => container.map_or_else(String::new, end_words),
+        trouble if trouble.is_empty() => container.map_or_else(String::new, end_text),
         trouble => trouble,
     }
 }
 
 /// How a container ended: exit code or signal, and who did it where that was not itself.
-pub fn end_words(container: &ContainerStatus) -> String {
+pub fn end_text(container: &ContainerStatus) -> String {
     let how = match (container.signal, container.exit_code) {
         (0, None) => String::new(),
         (0, Some(code)) => format!("exit code {code}"),
@@ -63,7 +63,7 @@ pub fn end_words(container: &ContainerStatus) -> String {
         },
     };
     let why =
-        if container.out_of_memory { "out of memory" } else { cause_words(container.end_cause()) };
+        if container.out_of_memory { "out of memory" } else { cause_text(container.end_cause()) };
     match (how.is_empty(), why.is_empty()) {
         (false, false) => format!("{how}, {why}"),
         (false, true) => how,
@@ -71,7 +71,7 @@ pub fn end_words(container: &ContainerStatus) -> String {
     }
 }
 
-fn cause_words(cause: EndCause) -> &'static str {
+fn cause_text(cause: EndCause) -> &'static str {
     match cause {
         EndCause::Itself => "",
         EndCause::Asked => "as asked",
@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     fn check(container: &ContainerStatus, expected: &str) {
-        assert_eq!(end_words(container), expected);
+        assert_eq!(end_text(container), expected);
     }
 
     #[test]

@@ -2,13 +2,13 @@
 
 /// The words of a command line, one after the other.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Words(pub Vec<String>);
+pub struct ShellWords(pub Vec<String>);
 
 /// Cuts a text into words as a shell does: quotes and backslashes keep blanks together. Nothing is
 /// expanded.
-pub fn words(text: &str) -> Result<Words, String> {
+pub fn shell_words(text: &str) -> Result<ShellWords, String> {
     match shlex::split(text) {
-        Some(words) => Ok(Words(words)),
+        Some(words) => Ok(ShellWords(words)),
         None => Err("a quote is not closed, or nothing follows the last backslash".into()),
     }
 }
@@ -19,7 +19,7 @@ mod tests {
 
     fn check(text: &str, expected: &[&str]) {
         let expected = expected.iter().map(ToString::to_string).collect();
-        assert_eq!(words(text), Ok(Words(expected)), "{text}");
+        assert_eq!(shell_words(text), Ok(ShellWords(expected)), "{text}");
     }
 
     #[test]
@@ -39,7 +39,7 @@ mod tests {
     #[test]
     fn an_open_quote_is_refused() {
         for text in ["-c 'unclosed", "say \"this", "ends with \\"] {
-            assert!(words(text).is_err(), "{text}");
+            assert!(shell_words(text).is_err(), "{text}");
         }
     }
 }

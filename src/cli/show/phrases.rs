@@ -41,15 +41,11 @@ pub fn title(word: &str) -> String {
 
 /// How long ago something was, in Docker's words; nothing for never.
 pub fn ago(at: u64, now: Timestamp) -> String {
-    if at == 0 {
-        String::new()
-    } else {
-        format!("{} ago", duration_words(now.since(Timestamp(at))))
-    }
+    if at == 0 { String::new() } else { format!("{} ago", duration_text(now.since(Timestamp(at)))) }
 }
 
 /// A duration in one rough word or two: `5 minutes`, `About an hour`.
-pub fn duration_words(ns: u64) -> String {
+pub fn duration_text(ns: u64) -> String {
     let seconds = ns / SECOND_NS;
     let (minutes, hours) = (seconds / 60, (seconds + 1_800) / 3_600);
     match seconds {
@@ -93,7 +89,7 @@ mod tests {
 
     #[test]
     fn times_are_told_as_docker_tells_them() {
-        let said = |seconds: u64| duration_words(seconds * SECOND_NS);
+        let said = |seconds: u64| duration_text(seconds * SECOND_NS);
         assert_eq!(said(0), "Less than a second");
         assert_eq!(said(1), "1 second");
         assert_eq!(said(59), "59 seconds");
