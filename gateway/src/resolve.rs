@@ -7,7 +7,7 @@
 use prost::Message;
 use skep_projections::{
     NodeIdx, NodeRow, ServiceIdx, ServiceRow, TaskIdx, TaskRow, View,
-    table::{Place, Row, Table},
+    table::{Row, RowIndex, Table},
 };
 use skep_proto::{
     Id,
@@ -206,7 +206,7 @@ fn task_named(view: &View, reference: &str) -> Option<TaskIdx> {
     wanted.or(tasks.last()).map(|(place, _)| *place)
 }
 
-fn whole<P: Place, R: Row>(
+fn whole<P: RowIndex, R: Row>(
     table: &Table<P, R>,
     reference: &str,
     there: impl Fn(&R) -> bool,
@@ -216,7 +216,7 @@ fn whole<P: Place, R: Row>(
 }
 
 /// The one object whose id begins so.
-fn begun<P: Place, R: Row>(
+fn begun<P: RowIndex, R: Row>(
     table: &Table<P, R>,
     noun: Noun,
     reference: &str,

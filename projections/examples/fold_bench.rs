@@ -73,11 +73,11 @@ fn id(kind: u64, n: u64) -> Id {
     Id(u128::from(mix(seed)) << 64 | u128::from(mix(seed ^ 0xabcdef)))
 }
 
-struct Fold {
+struct FoldRun {
     view: View,
 }
 
-impl Fold {
+impl FoldRun {
     fn tell(&mut self, record: &Record) {
         let revision = self.view.position().revision.next();
         let stamp = Stamp { revision, at: BEGINNING + revision.0 * 1000, incarnation: 1 };
@@ -103,8 +103,8 @@ fn nodes_of(tasks: u64) -> u64 {
     (tasks / 20).max(10)
 }
 
-fn cluster(tasks: u64) -> Fold {
-    let mut fold = Fold { view: View::default() };
+fn cluster(tasks: u64) -> FoldRun {
+    let mut fold = FoldRun { view: View::default() };
     for n in 0..nodes_of(tasks) {
         let description = Some(node_description(&format!("node-{n}")));
         let node_id = id(1, n).to_bytes();
@@ -123,7 +123,7 @@ fn cluster(tasks: u64) -> Fold {
     fold
 }
 
-fn create_services(fold: &mut Fold, tasks: u64) {
+fn create_services(fold: &mut FoldRun, tasks: u64) {
     for n in 0..tasks.div_ceil(TASKS_PER_SERVICE) {
         let (service_id, spec) = (id(2, n).to_bytes(), Some(service_spec(&format!("service-{n}"))));
         fold.say(Kind::ServiceCreated(Box::new(ServiceCreated { service_id, spec })));
@@ -189,10 +189,10 @@ fn best(what: &str, count: u64, mut run: impl FnMut() -> u64) {
     println!("{what:<58} {each:>9.0} ns  {:>10.0} /s", 1e9 / each);
 }
 
-fn fold_all(base: &View, encoded: &[Vec<u8>]) -> (u64, Fold) {
+fn fold_all(base: &View, encoded: &[Vec<u8>]) -> (u64, FoldRun) {
     // Decoded, so that nothing is shared with the base: as a replay has it.
     let mut fold =
-        Fold { view: snapshot::decode(&snapshot::encode(base)).expect("what was encoded") };
+        FoldRun { view: snapshot::decode(&snapshot::encode(base)).expect("what was encoded") };
     let nanos = timed(|| {
         for bytes in encoded {
             fold.replay(&Record::decode(&bytes[..]).expect("what was encoded"));
@@ -263,7 +263,7 @@ fn main() {
 }
 
 /// The commit path: a reader holds the view of the turn before while one record is folded in.
-fn turns(fold: &Fold, tasks: u64, order: &[u64]) {
+fn turns(fold: &FoldRun, tasks: u64, order: &[u64]) {
     let wanted = |n: u64| {
         Kind::TaskDesired(TaskDesired {
             task_id: id(3, n).to_bytes(),
@@ -274,7 +274,7 @@ fn turns(fold: &Fold, tasks: u64, order: &[u64]) {
     let count = order.len().min(20_000);
     let mut bytes = 0;
     best("a turn of one record (clone, then stop a task)", count as u64, || {
-        let mut fold = Fold { view: fold.view.clone() };
+        let mut fold = FoldRun { view: fold.view.clone() };
         let allocated = TOTAL.load(Relaxed);
         let mut held = fold.view.clone();
         let nanos = timed(|| {

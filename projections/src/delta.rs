@@ -5,7 +5,7 @@ use crate::{node::NodeIdx, service::ServiceIdx, task::TaskIdx};
 use skep_proto::Id;
 use std::collections::BTreeSet;
 
-/// Objects that changed, by place. A place whose row has gone names something that was there
+/// Objects that changed, by index. An index whose row has gone names something that was there
 /// before.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Delta {
@@ -17,7 +17,7 @@ pub struct Delta {
     pub services: BTreeSet<ServiceIdx>,
     /// Changed tasks.
     pub tasks: BTreeSet<TaskIdx>,
-    /// Tasks that left the view and the node they were bound to: their places may have been given
+    /// Tasks that left the view and the node they were bound to: their indexes may have been given
     /// to others since.
     pub gone: Vec<(Id, Id)>,
 }

@@ -47,7 +47,7 @@ pub const MANAGER: Id = Id(0x5e);
 pub struct World {
     /// The view so far.
     pub view: View,
-    /// Every record so far, with its place.
+    /// Every record so far, with its stamp.
     pub records: Vec<(Stamp, Record)>,
     /// Time of the next record; `wait` moves it.
     pub now: Timestamp,
@@ -128,7 +128,7 @@ impl World {
 
     /// The id of a task, named as for [`World::task`].
     pub fn task_id(&self, name: &str) -> Id {
-        self.view.tasks().get(self.task(name)).expect("a place that was found has a row").id
+        self.view.tasks().get(self.task(name)).expect("an index that was found has a row").id
     }
 
     /// How a task is called here: `web.1` where it is alone in its slot, otherwise `web.1#2`.
@@ -136,8 +136,8 @@ impl World {
         let Some(row) = self.view.tasks().get(task) else { return format!("gone task {}", task.0) };
         let service = self.view.services().get(row.service).map_or("?", |service| service.name());
         let in_slot: Vec<_> =
-            self.view.tasks_in_slot(row.service, row.slot).map(|(place, _)| place).collect();
-        match in_slot.iter().position(|place| *place == task) {
+            self.view.tasks_in_slot(row.service, row.slot).map(|(index, _)| index).collect();
+        match in_slot.iter().position(|index| *index == task) {
             Some(at) if in_slot.len() > 1 => format!("{service}.{}#{}", row.slot, at + 1),
             Some(_) | None => format!("{service}.{}", row.slot),
         }
@@ -150,7 +150,7 @@ impl World {
         let (service, slot) = name.rsplit_once('.')?;
         let service = self.view.services().find(id("service", service))?;
         let mut in_slot =
-            self.view.tasks_in_slot(service, slot.parse().ok()?).map(|(place, _)| place);
+            self.view.tasks_in_slot(service, slot.parse().ok()?).map(|(index, _)| index);
         match nth {
             Some(nth) => in_slot.nth(nth.checked_sub(1)?),
             None => in_slot.last(),

@@ -1,4 +1,4 @@
-//! From an id to its row's place.
+//! From an id to its row's index.
 //!
 //! Every record looks an id up, in a tree that does not fit the processor's cache: so its entries
 //! are small. The first half of an id, 64 random bits, tells practically all objects apart; the key
@@ -25,7 +25,7 @@ impl From<PackedId> for Id {
     }
 }
 
-/// Places by id.
+/// Indexes by id.
 #[derive(Clone, Default)]
 pub(crate) struct IdIndex {
     first: imbl::OrdMap<u64, u32>,
@@ -37,47 +37,47 @@ impl IdIndex {
         self.first.len() + self.second.len()
     }
 
-    /// The place of an id; `id_at` says which id the row at a place has.
+    /// The index of an id; `id_at` says which id the row at an index has.
     pub(crate) fn find(&self, id: Id, id_at: impl Fn(u32) -> Option<Id>) -> Option<u32> {
         let packed = PackedId::from(id);
-        if let Some(place) = self.first.get(&packed.0)
-            && id_at(*place) == Some(id)
+        if let Some(index) = self.first.get(&packed.0)
+            && id_at(*index) == Some(id)
         {
-            return Some(*place);
+            return Some(*index);
         }
         if self.second.is_empty() { None } else { self.second.get(&packed).copied() }
     }
 
     /// Adds an id that is not there.
-    pub(crate) fn insert(&mut self, id: Id, place: u32) {
+    pub(crate) fn insert(&mut self, id: Id, index: u32) {
         let packed = PackedId::from(id);
         if self.first.contains_key(&packed.0) {
-            self.second.insert(packed, place);
+            self.second.insert(packed, index);
         } else {
-            self.first.insert(packed.0, place);
+            self.first.insert(packed.0, index);
         }
     }
 
-    /// Takes an id away that stood for this place.
-    pub(crate) fn remove(&mut self, id: Id, place: u32) {
+    /// Takes an id away that stood for this index.
+    pub(crate) fn remove(&mut self, id: Id, index: u32) {
         let packed = PackedId::from(id);
-        if self.first.get(&packed.0) == Some(&place) {
+        if self.first.get(&packed.0) == Some(&index) {
             self.first.remove(&packed.0);
         } else {
             self.second.remove(&packed);
         }
     }
 
-    /// Places in the first map whose id may lie in the range, in the order of ids.
+    /// Indexes in the first map whose id may lie in the range, in the order of ids.
     pub(crate) fn first(&self, low: Id, high: Id) -> impl Iterator<Item = u32> + '_ {
         let range = PackedId::from(low).0..=PackedId::from(high).0.max(PackedId::from(low).0);
-        self.first.range(range).map(|(_, place)| *place)
+        self.first.range(range).map(|(_, index)| *index)
     }
 
-    /// Places in the second map whose id lies in the range, in the order of ids.
+    /// Indexes in the second map whose id lies in the range, in the order of ids.
     pub(crate) fn second(&self, low: Id, high: Id) -> impl Iterator<Item = u32> + '_ {
         let range = PackedId::from(low)..=PackedId::from(high.max(low));
         let within = move |packed: &PackedId| Id::from(*packed) <= high;
-        self.second.range(range).filter(move |(packed, _)| within(packed)).map(|(_, place)| *place)
+        self.second.range(range).filter(move |(packed, _)| within(packed)).map(|(_, index)| *index)
     }
 }

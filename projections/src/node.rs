@@ -1,6 +1,6 @@
 //! Machines: what people want of them, what they said of themselves, and what their tasks take.
 
-use crate::{place, table::Row};
+use crate::{row_index, table::Row};
 use skep_proto::{
     Id, Revision, Timestamp,
     condition::{self, Effect},
@@ -8,8 +8,8 @@ use skep_proto::{
 };
 use std::sync::Arc;
 
-place!(
-    /// A node's place in its table.
+row_index!(
+    /// A node's index in its table.
     NodeIdx
 );
 

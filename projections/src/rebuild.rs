@@ -52,8 +52,8 @@ impl View {
     /// before. Nothing when the rows contradict each other.
     pub(crate) fn rebuild(mut self, free_classes: Vec<u32>) -> Option<View> {
         let mut gathered = Gathered::default();
-        for (place, row) in self.tasks.by_place() {
-            gathered.add(&self, place, row)?;
+        for (index, row) in self.tasks.by_index() {
+            gathered.add(&self, index, row)?;
         }
         self.settle_services(std::mem::take(&mut gathered.services))?;
         self.settle_nodes(std::mem::take(&mut gathered.nodes), free_classes)?;
@@ -73,45 +73,45 @@ impl View {
     fn settle_services(&mut self, mut counted: Vec<Counted>) -> Option<()> {
         self.services_by_name.clear();
         self.updating.clear();
-        for place in self.services.by_place().map(|(place, _)| place).collect::<Vec<_>>() {
-            let sums = counted.get_mut(place.0 as usize).map(std::mem::take).unwrap_or_default();
-            let row = self.services.get_mut(place)?;
+        for index in self.services.by_index().map(|(index, _)| index).collect::<Vec<_>>() {
+            let sums = counted.get_mut(index.0 as usize).map(std::mem::take).unwrap_or_default();
+            let row = self.services.get_mut(index)?;
             (row.tasks, row.live_tasks, row.running_tasks) = (sums.tasks, sums.live, sums.running);
             for known in Arc::make_mut(&mut row.specs) {
                 known.tasks = sums.specs.get(&known.version).copied().unwrap_or(0);
             }
             if is_updating(row) {
-                self.updating.insert(place);
+                self.updating.insert(index);
             }
             if !row.removed {
                 let name = row.name().to_lowercase().into();
-                self.services_by_name.insert(name, place).is_none().then_some(())?;
+                self.services_by_name.insert(name, index).is_none().then_some(())?;
             }
         }
         Some(())
     }
 
     fn settle_nodes(&mut self, mut taken: Vec<Taken>, free_classes: Vec<u32>) -> Option<()> {
-        let present = self.nodes.by_place().filter(|(_, row)| !row.removed);
+        let present = self.nodes.by_index().filter(|(_, row)| !row.removed);
         self.classes =
             Classes::restore(present.map(|(_, row)| (row.class, ClassKey::of(row))), free_classes)?;
         let (mut names, mut silent, mut ports, mut placeable) =
             (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let (mut away, mut impaired) = (Vec::new(), Vec::new());
-        for place in self.nodes.by_place().map(|(place, _)| place).collect::<Vec<_>>() {
-            let sums = taken.get_mut(place.0 as usize).map(std::mem::take).unwrap_or_default();
-            let row = self.nodes.get_mut(place)?;
+        for index in self.nodes.by_index().map(|(index, _)| index).collect::<Vec<_>>() {
+            let sums = taken.get_mut(index.0 as usize).map(std::mem::take).unwrap_or_default();
+            let row = self.nodes.get_mut(index)?;
             row.live_tasks = sums.live_tasks;
             (row.reserved_nano_cpus, row.reserved_memory_bytes) =
                 (sums.nano_cpus, sums.memory_bytes);
             row.host_ports = Arc::new(sorted(sums.ports).collect());
-            ports.extend(row.host_ports.iter().map(|(protocol, port)| (*protocol, *port, place)));
-            placeable.extend(placeable_key(row, place));
-            silent.extend(row.silent.then_some(place));
-            impaired.extend(row.is_impaired().then_some(place));
-            away.extend(away_key(row, place));
+            ports.extend(row.host_ports.iter().map(|(protocol, port)| (*protocol, *port, index)));
+            placeable.extend(placeable_key(row, index));
+            silent.extend(row.silent.then_some(index));
+            impaired.extend(row.is_impaired().then_some(index));
+            away.extend(away_key(row, index));
             if !row.removed {
-                names.push((row.hostname().to_lowercase().into(), place));
+                names.push((row.hostname().to_lowercase().into(), index));
             }
         }
         placeable.iter().for_each(|(class, ..)| self.classes.count_placeable(*class, true));
@@ -127,21 +127,21 @@ impl View {
 
 impl Gathered {
     /// Adds a task; nothing when it names a row that is not there.
-    fn add(&mut self, view: &View, place: TaskIdx, row: &TaskRow) -> Option<()> {
+    fn add(&mut self, view: &View, index: TaskIdx, row: &TaskRow) -> Option<()> {
         let spec = view.services.get(row.service)?.spec_at(row.spec_version)?;
         let (live, ended) = (row.is_live(), row.has_ended());
-        self.by_slot.push((row.service, row.slot, row.created.0, place));
+        self.by_slot.push((row.service, row.slot, row.created.0, index));
         if row.is_pending() {
-            self.pending.push((row.service, row.spec_version, place));
+            self.pending.push((row.service, row.spec_version, index));
         }
         if ended && row.is_wanted() {
-            self.unanswered.push(place);
+            self.unanswered.push(index);
         }
         if row.held_until() != Timestamp::NEVER {
-            self.held.push((row.held_until(), place));
+            self.held.push((row.held_until(), index));
         }
         if row.failed_at() != Timestamp::NEVER {
-            self.failures.push((row.service, row.failed_at(), place));
+            self.failures.push((row.service, row.failed_at(), index));
         }
         let service = at(&mut self.services, row.service.0);
         service.tasks += 1;
@@ -150,7 +150,7 @@ impl Gathered {
         *service.specs.entry(row.spec_version).or_default() += 1;
         let Some(node) = row.node else { return Some(()) };
         view.nodes.get(node)?;
-        self.by_node.push((node, place));
+        self.by_node.push((node, index));
         let sums = at(&mut self.nodes, node.0);
         if live {
             sums.live_tasks += 1;
@@ -168,13 +168,13 @@ impl Gathered {
     }
 }
 
-/// The sums of a place; places are dense.
-fn at<T: Default + Clone>(sums: &mut Vec<T>, place: u32) -> &mut T {
-    let place = place as usize;
-    if sums.len() <= place {
-        sums.resize(place + 1, T::default());
+/// The sums of an index; indexes are dense.
+fn at<T: Default + Clone>(sums: &mut Vec<T>, index: u32) -> &mut T {
+    let index = index as usize;
+    if sums.len() <= index {
+        sums.resize(index + 1, T::default());
     }
-    &mut sums[place]
+    &mut sums[index]
 }
 
 /// In order: a sorted list goes into a tree two to three times as fast.

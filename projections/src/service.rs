@@ -3,15 +3,15 @@
 //! A task names the version of the spec it runs, it does not copy it; so a service keeps its newest
 //! spec and those older ones that some task still refers to.
 
-use crate::{place, table::Row};
+use crate::{row_index, table::Row};
 use skep_proto::{
     Id, Revision, Timestamp, defaults,
     v1::{PlacementBlocked, PlacementExplained, RolloutState, ServiceSpec},
 };
 use std::sync::Arc;
 
-place!(
-    /// A service's place in its table.
+row_index!(
+    /// A service's index in its table.
     ServiceIdx
 );
 

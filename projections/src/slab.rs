@@ -15,15 +15,15 @@ const BRANCH_LINKS: usize = 16;
 const BRANCH_BITS: u32 = 4;
 
 #[derive(Clone)]
-enum Link<T> {
-    Branch(Arc<[Option<Link<T>>; BRANCH_LINKS]>),
+enum SlabLink<T> {
+    Branch(Arc<[Option<SlabLink<T>>; BRANCH_LINKS]>),
     Leaf(Arc<[Option<T>; LEAF_ROWS]>),
 }
 
 /// Rows by number. A number without a row costs at most its share of a leaf.
 #[derive(Clone)]
 pub(crate) struct Slab<T> {
-    root: Option<Link<T>>,
+    root: Option<SlabLink<T>>,
     /// Branches above a leaf.
     height: u32,
 }
@@ -44,8 +44,8 @@ impl<T: Clone> Slab<T> {
         let mut link = self.root.as_ref()?;
         loop {
             match link {
-                Link::Leaf(rows) => return rows[index as usize % LEAF_ROWS].as_ref(),
-                Link::Branch(links) => {
+                SlabLink::Leaf(rows) => return rows[index as usize % LEAF_ROWS].as_ref(),
+                SlabLink::Branch(links) => {
                     shift -= BRANCH_BITS;
                     link = links[(index >> shift) as usize % BRANCH_LINKS].as_ref()?;
                 }
@@ -62,10 +62,10 @@ impl<T: Clone> Slab<T> {
         let mut link = self.root.as_mut()?;
         loop {
             match link {
-                Link::Leaf(rows) => {
+                SlabLink::Leaf(rows) => {
                     return Arc::make_mut(rows)[index as usize % LEAF_ROWS].as_mut();
                 }
-                Link::Branch(links) => {
+                SlabLink::Branch(links) => {
                     shift -= BRANCH_BITS;
                     link =
                         Arc::make_mut(links)[(index >> shift) as usize % BRANCH_LINKS].as_mut()?;
@@ -94,39 +94,42 @@ impl<T: Clone> Slab<T> {
     fn cell(&mut self, index: u32) -> &mut Option<T> {
         self.grow(index);
         let mut shift = LEAF_BITS + BRANCH_BITS * self.height;
-        let mut link = self.root.get_or_insert_with(Link::leaf);
+        let mut link = self.root.get_or_insert_with(SlabLink::leaf);
         loop {
             match link {
-                Link::Leaf(rows) => return &mut Arc::make_mut(rows)[index as usize % LEAF_ROWS],
-                Link::Branch(links) => {
+                SlabLink::Leaf(rows) => {
+                    return &mut Arc::make_mut(rows)[index as usize % LEAF_ROWS];
+                }
+                SlabLink::Branch(links) => {
                     shift -= BRANCH_BITS;
                     let next = &mut Arc::make_mut(links)[(index >> shift) as usize % BRANCH_LINKS];
                     let is_leaf = shift == LEAF_BITS;
-                    link = next
-                        .get_or_insert_with(|| if is_leaf { Link::leaf() } else { Link::branch() });
+                    link = next.get_or_insert_with(|| {
+                        if is_leaf { SlabLink::leaf() } else { SlabLink::branch() }
+                    });
                 }
             }
         }
     }
 
     fn grow(&mut self, index: u32) {
-        self.root.get_or_insert_with(Link::leaf);
+        self.root.get_or_insert_with(SlabLink::leaf);
         while self.capacity() <= u64::from(index) {
-            let mut links: [Option<Link<T>>; BRANCH_LINKS] = Default::default();
+            let mut links: [Option<SlabLink<T>>; BRANCH_LINKS] = Default::default();
             links[0] = self.root.take();
-            self.root = Some(Link::Branch(Arc::new(links)));
+            self.root = Some(SlabLink::Branch(Arc::new(links)));
             self.height += 1;
         }
     }
 }
 
-impl<T> Link<T> {
-    fn leaf() -> Link<T> {
-        Link::Leaf(Arc::new(Default::default()))
+impl<T> SlabLink<T> {
+    fn leaf() -> SlabLink<T> {
+        SlabLink::Leaf(Arc::new(Default::default()))
     }
 
-    fn branch() -> Link<T> {
-        Link::Branch(Arc::new(Default::default()))
+    fn branch() -> SlabLink<T> {
+        SlabLink::Branch(Arc::new(Default::default()))
     }
 }
 

@@ -1,8 +1,8 @@
 //! A view as bytes, and back.
 //!
-//! A snapshot holds the facts (rows with their places, free places in order, parked objects,
+//! A snapshot holds the facts (rows with their indexes, free indexes in order, parked objects,
 //! stamps) and the digest; what follows from them is computed anew and must come to the same
-//! digest. Places are kept because later records must land where they land everywhere else. The
+//! digest. Indexes are kept because later records must land where they land everywhere else. The
 //! bytes are a head and then one message for each row, each behind its length, so that neither side
 //! ever holds the whole twice. The format is internal, but history's snapshots are kept as long as
 //! history: so it has a number, and fields are never reused.
@@ -13,7 +13,7 @@ mod schema;
 use crate::{
     View,
     digest::Digest,
-    table::{Place, Row, Table},
+    table::{Row, RowIndex, Table},
 };
 use prost::Message;
 use schema::{Head, SavedNode, SavedService, SavedStamp, SavedTask};
@@ -68,9 +68,9 @@ pub enum SnapshotError {
 pub fn encode(view: &View) -> Vec<u8> {
     let mut out = Vec::with_capacity(1024 + 160 * view.tasks.len() + 512 * view.nodes.len());
     put(&mut out, &Head::of(view));
-    view.nodes.by_place().for_each(|(place, row)| put(&mut out, &SavedNode::of(place, row)));
-    view.services.by_place().for_each(|(place, row)| put(&mut out, &SavedService::of(place, row)));
-    view.tasks.by_place().for_each(|(place, row)| put(&mut out, &SavedTask::of(place, row)));
+    view.nodes.by_index().for_each(|(index, row)| put(&mut out, &SavedNode::of(index, row)));
+    view.services.by_index().for_each(|(index, row)| put(&mut out, &SavedService::of(index, row)));
+    view.tasks.by_index().for_each(|(index, row)| put(&mut out, &SavedTask::of(index, row)));
     view.parked.values().for_each(|parked| put(&mut out, parked.as_ref()));
     view.strays.values().for_each(|stray| put(&mut out, stray.as_ref()));
     rows::stamps(&view.stamps).for_each(|stamp| put(&mut out, &stamp));
@@ -105,7 +105,7 @@ pub fn decode(mut bytes: &[u8]) -> Result<View, SnapshotError> {
 }
 
 /// Reads so many rows into a table, one by one.
-fn take_rows<M: Message + Default, P: Place, R: Row>(
+fn take_rows<M: Message + Default, P: RowIndex, R: Row>(
     bytes: &mut &[u8],
     count: u64,
     table: &mut Table<P, R>,
@@ -113,8 +113,8 @@ fn take_rows<M: Message + Default, P: Place, R: Row>(
 ) -> Result<(), SnapshotError> {
     let part = "rows";
     for _ in 0..count {
-        let (place, row) = row(take(bytes, part)?);
-        table.put_back(place, row).ok_or(SnapshotError::Damaged { part })?;
+        let (index, row) = row(take(bytes, part)?);
+        table.put_back(index, row).ok_or(SnapshotError::Damaged { part })?;
     }
     Ok(())
 }

@@ -35,7 +35,7 @@ pub enum Seen {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Stamp {
+struct StampUse {
     /// The highest number marked.
     highest: u64,
     /// The record that marked last.
@@ -45,7 +45,7 @@ struct Stamp {
 /// Recent command ids and what became of them.
 #[derive(Clone, Default)]
 pub struct Stamps {
-    stamps: imbl::OrdMap<u64, Stamp>,
+    stamps: imbl::OrdMap<u64, StampUse>,
     /// (last record, stamp): the first was used longest ago.
     by_use: imbl::OrdSet<(Revision, u64)>,
     /// (stamp, number) → what it became. One map for all windows: most connections send one
@@ -91,7 +91,7 @@ impl Stamps {
         if let Some(before) = before {
             self.by_use.remove(&(before.used, id.stamp));
         }
-        self.stamps.insert(id.stamp, Stamp { highest, used: revision });
+        self.stamps.insert(id.stamp, StampUse { highest, used: revision });
         self.by_use.insert((revision, id.stamp));
         self.done.insert((id.stamp, id.number), (revision, object.into()));
         digest.put(command_part(id.stamp, id.number, revision, object));
@@ -142,7 +142,7 @@ impl Stamps {
     ) -> Stamps {
         let mut stamps = Stamps::default();
         for (stamp, highest, used) in uses {
-            stamps.stamps.insert(stamp, Stamp { highest, used });
+            stamps.stamps.insert(stamp, StampUse { highest, used });
             stamps.by_use.insert((used, stamp));
         }
         stamps.done = done

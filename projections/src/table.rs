@@ -1,15 +1,15 @@
 //! A dense table with an index by id, cloned in O(1).
 //!
 //! Rows are found by a small integer, so that other rows and indexes refer to them in four bytes;
-//! ids are looked up once, at the edge. The place of a removed row is given to the next new one:
-//! every manager removes and adds in the same order, so places agree everywhere.
+//! ids are looked up once, at the edge. The index of a removed row is given to the next new one:
+//! every manager removes and adds in the same order, so indexes agree everywhere.
 
 use crate::{ids::IdIndex, slab::Slab};
 use skep_proto::Id;
 use std::marker::PhantomData;
 
-/// A place in a table.
-pub trait Place: Copy {
+/// An index in a table.
+pub trait RowIndex: Copy {
     /// From the number.
     fn new(index: u32) -> Self;
     /// The number.
@@ -22,25 +22,25 @@ pub trait Row: Clone {
     fn id(&self) -> Id;
 }
 
-/// Rows by place and by id.
+/// Rows by index and by id.
 #[derive(Clone)]
 pub struct Table<P, R: Row> {
     rows: Slab<R>,
-    /// Places ever given: those below it are taken or free.
-    places: u32,
+    /// Indexes ever given: those below it are taken or free.
+    indexes: u32,
     by_id: IdIndex,
     free: imbl::Vector<u32>,
-    place: PhantomData<P>,
+    index: PhantomData<P>,
 }
 
-impl<P: Place, R: Row> Default for Table<P, R> {
+impl<P: RowIndex, R: Row> Default for Table<P, R> {
     fn default() -> Self {
         let (rows, by_id, free) = (Slab::default(), IdIndex::default(), imbl::Vector::new());
-        Table { rows, places: 0, by_id, free, place: PhantomData }
+        Table { rows, indexes: 0, by_id, free, index: PhantomData }
     }
 }
 
-impl<P: Place, R: Row> Table<P, R> {
+impl<P: RowIndex, R: Row> Table<P, R> {
     /// How many rows there are.
     pub fn len(&self) -> usize {
         self.by_id.len()
@@ -53,23 +53,23 @@ impl<P: Place, R: Row> Table<P, R> {
 
     /// Where the object stands.
     pub fn find(&self, id: Id) -> Option<P> {
-        self.by_id.find(id, |place| self.rows.get(place).map(Row::id)).map(P::new)
+        self.by_id.find(id, |index| self.rows.get(index).map(Row::id)).map(P::new)
     }
 
-    /// The row at a place.
-    pub fn get(&self, place: P) -> Option<&R> {
-        self.rows.get(place.index())
+    /// The row at an index.
+    pub fn get(&self, index: P) -> Option<&R> {
+        self.rows.get(index.index())
     }
 
-    /// The row at a place, to be changed.
-    pub fn get_mut(&mut self, place: P) -> Option<&mut R> {
-        self.rows.get_mut(place.index())
+    /// The row at an index, to be changed.
+    pub fn get_mut(&mut self, index: P) -> Option<&mut R> {
+        self.rows.get_mut(index.index())
     }
 
     /// The row of an object.
     pub fn by_id(&self, id: Id) -> Option<(P, &R)> {
-        let place = self.find(id)?;
-        Some((place, self.get(place)?))
+        let index = self.find(id)?;
+        Some((index, self.get(index)?))
     }
 
     /// Adds a row whose id is new; one that is known keeps its row, and nothing is answered.
@@ -78,18 +78,18 @@ impl<P: Place, R: Row> Table<P, R> {
         if self.find(id).is_some() {
             return None;
         }
-        let index = self.free.pop_back().unwrap_or(self.places);
-        self.places = self.places.max(index + 1);
+        let index = self.free.pop_back().unwrap_or(self.indexes);
+        self.indexes = self.indexes.max(index + 1);
         self.rows.set(index, row);
         self.by_id.insert(id, index);
         Some(P::new(index))
     }
 
-    /// Takes a row away; its place is free again.
-    pub fn remove(&mut self, place: P) -> Option<R> {
-        let row = self.rows.take(place.index())?;
-        self.by_id.remove(row.id(), place.index());
-        self.free.push_back(place.index());
+    /// Takes a row away; its index is free again.
+    pub fn remove(&mut self, index: P) -> Option<R> {
+        let row = self.rows.take(index.index())?;
+        self.by_id.remove(row.id(), index.index());
+        self.free.push_back(index.index());
         Some(row)
     }
 
@@ -119,20 +119,20 @@ impl<P: Place, R: Row> Table<P, R> {
         })
     }
 
-    /// All rows in the order of their places: how a snapshot writes them.
-    pub(crate) fn by_place(&self) -> impl Iterator<Item = (P, &R)> {
-        (0..self.places).filter_map(|index| Some((P::new(index), self.rows.get(index)?)))
+    /// All rows in the order of their indexes: how a snapshot writes them.
+    pub(crate) fn by_index(&self) -> impl Iterator<Item = (P, &R)> {
+        (0..self.indexes).filter_map(|index| Some((P::new(index), self.rows.get(index)?)))
     }
 
-    /// Free places, the next to be given last.
-    pub(crate) fn free_places(&self) -> impl Iterator<Item = u32> + '_ {
+    /// Free indexes, the next to be given last.
+    pub(crate) fn free_indexes(&self) -> impl Iterator<Item = u32> + '_ {
         self.free.iter().copied()
     }
 
-    /// Puts a row where a snapshot says; nothing when place or id is taken already.
+    /// Puts a row where a snapshot says; nothing when index or id is taken already.
     pub(crate) fn put_back(&mut self, index: u32, row: R) -> Option<()> {
         let id = row.id();
-        self.places = self.places.max(index.checked_add(1)?);
+        self.indexes = self.indexes.max(index.checked_add(1)?);
         if self.rows.get(index).is_some() || self.find(id).is_some() {
             return None;
         }
@@ -141,26 +141,26 @@ impl<P: Place, R: Row> Table<P, R> {
         Some(())
     }
 
-    /// Ends a table that was put back; nothing when a place is neither taken nor free, or is both.
+    /// Ends a table that was put back; nothing when an index is neither taken nor free, or is both.
     pub(crate) fn free_again(&mut self, free: Vec<u32>) -> Option<()> {
         let mut seen = std::collections::BTreeSet::new();
         for index in &free {
-            self.places = self.places.max(index.checked_add(1)?);
+            self.indexes = self.indexes.max(index.checked_add(1)?);
             (self.rows.get(*index).is_none() && seen.insert(*index)).then_some(())?;
         }
         self.free = free.into_iter().collect();
-        (self.len() + self.free.len() == self.places as usize).then_some(())
+        (self.len() + self.free.len() == self.indexes as usize).then_some(())
     }
 }
 
-/// Declares a place type.
+/// Declares an index type.
 #[macro_export]
-macro_rules! place {
+macro_rules! row_index {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
         pub struct $name(pub u32);
-        impl $crate::table::Place for $name {
+        impl $crate::table::RowIndex for $name {
             fn new(index: u32) -> Self {
                 $name(index)
             }
@@ -177,8 +177,8 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
-    place!(
-        /// A place of tests.
+    row_index!(
+        /// An index of tests.
         Spot
     );
 
@@ -202,19 +202,19 @@ mod tests {
             let (mut table, mut model) = (Table::<Spot, Named>::default(), BTreeMap::new());
             for (id, add) in steps {
                 if add {
-                    let place = table.insert(Named(id));
-                    prop_assert_eq!(place.is_none(), model.contains_key(&id));
-                    place.map(|place| model.insert(id, place));
-                } else if let Some(place) = model.remove(&id) {
-                    prop_assert_eq!(table.remove(place), Some(Named(id)));
+                    let index = table.insert(Named(id));
+                    prop_assert_eq!(index.is_none(), model.contains_key(&id));
+                    index.map(|index| model.insert(id, index));
+                } else if let Some(index) = model.remove(&id) {
+                    prop_assert_eq!(table.remove(index), Some(Named(id)));
                 }
                 prop_assert_eq!(table.find(id), model.get(&id).copied());
             }
-            let all: Vec<_> = table.iter().map(|(place, row)| (row.0, place)).collect();
+            let all: Vec<_> = table.iter().map(|(index, row)| (row.0, index)).collect();
             prop_assert_eq!(all, model.clone().into_iter().collect::<Vec<_>>());
             let some: Vec<_> = table.range(low, high).map(|(_, row)| row.0).collect();
             prop_assert_eq!(some, model.into_keys().filter(|id| low <= *id && *id <= high).collect::<Vec<_>>());
-            prop_assert_eq!(table.len() as u32 + table.free_places().count() as u32, table.places);
+            prop_assert_eq!(table.len() as u32 + table.free_indexes().count() as u32, table.indexes);
         }
     }
 }

@@ -1,17 +1,17 @@
 //! Attempts to run one container on one node.
 //!
-//! The row is what costs memory in a large cluster, so it holds numbers and places; what is rare or
+//! The row is what costs memory in a large cluster, so it holds numbers and indexes; what is rare or
 //! long (messages, exit codes, container ids) stands behind one pointer.
 
-use crate::{node::NodeIdx, place, service::ServiceIdx, table::Row};
+use crate::{node::NodeIdx, row_index, service::ServiceIdx, table::Row};
 use skep_proto::{
     Id, Revision, Timestamp,
     v1::{ContainerStatus, DesireReason, TaskState},
 };
 use std::sync::Arc;
 
-place!(
-    /// A task's place in its table.
+row_index!(
+    /// A task's index in its table.
     TaskIdx
 );
 

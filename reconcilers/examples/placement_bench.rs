@@ -164,8 +164,8 @@ fn run(nodes: usize, shape: Shape, tasks: usize) -> (f64, f64) {
         assert_eq!(settled.records.len(), plan.decisions.len());
         assert!(plan.decisions.len() >= TURN_TASKS);
     }
-    let place = TaskIdx(0);
-    assert!(bench.view.tasks().get(place).is_some_and(|task| task.node.is_some()));
+    let index = TaskIdx(0);
+    assert!(bench.view.tasks().get(index).is_some_and(|task| task.node.is_some()));
     assert_ne!(bench.view.position().revision, Revision::ZERO);
     wake_up(&mut bench);
     (plan_ns as f64 / decided as f64, settle_ns as f64 / decided as f64)
@@ -197,11 +197,11 @@ fn decide(view: &View, delta: &Delta, turn: &Turn) -> usize {
 }
 
 fn main() {
-    let words: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
     let number =
-        |at: usize, or: usize| words.get(at).and_then(|word| word.parse().ok()).unwrap_or(or);
-    if words.len() == 3 {
-        let shape = if words[1] == "grouped" { Shape::Grouped } else { Shape::OneOff };
+        |at: usize, or: usize| arguments.get(at).and_then(|word| word.parse().ok()).unwrap_or(or);
+    if arguments.len() == 3 {
+        let shape = if arguments[1] == "grouped" { Shape::Grouped } else { Shape::OneOff };
         println!("{} decisions", once(number(0, 1_000), shape, number(2, 1_000)));
         return;
     }

@@ -38,7 +38,7 @@ pub(crate) enum Occasion {
 
 /// How a task came to its end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum End {
+pub(crate) enum AttemptEnd {
     /// It has not ended.
     Not,
     /// The cluster asked for it, or its node is lost.
@@ -50,18 +50,18 @@ pub(crate) enum End {
 }
 
 /// How a task ended, given the spec that it ran.
-pub(crate) fn end(task: &TaskRow, spec: Option<&ServiceSpec>) -> End {
+pub(crate) fn end(task: &TaskRow, spec: Option<&ServiceSpec>) -> AttemptEnd {
     if !task.has_ended() {
-        return End::Not;
+        return AttemptEnd::Not;
     }
     let asked = !task.is_wanted() && task.desire_reason != DesireReason::Ended;
     if asked || task.state == TaskState::Orphaned {
-        return End::NotItsOwn;
+        return AttemptEnd::NotItsOwn;
     }
     let monitor_ns = spec.map_or(defaults::UPDATE_MONITOR_NS, defaults::monitor_ns);
     match ran_ns(task) {
-        Some(ran) if ran >= monitor_ns => End::After(ran),
-        Some(_) | None => End::Early,
+        Some(ran) if ran >= monitor_ns => AttemptEnd::After(ran),
+        Some(_) | None => AttemptEnd::Early,
     }
 }
 
@@ -101,11 +101,11 @@ fn restarts(view: &View, task: &TaskRow, window_ns: u64) -> u64 {
 /// Failures in a row that the successor of a task will know of.
 pub(crate) fn next_attempt(view: &View, old: &TaskRow, why: Occasion) -> u32 {
     let (failed, forgiven) = match end(old, view.spec_of(old).map(AsRef::as_ref)) {
-        End::Not => (false, false),
-        End::NotItsOwn => (false, ran_ns(old).is_some_and(|ran| ran >= FORGIVEN_AFTER_NS)),
-        End::Early => (true, false),
-        End::After(_) if old.state == TaskState::Complete => (false, true),
-        End::After(ran) => (true, ran >= FORGIVEN_AFTER_NS),
+        AttemptEnd::Not => (false, false),
+        AttemptEnd::NotItsOwn => (false, ran_ns(old).is_some_and(|ran| ran >= FORGIVEN_AFTER_NS)),
+        AttemptEnd::Early => (true, false),
+        AttemptEnd::After(_) if old.state == TaskState::Complete => (false, true),
+        AttemptEnd::After(ran) => (true, ran >= FORGIVEN_AFTER_NS),
     };
     let before = if forgiven { 0 } else { old.attempt };
     before.saturating_add(u32::from(failed && why == Occasion::Ended))
@@ -119,7 +119,7 @@ pub(crate) fn delay_ns(view: &View, old: &TaskRow, attempt: u32, why: Occasion) 
     let spec = view.spec_of(old);
     let policy = spec.and_then(|spec| spec.task.as_ref()).map(defaults::restart);
     let delay_ns = policy.map_or(defaults::RESTART_DELAY_NS, |policy| policy.delay_ns);
-    let loops = end(old, spec.map(AsRef::as_ref)) == End::Early;
+    let loops = end(old, spec.map(AsRef::as_ref)) == AttemptEnd::Early;
     let (first_ns, doublings) = match delay_ns {
         0 if loops && attempt > UNDELAYED_ATTEMPTS_MAX => {
             (BACKOFF_MIN_NS, attempt - UNDELAYED_ATTEMPTS_MAX - 1)

@@ -28,11 +28,11 @@ impl Reconciler for Fitness {
 
     fn reconcile(&self, view: &View, delta: &Delta, turn: &Turn) -> Plan {
         let mut plan = Plan::default();
-        for place in &delta.nodes {
-            let Some(node) = view.nodes().get(*place) else { continue };
+        for index in &delta.nodes {
+            let Some(node) = view.nodes().get(*index) else { continue };
             match must_leave(node) {
-                Some(why) => empty(view, (*place, node), why, turn, &mut plan),
-                None => reject_misfits(view, (*place, node), &mut plan),
+                Some(why) => empty(view, (*index, node), why, turn, &mut plan),
+                None => reject_misfits(view, (*index, node), &mut plan),
             }
         }
         plan
@@ -40,7 +40,7 @@ impl Reconciler for Fitness {
 
     fn resume(&self, view: &View) -> (Delta, Option<Timestamp>) {
         let nodes =
-            view.nodes().iter().filter(|(_, node)| !node.removed).map(|(place, _)| place).collect();
+            view.nodes().iter().filter(|(_, node)| !node.removed).map(|(index, _)| index).collect();
         (Delta { nodes, ..Delta::default() }, None)
     }
 }
@@ -61,13 +61,13 @@ fn must_leave(node: &NodeRow) -> Option<Occasion> {
 
 fn empty(
     view: &View,
-    (place, node): (NodeIdx, &NodeRow),
+    (index, node): (NodeIdx, &NodeRow),
     why: Occasion,
     turn: &Turn,
     plan: &mut Plan,
 ) {
     for (task, row) in
-        view.tasks_on(place).filter(|(_, row)| row.is_live() && !is_left_alone(view, row))
+        view.tasks_on(index).filter(|(_, row)| row.is_live() && !is_left_alone(view, row))
     {
         if plan.is_full() {
             return;
@@ -76,7 +76,7 @@ fn empty(
     }
 }
 
-fn reject_misfits(view: &View, (place, node): (NodeIdx, &NodeRow), plan: &mut Plan) {
+fn reject_misfits(view: &View, (index, node): (NodeIdx, &NodeRow), plan: &mut Plan) {
     if node.removed
         || node.spec.availability() != NodeAvailability::Active
         || node.state != NodeState::Ready
@@ -84,7 +84,7 @@ fn reject_misfits(view: &View, (place, node): (NodeIdx, &NodeRow), plan: &mut Pl
         return;
     }
     let mut tasks: Vec<(TaskIdx, &TaskRow)> =
-        view.tasks_on(place).filter(|(_, row)| row.is_live()).collect();
+        view.tasks_on(index).filter(|(_, row)| row.is_live()).collect();
     tasks.sort_by_key(|(task, row)| (row.created.0, *task));
     let mut free = Reservation::of_node(node);
     for (_, task) in tasks {

@@ -26,7 +26,7 @@ impl Reconciler for History {
     fn reconcile(&self, view: &View, delta: &Delta, _turn: &Turn) -> Plan {
         let mut plan = Plan::default();
         let mut slots = BTreeSet::new();
-        for task in delta.tasks.iter().filter_map(|place| view.tasks().get(*place)) {
+        for task in delta.tasks.iter().filter_map(|index| view.tasks().get(*index)) {
             // A slot that is given up takes its past along at once; a successor may bring another
             // limit.
             if is_done(task) || task.desired == TaskState::Remove || !task.replaces.is_none() {
@@ -34,11 +34,11 @@ impl Reconciler for History {
             }
         }
         if delta.cluster {
-            slots.extend(view.services().iter().flat_map(|(place, _)| slots_of(view, place)));
+            slots.extend(view.services().iter().flat_map(|(index, _)| slots_of(view, index)));
         }
-        for place in &delta.services {
-            if view.services().get(*place).is_some_and(|row| row.removed) {
-                slots.extend(slots_of(view, *place));
+        for index in &delta.services {
+            if view.services().get(*index).is_some_and(|row| row.removed) {
+                slots.extend(slots_of(view, *index));
             }
         }
         for (service, slot) in slots {
@@ -52,9 +52,9 @@ impl Reconciler for History {
 
     fn resume(&self, view: &View) -> (Delta, Option<Timestamp>) {
         let mut delta = Delta::default();
-        for (place, task) in view.tasks().iter() {
+        for (index, task) in view.tasks().iter() {
             if is_done(task) || task.desired == TaskState::Remove {
-                delta.tasks.insert(place);
+                delta.tasks.insert(index);
             }
         }
         (delta, None)
@@ -70,12 +70,12 @@ fn slots_of(view: &View, service: ServiceIdx) -> impl Iterator<Item = (ServiceId
     view.tasks_of(service).map(move |(_, task)| (service, task.slot))
 }
 
-fn trim(view: &View, place: ServiceIdx, slot: u32, plan: &mut Plan) {
-    let Some(service) = view.services().get(place) else { return };
+fn trim(view: &View, index: ServiceIdx, slot: u32, plan: &mut Plan) {
+    let Some(service) = view.services().get(index) else { return };
     if view.parked(service.id).is_some() {
         return;
     }
-    let tasks: Vec<&TaskRow> = view.tasks_in_slot(place, slot).map(|(_, task)| task).collect();
+    let tasks: Vec<&TaskRow> = view.tasks_in_slot(index, slot).map(|(_, task)| task).collect();
     let Some(newest) = tasks.last() else { return };
     let unwanted = service.removed || newest.desired == TaskState::Remove;
     let ended: Vec<&TaskRow> = tasks.iter().copied().filter(|task| is_done(task)).collect();

@@ -31,9 +31,9 @@ pub fn all() -> Vec<Box<dyn Reconciler + Send + Sync>> {
     vec![
         Box::new(liveness::Liveness),
         Box::new(fitness::Fitness),
-        Box::new(restart::Restart),
+        Box::new(restart::Restarts),
         Box::new(replicas::Replicas),
-        Box::new(rollout::Rollout),
+        Box::new(rollout::Rollouts),
         Box::new(placement::Placement),
         Box::new(history::History),
     ]

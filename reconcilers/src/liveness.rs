@@ -29,14 +29,14 @@ impl Reconciler for Liveness {
 
     fn reconcile(&self, view: &View, delta: &Delta, turn: &Turn) -> Plan {
         let mut plan = Plan::default();
-        for place in &delta.nodes {
-            let Some(node) = view.nodes().get(*place).filter(|node| !node.removed) else {
+        for index in &delta.nodes {
+            let Some(node) = view.nodes().get(*index).filter(|node| !node.removed) else {
                 continue;
             };
             if node.silent {
                 down(node, "no heartbeat came".into(), &mut plan);
             } else if deadline(view, node).is_some_and(|deadline| deadline <= turn.now) {
-                give_up(view, (*place, node), turn.now, &mut plan);
+                give_up(view, (*index, node), turn.now, &mut plan);
             }
             if plan.is_full() {
                 break;
@@ -94,7 +94,7 @@ fn next_deadline(view: &View, now: Timestamp) -> Option<Timestamp> {
     AWAY.into_iter().fold(None, |found, state| earlier(found, next(state)))
 }
 
-fn give_up(view: &View, (place, node): (NodeIdx, &NodeRow), now: Timestamp, plan: &mut Plan) {
+fn give_up(view: &View, (index, node): (NodeIdx, &NodeRow), now: Timestamp, plan: &mut Plan) {
     let away_ns = now.since(node.state_at);
     match node.state {
         NodeState::Ready => {}
@@ -103,7 +103,7 @@ fn give_up(view: &View, (place, node): (NodeIdx, &NodeRow), now: Timestamp, plan
         }
         NodeState::Unknown => down(node, format!("not heard of for {}", seconds(away_ns)), plan),
         NodeState::Down => {
-            for (_, task) in view.tasks_on(place).filter(|(_, task)| !task.has_ended()) {
+            for (_, task) in view.tasks_on(index).filter(|(_, task)| !task.has_ended()) {
                 let orphaned = TaskOrphaned { task_id: task.id.to_bytes() };
                 plan.decide(node.last_revision, Kind::TaskOrphaned(orphaned));
             }

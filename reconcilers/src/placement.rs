@@ -71,33 +71,33 @@ impl Reconciler for Placement {
 fn asked(view: &View, delta: &Delta) -> BTreeSet<ServiceIdx> {
     let mut asked = BTreeSet::new();
     let mut touched = delta.services.clone();
-    for task in delta.tasks.iter().filter_map(|place| view.tasks().get(*place)) {
+    for task in delta.tasks.iter().filter_map(|index| view.tasks().get(*index)) {
         if task.is_pending() {
             asked.insert(task.service)
         } else {
             touched.insert(task.service)
         };
     }
-    asked.extend(touched.into_iter().filter(|place| waits_without_reason(view, *place)));
+    asked.extend(touched.into_iter().filter(|index| waits_without_reason(view, *index)));
     asked
 }
 
-fn waits_without_reason(view: &View, place: ServiceIdx) -> bool {
-    let Some(service) = view.services().get(place) else { return false };
+fn waits_without_reason(view: &View, index: ServiceIdx) -> bool {
+    let Some(service) = view.services().get(index) else { return false };
     let about = service.blocked.as_ref().map(|blocked| Revision(blocked.spec_version));
-    let mut pending = view.pending_of(place).peekable();
+    let mut pending = view.pending_of(index).peekable();
     pending.peek().is_some() && !pending.any(|(version, _)| Some(version) == about)
 }
 
 /// Nodes that may have become fit for something, and the record that made them so.
 fn freed(view: &View, delta: &Delta) -> BTreeMap<NodeIdx, Revision> {
     let mut freed = BTreeMap::new();
-    for place in &delta.nodes {
-        if let Some(node) = view.nodes().get(*place).filter(|node| node.is_placeable()) {
-            freed.insert(*place, node.last_revision);
+    for index in &delta.nodes {
+        if let Some(node) = view.nodes().get(*index).filter(|node| node.is_placeable()) {
+            freed.insert(*index, node.last_revision);
         }
     }
-    for task in delta.tasks.iter().filter_map(|place| view.tasks().get(*place)) {
+    for task in delta.tasks.iter().filter_map(|index| view.tasks().get(*index)) {
         if let (Some(node), false) = (task.node, task.is_live()) {
             let cause = freed.entry(node).or_insert(Revision::ZERO);
             *cause = (*cause).max(task.state_since.0).max(task.desired_revision);
@@ -118,17 +118,17 @@ fn waiting(view: &View, asked: &BTreeSet<ServiceIdx>, everybody: bool) -> Vec<Se
 
 fn place_service(
     field: &mut Field<'_>,
-    place: ServiceIdx,
+    index: ServiceIdx,
     among: Option<&BTreeMap<NodeIdx, Revision>>,
     turn: &Turn,
     plan: &mut Plan,
 ) {
-    let Some(service) = field.view.services().get(place) else { return };
+    let Some(service) = field.view.services().get(index) else { return };
     if service.removed || field.view.parked(service.id).is_some() {
         return;
     }
     let pending: Vec<(Revision, TaskIdx)> =
-        field.view.pending_of(place).take(plan.room()).collect();
+        field.view.pending_of(index).take(plan.room()).collect();
     let nodes: Option<Vec<NodeIdx>> = among.map(|among| among.keys().copied().collect());
     let mut spoken = false;
     // The newest spec first: it is the one to speak about if both find no node.
@@ -137,7 +137,7 @@ fn place_service(
         let Some(spec) = service.spec_at(version) else { continue };
         let needs = Requirement::of(spec);
         let outcome =
-            group::place(field, &needs, (place, version), same, nodes.as_deref(), turn.now);
+            group::index(field, &needs, (index, version), same, nodes.as_deref(), turn.now);
         assign(field.view, &outcome, among, plan);
         if among.is_none() {
             spoken |= speak(field.view, service, version, &outcome, spoken, plan);

@@ -32,12 +32,12 @@ impl Reconciler for Replicas {
         let ended = tasks.filter(|task| task.has_ended() && !task.is_wanted());
         let mut services = delta.services.clone();
         services.extend(ended.map(|task| task.service));
-        for place in services {
-            let Some(service) = view.services().get(place) else { continue };
+        for index in services {
+            let Some(service) = view.services().get(index) else { continue };
             if service.removed {
-                remove_all(view, place, service, &mut plan);
+                remove_all(view, index, service, &mut plan);
             } else if defaults::replicas(&service.spec).is_some() {
-                scale(view, (place, service), turn, &mut plan);
+                scale(view, (index, service), turn, &mut plan);
             }
             if plan.is_full() {
                 break;
@@ -47,14 +47,14 @@ impl Reconciler for Replicas {
     }
 
     fn resume(&self, view: &View) -> (Delta, Option<Timestamp>) {
-        let services = view.services().iter().map(|(place, _)| place).collect();
+        let services = view.services().iter().map(|(index, _)| index).collect();
         (Delta { services, ..Delta::default() }, None)
     }
 }
 
 /// What has ended is left to `history`, which takes it away without a wish in between.
-fn remove_all(view: &View, place: ServiceIdx, service: &ServiceRow, plan: &mut Plan) {
-    for (_, task) in view.tasks_of(place) {
+fn remove_all(view: &View, index: ServiceIdx, service: &ServiceRow, plan: &mut Plan) {
+    for (_, task) in view.tasks_of(index) {
         if task.desired < TaskState::Remove && !task.has_ended() {
             desire(
                 plan,
@@ -70,18 +70,18 @@ fn remove_all(view: &View, place: ServiceIdx, service: &ServiceRow, plan: &mut P
     }
 }
 
-fn scale(view: &View, (place, service): (ServiceIdx, &ServiceRow), turn: &Turn, plan: &mut Plan) {
-    if u64::from(service.live_tasks) == service.replicas() && !has_others(view, place, service) {
+fn scale(view: &View, (index, service): (ServiceIdx, &ServiceRow), turn: &Turn, plan: &mut Plan) {
+    if u64::from(service.live_tasks) == service.replicas() && !has_others(view, index, service) {
         return;
     }
-    let slots = slots(view, place);
+    let slots = slots(view, index);
     let wanted = service.replicas();
     let have = slots.len() as u64;
     if wanted > have {
-        add(view, (place, service), &slots, wanted - have, turn, plan);
+        add(view, (index, service), &slots, wanted - have, turn, plan);
     } else {
         for slot in surplus(slots, (have - wanted) as usize) {
-            give_up(view, place, &slot, service.version, plan);
+            give_up(view, index, &slot, service.version, plan);
             if plan.is_full() {
                 return;
             }
@@ -91,20 +91,20 @@ fn scale(view: &View, (place, service): (ServiceIdx, &ServiceRow), turn: &Turn, 
 
 /// Whether a slot of the service may be taken by a task that is not live: one that has done its
 /// work, or one whose end is not answered yet.
-fn has_others(view: &View, place: ServiceIdx, service: &ServiceRow) -> bool {
+fn has_others(view: &View, index: ServiceIdx, service: &ServiceRow) -> bool {
     let may_finish =
         service.specs.iter().filter_map(|known| known.spec.task.as_ref()).any(|task| {
             let policy = defaults::restart(task);
             policy.condition != RestartCondition::Any || policy.max_attempts > 0
         });
-    let of_service = |task| view.tasks().get(task).is_some_and(|row| row.service == place);
+    let of_service = |task| view.tasks().get(task).is_some_and(|row| row.service == index);
     may_finish || view.unanswered().any(of_service)
 }
 
 /// All of the slot goes: also what is still ending in it, or that would stand for the slot once the
 /// rest has gone.
-fn give_up(view: &View, place: ServiceIdx, slot: &Slot<'_>, cause: Revision, plan: &mut Plan) {
-    for (_, task) in view.tasks_in_slot(place, slot.number) {
+fn give_up(view: &View, index: ServiceIdx, slot: &Slot<'_>, cause: Revision, plan: &mut Plan) {
+    for (_, task) in view.tasks_in_slot(index, slot.number) {
         let stands = slot.tasks.iter().any(|(_, standing)| standing.id == task.id);
         if task.desired < TaskState::Remove && (stands || !task.has_ended()) {
             desire(plan, task, TaskState::Remove, DesireReason::ScaledDown, cause);
@@ -115,7 +115,7 @@ fn give_up(view: &View, place: ServiceIdx, slot: &Slot<'_>, cause: Revision, pla
 /// A free slot may still have a task that is ending: the new one waits for it.
 fn add(
     view: &View,
-    (place, service): (ServiceIdx, &ServiceRow),
+    (index, service): (ServiceIdx, &ServiceRow),
     slots: &[Slot<'_>],
     missing: u64,
     turn: &Turn,
@@ -124,7 +124,7 @@ fn add(
     let taken: BTreeSet<u32> = slots.iter().map(|slot| slot.number).collect();
     let free = (1..=u32::MAX - 1).filter(|number| !taken.contains(number));
     for slot in free.take(usize::try_from(missing).unwrap_or(usize::MAX)) {
-        let created = new_task(view, (place, service), slot, turn.now, turn);
+        let created = new_task(view, (index, service), slot, turn.now, turn);
         plan.decide(service.version, Kind::TaskCreated(created));
         if plan.is_full() {
             return;

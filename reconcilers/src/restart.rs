@@ -18,9 +18,9 @@ use skep_proto::{
 use std::collections::BTreeSet;
 
 /// See the module.
-pub struct Restart;
+pub struct Restarts;
 
-impl Reconciler for Restart {
+impl Reconciler for Restarts {
     fn name(&self) -> v1::Reconciler {
         v1::Reconciler::Restart
     }
@@ -28,16 +28,16 @@ impl Reconciler for Restart {
     fn reconcile(&self, view: &View, delta: &Delta, turn: &Turn) -> Plan {
         let mut plan = Plan::default();
         let mut held = BTreeSet::new();
-        for place in &delta.tasks {
-            let Some(task) = view.tasks().get(*place) else { continue };
+        for index in &delta.tasks {
+            let Some(task) = view.tasks().get(*index) else { continue };
             if task.is_held() {
-                held.insert(*place);
+                held.insert(*index);
             } else if task.has_ended() {
                 if is_unanswered(view, task) && answer_at(view, task) <= turn.now && !plan.is_full()
                 {
                     succeed(
                         view,
-                        (*place, task),
+                        (*index, task),
                         Occasion::Ended,
                         task.state_since.0,
                         turn,
@@ -56,11 +56,11 @@ impl Reconciler for Restart {
                 held.extend(view.tasks_on(*node).filter_map(|(_, task)| held_in_slot(view, task)));
             }
         }
-        for place in held {
+        for index in held {
             if plan.is_full() {
                 break;
             }
-            if let Some(task) = view.tasks().get(place)
+            if let Some(task) = view.tasks().get(index)
                 && let Some(cause) = may_start(view, task, turn.now)
             {
                 desire(&mut plan, task, TaskState::Running, DesireReason::Start, cause);
@@ -84,10 +84,10 @@ impl Reconciler for Restart {
 
 /// Ended tasks that are answered at a time of their own, with that time: see [`answer_at`].
 fn later_answers(view: &View) -> impl Iterator<Item = (Timestamp, TaskIdx)> + '_ {
-    view.unanswered().filter_map(|place| {
-        let task = view.tasks().get(place).filter(|task| is_unanswered(view, task))?;
+    view.unanswered().filter_map(|index| {
+        let task = view.tasks().get(index).filter(|task| is_unanswered(view, task))?;
         let at = answer_at(view, task);
-        (at > Timestamp::NEVER).then_some((at, place))
+        (at > Timestamp::NEVER).then_some((at, index))
     })
 }
 
@@ -100,7 +100,7 @@ fn is_unanswered(view: &View, task: &TaskRow) -> bool {
 /// The task of the same slot that may be waiting for this one's end.
 fn held_in_slot(view: &View, task: &TaskRow) -> Option<TaskIdx> {
     let mut waiting = view.tasks_in_slot(task.service, task.slot);
-    waiting.find(|(_, row)| row.is_held()).map(|(place, _)| place)
+    waiting.find(|(_, row)| row.is_held()).map(|(index, _)| index)
 }
 
 /// Whether a held task may start, and because of which record.
@@ -124,8 +124,8 @@ fn may_start(view: &View, task: &TaskRow, now: Timestamp) -> Option<Revision> {
 /// happening.
 fn next_start(view: &View, now: Timestamp) -> Option<Timestamp> {
     let mut next = later_answers(view).map(|(at, _)| at).filter(|at| *at > now).min();
-    for (at, place) in view.held() {
-        let Some(task) = view.tasks().get(place) else { continue };
+    for (at, index) in view.held() {
+        let Some(task) = view.tasks().get(index) else { continue };
         let starts_at = if task.start_at > now { task.start_at } else { task.start_by };
         if starts_at > now {
             next = earlier(next, Some(starts_at));

@@ -28,9 +28,9 @@ use skep_proto::{
 use std::collections::BTreeSet;
 
 /// The reconciler of roll-outs.
-pub struct Rollout;
+pub struct Rollouts;
 
-impl Reconciler for Rollout {
+impl Reconciler for Rollouts {
     fn name(&self) -> v1::Reconciler {
         v1::Reconciler::Rollout
     }

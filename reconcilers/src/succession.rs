@@ -26,7 +26,7 @@ pub(crate) fn succeed(
     turn: &Turn,
     plan: &mut Plan,
 ) {
-    let (place, old) = task;
+    let (index, old) = task;
     let reason = match why {
         Occasion::Ended => DesireReason::Ended,
         Occasion::Drained => DesireReason::NodeDrained,
@@ -36,7 +36,7 @@ pub(crate) fn succeed(
     let Some(service) = view.services().get(old.service) else { return };
     let succeeded = view
         .tasks_in_slot(old.service, old.slot)
-        .any(|(other, row)| other != place && row.is_wanted());
+        .any(|(other, row)| other != index && row.is_wanted());
     if service.removed || succeeded || !may_restart(view, old) {
         return;
     }
@@ -62,12 +62,12 @@ pub(crate) fn succeed(
 /// wait for that or for older tasks of the slot.
 pub(crate) fn new_task(
     view: &View,
-    (place, service): (ServiceIdx, &ServiceRow),
+    (index, service): (ServiceIdx, &ServiceRow),
     slot: u32,
     start_at: Timestamp,
     turn: &Turn,
 ) -> TaskCreated {
-    let older = view.tasks_in_slot(place, slot).map(|(_, task)| task);
+    let older = view.tasks_in_slot(index, slot).map(|(_, task)| task);
     let ending: Vec<&TaskRow> = older.filter(|task| !is_over(view, task)).collect();
     let held = !ending.is_empty() || start_at > turn.now;
     let limit_ns = |task: &&TaskRow| {

@@ -17,7 +17,7 @@ const SWITCH: (&str, &str) = (
 );
 
 /// A fault of the list.
-pub struct Fault {
+pub struct PlantedFault {
     /// What it is called.
     pub name: String,
     file: String,
@@ -28,7 +28,7 @@ pub struct Fault {
 }
 
 /// All faults of the list below a repository's folder.
-pub fn all(root: &Path) -> Result<Vec<Fault>> {
+pub fn all(root: &Path) -> Result<Vec<PlantedFault>> {
     let mut files: Vec<_> = fs::read_dir(root.join("tests/faults"))?
         .map(|entry| Ok(entry?.path()))
         .collect::<Result<_>>()?;
@@ -44,7 +44,7 @@ pub fn all(root: &Path) -> Result<Vec<Fault>> {
     Ok(all)
 }
 
-fn read(paragraph: &str) -> Result<Fault> {
+fn read(paragraph: &str) -> Result<PlantedFault> {
     let mut lines = paragraph.splitn(4, '\n');
     let name = lines.next().context("it has no name")?.trim().to_owned();
     lines.next().context("it has no sentence")?;
@@ -54,7 +54,7 @@ fn read(paragraph: &str) -> Result<Fault> {
     let (before, rest) = snippet.split_once('«').context("no «")?;
     let (old, after) = rest.split_once('»').context("no »")?;
     let owned = |text: &str| text.to_owned();
-    Ok(Fault {
+    Ok(PlantedFault {
         name,
         file,
         before: owned(before),
@@ -65,7 +65,7 @@ fn read(paragraph: &str) -> Result<Fault> {
 }
 
 /// Where a fault is planted: faults of one place are told apart by the switch alone.
-type Place<'a> = (&'a str, &'a str, &'a str, &'a str);
+type Snippet<'a> = (&'a str, &'a str, &'a str, &'a str);
 
 /// What a repository becomes when all faults are planted.
 #[derive(Default)]
@@ -77,16 +77,16 @@ pub struct Planted {
 }
 
 /// Plants all faults into the texts of a repository; writes nothing.
-pub fn plant(faults: &[Fault], root: &Path) -> Planted {
-    let mut places: BTreeMap<Place<'_>, Vec<&Fault>> = BTreeMap::new();
+pub fn plant(faults: &[PlantedFault], root: &Path) -> Planted {
+    let mut snippets: BTreeMap<Snippet<'_>, Vec<&PlantedFault>> = BTreeMap::new();
     for fault in faults {
-        places
+        snippets
             .entry((&fault.file, &fault.before, &fault.old, &fault.after))
             .or_default()
             .push(fault);
     }
     let mut planted = Planted::default();
-    for ((file, before, old, after), faults) in places {
+    for ((file, before, old, after), faults) in snippets {
         let original = fs::read_to_string(root.join(file)).unwrap_or_default();
         let snippet = format!("{before}{old}{after}");
         let text = planted.texts.entry(file.to_owned()).or_insert_with(|| original.clone());
@@ -121,8 +121,8 @@ impl Planted {
 }
 
 /// What stood there, and before it what stands there while one of the faults is switched on.
-fn switched(old: &str, faults: &[&Fault]) -> String {
-    let branch = |fault: &&Fault| {
+fn switched(old: &str, faults: &[&PlantedFault]) -> String {
+    let branch = |fault: &&PlantedFault| {
         format!("if skep_proto::fault({:?}) {{ {} }} else ", fault.name, fault.new)
     };
     let branches: String = faults.iter().map(branch).collect();

@@ -21,11 +21,11 @@ pub mod world;
 use checkers::Checkers;
 use dice::Dice;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use world::{Mishaps, World};
+use world::{Mishaps, SimulatedWorld};
 
 /// What is simulated, and how badly things go.
 #[derive(Clone, Copy, Debug)]
-pub struct Plan {
+pub struct SimulationPlan {
     /// Decides everything.
     pub seed: u64,
     /// Nodes beside the manager's own, which runs no tasks here.
@@ -68,14 +68,14 @@ pub struct Violation {
 
 /// Runs one cluster to its end. A run that fails is run again to tell its newest steps, which costs
 /// nothing while all is well.
-pub fn run(plan: Plan) -> Result<Report, Violation> {
+pub fn run(plan: SimulationPlan) -> Result<Report, Violation> {
     attempt(plan).or_else(|violation| {
-        if plan.traced { Err(violation) } else { attempt(Plan { traced: true, ..plan }) }
+        if plan.traced { Err(violation) } else { attempt(SimulationPlan { traced: true, ..plan }) }
     })
 }
 
-fn attempt(plan: Plan) -> Result<Report, Violation> {
-    let mut world = World::new(&plan, Dice::new(plan.seed));
+fn attempt(plan: SimulationPlan) -> Result<Report, Violation> {
+    let mut world = SimulatedWorld::new(&plan, Dice::new(plan.seed));
     let outcome = catch_unwind(AssertUnwindSafe(|| live(&mut world, plan.steps)));
     let message = match outcome {
         Ok(Ok(())) => return Ok(world.report()),
@@ -85,7 +85,7 @@ fn attempt(plan: Plan) -> Result<Report, Violation> {
     Err(Violation { message, trace: world.last_steps() })
 }
 
-fn live(world: &mut World, steps: usize) -> Result<(), String> {
+fn live(world: &mut SimulatedWorld, steps: usize) -> Result<(), String> {
     let mut checkers = Checkers::new();
     for _ in 0..steps {
         world.step();

@@ -4,11 +4,11 @@
 //! Fresh seeds are tried by `make simulate SEED=… SEEDS=…`; a seed that ever broke something is
 //! added here.
 
-use skep_tests::simulator::{Plan, run};
+use skep_tests::simulator::{SimulationPlan, run};
 
 fn check(seeds: std::ops::Range<u64>, agents: usize, steps: usize) {
     for seed in seeds {
-        if let Err(violation) = run(Plan { seed, agents, steps, traced: false }) {
+        if let Err(violation) = run(SimulationPlan { seed, agents, steps, traced: false }) {
             let steps = violation.trace.join("\n");
             panic!("{steps}\nseed {seed}: {}", violation.message);
         }
@@ -27,7 +27,7 @@ fn larger_clusters_keep_their_promises() {
 
 #[test]
 fn the_same_seed_gives_the_same_bytes() {
-    let plan = Plan { seed: 7, agents: 3, steps: 1_500, traced: true };
+    let plan = SimulationPlan { seed: 7, agents: 3, steps: 1_500, traced: true };
     let first = run(plan);
     assert!(first.is_ok(), "a seed that breaks nothing");
     assert_eq!(first, run(plan));

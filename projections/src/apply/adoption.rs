@@ -67,7 +67,7 @@ impl View {
             Some(Difference::Everything) | None => false,
         };
         let tasks = self.tasks_of(service).filter(|(_, task)| is_adoptable(task));
-        tasks.map(|(place, task)| (place, task.spec_version)).collect()
+        tasks.map(|(index, task)| (index, task.spec_version)).collect()
     }
 
     /// Whether the task's node meets the constraints; one without a node will get such a node.

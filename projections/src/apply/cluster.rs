@@ -114,15 +114,15 @@ impl Step<'_> {
             .nodes
             .iter()
             .filter(|(_, row)| !row.removed && (waits(row.state) || row.silent));
-        for place in known.map(|(place, _)| place).collect::<Vec<_>>() {
-            self.view.edit_node(place, &STATUS, |row| {
+        for index in known.map(|(index, _)| index).collect::<Vec<_>>() {
+            self.view.edit_node(index, &STATUS, |row| {
                 if waits(row.state) {
                     (row.state, row.state_at) = (NodeState::Unknown, at);
                     row.state_message = "".into();
                 }
                 (row.silent, row.last_revision) = (false, revision);
             });
-            self.changed(Changed::Node(place))?;
+            self.changed(Changed::Node(index))?;
         }
         self.changed(Changed::Cluster)
     }

@@ -30,37 +30,37 @@ impl View {
 
     /// Changes what people want of a node or what it said of itself, the part named: class and host
     /// name follow.
-    fn describe_node(&mut self, place: NodeIdx, part: NodePart, change: impl FnOnce(&mut NodeRow)) {
-        let Some(row) = self.nodes.get_mut(place) else { return };
+    fn describe_node(&mut self, index: NodeIdx, part: NodePart, change: impl FnOnce(&mut NodeRow)) {
+        let Some(row) = self.nodes.get_mut(index) else { return };
         let parts = [part, NodePart::Marks];
         parts.iter().for_each(|part| self.digest.take(part.hash(row)));
         let (class, said) = (row.class, row.description.clone());
-        let (before, was_impaired) = (placeable_key(row, place), row.is_impaired());
+        let (before, was_impaired) = (placeable_key(row, index), row.is_impaired());
         change(row);
         let anew = if part == NodePart::Said { Said::Anew } else { Said::AsBefore };
         row.class = self.classes.change(class, row, anew);
         let moved = row.class != class;
         parts.iter().for_each(|part| self.digest.put(part.hash(row)));
-        let after = placeable_key(row, place);
+        let after = placeable_key(row, index);
         let renamed = (said.hostname != row.hostname()).then(|| lower_case(row.hostname()));
         let impaired = row.is_impaired();
         self.move_placeable(before, after);
-        self.move_impaired(place, was_impaired, impaired);
+        self.move_impaired(index, was_impaired, impaired);
         if moved {
             self.classes.leave(class);
         }
         if let Some(name) = renamed {
-            self.nodes_by_hostname.remove(&(lower_case(&said.hostname), place));
-            self.nodes_by_hostname.insert((name, place));
+            self.nodes_by_hostname.remove(&(lower_case(&said.hostname), index));
+            self.nodes_by_hostname.insert((name, index));
         }
     }
 
     /// Takes a removed node's row away once no task refers to it.
-    pub(super) fn drop_node_if_unused(&mut self, place: NodeIdx) {
-        let removed = self.nodes.get(place).is_some_and(|row| row.removed);
+    pub(super) fn drop_node_if_unused(&mut self, index: NodeIdx) {
+        let removed = self.nodes.get(index).is_some_and(|row| row.removed);
         if removed
-            && self.tasks_on(place).next().is_none()
-            && let Some(row) = self.nodes.remove(place)
+            && self.tasks_on(index).next().is_none()
+            && let Some(row) = self.nodes.remove(index)
         {
             NodePart::ALL.iter().for_each(|part| self.digest.take(part.hash(&row)));
         }
@@ -103,31 +103,31 @@ impl Step<'_> {
         row.class = self.view.classes.enter(ClassKey::of(&row));
         NodePart::ALL.iter().for_each(|part| self.view.digest.put(part.hash(&row)));
         let name = lower_case(row.hostname());
-        let place = self.view.nodes.insert(row).ok_or(Misfit::Full(ObjectKind::Node))?;
-        let away = self.view.nodes.get(place).and_then(|row| away_key(row, place));
+        let index = self.view.nodes.insert(row).ok_or(Misfit::Full(ObjectKind::Node))?;
+        let away = self.view.nodes.get(index).and_then(|row| away_key(row, index));
         self.view.move_away(None, away);
-        self.view.nodes_by_hostname.insert((name, place));
-        self.changed(Changed::Node(place))
+        self.view.nodes_by_hostname.insert((name, index));
+        self.changed(Changed::Node(index))
     }
 
     pub(super) fn node_updated(&mut self, e: &NodeUpdated) -> Fits {
-        let (place, _) = self.view.present_node(&e.node_id)?;
+        let (index, _) = self.view.present_node(&e.node_id)?;
         let (revision, at) = self.moment();
         let spec: NodeSpec = e.spec.clone().unwrap_or_default();
         let changed_by = self.by();
-        self.view.describe_node(place, NodePart::Wanted, |row| {
+        self.view.describe_node(index, NodePart::Wanted, |row| {
             row.changed_by = changed_by;
             row.spec = Arc::new(spec);
             (row.version, row.updated_at, row.last_revision) = (revision, at, revision);
         });
         self.view.unpark(Id::from_bytes(&e.node_id));
-        self.changed(Changed::Node(place))
+        self.changed(Changed::Node(index))
     }
 
     /// The description is there only where it differs from the one known. The same session again is
     /// adopted when a new leader hears of it.
     pub(super) fn session_opened(&mut self, e: &SessionOpened) -> Fits {
-        let (place, row) = self.view.present_node(&e.node_id)?;
+        let (index, row) = self.view.present_node(&e.node_id)?;
         let again = row.session == e.session && row.state == NodeState::Ready && !row.silent;
         if e.session == 0 {
             return Err(Misfit::OtherSession { node: row.id, session: 0 });
@@ -141,101 +141,101 @@ impl Step<'_> {
             row.set_state(NodeState::Ready, at, "");
         };
         match e.description.clone() {
-            None => self.view.edit_node(place, &STATUS, open),
-            Some(description) => self.redescribe(place, description, open),
+            None => self.view.edit_node(index, &STATUS, open),
+            Some(description) => self.redescribe(index, description, open),
         }
-        self.changed(Changed::Node(place))
+        self.changed(Changed::Node(index))
     }
 
     fn redescribe(
         &mut self,
-        place: NodeIdx,
+        index: NodeIdx,
         description: NodeDescription,
         open: impl FnOnce(&mut NodeRow),
     ) {
         let ((revision, at), changed_by) = (self.moment(), self.by());
         // In two steps, because each keeps its own indexes.
-        self.view.edit_node(place, &STATUS, open);
-        self.view.describe_node(place, NodePart::Said, |row| {
+        self.view.edit_node(index, &STATUS, open);
+        self.view.describe_node(index, NodePart::Said, |row| {
             (row.description, row.changed_by) = (Arc::new(description), changed_by);
             (row.version, row.updated_at) = (revision, at);
         });
     }
 
     pub(super) fn session_closed(&mut self, e: &SessionClosed) -> Fits {
-        let place = self.current(&e.node_id, e.session)?;
+        let index = self.current(&e.node_id, e.session)?;
         let (revision, at) = self.moment();
-        self.view.edit_node(place, &STATUS, |row| {
+        self.view.edit_node(index, &STATUS, |row| {
             row.last_revision = revision;
             if row.state != NodeState::Down {
                 row.set_state(NodeState::Disconnected, at, "");
             }
         });
-        self.changed(Changed::Node(place))
+        self.changed(Changed::Node(index))
     }
 
     /// Only marked: `liveness` says what follows.
     pub(super) fn node_silent(&mut self, e: &NodeSilent) -> Fits {
-        let place = self.current(&e.node_id, e.session)?;
+        let index = self.current(&e.node_id, e.session)?;
         let row =
-            self.view.nodes.get(place).ok_or(Misfit::missing(ObjectKind::Node, &e.node_id))?;
+            self.view.nodes.get(index).ok_or(Misfit::missing(ObjectKind::Node, &e.node_id))?;
         if row.silent || row.state == NodeState::Down {
             return Err(Misfit::NothingNew(ObjectKind::Node, row.id));
         }
         let (revision, _) = self.moment();
         self.view
-            .edit_node(place, &STATUS, |row| (row.silent, row.last_revision) = (true, revision));
-        self.changed(Changed::Node(place))
+            .edit_node(index, &STATUS, |row| (row.silent, row.last_revision) = (true, revision));
+        self.changed(Changed::Node(index))
     }
 
     /// The whole set replaces the one known; the same set again changes nothing.
     pub(super) fn node_conditions_observed(&mut self, e: &NodeConditionsObserved) -> Fits {
-        let (place, row) = self.view.present_node(&e.node_id)?;
+        let (index, row) = self.view.present_node(&e.node_id)?;
         if *row.conditions == e.conditions {
             return Err(Misfit::NothingNew(ObjectKind::Node, row.id));
         }
         let (revision, _) = self.moment();
-        self.view.edit_node(place, &[NodePart::Conditions, NodePart::Marks], |row| {
+        self.view.edit_node(index, &[NodePart::Conditions, NodePart::Marks], |row| {
             row.conditions = Arc::new(e.conditions.clone());
             row.last_revision = revision;
         });
-        self.changed(Changed::Node(place))
+        self.changed(Changed::Node(index))
     }
 
     pub(super) fn node_secret_renewed(&mut self, e: &NodeSecretRenewed) -> Fits {
-        let (place, row) = self.view.present_node(&e.node_id)?;
+        let (index, row) = self.view.present_node(&e.node_id)?;
         let secret_hash =
             <[u8; 32]>::try_from(&e.secret_hash[..]).map_err(|_| Misfit::Field("secret_hash"))?;
         if row.secret_hash == secret_hash {
             return Err(Misfit::NothingNew(ObjectKind::Node, row.id));
         }
         let (revision, _) = self.moment();
-        self.view.edit_node(place, &[NodePart::Said, NodePart::Marks], |row| {
+        self.view.edit_node(index, &[NodePart::Said, NodePart::Marks], |row| {
             (row.secret_hash, row.last_revision) = (secret_hash, revision);
         });
-        self.changed(Changed::Node(place))
+        self.changed(Changed::Node(index))
     }
 
     pub(super) fn node_down(&mut self, e: &NodeDown) -> Fits {
-        let (place, row) = self.view.present_node(&e.node_id)?;
+        let (index, row) = self.view.present_node(&e.node_id)?;
         if row.state == NodeState::Down {
             return Err(Misfit::NothingNew(ObjectKind::Node, row.id));
         }
         let (revision, at) = self.moment();
-        self.view.edit_node(place, &STATUS, |row| {
+        self.view.edit_node(index, &STATUS, |row| {
             (row.silent, row.last_revision) = (false, revision);
             row.set_state(NodeState::Down, at, &e.message);
         });
-        self.changed(Changed::Node(place))
+        self.changed(Changed::Node(index))
     }
 
     /// Its tasks that have not ended become orphans with it. The row stays while tasks refer to it.
     pub(super) fn node_removed(&mut self, e: &NodeRemoved) -> Fits {
-        let (place, row) = self.view.present_node(&e.node_id)?;
+        let (index, row) = self.view.present_node(&e.node_id)?;
         let (class, name) = (row.class, lower_case(row.hostname()));
         let tasks: Vec<_> = self
             .view
-            .tasks_on(place)
+            .tasks_on(index)
             .filter(|(_, row)| !row.has_ended())
             .map(|(at, _)| at)
             .collect();
@@ -247,10 +247,10 @@ impl Step<'_> {
             self.changed(Changed::Task(task))?;
         }
         let (revision, _) = self.moment();
-        self.view.edit_node(place, &STATUS, |row| {
+        self.view.edit_node(index, &STATUS, |row| {
             (row.removed, row.silent, row.last_revision) = (true, false, revision);
         });
-        if let Some(row) = self.view.nodes.get_mut(place) {
+        if let Some(row) = self.view.nodes.get_mut(index) {
             row.class = NO_CLASS;
         }
         self.view.classes.leave(class);
@@ -261,19 +261,19 @@ impl Step<'_> {
         for stray in strays.collect::<Vec<_>>() {
             self.view.forget_stray(stray);
         }
-        self.view.nodes_by_hostname.remove(&(name, place));
+        self.view.nodes_by_hostname.remove(&(name, index));
         self.view.unpark(Id::from_bytes(&e.node_id));
-        self.view.drop_node_if_unused(place);
-        self.changed(Changed::Node(place))
+        self.view.drop_node_if_unused(index);
+        self.changed(Changed::Node(index))
     }
 
     /// The node, if this is its current session.
     fn current(&self, node: &[u8], session: u64) -> Result<NodeIdx, Misfit> {
-        let (place, row) = self.view.present_node(node)?;
+        let (index, row) = self.view.present_node(node)?;
         if row.session != session || session == 0 {
             return Err(Misfit::OtherSession { node: row.id, session });
         }
-        Ok(place)
+        Ok(index)
     }
 }
 

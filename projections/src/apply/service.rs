@@ -33,16 +33,16 @@ impl View {
     }
 
     /// Drops a spec that nothing refers to, and a removed service's row with its last task.
-    pub(super) fn drop_unused(&mut self, place: ServiceIdx) {
-        let Some(row) = self.services.get(place) else { return };
+    pub(super) fn drop_unused(&mut self, index: ServiceIdx) {
+        let Some(row) = self.services.get(index) else { return };
         if row.removed && row.tasks == 0 {
             ServicePart::ALL.iter().for_each(|part| self.digest.take(part.hash(row)));
-            self.services.remove(place);
+            self.services.remove(index);
             return;
         }
         let newest = row.spec_version;
         if row.specs.iter().any(|known| known.tasks == 0 && known.version != newest) {
-            self.edit_service(place, &[ServicePart::OlderSpecs], |row| {
+            self.edit_service(index, &[ServicePart::OlderSpecs], |row| {
                 Arc::make_mut(&mut row.specs)
                     .retain(|known| known.tasks > 0 || known.version == newest);
             });
@@ -50,8 +50,8 @@ impl View {
     }
 
     /// One task more, or less, of a version.
-    pub(crate) fn count_task(&mut self, place: ServiceIdx, version: Revision, more: bool) {
-        self.edit_service(place, &[], |row| {
+    pub(crate) fn count_task(&mut self, index: ServiceIdx, version: Revision, more: bool) {
+        self.edit_service(index, &[], |row| {
             let step =
                 |count: &mut u32| *count = if more { *count + 1 } else { count.saturating_sub(1) };
             step(&mut row.tasks);
@@ -97,39 +97,39 @@ impl Step<'_> {
             explained: None,
         };
         ServicePart::ALL.iter().for_each(|part| self.view.digest.put(part.hash(&row)));
-        let place = self.view.services.insert(row).ok_or(Misfit::Full(ObjectKind::Service))?;
-        self.view.services_by_name.insert(name, place);
-        self.changed(Changed::Service(place))
+        let index = self.view.services.insert(row).ok_or(Misfit::Full(ObjectKind::Service))?;
+        self.view.services_by_name.insert(name, index);
+        self.changed(Changed::Service(index))
     }
 
     pub(super) fn service_updated(&mut self, e: &ServiceUpdated) -> Fits {
-        let (place, row) = self.view.present_service(&e.service_id)?;
+        let (index, row) = self.view.present_service(&e.service_id)?;
         let spec = Arc::new(e.spec.clone().unwrap_or_default());
         let (old_name, name) = (lower_case_name(&row.spec), lower_case_name(&spec));
-        if self.view.services_by_name.get(&name).is_some_and(|holder| *holder != place) {
+        if self.view.services_by_name.get(&name).is_some_and(|holder| *holder != index) {
             return Err(Misfit::NameTaken(row.id));
         }
         let ((revision, at), by) = (self.moment(), self.by());
-        self.view.edit_service(place, &ServicePart::ALL, |row| {
+        self.view.edit_service(index, &ServicePart::ALL, |row| {
             if (&row.spec.task, &row.spec.endpoint) != (&spec.task, &spec.endpoint) {
                 row.renew_spec(revision);
             }
             row.set_spec(spec, (revision, at), by);
         });
-        for task in self.view.adopt_tasks(place) {
+        for task in self.view.adopt_tasks(index) {
             self.changed(Changed::Task(task))?;
         }
         if old_name != name {
             self.view.services_by_name.remove(&old_name);
-            self.view.services_by_name.insert(name, place);
+            self.view.services_by_name.insert(name, index);
         }
-        self.view.drop_unused(place);
+        self.view.drop_unused(index);
         self.view.unpark(Id::from_bytes(&e.service_id));
-        self.changed(Changed::Service(place))
+        self.changed(Changed::Service(index))
     }
 
     pub(super) fn service_scaled(&mut self, e: &ServiceScaled) -> Fits {
-        let (place, row) = self.view.present_service(&e.service_id)?;
+        let (index, row) = self.view.present_service(&e.service_id)?;
         let (mut spec, not_replicated) = (row.spec.clone(), Misfit::NotReplicated(row.id));
         let mode = Arc::make_mut(&mut spec).mode.as_mut();
         match mode.and_then(|ServiceMode { mode }| mode.as_mut()).ok_or(not_replicated)? {
@@ -140,43 +140,43 @@ impl Step<'_> {
         }
         let ((revision, at), by) = (self.moment(), self.by());
         let parts = [ServicePart::Spec, ServicePart::Status];
-        self.view.edit_service(place, &parts, |row| row.set_spec(spec, (revision, at), by));
+        self.view.edit_service(index, &parts, |row| row.set_spec(spec, (revision, at), by));
         self.view.unpark(Id::from_bytes(&e.service_id));
-        self.changed(Changed::Service(place))
+        self.changed(Changed::Service(index))
     }
 
     /// The name is free at once; the row stays until its last task has gone.
     pub(super) fn service_removed(&mut self, e: &ServiceRemoved) -> Fits {
-        let (place, row) = self.view.present_service(&e.service_id)?;
+        let (index, row) = self.view.present_service(&e.service_id)?;
         let name = lower_case_name(&row.spec);
         let (revision, at) = self.moment();
-        self.view.edit_service(place, &[ServicePart::Spec, ServicePart::Status], |row| {
+        self.view.edit_service(index, &[ServicePart::Spec, ServicePart::Status], |row| {
             (row.removed, row.updated_at, row.last_revision) = (true, at, revision);
             (row.blocked, row.explained) = (None, None);
         });
         self.view.services_by_name.remove(&name);
         self.view.unpark(Id::from_bytes(&e.service_id));
-        self.view.drop_unused(place);
-        self.changed(Changed::Service(place))
+        self.view.drop_unused(index);
+        self.changed(Changed::Service(index))
     }
 
     pub(super) fn placement_explained(&mut self, e: &PlacementExplained) -> Fits {
-        let (place, _) = self.view.present_service(&e.service_id)?;
-        self.note(place, |row| row.explained = Some(Arc::new(e.clone())))
+        let (index, _) = self.view.present_service(&e.service_id)?;
+        self.note(index, |row| row.explained = Some(Arc::new(e.clone())))
     }
 
     pub(super) fn placement_blocked(&mut self, e: &PlacementBlocked) -> Fits {
-        let (place, row) = self.view.present_service(&e.service_id)?;
-        if self.view.pending_of(place).next().is_none() {
+        let (index, row) = self.view.present_service(&e.service_id)?;
+        if self.view.pending_of(index).next().is_none() {
             return Err(Misfit::NothingNew(ObjectKind::Service, row.id));
         }
-        self.note(place, |row| row.blocked = Some(Arc::new(e.clone())))
+        self.note(index, |row| row.blocked = Some(Arc::new(e.clone())))
     }
 
     pub(super) fn rollout_started(&mut self, e: &RolloutStarted) -> Fits {
-        let place = self.current_spec(&e.service_id, e.spec_version)?;
+        let index = self.current_spec(&e.service_id, e.spec_version)?;
         let (_, started_at) = self.moment();
-        self.note(place, |row| {
+        self.note(index, |row| {
             let completed_at = Timestamp::NEVER;
             row.rollout = Some(Rollout {
                 state: RolloutState::Updating,
@@ -188,44 +188,44 @@ impl Step<'_> {
     }
 
     pub(super) fn rollout_paused(&mut self, e: &RolloutPaused) -> Fits {
-        let place = self.current_spec(&e.service_id, e.spec_version)?;
-        let rollout = self.rollout(place, &e.service_id)?;
+        let index = self.current_spec(&e.service_id, e.spec_version)?;
+        let rollout = self.rollout(index, &e.service_id)?;
         let rollout =
             Rollout { state: RolloutState::Paused, message: e.message.as_str().into(), ..rollout };
-        self.note(place, |row| row.rollout = Some(rollout))
+        self.note(index, |row| row.rollout = Some(rollout))
     }
 
     pub(super) fn rollout_completed(&mut self, e: &RolloutCompleted) -> Fits {
-        let place = self.current_spec(&e.service_id, e.spec_version)?;
-        let rollout = self.rollout(place, &e.service_id)?;
+        let index = self.current_spec(&e.service_id, e.spec_version)?;
+        let rollout = self.rollout(index, &e.service_id)?;
         let (_, completed_at) = self.moment();
         let rollout =
             Rollout { state: RolloutState::Completed, completed_at, message: "".into(), ..rollout };
-        self.note(place, |row| row.rollout = Some(rollout))
+        self.note(index, |row| row.rollout = Some(rollout))
     }
 
     /// The service, if this is the version that new tasks run.
     fn current_spec(&self, service: &[u8], version: u64) -> Result<ServiceIdx, Misfit> {
-        let (place, row) = self.view.present_service(service)?;
+        let (index, row) = self.view.present_service(service)?;
         if row.spec_version != Revision(version) {
             return Err(Misfit::OtherSpec { service: row.id, version });
         }
-        Ok(place)
+        Ok(index)
     }
 
-    fn rollout(&self, place: ServiceIdx, service: &[u8]) -> Result<Rollout, Misfit> {
-        let rollout = self.view.services.get(place).and_then(|row| row.rollout.clone());
+    fn rollout(&self, index: ServiceIdx, service: &[u8]) -> Result<Rollout, Misfit> {
+        let rollout = self.view.services.get(index).and_then(|row| row.rollout.clone());
         rollout.ok_or(Misfit::NoRollout(Id::from_bytes(service)))
     }
 
     /// Changes what is known of a service's progress.
-    fn note(&mut self, place: ServiceIdx, change: impl FnOnce(&mut ServiceRow)) -> Fits {
+    fn note(&mut self, index: ServiceIdx, change: impl FnOnce(&mut ServiceRow)) -> Fits {
         let (revision, _) = self.moment();
-        self.view.edit_service(place, &[ServicePart::Status], |row| {
+        self.view.edit_service(index, &[ServicePart::Status], |row| {
             change(row);
             row.last_revision = revision;
         });
-        self.changed(Changed::Service(place))
+        self.changed(Changed::Service(index))
     }
 }
 

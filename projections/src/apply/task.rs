@@ -38,29 +38,29 @@ impl View {
         let (service, slot, created, version) =
             (row.service, row.slot, row.created.0, row.spec_version);
         let (standing, hash) = (Standing::of(&row), self.task_hash(&row));
-        let place = self.tasks.insert(row)?;
+        let index = self.tasks.insert(row)?;
         self.digest.put(hash);
-        self.tasks_by_slot.insert((service, slot, created, place));
+        self.tasks_by_slot.insert((service, slot, created, index));
         self.count_task(service, version, true);
-        self.move_standing(place, Standing::default(), standing);
-        Some(place)
+        self.move_standing(index, Standing::default(), standing);
+        Some(index)
     }
 
     /// Takes a task away with all that followed from it; rows kept only for its sake go too.
-    fn remove_task(&mut self, place: TaskIdx) {
-        let Some(row) = self.tasks.get(place) else { return };
+    fn remove_task(&mut self, index: TaskIdx) {
+        let Some(row) = self.tasks.get(index) else { return };
         let (service, node, id) = (row.service, row.node, row.id);
         let (slot, version, standing) =
-            ((service, row.slot, row.created.0, place), row.spec_version, Standing::of(row));
+            ((service, row.slot, row.created.0, index), row.spec_version, Standing::of(row));
         self.digest.take(self.task_hash(row));
-        self.move_standing(place, standing, Standing::default());
+        self.move_standing(index, standing, Standing::default());
         self.tasks_by_slot.remove(&slot);
-        self.tasks.remove(place);
+        self.tasks.remove(index);
         self.unpark(id);
         self.count_task(service, version, false);
         self.drop_unused(service);
         if let Some(node) = node {
-            self.tasks_by_node.remove(&(node, place));
+            self.tasks_by_node.remove(&(node, index));
             self.drop_node_if_unused(node);
         }
     }
@@ -115,13 +115,13 @@ impl Step<'_> {
             replaces: Id::from_bytes(&e.replaces_id),
             detail: None,
         };
-        let place = self.view.add_task(row).ok_or(Misfit::Full(ObjectKind::Task))?;
-        self.changed(Changed::Task(place))
+        let index = self.view.add_task(row).ok_or(Misfit::Full(ObjectKind::Task))?;
+        self.changed(Changed::Task(index))
     }
 
     /// Bound to a node for ever.
     pub(super) fn task_assigned(&mut self, e: &TaskAssigned) -> Fits {
-        let (place, row) = self.view.task(&e.task_id)?;
+        let (index, row) = self.view.task(&e.task_id)?;
         let (node, _) = self
             .view
             .nodes
@@ -132,12 +132,12 @@ impl Step<'_> {
             return Err(Misfit::Placement(row.id));
         }
         let moment = self.moment();
-        self.bind(place, node);
-        self.view.edit_task(place, &[TaskPart::Placement, TaskPart::Observed], |row| {
+        self.bind(index, node);
+        self.view.edit_task(index, &[TaskPart::Placement, TaskPart::Observed], |row| {
             row.node = Some(node);
             (row.state, row.state_since) = (TaskState::Assigned, moment);
         });
-        self.changed(Changed::Task(place))
+        self.changed(Changed::Task(index))
     }
 
     fn bind(&mut self, task: TaskIdx, node: NodeIdx) {
@@ -145,18 +145,18 @@ impl Step<'_> {
     }
 
     pub(super) fn task_desired(&mut self, e: &TaskDesired) -> Fits {
-        let (place, row) = self.view.task(&e.task_id)?;
+        let (index, row) = self.view.task(&e.task_id)?;
         let desired = e.desired();
         if desired <= row.desired || desired.meaning().desirable == Desirable::No {
             return Err(Misfit::Step { task: row.id, from: row.desired, to: desired });
         }
         let (revision, _) = self.moment();
-        self.view.edit_task(place, &[TaskPart::Desired], |row| {
+        self.view.edit_task(index, &[TaskPart::Desired], |row| {
             (row.desired, row.desire_reason, row.desired_revision) =
                 (desired, e.reason(), revision);
             (row.start_at, row.start_by) = (Timestamp::NEVER, Timestamp::NEVER);
         });
-        self.changed(Changed::Task(place))
+        self.changed(Changed::Task(index))
     }
 
     pub(super) fn task_rejected(&mut self, e: &TaskRejected) -> Fits {
@@ -170,24 +170,24 @@ impl Step<'_> {
 
     /// The cluster itself says that a task is over.
     fn end(&mut self, task: &[u8], state: TaskState, detail: Option<TaskDetail>) -> Fits {
-        let (place, row) = self.view.task(task)?;
+        let (index, row) = self.view.task(task)?;
         if row.has_ended() {
             return Err(Misfit::HasEnded { task: row.id, state: row.state });
         }
         let moment = self.moment();
-        self.view.edit_task(place, &[TaskPart::Observed, TaskPart::Detail], |row| {
+        self.view.edit_task(index, &[TaskPart::Observed, TaskPart::Detail], |row| {
             (row.state, row.state_since) = (state, moment);
             if let Some(mut detail) = detail {
                 detail.container = row.detail.as_ref().and_then(|known| known.container.clone());
                 row.detail = Some(Arc::new(detail));
             }
         });
-        self.changed(Changed::Task(place))
+        self.changed(Changed::Task(index))
     }
 
     /// What an agent saw. The same state again is news only if something else in it is.
     pub(super) fn task_observed(&mut self, e: &TaskObserved) -> Fits {
-        let (place, row) = self.view.task(&e.task_id)?;
+        let (index, row) = self.view.task(&e.task_id)?;
         let state = e.state();
         let can_be_seen = TaskState::Assigned < state && state < TaskState::Remove;
         if row.node.is_none() {
@@ -214,21 +214,21 @@ impl Step<'_> {
             }
         };
         match detail {
-            Detail::Same => self.view.edit_task(place, &[TaskPart::Observed], edit),
+            Detail::Same => self.view.edit_task(index, &[TaskPart::Observed], edit),
             Detail::New(detail) => {
-                self.view.edit_task(place, &[TaskPart::Observed, TaskPart::Detail], |row| {
+                self.view.edit_task(index, &[TaskPart::Observed, TaskPart::Detail], |row| {
                     edit(row);
                     row.detail = detail.map(Arc::new);
                 })
             }
         }
-        self.changed(Changed::Task(place))
+        self.changed(Changed::Task(index))
     }
 
     /// History keeps it; the view does not. One that may still run somewhere, or is still wanted,
     /// stays.
     pub(super) fn task_reaped(&mut self, e: &TaskReaped) -> Fits {
-        let (place, row) = self.view.task(&e.task_id)?;
+        let (index, row) = self.view.task(&e.task_id)?;
         let never_placed = row.node.is_none() && !row.is_wanted();
         if !row.has_ended() && !never_placed {
             return Err(Misfit::Step { task: row.id, from: row.state, to: TaskState::Remove });
@@ -236,12 +236,12 @@ impl Step<'_> {
         let service = row.service;
         let node =
             row.node.and_then(|node| self.view.nodes.get(node)).map(|node| (row.id, node.id));
-        self.view.remove_task(place);
+        self.view.remove_task(index);
         if let Some(delta) = self.delta.as_deref_mut() {
             delta.gone.extend(node);
         }
         self.changed(Changed::Service(service))?;
-        self.changed(Changed::Task(place))
+        self.changed(Changed::Task(index))
     }
 }
 

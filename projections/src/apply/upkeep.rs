@@ -33,9 +33,9 @@ impl Step<'_> {
         let Some(delta) = self.delta.as_deref_mut() else { return Ok(()) };
         match what {
             Changed::Cluster => delta.cluster = true,
-            Changed::Node(place) => drop(delta.nodes.insert(place)),
-            Changed::Service(place) => drop(delta.services.insert(place)),
-            Changed::Task(place) => drop(delta.tasks.insert(place)),
+            Changed::Node(index) => drop(delta.nodes.insert(index)),
+            Changed::Service(index) => drop(delta.services.insert(index)),
+            Changed::Task(index) => drop(delta.tasks.insert(index)),
         }
         Ok(())
     }
@@ -78,11 +78,11 @@ impl View {
     /// Changes a task in the parts named. The node may be set, never changed.
     pub(super) fn edit_task(
         &mut self,
-        place: TaskIdx,
+        index: TaskIdx,
         parts: &[TaskPart],
         change: impl FnOnce(&mut TaskRow),
     ) {
-        let Some(row) = self.tasks.get_mut(place) else { return };
+        let Some(row) = self.tasks.get_mut(index) else { return };
         let before = Standing::of(row);
         // Identity, the only part that needs the service's id, never changes; placement is nothing
         // before it is set.
@@ -93,17 +93,17 @@ impl View {
         parts.iter().for_each(|part| self.digest.put(part.hash(row, Id::NONE, node)));
         let after = Standing::of(row);
         if before != after {
-            self.move_standing(place, before, after);
+            self.move_standing(index, before, after);
         }
     }
 
     /// Moves counters and indexes from what followed from a task to what follows now; its row is in
     /// the table.
-    pub(crate) fn move_standing(&mut self, place: TaskIdx, before: Standing, after: Standing) {
-        let Some(row) = self.tasks.get(place) else { return };
+    pub(crate) fn move_standing(&mut self, index: TaskIdx, before: Standing, after: Standing) {
+        let Some(row) = self.tasks.get(index) else { return };
         let (service, version) = (row.service, row.spec_version);
         if before.pending != after.pending {
-            let key = (service, version, place);
+            let key = (service, version, index);
             if after.pending {
                 self.pending.insert(key)
             } else {
@@ -112,21 +112,21 @@ impl View {
         }
         if before.unanswered != after.unanswered {
             if after.unanswered {
-                self.unanswered.insert(place)
+                self.unanswered.insert(index)
             } else {
-                self.unanswered.remove(&place)
+                self.unanswered.remove(&index)
             };
         }
         if before.held != after.held {
-            self.held.remove(&(before.held, place));
+            self.held.remove(&(before.held, index));
             if after.held != Timestamp::NEVER {
-                self.held.insert((after.held, place));
+                self.held.insert((after.held, index));
             }
         }
         if before.failed != after.failed {
-            self.failures.remove(&(service, before.failed, place));
+            self.failures.remove(&(service, before.failed, index));
             if after.failed != Timestamp::NEVER {
-                self.failures.insert((service, after.failed, place));
+                self.failures.insert((service, after.failed, index));
             }
         }
         if (before.live, before.running) != (after.live, after.running) {
@@ -215,26 +215,26 @@ impl View {
     /// `describe_node`.
     pub(super) fn edit_node(
         &mut self,
-        place: NodeIdx,
+        index: NodeIdx,
         parts: &[NodePart],
         change: impl FnOnce(&mut NodeRow),
     ) {
-        let Some(row) = self.nodes.get_mut(place) else { return };
+        let Some(row) = self.nodes.get_mut(index) else { return };
         parts.iter().for_each(|part| self.digest.take(part.hash(row)));
-        let (before, was_impaired) = (placeable_key(row, place), row.is_impaired());
-        let (silent, away) = (row.silent, away_key(row, place));
+        let (before, was_impaired) = (placeable_key(row, index), row.is_impaired());
+        let (silent, away) = (row.silent, away_key(row, index));
         change(row);
-        let is_away = away_key(row, place);
+        let is_away = away_key(row, index);
         parts.iter().for_each(|part| self.digest.put(part.hash(row)));
-        let (after, is_silent) = (placeable_key(row, place), row.silent);
+        let (after, is_silent) = (placeable_key(row, index), row.silent);
         let impaired = row.is_impaired();
         self.move_placeable(before, after);
-        self.move_impaired(place, was_impaired, impaired);
+        self.move_impaired(index, was_impaired, impaired);
         if silent != is_silent {
             if is_silent {
-                self.silent.insert(place)
+                self.silent.insert(index)
             } else {
-                self.silent.remove(&place)
+                self.silent.remove(&index)
             };
         }
         self.move_away(away, is_away);
@@ -263,14 +263,14 @@ impl View {
     }
 
     /// Moves a node in the index of those that only a condition keeps from new tasks.
-    pub(super) fn move_impaired(&mut self, place: NodeIdx, before: bool, after: bool) {
+    pub(super) fn move_impaired(&mut self, index: NodeIdx, before: bool, after: bool) {
         if before == after {
             return;
         }
         if after {
-            self.impaired.insert(place);
+            self.impaired.insert(index);
         } else {
-            self.impaired.remove(&place);
+            self.impaired.remove(&index);
         }
     }
 
@@ -294,11 +294,11 @@ impl View {
     /// Changes a service, and the digest in the parts named. The name stays: see `rename_service`.
     pub(super) fn edit_service(
         &mut self,
-        place: ServiceIdx,
+        index: ServiceIdx,
         parts: &[ServicePart],
         change: impl FnOnce(&mut ServiceRow),
     ) {
-        let Some(row) = self.services.get_mut(place) else { return };
+        let Some(row) = self.services.get_mut(index) else { return };
         parts.iter().for_each(|part| self.digest.take(part.hash(row)));
         let was_updating = is_updating(row);
         change(row);
@@ -306,17 +306,17 @@ impl View {
         parts.iter().for_each(|part| self.digest.put(part.hash(row)));
         if was_updating != updating {
             if updating {
-                self.updating.insert(place)
+                self.updating.insert(index)
             } else {
-                self.updating.remove(&place)
+                self.updating.remove(&index)
             };
         }
     }
 }
 
 /// Where a placeable node stands in its index.
-pub(crate) fn placeable_key(row: &NodeRow, place: NodeIdx) -> Option<(u32, u32, NodeIdx)> {
-    row.is_placeable().then_some((row.class, row.live_tasks, place))
+pub(crate) fn placeable_key(row: &NodeRow, index: NodeIdx) -> Option<(u32, u32, NodeIdx)> {
+    row.is_placeable().then_some((row.class, row.live_tasks, index))
 }
 
 /// Ports of the node itself that a task of this spec takes, as (protocol, port).
@@ -327,9 +327,9 @@ pub(crate) fn host_ports(spec: &ServiceSpec) -> impl Iterator<Item = (i32, u32)>
 }
 
 /// Where a node that is not ready stands in its index.
-pub(crate) fn away_key(row: &NodeRow, place: NodeIdx) -> Option<(i32, Timestamp, NodeIdx)> {
+pub(crate) fn away_key(row: &NodeRow, index: NodeIdx) -> Option<(i32, Timestamp, NodeIdx)> {
     let away = !row.removed && row.state != NodeState::Ready;
-    away.then_some((row.state as i32, row.state_at, place))
+    away.then_some((row.state as i32, row.state_at, index))
 }
 
 /// Whether a service's roll-out is under way.

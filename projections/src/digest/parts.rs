@@ -21,7 +21,7 @@ use xxhash_rust::xxh3::xxh3_128;
 const SHORT_BYTES: usize = 240;
 
 /// Collects the fields of a part.
-struct Fields {
+struct DigestFields {
     short: [u8; SHORT_BYTES],
     len: usize,
     /// Everything, once it has grown too long.
@@ -40,10 +40,10 @@ fn halves(id: Id) -> (u64, u64) {
     ((id.0 >> 64) as u64, id.0 as u64)
 }
 
-impl Fields {
+impl DigestFields {
     #[inline]
-    fn new(tag: u8, id: Id) -> Fields {
-        let mut fields = Fields { short: [0; SHORT_BYTES], len: 0, long: Vec::new() };
+    fn new(tag: u8, id: Id) -> DigestFields {
+        let mut fields = DigestFields { short: [0; SHORT_BYTES], len: 0, long: Vec::new() };
         fields.add(&[tag]);
         fields.id(id);
         fields
@@ -167,7 +167,7 @@ impl TaskPart {
 }
 
 fn detail(tag: u8, task: Id, detail: &TaskDetail) -> u128 {
-    let mut fields = Fields::new(tag, task);
+    let mut fields = DigestFields::new(tag, task);
     fields.text(&detail.message);
     fields.text(&detail.error);
     fields.optional(detail.container.as_ref());
@@ -195,7 +195,7 @@ impl NodePart {
 
     pub(crate) fn hash(self, node: &NodeRow) -> u128 {
         let tag = 16 + self as u8;
-        let mut fields = Fields::new(tag, node.id);
+        let mut fields = DigestFields::new(tag, node.id);
         match self {
             NodePart::Wanted => fields.message(node.spec.as_ref()),
             NodePart::Said => {
@@ -239,7 +239,7 @@ impl ServicePart {
         [ServicePart::Spec, ServicePart::OlderSpecs, ServicePart::Status];
 
     pub(crate) fn hash(self, service: &ServiceRow) -> u128 {
-        let mut fields = Fields::new(32 + self as u8, service.id);
+        let mut fields = DigestFields::new(32 + self as u8, service.id);
         match self {
             ServicePart::Spec => {
                 fields.message(service.spec.as_ref());
@@ -282,7 +282,7 @@ pub(crate) fn cluster(cluster: &ClusterRow, level: u32) -> u128 {
     if cluster.id.is_none() && level == 0 {
         return 0;
     }
-    let mut fields = Fields::new(48, cluster.id);
+    let mut fields = DigestFields::new(48, cluster.id);
     fields.message(cluster.spec.as_ref());
     fields.word(cluster.version.0);
     fields.text(&cluster.changed_by);
@@ -296,7 +296,7 @@ pub(crate) fn tenure(tenure: &Tenure) -> u128 {
     if *tenure == Tenure::default() {
         return 0;
     }
-    let mut fields = Fields::new(49, tenure.manager);
+    let mut fields = DigestFields::new(49, tenure.manager);
     fields.word(tenure.term);
     fields.moment((tenure.revision, tenure.begun_at));
     fields.hash()
@@ -306,19 +306,19 @@ pub(crate) fn set_aside(count: u64) -> u128 {
     if count == 0 {
         return 0;
     }
-    let mut fields = Fields::new(50, Id::NONE);
+    let mut fields = DigestFields::new(50, Id::NONE);
     fields.word(count);
     fields.hash()
 }
 
 pub(crate) fn parked(parked: &ObjectParked) -> u128 {
-    let mut fields = Fields::new(51, Id::from_bytes(&parked.object_id));
+    let mut fields = DigestFields::new(51, Id::from_bytes(&parked.object_id));
     fields.message(parked);
     fields.hash()
 }
 
 pub(crate) fn stray(stray: &StrayObserved) -> u128 {
-    let mut fields = Fields::new(53, Id::from_bytes(&stray.task_id));
+    let mut fields = DigestFields::new(53, Id::from_bytes(&stray.task_id));
     fields.message(stray);
     fields.hash()
 }

@@ -40,22 +40,22 @@ impl View {
     }
 
     fn node_faults(&self, anew: &View, faults: &mut Vec<String>) {
-        for (place, row) in self.nodes.by_place() {
-            if anew.nodes.get(place).is_none_or(|other| taken(row) != taken(other)) {
+        for (index, row) in self.nodes.by_index() {
+            if anew.nodes.get(index).is_none_or(|other| taken(row) != taken(other)) {
                 faults.push(format!(
                     "node {}: what is taken of it is not what its tasks say",
                     row.id
                 ));
             }
-            if row.removed && self.tasks_on(place).next().is_none() {
+            if row.removed && self.tasks_on(index).next().is_none() {
                 faults.push(format!("node {}: removed, and nothing refers to it", row.id));
             }
         }
     }
 
     fn service_faults(&self, anew: &View, faults: &mut Vec<String>) {
-        for (place, row) in self.services.by_place() {
-            if anew.services.get(place).is_none_or(|other| counts(row) != counts(other)) {
+        for (index, row) in self.services.by_index() {
+            if anew.services.get(index).is_none_or(|other| counts(row) != counts(other)) {
                 faults.push(format!("service {}: its counts are not what its tasks say", row.id));
             }
             if !row

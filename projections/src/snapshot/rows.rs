@@ -68,9 +68,9 @@ impl Head {
                 manager: view.tenure.manager.into(),
                 begun: (view.tenure.revision, view.tenure.begun_at).into(),
             }),
-            free_nodes: view.nodes.free_places().collect(),
-            free_services: view.services.free_places().collect(),
-            free_tasks: view.tasks.free_places().collect(),
+            free_nodes: view.nodes.free_indexes().collect(),
+            free_services: view.services.free_indexes().collect(),
+            free_tasks: view.tasks.free_indexes().collect(),
             free_classes: view.classes.free_numbers().collect(),
             nodes: view.nodes.len() as u64,
             services: view.services.len() as u64,
@@ -111,9 +111,9 @@ impl Head {
 }
 
 impl SavedNode {
-    pub(super) fn of(place: NodeIdx, row: &NodeRow) -> SavedNode {
+    pub(super) fn of(index: NodeIdx, row: &NodeRow) -> SavedNode {
         SavedNode {
-            place: place.0,
+            index: index.0,
             id: row.id.into(),
             spec: row.spec.as_ref().clone(),
             description: row.description.as_ref().clone(),
@@ -158,18 +158,18 @@ impl SavedNode {
             host_ports: Arc::default(),
             class: self.class,
         };
-        (self.place, row)
+        (self.index, row)
     }
 }
 
 impl SavedService {
-    pub(super) fn of(place: ServiceIdx, row: &ServiceRow) -> SavedService {
+    pub(super) fn of(index: ServiceIdx, row: &ServiceRow) -> SavedService {
         let saved = |known: &SpecVersion| SavedSpec {
             version: known.version.0,
             spec: known.spec.as_ref().clone(),
         };
         SavedService {
-            place: place.0,
+            index: index.0,
             id: row.id.into(),
             specs: row.specs.iter().map(saved).collect(),
             version: row.version.0,
@@ -220,15 +220,15 @@ impl SavedService {
             blocked: self.blocked.map(Arc::new),
             explained: self.explained.map(Arc::new),
         };
-        (self.place, row)
+        (self.index, row)
     }
 }
 
 impl SavedTask {
-    pub(super) fn of(place: TaskIdx, row: &TaskRow) -> SavedTask {
+    pub(super) fn of(index: TaskIdx, row: &TaskRow) -> SavedTask {
         let (id, replaces) = (SavedId::from(row.id), SavedId::from(row.replaces));
         SavedTask {
-            place: place.0,
+            index: index.0,
             id_high: id.high,
             id_low: id.low,
             service: row.service.0,
@@ -280,7 +280,7 @@ impl SavedTask {
                 Arc::new(TaskDetail { message, error, container })
             }),
         };
-        (self.place, row)
+        (self.index, row)
     }
 }
 

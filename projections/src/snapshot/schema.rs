@@ -96,7 +96,7 @@ pub(super) struct SavedTenure {
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct SavedNode {
     #[prost(uint32, tag = "1")]
-    pub(super) place: u32,
+    pub(super) index: u32,
     #[prost(message, required, tag = "2")]
     pub(super) id: SavedId,
     #[prost(message, required, tag = "3")]
@@ -156,7 +156,7 @@ pub(super) struct SavedRollout {
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct SavedService {
     #[prost(uint32, tag = "1")]
-    pub(super) place: u32,
+    pub(super) index: u32,
     #[prost(message, required, tag = "2")]
     pub(super) id: SavedId,
     /// Oldest first; the last one is the service's own.
@@ -185,14 +185,14 @@ pub(super) struct SavedService {
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct SavedTask {
     #[prost(uint32, tag = "1")]
-    pub(super) place: u32,
+    pub(super) index: u32,
     #[prost(fixed64, tag = "2")]
     pub(super) id_high: u64,
     #[prost(fixed64, tag = "3")]
     pub(super) id_low: u64,
     #[prost(uint32, tag = "4")]
     pub(super) service: u32,
-    /// The node's place; absent before it is placed.
+    /// The node's index; absent before it is placed.
     #[prost(uint32, optional, tag = "5")]
     pub(super) node: Option<u32>,
     #[prost(uint32, tag = "6")]

@@ -80,8 +80,8 @@ pub(super) fn drop_parked(view: &View, delta: &mut Delta) {
 }
 
 /// What a panic said.
-pub(super) fn words(payload: &(dyn Any + Send)) -> String {
+pub(super) fn message(payload: &(dyn Any + Send)) -> String {
     let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| payload.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "without words".to_owned())
+        .unwrap_or_else(|| "a panic without a message".to_owned())
 }

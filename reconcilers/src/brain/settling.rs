@@ -176,7 +176,7 @@ impl<'a> Settling<'a> {
     fn ask(&self, who: usize, delta: &Delta) -> Result<Plan, String> {
         let reconciler = &self.reconcilers[who];
         catch_unwind(AssertUnwindSafe(|| reconciler.reconcile(self.tip, delta, self.turn)))
-            .map_err(|payload| culprit::words(payload.as_ref()))
+            .map_err(|payload| culprit::message(payload.as_ref()))
     }
 
     /// After a panic: each object alone, so that only the one it fails on is parked.

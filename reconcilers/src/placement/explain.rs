@@ -1,4 +1,4 @@
-//! Saying why: how many nodes each filter refused, in counts and in words.
+//! Saying why: how many nodes each filter refused, in counts and as a message.
 //!
 //! What a node's kind decides is counted by class; what it has left is counted for the nodes that
 //! were looked at, which is all of them when a task finds no node. Those last counts move with
@@ -48,7 +48,7 @@ pub(crate) fn blocked(
     nodes: u32,
     refused: &BTreeMap<PlacementFilter, u32>,
 ) -> Option<PlacementBlocked> {
-    let message = words(nodes, refused);
+    let message = filters_message(nodes, refused);
     let refused = counts(refused);
     let known = service.blocked.as_ref().is_some_and(|said| {
         said.spec_version == version.0
@@ -81,7 +81,7 @@ fn steady(refused: &[FilterCount]) -> impl Iterator<Item = (PlacementFilter, u32
 }
 
 /// One line for people, the most frequent reason first.
-fn words(nodes: u32, refused: &BTreeMap<PlacementFilter, u32>) -> String {
+fn filters_message(nodes: u32, refused: &BTreeMap<PlacementFilter, u32>) -> String {
     if nodes == 0 {
         return "no suitable node: the cluster has no nodes".into();
     }

@@ -90,8 +90,8 @@ impl<'a> Field<'a> {
         let mut order = Order::new(self.view);
         let (_, placeable) = self.view.node_counts();
         let mut fit = 0;
-        for place in nodes {
-            let Some(node) = self.view.nodes().get(*place).filter(|node| node.is_placeable())
+        for index in nodes {
+            let Some(node) = self.view.nodes().get(*index).filter(|node| node.is_placeable())
             else {
                 continue;
             };
@@ -101,8 +101,8 @@ impl<'a> Field<'a> {
                 None => {
                     fit += 1;
                     order.heap.push(Reverse((
-                        self.load(*place, node.live_tasks),
-                        *place,
+                        self.load(*index, node.live_tasks),
+                        *index,
                         PUT_BACK,
                     )));
                 }
@@ -147,22 +147,22 @@ impl<'a> Field<'a> {
     /// there.
     pub(crate) fn refuses(
         &self,
-        place: NodeIdx,
+        index: NodeIdx,
         needs: &Requirement,
         service_tasks: u32,
     ) -> Option<PlacementFilter> {
         if !needs.looks_at_nodes() {
             return None;
         }
-        let node = self.view.nodes().get(place)?;
-        let placed = self.placed.get(&place);
+        let node = self.view.nodes().get(index)?;
+        let placed = self.placed.get(&index);
         if !needs.of_node.is_empty()
             && !self.view.class(node.class).is_some_and(|class| needs.admits_node(node, &class.key))
         {
             return Some(PlacementFilter::Constraints);
         }
         if !needs.reservation.is_nothing()
-            && !self.free(place, node, placed, needs).covers(&needs.reservation)
+            && !self.free(index, node, placed, needs).covers(&needs.reservation)
         {
             return Some(PlacementFilter::Resources);
         }
@@ -179,7 +179,7 @@ impl<'a> Field<'a> {
 
     fn free(
         &self,
-        place: NodeIdx,
+        index: NodeIdx,
         node: &NodeRow,
         placed: Option<&Placed>,
         needs: &Requirement,
@@ -193,7 +193,7 @@ impl<'a> Field<'a> {
         // for them.
         if !needs.reservation.generic.is_empty() {
             free.generic = Reservation::of_node(node).generic;
-            for (_, task) in self.view.tasks_on(place).filter(|(_, task)| !task.has_ended()) {
+            for (_, task) in self.view.tasks_on(index).filter(|(_, task)| !task.has_ended()) {
                 let generic =
                     self.view.spec_of(task).map(|spec| Reservation::of_spec(spec).generic);
                 free.take(&Reservation {
@@ -208,8 +208,8 @@ impl<'a> Field<'a> {
         free
     }
 
-    /// Places one task of such needs on a node whose load in the view, or since, is known.
-    pub(crate) fn place(&mut self, node: NodeIdx, load: u32, needs: &Requirement) {
+    /// Indexes one task of such needs on a node whose load in the view, or since, is known.
+    pub(crate) fn index(&mut self, node: NodeIdx, load: u32, needs: &Requirement) {
         let placed = self.placed.entry(node).or_default();
         placed.load = load + 1;
         placed.reserved.nano_cpus += needs.reservation.nano_cpus;

@@ -59,7 +59,7 @@ struct Group<'f, 'v> {
 }
 
 /// Finds a node for each task, as far as there is one.
-pub(crate) fn place(
+pub(crate) fn index(
     field: &mut Field<'_>,
     needs: &Requirement,
     (service, version): (ServiceIdx, Revision),
@@ -119,7 +119,7 @@ impl Group<'_, '_> {
 
     fn choose(&mut self, node: NodeIdx, service_tasks: u32, load: u32) -> Choice {
         let recent_failures = self.failures_on(node);
-        self.field.place(node, load, self.needs);
+        self.field.index(node, load, self.needs);
         self.later.push(Reverse((shunned(recent_failures), service_tasks + 1, load + 1, node)));
         let examined: u32 = self.refused.values().sum();
         let refused_before: u32 = self.field.order(self.order).refused.values().sum();

@@ -1,7 +1,7 @@
 //! How far a roll-out has got, read from the service's tasks.
 
 use crate::{
-    attempts::{End, end, ran_ns},
+    attempts::{AttemptEnd, end, ran_ns},
     slots::Slot,
 };
 use skep_projections::{ServiceIdx, ServiceRow, TaskRow, View};
@@ -68,12 +68,12 @@ impl Progress {
         self.newest = self.newest.max(task.state_since.0);
         let end = end(task, Some(&service.spec));
         let is_first = self.failure.as_ref().is_none_or(|known| task.state_since.0 < known.cause);
-        if end == End::Early && is_first {
+        if end == AttemptEnd::Early && is_first {
             self.failure = Some(failure(view, service, task));
         }
         // One that is asked to end no longer proves anything by still being there.
         let runs = task.running_at != Timestamp::NEVER && task.is_live();
-        if runs || matches!(end, End::After(_)) {
+        if runs || matches!(end, AttemptEnd::After(_)) {
             let proven_at = task.running_at + monitor_ns;
             self.proven_at = Some(self.proven_at.map_or(proven_at, |known| known.min(proven_at)));
             self.watched_until = self.watched_until.max(Some(proven_at).filter(|_| runs));

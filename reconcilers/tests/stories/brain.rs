@@ -17,14 +17,14 @@ impl Reconciler for Clumsy {
     }
 
     fn reconcile(&self, view: &View, delta: &Delta, _turn: &Turn) -> Plan {
-        for service in delta.services.iter().filter_map(|place| view.services().get(*place)) {
+        for service in delta.services.iter().filter_map(|index| view.services().get(*index)) {
             assert!(service.name() != "bad", "it cannot stand {}", service.name());
         }
         Plan::default()
     }
 
     fn resume(&self, view: &View) -> (Delta, Option<Timestamp>) {
-        let services = view.services().iter().map(|(place, _)| place).collect();
+        let services = view.services().iter().map(|(index, _)| index).collect();
         (Delta { services, ..Delta::default() }, None)
     }
 }
@@ -39,7 +39,7 @@ impl Reconciler for Restless {
 
     fn reconcile(&self, view: &View, delta: &Delta, _turn: &Turn) -> Plan {
         let mut plan = Plan::default();
-        for service in delta.services.iter().filter_map(|place| view.services().get(*place)) {
+        for service in delta.services.iter().filter_map(|index| view.services().get(*index)) {
             if service.name() == "restless" {
                 let (service_id, spec_version) = (service.id.to_bytes(), service.spec_version.0);
                 plan.decide(

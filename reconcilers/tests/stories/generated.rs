@@ -43,7 +43,7 @@ fn pick<'a>(among: &[&'a str], by: u8) -> &'a str {
 fn statement(teller: &Teller, (what, which, how): Choice) -> Option<String> {
     let view = &teller.world.view;
     let (node, service) = (pick(&NODES, which), pick(&SERVICES, which));
-    let known_node = view.nodes_named(node).next().and_then(|place| view.nodes().get(place));
+    let known_node = view.nodes_named(node).next().and_then(|index| view.nodes().get(index));
     let known_service = view.service_named(service);
     match what % 16 {
         0..=1 if known_node.is_none() => {
@@ -86,7 +86,7 @@ fn seen(teller: &Teller, which: u8, how: u8) -> Option<String> {
     let view = &teller.world.view;
     let placed: Vec<_> =
         view.tasks().iter().filter(|(_, task)| task.node.is_some() && !task.has_ended()).collect();
-    let (place, task) = placed.get(usize::from(which) % placed.len().max(1))?;
+    let (index, task) = placed.get(usize::from(which) % placed.len().max(1))?;
     let state = pick(&SEEN, how);
     let forward = match state {
         "preparing" => task.state < TaskState::Preparing,
@@ -94,7 +94,7 @@ fn seen(teller: &Teller, which: u8, how: u8) -> Option<String> {
         "running" => task.state < TaskState::Running && task.desired == TaskState::Running,
         _ => true,
     };
-    let name = teller.world.task_name(*place);
+    let name = teller.world.task_name(*index);
     let name = if name.contains('#') { name } else { format!("{name}#1") };
     forward.then(|| format!("{name} {state}"))
 }
@@ -118,9 +118,9 @@ fn ports(spec: &ServiceSpec) -> Vec<u32> {
 
 /// No node is given more than it has.
 fn check_nodes(view: &View) {
-    for (place, node) in view.nodes().iter() {
+    for (index, node) in view.nodes().iter() {
         let taking: Vec<&TaskRow> =
-            view.tasks_on(place).map(|(_, task)| task).filter(|task| !task.has_ended()).collect();
+            view.tasks_on(index).map(|(_, task)| task).filter(|task| !task.has_ended()).collect();
         let specs: Vec<_> = taking.iter().filter_map(|task| view.spec_of(task)).collect();
         let (cpus, memory) =
             specs.iter().map(|spec| reserved(spec)).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
@@ -149,9 +149,9 @@ fn check_nodes(view: &View) {
 /// Each slot has one owner, and each service the slots it wants; what is not placed has a reason.
 fn check_services(view: &View) {
     let limit = defaults::task_history_limit(&view.cluster().spec).expect("a limit");
-    for (place, service) in view.services().iter() {
+    for (index, service) in view.services().iter() {
         let mut slots: BTreeMap<u32, Vec<&TaskRow>> = BTreeMap::new();
-        for (_, task) in view.tasks_of(place) {
+        for (_, task) in view.tasks_of(index) {
             slots.entry(task.slot).or_default().push(task);
         }
         let wanted = |tasks: &Vec<&TaskRow>| tasks.iter().filter(|task| task.is_wanted()).count();
@@ -175,7 +175,7 @@ fn check_services(view: &View) {
             "{} remembers too much",
             service.name()
         );
-        let waits = view.pending_of(place).next().is_some();
+        let waits = view.pending_of(index).next().is_some();
         assert_eq!(waits, service.blocked.is_some(), "{} waits without a reason", service.name());
     }
 }

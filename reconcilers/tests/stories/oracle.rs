@@ -28,10 +28,10 @@ struct Machine {
 
 fn machines(view: &View) -> Vec<Machine> {
     let mut machines: Vec<_> = view.nodes().iter().filter(|(_, row)| row.is_placeable()).collect();
-    machines.sort_by_key(|(place, _)| *place);
-    let machine = |(place, row): (skep_projections::NodeIdx, &NodeRow)| {
+    machines.sort_by_key(|(index, _)| *index);
+    let machine = |(index, row): (skep_projections::NodeIdx, &NodeRow)| {
         let mut of_service = BTreeMap::new();
-        for (_, task) in view.tasks_on(place).filter(|(_, task)| task.is_live()) {
+        for (_, task) in view.tasks_on(index).filter(|(_, task)| task.is_live()) {
             let service = view.services().get(task.service).expect("a task has a service").id;
             *of_service.entry(service).or_default() += 1;
         }
@@ -83,7 +83,7 @@ fn fits(view: &View, machine: &Machine, service: Id, spec: &ServiceSpec) -> bool
         && (max == 0 || u64::from(machine.of_service.get(&service).copied().unwrap_or(0)) < max)
 }
 
-/// Places the tasks one by one; answers the node of each, or none.
+/// Indexes the tasks one by one; answers the node of each, or none.
 fn naive(view: &View) -> BTreeMap<Id, Option<Id>> {
     let mut machines = machines(view);
     let mut answer = BTreeMap::new();

@@ -6,7 +6,7 @@
 //! checked that the brain has fallen silent and that one which only just woke up, knowing nothing
 //! but the view, has nothing to add and the same deadline.
 
-use crate::words::Names;
+use crate::names::Names;
 use skep_projections::{Delta, Stamp, View, fixture::World};
 use skep_proto::{
     Id, Timestamp,

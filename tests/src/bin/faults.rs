@@ -12,8 +12,8 @@ use std::{env, path::Path};
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = env::args().skip(1).collect();
-    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    match words.as_slice() {
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match arguments.as_slice() {
         ["names", root] => {
             faults::all(Path::new(root))?.iter().for_each(|fault| println!("{}", fault.name));
         }

@@ -6,7 +6,7 @@
 
 #![allow(clippy::print_stdout, reason = "what it prints is what it is for")]
 
-use skep_tests::simulator::{Plan, Report, run};
+use skep_tests::simulator::{Report, SimulationPlan, run};
 use std::{env, process::ExitCode};
 
 /// Steps with faults, where nobody says how many.
@@ -19,7 +19,7 @@ fn main() -> ExitCode {
     let number = |index: usize, default: u64| {
         arguments.get(index).and_then(|text| text.parse().ok()).unwrap_or(default)
     };
-    let plan = |seed: u64, steps: usize, traced: bool| Plan {
+    let plan = |seed: u64, steps: usize, traced: bool| SimulationPlan {
         seed,
         agents: number(steps + 1, AGENTS) as usize,
         steps: number(steps, STEPS) as usize,
@@ -39,13 +39,13 @@ fn main() -> ExitCode {
     }
 }
 
-fn twice(plan: Plan) -> ExitCode {
+fn twice(plan: SimulationPlan) -> ExitCode {
     let same = run(plan) == run(plan);
     println!("seed {}: {}", plan.seed, if same { "the same bytes twice" } else { "differs" });
     if same { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn trace(plan: Plan) -> ExitCode {
+fn trace(plan: SimulationPlan) -> ExitCode {
     match run(plan) {
         Ok(report) => report.trace.iter().for_each(|step| println!("{step}")),
         Err(violation) => {
@@ -58,7 +58,7 @@ fn trace(plan: Plan) -> ExitCode {
 }
 
 /// One line for each seed that fails.
-fn all(plans: impl Iterator<Item = Plan>) -> ExitCode {
+fn all(plans: impl Iterator<Item = SimulationPlan>) -> ExitCode {
     let (mut runs, mut failed) = (0, 0);
     for plan in plans {
         runs += 1;
@@ -71,7 +71,7 @@ fn all(plans: impl Iterator<Item = Plan>) -> ExitCode {
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn seeds(plans: impl Iterator<Item = Plan>) -> ExitCode {
+fn seeds(plans: impl Iterator<Item = SimulationPlan>) -> ExitCode {
     let (mut runs, mut lost, mut tenures) = (0, 0, 0);
     for plan in plans {
         match run(plan) {

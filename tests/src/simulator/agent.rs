@@ -1,6 +1,6 @@
 //! One node: the agent's real core over a modelled engine, and a journal that may lose its tail.
 
-use super::{dice::Dice, engine::Engine};
+use super::{dice::Dice, engine::SimulatedEngine};
 use skep_agent::core::{
     Core, Input, Output,
     link::Identity,
@@ -19,11 +19,11 @@ pub const NODE_CPUS: i64 = 4;
 const CLOCK_ERROR_NS_MAX: u64 = 3_600 * SECOND_NS;
 
 /// One node.
-pub struct Agent {
+pub struct SimulatedAgent {
     /// The core; none while the process is down.
     pub core: Option<Core>,
     /// Its containers.
-    pub engine: Engine,
+    pub engine: SimulatedEngine,
     /// The stream that its core believes in.
     pub conn: Option<Conn>,
     /// Which run of the process this is: answers to an earlier one reach nobody.
@@ -38,12 +38,12 @@ pub struct Agent {
     clock_ahead_ns: u64,
 }
 
-impl Agent {
+impl SimulatedAgent {
     /// A node that was never in any cluster.
-    pub fn new(index: usize, dice: &mut Dice) -> Agent {
-        Agent {
+    pub fn new(index: usize, dice: &mut Dice) -> SimulatedAgent {
+        SimulatedAgent {
             core: None,
-            engine: Engine::default(),
+            engine: SimulatedEngine::default(),
             conn: None,
             process: 0,
             halted: false,

@@ -23,7 +23,7 @@ mod stop_first;
 
 use super::{
     disk,
-    world::{World, happening::Happening},
+    world::{SimulatedWorld, happening::Occurrence},
 };
 use skep_log::chain::Hash;
 use skep_projections::{View, snapshot};
@@ -39,7 +39,7 @@ pub type Check = Result<(), String>;
 const SNAPSHOT_ENTRIES: usize = 50;
 
 /// One committed record.
-pub struct Seen<'a> {
+pub struct CommittedRecord<'a> {
     /// Its revision.
     pub revision: Revision,
     /// The newest revision of its entry.
@@ -60,27 +60,27 @@ pub trait Checker {
     fn name(&self) -> &'static str;
 
     /// A record was committed.
-    fn on_record(&mut self, _seen: &Seen<'_>, _world: &World) -> Check {
+    fn on_record(&mut self, _seen: &CommittedRecord<'_>, _world: &SimulatedWorld) -> Check {
         Ok(())
     }
 
     /// Something happened.
-    fn on_happening(&mut self, _happening: &Happening, _world: &World) -> Check {
+    fn on_happening(&mut self, _happening: &Occurrence, _world: &SimulatedWorld) -> Check {
         Ok(())
     }
 
     /// A step is over.
-    fn on_step(&mut self, _world: &World) -> Check {
+    fn on_step(&mut self, _world: &SimulatedWorld) -> Check {
         Ok(())
     }
 
     /// Nothing changes any more.
-    fn at_rest(&mut self, _view: &View, _world: &World) -> Check {
+    fn at_rest(&mut self, _view: &View, _world: &SimulatedWorld) -> Check {
         Ok(())
     }
 
     /// The run is over.
-    fn at_end(&mut self, _world: &World) -> Check {
+    fn at_end(&mut self, _world: &SimulatedWorld) -> Check {
         Ok(())
     }
 }
@@ -99,17 +99,17 @@ impl Checkers {
             Box::new(acknowledged::Acknowledged),
             Box::new(answered::Answered::default()),
             Box::new(answers::Answers::default()),
-            Box::new(assigned::Assigned),
-            Box::new(causes::Causes),
+            Box::new(assigned::Assignments),
+            Box::new(causes::RecordCauses),
             Box::new(delays::Delays::default()),
             Box::new(early::Early),
             Box::new(observers::Observers),
             Box::new(once::Once::default()),
             Box::new(owners::Owners),
-            Box::new(placed::Placed),
+            Box::new(placed::Placements),
             Box::new(resting::Resting),
             Box::new(resumed::Resumed::default()),
-            Box::new(rollouts::Rollouts),
+            Box::new(rollouts::RolloutSteps),
             Box::new(silence::Silence::default()),
             Box::new(states::States),
             Box::new(stop_first::StopFirst::default()),
@@ -123,7 +123,7 @@ impl Checkers {
     }
 
     /// Looks at what the last step did.
-    pub fn look(&mut self, world: &mut World) -> Check {
+    pub fn look(&mut self, world: &mut SimulatedWorld) -> Check {
         let happenings = std::mem::take(&mut world.happenings);
         self.follow(world)?;
         for happening in &happenings {
@@ -133,13 +133,13 @@ impl Checkers {
     }
 
     /// Nothing changes any more.
-    pub fn at_rest(&mut self, world: &World) -> Check {
+    pub fn at_rest(&mut self, world: &SimulatedWorld) -> Check {
         let view = self.view.clone();
         self.each(|checker| checker.at_rest(&view, world))
     }
 
     /// The run is over.
-    pub fn at_end(&mut self, world: &World) -> Check {
+    pub fn at_end(&mut self, world: &SimulatedWorld) -> Check {
         self.each(|checker| checker.at_end(world))
     }
 
@@ -152,7 +152,7 @@ impl Checkers {
 
     /// Takes up what was committed since the last look. What was committed before must still be
     /// there.
-    fn follow(&mut self, world: &World) -> Check {
+    fn follow(&mut self, world: &SimulatedWorld) -> Check {
         let safe = world.disk.safe();
         let newest = self.entries.len().checked_sub(1);
         if newest
@@ -181,7 +181,7 @@ impl Checkers {
                         before.position()
                     ));
                 }
-                let seen = Seen {
+                let seen = CommittedRecord {
                     revision,
                     entry_end,
                     decided_at,
@@ -214,7 +214,7 @@ impl Checkers {
 
     /// The same records give the same digest, folded one by one or taken over from the leader's
     /// tip.
-    fn compare(&self, world: &World) -> Check {
+    fn compare(&self, world: &SimulatedWorld) -> Check {
         if self.view.set_aside() > 0 {
             let at = self.view.position();
             return Err(format!(

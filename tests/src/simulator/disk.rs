@@ -12,7 +12,7 @@ use skep_proto::{Position, Revision, Timestamp, event, v1::Record};
 const RECORD_CHARS_MAX: usize = 300;
 
 /// An entry and when it was decided, by the true time.
-pub struct Written {
+pub struct WrittenEntry {
     /// The entry.
     pub entry: SealedEntry,
     /// When the turn was taken.
@@ -24,7 +24,7 @@ pub struct Written {
 #[derive(Default)]
 pub struct Disk {
     model: ModelDisk,
-    written: Vec<Written>,
+    written: Vec<WrittenEntry>,
     synced: usize,
 }
 
@@ -36,7 +36,7 @@ impl Disk {
 
     /// An entry was written, and not yet synced; its number.
     pub fn append(&mut self, entry: SealedEntry, decided_at: Timestamp) -> usize {
-        self.written.push(Written { entry, decided_at });
+        self.written.push(WrittenEntry { entry, decided_at });
         self.written.len()
     }
 
@@ -47,8 +47,8 @@ impl Disk {
 
     /// The log was opened and holds everything up to here: what is missing was lost, and is
     /// returned.
-    pub fn found(&mut self, position: Position) -> Result<Vec<Written>, String> {
-        let last = |written: &Written| {
+    pub fn found(&mut self, position: Position) -> Result<Vec<WrittenEntry>, String> {
+        let last = |written: &WrittenEntry| {
             let header = &written.entry.header;
             header.first_revision + u64::from(header.record_count) - 1
         };
@@ -71,13 +71,13 @@ impl Disk {
     }
 
     /// What is safe, in order.
-    pub fn safe(&self) -> &[Written] {
+    pub fn safe(&self) -> &[WrittenEntry] {
         &self.written[..self.synced]
     }
 
     /// A line about each of the newest records, safe or not.
     pub fn newest_lines(&self, count: usize) -> Vec<String> {
-        let line = |written: &Written, (stamp, record): (Stamp, Result<Record, String>)| {
+        let line = |written: &WrittenEntry, (stamp, record): (Stamp, Result<Record, String>)| {
             let at_ms = written.decided_at.since(EPOCH) / 1_000_000;
             let record = record.unwrap_or_default();
             let kind = record.event.and_then(|event| event.kind);

@@ -62,7 +62,7 @@ pub type Follows = Vec<(u64, EngineEvent)>;
 
 /// One container.
 #[derive(Clone, Debug)]
-pub struct Container {
+pub struct SimulatedContainer {
     /// Whose task it is, and what it runs.
     pub workload: Workload,
     /// When it was started.
@@ -73,7 +73,7 @@ pub struct Container {
     waiters: Vec<u64>,
 }
 
-impl Container {
+impl SimulatedContainer {
     /// Whether its program runs.
     pub fn runs(&self) -> bool {
         self.started_at.is_some() && self.ended.is_none()
@@ -82,9 +82,9 @@ impl Container {
 
 /// The engine of one node.
 #[derive(Default)]
-pub struct Engine {
+pub struct SimulatedEngine {
     /// All that it has.
-    pub containers: BTreeMap<Id, Container>,
+    pub containers: BTreeMap<Id, SimulatedContainer>,
     /// Containers that began to run since somebody looked.
     pub began: Vec<Id>,
     /// Stops that were asked for since somebody looked.
@@ -94,7 +94,7 @@ pub struct Engine {
     hangs_until: Timestamp,
 }
 
-impl Engine {
+impl SimulatedEngine {
     /// Nobody can reach it until then.
     pub fn go_away(&mut self, until: Timestamp) {
         self.away_until = self.away_until.max(until);
@@ -220,7 +220,8 @@ impl Engine {
         // A create that would take effect after its removal: the runtime sees to it that nothing
         // stays.
         if !self.removed.contains(&task) {
-            let made = Container { workload, started_at: None, ended: None, waiters: Vec::new() };
+            let made =
+                SimulatedContainer { workload, started_at: None, ended: None, waiters: Vec::new() };
             self.containers.entry(task).or_insert(made);
         }
         Outcome::Prepared(Ok(Default::default()))
@@ -362,7 +363,7 @@ fn started(task: Id) -> Started {
     Started { container_ref: task.to_string(), pid: 1, ports: Vec::new() }
 }
 
-fn found(task_id: Id, container: &Container) -> Found {
+fn found(task_id: Id, container: &SimulatedContainer) -> Found {
     let state = match (&container.ended, container.started_at) {
         (Some(ended), _) => FoundState::Ended(started(task_id), ended.clone()),
         (None, Some(_)) => FoundState::Running(started(task_id)),

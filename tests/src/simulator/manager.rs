@@ -8,7 +8,7 @@
 use super::{
     dice::Dice,
     disk::{Disk, records},
-    world::{Clocks, Settings, happening::Happening},
+    world::{Clocks, Settings, happening::Occurrence},
 };
 use skep_gateway::{
     admit::{Machine, Request},
@@ -45,9 +45,9 @@ pub enum Waiter {
 
 /// The state machine and the time that its callbacks are told.
 #[derive(Clone)]
-struct Core(Arc<Mutex<(DriveCore<Waiter>, Now)>>);
+struct SharedDrive(Arc<Mutex<(DriveCore<Waiter>, Now)>>);
 
-impl Core {
+impl SharedDrive {
     fn lock(&self) -> MutexGuard<'_, (DriveCore<Waiter>, Now)> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -59,7 +59,7 @@ impl Core {
     }
 }
 
-impl Fold for Core {
+impl Fold for SharedDrive {
     fn apply(&mut self, entry: &Arc<Entry>) -> Result<(), Halt> {
         self.step(|core, _| core.handle_committed(entry))
     }
@@ -100,7 +100,7 @@ struct Proposed {
 }
 
 /// A manager's process.
-pub struct Manager {
+pub struct ManagerProcess {
     /// Which run of the process this is: what was begun in an earlier one never ends.
     pub life: u64,
     /// Which tenure this is: syncs of an earlier one end nothing.
@@ -109,7 +109,7 @@ pub struct Manager {
     pub committed: View,
     /// When the process began, by the true time.
     pub began_at: Timestamp,
-    core: Core,
+    core: SharedDrive,
     log: SingleLog,
     sessions: Sessions,
     in_flight: VecDeque<Proposed>,
@@ -123,20 +123,20 @@ pub struct Manager {
     now: Timestamp,
     proposed: u64,
     concluded: u64,
-    happenings: Vec<Happening>,
+    happenings: Vec<Occurrence>,
 }
 
 /// The manager's own id, for ever.
 pub const MANAGER: Id = Id(42);
 
-impl Manager {
+impl ManagerProcess {
     /// Starts on what the disk holds.
     pub fn start(
         disk: &mut Disk,
         life: u64,
         settings: &Settings,
         clocks: Clocks,
-    ) -> Result<(Manager, usize), String> {
+    ) -> Result<(ManagerProcess, usize), String> {
         let identity = ManagerIdentity {
             node: MANAGER,
             code_version: "sim".into(),
@@ -144,12 +144,12 @@ impl Manager {
             safe_mode: false,
         };
         let core = DriveCore::new(identity).with_entry_records(settings.entry_records);
-        let core = Core(Arc::new(Mutex::new((core, at(clocks)))));
+        let core = SharedDrive(Arc::new(Mutex::new((core, at(clocks)))));
         let policy = SnapshotPolicy { records_min: SNAPSHOT_RECORDS, bytes_min: 0 };
         let log = SingleLog::open(disk.model(), MANAGER, policy, Box::new(core.clone()));
         let log = log.map_err(|error| error.to_string())?;
         let committed = core.step(|core, _| core.committed().clone());
-        let mut manager = Manager {
+        let mut manager = ManagerProcess {
             life,
             term: life << 32,
             began_at: clocks.now,
@@ -296,7 +296,7 @@ impl Manager {
             match output {
                 Output::Ask { token, node, request } => {
                     if let Request::Machine(Machine::Silent { node, .. }) = &*request {
-                        self.happenings.push(Happening::CalledSilent { node: *node });
+                        self.happenings.push(Occurrence::CalledSilent { node: *node });
                     }
                     let (caller, author) = (Waiter::Session(token), author::node(node));
                     self.request(Ask { caller, author, request: *request, bytes: 64 }, clocks);
@@ -430,7 +430,7 @@ impl Manager {
             Waiter::Client(number, proposed_before) => {
                 let committed = self.committed.position().revision;
                 let concluded = self.concluded;
-                self.happenings.push(Happening::Answered {
+                self.happenings.push(Occurrence::Answered {
                     number,
                     answer,
                     proposed_before,
@@ -442,7 +442,7 @@ impl Manager {
     }
 
     /// What happened inside since somebody looked.
-    pub fn take_happenings(&mut self) -> Vec<Happening> {
+    pub fn take_happenings(&mut self) -> Vec<Occurrence> {
         std::mem::take(&mut self.happenings)
     }
 }

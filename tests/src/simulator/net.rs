@@ -15,7 +15,7 @@ const REMEMBERED_MAX: usize = 4;
 
 /// One way of a stream.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Way {
+pub enum Direction {
     /// From the agent.
     ToManager,
     /// From the manager.
@@ -24,7 +24,7 @@ pub enum Way {
 
 /// One stream.
 #[derive(Clone, Debug)]
-pub struct Stream {
+pub struct SimulatedStream {
     /// Whose agent.
     pub agent: usize,
     /// The agent's number for it.
@@ -43,7 +43,7 @@ pub struct Stream {
 /// All streams that carry something.
 #[derive(Default)]
 pub struct Net {
-    streams: BTreeMap<Conn, Stream>,
+    streams: BTreeMap<Conn, SimulatedStream>,
     newest: u64,
 }
 
@@ -52,7 +52,7 @@ impl Net {
     pub fn open(&mut self, agent: usize, line: u64) -> Conn {
         self.newest += 1;
         let conn = Conn(self.newest);
-        let stream = Stream {
+        let stream = SimulatedStream {
             agent,
             line,
             mute_to_manager: false,
@@ -66,30 +66,30 @@ impl Net {
     }
 
     /// The stream, while it stands.
-    pub fn get(&self, conn: Conn) -> Option<&Stream> {
+    pub fn get(&self, conn: Conn) -> Option<&SimulatedStream> {
         self.streams.get(&conn)
     }
 
     /// Cuts it: what is under way is lost.
-    pub fn cut(&mut self, conn: Conn) -> Option<Stream> {
+    pub fn cut(&mut self, conn: Conn) -> Option<SimulatedStream> {
         self.streams.remove(&conn)
     }
 
     /// What is sent this way from now on is lost.
-    pub fn mute(&mut self, conn: Conn, way: Way) {
+    pub fn mute(&mut self, conn: Conn, way: Direction) {
         if let Some(stream) = self.streams.get_mut(&conn) {
             match way {
-                Way::ToManager => stream.mute_to_manager = true,
-                Way::ToAgent => stream.mute_to_agent = true,
+                Direction::ToManager => stream.mute_to_manager = true,
+                Direction::ToAgent => stream.mute_to_agent = true,
             }
         }
     }
 
     /// Whether what is sent this way is lost.
-    pub fn is_mute(&self, conn: Conn, way: Way) -> bool {
+    pub fn is_mute(&self, conn: Conn, way: Direction) -> bool {
         self.streams.get(&conn).is_some_and(|stream| match way {
-            Way::ToManager => stream.mute_to_manager,
-            Way::ToAgent => stream.mute_to_agent,
+            Direction::ToManager => stream.mute_to_manager,
+            Direction::ToAgent => stream.mute_to_agent,
         })
     }
 
@@ -99,11 +99,11 @@ impl Net {
     }
 
     /// When a message that is sent now arrives, after those before it; never, if it is lost.
-    pub fn arrival(&mut self, conn: Conn, way: Way, at: Timestamp) -> Option<Timestamp> {
+    pub fn arrival(&mut self, conn: Conn, way: Direction, at: Timestamp) -> Option<Timestamp> {
         let stream = self.streams.get_mut(&conn)?;
         let (newest, mute) = match way {
-            Way::ToManager => (&mut stream.to_manager, stream.mute_to_manager),
-            Way::ToAgent => (&mut stream.to_agent, stream.mute_to_agent),
+            Direction::ToManager => (&mut stream.to_manager, stream.mute_to_manager),
+            Direction::ToAgent => (&mut stream.to_agent, stream.mute_to_agent),
         };
         if mute {
             return None;

@@ -1,7 +1,7 @@
 //! Coming to rest: after the faults nothing may change any more, within a bounded time and a
 //! bounded number of records.
 
-use super::{checkers::Checkers, disk, world::World};
+use super::{checkers::Checkers, disk, world::SimulatedWorld};
 use skep_proto::{event, time::SECOND_NS};
 use std::collections::BTreeMap;
 
@@ -27,7 +27,11 @@ pub const AS_ASKED: Rest =
 const RECORDS_SHOWN: usize = 60;
 
 /// Goes on until nothing changes any more; otherwise says what still does.
-pub fn come_to_rest(world: &mut World, checkers: &mut Checkers, rest: Rest) -> Result<(), String> {
+pub fn come_to_rest(
+    world: &mut SimulatedWorld,
+    checkers: &mut Checkers,
+    rest: Rest,
+) -> Result<(), String> {
     let (began_at, records) = (world.now, checkers.records());
     loop {
         world.step();
@@ -46,7 +50,7 @@ pub fn come_to_rest(world: &mut World, checkers: &mut Checkers, rest: Rest) -> R
 }
 
 /// What the newest records are, by kind.
-fn changes(world: &World) -> String {
+fn changes(world: &SimulatedWorld) -> String {
     let mut kinds: BTreeMap<&'static str, usize> = BTreeMap::new();
     let newest = world.disk.safe().iter().rev().flat_map(|written| disk::records(&written.entry));
     for record in newest.filter_map(|(_, record)| record.ok()).take(RECORDS_SHOWN) {

@@ -13,12 +13,12 @@ mod leader;
 mod requests;
 
 use super::{
-    Plan, Report, agent::Agent, dice::Dice, disk::Disk, engine::Weather, manager::Manager,
-    net::Net, people::People,
+    Report, SimulationPlan, agent::SimulatedAgent, dice::Dice, disk::Disk, engine::Weather,
+    manager::ManagerProcess, net::Net, people::People,
 };
-use event::{Agenda, Event};
+use event::{Agenda, SimulatedEvent};
 use faults::Doom;
-use happening::Happening;
+use happening::Occurrence;
 use skep_proto::{Timestamp, time::SECOND_NS, v1::ClusterSpec};
 
 /// Steps shown with a violation.
@@ -64,13 +64,13 @@ pub struct Mishaps {
 }
 
 /// The whole world.
-pub struct World {
+pub struct SimulatedWorld {
     pub(super) now: Timestamp,
     pub(super) dice: Dice,
     pub(super) settings: Settings,
     pub(super) disk: Disk,
-    pub(super) manager: Option<Manager>,
-    pub(super) agents: Vec<Agent>,
+    pub(super) manager: Option<ManagerProcess>,
+    pub(super) agents: Vec<SimulatedAgent>,
     pub(super) net: Net,
     pub(super) people: People,
     pub(super) weather: Weather,
@@ -79,7 +79,7 @@ pub struct World {
     pub(super) heard: Vec<Timestamp>,
     /// When each agent last said Hello.
     pub(super) greeted: Vec<Timestamp>,
-    pub(super) happenings: Vec<Happening>,
+    pub(super) happenings: Vec<Occurrence>,
     pub(super) steps: usize,
     agenda: Agenda,
     wall_ahead_ns: i64,
@@ -96,13 +96,13 @@ pub struct World {
     trace: Option<Vec<String>>,
 }
 
-impl World {
+impl SimulatedWorld {
     /// Nothing runs yet; everything is about to start.
-    pub fn new(plan: &Plan, mut dice: Dice) -> World {
-        let agents: Vec<Agent> =
-            (0..plan.agents).map(|index| Agent::new(index, &mut dice)).collect();
+    pub fn new(plan: &SimulationPlan, mut dice: Dice) -> SimulatedWorld {
+        let agents: Vec<SimulatedAgent> =
+            (0..plan.agents).map(|index| SimulatedAgent::new(index, &mut dice)).collect();
         let settings = settings(&mut dice);
-        let mut world = World {
+        let mut world = SimulatedWorld {
             now: EPOCH,
             dice,
             settings,
@@ -127,11 +127,11 @@ impl World {
             lives: 0,
             trace: plan.traced.then(Vec::new),
         };
-        world.plan(0, Event::ManagerStarts);
+        world.plan(0, SimulatedEvent::ManagerStarts);
         for index in 0..world.agents.len() {
-            world.plan(SECOND_NS, Event::AgentStarts(index));
+            world.plan(SECOND_NS, SimulatedEvent::AgentStarts(index));
         }
-        world.plan(SECOND_NS, Event::Fault);
+        world.plan(SECOND_NS, SimulatedEvent::Fault);
         world
     }
 
@@ -150,22 +150,24 @@ impl World {
         }
     }
 
-    fn happen(&mut self, event: Event) {
+    fn happen(&mut self, event: SimulatedEvent) {
         match event {
-            Event::ManagerStarts => self.start_manager(),
-            Event::ManagerTime => self.manager_time(),
-            Event::ManagerHearsCut(conn) => self.manager_hears_cut(conn),
-            Event::ToManager(conn, message) => self.manager_receives(conn, *message),
-            Event::Synced(term, number) => self.synced(term, number),
-            Event::AgentStarts(index) => self.start_agent(index),
-            Event::AgentRejoins(index) => self.rejoin(index),
-            Event::AgentTime(index) => self.agent_time(index),
-            Event::AgentHearsCut(index, line) => self.agent_hears_cut(index, line),
-            Event::ToAgent(conn, message) => self.agent_receives(conn, message),
-            Event::Engine(index, process, event) => self.engine_event(index, process, event),
-            Event::Breaks(conn) => self.cut(conn, SECOND_NS, SECOND_NS),
-            Event::Command(command) => self.command(*command),
-            Event::Fault => self.fault(),
+            SimulatedEvent::ManagerStarts => self.start_manager(),
+            SimulatedEvent::ManagerTime => self.manager_time(),
+            SimulatedEvent::ManagerHearsCut(conn) => self.manager_hears_cut(conn),
+            SimulatedEvent::ToManager(conn, message) => self.manager_receives(conn, *message),
+            SimulatedEvent::Synced(term, number) => self.synced(term, number),
+            SimulatedEvent::AgentStarts(index) => self.start_agent(index),
+            SimulatedEvent::AgentRejoins(index) => self.rejoin(index),
+            SimulatedEvent::AgentTime(index) => self.agent_time(index),
+            SimulatedEvent::AgentHearsCut(index, line) => self.agent_hears_cut(index, line),
+            SimulatedEvent::ToAgent(conn, message) => self.agent_receives(conn, message),
+            SimulatedEvent::Engine(index, process, event) => {
+                self.engine_event(index, process, event)
+            }
+            SimulatedEvent::Breaks(conn) => self.cut(conn, SECOND_NS, SECOND_NS),
+            SimulatedEvent::Command(command) => self.command(*command),
+            SimulatedEvent::Fault => self.fault(),
         }
     }
 
@@ -175,7 +177,7 @@ impl World {
         Clocks { now: self.now, wall: Timestamp(wall) }
     }
 
-    fn plan(&mut self, after: u64, event: Event) {
+    fn plan(&mut self, after: u64, event: SimulatedEvent) {
         self.agenda.plan(self.now + after, event);
     }
 

@@ -2,7 +2,7 @@
 //! command's id.
 
 use super::{Check, Checker};
-use crate::simulator::{disk, world::World};
+use crate::simulator::{disk, world::SimulatedWorld};
 
 /// Looks at the whole log at the end.
 pub struct Acknowledged;
@@ -12,7 +12,7 @@ impl Checker for Acknowledged {
         "LOG-1"
     }
 
-    fn at_end(&mut self, world: &World) -> Check {
+    fn at_end(&mut self, world: &SimulatedWorld) -> Check {
         for (number, revision) in world.people.told() {
             let entry = world.disk.entry_of(revision).ok_or_else(|| {
                 format!("command {number} was told revision {revision}, which is not in the log")

@@ -2,7 +2,7 @@
 //! answer is.
 
 use super::{Check, Checker};
-use crate::simulator::world::{World, happening::Happening};
+use crate::simulator::world::{SimulatedWorld, happening::Occurrence};
 use skep_proto::{Timestamp, time::SECOND_NS};
 
 /// A command is answered within this time after it came, or after the newest tenure began.
@@ -19,19 +19,19 @@ impl Checker for Answered {
         "GATE-4"
     }
 
-    fn on_happening(&mut self, happening: &Happening, world: &World) -> Check {
+    fn on_happening(&mut self, happening: &Occurrence, world: &SimulatedWorld) -> Check {
         match happening {
-            Happening::TenureBegan => self.unhindered_since = world.now,
-            Happening::Answered { .. }
-            | Happening::Began { .. }
-            | Happening::StopAsked { .. }
-            | Happening::CalledSilent { .. }
-            | Happening::Turned { .. } => {}
+            Occurrence::TenureBegan => self.unhindered_since = world.now,
+            Occurrence::Answered { .. }
+            | Occurrence::Began { .. }
+            | Occurrence::StopAsked { .. }
+            | Occurrence::CalledSilent { .. }
+            | Occurrence::Turned { .. } => {}
         }
         Ok(())
     }
 
-    fn on_step(&mut self, world: &World) -> Check {
+    fn on_step(&mut self, world: &SimulatedWorld) -> Check {
         if world.manager.is_none() || world.now.since(self.unhindered_since) < ANSWER_NS_MAX {
             return Ok(());
         }

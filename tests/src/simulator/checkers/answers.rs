@@ -1,8 +1,8 @@
 //! GATE-5, agreement: the answer to a command and the log say the same, and what was accepted is
 //! what was asked.
 
-use super::{Check, Checker, Seen};
-use crate::simulator::world::{World, happening::Happening};
+use super::{Check, Checker, CommittedRecord};
+use crate::simulator::world::{SimulatedWorld, happening::Occurrence};
 use skep_gateway::turn::Answer;
 use skep_projections::View;
 use skep_proto::{
@@ -28,7 +28,7 @@ impl Checker for Answers {
         "GATE-5"
     }
 
-    fn on_record(&mut self, seen: &Seen<'_>, world: &World) -> Check {
+    fn on_record(&mut self, seen: &CommittedRecord<'_>, world: &SimulatedWorld) -> Check {
         let previous = seen.before.position().revision;
         self.views.insert(previous, seen.before.clone());
         while self.views.len() > VIEWS_MAX {
@@ -49,8 +49,8 @@ impl Checker for Answers {
         ))
     }
 
-    fn on_happening(&mut self, happening: &Happening, world: &World) -> Check {
-        let Happening::Answered { number, answer, committed, .. } = happening else {
+    fn on_happening(&mut self, happening: &Occurrence, world: &SimulatedWorld) -> Check {
+        let Occurrence::Answered { number, answer, committed, .. } = happening else {
             return Ok(());
         };
         let effect = self.effects.get(number).copied();
@@ -85,7 +85,7 @@ impl Checker for Answers {
         }
     }
 
-    fn at_end(&mut self, world: &World) -> Check {
+    fn at_end(&mut self, world: &SimulatedWorld) -> Check {
         for (number, asked) in world.people.all() {
             if asked.certain && !matches!(asked.told, Some(Answer::Accepted { .. })) {
                 return Err(format!(

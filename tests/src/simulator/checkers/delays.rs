@@ -1,7 +1,7 @@
 //! REC-4: a slot waits as long as its restart policy says, by a stopwatch, and not much longer.
 
-use super::{Check, Checker, Seen};
-use crate::simulator::world::World;
+use super::{Check, Checker, CommittedRecord};
+use crate::simulator::world::SimulatedWorld;
 use skep_proto::{
     Id, Timestamp, defaults,
     time::SECOND_NS,
@@ -15,7 +15,7 @@ const BACKOFF_MAX_NS: u64 = 300 * SECOND_NS;
 const SLACK_NS: u64 = SECOND_NS / 100;
 
 /// A successor that is held.
-struct Held {
+struct HeldSuccessor {
     since: Timestamp,
     /// For so long at least.
     wait_ns: u64,
@@ -27,7 +27,7 @@ pub struct Delays {
     /// The record before, where it ended the wish for a task: a successor that it calls for stands
     /// right behind it.
     before: Option<(Id, DesireReason)>,
-    held: BTreeMap<Id, Held>,
+    held: BTreeMap<Id, HeldSuccessor>,
 }
 
 impl Checker for Delays {
@@ -35,7 +35,7 @@ impl Checker for Delays {
         "REC-4"
     }
 
-    fn on_record(&mut self, seen: &Seen<'_>, world: &World) -> Check {
+    fn on_record(&mut self, seen: &CommittedRecord<'_>, world: &SimulatedWorld) -> Check {
         let before = self.before.take();
         match seen.kind {
             Kind::TaskDesired(e) => {
@@ -77,7 +77,7 @@ impl Checker for Delays {
                 }
                 // What its predecessor has waited already counts.
                 let wait_ns = wait_ns.saturating_sub(waited_ns(seen, world, old));
-                self.held.insert(task, Held { since: seen.decided_at, wait_ns });
+                self.held.insert(task, HeldSuccessor { since: seen.decided_at, wait_ns });
             }
             Kind::TaskReaped(e) => {
                 self.held.remove(&Id::from_bytes(&e.task_id));
@@ -90,7 +90,7 @@ impl Checker for Delays {
 
 /// How long a task that its node could not even prepare has waited for its successor: that is made
 /// only then.
-fn waited_ns(seen: &Seen<'_>, world: &World, old: Id) -> u64 {
+fn waited_ns(seen: &CommittedRecord<'_>, world: &SimulatedWorld, old: Id) -> u64 {
     let Some((_, row)) = seen.before.tasks().by_id(old) else { return 0 };
     let unprepared = row.state == TaskState::Rejected && row.running_at == Timestamp::NEVER;
     let since = world.disk.decided_at(row.state_since.0).filter(|_| unprepared);
@@ -102,7 +102,7 @@ fn waited_ns(seen: &Seen<'_>, world: &World, old: Id) -> u64 {
 }
 
 /// What the policy of the old task says: its delay, doubled with each failure in a row.
-fn wait_ns(seen: &Seen<'_>, old: Id, attempt: u32) -> u64 {
+fn wait_ns(seen: &CommittedRecord<'_>, old: Id, attempt: u32) -> u64 {
     let Some((_, row)) = seen.before.tasks().by_id(old) else { return 0 };
     let Some(spec) = seen.before.spec_of(row).and_then(|spec| spec.task.as_ref()) else { return 0 };
     let delay_ns = defaults::restart(spec).delay_ns;

@@ -1,7 +1,7 @@
 //! GATE-1: nothing is acknowledged or refused before what it was decided on is committed.
 
 use super::{Check, Checker};
-use crate::simulator::world::{World, happening::Happening};
+use crate::simulator::world::{SimulatedWorld, happening::Occurrence};
 use skep_gateway::turn::Answer;
 use skep_proto::v1::RefusalCode;
 
@@ -13,8 +13,8 @@ impl Checker for Early {
         "GATE-1"
     }
 
-    fn on_happening(&mut self, happening: &Happening, _world: &World) -> Check {
-        let Happening::Answered { number, answer, proposed_before, concluded, committed } =
+    fn on_happening(&mut self, happening: &Occurrence, _world: &SimulatedWorld) -> Check {
+        let Occurrence::Answered { number, answer, proposed_before, concluded, committed } =
             happening
         else {
             return Ok(());

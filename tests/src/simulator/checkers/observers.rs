@@ -1,7 +1,7 @@
 //! AGENT-5: a node is believed about its own tasks and about nothing else.
 
-use super::{Check, Checker, Seen};
-use crate::simulator::world::World;
+use super::{Check, Checker, CommittedRecord};
+use crate::simulator::world::SimulatedWorld;
 use skep_proto::{
     Id,
     v1::{author::Who, event::Kind},
@@ -15,7 +15,7 @@ impl Checker for Observers {
         "AGENT-5"
     }
 
-    fn on_record(&mut self, seen: &Seen<'_>, _world: &World) -> Check {
+    fn on_record(&mut self, seen: &CommittedRecord<'_>, _world: &SimulatedWorld) -> Check {
         let author = seen.record.author.as_ref().and_then(|author| author.who.as_ref());
         let node = match author {
             Some(Who::NodeId(node)) => Id::from_bytes(node),

@@ -1,7 +1,7 @@
 //! GATE-3: a command takes effect once, however often it was sent.
 
-use super::{Check, Checker, Seen};
-use crate::simulator::world::World;
+use super::{Check, Checker, CommittedRecord};
+use crate::simulator::world::SimulatedWorld;
 use skep_proto::{Revision, v1::event::Kind};
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ impl Checker for Once {
         "GATE-3"
     }
 
-    fn on_record(&mut self, seen: &Seen<'_>, _world: &World) -> Check {
+    fn on_record(&mut self, seen: &CommittedRecord<'_>, _world: &SimulatedWorld) -> Check {
         let Some(id) = seen.record.command else { return Ok(()) };
         if matches!(seen.kind, Kind::CommandRefused(_)) {
             return Ok(());

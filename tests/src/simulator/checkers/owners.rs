@@ -1,7 +1,7 @@
 //! REC-3: no slot has two tasks desired to run, and no node is given more than it has.
 
 use super::{Check, Checker};
-use crate::simulator::world::{World, happening::Happening};
+use crate::simulator::world::{SimulatedWorld, happening::Occurrence};
 use skep_proto::v1::TaskState;
 use std::collections::BTreeMap;
 
@@ -13,8 +13,8 @@ impl Checker for Owners {
         "REC-3"
     }
 
-    fn on_happening(&mut self, happening: &Happening, world: &World) -> Check {
-        let (Happening::Turned { .. }, Some(manager)) = (happening, &world.manager) else {
+    fn on_happening(&mut self, happening: &Occurrence, world: &SimulatedWorld) -> Check {
+        let (Occurrence::Turned { .. }, Some(manager)) = (happening, &world.manager) else {
             return Ok(());
         };
         let view = manager.tip();

@@ -1,7 +1,7 @@
 //! REC-5: a task is placed only on a node that may have it. Judged here by rules of its own.
 
-use super::{Check, Checker, Seen};
-use crate::simulator::world::World;
+use super::{Check, Checker, CommittedRecord};
+use crate::simulator::world::SimulatedWorld;
 use skep_projections::{NodeRow, View};
 use skep_proto::{
     Id,
@@ -9,14 +9,14 @@ use skep_proto::{
 };
 
 /// Looks at each assignment.
-pub struct Placed;
+pub struct Placements;
 
-impl Checker for Placed {
+impl Checker for Placements {
     fn name(&self) -> &'static str {
         "REC-5"
     }
 
-    fn on_record(&mut self, seen: &Seen<'_>, _world: &World) -> Check {
+    fn on_record(&mut self, seen: &CommittedRecord<'_>, _world: &SimulatedWorld) -> Check {
         let Kind::TaskAssigned(e) = seen.kind else { return Ok(()) };
         let (task, node) = (Id::from_bytes(&e.task_id), Id::from_bytes(&e.node_id));
         let view = seen.before;

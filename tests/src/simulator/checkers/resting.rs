@@ -2,7 +2,7 @@
 //! is left over.
 
 use super::{Check, Checker, placed::misfit};
-use crate::simulator::world::World;
+use crate::simulator::world::SimulatedWorld;
 use skep_projections::{ServiceIdx, ServiceRow, View};
 use skep_proto::{
     defaults,
@@ -17,7 +17,7 @@ impl Checker for Resting {
         "REST-2"
     }
 
-    fn at_rest(&mut self, view: &View, world: &World) -> Check {
+    fn at_rest(&mut self, view: &View, world: &SimulatedWorld) -> Check {
         for (index, service) in view.services().iter() {
             if service.removed {
                 return Err(format!("service {} is still being removed", service.name()));
@@ -98,7 +98,7 @@ fn slots(view: &View, index: ServiceIdx, service: &ServiceRow) -> Check {
 }
 
 /// What the engines have is what the view says.
-fn containers(view: &View, world: &World) -> Check {
+fn containers(view: &View, world: &SimulatedWorld) -> Check {
     for agent in &world.agents {
         let name = agent.name();
         for (task, container) in &agent.engine.containers {
@@ -111,7 +111,7 @@ fn containers(view: &View, world: &World) -> Check {
         }
     }
     for (_, task) in view.tasks().iter().filter(|(_, task)| task.state == TaskState::Running) {
-        let runs = |agent: &crate::simulator::agent::Agent| {
+        let runs = |agent: &crate::simulator::agent::SimulatedAgent| {
             agent.engine.containers.get(&task.id).is_some_and(|container| container.runs())
         };
         if !world.agents.iter().any(runs) {

@@ -2,7 +2,7 @@
 //! would find.
 
 use super::{Check, Checker};
-use crate::simulator::world::{World, happening::Happening};
+use crate::simulator::world::{SimulatedWorld, happening::Occurrence};
 use skep_proto::event;
 use skep_reconcilers::{Brain, Entropy, Turn};
 
@@ -20,20 +20,20 @@ impl Checker for Resumed {
         "VIEW-4"
     }
 
-    fn on_happening(&mut self, happening: &Happening, _world: &World) -> Check {
+    fn on_happening(&mut self, happening: &Occurrence, _world: &SimulatedWorld) -> Check {
         match happening {
-            Happening::Turned { more } => self.turned = !more,
+            Occurrence::Turned { more } => self.turned = !more,
             // A new tip has everything before it.
-            Happening::TenureBegan => self.turned = false,
-            Happening::Answered { .. }
-            | Happening::Began { .. }
-            | Happening::StopAsked { .. }
-            | Happening::CalledSilent { .. } => {}
+            Occurrence::TenureBegan => self.turned = false,
+            Occurrence::Answered { .. }
+            | Occurrence::Began { .. }
+            | Occurrence::StopAsked { .. }
+            | Occurrence::CalledSilent { .. } => {}
         }
         Ok(())
     }
 
-    fn on_step(&mut self, world: &World) -> Check {
+    fn on_step(&mut self, world: &SimulatedWorld) -> Check {
         if !std::mem::take(&mut self.turned) {
             return Ok(());
         }

@@ -1,7 +1,7 @@
 //! REC-6: a roll-out is complete when every slot runs the newest spec, and not before.
 
-use super::{Check, Checker, Seen};
-use crate::simulator::world::World;
+use super::{Check, Checker, CommittedRecord};
+use crate::simulator::world::SimulatedWorld;
 use skep_projections::{TaskRow, View};
 use skep_proto::{
     Id, Revision,
@@ -9,14 +9,14 @@ use skep_proto::{
 };
 
 /// Looks at each end of a roll-out.
-pub struct Rollouts;
+pub struct RolloutSteps;
 
-impl Checker for Rollouts {
+impl Checker for RolloutSteps {
     fn name(&self) -> &'static str {
         "REC-6"
     }
 
-    fn on_record(&mut self, seen: &Seen<'_>, _world: &World) -> Check {
+    fn on_record(&mut self, seen: &CommittedRecord<'_>, _world: &SimulatedWorld) -> Check {
         if let Kind::TaskCreated(e) = seen.kind {
             return one_at_a_time(seen, e);
         }
@@ -31,7 +31,7 @@ impl Checker for Rollouts {
         Ok(())
     }
 
-    fn at_rest(&mut self, view: &View, _world: &World) -> Check {
+    fn at_rest(&mut self, view: &View, _world: &SimulatedWorld) -> Check {
         for (index, row) in view.services().iter().filter(|(_, row)| !row.removed) {
             let state = row.rollout.as_ref().map_or(RolloutState::None, |rollout| rollout.state);
             let waits =
@@ -48,7 +48,7 @@ impl Checker for Rollouts {
 }
 
 /// A roll-out takes the next slot only when all that it made before runs or has ended.
-fn one_at_a_time(seen: &Seen<'_>, e: &TaskCreated) -> Check {
+fn one_at_a_time(seen: &CommittedRecord<'_>, e: &TaskCreated) -> Check {
     let by = seen.record.author.as_ref().and_then(|author| author.who.as_ref());
     let view = seen.before;
     let service = view.services().by_id(Id::from_bytes(&e.service_id));

@@ -1,8 +1,8 @@
 //! LIVE-1: a node that beats is never called silent or down; one that is not heard of is, within
 //! bounds.
 
-use super::{Check, Checker, Seen};
-use crate::simulator::world::{World, happening::Happening};
+use super::{Check, Checker, CommittedRecord};
+use crate::simulator::world::{SimulatedWorld, happening::Occurrence};
 use skep_proto::{
     Id, Timestamp, defaults,
     time::SECOND_NS,
@@ -23,12 +23,12 @@ pub struct Silence {
     began_at: Timestamp,
 }
 
-fn patience_ns(world: &World) -> u64 {
+fn patience_ns(world: &SimulatedWorld) -> u64 {
     defaults::heartbeat_period_ns(&world.settings.cluster) * defaults::HEARTBEAT_GRACE_PERIODS
 }
 
 /// When a node was last heard over an open session.
-fn heard(world: &World, node: Id) -> Option<(usize, Timestamp)> {
+fn heard(world: &SimulatedWorld, node: Id) -> Option<(usize, Timestamp)> {
     let index = world.agents.iter().position(|agent| agent.node() == node)?;
     Some((index, world.heard[index]))
 }
@@ -38,7 +38,7 @@ impl Checker for Silence {
         "LIVE-1"
     }
 
-    fn on_record(&mut self, seen: &Seen<'_>, world: &World) -> Check {
+    fn on_record(&mut self, seen: &CommittedRecord<'_>, world: &SimulatedWorld) -> Check {
         let Kind::NodeDown(e) = seen.kind else { return Ok(()) };
         let node = Id::from_bytes(&e.node_id);
         let Some((index, at)) = heard(world, node) else { return Ok(()) };
@@ -51,8 +51,8 @@ impl Checker for Silence {
         Ok(())
     }
 
-    fn on_happening(&mut self, happening: &Happening, world: &World) -> Check {
-        let Happening::CalledSilent { node } = happening else { return Ok(()) };
+    fn on_happening(&mut self, happening: &Occurrence, world: &SimulatedWorld) -> Check {
+        let Occurrence::CalledSilent { node } = happening else { return Ok(()) };
         let Some((index, at)) = heard(world, *node) else { return Ok(()) };
         let ago = world.now.since(at);
         if ago + SLACK_NS < patience_ns(world) {
@@ -65,7 +65,7 @@ impl Checker for Silence {
         Ok(())
     }
 
-    fn on_step(&mut self, world: &World) -> Check {
+    fn on_step(&mut self, world: &SimulatedWorld) -> Check {
         let Some(manager) = &world.manager else { return Ok(()) };
         if manager.began_at != self.began_at {
             self.began_at = manager.began_at;

@@ -1,7 +1,7 @@
 //! REC-7: what is seen and what is wanted of a task only move forward, and an end is final.
 
-use super::{Check, Checker, Seen};
-use crate::simulator::world::World;
+use super::{Check, Checker, CommittedRecord};
+use crate::simulator::world::SimulatedWorld;
 use skep_proto::{Id, v1::event::Kind};
 
 /// Looks at each record about a task.
@@ -12,7 +12,7 @@ impl Checker for States {
         "REC-7"
     }
 
-    fn on_record(&mut self, seen: &Seen<'_>, _world: &World) -> Check {
+    fn on_record(&mut self, seen: &CommittedRecord<'_>, _world: &SimulatedWorld) -> Check {
         let row = |id: &[u8]| seen.before.tasks().by_id(Id::from_bytes(id)).map(|(_, row)| row);
         let wrong = match seen.kind {
             Kind::TaskObserved(e) => {

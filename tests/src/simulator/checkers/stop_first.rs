@@ -1,10 +1,10 @@
 //! REC-8, stop first: no two containers of one slot run at once, unless the older one's node is
 //! lost or was given all the time that it may have.
 
-use super::{Check, Checker, Seen};
+use super::{Check, Checker, CommittedRecord};
 use crate::simulator::{
-    engine::Container,
-    world::{World, happening::Happening},
+    engine::SimulatedContainer,
+    world::{SimulatedWorld, happening::Occurrence},
 };
 use skep_proto::{
     Id, defaults,
@@ -29,7 +29,7 @@ impl Checker for StopFirst {
         "REC-8"
     }
 
-    fn on_record(&mut self, seen: &Seen<'_>, _world: &World) -> Check {
+    fn on_record(&mut self, seen: &CommittedRecord<'_>, _world: &SimulatedWorld) -> Check {
         let node = match seen.kind {
             Kind::NodeDown(e) => Id::from_bytes(&e.node_id),
             Kind::NodeRemoved(e) => Id::from_bytes(&e.node_id),
@@ -41,8 +41,8 @@ impl Checker for StopFirst {
         Ok(())
     }
 
-    fn on_happening(&mut self, happening: &Happening, world: &World) -> Check {
-        let Happening::Began { agent, task } = happening else { return Ok(()) };
+    fn on_happening(&mut self, happening: &Occurrence, world: &SimulatedWorld) -> Check {
+        let Occurrence::Began { agent, task } = happening else { return Ok(()) };
         let Some(new) = world.agents[*agent].engine.containers.get(task) else { return Ok(()) };
         // A lost task that starts after all, when its successor runs long since.
         if self.lost.contains(task) || is_excused(world, *task, new) {
@@ -64,12 +64,12 @@ impl Checker for StopFirst {
     }
 }
 
-fn same_slot(a: &Container, b: &Container) -> bool {
+fn same_slot(a: &SimulatedContainer, b: &SimulatedContainer) -> bool {
     (a.workload.service_id, a.workload.slot) == (b.workload.service_id, b.workload.slot)
 }
 
 /// Whether nobody could know better, or everybody waited long enough.
-fn is_excused(world: &World, task: Id, old: &Container) -> bool {
+fn is_excused(world: &SimulatedWorld, task: Id, old: &SimulatedContainer) -> bool {
     let Some(manager) = &world.manager else { return true };
     let view = &manager.committed;
     let Some((_, row)) = view.tasks().by_id(task) else { return true };

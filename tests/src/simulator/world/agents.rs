@@ -1,9 +1,9 @@
 //! The agents' side of the world: their processes, their streams and their engines.
 
-use super::{Event, Happening, World, leader::FLIGHT_NS_MAX};
+use super::{Occurrence, SimulatedEvent, SimulatedWorld, leader::FLIGHT_NS_MAX};
 use crate::simulator::{
     engine::{EngineEvent, Follows},
-    net::Way,
+    net::Direction,
 };
 use skep_agent::core::{Input, Output};
 use skep_gateway::sessions::Conn;
@@ -12,7 +12,7 @@ use skep_proto::{
     v1::{FromAgent, ToAgent, from_agent},
 };
 
-impl World {
+impl SimulatedWorld {
     pub(super) fn start_agent(&mut self, index: usize) {
         if self.agents[index].core.is_none() && !self.agents[index].halted {
             self.agents[index].start(&mut self.dice, self.now);
@@ -67,7 +67,7 @@ impl World {
                 let dice = &mut self.dice;
                 let follows = agent.engine.effect(*action, answered_after, weather, now, dice);
                 for task in std::mem::take(&mut agent.engine.began) {
-                    self.happenings.push(Happening::Began { agent: index, task });
+                    self.happenings.push(Occurrence::Began { agent: index, task });
                 }
                 self.plan_engine(index, process, follows);
             }
@@ -86,7 +86,7 @@ impl World {
 
     pub(super) fn plan_engine(&mut self, index: usize, process: u64, follows: Follows) {
         for (after, event) in follows {
-            self.plan(after, Event::Engine(index, process, event));
+            self.plan(after, SimulatedEvent::Engine(index, process, event));
         }
     }
 
@@ -101,7 +101,7 @@ impl World {
         let at = agent.true_time(at).max(self.now + 1);
         if agent.timer.is_none_or(|planned| planned <= self.now || at < planned) {
             agent.timer = Some(at);
-            self.agenda.plan(at, Event::AgentTime(index));
+            self.agenda.plan(at, SimulatedEvent::AgentTime(index));
         }
     }
 
@@ -112,7 +112,7 @@ impl World {
                 let follows = agent.engine.ask(action, self.weather, self.now, &mut self.dice);
                 let process = agent.process;
                 for task in std::mem::take(&mut agent.engine.stops) {
-                    self.happenings.push(Happening::StopAsked { agent: index, task });
+                    self.happenings.push(Occurrence::StopAsked { agent: index, task });
                 }
                 self.plan_engine(index, process, follows);
             }
@@ -124,7 +124,7 @@ impl World {
                 self.agents[index].core = None;
                 self.agents[index].halted = true;
                 let pause = self.dice.below(20 * SECOND_NS);
-                self.plan(pause, Event::AgentRejoins(index));
+                self.plan(pause, SimulatedEvent::AgentRejoins(index));
             }
             Output::Joined { .. }
             | Output::Write(_)
@@ -136,13 +136,13 @@ impl World {
     fn dial(&mut self, index: usize, line: u64) {
         self.hang_up(index);
         if self.manager.is_none() || (self.is_rough() && self.dice.once_in(6)) {
-            return self.plan(SECOND_NS / 100, Event::AgentHearsCut(index, line));
+            return self.plan(SECOND_NS / 100, SimulatedEvent::AgentHearsCut(index, line));
         }
         let conn = self.net.open(index, line);
         self.agents[index].conn = Some(conn);
         if self.is_rough() && self.dice.once_in(20) {
             // A stream on which nothing is ever said.
-            self.net.mute(conn, Way::ToManager);
+            self.net.mute(conn, Direction::ToManager);
         }
         let agent = &mut self.agents[index];
         let clock = agent.clock(self.now);
@@ -154,12 +154,12 @@ impl World {
     fn agent_sends(&mut self, index: usize, message: Box<FromAgent>) {
         let Some(conn) = self.agents[index].conn else { return };
         let at = self.now + self.dice.below(FLIGHT_NS_MAX);
-        let Some(at) = self.net.arrival(conn, Way::ToManager, at) else { return };
+        let Some(at) = self.net.arrival(conn, Direction::ToManager, at) else { return };
         let repeatable = matches!(message.message, Some(from_agent::Message::Report(_)));
         if self.is_rough() && repeatable && self.dice.once_in(40) {
-            self.agenda.plan(at, Event::ToManager(conn, message.clone()));
+            self.agenda.plan(at, SimulatedEvent::ToManager(conn, message.clone()));
         }
-        self.agenda.plan(at, Event::ToManager(conn, message));
+        self.agenda.plan(at, SimulatedEvent::ToManager(conn, message));
     }
 
     /// The agent ends its stream; the manager notices a little later.
@@ -167,15 +167,15 @@ impl World {
         if let Some(conn) = self.agents[index].conn.take()
             && self.net.cut(conn).is_some()
         {
-            self.plan(SECOND_NS / 100, Event::ManagerHearsCut(conn));
+            self.plan(SECOND_NS / 100, SimulatedEvent::ManagerHearsCut(conn));
         }
     }
 
     /// A stream is cut; each end notices after its own time.
     pub(super) fn cut(&mut self, conn: Conn, agent_after: u64, manager_after: u64) {
         if let Some(stream) = self.net.cut(conn) {
-            self.plan(agent_after, Event::AgentHearsCut(stream.agent, stream.line));
-            self.plan(manager_after, Event::ManagerHearsCut(conn));
+            self.plan(agent_after, SimulatedEvent::AgentHearsCut(stream.agent, stream.line));
+            self.plan(manager_after, SimulatedEvent::ManagerHearsCut(conn));
         }
     }
 }

@@ -1,31 +1,31 @@
 //! The end of all faults: everything starts again and nothing goes wrong any more. What has to be
 //! found, finds itself.
 
-use super::{Event, World};
-use crate::simulator::{engine::Weather, net::Way, people::specs};
+use super::{SimulatedEvent, SimulatedWorld};
+use crate::simulator::{engine::Weather, net::Direction, people::specs};
 use skep_proto::{
     Timestamp,
     time::SECOND_NS,
     v1::{NodeAvailability, UpdateNode, UpdateService, command::Action},
 };
 
-impl World {
+impl SimulatedWorld {
     /// Faults end. Nothing is repaired: processes start again, as a supervisor would start them.
     pub fn calm_down(&mut self) {
         self.weather = Weather::Calm;
         self.free_share = 1.0;
         self.tell_space();
         self.note(|| "the faults end".into());
-        self.plan(0, Event::ManagerStarts);
+        self.plan(0, SimulatedEvent::ManagerStarts);
         for index in 0..self.agents.len() {
-            self.plan(SECOND_NS, Event::AgentStarts(index));
-            self.plan(SECOND_NS, Event::AgentRejoins(index));
+            self.plan(SECOND_NS, SimulatedEvent::AgentStarts(index));
+            self.plan(SECOND_NS, SimulatedEvent::AgentRejoins(index));
         }
         // Streams that are mute break in the end; those that are well are not touched.
         for conn in self.net.all() {
-            for way in [Way::ToManager, Way::ToAgent] {
+            for way in [Direction::ToManager, Direction::ToAgent] {
                 if self.net.is_mute(conn, way) {
-                    self.plan(SECOND_NS, Event::Breaks(conn));
+                    self.plan(SECOND_NS, SimulatedEvent::Breaks(conn));
                 }
             }
         }
@@ -54,7 +54,7 @@ impl World {
         }
         for action in actions {
             let command = self.people.ask_for_the_possible(action);
-            self.plan(1, Event::Command(Box::new(command)));
+            self.plan(1, SimulatedEvent::Command(Box::new(command)));
         }
     }
 
@@ -69,7 +69,8 @@ impl World {
         if !manager.is_idle() {
             return Some("the manager has work left".into());
         }
-        if self.agenda.has(|event| matches!(event, Event::Command(_))) || !self.people.are_content()
+        if self.agenda.has(|event| matches!(event, SimulatedEvent::Command(_)))
+            || !self.people.are_content()
         {
             return Some("commands are not answered".into());
         }

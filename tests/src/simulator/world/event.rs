@@ -13,7 +13,7 @@ const LINE_BYTES_MAX: usize = 200;
 
 /// Something that will happen.
 #[derive(Clone, Debug)]
-pub enum Event {
+pub enum SimulatedEvent {
     /// An agent's process starts.
     AgentStarts(usize),
     /// Somebody empties the folder of a node that was removed, and starts its agent again.
@@ -44,7 +44,7 @@ pub enum Event {
     Fault,
 }
 
-impl Event {
+impl SimulatedEvent {
     /// One line about it.
     pub fn line(&self) -> String {
         let mut text = format!("{self:?}");
@@ -60,24 +60,24 @@ impl Event {
 /// planned.
 #[derive(Default)]
 pub struct Agenda {
-    events: BTreeMap<(Timestamp, u64), Event>,
+    events: BTreeMap<(Timestamp, u64), SimulatedEvent>,
     order: u64,
 }
 
 impl Agenda {
     /// Plans something.
-    pub fn plan(&mut self, at: Timestamp, event: Event) {
+    pub fn plan(&mut self, at: Timestamp, event: SimulatedEvent) {
         self.order += 1;
         self.events.insert((at, self.order), event);
     }
 
     /// The next thing.
-    pub fn next(&mut self) -> Option<(Timestamp, Event)> {
+    pub fn next(&mut self) -> Option<(Timestamp, SimulatedEvent)> {
         self.events.pop_first().map(|((at, _), event)| (at, event))
     }
 
     /// Whether something like this will happen.
-    pub fn has(&self, like: impl Fn(&Event) -> bool) -> bool {
+    pub fn has(&self, like: impl Fn(&SimulatedEvent) -> bool) -> bool {
         self.events.values().any(like)
     }
 }

@@ -1,7 +1,7 @@
 //! What goes wrong, and who asks for what, as the dice say.
 
-use super::{Event, Happening, World};
-use crate::simulator::{engine::exited, net::Way, people::orders};
+use super::{Occurrence, SimulatedEvent, SimulatedWorld};
+use crate::simulator::{engine::exited, net::Direction, people::orders};
 use skep_agent::runtime::Ended;
 use skep_gateway::sessions::Conn;
 use skep_proto::{
@@ -30,7 +30,7 @@ pub(super) enum Doom {
     LostTenure,
 }
 
-impl World {
+impl SimulatedWorld {
     /// Something goes wrong, or somebody asks for something; and again later.
     pub(super) fn fault(&mut self) {
         if !self.is_rough() {
@@ -52,7 +52,7 @@ impl World {
             _ => self.somebody_asks(),
         }
         let pause = self.dice.below(PAUSE_NS_MAX);
-        self.plan(pause, Event::Fault);
+        self.plan(pause, SimulatedEvent::Fault);
     }
 
     /// The manager's work is broken off as soon as so many entries are under way, or else at the
@@ -96,7 +96,7 @@ impl World {
             self.cut(conn, after, SECOND_NS);
         }
         let pause = self.dice.below(10 * SECOND_NS);
-        self.plan(pause, Event::ManagerStarts);
+        self.plan(pause, SimulatedEvent::ManagerStarts);
     }
 
     /// Another election is won, or a write fails: what is under way is history or not, and nobody
@@ -117,7 +117,7 @@ impl World {
         }
         self.note(|| "the tenure ends".into());
         self.synced_at = self.now;
-        self.happenings.push(Happening::TenureBegan);
+        self.happenings.push(Occurrence::TenureBegan);
     }
 
     /// An end that is gone is noticed at once by most, and late where nothing says so.
@@ -140,7 +140,7 @@ impl World {
         self.agents[index].crash(&mut self.dice);
         let pause = if self.dice.once_in(4) { 90 } else { 10 };
         let pause = SECOND_NS + self.dice.below(pause * SECOND_NS);
-        self.plan(pause, Event::AgentStarts(index));
+        self.plan(pause, SimulatedEvent::AgentStarts(index));
     }
 
     fn some_stream(&mut self) -> Option<Conn> {
@@ -160,14 +160,14 @@ impl World {
         let Some(conn) = self.some_stream() else { return };
         let which = self.dice.below(3);
         if which != 0 {
-            self.net.mute(conn, Way::ToManager);
+            self.net.mute(conn, Direction::ToManager);
         }
         if which != 1 {
-            self.net.mute(conn, Way::ToAgent);
+            self.net.mute(conn, Direction::ToAgent);
         }
         self.note(|| format!("stream {} goes mute", conn.0));
         let breaks = self.dice.below(60 * SECOND_NS);
-        self.plan(breaks, Event::Breaks(conn));
+        self.plan(breaks, SimulatedEvent::Breaks(conn));
     }
 
     fn trouble_engine(&mut self) {
@@ -247,8 +247,8 @@ impl World {
         let seen = TaskObserved { task_id: task.to_bytes(), state, ..TaskObserved::default() };
         let report = Report { number: FORGED_REPORT, tasks: vec![seen] };
         let message = FromAgent { message: Some(from_agent::Message::Report(report)) };
-        if let Some(at) = self.net.arrival(conn, Way::ToManager, self.now + 1) {
-            self.agenda.plan(at, Event::ToManager(conn, Box::new(message)));
+        if let Some(at) = self.net.arrival(conn, Direction::ToManager, self.now + 1) {
+            self.agenda.plan(at, SimulatedEvent::ToManager(conn, Box::new(message)));
         }
     }
 
@@ -256,8 +256,8 @@ impl World {
     fn repeat_late(&mut self) {
         let Some(conn) = self.some_stream() else { return };
         let Some(message) = self.net.recall(conn) else { return };
-        if let Some(at) = self.net.arrival(conn, Way::ToAgent, self.now + 1) {
-            self.agenda.plan(at, Event::ToAgent(conn, Box::new(message)));
+        if let Some(at) = self.net.arrival(conn, Direction::ToAgent, self.now + 1) {
+            self.agenda.plan(at, SimulatedEvent::ToAgent(conn, Box::new(message)));
         }
     }
 
@@ -268,7 +268,7 @@ impl World {
         let pick = newest as u64 + self.dice.below((numbers.len() - newest) as u64);
         let asked = numbers.get(pick as usize).and_then(|number| self.people.of(*number));
         if let Some(command) = asked.map(|asked| asked.command.clone()) {
-            self.plan(1, Event::Command(Box::new(command)));
+            self.plan(1, SimulatedEvent::Command(Box::new(command)));
         }
     }
 
@@ -277,7 +277,7 @@ impl World {
         let view = manager.committed.clone();
         for action in orders::next(&view, &mut self.dice) {
             let command = self.people.ask(action);
-            self.plan(1, Event::Command(Box::new(command)));
+            self.plan(1, SimulatedEvent::Command(Box::new(command)));
         }
     }
 }

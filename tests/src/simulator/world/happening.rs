@@ -5,7 +5,7 @@ use skep_proto::{Id, Revision};
 
 /// Something that happened within a step.
 #[derive(Clone, Debug)]
-pub enum Happening {
+pub enum Occurrence {
     /// Somebody was told what became of a command.
     Answered {
         /// Whose command.

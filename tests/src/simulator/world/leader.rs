@@ -1,7 +1,7 @@
 //! The manager's side of the world: it starts, hears, takes turns, and its disk syncs.
 
-use super::{Event, Happening, World};
-use crate::simulator::{manager::Manager, net::Way};
+use super::{Occurrence, SimulatedEvent, SimulatedWorld};
+use crate::simulator::{manager::ManagerProcess, net::Direction};
 use skep_gateway::sessions::{Conn, Output};
 use skep_proto::{
     Timestamp,
@@ -15,14 +15,14 @@ pub(super) const FLIGHT_NS_MAX: u64 = SECOND_NS / 50;
 /// The log's time that leaps by less at the start of a process ends no wait too early.
 const LEAP_NS: u64 = SECOND_NS / 200;
 
-impl World {
+impl SimulatedWorld {
     pub(super) fn start_manager(&mut self) {
         if self.manager.is_some() {
             return;
         }
         self.lives += 1;
         let clocks = self.clocks();
-        match Manager::start(&mut self.disk, self.lives, &self.settings, clocks) {
+        match ManagerProcess::start(&mut self.disk, self.lives, &self.settings, clocks) {
             Ok((manager, lost)) => {
                 self.mishaps.entries_lost += lost;
                 self.manager = Some(manager);
@@ -33,7 +33,7 @@ impl World {
         self.tell_space();
         self.manager_timer = None;
         self.synced_at = self.now;
-        self.happenings.push(Happening::TenureBegan);
+        self.happenings.push(Occurrence::TenureBegan);
     }
 
     /// The log's time goes on from the wall clock's: further than the true time, where the wall
@@ -113,9 +113,9 @@ impl World {
             for number in numbers {
                 let takes = self.dice.below(self.settings.sync_ns_max);
                 self.synced_at = (self.now + takes).max(self.synced_at + 1);
-                self.agenda.plan(self.synced_at, Event::Synced(manager.term, number));
+                self.agenda.plan(self.synced_at, SimulatedEvent::Synced(manager.term, number));
             }
-            self.happenings.push(Happening::Turned { more });
+            self.happenings.push(Occurrence::Turned { more });
             outputs.extend(manager.session_outputs(clocks));
         }
         outputs.extend(manager.session_outputs(clocks));
@@ -130,7 +130,7 @@ impl World {
         {
             let at = at.max(self.now + 1);
             self.manager_timer = Some(at);
-            self.agenda.plan(at, Event::ManagerTime);
+            self.agenda.plan(at, SimulatedEvent::ManagerTime);
         }
     }
 
@@ -138,14 +138,15 @@ impl World {
         match output {
             Output::Send(conn, message) => {
                 let at = self.now + self.dice.below(FLIGHT_NS_MAX);
-                let Some(at) = self.net.arrival(conn, Way::ToAgent, at) else { return };
+                let Some(at) = self.net.arrival(conn, Direction::ToAgent, at) else { return };
                 if self.is_rough() {
                     self.net.remember(conn, message.clone());
                     if self.dice.once_in(40) {
-                        self.agenda.plan(at, Event::ToAgent(conn, Box::new(message.clone())));
+                        self.agenda
+                            .plan(at, SimulatedEvent::ToAgent(conn, Box::new(message.clone())));
                     }
                 }
-                self.agenda.plan(at, Event::ToAgent(conn, Box::new(message)));
+                self.agenda.plan(at, SimulatedEvent::ToAgent(conn, Box::new(message)));
             }
             // What was sent before arrives before the end does.
             Output::Close(conn) => {
@@ -153,10 +154,10 @@ impl World {
                     return;
                 };
                 let at = self.now + FLIGHT_NS_MAX;
-                if let Some(at) = self.net.arrival(conn, Way::ToAgent, at) {
-                    self.agenda.plan(at, Event::AgentHearsCut(agent, line));
+                if let Some(at) = self.net.arrival(conn, Direction::ToAgent, at) {
+                    self.agenda.plan(at, SimulatedEvent::AgentHearsCut(agent, line));
                 } else {
-                    self.plan(SECOND_NS, Event::Breaks(conn));
+                    self.plan(SECOND_NS, SimulatedEvent::Breaks(conn));
                 }
             }
             Output::Ask { .. } => {}

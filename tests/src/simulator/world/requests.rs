@@ -1,13 +1,13 @@
 //! Commands on their way to the manager, and answers on their way back.
 
-use super::{Event, Happening, World};
+use super::{Occurrence, SimulatedEvent, SimulatedWorld};
 use skep_gateway::admit::Request;
 use skep_proto::{time::SECOND_NS, v1::Command};
 
 /// Somebody whose answer is lost tries again after this time.
 const AGAIN_NS: u64 = 2 * SECOND_NS;
 
-impl World {
+impl SimulatedWorld {
     pub(super) fn command(&mut self, command: Command) {
         let number = command.id.map_or(0, |id| id.number);
         let clocks = self.clocks();
@@ -16,7 +16,7 @@ impl World {
                 self.people.sent(number, self.now);
                 manager.ask(number, Request::Command(command), clocks);
             }
-            None => self.plan(SECOND_NS, Event::Command(Box::new(command))),
+            None => self.plan(SECOND_NS, SimulatedEvent::Command(Box::new(command))),
         }
     }
 
@@ -24,12 +24,12 @@ impl World {
     pub(super) fn hear_answers(&mut self) {
         let mut again = Vec::new();
         for happening in &self.happenings {
-            if let Happening::Answered { number, answer, .. } = happening {
+            if let Occurrence::Answered { number, answer, .. } = happening {
                 again.extend(self.people.hear(*number, answer));
             }
         }
         for command in again {
-            self.plan(AGAIN_NS, Event::Command(Box::new(command)));
+            self.plan(AGAIN_NS, SimulatedEvent::Command(Box::new(command)));
         }
     }
 
@@ -38,7 +38,7 @@ impl World {
         let numbers: Vec<u64> = self.people.waiting().map(|(number, _)| number).collect();
         for number in numbers {
             if let Some(command) = self.people.lost(number) {
-                self.plan(AGAIN_NS, Event::Command(Box::new(command)));
+                self.plan(AGAIN_NS, SimulatedEvent::Command(Box::new(command)));
             }
         }
     }

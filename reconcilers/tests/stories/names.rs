@@ -1,4 +1,4 @@
-//! Decisions in words, with names instead of ids: `web.1#2` is the second task that slot 1 of `web`
+//! Decisions as text, with names instead of ids: `web.1#2` is the second task that slot 1 of `web`
 //! ever had.
 
 use skep_projections::fixture::World;
@@ -120,15 +120,15 @@ impl Names {
     }
 
     fn created(&self, world: &World, e: &TaskCreated) -> String {
-        let mut words = vec![format!("{} created", self.task(&e.task_id))];
+        let mut parts = vec![format!("{} created", self.task(&e.task_id))];
         if e.desired() == TaskState::Ready {
             let wait_ns = Timestamp(e.start_at).since(world.now);
-            words.push(format!("held {} ms", wait_ns / 1_000_000));
+            parts.push(format!("held {} ms", wait_ns / 1_000_000));
         }
         if e.attempt > 0 {
-            words.push(format!("attempt {}", e.attempt));
+            parts.push(format!("attempt {}", e.attempt));
         }
-        words.join(", ")
+        parts.join(", ")
     }
 }
 
