@@ -1,7 +1,7 @@
 //! Attempts to run one container on one node.
 //!
-//! The row is what costs memory in a large cluster, so it holds numbers and indexes; what is rare or
-//! long (messages, exit codes, container ids) stands behind one pointer.
+//! The row is what costs memory in a large cluster, so it holds numbers and indexes; what is rare
+//! or long (messages, exit codes, container ids) stands behind one pointer.
 
 use crate::{node::NodeIdx, row_index, service::ServiceIdx, table::Row};
 use skep_proto::{
