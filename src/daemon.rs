@@ -45,7 +45,7 @@ pub fn run(settings: DaemonSettings) -> Result<()> {
             None => None,
         };
         let heartbeat_period_ns = settings.heartbeat_period.map(|period| period.as_nanos() as u64);
-        let config = manager::Config {
+        let config = manager::ManagerConfig {
             state_dir: state.path().to_owned(),
             control,
             metrics,

@@ -42,9 +42,9 @@ const ENTRY_RECORDS: usize = 100;
 /// Entries proposed before the first of them is awaited.
 const IN_FLIGHT: usize = 64;
 
-struct Folded(View);
+struct FoldedView(View);
 
-impl Fold for Folded {
+impl Fold for FoldedView {
     fn apply(&mut self, entry: &Arc<Entry>) -> Result<(), Halt> {
         let halt = |message: String| Halt { message };
         for (revision, record) in entry.decode().map_err(|error| halt(error.to_string()))? {
@@ -124,8 +124,8 @@ fn beginning(services: u64) -> Vec<Record> {
 
 /// The whole life of one task up to its running, in place of one that has failed and leaves the
 /// view.
-fn life(number: u64, place: u64, replaced: Option<u64>) -> Vec<Record> {
-    let (task_id, service) = (id(3, number).to_bytes(), place % SERVICES);
+fn life(number: u64, slot: u64, replaced: Option<u64>) -> Vec<Record> {
+    let (task_id, service) = (id(3, number).to_bytes(), slot % SERVICES);
     let node_id = id(1, (number * 7) % NODES).to_bytes();
     let mut records = Vec::with_capacity(10);
     let seen = |task_id: &bytes::Bytes, state: TaskState| {
@@ -151,7 +151,7 @@ fn life(number: u64, place: u64, replaced: Option<u64>) -> Vec<Record> {
     let created = TaskCreated {
         task_id: task_id.clone(),
         service_id: id(2, service).to_bytes(),
-        slot: place / SERVICES + 1,
+        slot: slot / SERVICES + 1,
         spec_version: 3 + 2 * NODES + service,
         desired: TaskState::Running as i32,
         replaces_id: old.clone().unwrap_or_default(),
@@ -185,8 +185,8 @@ async fn write(log: &Log, records: u64, tasks: u64) -> Result<(), Box<dyn Error>
     let mut in_flight = VecDeque::new();
     while next <= records {
         while waiting.len() < ENTRY_RECORDS {
-            let place = number % tasks;
-            waiting.extend(life(number, place, standing[place as usize].replace(number)));
+            let slot = number % tasks;
+            waiting.extend(life(number, slot, standing[slot as usize].replace(number)));
             number += 1;
         }
         let later = waiting.split_off(ENTRY_RECORDS.min(waiting.len()));
@@ -268,12 +268,12 @@ fn read(past: &Past, newest: Revision) -> Result<(), Box<dyn Error>> {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let mut words = std::env::args().skip(1);
-    let records: u64 = words.next().map_or(Ok(1_000_000), |word| word.parse())?;
-    let tasks: u64 = words.next().map_or(Ok(10_000), |word| word.parse())?;
+    let mut arguments = std::env::args().skip(1);
+    let records: u64 = arguments.next().map_or(Ok(1_000_000), |word| word.parse())?;
+    let tasks: u64 = arguments.next().map_or(Ok(10_000), |word| word.parse())?;
     let dir = tempfile::tempdir_in("/var/tmp")?;
     let config = Config { min_free: 0.0, ..Config::new(dir.path(), Id(1)) };
-    let log = Log::open(config, Folded(View::default())).await?;
+    let log = Log::open(config, FoldedView(View::default())).await?;
     let started = Instant::now();
     write(&log, records, tasks).await?;
     eprintln!("{records} records written in {:.1?}", started.elapsed());

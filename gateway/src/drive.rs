@@ -11,7 +11,7 @@ mod fold;
 mod mailbox;
 mod shell;
 
-use batch::Batch;
+use batch::AnswerBatch;
 pub use core::{DriveCore, DriveOutput, ManagerIdentity, Published};
 pub use fold::CommittedView;
 pub use mailbox::{Mail, Mailbox};
@@ -36,7 +36,7 @@ pub enum Reply {
     /// A caller that waits.
     Caller(oneshot::Sender<Answer>),
     /// A caller that waits for several answers, and the index of this one among them.
-    Batch(Arc<Batch>, usize),
+    Batch(Arc<AnswerBatch>, usize),
     /// The sessions, under their token.
     Session(u64),
 }
@@ -84,7 +84,7 @@ impl Drive {
         author: &Author,
         requests: Vec<(Request, usize)>,
     ) -> oneshot::Receiver<Vec<Answer>> {
-        let (batch, receive) = Batch::new(requests.len());
+        let (batch, receive) = AnswerBatch::new(requests.len());
         let asks = requests.into_iter().enumerate().map(|(index, (request, bytes))| {
             let caller = Reply::Batch(batch.clone(), index);
             Ask { caller, author: author.clone(), request, bytes }

@@ -18,7 +18,7 @@ pub mod why;
 
 use crate::admit::Refusal;
 use prost::Message;
-use skep_log::{Entry, History, ReadError};
+use skep_log::{Entry, HistoryReader, ReadError};
 use skep_projections::{Delta, View, apply::Stamp, snapshot};
 use skep_proto::{
     Position, Revision, Timestamp,
@@ -53,18 +53,18 @@ impl<R: Into<Refusal>> From<R> for PastError {
 /// The past of one manager.
 #[derive(Clone)]
 pub struct Past {
-    history: History,
+    history: HistoryReader,
     recent: Arc<Mutex<Vec<View>>>,
 }
 
 impl Past {
     /// Of this history.
-    pub fn new(history: History) -> Past {
+    pub fn new(history: HistoryReader) -> Past {
         Past { history, recent: Arc::default() }
     }
 
     /// The records themselves.
-    pub fn history(&self) -> &History {
+    pub fn history(&self) -> &HistoryReader {
         &self.history
     }
 

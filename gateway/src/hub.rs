@@ -23,7 +23,7 @@ pub const TO_AGENT_MAX: usize = 1_024;
 const REQUEST_BYTES: usize = 512;
 
 /// What happened on a stream, or is wanted of one.
-pub enum Event {
+pub enum HubEvent {
     /// The first message.
     Hello {
         /// The stream.
@@ -49,7 +49,7 @@ pub enum Event {
 /// The way to the hub.
 #[derive(Clone)]
 pub struct Hub {
-    events: mpsc::Sender<Event>,
+    events: mpsc::Sender<HubEvent>,
 }
 
 impl Hub {
@@ -57,20 +57,20 @@ impl Hub {
     pub fn start(drive: Drive, manager: Id) -> Hub {
         let (events, receiver) = mpsc::channel(EVENTS_MAX);
         let sessions = Sessions::new(manager, &drive.newest().view);
-        let task = Task { drive, sessions, streams: BTreeMap::new() };
+        let task = HubTask { drive, sessions, streams: BTreeMap::new() };
         tokio::spawn(task.run(receiver));
         Hub { events }
     }
 
     /// Tells the hub; waits while too much waits already. False when the hub has ended.
-    pub async fn tell(&self, event: Event) -> bool {
+    pub async fn tell(&self, event: HubEvent) -> bool {
         self.events.send(event).await.is_ok()
     }
 
     /// Tells all agents that the manager ends, and ends their streams.
     pub async fn stop(&self) {
         let (send, receive) = oneshot::channel();
-        if self.tell(Event::Stopping(send)).await {
+        if self.tell(HubEvent::Stopping(send)).await {
             // The hub may have ended meanwhile, and all streams with it.
             receive.await.ok();
         }
@@ -79,18 +79,18 @@ impl Hub {
     /// Sends something to a node's agent. False when it has no session here.
     pub async fn order(&self, node: Id, message: ToAgent) -> bool {
         let (send, receive) = oneshot::channel();
-        self.tell(Event::Order(node, message, send)).await && receive.await.unwrap_or(false)
+        self.tell(HubEvent::Order(node, message, send)).await && receive.await.unwrap_or(false)
     }
 }
 
-struct Task {
+struct HubTask {
     drive: Drive,
     sessions: Sessions,
     streams: BTreeMap<Conn, mpsc::Sender<ToAgent>>,
 }
 
-impl Task {
-    async fn run(mut self, mut events: mpsc::Receiver<Event>) {
+impl HubTask {
+    async fn run(mut self, mut events: mpsc::Receiver<HubEvent>) {
         let drive = self.drive.clone();
         loop {
             let timeout = self.sessions.poll_timeout().map(|at| self.until(at));
@@ -117,27 +117,27 @@ impl Task {
         }
     }
 
-    fn take(&mut self, event: Event) {
+    fn take(&mut self, event: HubEvent) {
         match event {
-            Event::Hello { conn, origin, hello, back } => {
+            HubEvent::Hello { conn, origin, hello, back } => {
                 self.streams.insert(conn, back);
                 let (newest, now) = (self.drive.newest(), self.now());
                 self.sessions.handle_hello(conn, origin, hello, number(), &newest.view, now);
             }
-            Event::Message(conn, message) => {
+            HubEvent::Message(conn, message) => {
                 let now = self.now();
                 self.sessions.handle_message(conn, message, now);
             }
-            Event::Gone(conn) => {
+            HubEvent::Gone(conn) => {
                 self.streams.remove(&conn);
                 self.sessions.handle_gone(conn);
             }
-            Event::Stopping(done) => {
+            HubEvent::Stopping(done) => {
                 self.sessions.handle_stopping();
                 self.act();
                 done.send(()).ok();
             }
-            Event::Order(node, message, done) => {
+            HubEvent::Order(node, message, done) => {
                 let stream = self.sessions.conn_of(node).and_then(|conn| self.streams.get(&conn));
                 let sent = stream.is_some_and(|stream| stream.try_send(message).is_ok());
                 // Whoever ordered may have gone.

@@ -33,7 +33,7 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
 
 /// How a manager is started.
-pub struct Config {
+pub struct ManagerConfig {
     /// Where its log lies; the caller holds the folder's lock.
     pub state_dir: PathBuf,
     /// The socket that people and agents come through.
@@ -78,7 +78,7 @@ fn descriptors_max() -> u64 {
 }
 
 /// Runs a manager until `stop`, or until its log halts.
-pub async fn run(config: Config, stop: CancellationToken) -> Result<(), ManagerError> {
+pub async fn run(config: ManagerConfig, stop: CancellationToken) -> Result<(), ManagerError> {
     let node = identity(&config.state_dir)?;
     let counters = Arc::new(Counters::default());
     let identity = ManagerIdentity {

@@ -15,7 +15,7 @@ use crate::{
 };
 use futures::{Stream, stream};
 use hyper_util::rt::TokioIo;
-use skep_log::{History, OpenHistoryError};
+use skep_log::{HistoryReader, OpenHistoryError};
 use skep_projections::View;
 use skep_proto::{
     Id, Revision,
@@ -71,7 +71,7 @@ pub async fn channel(dir: &Path) -> Result<Channel, OfflineError> {
 
 fn open(dir: &Path) -> Result<Reads, OfflineError> {
     let log = dir.join("log");
-    let past = Past::new(History::open_read_only(&log)?);
+    let past = Past::new(HistoryReader::open_read_only(&log)?);
     let newest = past.newest().revision;
     let view = match newest {
         Revision::ZERO => View::default(),

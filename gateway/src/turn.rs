@@ -94,9 +94,9 @@ pub struct Tip {
 }
 
 /// An entry being written.
-struct Page {
+struct OpenEntry {
     records: Vec<Record>,
-    /// At so many records the page is full.
+    /// At so many records the entry is full.
     records_max: usize,
     bytes: usize,
     delta: Delta,
@@ -138,36 +138,36 @@ impl Tip {
         let first = self.view.position().revision.next();
         let records = Vec::with_capacity(asks.len());
         let delta = std::mem::take(&mut self.left);
-        let mut page = Page { records, records_max: self.entry_records, bytes: 0, delta, at };
+        let mut open = OpenEntry { records, records_max: self.entry_records, bytes: 0, delta, at };
         let mut answers = Vec::with_capacity(asks.len());
         let mut asks = asks.into_iter();
         let mut rest = Vec::new();
         for ask in asks.by_ref() {
-            if page.is_full() {
+            if open.is_full() {
                 rest.push(ask);
                 break;
             }
-            page.bytes += ask.bytes;
-            let answer = self.decide(&ask, &turn, &mut page);
+            open.bytes += ask.bytes;
+            let answer = self.decide(&ask, &turn, &mut open);
             answers.push((ask.caller, answer));
         }
         rest.extend(asks);
-        let wake_at = self.settle(&turn, &mut page);
-        self.checkpoint(first, &mut page);
+        let wake_at = self.settle(&turn, &mut open);
+        self.checkpoint(first, &mut open);
         let through = self.view.position().revision;
         for (_, answer) in &mut answers {
             if let Answer::Accepted { through: newest, .. } = answer {
                 *newest = through;
             }
         }
-        let records = page.records.len();
+        let records = open.records.len();
         let more = !self.left.is_empty() || !rest.is_empty();
-        let delta = std::mem::take(&mut page.delta);
-        let entry = self.seal(first, page);
+        let delta = std::mem::take(&mut open.delta);
+        let entry = self.seal(first, open);
         TurnOutput { entry, view: self.view.clone(), delta, answers, rest, more, wake_at, records }
     }
 
-    fn decide<C>(&mut self, ask: &Ask<C>, turn: &Turn, page: &mut Page) -> Answer {
+    fn decide<C>(&mut self, ask: &Ask<C>, turn: &Turn, open: &mut OpenEntry) -> Answer {
         let (id, trace, reason) = envelope(&ask.request);
         if let Some(id) = id {
             match self.view.stamps().lookup(id) {
@@ -183,7 +183,7 @@ impl Tip {
         }
         match admit::admit(&self.view, &ask.request, &turn.entropy) {
             Err(refusal) => {
-                self.record_refusal(ask, &refusal, page);
+                self.record_refusal(ask, &refusal, open);
                 Answer::Refused(refusal)
             }
             Ok(admitted) => {
@@ -201,7 +201,7 @@ impl Tip {
                         reason: reason.clone(),
                         event: Some(Event { kind: Some(kind) }),
                     };
-                    self.write(record, page);
+                    self.write(record, open);
                 }
                 Answer::Accepted {
                     revision,
@@ -215,11 +215,11 @@ impl Tip {
     }
 
     /// Refused commands are recorded too, bounded: an attacker must not fill the log.
-    fn record_refusal<C>(&mut self, ask: &Ask<C>, refusal: &Refusal, page: &mut Page) {
+    fn record_refusal<C>(&mut self, ask: &Ask<C>, refusal: &Refusal, open: &mut OpenEntry) {
         if matches!(ask.request, Request::Machine(_)) {
             return;
         }
-        let count = match self.ledger.note(&ask.author, page.at) {
+        let count = match self.ledger.note(&ask.author, open.at) {
             Verdict::Record { count } => count,
             Verdict::Count => return,
         };
@@ -243,63 +243,63 @@ impl Tip {
             event: Some(Event { kind: Some(Kind::CommandRefused(refused)) }),
             ..Record::default()
         };
-        self.write(record, page);
+        self.write(record, open);
     }
 
-    fn settle(&mut self, turn: &Turn, page: &mut Page) -> Option<Timestamp> {
-        let room = self.entry_records.saturating_sub(page.records.len());
-        let settled = self.brain.settle(&mut self.view, page.delta.clone(), turn, room);
-        page.records.extend(settled.records);
-        page.delta.merge(&settled.changed);
+    fn settle(&mut self, turn: &Turn, open: &mut OpenEntry) -> Option<Timestamp> {
+        let room = self.entry_records.saturating_sub(open.records.len());
+        let settled = self.brain.settle(&mut self.view, open.delta.clone(), turn, room);
+        open.records.extend(settled.records);
+        open.delta.merge(&settled.changed);
         self.left = settled.left;
         settled.wake_at
     }
 
     /// The digest after the record before: any manager whose own differs halts.
-    fn checkpoint(&mut self, first: Revision, page: &mut Page) {
+    fn checkpoint(&mut self, first: Revision, open: &mut OpenEntry) {
         let before = first.0.saturating_sub(1) / CHECKPOINT_RECORDS;
-        if page.records.is_empty() || self.view.position().revision.0 / CHECKPOINT_RECORDS == before
+        if open.records.is_empty() || self.view.position().revision.0 / CHECKPOINT_RECORDS == before
         {
             return;
         }
         let digest = bytes::Bytes::copy_from_slice(&self.view.digest().0.to_be_bytes());
         let event = Event { kind: Some(Kind::Checkpoint(Checkpoint { digest })) };
         let author = skep_proto::author::manager(self.view.tenure().manager);
-        self.write(Record { author: Some(author), event: Some(event), ..Record::default() }, page);
+        self.write(Record { author: Some(author), event: Some(event), ..Record::default() }, open);
     }
 
-    fn write(&mut self, record: Record, page: &mut Page) {
+    fn write(&mut self, record: Record, open: &mut OpenEntry) {
         let stamp = Stamp {
             revision: self.view.position().revision.next(),
-            at: page.at,
+            at: open.at,
             incarnation: incarnation_of(&self.view, &record),
         };
-        if let Err(unknown) = self.view.apply_into(stamp, &record, &mut page.delta) {
+        if let Err(unknown) = self.view.apply_into(stamp, &record, &mut open.delta) {
             // This program wrote the kind itself.
             unreachable!("the turn wrote a record it does not know: {unknown}");
         }
-        page.records.push(record);
+        open.records.push(record);
     }
 
-    fn seal(&mut self, first: Revision, page: Page) -> Option<SealedEntry> {
-        if page.records.is_empty() {
+    fn seal(&mut self, first: Revision, open: OpenEntry) -> Option<SealedEntry> {
+        if open.records.is_empty() {
             return None;
         }
         let sealed = chain::seal(&Draft {
             parent: self.head,
             incarnation: self.view.position().incarnation,
             first_revision: first,
-            at: page.at,
+            at: open.at,
             feature_level: self.view.level().clamp(1, FEATURE_LEVEL),
             code_version: self.code_version.clone(),
-            records: page.records,
+            records: open.records,
         });
         self.head = sealed.hash;
         Some(sealed)
     }
 }
 
-impl Page {
+impl OpenEntry {
     fn is_full(&self) -> bool {
         self.records.len() >= self.records_max || self.bytes >= ENTRY_BYTES_MAX
     }

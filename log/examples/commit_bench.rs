@@ -44,12 +44,12 @@ impl Fold for Count {
 }
 
 /// Where the next entry goes.
-struct Next {
+struct NextEntry {
     parent: Hash,
     revision: u64,
 }
 
-fn propose(log: &Log, next: &Mutex<Next>, record: &v1::Record) -> Proposal {
+fn propose(log: &Log, next: &Mutex<NextEntry>, record: &v1::Record) -> Proposal {
     let mut next = next.lock().unwrap_or_else(PoisonError::into_inner);
     let sealed = seal(&Draft {
         parent: next.parent,
@@ -126,7 +126,7 @@ async fn run(
     let log = Log::open(Config { min_free: 0.0, ..Config::new(dir.join("log"), Id(1)) }, Count(0))
         .await?;
     let opened = start.elapsed();
-    let next = Arc::new(Mutex::new(Next { parent: Hash::ZERO, revision: 1 }));
+    let next = Arc::new(Mutex::new(NextEntry { parent: Hash::ZERO, revision: 1 }));
     let record = Arc::new(v1::Record { reason: "x".repeat(bytes), ..Default::default() });
     let before = log.counters();
     let start = Instant::now();

@@ -148,14 +148,14 @@ pub fn seal(draft: &Draft) -> SealedEntry {
     let mut buffer = Vec::with_capacity(room + body);
     buffer.resize(room, 0);
     let mut leaves = Vec::with_capacity(draft.records.len());
-    let mut places = Vec::with_capacity(draft.records.len());
+    let mut ranges = Vec::with_capacity(draft.records.len());
     for (record, length) in draft.records.iter().zip(lengths) {
         buffer.push(RECORD_TAG);
         encoding::encode_varint(length as u64, &mut buffer);
         let start = buffer.len();
         record.encode_raw(&mut buffer);
         leaves.push(tree::leaf(&buffer[start..]));
-        places.push(start..buffer.len());
+        ranges.push(start..buffer.len());
     }
     header.root_hash = Bytes::copy_from_slice(&tree::root(leaves));
     let mut head = &mut buffer[..room];
@@ -165,7 +165,7 @@ pub fn seal(draft: &Draft) -> SealedEntry {
     let bytes = Bytes::from(buffer);
     SealedEntry {
         hash: hash(&bytes[room - header_len..room]),
-        records: places.into_iter().map(|place| bytes.slice(place)).collect(),
+        records: ranges.into_iter().map(|range| bytes.slice(range)).collect(),
         touched: Some(touched(&draft.records)),
         header,
         bytes,

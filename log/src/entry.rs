@@ -70,15 +70,18 @@ impl Entry {
 
     /// The objects that its records are about, with the revision that says so.
     pub fn touched(&self) -> Result<Vec<(Id, Revision)>, prost::DecodeError> {
-        let revision = |place: u32| Revision(self.header.first_revision + u64::from(place));
+        let revision = |offset: u32| Revision(self.header.first_revision + u64::from(offset));
         if let Some(known) = &self.touched {
-            return Ok(known.iter().map(|(id, place)| (*id, revision(*place))).collect());
+            return Ok(known.iter().map(|(id, offset)| (*id, revision(*offset))).collect());
         }
         let records: Vec<v1::Record> = self
             .records
             .iter()
             .map(|bytes| v1::Record::decode(bytes.clone()))
             .collect::<Result<_, _>>()?;
-        Ok(chain::touched(&records).into_iter().map(|(id, place)| (id, revision(place))).collect())
+        Ok(chain::touched(&records)
+            .into_iter()
+            .map(|(id, offset)| (id, revision(offset)))
+            .collect())
     }
 }

@@ -2,7 +2,7 @@
 
 /// Why the log does not go on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Failure {
+pub enum LogFailure {
     /// The disk refused: opening the log anew may heal it.
     Disk(String),
     /// The log is not what was written: only a person can help.
@@ -11,10 +11,12 @@ pub enum Failure {
     Halted(String),
 }
 
-impl Failure {
+impl LogFailure {
     /// What is wrong.
     pub fn message(&self) -> &str {
-        let (Failure::Disk(message) | Failure::Damaged(message) | Failure::Halted(message)) = self;
+        let (LogFailure::Disk(message)
+        | LogFailure::Damaged(message)
+        | LogFailure::Halted(message)) = self;
         message
     }
 }

@@ -13,7 +13,7 @@ use crate::{
         index::{Indexed, named_snapshots},
         keys::{self, RevisionRow, meta},
         snapshot::Snapshots,
-        store::{Span, StoreError, Table},
+        store::{Span, StoreError, StoreTable},
     },
 };
 use skep_proto::{Id, Position, Revision, Timestamp};
@@ -40,11 +40,11 @@ pub(crate) use unindexed::Unindexed;
 
 /// The read side. Handles are cheap.
 #[derive(Clone)]
-pub struct History {
-    source: Arc<Source>,
+pub struct HistoryReader {
+    source: Arc<HistorySource>,
 }
 
-pub(crate) struct Source {
+pub(crate) struct HistorySource {
     pub(crate) door: Arc<Door>,
     pub(crate) unindexed: Arc<Unindexed>,
     pub(crate) snapshots: Snapshots,
@@ -85,9 +85,9 @@ impl From<keys::Malformed> for ReadError {
     }
 }
 
-impl History {
-    pub(crate) fn new(source: Source) -> History {
-        History { source: Arc::new(source) }
+impl HistoryReader {
+    pub(crate) fn new(source: HistorySource) -> HistoryReader {
+        HistoryReader { source: Arc::new(source) }
     }
 
     /// The oldest revision kept, where history stands now, and the hash of its newest entry. An
@@ -154,12 +154,12 @@ impl History {
     /// The index row of the entry that begins at or before a revision.
     fn row(&self, revision: Revision) -> Result<Option<RevisionRow>, ReadError> {
         let end = keys::revision_key(revision.next());
-        let row = self.source.door.last(Table::Revisions, Some(&end))?;
+        let row = self.source.door.last(StoreTable::Revisions, Some(&end))?;
         Ok(row.map(|(key, value)| keys::read_revision(&key, &value)).transpose()?)
     }
 
     fn load(&self, index: u64) -> Result<Option<Arc<Entry>>, ReadError> {
-        match self.source.door.get(Table::Entries, &keys::entry_key(index))? {
+        match self.source.door.get(StoreTable::Entries, &keys::entry_key(index))? {
             Some(value) => Ok(entries::open(index, &value)?),
             None => Ok(None),
         }
@@ -167,12 +167,12 @@ impl History {
 }
 
 /// Where an entry lies, by its first revision; the entry too where it is here already.
-type Row = (Revision, (u64, Option<Arc<Entry>>));
+type HistoryRow = (Revision, (u64, Option<Arc<Entry>>));
 
 /// Rows in the order of history.
-type Rows = BTreeMap<Revision, (u64, Option<Arc<Entry>>)>;
+type HistoryRows = BTreeMap<Revision, (u64, Option<Arc<Entry>>)>;
 
-fn row_of(indexed: Indexed) -> Row {
+fn row_of(indexed: Indexed) -> HistoryRow {
     (indexed.entry.first(), (indexed.index, Some(indexed.entry)))
 }
 

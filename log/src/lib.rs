@@ -39,10 +39,10 @@ pub use disk::appender::Counters;
 #[cfg(any(test, feature = "model"))]
 pub use disk::files::model::{Fault, ModelDisk};
 pub use entry::Entry;
-pub use failure::Failure;
+pub use failure::LogFailure;
 pub use fold::{Fold, Frozen, Halt, RestoreError};
 pub use history::{
-    AuditIndex, Entries, Health, History, OpenHistoryError, ReadError, Revisions, Status,
+    AuditIndex, Entries, Health, HistoryReader, OpenHistoryError, ReadError, Revisions, Status,
     SubscribeError, Subscription, applier::SnapshotPolicy,
 };
 pub use life::{

@@ -1,7 +1,8 @@
 //! The door: one handle for proposing, waiting, following and reading.
 
 use crate::{
-    Config, Counters, Fold, Health, History, OpenError, SealedEntry, Space, Status, Subscription,
+    Config, Counters, Fold, Health, HistoryReader, OpenError, SealedEntry, Space, Status,
+    Subscription,
     disk::files::{Files, os::OsFiles},
     life::{open_log::OpenLog, supervise},
     raft::{
@@ -117,7 +118,7 @@ impl Log {
     }
 
     /// The read side.
-    pub fn history(&self) -> History {
+    pub fn history(&self) -> HistoryReader {
         self.shared.history()
     }
 

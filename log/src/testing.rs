@@ -36,22 +36,22 @@ pub(crate) fn sealed_of_bytes(bytes: usize) -> SealedEntry {
 }
 
 /// Seals entry after entry, each on the one before.
-pub(crate) struct Chain {
+pub(crate) struct EntryChain {
     pub(crate) head: Hash,
     pub(crate) next: u64,
     pub(crate) incarnation: u64,
 }
 
-impl Default for Chain {
-    fn default() -> Chain {
-        Chain { head: Hash::ZERO, next: 1, incarnation: 1 }
+impl Default for EntryChain {
+    fn default() -> EntryChain {
+        EntryChain { head: Hash::ZERO, next: 1, incarnation: 1 }
     }
 }
 
-impl Chain {
+impl EntryChain {
     /// Where a log stands.
-    pub(crate) fn on(position: Position, head: Hash) -> Chain {
-        Chain { head, next: position.revision.0 + 1, incarnation: position.incarnation.max(1) }
+    pub(crate) fn on(position: Position, head: Hash) -> EntryChain {
+        EntryChain { head, next: position.revision.0 + 1, incarnation: position.incarnation.max(1) }
     }
 
     pub(crate) fn entry(&mut self, records: u64) -> SealedEntry {

@@ -12,7 +12,7 @@ mod snapshots;
 
 use crate::{
     Config, Hash, Log, ModelDisk,
-    testing::{Chain, Hashes},
+    testing::{EntryChain, Hashes},
 };
 use skep_proto::{Id, Position};
 use std::{path::Path, sync::Arc, time::Duration};
@@ -42,13 +42,13 @@ fn stands(log: &Log) -> (Position, Hash) {
 }
 
 /// A chain that goes on where the log stands.
-fn chain(log: &Log) -> Chain {
+fn chain(log: &Log) -> EntryChain {
     let (position, head) = stands(log);
-    Chain::on(position, head)
+    EntryChain::on(position, head)
 }
 
 /// Writes entries of one record each, all in flight at once.
-async fn write(log: &Log, chain: &mut Chain, entries: u64) {
+async fn write(log: &Log, chain: &mut EntryChain, entries: u64) {
     let proposals: Vec<_> = (0..entries).map(|_| log.propose(chain.entry(1))).collect();
     for proposal in proposals {
         proposal.await.unwrap();
@@ -57,7 +57,7 @@ async fn write(log: &Log, chain: &mut Chain, entries: u64) {
 
 /// Walks all of history, checking that each entry follows on the one before; says how many records
 /// there are.
-fn verify(history: &crate::History) -> u64 {
+fn verify(history: &crate::HistoryReader) -> u64 {
     let (mut head, mut next) = (Hash::ZERO, 1);
     for entry in history.entries(skep_proto::Revision(1)) {
         let entry = entry.unwrap();

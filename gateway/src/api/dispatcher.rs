@@ -1,7 +1,7 @@
 //! The door for agents: their streams, handed to the hub.
 
 use crate::{
-    hub::{Event, Hub, TO_AGENT_MAX},
+    hub::{Hub, HubEvent, TO_AGENT_MAX},
     logs::Broker,
     peer::Peer,
     pulls::Pulls,
@@ -85,13 +85,13 @@ impl DispatcherService {
                     | Message::PartTaken(_),
                 )
                 | None => {
-                    if !self.hub.tell(Event::Message(conn, message)).await {
+                    if !self.hub.tell(HubEvent::Message(conn, message)).await {
                         break;
                     }
                 }
             }
         }
-        self.hub.tell(Event::Gone(conn)).await;
+        self.hub.tell(HubEvent::Gone(conn)).await;
     }
 }
 
@@ -111,7 +111,7 @@ impl Dispatcher for DispatcherService {
         let hello = self.first(&mut incoming).await?;
         let conn = Conn(self.conns.fetch_add(1, Ordering::Relaxed) + 1);
         let (back, outgoing) = mpsc::channel(TO_AGENT_MAX);
-        if !self.hub.tell(Event::Hello { conn, origin, hello, back }).await {
+        if !self.hub.tell(HubEvent::Hello { conn, origin, hello, back }).await {
             return Err(Status::unavailable("the manager is stopping"));
         }
         tokio::spawn(self.clone().read(conn, incoming));

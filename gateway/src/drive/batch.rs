@@ -6,27 +6,28 @@ use tokio::sync::oneshot;
 
 /// One message's answers. When it is dropped before all are there, who waits hears that the manager
 /// stops.
-pub struct Batch(Mutex<Gathered>);
+pub struct AnswerBatch(Mutex<PartialAnswers>);
 
-struct Gathered {
+struct PartialAnswers {
     answers: Vec<Option<Answer>>,
     missing: usize,
     whole: Option<oneshot::Sender<Vec<Answer>>>,
 }
 
-impl Batch {
+impl AnswerBatch {
     /// Room for so many answers; none at all are there at once.
-    pub(super) fn new(len: usize) -> (Arc<Batch>, oneshot::Receiver<Vec<Answer>>) {
+    pub(super) fn new(len: usize) -> (Arc<AnswerBatch>, oneshot::Receiver<Vec<Answer>>) {
         let (send, receive) = oneshot::channel();
-        let mut gathered = Gathered { answers: vec![None; len], missing: len, whole: Some(send) };
+        let mut gathered =
+            PartialAnswers { answers: vec![None; len], missing: len, whole: Some(send) };
         gathered.send_if_whole();
-        (Arc::new(Batch(Mutex::new(gathered))), receive)
+        (Arc::new(AnswerBatch(Mutex::new(gathered))), receive)
     }
 
     /// The answer to the request at this place of the message.
-    pub(super) fn answer(&self, place: usize, answer: Answer) {
+    pub(super) fn answer(&self, index: usize, answer: Answer) {
         let mut gathered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(free) = gathered.answers.get_mut(place).filter(|known| known.is_none()) else {
+        let Some(free) = gathered.answers.get_mut(index).filter(|known| known.is_none()) else {
             return;
         };
         *free = Some(answer);
@@ -35,7 +36,7 @@ impl Batch {
     }
 }
 
-impl Gathered {
+impl PartialAnswers {
     fn send_if_whole(&mut self) {
         if self.missing > 0 {
             return;
@@ -51,13 +52,13 @@ impl Gathered {
 mod tests {
     use super::*;
 
-    fn unknown(words: &str) -> Answer {
-        Answer::Unknown(words.into())
+    fn unknown(message: &str) -> Answer {
+        Answer::Unknown(message.into())
     }
 
     #[test]
     fn answers_come_together_in_the_order_of_the_requests() {
-        let (batch, mut whole) = Batch::new(2);
+        let (batch, mut whole) = AnswerBatch::new(2);
         batch.answer(1, unknown("second"));
         assert!(whole.try_recv().is_err(), "the first is still missing");
         batch.answer(1, unknown("again"));
@@ -67,6 +68,6 @@ mod tests {
 
     #[test]
     fn nothing_asked_is_answered_at_once() {
-        assert_eq!(Batch::new(0).1.try_recv(), Ok(Vec::new()));
+        assert_eq!(AnswerBatch::new(0).1.try_recv(), Ok(Vec::new()));
     }
 }

@@ -36,7 +36,7 @@ use crate::{
     turn::{Answer, Ask, ENTRY_RECORDS_MAX},
 };
 use flight::Flight;
-use queue::{Asker, Held, Queue};
+use queue::{Asker, RequestQueue, WaitingCaller};
 use replay::replay;
 use skep_log::{Entry, Frozen, Halt, RestoreError, SealedEntry, chain::Hash};
 use skep_projections::{
@@ -45,7 +45,7 @@ use skep_projections::{
 };
 use skep_proto::{Position, Timestamp, time::SECOND_NS};
 use std::{collections::VecDeque, sync::Arc};
-use tenure::Tenure;
+use tenure::LeaderTenure;
 
 /// How long a tenure is not begun after a proposal failed: one that fails at once must not spin.
 const TENURE_RETRY_NS: u64 = SECOND_NS / 4;
@@ -74,7 +74,7 @@ pub enum DriveOutput<C> {
     Answer(C, Answer),
 }
 
-/// See the page's first paragraph. `C` is whatever finds a caller again.
+/// The state machine between log and turn. `C` identifies a caller.
 pub struct DriveCore<C> {
     identity: ManagerIdentity,
     committed: View,
@@ -83,9 +83,9 @@ pub struct DriveCore<C> {
     unannounced: Vec<Published>,
     /// The newest position that followers have seen.
     shown: Position,
-    queue: Queue<C>,
+    queue: RequestQueue<C>,
     flight: Flight<C>,
-    tenure: Option<Tenure>,
+    tenure: Option<LeaderTenure>,
     /// The term in which the log lets this manager lead, and the incarnation that a recovered log
     /// must begin.
     leads: Option<(u64, Option<u64>)>,
@@ -111,7 +111,7 @@ impl<C> DriveCore<C> {
             head: Hash::ZERO,
             unannounced: Vec::new(),
             shown: Position::default(),
-            queue: Queue::default(),
+            queue: RequestQueue::default(),
             flight: Flight::default(),
             tenure: None,
             leads: None,
@@ -141,7 +141,7 @@ impl<C> DriveCore<C> {
     /// When [`DriveCore::handle_timeout`] wants to be called, if nothing happens before.
     pub fn poll_timeout(&self) -> Option<Uptime> {
         let may_turn = self.tenure.as_ref().filter(|tenure| self.may_turn(tenure));
-        let wake = may_turn.and_then(Tenure::deadline);
+        let wake = may_turn.and_then(LeaderTenure::deadline);
         let may_begin = self.tenure.is_none() && self.may_lead() && !self.flight.awaits_log();
         let retry = may_begin.then_some(self.retry_at);
         let stop = self.stops_at.filter(|_| !self.is_stopped());
@@ -161,7 +161,7 @@ impl<C> DriveCore<C> {
             Request::Command(_) => Asker::Person,
             Request::Machine(_) => Asker::Machine,
         };
-        let caller = Held { caller: Some(caller), asker, since: now.uptime };
+        let caller = WaitingCaller { caller: Some(caller), asker, since: now.uptime };
         self.queue.push(Ask { caller, author, request, bytes });
     }
 
@@ -323,7 +323,8 @@ impl<C> DriveCore<C> {
         if self.tenure.is_none() {
             let (term, begun) = self.leads?;
             let state = (&self.committed, self.head);
-            let tenure = Tenure::begin(term, state, &self.identity, begun, self.clock, now, seed);
+            let tenure =
+                LeaderTenure::begin(term, state, &self.identity, begun, self.clock, now, seed);
             self.tenure = Some(tenure.with_entry_records(self.entry_records));
         }
         let asks = self.queue.take();
@@ -399,7 +400,7 @@ impl<C> DriveCore<C> {
         self.leads.is_some() && self.may_record() && !self.identity.safe_mode
     }
 
-    fn may_turn(&self, tenure: &Tenure) -> bool {
+    fn may_turn(&self, tenure: &LeaderTenure) -> bool {
         !self.is_closing(tenure)
             && !tenure.is_in_turn()
             && !self.flight.is_full()
@@ -410,12 +411,12 @@ impl<C> DriveCore<C> {
         self.stops_at.is_none() && self.free.room() != DiskRoom::None
     }
 
-    fn is_closing(&self, tenure: &Tenure) -> bool {
+    fn is_closing(&self, tenure: &LeaderTenure) -> bool {
         tenure.failed.is_some() || self.leads.is_none_or(|(term, _)| term != tenure.term)
     }
 
     fn is_in_turn(&self) -> bool {
-        self.tenure.as_ref().is_some_and(Tenure::is_in_turn)
+        self.tenure.as_ref().is_some_and(LeaderTenure::is_in_turn)
     }
 
     /// Throws the tip away when the tenure is over and the log has said what became of everything
@@ -457,7 +458,7 @@ impl<C> DriveCore<C> {
         Refusal::exhausted(why).hint("nothing was changed; look at `skep doctor`, and try again")
     }
 
-    fn put_back(&mut self, rest: Vec<Ask<Held<C>>>) {
+    fn put_back(&mut self, rest: Vec<Ask<WaitingCaller<C>>>) {
         if self.stops_at.is_none() {
             return self.queue.put_back(rest);
         }
@@ -480,7 +481,7 @@ impl<C> DriveCore<C> {
         self.outputs.push_back(DriveOutput::Answer(caller, answer));
     }
 
-    fn answer_held(&mut self, held: Held<C>, answer: Answer) {
+    fn answer_held(&mut self, held: WaitingCaller<C>, answer: Answer) {
         if let Some(caller) = held.caller {
             self.answer(caller, answer);
         }

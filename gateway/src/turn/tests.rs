@@ -23,8 +23,8 @@ fn leader() -> Tip {
 
 fn take(tip: &mut Tip, asks: Vec<(Author, Request)>) -> TurnOutput<u64> {
     let asks = asks.into_iter().enumerate();
-    let asks = asks.map(|(place, (author, request))| Ask {
-        caller: place as u64,
+    let asks = asks.map(|(index, (author, request))| Ask {
+        caller: index as u64,
         author,
         request,
         bytes: 100,

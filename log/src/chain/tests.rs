@@ -68,10 +68,10 @@ fn a_removed_record_is_seen() {
 
 proptest! {
     #[test]
-    fn any_flipped_bit_changes_the_hash_or_is_refused(place: prop::sample::Index, bit in 0u8..8) {
+    fn any_flipped_bit_changes_the_hash_or_is_refused(flipped: prop::sample::Index, bit in 0u8..8) {
         let sealed = seal(&draft(Hash([3; 32]), 17, 4));
         let mut bytes = sealed.bytes.to_vec();
-        let at = place.index(bytes.len());
+        let at = flipped.index(bytes.len());
         bytes[at] ^= 1 << bit;
         if let Ok(other) = unseal(bytes.into()) {
             prop_assert_ne!(other.hash, sealed.hash);

@@ -8,7 +8,7 @@ use super::{
     head::{HeadFile, Mark},
     index::{Indexed, put_rows},
     keys::{self, StoredBody, StoredEntry, meta},
-    store::{Batch, Durability, StoreError, Table},
+    store::{Batch, Durability, StoreError, StoreTable},
 };
 use prost::Message;
 use skep_proto::Position;
@@ -48,7 +48,7 @@ pub(crate) struct Rows {
     batch: Batch,
     synced: bool,
     entries: u64,
-    last: Option<meta::Place>,
+    last: Option<meta::StoredLogId>,
     position: Option<Position>,
     /// Set where the head file could not be lowered: the rows must not be written then.
     refused: Option<String>,
@@ -58,33 +58,33 @@ impl Rows {
     /// An entry of raft's log; `position` where it is one of the chain.
     pub(crate) fn entry(
         &mut self,
-        place: meta::Place,
+        log_id: meta::StoredLogId,
         body: StoredBody,
         position: Option<Position>,
     ) {
-        let stored = StoredEntry { term: place.term, body };
+        let stored = StoredEntry { term: log_id.term, body };
         let (prefix, packed) = keys::entry_value(&stored);
         let body: &[u8] = match (&packed, &stored.body) {
             (Some(packed), _) => packed,
             (None, StoredBody::Blank) => &[],
             (None, StoredBody::Membership(bytes) | StoredBody::Entry(bytes)) => bytes,
         };
-        self.batch.put(Table::Entries, &keys::entry_key(place.index), &[&prefix, body]);
-        self.last = Some(place);
+        self.batch.put(StoreTable::Entries, &keys::entry_key(log_id.index), &[&prefix, body]);
+        self.last = Some(log_id);
         self.position = position.or(self.position);
         self.entries += 1;
         self.synced = true;
     }
 
     /// Whom this manager chose. It is durable before it counts.
-    pub(crate) fn vote(&mut self, vote: &meta::Vote) {
-        self.batch.put(Table::Meta, keys::VOTE, &[&vote.encode_to_vec()]);
+    pub(crate) fn vote(&mut self, vote: &meta::StoredVote) {
+        self.batch.put(StoreTable::Meta, keys::VOTE, &[&vote.encode_to_vec()]);
         self.synced = true;
     }
 
     /// Raft sees nothing up to there from now on; nothing is deleted.
-    pub(crate) fn purge(&mut self, purged: meta::Place) {
-        self.batch.put(Table::Meta, keys::PURGED, &[&purged.encode_to_vec()]);
+    pub(crate) fn purge(&mut self, purged: meta::StoredLogId) {
+        self.batch.put(StoreTable::Meta, keys::PURGED, &[&purged.encode_to_vec()]);
     }
 
     /// Other changes.
@@ -126,13 +126,16 @@ impl Appender {
             rows.refused = Some(format!("the head file can't be lowered: {error}"));
         }
         let (from, to) = (keys::entry_key(next_index), keys::entry_key(u64::MAX));
-        rows.batch.delete_span(Table::Entries, &from, &to);
+        rows.batch.delete_span(StoreTable::Entries, &from, &to);
         rows.last = None;
     }
 
     /// Writes all rows, or none; says where the log ends now, if it grew. The rows are gone
     /// afterwards.
-    pub(crate) fn commit(&mut self, rows: &mut Rows) -> Result<Option<meta::Place>, StoreError> {
+    pub(crate) fn commit(
+        &mut self,
+        rows: &mut Rows,
+    ) -> Result<Option<meta::StoredLogId>, StoreError> {
         let committed = self.write(rows);
         rows.clear();
         committed
@@ -153,7 +156,7 @@ impl Appender {
     pub(crate) fn sync(
         &mut self,
         rows: &mut Rows,
-        last: meta::Place,
+        last: meta::StoredLogId,
         position: Option<Position>,
     ) -> Result<(), StoreError> {
         let committed = self.door.commit(&rows.batch, Durability::Synced);
@@ -164,7 +167,7 @@ impl Appender {
         Ok(())
     }
 
-    fn write(&mut self, rows: &Rows) -> Result<Option<meta::Place>, StoreError> {
+    fn write(&mut self, rows: &Rows) -> Result<Option<meta::StoredLogId>, StoreError> {
         if let Some(refused) = &rows.refused {
             return Err(StoreError::Failed(refused.clone()));
         }
@@ -181,7 +184,7 @@ impl Appender {
         Ok(rows.last)
     }
 
-    fn mark(&mut self, last: meta::Place, position: Option<Position>) {
+    fn mark(&mut self, last: meta::StoredLogId, position: Option<Position>) {
         let before = self.head.mark();
         let (revision, incarnation) = match position {
             Some(position) => (position.revision, position.incarnation),

@@ -8,7 +8,7 @@
 use super::{
     files::Files,
     names,
-    store::{Batch, Durability, Page, Row, Span, Store, StoreError, Table, Way},
+    store::{Batch, Durability, KeyValue, Page, Span, Store, StoreError, StoreTable, Way},
 };
 use bytes::Bytes;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -68,17 +68,17 @@ impl Door {
         self.with(|store| store.commit(batch, durability))
     }
 
-    pub(crate) fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+    pub(crate) fn get(&self, table: StoreTable, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
         self.with(|store| store.get(table, key))
     }
 
     pub(crate) fn scan(
         &self,
-        table: Table,
+        table: StoreTable,
         span: &Span,
         way: Way,
         page: Page,
-    ) -> Result<Vec<Row>, StoreError> {
+    ) -> Result<Vec<KeyValue>, StoreError> {
         self.with(|store| store.scan(table, span, way, page))
     }
 
@@ -87,7 +87,11 @@ impl Door {
     }
 
     /// The row with the highest key below `to`, or of the whole table.
-    pub(crate) fn last(&self, table: Table, to: Option<&[u8]>) -> Result<Option<Row>, StoreError> {
+    pub(crate) fn last(
+        &self,
+        table: StoreTable,
+        to: Option<&[u8]>,
+    ) -> Result<Option<KeyValue>, StoreError> {
         let span = Span { from: Vec::new(), to: to.map(<[u8]>::to_vec) };
         Ok(self.scan(table, &span, Way::Down, Page::ONE)?.pop())
     }

@@ -4,7 +4,7 @@
 use super::{
     door::Door,
     keys::{self, StoredBody, meta},
-    store::{Page, Span, StoreError, Table, Way},
+    store::{Page, Span, StoreError, StoreTable, Way},
 };
 use crate::{Entry, chain};
 use bytes::Bytes;
@@ -18,7 +18,7 @@ pub(crate) const PAGE: Page = Page { rows: 512, bytes: 4 << 20 };
 /// What was read at one raft index.
 #[derive(Clone, Debug)]
 pub(crate) struct Loaded {
-    pub(crate) place: meta::Place,
+    pub(crate) log_id: meta::StoredLogId,
     pub(crate) body: LoadedBody,
 }
 
@@ -26,7 +26,7 @@ pub(crate) struct Loaded {
 #[derive(Clone, Debug)]
 pub(crate) enum LoadedBody {
     Blank,
-    Membership(meta::Membership),
+    Membership(meta::StoredMembership),
     Entry(Arc<Entry>),
 }
 
@@ -35,10 +35,10 @@ pub(crate) enum LoadedBody {
 pub(crate) fn load_page(door: &Door, range: Range<u64>) -> Result<Vec<Loaded>, StoreError> {
     let span = Span::new(keys::entry_key(range.start), keys::entry_key(range.end));
     let mut found: Vec<Loaded> = Vec::new();
-    for (key, value) in door.scan(Table::Entries, &span, Way::Up, PAGE)? {
+    for (key, value) in door.scan(StoreTable::Entries, &span, Way::Up, PAGE)? {
         let index = keys::read_entry_key(&key)?;
         if let Some(before) =
-            found.last().map(|before| before.place.index).filter(|at| at + 1 != index)
+            found.last().map(|before| before.log_id.index).filter(|at| at + 1 != index)
         {
             return Err(StoreError::Damaged(format!("raft index {before} is followed by {index}")));
         }
@@ -55,7 +55,7 @@ pub(crate) fn load(index: u64, value: &Bytes) -> Result<Loaded, StoreError> {
     let body = match stored.body {
         StoredBody::Blank => LoadedBody::Blank,
         StoredBody::Membership(bytes) => LoadedBody::Membership(
-            meta::Membership::decode(bytes)
+            meta::StoredMembership::decode(bytes)
                 .map_err(|error| damaged(format!("its membership: {error}")))?,
         ),
         StoredBody::Entry(bytes) => {
@@ -63,7 +63,7 @@ pub(crate) fn load(index: u64, value: &Bytes) -> Result<Loaded, StoreError> {
             LoadedBody::Entry(Arc::new(Entry::from(sealed)))
         }
     };
-    Ok(Loaded { place: meta::Place { term: stored.term, index }, body })
+    Ok(Loaded { log_id: meta::StoredLogId { term: stored.term, index }, body })
 }
 
 /// The entry of the chain in a stored value, not checked against its root; none where raft keeps
@@ -81,11 +81,11 @@ pub(crate) fn open(index: u64, value: &Bytes) -> Result<Option<Arc<Entry>>, Stor
 }
 
 /// Where the log ends.
-pub(crate) fn last(door: &Door) -> Result<Option<meta::Place>, StoreError> {
-    let Some((key, value)) = door.last(Table::Entries, None)? else { return Ok(None) };
+pub(crate) fn last(door: &Door) -> Result<Option<meta::StoredLogId>, StoreError> {
+    let Some((key, value)) = door.last(StoreTable::Entries, None)? else { return Ok(None) };
     let index = keys::read_entry_key(&key)?;
     let stored = keys::read_entry(&value).map_err(|error| {
         StoreError::Damaged(format!("the entry at raft index {index}: {error}"))
     })?;
-    Ok(Some(meta::Place { term: stored.term, index }))
+    Ok(Some(meta::StoredLogId { term: stored.term, index }))
 }

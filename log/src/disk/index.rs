@@ -9,7 +9,7 @@ use super::{
     door::Door,
     entries,
     keys::{self, StoredBody, meta},
-    store::{Batch, Span, StoreError, Table, Way},
+    store::{Batch, Span, StoreError, StoreTable, Way},
 };
 use crate::{Entry, chain::Hash, fence::follows};
 use prost::Message;
@@ -25,7 +25,7 @@ pub(crate) struct Indexed {
 
 /// Where history ends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct End {
+pub(crate) struct HistoryEnd {
     /// The raft index after the last entry.
     pub(crate) next_index: u64,
     pub(crate) position: Position,
@@ -38,12 +38,12 @@ pub(crate) fn put_rows(
     Indexed { index, entry }: &Indexed,
 ) -> Result<(), StoreError> {
     let value = keys::revision_value(*index, entry.at());
-    batch.put(Table::Revisions, &keys::revision_key(entry.first()), &[&value]);
+    batch.put(StoreTable::Revisions, &keys::revision_key(entry.first()), &[&value]);
     let touched = entry.touched().map_err(|error| {
         StoreError::Damaged(format!("a record of the entry at revision {}: {error}", entry.first()))
     })?;
     for (object, revision) in touched {
-        batch.put(Table::Objects, &keys::object_key(object, revision), &[]);
+        batch.put(StoreTable::Objects, &keys::object_key(object, revision), &[]);
     }
     Ok(())
 }
@@ -51,7 +51,7 @@ pub(crate) fn put_rows(
 /// Whether the index says that the entry at this raft index is history.
 pub(crate) fn is_indexed(door: &Door, entry: &Entry, index: u64) -> Result<bool, StoreError> {
     let key = keys::revision_key(entry.first());
-    let row = door.get(Table::Revisions, &key)?;
+    let row = door.get(StoreTable::Revisions, &key)?;
     Ok(row
         .map(|value| keys::read_revision(&key, &value))
         .transpose()?
@@ -59,17 +59,19 @@ pub(crate) fn is_indexed(door: &Door, entry: &Entry, index: u64) -> Result<bool,
 }
 
 /// Where the indexed history ends.
-pub(crate) fn indexed_end(door: &Door) -> Result<End, StoreError> {
-    let Some((key, value)) = door.last(Table::Revisions, None)? else { return Ok(End::default()) };
+pub(crate) fn indexed_end(door: &Door) -> Result<HistoryEnd, StoreError> {
+    let Some((key, value)) = door.last(StoreTable::Revisions, None)? else {
+        return Ok(HistoryEnd::default());
+    };
     let row = keys::read_revision(&key, &value)?;
     let missing = || StoreError::Damaged(format!("revision {} is missing from the log", row.first));
-    let stored = door.get(Table::Entries, &keys::entry_key(row.index))?.ok_or_else(missing)?;
+    let stored = door.get(StoreTable::Entries, &keys::entry_key(row.index))?.ok_or_else(missing)?;
     let entry = entries::open(row.index, &stored)?.ok_or_else(missing)?;
-    Ok(End { next_index: row.index + 1, position: entry.position(), head: entry.hash })
+    Ok(HistoryEnd { next_index: row.index + 1, position: entry.position(), head: entry.hash })
 }
 
 /// Where history ends that can be read, and the entries in it that lie behind the index.
-pub(crate) fn readable_end(door: &Door) -> Result<(End, Vec<Indexed>), StoreError> {
+pub(crate) fn readable_end(door: &Door) -> Result<(HistoryEnd, Vec<Indexed>), StoreError> {
     let mut end = indexed_end(door)?;
     let mut behind = Vec::new();
     if !has_sole_voter(door)? {
@@ -78,14 +80,18 @@ pub(crate) fn readable_end(door: &Door) -> Result<(End, Vec<Indexed>), StoreErro
     let mut next = end.next_index;
     loop {
         let span = Span::since(keys::entry_key(next));
-        let rows = door.scan(Table::Entries, &span, Way::Up, entries::PAGE)?;
+        let rows = door.scan(StoreTable::Entries, &span, Way::Up, entries::PAGE)?;
         let Some((last, _)) = rows.last() else { return Ok((end, behind)) };
         next = keys::read_entry_key(last)? + 1;
         for (key, value) in &rows {
             let index = keys::read_entry_key(key)?;
             let Some(entry) = entries::open(index, value)? else { continue };
             if follows(&entry, end.position, end.head) {
-                end = End { next_index: index + 1, position: entry.position(), head: entry.hash };
+                end = HistoryEnd {
+                    next_index: index + 1,
+                    position: entry.position(),
+                    head: entry.hash,
+                };
                 behind.push(Indexed { index, entry });
             }
         }
@@ -97,15 +103,15 @@ fn has_sole_voter(door: &Door) -> Result<bool, StoreError> {
     let mut end = u64::MAX;
     // Memberships are rare; a snapshot carries the one before it.
     let snapshot = named_snapshots(door, Revision(u64::MAX))?.into_iter().next();
-    let begin = snapshot.as_ref().and_then(|s| s.applied).map_or(0, |place| place.index);
+    let begin = snapshot.as_ref().and_then(|s| s.applied).map_or(0, |log_id| log_id.index);
     loop {
         let span = Span::new(keys::entry_key(begin), keys::entry_key(end));
-        let rows = door.scan(Table::Entries, &span, Way::Down, entries::PAGE)?;
+        let rows = door.scan(StoreTable::Entries, &span, Way::Down, entries::PAGE)?;
         let Some((last, _)) = rows.last() else { break };
         end = keys::read_entry_key(last)?;
         for (_, value) in &rows {
             if let StoredBody::Membership(bytes) = keys::read_entry(value)?.body {
-                let message = meta::Membership::decode(bytes)
+                let message = meta::StoredMembership::decode(bytes)
                     .map_err(|error| StoreError::Damaged(format!("a membership: {error}")))?;
                 return Ok(is_sole(&message));
             }
@@ -114,7 +120,7 @@ fn has_sole_voter(door: &Door) -> Result<bool, StoreError> {
     Ok(snapshot.and_then(|snapshot| snapshot.membership).is_none_or(|message| is_sole(&message)))
 }
 
-fn is_sole(membership: &meta::Membership) -> bool {
+fn is_sole(membership: &meta::StoredMembership) -> bool {
     matches!(&membership.voters[..], [voters] if voters.ids.len() == 1)
 }
 
@@ -129,8 +135,12 @@ pub(crate) fn named_snapshots(
     };
     let mut found = Vec::new();
     loop {
-        let rows =
-            door.scan(Table::Meta, &Span::new(keys::SNAPSHOT, &end), Way::Down, entries::PAGE)?;
+        let rows = door.scan(
+            StoreTable::Meta,
+            &Span::new(keys::SNAPSHOT, &end),
+            Way::Down,
+            entries::PAGE,
+        )?;
         let Some((last, _)) = rows.last() else { return Ok(found) };
         end = last.to_vec();
         for (_, value) in rows {

@@ -59,7 +59,7 @@ pub(crate) struct StoredEntry {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum StoredBody {
     Blank,
-    /// A [`meta::Membership`] message.
+    /// A [`meta::StoredMembership`] message.
     Membership(Bytes),
     /// An encoded `Entry`.
     Entry(Bytes),

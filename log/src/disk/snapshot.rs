@@ -9,7 +9,7 @@ use super::{
     files::Files,
     keys::{self, meta},
     names,
-    store::{Batch, StoreError, Table},
+    store::{Batch, StoreError, StoreTable},
 };
 use prost::Message;
 use std::{io, sync::Arc};
@@ -30,7 +30,7 @@ pub(crate) struct Snapshots {
 
 /// Why a snapshot's view can't be had.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum SnapshotError {
+pub(crate) enum SnapshotReadError {
     /// Its bytes are not what was written, or are gone: it will never be readable.
     #[error("the snapshot {file} {what}")]
     Damaged { file: String, what: &'static str },
@@ -82,15 +82,15 @@ impl Snapshots {
     }
 
     /// Reads a view back, and checks it against its name.
-    pub(crate) fn read(&self, snapshot: &meta::Snapshot) -> Result<Vec<u8>, SnapshotError> {
+    pub(crate) fn read(&self, snapshot: &meta::Snapshot) -> Result<Vec<u8>, SnapshotReadError> {
         let file = || self.files.path(&name_of(snapshot)).display().to_string();
-        let damaged = |what| SnapshotError::Damaged { file: file(), what };
+        let damaged = |what| SnapshotReadError::Damaged { file: file(), what };
         let bytes = self.files.read(&name_of(snapshot)).map_err(|source| match source.kind() {
             io::ErrorKind::NotFound => damaged("is gone"),
-            _ => SnapshotError::Unreadable { file: file(), source },
+            _ => SnapshotReadError::Unreadable { file: file(), source },
         })?;
         if !bytes.starts_with(MAGIC) && bytes.starts_with(MAGIC_OF_ALL) {
-            return Err(SnapshotError::Newer { file: file() });
+            return Err(SnapshotReadError::Newer { file: file() });
         }
         let body = body(&bytes).ok_or_else(|| damaged("has no readable head"))?;
         if body.len() as u64 != snapshot.stored_bytes || crc32c::crc32c(body) != snapshot.checksum {
@@ -117,17 +117,17 @@ impl Snapshots {
 /// Gives a written snapshot its name: from then on it is found.
 pub(crate) fn put_name(batch: &mut Batch, named: &meta::Snapshot) {
     batch.put(
-        Table::Meta,
+        StoreTable::Meta,
         &keys::snapshot_key(named.position().revision),
         &[&named.encode_to_vec()],
     );
 }
 
-impl From<SnapshotError> for StoreError {
-    fn from(error: SnapshotError) -> StoreError {
+impl From<SnapshotReadError> for StoreError {
+    fn from(error: SnapshotReadError) -> StoreError {
         match error {
-            SnapshotError::Damaged { .. } => StoreError::Damaged(error.to_string()),
-            SnapshotError::Newer { .. } | SnapshotError::Unreadable { .. } => {
+            SnapshotReadError::Damaged { .. } => StoreError::Damaged(error.to_string()),
+            SnapshotReadError::Newer { .. } | SnapshotReadError::Unreadable { .. } => {
                 StoreError::Failed(error.to_string())
             }
         }
@@ -171,15 +171,15 @@ mod tests {
             "{error}"
         );
         fs::write(&path, b"short").unwrap();
-        assert!(matches!(snapshots.read(&named), Err(SnapshotError::Damaged { .. })));
+        assert!(matches!(snapshots.read(&named), Err(SnapshotReadError::Damaged { .. })));
         fs::write(&path, b"skep snapshot 2\nwhatever").unwrap();
-        assert!(matches!(snapshots.read(&named), Err(SnapshotError::Newer { .. })));
+        assert!(matches!(snapshots.read(&named), Err(SnapshotReadError::Newer { .. })));
         fs::remove_file(&path).unwrap();
-        assert!(matches!(snapshots.read(&named), Err(SnapshotError::Damaged { .. })));
+        assert!(matches!(snapshots.read(&named), Err(SnapshotReadError::Damaged { .. })));
         // A folder where the file should be: the file system refuses, as it does with EIO or
         // EMFILE.
         fs::create_dir(&path).unwrap();
-        assert!(matches!(snapshots.read(&named), Err(SnapshotError::Unreadable { .. })));
+        assert!(matches!(snapshots.read(&named), Err(SnapshotReadError::Unreadable { .. })));
     }
 
     #[test]

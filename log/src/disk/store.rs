@@ -10,7 +10,7 @@
 //! Batches become visible in the order of their commits, and are lost only from the end. Readers
 //! see whole batches. All implementations pass one conformance suite.
 
-use crate::failure::Failure;
+use crate::failure::LogFailure;
 use bytes::Bytes;
 
 mod batch;
@@ -22,7 +22,7 @@ pub(crate) use batch::{Batch, Change};
 
 /// The tables; each is a column family of its own.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(crate) enum Table {
+pub(crate) enum StoreTable {
     Entries,
     Revisions,
     Objects,
@@ -30,17 +30,22 @@ pub(crate) enum Table {
     Meta,
 }
 
-impl Table {
-    pub(crate) const ALL: [Table; 5] =
-        [Table::Entries, Table::Revisions, Table::Objects, Table::Sealed, Table::Meta];
+impl StoreTable {
+    pub(crate) const ALL: [StoreTable; 5] = [
+        StoreTable::Entries,
+        StoreTable::Revisions,
+        StoreTable::Objects,
+        StoreTable::Sealed,
+        StoreTable::Meta,
+    ];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Table::Entries => "entries",
-            Table::Revisions => "revisions",
-            Table::Objects => "objects",
-            Table::Sealed => "sealed",
-            Table::Meta => "meta",
+            StoreTable::Entries => "entries",
+            StoreTable::Revisions => "revisions",
+            StoreTable::Objects => "objects",
+            StoreTable::Sealed => "sealed",
+            StoreTable::Meta => "meta",
         }
     }
 }
@@ -95,7 +100,7 @@ impl Page {
 }
 
 /// A key and its value.
-pub(crate) type Row = (Bytes, Bytes);
+pub(crate) type KeyValue = (Bytes, Bytes);
 
 /// Why a store refuses.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -120,13 +125,13 @@ impl From<super::keys::Malformed> for StoreError {
     }
 }
 
-impl From<StoreError> for Failure {
-    fn from(error: StoreError) -> Failure {
+impl From<StoreError> for LogFailure {
+    fn from(error: StoreError) -> LogFailure {
         match error {
-            StoreError::Damaged(message) => Failure::Damaged(message),
+            StoreError::Damaged(message) => LogFailure::Damaged(message),
             StoreError::Locked(message)
             | StoreError::Absent(message)
-            | StoreError::Failed(message) => Failure::Disk(message),
+            | StoreError::Failed(message) => LogFailure::Disk(message),
         }
     }
 }
@@ -144,11 +149,16 @@ pub(crate) trait Store: Send + Sync + 'static {
     fn commit(&self, batch: &Batch, durability: Durability) -> Result<(), StoreError>;
 
     /// One value.
-    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, StoreError>;
+    fn get(&self, table: StoreTable, key: &[u8]) -> Result<Option<Bytes>, StoreError>;
 
     /// The next rows of a span, from its lower end up or from its upper end down.
-    fn scan(&self, table: Table, span: &Span, way: Way, page: Page)
-    -> Result<Vec<Row>, StoreError>;
+    fn scan(
+        &self,
+        table: StoreTable,
+        span: &Span,
+        way: Way,
+        page: Page,
+    ) -> Result<Vec<KeyValue>, StoreError>;
 
     /// Bytes that it takes on disk.
     fn bytes(&self) -> u64;

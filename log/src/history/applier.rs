@@ -10,10 +10,10 @@ use crate::{
     chain::Hash,
     disk::{
         door::Door,
-        index::{End, is_indexed},
+        index::{HistoryEnd, is_indexed},
         keys::meta,
     },
-    failure::Failure,
+    failure::LogFailure,
     fence::follows,
     fold::Frozen,
 };
@@ -83,13 +83,13 @@ pub(crate) struct Aside {
 #[derive(Clone, Copy)]
 pub(crate) enum Committed<'a> {
     Blank,
-    Membership(&'a meta::Membership),
+    Membership(&'a meta::StoredMembership),
     Entry(&'a Arc<Entry>),
 }
 
 /// What applying did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
+pub(crate) enum ApplyOutcome {
     /// The entry is history, and history stands there now.
     Extended(Position),
     /// The entry did not follow on the head: it did nothing.
@@ -98,15 +98,15 @@ pub(crate) enum Outcome {
     Outside,
 }
 
-/// See the module.
+/// Applies committed entries in order.
 pub(crate) struct Applier {
     fold: Box<dyn Fold>,
     position: Position,
     head: Hash,
-    applied: Option<meta::Place>,
-    membership: (Option<meta::Place>, meta::Membership),
+    applied: Option<meta::StoredLogId>,
+    membership: (Option<meta::StoredLogId>, meta::StoredMembership),
     /// Where the index in the store ended when the log was opened.
-    indexed: End,
+    indexed: HistoryEnd,
     policy: SnapshotPolicy,
     growth: Growth,
     last_snapshot_bytes: u64,
@@ -122,7 +122,7 @@ impl Applier {
     /// Before the first entry. The index in the store ends at `indexed`.
     pub(crate) fn new(
         fold: Box<dyn Fold>,
-        indexed: End,
+        indexed: HistoryEnd,
         policy: SnapshotPolicy,
         listeners: Listeners,
         door: Arc<Door>,
@@ -132,7 +132,7 @@ impl Applier {
             position: Position::default(),
             head: Hash::ZERO,
             applied: None,
-            membership: (None, meta::Membership::default()),
+            membership: (None, meta::StoredMembership::default()),
             indexed,
             policy,
             growth: Growth::default(),
@@ -154,7 +154,7 @@ impl Applier {
             .ok_or_else(|| crate::RestoreError::damaged("its chain's head is not a hash"))?;
         self.fold.restore(named.position(), head, view)?;
         (self.position, self.head) = (named.position(), head);
-        self.membership = (named.membership_place, named.membership.clone().unwrap_or_default());
+        self.membership = (named.membership_log_id, named.membership.clone().unwrap_or_default());
         self.applied = named.applied;
         self.growth = Growth::default();
         self.last_snapshot_bytes = named.stored_bytes;
@@ -166,28 +166,28 @@ impl Applier {
     /// Takes what is committed at the next raft index. Nothing is applied where it fails.
     pub(crate) fn apply(
         &mut self,
-        place: meta::Place,
+        log_id: meta::StoredLogId,
         what: Committed<'_>,
-    ) -> Result<Outcome, Failure> {
-        if self.applied.is_some_and(|applied| applied.index >= place.index) {
-            return Err(Failure::Halted(format!(
+    ) -> Result<ApplyOutcome, LogFailure> {
+        if self.applied.is_some_and(|applied| applied.index >= log_id.index) {
+            return Err(LogFailure::Halted(format!(
                 "raft index {} is applied a second time",
-                place.index
+                log_id.index
             )));
         }
         let outcome = match what {
-            Committed::Blank => Outcome::Outside,
+            Committed::Blank => ApplyOutcome::Outside,
             Committed::Membership(membership) => {
-                self.membership = (Some(place), membership.clone());
-                Outcome::Outside
+                self.membership = (Some(log_id), membership.clone());
+                ApplyOutcome::Outside
             }
-            Committed::Entry(entry) => self.extend(place.index, entry)?,
+            Committed::Entry(entry) => self.extend(log_id.index, entry)?,
         };
-        self.applied = Some(place);
+        self.applied = Some(log_id);
         Ok(outcome)
     }
 
-    fn extend(&mut self, index: u64, entry: &Arc<Entry>) -> Result<Outcome, Failure> {
+    fn extend(&mut self, index: u64, entry: &Arc<Entry>) -> Result<ApplyOutcome, LogFailure> {
         if !follows(entry, self.position, self.head) {
             return self.fenced(index, entry);
         }
@@ -199,16 +199,16 @@ impl Applier {
         if index >= self.indexed.next_index {
             self.gathered |= self.listeners.unindexed.push(index, entry.clone());
         }
-        Ok(Outcome::Extended(self.position))
+        Ok(ApplyOutcome::Extended(self.position))
     }
 
     /// A fold that panics would panic again at each attempt to go on: it halts the manager.
-    fn fold(&mut self, entry: &Arc<Entry>) -> Result<(), Failure> {
+    fn fold(&mut self, entry: &Arc<Entry>) -> Result<(), LogFailure> {
         match panic::catch_unwind(AssertUnwindSafe(|| self.fold.apply(entry))) {
-            Ok(folded) => folded.map_err(|halt| Failure::Halted(halt.message)),
+            Ok(folded) => folded.map_err(|halt| LogFailure::Halted(halt.message)),
             Err(_) => {
                 let first = entry.first();
-                Err(Failure::Halted(format!(
+                Err(LogFailure::Halted(format!(
                     "the program panicked at the entry of revision {first}"
                 )))
             }
@@ -216,9 +216,9 @@ impl Applier {
     }
 
     /// What was history once and does not follow now has been altered, or something before it was.
-    fn fenced(&self, index: u64, entry: &Entry) -> Result<Outcome, Failure> {
+    fn fenced(&self, index: u64, entry: &Entry) -> Result<ApplyOutcome, LogFailure> {
         if index < self.indexed.next_index && is_indexed(&self.door, entry, index)? {
-            return Err(Failure::Damaged(format!(
+            return Err(LogFailure::Damaged(format!(
                 "the chain breaks after revision {}: the entry at revision {} (raft index {index}) does not follow \
                  on {}",
                 self.position.revision,
@@ -227,7 +227,7 @@ impl Applier {
             )));
         }
         tracing::info!(index, parent = %entry.parent(), head = %self.head, "an entry was fenced");
-        Ok(Outcome::Fenced)
+        Ok(ApplyOutcome::Fenced)
     }
 
     /// Shows everybody how far history goes now: once for many entries.
@@ -245,11 +245,11 @@ impl Applier {
         std::mem::take(&mut self.gathered)
     }
 
-    pub(crate) fn applied(&self) -> Option<meta::Place> {
+    pub(crate) fn applied(&self) -> Option<meta::StoredLogId> {
         self.applied
     }
 
-    pub(crate) fn membership(&self) -> &(Option<meta::Place>, meta::Membership) {
+    pub(crate) fn membership(&self) -> &(Option<meta::StoredLogId>, meta::StoredMembership) {
         &self.membership
     }
 
@@ -275,7 +275,7 @@ impl Applier {
             head: self.head.to_bytes(),
             applied: self.applied,
             membership: Some(self.membership.1.clone()),
-            membership_place: self.membership.0,
+            membership_log_id: self.membership.0,
             ..meta::Snapshot::default()
         };
         Aside { named, view: self.fold.freeze() }

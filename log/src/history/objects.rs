@@ -4,12 +4,12 @@
 //! of many objects takes the waiting rows once, before its first look at the store, so that a row
 //! which moves from one to the other meanwhile is never missed.
 
-use super::{History, ReadError, object_span};
+use super::{HistoryReader, ReadError, object_span};
 use crate::{
     chain,
     disk::{
         keys,
-        store::{Page, Table, Way},
+        store::{Page, StoreTable, Way},
     },
 };
 use skep_proto::{Id, Revision};
@@ -24,12 +24,12 @@ const PAGE_REVISIONS: usize = 256;
 /// The audit index at one moment. Handles are cheap.
 #[derive(Clone)]
 pub struct AuditIndex {
-    history: History,
+    history: HistoryReader,
     /// Rows that were not in the store when this was made, sorted.
     waiting: Arc<Vec<(Id, Revision)>>,
 }
 
-impl History {
+impl HistoryReader {
     /// The audit index as it is now. Records that are written later may be missing from it.
     pub fn index(&self) -> Result<AuditIndex, ReadError> {
         let mut waiting = Vec::new();
@@ -86,7 +86,8 @@ impl Revisions {
     fn read(&mut self, from: Revision, to: Revision) -> Result<(), ReadError> {
         let page = Page { rows: PAGE_REVISIONS, bytes: usize::MAX };
         let span = object_span(self.object, from, to);
-        let rows = self.index.history.source.door.scan(Table::Objects, &span, self.way, page)?;
+        let rows =
+            self.index.history.source.door.scan(StoreTable::Objects, &span, self.way, page)?;
         let full = rows.len() == PAGE_REVISIONS;
         let mut found = BTreeSet::new();
         for (key, _) in rows {

@@ -1,6 +1,6 @@
 //! History of a stopped manager: opened without a lock and without changing a byte.
 
-use super::{History, Source, status::StatusCell, unindexed::Unindexed};
+use super::{HistoryReader, HistorySource, status::StatusCell, unindexed::Unindexed};
 use crate::disk::{
     door::Door,
     files::{Files, os::OsFiles},
@@ -40,14 +40,14 @@ pub enum OpenHistoryError {
     },
 }
 
-impl History {
+impl HistoryReader {
     /// Opens the history of a manager that is not running. `dir` is the folder that its log was
     /// opened with.
-    pub fn open_read_only(dir: &Path) -> Result<History, OpenHistoryError> {
-        History::read_only(Arc::new(OsFiles::new(dir)))
+    pub fn open_read_only(dir: &Path) -> Result<HistoryReader, OpenHistoryError> {
+        HistoryReader::read_only(Arc::new(OsFiles::new(dir)))
     }
 
-    pub(crate) fn read_only(files: Arc<dyn Files>) -> Result<History, OpenHistoryError> {
+    pub(crate) fn read_only(files: Arc<dyn Files>) -> Result<HistoryReader, OpenHistoryError> {
         let dir = || files.path("").display().to_string();
         let refuse = |error: StoreError| match error {
             StoreError::Absent(_) => OpenHistoryError::Absent { dir: dir() },
@@ -71,7 +71,7 @@ impl History {
         for indexed in behind {
             unindexed.push(indexed.index, indexed.entry);
         }
-        Ok(History::new(Source {
+        Ok(HistoryReader::new(HistorySource {
             door,
             unindexed: Arc::new(unindexed),
             snapshots: Snapshots::new(files),

@@ -3,12 +3,12 @@
 //! The index says which raft indexes are history; blank, membership and fenced ones lie between
 //! them and are skipped. One scan brings a page of rows, a second one their entries.
 
-use super::{History, ReadError, Row, Rows, row_of};
+use super::{HistoryReader, HistoryRow, HistoryRows, ReadError, row_of};
 use crate::{
     Entry,
     disk::{
         entries, keys,
-        store::{Page, Span, Table, Way},
+        store::{Page, Span, StoreTable, Way},
     },
 };
 use skep_proto::Revision;
@@ -21,7 +21,7 @@ const PAGE_BYTES: usize = 4 << 20;
 
 /// Entries of history in one direction. After an error it ends.
 pub struct Entries {
-    history: History,
+    history: HistoryReader,
     way: Way,
     /// The revision wanted next; none at the end.
     next: Option<Revision>,
@@ -58,7 +58,7 @@ impl Iterator for Entries {
     }
 }
 
-impl History {
+impl HistoryReader {
     /// History from the entry that holds `from`, upwards. On a live log it ends where history
     /// stands when it gets there.
     pub fn entries(&self, from: Revision) -> Entries {
@@ -113,10 +113,10 @@ impl History {
         Ok(found)
     }
 
-    fn rows(&self, span: &Span, way: Way, count: usize) -> Result<Rows, ReadError> {
+    fn rows(&self, span: &Span, way: Way, count: usize) -> Result<HistoryRows, ReadError> {
         let page = Page { rows: count, bytes: usize::MAX };
-        let mut rows = Rows::new();
-        for (key, value) in self.source.door.scan(Table::Revisions, span, way, page)? {
+        let mut rows = HistoryRows::new();
+        for (key, value) in self.source.door.scan(StoreTable::Revisions, span, way, page)? {
             let row = keys::read_revision(&key, &value)?;
             rows.insert(row.first, (row.index, None));
         }
@@ -124,7 +124,7 @@ impl History {
     }
 
     /// The entries of the first rows, in order, as far as one scan brings them.
-    fn fill(&self, rows: &[Row]) -> Result<Vec<Arc<Entry>>, ReadError> {
+    fn fill(&self, rows: &[HistoryRow]) -> Result<Vec<Arc<Entry>>, ReadError> {
         let stored =
             rows.iter().filter(|(_, (_, here))| here.is_none()).map(|(_, (index, _))| *index);
         let mut read = match (stored.clone().min(), stored.max()) {
@@ -150,8 +150,8 @@ impl History {
         Ok(found)
     }
 
-    /// As [`History::fill`], for the last rows.
-    fn fill_down(&self, rows: &[Row]) -> Result<Vec<Arc<Entry>>, ReadError> {
+    /// As [`HistoryReader::fill`], for the last rows.
+    fn fill_down(&self, rows: &[HistoryRow]) -> Result<Vec<Arc<Entry>>, ReadError> {
         let stored =
             rows.iter().filter(|(_, (_, here))| here.is_none()).map(|(_, (index, _))| *index);
         let mut read = match (stored.clone().min(), stored.max()) {
@@ -186,7 +186,7 @@ impl History {
     ) -> Result<Vec<(u64, bytes::Bytes)>, ReadError> {
         let span = Span::new(keys::entry_key(low), keys::entry_key(high.saturating_add(1)));
         let page = Page { rows: usize::MAX, bytes: PAGE_BYTES };
-        let rows = self.source.door.scan(Table::Entries, &span, way, page)?;
+        let rows = self.source.door.scan(StoreTable::Entries, &span, way, page)?;
         rows.into_iter().map(|(key, value)| Ok((keys::read_entry_key(&key)?, value))).collect()
     }
 }

@@ -19,21 +19,21 @@ const RING_BYTES_MAX: usize = 32 << 20;
 /// What an entry takes beside its bytes, about.
 const ENTRY_OVERHEAD_BYTES: usize = 256;
 
-/// See the module.
+/// The newest entries, and the revision that history has reached.
 pub(crate) struct Ring {
-    held: Mutex<Held>,
+    held: Mutex<RingEntries>,
     newest: watch::Sender<Revision>,
     closed: AtomicBool,
 }
 
 #[derive(Default)]
-struct Held {
+struct RingEntries {
     entries: VecDeque<Arc<Entry>>,
     bytes: usize,
 }
 
 /// What the ring says to somebody who wants a revision.
-pub(crate) enum Taken {
+pub(crate) enum RingRead {
     /// The entry that holds it, and the next ones.
     Entries(Vec<Arc<Entry>>),
     /// It is history, but not here.
@@ -79,7 +79,7 @@ impl Ring {
 
     /// Begins anew behind a snapshot.
     pub(crate) fn restart(&self, newest: Revision) {
-        *self.held() = Held::default();
+        *self.held() = RingEntries::default();
         self.publish(newest);
     }
 
@@ -94,21 +94,21 @@ impl Ring {
     }
 
     /// At most `count` entries from the one that holds `from`.
-    pub(crate) fn take(&self, from: Revision, count: usize) -> Taken {
+    pub(crate) fn take(&self, from: Revision, count: usize) -> RingRead {
         let held = self.held();
         if *self.newest.borrow() < from {
-            return if self.closed.load(Relaxed) { Taken::Closed } else { Taken::Ahead };
+            return if self.closed.load(Relaxed) { RingRead::Closed } else { RingRead::Ahead };
         }
         let start = held.entries.partition_point(|entry| entry.last() < from);
         match held.entries.get(start) {
             Some(entry) if entry.first() <= from => {
-                Taken::Entries(held.entries.range(start..).take(count).cloned().collect())
+                RingRead::Entries(held.entries.range(start..).take(count).cloned().collect())
             }
-            Some(_) | None => Taken::Gone,
+            Some(_) | None => RingRead::Gone,
         }
     }
 
-    fn held(&self) -> MutexGuard<'_, Held> {
+    fn held(&self) -> MutexGuard<'_, RingEntries> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,8 +1,8 @@
 //! Following history: first what there is, then what comes.
 
 use super::{
-    History, ReadError,
-    ring::{Ring, Taken},
+    HistoryReader, ReadError,
+    ring::{Ring, RingRead},
 };
 use crate::Entry;
 use skep_proto::Revision;
@@ -18,7 +18,7 @@ pub struct Subscription {
     batch: VecDeque<Arc<Entry>>,
     ring: Arc<Ring>,
     newest: watch::Receiver<Revision>,
-    history: History,
+    history: HistoryReader,
 }
 
 /// Why nothing more comes.
@@ -41,7 +41,7 @@ pub enum SubscribeError {
 }
 
 impl Subscription {
-    pub(crate) fn new(from: Revision, ring: Arc<Ring>, history: History) -> Subscription {
+    pub(crate) fn new(from: Revision, ring: Arc<Ring>, history: HistoryReader) -> Subscription {
         let newest = ring.watch();
         Subscription { next: from.max(Revision(1)), batch: VecDeque::new(), ring, newest, history }
     }
@@ -56,10 +56,12 @@ impl Subscription {
             }
             self.newest.borrow_and_update();
             match self.ring.take(self.next, BATCH_ENTRIES) {
-                Taken::Entries(entries) => self.batch = entries.into(),
-                Taken::Gone => self.batch = self.stored().await?.into(),
-                Taken::Closed => return Err(SubscribeError::Closed),
-                Taken::Ahead => self.newest.changed().await.map_err(|_| SubscribeError::Closed)?,
+                RingRead::Entries(entries) => self.batch = entries.into(),
+                RingRead::Gone => self.batch = self.stored().await?.into(),
+                RingRead::Closed => return Err(SubscribeError::Closed),
+                RingRead::Ahead => {
+                    self.newest.changed().await.map_err(|_| SubscribeError::Closed)?
+                }
             }
         }
     }

@@ -27,11 +27,11 @@ const IDLE_BYTES_MAX: usize = 2 << 20;
 /// Those entries. In order of revisions, without gaps.
 #[derive(Default)]
 pub(crate) struct Unindexed {
-    waiting: Mutex<Waiting>,
+    waiting: Mutex<UnindexedEntries>,
 }
 
 #[derive(Default)]
-struct Waiting {
+struct UnindexedEntries {
     entries: VecDeque<Indexed>,
     bytes: usize,
 }
@@ -66,7 +66,7 @@ impl Unindexed {
         &self,
         appender: &mut Appender,
         rows: &mut Rows,
-    ) -> Result<Option<meta::Place>, StoreError> {
+    ) -> Result<Option<meta::StoredLogId>, StoreError> {
         let waiting = self.all();
         rows.index(&waiting)?;
         let last = appender.commit(rows)?;
@@ -82,12 +82,12 @@ impl Unindexed {
         (found.entry.last() >= revision).then(|| found.clone())
     }
 
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+    fn waiting(&self) -> MutexGuard<'_, UnindexedEntries> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Waiting {
+impl UnindexedEntries {
     fn is_few(&self) -> bool {
         self.entries.len() < IDLE_ENTRIES_MAX && self.bytes < IDLE_BYTES_MAX
     }

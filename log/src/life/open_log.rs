@@ -2,13 +2,13 @@
 
 use super::{config::Config, opening::Opened, space::Gauge};
 use crate::{
-    History,
+    HistoryReader,
     disk::{appender::Counts, door::Door, files::Files, snapshot::Snapshots},
     history::{
-        Health, Source,
+        Health, HistorySource,
         applier::{Applier, Listeners},
     },
-    raft::node::Line,
+    raft::node::RaftHandle,
 };
 use std::sync::{
     Arc, Mutex, PoisonError, RwLock,
@@ -31,7 +31,7 @@ pub(crate) struct OpenLog {
     /// The incarnation that a recovery wants begun; 0 is none.
     pub(crate) begun: AtomicU64,
     /// The way to raft; none while the log does not work.
-    line: RwLock<Option<Line>>,
+    line: RwLock<Option<RaftHandle>>,
 }
 
 impl OpenLog {
@@ -57,11 +57,11 @@ impl OpenLog {
         (Arc::new(shared), Arc::new(Mutex::new(applier)))
     }
 
-    pub(crate) fn line(&self) -> Option<Line> {
+    pub(crate) fn line(&self) -> Option<RaftHandle> {
         self.line.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(crate) fn set_line(&self, line: Option<Line>) {
+    pub(crate) fn set_line(&self, line: Option<RaftHandle>) {
         *self.line.write().unwrap_or_else(PoisonError::into_inner) = line;
     }
 
@@ -69,8 +69,8 @@ impl OpenLog {
         self.listeners.status.now().health
     }
 
-    pub(crate) fn history(&self) -> History {
-        History::new(Source {
+    pub(crate) fn history(&self) -> HistoryReader {
+        HistoryReader::new(HistorySource {
             door: self.door.clone(),
             unindexed: self.listeners.unindexed.clone(),
             snapshots: self.snapshots.clone(),

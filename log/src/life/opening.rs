@@ -15,10 +15,10 @@ use crate::{
         index::{indexed_end, named_snapshots, readable_end},
         keys::{self, meta},
         names,
-        snapshot::{SnapshotError, Snapshots},
-        store::{Batch, Durability, StoreError, Table},
+        snapshot::{SnapshotReadError, Snapshots},
+        store::{Batch, Durability, StoreError, StoreTable},
     },
-    failure::Failure,
+    failure::LogFailure,
     history::applier::{Applier, Listeners},
     raft::node::FIRST_RAFT_ID,
 };
@@ -82,8 +82,8 @@ fn refuse_half_recovered(files: &dyn Files) -> Result<(), OpenError> {
 /// Finds out whose log it is, or says so in an empty one.
 fn identify(files: &dyn Files, door: &Door, node: Id) -> Result<(), OpenError> {
     let refused = |error| refused(files, error);
-    if let Some(value) = door.get(Table::Meta, keys::IDENTITY).map_err(refused)? {
-        let found = meta::Identity::decode(value)
+    if let Some(value) = door.get(StoreTable::Meta, keys::IDENTITY).map_err(refused)? {
+        let found = meta::StoredIdentity::decode(value)
             .map_err(|error| refused(StoreError::Damaged(format!("its identity: {error}"))))?;
         if found.node() != node {
             return Err(OpenError::OtherNode {
@@ -94,15 +94,15 @@ fn identify(files: &dyn Files, door: &Door, node: Id) -> Result<(), OpenError> {
         }
         return Ok(());
     }
-    let identity = meta::Identity { node_id: node.to_bytes(), raft_id: FIRST_RAFT_ID };
+    let identity = meta::StoredIdentity { node_id: node.to_bytes(), raft_id: FIRST_RAFT_ID };
     let mut batch = Batch::default();
-    batch.put(Table::Meta, keys::IDENTITY, &[&identity.encode_to_vec()]);
+    batch.put(StoreTable::Meta, keys::IDENTITY, &[&identity.encode_to_vec()]);
     door.commit(&batch, Durability::Synced).map_err(refused)
 }
 
 /// What a recovery left to be done.
 pub(crate) fn begun(door: &Door) -> Result<meta::Begun, StoreError> {
-    let begun = door.get(Table::Meta, keys::BEGUN)?.map(meta::Begun::decode).transpose();
+    let begun = door.get(StoreTable::Meta, keys::BEGUN)?.map(meta::Begun::decode).transpose();
     let begun =
         begun.map_err(|error| StoreError::Damaged(format!("the mark of a recovery: {error}")))?;
     Ok(begun.unwrap_or_default())
@@ -125,12 +125,12 @@ fn restore(applier: &mut Applier, door: &Door, snapshots: &Snapshots) -> Result<
                 }
                 Err(RestoreError::OtherVersion(message)) => message,
             },
-            Err(error @ SnapshotError::Damaged { .. }) => {
+            Err(error @ SnapshotReadError::Damaged { .. }) => {
                 damaged.push(candidate.revision);
                 error.to_string()
             }
-            Err(error @ SnapshotError::Newer { .. }) => error.to_string(),
-            Err(error @ SnapshotError::Unreadable { .. }) => return Err(error.into()),
+            Err(error @ SnapshotReadError::Newer { .. }) => error.to_string(),
+            Err(error @ SnapshotReadError::Unreadable { .. }) => return Err(error.into()),
         };
         tracing::warn!(
             revision = candidate.revision,
@@ -139,7 +139,7 @@ fn restore(applier: &mut Applier, door: &Door, snapshots: &Snapshots) -> Result<
         );
     }
     for revision in &damaged {
-        batch.delete(Table::Meta, &keys::snapshot_key(Revision(*revision)));
+        batch.delete(StoreTable::Meta, &keys::snapshot_key(Revision(*revision)));
     }
     show_again(applier.applied(), door, &mut batch)?;
     if !batch.is_empty() {
@@ -154,18 +154,18 @@ fn restore(applier: &mut Applier, door: &Door, snapshots: &Snapshots) -> Result<
 
 /// What raft had hidden behind a snapshot that was not used must be seen by raft again.
 fn show_again(
-    restored: Option<meta::Place>,
+    restored: Option<meta::StoredLogId>,
     door: &Door,
     batch: &mut Batch,
 ) -> Result<(), StoreError> {
-    let Some(value) = door.get(Table::Meta, keys::PURGED)? else { return Ok(()) };
-    let purged = meta::Place::decode(value).map_err(|error| {
+    let Some(value) = door.get(StoreTable::Meta, keys::PURGED)? else { return Ok(()) };
+    let purged = meta::StoredLogId::decode(value).map_err(|error| {
         StoreError::Damaged(format!("the purge pointer does not decode: {error}"))
     })?;
     match restored {
-        Some(place) if place.index >= purged.index => {}
-        Some(place) => batch.put(Table::Meta, keys::PURGED, &[&place.encode_to_vec()]),
-        None => batch.delete(Table::Meta, keys::PURGED),
+        Some(log_id) if log_id.index >= purged.index => {}
+        Some(log_id) => batch.put(StoreTable::Meta, keys::PURGED, &[&log_id.encode_to_vec()]),
+        None => batch.delete(StoreTable::Meta, keys::PURGED),
     }
     Ok(())
 }
@@ -180,9 +180,10 @@ pub(crate) fn appender(
     let failed =
         |error: io::Error| OpenError::Failed { dir: dir_of(files), message: error.to_string() };
     let mut head = HeadFile::open(files).map_err(failed)?;
-    let purged = door.get(Table::Meta, keys::PURGED).map_err(refused)?;
-    let purged =
-        purged.and_then(|value| meta::Place::decode(value).ok()).map_or(0, |place| place.index + 1);
+    let purged = door.get(StoreTable::Meta, keys::PURGED).map_err(refused)?;
+    let purged = purged
+        .and_then(|value| meta::StoredLogId::decode(value).ok())
+        .map_or(0, |log_id| log_id.index + 1);
     let last = entries::last(door).map_err(refused)?;
     let next_index = last.map_or(0, |last| last.index + 1).max(purged);
     let begun = begun(door).map_err(refused)?;
@@ -194,7 +195,7 @@ pub(crate) fn appender(
         }
         // It is accepted once: what is lost from now on is another loss.
         let mut batch = Batch::default();
-        batch.put(Table::Meta, keys::BEGUN, &[&begun.without_accepted().encode_to_vec()]);
+        batch.put(StoreTable::Meta, keys::BEGUN, &[&begun.without_accepted().encode_to_vec()]);
         door.commit(&batch, Durability::Synced).map_err(refused)?;
     }
     if next_index < head.mark().next_index {
@@ -224,27 +225,27 @@ pub(crate) fn refused(files: &dyn Files, error: StoreError) -> OpenError {
 }
 
 /// The failure of a session that has just begun, as an error of opening.
-pub(crate) fn not_started(files: &dyn Files, applier: &Applier, failure: Failure) -> OpenError {
+pub(crate) fn not_started(files: &dyn Files, applier: &Applier, failure: LogFailure) -> OpenError {
     let dir = dir_of(files);
     match failure {
-        Failure::Halted(message) => {
+        LogFailure::Halted(message) => {
             OpenError::Halted { dir, applied: applier.position().0, message }
         }
-        Failure::Damaged(message) => OpenError::Damaged { dir, message },
-        Failure::Disk(message) => OpenError::Failed { dir, message },
+        LogFailure::Damaged(message) => OpenError::Damaged { dir, message },
+        LogFailure::Disk(message) => OpenError::Failed { dir, message },
     }
 }
 
 impl OpenError {
     /// What keeps an opened log from going on, if this does.
-    pub(crate) fn failure(&self) -> Failure {
+    pub(crate) fn failure(&self) -> LogFailure {
         let message = self.to_string();
         match self {
-            OpenError::Locked { .. } | OpenError::Failed { .. } => Failure::Disk(message),
+            OpenError::Locked { .. } | OpenError::Failed { .. } => LogFailure::Disk(message),
             OpenError::EndsEarly { .. }
             | OpenError::Damaged { .. }
-            | OpenError::OtherNode { .. } => Failure::Damaged(message),
-            OpenError::Halted { .. } => Failure::Halted(message),
+            | OpenError::OtherNode { .. } => LogFailure::Damaged(message),
+            OpenError::Halted { .. } => LogFailure::Halted(message),
         }
     }
 }

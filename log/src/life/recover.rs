@@ -21,7 +21,7 @@ use crate::{
         keys::{self, meta},
         names,
         snapshot::put_name,
-        store::{Batch, Durability, Span, Store, StoreError, Table, Way},
+        store::{Batch, Durability, Span, Store, StoreError, StoreTable, Way},
     },
     fence::follows,
 };
@@ -157,8 +157,9 @@ fn exchange(files: &dyn Files) -> io::Result<()> {
 fn finish_interrupted(files: &Arc<dyn Files>, loss: AcceptLoss) -> Result<Recovered, RecoverError> {
     let failed = |message: String| RecoverError::Failed { dir: dir_of(&**files), message };
     let io = |error: io::Error| failed(error.to_string());
-    let whole =
-        files.read_store(names::FRESH_STORE).and_then(|store| store.get(Table::Meta, keys::BEGUN));
+    let whole = files
+        .read_store(names::FRESH_STORE)
+        .and_then(|store| store.get(StoreTable::Meta, keys::BEGUN));
     let set_aside = last_set_aside(&**files).map_err(io)?;
     match (whole, set_aside) {
         (Ok(Some(_)), set_aside) => {
@@ -250,8 +251,8 @@ struct Copy<'a> {
 impl Copy<'_> {
     fn identity(&mut self, old: &Door) -> Result<(), StoreError> {
         for key in [keys::IDENTITY, keys::VOTE] {
-            if let Some(value) = self.unless_lost(old.get(Table::Meta, key))?.flatten() {
-                self.batch.put(Table::Meta, key, &[&value]);
+            if let Some(value) = self.unless_lost(old.get(StoreTable::Meta, key))?.flatten() {
+                self.batch.put(StoreTable::Meta, key, &[&value]);
             }
         }
         self.flush()
@@ -272,26 +273,30 @@ impl Copy<'_> {
     fn entries(&mut self, old: &Door) -> Result<Option<String>, StoreError> {
         loop {
             let span = Span::since(keys::entry_key(self.next));
-            let rows =
-                match self.unless_lost(old.scan(Table::Entries, &span, Way::Up, entries::PAGE))? {
-                    Some(rows) if rows.is_empty() => return Ok(None),
-                    Some(rows) => rows,
-                    // The page may hold readable entries before the damage: one by one then.
-                    None => {
-                        let key = keys::entry_key(self.next);
-                        match old.get(Table::Entries, &key) {
-                            Ok(Some(value)) => vec![(key.to_vec().into(), value)],
-                            Ok(None) => {
-                                return Ok(Some(format!("raft index {} is missing", self.next)));
-                            }
-                            Err(error) => {
-                                let message = error.to_string();
-                                self.unless_lost::<()>(Err(error))?;
-                                return Ok(Some(message));
-                            }
+            let rows = match self.unless_lost(old.scan(
+                StoreTable::Entries,
+                &span,
+                Way::Up,
+                entries::PAGE,
+            ))? {
+                Some(rows) if rows.is_empty() => return Ok(None),
+                Some(rows) => rows,
+                // The page may hold readable entries before the damage: one by one then.
+                None => {
+                    let key = keys::entry_key(self.next);
+                    match old.get(StoreTable::Entries, &key) {
+                        Ok(Some(value)) => vec![(key.to_vec().into(), value)],
+                        Ok(None) => {
+                            return Ok(Some(format!("raft index {} is missing", self.next)));
+                        }
+                        Err(error) => {
+                            let message = error.to_string();
+                            self.unless_lost::<()>(Err(error))?;
+                            return Ok(Some(message));
                         }
                     }
-                };
+                }
+            };
             for (key, value) in rows {
                 let kept = self.entry(old, &key, &value);
                 if let Err(StoreError::Damaged(message)) = kept {
@@ -318,7 +323,7 @@ impl Copy<'_> {
                 return Err(StoreError::Damaged(format!("the chain breaks at revision {first}")));
             }
         }
-        self.batch.put(Table::Entries, key, &[value]);
+        self.batch.put(StoreTable::Entries, key, &[value]);
         self.next += 1;
         Ok(())
     }
@@ -334,7 +339,7 @@ impl Copy<'_> {
     fn finish(&mut self, old: &Door, mark: Mark) -> Result<u64, StoreError> {
         let named = self.unless_lost(named_snapshots(old, self.at.revision))?.unwrap_or_default();
         for snapshot in
-            named.iter().filter(|s| s.applied.is_none_or(|place| place.index < self.next))
+            named.iter().filter(|s| s.applied.is_none_or(|log_id| log_id.index < self.next))
         {
             put_name(&mut self.batch, snapshot);
         }
@@ -342,7 +347,7 @@ impl Copy<'_> {
         let incarnation = known.max(mark.incarnation).max(self.at.incarnation) + 1;
         let begun: meta::Begun = meta::Begun::new(incarnation, mark);
         self.flush()?;
-        self.batch.put(Table::Meta, keys::BEGUN, &[&begun.encode_to_vec()]);
+        self.batch.put(StoreTable::Meta, keys::BEGUN, &[&begun.encode_to_vec()]);
         self.flush()?;
         Ok(incarnation)
     }

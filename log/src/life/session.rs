@@ -12,10 +12,10 @@ use super::{
 };
 use crate::{
     OpenError,
-    failure::Failure,
+    failure::LogFailure,
     raft::{
         alarm::Alarm,
-        node::{Node, Parts},
+        node::{RaftParts, RunningRaft},
     },
 };
 use std::{
@@ -33,7 +33,7 @@ pub(crate) enum Ended {
     /// It could not be started, or its thread panicked.
     NotStarted(OpenError),
     /// It ran, and then this happened.
-    Failed(Failure),
+    Failed(LogFailure),
 }
 
 /// A session on its thread.
@@ -124,9 +124,9 @@ async fn start(
     shared: &Arc<OpenLog>,
     applier: SharedApplier,
     alarm: Arc<Alarm>,
-) -> Result<Node, OpenError> {
+) -> Result<RunningRaft, OpenError> {
     let files = &*shared.files;
-    let parts = Parts {
+    let parts = RaftParts {
         node_id: shared.config.node_id,
         door: shared.door.clone(),
         appender: opening::appender(files, &shared.door, &shared.counts)?,
@@ -135,7 +135,7 @@ async fn start(
         listeners: shared.listeners.clone(),
         alarm,
     };
-    Node::start(parts, |line| shared.set_line(Some(line))).await.map_err(|failure| {
+    RunningRaft::start(parts, |line| shared.set_line(Some(line))).await.map_err(|failure| {
         opening::not_started(
             files,
             &applier.lock().unwrap_or_else(PoisonError::into_inner),

@@ -16,19 +16,19 @@ use super::{
     opening::{self, Opened},
 };
 use crate::{
-    Entry, Fold, Hash, History, SealedEntry, SnapshotPolicy, Status,
+    Entry, Fold, Hash, HistoryReader, SealedEntry, SnapshotPolicy, Status,
     disk::{
         appender::{Appender, Counts, Rows},
         entries::{self, LoadedBody},
         files::{Files, model::ModelDisk},
         keys::{self, StoredBody, meta},
         snapshot::put_name,
-        store::{Batch, Table},
+        store::{Batch, StoreTable},
     },
-    failure::Failure,
+    failure::LogFailure,
     history::{
-        Health, Source,
-        applier::{Committed, Outcome},
+        Health, HistorySource,
+        applier::{ApplyOutcome, Committed},
     },
     raft::node::FIRST_RAFT_ID,
 };
@@ -58,13 +58,13 @@ pub struct SingleLog {
     term: u64,
     next_index: u64,
     /// Appended and not applied.
-    waiting: VecDeque<(meta::Place, StoredWaiting)>,
+    waiting: VecDeque<(meta::StoredLogId, StoredWaiting)>,
     rows: Rows,
 }
 
 enum StoredWaiting {
     Blank,
-    Membership(meta::Membership),
+    Membership(meta::StoredMembership),
     Entry(Arc<Entry>),
 }
 
@@ -119,14 +119,14 @@ impl SingleLog {
 
     /// Applies all that the store holds and that is not applied: this manager votes alone, so it is
     /// committed.
-    fn replay(&mut self) -> Result<(), Failure> {
+    fn replay(&mut self) -> Result<(), LogFailure> {
         self.next_index = self.log.applier.applied().map_or(0, |applied| applied.index + 1);
         loop {
             let page = entries::load_page(&self.log.door, self.next_index..u64::MAX)?;
             let Some(first) = page.first() else { break };
-            if first.place.index != self.next_index {
+            if first.log_id.index != self.next_index {
                 let missing = format!("raft index {} is missing from the log", self.next_index);
-                return Err(Failure::Damaged(missing));
+                return Err(LogFailure::Damaged(missing));
             }
             for loaded in page {
                 let what = match &loaded.body {
@@ -134,8 +134,8 @@ impl SingleLog {
                     LoadedBody::Membership(membership) => Committed::Membership(membership),
                     LoadedBody::Entry(entry) => Committed::Entry(entry),
                 };
-                self.log.applier.apply(loaded.place, what)?;
-                self.next_index = loaded.place.index + 1;
+                self.log.applier.apply(loaded.log_id, what)?;
+                self.next_index = loaded.log_id.index + 1;
             }
             self.log.applier.announce();
         }
@@ -144,13 +144,23 @@ impl SingleLog {
 
     /// Begins a new term, as a leader does that was elected again: a vote, and an entry that
     /// carries no records. What was appended before is applied first.
-    pub fn elect(&mut self) -> Result<(), Failure> {
-        let vote = self.log.door.get(Table::Meta, keys::VOTE)?.map(meta::Vote::decode).transpose();
-        let vote = vote.map_err(|error| Failure::Damaged(format!("the stored vote: {error}")))?;
+    pub fn elect(&mut self) -> Result<(), LogFailure> {
+        let vote = self
+            .log
+            .door
+            .get(StoreTable::Meta, keys::VOTE)?
+            .map(meta::StoredVote::decode)
+            .transpose();
+        let vote =
+            vote.map_err(|error| LogFailure::Damaged(format!("the stored vote: {error}")))?;
         self.term = vote.map_or(0, |vote| vote.term).max(self.term) + 1;
         let status = &self.log.listeners.status;
         status.elected(self.term, false);
-        self.rows.vote(&meta::Vote { term: self.term, voted_for: FIRST_RAFT_ID, committed: true });
+        self.rows.vote(&meta::StoredVote {
+            term: self.term,
+            voted_for: FIRST_RAFT_ID,
+            committed: true,
+        });
         let waiting = if self.next_index == 0 {
             let member = meta::Member {
                 id: FIRST_RAFT_ID,
@@ -158,7 +168,7 @@ impl SingleLog {
                 address: String::new(),
             };
             let voters = vec![meta::Voters { ids: vec![FIRST_RAFT_ID] }];
-            StoredWaiting::Membership(meta::Membership { voters, members: vec![member] })
+            StoredWaiting::Membership(meta::StoredMembership { voters, members: vec![member] })
         } else {
             StoredWaiting::Blank
         };
@@ -170,12 +180,12 @@ impl SingleLog {
     }
 
     /// Writes an entry, not yet synced; its index in raft's log.
-    pub fn append(&mut self, entry: SealedEntry) -> Result<u64, Failure> {
+    pub fn append(&mut self, entry: SealedEntry) -> Result<u64, LogFailure> {
         self.push(StoredWaiting::Entry(Arc::new(entry.into())))
     }
 
-    fn push(&mut self, waiting: StoredWaiting) -> Result<u64, Failure> {
-        let place = meta::Place { term: self.term, index: self.next_index };
+    fn push(&mut self, waiting: StoredWaiting) -> Result<u64, LogFailure> {
+        let log_id = meta::StoredLogId { term: self.term, index: self.next_index };
         let (body, position) = match &waiting {
             StoredWaiting::Blank => (StoredBody::Blank, None),
             StoredWaiting::Membership(membership) => {
@@ -185,27 +195,27 @@ impl SingleLog {
                 (StoredBody::Entry(entry.bytes().clone()), Some(entry.position()))
             }
         };
-        self.rows.entry(place, body, position);
+        self.rows.entry(log_id, body, position);
         let appender = self.appender.as_mut().ok_or_else(not_working)?;
         let written = appender.commit_unsynced(&mut self.rows);
         self.check(written)?;
         self.next_index += 1;
-        self.waiting.push_back((place, waiting));
-        Ok(place.index)
+        self.waiting.push_back((log_id, waiting));
+        Ok(log_id.index)
     }
 
     /// Makes all that was appended durable and applies it; says what became of each entry.
-    pub fn sync(&mut self) -> Result<Vec<Applied>, Failure> {
+    pub fn sync(&mut self) -> Result<Vec<Applied>, LogFailure> {
         self.sync_all()
     }
 
     /// The same for what was appended up to this index; what comes after it goes on waiting.
-    pub fn sync_up_to(&mut self, index: u64) -> Result<Vec<Applied>, Failure> {
+    pub fn sync_up_to(&mut self, index: u64) -> Result<Vec<Applied>, LogFailure> {
         let unindexed = self.log.listeners.unindexed.all();
-        let last = self.waiting.iter().rev().find(|(place, _)| place.index <= index);
+        let last = self.waiting.iter().rev().find(|(log_id, _)| log_id.index <= index);
         let Some((last, _)) = last else { return Ok(Vec::new()) };
         let position =
-            self.waiting.iter().rev().filter(|(place, _)| place.index <= index).find_map(
+            self.waiting.iter().rev().filter(|(log_id, _)| log_id.index <= index).find_map(
                 |(_, waiting)| match waiting {
                     StoredWaiting::Entry(entry) => Some(entry.position()),
                     StoredWaiting::Blank | StoredWaiting::Membership(_) => None,
@@ -224,25 +234,25 @@ impl SingleLog {
         self.check(applied)
     }
 
-    fn sync_all(&mut self) -> Result<Vec<Applied>, Failure> {
+    fn sync_all(&mut self) -> Result<Vec<Applied>, LogFailure> {
         self.sync_up_to(u64::MAX)
     }
 
-    fn apply_up_to(&mut self, index: u64) -> Result<Vec<Applied>, Failure> {
+    fn apply_up_to(&mut self, index: u64) -> Result<Vec<Applied>, LogFailure> {
         let mut applied = Vec::new();
-        while let Some((place, waiting)) =
-            self.waiting.pop_front_if(|(place, _)| place.index <= index)
+        while let Some((log_id, waiting)) =
+            self.waiting.pop_front_if(|(log_id, _)| log_id.index <= index)
         {
             let what = match &waiting {
                 StoredWaiting::Blank => Committed::Blank,
                 StoredWaiting::Membership(membership) => Committed::Membership(membership),
                 StoredWaiting::Entry(entry) => Committed::Entry(entry),
             };
-            let outcome = self.log.applier.apply(place, what)?;
+            let outcome = self.log.applier.apply(log_id, what)?;
             if let StoredWaiting::Entry(entry) = &waiting {
                 let position = match outcome {
-                    Outcome::Extended(position) => Some(position),
-                    Outcome::Fenced | Outcome::Outside => None,
+                    ApplyOutcome::Extended(position) => Some(position),
+                    ApplyOutcome::Fenced | ApplyOutcome::Outside => None,
                 };
                 applied.push(Applied { hash: entry.hash, position });
             }
@@ -252,7 +262,7 @@ impl SingleLog {
 
     /// Takes a snapshot if one is due: writes its file, and then its name. Says at which revision.
     /// One that can't be written is no failure of the log; the next one will be tried.
-    pub fn snapshot(&mut self) -> Result<Option<Revision>, Failure> {
+    pub fn snapshot(&mut self) -> Result<Option<Revision>, LogFailure> {
         let Some(aside) = self.log.applier.due() else { return Ok(None) };
         let named = match self.log.snapshots.write(aside.named, &(aside.view)()) {
             Ok(named) => named,
@@ -273,15 +283,15 @@ impl SingleLog {
     }
 
     /// The first error ends the work, as the daemon's session ends with it.
-    fn check<T, E: Into<Failure>>(&mut self, result: Result<T, E>) -> Result<T, Failure> {
+    fn check<T, E: Into<LogFailure>>(&mut self, result: Result<T, E>) -> Result<T, LogFailure> {
         result.map_err(|error| {
             let failure = error.into();
             self.appender = None;
             let status = &self.log.listeners.status;
             status.elected(self.term, false);
             status.health(match &failure {
-                Failure::Disk(message) => Health::Failed(message.clone()),
-                Failure::Damaged(message) | Failure::Halted(message) => {
+                LogFailure::Disk(message) => Health::Failed(message.clone()),
+                LogFailure::Damaged(message) | LogFailure::Halted(message) => {
                     Health::Stopped(message.clone())
                 }
             });
@@ -295,8 +305,8 @@ impl SingleLog {
     }
 
     /// The read side.
-    pub fn history(&self) -> History {
-        History::new(Source {
+    pub fn history(&self) -> HistoryReader {
+        HistoryReader::new(HistorySource {
             door: self.log.door.clone(),
             unindexed: self.log.listeners.unindexed.clone(),
             snapshots: self.log.snapshots.clone(),
@@ -317,6 +327,6 @@ impl SingleLog {
     }
 }
 
-fn not_working() -> Failure {
-    Failure::Disk("the log must be opened anew before it is written".into())
+fn not_working() -> LogFailure {
+    LogFailure::Disk("the log must be opened anew before it is written".into())
 }

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     Config, Fold, OpenError,
     disk::{door::Reopened, files::Files, names},
-    failure::Failure,
+    failure::LogFailure,
     history::Health,
 };
 use std::{
@@ -145,13 +145,13 @@ struct Closing;
 /// Says what failed, and waits until the store is open for work again.
 async fn wait_until_healed(
     shared: &OpenLog,
-    failure: &Failure,
+    failure: &LogFailure,
     closing: &mut watch::Receiver<bool>,
 ) -> Result<(), Closing> {
     let message = failure.message().to_owned();
     match failure {
-        Failure::Disk(_) => shared.listeners.status.health(Health::Failed(message)),
-        Failure::Damaged(_) | Failure::Halted(_) => {
+        LogFailure::Disk(_) => shared.listeners.status.health(Health::Failed(message)),
+        LogFailure::Damaged(_) | LogFailure::Halted(_) => {
             shared.listeners.status.health(Health::Stopped(message));
             // An error means that the last handle has gone: the log is closed then too.
             drop(closing.wait_for(|closing| *closing).await);

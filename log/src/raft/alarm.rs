@@ -2,20 +2,20 @@
 //!
 //! The first failure is the one worth reading: what follows are its consequences.
 
-use crate::failure::Failure;
+use crate::failure::LogFailure;
 use std::sync::{Mutex, PoisonError};
 use tokio::sync::Notify;
 
 /// Rings once. Each session has its own.
 #[derive(Default)]
 pub(crate) struct Alarm {
-    failure: Mutex<Option<Failure>>,
+    failure: Mutex<Option<LogFailure>>,
     rung: Notify,
 }
 
 impl Alarm {
     /// Keeps the first failure and wakes who waits for one.
-    pub(crate) fn raise(&self, failure: Failure) {
+    pub(crate) fn raise(&self, failure: LogFailure) {
         let mut kept = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.is_none() {
             tracing::error!(?failure, "the log failed");
@@ -24,12 +24,12 @@ impl Alarm {
         self.rung.notify_one();
     }
 
-    pub(crate) fn failure(&self) -> Option<Failure> {
+    pub(crate) fn failure(&self) -> Option<LogFailure> {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Waits for a failure.
-    pub(crate) async fn wait(&self) -> Failure {
+    pub(crate) async fn wait(&self) -> LogFailure {
         loop {
             if let Some(failure) = self.failure() {
                 return failure;
@@ -46,7 +46,7 @@ pub(super) struct PanicGuard<'a>(pub(super) &'a Alarm);
 impl Drop for PanicGuard<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.0.raise(Failure::Disk("the program panicked while it applied entries".into()));
+            self.0.raise(LogFailure::Disk("the program panicked while it applied entries".into()));
         }
     }
 }

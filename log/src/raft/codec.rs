@@ -1,7 +1,7 @@
 //! Between consensus's types and our own bytes: a new version of the library never changes what
 //! lies on disk.
 
-use super::types::{Chained, LogId, Membership, Peer, RaftEntry, StoredMembership, Vote, log_id};
+use super::types::{Chained, LogId, Membership, MembershipAt, Peer, RaftEntry, Vote, log_id};
 use crate::disk::{
     entries::{Loaded, LoadedBody},
     keys::{StoredBody, meta},
@@ -23,7 +23,7 @@ pub(crate) fn store_body(entry: &RaftEntry) -> StoredBody {
 }
 
 pub(crate) fn load_entry(loaded: Loaded) -> Result<RaftEntry, StoreError> {
-    let index = loaded.place.index;
+    let index = loaded.log_id.index;
     let payload = match loaded.body {
         LoadedBody::Blank => EntryPayload::Blank,
         LoadedBody::Entry(entry) => EntryPayload::Normal(Chained(entry)),
@@ -31,24 +31,24 @@ pub(crate) fn load_entry(loaded: Loaded) -> Result<RaftEntry, StoreError> {
             EntryPayload::Membership(load_membership(&message, index)?)
         }
     };
-    Ok(RaftEntry { log_id: load_place(&loaded.place), payload })
+    Ok(RaftEntry { log_id: load_log_id(&loaded.log_id), payload })
 }
 
-pub(crate) fn store_membership(membership: &Membership) -> meta::Membership {
+pub(crate) fn store_membership(membership: &Membership) -> meta::StoredMembership {
     let voters = |ids: &BTreeSet<u64>| meta::Voters { ids: ids.iter().copied().collect() };
     let member = |(id, peer): (&u64, &Peer)| meta::Member {
         id: *id,
         node_id: peer.node.to_bytes(),
         address: peer.address.clone(),
     };
-    meta::Membership {
+    meta::StoredMembership {
         voters: membership.get_joint_config().iter().map(voters).collect(),
         members: membership.nodes().map(member).collect(),
     }
 }
 
 pub(crate) fn load_membership(
-    message: &meta::Membership,
+    message: &meta::StoredMembership,
     index: u64,
 ) -> Result<Membership, StoreError> {
     if message.voters.is_empty() && message.members.is_empty() {
@@ -68,15 +68,15 @@ pub(crate) fn load_membership(
     })
 }
 
-pub(crate) fn store_vote(vote: &Vote) -> meta::Vote {
-    meta::Vote {
+pub(crate) fn store_vote(vote: &Vote) -> meta::StoredVote {
+    meta::StoredVote {
         term: vote.leader_id.term,
         voted_for: vote.leader_id.voted_for,
         committed: vote.committed,
     }
 }
 
-pub(crate) fn load_vote(message: &meta::Vote) -> Vote {
+pub(crate) fn load_vote(message: &meta::StoredVote) -> Vote {
     if message.committed {
         Vote::new_committed(message.term, message.voted_for)
     } else {
@@ -84,21 +84,21 @@ pub(crate) fn load_vote(message: &meta::Vote) -> Vote {
     }
 }
 
-pub(crate) fn store_place(place: &LogId) -> meta::Place {
-    meta::Place { term: place.leader_id.term, index: place.index }
+pub(crate) fn store_log_id(log_id: &LogId) -> meta::StoredLogId {
+    meta::StoredLogId { term: log_id.leader_id.term, index: log_id.index }
 }
 
-pub(crate) fn load_place(message: &meta::Place) -> LogId {
+pub(crate) fn load_log_id(message: &meta::StoredLogId) -> LogId {
     log_id(message.term, message.index)
 }
 
 /// A membership with the place it was written at.
-pub(crate) fn load_stored_membership(
-    place: Option<&meta::Place>,
-    message: &meta::Membership,
-) -> Result<StoredMembership, StoreError> {
-    let membership = load_membership(message, place.map_or(0, |place| place.index))?;
-    Ok(StoredMembership::new(place.map(load_place), membership))
+pub(crate) fn load_membership_at(
+    log_id: Option<&meta::StoredLogId>,
+    message: &meta::StoredMembership,
+) -> Result<MembershipAt, StoreError> {
+    let membership = load_membership(message, log_id.map_or(0, |log_id| log_id.index))?;
+    Ok(MembershipAt::new(log_id.map(load_log_id), membership))
 }
 
 #[cfg(test)]
@@ -150,7 +150,7 @@ mod tests {
         fn votes_and_places_round_trip(term: u64, id: u64, committed: bool) {
             let vote = if committed { Vote::new_committed(term, id) } else { Vote::new(term, id) };
             prop_assert_eq!(load_vote(&store_vote(&vote)), vote);
-            prop_assert_eq!(load_place(&store_place(&log_id(term, id))), log_id(term, id));
+            prop_assert_eq!(load_log_id(&store_log_id(&log_id(term, id))), log_id(term, id));
         }
     }
 

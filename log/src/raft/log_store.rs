@@ -12,8 +12,8 @@ use super::{
     writer::{Queue, Work},
 };
 use crate::{
-    disk::{door::Door, entries, keys, store::StoreError, store::Table},
-    failure::Failure,
+    disk::{door::Door, entries, keys, store::StoreError, store::StoreTable},
+    failure::LogFailure,
 };
 use futures::{Stream, StreamExt, stream};
 use openraft::{
@@ -52,12 +52,18 @@ pub(crate) fn load_tail(door: &Door) -> Result<Tail, StoreError> {
     let damaged = |what: &str, error: prost::DecodeError| {
         StoreError::Damaged(format!("{what} does not decode: {error}"))
     };
-    let vote = door.get(Table::Meta, keys::VOTE)?.map(keys::meta::Vote::decode).transpose();
+    let vote =
+        door.get(StoreTable::Meta, keys::VOTE)?.map(keys::meta::StoredVote::decode).transpose();
     let vote = vote.map_err(|error| damaged("the stored vote", error))?;
-    let purged = door.get(Table::Meta, keys::PURGED)?.map(keys::meta::Place::decode).transpose();
+    let purged =
+        door.get(StoreTable::Meta, keys::PURGED)?.map(keys::meta::StoredLogId::decode).transpose();
     let purged = purged.map_err(|error| damaged("the purge pointer", error))?;
-    let last = entries::last(door)?.as_ref().map(codec::load_place);
-    Ok(Tail::new(vote.as_ref().map(codec::load_vote), last, purged.as_ref().map(codec::load_place)))
+    let last = entries::last(door)?.as_ref().map(codec::load_log_id);
+    Ok(Tail::new(
+        vote.as_ref().map(codec::load_vote),
+        last,
+        purged.as_ref().map(codec::load_log_id),
+    ))
 }
 
 impl LogStore {
@@ -100,7 +106,7 @@ impl LogStore {
     }
 
     fn failed(&self, error: StoreError) -> io::Error {
-        self.alarm.raise(Failure::from(error.clone()));
+        self.alarm.raise(LogFailure::from(error.clone()));
         io::Error::from(error)
     }
 
@@ -227,6 +233,6 @@ impl RaftLogStorage<Types> for LogStore {
 
     async fn purge(&mut self, purged: LogId) -> Result<(), io::Error> {
         self.tail().purge(purged);
-        self.queue.push(Work::Purge { purged: codec::store_place(&purged) })
+        self.queue.push(Work::Purge { purged: codec::store_log_id(&purged) })
     }
 }

@@ -7,7 +7,7 @@
 use super::{
     alarm::{Alarm, PanicGuard},
     codec,
-    types::{LogId, RaftEntry, StoredMembership, Types},
+    types::{LogId, MembershipAt, RaftEntry, Types},
     writer::{Queue, Work},
 };
 use crate::{
@@ -16,9 +16,9 @@ use crate::{
         index::named_snapshots,
         keys::{self, meta},
         snapshot::{Snapshots, put_name},
-        store::{Batch, Table},
+        store::{Batch, StoreTable},
     },
-    history::applier::{Applier, Aside, Committed, Outcome},
+    history::applier::{Applier, ApplyOutcome, Aside, Committed},
 };
 use futures::{Stream, TryStreamExt};
 use openraft::{
@@ -72,8 +72,8 @@ impl StateMachine {
         self.applier.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn apply_one(&self, entry: &RaftEntry) -> io::Result<Outcome> {
-        let place = codec::store_place(&entry.log_id);
+    fn apply_one(&self, entry: &RaftEntry) -> io::Result<ApplyOutcome> {
+        let log_id = codec::store_log_id(&entry.log_id);
         let membership;
         let what = match &entry.payload {
             EntryPayload::Blank => Committed::Blank,
@@ -83,7 +83,7 @@ impl StateMachine {
                 Committed::Membership(&membership)
             }
         };
-        let applied = self.applier().apply(place, what);
+        let applied = self.applier().apply(log_id, what);
         applied.map_err(|failure| {
             let error = io::Error::other(failure.message().to_owned());
             self.alarm.raise(failure);
@@ -92,7 +92,7 @@ impl StateMachine {
     }
 
     /// Announces what was applied, and only then answers for it.
-    fn answer(&self, answers: &mut Vec<(ApplyResponder<Types>, Outcome)>) {
+    fn answer(&self, answers: &mut Vec<(ApplyResponder<Types>, ApplyOutcome)>) {
         self.applier().announce();
         answers.drain(..).for_each(|(responder, outcome)| responder.send(outcome));
     }
@@ -141,18 +141,15 @@ impl StateMachine {
     fn newest(&self) -> io::Result<Option<meta::Snapshot>> {
         let applied = self.applier().applied().map_or(0, |applied| applied.index);
         let mut named = named_snapshots(&self.door, Revision(u64::MAX))?.into_iter();
-        Ok(named.find(|snapshot| snapshot.applied.is_none_or(|place| place.index <= applied)))
+        Ok(named.find(|snapshot| snapshot.applied.is_none_or(|log_id| log_id.index <= applied)))
     }
 }
 
 fn meta_of(named: &meta::Snapshot) -> io::Result<SnapshotMetaOf<Types>> {
     let membership = named.membership.clone().unwrap_or_default();
     Ok(SnapshotMetaOf::<Types> {
-        last_log_id: named.applied.as_ref().map(codec::load_place),
-        last_membership: codec::load_stored_membership(
-            named.membership_place.as_ref(),
-            &membership,
-        )?,
+        last_log_id: named.applied.as_ref().map(codec::load_log_id),
+        last_membership: codec::load_membership_at(named.membership_log_id.as_ref(), &membership)?,
     })
 }
 
@@ -180,11 +177,11 @@ impl RaftStateMachine<Types> for StateMachine {
     type SnapshotData = SnapshotFile;
     type SnapshotBuilder = Builder;
 
-    async fn applied_state(&mut self) -> Result<(Option<LogId>, StoredMembership), io::Error> {
+    async fn applied_state(&mut self) -> Result<(Option<LogId>, MembershipAt), io::Error> {
         let applier = self.applier();
-        let (place, membership) = applier.membership();
-        let membership = codec::load_stored_membership(place.as_ref(), membership)?;
-        Ok((applier.applied().as_ref().map(codec::load_place), membership))
+        let (log_id, membership) = applier.membership();
+        let membership = codec::load_membership_at(log_id.as_ref(), membership)?;
+        Ok((applier.applied().as_ref().map(codec::load_log_id), membership))
     }
 
     async fn apply<S>(&mut self, mut entries: S) -> Result<(), io::Error>
@@ -237,7 +234,7 @@ impl RaftStateMachine<Types> for StateMachine {
         snapshot: SnapshotFile,
     ) -> Result<(), io::Error> {
         let SnapshotFile { named, folder } = snapshot;
-        if meta.last_log_id != named.applied.as_ref().map(codec::load_place) {
+        if meta.last_log_id != named.applied.as_ref().map(codec::load_log_id) {
             return Err(io::Error::other("the snapshot is not the one that raft speaks of"));
         }
         let before = self.applier().applied().map_or(0, |applied| applied.index + 1);
@@ -251,10 +248,10 @@ impl RaftStateMachine<Types> for StateMachine {
         let mut batch = Batch::default();
         put_name(&mut batch, &named);
         // What lies between was never applied here and is not known to be history.
-        if let Some(place) = named.applied.filter(|place| place.index >= before) {
-            let (from, to) = (keys::entry_key(before), keys::entry_key(place.index + 1));
-            batch.delete_span(Table::Entries, &from, &to);
-            batch.put(Table::Meta, keys::PURGED, &[&place.encode_to_vec()]);
+        if let Some(log_id) = named.applied.filter(|log_id| log_id.index >= before) {
+            let (from, to) = (keys::entry_key(before), keys::entry_key(log_id.index + 1));
+            batch.delete_span(StoreTable::Entries, &from, &to);
+            batch.put(StoreTable::Meta, keys::PURGED, &[&log_id.encode_to_vec()]);
         }
         self.queue.ask(|done| Work::Change { batch, done }).await?;
         self.applier().restore(&named, &view).map_err(io::Error::other)

@@ -25,14 +25,14 @@ use std::future::Future;
 pub(crate) struct Network;
 
 /// A client of one peer.
-pub(crate) struct Line {
+pub(crate) struct PeerClient {
     target: u64,
     address: String,
 }
 
-impl Line {
+impl PeerClient {
     fn unreachable(&self) -> Unreachable<Types> {
-        let Line { target, address } = self;
+        let PeerClient { target, address } = self;
         Unreachable::from_string(format!(
             "manager {target} at {address:?}: there is no transport between managers yet"
         ))
@@ -40,14 +40,14 @@ impl Line {
 }
 
 impl RaftNetworkFactory<Types> for Network {
-    type Network = Line;
+    type Network = PeerClient;
 
-    async fn new_client(&mut self, target: u64, node: &Peer) -> Line {
-        Line { target, address: node.address.clone() }
+    async fn new_client(&mut self, target: u64, node: &Peer) -> PeerClient {
+        PeerClient { target, address: node.address.clone() }
     }
 }
 
-impl RaftNetworkV2<Types> for Line {
+impl RaftNetworkV2<Types> for PeerClient {
     type SnapshotData = SnapshotFile;
 
     async fn append_entries(

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     Entry,
     disk::{appender::Appender, door::Door, snapshot::Snapshots},
-    failure::Failure,
+    failure::LogFailure,
     history::{
         StatusCell,
         applier::{Applier, Listeners},
@@ -56,7 +56,7 @@ const KEPT_BEHIND_SNAPSHOT: u64 = 10_000;
 const ORDERS_MAX: usize = 8192;
 
 /// Something wanted of raft.
-enum Order {
+enum RaftRequest {
     Propose(Chained, OneshotResponder<Types, ClientWriteResult<Types>>),
     Barrier(oneshot::Sender<Result<(), NoBarrier>>),
 }
@@ -72,15 +72,15 @@ pub(crate) enum NoBarrier {
 
 /// The way to raft's thread. Handles are cheap; it is dead when raft has stopped.
 #[derive(Clone)]
-pub(crate) struct Line {
-    orders: mpsc::Sender<Order>,
+pub(crate) struct RaftHandle {
+    orders: mpsc::Sender<RaftRequest>,
 }
 
-impl Line {
+impl RaftHandle {
     /// Hands over an entry. The order of calls is the order in the log.
     pub(crate) fn propose(&self, entry: Arc<Entry>, weight: Weight) -> Proposal {
         let (responder, answer) = OneshotResponder::new_pair();
-        match self.orders.try_send(Order::Propose(Chained(entry), responder)) {
+        match self.orders.try_send(RaftRequest::Propose(Chained(entry), responder)) {
             Ok(()) => Proposal::waiting(answer, weight),
             Err(mpsc::error::TrySendError::Full(_)) => {
                 let many = "too many proposals are in flight; try again".into();
@@ -96,13 +96,13 @@ impl Line {
     /// Waits until all that was committed anywhere before this call is applied here.
     pub(crate) async fn barrier(&self) -> Result<(), NoBarrier> {
         let (reply, answer) = oneshot::channel();
-        self.orders.send(Order::Barrier(reply)).await.map_err(|_| NoBarrier::NotRunning)?;
+        self.orders.send(RaftRequest::Barrier(reply)).await.map_err(|_| NoBarrier::NotRunning)?;
         answer.await.unwrap_or(Err(NoBarrier::NotRunning))
     }
 }
 
 /// What raft runs on.
-pub(crate) struct Parts {
+pub(crate) struct RaftParts {
     pub(crate) node_id: Id,
     pub(crate) door: Arc<Door>,
     pub(crate) appender: Appender,
@@ -113,22 +113,26 @@ pub(crate) struct Parts {
 }
 
 /// Raft and its writer, running.
-pub(crate) struct Node {
+pub(crate) struct RunningRaft {
     raft: Raft,
     queue: Queue,
     writer: Option<JoinHandle<()>>,
 }
 
-impl Node {
+impl RunningRaft {
     /// Starts writer and raft on this thread's runtime, and waits until the fold is up to date,
     /// where this manager votes alone. `lines` is given the line before that: whoever sees that it
     /// leads may propose at once.
-    pub(crate) async fn start(parts: Parts, lines: impl FnOnce(Line)) -> Result<Node, Failure> {
-        let Parts { node_id, door, appender, applier, snapshots, listeners, alarm } = parts;
+    pub(crate) async fn start(
+        parts: RaftParts,
+        lines: impl FnOnce(RaftHandle),
+    ) -> Result<RunningRaft, LogFailure> {
+        let RaftParts { node_id, door, appender, applier, snapshots, listeners, alarm } = parts;
         let tail = Arc::new(Mutex::new(load_tail(&door)?));
         let writer =
             Writer::new(appender, tail.clone(), listeners.unindexed.clone(), alarm.clone());
-        let (queue, writer) = writer.start().map_err(|error| Failure::Disk(error.to_string()))?;
+        let (queue, writer) =
+            writer.start().map_err(|error| LogFailure::Disk(error.to_string()))?;
         let mut writer = WriterGuard { queue: queue.clone(), writer: Some(writer) };
         let (finished, announced) = mpsc::channel(1);
         let machine = StateMachine {
@@ -148,7 +152,7 @@ impl Node {
             drop(raft.shutdown().await);
             return Err(alarm.failure().unwrap_or(failure));
         }
-        Ok(Node { raft, queue, writer: writer.writer.take() })
+        Ok(RunningRaft { raft, queue, writer: writer.writer.take() })
     }
 
     /// Stops raft, writes what is left.
@@ -160,7 +164,7 @@ impl Node {
     }
 }
 
-impl Drop for Node {
+impl Drop for RunningRaft {
     fn drop(&mut self) {
         drop(WriterGuard { queue: self.queue.clone(), writer: self.writer.take() });
     }
@@ -188,8 +192,8 @@ async fn start_raft(
     tail: Arc<Mutex<Tail>>,
     machine: StateMachine,
     alarm: &Arc<Alarm>,
-) -> Result<(Raft, Arc<AtomicBool>), Failure> {
-    let failed = |error: String| alarm.failure().unwrap_or(Failure::Disk(error));
+) -> Result<(Raft, Arc<AtomicBool>), LogFailure> {
+    let failed = |error: String| alarm.failure().unwrap_or(LogFailure::Disk(error));
     let store = LogStore::new(door, tail, machine.queue.clone(), alarm.clone());
     let alone = store.alone();
     let config = timing().validate().map_err(|error| failed(error.to_string()))?;
@@ -198,8 +202,8 @@ async fn start_raft(
 }
 
 /// Makes a cluster of an empty log, and is elected where there is nobody else to ask.
-async fn lead(node: Id, raft: &Raft, status: &StatusCell, alarm: &Alarm) -> Result<(), Failure> {
-    let failed = |error: &dyn std::fmt::Display| Failure::Disk(error.to_string());
+async fn lead(node: Id, raft: &Raft, status: &StatusCell, alarm: &Alarm) -> Result<(), LogFailure> {
+    let failed = |error: &dyn std::fmt::Display| LogFailure::Disk(error.to_string());
     if raft.is_initialized().await.map_err(|error| failed(&error))? {
         if raft.voter_ids().ne([FIRST_RAFT_ID]) {
             return Ok(());
@@ -217,19 +221,19 @@ async fn lead(node: Id, raft: &Raft, status: &StatusCell, alarm: &Alarm) -> Resu
 }
 
 /// Carries out orders in their order. Barriers do not hold up proposals.
-fn take_orders(raft: Raft) -> Line {
+fn take_orders(raft: Raft) -> RaftHandle {
     let (orders, mut inbox) = mpsc::channel(ORDERS_MAX);
     tokio::spawn(async move {
         while let Some(order) = inbox.recv().await {
             match order {
                 // The responder is dropped where raft has ended: nobody knows then what becomes of
                 // the entry.
-                Order::Propose(entry, responder) => {
+                RaftRequest::Propose(entry, responder) => {
                     if raft.client_write_ff(entry, Some(responder)).await.is_err() {
                         return;
                     }
                 }
-                Order::Barrier(reply) => {
+                RaftRequest::Barrier(reply) => {
                     let raft = raft.clone();
                     tokio::spawn(async move {
                         let passed = raft.ensure_linearizable(ReadPolicy::ReadIndex).await;
@@ -244,7 +248,7 @@ fn take_orders(raft: Raft) -> Line {
             }
         }
     });
-    Line { orders }
+    RaftHandle { orders }
 }
 
 /// Tells raft of finished snapshots. One that waits to be told speaks for all that finished
@@ -276,13 +280,13 @@ fn watch(status: Arc<StatusCell>, alarm: Arc<Alarm>, raft: &Raft, alone: Arc<Ato
             status.elected(term, leads && running.is_ok());
             if let Err(error) = running {
                 if !matches!(error, openraft::errors::Fatal::Stopped) {
-                    alarm.raise(Failure::Disk(error.to_string()));
+                    alarm.raise(LogFailure::Disk(error.to_string()));
                 }
                 return;
             }
             if metrics.changed().await.is_err() {
                 // Raft is gone without a word: it panicked, or this session is over.
-                alarm.raise(Failure::Disk("raft ended".into()));
+                alarm.raise(LogFailure::Disk("raft ended".into()));
                 return;
             }
         }

@@ -1,7 +1,7 @@
 //! The answer to a proposal, once it is known.
 
 use super::types::Types;
-use crate::history::applier::Outcome;
+use crate::history::applier::ApplyOutcome;
 use openraft::{
     errors::ClientWriteError, raft::ClientWriteResult, type_config::alias::OneshotReceiverOf,
 };
@@ -43,11 +43,11 @@ pub enum ProposeError {
 /// A proposed entry on its way. Dropping it changes nothing about the entry.
 #[must_use = "whether the entry became history is only known by awaiting this"]
 pub struct Proposal {
-    state: State,
+    state: ProposalState,
     _weight: Weight,
 }
 
-enum State {
+enum ProposalState {
     Refused(Option<ProposeError>),
     Waiting(OneshotReceiverOf<Types, ClientWriteResult<Types>>),
 }
@@ -74,14 +74,14 @@ impl Drop for Weight {
 
 impl Proposal {
     pub(crate) fn refused(error: ProposeError, weight: Weight) -> Proposal {
-        Proposal { state: State::Refused(Some(error)), _weight: weight }
+        Proposal { state: ProposalState::Refused(Some(error)), _weight: weight }
     }
 
     pub(crate) fn waiting(
         answer: OneshotReceiverOf<Types, ClientWriteResult<Types>>,
         weight: Weight,
     ) -> Proposal {
-        Proposal { state: State::Waiting(answer), _weight: weight }
+        Proposal { state: ProposalState::Waiting(answer), _weight: weight }
     }
 }
 
@@ -90,23 +90,25 @@ impl Future for Proposal {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut self.state {
-            State::Refused(error) => {
+            ProposalState::Refused(error) => {
                 Poll::Ready(Err(error.take().unwrap_or(ProposeError::Unknown)))
             }
-            State::Waiting(answer) => Pin::new(answer).poll(context).map(|answer| match answer {
-                Ok(Ok(written)) => read(written.data),
-                Ok(Err(error)) => Err(read_error(error)),
-                // Raft stopped without an answer.
-                Err(_) => Err(ProposeError::Unknown),
-            }),
+            ProposalState::Waiting(answer) => {
+                Pin::new(answer).poll(context).map(|answer| match answer {
+                    Ok(Ok(written)) => read(written.data),
+                    Ok(Err(error)) => Err(read_error(error)),
+                    // Raft stopped without an answer.
+                    Err(_) => Err(ProposeError::Unknown),
+                })
+            }
         }
     }
 }
 
-fn read(outcome: Outcome) -> Result<Position, ProposeError> {
+fn read(outcome: ApplyOutcome) -> Result<Position, ProposeError> {
     match outcome {
-        Outcome::Extended(position) => Ok(position),
-        Outcome::Fenced | Outcome::Outside => Err(ProposeError::Fenced),
+        ApplyOutcome::Extended(position) => Ok(position),
+        ApplyOutcome::Fenced | ApplyOutcome::Outside => Err(ProposeError::Fenced),
     }
 }
 

@@ -14,7 +14,7 @@ use crate::{
         door::Door,
         files::{Files, model::ModelDisk, os::OsFiles},
         head::HeadFile,
-        index::End,
+        index::HistoryEnd,
         snapshot::Snapshots,
     },
     history::applier::{Applier, Listeners},
@@ -66,8 +66,13 @@ impl StoreBuilder<Types, LogStore, StateMachine, Guard> for On {
             Writer::new(appender, tail.clone(), listeners.unindexed.clone(), alarm.clone());
         let (queue, writer) = writer.start().unwrap();
         let fold = Box::new(Hashes::default());
-        let applier =
-            Applier::new(fold, End::default(), SnapshotPolicy::default(), listeners, door.clone());
+        let applier = Applier::new(
+            fold,
+            HistoryEnd::default(),
+            SnapshotPolicy::default(),
+            listeners,
+            door.clone(),
+        );
         let machine = StateMachine {
             applier: Arc::new(Mutex::new(applier)),
             snapshots: Snapshots::new(files),

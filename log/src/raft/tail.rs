@@ -47,8 +47,9 @@ impl Tail {
         for entry in entries {
             let index = entry.log_id.index;
             if self.last.is_some() && index != self.next() {
-                let words = format!("raft appends index {index} where {} comes next", self.next());
-                return Err(io::Error::new(io::ErrorKind::InvalidInput, words));
+                let message =
+                    format!("raft appends index {index} where {} comes next", self.next());
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
             }
             self.last = Some(entry.log_id);
             self.bytes += weight(entry);
@@ -59,11 +60,11 @@ impl Tail {
 
     /// The entry at `place` and all before it are in the store now. An entry that was cut off
     /// meanwhile says nothing about the one that took its index.
-    pub(crate) fn written(&mut self, place: LogId) {
+    pub(crate) fn written(&mut self, log_id: LogId) {
         let first = self.entries.front().map_or(u64::MAX, |entry| entry.log_id.index);
-        let held = place.index.checked_sub(first).and_then(|at| self.entries.get(at as usize));
-        if held.is_some_and(|entry| entry.log_id == place) {
-            self.unwritten = self.unwritten.max(place.index + 1);
+        let held = log_id.index.checked_sub(first).and_then(|at| self.entries.get(at as usize));
+        if held.is_some_and(|entry| entry.log_id == log_id) {
+            self.unwritten = self.unwritten.max(log_id.index + 1);
         }
         while self.bytes > TAIL_BYTES_MAX {
             match self.entries.pop_front_if(|entry| entry.log_id.index < self.unwritten) {

@@ -4,7 +4,7 @@
 //! chain's own entry behind an `Arc`: it is encoded before it comes here and decoded by nobody on
 //! the way through.
 
-use crate::{Entry, history::applier::Outcome};
+use crate::{Entry, history::applier::ApplyOutcome};
 use openraft::{
     EntryPayload, OptionalSend, RaftTypeConfig,
     impls::{BoxedErrorSource, InlineBatch, OneshotResponder, leader_id_std},
@@ -19,7 +19,7 @@ pub(crate) struct Types;
 
 impl RaftTypeConfig for Types {
     type D = Chained;
-    type R = Outcome;
+    type R = ApplyOutcome;
     type NodeId = u64;
     type Node = Peer;
     type Term = u64;
@@ -51,7 +51,7 @@ pub(crate) type Vote = <Types as RaftTypeConfig>::Vote;
 /// Who decides.
 pub(crate) type Membership = openraft::Membership<u64, Peer>;
 /// The same, with the log id it was written at.
-pub(crate) type StoredMembership = openraft::StoredMembership<Leader, u64, Peer>;
+pub(crate) type MembershipAt = openraft::StoredMembership<Leader, u64, Peer>;
 
 /// An entry of the chain on its way through consensus.
 #[derive(Clone, Debug)]

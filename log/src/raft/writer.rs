@@ -16,7 +16,7 @@ use crate::{
         keys::meta,
         store::Batch,
     },
-    failure::Failure,
+    failure::LogFailure,
     history::Unindexed,
 };
 use openraft::{EntryPayload, storage::IOFlushed};
@@ -51,7 +51,7 @@ pub(crate) enum Work {
         flushed: IOFlushed<Types>,
     },
     Vote {
-        vote: meta::Vote,
+        vote: meta::StoredVote,
         done: Done,
     },
     /// The log ends before this index from now on.
@@ -60,7 +60,7 @@ pub(crate) enum Work {
     },
     /// Raft sees nothing up to there from now on; nothing is deleted.
     Purge {
-        purged: meta::Place,
+        purged: meta::StoredLogId,
     },
     /// Other rows.
     Change {
@@ -113,7 +113,7 @@ impl Queue {
 
 /// The thread's life.
 fn run(writer: &Mutex<Writer>, inbox: &Receiver<Work>, pending: &AtomicUsize) {
-    let mut group = Group::default();
+    let mut group = CommitGroup::default();
     while let Ok(first) = inbox.recv() {
         let mut writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
         let mut taken = 1;
@@ -141,12 +141,12 @@ pub(crate) struct Writer {
     unindexed: Arc<Unindexed>,
     alarm: Arc<Alarm>,
     /// An empty group whose buffer is used again.
-    room: Group,
+    room: CommitGroup,
 }
 
 /// Rows that are put together, and who waits for them.
 #[derive(Default)]
-struct Group {
+struct CommitGroup {
     rows: Rows,
     stop: bool,
     flushed: Vec<IOFlushed<Types>>,
@@ -160,7 +160,7 @@ impl Writer {
         unindexed: Arc<Unindexed>,
         alarm: Arc<Alarm>,
     ) -> Writer {
-        Writer { appender, tail, unindexed, alarm, room: Group::default() }
+        Writer { appender, tail, unindexed, alarm, room: CommitGroup::default() }
     }
 
     /// Starts the thread.
@@ -180,7 +180,7 @@ impl Writer {
         self.room = group;
     }
 
-    fn take(&mut self, group: &mut Group, work: Work) {
+    fn take(&mut self, group: &mut CommitGroup, work: Work) {
         match work {
             Work::Append { entries, flushed } => {
                 entries.iter().for_each(|entry| append(&mut group.rows, entry));
@@ -201,7 +201,7 @@ impl Writer {
         }
     }
 
-    fn commit(&mut self, group: &mut Group) {
+    fn commit(&mut self, group: &mut CommitGroup) {
         let result = match self.alarm.failure() {
             Some(failure) => Err(failure),
             None => self.write(group),
@@ -216,11 +216,11 @@ impl Writer {
         group.done.drain(..).for_each(|done| drop(done.send(answer())));
     }
 
-    fn write(&mut self, group: &mut Group) -> Result<(), Failure> {
+    fn write(&mut self, group: &mut CommitGroup) -> Result<(), LogFailure> {
         let last = self.unindexed.commit_with(&mut self.appender, &mut group.rows)?;
         if let Some(last) = last {
             let mut tail = self.tail.lock().unwrap_or_else(PoisonError::into_inner);
-            tail.written(codec::load_place(&last));
+            tail.written(codec::load_log_id(&last));
         }
         Ok(())
     }
@@ -231,5 +231,5 @@ fn append(rows: &mut Rows, entry: &RaftEntry) {
         EntryPayload::Normal(chained) => Some(chained.0.position()),
         EntryPayload::Blank | EntryPayload::Membership(_) => None,
     };
-    rows.entry(codec::store_place(&entry.log_id), codec::store_body(entry), position);
+    rows.entry(codec::store_log_id(&entry.log_id), codec::store_body(entry), position);
 }

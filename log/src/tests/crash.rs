@@ -33,7 +33,7 @@ async fn what_was_acknowledged_survives_a_power_cut_at_any_moment() {
 async fn a_disk_that_lies_about_syncs_is_found_out() {
     let dir = tempfile::tempdir().unwrap();
     let (log, _) = open(dir.path()).await;
-    write(&log, &mut Chain::default(), 3).await;
+    write(&log, &mut EntryChain::default(), 3).await;
     log.close().await;
     // The store comes back from an hour ago; the head file does not.
     let older = tempfile::tempdir().unwrap();

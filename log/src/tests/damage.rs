@@ -1,11 +1,11 @@
-//! Damage on disk: refused with words, and cut away by `recover`.
+//! Damage on disk: refused with an error message, and cut away by `recover`.
 
 use super::*;
 use crate::{AcceptLoss, OpenError, RecoverError, Recovered, recover};
 use skep_proto::Revision;
 use std::{fs, path::PathBuf};
 
-async fn written(dir: &Path, entries: u64) -> Chain {
+async fn written(dir: &Path, entries: u64) -> EntryChain {
     let (log, _) = open(dir).await;
     let mut chain = chain(&log);
     // In small groups: a damaged one takes all of it.
@@ -36,13 +36,13 @@ async fn a_log_that_lost_its_synced_tail_is_refused_and_recover_cuts_it_there() 
     written(dir.path(), 400).await;
     flip(dir.path(), 0.5);
     let error = Log::open(config(dir.path()), Hashes::default()).await.err().unwrap();
-    let words = error.to_string();
-    let OpenError::EndsEarly { readable, durable, .. } = error else { panic!("{words}") };
-    assert!(readable > Revision(100) && readable < Revision(300), "{words}");
+    let message = error.to_string();
+    let OpenError::EndsEarly { readable, durable, .. } = error else { panic!("{message}") };
+    assert!(readable > Revision(100) && readable < Revision(300), "{message}");
     assert_eq!(durable, Revision(400));
     assert!(
-        words.contains("skep recover --accept-loss") && words.contains(&readable.to_string()),
-        "{words}"
+        message.contains("skep recover --accept-loss") && message.contains(&readable.to_string()),
+        "{message}"
     );
 
     let Recovered { position, durable, incarnation, set_aside, .. } =
@@ -86,7 +86,7 @@ async fn an_entry_put_in_anothers_place_breaks_the_chain_loudly() {
     let dir = tempfile::tempdir().unwrap();
     written(dir.path(), 30).await;
     // A whole, valid entry, only not the one that history went on from.
-    let mut other = Chain { head: Hash([1; 32]), next: 20, incarnation: 1 };
+    let mut other = EntryChain { head: Hash([1; 32]), next: 20, incarnation: 1 };
     replace(dir.path(), 20, |_| other.entry(1).bytes.to_vec());
     let error = Log::open(config(dir.path()), Hashes::default()).await.err().unwrap().to_string();
     assert!(error.contains("the chain breaks after revision 19"), "{error}");
@@ -101,7 +101,7 @@ async fn recover_is_refused_while_a_daemon_runs_and_where_nothing_is() {
         Err(RecoverError::Unreadable { .. })
     ));
     let (log, _) = open(dir.path()).await;
-    write(&log, &mut Chain::default(), 1).await;
+    write(&log, &mut EntryChain::default(), 1).await;
     let error = recover(dir.path(), AcceptLoss::OfDamaged).unwrap_err();
     assert!(matches!(error, RecoverError::InUse { .. }), "{error}");
     log.close().await;
@@ -125,12 +125,12 @@ fn alter(dir: &Path, revision: u64) -> u64 {
 }
 
 fn replace(dir: &Path, revision: u64, change: impl FnOnce(&[u8]) -> Vec<u8>) -> u64 {
-    use crate::disk::store::{Batch, Durability, Store, Table, rocks::Rocks};
+    use crate::disk::store::{Batch, Durability, Store, StoreTable, rocks::Rocks};
     let store = Rocks::open(&dir.join("store")).unwrap();
-    let row = store.get(Table::Revisions, &revision.to_be_bytes()).unwrap().unwrap();
-    let value = store.get(Table::Entries, &row[..8]).unwrap().unwrap();
+    let row = store.get(StoreTable::Revisions, &revision.to_be_bytes()).unwrap().unwrap();
+    let value = store.get(StoreTable::Entries, &row[..8]).unwrap().unwrap();
     let mut batch = Batch::default();
-    batch.put(Table::Entries, &row[..8], &[&value[..9], &change(&value[9..])]);
+    batch.put(StoreTable::Entries, &row[..8], &[&value[..9], &change(&value[9..])]);
     store.commit(&batch, Durability::Synced).unwrap();
     u64::from_be_bytes(row[..8].try_into().unwrap())
 }

@@ -8,7 +8,7 @@ use skep_proto::Revision;
 async fn a_failing_disk_fails_what_is_in_flight_and_work_goes_on_when_it_heals() {
     let disk = ModelDisk::default();
     let (log, hashes) = open_on(&disk).await;
-    let mut chain = Chain::default();
+    let mut chain = EntryChain::default();
     write(&log, &mut chain, 10).await;
     let (head, next) = (chain.head, chain.next);
     disk.refuse();
@@ -28,7 +28,7 @@ async fn a_failing_disk_fails_what_is_in_flight_and_work_goes_on_when_it_heals()
     assert!(!failed.leader);
     let refused = log.propose(chain.entry(1)).await;
     assert!(
-        matches!(&refused, Err(ProposeError::Failed(words)) if words.contains("takes nothing")),
+        matches!(&refused, Err(ProposeError::Failed(message)) if message.contains("takes nothing")),
         "{refused:?}"
     );
     assert_eq!(verify(&log.history()), 10, "reads go on");
@@ -37,7 +37,7 @@ async fn a_failing_disk_fails_what_is_in_flight_and_work_goes_on_when_it_heals()
     disk.heal();
     let healed = status.wait_for(|status| status.leader && status.health == Health::Ok);
     tokio::time::timeout(PATIENCE, healed).await.unwrap().unwrap();
-    let mut chain = Chain { head, next, incarnation: 1 };
+    let mut chain = EntryChain { head, next, incarnation: 1 };
     write(&log, &mut chain, 10).await;
     assert_eq!(verify(&log.history()), 20);
     assert_eq!(hashes.list().len(), 20, "each entry was folded once");
@@ -49,7 +49,7 @@ async fn a_failed_log_can_be_closed() {
     let disk = ModelDisk::default();
     let (log, _) = open_on(&disk).await;
     disk.refuse();
-    assert!(log.propose(Chain::default().entry(1)).await.is_err());
+    assert!(log.propose(EntryChain::default().entry(1)).await.is_err());
     tokio::time::timeout(PATIENCE, log.close()).await.unwrap();
 }
 
@@ -59,9 +59,12 @@ async fn a_full_disk_refuses_before_anything_is_written() {
     let full = Config { min_free: 1.1, ..config(dir.path()) };
     let log = Log::open(full, Hashes::default()).await.unwrap();
     let before = log.counters();
-    let answer = log.propose(Chain::default().entry(1)).await;
-    let Err(ProposeError::Full(words)) = answer else { panic!("{answer:?}") };
-    assert!(words.contains("make room") && words.contains(dir.path().to_str().unwrap()), "{words}");
+    let answer = log.propose(EntryChain::default().entry(1)).await;
+    let Err(ProposeError::Full(message)) = answer else { panic!("{answer:?}") };
+    assert!(
+        message.contains("make room") && message.contains(dir.path().to_str().unwrap()),
+        "{message}"
+    );
     assert_eq!(log.counters(), before);
     let space = log.space();
     assert!(space.total_bytes >= space.free_bytes && space.log_bytes > 0);
@@ -75,7 +78,7 @@ async fn too_much_in_flight_is_refused() {
     let big = crate::testing::sealed_of_bytes(crate::IN_FLIGHT_BYTES_MAX);
     let answer = log.propose(big).await;
     assert!(matches!(answer, Err(ProposeError::Full(_))), "{answer:?}");
-    write(&log, &mut Chain::default(), 1).await;
+    write(&log, &mut EntryChain::default(), 1).await;
     log.close().await;
 }
 
@@ -144,7 +147,7 @@ async fn a_write_that_fails_anywhere_heals_without_a_restart() {
 async fn whoever_asks_while_the_log_fails_is_answered_and_harms_nobody() {
     let disk = ModelDisk::default();
     let (log, _) = open_on(&disk).await;
-    write(&log, &mut Chain::default(), 3).await;
+    write(&log, &mut EntryChain::default(), 3).await;
     for _ in 0..5 {
         let askers: Vec<_> = (0..4)
             .map(|_| {
@@ -213,7 +216,7 @@ async fn a_session_that_panics_is_followed_by_the_next_one() {
     let fold = PanicsOnce { at: 3, applied: 0, panicked: Arc::clone(&panicked) };
     let log =
         Log::open_in(config(Path::new("/")), Box::new(fold), Arc::new(disk.clone())).await.unwrap();
-    let mut chain = Chain::default();
+    let mut chain = EntryChain::default();
     write(&log, &mut chain, 2).await;
     let answer = tokio::time::timeout(PATIENCE, log.propose(chain.entry(1))).await.unwrap();
     assert_eq!(answer, Err(ProposeError::Unknown));
@@ -251,7 +254,7 @@ async fn an_entry_that_the_program_panics_at_halts_it_and_leaves_reading() {
     let log = Log::open_in(config(Path::new("/")), Box::new(Panics), Arc::new(disk.clone()))
         .await
         .unwrap();
-    let mut chain = Chain::default();
+    let mut chain = EntryChain::default();
     write(&log, &mut chain, 2).await;
     assert_eq!(log.propose(chain.entry(1)).await, Err(ProposeError::Unknown));
     let mut status = log.status();

@@ -1,13 +1,13 @@
 //! Reading history, live and of a stopped manager.
 
 use super::*;
-use crate::History;
+use crate::HistoryReader;
 use skep_proto::{Id, Revision, Timestamp};
 
 /// A log of 60 entries with 1, 2 … records, and its chain.
-async fn written(dir: &Path) -> (Log, Chain) {
+async fn written(dir: &Path) -> (Log, EntryChain) {
     let (log, _) = open(dir).await;
-    let mut chain = Chain::default();
+    let mut chain = EntryChain::default();
     for records in 1..=60 {
         log.propose(chain.entry(records)).await.unwrap();
     }
@@ -19,7 +19,7 @@ fn firsts() -> Vec<u64> {
     (0..60u64).map(|n| n * (n + 1) / 2 + 1).collect()
 }
 
-fn check(history: &History) {
+fn check(history: &HistoryReader) {
     let last = 60 * 61 / 2;
     let (first, position, _) = history.bounds();
     assert_eq!((first, position.revision), (Revision(1), Revision(last)));
@@ -41,7 +41,7 @@ fn check(history: &History) {
     assert_eq!(list(history.entries_back(Revision(0))), [0; 0]);
 }
 
-fn check_indexes(history: &History) {
+fn check_indexes(history: &HistoryReader) {
     let last = 60 * 61 / 2;
     // Record n is about the object n + 1.
     for revision in [1, 77, last] {
@@ -86,7 +86,7 @@ async fn a_live_log_answers_from_memory_and_store_alike() {
 async fn a_stopped_managers_history_is_read_without_changing_a_byte() {
     let dir = tempfile::tempdir().unwrap();
     assert!(matches!(
-        History::open_read_only(dir.path()),
+        HistoryReader::open_read_only(dir.path()),
         Err(crate::OpenHistoryError::Absent { .. })
     ));
     let (log, _) = written(dir.path()).await;
@@ -107,7 +107,7 @@ async fn a_stopped_managers_history_is_read_without_changing_a_byte() {
         found
     };
     let before = listing();
-    let history = History::open_read_only(dir.path()).unwrap();
+    let history = HistoryReader::open_read_only(dir.path()).unwrap();
     check(&history);
     check_indexes(&history);
     drop(history);
@@ -123,15 +123,15 @@ async fn entries_whose_index_rows_were_lost_are_history_all_the_same() {
         let store = crate::disk::store::rocks::Rocks::open(&dir.path().join("store")).unwrap();
         let mut batch = crate::disk::store::Batch::default();
         batch.delete_span(
-            crate::disk::store::Table::Revisions,
+            crate::disk::store::StoreTable::Revisions,
             &1000u64.to_be_bytes(),
             &u64::MAX.to_be_bytes(),
         );
-        batch.delete_span(crate::disk::store::Table::Objects, &[0; 24], &[0xff; 24]);
+        batch.delete_span(crate::disk::store::StoreTable::Objects, &[0; 24], &[0xff; 24]);
         crate::disk::store::Store::commit(&store, &batch, crate::disk::store::Durability::Synced)
             .unwrap();
     }
-    let history = History::open_read_only(dir.path()).unwrap();
+    let history = HistoryReader::open_read_only(dir.path()).unwrap();
     check(&history);
     drop(history);
     let (log, _) = open(dir.path()).await;

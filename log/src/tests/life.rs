@@ -11,7 +11,7 @@ async fn an_empty_folder_becomes_a_log_that_leads() {
     let status = log.status().borrow().clone();
     assert!(status.leader && status.term > 0);
     assert_eq!(stands(&log), (Position::default(), Hash::ZERO));
-    let entry = Chain::default().entry(3);
+    let entry = EntryChain::default().entry(3);
     let hash = entry.hash;
     let position = log.propose(entry).await.unwrap();
     assert_eq!(position, Position { incarnation: 1, revision: Revision(3) });
@@ -41,7 +41,7 @@ async fn entries_in_flight_keep_their_order_and_share_syncs() {
 async fn what_does_not_follow_on_the_head_does_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let (log, hashes) = open(dir.path()).await;
-    let (mut one, mut other) = (Chain::default(), Chain::default());
+    let (mut one, mut other) = (EntryChain::default(), EntryChain::default());
     let first = one.entry(1);
     let answers = [
         log.propose(first.clone()),
@@ -65,7 +65,7 @@ async fn what_does_not_follow_on_the_head_does_nothing() {
 #[tokio::test]
 async fn a_log_that_is_opened_again_goes_on_where_it_stood() {
     let dir = tempfile::tempdir().unwrap();
-    let mut chain = Chain::default();
+    let mut chain = EntryChain::default();
     let mut term = 0;
     for round in 0..4 {
         let (log, hashes) = open(dir.path()).await;
@@ -94,7 +94,7 @@ async fn the_model_disk_does_it_too() {
 async fn a_follower_catches_up_from_the_store_and_then_follows_live() {
     let dir = tempfile::tempdir().unwrap();
     let (log, _) = open(dir.path()).await;
-    let mut chain = Chain::default();
+    let mut chain = EntryChain::default();
     write(&log, &mut chain, 300).await;
     log.close().await;
     let (log, _) = open(dir.path()).await;
@@ -121,7 +121,7 @@ async fn a_follower_catches_up_from_the_store_and_then_follows_live() {
 async fn a_follower_gets_the_entry_that_holds_its_revision() {
     let dir = tempfile::tempdir().unwrap();
     let (log, _) = open(dir.path()).await;
-    let mut chain = Chain::default();
+    let mut chain = EntryChain::default();
     for _ in 0..3 {
         log.propose(chain.entry(10)).await.unwrap();
     }
@@ -150,7 +150,7 @@ async fn a_closed_log_says_so() {
     let handle = log.clone();
     log.close().await;
     assert!(matches!(
-        handle.propose(Chain::default().entry(1)).await,
+        handle.propose(EntryChain::default().entry(1)).await,
         Err(ProposeError::Failed(_))
     ));
     assert!(handle.barrier().await.is_err());
@@ -162,17 +162,17 @@ async fn a_closed_log_says_so() {
 async fn a_fold_that_can_not_go_on_halts_the_manager_with_its_words() {
     let dir = tempfile::tempdir().unwrap();
     let (log, _) = open(dir.path()).await;
-    let mut chain = Chain::default();
+    let mut chain = EntryChain::default();
     write(&log, &mut chain, 10).await;
     log.close().await;
     let old = Hashes { refuse_at: Some(6), ..Hashes::default() };
     let error = Log::open(config(dir.path()), old).await.err().unwrap();
-    let words = error.to_string();
+    let message = error.to_string();
     assert!(
         matches!(error, OpenError::Halted { applied, .. } if applied.revision == Revision(5)),
-        "{words}"
+        "{message}"
     );
-    assert!(words.contains("run a newer skep"), "{words}");
+    assert!(message.contains("run a newer skep"), "{message}");
     let (log, hashes) = open(dir.path()).await;
     assert_eq!(hashes.list().len(), 10, "nothing was harmed");
     log.close().await;
@@ -237,7 +237,7 @@ async fn whoever_is_answered_finds_the_entry_wherever_they_look() {
     let fold = Looks { log: Arc::clone(&cell), applied: Vec::new(), seen: Arc::clone(&seen) };
     let log = Log::open(config(dir.path()), fold).await.unwrap();
     assert!(cell.set(log.clone()).is_ok());
-    write(&log, &mut Chain::default(), 200).await;
+    write(&log, &mut EntryChain::default(), 200).await;
     assert_eq!(seen.lock().unwrap().len(), 200, "each was announced once");
     log.close().await;
 }

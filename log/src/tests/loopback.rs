@@ -121,7 +121,7 @@ async fn what_was_acknowledged_is_on_the_disk_when_the_power_goes() {
 }
 
 /// The next entry, of bytes that do not compress.
-fn noisy(chain: &mut Chain) -> crate::SealedEntry {
+fn noisy(chain: &mut EntryChain) -> crate::SealedEntry {
     let mut entry = crate::testing::draft(chain.head, chain.next, 1);
     let mut noise = chain.next;
     let letters = std::iter::repeat_with(|| {
@@ -139,7 +139,7 @@ async fn a_disk_without_inodes_acknowledges_nothing_and_works_again_when_there_a
     let Some(disk) = Disk4::with_inodes(256, 128) else { return };
     let dir = disk.mount.join("log");
     let (log, _) = open(&dir).await;
-    let mut chain = Chain::default();
+    let mut chain = EntryChain::default();
     write(&log, &mut chain, 10).await;
     let fillers = disk.mount.join("fillers");
     std::fs::create_dir(&fillers).unwrap();
@@ -181,7 +181,7 @@ async fn a_disk_without_room_acknowledges_nothing_and_works_again_when_there_is_
     let Some(disk) = Disk4::new(128) else { return };
     let dir = disk.mount.join("log");
     let (log, _) = open(&dir).await;
-    let mut chain = Chain::default();
+    let mut chain = EntryChain::default();
     write(&log, &mut chain, 10).await;
     let filler = disk.mount.join("filler");
     let mut file = File::create(&filler).unwrap();

@@ -7,7 +7,7 @@
 
 use super::*;
 use crate::{
-    AcceptLoss, Applied, Failure, Fault, OpenError, SingleLog, SnapshotPolicy, recover_model,
+    AcceptLoss, Applied, Fault, LogFailure, OpenError, SingleLog, SnapshotPolicy, recover_model,
 };
 use skep_proto::Revision;
 
@@ -26,9 +26,9 @@ fn open_single(disk: &ModelDisk) -> Result<(SingleLog, Hashes), OpenError> {
 }
 
 /// A chain that goes on where the log stands.
-fn chain_of(log: &SingleLog) -> Chain {
+fn chain_of(log: &SingleLog) -> EntryChain {
     let status = log.status();
-    let mut chain = Chain::on(status.applied, status.head);
+    let mut chain = EntryChain::on(status.applied, status.head);
     chain.incarnation = log.begun_incarnation().unwrap_or(chain.incarnation);
     chain
 }
@@ -37,7 +37,11 @@ fn chain_of(log: &SingleLog) -> Chain {
 type Acknowledged = Vec<Hash>;
 
 /// Writes a story, a snapshot whenever one is due, until something fails.
-fn live(log: &mut SingleLog, entries: u64, acknowledged: &mut Acknowledged) -> Result<(), Failure> {
+fn live(
+    log: &mut SingleLog,
+    entries: u64,
+    acknowledged: &mut Acknowledged,
+) -> Result<(), LogFailure> {
     let mut chain = chain_of(log);
     for n in 0..entries {
         log.append(chain.entry(1 + n % 2))?;

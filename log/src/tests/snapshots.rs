@@ -14,7 +14,7 @@ async fn open_often(dir: &Path) -> (Log, Hashes) {
 }
 
 /// Writes until so many snapshots are named.
-async fn write_snapshots(log: &Log, chain: &mut Chain, count: usize) {
+async fn write_snapshots(log: &Log, chain: &mut EntryChain, count: usize) {
     tokio::time::timeout(PATIENCE, async {
         while log.history().snapshots(Revision(u64::MAX)).unwrap().len() < count {
             write(log, chain, 20).await;
@@ -28,7 +28,7 @@ async fn write_snapshots(log: &Log, chain: &mut Chain, count: usize) {
 async fn a_restart_loads_the_newest_snapshot_and_replays_the_rest() {
     let dir = tempfile::tempdir().unwrap();
     let (log, hashes) = open_often(dir.path()).await;
-    let mut chain = Chain::default();
+    let mut chain = EntryChain::default();
     write_snapshots(&log, &mut chain, 2).await;
     write(&log, &mut chain, 7).await;
     let (all, stood) = (hashes.list(), stands(&log));
@@ -45,29 +45,32 @@ async fn a_restart_loads_the_newest_snapshot_and_replays_the_rest() {
 async fn the_nearest_snapshot_below_a_revision_is_found() {
     let dir = tempfile::tempdir().unwrap();
     let (log, hashes) = open_often(dir.path()).await;
-    write_snapshots(&log, &mut Chain::default(), 3).await;
+    write_snapshots(&log, &mut EntryChain::default(), 3).await;
     let history = log.history();
-    let places: Vec<u64> =
+    let revisions: Vec<u64> =
         history.snapshots(Revision(u64::MAX)).unwrap().iter().map(|s| s.revision).collect();
-    for place in &places {
-        let (position, head, view) = history.snapshot_at(Revision(*place)).unwrap().unwrap();
-        assert_eq!(position.revision.0, *place);
-        assert_eq!(head, hashes.list()[*place as usize - 1]);
-        assert_eq!(view.len() as u64, 32 * place);
+    for revision in &revisions {
+        let (position, head, view) = history.snapshot_at(Revision(*revision)).unwrap().unwrap();
+        assert_eq!(position.revision.0, *revision);
+        assert_eq!(head, hashes.list()[*revision as usize - 1]);
+        assert_eq!(view.len() as u64, 32 * revision);
     }
-    let below = history.snapshot_at(Revision(places[0] - 1)).unwrap().unwrap();
-    assert_eq!(below.0.revision.0, places[1]);
+    let below = history.snapshot_at(Revision(revisions[0] - 1)).unwrap().unwrap();
+    assert_eq!(below.0.revision.0, revisions[1]);
     assert!(history.snapshot_at(Revision(99)).unwrap().is_none());
     log.close().await;
-    let stopped = crate::History::open_read_only(dir.path()).unwrap();
-    assert_eq!(stopped.snapshot_at(Revision(u64::MAX)).unwrap().unwrap().0.revision.0, places[0]);
+    let stopped = crate::HistoryReader::open_read_only(dir.path()).unwrap();
+    assert_eq!(
+        stopped.snapshot_at(Revision(u64::MAX)).unwrap().unwrap().0.revision.0,
+        revisions[0]
+    );
 }
 
 #[tokio::test]
 async fn damaged_snapshots_are_passed_over() {
     let dir = tempfile::tempdir().unwrap();
     let (log, hashes) = open_often(dir.path()).await;
-    write_snapshots(&log, &mut Chain::default(), 2).await;
+    write_snapshots(&log, &mut EntryChain::default(), 2).await;
     let all = hashes.list();
     log.close().await;
     for _ in 0..2 {
@@ -91,7 +94,7 @@ async fn a_snapshot_is_not_taken_before_the_log_has_outgrown_the_last() {
     let log = Log::open(Config { snapshots: policy, ..config(dir.path()) }, Hashes::default())
         .await
         .unwrap();
-    write(&log, &mut Chain::default(), 500).await;
+    write(&log, &mut EntryChain::default(), 500).await;
     assert!(named_snapshots(&log.shared.door, Revision(u64::MAX)).unwrap().is_empty());
     log.close().await;
 }
@@ -100,7 +103,7 @@ async fn a_snapshot_is_not_taken_before_the_log_has_outgrown_the_last() {
 async fn a_snapshot_that_can_not_be_read_now_is_kept() {
     let dir = tempfile::tempdir().unwrap();
     let (log, hashes) = open_often(dir.path()).await;
-    write_snapshots(&log, &mut Chain::default(), 2).await;
+    write_snapshots(&log, &mut EntryChain::default(), 2).await;
     let all = hashes.list();
     log.close().await;
     let folder = dir.path().join("snapshots");

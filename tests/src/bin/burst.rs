@@ -37,7 +37,7 @@ const SERVICES: usize = 100;
 const REPLICAS: u64 = 100;
 const MANAGER: Id = Id(42);
 
-struct Cluster {
+struct BurstCluster {
     drive: Drive,
     log: Arc<Log>,
     turns: JoinHandle<()>,
@@ -93,7 +93,7 @@ async fn main() -> Result<()> {
 }
 
 /// Opens the log and waits until a write goes through.
-async fn open(dir: &Path) -> Result<Cluster> {
+async fn open(dir: &Path) -> Result<BurstCluster> {
     std::fs::create_dir_all(dir)?;
     let genesis = ClusterSpec::default();
     let identity =
@@ -101,7 +101,7 @@ async fn open(dir: &Path) -> Result<Cluster> {
     let state = DriveState::new(identity, Arc::new(Counters::default()));
     let log = Arc::new(Log::open(Config::new(dir.join("log"), MANAGER), state.fold()).await?);
     let (drive, turns) = Drive::start(log.clone(), state);
-    let cluster = Cluster { drive, log, turns };
+    let cluster = BurstCluster { drive, log, turns };
     let wait = Instant::now();
     while cluster.drive.newest().view.cluster().id.is_none()
         || !cluster.log.status().borrow().leader
@@ -113,7 +113,7 @@ async fn open(dir: &Path) -> Result<Cluster> {
     Ok(cluster)
 }
 
-impl Cluster {
+impl BurstCluster {
     async fn ask(&self, request: Request) -> Result<()> {
         let alice = author::person(Person { uid: 1000, name: "alice".into(), ..Person::default() });
         match self.drive.ask(alice, request, 128).await {
@@ -148,13 +148,13 @@ impl Cluster {
     async fn report(&self, states: &[TaskState]) -> Result<()> {
         for state in states {
             let view = self.drive.newest().view.clone();
-            let reports = view.nodes().iter().map(|(place, node)| {
+            let reports = view.nodes().iter().map(|(node_idx, node)| {
                 let seen = |id: Id| TaskObserved {
                     task_id: id.to_bytes(),
                     state: *state as i32,
                     ..Default::default()
                 };
-                let tasks = view.tasks_on(place).map(|(_, task)| seen(task.id)).collect();
+                let tasks = view.tasks_on(node_idx).map(|(_, task)| seen(task.id)).collect();
                 self.ask(Request::Machine(Machine::Report { node: node.id, tasks }))
             });
             for reported in futures::future::join_all(reports).await {

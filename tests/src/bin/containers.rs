@@ -46,11 +46,11 @@ struct Sides {
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let words: Vec<String> = env::args().skip(1).collect();
+    let arguments: Vec<String> = env::args().skip(1).collect();
     let usage = "usage: containers SKEP DOCKER_HOST [PAIRS]";
     let (program, host) =
-        (PathBuf::from(words.first().context(usage)?), words.get(1).context(usage)?);
-    let pairs: usize = words.get(2).and_then(|word| word.parse().ok()).unwrap_or(20);
+        (PathBuf::from(arguments.first().context(usage)?), arguments.get(1).context(usage)?);
+    let pairs: usize = arguments.get(2).and_then(|word| word.parse().ok()).unwrap_or(20);
     let dir = env::temp_dir().join(format!("skep-containers-{}", std::process::id()));
     std::fs::create_dir_all(&dir)?;
     let engine =

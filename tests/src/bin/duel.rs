@@ -29,12 +29,11 @@ struct Duel {
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let words: Vec<String> = env::args().skip(1).collect();
+    let arguments: Vec<String> = env::args().skip(1).collect();
     let program =
-        PathBuf::from(words.first().context("usage: duel SKEP [PAIRS] [SECONDS] [LOAD…]")?);
-    let number = |place: usize, default: u64| {
-        words.get(place).and_then(|w| w.parse().ok()).unwrap_or(default)
-    };
+        PathBuf::from(arguments.first().context("usage: duel SKEP [PAIRS] [SECONDS] [LOAD…]")?);
+    let number =
+        |at: usize, default: u64| arguments.get(at).and_then(|w| w.parse().ok()).unwrap_or(default);
     let dir = env::temp_dir().join(format!("skep-duel-{}", std::process::id()));
     std::fs::create_dir_all(&dir)?;
     let duel = Duel {
@@ -47,7 +46,7 @@ async fn main() -> Result<()> {
         "| load | ours /s | etcd /s | ratio | ours p50 µs | etcd p50 µs | ratio | ours CPU µs | etcd CPU µs | ratio |"
     );
     println!("|---|---|---|---|---|---|---|---|---|---|");
-    let mut loads: Vec<&str> = words.iter().skip(3).map(String::as_str).collect();
+    let mut loads: Vec<&str> = arguments.iter().skip(3).map(String::as_str).collect();
     if loads.is_empty() {
         loads.extend(LOADS);
     }

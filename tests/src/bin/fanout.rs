@@ -45,17 +45,17 @@ const FLAGS: [&str; 4] = ["--runtime", "process", "--heartbeat-period", "300s"];
 
 /// What the listening agents have heard.
 #[derive(Default)]
-struct Heard {
+struct AssignmentsHeard {
     welcomes: AtomicUsize,
     assignments: AtomicUsize,
 }
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let words: Vec<String> = env::args().skip(1).collect();
-    let program = PathBuf::from(words.first().context("usage: fanout SKEP [FEW] [MANY]")?);
-    let number = |place: usize, default: usize| {
-        words.get(place).and_then(|w| w.parse().ok()).unwrap_or(default)
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let program = PathBuf::from(arguments.first().context("usage: fanout SKEP [FEW] [MANY]")?);
+    let number = |at: usize, default: usize| {
+        arguments.get(at).and_then(|w| w.parse().ok()).unwrap_or(default)
     };
     let (few, many) = (number(1, 100), number(2, 10_000));
     println!("| what | measured |\n|---|---|");
@@ -105,10 +105,10 @@ async fn singly(program: &Path, sessions: usize) -> Result<f64> {
     Ok(cpu * 1e6 / SINGLES as f64)
 }
 
-type Started = (PathBuf, Skep, Arc<Heard>, Vec<mpsc::Sender<FromAgent>>);
+type FanoutDaemon = (PathBuf, Skep, Arc<AssignmentsHeard>, Vec<mpsc::Sender<FromAgent>>);
 
 /// A daemon and so many open sessions; its own node takes no tasks.
-async fn start(program: &Path, sessions: usize) -> Result<Started> {
+async fn start(program: &Path, sessions: usize) -> Result<FanoutDaemon> {
     let dir = env::temp_dir().join(format!("skep-fanout-{}", std::process::id()));
     std::fs::create_dir_all(&dir)?;
     let skep = Skep::start(program, &dir, &FLAGS).await?;
@@ -119,7 +119,7 @@ async fn start(program: &Path, sessions: usize) -> Result<Started> {
         ..UpdateNode::default()
     })])
     .await?;
-    let heard = Arc::new(Heard::default());
+    let heard = Arc::new(AssignmentsHeard::default());
     let mut open = Vec::with_capacity(sessions);
     for number in 0..sessions {
         open.push(attach(&skep, number, heard.clone()).await?);
@@ -129,7 +129,11 @@ async fn start(program: &Path, sessions: usize) -> Result<Started> {
 }
 
 /// Opens a session and listens. It lasts as long as what is returned.
-async fn attach(skep: &Skep, number: usize, heard: Arc<Heard>) -> Result<mpsc::Sender<FromAgent>> {
+async fn attach(
+    skep: &Skep,
+    number: usize,
+    heard: Arc<AssignmentsHeard>,
+) -> Result<mpsc::Sender<FromAgent>> {
     let (send, receive) = mpsc::channel(1);
     let hello = Hello {
         secret: format!("{number:032}").into_bytes().into(),
@@ -150,7 +154,7 @@ async fn attach(skep: &Skep, number: usize, heard: Arc<Heard>) -> Result<mpsc::S
     Ok(send)
 }
 
-fn note(heard: &Heard, message: &ToAgent) {
+fn note(heard: &AssignmentsHeard, message: &ToAgent) {
     match &message.message {
         Some(to_agent::Message::Welcome(_)) => drop(heard.welcomes.fetch_add(1, Relaxed)),
         Some(to_agent::Message::Assignments(assignments)) => {

@@ -21,7 +21,7 @@ struct Put {
 }
 /// `etcdserverpb.RequestOp`
 #[derive(Clone, PartialEq, prost::Message)]
-struct Op {
+struct TxnOp {
     #[prost(message, optional, tag = "2")]
     put: Option<Put>,
 }
@@ -29,11 +29,11 @@ struct Op {
 #[derive(Clone, PartialEq, prost::Message)]
 struct Txn {
     #[prost(message, repeated, tag = "2")]
-    success: Vec<Op>,
+    success: Vec<TxnOp>,
 }
 /// `etcdserverpb.RangeRequest`
 #[derive(Clone, PartialEq, prost::Message)]
-struct Look {
+struct EtcdRange {
     #[prost(bytes = "bytes", tag = "1")]
     key: Bytes,
     #[prost(bool, tag = "7")]
@@ -41,7 +41,7 @@ struct Look {
 }
 /// Any answer: only that it came matters.
 #[derive(Clone, Copy, PartialEq, prost::Message)]
-struct Answer {}
+struct EtcdReply {}
 
 /// A running etcd and the ways to it.
 pub struct Etcd {
@@ -55,7 +55,7 @@ impl Etcd {
     pub async fn start(dir: &Path, port: u16) -> Result<Etcd> {
         let client = format!("http://127.0.0.1:{port}");
         let peer = format!("http://127.0.0.1:{}", port + 1);
-        let words = [
+        let arguments = [
             ("--name", "rival".to_owned()),
             ("--data-dir", dir.join("etcd").display().to_string()),
             ("--listen-client-urls", client.clone()),
@@ -66,9 +66,9 @@ impl Etcd {
             ("--quota-backend-bytes", (8u64 << 30).to_string()),
             ("--log-level", "error".to_owned()),
         ];
-        let words: Vec<String> =
-            words.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]).collect();
-        let server = Server::start(Path::new("etcd"), &words, &dir.join("etcd.log"))?;
+        let arguments: Vec<String> =
+            arguments.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]).collect();
+        let server = Server::start(Path::new("etcd"), &arguments, &dir.join("etcd.log"))?;
         let mut channels = Vec::new();
         for _ in 0..CONNECTIONS {
             channels.push(connect(&client).await?);
@@ -95,7 +95,7 @@ impl Etcd {
     pub fn look(&self, caller: usize) -> impl Future<Output = Result<u64>> + Send + use<> {
         let channel = self.channel(caller);
         async move {
-            let look = Look { key: Bytes::from_static(b"nothing"), serializable: true };
+            let look = EtcdRange { key: Bytes::from_static(b"nothing"), serializable: true };
             call(channel, "/etcdserverpb.KV/Range", look).await?;
             Ok(1)
         }
@@ -109,7 +109,7 @@ impl Etcd {
     ) -> impl Future<Output = Result<u64>> + Send + use<> {
         let channel = self.channel(caller);
         let success =
-            (0..100).map(|place| Op { put: Some(put(caller * 100 + place, turn)) }).collect();
+            (0..100).map(|index| TxnOp { put: Some(put(caller * 100 + index, turn)) }).collect();
         async move {
             call(channel, "/etcdserverpb.KV/Txn", Txn { success }).await?;
             Ok(100)
@@ -147,7 +147,7 @@ async fn call<M: prost::Message + Send + Sync + 'static>(
 ) -> Result<()> {
     let mut client = Grpc::new(channel);
     client.ready().await?;
-    let codec: ProstCodec<M, Answer> = ProstCodec::default();
+    let codec: ProstCodec<M, EtcdReply> = ProstCodec::default();
     client.unary(tonic::Request::new(message), PathAndQuery::from_static(path), codec).await?;
     Ok(())
 }

@@ -15,11 +15,11 @@ const TICKS: f64 = 100.0;
 pub struct Server(Child);
 
 impl Server {
-    /// Starts a program with its words; what it says goes to a file.
-    pub fn start(program: &Path, words: &[String], log: &Path) -> Result<Server> {
+    /// Starts a program with its arguments; what it says goes to a file.
+    pub fn start(program: &Path, arguments: &[String], log: &Path) -> Result<Server> {
         let out = fs::File::create(log)?;
         let child = Command::new(program)
-            .args(words)
+            .args(arguments)
             .stdin(Stdio::null())
             .stdout(out.try_clone()?)
             .stderr(out)
@@ -34,7 +34,7 @@ impl Server {
         // Fields are counted after the name, which may hold blanks.
         let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or("").split_whitespace().collect();
         let ticks =
-            |place: usize| fields.get(place).and_then(|f| f.parse::<f64>().ok()).unwrap_or(0.0);
+            |field: usize| fields.get(field).and_then(|f| f.parse::<f64>().ok()).unwrap_or(0.0);
         Ok(Duration::from_secs_f64((ticks(11) + ticks(12)) / TICKS))
     }
 }

@@ -34,7 +34,7 @@ impl Skep {
     /// Starts a daemon with its state below a folder, and further flags.
     pub async fn start(program: &Path, dir: &Path, flags: &[&str]) -> Result<Skep> {
         let socket = dir.join("skep.sock");
-        let words = [
+        let arguments = [
             "daemon".to_owned(),
             "--state-dir".to_owned(),
             dir.join("skep").display().to_string(),
@@ -43,9 +43,9 @@ impl Skep {
             "--hostname".to_owned(),
             "bench".to_owned(),
         ];
-        let words: Vec<String> =
-            words.into_iter().chain(flags.iter().map(|flag| (*flag).to_owned())).collect();
-        let server = Server::start(program, &words, &dir.join("skep.log"))?;
+        let arguments: Vec<String> =
+            arguments.into_iter().chain(flags.iter().map(|flag| (*flag).to_owned())).collect();
+        let server = Server::start(program, &arguments, &dir.join("skep.log"))?;
         let mut channels = Vec::new();
         for _ in 0..CONNECTIONS {
             channels.push(connect(&socket).await?);

@@ -4,7 +4,7 @@
 //! were decided on. An answer that recorded nothing rests on everything proposed before it, so it
 //! waits with the newest entry.
 
-use super::queue::{Asker, Held};
+use super::queue::{Asker, WaitingCaller};
 use crate::{clock::Uptime, turn::Answer};
 use skep_log::chain::Hash;
 use skep_projections::{Delta, View};
@@ -28,18 +28,18 @@ enum Fate {
     Committed,
 }
 
-struct Entry<C> {
+struct InFlightEntry<C> {
     hash: Hash,
     view: View,
     delta: Arc<Delta>,
-    answers: Vec<(Held<C>, Answer)>,
+    answers: Vec<(WaitingCaller<C>, Answer)>,
     since: Uptime,
     fate: Fate,
 }
 
-/// See the page's first paragraph.
+/// Entries that were proposed, in their order.
 pub(super) struct Flight<C> {
-    entries: VecDeque<Entry<C>>,
+    entries: VecDeque<InFlightEntry<C>>,
 }
 
 impl<C> Default for Flight<C> {
@@ -66,15 +66,25 @@ impl<C> Flight<C> {
         &mut self,
         hash: Hash,
         (view, delta): (View, Delta),
-        answers: Vec<(Held<C>, Answer)>,
+        answers: Vec<(WaitingCaller<C>, Answer)>,
         since: Uptime,
     ) {
         let delta = Arc::new(delta);
-        self.entries.push_back(Entry { hash, view, delta, answers, since, fate: Fate::Proposed });
+        self.entries.push_back(InFlightEntry {
+            hash,
+            view,
+            delta,
+            answers,
+            since,
+            fate: Fate::Proposed,
+        });
     }
 
     /// Lets answers wait for everything that is in flight; gives them back when nothing is.
-    pub(super) fn attach(&mut self, answers: Vec<(Held<C>, Answer)>) -> Vec<(Held<C>, Answer)> {
+    pub(super) fn attach(
+        &mut self,
+        answers: Vec<(WaitingCaller<C>, Answer)>,
+    ) -> Vec<(WaitingCaller<C>, Answer)> {
         match self.entries.back_mut() {
             Some(newest) => {
                 newest.answers.extend(answers);
@@ -96,7 +106,7 @@ impl<C> Flight<C> {
     }
 
     /// Answers of entries that are committed, and that everybody can see now.
-    pub(super) fn announced(&mut self) -> Vec<(Held<C>, Answer)> {
+    pub(super) fn announced(&mut self) -> Vec<(WaitingCaller<C>, Answer)> {
         let mut answers = Vec::new();
         while let Some(entry) = self.entries.pop_front_if(|entry| entry.fate == Fate::Committed) {
             answers.extend(entry.answers);
@@ -113,7 +123,7 @@ impl<C> Flight<C> {
     }
 
     /// Takes out what is not committed; returns who waits for it.
-    pub(super) fn give_up(&mut self) -> Vec<Held<C>> {
+    pub(super) fn give_up(&mut self) -> Vec<WaitingCaller<C>> {
         let committed =
             self.entries.iter().take_while(|entry| entry.fate == Fate::Committed).count();
         let given_up = self.entries.split_off(committed);
@@ -122,13 +132,14 @@ impl<C> Flight<C> {
 
     /// When the log has taken too long to confirm what a command waits for.
     pub(super) fn deadline(&self) -> Option<Uptime> {
-        let waits =
-            |entry: &&Entry<C>| entry.answers.iter().any(|(held, _)| held.asker == Asker::Person);
+        let waits = |entry: &&InFlightEntry<C>| {
+            entry.answers.iter().any(|(held, _)| held.asker == Asker::Person)
+        };
         self.entries.iter().find(waits).map(|entry| entry.since + CONFIRM_NS_MAX)
     }
 
     /// Takes out who waits too long, and leaves the entries.
-    pub(super) fn expired(&mut self, now: Uptime) -> Vec<Held<C>> {
+    pub(super) fn expired(&mut self, now: Uptime) -> Vec<WaitingCaller<C>> {
         let mut expired = Vec::new();
         for entry in self.entries.iter_mut().take_while(|entry| entry.since + CONFIRM_NS_MAX <= now)
         {

@@ -30,28 +30,28 @@ pub(super) enum Asker {
 }
 
 /// A caller while its request is on the way.
-pub(super) struct Held<C> {
+pub(super) struct WaitingCaller<C> {
     /// Nobody waits for the answer to one of the leader's own facts.
     pub(super) caller: Option<C>,
     pub(super) asker: Asker,
     pub(super) since: Uptime,
 }
 
-/// See the page's first paragraph.
-pub(super) struct Queue<C> {
-    asks: VecDeque<Ask<Held<C>>>,
+/// Requests that wait for a turn.
+pub(super) struct RequestQueue<C> {
+    asks: VecDeque<Ask<WaitingCaller<C>>>,
     bytes: usize,
     /// When the command that waits longest was put in.
     oldest_command: Option<Uptime>,
 }
 
-impl<C> Default for Queue<C> {
-    fn default() -> Queue<C> {
-        Queue { asks: VecDeque::new(), bytes: 0, oldest_command: None }
+impl<C> Default for RequestQueue<C> {
+    fn default() -> RequestQueue<C> {
+        RequestQueue { asks: VecDeque::new(), bytes: 0, oldest_command: None }
     }
 }
 
-impl<C> Queue<C> {
+impl<C> RequestQueue<C> {
     pub(super) fn is_empty(&self) -> bool {
         self.asks.is_empty()
     }
@@ -78,7 +78,7 @@ impl<C> Queue<C> {
         })
     }
 
-    pub(super) fn push(&mut self, ask: Ask<Held<C>>) {
+    pub(super) fn push(&mut self, ask: Ask<WaitingCaller<C>>) {
         self.bytes += ask.bytes;
         if ask.caller.asker == Asker::Person {
             self.oldest_command.get_or_insert(ask.caller.since);
@@ -87,14 +87,14 @@ impl<C> Queue<C> {
     }
 
     /// Everything that waits.
-    pub(super) fn take(&mut self) -> Vec<Ask<Held<C>>> {
+    pub(super) fn take(&mut self) -> Vec<Ask<WaitingCaller<C>>> {
         self.bytes = 0;
         self.oldest_command = None;
         mem::take(&mut self.asks).into()
     }
 
     /// Puts back what did not fit into a turn, in front of what came meanwhile.
-    pub(super) fn put_back(&mut self, rest: Vec<Ask<Held<C>>>) {
+    pub(super) fn put_back(&mut self, rest: Vec<Ask<WaitingCaller<C>>>) {
         for ask in rest.into_iter().rev() {
             self.bytes += ask.bytes;
             self.asks.push_front(ask);
@@ -108,7 +108,7 @@ impl<C> Queue<C> {
     }
 
     /// Takes out the commands that have waited too long.
-    pub(super) fn expired(&mut self, now: Uptime) -> Vec<Held<C>> {
+    pub(super) fn expired(&mut self, now: Uptime) -> Vec<WaitingCaller<C>> {
         if self.deadline().is_none_or(|deadline| deadline > now) {
             return Vec::new();
         }

@@ -4,7 +4,7 @@ mod disk;
 mod log_failures;
 mod waiting;
 
-use super::world::{LEADING, World, check};
+use super::world::{DriveWorld, LEADING, check};
 
 #[test]
 fn a_command_is_answered_when_its_entry_is_committed_and_visible() {
@@ -113,7 +113,7 @@ fn a_first_tenure_creates_the_cluster_once_and_each_tenure_begins_once() {
 
 #[test]
 fn a_recovered_log_begins_its_incarnation_once() {
-    let mut world = World::new();
+    let mut world = DriveWorld::new();
     world.play(LEADING);
     world.play(
         "depose
@@ -159,7 +159,7 @@ fn a_new_tip_finds_the_work_that_a_cut_entry_left() {
 #[test]
 fn a_wall_clock_that_is_set_is_recorded_and_changes_no_wait() {
     for (step, told) in [("3600", 3600), ("-3600", -3600), ("60", 60), ("-60", -60)] {
-        let mut world = World::new();
+        let mut world = DriveWorld::new();
         world.play(&format!(
             "{LEADING}
              later 1000

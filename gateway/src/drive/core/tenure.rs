@@ -2,7 +2,7 @@
 
 use super::{
     identity::ManagerIdentity,
-    queue::{Asker, Held},
+    queue::{Asker, WaitingCaller},
     time::{LogClock, WallStep},
 };
 use crate::{
@@ -23,8 +23,8 @@ use skep_reconcilers::Brain;
 /// on must not spin.
 const PAST_WAKE_NS: u64 = SECOND_NS / 10;
 
-/// See the page's first paragraph.
-pub(super) struct Tenure {
+/// What a manager needs while it leads in one term.
+pub(super) struct LeaderTenure {
     pub(super) term: u64,
     /// None while a turn runs.
     tip: Option<Tip>,
@@ -45,7 +45,7 @@ pub(super) struct Tenure {
 pub struct TurnJob<C> {
     term: u64,
     tip: Tip,
-    asks: Vec<Ask<Held<C>>>,
+    asks: Vec<Ask<WaitingCaller<C>>>,
     at: Timestamp,
     seed: [u8; 32],
 }
@@ -54,7 +54,7 @@ pub struct TurnJob<C> {
 pub struct TurnDone<C> {
     pub(super) term: u64,
     pub(super) tip: Tip,
-    pub(super) output: TurnOutput<Held<C>>,
+    pub(super) output: TurnOutput<WaitingCaller<C>>,
 }
 
 impl<C> TurnJob<C> {
@@ -93,7 +93,7 @@ impl<C> TurnDone<C> {
     }
 }
 
-impl Tenure {
+impl LeaderTenure {
     /// Begins on the committed view, with what only a leader can say. `begun` is the incarnation
     /// that a recovered log must begin, `before` the clock of this process's tenure before.
     pub(super) fn begin(
@@ -104,7 +104,7 @@ impl Tenure {
         before: Option<LogClock>,
         now: Now,
         seed: [u8; 32],
-    ) -> Tenure {
+    ) -> LeaderTenure {
         let (clock, jump) = match before {
             Some(clock) => clock.resume(view.at(), now),
             None => LogClock::begin(view.at(), now),
@@ -124,7 +124,7 @@ impl Tenure {
         facts.push(Kind::TenureBegun(TenureBegun { term, code_version }));
         facts.extend(jump.map(jumped));
         let tip = Tip::new(view.clone(), head, Brain::new(), &identity.code_version);
-        Tenure {
+        LeaderTenure {
             term,
             tip: Some(tip),
             clock,
@@ -137,7 +137,7 @@ impl Tenure {
     }
 
     /// The same with entries of at most so many records.
-    pub(super) fn with_entry_records(mut self, records: usize) -> Tenure {
+    pub(super) fn with_entry_records(mut self, records: usize) -> LeaderTenure {
         self.tip = self.tip.map(|tip| tip.with_entry_records(records));
         self
     }
@@ -167,7 +167,7 @@ impl Tenure {
     /// Hands the tip out for a turn with these requests, after the leader's own facts.
     pub(super) fn hand_out<C>(
         &mut self,
-        asks: Vec<Ask<Held<C>>>,
+        asks: Vec<Ask<WaitingCaller<C>>>,
         identity: &ManagerIdentity,
         now: Now,
         seed: [u8; 32],
@@ -176,7 +176,7 @@ impl Tenure {
         let tip = self.tip.take()?;
         let own = author::manager(identity.node);
         let facts = std::mem::take(&mut self.facts).into_iter().map(|kind| Ask {
-            caller: Held { caller: None, asker: Asker::Machine, since: now.uptime },
+            caller: WaitingCaller { caller: None, asker: Asker::Machine, since: now.uptime },
             author: own.clone(),
             request: Request::Machine(Machine::Fact(kind)),
             bytes: 0,

@@ -19,7 +19,7 @@ use skep_proto::{
 /// The wall clock at the beginning of each story.
 const WALL: Timestamp = Timestamp(1_000_000 * SECOND_NS);
 
-pub(super) struct World {
+pub(super) struct DriveWorld {
     pub(super) core: DriveCore<String>,
     now: Now,
     seeds: u8,
@@ -34,7 +34,7 @@ pub(super) struct World {
 
 /// Plays a story: lines of `input -> outputs`.
 pub(super) fn check(story: &str) {
-    let mut world = World::new();
+    let mut world = DriveWorld::new();
     world.play(story);
 }
 
@@ -43,20 +43,20 @@ pub(super) const LEADING: &str = "lead 1
      turn -> p1 cluster_created tenure_begun
      commit -> show 2\n";
 
-impl World {
-    pub(super) fn new() -> World {
-        World::of(false)
+impl DriveWorld {
+    pub(super) fn new() -> DriveWorld {
+        DriveWorld::of(false)
     }
 
-    pub(super) fn in_safe_mode() -> World {
-        World::of(true)
+    pub(super) fn in_safe_mode() -> DriveWorld {
+        DriveWorld::of(true)
     }
 
-    fn of(safe_mode: bool) -> World {
+    fn of(safe_mode: bool) -> DriveWorld {
         let genesis = ClusterSpec::default();
         let identity =
             ManagerIdentity { node: Id(9), code_version: "story".into(), genesis, safe_mode };
-        World {
+        DriveWorld {
             core: DriveCore::new(identity),
             now: Now { uptime: Uptime(0), wall: WALL },
             seeds: 0,
@@ -89,9 +89,9 @@ impl World {
         if input == "settle" {
             return self.settle();
         }
-        let words: Vec<&str> = input.split_whitespace().collect();
+        let tokens: Vec<&str> = input.split_whitespace().collect();
         let mut extra = None;
-        match words[..] {
+        match tokens[..] {
             ["lead", term] => self.core.handle_elected(number(term), None),
             ["lead", term, "begins", incarnation] => {
                 self.core.handle_elected(number(term), Some(number(incarnation)));
@@ -136,7 +136,7 @@ impl World {
             ["next"] => extra = Some(self.next()),
             ["time"] => extra = Some(self.time()),
             [caller, ..] if caller.ends_with(':') => {
-                self.ask(caller.trim_end_matches(':'), &words[1..])
+                self.ask(caller.trim_end_matches(':'), &tokens[1..])
             }
             _ => panic!("a story does not know {input:?}"),
         }
@@ -231,28 +231,28 @@ impl World {
         said
     }
 
-    fn ask(&mut self, caller: &str, words: &[&str]) {
+    fn ask(&mut self, caller: &str, tokens: &[&str]) {
         let person =
             author::person(Person { uid: 1000, name: "alice".into(), ..Person::default() });
-        let (author, request) = match words {
+        let (author, request) = match tokens {
             ["join", name] => (author::node(Id(1)), join(name)),
-            _ => (person, Request::Command(self.command(words))),
+            _ => (person, Request::Command(self.command(tokens))),
         };
         let ask = Ask { caller: caller.to_owned(), author, request, bytes: self.bytes };
         self.core.handle_request(ask, self.now);
     }
 
-    fn command(&self, words: &[&str]) -> Command {
-        let (words, id) = match words {
-            [words @ .., id] if id.starts_with('#') => (words, number(&id[1..])),
-            _ => (words, 0),
+    fn command(&self, tokens: &[&str]) -> Command {
+        let (tokens, id) = match tokens {
+            [tokens @ .., id] if id.starts_with('#') => (tokens, number(&id[1..])),
+            _ => (tokens, 0),
         };
         let id = (id > 0).then_some(CommandId { stamp: 5, number: id });
-        Command { id, action: Some(self.action(words)), ..Command::default() }
+        Command { id, action: Some(self.action(tokens)), ..Command::default() }
     }
 
-    fn action(&self, words: &[&str]) -> Action {
-        match words {
+    fn action(&self, tokens: &[&str]) -> Action {
+        match tokens {
             ["create", name] => self.action(&["create", name, "1"]),
             ["create", name, replicas] => {
                 let mut spec = service_spec(name);
@@ -274,7 +274,7 @@ impl World {
             ["retry", name] => self.update(name, |spec| {
                 spec.task.get_or_insert_default().force_update += 1;
             }),
-            _ => panic!("a story does not know the command {words:?}"),
+            _ => panic!("a story does not know the command {tokens:?}"),
         }
     }
 

@@ -8,7 +8,7 @@
 use super::tables::Tables;
 use crate::disk::{
     keys, names,
-    store::{Batch, Page, Row, Span, Table, Way},
+    store::{Batch, KeyValue, Page, Span, StoreTable, Way},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -41,7 +41,7 @@ pub enum Fault {
 
 #[derive(Default)]
 struct Platters {
-    nodes: Vec<Node>,
+    nodes: Vec<Inode>,
     /// Names as they are seen now, and as they are surely found after a power cut.
     names: BTreeMap<String, usize>,
     durable_names: BTreeMap<String, usize>,
@@ -60,7 +60,7 @@ struct Platters {
 }
 
 #[derive(Clone)]
-enum Node {
+enum Inode {
     File { now: Vec<u8>, durable: Vec<u8> },
     Store { now: Tables, durable: Tables },
 }
@@ -122,17 +122,18 @@ impl ModelDisk {
         let platters = self.platters();
         let tables = platters.names.get(names::STORE).and_then(|node| platters.tables(*node));
         let all = Span::since([]);
-        let last =
-            tables.and_then(|tables| tables.scan(Table::Entries, &all, Way::Down, Page::ONE).pop());
+        let last = tables
+            .and_then(|tables| tables.scan(StoreTable::Entries, &all, Way::Down, Page::ONE).pop());
         last.and_then(|(key, _)| keys::read_entry_key(&key).ok()).map_or(0, |last| last + 1)
     }
 
     /// Damages the log: the synced entries from this index on are gone, as from a disk that lied.
     pub fn lose_entries(&self, from: u64) {
         let mut batch = Batch::default();
-        batch.delete_span(Table::Entries, &keys::entry_key(from), &keys::entry_key(u64::MAX));
-        let behind = |rows: Vec<Row>| {
-            let index = |row: &Row| keys::read_revision(&row.0, &row.1).ok().map(|row| row.index);
+        batch.delete_span(StoreTable::Entries, &keys::entry_key(from), &keys::entry_key(u64::MAX));
+        let behind = |rows: Vec<KeyValue>| {
+            let index =
+                |row: &KeyValue| keys::read_revision(&row.0, &row.1).ok().map(|row| row.index);
             rows.into_iter()
                 .filter(|row| index(row).is_some_and(|index| index >= from))
                 .collect::<Vec<_>>()
@@ -142,12 +143,12 @@ impl ModelDisk {
         let every = Page { rows: usize::MAX, bytes: usize::MAX };
         let rows = platters
             .tables(node)
-            .map(|now| now.scan(Table::Revisions, &Span::since([]), Way::Up, every));
+            .map(|now| now.scan(StoreTable::Revisions, &Span::since([]), Way::Up, every));
         behind(rows.unwrap_or_default())
             .iter()
-            .for_each(|(key, _)| batch.delete(Table::Revisions, key));
+            .for_each(|(key, _)| batch.delete(StoreTable::Revisions, key));
         platters.sync_node(node);
-        if let Node::Store { now, durable } = &mut platters.nodes[node] {
+        if let Inode::Store { now, durable } = &mut platters.nodes[node] {
             now.change(&batch);
             durable.change(&batch);
         }
@@ -209,11 +210,11 @@ impl Platters {
         for (at, node) in self.nodes.iter_mut().enumerate() {
             match node {
                 // Its name is gone, and its bytes with it.
-                Node::File { .. } | Node::Store { .. } if !kept.contains(&at) => {
-                    *node = Node::file()
+                Inode::File { .. } | Inode::Store { .. } if !kept.contains(&at) => {
+                    *node = Inode::file()
                 }
-                Node::File { now, durable } => now.clone_from(durable),
-                Node::Store { now, durable } => now.clone_from(durable),
+                Inode::File { now, durable } => now.clone_from(durable),
+                Inode::Store { now, durable } => now.clone_from(durable),
             }
         }
         self.life += 1;
@@ -225,12 +226,12 @@ impl Platters {
     fn make_durable(&mut self, change: Pending) {
         match change {
             Pending::Bytes { node, at, bytes } => {
-                if let Node::File { durable, .. } = &mut self.nodes[node] {
+                if let Inode::File { durable, .. } = &mut self.nodes[node] {
                     overwrite(durable, at, &bytes);
                 }
             }
             Pending::Rows { node, batch } => {
-                if let Node::Store { durable, .. } = &mut self.nodes[node] {
+                if let Inode::Store { durable, .. } = &mut self.nodes[node] {
                     durable.change(&batch);
                 }
             }
@@ -267,7 +268,7 @@ impl Platters {
         synced.into_iter().for_each(|change| self.make_durable(change));
     }
 
-    fn named(&mut self, name: &str, node: Node) -> usize {
+    fn named(&mut self, name: &str, node: Inode) -> usize {
         self.nodes.push(node);
         let at = self.nodes.len() - 1;
         self.names.insert(name.to_owned(), at);
@@ -277,15 +278,15 @@ impl Platters {
 
     fn tables(&self, node: usize) -> Option<&Tables> {
         match &self.nodes[node] {
-            Node::Store { now, .. } => Some(now),
-            Node::File { .. } => None,
+            Inode::Store { now, .. } => Some(now),
+            Inode::File { .. } => None,
         }
     }
 }
 
-impl Node {
-    fn file() -> Node {
-        Node::File { now: Vec::new(), durable: Vec::new() }
+impl Inode {
+    fn file() -> Inode {
+        Inode::File { now: Vec::new(), durable: Vec::new() }
     }
 }
 

@@ -1,13 +1,13 @@
 //! The tables of a model database, in key order.
 
-use crate::disk::store::{Batch, Change, Page, Row, Span, Table, Way};
+use crate::disk::store::{Batch, Change, KeyValue, Page, Span, StoreTable, Way};
 use bytes::Bytes;
 use std::{collections::BTreeMap, ops::Bound};
 
 /// One ordered map a table.
 #[derive(Default, Clone)]
 pub(crate) struct Tables {
-    rows: [BTreeMap<Bytes, Bytes>; Table::ALL.len()],
+    rows: [BTreeMap<Bytes, Bytes>; StoreTable::ALL.len()],
 }
 
 impl Tables {
@@ -28,11 +28,17 @@ impl Tables {
         }
     }
 
-    pub(crate) fn get(&self, table: Table, key: &[u8]) -> Option<Bytes> {
+    pub(crate) fn get(&self, table: StoreTable, key: &[u8]) -> Option<Bytes> {
         self.rows[table as usize].get(key).cloned()
     }
 
-    pub(crate) fn scan(&self, table: Table, span: &Span, way: Way, page: Page) -> Vec<Row> {
+    pub(crate) fn scan(
+        &self,
+        table: StoreTable,
+        span: &Span,
+        way: Way,
+        page: Page,
+    ) -> Vec<KeyValue> {
         if span.to.as_ref().is_some_and(|to| *to <= span.from) {
             return Vec::new();
         }
@@ -41,7 +47,7 @@ impl Tables {
             self.rows[table as usize].range::<[u8], _>((Bound::Included(&span.from[..]), upper));
         let rows = rows.map(|(key, value)| (key.clone(), value.clone()));
         let mut bytes = 0;
-        let fits = |row: &Row| {
+        let fits = |row: &KeyValue| {
             let before = bytes;
             bytes += row.0.len() + row.1.len();
             before == 0 || bytes <= page.bytes

@@ -10,7 +10,7 @@ use skep_proto::{Id, Position, Revision};
 
 /// Under `vote`: whom this manager chose, and whether a majority did.
 #[derive(Clone, PartialEq, Message)]
-pub(crate) struct Vote {
+pub(crate) struct StoredVote {
     #[prost(uint64, tag = "1")]
     pub(crate) term: u64,
     #[prost(uint64, tag = "2")]
@@ -21,7 +21,7 @@ pub(crate) struct Vote {
 
 /// Under `purged`, and wherever a raft index is named: the index and the term it was written in.
 #[derive(Clone, Copy, PartialEq, Message)]
-pub(crate) struct Place {
+pub(crate) struct StoredLogId {
     #[prost(uint64, tag = "1")]
     pub(crate) term: u64,
     #[prost(uint64, tag = "2")]
@@ -30,7 +30,7 @@ pub(crate) struct Place {
 
 /// Under `identity`: who this manager is. Neither number is ever given to another one.
 #[derive(Clone, PartialEq, Message)]
-pub(crate) struct Identity {
+pub(crate) struct StoredIdentity {
     #[prost(bytes = "bytes", tag = "1")]
     pub(crate) node_id: bytes::Bytes,
     #[prost(uint64, tag = "2")]
@@ -81,7 +81,7 @@ impl Begun {
 
 /// Who decides, and who listens.
 #[derive(Clone, PartialEq, Message)]
-pub(crate) struct Membership {
+pub(crate) struct StoredMembership {
     /// More than one while a change is under way.
     #[prost(message, repeated, tag = "1")]
     pub(crate) voters: Vec<Voters>,
@@ -119,12 +119,12 @@ pub(crate) struct Snapshot {
     pub(crate) head: bytes::Bytes,
     /// Where raft was; absent before its first entry.
     #[prost(message, optional, tag = "4")]
-    pub(crate) applied: Option<Place>,
+    pub(crate) applied: Option<StoredLogId>,
     #[prost(message, optional, tag = "5")]
-    pub(crate) membership: Option<Membership>,
+    pub(crate) membership: Option<StoredMembership>,
     /// Where that membership was written.
     #[prost(message, optional, tag = "6")]
-    pub(crate) membership_place: Option<Place>,
+    pub(crate) membership_log_id: Option<StoredLogId>,
     /// The file, within the folder of snapshots.
     #[prost(string, tag = "7")]
     pub(crate) file: String,
@@ -144,7 +144,7 @@ impl Snapshot {
     }
 }
 
-impl Identity {
+impl StoredIdentity {
     pub(crate) fn node(&self) -> Id {
         Id::from_bytes(&self.node_id)
     }

@@ -3,14 +3,14 @@
 //! All keys and values lie in one buffer that is used again for the next batch: a group commit of a
 //! thousand entries costs no allocation.
 
-use super::Table;
+use super::StoreTable;
 use std::ops::Range;
 
 /// Changes in the order in which they were asked for.
 #[derive(Default, Clone, Debug)]
 pub(crate) struct Batch {
     buffer: Vec<u8>,
-    changes: Vec<Slot>,
+    changes: Vec<PackedChange>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -21,9 +21,9 @@ enum Act {
 }
 
 #[derive(Clone, Debug)]
-struct Slot {
+struct PackedChange {
     act: Act,
-    table: Table,
+    table: StoreTable,
     key: Range<usize>,
     value: Range<usize>,
 }
@@ -32,17 +32,17 @@ struct Slot {
 #[derive(Debug, PartialEq)]
 pub(crate) enum Change<'a> {
     Put {
-        table: Table,
+        table: StoreTable,
         key: &'a [u8],
         value: &'a [u8],
     },
     Delete {
-        table: Table,
+        table: StoreTable,
         key: &'a [u8],
     },
     /// All keys from `from` on and below `to`.
     DeleteSpan {
-        table: Table,
+        table: StoreTable,
         from: &'a [u8],
         to: &'a [u8],
     },
@@ -50,22 +50,22 @@ pub(crate) enum Change<'a> {
 
 impl Batch {
     /// Sets a key to the parts of a value, one behind the other.
-    pub(crate) fn put(&mut self, table: Table, key: &[u8], value: &[&[u8]]) {
+    pub(crate) fn put(&mut self, table: StoreTable, key: &[u8], value: &[&[u8]]) {
         let key = self.keep(&[key]);
         let value = self.keep(value);
-        self.changes.push(Slot { act: Act::Put, table, key, value });
+        self.changes.push(PackedChange { act: Act::Put, table, key, value });
     }
 
-    pub(crate) fn delete(&mut self, table: Table, key: &[u8]) {
+    pub(crate) fn delete(&mut self, table: StoreTable, key: &[u8]) {
         let key = self.keep(&[key]);
-        self.changes.push(Slot { act: Act::Delete, table, key, value: 0..0 });
+        self.changes.push(PackedChange { act: Act::Delete, table, key, value: 0..0 });
     }
 
     /// Deletes all keys from `from` on and below `to`.
-    pub(crate) fn delete_span(&mut self, table: Table, from: &[u8], to: &[u8]) {
+    pub(crate) fn delete_span(&mut self, table: StoreTable, from: &[u8], to: &[u8]) {
         let key = self.keep(&[from]);
         let value = self.keep(&[to]);
-        self.changes.push(Slot { act: Act::DeleteSpan, table, key, value });
+        self.changes.push(PackedChange { act: Act::DeleteSpan, table, key, value });
     }
 
     /// Adds the changes of another batch behind these.

@@ -1,6 +1,6 @@
 //! What every store must do, run on all of them.
 
-use super::{Batch, Durability::*, Page, Span, Store, StoreError, Table, Way, rocks::Rocks};
+use super::{Batch, Durability::*, Page, Span, Store, StoreError, StoreTable, Way, rocks::Rocks};
 use crate::disk::files::{Files, model::ModelDisk, os::OsFiles};
 
 const MANY: Page = Page { rows: 1000, bytes: usize::MAX };
@@ -13,7 +13,7 @@ fn everywhere(check: impl Fn(&dyn Fn() -> Box<dyn Store>)) {
     check(&|| OsFiles::new(dir.path()).open_store(NAME).unwrap());
 }
 
-fn put(store: &dyn Store, table: Table, rows: &[(&str, &str)]) {
+fn put(store: &dyn Store, table: StoreTable, rows: &[(&str, &str)]) {
     let mut batch = Batch::default();
     for (key, value) in rows {
         batch.put(table, key.as_bytes(), &[value.as_bytes()]);
@@ -21,7 +21,7 @@ fn put(store: &dyn Store, table: Table, rows: &[(&str, &str)]) {
     store.commit(&batch, Later).unwrap();
 }
 
-fn keys(store: &dyn Store, table: Table, span: Span, way: Way, page: Page) -> String {
+fn keys(store: &dyn Store, table: StoreTable, span: Span, way: Way, page: Page) -> String {
     let rows = store.scan(table, &span, way, page).unwrap();
     rows.iter()
         .map(|(key, _)| String::from_utf8_lossy(key).into_owned())
@@ -34,10 +34,10 @@ fn what_is_put_is_there_and_in_no_other_table() {
     everywhere(|open| {
         let store = open();
         let mut batch = Batch::default();
-        batch.put(Table::Meta, b"k", &[b"one", b"", b" two"]);
+        batch.put(StoreTable::Meta, b"k", &[b"one", b"", b" two"]);
         store.commit(&batch, Synced).unwrap();
-        assert_eq!(store.get(Table::Meta, b"k").unwrap().unwrap(), "one two");
-        for other in Table::ALL.into_iter().filter(|table| *table != Table::Meta) {
+        assert_eq!(store.get(StoreTable::Meta, b"k").unwrap().unwrap(), "one two");
+        for other in StoreTable::ALL.into_iter().filter(|table| *table != StoreTable::Meta) {
             assert_eq!(store.get(other, b"k").unwrap(), None);
             assert!(store.scan(other, &Span::all(), Way::Up, MANY).unwrap().is_empty());
         }
@@ -48,16 +48,16 @@ fn what_is_put_is_there_and_in_no_other_table() {
 fn the_changes_of_a_batch_happen_in_order() {
     everywhere(|open| {
         let store = open();
-        put(&*store, Table::Entries, &[("a", "0"), ("b", "0"), ("c", "0"), ("d", "0")]);
+        put(&*store, StoreTable::Entries, &[("a", "0"), ("b", "0"), ("c", "0"), ("d", "0")]);
         let mut batch = Batch::default();
-        batch.put(Table::Entries, b"b", &[b"1"]);
-        batch.delete_span(Table::Entries, b"b", b"d");
-        batch.put(Table::Entries, b"c", &[b"2"]);
-        batch.delete(Table::Entries, b"a");
-        batch.delete(Table::Entries, b"never was");
+        batch.put(StoreTable::Entries, b"b", &[b"1"]);
+        batch.delete_span(StoreTable::Entries, b"b", b"d");
+        batch.put(StoreTable::Entries, b"c", &[b"2"]);
+        batch.delete(StoreTable::Entries, b"a");
+        batch.delete(StoreTable::Entries, b"never was");
         store.commit(&batch, Synced).unwrap();
-        assert_eq!(keys(&*store, Table::Entries, Span::all(), Way::Up, MANY), "c d");
-        assert_eq!(store.get(Table::Entries, b"c").unwrap().unwrap(), "2");
+        assert_eq!(keys(&*store, StoreTable::Entries, Span::all(), Way::Up, MANY), "c d");
+        assert_eq!(store.get(StoreTable::Entries, b"c").unwrap().unwrap(), "2");
         batch.clear();
         assert!(batch.is_empty());
         store.commit(&batch, Synced).unwrap();
@@ -68,9 +68,13 @@ fn the_changes_of_a_batch_happen_in_order() {
 fn scans_keep_to_their_span_way_and_page() {
     everywhere(|open| {
         let store = open();
-        put(&*store, Table::Objects, &[("d", "x"), ("a", "x"), ("c", "x"), ("b", "x"), ("e", "x")]);
-        put(&*store, Table::Sealed, &[("bb", "x")]);
-        let scan = |span, way, page| keys(&*store, Table::Objects, span, way, page);
+        put(
+            &*store,
+            StoreTable::Objects,
+            &[("d", "x"), ("a", "x"), ("c", "x"), ("b", "x"), ("e", "x")],
+        );
+        put(&*store, StoreTable::Sealed, &[("bb", "x")]);
+        let scan = |span, way, page| keys(&*store, StoreTable::Objects, span, way, page);
         assert_eq!(scan(Span::all(), Way::Up, MANY), "a b c d e");
         assert_eq!(scan(Span::all(), Way::Down, MANY), "e d c b a");
         assert_eq!(scan(Span::new("b", "d"), Way::Up, MANY), "b c");
@@ -88,18 +92,18 @@ fn scans_keep_to_their_span_way_and_page() {
 fn it_is_all_there_after_opening_again() {
     everywhere(|open| {
         let store = open();
-        put(&*store, Table::Entries, &[("a", "1")]);
+        put(&*store, StoreTable::Entries, &[("a", "1")]);
         let mut batch = Batch::default();
-        batch.put(Table::Meta, b"vote", &[b"2"]);
+        batch.put(StoreTable::Meta, b"vote", &[b"2"]);
         store.commit(&batch, Synced).unwrap();
-        put(&*store, Table::Entries, &[("b", "3")]);
+        put(&*store, StoreTable::Entries, &[("b", "3")]);
         drop(store);
         let store = open();
-        assert_eq!(keys(&*store, Table::Entries, Span::all(), Way::Up, MANY), "a b");
-        assert_eq!(store.get(Table::Meta, b"vote").unwrap().unwrap(), "2");
+        assert_eq!(keys(&*store, StoreTable::Entries, Span::all(), Way::Up, MANY), "a b");
+        assert_eq!(store.get(StoreTable::Meta, b"vote").unwrap().unwrap(), "2");
         assert!(
             store.bytes() > 0
-                || keys(&*store, Table::Entries, Span::all(), Way::Up, MANY).is_empty()
+                || keys(&*store, StoreTable::Entries, Span::all(), Way::Up, MANY).is_empty()
         );
     });
 }
@@ -110,16 +114,19 @@ fn a_power_cut_takes_whole_batches_from_the_end_and_never_a_synced_one() {
         let disk = ModelDisk::default();
         let store = disk.open_store(NAME).unwrap();
         disk.sync_names("").unwrap();
-        put(&*store, Table::Entries, &[("a", "")]);
+        put(&*store, StoreTable::Entries, &[("a", "")]);
         store.commit(&Batch::default(), Synced).unwrap();
-        put(&*store, Table::Entries, &[("b", ""), ("c", "")]);
-        put(&*store, Table::Entries, &[("d", "")]);
+        put(&*store, StoreTable::Entries, &[("b", ""), ("c", "")]);
+        put(&*store, StoreTable::Entries, &[("d", "")]);
         assert_eq!((disk.at_risk(), disk.syncs()), (2, 1));
         disk.cut_power(keep);
-        assert!(store.get(Table::Entries, b"a").is_err(), "handles from before the cut are dead");
+        assert!(
+            store.get(StoreTable::Entries, b"a").is_err(),
+            "handles from before the cut are dead"
+        );
         let store = disk.open_store(NAME).unwrap();
         let expected = ["a", "a b c", "a b c d", "a b c d", "a b c d"][keep];
-        assert_eq!(keys(&*store, Table::Entries, Span::all(), Way::Up, MANY), expected);
+        assert_eq!(keys(&*store, StoreTable::Entries, Span::all(), Way::Up, MANY), expected);
     }
 }
 
@@ -136,8 +143,8 @@ fn reading_alone_changes_nothing_and_needs_something_to_read() {
     let dir = tempfile::tempdir().unwrap();
     assert!(matches!(Rocks::open_read_only(dir.path()), Err(StoreError::Absent(_))));
     assert!(std::fs::read_dir(dir.path()).unwrap().next().is_none(), "nothing was created");
-    put(&Rocks::open(dir.path()).unwrap(), Table::Entries, &[("a", "1")]);
+    put(&Rocks::open(dir.path()).unwrap(), StoreTable::Entries, &[("a", "1")]);
     let store = Rocks::open_read_only(dir.path()).unwrap();
-    assert_eq!(store.get(Table::Entries, b"a").unwrap().unwrap(), "1");
+    assert_eq!(store.get(StoreTable::Entries, b"a").unwrap().unwrap(), "1");
     assert!(store.commit(&Batch::default(), Synced).is_err());
 }

@@ -5,7 +5,7 @@
 //! families are flushed together, so that such a stop never finds one of them ahead of the others.
 //! The recycled write-ahead log would be faster, but has been seen to lose data at recovery: off.
 
-use super::{Batch, Change, Durability, Page, Row, Span, Store, StoreError, Table, Way};
+use super::{Batch, Change, Durability, KeyValue, Page, Span, Store, StoreError, StoreTable, Way};
 use bytes::Bytes;
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamily, DB, DBCompressionType, DBRecoveryMode, ErrorKind,
@@ -33,7 +33,7 @@ pub(crate) struct Rocks {
 impl Rocks {
     /// Opens the store, and creates it if nothing is there.
     pub(crate) fn open(path: &Path) -> Result<Rocks, StoreError> {
-        let families = Table::ALL.map(|table| (table.name(), family()));
+        let families = StoreTable::ALL.map(|table| (table.name(), family()));
         let db =
             DB::open_cf_with_opts(&options(), path, families).map_err(|error| refused(&error))?;
         Ok(Rocks::new(db, true))
@@ -47,7 +47,7 @@ impl Rocks {
         let mut options = options();
         options.create_if_missing(false);
         options.create_missing_column_families(false);
-        let families = Table::ALL.map(|table| (table.name(), family()));
+        let families = StoreTable::ALL.map(|table| (table.name(), family()));
         let db = DB::open_cf_with_opts_for_read_only(&options, path, families, false)
             .map_err(|error| refused(&error))?;
         Ok(Rocks::new(db, false))
@@ -59,7 +59,7 @@ impl Rocks {
         Rocks { db, synced, later: WriteOptions::default(), writable }
     }
 
-    fn family(&self, table: Table) -> Result<&ColumnFamily, StoreError> {
+    fn family(&self, table: StoreTable) -> Result<&ColumnFamily, StoreError> {
         let missing = || StoreError::Damaged(format!("the store lacks its table {}", table.name()));
         self.db.cf_handle(table.name()).ok_or_else(missing)
     }
@@ -91,18 +91,18 @@ impl Store for Rocks {
         self.db.write_opt(writes, options).map_err(|error| refused(&error))
     }
 
-    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+    fn get(&self, table: StoreTable, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
         let value = self.db.get_cf(self.family(table)?, key).map_err(|error| refused(&error))?;
         Ok(value.map(Bytes::from))
     }
 
     fn scan(
         &self,
-        table: Table,
+        table: StoreTable,
         span: &Span,
         way: Way,
         page: Page,
-    ) -> Result<Vec<Row>, StoreError> {
+    ) -> Result<Vec<KeyValue>, StoreError> {
         if span.to.as_ref().is_some_and(|to| *to <= span.from) {
             return Ok(Vec::new());
         }
@@ -132,7 +132,7 @@ impl Store for Rocks {
         let property = |name: &str| -> u64 {
             let value =
                 |table| self.db.property_int_value_cf(self.family(table).ok()?, name).ok()?;
-            Table::ALL.into_iter().filter_map(value).sum()
+            StoreTable::ALL.into_iter().filter_map(value).sum()
         };
         let unwritten = if self.writable { property("rocksdb.cur-size-all-mem-tables") } else { 0 };
         property("rocksdb.total-sst-files-size") + unwritten
@@ -159,7 +159,7 @@ fn options() -> Options {
 fn family() -> Options {
     let mut options = Options::default();
     let mut table = BlockBasedOptions::default();
-    table.set_block_cache(&Cache::new_lru_cache(CACHE_BYTES / Table::ALL.len()));
+    table.set_block_cache(&Cache::new_lru_cache(CACHE_BYTES / StoreTable::ALL.len()));
     table.set_format_version(5);
     options.set_block_based_table_factory(&table);
     options.set_write_buffer_size(WRITE_BUFFER_BYTES);
@@ -169,14 +169,14 @@ fn family() -> Options {
 }
 
 fn refused(error: &rocksdb::Error) -> StoreError {
-    let words = error.to_string();
+    let message = error.to_string();
     match error.kind() {
-        ErrorKind::Corruption => StoreError::Damaged(words),
-        // The lock's own kind is "IO error"; only its words tell it from a failing disk.
+        ErrorKind::Corruption => StoreError::Damaged(message),
+        // The lock's own kind is "IO error"; only its message tells it from a failing disk.
         ErrorKind::IOError
-            if words.contains("LOCK") || words.contains("lock hold by current process") =>
+            if message.contains("LOCK") || message.contains("lock hold by current process") =>
         {
-            StoreError::Locked(words)
+            StoreError::Locked(message)
         }
         ErrorKind::NotFound
         | ErrorKind::NotSupported
@@ -192,6 +192,6 @@ fn refused(error: &rocksdb::Error) -> StoreError {
         | ErrorKind::TryAgain
         | ErrorKind::CompactionTooLarge
         | ErrorKind::ColumnFamilyDropped
-        | ErrorKind::Unknown => StoreError::Failed(words),
+        | ErrorKind::Unknown => StoreError::Failed(message),
     }
 }

@@ -1,6 +1,6 @@
 //! What happens when the log gives up an entry, or stops working.
 
-use super::super::world::{LEADING, World, check};
+use super::super::world::{DriveWorld, LEADING, check};
 use skep_log::chain::Hash;
 use skep_projections::snapshot;
 
@@ -115,11 +115,11 @@ fn a_deposed_leader_waits_for_what_is_in_flight_before_it_leads_again() {
 
 #[test]
 fn an_entry_of_another_manager_closes_the_tip() {
-    let mut other = World::new();
+    let mut other = DriveWorld::new();
     other.play(&format!(
         "{LEADING}a: create web\nturn -> p2 service_created task_created placement_blocked"
     ));
-    let mut world = World::new();
+    let mut world = DriveWorld::new();
     world.play(LEADING);
     world.core.handle_committed(&other.proposed(2)).expect("it is taken");
     world.play(
@@ -148,11 +148,11 @@ fn a_log_that_hangs_leaves_people_with_the_outcome_unknown_after_ten_seconds() {
 
 #[test]
 fn a_restored_fold_names_the_head_that_the_next_entry_must_name() {
-    let mut world = World::new();
+    let mut world = DriveWorld::new();
     world.play(LEADING);
     let view = world.core.committed().clone();
     let head = Hash([7; 32]);
-    let mut restarted = World::new();
+    let mut restarted = DriveWorld::new();
     restarted.core.handle_restored(head, &snapshot::encode(&view)).unwrap();
     restarted.play(
         "lead 2

@@ -2,7 +2,7 @@
 
 use super::super::{
     queue,
-    world::{LEADING, World, check},
+    world::{DriveWorld, LEADING, check},
 };
 
 #[test]
@@ -25,7 +25,7 @@ fn without_a_leader_people_are_refused_after_five_seconds_and_machines_go_on_wai
 
 #[test]
 fn what_did_not_fit_into_a_turn_comes_first_in_the_next_one() {
-    let mut world = World::new();
+    let mut world = DriveWorld::new();
     world.play(LEADING);
     world.bytes = crate::turn::ENTRY_BYTES_MAX / 2;
     world.play(
@@ -43,7 +43,7 @@ fn what_did_not_fit_into_a_turn_comes_first_in_the_next_one() {
 
 #[test]
 fn too_many_commands_are_refused_as_busy_while_machines_may_still_wait() {
-    let mut world = World::new();
+    let mut world = DriveWorld::new();
     for _ in 0..8_192 {
         world.play("a: create web");
     }
@@ -55,7 +55,7 @@ fn too_many_commands_are_refused_as_busy_while_machines_may_still_wait() {
 
 #[test]
 fn requests_are_bounded_by_their_bytes_too() {
-    let mut world = World::new();
+    let mut world = DriveWorld::new();
     world.bytes = (64 << 20) / 2;
     world.play(
         "a: create a
@@ -69,7 +69,7 @@ fn requests_are_bounded_by_their_bytes_too() {
 
 #[test]
 fn safe_mode_accepts_nothing_and_never_leads() {
-    let mut world = World::in_safe_mode();
+    let mut world = DriveWorld::in_safe_mode();
     world.play(
         "a: create web -> a=refused(the manager runs in safe mode)
          s: join n1 -> s=refused(the manager runs in safe mode)

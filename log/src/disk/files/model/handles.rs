@@ -1,9 +1,9 @@
 //! The model disk as the log sees it: a folder, files that are written in place, databases.
 
-use super::{ModelDisk, Node, Pending, is_below, overwrite, power_was_cut};
+use super::{Inode, ModelDisk, Pending, is_below, overwrite, power_was_cut};
 use crate::disk::{
     files::{Files, SlotFile, tables::Tables},
-    store::{Batch, Durability, Page, Row, Span, Store, StoreError, Table, Way},
+    store::{Batch, Durability, KeyValue, Page, Span, Store, StoreError, StoreTable, Way},
 };
 use bytes::Bytes;
 use std::{
@@ -23,7 +23,7 @@ impl Files for ModelDisk {
                 Some(node) => *node,
                 None => platters.named(
                     name,
-                    Node::Store { now: Tables::default(), durable: Tables::default() },
+                    Inode::Store { now: Tables::default(), durable: Tables::default() },
                 ),
             };
             if !platters.open.insert(node) {
@@ -65,8 +65,9 @@ impl Files for ModelDisk {
         let found = self.platters().names.get(name).copied();
         let (node, life) = match found {
             Some(node) => (node, self.platters().life),
-            None => self
-                .change(None, |platters| Ok((platters.named(name, Node::file()), platters.life)))?,
+            None => self.change(None, |platters| {
+                Ok((platters.named(name, Inode::file()), platters.life))
+            })?,
         };
         if !self.platters().open.insert(node) {
             return Err(io::Error::new(io::ErrorKind::WouldBlock, "the file is locked"));
@@ -77,15 +78,15 @@ impl Files for ModelDisk {
     fn read(&self, name: &str) -> io::Result<Vec<u8>> {
         let platters = self.platters();
         match platters.names.get(name).map(|node| &platters.nodes[*node]) {
-            Some(Node::File { now, .. }) => Ok(now.clone()),
-            Some(Node::Store { .. }) | None => Err(absent(name)),
+            Some(Inode::File { now, .. }) => Ok(now.clone()),
+            Some(Inode::Store { .. }) | None => Err(absent(name)),
         }
     }
 
     fn write(&self, name: &str, parts: &[&[u8]]) -> io::Result<()> {
         let bytes = parts.concat();
         self.change(None, |platters| {
-            platters.named(name, Node::File { now: bytes.clone(), durable: bytes });
+            platters.named(name, Inode::File { now: bytes.clone(), durable: bytes });
             Ok(())
         })
     }
@@ -160,15 +161,15 @@ impl SlotFile for ModelFile {
     fn read(&self) -> io::Result<Vec<u8>> {
         let platters = self.disk.platters();
         match &platters.nodes[self.node] {
-            Node::File { now, .. } if platters.life == self.life => Ok(now.clone()),
-            Node::File { .. } | Node::Store { .. } => Err(power_was_cut()),
+            Inode::File { now, .. } if platters.life == self.life => Ok(now.clone()),
+            Inode::File { .. } | Inode::Store { .. } => Err(power_was_cut()),
         }
     }
 
     fn write_at(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
         let (node, at) = (self.node, usize::try_from(at).map_err(io::Error::other)?);
         self.disk.change(Some(self.life), |platters| {
-            if let Node::File { now, .. } = &mut platters.nodes[node] {
+            if let Inode::File { now, .. } = &mut platters.nodes[node] {
                 overwrite(now, at, bytes);
             }
             platters.pending.push(Pending::Bytes { node, at, bytes: bytes.to_vec() });
@@ -224,7 +225,7 @@ impl Store for ModelStore {
             ));
         }
         let committed = self.disk.change(Some(self.life), |platters| {
-            if let Node::Store { now, .. } = &mut platters.nodes[self.node] {
+            if let Inode::Store { now, .. } = &mut platters.nodes[self.node] {
                 now.change(batch);
             }
             platters.pending.push(Pending::Rows { node: self.node, batch: batch.clone() });
@@ -240,17 +241,17 @@ impl Store for ModelStore {
         })
     }
 
-    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+    fn get(&self, table: StoreTable, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
         self.ask(|tables| tables.get(table, key))
     }
 
     fn scan(
         &self,
-        table: Table,
+        table: StoreTable,
         span: &Span,
         way: Way,
         page: Page,
-    ) -> Result<Vec<Row>, StoreError> {
+    ) -> Result<Vec<KeyValue>, StoreError> {
         self.ask(|tables| tables.scan(table, span, way, page))
     }
 
