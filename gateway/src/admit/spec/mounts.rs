@@ -82,6 +82,10 @@ fn source(mount: &Mount) -> Result<(), Refusal> {
     if fits {
         return Ok(());
     }
+    if mount.r#type() == MountType::Volume && mount.source.len() == 1 {
+        return Err(Refusal::invalid(format!("volume name {:?} is too short", mount.source))
+            .hint("engines take names of two characters or more"));
+    }
     Err(Refusal::invalid(format!("mount source {:?} does not fit its type", mount.source))
         .hint("bind takes an absolute path, volume a name of letters, digits, '_', '.' and '-', tmpfs none"))
 }

@@ -391,7 +391,6 @@ fn a_mount_source_fits_its_type() {
         (MountType::Bind, "data"),
         (MountType::Bind, ""),
         (MountType::Volume, "/data"),
-        (MountType::Volume, "a"),
         (MountType::Volume, "-ab"),
         (MountType::Volume, "a b"),
         (MountType::Tmpfs, "x"),
@@ -403,6 +402,11 @@ fn a_mount_source_fits_its_type() {
             hint,
         );
     }
+    invalid(
+        from(MountType::Volume, "a"),
+        "volume name \"a\" is too short",
+        "engines take names of two characters or more",
+    );
     let long: &'static str = Box::leak("v".repeat(256).into_boxed_str());
     assert!(asked(ENGINE, from(MountType::Volume, long)).is_err());
     assert!(asked(ENGINE, from(MountType::Volume, &long[1..])).is_ok());
