@@ -23,6 +23,7 @@ use skep_proto::v1::{
 use std::{
     io,
     path::{Path, PathBuf},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 use tokio::net::UnixStream;
@@ -127,16 +128,26 @@ async fn by_folder(dir: &Path) -> CliResult<Channel> {
 
 async fn by_socket(path: &Path) -> CliResult<Channel> {
     let stream = UnixStream::connect(path).await.map_err(|error| no_way(path, error))?;
-    // Looked at by hand first: the transport would only say that something went wrong.
-    probe::probe(stream).await.map_err(|finding| finding.told(path))?;
+    let greeted = probe::probe(stream).await.map_err(|failure| failure.told(path))?;
+    let first = Arc::new(Mutex::new(Some(greeted)));
     let socket: PathBuf = path.to_owned();
     // The address is never looked at: the connector knows only the socket.
     Endpoint::from_static("http://skep.invalid")
         .http2_keep_alive_interval(SILENCE_MAX)
         .keep_alive_timeout(SIGN_OF_LIFE_MAX)
         .connect_with_connector(service_fn(move |_: Uri| {
-            let socket = socket.clone();
-            async move { UnixStream::connect(socket).await.map(TokioIo::new) }
+            let (first, socket) = (first.clone(), socket.clone());
+            async move {
+                // The transport connects anew when a connection breaks.
+                let greeted = first.lock().map_or(None, |mut first| first.take());
+                match greeted {
+                    Some(greeted) => Ok(TokioIo::new(greeted)),
+                    None => probe::probe(UnixStream::connect(socket).await?)
+                        .await
+                        .map(TokioIo::new)
+                        .map_err(|_| io::Error::from(io::ErrorKind::ConnectionReset)),
+                }
+            }
         }))
         .await
         .map_err(|error| {

@@ -1,26 +1,36 @@
-//! Who listens on a socket: a manager, something else, or somebody who does not answer.
+//! Who listens on a socket: a manager, something else, or a program that does not answer.
 //!
-//! Both sides of an HTTP/2 connection begin with a frame of settings. So the opening is sent and
-//! the first bytes of the answer are looked at; whatever else comes is another program, whose
-//! socket was named by mistake.
+//! Both sides of an HTTP/2 connection begin with a greeting: the client with a fixed text, the
+//! server with a frame of settings. So the client's text is sent and the first bytes of the answer
+//! are looked at; anything but settings comes from another program, whose socket was named by
+//! mistake. The transport would only say that something went wrong.
+//!
+//! The transport then goes on with the same connection. It sends the client's text itself, so that
+//! is left out, and it reads what has already been read.
 
 use crate::cli::fail::CliError;
-use std::{path::Path, time::Duration};
+use std::{
+    io,
+    path::Path,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
     net::UnixStream,
     time::timeout,
 };
 
-/// The opening of HTTP/2, and a frame of settings that sets nothing.
-const OPENING: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00";
+/// What a client of HTTP/2 sends first.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// The header of a frame: three bytes of length, the kind, flags, and a stream.
 const FRAME_HEADER_BYTES: usize = 9;
 /// The kind of a frame of settings.
 const SETTINGS: u8 = 4;
 /// How long the listener may take to answer. A manager that does not is overloaded or stopped by a
 /// debugger.
-const ANSWER_MAX: Duration = Duration::from_secs(5);
+const GREETING_MAX: Duration = Duration::from_secs(5);
 
 /// Why no manager is behind a socket.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -33,12 +43,12 @@ pub enum ProbeFailure {
     Silent,
 }
 
-/// Looks who is there.
-pub async fn probe(mut stream: UnixStream) -> Result<(), ProbeFailure> {
+/// Looks who is there. The connection is the transport's from then on.
+pub async fn probe(mut stream: UnixStream) -> Result<GreetedStream, ProbeFailure> {
     let mut begin = [0; FRAME_HEADER_BYTES];
     let talk = async {
         // A listener that has gone already may still have answered.
-        drop(stream.write_all(OPENING).await);
+        drop(stream.write_all(PREFACE).await);
         let mut read = 0;
         while read < begin.len() {
             match stream.read(&mut begin[read..]).await {
@@ -48,8 +58,9 @@ pub async fn probe(mut stream: UnixStream) -> Result<(), ProbeFailure> {
         }
         read
     };
-    let read = timeout(ANSWER_MAX, talk).await.map_err(|_| ProbeFailure::Silent)?;
-    judge(&begin[..read])
+    let read = timeout(GREETING_MAX, talk).await.map_err(|_| ProbeFailure::Silent)?;
+    judge(&begin[..read])?;
+    Ok(GreetedStream { stream, unread: begin.to_vec(), unsent: PREFACE.len() })
 }
 
 /// What the first bytes of an answer mean.
@@ -61,8 +72,57 @@ fn judge(begin: &[u8]) -> Result<(), ProbeFailure> {
     }
 }
 
+/// A connection on which both sides have greeted.
+pub struct GreetedStream {
+    stream: UnixStream,
+    /// What the manager has sent and the transport has not read.
+    unread: Vec<u8>,
+    /// Bytes of the greeting that the transport still has to write, and that have been sent.
+    unsent: usize,
+}
+
+impl AsyncRead for GreetedStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.unread.is_empty() {
+            return Pin::new(&mut self.stream).poll_read(context, into);
+        }
+        let taken = self.unread.len().min(into.remaining());
+        let rest = self.unread.split_off(taken);
+        into.put_slice(&self.unread);
+        self.unread = rest;
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for GreetedStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if self.unsent == 0 {
+            return Pin::new(&mut self.stream).poll_write(context, bytes);
+        }
+        let skipped = self.unsent.min(bytes.len());
+        self.unsent -= skipped;
+        Poll::Ready(Ok(skipped))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
 impl ProbeFailure {
-    /// In words.
+    /// The error that people see.
     pub fn told(self, path: &Path) -> CliError {
         let shown = path.display();
         match self {
@@ -76,7 +136,7 @@ impl ProbeFailure {
             .hint("it may be stopping, or have too many connections; try again in a moment"),
             ProbeFailure::Silent => CliError::unreachable(format!(
                 "the manager at unix://{shown} does not answer: nothing came within {} s",
-                ANSWER_MAX.as_secs()
+                GREETING_MAX.as_secs()
             ))
             .hint("it may have too many connections, or be stopped; its log tells more"),
         }
@@ -94,5 +154,22 @@ mod tests {
         assert_eq!(judge(b"SSH"), Err(ProbeFailure::Stranger));
         assert_eq!(judge(b""), Err(ProbeFailure::Closed));
         assert_eq!(judge(b"\x00\x00\x08\x07\x00\x00\x00\x00\x00"), Err(ProbeFailure::Stranger));
+    }
+
+    #[tokio::test]
+    async fn the_transport_goes_on_where_the_greeting_ended() {
+        let (ours, mut theirs) = UnixStream::pair().expect("a pair of sockets");
+        theirs.write_all(b"\x00\x00\x00\x04\x00\x00\x00\x00\x00more").await.expect("room for it");
+        let mut stream = probe(ours).await.expect("a manager");
+        let mut sent = PREFACE.to_vec();
+        sent.extend_from_slice(b"first");
+        stream.write_all(&sent[..7]).await.expect("it is open");
+        stream.write_all(&sent[7..]).await.expect("it is open");
+        let mut heard = vec![0; sent.len()];
+        theirs.read_exact(&mut heard).await.expect("it is open");
+        assert_eq!(heard, sent, "the greeting comes once, and then what follows it");
+        let mut read = [0; FRAME_HEADER_BYTES + 4];
+        stream.read_exact(&mut read).await.expect("it is open");
+        assert_eq!(&read, b"\x00\x00\x00\x04\x00\x00\x00\x00\x00more");
     }
 }
