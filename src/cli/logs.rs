@@ -28,7 +28,7 @@ pub struct Flags {
     #[arg(short, long)]
     follow: bool,
     /// Only so many of the last lines of each task, or all
-    #[arg(short = 'n', long, value_name = "LINES", value_parser = parse_tail)]
+    #[arg(short = 'n', long, value_name = "LINES", value_parser = parse_tail, allow_hyphen_values = true)]
     tail: Option<TailLines>,
     /// Only lines since then: a time (RFC 3339) or so long ago (10m)
     #[arg(long, value_name = "TIME|10m")]

@@ -101,12 +101,22 @@ pub fn scale(text: &str) -> Result<(String, u64), String> {
     Ok((service.to_owned(), count))
 }
 
+/// A number of things, from zero on.
+pub fn count<T: std::str::FromStr>(text: &str) -> Result<T, String> {
+    let is_whole = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    match (text.parse(), is_whole) {
+        (Ok(count), true) => Ok(count),
+        (Err(_), true) => Err("it is too large".into()),
+        (_, false) => Err("it is no whole number; write for example 0 or 3".into()),
+    }
+}
+
 /// How many of the last lines: a number, or `all`.
 pub fn tail(text: &str) -> Result<Option<u64>, String> {
     if text == "all" {
         return Ok(None);
     }
-    text.parse().map(Some).map_err(|_| "it is no number of lines; write a number or all".into())
+    count(text).map(Some).map_err(|_| "it is no number of lines; write a number or all".into())
 }
 
 #[cfg(test)]
@@ -122,6 +132,15 @@ mod tests {
         assert!(env("=b").is_err());
         assert_eq!(scale("web=3"), Ok(("web".into(), 3)));
         assert!(scale("web=x").is_err() && scale("web").is_err() && scale("web=-1").is_err());
+        assert_eq!(count::<u64>("3"), Ok(3));
+        for text in ["", "x", "-1", "+1", "1.5", "1e3", " 1"] {
+            assert_eq!(
+                count::<u64>(text),
+                Err("it is no whole number; write for example 0 or 3".into()),
+                "{text:?}"
+            );
+        }
+        assert_eq!(count::<u32>("4294967296"), Err("it is too large".into()));
     }
 
     #[test]

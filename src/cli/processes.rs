@@ -40,10 +40,10 @@ pub struct NodeArgs {
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = parse::label)]
     pub labels: Vec<(String, String)>,
     /// CPUs of the machine that are kept for the system: tasks may not reserve them
-    #[arg(long, value_name = "CPUS", value_parser = parse::cpus, default_value = "0")]
+    #[arg(long, value_name = "CPUS", value_parser = parse::cpus, default_value = "0", allow_hyphen_values = true)]
     pub system_reserve_cpu: i64,
     /// Memory of the machine that is kept for the system: tasks may not reserve it
-    #[arg(long, value_name = "BYTES", value_parser = parse::memory, default_value = "0")]
+    #[arg(long, value_name = "BYTES", value_parser = parse::memory, default_value = "0", allow_hyphen_values = true)]
     pub system_reserve_memory: i64,
     /// Send traces to this OTLP receiver (gRPC)
     #[arg(long, value_name = "URL")]
@@ -60,7 +60,7 @@ pub struct DaemonArgs {
     #[arg(long, value_name = "unix://SOCK", value_parser = parse::socket, default_value = DEFAULT_SOCKET)]
     pub listen_control: PathBuf,
     /// How often agents say that they live; kept by the cluster [default: 5s]
-    #[arg(long, value_name = "DURATION", value_parser = heartbeat)]
+    #[arg(long, value_name = "DURATION", value_parser = heartbeat, allow_hyphen_values = true)]
     pub heartbeat_period: Option<Duration>,
     /// Serve /metrics on this address too, not on the socket alone
     #[arg(long, value_name = "ADDRESS:PORT")]

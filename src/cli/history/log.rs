@@ -4,6 +4,7 @@ use crate::cli::{
     args::{ReadArgs, Top},
     connect::ManagerClient,
     fail::{CliError, CliResult},
+    parse,
     show::{AnswerFormat, say, talk},
 };
 use clap::Args;
@@ -16,7 +17,14 @@ pub struct LogArgs {
     #[arg(short, long)]
     follow: bool,
     /// Begin at this revision
-    #[arg(long, value_name = "REV", default_value_t = 0, hide_default_value = true)]
+    #[arg(
+        long,
+        value_name = "REV",
+        value_parser = parse::count::<u64>,
+        allow_hyphen_values = true,
+        default_value = "0",
+        hide_default_value = true
+    )]
     from: u64,
     /// Only records that touch this service, task or node, past ones too
     #[arg(long, value_name = "NAME|ID")]
@@ -32,7 +40,9 @@ pub struct LogArgs {
         short = 'n',
         long,
         value_name = "RECORDS",
-        default_value_t = 0,
+        value_parser = parse::count::<u32>,
+        allow_hyphen_values = true,
+        default_value = "0",
         hide_default_value = true
     )]
     tail: u32,

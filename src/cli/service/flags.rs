@@ -39,7 +39,7 @@ pub struct TaskFlags {
     #[arg(long, value_name = "SIGNAL")]
     stop_signal: Option<String>,
     /// Time between asking and killing [default: 10s]
-    #[arg(long, value_name = "DURATION", value_parser = parse::duration_ns)]
+    #[arg(long, value_name = "DURATION", value_parser = parse::duration_ns, allow_hyphen_values = true)]
     stop_grace_period: Option<u64>,
     /// Mount the container's root read-only
     #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
@@ -51,31 +51,31 @@ pub struct TaskFlags {
     #[arg(short, long, value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     tty: Option<bool>,
     /// Most CPUs a task may use
-    #[arg(long, value_name = "CPUS", value_parser = parse::cpus)]
+    #[arg(long, value_name = "CPUS", value_parser = parse::cpus, allow_hyphen_values = true)]
     limit_cpu: Option<i64>,
     /// Most memory a task may use
-    #[arg(long, value_name = "BYTES", value_parser = parse::memory)]
+    #[arg(long, value_name = "BYTES", value_parser = parse::memory, allow_hyphen_values = true)]
     limit_memory: Option<i64>,
     /// CPUs that are set aside for a task
-    #[arg(long, value_name = "CPUS", value_parser = parse::cpus)]
+    #[arg(long, value_name = "CPUS", value_parser = parse::cpus, allow_hyphen_values = true)]
     reserve_cpu: Option<i64>,
     /// Memory that is set aside for a task
-    #[arg(long, value_name = "BYTES", value_parser = parse::memory)]
+    #[arg(long, value_name = "BYTES", value_parser = parse::memory, allow_hyphen_values = true)]
     reserve_memory: Option<i64>,
     /// When an ended task is replaced [default: any]
     #[arg(long, value_enum, value_name = "none|on-failure|any")]
     restart_condition: Option<Condition>,
     /// Wait before an ended task is replaced [default: 5s]
-    #[arg(long, value_name = "DURATION", value_parser = parse::duration_ns)]
+    #[arg(long, value_name = "DURATION", value_parser = parse::duration_ns, allow_hyphen_values = true)]
     restart_delay: Option<u64>,
     /// Replace a task so often and then give up; 0 never gives up
-    #[arg(long, value_name = "COUNT")]
+    #[arg(long, value_name = "COUNT", value_parser = parse::count::<u64>, allow_hyphen_values = true)]
     restart_max_attempts: Option<u64>,
     /// Count attempts within this time only; 0 counts all
-    #[arg(long, value_name = "DURATION", value_parser = parse::duration_ns)]
+    #[arg(long, value_name = "DURATION", value_parser = parse::duration_ns, allow_hyphen_values = true)]
     restart_window: Option<u64>,
     /// Most tasks of the service on one node; 0 is without limit
-    #[arg(long, value_name = "COUNT")]
+    #[arg(long, value_name = "COUNT", value_parser = parse::count::<u64>, allow_hyphen_values = true)]
     replicas_max_per_node: Option<u64>,
     #[command(flatten)]
     health: HealthFlags,

@@ -11,19 +11,19 @@ pub struct HealthFlags {
     #[arg(long, value_name = "COMMAND")]
     health_cmd: Option<String>,
     /// Time between checks
-    #[arg(long, value_name = "DURATION", value_parser = parse::duration_ns)]
+    #[arg(long, value_name = "DURATION", value_parser = parse::duration_ns, allow_hyphen_values = true)]
     health_interval: Option<u64>,
     /// Longest time that a check may take
-    #[arg(long, value_name = "DURATION", value_parser = parse::duration_ns)]
+    #[arg(long, value_name = "DURATION", value_parser = parse::duration_ns, allow_hyphen_values = true)]
     health_timeout: Option<u64>,
     /// Failures in a row that make a task unhealthy
-    #[arg(long, value_name = "COUNT")]
+    #[arg(long, value_name = "COUNT", value_parser = parse::count::<u32>, allow_hyphen_values = true)]
     health_retries: Option<u32>,
     /// Time at the start in which failures do not count
-    #[arg(long, value_name = "DURATION", value_parser = parse::duration_ns)]
+    #[arg(long, value_name = "DURATION", value_parser = parse::duration_ns, allow_hyphen_values = true)]
     health_start_period: Option<u64>,
     /// Time between checks at the start
-    #[arg(long, value_name = "DURATION", value_parser = parse::duration_ns)]
+    #[arg(long, value_name = "DURATION", value_parser = parse::duration_ns, allow_hyphen_values = true)]
     health_start_interval: Option<u64>,
     /// Do without the image's own check
     #[arg(long)]
