@@ -169,11 +169,18 @@ fn wait_for<T>(work: impl Future<Output = CliResult<T>>) -> CliResult<T> {
     outcome
 }
 
-/// Now, by this machine's clock: for "so long ago", never for anything that is recorded.
+/// Now, by this machine's clock: for what the person at it says and names, never for anything that
+/// is recorded.
 fn now() -> skep_proto::Timestamp {
     let since =
         std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     skep_proto::Timestamp(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+}
+
+/// The log's time when an answer was made: ages are counted back from it, since the log's clock need
+/// not agree with this machine's. A manager that does not say it leaves only this machine's.
+fn log_now(answered_at: u64) -> skep_proto::Timestamp {
+    if answered_at == 0 { now() } else { skep_proto::Timestamp(answered_at) }
 }
 
 #[cfg(test)]

@@ -8,17 +8,12 @@ use super::{
     args::{InspectStyle, ListStyle, ReadArgs, Top},
     connect::ManagerClient,
     fail::{CliError, CliResult},
+    log_now,
     show::{Inspection, TableLayout, TableRow, title},
     task,
 };
 use clap::{Args, Subcommand};
-use skep_proto::{
-    Id, json,
-    v1::{
-        ConditionKind, ListRequest, Moment, Node, NodeRole, NodeState, RuntimeKind, StatusReply,
-        StatusRequest,
-    },
-};
+use skep_proto::{Id, json, v1};
 
 /// `skep node …`
 #[derive(Subcommand)]
@@ -123,7 +118,7 @@ pub(super) async fn run(top: &Top, command: NodeCommand) -> CliResult {
 async fn ls(top: &Top, args: NodeLs) -> CliResult {
     let (look, filters) = (LISTING.look(&args.style)?, LISTING.filters(&args.style)?);
     let (manager, moment) = ManagerClient::for_read(top, &args.read).await?;
-    let asked = ListRequest { moment, filters, ..ListRequest::default() };
+    let asked = v1::ListRequest { moment, filters, ..v1::ListRequest::default() };
     let nodes = manager.control().list_nodes(asked).await?.into_inner().nodes;
     let own = status(&manager).await.ok();
     let rows: Vec<TableRow> = nodes.iter().map(|node| row(node, own.as_ref())).collect();
@@ -133,30 +128,31 @@ async fn ls(top: &Top, args: NodeLs) -> CliResult {
 async fn ps(top: &Top, args: NodePs) -> CliResult {
     let (look, filters) = (task::LISTING.look(&args.style)?, task::LISTING.filters(&args.style)?);
     let (manager, moment) = ManagerClient::for_read(top, &args.read).await?;
-    let nodes = find(&manager, moment, args.nodes).await?;
+    let nodes = find(&manager, moment, args.nodes).await?.nodes;
     let ids = nodes.iter().map(|node| Id::from_bytes(&node.id).to_string()).collect();
-    let tasks = task::of(&manager, moment, filters, "node", ids).await?;
-    task::LISTING.print(&look, &task::rows(&tasks, args.style.no_trunc))
+    let list = task::of(&manager, moment, filters, "node", ids).await?;
+    task::LISTING.print(&look, &task::rows(&list, args.style.no_trunc))
 }
 
 async fn inspect(top: &Top, args: NodeInspect) -> CliResult {
     let look = Inspection::look(&args.style, &LISTING)?;
     let (manager, moment) = ManagerClient::for_read(top, &args.read).await?;
-    let nodes = find(&manager, moment, args.nodes).await?;
+    let list = find(&manager, moment, args.nodes).await?;
     let own = status(&manager).await.ok();
-    let rows: Vec<TableRow> = nodes.iter().map(|node| row(node, own.as_ref())).collect();
-    look.print(&rows, |at| pretty::pretty(&nodes[at]))
+    let rows: Vec<TableRow> = list.nodes.iter().map(|node| row(node, own.as_ref())).collect();
+    let now = log_now(list.answered_at);
+    look.print(&rows, |at| pretty::pretty(&list.nodes[at], now))
 }
 
 /// The nodes of these names, with `self` understood.
 async fn find(
     manager: &ManagerClient,
-    moment: Option<Moment>,
+    moment: Option<v1::Moment>,
     names: Vec<String>,
-) -> CliResult<Vec<Node>> {
+) -> CliResult<v1::NodeList> {
     let objects = resolve_self(manager, names).await?;
-    let asked = ListRequest { moment, objects, ..ListRequest::default() };
-    Ok(manager.control().list_nodes(asked).await?.into_inner().nodes)
+    let asked = v1::ListRequest { moment, objects, ..v1::ListRequest::default() };
+    Ok(manager.control().list_nodes(asked).await?.into_inner())
 }
 
 async fn resolve_self(manager: &ManagerClient, names: Vec<String>) -> CliResult<Vec<String>> {
@@ -171,19 +167,19 @@ async fn resolve_self(manager: &ManagerClient, names: Vec<String>) -> CliResult<
     Ok(names.into_iter().map(|name| if name == SELF { own.to_string() } else { name }).collect())
 }
 
-async fn status(manager: &ManagerClient) -> CliResult<StatusReply> {
-    Ok(manager.control().status(StatusRequest {}).await?.into_inner())
+async fn status(manager: &ManagerClient) -> CliResult<v1::StatusReply> {
+    Ok(manager.control().status(v1::StatusRequest {}).await?.into_inner())
 }
 
-fn row(node: &Node, own: Option<&StatusReply>) -> TableRow {
+fn row(node: &v1::Node, own: Option<&v1::StatusReply>) -> TableRow {
     let id = Id::from_bytes(&node.id).to_string();
     let is_own = own.is_some_and(|own| own.node_id == node.id);
     let description = node.description.clone().unwrap_or_default();
     let leads = is_own && own.is_some_and(|own| own.leader);
     let manager_status = match (node.role(), leads) {
-        (NodeRole::Manager, true) => "Leader",
-        (NodeRole::Manager, false) => "Reachable",
-        (NodeRole::Worker, _) => "",
+        (v1::NodeRole::Manager, true) => "Leader",
+        (v1::NodeRole::Manager, false) => "Reachable",
+        (v1::NodeRole::Worker, _) => "",
     };
     let engine = description
         .engine
@@ -210,17 +206,17 @@ fn row(node: &Node, own: Option<&StatusReply>) -> TableRow {
     }
 }
 
-fn state_word(node: &Node) -> &'static str {
+fn state_word(node: &v1::Node) -> &'static str {
     match node.status.as_ref().map(|status| status.state()) {
-        None | Some(NodeState::Unknown) => "Unknown",
-        Some(NodeState::Down) => "Down",
-        Some(NodeState::Ready) => "Ready",
-        Some(NodeState::Disconnected) => "Disconnected",
+        None | Some(v1::NodeState::Unknown) => "Unknown",
+        Some(v1::NodeState::Down) => "Down",
+        Some(v1::NodeState::Ready) => "Ready",
+        Some(v1::NodeState::Disconnected) => "Disconnected",
     }
 }
 
 /// The state, and what is wrong with the node although it is up: `Ready (engine unreachable)`.
-fn status_text(node: &Node) -> String {
+fn status_text(node: &v1::Node) -> String {
     let conditions = node.status.as_ref().map_or(&[][..], |status| &status.conditions);
     let faults: Vec<&str> =
         conditions.iter().map(|condition| condition_word(condition.kind())).collect();
@@ -230,16 +226,16 @@ fn status_text(node: &Node) -> String {
     }
 }
 
-fn condition_word(kind: ConditionKind) -> &'static str {
+fn condition_word(kind: v1::ConditionKind) -> &'static str {
     match kind {
-        ConditionKind::Unspecified => "in trouble",
-        ConditionKind::EngineUnreachable => "engine unreachable",
-        ConditionKind::TasksUnlisted => "tasks unlisted",
-        ConditionKind::PullFailing => "pulls fail",
+        v1::ConditionKind::Unspecified => "in trouble",
+        v1::ConditionKind::EngineUnreachable => "engine unreachable",
+        v1::ConditionKind::TasksUnlisted => "tasks unlisted",
+        v1::ConditionKind::PullFailing => "pulls fail",
     }
 }
 
-fn availability_word(node: &Node) -> &'static str {
+fn availability_word(node: &v1::Node) -> &'static str {
     use skep_proto::v1::NodeAvailability;
     match node.spec.as_ref().map(|spec| spec.availability()).unwrap_or_default() {
         NodeAvailability::Active => "active",
@@ -248,17 +244,17 @@ fn availability_word(node: &Node) -> &'static str {
     }
 }
 
-fn role_word(role: NodeRole) -> &'static str {
+fn role_word(role: v1::NodeRole) -> &'static str {
     match role {
-        NodeRole::Worker => "worker",
-        NodeRole::Manager => "manager",
+        v1::NodeRole::Worker => "worker",
+        v1::NodeRole::Manager => "manager",
     }
 }
 
-fn runtime_word(runtime: RuntimeKind) -> &'static str {
+fn runtime_word(runtime: v1::RuntimeKind) -> &'static str {
     match runtime {
-        RuntimeKind::Docker => "docker",
-        RuntimeKind::Process => "process",
-        RuntimeKind::Fake => "fake",
+        v1::RuntimeKind::Docker => "docker",
+        v1::RuntimeKind::Process => "process",
+        v1::RuntimeKind::Fake => "fake",
     }
 }

@@ -25,10 +25,7 @@ use super::{
 use clap::{Args, Subcommand};
 use skep_proto::{
     Id, defaults, json,
-    v1::{
-        ListRequest, Moment, RemoveService, RolloutState, Service, command::Action,
-        service_mode::Mode,
-    },
+    v1::{self, Service, command::Action, service_mode::Mode},
 };
 
 /// `skep service …`
@@ -130,7 +127,7 @@ pub(super) async fn run(top: &Top, command: ServiceCommand) -> CliResult {
 async fn ls(top: &Top, args: ServiceLs) -> CliResult {
     let (look, filters) = (LISTING.look(&args.style)?, LISTING.filters(&args.style)?);
     let (manager, moment) = ManagerClient::for_read(top, &args.read).await?;
-    let asked = ListRequest { moment, filters, ..ListRequest::default() };
+    let asked = v1::ListRequest { moment, filters, ..v1::ListRequest::default() };
     let services = manager.control().list_services(asked).await?.into_inner().services;
     let rows: Vec<TableRow> =
         services.iter().map(|service| row(service, args.style.no_trunc)).collect();
@@ -142,8 +139,8 @@ async fn ps(top: &Top, args: ServicePs) -> CliResult {
     let (manager, moment) = ManagerClient::for_read(top, &args.read).await?;
     let services = find(&manager, moment, args.services).await?;
     let ids = services.iter().map(|service| id_of(service).to_string()).collect();
-    let tasks = task::of(&manager, moment, filters, "service", ids).await?;
-    task::LISTING.print(&look, &task::rows(&tasks, args.style.no_trunc))
+    let list = task::of(&manager, moment, filters, "service", ids).await?;
+    task::LISTING.print(&look, &task::rows(&list, args.style.no_trunc))
 }
 
 async fn inspect(top: &Top, args: ServiceInspect) -> CliResult {
@@ -158,7 +155,7 @@ async fn rm(top: &Top, args: ServiceRm) -> CliResult {
     let manager = ManagerClient::connect(&top.host(&args.change.host)?).await?;
     let mut submitter = manager.submitter(args.change.reason.as_deref()).await?;
     let action = |index: usize| {
-        Action::RemoveService(RemoveService { service: args.services[index].clone() })
+        Action::RemoveService(v1::RemoveService { service: args.services[index].clone() })
     };
     submitter.each(&args.services, action).await
 }
@@ -166,10 +163,10 @@ async fn rm(top: &Top, args: ServiceRm) -> CliResult {
 /// The services of these names; one that is not there is the manager's error.
 async fn find(
     manager: &ManagerClient,
-    moment: Option<Moment>,
+    moment: Option<v1::Moment>,
     objects: Vec<String>,
 ) -> CliResult<Vec<Service>> {
-    let asked = ListRequest { moment, objects, ..ListRequest::default() };
+    let asked = v1::ListRequest { moment, objects, ..v1::ListRequest::default() };
     Ok(manager.control().list_services(asked).await?.into_inner().services)
 }
 
@@ -192,7 +189,7 @@ fn trouble(service: &Service) -> String {
         return format!("parked: {}", service.parked);
     }
     if let Some(rollout) =
-        service.rollout.as_ref().filter(|one| one.state() == RolloutState::Paused)
+        service.rollout.as_ref().filter(|one| one.state() == v1::RolloutState::Paused)
     {
         return format!("update paused: {}", rollout.message);
     }

@@ -4,8 +4,10 @@ use super::{
     args::{SourceArgs, Top},
     connect::ManagerClient,
     fail::{CliError, CliResult},
-    now,
-    show::{AnswerFormat, ago, bytes_size, local_time, pairs, say, say_json, untrusted::one_line},
+    show::{
+        AnswerFormat, bytes_size, duration_text, local_time, pairs, say, say_json,
+        untrusted::one_line,
+    },
 };
 use clap::Args;
 use skep_proto::{
@@ -50,7 +52,8 @@ fn status_text(reply: &StatusReply) -> String {
     let digest: String = reply.digest.iter().map(|byte| format!("{byte:02x}")).collect();
     let started = match reply.started_at {
         0 => String::new(),
-        at => format!("{} ({})", local_time(at), ago(at, now())),
+        at if reply.uptime_ns == 0 => local_time(at),
+        at => format!("{} ({} ago)", local_time(at), duration_text(reply.uptime_ns)),
     };
     pairs(&[
         ("Cluster", Id::from_bytes(&reply.cluster_id).to_string()),

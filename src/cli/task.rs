@@ -9,13 +9,13 @@ use super::{
     args::{InspectStyle, ListStyle, ReadArgs, Top},
     connect::ManagerClient,
     fail::CliResult,
-    logs, now,
+    log_now, logs,
     show::{Inspection, TableLayout, TableRow, ago, quoted, short_id, title, truncated},
 };
 use clap::{Args, Subcommand};
 use skep_proto::{
     Id, Timestamp, json,
-    v1::{Filter, ListRequest, Moment, Task},
+    v1::{Filter, ListRequest, Moment, Task, TaskList},
 };
 
 /// `skep task …`
@@ -82,18 +82,20 @@ async fn ls(top: &Top, args: TaskLs) -> CliResult {
     let (look, filters) = (LISTING_OF_ALL.look(&args.style)?, LISTING_OF_ALL.filters(&args.style)?);
     let (manager, moment) = ManagerClient::for_read(top, &args.read).await?;
     let asked = ListRequest { moment, filters, ..ListRequest::default() };
-    let tasks = manager.control().list_tasks(asked).await?.into_inner().tasks;
-    LISTING_OF_ALL.print(&look, &rows(&tasks, args.style.no_trunc))
+    let list = manager.control().list_tasks(asked).await?.into_inner();
+    LISTING_OF_ALL.print(&look, &rows(&list, args.style.no_trunc))
 }
 
 async fn inspect(top: &Top, args: TaskInspect) -> CliResult {
     let look = Inspection::look(&args.style, &LISTING)?;
     let (manager, moment) = ManagerClient::for_read(top, &args.read).await?;
     let asked = ListRequest { moment, objects: args.tasks, ..ListRequest::default() };
-    let tasks = manager.control().list_tasks(asked).await?.into_inner().tasks;
+    let list = manager.control().list_tasks(asked).await?.into_inner();
+    let now = log_now(list.answered_at);
+    let tasks = &list.tasks;
     let rows: Vec<TableRow> =
-        tasks.iter().map(|task| row(task, task.name.clone(), true, now())).collect();
-    look.print(&rows, |at| pretty::pretty(&tasks[at]))
+        tasks.iter().map(|task| row(task, task.name.clone(), true, now)).collect();
+    look.print(&rows, |at| pretty::pretty(&tasks[at], now))
 }
 
 /// Tasks of some services or nodes: `key` says which of the two the ids are. None of no ids.
@@ -103,27 +105,27 @@ pub async fn of(
     mut filters: Vec<Filter>,
     key: &str,
     ids: Vec<String>,
-) -> CliResult<Vec<Task>> {
+) -> CliResult<TaskList> {
     if ids.is_empty() {
-        return Ok(Vec::new());
+        return Ok(TaskList::default());
     }
     filters.retain(|filter| filter.key != key);
     filters.push(Filter { key: key.to_owned(), values: ids });
     let asked = ListRequest { moment, filters, ..ListRequest::default() };
-    Ok(manager.control().list_tasks(asked).await?.into_inner().tasks)
+    Ok(manager.control().list_tasks(asked).await?.into_inner())
 }
 
 /// Rows as Docker orders them: by service and slot, the newest of a slot first, those before it
 /// indented below.
-pub fn rows(tasks: &[Task], no_trunc: bool) -> Vec<TableRow> {
-    let mut sorted: Vec<&Task> = tasks.iter().collect();
+pub fn rows(list: &TaskList, no_trunc: bool) -> Vec<TableRow> {
+    let mut sorted: Vec<&Task> = list.tasks.iter().collect();
     let created = |task: &Task| task.meta.as_ref().map_or(0, |meta| meta.created_revision);
     sorted.sort_by(|a, b| {
         (&a.service_name, &a.service_id, a.slot)
             .cmp(&(&b.service_name, &b.service_id, b.slot))
             .then(created(b).cmp(&created(a)))
     });
-    let now = now();
+    let now = log_now(list.answered_at);
     let mut above: Option<&Task> = None;
     sorted
         .into_iter()

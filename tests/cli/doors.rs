@@ -7,11 +7,7 @@ use crate::{
     run::skep,
 };
 use nix::pty::openpty;
-use skep_proto::v1::{
-    Accepted, ChangeKind, DiffReply, FieldChange, Finding, LogLine, LogsReply, NodeRole, NodeState,
-    ObjectChange, PlacementBlocked, RefusalCode, Refused, RolloutState, RolloutStatus, Severity,
-    Stray, TaskState, WatchServiceReply, WhyReply, command_reply::Outcome, logs_reply::Message,
-};
+use skep_proto::v1::{self, command_reply::Outcome, logs_reply::Message};
 use std::{
     fs::{File, OpenOptions},
     io::Read,
@@ -25,10 +21,11 @@ const SHOWN: &str = "a\\x1b[31m\\x07\\u009b2Jz";
 
 /// A world in which every text that comes from elsewhere is evil.
 fn evil_world() -> ManagerScript {
-    let mut machine = node(1, EVIL, NodeState::Ready, NodeRole::Manager);
+    let mut machine = node(1, EVIL, v1::NodeState::Ready, v1::NodeRole::Manager);
     machine.status.get_or_insert_default().message = EVIL.into();
     let mut web = service(10, "web", 0, 2);
-    web.blocked = Some(PlacementBlocked { message: EVIL.into(), ..PlacementBlocked::default() });
+    web.blocked =
+        Some(v1::PlacementBlocked { message: EVIL.into(), ..v1::PlacementBlocked::default() });
     let container = web
         .spec
         .as_mut()
@@ -38,47 +35,47 @@ fn evil_world() -> ManagerScript {
         container.dir = EVIL.into();
     }
     let mut paused = service(11, "paused", 1, 1);
-    paused.rollout = Some(RolloutStatus {
-        state: RolloutState::Paused as i32,
+    paused.rollout = Some(v1::RolloutStatus {
+        state: v1::RolloutState::Paused as i32,
         message: EVIL.into(),
-        ..RolloutStatus::default()
+        ..v1::RolloutStatus::default()
     });
     let mut parked = service(12, "parked", 1, 1);
     parked.parked = EVIL.into();
-    let mut rejected = task(20, 1, TaskState::Rejected);
+    let mut rejected = task(20, 1, v1::TaskState::Rejected);
     rejected.node_name = EVIL.into();
     rejected.status.get_or_insert_default().error = EVIL.into();
     let mut records = records();
     (records[0].reason, records[0].summary) = (EVIL.into(), EVIL.into());
-    let field = FieldChange { path: EVIL.into(), before: EVIL.into(), after: EVIL.into() };
-    let change = ObjectChange {
+    let field = v1::FieldChange { path: EVIL.into(), before: EVIL.into(), after: EVIL.into() };
+    let change = v1::ObjectChange {
         kind: "service".into(),
         name: EVIL.into(),
-        change: ChangeKind::Changed as i32,
+        change: v1::ChangeKind::Changed as i32,
         fields: vec![field],
-        ..ObjectChange::default()
+        ..v1::ObjectChange::default()
     };
     ManagerScript {
         nodes: vec![machine],
         services: vec![web, paused, parked],
         tasks: vec![rejected],
-        strays: vec![Stray { task_id: id(30), node_name: EVIL.into(), ..Stray::default() }],
+        strays: vec![v1::Stray { task_id: id(30), node_name: EVIL.into(), ..v1::Stray::default() }],
         status: skep_proto::v1::StatusReply { accepting: EVIL.into(), ..status() },
-        reply: Some(Outcome::Refused(Refused {
-            code: RefusalCode::Invalid as i32,
+        reply: Some(Outcome::Refused(v1::Refused {
+            code: v1::RefusalCode::Invalid as i32,
             message: EVIL.into(),
             hint: EVIL.into(),
         })),
-        why: WhyReply {
+        why: v1::WhyReply {
             verdict: EVIL.into(),
             chain: records.clone(),
             placement: vec![EVIL.into()],
-            ..WhyReply::default()
+            ..v1::WhyReply::default()
         },
         records,
-        diff: DiffReply { changes: vec![change], ..DiffReply::default() },
-        findings: vec![Finding {
-            severity: Severity::Problem as i32,
+        diff: v1::DiffReply { changes: vec![change], ..v1::DiffReply::default() },
+        findings: vec![v1::Finding {
+            severity: v1::Severity::Problem as i32,
             subject: EVIL.into(),
             message: EVIL.into(),
             hint: EVIL.into(),
@@ -173,19 +170,20 @@ fn wrong_usage_that_holds_control_characters_cannot_steer_a_terminal() {
 
 #[test]
 fn a_failing_task_and_its_last_lines_cannot_steer_a_terminal() {
-    let accepted = Accepted { object_id: id(10), changed: true, ..Accepted::default() };
+    let accepted = v1::Accepted { object_id: id(10), changed: true, ..v1::Accepted::default() };
     let attempts: Vec<_> = (20..23).map(|n| failed(n, 1, 3)).collect();
     let mut ended = attempts.clone();
     ended.iter_mut().for_each(|task| task.status.get_or_insert_default().error = EVIL.into());
-    let line = LogLine { text: bytes::Bytes::from_static(EVIL.as_bytes()), ..LogLine::default() };
+    let line =
+        v1::LogLine { text: bytes::Bytes::from_static(EVIL.as_bytes()), ..v1::LogLine::default() };
     let manager = ManagerScript {
-        reply: Some(Outcome::Accepted(Accepted { warnings: vec![EVIL.into()], ..accepted })),
-        watch: vec![WatchServiceReply {
+        reply: Some(Outcome::Accepted(v1::Accepted { warnings: vec![EVIL.into()], ..accepted })),
+        watch: vec![v1::WatchServiceReply {
             service: Some(service(10, "web", 0, 1)),
             tasks: ended,
-            ..WatchServiceReply::default()
+            ..v1::WatchServiceReply::default()
         }],
-        logs: vec![LogsReply { message: Some(Message::Line(line)) }],
+        logs: vec![v1::LogsReply { message: Some(Message::Line(line)) }],
         ..ManagerScript::default()
     }
     .serve();
@@ -219,15 +217,18 @@ fn check_unheard(manager: Option<&ScriptedServer>, args: &[&str], expected: i32)
 
 #[test]
 fn a_standard_error_that_nobody_hears_does_not_change_the_exit_code() {
-    let accepted =
-        Accepted { object_id: id(10), warnings: vec!["mind".into()], ..Accepted::default() };
+    let accepted = v1::Accepted {
+        object_id: id(10),
+        warnings: vec!["mind".into()],
+        ..v1::Accepted::default()
+    };
     let manager = ManagerScript {
         reply: Some(Outcome::Accepted(accepted)),
         services: vec![service(10, "web", 1, 1)],
-        watch: vec![WatchServiceReply {
+        watch: vec![v1::WatchServiceReply {
             service: Some(service(10, "web", 1, 1)),
-            tasks: vec![task(20, 1, TaskState::Running)],
-            ..WatchServiceReply::default()
+            tasks: vec![task(20, 1, v1::TaskState::Running)],
+            ..v1::WatchServiceReply::default()
         }],
         ..ManagerScript::default()
     }
@@ -264,7 +265,7 @@ fn a_full_standard_output_is_a_failure_in_words() {
 /// The names are data, but the removal of the others does not hang on their reader.
 #[test]
 fn a_command_does_its_work_although_its_output_cannot_be_written() {
-    let accepted = Accepted { object_id: id(10), ..Accepted::default() };
+    let accepted = v1::Accepted { object_id: id(10), ..v1::Accepted::default() };
     let manager =
         ManagerScript { reply: Some(Outcome::Accepted(accepted)), ..ManagerScript::default() }
             .serve();

@@ -15,12 +15,12 @@ use skep_proto::{
 pub const THEN: u64 = 1_795_267_201_500_000_000;
 const MINUTE_NS: u64 = 60_000_000_000;
 
-/// So many minutes and a half before now, so that what is said of it does not change while the test
-/// runs.
+/// The log's time in all stories: never this machine's, which ages must not be counted from.
+pub const NOW: u64 = THEN + 24 * 60 * MINUTE_NS;
+
+/// So many minutes and a half before [`NOW`].
 pub fn minutes_ago(minutes: u64) -> u64 {
-    let since =
-        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
-    since.as_nanos() as u64 - minutes * MINUTE_NS - MINUTE_NS / 2
+    NOW - minutes * MINUTE_NS - MINUTE_NS / 2
 }
 
 pub fn id(n: u128) -> bytes::Bytes {
@@ -192,5 +192,6 @@ pub fn status() -> StatusReply {
         first_revision: 1,
         started_at: Timestamp(THEN).0,
         accepting: "accepting".into(),
+        uptime_ns: 3_600_000_000_000,
     }
 }

@@ -1,5 +1,6 @@
 //! A manager that says what a story needs, behind a real socket with the real services.
 
+use crate::figures::NOW;
 use skep_proto::v1::{
     self,
     control_server::{Control, ControlServer},
@@ -9,8 +10,12 @@ use skep_proto::v1::{
 };
 use std::{
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
+use tokio_stream::StreamExt;
 use tokio_stream::wrappers::{ReceiverStream, UnixListenerStream};
 use tonic::{Request, Response, Status, transport::Server};
 
@@ -33,6 +38,8 @@ pub struct ManagerScript {
     pub findings: Vec<Finding>,
     pub logs: Vec<LogsReply>,
     pub asked: Arc<Mutex<Vec<String>>>,
+    /// Connections that were accepted.
+    pub connections: Arc<AtomicUsize>,
     pub commands: Arc<Mutex<Vec<Command>>>,
 }
 
@@ -55,12 +62,17 @@ impl ManagerScript {
             tokio::net::UnixListener::bind(&socket).expect("a socket")
         };
         let script = self.clone();
+        let connections = self.connections.clone();
+        let accepted = UnixListenerStream::new(listener).map(move |connection| {
+            connections.fetch_add(1, Ordering::Relaxed);
+            connection
+        });
         runtime.spawn(async move {
             Server::builder()
                 .add_service(ControlServer::new(script.clone()))
                 .add_service(HistoryServer::new(script.clone()))
                 .add_service(LogsServer::new(script))
-                .serve_with_incoming(UnixListenerStream::new(listener))
+                .serve_with_incoming(accepted)
                 .await
         });
         ScriptedServer { socket, script: self, _dir: dir, _runtime: runtime }
@@ -175,7 +187,7 @@ impl Control for ManagerScript {
                 || node.description.as_ref().is_some_and(|description| description.hostname == name)
         };
         let nodes = chosen(&self.nodes, &request.get_ref().objects, named)?;
-        Ok(Response::new(NodeList { nodes, revision: 1 }))
+        Ok(Response::new(NodeList { nodes, revision: 1, answered_at: NOW }))
     }
     async fn list_services(
         &self,
@@ -187,7 +199,7 @@ impl Control for ManagerScript {
             is_id(&service.id, name) || spec.is_some_and(|annotations| annotations.name == name)
         };
         let services = chosen(&self.services, &request.get_ref().objects, named)?;
-        Ok(Response::new(ServiceList { services, revision: 1 }))
+        Ok(Response::new(ServiceList { services, revision: 1, answered_at: NOW }))
     }
     async fn list_tasks(
         &self,
@@ -196,7 +208,7 @@ impl Control for ManagerScript {
         self.note("tasks", request.get_ref());
         let named = |task: &Task, name: &str| is_id(&task.id, name) || task.name == name;
         let tasks = chosen(&self.tasks, &request.get_ref().objects, named)?;
-        Ok(Response::new(TaskList { tasks, revision: 1 }))
+        Ok(Response::new(TaskList { tasks, revision: 1, answered_at: NOW }))
     }
     async fn list_strays(
         &self,

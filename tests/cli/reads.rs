@@ -231,6 +231,18 @@ fn history() {
 }
 
 #[test]
+fn a_command_makes_one_connection() {
+    let manager = world().serve();
+    for (so_far, args) in
+        [&["node", "inspect", "self"][..], &["why", "web"], &["status"]].iter().enumerate()
+    {
+        assert!(manager.run(args).starts_with("exit 0"));
+        let connections = manager.script.connections.load(std::sync::atomic::Ordering::Relaxed);
+        assert_eq!(connections, so_far + 1, "{args:?}");
+    }
+}
+
+#[test]
 fn what_a_read_asks_for() {
     let manager = world().serve();
     for args in [

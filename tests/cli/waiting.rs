@@ -1,7 +1,7 @@
 //! Waiting for a service: what a script sees, and how it ends.
 
 use crate::{
-    figures::{THEN, failed, id, id_text, service, task},
+    figures::{NOW, THEN, failed, id, id_text, service, task},
     manager::ManagerScript,
     run::skep,
 };
@@ -17,6 +17,7 @@ fn reply(tasks: Vec<Task>) -> WatchServiceReply {
         service: Some(service(10, "web", 0, 1)),
         tasks,
         revision: 61,
+        answered_at: NOW,
         ..WatchServiceReply::default()
     }
 }
@@ -57,6 +58,19 @@ fn a_service_that_comes_to_run() {
     let watch = vec![reply(vec![]), pulling, reply(vec![task(20, 1, TaskState::Running)])];
     assert_snapshot!("wait_runs", told(watch.clone(), &[]));
     assert_snapshot!("wait_quiet", told(watch, &["--quiet"]));
+}
+
+/// The log's clock counts, not this machine's: a task that runs since a second is not believed yet.
+#[test]
+fn a_task_that_has_just_begun_to_run_is_watched_for_a_while() {
+    let mut running = task(20, 1, TaskState::Running);
+    if let Some(status) = running.status.as_mut() {
+        status.at = NOW - 1_000_000_000;
+    }
+    let began = std::time::Instant::now();
+    let told = told(vec![reply(vec![running])], &["--quiet"]);
+    assert!(told.starts_with("exit 0"), "{told}");
+    assert!(began.elapsed().as_millis() >= 1_000, "believed after {:?}", began.elapsed());
 }
 
 #[test]

@@ -143,23 +143,31 @@ impl Reads {
     /// The nodes that are asked for.
     pub async fn list_nodes(&self, request: ListRequest) -> Result<NodeList, Status> {
         let view = self.view(request.moment, request.stale).await?;
-        let revision = view.position().revision.0;
-        blocking(move || Ok(NodeList { nodes: list::nodes(&view, &request)?, revision })).await
+        let (revision, answered_at) = (view.position().revision.0, self.log_time().0);
+        blocking(move || {
+            Ok(NodeList { nodes: list::nodes(&view, &request)?, revision, answered_at })
+        })
+        .await
     }
 
     /// The services that are asked for.
     pub async fn list_services(&self, request: ListRequest) -> Result<ServiceList, Status> {
         let view = self.view(request.moment, request.stale).await?;
-        let revision = view.position().revision.0;
-        blocking(move || Ok(ServiceList { services: list::services(&view, &request)?, revision }))
-            .await
+        let (revision, answered_at) = (view.position().revision.0, self.log_time().0);
+        blocking(move || {
+            Ok(ServiceList { services: list::services(&view, &request)?, revision, answered_at })
+        })
+        .await
     }
 
     /// The tasks that are asked for.
     pub async fn list_tasks(&self, request: ListRequest) -> Result<TaskList, Status> {
         let view = self.view(request.moment, request.stale).await?;
-        let revision = view.position().revision.0;
-        blocking(move || Ok(TaskList { tasks: list::tasks(&view, &request)?, revision })).await
+        let (revision, answered_at) = (view.position().revision.0, self.log_time().0);
+        blocking(move || {
+            Ok(TaskList { tasks: list::tasks(&view, &request)?, revision, answered_at })
+        })
+        .await
     }
 
     /// Tasks that agents have and history does not know.
@@ -203,6 +211,7 @@ impl Reads {
                 let log = drive.log().status().borrow().clone();
                 let space = drive.log().space();
                 (reply.term, reply.leader) = (log.term, log.leader);
+                reply.uptime_ns = drive.clock().uptime().0;
                 (reply.log_bytes, reply.free_bytes) = (space.log_bytes, space.free_bytes);
                 reply.accepting = match log.health {
                     Health::Ok => drive.accepting(),

@@ -1,16 +1,14 @@
 //! A node for people, after `docker node inspect --pretty`.
 
 use super::{availability_word, condition_word, role_word, runtime_word, state_word};
-use crate::cli::{
-    now,
-    show::{bytes_size, duration_text, local_time, pairs, title, untrusted::one_line},
-};
+use crate::cli::show::{bytes_size, duration_text, local_time, pairs, title, untrusted::one_line};
 use skep_proto::{
     Id, Timestamp,
     v1::{Node, Resources},
 };
 
-pub fn pretty(node: &Node) -> String {
+/// `now` is the log's time.
+pub fn pretty(node: &Node, now: Timestamp) -> String {
     let description = node.description.clone().unwrap_or_default();
     let meta = node.meta.unwrap_or_default();
     let status = node.status.clone().unwrap_or_default();
@@ -38,7 +36,7 @@ pub fn pretty(node: &Node) -> String {
         ("Role", title(role_word(node.role()))),
         ("Joined at", local_time(meta.created_at)),
         ("Labels", labels.join("\n")),
-        ("State", state(node, status.since_at)),
+        ("State", state(node, status.since_at, now)),
         ("Message", status.message),
         ("Conditions", conditions.join("\n")),
         ("Availability", title(availability_word(node))),
@@ -56,14 +54,14 @@ pub fn pretty(node: &Node) -> String {
     ])
 }
 
-fn state(node: &Node, since_at: u64) -> String {
+fn state(node: &Node, since_at: u64, now: Timestamp) -> String {
     match since_at {
         0 => state_word(node).to_owned(),
         at => {
             format!(
                 "{} for {}",
                 state_word(node),
-                duration_text(now().since(Timestamp(at))).to_lowercase()
+                duration_text(now.since(Timestamp(at))).to_lowercase()
             )
         }
     }

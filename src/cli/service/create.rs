@@ -1,29 +1,26 @@
 //! `skep service create`
 
+mod spec;
+
+pub use spec::attachment;
+
 use super::{
-    flags::{TaskFlags, container},
+    flags::TaskFlags,
     unsupported::ForCreate,
     wait::{self, WaitArgs},
 };
 use crate::cli::{
     args::{ChangeArgs, Top},
     connect::{Failures, ManagerClient},
-    fail::{CliError, CliResult, reason},
+    fail::CliResult,
     parse, show,
 };
 use clap::Args;
 use skep_proto::{
     Id,
-    v1::{
-        Annotations, CreateService, EndpointSpec, Mount, NetworkAttachment, Placement, PortConfig,
-        Replicated, ServiceMode, ServiceSpec, TaskSpec, command::Action, service_mode::Mode,
-    },
+    v1::{self, command::Action},
 };
-use std::{
-    fs::File,
-    io::Read,
-    path::{Path, PathBuf},
-};
+use std::path::PathBuf;
 
 /// `skep service create`
 #[derive(Args)]
@@ -39,7 +36,7 @@ pub struct Create {
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
     /// How many tasks are to run
-    #[arg(long, value_name = "COUNT", default_value_t = 1)]
+    #[arg(long, value_name = "COUNT", default_value = "1", value_parser = parse::count::<u64>, allow_hyphen_values = true)]
     replicas: u64,
     #[arg(long, hide = true, value_name = "MODE", default_value = "replicated")]
     mode: String,
@@ -52,7 +49,7 @@ pub struct Create {
     /// A mount: type=bind|volume|tmpfs,source=…,target=…[,readonly][,volume-opt=…]; a field that
     /// holds a comma stands in double quotes
     #[arg(long, value_name = "MOUNT", value_parser = parse::mount)]
-    mount: Vec<Mount>,
+    mount: Vec<v1::Mount>,
     /// Only nodes that meet this: node.labels.zone==b1, node.role!=manager
     #[arg(long, value_name = "CONSTRAINT", value_parser = parse::constraint)]
     constraint: Vec<String>,
@@ -67,7 +64,7 @@ pub struct Create {
     network: Vec<String>,
     /// A port of the node that leads to the task: published=8080,target=80,mode=host
     #[arg(short, long, value_name = "PORT", value_parser = parse::port)]
-    publish: Vec<PortConfig>,
+    publish: Vec<v1::PortConfig>,
     #[command(flatten)]
     task: TaskFlags,
     #[command(flatten)]
@@ -80,117 +77,18 @@ pub struct Create {
 
 pub async fn run(top: &Top, args: Create) -> CliResult {
     args.unsupported.check()?;
-    let spec = spec(&args)?;
+    let spec = spec::spec(&args)?;
     let target = top.host(&args.change.host)?;
     let manager = ManagerClient::connect(&target).await?;
     let clock = args.waiting.begin();
     let mut submitter =
         manager.submitter(args.change.reason.as_deref()).await?.within(args.waiting.limit());
     let accepted = submitter
-        .submit(Action::CreateService(Box::new(CreateService { spec: Some(spec) })))
+        .submit(Action::CreateService(Box::new(v1::CreateService { spec: Some(spec) })))
         .await?;
     let id = Id::from_bytes(&accepted.object_id).to_string();
     let mut failures = Failures::default();
     failures.note(show::say(&id));
     failures.note(wait::until_it_runs(&manager, &id, &accepted, &args.waiting, clock).await);
     failures.end()
-}
-
-fn spec(args: &Create) -> CliResult<ServiceSpec> {
-    if args.mode != "replicated" {
-        return Err(match args.mode.as_str() {
-            "global" => CliError::usage("--mode global is not supported yet")
-                .hint("use --replicas with --replicas-max-per-node 1"),
-            "replicated-job" | "global-job" => {
-                CliError::usage(format!("--mode {} is not supported yet", args.mode))
-                    .hint("use --restart-condition none for work that ends")
-            }
-            other => CliError::usage(format!("mode {other:?} is unknown"))
-                .hint("leave it out: services are replicated"),
-        });
-    }
-    let mut env = Vec::new();
-    for file in &args.env_file {
-        env.extend(env_lines(file)?);
-    }
-    env.extend(args.env.iter().cloned());
-    let env = parse::last_of_each(env);
-    let mut task = TaskSpec::default();
-    {
-        let container = container(&mut task).map_err(CliError::usage)?;
-        container.image.clone_from(&args.image);
-        container.args.clone_from(&args.command);
-        container.env = env;
-        container.mounts.clone_from(&args.mount);
-        container.labels = args.container_label.iter().cloned().collect();
-    }
-    args.task.apply(&mut task).map_err(CliError::usage)?;
-    if !args.constraint.is_empty() {
-        task.placement
-            .get_or_insert_with(Placement::default)
-            .constraints
-            .clone_from(&args.constraint);
-    }
-    task.networks = args.network.iter().map(|target| attachment(target)).collect();
-    let labels = args.label.iter().cloned().collect();
-    let name = args.name.clone().unwrap_or_else(|| made_up(&args.image));
-    Ok(ServiceSpec {
-        annotations: Some(Annotations { name, labels }),
-        task: Some(task),
-        mode: Some(ServiceMode {
-            mode: Some(Mode::Replicated(Replicated { replicas: args.replicas })),
-        }),
-        endpoint: (!args.publish.is_empty())
-            .then(|| EndpointSpec { ports: args.publish.clone(), ..EndpointSpec::default() }),
-        ..ServiceSpec::default()
-    })
-}
-
-/// One of the networks that each node has by itself.
-pub fn attachment(target: &str) -> NetworkAttachment {
-    NetworkAttachment { target: target.to_owned(), ..NetworkAttachment::default() }
-}
-
-fn env_lines(path: &Path) -> CliResult<Vec<String>> {
-    let shown = path.display();
-    let mut bytes = Vec::new();
-    // One byte more than is taken, so that a file which is too long is told apart.
-    File::open(path)
-        .and_then(|file| file.take(parse::ENV_FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes))
-        .map_err(|error| {
-            CliError::usage(format!("--env-file {shown} cannot be read: {}", reason(&error)))
-                .caused_by(error)
-        })?;
-    parse::env_file(&bytes).map_err(|error| CliError::usage(format!("--env-file {shown}: {error}")))
-}
-
-/// A name for a service that was given none: what it runs, and letters that tell it from its like.
-fn made_up(image: &str) -> String {
-    let last =
-        image.rsplit('/').next().unwrap_or_default().split(['@', ':']).next().unwrap_or_default();
-    let plain: String = last
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' })
-        .collect();
-    let plain = plain.trim_matches('-').chars().take(40).collect::<String>();
-    let letters = Id(u128::from(crate::cli::now().0)).to_string();
-    let tail: String = letters.chars().rev().take(6).collect();
-    format!("{}-{tail}", if plain.is_empty() { "service" } else { plain.trim_end_matches('-') })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_made_up_name_is_a_name() {
-        for (image, begins) in [
-            ("registry.example/a/web-app:1.2", "web-app-"),
-            ("/usr/bin/sleep", "sleep-"),
-            ("@", "service-"),
-        ] {
-            let name = made_up(image);
-            assert!(name.starts_with(begins) && name.len() == begins.len() + 6, "{name}");
-        }
-    }
 }

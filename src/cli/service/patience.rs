@@ -12,6 +12,11 @@ use std::{collections::BTreeMap, time::Duration};
 /// Longest time without progress, or in trouble, where the caller gave no limit.
 pub const STANDSTILL_MAX: Duration = Duration::from_secs(60);
 
+/// When tasks have run for `steady`, if they were seen `age` old at `seen_at`.
+pub fn steady_at(seen_at: Duration, age: Duration, steady: Duration) -> Duration {
+    seen_at + steady.saturating_sub(age)
+}
+
 /// When waiting ends in vain.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum WaitLimit {
@@ -29,7 +34,6 @@ pub struct WaitDeadline {
     limit: WaitLimit,
     advanced_at: Duration,
     trouble_since: Option<Duration>,
-    converged_since: Option<Duration>,
     settled_most: u64,
     slots_fewest: usize,
     reached: BTreeMap<u64, (i32, u64)>,
@@ -42,7 +46,6 @@ impl WaitDeadline {
             limit,
             advanced_at: now,
             trouble_since: None,
-            converged_since: None,
             settled_most: 0,
             slots_fewest: usize::MAX,
             reached: BTreeMap::new(),
@@ -55,12 +58,6 @@ impl WaitDeadline {
             self.advanced_at = now;
         }
         self.trouble_since = picture.in_trouble().then(|| self.trouble_since.unwrap_or(now));
-        self.converged_since = picture.converged.then(|| self.converged_since.unwrap_or(now));
-    }
-
-    /// Since when all has been as it should be.
-    pub fn converged_since(&self) -> Option<Duration> {
-        self.converged_since
     }
 
     /// When waiting ends in vain.
@@ -154,13 +151,9 @@ mod tests {
     }
 
     #[test]
-    fn what_has_converged_is_remembered_from_then_on() {
-        let mut patience = WaitDeadline::new(WaitLimit::Standstill, at(0));
-        let converged = Picture { converged: true, ..picture(512, 0) };
-        patience.take(&converged, at(3));
-        patience.take(&converged, at(4));
-        assert_eq!(patience.converged_since(), Some(at(3)));
-        patience.take(&picture(64, 0), at(5));
-        assert_eq!(patience.converged_since(), None);
+    fn a_task_is_believed_when_it_has_run_long_enough_by_the_clock_that_stamped_it() {
+        assert_eq!(steady_at(at(3), at(0), at(2)), at(5));
+        assert_eq!(steady_at(at(4), at(1), at(2)), at(5), "a later look changes nothing");
+        assert_eq!(steady_at(at(3), at(3_600), at(2)), at(3), "what ran before is believed");
     }
 }

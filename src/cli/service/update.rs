@@ -5,11 +5,12 @@
 //! edit of one key does not clash with an edit of another. Of two edits of the same key the later
 //! one counts, as with any two commands.
 
+mod edit;
+
 use super::{
-    create::attachment,
     edits::Edits,
     find,
-    flags::{TaskFlags, container},
+    flags::TaskFlags,
     id_of,
     unsupported::ForUpdate,
     wait::{self, WaitArgs},
@@ -22,11 +23,7 @@ use crate::cli::{
     show,
 };
 use clap::Args;
-use skep_proto::v1::{
-    Accepted, Annotations, EndpointSpec, Mount, Placement, PortConfig, PortProtocol, RefusalCode,
-    Replicated, ServiceMode, ServiceSpec, TaskSpec, UpdateService, command::Action,
-    service_mode::Mode,
-};
+use skep_proto::v1::{self, command::Action};
 use std::time::Instant;
 
 /// `skep service update`
@@ -43,7 +40,7 @@ pub struct ServiceUpdate {
     #[arg(long, value_name = "COMMAND", value_parser = parse::shell_words, allow_hyphen_values = true)]
     args: Option<ShellWords>,
     /// How many tasks are to run
-    #[arg(long, value_name = "COUNT")]
+    #[arg(long, value_name = "COUNT", value_parser = parse::count::<u64>, allow_hyphen_values = true)]
     replicas: Option<u64>,
     /// Replace all tasks even though nothing changes
     #[arg(long)]
@@ -56,7 +53,7 @@ pub struct ServiceUpdate {
     env_rm: Vec<String>,
     /// Add a mount, or change the one with the same target
     #[arg(long, value_name = "MOUNT", value_parser = parse::mount)]
-    mount_add: Vec<Mount>,
+    mount_add: Vec<v1::Mount>,
     /// Take away the mount with this target
     #[arg(long, value_name = "TARGET")]
     mount_rm: Vec<String>,
@@ -86,10 +83,10 @@ pub struct ServiceUpdate {
     network_rm: Vec<String>,
     /// Add a published port, or change the one with the same target
     #[arg(long, value_name = "PORT", value_parser = parse::port)]
-    publish_add: Vec<PortConfig>,
+    publish_add: Vec<v1::PortConfig>,
     /// Take away the port with this target: 80, 53/udp
     #[arg(long, value_name = "TARGET", value_parser = parse::port_removal)]
-    publish_rm: Vec<(u32, PortProtocol)>,
+    publish_rm: Vec<(u32, v1::PortProtocol)>,
     #[command(flatten)]
     task: TaskFlags,
     #[command(flatten)]
@@ -104,7 +101,7 @@ pub async fn run(top: &Top, args: ServiceUpdate) -> CliResult {
     args.unsupported.check()?;
     // Tried on an empty spec, so that flags which contradict each other are found before anybody is
     // asked.
-    args.task.apply(&mut TaskSpec::default()).map_err(CliError::usage)?;
+    args.task.apply(&mut v1::TaskSpec::default()).map_err(CliError::usage)?;
     let manager = ManagerClient::connect(&top.host(&args.change.host)?).await?;
     let clock = args.waiting.begin();
     let mut submitter =
@@ -124,7 +121,7 @@ async fn submit(
     manager: &ManagerClient,
     submitter: &mut Submitter,
     args: &ServiceUpdate,
-) -> CliResult<(String, Accepted)> {
+) -> CliResult<(String, v1::Accepted)> {
     let began = Instant::now();
     let mut edits = Edits::new(args.waiting.limit());
     loop {
@@ -136,11 +133,11 @@ async fn submit(
         let id = id_of(&service).to_string();
         let version = service.meta.as_ref().map_or(0, |meta| meta.version);
         let mut spec = service.spec.unwrap_or_default();
-        edit(&mut spec, args)?;
-        let update = UpdateService { service: id.clone(), version, spec: Some(spec) };
+        edit::edit(&mut spec, args)?;
+        let update = v1::UpdateService { service: id.clone(), version, spec: Some(spec) };
         match submitter.submit(Action::UpdateService(Box::new(update))).await {
             Ok(accepted) => return Ok((id, accepted)),
-            Err(failure) if failure.code() == RefusalCode::OutOfSequence => {
+            Err(failure) if failure.code() == v1::RefusalCode::OutOfSequence => {
                 let Some(pause) = edits.again(began.elapsed(), dice()) else { return Err(failure) };
                 tokio::time::sleep(pause).await;
             }
@@ -153,172 +150,4 @@ async fn submit(
 /// them.
 fn dice() -> u64 {
     crate::cli::now().0 ^ u64::from(std::process::id()).rotate_left(32)
-}
-
-fn edit(spec: &mut ServiceSpec, args: &ServiceUpdate) -> CliResult {
-    let labels = &mut spec.annotations.get_or_insert_with(Annotations::default).labels;
-    args.label_rm.iter().for_each(|key| drop(labels.remove(key)));
-    labels.extend(args.label_add.iter().cloned());
-    if let Some(replicas) = args.replicas {
-        let mode = spec.mode.get_or_insert_with(ServiceMode::default);
-        match &mut mode.mode {
-            Some(Mode::Replicated(replicated)) => replicated.replicas = replicas,
-            None => mode.mode = Some(Mode::Replicated(Replicated { replicas })),
-            Some(Mode::Global(_) | Mode::ReplicatedJob(_) | Mode::GlobalJob(_)) => {
-                return Err(CliError::refused(
-                    "only replicated services have a number of replicas",
-                ));
-            }
-        }
-    }
-    edit_ports(spec, args);
-    edit_task(spec.task.get_or_insert_with(TaskSpec::default), args).map_err(CliError::refused)
-}
-
-fn edit_ports(spec: &mut ServiceSpec, args: &ServiceUpdate) {
-    if args.publish_add.is_empty() && args.publish_rm.is_empty() {
-        return;
-    }
-    let endpoint = spec.endpoint.get_or_insert_with(EndpointSpec::default);
-    let gone = |port: &PortConfig| {
-        args.publish_rm.iter().any(|(target, protocol)| meets(port, *target, *protocol))
-    };
-    let anew = |port: &PortConfig| {
-        args.publish_add.iter().any(|new| meets(port, new.target_port, new.protocol()))
-    };
-    endpoint.ports.retain(|port| !gone(port) && !anew(port));
-    endpoint.ports.extend(args.publish_add.iter().cloned());
-}
-
-fn meets(port: &PortConfig, target: u32, protocol: PortProtocol) -> bool {
-    port.target_port == target && port.protocol() == protocol
-}
-
-fn edit_task(task: &mut TaskSpec, args: &ServiceUpdate) -> Result<(), String> {
-    let container = container(task)?;
-    if let Some(image) = &args.image {
-        container.image.clone_from(image);
-    }
-    if let Some(words) = &args.args {
-        container.args.clone_from(&words.0);
-    }
-    container
-        .env
-        .retain(|variable| !args.env_rm.iter().any(|gone| gone == parse::env_name(variable)));
-    container.env =
-        parse::last_of_each(container.env.drain(..).chain(args.env_add.iter().cloned()));
-    let renewed = |mount: &Mount| args.mount_add.iter().any(|new| new.target == mount.target);
-    container.mounts.retain(|mount| !args.mount_rm.contains(&mount.target) && !renewed(mount));
-    container.mounts.extend(args.mount_add.iter().cloned());
-    args.container_label_rm.iter().for_each(|key| drop(container.labels.remove(key)));
-    container.labels.extend(args.container_label_add.iter().cloned());
-    if !args.constraint_add.is_empty() || !args.constraint_rm.is_empty() {
-        let constraints = &mut task.placement.get_or_insert_with(Placement::default).constraints;
-        let plain = |text: &str| text.split_whitespace().collect::<String>();
-        constraints.retain(|own| !args.constraint_rm.iter().any(|gone| plain(gone) == plain(own)));
-        let new: Vec<String> =
-            args.constraint_add.iter().filter(|new| !constraints.contains(new)).cloned().collect();
-        constraints.extend(new);
-    }
-    task.networks.retain(|network| !args.network_rm.contains(&network.target));
-    for target in &args.network_add {
-        if !task.networks.iter().any(|network| network.target == *target) {
-            task.networks.push(attachment(target));
-        }
-    }
-    if args.force {
-        task.force_update += 1;
-    }
-    args.task.apply(task)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use clap::Parser;
-    use skep_proto::defaults;
-
-    #[derive(Parser)]
-    struct UpdateLine {
-        #[command(flatten)]
-        update: ServiceUpdate,
-    }
-
-    fn check(before: &ServiceSpec, flags: &[&str]) -> ServiceSpec {
-        let line = ["skep", "web"].iter().chain(flags);
-        let args = UpdateLine::try_parse_from(line).expect("a good command line").update;
-        let mut spec = before.clone();
-        edit(&mut spec, &args).expect("it can be done");
-        spec
-    }
-
-    #[test]
-    fn pairs_add_change_and_take_away() {
-        let spec = check(
-            &ServiceSpec::default(),
-            &[
-                "--env-add",
-                "A=1",
-                "--env-add",
-                "B=2",
-                "--label-add",
-                "x=y",
-                "--constraint-add",
-                "node.role==worker",
-                "--mount-add",
-                "type=tmpfs,target=/t",
-                "--publish-add",
-                "published=1,target=80,mode=host",
-                "--replicas",
-                "3",
-            ],
-        );
-        let spec = check(
-            &spec,
-            &[
-                "--env-add",
-                "A=9",
-                "--env-rm",
-                "B",
-                "--label-rm",
-                "x",
-                "--constraint-rm",
-                "node.role == worker",
-                "--mount-add",
-                "type=volume,source=v,target=/t",
-                "--publish-add",
-                "published=2,target=80,mode=host",
-                "--force",
-            ],
-        );
-        let task = spec.task.clone().expect("a task");
-        let container = defaults::container(&task).expect("a container");
-        assert_eq!(container.env, ["A=9"]);
-        assert_eq!(container.mounts.len(), 1);
-        assert_eq!(container.mounts[0].source, "v");
-        assert_eq!(
-            spec.endpoint.map(|e| e.ports.iter().map(|p| p.published_port).collect::<Vec<_>>()),
-            Some(vec![2])
-        );
-        assert_eq!(task.placement.map(|p| p.constraints), Some(vec![]));
-        assert_eq!(task.force_update, 1);
-        assert!(spec.annotations.is_some_and(|a| a.labels.is_empty()));
-        assert_eq!(
-            defaults::replicas(&ServiceSpec { mode: spec.mode, ..ServiceSpec::default() }),
-            Some(3)
-        );
-    }
-
-    #[test]
-    fn what_was_not_said_stays() {
-        let before = check(
-            &ServiceSpec::default(),
-            &["--image", "a", "--limit-memory", "64m", "--restart-delay", "1s"],
-        );
-        let after = check(&before, &["--limit-cpu", "0.5"]);
-        let task = after.task.expect("a task");
-        let limits = task.resources.and_then(|r| r.limits).expect("limits");
-        assert_eq!((limits.memory_bytes, limits.nano_cpus), (64 << 20, 500_000_000));
-        assert_eq!(task.restart.and_then(|r| r.delay_ns), Some(1_000_000_000));
-    }
 }

@@ -1,27 +1,21 @@
 //! Waiting until a service has come to what was asked, or until it is clear that it will not. The
 //! service stays.
 
+mod giving_up;
+
 use super::{
     name_of,
-    patience::{WaitDeadline, WaitLimit},
+    patience::{WaitDeadline, WaitLimit, steady_at},
     progress::ProgressDisplay,
     verdict::{self, Picture},
 };
 use crate::cli::{
     connect::ManagerClient,
     fail::{CliError, CliResult},
-    now, parse,
-    show::untrusted::one_line,
-    task::end_of,
+    log_now, parse,
 };
 use clap::Args;
-use skep_proto::{
-    Id, defaults,
-    time::SECOND_NS,
-    v1::{
-        Accepted, LogsRequest, Task, TaskState, WatchServiceReply, WatchServiceRequest, logs_reply,
-    },
-};
+use skep_proto::{defaults, v1};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -29,10 +23,6 @@ use tokio::time::Instant;
 const STEADY: Duration = Duration::from_secs(2);
 /// The same once an attempt has failed.
 const STEADY_AFTER_FAILURE: Duration = Duration::from_secs(5);
-/// Lines of a failed task that are shown.
-const LAST_LINES: u64 = 10;
-/// How long its node may take to send them.
-const LAST_LINES_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Whether and how long to wait.
 #[derive(Args, Clone, Debug)]
@@ -41,7 +31,7 @@ pub struct WaitArgs {
     #[arg(short, long)]
     detach: bool,
     /// End after so long, whatever happens; 0 waits for ever [default: after 60s without progress]
-    #[arg(long, value_name = "DURATION", value_parser = parse::duration)]
+    #[arg(long, value_name = "DURATION", value_parser = parse::duration, allow_hyphen_values = true)]
     timeout: Option<Duration>,
     /// Show no progress
     #[arg(short, long)]
@@ -76,7 +66,7 @@ pub struct WaitClock {
 pub async fn until_it_runs(
     manager: &ManagerClient,
     id: &str,
-    accepted: &Accepted,
+    accepted: &v1::Accepted,
     waiting: &WaitArgs,
     clock: WaitClock,
 ) -> CliResult {
@@ -95,31 +85,56 @@ pub async fn until_it_runs(
     outcome
 }
 
+/// What a manager said of a service last.
+struct LastReply {
+    reply: v1::WatchServiceReply,
+    picture: Picture,
+    /// The log's time then.
+    answered_at: u64,
+    /// When it came, counted from the command's beginning.
+    came_at: Duration,
+}
+
+impl LastReply {
+    /// When the tasks have run long enough to be believed.
+    fn steady_at(&self) -> Duration {
+        let age_ns = self.answered_at.saturating_sub(self.picture.settled_at);
+        steady_at(self.came_at, Duration::from_nanos(age_ns), steady_for(self))
+    }
+
+    /// The log's time, `passed` after the command's beginning.
+    fn log_time(&self, passed: Duration) -> u64 {
+        let since = passed.saturating_sub(self.came_at).as_nanos();
+        self.answered_at.saturating_add(u64::try_from(since).unwrap_or(u64::MAX))
+    }
+}
+
 async fn watch(
     manager: &ManagerClient,
     id: &str,
-    accepted: &Accepted,
+    accepted: &v1::Accepted,
     clock: WaitClock,
     progress: &mut ProgressDisplay,
 ) -> CliResult {
     let mut patience = WaitDeadline::new(clock.limit, clock.began.elapsed());
-    let mut last: Option<(WatchServiceReply, Picture)> = None;
+    let mut last: Option<LastReply> = None;
+    let give_up = |last: Option<LastReply>, reason: String| async move {
+        Err(giving_up::failure(manager, id, last.as_ref(), clock.began.elapsed(), reason).await)
+    };
     let after_revision = accepted.through_revision.max(accepted.revision);
-    let asked = WatchServiceRequest { service: id.to_owned(), after_revision };
+    let asked = v1::WatchServiceRequest { service: id.to_owned(), after_revision };
     let mut control = manager.control();
     let replies = tokio::select! {
         replies = control.watch_service(asked) => replies,
         () = sleep_until(patience.ends_at(), clock) => {
-            return Err(give_up(manager, id, None, in_vain(clock.limit)).await);
+            return give_up(None, in_vain(clock.limit)).await;
         }
     };
     let mut replies = replies.map_err(|status| while_waiting(id, status.into()))?.into_inner();
     let mut old = None;
     loop {
-        let steady_at = match (&last, patience.converged_since()) {
-            (Some((reply, picture)), Some(since)) => Some(since + steady_for(reply, picture)),
-            _ => None,
-        };
+        let converged = last.as_ref().filter(|last| last.picture.converged);
+        let steady_at = converged.map(LastReply::steady_at);
         // A service that is as it should be is not given up for want of a steady moment.
         let wake_at = [steady_at, patience.ends_at()].into_iter().flatten().min();
         if steady_at.is_some() && wake_at.is_some_and(|at| at <= clock.began.elapsed()) {
@@ -131,23 +146,27 @@ async fn watch(
                 if steady_at.is_some() {
                     return Ok(());
                 }
-                return Err(give_up(manager, id, last.as_ref(), in_vain(clock.limit)).await);
+                return give_up(last, in_vain(clock.limit)).await;
             }
         };
         let Some(reply) = reply else {
             return Err(while_waiting(id, CliError::unreachable("")));
         };
         if reply.removed {
-            return Err(CliError::refused(format!("service {id} was removed meanwhile")));
+            let name = last.as_ref().and_then(|last| last.reply.service.as_ref()).map(name_of);
+            let name = name.unwrap_or(id);
+            return Err(CliError::refused(format!("service {name} was removed meanwhile")));
         }
         let old = old.get_or_insert_with(|| verdict::old_failures(&reply, accepted.revision));
         let picture = verdict::judge(&reply, old);
         progress.show(&picture);
-        patience.take(&picture, clock.began.elapsed());
+        let came_at = clock.began.elapsed();
+        patience.take(&picture, came_at);
         let reason = picture.hopeless.clone();
-        last = Some((reply, picture));
+        last =
+            Some(LastReply { answered_at: log_now(reply.answered_at).0, reply, picture, came_at });
         if !reason.is_empty() {
-            return Err(give_up(manager, id, last.as_ref(), reason).await);
+            return give_up(last, reason).await;
         }
     }
 }
@@ -178,100 +197,14 @@ async fn sleep_until(at: Option<Duration>, clock: WaitClock) {
     }
 }
 
-/// A task that has just been started may be about to fail; one that ran before, or was found
-/// healthy, is believed.
-fn steady_for(reply: &WatchServiceReply, picture: &Picture) -> Duration {
-    let task = reply
-        .service
-        .as_ref()
-        .and_then(|service| service.spec.as_ref())
-        .and_then(|spec| spec.task.as_ref());
-    let checked =
-        task.and_then(defaults::container).and_then(|container| container.health.as_ref());
-    if checked.is_some_and(|health| health.test.first().is_some_and(|word| word != "NONE")) {
+/// How long tasks must run before they are believed: a task that has just been started may be about
+/// to fail; one that was found healthy is believed at once.
+fn steady_for(last: &LastReply) -> Duration {
+    let spec = last.reply.service.as_ref().and_then(|service| service.spec.as_ref());
+    let container = spec.and_then(|spec| spec.task.as_ref()).and_then(defaults::container);
+    let check = container.and_then(|container| container.health.as_ref());
+    if check.is_some_and(|health| health.test.first().is_some_and(|word| word != "NONE")) {
         return Duration::ZERO;
     }
-    let whole = if picture.has_failed() { STEADY_AFTER_FAILURE } else { STEADY };
-    whole.saturating_sub(Duration::from_nanos(now().0.saturating_sub(picture.settled_at)))
-}
-
-async fn give_up(
-    manager: &ManagerClient,
-    id: &str,
-    last: Option<&(WatchServiceReply, Picture)>,
-    reason: String,
-) -> CliError {
-    let Some((reply, picture)) = last else {
-        return CliError::refused(format!("nothing was heard of service {id}"))
-            .hint("see `skep status`");
-    };
-    let name = reply.service.as_ref().map_or(id, name_of);
-    let reason = if picture.blocked.is_empty() { reason } else { picture.blocked.clone() };
-    let mut text = format!("{}: {reason}", standing(name, picture));
-    if let Some(slot) = picture.culprit()
-        && let Some(task) = &slot.failed
-    {
-        let node = if task.node_name.is_empty() {
-            String::new()
-        } else {
-            format!(" on node {}", task.node_name)
-        };
-        let id = Id::from_bytes(&task.id);
-        text.push_str("\n  ");
-        text.push_str(&one_line(&format!("{}{node}: {} (task {id})", task.name, end_of(task))));
-        let lines = tokio::time::timeout(LAST_LINES_PATIENCE, last_lines(manager, task))
-            .await
-            .unwrap_or_default();
-        if !lines.is_empty() {
-            text.push_str("\n  its last lines:");
-            lines.iter().for_each(|line| text.push_str(&format!("\n    {line}")));
-        }
-        text.push_str(&format!("\n  {}", next_attempt(&slot.task, task)));
-    }
-    CliError::refused(text).hint(format!(
-        "the service stays; `skep service ps {name}` shows its tasks, `skep why {name}` why, `skep service rm {name}` removes it"
-    ))
-}
-
-/// How many tasks run, and which spec.
-fn standing(name: &str, picture: &Picture) -> String {
-    let (settled, wanted) = (picture.settled, picture.wanted);
-    match picture.older {
-        0 => format!("service {name} does not run as asked ({settled} of {wanted} tasks run)"),
-        older => format!(
-            "the update of service {name} is not done ({settled} of {wanted} tasks run the new spec, {older} an older one)"
-        ),
-    }
-}
-
-fn next_attempt(newest: &Task, failed: &Task) -> String {
-    // One that failed before its time came is answered when it comes.
-    if newest.id == failed.id && newest.desired() > TaskState::Running {
-        return "there is no further attempt".into();
-    }
-    match newest.start_at.saturating_sub(now().0) {
-        0 => "the next attempt is under way".into(),
-        ns => format!("the next attempt comes in {} s", ns.div_ceil(SECOND_NS)),
-    }
-}
-
-/// What a task wrote last, as far as its node can tell.
-async fn last_lines(manager: &ManagerClient, task: &Task) -> Vec<String> {
-    let tasks = vec![Id::from_bytes(&task.id).to_string()];
-    let asked = LogsRequest { tasks, tail: Some(LAST_LINES), ..LogsRequest::default() };
-    let mut lines = Vec::new();
-    let Ok(replies) = manager.logs().read(asked).await else { return lines };
-    let mut replies = replies.into_inner();
-    while let Ok(Some(reply)) = replies.message().await {
-        match reply.message {
-            Some(logs_reply::Message::Line(line)) => {
-                lines.push(one_line(&String::from_utf8_lossy(&line.text)))
-            }
-            Some(logs_reply::Message::Gap(gap)) => {
-                lines.push(format!("({})", one_line(&gap.message)))
-            }
-            None => {}
-        }
-    }
-    lines
+    if last.picture.has_failed() { STEADY_AFTER_FAILURE } else { STEADY }
 }

@@ -2,6 +2,7 @@
 
 use skep_proto::{
     defaults,
+    task_state::EndKind,
     v1::{ContainerStatus, EndCause, PortConfig, PortProtocol, Task, TaskState},
 };
 
@@ -25,21 +26,10 @@ pub fn trouble(task: &Task) -> String {
     if !status.error.is_empty() {
         return status.error;
     }
-    match status.state() {
-        TaskState::Failed | TaskState::Rejected => {
-            status.container.as_ref().map_or_else(String::new, end_text)
-        }
-        TaskState::New
-        | TaskState::Pending
-        | TaskState::Assigned
-        | TaskState::Accepted
-        | TaskState::Preparing
-        | TaskState::Ready
-        | TaskState::Starting
-        | TaskState::Running => status.message,
-        TaskState::Complete | TaskState::Shutdown | TaskState::Remove | TaskState::Orphaned => {
-            String::new()
-        }
+    match status.state().meaning().end {
+        EndKind::Badly => status.container.as_ref().map_or_else(String::new, end_text),
+        EndKind::NoEnd => status.message,
+        EndKind::Well => String::new(),
     }
 }
 

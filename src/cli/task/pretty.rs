@@ -1,13 +1,11 @@
 //! A task for people.
 
 use super::outcome::{end_text, image, ports, state_word, trouble};
-use crate::cli::{
-    now,
-    show::{ago, local_time, pairs, title},
-};
-use skep_proto::{Id, v1::Task};
+use crate::cli::show::{ago, local_time, pairs, title};
+use skep_proto::{Id, Timestamp, v1::Task};
 
-pub fn pretty(task: &Task) -> String {
+/// `now` is the log's time.
+pub fn pretty(task: &Task, now: Timestamp) -> String {
     let meta = task.meta.unwrap_or_default();
     let status = task.status.clone().unwrap_or_default();
     let container = status.container.clone().unwrap_or_default();
@@ -28,10 +26,7 @@ pub fn pretty(task: &Task) -> String {
         ("Replaces", id(&task.replaces_id)),
         ("Attempt", number(i64::from(task.attempt))),
         ("Desired state", title(state_word(task.desired()))),
-        (
-            "Current state",
-            format!("{} {}", title(state_word(status.state())), ago(status.at, now())),
-        ),
+        ("Current state", format!("{} {}", title(state_word(status.state())), ago(status.at, now))),
         ("Message", status.message.clone()),
         ("Error", trouble(task)),
         (

@@ -6,7 +6,6 @@
 use super::{Reads, Source, status};
 use crate::{
     drive::Published,
-    pulls::Pulls,
     resolve,
     show::{self, list},
 };
@@ -32,9 +31,9 @@ const PULLS_PERIOD: Duration = Duration::from_millis(500);
 
 struct Watch {
     published: Receiver<Arc<Published>>,
+    reads: Reads,
     /// Of a stopped manager: kept so that the receiver stays open for the first look.
     _still: Option<Sender<Arc<Published>>>,
-    pulls: Arc<Pulls>,
     service: Id,
     sent: Option<u64>,
     done: bool,
@@ -69,8 +68,8 @@ impl Reads {
         let service = view.services().get(place).map_or(Id::NONE, |row| row.id);
         let watch = Watch {
             published,
+            reads: self.clone(),
             _still: still,
-            pulls: self.pulls.clone(),
             service,
             sent: None,
             done: false,
@@ -125,7 +124,8 @@ impl Watch {
             task.detail.as_ref().map(Arc::as_ptr).hash(&mut hasher);
             if task.state == TaskState::Preparing {
                 pulling = true;
-                self.pulls
+                self.reads
+                    .pulls
                     .of(task.id)
                     .map(|pull| (pull.done_bytes, pull.message))
                     .hash(&mut hasher);
@@ -143,7 +143,7 @@ impl Watch {
             .filter(|task| {
                 task.status.as_ref().is_some_and(|status| status.state() == TaskState::Preparing)
             })
-            .filter_map(|task| self.pulls.of(Id::from_bytes(&task.id)))
+            .filter_map(|task| self.reads.pulls.of(Id::from_bytes(&task.id)))
             .collect();
         WatchServiceReply {
             service: service.map(|row| show::service(view, row)),
@@ -151,6 +151,7 @@ impl Watch {
             revision: view.position().revision.0,
             removed: false,
             pulls,
+            answered_at: self.reads.log_time().0,
         }
     }
 }

@@ -1,0 +1,179 @@
+//! What `skep service update` changes in a spec. PURE.
+
+use super::ServiceUpdate;
+use crate::cli::{
+    fail::{CliError, CliResult},
+    parse,
+    service::{create::attachment, flags::container},
+};
+use skep_proto::v1::{self, service_mode::Mode};
+
+/// Makes the changes that the flags name.
+pub fn edit(spec: &mut v1::ServiceSpec, args: &ServiceUpdate) -> CliResult {
+    let labels = &mut spec.annotations.get_or_insert_with(v1::Annotations::default).labels;
+    args.label_rm.iter().for_each(|key| drop(labels.remove(key)));
+    labels.extend(args.label_add.iter().cloned());
+    if let Some(replicas) = args.replicas {
+        let mode = spec.mode.get_or_insert_with(v1::ServiceMode::default);
+        match &mut mode.mode {
+            Some(Mode::Replicated(replicated)) => replicated.replicas = replicas,
+            None => mode.mode = Some(Mode::Replicated(v1::Replicated { replicas })),
+            Some(Mode::Global(_) | Mode::ReplicatedJob(_) | Mode::GlobalJob(_)) => {
+                return Err(CliError::refused(
+                    "only replicated services have a number of replicas",
+                ));
+            }
+        }
+    }
+    edit_ports(spec, args);
+    edit_task(spec.task.get_or_insert_with(v1::TaskSpec::default), args).map_err(CliError::refused)
+}
+
+fn edit_ports(spec: &mut v1::ServiceSpec, args: &ServiceUpdate) {
+    if args.publish_add.is_empty() && args.publish_rm.is_empty() {
+        return;
+    }
+    let endpoint = spec.endpoint.get_or_insert_with(v1::EndpointSpec::default);
+    let gone = |port: &v1::PortConfig| {
+        args.publish_rm.iter().any(|(target, protocol)| meets(port, *target, *protocol))
+    };
+    let anew = |port: &v1::PortConfig| {
+        args.publish_add.iter().any(|new| meets(port, new.target_port, new.protocol()))
+    };
+    endpoint.ports.retain(|port| !gone(port) && !anew(port));
+    endpoint.ports.extend(args.publish_add.iter().cloned());
+}
+
+fn meets(port: &v1::PortConfig, target: u32, protocol: v1::PortProtocol) -> bool {
+    port.target_port == target && port.protocol() == protocol
+}
+
+fn edit_task(task: &mut v1::TaskSpec, args: &ServiceUpdate) -> Result<(), String> {
+    let container = container(task)?;
+    if let Some(image) = &args.image {
+        container.image.clone_from(image);
+    }
+    if let Some(words) = &args.args {
+        container.args.clone_from(&words.0);
+    }
+    container
+        .env
+        .retain(|variable| !args.env_rm.iter().any(|gone| gone == parse::env_name(variable)));
+    container.env =
+        parse::last_of_each(container.env.drain(..).chain(args.env_add.iter().cloned()));
+    let renewed = |mount: &v1::Mount| args.mount_add.iter().any(|new| new.target == mount.target);
+    container.mounts.retain(|mount| !args.mount_rm.contains(&mount.target) && !renewed(mount));
+    container.mounts.extend(args.mount_add.iter().cloned());
+    args.container_label_rm.iter().for_each(|key| drop(container.labels.remove(key)));
+    container.labels.extend(args.container_label_add.iter().cloned());
+    if !args.constraint_add.is_empty() || !args.constraint_rm.is_empty() {
+        let constraints =
+            &mut task.placement.get_or_insert_with(v1::Placement::default).constraints;
+        let plain = |text: &str| text.split_whitespace().collect::<String>();
+        constraints.retain(|own| !args.constraint_rm.iter().any(|gone| plain(gone) == plain(own)));
+        let new: Vec<String> =
+            args.constraint_add.iter().filter(|new| !constraints.contains(new)).cloned().collect();
+        constraints.extend(new);
+    }
+    task.networks.retain(|network| !args.network_rm.contains(&network.target));
+    for target in &args.network_add {
+        if !task.networks.iter().any(|network| network.target == *target) {
+            task.networks.push(attachment(target));
+        }
+    }
+    if args.force {
+        task.force_update += 1;
+    }
+    args.task.apply(task)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+    use skep_proto::defaults;
+
+    #[derive(Parser)]
+    struct UpdateLine {
+        #[command(flatten)]
+        update: ServiceUpdate,
+    }
+
+    fn check(before: &v1::ServiceSpec, flags: &[&str]) -> v1::ServiceSpec {
+        let line = ["skep", "web"].iter().chain(flags);
+        let args = UpdateLine::try_parse_from(line).expect("a good command line").update;
+        let mut spec = before.clone();
+        edit(&mut spec, &args).expect("it can be done");
+        spec
+    }
+
+    #[test]
+    fn pairs_add_change_and_take_away() {
+        let spec = check(
+            &v1::ServiceSpec::default(),
+            &[
+                "--env-add",
+                "A=1",
+                "--env-add",
+                "B=2",
+                "--label-add",
+                "x=y",
+                "--constraint-add",
+                "node.role==worker",
+                "--mount-add",
+                "type=tmpfs,target=/t",
+                "--publish-add",
+                "published=1,target=80,mode=host",
+                "--replicas",
+                "3",
+            ],
+        );
+        let spec = check(
+            &spec,
+            &[
+                "--env-add",
+                "A=9",
+                "--env-rm",
+                "B",
+                "--label-rm",
+                "x",
+                "--constraint-rm",
+                "node.role == worker",
+                "--mount-add",
+                "type=volume,source=v,target=/t",
+                "--publish-add",
+                "published=2,target=80,mode=host",
+                "--force",
+            ],
+        );
+        let task = spec.task.clone().expect("a task");
+        let container = defaults::container(&task).expect("a container");
+        assert_eq!(container.env, ["A=9"]);
+        assert_eq!(container.mounts.len(), 1);
+        assert_eq!(container.mounts[0].source, "v");
+        assert_eq!(
+            spec.endpoint.map(|e| e.ports.iter().map(|p| p.published_port).collect::<Vec<_>>()),
+            Some(vec![2])
+        );
+        assert_eq!(task.placement.map(|p| p.constraints), Some(vec![]));
+        assert_eq!(task.force_update, 1);
+        assert!(spec.annotations.is_some_and(|a| a.labels.is_empty()));
+        assert_eq!(
+            defaults::replicas(&v1::ServiceSpec { mode: spec.mode, ..v1::ServiceSpec::default() }),
+            Some(3)
+        );
+    }
+
+    #[test]
+    fn what_was_not_said_stays() {
+        let before = check(
+            &v1::ServiceSpec::default(),
+            &["--image", "a", "--limit-memory", "64m", "--restart-delay", "1s"],
+        );
+        let after = check(&before, &["--limit-cpu", "0.5"]);
+        let task = after.task.expect("a task");
+        let limits = task.resources.and_then(|r| r.limits).expect("limits");
+        assert_eq!((limits.memory_bytes, limits.nano_cpus), (64 << 20, 500_000_000));
+        assert_eq!(task.restart.and_then(|r| r.delay_ns), Some(1_000_000_000));
+    }
+}

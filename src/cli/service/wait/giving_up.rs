@@ -1,0 +1,103 @@
+//! What is said when the waiting for a service ends in vain: how far it came, which task failed
+//! most, its last lines, and what comes next.
+
+use super::{
+    super::{name_of, verdict::Picture},
+    LastReply,
+};
+use crate::cli::{connect::ManagerClient, fail::CliError, show::untrusted::one_line, task::end_of};
+use skep_proto::{
+    Id,
+    time::SECOND_NS,
+    v1::{self, logs_reply},
+};
+use std::time::Duration;
+
+/// Lines of a failed task that are shown.
+const LAST_LINES: u64 = 10;
+/// How long its node may take to send them.
+const LAST_LINES_PATIENCE: Duration = Duration::from_secs(5);
+
+/// The error with which the waiting ends. `passed` is the time since the command's beginning.
+pub(super) async fn failure(
+    manager: &ManagerClient,
+    id: &str,
+    last: Option<&LastReply>,
+    passed: Duration,
+    reason: String,
+) -> CliError {
+    let Some(last) = last else {
+        return CliError::refused(format!("nothing was heard of service {id}"))
+            .hint("see `skep status`");
+    };
+    let (reply, picture) = (&last.reply, &last.picture);
+    let name = reply.service.as_ref().map_or(id, name_of);
+    let reason = if picture.blocked.is_empty() { reason } else { picture.blocked.clone() };
+    let mut text = format!("{}: {reason}", standing(name, picture));
+    if let Some(slot) = picture.culprit()
+        && let Some(task) = &slot.failed
+    {
+        let node = if task.node_name.is_empty() {
+            String::new()
+        } else {
+            format!(" on node {}", task.node_name)
+        };
+        let id = Id::from_bytes(&task.id);
+        text.push_str("\n  ");
+        text.push_str(&one_line(&format!("{}{node}: {} (task {id})", task.name, end_of(task))));
+        let lines = tokio::time::timeout(LAST_LINES_PATIENCE, last_lines(manager, task))
+            .await
+            .unwrap_or_default();
+        if !lines.is_empty() {
+            text.push_str("\n  its last lines:");
+            lines.iter().for_each(|line| text.push_str(&format!("\n    {line}")));
+        }
+        text.push_str(&format!("\n  {}", next_attempt(&slot.task, task, last.log_time(passed))));
+    }
+    CliError::refused(text).hint(format!(
+        "the service stays; `skep service ps {name}` shows its tasks, `skep why {name}` why, `skep service rm {name}` removes it"
+    ))
+}
+
+/// How many tasks run, and which spec.
+fn standing(name: &str, picture: &Picture) -> String {
+    let (settled, wanted) = (picture.settled, picture.wanted);
+    match picture.older {
+        0 => format!("service {name} does not run as asked ({settled} of {wanted} tasks run)"),
+        older => format!(
+            "the update of service {name} is not done ({settled} of {wanted} tasks run the new spec, {older} an older one)"
+        ),
+    }
+}
+
+fn next_attempt(newest: &v1::Task, failed: &v1::Task, now: u64) -> String {
+    // One that failed before its time came is answered when it comes.
+    if newest.id == failed.id && newest.desired() > v1::TaskState::Running {
+        return "there is no further attempt".into();
+    }
+    match newest.start_at.saturating_sub(now) {
+        0 => "the next attempt is under way".into(),
+        ns => format!("the next attempt comes in {} s", ns.div_ceil(SECOND_NS)),
+    }
+}
+
+/// What a task wrote last, as far as its node can tell.
+async fn last_lines(manager: &ManagerClient, task: &v1::Task) -> Vec<String> {
+    let tasks = vec![Id::from_bytes(&task.id).to_string()];
+    let asked = v1::LogsRequest { tasks, tail: Some(LAST_LINES), ..v1::LogsRequest::default() };
+    let mut lines = Vec::new();
+    let Ok(replies) = manager.logs().read(asked).await else { return lines };
+    let mut replies = replies.into_inner();
+    while let Ok(Some(reply)) = replies.message().await {
+        match reply.message {
+            Some(logs_reply::Message::Line(line)) => {
+                lines.push(one_line(&String::from_utf8_lossy(&line.text)))
+            }
+            Some(logs_reply::Message::Gap(gap)) => {
+                lines.push(format!("({})", one_line(&gap.message)))
+            }
+            None => {}
+        }
+    }
+    lines
+}
