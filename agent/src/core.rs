@@ -28,9 +28,9 @@ mod stories;
 mod world;
 
 use crate::runtime::{Noticed, RuntimeError};
-use action::{Action, Outcome};
-use conditions::{Conditions, Listing};
-use link::{Call, Identity, Link, Welcomed};
+use action::{Action, StepOutcome};
+use conditions::{Conditions, ListingKind};
+use link::{LinkCall, ManagerLink, NodeIdentity, Welcomed};
 use memory::{Memory, Note, NoteKind};
 use skep_proto::{
     Id, Position, Timestamp, defaults,
@@ -41,7 +41,7 @@ use skep_proto::{
 };
 use std::collections::VecDeque;
 use thiserror::Error;
-use work::Work;
+use work::NodeWork;
 
 /// Something that happened.
 #[derive(Clone, PartialEq, Debug)]
@@ -56,17 +56,17 @@ pub enum Input {
     Noticed(Box<Noticed>),
     /// The stream of this number stands.
     Connected {
-        /// As [`Output::Dial`] named it.
+        /// As [`AgentOutput::Dial`] named it.
         line: u64,
     },
     /// The stream of this number ended, or could not be had.
     Broken {
-        /// As [`Output::Dial`] named it.
+        /// As [`AgentOutput::Dial`] named it.
         line: u64,
     },
     /// A message came over the stream of this number.
     Received {
-        /// As [`Output::Dial`] named it.
+        /// As [`AgentOutput::Dial`] named it.
         line: u64,
         /// The message.
         message: Box<ToAgent>,
@@ -78,13 +78,13 @@ pub enum Input {
         /// As the action named it.
         ticket: u64,
         /// What became of it.
-        outcome: Outcome,
+        outcome: StepOutcome,
     },
 }
 
 /// Something to do.
 #[derive(Clone, PartialEq, Debug)]
-pub enum Output {
+pub enum AgentOutput {
     /// The cluster named this node: write it to disk, synced, before anything that follows.
     Joined {
         /// This node.
@@ -111,10 +111,10 @@ pub enum Output {
         /// The stream's number.
         line: u64,
         /// Why, for people.
-        words: String,
+        message: String,
     },
     /// Somebody wants to read tasks' output: send what there is of this node's own
-    /// ([`Core::task_name`]), until [`Output::LogCancel`] or the stream's end.
+    /// ([`Core::task_name`]), until [`AgentOutput::LogCancel`] or the stream's end.
     Logs(LogOrder),
     /// Nobody reads that any more.
     LogCancel {
@@ -122,26 +122,26 @@ pub enum Output {
         request: u64,
     },
     /// There is nothing more to do, ever. The last output.
-    Halt(Halt),
+    Halt(AgentHalt),
 }
 
 /// Why an agent ends by itself. Each needs somebody to do something.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
-pub enum Halt {
+pub enum AgentHalt {
     /// The cluster does not believe us.
     #[error(
-        "the cluster refuses this node's secret ({words}); the folder `agent` in the state folder may be a \
+        "the cluster refuses this node's secret ({message}); the folder `agent` in the state folder may be a \
              copy, or older: remove that folder alone, and the node with `skep node rm`, to join as a new node"
     )]
     WrongSecret {
         /// The manager's.
-        words: String,
+        message: String,
     },
     /// Somebody removed this node. Its tasks have been stopped and cleared away.
-    #[error("{words}; remove the folder `agent` in its state folder to join as a new node")]
+    #[error("{message}; remove the folder `agent` in its state folder to join as a new node")]
     NodeRemoved {
         /// The manager's.
-        words: String,
+        message: String,
     },
     /// Another cluster answers where ours was, or takes us for another node.
     #[error(
@@ -159,25 +159,25 @@ pub enum Halt {
 /// An agent without its hands. See the module's words.
 #[derive(Debug)]
 pub struct Core {
-    link: Link,
+    link: ManagerLink,
     /// None before the cluster named this node.
-    work: Option<Work>,
+    work: Option<NodeWork>,
     memory: Memory,
     conditions: Conditions,
     /// As the runtime described this node last, in this run or an earlier one.
     description: Option<NodeDescription>,
-    ready: VecDeque<Output>,
-    halting: Option<Halt>,
+    ready: VecDeque<AgentOutput>,
+    halting: Option<AgentHalt>,
 }
 
 impl Core {
     /// An agent that begins, or goes on from what it remembered. `seed` decides its jitter and
     /// nothing else.
-    pub fn new(identity: Identity, memory: Memory, seed: u64) -> Core {
+    pub fn new(identity: NodeIdentity, memory: Memory, seed: u64) -> Core {
         let node = identity.node_id;
-        let work = (!node.is_none()).then(|| Work::new(node, &memory));
+        let work = (!node.is_none()).then(|| NodeWork::new(node, &memory));
         Core {
-            link: Link::new(identity, seed),
+            link: ManagerLink::new(identity, seed),
             work,
             description: memory.description.clone(),
             memory,
@@ -194,7 +194,7 @@ impl Core {
             Input::Undescribed(fallback) => self.describe_without_runtime(*fallback, now),
             Input::Noticed(noticed) => {
                 self.conditions.set(ConditionKind::EngineUnreachable, &noticed.engine_problem, now);
-                self.conditions.on_unlisted(Listing::Regular, &noticed.listing_problem, now);
+                self.conditions.on_unlisted(ListingKind::Regular, &noticed.listing_problem, now);
                 if let Some(work) = &mut self.work {
                     work.on_noticed(noticed.tasks, now);
                 }
@@ -212,9 +212,9 @@ impl Core {
                 self.receive(*message, now)
             }
             Input::Connected { .. } | Input::Broken { .. } | Input::Received { .. } => {}
-            Input::Done { ticket, outcome: Outcome::Listed(result), .. } => {
+            Input::Done { ticket, outcome: StepOutcome::Listed(result), .. } => {
                 let problem = result.as_ref().err().map(ToString::to_string).unwrap_or_default();
-                self.conditions.on_unlisted(Listing::First, &problem, now);
+                self.conditions.on_unlisted(ListingKind::First, &problem, now);
                 if let Some(work) = &mut self.work {
                     work.on_listed(ticket, result, now);
                 }
@@ -245,37 +245,37 @@ impl Core {
 
     /// When to call [`Core::handle_timeout`] if nothing happens before.
     pub fn poll_timeout(&self) -> Option<Timestamp> {
-        let work = self.work.as_ref().and_then(Work::poll_timeout);
+        let work = self.work.as_ref().and_then(NodeWork::poll_timeout);
         [self.link.poll_timeout(), self.conditions.poll_timeout(), work].into_iter().flatten().min()
     }
 
     /// The next thing to do: first what must be remembered, then what is done and said.
-    pub fn poll_output(&mut self) -> Option<Output> {
-        if matches!(self.ready.front(), Some(Output::Joined { .. })) {
+    pub fn poll_output(&mut self) -> Option<AgentOutput> {
+        if matches!(self.ready.front(), Some(AgentOutput::Joined { .. })) {
             return self.ready.pop_front();
         }
-        if let Some(notes) = self.work.as_mut().and_then(Work::poll_notes) {
-            return Some(Output::Write(notes));
+        if let Some(notes) = self.work.as_mut().and_then(NodeWork::poll_notes) {
+            return Some(AgentOutput::Write(notes));
         }
-        if let Some(action) = self.work.as_mut().and_then(Work::poll_action) {
-            return Some(Output::Act(action));
+        if let Some(action) = self.work.as_mut().and_then(NodeWork::poll_action) {
+            return Some(AgentOutput::Act(action));
         }
         if let Some(call) = self.link.poll() {
             return Some(match call {
-                Call::Dial { line } => Output::Dial { line },
-                Call::Send(message) => Output::Send(message),
-                Call::HangUp { line, words } => Output::HangUp { line, words },
+                LinkCall::Dial { line } => AgentOutput::Dial { line },
+                LinkCall::Send(message) => AgentOutput::Send(message),
+                LinkCall::HangUp { line, message } => AgentOutput::HangUp { line, message },
             });
         }
         if self.link.is_open()
             && let Some(conditions) = self.conditions.poll()
         {
             let message = Some(from_agent::Message::Conditions(v1::Conditions { conditions }));
-            return Some(Output::Send(Box::new(FromAgent { message })));
+            return Some(AgentOutput::Send(Box::new(FromAgent { message })));
         }
-        if let Some(report) = self.work.as_mut().and_then(Work::poll_report) {
+        if let Some(report) = self.work.as_mut().and_then(NodeWork::poll_report) {
             let message = Some(from_agent::Message::Report(report));
-            return Some(Output::Send(Box::new(FromAgent { message })));
+            return Some(AgentOutput::Send(Box::new(FromAgent { message })));
         }
         self.ready.pop_front()
     }
@@ -312,7 +312,7 @@ impl Core {
         if self.description.as_ref() != Some(&description) {
             self.description = Some(description.clone());
             let note = Note::new(NoteKind::Described(Box::new(description.clone())));
-            self.ready.push_back(Output::Write(vec![note]));
+            self.ready.push_back(AgentOutput::Write(vec![note]));
         }
         if self.link.on_described(description, now) {
             self.close();
@@ -335,25 +335,25 @@ impl Core {
     }
 
     /// Whether this node can pull images.
-    fn note_pull(&mut self, task: Id, outcome: &Outcome, now: Timestamp) {
+    fn note_pull(&mut self, task: Id, outcome: &StepOutcome, now: Timestamp) {
         match outcome {
-            Outcome::Prepared(Err(RuntimeError::PullFailed { image, reason })) => {
+            StepOutcome::Prepared(Err(RuntimeError::PullFailed { image, reason })) => {
                 self.conditions.on_pull_failed(image, reason, now);
             }
-            Outcome::Prepared(Ok(_)) => {
+            StepOutcome::Prepared(Ok(_)) => {
                 let task = self.work.as_ref().and_then(|work| work.tasks.get(&task));
                 let container = task.and_then(|task| defaults::container(&task.workload.spec));
                 if let Some(container) = container {
                     self.conditions.on_prepared(&container.image, now);
                 }
             }
-            Outcome::Prepared(Err(_))
-            | Outcome::Listed(_)
-            | Outcome::Started(_)
-            | Outcome::Ready(_)
-            | Outcome::Ended(_)
-            | Outcome::Stopped(_)
-            | Outcome::Removed(_) => {}
+            StepOutcome::Prepared(Err(_))
+            | StepOutcome::Listed(_)
+            | StepOutcome::Started(_)
+            | StepOutcome::Ready(_)
+            | StepOutcome::Ended(_)
+            | StepOutcome::Stopped(_)
+            | StepOutcome::Removed(_) => {}
         }
     }
 
@@ -368,7 +368,7 @@ impl Core {
             Some(Message::Turned(turned)) => {
                 let halt = self.link.on_turned(&turned, now);
                 self.close();
-                if let (Some(Halt::NodeRemoved { .. }), Some(work)) = (&halt, &mut self.work) {
+                if let (Some(AgentHalt::NodeRemoved { .. }), Some(work)) = (&halt, &mut self.work) {
                     work.abandon(now);
                 }
                 self.halting = halt;
@@ -385,24 +385,24 @@ impl Core {
             Message::Assignments(assignments) => match work.on_assignments(assignments, now) {
                 Ok(None) => {}
                 Ok(Some(taken)) => self.link.send(from_agent::Message::PartTaken(taken)),
-                Err(words) => {
-                    self.link.hang_up(&words, now);
+                Err(message) => {
+                    self.link.hang_up(&message, now);
                     self.close();
                 }
             },
             Message::HeartbeatPeriod(period) => self.link.on_period(period.period_ns, now),
             Message::Ack(ack) => work.outbox.acknowledge(ack.number),
-            Message::Logs(order) => self.ready.push_back(Output::Logs(order)),
+            Message::Logs(order) => self.ready.push_back(AgentOutput::Logs(order)),
             Message::Cancel(cancel) => {
-                self.ready.push_back(Output::LogCancel { request: cancel.request })
+                self.ready.push_back(AgentOutput::LogCancel { request: cancel.request })
             }
         }
     }
 
     fn open(&mut self, node_id: Id, cluster_id: Id, warnings: Vec<String>) {
         let work = self.work.get_or_insert_with(|| {
-            self.ready.push_front(Output::Joined { node_id, cluster_id, warnings });
-            Work::new(node_id, &self.memory)
+            self.ready.push_front(AgentOutput::Joined { node_id, cluster_id, warnings });
+            NodeWork::new(node_id, &self.memory)
         });
         work.outbox.open();
         work.begin_stream();
@@ -417,10 +417,10 @@ impl Core {
 
     /// A removed node ends only when nothing is left of its tasks.
     fn finish_halting(&mut self) {
-        let cleared = self.work.as_ref().is_none_or(Work::is_empty);
-        let waits = matches!(self.halting, Some(Halt::NodeRemoved { .. })) && !cleared;
+        let cleared = self.work.as_ref().is_none_or(NodeWork::is_empty);
+        let waits = matches!(self.halting, Some(AgentHalt::NodeRemoved { .. })) && !cleared;
         if let Some(halt) = self.halting.take_if(|_| !waits) {
-            self.ready.push_back(Output::Halt(halt));
+            self.ready.push_back(AgentOutput::Halt(halt));
         }
     }
 }

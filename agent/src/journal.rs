@@ -60,19 +60,19 @@ pub enum JournalError {
     },
     /// The identity cannot be read.
     #[error(
-        "{}: damaged ({words}); restore it, or remove the agent's state folder to join as a new node",
+        "{}: damaged ({message}); restore it, or remove the agent's state folder to join as a new node",
         path.display()
     )]
     Damaged {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
-        words: String,
+        message: String,
     },
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
-struct Batch {
+struct NoteBatch {
     #[prost(message, repeated, tag = "1")]
     notes: Vec<Note>,
 }
@@ -207,7 +207,7 @@ fn frames(notes: Vec<Note>) -> Vec<u8> {
 }
 
 fn frame(notes: Vec<Note>) -> Vec<u8> {
-    let body = Batch { notes }.encode_to_vec();
+    let body = NoteBatch { notes }.encode_to_vec();
     let mut frame = Vec::with_capacity(HEADER_BYTES + body.len());
     // No batch comes near four gibibytes: a memory of all tasks of a node is some megabytes.
     frame.extend_from_slice(&u32::try_from(body.len()).unwrap_or(u32::MAX).to_le_bytes());
@@ -229,7 +229,7 @@ fn read_frames(frames: &[u8]) -> (Memory, usize) {
     (memory, frames.len() - rest.len())
 }
 
-fn read_frame(bytes: &[u8]) -> Option<(Batch, &[u8])> {
+fn read_frame(bytes: &[u8]) -> Option<(NoteBatch, &[u8])> {
     let (length, rest) = bytes.split_first_chunk::<4>()?;
     let (crc, rest) = rest.split_first_chunk::<4>()?;
     let length = usize::try_from(u32::from_le_bytes(*length))
@@ -239,7 +239,7 @@ fn read_frame(bytes: &[u8]) -> Option<(Batch, &[u8])> {
     if crc32c::crc32c(body) != u32::from_le_bytes(*crc) {
         return None;
     }
-    Batch::decode(body).ok().map(|batch| (batch, rest))
+    NoteBatch::decode(body).ok().map(|batch| (batch, rest))
 }
 
 #[cfg(test)]

@@ -11,4 +11,4 @@ pub mod machine;
 pub mod runtime;
 pub mod session;
 
-pub use session::{Agent, AgentConfig, AgentError, Status, Target};
+pub use session::{AgentConfig, AgentError, AgentStatus, ManagerAddress, NodeAgent};

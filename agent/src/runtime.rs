@@ -100,7 +100,7 @@ pub struct Offer {
 
 /// How far the pull of an image is.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Progress {
+pub struct PullUpdate {
     /// Bytes that are here.
     pub done_bytes: u64,
     /// Bytes in all; 0 while not known.
@@ -111,7 +111,7 @@ pub struct Progress {
 
 /// Called as often as there is news while an image is pulled; must not block. The receiver thins it
 /// out.
-pub type ProgressFn<'a> = &'a (dyn Fn(Progress) + Send + Sync);
+pub type ProgressFn<'a> = &'a (dyn Fn(PullUpdate) + Send + Sync);
 
 /// A task that only has to be started.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -134,7 +134,7 @@ pub struct Started {
 
 /// How a task ended.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Ended {
+pub struct TaskEnd {
     /// A death by signal N is 128 + N. None where nobody can know any more.
     pub exit_code: Option<i32>,
     /// The signal it died of; 0 for none.
@@ -151,7 +151,7 @@ pub struct Ended {
 
 /// What a runtime has of one task, found by [`Runtime::list`].
 #[derive(Clone, PartialEq, Debug)]
-pub struct Found {
+pub struct FoundTask {
     /// The task it was made for.
     pub task_id: Id,
     /// The image's digest as [`Prepared`] said it.
@@ -181,7 +181,7 @@ pub enum FoundState {
     /// It runs.
     Running(Started),
     /// It ran.
-    Ended(Started, Ended),
+    Ended(Started, TaskEnd),
     /// It is there, and could not be looked at: why, for people. The others that were found count
     /// all the same.
     Unreadable(String),
@@ -324,7 +324,7 @@ pub trait Runtime: Send + Sync + 'static {
     /// check gives up is stopped by the runtime itself, within the spec's grace, and then is
     /// [`EndCause::Unhealthy`]. Something removed behind our back while waiting is
     /// [`EndCause::RemovedOutside`]; [`RuntimeError::Gone`] if it was not there at the call.
-    fn wait<'a>(&'a self, workload: &'a Workload) -> BoxFuture<'a, Result<Ended, RuntimeError>>;
+    fn wait<'a>(&'a self, workload: &'a Workload) -> BoxFuture<'a, Result<TaskEnd, RuntimeError>>;
 
     /// Asks the task to end with its stop signal, kills it after `grace`, and resolves when it has
     /// ended. A task that was created and never started can be started no more. Nothing there:
@@ -337,7 +337,7 @@ pub trait Runtime: Send + Sync + 'static {
 
     /// All that this runtime has for tasks of `node`, and of no other node, in the order of their
     /// ids.
-    fn list(&self, node: Id) -> BoxFuture<'_, Result<Vec<Found>, RuntimeError>>;
+    fn list(&self, node: Id) -> BoxFuture<'_, Result<Vec<FoundTask>, RuntimeError>>;
 
     /// What this runtime notices by itself, now and whenever that changes. None where there is
     /// nothing to notice.

@@ -13,10 +13,10 @@ mod pump;
 mod steps;
 mod wire;
 
-pub use wire::Target;
+pub use wire::ManagerAddress;
 
 use crate::{
-    core::{Core, Halt, Output, link::Identity},
+    core::{AgentHalt, AgentOutput, Core, link::NodeIdentity},
     journal::{IdentityFile, Journal, JournalError, Stored},
     machine::Reserve,
     runtime::Runtime,
@@ -54,7 +54,7 @@ pub struct AgentConfig {
     /// 0700. One agent a folder.
     pub state_dir: PathBuf,
     /// Where managers are found.
-    pub manager: Target,
+    pub manager: ManagerAddress,
     /// The node's name.
     pub hostname: String,
     /// Labels that the node joins with; later ones are the cluster's to change.
@@ -106,7 +106,7 @@ pub enum AgentError {
     Randomness(getrandom::Error),
     /// The cluster ended it.
     #[error(transparent)]
-    Halted(#[from] Halt),
+    Halted(#[from] AgentHalt),
 }
 
 /// The word for a runtime, as the command line has it.
@@ -120,7 +120,7 @@ fn word(kind: RuntimeKind) -> &'static str {
 
 /// How an agent is, for those who show it.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Status {
+pub struct AgentStatus {
     /// None before the cluster named it.
     pub node_id: Id,
     /// A session is open.
@@ -142,20 +142,20 @@ fn folder_in(state_dir: &Path) -> PathBuf {
 }
 
 /// An agent that can run.
-pub struct Agent {
+pub struct NodeAgent {
     config: AgentConfig,
     identity: IdentityFile,
     stored: Stored,
     journal: Journal,
     core: Core,
     clock: Clock,
-    status: watch::Sender<Status>,
+    status: watch::Sender<AgentStatus>,
     _lock: Flock<fs::File>,
 }
 
-impl Agent {
+impl NodeAgent {
     /// Reads the state folder, or makes one with a new secret. Connects to nothing.
-    pub fn open(config: AgentConfig) -> Result<Agent, AgentError> {
+    pub fn open(config: AgentConfig) -> Result<NodeAgent, AgentError> {
         let folder = folder_in(&config.state_dir);
         let lock = lock(&folder)?;
         let identity = IdentityFile::new(&folder);
@@ -180,7 +180,7 @@ impl Agent {
             annotations: Some(Annotations { name: String::new(), labels }),
             ..NodeSpec::default()
         };
-        let who = Identity {
+        let who = NodeIdentity {
             node_id: stored.node_id,
             cluster_id: stored.cluster_id,
             secret: stored.secret,
@@ -190,8 +190,9 @@ impl Agent {
         };
         let seed = getrandom::u64().map_err(AgentError::Randomness)?;
         let core = Core::new(who, journal.memory().clone(), seed);
-        let status = watch::Sender::new(Status { node_id: stored.node_id, ..Status::default() });
-        Ok(Agent {
+        let status =
+            watch::Sender::new(AgentStatus { node_id: stored.node_id, ..AgentStatus::default() });
+        Ok(NodeAgent {
             config,
             identity,
             stored,
@@ -204,7 +205,7 @@ impl Agent {
     }
 
     /// How it is, now and whenever that changes.
-    pub fn status(&self) -> watch::Receiver<Status> {
+    pub fn status(&self) -> watch::Receiver<AgentStatus> {
         self.status.subscribe()
     }
 
@@ -242,9 +243,9 @@ impl Agent {
         }
     }
 
-    fn carry_out(&mut self, output: Output, hands: &mut Hands) -> Result<(), AgentError> {
+    fn carry_out(&mut self, output: AgentOutput, hands: &mut Hands) -> Result<(), AgentError> {
         match output {
-            Output::Joined { node_id, cluster_id, warnings } => {
+            AgentOutput::Joined { node_id, cluster_id, warnings } => {
                 self.stored.node_id = node_id;
                 self.stored.cluster_id = cluster_id;
                 self.identity.write(&self.stored)?;
@@ -253,7 +254,7 @@ impl Agent {
                     tracing::warn!("{warning}");
                 }
             }
-            Output::Write(notes) => {
+            AgentOutput::Write(notes) => {
                 let was_behind = self.journal.is_behind();
                 if let Err(error) = self.journal.append(notes)
                     && !was_behind
@@ -261,21 +262,21 @@ impl Agent {
                     tracing::error!(%error, "the agent's journal cannot be written; work goes on");
                 }
             }
-            Output::Act(action) => hands.steps.take(action),
-            Output::Dial { line } => {
+            AgentOutput::Act(action) => hands.steps.take(action),
+            AgentOutput::Dial { line } => {
                 hands.pumps.clear();
                 hands.wire.dial(line);
             }
-            Output::Send(message) => hands.wire.send(*message),
-            Output::HangUp { line, words } => {
-                describe::say_manager(&self.status, &words);
-                tracing::debug!(line, "leaving the manager: {words}");
+            AgentOutput::Send(message) => hands.wire.send(*message),
+            AgentOutput::HangUp { line, message } => {
+                describe::say_manager(&self.status, &message);
+                tracing::debug!(line, "leaving the manager: {message}");
                 hands.wire.hang_up();
                 hands.pumps.clear();
             }
-            Output::Logs(order) => hands.pumps.start(&order, |task| self.core.task_name(task)),
-            Output::LogCancel { request } => hands.pumps.cancel(request),
-            Output::Halt(halt) => return Err(halt.into()),
+            AgentOutput::Logs(order) => hands.pumps.start(&order, |task| self.core.task_name(task)),
+            AgentOutput::LogCancel { request } => hands.pumps.cancel(request),
+            AgentOutput::Halt(halt) => return Err(halt.into()),
         }
         Ok(())
     }

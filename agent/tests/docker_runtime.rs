@@ -12,8 +12,8 @@ mod node;
 mod registry;
 
 use engines::OwnEngine;
-use node::{Node, RUN, begin, finish, lines, output, shell, soon};
-use skep_agent::runtime::{FoundState, LogQuery, Progress, Runtime, RuntimeError, Workload};
+use node::{DockerNode, RUN, begin, finish, lines, output, shell, soon};
+use skep_agent::runtime::{FoundState, LogQuery, PullUpdate, Runtime, RuntimeError, Workload};
 use skep_proto::{
     Id,
     v1::{
@@ -24,12 +24,12 @@ use skep_proto::{
 use std::{collections::BTreeMap, process::Command, sync::Mutex, time::Duration};
 
 mod suite {
-    skep_agent::conformance_tests!(super::node::Node::new());
+    skep_agent::conformance_tests!(super::node::DockerNode::new());
 }
 
 #[tokio::test]
 async fn containers_are_named_and_labelled_as_swarms_are() {
-    let node = Node::new();
+    let node = DockerNode::new();
     let (runtime, work) = (node.runtime(), node.shell(RUN));
     let id = begin(&runtime, &work).await;
     let seen = node.inspect(&id);
@@ -46,7 +46,7 @@ async fn containers_are_named_and_labelled_as_swarms_are() {
 
 #[tokio::test]
 async fn the_spec_reaches_the_container() {
-    let node = Node::new();
+    let node = DockerNode::new();
     let host = tempfile::tempdir().unwrap();
     std::fs::write(host.path().join("note"), "from the host\n").unwrap();
     let bind = Mount {
@@ -110,7 +110,7 @@ async fn the_spec_reaches_the_container() {
 
 #[tokio::test]
 async fn a_mount_that_is_not_there_is_rejected_with_the_engines_words() {
-    let node = Node::new();
+    let node = DockerNode::new();
     let bind = Mount {
         r#type: MountType::Bind as i32,
         source: "/no/such/folder".into(),
@@ -119,19 +119,23 @@ async fn a_mount_that_is_not_there_is_rejected_with_the_engines_words() {
     };
     let work = node.with(ContainerSpec { mounts: vec![bind], ..shell("true") });
     match soon(node.runtime().prepare(&work, &|_| {})).await {
-        Err(RuntimeError::Rejected(words)) => assert!(words.contains("/no/such/folder"), "{words}"),
+        Err(RuntimeError::Rejected(message)) => {
+            assert!(message.contains("/no/such/folder"), "{message}")
+        }
         other => panic!("{other:?}"),
     }
 }
 
 #[tokio::test]
 async fn a_program_that_the_image_lacks_fails_at_the_start_with_words() {
-    let node = Node::new();
+    let node = DockerNode::new();
     let args = vec!["no-such-program".to_owned()];
     let (runtime, work) = (node.runtime(), node.with(ContainerSpec { args, ..shell("") }));
     soon(runtime.prepare(&work, &|_| {})).await.unwrap();
     match soon(runtime.start(&work)).await {
-        Err(RuntimeError::Failed(words)) => assert!(words.contains("no-such-program"), "{words}"),
+        Err(RuntimeError::Failed(message)) => {
+            assert!(message.contains("no-such-program"), "{message}")
+        }
         other => panic!("{other:?}"),
     }
     soon(runtime.remove(work.task_id)).await.unwrap();
@@ -139,7 +143,7 @@ async fn a_program_that_the_image_lacks_fails_at_the_start_with_words() {
 
 #[tokio::test]
 async fn what_a_stranger_does_through_the_engine_is_reported_as_that() {
-    let node = Node::new();
+    let node = DockerNode::new();
     let runtime = node.runtime();
     for (act, cause) in [
         (&["kill"][..], EndCause::KilledOutside),
@@ -167,7 +171,7 @@ async fn what_a_stranger_does_through_the_engine_is_reported_as_that() {
 
 #[tokio::test]
 async fn a_container_that_a_stranger_restarts_goes_on() {
-    let node = Node::new();
+    let node = DockerNode::new();
     let (runtime, work) = (node.runtime(), node.shell(RUN));
     let id = begin(&runtime, &work).await;
     let mut waiting = runtime.wait(&work);
@@ -187,7 +191,7 @@ async fn a_container_that_a_stranger_restarts_goes_on() {
 
 #[tokio::test]
 async fn a_stranger_is_found_out_by_an_agent_that_comes_later() {
-    let node = Node::new();
+    let node = DockerNode::new();
     let work = node.shell(RUN);
     let id = begin(&node.runtime(), &work).await;
     node.docker(&["kill", &id]);
@@ -202,7 +206,7 @@ async fn a_stranger_is_found_out_by_an_agent_that_comes_later() {
 
 #[tokio::test]
 async fn a_container_with_a_health_check_is_ready_when_it_has_passed() {
-    let node = Node::new();
+    let node = DockerNode::new();
     let check = HealthCheck {
         test: vec!["CMD-SHELL".into(), "test -e /tmp/up".into()],
         interval_ns: 200_000_000,
@@ -226,7 +230,7 @@ async fn a_container_with_a_health_check_is_ready_when_it_has_passed() {
 
 #[tokio::test]
 async fn a_container_that_turns_unhealthy_is_stopped_and_says_so() {
-    let node = Node::new();
+    let node = DockerNode::new();
     let check = HealthCheck {
         test: vec!["CMD".into(), "false".into()],
         interval_ns: 100_000_000,
@@ -246,7 +250,7 @@ async fn a_container_that_turns_unhealthy_is_stopped_and_says_so() {
 
 #[tokio::test]
 async fn want_of_memory_is_told() {
-    let node = Node::new();
+    let node = DockerNode::new();
     // The memory is taken by the first process itself: the kernel then ends the container with it.
     let mut work = node.shell("x=x; while :; do x=$x$x; done");
     let limits = Resources { memory_bytes: 16 << 20, ..Resources::default() };
@@ -261,7 +265,7 @@ async fn want_of_memory_is_told() {
 
 #[tokio::test]
 async fn published_ports_are_told_with_the_automatic_ones_filled_in() {
-    let node = Node::new();
+    let node = DockerNode::new();
     let mut work = node.shell(RUN);
     std::sync::Arc::make_mut(&mut work.spec).networks =
         vec![NetworkAttachment { target: "bridge".into(), ..NetworkAttachment::default() }];
@@ -284,13 +288,13 @@ async fn published_ports_are_told_with_the_automatic_ones_filled_in() {
 
 #[tokio::test]
 async fn an_image_that_is_absent_is_pulled_with_its_bytes_told() {
-    let node = Node::new();
+    let node = DockerNode::new();
     let registry = registry::Registry::start(&node.host, 5000);
     let image = registry.image("1");
     let work = node.with(ContainerSpec { image: image.clone(), ..ContainerSpec::default() });
     let runtime = node.runtime();
     let news = Mutex::new(Vec::new());
-    let tell = |progress: Progress| news.lock().unwrap().push(progress);
+    let tell = |progress: PullUpdate| news.lock().unwrap().push(progress);
     let prepared = soon(runtime.prepare(&work, &tell)).await.unwrap();
     assert!(prepared.image_digest.starts_with("sha256:"), "{prepared:?}");
     let news = news.into_inner().unwrap();
@@ -315,7 +319,7 @@ async fn an_image_that_is_absent_is_pulled_with_its_bytes_told() {
 
 #[tokio::test]
 async fn a_pull_that_goes_wrong_is_told_in_the_registrys_words() {
-    let node = Node::new();
+    let node = DockerNode::new();
     let registry = registry::Registry::start(&node.host, 5001);
     let refused = "127.0.0.1:5002/nobody/listens:1".to_owned();
     for (image, reason) in [(registry.image("9"), "not found"), (refused, "connection refused")] {
@@ -332,14 +336,14 @@ async fn a_pull_that_goes_wrong_is_told_in_the_registrys_words() {
 
 #[tokio::test]
 async fn a_terminals_output_is_lines_too() {
-    let node = Node::new();
+    let node = DockerNode::new();
     let work = node.with(ContainerSpec { tty: true, ..shell("echo one; echo two >&2; tty") });
     assert_eq!(output(&node, &work).await, ["one", "two", "/dev/pts/0"]);
 }
 
 #[tokio::test]
 async fn a_log_driver_that_cannot_be_read_is_said_so() {
-    let node = Node::new();
+    let node = DockerNode::new();
     let (runtime, mut work) = (node.runtime(), node.shell("echo lost"));
     std::sync::Arc::make_mut(&mut work.spec).log_driver =
         Some(skep_proto::v1::LogDriver { name: "none".into(), ..Default::default() });
@@ -347,7 +351,7 @@ async fn a_log_driver_that_cannot_be_read_is_said_so() {
     soon(runtime.wait(&work)).await.unwrap();
     let outcome = soon(runtime.logs(work.task_id, LogQuery::default())).await;
     assert!(
-        matches!(&outcome, Err(RuntimeError::Rejected(words)) if words.contains("reading")),
+        matches!(&outcome, Err(RuntimeError::Rejected(message)) if message.contains("reading")),
         "{:?}",
         outcome.err()
     );
@@ -356,7 +360,7 @@ async fn a_log_driver_that_cannot_be_read_is_said_so() {
 
 #[tokio::test]
 async fn an_engine_says_what_it_offers() {
-    let offer = soon(Node::new().runtime().describe()).await.unwrap();
+    let offer = soon(DockerNode::new().runtime().describe()).await.unwrap();
     assert_eq!(offer.platform.os, "linux");
     assert!(offer.resources.nano_cpus >= 1_000_000_000 && offer.resources.memory_bytes > 0);
     let engine = offer.engine.unwrap();
@@ -372,11 +376,11 @@ async fn an_engine_says_what_it_offers() {
 
 #[tokio::test]
 async fn an_engine_that_is_not_there_is_unreachable_and_nothing_else() {
-    let node = Node::on("unix:///tmp/no-such-engine.sock".into());
+    let node = DockerNode::on("unix:///tmp/no-such-engine.sock".into());
     let (runtime, work) = (node.runtime(), node.shell(RUN));
     let unreachable = |error: RuntimeError| {
-        let RuntimeError::Unreachable(words) = &error else { panic!("{error:?}") };
-        assert!(words.contains("/tmp/no-such-engine.sock"), "{words}");
+        let RuntimeError::Unreachable(message) = &error else { panic!("{error:?}") };
+        assert!(message.contains("/tmp/no-such-engine.sock"), "{message}");
     };
     unreachable(soon(runtime.describe()).await.unwrap_err());
     unreachable(soon(runtime.prepare(&work, &|_| {})).await.unwrap_err());
@@ -387,7 +391,7 @@ async fn an_engine_that_is_not_there_is_unreachable_and_nothing_else() {
 #[tokio::test]
 async fn an_engine_that_stops_is_not_the_containers_failure() {
     let mut engine = OwnEngine::start("stop", &[]);
-    let node = Node::on(engine.host());
+    let node = DockerNode::on(engine.host());
     for crash in [false, true] {
         let (runtime, work) = (node.runtime(), node.shell(RUN));
         begin(&runtime, &work).await;
@@ -417,7 +421,7 @@ async fn an_engine_that_stops_is_not_the_containers_failure() {
 #[tokio::test]
 async fn with_live_restore_an_engines_restart_stops_nothing() {
     let engine = OwnEngine::start("live", &["--live-restore"]);
-    let node = Node::on(engine.host());
+    let node = DockerNode::on(engine.host());
     let (runtime, work) = (node.runtime(), node.shell(RUN));
     let id = begin(&runtime, &work).await;
     let mut waiting = runtime.wait(&work);

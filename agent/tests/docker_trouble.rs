@@ -11,7 +11,7 @@ mod node;
 
 use engines::OwnEngine;
 use futures::{StreamExt, stream};
-use node::{Node, RUN, begin, finish, soon};
+use node::{DockerNode, RUN, begin, finish, soon};
 use skep_agent::runtime::{FoundState, Proof, Runtime, Workload, docker::DockerRuntime};
 use skep_proto::v1::EndCause;
 use std::{process::Command, time::Duration};
@@ -24,7 +24,7 @@ const KILLED: usize = 20;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn containers_killed_behind_the_engines_back_are_all_seen() {
-    let node = Node::new();
+    let node = DockerNode::new();
     let runtime = node.runtime();
     for round in 0..ROUNDS {
         let works: Vec<Workload> = (0..KILLED).map(|_| node.shell("exec sleep 100000")).collect();
@@ -58,7 +58,7 @@ async fn containers_killed_behind_the_engines_back_are_all_seen() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_copy_with_a_tasks_labels_is_named_and_never_touched() {
-    let node = Node::new();
+    let node = DockerNode::new();
     let (mut runtime, work) = (node.runtime(), node.shell(RUN));
     let id = begin(&runtime, &work).await;
     let image = format!("copy-of-{}", work.task_id).to_lowercase();
@@ -114,7 +114,7 @@ async fn a_copy_with_a_tasks_labels_is_named_and_never_touched() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_paused_container_is_said_to_be_and_has_not_ended() {
-    let node = Node::new();
+    let node = DockerNode::new();
     let (runtime, work) = (node.runtime(), node.shell(RUN));
     let id = begin(&runtime, &work).await;
     let mut noticed = runtime.noticed().unwrap();
@@ -133,7 +133,7 @@ async fn a_paused_container_is_said_to_be_and_has_not_ended() {
 async fn an_engine_that_hangs_is_noticed_within_seconds_and_what_it_creates_late_is_adopted_or_removed()
  {
     let engine = OwnEngine::start("hang", &[]);
-    let node = Node::on(engine.host());
+    let node = DockerNode::on(engine.host());
     let runtime = node.runtime();
     soon(runtime.describe()).await.unwrap();
     let mut noticed = runtime.noticed().unwrap();
@@ -162,7 +162,7 @@ async fn an_engine_that_hangs_is_noticed_within_seconds_and_what_it_creates_late
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_creation_that_overlaps_its_removal_leaves_nothing() {
-    let node = Node::new();
+    let node = DockerNode::new();
     let runtime = node.runtime();
     soon(runtime.describe()).await.unwrap();
     for wait_ms in [0, 1, 3, 5, 8, 12, 20, 35, 60] {
@@ -185,7 +185,7 @@ async fn until_removed(runtime: &DockerRuntime, work: &Workload) {
 }
 
 /// Waits until the engine has containers of these tasks of the node, and of no others.
-async fn until_left(node: &Node, runtime: &DockerRuntime, wanted: &[&Workload]) {
+async fn until_left(node: &DockerNode, runtime: &DockerRuntime, wanted: &[&Workload]) {
     let label = format!("label=com.docker.swarm.node.id={}", node.id);
     let settled = async {
         // Nothing may come to be later: so it must look the same several times.
@@ -204,7 +204,7 @@ async fn until_left(node: &Node, runtime: &DockerRuntime, wanted: &[&Workload]) 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn output_takes_bounded_room_in_the_engine() {
-    let node = Node::new();
+    let node = DockerNode::new();
     let (runtime, work) = (node.runtime(), node.shell(RUN));
     let id = begin(&runtime, &work).await;
     let seen = node.inspect(&id);

@@ -5,7 +5,7 @@
 use futures::{FutureExt, future::BoxFuture};
 use skep_agent::runtime::{
     Runtime, Workload,
-    conformance::{Program, Subject},
+    conformance::{Program, TestedRuntime},
     fake::FakeEngine,
 };
 use skep_proto::{
@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 struct Fake(FakeEngine);
 
-impl Subject for Fake {
+impl TestedRuntime for Fake {
     fn open(&self) -> BoxFuture<'_, Arc<dyn Runtime>> {
         async { Arc::new(self.0.runtime()) as Arc<dyn Runtime> }.boxed()
     }

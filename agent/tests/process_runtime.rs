@@ -7,7 +7,7 @@ use futures::StreamExt;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use skep_agent::runtime::{
     FoundState, LogItem, LogQuery, Runtime, RuntimeError, Workload,
-    conformance::{Program, Subject},
+    conformance::{Program, TestedRuntime},
     process::{ProcessRuntime, ShimProgram},
 };
 use skep_proto::{
@@ -22,17 +22,18 @@ use std::{fs, future::Future, path::PathBuf, process::Command, sync::Arc, time::
 use futures::future::BoxFuture;
 
 /// A state folder whose tasks are ended when the test is over, however it went.
-struct Node {
+struct ProcessNode {
     dir: tempfile::TempDir,
 }
 
-impl Node {
-    fn new() -> Node {
-        Node { dir: tempfile::tempdir().unwrap() }
+impl ProcessNode {
+    fn new() -> ProcessNode {
+        ProcessNode { dir: tempfile::tempdir().unwrap() }
     }
 
     fn runtime(&self) -> ProcessRuntime {
-        let shim = ShimProgram { file: env!("CARGO_BIN_EXE_skep-shim").into(), words: Vec::new() };
+        let shim =
+            ShimProgram { file: env!("CARGO_BIN_EXE_skep-shim").into(), arguments: Vec::new() };
         ProcessRuntime::open(self.dir.path(), shim).unwrap()
     }
 
@@ -47,14 +48,14 @@ impl Node {
             .unwrap()
             .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
         pids.filter(|pid: &i32| {
-            let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            words.starts_with(b"skep\0") && String::from_utf8_lossy(&words).contains(&ours)
+            let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            line.starts_with(b"skep\0") && String::from_utf8_lossy(&line).contains(&ours)
         })
         .collect()
     }
 }
 
-impl Drop for Node {
+impl Drop for ProcessNode {
     fn drop(&mut self) {
         for entry in fs::read_dir(self.dir.path().join("tasks")).into_iter().flatten().flatten() {
             if let Some(pid) = running_pid(&entry.path()) {
@@ -64,7 +65,7 @@ impl Drop for Node {
     }
 }
 
-impl Subject for Node {
+impl TestedRuntime for ProcessNode {
     fn open(&self) -> BoxFuture<'_, Arc<dyn Runtime>> {
         Box::pin(async { Arc::new(self.runtime()) as Arc<dyn Runtime> })
     }
@@ -164,7 +165,7 @@ async fn texts(runtime: &ProcessRuntime, work: &Workload, query: LogQuery) -> Ve
 }
 
 /// Runs to the end and returns what it wrote.
-async fn output(node: &Node, work: &Workload) -> Vec<String> {
+async fn output(node: &ProcessNode, work: &Workload) -> Vec<String> {
     let runtime = node.runtime();
     begin(&runtime, work).await;
     let ended = soon(runtime.wait(work)).await.unwrap();
@@ -174,7 +175,7 @@ async fn output(node: &Node, work: &Workload) -> Vec<String> {
 }
 
 mod suite {
-    skep_agent::conformance_tests!(super::Node::new());
+    skep_agent::conformance_tests!(super::ProcessNode::new());
 }
 
 #[tokio::test]
@@ -184,7 +185,7 @@ async fn the_program_sees_its_folder_and_an_environment_of_its_own() {
         env: vec!["A=b c".into()],
         ..shell_spec("pwd; env | sort")
     });
-    let lines = output(&Node::new(), &work).await;
+    let lines = output(&ProcessNode::new(), &work).await;
     assert_eq!(lines[0], "/usr");
     assert!(lines.contains(&"A=b c".to_owned()), "{lines:?}");
     assert!(
@@ -200,7 +201,7 @@ async fn another_user_runs_it_with_the_groups_asked_for() {
         groups: vec!["4242".into()],
         ..shell_spec("id -u; id -G")
     };
-    let lines = output(&Node::new(), &with(spec)).await;
+    let lines = output(&ProcessNode::new(), &with(spec)).await;
     assert_eq!(lines[0], "65534");
     assert!(
         lines[1].split(' ').any(|gid| gid == "4242") && !lines[1].split(' ').any(|gid| gid == "0"),
@@ -210,7 +211,7 @@ async fn another_user_runs_it_with_the_groups_asked_for() {
 
 #[tokio::test]
 async fn a_program_that_may_not_be_run_fails_at_the_start_with_words() {
-    let node = Node::new();
+    let node = ProcessNode::new();
     let file = node.dir.path().join("script");
     fs::write(&file, "#!/no/such/interpreter\n").unwrap();
     Command::new("chmod").arg("755").arg(&file).status().unwrap();
@@ -219,7 +220,9 @@ async fn a_program_that_may_not_be_run_fails_at_the_start_with_words() {
     soon(runtime.prepare(&work, &|_| {})).await.unwrap();
     for _ in 0..2 {
         match soon(runtime.start(&work)).await {
-            Err(RuntimeError::Failed(words)) => assert!(words.contains("interpreter"), "{words}"),
+            Err(RuntimeError::Failed(message)) => {
+                assert!(message.contains("interpreter"), "{message}")
+            }
             other => panic!("{other:?}"),
         }
     }
@@ -227,7 +230,7 @@ async fn a_program_that_may_not_be_run_fails_at_the_start_with_words() {
 
 #[tokio::test]
 async fn a_program_killed_by_a_stranger_is_reported_as_that() {
-    let node = Node::new();
+    let node = ProcessNode::new();
     let (runtime, work) = (node.runtime(), shell("exec sleep 1000"));
     let pid = begin(&runtime, &work).await;
     signal(pid, "TERM");
@@ -242,7 +245,7 @@ async fn a_program_killed_by_a_stranger_is_reported_as_that() {
 
 #[tokio::test]
 async fn a_program_that_faults_ends_by_itself() {
-    let node = Node::new();
+    let node = ProcessNode::new();
     let (runtime, work) = (node.runtime(), shell("kill -SEGV $$"));
     begin(&runtime, &work).await;
     let ended = soon(runtime.wait(&work)).await.unwrap();
@@ -251,7 +254,7 @@ async fn a_program_that_faults_ends_by_itself() {
 
 #[tokio::test]
 async fn a_killed_shim_takes_its_program_with_it() {
-    let node = Node::new();
+    let node = ProcessNode::new();
     let (runtime, work) = (node.runtime(), shell("exec sleep 1000"));
     let pid = begin(&runtime, &work).await;
     let shims = node.shims();
@@ -269,7 +272,7 @@ async fn a_killed_shim_takes_its_program_with_it() {
 
 #[tokio::test]
 async fn a_shim_that_is_told_to_end_ends_its_program_and_says_who_it_was() {
-    let node = Node::new();
+    let node = ProcessNode::new();
     let (runtime, work) = (node.runtime(), shell("exec sleep 1000"));
     begin(&runtime, &work).await;
     signal(node.shims()[0], "TERM");
@@ -279,7 +282,7 @@ async fn a_shim_that_is_told_to_end_ends_its_program_and_says_who_it_was() {
 
 #[tokio::test]
 async fn what_the_program_started_ends_with_it() {
-    let node = Node::new();
+    let node = ProcessNode::new();
     // One child stays in the group, the other leaves it and its session.
     let script =
         "sleep 1000 & echo $!; setsid sh -c 'echo $$; exec sleep 1000' & sleep 0.3; exit 0";
@@ -292,7 +295,7 @@ async fn what_the_program_started_ends_with_it() {
 
 #[tokio::test]
 async fn after_a_reboot_the_numbers_mean_nothing() {
-    let node = Node::new();
+    let node = ProcessNode::new();
     let (runtime, work) = (node.runtime(), shell("exec sleep 1000"));
     begin(&runtime, &work).await;
     soon(runtime.stop(work.task_id, Duration::from_secs(20))).await.unwrap();
@@ -316,7 +319,7 @@ async fn after_a_reboot_the_numbers_mean_nothing() {
 
 #[tokio::test]
 async fn a_folder_removed_by_a_stranger_is_reported_as_that() {
-    let node = Node::new();
+    let node = ProcessNode::new();
     let (runtime, work) = (node.runtime(), shell("exec sleep 1000"));
     let pid = begin(&runtime, &work).await;
     let waiting = tokio::spawn(async move {
@@ -332,7 +335,7 @@ async fn a_folder_removed_by_a_stranger_is_reported_as_that() {
 
 #[tokio::test]
 async fn output_without_end_takes_bounded_room_and_its_newest_lines_stay() {
-    let node = Node::new();
+    let node = ProcessNode::new();
     let runtime = node.runtime();
     let script = "i=0; while [ $i -lt 13 ]; do head -c 1000000 /dev/zero | tr '\\0' x | fold -w 1000; i=$((i+1)); done; echo; echo last";
     let work = shell(script);
@@ -353,7 +356,7 @@ async fn output_without_end_takes_bounded_room_and_its_newest_lines_stay() {
 
 #[tokio::test]
 async fn two_starts_at_once_make_one_process() {
-    let node = Node::new();
+    let node = ProcessNode::new();
     let (runtime, work) = (node.runtime(), shell("exec sleep 1000"));
     soon(runtime.prepare(&work, &|_| {})).await.unwrap();
     let (one, two) = soon(async { tokio::join!(runtime.start(&work), runtime.start(&work)) }).await;
@@ -363,7 +366,7 @@ async fn two_starts_at_once_make_one_process() {
 
 #[tokio::test]
 async fn a_start_that_was_given_up_is_taken_up() {
-    let node = Node::new();
+    let node = ProcessNode::new();
     let (runtime, work) = (node.runtime(), shell("exec sleep 1000"));
     soon(runtime.prepare(&work, &|_| {})).await.unwrap();
     // Polled once: the shim is on its way, and nobody listens to it any more.
@@ -378,7 +381,7 @@ async fn a_start_that_was_given_up_is_taken_up() {
 
 #[tokio::test]
 async fn limits_hold_where_they_are_offered() {
-    let node = Node::new();
+    let node = ProcessNode::new();
     let runtime = node.runtime();
     if !soon(runtime.describe()).await.unwrap().features.contains(&Feature::Limits) {
         eprintln!("this machine permits no control groups: limits are not offered, and not tried");
@@ -429,7 +432,7 @@ const FAMILY: &str = "echo $$; setsid sh -c 'echo $$; exec sleep 1000' & \
 
 #[tokio::test]
 async fn a_killed_shim_takes_all_that_its_program_started_with_it() {
-    let node = Node::new();
+    let node = ProcessNode::new();
     let (runtime, work) = (node.runtime(), shell(FAMILY));
     begin(&runtime, &work).await;
     let pids = printed_pids(&runtime, &work, 3).await;
@@ -440,7 +443,7 @@ async fn a_killed_shim_takes_all_that_its_program_started_with_it() {
 
 #[tokio::test]
 async fn a_program_does_not_outlive_its_shim_while_no_agent_looks() {
-    let node = Node::new();
+    let node = ProcessNode::new();
     let (runtime, work) = (node.runtime(), shell("exec sleep 1000"));
     let pid = begin(&runtime, &work).await;
     drop(runtime);
@@ -458,7 +461,7 @@ async fn a_damaged_file_costs_its_own_task_and_no_other() {
         ("control", None),
     ];
     for (name, content) in damages {
-        let node = Node::new();
+        let node = ProcessNode::new();
         let runtime = node.runtime();
         let (well, ill) = (Workload { task_id: own_id(70), ..shell(FAMILY) }, shell(FAMILY));
         begin(&runtime, &well).await;
@@ -492,7 +495,7 @@ async fn a_damaged_file_costs_its_own_task_and_no_other() {
 
 #[tokio::test]
 async fn a_damaged_end_is_an_end() {
-    let node = Node::new();
+    let node = ProcessNode::new();
     let (runtime, work) = (node.runtime(), shell("exit 0"));
     begin(&runtime, &work).await;
     soon(runtime.wait(&work)).await.unwrap();
@@ -505,7 +508,7 @@ async fn a_damaged_end_is_an_end() {
 #[tokio::test]
 async fn what_runs_is_ended_although_its_folder_was_removed() {
     for restarted in [false, true] {
-        let node = Node::new();
+        let node = ProcessNode::new();
         let (mut runtime, work) = (node.runtime(), shell(FAMILY));
         begin(&runtime, &work).await;
         let mut pids = printed_pids(&runtime, &work, 3).await;
@@ -527,7 +530,7 @@ async fn what_runs_is_ended_although_its_folder_was_removed() {
 
 #[tokio::test]
 async fn a_stuck_shim_costs_its_own_task() {
-    let node = Node::new();
+    let node = ProcessNode::new();
     let (runtime, work) = (node.runtime(), shell(FAMILY));
     begin(&runtime, &work).await;
     let mut pids = printed_pids(&runtime, &work, 3).await;
@@ -546,7 +549,7 @@ async fn a_task_inherits_nothing_of_the_agents_own() {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
     setrlimit(Resource::RLIMIT_NOFILE, hard.min(700), hard).unwrap();
     let script = "cat /proc/self/oom_score_adj; ulimit -Sn; ulimit -Hn; umask; env | sort";
-    let lines = output(&Node::new(), &shell(script)).await;
+    let lines = output(&ProcessNode::new(), &shell(script)).await;
     assert_eq!(lines[..2], ["0", "1024"], "{lines:?}");
     assert!(lines[2].parse::<u64>().unwrap() <= 524_288, "{lines:?}");
     assert_eq!(lines[3].trim_start_matches('0'), "22", "{lines:?}");
@@ -582,16 +585,16 @@ async fn a_user_has_its_groups_and_names() {
         return;
     };
     let spec = ContainerSpec { user: user.clone(), ..shell_spec("id -G; echo $USER $LOGNAME") };
-    let lines = output(&Node::new(), &with(spec)).await;
+    let lines = output(&ProcessNode::new(), &with(spec)).await;
     assert!(lines[0].split(' ').any(|group| group == gid), "{user} is in {gid}: {lines:?}");
     assert_eq!(lines[1], format!("{user} {user}"));
     let spec = ContainerSpec { user: format!("{user}:4242"), ..shell_spec("id -G") };
-    assert_eq!(output(&Node::new(), &with(spec)).await, ["4242"]);
+    assert_eq!(output(&ProcessNode::new(), &with(spec)).await, ["4242"]);
 }
 
 #[tokio::test]
 async fn fast_starts_add_no_waiting() {
-    let node = Node::new();
+    let node = ProcessNode::new();
     let runtime = node.runtime();
     for place in 0..20 {
         let work = Workload { task_id: own_id(1000 + place), ..program_named("true", &[]) };
@@ -606,7 +609,7 @@ async fn fast_starts_add_no_waiting() {
 /// A FIFO that nobody writes to stands for a disk that hangs.
 #[tokio::test]
 async fn no_step_holds_the_agents_thread_while_the_disk_hangs() {
-    let node = Node::new();
+    let node = ProcessNode::new();
     let runtime = node.runtime();
     let work = shell("exec sleep 1000");
     let folder = node.folder(work.task_id);
@@ -645,7 +648,7 @@ async fn no_step_holds_the_agents_thread_while_the_disk_hangs() {
 
 #[tokio::test]
 async fn a_large_environment_is_read_at_the_start_alone() {
-    let node = Node::new();
+    let node = ProcessNode::new();
     let runtime = node.runtime();
     let mut work = shell("echo ${#BIG}; exec sleep 1000");
     let mut spec = TaskSpec::clone(&work.spec);

@@ -4,7 +4,7 @@
 use super::{settings::NodeSettings, state::StateDir};
 use anyhow::{Context, Result};
 use skep_agent::{
-    Agent, AgentConfig, Target, machine,
+    AgentConfig, ManagerAddress, NodeAgent, machine,
     runtime::{
         Runtime,
         docker::DockerRuntime,
@@ -44,10 +44,10 @@ pub fn agent(
     settings: &NodeSettings,
     manager: &Path,
     runtime: Arc<dyn Runtime>,
-) -> Result<Agent> {
-    let agent = Agent::open(AgentConfig {
+) -> Result<NodeAgent> {
+    let agent = NodeAgent::open(AgentConfig {
         state_dir: state.path().to_owned(),
-        manager: Target::Unix(manager.to_owned()),
+        manager: ManagerAddress::Unix(manager.to_owned()),
         hostname: settings.hostname.clone().unwrap_or_else(machine::hostname),
         labels: settings.labels.iter().cloned().collect(),
         reserve: settings.system_reserve,

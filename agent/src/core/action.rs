@@ -4,7 +4,7 @@
 //! been overtaken since (a start that was answered after the stop was asked for) is known by its
 //! ticket and changes nothing.
 
-use crate::runtime::{Ended, Found, Prepared, RuntimeError, Started, Workload};
+use crate::runtime::{FoundTask, Prepared, RuntimeError, Started, TaskEnd, Workload};
 use skep_proto::Id;
 
 /// One thing for the shell to do.
@@ -25,13 +25,13 @@ pub enum Action {
         /// Returned with the answer.
         ticket: u64,
         /// Which step.
-        step: Step,
+        step: TaskStep,
     },
 }
 
 /// A step of a task, as the runtime knows it.
 #[derive(Clone, PartialEq, Debug)]
-pub enum Step {
+pub enum TaskStep {
     /// [`Runtime::prepare`](crate::runtime::Runtime::prepare)
     Prepare(Box<Workload>),
     /// [`Runtime::start`](crate::runtime::Runtime::start)
@@ -51,19 +51,19 @@ pub enum Step {
 
 /// What became of an action.
 #[derive(Clone, PartialEq, Debug)]
-pub enum Outcome {
+pub enum StepOutcome {
     /// Of [`Action::List`].
-    Listed(Result<Vec<Found>, RuntimeError>),
-    /// Of [`Step::Prepare`].
+    Listed(Result<Vec<FoundTask>, RuntimeError>),
+    /// Of [`TaskStep::Prepare`].
     Prepared(Result<Prepared, RuntimeError>),
-    /// Of [`Step::Start`].
+    /// Of [`TaskStep::Start`].
     Started(Result<Started, RuntimeError>),
-    /// Of [`Step::AwaitReady`].
+    /// Of [`TaskStep::AwaitReady`].
     Ready(Result<(), RuntimeError>),
-    /// Of [`Step::AwaitEnd`].
-    Ended(Result<Ended, RuntimeError>),
-    /// Of [`Step::Stop`].
+    /// Of [`TaskStep::AwaitEnd`].
+    Ended(Result<TaskEnd, RuntimeError>),
+    /// Of [`TaskStep::Stop`].
     Stopped(Result<(), RuntimeError>),
-    /// Of [`Step::Remove`].
+    /// Of [`TaskStep::Remove`].
     Removed(Result<(), RuntimeError>),
 }

@@ -8,11 +8,11 @@
 //! too, and must where the decision about such a task came before it.
 
 use super::{
-    memory::{Assigned, Desired, Note, NoteKind, Reached, Standing},
-    parts::Gathered,
-    service::{self, ServiceKey},
-    task::Task,
-    work::{Heard, Work},
+    memory::{Assigned, Desired, Note, NoteKind, Reached, TaskStanding},
+    parts::GatheredParts,
+    service::{self, ServiceVersion},
+    task::AgentTask,
+    work::{Heard, NodeWork},
 };
 use crate::runtime::Workload;
 use skep_proto::{
@@ -36,7 +36,7 @@ enum Fit {
     Gap,
 }
 
-impl Work {
+impl NodeWork {
     /// Takes what the cluster sent, and applies it once all parts of it are there. Gives back what
     /// to tell the manager of a part. The message of an error says why the session must be started
     /// again.
@@ -49,12 +49,14 @@ impl Work {
         let to =
             Position { incarnation: message.incarnation, revision: Revision(message.revision) };
         match self.parts.take(message) {
-            Gathered::Part(taken) => Ok(Some(taken)),
-            Gathered::Echo => Ok(None),
+            GatheredParts::Part(taken) => Ok(Some(taken)),
+            GatheredParts::Echo => Ok(None),
             // The last part of what was applied before came once more.
-            Gathered::Gap if to <= self.position => Ok(None),
-            Gathered::Gap => Err(format!("a part of the assignments that lead to {to} is missing")),
-            Gathered::Whole(message) => {
+            GatheredParts::Gap if to <= self.position => Ok(None),
+            GatheredParts::Gap => {
+                Err(format!("a part of the assignments that lead to {to} is missing"))
+            }
+            GatheredParts::Whole(message) => {
                 self.apply(&message, now)?;
                 if !self.parts.are_open() {
                     self.services.forget_unused(self.tasks.values().map(|task| &task.workload));
@@ -90,10 +92,10 @@ impl Work {
                     message.incarnation, message.after_revision, self.position
                 ));
             }
-            Fit::Whole => self.replace(message, to, Standing::Dropped, now),
-            Fit::NewHistory => self.replace(message, to, Standing::Unknown, now),
+            Fit::Whole => self.replace(message, to, TaskStanding::Dropped, now),
+            Fit::NewHistory => self.replace(message, to, TaskStanding::Unknown, now),
             Fit::Change => {
-                self.change(message, History::Same, now);
+                self.change(message, AssignedHistory::Same, now);
                 self.reach(to, Heard::Word);
             }
         }
@@ -109,31 +111,37 @@ impl Work {
         }
     }
 
-    fn replace(&mut self, message: &Assignments, to: Position, absent: Standing, now: Timestamp) {
+    fn replace(
+        &mut self,
+        message: &Assignments,
+        to: Position,
+        absent: TaskStanding,
+        now: Timestamp,
+    ) {
         let named: BTreeSet<Id> =
             message.changed.iter().map(|a| Id::from_bytes(&a.task_id)).collect();
         let missing = self
             .tasks
             .iter()
-            .filter(|(id, task)| !named.contains(id) && task.standing == Standing::Wanted);
+            .filter(|(id, task)| !named.contains(id) && task.standing == TaskStanding::Wanted);
         let missing: Vec<Id> = missing.map(|(id, _)| *id).collect();
         for id in missing {
             self.stand(id, absent);
         }
         match absent {
-            Standing::Wanted | Standing::Dropped => {
-                self.change(message, History::Same, now);
+            TaskStanding::Wanted | TaskStanding::Dropped => {
+                self.change(message, AssignedHistory::Same, now);
                 self.reach(to, Heard::Word);
             }
-            Standing::Unknown => {
-                self.change(message, History::New, now);
+            TaskStanding::Unknown => {
+                self.change(message, AssignedHistory::New, now);
                 self.reach(to, Heard::NewHistory);
                 self.report_all();
             }
         }
     }
 
-    fn change(&mut self, message: &Assignments, history: History, now: Timestamp) {
+    fn change(&mut self, message: &Assignments, history: AssignedHistory, now: Timestamp) {
         let mut noted = BTreeSet::new();
         for assignment in &message.changed {
             let id = Id::from_bytes(&assignment.task_id);
@@ -147,7 +155,7 @@ impl Work {
             }
         }
         for id in &message.removed_ids {
-            self.stand(Id::from_bytes(id), Standing::Dropped);
+            self.stand(Id::from_bytes(id), TaskStanding::Dropped);
         }
     }
 
@@ -156,7 +164,7 @@ impl Work {
         &mut self,
         id: Id,
         assignment: &Assignment,
-        noted: &mut BTreeSet<ServiceKey>,
+        noted: &mut BTreeSet<ServiceVersion>,
         now: Timestamp,
     ) {
         let task = assignment.task.clone().unwrap_or_default();
@@ -167,19 +175,19 @@ impl Work {
             self.notes
                 .push(Note::new(NoteKind::Service(Box::new(service.assignment.as_ref().clone()))));
         }
-        self.tasks.insert(id, Task::new(workload, desired, task.recorded()));
+        self.tasks.insert(id, AgentTask::new(workload, desired, task.recorded()));
         let assigned =
             Assigned { task_id: id.to_bytes(), desired: desired.into(), task: Some(task) };
         self.notes.push(Note::new(NoteKind::Assigned(Box::new(assigned))));
         self.claim(id, now);
     }
 
-    fn want(&mut self, id: Id, desired: TaskState, history: History) {
-        self.stand(id, Standing::Wanted);
+    fn want(&mut self, id: Id, desired: TaskState, history: AssignedHistory) {
+        self.stand(id, TaskStanding::Wanted);
         let Some(task) = self.tasks.get_mut(&id) else { return };
         let desired = match history {
-            History::Same => desired.max(task.desired),
-            History::New => desired,
+            AssignedHistory::Same => desired.max(task.desired),
+            AssignedHistory::New => desired,
         };
         if desired != task.desired {
             task.desired = desired;
@@ -207,7 +215,7 @@ impl Work {
     pub(crate) fn abandon(&mut self, now: Timestamp) {
         let ids: Vec<Id> = self.tasks.keys().copied().collect();
         for id in ids {
-            self.stand(id, Standing::Dropped);
+            self.stand(id, TaskStanding::Dropped);
         }
         self.heard = Heard::Word;
         self.clear_strays();
@@ -217,7 +225,7 @@ impl Work {
 
 /// Which history a message speaks of.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum History {
+enum AssignedHistory {
     /// The one that our position is in.
     Same,
     /// A later incarnation.

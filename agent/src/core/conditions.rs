@@ -19,7 +19,7 @@ const PULLS_FAILED_MAX: usize = 16;
 
 /// Which listing of the runtime's containers went wrong.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(crate) enum Listing {
+pub(crate) enum ListingKind {
     /// The one that an agent begins with.
     First,
     /// One of those that the runtime makes by itself later.
@@ -28,7 +28,7 @@ pub(crate) enum Listing {
 
 /// Something that is wrong.
 #[derive(Clone, PartialEq, Eq, Debug)]
-struct Fault {
+struct NodeFault {
     message: String,
     since: Timestamp,
 }
@@ -36,9 +36,9 @@ struct Fault {
 /// Everything that is wrong with the node.
 #[derive(Debug, Default)]
 pub(crate) struct Conditions {
-    faults: BTreeMap<ConditionKind, Fault>,
+    faults: BTreeMap<ConditionKind, NodeFault>,
     /// Why the containers could not be listed.
-    unlisted: BTreeMap<Listing, String>,
+    unlisted: BTreeMap<ListingKind, String>,
     /// Images that could not be pulled: why, and when that was tried last.
     pulls: BTreeMap<String, (String, Timestamp)>,
     /// The kinds that the cluster was told of; none before a session began.
@@ -52,12 +52,12 @@ impl Conditions {
             self.faults.remove(&kind);
             return;
         }
-        let fresh = Fault { message: String::new(), since: now };
+        let fresh = NodeFault { message: String::new(), since: now };
         message.clone_into(&mut self.faults.entry(kind).or_insert(fresh).message);
     }
 
     /// The containers could not be listed, or with an empty text could.
-    pub(crate) fn on_unlisted(&mut self, listing: Listing, problem: &str, now: Timestamp) {
+    pub(crate) fn on_unlisted(&mut self, listing: ListingKind, problem: &str, now: Timestamp) {
         if problem.is_empty() {
             self.unlisted.remove(&listing);
         } else {
@@ -132,7 +132,7 @@ impl Conditions {
     }
 
     fn all(&self) -> Vec<Condition> {
-        let condition = |(kind, fault): (&ConditionKind, &Fault)| Condition {
+        let condition = |(kind, fault): (&ConditionKind, &NodeFault)| Condition {
             kind: (*kind).into(),
             message: fault.message.clone(),
             since_at: fault.since.0,
@@ -181,12 +181,12 @@ mod tests {
     fn what_cannot_be_listed_is_told_until_every_listing_works() {
         const UNLISTED: ConditionKind = ConditionKind::TasksUnlisted;
         let mut conditions = greeted();
-        conditions.on_unlisted(Listing::First, "no answer", Timestamp(1));
+        conditions.on_unlisted(ListingKind::First, "no answer", Timestamp(1));
         assert_eq!(told(conditions.poll()), [(UNLISTED, "no answer".to_owned(), 1)]);
-        conditions.on_unlisted(Listing::Regular, "too slow", Timestamp(2));
-        conditions.on_unlisted(Listing::First, "", Timestamp(3));
+        conditions.on_unlisted(ListingKind::Regular, "too slow", Timestamp(2));
+        conditions.on_unlisted(ListingKind::First, "", Timestamp(3));
         assert_eq!(conditions.poll(), None, "one of them still fails");
-        conditions.on_unlisted(Listing::Regular, "", Timestamp(4));
+        conditions.on_unlisted(ListingKind::Regular, "", Timestamp(4));
         assert_eq!(told(conditions.poll()), []);
     }
 

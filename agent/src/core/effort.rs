@@ -10,7 +10,7 @@ pub const RETRY_NS_MAX: u64 = 30 * SECOND_NS;
 
 /// What is asked of the runtime.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(crate) enum Kind {
+pub(crate) enum StepKind {
     Prepare,
     Start,
     AwaitReady,
@@ -22,7 +22,7 @@ pub(crate) enum Kind {
 /// One try after another at one thing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Effort {
-    kind: Option<Kind>,
+    kind: Option<StepKind>,
     /// Of the try whose answer is awaited; 0 for none.
     ticket: u64,
     /// When to try again; never while an answer is awaited.
@@ -33,25 +33,25 @@ pub(crate) struct Effort {
 
 impl Effort {
     /// Whether this is what is being tried.
-    pub(crate) fn is_for(&self, kind: Kind) -> bool {
+    pub(crate) fn is_for(&self, kind: StepKind) -> bool {
         self.kind == Some(kind)
     }
 
     /// The step to ask for, unless it is being tried already. Anything else that was being tried is
     /// overtaken.
-    pub(crate) fn take(&self, kind: Kind) -> Option<Kind> {
+    pub(crate) fn take(&self, kind: StepKind) -> Option<StepKind> {
         let is_tried = self.is_for(kind) && (self.ticket != 0 || self.until != Timestamp::NEVER);
         (!is_tried).then_some(kind)
     }
 
     /// A try begins.
-    pub(crate) fn begin(&mut self, kind: Kind, ticket: u64, now: Timestamp) {
+    pub(crate) fn begin(&mut self, kind: StepKind, ticket: u64, now: Timestamp) {
         let attempts = if self.is_for(kind) { self.attempts + 1 } else { 1 };
         *self = Effort { kind: Some(kind), ticket, until: Timestamp::NEVER, attempts, began: now };
     }
 
     /// Whether this ticket's answer is awaited; after this it no longer is.
-    pub(crate) fn answers(&mut self, ticket: u64) -> Option<Kind> {
+    pub(crate) fn answers(&mut self, ticket: u64) -> Option<StepKind> {
         let awaited = ticket != 0 && self.ticket == ticket;
         if awaited {
             self.ticket = 0;
@@ -91,12 +91,12 @@ mod tests {
     #[test]
     fn only_the_newest_try_is_answered_and_only_once() {
         let mut effort = Effort::default();
-        effort.begin(Kind::Start, 4, Timestamp(1));
-        effort.begin(Kind::Start, 7, Timestamp(1));
-        assert_eq!(effort.take(Kind::Start), None, "it is being tried");
-        assert_eq!(effort.take(Kind::Stop), Some(Kind::Stop), "which overtakes it");
+        effort.begin(StepKind::Start, 4, Timestamp(1));
+        effort.begin(StepKind::Start, 7, Timestamp(1));
+        assert_eq!(effort.take(StepKind::Start), None, "it is being tried");
+        assert_eq!(effort.take(StepKind::Stop), Some(StepKind::Stop), "which overtakes it");
         assert_eq!(effort.answers(4), None);
-        assert_eq!(effort.answers(7), Some(Kind::Start));
+        assert_eq!(effort.answers(7), Some(StepKind::Start));
         assert_eq!(effort.answers(7), None);
         assert_eq!(effort.answers(0), None);
     }
@@ -106,12 +106,12 @@ mod tests {
         let mut effort = Effort::default();
         let mut waits = Vec::new();
         for ticket in 1..100 {
-            effort.begin(Kind::Prepare, ticket, Timestamp(1));
+            effort.begin(StepKind::Prepare, ticket, Timestamp(1));
             waits.push(effort.again(Timestamp(1)).since(Timestamp(1)));
         }
         assert_eq!(waits[..3], [RETRY_NS_MIN, 2 * RETRY_NS_MIN, 4 * RETRY_NS_MIN]);
         assert_eq!(waits.last(), Some(&RETRY_NS_MAX));
-        effort.begin(Kind::Prepare, 100, Timestamp(1));
+        effort.begin(StepKind::Prepare, 100, Timestamp(1));
         let later = Timestamp(1) + 2 * RETRY_NS_MAX;
         assert_eq!(effort.again(later).since(later), RETRY_NS_MIN, "that one had lasted");
     }

@@ -12,7 +12,7 @@ use skep_proto::v1::TaskState;
 
 /// Something that happens.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Op {
+pub(super) enum ModelOp {
     Create,
     Want(usize, TaskState),
     Remove(usize),
@@ -36,25 +36,25 @@ fn wish() -> impl Strategy<Value = TaskState> {
     prop_oneof![Just(TaskState::Running), Just(TaskState::Shutdown), Just(TaskState::Remove)]
 }
 
-fn op() -> impl Strategy<Value = Op> {
+fn op() -> impl Strategy<Value = ModelOp> {
     prop_oneof![
-        3 => Just(Op::Create),
-        2 => (0..8usize, wish()).prop_map(|(n, state)| Op::Want(n, state)),
-        1 => (0..8usize).prop_map(Op::Remove),
-        4 => Just(Op::Deliver),
-        1 => Just(Op::DeliverWhole),
-        2 => (0..50usize).prop_map(Op::Again),
-        1 => Just(Op::Break),
-        3 => Just(Op::Attach),
-        1 => Just(Op::Restart),
-        3 => Just(Op::Acknowledge),
-        9 => (0..9usize).prop_map(Op::Answer),
-        2 => (0..9usize).prop_map(Op::FindAway),
-        2 => (0..4usize).prop_map(Op::AnswerLate),
-        2 => (0..8usize).prop_map(Op::EndItself),
-        2 => (1..40_000u64).prop_map(Op::Pass),
-        1 => Just(Op::BackUp),
-        1 => Just(Op::Restore),
+        3 => Just(ModelOp::Create),
+        2 => (0..8usize, wish()).prop_map(|(n, state)| ModelOp::Want(n, state)),
+        1 => (0..8usize).prop_map(ModelOp::Remove),
+        4 => Just(ModelOp::Deliver),
+        1 => Just(ModelOp::DeliverWhole),
+        2 => (0..50usize).prop_map(ModelOp::Again),
+        1 => Just(ModelOp::Break),
+        3 => Just(ModelOp::Attach),
+        1 => Just(ModelOp::Restart),
+        3 => Just(ModelOp::Acknowledge),
+        9 => (0..9usize).prop_map(ModelOp::Answer),
+        2 => (0..9usize).prop_map(ModelOp::FindAway),
+        2 => (0..4usize).prop_map(ModelOp::AnswerLate),
+        2 => (0..8usize).prop_map(ModelOp::EndItself),
+        2 => (1..40_000u64).prop_map(ModelOp::Pass),
+        1 => Just(ModelOp::BackUp),
+        1 => Just(ModelOp::Restore),
     ]
 }
 

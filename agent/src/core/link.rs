@@ -9,7 +9,7 @@
 //! Each connection has a number, so that the last words of an old one are not taken for the new
 //! one's.
 
-use super::Halt;
+use super::AgentHalt;
 use skep_proto::{
     Id, Position, Timestamp,
     time::SECOND_NS,
@@ -30,7 +30,7 @@ const BEAT_NS_MIN: u64 = SECOND_NS / 20;
 
 /// Who this agent is, to the cluster.
 #[derive(Clone, PartialEq, Debug, Default)]
-pub struct Identity {
+pub struct NodeIdentity {
     /// The node; none before the first welcome.
     pub node_id: Id,
     /// The cluster that it belongs to; none before the first welcome.
@@ -46,7 +46,7 @@ pub struct Identity {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Stage {
+enum LinkStage {
     Resting { until: Timestamp },
     Dialing { give_up: Timestamp },
     Greeting { give_up: Timestamp },
@@ -56,10 +56,10 @@ enum Stage {
 
 /// What the link wants done.
 #[derive(Clone, PartialEq, Debug)]
-pub(crate) enum Call {
+pub(crate) enum LinkCall {
     Dial { line: u64 },
     Send(Box<FromAgent>),
-    HangUp { line: u64, words: String },
+    HangUp { line: u64, message: String },
 }
 
 /// What a welcome meant.
@@ -67,29 +67,29 @@ pub(crate) enum Welcomed {
     /// The session is open, and this is the node's id from now on.
     As(Id, Id),
     /// Not by the one we belong to.
-    Elsewhere(Halt),
+    Elsewhere(AgentHalt),
     /// Nobody had been greeted.
     Unasked,
 }
 
 /// The link to some manager.
 #[derive(Debug)]
-pub(crate) struct Link {
-    pub(super) identity: Identity,
+pub(crate) struct ManagerLink {
+    pub(super) identity: NodeIdentity,
     description: Option<NodeDescription>,
-    stage: Stage,
+    stage: LinkStage,
     line: u64,
     attempts: u32,
     dice: u64,
-    calls: std::collections::VecDeque<Call>,
+    calls: std::collections::VecDeque<LinkCall>,
 }
 
-impl Link {
-    pub(crate) fn new(identity: Identity, seed: u64) -> Link {
-        Link {
+impl ManagerLink {
+    pub(crate) fn new(identity: NodeIdentity, seed: u64) -> ManagerLink {
+        ManagerLink {
             identity,
             description: None,
-            stage: Stage::Resting { until: Timestamp::NEVER },
+            stage: LinkStage::Resting { until: Timestamp::NEVER },
             line: 0,
             attempts: 0,
             dice: seed,
@@ -97,26 +97,26 @@ impl Link {
         }
     }
 
-    pub(crate) fn poll(&mut self) -> Option<Call> {
+    pub(crate) fn poll(&mut self) -> Option<LinkCall> {
         self.calls.pop_front()
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Timestamp> {
         match self.stage {
-            Stage::Resting { until } => self.description.is_some().then_some(until),
-            Stage::Dialing { give_up } | Stage::Greeting { give_up } => Some(give_up),
-            Stage::Open { next, .. } => Some(next),
-            Stage::Halted => None,
+            LinkStage::Resting { until } => self.description.is_some().then_some(until),
+            LinkStage::Dialing { give_up } | LinkStage::Greeting { give_up } => Some(give_up),
+            LinkStage::Open { next, .. } => Some(next),
+            LinkStage::Halted => None,
         }
     }
 
     /// Whether this connection is the one that counts.
     pub(crate) fn is_current(&self, line: u64) -> bool {
-        self.line == line && !matches!(self.stage, Stage::Resting { .. } | Stage::Halted)
+        self.line == line && !matches!(self.stage, LinkStage::Resting { .. } | LinkStage::Halted)
     }
 
     pub(crate) fn is_open(&self) -> bool {
-        matches!(self.stage, Stage::Open { .. })
+        matches!(self.stage, LinkStage::Open { .. })
     }
 
     /// The node as it is now. One that is not what the cluster was told begins a new session; says
@@ -128,10 +128,12 @@ impl Link {
         self.description = Some(description);
         let had = self.is_open();
         match self.stage {
-            Stage::Greeting { .. } | Stage::Open { .. } => {
+            LinkStage::Greeting { .. } | LinkStage::Open { .. } => {
                 self.hang_up("this node's description changed", now)
             }
-            Stage::Resting { .. } | Stage::Dialing { .. } | Stage::Halted => self.on_time(now),
+            LinkStage::Resting { .. } | LinkStage::Dialing { .. } | LinkStage::Halted => {
+                self.on_time(now)
+            }
         }
         had
     }
@@ -143,7 +145,7 @@ impl Link {
 
     /// Whether a connection that stands now would be greeted over.
     pub(crate) fn awaits_connection(&self) -> bool {
-        matches!(self.stage, Stage::Dialing { .. })
+        matches!(self.stage, LinkStage::Dialing { .. })
     }
 
     /// The connection stands: the manager is greeted with what it must know first.
@@ -153,7 +155,7 @@ impl Link {
         conditions: Vec<Condition>,
         now: Timestamp,
     ) {
-        self.stage = Stage::Greeting { give_up: now + GREETING_NS_MAX };
+        self.stage = LinkStage::Greeting { give_up: now + GREETING_NS_MAX };
         let identity = &self.identity;
         self.send(from_agent::Message::Hello(Hello {
             node_id: identity.node_id.to_bytes(),
@@ -169,7 +171,7 @@ impl Link {
     }
 
     pub(crate) fn on_welcome(&mut self, welcome: &Welcome, now: Timestamp) -> Welcomed {
-        if !matches!(self.stage, Stage::Greeting { .. }) {
+        if !matches!(self.stage, LinkStage::Greeting { .. }) {
             return Welcomed::Unasked;
         }
         let (node, cluster) =
@@ -179,22 +181,22 @@ impl Link {
             || !ours(self.identity.node_id, node)
             || !ours(self.identity.cluster_id, cluster)
         {
-            let halt = Halt::Elsewhere { node, cluster };
+            let halt = AgentHalt::Elsewhere { node, cluster };
             self.halt(&halt.to_string());
             return Welcomed::Elsewhere(halt);
         }
         self.identity.node_id = node;
         self.identity.cluster_id = cluster;
         let period_ns = welcome.heartbeat_period_ns.max(BEAT_NS_MIN);
-        self.stage = Stage::Open { period_ns, beat: 0, next: now + period_ns };
+        self.stage = LinkStage::Open { period_ns, beat: 0, next: now + period_ns };
         Welcomed::As(node, cluster)
     }
 
     /// The cluster's heartbeat period is another one.
     pub(crate) fn on_period(&mut self, period_ns: u64, now: Timestamp) {
-        if let Stage::Open { beat, next, .. } = self.stage {
+        if let LinkStage::Open { beat, next, .. } = self.stage {
             let period_ns = period_ns.max(BEAT_NS_MIN);
-            self.stage = Stage::Open { period_ns, beat, next: next.min(now + period_ns) };
+            self.stage = LinkStage::Open { period_ns, beat, next: next.min(now + period_ns) };
         }
     }
 
@@ -203,8 +205,8 @@ impl Link {
     /// Only our own cluster can remove us: one whose session is open has shown that it is, one that
     /// turns us away at the door must say so. A wrong address must not cost anybody their
     /// containers.
-    pub(crate) fn on_turned(&mut self, turned: &Turned, now: Timestamp) -> Option<Halt> {
-        let words = turned.message.clone();
+    pub(crate) fn on_turned(&mut self, turned: &Turned, now: Timestamp) -> Option<AgentHalt> {
+        let message = turned.message.clone();
         let (node, cluster) = (self.identity.node_id, Id::from_bytes(&turned.cluster_id));
         let is_ours = self.is_open() || cluster == self.identity.cluster_id;
         let halt = match turned.code() {
@@ -212,12 +214,12 @@ impl Link {
             | TurnedCode::Superseded
             | TurnedCode::Claimed
             | TurnedCode::Stopping => {
-                self.hang_up(&words, now);
+                self.hang_up(&message, now);
                 return None;
             }
-            TurnedCode::WrongSecret => Halt::WrongSecret { words },
-            TurnedCode::NodeRemoved if is_ours => Halt::NodeRemoved { words },
-            TurnedCode::NodeRemoved => Halt::Elsewhere { node, cluster },
+            TurnedCode::WrongSecret => AgentHalt::WrongSecret { message },
+            TurnedCode::NodeRemoved if is_ours => AgentHalt::NodeRemoved { message },
+            TurnedCode::NodeRemoved => AgentHalt::Elsewhere { node, cluster },
         };
         self.halt(&halt.to_string());
         Some(halt)
@@ -225,49 +227,49 @@ impl Link {
 
     /// The connection is gone, or never came to be.
     pub(crate) fn on_broken(&mut self, now: Timestamp) {
-        if self.stage != Stage::Halted {
+        if self.stage != LinkStage::Halted {
             let delay = self.delay_ns();
             self.attempts += 1;
-            self.stage = Stage::Resting { until: now + delay };
+            self.stage = LinkStage::Resting { until: now + delay };
         }
     }
 
     /// Ends the connection from this side; another one is tried after a while.
-    pub(crate) fn hang_up(&mut self, words: &str, now: Timestamp) {
-        self.calls.push_back(Call::HangUp { line: self.line, words: words.to_owned() });
+    pub(crate) fn hang_up(&mut self, message: &str, now: Timestamp) {
+        self.calls.push_back(LinkCall::HangUp { line: self.line, message: message.to_owned() });
         self.on_broken(now);
     }
 
-    fn halt(&mut self, words: &str) {
-        self.calls.push_back(Call::HangUp { line: self.line, words: words.to_owned() });
-        self.stage = Stage::Halted;
+    fn halt(&mut self, message: &str) {
+        self.calls.push_back(LinkCall::HangUp { line: self.line, message: message.to_owned() });
+        self.stage = LinkStage::Halted;
     }
 
     pub(crate) fn on_time(&mut self, now: Timestamp) {
         match self.stage {
-            Stage::Resting { until } if until <= now && self.description.is_some() => {
+            LinkStage::Resting { until } if until <= now && self.description.is_some() => {
                 self.line += 1;
-                self.stage = Stage::Dialing { give_up: now + GREETING_NS_MAX };
-                self.calls.push_back(Call::Dial { line: self.line });
+                self.stage = LinkStage::Dialing { give_up: now + GREETING_NS_MAX };
+                self.calls.push_back(LinkCall::Dial { line: self.line });
             }
-            Stage::Dialing { give_up } | Stage::Greeting { give_up } if give_up <= now => {
+            LinkStage::Dialing { give_up } | LinkStage::Greeting { give_up } if give_up <= now => {
                 self.hang_up("the manager does not answer", now);
             }
-            Stage::Open { period_ns, beat, next } if next <= now => {
+            LinkStage::Open { period_ns, beat, next } if next <= now => {
                 self.attempts = 0;
-                self.stage = Stage::Open { period_ns, beat: beat + 1, next: now + period_ns };
+                self.stage = LinkStage::Open { period_ns, beat: beat + 1, next: now + period_ns };
                 self.send(from_agent::Message::Heartbeat(Heartbeat { beat: beat + 1 }));
             }
-            Stage::Resting { .. }
-            | Stage::Dialing { .. }
-            | Stage::Greeting { .. }
-            | Stage::Open { .. }
-            | Stage::Halted => {}
+            LinkStage::Resting { .. }
+            | LinkStage::Dialing { .. }
+            | LinkStage::Greeting { .. }
+            | LinkStage::Open { .. }
+            | LinkStage::Halted => {}
         }
     }
 
     pub(crate) fn send(&mut self, message: from_agent::Message) {
-        self.calls.push_back(Call::Send(Box::new(FromAgent { message: Some(message) })));
+        self.calls.push_back(LinkCall::Send(Box::new(FromAgent { message: Some(message) })));
     }
 
     /// Doubled with each failure, and between half and all of that, so that a thousand agents do

@@ -6,7 +6,7 @@
 //! again. So notes need not be on the disk before they are acted upon, and no step of a task waits
 //! for a sync.
 
-use super::service::{self, ServiceKey};
+use super::service::{self, ServiceVersion};
 use bytes::Bytes;
 use skep_proto::{
     Id, Position, Revision,
@@ -94,13 +94,13 @@ pub struct Stands {
     #[prost(bytes = "bytes", tag = "1")]
     pub task_id: Bytes,
     /// Its standing now.
-    #[prost(enumeration = "Standing", tag = "2")]
+    #[prost(enumeration = "TaskStanding", tag = "2")]
     pub standing: i32,
 }
 
 /// Why the agent has a task at all.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, prost::Enumeration)]
-pub enum Standing {
+pub enum TaskStanding {
     /// The cluster assigned it.
     Wanted = 0,
     /// Assigned in a history that the cluster no longer knows: it goes on and is reported until
@@ -127,7 +127,7 @@ pub struct Memory {
     /// As the runtime described this node last.
     pub description: Option<NodeDescription>,
     /// Services that were described since the last position.
-    services: BTreeMap<ServiceKey, Arc<ServiceAssignment>>,
+    services: BTreeMap<ServiceVersion, Arc<ServiceAssignment>>,
 }
 
 /// What is remembered of one task.
@@ -142,7 +142,7 @@ pub struct Kept {
     /// What was seen last.
     pub observed: TaskObserved,
     /// Why it is here.
-    pub standing: Standing,
+    pub standing: TaskStanding,
 }
 
 impl Memory {
@@ -163,7 +163,7 @@ impl Memory {
                 kept.desired = assigned.desired();
                 kept.service = service.unwrap_or_default();
                 kept.task = service::slim(&task);
-                kept.standing = Standing::Wanted;
+                kept.standing = TaskStanding::Wanted;
             }
             Some(NoteKind::Desired(desired)) => {
                 if let Some(kept) = self.tasks.get_mut(&Id::from_bytes(&desired.task_id)) {
@@ -196,7 +196,7 @@ impl Memory {
     /// The fewest notes that make this memory again.
     pub fn notes(&self) -> Vec<Note> {
         let mut notes = Vec::with_capacity(1 + 2 * self.tasks.len());
-        let mut described: BTreeMap<ServiceKey, &Arc<ServiceAssignment>> = BTreeMap::new();
+        let mut described: BTreeMap<ServiceVersion, &Arc<ServiceAssignment>> = BTreeMap::new();
         for (id, kept) in &self.tasks {
             let key = service::key(&kept.task);
             // A service may have been described anew between two of its tasks.
@@ -212,7 +212,7 @@ impl Memory {
             if kept.observed != TaskObserved::default() {
                 notes.push(Note::new(NoteKind::Observed(kept.observed.clone())));
             }
-            if kept.standing != Standing::Wanted {
+            if kept.standing != TaskStanding::Wanted {
                 let standing = kept.standing.into();
                 notes.push(Note::new(NoteKind::Stands(Stands { task_id, standing })));
             }

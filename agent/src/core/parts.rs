@@ -8,7 +8,7 @@ use skep_proto::v1::{Assignments, PartTaken};
 
 /// What a message is to those gathered before it.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Gathered {
+pub(crate) enum GatheredParts {
     /// All of it is there now.
     Whole(Assignments),
     /// A part was taken, and more follow.
@@ -21,33 +21,33 @@ pub(crate) enum Gathered {
 
 /// The parts of one message so far.
 #[derive(Debug, Default)]
-pub(crate) struct Parts(Option<Assignments>);
+pub(crate) struct PartCollector(Option<Assignments>);
 
-impl Parts {
-    pub(crate) fn take(&mut self, message: Assignments) -> Gathered {
+impl PartCollector {
+    pub(crate) fn take(&mut self, message: Assignments) -> GatheredParts {
         if message.part == 0 && !message.more {
-            return Gathered::Whole(message);
+            return GatheredParts::Whole(message);
         }
         let (revision, part, more) = (message.revision, message.part, message.more);
         match &mut self.0 {
             Some(begun) if positions(begun) == positions(&message) => {
                 if part <= begun.part {
-                    return Gathered::Echo;
+                    return GatheredParts::Echo;
                 }
                 if part != begun.part + 1 {
-                    return Gathered::Gap;
+                    return GatheredParts::Gap;
                 }
                 begun.part = part;
                 begun.changed.extend(message.changed);
                 begun.removed_ids.extend(message.removed_ids);
             }
             Some(_) | None if part == 0 => self.0 = Some(message),
-            Some(_) | None => return Gathered::Gap,
+            Some(_) | None => return GatheredParts::Gap,
         }
         if more {
-            return Gathered::Part(PartTaken { revision, part });
+            return GatheredParts::Part(PartTaken { revision, part });
         }
-        self.0.take().map_or(Gathered::Gap, Gathered::Whole)
+        self.0.take().map_or(GatheredParts::Gap, GatheredParts::Whole)
     }
 
     pub(crate) fn are_open(&self) -> bool {

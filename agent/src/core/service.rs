@@ -15,7 +15,7 @@ use std::{
 };
 
 /// Service and spec version.
-pub(crate) type ServiceKey = (Id, u64);
+pub(crate) type ServiceVersion = (Id, u64);
 
 /// One service at one spec version.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -61,7 +61,7 @@ pub(crate) fn slim(task: &TaskAssignment) -> TaskAssignment {
 }
 
 /// Which service a task's assignment names.
-pub(crate) fn key(task: &TaskAssignment) -> ServiceKey {
+pub(crate) fn key(task: &TaskAssignment) -> ServiceVersion {
     (Id::from_bytes(&task.service_id), task.spec_version)
 }
 
@@ -71,7 +71,7 @@ const SERVICES_SPARE: usize = 16;
 /// The services that a stream has described so far.
 #[derive(Debug, Default)]
 pub(crate) struct Services {
-    known: BTreeMap<ServiceKey, Service>,
+    known: BTreeMap<ServiceVersion, Service>,
     /// Above this many the unused ones are forgotten: to look for them costs a walk over all tasks.
     limit: usize,
 }
@@ -96,7 +96,7 @@ impl Services {
         if self.known.len() <= self.limit.max(SERVICES_SPARE) {
             return;
         }
-        let used: BTreeSet<ServiceKey> =
+        let used: BTreeSet<ServiceVersion> =
             tasks.map(|task| (task.service_id, task.spec_version)).collect();
         self.known.retain(|key, _| used.contains(key));
         self.limit = 2 * self.known.len() + SERVICES_SPARE;

@@ -13,13 +13,13 @@
 //! States only ever go up, and stay where they are at the first of the last five.
 
 use super::{
-    action::Step,
-    effort::{Effort, Kind},
-    memory::{Kept, Standing},
+    action::TaskStep,
+    effort::{Effort, StepKind},
+    memory::{Kept, TaskStanding},
     service::Service,
-    verdict::{self, Ending},
+    verdict::{self, TaskVerdict},
 };
-use crate::runtime::{Found, FoundState, Started, Workload};
+use crate::runtime::{FoundState, FoundTask, Started, Workload};
 use skep_proto::{
     Id, Timestamp, defaults,
     v1::{ContainerStatus, TaskObserved, TaskState},
@@ -27,7 +27,7 @@ use skep_proto::{
 
 /// How far the runtime got with a task, as far as is known.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(crate) enum Seen {
+pub(crate) enum RuntimeStage {
     /// There is nothing of it.
     Nothing,
     /// It only has to be started.
@@ -38,42 +38,42 @@ pub(crate) enum Seen {
 
 /// What has to be done next.
 #[derive(Clone, PartialEq, Debug)]
-pub(crate) enum Next {
+pub(crate) enum NextStep {
     /// Nothing, until something happens.
     Rest,
     /// It has come to this state.
     Raise(TaskState),
     /// It is over.
-    Finish(Ending),
+    Finish(TaskVerdict),
     /// The runtime must take this step.
-    Take(Kind),
+    Take(StepKind),
     /// Nothing is left of it.
     Forget,
 }
 
-impl Next {
+impl NextStep {
     /// The step that an effort asks for; without one the task rests.
-    fn of(step: Option<Kind>) -> Next {
-        step.map_or(Next::Rest, Next::Take)
+    fn of(step: Option<StepKind>) -> NextStep {
+        step.map_or(NextStep::Rest, NextStep::Take)
     }
 }
 
 /// A task of this node.
 #[derive(Clone, Debug)]
-pub(crate) struct Task {
+pub(crate) struct AgentTask {
     pub(crate) workload: Workload,
     pub(crate) desired: TaskState,
-    pub(crate) standing: Standing,
+    pub(crate) standing: TaskStanding,
     pub(crate) observed: TaskObserved,
     /// `observed` has changed since it was last told.
     pub(crate) news: bool,
-    pub(crate) seen: Seen,
+    pub(crate) seen: RuntimeStage,
     /// The runtime may have something of it.
     pub(crate) begun: bool,
     pub(crate) stopped: bool,
     pub(crate) removed: bool,
     /// It cannot go on, and has to be stopped first.
-    pub(crate) failing: Option<Ending>,
+    pub(crate) failing: Option<TaskVerdict>,
     /// The step that is being taken or tried again: one at a time.
     pub(crate) step: Effort,
     /// Waiting for it to be healthy.
@@ -82,22 +82,22 @@ pub(crate) struct Task {
     pub(crate) end: Effort,
 }
 
-impl Task {
+impl AgentTask {
     /// A task that was just assigned. `recorded` is what the cluster knows of it already.
-    pub(crate) fn new(workload: Workload, desired: TaskState, recorded: TaskState) -> Task {
+    pub(crate) fn new(workload: Workload, desired: TaskState, recorded: TaskState) -> AgentTask {
         let task_id = workload.task_id.to_bytes();
         let state = recorded.max(TaskState::Assigned);
         let observed = TaskObserved { task_id, state: state.into(), ..TaskObserved::default() };
-        Task::with(workload, desired, Standing::Wanted, observed)
+        AgentTask::with(workload, desired, TaskStanding::Wanted, observed)
     }
 
     /// A task as it was remembered.
-    pub(crate) fn restored(node: Id, id: Id, kept: &Kept, service: &Service) -> Task {
+    pub(crate) fn restored(node: Id, id: Id, kept: &Kept, service: &Service) -> AgentTask {
         let mut observed = kept.observed.clone();
         let state = observed.state().max(kept.task.recorded()).max(TaskState::Assigned);
         observed.task_id = id.to_bytes();
         observed.state = state.into();
-        Task::with(
+        AgentTask::with(
             Workload::new(node, id, &kept.task, service),
             kept.desired,
             kept.standing,
@@ -106,10 +106,10 @@ impl Task {
     }
 
     /// Something the runtime has for a task that nobody here knows: it is cleared away.
-    pub(crate) fn stray(node: Id, id: Id) -> Task {
+    pub(crate) fn stray(node: Id, id: Id) -> AgentTask {
         let workload = Workload { task_id: id, node_id: node, ..Workload::default() };
-        let mut task = Task::new(workload, TaskState::Remove, TaskState::Assigned);
-        task.standing = Standing::Dropped;
+        let mut task = AgentTask::new(workload, TaskState::Remove, TaskState::Assigned);
+        task.standing = TaskStanding::Dropped;
         task.begun = true;
         task
     }
@@ -117,17 +117,17 @@ impl Task {
     fn with(
         workload: Workload,
         desired: TaskState,
-        standing: Standing,
+        standing: TaskStanding,
         observed: TaskObserved,
-    ) -> Task {
+    ) -> AgentTask {
         let begun = observed.state() >= TaskState::Preparing;
-        Task {
+        AgentTask {
             workload,
             desired,
             standing,
             observed,
             news: false,
-            seen: Seen::Nothing,
+            seen: RuntimeStage::Nothing,
             begun,
             stopped: false,
             removed: false,
@@ -148,49 +148,58 @@ impl Task {
 
     /// What it ends with once it has been stopped; none while it may go on. A stop that was begun
     /// is not taken back.
-    pub(crate) fn ending(&self) -> Option<Ending> {
+    pub(crate) fn ending(&self) -> Option<TaskVerdict> {
         let asked =
-            self.desired >= TaskState::Shutdown || self.stopped || self.step.is_for(Kind::Stop);
-        let shutdown = || Ending { state: TaskState::Shutdown, error: String::new() };
+            self.desired >= TaskState::Shutdown || self.stopped || self.step.is_for(StepKind::Stop);
+        let shutdown = || TaskVerdict { state: TaskState::Shutdown, error: String::new() };
         self.failing.clone().or_else(|| asked.then(shutdown))
     }
 
     /// The next single step.
-    pub(crate) fn next(&self) -> Next {
-        if self.standing == Standing::Dropped {
+    pub(crate) fn next(&self) -> NextStep {
+        if self.standing == TaskStanding::Dropped {
             return self.next_of_dropped();
         }
         if self.is_terminal() {
-            return Next::Rest;
+            return NextStep::Rest;
         }
         if let Some(ending) = self.ending() {
             return self.next_of_ending(ending);
         }
         match (self.state(), self.seen) {
             (TaskState::New | TaskState::Pending | TaskState::Assigned, _) => {
-                Next::Raise(TaskState::Accepted)
+                NextStep::Raise(TaskState::Accepted)
             }
             (TaskState::Accepted, _) if self.desired > TaskState::Accepted => {
-                Next::Raise(TaskState::Preparing)
+                NextStep::Raise(TaskState::Preparing)
             }
-            (TaskState::Accepted, _) => Next::Rest,
-            (TaskState::Preparing | TaskState::Ready, Seen::Nothing) => {
-                Next::of(self.step.take(Kind::Prepare))
+            (TaskState::Accepted, _) => NextStep::Rest,
+            (TaskState::Preparing | TaskState::Ready, RuntimeStage::Nothing) => {
+                NextStep::of(self.step.take(StepKind::Prepare))
             }
-            (TaskState::Preparing, Seen::Prepared | Seen::Started) => Next::Raise(TaskState::Ready),
+            (TaskState::Preparing, RuntimeStage::Prepared | RuntimeStage::Started) => {
+                NextStep::Raise(TaskState::Ready)
+            }
             (TaskState::Ready, _) if self.desired > TaskState::Ready => {
-                Next::Raise(TaskState::Starting)
+                NextStep::Raise(TaskState::Starting)
             }
-            (TaskState::Ready, _) => Next::Rest,
-            (TaskState::Starting, Seen::Prepared) => Next::of(self.step.take(Kind::Start)),
-            (TaskState::Starting, Seen::Started) => {
-                let end = self.end.take(Kind::AwaitEnd);
-                Next::of(end.or_else(|| self.ready.take(Kind::AwaitReady)))
+            (TaskState::Ready, _) => NextStep::Rest,
+            (TaskState::Starting, RuntimeStage::Prepared) => {
+                NextStep::of(self.step.take(StepKind::Start))
             }
-            (TaskState::Running, Seen::Started) => Next::of(self.end.take(Kind::AwaitEnd)),
-            (TaskState::Starting, Seen::Nothing)
-            | (TaskState::Running, Seen::Nothing | Seen::Prepared) => {
-                Next::Finish(Ending { state: TaskState::Failed, error: verdict::LOST.into() })
+            (TaskState::Starting, RuntimeStage::Started) => {
+                let end = self.end.take(StepKind::AwaitEnd);
+                NextStep::of(end.or_else(|| self.ready.take(StepKind::AwaitReady)))
+            }
+            (TaskState::Running, RuntimeStage::Started) => {
+                NextStep::of(self.end.take(StepKind::AwaitEnd))
+            }
+            (TaskState::Starting, RuntimeStage::Nothing)
+            | (TaskState::Running, RuntimeStage::Nothing | RuntimeStage::Prepared) => {
+                NextStep::Finish(TaskVerdict {
+                    state: TaskState::Failed,
+                    error: verdict::LOST.into(),
+                })
             }
             (
                 TaskState::Complete
@@ -200,29 +209,29 @@ impl Task {
                 | TaskState::Remove
                 | TaskState::Orphaned,
                 _,
-            ) => Next::Rest,
+            ) => NextStep::Rest,
         }
     }
 
     /// Stop, then hear how it ended, then say so.
-    fn next_of_ending(&self, ending: Ending) -> Next {
+    fn next_of_ending(&self, ending: TaskVerdict) -> NextStep {
         if !self.begun {
-            return Next::Finish(ending);
+            return NextStep::Finish(ending);
         }
         match (self.stopped, self.seen) {
-            (false, _) => Next::of(self.step.take(Kind::Stop)),
-            (true, Seen::Started) => Next::of(self.end.take(Kind::AwaitEnd)),
-            (true, Seen::Nothing | Seen::Prepared) => Next::Finish(ending),
+            (false, _) => NextStep::of(self.step.take(StepKind::Stop)),
+            (true, RuntimeStage::Started) => NextStep::of(self.end.take(StepKind::AwaitEnd)),
+            (true, RuntimeStage::Nothing | RuntimeStage::Prepared) => NextStep::Finish(ending),
         }
     }
 
-    fn next_of_dropped(&self) -> Next {
+    fn next_of_dropped(&self) -> NextStep {
         if !self.begun || self.removed {
-            Next::Forget
+            NextStep::Forget
         } else if self.stopped || self.is_terminal() {
-            Next::of(self.step.take(Kind::Remove))
+            NextStep::of(self.step.take(StepKind::Remove))
         } else {
-            Next::of(self.step.take(Kind::Stop))
+            NextStep::of(self.step.take(StepKind::Stop))
         }
     }
 
@@ -237,7 +246,7 @@ impl Task {
     }
 
     /// It is over: nothing that is still being waited for matters any more.
-    pub(crate) fn finish(&mut self, ending: Ending, now: Timestamp) {
+    pub(crate) fn finish(&mut self, ending: TaskVerdict, now: Timestamp) {
         self.raise(ending.state, now);
         self.observed.error = ending.error;
         self.rest();
@@ -264,7 +273,7 @@ impl Task {
     }
 
     pub(crate) fn on_started(&mut self, started: &Started) {
-        self.seen = Seen::Started;
+        self.seen = RuntimeStage::Started;
         let container = self.container();
         container.container_ref.clone_from(&started.container_ref);
         container.pid = started.pid;
@@ -272,38 +281,38 @@ impl Task {
     }
 
     /// What the runtime has of it, found after a restart.
-    pub(crate) fn adopt(&mut self, found: &Found) {
+    pub(crate) fn adopt(&mut self, found: &FoundTask) {
         self.begun = true;
         if !found.image_digest.is_empty() && !self.is_terminal() {
             self.container().image_digest.clone_from(&found.image_digest);
         }
         match &found.state {
-            FoundState::Created => self.seen = Seen::Prepared,
+            FoundState::Created => self.seen = RuntimeStage::Prepared,
             FoundState::Running(started) | FoundState::Ended(started, _) if !self.is_terminal() => {
                 self.on_started(started)
             }
-            FoundState::Running(_) | FoundState::Ended(..) => self.seen = Seen::Started,
+            FoundState::Running(_) | FoundState::Ended(..) => self.seen = RuntimeStage::Started,
             // Each step looks before it does anything, and is taken again until it can look.
             FoundState::Unreadable(_) if self.state() >= TaskState::Running => {
-                self.seen = Seen::Started
+                self.seen = RuntimeStage::Started
             }
             FoundState::Unreadable(_) if self.state() == TaskState::Starting => {
-                self.seen = Seen::Prepared
+                self.seen = RuntimeStage::Prepared
             }
             FoundState::Unreadable(_) => {}
         }
     }
 
     /// The step with all that the runtime needs for it.
-    pub(crate) fn step(&self, kind: Kind) -> Step {
+    pub(crate) fn step(&self, kind: StepKind) -> TaskStep {
         let workload = || Box::new(self.workload.clone());
         match kind {
-            Kind::Prepare => Step::Prepare(workload()),
-            Kind::Start => Step::Start(workload()),
-            Kind::AwaitReady => Step::AwaitReady(workload()),
-            Kind::AwaitEnd => Step::AwaitEnd(workload()),
-            Kind::Stop => Step::Stop { grace_ns: self.grace_ns() },
-            Kind::Remove => Step::Remove,
+            StepKind::Prepare => TaskStep::Prepare(workload()),
+            StepKind::Start => TaskStep::Start(workload()),
+            StepKind::AwaitReady => TaskStep::AwaitReady(workload()),
+            StepKind::AwaitEnd => TaskStep::AwaitEnd(workload()),
+            StepKind::Stop => TaskStep::Stop { grace_ns: self.grace_ns() },
+            StepKind::Remove => TaskStep::Remove,
         }
     }
 
@@ -313,11 +322,13 @@ impl Task {
     }
 
     /// Where the answer to a step of this kind is awaited.
-    pub(crate) fn effort(&mut self, kind: Kind) -> &mut Effort {
+    pub(crate) fn effort(&mut self, kind: StepKind) -> &mut Effort {
         match kind {
-            Kind::Prepare | Kind::Start | Kind::Stop | Kind::Remove => &mut self.step,
-            Kind::AwaitReady => &mut self.ready,
-            Kind::AwaitEnd => &mut self.end,
+            StepKind::Prepare | StepKind::Start | StepKind::Stop | StepKind::Remove => {
+                &mut self.step
+            }
+            StepKind::AwaitReady => &mut self.ready,
+            StepKind::AwaitEnd => &mut self.end,
         }
     }
 }

@@ -4,12 +4,12 @@
 //! and said to be that, whatever the exit code: a restart policy then answers it, and people are
 //! not sent looking for a fault of the program.
 
-use crate::runtime::Ended;
+use crate::runtime::TaskEnd;
 use skep_proto::v1::{ContainerStatus, EndCause, TaskState};
 
 /// The state that a task ends in, and why.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Ending {
+pub(crate) struct TaskVerdict {
     pub(crate) state: TaskState,
     pub(crate) error: String,
 }
@@ -19,10 +19,12 @@ pub(crate) const LOST: &str =
     "what was started is not there any more: removed by somebody else on the node";
 
 /// The end of a task that nobody had asked to end.
-pub(crate) fn of(ended: &Ended) -> Ending {
-    let words = match ended.cause {
+pub(crate) fn of(ended: &TaskEnd) -> TaskVerdict {
+    let message = match ended.cause {
         EndCause::Itself => match ended.exit_code {
-            Some(0) => return Ending { state: TaskState::Complete, error: ended.error.clone() },
+            Some(0) => {
+                return TaskVerdict { state: TaskState::Complete, error: ended.error.clone() };
+            }
             Some(_) | None => by_itself(ended),
         },
         EndCause::Asked => "stopped by this node's agent".into(),
@@ -36,11 +38,12 @@ pub(crate) fn of(ended: &Ended) -> Ending {
         EndCause::Reboot => "the machine was restarted".into(),
         EndCause::NotesDamaged => "this node's files about it are damaged, so it was ended".into(),
     };
-    let error = if ended.error.is_empty() { words } else { format!("{words}: {}", ended.error) };
-    Ending { state: TaskState::Failed, error }
+    let error =
+        if ended.error.is_empty() { message } else { format!("{message}: {}", ended.error) };
+    TaskVerdict { state: TaskState::Failed, error }
 }
 
-fn by_itself(ended: &Ended) -> String {
+fn by_itself(ended: &TaskEnd) -> String {
     match (ended.out_of_memory, ended.signal, ended.exit_code) {
         (true, _, _) => "killed: it used more memory than it may".into(),
         (false, 0, Some(code)) => format!("exit code {code}"),
@@ -50,7 +53,7 @@ fn by_itself(ended: &Ended) -> String {
 }
 
 /// Writes how it ended into what is reported.
-pub(crate) fn note(container: &mut ContainerStatus, ended: &Ended) {
+pub(crate) fn note(container: &mut ContainerStatus, ended: &TaskEnd) {
     container.pid = 0;
     container.exit_code = ended.exit_code;
     container.signal = ended.signal;

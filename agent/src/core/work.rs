@@ -3,19 +3,19 @@
 //!
 //! Each input touches a few tasks; those, and no others, are asked for their next step until they
 //! have none. Nothing is asked of the runtime before it has said what it already has
-//! ([`Work::on_listed`]), so that a restart starts nothing twice.
+//! ([`NodeWork::on_listed`]), so that a restart starts nothing twice.
 
 use super::{
-    action::{Action, Outcome},
-    effort::{Effort, Kind},
-    memory::{Memory, Note, NoteKind, Standing, Stands},
+    action::{Action, StepOutcome},
+    effort::{Effort, StepKind},
+    memory::{Memory, Note, NoteKind, Stands, TaskStanding},
     outbox::Outbox,
-    parts::Parts,
+    parts::PartCollector,
     service::{Service, Services},
-    task::{Next, Task},
-    verdict::{self, Ending},
+    task::{AgentTask, NextStep},
+    verdict::{self, TaskVerdict},
 };
-use crate::runtime::{Ended, Found, FoundState, Proof, RuntimeError};
+use crate::runtime::{FoundState, FoundTask, Proof, RuntimeError, TaskEnd};
 use skep_proto::{
     Id, Position, Timestamp,
     v1::{EndCause, Report, ServiceAssignment, TaskState},
@@ -47,20 +47,20 @@ pub(crate) enum Heard {
 
 /// The tasks of one node.
 #[derive(Debug)]
-pub(crate) struct Work {
+pub(crate) struct NodeWork {
     pub(super) node: Id,
     pub(super) position: Position,
-    pub(super) tasks: BTreeMap<Id, Task>,
+    pub(super) tasks: BTreeMap<Id, AgentTask>,
     /// What the runtime has and no task claims: cleared away when the cluster has spoken and did
     /// not name it.
-    pub(super) strays: BTreeMap<Id, Found>,
+    pub(super) strays: BTreeMap<Id, FoundTask>,
     pub(super) heard: Heard,
     /// Tasks whose next step must be looked for.
     pub(super) touched: BTreeSet<Id>,
     pub(super) notes: Vec<Note>,
     pub(super) outbox: Outbox,
     pub(super) services: Services,
-    pub(super) parts: Parts,
+    pub(super) parts: PartCollector,
     listing: Listing,
     actions: VecDeque<Action>,
     tickets: u64,
@@ -69,11 +69,11 @@ pub(crate) struct Work {
     noticed: BTreeMap<Id, String>,
 }
 
-impl Work {
+impl NodeWork {
     /// Goes on from what is remembered. Everything remembered is reported again: nobody remembers
     /// what was acknowledged.
-    pub(crate) fn new(node: Id, memory: &Memory) -> Work {
-        let mut work = Work {
+    pub(crate) fn new(node: Id, memory: &Memory) -> NodeWork {
+        let mut work = NodeWork {
             node,
             position: memory.position,
             tasks: BTreeMap::new(),
@@ -83,7 +83,7 @@ impl Work {
             notes: Vec::new(),
             outbox: Outbox::default(),
             services: Services::default(),
-            parts: Parts::default(),
+            parts: PartCollector::default(),
             listing: Listing::Asked(Effort::default()),
             actions: VecDeque::new(),
             tickets: 0,
@@ -94,7 +94,7 @@ impl Work {
         for (id, kept) in &memory.tasks {
             let shared = services.entry(Arc::as_ptr(&kept.service));
             let service = shared.or_insert_with(|| Service::new(kept.service.clone()));
-            work.tasks.insert(*id, Task::restored(node, *id, kept, service));
+            work.tasks.insert(*id, AgentTask::restored(node, *id, kept, service));
         }
         work.report_all();
         work.list(Timestamp::NEVER);
@@ -121,7 +121,7 @@ impl Work {
         self.outbox.poll()
     }
 
-    /// When [`Work::on_time`] wants to be called.
+    /// When [`NodeWork::on_time`] wants to be called.
     pub(crate) fn poll_timeout(&self) -> Option<Timestamp> {
         self.timers.first().map(|(at, _)| *at)
     }
@@ -147,7 +147,7 @@ impl Work {
         let told = self
             .tasks
             .values()
-            .filter(|t| t.standing != Standing::Dropped && t.state() > TaskState::Assigned);
+            .filter(|t| t.standing != TaskStanding::Dropped && t.state() > TaskState::Assigned);
         for task in told {
             self.outbox.put(task.observed.clone());
         }
@@ -156,7 +156,7 @@ impl Work {
     fn list(&mut self, now: Timestamp) {
         if let Listing::Asked(effort) = &mut self.listing {
             self.tickets += 1;
-            effort.begin(Kind::Prepare, self.tickets, now);
+            effort.begin(StepKind::Prepare, self.tickets, now);
             self.actions.push_back(Action::List { node: self.node, ticket: self.tickets });
         }
     }
@@ -165,7 +165,7 @@ impl Work {
     pub(crate) fn on_listed(
         &mut self,
         ticket: u64,
-        result: Result<Vec<Found>, RuntimeError>,
+        result: Result<Vec<FoundTask>, RuntimeError>,
         now: Timestamp,
     ) {
         let Listing::Asked(effort) = &mut self.listing else { return };
@@ -194,7 +194,7 @@ impl Work {
         let Some(task) = self.tasks.get_mut(&id) else { return };
         task.adopt(&found);
         match &found.state {
-            FoundState::Ended(_, ended) if task.standing != Standing::Dropped => {
+            FoundState::Ended(_, ended) if task.standing != TaskStanding::Dropped => {
                 on_ended(task, ended, now)
             }
             FoundState::Unreadable(reason) => {
@@ -216,27 +216,27 @@ impl Work {
             Heard::NewHistory => self.strays.clear(),
             Heard::Word => {}
         }
-        let ours = |(id, found): (Id, Found)| match found.proof {
+        let ours = |(id, found): (Id, FoundTask)| match found.proof {
             Proof::Recorded => Some(id),
             Proof::Named => None,
         };
         for id in std::mem::take(&mut self.strays).into_iter().filter_map(ours) {
-            self.tasks.entry(id).or_insert_with(|| Task::stray(self.node, id));
+            self.tasks.entry(id).or_insert_with(|| AgentTask::stray(self.node, id));
             self.touched.insert(id);
         }
     }
 
     /// An answer of the runtime. One that nobody waits for any more changes nothing.
-    pub(crate) fn on_outcome(&mut self, id: Id, ticket: u64, outcome: Outcome, now: Timestamp) {
+    pub(crate) fn on_outcome(&mut self, id: Id, ticket: u64, outcome: StepOutcome, now: Timestamp) {
         let Some(task) = self.tasks.get_mut(&id) else { return };
         let kind = match outcome {
-            Outcome::Listed(_) => return,
-            Outcome::Ready(_) => Kind::AwaitReady,
-            Outcome::Ended(_) => Kind::AwaitEnd,
-            Outcome::Prepared(_) => Kind::Prepare,
-            Outcome::Started(_) => Kind::Start,
-            Outcome::Stopped(_) => Kind::Stop,
-            Outcome::Removed(_) => Kind::Remove,
+            StepOutcome::Listed(_) => return,
+            StepOutcome::Ready(_) => StepKind::AwaitReady,
+            StepOutcome::Ended(_) => StepKind::AwaitEnd,
+            StepOutcome::Prepared(_) => StepKind::Prepare,
+            StepOutcome::Started(_) => StepKind::Start,
+            StepOutcome::Stopped(_) => StepKind::Stop,
+            StepOutcome::Removed(_) => StepKind::Remove,
         };
         let effort = task.effort(kind);
         if !effort.is_for(kind) || effort.answers(ticket).is_none() {
@@ -245,8 +245,8 @@ impl Work {
         if let Some(error) = take_up(task, outcome, now) {
             let again = task.effort(kind).again(now);
             self.timers.insert((again, id));
-            if let Some(words) = words_about(kind, &error) {
-                task.say(words, now);
+            if let Some(message) = words_about(kind, &error) {
+                task.say(message, now);
             }
         }
         self.touched.insert(id);
@@ -280,20 +280,20 @@ impl Work {
     fn drive(&mut self, id: Id, now: Timestamp) {
         while let Some(task) = self.tasks.get_mut(&id) {
             match task.next() {
-                Next::Rest => return,
-                Next::Raise(state) => task.raise(state, now),
-                Next::Finish(ending) => task.finish(ending, now),
-                Next::Take(kind) => {
+                NextStep::Rest => return,
+                NextStep::Raise(state) => task.raise(state, now),
+                NextStep::Finish(ending) => task.finish(ending, now),
+                NextStep::Take(kind) => {
                     self.tickets += 1;
                     task.begun = true;
                     task.effort(kind).begin(kind, self.tickets, now);
-                    if matches!(kind, Kind::Stop | Kind::Remove) {
+                    if matches!(kind, StepKind::Stop | StepKind::Remove) {
                         task.ready = Effort::default();
                     }
                     let step = task.step(kind);
                     self.actions.push_back(Action::Step { task: id, ticket: self.tickets, step });
                 }
-                Next::Forget => {
+                NextStep::Forget => {
                     self.tasks.remove(&id);
                     self.outbox.drop_task(id);
                     self.notes.push(Note::new(NoteKind::Forgotten(id.to_bytes())));
@@ -313,21 +313,21 @@ impl Work {
         {
             task.observed.message.clone_from(text);
         }
-        if std::mem::take(&mut task.news) && task.standing != Standing::Dropped {
+        if std::mem::take(&mut task.news) && task.standing != TaskStanding::Dropped {
             self.notes.push(Note::new(NoteKind::Observed(task.observed.clone())));
             self.outbox.put(task.observed.clone());
         }
     }
 
     /// The task is kept for another reason from now on.
-    pub(super) fn stand(&mut self, id: Id, standing: Standing) {
+    pub(super) fn stand(&mut self, id: Id, standing: TaskStanding) {
         let Some(task) = self.tasks.get_mut(&id).filter(|task| task.standing != standing) else {
             return;
         };
         task.standing = standing;
         let stands = Stands { task_id: id.to_bytes(), standing: standing.into() };
         self.notes.push(Note::new(NoteKind::Stands(stands)));
-        if standing == Standing::Dropped {
+        if standing == TaskStanding::Dropped {
             task.ready = Effort::default();
             self.outbox.drop_task(id);
         }
@@ -336,47 +336,54 @@ impl Work {
 }
 
 /// Takes up a runtime's answer; what is given back is to be tried again later.
-fn take_up(task: &mut Task, outcome: Outcome, now: Timestamp) -> Option<RuntimeError> {
+fn take_up(task: &mut AgentTask, outcome: StepOutcome, now: Timestamp) -> Option<RuntimeError> {
     match outcome {
-        Outcome::Listed(_) => {}
-        Outcome::Prepared(Ok(prepared)) => {
-            task.seen = super::task::Seen::Prepared;
+        StepOutcome::Listed(_) => {}
+        StepOutcome::Prepared(Ok(prepared)) => {
+            task.seen = super::task::RuntimeStage::Prepared;
             if !prepared.image_digest.is_empty() {
                 task.container().image_digest = prepared.image_digest;
             }
         }
-        Outcome::Prepared(Err(
+        StepOutcome::Prepared(Err(
             error @ (RuntimeError::Rejected(_)
             | RuntimeError::PullFailed { .. }
             | RuntimeError::Failed(_)),
-        )) => task.finish(Ending { state: TaskState::Rejected, error: error.to_string() }, now),
-        Outcome::Started(Ok(started)) => task.on_started(&started),
-        Outcome::Started(Err(RuntimeError::Rejected(words) | RuntimeError::Failed(words))) => {
-            task.finish(Ending { state: TaskState::Failed, error: words }, now);
+        )) => {
+            task.finish(TaskVerdict { state: TaskState::Rejected, error: error.to_string() }, now)
         }
-        Outcome::Started(Err(RuntimeError::Gone)) | Outcome::Ended(Err(RuntimeError::Gone)) => {
-            let gone = Ended { cause: EndCause::RemovedOutside, at: now, ..Ended::default() };
+        StepOutcome::Started(Ok(started)) => task.on_started(&started),
+        StepOutcome::Started(Err(
+            RuntimeError::Rejected(message) | RuntimeError::Failed(message),
+        )) => {
+            task.finish(TaskVerdict { state: TaskState::Failed, error: message }, now);
+        }
+        StepOutcome::Started(Err(RuntimeError::Gone))
+        | StepOutcome::Ended(Err(RuntimeError::Gone)) => {
+            let gone = TaskEnd { cause: EndCause::RemovedOutside, at: now, ..TaskEnd::default() };
             on_ended(task, &gone, now);
         }
-        Outcome::Ready(Ok(())) => task.raise(TaskState::Running, now),
-        Outcome::Ready(Err(RuntimeError::Rejected(words) | RuntimeError::Failed(words))) => {
-            task.failing = Some(Ending { state: TaskState::Failed, error: words });
+        StepOutcome::Ready(Ok(())) => task.raise(TaskState::Running, now),
+        StepOutcome::Ready(Err(
+            RuntimeError::Rejected(message) | RuntimeError::Failed(message),
+        )) => {
+            task.failing = Some(TaskVerdict { state: TaskState::Failed, error: message });
         }
-        Outcome::Ended(Ok(ended)) => on_ended(task, &ended, now),
-        Outcome::Stopped(Ok(()) | Err(RuntimeError::Gone)) => task.stopped = true,
-        Outcome::Removed(Ok(()) | Err(RuntimeError::Gone)) => task.removed = true,
-        Outcome::Prepared(Err(error))
-        | Outcome::Started(Err(error))
-        | Outcome::Ready(Err(error))
-        | Outcome::Ended(Err(error))
-        | Outcome::Stopped(Err(error))
-        | Outcome::Removed(Err(error)) => return Some(error),
+        StepOutcome::Ended(Ok(ended)) => on_ended(task, &ended, now),
+        StepOutcome::Stopped(Ok(()) | Err(RuntimeError::Gone)) => task.stopped = true,
+        StepOutcome::Removed(Ok(()) | Err(RuntimeError::Gone)) => task.removed = true,
+        StepOutcome::Prepared(Err(error))
+        | StepOutcome::Started(Err(error))
+        | StepOutcome::Ready(Err(error))
+        | StepOutcome::Ended(Err(error))
+        | StepOutcome::Stopped(Err(error))
+        | StepOutcome::Removed(Err(error)) => return Some(error),
     }
     None
 }
 
 /// It has ended: as was asked, or for its own reasons.
-fn on_ended(task: &mut Task, ended: &Ended, now: Timestamp) {
+fn on_ended(task: &mut AgentTask, ended: &TaskEnd, now: Timestamp) {
     if task.is_terminal() {
         return;
     }
@@ -388,12 +395,12 @@ fn on_ended(task: &mut Task, ended: &Ended, now: Timestamp) {
 
 /// What people are told while a step is tried again. Waiting says nothing: what is waited for may
 /// be well.
-fn words_about(kind: Kind, error: &RuntimeError) -> Option<String> {
+fn words_about(kind: StepKind, error: &RuntimeError) -> Option<String> {
     let doing = match kind {
-        Kind::AwaitReady | Kind::AwaitEnd | Kind::Remove => return None,
-        Kind::Prepare => "preparing",
-        Kind::Start => "starting",
-        Kind::Stop => "stopping",
+        StepKind::AwaitReady | StepKind::AwaitEnd | StepKind::Remove => return None,
+        StepKind::Prepare => "preparing",
+        StepKind::Start => "starting",
+        StepKind::Stop => "stopping",
     };
     Some(format!("{doing}, trying again: {error}"))
 }

@@ -5,12 +5,14 @@
 //! answered by name, and keeps the notes as a journal would, so that a core can die and come back.
 
 use super::{
-    Core, Input, Output,
-    action::{Action, Outcome, Step},
-    link::Identity,
+    AgentOutput, Core, Input,
+    action::{Action, StepOutcome, TaskStep},
+    link::NodeIdentity,
     memory::Memory,
 };
-use crate::runtime::{Ended, Found, FoundState, Noticed, Prepared, Proof, RuntimeError, Started};
+use crate::runtime::{
+    FoundState, FoundTask, Noticed, Prepared, Proof, RuntimeError, Started, TaskEnd,
+};
 use skep_proto::{
     Id, Revision, Timestamp,
     v1::{
@@ -26,7 +28,7 @@ const CLUSTER: Id = Id(2000);
 /// Between two things that happen.
 const TICK_NS: u64 = 1_000_000;
 
-pub(super) struct World {
+pub(super) struct AgentWorld {
     pub(super) core: Core,
     pub(super) memory: Memory,
     now: Timestamp,
@@ -55,13 +57,13 @@ fn word(state: TaskState) -> &'static str {
     state.as_str_name().trim_start_matches("TASK_STATE_")
 }
 
-impl World {
-    pub(super) fn new() -> World {
-        World::with(Identity::default(), Memory::default())
+impl AgentWorld {
+    pub(super) fn new() -> AgentWorld {
+        AgentWorld::with(NodeIdentity::default(), Memory::default())
     }
 
-    fn with(identity: Identity, memory: Memory) -> World {
-        World {
+    fn with(identity: NodeIdentity, memory: Memory) -> AgentWorld {
+        AgentWorld {
             core: Core::new(identity, memory.clone(), 7),
             memory,
             now: Timestamp(1_000_000_000_000),
@@ -110,7 +112,7 @@ impl World {
             "ack" => self.receive(to_agent::Message::Ack(ReportAck { number: self.report })),
             "set" | "change" => self.assign(what == "set", rest),
             "listed" => self.listed(rest),
-            "list-fails" => self.answer('?', "list", Outcome::Listed(Err(unreachable()))),
+            "list-fails" => self.answer('?', "list", StepOutcome::Listed(Err(unreachable()))),
             "later" => {
                 self.now = self.now + rest.parse::<u64>().expect("milliseconds") * 1_000_000;
                 self.core.handle_timeout(self.now);
@@ -118,7 +120,7 @@ impl World {
             "restart" => {
                 let identity = self.core.link.identity.clone();
                 let now = self.now;
-                *self = World { now, ..World::with(identity, self.memory.clone()) };
+                *self = AgentWorld { now, ..AgentWorld::with(identity, self.memory.clone()) };
             }
             "late" => self.late(rest),
             _ => self.outcome(what, rest),
@@ -182,8 +184,8 @@ impl World {
     /// recorded, one in braces the service, which must have been described: by `{web}` alone.
     /// `part:0+` is a part that others follow, `part:1` the last one.
     fn assign(&mut self, complete: bool, rest: &str) {
-        let mut words = rest.split_whitespace();
-        let position = words.next().expect("a position");
+        let mut tokens = rest.split_whitespace();
+        let position = tokens.next().expect("a position");
         let (incarnation, revision) = position.split_once('.').expect("incarnation.revision");
         let (after, to) = revision.split_once('>').unwrap_or(("0", revision));
         let mut message = Assignments {
@@ -193,7 +195,7 @@ impl World {
             after_revision: after.parse().expect("a number"),
             ..Assignments::default()
         };
-        for word in words {
+        for word in tokens {
             if let Some(part) = word.strip_prefix("part:") {
                 message.more = part.ends_with('+');
                 message.part = part.trim_end_matches('+').parse().expect("a number");
@@ -231,10 +233,10 @@ impl World {
                 (Some("unreadable"), _) => FoundState::Unreadable("its shim hangs".into()),
                 other => panic!("{other:?}"),
             };
-            Found { task_id: id_of(letter), image_digest: String::new(), proof, state }
+            FoundTask { task_id: id_of(letter), image_digest: String::new(), proof, state }
         });
         let found = found.collect();
-        self.answer('?', "list", Outcome::Listed(Ok(found)));
+        self.answer('?', "list", StepOutcome::Listed(Ok(found)));
     }
 
     fn outcome(&mut self, what: &str, rest: &str) {
@@ -252,25 +254,25 @@ impl World {
         };
         let unit = || if how == "ok" { Ok(()) } else { Err(error()) };
         let (kind, outcome) = match what {
-            "prepared" => ("prepare", Outcome::Prepared(unit().map(|()| Prepared::default()))),
+            "prepared" => ("prepare", StepOutcome::Prepared(unit().map(|()| Prepared::default()))),
             "started" => {
                 let started =
                     || Started { container_ref: format!("c-{letter}"), pid: 7, ports: Vec::new() };
-                ("start", Outcome::Started(unit().map(|()| started())))
+                ("start", StepOutcome::Started(unit().map(|()| started())))
             }
-            "ready" => ("await-ready", Outcome::Ready(unit())),
-            "stopped" => ("stop", Outcome::Stopped(unit())),
-            "removed" => ("remove", Outcome::Removed(unit())),
+            "ready" => ("await-ready", StepOutcome::Ready(unit())),
+            "stopped" => ("stop", StepOutcome::Stopped(unit())),
+            "removed" => ("remove", StepOutcome::Removed(unit())),
             "ended" if how == "gone" || how == "unreachable" => {
-                ("await-end", Outcome::Ended(Err(error())))
+                ("await-end", StepOutcome::Ended(Err(error())))
             }
-            "ended" => ("await-end", Outcome::Ended(Ok(ended(how)))),
+            "ended" => ("await-end", StepOutcome::Ended(Ok(ended(how)))),
             other => panic!("nothing is called {other}"),
         };
         self.answer(letter, kind, outcome);
     }
 
-    fn answer(&mut self, letter: char, kind: &'static str, outcome: Outcome) {
+    fn answer(&mut self, letter: char, kind: &'static str, outcome: StepOutcome) {
         let ticket = self.asked.remove(&(letter, kind));
         let ticket = ticket
             .unwrap_or_else(|| panic!("nobody asked to {kind} {letter}; asked: {:?}", self.asked));
@@ -279,40 +281,42 @@ impl World {
 
     /// The answer to a step that was overtaken arrives after all.
     fn late(&mut self, rest: &str) {
-        let place =
+        let index =
             self.stale.iter().position(|(letter, kind, _)| format!("{kind} {letter}") == rest);
-        let (letter, kind, ticket) = self.stale.remove(place.expect("it was overtaken"));
+        let (letter, kind, ticket) = self.stale.remove(index.expect("it was overtaken"));
         let outcome = match kind {
-            "start" => Outcome::Started(Ok(Started::default())),
-            "prepare" => Outcome::Prepared(Ok(Prepared::default())),
+            "start" => StepOutcome::Started(Ok(Started::default())),
+            "prepare" => StepOutcome::Prepared(Ok(Prepared::default())),
             other => panic!("{other}"),
         };
         self.input(Input::Done { task: id_of(letter), ticket, outcome });
     }
 
     pub(super) fn outputs(&mut self) -> String {
-        let mut words = Vec::new();
+        let mut tokens = Vec::new();
         while let Some(output) = self.core.poll_output() {
             match output {
-                Output::Joined { warnings, .. } => {
-                    words.push("joined".into());
-                    words.extend(warnings.iter().map(|text| format!("warn {text}")));
+                AgentOutput::Joined { warnings, .. } => {
+                    tokens.push("joined".into());
+                    tokens.extend(warnings.iter().map(|text| format!("warn {text}")));
                 }
-                Output::Write(notes) => notes.iter().for_each(|note| self.memory.apply(note)),
-                Output::Act(action) => words.push(self.ask(action)),
-                Output::Dial { line } => {
+                AgentOutput::Write(notes) => notes.iter().for_each(|note| self.memory.apply(note)),
+                AgentOutput::Act(action) => tokens.push(self.ask(action)),
+                AgentOutput::Dial { line } => {
                     self.line = line;
-                    words.push("dial".into());
+                    tokens.push("dial".into());
                 }
-                Output::Send(message) => words.push(self.sent(*message)),
-                Output::HangUp { .. } => words.push("hang-up".into()),
-                Output::Logs(order) => words.push(format!("logs of {}", order.task_ids.len())),
-                Output::LogCancel { .. } => words.push("no more logs".into()),
-                Output::Halt(halt) => words
+                AgentOutput::Send(message) => tokens.push(self.sent(*message)),
+                AgentOutput::HangUp { .. } => tokens.push("hang-up".into()),
+                AgentOutput::Logs(order) => {
+                    tokens.push(format!("logs of {}", order.task_ids.len()))
+                }
+                AgentOutput::LogCancel { .. } => tokens.push("no more logs".into()),
+                AgentOutput::Halt(halt) => tokens
                     .push(format!("halt {}", format!("{halt:?}").split(' ').next().unwrap_or(""))),
             }
         }
-        if words.is_empty() { "-".into() } else { words.join(", ") }
+        if tokens.is_empty() { "-".into() } else { tokens.join(", ") }
     }
 
     fn ask(&mut self, action: Action) -> String {
@@ -322,12 +326,12 @@ impl World {
                 letter_of(task),
                 ticket,
                 match step {
-                    Step::Prepare(_) => "prepare",
-                    Step::Start(_) => "start",
-                    Step::AwaitReady(_) => "await-ready",
-                    Step::AwaitEnd(_) => "await-end",
-                    Step::Stop { .. } => "stop",
-                    Step::Remove => "remove",
+                    TaskStep::Prepare(_) => "prepare",
+                    TaskStep::Start(_) => "start",
+                    TaskStep::AwaitReady(_) => "await-ready",
+                    TaskStep::AwaitEnd(_) => "await-end",
+                    TaskStep::Stop { .. } => "stop",
+                    TaskStep::Remove => "remove",
                 },
             ),
         };
@@ -407,34 +411,34 @@ fn unreachable() -> RuntimeError {
 }
 
 /// `3`, or the name of a cause.
-fn ended(how: &str) -> Ended {
+fn ended(how: &str) -> TaskEnd {
     match how.parse() {
-        Ok(code) => Ended { exit_code: Some(code), ..Ended::default() },
+        Ok(code) => TaskEnd { exit_code: Some(code), ..TaskEnd::default() },
         Err(_) => {
             let cause = EndCause::from_str_name(&format!("END_CAUSE_{how}"))
                 .unwrap_or_else(|| panic!("no cause {how}"));
-            Ended { exit_code: Some(137), signal: 9, cause, ..Ended::default() }
+            TaskEnd { exit_code: Some(137), signal: 9, cause, ..TaskEnd::default() }
         }
     }
 }
 
 fn told(observed: &v1::TaskObserved) -> String {
     let letter = letter_of(Id::from_bytes(&observed.task_id));
-    let words = if observed.error.is_empty() { &observed.message } else { &observed.error };
-    let words = if words.is_empty() { String::new() } else { format!("({words})") };
-    format!("{letter}={}{words}", word(observed.state()))
+    let tokens = if observed.error.is_empty() { &observed.message } else { &observed.error };
+    let tokens = if tokens.is_empty() { String::new() } else { format!("({tokens})") };
+    format!("{letter}={}{tokens}", word(observed.state()))
 }
 
 /// Runs a story: each line is something that happens, `->`, and all that the core does then.
 pub(super) fn check(story: &str) {
-    let mut world = World::new();
+    let mut world = AgentWorld::new();
     let mut told = Vec::new();
     let mut expected = Vec::new();
     for line in story.lines().map(str::trim).filter(|line| !line.is_empty()) {
         let (what, _) = line.split_once("->").unwrap_or_else(|| panic!("no arrow in {line:?}"));
         told.push(format!("{} -> {}", what.trim(), world.act(what.trim())));
-        let words: Vec<&str> = line.split_whitespace().collect();
-        expected.push(words.join(" "));
+        let tokens: Vec<&str> = line.split_whitespace().collect();
+        expected.push(tokens.join(" "));
     }
     assert_eq!(told.join("\n"), expected.join("\n"));
 }

@@ -52,8 +52,10 @@ impl IdentityFile {
 
     /// What it holds; none before the first start.
     pub fn read(&self) -> Result<Option<Stored>, JournalError> {
-        let damaged =
-            |words: &str| JournalError::Damaged { path: self.path.clone(), words: words.into() };
+        let damaged = |message: &str| JournalError::Damaged {
+            path: self.path.clone(),
+            message: message.into(),
+        };
         let content = match fs::read(&self.path) {
             Ok(content) => content,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

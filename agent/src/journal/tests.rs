@@ -93,11 +93,11 @@ fn a_damaged_byte_ends_the_reading_there() {
     journal.append(batch(2)).unwrap();
     drop(journal);
     let whole = fs::read(&path).unwrap();
-    for place in first..whole.len() {
+    for index in first..whole.len() {
         let mut damaged = whole.clone();
-        damaged[place] ^= 0x10;
+        damaged[index] ^= 0x10;
         fs::write(&path, &damaged).unwrap();
-        assert_eq!(Journal::open(folder.path()).unwrap().memory().position, at(1), "byte {place}");
+        assert_eq!(Journal::open(folder.path()).unwrap().memory().position, at(1), "byte {index}");
     }
 }
 
@@ -105,12 +105,12 @@ fn a_damaged_byte_ends_the_reading_there() {
 fn a_long_history_does_not_grow_the_file_without_end() {
     let folder = tempfile::tempdir().unwrap();
     let mut journal = Journal::open(folder.path()).unwrap();
-    let words = "x".repeat(10_000);
+    let tokens = "x".repeat(10_000);
     for n in 1..=1000 {
         let mut notes = batch(1);
         notes.push(Note::new(NoteKind::Observed(TaskObserved {
             task_id: Id(1).to_bytes(),
-            message: format!("{words}{n}"),
+            message: format!("{tokens}{n}"),
             ..TaskObserved::default()
         })));
         journal.append(notes).unwrap();

@@ -1,14 +1,14 @@
 //! What every runtime must do, as one suite that all of them run.
 //!
-//! A [`Subject`] says how to open a runtime over an engine that outlives it, and how its programs
+//! A [`TestedRuntime`] says how to open a runtime over an engine that outlives it, and how its programs
 //! are written; the cases know nothing else of it. `conformance_tests!(expression)` makes one test
 //! of each case.
 //!
 //! The waits here are limits at which a case fails, never times that it counts on.
 
 use super::{
-    Ended, Found, FoundState, LogItem, LogLine, LogQuery, Prepared, Runtime, RuntimeError, Started,
-    Workload,
+    FoundState, FoundTask, LogItem, LogLine, LogQuery, Prepared, Runtime, RuntimeError, Started,
+    TaskEnd, Workload,
 };
 use futures::{StreamExt, future::BoxFuture};
 use skep_proto::{
@@ -37,7 +37,7 @@ pub enum Program {
 }
 
 /// A runtime to be tried.
-pub trait Subject: Send + Sync {
+pub trait TestedRuntime: Send + Sync {
     /// A new runtime over the same engine, as an agent that was started again would have it.
     fn open(&self) -> BoxFuture<'_, Arc<dyn Runtime>>;
     /// How the program is written for this runtime. Task, node and names are filled in by the case.
@@ -48,7 +48,7 @@ pub trait Subject: Send + Sync {
 const PATIENCE: Duration = Duration::from_secs(60);
 const GRACE: Duration = Duration::from_secs(30);
 
-/// Makes one test of each case. The expression is evaluated once a test, and gives a [`Subject`];
+/// Makes one test of each case. The expression is evaluated once a test, and gives a [`TestedRuntime`];
 /// it may await.
 #[macro_export]
 macro_rules! conformance_tests {
@@ -79,7 +79,7 @@ struct Trial {
 }
 
 impl Trial {
-    async fn new(subject: &dyn Subject, program: &Program) -> Trial {
+    async fn new(subject: &dyn TestedRuntime, program: &Program) -> Trial {
         let mut workload = subject.workload(program);
         workload.task_id = fresh_id();
         workload.node_id = fresh_id();
@@ -90,7 +90,7 @@ impl Trial {
         Trial { runtime: subject.open().await, workload }
     }
 
-    async fn started(subject: &dyn Subject, program: &Program) -> Trial {
+    async fn started(subject: &dyn TestedRuntime, program: &Program) -> Trial {
         let trial = Trial::new(subject, program).await;
         trial.prepare().await.expect("prepared");
         trial.start().await.expect("started");
@@ -98,7 +98,7 @@ impl Trial {
     }
 
     /// The agent dies and comes back.
-    async fn reopen(self, subject: &dyn Subject) -> Trial {
+    async fn reopen(self, subject: &dyn TestedRuntime) -> Trial {
         let Trial { runtime, workload } = self;
         drop(runtime);
         Trial { runtime: subject.open().await, workload }
@@ -113,7 +113,7 @@ impl Trial {
     async fn ready(&self) -> Result<(), RuntimeError> {
         soon("ready", self.runtime.ready(&self.workload)).await
     }
-    async fn wait(&self) -> Result<Ended, RuntimeError> {
+    async fn wait(&self) -> Result<TaskEnd, RuntimeError> {
         soon("wait", self.runtime.wait(&self.workload)).await
     }
     async fn stop(&self, grace: Duration) -> Result<(), RuntimeError> {
@@ -122,7 +122,7 @@ impl Trial {
     async fn remove(&self) {
         soon("remove", self.runtime.remove(self.workload.task_id)).await.expect("removed");
     }
-    async fn list(&self) -> Vec<Found> {
+    async fn list(&self) -> Vec<FoundTask> {
         soon("list", self.runtime.list(self.workload.node_id)).await.expect("listed")
     }
     async fn only_one(&self) -> FoundState {
@@ -167,7 +167,7 @@ fn lines(texts: &[&str]) -> Vec<String> {
 }
 
 /// See the name.
-pub async fn a_whole_life_from_prepared_to_removed(subject: &dyn Subject) {
+pub async fn a_whole_life_from_prepared_to_removed(subject: &dyn TestedRuntime) {
     let trial = Trial::new(subject, &Program::Run).await;
     assert!(trial.list().await.is_empty());
     trial.prepare().await.expect("prepared");
@@ -191,7 +191,7 @@ pub async fn a_whole_life_from_prepared_to_removed(subject: &dyn Subject) {
 }
 
 /// See the name.
-pub async fn exit_codes_are_told(subject: &dyn Subject) {
+pub async fn exit_codes_are_told(subject: &dyn TestedRuntime) {
     for code in [0, 3, 125] {
         let trial = Trial::started(subject, &Program::Exit(code)).await;
         let ended = trial.wait().await.expect("ended");
@@ -207,7 +207,7 @@ pub async fn exit_codes_are_told(subject: &dyn Subject) {
 }
 
 /// See the name. An engine that hides the signal behind an exit code may leave it at 0.
-pub async fn a_death_by_signal_is_told(subject: &dyn Subject) {
+pub async fn a_death_by_signal_is_told(subject: &dyn TestedRuntime) {
     let trial = Trial::started(subject, &Program::Signal(9)).await;
     let ended = trial.wait().await.expect("ended");
     assert_eq!(ended.exit_code, Some(137), "{ended:?}");
@@ -216,7 +216,7 @@ pub async fn a_death_by_signal_is_told(subject: &dyn Subject) {
 }
 
 /// See the name.
-pub async fn stopping_is_gentle_first(subject: &dyn Subject) {
+pub async fn stopping_is_gentle_first(subject: &dyn TestedRuntime) {
     let trial = Trial::started(subject, &Program::Run).await;
     trial.stop(GRACE).await.expect("stopped");
     let ended = trial.wait().await.expect("ended");
@@ -225,7 +225,7 @@ pub async fn stopping_is_gentle_first(subject: &dyn Subject) {
 }
 
 /// See the name.
-pub async fn what_takes_no_notice_is_killed_after_the_grace(subject: &dyn Subject) {
+pub async fn what_takes_no_notice_is_killed_after_the_grace(subject: &dyn TestedRuntime) {
     let trial = Trial::started(subject, &Program::Stubborn).await;
     trial.stop(Duration::from_millis(300)).await.expect("stopped");
     let ended = trial.wait().await.expect("ended");
@@ -234,7 +234,7 @@ pub async fn what_takes_no_notice_is_killed_after_the_grace(subject: &dyn Subjec
 }
 
 /// See the name.
-pub async fn every_step_may_be_repeated(subject: &dyn Subject) {
+pub async fn every_step_may_be_repeated(subject: &dyn TestedRuntime) {
     let trial = Trial::new(subject, &Program::Run).await;
     let first = trial.prepare().await.expect("prepared");
     assert_eq!(trial.prepare().await.expect("prepared again"), first);
@@ -256,7 +256,7 @@ pub async fn every_step_may_be_repeated(subject: &dyn Subject) {
 }
 
 /// See the name.
-pub async fn what_does_not_exist_is_rejected(subject: &dyn Subject) {
+pub async fn what_does_not_exist_is_rejected(subject: &dyn TestedRuntime) {
     let trial = Trial::new(subject, &Program::Missing).await;
     let error = trial.prepare().await.expect_err("there is no such thing");
     let is_told = match &error {
@@ -269,7 +269,7 @@ pub async fn what_does_not_exist_is_rejected(subject: &dyn Subject) {
 }
 
 /// See the name.
-pub async fn steps_on_nothing_say_gone(subject: &dyn Subject) {
+pub async fn steps_on_nothing_say_gone(subject: &dyn TestedRuntime) {
     let trial = Trial::new(subject, &Program::Run).await;
     gone(trial.start().await);
     gone(trial.ready().await);
@@ -280,7 +280,7 @@ pub async fn steps_on_nothing_say_gone(subject: &dyn Subject) {
 }
 
 /// See the name.
-pub async fn what_runs_outlives_the_runtime(subject: &dyn Subject) {
+pub async fn what_runs_outlives_the_runtime(subject: &dyn TestedRuntime) {
     let trial = Trial::new(subject, &Program::Run).await;
     trial.prepare().await.expect("prepared");
     let started = trial.start().await.expect("started");
@@ -305,7 +305,7 @@ pub async fn what_runs_outlives_the_runtime(subject: &dyn Subject) {
 }
 
 /// See the name.
-pub async fn an_end_that_nobody_watched_is_told_later(subject: &dyn Subject) {
+pub async fn an_end_that_nobody_watched_is_told_later(subject: &dyn TestedRuntime) {
     let trial = Trial::started(subject, &Program::Exit(3)).await.reopen(subject).await;
     let ended = trial.wait().await.expect("ended");
     assert_eq!((ended.exit_code, ended.cause), (Some(3), EndCause::Itself), "{ended:?}");
@@ -320,7 +320,7 @@ pub async fn an_end_that_nobody_watched_is_told_later(subject: &dyn Subject) {
 }
 
 /// See the name.
-pub async fn what_was_stopped_before_it_began_never_begins(subject: &dyn Subject) {
+pub async fn what_was_stopped_before_it_began_never_begins(subject: &dyn TestedRuntime) {
     let trial = Trial::new(subject, &Program::Run).await;
     trial.prepare().await.expect("prepared");
     trial.stop(GRACE).await.expect("stopped");
@@ -330,7 +330,7 @@ pub async fn what_was_stopped_before_it_began_never_begins(subject: &dyn Subject
 }
 
 /// See the name.
-pub async fn a_node_sees_only_its_own(subject: &dyn Subject) {
+pub async fn a_node_sees_only_its_own(subject: &dyn TestedRuntime) {
     let one = Trial::started(subject, &Program::Run).await;
     let two = Trial::started(subject, &Program::Run).await;
     assert!(matches!(one.only_one().await, FoundState::Running(_)));
@@ -341,7 +341,7 @@ pub async fn a_node_sees_only_its_own(subject: &dyn Subject) {
 }
 
 /// See the name.
-pub async fn removing_ends_what_runs(subject: &dyn Subject) {
+pub async fn removing_ends_what_runs(subject: &dyn TestedRuntime) {
     let trial = Trial::started(subject, &Program::Stubborn).await;
     trial.remove().await;
     assert!(trial.list().await.is_empty());
@@ -349,7 +349,7 @@ pub async fn removing_ends_what_runs(subject: &dyn Subject) {
 }
 
 /// See the name.
-pub async fn output_is_kept_in_order(subject: &dyn Subject) {
+pub async fn output_is_kept_in_order(subject: &dyn TestedRuntime) {
     let written = lines(&["one", "two", "three"]);
     let trial = Trial::started(subject, &Program::Print(written.clone())).await;
     trial.wait().await.expect("ended");
@@ -372,7 +372,7 @@ pub async fn output_is_kept_in_order(subject: &dyn Subject) {
 }
 
 /// See the name.
-pub async fn output_is_cut_by_tail_and_time(subject: &dyn Subject) {
+pub async fn output_is_cut_by_tail_and_time(subject: &dyn TestedRuntime) {
     let trial = Trial::started(subject, &Program::Print(lines(&["a", "b", "c", "d"]))).await;
     trial.wait().await.expect("ended");
     let tail = |tail| LogQuery { tail: Some(tail), ..LogQuery::default() };
@@ -390,7 +390,7 @@ pub async fn output_is_cut_by_tail_and_time(subject: &dyn Subject) {
 }
 
 /// See the name.
-pub async fn output_is_followed_to_the_end(subject: &dyn Subject) {
+pub async fn output_is_followed_to_the_end(subject: &dyn TestedRuntime) {
     let trial = Trial::started(subject, &Program::PrintAndRun(lines(&["up"]))).await;
     let query = LogQuery { follow: true, ..LogQuery::default() };
     let mut stream =
@@ -405,7 +405,7 @@ pub async fn output_is_followed_to_the_end(subject: &dyn Subject) {
 }
 
 /// See the name.
-pub async fn output_is_gone_when_the_task_is(subject: &dyn Subject) {
+pub async fn output_is_gone_when_the_task_is(subject: &dyn TestedRuntime) {
     let trial = Trial::started(subject, &Program::Print(lines(&["secret"]))).await;
     trial.wait().await.expect("ended");
     trial.remove().await;

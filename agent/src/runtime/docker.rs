@@ -27,8 +27,8 @@ mod steps;
 mod vigil;
 
 use super::{
-    Ended, Found, LogQuery, LogStream, Noticed, Offer, Prepared, ProgressFn, Runtime, RuntimeError,
-    Started, Workload,
+    FoundTask, LogQuery, LogStream, Noticed, Offer, Prepared, ProgressFn, Runtime, RuntimeError,
+    Started, TaskEnd, Workload,
 };
 use container::Container;
 use creation::Creations;
@@ -62,13 +62,13 @@ pub struct DockerRuntime {
     creations: Creations,
     pulls: Semaphore,
     marks: Marks,
-    known: Mutex<BTreeMap<Id, Known>>,
-    follower: OnceLock<Follower>,
+    known: Mutex<BTreeMap<Id, KnownContainer>>,
+    follower: OnceLock<EventFollower>,
 }
 
 /// What is remembered of a task's container, to save asking.
 #[derive(Clone, Debug, Default)]
-struct Known {
+struct KnownContainer {
     container: String,
     /// Created by this very runtime, and no start was tried since.
     fresh: bool,
@@ -81,9 +81,9 @@ struct Known {
 }
 
 /// Ends with the runtime.
-struct Follower(JoinHandle<()>);
+struct EventFollower(JoinHandle<()>);
 
-impl Drop for Follower {
+impl Drop for EventFollower {
     fn drop(&mut self) {
         self.0.abort();
     }
@@ -110,16 +110,16 @@ impl DockerRuntime {
     fn follow(&self) {
         self.follower.get_or_init(|| {
             let (engine, seen) = (Arc::clone(&self.engine), Arc::clone(&self.seen));
-            Follower(events::follow(engine, seen, Arc::clone(&self.records)))
+            EventFollower(events::follow(engine, seen, Arc::clone(&self.records)))
         });
     }
 
-    fn known(&self) -> MutexGuard<'_, BTreeMap<Id, Known>> {
+    fn known(&self) -> MutexGuard<'_, BTreeMap<Id, KnownContainer>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Changes what is remembered of a task, if anything is.
-    fn remember(&self, task: Id, change: impl FnOnce(&mut Known)) {
+    fn remember(&self, task: Id, change: impl FnOnce(&mut KnownContainer)) {
         if let Some(known) = self.known().get_mut(&task) {
             change(known);
         }
@@ -132,7 +132,7 @@ impl DockerRuntime {
     }
 
     /// The state folder's trouble passes: the agent asks again and says so.
-    fn mark(&self, task: Id, mark: marks::Mark) -> Result<(), RuntimeError> {
+    fn mark(&self, task: Id, mark: marks::StopMark) -> Result<(), RuntimeError> {
         self.marks.set(task, mark).map_err(unwritten)
     }
 
@@ -179,7 +179,7 @@ impl Runtime for DockerRuntime {
         Box::pin(self.until_ready(workload.task_id))
     }
 
-    fn wait<'a>(&'a self, workload: &'a Workload) -> BoxFuture<'a, Result<Ended, RuntimeError>> {
+    fn wait<'a>(&'a self, workload: &'a Workload) -> BoxFuture<'a, Result<TaskEnd, RuntimeError>> {
         self.follow();
         Box::pin(self.until_ended(workload.task_id))
     }
@@ -194,7 +194,7 @@ impl Runtime for DockerRuntime {
         Box::pin(self.take_away(task))
     }
 
-    fn list(&self, node: Id) -> BoxFuture<'_, Result<Vec<Found>, RuntimeError>> {
+    fn list(&self, node: Id) -> BoxFuture<'_, Result<Vec<FoundTask>, RuntimeError>> {
         self.follow();
         Box::pin(self.found(node))
     }

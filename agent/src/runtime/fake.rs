@@ -11,12 +11,12 @@ mod container;
 mod output;
 
 use super::{
-    Ended, Found, FoundState, LogQuery, LogStream, Noticed, Offer, Prepared, Progress, ProgressFn,
-    Proof, Runtime, RuntimeError, Started, Workload,
+    FoundState, FoundTask, LogQuery, LogStream, Noticed, Offer, Prepared, ProgressFn, Proof,
+    PullUpdate, Runtime, RuntimeError, Started, TaskEnd, Workload,
 };
-use container::Container;
+use container::FakeContainer;
 use futures::{FutureExt, future::BoxFuture};
-use script::Script;
+use script::FakeScript;
 use skep_proto::{
     Id, Timestamp, defaults,
     v1::{EndCause, EngineDescription, Feature, Platform, Resources, RuntimeKind},
@@ -33,21 +33,21 @@ use tokio::{
 
 /// Everything that has been started, and the clock. Clones are the same engine.
 #[derive(Clone, Debug)]
-pub struct FakeEngine(Arc<Engine>);
+pub struct FakeEngine(Arc<SharedEngine>);
 
 #[derive(Debug)]
-struct Engine {
+struct SharedEngine {
     epoch: Timestamp,
     began: Instant,
-    state: Mutex<State>,
+    state: Mutex<FakeState>,
     /// Counts changes; whoever waits for something looks again at each.
     changed: watch::Sender<u64>,
     noticed: watch::Sender<Noticed>,
 }
 
 #[derive(Debug, Default)]
-struct State {
-    containers: BTreeMap<Id, Container>,
+struct FakeState {
+    containers: BTreeMap<Id, FakeContainer>,
     /// Tries to prepare that found the engine away.
     tries: BTreeMap<Id, u32>,
     away: bool,
@@ -64,7 +64,7 @@ pub struct FakeRuntime {
 impl FakeEngine {
     /// An engine whose clock says `epoch` now. Needs a tokio runtime.
     pub fn new(epoch: Timestamp) -> FakeEngine {
-        let engine = Engine {
+        let engine = SharedEngine {
             epoch,
             began: Instant::now(),
             state: Mutex::default(),
@@ -92,11 +92,11 @@ impl FakeEngine {
     pub fn kill_outside(&self, task: Id) {
         self.end(
             task,
-            Ended {
+            TaskEnd {
                 exit_code: Some(137),
                 signal: 9,
                 cause: EndCause::KilledOutside,
-                ..Ended::default()
+                ..TaskEnd::default()
             },
         );
     }
@@ -122,27 +122,27 @@ impl FakeEngine {
         self.0.epoch + u64::try_from(passed).unwrap_or(u64::MAX)
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, FakeState> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn change<T>(&self, change: impl FnOnce(&mut State, Timestamp) -> T) -> T {
+    fn change<T>(&self, change: impl FnOnce(&mut FakeState, Timestamp) -> T) -> T {
         let now = self.now();
         let value = change(&mut self.lock(), now);
         self.0.changed.send_modify(|count| *count += 1);
         value
     }
 
-    fn end(&self, task: Id, ended: Ended) {
+    fn end(&self, task: Id, ended: TaskEnd) {
         self.change(|state, now| {
             if let Some(container) = state.containers.get_mut(&task) {
-                container.end(Ended { at: now, ..ended });
+                container.end(TaskEnd { at: now, ..ended });
             }
         });
     }
 
     /// Ends it after a while, as itself or for its health, unless it has ended by then.
-    fn end_later(&self, task: Id, after_ms: u64, ended: Ended) {
+    fn end_later(&self, task: Id, after_ms: u64, ended: TaskEnd) {
         let engine = self.clone();
         let when = Instant::now() + Duration::from_millis(after_ms);
         tokio::spawn(async move {
@@ -152,7 +152,7 @@ impl FakeEngine {
     }
 
     /// Waits until `look` finds something.
-    async fn find<T>(&self, mut look: impl FnMut(&State) -> Option<T> + Send) -> T {
+    async fn find<T>(&self, mut look: impl FnMut(&FakeState) -> Option<T> + Send) -> T {
         let mut changed = self.0.changed.subscribe();
         loop {
             if let Some(found) = look(&self.lock()) {
@@ -190,7 +190,7 @@ impl FakeRuntime {
             RuntimeError::Rejected("the fake runtime runs containers only".into())
         })?;
         let image = spec.image.as_str();
-        let script = Script::parse(image)
+        let script = FakeScript::parse(image)
             .ok_or_else(|| RuntimeError::Rejected(format!("no such image: {image:?}")))?;
         let tries = engine.change(|state, _| {
             let tries = state.tries.entry(workload.task_id).or_default();
@@ -201,13 +201,13 @@ impl FakeRuntime {
             return Err(RuntimeError::Unreachable(format!("the fake engine is busy, try {tries}")));
         }
         if script.pull_ms > 0 {
-            progress(Progress {
+            progress(PullUpdate {
                 done_bytes: 0,
                 total_bytes: 100,
                 message: format!("pulling {image}"),
             });
             sleep(Duration::from_millis(script.pull_ms)).await;
-            progress(Progress {
+            progress(PullUpdate {
                 done_bytes: 100,
                 total_bytes: 100,
                 message: format!("pulled {image}"),
@@ -219,7 +219,7 @@ impl FakeRuntime {
             )));
         }
         engine.change(|state, _| {
-            let container = || Container::new(workload.node_id, script, spec.args.clone());
+            let container = || FakeContainer::new(workload.node_id, script, spec.args.clone());
             state.containers.entry(workload.task_id).or_insert_with(container);
         });
         Ok(Prepared { image_digest: format!("sha256:{image}") })
@@ -237,20 +237,20 @@ impl FakeRuntime {
             Ok((started, script, first))
         })?;
         if let Some(end) = script.ends.filter(|_| first) {
-            let ended = Ended {
+            let ended = TaskEnd {
                 exit_code: Some(end.exit_code),
                 signal: end.signal,
                 out_of_memory: end.out_of_memory,
-                ..Ended::default()
+                ..TaskEnd::default()
             };
             self.engine.end_later(task, end.after_ms, ended);
         }
         if let Some(after_ms) = script.unhealthy_ms.filter(|_| first) {
-            let ended = Ended {
+            let ended = TaskEnd {
                 exit_code: Some(143),
                 signal: 15,
                 cause: EndCause::Unhealthy,
-                ..Ended::default()
+                ..TaskEnd::default()
             };
             self.engine.end_later(task, after_ms, ended);
         }
@@ -264,7 +264,7 @@ impl FakeRuntime {
             .lock()
             .containers
             .get(&task)
-            .map(Container::script)
+            .map(FakeContainer::script)
             .ok_or(RuntimeError::Gone)?;
         if script.unhealthy_ms.is_none() {
             sleep(Duration::from_millis(script.healthy_ms)).await;
@@ -280,7 +280,7 @@ impl FakeRuntime {
             .await
     }
 
-    async fn do_wait(&self, task: Id) -> Result<Ended, RuntimeError> {
+    async fn do_wait(&self, task: Id) -> Result<TaskEnd, RuntimeError> {
         self.engine.here()?;
         if !self.engine.lock().containers.contains_key(&task) {
             return Err(RuntimeError::Gone);
@@ -289,8 +289,11 @@ impl FakeRuntime {
             None => Some(None),
             Some(container) => container.ended().map(Some),
         });
-        let gone =
-            || Ended { cause: EndCause::RemovedOutside, at: self.engine.now(), ..Ended::default() };
+        let gone = || TaskEnd {
+            cause: EndCause::RemovedOutside,
+            at: self.engine.now(),
+            ..TaskEnd::default()
+        };
         Ok(ended.await.unwrap_or_else(gone))
     }
 
@@ -307,7 +310,7 @@ impl FakeRuntime {
         let (after, code, signal) =
             if script.stubborn || wish > grace { (grace, 137, 9) } else { (wish, 143, 15) };
         let asked =
-            Ended { exit_code: Some(code), signal, cause: EndCause::Asked, ..Ended::default() };
+            TaskEnd { exit_code: Some(code), signal, cause: EndCause::Asked, ..TaskEnd::default() };
         self.engine.end_later(task, u64::try_from(after.as_millis()).unwrap_or(u64::MAX), asked);
         self.engine
             .find(|state| state.containers.get(&task).is_none_or(|c| !c.is_running()).then_some(()))
@@ -350,7 +353,7 @@ impl Runtime for FakeRuntime {
         self.do_ready(workload.task_id).boxed()
     }
 
-    fn wait<'a>(&'a self, workload: &'a Workload) -> BoxFuture<'a, Result<Ended, RuntimeError>> {
+    fn wait<'a>(&'a self, workload: &'a Workload) -> BoxFuture<'a, Result<TaskEnd, RuntimeError>> {
         self.do_wait(workload.task_id).boxed()
     }
 
@@ -367,7 +370,7 @@ impl Runtime for FakeRuntime {
         .boxed()
     }
 
-    fn list(&self, node: Id) -> BoxFuture<'_, Result<Vec<Found>, RuntimeError>> {
+    fn list(&self, node: Id) -> BoxFuture<'_, Result<Vec<FoundTask>, RuntimeError>> {
         async move {
             self.engine.here()?;
             let state = self.engine.lock();

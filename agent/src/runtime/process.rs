@@ -26,18 +26,18 @@ mod tracking;
 mod watch;
 
 use super::{
-    Ended, Found, LogQuery, LogStream, Offer, Prepared, ProgressFn, Runtime, RuntimeError, Started,
-    Workload,
+    FoundTask, LogQuery, LogStream, Offer, Prepared, ProgressFn, Runtime, RuntimeError, Started,
+    TaskEnd, Workload,
 };
 use cgroup::Hierarchy;
 use disk::{aside, on_disk};
-use folder::{Folder, Note, is_passing};
+use folder::{Folder, NoteFile, is_passing};
 use futures::future::BoxFuture;
-use held::Held;
+use held::HeldFifo;
 use nix::{errno::Errno, sys::signal::Signal};
-use notes::{Cause, ControlGroup, Ending, Plan};
+use notes::{Cause, ControlGroup, ProcessEnding, ProcessPlan};
 use remains::{NODE_VARIABLE, Remains, TASK_VARIABLE};
-use shim::Order;
+use shim::ShimOrder;
 use skep_proto::{
     Id, defaults,
     v1::{Feature, RuntimeKind},
@@ -74,13 +74,13 @@ pub struct ShimProgram {
     /// An absolute path.
     pub file: PathBuf,
     /// For the binary `skep`: `shim`.
-    pub words: Vec<OsString>,
+    pub arguments: Vec<OsString>,
 }
 
 impl Default for ShimProgram {
     /// This very binary, even when its file has been replaced since it was started.
     fn default() -> ShimProgram {
-        ShimProgram { file: "/proc/self/exe".into(), words: vec!["shim".into()] }
+        ShimProgram { file: "/proc/self/exe".into(), arguments: vec!["shim".into()] }
     }
 }
 
@@ -143,7 +143,8 @@ impl ProcessRuntime {
                 let error =
                     format!("its shim did not start it within {} s", SHIM_START_LIMIT.as_secs());
                 let cause = Cause::NotStarted;
-                let ending = Ending { cause, error, at: shim::now_ns(), ..Ending::default() };
+                let ending =
+                    ProcessEnding { cause, error, at: shim::now_ns(), ..ProcessEnding::default() };
                 let buried = on_disk(move || tracking::bury(task, &folder, None, ending)).await;
                 match buried.map_err(broken)? {
                     Whereabouts::Over(running, ending) => over(running, &ending),
@@ -192,7 +193,12 @@ impl ProcessRuntime {
         let alive = nonblocking(&folder.alive(), OpenOptions::new().write(true))?;
         let control = OpenOptions::new().read(true).write(true).open(folder.control())?;
         let mut command = std::process::Command::new(&self.shim.file);
-        command.arg0("skep").args(&self.shim.words).arg(folder.path()).env_clear().current_dir("/");
+        command
+            .arg0("skep")
+            .args(&self.shim.arguments)
+            .arg(folder.path())
+            .env_clear()
+            .current_dir("/");
         command.env(TASK_VARIABLE, task.to_string()).env(NODE_VARIABLE, node);
         command.stdin(control).stdout(alive).stderr(Stdio::piped());
         let mut command = tokio::process::Command::from(command);
@@ -218,8 +224,12 @@ impl ProcessRuntime {
             }
             Whereabouts::Planned => {
                 let error = "stopped before it was started".to_owned();
-                let ending =
-                    Ending { cause: Cause::Asked, error, at: shim::now_ns(), ..Ending::default() };
+                let ending = ProcessEnding {
+                    cause: Cause::Asked,
+                    error,
+                    at: shim::now_ns(),
+                    ..ProcessEnding::default()
+                };
                 on_disk(move || folder.end(&ending)).await.map_err(broken)
             }
             Whereabouts::Starting(held)
@@ -237,10 +247,10 @@ impl ProcessRuntime {
         &self,
         task: Id,
         folder: &Folder,
-        held: Held,
+        held: HeldFifo,
         grace: Duration,
     ) -> io::Result<()> {
-        match self.order(folder, Order::Stop { grace }) {
+        match self.order(folder, ShimOrder::Stop { grace }) {
             Ok(()) => {
                 let limit = grace.saturating_add(SHIM_ANSWER_LIMIT);
                 if let Ok(released) = tokio::time::timeout(limit, held.released()).await {
@@ -303,7 +313,7 @@ impl ProcessRuntime {
         self.hierarchy.as_ref().map(groups).unwrap_or_default()
     }
 
-    fn order(&self, folder: &Folder, order: Order) -> io::Result<()> {
+    fn order(&self, folder: &Folder, order: ShimOrder) -> io::Result<()> {
         let opened = nonblocking(&folder.control(), OpenOptions::new().write(true));
         match opened.and_then(|mut control| control.write_all(order.line().as_bytes())) {
             // No shim, or one that does not read any more: then the wait for its end says so.
@@ -313,7 +323,7 @@ impl ProcessRuntime {
         }
     }
 
-    async fn until_ended(&self, task: Id) -> Result<Ended, RuntimeError> {
+    async fn until_ended(&self, task: Id) -> Result<TaskEnd, RuntimeError> {
         let folder = self.folder(task);
         let mut was_here = false;
         loop {
@@ -324,14 +334,14 @@ impl ProcessRuntime {
                         return Err(RuntimeError::Gone);
                     }
                     self.end_remains(task, Duration::from_nanos(defaults::STOP_GRACE_NS)).await?;
-                    return Ok(tracking::ended(&Ending {
+                    return Ok(tracking::ended(&ProcessEnding {
                         cause: Cause::FolderRemoved,
                         error: format!(
                             "its folder {} was removed while it ran",
                             folder.path().display()
                         ),
                         at: shim::now_ns(),
-                        ..Ending::default()
+                        ..ProcessEnding::default()
                     }));
                 }
                 Whereabouts::Over(_, ending) => return Ok(tracking::ended(&ending)),
@@ -405,7 +415,7 @@ impl Runtime for ProcessRuntime {
         Box::pin(self.until_ready(workload.task_id))
     }
 
-    fn wait<'a>(&'a self, workload: &'a Workload) -> BoxFuture<'a, Result<Ended, RuntimeError>> {
+    fn wait<'a>(&'a self, workload: &'a Workload) -> BoxFuture<'a, Result<TaskEnd, RuntimeError>> {
         Box::pin(self.until_ended(workload.task_id))
     }
 
@@ -438,7 +448,7 @@ impl Runtime for ProcessRuntime {
         })
     }
 
-    fn list(&self, node: Id) -> BoxFuture<'_, Result<Vec<Found>, RuntimeError>> {
+    fn list(&self, node: Id) -> BoxFuture<'_, Result<Vec<FoundTask>, RuntimeError>> {
         let tasks = self.tasks.clone();
         Box::pin(async move { on_disk(move || finding::found(&tasks, node)).await.map_err(broken) })
     }
@@ -448,15 +458,17 @@ impl Runtime for ProcessRuntime {
             let folder = self.folder(task);
             let running = folder.clone();
             match on_disk(move || running.running()).await.map_err(broken)? {
-                Note::Read(_) | Note::Damaged(_) => log::open(folder, &self.watches, query).await,
-                Note::Absent => Err(RuntimeError::Gone),
+                NoteFile::Read(_) | NoteFile::Damaged(_) => {
+                    log::open(folder, &self.watches, query).await
+                }
+                NoteFile::Absent => Err(RuntimeError::Gone),
             }
         })
     }
 }
 
 /// The plan in a task's folder.
-async fn plan(folder: &Folder) -> io::Result<Note<Plan>> {
+async fn plan(folder: &Folder) -> io::Result<NoteFile<ProcessPlan>> {
     let folder = folder.clone();
     on_disk(move || folder.plan()).await
 }
@@ -467,14 +479,17 @@ fn prepare(
     hierarchy: Option<&Hierarchy>,
     folder: &Folder,
 ) -> Result<Prepared, RuntimeError> {
-    if let Note::Absent = folder.plan().map_err(broken)? {
+    if let NoteFile::Absent = folder.plan().map_err(broken)? {
         folder.make(&planning::plan(workload, hierarchy)?).map_err(broken)?;
     }
     Ok(Prepared::default())
 }
 
 /// The answer to a start of what is over: as then, where it ran.
-fn over(running: Option<notes::Running>, ending: &Ending) -> Result<Started, RuntimeError> {
+fn over(
+    running: Option<notes::RunningProcess>,
+    ending: &ProcessEnding,
+) -> Result<Started, RuntimeError> {
     match running {
         Some(running) => Ok(tracking::started(&running)),
         None => Err(RuntimeError::Failed(ending.error.clone())),

@@ -5,7 +5,7 @@
 //! again, and never replaced by another way to run tasks. A look that fails changes nothing about
 //! what is known.
 
-use super::{AgentConfig, Status};
+use super::{AgentConfig, AgentStatus};
 use crate::{
     core::Input,
     machine,
@@ -28,7 +28,7 @@ const RETRY_PERIOD: Duration = Duration::from_secs(1);
 pub(super) fn watch(
     config: &AgentConfig,
     inbox: mpsc::Sender<Input>,
-    status: watch::Sender<Status>,
+    status: watch::Sender<AgentStatus>,
 ) -> AbortOnDropHandle<()> {
     let config = config.clone();
     AbortOnDropHandle::new(tokio::spawn(async move {
@@ -43,7 +43,7 @@ pub(super) fn watch(
                     LOOK_PERIOD
                 }
                 Err(error) => {
-                    say(&status, &words(&error));
+                    say(&status, &message(&error));
                     let bare = Offer { platform: machine::platform(), ..Offer::default() };
                     let description = describe(&config, config.runtime.kind(), bare);
                     if inbox.send(Input::Undescribed(Box::new(description))).await.is_err() {
@@ -73,12 +73,12 @@ pub(super) fn listen(
     })))
 }
 
-fn words(error: &RuntimeError) -> String {
+fn message(error: &RuntimeError) -> String {
     format!("the runtime does not answer, asking again: {error}")
 }
 
 /// The same problem is logged once, and so is its end.
-fn say(status: &watch::Sender<Status>, problem: &str) {
+fn say(status: &watch::Sender<AgentStatus>, problem: &str) {
     match (replace(status, |status| &mut status.runtime_problem, problem), problem.is_empty()) {
         (false, _) => {}
         (true, true) => tracing::info!("the runtime answers again"),
@@ -88,7 +88,7 @@ fn say(status: &watch::Sender<Status>, problem: &str) {
 
 /// Why there is no session, or, with no words, that there is one again. The same words again are
 /// not logged.
-pub(super) fn say_manager(status: &watch::Sender<Status>, problem: &str) {
+pub(super) fn say_manager(status: &watch::Sender<AgentStatus>, problem: &str) {
     match (replace(status, |status| &mut status.manager_problem, problem), problem.is_empty()) {
         (false, _) => {}
         (true, true) => tracing::info!("a session with the manager is open again"),
@@ -98,14 +98,14 @@ pub(super) fn say_manager(status: &watch::Sender<Status>, problem: &str) {
 
 /// Says whether that changed anything.
 fn replace(
-    status: &watch::Sender<Status>,
-    field: impl FnOnce(&mut Status) -> &mut String,
-    words: &str,
+    status: &watch::Sender<AgentStatus>,
+    field: impl FnOnce(&mut AgentStatus) -> &mut String,
+    message: &str,
 ) -> bool {
     status.send_if_modified(|status| {
         let field = field(status);
-        let changed = field != words;
-        words.clone_into(field);
+        let changed = field != message;
+        message.clone_into(field);
         changed
     })
 }

@@ -17,7 +17,7 @@ use skep_proto::{
     time::SECOND_NS,
     v1::{self, LogChunk, LogLoss, LogOrder, dispatcher_client::DispatcherClient},
 };
-use source::{Reading, Source};
+use source::{OutputSource, SourceRead};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::{
     sync::{
@@ -54,17 +54,17 @@ pub(super) struct Pumps {
     outgoing: Outgoing,
     node_name: String,
     pace: Arc<Pace>,
-    running: BTreeMap<u64, Running>,
+    running: BTreeMap<u64, RunningPump>,
 }
 
-struct Running {
-    wider: mpsc::Sender<Sources>,
+struct RunningPump {
+    wider: mpsc::Sender<AddedSources>,
     task: AbortOnDropHandle<()>,
 }
 
 /// What an order adds.
-struct Sources {
-    sources: Vec<Source>,
+struct AddedSources {
+    sources: Vec<OutputSource>,
     /// Tasks of which there is nothing here.
     unknown: Vec<Id>,
 }
@@ -80,11 +80,11 @@ impl Pumps {
         let (mut sources, mut unknown) = (Vec::new(), Vec::new());
         for id in order.task_ids.iter().map(|id| Id::from_bytes(id)) {
             match name(id) {
-                Some(name) => sources.push(Source::new(id, name, order)),
+                Some(name) => sources.push(OutputSource::new(id, name, order)),
                 None => unknown.push(id),
             }
         }
-        let added = Sources { sources, unknown };
+        let added = AddedSources { sources, unknown };
         let added = match self.running.get(&order.request) {
             Some(running) => match running.wider.try_send(added) {
                 Ok(()) => return,
@@ -104,7 +104,7 @@ impl Pumps {
             merge: Merge::new(patience(order)),
             sources: Vec::new(),
             reads: FuturesUnordered::new(),
-            batch: Batch::default(),
+            batch: LogBatch::default(),
             chunks,
             pace: self.pace.clone(),
         };
@@ -118,7 +118,8 @@ impl Pumps {
                 pump.run(added, orders).await;
             }
         }));
-        self.running.insert(order.request, Running { wider, task: AbortOnDropHandle::new(task) });
+        self.running
+            .insert(order.request, RunningPump { wider, task: AbortOnDropHandle::new(task) });
     }
 
     pub(super) fn cancel(&mut self, request: u64) {
@@ -167,24 +168,24 @@ struct Pump {
     node_name: String,
     clock: Clock,
     merge: Merge<usize, LogItem>,
-    sources: Vec<Source>,
+    sources: Vec<OutputSource>,
     /// One for each source of which nothing waits to be merged.
-    reads: FuturesUnordered<futures::future::BoxFuture<'static, Reading>>,
-    batch: Batch,
+    reads: FuturesUnordered<futures::future::BoxFuture<'static, SourceRead>>,
+    batch: LogBatch,
     chunks: mpsc::Sender<LogChunk>,
     pace: Arc<Pace>,
 }
 
 /// Lines that are on their way into one chunk.
 #[derive(Default)]
-struct Batch {
+struct LogBatch {
     lines: Vec<v1::LogLine>,
     bytes: usize,
 }
 
 impl Pump {
     /// Sends all there is. With `orders` it goes on until it is cancelled.
-    async fn run(mut self, first: Sources, mut orders: Option<mpsc::Receiver<Sources>>) {
+    async fn run(mut self, first: AddedSources, mut orders: Option<mpsc::Receiver<AddedSources>>) {
         // So that the manager knows whose stream this is, and hears of its end.
         self.say(LogChunk::default()).await;
         self.add(first).await;
@@ -217,7 +218,7 @@ impl Pump {
         self.say(LogChunk { end: true, ..LogChunk::default() }).await;
     }
 
-    async fn add(&mut self, added: Sources) {
+    async fn add(&mut self, added: AddedSources) {
         for mut source in added.sources {
             let index = self.sources.len();
             self.merge.open(index, self.clock.now());
@@ -230,19 +231,19 @@ impl Pump {
         }
     }
 
-    async fn take(&mut self, reading: Reading) {
+    async fn take(&mut self, reading: SourceRead) {
         let now = self.clock.now();
         match reading {
-            Reading::Opened(index, Ok(lines)) => {
+            SourceRead::Opened(index, Ok(lines)) => {
                 self.sources[index].lines = Some(lines);
                 self.sources[index].read_on(&mut self.reads);
             }
             // It was assigned and has not written anything.
-            Reading::Opened(index, Err(crate::runtime::RuntimeError::Gone)) => {
+            SourceRead::Opened(index, Err(crate::runtime::RuntimeError::Gone)) => {
                 self.end(index, "").await
             }
-            Reading::Opened(index, Err(error)) => self.end(index, &error.to_string()).await,
-            Reading::Read(index, lines, item) => match item {
+            SourceRead::Opened(index, Err(error)) => self.end(index, &error.to_string()).await,
+            SourceRead::Read(index, lines, item) => match item {
                 None => self.end(index, "").await,
                 Some(Err(error)) => self.end(index, &error.to_string()).await,
                 Some(Ok(item)) => {
@@ -260,14 +261,14 @@ impl Pump {
     async fn end(&mut self, index: usize, problem: &str) {
         self.merge.close(index);
         self.flush().await;
-        let Source { task, name, .. } = &self.sources[index];
+        let OutputSource { task, name, .. } = &self.sources[index];
         let message = if problem.is_empty() { String::new() } else { format!("{name}: {problem}") };
         let ended_ids = vec![task.to_bytes()];
         self.say(LogChunk { ended_ids, message, ..LogChunk::default() }).await;
     }
 
     async fn say_item(&mut self, index: usize, item: LogItem) {
-        let Source { task, name, .. } = &self.sources[index];
+        let OutputSource { task, name, .. } = &self.sources[index];
         match item {
             LogItem::Line(line) => {
                 self.batch.bytes += line.text.len();
@@ -292,7 +293,7 @@ impl Pump {
     }
 
     async fn flush(&mut self) {
-        let Batch { lines, bytes } = std::mem::take(&mut self.batch);
+        let LogBatch { lines, bytes } = std::mem::take(&mut self.batch);
         if !lines.is_empty() {
             self.pace.wait_for(bytes).await;
             self.say(LogChunk { lines, ..LogChunk::default() }).await;
@@ -312,7 +313,7 @@ async fn until(deadline: Option<Instant>) {
     }
 }
 
-async fn next(orders: &mut Option<mpsc::Receiver<Sources>>) -> Option<Sources> {
+async fn next(orders: &mut Option<mpsc::Receiver<AddedSources>>) -> Option<AddedSources> {
     match orders {
         Some(orders) => orders.recv().await,
         None => std::future::pending().await,

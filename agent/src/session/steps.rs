@@ -7,9 +7,9 @@ use super::wire::Outgoing;
 use crate::{
     core::{
         Input,
-        action::{Action, Outcome, Step},
+        action::{Action, StepOutcome, TaskStep},
     },
-    runtime::{Prepared, Progress, Runtime, RuntimeError, Workload},
+    runtime::{Prepared, PullUpdate, Runtime, RuntimeError, Workload},
 };
 use skep_proto::{
     Id,
@@ -80,7 +80,7 @@ impl Steps {
         match action {
             Action::List { node, ticket } => {
                 self.listing = spawn(async move {
-                    let outcome = Outcome::Listed(with.runtime.list(node).await);
+                    let outcome = StepOutcome::Listed(with.runtime.list(node).await);
                     with.done(Id::NONE, ticket, outcome).await;
                 });
             }
@@ -88,30 +88,30 @@ impl Steps {
         }
     }
 
-    fn step(&mut self, task: Id, ticket: u64, step: Step) {
+    fn step(&mut self, task: Id, ticket: u64, step: TaskStep) {
         let with = self.with.clone();
-        if step == Step::Remove {
+        if step == TaskStep::Remove {
             self.doing.remove(&task);
             // Not kept: it is asked again until it succeeds, and may be taken twice at once.
             tokio::spawn(async move {
-                let outcome = Outcome::Removed(with.runtime.remove(task).await);
+                let outcome = StepOutcome::Removed(with.runtime.remove(task).await);
                 with.done(task, ticket, outcome).await;
             });
             return;
         }
         let doing = self.doing.entry(task).or_default();
-        let place = match step {
-            Step::AwaitReady(_) => &mut doing.ready,
-            Step::AwaitEnd(_) => &mut doing.end,
-            Step::Stop { .. } => {
+        let slot = match step {
+            TaskStep::AwaitReady(_) => &mut doing.ready,
+            TaskStep::AwaitEnd(_) => &mut doing.end,
+            TaskStep::Stop { .. } => {
                 doing.ready = None;
                 &mut doing.step
             }
-            Step::Prepare(_) | Step::Start(_) | Step::Remove => &mut doing.step,
+            TaskStep::Prepare(_) | TaskStep::Start(_) | TaskStep::Remove => &mut doing.step,
         };
         // The one before is ended first, so that the two do not meet in the engine.
-        *place = None;
-        *place = spawn(async move {
+        *slot = None;
+        *slot = spawn(async move {
             let outcome = with.run(task, step).await;
             with.done(task, ticket, outcome).await;
         });
@@ -119,20 +119,22 @@ impl Steps {
 }
 
 impl With {
-    async fn run(&self, task: Id, step: Step) -> Outcome {
+    async fn run(&self, task: Id, step: TaskStep) -> StepOutcome {
         match step {
-            Step::Prepare(workload) => Outcome::Prepared(self.prepare(&workload).await),
-            Step::Start(workload) => {
+            TaskStep::Prepare(workload) => StepOutcome::Prepared(self.prepare(&workload).await),
+            TaskStep::Start(workload) => {
                 let permit = self.starts.acquire().await.ok();
                 let permit = Mutex::new(permit);
-                Outcome::Started(holding(&permit, self.runtime.start(&workload)).await)
+                StepOutcome::Started(holding(&permit, self.runtime.start(&workload)).await)
             }
-            Step::AwaitReady(workload) => Outcome::Ready(self.runtime.ready(&workload).await),
-            Step::AwaitEnd(workload) => Outcome::Ended(self.runtime.wait(&workload).await),
-            Step::Stop { grace_ns } => {
-                Outcome::Stopped(self.runtime.stop(task, Duration::from_nanos(grace_ns)).await)
+            TaskStep::AwaitReady(workload) => {
+                StepOutcome::Ready(self.runtime.ready(&workload).await)
             }
-            Step::Remove => Outcome::Removed(self.runtime.remove(task).await),
+            TaskStep::AwaitEnd(workload) => StepOutcome::Ended(self.runtime.wait(&workload).await),
+            TaskStep::Stop { grace_ns } => {
+                StepOutcome::Stopped(self.runtime.stop(task, Duration::from_nanos(grace_ns)).await)
+            }
+            TaskStep::Remove => StepOutcome::Removed(self.runtime.remove(task).await),
         }
     }
 
@@ -141,7 +143,7 @@ impl With {
         let permit = Mutex::new(permit);
         let task_id = workload.task_id.to_bytes();
         let told = Mutex::new(None::<Instant>);
-        let progress = |progress: Progress| {
+        let progress = |progress: PullUpdate| {
             // It pulls: others need not wait for the network.
             release(&permit);
             let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
@@ -150,14 +152,14 @@ impl With {
                 return;
             }
             *told = Some(Instant::now());
-            let Progress { done_bytes, total_bytes, message } = progress;
+            let PullUpdate { done_bytes, total_bytes, message } = progress;
             let pull = PullProgress { task_id: task_id.clone(), done_bytes, total_bytes, message };
             self.outgoing.offer(FromAgent { message: Some(from_agent::Message::Pull(pull)) });
         };
         holding(&permit, self.runtime.prepare(workload, &progress)).await
     }
 
-    async fn done(&self, task: Id, ticket: u64, outcome: Outcome) {
+    async fn done(&self, task: Id, ticket: u64, outcome: StepOutcome) {
         // The agent has ended if nobody takes it.
         let _ = self.inbox.send(Input::Done { task, ticket, outcome }).await;
     }

@@ -3,7 +3,7 @@
 //! A connection counts as standing when it can take messages: a manager may well wait for the
 //! greeting before it answers the call.
 
-use super::{Status, describe::say_manager};
+use super::{AgentStatus, describe::say_manager};
 use crate::core::Input;
 use hyper_util::rt::TokioIo;
 use skep_proto::v1::{FromAgent, ToAgent, dispatcher_client::DispatcherClient};
@@ -29,7 +29,7 @@ const MESSAGE_BYTES_MAX: usize = 4 << 20;
 
 /// Where managers are found.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Target {
+pub enum ManagerAddress {
     /// A manager's socket on this machine.
     Unix(PathBuf),
 }
@@ -37,8 +37,8 @@ pub enum Target {
 /// Why there is no stream.
 #[derive(Debug, Error)]
 enum WireError {
-    #[error("{}: {words}", target.display())]
-    Connect { target: PathBuf, words: String },
+    #[error("{}: {message}", target.display())]
+    Connect { target: PathBuf, message: String },
     #[error("{}", .0.message())]
     Refused(#[from] tonic::Status),
     #[error("the manager ended the stream")]
@@ -47,9 +47,9 @@ enum WireError {
 
 /// The stream, or the absence of one.
 pub(super) struct Wire {
-    target: Target,
+    target: ManagerAddress,
     inbox: mpsc::Sender<Input>,
-    status: watch::Sender<Status>,
+    status: watch::Sender<AgentStatus>,
     outgoing: Outgoing,
     line: u64,
     running: Option<AbortOnDropHandle<()>>,
@@ -106,9 +106,9 @@ impl Outgoing {
 
 impl Wire {
     pub(super) fn new(
-        target: Target,
+        target: ManagerAddress,
         inbox: mpsc::Sender<Input>,
-        status: watch::Sender<Status>,
+        status: watch::Sender<AgentStatus>,
     ) -> Wire {
         Wire { target, inbox, status, outgoing: Outgoing::default(), line: 0, running: None }
     }
@@ -122,7 +122,7 @@ impl Wire {
         self.hang_up();
         self.line = line;
         let (control, messages) = mpsc::channel(CONTROL_MESSAGES_MAX);
-        let call = Call {
+        let call = ManagerCall {
             target: self.target.clone(),
             line,
             inbox: self.inbox.clone(),
@@ -163,16 +163,16 @@ impl Wire {
 }
 
 /// One stream from its dialing to its end.
-struct Call {
-    target: Target,
+struct ManagerCall {
+    target: ManagerAddress,
     line: u64,
     inbox: mpsc::Sender<Input>,
-    status: watch::Sender<Status>,
+    status: watch::Sender<AgentStatus>,
     outgoing: Outgoing,
     control: mpsc::WeakSender<FromAgent>,
 }
 
-impl Call {
+impl ManagerCall {
     async fn carry(&self, messages: mpsc::Receiver<FromAgent>) -> Result<(), WireError> {
         let line = self.line;
         let channel = connect(&self.target).await?;
@@ -193,9 +193,9 @@ impl Call {
     }
 }
 
-async fn connect(target: &Target) -> Result<Channel, WireError> {
+async fn connect(target: &ManagerAddress) -> Result<Channel, WireError> {
     match target {
-        Target::Unix(path) => {
+        ManagerAddress::Unix(path) => {
             let socket = path.clone();
             let connector = tower::service_fn(move |_| {
                 let socket = socket.clone();
@@ -206,7 +206,7 @@ async fn connect(target: &Target) -> Result<Channel, WireError> {
                 Endpoint::from_static("http://manager").connect_with_connector(connector).await;
             connected.map_err(|error| WireError::Connect {
                 target: path.clone(),
-                words: root_of(&error),
+                message: root_of(&error),
             })
         }
     }

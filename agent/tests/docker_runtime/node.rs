@@ -3,8 +3,8 @@
 use crate::engines;
 use futures::{StreamExt, future::BoxFuture};
 use skep_agent::runtime::{
-    Ended, LogQuery, Runtime, Workload,
-    conformance::{Program, Subject},
+    LogQuery, Runtime, TaskEnd, Workload,
+    conformance::{Program, TestedRuntime},
     docker::DockerRuntime,
 };
 use skep_proto::{
@@ -14,22 +14,22 @@ use skep_proto::{
 use std::{future::Future, process::Command, sync::Arc, time::Duration};
 
 /// An agent's state folder beside an engine.
-pub struct Node {
+pub struct DockerNode {
     pub host: String,
     dir: tempfile::TempDir,
     pub id: Id,
     tasks: std::sync::atomic::AtomicU32,
 }
 
-impl Node {
-    pub fn new() -> Node {
-        Node::on(engines::shared())
+impl DockerNode {
+    pub fn new() -> DockerNode {
+        DockerNode::on(engines::shared())
     }
 
-    pub fn on(host: String) -> Node {
+    pub fn on(host: String) -> DockerNode {
         let mut bytes = [0; 16];
         getrandom::fill(&mut bytes).unwrap();
-        Node {
+        DockerNode {
             host,
             dir: tempfile::tempdir().unwrap(),
             id: Id(u128::from_be_bytes(bytes)),
@@ -71,7 +71,7 @@ impl Node {
     }
 }
 
-impl Subject for Node {
+impl TestedRuntime for DockerNode {
     fn open(&self) -> BoxFuture<'_, Arc<dyn Runtime>> {
         Box::pin(async { Arc::new(self.runtime()) as Arc<dyn Runtime> })
     }
@@ -137,7 +137,7 @@ pub async fn begin(runtime: &DockerRuntime, work: &Workload) -> String {
     soon(runtime.start(work)).await.unwrap().container_ref
 }
 
-pub async fn finish(runtime: &DockerRuntime, work: &Workload) -> Ended {
+pub async fn finish(runtime: &DockerRuntime, work: &Workload) -> TaskEnd {
     let ended = soon(runtime.wait(work)).await.unwrap();
     soon(runtime.remove(work.task_id)).await.unwrap();
     ended
@@ -154,7 +154,7 @@ pub async fn lines(runtime: &DockerRuntime, work: &Workload, query: LogQuery) ->
 }
 
 /// Runs to the end and returns what it wrote.
-pub async fn output(node: &Node, work: &Workload) -> Vec<String> {
+pub async fn output(node: &DockerNode, work: &Workload) -> Vec<String> {
     let runtime = node.runtime();
     begin(&runtime, work).await;
     let ended = soon(runtime.wait(work)).await.unwrap();

@@ -19,7 +19,7 @@ use std::{
 const MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
 
 /// What is handed out at each path.
-type Files = BTreeMap<String, (&'static str, Vec<u8>)>;
+type RegistryFiles = BTreeMap<String, (&'static str, Vec<u8>)>;
 
 /// Ends when it is dropped.
 pub struct Registry {
@@ -75,18 +75,18 @@ impl Drop for Registry {
 }
 
 /// One request a connection.
-fn answer(mut stream: &TcpStream, files: &Files) {
+fn answer(mut stream: &TcpStream, files: &RegistryFiles) {
     stream.set_nonblocking(false).unwrap();
     let mut lines = BufReader::new(stream).lines();
     let first = lines.next().unwrap().unwrap();
     while lines.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
-    let mut words = first.split(' ');
-    let (method, path) = (words.next().unwrap(), words.next().unwrap());
+    let mut tokens = first.split(' ');
+    let (method, path) = (tokens.next().unwrap(), tokens.next().unwrap());
     let unknown =
         br#"{"errors":[{"code":"MANIFEST_UNKNOWN","message":"no image of that name lives here"}]}"#;
     let (status, kind, body) = match files.get(path) {
         Some((kind, body)) => ("200 OK", *kind, body.as_slice()),
-        None => ("404 Not Found", "application/json", &unknown[..]),
+        None => ("404 Not FoundTask", "application/json", &unknown[..]),
     };
     let head = format!(
         "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
@@ -99,7 +99,7 @@ fn answer(mut stream: &TcpStream, files: &Files) {
 }
 
 /// An image of the static busybox that says `hello`.
-fn image() -> Files {
+fn image() -> RegistryFiles {
     let root = tempfile::tempdir().unwrap();
     let tree = root.path().join("tree");
     fs::create_dir_all(tree.join("bin")).unwrap();

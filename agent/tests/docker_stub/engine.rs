@@ -28,7 +28,7 @@ impl StubAnswer {
 }
 
 #[derive(Default)]
-struct State {
+struct StubState {
     answers: BTreeMap<String, StubAnswer>,
     /// How often each path was asked for.
     asked: BTreeMap<String, u64>,
@@ -39,14 +39,14 @@ struct State {
 /// The engine; it lives until the test's process ends.
 pub struct Stub {
     dir: tempfile::TempDir,
-    shared: Arc<(Mutex<State>, Condvar)>,
+    shared: Arc<(Mutex<StubState>, Condvar)>,
 }
 
 impl Stub {
     pub fn start() -> Stub {
         let dir = tempfile::tempdir().unwrap();
         let listener = UnixListener::bind(dir.path().join("docker.sock")).unwrap();
-        let shared = Arc::new((Mutex::<State>::default(), Condvar::new()));
+        let shared = Arc::new((Mutex::<StubState>::default(), Condvar::new()));
         let stub = Stub { dir, shared: Arc::clone(&shared) };
         stub.speak("1.41");
         stub.answer("/_ping", StubAnswer::Body("OK".into()));
@@ -89,12 +89,12 @@ impl Stub {
         self.lock().asked.get(path).copied().unwrap_or(0)
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, StubState> {
         self.shared.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn serve(mut stream: UnixStream, shared: &(Mutex<State>, Condvar)) {
+fn serve(mut stream: UnixStream, shared: &(Mutex<StubState>, Condvar)) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     while let Some(target) = request(&mut reader) {
         let path = target.split('?').next().unwrap_or_default();

@@ -24,9 +24,9 @@ use tonic::{Request, Response, Status, Streaming, async_trait, transport::Server
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-pub(crate) struct Manager {
+pub(crate) struct TestManager {
     pub(crate) socket: PathBuf,
-    lines: mpsc::Receiver<Line>,
+    lines: mpsc::Receiver<TestSession>,
     chunks: mpsc::Receiver<LogChunk>,
     /// Came while the test waited for another's.
     early: Vec<LogChunk>,
@@ -34,15 +34,15 @@ pub(crate) struct Manager {
 }
 
 /// One agent's stream.
-pub(crate) struct Line {
+pub(crate) struct TestSession {
     from: Streaming<FromAgent>,
     to: mpsc::Sender<Result<ToAgent, Status>>,
 }
 
-struct Door(mpsc::Sender<Line>, mpsc::Sender<LogChunk>);
+struct TestDispatcher(mpsc::Sender<TestSession>, mpsc::Sender<LogChunk>);
 
 #[async_trait]
-impl Dispatcher for Door {
+impl Dispatcher for TestDispatcher {
     type AttachStream = ReceiverStream<Result<ToAgent, Status>>;
 
     async fn attach(
@@ -50,7 +50,7 @@ impl Dispatcher for Door {
         request: Request<Streaming<FromAgent>>,
     ) -> Result<Response<Self::AttachStream>, Status> {
         let (to, stream) = mpsc::channel(16);
-        let line = Line { from: request.into_inner(), to };
+        let line = TestSession { from: request.into_inner(), to };
         self.0.send(line).await.map_err(|_| Status::unavailable("the test has ended"))?;
         Ok(Response::new(ReceiverStream::new(stream)))
     }
@@ -67,18 +67,19 @@ impl Dispatcher for Door {
     }
 }
 
-impl Manager {
-    pub(crate) async fn start(folder: &Path) -> Manager {
+impl TestManager {
+    pub(crate) async fn start(folder: &Path) -> TestManager {
         let socket = folder.join("skep.sock");
         let _ = std::fs::remove_file(&socket);
         let listener = UnixListener::bind(&socket).expect("a socket");
         let (door, lines) = mpsc::channel(16);
         let (publish, chunks) = mpsc::channel(16);
         let serving = tokio::spawn(async move {
-            let served = Server::builder().add_service(DispatcherServer::new(Door(door, publish)));
+            let served =
+                Server::builder().add_service(DispatcherServer::new(TestDispatcher(door, publish)));
             served.serve_with_incoming(UnixListenerStream::new(listener)).await.expect("served");
         });
-        Manager { socket, lines, chunks, early: Vec::new(), serving }
+        TestManager { socket, lines, chunks, early: Vec::new(), serving }
     }
 
     pub(crate) async fn stop(self) {
@@ -87,7 +88,7 @@ impl Manager {
         let _ = std::fs::remove_file(&self.socket);
     }
 
-    pub(crate) async fn line(&mut self) -> Line {
+    pub(crate) async fn line(&mut self) -> TestSession {
         timeout(PATIENCE, self.lines.recv())
             .await
             .expect("an agent calls")
@@ -140,7 +141,7 @@ impl Manager {
     }
 
     /// The agent has taken up all that was sent to it: it answers what is asked last.
-    pub(crate) async fn heard(&mut self, line: &Line) {
+    pub(crate) async fn heard(&mut self, line: &TestSession) {
         const LAST: u64 = 1 << 40;
         line.send(to_agent::Message::Logs(LogOrder { request: LAST, ..LogOrder::default() })).await;
         self.output(LAST).await;
@@ -151,7 +152,7 @@ impl Manager {
     }
 }
 
-impl Line {
+impl TestSession {
     pub(crate) async fn next(&mut self) -> Message {
         let next = timeout(PATIENCE, self.from.message()).await.expect("it says something");
         next.expect("a whole stream").expect("it goes on").message.expect("a message")

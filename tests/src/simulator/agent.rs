@@ -2,8 +2,8 @@
 
 use super::{dice::Dice, engine::SimulatedEngine};
 use skep_agent::core::{
-    Core, Input, Output,
-    link::Identity,
+    AgentOutput, Core, Input,
+    link::NodeIdentity,
     memory::{Memory, Note},
 };
 use skep_gateway::sessions::Conn;
@@ -32,7 +32,7 @@ pub struct SimulatedAgent {
     pub halted: bool,
     /// When the core next wants to know the time.
     pub timer: Option<Timestamp>,
-    identity: Identity,
+    identity: NodeIdentity,
     journal: Vec<Vec<Note>>,
     name: String,
     clock_ahead_ns: u64,
@@ -108,20 +108,20 @@ impl SimulatedAgent {
     }
 
     /// What the core wants written is written.
-    pub fn keep(&mut self, output: &Output) {
+    pub fn keep(&mut self, output: &AgentOutput) {
         match output {
-            Output::Joined { node_id, cluster_id, warnings: _ } => {
+            AgentOutput::Joined { node_id, cluster_id, warnings: _ } => {
                 self.identity.node_id = *node_id;
                 self.identity.cluster_id = *cluster_id;
             }
-            Output::Write(notes) => self.journal.push(notes.clone()),
-            Output::Act(_)
-            | Output::Dial { .. }
-            | Output::Send(_)
-            | Output::HangUp { .. }
-            | Output::Logs(_)
-            | Output::LogCancel { .. }
-            | Output::Halt(_) => {}
+            AgentOutput::Write(notes) => self.journal.push(notes.clone()),
+            AgentOutput::Act(_)
+            | AgentOutput::Dial { .. }
+            | AgentOutput::Send(_)
+            | AgentOutput::HangUp { .. }
+            | AgentOutput::Logs(_)
+            | AgentOutput::LogCancel { .. }
+            | AgentOutput::Halt(_) => {}
         }
     }
 
@@ -141,6 +141,6 @@ impl SimulatedAgent {
     }
 }
 
-fn fresh(dice: &mut Dice) -> Identity {
-    Identity { secret: dice.bytes(), version: "sim".into(), ..Identity::default() }
+fn fresh(dice: &mut Dice) -> NodeIdentity {
+    NodeIdentity { secret: dice.bytes(), version: "sim".into(), ..NodeIdentity::default() }
 }

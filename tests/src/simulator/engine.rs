@@ -7,8 +7,8 @@
 
 use super::dice::Dice;
 use skep_agent::{
-    core::action::{Action, Outcome, Step},
-    runtime::{Ended, Found, FoundState, Proof, RuntimeError, Started, Workload},
+    core::action::{Action, StepOutcome, TaskStep},
+    runtime::{TaskEnd, FoundTask, FoundState, Proof, RuntimeError, Started, Workload},
 };
 use skep_proto::{Id, Timestamp, defaults, time::SECOND_NS, v1::EndCause};
 use std::collections::{BTreeMap, BTreeSet};
@@ -46,14 +46,14 @@ pub enum EngineEvent {
         /// As the action named it.
         ticket: u64,
         /// What came of it.
-        outcome: Box<Outcome>,
+        outcome: Box<StepOutcome>,
     },
     /// A container ends.
     Exit {
         /// Whose.
         task: Id,
         /// How.
-        ended: Ended,
+        ended: TaskEnd,
     },
 }
 
@@ -68,7 +68,7 @@ pub struct SimulatedContainer {
     /// When it was started.
     pub started_at: Option<Timestamp>,
     /// How it ended.
-    pub ended: Option<Ended>,
+    pub ended: Option<TaskEnd>,
     /// Tickets of those who wait for its end.
     waiters: Vec<u64>,
 }
@@ -119,7 +119,7 @@ impl SimulatedEngine {
         dice: &mut Dice,
     ) -> Follows {
         let soon = dice.below(ANSWER_NS_MAX);
-        if let Action::Step { task, step: Step::Stop { .. }, .. } = &action {
+        if let Action::Step { task, step: TaskStep::Stop { .. }, .. } = &action {
             self.stops.push(*task);
         }
         if weather == Weather::Rough {
@@ -160,7 +160,7 @@ impl SimulatedEngine {
             Action::List { ticket, .. } => {
                 let found =
                     self.containers.iter().map(|(id, container)| found(*id, container)).collect();
-                vec![(0, answer(Id::NONE, ticket, Outcome::Listed(Ok(found))))]
+                vec![(0, answer(Id::NONE, ticket, StepOutcome::Listed(Ok(found))))]
             }
             Action::Step { task, ticket, step } => {
                 self.step((task, ticket), step, weather, now, dice)
@@ -186,36 +186,36 @@ impl SimulatedEngine {
     fn step(
         &mut self,
         (task, ticket): (Id, u64),
-        step: Step,
+        step: TaskStep,
         weather: Weather,
         now: Timestamp,
         dice: &mut Dice,
     ) -> Follows {
         match step {
-            Step::Prepare(workload) => {
+            TaskStep::Prepare(workload) => {
                 vec![(0, answer(task, ticket, self.prepare(task, *workload, weather)))]
             }
-            Step::Start(_) => self.start(task, ticket, weather, now, dice),
-            Step::AwaitReady(_) => {
+            TaskStep::Start(_) => self.start(task, ticket, weather, now, dice),
+            TaskStep::AwaitReady(_) => {
                 let Some(container) = self.containers.get(&task) else { return Vec::new() };
                 let ready =
                     if container.ended.is_some() { Err(RuntimeError::Gone) } else { Ok(()) };
-                vec![(0, answer(task, ticket, Outcome::Ready(ready)))]
+                vec![(0, answer(task, ticket, StepOutcome::Ready(ready)))]
             }
-            Step::AwaitEnd(_) => self.await_end(task, ticket),
-            Step::Stop { grace_ns } => self.stop(task, ticket, grace_ns, dice),
-            Step::Remove => {
+            TaskStep::AwaitEnd(_) => self.await_end(task, ticket),
+            TaskStep::Stop { grace_ns } => self.stop(task, ticket, grace_ns, dice),
+            TaskStep::Remove => {
                 let mut follows = self.vanish(task);
                 self.removed.insert(task);
-                follows.push((1, answer(task, ticket, Outcome::Removed(Ok(())))));
+                follows.push((1, answer(task, ticket, StepOutcome::Removed(Ok(())))));
                 follows
             }
         }
     }
 
-    fn prepare(&mut self, task: Id, workload: Workload, weather: Weather) -> Outcome {
+    fn prepare(&mut self, task: Id, workload: Workload, weather: Weather) -> StepOutcome {
         if weather == Weather::Rough && image(&workload) == "fail-pull" {
-            return Outcome::Prepared(Err(RuntimeError::Rejected("no such image".into())));
+            return StepOutcome::Prepared(Err(RuntimeError::Rejected("no such image".into())));
         }
         // A create that would take effect after its removal: the runtime sees to it that nothing
         // stays.
@@ -224,7 +224,7 @@ impl SimulatedEngine {
                 SimulatedContainer { workload, started_at: None, ended: None, waiters: Vec::new() };
             self.containers.entry(task).or_insert(made);
         }
-        Outcome::Prepared(Ok(Default::default()))
+        StepOutcome::Prepared(Ok(Default::default()))
     }
 
     fn start(
@@ -236,9 +236,9 @@ impl SimulatedEngine {
         dice: &mut Dice,
     ) -> Follows {
         let Some(container) = self.containers.get_mut(&task) else {
-            return vec![(0, answer(task, ticket, Outcome::Started(Err(RuntimeError::Gone))))];
+            return vec![(0, answer(task, ticket, StepOutcome::Started(Err(RuntimeError::Gone))))];
         };
-        let mut follows = vec![(0, answer(task, ticket, Outcome::Started(Ok(started(task)))))];
+        let mut follows = vec![(0, answer(task, ticket, StepOutcome::Started(Ok(started(task)))))];
         if container.started_at.is_none() && container.ended.is_none() {
             container.started_at = Some(now);
             self.began.push(task);
@@ -256,9 +256,9 @@ impl SimulatedEngine {
 
     fn await_end(&mut self, task: Id, ticket: u64) -> Follows {
         match self.containers.get_mut(&task) {
-            None => vec![(0, answer(task, ticket, Outcome::Ended(Err(RuntimeError::Gone))))],
+            None => vec![(0, answer(task, ticket, StepOutcome::Ended(Err(RuntimeError::Gone))))],
             Some(container) => match &container.ended {
-                Some(ended) => vec![(0, answer(task, ticket, Outcome::Ended(Ok(ended.clone()))))],
+                Some(ended) => vec![(0, answer(task, ticket, StepOutcome::Ended(Ok(ended.clone()))))],
                 None => {
                     container.waiters.push(ticket);
                     Vec::new()
@@ -272,33 +272,33 @@ impl SimulatedEngine {
         let stubborn = dice.once_in(4);
         let takes = if stubborn { grace_ns } else { dice.below(grace_ns.clamp(1, 2 * SECOND_NS)) };
         let code = if stubborn { 137 } else { 143 };
-        let ended = Ended {
+        let ended = TaskEnd {
             exit_code: Some(code),
             signal: code - 128,
             cause: EndCause::Asked,
-            ..Ended::default()
+            ..TaskEnd::default()
         };
         match self.containers.get_mut(&task) {
             Some(container) if container.runs() => {
                 vec![
                     (takes, EngineEvent::Exit { task, ended }),
-                    (takes + 1, answer(task, ticket, Outcome::Stopped(Ok(())))),
+                    (takes + 1, answer(task, ticket, StepOutcome::Stopped(Ok(())))),
                 ]
             }
             Some(container) => {
                 // What was created and never started can be started no more.
                 container.ended.get_or_insert(ended);
-                vec![(0, answer(task, ticket, Outcome::Stopped(Ok(()))))]
+                vec![(0, answer(task, ticket, StepOutcome::Stopped(Ok(()))))]
             }
             None => {
                 self.removed.insert(task);
-                vec![(0, answer(task, ticket, Outcome::Stopped(Ok(()))))]
+                vec![(0, answer(task, ticket, StepOutcome::Stopped(Ok(()))))]
             }
         }
     }
 
     /// A container ends, if it still runs; those who wait hear of it.
-    pub fn exit(&mut self, task: Id, ended: Ended) -> Follows {
+    pub fn exit(&mut self, task: Id, ended: TaskEnd) -> Follows {
         let Some(container) = self.containers.get_mut(&task).filter(|container| container.runs())
         else {
             return Vec::new();
@@ -307,16 +307,16 @@ impl SimulatedEngine {
         let waiters = std::mem::take(&mut container.waiters);
         waiters
             .into_iter()
-            .map(|ticket| (1, answer(task, ticket, Outcome::Ended(Ok(ended.clone())))))
+            .map(|ticket| (1, answer(task, ticket, StepOutcome::Ended(Ok(ended.clone())))))
             .collect()
     }
 
     /// Somebody removes a container behind the agent's back.
     pub fn vanish(&mut self, task: Id) -> Follows {
         let Some(container) = self.containers.remove(&task) else { return Vec::new() };
-        let gone = Ended { cause: EndCause::RemovedOutside, ..Ended::default() };
+        let gone = TaskEnd { cause: EndCause::RemovedOutside, ..TaskEnd::default() };
         let waiters = container.waiters.into_iter();
-        waiters.map(|ticket| (1, answer(task, ticket, Outcome::Ended(Ok(gone.clone()))))).collect()
+        waiters.map(|ticket| (1, answer(task, ticket, StepOutcome::Ended(Ok(gone.clone()))))).collect()
     }
 
     /// Tasks whose container runs.
@@ -327,8 +327,8 @@ impl SimulatedEngine {
 }
 
 /// A program's own end.
-pub fn exited(code: i32) -> Ended {
-    Ended { exit_code: Some(code), cause: EndCause::Itself, ..Ended::default() }
+pub fn exited(code: i32) -> TaskEnd {
+    TaskEnd { exit_code: Some(code), cause: EndCause::Itself, ..TaskEnd::default() }
 }
 
 /// The program of a workload.
@@ -336,22 +336,22 @@ pub fn image(workload: &Workload) -> &str {
     defaults::container(&workload.spec).map_or("", |container| container.image.as_str())
 }
 
-fn answer(task: Id, ticket: u64, outcome: Outcome) -> EngineEvent {
+fn answer(task: Id, ticket: u64, outcome: StepOutcome) -> EngineEvent {
     EngineEvent::Answer { task, ticket, outcome: Box::new(outcome) }
 }
 
 fn refused(action: &Action, error: RuntimeError) -> EngineEvent {
     let (task, ticket, outcome) = match action {
-        Action::List { ticket, .. } => (Id::NONE, *ticket, Outcome::Listed(Err(error))),
+        Action::List { ticket, .. } => (Id::NONE, *ticket, StepOutcome::Listed(Err(error))),
         Action::Step { task, ticket, step } => {
             let unreachable = RuntimeError::Unreachable("the engine is busy".into());
             let outcome = match step {
-                Step::Prepare(_) => Outcome::Prepared(Err(error)),
-                Step::Start(_) => Outcome::Started(Err(error)),
-                Step::AwaitReady(_) => Outcome::Ready(Err(unreachable)),
-                Step::AwaitEnd(_) => Outcome::Ended(Err(unreachable)),
-                Step::Stop { .. } => Outcome::Stopped(Err(unreachable)),
-                Step::Remove => Outcome::Removed(Err(unreachable)),
+                TaskStep::Prepare(_) => StepOutcome::Prepared(Err(error)),
+                TaskStep::Start(_) => StepOutcome::Started(Err(error)),
+                TaskStep::AwaitReady(_) => StepOutcome::Ready(Err(unreachable)),
+                TaskStep::AwaitEnd(_) => StepOutcome::Ended(Err(unreachable)),
+                TaskStep::Stop { .. } => StepOutcome::Stopped(Err(unreachable)),
+                TaskStep::Remove => StepOutcome::Removed(Err(unreachable)),
             };
             (*task, *ticket, outcome)
         }
@@ -363,11 +363,11 @@ fn started(task: Id) -> Started {
     Started { container_ref: task.to_string(), pid: 1, ports: Vec::new() }
 }
 
-fn found(task_id: Id, container: &SimulatedContainer) -> Found {
+fn found(task_id: Id, container: &SimulatedContainer) -> FoundTask {
     let state = match (&container.ended, container.started_at) {
         (Some(ended), _) => FoundState::Ended(started(task_id), ended.clone()),
         (None, Some(_)) => FoundState::Running(started(task_id)),
         (None, None) => FoundState::Created,
     };
-    Found { task_id, image_digest: String::new(), proof: Proof::Recorded, state }
+    FoundTask { task_id, image_digest: String::new(), proof: Proof::Recorded, state }
 }

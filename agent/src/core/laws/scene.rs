@@ -7,12 +7,12 @@
 //! was ordered to end is stopped, reports never go back, and a message that comes again changes
 //! nothing.
 
-use super::{Op, engine::Engine};
+use super::{ModelOp, engine::ModelEngine};
 use crate::{
     core::{
-        Core, Input, Output,
-        action::{Action, Outcome, Step},
-        link::Identity,
+        AgentOutput, Core, Input,
+        action::{Action, StepOutcome, TaskStep},
+        link::NodeIdentity,
         memory::Memory,
     },
     runtime::{Prepared, Started},
@@ -39,8 +39,8 @@ pub(super) struct Scene {
     core: Core,
     memory: Memory,
     now: Timestamp,
-    cluster: Cluster,
-    backup: Cluster,
+    cluster: ModelCluster,
+    backup: ModelCluster,
     /// Tasks made in any history.
     made: u128,
     /// What the session has been told; none while there is none.
@@ -53,15 +53,15 @@ pub(super) struct Scene {
     condemned: BTreeSet<Id>,
     line: u64,
     reports: Vec<Report>,
-    engine: Engine,
-    pending: Vec<Pending>,
+    engine: ModelEngine,
+    pending: Vec<PendingStep>,
     /// Steps that a stop or a removal overtook, whose answers may still be on their way.
-    overtaken: Vec<Pending>,
+    overtaken: Vec<PendingStep>,
 }
 
 /// What the cluster wants, and since when.
 #[derive(Clone, Debug, Default)]
-struct Cluster {
+struct ModelCluster {
     incarnation: u64,
     revision: u64,
     wishes: BTreeMap<Id, Wish>,
@@ -70,17 +70,17 @@ struct Cluster {
 }
 
 /// Whose, the ticket, and which step; none is a listing.
-type Pending = (Id, u64, Option<Step>);
+type PendingStep = (Id, u64, Option<TaskStep>);
 
 impl Scene {
     pub(super) fn new() -> Scene {
         let memory = Memory::default();
         let mut scene = Scene {
-            core: Core::new(Identity::default(), memory.clone(), 1),
+            core: Core::new(NodeIdentity::default(), memory.clone(), 1),
             memory,
             now: Timestamp(1_000_000_000),
-            cluster: Cluster { incarnation: 1, ..Cluster::default() },
-            backup: Cluster { incarnation: 1, ..Cluster::default() },
+            cluster: ModelCluster { incarnation: 1, ..ModelCluster::default() },
+            backup: ModelCluster { incarnation: 1, ..ModelCluster::default() },
             made: 0,
             told: None,
             sent: Vec::new(),
@@ -89,7 +89,7 @@ impl Scene {
             condemned: BTreeSet::new(),
             line: 0,
             reports: Vec::new(),
-            engine: Engine::default(),
+            engine: ModelEngine::default(),
             pending: Vec::new(),
             overtaken: Vec::new(),
         };
@@ -116,12 +116,12 @@ impl Scene {
     fn take_outputs(&mut self) {
         while let Some(output) = self.core.poll_output() {
             match output {
-                Output::Joined { node_id, .. } => assert_eq!(node_id, NODE),
-                Output::Write(notes) => notes.iter().for_each(|note| self.memory.apply(note)),
-                Output::Act(action) => self.ask(action),
-                Output::Dial { line } => self.line = line,
-                Output::HangUp { .. } => self.close(),
-                Output::Send(message) => match message.message.expect("a message") {
+                AgentOutput::Joined { node_id, .. } => assert_eq!(node_id, NODE),
+                AgentOutput::Write(notes) => notes.iter().for_each(|note| self.memory.apply(note)),
+                AgentOutput::Act(action) => self.ask(action),
+                AgentOutput::Dial { line } => self.line = line,
+                AgentOutput::HangUp { .. } => self.close(),
+                AgentOutput::Send(message) => match message.message.expect("a message") {
                     from_agent::Message::Hello(hello) => {
                         let known = hello.incarnation == self.cluster.incarnation;
                         assert!(!known || hello.revision <= self.cluster.revision);
@@ -135,8 +135,8 @@ impl Scene {
                         panic!("{other:?}")
                     }
                 },
-                Output::Logs(_) | Output::LogCancel { .. } => {}
-                Output::Halt(halt) => panic!("{halt}"),
+                AgentOutput::Logs(_) | AgentOutput::LogCancel { .. } => {}
+                AgentOutput::Halt(halt) => panic!("{halt}"),
             }
         }
     }
@@ -155,13 +155,14 @@ impl Scene {
             }
             Action::Step { task, ticket, step } => {
                 assert!(self.ever.contains(&task), "{step:?} of {task}, which nobody assigned");
-                if matches!(step, Step::Stop { .. } | Step::Remove) {
+                if matches!(step, TaskStep::Stop { .. } | TaskStep::Remove) {
                     assert!(
                         self.condemned.contains(&task),
                         "{step:?} of {task}, which nobody ordered"
                     );
-                    let is_overtaken = |(id, _, step): &Pending| {
-                        *id == task && matches!(step, Some(Step::Prepare(_) | Step::Start(_)))
+                    let is_overtaken = |(id, _, step): &PendingStep| {
+                        *id == task
+                            && matches!(step, Some(TaskStep::Prepare(_) | TaskStep::Start(_)))
                     };
                     let (overtaken, pending) = self.pending.drain(..).partition(is_overtaken);
                     self.overtaken = overtaken;
@@ -211,7 +212,7 @@ impl Scene {
     }
 
     fn message(&self, after: Option<u64>) -> Assignments {
-        let Cluster { incarnation, revision, wishes, touched } = &self.cluster;
+        let ModelCluster { incarnation, revision, wishes, touched } = &self.cluster;
         let since = after.unwrap_or(0);
         let is_new = |id: &Id| after.is_none() || touched.get(id).is_some_and(|at| *at > since);
         let changed = wishes
@@ -313,20 +314,21 @@ impl Scene {
             return;
         }
         let (task, ticket, step) = self.overtaken.remove(n % self.overtaken.len());
-        let is_stop =
-            |(id, _, step): &Pending| *id == task && matches!(step, Some(Step::Stop { .. }));
+        let is_stop = |(id, _, step): &PendingStep| {
+            *id == task && matches!(step, Some(TaskStep::Stop { .. }))
+        };
         if self.pending.iter().any(is_stop) {
             // The engine got to it before the stop.
             return self.outcome(task, ticket, step, false);
         }
         let outcome = match step {
-            Some(Step::Start(_)) => Outcome::Started(Ok(Started::default())),
-            Some(_) | None => Outcome::Prepared(Ok(Prepared::default())),
+            Some(TaskStep::Start(_)) => StepOutcome::Started(Ok(Started::default())),
+            Some(_) | None => StepOutcome::Prepared(Ok(Prepared::default())),
         };
         self.input(Input::Done { task, ticket, outcome });
     }
 
-    fn outcome(&mut self, task: Id, ticket: u64, step: Option<Step>, away: bool) {
+    fn outcome(&mut self, task: Id, ticket: u64, step: Option<TaskStep>, away: bool) {
         match self.engine.answer(task, step.as_ref(), away) {
             Some(outcome) => self.input(Input::Done { task, ticket, outcome }),
             // It has not ended yet.
@@ -334,56 +336,56 @@ impl Scene {
         }
     }
 
-    pub(super) fn act(&mut self, op: Op) {
+    pub(super) fn act(&mut self, op: ModelOp) {
         match op {
-            Op::Create => {
+            ModelOp::Create => {
                 self.made += 1;
                 let wish = Wish { desired: TaskState::Ready, recorded: TaskState::Assigned };
                 self.cluster.wishes.insert(Id(self.made), wish);
                 self.touch(Id(self.made));
             }
-            Op::Want(n, state) => {
+            ModelOp::Want(n, state) => {
                 let Some(id) = self.nth_task(n) else { return };
                 let wish = self.cluster.wishes.get_mut(&id).expect("it is one of them");
                 wish.desired = wish.desired.max(state);
                 self.touch(id);
             }
-            Op::Remove(n) => {
+            ModelOp::Remove(n) => {
                 let Some(id) = self.nth_task(n) else { return };
                 self.cluster.wishes.remove(&id);
                 self.touch(id);
             }
-            Op::BackUp => self.backup = self.cluster.clone(),
-            Op::Restore => {
-                self.act(Op::Break);
+            ModelOp::BackUp => self.backup = self.cluster.clone(),
+            ModelOp::Restore => {
+                self.act(ModelOp::Break);
                 let incarnation = self.cluster.incarnation + 1;
                 let revision = self.backup.revision + 1;
-                self.cluster = Cluster { incarnation, revision, ..self.backup.clone() };
+                self.cluster = ModelCluster { incarnation, revision, ..self.backup.clone() };
             }
-            Op::Deliver => self.deliver(false),
-            Op::DeliverWhole => self.deliver(true),
-            Op::Again(n) => self.again(n),
-            Op::Break => {
+            ModelOp::Deliver => self.deliver(false),
+            ModelOp::DeliverWhole => self.deliver(true),
+            ModelOp::Again(n) => self.again(n),
+            ModelOp::Break => {
                 self.close();
                 self.input(Input::Broken { line: self.line });
             }
-            Op::Attach => self.attach(),
-            Op::Restart => self.restart(),
-            Op::Acknowledge => {
+            ModelOp::Attach => self.attach(),
+            ModelOp::Restart => self.restart(),
+            ModelOp::Acknowledge => {
                 if let Some(report) = self.reports.pop() {
                     report.tasks.iter().for_each(|observed| self.record(observed));
                     self.send(to_agent::Message::Ack(ReportAck { number: report.number }));
                 }
             }
-            Op::Answer(n) => self.answer(n, false),
-            Op::FindAway(n) => self.answer(n, true),
-            Op::AnswerLate(n) => self.answer_late(n),
-            Op::EndItself(n) => {
+            ModelOp::Answer(n) => self.answer(n, false),
+            ModelOp::FindAway(n) => self.answer(n, true),
+            ModelOp::AnswerLate(n) => self.answer_late(n),
+            ModelOp::EndItself(n) => {
                 if let Some(id) = self.engine.containers.keys().nth(n).copied() {
                     self.engine.end(id, EndCause::Itself);
                 }
             }
-            Op::Pass(ms) => self.pass(ms),
+            ModelOp::Pass(ms) => self.pass(ms),
         }
     }
 
@@ -412,7 +414,7 @@ impl Scene {
         for _ in 0..60 {
             self.attach();
             self.deliver(false);
-            self.act(Op::Acknowledge);
+            self.act(ModelOp::Acknowledge);
             for n in 0..self.pending.len() {
                 self.answer(n, false);
             }
@@ -467,10 +469,10 @@ fn in_parts(message: Assignments) -> Vec<Assignments> {
     if last == 0 {
         return vec![message];
     }
-    let part = |(place, assignment): (usize, &Assignment)| {
-        let more = place < last;
+    let part = |(index, assignment): (usize, &Assignment)| {
+        let more = index < last;
         let removed_ids = if more { Vec::new() } else { message.removed_ids.clone() };
-        let part = u32::try_from(place).expect("a few tasks");
+        let part = u32::try_from(index).expect("a few tasks");
         Assignments {
             changed: vec![assignment.clone()],
             removed_ids,

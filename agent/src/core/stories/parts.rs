@@ -1,6 +1,6 @@
 //! Stories about assignments that come in parts, and about services that are described once.
 
-use super::super::world::{World, check};
+use super::super::world::{AgentWorld, check};
 use skep_proto::Id;
 use std::sync::Arc;
 
@@ -69,11 +69,11 @@ fn a_service_is_described_once_in_a_stream_and_known_after_a_restart() {
 
 #[test]
 fn tasks_of_one_service_share_its_spec_also_after_a_restart() {
-    let mut world = World::new();
+    let mut world = AgentWorld::new();
     for line in ["attach", "listed", "set 1.5 {web} a=RUNNING{web} b=RUNNING{web}"] {
         world.act(line);
     }
-    let share = |world: &World| {
+    let share = |world: &AgentWorld| {
         let tasks = &world.core.work.as_ref().expect("it has joined").tasks;
         let [a, b] = ['a', 'b'].map(|letter| &tasks[&Id(u128::from(u32::from(letter)))].workload);
         assert_eq!((a.service_name.as_str(), a.service_id), ("web", b.service_id));

@@ -13,7 +13,7 @@ pub(super) struct Container {
     pub(super) task: Option<Id>,
     pub(super) image: String,
     pub(super) phase: Phase,
-    pub(super) health: Health,
+    pub(super) health: ContainerHealth,
     pub(super) started: Started,
     pub(super) exit_code: i32,
     pub(super) out_of_memory: bool,
@@ -36,7 +36,7 @@ pub(super) enum Phase {
 
 /// What its health check says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(super) enum Health {
+pub(super) enum ContainerHealth {
     /// Neither spec nor image have a check.
     #[default]
     Unchecked,
@@ -75,10 +75,10 @@ pub(super) fn read(answer: ContainerInspectResponse) -> Container {
         | ContainerStateStatusEnum::EMPTY => Phase::Created,
     };
     let health = match state.health.and_then(|health| health.status) {
-        None | Some(HealthStatusEnum::EMPTY | HealthStatusEnum::NONE) => Health::Unchecked,
-        Some(HealthStatusEnum::STARTING) => Health::Starting,
-        Some(HealthStatusEnum::HEALTHY) => Health::Healthy,
-        Some(HealthStatusEnum::UNHEALTHY) => Health::Unhealthy,
+        None | Some(HealthStatusEnum::EMPTY | HealthStatusEnum::NONE) => ContainerHealth::Unchecked,
+        Some(HealthStatusEnum::STARTING) => ContainerHealth::Starting,
+        Some(HealthStatusEnum::HEALTHY) => ContainerHealth::Healthy,
+        Some(HealthStatusEnum::UNHEALTHY) => ContainerHealth::Unhealthy,
     };
     let ports = answer.network_settings.and_then(|network| network.ports);
     let pid = state.pid.and_then(|pid| i32::try_from(pid).ok()).unwrap_or(0);

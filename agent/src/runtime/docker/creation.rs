@@ -7,7 +7,7 @@
 
 use super::{
     engine::{Engine, LONG_CALL_LIMIT},
-    ledger::Fate,
+    ledger::ContainerFate,
     listing,
     records::ContainerRecords,
 };
@@ -99,9 +99,9 @@ async fn carry_out(
     match made {
         Ok(made) => {
             // In memory it counts even where the disk refuses it; the name stands there already.
-            let mut fate = Fate::Kept;
+            let mut fate = ContainerFate::Kept;
             let _ = records.change(task, |ledger, _| fate = ledger.made(task, &name, &made.id));
-            if fate == Fate::Condemned {
+            if fate == ContainerFate::Condemned {
                 listing::clear(Arc::clone(engine), Arc::clone(records), task, made.id).await;
             }
             CreationAnswer::Made

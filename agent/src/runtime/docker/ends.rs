@@ -3,15 +3,15 @@
 
 use super::{
     DockerRuntime,
-    container::{Container, Health, Phase},
+    container::{Container, ContainerHealth, Phase},
     engine::is_status,
     events,
     judgement::{Facts, judge},
-    marks::Mark,
+    marks::StopMark,
     remarks::About,
     vigil::{Around, Looked, Reach, Remover, Vigil, WatchStep},
 };
-use crate::runtime::{Ended, RuntimeError};
+use crate::runtime::{RuntimeError, TaskEnd};
 use bollard::query_parameters::StopContainerOptions;
 use skep_proto::{Id, Timestamp, v1::EndCause};
 use std::{os::unix::fs::MetadataExt, time::Duration};
@@ -35,7 +35,9 @@ impl DockerRuntime {
                 Ok(None) => return Err(RuntimeError::Gone),
                 Ok(Some(found)) => match (found.phase, found.health) {
                     (Phase::Ended, _) => return Err(RuntimeError::Gone),
-                    (Phase::Running, Health::Unchecked | Health::Healthy) => return Ok(()),
+                    (Phase::Running, ContainerHealth::Unchecked | ContainerHealth::Healthy) => {
+                        return Ok(());
+                    }
                     (Phase::Running | Phase::Created, _) => {}
                 },
                 // The watch over its end says what is wrong.
@@ -46,7 +48,7 @@ impl DockerRuntime {
     }
 
     /// Until the container has ended, whoever ended it.
-    pub(super) async fn until_ended(&self, task: Id) -> Result<Ended, RuntimeError> {
+    pub(super) async fn until_ended(&self, task: Id) -> Result<TaskEnd, RuntimeError> {
         let Some(id) = self.find(task).await? else { return Err(RuntimeError::Gone) };
         let _quiet = Quiet { runtime: self, task };
         let mut news = self.seen.subscribe(&id);
@@ -95,7 +97,7 @@ impl DockerRuntime {
     }
 
     /// How a container that has ended did so, as far as it can be known soon.
-    pub(super) async fn settled(&self, task: Id, found: &Container) -> Ended {
+    pub(super) async fn settled(&self, task: Id, found: &Container) -> TaskEnd {
         let mut news = self.seen.subscribe(&found.id);
         let mut vigil = Vigil::default();
         let looked = Looked::Here(Box::new(found.clone()));
@@ -162,21 +164,21 @@ impl DockerRuntime {
         }
     }
 
-    fn removed(&self, id: &str) -> Ended {
+    fn removed(&self, id: &str) -> TaskEnd {
         let trace = self.seen.trace(id);
         let (at, exit_code) =
             trace.died.map_or((events::now_ns(), None), |(at, code)| (at, Some(code)));
-        Ended {
+        TaskEnd {
             exit_code,
             cause: EndCause::RemovedOutside,
             error: "somebody removed the container through the engine".into(),
             at: Timestamp(at),
-            ..Ended::default()
+            ..TaskEnd::default()
         }
     }
 
     async fn end_unhealthy(&self, task: Id, id: &str) -> Result<(), RuntimeError> {
-        self.mark(task, Mark::Unhealthy)?;
+        self.mark(task, StopMark::Unhealthy)?;
         // Without a time of its own the container's stop timeout holds, which is the spec's grace.
         let client = self.engine.patient_client().await?;
         match client.stop_container(id, None::<StopContainerOptions>).await {

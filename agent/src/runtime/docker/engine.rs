@@ -170,14 +170,14 @@ pub(super) async fn within<T>(call: impl Future<Output = Result<T, Error>>) -> R
 
 /// An error with what caused it: transport errors hide the reason there.
 fn chain(error: &Error) -> String {
-    let mut words = error.to_string();
+    let mut message = error.to_string();
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
         let more = cause.to_string();
-        if !words.contains(&more) {
-            words = format!("{words}: {more}");
+        if !message.contains(&more) {
+            message = format!("{message}: {more}");
         }
         source = cause.source();
     }
-    words
+    message
 }

@@ -348,13 +348,13 @@ async fn remembers(client: &Docker, newest: u64) -> bool {
 }
 
 fn filters() -> HashMap<String, Vec<String>> {
-    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+    let values = |values: &[&str]| values.iter().map(|word| (*word).to_owned()).collect();
     let events =
         ["create", "start", "kill", "die", "stop", "destroy", "health_status", "pause", "unpause"];
     HashMap::from([
-        ("type".to_owned(), words(&["container"])),
-        ("label".to_owned(), words(&[LABEL_TASK_ID])),
-        ("event".to_owned(), words(&events)),
+        ("type".to_owned(), values(&["container"])),
+        ("label".to_owned(), values(&[LABEL_TASK_ID])),
+        ("event".to_owned(), values(&events)),
     ])
 }
 

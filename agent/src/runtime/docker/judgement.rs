@@ -5,8 +5,8 @@
 //! engine's events tell them apart: each signal sent through it is one, and so is a stop. What the
 //! engine forgot when it was started anew is told by when it was away.
 
-use super::marks::Mark;
-use crate::runtime::Ended;
+use super::marks::StopMark;
+use crate::runtime::TaskEnd;
 use skep_proto::{Timestamp, time::SECOND_NS, v1::EndCause};
 
 /// A signal that came so long before the end, and is not in the exit code, did not cause it.
@@ -67,8 +67,8 @@ impl Trace {
                 if at <= self.started_at => {}
             Happening::Started => {}
             Happening::Signal(signal) => {
-                if let Err(place) = self.signals.binary_search(&(at, signal)) {
-                    self.signals.insert(place, (at, signal));
+                if let Err(index) = self.signals.binary_search(&(at, signal)) {
+                    self.signals.insert(index, (at, signal));
                 }
                 if self.signals.len() > SIGNALS_MAX {
                     self.signals.remove(0);
@@ -116,7 +116,7 @@ pub(super) struct Facts {
     pub(super) error: String,
     pub(super) started_at: u64,
     pub(super) finished_at: u64,
-    pub(super) mark: Option<Mark>,
+    pub(super) mark: Option<StopMark>,
     pub(super) trace: Trace,
     /// Times in which the engine was away and came back without its memory.
     pub(super) outages: Vec<Outage>,
@@ -129,7 +129,7 @@ pub(super) struct Facts {
 }
 
 /// Who ended it.
-pub(super) fn judge(facts: &Facts) -> Ended {
+pub(super) fn judge(facts: &Facts) -> TaskEnd {
     let (cause, error) = cause(facts);
     let taken_along = matches!(cause, EndCause::Reboot | EndCause::EngineStopped);
     let lost = taken_along && facts.exit_code == 255;
@@ -137,7 +137,7 @@ pub(super) fn judge(facts: &Facts) -> Ended {
         Some(signal) if facts.exit_code == 128 + signal => signal,
         Some(_) | None => signal_in(facts.exit_code),
     };
-    Ended {
+    TaskEnd {
         // 255 is what an engine writes that was not there to see it.
         exit_code: (!lost).then_some(facts.exit_code),
         signal: if lost { 0 } else { signal },
@@ -150,8 +150,10 @@ pub(super) fn judge(facts: &Facts) -> Ended {
 
 fn cause(facts: &Facts) -> (EndCause, String) {
     match facts.mark {
-        Some(Mark::Asked) => return (EndCause::Asked, String::new()),
-        Some(Mark::Unhealthy) => return (EndCause::Unhealthy, "its health check failed".into()),
+        Some(StopMark::Asked) => return (EndCause::Asked, String::new()),
+        Some(StopMark::Unhealthy) => {
+            return (EndCause::Unhealthy, "its health check failed".into());
+        }
         None => {}
     }
     let unseen = facts.trace.died.is_none();
@@ -308,9 +310,9 @@ mod tests {
     #[test]
     fn what_we_asked_for_is_ours_whatever_the_events_say() {
         let mut asked = facts(137, trace(&[(199 * S, 15), (200 * S, 9)], Some(137), true));
-        asked.mark = Some(Mark::Asked);
+        asked.mark = Some(StopMark::Asked);
         check(&asked, EndCause::Asked);
-        asked.mark = Some(Mark::Unhealthy);
+        asked.mark = Some(StopMark::Unhealthy);
         check(&asked, EndCause::Unhealthy);
     }
 

@@ -27,12 +27,12 @@ pub(super) struct RecordedContainer {
     pub(super) name: String,
     /// The container's id; none while the engine has not answered the creation.
     pub(super) container: Option<String>,
-    pub(super) fate: Fate,
+    pub(super) fate: ContainerFate,
 }
 
 /// What becomes of a container.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Fate {
+pub(super) enum ContainerFate {
     /// It belongs to a task.
     Kept,
     /// Its task was removed: it is removed as soon as it is seen.
@@ -108,12 +108,15 @@ impl ContainerLedger {
     pub(super) fn begin(&mut self, task: Id, name: &str, now: u64) -> Result<(), BeingRemoved> {
         self.removed.retain(|_, until| *until > now);
         match self.entries.get(&task) {
-            Some(RecordedContainer { fate: Fate::Condemned, .. }) => Err(BeingRemoved),
+            Some(RecordedContainer { fate: ContainerFate::Condemned, .. }) => Err(BeingRemoved),
             None if self.removed.contains_key(&task) => Err(BeingRemoved),
-            Some(RecordedContainer { fate: Fate::Kept, .. }) => Ok(()),
+            Some(RecordedContainer { fate: ContainerFate::Kept, .. }) => Ok(()),
             None => {
-                let entry =
-                    RecordedContainer { name: name.to_owned(), container: None, fate: Fate::Kept };
+                let entry = RecordedContainer {
+                    name: name.to_owned(),
+                    container: None,
+                    fate: ContainerFate::Kept,
+                };
                 self.entries.insert(task, entry);
                 Ok(())
             }
@@ -122,9 +125,12 @@ impl ContainerLedger {
 
     /// This container is the task's: the engine created it, or it was found under the task's name.
     /// Says what is to become of it.
-    pub(super) fn made(&mut self, task: Id, name: &str, container: &str) -> Fate {
-        let fresh =
-            || RecordedContainer { name: name.to_owned(), container: None, fate: Fate::Kept };
+    pub(super) fn made(&mut self, task: Id, name: &str, container: &str) -> ContainerFate {
+        let fresh = || RecordedContainer {
+            name: name.to_owned(),
+            container: None,
+            fate: ContainerFate::Kept,
+        };
         let entry = self.entries.entry(task).or_insert_with(fresh);
         entry.container = Some(container.to_owned());
         entry.fate
@@ -135,7 +141,7 @@ impl ContainerLedger {
     pub(super) fn condemn(&mut self, task: Id, now: u64) {
         self.removed.insert(task, now + REMOVED_NS);
         if let Some(entry) = self.entries.get_mut(&task) {
-            entry.fate = Fate::Condemned;
+            entry.fate = ContainerFate::Condemned;
         }
     }
 
@@ -169,13 +175,13 @@ impl ContainerLedger {
     pub(super) fn sweep(&mut self, rows: &[ListedContainer], now: u64) -> Sweep {
         let mut sweep = Sweep::default();
         for row in rows.iter().filter(|row| self.claim(row) == Claim::Own) {
-            if self.entry(row.task).is_some_and(|entry| entry.fate == Fate::Condemned) {
+            if self.entry(row.task).is_some_and(|entry| entry.fate == ContainerFate::Condemned) {
                 sweep.remove.push((row.task, row.id.clone()));
             }
         }
         for (task, entry) in &self.entries {
             let listed = sweep.remove.iter().any(|(listed, _)| listed == task);
-            if entry.fate == Fate::Condemned && !listed {
+            if entry.fate == ContainerFate::Condemned && !listed {
                 let since = *self.absent_since.entry(*task).or_insert(now);
                 if now.saturating_sub(since) >= CONDEMNED_NS_MAX {
                     sweep.forget.push(*task);
@@ -242,7 +248,8 @@ mod tests {
 
     #[test]
     fn an_unreadable_record_goes_by_the_tasks_id_in_the_name() {
-        let entry = RecordedContainer { name: String::new(), container: None, fate: Fate::Kept };
+        let entry =
+            RecordedContainer { name: String::new(), container: None, fate: ContainerFate::Kept };
         let ledger = ContainerLedger::restored(BTreeMap::from([(TASK, entry)]));
         assert_eq!(ledger.claim(&row("c1", &name())), Claim::Own);
         assert_eq!(ledger.claim(&row("c1", "mycopy")), Claim::Foreign);
@@ -258,7 +265,11 @@ mod tests {
         assert_eq!(ledger.sweep(&[row("c2", "mycopy")], 5), Sweep::default());
         let sweep = ledger.sweep(&[row("c1", &name()), row("c2", "mycopy")], 6);
         assert_eq!(sweep.remove, [(TASK, "c1".to_owned())]);
-        assert_eq!(ledger.made(TASK, &name(), "c1"), Fate::Condemned, "its own late success");
+        assert_eq!(
+            ledger.made(TASK, &name(), "c1"),
+            ContainerFate::Condemned,
+            "its own late success"
+        );
         ledger.gone(TASK);
         assert_eq!(ledger.sweep(&[row("c2", "mycopy")], 7), Sweep::default());
     }

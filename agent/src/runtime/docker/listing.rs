@@ -2,15 +2,15 @@
 //! the one that an agent asks for at its start.
 
 use super::{
-    DockerRuntime, Known,
+    DockerRuntime, KnownContainer,
     container::{self, Container, Phase},
     engine::{Engine, within},
     events::Sightings,
-    ledger::{Claim, Fate, ListedContainer, ListedPhase, RecordedContainer},
+    ledger::{Claim, ContainerFate, ListedContainer, ListedPhase, RecordedContainer},
     mapping,
     records::ContainerRecords,
 };
-use crate::runtime::{Found, FoundState, Proof, RuntimeError};
+use crate::runtime::{FoundState, FoundTask, Proof, RuntimeError};
 use bollard::{
     models::{ContainerSummary, ContainerSummaryStateEnum},
     query_parameters::{ListContainersOptions, RemoveContainerOptions},
@@ -158,7 +158,7 @@ fn row(listed: ContainerSummary) -> Option<ListedContainer> {
 
 impl DockerRuntime {
     /// Everything of this node's tasks: what is recorded, and what only its name speaks for.
-    pub(super) async fn found(&self, node: Id) -> Result<Vec<Found>, RuntimeError> {
+    pub(super) async fn found(&self, node: Id) -> Result<Vec<FoundTask>, RuntimeError> {
         let wanted = self.candidates(node).await?;
         let looks = stream::iter(wanted).map(|(task_id, id, proof)| async move {
             let looked = tokio::time::timeout(LOOK_LIMIT, self.look(&id)).await;
@@ -169,8 +169,8 @@ impl DockerRuntime {
                 Err(_) => Some(unreadable(task_id, proof, self.engine.silence(LOOK_LIMIT))),
             }
         });
-        let found: Vec<Option<Found>> = looks.buffer_unordered(LOOKS_AT_ONCE).collect().await;
-        let mut found: Vec<Found> = found.into_iter().flatten().collect();
+        let found: Vec<Option<FoundTask>> = looks.buffer_unordered(LOOKS_AT_ONCE).collect().await;
+        let mut found: Vec<FoundTask> = found.into_iter().flatten().collect();
         found.sort_by_key(|found| found.task_id);
         Ok(found)
     }
@@ -194,7 +194,7 @@ impl DockerRuntime {
                 .records
                 .read(|ledger| (ledger.claim(&row), ledger.entry(row.task).map(|e| e.fate)));
             match claim {
-                Claim::Own if fate == Some(Fate::Condemned) => {}
+                Claim::Own if fate == Some(ContainerFate::Condemned) => {}
                 Claim::Own => wanted.push((row.task, row.id, Proof::Recorded)),
                 Claim::Named => wanted.push((row.task, row.id, Proof::Named)),
                 Claim::Foreign => tracing::warn!(
@@ -210,17 +210,17 @@ impl DockerRuntime {
 
     fn recorded(&self) -> Vec<(Id, String, Proof)> {
         let kept = |(task, entry): (&Id, &RecordedContainer)| match entry.fate {
-            Fate::Kept => {
+            ContainerFate::Kept => {
                 let id = entry.container.clone().unwrap_or_else(|| entry.name.clone());
                 (!id.is_empty()).then_some((*task, id, Proof::Recorded))
             }
-            Fate::Condemned => None,
+            ContainerFate::Condemned => None,
         };
         self.records.read(|ledger| ledger.entries().filter_map(kept).collect())
     }
 
-    async fn describe_found(&self, task_id: Id, found: Container, proof: Proof) -> Found {
-        let known = Known { container: found.id.clone(), ..Known::default() };
+    async fn describe_found(&self, task_id: Id, found: Container, proof: Proof) -> FoundTask {
+        let known = KnownContainer { container: found.id.clone(), ..KnownContainer::default() };
         self.known().entry(task_id).or_insert(known);
         if proof == Proof::Recorded {
             // The engine may have created it without being able to say so.
@@ -235,12 +235,12 @@ impl DockerRuntime {
                 FoundState::Ended(found.started, ended)
             }
         };
-        Found { task_id, image_digest, proof, state }
+        FoundTask { task_id, image_digest, proof, state }
     }
 }
 
-fn unreadable(task_id: Id, proof: Proof, reason: String) -> Found {
-    Found { task_id, image_digest: String::new(), proof, state: FoundState::Unreadable(reason) }
+fn unreadable(task_id: Id, proof: Proof, reason: String) -> FoundTask {
+    FoundTask { task_id, image_digest: String::new(), proof, state: FoundState::Unreadable(reason) }
 }
 
 #[cfg(test)]

@@ -182,9 +182,11 @@ pub(super) fn whole_seconds(ns: u64) -> i64 {
 fn hosts(lines: &[String]) -> Vec<String> {
     let mut hosts = Vec::new();
     for line in lines {
-        let mut words = line.split_whitespace();
-        match (words.next(), words.clone().next()) {
-            (Some(address), Some(_)) => hosts.extend(words.map(|host| format!("{host}:{address}"))),
+        let mut tokens = line.split_whitespace();
+        match (tokens.next(), tokens.clone().next()) {
+            (Some(address), Some(_)) => {
+                hosts.extend(tokens.map(|host| format!("{host}:{address}")))
+            }
             (Some(whole), None) => hosts.push(whole.to_owned()),
             (None, _) => {}
         }
@@ -320,8 +322,8 @@ fn isolation(isolation: Isolation) -> Option<HostConfigIsolationEnum> {
     }
 }
 
-fn rejected(words: impl Into<String>) -> RuntimeError {
-    RuntimeError::Rejected(words.into())
+fn rejected(message: impl Into<String>) -> RuntimeError {
+    RuntimeError::Rejected(message.into())
 }
 
 fn text(value: &str) -> Option<String> {
@@ -435,7 +437,7 @@ mod tests {
         std::sync::Arc::make_mut(&mut work.spec).networks =
             vec![NetworkAttachment { target: "backend".into(), ..NetworkAttachment::default() }];
         assert!(
-            matches!(create_body(&work, "json-file"), Err(RuntimeError::Rejected(words)) if words.contains("\"backend\""))
+            matches!(create_body(&work, "json-file"), Err(RuntimeError::Rejected(message)) if message.contains("\"backend\""))
         );
         assert!(create_body(&workload(ContainerSpec::default()), "json-file").is_err(), "no image");
     }

@@ -11,7 +11,7 @@ use skep_proto::Id;
 
 /// Why a container was asked to end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Mark {
+pub(super) enum StopMark {
     /// The cluster wants it ended.
     Asked,
     /// Its health check gave up.
@@ -29,10 +29,10 @@ impl Marks {
     }
 
     /// The first reason stands.
-    pub(super) fn set(&self, task: Id, mark: Mark) -> io::Result<()> {
+    pub(super) fn set(&self, task: Id, mark: StopMark) -> io::Result<()> {
         let word = match mark {
-            Mark::Asked => "asked\n",
-            Mark::Unhealthy => "unhealthy\n",
+            StopMark::Asked => "asked\n",
+            StopMark::Unhealthy => "unhealthy\n",
         };
         match fs::File::create_new(self.file(task)) {
             Ok(mut file) => io::Write::write_all(&mut file, word.as_bytes()),
@@ -41,9 +41,9 @@ impl Marks {
         }
     }
 
-    pub(super) fn get(&self, task: Id) -> Option<Mark> {
+    pub(super) fn get(&self, task: Id) -> Option<StopMark> {
         let word = fs::read_to_string(self.file(task)).ok()?;
-        Some(if word.starts_with("unhealthy") { Mark::Unhealthy } else { Mark::Asked })
+        Some(if word.starts_with("unhealthy") { StopMark::Unhealthy } else { StopMark::Asked })
     }
 
     pub(super) fn clear(&self, task: Id) {
@@ -64,9 +64,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let marks = Marks::open(dir.path()).unwrap();
         assert_eq!(marks.get(Id(1)), None);
-        marks.set(Id(1), Mark::Unhealthy).unwrap();
-        marks.set(Id(1), Mark::Asked).unwrap();
-        assert_eq!(Marks::open(dir.path()).unwrap().get(Id(1)), Some(Mark::Unhealthy));
+        marks.set(Id(1), StopMark::Unhealthy).unwrap();
+        marks.set(Id(1), StopMark::Asked).unwrap();
+        assert_eq!(Marks::open(dir.path()).unwrap().get(Id(1)), Some(StopMark::Unhealthy));
         marks.clear(Id(1));
         assert_eq!(marks.get(Id(1)), None);
     }

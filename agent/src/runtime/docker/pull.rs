@@ -5,7 +5,7 @@
 //! right).
 
 use super::engine::Engine;
-use crate::runtime::{Progress, ProgressFn, RuntimeError};
+use crate::runtime::{ProgressFn, PullUpdate, RuntimeError};
 use bollard::{models::CreateImageInfo, query_parameters::CreateImageOptions};
 use futures::StreamExt;
 use std::collections::BTreeMap;
@@ -25,7 +25,7 @@ pub(super) async fn pull(
     image: &str,
     progress: ProgressFn<'_>,
 ) -> Result<(), RuntimeError> {
-    progress(Progress { message: format!("waiting to pull {image}"), ..Progress::default() });
+    progress(PullUpdate { message: format!("waiting to pull {image}"), ..PullUpdate::default() });
     let _permit = permits.acquire().await;
     let client = engine.patient_client().await?;
     let (name, tag) = split_reference(image);
@@ -34,7 +34,7 @@ pub(super) async fn pull(
         tag: tag.map(str::to_owned),
         ..CreateImageOptions::default()
     };
-    progress(Progress { message: format!("pulling {image}"), ..Progress::default() });
+    progress(PullUpdate { message: format!("pulling {image}"), ..PullUpdate::default() });
     let mut layers = Layers::default();
     let mut news = client.create_image(Some(options), None, None);
     while let Some(item) = news.next().await {
@@ -73,7 +73,7 @@ fn split_reference(image: &str) -> (&str, Option<&str>) {
 struct Layers(BTreeMap<String, (u64, u64)>);
 
 impl Layers {
-    fn add(&mut self, image: &str, item: &CreateImageInfo) -> Progress {
+    fn add(&mut self, image: &str, item: &CreateImageInfo) -> PullUpdate {
         let status = item.status.clone().unwrap_or_default();
         if let Some(id) = &item.id
             && (self.0.len() < LAYERS_MAX || self.0.contains_key(id))
@@ -95,7 +95,7 @@ impl Layers {
             Some(id) => format!("{image}: {id} {status}"),
             None => format!("{image}: {status}"),
         };
-        Progress { done_bytes: sum(|layer| layer.0), total_bytes: sum(|layer| layer.1), message }
+        PullUpdate { done_bytes: sum(|layer| layer.0), total_bytes: sum(|layer| layer.1), message }
     }
 }
 

@@ -3,7 +3,7 @@
 //! A file is replaced whole and not synced. After a power cut it may be empty: then the task's id
 //! in the container's name speaks for it, see [`ledger`](super::ledger).
 
-use super::ledger::{ContainerLedger, Fate, RecordedContainer};
+use super::ledger::{ContainerFate, ContainerLedger, RecordedContainer};
 use skep_proto::Id;
 use std::{
     collections::BTreeMap,
@@ -98,19 +98,20 @@ fn text(entry: &RecordedContainer) -> String {
     let container =
         entry.container.as_ref().map(|id| format!("container {id}\n")).unwrap_or_default();
     let fate = match entry.fate {
-        Fate::Kept => "",
-        Fate::Condemned => "condemned\n",
+        ContainerFate::Kept => "",
+        ContainerFate::Condemned => "condemned\n",
     };
     format!("name {}\n{container}{fate}", entry.name)
 }
 
 fn parse(text: &str) -> RecordedContainer {
-    let mut entry = RecordedContainer { name: String::new(), container: None, fate: Fate::Kept };
+    let mut entry =
+        RecordedContainer { name: String::new(), container: None, fate: ContainerFate::Kept };
     for line in text.lines() {
         match line.split_once(' ') {
             Some(("name", name)) => name.clone_into(&mut entry.name),
             Some(("container", id)) => entry.container = Some(id.to_owned()),
-            None if line == "condemned" => entry.fate = Fate::Condemned,
+            None if line == "condemned" => entry.fate = ContainerFate::Condemned,
             Some(_) | None => {}
         }
     }
@@ -132,11 +133,12 @@ mod tests {
         records.change(Id(3), |ledger, now| ledger.begin(Id(3), "web.3", now)).unwrap().unwrap();
         records.change(Id(3), |ledger, _| ledger.gone(Id(3))).unwrap();
         let records = ContainerRecords::open(dir.path()).unwrap();
-        let kept = RecordedContainer { name: "web.1".into(), container: None, fate: Fate::Kept };
+        let kept =
+            RecordedContainer { name: "web.1".into(), container: None, fate: ContainerFate::Kept };
         let condemned = RecordedContainer {
             name: "web.2".into(),
             container: Some("c2".into()),
-            fate: Fate::Condemned,
+            fate: ContainerFate::Condemned,
         };
         records.read(|ledger| {
             assert_eq!(ledger.entry(Id(1)), Some(&kept));

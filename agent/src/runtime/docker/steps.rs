@@ -1,13 +1,13 @@
 //! The steps of a task's life, each with as few calls as it can do with.
 
 use super::{
-    DockerRuntime, Known,
-    container::{self, Container, Health, Phase},
+    DockerRuntime, KnownContainer,
+    container::{self, Container, ContainerHealth, Phase},
     creation::{Creation, CreationAnswer},
     engine::{CALL_LIMIT, is_status, within},
     ledger::RecordedContainer,
     listing, mapping,
-    marks::Mark,
+    marks::StopMark,
     pull,
 };
 use crate::runtime::{Prepared, ProgressFn, RuntimeError, Started, Workload};
@@ -129,7 +129,8 @@ impl DockerRuntime {
             self.records.read(|ledger| ledger.entry(task).and_then(|e| e.container.clone()));
         if let Some(container) = container {
             let fresh = freshness == Freshness::Fresh;
-            let known = Known { container: container.clone(), fresh, ..Known::default() };
+            let known =
+                KnownContainer { container: container.clone(), fresh, ..KnownContainer::default() };
             let mut all = self.known();
             if all.get(&task).is_none_or(|old| old.container != container) {
                 all.insert(task, known);
@@ -215,7 +216,7 @@ impl DockerRuntime {
             }
             Err(error) => {
                 return Err(match self.engine.say(&error) {
-                    RuntimeError::Rejected(words) => RuntimeError::Failed(words),
+                    RuntimeError::Rejected(message) => RuntimeError::Failed(message),
                     other @ (RuntimeError::Unreachable(_)
                     | RuntimeError::PullFailed { .. }
                     | RuntimeError::Failed(_)
@@ -231,7 +232,8 @@ impl DockerRuntime {
     pub(super) fn note_started(&self, task: Id, found: Container) -> Started {
         let mut answer = found.started.clone();
         self.remember(task, |known| {
-            known.ready = found.phase == Phase::Running && found.health == Health::Unchecked;
+            known.ready =
+                found.phase == Phase::Running && found.health == ContainerHealth::Unchecked;
             answer = known.started.get_or_insert(found.started).clone();
         });
         answer
@@ -246,7 +248,7 @@ impl DockerRuntime {
             Phase::Created => return self.take_away(task).await,
             Phase::Running => {}
         }
-        self.mark(task, Mark::Asked)?;
+        self.mark(task, StopMark::Asked)?;
         self.remember(task, |known| known.ready = false);
         let nanoseconds = u64::try_from(grace.as_nanos()).unwrap_or(u64::MAX);
         let seconds = i32::try_from(mapping::whole_seconds(nanoseconds)).unwrap_or(i32::MAX);

@@ -6,9 +6,9 @@
 //! since the events which tell who ended it may lag behind.
 
 use super::{
-    container::{Container, Health, Phase},
+    container::{Container, ContainerHealth, Phase},
     judgement::Trace,
-    marks::Mark,
+    marks::StopMark,
 };
 use skep_proto::time::SECOND_NS;
 
@@ -53,7 +53,7 @@ pub(super) enum Remover {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Around<'a> {
     pub(super) trace: &'a Trace,
-    pub(super) mark: Option<Mark>,
+    pub(super) mark: Option<StopMark>,
     pub(super) engine: Reach,
     pub(super) remover: Remover,
     pub(super) now: u64,
@@ -118,7 +118,7 @@ impl Vigil {
                         self.ended = Some(SeenEnd { container: found, at: around.now, started_at });
                         self.settle(around)
                     }
-                    (Phase::Running, Health::Unhealthy) if around.mark.is_none() => {
+                    (Phase::Running, ContainerHealth::Unhealthy) if around.mark.is_none() => {
                         WatchStep::StopUnhealthy
                     }
                     (Phase::Running | Phase::Created, _) => WatchStep::Wait(None),
@@ -254,7 +254,7 @@ mod tests {
     #[test]
     fn what_we_asked_to_end_is_over_at_once() {
         let (mut vigil, quiet) = (Vigil::default(), Trace::default());
-        let asked = Around { mark: Some(Mark::Asked), ..around(&quiet, 0) };
+        let asked = Around { mark: Some(StopMark::Asked), ..around(&quiet, 0) };
         let looked = Looked::Here(Box::new(ended(137)));
         assert_eq!(vigil.on_look(looked, &asked), WatchStep::Over(Box::new(ended(137))));
     }
@@ -288,13 +288,13 @@ mod tests {
         let sick = || {
             let found = Container {
                 phase: Phase::Running,
-                health: Health::Unhealthy,
+                health: ContainerHealth::Unhealthy,
                 ..Container::default()
             };
             Looked::Here(Box::new(found))
         };
         assert_eq!(vigil.on_look(sick(), &around(&quiet, 0)), WatchStep::StopUnhealthy);
-        let marked = Around { mark: Some(Mark::Unhealthy), ..around(&quiet, 1) };
+        let marked = Around { mark: Some(StopMark::Unhealthy), ..around(&quiet, 1) };
         assert_eq!(vigil.on_look(sick(), &marked), WatchStep::Wait(None), "the stop is under way");
     }
 }

@@ -1,73 +1,75 @@
 //! One fake container: a small state machine and some lines.
 
-use super::{Ended, Found, FoundState, Proof, RuntimeError, Script, Started};
+use super::{FakeScript, FoundState, FoundTask, Proof, RuntimeError, Started, TaskEnd};
 use crate::runtime::LogLine;
 use bytes::Bytes;
 use skep_proto::{Id, Timestamp, v1::LogSource};
 
 #[derive(Debug)]
-enum Stage {
+enum FakeStage {
     Created,
     /// Stopped before it began.
     Forbidden,
     Running(Started),
-    Ended(Started, Ended),
+    Ended(Started, TaskEnd),
 }
 
 #[derive(Debug)]
-pub(super) struct Container {
+pub(super) struct FakeContainer {
     node: Id,
-    script: Script,
+    script: FakeScript,
     args: Vec<String>,
-    stage: Stage,
+    stage: FakeStage,
     pub(super) lines: Vec<LogLine>,
 }
 
-impl Container {
-    pub(super) fn new(node: Id, script: Script, args: Vec<String>) -> Container {
-        Container { node, script, args, stage: Stage::Created, lines: Vec::new() }
+impl FakeContainer {
+    pub(super) fn new(node: Id, script: FakeScript, args: Vec<String>) -> FakeContainer {
+        FakeContainer { node, script, args, stage: FakeStage::Created, lines: Vec::new() }
     }
 
     pub(super) fn node(&self) -> Id {
         self.node
     }
 
-    pub(super) fn script(&self) -> Script {
+    pub(super) fn script(&self) -> FakeScript {
         self.script
     }
 
     pub(super) fn is_created(&self) -> bool {
-        matches!(self.stage, Stage::Created)
+        matches!(self.stage, FakeStage::Created)
     }
 
     pub(super) fn is_running(&self) -> bool {
-        matches!(self.stage, Stage::Running(_))
+        matches!(self.stage, FakeStage::Running(_))
     }
 
-    pub(super) fn ended(&self) -> Option<Ended> {
+    pub(super) fn ended(&self) -> Option<TaskEnd> {
         match &self.stage {
-            Stage::Ended(_, ended) => Some(ended.clone()),
-            Stage::Created | Stage::Forbidden | Stage::Running(_) => None,
+            FakeStage::Ended(_, ended) => Some(ended.clone()),
+            FakeStage::Created | FakeStage::Forbidden | FakeStage::Running(_) => None,
         }
     }
 
     /// It may not be started any more.
     pub(super) fn forbid(&mut self) {
         if self.is_created() {
-            self.stage = Stage::Forbidden;
+            self.stage = FakeStage::Forbidden;
         }
     }
 
     pub(super) fn start(&mut self, task: Id, now: Timestamp) -> Result<Started, RuntimeError> {
         match &self.stage {
-            Stage::Running(started) | Stage::Ended(started, _) => return Ok(started.clone()),
-            Stage::Forbidden => {
+            FakeStage::Running(started) | FakeStage::Ended(started, _) => {
+                return Ok(started.clone());
+            }
+            FakeStage::Forbidden => {
                 return Err(RuntimeError::Failed("it was stopped before it began".into()));
             }
-            Stage::Created if self.script.fails_start => {
+            FakeStage::Created if self.script.fails_start => {
                 return Err(RuntimeError::Failed("the fake engine cannot start it".into()));
             }
-            Stage::Created => {}
+            FakeStage::Created => {}
         }
         let pid = i32::try_from(task.0 % 30_000).unwrap_or(0) + 2;
         let started = Started { container_ref: format!("fake-{task}"), pid, ports: Vec::new() };
@@ -79,22 +81,22 @@ impl Container {
             };
             self.lines.extend(self.args.iter().enumerate().map(line));
         }
-        self.stage = Stage::Running(started.clone());
+        self.stage = FakeStage::Running(started.clone());
         Ok(started)
     }
 
-    pub(super) fn end(&mut self, ended: Ended) {
-        if let Stage::Running(started) = &self.stage {
-            self.stage = Stage::Ended(started.clone(), ended);
+    pub(super) fn end(&mut self, ended: TaskEnd) {
+        if let FakeStage::Running(started) = &self.stage {
+            self.stage = FakeStage::Ended(started.clone(), ended);
         }
     }
 
-    pub(super) fn found(&self, task_id: Id) -> Found {
+    pub(super) fn found(&self, task_id: Id) -> FoundTask {
         let state = match &self.stage {
-            Stage::Created | Stage::Forbidden => FoundState::Created,
-            Stage::Running(started) => FoundState::Running(started.clone()),
-            Stage::Ended(started, ended) => FoundState::Ended(started.clone(), ended.clone()),
+            FakeStage::Created | FakeStage::Forbidden => FoundState::Created,
+            FakeStage::Running(started) => FoundState::Running(started.clone()),
+            FakeStage::Ended(started, ended) => FoundState::Ended(started.clone(), ended.clone()),
         };
-        Found { task_id, image_digest: String::new(), proof: Proof::Recorded, state }
+        FoundTask { task_id, image_digest: String::new(), proof: Proof::Recorded, state }
     }
 }

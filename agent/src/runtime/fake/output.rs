@@ -1,6 +1,6 @@
 //! The lines of fake containers, cut and followed as real ones are.
 
-use super::{Container, FakeEngine, LogQuery, LogStream, RuntimeError};
+use super::{FakeContainer, FakeEngine, LogQuery, LogStream, RuntimeError};
 use crate::runtime::{LogItem, LogLine};
 use futures::{StreamExt, stream};
 use skep_proto::{Id, Timestamp, v1::LogSource};
@@ -27,7 +27,7 @@ pub(super) fn stream(
     let coming = stream::unfold(seen, move |seen| {
         let (engine, query) = (engine.clone(), query.clone());
         async move {
-            let look = |state: &super::State| next(state.containers.get(&task), seen, &query);
+            let look = |state: &super::FakeState| next(state.containers.get(&task), seen, &query);
             engine.find(look).await.map(|(line, seen)| (Ok(LogItem::Line(line)), seen))
         }
     });
@@ -38,7 +38,7 @@ pub(super) fn stream(
 /// is none yet.
 #[expect(clippy::option_option, reason = "waiting and the end are different answers")]
 fn next(
-    container: Option<&Container>,
+    container: Option<&FakeContainer>,
     seen: usize,
     query: &LogQuery,
 ) -> Option<Option<(LogLine, usize)>> {

@@ -24,7 +24,7 @@ pub struct SelfEnd {
 
 /// What one fake image does. All times are in milliseconds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Script {
+pub struct FakeScript {
     /// How long the pull takes.
     pub pull_ms: u64,
     /// The pull ends in a refusal.
@@ -47,12 +47,12 @@ pub struct Script {
     pub prints: bool,
 }
 
-impl Script {
+impl FakeScript {
     /// Reads an image's name; none when there is no such image.
-    pub fn parse(image: &str) -> Option<Script> {
+    pub fn parse(image: &str) -> Option<FakeScript> {
         let name = image.rsplit('/').next().unwrap_or_default();
         let name = name.strip_suffix(":latest").unwrap_or(name);
-        let mut script = Script::default();
+        let mut script = FakeScript::default();
         let mut after_ms = 0;
         for word in name.split(',') {
             let (verb, number) = match word.split_once(':') {
@@ -100,14 +100,17 @@ mod tests {
 
     #[test]
     fn words_are_read_in_any_order() {
-        let script = Script::parse("after:50,exit:3,pull:7").expect("an image");
+        let script = FakeScript::parse("after:50,exit:3,pull:7").expect("an image");
         assert_eq!(
             (script.pull_ms, script.ends.map(|e| (e.after_ms, e.exit_code))),
             (7, Some((50, 3)))
         );
-        assert_eq!(Script::parse("registry.example/team/run:latest"), Some(Script::default()));
         assert_eq!(
-            Script::parse("signal:9").and_then(|s| s.ends).map(|e| (e.exit_code, e.signal)),
+            FakeScript::parse("registry.example/team/run:latest"),
+            Some(FakeScript::default())
+        );
+        assert_eq!(
+            FakeScript::parse("signal:9").and_then(|s| s.ends).map(|e| (e.exit_code, e.signal)),
             Some((137, 9))
         );
     }
@@ -115,7 +118,7 @@ mod tests {
     #[test]
     fn what_is_no_script_is_no_image() {
         for image in ["", "nginx", "exit", "exit:x", "run:1", "signal:0", "signal:99", "run,,run"] {
-            assert_eq!(Script::parse(image), None, "{image:?}");
+            assert_eq!(FakeScript::parse(image), None, "{image:?}");
         }
     }
 }

@@ -3,7 +3,7 @@
 //! Numbers are given again, after a reboot almost surely so. A process is named by three things:
 //! the boot's id, its number, and its start time in clock ticks since boot.
 
-use super::notes::Running;
+use super::notes::RunningProcess;
 use std::fs;
 
 /// The id of the machine's current boot; empty where the kernel does not tell.
@@ -19,7 +19,7 @@ pub(crate) fn parent_and_start(pid: i32) -> Option<(i32, u64)> {
 }
 
 /// Whether the process of the note is still that one, dead or alive.
-pub(crate) fn is_same(running: &Running) -> bool {
+pub(crate) fn is_same(running: &RunningProcess) -> bool {
     running.boot == boot_id()
         && parent_and_start(running.pid).is_some_and(|(_, start)| start == running.start_ticks)
 }
@@ -62,9 +62,9 @@ mod tests {
     fn a_number_of_another_boot_or_start_is_not_the_same() {
         let pid = i32::try_from(std::process::id()).unwrap();
         let (_, start_ticks) = parent_and_start(pid).unwrap();
-        let me = Running { pid, boot: boot_id(), start_ticks, at: 0 };
+        let me = RunningProcess { pid, boot: boot_id(), start_ticks, at: 0 };
         assert!(is_same(&me));
-        assert!(!is_same(&Running { boot: "another".into(), ..me.clone() }));
-        assert!(!is_same(&Running { start_ticks: start_ticks + 1, ..me }));
+        assert!(!is_same(&RunningProcess { boot: "another".into(), ..me.clone() }));
+        assert!(!is_same(&RunningProcess { start_ticks: start_ticks + 1, ..me }));
     }
 }

@@ -31,7 +31,7 @@ pub(crate) enum Hierarchy {
 
 /// What a task may use at most; 0 is without limit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(crate) struct Limits {
+pub(crate) struct CgroupLimits {
     pub(crate) nano_cpus: i64,
     pub(crate) memory_bytes: i64,
     pub(crate) pids: i64,
@@ -44,7 +44,7 @@ impl Hierarchy {
         let own = fs::read_to_string("/proc/self/cgroup").ok()?;
         let newer = v2_root(&mounts).map(|root| Hierarchy::V2 { root });
         let found = newer.or_else(|| v1_folders(&mounts, &own))?;
-        let limits = Limits { nano_cpus: 1_000_000_000, memory_bytes: 64 << 20, pids: 64 };
+        let limits = CgroupLimits { nano_cpus: 1_000_000_000, memory_bytes: 64 << 20, pids: 64 };
         // Of its own name: other agents, in this process too, may try at the same time.
         static PROBES: AtomicU64 = AtomicU64::new(0);
         let name =
@@ -66,8 +66,8 @@ impl Hierarchy {
     }
 
     /// The groups of one task: one that holds its processes, and those that its limits need.
-    pub(crate) fn groups(&self, task: &str, limits: Limits) -> Vec<ControlGroup> {
-        let Limits { nano_cpus, memory_bytes, pids } = limits;
+    pub(crate) fn groups(&self, task: &str, limits: CgroupLimits) -> Vec<ControlGroup> {
+        let CgroupLimits { nano_cpus, memory_bytes, pids } = limits;
         let quota = (nano_cpus / (1_000_000_000 / CPU_PERIOD_US)).max(CPU_QUOTA_US_MIN);
         let text = |name: &str, value: i64| (name.to_owned(), value.to_string());
         match self {
@@ -200,7 +200,8 @@ mod tests {
             (Path::new("/cg/cpu/skep"), Path::new("/cg/pids/skep"))
         );
         assert_eq!(memory, Path::new("/cg/memory/box/one/skep"));
-        let groups = found.groups("t", Limits { nano_cpus: 500_000_000, ..Limits::default() });
+        let groups =
+            found.groups("t", CgroupLimits { nano_cpus: 500_000_000, ..CgroupLimits::default() });
         assert_eq!(groups.len(), 2);
         assert_eq!(groups[0].settings[1], ("cpu.cfs_quota_us".to_owned(), "50000".to_owned()));
         assert_eq!(
@@ -213,6 +214,6 @@ mod tests {
     fn a_task_without_limits_has_a_group_that_limits_nothing() {
         let group = ControlGroup { path: "/cg/skep/t".into(), settings: Vec::new() };
         let root = PathBuf::from("/cg/skep");
-        assert_eq!(Hierarchy::V2 { root }.groups("t", Limits::default()), [group]);
+        assert_eq!(Hierarchy::V2 { root }.groups("t", CgroupLimits::default()), [group]);
     }
 }

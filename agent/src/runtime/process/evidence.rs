@@ -5,8 +5,8 @@
 //! the task properly.
 
 use super::{
-    folder::Note,
-    notes::{Cause, Ending, Running},
+    folder::NoteFile,
+    notes::{Cause, ProcessEnding, RunningProcess},
 };
 
 /// What was found.
@@ -14,11 +14,11 @@ use super::{
 pub(super) struct Evidence {
     /// The task's folder, for error messages.
     pub(super) folder: String,
-    pub(super) shim: Shim,
+    pub(super) shim: ShimState,
     /// Only whether it can be read.
-    pub(super) plan: Note<()>,
-    pub(super) running: Note<Running>,
-    pub(super) ended: Note<Ending>,
+    pub(super) plan: NoteFile<()>,
+    pub(super) running: NoteFile<RunningProcess>,
+    pub(super) ended: NoteFile<ProcessEnding>,
     /// This boot.
     pub(super) boot: String,
     /// Nanoseconds since the Unix epoch.
@@ -27,7 +27,7 @@ pub(super) struct Evidence {
 
 /// Whether somebody watches over the task.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum Shim {
+pub(super) enum ShimState {
     Lives,
     Gone,
     /// The FIFO that would say so is of no use; the error message names it.
@@ -44,43 +44,48 @@ pub(super) enum Finding {
     /// Its shim lives and has not said that the program runs.
     Starting,
     /// Its shim lives and the program ran when it last spoke.
-    Runs(Running),
+    Runs(RunningProcess),
     /// Its shim lives, and the task cannot go on for this reason.
-    Doomed(Option<Running>, Ending),
+    Doomed(Option<RunningProcess>, ProcessEnding),
     /// It ended; without a note of its start it never ran.
-    Over(Option<Running>, Ending),
+    Over(Option<RunningProcess>, ProcessEnding),
     /// It is over, but nobody cleared away what it left and nobody wrote that down.
-    Bury(Option<Running>, Ending),
+    Bury(Option<RunningProcess>, ProcessEnding),
 }
 
 impl Evidence {
     pub(super) fn judge(self) -> Finding {
         let damage = self.damage();
         let Evidence { shim, plan, running, ended, boot, now, .. } = self;
-        let end = |cause, error: String| Ending { cause, error, at: now, ..Ending::default() };
+        let end = |cause, error: String| ProcessEnding {
+            cause,
+            error,
+            at: now,
+            ..ProcessEnding::default()
+        };
         let started = running.clone().read();
         match (shim, damage) {
-            (Shim::Lives, Some(damage)) => {
+            (ShimState::Lives, Some(damage)) => {
                 Finding::Doomed(started, end(Cause::NotesDamaged, damage))
             }
-            (Shim::Lives, None) => started.map_or(Finding::Starting, Finding::Runs),
-            (Shim::Gone, damage) => match (ended, damage) {
-                (Note::Read(ending), _) => Finding::Over(started, ending),
-                (Note::Absent | Note::Damaged(_), None) => match (started, plan) {
+            (ShimState::Lives, None) => started.map_or(Finding::Starting, Finding::Runs),
+            (ShimState::Gone, damage) => match (ended, damage) {
+                (NoteFile::Read(ending), _) => Finding::Over(started, ending),
+                (NoteFile::Absent | NoteFile::Damaged(_), None) => match (started, plan) {
                     (Some(running), _) => {
                         let ending = end_of_orphan(&running, &boot, end);
                         Finding::Bury(Some(running), ending)
                     }
-                    (None, Note::Read(())) => Finding::Planned,
-                    (None, Note::Absent | Note::Damaged(_)) => Finding::Absent,
+                    (None, NoteFile::Read(())) => Finding::Planned,
+                    (None, NoteFile::Absent | NoteFile::Damaged(_)) => Finding::Absent,
                 },
-                (Note::Absent | Note::Damaged(_), Some(damage)) => {
+                (NoteFile::Absent | NoteFile::Damaged(_), Some(damage)) => {
                     Finding::Bury(started, end(Cause::NotesDamaged, damage))
                 }
             },
-            (Shim::Unknown(message), damage) => match ended {
-                Note::Read(ending) => Finding::Over(started, ending),
-                Note::Absent | Note::Damaged(_) => {
+            (ShimState::Unknown(message), damage) => match ended {
+                NoteFile::Read(ending) => Finding::Over(started, ending),
+                NoteFile::Absent | NoteFile::Damaged(_) => {
                     Finding::Bury(started, end(Cause::NotesDamaged, damage.unwrap_or(message)))
                 }
             },
@@ -90,28 +95,32 @@ impl Evidence {
     /// Which file of the task is of no use. A plan that is missing beside signs of a start was
     /// removed.
     fn damage(&self) -> Option<String> {
-        let begun = self.shim == Shim::Lives
-            || !matches!(self.running, Note::Absent)
-            || !matches!(self.ended, Note::Absent);
+        let begun = self.shim == ShimState::Lives
+            || !matches!(self.running, NoteFile::Absent)
+            || !matches!(self.ended, NoteFile::Absent);
         let plan = match &self.plan {
-            Note::Damaged(message) => Some(message.clone()),
-            Note::Absent if begun => Some(format!("{}/plan.json is missing", self.folder)),
-            Note::Absent | Note::Read(()) => None,
+            NoteFile::Damaged(message) => Some(message.clone()),
+            NoteFile::Absent if begun => Some(format!("{}/plan.json is missing", self.folder)),
+            NoteFile::Absent | NoteFile::Read(()) => None,
         };
         let running = match &self.running {
-            Note::Damaged(message) => Some(message.clone()),
-            Note::Absent | Note::Read(_) => None,
+            NoteFile::Damaged(message) => Some(message.clone()),
+            NoteFile::Absent | NoteFile::Read(_) => None,
         };
         let ended = match &self.ended {
-            Note::Damaged(message) if self.shim == Shim::Gone => Some(message.clone()),
-            Note::Damaged(_) | Note::Absent | Note::Read(_) => None,
+            NoteFile::Damaged(message) if self.shim == ShimState::Gone => Some(message.clone()),
+            NoteFile::Damaged(_) | NoteFile::Absent | NoteFile::Read(_) => None,
         };
         plan.or(running).or(ended)
     }
 }
 
 /// The end of a task whose shim is gone without a note.
-fn end_of_orphan(running: &Running, boot: &str, end: impl Fn(Cause, String) -> Ending) -> Ending {
+fn end_of_orphan(
+    running: &RunningProcess,
+    boot: &str,
+    end: impl Fn(Cause, String) -> ProcessEnding,
+) -> ProcessEnding {
     if running.boot == boot {
         let message = "somebody killed the shim that watched over it, so it was ended";
         end(Cause::KilledOutside, message.into())
@@ -124,35 +133,39 @@ fn end_of_orphan(running: &Running, boot: &str, end: impl Fn(Cause, String) -> E
 mod tests {
     use super::*;
 
-    fn running() -> Running {
-        Running { pid: 7, boot: "this".into(), start_ticks: 1, at: 1 }
+    fn running() -> RunningProcess {
+        RunningProcess { pid: 7, boot: "this".into(), start_ticks: 1, at: 1 }
     }
 
     /// `shim plan running ended`: `+` is there, `-` absent, `!` damaged, `~` of another boot.
-    fn judged(words: &str) -> String {
-        let words: Vec<&str> = words.split(' ').collect();
-        fn note<T>(word: &str, name: &str, content: T) -> Note<T> {
+    fn judged(tokens: &str) -> String {
+        let tokens: Vec<&str> = tokens.split(' ').collect();
+        fn note<T>(word: &str, name: &str, content: T) -> NoteFile<T> {
             match word {
-                "-" => Note::Absent,
-                "!" => Note::Damaged(format!("{name} cannot be read")),
-                _ => Note::Read(content),
+                "-" => NoteFile::Absent,
+                "!" => NoteFile::Damaged(format!("{name} cannot be read")),
+                _ => NoteFile::Read(content),
             }
         }
-        let boot = if words[2] == "~" { "another" } else { "this" };
+        let boot = if tokens[2] == "~" { "another" } else { "this" };
         let evidence = Evidence {
             folder: "tasks/t".into(),
-            shim: match words[0] {
-                "+" => Shim::Lives,
-                "-" => Shim::Gone,
-                _ => Shim::Unknown("alive cannot be read".into()),
+            shim: match tokens[0] {
+                "+" => ShimState::Lives,
+                "-" => ShimState::Gone,
+                _ => ShimState::Unknown("alive cannot be read".into()),
             },
-            plan: note(words[1], "plan", ()),
-            running: note(words[2], "running", running()),
-            ended: note(words[3], "ended", Ending { exit_code: Some(3), ..Ending::default() }),
+            plan: note(tokens[1], "plan", ()),
+            running: note(tokens[2], "running", running()),
+            ended: note(
+                tokens[3],
+                "ended",
+                ProcessEnding { exit_code: Some(3), ..ProcessEnding::default() },
+            ),
             boot: boot.into(),
             now: 9,
         };
-        let told = |ending: Ending| match ending.exit_code {
+        let told = |ending: ProcessEnding| match ending.exit_code {
             Some(code) => format!("exit {code}"),
             None => format!("{:?}: {}", ending.cause, ending.error),
         };

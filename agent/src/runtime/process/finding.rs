@@ -2,23 +2,23 @@
 
 use super::{
     folder::{Folder, is_passing},
-    notes::{Cause, Ending, Running},
+    notes::{Cause, ProcessEnding, RunningProcess},
     remains, shim,
     tracking::{self, Whereabouts, look_now},
 };
-use crate::runtime::{Found, FoundState, Proof, Started};
+use crate::runtime::{FoundState, FoundTask, Proof, Started};
 use skep_proto::Id;
 use std::{collections::BTreeMap, ffi::OsString, fs, io, path::Path};
 
 /// All folders, and all processes whose folder is gone. A folder whose plan does not say whose
 /// it is belongs to this node: no other agent has this state folder.
-pub(super) fn found(tasks: &Path, node: Id) -> io::Result<Vec<Found>> {
+pub(super) fn found(tasks: &Path, node: Id) -> io::Result<Vec<FoundTask>> {
     let mut found = BTreeMap::new();
     for (task_id, remains) in remains::of_node(node) {
         let Some(pid) = remains.0.first().filter(|_| !Folder::of(tasks, task_id).exists()) else {
             continue;
         };
-        let started = tracking::started(&Running { pid: *pid, ..Running::default() });
+        let started = tracking::started(&RunningProcess { pid: *pid, ..RunningProcess::default() });
         let state = FoundState::Running(started);
         found.insert(task_id, recorded(task_id, state));
     }
@@ -61,12 +61,17 @@ fn folders(tasks: &Path) -> io::Result<Vec<Id>> {
 }
 
 /// What this runtime made itself: nobody else has a folder here, or these variables.
-fn recorded(task_id: Id, state: FoundState) -> Found {
-    Found { task_id, image_digest: String::new(), proof: Proof::Recorded, state }
+fn recorded(task_id: Id, state: FoundState) -> FoundTask {
+    FoundTask { task_id, image_digest: String::new(), proof: Proof::Recorded, state }
 }
 
 /// The end of a task whose files are of no use at all.
-fn unusable(folder: &Folder, error: &io::Error) -> Ending {
+fn unusable(folder: &Folder, error: &io::Error) -> ProcessEnding {
     let error = format!("{} cannot be used: {error}", folder.path().display());
-    Ending { cause: Cause::NotesDamaged, error, at: shim::now_ns(), ..Ending::default() }
+    ProcessEnding {
+        cause: Cause::NotesDamaged,
+        error,
+        at: shim::now_ns(),
+        ..ProcessEnding::default()
+    }
 }

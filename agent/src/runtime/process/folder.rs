@@ -13,9 +13,9 @@
 //! says what changed. Every note is written aside, synced and renamed, and the folder is synced
 //! after it: a power cut leaves the old note or the new one, never an empty file. The end's draft
 //! gets its disk blocks beforehand, so that a full disk does not make a task immortal. A note that
-//! cannot be read all the same is [`Note::Damaged`]: it costs its own task and no other.
+//! cannot be read all the same is [`NoteFile::Damaged`]: it costs its own task and no other.
 
-use super::notes::{Ending, Plan, Running, Surroundings};
+use super::notes::{ProcessEnding, ProcessPlan, RunningProcess, Surroundings};
 use nix::errno::Errno;
 use serde::{Serialize, de::DeserializeOwned};
 use skep_proto::Id;
@@ -33,7 +33,7 @@ pub(crate) const ERROR_CHARS_MAX: usize = 512;
 
 /// What is known of one file of a task.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Note<T> {
+pub(crate) enum NoteFile<T> {
     /// There is no such file.
     Absent,
     /// What it says.
@@ -42,12 +42,12 @@ pub(crate) enum Note<T> {
     Damaged(String),
 }
 
-impl<T> Note<T> {
+impl<T> NoteFile<T> {
     /// What it says, if it can be read.
     pub(crate) fn read(self) -> Option<T> {
         match self {
-            Note::Read(content) => Some(content),
-            Note::Absent | Note::Damaged(_) => None,
+            NoteFile::Read(content) => Some(content),
+            NoteFile::Absent | NoteFile::Damaged(_) => None,
         }
     }
 }
@@ -108,26 +108,26 @@ impl Folder {
     }
 
     /// The plan, without the program's arguments and environment: it is read often.
-    pub(crate) fn plan(&self) -> io::Result<Note<Plan>> {
+    pub(crate) fn plan(&self) -> io::Result<NoteFile<ProcessPlan>> {
         read(&self.0.join("plan.json"))
     }
 
     /// The program's arguments and environment.
-    pub(crate) fn surroundings(&self) -> io::Result<Note<Surroundings>> {
+    pub(crate) fn surroundings(&self) -> io::Result<NoteFile<Surroundings>> {
         read(&self.0.join("program.json"))
     }
 
-    pub(crate) fn running(&self) -> io::Result<Note<Running>> {
+    pub(crate) fn running(&self) -> io::Result<NoteFile<RunningProcess>> {
         read(&self.0.join("running.json"))
     }
 
-    pub(crate) fn ended(&self) -> io::Result<Note<Ending>> {
+    pub(crate) fn ended(&self) -> io::Result<NoteFile<ProcessEnding>> {
         read(&self.0.join("ended.json"))
     }
 
     /// Makes the folder with everything that a start needs. What is there already is kept: a
     /// prepare that was cut short is taken up.
-    pub(crate) fn make(&self, plan: &Plan) -> io::Result<()> {
+    pub(crate) fn make(&self, plan: &ProcessPlan) -> io::Result<()> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.0)?;
         for fifo in [self.control(), self.alive()] {
             match nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::from_bits_truncate(0o600)) {
@@ -140,7 +140,7 @@ impl Folder {
         self.write("plan.json", plan)
     }
 
-    pub(crate) fn write_running(&self, running: &Running) -> io::Result<()> {
+    pub(crate) fn write_running(&self, running: &RunningProcess) -> io::Result<()> {
         self.write("running.json", running)
     }
 
@@ -156,9 +156,9 @@ impl Folder {
     }
 
     /// Writes the end over its draft. The first one that can be read stands: an end never changes.
-    pub(crate) fn write_ended(&self, draft: &mut File, ending: &Ending) -> io::Result<()> {
+    pub(crate) fn write_ended(&self, draft: &mut File, ending: &ProcessEnding) -> io::Result<()> {
         let ended = self.0.join("ended.json");
-        if let Note::Read(_) = self.ended()? {
+        if let NoteFile::Read(_) = self.ended()? {
             return Ok(());
         }
         if ended.is_dir() {
@@ -175,7 +175,7 @@ impl Folder {
     }
 
     /// Writes the end in the name of a shim that will not.
-    pub(crate) fn end(&self, ending: &Ending) -> io::Result<()> {
+    pub(crate) fn end(&self, ending: &ProcessEnding) -> io::Result<()> {
         self.write_ended(&mut self.draft_ending()?, ending)
     }
 
@@ -206,22 +206,22 @@ impl Folder {
     }
 }
 
-fn read<T: DeserializeOwned>(path: &Path) -> io::Result<Note<T>> {
+fn read<T: DeserializeOwned>(path: &Path) -> io::Result<NoteFile<T>> {
     let mut text = Vec::new();
     match File::open(path).and_then(|mut file| file.read_to_end(&mut text)) {
         Ok(_) => Ok(match serde_json::from_slice(&text) {
-            Ok(content) => Note::Read(content),
+            Ok(content) => NoteFile::Read(content),
             Err(error) => damaged(path, &error),
         }),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Note::Absent),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(NoteFile::Absent),
         Err(error) if is_passing(&error) => Err(error),
         Err(error) => Ok(damaged(path, &error)),
     }
 }
 
 /// The note of a file that is there and of no use.
-pub(crate) fn damaged<T>(path: &Path, why: &dyn std::fmt::Display) -> Note<T> {
-    Note::Damaged(format!("{} cannot be read: {why}", path.display()))
+pub(crate) fn damaged<T>(path: &Path, why: &dyn std::fmt::Display) -> NoteFile<T> {
+    NoteFile::Damaged(format!("{} cannot be read: {why}", path.display()))
 }
 
 #[cfg(test)]
@@ -232,12 +232,12 @@ mod tests {
     fn the_first_end_that_can_be_read_stands() {
         let dir = tempfile::tempdir().unwrap();
         let folder = Folder::new(dir.path().join("t"));
-        folder.make(&Plan::default()).unwrap();
+        folder.make(&ProcessPlan::default()).unwrap();
         let code = || folder.ended().unwrap().read().and_then(|ending| ending.exit_code);
         fs::write(folder.path().join("ended.json"), "").unwrap();
-        folder.end(&Ending { exit_code: Some(3), ..Ending::default() }).unwrap();
+        folder.end(&ProcessEnding { exit_code: Some(3), ..ProcessEnding::default() }).unwrap();
         assert_eq!(code(), Some(3));
-        folder.end(&Ending { exit_code: Some(4), ..Ending::default() }).unwrap();
+        folder.end(&ProcessEnding { exit_code: Some(4), ..ProcessEnding::default() }).unwrap();
         assert_eq!(code(), Some(3));
     }
 
@@ -245,18 +245,18 @@ mod tests {
     fn a_file_that_cannot_be_read_is_damaged_and_named() {
         let dir = tempfile::tempdir().unwrap();
         let folder = Folder::new(dir.path().join("t"));
-        assert_eq!(folder.plan().unwrap(), Note::Absent);
-        folder.make(&Plan::default()).unwrap();
-        assert_eq!(folder.plan().unwrap(), Note::Read(Plan::default()));
+        assert_eq!(folder.plan().unwrap(), NoteFile::Absent);
+        folder.make(&ProcessPlan::default()).unwrap();
+        assert_eq!(folder.plan().unwrap(), NoteFile::Read(ProcessPlan::default()));
         let plan = folder.path().join("plan.json");
         let whole = fs::read(&plan).unwrap();
         for bytes in [&b""[..], &whole[..20], b"\0\0\0\0"] {
             fs::write(&plan, bytes).unwrap();
-            let Note::Damaged(message) = folder.plan().unwrap() else { panic!("{bytes:?}") };
+            let NoteFile::Damaged(message) = folder.plan().unwrap() else { panic!("{bytes:?}") };
             assert!(message.contains("t/plan.json cannot be read"), "{message}");
         }
         fs::remove_file(&plan).unwrap();
         fs::create_dir(&plan).unwrap();
-        assert!(matches!(folder.plan().unwrap(), Note::Damaged(_)));
+        assert!(matches!(folder.plan().unwrap(), NoteFile::Damaged(_)));
     }
 }

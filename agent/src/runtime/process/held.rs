@@ -14,11 +14,11 @@ use std::{
 use tokio::net::unix::pipe;
 
 /// The reading end of a FIFO whose writing end somebody holds.
-pub(crate) struct Held(File);
+pub(crate) struct HeldFifo(File);
 
-impl Held {
+impl HeldFifo {
     /// None when nobody holds the other end, or the FIFO is not there.
-    pub(crate) fn open(fifo: &Path) -> io::Result<Option<Held>> {
+    pub(crate) fn open(fifo: &Path) -> io::Result<Option<HeldFifo>> {
         let file =
             match OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK).open(fifo) {
                 Ok(file) => file,
@@ -30,7 +30,7 @@ impl Held {
         }
         match nix::unistd::read(file.as_fd(), &mut [0; 16]) {
             Ok(0) => Ok(None),
-            Ok(_) | Err(Errno::EAGAIN | Errno::EINTR) => Ok(Some(Held(file))),
+            Ok(_) | Err(Errno::EAGAIN | Errno::EINTR) => Ok(Some(HeldFifo(file))),
             Err(error) => Err(error.into()),
         }
     }

@@ -13,7 +13,7 @@ use super::{folder::Folder, watch::Watches};
 use crate::runtime::{LogLine, LogQuery, LogStream, RuntimeError};
 use bytes::Bytes;
 use futures::stream;
-use reading::Reading;
+use reading::LogFileReader;
 use skep_proto::{Timestamp, v1::LogSource};
 use std::io::{self, Write};
 
@@ -36,7 +36,7 @@ pub(crate) fn write_count(into: &mut Vec<u8>, at: u64, lines: u64) {
 
 /// What one line of a file says.
 #[derive(Clone, PartialEq, Eq, Debug)]
-enum Entry {
+enum LogFileEntry {
     Line(LogLine),
     /// So many lines came before the next one.
     Count {
@@ -46,17 +46,17 @@ enum Entry {
 }
 
 /// None for a line that was torn by a full disk.
-fn parse(line: &[u8]) -> Option<Entry> {
+fn parse(line: &[u8]) -> Option<LogFileEntry> {
     let mut parts = line.splitn(3, |byte| *byte == b' ');
     let number = |text: &[u8]| std::str::from_utf8(text).ok()?.parse().ok();
     let at = Timestamp(number(parts.next()?)?);
     let source = match parts.next()? {
         b"o" => LogSource::Stdout,
         b"e" => LogSource::Stderr,
-        b"n" => return Some(Entry::Count { at, lines: number(parts.next()?)? }),
+        b"n" => return Some(LogFileEntry::Count { at, lines: number(parts.next()?)? }),
         _ => return None,
     };
-    Some(Entry::Line(LogLine { at, source, text: Bytes::copy_from_slice(parts.next()?) }))
+    Some(LogFileEntry::Line(LogLine { at, source, text: Bytes::copy_from_slice(parts.next()?) }))
 }
 
 /// The lines that a query wants, as a stream.
@@ -67,7 +67,7 @@ pub(crate) async fn open(
 ) -> Result<LogStream, RuntimeError> {
     let watch =
         if query.follow { Some(watches.watch(folder.path()).map_err(unreadable)?) } else { None };
-    let opened = tokio::task::spawn_blocking(move || Reading::open(folder, query, watch))
+    let opened = tokio::task::spawn_blocking(move || LogFileReader::open(folder, query, watch))
         .await
         .map_err(|error| RuntimeError::Failed(error.to_string()))?;
     let reading = opened.map_err(unreadable)?;
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
     use crate::runtime::{
         LogItem,
-        process::notes::{Ending, Plan},
+        process::notes::{ProcessEnding, ProcessPlan},
     };
     use futures::StreamExt;
     use std::fs::File;
@@ -98,7 +98,7 @@ mod tests {
     fn folder() -> (tempfile::TempDir, Folder) {
         let dir = tempfile::tempdir().unwrap();
         let folder = Folder::new(dir.path().join("t"));
-        folder.make(&Plan::default()).unwrap();
+        folder.make(&ProcessPlan::default()).unwrap();
         (dir, folder)
     }
 
@@ -187,7 +187,7 @@ mod tests {
         for item in ["102", "lost 5", "108", "109", "110"] {
             assert_eq!(next(&mut stream).await, item);
         }
-        folder.end(&Ending::default()).unwrap();
+        folder.end(&ProcessEnding::default()).unwrap();
         assert!(stream.next().await.is_none());
     }
 
@@ -224,7 +224,7 @@ mod tests {
         std::fs::write(folder.log(), lines(4..5)).unwrap();
         assert_eq!(next(&mut stream).await, "3");
         assert_eq!(next(&mut stream).await, "4");
-        folder.end(&Ending::default()).unwrap();
+        folder.end(&ProcessEnding::default()).unwrap();
         assert!(stream.next().await.is_none());
     }
 }

@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 /// What the shim is to do: settled by the agent, with nothing left to look up.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Plan {
+pub(crate) struct ProcessPlan {
     /// The task's id, in text.
     pub task: String,
     /// The node it was planned for, in text.
@@ -35,7 +35,7 @@ pub(crate) struct Plan {
     /// and to find every process of the task.
     pub groups: Vec<ControlGroup>,
     /// Limits of the process itself.
-    pub ulimits: Vec<Limit>,
+    pub ulimits: Vec<ProcessLimit>,
     /// Added to its badness when memory runs out, whatever the agent's own is.
     pub oom_score_adj: i64,
     /// A log file that has reached this size is put aside, and the one that was aside is deleted.
@@ -73,7 +73,7 @@ pub(crate) struct ControlGroup {
 
 /// One limit of the process, by the name that `setrlimit` has for it, in lower case: `nofile`.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Limit {
+pub(crate) struct ProcessLimit {
     /// Which.
     pub name: String,
     /// May be raised up to `hard` by the process; negative is without limit.
@@ -84,7 +84,7 @@ pub(crate) struct Limit {
 
 /// A process that was started.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Running {
+pub(crate) struct RunningProcess {
     /// Its number, which is its process group's too.
     pub pid: i32,
     /// The boot that it was started in: after another boot the number means nothing.
@@ -97,7 +97,7 @@ pub(crate) struct Running {
 
 /// How it ended.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Ending {
+pub(crate) struct ProcessEnding {
     /// 128 + N for a death by signal N; none where the program never ran, or nobody saw its end.
     pub exit_code: Option<i32>,
     /// 0 for none.

@@ -9,8 +9,8 @@
 //! names one.
 
 use super::{
-    cgroup::{Hierarchy, Limits},
-    notes::{Account, ControlGroup, Limit, Plan, Surroundings},
+    cgroup::{CgroupLimits, Hierarchy},
+    notes::{Account, ControlGroup, ProcessLimit, ProcessPlan, Surroundings},
     shim::launch,
 };
 use crate::runtime::{RuntimeError, Workload};
@@ -40,7 +40,7 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 pub(super) fn plan(
     workload: &Workload,
     hierarchy: Option<&Hierarchy>,
-) -> Result<Plan, RuntimeError> {
+) -> Result<ProcessPlan, RuntimeError> {
     let spec = &workload.spec;
     let container =
         defaults::container(spec).ok_or_else(|| rejected("the task has no program to run"))?;
@@ -69,7 +69,7 @@ pub(super) fn plan(
             dir.display()
         )));
     }
-    Ok(Plan {
+    Ok(ProcessPlan {
         task: workload.task_id.to_string(),
         node: workload.node_id.to_string(),
         name: workload.name(),
@@ -90,8 +90,8 @@ pub(super) fn plan(
     })
 }
 
-fn rejected(words: impl Into<String>) -> RuntimeError {
-    RuntimeError::Rejected(words.into())
+fn rejected(message: impl Into<String>) -> RuntimeError {
+    RuntimeError::Rejected(message.into())
 }
 
 /// The first thing asked for that needs more than a process.
@@ -265,26 +265,26 @@ fn groups(
     hierarchy: Option<&Hierarchy>,
 ) -> Result<Vec<ControlGroup>, RuntimeError> {
     let limits = workload.spec.resources.as_ref().and_then(|resources| resources.limits.as_ref());
-    let limits = Limits {
+    let limits = CgroupLimits {
         nano_cpus: limits.map_or(0, |limits| limits.nano_cpus),
         memory_bytes: limits.map_or(0, |limits| limits.memory_bytes),
         pids: container.pids_limit.max(0),
     };
     match hierarchy {
         Some(hierarchy) => Ok(hierarchy.groups(&workload.task_id.to_string(), limits)),
-        None if limits == Limits::default() => Ok(Vec::new()),
+        None if limits == CgroupLimits::default() => Ok(Vec::new()),
         None => Err(rejected(
             "this node may not make control groups, so it cannot limit what a task uses",
         )),
     }
 }
 
-fn ulimits(container: &ContainerSpec) -> Result<Vec<Limit>, RuntimeError> {
+fn ulimits(container: &ContainerSpec) -> Result<Vec<ProcessLimit>, RuntimeError> {
     let limits = container.ulimits.iter().map(|limit| {
         if launch::resource(&limit.name).is_none() {
             return Err(rejected(format!("no ulimit {:?}", limit.name)));
         }
-        Ok(Limit { name: limit.name.clone(), soft: limit.soft, hard: limit.hard })
+        Ok(ProcessLimit { name: limit.name.clone(), soft: limit.soft, hard: limit.hard })
     });
     limits.collect()
 }
@@ -294,7 +294,7 @@ mod tests {
     use super::*;
     use skep_proto::v1::task_spec::Runtime;
 
-    fn planned(container: ContainerSpec) -> Result<Plan, RuntimeError> {
+    fn planned(container: ContainerSpec) -> Result<ProcessPlan, RuntimeError> {
         let spec = TaskSpec { runtime: Some(Runtime::Container(container)), ..TaskSpec::default() };
         plan(&Workload { spec: spec.into(), ..Workload::default() }, None)
     }
@@ -325,22 +325,25 @@ mod tests {
 
     #[test]
     fn what_is_not_there_is_rejected_by_name() {
-        let words = |spec: ContainerSpec| match planned(spec) {
-            Err(RuntimeError::Rejected(words)) => words,
+        let message = |spec: ContainerSpec| match planned(spec) {
+            Err(RuntimeError::Rejected(message)) => message,
             other => panic!("{other:?}"),
         };
         assert!(
-            words(ContainerSpec { image: "nginx:1".into(), ..sh() })
+            message(ContainerSpec { image: "nginx:1".into(), ..sh() })
                 .starts_with("no such program \"nginx:1\"")
         );
-        assert!(words(ContainerSpec { image: "/no/such".into(), ..sh() }).contains("\"/no/such\""));
         assert!(
-            words(ContainerSpec { image: "/etc/passwd".into(), ..sh() }).contains("not executable")
+            message(ContainerSpec { image: "/no/such".into(), ..sh() }).contains("\"/no/such\"")
         );
-        assert!(words(ContainerSpec { dir: "/no/dir".into(), ..sh() }).contains("/no/dir"));
-        assert!(words(ContainerSpec { stop_signal: "SIGFOO".into(), ..sh() }).contains("SIGFOO"));
-        assert!(words(ContainerSpec { tty: true, ..sh() }).contains("a terminal"));
-        assert!(words(ContainerSpec { pids_limit: 5, ..sh() }).contains("control groups"));
+        assert!(
+            message(ContainerSpec { image: "/etc/passwd".into(), ..sh() })
+                .contains("not executable")
+        );
+        assert!(message(ContainerSpec { dir: "/no/dir".into(), ..sh() }).contains("/no/dir"));
+        assert!(message(ContainerSpec { stop_signal: "SIGFOO".into(), ..sh() }).contains("SIGFOO"));
+        assert!(message(ContainerSpec { tty: true, ..sh() }).contains("a terminal"));
+        assert!(message(ContainerSpec { pids_limit: 5, ..sh() }).contains("control groups"));
     }
 
     #[test]

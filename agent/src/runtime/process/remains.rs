@@ -76,13 +76,13 @@ pub(super) fn kill_all(task: Id, groups: &[ControlGroup]) -> bool {
 
 /// What a process's environment says of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Mark {
+struct ProcessMark {
     task: Id,
     node: Option<Id>,
 }
 
 /// Processes that carry a mark. The environment of one that has ended is empty.
-fn marked() -> impl Iterator<Item = (i32, Mark)> {
+fn marked() -> impl Iterator<Item = (i32, ProcessMark)> {
     let entries = fs::read_dir("/proc").into_iter().flatten();
     entries.filter_map(|entry| {
         let pid = entry.ok()?.file_name().to_str()?.parse().ok()?;
@@ -90,13 +90,13 @@ fn marked() -> impl Iterator<Item = (i32, Mark)> {
     })
 }
 
-fn parse(environment: &[u8]) -> Option<Mark> {
+fn parse(environment: &[u8]) -> Option<ProcessMark> {
     let variable = |name: &str| {
         let mut all = environment.split(|byte| *byte == 0);
         let value = all.find_map(|pair| pair.strip_prefix(name.as_bytes())?.strip_prefix(b"="))?;
         Id::parse(std::str::from_utf8(value).ok()?)
     };
-    Some(Mark { task: variable(TASK_VARIABLE)?, node: variable(NODE_VARIABLE) })
+    Some(ProcessMark { task: variable(TASK_VARIABLE)?, node: variable(NODE_VARIABLE) })
 }
 
 #[cfg(test)]
@@ -107,10 +107,10 @@ mod tests {
     fn a_process_is_known_by_its_environment() {
         let (task, node) = (Id(7), Id(8));
         let text = format!("A=1\0XSKEP_TASK_ID=no\0SKEP_TASK_ID={task}\0SKEP_NODE_ID={node}\0");
-        assert_eq!(parse(text.as_bytes()), Some(Mark { task, node: Some(node) }));
+        assert_eq!(parse(text.as_bytes()), Some(ProcessMark { task, node: Some(node) }));
         assert_eq!(
             parse(format!("SKEP_TASK_ID={task}").as_bytes()),
-            Some(Mark { task, node: None })
+            Some(ProcessMark { task, node: None })
         );
         assert_eq!(parse(b"SKEP_TASK_ID=\0SKEP_NODE_ID=x"), None);
         assert_eq!(parse(b""), None);

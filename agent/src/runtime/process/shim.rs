@@ -22,8 +22,8 @@ mod program;
 
 use super::{
     boot, cgroup,
-    folder::{ERROR_CHARS_MAX, Folder, Note},
-    notes::{Cause, Ending, Plan},
+    folder::{ERROR_CHARS_MAX, Folder, NoteFile},
+    notes::{Cause, ProcessEnding, ProcessPlan},
 };
 use nix::{
     errno::Errno,
@@ -35,8 +35,8 @@ use nix::{
     },
     unistd::Pid,
 };
-pub(crate) use orders::Order;
-use output::Output;
+pub(crate) use orders::ShimOrder;
+use output::ProgramOutput;
 use std::{
     ffi::OsString,
     fs::File,
@@ -93,9 +93,9 @@ fn run(folder: &Folder) -> io::Result<()> {
     let _ = nix::sys::prctl::set_name(c"skep-shim");
     nix::unistd::chdir("/")?;
     let plan = match folder.plan()? {
-        Note::Read(plan) => plan,
-        Note::Absent => return Err(io::Error::other("the task's plan is gone")),
-        Note::Damaged(message) => return Err(io::Error::other(message)),
+        NoteFile::Read(plan) => plan,
+        NoteFile::Absent => return Err(io::Error::other("the task's plan is gone")),
+        NoteFile::Damaged(message) => return Err(io::Error::other(message)),
     };
     let mut draft = folder.draft_ending()?;
     match Shim::start(folder, &plan) {
@@ -105,29 +105,29 @@ fn run(folder: &Folder) -> io::Result<()> {
         }
         Err(error) => {
             cgroup::remove(&plan.groups);
-            let words = error.to_string();
-            let ending = Ending {
+            let message = error.to_string();
+            let ending = ProcessEnding {
                 cause: Cause::NotStarted,
-                error: cut(&words),
+                error: cut(&message),
                 at: now_ns(),
-                ..Ending::default()
+                ..ProcessEnding::default()
             };
             folder.write_ended(&mut draft, &ending)?;
-            Err(io::Error::other(words))
+            Err(io::Error::other(message))
         }
     }
 }
 
-fn cut(words: &str) -> String {
-    words.chars().take(ERROR_CHARS_MAX).collect()
+fn cut(message: &str) -> String {
+    message.chars().take(ERROR_CHARS_MAX).collect()
 }
 
 struct Shim<'a> {
-    plan: &'a Plan,
+    plan: &'a ProcessPlan,
     leader: Pid,
     signals: SignalFd,
     control: io::Stdin,
-    output: Output,
+    output: ProgramOutput,
     stop: Stop,
 }
 
@@ -141,7 +141,7 @@ struct Stop {
 }
 
 impl<'a> Shim<'a> {
-    fn start(folder: &Folder, plan: &'a Plan) -> io::Result<Shim<'a>> {
+    fn start(folder: &Folder, plan: &'a ProcessPlan) -> io::Result<Shim<'a>> {
         cgroup::make(&plan.groups)?;
         // The program starts before this process blocks any signal, since it would inherit that. A
         // child that ends in between is found by the first look in `follow`.
@@ -159,12 +159,13 @@ impl<'a> Shim<'a> {
         }
         tell(&format!("started {leader}"));
         nix::unistd::dup2_stderr(File::options().write(true).open("/dev/null")?)?;
-        let output = Output::open(folder, plan.log_file_bytes_max, started.stdout, started.stderr)?;
+        let output =
+            ProgramOutput::open(folder, plan.log_file_bytes_max, started.stdout, started.stderr)?;
         Ok(Shim { plan, leader, signals, control: io::stdin(), output, stop: Stop::default() })
     }
 
     /// Until nothing of the task runs any more.
-    fn follow(&mut self) -> io::Result<Ending> {
+    fn follow(&mut self) -> io::Result<ProcessEnding> {
         loop {
             if let Some(status) = self.reap()? {
                 let left = self.clear_away();
@@ -200,8 +201,8 @@ impl<'a> Shim<'a> {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(error) => return Err(error.into()),
         }
-        let has = |place: usize| {
-            waiting.get(place).and_then(PollFd::revents).is_some_and(|seen| !seen.is_empty())
+        let has = |index: usize| {
+            waiting.get(index).and_then(PollFd::revents).is_some_and(|seen| !seen.is_empty())
         };
         let (signalled, ordered, spoken) = (has(0), has(1), (2..waiting.len()).any(has));
         drop(waiting);
@@ -214,7 +215,7 @@ impl<'a> Shim<'a> {
         if ordered {
             for order in orders::read(&self.control) {
                 match order {
-                    Order::Stop { grace } => self.begin_stop(grace, true),
+                    ShimOrder::Stop { grace } => self.begin_stop(grace, true),
                 }
             }
         }
@@ -297,7 +298,7 @@ impl<'a> Shim<'a> {
         }
     }
 
-    fn judge(&self, status: WaitStatus, left: bool) -> Ending {
+    fn judge(&self, status: WaitStatus, left: bool) -> ProcessEnding {
         let (exit_code, signal) = match status {
             WaitStatus::Exited(_, code) => (code, 0),
             WaitStatus::Signaled(_, signal, _) => (128 + signal as i32, signal as i32),
@@ -322,7 +323,7 @@ impl<'a> Shim<'a> {
         } else {
             ""
         };
-        Ending {
+        ProcessEnding {
             exit_code: Some(exit_code),
             signal,
             out_of_memory,

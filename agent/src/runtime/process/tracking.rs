@@ -5,15 +5,15 @@
 use super::{
     boot, cgroup,
     disk::on_disk,
-    evidence::{Evidence, Finding, Shim},
-    folder::{Folder, Note, damaged, is_passing},
-    held::Held,
-    notes::{Cause, Ending, Running},
+    evidence::{Evidence, Finding, ShimState},
+    folder::{Folder, NoteFile, damaged, is_passing},
+    held::HeldFifo,
+    notes::{Cause, ProcessEnding, RunningProcess},
     remains,
     shim::now_ns,
     watch::Watches,
 };
-use crate::runtime::{Ended, Started};
+use crate::runtime::{Started, TaskEnd};
 use nix::{
     sys::signal::{Signal, killpg},
     unistd::Pid,
@@ -28,13 +28,13 @@ pub(super) enum Whereabouts {
     /// Prepared; never started.
     Planned,
     /// Its shim lives and has not said that the program runs.
-    Starting(Held),
+    Starting(HeldFifo),
     /// Its shim lives and the program ran when it last spoke.
-    Runs(Running, Held),
+    Runs(RunningProcess, HeldFifo),
     /// Its shim lives, and the task cannot go on: it must be stopped, and this will be its end.
-    Doomed(Option<Running>, Ending, Held),
+    Doomed(Option<RunningProcess>, ProcessEnding, HeldFifo),
     /// It ended; without a note of its start it never ran.
-    Over(Option<Running>, Ending),
+    Over(Option<RunningProcess>, ProcessEnding),
 }
 
 /// Looks, on another thread.
@@ -47,13 +47,13 @@ pub(super) async fn look(task: Id, folder: &Folder) -> io::Result<Whereabouts> {
 /// first and written down as ended.
 pub(super) fn look_now(task: Id, folder: &Folder) -> io::Result<Whereabouts> {
     // In this order: a shim writes its last note before it lets go.
-    let (shim, held) = match Held::open(&folder.alive()) {
-        Ok(Some(held)) => (Shim::Lives, Some(held)),
-        Ok(None) => (Shim::Gone, None),
+    let (shim, held) = match HeldFifo::open(&folder.alive()) {
+        Ok(Some(held)) => (ShimState::Lives, Some(held)),
+        Ok(None) => (ShimState::Gone, None),
         Err(error) if is_passing(&error) => return Err(error),
         Err(error) => match damaged::<()>(&folder.alive(), &error) {
-            Note::Damaged(message) => (Shim::Unknown(message), None),
-            Note::Absent | Note::Read(()) => (Shim::Gone, None),
+            NoteFile::Damaged(message) => (ShimState::Unknown(message), None),
+            NoteFile::Absent | NoteFile::Read(()) => (ShimState::Gone, None),
         },
     };
     let evidence = Evidence {
@@ -61,9 +61,9 @@ pub(super) fn look_now(task: Id, folder: &Folder) -> io::Result<Whereabouts> {
         shim,
         running: folder.running()?,
         plan: match folder.plan()? {
-            Note::Read(_) => Note::Read(()),
-            Note::Absent => Note::Absent,
-            Note::Damaged(message) => Note::Damaged(message),
+            NoteFile::Read(_) => NoteFile::Read(()),
+            NoteFile::Absent => NoteFile::Absent,
+            NoteFile::Damaged(message) => NoteFile::Damaged(message),
         },
         ended: folder.ended()?,
         boot: boot::boot_id(),
@@ -81,7 +81,9 @@ pub(super) fn look_now(task: Id, folder: &Folder) -> io::Result<Whereabouts> {
         (Finding::Bury(running, ending), _) => bury(task, folder, running, ending)?,
         // These three are only found where the shim lives.
         (Finding::Starting, None) => Whereabouts::Planned,
-        (Finding::Runs(running), None) => Whereabouts::Over(Some(running), Ending::default()),
+        (Finding::Runs(running), None) => {
+            Whereabouts::Over(Some(running), ProcessEnding::default())
+        }
         (Finding::Doomed(running, ending), None) => Whereabouts::Over(running, ending),
     })
 }
@@ -90,8 +92,8 @@ pub(super) fn look_now(task: Id, folder: &Folder) -> io::Result<Whereabouts> {
 pub(super) fn bury(
     task: Id,
     folder: &Folder,
-    running: Option<Running>,
-    ending: Ending,
+    running: Option<RunningProcess>,
+    ending: ProcessEnding,
 ) -> io::Result<Whereabouts> {
     let groups = folder.plan()?.read().map(|plan| plan.groups).unwrap_or_default();
     if let Some(running) = running.as_ref().filter(|running| boot::is_same(running)) {
@@ -141,7 +143,7 @@ pub(super) async fn until_begun(task: Id, folder: &Folder, watches: &Watches) ->
 }
 
 /// The start, as runtimes tell it.
-pub(super) fn started(running: &Running) -> Started {
+pub(super) fn started(running: &RunningProcess) -> Started {
     Started {
         container_ref: format!("process-{}", running.pid),
         pid: running.pid,
@@ -150,7 +152,7 @@ pub(super) fn started(running: &Running) -> Started {
 }
 
 /// The end, as runtimes tell it.
-pub(super) fn ended(ending: &Ending) -> Ended {
+pub(super) fn ended(ending: &ProcessEnding) -> TaskEnd {
     let cause = match ending.cause {
         Cause::Itself | Cause::NotStarted => EndCause::Itself,
         Cause::Asked => EndCause::Asked,
@@ -179,7 +181,7 @@ pub(super) fn ended(ending: &Ending) -> Ended {
             _,
         ) => String::new(),
     };
-    Ended {
+    TaskEnd {
         exit_code: ending.exit_code,
         signal: ending.signal,
         out_of_memory: ending.out_of_memory,

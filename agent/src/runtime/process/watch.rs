@@ -33,7 +33,7 @@ struct Instance {
 type Folders = Mutex<BTreeMap<i32, watch::Sender<u64>>>;
 
 /// News of one folder, from the moment it was made.
-pub(crate) struct Watch {
+pub(crate) struct FolderWatch {
     news: watch::Receiver<u64>,
     descriptor: WatchDescriptor,
     instance: Arc<Instance>,
@@ -41,7 +41,7 @@ pub(crate) struct Watch {
 
 impl Watches {
     /// Begins to watch a folder. Look at it after this, or news are missed.
-    pub(crate) fn watch(&self, folder: &Path) -> io::Result<Watch> {
+    pub(crate) fn watch(&self, folder: &Path) -> io::Result<FolderWatch> {
         let instance = self.instance()?;
         let wanted = AddWatchFlags::IN_MODIFY
             | AddWatchFlags::IN_CREATE
@@ -53,7 +53,7 @@ impl Watches {
         let descriptor = instance.inotify.add_watch(folder, wanted)?;
         let news = folders.entry(descriptor.as_raw()).or_default().subscribe();
         drop(folders);
-        Ok(Watch { news, descriptor, instance })
+        Ok(FolderWatch { news, descriptor, instance })
     }
 
     fn instance(&self) -> io::Result<Arc<Instance>> {
@@ -63,11 +63,11 @@ impl Watches {
         }
         let inotify =
             Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC).map_err(|error| {
-                let words = format!(
+                let message = format!(
                     "cannot watch files: {}; raise fs.inotify.max_user_instances",
                     error.desc()
                 );
-                io::Error::other(words)
+                io::Error::other(message)
             })?;
         // To the event loop it is a pipe like any other.
         let news =
@@ -86,14 +86,14 @@ impl Drop for Instance {
     }
 }
 
-impl Watch {
+impl FolderWatch {
     /// Resolves when something happened since the last time, or since the beginning.
     pub(crate) async fn changed(&mut self) -> io::Result<()> {
         self.news.changed().await.map_err(|_| io::Error::other("files are watched no more"))
     }
 }
 
-impl Drop for Watch {
+impl Drop for FolderWatch {
     fn drop(&mut self) {
         let mut folders = locked(&self.instance.folders);
         let number = self.descriptor.as_raw();
@@ -175,8 +175,8 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let watches = Watches::default();
         let mut all = Vec::new();
-        for place in 0..300 {
-            let folder = root.path().join(place.to_string());
+        for index in 0..300 {
+            let folder = root.path().join(index.to_string());
             fs::create_dir(&folder).unwrap();
             all.push(watches.watch(&folder).unwrap());
         }

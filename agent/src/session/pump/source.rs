@@ -6,7 +6,7 @@ use futures::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use skep_proto::{Id, Timestamp, v1::LogOrder};
 use std::sync::Arc;
 
-pub(super) struct Source {
+pub(super) struct OutputSource {
     index: usize,
     pub(super) task: Id,
     pub(super) name: String,
@@ -18,13 +18,13 @@ pub(super) struct Source {
 }
 
 /// What was read of one source.
-pub(super) enum Reading {
+pub(super) enum SourceRead {
     Opened(usize, Result<LogStream, RuntimeError>),
     Read(usize, LogStream, Option<Result<LogItem, RuntimeError>>),
 }
 
-impl Source {
-    pub(super) fn new(task: Id, name: String, order: &LogOrder) -> Source {
+impl OutputSource {
+    pub(super) fn new(task: Id, name: String, order: &LogOrder) -> OutputSource {
         let mut query = LogQuery {
             tail: order.tail,
             since: Timestamp(order.since_at),
@@ -40,26 +40,26 @@ impl Source {
             query.since = query.since.max(Timestamp(before.read_at));
             had = before.read_lines;
         }
-        Source { index: 0, task, name, query, had, lines: None }
+        OutputSource { index: 0, task, name, query, had, lines: None }
     }
 
     pub(super) fn open(
         &mut self,
         index: usize,
         runtime: Arc<dyn Runtime>,
-    ) -> BoxFuture<'static, Reading> {
+    ) -> BoxFuture<'static, SourceRead> {
         self.index = index;
         let (task, query) = (self.task, self.query.clone());
-        Box::pin(async move { Reading::Opened(index, runtime.logs(task, query).await) })
+        Box::pin(async move { SourceRead::Opened(index, runtime.logs(task, query).await) })
     }
 
     /// Reads the next item, if nothing is being read.
-    pub(super) fn read_on(&mut self, reads: &mut FuturesUnordered<BoxFuture<'static, Reading>>) {
+    pub(super) fn read_on(&mut self, reads: &mut FuturesUnordered<BoxFuture<'static, SourceRead>>) {
         let index = self.index;
         if let Some(mut lines) = self.lines.take() {
             reads.push(Box::pin(async move {
                 let item = lines.next().await;
-                Reading::Read(index, lines, item)
+                SourceRead::Read(index, lines, item)
             }));
         }
     }
@@ -101,11 +101,11 @@ mod tests {
     fn a_reader_goes_on_behind_the_last_line_that_it_had() {
         let resume = vec![LogResume { task_id: Id(7).to_bytes(), read_at: 5, read_lines: 2 }];
         let order = LogOrder { tail: Some(3), since_at: 2, resume, ..LogOrder::default() };
-        let mut source = Source::new(Id(7), "web.1".into(), &order);
+        let mut source = OutputSource::new(Id(7), "web.1".into(), &order);
         assert_eq!((source.query.since, source.query.tail), (Timestamp(5), None));
         let wanted: Vec<bool> = [5, 5, 5, 6].map(|at| source.wanted(line(at)).is_some()).into();
         assert_eq!(wanted, [false, false, true, true]);
-        let mut fresh = Source::new(Id(8), "web.2".into(), &order);
+        let mut fresh = OutputSource::new(Id(8), "web.2".into(), &order);
         assert_eq!((fresh.query.since, fresh.query.tail), (Timestamp(2), Some(3)));
         assert!(fresh.wanted(line(2)).is_some());
     }
@@ -114,7 +114,7 @@ mod tests {
     fn where_the_last_line_is_kept_no_more_the_next_one_is_wanted() {
         let resume = vec![LogResume { task_id: Id(7).to_bytes(), read_at: 5, read_lines: 1 }];
         let order = LogOrder { resume, ..LogOrder::default() };
-        let mut source = Source::new(Id(7), "web.1".into(), &order);
+        let mut source = OutputSource::new(Id(7), "web.1".into(), &order);
         assert!(source.wanted(line(6)).is_some());
         assert!(source.wanted(line(6)).is_some());
     }

@@ -5,7 +5,7 @@ use crate::simulator::{
     engine::{EngineEvent, Follows},
     net::Direction,
 };
-use skep_agent::core::{Input, Output};
+use skep_agent::core::{AgentOutput, Input};
 use skep_gateway::sessions::Conn;
 use skep_proto::{
     time::SECOND_NS,
@@ -105,9 +105,9 @@ impl SimulatedWorld {
         }
     }
 
-    fn agent_says(&mut self, index: usize, output: Output) {
+    fn agent_says(&mut self, index: usize, output: AgentOutput) {
         match output {
-            Output::Act(action) => {
+            AgentOutput::Act(action) => {
                 let agent = &mut self.agents[index];
                 let follows = agent.engine.ask(action, self.weather, self.now, &mut self.dice);
                 let process = agent.process;
@@ -116,20 +116,20 @@ impl SimulatedWorld {
                 }
                 self.plan_engine(index, process, follows);
             }
-            Output::Dial { line } => self.dial(index, line),
-            Output::Send(message) => self.agent_sends(index, message),
-            Output::HangUp { .. } => self.hang_up(index),
-            Output::Halt(_) => {
+            AgentOutput::Dial { line } => self.dial(index, line),
+            AgentOutput::Send(message) => self.agent_sends(index, message),
+            AgentOutput::HangUp { .. } => self.hang_up(index),
+            AgentOutput::Halt(_) => {
                 self.hang_up(index);
                 self.agents[index].core = None;
                 self.agents[index].halted = true;
                 let pause = self.dice.below(20 * SECOND_NS);
                 self.plan(pause, SimulatedEvent::AgentRejoins(index));
             }
-            Output::Joined { .. }
-            | Output::Write(_)
-            | Output::Logs(_)
-            | Output::LogCancel { .. } => {}
+            AgentOutput::Joined { .. }
+            | AgentOutput::Write(_)
+            | AgentOutput::Logs(_)
+            | AgentOutput::LogCancel { .. } => {}
         }
     }
 

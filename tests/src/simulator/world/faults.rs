@@ -2,7 +2,7 @@
 
 use super::{Occurrence, SimulatedEvent, SimulatedWorld};
 use crate::simulator::{engine::exited, net::Direction, people::orders};
-use skep_agent::runtime::Ended;
+use skep_agent::runtime::TaskEnd;
 use skep_gateway::sessions::Conn;
 use skep_proto::{
     Id,
@@ -181,7 +181,7 @@ impl SimulatedWorld {
                 self.agents[index].engine.go_away(self.now + SECOND_NS);
                 for task in self.agents[index].engine.running() {
                     let cause = EndCause::EngineStopped;
-                    self.end(index, task, Ended { cause, ..exited(137) });
+                    self.end(index, task, TaskEnd { cause, ..exited(137) });
                 }
             }
         }
@@ -199,7 +199,7 @@ impl SimulatedWorld {
             0 => self.end(index, *task, exited(1)),
             1 => {
                 let cause = EndCause::KilledOutside;
-                self.end(index, *task, Ended { signal: 9, cause, ..exited(137) });
+                self.end(index, *task, TaskEnd { signal: 9, cause, ..exited(137) });
             }
             _ => {
                 let (follows, process) =
@@ -209,7 +209,7 @@ impl SimulatedWorld {
         }
     }
 
-    fn end(&mut self, index: usize, task: Id, ended: Ended) {
+    fn end(&mut self, index: usize, task: Id, ended: TaskEnd) {
         let (follows, process) =
             (self.agents[index].engine.exit(task, ended), self.agents[index].process);
         self.plan_engine(index, process, follows);

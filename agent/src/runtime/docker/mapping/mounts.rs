@@ -81,12 +81,12 @@ fn volume(options: &VolumeOptions) -> MountVolumeOptions {
 }
 
 fn tmpfs(options: &TmpfsOptions) -> MountTmpfsOptions {
-    let words = options.options.split(',').filter(|word| !word.is_empty());
-    let words: Vec<Vec<String>> =
-        words.map(|word| word.splitn(2, '=').map(str::to_owned).collect()).collect();
+    let pairs = options.options.split(',').filter(|word| !word.is_empty());
+    let pairs: Vec<Vec<String>> =
+        pairs.map(|word| word.splitn(2, '=').map(str::to_owned).collect()).collect();
     MountTmpfsOptions {
         size_bytes: i64::try_from(options.size_bytes).ok().filter(|size| *size > 0),
         mode: (options.mode != 0).then_some(i64::from(options.mode)),
-        options: (!words.is_empty()).then_some(words),
+        options: (!pairs.is_empty()).then_some(pairs),
     }
 }

@@ -1,11 +1,11 @@
 //! One reader of a task's output: which lines it wants, and what it missed.
 
-use super::{Entry, parse};
+use super::{LogFileEntry, parse};
 use crate::runtime::{
     LogItem, LogLine, LogQuery,
     process::{
-        folder::{Folder, Note},
-        watch::Watch,
+        folder::{Folder, NoteFile},
+        watch::FolderWatch,
     },
 };
 use skep_proto::{Timestamp, v1::LogSource};
@@ -20,12 +20,12 @@ use std::{
 /// Read at once.
 const CHUNK_BYTES: usize = 64 << 10;
 
-pub(super) struct Reading {
+pub(super) struct LogFileReader {
     folder: Folder,
     query: LogQuery,
-    watch: Option<Watch>,
+    watch: Option<FolderWatch>,
     /// Oldest first; the last one may still be written.
-    files: VecDeque<Lines>,
+    files: VecDeque<LogFileLines>,
     /// Lines that came before the next one in the task's life, as far as they were read.
     count: u64,
     /// A line was read, wanted or not: what is missing lies between two lines, and not before all
@@ -39,13 +39,13 @@ pub(super) struct Reading {
     over: bool,
 }
 
-impl Reading {
+impl LogFileReader {
     pub(super) fn open(
         folder: Folder,
         query: LogQuery,
-        watch: Option<Watch>,
-    ) -> io::Result<Reading> {
-        let mut reading = Reading {
+        watch: Option<FolderWatch>,
+    ) -> io::Result<LogFileReader> {
+        let mut reading = LogFileReader {
             folder,
             query,
             watch,
@@ -62,7 +62,9 @@ impl Reading {
             let mut files = std::mem::take(&mut reading.files);
             for lines in &mut files {
                 while let Some(entry) = lines.next()? {
-                    found += u64::from(matches!(&entry, Entry::Line(line) if reading.wants(line)));
+                    found += u64::from(
+                        matches!(&entry, LogFileEntry::Line(line) if reading.wants(line)),
+                    );
                 }
                 lines.rewind()?;
             }
@@ -75,9 +77,9 @@ impl Reading {
 
     /// The newer file is opened first: if it is put aside in between, the older one is found to be
     /// the same and not read twice.
-    fn open_files(&self) -> io::Result<VecDeque<Lines>> {
-        let newer = Lines::open(&self.folder.log())?;
-        let older = Lines::open(&self.folder.log_aside())?;
+    fn open_files(&self) -> io::Result<VecDeque<LogFileLines>> {
+        let newer = LogFileLines::open(&self.folder.log())?;
+        let older = LogFileLines::open(&self.folder.log_aside())?;
         let inode = newer.as_ref().map(|lines| lines.inode);
         Ok(older.filter(|older| Some(older.inode) != inode).into_iter().chain(newer).collect())
     }
@@ -91,7 +93,7 @@ impl Reading {
                 continue;
             };
             match entry {
-                Entry::Count { at, lines } => {
+                LogFileEntry::Count { at, lines } => {
                     let missing = lines.saturating_sub(self.count);
                     self.count = self.count.max(lines);
                     if missing > 0
@@ -100,7 +102,7 @@ impl Reading {
                         return Ok(Some(lost));
                     }
                 }
-                Entry::Line(line) => {
+                LogFileEntry::Line(line) => {
                     self.count += 1;
                     self.any = true;
                     let until = self.query.until;
@@ -137,7 +139,7 @@ impl Reading {
         source && line.at >= since && (until == Timestamp::NEVER || line.at < until)
     }
 
-    fn next_written(&mut self) -> io::Result<Option<Entry>> {
+    fn next_written(&mut self) -> io::Result<Option<LogFileEntry>> {
         while let Some(lines) = self.files.front_mut() {
             if let Some(entry) = lines.next()? {
                 return Ok(Some(entry));
@@ -162,7 +164,7 @@ impl Reading {
         if self.over {
             return Ok(false);
         }
-        self.over = !self.folder.exists() || matches!(self.folder.ended()?, Note::Read(_));
+        self.over = !self.folder.exists() || matches!(self.folder.ended()?, NoteFile::Read(_));
         match &mut self.watch {
             Some(watch) if !self.over => watch.changed().await?,
             Some(_) | None => {}
@@ -185,7 +187,7 @@ impl Reading {
 }
 
 /// The whole lines of one file.
-struct Lines {
+struct LogFileLines {
     file: File,
     inode: u64,
     buffer: Vec<u8>,
@@ -193,12 +195,12 @@ struct Lines {
     start: usize,
 }
 
-impl Lines {
-    fn open(path: &Path) -> io::Result<Option<Lines>> {
+impl LogFileLines {
+    fn open(path: &Path) -> io::Result<Option<LogFileLines>> {
         match File::open(path) {
             Ok(file) => {
                 let inode = file.metadata()?.ino();
-                Ok(Some(Lines { file, inode, buffer: Vec::new(), start: 0 }))
+                Ok(Some(LogFileLines { file, inode, buffer: Vec::new(), start: 0 }))
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
@@ -212,7 +214,7 @@ impl Lines {
     }
 
     /// None at the end of what is written so far; half a line waits for its other half.
-    fn next(&mut self) -> io::Result<Option<Entry>> {
+    fn next(&mut self) -> io::Result<Option<LogFileEntry>> {
         let mut looked = self.start;
         loop {
             if let Some(end) = self.buffer[looked..].iter().position(|byte| *byte == b'\n') {
@@ -242,25 +244,28 @@ impl Lines {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runtime::process::notes::Plan;
+    use crate::runtime::process::notes::ProcessPlan;
     use std::io::Write;
 
     #[test]
     fn half_a_line_waits_and_a_torn_one_is_passed_over() {
         let dir = tempfile::tempdir().unwrap();
         let folder = Folder::new(dir.path().join("t"));
-        folder.make(&Plan::default()).unwrap();
+        folder.make(&ProcessPlan::default()).unwrap();
         std::fs::write(folder.log(), b"12 o half").unwrap();
-        let mut reader = Lines::open(&folder.log()).unwrap().unwrap();
+        let mut reader = LogFileLines::open(&folder.log()).unwrap().unwrap();
         assert_eq!(reader.next().unwrap(), None);
         let mut file = File::options().append(true).open(folder.log()).unwrap();
         file.write_all(b" more\ntorn by nothing\n13 e  x y\n14 n 7\n").unwrap();
         let line = |at, source, text: &'static str| {
-            Some(Entry::Line(LogLine { at: Timestamp(at), source, text: text.into() }))
+            Some(LogFileEntry::Line(LogLine { at: Timestamp(at), source, text: text.into() }))
         };
         assert_eq!(reader.next().unwrap(), line(12, LogSource::Stdout, "half more"));
         assert_eq!(reader.next().unwrap(), line(13, LogSource::Stderr, " x y"));
-        assert_eq!(reader.next().unwrap(), Some(Entry::Count { at: Timestamp(14), lines: 7 }));
+        assert_eq!(
+            reader.next().unwrap(),
+            Some(LogFileEntry::Count { at: Timestamp(14), lines: 7 })
+        );
         assert_eq!(reader.next().unwrap(), None);
     }
 }

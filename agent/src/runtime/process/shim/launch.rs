@@ -9,8 +9,8 @@
 //! environment, limits of open files, OOM score or file mode mask reaches it by accident.
 
 use crate::runtime::process::{
-    folder::{Folder, Note},
-    notes::{Account, Limit, Plan},
+    folder::{Folder, NoteFile},
+    notes::{Account, ProcessLimit, ProcessPlan},
     remains::{NODE_VARIABLE, TASK_VARIABLE},
 };
 use nix::{
@@ -42,14 +42,14 @@ const FILE_MODE_MASK: u32 = 0o022;
 
 /// The words before the folder that lead a binary to this stage: those that led it to the shim, and
 /// `launch`.
-pub(super) fn words() -> Vec<OsString> {
+pub(super) fn arguments() -> Vec<OsString> {
     let own: Vec<OsString> = std::env::args_os().skip(1).collect();
     let before = own.len().saturating_sub(1);
     own.into_iter().take(before).chain([OsString::from("launch")]).collect()
 }
 
 /// The program with its arguments and environment.
-fn program(plan: &Plan) -> Command {
+fn program(plan: &ProcessPlan) -> Command {
     let mut command = Command::new(&plan.program);
     command.arg0(&plan.arg0).args(&plan.surroundings.args).env_clear();
     command.envs(&plan.surroundings.env);
@@ -63,9 +63,9 @@ fn program(plan: &Plan) -> Command {
     clippy::wildcard_enum_match_arm,
     reason = "the system's list of errors is open; the others speak for themselves"
 )]
-pub(super) fn explain(plan: &Plan, error: &io::Error) -> io::Error {
+pub(super) fn explain(plan: &ProcessPlan, error: &io::Error) -> io::Error {
     let program = plan.program.display();
-    let words = match error.kind() {
+    let message = match error.kind() {
         io::ErrorKind::NotFound if !plan.dir.is_dir() => {
             format!("there is no folder {} to start {program} in", plan.dir.display())
         }
@@ -75,7 +75,7 @@ pub(super) fn explain(plan: &Plan, error: &io::Error) -> io::Error {
         io::ErrorKind::PermissionDenied => format!("{program} may not be run by this user"),
         _ => format!("{program} cannot be run: {error}"),
     };
-    io::Error::new(error.kind(), words)
+    io::Error::new(error.kind(), message)
 }
 
 /// Prepares this process and becomes the program; returns only when that went wrong, after telling
@@ -93,14 +93,14 @@ pub(super) fn launch(folder: &Folder) -> io::Result<()> {
 
 fn become_program(folder: &Folder) -> io::Result<std::convert::Infallible> {
     let mut plan = match folder.plan()? {
-        Note::Read(plan) => plan,
-        Note::Absent => return Err(io::Error::other("the task's plan is gone")),
-        Note::Damaged(message) => return Err(io::Error::other(message)),
+        NoteFile::Read(plan) => plan,
+        NoteFile::Absent => return Err(io::Error::other("the task's plan is gone")),
+        NoteFile::Damaged(message) => return Err(io::Error::other(message)),
     };
     plan.surroundings = match folder.surroundings()? {
-        Note::Read(surroundings) => surroundings,
-        Note::Absent => return Err(io::Error::other("the task's program.json is gone")),
-        Note::Damaged(message) => return Err(io::Error::other(message)),
+        NoteFile::Read(surroundings) => surroundings,
+        NoteFile::Absent => return Err(io::Error::other("the task's program.json is gone")),
+        NoteFile::Damaged(message) => return Err(io::Error::other(message)),
     };
     dup2_stdin(File::open("/dev/null")?)?;
     for group in &plan.groups {
@@ -156,7 +156,7 @@ fn change_user(account: &Account) -> io::Result<()> {
     Ok(())
 }
 
-fn set_limit(limit: &Limit) -> io::Result<()> {
+fn set_limit(limit: &ProcessLimit) -> io::Result<()> {
     let resource = resource(&limit.name)
         .ok_or_else(|| io::Error::other(format!("no limit {:?}", limit.name)))?;
     let value = |value: i64| u64::try_from(value).unwrap_or(RLIM_INFINITY);

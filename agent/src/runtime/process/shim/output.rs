@@ -30,29 +30,29 @@ use std::{
 const READ_BYTES: usize = 64 << 10;
 
 /// Both streams and the file they go to.
-pub(super) struct Output {
-    streams: Vec<Stream>,
+pub(super) struct ProgramOutput {
+    streams: Vec<OutputPipe>,
     sink: Sink,
     buffer: Vec<u8>,
 }
 
-struct Stream {
+struct OutputPipe {
     end: OwnedFd,
     source: LogSource,
     /// The beginning of a line whose end has not come yet.
     rest: Vec<u8>,
 }
 
-impl Output {
+impl ProgramOutput {
     pub(super) fn open(
         folder: &Folder,
         bytes_max: u64,
         stdout: ChildStdout,
         stderr: ChildStderr,
-    ) -> io::Result<Output> {
+    ) -> io::Result<ProgramOutput> {
         let streams = vec![
-            Stream { end: stdout.into(), source: LogSource::Stdout, rest: Vec::new() },
-            Stream { end: stderr.into(), source: LogSource::Stderr, rest: Vec::new() },
+            OutputPipe { end: stdout.into(), source: LogSource::Stdout, rest: Vec::new() },
+            OutputPipe { end: stderr.into(), source: LogSource::Stderr, rest: Vec::new() },
         ];
         for stream in &streams {
             fcntl(stream.end.as_fd(), FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
@@ -66,7 +66,7 @@ impl Output {
             lines: 0,
             uncounted: true,
         };
-        Ok(Output { streams, sink, buffer: vec![0; READ_BYTES] })
+        Ok(ProgramOutput { streams, sink, buffer: vec![0; READ_BYTES] })
     }
 
     /// The pipes that something may still come from.
@@ -76,7 +76,7 @@ impl Output {
 
     /// Takes what is there: one read from each stream.
     pub(super) fn take(&mut self) -> bool {
-        let mut lines = Lines::default();
+        let mut lines = LineBatch::default();
         let mut any = false;
         let at = super::now_ns();
         let buffer = &mut self.buffer;
@@ -100,7 +100,7 @@ impl Output {
     /// Takes all that is left. A stranger who holds the pipe open is not waited for.
     pub(super) fn finish(&mut self) {
         while self.take() {}
-        let mut lines = Lines::default();
+        let mut lines = LineBatch::default();
         let at = super::now_ns();
         for stream in &mut self.streams {
             stream.finish(at, &mut lines);
@@ -109,8 +109,8 @@ impl Output {
     }
 }
 
-impl Stream {
-    fn split(&mut self, at: u64, mut bytes: &[u8], lines: &mut Lines) {
+impl OutputPipe {
+    fn split(&mut self, at: u64, mut bytes: &[u8], lines: &mut LineBatch) {
         while !bytes.is_empty() {
             let room = LOG_LINE_BYTES_MAX - self.rest.len();
             let seen = &bytes[..bytes.len().min(room + 1)];
@@ -133,7 +133,7 @@ impl Stream {
         }
     }
 
-    fn finish(&mut self, at: u64, lines: &mut Lines) {
+    fn finish(&mut self, at: u64, lines: &mut LineBatch) {
         if !self.rest.is_empty() {
             lines.push(at, self.source, &self.rest);
             self.rest.clear();
@@ -155,7 +155,7 @@ struct Sink {
 }
 
 impl Sink {
-    fn write(&mut self, at: u64, lines: &Lines) {
+    fn write(&mut self, at: u64, lines: &LineBatch) {
         if lines.count == 0 {
             return;
         }
@@ -197,12 +197,12 @@ impl Sink {
 
 /// Lines as they are written.
 #[derive(Default)]
-struct Lines {
+struct LineBatch {
     bytes: Vec<u8>,
     count: u64,
 }
 
-impl Lines {
+impl LineBatch {
     fn push(&mut self, at: u64, source: LogSource, text: &[u8]) {
         log::write_line(&mut self.bytes, at, source, text);
         self.count += 1;

@@ -3,7 +3,7 @@
 use super::{super::boot, now_ns};
 use crate::runtime::process::{
     folder::Folder,
-    notes::{Plan, Running},
+    notes::{ProcessPlan, RunningProcess},
     remains::{NODE_VARIABLE, TASK_VARIABLE},
 };
 use std::{
@@ -19,18 +19,18 @@ const LAUNCH_WORDS_BYTES_MAX: u64 = 4096;
 
 /// A program that runs.
 pub(super) struct StartedProgram {
-    pub(super) running: Running,
+    pub(super) running: RunningProcess,
     pub(super) stdout: ChildStdout,
     pub(super) stderr: ChildStderr,
 }
 
 /// Starts it in a group of its own; resolves when the program itself, not only its process, runs.
-pub(super) fn start(folder: &Folder, plan: &Plan) -> io::Result<StartedProgram> {
+pub(super) fn start(folder: &Folder, plan: &ProcessPlan) -> io::Result<StartedProgram> {
     let (ear, mouth) = io::pipe()?;
     let mut command = Command::new(SELF);
     // The small binary of the tests has no subcommands: both are told apart by the words after
     // `shim`.
-    command.args(super::launch::words()).arg(folder.path()).env_clear().stdin(mouth);
+    command.args(super::launch::arguments()).arg(folder.path()).env_clear().stdin(mouth);
     command.env(TASK_VARIABLE, &plan.task).env(NODE_VARIABLE, &plan.node);
     command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(|error| super::launch::explain(plan, &error))?;
@@ -45,7 +45,7 @@ pub(super) fn start(folder: &Folder, plan: &Plan) -> io::Result<StartedProgram> 
     }
     let pid = i32::try_from(child.id()).map_err(io::Error::other)?;
     let (_, start_ticks) = boot::parent_and_start(pid).unwrap_or_default();
-    let running = Running { pid, boot: boot::boot_id(), start_ticks, at: now_ns() };
+    let running = RunningProcess { pid, boot: boot::boot_id(), start_ticks, at: now_ns() };
     match (child.stdout.take(), child.stderr.take()) {
         (Some(stdout), Some(stderr)) => Ok(StartedProgram { running, stdout, stderr }),
         (Some(_) | None, _) => Err(io::Error::other("the program has no output pipes")),
