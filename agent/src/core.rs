@@ -11,6 +11,7 @@ pub mod action;
 mod assign;
 mod conditions;
 pub mod effort;
+mod halt;
 pub mod link;
 pub mod memory;
 pub mod outbox;
@@ -30,6 +31,7 @@ mod world;
 use crate::runtime::{Noticed, RuntimeError};
 use action::{Action, StepOutcome};
 use conditions::{Conditions, ListingKind};
+pub use halt::AgentHalt;
 use link::{LinkCall, ManagerLink, NodeIdentity, Welcomed};
 use memory::{Memory, Note, NoteKind};
 use skep_proto::{
@@ -40,7 +42,6 @@ use skep_proto::{
     },
 };
 use std::collections::VecDeque;
-use thiserror::Error;
 use work::NodeWork;
 
 /// Something that happened.
@@ -123,37 +124,6 @@ pub enum AgentOutput {
     },
     /// There is nothing more to do, ever. The last output.
     Halt(AgentHalt),
-}
-
-/// Why an agent ends by itself. Each needs somebody to do something.
-#[derive(Clone, PartialEq, Eq, Debug, Error)]
-pub enum AgentHalt {
-    /// The cluster does not believe us.
-    #[error(
-        "the cluster refuses this node's secret ({message}); the folder `agent` in the state folder may be a \
-             copy, or older: remove that folder alone, and the node with `skep node rm`, to join as a new node"
-    )]
-    WrongSecret {
-        /// The manager's.
-        message: String,
-    },
-    /// Somebody removed this node. Its tasks have been stopped and cleared away.
-    #[error("{message}; remove the folder `agent` in its state folder to join as a new node")]
-    NodeRemoved {
-        /// The manager's.
-        message: String,
-    },
-    /// Another cluster answers where ours was, or takes us for another node.
-    #[error(
-        "the manager is of cluster {cluster}, where this node is not the {node} of the state folder; its \
-         tasks run on; check the manager's address, or remove the state folder to join as a new node"
-    )]
-    Elsewhere {
-        /// What we say we are, or what it called us.
-        node: Id,
-        /// Whose manager it is.
-        cluster: Id,
-    },
 }
 
 /// An agent without its hands. See the module's words.

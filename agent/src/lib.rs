@@ -10,5 +10,6 @@ pub mod journal;
 pub mod machine;
 pub mod runtime;
 pub mod session;
+mod wall;
 
 pub use session::{AgentConfig, AgentError, AgentStatus, ManagerAddress, NodeAgent};

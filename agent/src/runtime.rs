@@ -20,14 +20,13 @@ pub mod docker;
 pub mod fake;
 pub mod process;
 
-use crate::core::service::Service;
 use bytes::Bytes;
 use futures::{future::BoxFuture, stream::BoxStream};
 use skep_proto::{
     Id, Timestamp,
     v1::{
         EndCause, EngineDescription, Feature, LogSource, Platform, PortConfig, Resources,
-        RuntimeKind, TaskAssignment, TaskSpec,
+        RuntimeKind, TaskSpec,
     },
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -60,24 +59,6 @@ pub struct Workload {
 }
 
 impl Workload {
-    /// The workload of a task of this service. A service without a spec makes an empty one, which
-    /// any runtime rejects.
-    pub fn new(node_id: Id, task_id: Id, task: &TaskAssignment, service: &Service) -> Workload {
-        let Service { assignment, spec } = service;
-        Workload {
-            task_id,
-            node_id,
-            node_name: task.node_name.clone(),
-            service_id: Id::from_bytes(&assignment.service_id),
-            spec_version: assignment.spec_version,
-            service_name: assignment.service_name.clone(),
-            slot: task.slot,
-            spec: spec.clone(),
-            service_labels: assignment.service_labels.clone(),
-            ports: assignment.ports.clone(),
-        }
-    }
-
     /// The task's name as people see it: `SERVICE.SLOT`.
     pub fn name(&self) -> String {
         format!("{}.{}", self.service_name, self.slot)

@@ -8,18 +8,19 @@
 //! Ending an agent ends no task: what runs is found again by the next one.
 
 mod clock;
+mod config;
 mod describe;
 mod pump;
+mod status;
 mod steps;
 mod wire;
 
-pub use wire::ManagerAddress;
+pub use config::{AgentConfig, ManagerAddress};
+pub use status::AgentStatus;
 
 use crate::{
     core::{AgentHalt, AgentOutput, Core, link::NodeIdentity},
     journal::{IdentityFile, Journal, JournalError, Stored},
-    machine::Reserve,
-    runtime::Runtime,
 };
 use clock::Clock;
 use nix::fcntl::{Flock, FlockArg};
@@ -29,11 +30,9 @@ use skep_proto::{
     v1::{Annotations, NodeSpec, RuntimeKind},
 };
 use std::{
-    collections::BTreeMap,
     fs, io,
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
-    sync::Arc,
 };
 use steps::Steps;
 use thiserror::Error;
@@ -46,28 +45,6 @@ use wire::Wire;
 
 /// Inputs that wait for the core; whoever brings the next one waits too.
 const INBOX_INPUTS_MAX: usize = 1024;
-
-/// What an agent must be told.
-#[derive(Clone)]
-pub struct AgentConfig {
-    /// The node's state folder: the agent keeps to the folder `agent` in it, made when absent,
-    /// 0700. One agent a folder.
-    pub state_dir: PathBuf,
-    /// Where managers are found.
-    pub manager: ManagerAddress,
-    /// The node's name.
-    pub hostname: String,
-    /// Labels that the node joins with; later ones are the cluster's to change.
-    pub labels: BTreeMap<String, String>,
-    /// What tasks may not have of the machine.
-    pub reserve: Reserve,
-    /// What runs the tasks.
-    pub runtime: Arc<dyn Runtime>,
-    /// Where others reach this node; may be empty.
-    pub addr: String,
-    /// Of this program.
-    pub version: String,
-}
 
 /// Why an agent cannot begin, or ended by itself.
 #[derive(Debug, Error)]
@@ -116,19 +93,6 @@ fn word(kind: RuntimeKind) -> &'static str {
         RuntimeKind::Process => "process",
         RuntimeKind::Fake => "fake",
     }
-}
-
-/// How an agent is, for those who show it.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct AgentStatus {
-    /// None before the cluster named it.
-    pub node_id: Id,
-    /// A session is open.
-    pub attached: bool,
-    /// Why the runtime is of no use, for people; empty when it is.
-    pub runtime_problem: String,
-    /// Why there is no session, for people; empty while there is one.
-    pub manager_problem: String,
 }
 
 /// The runtime that a state folder was set up with; none before its first start.
@@ -269,7 +233,7 @@ impl NodeAgent {
             }
             AgentOutput::Send(message) => hands.wire.send(*message),
             AgentOutput::HangUp { line, message } => {
-                describe::say_manager(&self.status, &message);
+                status::say_manager(&self.status, &message);
                 tracing::debug!(line, "leaving the manager: {message}");
                 hands.wire.hang_up();
                 hands.pumps.clear();
@@ -284,7 +248,7 @@ impl NodeAgent {
     fn show(&self) {
         let (node_id, attached) = (self.core.node(), self.core.is_attached());
         if attached {
-            describe::say_manager(&self.status, "");
+            status::say_manager(&self.status, "");
         }
         self.status.send_if_modified(|status| {
             let changed = (status.node_id, status.attached) != (node_id, attached);

@@ -14,7 +14,6 @@ use super::{
     task::AgentTask,
     work::{Heard, NodeWork},
 };
-use crate::runtime::Workload;
 use skep_proto::{
     Id, Position, Revision, Timestamp,
     v1::{Assignment, Assignments, PartTaken, TaskState},
@@ -170,7 +169,7 @@ impl NodeWork {
         let task = assignment.task.clone().unwrap_or_default();
         let desired = assignment.desired();
         let service = self.services.of(&task).unwrap_or_default();
-        let workload = Workload::new(self.node, id, &task, &service);
+        let workload = service.workload(self.node, id, &task);
         if task.spec.is_none() && noted.insert(service::key(&task)) {
             self.notes
                 .push(Note::new(NoteKind::Service(Box::new(service.assignment.as_ref().clone()))));

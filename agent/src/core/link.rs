@@ -9,7 +9,7 @@
 //! Each connection has a number, so that the last words of an old one are not taken for the new
 //! one's.
 
-use super::AgentHalt;
+use super::halt::AgentHalt;
 use skep_proto::{
     Id, Position, Timestamp,
     time::SECOND_NS,

@@ -32,6 +32,24 @@ impl Service {
         let spec = Arc::new(assignment.spec.clone().unwrap_or_default());
         Service { assignment, spec }
     }
+
+    /// What a runtime must know to run this task. A service without a spec makes a workload without
+    /// one, which any runtime rejects.
+    pub(crate) fn workload(&self, node_id: Id, task_id: Id, task: &TaskAssignment) -> Workload {
+        let Service { assignment, spec } = self;
+        Workload {
+            task_id,
+            node_id,
+            node_name: task.node_name.clone(),
+            service_id: Id::from_bytes(&assignment.service_id),
+            spec_version: assignment.spec_version,
+            service_name: assignment.service_name.clone(),
+            slot: task.slot,
+            spec: spec.clone(),
+            service_labels: assignment.service_labels.clone(),
+            ports: assignment.ports.clone(),
+        }
+    }
 }
 
 /// What a task's assignment says of its service itself; none where it only names the service.

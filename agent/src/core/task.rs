@@ -98,7 +98,7 @@ impl AgentTask {
         observed.task_id = id.to_bytes();
         observed.state = state.into();
         AgentTask::with(
-            Workload::new(node, id, &kept.task, service),
+            service.workload(node, id, &kept.task),
             kept.desired,
             kept.standing,
             observed,

@@ -23,6 +23,8 @@ mod output;
 mod pull;
 mod records;
 mod remarks;
+mod removal;
+mod sightings;
 mod steps;
 mod vigil;
 
@@ -33,11 +35,11 @@ use super::{
 use container::Container;
 use creation::Creations;
 use engine::Engine;
-use events::Sightings;
 use futures::future::BoxFuture;
 use ledger::ContainerLedger;
 use marks::Marks;
 use records::ContainerRecords;
+use sightings::Sightings;
 use skep_proto::{Id, v1::RuntimeKind};
 use std::{
     collections::BTreeMap,

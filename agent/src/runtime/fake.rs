@@ -11,8 +11,8 @@ mod container;
 mod output;
 
 use super::{
-    FoundState, FoundTask, LogQuery, LogStream, Noticed, Offer, Prepared, ProgressFn, Proof,
-    PullUpdate, Runtime, RuntimeError, Started, TaskEnd, Workload,
+    FoundTask, LogQuery, LogStream, Noticed, Offer, Prepared, ProgressFn, PullUpdate, Runtime,
+    RuntimeError, Started, TaskEnd, Workload,
 };
 use container::FakeContainer;
 use futures::{FutureExt, future::BoxFuture};

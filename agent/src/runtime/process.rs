@@ -29,6 +29,7 @@ use super::{
     FoundTask, LogQuery, LogStream, Offer, Prepared, ProgressFn, Runtime, RuntimeError, Started,
     TaskEnd, Workload,
 };
+use crate::wall;
 use cgroup::Hierarchy;
 use disk::{aside, on_disk};
 use folder::{Folder, NoteFile, is_passing};
@@ -144,7 +145,7 @@ impl ProcessRuntime {
                     format!("its shim did not start it within {} s", SHIM_START_LIMIT.as_secs());
                 let cause = Cause::NotStarted;
                 let ending =
-                    ProcessEnding { cause, error, at: shim::now_ns(), ..ProcessEnding::default() };
+                    ProcessEnding { cause, error, at: wall::now_ns(), ..ProcessEnding::default() };
                 let buried = on_disk(move || tracking::bury(task, &folder, None, ending)).await;
                 match buried.map_err(broken)? {
                     Whereabouts::Over(running, ending) => over(running, &ending),
@@ -227,7 +228,7 @@ impl ProcessRuntime {
                 let ending = ProcessEnding {
                     cause: Cause::Asked,
                     error,
-                    at: shim::now_ns(),
+                    at: wall::now_ns(),
                     ..ProcessEnding::default()
                 };
                 on_disk(move || folder.end(&ending)).await.map_err(broken)
@@ -340,7 +341,7 @@ impl ProcessRuntime {
                             "its folder {} was removed while it ran",
                             folder.path().display()
                         ),
-                        at: shim::now_ns(),
+                        at: wall::now_ns(),
                         ..ProcessEnding::default()
                     }));
                 }

@@ -4,8 +4,9 @@
 //! So it never goes back and never jumps, and a beat comes when it is due even while somebody sets
 //! the clock.
 
+use crate::wall;
 use skep_proto::Timestamp;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 use tokio::time::Instant;
 
 #[derive(Clone, Copy, Debug)]
@@ -16,8 +17,7 @@ pub(super) struct Clock {
 
 impl Clock {
     pub(super) fn new() -> Clock {
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
-        Clock { epoch: Timestamp(u64::try_from(wall).unwrap_or(u64::MAX)), began: Instant::now() }
+        Clock { epoch: Timestamp(wall::now_ns()), began: Instant::now() }
     }
 
     pub(super) fn now(&self) -> Timestamp {

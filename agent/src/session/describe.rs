@@ -5,7 +5,10 @@
 //! again, and never replaced by another way to run tasks. A look that fails changes nothing about
 //! what is known.
 
-use super::{AgentConfig, AgentStatus};
+use super::{
+    config::AgentConfig,
+    status::{AgentStatus, say_runtime},
+};
 use crate::{
     core::Input,
     machine,
@@ -35,7 +38,7 @@ pub(super) fn watch(
         loop {
             let pause = match config.runtime.describe().await {
                 Ok(offer) => {
-                    say(&status, "");
+                    say_runtime(&status, "");
                     let description = describe(&config, config.runtime.kind(), offer);
                     if inbox.send(Input::Described(Box::new(description))).await.is_err() {
                         return;
@@ -43,7 +46,7 @@ pub(super) fn watch(
                     LOOK_PERIOD
                 }
                 Err(error) => {
-                    say(&status, &message(&error));
+                    say_runtime(&status, &message(&error));
                     let bare = Offer { platform: machine::platform(), ..Offer::default() };
                     let description = describe(&config, config.runtime.kind(), bare);
                     if inbox.send(Input::Undescribed(Box::new(description))).await.is_err() {
@@ -75,39 +78,6 @@ pub(super) fn listen(
 
 fn message(error: &RuntimeError) -> String {
     format!("the runtime does not answer, asking again: {error}")
-}
-
-/// The same problem is logged once, and so is its end.
-fn say(status: &watch::Sender<AgentStatus>, problem: &str) {
-    match (replace(status, |status| &mut status.runtime_problem, problem), problem.is_empty()) {
-        (false, _) => {}
-        (true, true) => tracing::info!("the runtime answers again"),
-        (true, false) => tracing::warn!("{problem}"),
-    }
-}
-
-/// Why there is no session, or, with no words, that there is one again. The same words again are
-/// not logged.
-pub(super) fn say_manager(status: &watch::Sender<AgentStatus>, problem: &str) {
-    match (replace(status, |status| &mut status.manager_problem, problem), problem.is_empty()) {
-        (false, _) => {}
-        (true, true) => tracing::info!("a session with the manager is open again"),
-        (true, false) => tracing::warn!("no session with a manager, trying again: {problem}"),
-    }
-}
-
-/// Says whether that changed anything.
-fn replace(
-    status: &watch::Sender<AgentStatus>,
-    field: impl FnOnce(&mut AgentStatus) -> &mut String,
-    message: &str,
-) -> bool {
-    status.send_if_modified(|status| {
-        let field = field(status);
-        let changed = field != message;
-        message.clone_into(field);
-        changed
-    })
 }
 
 fn describe(config: &AgentConfig, kind: RuntimeKind, offer: Offer) -> NodeDescription {

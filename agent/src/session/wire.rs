@@ -3,7 +3,10 @@
 //! A connection counts as standing when it can take messages: a manager may well wait for the
 //! greeting before it answers the call.
 
-use super::{AgentStatus, describe::say_manager};
+use super::{
+    config::ManagerAddress,
+    status::{AgentStatus, say_manager},
+};
 use crate::core::Input;
 use hyper_util::rt::TokioIo;
 use skep_proto::v1::{FromAgent, ToAgent, dispatcher_client::DispatcherClient};
@@ -26,13 +29,6 @@ const CONTROL_MESSAGES_MAX: usize = 64;
 /// Largest message of a manager; a larger one breaks the stream. What is larger than 1 MiB comes in
 /// parts, and no spec is larger than a command.
 const MESSAGE_BYTES_MAX: usize = 4 << 20;
-
-/// Where managers are found.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum ManagerAddress {
-    /// A manager's socket on this machine.
-    Unix(PathBuf),
-}
 
 /// Why there is no stream.
 #[derive(Debug, Error)]

@@ -8,8 +8,8 @@
 use super::{
     engine::{Engine, LONG_CALL_LIMIT},
     ledger::ContainerFate,
-    listing,
     records::ContainerRecords,
+    removal,
 };
 use crate::runtime::RuntimeError;
 use bollard::{
@@ -102,7 +102,7 @@ async fn carry_out(
             let mut fate = ContainerFate::Kept;
             let _ = records.change(task, |ledger, _| fate = ledger.made(task, &name, &made.id));
             if fate == ContainerFate::Condemned {
-                listing::clear(Arc::clone(engine), Arc::clone(records), task, made.id).await;
+                removal::clear(Arc::clone(engine), Arc::clone(records), task, made.id).await;
             }
             CreationAnswer::Made
         }

@@ -5,13 +5,15 @@ use super::{
     DockerRuntime,
     container::{Container, ContainerHealth, Phase},
     engine::is_status,
-    events,
     judgement::{Facts, judge},
     marks::StopMark,
     remarks::About,
     vigil::{Around, Looked, Reach, Remover, Vigil, WatchStep},
 };
-use crate::runtime::{RuntimeError, TaskEnd};
+use crate::{
+    runtime::{RuntimeError, TaskEnd},
+    wall::now_ns,
+};
 use bollard::query_parameters::StopContainerOptions;
 use skep_proto::{Id, Timestamp, v1::EndCause};
 use std::{os::unix::fs::MetadataExt, time::Duration};
@@ -166,8 +168,7 @@ impl DockerRuntime {
 
     fn removed(&self, id: &str) -> TaskEnd {
         let trace = self.seen.trace(id);
-        let (at, exit_code) =
-            trace.died.map_or((events::now_ns(), None), |(at, code)| (at, Some(code)));
+        let (at, exit_code) = trace.died.map_or((now_ns(), None), |(at, code)| (at, Some(code)));
         TaskEnd {
             exit_code,
             cause: EndCause::RemovedOutside,

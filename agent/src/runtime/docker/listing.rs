@@ -5,15 +5,16 @@ use super::{
     DockerRuntime, KnownContainer,
     container::{self, Container, Phase},
     engine::{Engine, within},
-    events::Sightings,
     ledger::{Claim, ContainerFate, ListedContainer, ListedPhase, RecordedContainer},
     mapping,
     records::ContainerRecords,
+    removal,
+    sightings::Sightings,
 };
 use crate::runtime::{FoundState, FoundTask, Proof, RuntimeError};
 use bollard::{
     models::{ContainerSummary, ContainerSummaryStateEnum},
-    query_parameters::{ListContainersOptions, RemoveContainerOptions},
+    query_parameters::ListContainersOptions,
 };
 use futures::{StreamExt, stream};
 use skep_proto::Id;
@@ -47,7 +48,12 @@ pub(super) async fn keep_listing(
                 compare(seen, records, &rows);
                 seen.on_listed(&rows, began);
                 for (task, container) in records.sweep(&rows) {
-                    tokio::spawn(clear(Arc::clone(engine), Arc::clone(records), task, container));
+                    tokio::spawn(removal::clear(
+                        Arc::clone(engine),
+                        Arc::clone(records),
+                        task,
+                        container,
+                    ));
                 }
             }
             // One item that cannot be read spoils the whole answer, and each container can be asked
@@ -86,36 +92,6 @@ fn compare(seen: &Sightings, records: &ContainerRecords, rows: &[ListedContainer
 
 fn name(row: &ListedContainer) -> String {
     row.names.first().unwrap_or(&row.id).clone()
-}
-
-/// Removes a container of a removed task. It is listed again, and so removed again, until it is
-/// gone.
-pub(super) async fn clear(
-    engine: Arc<Engine>,
-    records: Arc<ContainerRecords>,
-    task: Id,
-    container: String,
-) {
-    match remove(&engine, &container).await {
-        Ok(()) => {
-            tracing::info!(%task, container, "removed a container that was created after its task's removal");
-            let _ = records.change(task, |ledger, _| ledger.gone(task));
-        }
-        Err(error) => {
-            tracing::debug!(%task, container, %error, "a removed task's container is still there")
-        }
-    }
-}
-
-/// Removes a container that is proven ours, with its anonymous volumes.
-pub(super) async fn remove(engine: &Engine, container: &str) -> Result<(), RuntimeError> {
-    let client = engine.client().await?;
-    let options = RemoveContainerOptions { v: true, force: true, ..Default::default() };
-    match within(client.remove_container(container, Some(options))).await {
-        Ok(()) => Ok(()),
-        Err(error) if super::engine::is_status(&error, 404) => Ok(()),
-        Err(error) => Err(engine.say(&error)),
-    }
 }
 
 /// The containers that match a label, as far as they name a task.

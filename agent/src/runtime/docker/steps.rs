@@ -6,9 +6,9 @@ use super::{
     creation::{Creation, CreationAnswer},
     engine::{CALL_LIMIT, is_status, within},
     ledger::RecordedContainer,
-    listing, mapping,
+    mapping,
     marks::StopMark,
-    pull,
+    pull, removal,
 };
 use crate::runtime::{Prepared, ProgressFn, RuntimeError, Started, Workload};
 use bollard::{
@@ -270,7 +270,7 @@ impl DockerRuntime {
         if let Some(id) = self.find(task).await? {
             self.remember(task, |known| known.removing = true);
             let mut news = self.seen.subscribe(&id);
-            match listing::remove(&self.engine, &id).await {
+            match removal::remove(&self.engine, &id).await {
                 Ok(()) => {}
                 // Somebody's removal is under way already.
                 Err(RuntimeError::Rejected(_)) => {

@@ -1,7 +1,7 @@
 //! One fake container: a small state machine and some lines.
 
-use super::{FakeScript, FoundState, FoundTask, Proof, RuntimeError, Started, TaskEnd};
-use crate::runtime::LogLine;
+use super::script::FakeScript;
+use crate::runtime::{FoundState, FoundTask, LogLine, Proof, RuntimeError, Started, TaskEnd};
 use bytes::Bytes;
 use skep_proto::{Id, Timestamp, v1::LogSource};
 

@@ -3,10 +3,13 @@
 use super::{
     folder::{Folder, is_passing},
     notes::{Cause, ProcessEnding, RunningProcess},
-    remains, shim,
+    remains,
     tracking::{self, Whereabouts, look_now},
 };
-use crate::runtime::{FoundState, FoundTask, Proof, Started};
+use crate::{
+    runtime::{FoundState, FoundTask, Proof, Started},
+    wall,
+};
 use skep_proto::Id;
 use std::{collections::BTreeMap, ffi::OsString, fs, io, path::Path};
 
@@ -71,7 +74,7 @@ fn unusable(folder: &Folder, error: &io::Error) -> ProcessEnding {
     ProcessEnding {
         cause: Cause::NotesDamaged,
         error,
-        at: shim::now_ns(),
+        at: wall::now_ns(),
         ..ProcessEnding::default()
     }
 }

@@ -25,6 +25,7 @@ use super::{
     folder::{ERROR_CHARS_MAX, Folder, NoteFile},
     notes::{Cause, ProcessEnding, ProcessPlan},
 };
+use crate::wall::now_ns;
 use nix::{
     errno::Errno,
     poll::{PollFd, PollFlags, PollTimeout, poll},
@@ -44,7 +45,7 @@ use std::{
     os::fd::AsFd,
     path::PathBuf,
     process::ExitCode,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 /// How long killed processes may take to be gone; one that hangs in the kernel longer is left
@@ -77,12 +78,6 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn tell(line: &str) {
     use std::io::Write;
     let _ = writeln!(io::stderr(), "{}", line.replace('\n', " "));
-}
-
-/// Now, in nanoseconds since the Unix epoch.
-pub(crate) fn now_ns() -> u64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
 fn run(folder: &Folder) -> io::Result<()> {

@@ -10,10 +10,12 @@ use super::{
     held::HeldFifo,
     notes::{Cause, ProcessEnding, RunningProcess},
     remains,
-    shim::now_ns,
     watch::Watches,
 };
-use crate::runtime::{Started, TaskEnd};
+use crate::{
+    runtime::{Started, TaskEnd},
+    wall::now_ns,
+};
 use nix::{
     sys::signal::{Signal, killpg},
     unistd::Pid,

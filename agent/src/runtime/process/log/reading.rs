@@ -1,6 +1,6 @@
 //! One reader of a task's output: which lines it wants, and what it missed.
 
-use super::{LogFileEntry, parse};
+use super::entry::{LogFileEntry, parse};
 use crate::runtime::{
     LogItem, LogLine, LogQuery,
     process::{

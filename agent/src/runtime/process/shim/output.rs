@@ -6,9 +6,12 @@
 //! full loses lines, never the program. Lines are counted, so that readers are told how many they
 //! do not get.
 
-use crate::runtime::{
-    LOG_LINE_BYTES_MAX,
-    process::{folder::Folder, log},
+use crate::{
+    runtime::{
+        LOG_LINE_BYTES_MAX,
+        process::{folder::Folder, log},
+    },
+    wall::now_ns,
 };
 use nix::{
     errno::Errno,
@@ -78,7 +81,7 @@ impl ProgramOutput {
     pub(super) fn take(&mut self) -> bool {
         let mut lines = LineBatch::default();
         let mut any = false;
-        let at = super::now_ns();
+        let at = now_ns();
         let buffer = &mut self.buffer;
         self.streams.retain_mut(|stream| match nix::unistd::read(stream.end.as_fd(), buffer) {
             Ok(0) => {
@@ -101,7 +104,7 @@ impl ProgramOutput {
     pub(super) fn finish(&mut self) {
         while self.take() {}
         let mut lines = LineBatch::default();
-        let at = super::now_ns();
+        let at = now_ns();
         for stream in &mut self.streams {
             stream.finish(at, &mut lines);
         }

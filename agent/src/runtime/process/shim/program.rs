@@ -1,11 +1,12 @@
 //! Starting the program, through the launch stage.
 
-use super::{super::boot, now_ns};
+use super::super::boot;
 use crate::runtime::process::{
     folder::Folder,
     notes::{ProcessPlan, RunningProcess},
     remains::{NODE_VARIABLE, TASK_VARIABLE},
 };
+use crate::wall::now_ns;
 use std::{
     io::{self, Read},
     os::unix::process::CommandExt,

@@ -1,0 +1,35 @@
+//! Why an agent ends by itself. PURE.
+
+use skep_proto::Id;
+use thiserror::Error;
+
+/// Why an agent ends by itself. Each needs somebody to do something.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+pub enum AgentHalt {
+    /// The cluster does not believe us.
+    #[error(
+        "the cluster refuses this node's secret ({message}); the folder `agent` in the state folder may be a \
+             copy, or older: remove that folder alone, and the node with `skep node rm`, to join as a new node"
+    )]
+    WrongSecret {
+        /// The manager's.
+        message: String,
+    },
+    /// Somebody removed this node. Its tasks have been stopped and cleared away.
+    #[error("{message}; remove the folder `agent` in its state folder to join as a new node")]
+    NodeRemoved {
+        /// The manager's.
+        message: String,
+    },
+    /// Another cluster answers where ours was, or takes us for another node.
+    #[error(
+        "the manager is of cluster {cluster}, where this node is not the {node} of the state folder; its \
+         tasks run on; check the manager's address, or remove the state folder to join as a new node"
+    )]
+    Elsewhere {
+        /// What we say we are, or what it called us.
+        node: Id,
+        /// Whose manager it is.
+        cluster: Id,
+    },
+}

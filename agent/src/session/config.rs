@@ -1,0 +1,33 @@
+//! What an agent is started with.
+
+use crate::{machine::Reserve, runtime::Runtime};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+
+/// What an agent is started with.
+#[derive(Clone)]
+pub struct AgentConfig {
+    /// The node's state folder: the agent keeps to the folder `agent` in it, made when absent,
+    /// 0700. One agent a folder.
+    pub state_dir: PathBuf,
+    /// Where managers are found.
+    pub manager: ManagerAddress,
+    /// The node's name.
+    pub hostname: String,
+    /// Labels that the node joins with; later ones are the cluster's to change.
+    pub labels: BTreeMap<String, String>,
+    /// What tasks may not have of the machine.
+    pub reserve: Reserve,
+    /// What runs the tasks.
+    pub runtime: Arc<dyn Runtime>,
+    /// Where others reach this node; may be empty.
+    pub addr: String,
+    /// Of this program.
+    pub version: String,
+}
+
+/// Where managers are found.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ManagerAddress {
+    /// A manager's socket on this machine.
+    Unix(PathBuf),
+}

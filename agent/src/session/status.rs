@@ -1,0 +1,50 @@
+//! How an agent is, for those who show it; each change of it is logged once.
+
+use skep_proto::Id;
+use tokio::sync::watch;
+
+/// How an agent is, for those who show it.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct AgentStatus {
+    /// None before the cluster named it.
+    pub node_id: Id,
+    /// A session is open.
+    pub attached: bool,
+    /// Why the runtime is of no use, for people; empty when it is.
+    pub runtime_problem: String,
+    /// Why there is no session, for people; empty while there is one.
+    pub manager_problem: String,
+}
+
+/// The same problem is logged once, and so is its end.
+pub(super) fn say_runtime(status: &watch::Sender<AgentStatus>, problem: &str) {
+    match (replace(status, |status| &mut status.runtime_problem, problem), problem.is_empty()) {
+        (false, _) => {}
+        (true, true) => tracing::info!("the runtime answers again"),
+        (true, false) => tracing::warn!("{problem}"),
+    }
+}
+
+/// Why there is no session, or, with no words, that there is one again. The same words again are
+/// not logged.
+pub(super) fn say_manager(status: &watch::Sender<AgentStatus>, problem: &str) {
+    match (replace(status, |status| &mut status.manager_problem, problem), problem.is_empty()) {
+        (false, _) => {}
+        (true, true) => tracing::info!("a session with the manager is open again"),
+        (true, false) => tracing::warn!("no session with a manager, trying again: {problem}"),
+    }
+}
+
+/// Says whether that changed anything.
+fn replace(
+    status: &watch::Sender<AgentStatus>,
+    field: impl FnOnce(&mut AgentStatus) -> &mut String,
+    message: &str,
+) -> bool {
+    status.send_if_modified(|status| {
+        let field = field(status);
+        let changed = field != message;
+        message.clone_into(field);
+        changed
+    })
+}
