@@ -12,4 +12,4 @@ pub mod runtime;
 pub mod session;
 mod wall;
 
-pub use session::{AgentConfig, AgentError, AgentStatus, ManagerAddress, NodeAgent};
+pub use session::{AgentConfig, AgentError, AgentStatus, ManagerEndpoint, NodeAgent};

@@ -15,7 +15,7 @@ mod status;
 mod steps;
 mod wire;
 
-pub use config::{AgentConfig, ManagerAddress};
+pub use config::{AgentConfig, ManagerEndpoint};
 pub use status::AgentStatus;
 
 use crate::{

@@ -6,9 +6,9 @@
 #[path = "session/manager.rs"]
 mod manager;
 
-use manager::{TestManager, TestSession, change, container, running, set};
+use manager::{ManagerStub, TestSession, change, container, running, set};
 use skep_agent::{
-    AgentConfig, AgentError, AgentStatus, ManagerAddress, NodeAgent,
+    AgentConfig, AgentError, AgentStatus, ManagerEndpoint, NodeAgent,
     core::AgentHalt,
     journal::{IdentityFile, Stored},
     machine::Reserve,
@@ -34,10 +34,10 @@ struct RunningAgent {
     task: JoinHandle<Result<(), AgentError>>,
 }
 
-fn config(folder: &Path, manager: &TestManager, engine: &FakeEngine) -> AgentConfig {
+fn config(folder: &Path, manager: &ManagerStub, engine: &FakeEngine) -> AgentConfig {
     AgentConfig {
         state_dir: folder.to_owned(),
-        manager: ManagerAddress::Unix(manager.socket.clone()),
+        manager: ManagerEndpoint::Unix(manager.socket.clone()),
         hostname: "alpha".into(),
         labels: BTreeMap::from([("zone".into(), "b1".into())]),
         reserve: Reserve { nano_cpus: 1_000_000_000, memory_bytes: 1 << 30 },
@@ -47,7 +47,7 @@ fn config(folder: &Path, manager: &TestManager, engine: &FakeEngine) -> AgentCon
     }
 }
 
-fn start(folder: &Path, manager: &TestManager, engine: &FakeEngine) -> RunningAgent {
+fn start(folder: &Path, manager: &ManagerStub, engine: &FakeEngine) -> RunningAgent {
     let agent = NodeAgent::open(config(folder, manager, engine)).expect("a state folder");
     let (stop, status) = (CancellationToken::new(), agent.status());
     let task = tokio::spawn(agent.run(stop.clone()));
@@ -87,7 +87,7 @@ async fn until_reported(
 #[tokio::test]
 async fn an_agent_joins_runs_what_is_assigned_and_finds_it_again_after_its_own_death() {
     let (folder, engine) = (tempfile::tempdir().unwrap(), FakeEngine::new(EPOCH));
-    let mut manager = TestManager::start(folder.path()).await;
+    let mut manager = ManagerStub::start(folder.path()).await;
     let agent = start(&folder.path().join("agent"), &manager, &engine);
     let mut line = manager.line().await;
     let first = line.hello().await;
@@ -136,7 +136,7 @@ async fn an_agent_joins_runs_what_is_assigned_and_finds_it_again_after_its_own_d
 #[tokio::test]
 async fn a_manager_that_is_away_stops_nothing_and_hears_of_all_that_happened() {
     let (folder, engine) = (tempfile::tempdir().unwrap(), FakeEngine::new(EPOCH));
-    let mut manager = TestManager::start(folder.path()).await;
+    let mut manager = ManagerStub::start(folder.path()).await;
     let mut agent = start(&folder.path().join("agent"), &manager, &engine);
     let mut line = manager.line().await;
     line.hello().await;
@@ -150,7 +150,7 @@ async fn a_manager_that_is_away_stops_nothing_and_hears_of_all_that_happened() {
     timeout(PATIENCE, said).await.expect("it says so").expect("it lives");
     engine.kill_outside(Id(2));
     assert_eq!(engine.running(), [Id(1)]);
-    let mut manager = TestManager::start(folder.path()).await;
+    let mut manager = ManagerStub::start(folder.path()).await;
     let mut line = manager.line().await;
     assert_eq!(line.hello().await.revision, 5);
     line.welcome(Id(77)).await;
@@ -168,7 +168,7 @@ async fn a_manager_that_is_away_stops_nothing_and_hears_of_all_that_happened() {
 #[tokio::test]
 async fn what_is_removed_is_stopped_and_nothing_is_left_of_it() {
     let (folder, engine) = (tempfile::tempdir().unwrap(), FakeEngine::new(EPOCH));
-    let mut manager = TestManager::start(folder.path()).await;
+    let mut manager = ManagerStub::start(folder.path()).await;
     let agent = start(&folder.path().join("agent"), &manager, &engine);
     let mut line = manager.line().await;
     line.hello().await;
@@ -189,7 +189,7 @@ async fn what_is_removed_is_stopped_and_nothing_is_left_of_it() {
 #[tokio::test]
 async fn a_stop_does_not_wait_for_a_pull() {
     let (folder, engine) = (tempfile::tempdir().unwrap(), FakeEngine::new(EPOCH));
-    let mut manager = TestManager::start(folder.path()).await;
+    let mut manager = ManagerStub::start(folder.path()).await;
     let agent = start(folder.path(), &manager, &engine);
     let mut line = manager.line().await;
     line.hello().await;
@@ -206,7 +206,7 @@ async fn a_stop_does_not_wait_for_a_pull() {
 #[tokio::test]
 async fn slow_pulls_hold_up_no_task_that_needs_none() {
     let (folder, engine) = (tempfile::tempdir().unwrap(), FakeEngine::new(EPOCH));
-    let mut manager = TestManager::start(folder.path()).await;
+    let mut manager = ManagerStub::start(folder.path()).await;
     let agent = start(folder.path(), &manager, &engine);
     let mut line = manager.line().await;
     line.hello().await;
@@ -222,7 +222,7 @@ async fn slow_pulls_hold_up_no_task_that_needs_none() {
 #[tokio::test]
 async fn hundreds_of_tasks_at_once_all_come_to_run() {
     let (folder, engine) = (tempfile::tempdir().unwrap(), FakeEngine::new(EPOCH));
-    let mut manager = TestManager::start(folder.path()).await;
+    let mut manager = ManagerStub::start(folder.path()).await;
     let agent = start(folder.path(), &manager, &engine);
     let mut line = manager.line().await;
     line.hello().await;
@@ -238,7 +238,7 @@ async fn hundreds_of_tasks_at_once_all_come_to_run() {
 #[tokio::test]
 async fn a_reader_who_does_not_read_holds_up_nothing_else() {
     let (folder, engine) = (tempfile::tempdir().unwrap(), FakeEngine::new(EPOCH));
-    let mut manager = TestManager::start(folder.path()).await;
+    let mut manager = ManagerStub::start(folder.path()).await;
     let agent = start(folder.path(), &manager, &engine);
     let mut line = manager.line().await;
     line.hello().await;
@@ -259,7 +259,7 @@ async fn a_reader_who_does_not_read_holds_up_nothing_else() {
 #[tokio::test]
 async fn output_is_sent_to_who_orders_it() {
     let (folder, engine) = (tempfile::tempdir().unwrap(), FakeEngine::new(EPOCH));
-    let mut manager = TestManager::start(folder.path()).await;
+    let mut manager = ManagerStub::start(folder.path()).await;
     let agent = start(&folder.path().join("agent"), &manager, &engine);
     let mut line = manager.line().await;
     line.hello().await;
@@ -306,7 +306,7 @@ async fn output_is_sent_to_who_orders_it() {
 #[tokio::test]
 async fn a_pull_tells_how_far_it_is_and_beats_go_on() {
     let (folder, engine) = (tempfile::tempdir().unwrap(), FakeEngine::new(EPOCH));
-    let mut manager = TestManager::start(folder.path()).await;
+    let mut manager = ManagerStub::start(folder.path()).await;
     let agent = start(&folder.path().join("agent"), &manager, &engine);
     let mut line = manager.line().await;
     line.hello().await;
@@ -330,7 +330,7 @@ async fn a_pull_tells_how_far_it_is_and_beats_go_on() {
 async fn a_node_whose_engine_is_away_is_announced_with_that_condition() {
     let (folder, engine) = (tempfile::tempdir().unwrap(), FakeEngine::new(EPOCH));
     engine.set_away(true);
-    let mut manager = TestManager::start(folder.path()).await;
+    let mut manager = ManagerStub::start(folder.path()).await;
     let mut agent = start(&folder.path().join("agent"), &manager, &engine);
     let told =
         agent.status.wait_for(|status| status.runtime_problem.contains("the fake engine is away"));
@@ -358,7 +358,7 @@ async fn a_node_whose_engine_is_away_is_announced_with_that_condition() {
 #[tokio::test]
 async fn who_is_not_believed_ends_with_words() {
     let (folder, engine) = (tempfile::tempdir().unwrap(), FakeEngine::new(EPOCH));
-    let mut manager = TestManager::start(folder.path()).await;
+    let mut manager = ManagerStub::start(folder.path()).await;
     let agent = start(&folder.path().join("agent"), &manager, &engine);
     let mut line = manager.line().await;
     line.hello().await;
@@ -371,7 +371,7 @@ async fn who_is_not_believed_ends_with_words() {
 #[tokio::test]
 async fn a_removed_node_stops_its_tasks_and_ends() {
     let (folder, engine) = (tempfile::tempdir().unwrap(), FakeEngine::new(EPOCH));
-    let mut manager = TestManager::start(folder.path()).await;
+    let mut manager = ManagerStub::start(folder.path()).await;
     let agent = start(&folder.path().join("agent"), &manager, &engine);
     let mut line = manager.line().await;
     line.hello().await;
@@ -387,7 +387,7 @@ async fn a_removed_node_stops_its_tasks_and_ends() {
 #[tokio::test]
 async fn one_state_folder_is_for_one_agent_and_one_runtime() {
     let (folder, engine) = (tempfile::tempdir().unwrap(), FakeEngine::new(EPOCH));
-    let manager = TestManager::start(folder.path()).await;
+    let manager = ManagerStub::start(folder.path()).await;
     let one = NodeAgent::open(config(folder.path(), &manager, &engine)).expect("the first");
     let error =
         NodeAgent::open(config(folder.path(), &manager, &engine)).err().expect("the second");

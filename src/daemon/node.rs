@@ -4,7 +4,7 @@
 use super::{settings::NodeSettings, state::StateDir};
 use anyhow::{Context, Result};
 use skep_agent::{
-    AgentConfig, ManagerAddress, NodeAgent, machine,
+    AgentConfig, ManagerEndpoint, NodeAgent, machine,
     runtime::{
         Runtime,
         docker::DockerRuntime,
@@ -47,7 +47,7 @@ pub fn agent(
 ) -> Result<NodeAgent> {
     let agent = NodeAgent::open(AgentConfig {
         state_dir: state.path().to_owned(),
-        manager: ManagerAddress::Unix(manager.to_owned()),
+        manager: ManagerEndpoint::Unix(manager.to_owned()),
         hostname: settings.hostname.clone().unwrap_or_else(machine::hostname),
         labels: settings.labels.iter().cloned().collect(),
         reserve: settings.system_reserve,

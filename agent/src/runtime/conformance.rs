@@ -1,8 +1,8 @@
 //! What every runtime must do, as one suite that all of them run.
 //!
-//! A [`TestedRuntime`] says how to open a runtime over an engine that outlives it, and how its programs
-//! are written; the cases know nothing else of it. `conformance_tests!(expression)` makes one test
-//! of each case.
+//! A [`TestedRuntime`] says how to open a runtime over an engine that outlives it, and how its
+//! programs are written; the cases know nothing else of it. `conformance_tests!(expression)` makes
+//! one test of each case.
 //!
 //! The waits here are limits at which a case fails, never times that it counts on.
 
@@ -48,8 +48,8 @@ pub trait TestedRuntime: Send + Sync {
 const PATIENCE: Duration = Duration::from_secs(60);
 const GRACE: Duration = Duration::from_secs(30);
 
-/// Makes one test of each case. The expression is evaluated once a test, and gives a [`TestedRuntime`];
-/// it may await.
+/// Makes one test of each case. The expression is evaluated once a test, gives a
+/// [`TestedRuntime`], and may await.
 #[macro_export]
 macro_rules! conformance_tests {
     ($subject:expr) => {

@@ -22,6 +22,7 @@ mod notes;
 mod planning;
 mod remains;
 pub mod shim;
+mod spawn;
 mod tracking;
 mod watch;
 
@@ -31,30 +32,27 @@ use super::{
 };
 use crate::wall;
 use cgroup::Hierarchy;
-use disk::{aside, on_disk};
+use disk::{DiskWork, aside, on_disk};
 use folder::{Folder, NoteFile, is_passing};
 use futures::future::BoxFuture;
 use held::HeldFifo;
-use nix::{errno::Errno, sys::signal::Signal};
+use nix::sys::signal::Signal;
 use notes::{Cause, ControlGroup, ProcessEnding, ProcessPlan};
-use remains::{NODE_VARIABLE, Remains, TASK_VARIABLE};
+use remains::Remains;
 use shim::ShimOrder;
 use skep_proto::{
     Id, defaults,
     v1::{Feature, RuntimeKind},
 };
+pub use spawn::ShimProgram;
 use std::{
     collections::BTreeMap,
-    ffi::OsString,
-    fs::{self, File, OpenOptions},
-    io::{self, Write},
-    os::unix::{fs::DirBuilderExt, fs::OpenOptionsExt, process::CommandExt},
+    fs, io,
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
-    process::Stdio,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
-use tokio::io::AsyncReadExt;
 use tracking::{Whereabouts, look, look_settled, until_begun};
 use watch::Watches;
 
@@ -63,27 +61,9 @@ use watch::Watches;
 const SHIM_ANSWER_LIMIT: Duration = Duration::from_secs(15);
 /// A shim that has not started its program after this is stuck, and is killed: the task has failed.
 const SHIM_START_LIMIT: Duration = Duration::from_secs(30);
-/// How often processes are looked for that have no shim and no folder any more, while they may end
-/// properly.
+/// Between two looks at processes that have no shim and no folder any more, while they may end
+/// by themselves.
 const REMAINS_PERIOD: Duration = Duration::from_millis(50);
-/// What a shim says at a start; more is cut.
-const SHIM_WORDS_BYTES_MAX: u64 = 4096;
-
-/// How to start a shim: a program and the words before the task's folder.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct ShimProgram {
-    /// An absolute path.
-    pub file: PathBuf,
-    /// For the binary `skep`: `shim`.
-    pub arguments: Vec<OsString>,
-}
-
-impl Default for ShimProgram {
-    /// This very binary, even when its file has been replaced since it was started.
-    fn default() -> ShimProgram {
-        ShimProgram { file: "/proc/self/exe".into(), arguments: vec!["shim".into()] }
-    }
-}
 
 /// The process runtime of one agent.
 pub struct ProcessRuntime {
@@ -120,20 +100,6 @@ impl ProcessRuntime {
         )
     }
 
-    fn offer(&self) -> Result<Offer, RuntimeError> {
-        let mut features = Vec::new();
-        if nix::unistd::Uid::effective().is_root() {
-            features.push(Feature::User);
-        }
-        if self.hierarchy.is_some() {
-            features.push(Feature::Limits);
-        }
-        let resources = crate::machine::resources().map_err(|error| {
-            RuntimeError::Unreachable(format!("this machine cannot be looked at now: {error}"))
-        })?;
-        Ok(Offer { platform: crate::machine::platform(), resources, engine: None, features })
-    }
-
     async fn begin(&self, task: Id) -> Result<Started, RuntimeError> {
         let folder = self.folder(task);
         let step = self.step(task);
@@ -146,7 +112,9 @@ impl ProcessRuntime {
                 let cause = Cause::NotStarted;
                 let ending =
                     ProcessEnding { cause, error, at: wall::now_ns(), ..ProcessEnding::default() };
-                let buried = on_disk(move || tracking::bury(task, &folder, None, ending)).await;
+                let buried =
+                    on_disk(DiskWork::Change, move || tracking::bury(task, &folder, None, ending))
+                        .await;
                 match buried.map_err(broken)? {
                     Whereabouts::Over(running, ending) => over(running, &ending),
                     Whereabouts::Absent
@@ -170,7 +138,7 @@ impl ProcessRuntime {
             Whereabouts::Over(running, ending) => return over(running, &ending),
             Whereabouts::Planned | Whereabouts::Starting(_) => {}
         }
-        let message = self.start_shim(task, folder).await.map_err(broken)?;
+        let message = spawn::start_shim(&self.shim, task, folder).await.map_err(broken)?;
         match look_settled(task, folder, &self.watches).await.map_err(broken)? {
             Whereabouts::Runs(running, _) | Whereabouts::Doomed(Some(running), ..) => {
                 Ok(tracking::started(&running))
@@ -183,34 +151,6 @@ impl ProcessRuntime {
                 message.trim()
             ))),
         }
-    }
-
-    /// Starts a shim and waits until it says that the program runs, or why it does not.
-    async fn start_shim(&self, task: Id, folder: &Folder) -> io::Result<String> {
-        let plan = plan(folder).await?.read();
-        let node = plan.map(|plan| plan.node).unwrap_or_default();
-        // The reading ends come first: a FIFO does not open for writing alone.
-        let _reader = nonblocking(&folder.alive(), OpenOptions::new().read(true))?;
-        let alive = nonblocking(&folder.alive(), OpenOptions::new().write(true))?;
-        let control = OpenOptions::new().read(true).write(true).open(folder.control())?;
-        let mut command = std::process::Command::new(&self.shim.file);
-        command
-            .arg0("skep")
-            .args(&self.shim.arguments)
-            .arg(folder.path())
-            .env_clear()
-            .current_dir("/");
-        command.env(TASK_VARIABLE, task.to_string()).env(NODE_VARIABLE, node);
-        command.stdin(control).stdout(alive).stderr(Stdio::piped());
-        let mut command = tokio::process::Command::from(command);
-        let mut child = command.spawn()?;
-        // The command still holds the ends that only the shim may hold.
-        drop(command);
-        let mut message = String::new();
-        if let Some(said) = child.stderr.take() {
-            said.take(SHIM_WORDS_BYTES_MAX).read_to_string(&mut message).await?;
-        }
-        Ok(message)
     }
 
     async fn end(&self, task: Id, grace: Duration) -> Result<(), RuntimeError> {
@@ -231,7 +171,7 @@ impl ProcessRuntime {
                     at: wall::now_ns(),
                     ..ProcessEnding::default()
                 };
-                on_disk(move || folder.end(&ending)).await.map_err(broken)
+                on_disk(DiskWork::Change, move || folder.end(&ending)).await.map_err(broken)
             }
             Whereabouts::Starting(held)
             | Whereabouts::Runs(_, held)
@@ -251,7 +191,7 @@ impl ProcessRuntime {
         held: HeldFifo,
         grace: Duration,
     ) -> io::Result<()> {
-        match self.order(folder, ShimOrder::Stop { grace }) {
+        match spawn::order(folder, ShimOrder::Stop { grace }).await {
             Ok(()) => {
                 let limit = grace.saturating_add(SHIM_ANSWER_LIMIT);
                 if let Ok(released) = tokio::time::timeout(limit, held.released()).await {
@@ -276,7 +216,7 @@ impl ProcessRuntime {
     /// Ends processes of a task whose folder is gone: with the usual signal first, then without
     /// grace.
     async fn end_remains(&self, task: Id, grace: Duration) -> Result<(), RuntimeError> {
-        let remains = self.remains(task).await?;
+        let mut remains = self.remains(task).await?;
         if remains.is_empty() {
             return Ok(());
         }
@@ -285,9 +225,15 @@ impl ProcessRuntime {
         let until = tokio::time::Instant::now() + grace;
         while tokio::time::Instant::now() < until {
             tokio::time::sleep(REMAINS_PERIOD).await;
-            if self.remains(task).await?.is_empty() {
+            if remains.is_alive() {
+                continue;
+            }
+            // They may have begun others before they ended.
+            remains = self.remains(task).await?;
+            if remains.is_empty() {
                 break;
             }
+            remains.signal(Signal::SIGTERM);
         }
         let groups = self.tracking_groups(task);
         let gone = aside(move || {
@@ -312,16 +258,6 @@ impl ProcessRuntime {
     fn tracking_groups(&self, task: Id) -> Vec<ControlGroup> {
         let groups = |hierarchy: &Hierarchy| hierarchy.all_groups(&task.to_string());
         self.hierarchy.as_ref().map(groups).unwrap_or_default()
-    }
-
-    fn order(&self, folder: &Folder, order: ShimOrder) -> io::Result<()> {
-        let opened = nonblocking(&folder.control(), OpenOptions::new().write(true));
-        match opened.and_then(|mut control| control.write_all(order.line().as_bytes())) {
-            // No shim, or one that does not read any more: then the wait for its end says so.
-            Err(error) if error.raw_os_error() == Some(Errno::ENXIO as i32) => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
-            other => other,
-        }
     }
 
     async fn until_ended(&self, task: Id) -> Result<TaskEnd, RuntimeError> {
@@ -352,7 +288,7 @@ impl ProcessRuntime {
                 Whereabouts::Doomed(_, ending, held) => {
                     tracing::warn!(%task, "a task must be ended: {}", ending.error);
                     let ended = folder.clone();
-                    on_disk(move || ended.end(&ending)).await.map_err(broken)?;
+                    on_disk(DiskWork::Change, move || ended.end(&ending)).await.map_err(broken)?;
                     let grace = Duration::from_nanos(defaults::STOP_GRACE_NS);
                     self.end_held(task, &folder, held, grace).await.map_err(broken)?;
                 }
@@ -386,7 +322,8 @@ impl Runtime for ProcessRuntime {
     }
 
     fn describe(&self) -> BoxFuture<'_, Result<Offer, RuntimeError>> {
-        Box::pin(async { self.offer() })
+        let limits = self.hierarchy.as_ref().map(|_| Feature::Limits);
+        Box::pin(async move { aside(move || offer(limits)).await.map_err(broken)? })
     }
 
     fn prepare<'a>(
@@ -400,7 +337,7 @@ impl Runtime for ProcessRuntime {
             // late must not come after its removal.
             let alone = self.step(workload.task_id).lock_owned().await;
             let (workload, hierarchy) = (workload.clone(), self.hierarchy.clone());
-            let prepared = on_disk(move || {
+            let prepared = on_disk(DiskWork::Plan, move || {
                 let _alone = alone;
                 Ok(prepare(&workload, hierarchy.as_ref(), &folder))
             });
@@ -438,7 +375,7 @@ impl Runtime for ProcessRuntime {
                 ended => ended?,
             }
             let (groups, alone) = (self.tracking_groups(task), self.step(task).lock_owned().await);
-            let removed = on_disk(move || {
+            let removed = on_disk(DiskWork::Change, move || {
                 let _alone = alone;
                 cgroup::remove(&groups);
                 folder.remove()
@@ -451,14 +388,16 @@ impl Runtime for ProcessRuntime {
 
     fn list(&self, node: Id) -> BoxFuture<'_, Result<Vec<FoundTask>, RuntimeError>> {
         let tasks = self.tasks.clone();
-        Box::pin(async move { on_disk(move || finding::found(&tasks, node)).await.map_err(broken) })
+        Box::pin(async move {
+            on_disk(DiskWork::Look, move || finding::found(&tasks, node)).await.map_err(broken)
+        })
     }
 
     fn logs(&self, task: Id, query: LogQuery) -> BoxFuture<'_, Result<LogStream, RuntimeError>> {
         Box::pin(async move {
             let folder = self.folder(task);
             let running = folder.clone();
-            match on_disk(move || running.running()).await.map_err(broken)? {
+            match on_disk(DiskWork::Look, move || running.running()).await.map_err(broken)? {
                 NoteFile::Read(_) | NoteFile::Damaged(_) => {
                     log::open(folder, &self.watches, query).await
                 }
@@ -468,10 +407,20 @@ impl Runtime for ProcessRuntime {
     }
 }
 
+/// What this machine offers; whether limits are among it, the control groups decide.
+fn offer(limits: Option<Feature>) -> Result<Offer, RuntimeError> {
+    let user = nix::unistd::Uid::effective().is_root().then_some(Feature::User);
+    let resources = crate::machine::resources().map_err(|error| {
+        RuntimeError::Unreachable(format!("this machine cannot be looked at now: {error}"))
+    })?;
+    let features = user.into_iter().chain(limits).collect();
+    Ok(Offer { platform: crate::machine::platform(), resources, engine: None, features })
+}
+
 /// The plan in a task's folder.
 async fn plan(folder: &Folder) -> io::Result<NoteFile<ProcessPlan>> {
     let folder = folder.clone();
-    on_disk(move || folder.plan()).await
+    on_disk(DiskWork::Look, move || folder.plan()).await
 }
 
 /// Makes the folder of a task that has none.
@@ -505,8 +454,4 @@ fn broken(error: io::Error) -> RuntimeError {
     } else {
         RuntimeError::Failed(format!("the process runtime cannot go on with this task: {error}"))
     }
-}
-
-fn nonblocking(fifo: &Path, options: &mut OpenOptions) -> io::Result<File> {
-    options.custom_flags(nix::libc::O_NONBLOCK).open(fifo)
 }

@@ -10,7 +10,7 @@ pub struct AgentConfig {
     /// 0700. One agent a folder.
     pub state_dir: PathBuf,
     /// Where managers are found.
-    pub manager: ManagerAddress,
+    pub manager: ManagerEndpoint,
     /// The node's name.
     pub hostname: String,
     /// Labels that the node joins with; later ones are the cluster's to change.
@@ -27,7 +27,7 @@ pub struct AgentConfig {
 
 /// Where managers are found.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum ManagerAddress {
+pub enum ManagerEndpoint {
     /// A manager's socket on this machine.
     Unix(PathBuf),
 }

@@ -4,7 +4,7 @@
 //! greeting before it answers the call.
 
 use super::{
-    config::ManagerAddress,
+    config::ManagerEndpoint,
     status::{AgentStatus, say_manager},
 };
 use crate::core::Input;
@@ -43,7 +43,7 @@ enum WireError {
 
 /// The stream, or the absence of one.
 pub(super) struct Wire {
-    target: ManagerAddress,
+    target: ManagerEndpoint,
     inbox: mpsc::Sender<Input>,
     status: watch::Sender<AgentStatus>,
     outgoing: Outgoing,
@@ -102,7 +102,7 @@ impl Outgoing {
 
 impl Wire {
     pub(super) fn new(
-        target: ManagerAddress,
+        target: ManagerEndpoint,
         inbox: mpsc::Sender<Input>,
         status: watch::Sender<AgentStatus>,
     ) -> Wire {
@@ -160,7 +160,7 @@ impl Wire {
 
 /// One stream from its dialing to its end.
 struct ManagerCall {
-    target: ManagerAddress,
+    target: ManagerEndpoint,
     line: u64,
     inbox: mpsc::Sender<Input>,
     status: watch::Sender<AgentStatus>,
@@ -189,9 +189,9 @@ impl ManagerCall {
     }
 }
 
-async fn connect(target: &ManagerAddress) -> Result<Channel, WireError> {
+async fn connect(target: &ManagerEndpoint) -> Result<Channel, WireError> {
     match target {
-        ManagerAddress::Unix(path) => {
+        ManagerEndpoint::Unix(path) => {
             let socket = path.clone();
             let connector = tower::service_fn(move |_| {
                 let socket = socket.clone();

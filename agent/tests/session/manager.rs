@@ -24,7 +24,7 @@ use tonic::{Request, Response, Status, Streaming, async_trait, transport::Server
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-pub(crate) struct TestManager {
+pub(crate) struct ManagerStub {
     pub(crate) socket: PathBuf,
     lines: mpsc::Receiver<TestSession>,
     chunks: mpsc::Receiver<LogChunk>,
@@ -67,8 +67,8 @@ impl Dispatcher for TestDispatcher {
     }
 }
 
-impl TestManager {
-    pub(crate) async fn start(folder: &Path) -> TestManager {
+impl ManagerStub {
+    pub(crate) async fn start(folder: &Path) -> ManagerStub {
         let socket = folder.join("skep.sock");
         let _ = std::fs::remove_file(&socket);
         let listener = UnixListener::bind(&socket).expect("a socket");
@@ -79,7 +79,7 @@ impl TestManager {
                 Server::builder().add_service(DispatcherServer::new(TestDispatcher(door, publish)));
             served.serve_with_incoming(UnixListenerStream::new(listener)).await.expect("served");
         });
-        TestManager { socket, lines, chunks, early: Vec::new(), serving }
+        ManagerStub { socket, lines, chunks, early: Vec::new(), serving }
     }
 
     pub(crate) async fn stop(self) {

@@ -8,7 +8,7 @@
 use super::dice::Dice;
 use skep_agent::{
     core::action::{Action, StepOutcome, TaskStep},
-    runtime::{TaskEnd, FoundTask, FoundState, Proof, RuntimeError, Started, Workload},
+    runtime::{FoundState, FoundTask, Proof, RuntimeError, Started, TaskEnd, Workload},
 };
 use skep_proto::{Id, Timestamp, defaults, time::SECOND_NS, v1::EndCause};
 use std::collections::{BTreeMap, BTreeSet};
@@ -258,7 +258,9 @@ impl SimulatedEngine {
         match self.containers.get_mut(&task) {
             None => vec![(0, answer(task, ticket, StepOutcome::Ended(Err(RuntimeError::Gone))))],
             Some(container) => match &container.ended {
-                Some(ended) => vec![(0, answer(task, ticket, StepOutcome::Ended(Ok(ended.clone()))))],
+                Some(ended) => {
+                    vec![(0, answer(task, ticket, StepOutcome::Ended(Ok(ended.clone()))))]
+                }
                 None => {
                     container.waiters.push(ticket);
                     Vec::new()
@@ -316,7 +318,9 @@ impl SimulatedEngine {
         let Some(container) = self.containers.remove(&task) else { return Vec::new() };
         let gone = TaskEnd { cause: EndCause::RemovedOutside, ..TaskEnd::default() };
         let waiters = container.waiters.into_iter();
-        waiters.map(|ticket| (1, answer(task, ticket, StepOutcome::Ended(Ok(gone.clone()))))).collect()
+        waiters
+            .map(|ticket| (1, answer(task, ticket, StepOutcome::Ended(Ok(gone.clone())))))
+            .collect()
     }
 
     /// Tasks whose container runs.

@@ -13,19 +13,27 @@ use nix::{
 use skep_proto::Id;
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs, thread,
-    time::Duration,
+    fs,
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+    time::{Duration, Instant},
 };
 
 /// Names the task to each of its processes.
 pub(crate) const TASK_VARIABLE: &str = "SKEP_TASK_ID";
 /// Names the node to each process of its tasks.
 pub(crate) const NODE_VARIABLE: &str = "SKEP_NODE_ID";
-/// What was killed is looked for again so often: a process may have begun others meanwhile. What is
-/// alive after the last look hangs in the kernel and is left behind.
+/// Scans for what is left of a task that is killed: a process may have begun others before it died.
+/// What is alive after the last scan hangs in the kernel and is left behind.
 const KILL_ROUNDS_MAX: u32 = 50;
-/// Between two of these looks.
-const KILL_ROUND_PERIOD: Duration = Duration::from_millis(10);
+/// Longest that the processes of one scan may take to be gone after they were killed; then they are
+/// scanned for and killed again.
+const KILL_ROUND_LIMIT: Duration = Duration::from_millis(500);
+/// Between two looks at processes that are known by their numbers.
+const KNOWN_PERIOD: Duration = Duration::from_millis(5);
+
+/// The newest scan, and when it began.
+static NEWEST_SCAN: Mutex<Option<(Instant, Arc<Vec<(i32, ProcessMark)>>)>> = Mutex::new(None);
 
 /// The processes of one task.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -34,9 +42,9 @@ pub(super) struct Remains(pub(super) BTreeSet<i32>);
 /// Every living process of a task of `node`, by task.
 pub(super) fn of_node(node: Id) -> BTreeMap<Id, Remains> {
     let mut found = BTreeMap::<Id, Remains>::new();
-    for (pid, mark) in marked() {
+    for (pid, mark) in marked().iter() {
         if mark.node == Some(node) {
-            found.entry(mark.task).or_default().0.insert(pid);
+            found.entry(mark.task).or_default().0.insert(*pid);
         }
     }
     found
@@ -44,7 +52,8 @@ pub(super) fn of_node(node: Id) -> BTreeMap<Id, Remains> {
 
 /// Every living process of one task.
 pub(super) fn of_task(task: Id, groups: &[ControlGroup]) -> Remains {
-    let marked = marked().filter(|(_, mark)| mark.task == task).map(|(pid, _)| pid);
+    let all = marked();
+    let marked = all.iter().filter(|(_, mark)| mark.task == task).map(|(pid, _)| *pid);
     let grouped = cgroup::processes(groups).into_iter().filter(|pid| boot::is_running(*pid));
     Remains(marked.chain(grouped).collect())
 }
@@ -52,6 +61,12 @@ pub(super) fn of_task(task: Id, groups: &[ControlGroup]) -> Remains {
 impl Remains {
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// Whether one of these very processes is alive. Costs a look at each of them, and no scan of
+    /// all processes of the machine.
+    pub(super) fn is_alive(&self) -> bool {
+        self.0.iter().any(|pid| boot::is_running(*pid))
     }
 
     pub(super) fn signal(&self, signal: Signal) {
@@ -69,7 +84,10 @@ pub(super) fn kill_all(task: Id, groups: &[ControlGroup]) -> bool {
             return true;
         }
         remains.signal(Signal::SIGKILL);
-        thread::sleep(KILL_ROUND_PERIOD);
+        let began = Instant::now();
+        while remains.is_alive() && began.elapsed() < KILL_ROUND_LIMIT {
+            thread::sleep(KNOWN_PERIOD);
+        }
     }
     of_task(task, groups).is_empty()
 }
@@ -81,13 +99,28 @@ struct ProcessMark {
     node: Option<Id>,
 }
 
-/// Processes that carry a mark. The environment of one that has ended is empty.
-fn marked() -> impl Iterator<Item = (i32, ProcessMark)> {
+/// Processes that carry a mark. A scan reads the environment of every process of the machine; so
+/// all who ask at the same time share one: the first that began after they asked.
+fn marked() -> Arc<Vec<(i32, ProcessMark)>> {
+    let asked = Instant::now();
+    let mut newest = NEWEST_SCAN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((_, scan)) = newest.as_ref().filter(|(began, _)| *began >= asked) {
+        return Arc::clone(scan);
+    }
+    let began = Instant::now();
+    let scan = Arc::new(scan());
+    *newest = Some((began, Arc::clone(&scan)));
+    scan
+}
+
+/// The environment of a process that has ended is empty.
+fn scan() -> Vec<(i32, ProcessMark)> {
     let entries = fs::read_dir("/proc").into_iter().flatten();
-    entries.filter_map(|entry| {
+    let marked = entries.filter_map(|entry| {
         let pid = entry.ok()?.file_name().to_str()?.parse().ok()?;
         Some((pid, parse(&fs::read(format!("/proc/{pid}/environ")).ok()?)?))
-    })
+    });
+    marked.collect()
 }
 
 fn parse(environment: &[u8]) -> Option<ProcessMark> {

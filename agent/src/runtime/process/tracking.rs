@@ -4,7 +4,7 @@
 
 use super::{
     boot, cgroup,
-    disk::on_disk,
+    disk::{DiskWork, on_disk},
     evidence::{Evidence, Finding, ShimState},
     folder::{Folder, NoteFile, damaged, is_passing},
     held::HeldFifo,
@@ -42,7 +42,7 @@ pub(super) enum Whereabouts {
 /// Looks, on another thread.
 pub(super) async fn look(task: Id, folder: &Folder) -> io::Result<Whereabouts> {
     let folder = folder.clone();
-    on_disk(move || look_now(task, &folder)).await
+    on_disk(DiskWork::Look, move || look_now(task, &folder)).await
 }
 
 /// Looks. What a shim that was killed, or a machine that went down, left behind is cleared away
