@@ -1,29 +1,30 @@
 //! The shell around the sessions: one task that owns them, feeds them, and does what they say.
+//!
+//! Which message goes to which stream, and which stream is dropped, is decided by [`HubCore`]; here
+//! are the queues, the clock and the way to the turn.
 
+mod core;
+
+use self::core::{HubCore, HubOutput};
 use crate::{
-    admit::{Machine, Request},
     drive::Drive,
-    sessions::{Conn, Origin, Output, Sessions},
+    sessions::{Conn, Origin},
 };
-use prost::Message;
 use skep_proto::{
     Id, Timestamp, author,
     v1::{FromAgent, Hello, ToAgent},
 };
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, convert::Infallible, time::Duration};
 use tokio::sync::{mpsc, oneshot};
 
-/// Events from streams waiting for the hub; at it a stream's reading waits.
-const EVENTS_MAX: usize = 4_096;
+/// Inputs waiting for the hub; at it a stream's reading waits.
+const HUB_INPUTS_MAX: usize = 4_096;
 /// Messages waiting for one agent; at it the stream is dropped, and the agent comes back with its
 /// position.
-pub const TO_AGENT_MAX: usize = 1_024;
-
-/// What a request takes of an entry beside what can be large in it, bytes.
-const REQUEST_BYTES: usize = 512;
+const TO_AGENT_MAX: usize = 1_024;
 
 /// What happened on a stream, or is wanted of one.
-pub enum HubEvent {
+pub enum HubInput {
     /// The first message.
     Hello {
         /// The stream.
@@ -33,7 +34,7 @@ pub enum HubEvent {
         /// What it says.
         hello: Hello,
         /// The way back; dropping it ends the stream.
-        back: mpsc::Sender<ToAgent>,
+        back: AgentStream,
     },
     /// A later message.
     Message(Conn, FromAgent),
@@ -46,31 +47,46 @@ pub enum HubEvent {
     Order(Id, ToAgent, oneshot::Sender<bool>),
 }
 
+/// The manager's end of an agent's stream. Dropping it ends the stream in both directions.
+pub struct AgentStream {
+    messages: mpsc::Sender<ToAgent>,
+    _open: oneshot::Sender<Infallible>,
+}
+
+impl AgentStream {
+    /// A stream, what is to be sent on it, and the notice that the hub has dropped it.
+    pub fn open() -> (AgentStream, mpsc::Receiver<ToAgent>, oneshot::Receiver<Infallible>) {
+        let (messages, outgoing) = mpsc::channel(TO_AGENT_MAX);
+        let (open, dropped) = oneshot::channel();
+        (AgentStream { messages, _open: open }, outgoing, dropped)
+    }
+}
+
 /// The way to the hub.
 #[derive(Clone)]
 pub struct Hub {
-    events: mpsc::Sender<HubEvent>,
+    inputs: mpsc::Sender<HubInput>,
 }
 
 impl Hub {
     /// Starts the hub's task; it ends when all handles are gone.
     pub fn start(drive: Drive, manager: Id) -> Hub {
-        let (events, receiver) = mpsc::channel(EVENTS_MAX);
-        let sessions = Sessions::new(manager, &drive.newest().view);
-        let task = HubTask { drive, sessions, streams: BTreeMap::new() };
-        tokio::spawn(task.run(receiver));
-        Hub { events }
+        let (inputs, receiver) = mpsc::channel(HUB_INPUTS_MAX);
+        let core = HubCore::new(manager, &drive.newest().view);
+        let shell = HubShell { drive, core, streams: BTreeMap::new() };
+        tokio::spawn(shell.run(receiver));
+        Hub { inputs }
     }
 
     /// Tells the hub; waits while too much waits already. False when the hub has ended.
-    pub async fn tell(&self, event: HubEvent) -> bool {
-        self.events.send(event).await.is_ok()
+    pub async fn tell(&self, input: HubInput) -> bool {
+        self.inputs.send(input).await.is_ok()
     }
 
     /// Tells all agents that the manager ends, and ends their streams.
     pub async fn stop(&self) {
         let (send, receive) = oneshot::channel();
-        if self.tell(HubEvent::Stopping(send)).await {
+        if self.tell(HubInput::Stopping(send)).await {
             // The hub may have ended meanwhile, and all streams with it.
             receive.await.ok();
         }
@@ -79,70 +95,57 @@ impl Hub {
     /// Sends something to a node's agent. False when it has no session here.
     pub async fn order(&self, node: Id, message: ToAgent) -> bool {
         let (send, receive) = oneshot::channel();
-        self.tell(HubEvent::Order(node, message, send)).await && receive.await.unwrap_or(false)
+        self.tell(HubInput::Order(node, message, send)).await && receive.await.unwrap_or(false)
     }
 }
 
-struct HubTask {
+struct HubShell {
     drive: Drive,
-    sessions: Sessions,
-    streams: BTreeMap<Conn, mpsc::Sender<ToAgent>>,
+    core: HubCore<oneshot::Sender<bool>>,
+    streams: BTreeMap<Conn, AgentStream>,
 }
 
-impl HubTask {
-    async fn run(mut self, mut events: mpsc::Receiver<HubEvent>) {
+impl HubShell {
+    async fn run(mut self, mut inputs: mpsc::Receiver<HubInput>) {
         let drive = self.drive.clone();
         loop {
-            let timeout = self.sessions.poll_timeout().map(|at| self.until(at));
+            let timeout = self.core.poll_timeout().map(|at| self.until(at));
             tokio::select! {
-                event = events.recv() => match event {
-                    Some(event) => self.take(event),
+                input = inputs.recv() => match input {
+                    Some(input) => self.take(input),
                     None => return,
                 },
                 mail = drive.mailbox().take() => {
                     if let Some((view, delta)) = &mail.committed {
-                        self.sessions.handle_committed(view, delta, self.now());
+                        self.core.handle_committed(view, delta, self.now());
                     }
                     let newest = self.drive.newest();
                     for (token, answer) in &mail.answers {
-                        self.sessions.handle_answer(*token, answer, &newest.view);
+                        self.core.handle_answer(*token, answer, &newest.view);
                     }
                 }
-                () = sleep(timeout), if timeout.is_some() => {
-                    let now = self.now();
-                    self.sessions.handle_timeout(now);
-                }
+                () = sleep(timeout), if timeout.is_some() => self.core.handle_timeout(self.now()),
             }
             self.act();
         }
     }
 
-    fn take(&mut self, event: HubEvent) {
-        match event {
-            HubEvent::Hello { conn, origin, hello, back } => {
+    fn take(&mut self, input: HubInput) {
+        let now = self.now();
+        match input {
+            HubInput::Hello { conn, origin, hello, back } => {
                 self.streams.insert(conn, back);
-                let (newest, now) = (self.drive.newest(), self.now());
-                self.sessions.handle_hello(conn, origin, hello, number(), &newest.view, now);
+                let view = &self.drive.newest().view;
+                self.core.handle_hello((conn, origin), hello, session_number(), view, now);
             }
-            HubEvent::Message(conn, message) => {
-                let now = self.now();
-                self.sessions.handle_message(conn, message, now);
-            }
-            HubEvent::Gone(conn) => {
-                self.streams.remove(&conn);
-                self.sessions.handle_gone(conn);
-            }
-            HubEvent::Stopping(done) => {
-                self.sessions.handle_stopping();
+            HubInput::Message(conn, message) => self.core.handle_message(conn, message, now),
+            HubInput::Gone(conn) => self.core.handle_gone(conn),
+            HubInput::Stopping(done) => {
+                self.core.handle_stopping();
                 self.act();
                 done.send(()).ok();
             }
-            HubEvent::Order(node, message, done) => {
-                let stream = self.sessions.conn_of(node).and_then(|conn| self.streams.get(&conn));
-                let sent = stream.is_some_and(|stream| stream.try_send(message).is_ok());
-                // Whoever ordered may have gone.
-                done.send(sent).ok();
-            }
+            HubInput::Order(node, message, caller) => self.core.handle_order(node, message, caller),
         }
     }
 
@@ -156,31 +159,37 @@ impl HubTask {
     }
 
     fn act(&mut self) {
-        while let Some(output) = self.sessions.poll_output() {
+        while let Some(output) = self.core.poll_output() {
             match output {
-                Output::Send(conn, message) => {
-                    let full = self
-                        .streams
-                        .get(&conn)
-                        .is_some_and(|stream| stream.try_send(message).is_err());
-                    if full {
+                HubOutput::Send(conn, message) => {
+                    if !self.offer(conn, message) {
                         tracing::warn!(
                             conn = conn.0,
                             "an agent does not read; its stream is dropped"
                         );
-                        self.streams.remove(&conn);
-                        self.sessions.handle_gone(conn);
+                        self.core.handle_full(conn);
                     }
                 }
-                Output::Close(conn) => {
+                // The caller may have gone meanwhile.
+                HubOutput::Forward(conn, message, caller) => {
+                    caller.send(self.offer(conn, message)).ok();
+                }
+                HubOutput::NoSession(caller) => {
+                    caller.send(false).ok();
+                }
+                HubOutput::Drop(conn) => {
                     self.streams.remove(&conn);
                 }
-                Output::Ask { token, node, request } => {
-                    let bytes = size(&request);
+                HubOutput::Submit { token, node, request, bytes } => {
                     self.drive.submit_for_session(token, author::node(node), *request, bytes);
                 }
             }
         }
+    }
+
+    /// Whether the stream takes the message.
+    fn offer(&self, conn: Conn, message: ToAgent) -> bool {
+        self.streams.get(&conn).is_some_and(|stream| stream.messages.try_send(message).is_ok())
     }
 }
 
@@ -188,30 +197,8 @@ async fn sleep(timeout: Option<Duration>) {
     tokio::time::sleep(timeout.unwrap_or_default()).await;
 }
 
-/// What a node's request takes of an entry, nearly: reports and descriptions can be large.
-fn size(request: &Request) -> usize {
-    match request {
-        Request::Machine(Machine::Report { tasks, .. }) => {
-            tasks.iter().map(Message::encoded_len).sum()
-        }
-        Request::Machine(Machine::Join { description, .. } | Machine::Open { description, .. }) => {
-            description.encoded_len() + REQUEST_BYTES
-        }
-        Request::Machine(Machine::Conditions { conditions, .. }) => {
-            conditions.iter().map(Message::encoded_len).sum::<usize>() + REQUEST_BYTES
-        }
-        Request::Machine(
-            Machine::Close { .. }
-            | Machine::Silent { .. }
-            | Machine::Reclaim { .. }
-            | Machine::Fact(_),
-        )
-        | Request::Command(_) => REQUEST_BYTES,
-    }
-}
-
 /// Of a session: never 0, which is "none yet".
-fn number() -> u64 {
+fn session_number() -> u64 {
     let mut bytes = [0; 8];
     getrandom::fill(&mut bytes).expect("the system gives entropy");
     u64::from_be_bytes(bytes) | 1

@@ -1,9 +1,9 @@
 //! The door for agents: their streams, handed to the hub.
 
 use crate::{
-    hub::{Hub, HubEvent, TO_AGENT_MAX},
+    hub::{AgentStream, Hub, HubInput},
     logs::Broker,
-    peer::Peer,
+    peer::SocketPeer,
     pulls::Pulls,
     sessions::{Conn, Origin},
 };
@@ -13,6 +13,7 @@ use skep_proto::v1::{
     from_agent::Message,
 };
 use std::{
+    convert::Infallible,
     pin::Pin,
     sync::{
         Arc,
@@ -21,7 +22,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    sync::{Semaphore, mpsc},
+    sync::{Semaphore, oneshot},
     time::timeout,
 };
 use tokio_stream::wrappers::ReceiverStream;
@@ -39,23 +40,46 @@ pub struct DispatcherService {
     broker: Arc<Broker>,
     pulls: Arc<Pulls>,
     conns: Arc<AtomicU64>,
+    limits: GreetingLimits,
     greetings: Arc<Semaphore>,
+}
+
+/// How long streams may take to say hello, and how many may do so at once.
+#[derive(Clone, Copy)]
+pub(super) struct GreetingLimits {
+    pub(super) wait: Duration,
+    pub(super) streams: usize,
+}
+
+impl Default for GreetingLimits {
+    fn default() -> GreetingLimits {
+        GreetingLimits { wait: HELLO_LIMIT, streams: GREETINGS_MAX }
+    }
 }
 
 impl DispatcherService {
     /// Behind it the hub, and those who wait for logs and pulls.
     pub fn new(hub: Hub, broker: Arc<Broker>, pulls: Arc<Pulls>) -> DispatcherService {
-        let greetings = Arc::new(Semaphore::new(GREETINGS_MAX));
-        DispatcherService { hub, broker, pulls, conns: Arc::default(), greetings }
+        let limits = GreetingLimits::default();
+        let greetings = Arc::new(Semaphore::new(limits.streams));
+        DispatcherService { hub, broker, pulls, conns: Arc::default(), limits, greetings }
+    }
+
+    /// The same with other limits.
+    #[cfg(test)]
+    pub(super) fn with_limits(self, limits: GreetingLimits) -> DispatcherService {
+        let greetings = Arc::new(Semaphore::new(limits.streams));
+        DispatcherService { limits, greetings, ..self }
     }
 
     async fn first(&self, incoming: &mut Streaming<FromAgent>) -> Result<Hello, Status> {
         let _greeting = self.greetings.try_acquire().map_err(|_| {
             Status::unavailable(format!(
-                "{GREETINGS_MAX} agents are about to say hello already; try again"
+                "{} agents are about to say hello already; try again",
+                self.limits.streams
             ))
         })?;
-        let first = timeout(HELLO_LIMIT, incoming.message()).await;
+        let first = timeout(self.limits.wait, incoming.message()).await;
         let first = first.map_err(|_| Status::deadline_exceeded("no hello came on this stream"))?;
         match first?.and_then(|first| first.message) {
             Some(Message::Hello(hello)) => Ok(hello),
@@ -71,9 +95,20 @@ impl DispatcherService {
         }
     }
 
-    async fn read(self, conn: Conn, mut incoming: Streaming<FromAgent>) {
-        // An error of the stream and its end are the same to the session: it is gone.
-        while let Ok(Some(message)) = incoming.message().await {
+    /// Reads until the agent ends its stream, or the hub has dropped it.
+    async fn read(
+        self,
+        conn: Conn,
+        mut incoming: Streaming<FromAgent>,
+        mut dropped: oneshot::Receiver<Infallible>,
+    ) {
+        loop {
+            let message = tokio::select! {
+                message = incoming.message() => message,
+                _ = &mut dropped => break,
+            };
+            // An error of the stream and its end are the same to the session: it is gone.
+            let Ok(Some(message)) = message else { break };
             match message.message {
                 Some(Message::Pull(pull)) => self.pulls.note(pull),
                 Some(Message::LogChunk(chunk)) => self.broker.offer(chunk),
@@ -85,13 +120,13 @@ impl DispatcherService {
                     | Message::PartTaken(_),
                 )
                 | None => {
-                    if !self.hub.tell(HubEvent::Message(conn, message)).await {
+                    if !self.hub.tell(HubInput::Message(conn, message)).await {
                         break;
                     }
                 }
             }
         }
-        self.hub.tell(HubEvent::Gone(conn)).await;
+        self.hub.tell(HubInput::Gone(conn)).await;
     }
 }
 
@@ -103,18 +138,18 @@ impl Dispatcher for DispatcherService {
         &self,
         request: Request<Streaming<FromAgent>>,
     ) -> Result<Response<Self::AttachStream>, Status> {
-        let peer = request.extensions().get::<Peer>().cloned();
+        let peer = request.extensions().get::<SocketPeer>().cloned();
         let peer =
             peer.ok_or_else(|| Status::unauthenticated("the connection has no credentials"))?;
         let origin = if peer.is_this_process() { Origin::Embedded } else { Origin::Outside };
         let mut incoming = request.into_inner();
         let hello = self.first(&mut incoming).await?;
         let conn = Conn(self.conns.fetch_add(1, Ordering::Relaxed) + 1);
-        let (back, outgoing) = mpsc::channel(TO_AGENT_MAX);
-        if !self.hub.tell(HubEvent::Hello { conn, origin, hello, back }).await {
+        let (back, outgoing, dropped) = AgentStream::open();
+        if !self.hub.tell(HubInput::Hello { conn, origin, hello, back }).await {
             return Err(Status::unavailable("the manager is stopping"));
         }
-        tokio::spawn(self.clone().read(conn, incoming));
+        tokio::spawn(self.clone().read(conn, incoming, dropped));
         Ok(Response::new(Box::pin(ReceiverStream::new(outgoing).map(Ok))))
     }
 
