@@ -1,20 +1,20 @@
-//! A door of the manager: takes connections, bounded in number, and closes those that say nothing.
+//! Accepting connections, bounded in number. Those that say nothing are closed.
 //!
-//! Whoever opens connections without end must not cost others theirs, nor the manager its file
-//! descriptors. So a door has so many places, one process may hold half of them at most, and the
-//! manager's own agent has places that nobody else can take. A connection for which there is no
-//! place is told so and closed at once.
+//! A client that opens connections without end must not cost others theirs, nor the manager its
+//! file descriptors. So the number is limited, one process may hold half of it at most, and some
+//! connections are reserved for the manager's own agent. A connection above the limit gets a
+//! message and is closed at once.
 
+mod connections;
 mod guarded;
-mod places;
 #[cfg(test)]
 mod tests;
 
-use crate::peer::PeerStream;
+use crate::peer::SocketPeer;
+use connections::{Admission, Turning};
+pub use connections::{ConnectionCounts, ConnectionLimits};
 use futures::{Stream, stream};
-use guarded::{Guarded, Patience};
-use places::{Entry, Turning};
-pub use places::{Limits, Places};
+use guarded::{Guarded, SilenceLimits};
 use std::{
     convert::Infallible,
     io,
@@ -29,49 +29,51 @@ use tokio::{
 /// Pause after the system refused to take a connection for want of descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
-/// A door's places, shared with those who show how full it is.
+/// The connections of one socket: how many are open and how many may be. Its clones share the
+/// counts.
 #[derive(Clone)]
-pub struct Door {
+pub struct ConnectionLimiter {
     name: &'static str,
-    patience: Patience,
-    places: Arc<Mutex<Places>>,
+    patience: SilenceLimits,
+    connections: Arc<Mutex<ConnectionCounts>>,
 }
 
-/// One place, given back when the connection ends.
-pub(super) struct Place {
-    door: Door,
+/// One open connection; it is counted until this is dropped.
+pub(super) struct OpenConnection {
+    door: ConnectionLimiter,
     process: i32,
 }
 
-impl Drop for Place {
+impl Drop for OpenConnection {
     fn drop(&mut self) {
-        let turning = self.door.with(|places| places.leave(self.process, std::process::id()));
+        let turning =
+            self.door.with(|connections| connections.leave(self.process, std::process::id()));
         self.door.tell(turning);
     }
 }
 
-impl Door {
-    /// A door with these limits.
-    pub fn new(name: &'static str, limits: Limits) -> Door {
-        Door {
+impl ConnectionLimiter {
+    /// No connection is open yet.
+    pub fn new(name: &'static str, limits: ConnectionLimits) -> ConnectionLimiter {
+        ConnectionLimiter {
             name,
-            patience: Patience::default(),
-            places: Arc::new(Mutex::new(Places::new(limits))),
+            patience: SilenceLimits::default(),
+            connections: Arc::new(Mutex::new(ConnectionCounts::new(limits))),
         }
     }
 
-    /// How full it is, and how many were sent away.
+    /// How many are open, how many may be, and how many were refused.
     pub fn look(&self) -> (u32, u32, u64) {
-        self.with(|places| (places.open(), places.limit(), places.refused()))
+        self.with(|connections| (connections.open(), connections.limit(), connections.refused()))
     }
 
-    /// Whether connections are being sent away now.
+    /// Whether connections are refused now.
     pub fn is_refusing(&self) -> bool {
-        self.with(|places| places.is_refusing())
+        self.with(|connections| connections.is_refusing())
     }
 
-    fn with<T>(&self, look: impl FnOnce(&mut Places) -> T) -> T {
-        look(&mut self.places.lock().unwrap_or_else(PoisonError::into_inner))
+    fn with<T>(&self, look: impl FnOnce(&mut ConnectionCounts) -> T) -> T {
+        look(&mut self.connections.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Once when connections begin to be refused, and once when that is over.
@@ -91,12 +93,13 @@ impl Door {
         }
     }
 
-    fn enter(&self, process: i32) -> Result<Place, u32> {
-        let (entry, turning) = self.with(|places| places.enter(process, std::process::id()));
+    fn enter(&self, process: i32) -> Result<OpenConnection, u32> {
+        let (entry, turning) =
+            self.with(|connections| connections.enter(process, std::process::id()));
         self.tell(turning);
         match entry {
-            Entry::Taken => Ok(Place { door: self.clone(), process }),
-            Entry::Refused => Err(self.look().1),
+            Admission::Taken => Ok(OpenConnection { door: self.clone(), process }),
+            Admission::Refused => Err(self.look().1),
         }
     }
 
@@ -104,7 +107,8 @@ impl Door {
     pub(super) fn local(
         self,
         listener: UnixListener,
-    ) -> impl Stream<Item = Result<Guarded<PeerStream, Place>, Infallible>> {
+    ) -> impl Stream<Item = Result<Guarded<UnixStream, SocketPeer, OpenConnection>, Infallible>>
+    {
         stream::unfold(
             (self, listener, Accepting::default()),
             |(door, listener, mut accepting)| async move {
@@ -124,7 +128,7 @@ impl Door {
     pub(super) fn network(
         self,
         listener: TcpListener,
-    ) -> impl Stream<Item = Result<Guarded<TcpStream, Place>, Infallible>> {
+    ) -> impl Stream<Item = Result<Guarded<TcpStream, (), OpenConnection>, Infallible>> {
         stream::unfold(
             (self, listener, Accepting::default()),
             |(door, listener, mut accepting)| async move {
@@ -133,9 +137,9 @@ impl Door {
                     let Some((stream, peer)) = accepted else { continue };
                     // Negative: no process has such a number.
                     let whose = i32::from(peer.port()) - i32::from(u16::MAX) - 1;
-                    if let Ok(place) = door.enter(whose) {
+                    if let Ok(connection) = door.enter(whose) {
                         return Some((
-                            Ok(Guarded::new(stream, place, door.patience)),
+                            Ok(Guarded::new(stream, (), connection, door.patience)),
                             (door, listener, accepting),
                         ));
                     }
@@ -145,11 +149,15 @@ impl Door {
     }
 }
 
-fn guard_local(door: &Door, stream: UnixStream) -> Option<Guarded<PeerStream, Place>> {
+fn guard_local(
+    door: &ConnectionLimiter,
+    stream: UnixStream,
+) -> Option<Guarded<UnixStream, SocketPeer, OpenConnection>> {
     let process = stream.peer_cred().ok().and_then(|cred| cred.pid()).unwrap_or(0);
     match door.enter(process) {
-        Ok(place) => {
-            PeerStream::new(stream).ok().map(|stream| Guarded::new(stream, place, door.patience))
+        Ok(connection) => {
+            let peer = SocketPeer::of(&stream).ok()?;
+            Some(Guarded::new(stream, peer, connection, door.patience))
         }
         Err(limit) => {
             let message = format!("the manager has too many connections; its limit is {limit}");
@@ -171,7 +179,7 @@ enum Accepting {
 impl Accepting {
     /// The connection, if there is one. An error is told once and waited out, since the next try
     /// would fail alike.
-    async fn judge<T>(&mut self, door: &Door, accepted: io::Result<T>) -> Option<T> {
+    async fn judge<T>(&mut self, door: &ConnectionLimiter, accepted: io::Result<T>) -> Option<T> {
         match (accepted, *self) {
             (Ok(connection), Accepting::Works) => Some(connection),
             (Ok(connection), Accepting::Fails) => {

@@ -22,38 +22,45 @@ const SILENCE_LIMIT: Duration = Duration::from_secs(60);
 
 /// How long a connection may say nothing.
 #[derive(Clone, Copy)]
-pub(super) struct Patience {
+pub(super) struct SilenceLimits {
     pub greeting: Duration,
     pub silence: Duration,
 }
 
-impl Default for Patience {
-    fn default() -> Patience {
-        Patience { greeting: GREETING_LIMIT, silence: SILENCE_LIMIT }
+impl Default for SilenceLimits {
+    fn default() -> SilenceLimits {
+        SilenceLimits { greeting: GREETING_LIMIT, silence: SILENCE_LIMIT }
     }
 }
 
-/// The connection, what counts it for as long as it lives, and the time by which it must have said
-/// something.
-pub(in crate::api) struct Guarded<S, P> {
+/// The connection, who is at its other end, what counts it for as long as it lives, and the time by
+/// which it must have said something.
+pub(in crate::api) struct Guarded<S, I, P> {
     stream: S,
+    peer: I,
     received: usize,
-    patience: Patience,
+    patience: SilenceLimits,
     deadline: Instant,
     timer: Pin<Box<Sleep>>,
-    _place: P,
+    _connection: P,
 }
 
-impl<S, P> Guarded<S, P> {
-    pub(super) fn new(stream: S, place: P, patience: Patience) -> Guarded<S, P> {
+impl<S, I, P> Guarded<S, I, P> {
+    pub(super) fn new(
+        stream: S,
+        peer: I,
+        connection: P,
+        patience: SilenceLimits,
+    ) -> Guarded<S, I, P> {
         let deadline = Instant::now() + patience.greeting;
         Guarded {
             stream,
+            peer,
             received: 0,
             patience,
             deadline,
             timer: Box::pin(sleep_until(deadline)),
-            _place: place,
+            _connection: connection,
         }
     }
 
@@ -76,15 +83,15 @@ impl<S, P> Guarded<S, P> {
     }
 }
 
-impl<S: Connected, P> Connected for Guarded<S, P> {
-    type ConnectInfo = S::ConnectInfo;
+impl<S, I: Clone + Send + Sync + 'static, P> Connected for Guarded<S, I, P> {
+    type ConnectInfo = I;
 
-    fn connect_info(&self) -> Self::ConnectInfo {
-        self.stream.connect_info()
+    fn connect_info(&self) -> I {
+        self.peer.clone()
     }
 }
 
-impl<S: AsyncRead + Unpin, P: Unpin> AsyncRead for Guarded<S, P> {
+impl<S: AsyncRead + Unpin, I: Unpin, P: Unpin> AsyncRead for Guarded<S, I, P> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -102,7 +109,7 @@ impl<S: AsyncRead + Unpin, P: Unpin> AsyncRead for Guarded<S, P> {
     }
 }
 
-impl<S: AsyncWrite + Unpin, P: Unpin> AsyncWrite for Guarded<S, P> {
+impl<S: AsyncWrite + Unpin, I: Unpin, P: Unpin> AsyncWrite for Guarded<S, I, P> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

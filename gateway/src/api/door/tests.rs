@@ -19,8 +19,8 @@ fn listen() -> (TempDir, UnixListener, std::path::PathBuf) {
     (folder, listener, path)
 }
 
-fn door() -> Door {
-    Door::new("story", Limits { all: 4, process: 2 })
+fn door() -> ConnectionLimiter {
+    ConnectionLimiter::new("story", ConnectionLimits { all: 4, process: 2 })
 }
 
 #[tokio::test]
@@ -64,8 +64,8 @@ const SILENCE: Duration = Duration::from_millis(900);
 #[tokio::test]
 async fn a_connection_that_says_nothing_is_closed_and_one_that_spoke_has_longer() {
     let (_folder, listener, path) = listen();
-    let patience = Patience { greeting: GREETING, silence: SILENCE };
-    let mut incoming = pin!(Door { patience, ..door() }.local(listener));
+    let patience = SilenceLimits { greeting: GREETING, silence: SILENCE };
+    let mut incoming = pin!(ConnectionLimiter { patience, ..door() }.local(listener));
     let _silent = UnixStream::connect(&path).await.unwrap();
     let mut mute = incoming.next().await.unwrap().unwrap();
     let begun = Instant::now();
