@@ -9,7 +9,7 @@
 //!         [os=linux] [arch=amd64] [addr=10.0.0.1] [features=none] [away]     joined, and ready unless `away`
 //! service web [replicas=3] [image=app] [cpus=0.5] [memory=64m] [constraint=node.labels.zone==a] [port=tcp:80]
 //!         [platform=linux/arm64] [max-per-node=1] [restart=any|on-failure|none] [delay=5s] [max-attempts=3]
-//!         [window=1m] [label=k:v] [force=1]                                  a replicated service
+//!         [window=1m] [label=k:v] [force=1] [volume=DRIVER]                                 a replicated service
 //! update web key=value …      the same words change its spec    scale web 5      remove web
 //! task web.1 [on n1] [STATE] [desired=ready] [hold=5s] [attempt=2]           created, assigned, observed
 //! web.1 running               the newest task of the slot is seen so; with exit=N, error=WORD, message=WORD

@@ -25,6 +25,8 @@ pub const HEARTBEAT_GRACE_PERIODS: u64 = 3;
 pub const REPLACED_STOP_MARGIN_NS: u64 = 50 * SECOND_NS;
 /// A new task that ends so soon after it began to run has failed, where the spec does not say.
 pub const UPDATE_MONITOR_NS: u64 = 5 * SECOND_NS;
+/// The volume driver that every engine has.
+pub const VOLUME_DRIVER: &str = "local";
 
 /// The restart policy with every field filled in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -48,7 +48,7 @@ pub(crate) fn succeed(
     } else {
         let base =
             if old.desired == TaskState::Ready { turn.now.max(old.start_at) } else { turn.now };
-        base + delay_ns(view, old, attempt, why)
+        (base + delay_ns(view, old, attempt, why)).max(stopped_by(view, old, turn.now))
     };
     let created =
         TaskCreated { attempt, ..new_task(view, (old.service, service), old.slot, start_at, turn) };
@@ -56,6 +56,16 @@ pub(crate) fn succeed(
         TaskCreated { spec_version: old.spec_version.0, replaces_id: old.id.to_bytes(), ..created };
     // The wish for the old one is gone with this turn, and with it what would ask for the new one.
     plan.join(cause, Kind::TaskCreated(created));
+}
+
+/// When a task that the cluster rejected has surely stopped. It counts as ended from then on, and
+/// nobody reports its real end any more, so its successor waits for the grace period.
+fn stopped_by(view: &View, old: &TaskRow, now: Timestamp) -> Timestamp {
+    let runs_on = old.state == TaskState::Rejected && old.running_at != Timestamp::NEVER;
+    let container = view.spec_of(old).and_then(|spec| spec.task.as_ref());
+    let container = container.and_then(defaults::container);
+    let grace_ns = container.map_or(defaults::STOP_GRACE_NS, defaults::stop_grace_ns);
+    if runs_on { now + grace_ns } else { now }
 }
 
 /// A task of the newest spec in a slot of the service, not before that time: held where it has to

@@ -5,10 +5,11 @@ use skep_proto::v1::{FilterCount, PlacementFilter, TaskAssigned};
 /// What each filter refused: `2 refused: constraints not satisfied`.
 pub fn refusals(refused: &[FilterCount]) -> Vec<String> {
     let some = refused.iter().filter(|count| count.nodes > 0);
-    some.map(|count| format!("{} refused: {}", count.nodes, filter_words(count.filter()))).collect()
+    some.map(|count| format!("{} refused: {}", count.nodes, filter_phrase(count.filter())))
+        .collect()
 }
 
-fn filter_words(filter: PlacementFilter) -> &'static str {
+fn filter_phrase(filter: PlacementFilter) -> &'static str {
     match filter {
         PlacementFilter::Unspecified => "for a reason this program does not know",
         PlacementFilter::Ready => "not ready or not active",
@@ -17,6 +18,7 @@ fn filter_words(filter: PlacementFilter) -> &'static str {
         PlacementFilter::Constraints => "constraints not satisfied",
         PlacementFilter::Platform => "another platform than the image's",
         PlacementFilter::HostPort => "a host port is taken",
+        PlacementFilter::VolumeDriver => "their engine lacks a volume driver",
         PlacementFilter::Condition => "a problem of the node",
         PlacementFilter::MaxReplicas => "they have as many replicas as one node may have",
     }

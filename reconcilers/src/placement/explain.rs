@@ -73,6 +73,7 @@ fn steady(refused: &[FilterCount]) -> impl Iterator<Item = (PlacementFilter, u32
         | PlacementFilter::Constraints
         | PlacementFilter::Platform
         | PlacementFilter::Condition
+        | PlacementFilter::VolumeDriver
         | PlacementFilter::Unspecified => true,
         PlacementFilter::Resources | PlacementFilter::HostPort | PlacementFilter::MaxReplicas => {
             false
@@ -104,6 +105,7 @@ fn reason(filter: PlacementFilter, nodes: u32) -> String {
         PlacementFilter::Constraints => "constraints not met by",
         PlacementFilter::Platform => "another platform on",
         PlacementFilter::HostPort => "host port in use on",
+        PlacementFilter::VolumeDriver => "a volume driver is missing on",
         PlacementFilter::Condition => {
             "a problem such as an unreachable engine keeps new tasks from"
         }

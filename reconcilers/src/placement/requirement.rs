@@ -8,6 +8,7 @@ use skep_projections::{NodeRow, View, classes::ClassKey};
 use skep_proto::{
     Id,
     constraint::{Constraint, Key, Operator, same_arch},
+    defaults,
     v1::{GenericResource, PlacementFilter, Platform, PublishMode, Resources, ServiceSpec},
 };
 
@@ -80,6 +81,7 @@ impl Reservation {
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct KindNeeds {
     features: Vec<i32>,
+    volume_drivers: Vec<String>,
     constraints: Vec<String>,
     platforms: Vec<(String, String)>,
 }
@@ -117,6 +119,7 @@ impl Requirement {
                     .into_iter()
                     .map(|feature| feature as i32)
                     .collect(),
+                volume_drivers: volume_drivers(spec),
                 constraints: class_texts.collect(),
                 platforms: platforms.iter().map(platform).collect(),
             },
@@ -142,6 +145,13 @@ impl Requirement {
             .all(|feature| class.machine.features.binary_search(feature).is_ok())
         {
             Some(PlacementFilter::Features)
+        } else if !self
+            .kind
+            .volume_drivers
+            .iter()
+            .all(|driver| class.machine.has_plugin("Volume", driver))
+        {
+            Some(PlacementFilter::VolumeDriver)
         } else if !self.of_class.iter().all(|constraint| constraint.admits(&subject)) {
             Some(PlacementFilter::Constraints)
         } else if !self.kind.platforms.is_empty() && !self.kind.platforms.iter().any(fits) {
@@ -196,6 +206,20 @@ fn is_about_one_node(constraint: &Constraint) -> bool {
         | Key::EngineLabel(_)
         | Key::Unknown(_) => false,
     }
+}
+
+/// Drivers of volumes that not every engine has, sorted.
+fn volume_drivers(spec: &ServiceSpec) -> Vec<String> {
+    let container = spec.task.as_ref().and_then(defaults::container);
+    let mounts = container.map_or(&[][..], |container| &container.mounts);
+    let named = mounts.iter().filter_map(|mount| mount.volume.as_ref()).map(|v| v.driver.as_str());
+    let mut drivers: Vec<String> = named
+        .filter(|driver| !driver.is_empty() && *driver != defaults::VOLUME_DRIVER)
+        .map(str::to_owned)
+        .collect();
+    drivers.sort_unstable();
+    drivers.dedup();
+    drivers
 }
 
 fn host_ports(spec: &ServiceSpec) -> Vec<(i32, u32)> {

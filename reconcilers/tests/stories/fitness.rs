@@ -65,9 +65,26 @@ fn a_task_whose_constraint_no_longer_holds_is_rejected() {
          label n1 zone:b
          > fitness: web.1 rejected: node n1 no longer meets its constraints
          > restart: web.1 wanted shutdown, ended
-         > restart: web.1#2 created, held 5000 ms, attempt 1
+         > restart: web.1#2 created, held 10000 ms, attempt 1
          > placement: web.1#2 on n2 (0/0, of 1)
          > placement: web explained: of 2, constraints 1",
+    );
+}
+
+#[test]
+fn the_successor_of_a_rejected_task_waits_until_that_has_stopped() {
+    check(
+        "given node n1 label=zone:a | node n2 label=zone:a
+         given service web constraint=node.labels.zone==a delay=0s grace=3s
+         run
+         label n1 zone:b
+         > fitness: web.1 rejected: node n1 no longer meets its constraints
+         > restart: web.1 wanted shutdown, ended
+         > restart: web.1#2 created, held 3000 ms, attempt 1
+         > placement: web.1#2 on n2 (0/0, of 1)
+         > placement: web explained: of 2, constraints 1
+         wait 3s
+         > restart: web.1#2 wanted running, start",
     );
 }
 
@@ -164,7 +181,7 @@ fn a_node_that_shrank_keeps_its_oldest_tasks() {
         [
             "fitness: web.3 rejected: node n1 has no room for its reservation",
             "restart: web.3 wanted shutdown, ended",
-            "restart: web.3#2 created, held 5000 ms, attempt 1",
+            "restart: web.3#2 created, held 10000 ms, attempt 1",
             "placement: web blocked: no suitable node: not enough free cpu, memory or other resources on 2 nodes",
         ]
     );

@@ -33,6 +33,25 @@ fn every_filter_explains_itself() {
 }
 
 #[test]
+fn a_volume_driver_is_looked_for_on_each_node() {
+    check(
+        "given node n1 | node n2 plugin=Volume:nfs:latest
+         service web replicas=2 volume=nfs
+         > replicas: web.1 created
+         > replicas: web.2 created
+         > placement: web.1 on n2 (0/0, of 1)
+         > placement: web.2 on n2 (1/1, of 1)
+         > placement: web explained: of 2, volume driver 1
+         service db volume=ceph
+         > replicas: db.1 created
+         > placement: db blocked: no suitable node: a volume driver is missing on 2 nodes
+         service local volume=local
+         > replicas: local.1 created
+         > placement: local.1 on n1 (0/0, of 2)",
+    );
+}
+
+#[test]
 fn without_nodes_it_waits_and_the_first_node_takes_it() {
     check(
         "service web

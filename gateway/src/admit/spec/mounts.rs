@@ -2,13 +2,12 @@
 
 use super::{super::Refusal, labels, text};
 use skep_projections::View;
-use skep_proto::v1::{
-    BindPropagation, Mount, MountConsistency, MountType, RuntimeKind, VolumeOptions,
+use skep_proto::{
+    defaults,
+    v1::{BindPropagation, Mount, MountConsistency, MountType, RuntimeKind, VolumeOptions},
 };
 use std::collections::BTreeSet;
 
-/// The volume driver that every engine has.
-const LOCAL_DRIVER: &str = "local";
 /// Longest name of a volume, bytes: it becomes the name of a folder.
 const VOLUME_NAME_BYTES_MAX: usize = 255;
 /// The highest mode of a file.
@@ -132,7 +131,7 @@ fn options(mount: &Mount) -> Result<(), Refusal> {
 
 /// Nodes without an engine mount nothing; a cluster without nodes says nothing of drivers.
 fn driver(view: &View, driver: &str) -> Result<(), Refusal> {
-    if driver.is_empty() || driver == LOCAL_DRIVER {
+    if driver.is_empty() || driver == defaults::VOLUME_DRIVER {
         return Ok(());
     }
     let mut engines = view
