@@ -32,12 +32,12 @@ pub enum Request {
     /// A person's.
     Command(Command),
     /// What machines say of themselves, and managers of machines.
-    Machine(Machine),
+    Machine(MachineRequest),
 }
 
 /// What becomes known without anybody's wish.
 #[derive(Clone, Debug)]
-pub enum Machine {
+pub enum MachineRequest {
     /// A new agent asks to be a node.
     Join {
         /// The id it shall have.
@@ -161,14 +161,14 @@ pub fn describe(request: &Request) -> (&'static str, String) {
             Some(Action::DisownStray(c)) => ("disown_stray", c.task.clone()),
         },
         Request::Machine(machine) => match machine {
-            Machine::Join { node, .. } => ("join", node.to_string()),
-            Machine::Open { node, .. } => ("open_session", node.to_string()),
-            Machine::Reclaim { node, .. } => ("reclaim", node.to_string()),
-            Machine::Conditions { node, .. } => ("conditions", node.to_string()),
-            Machine::Close { node, .. } => ("close_session", node.to_string()),
-            Machine::Silent { node, .. } => ("silent", node.to_string()),
-            Machine::Report { node, .. } => ("report", node.to_string()),
-            Machine::Fact(_) => ("fact", String::new()),
+            MachineRequest::Join { node, .. } => ("join", node.to_string()),
+            MachineRequest::Open { node, .. } => ("open_session", node.to_string()),
+            MachineRequest::Reclaim { node, .. } => ("reclaim", node.to_string()),
+            MachineRequest::Conditions { node, .. } => ("conditions", node.to_string()),
+            MachineRequest::Close { node, .. } => ("close_session", node.to_string()),
+            MachineRequest::Silent { node, .. } => ("silent", node.to_string()),
+            MachineRequest::Report { node, .. } => ("report", node.to_string()),
+            MachineRequest::Fact(_) => ("fact", String::new()),
         },
     }
 }

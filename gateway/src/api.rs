@@ -8,3 +8,8 @@ pub mod history;
 pub mod logs;
 pub mod reads;
 pub mod serve;
+
+#[cfg(test)]
+mod stories;
+#[cfg(test)]
+pub(crate) mod testing;

@@ -20,7 +20,7 @@ pub use shell::DriveState;
 use crate::{
     admit::{Refusal, Request},
     clock::SystemClock,
-    metrics::Counters,
+    metrics::MetricCounters,
     turn::{Answer, Ask},
 };
 use skep_log::Log;
@@ -135,8 +135,8 @@ impl Drive {
         &self.log
     }
 
-    /// Counters for `/metrics`.
-    pub fn counters(&self) -> &Arc<Counters> {
+    /// The counters behind `/metrics`.
+    pub fn counters(&self) -> &Arc<MetricCounters> {
         self.state.counters()
     }
 

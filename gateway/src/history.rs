@@ -165,7 +165,7 @@ impl Past {
     }
 
     /// The record of this revision, with its entry.
-    pub fn record_at(&self, revision: Revision) -> Result<Option<Found>, PastError> {
+    pub fn record_at(&self, revision: Revision) -> Result<Option<FoundRecord>, PastError> {
         self.record_in(revision, None)
     }
 
@@ -174,24 +174,24 @@ impl Past {
         &self,
         revision: Revision,
         entry: Option<Arc<Entry>>,
-    ) -> Result<Option<Found>, PastError> {
+    ) -> Result<Option<FoundRecord>, PastError> {
         let holds = |entry: &Arc<Entry>| entry.first() <= revision && revision <= entry.last();
         let entry = match entry.filter(holds) {
             Some(entry) => Some(entry),
             None => self.history.entry_at(revision)?,
         };
         let Some(entry) = entry else { return Ok(None) };
-        let place = usize::try_from(revision.0 - entry.first().0).unwrap_or(usize::MAX);
-        let Some(bytes) = entry.records.get(place) else { return Ok(None) };
+        let index = usize::try_from(revision.0 - entry.first().0).unwrap_or(usize::MAX);
+        let Some(bytes) = entry.records.get(index) else { return Ok(None) };
         let record =
             Record::decode(bytes.clone()).map_err(|error| ReadError::Damaged(error.to_string()))?;
-        Ok(Some(Found { revision, record, entry }))
+        Ok(Some(FoundRecord { revision, record, entry }))
     }
 }
 
 /// A record, where it stands.
 #[derive(Clone, Debug)]
-pub struct Found {
+pub struct FoundRecord {
     /// Its number.
     pub revision: Revision,
     /// What it says.

@@ -5,7 +5,7 @@ use crate::{
     api::{
         control::ControlService,
         dispatcher::DispatcherService,
-        door::{Door, Limits},
+        door::{ConnectionLimiter, ConnectionLimits},
         history::HistoryService,
         logs::LogsService,
         reads::Reads,
@@ -14,7 +14,7 @@ use crate::{
     drive::{Drive, DriveState, ManagerIdentity, core::RECORDS_FREE_SHARE_MIN},
     hub::Hub,
     logs::Broker,
-    metrics::{self, Counters},
+    metrics::{self, MetricCounters},
     pulls::Pulls,
     turn::Answer,
 };
@@ -69,7 +69,7 @@ pub enum ManagerError {
 }
 
 /// Connections to `/metrics`: a few scrapers, each of its own.
-const METRICS_LIMITS: Limits = Limits { all: 64, process: 64 };
+const METRICS_LIMITS: ConnectionLimits = ConnectionLimits { all: 64, process: 64 };
 
 /// How many descriptors this process may have; little where the system does not say.
 fn descriptors_max() -> u64 {
@@ -80,7 +80,7 @@ fn descriptors_max() -> u64 {
 /// Runs a manager until `stop`, or until its log halts.
 pub async fn run(config: ManagerConfig, stop: CancellationToken) -> Result<(), ManagerError> {
     let node = identity(&config.state_dir)?;
-    let counters = Arc::new(Counters::default());
+    let counters = Arc::new(MetricCounters::default());
     let identity = ManagerIdentity {
         node,
         code_version: env!("CARGO_PKG_VERSION").into(),
@@ -102,7 +102,8 @@ pub async fn run(config: ManagerConfig, stop: CancellationToken) -> Result<(), M
         tokio::spawn(keep_heartbeat_period(drive.clone(), node, period_ns));
     }
     let hub = Hub::start(drive.clone(), node);
-    let door = Door::new("control", Limits::for_descriptors(descriptors_max()));
+    let door =
+        ConnectionLimiter::new("control", ConnectionLimits::for_descriptors(descriptors_max()));
     let (broker, pulls) = (Arc::new(Broker::default()), Arc::new(Pulls::default()));
     let reads = Reads::live(drive.clone(), pulls.clone(), node, door.clone());
     let page: Arc<dyn Fn() -> String + Send + Sync> = {
@@ -117,7 +118,7 @@ pub async fn run(config: ManagerConfig, stop: CancellationToken) -> Result<(), M
         metrics: page.clone(),
     };
     if let Some(listener) = config.metrics {
-        let door = Door::new("metrics", METRICS_LIMITS);
+        let door = ConnectionLimiter::new("metrics", METRICS_LIMITS);
         tokio::spawn(serve_metrics(door, listener, page, stop.clone()));
     }
     // Agents are told before their connections close, so that they know it from a manager that

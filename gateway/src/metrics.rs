@@ -1,6 +1,6 @@
 //! What `/metrics` says, in Prometheus' text format.
 //!
-//! Counters are kept as things happen; everything about the cluster is read off the view's own
+//! MetricCounters are kept as things happen; everything about the cluster is read off the view's own
 //! counters when somebody scrapes. Only tasks by state need a look at every task: it is taken at
 //! most once a revision.
 
@@ -33,22 +33,22 @@ use std::{
     time::Duration,
 };
 
-type Labels = [(&'static str, String); 1];
+type MetricLabels = [(&'static str, String); 1];
 type Gauges = Family<[(&'static str, String); 1], Gauge<i64, AtomicI64>>;
 
 /// What is counted as it happens.
-pub struct Counters {
+pub struct MetricCounters {
     turns: Counter,
-    refused: Family<Labels, Counter>,
+    refused: Family<MetricLabels, Counter>,
     failed: Counter,
     turn_seconds: Histogram,
     turn_records: Histogram,
     census: Mutex<(Revision, BTreeMap<TaskState, i64>)>,
 }
 
-impl Default for Counters {
-    fn default() -> Counters {
-        Counters {
+impl Default for MetricCounters {
+    fn default() -> MetricCounters {
+        MetricCounters {
             turns: Counter::default(),
             refused: Family::default(),
             failed: Counter::default(),
@@ -83,7 +83,7 @@ pub struct ManagerGauges {
     pub connections_refused: u64,
 }
 
-impl Counters {
+impl MetricCounters {
     /// A turn was taken.
     pub fn turn(&self, records: usize, took: Duration) {
         self.turns.inc();
@@ -225,11 +225,11 @@ fn nodes(registry: &mut Registry, view: &View) {
 
 fn services(registry: &mut Registry, view: &View) {
     let (desired, running, pending) = (Gauges::default(), Gauges::default(), Gauges::default());
-    for (place, row) in view.services().iter().filter(|(_, row)| !row.removed) {
+    for (index, row) in view.services().iter().filter(|(_, row)| !row.removed) {
         let label = || [("service", row.name().to_owned())];
         desired.get_or_create(&label()).set(i64::try_from(row.replicas()).unwrap_or(i64::MAX));
         running.get_or_create(&label()).set(row.running_tasks.into());
-        let waiting = view.pending_of(place).count();
+        let waiting = view.pending_of(index).count();
         pending.get_or_create(&label()).set(i64::try_from(waiting).unwrap_or(i64::MAX));
     }
     let paused =

@@ -133,7 +133,7 @@ fn stopped() -> Status {
     )
 }
 
-type Replies<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+type StoppedReplies<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 #[tonic::async_trait]
 impl Control for Stopped {
@@ -149,7 +149,7 @@ impl Control for Stopped {
         Err(stopped())
     }
 
-    type SubmitStreamStream = Replies<CommandReplies>;
+    type SubmitStreamStream = StoppedReplies<CommandReplies>;
 
     async fn submit_stream(
         &self,
@@ -197,7 +197,7 @@ impl Control for Stopped {
         self.reads.status().await.map(Response::new)
     }
 
-    type WatchServiceStream = Replies<WatchServiceReply>;
+    type WatchServiceStream = StoppedReplies<WatchServiceReply>;
 
     /// The last state once: nothing will change it.
     async fn watch_service(

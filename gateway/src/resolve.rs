@@ -131,7 +131,7 @@ pub fn service(view: &View, reference: &str) -> Result<ServiceIdx, ResolveError>
     let there = |row: &ServiceRow| !row.removed;
     let found = whole(view.services(), reference, there).or_else(|| view.service_named(reference));
     match found {
-        Some(place) => Ok(place),
+        Some(index) => Ok(index),
         None => {
             let names = || {
                 view.services().iter().filter(|(_, row)| !row.removed).map(|(_, row)| row.name())
@@ -146,12 +146,12 @@ pub fn service(view: &View, reference: &str) -> Result<ServiceIdx, ResolveError>
 /// it ambiguous.
 pub fn node(view: &View, reference: &str) -> Result<NodeIdx, ResolveError> {
     let there = |row: &NodeRow| !row.removed;
-    if let Some(place) = whole(view.nodes(), reference, there) {
-        return Ok(place);
+    if let Some(index) = whole(view.nodes(), reference, there) {
+        return Ok(index);
     }
     let named: Vec<NodeIdx> = view.nodes_named(reference).collect();
     match named[..] {
-        [place] => Ok(place),
+        [index] => Ok(index),
         [] => {
             let names = || {
                 view.nodes().iter().filter(|(_, row)| !row.removed).map(|(_, row)| row.hostname())
@@ -160,7 +160,7 @@ pub fn node(view: &View, reference: &str) -> Result<NodeIdx, ResolveError> {
                 .map_err(|error| error.with_near(names))
         }
         [..] => {
-            let rows = named.iter().filter_map(|place| view.nodes().get(*place));
+            let rows = named.iter().filter_map(|index| view.nodes().get(*index));
             let matches = rows
                 .take(MATCHES_SHOWN_MAX)
                 .map(|row| format!("{} ({})", row.hostname(), row.id))
@@ -179,31 +179,31 @@ pub fn node(view: &View, reference: &str) -> Result<NodeIdx, ResolveError> {
 /// else its newest; `web.3.ID` is one of them.
 pub fn task(view: &View, reference: &str) -> Result<TaskIdx, ResolveError> {
     let any = |_: &TaskRow| true;
-    if let Some(place) = whole(view.tasks(), reference, any) {
-        return Ok(place);
+    if let Some(index) = whole(view.tasks(), reference, any) {
+        return Ok(index);
     }
-    if let Some(place) = task_named(view, reference) {
-        return Ok(place);
+    if let Some(index) = task_named(view, reference) {
+        return Ok(index);
     }
     begun(view.tasks(), Noun::Task, reference, any, |row| crate::show::task_name(view, row))
 }
 
 fn task_named(view: &View, reference: &str) -> Option<TaskIdx> {
     if let Some((name, id)) = reference.rsplit_once('.')
-        && let Some(place) = Id::parse(id).and_then(|id| view.tasks().find(id))
+        && let Some(index) = Id::parse(id).and_then(|id| view.tasks().find(id))
         && view
             .tasks()
-            .get(place)
+            .get(index)
             .is_some_and(|row| crate::show::task_name(view, row).eq_ignore_ascii_case(name))
     {
-        return Some(place);
+        return Some(index);
     }
     let (service, slot) = reference.rsplit_once('.')?;
     let service = view.service_named(service)?;
     let slot: u32 = slot.parse().ok().filter(|slot| *slot < u32::MAX)?;
     let tasks: Vec<(TaskIdx, &TaskRow)> = view.tasks_in_slot(service, slot).collect();
     let wanted = tasks.iter().rev().find(|(_, row)| row.is_live());
-    wanted.or(tasks.last()).map(|(place, _)| *place)
+    wanted.or(tasks.last()).map(|(index, _)| *index)
 }
 
 fn whole<P: RowIndex, R: Row>(
@@ -211,8 +211,8 @@ fn whole<P: RowIndex, R: Row>(
     reference: &str,
     there: impl Fn(&R) -> bool,
 ) -> Option<P> {
-    let place = table.find(Id::parse(reference)?)?;
-    table.get(place).filter(|row| there(row)).map(|_| place)
+    let index = table.find(Id::parse(reference)?)?;
+    table.get(index).filter(|row| there(row)).map(|_| index)
 }
 
 /// The one object whose id begins so.
@@ -229,16 +229,16 @@ fn begun<P: RowIndex, R: Row>(
     let mut found = None;
     let (mut matches, mut total) = (Vec::new(), 0);
     if let Some((low, high)) = Id::prefix_range(reference) {
-        for (place, row) in table.range(low, high).filter(|(_, row)| there(row)) {
+        for (index, row) in table.range(low, high).filter(|(_, row)| there(row)) {
             total += 1;
-            found = Some(place);
+            found = Some(index);
             if matches.len() < MATCHES_SHOWN_MAX {
                 matches.push(format!("{} ({})", name(row), row.id()));
             }
         }
     }
     match (found, total) {
-        (Some(place), 1) => Ok(place),
+        (Some(index), 1) => Ok(index),
         (None, _) => Err(ResolveError::NotFound { noun, reference: cut(reference), near: None }),
         (Some(_), _) => {
             Err(ResolveError::Ambiguous { noun, reference: cut(reference), matches, total })

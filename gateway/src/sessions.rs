@@ -14,10 +14,10 @@ mod stories;
 mod world;
 
 use crate::{
-    admit::{Machine, Request},
+    admit::{MachineRequest, Request},
     turn::Answer,
 };
-use parts::{Batch, Outbound, Queued};
+use parts::{AssignmentBatch, Outbound, Queued};
 use recent::Recent;
 use skep_projections::{Delta, NodeRow, View};
 use skep_proto::{
@@ -40,7 +40,7 @@ pub struct Conn(pub u64);
 
 /// What the shell shall do.
 #[derive(Clone, Debug)]
-pub enum Output {
+pub enum SessionOutput {
     /// Send to an agent.
     Send(Conn, ToAgent),
     /// End a stream, after what was sent.
@@ -71,7 +71,7 @@ pub struct Sessions {
     conns: BTreeMap<Conn, Session>,
     by_node: BTreeMap<Id, Conn>,
     beats: BTreeSet<(Timestamp, Conn)>,
-    waiting: BTreeMap<u64, Waiting>,
+    waiting: BTreeMap<u64, AskedFor>,
     next_token: u64,
     recent: Recent,
     tenure: Revision,
@@ -79,7 +79,7 @@ pub struct Sessions {
     committed: Revision,
     period_ns: u64,
     life: Life,
-    outputs: VecDeque<Output>,
+    outputs: VecDeque<SessionOutput>,
 }
 
 /// Whether this manager still takes sessions.
@@ -109,7 +109,7 @@ struct Session {
     warnings: Vec<String>,
 }
 
-enum Waiting {
+enum AskedFor {
     Joined(Conn),
     Opened(Conn),
     Reported(Conn, u64),
@@ -136,7 +136,7 @@ impl Sessions {
     }
 
     /// The next thing for the shell to do.
-    pub fn poll_output(&mut self) -> Option<Output> {
+    pub fn poll_output(&mut self) -> Option<SessionOutput> {
         self.outputs.pop_front()
     }
 
@@ -179,8 +179,8 @@ impl Sessions {
 
     fn report(&mut self, conn: Conn, report: Report) {
         let Some(session) = self.conns.get(&conn).filter(|s| s.open) else { return };
-        let machine = Machine::Report { node: session.node, tasks: report.tasks };
-        self.ask(session.node, machine, Waiting::Reported(conn, report.number));
+        let machine = MachineRequest::Report { node: session.node, tasks: report.tasks };
+        self.ask(session.node, machine, AskedFor::Reported(conn, report.number));
     }
 
     /// What is wrong with the node, now. Kept with the greeting, since a new tenure hears of the
@@ -190,8 +190,8 @@ impl Sessions {
         session.hello.conditions.clone_from(&conditions);
         if session.open {
             let node = session.node;
-            let machine = Machine::Conditions { node, session: session.number, conditions };
-            self.ask(node, machine, Waiting::Noted);
+            let machine = MachineRequest::Conditions { node, session: session.number, conditions };
+            self.ask(node, machine, AskedFor::Noted);
         }
     }
 
@@ -208,8 +208,8 @@ impl Sessions {
     /// The stream ended, whatever the reason.
     pub fn handle_gone(&mut self, conn: Conn) {
         let Some(session) = self.forget(conn) else { return };
-        let close = Machine::Close { node: session.node, session: session.number };
-        self.ask(session.node, close, Waiting::Noted);
+        let close = MachineRequest::Close { node: session.node, session: session.number };
+        self.ask(session.node, close, AskedFor::Noted);
     }
 
     /// Asks the turn about sessions that have said nothing for too long, and ends their streams.
@@ -224,11 +224,11 @@ impl Sessions {
                 self.beats.insert((silence_at, conn));
                 continue;
             }
-            let silent = Machine::Silent { node: session.node, session: session.number };
+            let silent = MachineRequest::Silent { node: session.node, session: session.number };
             let node = session.node;
             self.turn_away(conn, turned(TurnedCode::Retry, "no heartbeat for three periods"));
             self.forget(conn);
-            self.ask(node, silent, Waiting::Noted);
+            self.ask(node, silent, AskedFor::Noted);
         }
     }
 
@@ -236,27 +236,28 @@ impl Sessions {
     pub fn handle_answer(&mut self, token: u64, answer: &Answer, view: &View) {
         let Some(waiting) = self.waiting.remove(&token) else { return };
         match (waiting, answer) {
-            (Waiting::Joined(conn), Answer::Accepted { warnings, .. }) => {
+            (AskedFor::Joined(conn), Answer::Accepted { warnings, .. }) => {
                 if let Some(session) = self.conns.get_mut(&conn) {
                     session.warnings.clone_from(warnings);
                 }
                 self.open(conn);
             }
-            (Waiting::Opened(conn), Answer::Accepted { .. }) => self.welcome(conn, view),
-            (Waiting::Reported(conn, number), Answer::Accepted { .. }) => {
+            (AskedFor::Opened(conn), Answer::Accepted { .. }) => self.welcome(conn, view),
+            (AskedFor::Reported(conn, number), Answer::Accepted { .. }) => {
                 if self.conns.contains_key(&conn) {
                     self.send(conn, to_agent::Message::Ack(ReportAck { number }));
                 }
             }
-            (Waiting::Noted, _) => {}
+            (AskedFor::Noted, _) => {}
             (waiting, Answer::Refused(why)) => self.start_over(waiting, &why.message),
             (waiting, Answer::Unknown(why)) => self.start_over(waiting, why),
         }
     }
 
     /// The agent shall come again: what it reported and nobody acknowledged it will report again.
-    fn start_over(&mut self, waiting: Waiting, why: &str) {
-        let (Waiting::Joined(conn) | Waiting::Opened(conn) | Waiting::Reported(conn, _)) = waiting
+    fn start_over(&mut self, waiting: AskedFor, why: &str) {
+        let (AskedFor::Joined(conn) | AskedFor::Opened(conn) | AskedFor::Reported(conn, _)) =
+            waiting
         else {
             return;
         };
@@ -287,12 +288,12 @@ impl Sessions {
     }
 
     /// Queues a message of assignments, and sends what the agent can take now.
-    fn assign(&mut self, conn: Conn, batch: Batch) {
+    fn assign(&mut self, conn: Conn, batch: AssignmentBatch) {
         let Some(session) = self.conns.get_mut(&conn) else { return };
         match session.outbound.push(batch) {
             Queued::Yes => self.flush(conn),
             Queued::Full => self.start_over(
-                Waiting::Opened(conn),
+                AskedFor::Opened(conn),
                 "the agent does not keep up with its assignments",
             ),
         }
@@ -315,7 +316,7 @@ impl Sessions {
                 self.assign(conn, batch);
             }
         }
-        for node in delta.nodes.iter().filter_map(|place| view.nodes().get(*place)) {
+        for node in delta.nodes.iter().filter_map(|index| view.nodes().get(*index)) {
             self.node_changed(node);
         }
         self.leave_vanished(view, delta);
@@ -382,21 +383,21 @@ impl Sessions {
         open.into_iter().for_each(|conn| self.open(conn));
     }
 
-    fn ask(&mut self, node: Id, machine: Machine, waiting: Waiting) {
+    fn ask(&mut self, node: Id, machine: MachineRequest, waiting: AskedFor) {
         let token = self.next_token;
         self.next_token += 1;
         self.waiting.insert(token, waiting);
         let request = Box::new(Request::Machine(machine));
-        self.outputs.push_back(Output::Ask { token, node, request });
+        self.outputs.push_back(SessionOutput::Ask { token, node, request });
     }
 
     fn send(&mut self, conn: Conn, message: to_agent::Message) {
-        self.outputs.push_back(Output::Send(conn, ToAgent { message: Some(message) }));
+        self.outputs.push_back(SessionOutput::Send(conn, ToAgent { message: Some(message) }));
     }
 
     fn turn_away(&mut self, conn: Conn, turned: Turned) {
         self.send(conn, to_agent::Message::Turned(turned));
-        self.outputs.push_back(Output::Close(conn));
+        self.outputs.push_back(SessionOutput::Close(conn));
     }
 
     fn forget(&mut self, conn: Conn) -> Option<Session> {

@@ -91,19 +91,20 @@ pub fn task(view: &View, row: &TaskRow) -> Task {
     let spec = service
         .and_then(|service| service.spec_at(row.spec_version))
         .and_then(|spec| spec.task.as_ref());
-    let named = Named { service, name: service.map_or("", |service| service.name()), spec };
+    let named =
+        ServiceOfTasks { service, name: service.map_or("", |service| service.name()), spec };
     task_of(view, row, &named)
 }
 
 /// What the tasks of one service share, looked up once for all of them.
-pub(crate) struct Named<'a> {
+pub(crate) struct ServiceOfTasks<'a> {
     pub(crate) service: Option<&'a ServiceRow>,
     pub(crate) name: &'a str,
     pub(crate) spec: Option<&'a TaskSpec>,
 }
 
-pub(crate) fn task_of(view: &View, row: &TaskRow, named: &Named<'_>) -> Task {
-    let node = row.node.and_then(|place| view.nodes().get(place));
+pub(crate) fn task_of(view: &View, row: &TaskRow, named: &ServiceOfTasks<'_>) -> Task {
+    let node = row.node.and_then(|index| view.nodes().get(index));
     let newest = row.created.0.max(row.state_since.0).max(row.desired_revision);
     Task {
         id: row.id.to_bytes(),

@@ -22,13 +22,28 @@ pub enum Desirable {
     No,
 }
 
+/// What a state that ends a task answers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum EndedBy {
+    /// The state ends nothing.
+    Nothing,
+    /// The task or its node, unasked.
+    Itself,
+    /// The cluster: it wanted the end, or has given the task up.
+    Cluster,
+}
+
 /// What a state means.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Meaning {
     /// The state as people say it.
     pub word: &'static str,
+    /// What a task that was seen in it does or did: `web.1 runs`.
+    pub observed: &'static str,
     /// Whether it ends the task.
     pub end: EndKind,
+    /// Whom the end answers.
+    pub ended_by: EndedBy,
     /// Whether it can be wanted.
     pub desirable: Desirable,
 }
@@ -38,23 +53,24 @@ impl TaskState {
     pub fn meaning(self) -> Meaning {
         use Desirable::{No, Yes};
         use EndKind::{Badly, NoEnd, Well};
-        let (word, end, desirable) = match self {
-            TaskState::New => ("new", NoEnd, No),
-            TaskState::Pending => ("pending", NoEnd, No),
-            TaskState::Assigned => ("assigned", NoEnd, No),
-            TaskState::Accepted => ("accepted", NoEnd, No),
-            TaskState::Preparing => ("preparing", NoEnd, No),
-            TaskState::Ready => ("ready", NoEnd, Yes),
-            TaskState::Starting => ("starting", NoEnd, No),
-            TaskState::Running => ("running", NoEnd, Yes),
-            TaskState::Complete => ("complete", Well, Yes),
-            TaskState::Shutdown => ("shutdown", Well, Yes),
-            TaskState::Failed => ("failed", Badly, No),
-            TaskState::Rejected => ("rejected", Badly, No),
-            TaskState::Remove => ("remove", Well, Yes),
-            TaskState::Orphaned => ("orphaned", Badly, No),
+        use EndedBy::{Cluster, Itself, Nothing};
+        let (word, observed, end, ended_by, desirable) = match self {
+            TaskState::New => ("new", "new", NoEnd, Nothing, No),
+            TaskState::Pending => ("pending", "pending", NoEnd, Nothing, No),
+            TaskState::Assigned => ("assigned", "assigned", NoEnd, Nothing, No),
+            TaskState::Accepted => ("accepted", "accepted", NoEnd, Nothing, No),
+            TaskState::Preparing => ("preparing", "preparing", NoEnd, Nothing, No),
+            TaskState::Ready => ("ready", "ready", NoEnd, Nothing, Yes),
+            TaskState::Starting => ("starting", "starting", NoEnd, Nothing, No),
+            TaskState::Running => ("running", "runs", NoEnd, Nothing, Yes),
+            TaskState::Complete => ("complete", "completed", Well, Itself, Yes),
+            TaskState::Shutdown => ("shutdown", "stopped", Well, Cluster, Yes),
+            TaskState::Failed => ("failed", "failed", Badly, Itself, No),
+            TaskState::Rejected => ("rejected", "rejected", Badly, Itself, No),
+            TaskState::Remove => ("remove", "remove", Well, Cluster, Yes),
+            TaskState::Orphaned => ("orphaned", "orphaned", Badly, Cluster, No),
         };
-        Meaning { word, end, desirable }
+        Meaning { word, observed, end, ended_by, desirable }
     }
 
     /// The state as people say it.
@@ -76,6 +92,7 @@ mod tests {
             assert_eq!(format!("TASK_STATE_{}", state.word().to_uppercase()), state.as_str_name());
             let ends = state.meaning().end != EndKind::NoEnd;
             assert_eq!(ends, state >= TaskState::Complete, "{state:?}");
+            assert_eq!(ends, state.meaning().ended_by != EndedBy::Nothing, "{state:?}");
         }
     }
 }

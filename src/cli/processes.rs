@@ -177,8 +177,8 @@ fn stopped(error: anyhow::Error) -> CliError {
 
 fn heartbeat(text: &str) -> Result<Duration, String> {
     let period = parse::duration(text)?;
-    if period < Duration::from_millis(100) {
-        Err("it must be at least 100ms".into())
+    if period < Duration::from_millis(100) || period > Duration::from_secs(3_600) {
+        Err("it must be 100ms to 1h".into())
     } else {
         Ok(period)
     }

@@ -11,6 +11,9 @@ use skep_proto::{
 
 /// The shortest heartbeat period that may be asked for: below it, silence would be noise.
 const HEARTBEAT_PERIOD_NS_MIN: u64 = SECOND_NS / 10;
+/// The longest heartbeat period that may be asked for: a dead node is noticed after three of them,
+/// and nobody should wait longer than hours for that.
+const HEARTBEAT_PERIOD_NS_MAX: u64 = 3_600 * SECOND_NS;
 
 pub(super) fn update(view: &View, command: &UpdateCluster) -> Result<Admitted, Refusal> {
     let cluster = view.cluster();
@@ -23,8 +26,9 @@ pub(super) fn update(view: &View, command: &UpdateCluster) -> Result<Admitted, R
             &cluster.changed_by,
         ));
     }
-    if spec.heartbeat_period_ns.is_some_and(|period| period < HEARTBEAT_PERIOD_NS_MIN) {
-        return Err(Refusal::invalid("the heartbeat period must be at least 100 ms"));
+    let bounds = HEARTBEAT_PERIOD_NS_MIN..=HEARTBEAT_PERIOD_NS_MAX;
+    if spec.heartbeat_period_ns.is_some_and(|period| !bounds.contains(&period)) {
+        return Err(Refusal::invalid("the heartbeat period must be 100 ms to 1 h"));
     }
     built(spec)?;
     if *spec == *cluster.spec {
@@ -66,8 +70,8 @@ fn parked_id(view: &View, reference: &str) -> Result<Id, Refusal> {
         return Ok(id);
     }
     let service =
-        resolve::service(view, reference).ok().and_then(|place| view.services().get(place));
-    let node = || resolve::node(view, reference).ok().and_then(|place| view.nodes().get(place));
+        resolve::service(view, reference).ok().and_then(|index| view.services().get(index));
+    let node = || resolve::node(view, reference).ok().and_then(|index| view.nodes().get(index));
     let found = service.map(|row| row.id).or_else(|| node().map(|row| row.id));
     found.ok_or_else(|| {
         Refusal::not_found(format!("no service and no node is named {reference:?}"))

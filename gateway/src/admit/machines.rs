@@ -2,13 +2,14 @@
 //! else. PURE.
 
 use super::{
-    Admitted, Machine, Refusal,
+    Admitted, MachineRequest, Refusal,
     spec::{LABELS_MAX, has_control, label},
 };
 use prost::Message;
 use skep_projections::{NodeRow, TaskRow, View};
 use skep_proto::{
     Id, Revision,
+    task_state::EndedBy,
     v1::{
         Condition, ConditionKind, EndCause, NodeConditionsObserved, NodeDescription, NodeJoined,
         NodeSecretRenewed, NodeSilent, NodeSpec, NodeState, SessionClosed, SessionOpened,
@@ -23,17 +24,17 @@ const DESCRIPTION_BYTES_MAX: usize = 64 << 10;
 /// Longest host name of a node, bytes; a longer one is refused.
 const HOSTNAME_BYTES_MAX: usize = 255;
 /// Longest message or error of an observation, bytes; what is longer is cut.
-const WORDS_BYTES_MAX: usize = 2_048;
+const OBSERVATION_TEXT_BYTES_MAX: usize = 2_048;
 
-pub(super) fn admit(view: &View, machine: &Machine) -> Result<Admitted, Refusal> {
+pub(super) fn admit(view: &View, machine: &MachineRequest) -> Result<Admitted, Refusal> {
     match machine {
-        Machine::Join { node, spec, description, secret_hash } => {
+        MachineRequest::Join { node, spec, description, secret_hash } => {
             join(view, *node, (spec, description), secret_hash)
         }
-        Machine::Open { node, session, description, conditions } => {
+        MachineRequest::Open { node, session, description, conditions } => {
             open(known(view, *node)?, *session, description, conditions)
         }
-        Machine::Reclaim { node, secret_hash } => {
+        MachineRequest::Reclaim { node, secret_hash } => {
             let row = known(view, *node)?;
             let secret_hash = bytes::Bytes::copy_from_slice(secret_hash);
             if row.secret_hash[..] == secret_hash[..] {
@@ -42,22 +43,22 @@ pub(super) fn admit(view: &View, machine: &Machine) -> Result<Admitted, Refusal>
             let renewed = NodeSecretRenewed { node_id: node.to_bytes(), secret_hash };
             Ok(Admitted::one(*node, Kind::NodeSecretRenewed(renewed)))
         }
-        Machine::Conditions { node, session, conditions } => {
+        MachineRequest::Conditions { node, session, conditions } => {
             let row = known(view, *node)?;
             let observed = conditions_observed(row, conditions).filter(|_| row.session == *session);
             Ok(observed
                 .map_or_else(|| Admitted::unchanged(*node), |kind| Admitted::one(*node, kind)))
         }
-        Machine::Close { node, session } => {
+        MachineRequest::Close { node, session } => {
             let closed = SessionClosed { node_id: node.to_bytes(), session: *session };
             Ok(of_current_session(view, *node, *session, Kind::SessionClosed(closed)))
         }
-        Machine::Silent { node, session } => {
+        MachineRequest::Silent { node, session } => {
             let silent = NodeSilent { node_id: node.to_bytes(), session: *session };
             Ok(of_current_session(view, *node, *session, Kind::NodeSilent(silent)))
         }
-        Machine::Report { node, tasks } => report(view, *node, tasks),
-        Machine::Fact(kind) => Ok(Admitted::one(Id::NONE, kind.clone())),
+        MachineRequest::Report { node, tasks } => report(view, *node, tasks),
+        MachineRequest::Fact(kind) => Ok(Admitted::one(Id::NONE, kind.clone())),
     }
 }
 
@@ -165,13 +166,14 @@ fn of_current_session(view: &View, node: Id, session: u64, kind: Kind) -> Admitt
 }
 
 fn report(view: &View, node: Id, tasks: &[TaskObserved]) -> Result<Admitted, Refusal> {
-    let (place, _) = view.nodes().by_id(node).ok_or_else(|| gone(node))?;
+    known(view, node)?;
+    let index = view.nodes().find(node);
     let mut admitted = Admitted { object: node, ..Admitted::default() };
     for seen in tasks {
         let Some((_, task)) = view.tasks().by_id(Id::from_bytes(&seen.task_id)) else { continue };
         // Another node's task costs this item and not the report: what the agent says of its own
         // tasks counts.
-        if task.node != Some(place) {
+        if task.node != index {
             admitted
                 .warnings
                 .push(format!("task {} is not node {node}'s to report: it was left out", task.id));
@@ -213,7 +215,7 @@ fn strays(view: &View, node: Id, tasks: &[TaskObserved]) -> Vec<(Revision, Kind)
 }
 
 /// Reports only ever raise a state; one that repeats or goes back is no news, unless it has new
-/// words: why an agent tries something again.
+/// text: why an agent tries something again.
 fn says_something_new(task: &TaskRow, seen: &TaskObserved) -> bool {
     if task.has_ended() || seen.state() == TaskState::Remove {
         return false;
@@ -228,19 +230,11 @@ fn says_something_new(task: &TaskRow, seen: &TaskObserved) -> bool {
 /// the world's own.
 fn cause(task: &TaskRow, seen: &TaskObserved) -> Revision {
     let end_cause = seen.container.as_ref().map_or(EndCause::Itself, |c| c.end_cause());
-    match seen.state() {
-        TaskState::New
-        | TaskState::Pending
-        | TaskState::Assigned
-        | TaskState::Accepted
-        | TaskState::Preparing
-        | TaskState::Ready
-        | TaskState::Starting
-        | TaskState::Running => task.state_since.0.max(task.desired_revision),
-        TaskState::Shutdown | TaskState::Remove | TaskState::Orphaned => task.desired_revision,
-        TaskState::Complete | TaskState::Failed | TaskState::Rejected => {
-            if end_cause == EndCause::Asked { task.desired_revision } else { Revision::ZERO }
-        }
+    match seen.state().meaning().ended_by {
+        EndedBy::Nothing => task.state_since.0.max(task.desired_revision),
+        EndedBy::Cluster => task.desired_revision,
+        EndedBy::Itself if end_cause == EndCause::Asked => task.desired_revision,
+        EndedBy::Itself => Revision::ZERO,
     }
 }
 
@@ -251,11 +245,14 @@ fn within_bounds(seen: &TaskObserved) -> TaskObserved {
     seen
 }
 
-fn cut(words: &mut String) {
-    if words.len() > WORDS_BYTES_MAX {
-        let end = (0..=WORDS_BYTES_MAX).rev().find(|at| words.is_char_boundary(*at)).unwrap_or(0);
-        words.truncate(end);
-        words.push('…');
+fn cut(text: &mut String) {
+    if text.len() > OBSERVATION_TEXT_BYTES_MAX {
+        let end = (0..=OBSERVATION_TEXT_BYTES_MAX)
+            .rev()
+            .find(|at| text.is_char_boundary(*at))
+            .unwrap_or(0);
+        text.truncate(end);
+        text.push('…');
     }
 }
 

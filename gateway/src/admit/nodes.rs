@@ -85,6 +85,6 @@ pub(super) fn remove(view: &View, command: &RemoveNode) -> Result<Admitted, Refu
 }
 
 fn find<'a>(view: &'a View, reference: &str) -> Result<&'a NodeRow, Refusal> {
-    let place: NodeIdx = resolve::node(view, reference)?;
-    view.nodes().get(place).ok_or_else(|| Refusal::not_found(format!("no node {reference:?}")))
+    let index: NodeIdx = resolve::node(view, reference)?;
+    view.nodes().get(index).ok_or_else(|| Refusal::not_found(format!("no node {reference:?}")))
 }

@@ -89,3 +89,6 @@ impl From<ResolveError> for Refusal {
         Refusal { code: error.code(), message: error.to_string(), hint: error.hint() }
     }
 }
+
+#[cfg(test)]
+mod coverage;

@@ -25,7 +25,7 @@ pub(super) fn create(
     spec::validate(view, spec)?;
     replicas_within_bound(spec)?;
     let name = name_of(Some(spec));
-    if let Some(taken) = view.service_named(name).and_then(|place| view.services().get(place)) {
+    if let Some(taken) = view.service_named(name).and_then(|index| view.services().get(index)) {
         return Err(Refusal::exists(format!(
             "a service named {name:?} exists already ({})",
             taken.id
@@ -120,8 +120,8 @@ fn only_replicas_changed(old: &ServiceSpec, new: &ServiceSpec) -> Option<u64> {
 }
 
 fn find<'a>(view: &'a View, reference: &str) -> Result<&'a ServiceRow, Refusal> {
-    let place = resolve::service(view, reference)?;
+    let index = resolve::service(view, reference)?;
     view.services()
-        .get(place)
+        .get(index)
         .ok_or_else(|| Refusal::not_found(format!("no service {reference:?}")))
 }

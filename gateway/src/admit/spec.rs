@@ -143,13 +143,11 @@ fn publishable(ports: &[PortConfig], networks: &[NetworkAttachment]) -> Result<(
 }
 
 /// Refuses a number that stands for nothing: it would be taken for the first of its kind.
-fn known<E: TryFrom<i32>>(what: &str, number: i32, words: &str) -> Result<(), Refusal> {
+fn known<E: TryFrom<i32>>(what: &str, number: i32, choices: &str) -> Result<(), Refusal> {
     match E::try_from(number) {
         Ok(_) => Ok(()),
-        Err(_) => {
-            Err(Refusal::invalid(format!("{what} {number} is unknown"))
-                .hint(format!("write {words}")))
-        }
+        Err(_) => Err(Refusal::invalid(format!("{what} {number} is unknown"))
+            .hint(format!("write {choices}"))),
     }
 }
 

@@ -66,13 +66,25 @@ mod tests {
 
     #[test]
     fn the_beginning_of_several_is_refused() {
-        assert!(asked("0").expect_err("both begin so").message.contains("ambiguous"));
+        let refusal = asked("0").expect_err("both begin so");
+        assert_eq!(refusal.message, "task \"0\" is ambiguous: several strays begin so");
+        assert_eq!(refusal.hint, "`skep doctor` lists them");
     }
 
     #[test]
     fn a_task_that_history_knows_is_its_services_business() {
         let refusal = asked("web.1").expect_err("it is no stray");
-        assert!(refusal.message.contains("belongs to a service"), "{refusal:?}");
-        assert!(asked("").is_err());
+        let message = "task \"web.1\" belongs to a service, which would replace it";
+        assert_eq!(refusal.message, message);
+        assert!(refusal.hint.contains("skep service rm"), "{refusal:?}");
+    }
+
+    #[test]
+    fn what_is_no_task_at_all_is_not_found() {
+        for nothing in ["", "zzz", "web", "\u{0}"] {
+            let refusal = asked(nothing).expect_err("it is no task");
+            assert_eq!(refusal.message, format!("no stray task {nothing:?}"));
+            assert!(refusal.hint.contains("skep doctor"), "{refusal:?}");
+        }
     }
 }

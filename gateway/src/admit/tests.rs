@@ -16,7 +16,7 @@ fn command(world: &World, action: Action) -> Result<Admitted, Refusal> {
     admit(&world.view, &Request::Command(command), &Entropy::new([1; 32]))
 }
 
-fn machine(world: &World, machine: Machine) -> Result<Admitted, Refusal> {
+fn machine(world: &World, machine: MachineRequest) -> Result<Admitted, Refusal> {
     admit(&world.view, &Request::Machine(machine), &Entropy::new([1; 32]))
 }
 
@@ -284,10 +284,21 @@ fn settings_of_the_cluster() {
     let none = UpdateCluster { version: now, spec: None };
     let none = command(&world, Action::UpdateCluster(Box::new(none)));
     refused(none, RefusalCode::Invalid, "the update has no spec", "");
-    let short = ask(&world, now, |spec| spec.heartbeat_period_ns = Some(99_999_999));
-    refused(short, RefusalCode::Invalid, "the heartbeat period must be at least 100 ms", "");
-    let found = ask(&world, now, |spec| spec.heartbeat_period_ns = Some(100_000_000));
-    assert_eq!(kinds(found), ["cluster_updated"]);
+    let periods: [fn(&mut ClusterSpec); 3] = [
+        |spec| spec.heartbeat_period_ns = Some(99_999_999),
+        |spec| spec.heartbeat_period_ns = Some(3_600_000_000_001),
+        |spec| spec.heartbeat_period_ns = Some(u64::MAX),
+    ];
+    let message = "the heartbeat period must be 100 ms to 1 h";
+    for change in periods {
+        refused(ask(&world, now, change), RefusalCode::Invalid, message, "");
+    }
+    for change in [
+        |spec: &mut ClusterSpec| spec.heartbeat_period_ns = Some(100_000_000),
+        |spec: &mut ClusterSpec| spec.heartbeat_period_ns = Some(3_600_000_000_000),
+    ] {
+        assert_eq!(kinds(ask(&world, now, change)), ["cluster_updated"]);
+    }
     assert_eq!(kinds(ask(&world, now, |_| {})), Vec::<&str>::new());
     let unbuilt: [(fn(&mut ClusterSpec), &str); 8] = [
         (|spec| spec.node_certificate_expiry_ns = Some(0), "certificate expiry"),
@@ -345,14 +356,14 @@ fn joined(
     let (mut spec, mut description) = (NodeSpec::default(), node_description(name));
     change(&mut spec, &mut description);
     let node = id("node", &format!("new {name}"));
-    machine(world, Machine::Join { node, spec, description, secret_hash: [1; 32] })
+    machine(world, MachineRequest::Join { node, spec, description, secret_hash: [1; 32] })
 }
 
 #[test]
 fn a_node_joins_once_and_hears_whose_name_it_has() {
     let world = World::of("node n1");
     let node = id("node", "n1");
-    let again = Machine::Join {
+    let again = MachineRequest::Join {
         node,
         spec: NodeSpec::default(),
         description: node_description("n1"),
@@ -377,7 +388,7 @@ fn a_node_that_is_taken_back_has_its_new_secret() {
     let mut world = World::of("node n1");
     let node = id("node", "n1");
     let reclaim =
-        |world: &World, secret_hash| machine(world, Machine::Reclaim { node, secret_hash });
+        |world: &World, secret_hash| machine(world, MachineRequest::Reclaim { node, secret_hash });
     let renewed = reclaim(&world, [8; 32]).expect("it is known");
     let [(_, Kind::NodeSecretRenewed(event))] = &renewed.events[..] else { panic!("{renewed:?}") };
     assert_eq!((&event.node_id, &event.secret_hash[..]), (&node.to_bytes(), &[8; 32][..]));
@@ -412,7 +423,7 @@ fn a_description_is_bounded_and_plain() {
     let open = |description| {
         machine(
             &world,
-            Machine::Open {
+            MachineRequest::Open {
                 node: id("node", "n1"),
                 session: 9,
                 description,
@@ -444,7 +455,7 @@ fn sessions_of_nodes_that_are_gone_or_followed() {
     let gone = |node: Id| format!("no node {node} in this cluster");
     let hint = "it was removed; start the agent with an empty state folder to join anew";
     for node in [id("node", "n2"), Id(5)] {
-        let open = Machine::Open {
+        let open = MachineRequest::Open {
             node,
             session: 9,
             description: node_description("n2"),
@@ -452,18 +463,30 @@ fn sessions_of_nodes_that_are_gone_or_followed() {
         };
         refused(machine(&world, open), RefusalCode::NotFound, &gone(node), hint);
     }
-    let report = Machine::Report { node: Id(5), tasks: Vec::new() };
-    refused(machine(&world, report), RefusalCode::NotFound, &gone(Id(5)), hint);
+    for node in [id("node", "n2"), Id(5)] {
+        let report = MachineRequest::Report { node, tasks: Vec::new() };
+        refused(machine(&world, report), RefusalCode::NotFound, &gone(node), hint);
+        let conditions = MachineRequest::Conditions { node, session: 9, conditions: Vec::new() };
+        refused(machine(&world, conditions), RefusalCode::NotFound, &gone(node), hint);
+        let reclaim = MachineRequest::Reclaim { node, secret_hash: [1; 32] };
+        refused(machine(&world, reclaim), RefusalCode::NotFound, &gone(node), hint);
+    }
     let node = id("node", "n1");
     let session = world.view.nodes().get(world.node("n1")).expect("it is there").session;
-    assert_eq!(kinds(machine(&world, Machine::Close { node, session })), ["session_closed"]);
-    assert_eq!(kinds(machine(&world, Machine::Silent { node, session })), ["node_silent"]);
+    assert_eq!(kinds(machine(&world, MachineRequest::Close { node, session })), ["session_closed"]);
+    assert_eq!(kinds(machine(&world, MachineRequest::Silent { node, session })), ["node_silent"]);
     for session in [session + 1, 0] {
-        assert_eq!(kinds(machine(&world, Machine::Close { node, session })), Vec::<&str>::new());
-        assert_eq!(kinds(machine(&world, Machine::Silent { node, session })), Vec::<&str>::new());
+        assert_eq!(
+            kinds(machine(&world, MachineRequest::Close { node, session })),
+            Vec::<&str>::new()
+        );
+        assert_eq!(
+            kinds(machine(&world, MachineRequest::Silent { node, session })),
+            Vec::<&str>::new()
+        );
     }
     let fact = Kind::ClockJumped(skep_proto::v1::ClockJumped { by_ns: 1 });
-    assert_eq!(kinds(machine(&world, Machine::Fact(fact))), ["clock_jumped"]);
+    assert_eq!(kinds(machine(&world, MachineRequest::Fact(fact))), ["clock_jumped"]);
 }
 
 #[test]
@@ -472,7 +495,7 @@ fn a_description_is_recorded_only_where_it_is_new() {
     let open = |description| {
         let found = machine(
             &world,
-            Machine::Open {
+            MachineRequest::Open {
                 node: id("node", "n1"),
                 session: 9,
                 description,
@@ -507,7 +530,8 @@ fn another_nodes_task_costs_its_item_alone() {
     let ids = ["web.1", "web.2", "web.3"].map(|task| world.task_id(task));
     let tasks = ids.iter().map(|task| seen(*task, TaskState::Running, "")).collect();
     let node = id("node", "n1");
-    let admitted = machine(&world, Machine::Report { node, tasks }).expect("the rest of it counts");
+    let admitted =
+        machine(&world, MachineRequest::Report { node, tasks }).expect("the rest of it counts");
     let told: Vec<Id> = admitted.events.iter().flat_map(|(_, kind)| event::objects(kind)).collect();
     assert_eq!(told, [ids[0], ids[2]]);
     let warning = format!("task {} is not node {node}'s to report: it was left out", ids[1]);
@@ -522,7 +546,7 @@ fn reports_only_ever_raise_a_state_or_bring_new_words() {
     let (runs, ended) = (world.task_id("web.1"), world.task_id("web.2"));
     let news = |task, state, message: &str| {
         let tasks = vec![seen(task, state, message)];
-        machine(&world, Machine::Report { node: id("node", "n1"), tasks })
+        machine(&world, MachineRequest::Report { node: id("node", "n1"), tasks })
             .expect("it is its own")
             .events
             .len()
@@ -536,7 +560,7 @@ fn reports_only_ever_raise_a_state_or_bring_new_words() {
     assert_eq!(news(ended, TaskState::Shutdown, "x"), 0);
     assert_eq!(news(Id(77), TaskState::Running, ""), 0);
     let error = TaskObserved { error: "again".into(), ..seen(runs, TaskState::Running, "up") };
-    let report = Machine::Report { node: id("node", "n1"), tasks: vec![error] };
+    let report = MachineRequest::Report { node: id("node", "n1"), tasks: vec![error] };
     assert_eq!(machine(&world, report).expect("it is its own").events.len(), 1);
 }
 
@@ -544,7 +568,7 @@ fn reports_only_ever_raise_a_state_or_bring_new_words() {
 fn a_start_answers_the_wish_and_an_end_of_its_own_nothing() {
     let mut world = World::of("node n1 | service web | task web.1 on n1 starting");
     let cause = |world: &World, observed: TaskObserved| {
-        let report = Machine::Report { node: id("node", "n1"), tasks: vec![observed] };
+        let report = MachineRequest::Report { node: id("node", "n1"), tasks: vec![observed] };
         machine(world, report).expect("it is its own").events[0].0
     };
     let task = world.task_id("web.1");
@@ -568,7 +592,7 @@ fn long_words_of_an_agent_are_cut_between_characters() {
     let world = World::of("node n1 | service web | task web.1 on n1");
     let task = world.task_id("web.1");
     let told = |message: String| {
-        let report = Machine::Report {
+        let report = MachineRequest::Report {
             node: id("node", "n1"),
             tasks: vec![seen(task, TaskState::Running, &message)],
         };
@@ -621,7 +645,7 @@ fn conditions_are_news_in_their_own_session_and_each_kind_once() {
         (ConditionKind::EngineUnreachable as i32, ConditionKind::PullFailing as i32);
     let said = |world: &World, session, conditions: &[Condition]| {
         let conditions = conditions.to_vec();
-        machine(world, Machine::Conditions { node, session, conditions })
+        machine(world, MachineRequest::Conditions { node, session, conditions })
             .expect("it is known")
             .events
     };

@@ -1,13 +1,13 @@
 //! The door for people: commands, and reads of the newest state or of a past one.
 
 use super::{
-    ending::Held,
+    ending::HeldPermit,
     reads::{Reads, status},
 };
 use crate::{
     admit::{self, Refusal, Request as Asked},
     drive::Drive,
-    peer::Peer,
+    peer::SocketPeer,
     turn::Answer,
 };
 use futures::{Stream, StreamExt};
@@ -47,14 +47,16 @@ pub struct ControlService {
     drive: Drive,
     reads: Reads,
     lists: Arc<Semaphore>,
+    list_wait: Duration,
 }
 
-type Replies<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+type ReplyStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 impl ControlService {
     /// Behind it the turn and what it committed.
     pub fn new(drive: Drive, reads: Reads) -> ControlService {
-        ControlService { drive, reads, lists: Arc::new(Semaphore::new(LISTS_MAX)) }
+        let lists = Arc::new(Semaphore::new(LISTS_MAX));
+        ControlService { drive, reads, lists, list_wait: LIST_WAIT }
     }
 }
 
@@ -64,8 +66,10 @@ impl ControlService {
         &self,
         list: impl Future<Output = Result<T, Status>>,
     ) -> Result<Response<T>, Status> {
-        let permit =
-            timeout(LIST_WAIT, self.lists.clone().acquire_owned()).await.ok().and_then(Result::ok);
+        let permit = timeout(self.list_wait, self.lists.clone().acquire_owned())
+            .await
+            .ok()
+            .and_then(Result::ok);
         let permit = permit.ok_or_else(|| {
             let refusal = Refusal::exhausted(format!(
                 "{LISTS_MAX} lists are being sent, and none of them ends"
@@ -73,23 +77,19 @@ impl ControlService {
             status(&refusal.hint("try again when some of their readers have gone"))
         })?;
         let list = list.await?;
-        if list.encoded_len() > REPLY_BYTES_MAX {
-            let (bytes, limit) = (list.encoded_len() >> 20, REPLY_BYTES_MAX >> 20);
-            let refusal = Refusal::exhausted(format!(
-                "the list is {bytes} MiB; at most {limit} MiB are answered"
-            ));
-            return Err(status(&refusal.hint("ask for less: name the objects, or use --filter")));
+        if let Some(refusal) = too_long(list.encoded_len()) {
+            return Err(status(&refusal));
         }
         let mut response = Response::new(list);
-        response.extensions_mut().insert(Held::new(permit));
+        response.extensions_mut().insert(HeldPermit::new(permit));
         Ok(response)
     }
 }
 
 /// The author of what comes in on this connection.
 pub(super) fn author<T>(request: &Request<T>) -> Result<Author, Status> {
-    let peer = request.extensions().get::<Peer>();
-    peer.map(Peer::author)
+    let peer = request.extensions().get::<SocketPeer>();
+    peer.map(SocketPeer::author)
         .ok_or_else(|| Status::unauthenticated("the connection has no credentials"))
 }
 
@@ -113,6 +113,15 @@ fn answer(
         }
     };
     answer.instrument(span)
+}
+
+/// The refusal of a list that is larger than any may be.
+fn too_long(bytes: usize) -> Option<Refusal> {
+    (bytes > REPLY_BYTES_MAX).then(|| {
+        let (bytes, limit) = (bytes.div_ceil(1 << 20), REPLY_BYTES_MAX >> 20);
+        Refusal::exhausted(format!("the list is {bytes} MiB; at most {limit} MiB are answered"))
+            .hint("ask for less: name the objects, or use --filter")
+    })
 }
 
 /// The refusal of a command that is larger than any may be.
@@ -168,7 +177,7 @@ impl Control for ControlService {
         Ok(Response::new(answer(&self.drive, author, request.into_inner()).await))
     }
 
-    type SubmitStreamStream = Replies<CommandReplies>;
+    type SubmitStreamStream = ReplyStream<CommandReplies>;
 
     async fn submit_stream(
         &self,
@@ -223,7 +232,7 @@ impl Control for ControlService {
         self.reads.status().await.map(Response::new)
     }
 
-    type WatchServiceStream = Replies<WatchServiceReply>;
+    type WatchServiceStream = ReplyStream<WatchServiceReply>;
 
     async fn watch_service(
         &self,
@@ -235,14 +244,14 @@ impl Control for ControlService {
 }
 
 /// What is known of a message's commands before they are decided.
-struct Waiting {
+struct AwaitedReplies {
     /// Of each command, and why it was refused before anybody was asked.
     commands: Vec<(Option<CommandId>, Option<Refusal>)>,
     /// Of those that were not.
     answers: oneshot::Receiver<Vec<Answer>>,
 }
 
-fn submit_all(drive: &Drive, author: &Author, commands: Vec<Command>) -> Waiting {
+fn submit_all(drive: &Drive, author: &Author, commands: Vec<Command>) -> AwaitedReplies {
     let (mut known, mut asks) =
         (Vec::with_capacity(commands.len()), Vec::with_capacity(commands.len()));
     for command in commands {
@@ -254,11 +263,11 @@ fn submit_all(drive: &Drive, author: &Author, commands: Vec<Command>) -> Waiting
             asks.push((Asked::Command(command), bytes));
         }
     }
-    Waiting { commands: known, answers: drive.submit_all(author, asks) }
+    AwaitedReplies { commands: known, answers: drive.submit_all(author, asks) }
 }
 
-async fn replies(waiting: Waiting) -> CommandReplies {
-    let Waiting { commands, answers } = waiting;
+async fn replies(waiting: AwaitedReplies) -> CommandReplies {
+    let AwaitedReplies { commands, answers } = waiting;
     let mut answers = answers.await.unwrap_or_default().into_iter();
     let replies = commands.into_iter().map(|(id, refusal)| {
         let answer = refusal.map(Answer::Refused).or_else(|| answers.next());
@@ -266,3 +275,6 @@ async fn replies(waiting: Waiting) -> CommandReplies {
     });
     CommandReplies { replies: replies.collect() }
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,13 +19,13 @@ pub const STOPPING_HEADER: &str = "skep-stopping";
 
 /// Something that an answer holds until it has been sent: put into its extensions.
 #[derive(Clone)]
-pub(super) struct Held(
+pub(super) struct HeldPermit(
     #[allow(dead_code, reason = "it is given back when it is dropped")] Arc<OwnedSemaphorePermit>,
 );
 
-impl Held {
-    pub(super) fn new(permit: OwnedSemaphorePermit) -> Held {
-        Held(Arc::new(permit))
+impl HeldPermit {
+    pub(super) fn new(permit: OwnedSemaphorePermit) -> HeldPermit {
+        HeldPermit(Arc::new(permit))
     }
 }
 
@@ -46,21 +46,21 @@ pub(super) async fn until<E>(
         response = call => response?,
         () = end.cancelled() => return Ok(stopping().into_http()),
     };
-    let held = response.extensions_mut().remove::<Held>();
+    let held = response.extensions_mut().remove::<HeldPermit>();
     Ok(response.map(|body| {
-        Body::new(Ending { body, end: Box::pin(end.cancelled_owned()), done: false, held })
+        Body::new(EndingBody { body, end: Box::pin(end.cancelled_owned()), done: false, held })
     }))
 }
 
 /// A body that ends with the manager.
-struct Ending {
+struct EndingBody {
     body: Body,
     end: Pin<Box<WaitForCancellationFutureOwned>>,
     done: bool,
-    held: Option<Held>,
+    held: Option<HeldPermit>,
 }
 
-impl HttpBody for Ending {
+impl HttpBody for EndingBody {
     type Data = bytes::Bytes;
     type Error = Status;
 

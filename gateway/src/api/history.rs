@@ -3,7 +3,7 @@
 //! Streams are read from the disk where that may block, into a short queue; when the caller goes,
 //! the queue closes and the reading ends.
 
-use super::reads::{Reads, blocking, past_status, status};
+use super::reads::{Reads, blocking, in_the_future, past_status, status};
 use crate::{
     admit::Refusal,
     doctor,
@@ -44,7 +44,7 @@ pub struct HistoryService {
     readers: Arc<Semaphore>,
 }
 
-type Told<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+type HistoryReplies<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 type Out = Sender<Result<LogRecord, Status>>;
 
 impl HistoryService {
@@ -64,7 +64,7 @@ impl HistoryService {
 
 #[tonic::async_trait]
 impl History for HistoryService {
-    type LogStream = Told<LogRecord>;
+    type LogStream = HistoryReplies<LogRecord>;
 
     async fn log(&self, request: Request<LogRequest>) -> Result<Response<Self::LogStream>, Status> {
         let request = request.into_inner();
@@ -121,7 +121,7 @@ impl History for HistoryService {
         blocking(move || why::why(&past, &view, &request.object)).await.map(Response::new)
     }
 
-    type EntriesStream = Told<StoredEntry>;
+    type EntriesStream = HistoryReplies<StoredEntry>;
 
     async fn entries(
         &self,
@@ -169,12 +169,12 @@ impl History for HistoryService {
 }
 
 fn no_such_range(from: Revision, to: Revision, newest: Revision) -> PastError {
-    let what = if from > to {
-        format!("{from} to {to} is no range")
-    } else {
-        format!("revision {from} is in the future")
-    };
-    Refusal::not_found(what).hint(format!("history stands at revision {newest}")).into()
+    if from <= to {
+        return in_the_future(from, newest).into();
+    }
+    Refusal::invalid(format!("{from} to {to} is no range of revisions"))
+        .hint(format!("history stands at revision {newest}"))
+        .into()
 }
 
 /// What is told: both ends included, what was newest when it was asked, and how many of that.

@@ -1,6 +1,6 @@
 //! What tasks print: streamed from the agents through this manager, ended tasks included.
 //!
-//! What is ordered, and what is passed on when, is decided by [`LogReader`]; here the view, the
+//! What is ordered, and what is passed on when, is decided by [`OutputReader`]; here the view, the
 //! agents' chunks and the clock are brought to it, and its orders to the hub.
 
 use crate::{
@@ -8,7 +8,7 @@ use crate::{
     hub::Hub,
     logs::{
         Broker,
-        follow::{LogReader, Mode, Output, Prospect, Target},
+        follow::{OutputReader, Prospect, ReadMode, ReadTask, ReaderOutput},
     },
     resolve, show,
 };
@@ -60,10 +60,10 @@ impl Logs for LogsService {
         let asked = request.into_inner();
         let subjects = Subjects::find(&self.drive.newest().view, &asked)?;
         let (out, replies) = mpsc::channel(REPLIES_MAX);
-        let mode = if asked.follow { Mode::Follow } else { Mode::Once };
+        let mode = if asked.follow { ReadMode::Follow } else { ReadMode::Once };
         let relay = Relay {
             service: self.clone(),
-            reader: LogReader::new(mode, asked.tail),
+            reader: OutputReader::new(mode, asked.tail),
             asked,
             subjects,
             out,
@@ -98,7 +98,7 @@ impl Subjects {
 
     /// The tasks that are read, each once, and whether more may come. Tasks without a node print
     /// nothing.
-    fn look(&self, view: &View) -> (Vec<Target>, Prospect) {
+    fn look(&self, view: &View) -> (Vec<ReadTask>, Prospect) {
         let mut targets = BTreeMap::new();
         let mut prospect = Prospect::NoMoreTasks;
         let mut add =
@@ -124,9 +124,9 @@ impl Subjects {
     }
 }
 
-fn target(view: &View, task: &TaskRow) -> Option<Target> {
+fn target(view: &View, task: &TaskRow) -> Option<ReadTask> {
     let node = view.nodes().get(task.node?)?;
-    Some(Target {
+    Some(ReadTask {
         task: task.id,
         name: show::task_name(view, task),
         state: task.state,
@@ -145,15 +145,15 @@ struct Relay {
     service: LogsService,
     asked: LogsRequest,
     subjects: Subjects,
-    reader: LogReader,
+    reader: OutputReader,
     out: mpsc::Sender<Result<LogsReply, Status>>,
     began: Instant,
     /// The open order of each node.
-    orders: BTreeMap<Id, Order>,
+    orders: BTreeMap<Id, NodeOrder>,
     reads: FuturesUnordered<BoxFuture<'static, Arrival>>,
 }
 
-struct Order {
+struct NodeOrder {
     request: u64,
     /// None while it is listened to.
     chunks: Option<mpsc::Receiver<LogChunk>>,
@@ -212,11 +212,11 @@ impl Relay {
     async fn carry_out(&mut self) -> bool {
         while let Some(output) = self.reader.poll_output(self.now()) {
             match output {
-                Output::Order { node, tasks, tail, resume } => {
+                ReaderOutput::Order { node, tasks, tail, resume } => {
                     self.order(node, &tasks, tail, resume).await
                 }
-                Output::Cancel(node) => self.cancel(node).await,
-                Output::Reply(reply) => match self.out.try_send(Ok(reply)) {
+                ReaderOutput::Cancel(node) => self.cancel(node).await,
+                ReaderOutput::Reply(reply) => match self.out.try_send(Ok(reply)) {
                     Ok(()) => {}
                     Err(TrySendError::Closed(_)) => return false,
                     Err(TrySendError::Full(reply)) => {
@@ -235,7 +235,7 @@ impl Relay {
     async fn order(&mut self, node: Id, tasks: &[Id], tail: Option<u64>, resume: Vec<LogResume>) {
         let order = self.orders.entry(node).or_insert_with(|| {
             let (request, chunks) = self.service.broker.open();
-            Order { request, chunks: Some(chunks) }
+            NodeOrder { request, chunks: Some(chunks) }
         });
         let order = LogOrder {
             request: order.request,

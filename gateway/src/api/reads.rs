@@ -6,7 +6,7 @@
 
 mod watch;
 
-use super::door::Door;
+use super::door::ConnectionLimiter;
 use crate::{
     admit::Refusal,
     clock::wall,
@@ -19,22 +19,25 @@ use prost::Message;
 use skep_log::Health;
 use skep_projections::View;
 use skep_proto::{
-    Id, Timestamp,
+    Id, Revision, Timestamp,
     v1::{
         Cluster, GetRequest, ListRequest, ListStraysRequest, Moment, NodeList, NodeState,
         RefusalCode, ServiceList, StatusReply, StrayList, TaskList,
     },
 };
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use tokio::task::spawn_blocking;
 use tonic::{Code, Status};
 
 /// What a stopped manager answers to commands, and to those who ask whether it takes any.
 pub const STOPPED: &str = "this manager is stopped";
 
+/// A read that is to see a revision waits so long for it to be committed; then it is refused.
+const REVISION_WAIT: Duration = Duration::from_secs(10);
+
 /// Where the newest state comes from.
 #[derive(Clone)]
-enum Source {
+enum ViewSource {
     Live(Drive),
     /// A stopped manager's last view, and what its log takes on the disk.
     Still(Arc<Published>, u64),
@@ -43,25 +46,27 @@ enum Source {
 /// The reads of one manager.
 #[derive(Clone)]
 pub struct Reads {
-    source: Source,
-    door: Option<Door>,
+    source: ViewSource,
+    door: Option<ConnectionLimiter>,
     past: Past,
     pulls: Arc<Pulls>,
     node: Id,
     started_at: Timestamp,
+    revision_wait: Duration,
 }
 
 impl Reads {
     /// Of a running manager.
-    pub fn live(drive: Drive, pulls: Arc<Pulls>, node: Id, door: Door) -> Reads {
+    pub fn live(drive: Drive, pulls: Arc<Pulls>, node: Id, door: ConnectionLimiter) -> Reads {
         let past = Past::new(drive.log().history());
         Reads {
-            source: Source::Live(drive),
+            source: ViewSource::Live(drive),
             door: Some(door),
             past,
             pulls,
             node,
             started_at: wall(),
+            revision_wait: REVISION_WAIT,
         }
     }
 
@@ -69,13 +74,20 @@ impl Reads {
     pub fn still(past: Past, view: View, log_bytes: u64, node: Id) -> Reads {
         let published = Published { view, delta: Arc::default() };
         Reads {
-            source: Source::Still(Arc::new(published), log_bytes),
+            source: ViewSource::Still(Arc::new(published), log_bytes),
             door: None,
             past,
             pulls: Arc::default(),
             node,
             started_at: Timestamp::NEVER,
+            revision_wait: REVISION_WAIT,
         }
+    }
+
+    /// The same with another time to wait for a revision.
+    #[cfg(test)]
+    pub(crate) fn with_revision_wait(self, revision_wait: Duration) -> Reads {
+        Reads { revision_wait, ..self }
     }
 
     /// The past.
@@ -86,13 +98,13 @@ impl Reads {
     /// The turn and its log, of a running manager.
     pub fn drive(&self) -> Option<&Drive> {
         match &self.source {
-            Source::Live(drive) => Some(drive),
-            Source::Still(..) => None,
+            ViewSource::Live(drive) => Some(drive),
+            ViewSource::Still(..) => None,
         }
     }
 
     /// The door that people and agents come through, of a running manager.
-    pub fn door(&self) -> Option<&Door> {
+    pub fn door(&self) -> Option<&ConnectionLimiter> {
         self.door.as_ref()
     }
 
@@ -104,8 +116,8 @@ impl Reads {
     /// The newest committed view.
     pub fn newest(&self) -> View {
         match &self.source {
-            Source::Live(drive) => drive.newest().view.clone(),
-            Source::Still(published, _) => published.view.clone(),
+            ViewSource::Live(drive) => drive.newest().view.clone(),
+            ViewSource::Still(published, _) => published.view.clone(),
         }
     }
 
@@ -114,8 +126,8 @@ impl Reads {
     /// manager only the newest record's time is known, and the wall clock's where that is later.
     pub fn log_time(&self) -> Timestamp {
         match &self.source {
-            Source::Live(drive) => drive.log_time(),
-            Source::Still(published, _) => published.view.at().max(wall()),
+            ViewSource::Live(drive) => drive.log_time(),
+            ViewSource::Still(published, _) => published.view.at().max(wall()),
         }
     }
 
@@ -123,12 +135,12 @@ impl Reads {
     pub async fn view(&self, moment: Option<Moment>, stale: bool) -> Result<View, Status> {
         if moment.as_ref().is_none_or(|moment| moment.moment.is_none()) {
             return match &self.source {
-                Source::Live(drive) if !stale => drive
+                ViewSource::Live(drive) if !stale => drive
                     .linearizable()
                     .await
                     .map(|p| p.view.clone())
                     .map_err(|refusal| status(&refusal)),
-                Source::Live(_) | Source::Still(..) => Ok(self.newest()),
+                ViewSource::Live(_) | ViewSource::Still(..) => Ok(self.newest()),
             };
         }
         let past = self.past.clone();
@@ -207,7 +219,7 @@ impl Reads {
             ..StatusReply::default()
         };
         match &self.source {
-            Source::Live(drive) => {
+            ViewSource::Live(drive) => {
                 let log = drive.log().status().borrow().clone();
                 let space = drive.log().space();
                 (reply.term, reply.leader) = (log.term, log.leader);
@@ -218,13 +230,19 @@ impl Reads {
                     Health::Failed(message) | Health::Stopped(message) => message,
                 };
             }
-            Source::Still(_, log_bytes) => {
+            ViewSource::Still(_, log_bytes) => {
                 reply.log_bytes = *log_bytes;
                 reply.accepting = STOPPED.into();
             }
         }
         Ok(reply)
     }
+}
+
+/// The refusal of a revision that nothing has reached yet.
+pub(super) fn in_the_future(revision: Revision, newest: Revision) -> Refusal {
+    Refusal::not_found(format!("revision {revision} is in the future"))
+        .hint(format!("history stands at revision {newest}"))
 }
 
 fn count(n: usize) -> u32 {

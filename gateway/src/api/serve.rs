@@ -3,7 +3,7 @@
 use super::{
     control::{ControlService, MESSAGE_BYTES_MAX},
     dispatcher::DispatcherService,
-    door::Door,
+    door::ConnectionLimiter,
     ending,
     history::HistoryService,
     logs::LogsService,
@@ -108,7 +108,7 @@ impl Doors {
     /// is ended with a word that the manager is stopping.
     pub async fn serve(
         self,
-        door: Door,
+        door: ConnectionLimiter,
         listener: UnixListener,
         stop: CancellationToken,
     ) -> Result<(), tonic::transport::Error> {
@@ -147,7 +147,7 @@ pub fn metrics_page(metrics: Arc<dyn Fn() -> String + Send + Sync>) -> Router {
 
 /// Serves `/metrics` on TCP, where the operator asked for it.
 pub async fn serve_metrics(
-    door: Door,
+    door: ConnectionLimiter,
     listener: TcpListener,
     metrics: Arc<dyn Fn() -> String + Send + Sync>,
     stop: CancellationToken,

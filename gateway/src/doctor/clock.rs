@@ -4,10 +4,24 @@ use super::{ok, warning};
 use crate::drive::core::time::JUMP_NS;
 use skep_proto::{time::SECOND_NS, v1::Finding};
 
+/// Whether the log's time and the wall clock agree now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Agreement {
+    /// Within what a jump is recorded from.
+    Agree,
+    /// By more than that.
+    Differ,
+}
+
+/// `skew_ns` is how far the log's time is ahead; negative where it is behind.
+pub(super) fn agreement(skew_ns: i64) -> Agreement {
+    if skew_ns.unsigned_abs() <= JUMP_NS { Agreement::Agree } else { Agreement::Differ }
+}
+
 /// `skew_ns` is how far the log's time is ahead; negative where it is behind.
 pub(super) fn skew(skew_ns: i64) -> Finding {
     let apart = span(skew_ns.unsigned_abs());
-    if skew_ns.unsigned_abs() <= JUMP_NS {
+    if agreement(skew_ns) == Agreement::Agree {
         return ok("clock", "the log's time and this machine's clock agree within 10 s");
     }
     let waits = "waits, delays and silence are measured by a stopwatch and stay right";

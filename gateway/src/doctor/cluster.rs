@@ -18,7 +18,7 @@ const TOLD_MAX: usize = 20;
 /// Objects that a reconciler failed on.
 pub(super) fn parked(view: &View) -> Vec<Finding> {
     let parked = view.all_parked().map(|(id, parked)| {
-        let service = view.services().find(id).and_then(|place| view.services().get(place));
+        let service = view.services().find(id).and_then(|index| view.services().get(index));
         let name = service.map_or_else(|| id.to_string(), |service| service.name().to_owned());
         let by = author::reconciler_name(parked.reconciler());
         problem(
@@ -76,9 +76,9 @@ pub(super) fn faults(view: &View) -> Vec<Finding> {
 /// Services whose tasks find no node.
 pub(super) fn blocked(view: &View) -> Vec<Finding> {
     let blocked =
-        view.services().iter().filter(|(_, row)| !row.removed).filter_map(|(place, row)| {
+        view.services().iter().filter(|(_, row)| !row.removed).filter_map(|(index, row)| {
             let blocked = row.blocked.as_ref()?;
-            let pending = view.pending_of(place).count();
+            let pending = view.pending_of(index).count();
             (pending > 0).then(|| {
                 let hint = format!("`skep why {}` tells what each filter refused", row.name());
                 warning(
@@ -93,9 +93,9 @@ pub(super) fn blocked(view: &View) -> Vec<Finding> {
 
 /// Slots whose tasks end again and again.
 pub(super) fn crash_loops(view: &View) -> Vec<Finding> {
-    let loops = view.services().iter().filter(|(_, row)| !row.removed).filter_map(|(place, _)| {
+    let loops = view.services().iter().filter(|(_, row)| !row.removed).filter_map(|(index, _)| {
         let live = view
-            .tasks_of(place)
+            .tasks_of(index)
             .filter(|(_, row)| row.is_live() && row.attempt >= CRASH_LOOP_FAILURES);
         let (_, worst) = live.max_by_key(|(_, row)| row.attempt)?;
         let name = show::task_name(view, worst);

@@ -1,8 +1,8 @@
 //! Questions that the log's own records answer.
 
-use super::{ok, problem, warning};
+use super::{clock::Agreement, ok, problem, warning};
 use crate::{
-    history::{Found, Past, PastError, summary::to_the_second},
+    history::{FoundRecord, Past, PastError, summary::to_the_second},
     turn::CHECKPOINT_RECORDS,
 };
 use skep_projections::View;
@@ -20,9 +20,15 @@ const SNAPSHOT_RECORDS_MIN: u64 = 10_000;
 /// So many records without one are too many: a restart replays them all.
 const SNAPSHOT_RECORDS_MAX: u64 = 2_000_000;
 
-/// Jumps of the clock that were recorded lately.
-pub(super) fn clock(past: &Past, view: &View) -> Result<Vec<Finding>, PastError> {
-    let mut findings = Vec::new();
+/// Jumps of the clock that were recorded lately: one finding for all of them. While the clocks
+/// agree again they are history, and nobody has to do anything.
+pub(super) fn clock(
+    past: &Past,
+    view: &View,
+    now: Agreement,
+) -> Result<Option<Finding>, PastError> {
+    let mut jumps = 0_u32;
+    let mut last = None;
     let newest = view.position().revision.0;
     let from = Revision(newest.saturating_sub(RECENT_RECORDS).max(1));
     for entry in past.history().entries(from) {
@@ -31,17 +37,26 @@ pub(super) fn clock(past: &Past, view: &View) -> Result<Vec<Finding>, PastError>
             entry.decode().map_err(|error| skep_log::ReadError::Damaged(error.to_string()))?;
         for (revision, record) in records {
             if let Some(Kind::ClockJumped(e)) = kind(&record) {
+                jumps += 1;
                 let seconds = e.by_ns / SECOND_NS as i64;
                 let when = to_the_second(entry.at());
-                findings.push(warning(
-                    "clock",
-                    format!("the wall clock jumped by {seconds} s before {when} (revision {revision})"),
-                    "keep the clock with NTP; times in the log never jump back, and waits stayed right",
-                ));
+                last = Some(format!("by {seconds} s before {when} (revision {revision})"));
             }
         }
     }
-    Ok(findings)
+    let Some(last) = last else { return Ok(None) };
+    let message = match jumps {
+        1 => format!("the wall clock jumped {last}"),
+        jumps => format!("the wall clock jumped {jumps} times lately, at last {last}"),
+    };
+    Ok(Some(match now {
+        Agreement::Agree => ok("clock", format!("{message}; the clocks agree again")),
+        Agreement::Differ => warning(
+            "clock",
+            message,
+            "keep the clock with NTP; times in the log never jump back, and waits stayed right",
+        ),
+    }))
 }
 
 /// Whether a restart and a look back find a snapshot near.
@@ -77,7 +92,7 @@ pub(super) fn checkpoints(past: &Past, view: &View) -> Result<Vec<Finding>, Past
 }
 
 /// The newest checkpoint: it is written in the turn that passes a multiple of its period.
-fn newest_checkpoint(past: &Past, view: &View) -> Result<Option<Found>, PastError> {
+fn newest_checkpoint(past: &Past, view: &View) -> Result<Option<FoundRecord>, PastError> {
     let passed = view.position().revision.0 / CHECKPOINT_RECORDS * CHECKPOINT_RECORDS;
     if passed == 0 {
         return Ok(None);

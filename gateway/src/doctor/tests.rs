@@ -73,6 +73,26 @@ async fn a_stopped_manager_says_so_and_its_clock_jumps_are_found() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn jumps_of_the_clock_are_one_finding_and_no_warning_while_the_clocks_agree() {
+    let mut world = World::of("node n1");
+    world.record(Kind::ClockJumped(ClockJumped { by_ns: 30_000_000_000 }));
+    world.record(Kind::ClockJumped(ClockJumped { by_ns: -30_000_000_000 }));
+    let written = write(&world).await;
+    let past = written.past();
+    let view = past.view_at(past.newest().revision).unwrap();
+    let found = |now| history::clock(&past, &view, now).unwrap().expect("it jumped");
+    let newest = view.position().revision;
+    let begins = "the wall clock jumped 2 times lately, at last by -30 s before ";
+    let differ = found(Agreement::Differ);
+    assert!(differ.message.starts_with(begins), "{differ:?}");
+    assert!(differ.message.ends_with(&format!("(revision {newest})")), "{differ:?}");
+    assert_eq!(differ.severity(), Severity::Warning);
+    let agree = found(Agreement::Agree);
+    assert_eq!((agree.severity(), agree.hint.as_str()), (Severity::Ok, ""));
+    assert!(agree.message.ends_with("; the clocks agree again"), "{agree:?}");
+}
+
 #[test]
 fn what_agents_say_is_wrong_is_found_with_a_remedy() {
     let mut world = World::of("node n1 | node n2 | conditions n1 engine pull");

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     clock::{Now, SystemClock},
     drive::Published,
-    metrics::Counters,
+    metrics::MetricCounters,
     turn::{Answer, Ask},
 };
 use skep_log::{Health, Log, Proposal, SealedEntry, chain::Hash};
@@ -36,7 +36,7 @@ pub struct DriveState {
     changed: Condvar,
     published: watch::Sender<Arc<Published>>,
     mailbox: Mailbox,
-    counters: Arc<Counters>,
+    counters: Arc<MetricCounters>,
     clock: SystemClock,
 }
 
@@ -55,7 +55,7 @@ struct Effects {
 
 impl DriveState {
     /// Nothing committed yet.
-    pub fn new(identity: ManagerIdentity, counters: Arc<Counters>) -> Arc<DriveState> {
+    pub fn new(identity: ManagerIdentity, counters: Arc<MetricCounters>) -> Arc<DriveState> {
         let empty =
             Arc::new(Published { view: View::default(), delta: Arc::new(Delta::default()) });
         Arc::new(DriveState {
@@ -81,7 +81,7 @@ impl DriveState {
         self.published.borrow().clone()
     }
 
-    pub(super) fn counters(&self) -> &Arc<Counters> {
+    pub(super) fn counters(&self) -> &Arc<MetricCounters> {
         &self.counters
     }
 

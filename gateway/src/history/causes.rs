@@ -1,6 +1,6 @@
 //! What a record answers, and what that answered, back to a person or the world outside.
 
-use super::{Found, Past, PastError};
+use super::{FoundRecord, Past, PastError};
 use skep_proto::Revision;
 use std::collections::BTreeMap;
 
@@ -9,8 +9,8 @@ pub const CHAIN_MAX: usize = 64;
 
 /// The records behind these, newest first, themselves included. A cause that lies behind its answer
 /// is damage and is not followed.
-pub fn chain(past: &Past, starts: &[Revision]) -> Result<Vec<Found>, PastError> {
-    let mut found: BTreeMap<Revision, Found> = BTreeMap::new();
+pub fn chain(past: &Past, starts: &[Revision]) -> Result<Vec<FoundRecord>, PastError> {
+    let mut found: BTreeMap<Revision, FoundRecord> = BTreeMap::new();
     let mut entry = None;
     for start in starts {
         let mut next = *start;

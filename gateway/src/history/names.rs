@@ -15,7 +15,7 @@ const NAMES_MAX: usize = 65_536;
 
 /// What kind of object an id is.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Known {
+pub enum KnownNames {
     /// A service.
     Service(String),
     /// A node.
@@ -29,19 +29,19 @@ pub enum Known {
 }
 
 /// Looks names up in history.
-pub struct Lookup {
+pub struct NameLookup {
     past: Past,
-    known: BTreeMap<Id, Known>,
+    known: BTreeMap<Id, KnownNames>,
 }
 
-impl Lookup {
+impl NameLookup {
     /// With nothing looked up yet.
-    pub fn new(past: Past) -> Lookup {
-        Lookup { past, known: BTreeMap::new() }
+    pub fn new(past: Past) -> NameLookup {
+        NameLookup { past, known: BTreeMap::new() }
     }
 
     /// What an id is, by the record that introduced it.
-    pub fn of(&mut self, id: Id) -> Known {
+    pub fn of(&mut self, id: Id) -> KnownNames {
         if let Some(known) = self.known.get(&id) {
             return known.clone();
         }
@@ -51,7 +51,7 @@ impl Lookup {
             .introduction(id)
             .ok()
             .flatten()
-            .map_or(Known::Nothing, |record| self.introduced(&record));
+            .map_or(KnownNames::Nothing, |record| self.introduced(&record));
         self.remember(id, known.clone());
         known
     }
@@ -62,14 +62,14 @@ impl Lookup {
         let Some(kind) = record.event.as_ref().and_then(|event| event.kind.as_ref()) else {
             return;
         };
-        if known != Known::Nothing
+        if known != KnownNames::Nothing
             && let Some(id) = event::objects(kind).first()
         {
             self.remember(*id, known);
         }
     }
 
-    fn remember(&mut self, id: Id, known: Known) {
+    fn remember(&mut self, id: Id, known: KnownNames) {
         if self.known.len() >= NAMES_MAX {
             self.known.clear();
         }
@@ -85,34 +85,38 @@ impl Lookup {
         Ok(self.past.record_at(first?)?.map(|told| told.record))
     }
 
-    fn introduced(&mut self, record: &Record) -> Known {
+    fn introduced(&mut self, record: &Record) -> KnownNames {
         match record.event.as_ref().and_then(|event| event.kind.as_ref()) {
             Some(Kind::TaskCreated(e)) => {
                 let service = Id::from_bytes(&e.service_id);
                 let name = format!("{}.{}", self.name(service), e.slot);
-                Known::Task(service, name)
+                KnownNames::Task(service, name)
             }
-            Some(Kind::ClusterCreated(_)) => Known::Cluster,
+            Some(Kind::ClusterCreated(_)) => KnownNames::Cluster,
             Some(kind @ (Kind::ServiceCreated(_) | Kind::ServiceUpdated(_))) => {
                 event::given_name(kind)
-                    .map_or(Known::Nothing, |name| Known::Service(name.to_owned()))
+                    .map_or(KnownNames::Nothing, |name| KnownNames::Service(name.to_owned()))
             }
-            Some(kind) => {
-                event::given_name(kind).map_or(Known::Nothing, |name| Known::Node(name.to_owned()))
-            }
-            None => Known::Nothing,
+            Some(kind) => event::given_name(kind)
+                .map_or(KnownNames::Nothing, |name| KnownNames::Node(name.to_owned())),
+            None => KnownNames::Nothing,
         }
     }
 }
 
-impl Names for Lookup {
+impl Names for NameLookup {
     fn name(&mut self, id: Id) -> String {
         match self.of(id) {
-            Known::Service(name) | Known::Node(name) | Known::Task(_, name) if !name.is_empty() => {
+            KnownNames::Service(name) | KnownNames::Node(name) | KnownNames::Task(_, name)
+                if !name.is_empty() =>
+            {
                 name
             }
-            Known::Cluster => "cluster".into(),
-            Known::Service(_) | Known::Node(_) | Known::Task(..) | Known::Nothing => id.to_string(),
+            KnownNames::Cluster => "cluster".into(),
+            KnownNames::Service(_)
+            | KnownNames::Node(_)
+            | KnownNames::Task(..)
+            | KnownNames::Nothing => id.to_string(),
         }
     }
 }

@@ -6,7 +6,7 @@
 //! other one is named by the record that took it out of the view, which is newer than all the rest
 //! about it.
 
-use super::{Found, Past, PastError, select::Selection};
+use super::{FoundRecord, Past, PastError, select::Selection};
 use skep_log::{AuditIndex, Revisions};
 use skep_projections::View;
 use skep_proto::{Id, Revision};
@@ -57,8 +57,8 @@ impl NewestFirst {
         selection: &mut Selection,
         (from, to): (Revision, Revision),
         count: usize,
-    ) -> Result<Vec<Found>, PastError> {
-        let mut taken: Vec<Found> = Vec::new();
+    ) -> Result<Vec<FoundRecord>, PastError> {
+        let mut taken: Vec<FoundRecord> = Vec::new();
         let mut entry = None;
         let mut last = None;
         while let Some(((revision, object), rows)) = self.next.pop_last() {

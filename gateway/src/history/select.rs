@@ -6,7 +6,7 @@
 
 use super::{
     Past, PastError,
-    names::{Known, Lookup, named},
+    names::{KnownNames, NameLookup, named},
     notable::notable,
 };
 use crate::resolve::{Noun, ResolveError};
@@ -45,7 +45,7 @@ impl Selection {
             services: BTreeSet::new(),
             authors: Vec::new(),
         };
-        let mut lookup = Lookup::new(past.clone());
+        let mut lookup = NameLookup::new(past.clone());
         for reference in &request.objects {
             let ids = find(reference, past, view)?;
             for id in ids {
@@ -58,9 +58,9 @@ impl Selection {
         Ok(selection)
     }
 
-    fn add(&mut self, id: Id, lookup: &mut Lookup) {
+    fn add(&mut self, id: Id, lookup: &mut NameLookup) {
         self.objects.get_or_insert_default().insert(id);
-        if let Known::Service(_) = lookup.of(id) {
+        if let KnownNames::Service(_) = lookup.of(id) {
             self.services.insert(id);
         }
     }
@@ -82,8 +82,8 @@ impl Selection {
     /// view.
     pub fn learn_from(&mut self, view: &View) -> BTreeSet<Id> {
         for service in &self.services {
-            let Some(place) = view.services().find(*service) else { continue };
-            let tasks = view.tasks_of(place).map(|(_, task)| task.id);
+            let Some(index) = view.services().find(*service) else { continue };
+            let tasks = view.tasks_of(index).map(|(_, task)| task.id);
             self.objects.get_or_insert_default().extend(tasks);
         }
         self.objects.clone().unwrap_or_default()

@@ -121,9 +121,9 @@ fn manager(record: &Record) -> Option<&[u8]> {
     }
 }
 
-/// `: words`, where there are any.
-fn after(words: &str) -> String {
-    if words.is_empty() { String::new() } else { format!(": {words}") }
+/// `: text`, where there are any.
+fn after(text: &str) -> String {
+    if text.is_empty() { String::new() } else { format!(": {text}") }
 }
 
 fn what(spec: Option<&ServiceSpec>) -> String {

@@ -4,7 +4,8 @@
 //! order, or backwards where only the newest are wanted.
 
 use super::{
-    Found, Past, PastError, names::Lookup, newest::NewestFirst, select::Selection, summary,
+    FoundRecord, Past, PastError, names::NameLookup, newest::NewestFirst, select::Selection,
+    summary,
 };
 use skep_log::Entry;
 use skep_projections::View;
@@ -21,13 +22,13 @@ pub const TAIL_MAX: usize = 100_000;
 pub struct Teller {
     past: Past,
     selection: Selection,
-    names: Lookup,
+    names: NameLookup,
 }
 
 impl Teller {
     /// Of what was selected.
     pub fn new(past: Past, selection: Selection) -> Teller {
-        let names = Lookup::new(past.clone());
+        let names = NameLookup::new(past.clone());
         Teller { past, selection, names }
     }
 
@@ -85,7 +86,7 @@ impl Teller {
             }
             self.names.note(&record);
             if revision >= from && self.selection.takes(&record) {
-                let told = Found { revision, record, entry: entry.clone() };
+                let told = FoundRecord { revision, record, entry: entry.clone() };
                 if !take(self.shown(&told)) {
                     return Ok(false);
                 }
@@ -100,7 +101,7 @@ impl Teller {
         from: Revision,
         to: Revision,
         tail: usize,
-    ) -> Result<Vec<Found>, PastError> {
+    ) -> Result<Vec<FoundRecord>, PastError> {
         if self.selection.objects().is_some() {
             let past = self.past.clone();
             let newer = (view.position().revision < to).then(|| past.view_at(to)).transpose()?;
@@ -118,7 +119,7 @@ impl Teller {
                     return Ok(found);
                 }
                 if revision <= to && self.selection.takes(&record) {
-                    found.push(Found { revision, record, entry: entry.clone() });
+                    found.push(FoundRecord { revision, record, entry: entry.clone() });
                 }
             }
         }
@@ -137,14 +138,14 @@ impl Teller {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    fn shown(&mut self, told: &Found) -> LogRecord {
+    fn shown(&mut self, told: &FoundRecord) -> LogRecord {
         shown(told, &mut self.names)
     }
 }
 
 /// A record with its line.
-pub fn shown(told: &Found, names: &mut Lookup) -> LogRecord {
-    let Found { revision, record, entry } = told;
+pub fn shown(told: &FoundRecord, names: &mut NameLookup) -> LogRecord {
+    let FoundRecord { revision, record, entry } = told;
     let kind = record.event.as_ref().and_then(|event| event.kind.as_ref());
     let summary = summary::line(record, names);
     let Record { author, cause, command, trace, reason, event } = record.clone();

@@ -19,14 +19,14 @@ use tempfile::TempDir;
 const ENTRY_RECORDS: usize = 3;
 
 /// A log, and the folder that goes with it.
-pub(crate) struct Written {
+pub(crate) struct WrittenLog {
     pub(crate) log: Log,
     pub(crate) dir: TempDir,
 }
 
-struct Folded(View);
+struct FoldedHistory(View);
 
-impl Fold for Folded {
+impl Fold for FoldedHistory {
     fn apply(&mut self, entry: &Arc<Entry>) -> Result<(), Halt> {
         for (revision, record) in entry.decode().expect("what was written decodes") {
             let stamp = Stamp { revision, at: entry.at(), incarnation: entry.header.incarnation };
@@ -52,10 +52,10 @@ impl Fold for Folded {
 }
 
 /// Writes every record of the story, a few in an entry, as a manager's state folder holds them.
-pub(crate) async fn write(world: &World) -> Written {
+pub(crate) async fn write(world: &World) -> WrittenLog {
     let dir = TempDir::new().unwrap();
     let config = Config { min_free: 0.0, ..Config::new(dir.path().join("log"), Id(0x5e)) };
-    let log = Log::open(config, Folded(View::default())).await.unwrap();
+    let log = Log::open(config, FoldedHistory(View::default())).await.unwrap();
     let mut parent = Hash::ZERO;
     let mut rest = &world.records[..];
     while let Some((first, _)) = rest.first() {
@@ -75,10 +75,10 @@ pub(crate) async fn write(world: &World) -> Written {
         log.propose(entry).await.unwrap();
         rest = later;
     }
-    Written { log, dir }
+    WrittenLog { log, dir }
 }
 
-impl Written {
+impl WrittenLog {
     pub(crate) fn past(&self) -> Past {
         Past::new(self.log.history())
     }

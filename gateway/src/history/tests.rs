@@ -4,7 +4,7 @@ use super::{
     notable::notable,
     select::Selection,
     tell::Teller,
-    testing::{Written, agent, alice, say, write},
+    testing::{WrittenLog, agent, alice, say, write},
     why::why,
     *,
 };
@@ -23,7 +23,7 @@ use skep_proto::{
 const LIFE: &str = "node alpha | node beta | service web replicas=2 | wait 10s \
     | task web.1 on alpha running | task web.2 on beta running | wait 10s | scale web 3 | task web.3";
 
-fn log_of(written: &Written, request: &LogRequest) -> Result<Vec<LogRecord>, PastError> {
+fn log_of(written: &WrittenLog, request: &LogRequest) -> Result<Vec<LogRecord>, PastError> {
     let past = written.past();
     let newest = past.newest().revision;
     let view = past.view_at(newest)?;
@@ -43,11 +43,11 @@ fn log_of(written: &Written, request: &LogRequest) -> Result<Vec<LogRecord>, Pas
     Ok(found)
 }
 
-fn lines(written: &Written, request: &LogRequest) -> Vec<String> {
+fn lines(written: &WrittenLog, request: &LogRequest) -> Vec<String> {
     log_of(written, request).unwrap().into_iter().map(|record| record.summary).collect()
 }
 
-fn ask(written: &Written, reference: &str) -> WhyReply {
+fn ask(written: &WrittenLog, reference: &str) -> WhyReply {
     let past = written.past();
     let view = past.view_at(past.newest().revision).unwrap();
     why(&past, &view, reference).unwrap()
@@ -171,7 +171,7 @@ async fn the_newest_records_are_the_end_of_all_records() {
     }
 }
 
-fn revisions(written: &Written, request: &LogRequest) -> Vec<u64> {
+fn revisions(written: &WrittenLog, request: &LogRequest) -> Vec<u64> {
     log_of(written, request).unwrap().into_iter().map(|record| record.revision).collect()
 }
 

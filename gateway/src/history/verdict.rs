@@ -5,6 +5,7 @@ use crate::show;
 use skep_projections::{NodeRow, ServiceIdx, ServiceRow, TaskRow, View};
 use skep_proto::{
     author, condition,
+    task_state::{EndKind, EndedBy},
     v1::{DesireReason, NodeAvailability, NodeState, RolloutState, TaskState},
 };
 
@@ -46,9 +47,9 @@ fn living(view: &View, row: &TaskRow) -> String {
         (true, 0) => ", held until the task before it has ended".into(),
         (true, _) => format!(", held until {}", to_the_second(row.start_at)),
     };
-    let words = row.detail.as_ref().map_or("", |detail| detail.message.as_str());
-    let words = if words.is_empty() { String::new() } else { format!(": {words}") };
-    format!("is {}{on}{held}{words}", state_word(row.state))
+    let message = row.detail.as_ref().map_or("", |detail| detail.message.as_str());
+    let message = if message.is_empty() { String::new() } else { format!(": {message}") };
+    format!("is {}{on}{held}{message}", state_word(row.state))
 }
 
 /// A state as people say it: `preparing`.
@@ -61,33 +62,28 @@ fn how_it_ended(view: &View, row: &TaskRow) -> String {
     let detail = row.detail.as_deref();
     let error = detail.map_or("", |detail| detail.error.as_str());
     let container = detail.and_then(|detail| detail.container.as_ref());
-    match row.state {
-        TaskState::Failed => format!("failed{on}: {}", ended(container, error)),
-        TaskState::Rejected => {
-            format!(
-                "was rejected{on}: {}",
-                if error.is_empty() { "no reason given" } else { error }
-            )
+    let meaning = row.state.meaning();
+    match (meaning.end, meaning.ended_by) {
+        (EndKind::NoEnd, _) | (_, EndedBy::Nothing) => format!("is {}{on}", meaning.word),
+        (EndKind::Well, EndedBy::Itself) => {
+            format!("ended by itself{on} with {}", ended(container, error))
         }
-        TaskState::Orphaned => format!("is lost{on}: {}", because(view, row)),
-        TaskState::Shutdown => format!("was stopped{on}: {}", because(view, row)),
-        TaskState::Complete => format!("ended by itself{on} with {}", ended(container, error)),
-        TaskState::New
-        | TaskState::Pending
-        | TaskState::Assigned
-        | TaskState::Accepted
-        | TaskState::Preparing
-        | TaskState::Ready
-        | TaskState::Starting
-        | TaskState::Running
-        | TaskState::Remove => format!("is over{on}"),
+        (EndKind::Well, EndedBy::Cluster) => format!("was stopped{on}: {}", because(view, row)),
+        (EndKind::Badly, EndedBy::Cluster) => format!("is lost{on}: {}", because(view, row)),
+        (EndKind::Badly, EndedBy::Itself) if row.state == TaskState::Failed => {
+            format!("failed{on}: {}", ended(container, error))
+        }
+        (EndKind::Badly, EndedBy::Itself) => {
+            let why = if error.is_empty() { "no reason given" } else { error };
+            format!("was rejected{on}: {why}")
+        }
     }
 }
 
 /// Why the system wants of a task what it wants.
 fn because(view: &View, row: &TaskRow) -> String {
     let node =
-        row.node.and_then(|place| view.nodes().get(place)).map_or("its node", NodeRow::hostname);
+        row.node.and_then(|index| view.nodes().get(index)).map_or("its node", NodeRow::hostname);
     let service = view.services().get(row.service).map_or("its service", |service| service.name());
     match row.desire_reason {
         DesireReason::Unspecified | DesireReason::Start => "nobody asked for it".into(),
@@ -105,7 +101,7 @@ fn because(view: &View, row: &TaskRow) -> String {
 
 /// Why there is this task, where another one stood in its slot.
 fn origin(view: &View, row: &TaskRow) -> String {
-    let Some(before) = view.tasks().find(row.replaces).and_then(|place| view.tasks().get(place))
+    let Some(before) = view.tasks().find(row.replaces).and_then(|index| view.tasks().get(index))
     else {
         return String::new();
     };
@@ -141,7 +137,7 @@ fn successor(view: &View, row: &TaskRow) -> String {
 }
 
 fn on(view: &View, row: &TaskRow) -> String {
-    let node = row.node.and_then(|place| view.nodes().get(place));
+    let node = row.node.and_then(|index| view.nodes().get(index));
     node.map_or_else(String::new, |node| format!(" on {}", node.hostname()))
 }
 
@@ -152,7 +148,7 @@ fn parked(view: &View, service: Option<&ServiceRow>) -> Option<String> {
 }
 
 /// A service in one line.
-pub fn service(view: &View, place: ServiceIdx, row: &ServiceRow) -> String {
+pub fn service(view: &View, index: ServiceIdx, row: &ServiceRow) -> String {
     let name = row.name();
     if row.removed {
         return format!("{name} was removed; {} of its tasks are still there", row.tasks);
@@ -165,7 +161,7 @@ pub fn service(view: &View, place: ServiceIdx, row: &ServiceRow) -> String {
             parked.message
         );
     }
-    let pending = view.pending_of(place).count();
+    let pending = view.pending_of(index).count();
     if let (Some(blocked), true) = (&row.blocked, pending > 0) {
         return format!(
             "{name} runs {running} of {wanted}: {pending} pending: {}",
@@ -178,8 +174,8 @@ pub fn service(view: &View, place: ServiceIdx, row: &ServiceRow) -> String {
     if u64::from(running) >= wanted {
         return format!("{name} runs as wanted: {running} of {wanted}");
     }
-    match failing(view, place) {
-        Some(words) => format!("{name} runs {running} of {wanted}: {words}"),
+    match failing(view, index) {
+        Some(why) => format!("{name} runs {running} of {wanted}: {why}"),
         None => format!("{name} runs {running} of {wanted}: the others are on their way"),
     }
 }
@@ -193,8 +189,8 @@ pub(crate) fn paused(row: &ServiceRow) -> Option<String> {
 }
 
 /// The slot that fails most often, and how.
-fn failing(view: &View, place: ServiceIdx) -> Option<String> {
-    let wanted = view.tasks_of(place).filter(|(_, row)| row.is_wanted() && failures(row) > 0);
+fn failing(view: &View, index: ServiceIdx) -> Option<String> {
+    let wanted = view.tasks_of(index).filter(|(_, row)| row.is_wanted() && failures(row) > 0);
     let (_, worst) = wanted.max_by_key(|(_, row)| (failures(row), std::cmp::Reverse(row.slot)))?;
     let how = failed_last(view, worst)
         .map_or_else(String::new, |row| format!("; it {}", how_it_ended(view, row)));

@@ -4,7 +4,8 @@
 //! left it is looked at as it was just before its last record.
 
 use super::{
-    Found, Past, PastError, causes, names::Lookup, placement, select, summary, tell, verdict,
+    FoundRecord, Past, PastError, causes, names::NameLookup, placement, select, summary, tell,
+    verdict,
 };
 use crate::{
     resolve::{self, Noun, ResolveError},
@@ -21,7 +22,7 @@ const EXPLANATIONS_SEARCHED_MAX: usize = 4_096;
 
 /// What is asked about.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Target {
+enum WhySubject {
     Service(ServiceIdx),
     Node(NodeIdx),
     Task(TaskIdx),
@@ -38,10 +39,10 @@ pub fn why(past: &Past, view: &View, reference: &str) -> Result<WhyReply, PastEr
 
 /// The object in the view. `service/web`, `node/web` and `task/…` say which is meant where names
 /// clash.
-fn present(view: &View, reference: &str) -> Result<Target, ResolveError> {
-    let service = |r: &str| resolve::service(view, r).map(Target::Service);
-    let node = |r: &str| resolve::node(view, r).map(Target::Node);
-    let task = |r: &str| resolve::task(view, r).map(Target::Task);
+fn present(view: &View, reference: &str) -> Result<WhySubject, ResolveError> {
+    let service = |r: &str| resolve::service(view, r).map(WhySubject::Service);
+    let node = |r: &str| resolve::node(view, r).map(WhySubject::Node);
+    let task = |r: &str| resolve::task(view, r).map(WhySubject::Task);
     match reference.split_once('/') {
         Some(("service", rest)) => return service(rest),
         Some(("node", rest)) => return node(rest),
@@ -50,7 +51,7 @@ fn present(view: &View, reference: &str) -> Result<Target, ResolveError> {
     }
     let answers =
         [("service", service(reference)), ("node", node(reference)), ("task", task(reference))];
-    let found: Vec<(&str, Target)> =
+    let found: Vec<(&str, WhySubject)> =
         answers.iter().filter_map(|(n, a)| Some((*n, *a.as_ref().ok()?))).collect();
     match found[..] {
         [(_, target)] => Ok(target),
@@ -112,15 +113,15 @@ fn last_own_record(past: &Past, id: Id, through: Revision) -> Result<Option<Revi
     Ok(None)
 }
 
-fn by_id(view: &View, id: Id) -> Option<Target> {
-    let service = view.services().find(id).map(Target::Service);
-    let node = || view.nodes().find(id).map(Target::Node);
-    service.or_else(node).or_else(|| view.tasks().find(id).map(Target::Task))
+fn by_id(view: &View, id: Id) -> Option<WhySubject> {
+    let service = view.services().find(id).map(WhySubject::Service);
+    let node = || view.nodes().find(id).map(WhySubject::Node);
+    service.or_else(node).or_else(|| view.tasks().find(id).map(WhySubject::Task))
 }
 
 /// The last record about something that has gone, and who wrote it.
-fn end(past: &Past, told: &Found) -> String {
-    let line = summary::line(&told.record, &mut Lookup::new(past.clone()));
+fn end(past: &Past, told: &FoundRecord) -> String {
+    let line = summary::line(&told.record, &mut NameLookup::new(past.clone()));
     let by = author::describe(told.record.author.as_ref());
     let reason = if told.record.reason.is_empty() {
         String::new()
@@ -133,14 +134,14 @@ fn end(past: &Past, told: &Found) -> String {
 fn explain(
     past: &Past,
     view: &View,
-    target: Target,
-    last: Option<&Found>,
+    target: WhySubject,
+    last: Option<&FoundRecord>,
 ) -> Result<WhyReply, PastError> {
     let mut starts: Vec<Revision> = last.map(|told| told.revision).into_iter().collect();
     let gone = || PastError::Unfoldable("an object that was found has no row".into());
     let mut reply = match target {
-        Target::Task(place) => {
-            let row = view.tasks().get(place).ok_or_else(gone)?;
+        WhySubject::Task(index) => {
+            let row = view.tasks().get(index).ok_or_else(gone)?;
             starts.extend([row.state_since.0, row.desired_revision, row.created.0]);
             if row.is_pending() {
                 starts.extend(blocked_at(past, view, row.service)?);
@@ -150,18 +151,18 @@ fn explain(
                 kind: "task".into(),
                 id: row.id.to_bytes(),
                 name: show::task_name(view, row),
-                placement: why_there(past, view, place)?,
+                placement: why_there(past, view, index)?,
                 ..WhyReply::default()
             }
         }
-        Target::Service(place) => {
-            let row = view.services().get(place).ok_or_else(gone)?;
+        WhySubject::Service(index) => {
+            let row = view.services().get(index).ok_or_else(gone)?;
             starts.extend([row.last_revision, row.version]);
-            starts.extend(blocked_at(past, view, place)?);
-            starts.extend(newest_failure(view, place));
+            starts.extend(blocked_at(past, view, index)?);
+            starts.extend(newest_failure(view, index));
             let refused = row.blocked.as_ref().map_or(&[][..], |blocked| &blocked.refused);
             WhyReply {
-                verdict: verdict::service(view, place, row),
+                verdict: verdict::service(view, index, row),
                 kind: "service".into(),
                 id: row.id.to_bytes(),
                 name: row.name().into(),
@@ -169,8 +170,8 @@ fn explain(
                 ..WhyReply::default()
             }
         }
-        Target::Node(place) => {
-            let row = view.nodes().get(place).ok_or_else(gone)?;
+        WhySubject::Node(index) => {
+            let row = view.nodes().get(index).ok_or_else(gone)?;
             starts.extend([row.last_revision, row.version]);
             WhyReply {
                 verdict: verdict::node(row),
@@ -181,15 +182,15 @@ fn explain(
             }
         }
     };
-    let mut names = Lookup::new(past.clone());
+    let mut names = NameLookup::new(past.clone());
     reply.chain =
         causes::chain(past, &starts)?.iter().map(|told| tell::shown(told, &mut names)).collect();
     Ok(reply)
 }
 
 /// The record that says why a service's tasks have no node.
-fn blocked_at(past: &Past, view: &View, place: ServiceIdx) -> Result<Option<Revision>, PastError> {
-    let Some(row) = view.services().get(place).filter(|row| row.blocked.is_some()) else {
+fn blocked_at(past: &Past, view: &View, index: ServiceIdx) -> Result<Option<Revision>, PastError> {
+    let Some(row) = view.services().get(index).filter(|row| row.blocked.is_some()) else {
         return Ok(None);
     };
     let through = view.position().revision;
@@ -208,15 +209,15 @@ fn blocked_at(past: &Past, view: &View, place: ServiceIdx) -> Result<Option<Revi
 }
 
 /// The newest end of a task of the service that another one has, or had, to answer.
-fn newest_failure(view: &View, place: ServiceIdx) -> Option<Revision> {
-    let wanted = view.tasks_of(place).filter(|(_, row)| row.is_wanted());
+fn newest_failure(view: &View, index: ServiceIdx) -> Option<Revision> {
+    let wanted = view.tasks_of(index).filter(|(_, row)| row.is_wanted());
     let failed = wanted.filter_map(|(_, row)| verdict::failed_last(view, row));
     failed.map(|row| row.state_since.0).max()
 }
 
 /// Why a task stands on its node.
-fn why_there(past: &Past, view: &View, place: TaskIdx) -> Result<Vec<String>, PastError> {
-    let Some(row) = view.tasks().get(place) else { return Ok(Vec::new()) };
+fn why_there(past: &Past, view: &View, index: TaskIdx) -> Result<Vec<String>, PastError> {
+    let Some(row) = view.tasks().get(index) else { return Ok(Vec::new()) };
     let Some(service) = view.services().get(row.service) else { return Ok(Vec::new()) };
     let Some(node) = row.node.and_then(|node| view.nodes().get(node)) else {
         let refused = service.blocked.as_ref().map_or(&[][..], |blocked| &blocked.refused);

@@ -17,7 +17,7 @@ use skep_proto::{
         logs_reply::Message,
     },
 };
-use stages::{NodeOutput, OrderStage, Stage, TaskOutput};
+use stages::{NodeOutput, OrderStage, ReadStage, TaskOutput};
 use std::collections::{BTreeMap, VecDeque};
 
 /// A node that has sent nothing of a finite log for so long is given up, and the reader is told.
@@ -35,7 +35,7 @@ const WAITING_MAX: usize = 1024;
 
 /// Whether the reader stays when all is read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Mode {
+pub enum ReadMode {
     /// What is there now.
     Once,
     /// What comes, too.
@@ -53,7 +53,7 @@ pub enum Prospect {
 
 /// One task that is read, as the view has it.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Target {
+pub struct ReadTask {
     /// The task.
     pub task: Id,
     /// Its name.
@@ -72,7 +72,7 @@ pub struct Target {
 
 /// Something to do.
 #[derive(Clone, PartialEq, Debug)]
-pub enum Output {
+pub enum ReaderOutput {
     /// Send an order to a node's agent; a node whose order is open has it widened.
     Order {
         /// The node.
@@ -92,27 +92,27 @@ pub enum Output {
 
 /// One reader.
 #[derive(Debug)]
-pub struct LogReader {
-    mode: Mode,
+pub struct OutputReader {
+    mode: ReadMode,
     tail: Option<u64>,
     prospect: Prospect,
     tasks: BTreeMap<Id, TaskOutput>,
     nodes: BTreeMap<Id, NodeOutput>,
     merge: Merge<Id, Message>,
-    outputs: VecDeque<Output>,
+    outputs: VecDeque<ReaderOutput>,
     looked: bool,
 }
 
-impl LogReader {
+impl OutputReader {
     /// A reader of the last `tail` lines of each task, or of all.
-    pub fn new(mode: Mode, tail: Option<u64>) -> LogReader {
+    pub fn new(mode: ReadMode, tail: Option<u64>) -> OutputReader {
         let patience = match mode {
-            Mode::Once => Patience::Unlimited,
-            Mode::Follow => {
+            ReadMode::Once => Patience::Unlimited,
+            ReadMode::Follow => {
                 Patience::Limited { first_ns: MERGE_OPENING_NS, next_ns: MERGE_WINDOW_NS }
             }
         };
-        LogReader {
+        OutputReader {
             mode,
             tail,
             prospect: Prospect::MoreTasks,
@@ -125,7 +125,7 @@ impl LogReader {
     }
 
     /// What the view has now of what is read.
-    pub fn look(&mut self, targets: &[Target], prospect: Prospect, now: Timestamp) {
+    pub fn look(&mut self, targets: &[ReadTask], prospect: Prospect, now: Timestamp) {
         self.prospect = prospect;
         for task in self.tasks.values_mut() {
             task.forgotten = task.forgotten.or(Some(now));
@@ -134,19 +134,19 @@ impl LogReader {
             self.look_at(target, now);
         }
         self.looked = true;
-        if self.mode == Mode::Follow {
+        if self.mode == ReadMode::Follow {
             let is_gone = |node: &NodeOutput| node.order == OrderStage::Open && !node.ready;
             let gone: Vec<Id> =
                 self.nodes.iter().filter(|(_, n)| is_gone(n)).map(|(id, _)| *id).collect();
             for node in gone {
-                self.outputs.push_back(Output::Cancel(node));
+                self.outputs.push_back(ReaderOutput::Cancel(node));
                 self.lose(node, "is gone; its lines are missing from here", now);
             }
         }
         self.order(now);
     }
 
-    fn look_at(&mut self, target: &Target, now: Timestamp) {
+    fn look_at(&mut self, target: &ReadTask, now: Timestamp) {
         let fresh = NodeOutput {
             name: target.node_name.clone(),
             session: target.session,
@@ -167,21 +167,24 @@ impl LogReader {
             name: target.name.clone(),
             node: target.node,
             state: target.state,
-            stage: Stage::Unstarted,
+            stage: ReadStage::Unstarted,
             tail,
             last: None,
             forgotten: None,
         });
         task.forgotten = None;
         task.state = target.state;
-        let may_have_begun = target.state >= TaskState::Starting || self.mode == Mode::Once;
+        let may_have_begun = target.state >= TaskState::Starting || self.mode == ReadMode::Once;
         match task.stage {
-            Stage::Unstarted if may_have_begun => task.stage = Stage::Wanted,
+            ReadStage::Unstarted if may_have_begun => task.stage = ReadStage::Wanted,
             // It may have begun to print after its agent found nothing.
-            Stage::Read(then) if !task.has_begun(then) && target.state > then => {
-                task.stage = Stage::Wanted;
+            ReadStage::Read(then) if !task.has_begun(then) && target.state > then => {
+                task.stage = ReadStage::Wanted;
             }
-            Stage::Unstarted | Stage::Wanted | Stage::Ordered(_) | Stage::Read(_) => {}
+            ReadStage::Unstarted
+            | ReadStage::Wanted
+            | ReadStage::Ordered(_)
+            | ReadStage::Read(_) => {}
         }
     }
 
@@ -224,8 +227,8 @@ impl LogReader {
     pub fn on_lost(&mut self, node: Id, now: Timestamp) {
         if self.nodes.get(&node).is_some_and(|node| node.order == OrderStage::Open) {
             let what = match self.mode {
-                Mode::Once => "can't be reached; its lines are missing from here",
-                Mode::Follow => "is gone; its lines are missing from here",
+                ReadMode::Once => "can't be reached; its lines are missing from here",
+                ReadMode::Follow => "is gone; its lines are missing from here",
             };
             self.lose(node, what, now);
         }
@@ -239,7 +242,7 @@ impl LogReader {
     /// Time has come to `now`.
     pub fn on_time(&mut self, now: Timestamp) {
         match self.mode {
-            Mode::Follow => {
+            ReadMode::Follow => {
                 let is_late = |since: Timestamp| now >= since + FORGOTTEN_LIMIT_NS;
                 for task in
                     self.tasks.values_mut().filter(|task| task.forgotten.is_some_and(is_late))
@@ -248,36 +251,37 @@ impl LogReader {
                 }
                 self.order(now);
             }
-            Mode::Once => {
+            ReadMode::Once => {
                 let silent: Vec<Id> =
                     self.awaited().filter(|(_, at)| *at <= now).map(|(id, _)| id).collect();
                 for node in silent {
-                    self.outputs.push_back(Output::Cancel(node));
+                    self.outputs.push_back(ReaderOutput::Cancel(node));
                     self.lose(node, "does not answer; its lines are missing from here", now);
                 }
             }
         }
     }
 
-    /// When [`LogReader::on_time`] and [`LogReader::poll_output`] want to be called.
+    /// When [`OutputReader::on_time`] and [`OutputReader::poll_output`] want to be called.
     pub fn poll_timeout(&self) -> Option<Timestamp> {
-        let awaited = self.awaited().map(|(_, at)| at).filter(|_| self.mode == Mode::Once);
+        let awaited = self.awaited().map(|(_, at)| at).filter(|_| self.mode == ReadMode::Once);
         let retries = self.nodes.iter().filter_map(|(id, node)| match node.order {
             OrderStage::Away { until } if node.ready && self.has_wanted(*id) => Some(until),
             OrderStage::Away { .. } | OrderStage::None | OrderStage::Open => None,
         });
-        let forgotten = self.tasks.values().filter(|task| matches!(task.stage, Stage::Ordered(_)));
+        let forgotten =
+            self.tasks.values().filter(|task| matches!(task.stage, ReadStage::Ordered(_)));
         let forgotten = forgotten.filter_map(|task| Some(task.forgotten? + FORGOTTEN_LIMIT_NS));
         awaited.chain(retries).chain(forgotten).chain(self.merge.poll_timeout()).min()
     }
 
     /// The next thing to do.
-    pub fn poll_output(&mut self, now: Timestamp) -> Option<Output> {
+    pub fn poll_output(&mut self, now: Timestamp) -> Option<ReaderOutput> {
         if let Some(output) = self.outputs.pop_front() {
             return Some(output);
         }
         let (_, message) = self.merge.poll(now)?;
-        Some(Output::Reply(LogsReply { message: Some(message) }))
+        Some(ReaderOutput::Reply(LogsReply { message: Some(message) }))
     }
 
     /// Whether more may be taken from a node now.
@@ -290,8 +294,8 @@ impl LogReader {
         let said =
             self.outputs.is_empty() && self.nodes.keys().all(|node| self.merge.waiting(*node) == 0);
         said && match self.mode {
-            Mode::Once => self.nodes.values().all(|node| node.order != OrderStage::Open),
-            Mode::Follow => {
+            ReadMode::Once => self.nodes.values().all(|node| node.order != OrderStage::Open),
+            ReadMode::Follow => {
                 self.prospect == Prospect::NoMoreTasks
                     && self.tasks.values().all(|task| self.is_settled(task))
             }
@@ -301,11 +305,11 @@ impl LogReader {
     fn is_settled(&self, task: &TaskOutput) -> bool {
         let is_over = task.forgotten.is_some() || task.state >= TaskState::Complete;
         match task.stage {
-            Stage::Read(then) => is_over || task.has_begun(then),
-            Stage::Ordered(_) => false,
-            Stage::Unstarted => is_over,
+            ReadStage::Read(then) => is_over || task.has_begun(then),
+            ReadStage::Ordered(_) => false,
+            ReadStage::Unstarted => is_over,
             // Its lines may come yet if the node is back.
-            Stage::Wanted => self.nodes.get(&task.node).is_some_and(|node| {
+            ReadStage::Wanted => self.nodes.get(&task.node).is_some_and(|node| {
                 is_over && node.told_away && (!node.ready || task.forgotten.is_some())
             }),
         }
@@ -316,7 +320,7 @@ impl LogReader {
         let ids: Vec<Id> = self.nodes.keys().copied().filter(|id| self.has_wanted(*id)).collect();
         for id in ids {
             let Some(node) = self.nodes.get_mut(&id) else { continue };
-            if self.mode == Mode::Follow && !node.ready {
+            if self.mode == ReadMode::Follow && !node.ready {
                 if node.order == OrderStage::None {
                     self.lose(id, "is gone; its lines are missing from here", now);
                 }
@@ -339,9 +343,9 @@ impl LogReader {
     /// beginning or from where they were.
     fn order_from(&mut self, node: Id) {
         let (mut first, mut later, mut resume) = (Vec::new(), Vec::new(), Vec::new());
-        let wanted = |task: &TaskOutput| task.node == node && task.stage == Stage::Wanted;
+        let wanted = |task: &TaskOutput| task.node == node && task.stage == ReadStage::Wanted;
         for (id, task) in self.tasks.iter_mut().filter(|(_, task)| wanted(task)) {
-            task.stage = Stage::Ordered(task.state);
+            task.stage = ReadStage::Ordered(task.state);
             match (task.last, task.tail) {
                 (Some((at, lines)), _) => {
                     later.push(*id);
@@ -357,7 +361,7 @@ impl LogReader {
         }
         for (tasks, tail, resume) in [(first, self.tail, Vec::new()), (later, None, resume)] {
             if !tasks.is_empty() {
-                self.outputs.push_back(Output::Order { node, tasks, tail, resume });
+                self.outputs.push_back(ReaderOutput::Order { node, tasks, tail, resume });
             }
         }
     }
@@ -404,9 +408,9 @@ impl LogReader {
         self.close(id, OrderStage::Away { until: now + RETRY_NS });
         for task in self.tasks.values_mut().filter(|task| task.node == id) {
             task.stage = match (self.mode, task.stage) {
-                (Mode::Follow, Stage::Ordered(_)) => Stage::Wanted,
-                (Mode::Once, stage) => stage.read(),
-                (Mode::Follow, stage) => stage,
+                (ReadMode::Follow, ReadStage::Ordered(_)) => ReadStage::Wanted,
+                (ReadMode::Once, stage) => stage.read(),
+                (ReadMode::Follow, stage) => stage,
             };
         }
     }
@@ -425,7 +429,7 @@ impl LogReader {
     }
 
     fn has_wanted(&self, node: Id) -> bool {
-        self.tasks.values().any(|task| task.node == node && task.stage == Stage::Wanted)
+        self.tasks.values().any(|task| task.node == node && task.stage == ReadStage::Wanted)
     }
 
     /// Nodes that others wait for, and when they are given up.

@@ -1,11 +1,11 @@
 //! The metrics page of a running manager: its numbers, gathered when somebody scrapes.
 
 use super::ManagerGauges;
-use crate::{api::door::Door, drive::Drive};
+use crate::{api::door::ConnectionLimiter, drive::Drive};
 use skep_log::Health;
 
 /// The page of a running manager.
-pub fn render(drive: &Drive, door: &Door) -> String {
+pub fn render(drive: &Drive, door: &ConnectionLimiter) -> String {
     let (connections, _, connections_refused) = door.look();
     let status = drive.log().status().borrow().clone();
     let space = drive.log().space();

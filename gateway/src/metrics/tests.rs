@@ -9,7 +9,7 @@ fn the_page_tells_of_turns_tasks_nodes_and_services() {
         "node n1 | node n2 | close n2 | service web replicas=3 \
          | task web.1 on n1 running | task web.2 | task web.3 on n1 failed exit=1",
     );
-    let counters = Counters::default();
+    let counters = MetricCounters::default();
     counters.turn(7, Duration::from_micros(30));
     let refused = Answer::Refused(crate::admit::Refusal::not_found("no such service"));
     counters.answered(std::iter::once(&refused));
@@ -50,7 +50,7 @@ fn the_page_tells_of_turns_tasks_nodes_and_services() {
 #[test]
 fn the_census_follows_the_view() {
     let mut world = World::of("node n1 | service web | task web.1 on n1");
-    let counters = Counters::default();
+    let counters = MetricCounters::default();
     let page = |world: &World| counters.render(&world.view, &ManagerGauges::default());
     assert!(page(&world).contains("skep_tasks{state=\"assigned\"} 1"));
     world.tell("web.1 running");

@@ -134,3 +134,149 @@ fn a_task_is_found_by_its_whole_id_too() {
     let world = world();
     assert_eq!(task(&world.view, &world.task_id("web.1#1").to_string()), Ok(world.task("web.1#1")));
 }
+
+/// All that somebody hears of an error.
+fn heard(error: &ResolveError) -> (tonic::Code, String, String) {
+    let status = error.to_status();
+    let refused = <Refused as prost::Message>::decode(status.details()).unwrap();
+    assert_eq!((refused.code(), refused.message.as_str()), (error.code(), status.message()));
+    (status.code(), refused.message, refused.hint)
+}
+
+#[test]
+fn each_error_says_what_was_looked_for_and_what_to_do() {
+    use tonic::Code::{InvalidArgument, NotFound};
+    let not_found = |noun| ResolveError::NotFound { noun, reference: "x".into(), near: None };
+    let ambiguous = |noun| ResolveError::Ambiguous {
+        noun,
+        reference: "x".into(),
+        matches: vec!["a".into(), "b".into()],
+        total: 2,
+    };
+    let told = [
+        (
+            Noun::Service,
+            "service",
+            "`skep service ls` lists what there is, `skep log` what there was",
+        ),
+        (Noun::Node, "node", "`skep node ls` lists what there is, `skep log` what there was"),
+        (
+            Noun::Task,
+            "task",
+            "`skep service ps SERVICE` lists a service's tasks, `skep log` older ones",
+        ),
+        (
+            Noun::Object,
+            "object",
+            "`skep service ls` and `skep node ls` list what there is, `skep log` what there was",
+        ),
+    ];
+    for (noun, name, look) in told {
+        let empty = (
+            InvalidArgument,
+            format!("no {name} is named"),
+            format!("name a {name} by its name, its id, or the beginning of its id"),
+        );
+        assert_eq!(heard(&ResolveError::Empty(noun)), empty);
+        assert_eq!(ResolveError::Empty(noun).code(), RefusalCode::Invalid);
+        let missing = (NotFound, format!("{name} \"x\" not found"), look.to_owned());
+        assert_eq!(heard(&not_found(noun)), missing);
+        assert_eq!(not_found(noun).code(), RefusalCode::NotFound);
+        let several = (
+            InvalidArgument,
+            format!("{name} \"x\" is ambiguous: it could be a, b"),
+            "write more of the id".to_owned(),
+        );
+        assert_eq!(heard(&ambiguous(noun)), several);
+        assert_eq!(ambiguous(noun).code(), RefusalCode::Ambiguous);
+    }
+}
+
+#[test]
+fn nothing_that_was_removed_is_found_or_hinted_at() {
+    let mut world = World::of(
+        "node alpha | service web replicas=1 | task web.1 on alpha running | rmnode alpha",
+    );
+    let node_id = id("node", "alpha").to_string();
+    for reference in ["alpha", &node_id, &node_id[..10]] {
+        assert!(node(&world.view, reference).is_err(), "{reference}");
+    }
+    assert_eq!(service(&world.view, "wex").unwrap_err().hint(), "did you mean \"web\"?");
+    world.tell("remove web");
+    let service_id = id("service", "web").to_string();
+    assert!(world.view.services().find(id("service", "web")).is_some(), "its row is still there");
+    for reference in ["web", &service_id, &service_id[..10]] {
+        assert!(service(&world.view, reference).is_err(), "{reference}");
+    }
+    let hint = service(&world.view, "wex").unwrap_err().hint();
+    assert!(hint.contains("skep service ls"), "{hint}");
+}
+
+#[test]
+fn a_tasks_name_and_id_must_belong_together() {
+    let world = World::of(
+        "node n1 | service web replicas=2 | service db | task web.1 on n1 running \
+         | task web.2 on n1 running | task db.1 on n1 running",
+    );
+    let web = world.task_id("web.1");
+    for good in ["web.1".to_owned(), "WEB.1".into(), format!("web.1.{web}"), format!("Web.1.{web}")]
+    {
+        assert_eq!(task(&world.view, &good), Ok(world.task("web.1")), "{good}");
+    }
+    assert_eq!(task(&world.view, "web.2"), Ok(world.task("web.2")));
+    for bad in [
+        format!("db.1.{web}"),
+        format!("web.2.{web}"),
+        format!("web.{web}"),
+        "web.0".into(),
+        "web.3".into(),
+        "web.4294967295".into(),
+        "web.-1".into(),
+        "web.1.".into(),
+        "nothing.1".into(),
+        "web".into(),
+        "1".repeat(400),
+    ] {
+        assert!(task(&world.view, &bad).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn nodes_of_one_name_are_listed_up_to_a_bound_and_counted() {
+    let mut world = World::of("node n1");
+    let mut twins = |from: u128, to: u128| {
+        for number in from..=to {
+            let joined = skep_proto::v1::NodeJoined {
+                node_id: Id(number).to_bytes(),
+                description: Some(skep_projections::fixture::node_description("n1")),
+                ..Default::default()
+            };
+            world.record(Kind::NodeJoined(Box::new(joined)));
+        }
+        node(&world.view, "n1").unwrap_err().to_string()
+    };
+    let all = twins(101, 104);
+    assert_eq!(all.matches("n1 (").count(), 5, "{all}");
+    assert!(!all.contains("more"), "{all}");
+    let more = twins(105, 106);
+    assert_eq!(more.matches("n1 (").count(), 5, "{more}");
+    assert!(more.ends_with(" and 2 more"), "{more}");
+}
+
+#[test]
+fn the_beginning_of_an_id_that_two_have_is_listed_with_their_names() {
+    let mut world = World::of("node n1");
+    for number in [1_u128, 2] {
+        let joined = skep_proto::v1::NodeJoined {
+            node_id: Id(number).to_bytes(),
+            description: Some(skep_projections::fixture::node_description(&format!("x{number}"))),
+            ..Default::default()
+        };
+        world.record(Kind::NodeJoined(Box::new(joined)));
+    }
+    let begun = &Id(1).to_string()[..20];
+    let message =
+        format!("node {begun:?} is ambiguous: it could be x1 ({}), x2 ({})", Id(1), Id(2));
+    assert_eq!(node(&world.view, begun).unwrap_err().to_string(), message);
+    assert_eq!(node(&world.view, &Id(2).to_string()), Ok(world.view.nodes().find(Id(2)).unwrap()));
+}

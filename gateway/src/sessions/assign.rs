@@ -3,7 +3,7 @@
 
 use super::{
     Session,
-    parts::{Batch, Described, Item, task_assignment},
+    parts::{AssignmentBatch, AssignmentItem, Described, task_assignment},
     recent::Recent,
 };
 use skep_projections::{Delta, NodeIdx, TaskIdx, TaskRow, View};
@@ -20,10 +20,10 @@ pub(super) struct Changes {
 /// Sorts a delta by the nodes it concerns.
 pub(super) fn by_node(view: &View, delta: &Delta) -> BTreeMap<Id, Changes> {
     let mut nodes: BTreeMap<Id, Changes> = BTreeMap::new();
-    for place in &delta.tasks {
-        let Some(node) = view.tasks().get(*place).and_then(|task| task.node) else { continue };
+    for index in &delta.tasks {
+        let Some(node) = view.tasks().get(*index).and_then(|task| task.node) else { continue };
         let Some(node) = view.nodes().get(node) else { continue };
-        nodes.entry(node.id).or_default().tasks.push(*place);
+        nodes.entry(node.id).or_default().tasks.push(*index);
     }
     for (task, node) in &delta.gone {
         nodes.entry(*node).or_default().gone.push(*task);
@@ -33,12 +33,17 @@ pub(super) fn by_node(view: &View, delta: &Delta) -> BTreeMap<Id, Changes> {
 
 /// The first message of a session: only what the agent missed, where that is known, else
 /// everything.
-pub(super) fn first(view: &View, session: &mut Session, recent: &Recent) -> Option<Batch> {
+pub(super) fn first(
+    view: &View,
+    session: &mut Session,
+    recent: &Recent,
+) -> Option<AssignmentBatch> {
     let (incarnation, revision) = (session.hello.incarnation, Revision(session.hello.revision));
     let missed = recent.since(incarnation, revision, session.node);
     let (node, _) = view.nodes().by_id(session.node)?;
     session.told.clear();
-    let mut batch = Batch::new(view, if missed.is_some() { revision } else { Revision::ZERO });
+    let mut batch =
+        AssignmentBatch::new(view, if missed.is_some() { revision } else { Revision::ZERO });
     for (_, task) in view.tasks_on(node) {
         session.told.insert(task.id, task.desired);
         if missed.as_ref().is_none_or(|missed| missed.contains(&task.id)) {
@@ -49,7 +54,7 @@ pub(super) fn first(view: &View, session: &mut Session, recent: &Recent) -> Opti
         None => batch.complete(),
         Some(missed) => {
             let gone = missed.iter().filter(|id| !session.told.contains_key(id));
-            gone.for_each(|id| batch.push(Item::Removed(*id)));
+            gone.for_each(|id| batch.push(AssignmentItem::Removed(*id)));
         }
     }
     session.revision = view.position().revision;
@@ -57,18 +62,22 @@ pub(super) fn first(view: &View, session: &mut Session, recent: &Recent) -> Opti
 }
 
 /// What the agent must hear of these changes; none when they are its own reports come back.
-pub(super) fn next(view: &View, session: &mut Session, changes: &Changes) -> Option<Batch> {
+pub(super) fn next(
+    view: &View,
+    session: &mut Session,
+    changes: &Changes,
+) -> Option<AssignmentBatch> {
     let (node, _) = view.nodes().by_id(session.node)?;
-    let mut batch = Batch::new(view, session.revision);
+    let mut batch = AssignmentBatch::new(view, session.revision);
     for id in &changes.gone {
-        batch.push(Item::Removed(*id));
+        batch.push(AssignmentItem::Removed(*id));
         session.told.remove(id);
     }
-    for place in &changes.tasks {
-        let Some(task) = view.tasks().get(*place) else { continue };
+    for index in &changes.tasks {
+        let Some(task) = view.tasks().get(*index) else { continue };
         match session.told.insert(task.id, task.desired) {
             Some(desired) if desired == task.desired => {}
-            Some(_) => batch.push(Item::Changed(assignment(task), None)),
+            Some(_) => batch.push(AssignmentItem::Changed(assignment(task), None)),
             None => batch.push(whole(view, task, node)),
         }
     }
@@ -83,11 +92,11 @@ fn assignment(task: &TaskRow) -> Assignment {
     Assignment { task_id: task.id.to_bytes(), desired: task.desired as i32, task: None }
 }
 
-fn whole(view: &View, task: &TaskRow, node: NodeIdx) -> Item {
+fn whole(view: &View, task: &TaskRow, node: NodeIdx) -> AssignmentItem {
     let service = view.services().get(task.service).map(|service| service.id).unwrap_or_default();
     let node = view.nodes().get(node).map_or("", |node| node.hostname());
     let own = task_assignment(service, task.slot, task.spec_version, node, task.state as i32);
     let spec = view.spec_of(task).cloned().unwrap_or_default();
     let described = Described::new(service, task.spec_version, spec);
-    Item::Changed(Assignment { task: Some(own), ..assignment(task) }, Some(described))
+    AssignmentItem::Changed(Assignment { task: Some(own), ..assignment(task) }, Some(described))
 }

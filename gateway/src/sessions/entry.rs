@@ -1,7 +1,7 @@
 //! How an agent gets its session: what its hello must show, and what the turn is asked. PURE.
 
-use super::{Conn, Life, Origin, STOPPING, Session, Sessions, Waiting, parts::Outbound, turned};
-use crate::admit::Machine;
+use super::{AskedFor, Conn, Life, Origin, STOPPING, Session, Sessions, parts::Outbound, turned};
+use crate::admit::MachineRequest;
 use sha2::{Digest as _, Sha256};
 use skep_projections::View;
 use skep_proto::{
@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 /// How an agent comes to its session.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Entry {
+enum HelloKind {
     /// As a new node.
     Join,
     /// As the manager's own agent, which has lost its folder and so its secret.
@@ -47,9 +47,9 @@ impl Sessions {
         let is_new =
             view.nodes().find(node).is_none() && (known.is_none() || origin == Origin::Embedded);
         let entry = match (is_new, known.is_none() && origin == Origin::Embedded) {
-            (true, _) => Entry::Join,
-            (false, true) => Entry::Reclaim,
-            (false, false) => Entry::Return,
+            (true, _) => HelloKind::Join,
+            (false, true) => HelloKind::Reclaim,
+            (false, false) => HelloKind::Return,
         };
         if let Err(mut turned) = self.may_open(node, entry, &hello, view) {
             turned.cluster_id = view.cluster().id.to_bytes();
@@ -74,26 +74,26 @@ impl Sessions {
         self.by_node.insert(node, conn);
         self.conns.insert(conn, session);
         match entry {
-            Entry::Join => self.join(conn, origin),
-            Entry::Reclaim => self.reclaim(conn),
-            Entry::Return => self.open(conn),
+            HelloKind::Join => self.join(conn, origin),
+            HelloKind::Reclaim => self.reclaim(conn),
+            HelloKind::Return => self.open(conn),
         }
     }
 
     fn may_open(
         &mut self,
         node: Id,
-        entry: Entry,
+        entry: HelloKind,
         hello: &Hello,
         view: &View,
     ) -> Result<(), Turned> {
-        if entry != Entry::Join {
+        if entry != HelloKind::Join {
             let row = view.nodes().by_id(node).map(|(_, row)| row).filter(|row| !row.removed);
             let row = row.ok_or_else(|| {
                 turned(TurnedCode::NodeRemoved, "this node is not part of the cluster (any more)")
             })?;
             let has_secret = <[u8; 32]>::from(Sha256::digest(&hello.secret)) == row.secret_hash;
-            if entry == Entry::Return && !has_secret {
+            if entry == HelloKind::Return && !has_secret {
                 return Err(turned(TurnedCode::WrongSecret, "the secret is not this node's"));
             }
         }
@@ -122,31 +122,31 @@ impl Sessions {
         let mut spec = session.hello.spec.clone().unwrap_or_default();
         let role = if origin == Origin::Embedded { NodeRole::Manager } else { NodeRole::Worker };
         spec.desired_role = role as i32;
-        let machine = Machine::Join {
+        let machine = MachineRequest::Join {
             node: session.node,
             spec,
             description: session.hello.description.clone().unwrap_or_default(),
             secret_hash: Sha256::digest(&session.hello.secret).into(),
         };
-        self.ask(session.node, machine, Waiting::Joined(conn));
+        self.ask(session.node, machine, AskedFor::Joined(conn));
     }
 
     fn reclaim(&mut self, conn: Conn) {
         let Some(session) = self.conns.get(&conn) else { return };
         let secret_hash = Sha256::digest(&session.hello.secret).into();
-        let machine = Machine::Reclaim { node: session.node, secret_hash };
-        self.ask(session.node, machine, Waiting::Joined(conn));
+        let machine = MachineRequest::Reclaim { node: session.node, secret_hash };
+        self.ask(session.node, machine, AskedFor::Joined(conn));
     }
 
     pub(super) fn open(&mut self, conn: Conn) {
         let Some(session) = self.conns.get(&conn) else { return };
-        let machine = Machine::Open {
+        let machine = MachineRequest::Open {
             node: session.node,
             session: session.number,
             description: session.hello.description.clone().unwrap_or_default(),
             conditions: session.hello.conditions.clone(),
         };
-        self.ask(session.node, machine, Waiting::Opened(conn));
+        self.ask(session.node, machine, AskedFor::Opened(conn));
     }
 }
 

@@ -27,7 +27,7 @@ const MESSAGES_WAITING_MAX: usize = 8_192;
 type ServiceKey = (Id, Revision);
 
 /// One item of a message.
-pub(super) enum Item {
+pub(super) enum AssignmentItem {
     /// A task, whole or its desired state alone.
     Changed(Assignment, Option<Described>),
     /// A task that is no longer the node's.
@@ -59,15 +59,15 @@ impl Described {
 }
 
 /// A message that has not been sent as a whole.
-pub(super) struct Batch {
+pub(super) struct AssignmentBatch {
     head: Assignments,
-    items: VecDeque<Item>,
+    items: VecDeque<AssignmentItem>,
     next_part: u32,
 }
 
-impl Batch {
+impl AssignmentBatch {
     /// A message with these positions and no items yet.
-    pub(super) fn new(view: &View, after: Revision) -> Batch {
+    pub(super) fn new(view: &View, after: Revision) -> AssignmentBatch {
         let position = view.position();
         let head = Assignments {
             incarnation: position.incarnation,
@@ -75,14 +75,14 @@ impl Batch {
             after_revision: after.0,
             ..Assignments::default()
         };
-        Batch { head, items: VecDeque::new(), next_part: 0 }
+        AssignmentBatch { head, items: VecDeque::new(), next_part: 0 }
     }
 
     pub(super) fn complete(&mut self) {
         self.head.complete = true;
     }
 
-    pub(super) fn push(&mut self, item: Item) {
+    pub(super) fn push(&mut self, item: AssignmentItem) {
         self.items.push_back(item);
     }
 
@@ -102,7 +102,7 @@ pub(super) enum Queued {
 /// What one agent's stream has been sent, and what waits.
 #[derive(Default)]
 pub(super) struct Outbound {
-    batches: VecDeque<Batch>,
+    batches: VecDeque<AssignmentBatch>,
     ahead: u32,
     /// What the stream has described, and how many tasks that were sent name it.
     described: BTreeMap<ServiceKey, (Arc<ServiceSpec>, u32)>,
@@ -111,7 +111,7 @@ pub(super) struct Outbound {
 
 impl Outbound {
     /// Queues a message behind those that wait.
-    pub(super) fn push(&mut self, batch: Batch) -> Queued {
+    pub(super) fn push(&mut self, batch: AssignmentBatch) -> Queued {
         if self.batches.len() >= MESSAGES_WAITING_MAX {
             return Queued::Full;
         }
@@ -129,7 +129,7 @@ impl Outbound {
         if self.ahead >= PARTS_AHEAD_MAX {
             return None;
         }
-        let Batch { head, mut items, next_part } = self.batches.pop_front()?;
+        let AssignmentBatch { head, mut items, next_part } = self.batches.pop_front()?;
         let mut part = Assignments { part: next_part, ..head.clone() };
         let mut bytes = 0;
         while let Some(item) = items.pop_front() {
@@ -146,25 +146,30 @@ impl Outbound {
         if !items.is_empty() {
             part.more = true;
             self.ahead += 1;
-            self.batches.push_front(Batch { head, items, next_part: next_part + 1 });
+            self.batches.push_front(AssignmentBatch { head, items, next_part: next_part + 1 });
         }
         Some(part)
     }
 
     /// What must be described before this item; nothing where the stream knows it already.
-    fn service_to_describe(&self, item: &Item) -> Option<ServiceAssignment> {
-        let Item::Changed(_, Some(described)) = item else { return None };
+    fn service_to_describe(&self, item: &AssignmentItem) -> Option<ServiceAssignment> {
+        let AssignmentItem::Changed(_, Some(described)) = item else { return None };
         let known = self.described.get(&described.key);
         known.is_none_or(|(spec, _)| !same(spec, &described.spec)).then(|| described.message())
     }
 
-    fn add(&mut self, part: &mut Assignments, item: Item, service: Option<ServiceAssignment>) {
+    fn add(
+        &mut self,
+        part: &mut Assignments,
+        item: AssignmentItem,
+        service: Option<ServiceAssignment>,
+    ) {
         match item {
-            Item::Removed(task) => {
+            AssignmentItem::Removed(task) => {
                 part.removed_ids.push(task.to_bytes());
                 self.forget(task);
             }
-            Item::Changed(assignment, described) => {
+            AssignmentItem::Changed(assignment, described) => {
                 if let Some(described) = described {
                     let task = Id::from_bytes(&assignment.task_id);
                     let entry = self
@@ -203,10 +208,10 @@ fn same(a: &Arc<ServiceSpec>, b: &Arc<ServiceSpec>) -> bool {
         || (&a.annotations, &a.task, &a.endpoint) == (&b.annotations, &b.task, &b.endpoint)
 }
 
-fn item_bytes(item: &Item) -> usize {
+fn item_bytes(item: &AssignmentItem) -> usize {
     match item {
-        Item::Changed(assignment, _) => assignment.encoded_len(),
-        Item::Removed(_) => size_of::<Id>(),
+        AssignmentItem::Changed(assignment, _) => assignment.encoded_len(),
+        AssignmentItem::Removed(_) => size_of::<Id>(),
     }
 }
 
@@ -225,5 +230,79 @@ pub(super) fn task_assignment(
         node_name: node.to_owned(),
         recorded,
         ..TaskAssignment::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use skep_projections::fixture::World;
+
+    /// A change of exactly so many bytes.
+    fn change(bytes: usize) -> AssignmentItem {
+        let of = |name: usize| Assignment {
+            task_id: Id(1).to_bytes(),
+            task: Some(TaskAssignment { node_name: "n".repeat(name), ..TaskAssignment::default() }),
+            ..Assignment::default()
+        };
+        let mut name = bytes;
+        while of(name).encoded_len() > bytes {
+            name -= 1;
+        }
+        assert_eq!(of(name).encoded_len(), bytes, "the length has no gap here");
+        AssignmentItem::Changed(of(name), None)
+    }
+
+    /// How many items each part has, where every part is taken at once.
+    fn parts(items: Vec<AssignmentItem>) -> Vec<(usize, bool)> {
+        let mut batch = AssignmentBatch::new(&World::empty().view, Revision::ZERO);
+        items.into_iter().for_each(|item| batch.push(item));
+        let mut outbound = Outbound::default();
+        assert_eq!(outbound.push(batch), Queued::Yes);
+        let mut parts = Vec::new();
+        while let Some(part) = outbound.next() {
+            assert_eq!(part.part as usize, parts.len());
+            parts.push((part.changed.len() + part.removed_ids.len(), part.more));
+            outbound.taken();
+        }
+        parts
+    }
+
+    #[test]
+    fn a_part_is_filled_to_its_last_byte() {
+        let half = PART_BYTES_MAX / 2;
+        assert_eq!(parts(vec![change(half), change(half)]), [(2, false)]);
+        assert_eq!(parts(vec![change(half), change(half + 1)]), [(1, true), (1, false)]);
+        let large = change(PART_BYTES_MAX + 1_000);
+        assert_eq!(parts(vec![large, change(100)]), [(1, true), (1, false)], "alone in its part");
+    }
+
+    #[test]
+    fn removed_tasks_count_as_their_ids() {
+        let removed = |count: u128| (0..count).map(|n| AssignmentItem::Removed(Id(n))).collect();
+        let full = (PART_BYTES_MAX / 16) as u128;
+        assert_eq!(parts(removed(full)), [(full as usize, false)]);
+        assert_eq!(parts(removed(full + 1)), [(full as usize, true), (1, false)]);
+    }
+
+    #[test]
+    fn a_batch_that_changes_nothing_is_empty_unless_it_is_the_whole_set() {
+        let mut batch = AssignmentBatch::new(&World::empty().view, Revision::ZERO);
+        assert!(batch.is_empty());
+        batch.complete();
+        assert!(!batch.is_empty(), "an empty set is news");
+        let mut batch = AssignmentBatch::new(&World::empty().view, Revision::ZERO);
+        batch.push(AssignmentItem::Removed(Id(1)));
+        assert!(!batch.is_empty());
+    }
+
+    #[test]
+    fn messages_wait_up_to_a_bound() {
+        let mut outbound = Outbound::default();
+        let batch = || AssignmentBatch::new(&World::empty().view, Revision::ZERO);
+        for _ in 0..MESSAGES_WAITING_MAX {
+            assert_eq!(outbound.push(batch()), Queued::Yes);
+        }
+        assert_eq!(outbound.push(batch()), Queued::Full);
     }
 }

@@ -31,8 +31,8 @@ impl Recent {
             return;
         }
         let nodes = view.nodes();
-        for task in delta.tasks.iter().filter_map(|place| view.tasks().get(*place)) {
-            if let Some(node) = task.node.and_then(|place| nodes.get(place)) {
+        for task in delta.tasks.iter().filter_map(|index| view.tasks().get(*index)) {
+            if let Some(node) = task.node.and_then(|index| nodes.get(index)) {
                 self.push(position.revision, node.id, task.id);
             }
         }
@@ -63,5 +63,47 @@ impl Recent {
         }
         let newer = self.changes.iter().rev().take_while(|(at, ..)| *at > revision);
         Some(newer.filter(|(_, on, _)| *on == node).map(|(.., task)| *task).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use skep_projections::fixture::World;
+
+    const NODE: Id = Id(1);
+
+    /// A window that begins after this revision.
+    fn recent(floor: u64) -> Recent {
+        let mut position = World::empty().view.position();
+        (position.incarnation, position.revision) = (1, Revision(floor));
+        Recent::from(position)
+    }
+
+    #[test]
+    fn what_changed_after_a_position_is_known_from_the_floor_on() {
+        let mut recent = recent(10);
+        recent.push(Revision(11), NODE, Id(5));
+        recent.push(Revision(12), Id(2), Id(6));
+        recent.push(Revision(13), NODE, Id(7));
+        let since = |revision| recent.since(1, Revision(revision), NODE);
+        assert_eq!(since(9), None, "too long ago to know");
+        assert_eq!(since(10), Some(BTreeSet::from([Id(5), Id(7)])));
+        assert_eq!(since(11), Some(BTreeSet::from([Id(7)])), "what came with it is known already");
+        assert_eq!(since(13), Some(BTreeSet::new()));
+        assert_eq!(recent.since(2, Revision(10), NODE), None, "another history");
+    }
+
+    #[test]
+    fn a_full_window_forgets_its_oldest_change_and_says_so() {
+        let mut recent = recent(0);
+        for revision in 1..=CHANGES_MAX as u64 {
+            recent.push(Revision(revision), NODE, Id(u128::from(revision)));
+        }
+        let all = recent.since(1, Revision::ZERO, NODE).map(|changes| changes.len());
+        assert_eq!(all, Some(CHANGES_MAX));
+        recent.push(Revision(CHANGES_MAX as u64 + 1), NODE, Id(9));
+        assert_eq!(recent.since(1, Revision::ZERO, NODE), None);
+        assert!(recent.since(1, Revision(1), NODE).is_some());
     }
 }

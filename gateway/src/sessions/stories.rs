@@ -1,6 +1,6 @@
 //! Stories about sessions: what agents, the turn and time do, and what the sessions do then.
 
-use super::world::{AHEAD, World, check};
+use super::world::{AHEAD, SessionsWorld, check};
 use skep_projections::fixture::MANAGER;
 use skep_proto::Id;
 
@@ -18,7 +18,7 @@ fn a_new_agent_joins_opens_its_session_and_gets_its_set() {
 
 #[test]
 fn an_agent_whose_welcome_was_lost_comes_back_as_the_same_node() {
-    let mut world = World::of("");
+    let mut world = SessionsWorld::of("");
     world.act("a hello unknown");
     world.act("commit");
     world.act("a gone");
@@ -47,7 +47,7 @@ fn a_member_comes_back_with_its_secret_alone() {
 
 #[test]
 fn the_managers_own_agent_joins_as_the_managers_node_and_takes_it_back_without_its_secret() {
-    let mut world = World::of("");
+    let mut world = SessionsWorld::of("");
     assert_eq!(world.act("m hello unknown embedded"), "ask join manager");
     assert_eq!(world.act("commit"), "ask open");
     assert_eq!(world.act("commit"), "m1 welcome 5000, m1 set");
@@ -64,7 +64,7 @@ fn the_managers_own_agent_joins_as_the_managers_node_and_takes_it_back_without_i
 
 #[test]
 fn a_node_that_joins_under_a_host_name_in_use_is_warned_once() {
-    let mut world = World::of("member a");
+    let mut world = SessionsWorld::of("member a");
     let a = world.cluster.view.nodes().iter().next().expect("node a").1.id;
     assert_eq!(world.act("b hello unknown hostname=a"), "ask join worker");
     assert_eq!(world.act("commit"), "ask open");
@@ -99,7 +99,7 @@ fn a_newer_stream_of_the_same_process_takes_over_and_one_of_another_waits() {
 
 #[test]
 fn a_session_that_the_log_knows_to_be_followed_by_another_ends() {
-    let mut world = World::of("member a");
+    let mut world = SessionsWorld::of("member a");
     world.act("a hello");
     world.act("commit");
     // Another manager's session, as its record tells.
@@ -138,7 +138,7 @@ fn a_stream_that_was_never_welcomed_is_silent_too() {
 
 #[test]
 fn the_next_look_is_when_the_first_agent_may_be_silent() {
-    let mut world = World::of("member a | member b");
+    let mut world = SessionsWorld::of("member a | member b");
     assert_eq!(world.sessions.poll_timeout(), None);
     world.act("a hello");
     let first = world.sessions.poll_timeout().expect("a deadline");
@@ -234,7 +234,7 @@ fn changes_go_to_their_node_and_only_what_is_new() {
 #[test]
 fn an_agent_that_comes_back_hears_what_it_missed() {
     let mut world =
-        World::of("member a | service web replicas=3 | task web.1 on a | task web.2 on a");
+        SessionsWorld::of("member a | service web replicas=3 | task web.1 on a | task web.2 on a");
     world.act("a hello");
     world.act("commit");
     let heard = world.cluster.view.position().revision;
@@ -254,7 +254,7 @@ fn an_agent_that_comes_back_hears_what_it_missed() {
 
 #[test]
 fn an_agent_that_missed_nothing_hears_its_position() {
-    let mut world = World::of("member a | service web replicas=1 | task web.1 on a");
+    let mut world = SessionsWorld::of("member a | service web replicas=1 | task web.1 on a");
     world.act("a hello");
     world.act("commit");
     let heard = world.cluster.view.position().revision;
@@ -266,7 +266,7 @@ fn an_agent_that_missed_nothing_hears_its_position() {
 fn a_position_that_is_unknown_too_old_or_ahead() {
     let given = "member a | service web replicas=1 | task web.1 on a";
     for position in ["0.0", "1.1", "2.1", "7.99"] {
-        let mut world = World::of(given);
+        let mut world = SessionsWorld::of(given);
         assert_eq!(world.act(&format!("a hello at={position}")), "ask open", "{position}");
         assert_eq!(
             world.act("commit"),
@@ -311,8 +311,8 @@ fn a_new_tenure_hears_of_every_session() {
 
 #[test]
 fn conditions_are_told_with_the_session_and_whenever_they_change() {
-    let mut world = World::of("member a");
-    let conditions = |world: &World| {
+    let mut world = SessionsWorld::of("member a");
+    let conditions = |world: &SessionsWorld| {
         let (_, row) = world
             .cluster
             .view
@@ -348,7 +348,7 @@ fn conditions_before_the_welcome_are_told_with_it() {
 
 #[test]
 fn a_new_heartbeat_period_reaches_agents_and_measures_silence_from_then_on() {
-    let mut world = World::of("member a | member b");
+    let mut world = SessionsWorld::of("member a | member b");
     world.act("a hello");
     world.act("commit");
     world.act("b hello");
@@ -386,7 +386,7 @@ fn a_manager_that_stops_tells_every_agent_and_records_nothing() {
 
 #[test]
 fn a_session_is_found_by_its_node_while_it_is_open() {
-    let mut world = World::of("member a");
+    let mut world = SessionsWorld::of("member a");
     let node = skep_projections::fixture::id("node", "a");
     world.act("a hello");
     assert_eq!((world.sessions.conn_of(node), world.sessions.open_sessions()), (None, 0));
@@ -408,7 +408,7 @@ fn large(name: &str) -> String {
 #[test]
 fn a_large_set_travels_in_parts_and_waits_for_the_agent() {
     let services: Vec<String> = (1..=7).map(|n| large(&format!("s{n}"))).collect();
-    let mut world = World::of(&format!("member a | {}", services.join(" | ")));
+    let mut world = SessionsWorld::of(&format!("member a | {}", services.join(" | ")));
     world.act("a hello");
     let part =
         |n: u32, more: &str| format!("a1 set part {n}{more} {{s{0}}} s{0}.1=RUNNING*", n + 1);
@@ -432,7 +432,7 @@ fn a_large_set_travels_in_parts_and_waits_for_the_agent() {
 #[test]
 fn a_set_that_breaks_off_is_sent_anew_from_its_beginning() {
     let services: Vec<String> = (1..=3).map(|n| large(&format!("s{n}"))).collect();
-    let mut world = World::of(&format!("member a | {}", services.join(" | ")));
+    let mut world = SessionsWorld::of(&format!("member a | {}", services.join(" | ")));
     world.act("a hello");
     assert_eq!(world.act("commit").matches("part").count(), 3);
     world.act("a gone");
@@ -444,12 +444,13 @@ fn a_set_that_breaks_off_is_sent_anew_from_its_beginning() {
 
 #[test]
 fn a_service_is_described_once_while_tasks_of_it_are_there() {
-    let mut world =
-        World::of("member a | service web replicas=9 | service db replicas=9 | task web.1 on a");
+    let mut world = SessionsWorld::of(
+        "member a | service web replicas=9 | service db replicas=9 | task web.1 on a",
+    );
     world.act("a hello");
     world.act("commit");
-    let changed = |world: &mut World, words: &str| {
-        let heard = world.act(words);
+    let changed = |world: &mut SessionsWorld, parts: &str| {
+        let heard = world.act(parts);
         heard
             .split_once('>')
             .and_then(|(_, rest)| rest.split_once(' '))

@@ -4,9 +4,9 @@
 //! Nodes and agents are named by letters. Each stream of an agent has a number: `a1` is the first
 //! of agent a.
 
-use super::{Conn, Origin, Output, Sessions, parts};
+use super::{Conn, Origin, SessionOutput, Sessions, parts};
 use crate::{
-    admit::{self, Machine, Refusal, Request},
+    admit::{self, MachineRequest, Refusal, Request},
     turn::Answer,
 };
 use sha2::{Digest as _, Sha256};
@@ -27,7 +27,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 /// One agent, as the stories know it.
 #[derive(Default)]
-struct Agent {
+struct StoryAgent {
     streams: u64,
     conn: Option<Conn>,
     process: u64,
@@ -35,11 +35,11 @@ struct Agent {
 }
 
 /// See the module.
-pub(super) struct World {
+pub(super) struct SessionsWorld {
     pub(super) cluster: Cluster,
     pub(super) sessions: Sessions,
     now: Timestamp,
-    agents: BTreeMap<String, Agent>,
+    agents: BTreeMap<String, StoryAgent>,
     names: BTreeMap<Conn, String>,
     asks: VecDeque<(u64, Request)>,
     conns: u64,
@@ -47,16 +47,16 @@ pub(super) struct World {
 
 /// Runs a story: each line is `what happens -> what the sessions do`.
 pub(super) fn check(given: &str, story: &str) {
-    let mut world = World::of(given);
+    let mut world = SessionsWorld::of(given);
     for line in story.lines().map(str::trim).filter(|line| !line.is_empty()) {
         let (what, expected) = line.split_once("->").unwrap_or((line, ""));
         assert_eq!(world.act(what.trim()), expected.trim(), "{line}");
     }
 }
 
-impl World {
-    /// A cluster of these words; `member a` is a node whose agent has joined before.
-    pub(super) fn of(given: &str) -> World {
+impl SessionsWorld {
+    /// A cluster of these parts; `member a` is a node whose agent has joined before.
+    pub(super) fn of(given: &str) -> SessionsWorld {
         let mut cluster = Cluster::empty();
         for statement in given.split('|').map(str::trim).filter(|s| !s.is_empty()) {
             match statement.strip_prefix("member ") {
@@ -65,7 +65,7 @@ impl World {
             }
         }
         let sessions = Sessions::new(MANAGER, &cluster.view);
-        World {
+        SessionsWorld {
             cluster,
             sessions,
             now: Timestamp(1_000_000_000_000),
@@ -132,7 +132,7 @@ impl World {
     }
 
     /// `a hello [unknown] [embedded] [secret=x] [new-process] [at=I.R] [conditions=engine,pull]`
-    fn hello(&mut self, name: &str, words: &str) {
+    fn hello(&mut self, name: &str, parts: &str) {
         self.conns += 1;
         let conn = Conn(self.conns);
         let agent = self.agents.entry(name.to_owned()).or_default();
@@ -147,7 +147,7 @@ impl World {
             description: Some(skep_projections::fixture::node_description(name)),
             ..Hello::default()
         };
-        for word in words.split_whitespace() {
+        for word in parts.split_whitespace() {
             match word.split_once('=').unwrap_or((word, "")) {
                 ("unknown", _) => hello.node_id = bytes::Bytes::new(),
                 ("embedded", _) => origin = Origin::Embedded,
@@ -206,11 +206,11 @@ impl World {
         let mut done = Vec::new();
         while let Some(output) = self.sessions.poll_output() {
             done.push(match output {
-                Output::Send(conn, message) => {
+                SessionOutput::Send(conn, message) => {
                     format!("{} {}", self.name(conn), self.sent(message))
                 }
-                Output::Close(conn) => format!("{} closed", self.name(conn)),
-                Output::Ask { token, request, .. } => {
+                SessionOutput::Close(conn) => format!("{} closed", self.name(conn)),
+                SessionOutput::Ask { token, request, .. } => {
                     let line = asked(&request);
                     self.asks.push_back((token, *request));
                     line
@@ -247,20 +247,20 @@ impl World {
     /// `set web.1=RUNNING`, `change 5>7 {web} web.1=RUNNING* web.2-`: a star is a whole task,
     /// braces a service, and `+` says that more parts follow.
     fn assignments(&self, message: &Assignments) -> String {
-        let mut words = match message.complete {
+        let mut parts = match message.complete {
             true => vec!["set".to_owned()],
             false => vec![format!("change {}>{}", message.after_revision, message.revision)],
         };
         if message.part > 0 || message.more {
-            words.push(format!("part {}{}", message.part, if message.more { "+" } else { "" }));
+            parts.push(format!("part {}{}", message.part, if message.more { "+" } else { "" }));
         }
-        words
+        parts
             .extend(message.services.iter().map(|service| format!("{{{}}}", service.service_name)));
-        words.extend(message.changed.iter().map(|assignment| self.assigned(assignment)));
-        words.extend(
+        parts.extend(message.changed.iter().map(|assignment| self.assigned(assignment)));
+        parts.extend(
             message.removed_ids.iter().map(|id| format!("{}-", self.task(Id::from_bytes(id)))),
         );
-        words.join(" ")
+        parts.join(" ")
     }
 
     fn assigned(&self, assignment: &Assignment) -> String {
@@ -270,25 +270,29 @@ impl World {
     }
 
     fn task(&self, id: Id) -> String {
-        let place = self.cluster.view.tasks().find(id);
-        place.map_or_else(|| "gone".into(), |place| self.cluster.task_name(place))
+        let index = self.cluster.view.tasks().find(id);
+        index.map_or_else(|| "gone".into(), |index| self.cluster.task_name(index))
     }
 }
 
 fn asked(request: &Request) -> String {
     let Request::Machine(machine) = request else { panic!("agents give no commands") };
     match machine {
-        Machine::Join { spec, .. } => format!("ask join {:?}", spec.desired_role()).to_lowercase(),
-        Machine::Reclaim { .. } => "ask reclaim".into(),
-        Machine::Open { conditions, .. } if conditions.is_empty() => "ask open".into(),
-        Machine::Open { conditions, .. } => {
+        MachineRequest::Join { spec, .. } => {
+            format!("ask join {:?}", spec.desired_role()).to_lowercase()
+        }
+        MachineRequest::Reclaim { .. } => "ask reclaim".into(),
+        MachineRequest::Open { conditions, .. } if conditions.is_empty() => "ask open".into(),
+        MachineRequest::Open { conditions, .. } => {
             format!("ask open with {} conditions", conditions.len())
         }
-        Machine::Conditions { conditions, .. } => format!("ask {} conditions", conditions.len()),
-        Machine::Close { .. } => "ask close".into(),
-        Machine::Silent { .. } => "ask silent".into(),
-        Machine::Report { tasks, .. } => format!("ask report of {}", tasks.len()),
-        Machine::Fact(_) => panic!("agents know no facts of the manager"),
+        MachineRequest::Conditions { conditions, .. } => {
+            format!("ask {} conditions", conditions.len())
+        }
+        MachineRequest::Close { .. } => "ask close".into(),
+        MachineRequest::Silent { .. } => "ask silent".into(),
+        MachineRequest::Report { tasks, .. } => format!("ask report of {}", tasks.len()),
+        MachineRequest::Fact(_) => panic!("agents know no facts of the manager"),
     }
 }
 

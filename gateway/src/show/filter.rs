@@ -9,7 +9,7 @@ use skep_projections::{NodeIdx, NodeRow, ServiceIdx, ServiceRow, TaskRow, View};
 use skep_proto::v1::{Filter, NodeMembership, NodeRole, TaskState, service_mode::Mode};
 use std::collections::BTreeMap;
 
-type Labels<'a> = Option<&'a BTreeMap<String, String>>;
+type LabelMap<'a> = Option<&'a BTreeMap<String, String>>;
 
 const NODE_KEYS: [&str; 6] = ["id", "label", "membership", "name", "node.label", "role"];
 const SERVICE_KEYS: [&str; 4] = ["id", "label", "mode", "name"];
@@ -34,8 +34,8 @@ impl<'a> NodeFilter<'a> {
     /// Reads the filters of a node list.
     pub fn parse(filters: &'a [Filter]) -> Result<NodeFilter<'a>, Refusal> {
         let keys = gather(filters, "node", &NODE_KEYS)?;
-        words(&keys, "membership", &["accepted", "pending"])?;
-        words(&keys, "role", &["worker", "manager"])?;
+        one_of(&keys, "membership", &["accepted", "pending"])?;
+        one_of(&keys, "role", &["worker", "manager"])?;
         Ok(NodeFilter(keys))
     }
 
@@ -58,7 +58,7 @@ impl<'a> ServiceFilter<'a> {
     /// Reads the filters of a service list.
     pub fn parse(filters: &'a [Filter]) -> Result<ServiceFilter<'a>, Refusal> {
         let keys = gather(filters, "service", &SERVICE_KEYS)?;
-        words(&keys, "mode", &MODES)?;
+        one_of(&keys, "mode", &MODES)?;
         Ok(ServiceFilter(keys))
     }
 
@@ -141,7 +141,7 @@ fn gather<'a>(
     Ok(keys)
 }
 
-fn words(keys: &BTreeMap<&str, Vec<&str>>, key: &str, valid: &[&str]) -> Result<(), Refusal> {
+fn one_of(keys: &BTreeMap<&str, Vec<&str>>, key: &str, valid: &[&str]) -> Result<(), Refusal> {
     let bad = keys.get(key).and_then(|values| values.iter().find(|value| !valid.contains(value)));
     match bad {
         None => Ok(()),
@@ -170,7 +170,7 @@ fn begins(text: &str, values: &[&str]) -> bool {
 
 /// Whether all of the labels are there, as Docker has it: `--filter label=a --filter label=b` asks
 /// for what has both.
-fn labelled(labels: Labels<'_>, values: &[&str]) -> bool {
+fn labelled(labels: LabelMap<'_>, values: &[&str]) -> bool {
     values.iter().all(|value| {
         let (key, wanted) =
             value.split_once('=').map_or((*value, None), |(key, wanted)| (key, Some(wanted)));

@@ -5,7 +5,7 @@
 //! milliseconds.
 
 use super::{
-    Named,
+    ServiceOfTasks,
     filter::{NodeFilter, ServiceFilter, TaskFilter},
 };
 use crate::{admit::Refusal, resolve, show};
@@ -22,8 +22,8 @@ pub fn nodes(view: &View, request: &ListRequest) -> Result<Vec<Node>, Refusal> {
     let mut rows: Vec<&NodeRow> = if request.objects.is_empty() {
         view.nodes().iter().map(|(_, row)| row).filter(|row| !row.removed).collect()
     } else {
-        let places = places(&request.objects, |reference| resolve::node(view, reference))?;
-        places.into_iter().filter_map(|place| view.nodes().get(place)).collect()
+        let indexes = indexes(&request.objects, |reference| resolve::node(view, reference))?;
+        indexes.into_iter().filter_map(|index| view.nodes().get(index)).collect()
     };
     rows.retain(|row| filter.matches(row));
     if request.objects.is_empty() {
@@ -38,8 +38,8 @@ pub fn services(view: &View, request: &ListRequest) -> Result<Vec<Service>, Refu
     let mut rows: Vec<&ServiceRow> = if request.objects.is_empty() {
         view.services().iter().map(|(_, row)| row).filter(|row| !row.removed).collect()
     } else {
-        let places = places(&request.objects, |reference| resolve::service(view, reference))?;
-        places.into_iter().filter_map(|place| view.services().get(place)).collect()
+        let indexes = indexes(&request.objects, |reference| resolve::service(view, reference))?;
+        indexes.into_iter().filter_map(|index| view.services().get(index)).collect()
     };
     rows.retain(|row| filter.matches(row));
     if request.objects.is_empty() {
@@ -52,17 +52,17 @@ pub fn services(view: &View, request: &ListRequest) -> Result<Vec<Service>, Refu
 pub fn tasks(view: &View, request: &ListRequest) -> Result<Vec<Task>, Refusal> {
     let filter = TaskFilter::parse(view, &request.filters)?;
     if !request.objects.is_empty() {
-        let places = places(&request.objects, |reference| resolve::task(view, reference))?;
-        let rows = places.into_iter().filter_map(|place| view.tasks().get(place));
+        let indexes = indexes(&request.objects, |reference| resolve::task(view, reference))?;
+        let rows = indexes.into_iter().filter_map(|index| view.tasks().get(index));
         return Ok(rows
             .filter(|row| filter.matches(view, row))
             .map(|row| show::task(view, row))
             .collect());
     }
     let mut list = Vec::new();
-    for (place, rows) in candidates(view, &filter) {
-        let Some(service) = view.services().get(place) else { continue };
-        let mut rows = rows.unwrap_or_else(|| view.tasks_of(place).map(|(_, row)| row).collect());
+    for (index, rows) in candidates(view, &filter) {
+        let Some(service) = view.services().get(index) else { continue };
+        let mut rows = rows.unwrap_or_else(|| view.tasks_of(index).map(|(_, row)| row).collect());
         rows.retain(|row| filter.matches(view, row));
         rows.sort_by_key(|row| (row.slot, std::cmp::Reverse(row.created.0), row.id));
         shown(view, service, &rows, &mut list);
@@ -89,10 +89,10 @@ pub fn strays(view: &View) -> Vec<Stray> {
 }
 
 /// All tasks of a service, by slot, the newest of each first.
-pub fn tasks_of(view: &View, place: ServiceIdx) -> Vec<Task> {
+pub fn tasks_of(view: &View, index: ServiceIdx) -> Vec<Task> {
     let mut list = Vec::new();
-    if let Some(service) = view.services().get(place) {
-        let mut rows: Vec<&TaskRow> = view.tasks_of(place).map(|(_, row)| row).collect();
+    if let Some(service) = view.services().get(index) {
+        let mut rows: Vec<&TaskRow> = view.tasks_of(index).map(|(_, row)| row).collect();
         rows.sort_by_key(|row| (row.slot, std::cmp::Reverse(row.created.0), row.id));
         shown(view, service, &rows, &mut list);
     }
@@ -100,7 +100,7 @@ pub fn tasks_of(view: &View, place: ServiceIdx) -> Vec<Task> {
 }
 
 fn shown(view: &View, service: &ServiceRow, rows: &[&TaskRow], list: &mut Vec<Task>) {
-    let mut named = Named { service: Some(service), name: service.name(), spec: None };
+    let mut named = ServiceOfTasks { service: Some(service), name: service.name(), spec: None };
     let mut version = Revision::ZERO;
     list.reserve(rows.len());
     for row in rows {
@@ -120,12 +120,12 @@ fn candidates<'a>(
 ) -> Vec<(ServiceIdx, Option<Vec<&'a TaskRow>>)> {
     let mut found: Vec<(ServiceIdx, Option<Vec<&TaskRow>>)> =
         match (filter.services(), filter.nodes()) {
-            (Some(places), _) => places
+            (Some(indexes), _) => indexes
                 .iter()
                 .copied()
                 .collect::<BTreeSet<_>>()
                 .into_iter()
-                .map(|place| (place, None))
+                .map(|index| (index, None))
                 .collect(),
             (None, Some(nodes)) => {
                 let nodes: BTreeSet<NodeIdx> = nodes.iter().copied().collect();
@@ -133,24 +133,24 @@ fn candidates<'a>(
                 for (_, row) in nodes.into_iter().flat_map(|node| view.tasks_on(node)) {
                     by_service.entry(row.service).or_default().push(row);
                 }
-                by_service.into_iter().map(|(place, rows)| (place, Some(rows))).collect()
+                by_service.into_iter().map(|(index, rows)| (index, Some(rows))).collect()
             }
-            (None, None) => view.services().iter().map(|(place, _)| (place, None)).collect(),
+            (None, None) => view.services().iter().map(|(index, _)| (index, None)).collect(),
         };
-    found.sort_by_cached_key(|(place, _)| {
-        (view.services().get(*place).map(|row| natural(row.name())), *place)
+    found.sort_by_cached_key(|(index, _)| {
+        (view.services().get(*index).map(|row| natural(row.name())), *index)
     });
     found
 }
 
-fn places<P: Ord + Copy, E: Into<Refusal>>(
+fn indexes<P: Ord + Copy, E: Into<Refusal>>(
     references: &[String],
     find: impl Fn(&str) -> Result<P, E>,
 ) -> Result<Vec<P>, Refusal> {
     let mut seen = BTreeSet::new();
     let found: Result<Vec<P>, Refusal> =
         references.iter().map(|r| find(r).map_err(Into::into)).collect();
-    Ok(found?.into_iter().filter(|place| seen.insert(*place)).collect())
+    Ok(found?.into_iter().filter(|index| seen.insert(*index)).collect())
 }
 
 /// A name as people sort it: in any case, and `n2` before `n10`. Text and numbers by turns.
@@ -162,7 +162,9 @@ fn natural(name: &str) -> Vec<(String, u64)> {
             rest.split_at(rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len()));
         let (number, next) =
             after.split_at(after.find(|c: char| !c.is_ascii_digit()).unwrap_or(after.len()));
-        parts.push((text.to_lowercase(), number.parse().unwrap_or(0)));
+        // Digits alone: what does not parse is too large.
+        let value = if number.is_empty() { 0 } else { number.parse().unwrap_or(u64::MAX) };
+        parts.push((text.to_lowercase(), value));
         rest = next;
     }
     parts

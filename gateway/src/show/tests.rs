@@ -195,3 +195,67 @@ fn strays_and_what_is_parked_are_shown() {
     let web = list::services(&world.view, &ListRequest::default()).unwrap().remove(0);
     assert!(web.parked.ends_with(" failed on it: parked by a story"), "{}", web.parked);
 }
+
+#[test]
+fn nodes_are_filtered_by_every_key() {
+    let world = World::of(
+        "node n1 role=manager engine=gpu:yes label=zone:a | node n2 engine=gpu:no | node m3",
+    );
+    let by = |key: &str, value: &str| nodes(&world, &filters(&[(key, &[value])]));
+    let whole = id("node", "n2").to_string();
+    assert_eq!(by("id", &whole[..9]), ["n2"]);
+    assert_eq!(by("id", &whole.to_uppercase()), ["n2"]);
+    assert_eq!(by("id", "!"), [""; 0]);
+    assert_eq!(by("name", "N"), ["n1", "n2"], "it begins so, in any case");
+    assert_eq!(by("label", "gpu"), ["n1", "n2"]);
+    assert_eq!(by("label", "gpu=yes"), ["n1"]);
+    assert_eq!(by("label", "zone=a"), [""; 0], "that is a label of the node, not of its engine");
+    assert_eq!(by("node.label", "gpu=yes"), [""; 0]);
+    assert_eq!(by("membership", "accepted"), ["m3", "n1", "n2"]);
+    assert_eq!(by("membership", "pending"), [""; 0]);
+    assert_eq!(by("role", "manager"), ["n1"]);
+    assert_eq!(by("role", "worker"), ["m3", "n2"]);
+}
+
+#[test]
+fn services_and_tasks_are_filtered_by_every_key() {
+    let world = world();
+    let services = |key: &str, value: &str| -> Vec<String> {
+        let found = list::services(&world.view, &filters(&[(key, &[value])])).unwrap();
+        let name =
+            |s: &Service| s.spec.as_ref().unwrap().annotations.as_ref().unwrap().name.clone();
+        found.iter().map(name).collect()
+    };
+    assert_eq!(services("id", &id("service", "db").to_string()[..9]), ["db"]);
+    assert_eq!(services("name", "W"), ["web"]);
+    assert_eq!(services("label", "tier=front"), ["web"]);
+    assert_eq!(services("label", "tier=back"), [""; 0]);
+    assert_eq!(services("mode", "replicated"), ["db", "web"]);
+    for mode in ["global", "replicated-job", "global-job"] {
+        assert_eq!(services("mode", mode), [""; 0], "{mode}");
+    }
+    let by = |key: &str, value: &str| tasks(&world, &filters(&[(key, &[value])]));
+    let old = world.task_id("web.1#1").to_string();
+    assert_eq!(by("id", &old[..12]), ["web.1 n2"]);
+    assert_eq!(by("name", &format!("web.1.{old}")), ["web.1 n2"]);
+    assert_eq!(by("name", "DB"), ["db.1 n2"]);
+    assert_eq!(by("desired-state", "shutdown"), ["web.1 n2"]);
+    for state in ["ready", "accepted", "complete", "remove"] {
+        assert_eq!(by("desired-state", state), [""; 0], "{state}");
+    }
+    assert_eq!(by("node", "n3"), [""; 0]);
+    let of = |keys: &[(&str, &[&str])]| list::services(&world.view, &filters(keys)).err();
+    let odd = of(&[("mode", &["swarm"])]).expect("it is no mode");
+    assert_eq!(odd.message, "\"swarm\" is no mode");
+    assert!(of(&[("role", &["worker"])]).is_some(), "services have no role");
+}
+
+#[test]
+fn names_are_sorted_as_people_sort_them() {
+    let mut world = World::empty();
+    for name in ["n10", "N2", "n1", "n02b", "a", "10", "9", "n99999999999999999999999"] {
+        world.tell(&format!("node {name}"));
+    }
+    let sorted = nodes(&world, &ListRequest::default());
+    assert_eq!(sorted, ["9", "10", "a", "n1", "N2", "n02b", "n10", "n99999999999999999999999"]);
+}

@@ -1,7 +1,7 @@
 //! Stories about one turn: what goes in, what is recorded, what is answered.
 
 use super::*;
-use crate::admit::Machine;
+use crate::admit::MachineRequest;
 use skep_proto::{
     author,
     v1::{
@@ -16,7 +16,7 @@ fn leader() -> Tip {
     let mut tip = Tip::new(View::default(), Hash::ZERO, Brain::new(), "test");
     let created =
         ClusterCreated { cluster_id: Id(1).to_bytes(), spec: Some(ClusterSpec::default()) };
-    let fact = Request::Machine(Machine::Fact(Kind::ClusterCreated(Box::new(created))));
+    let fact = Request::Machine(MachineRequest::Fact(Kind::ClusterCreated(Box::new(created))));
     take(&mut tip, vec![(author::manager(Id(9)), fact)]);
     tip
 }
@@ -101,6 +101,17 @@ fn a_command_sent_again_under_its_id_is_answered_and_not_done_again() {
         Answer::Refused(_) | Answer::Unknown(_) => panic!("{answer:?}"),
     };
     assert_eq!(object(&first.answers[0].1), object(&again.answers[0].1));
+}
+
+#[test]
+fn a_command_whose_id_is_too_old_is_refused_and_not_done() {
+    let mut tip = leader();
+    take(&mut tip, vec![alice(create("web", 1), Some((5, 2_000)))]);
+    let old = take(&mut tip, vec![alice(create("late", 1), Some((5, 1)))]);
+    let (_, Answer::Refused(refusal)) = &old.answers[0] else { panic!("{:?}", old.answers) };
+    assert_eq!(refusal.message, "the command's id is too old to tell whether it was done");
+    assert_eq!(refusal.code, RefusalCode::Expired);
+    assert!(tip.view().service_named("late").is_none());
 }
 
 #[test]

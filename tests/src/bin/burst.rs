@@ -9,9 +9,9 @@
 
 use anyhow::{Result, bail, ensure};
 use skep_gateway::{
-    admit::{Machine, Request},
+    admit::{MachineRequest, Request},
     drive::{Drive, DriveState, ManagerIdentity},
-    metrics::Counters,
+    metrics::MetricCounters,
     turn::Answer,
 };
 use skep_log::{Config, Log};
@@ -98,7 +98,7 @@ async fn open(dir: &Path) -> Result<BurstCluster> {
     let genesis = ClusterSpec::default();
     let identity =
         ManagerIdentity { node: MANAGER, code_version: "burst".into(), genesis, safe_mode: false };
-    let state = DriveState::new(identity, Arc::new(Counters::default()));
+    let state = DriveState::new(identity, Arc::new(MetricCounters::default()));
     let log = Arc::new(Log::open(Config::new(dir.join("log"), MANAGER), state.fold()).await?);
     let (drive, turns) = Drive::start(log.clone(), state);
     let cluster = BurstCluster { drive, log, turns };
@@ -129,13 +129,13 @@ impl BurstCluster {
 
     async fn join(&self, node: Id) -> Result<()> {
         let (spec, secret_hash) = (NodeSpec::default(), [1; 32]);
-        let join = Machine::Join { node, spec, description: description(node), secret_hash };
+        let join = MachineRequest::Join { node, spec, description: description(node), secret_hash };
         self.ask(Request::Machine(join)).await?;
         self.session(node).await
     }
 
     async fn session(&self, node: Id) -> Result<()> {
-        self.ask(Request::Machine(Machine::Open {
+        self.ask(Request::Machine(MachineRequest::Open {
             node,
             session: 7,
             description: description(node),
@@ -154,8 +154,8 @@ impl BurstCluster {
                     state: *state as i32,
                     ..Default::default()
                 };
-                let tasks = view.tasks_on(node_idx).map(|(_, task)| seen(task.id)).collect();
-                self.ask(Request::Machine(Machine::Report { node: node.id, tasks }))
+                let tasks = view.tasks_on(place).map(|(_, task)| seen(task.id)).collect();
+                self.ask(Request::Machine(MachineRequest::Report { node: node.id, tasks }))
             });
             for reported in futures::future::join_all(reports).await {
                 reported?;

@@ -11,10 +11,10 @@ use super::{
     world::{Clocks, Settings, happening::Occurrence},
 };
 use skep_gateway::{
-    admit::{Machine, Request},
+    admit::{MachineRequest, Request},
     clock::{Now, Uptime},
     drive::{DriveCore, DriveOutput, ManagerIdentity, core::FreeShare},
-    sessions::{Conn, Origin, Output, Sessions},
+    sessions::{Conn, Origin, SessionOutput, Sessions},
     turn::{Answer, Ask},
 };
 use skep_log::{
@@ -290,18 +290,18 @@ impl ManagerProcess {
 
     /// What the sessions want of the shell; their requests stay here, the rest is the world's to
     /// do.
-    pub fn session_outputs(&mut self, clocks: Clocks) -> Vec<Output> {
+    pub fn session_outputs(&mut self, clocks: Clocks) -> Vec<SessionOutput> {
         let mut outputs = Vec::new();
         while let Some(output) = self.sessions.poll_output() {
             match output {
-                Output::Ask { token, node, request } => {
-                    if let Request::Machine(Machine::Silent { node, .. }) = &*request {
+                SessionOutput::Ask { token, node, request } => {
+                    if let Request::Machine(MachineRequest::Silent { node, .. }) = &*request {
                         self.happenings.push(Occurrence::CalledSilent { node: *node });
                     }
                     let (caller, author) = (Waiter::Session(token), author::node(node));
                     self.request(Ask { caller, author, request: *request, bytes: 64 }, clocks);
                 }
-                Output::Send(..) | Output::Close(_) => outputs.push(output),
+                SessionOutput::Send(..) | SessionOutput::Close(_) => outputs.push(output),
             }
         }
         outputs

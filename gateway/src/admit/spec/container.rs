@@ -102,8 +102,8 @@ fn health(health: &HealthCheck) -> Result<(), Refusal> {
     }
     durations.iter().try_for_each(|ns| duration("a duration of the health check", *ns))?;
     health.test.iter().try_for_each(|word| text::no_zero("the health check", word))?;
-    let words: Vec<&str> = health.test.iter().map(String::as_str).collect();
-    match words[..] {
+    let parts: Vec<&str> = health.test.iter().map(String::as_str).collect();
+    match parts[..] {
         [] | ["NONE"] | ["CMD-SHELL", _] | ["CMD", _, ..] => Ok(()),
         ["NONE", ..] => {
             Err(Refusal::invalid("a health check of NONE takes no words").hint("write NONE alone"))

@@ -36,12 +36,12 @@ pub(super) fn validate(
 fn amounts(
     what: &str,
     resources: Option<&Resources>,
-    (cpus_min, words): (i64, &str),
+    (cpus_min, shown): (i64, &str),
 ) -> Result<(), Refusal> {
     let Some(r) = resources else { return Ok(()) };
     if r.nano_cpus != 0 && r.nano_cpus < cpus_min {
         return Err(Refusal::invalid(format!("CPU {what} is below the minimum"))
-            .hint(format!("at least {words} of a CPU")));
+            .hint(format!("at least {shown} of a CPU")));
     }
     if r.memory_bytes != 0 && r.memory_bytes < MEMORY_BYTES_MIN {
         return Err(

@@ -323,8 +323,8 @@ fn a_restart_condition_is_a_known_one() {
 
 #[test]
 fn a_health_check_can_be_run() {
-    let check = |words: &'static [&'static str]| {
-        let test = words.iter().map(|word| (*word).to_owned()).collect();
+    let check = |test: &'static [&'static str]| {
+        let test = test.iter().map(|word| (*word).to_owned()).collect();
         move |spec: &mut ServiceSpec| {
             container(spec).health = Some(HealthCheck { test, ..HealthCheck::default() })
         }
@@ -336,8 +336,8 @@ fn a_health_check_can_be_run() {
         "write the program after CMD",
     );
     let line = "write the whole line as one word after CMD-SHELL";
-    for words in [&["CMD-SHELL"][..], &["CMD-SHELL", "a", "b"]] {
-        invalid(check(words), "a health check of CMD-SHELL takes one command line", line);
+    for test in [&["CMD-SHELL"][..], &["CMD-SHELL", "a", "b"]] {
+        invalid(check(test), "a health check of CMD-SHELL takes one command line", line);
     }
     invalid(check(&["NONE", "x"]), "a health check of NONE takes no words", "write NONE alone");
     invalid(check(&["CMD", "\0"]), "the health check \"\\0\" holds a zero byte", "leave it out");
@@ -755,8 +755,8 @@ fn parts_of_a_task_that_are_not_built_are_refused() {
 
 #[test]
 fn parts_of_a_container_that_are_not_built_are_refused() {
-    type Change = fn(&mut ContainerSpec);
-    let parts: [(Change, &str); 15] = [
+    type SpecEdit = fn(&mut ContainerSpec);
+    let parts: [(SpecEdit, &str); 15] = [
         (|c| c.secrets.push(Default::default()), "secrets"),
         (|c| c.configs.push(Default::default()), "configs"),
         (|c| c.registry_credential_ref = "x".into(), "registry credentials"),

@@ -54,27 +54,24 @@ pub(super) fn hostname(name: &str) -> Result<(), Refusal> {
     if name.is_empty() {
         return Ok(());
     }
-    let refuse = |message: String| {
-        let hint = "labels of letters, digits and '-', parted by dots, 64 bytes in all";
-        Err(Refusal::invalid(message).hint(hint))
-    };
-    if name.len() > HOSTNAME_BYTES_MAX {
-        return refuse(format!(
-            "host name {name:.80?} has {} bytes, {HOSTNAME_BYTES_MAX} are possible",
-            name.len()
-        ));
-    }
-    if let Some(bad) = name.chars().find(|c| !c.is_ascii_alphanumeric() && !"-.".contains(*c)) {
-        return refuse(format!("host name {name:?} holds the character {bad:?}"));
-    }
     let ends_badly =
         |label: &str| label.is_empty() || label.starts_with('-') || label.ends_with('-');
-    if name.split('.').any(ends_badly) {
-        return refuse(format!(
+    let bad = name.chars().find(|c| !c.is_ascii_alphanumeric() && !"-.".contains(*c));
+    let refusal = if name.len() > HOSTNAME_BYTES_MAX {
+        Refusal::invalid(format!(
+            "host name {name:.80?} has {} bytes, {HOSTNAME_BYTES_MAX} are possible",
+            name.len()
+        ))
+    } else if let Some(bad) = bad {
+        Refusal::invalid(format!("host name {name:?} holds the character {bad:?}"))
+    } else if name.split('.').any(ends_badly) {
+        Refusal::invalid(format!(
             "host name {name:?} has a label that is empty or begins or ends with '-'"
-        ));
-    }
-    Ok(())
+        ))
+    } else {
+        return Ok(());
+    };
+    Err(refusal.hint("labels of letters, digits and '-', parted by dots, 64 bytes in all"))
 }
 
 /// Refuses text that can't be handed to a program: it would end at the zero byte.

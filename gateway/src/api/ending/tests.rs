@@ -8,9 +8,9 @@ use tokio::{sync::Semaphore, time::timeout};
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Gives a few bytes, then nothing for ever.
-struct Follower(bool);
+struct EndlessBody(bool);
 
-impl HttpBody for Follower {
+impl HttpBody for EndlessBody {
     type Data = Bytes;
     type Error = Infallible;
 
@@ -37,7 +37,8 @@ async fn answer(end: &CancellationToken, response: http::Response<Body>) -> http
 #[tokio::test]
 async fn a_follower_gets_what_is_there_and_then_the_word_that_the_manager_stops() {
     let end = CancellationToken::new();
-    let mut body = answer(&end, http::Response::new(Body::new(Follower(true)))).await.into_body();
+    let mut body =
+        answer(&end, http::Response::new(Body::new(EndlessBody(true)))).await.into_body();
     end.cancel();
     assert_eq!(
         frame(&mut body).await.and_then(|frame| frame.into_data().ok()).as_deref(),
@@ -69,9 +70,10 @@ async fn a_call_that_waits_is_answered_when_the_manager_stops() {
 async fn what_an_answer_holds_is_given_back_when_it_was_sent_or_dropped() {
     let end = CancellationToken::new();
     let semaphore = Arc::new(Semaphore::new(1));
-    let held = || Held::new(semaphore.clone().try_acquire_owned().expect("it was given back"));
+    let held =
+        || HeldPermit::new(semaphore.clone().try_acquire_owned().expect("it was given back"));
     for read in [true, false] {
-        let mut response = http::Response::new(Body::new(Follower(true)));
+        let mut response = http::Response::new(Body::new(EndlessBody(true)));
         response.extensions_mut().insert(held());
         let mut body = answer(&end, response).await.into_body();
         assert_eq!(semaphore.available_permits(), 0);

@@ -3,7 +3,7 @@
 //! Whoever watches slowly sees the newest and skips what lay between. So what was sent last is
 //! compared with what is, by a fingerprint over the rows, and no delta is relied on.
 
-use super::{Reads, Source, status};
+use super::{Reads, ViewSource, in_the_future, status};
 use crate::{
     drive::Published,
     resolve,
@@ -29,7 +29,7 @@ use tonic::Status;
 /// While images are pulled, which no record tells, it is looked at so often.
 const PULLS_PERIOD: Duration = Duration::from_millis(500);
 
-struct Watch {
+struct ServiceWatch {
     published: Receiver<Arc<Published>>,
     reads: Reads,
     /// Of a stopped manager: kept so that the receiver stays open for the first look.
@@ -49,8 +49,8 @@ impl Reads {
         Status,
     > {
         let (mut published, still) = match &self.source {
-            Source::Live(drive) => (drive.published(), None),
-            Source::Still(newest, _) => {
+            ViewSource::Live(drive) => (drive.published(), None),
+            ViewSource::Still(newest, _) => {
                 let sender = Sender::new(newest.clone());
                 (sender.subscribe(), Some(sender))
             }
@@ -59,14 +59,21 @@ impl Reads {
         let view = match &still {
             Some(_) => self.newest(),
             None => {
-                let reached = published.wait_for(|p| p.view.position().revision >= after).await;
-                reached.map_err(|_| Status::unavailable("the manager is stopping"))?.view.clone()
+                let reached = published.wait_for(|p| p.view.position().revision >= after);
+                let reached = match timeout(self.revision_wait, reached).await {
+                    Ok(reached) => reached.map(|p| p.view.clone()),
+                    Err(_) => {
+                        let newest = self.newest().position().revision;
+                        return Err(status(&in_the_future(after, newest)));
+                    }
+                };
+                reached.map_err(|_| Status::unavailable("the manager is stopping"))?
             }
         };
-        let place =
+        let index =
             resolve::service(&view, &request.service).map_err(|error| status(&error.into()))?;
-        let service = view.services().get(place).map_or(Id::NONE, |row| row.id);
-        let watch = Watch {
+        let service = view.services().get(index).map_or(Id::NONE, |row| row.id);
+        let watch = ServiceWatch {
             published,
             reads: self.clone(),
             _still: still,
@@ -80,7 +87,7 @@ impl Reads {
     }
 }
 
-impl Watch {
+impl ServiceWatch {
     async fn next(&mut self) -> Option<WatchServiceReply> {
         loop {
             if self.done {
@@ -113,13 +120,13 @@ impl Watch {
 
     /// What the service looks like, and whether it pulls; none when it is gone.
     fn look(&self, view: &View) -> Option<(u64, bool)> {
-        let place = view.services().find(self.service)?;
-        let row = view.services().get(place).filter(|row| !row.removed)?;
+        let index = view.services().find(self.service)?;
+        let row = view.services().get(index).filter(|row| !row.removed)?;
         let mut hasher = DefaultHasher::new();
         (row.last_revision, row.running_tasks, row.live_tasks, row.tasks).hash(&mut hasher);
         view.parked(self.service).is_some().hash(&mut hasher);
         let mut pulling = false;
-        for (_, task) in view.tasks_of(place) {
+        for (_, task) in view.tasks_of(index) {
             (task.id, task.node, task.state_since.0, task.desired_revision).hash(&mut hasher);
             task.detail.as_ref().map(Arc::as_ptr).hash(&mut hasher);
             if task.state == TaskState::Preparing {
@@ -135,9 +142,9 @@ impl Watch {
     }
 
     fn shown(&self, view: &View) -> WatchServiceReply {
-        let place = view.services().find(self.service);
-        let service = place.and_then(|place| view.services().get(place));
-        let tasks = place.map(|place| list::tasks_of(view, place)).unwrap_or_default();
+        let index = view.services().find(self.service);
+        let service = index.and_then(|index| view.services().get(index));
+        let tasks = index.map(|index| list::tasks_of(view, index)).unwrap_or_default();
         let pulls: Vec<PullProgress> = tasks
             .iter()
             .filter(|task| {

@@ -1,7 +1,7 @@
 //! The requests that wait for the next turn: first in, first out, with a bound for each class.
 
 use crate::{
-    admit::{Machine, Refusal, Request},
+    admit::{MachineRequest, Refusal, Request},
     clock::Uptime,
     turn::Ask,
 };
@@ -60,15 +60,15 @@ impl<C> RequestQueue<C> {
     pub(super) fn refusal(&self, request: &Request, bytes: usize) -> Option<Refusal> {
         let max = match request {
             Request::Command(_) => COMMANDS_MAX,
-            Request::Machine(Machine::Report { .. }) => REPORTS_MAX,
+            Request::Machine(MachineRequest::Report { .. }) => REPORTS_MAX,
             Request::Machine(
-                Machine::Join { .. }
-                | Machine::Reclaim { .. }
-                | Machine::Open { .. }
-                | Machine::Conditions { .. }
-                | Machine::Close { .. }
-                | Machine::Silent { .. }
-                | Machine::Fact(_),
+                MachineRequest::Join { .. }
+                | MachineRequest::Reclaim { .. }
+                | MachineRequest::Open { .. }
+                | MachineRequest::Conditions { .. }
+                | MachineRequest::Close { .. }
+                | MachineRequest::Silent { .. }
+                | MachineRequest::Fact(_),
             ) => REQUESTS_MAX,
         };
         let full = self.asks.len() >= max || self.bytes.saturating_add(bytes) > REQUEST_BYTES_MAX;

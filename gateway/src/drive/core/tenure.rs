@@ -6,7 +6,7 @@ use super::{
     time::{LogClock, WallStep},
 };
 use crate::{
-    admit::{Machine, Request},
+    admit::{MachineRequest, Request},
     clock::{Now, Uptime},
     turn::{Ask, Tip, TurnOutput},
 };
@@ -178,7 +178,7 @@ impl LeaderTenure {
         let facts = std::mem::take(&mut self.facts).into_iter().map(|kind| Ask {
             caller: WaitingCaller { caller: None, asker: Asker::Machine, since: now.uptime },
             author: own.clone(),
-            request: Request::Machine(Machine::Fact(kind)),
+            request: Request::Machine(MachineRequest::Fact(kind)),
             bytes: 0,
         });
         let asks = facts.chain(asks).collect();

@@ -6,7 +6,7 @@
 //! comes out, in its order.
 
 use super::*;
-use crate::admit::Machine;
+use crate::admit::MachineRequest;
 use skep_projections::fixture::service_spec;
 use skep_proto::{
     Id, author, event,
@@ -296,7 +296,7 @@ impl DriveWorld {
 
 fn join(name: &str) -> Request {
     let description = NodeDescription { hostname: name.into(), ..NodeDescription::default() };
-    Request::Machine(Machine::Join {
+    Request::Machine(MachineRequest::Join {
         node: Id(1),
         spec: NodeSpec::default(),
         description,

@@ -3,6 +3,7 @@
 use super::{after, to_the_second};
 use skep_proto::{
     Id, Timestamp,
+    task_state::{EndKind, EndedBy},
     v1::{
         ContainerStatus, DesireReason, EndCause, TaskCreated, TaskDesired, TaskObserved, TaskState,
     },
@@ -57,31 +58,24 @@ pub(super) fn desired(e: &TaskDesired, task: &str) -> String {
 }
 
 pub(super) fn observed(e: &TaskObserved, task: &str, on: &str) -> String {
-    let words = if e.error.is_empty() { &e.message } else { &e.error };
-    match e.state() {
-        TaskState::Running => format!("{task} runs{on}"),
-        TaskState::Failed => {
+    let text = if e.error.is_empty() { &e.message } else { &e.error };
+    let meaning = e.state().meaning();
+    let observed = meaning.observed;
+    match meaning.ended_by {
+        EndedBy::Itself if e.state() == TaskState::Failed => {
             format!("{task} failed: {}{on}", ended(e.container.as_ref(), &e.error))
         }
-        TaskState::Complete => format!("{task} completed{on}"),
-        TaskState::Shutdown => format!("{task} stopped{on}"),
-        TaskState::Rejected => format!("{task} rejected{on}{}", after(words)),
-        TaskState::Orphaned => format!("{task} orphaned{on}"),
-        TaskState::New
-        | TaskState::Pending
-        | TaskState::Assigned
-        | TaskState::Accepted
-        | TaskState::Preparing
-        | TaskState::Ready
-        | TaskState::Starting
-        | TaskState::Remove => {
-            let state = e.state().word();
-            format!("{task} {state}{on}{}", after(words))
+        EndedBy::Itself if meaning.end == EndKind::Badly => {
+            format!("{task} {observed}{on}{}", after(text))
         }
+        EndedBy::Nothing if e.state() != TaskState::Running => {
+            format!("{task} {observed}{on}{}", after(text))
+        }
+        EndedBy::Itself | EndedBy::Cluster | EndedBy::Nothing => format!("{task} {observed}{on}"),
     }
 }
 
-/// How a container ended, in words: `exit code 137 (killed from outside)`.
+/// How a container ended: `exit code 137 (killed from outside)`.
 pub fn ended(container: Option<&ContainerStatus>, error: &str) -> String {
     let Some((container, code)) = container.and_then(|c| Some((c, c.exit_code?))) else {
         return if error.is_empty() { "no exit code".into() } else { error.to_owned() };

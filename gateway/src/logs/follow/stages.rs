@@ -8,7 +8,7 @@ pub(super) struct TaskOutput {
     pub(super) name: String,
     pub(super) node: Id,
     pub(super) state: TaskState,
-    pub(super) stage: Stage,
+    pub(super) stage: ReadStage,
     /// Only the last lines are wanted of tasks that were there at the beginning.
     pub(super) tail: Option<u64>,
     /// The time of the last line, and how many lines of that time came.
@@ -19,7 +19,7 @@ pub(super) struct TaskOutput {
 
 /// How far the reading of a task is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Stage {
+pub(super) enum ReadStage {
     /// It has not been started, so there is nothing to read.
     Unstarted,
     /// To be ordered.
@@ -61,13 +61,13 @@ impl TaskOutput {
     }
 }
 
-impl Stage {
+impl ReadStage {
     /// Nothing more comes of what was ordered.
-    pub(super) fn read(self) -> Stage {
+    pub(super) fn read(self) -> ReadStage {
         match self {
-            Stage::Ordered(state) | Stage::Read(state) => Stage::Read(state),
-            Stage::Unstarted => Stage::Unstarted,
-            Stage::Wanted => Stage::Wanted,
+            ReadStage::Ordered(state) | ReadStage::Read(state) => ReadStage::Read(state),
+            ReadStage::Unstarted => ReadStage::Unstarted,
+            ReadStage::Wanted => ReadStage::Wanted,
         }
     }
 }

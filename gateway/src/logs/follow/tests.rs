@@ -2,8 +2,8 @@
 
 use super::*;
 
-struct World {
-    reader: LogReader,
+struct ReaderWorld {
+    reader: OutputReader,
     now: Timestamp,
     sessions: BTreeMap<char, u64>,
 }
@@ -20,16 +20,20 @@ fn ids(list: &[Id]) -> String {
     list.iter().map(letter).collect()
 }
 
-impl World {
-    fn new(mode: Mode, tail: Option<u64>) -> World {
-        World { reader: LogReader::new(mode, tail), now: Timestamp(1), sessions: BTreeMap::new() }
+impl ReaderWorld {
+    fn new(mode: ReadMode, tail: Option<u64>) -> ReaderWorld {
+        ReaderWorld {
+            reader: OutputReader::new(mode, tail),
+            now: Timestamp(1),
+            sessions: BTreeMap::new(),
+        }
     }
 
     /// `look aN=RUNNING bM=READY.away ; more`, `N chunk a5 a6 lost-a-3 end-a end`, `N lost`, `+100`
     /// ms.
     fn on(&mut self, what: &str) -> String {
-        let words: Vec<&str> = what.split_whitespace().collect();
-        match words[..] {
+        let parts: Vec<&str> = what.split_whitespace().collect();
+        match parts[..] {
             [time] if time.starts_with('+') => {
                 self.now = self.now + time[1..].parse::<u64>().unwrap() * 1_000_000;
                 self.reader.on_time(self.now);
@@ -40,7 +44,7 @@ impl World {
                     "all" => Prospect::NoMoreTasks,
                     other => panic!("{other}"),
                 };
-                let targets: Vec<Target> = targets.iter().map(|word| self.target(word)).collect();
+                let targets: Vec<ReadTask> = targets.iter().map(|word| self.target(word)).collect();
                 self.reader.look(&targets, prospect, self.now);
             }
             [node, "lost"] => self.reader.on_lost(id(node.chars().next().unwrap()), self.now),
@@ -50,12 +54,12 @@ impl World {
         self.said()
     }
 
-    fn target(&self, word: &str) -> Target {
+    fn target(&self, word: &str) -> ReadTask {
         let (who, state) = word.split_once('=').unwrap();
         let (state, reach) = state.split_once('.').unwrap_or((state, "ready"));
         let mut letters = who.chars();
         let (task, node) = (letters.next().unwrap(), letters.next().unwrap());
-        Target {
+        ReadTask {
             task: id(task),
             name: task.to_string(),
             state: TaskState::from_str_name(&format!("TASK_STATE_{state}")).unwrap(),
@@ -77,7 +81,7 @@ impl World {
                     let task_id = id(task.chars().next().unwrap()).to_bytes();
                     chunk.loss = Some(LogLoss { task_id, lines: lines.parse().unwrap() });
                 }
-                ["problem", words] => chunk.message = words.to_owned(),
+                ["problem", message] => chunk.message = message.to_owned(),
                 [line] => {
                     let (task, at) = line.split_at(1);
                     let task_id = id(task.chars().next().unwrap()).to_bytes();
@@ -97,7 +101,7 @@ impl World {
         let mut said = Vec::new();
         while let Some(output) = self.reader.poll_output(self.now) {
             said.push(match output {
-                Output::Order { node, tasks, tail, resume } => {
+                ReaderOutput::Order { node, tasks, tail, resume } => {
                     let tail = tail.map(|tail| format!(" tail {tail}")).unwrap_or_default();
                     let resume: String = resume
                         .iter()
@@ -105,8 +109,8 @@ impl World {
                         .collect();
                     format!("order {} {}{tail}{resume}", letter(&node), ids(&tasks))
                 }
-                Output::Cancel(node) => format!("cancel {}", letter(&node)),
-                Output::Reply(reply) => match reply.message.unwrap() {
+                ReaderOutput::Cancel(node) => format!("cancel {}", letter(&node)),
+                ReaderOutput::Reply(reply) => match reply.message.unwrap() {
                     Message::Line(line) => {
                         format!("{}@{}:{}", line.task_name, line.node_name, line.at)
                     }
@@ -122,8 +126,8 @@ impl World {
 }
 
 /// Each line is something that happens, `->`, and all that the reader does then.
-fn check(mode: Mode, tail: Option<u64>, story: &str) {
-    let mut world = World::new(mode, tail);
+fn check(mode: ReadMode, tail: Option<u64>, story: &str) {
+    let mut world = ReaderWorld::new(mode, tail);
     for line in story.lines().map(str::trim).filter(|line| !line.is_empty()) {
         let (what, expected) = line.split_once("->").unwrap();
         if let Some(node) = what.trim().strip_prefix("restart ") {
@@ -137,7 +141,7 @@ fn check(mode: Mode, tail: Option<u64>, story: &str) {
 #[test]
 fn what_is_there_is_merged_by_time_and_then_it_is_over() {
     check(
-        Mode::Once,
+        ReadMode::Once,
         Some(9),
         "look aN=RUNNING bM=COMPLETE cN=ASSIGNED more -> order M b tail 9, order N ac tail 9
          N chunk a5 a7 -> -
@@ -150,13 +154,13 @@ fn what_is_there_is_merged_by_time_and_then_it_is_over() {
 
 #[test]
 fn nothing_to_read_is_over_at_once() {
-    check(Mode::Once, None, "look all -> over");
+    check(ReadMode::Once, None, "look all -> over");
 }
 
 #[test]
 fn a_node_that_does_not_answer_is_told_and_the_others_are_read() {
     check(
-        Mode::Once,
+        ReadMode::Once,
         None,
         "look aN=RUNNING bM=RUNNING all -> order M b, order N a
          N chunk a5 end -> -
@@ -164,7 +168,7 @@ fn a_node_that_does_not_answer_is_told_and_the_others_are_read() {
          +1 -> cancel M, (node M does not answer; its lines are missing from here), a@N:5, over",
     );
     check(
-        Mode::Once,
+        ReadMode::Once,
         None,
         "look aN=RUNNING bM=RUNNING all -> order M b, order N a
          M lost -> -
@@ -173,8 +177,46 @@ fn a_node_that_does_not_answer_is_told_and_the_others_are_read() {
 }
 
 #[test]
+fn a_node_whose_lines_wait_or_that_has_ended_is_not_silent() {
+    check(
+        ReadMode::Once,
+        None,
+        "look aN=RUNNING bM=RUNNING all -> order M b, order N a
+         N chunk a5 -> -
+         +10000 -> cancel M, (node M does not answer; its lines are missing from here), a@N:5
+         N chunk a6 end -> a@N:6, over",
+    );
+    check(
+        ReadMode::Once,
+        None,
+        "look aN=RUNNING bM=RUNNING all -> order M b, order N a
+         N chunk a5 end -> -
+         M chunk b9 -> a@N:5, b@M:9
+         +9999 -> -
+         M chunk b11 -> b@M:11
+         +2 -> -
+         M chunk end -> over",
+    );
+}
+
+#[test]
+fn it_is_not_over_before_every_line_is_passed_on() {
+    let mut world = ReaderWorld::new(ReadMode::Once, None);
+    world.on("look aN=RUNNING all");
+    world.chunk('N', &["a5", "end"]);
+    assert!(!world.reader.is_over(), "a line waits");
+    assert_eq!(world.said(), "a@N:5, over");
+    let mut world = ReaderWorld::new(ReadMode::Follow, None);
+    world.on("look aN=RUNNING all");
+    world.chunk('N', &["a5", "end-a"]);
+    world.reader.look(&[world.target("aN=COMPLETE")], Prospect::NoMoreTasks, world.now);
+    assert!(!world.reader.is_over(), "a line waits");
+    assert_eq!(world.said(), "a@N:5, over");
+}
+
+#[test]
 fn a_slow_reader_is_not_a_silent_node() {
-    let mut world = World::new(Mode::Once, None);
+    let mut world = ReaderWorld::new(ReadMode::Once, None);
     world.on("look aN=RUNNING all");
     world.now = world.now + ANSWER_LIMIT_NS;
     world.reader.on_slow_reader(world.now);
@@ -184,7 +226,7 @@ fn a_slow_reader_is_not_a_silent_node() {
 #[test]
 fn a_follower_sees_the_tasks_that_come_later_until_the_service_is_removed() {
     check(
-        Mode::Follow,
+        ReadMode::Follow,
         Some(2),
         "look more -> -
          look aN=ASSIGNED more -> -
@@ -207,7 +249,7 @@ fn a_follower_sees_the_tasks_that_come_later_until_the_service_is_removed() {
 #[test]
 fn only_the_tasks_of_the_beginning_have_a_tail() {
     check(
-        Mode::Follow,
+        ReadMode::Follow,
         Some(0),
         "look aN=RUNNING more -> order N a tail 0
          look aN=RUNNING bN=RUNNING more -> order N b",
@@ -217,26 +259,26 @@ fn only_the_tasks_of_the_beginning_have_a_tail() {
 #[test]
 fn a_follower_of_one_task_waits_for_its_beginning_and_ends_with_it() {
     check(
-        Mode::Follow,
+        ReadMode::Follow,
         None,
         "look aN=ACCEPTED all -> -
          look aN=RUNNING all -> order N a
          N chunk a5 end-a -> a@N:5, over",
     );
     check(
-        Mode::Follow,
+        ReadMode::Follow,
         None,
         "look aN=ACCEPTED all -> -
          look aN=REJECTED all -> order N a
          N chunk end-a -> over",
     );
-    check(Mode::Follow, None, "look all -> over");
+    check(ReadMode::Follow, None, "look all -> over");
 }
 
 #[test]
 fn a_task_that_had_printed_nothing_when_it_was_asked_is_asked_again() {
     check(
-        Mode::Follow,
+        ReadMode::Follow,
         None,
         "look aN=STARTING all -> order N a
          N chunk end-a -> -
@@ -249,7 +291,7 @@ fn a_task_that_had_printed_nothing_when_it_was_asked_is_asked_again() {
 #[test]
 fn a_node_that_goes_away_is_told_at_its_place_and_goes_on_where_it_was() {
     check(
-        Mode::Follow,
+        ReadMode::Follow,
         Some(7),
         "look aN=RUNNING bM=RUNNING more -> order M b tail 7, order N a tail 7
          N chunk a5 a6 a6 -> -
@@ -268,7 +310,7 @@ fn a_node_that_goes_away_is_told_at_its_place_and_goes_on_where_it_was() {
 #[test]
 fn a_stream_that_broke_is_told_once_and_asked_for_again() {
     check(
-        Mode::Follow,
+        ReadMode::Follow,
         None,
         "look aN=RUNNING all -> order N a
          N chunk a5 -> a@N:5
@@ -284,7 +326,7 @@ fn a_stream_that_broke_is_told_once_and_asked_for_again() {
 #[test]
 fn a_new_session_of_a_node_knows_nothing_of_the_order() {
     check(
-        Mode::Follow,
+        ReadMode::Follow,
         None,
         "look aN=RUNNING all -> order N a
          restart N -> -
@@ -296,7 +338,7 @@ fn a_new_session_of_a_node_knows_nothing_of_the_order() {
 #[test]
 fn a_task_that_ended_while_its_node_was_away_is_read_to_its_end() {
     check(
-        Mode::Follow,
+        ReadMode::Follow,
         None,
         "look aN=RUNNING all -> order N a
          N chunk a5 -> a@N:5
@@ -310,7 +352,7 @@ fn a_task_that_ended_while_its_node_was_away_is_read_to_its_end() {
 #[test]
 fn a_node_that_is_away_from_the_beginning_is_told_at_once() {
     check(
-        Mode::Follow,
+        ReadMode::Follow,
         None,
         "look aN=RUNNING.away all -> (node N is gone; its lines are missing from here)
          +100000 -> -
@@ -321,7 +363,7 @@ fn a_node_that_is_away_from_the_beginning_is_told_at_once() {
 #[test]
 fn what_was_pushed_out_is_told_at_its_place() {
     check(
-        Mode::Once,
+        ReadMode::Once,
         None,
         "look aN=RUNNING all -> order N a
          N chunk a5 -> a@N:5
@@ -335,7 +377,7 @@ fn what_was_pushed_out_is_told_at_its_place() {
 #[test]
 fn the_last_lines_of_a_forgotten_task_are_not_waited_for_without_end() {
     check(
-        Mode::Follow,
+        ReadMode::Follow,
         None,
         "look aN=RUNNING more -> order N a
          look all -> -
@@ -346,7 +388,7 @@ fn the_last_lines_of_a_forgotten_task_are_not_waited_for_without_end() {
 
 #[test]
 fn a_deadline_that_has_passed_is_a_deadline_no_more() {
-    let mut world = World::new(Mode::Follow, None);
+    let mut world = ReaderWorld::new(ReadMode::Follow, None);
     for what in
         ["look aN=RUNNING bM=RUNNING.away more", "look bM=RUNNING.away more", "+10000", "+500"]
     {
@@ -357,7 +399,7 @@ fn a_deadline_that_has_passed_is_a_deadline_no_more() {
 
 #[test]
 fn a_node_that_is_ahead_of_the_others_has_no_room_until_its_lines_are_passed_on() {
-    let mut world = World::new(Mode::Once, None);
+    let mut world = ReaderWorld::new(ReadMode::Once, None);
     world.on("look aN=RUNNING bM=RUNNING all");
     world.chunk('N', &["a5"; WAITING_MAX - 1]);
     assert!(world.reader.has_room(id('N')));
@@ -370,7 +412,7 @@ fn a_node_that_is_ahead_of_the_others_has_no_room_until_its_lines_are_passed_on(
 
 #[test]
 fn a_node_that_is_back_is_asked_again_at_the_time_it_names() {
-    let mut world = World::new(Mode::Follow, None);
+    let mut world = ReaderWorld::new(ReadMode::Follow, None);
     world.on("look aN=RUNNING more");
     world.on("N chunk a5");
     world.on("N lost");

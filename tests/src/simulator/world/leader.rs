@@ -2,7 +2,7 @@
 
 use super::{Occurrence, SimulatedEvent, SimulatedWorld};
 use crate::simulator::{manager::ManagerProcess, net::Direction};
-use skep_gateway::sessions::{Conn, Output};
+use skep_gateway::sessions::{Conn, SessionOutput};
 use skep_proto::{
     Timestamp,
     time::SECOND_NS,
@@ -134,9 +134,9 @@ impl SimulatedWorld {
         }
     }
 
-    fn manager_says(&mut self, output: Output) {
+    fn manager_says(&mut self, output: SessionOutput) {
         match output {
-            Output::Send(conn, message) => {
+            SessionOutput::Send(conn, message) => {
                 let at = self.now + self.dice.below(FLIGHT_NS_MAX);
                 let Some(at) = self.net.arrival(conn, Direction::ToAgent, at) else { return };
                 if self.is_rough() {
@@ -149,7 +149,7 @@ impl SimulatedWorld {
                 self.agenda.plan(at, SimulatedEvent::ToAgent(conn, Box::new(message)));
             }
             // What was sent before arrives before the end does.
-            Output::Close(conn) => {
+            SessionOutput::Close(conn) => {
                 let Some((agent, line)) = self.net.get(conn).map(|s| (s.agent, s.line)) else {
                     return;
                 };
@@ -160,7 +160,7 @@ impl SimulatedWorld {
                     self.plan(SECOND_NS, SimulatedEvent::Breaks(conn));
                 }
             }
-            Output::Ask { .. } => {}
+            SessionOutput::Ask { .. } => {}
         }
     }
 }

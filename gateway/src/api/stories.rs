@@ -1,0 +1,260 @@
+//! Stories about what comes through the doors, hostile calls among it: each is bounded and answered.
+
+use super::{dispatcher::GreetingLimits, testing::RunningManager};
+use futures::StreamExt;
+use skep_proto::{
+    Id,
+    v1::{
+        Command, Condition, CreateService, EntriesRequest, Filter, FromAgent, Heartbeat, Hello,
+        ListRequest, LogRequest, LogsRequest, Moment, NodeDescription, Refused, RemoveService,
+        Report, TaskObserved, ToAgent, TurnedCode, UpdateNode, WatchServiceRequest, WhyRequest,
+        command::Action, command_reply::Outcome, control_client::ControlClient,
+        dispatcher_client::DispatcherClient, from_agent::Message, history_client::HistoryClient,
+        logs_client::LogsClient, moment, to_agent,
+    },
+};
+use std::time::Duration;
+use tokio::{sync::mpsc, time::timeout};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Code, Status, Streaming, transport::Channel};
+
+/// Long enough for any answer of a test; a call that waits longer hangs.
+const SOON: Duration = Duration::from_secs(20);
+
+fn said(message: Message) -> FromAgent {
+    FromAgent { message: Some(message) }
+}
+
+/// Opens an agent's stream that begins so; nothing more is said on it yet.
+async fn attach(
+    channel: &Channel,
+    first: Option<Message>,
+) -> (mpsc::Sender<FromAgent>, Result<Streaming<ToAgent>, Status>) {
+    let (say, stream) = mpsc::channel(8);
+    if let Some(first) = first {
+        say.send(said(first)).await.unwrap();
+    }
+    let mut client = DispatcherClient::new(channel.clone());
+    let attached = timeout(SOON, client.attach(ReceiverStream::new(stream))).await;
+    let attached = attached.expect("it is answered");
+    (say, attached.map(tonic::Response::into_inner))
+}
+
+fn stranger() -> Hello {
+    Hello { node_id: Id(77).to_bytes(), ..Hello::default() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_does_not_begin_with_hello_is_ended() {
+    let running = RunningManager::start().await;
+    let channel = running.open(GreetingLimits::default()).await;
+    for first in [Message::Heartbeat(Heartbeat { beat: 1 }), Message::Report(Report::default())] {
+        let (_say, attached) = attach(&channel, Some(first)).await;
+        let error = attached.unwrap_err();
+        assert_eq!(
+            (error.code(), error.message()),
+            (Code::InvalidArgument, "an agent's stream begins with hello")
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_that_never_say_hello_are_bounded_in_time_and_number() {
+    let running = RunningManager::start().await;
+    let limits = GreetingLimits { wait: Duration::from_millis(500), streams: 1 };
+    let channel = running.open(limits).await;
+    let mute = tokio::spawn({
+        let channel = channel.clone();
+        async move { attach(&channel, None).await.1.unwrap_err() }
+    });
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let (_say, second) = attach(&channel, Some(Message::Hello(stranger()))).await;
+    let error = second.unwrap_err();
+    assert_eq!(
+        (error.code(), error.message()),
+        (Code::Unavailable, "1 agents are about to say hello already; try again")
+    );
+    let error = mute.await.unwrap();
+    assert_eq!(
+        (error.code(), error.message()),
+        (Code::DeadlineExceeded, "no hello came on this stream")
+    );
+    let (_say, third) = attach(&channel, Some(Message::Hello(stranger()))).await;
+    assert!(third.is_ok(), "there is room again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_is_turned_away_loses_its_stream_in_both_directions() {
+    let running = RunningManager::start().await;
+    let channel = running.open(GreetingLimits::default()).await;
+    let (say, attached) = attach(&channel, Some(Message::Hello(stranger()))).await;
+    let mut heard = attached.unwrap();
+    let first = timeout(SOON, heard.message()).await.unwrap().unwrap().unwrap();
+    let Some(to_agent::Message::Turned(turned)) = first.message else { panic!("{first:?}") };
+    assert_eq!(turned.code(), TurnedCode::NodeRemoved);
+    assert!(timeout(SOON, heard.message()).await.unwrap().unwrap().is_none(), "its end");
+    // It goes on talking; nobody reads it any more.
+    timeout(SOON, say.closed()).await.expect("the manager's side is closed too");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn numbers_that_stand_for_nothing_and_text_of_any_kind_end_no_session() {
+    let running = RunningManager::start().await;
+    let channel = running.open(GreetingLimits::default()).await;
+    let description = NodeDescription {
+        hostname: "n\u{202e}ö1".into(),
+        runtime: 99,
+        ..NodeDescription::default()
+    };
+    let hello = Hello {
+        secret: bytes::Bytes::from_static(b"secret"),
+        description: Some(description),
+        conditions: vec![Condition { kind: 12_345, ..Condition::default() }; 100],
+        ..Hello::default()
+    };
+    let (say, attached) = attach(&channel, Some(Message::Hello(hello))).await;
+    let mut heard = attached.unwrap();
+    let task = TaskObserved {
+        task_id: bytes::Bytes::from_static(b"short"),
+        state: -7,
+        message: "x".repeat(100_000),
+        ..TaskObserved::default()
+    };
+    let report = Report { number: 1, tasks: vec![TaskObserved::default(), task] };
+    let mut acknowledged = false;
+    while !acknowledged {
+        let message = timeout(SOON, heard.message()).await.unwrap().unwrap().expect("it goes on");
+        match message.message {
+            Some(to_agent::Message::Welcome(_)) => {
+                say.send(FromAgent { message: None }).await.unwrap();
+                say.send(said(Message::Hello(stranger()))).await.unwrap();
+                say.send(said(Message::Report(report.clone()))).await.unwrap();
+            }
+            Some(to_agent::Message::Ack(ack)) => acknowledged = ack.number == 1,
+            other => assert!(matches!(other, Some(to_agent::Message::Assignments(_))), "{other:?}"),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_without_sense_are_refused_and_the_next_one_is_answered() {
+    let running = RunningManager::start().await;
+    let mut control = ControlClient::new(running.open(GreetingLimits::default()).await);
+    let actions = [
+        None,
+        Some(Action::CreateService(Box::new(CreateService { spec: None }))),
+        Some(Action::RemoveService(RemoveService { service: String::new() })),
+        Some(Action::RemoveService(RemoveService { service: "\0\u{feff}💥".repeat(10_000) })),
+        Some(Action::UpdateNode(UpdateNode {
+            node: "x".into(),
+            version: u64::MAX,
+            availability: Some(-1),
+            ..UpdateNode::default()
+        })),
+    ];
+    for action in actions {
+        let command = Command { action, ..Command::default() };
+        let reply = timeout(SOON, control.submit(command)).await.unwrap().unwrap().into_inner();
+        let Some(Outcome::Refused(refused)) = reply.outcome else { panic!("{reply:?}") };
+        assert!(refused.message.len() < 1_000, "it is said back at a bounded length");
+    }
+    let large = Command { reason: "x".repeat(2 << 20), ..Command::default() };
+    let reply = timeout(SOON, control.submit(large)).await.unwrap().unwrap().into_inner();
+    let Some(Outcome::Refused(refused)) = reply.outcome else { panic!("{reply:?}") };
+    assert_eq!(refused.message, "the command is 2.0 MiB; at most 1.5 MiB are taken");
+    assert!(running.create("web").await > 0);
+}
+
+/// An error's code, its message and its hint.
+fn refused(status: &Status) -> (Code, String, String) {
+    let refused: Refused = prost::Message::decode(status.details()).unwrap();
+    (status.code(), status.message().to_owned(), refused.hint)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reads_of_what_is_not_there_or_not_yet_are_answered() {
+    let running = RunningManager::start().await;
+    let newest = running.create("web").await;
+    let channel = running.open(GreetingLimits::default()).await;
+    let (mut control, mut history) =
+        (ControlClient::new(channel.clone()), HistoryClient::new(channel.clone()));
+    let moment = Some(Moment { moment: Some(moment::Moment::Revision(u64::MAX)) });
+    let future = ListRequest { moment, ..ListRequest::default() };
+    let (code, message, _) = refused(&control.list_tasks(future).await.unwrap_err());
+    assert_eq!(
+        (code, message),
+        (Code::NotFound, format!("revision {} is in the future", u64::MAX))
+    );
+    let odd = Filter { key: "desired-state".into(), values: vec!["fine".into()] };
+    let odd = ListRequest { filters: vec![odd], ..ListRequest::default() };
+    let (code, message, hint) = refused(&control.list_tasks(odd).await.unwrap_err());
+    assert_eq!((code, message.as_str()), (Code::InvalidArgument, "\"fine\" is no desired-state"));
+    assert!(hint.contains("running"), "{hint}");
+    for object in ["", "*", "\u{0}", "a/b/c", &"9".repeat(100_000)] {
+        let why = WhyRequest { object: object.into(), moment: None };
+        let error = history.why(why).await.unwrap_err();
+        assert!(error.message().len() < 1_000, "{}", error.message().len());
+    }
+    let backwards = LogRequest { from_revision: 9, to_revision: 3, ..LogRequest::default() };
+    let (code, message, hint) = refused(&history.log(backwards).await.unwrap_err());
+    assert_eq!(
+        (code, message.as_str()),
+        (Code::InvalidArgument, "9 to 3 is no range of revisions")
+    );
+    assert!(hint.starts_with("history stands at revision "), "{hint}");
+    let later = newest + 1_000;
+    let entries = EntriesRequest { from_revision: later, to_revision: 0 };
+    assert_eq!(history.entries(entries).await.unwrap_err().code(), Code::InvalidArgument);
+    let ahead = LogRequest { from_revision: later, ..LogRequest::default() };
+    let (code, message, _) = refused(&history.log(ahead).await.unwrap_err());
+    assert_eq!((code, message), (Code::NotFound, format!("revision {later} is in the future")));
+    let logs = LogsRequest { tasks: vec![String::new()], ..LogsRequest::default() };
+    let (code, message, _) = refused(&LogsClient::new(channel).read(logs).await.unwrap_err());
+    assert_eq!((code, message.as_str()), (Code::InvalidArgument, "no task is named"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_watches_from_a_revision_that_does_not_come_is_told() {
+    let mut running = RunningManager::start().await;
+    running.create("web").await;
+    running.reads = running.reads.clone().with_revision_wait(Duration::from_millis(50));
+    let request = WatchServiceRequest { service: "web".into(), after_revision: u64::MAX };
+    let error = timeout(SOON, running.reads.watch_service(request)).await.unwrap().err().unwrap();
+    let (code, message, hint) = refused(&error);
+    assert_eq!(
+        (code, message),
+        (Code::NotFound, format!("revision {} is in the future", u64::MAX))
+    );
+    assert!(hint.starts_with("history stands at revision "), "{hint}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn readers_of_history_are_bounded_in_number() {
+    let running = RunningManager::start().await;
+    let newest = running.create("web").await;
+    let mut history = HistoryClient::new(running.open(GreetingLimits::default()).await);
+    let follow = LogRequest { follow: true, from_revision: newest + 2, ..LogRequest::default() };
+    let mut held = Vec::new();
+    for _ in 0..64 {
+        held.push(history.log(follow.clone()).await.unwrap().into_inner());
+    }
+    let (code, message, hint) = refused(&history.log(follow.clone()).await.unwrap_err());
+    assert_eq!(
+        (code, message.as_str()),
+        (Code::Unavailable, "64 readers of history are here already")
+    );
+    assert_eq!(hint, "try again when one of them has gone");
+    drop(held);
+    let again = async {
+        while history.log(follow.clone()).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(SOON, again).await.expect("there is room again");
+    let mut entries = history
+        .entries(EntriesRequest { from_revision: 1, to_revision: 1 })
+        .await
+        .unwrap()
+        .into_inner();
+    assert!(entries.next().await.unwrap().is_ok());
+}
