@@ -10,7 +10,7 @@
 
 use prost::Message as _;
 use skep_gateway::{
-    history::{Past, names, select::Selection, tell::Teller, why},
+    history::{Past, names, select::Selection, tell::RecordFeed, why},
     show::list,
 };
 use skep_log::{Config, Draft, Entry, Fold, Frozen, Halt, Hash, Log, RestoreError, seal};
@@ -254,7 +254,7 @@ fn read(past: &Past, newest: Revision) -> Result<(), Box<dyn Error>> {
     let (took, told) = timed(|| {
         let mut told = 0;
         let selection = Selection::of(&request, past, &view)?;
-        Teller::new(past.clone(), selection).tell(&view, Revision(1), newest, 20, |_| {
+        RecordFeed::new(past.clone(), selection).tell(&view, Revision(1), newest, 20, |_| {
             told += 1;
             true
         })?;

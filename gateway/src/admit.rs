@@ -40,7 +40,7 @@ pub enum Request {
 pub enum MachineRequest {
     /// A new agent asks to be a node.
     Join {
-        /// The id it shall have.
+        /// The id that it gets.
         node: Id,
         /// What it wants to be.
         spec: NodeSpec,

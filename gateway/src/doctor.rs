@@ -8,7 +8,6 @@ mod clock;
 mod cluster;
 mod history;
 
-use self::clock::Agreement;
 use crate::{
     api::reads::{Reads, STOPPED},
     drive::core::ADDITIONS_FREE_SHARE_MIN,
@@ -38,7 +37,8 @@ pub fn examine(reads: &Reads) -> Result<Vec<Finding>, PastError> {
     findings.extend(door(reads));
     findings.extend(cluster::versions(&view));
     // Of a stopped manager nobody knows how its clock and the log's time stand now.
-    let clocks = reads.drive().map_or(Agreement::Differ, |drive| clock::agreement(drive.skew()));
+    let clocks =
+        reads.drive().map_or(clock::Agreement::Differ, |drive| clock::agreement(drive.skew()));
     findings.extend(history::clock(reads.past(), &view, clocks)?);
     findings.extend(history::snapshots(reads.past(), &view)?);
     findings.extend(history::checkpoints(reads.past(), &view)?);

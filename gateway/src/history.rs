@@ -1,9 +1,9 @@
 //! Every past moment, and how it came to be.
 //!
 //! A past view is the nearest snapshot below it and the records since, folded again: nothing is
-//! stored for the sake of looking back. A few recent ones are kept, because whoever looks at a
-//! moment looks twice. All of it blocks on the disk, so the doors call it where blocking is
-//! allowed.
+//! stored for the sake of looking back. A few recent ones are kept, because one question about a
+//! moment is often followed by another. All of it blocks on the disk, so the services call it where
+//! blocking is allowed.
 
 pub mod causes;
 pub mod names;

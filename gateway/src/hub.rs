@@ -1,4 +1,4 @@
-//! The shell around the sessions: one task that owns them, feeds them, and does what they say.
+//! The shell around the sessions: one task that owns the queues to all agents.
 //!
 //! Which message goes to which stream, and which stream is dropped, is decided by [`HubCore`]; here
 //! are the queues, the clock and the way to the turn.
@@ -23,7 +23,7 @@ const HUB_INPUTS_MAX: usize = 4_096;
 /// position.
 const TO_AGENT_MAX: usize = 1_024;
 
-/// What happened on a stream, or is wanted of one.
+/// An event on a stream, or a request about one.
 pub enum HubInput {
     /// The first message.
     Hello {
@@ -40,8 +40,8 @@ pub enum HubInput {
     Message(Conn, FromAgent),
     /// The stream ended.
     Gone(Conn),
-    /// The manager ends: agents are told, and none is taken any more. Answered when they have been
-    /// told.
+    /// The manager stops: every agent gets a message, and no more sessions are opened. Answered
+    /// when the messages are queued.
     Stopping(oneshot::Sender<()>),
     /// Something for a node's agent; answered with whether it has a session here.
     Order(Id, ToAgent, oneshot::Sender<bool>),

@@ -40,7 +40,7 @@ impl Broker {
         self.lock().remove(&request);
     }
 
-    /// Passes a chunk on, waiting for its reader. False when nobody wants it any more.
+    /// Passes a chunk on, waiting for its reader. False when the order is closed.
     pub async fn take(&self, chunk: LogChunk) -> bool {
         let (request, end) = (chunk.request, chunk.end);
         let Some(order) = self.lock().get(&request).cloned() else { return false };
@@ -51,8 +51,8 @@ impl Broker {
         wanted && !end
     }
 
-    /// Passes a chunk on if there is room: for words that come on the agent's main stream, which
-    /// must not wait.
+    /// Passes a chunk on if there is room: for chunks on the agent's main stream, which must not
+    /// wait.
     pub fn offer(&self, chunk: LogChunk) {
         let request = chunk.request;
         let Some(order) = self.lock().get(&request).cloned() else { return };

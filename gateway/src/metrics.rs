@@ -1,8 +1,8 @@
 //! What `/metrics` says, in Prometheus' text format.
 //!
-//! MetricCounters are kept as things happen; everything about the cluster is read off the view's own
-//! counters when somebody scrapes. Only tasks by state need a look at every task: it is taken at
-//! most once a revision.
+//! Some counters are kept as things happen. Everything about the cluster is read from the view when
+//! a scrape comes; only the number of tasks by state needs a look at every task, which is taken
+//! once a revision at most.
 
 mod page;
 
@@ -60,7 +60,7 @@ impl Default for MetricCounters {
     }
 }
 
-/// What the log says of itself when somebody scrapes.
+/// The log's own numbers at a scrape.
 #[derive(Clone, Debug, Default)]
 pub struct ManagerGauges {
     /// Whether this manager leads.

@@ -1,8 +1,8 @@
-//! A stopped manager's history, behind the same doors as a running one's.
+//! A stopped manager's history, through the same gRPC services as a running one's.
 //!
-//! The folder is opened without a lock and without changing a byte; the doors stand at the two ends
-//! of a pipe in memory. So every read, of now or of then, is one code for both, and commands are
-//! told that nobody is there.
+//! The folder is opened without a lock and without changing a byte; client and services talk
+//! through a pipe in memory. So every read has one implementation for both, and commands are
+//! refused because the manager is stopped.
 
 use crate::{
     admit::Refusal,

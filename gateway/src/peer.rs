@@ -7,7 +7,7 @@ use skep_proto::v1::{Author, Person, author::Who};
 use std::{fs, io};
 use tokio::net::UnixStream;
 
-/// What the kernel writes where nobody logged in.
+/// The kernel's login uid for processes that no login started.
 const LOGIN_UID_UNSET: u32 = u32::MAX;
 
 /// A connection's other end.

@@ -10,7 +10,7 @@ use std::{
 /// Pulls remembered; when there are more, all are forgotten and told again.
 const PULLS_MAX: usize = 4_096;
 
-/// The newest word on each pull.
+/// The newest report of each pull.
 #[derive(Default)]
 pub struct Pulls {
     by_task: Mutex<BTreeMap<Id, PullProgress>>,
@@ -31,7 +31,7 @@ impl Pulls {
         pulls.insert(task, pull);
     }
 
-    /// The newest word on a task's pull.
+    /// The newest report of a task's pull.
     pub fn of(&self, task: Id) -> Option<PullProgress> {
         self.by_task.lock().unwrap_or_else(PoisonError::into_inner).get(&task).cloned()
     }

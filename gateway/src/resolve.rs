@@ -1,19 +1,14 @@
-//! What a person means by a reference: a name, an id, or the beginning of one. PURE.
+//! Resolving a reference: a name, an id, or the beginning of an id. PURE.
 //!
 //! Commands, reads and logs all ask here, so that `web` means the same thing everywhere. A whole id
 //! wins over a name, a name over the beginning of an id, as in Docker. What was removed is not
 //! found: its name is free.
 
-use prost::Message;
 use skep_projections::{
     NodeIdx, NodeRow, ServiceIdx, ServiceRow, TaskIdx, TaskRow, View,
     table::{Row, RowIndex, Table},
 };
-use skep_proto::{
-    Id,
-    id::ID_CHARS,
-    v1::{RefusalCode, Refused},
-};
+use skep_proto::{Id, id::ID_CHARS, v1::RefusalCode};
 use std::fmt;
 use thiserror::Error;
 
@@ -112,17 +107,6 @@ impl ResolveError {
             },
             ResolveError::Ambiguous { .. } => "write more of the id".into(),
         }
-    }
-
-    /// As gRPC carries an error: the details hold a `Refused` with code and hint.
-    pub fn to_status(&self) -> tonic::Status {
-        let code = match self {
-            ResolveError::Empty(_) | ResolveError::Ambiguous { .. } => tonic::Code::InvalidArgument,
-            ResolveError::NotFound { .. } => tonic::Code::NotFound,
-        };
-        let refused =
-            Refused { code: self.code() as i32, message: self.to_string(), hint: self.hint() };
-        tonic::Status::with_details(code, self.to_string(), refused.encode_to_vec().into())
     }
 }
 
@@ -246,7 +230,7 @@ fn begun<P: RowIndex, R: Row>(
     }
 }
 
-/// What somebody wrote, at a length fit to be said back.
+/// The reference, cut to a length that fits an error message.
 fn cut(reference: &str) -> String {
     reference.chars().take(ID_CHARS * 4).collect()
 }

@@ -29,16 +29,16 @@ use skep_proto::{
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// What an agent is told when its node was removed.
+/// The message to an agent whose node was removed.
 const REMOVED: &str = "this node was removed from the cluster";
-/// What an agent is told when the manager ends.
+/// The message to agents when the manager stops.
 const STOPPING: &str = "the manager is stopping; tasks go on";
 
 /// A stream from an agent, numbered by the shell.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Conn(pub u64);
 
-/// What the shell shall do.
+/// What the shell does.
 #[derive(Clone, Debug)]
 pub enum SessionOutput {
     /// Send to an agent.
@@ -183,8 +183,8 @@ impl Sessions {
         self.ask(session.node, machine, AskedFor::Reported(conn, report.number));
     }
 
-    /// What is wrong with the node, now. Kept with the greeting, since a new tenure hears of the
-    /// session anew.
+    /// The node's conditions have changed. They are kept with the hello, since each new tenure is
+    /// told of the session again.
     fn conditions(&mut self, conn: Conn, conditions: Vec<Condition>) {
         let Some(session) = self.conns.get_mut(&conn) else { return };
         session.hello.conditions.clone_from(&conditions);
@@ -195,8 +195,8 @@ impl Sessions {
         }
     }
 
-    /// The manager ends: every agent is told so and comes back later. Nothing is recorded, for
-    /// nothing has happened to the nodes.
+    /// The manager stops: every agent gets a message and comes back later. Nothing is recorded,
+    /// since nothing has happened to the nodes.
     pub fn handle_stopping(&mut self) {
         self.life = Life::Stopping;
         for conn in self.conns.keys().copied().collect::<Vec<_>>() {
@@ -254,7 +254,7 @@ impl Sessions {
         }
     }
 
-    /// The agent shall come again: what it reported and nobody acknowledged it will report again.
+    /// Turns the agent away so that it connects again. It then repeats its unacknowledged reports.
     fn start_over(&mut self, waiting: AskedFor, why: &str) {
         let (AskedFor::Joined(conn) | AskedFor::Opened(conn) | AskedFor::Reported(conn, _)) =
             waiting
@@ -306,7 +306,8 @@ impl Sessions {
         }
     }
 
-    /// Something was committed: those it concerns are told. `delta` may span several commits.
+    /// Something was committed: the agents that it concerns are sent the change. `delta` may span
+    /// several commits.
     pub fn handle_committed(&mut self, view: &View, delta: &Delta, now: Timestamp) {
         self.recent.note(view, delta);
         for (node, changes) in assign::by_node(view, delta) {
@@ -328,7 +329,8 @@ impl Sessions {
         }
     }
 
-    /// A removed node without tasks has left the view, and another one may have its row since.
+    /// Ends the sessions of nodes that have left the view: a removed node without tasks does, and
+    /// another node may have its row by now.
     fn leave_vanished(&mut self, view: &View, delta: &Delta) {
         let rows = || delta.nodes.iter().map(|index| view.nodes().get(*index));
         if !rows().any(|row| row.is_none_or(|row| row.created.0 > self.committed)) {
@@ -356,9 +358,9 @@ impl Sessions {
         }
     }
 
-    /// The heartbeat period is another one: agents beat at it from now on, and silence is measured
-    /// by it. Each agent gets the full time once more, since a beat at the old period may be on its
-    /// way.
+    /// The heartbeat period has changed: agents are sent the new one, and silence is measured by
+    /// it. Each agent gets the full time once more, since its next heartbeat may still follow the
+    /// old period.
     fn keep_period(&mut self, period_ns: u64, now: Timestamp) {
         if period_ns == self.period_ns {
             return;
@@ -376,7 +378,7 @@ impl Sessions {
         }
     }
 
-    /// A new tenure made every node unknown: sessions that live say so.
+    /// A new tenure made every node unknown: each open session is announced again.
     fn affirm(&mut self) {
         let open: Vec<Conn> =
             self.conns.iter().filter(|(_, s)| s.open).map(|(conn, _)| *conn).collect();

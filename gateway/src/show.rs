@@ -8,12 +8,13 @@ pub mod list;
 
 use skep_projections::{NodeRow, ServiceRow, TaskRow, View, task::TaskDetail};
 use skep_proto::{
-    Revision, Timestamp, author,
+    Revision, Timestamp, author, defaults,
     v1::{
-        Cluster, Meta, Node, NodeStatus, Reconciler, Resources, RolloutStatus, Service,
-        ServiceStatus, Task, TaskSpec, TaskStatus,
+        Cluster, Meta, Node, NodeStatus, Reconciler, Resources, RolloutState, RolloutStatus,
+        Service, ServiceSpec, ServiceStatus, Task, TaskSpec, TaskState, TaskStatus,
     },
 };
+use std::collections::BTreeSet;
 
 /// A task's name: its service's and its slot, `web.3`.
 pub fn task_name(view: &View, task: &TaskRow) -> String {
@@ -75,7 +76,30 @@ pub fn service(view: &View, row: &ServiceRow) -> Service {
         rollout,
         blocked: row.blocked.as_deref().cloned(),
         parked: parked(view, row),
+        older_images: older_images(view, row),
     }
+}
+
+/// Other images than the spec's that the service's tasks run. Only a roll-out that is not complete
+/// leaves such tasks, so nothing is looked at without one.
+fn older_images(view: &View, row: &ServiceRow) -> Vec<String> {
+    let image = |spec: &ServiceSpec| -> Option<String> {
+        Some(defaults::container(spec.task.as_ref()?)?.image.clone())
+    };
+    let unfinished = row.rollout.as_ref().is_some_and(|rollout| match rollout.state {
+        RolloutState::Updating | RolloutState::Paused => true,
+        RolloutState::None | RolloutState::Completed => false,
+    });
+    let Some(index) = view.services().find(row.id).filter(|_| unfinished) else {
+        return Vec::new();
+    };
+    let older = view.tasks_of(index).filter(|(_, task)| {
+        task.state == TaskState::Running && task.spec_version != row.spec_version
+    });
+    let images: BTreeSet<String> =
+        older.filter_map(|(_, task)| image(row.spec_at(task.spec_version)?)).collect();
+    let newest = image(&row.spec);
+    images.into_iter().filter(|older| Some(older) != newest.as_ref()).collect()
 }
 
 fn parked(view: &View, row: &ServiceRow) -> String {

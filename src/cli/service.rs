@@ -202,6 +202,14 @@ fn trouble(service: &Service) -> String {
     }
 }
 
+/// The spec's image, and what else runs while a roll-out is not complete.
+fn image_cell(image: &str, service: &Service) -> String {
+    match &service.older_images[..] {
+        [] => image.to_owned(),
+        older => format!("{image} (still runs {})", older.join(", ")),
+    }
+}
+
 fn row(service: &Service, no_trunc: bool) -> TableRow {
     let id = id_of(service).to_string();
     let spec = service.spec.clone().unwrap_or_default();
@@ -221,7 +229,7 @@ fn row(service: &Service, no_trunc: bool) -> TableRow {
             name_of(service).to_owned(),
             mode.to_owned(),
             format!("{}/{}", status.running_tasks, status.desired_tasks),
-            container.map_or_else(String::new, |container| container.image.clone()),
+            container.map_or_else(String::new, |container| image_cell(&container.image, service)),
             task::port_list(ports),
             truncated(&trouble(service), no_trunc),
         ],

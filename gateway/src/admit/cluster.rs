@@ -9,10 +9,10 @@ use skep_proto::{
     v1::{ClusterSpec, ClusterUpdated, ObjectReleased, ReleaseObject, UpdateCluster, event::Kind},
 };
 
-/// The shortest heartbeat period that may be asked for: below it, silence would be noise.
+/// The shortest heartbeat period that may be asked for: below it a busy machine would count as
+/// silent.
 const HEARTBEAT_PERIOD_NS_MIN: u64 = SECOND_NS / 10;
-/// The longest heartbeat period that may be asked for: a dead node is noticed after three of them,
-/// and nobody should wait longer than hours for that.
+/// The longest heartbeat period that may be asked for: a dead node is noticed after three of them.
 const HEARTBEAT_PERIOD_NS_MAX: u64 = 3_600 * SECOND_NS;
 
 pub(super) fn update(view: &View, command: &UpdateCluster) -> Result<Admitted, Refusal> {
@@ -40,7 +40,7 @@ pub(super) fn update(view: &View, command: &UpdateCluster) -> Result<Admitted, R
     ))
 }
 
-/// Settings whose behaviour is not built are refused, so that nobody believes in them.
+/// Refuses settings that nothing acts on yet: nothing asked for is ignored.
 fn built(spec: &ClusterSpec) -> Result<(), Refusal> {
     let unbuilt = [
         (spec.node_certificate_expiry_ns.is_some(), "certificate expiry"),

@@ -1,8 +1,9 @@
-//! What machines say of themselves. An agent is believed about its own tasks and about nothing
-//! else. PURE.
+//! Requests of machines. An agent is believed about its own node and tasks and about nothing else.
+//! PURE.
 
 use super::{
     Admitted, MachineRequest, Refusal,
+    refusal::excerpt,
     spec::{LABELS_MAX, has_control, label},
 };
 use prost::Message;
@@ -19,7 +20,7 @@ use skep_proto::{
 
 /// Strays that are kept in sight of one node; of more nothing is recorded until some have ended.
 const STRAYS_PER_NODE_MAX: usize = 1_000;
-/// Largest description of a machine, bytes encoded; a larger one is refused, and the agent told so.
+/// Largest description of a machine, bytes encoded; a larger one is refused.
 const DESCRIPTION_BYTES_MAX: usize = 64 << 10;
 /// Longest host name of a node, bytes; a longer one is refused.
 const HOSTNAME_BYTES_MAX: usize = 255;
@@ -97,14 +98,18 @@ fn join(
     Ok(Admitted { warnings, ..Admitted::one(node, Kind::NodeJoined(Box::new(joined))) })
 }
 
-/// Refuses a description that nobody could show or keep: an agent may send up to its message's
-/// bound.
+/// Refuses a description that is too large to keep or to show: an agent's message may have
+/// megabytes.
 fn within_bound(description: &NodeDescription) -> Result<(), Refusal> {
     let name = description.hostname.as_str();
     if name.is_empty() || name.len() > HOSTNAME_BYTES_MAX || has_control(name) {
-        return Err(Refusal::invalid(format!("{name:.80?} is no host name for a node")).hint(
-            format!("1 to {HOSTNAME_BYTES_MAX} bytes without control characters: see --hostname"),
-        ));
+        return Err(Refusal::invalid(format!(
+            "{:?} is no host name for a node",
+            excerpt(name, 80)
+        ))
+        .hint(format!(
+            "1 to {HOSTNAME_BYTES_MAX} bytes without control characters: see --hostname"
+        )));
     }
     let bytes = description.encoded_len();
     if bytes > DESCRIPTION_BYTES_MAX {
@@ -137,8 +142,8 @@ fn open(
     Ok(admitted)
 }
 
-/// What is new about a node's conditions. The agent's time alone is no news: it moves with the
-/// agent's restarts.
+/// The node's conditions, where they have changed. Another time alone is no change: it moves with
+/// the agent's restarts.
 fn conditions_observed(row: &NodeRow, told: &[Condition]) -> Option<Kind> {
     let mut conditions: Vec<Condition> = Vec::new();
     for condition in told {
@@ -157,7 +162,7 @@ fn conditions_observed(row: &NodeRow, told: &[Condition]) -> Option<Kind> {
     (!unchanged).then_some(Kind::NodeConditionsObserved(observed))
 }
 
-/// Word of a session that has been followed by another changes nothing.
+/// Admits an event of the node's current session; one of an older session changes nothing.
 fn of_current_session(view: &View, node: Id, session: u64, kind: Kind) -> Admitted {
     match view.nodes().by_id(node) {
         Some((_, row)) if row.session == session && !row.removed => Admitted::one(node, kind),
@@ -187,8 +192,8 @@ fn report(view: &View, node: Id, tasks: &[TaskObserved]) -> Result<Admitted, Ref
     Ok(admitted)
 }
 
-/// What an agent says of tasks that are not in the view. In a history that never went back they
-/// have left it, which is no news; after one did, they may have been lost with their records.
+/// Tasks in a report that are not in the view. Normally they have left the view, which is no news;
+/// after history went back, their records may be lost.
 fn strays(view: &View, node: Id, tasks: &[TaskObserved]) -> Vec<(Revision, Kind)> {
     let mut found = Vec::new();
     if view.position().incarnation <= 1 {
@@ -226,8 +231,8 @@ fn says_something_new(task: &TaskRow, seen: &TaskObserved) -> bool {
     seen.state() > task.state || (seen.state() == task.state && new_words)
 }
 
-/// A start answers the record before it, a stop answers the wish; an end that nobody asked for is
-/// the world's own.
+/// The cause of an observation: a start answers the record before it, a stop answers the desired
+/// state, and an end that was not asked for has no cause.
 fn cause(task: &TaskRow, seen: &TaskObserved) -> Revision {
     let end_cause = seen.container.as_ref().map_or(EndCause::Itself, |c| c.end_cause());
     match seen.state().meaning().ended_by {

@@ -6,6 +6,10 @@ use skep_proto::{
     v1::{RefusalCode, Refused},
 };
 
+/// Longest message or hint of a refusal, bytes; what is longer is cut. A message may quote what was
+/// asked, which may have megabytes, and an error of a call travels in the headers of its answer.
+const REFUSAL_TEXT_BYTES_MAX: usize = 1_024;
+
 /// A refusal: typed, and fit to be shown.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Refusal {
@@ -19,7 +23,7 @@ pub struct Refusal {
 
 impl Refusal {
     fn new(code: RefusalCode, message: impl Into<String>) -> Refusal {
-        Refusal { code, message: message.into(), hint: String::new() }
+        Refusal { code, message: cut(message.into()), hint: String::new() }
     }
 
     /// The request itself is wrong.
@@ -74,7 +78,7 @@ impl Refusal {
 
     /// Adds the next step.
     pub fn hint(mut self, hint: impl Into<String>) -> Refusal {
-        self.hint = hint.into();
+        self.hint = cut(hint.into());
         self
     }
 
@@ -86,9 +90,51 @@ impl Refusal {
 
 impl From<ResolveError> for Refusal {
     fn from(error: ResolveError) -> Refusal {
-        Refusal { code: error.code(), message: error.to_string(), hint: error.hint() }
+        Refusal::new(error.code(), error.to_string()).hint(error.hint())
     }
+}
+
+/// The first characters of a text that a message quotes.
+pub(super) fn excerpt(text: &str, chars_max: usize) -> String {
+    match text.char_indices().nth(chars_max) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+fn cut(mut text: String) -> String {
+    if text.len() > REFUSAL_TEXT_BYTES_MAX {
+        let end = (0..=REFUSAL_TEXT_BYTES_MAX).rev().find(|at| text.is_char_boundary(*at));
+        text.truncate(end.unwrap_or(0));
+        text.push('…');
+    }
+    text
 }
 
 #[cfg(test)]
 mod coverage;
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resolve::Noun;
+
+    #[test]
+    fn an_excerpt_says_that_it_is_one() {
+        assert_eq!(excerpt("öäü", 3), "öäü");
+        assert_eq!(excerpt("öäü", 2), "öä…");
+    }
+
+    #[test]
+    fn a_message_that_quotes_megabytes_is_cut_between_characters() {
+        let whole = "x".repeat(REFUSAL_TEXT_BYTES_MAX);
+        assert_eq!(Refusal::invalid(whole.clone()).message, whole);
+        let long = Refusal::invalid(format!("x{}", "ö".repeat(1 << 20))).hint("ö".repeat(1 << 20));
+        assert_eq!(long.message, format!("x{}…", "ö".repeat(REFUSAL_TEXT_BYTES_MAX / 2 - 1)));
+        assert_eq!(long.hint, format!("{}…", "ö".repeat(REFUSAL_TEXT_BYTES_MAX / 2)));
+        let reference = "9".repeat(1 << 20);
+        let error = ResolveError::NotFound { noun: Noun::Object, reference, near: None };
+        let refusal = Refusal::from(error);
+        assert!(refusal.message.len() < REFUSAL_TEXT_BYTES_MAX + 4, "{}", refusal.message.len());
+        assert_eq!(refusal.code, RefusalCode::NotFound);
+    }
+}

@@ -28,8 +28,8 @@ use tracing::Instrument;
 
 /// Largest command, bytes encoded; a larger one is refused with its size.
 pub const COMMAND_BYTES_MAX: usize = 3 << 19;
-/// Largest message; a larger one is refused before it is read. Commands up to this are told their
-/// size and the bound.
+/// Largest message; a larger one is refused before it is read. A command that is too large but
+/// below this is refused with its size and the bound.
 pub const MESSAGE_BYTES_MAX: usize = 32 << 20;
 /// Messages of one stream waiting for their answers; at it the stream's reading waits.
 const STREAM_MESSAGES_MAX: usize = 128;
@@ -50,7 +50,7 @@ pub struct ControlService {
     list_wait: Duration,
 }
 
-type ReplyStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+type ControlStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 impl ControlService {
     /// Behind it the turn and what it committed.
@@ -177,7 +177,7 @@ impl Control for ControlService {
         Ok(Response::new(answer(&self.drive, author, request.into_inner()).await))
     }
 
-    type SubmitStreamStream = ReplyStream<CommandReplies>;
+    type SubmitStreamStream = ControlStream<CommandReplies>;
 
     async fn submit_stream(
         &self,
@@ -232,7 +232,7 @@ impl Control for ControlService {
         self.reads.status().await.map(Response::new)
     }
 
-    type WatchServiceStream = ReplyStream<WatchServiceReply>;
+    type WatchServiceStream = ControlStream<WatchServiceReply>;
 
     async fn watch_service(
         &self,

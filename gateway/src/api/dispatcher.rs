@@ -28,9 +28,9 @@ use tokio::{
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
-/// A stream that has not said hello after this time is ended.
+/// A stream without a hello is ended after this time.
 const HELLO_LIMIT: Duration = Duration::from_secs(10);
-/// Streams that have not said hello yet; one more is refused, and its agent comes again.
+/// Streams that may wait for their hello at once; one more is refused, and its agent comes again.
 const GREETINGS_MAX: usize = 2_048;
 
 /// The service.

@@ -177,8 +177,8 @@ enum Accepting {
 }
 
 impl Accepting {
-    /// The connection, if there is one. An error is told once and waited out, since the next try
-    /// would fail alike.
+    /// The connection, if there is one. An error is logged once and waited out, since the next
+    /// attempt would fail in the same way.
     async fn judge<T>(&mut self, door: &ConnectionLimiter, accepted: io::Result<T>) -> Option<T> {
         match (accepted, *self) {
             (Ok(connection), Accepting::Works) => Some(connection),
@@ -187,7 +187,7 @@ impl Accepting {
                 tracing::info!(door = door.name, "the system takes connections again");
                 Some(connection)
             }
-            // The other end has gone already; that says nothing about the next one.
+            // The other end has gone already; the next connection may be fine.
             (Err(error), _) if error.kind() == io::ErrorKind::ConnectionAborted => None,
             (Err(error), before) => {
                 if before == Accepting::Works {
@@ -201,7 +201,7 @@ impl Accepting {
     }
 }
 
-/// What HTTP/2 says to one that is sent away: settings, and GOAWAY with ENHANCE_YOUR_CALM and a
+/// The bytes of HTTP/2 that refuse a connection: settings, and GOAWAY with ENHANCE_YOUR_CALM and a
 /// message.
 fn farewell(message: &str) -> Vec<u8> {
     const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];

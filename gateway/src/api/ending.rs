@@ -29,7 +29,7 @@ impl HeldPermit {
     }
 }
 
-/// What is told to those whose answer ends with the manager.
+/// The status of answers that end with the manager.
 pub(super) fn stopping() -> Status {
     let mut status = Status::unavailable("the manager is stopping");
     status.metadata_mut().insert(STOPPING_HEADER, tonic::metadata::MetadataValue::from_static("1"));

@@ -7,7 +7,7 @@ use super::reads::{Reads, blocking, in_the_future, past_status, status};
 use crate::{
     admit::Refusal,
     doctor,
-    history::{PastError, select::Selection, tell::Teller, why},
+    history::{PastError, select::Selection, tell::RecordFeed, why},
 };
 use futures::Stream;
 use skep_log::Subscription;
@@ -84,7 +84,7 @@ impl History for HistoryService {
         let now = view.clone();
         let teller = blocking(move || {
             let selection = Selection::of(&request, &past, &now)?;
-            Ok(Teller::new(past, selection))
+            Ok(RecordFeed::new(past, selection))
         })
         .await?;
         let subscription = match (follow && newest < to, self.reads.drive()) {
@@ -177,7 +177,8 @@ fn no_such_range(from: Revision, to: Revision, newest: Revision) -> PastError {
         .into()
 }
 
-/// What is told: both ends included, what was newest when it was asked, and how many of that.
+/// Which records are sent: the first and the last, the newest one at the time of the call, and how
+/// many of those up to it.
 struct Range {
     from: Revision,
     to: Revision,
@@ -185,9 +186,9 @@ struct Range {
     tail: usize,
 }
 
-/// Tells what there is, then what comes.
+/// Sends the records that there are, then those that come.
 async fn tell(
-    mut teller: Teller,
+    mut teller: RecordFeed,
     view: View,
     range: Range,
     subscription: Option<Subscription>,
@@ -203,7 +204,7 @@ async fn tell(
     });
     let teller = match past.await {
         Ok((teller, Ok(()))) => teller,
-        // The reader hears why; one that has gone does not.
+        // A reader that has gone does not get the error, and needs none.
         Ok((_, Err(error))) => return drop(out.send(Err(past_status(&error))).await),
         Err(error) => return drop(out.send(Err(Status::internal(error.to_string()))).await),
     };
@@ -213,7 +214,7 @@ async fn tell(
 }
 
 async fn follow(
-    mut teller: Teller,
+    mut teller: RecordFeed,
     mut subscription: Subscription,
     from: Revision,
     to: Revision,

@@ -3,6 +3,7 @@
 //! What is ordered, and what is passed on when, is decided by [`OutputReader`]; here the view, the
 //! agents' chunks and the clock are brought to it, and its orders to the hub.
 
+use super::reads::status;
 use crate::{
     drive::Drive,
     hub::Hub,
@@ -86,11 +87,11 @@ impl Subjects {
     fn find(view: &View, asked: &LogsRequest) -> Result<Subjects, Status> {
         let (mut services, mut tasks) = (Vec::new(), Vec::new());
         for reference in &asked.services {
-            let index = resolve::service(view, reference).map_err(|error| error.to_status())?;
+            let index = resolve::service(view, reference).map_err(|error| status(&error.into()))?;
             services.extend(view.services().get(index).map(|row| row.id));
         }
         for reference in &asked.tasks {
-            let index = resolve::task(view, reference).map_err(|error| error.to_status())?;
+            let index = resolve::task(view, reference).map_err(|error| status(&error.into()))?;
             tasks.extend(view.tasks().get(index).map(|row| row.id));
         }
         Ok(Subjects { services, tasks })
@@ -175,7 +176,7 @@ impl Relay {
                 () = self.out.closed() => break,
                 Some(arrival) = self.reads.next(), if !self.reads.is_empty() => {
                     self.take(arrival);
-                    // What is there already is taken before anybody is said to be silent.
+                    // Chunks that have arrived are taken before a node counts as silent.
                     while let Some(Some(arrival)) = self.reads.next().now_or_never() {
                         self.take(arrival);
                     }
@@ -208,7 +209,7 @@ impl Relay {
         self.reader.look(&targets, prospect, now);
     }
 
-    /// Does all that the reader wants done. False when nobody listens any more.
+    /// Carries out all outputs of the reader. False when the caller has gone.
     async fn carry_out(&mut self) -> bool {
         while let Some(output) = self.reader.poll_output(self.now()) {
             match output {

@@ -249,7 +249,7 @@ fn count(n: usize) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
 }
 
-/// Runs what reads the disk, or lists much, where that stops nobody else.
+/// Runs a read that blocks or takes long on a thread of its own, so that other calls go on.
 pub(crate) async fn blocking<T: Send + 'static>(
     read: impl FnOnce() -> Result<T, PastError> + Send + 'static,
 ) -> Result<T, Status> {

@@ -105,7 +105,7 @@ impl Doors {
     }
 
     /// Serves until `stop`. What is asked then has a moment to be answered; what goes on after that
-    /// is ended with a word that the manager is stopping.
+    /// is ended with the status that the manager is stopping.
     pub async fn serve(
         self,
         door: ConnectionLimiter,

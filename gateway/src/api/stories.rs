@@ -1,6 +1,7 @@
-//! Stories about what comes through the doors, hostile calls among it: each is bounded and answered.
+//! Stories about what comes through the doors. Hostile calls are among it: each is answered, and
+//! none takes more than its bound.
 
-use super::{dispatcher::GreetingLimits, testing::RunningManager};
+use super::{dispatcher::GreetingLimits, testing::LiveCluster};
 use futures::StreamExt;
 use skep_proto::{
     Id,
@@ -46,7 +47,7 @@ fn stranger() -> Hello {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_that_does_not_begin_with_hello_is_ended() {
-    let running = RunningManager::start().await;
+    let running = LiveCluster::start().await;
     let channel = running.open(GreetingLimits::default()).await;
     for first in [Message::Heartbeat(Heartbeat { beat: 1 }), Message::Report(Report::default())] {
         let (_say, attached) = attach(&channel, Some(first)).await;
@@ -60,7 +61,7 @@ async fn a_stream_that_does_not_begin_with_hello_is_ended() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn streams_that_never_say_hello_are_bounded_in_time_and_number() {
-    let running = RunningManager::start().await;
+    let running = LiveCluster::start().await;
     let limits = GreetingLimits { wait: Duration::from_millis(500), streams: 1 };
     let channel = running.open(limits).await;
     let mute = tokio::spawn({
@@ -85,13 +86,16 @@ async fn streams_that_never_say_hello_are_bounded_in_time_and_number() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_that_is_turned_away_loses_its_stream_in_both_directions() {
-    let running = RunningManager::start().await;
+    let running = LiveCluster::start().await;
     let channel = running.open(GreetingLimits::default()).await;
     let (say, attached) = attach(&channel, Some(Message::Hello(stranger()))).await;
     let mut heard = attached.unwrap();
     let first = timeout(SOON, heard.message()).await.unwrap().unwrap().unwrap();
     let Some(to_agent::Message::Turned(turned)) = first.message else { panic!("{first:?}") };
-    assert_eq!(turned.code(), TurnedCode::NodeRemoved);
+    assert_eq!(
+        (turned.code(), turned.message.as_str()),
+        (TurnedCode::Retry, "\"\" is no host name for a node")
+    );
     assert!(timeout(SOON, heard.message()).await.unwrap().unwrap().is_none(), "its end");
     // It goes on talking; nobody reads it any more.
     timeout(SOON, say.closed()).await.expect("the manager's side is closed too");
@@ -99,7 +103,7 @@ async fn an_agent_that_is_turned_away_loses_its_stream_in_both_directions() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn numbers_that_stand_for_nothing_and_text_of_any_kind_end_no_session() {
-    let running = RunningManager::start().await;
+    let running = LiveCluster::start().await;
     let channel = running.open(GreetingLimits::default()).await;
     let description = NodeDescription {
         hostname: "n\u{202e}ö1".into(),
@@ -138,7 +142,7 @@ async fn numbers_that_stand_for_nothing_and_text_of_any_kind_end_no_session() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn commands_without_sense_are_refused_and_the_next_one_is_answered() {
-    let running = RunningManager::start().await;
+    let running = LiveCluster::start().await;
     let mut control = ControlClient::new(running.open(GreetingLimits::default()).await);
     let actions = [
         None,
@@ -173,7 +177,7 @@ fn refused(status: &Status) -> (Code, String, String) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn reads_of_what_is_not_there_or_not_yet_are_answered() {
-    let running = RunningManager::start().await;
+    let running = LiveCluster::start().await;
     let newest = running.create("web").await;
     let channel = running.open(GreetingLimits::default()).await;
     let (mut control, mut history) =
@@ -192,8 +196,9 @@ async fn reads_of_what_is_not_there_or_not_yet_are_answered() {
     assert!(hint.contains("running"), "{hint}");
     for object in ["", "*", "\u{0}", "a/b/c", &"9".repeat(100_000)] {
         let why = WhyRequest { object: object.into(), moment: None };
-        let error = history.why(why).await.unwrap_err();
-        assert!(error.message().len() < 1_000, "{}", error.message().len());
+        let (code, message, _) = refused(&history.why(why).await.unwrap_err());
+        assert!(matches!(code, Code::NotFound | Code::InvalidArgument), "{message}");
+        assert!(message.len() < 1_100, "{}", message.len());
     }
     let backwards = LogRequest { from_revision: 9, to_revision: 3, ..LogRequest::default() };
     let (code, message, hint) = refused(&history.log(backwards).await.unwrap_err());
@@ -215,7 +220,7 @@ async fn reads_of_what_is_not_there_or_not_yet_are_answered() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_watches_from_a_revision_that_does_not_come_is_told() {
-    let mut running = RunningManager::start().await;
+    let mut running = LiveCluster::start().await;
     running.create("web").await;
     running.reads = running.reads.clone().with_revision_wait(Duration::from_millis(50));
     let request = WatchServiceRequest { service: "web".into(), after_revision: u64::MAX };
@@ -230,7 +235,7 @@ async fn who_watches_from_a_revision_that_does_not_come_is_told() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn readers_of_history_are_bounded_in_number() {
-    let running = RunningManager::start().await;
+    let running = LiveCluster::start().await;
     let newest = running.create("web").await;
     let mut history = HistoryClient::new(running.open(GreetingLimits::default()).await);
     let follow = LogRequest { follow: true, from_revision: newest + 2, ..LogRequest::default() };

@@ -33,14 +33,14 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Endpoint};
 
 /// A manager of one node without an agent.
-pub(crate) struct RunningManager {
+pub(crate) struct LiveCluster {
     pub(crate) drive: Drive,
     pub(crate) reads: Reads,
     dir: TempDir,
 }
 
-impl RunningManager {
-    pub(crate) async fn start() -> RunningManager {
+impl LiveCluster {
+    pub(crate) async fn start() -> LiveCluster {
         let dir = TempDir::new().unwrap();
         let config = Config { min_free: 0.0, ..Config::new(dir.path().join("log"), Id(1)) };
         let identity = ManagerIdentity {
@@ -54,7 +54,7 @@ impl RunningManager {
         let (drive, _) = Drive::start(log, state);
         let door = ConnectionLimiter::new("story", ConnectionLimits { all: 4, process: 4 });
         let reads = Reads::live(drive.clone(), Arc::default(), Id(1), door);
-        RunningManager { drive, reads, dir }
+        LiveCluster { drive, reads, dir }
     }
 
     pub(crate) async fn ask(&self, action: Action) -> u64 {

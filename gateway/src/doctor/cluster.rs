@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 /// Failures in a row of one slot that make a crash loop.
 const CRASH_LOOP_FAILURES: u32 = 3;
-/// Findings of one kind that are told one by one; the others are counted.
+/// Findings of one kind that are listed; the others are counted.
 const TOLD_MAX: usize = 20;
 
 /// Objects that a reconciler failed on.

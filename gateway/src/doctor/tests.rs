@@ -1,6 +1,6 @@
 //! Stories about what is found.
 
-use super::*;
+use super::{clock::Agreement, *};
 use crate::history::testing::write;
 use skep_projections::fixture::World;
 use skep_proto::{

@@ -3,7 +3,7 @@
 //! Names stand in the records that introduce objects, and nowhere else. The audit index leads from
 //! an id to the record that introduced it, and from a name to every record that gave it.
 
-use super::{Past, PastError, summary::Names};
+use super::{Past, PastError, summary::ObjectNames};
 use skep_proto::{
     Id, Revision, event,
     v1::{Record, event::Kind},
@@ -104,7 +104,7 @@ impl NameLookup {
     }
 }
 
-impl Names for NameLookup {
+impl ObjectNames for NameLookup {
     fn name(&mut self, id: Id) -> String {
         match self.of(id) {
             KnownNames::Service(name) | KnownNames::Node(name) | KnownNames::Task(_, name)

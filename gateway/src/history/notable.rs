@@ -1,8 +1,8 @@
 //! Which records a person wants to read without asking for all. PURE.
 //!
 //! Commands, accepted or not; decisions that move work or stop it; failures, and machines that come
-//! and go. What is left out is the ordinary life of tasks: it is many times as much, and it says
-//! that all is well.
+//! and go. The ordinary life of tasks is left out: it is many times as much, and only shows that
+//! all is well.
 
 use skep_proto::{
     task_state::EndKind,
@@ -55,7 +55,7 @@ pub fn notable(record: &Record) -> bool {
     }
 }
 
-/// Somebody's work has to leave a machine.
+/// Tasks have to leave a node.
 fn is_a_move(reason: DesireReason) -> bool {
     match reason {
         DesireReason::NodeDrained

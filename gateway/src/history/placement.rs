@@ -1,4 +1,4 @@
-//! Why a task stands where it stands, in words. PURE.
+//! Why a task is on its node, as text. PURE.
 
 use skep_proto::v1::{FilterCount, PlacementFilter, TaskAssigned};
 

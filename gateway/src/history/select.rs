@@ -1,4 +1,4 @@
-//! Which records somebody asks for.
+//! Which records a query asks for.
 //!
 //! A service is asked for with its tasks: what happens to them is what happens to it. Names mean
 //! every object that ever had them, so that the log of a service that was removed, or made anew,
@@ -230,7 +230,7 @@ fn speaker(word: &str, past: &Past, view: &View) -> Result<Speaker, PastError> {
     {
         return Ok(Speaker::Reconciler(reconciler));
     }
-    // Whoever is no machine may be a person: people are not listed anywhere.
+    // A name that no machine has may be a person's: people are not listed anywhere.
     let machines = match find(word, past, view) {
         Ok(ids) => ids,
         Err(PastError::Refused(_)) => Vec::new(),

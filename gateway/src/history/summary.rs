@@ -1,6 +1,6 @@
 //! A record in one line for people. PURE.
 //!
-//! The names come from whoever asks: the same record reads `web.3 failed: exit code 137 (killed
+//! The caller looks the names up: the same record reads `web.3 failed: exit code 137 (killed
 //! from outside) on alpha` today and in ten years, when neither service nor node is there any more.
 
 mod machines;
@@ -17,13 +17,13 @@ use skep_proto::{
 };
 
 /// Finds what objects are, or were, called.
-pub trait Names {
+pub trait ObjectNames {
     /// The name of a service, node or task; something readable where there is none.
     fn name(&mut self, id: Id) -> String;
 }
 
 /// The record in one line.
-pub fn line(record: &Record, names: &mut dyn Names) -> String {
+pub fn line(record: &Record, names: &mut dyn ObjectNames) -> String {
     let Some(kind) = record.event.as_ref().and_then(|event| event.kind.as_ref()) else {
         return "a kind of record that this program does not know".into();
     };
@@ -52,13 +52,7 @@ pub fn line(record: &Record, names: &mut dyn Names) -> String {
         }
         Kind::RolloutCompleted(e) => format!("{}: roll-out completed", name(&e.service_id)),
         Kind::StrayObserved(e) => machines::stray(e, &name(&e.node_id)),
-        Kind::StrayDisowned(e) => {
-            format!(
-                "task {} on {} shall end: nobody owns it",
-                Id::from_bytes(&e.task_id),
-                name(&e.node_id)
-            )
-        }
+        Kind::StrayDisowned(e) => machines::disowned(e, &name(&e.node_id)),
         Kind::ObjectParked(e) => parked(e, &name(&e.object_id)),
         Kind::Checkpoint(_) => "checkpoint".into(),
         Kind::FeatureLevelRaised(e) => format!("feature level raised to {}", e.level),
@@ -82,14 +76,7 @@ pub fn line(record: &Record, names: &mut dyn Names) -> String {
         }
         Kind::NodeConditionsObserved(e) => machines::conditions(e, &name(&e.node_id)),
         Kind::TaskCreated(e) => tasks::created(e, &name(&e.task_id)),
-        Kind::TaskAssigned(e) => {
-            format!(
-                "{} assigned to {} (best of {})",
-                name(&e.task_id),
-                name(&e.node_id),
-                e.candidates
-            )
-        }
+        Kind::TaskAssigned(e) => tasks::assigned(e, &name(&e.task_id), &name(&e.node_id)),
         Kind::TaskDesired(e) => tasks::desired(e, &name(&e.task_id)),
         Kind::TaskRejected(e) => format!("{} withdrawn{}", name(&e.task_id), after(&e.error)),
         Kind::TaskOrphaned(e) => {
@@ -105,7 +92,7 @@ pub fn line(record: &Record, names: &mut dyn Names) -> String {
 
 pub use tasks::ended;
 
-/// The node whose agent speaks.
+/// The node whose agent wrote the record.
 fn agent(record: &Record) -> Option<&[u8]> {
     match record.author.as_ref()?.who.as_ref()? {
         Who::NodeId(id) => Some(id),
@@ -113,7 +100,7 @@ fn agent(record: &Record) -> Option<&[u8]> {
     }
 }
 
-/// The manager that speaks.
+/// The manager that wrote the record.
 fn manager(record: &Record) -> Option<&[u8]> {
     match record.author.as_ref()?.who.as_ref()? {
         Who::ManagerId(id) => Some(id),
@@ -121,7 +108,7 @@ fn manager(record: &Record) -> Option<&[u8]> {
     }
 }
 
-/// `: text`, where there are any.
+/// `: text`, or nothing where there is no text.
 fn after(text: &str) -> String {
     if text.is_empty() { String::new() } else { format!(": {text}") }
 }

@@ -18,18 +18,18 @@ use std::{collections::BTreeSet, sync::Arc};
 /// Newest records that can be asked for by number; more are cut to this.
 pub const TAIL_MAX: usize = 100_000;
 
-/// Reads the log to somebody.
-pub struct Teller {
+/// Turns log entries into the records that a query asks for.
+pub struct RecordFeed {
     past: Past,
     selection: Selection,
     names: NameLookup,
 }
 
-impl Teller {
+impl RecordFeed {
     /// Of what was selected.
-    pub fn new(past: Past, selection: Selection) -> Teller {
+    pub fn new(past: Past, selection: Selection) -> RecordFeed {
         let names = NameLookup::new(past.clone());
-        Teller { past, selection, names }
+        RecordFeed { past, selection, names }
     }
 
     /// Tells the records of a range, both ends included, until `take` has enough; of a `tail` other

@@ -3,7 +3,7 @@
 use super::{
     notable::notable,
     select::Selection,
-    tell::Teller,
+    tell::RecordFeed,
     testing::{WrittenLog, agent, alice, say, write},
     why::why,
     *,
@@ -30,7 +30,7 @@ fn log_of(written: &WrittenLog, request: &LogRequest) -> Result<Vec<LogRecord>, 
     let selection = Selection::of(request, &past, &view)?;
     let mut found = Vec::new();
     let tail = usize::try_from(request.tail).unwrap();
-    Teller::new(past, selection).tell(
+    RecordFeed::new(past, selection).tell(
         &view,
         Revision(request.from_revision.max(1)),
         newest,

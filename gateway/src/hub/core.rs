@@ -106,7 +106,7 @@ impl<C> HubCore<C> {
         self.handle_gone(conn);
     }
 
-    /// Somebody has a message for a node's agent.
+    /// A caller has a message for a node's agent.
     pub fn handle_order(&mut self, node: Id, message: ToAgent, caller: C) {
         let conn = self.sessions.conn_of(node).filter(|conn| self.streams.contains(conn));
         self.outputs.push_back(match conn {
@@ -133,7 +133,7 @@ impl<C> HubCore<C> {
         self.collect();
     }
 
-    /// The manager ends: every agent is told so, and no more sessions are opened.
+    /// The manager stops: every agent gets a message, and no more sessions are opened.
     pub fn handle_stopping(&mut self) {
         self.sessions.handle_stopping();
         self.collect();

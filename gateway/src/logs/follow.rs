@@ -20,9 +20,10 @@ use skep_proto::{
 use stages::{NodeOutput, OrderStage, ReadStage, TaskOutput};
 use std::collections::{BTreeMap, VecDeque};
 
-/// A node that has sent nothing of a finite log for so long is given up, and the reader is told.
+/// A node that has sent nothing of a finite log for so long is given up, and the reader gets a
+/// notice.
 const ANSWER_LIMIT_NS: u64 = 10 * SECOND_NS;
-/// A node that went away is asked again after so long, if it is said to be ready.
+/// A node that went away is asked again after so long, if it is ready.
 const RETRY_NS: u64 = SECOND_NS / 2;
 /// A follower waits so long for the last lines of a task that the cluster has forgotten.
 const FORGOTTEN_LIMIT_NS: u64 = 10 * SECOND_NS;
@@ -42,7 +43,7 @@ pub enum ReadMode {
     Follow,
 }
 
-/// Whether tasks may come that nobody knows yet.
+/// Whether more tasks may come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Prospect {
     /// A service that is read is still there.
@@ -211,7 +212,8 @@ impl OutputReader {
             self.say_gap(node_id, LogGapKind::Unreadable, message, now);
         }
         for id in &chunk.ended_ids {
-            if let Some(task) = self.tasks.get_mut(&Id::from_bytes(id)) {
+            let task = self.tasks.get_mut(&Id::from_bytes(id));
+            if let Some(task) = task.filter(|task| task.node == node_id) {
                 task.stage = task.stage.read();
             }
         }
@@ -367,7 +369,9 @@ impl OutputReader {
     }
 
     fn take_line(&mut self, node: Id, node_name: &str, mut line: LogLine, now: Timestamp) {
-        let Some(task) = self.tasks.get_mut(&Id::from_bytes(&line.task_id)) else { return };
+        let task = self.tasks.get_mut(&Id::from_bytes(&line.task_id));
+        // A node is believed about its own tasks alone.
+        let Some(task) = task.filter(|task| task.node == node) else { return };
         let at = Timestamp(line.at);
         task.last = Some(match task.last {
             Some((last, lines)) if last == at => (last, lines + 1),
@@ -380,7 +384,8 @@ impl OutputReader {
     }
 
     fn take_loss(&mut self, node: Id, node_name: String, loss: &LogLoss, now: Timestamp) {
-        let Some(task) = self.tasks.get(&Id::from_bytes(&loss.task_id)) else { return };
+        let task = self.tasks.get(&Id::from_bytes(&loss.task_id));
+        let Some(task) = task.filter(|task| task.node == node) else { return };
         let name = &task.name;
         let message = match loss.lines {
             0 => format!("{name}: lines are missing here; newer ones pushed them out"),

@@ -1,4 +1,4 @@
-//! The metrics page of a running manager: its numbers, gathered when somebody scrapes.
+//! The metrics page of a running manager: its numbers, gathered at each scrape.
 
 use super::ManagerGauges;
 use crate::{api::door::ConnectionLimiter, drive::Drive};

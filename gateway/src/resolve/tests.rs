@@ -1,6 +1,7 @@
 //! Stories about references.
 
 use super::*;
+use crate::{admit::Refusal, api::reads::status};
 use skep_projections::fixture::{World, id};
 use skep_proto::v1::event::Kind;
 
@@ -30,7 +31,6 @@ fn a_slip_of_the_finger_gets_a_hint() {
     assert_eq!(error.hint(), "did you mean \"web\"?");
     let error = service(&world.view, "payments").unwrap_err();
     assert!(error.hint().contains("skep service ls"), "{}", error.hint());
-    assert_eq!(error.to_status().code(), tonic::Code::NotFound);
     assert_eq!(service(&world.view, ""), Err(ResolveError::Empty(Noun::Service)));
 }
 
@@ -137,10 +137,9 @@ fn a_task_is_found_by_its_whole_id_too() {
 
 /// All that somebody hears of an error.
 fn heard(error: &ResolveError) -> (tonic::Code, String, String) {
-    let status = error.to_status();
-    let refused = <Refused as prost::Message>::decode(status.details()).unwrap();
-    assert_eq!((refused.code(), refused.message.as_str()), (error.code(), status.message()));
-    (status.code(), refused.message, refused.hint)
+    let refusal = Refusal::from(error.clone());
+    assert_eq!(refusal.code, error.code());
+    (status(&refusal).code(), refusal.message, refusal.hint)
 }
 
 #[test]

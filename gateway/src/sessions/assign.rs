@@ -1,4 +1,4 @@
-//! What a node is told of its tasks: the whole set at first, then what changed, each message with
+//! The assignments that a node is sent: the whole set at first, then the changes, each message with
 //! its position. PURE.
 
 use super::{
@@ -61,7 +61,7 @@ pub(super) fn first(
     Some(batch)
 }
 
-/// What the agent must hear of these changes; none when they are its own reports come back.
+/// The part of these changes that the agent needs; none when they are only its own reports.
 pub(super) fn next(
     view: &View,
     session: &mut Session,

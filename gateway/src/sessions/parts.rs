@@ -1,7 +1,7 @@
 //! Assignments on their way to one agent: in parts of bounded size, each spec once. PURE.
 //!
-//! What a node must hear may be large: hundreds of tasks, whose specs may each be as large as a
-//! command. So a message is cut into parts, a service and spec version is described once in a
+//! The assignments of a node may be large: hundreds of tasks, each spec as large as a command may
+//! be. So a message is cut into parts, a service and spec version is described once in a
 //! stream, and no more than a few parts are sent before the agent has taken them. Messages that fit
 //! into one part wait for nothing.
 

@@ -1,4 +1,4 @@
-//! Which tasks changed lately, so that an agent that comes back hears only what it missed. PURE.
+//! Which tasks changed lately, so that an agent that comes back gets only what it missed. PURE.
 
 use skep_projections::{Delta, View};
 use skep_proto::{Id, Position, Revision};

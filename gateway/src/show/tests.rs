@@ -2,7 +2,10 @@
 
 use super::*;
 use skep_projections::fixture::{World, id};
-use skep_proto::v1::{Filter, ListRequest, NodeState, PlacementBlocked, TaskState, event::Kind};
+use skep_proto::v1::{
+    Filter, ListRequest, NodeState, PlacementBlocked, RolloutPaused, RolloutStarted, TaskState,
+    event::Kind,
+};
 
 fn world() -> World {
     World::of(
@@ -258,4 +261,27 @@ fn names_are_sorted_as_people_sort_them() {
     }
     let sorted = nodes(&world, &ListRequest::default());
     assert_eq!(sorted, ["9", "10", "a", "n1", "N2", "n02b", "n10", "n99999999999999999999999"]);
+}
+
+#[test]
+fn a_service_names_the_images_that_still_run_while_its_roll_out_is_not_complete() {
+    let mut world = World::of(
+        "node n1 | service web replicas=3 image=app:1 | task web.1 on n1 running \
+         | task web.2 on n1 running | task web.3 on n1 failed | update web image=app:2",
+    );
+    let web =
+        |world: &World| list::services(&world.view, &ListRequest::default()).unwrap().remove(0);
+    assert_eq!(web(&world).older_images, [""; 0], "no roll-out has begun");
+    let (service_id, spec_version) = (
+        id("service", "web").to_bytes(),
+        world.view.services().get(world.service("web")).unwrap().spec_version.0,
+    );
+    let started = RolloutStarted { service_id: service_id.clone(), spec_version };
+    world.record(Kind::RolloutStarted(started));
+    assert_eq!(web(&world).older_images, ["app:1"]);
+    let paused = RolloutPaused { service_id, spec_version, ..RolloutPaused::default() };
+    world.record(Kind::RolloutPaused(paused));
+    assert_eq!(web(&world).older_images, ["app:1"]);
+    world.tell("web.1 failed | web.2 failed | task web.1 on n1 running");
+    assert_eq!(web(&world).older_images, [""; 0], "only the newest runs");
 }

@@ -499,7 +499,7 @@ fn a_task_is_judged_by_the_constraints_that_its_service_has_now() {
          label n1 zone:b
          > fitness: web.1 rejected: node n1 no longer meets its constraints
          > restart: web.1 wanted shutdown, ended
-         > restart: web.1#2 created, held 5000 ms, attempt 1
+         > restart: web.1#2 created, held 10000 ms, attempt 1
          > placement: web.1#2 on n2 (0/0, of 1)
          > placement: web explained: of 2, constraints 1",
     );

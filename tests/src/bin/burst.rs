@@ -154,7 +154,7 @@ impl BurstCluster {
                     state: *state as i32,
                     ..Default::default()
                 };
-                let tasks = view.tasks_on(place).map(|(_, task)| seen(task.id)).collect();
+                let tasks = view.tasks_on(node_idx).map(|(_, task)| seen(task.id)).collect();
                 self.ask(Request::Machine(MachineRequest::Report { node: node.id, tasks }))
             });
             for reported in futures::future::join_all(reports).await {

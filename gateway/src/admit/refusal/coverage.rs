@@ -36,7 +36,7 @@ const MADE_ELSEWHERE: [(&str, &str); 8] = [
     ("error.to_string()", "admit/spec.rs"),
     // A constant: `commands_and_moments_that_are_not_there_are_refused_with_a_hint`.
     ("STOPPED)", "offline.rs"),
-    // Why nobody leads: `without_a_leader_people_are_refused_after_five_seconds_and_machines_go_on_waiting`.
+    // Why nobody leads, which the stories in `drive/core/stories/waiting.rs` show.
     ("why)", "drive/core.rs"),
     // What the log says of itself, and what the system says: no story can bring these about.
     ("why)", "drive.rs"),

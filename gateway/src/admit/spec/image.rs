@@ -1,10 +1,10 @@
-//! Whether an image can be meant: a reference to one, or the name of a program. PURE.
+//! Whether a text can be an image: a reference to one, or the name of a program. PURE.
 //!
 //! The grammar is that of the registries: `[HOST[:PORT]/]NAME[:TAG][@DIGEST]`, with names in lower
 //! case. The process runtime takes a program's absolute path or its name instead, so those are
 //! admitted where a node could run one.
 
-use super::super::Refusal;
+use super::super::{Refusal, refusal::excerpt};
 use skep_projections::View;
 use skep_proto::v1::RuntimeKind;
 
@@ -33,7 +33,7 @@ pub(super) fn validate(view: &View, image: &str) -> Result<(), Refusal> {
     }
     match fault(image) {
         Some(fault) if !(may_be_program(image) && runs_programs(view)) => {
-            Err(Refusal::invalid(format!("{image:.300?} is no image: {fault}"))
+            Err(Refusal::invalid(format!("{:?} is no image: {fault}", excerpt(image, 300)))
                 .hint("write [HOST[:PORT]/]NAME[:TAG][@DIGEST], with the name in lower case"))
         }
         Some(_) | None => Ok(()),

@@ -129,7 +129,8 @@ fn options(mount: &Mount) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Nodes without an engine mount nothing; a cluster without nodes says nothing of drivers.
+/// Refuses a driver that no engine has. Only nodes with an engine count; while there is none, every
+/// driver is admitted.
 fn driver(view: &View, driver: &str) -> Result<(), Refusal> {
     if driver.is_empty() || driver == defaults::VOLUME_DRIVER {
         return Ok(());

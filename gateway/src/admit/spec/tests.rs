@@ -115,9 +115,9 @@ fn labels_are_bounded_and_plain() {
     invalid(with("a\n", "x"), "label \"a\\n\" holds control characters", "");
     let (fits, long) = ("k".repeat(4_096), "k".repeat(4_097));
     allowed(with(&fits, &fits));
-    let message = format!("label {:.40?}… is longer than 4096 bytes", long);
+    let message = format!("label \"{}…\" is longer than 4096 bytes", "k".repeat(80));
     invalid(with(&long, ""), &message, "");
-    invalid(with("k", &long), "label \"k\"… is longer than 4096 bytes", "");
+    invalid(with("k", &long), "label \"k\" is longer than 4096 bytes", "");
     let many =
         |n: usize| (0..n).map(|n| (n.to_string(), String::new())).collect::<BTreeMap<_, _>>();
     allowed(|spec| spec.annotations.get_or_insert_default().labels = many(256));

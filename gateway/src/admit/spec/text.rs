@@ -1,6 +1,6 @@
 //! Names, labels and other text of a spec. PURE.
 
-use super::super::Refusal;
+use super::super::{Refusal, refusal::excerpt};
 
 /// Longest service name: it becomes a host name.
 const NAME_CHARS_MAX: usize = 63;
@@ -8,6 +8,9 @@ const NAME_CHARS_MAX: usize = 63;
 const LABEL_BYTES_MAX: usize = 4_096;
 /// Longest host name that a kernel takes, bytes; a longer one is refused.
 const HOSTNAME_BYTES_MAX: usize = 64;
+
+/// Most characters of a text that a refusal quotes because it is too long.
+const QUOTED_CHARS_MAX: usize = 80;
 
 /// Refuses what can't be a service's name.
 pub(super) fn name(name: &str) -> Result<(), Refusal> {
@@ -32,8 +35,8 @@ pub(in crate::admit) fn label(key: &str, value: &str) -> Result<(), Refusal> {
     }
     if key.len() > LABEL_BYTES_MAX || value.len() > LABEL_BYTES_MAX {
         return Err(Refusal::invalid(format!(
-            "label {:.40?}… is longer than {LABEL_BYTES_MAX} bytes",
-            key
+            "label {:?} is longer than {LABEL_BYTES_MAX} bytes",
+            excerpt(key, QUOTED_CHARS_MAX)
         )));
     }
     if has_control(key) || has_control(value) {
@@ -59,7 +62,8 @@ pub(super) fn hostname(name: &str) -> Result<(), Refusal> {
     let bad = name.chars().find(|c| !c.is_ascii_alphanumeric() && !"-.".contains(*c));
     let refusal = if name.len() > HOSTNAME_BYTES_MAX {
         Refusal::invalid(format!(
-            "host name {name:.80?} has {} bytes, {HOSTNAME_BYTES_MAX} are possible",
+            "host name {:?} has {} bytes, {HOSTNAME_BYTES_MAX} are possible",
+            excerpt(name, QUOTED_CHARS_MAX),
             name.len()
         ))
     } else if let Some(bad) = bad {

@@ -1,7 +1,7 @@
 //! Stories about the bounds of the door for people.
 
 use super::*;
-use crate::api::testing::RunningManager;
+use crate::api::testing::LiveCluster;
 use skep_proto::v1::Refused;
 use tonic::Code;
 
@@ -23,7 +23,7 @@ fn a_command_and_a_list_are_refused_above_their_bounds_with_both_numbers() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_list_that_finds_no_room_is_refused_after_a_while() {
-    let running = RunningManager::start().await;
+    let running = LiveCluster::start().await;
     let mut service = ControlService::new(running.drive.clone(), running.reads.clone());
     service.list_wait = Duration::from_millis(10);
     let all = service.lists.clone().acquire_many_owned(LISTS_MAX as u32).await.unwrap();
@@ -43,7 +43,7 @@ async fn a_list_that_finds_no_room_is_refused_after_a_while() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_has_no_credentials_asks_nothing() {
-    let running = RunningManager::start().await;
+    let running = LiveCluster::start().await;
     let service = ControlService::new(running.drive.clone(), running.reads.clone());
     let error = service.submit(Request::new(Command::default())).await.unwrap_err();
     assert_eq!(

@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 
 /// Most connections of one socket; one more gets a message and is closed at once.
 const CONNECTIONS_MAX: u32 = 8_192;
-/// ConnectionCounts that only the manager's own agent can take, so that a full door never costs it its
-/// session.
+/// Connections reserved for the manager's own agent, so that others never cost it its session.
 const OWN_CONNECTIONS: u32 = 8;
 /// Descriptors that connections leave to the log, tasks and files; where fewer are allowed,
 /// connections get a third.

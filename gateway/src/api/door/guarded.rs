@@ -1,4 +1,4 @@
-//! A connection that must say something: one that does not is closed.
+//! A connection that is closed when the other end is silent for too long.
 //!
 //! A live HTTP/2 connection is never silent for long, since its other end answers the keepalive.
 
@@ -13,9 +13,9 @@ use tokio::{
 };
 use tonic::transport::server::Connected;
 
-/// A connection that has not sent a greeting's worth of bytes after this time is closed.
+/// A connection that has sent less than a greeting by this time is closed.
 const GREETING_LIMIT: Duration = Duration::from_secs(10);
-/// The first bytes of HTTP/2 are so many; no request of HTTP/1.1 is shorter.
+/// Bytes of a greeting: the preface of HTTP/2 has so many, and no request of HTTP/1.1 is shorter.
 const GREETING_BYTES: usize = 24;
 /// A connection from which nothing came for so long is closed.
 const SILENCE_LIMIT: Duration = Duration::from_secs(60);

@@ -1,7 +1,7 @@
 //! Stories about a running manager: what changes is seen by those who follow.
 
 use super::*;
-use crate::api::{history::HistoryService, testing::RunningManager};
+use crate::api::{history::HistoryService, testing::LiveCluster};
 use futures::{Stream, StreamExt};
 use skep_proto::v1::{
     LogRequest, RemoveService, WatchServiceReply, WatchServiceRequest, command::Action,
@@ -10,7 +10,7 @@ use skep_proto::v1::{
 
 /// Follows a service.
 async fn watch(
-    running: &RunningManager,
+    running: &LiveCluster,
     service: &str,
 ) -> impl Stream<Item = Result<WatchServiceReply, Status>> + use<> {
     let request = WatchServiceRequest { service: service.into(), after_revision: 0 };
@@ -32,7 +32,7 @@ async fn until(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_watched_service_is_seen_at_once_and_as_it_changes_until_it_is_removed() {
-    let running = RunningManager::start().await;
+    let running = LiveCluster::start().await;
     running.create("web").await;
     running.create("db").await;
     let mut watched = Box::pin(watch(&running, "web").await);
@@ -52,7 +52,7 @@ async fn a_watched_service_is_seen_at_once_and_as_it_changes_until_it_is_removed
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_follower_of_the_log_hears_what_comes_and_only_what_it_asked_for() {
-    let running = RunningManager::start().await;
+    let running = LiveCluster::start().await;
     running.create("web").await;
     let service = HistoryService::new(running.reads.clone());
     let request = LogRequest { follow: true, objects: vec!["web".into()], ..LogRequest::default() };
@@ -69,7 +69,7 @@ async fn a_follower_of_the_log_hears_what_comes_and_only_what_it_asked_for() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_read_sees_what_was_answered_before_it_and_a_past_one_does_not() {
-    let running = RunningManager::start().await;
+    let running = LiveCluster::start().await;
     let created = running.create("web").await;
     let now = running.reads.list_services(ListRequest::default()).await.unwrap();
     assert_eq!(now.services.len(), 1);

@@ -1,7 +1,7 @@
 //! A service as it changes: sent at once, and again whenever something of it looks different.
 //!
-//! Whoever watches slowly sees the newest and skips what lay between. So what was sent last is
-//! compared with what is, by a fingerprint over the rows, and no delta is relied on.
+//! A slow watcher sees the newest state and skips those between. So the state that was sent last is
+//! compared with the present one, by a fingerprint over the rows; deltas play no part.
 
 use super::{Reads, ViewSource, in_the_future, status};
 use crate::{

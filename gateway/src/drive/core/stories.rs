@@ -1,6 +1,7 @@
 //! Stories about the drive: what happens, and what it does then.
 
 mod disk;
+mod idle;
 mod log_failures;
 mod waiting;
 

@@ -4,7 +4,7 @@ use skep_proto::{
     Id, condition,
     v1::{
         NodeAvailability, NodeConditionsObserved, NodeJoined, NodeRemoved, NodeRole, NodeSpec,
-        NodeUpdated, StrayObserved, TaskState,
+        NodeUpdated, StrayDisowned, StrayObserved, TaskState,
     },
 };
 use std::collections::BTreeMap;
@@ -13,6 +13,10 @@ pub(super) fn joined(e: &NodeJoined, node: &str) -> String {
     let platform = e.description.as_ref().and_then(|description| description.platform.as_ref());
     let platform = platform.map_or_else(String::new, |p| format!(": {}/{}", p.os, p.architecture));
     format!("node {node} joined{platform}")
+}
+
+pub(super) fn disowned(e: &StrayDisowned, node: &str) -> String {
+    format!("task {} on {node} shall end: nobody owns it", Id::from_bytes(&e.task_id))
 }
 
 pub(super) fn removed(e: &NodeRemoved, node: &str) -> String {

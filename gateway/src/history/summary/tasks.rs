@@ -5,7 +5,8 @@ use skep_proto::{
     Id, Timestamp,
     task_state::{EndKind, EndedBy},
     v1::{
-        ContainerStatus, DesireReason, EndCause, TaskCreated, TaskDesired, TaskObserved, TaskState,
+        ContainerStatus, DesireReason, EndCause, TaskAssigned, TaskCreated, TaskDesired,
+        TaskObserved, TaskState,
     },
 };
 
@@ -22,6 +23,10 @@ pub(super) fn created(e: &TaskCreated, task: &str) -> String {
         line += &format!(", to start at {}", to_the_second(Timestamp(e.start_at)));
     }
     line
+}
+
+pub(super) fn assigned(e: &TaskAssigned, task: &str, node: &str) -> String {
+    format!("{task} assigned to {node} (best of {})", e.candidates)
 }
 
 pub(super) fn desired(e: &TaskDesired, task: &str) -> String {

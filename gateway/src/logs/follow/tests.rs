@@ -200,6 +200,18 @@ fn a_node_whose_lines_wait_or_that_has_ended_is_not_silent() {
 }
 
 #[test]
+fn what_a_node_sends_of_another_nodes_task_is_left_out() {
+    check(
+        ReadMode::Once,
+        None,
+        "look aN=RUNNING bM=RUNNING all -> order M b, order N a
+         N chunk b5 lost-b-3 end-b a6 -> -
+         M chunk b7 end -> a@N:6
+         N chunk end -> b@M:7, over",
+    );
+}
+
+#[test]
 fn it_is_not_over_before_every_line_is_passed_on() {
     let mut world = ReaderWorld::new(ReadMode::Once, None);
     world.on("look aN=RUNNING all");

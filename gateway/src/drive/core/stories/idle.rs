@@ -1,0 +1,54 @@
+//! When the drive is idle, and what it says of commands that it refuses.
+
+use super::super::world::{DriveWorld, LEADING, check};
+
+#[test]
+fn it_is_idle_when_nothing_waits_runs_or_is_in_flight() {
+    let is_idle = |world: &DriveWorld| world.core.is_idle(world.now());
+    let mut world = DriveWorld::new();
+    assert!(is_idle(&world));
+    world.play("a: create early");
+    assert!(!is_idle(&world), "a command waits, although nobody leads");
+    let mut world = DriveWorld::new();
+    world.play("lead 1");
+    assert!(!is_idle(&world), "the tenure's own records are to be written");
+    let mut world = DriveWorld::new();
+    world.play(LEADING);
+    assert!(is_idle(&world));
+    world.play("a: create web\n begin");
+    assert!(!is_idle(&world), "a turn runs");
+    world.play("end -> p2 service_created task_created placement_blocked");
+    assert!(!is_idle(&world), "an entry is in flight");
+    world.play("commit -> show 5, a=done 3");
+    assert!(is_idle(&world));
+}
+
+#[test]
+fn why_commands_are_refused_is_said_for_as_long_as_they_are() {
+    let mut world = DriveWorld::new();
+    world.play(LEADING);
+    assert_eq!(world.core.limit(), None);
+    world.play("free 4.9");
+    let limit = world.core.limit().expect("additions are refused");
+    assert!(limit.starts_with("the disk of the log is nearly full: 4.9 % is free"), "{limit}");
+    world.play("free 0.9");
+    let limit = world.core.limit().expect("all commands are refused");
+    assert!(limit.starts_with("the disk of the log is full: 0.9 % is free"), "{limit}");
+    world.play("free 50");
+    assert_eq!(world.core.limit(), None);
+    let limit = DriveWorld::in_safe_mode().core.limit();
+    assert!(limit.is_some_and(|limit| limit.contains("safe mode")));
+}
+
+#[test]
+fn to_ask_for_what_there_is_already_adds_nothing_to_a_nearly_full_disk() {
+    check(&format!(
+        "{LEADING}
+         a: create web 2
+         turn -> p2 service_created 2xtask_created placement_blocked
+         commit -> show 6, a=done 3
+         free 4.9
+         a: scale web 2
+         turn -> a=same 6"
+    ));
+}
