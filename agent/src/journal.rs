@@ -9,12 +9,15 @@
 //! ```
 //! Opening stops at the first frame that is not whole and cuts there. That, a lost tail and a full
 //! disk all have the same harmless effect: the position is older than it could be, and the manager
-//! tells the rest again. So appending is not synced and its failure stops nothing; the journal then
-//! says that it is behind, and is written anew when there is room.
+//! tells the rest again. So appending is not synced and its failure stops nothing; the journal is
+//! then behind, and is written anew when there is room. A thread of its own does all the writing,
+//! see [`writer`].
 
 mod identity;
+mod writer;
 
 pub use identity::{IdentityFile, Stored};
+pub(crate) use writer::JournalWriter;
 
 use crate::core::memory::{Memory, Note};
 use prost::Message;
@@ -77,22 +80,31 @@ struct NoteBatch {
     notes: Vec<Note>,
 }
 
-/// The tasks as they are on disk, open for more.
+/// What is written at once.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) enum JournalWrite {
+    /// Notes behind those that are on the disk.
+    More(Vec<Note>),
+    /// All notes: a new file takes the place of the old one.
+    Whole(Vec<Note>),
+}
+
+/// The file of notes, open for more.
 #[derive(Debug)]
-pub struct Journal {
+pub(crate) struct Journal {
     path: PathBuf,
     file: File,
-    memory: Memory,
     bytes: u64,
     /// What the file would hold if it were written anew now, about.
     live_bytes: u64,
-    /// The file lacks something that the memory has.
+    /// The file lacks something that was noted.
     behind: bool,
 }
 
 impl Journal {
-    /// Opens `tasks` in `folder`, made when absent; what follows a torn frame is cut off.
-    pub fn open(folder: &Path) -> Result<Journal, JournalError> {
+    /// Opens `tasks` in `folder`, made when absent, and reads what it holds; what follows a torn
+    /// frame is cut off.
+    pub(crate) fn open(folder: &Path) -> Result<(Journal, Memory), JournalError> {
         let path = folder.join("tasks");
         let io = |source| JournalError::Io { path: path.clone(), source };
         let mut options = OpenOptions::new();
@@ -116,51 +128,42 @@ impl Journal {
         let (memory, whole) = read_frames(frames);
         let bytes = (MAGIC.len() + whole) as u64;
         file.set_len(bytes).and_then(|()| file.seek(io::SeekFrom::Start(bytes))).map_err(io)?;
-        let live_bytes = bytes;
-        let mut journal = Journal { path, file, memory, bytes, live_bytes, behind: false };
+        let mut journal = Journal { path, file, bytes, live_bytes: bytes, behind: false };
         if journal.bytes > COMPACT_BYTES_MIN {
-            journal.rewrite()?;
+            journal.write(JournalWrite::Whole(memory.notes()))?;
         }
-        Ok(journal)
+        Ok((journal, memory))
     }
 
-    /// All that has been noted, on disk or not.
-    pub fn memory(&self) -> &Memory {
-        &self.memory
-    }
-
-    /// Whether the disk lacks something; the next [`Journal::append`] tries to make up for it.
-    pub fn is_behind(&self) -> bool {
+    /// Whether the disk lacks something that was noted; the next write makes up for it.
+    pub(crate) fn is_behind(&self) -> bool {
         self.behind
     }
 
-    /// Notes these as one whole. On an error they are in the memory and not on disk, which is then
-    /// behind.
-    pub fn append(&mut self, notes: Vec<Note>) -> Result<(), JournalError> {
-        for note in &notes {
-            self.memory.apply(note);
-        }
-        if self.behind || self.bytes > COMPACT_BYTES_MIN.max(COMPACT_FACTOR * self.live_bytes) {
-            return self.rewrite();
-        }
-        let frame = frames(notes);
-        self.behind = true;
-        self.file
-            .write_all(&frame)
-            .map_err(|source| JournalError::Io { path: self.path.clone(), source })?;
-        self.bytes += frame.len() as u64;
-        self.behind = false;
-        Ok(())
+    /// Whether the next write must be of all notes.
+    pub(crate) fn wants_whole(&self) -> bool {
+        self.behind || self.bytes > COMPACT_BYTES_MIN.max(COMPACT_FACTOR * self.live_bytes)
     }
 
-    /// Writes the memory as a new file in the place of the old one, synced.
-    pub fn rewrite(&mut self) -> Result<(), JournalError> {
+    /// Writes these as one whole. On an error the disk is behind.
+    pub(crate) fn write(&mut self, write: JournalWrite) -> Result<(), JournalError> {
         self.behind = true;
-        let mut content = MAGIC.to_vec();
-        content.extend_from_slice(&frames(self.memory.notes()));
-        self.file = replace(&self.path, &content)?;
-        self.bytes = content.len() as u64;
-        self.live_bytes = self.bytes;
+        match write {
+            JournalWrite::More(notes) => {
+                let frames = frames(notes);
+                self.file
+                    .write_all(&frames)
+                    .map_err(|source| JournalError::Io { path: self.path.clone(), source })?;
+                self.bytes += frames.len() as u64;
+            }
+            JournalWrite::Whole(notes) => {
+                let mut content = MAGIC.to_vec();
+                content.extend_from_slice(&frames(notes));
+                self.file = replace(&self.path, &content)?;
+                self.bytes = content.len() as u64;
+                self.live_bytes = self.bytes;
+            }
+        }
         self.behind = false;
         Ok(())
     }

@@ -1,9 +1,9 @@
 //! The agent's shell: carries out what the core decides, and tells it what happened.
 //!
-//! One loop owns the core and the journal. Everything else (the stream to a manager, each step of a
-//! task, each reader of output, the look at the machine) is a task of its own that sends inputs
-//! into one bounded inbox. Nothing here has an opinion: opinions are in the core, where a simulator
-//! can try them.
+//! One loop owns the core, and waits for inputs and nothing else. Everything else (the stream to a
+//! manager, each step of a task, each reader of output, the look at the machine) is a task of its
+//! own that sends inputs into one bounded inbox; a thread of its own writes the journal. Nothing is
+//! decided here: decisions are in the core, where a simulator can try them.
 //!
 //! Ending an agent ends no task: what runs is found again by the next one.
 
@@ -20,7 +20,7 @@ pub use status::AgentStatus;
 
 use crate::{
     core::{AgentHalt, AgentOutput, Core, link::NodeIdentity},
-    journal::{IdentityFile, Journal, JournalError, Stored},
+    journal::{IdentityFile, Journal, JournalError, JournalWriter, Stored},
 };
 use clock::Clock;
 use nix::fcntl::{Flock, FlockArg};
@@ -108,13 +108,11 @@ fn folder_in(state_dir: &Path) -> PathBuf {
 /// An agent that can run.
 pub struct NodeAgent {
     config: AgentConfig,
-    identity: IdentityFile,
     stored: Stored,
-    journal: Journal,
+    journal: JournalWriter,
     core: Core,
     clock: Clock,
     status: watch::Sender<AgentStatus>,
-    _lock: Flock<fs::File>,
 }
 
 impl NodeAgent {
@@ -138,7 +136,7 @@ impl NodeAgent {
                 stored
             }
         };
-        let journal = Journal::open(&folder)?;
+        let (journal, memory) = Journal::open(&folder)?;
         let labels = config.labels.clone();
         let spec = NodeSpec {
             annotations: Some(Annotations { name: String::new(), labels }),
@@ -153,19 +151,12 @@ impl NodeAgent {
             version: config.version.clone(),
         };
         let seed = getrandom::u64().map_err(AgentError::Randomness)?;
-        let core = Core::new(who, journal.memory().clone(), seed);
+        let core = Core::new(who, memory.clone(), seed);
+        let journal = JournalWriter::start(journal, memory, identity, lock)
+            .map_err(|source| AgentError::Folder { path: folder, source })?;
         let status =
             watch::Sender::new(AgentStatus { node_id: stored.node_id, ..AgentStatus::default() });
-        Ok(NodeAgent {
-            config,
-            identity,
-            stored,
-            journal,
-            core,
-            clock: Clock::new(),
-            status,
-            _lock: lock,
-        })
+        Ok(NodeAgent { config, stored, journal, core, clock: Clock::new(), status })
     }
 
     /// How it is, now and whenever that changes.
@@ -178,7 +169,8 @@ impl NodeAgent {
     pub async fn run(mut self, shutdown: CancellationToken) -> Result<(), AgentError> {
         let (inbox, mut inputs) = mpsc::channel(INBOX_INPUTS_MAX);
         let wire = Wire::new(self.config.manager.clone(), inbox.clone(), self.status.clone());
-        let steps = Steps::new(self.config.runtime.clone(), inbox.clone(), wire.outgoing());
+        let joined = self.journal.identity_written();
+        let steps = Steps::new(self.config.runtime.clone(), inbox.clone(), wire.outgoing(), joined);
         let pumps =
             Pumps::new(self.config.runtime.clone(), wire.outgoing(), self.config.hostname.clone());
         let mut hands = Hands { wire, steps, pumps };
@@ -212,20 +204,13 @@ impl NodeAgent {
             AgentOutput::Joined { node_id, cluster_id, warnings } => {
                 self.stored.node_id = node_id;
                 self.stored.cluster_id = cluster_id;
-                self.identity.write(&self.stored)?;
+                self.journal.identify(&self.stored);
                 tracing::info!(node = %node_id, cluster = %cluster_id, "joined the cluster");
                 for warning in warnings {
                     tracing::warn!("{warning}");
                 }
             }
-            AgentOutput::Write(notes) => {
-                let was_behind = self.journal.is_behind();
-                if let Err(error) = self.journal.append(notes)
-                    && !was_behind
-                {
-                    tracing::error!(%error, "the agent's journal cannot be written; work goes on");
-                }
-            }
+            AgentOutput::Write(notes) => self.journal.note(notes),
             AgentOutput::Act(action) => hands.steps.take(action),
             AgentOutput::Dial { line } => {
                 hands.pumps.clear();

@@ -21,7 +21,14 @@ use skep_proto::{
         from_agent::Message, to_agent,
     },
 };
-use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    io::{Read, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{sync::watch, task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -399,4 +406,37 @@ async fn one_state_folder_is_for_one_agent_and_one_runtime() {
     let error =
         NodeAgent::open(config(folder.path(), &manager, &engine)).err().expect("another runtime");
     assert!(error.to_string().contains("--runtime process"), "{error}");
+}
+
+/// A pipe in the place of a file, so full that whoever writes to it waits.
+fn hanging_file(path: &Path) -> std::fs::File {
+    nix::unistd::mkfifo(path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let mut options = std::fs::File::options();
+    options.read(true).write(true).custom_flags(nix::libc::O_NONBLOCK);
+    let mut pipe = options.open(path).unwrap();
+    while pipe.write(&[0; 4096]).is_ok() {}
+    pipe
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_hangs_ends_no_session_and_nothing_starts_that_could_be_forgotten() {
+    let (folder, engine) = (tempfile::tempdir().unwrap(), FakeEngine::new(EPOCH));
+    let mut manager = ManagerStub::start(folder.path()).await;
+    let agent = start(&folder.path().join("agent"), &manager, &engine);
+    let mut line = manager.line().await;
+    line.hello().await;
+    let draft = folder.path().join("agent/agent/identity.new");
+    let mut disk = hanging_file(&draft);
+    line.welcome(Id(77)).await;
+    line.assign(set(5, &[(Id(1), container("run"))])).await;
+    for _ in 0..5 {
+        while !matches!(line.next().await, Message::Heartbeat(_)) {}
+    }
+    assert_eq!(engine.running(), [], "the next agent would not know whose task it is");
+    std::fs::remove_file(&draft).unwrap();
+    disk.read_exact(&mut [0; 16_384]).unwrap();
+    until_reported(&mut line, &[(Id(1), TaskState::Running)]).await;
+    let stored = IdentityFile::new(&folder.path().join("agent/agent")).read().unwrap().unwrap();
+    assert_eq!(stored.node_id, Id(77));
+    agent.stopped().await;
 }

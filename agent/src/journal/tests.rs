@@ -1,18 +1,43 @@
 //! The journal after crashes: whatever the tail looks like, what is read is a prefix of what was
 //! noted.
 
-use super::*;
+use super::{writer::Backlog, *};
 use crate::core::memory::{Assigned, NoteKind, Reached};
 use skep_proto::{
     Id, Position, Revision,
-    v1::{RuntimeKind, TaskAssignment, TaskObserved, TaskState},
+    v1::{RuntimeKind, TaskAssignment, TaskObserved, TaskSpec, TaskState},
 };
 use std::os::unix::fs::PermissionsExt;
+
+/// The journal and what waits for it, written at once.
+struct NotedJournal {
+    journal: Journal,
+    backlog: Backlog,
+}
+
+impl NotedJournal {
+    fn open(folder: &Path) -> Result<NotedJournal, JournalError> {
+        let (journal, memory) = Journal::open(folder)?;
+        Ok(NotedJournal { journal, backlog: Backlog::new(memory) })
+    }
+
+    fn append(&mut self, notes: Vec<Note>) -> Result<(), JournalError> {
+        self.backlog.add(notes);
+        let write = self.backlog.take(self.journal.wants_whole()).expect("something to write");
+        self.journal.write(write)
+    }
+
+    fn memory(&self) -> &Memory {
+        self.backlog.memory()
+    }
+}
 
 fn batch(n: u64) -> Vec<Note> {
     let task_id = Id(u128::from(n)).to_bytes();
     let task = TaskAssignment {
+        service_id: Id(100).to_bytes(),
         service_name: format!("service-{n}"),
+        spec: Some(TaskSpec::default()),
         slot: n,
         ..TaskAssignment::default()
     };
@@ -38,14 +63,14 @@ fn at(n: u64) -> Position {
 #[test]
 fn what_was_noted_is_there_after_reopening() {
     let folder = tempfile::tempdir().unwrap();
-    let mut journal = Journal::open(folder.path()).unwrap();
+    let mut journal = NotedJournal::open(folder.path()).unwrap();
     for n in 1..=5 {
         journal.append(batch(n)).unwrap();
     }
     journal.append(vec![Note::new(NoteKind::Forgotten(Id(2).to_bytes()))]).unwrap();
     let memory = journal.memory().clone();
     drop(journal);
-    let journal = Journal::open(folder.path()).unwrap();
+    let journal = NotedJournal::open(folder.path()).unwrap();
     assert_eq!(*journal.memory(), memory);
     assert_eq!(journal.memory().position, at(5));
     assert_eq!(
@@ -60,23 +85,23 @@ fn what_was_noted_is_there_after_reopening() {
 fn a_file_torn_at_any_byte_is_a_prefix_and_can_be_written_on() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tasks");
-    let mut journal = Journal::open(folder.path()).unwrap();
-    let mut ends = vec![journal.bytes];
+    let mut journal = NotedJournal::open(folder.path()).unwrap();
+    let mut ends = vec![journal.journal.bytes];
     for n in 1..=3 {
         journal.append(batch(n)).unwrap();
-        ends.push(journal.bytes);
+        ends.push(journal.journal.bytes);
     }
     drop(journal);
     let whole = fs::read(&path).unwrap();
     for length in 0..whole.len() {
         fs::write(&path, &whole[..length]).unwrap();
-        let mut journal = Journal::open(folder.path()).unwrap();
+        let mut journal = NotedJournal::open(folder.path()).unwrap();
         let batches = ends.iter().skip(1).filter(|end| **end <= length as u64).count() as u64;
         assert_eq!(journal.memory().position, at(batches), "torn at {length}");
         journal.append(batch(9)).unwrap();
         drop(journal);
         assert_eq!(
-            Journal::open(folder.path()).unwrap().memory().position,
+            NotedJournal::open(folder.path()).unwrap().memory().position,
             at(9),
             "torn at {length}, then written on"
         );
@@ -87,9 +112,9 @@ fn a_file_torn_at_any_byte_is_a_prefix_and_can_be_written_on() {
 fn a_damaged_byte_ends_the_reading_there() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tasks");
-    let mut journal = Journal::open(folder.path()).unwrap();
+    let mut journal = NotedJournal::open(folder.path()).unwrap();
     journal.append(batch(1)).unwrap();
-    let first = usize::try_from(journal.bytes).unwrap();
+    let first = usize::try_from(journal.journal.bytes).unwrap();
     journal.append(batch(2)).unwrap();
     drop(journal);
     let whole = fs::read(&path).unwrap();
@@ -97,14 +122,18 @@ fn a_damaged_byte_ends_the_reading_there() {
         let mut damaged = whole.clone();
         damaged[index] ^= 0x10;
         fs::write(&path, &damaged).unwrap();
-        assert_eq!(Journal::open(folder.path()).unwrap().memory().position, at(1), "byte {index}");
+        assert_eq!(
+            NotedJournal::open(folder.path()).unwrap().memory().position,
+            at(1),
+            "byte {index}"
+        );
     }
 }
 
 #[test]
 fn a_long_history_does_not_grow_the_file_without_end() {
     let folder = tempfile::tempdir().unwrap();
-    let mut journal = Journal::open(folder.path()).unwrap();
+    let mut journal = NotedJournal::open(folder.path()).unwrap();
     let tokens = "x".repeat(10_000);
     for n in 1..=1000 {
         let mut notes = batch(1);
@@ -115,32 +144,55 @@ fn a_long_history_does_not_grow_the_file_without_end() {
         })));
         journal.append(notes).unwrap();
     }
-    assert!(journal.bytes < COMPACT_BYTES_MIN + 100_000, "{} bytes", journal.bytes);
+    assert!(journal.journal.bytes < COMPACT_BYTES_MIN + 100_000, "{} bytes", journal.journal.bytes);
     let memory = journal.memory().clone();
     drop(journal);
-    assert_eq!(*Journal::open(folder.path()).unwrap().memory(), memory);
+    assert_eq!(*NotedJournal::open(folder.path()).unwrap().memory(), memory);
 }
 
 #[test]
 fn a_file_of_somebody_else_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("tasks"), "skep agent tasks 2\nand more").unwrap();
-    let error = Journal::open(folder.path()).expect_err("another format");
+    let error = NotedJournal::open(folder.path()).err().expect("another format");
     assert!(matches!(error, JournalError::Foreign { .. }), "{error}");
 }
 
 #[test]
 fn a_disk_that_refuses_makes_it_behind_and_it_catches_up_later() {
     let folder = tempfile::tempdir().unwrap();
-    let mut journal = Journal::open(folder.path()).unwrap();
+    let mut journal = NotedJournal::open(folder.path()).unwrap();
     journal.append(batch(1)).unwrap();
-    journal.file = File::open(folder.path().join("tasks")).unwrap();
+    journal.journal.file = File::open(folder.path().join("tasks")).unwrap();
     assert!(journal.append(batch(2)).is_err(), "not open for writing");
-    assert!(journal.is_behind());
+    assert!(journal.journal.is_behind());
     assert_eq!(journal.memory().position, at(2), "what is noted counts for this run");
     journal.append(batch(3)).unwrap();
-    assert!(!journal.is_behind());
-    assert_eq!(Journal::open(folder.path()).unwrap().memory().position, at(3));
+    assert!(!journal.journal.is_behind());
+    assert_eq!(NotedJournal::open(folder.path()).unwrap().memory().position, at(3));
+}
+
+#[test]
+fn more_notes_than_may_wait_are_written_from_the_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut noted = NotedJournal::open(folder.path()).unwrap();
+    noted.append(batch(1)).unwrap();
+    let seen = |n: u64| {
+        let observed =
+            TaskObserved { task_id: Id(1).to_bytes(), observed_at: n, ..TaskObserved::default() };
+        vec![Note::new(NoteKind::Observed(observed)); 1000]
+    };
+    for n in 0..=66 {
+        noted.backlog.add(seen(n));
+    }
+    let Some(JournalWrite::Whole(notes)) = noted.backlog.take(false) else { panic!("too many") };
+    assert!(notes.len() < 10, "{} notes of one task", notes.len());
+    assert_eq!(noted.backlog.take(false), None, "nothing waits any more");
+    noted.journal.write(JournalWrite::Whole(notes)).unwrap();
+    noted.append(seen(67)).unwrap();
+    let memory = noted.memory().clone();
+    assert_eq!(memory.tasks[&Id(1)].observed.observed_at, 67);
+    assert_eq!(*NotedJournal::open(folder.path()).unwrap().memory(), memory);
 }
 
 #[test]

@@ -21,7 +21,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::{
-    sync::{Semaphore, mpsc},
+    sync::{Semaphore, mpsc, watch},
     time::timeout,
 };
 use tokio_util::task::AbortOnDropHandle;
@@ -58,6 +58,8 @@ struct With {
     runtime: Arc<dyn Runtime>,
     inbox: mpsc::Sender<Input>,
     outgoing: Outgoing,
+    /// This node's identity is on the disk: what is started for it is found again.
+    joined: watch::Receiver<bool>,
     prepares: Semaphore,
     starts: Semaphore,
 }
@@ -67,10 +69,11 @@ impl Steps {
         runtime: Arc<dyn Runtime>,
         inbox: mpsc::Sender<Input>,
         outgoing: Outgoing,
+        joined: watch::Receiver<bool>,
     ) -> Steps {
         let prepares = Semaphore::new(PREPARES_MAX);
         let starts = Semaphore::new(STARTS_MAX);
-        let with = Arc::new(With { runtime, inbox, outgoing, prepares, starts });
+        let with = Arc::new(With { runtime, inbox, outgoing, joined, prepares, starts });
         Steps { with, doing: BTreeMap::new(), listing: None }
     }
 
@@ -80,6 +83,7 @@ impl Steps {
         match action {
             Action::List { node, ticket } => {
                 self.listing = spawn(async move {
+                    with.joined().await;
                     let outcome = StepOutcome::Listed(with.runtime.list(node).await);
                     with.done(Id::NONE, ticket, outcome).await;
                 });
@@ -119,7 +123,14 @@ impl Steps {
 }
 
 impl With {
+    /// Until what this node starts would be found again by the next agent. When the journal ends,
+    /// so does this agent.
+    async fn joined(&self) {
+        let _ = self.joined.clone().wait_for(|written| *written).await;
+    }
+
     async fn run(&self, task: Id, step: TaskStep) -> StepOutcome {
+        self.joined().await;
         match step {
             TaskStep::Prepare(workload) => StepOutcome::Prepared(self.prepare(&workload).await),
             TaskStep::Start(workload) => {

@@ -1,0 +1,219 @@
+//! The thread that writes the journal, and what waits to be written.
+//!
+//! A disk may hang for seconds, or be full for hours. The agent's loop, which sends the heartbeats,
+//! never waits for it: it leaves what is new here and goes on. Notes need not be on the disk before
+//! they are acted upon. The identity must be: the first steps of a node that has just joined wait
+//! until [`JournalWriter::identity_written`] says that its name is on the disk.
+
+use super::{IdentityFile, Journal, JournalError, JournalWrite, Stored};
+use crate::core::memory::{Memory, Note};
+use nix::fcntl::Flock;
+use std::{
+    fs::File,
+    io,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::Duration,
+};
+use tokio::sync::watch;
+
+/// Notes that wait for the disk. One more, and they are dropped: the journal is then written anew
+/// from the memory, which has them all.
+const NOTES_WAITING_MAX: usize = 65_536;
+/// Between two tries to write the identity of a node that has joined.
+const IDENTITY_RETRY_PERIOD: Duration = Duration::from_millis(500);
+/// Longest that an agent which ends waits for its last notes to be written; what is not written
+/// then is heard from the manager again.
+const CLOSING_LIMIT: Duration = Duration::from_secs(2);
+
+/// What waits to be written.
+#[derive(Debug, Default)]
+pub(super) struct Backlog {
+    /// A fold of all notes, written or not.
+    memory: Memory,
+    notes: Vec<Note>,
+    /// More notes came than may wait: only the memory has them all.
+    overflowed: bool,
+    identity: Option<Stored>,
+    is_closing: bool,
+    is_closed: bool,
+}
+
+impl Backlog {
+    pub(super) fn new(memory: Memory) -> Backlog {
+        Backlog { memory, ..Backlog::default() }
+    }
+
+    #[cfg(test)]
+    pub(super) fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    pub(super) fn add(&mut self, notes: Vec<Note>) {
+        for note in &notes {
+            self.memory.apply(note);
+        }
+        if self.notes.len() + notes.len() > NOTES_WAITING_MAX {
+            self.overflowed = true;
+            self.notes = Vec::new();
+        }
+        if !self.overflowed {
+            self.notes.extend(notes);
+        }
+    }
+
+    /// What is to be written now. A journal that lacks something, or has grown too large, is
+    /// written whole.
+    pub(super) fn take(&mut self, wants_whole: bool) -> Option<JournalWrite> {
+        if self.notes.is_empty() && !self.overflowed {
+            return None;
+        }
+        let notes = std::mem::take(&mut self.notes);
+        if std::mem::take(&mut self.overflowed) || wants_whole {
+            return Some(JournalWrite::Whole(self.memory.notes()));
+        }
+        Some(JournalWrite::More(notes))
+    }
+
+    fn is_empty(&self) -> bool {
+        self.notes.is_empty() && !self.overflowed && self.identity.is_none()
+    }
+}
+
+#[derive(Debug)]
+struct Shared {
+    backlog: Mutex<Backlog>,
+    changed: Condvar,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Backlog> {
+        self.backlog.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The way to the thread that writes. When it is dropped, the thread writes what is left and ends.
+#[derive(Debug)]
+pub(crate) struct JournalWriter {
+    shared: Arc<Shared>,
+    written: Arc<watch::Sender<bool>>,
+}
+
+impl JournalWriter {
+    /// Begins to write. `lock` is what keeps other agents from the folder, and is held until the
+    /// last write is over.
+    pub(crate) fn start(
+        journal: Journal,
+        memory: Memory,
+        identity: IdentityFile,
+        lock: Flock<File>,
+    ) -> io::Result<JournalWriter> {
+        let backlog = Mutex::new(Backlog::new(memory));
+        let shared = Arc::new(Shared { backlog, changed: Condvar::new() });
+        let written = Arc::new(watch::Sender::new(true));
+        let (waiting, tell) = (Arc::clone(&shared), Arc::clone(&written));
+        let writing = Writing { shared: waiting, journal, identity, written: tell };
+        thread::Builder::new().name("journal".into()).spawn(move || {
+            let shared = Arc::clone(&writing.shared);
+            writing.run();
+            drop(lock);
+            shared.lock().is_closed = true;
+            shared.changed.notify_all();
+        })?;
+        Ok(JournalWriter { shared, written })
+    }
+
+    /// Notes these; they are on the disk when the disk has taken them.
+    pub(crate) fn note(&self, notes: Vec<Note>) {
+        self.shared.lock().add(notes);
+        self.shared.changed.notify_all();
+    }
+
+    /// Writes who this node is. It is tried until it succeeds.
+    pub(crate) fn identify(&self, stored: &Stored) {
+        let mut backlog = self.shared.lock();
+        backlog.identity = Some(stored.clone());
+        self.written.send_replace(false);
+        drop(backlog);
+        self.shared.changed.notify_all();
+    }
+
+    /// Whether the newest identity is on the disk.
+    pub(crate) fn identity_written(&self) -> watch::Receiver<bool> {
+        self.written.subscribe()
+    }
+}
+
+impl Drop for JournalWriter {
+    fn drop(&mut self) {
+        let mut backlog = self.shared.lock();
+        backlog.is_closing = true;
+        self.shared.changed.notify_all();
+        let closed = |backlog: &mut Backlog| !backlog.is_closed;
+        drop(self.shared.changed.wait_timeout_while(backlog, CLOSING_LIMIT, closed));
+    }
+}
+
+/// What the thread works with.
+struct Writing {
+    shared: Arc<Shared>,
+    journal: Journal,
+    identity: IdentityFile,
+    written: Arc<watch::Sender<bool>>,
+}
+
+impl Writing {
+    fn run(mut self) {
+        let mut is_failing = false;
+        while let Some((identity, write)) = self.next() {
+            if let Some(write) = write {
+                let was_behind = self.journal.is_behind();
+                match self.journal.write(write) {
+                    Ok(()) if was_behind => tracing::info!("the agent's journal is written again"),
+                    Err(error) if !was_behind => {
+                        tracing::error!(%error, "the agent's journal cannot be written; work goes on");
+                    }
+                    Ok(()) | Err(_) => {}
+                }
+            }
+            if let Some(stored) = identity {
+                let written = self.identity.write(&stored);
+                self.on_identity(stored, written, &mut is_failing);
+            }
+        }
+    }
+
+    /// Waits for something to write; none when no more will come.
+    fn next(&self) -> Option<(Option<Stored>, Option<JournalWrite>)> {
+        let idle = |backlog: &mut Backlog| backlog.is_empty() && !backlog.is_closing;
+        let waited = self.shared.changed.wait_while(self.shared.lock(), idle);
+        let mut backlog = waited.unwrap_or_else(PoisonError::into_inner);
+        if backlog.is_empty() {
+            return None;
+        }
+        let write = backlog.take(self.journal.wants_whole());
+        Some((backlog.identity.take(), write))
+    }
+
+    fn on_identity(
+        &self,
+        stored: Stored,
+        written: Result<(), JournalError>,
+        is_failing: &mut bool,
+    ) {
+        let mut backlog = self.shared.lock();
+        let Err(error) = written else {
+            *is_failing = false;
+            self.written.send_replace(backlog.identity.is_none());
+            return;
+        };
+        if !std::mem::replace(is_failing, true) {
+            tracing::error!(%error, "this node's identity cannot be written, trying again; its tasks wait");
+        }
+        if !backlog.is_closing {
+            backlog.identity.get_or_insert(stored);
+            // What is noted meanwhile waits too: the disk refuses.
+            drop(self.shared.changed.wait_timeout(backlog, IDENTITY_RETRY_PERIOD));
+        }
+    }
+}
