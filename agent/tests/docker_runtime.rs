@@ -12,7 +12,7 @@ mod node;
 mod registry;
 
 use engines::OwnEngine;
-use node::{DockerNode, RUN, begin, finish, lines, output, shell, soon};
+use node::{DockerNode, RUN, begin, finish, lines, output, shell, soon, until_removed};
 use skep_agent::runtime::{FoundState, LogQuery, PullUpdate, Runtime, RuntimeError, Workload};
 use skep_proto::{
     Id,
@@ -41,7 +41,7 @@ async fn containers_are_named_and_labelled_as_swarms_are() {
     assert_eq!(labels["com.docker.swarm.node.id"], node.id.to_string());
     assert_eq!(labels["com.docker.swarm.service.id"], Id(77).to_string());
     assert_eq!(labels["com.docker.swarm.service.name"], "web");
-    soon(runtime.remove(work.task_id)).await.unwrap();
+    until_removed(&runtime, work.task_id).await;
 }
 
 #[tokio::test]
@@ -105,7 +105,7 @@ async fn the_spec_reaches_the_container() {
     assert_eq!(seen["HostConfig"]["NetworkMode"], "none");
     assert_eq!(seen["Config"]["StopSignal"], "SIGUSR1");
     assert_eq!(seen["Config"]["Labels"]["tier"], "front");
-    soon(runtime.remove(work.task_id)).await.unwrap();
+    until_removed(&runtime, work.task_id).await;
 }
 
 #[tokio::test]
@@ -138,7 +138,7 @@ async fn a_program_that_the_image_lacks_fails_at_the_start_with_words() {
         }
         other => panic!("{other:?}"),
     }
-    soon(runtime.remove(work.task_id)).await.unwrap();
+    until_removed(&runtime, work.task_id).await;
 }
 
 #[tokio::test]
@@ -165,7 +165,7 @@ async fn what_a_stranger_does_through_the_engine_is_reported_as_that() {
         });
         let ended = both.await.unwrap();
         assert_eq!(ended.cause, cause, "docker {act:?}: {ended:?}");
-        soon(runtime.remove(work.task_id)).await.unwrap();
+        until_removed(&runtime, work.task_id).await;
     }
 }
 
@@ -186,7 +186,7 @@ async fn a_container_that_a_stranger_restarts_goes_on() {
     }
     soon(runtime.stop(work.task_id, Duration::from_secs(10))).await.unwrap();
     assert_eq!(soon(waiting).await.unwrap().cause, EndCause::Asked);
-    soon(runtime.remove(work.task_id)).await.unwrap();
+    until_removed(&runtime, work.task_id).await;
 }
 
 #[tokio::test]
@@ -245,7 +245,7 @@ async fn a_container_that_turns_unhealthy_is_stopped_and_says_so() {
         soon(async { tokio::join!(runtime.ready(&work), runtime.wait(&work)) }).await;
     assert_eq!(ready, Err(RuntimeError::Gone));
     assert_eq!(ended.unwrap().cause, EndCause::Unhealthy);
-    soon(runtime.remove(work.task_id)).await.unwrap();
+    until_removed(&runtime, work.task_id).await;
 }
 
 #[tokio::test]
@@ -283,7 +283,7 @@ async fn published_ports_are_told_with_the_automatic_ones_filled_in() {
     assert!(started.ports.contains(&port(18_080)), "{started:?}");
     assert_eq!(started.ports.len(), 2, "each once: {started:?}");
     assert!(started.ports.iter().all(|port| port.published_port > 0));
-    soon(runtime.remove(work.task_id)).await.unwrap();
+    until_removed(&runtime, work.task_id).await;
 }
 
 #[tokio::test]
@@ -306,14 +306,14 @@ async fn an_image_that_is_absent_is_pulled_with_its_bytes_told() {
     assert_eq!(lines(&runtime, &work, LogQuery::default()).await, ["hello"]);
     let found = soon(runtime.list(node.id)).await.unwrap();
     assert_eq!(found[0].image_digest, prepared.image_digest);
-    soon(runtime.remove(work.task_id)).await.unwrap();
+    until_removed(&runtime, work.task_id).await;
     // What is here is not asked for again: the registry is gone, and nobody misses it.
     drop(registry);
     let news = Mutex::new(0);
     let again = Workload { task_id: Id(work.task_id.0 ^ (1 << 40)), ..work };
     soon(runtime.prepare(&again, &|_| *news.lock().unwrap() += 1)).await.unwrap();
     assert_eq!(news.into_inner().unwrap(), 0);
-    soon(runtime.remove(again.task_id)).await.unwrap();
+    until_removed(&runtime, again.task_id).await;
     node.docker(&["rmi", &image]);
 }
 
@@ -355,7 +355,7 @@ async fn a_log_driver_that_cannot_be_read_is_said_so() {
         "{:?}",
         outcome.err()
     );
-    soon(runtime.remove(work.task_id)).await.unwrap();
+    until_removed(&runtime, work.task_id).await;
 }
 
 #[tokio::test]
@@ -414,7 +414,7 @@ async fn an_engine_that_stops_is_not_the_containers_failure() {
             matches!(&found[0].state, FoundState::Ended(_, ended) if ended.cause == EndCause::EngineStopped),
             "an agent that was away too: {found:?}"
         );
-        soon(runtime.remove(work.task_id)).await.unwrap();
+        until_removed(&runtime, work.task_id).await;
     }
 }
 
@@ -455,5 +455,5 @@ async fn with_live_restore_an_engines_restart_stops_nothing() {
     }
     soon(runtime.stop(work.task_id, Duration::from_secs(10))).await.unwrap();
     assert_eq!(soon(waiting).await.unwrap().cause, EndCause::Asked);
-    soon(runtime.remove(work.task_id)).await.unwrap();
+    until_removed(&runtime, work.task_id).await;
 }

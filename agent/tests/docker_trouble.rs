@@ -11,7 +11,7 @@ mod node;
 
 use engines::OwnEngine;
 use futures::{StreamExt, stream};
-use node::{DockerNode, RUN, begin, finish, soon};
+use node::{DockerNode, RUN, begin, finish, soon, until_removed};
 use skep_agent::runtime::{FoundState, Proof, Runtime, Workload, docker::DockerRuntime};
 use skep_proto::v1::EndCause;
 use std::{process::Command, time::Duration};
@@ -51,7 +51,7 @@ async fn containers_killed_behind_the_engines_back_are_all_seen() {
             assert_eq!(ended.unwrap().exit_code, Some(137), "round {round}");
         }
         stream::iter(&works)
-            .for_each_concurrent(4, |work| soon(until_removed(&runtime, work)))
+            .for_each_concurrent(4, |work| until_removed(&runtime, work.task_id))
             .await;
     }
 }
@@ -97,11 +97,11 @@ async fn a_copy_with_a_tasks_labels_is_named_and_never_touched() {
         );
     }
     soon(runtime.stop(work.task_id, Duration::from_secs(10))).await.unwrap();
-    soon(runtime.remove(work.task_id)).await.unwrap();
+    until_removed(&runtime, work.task_id).await;
     let runtime = node.runtime();
     assert_eq!(soon(runtime.list(node.id)).await.unwrap(), [], "a copy is found by nobody");
     soon(runtime.stop(work.task_id, Duration::from_secs(10))).await.unwrap();
-    soon(runtime.remove(work.task_id)).await.unwrap();
+    until_removed(&runtime, work.task_id).await;
     for name in &copies {
         let seen = node.inspect(name);
         assert_eq!(seen["State"]["Running"], true, "{name}");
@@ -126,7 +126,7 @@ async fn a_paused_container_is_said_to_be_and_has_not_ended() {
     assert!(timeout(Duration::from_millis(300), runtime.wait(&work)).await.is_err());
     node.docker(&["unpause", &id]);
     drop(soon(noticed.wait_for(|noticed| noticed.tasks.is_empty())).await.unwrap());
-    soon(runtime.remove(work.task_id)).await.unwrap();
+    until_removed(&runtime, work.task_id).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -150,10 +150,10 @@ async fn an_engine_that_hangs_is_noticed_within_seconds_and_what_it_creates_late
     engine.signal("CONT");
     drop(soon(noticed.wait_for(|noticed| noticed.engine_problem.is_empty())).await.unwrap());
     soon(runtime.prepare(&kept, &|_| {})).await.expect("its own late creation is adopted");
-    soon(until_removed(&runtime, &removed)).await;
+    until_removed(&runtime, removed.task_id).await;
     // An agent that was started again knows of it by its record.
     let again = node.runtime();
-    soon(until_removed(&again, &orphan)).await;
+    until_removed(&again, orphan.task_id).await;
     until_left(&node, &again, &[&kept]).await;
     soon(runtime.start(&kept)).await.unwrap();
     soon(runtime.stop(kept.task_id, Duration::from_secs(10))).await.unwrap();
@@ -169,19 +169,11 @@ async fn a_creation_that_overlaps_its_removal_leaves_nothing() {
         let works: Vec<Workload> = (0..4).map(|_| node.shell(RUN)).collect();
         let all = works.iter().map(|work| async {
             let _ = timeout(Duration::from_millis(wait_ms), runtime.prepare(work, &|_| {})).await;
-            soon(until_removed(&runtime, work)).await;
+            until_removed(&runtime, work.task_id).await;
         });
         futures::future::join_all(all).await;
     }
     until_left(&node, &runtime, &[]).await;
-}
-
-/// Removes it, and asks again while the engine is too busy to do it, as an agent does.
-async fn until_removed(runtime: &DockerRuntime, work: &Workload) {
-    while let Err(error) = runtime.remove(work.task_id).await {
-        println!("removing again: {error:?}");
-        sleep(Duration::from_millis(100)).await;
-    }
 }
 
 /// Waits until the engine has containers of these tasks of the node, and of no others.
@@ -211,5 +203,5 @@ async fn output_takes_bounded_room_in_the_engine() {
     assert_eq!(seen["HostConfig"]["LogConfig"]["Type"], "json-file");
     assert_eq!(seen["HostConfig"]["LogConfig"]["Config"]["max-size"], "10m");
     assert_eq!(seen["HostConfig"]["LogConfig"]["Config"]["max-file"], "3");
-    soon(runtime.remove(work.task_id)).await.unwrap();
+    until_removed(&runtime, work.task_id).await;
 }

@@ -132,6 +132,17 @@ pub async fn soon<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(90), what).await.expect("within a minute and a half")
 }
 
+/// Removes it, and asks again while the engine is too busy to do it, as an agent does.
+pub async fn until_removed(runtime: &DockerRuntime, task: Id) {
+    let removed = async {
+        while let Err(error) = runtime.remove(task).await {
+            println!("removing again: {error:?}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    soon(removed).await;
+}
+
 pub async fn begin(runtime: &DockerRuntime, work: &Workload) -> String {
     soon(runtime.prepare(work, &|_| {})).await.unwrap();
     soon(runtime.start(work)).await.unwrap().container_ref
@@ -139,7 +150,7 @@ pub async fn begin(runtime: &DockerRuntime, work: &Workload) -> String {
 
 pub async fn finish(runtime: &DockerRuntime, work: &Workload) -> TaskEnd {
     let ended = soon(runtime.wait(work)).await.unwrap();
-    soon(runtime.remove(work.task_id)).await.unwrap();
+    until_removed(runtime, work.task_id).await;
     ended
 }
 
@@ -160,6 +171,6 @@ pub async fn output(node: &DockerNode, work: &Workload) -> Vec<String> {
     let ended = soon(runtime.wait(work)).await.unwrap();
     let lines = lines(&runtime, work, LogQuery::default()).await;
     assert_eq!(ended.exit_code, Some(0), "{ended:?} {lines:?}");
-    soon(runtime.remove(work.task_id)).await.unwrap();
+    until_removed(&runtime, work.task_id).await;
     lines
 }
