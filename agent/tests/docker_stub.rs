@@ -8,9 +8,12 @@ mod engine;
 
 use engine::{Stub, StubAnswer};
 use serde_json::{Value, json};
-use skep_agent::runtime::{FoundState, Runtime, RuntimeError, docker::DockerRuntime};
-use skep_proto::Id;
-use std::{path::Path, time::Duration};
+use skep_agent::runtime::{FoundState, Runtime, RuntimeError, Workload, docker::DockerRuntime};
+use skep_proto::{
+    Id,
+    v1::{ContainerSpec, TaskSpec, task_spec},
+};
+use std::{path::Path, sync::Arc, time::Duration};
 use tokio::time::{sleep, timeout};
 
 const NODE: Id = Id(1000);
@@ -145,4 +148,42 @@ async fn an_engine_that_answers_and_cannot_list_is_noticed_as_that() {
     assert_eq!(soon(unlisted).await.unwrap().engine_problem, "");
     stub.answer("/containers/json", StubAnswer::Body("[]".into()));
     drop(soon(noticed.wait_for(|noticed| noticed.listing_problem.is_empty())).await.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_that_is_still_being_created_is_removed_when_that_is_over() {
+    let (dir, stub) = (tempfile::tempdir().unwrap(), Stub::start());
+    let task = Id(1);
+    let created = StubAnswer::After(Duration::from_secs(5), r#"{"Id":"c1","Warnings":[]}"#.into());
+    stub.answer("/containers/create", created);
+    // It shows itself before the engine has finished it.
+    stub.answer("/containers/json", StubAnswer::json(&[row(task, "c1", "created")]));
+    for name in ["c1".to_owned(), format!("web.1.{task}")] {
+        let seen = StubAnswer::json(&inspected(task, "c1"));
+        stub.answer(&format!("/containers/{name}/json"), seen);
+    }
+    stub.answer("/containers/c1", StubAnswer::Body(String::new()));
+    let runtime = Arc::new(DockerRuntime::open(dir.path(), &stub.host()).unwrap());
+    let preparing = Arc::clone(&runtime);
+    let preparing = tokio::spawn(async move {
+        let work = Workload { task_id: task, node_id: NODE, ..workload() };
+        preparing.prepare(&work, &|_| {}).await
+    });
+    let until = async |path: &str| {
+        while stub.times_asked(path) == 0 {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    soon(until("/containers/create")).await;
+    preparing.abort();
+    soon(runtime.remove(task)).await.unwrap();
+    assert_eq!(stub.times_asked("/containers/c1"), 0, "the engine has not answered the creation");
+    soon(until("/containers/c1")).await;
+}
+
+fn workload() -> Workload {
+    let container = ContainerSpec { image: "busybox".into(), ..ContainerSpec::default() };
+    let spec =
+        TaskSpec { runtime: Some(task_spec::Runtime::Container(container)), ..TaskSpec::default() };
+    Workload { service_name: "web".into(), slot: 1, spec: Arc::new(spec), ..Workload::default() }
 }

@@ -112,7 +112,8 @@ impl DockerRuntime {
     fn follow(&self) {
         self.follower.get_or_init(|| {
             let (engine, seen) = (Arc::clone(&self.engine), Arc::clone(&self.seen));
-            EventFollower(events::follow(engine, seen, Arc::clone(&self.records)))
+            let records = Arc::clone(&self.records);
+            EventFollower(events::follow(engine, seen, records, self.creations.clone()))
         });
     }
 

@@ -8,6 +8,7 @@ use std::{
     os::unix::net::{UnixListener, UnixStream},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
+    time::Duration,
 };
 
 /// How a path is answered.
@@ -17,6 +18,8 @@ pub enum StubAnswer {
     Body(String),
     /// With this status and error message.
     Status(u16, String),
+    /// With this text, and 200, after so long.
+    After(Duration, String),
     /// Not at all, until everybody is hung up on.
     Nothing,
 }
@@ -110,6 +113,12 @@ fn serve(mut stream: UnixStream, shared: &(Mutex<StubState>, Condvar)) {
         let hung_up = state.hung_up;
         let (status, body) = match answer {
             StubAnswer::Body(body) => (200, body),
+            StubAnswer::After(delay, body) => {
+                drop(state);
+                thread::sleep(delay);
+                state = shared.0.lock().unwrap();
+                (200, body)
+            }
             StubAnswer::Status(status, message) => {
                 (status, json!({ "message": message }).to_string())
             }

@@ -38,8 +38,18 @@ pub(super) enum CreationAnswer {
     Lost(RuntimeError),
 }
 
-/// Creations that the engine has not answered yet.
-#[derive(Default)]
+/// Whether the engine still has to answer a creation.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum CreationState {
+    /// It has; or none was asked for.
+    Settled,
+    /// It has not. A container that shows itself before is half made: to remove it then leaves an
+    /// engine with one that it lists and cannot remove.
+    UnderWay,
+}
+
+/// Creations that the engine has not answered yet. Clones are the same ones.
+#[derive(Clone, Default)]
 pub(super) struct Creations(Arc<Mutex<BTreeMap<Id, watch::Receiver<Option<CreationAnswer>>>>>);
 
 /// What is to be created.
@@ -74,10 +84,19 @@ impl Creations {
     }
 
     /// Waits until no creation is under way for the task, or until the time is over.
-    pub(super) async fn settled(&self, task: Id, limit: Duration) {
+    pub(super) async fn settled(&self, task: Id, limit: Duration) -> CreationState {
         let answer = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&task).cloned();
         if let Some(mut answer) = answer {
             let _ = tokio::time::timeout(limit, answer.wait_for(Option::is_some)).await;
+        }
+        self.state(task)
+    }
+
+    /// Whether a creation is under way for the task.
+    pub(super) fn state(&self, task: Id) -> CreationState {
+        match self.0.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&task) {
+            true => CreationState::UnderWay,
+            false => CreationState::Settled,
         }
     }
 }
@@ -102,7 +121,7 @@ async fn carry_out(
             let mut fate = ContainerFate::Kept;
             let _ = records.change(task, |ledger, _| fate = ledger.made(task, &name, &made.id));
             if fate == ContainerFate::Condemned {
-                removal::clear(Arc::clone(engine), Arc::clone(records), task, made.id).await;
+                removal::clear(Arc::clone(engine), task, made.id).await;
             }
             CreationAnswer::Made
         }

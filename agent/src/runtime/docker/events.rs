@@ -7,6 +7,7 @@
 //! negotiated again, and the events that the engine still remembers are asked for.
 
 use super::{
+    creation::Creations,
     engine::{Engine, PROBE_LIMIT, within},
     judgement::Happening,
     listing,
@@ -67,6 +68,7 @@ pub(super) fn follow(
     engine: Arc<Engine>,
     seen: Arc<Sightings>,
     records: Arc<ContainerRecords>,
+    creations: Creations,
 ) -> JoinHandle<()> {
     tokio::spawn(async move {
         let mut pause = RETRY_MIN;
@@ -74,7 +76,7 @@ pub(super) fn follow(
             let reason = match engine.client().await {
                 Ok(client) => {
                     pause = RETRY_MIN;
-                    stream(&client, &engine, &seen, &records).await
+                    stream(&client, &engine, &seen, &records, &creations).await
                 }
                 Err(error) => error.to_string(),
             };
@@ -93,6 +95,7 @@ async fn stream(
     engine: &Arc<Engine>,
     seen: &Arc<Sightings>,
     records: &Arc<ContainerRecords>,
+    creations: &Creations,
 ) -> String {
     let client = client.clone().with_timeout(super::engine::LONG_CALL_LIMIT);
     let newest = seen.newest();
@@ -117,7 +120,7 @@ async fn stream(
     tokio::select! {
         reason = following => reason,
         reason = probe(&client, engine) => reason,
-        () = listing::keep_listing(engine, seen, records) => String::new(),
+        () = listing::keep_listing(engine, seen, records, creations) => String::new(),
     }
 }
 

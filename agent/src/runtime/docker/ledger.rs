@@ -16,6 +16,9 @@ use std::collections::BTreeMap;
 /// A condemned task whose container has not appeared so long after the engine first answered a
 /// listing is forgotten: the creation was not carried out.
 const CONDEMNED_NS_MAX: u64 = 600 * SECOND_NS;
+/// A condemned container that is known by its id is forgotten when no listing has shown it for this
+/// long: a single listing may have begun before it was there.
+const ABSENT_NS: u64 = 30 * SECOND_NS;
 /// A task is not created again so soon after its removal: the step that was overtaken by the
 /// removal may still be on its way. A creation asked for within this time is tried again later.
 const REMOVED_NS: u64 = 30 * SECOND_NS;
@@ -124,12 +127,13 @@ impl ContainerLedger {
     }
 
     /// This container is the task's: the engine created it, or it was found under the task's name.
-    /// Says what is to become of it.
+    /// Says what is to become of it. An entry is made before the engine is asked; where there is
+    /// none any more, the task was removed meanwhile.
     pub(super) fn made(&mut self, task: Id, name: &str, container: &str) -> ContainerFate {
         let fresh = || RecordedContainer {
             name: name.to_owned(),
             container: None,
-            fate: ContainerFate::Kept,
+            fate: ContainerFate::Condemned,
         };
         let entry = self.entries.entry(task).or_insert_with(fresh);
         entry.container = Some(container.to_owned());
@@ -183,9 +187,12 @@ impl ContainerLedger {
             let listed = sweep.remove.iter().any(|(listed, _)| listed == task);
             if entry.fate == ContainerFate::Condemned && !listed {
                 let since = *self.absent_since.entry(*task).or_insert(now);
-                if now.saturating_sub(since) >= CONDEMNED_NS_MAX {
+                let limit = if entry.container.is_some() { ABSENT_NS } else { CONDEMNED_NS_MAX };
+                if now.saturating_sub(since) >= limit {
                     sweep.forget.push(*task);
                 }
+            } else {
+                self.absent_since.remove(task);
             }
         }
         for task in &sweep.forget {
@@ -298,6 +305,22 @@ mod tests {
             Err(BeingRemoved),
             "it may still appear"
         );
+    }
+
+    #[test]
+    fn a_creation_that_is_answered_after_the_removal_makes_nothing_that_is_kept() {
+        let mut ledger = ContainerLedger::default();
+        ledger.begin(TASK, &name(), 0).unwrap();
+        ledger.condemn(TASK, 0);
+        ledger.gone(TASK);
+        assert_eq!(ledger.made(TASK, &name(), "c1"), ContainerFate::Condemned);
+        let rows = [row("c1", &name())];
+        assert_eq!(ledger.sweep(&rows, 1).remove, [(TASK, "c1".to_owned())]);
+        assert_eq!(ledger.sweep(&rows, 2).remove, [(TASK, "c1".to_owned())], "it is still there");
+        assert_eq!(ledger.sweep(&[], 3), Sweep::default());
+        assert_eq!(ledger.sweep(&rows, 4).remove.len(), 1, "a listing may leave something out");
+        assert_eq!(ledger.sweep(&[], 5), Sweep::default());
+        assert_eq!(ledger.sweep(&[], 5 + ABSENT_NS).forget, [TASK]);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use super::{
     DockerRuntime, KnownContainer,
     container::{self, Container, Phase},
+    creation::{CreationState, Creations},
     engine::{Engine, within},
     ledger::{Claim, ContainerFate, ListedContainer, ListedPhase, RecordedContainer},
     mapping,
@@ -36,6 +37,7 @@ pub(super) async fn keep_listing(
     engine: &Arc<Engine>,
     seen: &Arc<Sightings>,
     records: &Arc<ContainerRecords>,
+    creations: &Creations,
 ) {
     loop {
         tokio::select! {
@@ -48,12 +50,10 @@ pub(super) async fn keep_listing(
                 compare(seen, records, &rows);
                 seen.on_listed(&rows, began);
                 for (task, container) in records.sweep(&rows) {
-                    tokio::spawn(removal::clear(
-                        Arc::clone(engine),
-                        Arc::clone(records),
-                        task,
-                        container,
-                    ));
+                    // One that is being created is removed when that is over.
+                    if creations.state(task) == CreationState::Settled {
+                        tokio::spawn(removal::clear(Arc::clone(engine), task, container));
+                    }
                 }
             }
             // One item that cannot be read spoils the whole answer, and each container can be asked

@@ -3,7 +3,7 @@
 use super::{
     DockerRuntime, KnownContainer,
     container::{self, Container, ContainerHealth, Phase},
-    creation::{Creation, CreationAnswer},
+    creation::{Creation, CreationAnswer, CreationState},
     engine::{CALL_LIMIT, is_status, within},
     ledger::RecordedContainer,
     mapping,
@@ -266,12 +266,15 @@ impl DockerRuntime {
     /// is removed as soon as it exists.
     pub(super) async fn take_away(&self, task: Id) -> Result<(), RuntimeError> {
         self.record(task, |ledger, now| ledger.condemn(task, now))?;
-        self.creations.settled(task, SETTLE_LIMIT).await;
+        if self.creations.settled(task, SETTLE_LIMIT).await == CreationState::UnderWay {
+            self.marks.clear(task);
+            return Ok(());
+        }
         if let Some(id) = self.find(task).await? {
             self.remember(task, |known| known.removing = true);
             let mut news = self.seen.subscribe(&id);
             match removal::remove(&self.engine, &id).await {
-                Ok(()) => {}
+                Ok(_) => {}
                 // Somebody's removal is under way already.
                 Err(RuntimeError::Rejected(_)) => {
                     let _ = tokio::time::timeout(CALL_LIMIT, news.changed()).await;
