@@ -34,13 +34,13 @@ fn chain_of(log: &SingleLog) -> EntryChain {
 }
 
 /// Entries that were acknowledged, oldest first.
-type Acknowledged = Vec<Hash>;
+type AcknowledgedEntry = Vec<Hash>;
 
 /// Writes a story, a snapshot whenever one is due, until something fails.
 fn live(
     log: &mut SingleLog,
     entries: u64,
-    acknowledged: &mut Acknowledged,
+    acknowledged: &mut AcknowledgedEntry,
 ) -> Result<(), LogFailure> {
     let mut chain = chain_of(log);
     for n in 0..entries {
@@ -192,7 +192,7 @@ fn a_recovery_that_is_interrupted_anywhere_opens_or_is_run_again() {
 }
 
 /// A log whose synced tail is gone, and the entries that are left.
-fn damaged_disk() -> (ModelDisk, Acknowledged) {
+fn damaged_disk() -> (ModelDisk, AcknowledgedEntry) {
     let disk = ModelDisk::default();
     let (mut log, hashes) = open_single(&disk).unwrap();
     live(&mut log, ENTRIES, &mut Vec::new()).unwrap();

@@ -33,14 +33,14 @@ const WAITS: [&str; 6] = ["0s", "1s", "5s", "20s", "61s", "11m"];
 const SEEN: [&str; 6] = ["preparing", "ready", "running", "complete", "failed exit=1", "shutdown"];
 
 /// Three numbers that choose what happens.
-type Choice = (u8, u8, u8);
+type GeneratedChoice = (u8, u8, u8);
 
 fn pick<'a>(among: &[&'a str], by: u8) -> &'a str {
     among[usize::from(by) % among.len()]
 }
 
 /// A statement that fits the view as it is; none where this choice does not.
-fn statement(teller: &Teller, (what, which, how): Choice) -> Option<String> {
+fn statement(teller: &Teller, (what, which, how): GeneratedChoice) -> Option<String> {
     let view = &teller.world.view;
     let (node, service) = (pick(&NODES, which), pick(&SERVICES, which));
     let known_node = view.nodes_named(node).next().and_then(|index| view.nodes().get(index));
@@ -181,7 +181,7 @@ fn check_services(view: &View) {
 }
 
 /// What happens in one turn each.
-fn play(turns: &[Vec<Choice>], room: usize) -> Teller {
+fn play(turns: &[Vec<GeneratedChoice>], room: usize) -> Teller {
     let mut teller = Teller::new(Brain::new());
     for choices in turns {
         let mut delta = Delta::default();
@@ -209,8 +209,8 @@ fn play(turns: &[Vec<Choice>], room: usize) -> Teller {
     teller
 }
 
-fn turns() -> impl Strategy<Value = Vec<Vec<Choice>>> {
-    proptest::collection::vec(proptest::collection::vec(any::<Choice>(), 1..4), 1..40)
+fn turns() -> impl Strategy<Value = Vec<Vec<GeneratedChoice>>> {
+    proptest::collection::vec(proptest::collection::vec(any::<GeneratedChoice>(), 1..4), 1..40)
 }
 
 // A tenth of the usual 256 cases each: each plays some sixty turns and counts every index anew

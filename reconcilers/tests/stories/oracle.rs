@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 
 /// What a node has left and runs, as the naive scheduler keeps it.
 #[derive(Clone)]
-struct Machine {
+struct OracleMachine {
     row: NodeRow,
     id: String,
     load: u32,
@@ -26,7 +26,7 @@ struct Machine {
     of_service: BTreeMap<Id, u32>,
 }
 
-fn machines(view: &View) -> Vec<Machine> {
+fn machines(view: &View) -> Vec<OracleMachine> {
     let mut machines: Vec<_> = view.nodes().iter().filter(|(_, row)| row.is_placeable()).collect();
     machines.sort_by_key(|(index, _)| *index);
     let machine = |(index, row): (skep_projections::NodeIdx, &NodeRow)| {
@@ -35,7 +35,7 @@ fn machines(view: &View) -> Vec<Machine> {
             let service = view.services().get(task.service).expect("a task has a service").id;
             *of_service.entry(service).or_default() += 1;
         }
-        Machine {
+        OracleMachine {
             row: row.clone(),
             id: row.id.to_string(),
             load: row.live_tasks,
@@ -62,7 +62,7 @@ fn ports(spec: &ServiceSpec) -> Vec<u32> {
         .collect()
 }
 
-fn fits(view: &View, machine: &Machine, service: Id, spec: &ServiceSpec) -> bool {
+fn fits(view: &View, machine: &OracleMachine, service: Id, spec: &ServiceSpec) -> bool {
     let placement = spec.task.as_ref().and_then(|task| task.placement.clone()).unwrap_or_default();
     let class = view.class(machine.row.class).expect("a node that counts has a class");
     let subject = machine.row.subject(&machine.id, &class.key);
@@ -91,7 +91,7 @@ fn naive(view: &View) -> BTreeMap<Id, Option<Id>> {
         let row = view.services().get(service).expect("a task has a service");
         let spec = row.spec_at(version).expect("a spec that tasks refer to");
         let fit = machines.iter_mut().filter(|machine| fits(view, machine, row.id, spec));
-        let of = |machine: &Machine| machine.of_service.get(&row.id).copied().unwrap_or(0);
+        let of = |machine: &OracleMachine| machine.of_service.get(&row.id).copied().unwrap_or(0);
         let best = fit
             .enumerate()
             .min_by_key(|(nth, machine)| (of(machine), machine.load, *nth))

@@ -11,6 +11,7 @@ mod bounds;
 mod catalogue;
 mod faults;
 mod floors;
+mod imports;
 mod names;
 mod pages;
 mod pure;

@@ -54,10 +54,19 @@ fn marked(pages: &[SourceFile]) -> Vec<String> {
     says.map(|page| page.path.trim_end_matches(".rs").to_owned()).collect()
 }
 
-/// Whether a module calls itself pure: the word as a sentence of its own, in any spelling.
+/// Whether a module calls itself pure, in any spelling. One that speaks of "the pure state machine"
+/// elsewhere does not: a small letter counts only where a statement about the module ends with it.
 fn says_pure(opening: &str) -> bool {
-    let upper = opening.to_uppercase();
-    opening.contains("PURE") || upper.contains("PURE.") || upper.contains("PURE:")
+    let text: Vec<&str> = opening.split_whitespace().collect();
+    text.iter().enumerate().any(|(at, word)| {
+        let bare = word.trim_matches(|c: char| !c.is_alphanumeric());
+        let ends = word.ends_with(['.', ':', ';', ',', ')', '*', '_']) || at + 1 == text.len();
+        let follows_verb = at > 0 && ["is", "are"].contains(&text[at - 1]);
+        match bare {
+            "PURE" | "Pure" => true,
+            bare => bare.eq_ignore_ascii_case("pure") && (ends || follows_verb),
+        }
+    })
 }
 
 /// A line without its comment and without the text of its strings.
@@ -141,6 +150,24 @@ fn pure_code_names_nothing_that_acts() {
         }
     }
     none(found);
+}
+
+#[test]
+fn a_module_calls_itself_pure_in_any_spelling() {
+    for opening in [
+        "What ends. PURE.",
+        "What ends. Pure.",
+        "What ends (pure): no more",
+        "What ends, and it is pure as ever",
+        "Pure functions about ends",
+        "What ends; **pure**",
+        "What ends: pure",
+    ] {
+        assert!(says_pure(opening), "{opening:?}");
+    }
+    for opening in ["The thread around the pure state machine", "Purely a shell", "Impure."] {
+        assert!(!says_pure(opening), "{opening:?}");
+    }
 }
 
 #[test]
