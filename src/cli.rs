@@ -177,8 +177,8 @@ fn now() -> skep_proto::Timestamp {
     skep_proto::Timestamp(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
 }
 
-/// The log's time when an answer was made: ages are counted back from it, since the log's clock need
-/// not agree with this machine's. A manager that does not say it leaves only this machine's.
+/// The log's time when an answer was made: ages are counted back from it, since the log's clock
+/// need not agree with this machine's. A manager that does not say it leaves only this machine's.
 fn log_now(answered_at: u64) -> skep_proto::Timestamp {
     if answered_at == 0 { now() } else { skep_proto::Timestamp(answered_at) }
 }

@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "what goes wrong here shall stop it")]
 
-use futures::StreamExt;
+use futures::{StreamExt, future::BoxFuture};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use skep_agent::runtime::{
     FoundState, LogItem, LogQuery, Runtime, RuntimeError, Workload,
@@ -18,8 +18,6 @@ use skep_proto::{
     },
 };
 use std::{fs, future::Future, path::PathBuf, process::Command, sync::Arc, time::Duration};
-
-use futures::future::BoxFuture;
 
 /// A state folder whose tasks are ended when the test is over, however it went.
 struct ProcessNode {

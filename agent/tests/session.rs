@@ -16,10 +16,7 @@ use skep_agent::{
 };
 use skep_proto::{
     Id, Timestamp,
-    v1::{
-        Condition, ConditionKind, LogOrder, LogResume, RuntimeKind, TaskState, TurnedCode,
-        from_agent::Message, to_agent,
-    },
+    v1::{self, from_agent::Message, to_agent},
 };
 use std::{
     collections::BTreeMap,
@@ -75,7 +72,7 @@ impl RunningAgent {
 /// Waits until each of the tasks has been reported in this state or a higher one.
 async fn until_reported(
     line: &mut TestSession,
-    wanted: &[(Id, TaskState)],
+    wanted: &[(Id, v1::TaskState)],
 ) -> BTreeMap<Id, skep_proto::v1::TaskObserved> {
     let mut seen = BTreeMap::new();
     let is_there = |seen: &BTreeMap<Id, skep_proto::v1::TaskObserved>| {
@@ -103,7 +100,7 @@ async fn an_agent_joins_runs_what_is_assigned_and_finds_it_again_after_its_own_d
     let description = first.description.unwrap();
     assert_eq!(
         (description.hostname.as_str(), description.runtime()),
-        ("alpha", RuntimeKind::Fake)
+        ("alpha", v1::RuntimeKind::Fake)
     );
     let resources = description.resources.unwrap();
     assert_eq!(
@@ -114,8 +111,11 @@ async fn an_agent_joins_runs_what_is_assigned_and_finds_it_again_after_its_own_d
     assert_eq!(first.spec.unwrap().annotations.unwrap().labels["zone"], "b1");
     line.welcome(Id(77)).await;
     line.assign(set(5, &[(Id(1), container("run")), (Id(2), container("exit:3"))])).await;
-    let seen =
-        until_reported(&mut line, &[(Id(1), TaskState::Running), (Id(2), TaskState::Failed)]).await;
+    let seen = until_reported(
+        &mut line,
+        &[(Id(1), v1::TaskState::Running), (Id(2), v1::TaskState::Failed)],
+    )
+    .await;
     assert_eq!(seen[&Id(2)].container.as_ref().unwrap().exit_code, Some(3));
     assert_eq!(seen[&Id(2)].error, "exit code 3");
     agent.stopped().await;
@@ -129,8 +129,11 @@ async fn an_agent_joins_runs_what_is_assigned_and_finds_it_again_after_its_own_d
     assert_eq!((again.incarnation, again.revision), (1, 5), "it goes on where it was");
     assert_ne!(again.process, first.process);
     line.welcome(Id(77)).await;
-    let seen =
-        until_reported(&mut line, &[(Id(1), TaskState::Running), (Id(2), TaskState::Failed)]).await;
+    let seen = until_reported(
+        &mut line,
+        &[(Id(1), v1::TaskState::Running), (Id(2), v1::TaskState::Failed)],
+    )
+    .await;
     assert_eq!(seen[&Id(1)].container.as_ref().unwrap().container_ref, format!("fake-{}", Id(1)));
     assert_eq!(
         engine.starts(),
@@ -149,7 +152,8 @@ async fn a_manager_that_is_away_stops_nothing_and_hears_of_all_that_happened() {
     line.hello().await;
     line.welcome(Id(77)).await;
     line.assign(set(5, &[(Id(1), container("run")), (Id(2), container("run"))])).await;
-    until_reported(&mut line, &[(Id(1), TaskState::Running), (Id(2), TaskState::Running)]).await;
+    until_reported(&mut line, &[(Id(1), v1::TaskState::Running), (Id(2), v1::TaskState::Running)])
+        .await;
     manager.heard(&line).await;
     drop(line);
     manager.stop().await;
@@ -161,7 +165,7 @@ async fn a_manager_that_is_away_stops_nothing_and_hears_of_all_that_happened() {
     let mut line = manager.line().await;
     assert_eq!(line.hello().await.revision, 5);
     line.welcome(Id(77)).await;
-    let seen = until_reported(&mut line, &[(Id(2), TaskState::Failed)]).await;
+    let seen = until_reported(&mut line, &[(Id(2), v1::TaskState::Failed)]).await;
     assert_eq!(
         seen.keys().copied().collect::<Vec<_>>(),
         [Id(2)],
@@ -181,7 +185,8 @@ async fn what_is_removed_is_stopped_and_nothing_is_left_of_it() {
     line.hello().await;
     line.welcome(Id(77)).await;
     line.assign(set(5, &[(Id(1), container("run")), (Id(2), container("run"))])).await;
-    until_reported(&mut line, &[(Id(1), TaskState::Running), (Id(2), TaskState::Running)]).await;
+    until_reported(&mut line, &[(Id(1), v1::TaskState::Running), (Id(2), v1::TaskState::Running)])
+        .await;
     line.assign(set(6, &[(Id(2), container("run"))])).await;
     timeout(PATIENCE, async {
         while engine.running() != [Id(2)] {
@@ -202,10 +207,10 @@ async fn a_stop_does_not_wait_for_a_pull() {
     line.hello().await;
     line.welcome(Id(77)).await;
     line.assign(set(5, &[(Id(1), container("pull:86400000,run"))])).await;
-    until_reported(&mut line, &[(Id(1), TaskState::Preparing)]).await;
-    line.assign(change(5, 6, Id(1), TaskState::Shutdown)).await;
-    let seen = until_reported(&mut line, &[(Id(1), TaskState::Shutdown)]).await;
-    assert_eq!(seen[&Id(1)].state(), TaskState::Shutdown);
+    until_reported(&mut line, &[(Id(1), v1::TaskState::Preparing)]).await;
+    line.assign(change(5, 6, Id(1), v1::TaskState::Shutdown)).await;
+    let seen = until_reported(&mut line, &[(Id(1), v1::TaskState::Shutdown)]).await;
+    assert_eq!(seen[&Id(1)].state(), v1::TaskState::Shutdown);
     assert!(engine.starts().is_empty());
     agent.stopped().await;
 }
@@ -221,7 +226,7 @@ async fn slow_pulls_hold_up_no_task_that_needs_none() {
     let mut tasks: Vec<_> = (1..=40).map(|n| (Id(n), container("pull:86400000,run"))).collect();
     tasks.push((Id(99), container("run")));
     line.assign(set(5, &tasks)).await;
-    until_reported(&mut line, &[(Id(99), TaskState::Running)]).await;
+    until_reported(&mut line, &[(Id(99), v1::TaskState::Running)]).await;
     assert_eq!(engine.running(), [Id(99)]);
     agent.stopped().await;
 }
@@ -236,7 +241,7 @@ async fn hundreds_of_tasks_at_once_all_come_to_run() {
     line.welcome(Id(77)).await;
     let tasks: Vec<_> = (1..=500).map(|n| (Id(n), container("run"))).collect();
     line.assign(set(5, &tasks)).await;
-    let wanted: Vec<_> = tasks.iter().map(|(id, _)| (*id, TaskState::Running)).collect();
+    let wanted: Vec<_> = tasks.iter().map(|(id, _)| (*id, v1::TaskState::Running)).collect();
     until_reported(&mut line, &wanted).await;
     assert_eq!(engine.running().len(), 500);
     agent.stopped().await;
@@ -253,11 +258,12 @@ async fn a_reader_who_does_not_read_holds_up_nothing_else() {
     let mut talks = container("print,run");
     running(&mut talks).args = vec!["x".repeat(10_000); 300];
     line.assign(set(5, &[(Id(1), talks.clone())])).await;
-    until_reported(&mut line, &[(Id(1), TaskState::Running)]).await;
-    let order = LogOrder { request: 1, task_ids: vec![Id(1).to_bytes()], ..LogOrder::default() };
+    until_reported(&mut line, &[(Id(1), v1::TaskState::Running)]).await;
+    let order =
+        v1::LogOrder { request: 1, task_ids: vec![Id(1).to_bytes()], ..v1::LogOrder::default() };
     line.send(to_agent::Message::Logs(order)).await;
     line.assign(set(6, &[(Id(1), talks), (Id(2), container("exit:0"))])).await;
-    until_reported(&mut line, &[(Id(2), TaskState::Complete)]).await;
+    until_reported(&mut line, &[(Id(2), v1::TaskState::Complete)]).await;
     while !matches!(line.next().await, Message::Heartbeat(_)) {}
     assert_eq!(manager.output(1).await.0.len(), 300, "and it has missed nothing when it reads");
     agent.stopped().await;
@@ -274,13 +280,14 @@ async fn output_is_sent_to_who_orders_it() {
     let mut talks = container("print,run");
     running(&mut talks).args = vec!["one".into(), "two".into(), "!three".into()];
     line.assign(set(5, &[(Id(1), talks), (Id(2), container("print,exit:0"))])).await;
-    until_reported(&mut line, &[(Id(1), TaskState::Running), (Id(2), TaskState::Complete)]).await;
-    let order = |request, task_ids: &[Id], follow| LogOrder {
+    until_reported(&mut line, &[(Id(1), v1::TaskState::Running), (Id(2), v1::TaskState::Complete)])
+        .await;
+    let order = |request, task_ids: &[Id], follow| v1::LogOrder {
         request,
         task_ids: task_ids.iter().map(|id| id.to_bytes()).collect(),
         follow,
         tail: Some(2),
-        ..LogOrder::default()
+        ..v1::LogOrder::default()
     };
     line.send(to_agent::Message::Logs(order(1, &[Id(1), Id(2), Id(99)], false))).await;
     let (lines, message) = manager.output(1).await;
@@ -299,8 +306,8 @@ async fn output_is_sent_to_who_orders_it() {
     assert_eq!(manager.output_of(2, Id(2)).await, [""; 0]);
     engine.kill_outside(Id(1));
     assert_eq!(manager.output_of(2, Id(1)).await, [""; 0], "its end is told, and the reader stays");
-    let resume = vec![LogResume { task_id: Id(1).to_bytes(), read_at: 0, read_lines: 0 }];
-    let again = LogOrder { resume, ..order(2, &[Id(1)], true) };
+    let resume = vec![v1::LogResume { task_id: Id(1).to_bytes(), read_at: 0, read_lines: 0 }];
+    let again = v1::LogOrder { resume, ..order(2, &[Id(1)], true) };
     line.send(to_agent::Message::Logs(again)).await;
     assert_eq!(
         manager.output_of(2, Id(1)).await.len(),
@@ -344,13 +351,14 @@ async fn a_node_whose_engine_is_away_is_announced_with_that_condition() {
     timeout(PATIENCE, told).await.expect("it says so").expect("it lives");
     let mut line = manager.line().await;
     let hello = line.hello().await;
-    let kinds =
-        |conditions: &[Condition]| conditions.iter().map(Condition::kind).collect::<Vec<_>>();
-    assert_eq!(kinds(&hello.conditions), [ConditionKind::EngineUnreachable]);
+    let kinds = |conditions: &[v1::Condition]| {
+        conditions.iter().map(v1::Condition::kind).collect::<Vec<_>>()
+    };
+    assert_eq!(kinds(&hello.conditions), [v1::ConditionKind::EngineUnreachable]);
     let description = hello.description.unwrap();
     assert_eq!(
         (description.hostname.as_str(), description.runtime()),
-        ("alpha", RuntimeKind::Fake)
+        ("alpha", v1::RuntimeKind::Fake)
     );
     assert_eq!(description.features, [0; 0], "nothing is known of what it can do");
     line.welcome(Id(77)).await;
@@ -369,7 +377,7 @@ async fn who_is_not_believed_ends_with_words() {
     let agent = start(&folder.path().join("agent"), &manager, &engine);
     let mut line = manager.line().await;
     line.hello().await;
-    line.turn(TurnedCode::WrongSecret, "this secret is not the node's").await;
+    line.turn(v1::TurnedCode::WrongSecret, "this secret is not the node's").await;
     let error = agent.ended().await.expect_err("nothing can be done here");
     assert!(matches!(&error, AgentError::Halted(AgentHalt::WrongSecret { .. })), "{error}");
     assert!(error.to_string().contains("remove that folder alone"), "{error}");
@@ -384,8 +392,8 @@ async fn a_removed_node_stops_its_tasks_and_ends() {
     line.hello().await;
     line.welcome(Id(77)).await;
     line.assign(set(5, &[(Id(1), container("run"))])).await;
-    until_reported(&mut line, &[(Id(1), TaskState::Running)]).await;
-    line.turn(TurnedCode::NodeRemoved, "removed by alice").await;
+    until_reported(&mut line, &[(Id(1), v1::TaskState::Running)]).await;
+    line.turn(v1::TurnedCode::NodeRemoved, "removed by alice").await;
     let error = agent.ended().await.expect_err("no node any more");
     assert!(error.to_string().contains("removed by alice"), "{error}");
     assert!(engine.running().is_empty());
@@ -402,7 +410,7 @@ async fn one_state_folder_is_for_one_agent_and_one_runtime() {
     drop(one);
     let identity = IdentityFile::new(&folder.path().join("agent"));
     let stored = identity.read().unwrap().expect("written at the first start");
-    identity.write(&Stored { runtime: RuntimeKind::Process, ..stored }).unwrap();
+    identity.write(&Stored { runtime: v1::RuntimeKind::Process, ..stored }).unwrap();
     let error =
         NodeAgent::open(config(folder.path(), &manager, &engine)).err().expect("another runtime");
     assert!(error.to_string().contains("--runtime process"), "{error}");

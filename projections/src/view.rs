@@ -17,10 +17,7 @@ use crate::{
     table::Table,
     task::{TaskIdx, TaskRow},
 };
-use skep_proto::{
-    Id, Position, Revision, Timestamp,
-    v1::{NodeState, ObjectParked, ServiceSpec, StrayObserved},
-};
+use skep_proto::{Id, Position, Revision, Timestamp, v1};
 use std::sync::Arc;
 
 /// The fold of all records up to one revision. Cloned in O(1).
@@ -67,9 +64,9 @@ pub struct View {
     /// (service, when, task) of tasks that failed or were rejected on a node.
     pub(crate) failures: imbl::OrdSet<(ServiceIdx, Timestamp, TaskIdx)>,
     /// Objects that a reconciler failed on.
-    pub(crate) parked: imbl::OrdMap<Id, Arc<ObjectParked>>,
+    pub(crate) parked: imbl::OrdMap<Id, Arc<v1::ObjectParked>>,
     /// Tasks that agents have and this history does not know, by id.
-    pub(crate) strays: imbl::OrdMap<Id, Arc<StrayObserved>>,
+    pub(crate) strays: imbl::OrdMap<Id, Arc<v1::StrayObserved>>,
     /// Ids of recent commands.
     pub(crate) stamps: Stamps,
     pub(crate) digest: Digest,
@@ -229,14 +226,17 @@ impl View {
     }
 
     /// Nodes in a state other than ready, and since when, longest first.
-    pub fn nodes_away(&self, state: NodeState) -> impl Iterator<Item = (Timestamp, NodeIdx)> + '_ {
+    pub fn nodes_away(
+        &self,
+        state: v1::NodeState,
+    ) -> impl Iterator<Item = (Timestamp, NodeIdx)> + '_ {
         self.nodes_away_since(state, Timestamp::NEVER)
     }
 
     /// Those of them that got there at that time or later.
     pub fn nodes_away_since(
         &self,
-        state: NodeState,
+        state: v1::NodeState,
         since: Timestamp,
     ) -> impl Iterator<Item = (Timestamp, NodeIdx)> + '_ {
         let (low, high) =
@@ -285,32 +285,32 @@ impl View {
     }
 
     /// Why an object is left alone, where it is.
-    pub fn parked(&self, id: Id) -> Option<&Arc<ObjectParked>> {
+    pub fn parked(&self, id: Id) -> Option<&Arc<v1::ObjectParked>> {
         self.parked.get(&id)
     }
 
     /// All strays: tasks that agents have and this history does not know.
-    pub fn strays(&self) -> impl Iterator<Item = (Id, &Arc<StrayObserved>)> {
+    pub fn strays(&self) -> impl Iterator<Item = (Id, &Arc<v1::StrayObserved>)> {
         self.strays.iter().map(|(id, stray)| (*id, stray))
     }
 
     /// Those that one node has.
-    pub fn strays_on(&self, node: Id) -> impl Iterator<Item = &Arc<StrayObserved>> {
+    pub fn strays_on(&self, node: Id) -> impl Iterator<Item = &Arc<v1::StrayObserved>> {
         self.strays.values().filter(move |stray| Id::from_bytes(&stray.node_id) == node)
     }
 
     /// One stray.
-    pub fn stray(&self, id: Id) -> Option<&Arc<StrayObserved>> {
+    pub fn stray(&self, id: Id) -> Option<&Arc<v1::StrayObserved>> {
         self.strays.get(&id)
     }
 
     /// All parked objects.
-    pub fn all_parked(&self) -> impl Iterator<Item = (Id, &Arc<ObjectParked>)> {
+    pub fn all_parked(&self) -> impl Iterator<Item = (Id, &Arc<v1::ObjectParked>)> {
         self.parked.iter().map(|(id, parked)| (*id, parked))
     }
 
     /// The spec a task runs.
-    pub fn spec_of(&self, task: &TaskRow) -> Option<&Arc<ServiceSpec>> {
+    pub fn spec_of(&self, task: &TaskRow) -> Option<&Arc<v1::ServiceSpec>> {
         self.services.get(task.service)?.spec_at(task.spec_version)
     }
 

@@ -10,11 +10,7 @@ mod submit;
 
 pub use submit::{Failures, Submitter};
 
-use super::{
-    args::{ManagerAddress, ReadArgs, Top},
-    fail::{CliError, CliResult, reason},
-    now, show,
-};
+use super::{args, fail, now, show};
 use hyper_util::rt::TokioIo;
 use skep_proto::v1::{
     GreetRequest, ListRequest, Moment, StatusRequest, control_client::ControlClient,
@@ -47,16 +43,19 @@ pub struct ManagerClient {
 
 impl ManagerClient {
     /// Reaches for the manager; the error says what is wrong with the way there.
-    pub async fn connect(target: &ManagerAddress) -> CliResult<ManagerClient> {
+    pub async fn connect(target: &args::ManagerAddress) -> fail::CliResult<ManagerClient> {
         let channel = match target {
-            ManagerAddress::Socket(path) => by_socket(path).await?,
-            ManagerAddress::Folder(dir) => by_folder(dir).await?,
+            args::ManagerAddress::Socket(path) => by_socket(path).await?,
+            args::ManagerAddress::Folder(dir) => by_folder(dir).await?,
         };
         Ok(ManagerClient { channel })
     }
 
     /// The manager that a read asks, and the moment that it asks about.
-    pub async fn for_read(top: &Top, own: &ReadArgs) -> CliResult<(ManagerClient, Option<Moment>)> {
+    pub async fn for_read(
+        top: &args::Top,
+        own: &args::ReadArgs,
+    ) -> fail::CliResult<(ManagerClient, Option<Moment>)> {
         let (target, moment) = top.read(own)?;
         let manager = ManagerClient::connect(&target).await?;
         if let Some(moment) = &moment {
@@ -67,7 +66,7 @@ impl ManagerClient {
 
     /// Refuses a time that has not come yet. The log's clock may be ahead of this machine's, then
     /// its time counts.
-    pub async fn refuse_future(&self, moment: &Moment) -> CliResult {
+    pub async fn refuse_future(&self, moment: &Moment) -> fail::CliResult {
         let Some(moment::Moment::TimeAt(at)) = moment.moment else { return Ok(()) };
         if at <= now().0 {
             return Ok(());
@@ -76,10 +75,12 @@ impl ManagerClient {
         if at <= newest {
             return Ok(());
         }
-        Err(CliError::refused(format!("{} is in the future", show::local_time(at))).hint(format!(
-            "the newest record is of {}; leave --at out to see what is true now",
-            show::local_time(newest)
-        )))
+        Err(fail::CliError::refused(format!("{} is in the future", show::local_time(at))).hint(
+            format!(
+                "the newest record is of {}; leave --at out to see what is true now",
+                show::local_time(newest)
+            ),
+        ))
     }
 
     /// Queries and commands.
@@ -98,7 +99,7 @@ impl ManagerClient {
     }
 
     /// The newest revision at a moment.
-    pub async fn revision_at(&self, moment: Moment) -> CliResult<u64> {
+    pub async fn revision_at(&self, moment: Moment) -> fail::CliResult<u64> {
         if let Some(moment::Moment::Revision(revision)) = moment.moment {
             return Ok(revision);
         }
@@ -108,7 +109,7 @@ impl ManagerClient {
     }
 
     /// A numberer of commands: one for all that a run of the program submits.
-    pub async fn submitter(&self, reason: Option<&str>) -> CliResult<Submitter> {
+    pub async fn submitter(&self, reason: Option<&str>) -> fail::CliResult<Submitter> {
         let version = env!("CARGO_PKG_VERSION").to_owned();
         let reply =
             self.control().greet(GreetRequest { client_version: version }).await?.into_inner();
@@ -116,9 +117,9 @@ impl ManagerClient {
     }
 }
 
-async fn by_folder(dir: &Path) -> CliResult<Channel> {
+async fn by_folder(dir: &Path) -> fail::CliResult<Channel> {
     skep_gateway::offline::channel(dir).await.map_err(|error| {
-        CliError::refused(format!("the history in {} cannot be read: {error}", dir.display()))
+        fail::CliError::refused(format!("the history in {} cannot be read: {error}", dir.display()))
             .hint(
                 "--state-dir takes the state folder of a manager that is stopped; ask a running one with --host",
             )
@@ -126,7 +127,7 @@ async fn by_folder(dir: &Path) -> CliResult<Channel> {
     })
 }
 
-async fn by_socket(path: &Path) -> CliResult<Channel> {
+async fn by_socket(path: &Path) -> fail::CliResult<Channel> {
     let stream = UnixStream::connect(path).await.map_err(|error| no_way(path, error))?;
     let greeted = probe::probe(stream).await.map_err(|failure| failure.told(path))?;
     let first = Arc::new(Mutex::new(Some(greeted)));
@@ -151,32 +152,35 @@ async fn by_socket(path: &Path) -> CliResult<Channel> {
         }))
         .await
         .map_err(|error| {
-            CliError::unreachable(format!("the manager at unix://{} went away", path.display()))
-                .hint("try again in a moment")
-                .caused_by(error)
+            fail::CliError::unreachable(format!(
+                "the manager at unix://{} went away",
+                path.display()
+            ))
+            .hint("try again in a moment")
+            .caused_by(error)
         })
 }
 
-fn no_way(path: &Path, error: io::Error) -> CliError {
+fn no_way(path: &Path, error: io::Error) -> fail::CliError {
     let shown = path.display();
     let failure = match error.kind() {
         io::ErrorKind::NotFound => {
-            CliError::unreachable(format!("no manager at unix://{shown}: there is no such socket")).hint(
+            fail::CliError::unreachable(format!("no manager at unix://{shown}: there is no such socket")).hint(
                 "start one with `skep daemon`, name its socket with --host or SKEP_HOST, or read a stopped one with --state-dir",
             )
         }
         io::ErrorKind::ConnectionRefused => {
-            CliError::unreachable(format!("no manager at unix://{shown}: nobody listens on the socket"))
+            fail::CliError::unreachable(format!("no manager at unix://{shown}: nobody listens on the socket"))
                 .hint("start it with `skep daemon`, or read it while it is stopped with --state-dir")
         }
         io::ErrorKind::PermissionDenied => {
             let group = group_of(path).unwrap_or_else(|| "skep".to_owned());
-            CliError::unreachable(format!(
+            fail::CliError::unreachable(format!(
                 "permission denied at unix://{shown}: you are not in the group {group}"
             ))
             .hint(format!("join it with `usermod -aG {group} USER` and log in again, or use sudo"))
         }
-        _ => CliError::unreachable(format!("no manager at unix://{shown}: {}", reason(&error)))
+        _ => fail::CliError::unreachable(format!("no manager at unix://{shown}: {}", fail::reason(&error)))
             .hint("name the manager's socket with --host or SKEP_HOST"),
     };
     failure.caused_by(error)

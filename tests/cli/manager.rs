@@ -1,13 +1,7 @@
 //! A manager that says what a story needs, behind a real socket with the real services.
 
 use crate::figures::NOW;
-use skep_proto::v1::{
-    self,
-    control_server::{Control, ControlServer},
-    history_server::{History, HistoryServer},
-    logs_server::{Logs, LogsServer},
-    *,
-};
+use skep_proto::v1::{self, control_server, history_server, logs_server, *};
 use std::{
     path::{Path, PathBuf},
     sync::{
@@ -15,8 +9,10 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
 };
-use tokio_stream::StreamExt;
-use tokio_stream::wrappers::{ReceiverStream, UnixListenerStream};
+use tokio_stream::{
+    StreamExt,
+    wrappers::{ReceiverStream, UnixListenerStream},
+};
 use tonic::{Request, Response, Status, transport::Server};
 
 /// What the manager answers, and what it was asked.
@@ -69,9 +65,9 @@ impl ManagerScript {
         });
         runtime.spawn(async move {
             Server::builder()
-                .add_service(ControlServer::new(script.clone()))
-                .add_service(HistoryServer::new(script.clone()))
-                .add_service(LogsServer::new(script))
+                .add_service(control_server::ControlServer::new(script.clone()))
+                .add_service(history_server::HistoryServer::new(script.clone()))
+                .add_service(logs_server::LogsServer::new(script))
                 .serve_with_incoming(accepted)
                 .await
         });
@@ -153,7 +149,7 @@ fn stream<T: Send + 'static>(all: Vec<T>, stays: bool) -> Response<ReplyStream<T
 }
 
 #[tonic::async_trait]
-impl Control for ManagerScript {
+impl control_server::Control for ManagerScript {
     async fn greet(&self, _: Request<GreetRequest>) -> Result<Response<GreetReply>, Status> {
         Ok(Response::new(GreetReply { stamp: 7, ..GreetReply::default() }))
     }
@@ -234,7 +230,7 @@ impl Control for ManagerScript {
 }
 
 #[tonic::async_trait]
-impl History for ManagerScript {
+impl history_server::History for ManagerScript {
     type LogStream = ReplyStream<LogRecord>;
     async fn log(&self, request: Request<LogRequest>) -> Result<Response<Self::LogStream>, Status> {
         self.note("log", request.get_ref());
@@ -261,7 +257,7 @@ impl History for ManagerScript {
 }
 
 #[tonic::async_trait]
-impl Logs for ManagerScript {
+impl logs_server::Logs for ManagerScript {
     type ReadStream = ReplyStream<LogsReply>;
     async fn read(
         &self,

@@ -6,14 +6,10 @@
 //! ([`NodeWork::on_listed`]), so that a restart starts nothing twice.
 
 use super::{
-    action::{Action, StepOutcome},
-    effort::{Effort, StepKind},
-    memory::{Memory, Note, NoteKind, Stands, TaskStanding},
-    outbox::Outbox,
-    parts::PartCollector,
-    service::{Service, Services},
-    task::{AgentTask, NextStep},
-    verdict::{self, TaskVerdict},
+    action, effort, memory, outbox, parts,
+    service::{self, Service},
+    task,
+    verdict::{self},
 };
 use crate::runtime::{FoundState, FoundTask, Proof, RuntimeError, TaskEnd};
 use skep_proto::{
@@ -29,7 +25,7 @@ use std::{
 #[derive(Debug)]
 enum Listing {
     /// It is being asked.
-    Asked(Effort),
+    Asked(effort::Effort),
     /// It has said so.
     Known,
 }
@@ -50,19 +46,19 @@ pub(crate) enum Heard {
 pub(crate) struct NodeWork {
     pub(super) node: Id,
     pub(super) position: Position,
-    pub(super) tasks: BTreeMap<Id, AgentTask>,
+    pub(super) tasks: BTreeMap<Id, task::AgentTask>,
     /// What the runtime has and no task claims: cleared away when the cluster has spoken and did
     /// not name it.
     pub(super) strays: BTreeMap<Id, FoundTask>,
     pub(super) heard: Heard,
     /// Tasks whose next step must be looked for.
     pub(super) touched: BTreeSet<Id>,
-    pub(super) notes: Vec<Note>,
-    pub(super) outbox: Outbox,
-    pub(super) services: Services,
-    pub(super) parts: PartCollector,
+    pub(super) notes: Vec<memory::Note>,
+    pub(super) outbox: outbox::Outbox,
+    pub(super) services: service::Services,
+    pub(super) parts: parts::PartCollector,
     listing: Listing,
-    actions: VecDeque<Action>,
+    actions: VecDeque<action::Action>,
     tickets: u64,
     timers: BTreeSet<(Timestamp, Id)>,
     /// What the runtime noticed about tasks, as it was said last.
@@ -72,7 +68,7 @@ pub(crate) struct NodeWork {
 impl NodeWork {
     /// Goes on from what is remembered. Everything remembered is reported again: nobody remembers
     /// what was acknowledged.
-    pub(crate) fn new(node: Id, memory: &Memory) -> NodeWork {
+    pub(crate) fn new(node: Id, memory: &memory::Memory) -> NodeWork {
         let mut work = NodeWork {
             node,
             position: memory.position,
@@ -81,10 +77,10 @@ impl NodeWork {
             heard: Heard::Nothing,
             touched: BTreeSet::new(),
             notes: Vec::new(),
-            outbox: Outbox::default(),
-            services: Services::default(),
-            parts: PartCollector::default(),
-            listing: Listing::Asked(Effort::default()),
+            outbox: outbox::Outbox::default(),
+            services: service::Services::default(),
+            parts: parts::PartCollector::default(),
+            listing: Listing::Asked(effort::Effort::default()),
             actions: VecDeque::new(),
             tickets: 0,
             timers: BTreeSet::new(),
@@ -94,7 +90,7 @@ impl NodeWork {
         for (id, kept) in &memory.tasks {
             let shared = services.entry(Arc::as_ptr(&kept.service));
             let service = shared.or_insert_with(|| Service::new(kept.service.clone()));
-            work.tasks.insert(*id, AgentTask::restored(node, *id, kept, service));
+            work.tasks.insert(*id, task::AgentTask::restored(node, *id, kept, service));
         }
         work.report_all();
         work.list(Timestamp::NEVER);
@@ -102,7 +98,7 @@ impl NodeWork {
     }
 
     /// The next thing to do.
-    pub(crate) fn poll_action(&mut self) -> Option<Action> {
+    pub(crate) fn poll_action(&mut self) -> Option<action::Action> {
         self.actions.pop_front()
     }
 
@@ -112,7 +108,7 @@ impl NodeWork {
     }
 
     /// What must be written down, oldest first.
-    pub(crate) fn poll_notes(&mut self) -> Option<Vec<Note>> {
+    pub(crate) fn poll_notes(&mut self) -> Option<Vec<memory::Note>> {
         (!self.notes.is_empty()).then(|| std::mem::take(&mut self.notes))
     }
 
@@ -144,10 +140,9 @@ impl NodeWork {
 
     /// Tells the cluster the state of every task that it may ask about.
     pub(super) fn report_all(&mut self) {
-        let told = self
-            .tasks
-            .values()
-            .filter(|t| t.standing != TaskStanding::Dropped && t.state() > TaskState::Assigned);
+        let told = self.tasks.values().filter(|t| {
+            t.standing != memory::TaskStanding::Dropped && t.state() > TaskState::Assigned
+        });
         for task in told {
             self.outbox.put(task.observed.clone());
         }
@@ -156,8 +151,8 @@ impl NodeWork {
     fn list(&mut self, now: Timestamp) {
         if let Listing::Asked(effort) = &mut self.listing {
             self.tickets += 1;
-            effort.begin(StepKind::Prepare, self.tickets, now);
-            self.actions.push_back(Action::List { node: self.node, ticket: self.tickets });
+            effort.begin(effort::StepKind::Prepare, self.tickets, now);
+            self.actions.push_back(action::Action::List { node: self.node, ticket: self.tickets });
         }
     }
 
@@ -194,7 +189,7 @@ impl NodeWork {
         let Some(task) = self.tasks.get_mut(&id) else { return };
         task.adopt(&found);
         match &found.state {
-            FoundState::Ended(_, ended) if task.standing != TaskStanding::Dropped => {
+            FoundState::Ended(_, ended) if task.standing != memory::TaskStanding::Dropped => {
                 on_ended(task, ended, now)
             }
             FoundState::Unreadable(reason) => {
@@ -221,22 +216,28 @@ impl NodeWork {
             Proof::Named => None,
         };
         for id in std::mem::take(&mut self.strays).into_iter().filter_map(ours) {
-            self.tasks.entry(id).or_insert_with(|| AgentTask::stray(self.node, id));
+            self.tasks.entry(id).or_insert_with(|| task::AgentTask::stray(self.node, id));
             self.touched.insert(id);
         }
     }
 
     /// An answer of the runtime. One that nobody waits for any more changes nothing.
-    pub(crate) fn on_outcome(&mut self, id: Id, ticket: u64, outcome: StepOutcome, now: Timestamp) {
+    pub(crate) fn on_outcome(
+        &mut self,
+        id: Id,
+        ticket: u64,
+        outcome: action::StepOutcome,
+        now: Timestamp,
+    ) {
         let Some(task) = self.tasks.get_mut(&id) else { return };
         let kind = match outcome {
-            StepOutcome::Listed(_) => return,
-            StepOutcome::Ready(_) => StepKind::AwaitReady,
-            StepOutcome::Ended(_) => StepKind::AwaitEnd,
-            StepOutcome::Prepared(_) => StepKind::Prepare,
-            StepOutcome::Started(_) => StepKind::Start,
-            StepOutcome::Stopped(_) => StepKind::Stop,
-            StepOutcome::Removed(_) => StepKind::Remove,
+            action::StepOutcome::Listed(_) => return,
+            action::StepOutcome::Ready(_) => effort::StepKind::AwaitReady,
+            action::StepOutcome::Ended(_) => effort::StepKind::AwaitEnd,
+            action::StepOutcome::Prepared(_) => effort::StepKind::Prepare,
+            action::StepOutcome::Started(_) => effort::StepKind::Start,
+            action::StepOutcome::Stopped(_) => effort::StepKind::Stop,
+            action::StepOutcome::Removed(_) => effort::StepKind::Remove,
         };
         let effort = task.effort(kind);
         if !effort.is_for(kind) || effort.answers(ticket).is_none() {
@@ -280,23 +281,27 @@ impl NodeWork {
     fn drive(&mut self, id: Id, now: Timestamp) {
         while let Some(task) = self.tasks.get_mut(&id) {
             match task.next() {
-                NextStep::Rest => return,
-                NextStep::Raise(state) => task.raise(state, now),
-                NextStep::Finish(ending) => task.finish(ending, now),
-                NextStep::Take(kind) => {
+                task::NextStep::Rest => return,
+                task::NextStep::Raise(state) => task.raise(state, now),
+                task::NextStep::Finish(ending) => task.finish(ending, now),
+                task::NextStep::Take(kind) => {
                     self.tickets += 1;
                     task.begun = true;
                     task.effort(kind).begin(kind, self.tickets, now);
-                    if matches!(kind, StepKind::Stop | StepKind::Remove) {
-                        task.ready = Effort::default();
+                    if matches!(kind, effort::StepKind::Stop | effort::StepKind::Remove) {
+                        task.ready = effort::Effort::default();
                     }
                     let step = task.step(kind);
-                    self.actions.push_back(Action::Step { task: id, ticket: self.tickets, step });
+                    self.actions.push_back(action::Action::Step {
+                        task: id,
+                        ticket: self.tickets,
+                        step,
+                    });
                 }
-                NextStep::Forget => {
+                task::NextStep::Forget => {
                     self.tasks.remove(&id);
                     self.outbox.drop_task(id);
-                    self.notes.push(Note::new(NoteKind::Forgotten(id.to_bytes())));
+                    self.notes.push(memory::Note::new(memory::NoteKind::Forgotten(id.to_bytes())));
                 }
             }
         }
@@ -313,22 +318,22 @@ impl NodeWork {
         {
             task.observed.message.clone_from(text);
         }
-        if std::mem::take(&mut task.news) && task.standing != TaskStanding::Dropped {
-            self.notes.push(Note::new(NoteKind::Observed(task.observed.clone())));
+        if std::mem::take(&mut task.news) && task.standing != memory::TaskStanding::Dropped {
+            self.notes.push(memory::Note::new(memory::NoteKind::Observed(task.observed.clone())));
             self.outbox.put(task.observed.clone());
         }
     }
 
     /// The task is kept for another reason from now on.
-    pub(super) fn stand(&mut self, id: Id, standing: TaskStanding) {
+    pub(super) fn stand(&mut self, id: Id, standing: memory::TaskStanding) {
         let Some(task) = self.tasks.get_mut(&id).filter(|task| task.standing != standing) else {
             return;
         };
         task.standing = standing;
-        let stands = Stands { task_id: id.to_bytes(), standing: standing.into() };
-        self.notes.push(Note::new(NoteKind::Stands(stands)));
-        if standing == TaskStanding::Dropped {
-            task.ready = Effort::default();
+        let stands = memory::Stands { task_id: id.to_bytes(), standing: standing.into() };
+        self.notes.push(memory::Note::new(memory::NoteKind::Stands(stands)));
+        if standing == memory::TaskStanding::Dropped {
+            task.ready = effort::Effort::default();
             self.outbox.drop_task(id);
         }
         self.touched.insert(id);
@@ -336,54 +341,59 @@ impl NodeWork {
 }
 
 /// Takes up a runtime's answer; what is given back is to be tried again later.
-fn take_up(task: &mut AgentTask, outcome: StepOutcome, now: Timestamp) -> Option<RuntimeError> {
+fn take_up(
+    task: &mut task::AgentTask,
+    outcome: action::StepOutcome,
+    now: Timestamp,
+) -> Option<RuntimeError> {
     match outcome {
-        StepOutcome::Listed(_) => {}
-        StepOutcome::Prepared(Ok(prepared)) => {
+        action::StepOutcome::Listed(_) => {}
+        action::StepOutcome::Prepared(Ok(prepared)) => {
             task.seen = super::task::RuntimeStage::Prepared;
             if !prepared.image_digest.is_empty() {
                 task.container().image_digest = prepared.image_digest;
             }
         }
-        StepOutcome::Prepared(Err(
+        action::StepOutcome::Prepared(Err(
             error @ (RuntimeError::Rejected(_)
             | RuntimeError::PullFailed { .. }
             | RuntimeError::Failed(_)),
-        )) => {
-            task.finish(TaskVerdict { state: TaskState::Rejected, error: error.to_string() }, now)
-        }
-        StepOutcome::Started(Ok(started)) => task.on_started(&started),
-        StepOutcome::Started(Err(
+        )) => task.finish(
+            verdict::TaskVerdict { state: TaskState::Rejected, error: error.to_string() },
+            now,
+        ),
+        action::StepOutcome::Started(Ok(started)) => task.on_started(&started),
+        action::StepOutcome::Started(Err(
             RuntimeError::Rejected(message) | RuntimeError::Failed(message),
         )) => {
-            task.finish(TaskVerdict { state: TaskState::Failed, error: message }, now);
+            task.finish(verdict::TaskVerdict { state: TaskState::Failed, error: message }, now);
         }
-        StepOutcome::Started(Err(RuntimeError::Gone))
-        | StepOutcome::Ended(Err(RuntimeError::Gone)) => {
+        action::StepOutcome::Started(Err(RuntimeError::Gone))
+        | action::StepOutcome::Ended(Err(RuntimeError::Gone)) => {
             let gone = TaskEnd { cause: EndCause::RemovedOutside, at: now, ..TaskEnd::default() };
             on_ended(task, &gone, now);
         }
-        StepOutcome::Ready(Ok(())) => task.raise(TaskState::Running, now),
-        StepOutcome::Ready(Err(
+        action::StepOutcome::Ready(Ok(())) => task.raise(TaskState::Running, now),
+        action::StepOutcome::Ready(Err(
             RuntimeError::Rejected(message) | RuntimeError::Failed(message),
         )) => {
-            task.failing = Some(TaskVerdict { state: TaskState::Failed, error: message });
+            task.failing = Some(verdict::TaskVerdict { state: TaskState::Failed, error: message });
         }
-        StepOutcome::Ended(Ok(ended)) => on_ended(task, &ended, now),
-        StepOutcome::Stopped(Ok(()) | Err(RuntimeError::Gone)) => task.stopped = true,
-        StepOutcome::Removed(Ok(()) | Err(RuntimeError::Gone)) => task.removed = true,
-        StepOutcome::Prepared(Err(error))
-        | StepOutcome::Started(Err(error))
-        | StepOutcome::Ready(Err(error))
-        | StepOutcome::Ended(Err(error))
-        | StepOutcome::Stopped(Err(error))
-        | StepOutcome::Removed(Err(error)) => return Some(error),
+        action::StepOutcome::Ended(Ok(ended)) => on_ended(task, &ended, now),
+        action::StepOutcome::Stopped(Ok(()) | Err(RuntimeError::Gone)) => task.stopped = true,
+        action::StepOutcome::Removed(Ok(()) | Err(RuntimeError::Gone)) => task.removed = true,
+        action::StepOutcome::Prepared(Err(error))
+        | action::StepOutcome::Started(Err(error))
+        | action::StepOutcome::Ready(Err(error))
+        | action::StepOutcome::Ended(Err(error))
+        | action::StepOutcome::Stopped(Err(error))
+        | action::StepOutcome::Removed(Err(error)) => return Some(error),
     }
     None
 }
 
 /// It has ended: as was asked, or for its own reasons.
-fn on_ended(task: &mut AgentTask, ended: &TaskEnd, now: Timestamp) {
+fn on_ended(task: &mut task::AgentTask, ended: &TaskEnd, now: Timestamp) {
     if task.is_terminal() {
         return;
     }
@@ -395,12 +405,14 @@ fn on_ended(task: &mut AgentTask, ended: &TaskEnd, now: Timestamp) {
 
 /// What people are told while a step is tried again. Waiting says nothing: what is waited for may
 /// be well.
-fn words_about(kind: StepKind, error: &RuntimeError) -> Option<String> {
+fn words_about(kind: effort::StepKind, error: &RuntimeError) -> Option<String> {
     let doing = match kind {
-        StepKind::AwaitReady | StepKind::AwaitEnd | StepKind::Remove => return None,
-        StepKind::Prepare => "preparing",
-        StepKind::Start => "starting",
-        StepKind::Stop => "stopping",
+        effort::StepKind::AwaitReady | effort::StepKind::AwaitEnd | effort::StepKind::Remove => {
+            return None;
+        }
+        effort::StepKind::Prepare => "preparing",
+        effort::StepKind::Start => "starting",
+        effort::StepKind::Stop => "stopping",
     };
     Some(format!("{doing}, trying again: {error}"))
 }

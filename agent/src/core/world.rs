@@ -15,11 +15,7 @@ use crate::runtime::{
 };
 use skep_proto::{
     Id, Revision, Timestamp,
-    v1::{
-        self, Assignment, Assignments, EndCause, FromAgent, HeartbeatPeriod, NodeDescription,
-        ReportAck, ServiceAssignment, TaskAssignment, TaskState, ToAgent, Turned, TurnedCode,
-        Welcome, from_agent, to_agent,
-    },
+    v1::{self, from_agent, to_agent},
 };
 use std::collections::BTreeMap;
 
@@ -48,12 +44,12 @@ fn letter_of(id: Id) -> char {
     u32::try_from(id.0).ok().and_then(char::from_u32).unwrap_or('?')
 }
 
-fn state(word: &str) -> TaskState {
-    TaskState::from_str_name(&format!("TASK_STATE_{word}"))
+fn state(word: &str) -> v1::TaskState {
+    v1::TaskState::from_str_name(&format!("TASK_STATE_{word}"))
         .unwrap_or_else(|| panic!("no state {word}"))
 }
 
-fn word(state: TaskState) -> &'static str {
+fn word(state: v1::TaskState) -> &'static str {
     state.as_str_name().trim_start_matches("TASK_STATE_")
 }
 
@@ -83,14 +79,14 @@ impl AgentWorld {
             "join" => self.input(Input::Described(Box::default())),
             "bigger" => {
                 let addr = "elsewhere".into();
-                self.input(Input::Described(Box::new(NodeDescription {
+                self.input(Input::Described(Box::new(v1::NodeDescription {
                     addr,
-                    ..NodeDescription::default()
+                    ..v1::NodeDescription::default()
                 })));
             }
-            "away" => self.input(Input::Undescribed(Box::new(NodeDescription {
+            "away" => self.input(Input::Undescribed(Box::new(v1::NodeDescription {
                 addr: "without".into(),
-                ..NodeDescription::default()
+                ..v1::NodeDescription::default()
             }))),
             "engine" => self.notice(rest, None),
             "noticed" => {
@@ -107,9 +103,9 @@ impl AgentWorld {
             "turned" => self.turned(rest),
             "period" => {
                 let period_ns = rest.parse::<u64>().expect("milliseconds") * 1_000_000;
-                self.receive(to_agent::Message::HeartbeatPeriod(HeartbeatPeriod { period_ns }));
+                self.receive(to_agent::Message::HeartbeatPeriod(v1::HeartbeatPeriod { period_ns }));
             }
-            "ack" => self.receive(to_agent::Message::Ack(ReportAck { number: self.report })),
+            "ack" => self.receive(to_agent::Message::Ack(v1::ReportAck { number: self.report })),
             "set" | "change" => self.assign(what == "set", rest),
             "listed" => self.listed(rest),
             "list-fails" => self.answer('?', "list", StepOutcome::Listed(Err(unreachable()))),
@@ -155,13 +151,13 @@ impl AgentWorld {
     }
 
     fn receive(&mut self, message: to_agent::Message) {
-        let message = Box::new(ToAgent { message: Some(message) });
+        let message = Box::new(v1::ToAgent { message: Some(message) });
         self.input(Input::Received { line: self.line, message });
     }
 
     fn welcome(&mut self, node: Id, warning: &str) {
         let warnings = [warning].map(str::to_owned).into_iter().filter(|text| !text.is_empty());
-        self.receive(to_agent::Message::Welcome(Welcome {
+        self.receive(to_agent::Message::Welcome(v1::Welcome {
             node_id: node.to_bytes(),
             cluster_id: CLUSTER.to_bytes(),
             session: 1,
@@ -174,9 +170,9 @@ impl AgentWorld {
     fn turned(&mut self, rest: &str) {
         let (rest, cluster) =
             rest.strip_suffix(" elsewhere").map_or((rest, CLUSTER), |rest| (rest, Id(3000)));
-        let code = TurnedCode::from_str_name(&format!("TURNED_CODE_{rest}")).expect("a code");
+        let code = v1::TurnedCode::from_str_name(&format!("TURNED_CODE_{rest}")).expect("a code");
         let turned =
-            Turned { code: code.into(), message: "so".into(), cluster_id: cluster.to_bytes() };
+            v1::Turned { code: code.into(), message: "so".into(), cluster_id: cluster.to_bytes() };
         self.receive(to_agent::Message::Turned(turned));
     }
 
@@ -188,12 +184,12 @@ impl AgentWorld {
         let position = tokens.next().expect("a position");
         let (incarnation, revision) = position.split_once('.').expect("incarnation.revision");
         let (after, to) = revision.split_once('>').unwrap_or(("0", revision));
-        let mut message = Assignments {
+        let mut message = v1::Assignments {
             complete,
             incarnation: incarnation.parse().expect("a number"),
             revision: to.parse().expect("a number"),
             after_revision: after.parse().expect("a number"),
-            ..Assignments::default()
+            ..v1::Assignments::default()
         };
         for word in tokens {
             if let Some(part) = word.strip_prefix("part:") {
@@ -346,7 +342,7 @@ impl AgentWorld {
         if letter == '?' { kind.into() } else { format!("{kind} {letter}") }
     }
 
-    fn sent(&mut self, message: FromAgent) -> String {
+    fn sent(&mut self, message: v1::FromAgent) -> String {
         match message.message.expect("a message") {
             from_agent::Message::Hello(hello) => {
                 let addr = hello.description.map(|d| d.addr).filter(|addr| !addr.is_empty());
@@ -373,19 +369,19 @@ impl AgentWorld {
     }
 }
 
-fn assignment(task_id: bytes::Bytes, wish: &str) -> Assignment {
+fn assignment(task_id: bytes::Bytes, wish: &str) -> v1::Assignment {
     let (wish, service) = wish.split_once('{').unwrap_or((wish, ""));
     let (desired, recorded) = wish.split_once('[').unwrap_or((wish, "ASSIGNED]"));
     let service_id = match service.trim_end_matches('}') {
         "" => bytes::Bytes::new(),
         name => service_of(name).service_id,
     };
-    let task = TaskAssignment {
+    let task = v1::TaskAssignment {
         service_id,
         recorded: state(recorded.trim_end_matches(']')).into(),
-        ..TaskAssignment::default()
+        ..v1::TaskAssignment::default()
     };
-    Assignment { task_id, desired: state(desired).into(), task: Some(task) }
+    v1::Assignment { task_id, desired: state(desired).into(), task: Some(task) }
 }
 
 /// ` [KIND: text, …]`
@@ -397,12 +393,12 @@ fn kinds(conditions: &[v1::Condition]) -> String {
     format!(" [{}]", all.collect::<Vec<_>>().join(", "))
 }
 
-fn service_of(name: &str) -> ServiceAssignment {
+fn service_of(name: &str) -> v1::ServiceAssignment {
     let id = name.bytes().fold(3000, |id, byte| id * 256 + u128::from(byte));
-    ServiceAssignment {
+    v1::ServiceAssignment {
         service_id: Id(id).to_bytes(),
         service_name: name.to_owned(),
-        ..ServiceAssignment::default()
+        ..v1::ServiceAssignment::default()
     }
 }
 
@@ -415,7 +411,7 @@ fn ended(how: &str) -> TaskEnd {
     match how.parse() {
         Ok(code) => TaskEnd { exit_code: Some(code), ..TaskEnd::default() },
         Err(_) => {
-            let cause = EndCause::from_str_name(&format!("END_CAUSE_{how}"))
+            let cause = v1::EndCause::from_str_name(&format!("END_CAUSE_{how}"))
                 .unwrap_or_else(|| panic!("no cause {how}"));
             TaskEnd { exit_code: Some(137), signal: 9, cause, ..TaskEnd::default() }
         }

@@ -14,22 +14,14 @@ use super::{
     FoundTask, LogQuery, LogStream, Noticed, Offer, Prepared, ProgressFn, PullUpdate, Runtime,
     RuntimeError, Started, TaskEnd, Workload,
 };
-use container::FakeContainer;
-use futures::{FutureExt, future::BoxFuture};
-use script::FakeScript;
-use skep_proto::{
-    Id, Timestamp, defaults,
-    v1::{EndCause, EngineDescription, Feature, Platform, Resources, RuntimeKind},
-};
+use futures::{FutureExt, future};
+use skep_proto::{Id, Timestamp, defaults, v1};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
-use tokio::{
-    sync::watch,
-    time::{Instant, sleep, sleep_until},
-};
+use tokio::{sync::watch, time};
 
 /// Everything that has been started, and the clock. Clones are the same engine.
 #[derive(Clone, Debug)]
@@ -38,7 +30,7 @@ pub struct FakeEngine(Arc<SharedEngine>);
 #[derive(Debug)]
 struct SharedEngine {
     epoch: Timestamp,
-    began: Instant,
+    began: time::Instant,
     state: Mutex<FakeState>,
     /// Counts changes; whoever waits for something looks again at each.
     changed: watch::Sender<u64>,
@@ -47,7 +39,7 @@ struct SharedEngine {
 
 #[derive(Debug, Default)]
 struct FakeState {
-    containers: BTreeMap<Id, FakeContainer>,
+    containers: BTreeMap<Id, container::FakeContainer>,
     /// Tries to prepare that found the engine away.
     tries: BTreeMap<Id, u32>,
     away: bool,
@@ -58,7 +50,7 @@ struct FakeState {
 #[derive(Clone, Debug)]
 pub struct FakeRuntime {
     engine: FakeEngine,
-    resources: Resources,
+    resources: v1::Resources,
 }
 
 impl FakeEngine {
@@ -66,7 +58,7 @@ impl FakeEngine {
     pub fn new(epoch: Timestamp) -> FakeEngine {
         let engine = SharedEngine {
             epoch,
-            began: Instant::now(),
+            began: time::Instant::now(),
             state: Mutex::default(),
             changed: watch::Sender::new(0),
             noticed: watch::Sender::default(),
@@ -77,7 +69,7 @@ impl FakeEngine {
     /// A runtime over it, on a machine with four processors and 8 GiB.
     pub fn runtime(&self) -> FakeRuntime {
         let resources =
-            Resources { nano_cpus: 4_000_000_000, memory_bytes: 8 << 30, generic: Vec::new() };
+            v1::Resources { nano_cpus: 4_000_000_000, memory_bytes: 8 << 30, generic: Vec::new() };
         FakeRuntime { engine: self.clone(), resources }
     }
 
@@ -95,7 +87,7 @@ impl FakeEngine {
             TaskEnd {
                 exit_code: Some(137),
                 signal: 9,
-                cause: EndCause::KilledOutside,
+                cause: v1::EndCause::KilledOutside,
                 ..TaskEnd::default()
             },
         );
@@ -144,9 +136,9 @@ impl FakeEngine {
     /// Ends it after a while, as itself or for its health, unless it has ended by then.
     fn end_later(&self, task: Id, after_ms: u64, ended: TaskEnd) {
         let engine = self.clone();
-        let when = Instant::now() + Duration::from_millis(after_ms);
+        let when = time::Instant::now() + Duration::from_millis(after_ms);
         tokio::spawn(async move {
-            sleep_until(when).await;
+            time::sleep_until(when).await;
             engine.end(task, ended);
         });
     }
@@ -173,7 +165,7 @@ impl FakeEngine {
 
 impl FakeRuntime {
     /// The same, on a machine of this size.
-    pub fn with_resources(mut self, resources: Resources) -> FakeRuntime {
+    pub fn with_resources(mut self, resources: v1::Resources) -> FakeRuntime {
         self.resources = resources;
         self
     }
@@ -190,7 +182,7 @@ impl FakeRuntime {
             RuntimeError::Rejected("the fake runtime runs containers only".into())
         })?;
         let image = spec.image.as_str();
-        let script = FakeScript::parse(image)
+        let script = script::FakeScript::parse(image)
             .ok_or_else(|| RuntimeError::Rejected(format!("no such image: {image:?}")))?;
         let tries = engine.change(|state, _| {
             let tries = state.tries.entry(workload.task_id).or_default();
@@ -206,7 +198,7 @@ impl FakeRuntime {
                 total_bytes: 100,
                 message: format!("pulling {image}"),
             });
-            sleep(Duration::from_millis(script.pull_ms)).await;
+            time::sleep(Duration::from_millis(script.pull_ms)).await;
             progress(PullUpdate {
                 done_bytes: 100,
                 total_bytes: 100,
@@ -219,7 +211,8 @@ impl FakeRuntime {
             )));
         }
         engine.change(|state, _| {
-            let container = || FakeContainer::new(workload.node_id, script, spec.args.clone());
+            let container =
+                || container::FakeContainer::new(workload.node_id, script, spec.args.clone());
             state.containers.entry(workload.task_id).or_insert_with(container);
         });
         Ok(Prepared { image_digest: format!("sha256:{image}") })
@@ -249,7 +242,7 @@ impl FakeRuntime {
             let ended = TaskEnd {
                 exit_code: Some(143),
                 signal: 15,
-                cause: EndCause::Unhealthy,
+                cause: v1::EndCause::Unhealthy,
                 ..TaskEnd::default()
             };
             self.engine.end_later(task, after_ms, ended);
@@ -264,10 +257,10 @@ impl FakeRuntime {
             .lock()
             .containers
             .get(&task)
-            .map(FakeContainer::script)
+            .map(container::FakeContainer::script)
             .ok_or(RuntimeError::Gone)?;
         if script.unhealthy_ms.is_none() {
-            sleep(Duration::from_millis(script.healthy_ms)).await;
+            time::sleep(Duration::from_millis(script.healthy_ms)).await;
         }
         self.engine
             .find(|state| match state.containers.get(&task) {
@@ -290,7 +283,7 @@ impl FakeRuntime {
             Some(container) => container.ended().map(Some),
         });
         let gone = || TaskEnd {
-            cause: EndCause::RemovedOutside,
+            cause: v1::EndCause::RemovedOutside,
             at: self.engine.now(),
             ..TaskEnd::default()
         };
@@ -309,8 +302,12 @@ impl FakeRuntime {
         let wish = Duration::from_millis(script.stop_ms);
         let (after, code, signal) =
             if script.stubborn || wish > grace { (grace, 137, 9) } else { (wish, 143, 15) };
-        let asked =
-            TaskEnd { exit_code: Some(code), signal, cause: EndCause::Asked, ..TaskEnd::default() };
+        let asked = TaskEnd {
+            exit_code: Some(code),
+            signal,
+            cause: v1::EndCause::Asked,
+            ..TaskEnd::default()
+        };
         self.engine.end_later(task, u64::try_from(after.as_millis()).unwrap_or(u64::MAX), asked);
         self.engine
             .find(|state| state.containers.get(&task).is_none_or(|c| !c.is_running()).then_some(()))
@@ -320,19 +317,24 @@ impl FakeRuntime {
 }
 
 impl Runtime for FakeRuntime {
-    fn kind(&self) -> RuntimeKind {
-        RuntimeKind::Fake
+    fn kind(&self) -> v1::RuntimeKind {
+        v1::RuntimeKind::Fake
     }
 
-    fn describe(&self) -> BoxFuture<'_, Result<Offer, RuntimeError>> {
+    fn describe(&self) -> future::BoxFuture<'_, Result<Offer, RuntimeError>> {
         let offer = Offer {
-            platform: Platform { architecture: "amd64".into(), os: "linux".into() },
+            platform: v1::Platform { architecture: "amd64".into(), os: "linux".into() },
             resources: self.resources.clone(),
-            engine: Some(EngineDescription {
+            engine: Some(v1::EngineDescription {
                 version: "fake".into(),
-                ..EngineDescription::default()
+                ..v1::EngineDescription::default()
             }),
-            features: vec![Feature::Images, Feature::Limits, Feature::Health, Feature::Hostname],
+            features: vec![
+                v1::Feature::Images,
+                v1::Feature::Limits,
+                v1::Feature::Health,
+                v1::Feature::Hostname,
+            ],
         };
         async move { self.engine.here().map(|()| offer) }.boxed()
     }
@@ -341,27 +343,36 @@ impl Runtime for FakeRuntime {
         &'a self,
         workload: &'a Workload,
         progress: ProgressFn<'a>,
-    ) -> BoxFuture<'a, Result<Prepared, RuntimeError>> {
+    ) -> future::BoxFuture<'a, Result<Prepared, RuntimeError>> {
         self.do_prepare(workload, progress).boxed()
     }
 
-    fn start<'a>(&'a self, workload: &'a Workload) -> BoxFuture<'a, Result<Started, RuntimeError>> {
+    fn start<'a>(
+        &'a self,
+        workload: &'a Workload,
+    ) -> future::BoxFuture<'a, Result<Started, RuntimeError>> {
         async move { self.do_start(workload) }.boxed()
     }
 
-    fn ready<'a>(&'a self, workload: &'a Workload) -> BoxFuture<'a, Result<(), RuntimeError>> {
+    fn ready<'a>(
+        &'a self,
+        workload: &'a Workload,
+    ) -> future::BoxFuture<'a, Result<(), RuntimeError>> {
         self.do_ready(workload.task_id).boxed()
     }
 
-    fn wait<'a>(&'a self, workload: &'a Workload) -> BoxFuture<'a, Result<TaskEnd, RuntimeError>> {
+    fn wait<'a>(
+        &'a self,
+        workload: &'a Workload,
+    ) -> future::BoxFuture<'a, Result<TaskEnd, RuntimeError>> {
         self.do_wait(workload.task_id).boxed()
     }
 
-    fn stop(&self, task: Id, grace: Duration) -> BoxFuture<'_, Result<(), RuntimeError>> {
+    fn stop(&self, task: Id, grace: Duration) -> future::BoxFuture<'_, Result<(), RuntimeError>> {
         self.do_stop(task, grace).boxed()
     }
 
-    fn remove(&self, task: Id) -> BoxFuture<'_, Result<(), RuntimeError>> {
+    fn remove(&self, task: Id) -> future::BoxFuture<'_, Result<(), RuntimeError>> {
         async move {
             self.engine.here()?;
             self.engine.change(|state, _| state.containers.remove(&task));
@@ -370,7 +381,7 @@ impl Runtime for FakeRuntime {
         .boxed()
     }
 
-    fn list(&self, node: Id) -> BoxFuture<'_, Result<Vec<FoundTask>, RuntimeError>> {
+    fn list(&self, node: Id) -> future::BoxFuture<'_, Result<Vec<FoundTask>, RuntimeError>> {
         async move {
             self.engine.here()?;
             let state = self.engine.lock();
@@ -384,7 +395,11 @@ impl Runtime for FakeRuntime {
         Some(self.engine.0.noticed.subscribe())
     }
 
-    fn logs(&self, task: Id, query: LogQuery) -> BoxFuture<'_, Result<LogStream, RuntimeError>> {
+    fn logs(
+        &self,
+        task: Id,
+        query: LogQuery,
+    ) -> future::BoxFuture<'_, Result<LogStream, RuntimeError>> {
         async move {
             self.engine.here()?;
             output::stream(&self.engine, task, query)

@@ -31,19 +31,8 @@ use super::{
     TaskEnd, Workload,
 };
 use crate::wall;
-use cgroup::Hierarchy;
-use disk::{DiskWork, aside, on_disk};
-use folder::{Folder, NoteFile, is_passing};
 use futures::future::BoxFuture;
-use held::HeldFifo;
-use nix::sys::signal::Signal;
-use notes::{Cause, ControlGroup, ProcessEnding, ProcessPlan};
-use remains::Remains;
-use shim::ShimOrder;
-use skep_proto::{
-    Id, defaults,
-    v1::{Feature, RuntimeKind},
-};
+use skep_proto::{Id, defaults, v1};
 pub use spawn::ShimProgram;
 use std::{
     collections::BTreeMap,
@@ -53,8 +42,6 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
-use tracking::{Whereabouts, look, look_settled, until_begun};
-use watch::Watches;
 
 /// A shim answers an order at once, and gives killed processes ten seconds to be gone; one that has
 /// not ended its task so long after the grace is stuck, and is killed with the task.
@@ -69,8 +56,8 @@ const REMAINS_PERIOD: Duration = Duration::from_millis(50);
 pub struct ProcessRuntime {
     tasks: PathBuf,
     shim: ShimProgram,
-    hierarchy: Option<Hierarchy>,
-    watches: Watches,
+    hierarchy: Option<cgroup::Hierarchy>,
+    watches: watch::Watches,
     /// One lock for each task that is being started or stopped: two starts at once must not make
     /// two processes.
     steps: Mutex<BTreeMap<Id, Arc<tokio::sync::Mutex<()>>>>,
@@ -84,14 +71,14 @@ impl ProcessRuntime {
         Ok(ProcessRuntime {
             tasks,
             shim,
-            hierarchy: Hierarchy::probe(),
-            watches: Watches::default(),
+            hierarchy: cgroup::Hierarchy::probe(),
+            watches: watch::Watches::default(),
             steps: Mutex::default(),
         })
     }
 
-    fn folder(&self, task: Id) -> Folder {
-        Folder::of(&self.tasks, task)
+    fn folder(&self, task: Id) -> folder::Folder {
+        folder::Folder::of(&self.tasks, task)
     }
 
     fn step(&self, task: Id) -> Arc<tokio::sync::Mutex<()>> {
@@ -109,47 +96,58 @@ impl ProcessRuntime {
             Err(_) => {
                 let error =
                     format!("its shim did not start it within {} s", SHIM_START_LIMIT.as_secs());
-                let cause = Cause::NotStarted;
-                let ending =
-                    ProcessEnding { cause, error, at: wall::now_ns(), ..ProcessEnding::default() };
-                let buried =
-                    on_disk(DiskWork::Change, move || tracking::bury(task, &folder, None, ending))
-                        .await;
+                let cause = notes::Cause::NotStarted;
+                let ending = notes::ProcessEnding {
+                    cause,
+                    error,
+                    at: wall::now_ns(),
+                    ..notes::ProcessEnding::default()
+                };
+                let buried = disk::on_disk(disk::DiskWork::Change, move || {
+                    tracking::bury(task, &folder, None, ending)
+                })
+                .await;
                 match buried.map_err(broken)? {
-                    Whereabouts::Over(running, ending) => over(running, &ending),
-                    Whereabouts::Absent
-                    | Whereabouts::Planned
-                    | Whereabouts::Starting(_)
-                    | Whereabouts::Runs(..)
-                    | Whereabouts::Doomed(..) => Err(RuntimeError::Gone),
+                    tracking::Whereabouts::Over(running, ending) => over(running, &ending),
+                    tracking::Whereabouts::Absent
+                    | tracking::Whereabouts::Planned
+                    | tracking::Whereabouts::Starting(_)
+                    | tracking::Whereabouts::Runs(..)
+                    | tracking::Whereabouts::Doomed(..) => Err(RuntimeError::Gone),
                 }
             }
         }
     }
 
-    async fn begin_alone(&self, task: Id, folder: &Folder) -> Result<Started, RuntimeError> {
-        match look_settled(task, folder, &self.watches).await.map_err(broken)? {
-            Whereabouts::Absent => return Err(RuntimeError::Gone),
-            Whereabouts::Runs(running, _) | Whereabouts::Doomed(Some(running), ..) => {
+    async fn begin_alone(
+        &self,
+        task: Id,
+        folder: &folder::Folder,
+    ) -> Result<Started, RuntimeError> {
+        match tracking::look_settled(task, folder, &self.watches).await.map_err(broken)? {
+            tracking::Whereabouts::Absent => return Err(RuntimeError::Gone),
+            tracking::Whereabouts::Runs(running, _)
+            | tracking::Whereabouts::Doomed(Some(running), ..) => {
                 return Ok(tracking::started(&running));
             }
             // That it must end is found by whoever waits for its end.
-            Whereabouts::Doomed(None, ..) => return Ok(Started::default()),
-            Whereabouts::Over(running, ending) => return over(running, &ending),
-            Whereabouts::Planned | Whereabouts::Starting(_) => {}
+            tracking::Whereabouts::Doomed(None, ..) => return Ok(Started::default()),
+            tracking::Whereabouts::Over(running, ending) => return over(running, &ending),
+            tracking::Whereabouts::Planned | tracking::Whereabouts::Starting(_) => {}
         }
         let message = spawn::start_shim(&self.shim, task, folder).await.map_err(broken)?;
-        match look_settled(task, folder, &self.watches).await.map_err(broken)? {
-            Whereabouts::Runs(running, _) | Whereabouts::Doomed(Some(running), ..) => {
-                Ok(tracking::started(&running))
+        match tracking::look_settled(task, folder, &self.watches).await.map_err(broken)? {
+            tracking::Whereabouts::Runs(running, _)
+            | tracking::Whereabouts::Doomed(Some(running), ..) => Ok(tracking::started(&running)),
+            tracking::Whereabouts::Doomed(None, ..) => Ok(Started::default()),
+            tracking::Whereabouts::Over(running, ending) => over(running, &ending),
+            tracking::Whereabouts::Absent => Err(RuntimeError::Gone),
+            tracking::Whereabouts::Planned | tracking::Whereabouts::Starting(_) => {
+                Err(RuntimeError::Failed(format!(
+                    "the shim ended before the program ran: {}",
+                    message.trim()
+                )))
             }
-            Whereabouts::Doomed(None, ..) => Ok(Started::default()),
-            Whereabouts::Over(running, ending) => over(running, &ending),
-            Whereabouts::Absent => Err(RuntimeError::Gone),
-            Whereabouts::Planned | Whereabouts::Starting(_) => Err(RuntimeError::Failed(format!(
-                "the shim ended before the program ran: {}",
-                message.trim()
-            ))),
         }
     }
 
@@ -157,25 +155,27 @@ impl ProcessRuntime {
         let folder = self.folder(task);
         let step = self.step(task);
         let alone = step.lock().await;
-        match look(task, &folder).await.map_err(broken)? {
-            Whereabouts::Over(..) => Ok(()),
-            Whereabouts::Absent => {
+        match tracking::look(task, &folder).await.map_err(broken)? {
+            tracking::Whereabouts::Over(..) => Ok(()),
+            tracking::Whereabouts::Absent => {
                 drop(alone);
                 self.end_remains(task, grace).await
             }
-            Whereabouts::Planned => {
+            tracking::Whereabouts::Planned => {
                 let error = "stopped before it was started".to_owned();
-                let ending = ProcessEnding {
-                    cause: Cause::Asked,
+                let ending = notes::ProcessEnding {
+                    cause: notes::Cause::Asked,
                     error,
                     at: wall::now_ns(),
-                    ..ProcessEnding::default()
+                    ..notes::ProcessEnding::default()
                 };
-                on_disk(DiskWork::Change, move || folder.end(&ending)).await.map_err(broken)
+                disk::on_disk(disk::DiskWork::Change, move || folder.end(&ending))
+                    .await
+                    .map_err(broken)
             }
-            Whereabouts::Starting(held)
-            | Whereabouts::Runs(_, held)
-            | Whereabouts::Doomed(_, _, held) => {
+            tracking::Whereabouts::Starting(held)
+            | tracking::Whereabouts::Runs(_, held)
+            | tracking::Whereabouts::Doomed(_, _, held) => {
                 // Another stop, with less grace perhaps, need not wait for this one.
                 drop(alone);
                 self.end_held(task, &folder, held, grace).await.map_err(broken)
@@ -187,11 +187,11 @@ impl ProcessRuntime {
     async fn end_held(
         &self,
         task: Id,
-        folder: &Folder,
-        held: HeldFifo,
+        folder: &folder::Folder,
+        held: held::HeldFifo,
         grace: Duration,
     ) -> io::Result<()> {
-        match spawn::order(folder, ShimOrder::Stop { grace }).await {
+        match spawn::order(folder, shim::ShimOrder::Stop { grace }).await {
             Ok(()) => {
                 let limit = grace.saturating_add(SHIM_ANSWER_LIMIT);
                 if let Ok(released) = tokio::time::timeout(limit, held.released()).await {
@@ -199,18 +199,18 @@ impl ProcessRuntime {
                 }
                 tracing::warn!(folder = %folder.path().display(), "a shim does not answer and is killed");
             }
-            Err(error) if is_passing(&error) => return Err(error),
+            Err(error) if folder::is_passing(&error) => return Err(error),
             // The way to the shim is gone: its processes are still to be found.
             Err(error) => {
                 tracing::warn!(%error, folder = %folder.path().display(), "a shim cannot be reached and is killed");
             }
         }
         let groups = plan(folder).await?.read().map(|plan| plan.groups).unwrap_or_default();
-        if !aside(move || remains::kill_all(task, &groups)).await? {
+        if !disk::aside(move || remains::kill_all(task, &groups)).await? {
             return Err(io::Error::other("its processes hang in the kernel"));
         }
         // What the shim did not write down is written now.
-        look(task, folder).await.map(drop)
+        tracking::look(task, folder).await.map(drop)
     }
 
     /// Ends processes of a task whose folder is gone: with the usual signal first, then without
@@ -221,7 +221,7 @@ impl ProcessRuntime {
             return Ok(());
         }
         tracing::warn!(%task, "this task's folder was removed while it ran; its processes are ended");
-        remains.signal(Signal::SIGTERM);
+        remains.signal(nix::sys::signal::Signal::SIGTERM);
         let until = tokio::time::Instant::now() + grace;
         while tokio::time::Instant::now() < until {
             tokio::time::sleep(REMAINS_PERIOD).await;
@@ -233,10 +233,10 @@ impl ProcessRuntime {
             if remains.is_empty() {
                 break;
             }
-            remains.signal(Signal::SIGTERM);
+            remains.signal(nix::sys::signal::Signal::SIGTERM);
         }
         let groups = self.tracking_groups(task);
-        let gone = aside(move || {
+        let gone = disk::aside(move || {
             let gone = remains::kill_all(task, &groups);
             cgroup::remove(&groups);
             gone
@@ -249,14 +249,14 @@ impl ProcessRuntime {
     }
 
     /// The processes of a task whose folder is gone.
-    async fn remains(&self, task: Id) -> Result<Remains, RuntimeError> {
+    async fn remains(&self, task: Id) -> Result<remains::Remains, RuntimeError> {
         let groups = self.tracking_groups(task);
-        aside(move || remains::of_task(task, &groups)).await.map_err(broken)
+        disk::aside(move || remains::of_task(task, &groups)).await.map_err(broken)
     }
 
     /// The control groups of a task whose plan is gone.
-    fn tracking_groups(&self, task: Id) -> Vec<ControlGroup> {
-        let groups = |hierarchy: &Hierarchy| hierarchy.all_groups(&task.to_string());
+    fn tracking_groups(&self, task: Id) -> Vec<notes::ControlGroup> {
+        let groups = |hierarchy: &cgroup::Hierarchy| hierarchy.all_groups(&task.to_string());
         self.hierarchy.as_ref().map(groups).unwrap_or_default()
     }
 
@@ -264,36 +264,38 @@ impl ProcessRuntime {
         let folder = self.folder(task);
         let mut was_here = false;
         loop {
-            match look(task, &folder).await.map_err(broken)? {
-                Whereabouts::Absent => {
+            match tracking::look(task, &folder).await.map_err(broken)? {
+                tracking::Whereabouts::Absent => {
                     was_here |= !self.remains(task).await?.is_empty();
                     if !was_here {
                         return Err(RuntimeError::Gone);
                     }
                     self.end_remains(task, Duration::from_nanos(defaults::STOP_GRACE_NS)).await?;
-                    return Ok(tracking::ended(&ProcessEnding {
-                        cause: Cause::FolderRemoved,
+                    return Ok(tracking::ended(&notes::ProcessEnding {
+                        cause: notes::Cause::FolderRemoved,
                         error: format!(
                             "its folder {} was removed while it ran",
                             folder.path().display()
                         ),
                         at: wall::now_ns(),
-                        ..ProcessEnding::default()
+                        ..notes::ProcessEnding::default()
                     }));
                 }
-                Whereabouts::Over(_, ending) => return Ok(tracking::ended(&ending)),
-                Whereabouts::Starting(held) | Whereabouts::Runs(_, held) => {
+                tracking::Whereabouts::Over(_, ending) => return Ok(tracking::ended(&ending)),
+                tracking::Whereabouts::Starting(held) | tracking::Whereabouts::Runs(_, held) => {
                     held.released().await.map_err(broken)?
                 }
-                Whereabouts::Doomed(_, ending, held) => {
+                tracking::Whereabouts::Doomed(_, ending, held) => {
                     tracing::warn!(%task, "a task must be ended: {}", ending.error);
                     let ended = folder.clone();
-                    on_disk(DiskWork::Change, move || ended.end(&ending)).await.map_err(broken)?;
+                    disk::on_disk(disk::DiskWork::Change, move || ended.end(&ending))
+                        .await
+                        .map_err(broken)?;
                     let grace = Duration::from_nanos(defaults::STOP_GRACE_NS);
                     self.end_held(task, &folder, held, grace).await.map_err(broken)?;
                 }
-                Whereabouts::Planned => {
-                    until_begun(task, &folder, &self.watches).await.map_err(broken)?
+                tracking::Whereabouts::Planned => {
+                    tracking::until_begun(task, &folder, &self.watches).await.map_err(broken)?
                 }
             }
             was_here = true;
@@ -303,13 +305,15 @@ impl ProcessRuntime {
     async fn until_ready(&self, task: Id) -> Result<(), RuntimeError> {
         let folder = self.folder(task);
         loop {
-            match look_settled(task, &folder, &self.watches).await.map_err(broken)? {
-                Whereabouts::Runs(..) => return Ok(()),
-                Whereabouts::Absent | Whereabouts::Doomed(..) | Whereabouts::Over(..) => {
+            match tracking::look_settled(task, &folder, &self.watches).await.map_err(broken)? {
+                tracking::Whereabouts::Runs(..) => return Ok(()),
+                tracking::Whereabouts::Absent
+                | tracking::Whereabouts::Doomed(..)
+                | tracking::Whereabouts::Over(..) => {
                     return Err(RuntimeError::Gone);
                 }
-                Whereabouts::Planned | Whereabouts::Starting(_) => {
-                    until_begun(task, &folder, &self.watches).await.map_err(broken)?
+                tracking::Whereabouts::Planned | tracking::Whereabouts::Starting(_) => {
+                    tracking::until_begun(task, &folder, &self.watches).await.map_err(broken)?
                 }
             }
         }
@@ -317,13 +321,13 @@ impl ProcessRuntime {
 }
 
 impl Runtime for ProcessRuntime {
-    fn kind(&self) -> RuntimeKind {
-        RuntimeKind::Process
+    fn kind(&self) -> v1::RuntimeKind {
+        v1::RuntimeKind::Process
     }
 
     fn describe(&self) -> BoxFuture<'_, Result<Offer, RuntimeError>> {
-        let limits = self.hierarchy.as_ref().map(|_| Feature::Limits);
-        Box::pin(async move { aside(move || offer(limits)).await.map_err(broken)? })
+        let limits = self.hierarchy.as_ref().map(|_| v1::Feature::Limits);
+        Box::pin(async move { disk::aside(move || offer(limits)).await.map_err(broken)? })
     }
 
     fn prepare<'a>(
@@ -337,7 +341,7 @@ impl Runtime for ProcessRuntime {
             // late must not come after its removal.
             let alone = self.step(workload.task_id).lock_owned().await;
             let (workload, hierarchy) = (workload.clone(), self.hierarchy.clone());
-            let prepared = on_disk(DiskWork::Plan, move || {
+            let prepared = disk::on_disk(disk::DiskWork::Plan, move || {
                 let _alone = alone;
                 Ok(prepare(&workload, hierarchy.as_ref(), &folder))
             });
@@ -368,14 +372,17 @@ impl Runtime for ProcessRuntime {
                 // Its files are of no use, and will be gone in a moment.
                 Err(error @ RuntimeError::Failed(_)) => {
                     let groups = self.tracking_groups(task);
-                    if !aside(move || remains::kill_all(task, &groups)).await.map_err(broken)? {
+                    if !disk::aside(move || remains::kill_all(task, &groups))
+                        .await
+                        .map_err(broken)?
+                    {
                         return Err(error);
                     }
                 }
                 ended => ended?,
             }
             let (groups, alone) = (self.tracking_groups(task), self.step(task).lock_owned().await);
-            let removed = on_disk(DiskWork::Change, move || {
+            let removed = disk::on_disk(disk::DiskWork::Change, move || {
                 let _alone = alone;
                 cgroup::remove(&groups);
                 folder.remove()
@@ -389,7 +396,9 @@ impl Runtime for ProcessRuntime {
     fn list(&self, node: Id) -> BoxFuture<'_, Result<Vec<FoundTask>, RuntimeError>> {
         let tasks = self.tasks.clone();
         Box::pin(async move {
-            on_disk(DiskWork::Look, move || finding::found(&tasks, node)).await.map_err(broken)
+            disk::on_disk(disk::DiskWork::Look, move || finding::found(&tasks, node))
+                .await
+                .map_err(broken)
         })
     }
 
@@ -397,19 +406,22 @@ impl Runtime for ProcessRuntime {
         Box::pin(async move {
             let folder = self.folder(task);
             let running = folder.clone();
-            match on_disk(DiskWork::Look, move || running.running()).await.map_err(broken)? {
-                NoteFile::Read(_) | NoteFile::Damaged(_) => {
+            match disk::on_disk(disk::DiskWork::Look, move || running.running())
+                .await
+                .map_err(broken)?
+            {
+                folder::NoteFile::Read(_) | folder::NoteFile::Damaged(_) => {
                     log::open(folder, &self.watches, query).await
                 }
-                NoteFile::Absent => Err(RuntimeError::Gone),
+                folder::NoteFile::Absent => Err(RuntimeError::Gone),
             }
         })
     }
 }
 
 /// What this machine offers; whether limits are among it, the control groups decide.
-fn offer(limits: Option<Feature>) -> Result<Offer, RuntimeError> {
-    let user = nix::unistd::Uid::effective().is_root().then_some(Feature::User);
+fn offer(limits: Option<v1::Feature>) -> Result<Offer, RuntimeError> {
+    let user = nix::unistd::Uid::effective().is_root().then_some(v1::Feature::User);
     let resources = crate::machine::resources().map_err(|error| {
         RuntimeError::Unreachable(format!("this machine cannot be looked at now: {error}"))
     })?;
@@ -418,18 +430,18 @@ fn offer(limits: Option<Feature>) -> Result<Offer, RuntimeError> {
 }
 
 /// The plan in a task's folder.
-async fn plan(folder: &Folder) -> io::Result<NoteFile<ProcessPlan>> {
+async fn plan(folder: &folder::Folder) -> io::Result<folder::NoteFile<notes::ProcessPlan>> {
     let folder = folder.clone();
-    on_disk(DiskWork::Look, move || folder.plan()).await
+    disk::on_disk(disk::DiskWork::Look, move || folder.plan()).await
 }
 
 /// Makes the folder of a task that has none.
 fn prepare(
     workload: &Workload,
-    hierarchy: Option<&Hierarchy>,
-    folder: &Folder,
+    hierarchy: Option<&cgroup::Hierarchy>,
+    folder: &folder::Folder,
 ) -> Result<Prepared, RuntimeError> {
-    if let NoteFile::Absent = folder.plan().map_err(broken)? {
+    if let folder::NoteFile::Absent = folder.plan().map_err(broken)? {
         folder.make(&planning::plan(workload, hierarchy)?).map_err(broken)?;
     }
     Ok(Prepared::default())
@@ -438,7 +450,7 @@ fn prepare(
 /// The answer to a start of what is over: as then, where it ran.
 fn over(
     running: Option<notes::RunningProcess>,
-    ending: &ProcessEnding,
+    ending: &notes::ProcessEnding,
 ) -> Result<Started, RuntimeError> {
     match running {
         Some(running) => Ok(tracking::started(&running)),
@@ -449,7 +461,7 @@ fn over(
 /// The node's own trouble (a full disk, no file numbers left) passes: the agent asks again and says
 /// so. What is wrong with the task's own files does not.
 fn broken(error: io::Error) -> RuntimeError {
-    if is_passing(&error) {
+    if folder::is_passing(&error) {
         RuntimeError::Unreachable(format!("the process runtime is in trouble: {error}"))
     } else {
         RuntimeError::Failed(format!("the process runtime cannot go on with this task: {error}"))

@@ -5,10 +5,7 @@
 //! again, and never replaced by another way to run tasks. A look that fails changes nothing about
 //! what is known.
 
-use super::{
-    config::AgentConfig,
-    status::{AgentStatus, say_runtime},
-};
+use super::{config::AgentConfig, status};
 use crate::{
     core::Input,
     machine,
@@ -31,14 +28,14 @@ const RETRY_PERIOD: Duration = Duration::from_secs(1);
 pub(super) fn watch(
     config: &AgentConfig,
     inbox: mpsc::Sender<Input>,
-    status: watch::Sender<AgentStatus>,
+    status: watch::Sender<status::AgentStatus>,
 ) -> AbortOnDropHandle<()> {
     let config = config.clone();
     AbortOnDropHandle::new(tokio::spawn(async move {
         loop {
             let pause = match config.runtime.describe().await {
                 Ok(offer) => {
-                    say_runtime(&status, "");
+                    status::say_runtime(&status, "");
                     let description = describe(&config, config.runtime.kind(), offer);
                     if inbox.send(Input::Described(Box::new(description))).await.is_err() {
                         return;
@@ -46,7 +43,7 @@ pub(super) fn watch(
                     LOOK_PERIOD
                 }
                 Err(error) => {
-                    say_runtime(&status, &message(&error));
+                    status::say_runtime(&status, &message(&error));
                     let bare = Offer { platform: machine::platform(), ..Offer::default() };
                     let description = describe(&config, config.runtime.kind(), bare);
                     if inbox.send(Input::Undescribed(Box::new(description))).await.is_err() {

@@ -12,18 +12,12 @@ use super::{clock::Clock, wire::Outgoing};
 use crate::runtime::{LogItem, Runtime};
 use futures::{FutureExt, StreamExt, stream::FuturesUnordered};
 use skep_proto::{
-    Id,
-    merge::{Merge, Patience},
-    time::SECOND_NS,
+    Id, merge, time,
     v1::{self, LogChunk, LogLoss, LogOrder, dispatcher_client::DispatcherClient},
 };
-use source::{OutputSource, SourceRead};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::{
-    sync::{
-        Mutex,
-        mpsc::{self, error::TrySendError},
-    },
+    sync::{Mutex, mpsc},
     time::{Instant, sleep_until},
 };
 use tokio_stream::wrappers::ReceiverStream;
@@ -44,9 +38,9 @@ const CHUNKS_MAX: usize = 4;
 /// What all readers of a node get together in a second; who wants more waits.
 const BYTES_PER_SECOND_MAX: u64 = 10 << 20;
 /// A follower's line waits so long for earlier ones of tasks that have written nothing lately.
-const MERGE_WINDOW_NS: u64 = SECOND_NS / 50;
+const MERGE_WINDOW_NS: u64 = time::SECOND_NS / 50;
 /// So long it waits for tasks whose output is still being opened.
-const MERGE_OPENING_NS: u64 = SECOND_NS / 4;
+const MERGE_OPENING_NS: u64 = time::SECOND_NS / 4;
 
 /// Everybody who reads now.
 pub(super) struct Pumps {
@@ -64,7 +58,7 @@ struct RunningPump {
 
 /// What an order adds.
 struct AddedSources {
-    sources: Vec<OutputSource>,
+    sources: Vec<source::OutputSource>,
     /// Tasks of which there is nothing here.
     unknown: Vec<Id>,
 }
@@ -80,7 +74,7 @@ impl Pumps {
         let (mut sources, mut unknown) = (Vec::new(), Vec::new());
         for id in order.task_ids.iter().map(|id| Id::from_bytes(id)) {
             match name(id) {
-                Some(name) => sources.push(OutputSource::new(id, name, order)),
+                Some(name) => sources.push(source::OutputSource::new(id, name, order)),
                 None => unknown.push(id),
             }
         }
@@ -88,8 +82,8 @@ impl Pumps {
         let added = match self.running.get(&order.request) {
             Some(running) => match running.wider.try_send(added) {
                 Ok(()) => return,
-                Err(TrySendError::Closed(added)) => added,
-                Err(TrySendError::Full(_)) => return self.cancel(order.request),
+                Err(mpsc::error::TrySendError::Closed(added)) => added,
+                Err(mpsc::error::TrySendError::Full(_)) => return self.cancel(order.request),
             },
             None => added,
         };
@@ -101,7 +95,7 @@ impl Pumps {
             runtime: self.runtime.clone(),
             node_name: self.node_name.clone(),
             clock: Clock::new(),
-            merge: Merge::new(patience(order)),
+            merge: merge::Merge::new(patience(order)),
             sources: Vec::new(),
             reads: FuturesUnordered::new(),
             batch: LogBatch::default(),
@@ -133,11 +127,11 @@ impl Pumps {
 
 /// Finite logs are merged exactly; a follower is not kept waiting by a task that has nothing to
 /// say.
-fn patience(order: &LogOrder) -> Patience {
+fn patience(order: &LogOrder) -> merge::Patience {
     if order.follow {
-        Patience::Limited { first_ns: MERGE_OPENING_NS, next_ns: MERGE_WINDOW_NS }
+        merge::Patience::Limited { first_ns: MERGE_OPENING_NS, next_ns: MERGE_WINDOW_NS }
     } else {
-        Patience::Unlimited
+        merge::Patience::Unlimited
     }
 }
 
@@ -167,10 +161,10 @@ struct Pump {
     runtime: Arc<dyn Runtime>,
     node_name: String,
     clock: Clock,
-    merge: Merge<usize, LogItem>,
-    sources: Vec<OutputSource>,
+    merge: merge::Merge<usize, LogItem>,
+    sources: Vec<source::OutputSource>,
     /// One for each source of which nothing waits to be merged.
-    reads: FuturesUnordered<futures::future::BoxFuture<'static, SourceRead>>,
+    reads: FuturesUnordered<futures::future::BoxFuture<'static, source::SourceRead>>,
     batch: LogBatch,
     chunks: mpsc::Sender<LogChunk>,
     pace: Arc<Pace>,
@@ -231,19 +225,21 @@ impl Pump {
         }
     }
 
-    async fn take(&mut self, reading: SourceRead) {
+    async fn take(&mut self, reading: source::SourceRead) {
         let now = self.clock.now();
         match reading {
-            SourceRead::Opened(index, Ok(lines)) => {
+            source::SourceRead::Opened(index, Ok(lines)) => {
                 self.sources[index].lines = Some(lines);
                 self.sources[index].read_on(&mut self.reads);
             }
             // It was assigned and has not written anything.
-            SourceRead::Opened(index, Err(crate::runtime::RuntimeError::Gone)) => {
+            source::SourceRead::Opened(index, Err(crate::runtime::RuntimeError::Gone)) => {
                 self.end(index, "").await
             }
-            SourceRead::Opened(index, Err(error)) => self.end(index, &error.to_string()).await,
-            SourceRead::Read(index, lines, item) => match item {
+            source::SourceRead::Opened(index, Err(error)) => {
+                self.end(index, &error.to_string()).await
+            }
+            source::SourceRead::Read(index, lines, item) => match item {
                 None => self.end(index, "").await,
                 Some(Err(error)) => self.end(index, &error.to_string()).await,
                 Some(Ok(item)) => {
@@ -261,14 +257,14 @@ impl Pump {
     async fn end(&mut self, index: usize, problem: &str) {
         self.merge.close(index);
         self.flush().await;
-        let OutputSource { task, name, .. } = &self.sources[index];
+        let source::OutputSource { task, name, .. } = &self.sources[index];
         let message = if problem.is_empty() { String::new() } else { format!("{name}: {problem}") };
         let ended_ids = vec![task.to_bytes()];
         self.say(LogChunk { ended_ids, message, ..LogChunk::default() }).await;
     }
 
     async fn say_item(&mut self, index: usize, item: LogItem) {
-        let OutputSource { task, name, .. } = &self.sources[index];
+        let source::OutputSource { task, name, .. } = &self.sources[index];
         match item {
             LogItem::Line(line) => {
                 self.batch.bytes += line.text.len();

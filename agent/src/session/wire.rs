@@ -3,17 +3,11 @@
 //! A connection counts as standing when it can take messages: a manager may well wait for the
 //! greeting before it answers the call.
 
-use super::{
-    config::ManagerEndpoint,
-    status::{AgentStatus, say_manager},
-};
+use super::{config::ManagerEndpoint, status};
 use crate::core::Input;
 use hyper_util::rt::TokioIo;
 use skep_proto::v1::{FromAgent, ToAgent, dispatcher_client::DispatcherClient};
-use std::{
-    path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{path::PathBuf, sync};
 use thiserror::Error;
 use tokio::{
     net::UnixStream,
@@ -45,7 +39,7 @@ enum WireError {
 pub(super) struct Wire {
     target: ManagerEndpoint,
     inbox: mpsc::Sender<Input>,
-    status: watch::Sender<AgentStatus>,
+    status: watch::Sender<status::AgentStatus>,
     outgoing: Outgoing,
     line: u64,
     running: Option<AbortOnDropHandle<()>>,
@@ -53,7 +47,7 @@ pub(super) struct Wire {
 
 /// The way out, for those beside the core. Leads nowhere while there is no stream.
 #[derive(Clone, Default)]
-pub(super) struct Outgoing(Arc<Mutex<Option<Ways>>>);
+pub(super) struct Outgoing(sync::Arc<sync::Mutex<Option<Ways>>>);
 
 #[derive(Clone)]
 struct Ways {
@@ -64,11 +58,11 @@ struct Ways {
 
 impl Outgoing {
     fn set(&self, ways: Option<Ways>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = ways;
+        *self.0.lock().unwrap_or_else(sync::PoisonError::into_inner) = ways;
     }
 
     fn ways(&self) -> Option<Ways> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.lock().unwrap_or_else(sync::PoisonError::into_inner).clone()
     }
 
     /// Sends it if that costs nothing, else lets it fall.
@@ -90,7 +84,7 @@ impl Outgoing {
     /// The connection of the stream that writes to `control` stands, unless another stream has
     /// taken its place.
     fn stands(&self, control: &mpsc::WeakSender<FromAgent>, channel: &Channel) {
-        let mut ways = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ways = self.0.lock().unwrap_or_else(sync::PoisonError::into_inner);
         let control = control.upgrade();
         if let Some(ways) =
             ways.as_mut().filter(|ways| control.is_some_and(|c| c.same_channel(&ways.control)))
@@ -104,7 +98,7 @@ impl Wire {
     pub(super) fn new(
         target: ManagerEndpoint,
         inbox: mpsc::Sender<Input>,
-        status: watch::Sender<AgentStatus>,
+        status: watch::Sender<status::AgentStatus>,
     ) -> Wire {
         Wire { target, inbox, status, outgoing: Outgoing::default(), line: 0, running: None }
     }
@@ -129,7 +123,7 @@ impl Wire {
         self.outgoing.set(Some(Ways { control, channel: None }));
         self.running = Some(AbortOnDropHandle::new(tokio::spawn(async move {
             if let Err(error) = call.carry(messages).await {
-                say_manager(&call.status, &error.to_string());
+                status::say_manager(&call.status, &error.to_string());
             }
             // The agent has ended if nobody takes it.
             let _ = call.inbox.send(Input::Broken { line }).await;
@@ -163,7 +157,7 @@ struct ManagerCall {
     target: ManagerEndpoint,
     line: u64,
     inbox: mpsc::Sender<Input>,
-    status: watch::Sender<AgentStatus>,
+    status: watch::Sender<status::AgentStatus>,
     outgoing: Outgoing,
     control: mpsc::WeakSender<FromAgent>,
 }

@@ -8,10 +8,7 @@ use skep_proto::{
     v1::{
         Assignment, Assignments, ContainerSpec, FromAgent, Hello, LogChunk, LogOrder, LogsTaken,
         Report, ReportAck, TaskAssignment, TaskSpec, TaskState, ToAgent, Turned, TurnedCode,
-        Welcome,
-        dispatcher_server::{Dispatcher, DispatcherServer},
-        from_agent::Message,
-        task_spec, to_agent,
+        Welcome, dispatcher_server, from_agent::Message, task_spec, to_agent,
     },
 };
 use std::{
@@ -42,7 +39,7 @@ pub(crate) struct TestSession {
 struct TestDispatcher(mpsc::Sender<TestSession>, mpsc::Sender<LogChunk>);
 
 #[async_trait]
-impl Dispatcher for TestDispatcher {
+impl dispatcher_server::Dispatcher for TestDispatcher {
     type AttachStream = ReceiverStream<Result<ToAgent, Status>>;
 
     async fn attach(
@@ -75,8 +72,9 @@ impl ManagerStub {
         let (door, lines) = mpsc::channel(16);
         let (publish, chunks) = mpsc::channel(16);
         let serving = tokio::spawn(async move {
-            let served =
-                Server::builder().add_service(DispatcherServer::new(TestDispatcher(door, publish)));
+            let served = Server::builder().add_service(dispatcher_server::DispatcherServer::new(
+                TestDispatcher(door, publish),
+            ));
             served.serve_with_incoming(UnixListenerStream::new(listener)).await.expect("served");
         });
         ManagerStub { socket, lines, chunks, early: Vec::new(), serving }

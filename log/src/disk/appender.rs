@@ -4,11 +4,9 @@
 //! The thread that writes for raft and the log that one thread drives use the same functions.
 
 use super::{
-    door::Door,
-    head::{HeadFile, Mark},
-    index::{Indexed, put_rows},
-    keys::{self, StoredBody, StoredEntry, meta},
-    store::{Batch, Durability, StoreError, StoreTable},
+    door, head, index,
+    keys::{self, meta},
+    store,
 };
 use prost::Message;
 use skep_proto::Position;
@@ -45,7 +43,7 @@ impl Counts {
 /// Rows that are put together. The buffer is used again after each commit.
 #[derive(Default)]
 pub(crate) struct Rows {
-    batch: Batch,
+    batch: store::Batch,
     synced: bool,
     entries: u64,
     last: Option<meta::StoredLogId>,
@@ -59,17 +57,21 @@ impl Rows {
     pub(crate) fn entry(
         &mut self,
         log_id: meta::StoredLogId,
-        body: StoredBody,
+        body: keys::StoredBody,
         position: Option<Position>,
     ) {
-        let stored = StoredEntry { term: log_id.term, body };
+        let stored = keys::StoredEntry { term: log_id.term, body };
         let (prefix, packed) = keys::entry_value(&stored);
         let body: &[u8] = match (&packed, &stored.body) {
             (Some(packed), _) => packed,
-            (None, StoredBody::Blank) => &[],
-            (None, StoredBody::Membership(bytes) | StoredBody::Entry(bytes)) => bytes,
+            (None, keys::StoredBody::Blank) => &[],
+            (None, keys::StoredBody::Membership(bytes) | keys::StoredBody::Entry(bytes)) => bytes,
         };
-        self.batch.put(StoreTable::Entries, &keys::entry_key(log_id.index), &[&prefix, body]);
+        self.batch.put(
+            store::StoreTable::Entries,
+            &keys::entry_key(log_id.index),
+            &[&prefix, body],
+        );
         self.last = Some(log_id);
         self.position = position.or(self.position);
         self.entries += 1;
@@ -78,24 +80,24 @@ impl Rows {
 
     /// Whom this manager chose. It is durable before it counts.
     pub(crate) fn vote(&mut self, vote: &meta::StoredVote) {
-        self.batch.put(StoreTable::Meta, keys::VOTE, &[&vote.encode_to_vec()]);
+        self.batch.put(store::StoreTable::Meta, keys::VOTE, &[&vote.encode_to_vec()]);
         self.synced = true;
     }
 
     /// Raft sees nothing up to there from now on; nothing is deleted.
     pub(crate) fn purge(&mut self, purged: meta::StoredLogId) {
-        self.batch.put(StoreTable::Meta, keys::PURGED, &[&purged.encode_to_vec()]);
+        self.batch.put(store::StoreTable::Meta, keys::PURGED, &[&purged.encode_to_vec()]);
     }
 
     /// Other changes.
-    pub(crate) fn change(&mut self, batch: &Batch) {
+    pub(crate) fn change(&mut self, batch: &store::Batch) {
         self.batch.append(batch);
         self.synced = true;
     }
 
     /// Index rows of entries that were applied. Nobody waits for them.
-    pub(crate) fn index(&mut self, entries: &[Indexed]) -> Result<(), StoreError> {
-        entries.iter().try_for_each(|indexed| put_rows(&mut self.batch, indexed))
+    pub(crate) fn index(&mut self, entries: &[index::Indexed]) -> Result<(), store::StoreError> {
+        entries.iter().try_for_each(|indexed| index::put_rows(&mut self.batch, indexed))
     }
 
     /// Bytes of all keys and values.
@@ -111,8 +113,8 @@ impl Rows {
 
 /// Writes rows, and then how far the log is durable.
 pub(crate) struct Appender {
-    pub(crate) door: Arc<Door>,
-    pub(crate) head: HeadFile,
+    pub(crate) door: Arc<door::Door>,
+    pub(crate) head: head::HeadFile,
     pub(crate) counts: Arc<Counts>,
 }
 
@@ -121,12 +123,12 @@ impl Appender {
     pub(crate) fn truncate(&mut self, rows: &mut Rows, next_index: u64) {
         let mark = self.head.mark();
         if next_index < mark.next_index
-            && let Err(error) = self.head.lower(Mark { next_index, ..mark })
+            && let Err(error) = self.head.lower(head::Mark { next_index, ..mark })
         {
             rows.refused = Some(format!("the head file can't be lowered: {error}"));
         }
         let (from, to) = (keys::entry_key(next_index), keys::entry_key(u64::MAX));
-        rows.batch.delete_span(StoreTable::Entries, &from, &to);
+        rows.batch.delete_span(store::StoreTable::Entries, &from, &to);
         rows.last = None;
     }
 
@@ -135,7 +137,7 @@ impl Appender {
     pub(crate) fn commit(
         &mut self,
         rows: &mut Rows,
-    ) -> Result<Option<meta::StoredLogId>, StoreError> {
+    ) -> Result<Option<meta::StoredLogId>, store::StoreError> {
         let committed = self.write(rows);
         rows.clear();
         committed
@@ -143,8 +145,8 @@ impl Appender {
 
     /// Writes all rows, or none, and does not wait until they are durable.
     #[cfg(any(test, feature = "model"))]
-    pub(crate) fn commit_unsynced(&mut self, rows: &mut Rows) -> Result<(), StoreError> {
-        let committed = self.door.commit(&rows.batch, Durability::Later);
+    pub(crate) fn commit_unsynced(&mut self, rows: &mut Rows) -> Result<(), store::StoreError> {
+        let committed = self.door.commit(&rows.batch, store::Durability::Later);
         self.counts.entries.fetch_add(rows.entries, Relaxed);
         rows.clear();
         committed
@@ -158,8 +160,8 @@ impl Appender {
         rows: &mut Rows,
         last: meta::StoredLogId,
         position: Option<Position>,
-    ) -> Result<(), StoreError> {
-        let committed = self.door.commit(&rows.batch, Durability::Synced);
+    ) -> Result<(), store::StoreError> {
+        let committed = self.door.commit(&rows.batch, store::Durability::Synced);
         rows.clear();
         committed?;
         self.counts.syncs.fetch_add(1, Relaxed);
@@ -167,14 +169,15 @@ impl Appender {
         Ok(())
     }
 
-    fn write(&mut self, rows: &Rows) -> Result<Option<meta::StoredLogId>, StoreError> {
+    fn write(&mut self, rows: &Rows) -> Result<Option<meta::StoredLogId>, store::StoreError> {
         if let Some(refused) = &rows.refused {
-            return Err(StoreError::Failed(refused.clone()));
+            return Err(store::StoreError::Failed(refused.clone()));
         }
         if rows.batch.is_empty() {
             return Ok(None);
         }
-        let durability = if rows.synced { Durability::Synced } else { Durability::Later };
+        let durability =
+            if rows.synced { store::Durability::Synced } else { store::Durability::Later };
         self.door.commit(&rows.batch, durability)?;
         self.counts.syncs.fetch_add(u64::from(rows.synced), Relaxed);
         self.counts.entries.fetch_add(rows.entries, Relaxed);
@@ -191,7 +194,7 @@ impl Appender {
             None => (before.revision, before.incarnation),
         };
         let marked: io::Result<()> =
-            self.head.write(Mark { next_index: last.index + 1, revision, incarnation });
+            self.head.write(head::Mark { next_index: last.index + 1, revision, incarnation });
         if let Err(error) = marked {
             // It only lags then.
             tracing::warn!(%error, "the head file could not be written");

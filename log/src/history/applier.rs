@@ -8,11 +8,7 @@ use super::{Ring, StatusCell, Unindexed};
 use crate::{
     Entry, Fold,
     chain::Hash,
-    disk::{
-        door::Door,
-        index::{HistoryEnd, is_indexed},
-        keys::meta,
-    },
+    disk::{door::Door, index, keys::meta},
     failure::LogFailure,
     fence::follows,
     fold::Frozen,
@@ -106,7 +102,7 @@ pub(crate) struct Applier {
     applied: Option<meta::StoredLogId>,
     membership: (Option<meta::StoredLogId>, meta::StoredMembership),
     /// Where the index in the store ended when the log was opened.
-    indexed: HistoryEnd,
+    indexed: index::HistoryEnd,
     policy: SnapshotPolicy,
     growth: Growth,
     last_snapshot_bytes: u64,
@@ -122,7 +118,7 @@ impl Applier {
     /// Before the first entry. The index in the store ends at `indexed`.
     pub(crate) fn new(
         fold: Box<dyn Fold>,
-        indexed: HistoryEnd,
+        indexed: index::HistoryEnd,
         policy: SnapshotPolicy,
         listeners: Listeners,
         door: Arc<Door>,
@@ -217,7 +213,7 @@ impl Applier {
 
     /// What was history once and does not follow now has been altered, or something before it was.
     fn fenced(&self, index: u64, entry: &Entry) -> Result<ApplyOutcome, LogFailure> {
-        if index < self.indexed.next_index && is_indexed(&self.door, entry, index)? {
+        if index < self.indexed.next_index && index::is_indexed(&self.door, entry, index)? {
             return Err(LogFailure::Damaged(format!(
                 "the chain breaks after revision {}: the entry at revision {} (raft index {index}) does not follow \
                  on {}",

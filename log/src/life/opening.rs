@@ -6,18 +6,7 @@
 
 use crate::{
     Fold, OpenError, RestoreError, SnapshotPolicy,
-    disk::{
-        appender::{Appender, Counts},
-        door::Door,
-        entries,
-        files::Files,
-        head::{HeadFile, Mark},
-        index::{indexed_end, named_snapshots, readable_end},
-        keys::{self, meta},
-        names,
-        snapshot::{SnapshotReadError, Snapshots},
-        store::{Batch, Durability, StoreError, StoreTable},
-    },
+    disk::{appender, door, entries, files, head, index, keys, names, snapshot, store},
     failure::LogFailure,
     history::applier::{Applier, Listeners},
     raft::node::FIRST_RAFT_ID,
@@ -28,8 +17,8 @@ use std::{io, sync::Arc};
 
 /// A log that was opened and not yet brought up to date.
 pub(crate) struct Opened {
-    pub(crate) door: Arc<Door>,
-    pub(crate) snapshots: Snapshots,
+    pub(crate) door: Arc<door::Door>,
+    pub(crate) snapshots: snapshot::Snapshots,
     pub(crate) listeners: Listeners,
     pub(crate) applier: Applier,
     /// The incarnation that the next entry must begin, after a recovery; 0 is none.
@@ -38,22 +27,22 @@ pub(crate) struct Opened {
 
 /// Opens the store and loads the newest snapshot that can be used.
 pub(crate) fn open(
-    files: &Arc<dyn Files>,
+    files: &Arc<dyn files::Files>,
     node: Id,
     policy: SnapshotPolicy,
     fold: Box<dyn Fold>,
 ) -> Result<Opened, OpenError> {
     let dir = || dir_of(&**files);
     let failed = |error: io::Error| OpenError::Failed { dir: dir(), message: error.to_string() };
-    let refused = |error: StoreError| refused(&**files, error);
+    let refused = |error: store::StoreError| refused(&**files, error);
     files.make_folder(names::ROOT).map_err(failed)?;
     refuse_half_recovered(&**files)?;
-    let door = Arc::new(Door::open(files.clone()).map_err(refused)?);
+    let door = Arc::new(door::Door::open(files.clone()).map_err(refused)?);
     files.sync_names(names::ROOT).map_err(failed)?;
     identify(&**files, &door, node)?;
     let begun = begun(&door).map_err(refused)?.incarnation;
-    let indexed = indexed_end(&door).map_err(refused)?;
-    let (listeners, snapshots) = (Listeners::default(), Snapshots::new(files.clone()));
+    let indexed = index::indexed_end(&door).map_err(refused)?;
+    let (listeners, snapshots) = (Listeners::default(), snapshot::Snapshots::new(files.clone()));
     let mut applier = Applier::new(fold, indexed, policy, listeners.clone(), door.clone());
     restore(&mut applier, &door, &snapshots).map_err(refused)?;
     Ok(Opened { door, snapshots, listeners, applier, begun })
@@ -61,7 +50,7 @@ pub(crate) fn open(
 
 /// A recovery that was interrupted between its two renames leaves no store under its name. An empty
 /// one must not be made there.
-fn refuse_half_recovered(files: &dyn Files) -> Result<(), OpenError> {
+fn refuse_half_recovered(files: &dyn files::Files) -> Result<(), OpenError> {
     let failed =
         |error: io::Error| OpenError::Failed { dir: dir_of(files), message: error.to_string() };
     if files.exists(names::STORE).map_err(failed)? {
@@ -71,7 +60,7 @@ fn refuse_half_recovered(files: &dyn Files) -> Result<(), OpenError> {
         let message = "a recovery of it was interrupted; run it again to finish it".into();
         return Err(OpenError::Damaged { dir: dir_of(files), message });
     }
-    let mark = HeadFile::read(files).map_err(failed)?;
+    let mark = head::HeadFile::read(files).map_err(failed)?;
     if mark.next_index > 0 {
         let (readable, durable) = (Revision::ZERO, mark.revision);
         return Err(OpenError::EndsEarly { dir: dir_of(files), readable, durable });
@@ -80,11 +69,12 @@ fn refuse_half_recovered(files: &dyn Files) -> Result<(), OpenError> {
 }
 
 /// Finds out whose log it is, or says so in an empty one.
-fn identify(files: &dyn Files, door: &Door, node: Id) -> Result<(), OpenError> {
+fn identify(files: &dyn files::Files, door: &door::Door, node: Id) -> Result<(), OpenError> {
     let refused = |error| refused(files, error);
-    if let Some(value) = door.get(StoreTable::Meta, keys::IDENTITY).map_err(refused)? {
-        let found = meta::StoredIdentity::decode(value)
-            .map_err(|error| refused(StoreError::Damaged(format!("its identity: {error}"))))?;
+    if let Some(value) = door.get(store::StoreTable::Meta, keys::IDENTITY).map_err(refused)? {
+        let found = keys::meta::StoredIdentity::decode(value).map_err(|error| {
+            refused(store::StoreError::Damaged(format!("its identity: {error}")))
+        })?;
         if found.node() != node {
             return Err(OpenError::OtherNode {
                 dir: dir_of(files),
@@ -94,26 +84,31 @@ fn identify(files: &dyn Files, door: &Door, node: Id) -> Result<(), OpenError> {
         }
         return Ok(());
     }
-    let identity = meta::StoredIdentity { node_id: node.to_bytes(), raft_id: FIRST_RAFT_ID };
-    let mut batch = Batch::default();
-    batch.put(StoreTable::Meta, keys::IDENTITY, &[&identity.encode_to_vec()]);
-    door.commit(&batch, Durability::Synced).map_err(refused)
+    let identity = keys::meta::StoredIdentity { node_id: node.to_bytes(), raft_id: FIRST_RAFT_ID };
+    let mut batch = store::Batch::default();
+    batch.put(store::StoreTable::Meta, keys::IDENTITY, &[&identity.encode_to_vec()]);
+    door.commit(&batch, store::Durability::Synced).map_err(refused)
 }
 
 /// What a recovery left to be done.
-pub(crate) fn begun(door: &Door) -> Result<meta::Begun, StoreError> {
-    let begun = door.get(StoreTable::Meta, keys::BEGUN)?.map(meta::Begun::decode).transpose();
+pub(crate) fn begun(door: &door::Door) -> Result<keys::meta::Begun, store::StoreError> {
     let begun =
-        begun.map_err(|error| StoreError::Damaged(format!("the mark of a recovery: {error}")))?;
+        door.get(store::StoreTable::Meta, keys::BEGUN)?.map(keys::meta::Begun::decode).transpose();
+    let begun = begun
+        .map_err(|error| store::StoreError::Damaged(format!("the mark of a recovery: {error}")))?;
     Ok(begun.unwrap_or_default())
 }
 
 /// Puts the newest usable snapshot into the fold. One that is damaged loses its name and its file;
 /// one that another version of the program wrote keeps both. The entries behind either are all
 /// still there, and are applied instead.
-fn restore(applier: &mut Applier, door: &Door, snapshots: &Snapshots) -> Result<(), StoreError> {
-    let mut named = named_snapshots(door, Revision(u64::MAX))?;
-    let mut batch = Batch::default();
+fn restore(
+    applier: &mut Applier,
+    door: &door::Door,
+    snapshots: &snapshot::Snapshots,
+) -> Result<(), store::StoreError> {
+    let mut named = index::named_snapshots(door, Revision(u64::MAX))?;
+    let mut batch = store::Batch::default();
     let mut damaged = Vec::new();
     for candidate in &named {
         let unusable: String = match snapshots.read(candidate) {
@@ -125,12 +120,12 @@ fn restore(applier: &mut Applier, door: &Door, snapshots: &Snapshots) -> Result<
                 }
                 Err(RestoreError::OtherVersion(message)) => message,
             },
-            Err(error @ SnapshotReadError::Damaged { .. }) => {
+            Err(error @ snapshot::SnapshotReadError::Damaged { .. }) => {
                 damaged.push(candidate.revision);
                 error.to_string()
             }
-            Err(error @ SnapshotReadError::Newer { .. }) => error.to_string(),
-            Err(error @ SnapshotReadError::Unreadable { .. }) => return Err(error.into()),
+            Err(error @ snapshot::SnapshotReadError::Newer { .. }) => error.to_string(),
+            Err(error @ snapshot::SnapshotReadError::Unreadable { .. }) => return Err(error.into()),
         };
         tracing::warn!(
             revision = candidate.revision,
@@ -139,11 +134,11 @@ fn restore(applier: &mut Applier, door: &Door, snapshots: &Snapshots) -> Result<
         );
     }
     for revision in &damaged {
-        batch.delete(StoreTable::Meta, &keys::snapshot_key(Revision(*revision)));
+        batch.delete(store::StoreTable::Meta, &keys::snapshot_key(Revision(*revision)));
     }
     show_again(applier.applied(), door, &mut batch)?;
     if !batch.is_empty() {
-        door.commit(&batch, Durability::Synced)?;
+        door.commit(&batch, store::Durability::Synced)?;
     }
     named.retain(|snapshot| !damaged.contains(&snapshot.revision));
     if let Err(error) = snapshots.sweep(&named) {
@@ -154,78 +149,88 @@ fn restore(applier: &mut Applier, door: &Door, snapshots: &Snapshots) -> Result<
 
 /// What raft had hidden behind a snapshot that was not used must be seen by raft again.
 fn show_again(
-    restored: Option<meta::StoredLogId>,
-    door: &Door,
-    batch: &mut Batch,
-) -> Result<(), StoreError> {
-    let Some(value) = door.get(StoreTable::Meta, keys::PURGED)? else { return Ok(()) };
-    let purged = meta::StoredLogId::decode(value).map_err(|error| {
-        StoreError::Damaged(format!("the purge pointer does not decode: {error}"))
+    restored: Option<keys::meta::StoredLogId>,
+    door: &door::Door,
+    batch: &mut store::Batch,
+) -> Result<(), store::StoreError> {
+    let Some(value) = door.get(store::StoreTable::Meta, keys::PURGED)? else { return Ok(()) };
+    let purged = keys::meta::StoredLogId::decode(value).map_err(|error| {
+        store::StoreError::Damaged(format!("the purge pointer does not decode: {error}"))
     })?;
     match restored {
         Some(log_id) if log_id.index >= purged.index => {}
-        Some(log_id) => batch.put(StoreTable::Meta, keys::PURGED, &[&log_id.encode_to_vec()]),
-        None => batch.delete(StoreTable::Meta, keys::PURGED),
+        Some(log_id) => {
+            batch.put(store::StoreTable::Meta, keys::PURGED, &[&log_id.encode_to_vec()])
+        }
+        None => batch.delete(store::StoreTable::Meta, keys::PURGED),
     }
     Ok(())
 }
 
 /// Opens the head file, checks that no synced record is missing, and is ready to write then.
 pub(crate) fn appender(
-    files: &dyn Files,
-    door: &Arc<Door>,
-    counts: &Arc<Counts>,
-) -> Result<Appender, OpenError> {
+    files: &dyn files::Files,
+    door: &Arc<door::Door>,
+    counts: &Arc<appender::Counts>,
+) -> Result<appender::Appender, OpenError> {
     let refused = |error| refused(files, error);
     let failed =
         |error: io::Error| OpenError::Failed { dir: dir_of(files), message: error.to_string() };
-    let mut head = HeadFile::open(files).map_err(failed)?;
-    let purged = door.get(StoreTable::Meta, keys::PURGED).map_err(refused)?;
+    let mut head = head::HeadFile::open(files).map_err(failed)?;
+    let purged = door.get(store::StoreTable::Meta, keys::PURGED).map_err(refused)?;
     let purged = purged
-        .and_then(|value| meta::StoredLogId::decode(value).ok())
+        .and_then(|value| keys::meta::StoredLogId::decode(value).ok())
         .map_or(0, |log_id| log_id.index + 1);
     let last = entries::last(door).map_err(refused)?;
     let next_index = last.map_or(0, |last| last.index + 1).max(purged);
     let begun = begun(door).map_err(refused)?;
     if let Some(accepted) = begun.accepted() {
         if head.mark() == accepted && next_index < accepted.next_index {
-            let (end, _) = readable_end(door).map_err(refused)?;
+            let (end, _) = index::readable_end(door).map_err(refused)?;
             let revision = end.position.revision;
-            head.lower(Mark { next_index, revision, ..accepted }).map_err(failed)?;
+            head.lower(head::Mark { next_index, revision, ..accepted }).map_err(failed)?;
         }
         // It is accepted once: what is lost from now on is another loss.
-        let mut batch = Batch::default();
-        batch.put(StoreTable::Meta, keys::BEGUN, &[&begun.without_accepted().encode_to_vec()]);
-        door.commit(&batch, Durability::Synced).map_err(refused)?;
+        let mut batch = store::Batch::default();
+        batch.put(
+            store::StoreTable::Meta,
+            keys::BEGUN,
+            &[&begun.without_accepted().encode_to_vec()],
+        );
+        door.commit(&batch, store::Durability::Synced).map_err(refused)?;
     }
     if next_index < head.mark().next_index {
-        let (end, _) = readable_end(door).map_err(refused)?;
+        let (end, _) = index::readable_end(door).map_err(refused)?;
         let readable = end.position.revision;
         let durable = head.mark().revision.max(readable);
         return Err(OpenError::EndsEarly { dir: dir_of(files), readable, durable });
     }
-    Ok(Appender { door: door.clone(), head, counts: counts.clone() })
+    Ok(appender::Appender { door: door.clone(), head, counts: counts.clone() })
 }
 
 /// The log's folder, for people.
-pub(crate) fn dir_of(files: &dyn Files) -> String {
+pub(crate) fn dir_of(files: &dyn files::Files) -> String {
     files.path(names::ROOT).display().to_string()
 }
 
 /// The store's refusal as an error of opening.
-pub(crate) fn refused(files: &dyn Files, error: StoreError) -> OpenError {
+pub(crate) fn refused(files: &dyn files::Files, error: store::StoreError) -> OpenError {
     let dir = dir_of(files);
     match error {
-        StoreError::Locked(message) => OpenError::Locked { dir, message },
-        StoreError::Damaged(message) => OpenError::Damaged { dir, message },
-        StoreError::Absent(message) | StoreError::Failed(message) => {
+        store::StoreError::Locked(message) => OpenError::Locked { dir, message },
+        store::StoreError::Damaged(message) => OpenError::Damaged { dir, message },
+        store::StoreError::Absent(message) | store::StoreError::Failed(message) => {
             OpenError::Failed { dir, message }
         }
     }
 }
 
 /// The failure of a session that has just begun, as an error of opening.
-pub(crate) fn not_started(files: &dyn Files, applier: &Applier, failure: LogFailure) -> OpenError {
+pub(crate) fn not_started(
+    files: &dyn files::Files,
+    applier: &Applier,
+    failure: LogFailure,
+) -> OpenError {
     let dir = dir_of(files);
     match failure {
         LogFailure::Halted(message) => {

@@ -13,10 +13,7 @@ use super::{
 use crate::{
     OpenError,
     failure::LogFailure,
-    raft::{
-        alarm::Alarm,
-        node::{RaftParts, RunningRaft},
-    },
+    raft::{alarm::Alarm, node},
 };
 use std::{
     io,
@@ -124,9 +121,9 @@ async fn start(
     shared: &Arc<OpenLog>,
     applier: SharedApplier,
     alarm: Arc<Alarm>,
-) -> Result<RunningRaft, OpenError> {
+) -> Result<node::RunningRaft, OpenError> {
     let files = &*shared.files;
-    let parts = RaftParts {
+    let parts = node::RaftParts {
         node_id: shared.config.node_id,
         door: shared.door.clone(),
         appender: opening::appender(files, &shared.door, &shared.counts)?,
@@ -135,7 +132,7 @@ async fn start(
         listeners: shared.listeners.clone(),
         alarm,
     };
-    RunningRaft::start(parts, |line| shared.set_line(Some(line))).await.map_err(|failure| {
+    node::RunningRaft::start(parts, |line| shared.set_line(Some(line))).await.map_err(|failure| {
         opening::not_started(
             files,
             &applier.lock().unwrap_or_else(PoisonError::into_inner),

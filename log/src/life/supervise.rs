@@ -4,11 +4,7 @@
 //! as the disk takes writes again. A log that is damaged, or that holds what this program can't
 //! take, waits for a person; it can still be read.
 
-use super::{
-    open_log::{OpenLog, SharedApplier},
-    opening,
-    session::{Ended, SessionThread},
-};
+use super::{open_log, opening, session};
 use crate::{
     Config, Fold, OpenError,
     disk::{door::Reopened, files::Files, names},
@@ -65,7 +61,7 @@ pub(crate) async fn open(
     config: Config,
     fold: Box<dyn Fold>,
     files: Arc<dyn Files>,
-) -> Result<(Arc<OpenLog>, Keeper), OpenError> {
+) -> Result<(Arc<open_log::OpenLog>, Keeper), OpenError> {
     let (ready, opened) = oneshot::channel();
     let (closing, close) = watch::channel(false);
     let (alive, closed) = watch::channel(());
@@ -91,7 +87,7 @@ async fn keep(
     config: Config,
     fold: Box<dyn Fold>,
     files: Arc<dyn Files>,
-    ready: oneshot::Sender<Result<Arc<OpenLog>, OpenError>>,
+    ready: oneshot::Sender<Result<Arc<open_log::OpenLog>, OpenError>>,
     mut closing: watch::Receiver<bool>,
 ) {
     let opened = match opening::open(&files, config.node_id, config.snapshots, fold) {
@@ -99,17 +95,17 @@ async fn keep(
         // Whoever gave up waiting needs no answer.
         Err(error) => return drop(ready.send(Err(error))),
     };
-    let (shared, applier) = OpenLog::new(config, files, opened);
+    let (shared, applier) = open_log::OpenLog::new(config, files, opened);
     let mut ready = Some(ready);
     loop {
         let failure = match one_session(&shared, &applier, &closing, &mut ready).await {
-            Ended::Closed => break,
-            Ended::NotStarted(error) if ready.is_some() => {
+            session::Ended::Closed => break,
+            session::Ended::NotStarted(error) if ready.is_some() => {
                 shared.close();
                 return drop(ready.take().map(|ready| ready.send(Err(error))));
             }
-            Ended::NotStarted(error) => error.failure(),
-            Ended::Failed(failure) => failure,
+            session::Ended::NotStarted(error) => error.failure(),
+            session::Ended::Failed(failure) => failure,
         };
         tracing::error!(?failure, "the log failed");
         if wait_until_healed(&shared, &failure, &mut closing).await.is_err() {
@@ -123,12 +119,12 @@ async fn keep(
 /// One session from its start to its end. Whoever waits for the log to be ready is told when it
 /// works.
 async fn one_session(
-    shared: &Arc<OpenLog>,
-    applier: &SharedApplier,
+    shared: &Arc<open_log::OpenLog>,
+    applier: &open_log::SharedApplier,
     closing: &watch::Receiver<bool>,
-    ready: &mut Option<oneshot::Sender<Result<Arc<OpenLog>, OpenError>>>,
-) -> Ended {
-    let mut session = SessionThread::spawn(shared, applier, closing);
+    ready: &mut Option<oneshot::Sender<Result<Arc<open_log::OpenLog>, OpenError>>>,
+) -> session::Ended {
+    let mut session = session::SessionThread::spawn(shared, applier, closing);
     if session.works().await {
         shared.listeners.status.health(Health::Ok);
         // Later sessions have nobody who waits for them.
@@ -144,7 +140,7 @@ struct Closing;
 
 /// Says what failed, and waits until the store is open for work again.
 async fn wait_until_healed(
-    shared: &OpenLog,
+    shared: &open_log::OpenLog,
     failure: &LogFailure,
     closing: &mut watch::Receiver<bool>,
 ) -> Result<(), Closing> {

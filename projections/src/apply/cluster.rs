@@ -12,10 +12,7 @@ use crate::{
 };
 use skep_proto::{
     Id,
-    v1::{
-        ClusterCreated, ClusterUpdated, FeatureLevelRaised, NodeState, ObjectParked,
-        ObjectReleased, TenureBegun, author::Who,
-    },
+    v1::{self, author::Who},
 };
 use std::sync::Arc;
 
@@ -50,7 +47,7 @@ impl View {
 }
 
 impl Step<'_> {
-    pub(super) fn cluster_created(&mut self, e: &ClusterCreated) -> Fits {
+    pub(super) fn cluster_created(&mut self, e: &v1::ClusterCreated) -> Fits {
         let id = Id::from_bytes(&e.cluster_id);
         if id.is_none() {
             return Err(Misfit::NoId(ObjectKind::Cluster));
@@ -68,7 +65,7 @@ impl Step<'_> {
         self.changed(Changed::Cluster)
     }
 
-    pub(super) fn cluster_updated(&mut self, e: &ClusterUpdated) -> Fits {
+    pub(super) fn cluster_updated(&mut self, e: &v1::ClusterUpdated) -> Fits {
         if self.view.cluster.id.is_none() {
             return Err(Misfit::Missing(ObjectKind::Cluster, Id::NONE));
         }
@@ -82,7 +79,7 @@ impl Step<'_> {
         self.changed(Changed::Cluster)
     }
 
-    pub(super) fn feature_level_raised(&mut self, e: &FeatureLevelRaised) -> Fits {
+    pub(super) fn feature_level_raised(&mut self, e: &v1::FeatureLevelRaised) -> Fits {
         if e.level <= self.view.level {
             return Err(Misfit::Level(self.view.level));
         }
@@ -97,7 +94,7 @@ impl Step<'_> {
 
     /// A new leader knows nothing yet of who is there: every node that was up is unknown until it
     /// is heard of. The term may be lower than the one before: a restored cluster counts anew.
-    pub(super) fn tenure_begun(&mut self, e: &TenureBegun) -> Fits {
+    pub(super) fn tenure_begun(&mut self, e: &v1::TenureBegun) -> Fits {
         let manager = match self.author.and_then(|author| author.who.as_ref()) {
             Some(Who::ManagerId(id)) => Id::from_bytes(id),
             Some(Who::Person(_) | Who::NodeId(_) | Who::Reconciler(_)) | None => Id::NONE,
@@ -108,7 +105,7 @@ impl Step<'_> {
         self.view.digest.put(self.view.tenure_part());
         // One that is unknown since an earlier tenure has its time again too: the log's time may
         // have jumped in between.
-        let waits = |state: NodeState| state != NodeState::Down;
+        let waits = |state: v1::NodeState| state != v1::NodeState::Down;
         let known = self
             .view
             .nodes
@@ -117,7 +114,7 @@ impl Step<'_> {
         for index in known.map(|(index, _)| index).collect::<Vec<_>>() {
             self.view.edit_node(index, &STATUS, |row| {
                 if waits(row.state) {
-                    (row.state, row.state_at) = (NodeState::Unknown, at);
+                    (row.state, row.state_at) = (v1::NodeState::Unknown, at);
                     row.state_message = "".into();
                 }
                 (row.silent, row.last_revision) = (false, revision);
@@ -127,7 +124,7 @@ impl Step<'_> {
         self.changed(Changed::Cluster)
     }
 
-    pub(super) fn object_parked(&mut self, e: &ObjectParked) -> Fits {
+    pub(super) fn object_parked(&mut self, e: &v1::ObjectParked) -> Fits {
         let id = Id::from_bytes(&e.object_id);
         let object = self.view.object(id).ok_or(Misfit::Missing(ObjectKind::Any, id))?;
         self.view.unpark(id);
@@ -137,7 +134,7 @@ impl Step<'_> {
         self.changed(object)
     }
 
-    pub(super) fn object_released(&mut self, e: &ObjectReleased) -> Fits {
+    pub(super) fn object_released(&mut self, e: &v1::ObjectReleased) -> Fits {
         let id = Id::from_bytes(&e.object_id);
         let object = self.view.object(id).ok_or(Misfit::Missing(ObjectKind::Any, id))?;
         if !self.view.unpark(id) {

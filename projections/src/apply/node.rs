@@ -11,14 +11,7 @@ use crate::{
     node::{NodeIdx, NodeRow},
     view::View,
 };
-use skep_proto::{
-    Id, Timestamp,
-    v1::{
-        NodeConditionsObserved, NodeDescription, NodeDown, NodeJoined, NodeRemoved,
-        NodeSecretRenewed, NodeSilent, NodeSpec, NodeState, NodeUpdated, SessionClosed,
-        SessionOpened, TaskState,
-    },
-};
+use skep_proto::{Id, Timestamp, v1};
 use std::sync::Arc;
 
 impl View {
@@ -68,7 +61,7 @@ impl View {
 }
 
 impl Step<'_> {
-    pub(super) fn node_joined(&mut self, e: &NodeJoined) -> Fits {
+    pub(super) fn node_joined(&mut self, e: &v1::NodeJoined) -> Fits {
         let id = Id::from_bytes(&e.node_id);
         if id.is_none() {
             return Err(Misfit::NoId(ObjectKind::Node));
@@ -80,7 +73,7 @@ impl Step<'_> {
             description: Arc::new(e.description.clone().unwrap_or_default()),
             secret_hash: <[u8; 32]>::try_from(&e.secret_hash[..]).unwrap_or_default(),
             session: 0,
-            state: NodeState::Unknown,
+            state: v1::NodeState::Unknown,
             state_at: moment.1,
             state_message: "".into(),
             conditions: Arc::default(),
@@ -110,10 +103,10 @@ impl Step<'_> {
         self.changed(Changed::Node(index))
     }
 
-    pub(super) fn node_updated(&mut self, e: &NodeUpdated) -> Fits {
+    pub(super) fn node_updated(&mut self, e: &v1::NodeUpdated) -> Fits {
         let (index, _) = self.view.present_node(&e.node_id)?;
         let (revision, at) = self.moment();
-        let spec: NodeSpec = e.spec.clone().unwrap_or_default();
+        let spec: v1::NodeSpec = e.spec.clone().unwrap_or_default();
         let changed_by = self.by();
         self.view.describe_node(index, NodePart::Wanted, |row| {
             row.changed_by = changed_by;
@@ -126,9 +119,9 @@ impl Step<'_> {
 
     /// The description is there only where it differs from the one known. The same session again is
     /// adopted when a new leader hears of it.
-    pub(super) fn session_opened(&mut self, e: &SessionOpened) -> Fits {
+    pub(super) fn session_opened(&mut self, e: &v1::SessionOpened) -> Fits {
         let (index, row) = self.view.present_node(&e.node_id)?;
-        let again = row.session == e.session && row.state == NodeState::Ready && !row.silent;
+        let again = row.session == e.session && row.state == v1::NodeState::Ready && !row.silent;
         if e.session == 0 {
             return Err(Misfit::OtherSession { node: row.id, session: 0 });
         }
@@ -138,7 +131,7 @@ impl Step<'_> {
         let (revision, at) = self.moment();
         let open = |row: &mut NodeRow| {
             (row.session, row.silent, row.last_revision) = (e.session, false, revision);
-            row.set_state(NodeState::Ready, at, "");
+            row.set_state(v1::NodeState::Ready, at, "");
         };
         match e.description.clone() {
             None => self.view.edit_node(index, &STATUS, open),
@@ -150,7 +143,7 @@ impl Step<'_> {
     fn redescribe(
         &mut self,
         index: NodeIdx,
-        description: NodeDescription,
+        description: v1::NodeDescription,
         open: impl FnOnce(&mut NodeRow),
     ) {
         let ((revision, at), changed_by) = (self.moment(), self.by());
@@ -162,24 +155,24 @@ impl Step<'_> {
         });
     }
 
-    pub(super) fn session_closed(&mut self, e: &SessionClosed) -> Fits {
+    pub(super) fn session_closed(&mut self, e: &v1::SessionClosed) -> Fits {
         let index = self.current(&e.node_id, e.session)?;
         let (revision, at) = self.moment();
         self.view.edit_node(index, &STATUS, |row| {
             row.last_revision = revision;
-            if row.state != NodeState::Down {
-                row.set_state(NodeState::Disconnected, at, "");
+            if row.state != v1::NodeState::Down {
+                row.set_state(v1::NodeState::Disconnected, at, "");
             }
         });
         self.changed(Changed::Node(index))
     }
 
     /// Only marked: `liveness` says what follows.
-    pub(super) fn node_silent(&mut self, e: &NodeSilent) -> Fits {
+    pub(super) fn node_silent(&mut self, e: &v1::NodeSilent) -> Fits {
         let index = self.current(&e.node_id, e.session)?;
         let row =
             self.view.nodes.get(index).ok_or(Misfit::missing(ObjectKind::Node, &e.node_id))?;
-        if row.silent || row.state == NodeState::Down {
+        if row.silent || row.state == v1::NodeState::Down {
             return Err(Misfit::NothingNew(ObjectKind::Node, row.id));
         }
         let (revision, _) = self.moment();
@@ -189,7 +182,7 @@ impl Step<'_> {
     }
 
     /// The whole set replaces the one known; the same set again changes nothing.
-    pub(super) fn node_conditions_observed(&mut self, e: &NodeConditionsObserved) -> Fits {
+    pub(super) fn node_conditions_observed(&mut self, e: &v1::NodeConditionsObserved) -> Fits {
         let (index, row) = self.view.present_node(&e.node_id)?;
         if *row.conditions == e.conditions {
             return Err(Misfit::NothingNew(ObjectKind::Node, row.id));
@@ -202,7 +195,7 @@ impl Step<'_> {
         self.changed(Changed::Node(index))
     }
 
-    pub(super) fn node_secret_renewed(&mut self, e: &NodeSecretRenewed) -> Fits {
+    pub(super) fn node_secret_renewed(&mut self, e: &v1::NodeSecretRenewed) -> Fits {
         let (index, row) = self.view.present_node(&e.node_id)?;
         let secret_hash =
             <[u8; 32]>::try_from(&e.secret_hash[..]).map_err(|_| Misfit::Field("secret_hash"))?;
@@ -216,21 +209,21 @@ impl Step<'_> {
         self.changed(Changed::Node(index))
     }
 
-    pub(super) fn node_down(&mut self, e: &NodeDown) -> Fits {
+    pub(super) fn node_down(&mut self, e: &v1::NodeDown) -> Fits {
         let (index, row) = self.view.present_node(&e.node_id)?;
-        if row.state == NodeState::Down {
+        if row.state == v1::NodeState::Down {
             return Err(Misfit::NothingNew(ObjectKind::Node, row.id));
         }
         let (revision, at) = self.moment();
         self.view.edit_node(index, &STATUS, |row| {
             (row.silent, row.last_revision) = (false, revision);
-            row.set_state(NodeState::Down, at, &e.message);
+            row.set_state(v1::NodeState::Down, at, &e.message);
         });
         self.changed(Changed::Node(index))
     }
 
     /// Its tasks that have not ended become orphans with it. The row stays while tasks refer to it.
-    pub(super) fn node_removed(&mut self, e: &NodeRemoved) -> Fits {
+    pub(super) fn node_removed(&mut self, e: &v1::NodeRemoved) -> Fits {
         let (index, row) = self.view.present_node(&e.node_id)?;
         let (class, name) = (row.class, lower_case(row.hostname()));
         let tasks: Vec<_> = self
@@ -242,7 +235,7 @@ impl Step<'_> {
         for task in tasks {
             let moment = self.moment();
             self.view.edit_task(task, &[TaskPart::Observed], |row| {
-                (row.state, row.state_since) = (TaskState::Orphaned, moment);
+                (row.state, row.state_since) = (v1::TaskState::Orphaned, moment);
             });
             self.changed(Changed::Task(task))?;
         }
@@ -278,7 +271,7 @@ impl Step<'_> {
 }
 
 impl NodeRow {
-    fn set_state(&mut self, state: NodeState, at: Timestamp, message: &str) {
+    fn set_state(&mut self, state: v1::NodeState, at: Timestamp, message: &str) {
         (self.state, self.state_at) = (state, at);
         self.state_message = message.into();
     }

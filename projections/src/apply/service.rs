@@ -17,11 +17,7 @@ use crate::{
 };
 use skep_proto::{
     Id, Revision, Timestamp,
-    v1::{
-        PlacementBlocked, PlacementExplained, RolloutCompleted, RolloutPaused, RolloutStarted,
-        RolloutState, ServiceCreated, ServiceMode, ServiceRemoved, ServiceScaled, ServiceSpec,
-        ServiceUpdated, service_mode::Mode,
-    },
+    v1::{self, service_mode::Mode},
 };
 use std::sync::Arc;
 
@@ -64,7 +60,7 @@ impl View {
 }
 
 impl Step<'_> {
-    pub(super) fn service_created(&mut self, e: &ServiceCreated) -> Fits {
+    pub(super) fn service_created(&mut self, e: &v1::ServiceCreated) -> Fits {
         let id = Id::from_bytes(&e.service_id);
         let spec = Arc::new(e.spec.clone().unwrap_or_default());
         let name = lower_case_name(&spec);
@@ -102,7 +98,7 @@ impl Step<'_> {
         self.changed(Changed::Service(index))
     }
 
-    pub(super) fn service_updated(&mut self, e: &ServiceUpdated) -> Fits {
+    pub(super) fn service_updated(&mut self, e: &v1::ServiceUpdated) -> Fits {
         let (index, row) = self.view.present_service(&e.service_id)?;
         let spec = Arc::new(e.spec.clone().unwrap_or_default());
         let (old_name, name) = (lower_case_name(&row.spec), lower_case_name(&spec));
@@ -128,11 +124,11 @@ impl Step<'_> {
         self.changed(Changed::Service(index))
     }
 
-    pub(super) fn service_scaled(&mut self, e: &ServiceScaled) -> Fits {
+    pub(super) fn service_scaled(&mut self, e: &v1::ServiceScaled) -> Fits {
         let (index, row) = self.view.present_service(&e.service_id)?;
         let (mut spec, not_replicated) = (row.spec.clone(), Misfit::NotReplicated(row.id));
         let mode = Arc::make_mut(&mut spec).mode.as_mut();
-        match mode.and_then(|ServiceMode { mode }| mode.as_mut()).ok_or(not_replicated)? {
+        match mode.and_then(|v1::ServiceMode { mode }| mode.as_mut()).ok_or(not_replicated)? {
             Mode::Replicated(replicated) => replicated.replicas = e.replicas,
             Mode::Global(_) | Mode::ReplicatedJob(_) | Mode::GlobalJob(_) => {
                 return Err(not_replicated);
@@ -146,7 +142,7 @@ impl Step<'_> {
     }
 
     /// The name is free at once; the row stays until its last task has gone.
-    pub(super) fn service_removed(&mut self, e: &ServiceRemoved) -> Fits {
+    pub(super) fn service_removed(&mut self, e: &v1::ServiceRemoved) -> Fits {
         let (index, row) = self.view.present_service(&e.service_id)?;
         let name = lower_case_name(&row.spec);
         let (revision, at) = self.moment();
@@ -160,12 +156,12 @@ impl Step<'_> {
         self.changed(Changed::Service(index))
     }
 
-    pub(super) fn placement_explained(&mut self, e: &PlacementExplained) -> Fits {
+    pub(super) fn placement_explained(&mut self, e: &v1::PlacementExplained) -> Fits {
         let (index, _) = self.view.present_service(&e.service_id)?;
         self.note(index, |row| row.explained = Some(Arc::new(e.clone())))
     }
 
-    pub(super) fn placement_blocked(&mut self, e: &PlacementBlocked) -> Fits {
+    pub(super) fn placement_blocked(&mut self, e: &v1::PlacementBlocked) -> Fits {
         let (index, row) = self.view.present_service(&e.service_id)?;
         if self.view.pending_of(index).next().is_none() {
             return Err(Misfit::NothingNew(ObjectKind::Service, row.id));
@@ -173,13 +169,13 @@ impl Step<'_> {
         self.note(index, |row| row.blocked = Some(Arc::new(e.clone())))
     }
 
-    pub(super) fn rollout_started(&mut self, e: &RolloutStarted) -> Fits {
+    pub(super) fn rollout_started(&mut self, e: &v1::RolloutStarted) -> Fits {
         let index = self.current_spec(&e.service_id, e.spec_version)?;
         let (_, started_at) = self.moment();
         self.note(index, |row| {
             let completed_at = Timestamp::NEVER;
             row.rollout = Some(Rollout {
-                state: RolloutState::Updating,
+                state: v1::RolloutState::Updating,
                 started_at,
                 completed_at,
                 message: "".into(),
@@ -187,20 +183,27 @@ impl Step<'_> {
         })
     }
 
-    pub(super) fn rollout_paused(&mut self, e: &RolloutPaused) -> Fits {
+    pub(super) fn rollout_paused(&mut self, e: &v1::RolloutPaused) -> Fits {
         let index = self.current_spec(&e.service_id, e.spec_version)?;
         let rollout = self.rollout(index, &e.service_id)?;
-        let rollout =
-            Rollout { state: RolloutState::Paused, message: e.message.as_str().into(), ..rollout };
+        let rollout = Rollout {
+            state: v1::RolloutState::Paused,
+            message: e.message.as_str().into(),
+            ..rollout
+        };
         self.note(index, |row| row.rollout = Some(rollout))
     }
 
-    pub(super) fn rollout_completed(&mut self, e: &RolloutCompleted) -> Fits {
+    pub(super) fn rollout_completed(&mut self, e: &v1::RolloutCompleted) -> Fits {
         let index = self.current_spec(&e.service_id, e.spec_version)?;
         let rollout = self.rollout(index, &e.service_id)?;
         let (_, completed_at) = self.moment();
-        let rollout =
-            Rollout { state: RolloutState::Completed, completed_at, message: "".into(), ..rollout };
+        let rollout = Rollout {
+            state: v1::RolloutState::Completed,
+            completed_at,
+            message: "".into(),
+            ..rollout
+        };
         self.note(index, |row| row.rollout = Some(rollout))
     }
 
@@ -243,7 +246,7 @@ impl ServiceRow {
 
     fn set_spec(
         &mut self,
-        spec: Arc<ServiceSpec>,
+        spec: Arc<v1::ServiceSpec>,
         (revision, at): (Revision, Timestamp),
         by: Arc<str>,
     ) {
@@ -257,6 +260,6 @@ impl ServiceRow {
 }
 
 /// Names are compared without case.
-fn lower_case_name(spec: &ServiceSpec) -> Arc<str> {
+fn lower_case_name(spec: &v1::ServiceSpec) -> Arc<str> {
     spec.annotations.as_ref().map_or("", |a| &a.name).to_lowercase().into()
 }

@@ -15,14 +15,7 @@ use crate::{
     task::{TaskDetail, TaskIdx, TaskRow},
     view::View,
 };
-use skep_proto::{
-    Id, Revision, Timestamp,
-    task_state::Desirable,
-    v1::{
-        DesireReason, TaskAssigned, TaskCreated, TaskDesired, TaskObserved, TaskOrphaned,
-        TaskReaped, TaskRejected, TaskState,
-    },
-};
+use skep_proto::{Id, Revision, Timestamp, task_state::Desirable, v1};
 use std::sync::Arc;
 
 /// The highest slot: one below what fits, so that the slot after it can always be named.
@@ -67,7 +60,7 @@ impl View {
 }
 
 impl Step<'_> {
-    pub(super) fn task_created(&mut self, e: &TaskCreated) -> Fits {
+    pub(super) fn task_created(&mut self, e: &v1::TaskCreated) -> Fits {
         let id = Id::from_bytes(&e.task_id);
         let (service, wanted_by) = self
             .view
@@ -77,7 +70,7 @@ impl Step<'_> {
             .ok_or(Misfit::missing(ObjectKind::Service, &e.service_id))?;
         let version = Revision(e.spec_version);
         let desired = e.desired();
-        let may_begin = matches!(desired, TaskState::Ready | TaskState::Running);
+        let may_begin = matches!(desired, v1::TaskState::Ready | v1::TaskState::Running);
         let spec_known = wanted_by.spec_at(version).is_some();
         if id.is_none() {
             return Err(Misfit::NoId(ObjectKind::Task));
@@ -89,13 +82,14 @@ impl Step<'_> {
             return Err(Misfit::OtherSpec { service: wanted_by.id, version: e.spec_version });
         }
         if !may_begin {
-            return Err(Misfit::Step { task: id, from: TaskState::New, to: desired });
+            return Err(Misfit::Step { task: id, from: v1::TaskState::New, to: desired });
         }
         if self.view.tasks.find(id).is_some() {
             return Err(Misfit::Exists(ObjectKind::Task, id));
         }
         let moment = self.moment();
-        let held = |at| if desired == TaskState::Ready { Timestamp(at) } else { Timestamp::NEVER };
+        let held =
+            |at| if desired == v1::TaskState::Ready { Timestamp(at) } else { Timestamp::NEVER };
         let row = TaskRow {
             id,
             service,
@@ -103,8 +97,8 @@ impl Step<'_> {
             slot: e.slot as u32,
             attempt: e.attempt,
             desired,
-            desire_reason: DesireReason::Start,
-            state: TaskState::Pending,
+            desire_reason: v1::DesireReason::Start,
+            state: v1::TaskState::Pending,
             spec_version: version,
             created: moment,
             state_since: moment,
@@ -120,7 +114,7 @@ impl Step<'_> {
     }
 
     /// Bound to a node for ever.
-    pub(super) fn task_assigned(&mut self, e: &TaskAssigned) -> Fits {
+    pub(super) fn task_assigned(&mut self, e: &v1::TaskAssigned) -> Fits {
         let (index, row) = self.view.task(&e.task_id)?;
         let (node, _) = self
             .view
@@ -135,7 +129,7 @@ impl Step<'_> {
         self.bind(index, node);
         self.view.edit_task(index, &[TaskPart::Placement, TaskPart::Observed], |row| {
             row.node = Some(node);
-            (row.state, row.state_since) = (TaskState::Assigned, moment);
+            (row.state, row.state_since) = (v1::TaskState::Assigned, moment);
         });
         self.changed(Changed::Task(index))
     }
@@ -144,7 +138,7 @@ impl Step<'_> {
         self.view.tasks_by_node.insert((node, task));
     }
 
-    pub(super) fn task_desired(&mut self, e: &TaskDesired) -> Fits {
+    pub(super) fn task_desired(&mut self, e: &v1::TaskDesired) -> Fits {
         let (index, row) = self.view.task(&e.task_id)?;
         let desired = e.desired();
         if desired <= row.desired || desired.meaning().desirable == Desirable::No {
@@ -159,17 +153,17 @@ impl Step<'_> {
         self.changed(Changed::Task(index))
     }
 
-    pub(super) fn task_rejected(&mut self, e: &TaskRejected) -> Fits {
+    pub(super) fn task_rejected(&mut self, e: &v1::TaskRejected) -> Fits {
         let detail = TaskDetail { error: e.error.clone(), ..TaskDetail::default() };
-        self.end(&e.task_id, TaskState::Rejected, Some(detail))
+        self.end(&e.task_id, v1::TaskState::Rejected, Some(detail))
     }
 
-    pub(super) fn task_orphaned(&mut self, e: &TaskOrphaned) -> Fits {
-        self.end(&e.task_id, TaskState::Orphaned, None)
+    pub(super) fn task_orphaned(&mut self, e: &v1::TaskOrphaned) -> Fits {
+        self.end(&e.task_id, v1::TaskState::Orphaned, None)
     }
 
     /// The cluster itself says that a task is over.
-    fn end(&mut self, task: &[u8], state: TaskState, detail: Option<TaskDetail>) -> Fits {
+    fn end(&mut self, task: &[u8], state: v1::TaskState, detail: Option<TaskDetail>) -> Fits {
         let (index, row) = self.view.task(task)?;
         if row.has_ended() {
             return Err(Misfit::HasEnded { task: row.id, state: row.state });
@@ -186,10 +180,10 @@ impl Step<'_> {
     }
 
     /// What an agent saw. The same state again is news only if something else in it is.
-    pub(super) fn task_observed(&mut self, e: &TaskObserved) -> Fits {
+    pub(super) fn task_observed(&mut self, e: &v1::TaskObserved) -> Fits {
         let (index, row) = self.view.task(&e.task_id)?;
         let state = e.state();
-        let can_be_seen = TaskState::Assigned < state && state < TaskState::Remove;
+        let can_be_seen = v1::TaskState::Assigned < state && state < v1::TaskState::Remove;
         if row.node.is_none() {
             return Err(Misfit::Placement(row.id));
         }
@@ -209,7 +203,7 @@ impl Step<'_> {
             if !again {
                 (row.state, row.state_since) = (state, moment);
             }
-            if state == TaskState::Running && row.running_at == Timestamp::NEVER {
+            if state == v1::TaskState::Running && row.running_at == Timestamp::NEVER {
                 row.running_at = moment.1;
             }
         };
@@ -227,11 +221,11 @@ impl Step<'_> {
 
     /// History keeps it; the view does not. One that may still run somewhere, or is still wanted,
     /// stays.
-    pub(super) fn task_reaped(&mut self, e: &TaskReaped) -> Fits {
+    pub(super) fn task_reaped(&mut self, e: &v1::TaskReaped) -> Fits {
         let (index, row) = self.view.task(&e.task_id)?;
         let never_placed = row.node.is_none() && !row.is_wanted();
         if !row.has_ended() && !never_placed {
-            return Err(Misfit::Step { task: row.id, from: row.state, to: TaskState::Remove });
+            return Err(Misfit::Step { task: row.id, from: row.state, to: v1::TaskState::Remove });
         }
         let service = row.service;
         let node =
@@ -254,7 +248,7 @@ enum Detail {
 
 impl Detail {
     /// A report without a container leaves the one known: an agent need not repeat it.
-    fn of(e: &TaskObserved, known: Option<&TaskDetail>) -> Detail {
+    fn of(e: &v1::TaskObserved, known: Option<&TaskDetail>) -> Detail {
         let (message, error, container) =
             known.map_or(("", "", None), |k| (&*k.message, &*k.error, k.container.as_ref()));
         let same_container = e.container.is_none() || e.container.as_ref() == container;

@@ -1,12 +1,6 @@
 //! Rows to the messages of a snapshot, and back. What follows from other rows is left empty.
 
-use super::{
-    FORMAT,
-    schema::{
-        Head, Moment, SavedCluster, SavedCommand, SavedDetail, SavedId, SavedNode, SavedRollout,
-        SavedService, SavedSpec, SavedStamp, SavedTask, SavedTenure,
-    },
-};
+use super::{FORMAT, schema};
 use crate::{
     NodeIdx, NodeRow, ServiceIdx, ServiceRow, TaskIdx, TaskRow, View,
     cluster::{ClusterRow, Tenure},
@@ -20,34 +14,34 @@ use skep_proto::{
 };
 use std::sync::Arc;
 
-impl From<Id> for SavedId {
-    fn from(id: Id) -> SavedId {
-        SavedId { high: (id.0 >> 64) as u64, low: id.0 as u64 }
+impl From<Id> for schema::SavedId {
+    fn from(id: Id) -> schema::SavedId {
+        schema::SavedId { high: (id.0 >> 64) as u64, low: id.0 as u64 }
     }
 }
 
-impl From<SavedId> for Id {
-    fn from(id: SavedId) -> Id {
+impl From<schema::SavedId> for Id {
+    fn from(id: schema::SavedId) -> Id {
         Id(u128::from(id.high) << 64 | u128::from(id.low))
     }
 }
 
-impl From<(Revision, Timestamp)> for Moment {
-    fn from((revision, at): (Revision, Timestamp)) -> Moment {
-        Moment { revision: revision.0, at: at.0 }
+impl From<(Revision, Timestamp)> for schema::Moment {
+    fn from((revision, at): (Revision, Timestamp)) -> schema::Moment {
+        schema::Moment { revision: revision.0, at: at.0 }
     }
 }
 
-impl From<Moment> for (Revision, Timestamp) {
-    fn from(moment: Moment) -> (Revision, Timestamp) {
+impl From<schema::Moment> for (Revision, Timestamp) {
+    fn from(moment: schema::Moment) -> (Revision, Timestamp) {
         (Revision(moment.revision), Timestamp(moment.at))
     }
 }
 
-impl Head {
-    pub(super) fn of(view: &View) -> Head {
+impl schema::Head {
+    pub(super) fn of(view: &View) -> schema::Head {
         let cluster = &view.cluster;
-        Head {
+        schema::Head {
             format: FORMAT,
             incarnation: view.position.incarnation,
             revision: view.position.revision.0,
@@ -55,7 +49,7 @@ impl Head {
             level: view.level,
             set_aside: view.set_aside,
             digest: view.digest.to_bytes().to_vec(),
-            cluster: Some(SavedCluster {
+            cluster: Some(schema::SavedCluster {
                 id: cluster.id.into(),
                 spec: cluster.spec.as_ref().clone(),
                 version: cluster.version.0,
@@ -63,7 +57,7 @@ impl Head {
                 created: cluster.created.into(),
                 updated_at: cluster.updated_at.0,
             }),
-            tenure: Some(SavedTenure {
+            tenure: Some(schema::SavedTenure {
                 term: view.tenure.term,
                 manager: view.tenure.manager.into(),
                 begun: (view.tenure.revision, view.tenure.begun_at).into(),
@@ -110,9 +104,9 @@ impl Head {
     }
 }
 
-impl SavedNode {
-    pub(super) fn of(index: NodeIdx, row: &NodeRow) -> SavedNode {
-        SavedNode {
+impl schema::SavedNode {
+    pub(super) fn of(index: NodeIdx, row: &NodeRow) -> schema::SavedNode {
+        schema::SavedNode {
             index: index.0,
             id: row.id.into(),
             spec: row.spec.as_ref().clone(),
@@ -162,13 +156,13 @@ impl SavedNode {
     }
 }
 
-impl SavedService {
-    pub(super) fn of(index: ServiceIdx, row: &ServiceRow) -> SavedService {
-        let saved = |known: &SpecVersion| SavedSpec {
+impl schema::SavedService {
+    pub(super) fn of(index: ServiceIdx, row: &ServiceRow) -> schema::SavedService {
+        let saved = |known: &SpecVersion| schema::SavedSpec {
             version: known.version.0,
             spec: known.spec.as_ref().clone(),
         };
-        SavedService {
+        schema::SavedService {
             index: index.0,
             id: row.id.into(),
             specs: row.specs.iter().map(saved).collect(),
@@ -178,7 +172,7 @@ impl SavedService {
             updated_at: row.updated_at.0,
             last_revision: row.last_revision.0,
             removed: row.removed,
-            rollout: row.rollout.as_ref().map(|rollout| SavedRollout {
+            rollout: row.rollout.as_ref().map(|rollout| schema::SavedRollout {
                 state: rollout.state as i32,
                 started_at: rollout.started_at.0,
                 completed_at: rollout.completed_at.0,
@@ -190,7 +184,7 @@ impl SavedService {
     }
 
     pub(super) fn row(self) -> (u32, ServiceRow) {
-        let known = |saved: SavedSpec| SpecVersion {
+        let known = |saved: schema::SavedSpec| SpecVersion {
             version: Revision(saved.version),
             spec: Arc::new(saved.spec),
             tasks: 0,
@@ -224,10 +218,10 @@ impl SavedService {
     }
 }
 
-impl SavedTask {
-    pub(super) fn of(index: TaskIdx, row: &TaskRow) -> SavedTask {
-        let (id, replaces) = (SavedId::from(row.id), SavedId::from(row.replaces));
-        SavedTask {
+impl schema::SavedTask {
+    pub(super) fn of(index: TaskIdx, row: &TaskRow) -> schema::SavedTask {
+        let (id, replaces) = (schema::SavedId::from(row.id), schema::SavedId::from(row.replaces));
+        schema::SavedTask {
             index: index.0,
             id_high: id.high,
             id_low: id.low,
@@ -249,7 +243,7 @@ impl SavedTask {
             start_by: row.start_by.0,
             replaces_high: replaces.high,
             replaces_low: replaces.low,
-            detail: row.detail.as_ref().map(|detail| SavedDetail {
+            detail: row.detail.as_ref().map(|detail| schema::SavedDetail {
                 message: detail.message.clone(),
                 error: detail.error.clone(),
                 container: detail.container.clone(),
@@ -259,7 +253,7 @@ impl SavedTask {
 
     pub(super) fn row(self) -> (u32, TaskRow) {
         let row = TaskRow {
-            id: SavedId { high: self.id_high, low: self.id_low }.into(),
+            id: schema::SavedId { high: self.id_high, low: self.id_low }.into(),
             service: ServiceIdx(self.service),
             node: self.node.map(NodeIdx),
             slot: self.slot,
@@ -274,9 +268,9 @@ impl SavedTask {
             running_at: Timestamp(self.running_at),
             start_at: Timestamp(self.start_at),
             start_by: Timestamp(self.start_by),
-            replaces: SavedId { high: self.replaces_high, low: self.replaces_low }.into(),
+            replaces: schema::SavedId { high: self.replaces_high, low: self.replaces_low }.into(),
             detail: self.detail.map(|detail| {
-                let SavedDetail { message, error, container } = detail;
+                let schema::SavedDetail { message, error, container } = detail;
                 Arc::new(TaskDetail { message, error, container })
             }),
         };
@@ -285,24 +279,29 @@ impl SavedTask {
 }
 
 /// Every stamp with its window, in the order of stamps.
-pub(super) fn stamps(stamps: &Stamps) -> impl Iterator<Item = SavedStamp> + '_ {
+pub(super) fn stamps(stamps: &Stamps) -> impl Iterator<Item = schema::SavedStamp> + '_ {
     let mut done = stamps.iter().peekable();
     stamps.uses().map(move |(stamp, highest, used)| {
-        let mut saved = SavedStamp { stamp, highest, used: used.0, done: Vec::new() };
+        let mut saved = schema::SavedStamp { stamp, highest, used: used.0, done: Vec::new() };
         while let Some((_, number, revision, object)) = done.next_if(|(of, ..)| *of == stamp) {
-            let SavedId { high: object_high, low: object_low } = object.into();
-            saved.done.push(SavedCommand { number, revision: revision.0, object_high, object_low });
+            let schema::SavedId { high: object_high, low: object_low } = object.into();
+            saved.done.push(schema::SavedCommand {
+                number,
+                revision: revision.0,
+                object_high,
+                object_low,
+            });
         }
         saved
     })
 }
 
-pub(super) fn restore_stamps(saved: Vec<SavedStamp>) -> Stamps {
+pub(super) fn restore_stamps(saved: Vec<schema::SavedStamp>) -> Stamps {
     let uses = saved.iter().map(|stamp| (stamp.stamp, stamp.highest, Revision(stamp.used)));
     let commands =
         saved.iter().flat_map(|stamp| stamp.done.iter().map(move |command| (stamp.stamp, command)));
     let done = commands.map(|(stamp, command)| {
-        let object = SavedId { high: command.object_high, low: command.object_low };
+        let object = schema::SavedId { high: command.object_high, low: command.object_low };
         (stamp, command.number, Revision(command.revision), object.into())
     });
     Stamps::restore(uses, done)

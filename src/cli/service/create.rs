@@ -9,12 +9,7 @@ use super::{
     unsupported::ForCreate,
     wait::{self, WaitArgs},
 };
-use crate::cli::{
-    args::{ChangeArgs, Top},
-    connect::{Failures, ManagerClient},
-    fail::CliResult,
-    parse, show,
-};
+use crate::cli::{args, connect, fail, parse, show};
 use clap::Args;
 use skep_proto::{
     Id,
@@ -70,16 +65,16 @@ pub struct Create {
     #[command(flatten)]
     waiting: WaitArgs,
     #[command(flatten)]
-    change: ChangeArgs,
+    change: args::ChangeArgs,
     #[command(flatten)]
     unsupported: ForCreate,
 }
 
-pub async fn run(top: &Top, args: Create) -> CliResult {
+pub async fn run(top: &args::Top, args: Create) -> fail::CliResult {
     args.unsupported.check()?;
     let spec = spec::spec(&args)?;
     let target = top.host(&args.change.host)?;
-    let manager = ManagerClient::connect(&target).await?;
+    let manager = connect::ManagerClient::connect(&target).await?;
     let clock = args.waiting.begin();
     let mut submitter =
         manager.submitter(args.change.reason.as_deref()).await?.within(args.waiting.limit());
@@ -87,7 +82,7 @@ pub async fn run(top: &Top, args: Create) -> CliResult {
         .submit(Action::CreateService(Box::new(v1::CreateService { spec: Some(spec) })))
         .await?;
     let id = Id::from_bytes(&accepted.object_id).to_string();
-    let mut failures = Failures::default();
+    let mut failures = connect::Failures::default();
     failures.note(show::say(&id));
     failures.note(wait::until_it_runs(&manager, &id, &accepted, &args.waiting, clock).await);
     failures.end()

@@ -8,12 +8,8 @@
 mod edit;
 
 use super::{
-    edits::Edits,
-    find,
-    flags::TaskFlags,
-    id_of,
-    unsupported::ForUpdate,
-    wait::{self, WaitArgs},
+    edits, find, flags, id_of, unsupported,
+    wait::{self},
 };
 use crate::cli::{
     args::{ChangeArgs, Top},
@@ -88,13 +84,13 @@ pub struct ServiceUpdate {
     #[arg(long, value_name = "TARGET", value_parser = parse::port_removal)]
     publish_rm: Vec<(u32, v1::PortProtocol)>,
     #[command(flatten)]
-    task: TaskFlags,
+    task: flags::TaskFlags,
     #[command(flatten)]
-    waiting: WaitArgs,
+    waiting: wait::WaitArgs,
     #[command(flatten)]
     change: ChangeArgs,
     #[command(flatten)]
-    unsupported: ForUpdate,
+    unsupported: unsupported::ForUpdate,
 }
 
 pub async fn run(top: &Top, args: ServiceUpdate) -> CliResult {
@@ -123,7 +119,7 @@ async fn submit(
     args: &ServiceUpdate,
 ) -> CliResult<(String, v1::Accepted)> {
     let began = Instant::now();
-    let mut edits = Edits::new(args.waiting.limit());
+    let mut edits = edits::Edits::new(args.waiting.limit());
     loop {
         let found = find(manager, None, vec![args.service.clone()]).await?;
         let service = found

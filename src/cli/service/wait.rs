@@ -21,7 +21,7 @@ use tokio::time::Instant;
 
 /// How long tasks without a health check must run before they are believed to.
 const STEADY: Duration = Duration::from_secs(2);
-/// The same once an attempt has failed.
+/// How long they must run once an attempt has failed.
 const STEADY_AFTER_FAILURE: Duration = Duration::from_secs(5);
 
 /// Whether and how long to wait.

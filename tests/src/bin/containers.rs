@@ -9,14 +9,7 @@
 #![allow(clippy::print_stdout, reason = "what it prints is what it is for")]
 
 use anyhow::{Context, Result};
-use bollard::{
-    API_DEFAULT_VERSION, Docker,
-    models::{ContainerCreateBody, HostConfig},
-    query_parameters::{
-        CreateContainerOptions, ListContainersOptions, RemoveContainerOptions,
-        StartContainerOptions,
-    },
-};
+use bollard::{models, query_parameters};
 use futures::{StreamExt, TryStreamExt, stream};
 use skep_proto::v1::{
     Annotations, ContainerSpec, CreateService, NetworkAttachment, RemoveService, Replicated,
@@ -41,7 +34,7 @@ const ENDED_BY: &str = "SIGKILL";
 
 struct Sides {
     skep: Skep,
-    engine: Docker,
+    engine: bollard::Docker,
 }
 
 #[tokio::main]
@@ -53,8 +46,9 @@ async fn main() -> Result<()> {
     let pairs: usize = arguments.get(2).and_then(|word| word.parse().ok()).unwrap_or(20);
     let dir = env::temp_dir().join(format!("skep-containers-{}", std::process::id()));
     std::fs::create_dir_all(&dir)?;
-    let engine =
-        Docker::connect_with_unix(host, 60, API_DEFAULT_VERSION)?.negotiate_version().await?;
+    let engine = bollard::Docker::connect_with_unix(host, 60, bollard::API_DEFAULT_VERSION)?
+        .negotiate_version()
+        .await?;
     let skep = Skep::start(&program, &dir, &["--runtime", "docker", "--docker-host", host]).await?;
     let sides = Sides { skep, engine };
     println!("| what | through skep | engine alone | |\n|---|---|---|---|");
@@ -141,30 +135,41 @@ impl Sides {
         let made: Vec<String> = made.buffer_unordered(at_once).try_collect().await?;
         let took = milliseconds(begun.elapsed());
         for id in made {
-            let options = RemoveContainerOptions { force: true, v: true, ..Default::default() };
+            let options = query_parameters::RemoveContainerOptions {
+                force: true,
+                v: true,
+                ..Default::default()
+            };
             self.engine.remove_container(&id, Some(options)).await?;
         }
         Ok(took)
     }
 
     async fn create_and_start(&self, number: usize) -> Result<String> {
-        let host = HostConfig { network_mode: Some("host".into()), ..HostConfig::default() };
-        let body = ContainerCreateBody {
+        let host = models::HostConfig {
+            network_mode: Some("host".into()),
+            ..models::HostConfig::default()
+        };
+        let body = models::ContainerCreateBody {
             image: Some("busybox".into()),
             cmd: Some(command()),
             stop_signal: Some(ENDED_BY.into()),
             host_config: Some(host),
-            ..ContainerCreateBody::default()
+            ..models::ContainerCreateBody::default()
         };
-        let options =
-            CreateContainerOptions { name: Some(format!("bare-{number}")), ..Default::default() };
+        let options = query_parameters::CreateContainerOptions {
+            name: Some(format!("bare-{number}")),
+            ..Default::default()
+        };
         let made = self.engine.create_container(Some(options), body).await?;
-        self.engine.start_container(&made.id, None::<StartContainerOptions>).await?;
+        self.engine
+            .start_container(&made.id, None::<query_parameters::StartContainerOptions>)
+            .await?;
         Ok(made.id)
     }
 
     async fn until_nothing_is_left(&self) -> Result<()> {
-        let all = || ListContainersOptions { all: true, ..Default::default() };
+        let all = || query_parameters::ListContainersOptions { all: true, ..Default::default() };
         while !self.engine.list_containers(Some(all())).await?.is_empty() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }

@@ -10,15 +10,11 @@
 
 use anyhow::{Context, Result, ensure};
 use skep_proto::v1::{
-    Annotations, ContainerSpec, CreateService, FromAgent, Hello, NodeAvailability, NodeDescription,
-    NodeSpec, Platform, Replicated, Resources, ServiceMode, ServiceSpec, TaskSpec, ToAgent,
-    UpdateNode, command::Action, dispatcher_client::DispatcherClient, from_agent,
-    service_mode::Mode, task_spec::Runtime, to_agent,
+    self, command, dispatcher_client, from_agent, service_mode, task_spec::Runtime, to_agent,
 };
 use skep_tests::duel::{median, skep::Skep};
 use std::{
-    env,
-    path::{Path, PathBuf},
+    env, path,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
@@ -53,7 +49,8 @@ struct AssignmentsHeard {
 #[tokio::main]
 async fn main() -> Result<()> {
     let arguments: Vec<String> = env::args().skip(1).collect();
-    let program = PathBuf::from(arguments.first().context("usage: fanout SKEP [FEW] [MANY]")?);
+    let program =
+        path::PathBuf::from(arguments.first().context("usage: fanout SKEP [FEW] [MANY]")?);
     let number = |at: usize, default: usize| {
         arguments.get(at).and_then(|w| w.parse().ok()).unwrap_or(default)
     };
@@ -72,7 +69,7 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
-async fn burst(program: &Path) -> Result<()> {
+async fn burst(program: &path::Path) -> Result<()> {
     let (dir, skep, heard, _open) = start(program, SESSIONS).await?;
     let cpu = skep.server.cpu()?;
     let begun = Instant::now();
@@ -92,7 +89,7 @@ async fn burst(program: &Path) -> Result<()> {
 }
 
 /// The daemon's CPU for a service of one task, microseconds.
-async fn singly(program: &Path, sessions: usize) -> Result<f64> {
+async fn singly(program: &path::Path, sessions: usize) -> Result<f64> {
     let (dir, skep, heard, _open) = start(program, sessions).await?;
     let cpu = skep.server.cpu()?;
     for first in (0..SINGLES).step_by(TOGETHER) {
@@ -105,18 +102,18 @@ async fn singly(program: &Path, sessions: usize) -> Result<f64> {
     Ok(cpu * 1e6 / SINGLES as f64)
 }
 
-type FanoutDaemon = (PathBuf, Skep, Arc<AssignmentsHeard>, Vec<mpsc::Sender<FromAgent>>);
+type FanoutDaemon = (path::PathBuf, Skep, Arc<AssignmentsHeard>, Vec<mpsc::Sender<v1::FromAgent>>);
 
 /// A daemon and so many open sessions; its own node takes no tasks.
-async fn start(program: &Path, sessions: usize) -> Result<FanoutDaemon> {
+async fn start(program: &path::Path, sessions: usize) -> Result<FanoutDaemon> {
     let dir = env::temp_dir().join(format!("skep-fanout-{}", std::process::id()));
     std::fs::create_dir_all(&dir)?;
     let skep = Skep::start(program, &dir, &FLAGS).await?;
-    let availability = Some(NodeAvailability::Drain as i32);
-    skep.submit(vec![Action::UpdateNode(UpdateNode {
+    let availability = Some(v1::NodeAvailability::Drain as i32);
+    skep.submit(vec![command::Action::UpdateNode(v1::UpdateNode {
         node: "bench".into(),
         availability,
-        ..UpdateNode::default()
+        ..v1::UpdateNode::default()
     })])
     .await?;
     let heard = Arc::new(AssignmentsHeard::default());
@@ -133,17 +130,17 @@ async fn attach(
     skep: &Skep,
     number: usize,
     heard: Arc<AssignmentsHeard>,
-) -> Result<mpsc::Sender<FromAgent>> {
+) -> Result<mpsc::Sender<v1::FromAgent>> {
     let (send, receive) = mpsc::channel(1);
-    let hello = Hello {
+    let hello = v1::Hello {
         secret: format!("{number:032}").into_bytes().into(),
         process: 1,
         description: Some(description(number)),
-        spec: Some(NodeSpec::default()),
-        ..Hello::default()
+        spec: Some(v1::NodeSpec::default()),
+        ..v1::Hello::default()
     };
-    send.send(FromAgent { message: Some(from_agent::Message::Hello(hello)) }).await?;
-    let mut client = DispatcherClient::new(skep.channel(number));
+    send.send(v1::FromAgent { message: Some(from_agent::Message::Hello(hello)) }).await?;
+    let mut client = dispatcher_client::DispatcherClient::new(skep.channel(number));
     tokio::spawn(async move {
         let Ok(stream) = client.attach(ReceiverStream::new(receive)).await else { return };
         let mut stream = stream.into_inner();
@@ -154,7 +151,7 @@ async fn attach(
     Ok(send)
 }
 
-fn note(heard: &AssignmentsHeard, message: &ToAgent) {
+fn note(heard: &AssignmentsHeard, message: &v1::ToAgent) {
     match &message.message {
         Some(to_agent::Message::Welcome(_)) => drop(heard.welcomes.fetch_add(1, Relaxed)),
         Some(to_agent::Message::Assignments(assignments)) => {
@@ -182,34 +179,36 @@ async fn until(count: &AtomicUsize, wanted: usize) -> Result<()> {
     Ok(())
 }
 
-fn create(number: usize, replicas: u64) -> Action {
-    let container = ContainerSpec { image: "run".into(), ..ContainerSpec::default() };
-    Action::CreateService(Box::new(CreateService {
-        spec: Some(ServiceSpec {
-            annotations: Some(Annotations {
+fn create(number: usize, replicas: u64) -> command::Action {
+    let container = v1::ContainerSpec { image: "run".into(), ..v1::ContainerSpec::default() };
+    command::Action::CreateService(Box::new(v1::CreateService {
+        spec: Some(v1::ServiceSpec {
+            annotations: Some(v1::Annotations {
                 name: format!("service{number}"),
-                ..Annotations::default()
+                ..v1::Annotations::default()
             }),
-            task: Some(TaskSpec {
+            task: Some(v1::TaskSpec {
                 runtime: Some(Runtime::Container(container)),
-                ..TaskSpec::default()
+                ..v1::TaskSpec::default()
             }),
-            mode: Some(ServiceMode { mode: Some(Mode::Replicated(Replicated { replicas })) }),
-            ..ServiceSpec::default()
+            mode: Some(v1::ServiceMode {
+                mode: Some(service_mode::Mode::Replicated(v1::Replicated { replicas })),
+            }),
+            ..v1::ServiceSpec::default()
         }),
     }))
 }
 
-fn description(number: usize) -> NodeDescription {
-    NodeDescription {
+fn description(number: usize) -> v1::NodeDescription {
+    v1::NodeDescription {
         hostname: format!("node{number}"),
-        platform: Some(Platform { architecture: "amd64".into(), os: "linux".into() }),
-        resources: Some(Resources {
+        platform: Some(v1::Platform { architecture: "amd64".into(), os: "linux".into() }),
+        resources: Some(v1::Resources {
             nano_cpus: 64_000_000_000,
             memory_bytes: 1 << 38,
             generic: Vec::new(),
         }),
         features: vec![1, 11],
-        ..NodeDescription::default()
+        ..v1::NodeDescription::default()
     }
 }

@@ -4,8 +4,7 @@ use super::server::Server;
 use anyhow::{Context, Result, bail};
 use futures::StreamExt;
 use skep_proto::v1::{
-    Command, CommandReply, Commands, GreetRequest, UpdateNode, command::Action,
-    command_reply::Outcome, control_client::ControlClient,
+    self, command::Action, command_reply::Outcome, control_client::ControlClient,
 };
 use std::{
     collections::BTreeMap,
@@ -69,9 +68,9 @@ impl Skep {
     pub async fn submit(&self, actions: Vec<Action>) -> Result<()> {
         let commands = actions
             .into_iter()
-            .map(|action| Command { action: Some(action), ..Command::default() })
+            .map(|action| v1::Command { action: Some(action), ..v1::Command::default() })
             .collect();
-        let messages = tokio_stream::once(Commands { commands });
+        let messages = tokio_stream::once(v1::Commands { commands });
         let mut replies =
             ControlClient::new(self.channel(0)).submit_stream(messages).await?.into_inner();
         while let Some(message) = replies.next().await {
@@ -100,7 +99,7 @@ impl Skep {
     pub fn greet(&self, caller: usize) -> impl Future<Output = Result<u64>> + Send + use<> {
         let channel = self.channel(caller);
         async move {
-            ControlClient::new(channel).greet(GreetRequest::default()).await?;
+            ControlClient::new(channel).greet(v1::GreetRequest::default()).await?;
             Ok(1)
         }
     }
@@ -131,7 +130,7 @@ impl Skep {
                     }
                     let commands = (turn..).take(count).map(|turn| command(caller, turn)).collect();
                     turn += count as u64;
-                    if send.send(Commands { commands }).await.is_err() {
+                    if send.send(v1::Commands { commands }).await.is_err() {
                         break;
                     }
                 }
@@ -169,13 +168,13 @@ impl Skep {
     }
 }
 
-fn command(caller: usize, turn: u64) -> Command {
+fn command(caller: usize, turn: u64) -> v1::Command {
     let label_add = BTreeMap::from([("bench".to_owned(), super::value(caller, turn))]);
-    let update = UpdateNode { node: "bench".into(), label_add, ..UpdateNode::default() };
-    Command { action: Some(Action::UpdateNode(update)), ..Command::default() }
+    let update = v1::UpdateNode { node: "bench".into(), label_add, ..v1::UpdateNode::default() };
+    v1::Command { action: Some(Action::UpdateNode(update)), ..v1::Command::default() }
 }
 
-fn accepted(reply: &CommandReply) -> Result<u64> {
+fn accepted(reply: &v1::CommandReply) -> Result<u64> {
     match &reply.outcome {
         Some(Outcome::Accepted(_)) => Ok(1),
         Some(Outcome::Refused(refused)) => bail!("refused: {}", refused.message),

@@ -19,10 +19,7 @@ use crate::{
 };
 use skep_proto::{
     Id, Timestamp,
-    v1::{
-        Assignment, Assignments, EndCause, Report, ReportAck, TaskAssignment, TaskObserved,
-        TaskState, ToAgent, Welcome, from_agent, to_agent,
-    },
+    v1::{self, from_agent, to_agent},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -30,8 +27,8 @@ const NODE: Id = Id(1000);
 
 #[derive(Clone, Debug)]
 struct Wish {
-    desired: TaskState,
-    recorded: TaskState,
+    desired: v1::TaskState,
+    recorded: v1::TaskState,
 }
 
 #[derive(Debug)]
@@ -45,14 +42,14 @@ pub(super) struct Scene {
     made: u128,
     /// What the session has been told; none while there is none.
     told: Option<u64>,
-    sent: Vec<Assignments>,
+    sent: Vec<v1::Assignments>,
     ever: BTreeSet<Id>,
     /// The incarnation that named each task last.
     named: BTreeMap<Id, u64>,
     /// Tasks that some message ordered to end.
     condemned: BTreeSet<Id>,
     line: u64,
-    reports: Vec<Report>,
+    reports: Vec<v1::Report>,
     engine: ModelEngine,
     pending: Vec<PendingStep>,
     /// Steps that a stop or a removal overtook, whose answers may still be on their way.
@@ -174,16 +171,16 @@ impl Scene {
     }
 
     /// Only what is assigned is reported, and never lower than before.
-    fn hear(&mut self, report: Report) {
+    fn hear(&mut self, report: v1::Report) {
         for observed in &report.tasks {
             let id = Id::from_bytes(&observed.task_id);
             assert!(self.ever.contains(&id), "a report of {id}, which nobody assigned");
-            assert!(observed.state() >= TaskState::Accepted);
+            assert!(observed.state() >= v1::TaskState::Accepted);
         }
         self.reports.push(report);
     }
 
-    fn record(&mut self, observed: &TaskObserved) {
+    fn record(&mut self, observed: &v1::TaskObserved) {
         let id = Id::from_bytes(&observed.task_id);
         match self.cluster.wishes.get_mut(&id) {
             Some(wish) => {
@@ -206,12 +203,13 @@ impl Scene {
         self.cluster.touched.insert(id, self.cluster.revision);
     }
 
-    fn assignment(&self, id: Id, wish: &Wish) -> Assignment {
-        let task = TaskAssignment { recorded: wish.recorded.into(), ..TaskAssignment::default() };
-        Assignment { task_id: id.to_bytes(), desired: wish.desired.into(), task: Some(task) }
+    fn assignment(&self, id: Id, wish: &Wish) -> v1::Assignment {
+        let task =
+            v1::TaskAssignment { recorded: wish.recorded.into(), ..v1::TaskAssignment::default() };
+        v1::Assignment { task_id: id.to_bytes(), desired: wish.desired.into(), task: Some(task) }
     }
 
-    fn message(&self, after: Option<u64>) -> Assignments {
+    fn message(&self, after: Option<u64>) -> v1::Assignments {
         let ModelCluster { incarnation, revision, wishes, touched } = &self.cluster;
         let since = after.unwrap_or(0);
         let is_new = |id: &Id| after.is_none() || touched.get(id).is_some_and(|at| *at > since);
@@ -223,14 +221,14 @@ impl Scene {
         // A whole set names them too: an agent may have them from a history that this one does not
         // know.
         let gone = touched.keys().filter(|id| is_new(id) && !wishes.contains_key(id));
-        Assignments {
+        v1::Assignments {
             complete: after.is_none(),
             incarnation: *incarnation,
             revision: *revision,
             after_revision: since,
             changed,
             removed_ids: gone.map(|id| id.to_bytes()).collect(),
-            ..Assignments::default()
+            ..v1::Assignments::default()
         }
     }
 
@@ -248,9 +246,9 @@ impl Scene {
     }
 
     /// Remembers what the message gives the agent a right to do.
-    fn note(&mut self, message: &Assignments) {
+    fn note(&mut self, message: &v1::Assignments) {
         let changed = message.changed.iter().map(|a| (Id::from_bytes(&a.task_id), a.desired()));
-        let changed: BTreeMap<Id, TaskState> = changed.collect();
+        let changed: BTreeMap<Id, v1::TaskState> = changed.collect();
         if message.complete {
             let of_this =
                 self.named.iter().filter(|(_, incarnation)| **incarnation == message.incarnation);
@@ -265,14 +263,14 @@ impl Scene {
                 // Nothing is left of what a history that is no more had run.
                 self.engine.starts.remove(&id);
             }
-            if desired >= TaskState::Shutdown {
+            if desired >= v1::TaskState::Shutdown {
                 self.condemned.insert(id);
             }
         }
     }
 
     fn send(&mut self, message: to_agent::Message) {
-        let message = Box::new(ToAgent { message: Some(message) });
+        let message = Box::new(v1::ToAgent { message: Some(message) });
         self.input(Input::Received { line: self.line, message });
     }
 
@@ -282,12 +280,12 @@ impl Scene {
         }
         self.pass(8_000);
         self.input(Input::Connected { line: self.line });
-        let welcome = Welcome {
+        let welcome = v1::Welcome {
             node_id: NODE.to_bytes(),
             cluster_id: Id(5).to_bytes(),
             heartbeat_period_ns: 5_000_000_000,
             session: 1,
-            ..Welcome::default()
+            ..v1::Welcome::default()
         };
         self.send(to_agent::Message::Welcome(welcome));
     }
@@ -340,7 +338,8 @@ impl Scene {
         match op {
             ModelOp::Create => {
                 self.made += 1;
-                let wish = Wish { desired: TaskState::Ready, recorded: TaskState::Assigned };
+                let wish =
+                    Wish { desired: v1::TaskState::Ready, recorded: v1::TaskState::Assigned };
                 self.cluster.wishes.insert(Id(self.made), wish);
                 self.touch(Id(self.made));
             }
@@ -374,7 +373,7 @@ impl Scene {
             ModelOp::Acknowledge => {
                 if let Some(report) = self.reports.pop() {
                     report.tasks.iter().for_each(|observed| self.record(observed));
-                    self.send(to_agent::Message::Ack(ReportAck { number: report.number }));
+                    self.send(to_agent::Message::Ack(v1::ReportAck { number: report.number }));
                 }
             }
             ModelOp::Answer(n) => self.answer(n, false),
@@ -382,7 +381,7 @@ impl Scene {
             ModelOp::AnswerLate(n) => self.answer_late(n),
             ModelOp::EndItself(n) => {
                 if let Some(id) = self.engine.containers.keys().nth(n).copied() {
-                    self.engine.end(id, EndCause::Itself);
+                    self.engine.end(id, v1::EndCause::Itself);
                 }
             }
             ModelOp::Pass(ms) => self.pass(ms),
@@ -425,17 +424,17 @@ impl Scene {
                 self.core.tasks().find(|(task, ..)| task == id).expect("it is assigned");
             assert_eq!(state, wish.recorded, "{id}: what was seen has been told");
             let runs = self.engine.runs(*id);
-            if wish.desired <= TaskState::Ready {
+            if wish.desired <= v1::TaskState::Ready {
                 // What was started in a history that is no more goes on.
                 let may_run = self.cluster.incarnation > 1;
-                assert!((may_run || !runs) && state >= TaskState::Ready, "{id} {state:?}");
-            } else if wish.desired <= TaskState::Running {
+                assert!((may_run || !runs) && state >= v1::TaskState::Ready, "{id} {state:?}");
+            } else if wish.desired <= v1::TaskState::Running {
                 assert!(
-                    runs == (state == TaskState::Running) && state >= TaskState::Running,
+                    runs == (state == v1::TaskState::Running) && state >= v1::TaskState::Running,
                     "{id} {state:?}"
                 );
             } else {
-                assert!(!runs && state >= TaskState::Complete, "{id} {state:?}");
+                assert!(!runs && state >= v1::TaskState::Complete, "{id} {state:?}");
             }
         }
         let left: Vec<Id> = self
@@ -464,16 +463,16 @@ impl Scene {
 }
 
 /// Every task in a part of its own.
-fn in_parts(message: Assignments) -> Vec<Assignments> {
+fn in_parts(message: v1::Assignments) -> Vec<v1::Assignments> {
     let last = message.changed.len().saturating_sub(1);
     if last == 0 {
         return vec![message];
     }
-    let part = |(index, assignment): (usize, &Assignment)| {
+    let part = |(index, assignment): (usize, &v1::Assignment)| {
         let more = index < last;
         let removed_ids = if more { Vec::new() } else { message.removed_ids.clone() };
         let part = u32::try_from(index).expect("a few tasks");
-        Assignments {
+        v1::Assignments {
             changed: vec![assignment.clone()],
             removed_ids,
             part,

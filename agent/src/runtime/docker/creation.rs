@@ -5,12 +5,7 @@
 //! joins it instead of asking twice, and the container of a task that was removed meanwhile is
 //! removed as soon as it exists.
 
-use super::{
-    engine::{Engine, LONG_CALL_LIMIT},
-    ledger::ContainerFate,
-    records::ContainerRecords,
-    removal,
-};
+use super::{engine, ledger::ContainerFate, records::ContainerRecords, removal};
 use crate::runtime::RuntimeError;
 use bollard::{
     errors::Error, models::ContainerCreateBody, query_parameters::CreateContainerOptions,
@@ -63,7 +58,7 @@ impl Creations {
     /// Begins a creation, or joins the one that is under way for the task.
     pub(super) fn begin(
         &self,
-        engine: &Arc<Engine>,
+        engine: &Arc<engine::Engine>,
         records: &Arc<ContainerRecords>,
         creation: Creation,
     ) -> watch::Receiver<Option<CreationAnswer>> {
@@ -102,13 +97,13 @@ impl Creations {
 }
 
 async fn carry_out(
-    engine: &Arc<Engine>,
+    engine: &Arc<engine::Engine>,
     records: &Arc<ContainerRecords>,
     creation: Creation,
 ) -> CreationAnswer {
     let Creation { task, name, body } = creation;
     let client = match engine.client().await {
-        Ok(client) => client.with_timeout(LONG_CALL_LIMIT),
+        Ok(client) => client.with_timeout(engine::LONG_CALL_LIMIT),
         Err(error) => return CreationAnswer::Lost(error),
     };
     let options = CreateContainerOptions { name: Some(name.clone()), ..Default::default() };

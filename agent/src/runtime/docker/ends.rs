@@ -10,10 +10,7 @@ use super::{
     remarks::About,
     vigil::{Around, Looked, Reach, Remover, Vigil, WatchStep},
 };
-use crate::{
-    runtime::{RuntimeError, TaskEnd},
-    wall::now_ns,
-};
+use crate::{runtime, wall::now_ns};
 use bollard::query_parameters::StopContainerOptions;
 use skep_proto::{Id, Timestamp, v1::EndCause};
 use std::{os::unix::fs::MetadataExt, time::Duration};
@@ -24,8 +21,8 @@ const HEALTH_PERIOD: Duration = Duration::from_secs(5);
 
 impl DockerRuntime {
     /// Until the health check has passed, if there is one.
-    pub(super) async fn until_ready(&self, task: Id) -> Result<(), RuntimeError> {
-        let Some(id) = self.find(task).await? else { return Err(RuntimeError::Gone) };
+    pub(super) async fn until_ready(&self, task: Id) -> Result<(), runtime::RuntimeError> {
+        let Some(id) = self.find(task).await? else { return Err(runtime::RuntimeError::Gone) };
         let mut news = self.seen.subscribe(&id);
         loop {
             news.borrow_and_update();
@@ -34,9 +31,9 @@ impl DockerRuntime {
                 return Ok(());
             }
             match self.look(&id).await {
-                Ok(None) => return Err(RuntimeError::Gone),
+                Ok(None) => return Err(runtime::RuntimeError::Gone),
                 Ok(Some(found)) => match (found.phase, found.health) {
-                    (Phase::Ended, _) => return Err(RuntimeError::Gone),
+                    (Phase::Ended, _) => return Err(runtime::RuntimeError::Gone),
                     (Phase::Running, ContainerHealth::Unchecked | ContainerHealth::Healthy) => {
                         return Ok(());
                     }
@@ -50,8 +47,11 @@ impl DockerRuntime {
     }
 
     /// Until the container has ended, whoever ended it.
-    pub(super) async fn until_ended(&self, task: Id) -> Result<TaskEnd, RuntimeError> {
-        let Some(id) = self.find(task).await? else { return Err(RuntimeError::Gone) };
+    pub(super) async fn until_ended(
+        &self,
+        task: Id,
+    ) -> Result<runtime::TaskEnd, runtime::RuntimeError> {
+        let Some(id) = self.find(task).await? else { return Err(runtime::RuntimeError::Gone) };
         let _quiet = Quiet { runtime: self, task };
         let mut news = self.seen.subscribe(&id);
         let mut vigil = Vigil::default();
@@ -92,14 +92,14 @@ impl DockerRuntime {
                 }
                 WatchStep::Gone => {
                     self.forget(task);
-                    return Err(RuntimeError::Gone);
+                    return Err(runtime::RuntimeError::Gone);
                 }
             };
         }
     }
 
     /// How a container that has ended did so, as far as it can be known soon.
-    pub(super) async fn settled(&self, task: Id, found: &Container) -> TaskEnd {
+    pub(super) async fn settled(&self, task: Id, found: &Container) -> runtime::TaskEnd {
         let mut news = self.seen.subscribe(&found.id);
         let mut vigil = Vigil::default();
         let looked = Looked::Here(Box::new(found.clone()));
@@ -166,19 +166,19 @@ impl DockerRuntime {
         }
     }
 
-    fn removed(&self, id: &str) -> TaskEnd {
+    fn removed(&self, id: &str) -> runtime::TaskEnd {
         let trace = self.seen.trace(id);
         let (at, exit_code) = trace.died.map_or((now_ns(), None), |(at, code)| (at, Some(code)));
-        TaskEnd {
+        runtime::TaskEnd {
             exit_code,
             cause: EndCause::RemovedOutside,
             error: "somebody removed the container through the engine".into(),
             at: Timestamp(at),
-            ..TaskEnd::default()
+            ..runtime::TaskEnd::default()
         }
     }
 
-    async fn end_unhealthy(&self, task: Id, id: &str) -> Result<(), RuntimeError> {
+    async fn end_unhealthy(&self, task: Id, id: &str) -> Result<(), runtime::RuntimeError> {
         self.mark(task, StopMark::Unhealthy)?;
         // Without a time of its own the container's stop timeout holds, which is the spec's grace.
         let client = self.engine.patient_client().await?;

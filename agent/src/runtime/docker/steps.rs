@@ -11,11 +11,7 @@ use super::{
     pull, removal,
 };
 use crate::runtime::{Prepared, ProgressFn, RuntimeError, Started, Workload};
-use bollard::{
-    Docker,
-    models::ContainerCreateBody,
-    query_parameters::{InspectContainerOptions, StartContainerOptions, StopContainerOptions},
-};
+use bollard::{Docker, models::ContainerCreateBody, query_parameters};
 use skep_proto::Id;
 use std::time::Duration;
 
@@ -147,7 +143,11 @@ impl DockerRuntime {
     /// Looks at a container by id or name; none when it is not there.
     pub(super) async fn look(&self, container: &str) -> Result<Option<Container>, RuntimeError> {
         let client = self.engine.client().await?;
-        match within(client.inspect_container(container, None::<InspectContainerOptions>)).await {
+        match within(
+            client.inspect_container(container, None::<query_parameters::InspectContainerOptions>),
+        )
+        .await
+        {
             Ok(answer) => Ok(Some(container::read(answer))),
             Err(error) if is_status(&error, 404) => Ok(None),
             Err(error) => Err(self.engine.say(&error)),
@@ -208,7 +208,9 @@ impl DockerRuntime {
             }
         }
         let client = self.engine.client().await?;
-        match within(client.start_container(&id, None::<StartContainerOptions>)).await {
+        match within(client.start_container(&id, None::<query_parameters::StartContainerOptions>))
+            .await
+        {
             Ok(()) => {}
             Err(error) if is_status(&error, 404) && self.look(&id).await?.is_none() => {
                 self.forget(task);
@@ -252,7 +254,8 @@ impl DockerRuntime {
         self.remember(task, |known| known.ready = false);
         let nanoseconds = u64::try_from(grace.as_nanos()).unwrap_or(u64::MAX);
         let seconds = i32::try_from(mapping::whole_seconds(nanoseconds)).unwrap_or(i32::MAX);
-        let options = StopContainerOptions { t: Some(seconds), ..Default::default() };
+        let options =
+            query_parameters::StopContainerOptions { t: Some(seconds), ..Default::default() };
         let client = self.engine.patient_client().await?;
         let limit = grace.saturating_add(STOP_SLACK);
         match tokio::time::timeout(limit, client.stop_container(&found.id, Some(options))).await {

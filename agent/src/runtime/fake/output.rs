@@ -1,6 +1,6 @@
 //! The lines of fake containers, cut and followed as real ones are.
 
-use super::{FakeContainer, FakeEngine, LogQuery, LogStream, RuntimeError};
+use super::{FakeEngine, LogQuery, LogStream, RuntimeError, container::FakeContainer};
 use crate::runtime::{LogItem, LogLine};
 use futures::{StreamExt, stream};
 use skep_proto::{Id, Timestamp, v1::LogSource};

@@ -8,20 +8,10 @@
 //! where the spec does not set them; nothing of the agent's own. The folder is `/` unless the spec
 //! names one.
 
-use super::{
-    cgroup::{CgroupLimits, Hierarchy},
-    notes::{Account, ControlGroup, ProcessLimit, ProcessPlan, Surroundings},
-    shim::launch,
-};
-use crate::runtime::{RuntimeError, Workload};
-use nix::{
-    sys::signal::Signal,
-    unistd::{AccessFlags, Gid, Group, Uid, User, access, getgrouplist},
-};
-use skep_proto::{
-    defaults,
-    v1::{ContainerSpec, TaskSpec},
-};
+use super::{cgroup, notes, shim::launch};
+use crate::runtime;
+use nix::{sys::signal, unistd};
+use skep_proto::{defaults, v1};
 use std::{
     collections::BTreeMap,
     ffi::CString,
@@ -38,9 +28,9 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 
 /// The plan of a workload, or why this node cannot run it.
 pub(super) fn plan(
-    workload: &Workload,
-    hierarchy: Option<&Hierarchy>,
-) -> Result<ProcessPlan, RuntimeError> {
+    workload: &runtime::Workload,
+    hierarchy: Option<&cgroup::Hierarchy>,
+) -> Result<notes::ProcessPlan, runtime::RuntimeError> {
     let spec = &workload.spec;
     let container =
         defaults::container(spec).ok_or_else(|| rejected("the task has no program to run"))?;
@@ -69,14 +59,14 @@ pub(super) fn plan(
             dir.display()
         )));
     }
-    Ok(ProcessPlan {
+    Ok(notes::ProcessPlan {
         task: workload.task_id.to_string(),
         node: workload.node_id.to_string(),
         name: workload.name(),
         service: workload.service_id.to_string(),
         program,
         arg0: container.image.clone(),
-        surroundings: Surroundings {
+        surroundings: notes::Surroundings {
             args: container.command.iter().chain(&container.args).cloned().collect(),
             env,
         },
@@ -90,12 +80,16 @@ pub(super) fn plan(
     })
 }
 
-fn rejected(message: impl Into<String>) -> RuntimeError {
-    RuntimeError::Rejected(message.into())
+fn rejected(message: impl Into<String>) -> runtime::RuntimeError {
+    runtime::RuntimeError::Rejected(message.into())
 }
 
 /// The first thing asked for that needs more than a process.
-fn beyond(spec: &TaskSpec, container: &ContainerSpec, workload: &Workload) -> Option<&'static str> {
+fn beyond(
+    spec: &v1::TaskSpec,
+    container: &v1::ContainerSpec,
+    workload: &runtime::Workload,
+) -> Option<&'static str> {
     let network = spec.networks.iter().any(|network| network.target != "host");
     let dns = container.dns.as_ref().is_some_and(|dns| {
         !dns.nameservers.is_empty() || !dns.search.is_empty() || !dns.options.is_empty()
@@ -135,11 +129,12 @@ fn beyond(spec: &TaskSpec, container: &ContainerSpec, workload: &Workload) -> Op
 }
 
 /// The file of a program that is named by an absolute path or by its name alone.
-fn find_program(image: &str, path: &str) -> Result<PathBuf, RuntimeError> {
+fn find_program(image: &str, path: &str) -> Result<PathBuf, runtime::RuntimeError> {
     if image.is_empty() {
         return Err(rejected("the task names no program"));
     }
-    let may_run = |file: &Path| file.is_file() && access(file, AccessFlags::X_OK).is_ok();
+    let may_run =
+        |file: &Path| file.is_file() && unistd::access(file, unistd::AccessFlags::X_OK).is_ok();
     if image.starts_with('/') {
         let file = PathBuf::from(image);
         return match (file.is_file(), may_run(&file)) {
@@ -169,9 +164,11 @@ type UserVariables = Vec<(&'static str, String)>;
 ///
 /// Groups are Docker's: a user alone has all groups that the node's database gives to it,
 /// `USER:GROUP` only that group, and further ones are added to both.
-fn account(container: &ContainerSpec) -> Result<(Option<Account>, UserVariables), RuntimeError> {
-    let own = Uid::effective();
-    let by_id = |uid: Uid| User::from_uid(uid).ok().flatten();
+fn account(
+    container: &v1::ContainerSpec,
+) -> Result<(Option<notes::Account>, UserVariables), runtime::RuntimeError> {
+    let own = unistd::Uid::effective();
+    let by_id = |uid: unistd::Uid| unistd::User::from_uid(uid).ok().flatten();
     if container.user.is_empty() && container.groups.is_empty() {
         return Ok((None, variables(by_id(own).as_ref())));
     }
@@ -184,8 +181,8 @@ fn account(container: &ContainerSpec) -> Result<(Option<Account>, UserVariables)
     };
     let known = match (user, user.parse::<u32>()) {
         ("", _) => by_id(own),
-        (_, Ok(uid)) => by_id(Uid::from_raw(uid)),
-        (name, Err(_)) => User::from_name(name).ok().flatten(),
+        (_, Ok(uid)) => by_id(unistd::Uid::from_raw(uid)),
+        (name, Err(_)) => unistd::User::from_name(name).ok().flatten(),
     };
     let uid = match (&known, user.parse::<u32>()) {
         (Some(user), _) => user.uid.as_raw(),
@@ -210,21 +207,21 @@ fn account(container: &ContainerSpec) -> Result<(Option<Account>, UserVariables)
             groups.push(gid);
         }
     }
-    Ok((Some(Account { uid, gid, groups }), variables(known.as_ref())))
+    Ok((Some(notes::Account { uid, gid, groups }), variables(known.as_ref())))
 }
 
 /// All groups of a user, its main group first.
-fn groups_of(user: &User) -> Result<Vec<u32>, RuntimeError> {
+fn groups_of(user: &unistd::User) -> Result<Vec<u32>, runtime::RuntimeError> {
     let cannot = |error: &dyn std::fmt::Display| {
         rejected(format!("the groups of user {:?} cannot be read on this node: {error}", user.name))
     };
     let name = CString::new(user.name.as_str()).map_err(|error| cannot(&error))?;
-    let groups = getgrouplist(&name, user.gid).map_err(|error| cannot(&error))?;
-    Ok(groups.into_iter().map(Gid::as_raw).collect())
+    let groups = unistd::getgrouplist(&name, user.gid).map_err(|error| cannot(&error))?;
+    Ok(groups.into_iter().map(unistd::Gid::as_raw).collect())
 }
 
 /// A user who is not in the database has no name, and lives in the root folder.
-fn variables(user: Option<&User>) -> UserVariables {
+fn variables(user: Option<&unistd::User>) -> UserVariables {
     match user {
         Some(user) => vec![
             ("HOME", user.dir.to_string_lossy().into_owned()),
@@ -235,24 +232,24 @@ fn variables(user: Option<&User>) -> UserVariables {
     }
 }
 
-fn group_id(group: &str) -> Result<u32, RuntimeError> {
+fn group_id(group: &str) -> Result<u32, runtime::RuntimeError> {
     if let Ok(gid) = group.parse::<u32>() {
-        return Ok(Gid::from_raw(gid).as_raw());
+        return Ok(unistd::Gid::from_raw(gid).as_raw());
     }
-    let found = Group::from_name(group).ok().flatten();
+    let found = unistd::Group::from_name(group).ok().flatten();
     found
         .map(|group| group.gid.as_raw())
         .ok_or_else(|| rejected(format!("no group {group:?} on this node")))
 }
 
 /// `SIGTERM`, `TERM` or `15`; empty is SIGTERM. Real-time signals are beyond us.
-fn stop_signal(text: &str) -> Result<i32, RuntimeError> {
+fn stop_signal(text: &str) -> Result<i32, runtime::RuntimeError> {
     let upper = text.to_ascii_uppercase();
     let found = match (text.parse::<i32>(), text) {
-        (_, "") => Some(Signal::SIGTERM),
-        (Ok(number), _) => Signal::try_from(number).ok(),
-        (Err(_), _) if upper.starts_with("SIG") => Signal::from_str(&upper).ok(),
-        (Err(_), _) => Signal::from_str(&format!("SIG{upper}")).ok(),
+        (_, "") => Some(signal::Signal::SIGTERM),
+        (Ok(number), _) => signal::Signal::try_from(number).ok(),
+        (Err(_), _) if upper.starts_with("SIG") => signal::Signal::from_str(&upper).ok(),
+        (Err(_), _) => signal::Signal::from_str(&format!("SIG{upper}")).ok(),
     };
     found
         .map(|signal| signal as i32)
@@ -260,31 +257,33 @@ fn stop_signal(text: &str) -> Result<i32, RuntimeError> {
 }
 
 fn groups(
-    workload: &Workload,
-    container: &ContainerSpec,
-    hierarchy: Option<&Hierarchy>,
-) -> Result<Vec<ControlGroup>, RuntimeError> {
+    workload: &runtime::Workload,
+    container: &v1::ContainerSpec,
+    hierarchy: Option<&cgroup::Hierarchy>,
+) -> Result<Vec<notes::ControlGroup>, runtime::RuntimeError> {
     let limits = workload.spec.resources.as_ref().and_then(|resources| resources.limits.as_ref());
-    let limits = CgroupLimits {
+    let limits = cgroup::CgroupLimits {
         nano_cpus: limits.map_or(0, |limits| limits.nano_cpus),
         memory_bytes: limits.map_or(0, |limits| limits.memory_bytes),
         pids: container.pids_limit.max(0),
     };
     match hierarchy {
         Some(hierarchy) => Ok(hierarchy.groups(&workload.task_id.to_string(), limits)),
-        None if limits == CgroupLimits::default() => Ok(Vec::new()),
+        None if limits == cgroup::CgroupLimits::default() => Ok(Vec::new()),
         None => Err(rejected(
             "this node may not make control groups, so it cannot limit what a task uses",
         )),
     }
 }
 
-fn ulimits(container: &ContainerSpec) -> Result<Vec<ProcessLimit>, RuntimeError> {
+fn ulimits(
+    container: &v1::ContainerSpec,
+) -> Result<Vec<notes::ProcessLimit>, runtime::RuntimeError> {
     let limits = container.ulimits.iter().map(|limit| {
         if launch::resource(&limit.name).is_none() {
             return Err(rejected(format!("no ulimit {:?}", limit.name)));
         }
-        Ok(ProcessLimit { name: limit.name.clone(), soft: limit.soft, hard: limit.hard })
+        Ok(notes::ProcessLimit { name: limit.name.clone(), soft: limit.soft, hard: limit.hard })
     });
     limits.collect()
 }
@@ -294,18 +293,21 @@ mod tests {
     use super::*;
     use skep_proto::v1::task_spec::Runtime;
 
-    fn planned(container: ContainerSpec) -> Result<ProcessPlan, RuntimeError> {
-        let spec = TaskSpec { runtime: Some(Runtime::Container(container)), ..TaskSpec::default() };
-        plan(&Workload { spec: spec.into(), ..Workload::default() }, None)
+    fn planned(container: v1::ContainerSpec) -> Result<notes::ProcessPlan, runtime::RuntimeError> {
+        let spec = v1::TaskSpec {
+            runtime: Some(Runtime::Container(container)),
+            ..v1::TaskSpec::default()
+        };
+        plan(&runtime::Workload { spec: spec.into(), ..runtime::Workload::default() }, None)
     }
 
-    fn sh() -> ContainerSpec {
-        ContainerSpec { image: "sh".into(), ..ContainerSpec::default() }
+    fn sh() -> v1::ContainerSpec {
+        v1::ContainerSpec { image: "sh".into(), ..v1::ContainerSpec::default() }
     }
 
     #[test]
     fn the_program_takes_command_and_args_and_an_environment_of_its_own() {
-        let plan = planned(ContainerSpec {
+        let plan = planned(v1::ContainerSpec {
             command: vec!["-c".into()],
             args: vec!["exit 3".into(), "x".into()],
             env: vec!["A=1=2".into(), "ALONE".into()],
@@ -325,31 +327,34 @@ mod tests {
 
     #[test]
     fn what_is_not_there_is_rejected_by_name() {
-        let message = |spec: ContainerSpec| match planned(spec) {
-            Err(RuntimeError::Rejected(message)) => message,
+        let message = |spec: v1::ContainerSpec| match planned(spec) {
+            Err(runtime::RuntimeError::Rejected(message)) => message,
             other => panic!("{other:?}"),
         };
         assert!(
-            message(ContainerSpec { image: "nginx:1".into(), ..sh() })
+            message(v1::ContainerSpec { image: "nginx:1".into(), ..sh() })
                 .starts_with("no such program \"nginx:1\"")
         );
         assert!(
-            message(ContainerSpec { image: "/no/such".into(), ..sh() }).contains("\"/no/such\"")
+            message(v1::ContainerSpec { image: "/no/such".into(), ..sh() })
+                .contains("\"/no/such\"")
         );
         assert!(
-            message(ContainerSpec { image: "/etc/passwd".into(), ..sh() })
+            message(v1::ContainerSpec { image: "/etc/passwd".into(), ..sh() })
                 .contains("not executable")
         );
-        assert!(message(ContainerSpec { dir: "/no/dir".into(), ..sh() }).contains("/no/dir"));
-        assert!(message(ContainerSpec { stop_signal: "SIGFOO".into(), ..sh() }).contains("SIGFOO"));
-        assert!(message(ContainerSpec { tty: true, ..sh() }).contains("a terminal"));
-        assert!(message(ContainerSpec { pids_limit: 5, ..sh() }).contains("control groups"));
+        assert!(message(v1::ContainerSpec { dir: "/no/dir".into(), ..sh() }).contains("/no/dir"));
+        assert!(
+            message(v1::ContainerSpec { stop_signal: "SIGFOO".into(), ..sh() }).contains("SIGFOO")
+        );
+        assert!(message(v1::ContainerSpec { tty: true, ..sh() }).contains("a terminal"));
+        assert!(message(v1::ContainerSpec { pids_limit: 5, ..sh() }).contains("control groups"));
     }
 
     #[test]
     fn a_spec_may_say_who_the_user_is() {
         let env = vec!["USER=me".into(), "HOME=/h".into(), "PATH=/bin:/usr/bin".into()];
-        let plan = planned(ContainerSpec { env, ..sh() }).unwrap();
+        let plan = planned(v1::ContainerSpec { env, ..sh() }).unwrap();
         assert_eq!(
             (plan.surroundings.env["USER"].as_str(), plan.surroundings.env["HOME"].as_str()),
             ("me", "/h")
@@ -359,17 +364,20 @@ mod tests {
 
     #[test]
     fn a_user_without_an_entry_needs_a_group() {
-        if !Uid::effective().is_root() {
+        if !unistd::Uid::effective().is_root() {
             return;
         }
-        match planned(ContainerSpec { user: "12345".into(), ..sh() }) {
-            Err(RuntimeError::Rejected(message)) => {
+        match planned(v1::ContainerSpec { user: "12345".into(), ..sh() }) {
+            Err(runtime::RuntimeError::Rejected(message)) => {
                 assert!(message.contains("write 12345:GROUP"), "{message}")
             }
             other => panic!("{other:?}"),
         }
-        let plan = planned(ContainerSpec { user: "12345:54321".into(), ..sh() }).unwrap();
-        assert_eq!(plan.account, Some(Account { uid: 12345, gid: 54321, groups: vec![54321] }));
+        let plan = planned(v1::ContainerSpec { user: "12345:54321".into(), ..sh() }).unwrap();
+        assert_eq!(
+            plan.account,
+            Some(notes::Account { uid: 12345, gid: 54321, groups: vec![54321] })
+        );
         assert_eq!(
             (plan.surroundings.env["HOME"].as_str(), plan.surroundings.env.get("USER")),
             ("/", None)

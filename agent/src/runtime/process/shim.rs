@@ -20,28 +20,17 @@ mod orders;
 mod output;
 mod program;
 
-use super::{
-    boot, cgroup,
-    folder::{ERROR_CHARS_MAX, Folder, NoteFile},
-    notes::{Cause, ProcessEnding, ProcessPlan},
-};
-use crate::wall::now_ns;
+use super::{boot, cgroup, folder, notes};
+use crate::wall;
 use nix::{
-    errno::Errno,
-    poll::{PollFd, PollFlags, PollTimeout, poll},
-    sys::{
-        signal::{SigSet, Signal, kill},
-        signalfd::{SfdFlags, SignalFd},
-        wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid},
-    },
-    unistd::Pid,
+    errno, poll,
+    sys::{signal, signalfd, wait},
+    unistd,
 };
 pub(crate) use orders::ShimOrder;
-use output::ProgramOutput;
 use std::{
     ffi::OsString,
-    fs::File,
-    io,
+    fs, io,
     os::fd::AsFd,
     path::PathBuf,
     process::ExitCode,
@@ -58,9 +47,9 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let mut args = args.into_iter();
     let outcome = match (args.next(), args.next()) {
         (Some(word), Some(folder)) if word == "launch" => {
-            launch::launch(&Folder::new(PathBuf::from(folder)))
+            launch::launch(&folder::Folder::new(PathBuf::from(folder)))
         }
-        (Some(folder), None) => run(&Folder::new(PathBuf::from(folder))),
+        (Some(folder), None) => run(&folder::Folder::new(PathBuf::from(folder))),
         (Some(_) | None, _) => {
             Err(io::Error::other("the shim is started by the agent, not by hand"))
         }
@@ -80,17 +69,17 @@ fn tell(line: &str) {
     let _ = writeln!(io::stderr(), "{}", line.replace('\n', " "));
 }
 
-fn run(folder: &Folder) -> io::Result<()> {
+fn run(folder: &folder::Folder) -> io::Result<()> {
     // What the agent's threads block or ignore is none of the program's business.
-    SigSet::empty().thread_set_mask()?;
+    signal::SigSet::empty().thread_set_mask()?;
     nix::unistd::setsid()?;
     nix::sys::prctl::set_child_subreaper(true)?;
     let _ = nix::sys::prctl::set_name(c"skep-shim");
     nix::unistd::chdir("/")?;
     let plan = match folder.plan()? {
-        NoteFile::Read(plan) => plan,
-        NoteFile::Absent => return Err(io::Error::other("the task's plan is gone")),
-        NoteFile::Damaged(message) => return Err(io::Error::other(message)),
+        folder::NoteFile::Read(plan) => plan,
+        folder::NoteFile::Absent => return Err(io::Error::other("the task's plan is gone")),
+        folder::NoteFile::Damaged(message) => return Err(io::Error::other(message)),
     };
     let mut draft = folder.draft_ending()?;
     match Shim::start(folder, &plan) {
@@ -101,11 +90,11 @@ fn run(folder: &Folder) -> io::Result<()> {
         Err(error) => {
             cgroup::remove(&plan.groups);
             let message = error.to_string();
-            let ending = ProcessEnding {
-                cause: Cause::NotStarted,
+            let ending = notes::ProcessEnding {
+                cause: notes::Cause::NotStarted,
                 error: cut(&message),
-                at: now_ns(),
-                ..ProcessEnding::default()
+                at: wall::now_ns(),
+                ..notes::ProcessEnding::default()
             };
             folder.write_ended(&mut draft, &ending)?;
             Err(io::Error::other(message))
@@ -114,15 +103,15 @@ fn run(folder: &Folder) -> io::Result<()> {
 }
 
 fn cut(message: &str) -> String {
-    message.chars().take(ERROR_CHARS_MAX).collect()
+    message.chars().take(folder::ERROR_CHARS_MAX).collect()
 }
 
 struct Shim<'a> {
-    plan: &'a ProcessPlan,
-    leader: Pid,
-    signals: SignalFd,
+    plan: &'a notes::ProcessPlan,
+    leader: unistd::Pid,
+    signals: signalfd::SignalFd,
     control: io::Stdin,
-    output: ProgramOutput,
+    output: output::ProgramOutput,
     stop: Stop,
 }
 
@@ -136,31 +125,43 @@ struct Stop {
 }
 
 impl<'a> Shim<'a> {
-    fn start(folder: &Folder, plan: &'a ProcessPlan) -> io::Result<Shim<'a>> {
+    fn start(folder: &folder::Folder, plan: &'a notes::ProcessPlan) -> io::Result<Shim<'a>> {
         cgroup::make(&plan.groups)?;
         // The program starts before this process blocks any signal, since it would inherit that. A
         // child that ends in between is found by the first look in `follow`.
         let started = program::start(folder, plan)?;
-        let mut mask = SigSet::empty();
-        for signal in [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
+        let mut mask = signal::SigSet::empty();
+        for signal in [
+            signal::Signal::SIGCHLD,
+            signal::Signal::SIGTERM,
+            signal::Signal::SIGINT,
+            signal::Signal::SIGHUP,
+        ] {
             mask.add(signal);
         }
         mask.thread_block()?;
-        let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
-        let leader = Pid::from_raw(started.running.pid);
+        let signals = signalfd::SignalFd::with_flags(
+            &mask,
+            signalfd::SfdFlags::SFD_NONBLOCK | signalfd::SfdFlags::SFD_CLOEXEC,
+        )?;
+        let leader = unistd::Pid::from_raw(started.running.pid);
         if let Err(error) = folder.write_running(&started.running) {
-            let _ = nix::sys::signal::killpg(leader, Signal::SIGKILL);
+            let _ = nix::sys::signal::killpg(leader, signal::Signal::SIGKILL);
             return Err(error);
         }
         tell(&format!("started {leader}"));
-        nix::unistd::dup2_stderr(File::options().write(true).open("/dev/null")?)?;
-        let output =
-            ProgramOutput::open(folder, plan.log_file_bytes_max, started.stdout, started.stderr)?;
+        nix::unistd::dup2_stderr(fs::File::options().write(true).open("/dev/null")?)?;
+        let output = output::ProgramOutput::open(
+            folder,
+            plan.log_file_bytes_max,
+            started.stdout,
+            started.stderr,
+        )?;
         Ok(Shim { plan, leader, signals, control: io::stdin(), output, stop: Stop::default() })
     }
 
     /// Until nothing of the task runs any more.
-    fn follow(&mut self) -> io::Result<ProcessEnding> {
+    fn follow(&mut self) -> io::Result<notes::ProcessEnding> {
         loop {
             if let Some(status) = self.reap()? {
                 let left = self.clear_away();
@@ -173,31 +174,33 @@ impl<'a> Shim<'a> {
             if self.stop.kill_at.is_some_and(|at| at <= Instant::now()) {
                 self.stop.kill_at = None;
                 self.stop.sent_kill = true;
-                let _ = nix::sys::signal::killpg(self.leader, Signal::SIGKILL);
+                let _ = nix::sys::signal::killpg(self.leader, signal::Signal::SIGKILL);
             }
         }
     }
 
     fn wait_for_news(&mut self) -> io::Result<()> {
         let timeout = match self.stop.kill_at {
-            None => PollTimeout::NONE,
+            None => poll::PollTimeout::NONE,
             // A millisecond more than the rest, so that waking up finds the time over.
-            Some(at) => PollTimeout::try_from(
+            Some(at) => poll::PollTimeout::try_from(
                 at.saturating_duration_since(Instant::now()) + Duration::from_millis(1),
             )
-            .unwrap_or(PollTimeout::MAX),
+            .unwrap_or(poll::PollTimeout::MAX),
         };
         let mut waiting = vec![
-            PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
-            PollFd::new(self.control.as_fd(), PollFlags::POLLIN),
+            poll::PollFd::new(self.signals.as_fd(), poll::PollFlags::POLLIN),
+            poll::PollFd::new(self.control.as_fd(), poll::PollFlags::POLLIN),
         ];
-        waiting.extend(self.output.open_ends().map(|end| PollFd::new(end, PollFlags::POLLIN)));
-        match poll(&mut waiting, timeout) {
-            Ok(_) | Err(Errno::EINTR) => {}
+        waiting.extend(
+            self.output.open_ends().map(|end| poll::PollFd::new(end, poll::PollFlags::POLLIN)),
+        );
+        match poll::poll(&mut waiting, timeout) {
+            Ok(_) | Err(errno::Errno::EINTR) => {}
             Err(error) => return Err(error.into()),
         }
         let has = |index: usize| {
-            waiting.get(index).and_then(PollFd::revents).is_some_and(|seen| !seen.is_empty())
+            waiting.get(index).and_then(poll::PollFd::revents).is_some_and(|seen| !seen.is_empty())
         };
         let (signalled, ordered, spoken) = (has(0), has(1), (2..waiting.len()).any(has));
         drop(waiting);
@@ -222,7 +225,7 @@ impl<'a> Shim<'a> {
             let number = i32::try_from(seen.ssi_signo).unwrap_or(0);
             // Somebody, perhaps the machine on its way down, asks the shim to end: the task ends
             // with it.
-            if number == Signal::SIGTERM as i32 || number == Signal::SIGINT as i32 {
+            if number == signal::Signal::SIGTERM as i32 || number == signal::Signal::SIGINT as i32 {
                 self.begin_stop(Duration::from_secs(10), false);
             }
         }
@@ -237,30 +240,31 @@ impl<'a> Shim<'a> {
         }
         let kill_at = Instant::now() + grace;
         self.stop.kill_at = Some(self.stop.kill_at.map_or(kill_at, |earlier| earlier.min(kill_at)));
-        if let Ok(signal) = Signal::try_from(self.plan.stop_signal) {
+        if let Ok(signal) = signal::Signal::try_from(self.plan.stop_signal) {
             let _ = nix::sys::signal::killpg(self.leader, signal);
         }
     }
 
     /// Collects dead children. The leader is looked at first without being reaped, so that its
     /// number, which is its group's, stays taken until the group has been killed.
-    fn reap(&mut self) -> io::Result<Option<WaitStatus>> {
-        let look = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+    fn reap(&mut self) -> io::Result<Option<wait::WaitStatus>> {
+        let look =
+            wait::WaitPidFlag::WEXITED | wait::WaitPidFlag::WNOHANG | wait::WaitPidFlag::WNOWAIT;
         loop {
-            let state = waitid(Id::Pid(self.leader), look)?;
-            if state != WaitStatus::StillAlive {
-                let _ = nix::sys::signal::killpg(self.leader, Signal::SIGKILL);
-                let _ = waitpid(self.leader, None);
+            let state = wait::waitid(wait::Id::Pid(self.leader), look)?;
+            if state != wait::WaitStatus::StillAlive {
+                let _ = nix::sys::signal::killpg(self.leader, signal::Signal::SIGKILL);
+                let _ = wait::waitpid(self.leader, None);
                 return Ok(Some(state));
             }
-            match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-                Ok(WaitStatus::StillAlive) => return Ok(None),
+            match wait::waitpid(None, Some(wait::WaitPidFlag::WNOHANG)) {
+                Ok(wait::WaitStatus::StillAlive) => return Ok(None),
                 Ok(status) if status.pid() == Some(self.leader) => return Ok(Some(status)),
                 Ok(_) => {}
-                Err(Errno::ECHILD) => {
+                Err(errno::Errno::ECHILD) => {
                     return Err(io::Error::other("the program is no child of the shim any more"));
                 }
-                Err(Errno::EINTR) => {}
+                Err(errno::Errno::EINTR) => {}
                 Err(error) => return Err(error.into()),
             }
         }
@@ -272,59 +276,59 @@ impl<'a> Shim<'a> {
         let limit = Instant::now() + KILLED_GONE_LIMIT;
         let me = i32::try_from(std::process::id()).unwrap_or(0);
         loop {
-            match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-                Err(Errno::ECHILD) => return false,
-                Ok(WaitStatus::StillAlive) => {}
+            match wait::waitpid(None, Some(wait::WaitPidFlag::WNOHANG)) {
+                Err(errno::Errno::ECHILD) => return false,
+                Ok(wait::WaitStatus::StillAlive) => {}
                 Ok(_) | Err(_) => continue,
             }
             for pid in boot::children_of(me).into_iter().chain(cgroup::processes(&self.plan.groups))
             {
-                let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+                let _ = signal::kill(unistd::Pid::from_raw(pid), signal::Signal::SIGKILL);
             }
             if Instant::now() > limit {
                 return true;
             }
             // A dead child's signal ends this wait; the limit is for one that came before it was
             // looked for.
-            let mut waiting = [PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
-            let _ = poll(&mut waiting, PollTimeout::from(100u8));
+            let mut waiting = [poll::PollFd::new(self.signals.as_fd(), poll::PollFlags::POLLIN)];
+            let _ = poll::poll(&mut waiting, poll::PollTimeout::from(100u8));
             while let Ok(Some(_)) = self.signals.read_signal() {}
             self.output.take();
         }
     }
 
-    fn judge(&self, status: WaitStatus, left: bool) -> ProcessEnding {
+    fn judge(&self, status: wait::WaitStatus, left: bool) -> notes::ProcessEnding {
         let (exit_code, signal) = match status {
-            WaitStatus::Exited(_, code) => (code, 0),
-            WaitStatus::Signaled(_, signal, _) => (128 + signal as i32, signal as i32),
-            WaitStatus::Stopped(..)
-            | WaitStatus::PtraceEvent(..)
-            | WaitStatus::PtraceSyscall(_)
-            | WaitStatus::Continued(_)
-            | WaitStatus::StillAlive => (255, 0),
+            wait::WaitStatus::Exited(_, code) => (code, 0),
+            wait::WaitStatus::Signaled(_, signal, _) => (128 + signal as i32, signal as i32),
+            wait::WaitStatus::Stopped(..)
+            | wait::WaitStatus::PtraceEvent(..)
+            | wait::WaitStatus::PtraceSyscall(_)
+            | wait::WaitStatus::Continued(_)
+            | wait::WaitStatus::StillAlive => (255, 0),
         };
         let out_of_memory = exit_code != 0 && cgroup::ran_out_of_memory(&self.plan.groups);
         let cause = if self.stop.asked {
-            Cause::Asked
+            notes::Cause::Asked
         } else if self.stop.outside {
-            Cause::StoppedOutside
+            notes::Cause::StoppedOutside
         } else if signal != 0 && !out_of_memory && is_sent_by_others(signal) {
-            Cause::KilledOutside
+            notes::Cause::KilledOutside
         } else {
-            Cause::Itself
+            notes::Cause::Itself
         };
         let error = if left {
             "a process that it started hangs in the kernel and is left behind"
         } else {
             ""
         };
-        ProcessEnding {
+        notes::ProcessEnding {
             exit_code: Some(exit_code),
             signal,
             out_of_memory,
             cause,
             error: error.into(),
-            at: now_ns(),
+            at: wall::now_ns(),
         }
     }
 }
@@ -333,19 +337,19 @@ impl<'a> Shim<'a> {
 /// a program that ends itself exits or faults, and nobody faults for another.
 fn is_sent_by_others(signal: i32) -> bool {
     let own = [
-        Signal::SIGABRT,
-        Signal::SIGALRM,
-        Signal::SIGBUS,
-        Signal::SIGFPE,
-        Signal::SIGILL,
-        Signal::SIGPIPE,
-        Signal::SIGSEGV,
-        Signal::SIGSYS,
-        Signal::SIGTRAP,
-        Signal::SIGVTALRM,
-        Signal::SIGPROF,
-        Signal::SIGXCPU,
-        Signal::SIGXFSZ,
+        signal::Signal::SIGABRT,
+        signal::Signal::SIGALRM,
+        signal::Signal::SIGBUS,
+        signal::Signal::SIGFPE,
+        signal::Signal::SIGILL,
+        signal::Signal::SIGPIPE,
+        signal::Signal::SIGSEGV,
+        signal::Signal::SIGSYS,
+        signal::Signal::SIGTRAP,
+        signal::Signal::SIGVTALRM,
+        signal::Signal::SIGPROF,
+        signal::Signal::SIGXCPU,
+        signal::Signal::SIGXFSZ,
     ];
     !own.iter().any(|its| *its as i32 == signal)
 }

@@ -3,12 +3,7 @@
 //! All of it happens on other threads: to start a program, and to open a FIFO, may wait for the
 //! disk.
 
-use super::{
-    disk::{DiskWork, aside, on_disk},
-    folder::Folder,
-    remains::{NODE_VARIABLE, TASK_VARIABLE},
-    shim::ShimOrder,
-};
+use super::{disk, folder, remains, shim};
 use nix::errno::Errno;
 use skep_proto::Id;
 use std::{
@@ -44,10 +39,11 @@ impl Default for ShimProgram {
 pub(super) async fn start_shim(
     program: &ShimProgram,
     task: Id,
-    folder: &Folder,
+    folder: &folder::Folder,
 ) -> io::Result<String> {
     let (program, folder) = (program.clone(), folder.clone());
-    let mut child = on_disk(DiskWork::Change, move || spawn(&program, task, &folder)).await?;
+    let mut child =
+        disk::on_disk(disk::DiskWork::Change, move || spawn(&program, task, &folder)).await?;
     let mut message = String::new();
     if let Some(said) = child.stderr.take() {
         said.take(SHIM_MESSAGE_BYTES_MAX).read_to_string(&mut message).await?;
@@ -55,7 +51,7 @@ pub(super) async fn start_shim(
     Ok(message)
 }
 
-fn spawn(program: &ShimProgram, task: Id, folder: &Folder) -> io::Result<Child> {
+fn spawn(program: &ShimProgram, task: Id, folder: &folder::Folder) -> io::Result<Child> {
     let node = folder.plan()?.read().map(|plan| plan.node).unwrap_or_default();
     // The reading ends come first: a FIFO does not open for writing alone.
     let _reader = nonblocking(&folder.alive(), OpenOptions::new().read(true))?;
@@ -63,7 +59,7 @@ fn spawn(program: &ShimProgram, task: Id, folder: &Folder) -> io::Result<Child> 
     let control = OpenOptions::new().read(true).write(true).open(folder.control())?;
     let mut command = std::process::Command::new(&program.file);
     command.arg0("skep").args(&program.arguments).arg(folder.path()).env_clear().current_dir("/");
-    command.env(TASK_VARIABLE, task.to_string()).env(NODE_VARIABLE, node);
+    command.env(remains::TASK_VARIABLE, task.to_string()).env(remains::NODE_VARIABLE, node);
     command.stdin(control).stdout(alive).stderr(Stdio::piped());
     // The command holds the ends that only the shim may hold, and is dropped with them.
     tokio::process::Command::from(command).spawn()
@@ -71,9 +67,9 @@ fn spawn(program: &ShimProgram, task: Id, folder: &Folder) -> io::Result<Child> 
 
 /// Gives a shim an order. Where there is no shim, or one that does not read any more, the wait for
 /// its end says so.
-pub(super) async fn order(folder: &Folder, order: ShimOrder) -> io::Result<()> {
+pub(super) async fn order(folder: &folder::Folder, order: shim::ShimOrder) -> io::Result<()> {
     let control = folder.control();
-    let sent = aside(move || {
+    let sent = disk::aside(move || {
         nonblocking(&control, OpenOptions::new().write(true))?.write_all(order.line().as_bytes())
     });
     match sent.await? {

@@ -3,14 +3,9 @@
 //! [`super::evidence`]; here they are read, and what a dead shim left behind is cleared away.
 
 use super::{
-    boot, cgroup,
-    disk::{DiskWork, on_disk},
-    evidence::{Evidence, Finding, ShimState},
-    folder::{Folder, NoteFile, damaged, is_passing},
-    held::HeldFifo,
-    notes::{Cause, ProcessEnding, RunningProcess},
-    remains,
-    watch::Watches,
+    boot, cgroup, disk, evidence,
+    folder::{self, damaged},
+    held, notes, remains, watch,
 };
 use crate::{
     runtime::{Started, TaskEnd},
@@ -30,72 +25,74 @@ pub(super) enum Whereabouts {
     /// Prepared; never started.
     Planned,
     /// Its shim lives and has not said that the program runs.
-    Starting(HeldFifo),
+    Starting(held::HeldFifo),
     /// Its shim lives and the program ran when it last spoke.
-    Runs(RunningProcess, HeldFifo),
+    Runs(notes::RunningProcess, held::HeldFifo),
     /// Its shim lives, and the task cannot go on: it must be stopped, and this will be its end.
-    Doomed(Option<RunningProcess>, ProcessEnding, HeldFifo),
+    Doomed(Option<notes::RunningProcess>, notes::ProcessEnding, held::HeldFifo),
     /// It ended; without a note of its start it never ran.
-    Over(Option<RunningProcess>, ProcessEnding),
+    Over(Option<notes::RunningProcess>, notes::ProcessEnding),
 }
 
 /// Looks, on another thread.
-pub(super) async fn look(task: Id, folder: &Folder) -> io::Result<Whereabouts> {
+pub(super) async fn look(task: Id, folder: &folder::Folder) -> io::Result<Whereabouts> {
     let folder = folder.clone();
-    on_disk(DiskWork::Look, move || look_now(task, &folder)).await
+    disk::on_disk(disk::DiskWork::Look, move || look_now(task, &folder)).await
 }
 
 /// Looks. What a shim that was killed, or a machine that went down, left behind is cleared away
 /// first and written down as ended.
-pub(super) fn look_now(task: Id, folder: &Folder) -> io::Result<Whereabouts> {
+pub(super) fn look_now(task: Id, folder: &folder::Folder) -> io::Result<Whereabouts> {
     // In this order: a shim writes its last note before it lets go.
-    let (shim, held) = match HeldFifo::open(&folder.alive()) {
-        Ok(Some(held)) => (ShimState::Lives, Some(held)),
-        Ok(None) => (ShimState::Gone, None),
-        Err(error) if is_passing(&error) => return Err(error),
+    let (shim, held) = match held::HeldFifo::open(&folder.alive()) {
+        Ok(Some(held)) => (evidence::ShimState::Lives, Some(held)),
+        Ok(None) => (evidence::ShimState::Gone, None),
+        Err(error) if folder::is_passing(&error) => return Err(error),
         Err(error) => match damaged::<()>(&folder.alive(), &error) {
-            NoteFile::Damaged(message) => (ShimState::Unknown(message), None),
-            NoteFile::Absent | NoteFile::Read(()) => (ShimState::Gone, None),
+            folder::NoteFile::Damaged(message) => (evidence::ShimState::Unknown(message), None),
+            folder::NoteFile::Absent | folder::NoteFile::Read(()) => {
+                (evidence::ShimState::Gone, None)
+            }
         },
     };
-    let evidence = Evidence {
+    let evidence = evidence::Evidence {
         folder: folder.path().display().to_string(),
         shim,
         running: folder.running()?,
         plan: match folder.plan()? {
-            NoteFile::Read(_) => NoteFile::Read(()),
-            NoteFile::Absent => NoteFile::Absent,
-            NoteFile::Damaged(message) => NoteFile::Damaged(message),
+            folder::NoteFile::Read(_) => folder::NoteFile::Read(()),
+            folder::NoteFile::Absent => folder::NoteFile::Absent,
+            folder::NoteFile::Damaged(message) => folder::NoteFile::Damaged(message),
         },
         ended: folder.ended()?,
         boot: boot::boot_id(),
         now: now_ns(),
     };
     Ok(match (evidence.judge(), held) {
-        (Finding::Absent, _) => Whereabouts::Absent,
-        (Finding::Planned, _) => Whereabouts::Planned,
-        (Finding::Over(running, ending), _) => Whereabouts::Over(running, ending),
-        (Finding::Starting, Some(held)) => Whereabouts::Starting(held),
-        (Finding::Runs(running), Some(held)) => Whereabouts::Runs(running, held),
-        (Finding::Doomed(running, ending), Some(held)) => {
+        (evidence::Finding::Absent, _) => Whereabouts::Absent,
+        (evidence::Finding::Planned, _) => Whereabouts::Planned,
+        (evidence::Finding::Over(running, ending), _) => Whereabouts::Over(running, ending),
+        (evidence::Finding::Starting, Some(held)) => Whereabouts::Starting(held),
+        (evidence::Finding::Runs(running), Some(held)) => Whereabouts::Runs(running, held),
+        (evidence::Finding::Doomed(running, ending), Some(held)) => {
             Whereabouts::Doomed(running, ending, held)
         }
-        (Finding::Bury(running, ending), _) => bury(task, folder, running, ending)?,
+        (evidence::Finding::Bury(running, ending), _) => bury(task, folder, running, ending)?,
         // These three are only found where the shim lives.
-        (Finding::Starting, None) => Whereabouts::Planned,
-        (Finding::Runs(running), None) => {
-            Whereabouts::Over(Some(running), ProcessEnding::default())
+        (evidence::Finding::Starting, None) => Whereabouts::Planned,
+        (evidence::Finding::Runs(running), None) => {
+            Whereabouts::Over(Some(running), notes::ProcessEnding::default())
         }
-        (Finding::Doomed(running, ending), None) => Whereabouts::Over(running, ending),
+        (evidence::Finding::Doomed(running, ending), None) => Whereabouts::Over(running, ending),
     })
 }
 
 /// Ends what a dead shim left, and writes the end down in its place.
 pub(super) fn bury(
     task: Id,
-    folder: &Folder,
-    running: Option<RunningProcess>,
-    ending: ProcessEnding,
+    folder: &folder::Folder,
+    running: Option<notes::RunningProcess>,
+    ending: notes::ProcessEnding,
 ) -> io::Result<Whereabouts> {
     let groups = folder.plan()?.read().map(|plan| plan.groups).unwrap_or_default();
     if let Some(running) = running.as_ref().filter(|running| boot::is_same(running)) {
@@ -111,8 +108,8 @@ pub(super) fn bury(
 /// Looks again whenever something changes, until the task is no longer starting.
 pub(super) async fn look_settled(
     task: Id,
-    folder: &Folder,
-    watches: &Watches,
+    folder: &folder::Folder,
+    watches: &watch::Watches,
 ) -> io::Result<Whereabouts> {
     loop {
         match look(task, folder).await? {
@@ -136,7 +133,11 @@ pub(super) async fn look_settled(
 }
 
 /// Waits until a task that is planned is so no longer.
-pub(super) async fn until_begun(task: Id, folder: &Folder, watches: &Watches) -> io::Result<()> {
+pub(super) async fn until_begun(
+    task: Id,
+    folder: &folder::Folder,
+    watches: &watch::Watches,
+) -> io::Result<()> {
     let mut watch = watches.watch(folder.path())?;
     while let Whereabouts::Planned = look(task, folder).await? {
         watch.changed().await?;
@@ -145,7 +146,7 @@ pub(super) async fn until_begun(task: Id, folder: &Folder, watches: &Watches) ->
 }
 
 /// The start, as runtimes tell it.
-pub(super) fn started(running: &RunningProcess) -> Started {
+pub(super) fn started(running: &notes::RunningProcess) -> Started {
     Started {
         container_ref: format!("process-{}", running.pid),
         pid: running.pid,
@@ -154,32 +155,32 @@ pub(super) fn started(running: &RunningProcess) -> Started {
 }
 
 /// The end, as runtimes tell it.
-pub(super) fn ended(ending: &ProcessEnding) -> TaskEnd {
+pub(super) fn ended(ending: &notes::ProcessEnding) -> TaskEnd {
     let cause = match ending.cause {
-        Cause::Itself | Cause::NotStarted => EndCause::Itself,
-        Cause::Asked => EndCause::Asked,
-        Cause::KilledOutside => EndCause::KilledOutside,
-        Cause::StoppedOutside => EndCause::StoppedOutside,
-        Cause::Reboot => EndCause::Reboot,
-        Cause::NotesDamaged => EndCause::NotesDamaged,
-        Cause::FolderRemoved => EndCause::RemovedOutside,
+        notes::Cause::Itself | notes::Cause::NotStarted => EndCause::Itself,
+        notes::Cause::Asked => EndCause::Asked,
+        notes::Cause::KilledOutside => EndCause::KilledOutside,
+        notes::Cause::StoppedOutside => EndCause::StoppedOutside,
+        notes::Cause::Reboot => EndCause::Reboot,
+        notes::Cause::NotesDamaged => EndCause::NotesDamaged,
+        notes::Cause::FolderRemoved => EndCause::RemovedOutside,
     };
     let error = match (ending.cause, Signal::try_from(ending.signal)) {
         _ if !ending.error.is_empty() => ending.error.clone(),
-        (Cause::KilledOutside, Ok(signal)) => {
+        (notes::Cause::KilledOutside, Ok(signal)) => {
             format!("killed by {signal}, which skep did not send")
         }
-        (Cause::StoppedOutside, _) => {
+        (notes::Cause::StoppedOutside, _) => {
             "somebody ended the shim that watched over it, and it with it".into()
         }
         (
-            Cause::Itself
-            | Cause::NotStarted
-            | Cause::Asked
-            | Cause::KilledOutside
-            | Cause::Reboot
-            | Cause::NotesDamaged
-            | Cause::FolderRemoved,
+            notes::Cause::Itself
+            | notes::Cause::NotStarted
+            | notes::Cause::Asked
+            | notes::Cause::KilledOutside
+            | notes::Cause::Reboot
+            | notes::Cause::NotesDamaged
+            | notes::Cause::FolderRemoved,
             _,
         ) => String::new(),
     };

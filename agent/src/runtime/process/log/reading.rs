@@ -3,10 +3,7 @@
 use super::entry::{LogFileEntry, parse};
 use crate::runtime::{
     LogItem, LogLine, LogQuery,
-    process::{
-        folder::{Folder, NoteFile},
-        watch::FolderWatch,
-    },
+    process::{folder, watch::FolderWatch},
 };
 use skep_proto::{Timestamp, v1::LogSource};
 use std::{
@@ -21,7 +18,7 @@ use std::{
 const CHUNK_BYTES: usize = 64 << 10;
 
 pub(super) struct LogFileReader {
-    folder: Folder,
+    folder: folder::Folder,
     query: LogQuery,
     watch: Option<FolderWatch>,
     /// Oldest first; the last one may still be written.
@@ -41,7 +38,7 @@ pub(super) struct LogFileReader {
 
 impl LogFileReader {
     pub(super) fn open(
-        folder: Folder,
+        folder: folder::Folder,
         query: LogQuery,
         watch: Option<FolderWatch>,
     ) -> io::Result<LogFileReader> {
@@ -164,7 +161,8 @@ impl LogFileReader {
         if self.over {
             return Ok(false);
         }
-        self.over = !self.folder.exists() || matches!(self.folder.ended()?, NoteFile::Read(_));
+        self.over =
+            !self.folder.exists() || matches!(self.folder.ended()?, folder::NoteFile::Read(_));
         match &mut self.watch {
             Some(watch) if !self.over => watch.changed().await?,
             Some(_) | None => {}
@@ -250,7 +248,7 @@ mod tests {
     #[test]
     fn half_a_line_waits_and_a_torn_one_is_passed_over() {
         let dir = tempfile::tempdir().unwrap();
-        let folder = Folder::new(dir.path().join("t"));
+        let folder = folder::Folder::new(dir.path().join("t"));
         folder.make(&ProcessPlan::default()).unwrap();
         std::fs::write(folder.log(), b"12 o half").unwrap();
         let mut reader = LogFileLines::open(&folder.log()).unwrap().unwrap();

@@ -8,20 +8,11 @@
 //! What a program inherits is settled here and nowhere else: nothing of the agent's own
 //! environment, limits of open files, OOM score or file mode mask reaches it by accident.
 
-use crate::runtime::process::{
-    folder::{Folder, NoteFile},
-    notes::{Account, ProcessLimit, ProcessPlan},
-    remains::{NODE_VARIABLE, TASK_VARIABLE},
-};
+use crate::runtime::process::{folder, notes, remains};
 use nix::{
-    errno::Errno,
-    sys::{
-        prctl::set_pdeathsig,
-        resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit},
-        signal::Signal,
-        stat::{Mode, umask},
-    },
-    unistd::{Gid, Uid, dup2_stdin, setgid, setgroups, setuid},
+    errno,
+    sys::{prctl, resource, signal, stat},
+    unistd,
 };
 use std::{
     ffi::OsString,
@@ -49,12 +40,12 @@ pub(super) fn arguments() -> Vec<OsString> {
 }
 
 /// The program with its arguments and environment.
-fn program(plan: &ProcessPlan) -> Command {
+fn program(plan: &notes::ProcessPlan) -> Command {
     let mut command = Command::new(&plan.program);
     command.arg0(&plan.arg0).args(&plan.surroundings.args).env_clear();
     command.envs(&plan.surroundings.env);
     // Last, so that no spec can hide a process of its task.
-    command.env(TASK_VARIABLE, &plan.task).env(NODE_VARIABLE, &plan.node);
+    command.env(remains::TASK_VARIABLE, &plan.task).env(remains::NODE_VARIABLE, &plan.node);
     command
 }
 
@@ -63,7 +54,7 @@ fn program(plan: &ProcessPlan) -> Command {
     clippy::wildcard_enum_match_arm,
     reason = "the system's list of errors is open; the others speak for themselves"
 )]
-pub(super) fn explain(plan: &ProcessPlan, error: &io::Error) -> io::Error {
+pub(super) fn explain(plan: &notes::ProcessPlan, error: &io::Error) -> io::Error {
     let program = plan.program.display();
     let message = match error.kind() {
         io::ErrorKind::NotFound if !plan.dir.is_dir() => {
@@ -80,7 +71,7 @@ pub(super) fn explain(plan: &ProcessPlan, error: &io::Error) -> io::Error {
 
 /// Prepares this process and becomes the program; returns only when that went wrong, after telling
 /// the shim.
-pub(super) fn launch(folder: &Folder) -> io::Result<()> {
+pub(super) fn launch(folder: &folder::Folder) -> io::Result<()> {
     // A copy that closes itself when the program begins; the program's own input is empty.
     let mut mouth = File::from(io::stdin().as_fd().try_clone_to_owned()?);
     let error = match become_program(folder) {
@@ -91,18 +82,20 @@ pub(super) fn launch(folder: &Folder) -> io::Result<()> {
     std::process::exit(127);
 }
 
-fn become_program(folder: &Folder) -> io::Result<std::convert::Infallible> {
+fn become_program(folder: &folder::Folder) -> io::Result<std::convert::Infallible> {
     let mut plan = match folder.plan()? {
-        NoteFile::Read(plan) => plan,
-        NoteFile::Absent => return Err(io::Error::other("the task's plan is gone")),
-        NoteFile::Damaged(message) => return Err(io::Error::other(message)),
+        folder::NoteFile::Read(plan) => plan,
+        folder::NoteFile::Absent => return Err(io::Error::other("the task's plan is gone")),
+        folder::NoteFile::Damaged(message) => return Err(io::Error::other(message)),
     };
     plan.surroundings = match folder.surroundings()? {
-        NoteFile::Read(surroundings) => surroundings,
-        NoteFile::Absent => return Err(io::Error::other("the task's program.json is gone")),
-        NoteFile::Damaged(message) => return Err(io::Error::other(message)),
+        folder::NoteFile::Read(surroundings) => surroundings,
+        folder::NoteFile::Absent => {
+            return Err(io::Error::other("the task's program.json is gone"));
+        }
+        folder::NoteFile::Damaged(message) => return Err(io::Error::other(message)),
     };
-    dup2_stdin(File::open("/dev/null")?)?;
+    unistd::dup2_stdin(File::open("/dev/null")?)?;
     for group in &plan.groups {
         fs::write(group.path.join("cgroup.procs"), "0").map_err(|error| {
             io::Error::other(format!("cannot enter {}: {error}", group.path.display()))
@@ -113,13 +106,13 @@ fn become_program(folder: &Folder) -> io::Result<std::convert::Infallible> {
     for limit in &plan.ulimits {
         set_limit(limit)?;
     }
-    umask(Mode::from_bits_truncate(FILE_MODE_MASK));
+    stat::umask(stat::Mode::from_bits_truncate(FILE_MODE_MASK));
     if let Some(account) = &plan.account {
         change_user(account)?;
     }
     // After the user, since the kernel forgets it when the user changes. When the shim is killed,
     // its program is not left alone.
-    set_pdeathsig(Signal::SIGKILL)?;
+    prctl::set_pdeathsig(signal::Signal::SIGKILL)?;
     std::env::set_current_dir(&plan.dir).map_err(|error| {
         io::Error::other(format!("cannot enter the folder {}: {error}", plan.dir.display()))
     })?;
@@ -138,51 +131,54 @@ fn set_oom_score(score: i64) -> io::Result<()> {
 }
 
 fn limit_open_files() -> io::Result<()> {
-    let set = |hard: u64| setrlimit(Resource::RLIMIT_NOFILE, OPEN_FILES_SOFT.min(hard), hard);
+    let set = |hard: u64| {
+        resource::setrlimit(resource::Resource::RLIMIT_NOFILE, OPEN_FILES_SOFT.min(hard), hard)
+    };
     match set(OPEN_FILES_HARD) {
-        Err(Errno::EPERM) => {
-            let (_, own) = getrlimit(Resource::RLIMIT_NOFILE)?;
+        Err(errno::Errno::EPERM) => {
+            let (_, own) = resource::getrlimit(resource::Resource::RLIMIT_NOFILE)?;
             Ok(set(own.min(OPEN_FILES_HARD))?)
         }
         other => Ok(other?),
     }
 }
 
-fn change_user(account: &Account) -> io::Result<()> {
-    let groups: Vec<Gid> = account.groups.iter().map(|gid| Gid::from_raw(*gid)).collect();
-    setgroups(&groups)?;
-    setgid(Gid::from_raw(account.gid))?;
-    setuid(Uid::from_raw(account.uid))?;
+fn change_user(account: &notes::Account) -> io::Result<()> {
+    let groups: Vec<unistd::Gid> =
+        account.groups.iter().map(|gid| unistd::Gid::from_raw(*gid)).collect();
+    unistd::setgroups(&groups)?;
+    unistd::setgid(unistd::Gid::from_raw(account.gid))?;
+    unistd::setuid(unistd::Uid::from_raw(account.uid))?;
     Ok(())
 }
 
-fn set_limit(limit: &ProcessLimit) -> io::Result<()> {
+fn set_limit(limit: &notes::ProcessLimit) -> io::Result<()> {
     let resource = resource(&limit.name)
         .ok_or_else(|| io::Error::other(format!("no limit {:?}", limit.name)))?;
-    let value = |value: i64| u64::try_from(value).unwrap_or(RLIM_INFINITY);
-    setrlimit(resource, value(limit.soft), value(limit.hard)).map_err(|error| {
+    let value = |value: i64| u64::try_from(value).unwrap_or(resource::RLIM_INFINITY);
+    resource::setrlimit(resource, value(limit.soft), value(limit.hard)).map_err(|error| {
         io::Error::other(format!("cannot set the limit {}: {}", limit.name, error.desc()))
     })
 }
 
 /// The limit of that name, in Docker's words.
-pub(crate) fn resource(name: &str) -> Option<Resource> {
+pub(crate) fn resource(name: &str) -> Option<resource::Resource> {
     Some(match name {
-        "core" => Resource::RLIMIT_CORE,
-        "cpu" => Resource::RLIMIT_CPU,
-        "data" => Resource::RLIMIT_DATA,
-        "fsize" => Resource::RLIMIT_FSIZE,
-        "locks" => Resource::RLIMIT_LOCKS,
-        "memlock" => Resource::RLIMIT_MEMLOCK,
-        "msgqueue" => Resource::RLIMIT_MSGQUEUE,
-        "nice" => Resource::RLIMIT_NICE,
-        "nofile" => Resource::RLIMIT_NOFILE,
-        "nproc" => Resource::RLIMIT_NPROC,
-        "rss" => Resource::RLIMIT_RSS,
-        "rtprio" => Resource::RLIMIT_RTPRIO,
-        "rttime" => Resource::RLIMIT_RTTIME,
-        "sigpending" => Resource::RLIMIT_SIGPENDING,
-        "stack" => Resource::RLIMIT_STACK,
+        "core" => resource::Resource::RLIMIT_CORE,
+        "cpu" => resource::Resource::RLIMIT_CPU,
+        "data" => resource::Resource::RLIMIT_DATA,
+        "fsize" => resource::Resource::RLIMIT_FSIZE,
+        "locks" => resource::Resource::RLIMIT_LOCKS,
+        "memlock" => resource::Resource::RLIMIT_MEMLOCK,
+        "msgqueue" => resource::Resource::RLIMIT_MSGQUEUE,
+        "nice" => resource::Resource::RLIMIT_NICE,
+        "nofile" => resource::Resource::RLIMIT_NOFILE,
+        "nproc" => resource::Resource::RLIMIT_NPROC,
+        "rss" => resource::Resource::RLIMIT_RSS,
+        "rtprio" => resource::Resource::RLIMIT_RTPRIO,
+        "rttime" => resource::Resource::RLIMIT_RTTIME,
+        "sigpending" => resource::Resource::RLIMIT_SIGPENDING,
+        "stack" => resource::Resource::RLIMIT_STACK,
         _ => return None,
     })
 }

@@ -6,27 +6,18 @@
 //! full loses lines, never the program. Lines are counted, so that readers are told how many they
 //! do not get.
 
-use crate::{
-    runtime::{
-        LOG_LINE_BYTES_MAX,
-        process::{folder::Folder, log},
-    },
-    wall::now_ns,
-};
-use nix::{
-    errno::Errno,
-    fcntl::{FcntlArg, OFlag, fcntl},
-};
+use crate::{runtime, wall::now_ns};
+use nix::{errno::Errno, fcntl};
+use runtime::process::{folder::Folder, log};
 use skep_proto::v1::LogSource;
+use std::os::{
+    fd::{self, AsFd},
+    unix::fs::OpenOptionsExt,
+};
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write},
-    os::{
-        fd::{AsFd, BorrowedFd, OwnedFd},
-        unix::fs::OpenOptionsExt,
-    },
-    path::PathBuf,
-    process::{ChildStderr, ChildStdout},
+    path, process,
 };
 
 /// Read at once from one stream; a program that writes faster waits, as it would for any pipe.
@@ -40,7 +31,7 @@ pub(super) struct ProgramOutput {
 }
 
 struct OutputPipe {
-    end: OwnedFd,
+    end: fd::OwnedFd,
     source: LogSource,
     /// The beginning of a line whose end has not come yet.
     rest: Vec<u8>,
@@ -50,15 +41,15 @@ impl ProgramOutput {
     pub(super) fn open(
         folder: &Folder,
         bytes_max: u64,
-        stdout: ChildStdout,
-        stderr: ChildStderr,
+        stdout: process::ChildStdout,
+        stderr: process::ChildStderr,
     ) -> io::Result<ProgramOutput> {
         let streams = vec![
             OutputPipe { end: stdout.into(), source: LogSource::Stdout, rest: Vec::new() },
             OutputPipe { end: stderr.into(), source: LogSource::Stderr, rest: Vec::new() },
         ];
         for stream in &streams {
-            fcntl(stream.end.as_fd(), FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+            fcntl::fcntl(stream.end.as_fd(), fcntl::FcntlArg::F_SETFL(fcntl::OFlag::O_NONBLOCK))?;
         }
         let sink = Sink {
             path: folder.log(),
@@ -73,7 +64,7 @@ impl ProgramOutput {
     }
 
     /// The pipes that something may still come from.
-    pub(super) fn open_ends(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+    pub(super) fn open_ends(&self) -> impl Iterator<Item = fd::BorrowedFd<'_>> {
         self.streams.iter().map(|stream| stream.end.as_fd())
     }
 
@@ -115,7 +106,7 @@ impl ProgramOutput {
 impl OutputPipe {
     fn split(&mut self, at: u64, mut bytes: &[u8], lines: &mut LineBatch) {
         while !bytes.is_empty() {
-            let room = LOG_LINE_BYTES_MAX - self.rest.len();
+            let room = runtime::LOG_LINE_BYTES_MAX - self.rest.len();
             let seen = &bytes[..bytes.len().min(room + 1)];
             match seen.iter().position(|byte| *byte == b'\n') {
                 Some(end) => {
@@ -145,8 +136,8 @@ impl OutputPipe {
 }
 
 struct Sink {
-    path: PathBuf,
-    aside: PathBuf,
+    path: path::PathBuf,
+    aside: path::PathBuf,
     bytes_max: u64,
     file: Option<File>,
     size: u64,
