@@ -443,7 +443,7 @@ async fn a_disk_that_hangs_ends_no_session_and_nothing_starts_that_could_be_forg
     assert_eq!(engine.running(), [], "the next agent would not know whose task it is");
     std::fs::remove_file(&draft).unwrap();
     disk.read_exact(&mut [0; 16_384]).unwrap();
-    until_reported(&mut line, &[(Id(1), TaskState::Running)]).await;
+    until_reported(&mut line, &[(Id(1), v1::TaskState::Running)]).await;
     let stored = IdentityFile::new(&folder.path().join("agent/agent")).read().unwrap().unwrap();
     assert_eq!(stored.node_id, Id(77));
     agent.stopped().await;
