@@ -39,7 +39,7 @@ use std::{process::ExitCode, time::Duration};
 #[command(
     after_help = "Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 no manager answers."
 )]
-pub struct Cli {
+pub(crate) struct Cli {
     #[command(flatten)]
     top: ReadArgs,
     #[command(subcommand)]
@@ -108,7 +108,7 @@ enum TopCommand {
 }
 
 /// Reads the command line and does what it says.
-pub fn main() -> ExitCode {
+pub(crate) fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return usage::tell(error),
@@ -117,7 +117,7 @@ pub fn main() -> ExitCode {
 }
 
 /// The process that stands between a task and the daemon.
-pub fn shim() -> ExitCode {
+pub(crate) fn shim() -> ExitCode {
     skep_agent::runtime::process::shim::main(std::env::args_os().skip(2))
 }
 

@@ -10,8 +10,8 @@ mod socket;
 mod state;
 mod telemetry;
 
-pub use advice::Advice;
-pub use settings::{AgentSettings, DaemonMode, DaemonSettings, NodeSettings};
+pub(crate) use advice::Advice;
+pub(crate) use settings::{AgentSettings, DaemonMode, DaemonSettings, NodeSettings};
 
 use anyhow::{Context, Result};
 use skep_gateway::manager;
@@ -31,7 +31,7 @@ const STOP_LIMIT: Duration = Duration::from_secs(15);
 const ENDED_AT_ONCE: i32 = 1;
 
 /// `skep daemon`: a manager and its own agent.
-pub fn run(settings: DaemonSettings) -> Result<()> {
+pub(crate) fn run(settings: DaemonSettings) -> Result<()> {
     let state = StateDir::hold(&settings.state_dir)?;
     on_runtime(settings.node.otlp_endpoint.clone(), async move |stop| {
         let runtime = node::runtime(&state, &settings.node)?;
@@ -68,7 +68,7 @@ pub fn run(settings: DaemonSettings) -> Result<()> {
 }
 
 /// `skep agent`: a worker alone.
-pub fn run_agent(settings: AgentSettings) -> Result<()> {
+pub(crate) fn run_agent(settings: AgentSettings) -> Result<()> {
     let state = StateDir::hold(&settings.state_dir)?;
     on_runtime(settings.node.otlp_endpoint.clone(), async move |stop| {
         let runtime = node::runtime(&state, &settings.node)?;
@@ -78,7 +78,7 @@ pub fn run_agent(settings: AgentSettings) -> Result<()> {
 }
 
 /// Cuts the history in a state folder where it stops being readable.
-pub fn recover(state_dir: &Path, loss: AcceptLoss) -> Result<Recovered> {
+pub(crate) fn recover(state_dir: &Path, loss: AcceptLoss) -> Result<Recovered> {
     let state = StateDir::hold(state_dir)?;
     Ok(manager::recover(state.path(), loss)?)
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 row_index!(
     /// A node's index in its table.
-    NodeIdx
+    pub NodeIdx
 );
 
 /// One machine.

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 row_index!(
     /// A service's index in its table.
-    ServiceIdx
+    pub ServiceIdx
 );
 
 /// One spec that tasks refer to.

@@ -156,10 +156,10 @@ impl<P: RowIndex, R: Row> Table<P, R> {
 /// Declares an index type.
 #[macro_export]
 macro_rules! row_index {
-    ($(#[$doc:meta])* $name:ident) => {
+    ($(#[$doc:meta])* $vis:vis $name:ident) => {
         $(#[$doc])*
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-        pub struct $name(pub u32);
+        $vis struct $name(pub u32);
         impl $crate::table::RowIndex for $name {
             fn new(index: u32) -> Self {
                 $name(index)

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 row_index!(
     /// A task's index in its table.
-    TaskIdx
+    pub TaskIdx
 );
 
 /// What an agent told beside the state.

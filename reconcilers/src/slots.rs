@@ -18,12 +18,12 @@ pub(crate) struct Slot<'a> {
 
 impl Slot<'_> {
     /// Whether one of its tasks was seen running and has not ended.
-    pub fn is_running(&self) -> bool {
+    pub(crate) fn is_running(&self) -> bool {
         self.tasks.iter().any(|(_, task)| task.state == TaskState::Running)
     }
 
     /// Where its only task is.
-    pub fn node(&self) -> Option<NodeIdx> {
+    pub(crate) fn node(&self) -> Option<NodeIdx> {
         match self.tasks.as_slice() {
             [(_, only)] => only.node,
             [] | [_, _, ..] => None,

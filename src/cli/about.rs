@@ -13,7 +13,7 @@ use std::path::PathBuf;
 
 /// `skep version`
 #[derive(Args)]
-pub struct Version {
+pub(super) struct Version {
     /// table or json
     #[arg(long, value_name = "FORMAT")]
     format: Option<String>,
@@ -21,14 +21,14 @@ pub struct Version {
 
 /// `skep completions`
 #[derive(Args)]
-pub struct Completions {
+pub(super) struct Completions {
     /// Which shell
     shell: Shell,
 }
 
 /// `skep man`
 #[derive(Args)]
-pub struct Man {
+pub(super) struct Man {
     /// Where the pages go; made if it is not there
     dir: PathBuf,
 }

@@ -7,14 +7,14 @@ use clap::Args;
 /// Whatever follows the name of such a command.
 #[derive(Args)]
 #[command(disable_help_flag = true)]
-pub struct Absent {
+pub(super) struct Absent {
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     _rest: Vec<String>,
 }
 
 /// What an absent command is called, and what to use instead.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Docker {
+pub(super) enum Docker {
     /// `docker ps`
     Ps,
     /// `docker logs`
@@ -45,7 +45,7 @@ const ONE_MANAGER: &str = "this cluster has one manager; start further workers w
 
 impl Docker {
     /// The refusal.
-    pub fn refuse(self) -> CliResult {
+    pub(super) fn refuse(self) -> CliResult {
         let (name, instead) = self.name_and_substitute();
         Err(CliError::usage(format!("{name} is not supported yet")).hint(instead))
     }

@@ -5,7 +5,7 @@
 //! takes only those that mean something to it; one that is given and cannot be meant is refused
 //! before anybody is asked.
 
-pub use super::style::{InspectStyle, ListStyle};
+pub(super) use super::style::{InspectStyle, ListStyle};
 use super::{
     fail::{CliError, CliResult},
     parse::{self, Understood},
@@ -16,13 +16,13 @@ use skep_proto::v1::{Moment, moment};
 use std::path::PathBuf;
 
 /// Where clients look for the manager when nobody says otherwise.
-pub const DEFAULT_SOCKET: &str = "/run/skep/skep.sock";
+pub(super) const DEFAULT_SOCKET: &str = "/run/skep/skep.sock";
 /// The variable that names the manager's socket.
-pub const HOST_VARIABLE: &str = "SKEP_HOST";
+pub(super) const HOST_VARIABLE: &str = "SKEP_HOST";
 
 /// Which running manager is asked.
 #[derive(Args, Clone, Debug, Default)]
-pub struct Host {
+pub(super) struct Host {
     /// Socket of the manager [env: SKEP_HOST] [default: unix:///run/skep/skep.sock]
     #[arg(long, value_name = "unix://SOCK", value_parser = parse::socket)]
     pub host: Option<PathBuf>,
@@ -30,7 +30,7 @@ pub struct Host {
 
 /// Which manager is read: one that runs, or the folder of one that is stopped.
 #[derive(Args, Clone, Debug, Default)]
-pub struct SourceArgs {
+pub(super) struct SourceArgs {
     #[command(flatten)]
     pub host: Host,
     /// Read the state folder of a manager that is stopped, instead of asking one
@@ -40,7 +40,7 @@ pub struct SourceArgs {
 
 /// Which manager is read, and at which moment of its history.
 #[derive(Args, Clone, Debug, Default)]
-pub struct ReadArgs {
+pub(super) struct ReadArgs {
     #[command(flatten)]
     pub source: SourceArgs,
     /// Show what was true then: a revision, a time (local unless it names its zone), or so long ago
@@ -51,7 +51,7 @@ pub struct ReadArgs {
 
 /// What every command that changes something takes.
 #[derive(Args, Clone, Debug, Default)]
-pub struct ChangeArgs {
+pub(super) struct ChangeArgs {
     #[command(flatten)]
     pub host: Host,
     /// Why it is done; kept in the record
@@ -61,11 +61,11 @@ pub struct ChangeArgs {
 
 /// What was said before the command's name.
 #[derive(Clone, Debug, Default)]
-pub struct Top(pub ReadArgs);
+pub(super) struct Top(pub ReadArgs);
 
 /// What a command reads from, all of it decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ManagerAddress {
+pub(super) enum ManagerAddress {
     /// A manager behind this socket.
     Socket(PathBuf),
     /// The folder of a stopped one.
@@ -74,7 +74,7 @@ pub enum ManagerAddress {
 
 impl Top {
     /// The socket for a command that changes something, or that is about now.
-    pub fn host(&self, own: &Host) -> CliResult<ManagerAddress> {
+    pub(super) fn host(&self, own: &Host) -> CliResult<ManagerAddress> {
         self.no_moment()?;
         if self.0.source.state_dir.is_some() {
             return Err(CliError::usage(
@@ -86,19 +86,19 @@ impl Top {
     }
 
     /// Socket or folder for a command that reads what is true now.
-    pub fn source(&self, own: &SourceArgs) -> CliResult<ManagerAddress> {
+    pub(super) fn source(&self, own: &SourceArgs) -> CliResult<ManagerAddress> {
         self.no_moment()?;
         self.target(own)
     }
 
     /// Socket or folder, and the moment.
-    pub fn read(&self, own: &ReadArgs) -> CliResult<(ManagerAddress, Option<Moment>)> {
+    pub(super) fn read(&self, own: &ReadArgs) -> CliResult<(ManagerAddress, Option<Moment>)> {
         let target = self.target(&own.source)?;
         Ok((target, own.at.as_ref().or(self.0.at.as_ref()).map(meant)))
     }
 
     /// Refuses all of it, for commands that ask nobody.
-    pub fn nothing(&self) -> CliResult {
+    pub(super) fn nothing(&self) -> CliResult {
         let top = &self.0;
         if top.at.is_some() || top.source.state_dir.is_some() || top.source.host.host.is_some() {
             return Err(CliError::usage(
@@ -130,7 +130,7 @@ impl Top {
 }
 
 /// The moment that was written; how it was read is said where that is in doubt.
-pub fn meant(at: &Understood<moment::Moment>) -> Moment {
+pub(super) fn meant(at: &Understood<moment::Moment>) -> Moment {
     at.note.iter().for_each(|note| talk(&format!("note: {note}")));
     Moment { moment: Some(at.value) }
 }

@@ -8,7 +8,7 @@ mod attempts;
 mod probe;
 mod submit;
 
-pub use submit::{Failures, Submitter};
+pub(super) use submit::{Failures, Submitter};
 
 use super::{args, fail, now, show};
 use hyper_util::rt::TokioIo;
@@ -37,13 +37,13 @@ const SIGN_OF_LIFE_MAX: Duration = Duration::from_secs(20);
 
 /// A manager that answers.
 #[derive(Clone)]
-pub struct ManagerClient {
+pub(super) struct ManagerClient {
     channel: Channel,
 }
 
 impl ManagerClient {
     /// Reaches for the manager; the error says what is wrong with the way there.
-    pub async fn connect(target: &args::ManagerAddress) -> fail::CliResult<ManagerClient> {
+    pub(super) async fn connect(target: &args::ManagerAddress) -> fail::CliResult<ManagerClient> {
         let channel = match target {
             args::ManagerAddress::Socket(path) => by_socket(path).await?,
             args::ManagerAddress::Folder(dir) => by_folder(dir).await?,
@@ -52,7 +52,7 @@ impl ManagerClient {
     }
 
     /// The manager that a read asks, and the moment that it asks about.
-    pub async fn for_read(
+    pub(super) async fn for_read(
         top: &args::Top,
         own: &args::ReadArgs,
     ) -> fail::CliResult<(ManagerClient, Option<Moment>)> {
@@ -66,7 +66,7 @@ impl ManagerClient {
 
     /// Refuses a time that has not come yet. The log's clock may be ahead of this machine's, then
     /// its time counts.
-    pub async fn refuse_future(&self, moment: &Moment) -> fail::CliResult {
+    pub(super) async fn refuse_future(&self, moment: &Moment) -> fail::CliResult {
         let Some(moment::Moment::TimeAt(at)) = moment.moment else { return Ok(()) };
         if at <= now().0 {
             return Ok(());
@@ -84,22 +84,22 @@ impl ManagerClient {
     }
 
     /// Queries and commands.
-    pub fn control(&self) -> ControlClient<Channel> {
+    pub(super) fn control(&self) -> ControlClient<Channel> {
         ControlClient::new(self.channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX)
     }
 
     /// What happened.
-    pub fn history(&self) -> HistoryClient<Channel> {
+    pub(super) fn history(&self) -> HistoryClient<Channel> {
         HistoryClient::new(self.channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX)
     }
 
     /// What tasks say.
-    pub fn logs(&self) -> LogsClient<Channel> {
+    pub(super) fn logs(&self) -> LogsClient<Channel> {
         LogsClient::new(self.channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX)
     }
 
     /// The newest revision at a moment.
-    pub async fn revision_at(&self, moment: Moment) -> fail::CliResult<u64> {
+    pub(super) async fn revision_at(&self, moment: Moment) -> fail::CliResult<u64> {
         if let Some(moment::Moment::Revision(revision)) = moment.moment {
             return Ok(revision);
         }
@@ -109,7 +109,7 @@ impl ManagerClient {
     }
 
     /// A numberer of commands: one for all that a run of the program submits.
-    pub async fn submitter(&self, reason: Option<&str>) -> fail::CliResult<Submitter> {
+    pub(super) async fn submitter(&self, reason: Option<&str>) -> fail::CliResult<Submitter> {
         let version = env!("CARGO_PKG_VERSION").to_owned();
         let reply =
             self.control().greet(GreetRequest { client_version: version }).await?.into_inner();

@@ -9,7 +9,7 @@ use std::{error::Error, fmt, process::ExitCode, sync::Arc};
 
 /// How a command that did not succeed ends.
 #[derive(Clone, Debug)]
-pub struct CliError {
+pub(super) struct CliError {
     kind: FailureKind,
     code: RefusalCode,
     message: String,
@@ -31,7 +31,7 @@ enum FailureKind {
 }
 
 /// A command's outcome.
-pub type CliResult<T = ()> = Result<T, CliError>;
+pub(super) type CliResult<T = ()> = Result<T, CliError>;
 
 impl CliError {
     fn new(kind: FailureKind, message: impl Into<String>) -> CliError {
@@ -40,56 +40,56 @@ impl CliError {
     }
 
     /// The cluster refused, or the thing failed: exit code 1.
-    pub fn refused(message: impl Into<String>) -> CliError {
+    pub(super) fn refused(message: impl Into<String>) -> CliError {
         CliError::new(FailureKind::Refused, message)
     }
 
     /// The command line is wrong: exit code 2.
-    pub fn usage(message: impl Into<String>) -> CliError {
+    pub(super) fn usage(message: impl Into<String>) -> CliError {
         CliError::new(FailureKind::Usage, message)
     }
 
     /// No manager can be reached, or it went away before it had answered: exit code 3.
-    pub fn unreachable(message: impl Into<String>) -> CliError {
+    pub(super) fn unreachable(message: impl Into<String>) -> CliError {
         CliError::new(FailureKind::Unreachable, message)
     }
 
     /// The next step, for people.
-    pub fn hint(mut self, hint: impl Into<String>) -> CliError {
+    pub(super) fn hint(mut self, hint: impl Into<String>) -> CliError {
         self.hint = hint.into();
         self
     }
 
     /// What caused it. It is kept for those who look for a fault of the program (`SKEP_LOG=debug`),
     /// since the words of libraries and systems help nobody else.
-    pub fn caused_by(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> CliError {
+    pub(super) fn caused_by(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> CliError {
         self.source = Some(Arc::from(source.into()));
         self
     }
 
     /// Whether the manager could not be reached.
-    pub fn is_unreachable(&self) -> bool {
+    pub(super) fn is_unreachable(&self) -> bool {
         self.kind == FailureKind::Unreachable
     }
 
     /// Whether nobody reads what the command says. The command's work goes on all the same.
-    pub fn is_unheard(&self) -> bool {
+    pub(super) fn is_unheard(&self) -> bool {
         self.kind == FailureKind::Unheard
     }
 
     /// Why the manager refused; unspecified for what it did not refuse.
-    pub fn code(&self) -> RefusalCode {
+    pub(super) fn code(&self) -> RefusalCode {
         self.code
     }
 
     /// What is said, without `error:`.
     #[cfg(test)]
-    pub fn message(&self) -> &str {
+    pub(super) fn message(&self) -> &str {
         &self.message
     }
 
     /// Says it on the standard error and gives the exit code.
-    pub fn tell(&self) -> ExitCode {
+    pub(super) fn tell(&self) -> ExitCode {
         if !self.is_unheard() {
             talk(&self.to_string());
             if std::env::var("SKEP_LOG")
@@ -152,7 +152,7 @@ impl From<Refused> for CliError {
 }
 
 /// The system's words for an error, without the number that the standard library adds.
-pub fn reason(error: &std::io::Error) -> String {
+pub(super) fn reason(error: &std::io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or_default().to_lowercase()
 }

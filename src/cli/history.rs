@@ -1,8 +1,8 @@
 //! Looking back: what happened, what changed, and why.
 
-pub mod diff;
-pub mod log;
-pub mod why;
+pub(super) mod diff;
+pub(super) mod log;
+pub(super) mod why;
 
 use super::show::{local_time, untrusted::one_line};
 use skep_proto::{author, v1::LogRecord};

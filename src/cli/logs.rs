@@ -23,7 +23,7 @@ use skep_proto::{
 };
 /// Flags of both `service logs` and `task logs`.
 #[derive(Args)]
-pub struct Flags {
+pub(super) struct Flags {
     /// Go on with new lines as they come
     #[arg(short, long)]
     follow: bool,
@@ -58,7 +58,7 @@ pub struct Flags {
 
 /// `skep service logs`
 #[derive(Args)]
-pub struct ServiceLogs {
+pub(super) struct ServiceLogs {
     /// Services by name or id, or tasks by id
     #[arg(value_name = "SERVICE|TASK", required = true)]
     names: Vec<String>,
@@ -68,7 +68,7 @@ pub struct ServiceLogs {
 
 /// `skep task logs`
 #[derive(Args)]
-pub struct TaskLogs {
+pub(super) struct TaskLogs {
     /// Tasks by id, the beginning of an id, or name (web.1)
     #[arg(value_name = "TASK", required = true)]
     names: Vec<String>,
@@ -84,7 +84,7 @@ fn parse_tail(text: &str) -> Result<TailLines, String> {
     parse::tail(text).map(TailLines)
 }
 
-pub async fn of_services(top: &Top, args: ServiceLogs) -> CliResult {
+pub(super) async fn of_services(top: &Top, args: ServiceLogs) -> CliResult {
     let plan = LineFormat::new(&args.flags)?;
     let (manager, mut request, moment) = prepare(top, &args.flags).await?;
     for name in args.names {
@@ -108,7 +108,7 @@ pub async fn of_services(top: &Top, args: ServiceLogs) -> CliResult {
     stream(&manager, request, &plan).await
 }
 
-pub async fn of_tasks(top: &Top, args: TaskLogs) -> CliResult {
+pub(super) async fn of_tasks(top: &Top, args: TaskLogs) -> CliResult {
     let plan = LineFormat::new(&args.flags)?;
     let (manager, mut request, _) = prepare(top, &args.flags).await?;
     request.tasks = args.names;

@@ -17,7 +17,7 @@ use skep_proto::{Id, json, v1};
 
 /// `skep node …`
 #[derive(Subcommand)]
-pub enum NodeCommand {
+pub(super) enum NodeCommand {
     /// List nodes
     #[command(visible_alias = "list")]
     Ls(NodeLs),
@@ -44,7 +44,7 @@ pub enum NodeCommand {
 
 /// `skep node ls`
 #[derive(Args)]
-pub struct NodeLs {
+pub(super) struct NodeLs {
     #[command(flatten)]
     read: ReadArgs,
     #[command(flatten)]
@@ -53,7 +53,7 @@ pub struct NodeLs {
 
 /// `skep node ps`
 #[derive(Args)]
-pub struct NodePs {
+pub(super) struct NodePs {
     /// Nodes by name, id or the beginning of an id; `self` is the manager's own
     #[arg(value_name = "NODE", default_value = "self")]
     nodes: Vec<String>,
@@ -65,7 +65,7 @@ pub struct NodePs {
 
 /// `skep node inspect`
 #[derive(Args)]
-pub struct NodeInspect {
+pub(super) struct NodeInspect {
     /// Nodes by name, id or the beginning of an id; `self` is the manager's own
     #[arg(value_name = "NODE", required = true)]
     nodes: Vec<String>,

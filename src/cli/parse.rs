@@ -13,19 +13,19 @@ mod shell;
 mod size;
 mod time;
 
-pub use duration::{duration, duration_ns};
-pub use env::{ENV_FILE_BYTES_MAX, last_of_each, name as env_name};
-pub use mount::mount;
-pub use port::{port, port_removal};
-pub use shell::{ShellWords, shell_words};
-pub use size::{cpus, memory};
-pub use time::{Understood, in_zone};
+pub(super) use duration::{duration, duration_ns};
+pub(super) use env::{ENV_FILE_BYTES_MAX, last_of_each, name as env_name};
+pub(super) use mount::mount;
+pub(super) use port::{port, port_removal};
+pub(super) use shell::{ShellWords, shell_words};
+pub(super) use size::{cpus, memory};
+pub(super) use time::{Understood, in_zone};
 
 use skep_proto::{Timestamp, constraint::Constraint, v1::moment::Moment};
 use std::path::PathBuf;
 
 /// `unix:///run/skep/skep.sock`, or the path alone.
-pub fn socket(text: &str) -> Result<PathBuf, String> {
+pub(super) fn socket(text: &str) -> Result<PathBuf, String> {
     let path = text.strip_prefix("unix://").unwrap_or(text);
     if path.contains("://") {
         return Err("it is no unix socket; write unix:///path/to/socket".into());
@@ -38,20 +38,20 @@ pub fn socket(text: &str) -> Result<PathBuf, String> {
 }
 
 /// A revision, a time, or so long ago; times without a zone are this machine's.
-pub fn moment(text: &str) -> Result<Understood<Moment>, String> {
+pub(super) fn moment(text: &str) -> Result<Understood<Moment>, String> {
     time::moment(text, &jiff::tz::TimeZone::system())
 }
 
 /// The bound of what is wanted, in nanoseconds since 1970; how it was read is said if that is in
 /// doubt.
-pub fn since(text: &str, now: Timestamp) -> Result<u64, String> {
+pub(super) fn since(text: &str, now: Timestamp) -> Result<u64, String> {
     let read = time::since(text, now, &jiff::tz::TimeZone::system())?;
     read.note.iter().for_each(|note| super::show::talk(&format!("note: {note}")));
     Ok(read.value)
 }
 
 /// `KEY=VALUE`, or `KEY` alone for an empty value.
-pub fn label(text: &str) -> Result<(String, String), String> {
+pub(super) fn label(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').unwrap_or((text, ""));
     if key.trim().is_empty() {
         return Err("the key is missing; write KEY=VALUE".into());
@@ -60,12 +60,12 @@ pub fn label(text: &str) -> Result<(String, String), String> {
 }
 
 /// `NAME=VALUE`; a `NAME` alone takes the value that this command has in its own environment.
-pub fn env(text: &str) -> Result<String, String> {
+pub(super) fn env(text: &str) -> Result<String, String> {
     env::variable(text, &own_environment)
 }
 
 /// The variables of an `--env-file`.
-pub fn env_file(bytes: &[u8]) -> Result<Vec<String>, String> {
+pub(super) fn env_file(bytes: &[u8]) -> Result<Vec<String>, String> {
     env::file(bytes, &own_environment)
 }
 
@@ -74,14 +74,14 @@ fn own_environment(name: &str) -> Option<String> {
 }
 
 /// A placement constraint, checked; kept as it was written.
-pub fn constraint(text: &str) -> Result<String, String> {
+pub(super) fn constraint(text: &str) -> Result<String, String> {
     Constraint::parse(text)
         .map(|_| text.to_owned())
         .map_err(|error| format!("{error}; {}", error.hint()))
 }
 
 /// One of the networks that every node has by itself.
-pub fn network(text: &str) -> Result<String, String> {
+pub(super) fn network(text: &str) -> Result<String, String> {
     match text {
         "host" | "none" | "bridge" => Ok(text.to_owned()),
         _ => Err("networks of the cluster are not supported yet; use host, none or bridge".into()),
@@ -89,7 +89,7 @@ pub fn network(text: &str) -> Result<String, String> {
 }
 
 /// `SERVICE=REPLICAS`.
-pub fn scale(text: &str) -> Result<(String, u64), String> {
+pub(super) fn scale(text: &str) -> Result<(String, u64), String> {
     let (service, replicas) =
         text.split_once('=').ok_or("the number of replicas is missing; write SERVICE=REPLICAS")?;
     if service.is_empty() {
@@ -102,7 +102,7 @@ pub fn scale(text: &str) -> Result<(String, u64), String> {
 }
 
 /// A number of things, from zero on.
-pub fn count<T: std::str::FromStr>(text: &str) -> Result<T, String> {
+pub(super) fn count<T: std::str::FromStr>(text: &str) -> Result<T, String> {
     let is_whole = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     match (text.parse(), is_whole) {
         (Ok(count), true) => Ok(count),
@@ -112,7 +112,7 @@ pub fn count<T: std::str::FromStr>(text: &str) -> Result<T, String> {
 }
 
 /// How many of the last lines: a number, or `all`.
-pub fn tail(text: &str) -> Result<Option<u64>, String> {
+pub(super) fn tail(text: &str) -> Result<Option<u64>, String> {
     if text == "all" {
         return Ok(None);
     }

@@ -17,7 +17,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 /// What runs a node's tasks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
-pub enum RuntimeChoice {
+pub(super) enum RuntimeChoice {
     /// Containers on a Docker engine
     Docker,
     /// Plain processes of this machine, without isolation
@@ -26,7 +26,7 @@ pub enum RuntimeChoice {
 
 /// Flags of every node.
 #[derive(Args, Clone, Debug)]
-pub struct NodeArgs {
+pub(super) struct NodeArgs {
     /// What runs tasks; chosen at the first start and kept [default: docker]
     #[arg(long, value_enum, value_name = "docker|process")]
     pub runtime: Option<RuntimeChoice>,
@@ -52,7 +52,7 @@ pub struct NodeArgs {
 
 /// `skep daemon`
 #[derive(Args, Clone, Debug)]
-pub struct DaemonArgs {
+pub(super) struct DaemonArgs {
     /// Folder of the node's state; made at the first start, locked while the daemon runs
     #[arg(long, value_name = "DIR", default_value = "/var/lib/skep")]
     pub state_dir: PathBuf,
@@ -74,7 +74,7 @@ pub struct DaemonArgs {
 
 /// `skep agent`
 #[derive(Args, Clone, Debug)]
-pub struct AgentArgs {
+pub(super) struct AgentArgs {
     /// Socket of the manager
     #[arg(long, value_name = "unix://SOCK", value_parser = parse::socket, default_value = DEFAULT_SOCKET)]
     pub manager: PathBuf,
@@ -87,7 +87,7 @@ pub struct AgentArgs {
 
 /// `skep recover`
 #[derive(Args, Clone, Debug)]
-pub struct RecoverArgs {
+pub(super) struct RecoverArgs {
     /// State folder of the stopped manager
     #[arg(long, value_name = "DIR", default_value = "/var/lib/skep")]
     pub state_dir: PathBuf,

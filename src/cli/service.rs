@@ -30,7 +30,7 @@ use skep_proto::{
 
 /// `skep service …`
 #[derive(Subcommand)]
-pub enum ServiceCommand {
+pub(super) enum ServiceCommand {
     /// Create a service and wait until it runs
     Create(Box<create::Create>),
     /// List services
@@ -55,7 +55,7 @@ pub enum ServiceCommand {
 
 /// `skep service ls`
 #[derive(Args)]
-pub struct ServiceLs {
+pub(super) struct ServiceLs {
     #[command(flatten)]
     read: ReadArgs,
     #[command(flatten)]
@@ -64,7 +64,7 @@ pub struct ServiceLs {
 
 /// `skep service ps`
 #[derive(Args)]
-pub struct ServicePs {
+pub(super) struct ServicePs {
     /// Services by name, id or the beginning of an id
     #[arg(value_name = "SERVICE", required = true)]
     services: Vec<String>,
@@ -76,7 +76,7 @@ pub struct ServicePs {
 
 /// `skep service inspect`
 #[derive(Args)]
-pub struct ServiceInspect {
+pub(super) struct ServiceInspect {
     /// Services by name, id or the beginning of an id
     #[arg(value_name = "SERVICE", required = true)]
     services: Vec<String>,
@@ -88,7 +88,7 @@ pub struct ServiceInspect {
 
 /// `skep service rm`
 #[derive(Args)]
-pub struct ServiceRm {
+pub(super) struct ServiceRm {
     /// Services by name, id or the beginning of an id
     #[arg(value_name = "SERVICE", required = true)]
     services: Vec<String>,

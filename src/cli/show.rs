@@ -9,13 +9,15 @@ mod stderr;
 mod tell;
 mod template;
 mod text;
-pub mod untrusted;
+pub(super) mod untrusted;
 
-pub use phrases::{ago, bytes_size, duration_text, local_time, quoted, short_id, title, truncated};
-pub use stderr::{can_draw, talk, write_raw_stderr};
-pub use tell::{Form, say, say_json, write_raw};
-pub use template::Template;
-pub use text::{grid, pairs};
+pub(super) use phrases::{
+    ago, bytes_size, duration_text, local_time, quoted, short_id, title, truncated,
+};
+pub(super) use stderr::{can_draw, talk, write_raw_stderr};
+pub(super) use tell::{Form, say, say_json, write_raw};
+pub(super) use template::Template;
+pub(super) use text::{grid, pairs};
 
 use super::{
     fail::{CliError, CliResult},
@@ -26,7 +28,7 @@ use skep_proto::v1::Filter;
 
 /// What a list consists of.
 #[derive(Clone, Copy, Debug)]
-pub struct TableLayout {
+pub(super) struct TableLayout {
     /// The schema's name of what a row is.
     pub message: &'static str,
     /// Docker's field name and the table's heading; without a heading it is for templates alone.
@@ -37,7 +39,7 @@ pub struct TableLayout {
 
 /// One thing in a list.
 #[derive(Clone, Debug, PartialEq)]
-pub struct TableRow {
+pub(super) struct TableRow {
     /// Printed by `-q`.
     pub id: String,
     /// Follows the first cell in tables alone: Docker's ` *` for the node that was asked.
@@ -50,7 +52,7 @@ pub struct TableRow {
 
 /// How a list will be shown.
 #[derive(Clone, Debug, PartialEq)]
-pub enum TableFormat {
+pub(super) enum TableFormat {
     /// Docker's columns.
     Table,
     /// One array of messages.
@@ -65,7 +67,7 @@ pub enum TableFormat {
 
 impl TableLayout {
     /// Reads `--format` and `-q` against this listing.
-    pub fn look(&self, style: &ListStyle) -> CliResult<TableFormat> {
+    pub(super) fn look(&self, style: &ListStyle) -> CliResult<TableFormat> {
         if style.quiet {
             return Ok(TableFormat::Ids);
         }
@@ -80,7 +82,7 @@ impl TableLayout {
     }
 
     /// Reads `--filter`: one [`Filter`] a key, with all its values.
-    pub fn filters(&self, style: &ListStyle) -> CliResult<Vec<Filter>> {
+    pub(super) fn filters(&self, style: &ListStyle) -> CliResult<Vec<Filter>> {
         let mut filters: Vec<Filter> = Vec::new();
         for text in &style.filter {
             let (key, value) = text.split_once('=').ok_or_else(|| {
@@ -102,13 +104,13 @@ impl TableLayout {
     }
 
     /// Shows the rows on the standard output.
-    pub fn print(&self, look: &TableFormat, rows: &[TableRow]) -> CliResult {
+    pub(super) fn print(&self, look: &TableFormat, rows: &[TableRow]) -> CliResult {
         let text = self.text(look, rows);
         if text.is_empty() { Ok(()) } else { say(&text) }
     }
 
     /// What [`TableLayout::print`] shows, without the last line's end.
-    pub fn text(&self, look: &TableFormat, rows: &[TableRow]) -> String {
+    pub(super) fn text(&self, look: &TableFormat, rows: &[TableRow]) -> String {
         match look {
             TableFormat::Ids => lines(rows.iter().map(|row| row.id.clone())),
             TableFormat::Json => {
@@ -138,7 +140,7 @@ impl TableLayout {
 
 /// How single objects will be shown.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Inspection {
+pub(super) enum Inspection {
     /// One array of messages.
     Json,
     /// For people.
@@ -149,7 +151,7 @@ pub enum Inspection {
 
 impl Inspection {
     /// Reads `--format` and `--pretty` for objects of one message.
-    pub fn look(style: &InspectStyle, listing: &TableLayout) -> CliResult<Inspection> {
+    pub(super) fn look(style: &InspectStyle, listing: &TableLayout) -> CliResult<Inspection> {
         match style.format.as_deref() {
             _ if style.pretty => Ok(Inspection::Pretty),
             None | Some("json") => Ok(Inspection::Json),
@@ -159,7 +161,7 @@ impl Inspection {
     }
 
     /// Shows the objects; `pretty` writes one for people.
-    pub fn print(&self, rows: &[TableRow], pretty: impl Fn(usize) -> String) -> CliResult {
+    pub(super) fn print(&self, rows: &[TableRow], pretty: impl Fn(usize) -> String) -> CliResult {
         match self {
             Inspection::Json => {
                 say_json(&Value::Array(rows.iter().map(|row| row.json.clone()).collect()))
@@ -182,7 +184,7 @@ fn lines(all: impl Iterator<Item = String>) -> String {
 
 /// How a single answer that is no list is shown.
 #[derive(Clone, Debug, PartialEq)]
-pub enum AnswerFormat {
+pub(super) enum AnswerFormat {
     /// For people.
     Text,
     /// The message.
@@ -193,7 +195,7 @@ pub enum AnswerFormat {
 
 impl AnswerFormat {
     /// Reads `--format` for a message of the schema.
-    pub fn look(format: Option<&str>, message: &'static str) -> CliResult<AnswerFormat> {
+    pub(super) fn look(format: Option<&str>, message: &'static str) -> CliResult<AnswerFormat> {
         match format {
             None | Some("table") => Ok(AnswerFormat::Text),
             Some("json") => Ok(AnswerFormat::Json),

@@ -17,7 +17,7 @@ use skep_proto::{
 
 /// `skep status`
 #[derive(Args)]
-pub struct StatusArgs {
+pub(super) struct StatusArgs {
     /// table, json, or a template such as '{{.Revision}}'
     #[arg(long, value_name = "FORMAT")]
     format: Option<String>,
@@ -28,7 +28,7 @@ pub struct StatusArgs {
 /// `skep doctor`
 #[derive(Args)]
 #[command(after_help = "Exit code 1 when there is a problem; warnings alone are 0.")]
-pub struct Doctor {
+pub(super) struct Doctor {
     /// table, json, or a template
     #[arg(long, value_name = "FORMAT")]
     format: Option<String>,

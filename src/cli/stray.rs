@@ -15,7 +15,7 @@ use skep_proto::{
 
 /// `skep stray …`
 #[derive(Subcommand)]
-pub enum StrayCommand {
+pub(super) enum StrayCommand {
     /// List tasks that the history does not know
     #[command(visible_alias = "list")]
     Ls(StrayLs),
@@ -26,7 +26,7 @@ pub enum StrayCommand {
 
 /// `skep stray ls`
 #[derive(Args)]
-pub struct StrayLs {
+pub(super) struct StrayLs {
     #[command(flatten)]
     read: ReadArgs,
     #[command(flatten)]
@@ -35,7 +35,7 @@ pub struct StrayLs {
 
 /// `skep stray rm`
 #[derive(Args)]
-pub struct StrayRm {
+pub(super) struct StrayRm {
     /// Strays by id or the beginning of an id
     #[arg(value_name = "STRAY", required = true)]
     strays: Vec<String>,

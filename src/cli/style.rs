@@ -4,7 +4,7 @@ use clap::Args;
 
 /// How a list is shown.
 #[derive(Args, Clone, Debug, Default)]
-pub struct ListStyle {
+pub(super) struct ListStyle {
     /// Show only what matches KEY=VALUE; the same key again widens, another key narrows
     #[arg(short, long, value_name = "KEY=VALUE")]
     pub filter: Vec<String>,
@@ -21,7 +21,7 @@ pub struct ListStyle {
 
 /// How objects are shown in full.
 #[derive(Args, Clone, Debug, Default)]
-pub struct InspectStyle {
+pub(super) struct InspectStyle {
     /// json (the default), table, or a template such as '{{.Spec.Mode}}'
     #[arg(short, long, value_name = "FORMAT")]
     pub format: Option<String>,

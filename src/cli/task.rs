@@ -3,7 +3,7 @@
 mod outcome;
 mod pretty;
 
-pub use outcome::{end_of, image, port_list, ports, state_word, trouble};
+pub(super) use outcome::{end_of, image, port_list, ports, state_word, trouble};
 
 use super::{
     args::{InspectStyle, ListStyle, ReadArgs, Top},
@@ -20,7 +20,7 @@ use skep_proto::{
 
 /// `skep task …`
 #[derive(Subcommand)]
-pub enum TaskCommand {
+pub(super) enum TaskCommand {
     /// List tasks of all services, ended ones too
     #[command(visible_alias = "list")]
     Ls(TaskLs),
@@ -32,7 +32,7 @@ pub enum TaskCommand {
 
 /// `skep task ls`
 #[derive(Args)]
-pub struct TaskLs {
+pub(super) struct TaskLs {
     #[command(flatten)]
     read: ReadArgs,
     #[command(flatten)]
@@ -41,7 +41,7 @@ pub struct TaskLs {
 
 /// `skep task inspect`
 #[derive(Args)]
-pub struct TaskInspect {
+pub(super) struct TaskInspect {
     /// Tasks by id, the beginning of an id, or name (web.1)
     #[arg(value_name = "TASK", required = true)]
     tasks: Vec<String>,
@@ -52,7 +52,7 @@ pub struct TaskInspect {
 }
 
 /// Docker's columns of `service ps`.
-pub const LISTING: TableLayout = TableLayout {
+pub(super) const LISTING: TableLayout = TableLayout {
     message: "Task",
     fields: &[
         ("ID", "ID"),
@@ -99,7 +99,7 @@ async fn inspect(top: &Top, args: TaskInspect) -> CliResult {
 }
 
 /// Tasks of some services or nodes: `key` says which of the two the ids are. None of no ids.
-pub async fn of(
+pub(super) async fn of(
     manager: &ManagerClient,
     moment: Option<Moment>,
     mut filters: Vec<Filter>,
@@ -117,7 +117,7 @@ pub async fn of(
 
 /// Rows as Docker orders them: by service and slot, the newest of a slot first, those before it
 /// indented below.
-pub fn rows(list: &TaskList, no_trunc: bool) -> Vec<TableRow> {
+pub(super) fn rows(list: &TaskList, no_trunc: bool) -> Vec<TableRow> {
     let mut sorted: Vec<&Task> = list.tasks.iter().collect();
     let created = |task: &Task| task.meta.as_ref().map_or(0, |meta| meta.created_revision);
     sorted.sort_by(|a, b| {

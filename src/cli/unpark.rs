@@ -11,7 +11,7 @@ use skep_proto::v1::{ReleaseObject, command::Action};
 
 /// `skep unpark`
 #[derive(Args)]
-pub struct Unpark {
+pub(super) struct Unpark {
     /// A service, node or task by name or id, as `skep doctor` names it
     #[arg(value_name = "OBJECT")]
     object: String,
@@ -19,7 +19,7 @@ pub struct Unpark {
     change: ChangeArgs,
 }
 
-pub async fn run(top: &Top, args: Unpark) -> CliResult {
+pub(super) async fn run(top: &Top, args: Unpark) -> CliResult {
     let manager = ManagerClient::connect(&top.host(&args.change.host)?).await?;
     let mut submitter = manager.submitter(args.change.reason.as_deref()).await?;
     let object = args.object.clone();

@@ -17,7 +17,7 @@ const REMOVING: [&str; 5] = ["rm", "remove", "drain", "recover", "unpark"];
 const SLIPS_MAX: usize = 2;
 
 /// Help goes to the standard output with code 0; everything else is wrong usage, with code 2.
-pub fn tell(mut error: Error) -> ExitCode {
+pub(super) fn tell(mut error: Error) -> ExitCode {
     if !error.use_stderr() {
         let printed: CliResult = error.print().map_err(CliError::from);
         return printed.map_or_else(|failure| failure.tell(), |()| ExitCode::SUCCESS);

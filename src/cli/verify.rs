@@ -21,7 +21,7 @@ use skep_proto::v1::{EntriesRequest, StatusReply, StatusRequest};
 /// `skep verify`
 #[derive(Args)]
 #[command(after_help = "Exit code 1 when something does not match.")]
-pub struct Verify {
+pub(super) struct Verify {
     /// table or json
     #[arg(long, value_name = "FORMAT")]
     format: Option<String>,

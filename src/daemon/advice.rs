@@ -5,19 +5,19 @@ use std::{error::Error, fmt};
 
 /// What is wrong, and what to do about it.
 #[derive(Debug)]
-pub struct Advice {
+pub(crate) struct Advice {
     message: String,
     hint: String,
 }
 
 impl Advice {
     /// An error that says what to do.
-    pub fn new(message: impl Into<String>, hint: impl Into<String>) -> Advice {
+    pub(crate) fn new(message: impl Into<String>, hint: impl Into<String>) -> Advice {
         Advice { message: message.into(), hint: hint.into() }
     }
 
     /// The next step of an error, if something in its chain of causes names one.
-    pub fn hint_of(error: &anyhow::Error) -> Option<&str> {
+    pub(crate) fn hint_of(error: &anyhow::Error) -> Option<&str> {
         error
             .chain()
             .find_map(|cause| cause.downcast_ref::<Advice>())

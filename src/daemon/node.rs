@@ -20,7 +20,7 @@ const DOCKER_SOCKET: &str = "unix:///var/run/docker.sock";
 
 /// What runs this node's tasks. It is chosen at the first start and kept by the agent. An engine
 /// that cannot be reached is waited for; the daemon never falls back to another runtime.
-pub fn runtime(state: &StateDir, settings: &NodeSettings) -> Result<Arc<dyn Runtime>> {
+pub(super) fn runtime(state: &StateDir, settings: &NodeSettings) -> Result<Arc<dyn Runtime>> {
     let kept = runtime_of(state.path())?;
     // A choice that differs from the kept one is refused by the agent, in words.
     match settings.runtime.or(kept).unwrap_or(RuntimeKind::Docker) {
@@ -39,7 +39,7 @@ pub fn runtime(state: &StateDir, settings: &NodeSettings) -> Result<Arc<dyn Runt
 }
 
 /// The agent over that runtime, not yet running.
-pub fn agent(
+pub(super) fn agent(
     state: &StateDir,
     settings: &NodeSettings,
     manager: &Path,

@@ -7,7 +7,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 /// Settings of every node.
 #[derive(Clone, Debug)]
-pub struct NodeSettings {
+pub(crate) struct NodeSettings {
     /// What runs tasks; chosen at the first start and kept.
     pub runtime: Option<RuntimeKind>,
     /// Socket of the Docker engine.
@@ -24,7 +24,7 @@ pub struct NodeSettings {
 
 /// Settings of a manager with its own agent.
 #[derive(Clone, Debug)]
-pub struct DaemonSettings {
+pub(crate) struct DaemonSettings {
     /// Folder of the node's state.
     pub state_dir: PathBuf,
     /// Socket for people and local agents.
@@ -41,7 +41,7 @@ pub struct DaemonSettings {
 
 /// Whether a manager decides or only shows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum DaemonMode {
+pub(crate) enum DaemonMode {
     /// Commands are decided.
     Deciding,
     /// Reads are served and nothing is decided, to look at a cluster that misbehaves.
@@ -50,7 +50,7 @@ pub enum DaemonMode {
 
 /// Settings of an agent alone.
 #[derive(Clone, Debug)]
-pub struct AgentSettings {
+pub(crate) struct AgentSettings {
     /// Socket of the manager.
     pub manager: PathBuf,
     /// Folder of the agent's state.

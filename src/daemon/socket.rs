@@ -11,10 +11,10 @@ use std::{
 use tokio::net::UnixListener;
 
 /// Members of this group may use the socket.
-pub const GROUP: &str = "skep";
+pub(super) const GROUP: &str = "skep";
 
 /// Binds the socket, clearing away one that a dead daemon left.
-pub fn bind(path: &Path) -> Result<UnixListener> {
+pub(super) fn bind(path: &Path) -> Result<UnixListener> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)
             .with_context(|| format!("folder of the control socket {}", path.display()))?;

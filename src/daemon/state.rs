@@ -11,14 +11,14 @@ use std::{
 };
 
 /// A state folder that this process holds until it is dropped.
-pub struct StateDir {
+pub(super) struct StateDir {
     path: PathBuf,
     _lock: Flock<File>,
 }
 
 impl StateDir {
     /// Makes the folder if need be, closes it to others, and takes its lock.
-    pub fn hold(path: &Path) -> Result<StateDir> {
+    pub(super) fn hold(path: &Path) -> Result<StateDir> {
         fs::create_dir_all(path).with_context(|| format!("state folder {}", path.display()))?;
         let path =
             fs::canonicalize(path).with_context(|| format!("state folder {}", path.display()))?;
@@ -43,7 +43,7 @@ impl StateDir {
     }
 
     /// Where it is, without links.
-    pub fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         &self.path
     }
 }

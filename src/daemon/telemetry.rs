@@ -8,14 +8,14 @@ use opentelemetry_sdk::{Resource, trace::SdkTracerProvider};
 use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
 
 /// Sends what is still waiting when it is dropped.
-pub struct Telemetry {
+pub(super) struct Telemetry {
     provider: Option<SdkTracerProvider>,
 }
 
 impl Telemetry {
     /// Lines by `SKEP_LOG` (default `warn,skep=info`: what libraries do is their own business);
     /// spans to `endpoint`, such as `http://127.0.0.1:4317`.
-    pub fn start(endpoint: Option<&str>) -> Result<Telemetry> {
+    pub(super) fn start(endpoint: Option<&str>) -> Result<Telemetry> {
         let filter = EnvFilter::try_from_env("SKEP_LOG")
             .unwrap_or_else(|_| EnvFilter::new("warn,skep=info"));
         let colour = std::env::var_os("NO_COLOR").is_none()

@@ -12,22 +12,22 @@ use skep_proto::{
 };
 
 /// A time in the past that never changes: 2026-11-21T13:20:01.5Z.
-pub const THEN: u64 = 1_795_267_201_500_000_000;
+pub(crate) const THEN: u64 = 1_795_267_201_500_000_000;
 const MINUTE_NS: u64 = 60_000_000_000;
 
 /// The log's time in all stories: never this machine's, which ages must not be counted from.
-pub const NOW: u64 = THEN + 24 * 60 * MINUTE_NS;
+pub(crate) const NOW: u64 = THEN + 24 * 60 * MINUTE_NS;
 
 /// So many minutes and a half before [`NOW`].
-pub fn minutes_ago(minutes: u64) -> u64 {
+pub(crate) fn minutes_ago(minutes: u64) -> u64 {
     NOW - minutes * MINUTE_NS - MINUTE_NS / 2
 }
 
-pub fn id(n: u128) -> bytes::Bytes {
+pub(crate) fn id(n: u128) -> bytes::Bytes {
     Id(n << 100 | n).to_bytes()
 }
 
-pub fn id_text(n: u128) -> String {
+pub(crate) fn id_text(n: u128) -> String {
     Id::from_bytes(&id(n)).to_string()
 }
 
@@ -35,7 +35,7 @@ fn meta(revision: u64) -> Option<Meta> {
     Some(Meta { version: revision, created_at: THEN, updated_at: THEN, created_revision: revision })
 }
 
-pub fn node(n: u128, hostname: &str, state: NodeState, role: NodeRole) -> Node {
+pub(crate) fn node(n: u128, hostname: &str, state: NodeState, role: NodeRole) -> Node {
     Node {
         id: id(n),
         meta: meta(n as u64),
@@ -78,7 +78,7 @@ pub fn node(n: u128, hostname: &str, state: NodeState, role: NodeRole) -> Node {
     }
 }
 
-pub fn spec(name: &str, replicas: u64) -> ServiceSpec {
+pub(crate) fn spec(name: &str, replicas: u64) -> ServiceSpec {
     let container = ContainerSpec {
         image: "busybox:1.36".into(),
         args: vec!["sleep".into(), "1000".into()],
@@ -95,7 +95,7 @@ pub fn spec(name: &str, replicas: u64) -> ServiceSpec {
     }
 }
 
-pub fn service(n: u128, name: &str, running: u64, replicas: u64) -> Service {
+pub(crate) fn service(n: u128, name: &str, running: u64, replicas: u64) -> Service {
     Service {
         id: id(n),
         meta: meta(n as u64),
@@ -107,7 +107,7 @@ pub fn service(n: u128, name: &str, running: u64, replicas: u64) -> Service {
 }
 
 /// A task of service 10, "web".
-pub fn task(n: u128, slot: u64, state: TaskState) -> Task {
+pub(crate) fn task(n: u128, slot: u64, state: TaskState) -> Task {
     Task {
         id: id(n),
         name: format!("web.{slot}"),
@@ -130,7 +130,7 @@ pub fn task(n: u128, slot: u64, state: TaskState) -> Task {
     }
 }
 
-pub fn failed(n: u128, slot: u64, exit_code: i32) -> Task {
+pub(crate) fn failed(n: u128, slot: u64, exit_code: i32) -> Task {
     let mut failed = task(n, slot, TaskState::Failed);
     if let Some(status) = failed.status.as_mut() {
         status.container =
@@ -139,7 +139,7 @@ pub fn failed(n: u128, slot: u64, exit_code: i32) -> Task {
     failed
 }
 
-pub fn records() -> Vec<LogRecord> {
+pub(crate) fn records() -> Vec<LogRecord> {
     let alice = Person { uid: 1000, login_uid: Some(1000), pid: 4242, name: "alice".into() };
     let created = ServiceCreated { service_id: id(10), spec: None };
     vec![
@@ -169,7 +169,7 @@ pub fn records() -> Vec<LogRecord> {
     ]
 }
 
-pub fn status() -> StatusReply {
+pub(crate) fn status() -> StatusReply {
     StatusReply {
         cluster_id: id(99),
         node_id: id(1),

@@ -17,7 +17,7 @@ use tonic::{Request, Response, Status, transport::Server};
 
 /// What the manager answers, and what it was asked.
 #[derive(Clone, Default)]
-pub struct ManagerScript {
+pub(crate) struct ManagerScript {
     pub nodes: Vec<Node>,
     pub services: Vec<Service>,
     pub tasks: Vec<Task>,
@@ -40,7 +40,7 @@ pub struct ManagerScript {
 }
 
 /// It answers as long as this is held.
-pub struct ScriptedServer {
+pub(crate) struct ScriptedServer {
     pub socket: PathBuf,
     pub script: ManagerScript,
     _dir: tempfile::TempDir,
@@ -49,7 +49,7 @@ pub struct ScriptedServer {
 
 impl ManagerScript {
     /// Begins to answer.
-    pub fn serve(self) -> ScriptedServer {
+    pub(crate) fn serve(self) -> ScriptedServer {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let socket = dir.path().join("skep.sock");
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
@@ -80,22 +80,22 @@ impl ManagerScript {
 }
 
 impl ScriptedServer {
-    pub fn run(&self, args: &[&str]) -> String {
+    pub(crate) fn run(&self, args: &[&str]) -> String {
         crate::run::against(&self.socket, args)
     }
 
     /// The one command that was submitted.
-    pub fn command(&self) -> Command {
+    pub(crate) fn command(&self) -> Command {
         let commands = self.script.commands.lock().expect("nobody panicked");
         assert_eq!(commands.len(), 1, "one command");
         commands[0].clone()
     }
 
-    pub fn asked(&self) -> Vec<String> {
+    pub(crate) fn asked(&self) -> Vec<String> {
         self.script.asked.lock().expect("nobody panicked").clone()
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.socket
     }
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 /// The program, with a clean environment: no colour, no socket of this machine's own.
-pub fn skep(args: &[&str]) -> Command {
+pub(crate) fn skep(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_skep"));
     command
         .args(args)
@@ -19,7 +19,7 @@ pub fn skep(args: &[&str]) -> Command {
 }
 
 /// What it said and how it ended, as one text.
-pub fn told(output: &Output) -> String {
+pub(crate) fn told(output: &Output) -> String {
     let part = |name: &str, bytes: &[u8]| {
         let text = String::from_utf8_lossy(bytes);
         if text.is_empty() { String::new() } else { format!("--- {name}\n{}\n", text.trim_end()) }
@@ -29,12 +29,12 @@ pub fn told(output: &Output) -> String {
 }
 
 /// Runs it without a manager.
-pub fn alone(args: &[&str]) -> String {
+pub(crate) fn alone(args: &[&str]) -> String {
     told(&skep(args).output().expect("the program was built for this test"))
 }
 
 /// Runs it against a manager's socket.
-pub fn against(socket: &Path, args: &[&str]) -> String {
+pub(crate) fn against(socket: &Path, args: &[&str]) -> String {
     let host = format!("unix://{}", socket.display());
     let output =
         skep(args).env("SKEP_HOST", &host).output().expect("the program was built for this test");

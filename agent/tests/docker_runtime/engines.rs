@@ -27,7 +27,7 @@ fn run(verb: &str, dir: &Path, options: &[&str]) {
 
 /// The address of the engine that the tests of this run share.
 #[expect(clippy::zombie_processes, reason = "the watcher outlives this process")]
-pub fn shared() -> String {
+pub(crate) fn shared() -> String {
     let runner = std::os::unix::process::parent_id();
     let dir = PathBuf::from(format!("/tmp/skep-engine-{runner}"));
     let lock = File::create(format!("/tmp/skep-engine-{runner}.lock")).unwrap();
@@ -53,13 +53,13 @@ fn address(dir: &Path) -> String {
 }
 
 /// An engine of one's own; it is cleared away on drop, after a panic too.
-pub struct OwnEngine {
+pub(crate) struct OwnEngine {
     dir: PathBuf,
     options: Vec<&'static str>,
 }
 
 impl OwnEngine {
-    pub fn start(name: &str, options: &[&'static str]) -> OwnEngine {
+    pub(crate) fn start(name: &str, options: &[&'static str]) -> OwnEngine {
         let dir = PathBuf::from(format!("/tmp/skep-engine-{name}-{}", std::process::id()));
         let options = [&["--own-network"], options].concat();
         let engine = OwnEngine { dir, options };
@@ -67,27 +67,27 @@ impl OwnEngine {
         engine
     }
 
-    pub fn host(&self) -> String {
+    pub(crate) fn host(&self) -> String {
         address(&self.dir)
     }
 
-    pub fn halt(&self) {
+    pub(crate) fn halt(&self) {
         run("halt", &self.dir, &[]);
     }
 
-    pub fn start_again(&self) {
+    pub(crate) fn start_again(&self) {
         run("start", &self.dir, &self.options);
     }
 
     /// Sends the engine a signal: STOP makes it stand still, CONT lets it go on.
-    pub fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let pid = std::fs::read_to_string(self.dir.join("dockerd.pid")).unwrap();
         let status = Command::new("kill").args([&format!("-{name}"), pid.trim()]).status().unwrap();
         assert!(status.success(), "kill -{name}");
     }
 
     /// As if it had crashed: nothing of it can be tidied up.
-    pub fn kill(&self) {
+    pub(crate) fn kill(&self) {
         let pid = std::fs::read_to_string(self.dir.join("dockerd.pid")).unwrap();
         Command::new("kill").args(["-KILL", pid.trim()]).status().unwrap();
         while Path::new(&format!("/proc/{}", pid.trim())).exists() {

@@ -14,7 +14,7 @@ use skep_proto::{
 use std::{future::Future, process::Command, sync::Arc, time::Duration};
 
 /// An agent's state folder beside an engine.
-pub struct DockerNode {
+pub(crate) struct DockerNode {
     pub host: String,
     dir: tempfile::TempDir,
     pub id: Id,
@@ -22,11 +22,11 @@ pub struct DockerNode {
 }
 
 impl DockerNode {
-    pub fn new() -> DockerNode {
+    pub(crate) fn new() -> DockerNode {
         DockerNode::on(engines::shared())
     }
 
-    pub fn on(host: String) -> DockerNode {
+    pub(crate) fn on(host: String) -> DockerNode {
         let mut bytes = [0; 16];
         getrandom::fill(&mut bytes).unwrap();
         DockerNode {
@@ -37,12 +37,12 @@ impl DockerNode {
         }
     }
 
-    pub fn runtime(&self) -> DockerRuntime {
+    pub(crate) fn runtime(&self) -> DockerRuntime {
         DockerRuntime::open(self.dir.path(), &self.host).unwrap()
     }
 
     /// A new task of this node.
-    pub fn with(&self, container: ContainerSpec) -> Workload {
+    pub(crate) fn with(&self, container: ContainerSpec) -> Workload {
         let mut work = workload(container);
         let number = self.tasks.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
         work.task_id = Id(self.id.0 ^ u128::from(number));
@@ -50,11 +50,11 @@ impl DockerNode {
         work
     }
 
-    pub fn shell(&self, script: &str) -> Workload {
+    pub(crate) fn shell(&self, script: &str) -> Workload {
         self.with(shell(script))
     }
 
-    pub fn docker(&self, args: &[&str]) -> String {
+    pub(crate) fn docker(&self, args: &[&str]) -> String {
         let done = Command::new("docker").args(["-H", &self.host]).args(args).output().unwrap();
         assert!(
             done.status.success(),
@@ -64,7 +64,7 @@ impl DockerNode {
         String::from_utf8(done.stdout).unwrap()
     }
 
-    pub fn inspect(&self, container: &str) -> serde_json::Value {
+    pub(crate) fn inspect(&self, container: &str) -> serde_json::Value {
         let all: serde_json::Value =
             serde_json::from_str(&self.docker(&["inspect", container])).unwrap();
         all[0].clone()
@@ -98,7 +98,7 @@ impl TestedRuntime for DockerNode {
 
 /// Ends at once when asked to: the first process of a container takes no notice of signals that it
 /// does not expect.
-pub const RUN: &str = "trap 'exit 0' TERM; while :; do sleep 1000 & wait; done";
+pub(crate) const RUN: &str = "trap 'exit 0' TERM; while :; do sleep 1000 & wait; done";
 
 fn print(lines: &[String]) -> String {
     let line = |text: &String| match text.strip_prefix('!') {
@@ -108,7 +108,7 @@ fn print(lines: &[String]) -> String {
     lines.iter().map(line).collect()
 }
 
-pub fn shell(script: &str) -> ContainerSpec {
+pub(crate) fn shell(script: &str) -> ContainerSpec {
     let args = ["sh", "-c", script].map(str::to_owned).to_vec();
     ContainerSpec { image: "busybox".into(), args, ..ContainerSpec::default() }
 }
@@ -128,12 +128,12 @@ fn workload(container: ContainerSpec) -> Workload {
     }
 }
 
-pub async fn soon<T>(what: impl Future<Output = T>) -> T {
+pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(90), what).await.expect("within a minute and a half")
 }
 
 /// Removes it, and asks again while the engine is too busy to do it, as an agent does.
-pub async fn until_removed(runtime: &DockerRuntime, task: Id) {
+pub(crate) async fn until_removed(runtime: &DockerRuntime, task: Id) {
     let removed = async {
         while let Err(error) = runtime.remove(task).await {
             println!("removing again: {error:?}");
@@ -143,18 +143,22 @@ pub async fn until_removed(runtime: &DockerRuntime, task: Id) {
     soon(removed).await;
 }
 
-pub async fn begin(runtime: &DockerRuntime, work: &Workload) -> String {
+pub(crate) async fn begin(runtime: &DockerRuntime, work: &Workload) -> String {
     soon(runtime.prepare(work, &|_| {})).await.unwrap();
     soon(runtime.start(work)).await.unwrap().container_ref
 }
 
-pub async fn finish(runtime: &DockerRuntime, work: &Workload) -> TaskEnd {
+pub(crate) async fn finish(runtime: &DockerRuntime, work: &Workload) -> TaskEnd {
     let ended = soon(runtime.wait(work)).await.unwrap();
     until_removed(runtime, work.task_id).await;
     ended
 }
 
-pub async fn lines(runtime: &DockerRuntime, work: &Workload, query: LogQuery) -> Vec<String> {
+pub(crate) async fn lines(
+    runtime: &DockerRuntime,
+    work: &Workload,
+    query: LogQuery,
+) -> Vec<String> {
     let lines = soon(runtime.logs(work.task_id, query)).await.unwrap();
     soon(
         lines
@@ -165,7 +169,7 @@ pub async fn lines(runtime: &DockerRuntime, work: &Workload, query: LogQuery) ->
 }
 
 /// Runs to the end and returns what it wrote.
-pub async fn output(node: &DockerNode, work: &Workload) -> Vec<String> {
+pub(crate) async fn output(node: &DockerNode, work: &Workload) -> Vec<String> {
     let runtime = node.runtime();
     begin(&runtime, work).await;
     let ended = soon(runtime.wait(work)).await.unwrap();

@@ -22,7 +22,7 @@ const MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
 type RegistryFiles = BTreeMap<String, (&'static str, Vec<u8>)>;
 
 /// Ends when it is dropped.
-pub struct Registry {
+pub(crate) struct Registry {
     address: String,
     over: Arc<AtomicBool>,
     server: Option<JoinHandle<()>>,
@@ -31,7 +31,7 @@ pub struct Registry {
 impl Registry {
     /// Serves the image `hello:1` at a port of the namespace's own `localhost`, which engines trust
     /// without TLS.
-    pub fn start(engine_host: &str, port: u16) -> Registry {
+    pub(crate) fn start(engine_host: &str, port: u16) -> Registry {
         let engine =
             Path::new(engine_host.strip_prefix("unix://").unwrap()).parent().unwrap().to_owned();
         let address = format!("127.0.0.1:{port}");
@@ -60,7 +60,7 @@ impl Registry {
         Registry { address, over, server: Some(server) }
     }
 
-    pub fn image(&self, tag: &str) -> String {
+    pub(crate) fn image(&self, tag: &str) -> String {
         format!("{}/hello:{tag}", self.address)
     }
 }

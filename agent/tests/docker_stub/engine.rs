@@ -13,7 +13,7 @@ use std::{
 
 /// How a path is answered.
 #[derive(Clone)]
-pub enum StubAnswer {
+pub(crate) enum StubAnswer {
     /// With this text, and 200.
     Body(String),
     /// With this status and error message.
@@ -25,7 +25,7 @@ pub enum StubAnswer {
 }
 
 impl StubAnswer {
-    pub fn json(value: &impl Serialize) -> StubAnswer {
+    pub(crate) fn json(value: &impl Serialize) -> StubAnswer {
         StubAnswer::Body(serde_json::to_string(value).unwrap())
     }
 }
@@ -40,13 +40,13 @@ struct StubState {
 }
 
 /// The engine; it lives until the test's process ends.
-pub struct Stub {
+pub(crate) struct Stub {
     dir: tempfile::TempDir,
     shared: Arc<(Mutex<StubState>, Condvar)>,
 }
 
 impl Stub {
-    pub fn start() -> Stub {
+    pub(crate) fn start() -> Stub {
         let dir = tempfile::tempdir().unwrap();
         let listener = UnixListener::bind(dir.path().join("docker.sock")).unwrap();
         let shared = Arc::new((Mutex::<StubState>::default(), Condvar::new()));
@@ -66,29 +66,29 @@ impl Stub {
         stub
     }
 
-    pub fn host(&self) -> String {
+    pub(crate) fn host(&self) -> String {
         format!("unix://{}/docker.sock", self.dir.path().display())
     }
 
     /// From now on the path is answered so.
-    pub fn answer(&self, path: &str, answer: StubAnswer) {
+    pub(crate) fn answer(&self, path: &str, answer: StubAnswer) {
         self.lock().answers.insert(path.to_owned(), answer);
     }
 
     /// The newest version of the API that it speaks.
-    pub fn speak(&self, version: &str) {
+    pub(crate) fn speak(&self, version: &str) {
         let about = json!({ "ApiVersion": version, "Version": "stub" });
         self.answer("/version", StubAnswer::json(&about));
     }
 
     /// Breaks all connections off that wait for an answer.
-    pub fn hang_up(&self) {
+    pub(crate) fn hang_up(&self) {
         self.lock().hung_up += 1;
         self.shared.1.notify_all();
     }
 
     /// How often the path was asked for.
-    pub fn times_asked(&self, path: &str) -> u64 {
+    pub(crate) fn times_asked(&self, path: &str) -> u64 {
         self.lock().asked.get(path).copied().unwrap_or(0)
     }
 

@@ -14,7 +14,7 @@ use skep_proto::{
 use skep_reconcilers::Entropy;
 
 /// Replicas one service may ask for; more are refused, since each becomes a task in memory.
-pub const REPLICAS_MAX: u64 = 1_000_000;
+pub(super) const REPLICAS_MAX: u64 = 1_000_000;
 
 pub(super) fn create(
     view: &View,

@@ -15,7 +15,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::{Status, body::Body, codegen::http};
 
 /// Stands in the metadata of each answer that ended because the manager is stopping.
-pub const STOPPING_HEADER: &str = "skep-stopping";
+pub(super) const STOPPING_HEADER: &str = "skep-stopping";
 
 /// Something that an answer holds until it has been sent: put into its extensions.
 #[derive(Clone)]

@@ -11,9 +11,9 @@ use skep_proto::{
 use std::collections::BTreeMap;
 
 /// Recorded refusals of one author in a minute; more are counted.
-pub const REFUSALS_PER_AUTHOR_MAX: u32 = 10;
+pub(super) const REFUSALS_PER_AUTHOR_MAX: u32 = 10;
 /// Recorded refusals of all authors in a minute; more are counted.
-pub const REFUSALS_MAX: u32 = 100;
+pub(super) const REFUSALS_MAX: u32 = 100;
 /// Authors remembered at once; when there are more, all counts begin again.
 const AUTHORS_MAX: usize = 1_024;
 
@@ -21,7 +21,7 @@ const MINUTE_NS: u64 = 60 * SECOND_NS;
 
 /// What to do with one refusal.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Verdict {
+pub(super) enum Verdict {
     /// Record it; it stands for so many.
     Record {
         /// This one and those only counted since the last recorded.
@@ -33,7 +33,7 @@ pub enum Verdict {
 
 /// Counts of the current minute.
 #[derive(Default)]
-pub struct Ledger {
+pub(super) struct Ledger {
     minute: u64,
     recorded: u32,
     authors: BTreeMap<String, Tally>,
@@ -47,7 +47,7 @@ struct Tally {
 
 impl Ledger {
     /// Notes a refusal.
-    pub fn note(&mut self, author: &Author, at: Timestamp) -> Verdict {
+    pub(super) fn note(&mut self, author: &Author, at: Timestamp) -> Verdict {
         let minute = at.0 / MINUTE_NS;
         if minute != self.minute {
             self.minute = minute;

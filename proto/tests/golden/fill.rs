@@ -18,7 +18,7 @@ use std::collections::HashMap;
 const DEPTH_MAX: u32 = 16;
 
 /// A whole record that holds this kind of event.
-pub fn record(pool: &DescriptorPool, kind: &str) -> DynamicMessage {
+pub(crate) fn record(pool: &DescriptorPool, kind: &str) -> DynamicMessage {
     let descriptor = |name: &str| pool.get_message_by_name(&format!("skep.v1.{name}")).unwrap();
     let mut record = message(&descriptor("Record"), 0);
     let mut event = DynamicMessage::new(descriptor("Event"));

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 /// What things are called.
 #[derive(Default)]
-pub struct Names {
+pub(crate) struct Names {
     tasks: BTreeMap<Id, String>,
     services: BTreeMap<Id, String>,
     nodes: BTreeMap<Id, String>,
@@ -20,7 +20,7 @@ pub struct Names {
 
 impl Names {
     /// Reads the records that are new.
-    pub fn learn(&mut self, world: &World) {
+    pub(crate) fn learn(&mut self, world: &World) {
         for (_, record) in &world.records[self.read..] {
             match record.event.as_ref().and_then(|event| event.kind.as_ref()) {
                 Some(Kind::TaskCreated(e)) => self.learn_task(e),
@@ -69,7 +69,7 @@ impl Names {
         clippy::wildcard_enum_match_arm,
         reason = "what no reconciler decides is called by its name"
     )]
-    pub fn said(&self, world: &World, record: &Record) -> String {
+    pub(crate) fn said(&self, world: &World, record: &Record) -> String {
         let kind = record.event.as_ref().and_then(|event| event.kind.as_ref()).expect("decided");
         let what = match kind {
             Kind::TaskCreated(e) => self.created(world, e),

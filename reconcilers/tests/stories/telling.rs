@@ -15,10 +15,10 @@ use skep_proto::{
 use skep_reconcilers::{Brain, Entropy, Settled, Turn};
 
 /// More than any story needs.
-pub const ROOM: usize = 100_000;
+pub(crate) const ROOM: usize = 100_000;
 
 /// A world and the brain that keeps it true.
-pub struct Teller {
+pub(crate) struct Teller {
     pub world: World,
     pub brain: Brain,
     pub wake_at: Option<Timestamp>,
@@ -28,14 +28,14 @@ pub struct Teller {
 }
 
 /// Tells a story and compares what is said with what it says is said.
-pub fn check(story: &str) -> Teller {
+pub(crate) fn check(story: &str) -> Teller {
     let mut teller = Teller::new(Brain::new());
     teller.tell(story);
     teller
 }
 
 impl Teller {
-    pub fn new(brain: Brain) -> Teller {
+    pub(crate) fn new(brain: Brain) -> Teller {
         let world = World::empty();
         Teller {
             world,
@@ -48,7 +48,7 @@ impl Teller {
     }
 
     /// Goes on with a story.
-    pub fn tell(&mut self, story: &str) {
+    pub(crate) fn tell(&mut self, story: &str) {
         let lines: Vec<&str> =
             story.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
         let mut told = String::new();
@@ -74,13 +74,13 @@ impl Teller {
     }
 
     /// One turn in which these statements happen; answers what is said.
-    pub fn happen(&mut self, statements: &str) -> Vec<String> {
+    pub(crate) fn happen(&mut self, statements: &str) -> Vec<String> {
         let delta = self.world.tell(statements);
         self.names.learn(&self.world);
         self.turn(delta)
     }
 
-    pub fn turn(&mut self, mut delta: Delta) -> Vec<String> {
+    pub(crate) fn turn(&mut self, mut delta: Delta) -> Vec<String> {
         delta.merge(&std::mem::take(&mut self.left));
         let settled = self.settle(delta.clone(), ROOM);
         self.check_silence(&delta);
@@ -88,7 +88,7 @@ impl Teller {
     }
 
     /// Settles with so much room, without looking at the result.
-    pub fn settle(&mut self, delta: Delta, room: usize) -> Settled {
+    pub(crate) fn settle(&mut self, delta: Delta, room: usize) -> Settled {
         self.turns = self.turns.wrapping_add(1);
         let aside = self.world.view.set_aside();
         let turn = self.moment();

@@ -14,11 +14,11 @@ const PAUSE_MAX: Duration = Duration::from_secs(2);
 /// How long a manager that went away may take to come back; then the outcome stays unknown.
 const AWAY_MAX: Duration = Duration::from_secs(10);
 /// How long a manager may take over one command without going away; then the outcome stays unknown.
-pub const ANSWER_MAX: Duration = Duration::from_secs(30);
+pub(super) const ANSWER_MAX: Duration = Duration::from_secs(30);
 
 /// The repetitions of one command.
 #[derive(Debug)]
-pub struct Attempts {
+pub(super) struct Attempts {
     limit: Duration,
     first_failure: Option<Duration>,
     pause: Duration,
@@ -26,18 +26,18 @@ pub struct Attempts {
 
 impl Attempts {
     /// `limit` is how long the command may take at most.
-    pub fn new(limit: Duration) -> Attempts {
+    pub(super) fn new(limit: Duration) -> Attempts {
         Attempts { limit: limit.min(ANSWER_MAX), first_failure: None, pause: PAUSE_MIN }
     }
 
     /// How long an attempt that begins now may take.
-    pub fn patience(&self, passed: Duration) -> Duration {
+    pub(super) fn patience(&self, passed: Duration) -> Duration {
         self.ends_at().saturating_sub(passed)
     }
 
     /// An attempt ended without a known outcome: how long to pause before the next, or nothing to
     /// give up.
-    pub fn again(&mut self, passed: Duration) -> Option<Duration> {
+    pub(super) fn again(&mut self, passed: Duration) -> Option<Duration> {
         self.first_failure.get_or_insert(passed);
         let pause = self.pause;
         self.pause = (pause * 2).min(PAUSE_MAX);

@@ -34,7 +34,7 @@ const GREETING_MAX: Duration = Duration::from_secs(5);
 
 /// Why no manager is behind a socket.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum ProbeFailure {
+pub(super) enum ProbeFailure {
     /// Something answers, in another language.
     Stranger,
     /// The connection was closed without an answer.
@@ -44,7 +44,7 @@ pub enum ProbeFailure {
 }
 
 /// Looks who is there. The connection is the transport's from then on.
-pub async fn probe(mut stream: UnixStream) -> Result<GreetedStream, ProbeFailure> {
+pub(super) async fn probe(mut stream: UnixStream) -> Result<GreetedStream, ProbeFailure> {
     let mut begin = [0; FRAME_HEADER_BYTES];
     let talk = async {
         // A listener that has gone already may still have answered.
@@ -73,7 +73,7 @@ fn judge(begin: &[u8]) -> Result<(), ProbeFailure> {
 }
 
 /// A connection on which both sides have greeted.
-pub struct GreetedStream {
+pub(super) struct GreetedStream {
     stream: UnixStream,
     /// What the manager has sent and the transport has not read.
     unread: Vec<u8>,
@@ -123,7 +123,7 @@ impl AsyncWrite for GreetedStream {
 
 impl ProbeFailure {
     /// The error that people see.
-    pub fn told(self, path: &Path) -> CliError {
+    pub(super) fn told(self, path: &Path) -> CliError {
         let shown = path.display();
         match self {
             ProbeFailure::Stranger => CliError::unreachable(format!(

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tonic::{Code, Request, Status};
 
 /// Submits commands, each with an id of its own, so that asking again is safe.
-pub struct Submitter {
+pub(crate) struct Submitter {
     manager: ManagerClient,
     stamp: u64,
     number: u64,
@@ -34,7 +34,7 @@ enum Attempt {
 
 impl Submitter {
     /// Numbers the commands of one stamp.
-    pub fn new(manager: ManagerClient, stamp: u64, reason: Option<&str>) -> Submitter {
+    pub(crate) fn new(manager: ManagerClient, stamp: u64, reason: Option<&str>) -> Submitter {
         let limit = super::attempts::ANSWER_MAX;
         Submitter {
             manager,
@@ -46,7 +46,7 @@ impl Submitter {
     }
 
     /// Gives a command no longer than this to be decided.
-    pub fn within(mut self, limit: Option<Duration>) -> Submitter {
+    pub(crate) fn within(mut self, limit: Option<Duration>) -> Submitter {
         self.limit = limit.map_or(self.limit, |limit| limit.min(self.limit));
         self
     }
@@ -54,7 +54,7 @@ impl Submitter {
     /// One command for each name, which is told when it is done. A refusal does not keep the others
     /// from being asked; all are told, and the last one counts. Nor does an output that cannot be
     /// written.
-    pub async fn each(
+    pub(crate) async fn each(
         &mut self,
         names: &[String],
         mut action: impl FnMut(usize) -> Action,
@@ -72,7 +72,7 @@ impl Submitter {
 
     /// Asks until it is known whether the command was done. A refusal is a failure with the
     /// manager's own words.
-    pub async fn submit(&mut self, action: Action) -> CliResult<Accepted> {
+    pub(crate) async fn submit(&mut self, action: Action) -> CliResult<Accepted> {
         self.number += 1;
         let id = CommandId { stamp: self.stamp, number: self.number };
         let command = Command {
@@ -148,11 +148,11 @@ fn stays_unknown(why: &str) -> CliError {
 
 /// Failures of several commands: the last one is told by the caller, those before it at once.
 #[derive(Default)]
-pub struct Failures(Option<CliError>);
+pub(crate) struct Failures(Option<CliError>);
 
 impl Failures {
     /// Takes what one of them came to.
-    pub fn note(&mut self, outcome: CliResult) {
+    pub(crate) fn note(&mut self, outcome: CliResult) {
         if let Err(failure) = outcome
             && let Some(earlier) = self.0.replace(failure)
         {
@@ -161,7 +161,7 @@ impl Failures {
     }
 
     /// What all of them came to.
-    pub fn end(self) -> CliResult {
+    pub(crate) fn end(self) -> CliResult {
         self.0.map_or(Ok(()), Err)
     }
 }

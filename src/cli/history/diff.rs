@@ -15,7 +15,7 @@ use skep_proto::{
 
 /// `skep diff`
 #[derive(Args)]
-pub struct Diff {
+pub(crate) struct Diff {
     /// The earlier moment: a revision, a time (local unless it names its zone), or so long ago
     /// (-5m)
     #[arg(value_name = "FROM", value_parser = parse::moment, allow_hyphen_values = true)]
@@ -30,7 +30,7 @@ pub struct Diff {
     source: SourceArgs,
 }
 
-pub async fn run(top: &Top, args: Diff) -> CliResult {
+pub(crate) async fn run(top: &Top, args: Diff) -> CliResult {
     let look = AnswerFormat::look(args.format.as_deref(), "DiffReply")?;
     let manager = ManagerClient::connect(&top.source(&args.source)?).await?;
     let asked = DiffRequest { from: Some(meant(&args.from)), to: args.to.as_ref().map(meant) };

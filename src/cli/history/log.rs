@@ -12,7 +12,7 @@ use skep_proto::{json, v1::LogRequest};
 
 /// `skep log`
 #[derive(Args)]
-pub struct LogArgs {
+pub(crate) struct LogArgs {
     /// Go on with new records as they come
     #[arg(short, long)]
     follow: bool,
@@ -53,7 +53,7 @@ pub struct LogArgs {
     read: ReadArgs,
 }
 
-pub async fn run(top: &Top, args: LogArgs) -> CliResult {
+pub(crate) async fn run(top: &Top, args: LogArgs) -> CliResult {
     let look = AnswerFormat::look(args.format.as_deref(), "LogRecord")?;
     let is_past = args.read.at.is_some() || top.0.at.is_some();
     if is_past && args.follow {

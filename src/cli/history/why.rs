@@ -15,7 +15,7 @@ use skep_proto::{
 
 /// `skep why`
 #[derive(Args)]
-pub struct Why {
+pub(crate) struct Why {
     /// A task, a service or a node: its name, id, or the beginning of its id; past ones too
     #[arg(value_name = "TASK|SERVICE|NODE")]
     object: String,
@@ -26,7 +26,7 @@ pub struct Why {
     read: ReadArgs,
 }
 
-pub async fn run(top: &Top, args: Why) -> CliResult {
+pub(crate) async fn run(top: &Top, args: Why) -> CliResult {
     let look = AnswerFormat::look(args.format.as_deref(), "WhyReply")?;
     let (manager, moment) = ManagerClient::for_read(top, &args.read).await?;
     let reply =

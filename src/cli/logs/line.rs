@@ -5,14 +5,14 @@ use skep_proto::{Id, Timestamp, v1::LogLine};
 use std::cell::Cell;
 
 /// `web.1.0a1b2c3d4e5f@node-a    | `, as Docker writes it, padded to the widest seen so far.
-pub struct Prefix {
+pub(super) struct Prefix {
     ids: bool,
     whole_ids: bool,
     widest: Cell<usize>,
 }
 
 impl Prefix {
-    pub fn new(ids: bool, whole_ids: bool) -> Prefix {
+    pub(super) fn new(ids: bool, whole_ids: bool) -> Prefix {
         Prefix { ids, whole_ids, widest: Cell::new(0) }
     }
 
@@ -30,7 +30,7 @@ impl Prefix {
 }
 
 /// Everything before the line's own text.
-pub fn head(line: &LogLine, timestamps: bool, prefix: Option<&Prefix>) -> String {
+pub(super) fn head(line: &LogLine, timestamps: bool, prefix: Option<&Prefix>) -> String {
     let time = if timestamps { nine_digits(Timestamp(line.at)) + " " } else { String::new() };
     time + &prefix.map_or_else(String::new, |prefix| prefix.of(line))
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 /// Whose lines are missing.
 #[derive(Default)]
-pub struct Missing {
+pub(super) struct Missing {
     /// Nodes that are away: their lines may come yet.
     nodes: BTreeSet<String>,
     /// What will never come.
@@ -14,7 +14,7 @@ pub struct Missing {
 }
 
 impl Missing {
-    pub fn note(&mut self, gap: &LogGap) {
+    pub(super) fn note(&mut self, gap: &LogGap) {
         let node = format!("node {}", gap.node_name);
         match gap.kind() {
             LogGapKind::NodeAway => drop(self.nodes.insert(node)),
@@ -25,7 +25,7 @@ impl Missing {
     }
 
     /// How the command ends.
-    pub fn outcome(&self) -> CliResult {
+    pub(super) fn outcome(&self) -> CliResult {
         let all: Vec<&str> = self.nodes.union(&self.lost).map(String::as_str).collect();
         if all.is_empty() {
             return Ok(());

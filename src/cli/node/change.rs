@@ -14,7 +14,7 @@ use skep_proto::v1::{NodeAvailability, RemoveNode, UpdateNode, command::Action};
 
 /// `skep node update`
 #[derive(Args)]
-pub struct NodeUpdate {
+pub(crate) struct NodeUpdate {
     /// The node by name, id or the beginning of an id
     #[arg(value_name = "NODE")]
     node: String,
@@ -35,7 +35,7 @@ pub struct NodeUpdate {
 
 /// `skep node drain|pause|activate`
 #[derive(Args)]
-pub struct Availability {
+pub(crate) struct Availability {
     /// Nodes by name, id or the beginning of an id
     #[arg(value_name = "NODE", required = true)]
     nodes: Vec<String>,
@@ -45,7 +45,7 @@ pub struct Availability {
 
 /// `skep node rm`
 #[derive(Args)]
-pub struct NodeRm {
+pub(crate) struct NodeRm {
     /// Nodes by name, id or the beginning of an id
     #[arg(value_name = "NODE", required = true)]
     nodes: Vec<String>,
@@ -63,7 +63,7 @@ enum Wanted {
     Drain,
 }
 
-pub async fn update(top: &Top, args: NodeUpdate) -> CliResult {
+pub(super) async fn update(top: &Top, args: NodeUpdate) -> CliResult {
     if args.role.is_some() {
         return Err(CliError::usage("--role is not supported yet")
             .hint("this cluster has one manager; start further workers with `skep agent`"));
@@ -89,7 +89,11 @@ pub async fn update(top: &Top, args: NodeUpdate) -> CliResult {
     .await
 }
 
-pub async fn availability(top: &Top, args: Availability, wanted: NodeAvailability) -> CliResult {
+pub(super) async fn availability(
+    top: &Top,
+    args: Availability,
+    wanted: NodeAvailability,
+) -> CliResult {
     each(top, &args.change, args.nodes, |node| {
         Action::UpdateNode(UpdateNode {
             node,
@@ -100,7 +104,7 @@ pub async fn availability(top: &Top, args: Availability, wanted: NodeAvailabilit
     .await
 }
 
-pub async fn rm(top: &Top, args: NodeRm) -> CliResult {
+pub(super) async fn rm(top: &Top, args: NodeRm) -> CliResult {
     let force = args.force;
     each(top, &args.change, args.nodes, |node| Action::RemoveNode(RemoveNode { node, force })).await
 }

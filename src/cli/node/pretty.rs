@@ -8,7 +8,7 @@ use skep_proto::{
 };
 
 /// `now` is the log's time.
-pub fn pretty(node: &Node, now: Timestamp) -> String {
+pub(super) fn pretty(node: &Node, now: Timestamp) -> String {
     let description = node.description.clone().unwrap_or_default();
     let meta = node.meta.unwrap_or_default();
     let status = node.status.clone().unwrap_or_default();

@@ -4,7 +4,7 @@
 //! hold commas, and two double quotes within it mean one.
 
 /// The fields of a value.
-pub fn fields(text: &str) -> Result<Vec<String>, String> {
+pub(super) fn fields(text: &str) -> Result<Vec<String>, String> {
     let mut fields = Vec::new();
     let mut rest = text;
     loop {
@@ -24,7 +24,7 @@ pub fn fields(text: &str) -> Result<Vec<String>, String> {
 }
 
 /// A key, and its value where it has one.
-pub fn pair(field: &str) -> (&str, Option<&str>) {
+pub(super) fn pair(field: &str) -> (&str, Option<&str>) {
     field.split_once('=').map_or((field, None), |(key, value)| (key, Some(value)))
 }
 

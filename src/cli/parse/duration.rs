@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 /// A duration in nanoseconds.
-pub fn duration_ns(text: &str) -> Result<u64, String> {
+pub(crate) fn duration_ns(text: &str) -> Result<u64, String> {
     let bad = || "it is no duration; write for example 90s, 5m or 1h30m".to_owned();
     if text == "0" {
         return Ok(0);
@@ -27,7 +27,7 @@ pub fn duration_ns(text: &str) -> Result<u64, String> {
 }
 
 /// The same, as the standard library has it.
-pub fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     duration_ns(text).map(Duration::from_nanos)
 }
 

@@ -3,13 +3,13 @@
 
 /// Largest file of variables; a larger one is refused, since a command may not be that large
 /// either.
-pub const ENV_FILE_BYTES_MAX: usize = 1 << 20;
+pub(crate) const ENV_FILE_BYTES_MAX: usize = 1 << 20;
 
 /// The value that a name has in the environment of this command, if any.
-pub type EnvLookup<'a> = &'a dyn Fn(&str) -> Option<String>;
+pub(super) type EnvLookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// `NAME=VALUE`; a `NAME` alone takes the value that this command has in its own environment.
-pub fn variable(text: &str, lookup: EnvLookup<'_>) -> Result<String, String> {
+pub(super) fn variable(text: &str, lookup: EnvLookup<'_>) -> Result<String, String> {
     let (name, value) = super::csv::pair(text);
     if name.is_empty() {
         return Err("the name is missing; write NAME=VALUE".into());
@@ -30,7 +30,7 @@ pub fn variable(text: &str, lookup: EnvLookup<'_>) -> Result<String, String> {
 ///
 /// The error names the line. Editors for Windows add a byte order mark, which is dropped, and
 /// carriage returns, which end a line like the newline that follows.
-pub fn file(bytes: &[u8], lookup: EnvLookup<'_>) -> Result<Vec<String>, String> {
+pub(super) fn file(bytes: &[u8], lookup: EnvLookup<'_>) -> Result<Vec<String>, String> {
     if bytes.len() > ENV_FILE_BYTES_MAX {
         return Err(format!("it is larger than {ENV_FILE_BYTES_MAX} bytes"));
     }
@@ -58,12 +58,12 @@ pub fn file(bytes: &[u8], lookup: EnvLookup<'_>) -> Result<Vec<String>, String> 
 }
 
 /// The name of a variable.
-pub fn name(variable: &str) -> &str {
+pub(crate) fn name(variable: &str) -> &str {
     super::csv::pair(variable).0
 }
 
 /// Each name once, at its first position, with its last value.
-pub fn last_of_each(variables: impl IntoIterator<Item = String>) -> Vec<String> {
+pub(crate) fn last_of_each(variables: impl IntoIterator<Item = String>) -> Vec<String> {
     let mut kept: Vec<String> = Vec::new();
     for variable in variables {
         match kept.iter_mut().find(|earlier| name(earlier) == name(&variable)) {

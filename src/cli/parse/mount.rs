@@ -8,7 +8,7 @@ const KEYS: &str = "type, source, target, readonly, bind-propagation, bind-nonre
                     volume-driver, volume-opt, volume-label, volume-nocopy, volume-subpath, tmpfs-size, tmpfs-mode";
 
 /// Reads one mount and checks that its parts fit together.
-pub fn mount(text: &str) -> Result<Mount, String> {
+pub(crate) fn mount(text: &str) -> Result<Mount, String> {
     let mut mount = Mount { r#type: MountType::Volume as i32, ..Mount::default() };
     for field in csv::fields(text)? {
         let (key, value) = csv::pair(&field);

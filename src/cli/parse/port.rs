@@ -7,7 +7,7 @@ use super::csv;
 use skep_proto::v1::{PortConfig, PortProtocol, PublishMode};
 
 /// `published=8080,target=80,protocol=tcp,mode=host`.
-pub fn port(text: &str) -> Result<PortConfig, String> {
+pub(crate) fn port(text: &str) -> Result<PortConfig, String> {
     if !text.contains('=') {
         let (published, target, protocol) = short(text)?;
         let protocol = if protocol == PortProtocol::Tcp {
@@ -52,7 +52,7 @@ pub fn port(text: &str) -> Result<PortConfig, String> {
 
 /// Which published ports are taken away: a target port, with its protocol where that is not tcp:
 /// `80`, `53/udp`.
-pub fn port_removal(text: &str) -> Result<(u32, PortProtocol), String> {
+pub(crate) fn port_removal(text: &str) -> Result<(u32, PortProtocol), String> {
     let (target, name) = text.split_once('/').unwrap_or((text, "tcp"));
     Ok((number(target)?, protocol(name)?))
 }

@@ -2,11 +2,11 @@
 
 /// The words of a command line, one after the other.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ShellWords(pub Vec<String>);
+pub(crate) struct ShellWords(pub Vec<String>);
 
 /// Cuts a text into words as a shell does: quotes and backslashes keep blanks together. Nothing is
 /// expanded.
-pub fn shell_words(text: &str) -> Result<ShellWords, String> {
+pub(crate) fn shell_words(text: &str) -> Result<ShellWords, String> {
     match shlex::split(text) {
         Some(words) => Ok(ShellWords(words)),
         None => Err("a quote is not closed, or nothing follows the last backslash".into()),

@@ -1,7 +1,7 @@
 //! Amounts of processor and memory. PURE.
 
 /// A number of CPUs in thousand-millionths of one: `0.5` is half a CPU.
-pub fn cpus(text: &str) -> Result<i64, String> {
+pub(crate) fn cpus(text: &str) -> Result<i64, String> {
     let bad = || "it is no number of CPUs; write for example 0.5 or 2".to_owned();
     let number: f64 = text.parse().map_err(|_| bad())?;
     if !number.is_finite() || !(0.0..=1e6).contains(&number) {
@@ -16,7 +16,7 @@ pub fn cpus(text: &str) -> Result<i64, String> {
 }
 
 /// A size in bytes: `512m`, `1g`, `64MiB`, `4096`. Units are powers of 1024, as Docker's are.
-pub fn memory(text: &str) -> Result<i64, String> {
+pub(crate) fn memory(text: &str) -> Result<i64, String> {
     let bad = || "it is no size; write for example 64m, 512MiB or 1g".to_owned();
     let lower = text.to_ascii_lowercase();
     let digits = lower.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(lower.len());

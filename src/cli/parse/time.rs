@@ -14,7 +14,7 @@ use skep_proto::{
 
 /// A value that was read from the command line, and what people must know about how it was read.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Understood<T> {
+pub(crate) struct Understood<T> {
     /// The value.
     pub value: T,
     /// How it was read, where it could have meant something else.
@@ -32,7 +32,7 @@ impl<T> Understood<T> {
 }
 
 /// A revision, a time, or so long ago.
-pub fn moment(text: &str, zone: &TimeZone) -> Result<Understood<moment::Moment>, String> {
+pub(super) fn moment(text: &str, zone: &TimeZone) -> Result<Understood<moment::Moment>, String> {
     if let Some(ago) = text.strip_prefix('-') {
         return duration_ns(ago).map(|ns| Understood::plain(AgoNs(ns)));
     }
@@ -52,7 +52,11 @@ pub fn moment(text: &str, zone: &TimeZone) -> Result<Understood<moment::Moment>,
 
 /// The bound of what is wanted: a time, seconds since 1970, or so long before `now`. Nanoseconds
 /// since 1970.
-pub fn since(text: &str, now: Timestamp, zone: &TimeZone) -> Result<Understood<u64>, String> {
+pub(super) fn since(
+    text: &str,
+    now: Timestamp,
+    zone: &TimeZone,
+) -> Result<Understood<u64>, String> {
     if is_number(text) {
         let seconds: u64 =
             text.parse().map_err(|_| "it is too large for seconds since 1970".to_owned())?;
@@ -70,7 +74,7 @@ pub fn since(text: &str, now: Timestamp, zone: &TimeZone) -> Result<Understood<u
 
 /// A time of the log as people read it: to the millisecond, of one width, in their zone and naming
 /// it.
-pub fn in_zone(at: u64, zone: &TimeZone) -> String {
+pub(crate) fn in_zone(at: u64, zone: &TimeZone) -> String {
     let Ok(time) = jiff::Timestamp::from_nanosecond(i128::from(at)) else { return String::new() };
     let zoned = time.to_zoned(zone.clone());
     match zoned.offset().is_zero() {

@@ -2,7 +2,7 @@
 
 mod spec;
 
-pub use spec::attachment;
+pub(super) use spec::attachment;
 
 use super::{
     flags::TaskFlags,
@@ -20,7 +20,7 @@ use std::path::PathBuf;
 /// `skep service create`
 #[derive(Args)]
 #[command(after_help = "The service stays when it does not come to run; the exit code is 1 then.")]
-pub struct Create {
+pub(crate) struct Create {
     /// The image, or with the process runtime the program, to run
     #[arg(value_name = "IMAGE")]
     image: String,
@@ -70,7 +70,7 @@ pub struct Create {
     unsupported: ForCreate,
 }
 
-pub async fn run(top: &args::Top, args: Create) -> fail::CliResult {
+pub(super) async fn run(top: &args::Top, args: Create) -> fail::CliResult {
     args.unsupported.check()?;
     let spec = spec::spec(&args)?;
     let target = top.host(&args.change.host)?;

@@ -16,19 +16,19 @@ const PAUSE_STEP: Duration = Duration::from_millis(20);
 
 /// The tries of one edit.
 #[derive(Debug)]
-pub struct Edits {
+pub(super) struct Edits {
     limit: Duration,
     tries: u32,
 }
 
 impl Edits {
     /// `limit` is how long the command may take.
-    pub fn new(limit: Option<Duration>) -> Edits {
+    pub(super) fn new(limit: Option<Duration>) -> Edits {
         Edits { limit: limit.map_or(TRYING_MAX, |limit| limit.min(TRYING_MAX)), tries: 1 }
     }
 
     /// Somebody was faster: how long to pause before the next try, or nothing to give up.
-    pub fn again(&mut self, passed: Duration, dice: u64) -> Option<Duration> {
+    pub(super) fn again(&mut self, passed: Duration, dice: u64) -> Option<Duration> {
         if self.tries >= TRIES_MAX || passed >= self.limit {
             return None;
         }

@@ -11,7 +11,7 @@ use skep_proto::v1::{
 
 /// When an ended task is replaced.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
-pub enum Condition {
+pub(super) enum Condition {
     /// Never
     None,
     /// When it did not end well
@@ -22,7 +22,7 @@ pub enum Condition {
 
 /// What a task is like.
 #[derive(Args, Clone, Debug, Default)]
-pub struct TaskFlags {
+pub(super) struct TaskFlags {
     /// User, and group, that the task runs as
     #[arg(short, long, value_name = "NAME|UID[:GROUP]")]
     user: Option<String>,
@@ -83,7 +83,7 @@ pub struct TaskFlags {
 
 impl TaskFlags {
     /// Writes what was said into the spec. The error is a wrong usage.
-    pub fn apply(&self, task: &mut TaskSpec) -> Result<(), String> {
+    pub(super) fn apply(&self, task: &mut TaskSpec) -> Result<(), String> {
         self.apply_container(container(task)?)?;
         self.apply_resources(task)?;
         self.apply_restart(task);
@@ -145,7 +145,7 @@ impl TaskFlags {
 }
 
 /// The container of a task spec, made if there is none.
-pub fn container(task: &mut TaskSpec) -> Result<&mut ContainerSpec, String> {
+pub(super) fn container(task: &mut TaskSpec) -> Result<&mut ContainerSpec, String> {
     match task.runtime.get_or_insert_with(|| Runtime::Container(ContainerSpec::default())) {
         Runtime::Container(container) => Ok(container),
         Runtime::Generic(_) | Runtime::Attachment(_) => {

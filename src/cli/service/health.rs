@@ -6,7 +6,7 @@ use skep_proto::v1::HealthCheck;
 
 /// The check of a task's health.
 #[derive(Args, Clone, Debug, Default)]
-pub struct HealthFlags {
+pub(super) struct HealthFlags {
     /// Command that tells whether a task is well
     #[arg(long, value_name = "COMMAND")]
     health_cmd: Option<String>,
@@ -32,7 +32,7 @@ pub struct HealthFlags {
 
 impl HealthFlags {
     /// Writes what was said into the check.
-    pub fn apply(&self, check: &mut Option<HealthCheck>) -> Result<(), String> {
+    pub(super) fn apply(&self, check: &mut Option<HealthCheck>) -> Result<(), String> {
         let durations = [
             self.health_interval,
             self.health_timeout,

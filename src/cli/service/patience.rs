@@ -10,16 +10,16 @@ use super::verdict::Picture;
 use std::{collections::BTreeMap, time::Duration};
 
 /// Longest time without progress, or in trouble, where the caller gave no limit.
-pub const STANDSTILL_MAX: Duration = Duration::from_secs(60);
+pub(super) const STANDSTILL_MAX: Duration = Duration::from_secs(60);
 
 /// When tasks have run for `steady`, if they were seen `age` old at `seen_at`.
-pub fn steady_at(seen_at: Duration, age: Duration, steady: Duration) -> Duration {
+pub(super) fn steady_at(seen_at: Duration, age: Duration, steady: Duration) -> Duration {
     seen_at + steady.saturating_sub(age)
 }
 
 /// When waiting ends in vain.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum WaitLimit {
+pub(super) enum WaitLimit {
     /// So long after the command's beginning, whatever happens.
     After(Duration),
     /// When nothing has come further for [`STANDSTILL_MAX`].
@@ -30,7 +30,7 @@ pub enum WaitLimit {
 
 /// What is remembered between two looks at a service.
 #[derive(Debug)]
-pub struct WaitDeadline {
+pub(super) struct WaitDeadline {
     limit: WaitLimit,
     advanced_at: Duration,
     trouble_since: Option<Duration>,
@@ -41,7 +41,7 @@ pub struct WaitDeadline {
 
 impl WaitDeadline {
     /// Begins to wait.
-    pub fn new(limit: WaitLimit, now: Duration) -> WaitDeadline {
+    pub(super) fn new(limit: WaitLimit, now: Duration) -> WaitDeadline {
         WaitDeadline {
             limit,
             advanced_at: now,
@@ -53,7 +53,7 @@ impl WaitDeadline {
     }
 
     /// Takes a look.
-    pub fn take(&mut self, picture: &Picture, now: Duration) {
+    pub(super) fn take(&mut self, picture: &Picture, now: Duration) {
         if self.has_advanced(picture) {
             self.advanced_at = now;
         }
@@ -61,7 +61,7 @@ impl WaitDeadline {
     }
 
     /// When waiting ends in vain.
-    pub fn ends_at(&self) -> Option<Duration> {
+    pub(super) fn ends_at(&self) -> Option<Duration> {
         match self.limit {
             WaitLimit::After(at) => Some(at),
             WaitLimit::Standstill => {

@@ -14,7 +14,7 @@ use skep_proto::{
 };
 use std::collections::BTreeMap;
 
-pub fn pretty(service: &Service) -> String {
+pub(super) fn pretty(service: &Service) -> String {
     let spec = service.spec.clone().unwrap_or_default();
     let meta = service.meta.unwrap_or_default();
     let status = service.status.unwrap_or_default();

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 const SLOT_LINES_MAX: usize = 20;
 
 /// How progress is shown.
-pub enum ProgressDisplay {
+pub(super) enum ProgressDisplay {
     /// Not at all.
     Silent,
     /// A terminal: lines are rewritten in place.
@@ -20,7 +20,7 @@ pub enum ProgressDisplay {
 }
 
 /// The rewritten lines.
-pub struct ProgressBars {
+pub(super) struct ProgressBars {
     all: MultiProgress,
     overall: ProgressBar,
     slots: BTreeMap<u64, ProgressBar>,
@@ -28,7 +28,7 @@ pub struct ProgressBars {
 
 /// What has been said.
 #[derive(Default)]
-pub struct Plain {
+pub(super) struct Plain {
     overall: String,
     blocked: String,
     failures: BTreeMap<u64, usize>,
@@ -37,7 +37,7 @@ pub struct Plain {
 
 impl ProgressDisplay {
     /// Whether the standard error is a terminal decides.
-    pub fn new() -> ProgressDisplay {
+    pub(super) fn new() -> ProgressDisplay {
         if !show::can_draw() {
             return ProgressDisplay::Plain(Plain::default());
         }
@@ -47,7 +47,7 @@ impl ProgressDisplay {
     }
 
     /// Shows how things stand.
-    pub fn show(&mut self, picture: &Picture) {
+    pub(super) fn show(&mut self, picture: &Picture) {
         match self {
             ProgressDisplay::Silent => {}
             ProgressDisplay::Terminal(lines) => lines.show(picture),
@@ -58,7 +58,7 @@ impl ProgressDisplay {
     }
 
     /// Leaves the last picture standing.
-    pub fn finish(&mut self) {
+    pub(super) fn finish(&mut self) {
         if let ProgressDisplay::Terminal(lines) = self {
             lines.slots.values().for_each(ProgressBar::abandon);
             lines.overall.abandon();

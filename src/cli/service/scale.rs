@@ -15,7 +15,7 @@ use skep_proto::v1::{Accepted, ScaleService, command::Action};
 
 /// `skep service scale`
 #[derive(Args)]
-pub struct Scale {
+pub(crate) struct Scale {
     /// Services and how many tasks each is to have
     #[arg(value_name = "SERVICE=REPLICAS", required = true, value_parser = parse::scale)]
     wishes: Vec<(String, u64)>,
@@ -25,7 +25,7 @@ pub struct Scale {
     change: ChangeArgs,
 }
 
-pub async fn run(top: &Top, args: Scale) -> CliResult {
+pub(super) async fn run(top: &Top, args: Scale) -> CliResult {
     let manager = ManagerClient::connect(&top.host(&args.change.host)?).await?;
     let clock = args.waiting.begin();
     let mut submitter =

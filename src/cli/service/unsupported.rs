@@ -63,9 +63,9 @@ const PAIRS: &[(&str, &str, &str)] = &[
 ];
 
 /// The first refused flag of a `service create`.
-pub struct ForCreate(Option<Refused>);
+pub(super) struct ForCreate(Option<Refused>);
 /// The first refused flag of a `service update`.
-pub struct ForUpdate(Option<Refused>);
+pub(super) struct ForUpdate(Option<Refused>);
 
 /// A flag's name, whether a value follows, what to use instead.
 type Refused = (&'static str, bool, &'static str);
@@ -124,7 +124,7 @@ macro_rules! refused_flags {
     ($name:ident, $flags:ident) => {
         impl $name {
             /// Refuses the flag, if there is one.
-            pub fn check(&self) -> CliResult {
+            pub(super) fn check(&self) -> CliResult {
                 refuse(self.0)
             }
         }

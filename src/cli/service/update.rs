@@ -24,7 +24,7 @@ use std::time::Instant;
 
 /// `skep service update`
 #[derive(Args)]
-pub struct ServiceUpdate {
+pub(crate) struct ServiceUpdate {
     /// The service by name, id or the beginning of an id
     #[arg(value_name = "SERVICE")]
     service: String,
@@ -93,7 +93,7 @@ pub struct ServiceUpdate {
     unsupported: unsupported::ForUpdate,
 }
 
-pub async fn run(top: &Top, args: ServiceUpdate) -> CliResult {
+pub(super) async fn run(top: &Top, args: ServiceUpdate) -> CliResult {
     args.unsupported.check()?;
     // Tried on an empty spec, so that flags which contradict each other are found before anybody is
     // asked.

@@ -16,11 +16,11 @@ use skep_proto::{
 use std::collections::{BTreeMap, BTreeSet};
 
 /// So many failures of one slot, and it is not worth waiting for more.
-pub const ATTEMPTS_MAX: usize = 3;
+pub(super) const ATTEMPTS_MAX: usize = 3;
 
 /// One slot as it is now.
 #[derive(Clone, PartialEq, Debug)]
-pub struct SlotPicture {
+pub(super) struct SlotPicture {
     /// Its number.
     pub number: u64,
     /// Its newest task.
@@ -40,7 +40,7 @@ pub struct SlotPicture {
 
 /// A service between a command and its effect.
 #[derive(Clone, PartialEq, Debug, Default)]
-pub struct Picture {
+pub(super) struct Picture {
     /// Tasks that were asked for.
     pub wanted: u64,
     /// Slots that are settled.
@@ -61,28 +61,28 @@ pub struct Picture {
 
 impl Picture {
     /// Whether something is in the way or has gone wrong.
-    pub fn in_trouble(&self) -> bool {
+    pub(super) fn in_trouble(&self) -> bool {
         !self.blocked.is_empty() || self.slots.iter().any(|slot| slot.failures > 0 && !slot.settled)
     }
 
     /// The slot that fails most.
-    pub fn culprit(&self) -> Option<&SlotPicture> {
+    pub(super) fn culprit(&self) -> Option<&SlotPicture> {
         self.slots.iter().filter(|slot| slot.failed.is_some()).max_by_key(|slot| slot.failures)
     }
 
     /// Whether any attempt has failed since the command.
-    pub fn has_failed(&self) -> bool {
+    pub(super) fn has_failed(&self) -> bool {
         self.slots.iter().any(|slot| slot.failures > 0)
     }
 }
 
 /// Failed tasks that were there before the command, and are not its fault.
-pub fn old_failures(reply: &WatchServiceReply, revision: u64) -> BTreeSet<Id> {
+pub(super) fn old_failures(reply: &WatchServiceReply, revision: u64) -> BTreeSet<Id> {
     reply.tasks.iter().filter(|task| has_ended(task) && created(task) <= revision).map(id).collect()
 }
 
 /// What a reply means. `old` are failures that do not count.
-pub fn judge(reply: &WatchServiceReply, old: &BTreeSet<Id>) -> Picture {
+pub(super) fn judge(reply: &WatchServiceReply, old: &BTreeSet<Id>) -> Picture {
     let Some(service) = reply.service.as_ref() else { return Picture::default() };
     let wanted = service.spec.as_ref().and_then(defaults::replicas).unwrap_or(0);
     let mut by_slot: BTreeMap<u64, Vec<&Task>> = BTreeMap::new();
@@ -197,7 +197,7 @@ fn hopeless(service: &Service, picture: &Picture, dead: Option<SlotPicture>) -> 
 }
 
 /// One line about a slot, for those who watch.
-pub fn slot_line(slot: &SlotPicture) -> String {
+pub(super) fn slot_line(slot: &SlotPicture) -> String {
     let task = &slot.task;
     let mut line = state_word(state(task)).to_owned();
     if !task.node_name.is_empty() {

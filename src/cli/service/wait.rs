@@ -26,7 +26,7 @@ const STEADY_AFTER_FAILURE: Duration = Duration::from_secs(5);
 
 /// Whether and how long to wait.
 #[derive(Args, Clone, Debug)]
-pub struct WaitArgs {
+pub(super) struct WaitArgs {
     /// Do not wait until it runs
     #[arg(short, long)]
     detach: bool,
@@ -40,12 +40,12 @@ pub struct WaitArgs {
 
 impl WaitArgs {
     /// How long the whole command may take, where the caller said so.
-    pub fn limit(&self) -> Option<Duration> {
+    pub(super) fn limit(&self) -> Option<Duration> {
         self.timeout.filter(|limit| !limit.is_zero())
     }
 
     /// Begins to count the time of the command.
-    pub fn begin(&self) -> WaitClock {
+    pub(super) fn begin(&self) -> WaitClock {
         let limit = match (self.timeout, self.limit()) {
             (None, _) => WaitLimit::Standstill,
             (Some(_), None) => WaitLimit::Never,
@@ -57,13 +57,13 @@ impl WaitArgs {
 
 /// When the command began, and when it is to end.
 #[derive(Clone, Copy, Debug)]
-pub struct WaitClock {
+pub(super) struct WaitClock {
     began: Instant,
     limit: WaitLimit,
 }
 
 /// Waits as the flags say. The service is named by its id.
-pub async fn until_it_runs(
+pub(super) async fn until_it_runs(
     manager: &ManagerClient,
     id: &str,
     accepted: &v1::Accepted,

@@ -12,12 +12,12 @@ const SHORT_ERROR_CHARS: usize = 60;
 const SHORT_ERROR_HEAD_CHARS: usize = 24;
 
 /// An id's first characters, unless all are wanted.
-pub fn short_id(id: &str, whole: bool) -> String {
+pub(crate) fn short_id(id: &str, whole: bool) -> String {
     if whole { id.to_owned() } else { id.chars().take(SHORT_ID_CHARS).collect() }
 }
 
 /// Cut to what fits into a column, unless all is wanted.
-pub fn truncated(text: &str, whole: bool) -> String {
+pub(crate) fn truncated(text: &str, whole: bool) -> String {
     let chars = text.chars().count();
     if whole || chars <= SHORT_ERROR_CHARS {
         return text.to_owned();
@@ -29,23 +29,23 @@ pub fn truncated(text: &str, whole: bool) -> String {
 }
 
 /// In quotation marks, unless there is nothing to say.
-pub fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     if text.is_empty() { String::new() } else { format!("\"{text}\"") }
 }
 
 /// With a capital letter at the beginning.
-pub fn title(word: &str) -> String {
+pub(crate) fn title(word: &str) -> String {
     let mut chars = word.chars();
     chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }
 
 /// How long ago something was, in Docker's words; nothing for never.
-pub fn ago(at: u64, now: Timestamp) -> String {
+pub(crate) fn ago(at: u64, now: Timestamp) -> String {
     if at == 0 { String::new() } else { format!("{} ago", duration_text(now.since(Timestamp(at)))) }
 }
 
 /// A duration in one rough word or two: `5 minutes`, `About an hour`.
-pub fn duration_text(ns: u64) -> String {
+pub(crate) fn duration_text(ns: u64) -> String {
     let seconds = ns / SECOND_NS;
     let (minutes, hours) = (seconds / 60, (seconds + 1_800) / 3_600);
     match seconds {
@@ -64,7 +64,7 @@ pub fn duration_text(ns: u64) -> String {
 }
 
 /// A size in binary units: `512MiB`, `1.5GiB`.
-pub fn bytes_size(bytes: u64) -> String {
+pub(crate) fn bytes_size(bytes: u64) -> String {
     const UNITS: [&str; 6] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
     let mut size = bytes as f64;
     let mut unit = 0;
@@ -79,7 +79,7 @@ pub fn bytes_size(bytes: u64) -> String {
 
 /// A time to the millisecond in the reader's zone, which it names; of one width, for columns.
 /// Nothing for never.
-pub fn local_time(at: u64) -> String {
+pub(crate) fn local_time(at: u64) -> String {
     if at == 0 { String::new() } else { in_zone(at, &jiff::tz::TimeZone::system()) }
 }
 

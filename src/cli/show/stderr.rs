@@ -8,18 +8,18 @@ use super::untrusted;
 use std::io::{self, IsTerminal, Write};
 
 /// Writes bytes to the standard error as they are: what a task wrote to its own.
-pub fn write_raw_stderr(parts: &[&[u8]]) {
+pub(crate) fn write_raw_stderr(parts: &[&[u8]]) {
     // Written at once, so that lines of several processes do not mix.
     drop(stderr().lock().write_all(&parts.concat()));
 }
 
 /// Says something to people, and ends its line. Control characters in it are always made visible.
-pub fn talk(text: &str) {
+pub(crate) fn talk(text: &str) {
     write_raw_stderr(&[untrusted::visible(text).as_bytes(), b"\n"]);
 }
 
 /// Whether progress can be drawn: the standard error is a terminal that can move its cursor.
-pub fn can_draw() -> bool {
+pub(crate) fn can_draw() -> bool {
     stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
 }
 

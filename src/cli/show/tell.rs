@@ -10,7 +10,7 @@ use std::io::{self, IsTerminal, Write};
 
 /// Whether text of others is written as it is, or with its control characters made visible.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Form {
+pub(crate) enum Form {
     /// For a terminal, which would obey them.
     Visible,
     /// For a program or a file, or because somebody asked for it.
@@ -19,17 +19,17 @@ pub enum Form {
 
 impl Form {
     /// What suits the reader of the standard output.
-    pub fn of_stdout() -> Form {
+    pub(crate) fn of_stdout() -> Form {
         if stdout().is_terminal() { Form::Visible } else { Form::Raw }
     }
 
     /// What suits the reader of the standard error.
-    pub fn of_stderr() -> Form {
+    pub(crate) fn of_stderr() -> Form {
         if stderr::is_terminal() { Form::Visible } else { Form::Raw }
     }
 
     /// A task's output in this form.
-    pub fn bytes(self, text: &[u8]) -> Vec<u8> {
+    pub(crate) fn bytes(self, text: &[u8]) -> Vec<u8> {
         match self {
             Form::Visible => untrusted::visible_bytes(text),
             Form::Raw => text.to_vec(),
@@ -38,7 +38,7 @@ impl Form {
 }
 
 /// Writes one piece of data and ends its line.
-pub fn say(text: &str) -> CliResult {
+pub(crate) fn say(text: &str) -> CliResult {
     let shown = match Form::of_stdout() {
         Form::Visible => untrusted::visible(text),
         Form::Raw => text.to_owned(),
@@ -47,12 +47,12 @@ pub fn say(text: &str) -> CliResult {
 }
 
 /// Writes one JSON value, indented.
-pub fn say_json(value: &Value) -> CliResult {
+pub(crate) fn say_json(value: &Value) -> CliResult {
     say(&format!("{value:#}"))
 }
 
 /// Writes bytes to the standard output as they are.
-pub fn write_raw(parts: &[&[u8]]) -> CliResult {
+pub(crate) fn write_raw(parts: &[&[u8]]) -> CliResult {
     let mut out = stdout().lock();
     for part in parts {
         out.write_all(part)?;

@@ -12,7 +12,7 @@ use skep_proto::json::shape;
 
 /// A template that is known to make sense.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Template {
+pub(crate) struct Template {
     parts: Vec<Part>,
 }
 
@@ -33,7 +33,7 @@ enum Style {
 
 impl Template {
     /// Reads a template for rows of a listing.
-    pub fn parse(text: &str, listing: &TableLayout) -> CliResult<Template> {
+    pub(crate) fn parse(text: &str, listing: &TableLayout) -> CliResult<Template> {
         let mut parts = Vec::new();
         let text = text.replace("\\t", "\t").replace("\\n", "\n");
         let mut rest = text.as_str();
@@ -59,7 +59,7 @@ impl Template {
     }
 
     /// The template with a row's values.
-    pub fn fill(&self, row: &TableRow) -> String {
+    pub(crate) fn fill(&self, row: &TableRow) -> String {
         self.parts
             .iter()
             .map(|part| match part {
@@ -72,12 +72,12 @@ impl Template {
     }
 
     /// The template with the value of a message alone.
-    pub fn fill_json(&self, json: Value) -> String {
+    pub(crate) fn fill_json(&self, json: Value) -> String {
         self.fill(&TableRow { id: String::new(), mark: "", cells: Vec::new(), json })
     }
 
     /// The template with headings in place of values.
-    pub fn headings(&self, listing: &TableLayout) -> String {
+    pub(crate) fn headings(&self, listing: &TableLayout) -> String {
         self.parts
             .iter()
             .map(|part| match part {

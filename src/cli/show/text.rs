@@ -4,7 +4,7 @@ use super::untrusted::{one_line, visible};
 use comfy_table::{ContentArrangement, Table, presets};
 
 /// A table under headings, as Docker draws it.
-pub fn grid(head: &[String], rows: Vec<Vec<String>>) -> String {
+pub(crate) fn grid(head: &[String], rows: Vec<Vec<String>>) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(head.iter().map(String::as_str));
@@ -18,7 +18,7 @@ pub fn grid(head: &[String], rows: Vec<Vec<String>>) -> String {
 }
 
 /// Names and values under each other; a value that is empty is left out, names may be indented.
-pub fn pairs(all: &[(&str, String)]) -> String {
+pub(crate) fn pairs(all: &[(&str, String)]) -> String {
     let widest = all
         .iter()
         .filter(|(_, value)| !value.is_empty())

@@ -12,7 +12,7 @@ use std::fmt::Write;
 ///
 /// JSON stays JSON: its writer has escaped the low control characters already, and the high ones
 /// get JSON's escapes.
-pub fn visible(text: &str) -> String {
+pub(crate) fn visible(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     text.chars()
         .for_each(|c| if matches!(c, '\n' | '\t') { shown.push(c) } else { push(&mut shown, c) });
@@ -20,7 +20,7 @@ pub fn visible(text: &str) -> String {
 }
 
 /// One line: control characters are made visible, line breaks and tabs become blanks.
-pub fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     let mut chars = text.chars().peekable();
     while let Some(c) = chars.next() {
@@ -35,7 +35,7 @@ pub fn one_line(text: &str) -> String {
 
 /// Bytes that need not be text: what is text is treated as [`visible`] does, other bytes become
 /// `\x9b`.
-pub fn visible_bytes(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn visible_bytes(bytes: &[u8]) -> Vec<u8> {
     let mut shown = Vec::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
         shown.extend_from_slice(visible(chunk.valid()).as_bytes());

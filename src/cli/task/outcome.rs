@@ -7,12 +7,12 @@ use skep_proto::{
 };
 
 /// A state as people say it.
-pub fn state_word(state: TaskState) -> &'static str {
+pub(crate) fn state_word(state: TaskState) -> &'static str {
     state.word()
 }
 
 /// What a task runs.
-pub fn image(task: &Task) -> &str {
+pub(crate) fn image(task: &Task) -> &str {
     task.spec
         .as_ref()
         .and_then(defaults::container)
@@ -21,7 +21,7 @@ pub fn image(task: &Task) -> &str {
 
 /// What went wrong with a task: its error, how it ended where that was not well, or what its agent
 /// says of one that does not get on.
-pub fn trouble(task: &Task) -> String {
+pub(crate) fn trouble(task: &Task) -> String {
     let status = task.status.clone().unwrap_or_default();
     if !status.error.is_empty() {
         return status.error;
@@ -34,7 +34,7 @@ pub fn trouble(task: &Task) -> String {
 }
 
 /// Why a task is not what was wanted: what went wrong, or else how it ended.
-pub fn end_of(task: &Task) -> String {
+pub(crate) fn end_of(task: &Task) -> String {
     let container = task.status.as_ref().and_then(|status| status.container.as_ref());
     match trouble(task) {
         trouble if trouble.is_empty() => container.map_or_else(String::new, end_text),
@@ -43,7 +43,7 @@ pub fn end_of(task: &Task) -> String {
 }
 
 /// How a container ended: exit code or signal, and who did it where that was not itself.
-pub fn end_text(container: &ContainerStatus) -> String {
+pub(super) fn end_text(container: &ContainerStatus) -> String {
     let how = match (container.signal, container.exit_code) {
         (0, None) => String::new(),
         (0, Some(code)) => format!("exit code {code}"),
@@ -76,13 +76,13 @@ fn cause_text(cause: EndCause) -> &'static str {
 }
 
 /// Published ports as Docker writes them: `*:8080->80/tcp`.
-pub fn ports(task: &Task) -> String {
+pub(crate) fn ports(task: &Task) -> String {
     let container = task.status.as_ref().and_then(|status| status.container.as_ref());
     port_list(container.map_or(&[][..], |container| &container.ports))
 }
 
 /// The same for any ports.
-pub fn port_list(ports: &[PortConfig]) -> String {
+pub(crate) fn port_list(ports: &[PortConfig]) -> String {
     let one = |port: &PortConfig| {
         let protocol = match port.protocol() {
             PortProtocol::Tcp => "tcp",

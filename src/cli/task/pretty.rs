@@ -5,7 +5,7 @@ use crate::cli::show::{ago, local_time, pairs, title};
 use skep_proto::{Id, Timestamp, v1::Task};
 
 /// `now` is the log's time.
-pub fn pretty(task: &Task, now: Timestamp) -> String {
+pub(super) fn pretty(task: &Task, now: Timestamp) -> String {
     let meta = task.meta.unwrap_or_default();
     let status = task.status.clone().unwrap_or_default();
     let container = status.container.clone().unwrap_or_default();

@@ -12,7 +12,7 @@ use skep_proto::{
 
 /// What has been computed so far.
 #[derive(Default)]
-pub struct Audit {
+pub(super) struct Audit {
     view: View,
     head: Hash,
     first: u64,
@@ -26,7 +26,7 @@ pub struct Audit {
 
 impl Audit {
     /// Takes the next entry as stored: checks it against what came before and folds its records in.
-    pub fn take(&mut self, stored: Bytes, upto: u64, claimed: &StatusReply) -> CliResult {
+    pub(super) fn take(&mut self, stored: Bytes, upto: u64, claimed: &StatusReply) -> CliResult {
         self.bytes += stored.len() as u64;
         let entry =
             chain::unseal(stored).map_err(|error| altered(self.revision, &error.to_string()))?;
@@ -38,7 +38,7 @@ impl Audit {
     }
 
     /// Whether all was seen that the manager claims to have.
-    pub fn finish(&self, upto: u64, claimed: &StatusReply) -> CliResult {
+    pub(super) fn finish(&self, upto: u64, claimed: &StatusReply) -> CliResult {
         if self.revision < upto.min(claimed.revision) {
             return Err(CliError::refused(format!(
                 "the history ends at revision {}, the manager claims {}",
@@ -50,43 +50,43 @@ impl Audit {
     }
 
     /// The newest revision folded in.
-    pub fn revision(&self) -> u64 {
+    pub(super) fn revision(&self) -> u64 {
         self.revision
     }
     /// Where the history begins.
-    pub fn first_revision(&self) -> u64 {
+    pub(super) fn first_revision(&self) -> u64 {
         self.first
     }
     /// Of the newest entry.
-    pub fn incarnation(&self) -> u64 {
+    pub(super) fn incarnation(&self) -> u64 {
         self.incarnation
     }
     /// How many entries were checked.
-    pub fn entries(&self) -> u64 {
+    pub(super) fn entries(&self) -> u64 {
         self.entries
     }
     /// How large they were.
-    pub fn bytes(&self) -> u64 {
+    pub(super) fn bytes(&self) -> u64 {
         self.bytes
     }
     /// The hash of the newest entry.
-    pub fn head(&self) -> Hash {
+    pub(super) fn head(&self) -> Hash {
         self.head
     }
     /// The digest of the view, in hexadecimal.
-    pub fn digest(&self) -> String {
+    pub(super) fn digest(&self) -> String {
         hex(&self.view.digest().to_bytes())
     }
     /// How many recorded digests were compared.
-    pub fn checkpoints(&self) -> u64 {
+    pub(super) fn checkpoints(&self) -> u64 {
         self.checkpoints
     }
     /// Records that contradicted the view.
-    pub fn set_aside(&self) -> u64 {
+    pub(super) fn set_aside(&self) -> u64 {
         self.view.set_aside()
     }
     /// The newest of them, and what did not fit.
-    pub fn newest_set_aside(&self) -> Option<String> {
+    pub(super) fn newest_set_aside(&self) -> Option<String> {
         let newest = self.view.newest_set_aside()?;
         Some(format!("record {}: {}", newest.revision, newest.why))
     }

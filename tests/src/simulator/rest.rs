@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 /// How long nothing may change, and how soon that must be so.
 #[derive(Clone, Copy, Debug)]
-pub struct Rest {
+pub(super) struct Rest {
     /// Nothing is recorded for so long.
     quiet_ns: u64,
     /// Virtual time after which it must have come to that.
@@ -17,17 +17,17 @@ pub struct Rest {
 }
 
 /// After the faults, when nobody repairs anything: longer than every back-off.
-pub const BY_ITSELF: Rest =
+pub(super) const BY_ITSELF: Rest =
     Rest { quiet_ns: 900 * SECOND_NS, limit_ns: 3 * 3_600 * SECOND_NS, records_max: 10_000 };
 /// After everything was asked to be healthy: an hour without a record.
-pub const AS_ASKED: Rest =
+pub(super) const AS_ASKED: Rest =
     Rest { quiet_ns: 3_600 * SECOND_NS, limit_ns: 3 * 3_600 * SECOND_NS, records_max: 5_000 };
 
 /// The newest records that are looked at to say what still changes.
 const RECORDS_SHOWN: usize = 60;
 
 /// Goes on until nothing changes any more; otherwise says what still does.
-pub fn come_to_rest(
+pub(super) fn come_to_rest(
     world: &mut SimulatedWorld,
     checkers: &mut Checkers,
     rest: Rest,

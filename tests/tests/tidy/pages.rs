@@ -112,7 +112,7 @@ fn names_say_something() {
 
 /// The name of the type that this line defines. An indented alias is a foreign trait's, and so is
 /// its name.
-pub fn type_name(line: &str) -> Option<&str> {
+pub(crate) fn type_name(line: &str) -> Option<&str> {
     let code = line.trim_start();
     let code = match code.strip_prefix("pub(") {
         Some(restricted) => restricted.split_once(')')?.1.trim_start(),

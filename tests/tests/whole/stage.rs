@@ -12,14 +12,14 @@ use std::{
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The folder, and the daemon while it runs.
-pub struct Testbed {
+pub(crate) struct Testbed {
     folder: tempfile::TempDir,
     daemon: Option<Child>,
 }
 
 /// Runs commands against a stage's daemon.
 #[derive(Clone)]
-pub struct Client(PathBuf);
+pub(crate) struct Client(PathBuf);
 
 /// The program beside this one: built by the same command, `make test`.
 fn skep() -> PathBuf {
@@ -31,7 +31,7 @@ fn skep() -> PathBuf {
 
 impl Client {
     /// Exit code, stdout, stderr.
-    pub fn runs(&self, args: &[&str]) -> (i32, String, String) {
+    pub(crate) fn runs(&self, args: &[&str]) -> (i32, String, String) {
         let done = Command::new(skep())
             .args(args)
             .env("SKEP_HOST", format!("unix://{}", self.0.display()))
@@ -45,7 +45,7 @@ impl Client {
 }
 
 impl Testbed {
-    pub fn new() -> Testbed {
+    pub(crate) fn new() -> Testbed {
         Testbed { folder: tempfile::tempdir().unwrap(), daemon: None }
     }
 
@@ -53,26 +53,26 @@ impl Testbed {
         self.folder.path().join("s")
     }
 
-    pub fn state_dir(&self) -> String {
+    pub(crate) fn state_dir(&self) -> String {
         self.folder.path().join("state").display().to_string()
     }
 
-    pub fn client(&self) -> Client {
+    pub(crate) fn client(&self) -> Client {
         Client(self.socket())
     }
 
     /// A file of the test's own, beside the daemon's.
-    pub fn file(&self, name: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
     /// Starts the daemon, and waits until its node is ready.
-    pub fn start(&mut self) {
+    pub(crate) fn start(&mut self) {
         self.start_as(Command::new(skep()));
     }
 
     /// The same under strace, which writes the daemon's syncs into a file.
-    pub fn start_traced(&mut self, syncs: &Path) {
+    pub(crate) fn start_traced(&mut self, syncs: &Path) {
         let mut strace = Command::new("strace");
         strace
             .args(["-D", "-f", "-qq", "-e", "trace=fsync,fdatasync", "-o"])
@@ -107,14 +107,14 @@ impl Testbed {
     }
 
     /// What a command prints; it must succeed.
-    pub fn says(&self, args: &[&str]) -> String {
+    pub(crate) fn says(&self, args: &[&str]) -> String {
         let (code, out, err) = self.client().runs(args);
         assert_eq!(code, 0, "skep {args:?}\n{out}\n{err}\n{}", self.log());
         out
     }
 
     /// Process ids of a service's running tasks.
-    pub fn pids(&self, service: &str) -> Vec<i32> {
+    pub(crate) fn pids(&self, service: &str) -> Vec<i32> {
         let tasks =
             self.says(&["service", "ps", "-q", "--filter", "desired-state=running", service]);
         let pid = |task: &str| {
@@ -128,7 +128,7 @@ impl Testbed {
     }
 
     /// Ids of tasks that history does not know, as `doctor` tells them.
-    pub fn strays(&self) -> Vec<String> {
+    pub(crate) fn strays(&self) -> Vec<String> {
         let (_, told, _) = self.client().runs(&["doctor"]);
         let unknown = told.lines().filter(|line| line.contains("history does not know it"));
         unknown
@@ -137,25 +137,25 @@ impl Testbed {
     }
 
     /// The folder of the log's rows.
-    pub fn store(&self) -> PathBuf {
+    pub(crate) fn store(&self) -> PathBuf {
         self.folder.path().join("state/log/store")
     }
 
     /// Replaces one folder by a copy of another.
-    pub fn copy_store(&self, from: &Path, to: &Path) {
+    pub(crate) fn copy_store(&self, from: &Path, to: &Path) {
         fs::remove_dir_all(to).ok();
         let copied = Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap();
         assert!(copied.success());
     }
 
-    pub fn until_gone(&self, pids: &[i32]) {
+    pub(crate) fn until_gone(&self, pids: &[i32]) {
         self.wait("the processes end", || {
             pids.iter().all(|pid| !Path::new(&format!("/proc/{pid}")).exists())
         });
     }
 
     /// SIGKILL: the process has no time for anything.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         if let Some(mut daemon) = self.daemon.take() {
             daemon.kill().unwrap();
             daemon.wait().unwrap();
@@ -163,7 +163,7 @@ impl Testbed {
     }
 
     /// SIGTERM, and waits for the end.
-    pub fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         let Some(mut daemon) = self.daemon.take() else { return };
         let asked = Command::new("kill").arg(daemon.id().to_string()).status().unwrap();
         assert!(asked.success());

@@ -13,7 +13,7 @@ use skep_proto::{
 use std::{fs::File, io::Read, path::Path};
 
 /// The whole spec; an error is a wrong usage.
-pub fn spec(args: &Create) -> CliResult<v1::ServiceSpec> {
+pub(super) fn spec(args: &Create) -> CliResult<v1::ServiceSpec> {
     if args.mode != "replicated" {
         return Err(match args.mode.as_str() {
             "global" => CliError::usage("--mode global is not supported yet")
@@ -66,7 +66,7 @@ pub fn spec(args: &Create) -> CliResult<v1::ServiceSpec> {
 }
 
 /// One of the networks that each node has by itself.
-pub fn attachment(target: &str) -> v1::NetworkAttachment {
+pub(crate) fn attachment(target: &str) -> v1::NetworkAttachment {
     v1::NetworkAttachment { target: target.to_owned(), ..v1::NetworkAttachment::default() }
 }
 

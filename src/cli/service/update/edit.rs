@@ -9,7 +9,7 @@ use crate::cli::{
 use skep_proto::v1::{self, service_mode::Mode};
 
 /// Makes the changes that the flags name.
-pub fn edit(spec: &mut v1::ServiceSpec, args: &ServiceUpdate) -> CliResult {
+pub(super) fn edit(spec: &mut v1::ServiceSpec, args: &ServiceUpdate) -> CliResult {
     let labels = &mut spec.annotations.get_or_insert_with(v1::Annotations::default).labels;
     args.label_rm.iter().for_each(|key| drop(labels.remove(key)));
     labels.extend(args.label_add.iter().cloned());

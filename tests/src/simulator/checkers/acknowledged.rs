@@ -5,7 +5,7 @@ use super::{Check, Checker};
 use crate::simulator::{disk, world::SimulatedWorld};
 
 /// Looks at the whole log at the end.
-pub struct Acknowledged;
+pub(super) struct Acknowledged;
 
 impl Checker for Acknowledged {
     fn name(&self) -> &'static str {

@@ -10,7 +10,7 @@ const ANSWER_NS_MAX: u64 = 30 * SECOND_NS;
 
 /// Remembers since when nothing has hindered the manager.
 #[derive(Default)]
-pub struct Answered {
+pub(super) struct Answered {
     unhindered_since: Timestamp,
 }
 

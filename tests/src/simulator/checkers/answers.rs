@@ -16,7 +16,7 @@ const VIEWS_MAX: usize = 4_000;
 
 /// What each command did, and what was true when it was answered.
 #[derive(Default)]
-pub struct Answers {
+pub(super) struct Answers {
     /// Command → revision of its first record, newest revision of that entry, object.
     effects: BTreeMap<u64, (Revision, Revision, Id)>,
     /// The view after each entry.

@@ -6,7 +6,7 @@ use crate::simulator::world::{SimulatedWorld, happening::Occurrence};
 use skep_proto::Id;
 
 /// Looks at each container that begins and at each stop.
-pub struct Assignments;
+pub(super) struct Assignments;
 
 impl Checker for Assignments {
     fn name(&self) -> &'static str {

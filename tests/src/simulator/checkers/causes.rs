@@ -6,7 +6,7 @@ use crate::simulator::world::SimulatedWorld;
 use skep_proto::{event, v1::author::Who};
 
 /// Looks at each record.
-pub struct RecordCauses;
+pub(super) struct RecordCauses;
 
 impl Checker for RecordCauses {
     fn name(&self) -> &'static str {

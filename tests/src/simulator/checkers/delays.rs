@@ -23,7 +23,7 @@ struct HeldSuccessor {
 
 /// Remembers who waits.
 #[derive(Default)]
-pub struct Delays {
+pub(super) struct Delays {
     /// The record before, where it ended the wish for a task: a successor that it calls for stands
     /// right behind it.
     before: Option<(Id, DesireReason)>,

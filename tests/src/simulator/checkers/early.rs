@@ -6,7 +6,7 @@ use skep_gateway::turn::Answer;
 use skep_proto::v1::RefusalCode;
 
 /// Looks at each answer.
-pub struct Early;
+pub(super) struct Early;
 
 impl Checker for Early {
     fn name(&self) -> &'static str {

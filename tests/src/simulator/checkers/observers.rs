@@ -8,7 +8,7 @@ use skep_proto::{
 };
 
 /// Looks at each observation.
-pub struct Observers;
+pub(super) struct Observers;
 
 impl Checker for Observers {
     fn name(&self) -> &'static str {

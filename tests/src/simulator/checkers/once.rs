@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 /// Remembers the effect of each command.
 #[derive(Default)]
-pub struct Once(BTreeMap<(u64, u64), Revision>);
+pub(super) struct Once(BTreeMap<(u64, u64), Revision>);
 
 impl Checker for Once {
     fn name(&self) -> &'static str {

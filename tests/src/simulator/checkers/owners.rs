@@ -6,7 +6,7 @@ use skep_proto::v1::TaskState;
 use std::collections::BTreeMap;
 
 /// Looks at the tip after each turn.
-pub struct Owners;
+pub(super) struct Owners;
 
 impl Checker for Owners {
     fn name(&self) -> &'static str {

@@ -9,7 +9,7 @@ use skep_proto::{
 };
 
 /// Looks at each assignment.
-pub struct Placements;
+pub(super) struct Placements;
 
 impl Checker for Placements {
     fn name(&self) -> &'static str {
@@ -32,7 +32,7 @@ impl Checker for Placements {
 }
 
 /// Why a node may not have a task of this spec now.
-pub fn misfit(view: &View, spec: &ServiceSpec, node: &NodeRow) -> Option<String> {
+pub(super) fn misfit(view: &View, spec: &ServiceSpec, node: &NodeRow) -> Option<String> {
     if node.removed || node.state != NodeState::Ready || node.silent {
         return Some("which is not ready".into());
     }

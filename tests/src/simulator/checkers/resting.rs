@@ -10,7 +10,7 @@ use skep_proto::{
 };
 
 /// Looks at the cluster when nothing changes any more.
-pub struct Resting;
+pub(super) struct Resting;
 
 impl Checker for Resting {
     fn name(&self) -> &'static str {

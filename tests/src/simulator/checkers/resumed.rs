@@ -11,7 +11,7 @@ const ROOM: usize = 4_096;
 
 /// Asks a brain that has just begun.
 #[derive(Default)]
-pub struct Resumed {
+pub(super) struct Resumed {
     turned: bool,
 }
 

@@ -9,7 +9,7 @@ use skep_proto::{
 };
 
 /// Looks at each end of a roll-out.
-pub struct RolloutSteps;
+pub(super) struct RolloutSteps;
 
 impl Checker for RolloutSteps {
     fn name(&self) -> &'static str {

@@ -17,7 +17,7 @@ const COMMIT_NS_MAX: u64 = 10 * SECOND_NS;
 
 /// Compares what is said of nodes with what was heard of them.
 #[derive(Default)]
-pub struct Silence {
+pub(super) struct Silence {
     /// When each node last had a session, or the manager began.
     had_session: BTreeMap<Id, Timestamp>,
     began_at: Timestamp,

@@ -5,7 +5,7 @@ use crate::simulator::world::SimulatedWorld;
 use skep_proto::{Id, v1::event::Kind};
 
 /// Looks at each record about a task.
-pub struct States;
+pub(super) struct States;
 
 impl Checker for States {
     fn name(&self) -> &'static str {

@@ -18,7 +18,7 @@ const SLACK_NS: u64 = 5 * SECOND_NS;
 
 /// Looks at each container that begins to run.
 #[derive(Default)]
-pub struct StopFirst {
+pub(super) struct StopFirst {
     /// Tasks whose node was lost once: whatever they do when it comes back, nobody could wait for
     /// it.
     lost: BTreeSet<Id>,
