@@ -229,7 +229,7 @@ fn the_log_imports_downwards() {
 
 #[test]
 fn openraft_and_rocksdb_are_named_in_one_place_each() {
-    let places = [("openraft", "log/src/raft"), ("rocksdb", "log/src/disk/store/rocks.rs")];
+    let places = [("openraft", "log/src/raft"), ("rocksdb", "log/src/disk/store/rocks")];
     let mut found = Vec::new();
     for page in files("rs").iter().filter(|page| page.path.starts_with("log/src/")) {
         for (number, line) in page.text.lines().enumerate() {

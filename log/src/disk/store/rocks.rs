@@ -3,20 +3,30 @@
 //! A synced commit is one write-ahead record and one fdatasync. Recovery stops at the first damaged
 //! record (point in time), since a power cut may tear unsynced writes anywhere in the tail; all
 //! families are flushed together, so that such a stop never finds one of them ahead of the others.
-//! The recycled write-ahead log would be faster, but has been seen to lose data at recovery: off.
+//!
+//! Write-ahead files are written over once they are full, see [`recycling`]: a sync then writes
+//! data alone, and not the file's new length with it. RocksDB finds the end of such a file by the
+//! sequence numbers in it, which must have no gaps: nothing may be ingested here, and nothing be
+//! written past the write-ahead log.
 
 use super::{Batch, Change, Durability, KeyValue, Page, Span, Store, StoreError, StoreTable, Way};
 use bytes::Bytes;
+use recycling::{RECYCLED_FILES, Recycling};
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamily, DB, DBCompressionType, DBRecoveryMode, ErrorKind,
-    IteratorMode, LogLevel, Options, ReadOptions, WriteBatch, WriteOptions,
+    BlockBasedOptions, Cache, ColumnFamily, DB, DBCompactionStyle, DBCompressionType,
+    DBRecoveryMode, ErrorKind, IteratorMode, LogLevel, Options, ReadOptions, WriteBatch,
+    WriteOptions,
 };
-use std::path::Path;
+use std::{path::Path, sync::Arc};
+
+mod recycling;
+#[cfg(test)]
+mod tests;
 
 /// Memory for blocks that were read: what time travel and audit queries work in.
 const CACHE_BYTES: usize = 32 << 20;
 /// Of writes that are not yet in tables. It is what a restart has to read again.
-const WRITE_BUFFER_BYTES: usize = 16 << 20;
+const WRITE_BUFFER_BYTES: usize = 8 << 20;
 /// When the write-ahead files outgrow this, tables are written.
 const WAL_BYTES_MAX: u64 = 64 << 20;
 /// Files held open at once; others are opened when they are read.
@@ -24,7 +34,8 @@ const OPEN_FILES_MAX: i32 = 256;
 
 /// RocksDB, open for reading and writing or for reading alone.
 pub(crate) struct Rocks {
-    db: DB,
+    db: Arc<DB>,
+    recycling: Recycling,
     synced: WriteOptions,
     later: WriteOptions,
     writable: bool,
@@ -33,7 +44,7 @@ pub(crate) struct Rocks {
 impl Rocks {
     /// Opens the store, and creates it if nothing is there.
     pub(crate) fn open(path: &Path) -> Result<Rocks, StoreError> {
-        let families = StoreTable::ALL.map(|table| (table.name(), family()));
+        let families = StoreTable::ALL.map(|table| (table.name(), family(table)));
         let db =
             DB::open_cf_with_opts(&options(), path, families).map_err(|error| refused(&error))?;
         Ok(Rocks::new(db, true))
@@ -47,7 +58,7 @@ impl Rocks {
         let mut options = options();
         options.create_if_missing(false);
         options.create_missing_column_families(false);
-        let families = StoreTable::ALL.map(|table| (table.name(), family()));
+        let families = StoreTable::ALL.map(|table| (table.name(), family(table)));
         let db = DB::open_cf_with_opts_for_read_only(&options, path, families, false)
             .map_err(|error| refused(&error))?;
         Ok(Rocks::new(db, false))
@@ -56,7 +67,14 @@ impl Rocks {
     fn new(db: DB, writable: bool) -> Rocks {
         let mut synced = WriteOptions::default();
         synced.set_sync(true);
-        Rocks { db, synced, later: WriteOptions::default(), writable }
+        let db = Arc::new(db);
+        Rocks {
+            db,
+            recycling: Recycling::default(),
+            synced,
+            later: WriteOptions::default(),
+            writable,
+        }
     }
 
     fn family(&self, table: StoreTable) -> Result<&ColumnFamily, StoreError> {
@@ -67,6 +85,7 @@ impl Rocks {
 
 impl Drop for Rocks {
     fn drop(&mut self) {
+        self.recycling.stop();
         // A background thread that outlives the process's end would abort it.
         self.db.cancel_all_background_work(true);
     }
@@ -88,7 +107,11 @@ impl Store for Rocks {
             Durability::Later => &self.later,
             Durability::Synced => &self.synced,
         };
-        self.db.write_opt(writes, options).map_err(|error| refused(&error))
+        self.db.write_opt(writes, options).map_err(|error| refused(&error))?;
+        if durability == Durability::Synced {
+            self.recycling.synced(&self.db);
+        }
+        Ok(())
     }
 
     fn get(&self, table: StoreTable, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
@@ -145,7 +168,7 @@ fn options() -> Options {
     options.create_missing_column_families(true);
     options.set_paranoid_checks(true);
     options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
-    options.set_recycle_log_file_num(0);
+    options.set_recycle_log_file_num(RECYCLED_FILES);
     options.set_atomic_flush(true);
     options.set_max_total_wal_size(WAL_BYTES_MAX);
     options.set_max_open_files(OPEN_FILES_MAX);
@@ -156,15 +179,22 @@ fn options() -> Options {
     options
 }
 
-fn family() -> Options {
+/// Keys of `entries` and `revisions` only grow, and bodies are compressed before they come here
+/// where that saves something. So their tables are never written again: with one compression at all
+/// levels a compaction only moves them. The rows of `objects` come in no order: their tables are
+/// merged with others of about their size, which writes each row a few times and not dozens.
+fn family(table: StoreTable) -> Options {
     let mut options = Options::default();
-    let mut table = BlockBasedOptions::default();
-    table.set_block_cache(&Cache::new_lru_cache(CACHE_BYTES / StoreTable::ALL.len()));
-    table.set_format_version(5);
-    options.set_block_based_table_factory(&table);
+    let mut blocks = BlockBasedOptions::default();
+    blocks.set_block_cache(&Cache::new_lru_cache(CACHE_BYTES / StoreTable::ALL.len()));
+    blocks.set_format_version(5);
+    options.set_block_based_table_factory(&blocks);
     options.set_write_buffer_size(WRITE_BUFFER_BYTES);
     options.set_compression_type(DBCompressionType::Lz4);
-    options.set_bottommost_compression_type(DBCompressionType::Zstd);
+    match table {
+        StoreTable::Objects => options.set_compaction_style(DBCompactionStyle::Universal),
+        StoreTable::Entries | StoreTable::Revisions | StoreTable::Sealed | StoreTable::Meta => {}
+    }
     options
 }
 
