@@ -73,7 +73,7 @@ impl Drive {
     ) -> oneshot::Receiver<Answer> {
         let (send, receive) = oneshot::channel();
         let ask = Ask { caller: Reply::Caller(send), author, request, bytes };
-        self.state.ask(std::iter::once(ask));
+        self.state.ask_alone(&self.log, ask);
         receive
     }
 

@@ -172,7 +172,7 @@ impl Tip {
         if let Some(id) = id {
             match self.view.stamps().lookup(id) {
                 Seen::New => {}
-                Seen::Done { revision, object } => return done_before(revision, object),
+                Seen::Done { revision, object } => return done(revision, object),
                 Seen::Expired => {
                     let refusal =
                         Refusal::expired("the command's id is too old to tell whether it was done")
@@ -313,7 +313,15 @@ fn incarnation_of(view: &View, record: &Record) -> u64 {
     }
 }
 
-fn done_before(revision: Revision, object: Id) -> Answer {
+/// The answer to a command that took effect already, as far as this view knows.
+pub(crate) fn done_before(view: &View, request: &Request) -> Option<Answer> {
+    match view.stamps().lookup(envelope(request).0?) {
+        Seen::Done { revision, object } => Some(done(revision, object)),
+        Seen::New | Seen::Expired => None,
+    }
+}
+
+fn done(revision: Revision, object: Id) -> Answer {
     Answer::Accepted { revision, through: revision, object, changed: true, warnings: Vec::new() }
 }
 

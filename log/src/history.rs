@@ -34,7 +34,7 @@ pub use offline::OpenHistoryError;
 pub use pages::Entries;
 pub(crate) use ring::Ring;
 pub(crate) use status::StatusCell;
-pub use status::{Health, Status};
+pub use status::{Health, Leadership, Status};
 pub use subscribe::{SubscribeError, Subscription};
 pub(crate) use unindexed::Unindexed;
 

@@ -42,8 +42,8 @@ pub use entry::Entry;
 pub use failure::LogFailure;
 pub use fold::{Fold, Frozen, Halt, RestoreError};
 pub use history::{
-    AuditIndex, Entries, Health, HistoryReader, OpenHistoryError, ReadError, Revisions, Status,
-    SubscribeError, Subscription, applier::SnapshotPolicy,
+    AuditIndex, Entries, Health, HistoryReader, Leadership, OpenHistoryError, ReadError, Revisions,
+    Status, SubscribeError, Subscription, applier::SnapshotPolicy,
 };
 pub use life::{
     config::Config,

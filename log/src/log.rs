@@ -1,8 +1,8 @@
 //! The door: one handle for proposing, waiting, following and reading.
 
 use crate::{
-    Config, Counters, Fold, Health, HistoryReader, OpenError, SealedEntry, Space, Status,
-    Subscription,
+    Config, Counters, Fold, Health, HistoryReader, Leadership, OpenError, SealedEntry, Space,
+    Status, Subscription,
     disk::files::{Files, os::OsFiles},
     life::{open_log::OpenLog, supervise},
     raft::{
@@ -57,13 +57,29 @@ impl Log {
     /// Hands over an entry. The order of calls is the order in the log: the next entry may name
     /// this one as its parent before this one is durable.
     pub fn propose(&self, entry: SealedEntry) -> Proposal {
+        let (proposal, hear) = Proposal::new();
+        self.propose_with(entry, hear);
+        proposal
+    }
+
+    /// The same for a caller that needs no task to wait: `hear` is called with the answer. It is
+    /// called on the log's own thread, so it must not block; where the entry is not taken, it is
+    /// called on this thread before this returns.
+    pub fn propose_with(
+        &self,
+        entry: SealedEntry,
+        hear: impl FnOnce(Result<Position, ProposeError>) + Send + 'static,
+    ) {
         let (weight, in_flight) = Weight::take(entry.bytes.len(), &self.shared.in_flight);
         if let Err(error) = self.may_propose(in_flight) {
-            return Proposal::refused(error, weight);
+            return hear(Err(error));
         }
         match self.shared.line() {
-            Some(line) => line.propose(Arc::new(entry.into()), weight),
-            None => Proposal::refused(self.not_working(), weight),
+            Some(line) => line.propose(Arc::new(entry.into()), move |answer| {
+                drop(weight);
+                hear(answer);
+            }),
+            None => hear(Err(self.not_working())),
         }
     }
 
@@ -110,6 +126,11 @@ impl Log {
     /// Where the log stands, to be read or waited on.
     pub fn status(&self) -> watch::Receiver<Status> {
         self.shared.listeners.status.watch()
+    }
+
+    /// Whether this manager leads, and whether the log works: wakes only when that changes.
+    pub fn leadership(&self) -> watch::Receiver<Leadership> {
+        self.shared.listeners.status.watch_leadership()
     }
 
     /// Follows history from the entry that holds `from`: first what there is, then what comes.

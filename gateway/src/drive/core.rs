@@ -16,6 +16,7 @@ mod disk;
 mod flight;
 mod identity;
 mod queue;
+mod refusals;
 mod replay;
 mod tenure;
 pub mod time;
@@ -140,8 +141,7 @@ impl<C> DriveCore<C> {
 
     /// When [`DriveCore::handle_timeout`] wants to be called, if nothing happens before.
     pub fn poll_timeout(&self) -> Option<Uptime> {
-        let may_turn = self.tenure.as_ref().filter(|tenure| self.may_turn(tenure));
-        let wake = may_turn.and_then(LeaderTenure::deadline);
+        let wake = self.turn_due();
         let may_begin = self.tenure.is_none() && self.may_lead() && !self.flight.awaits_log();
         let retry = may_begin.then_some(self.retry_at);
         let stop = self.stops_at.filter(|_| !self.is_stopped());
@@ -149,6 +149,18 @@ impl<C> DriveCore<C> {
             .into_iter()
             .flatten()
             .min()
+    }
+
+    /// When the next turn is due if nobody asks.
+    pub fn turn_due(&self) -> Option<Uptime> {
+        let may_turn = self.tenure.as_ref().filter(|tenure| self.may_turn(tenure));
+        may_turn.and_then(LeaderTenure::deadline)
+    }
+
+    /// Whether one request waits, and nothing is in flight that it could wait for together with
+    /// others.
+    pub fn is_lone_request(&self) -> bool {
+        self.queue.len() == 1 && self.flight.is_empty()
     }
 
     /// Somebody asks. `bytes` of the request are its encoded size.
@@ -167,13 +179,10 @@ impl<C> DriveCore<C> {
 
     fn refusal(&self, request: &Request, bytes: usize) -> Option<Refusal> {
         if self.stops_at.is_some() {
-            return Some(stopping());
+            return Some(refusals::stopping());
         }
         if self.identity.safe_mode {
-            let refusal = Refusal::exhausted(
-                "the manager runs in safe mode: it serves reads and accepts nothing",
-            );
-            return Some(refusal.hint("reads go on; see `skep doctor`"));
+            return Some(refusals::safe_mode());
         }
         let forbidden = match (self.free.room(), request) {
             (DiskRoom::Enough, _) => false,
@@ -278,7 +287,7 @@ impl<C> DriveCore<C> {
     pub fn handle_stop(&mut self, now: Now) {
         self.stops_at.get_or_insert(now.uptime + STOP_NS_MAX);
         for ask in self.queue.take() {
-            self.answer_held(ask.caller, Answer::Refused(stopping()));
+            self.answer_held(ask.caller, Answer::Refused(refusals::stopping()));
         }
     }
 
@@ -290,9 +299,10 @@ impl<C> DriveCore<C> {
     /// Time has passed.
     pub fn handle_timeout(&mut self, now: Now) {
         let uptime = now.uptime;
-        for held in self.queue.expired(uptime) {
-            let refusal = self.waited_too_long();
-            self.answer_held(held, Answer::Refused(refusal));
+        for ask in self.queue.expired(uptime) {
+            let why = self.why_waiting();
+            let answer = refusals::waited_too_long(&self.committed, &ask.request, why);
+            self.answer_held(ask.caller, answer);
         }
         for held in self.flight.expired(uptime) {
             self.answer_held(held, Answer::Unknown("the log has not confirmed it yet".into()));
@@ -447,15 +457,14 @@ impl<C> DriveCore<C> {
         failed.unwrap_or(&self.obstacle).clone()
     }
 
-    fn waited_too_long(&self) -> Refusal {
-        let why = if self.free.room() == DiskRoom::None {
+    fn why_waiting(&self) -> String {
+        if self.free.room() == DiskRoom::None {
             self.free.limit().unwrap_or_default()
         } else if self.leads.is_none() {
             self.obstacle.clone()
         } else {
             "the log is too slow: the command waited 5 s for its turn".into()
-        };
-        Refusal::exhausted(why).hint("nothing was changed; look at `skep doctor`, and try again")
+        }
     }
 
     fn put_back(&mut self, rest: Vec<Ask<WaitingCaller<C>>>) {
@@ -463,7 +472,7 @@ impl<C> DriveCore<C> {
             return self.queue.put_back(rest);
         }
         for ask in rest {
-            self.answer_held(ask.caller, Answer::Refused(stopping()));
+            self.answer_held(ask.caller, Answer::Refused(refusals::stopping()));
         }
     }
 
@@ -486,8 +495,4 @@ impl<C> DriveCore<C> {
             self.answer(caller, answer);
         }
     }
-}
-
-fn stopping() -> Refusal {
-    Refusal::exhausted("the manager is stopping").hint("try again in a moment")
 }

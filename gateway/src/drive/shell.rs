@@ -1,28 +1,29 @@
 //! The thread that takes turns, and what it shares with callers and with the log.
 //!
 //! Nothing is decided here. Whoever has news for the state machine locks it, tells it, carries out
-//! what it says, and wakes the thread if there is a turn to take. Views are published under the
-//! lock, so that no answer can leave before the view that it rests on; answers are given after it.
+//! what it says, and wakes the thread if there is a turn to take. A caller whose request is the
+//! only one takes the turn itself. Views are published under the lock, so that no answer can leave
+//! before the view that it rests on; answers are given after it.
 
 use super::{
     Reply,
-    core::{DriveCore, DriveOutput, FreeShare, ManagerIdentity},
+    core::{DriveCore, DriveOutput, FreeShare, ManagerIdentity, TurnJob},
     mailbox::Mailbox,
 };
 use crate::{
-    clock::{Now, SystemClock},
+    clock::{Now, SystemClock, Uptime},
     drive::Published,
     metrics::MetricCounters,
     turn::{Answer, Ask},
 };
-use skep_log::{Health, Log, Proposal, SealedEntry, chain::Hash};
+use skep_log::{Health, Log, SealedEntry};
 use skep_projections::{Delta, View};
 use std::{
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread::{self, JoinHandle},
     time::Duration,
 };
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
 /// How often the free share of the disk is measured; commands that wait too long are looked for as
 /// often.
@@ -34,6 +35,9 @@ const SLEEP_MIN: Duration = Duration::from_millis(1);
 pub struct DriveState {
     locked: Mutex<Locked>,
     changed: Condvar,
+    /// Held from the moment that a turn's entry is known until it is proposed: entries are proposed
+    /// in the order of their turns, whichever threads took them.
+    proposing: Mutex<()>,
     published: watch::Sender<Arc<Published>>,
     mailbox: Mailbox,
     counters: Arc<MetricCounters>,
@@ -42,8 +46,16 @@ pub struct DriveState {
 
 struct Locked {
     core: DriveCore<Reply>,
-    /// The turn's thread waits and nobody has woken it yet.
-    asleep: bool,
+    sleep: Sleep,
+}
+
+/// Whether the turn's thread waits.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sleep {
+    /// It works, or was woken.
+    Awake,
+    /// It waits, at most until then, and nobody has woken it yet.
+    Until(Option<Uptime>),
 }
 
 /// What is left to do when the lock is released.
@@ -59,8 +71,9 @@ impl DriveState {
         let empty =
             Arc::new(Published { view: View::default(), delta: Arc::new(Delta::default()) });
         Arc::new(DriveState {
-            locked: Mutex::new(Locked { core: DriveCore::new(identity), asleep: false }),
+            locked: Mutex::new(Locked { core: DriveCore::new(identity), sleep: Sleep::Awake }),
             changed: Condvar::new(),
+            proposing: Mutex::new(()),
             published: watch::Sender::new(empty),
             mailbox: Mailbox::default(),
             counters,
@@ -103,18 +116,79 @@ impl DriveState {
         result
     }
 
+    /// Hands one request over. Where nothing else is under way, its turn is taken here and now: to
+    /// wake the turn's thread costs more than most turns do.
+    pub(super) fn ask_alone(self: &Arc<DriveState>, log: &Log, ask: Ask<Reply>) {
+        let mut locked = self.lock();
+        let now = self.clock.now();
+        locked.core.handle_request(ask, now);
+        let job = match locked.sleep {
+            Sleep::Until(_) if locked.core.is_lone_request() => {
+                locked.core.begin_turn(now, entropy())
+            }
+            Sleep::Until(_) | Sleep::Awake => None,
+        };
+        let effects = self.collect(&mut locked.core);
+        self.unlock(locked, now);
+        self.give(effects.answers);
+        if let Some(job) = job {
+            self.take_turn(log, job);
+        }
+    }
+
+    /// Takes a turn, proposes its entry, and gives the answers that need no entry.
+    fn take_turn(self: &Arc<DriveState>, log: &Log, job: TurnJob<Reply>) {
+        let requests = job.requests();
+        let span =
+            tracing::debug_span!("turn", requests, records = tracing::field::Empty).entered();
+        let started = self.clock.uptime();
+        let done = job.run();
+        span.record("records", done.records());
+        let took = Duration::from_nanos(self.clock.uptime().since(started));
+        self.counters.turn(done.records(), took);
+        self.counters.answered(done.answers());
+        let proposing = self.proposing.lock().unwrap_or_else(PoisonError::into_inner);
+        let ((), effects) = self.locked_step(|core, now| core.handle_turned(done, now));
+        for entry in effects.proposals {
+            self.propose(log, entry);
+        }
+        drop(proposing);
+        self.give(effects.answers);
+    }
+
+    /// Hands an entry to the log. That it is committed is heard from the fold, so only a failure
+    /// matters here.
+    fn propose(self: &Arc<DriveState>, log: &Log, entry: SealedEntry) {
+        let (state, hash) = (self.clone(), entry.hash);
+        log.propose_with(entry, move |answer| {
+            if let Err(error) = answer {
+                tracing::warn!(%error, "an entry was not committed");
+                state.counters.proposal_failed();
+                state.step(|core, now| core.handle_proposal_failed(hash, &error.to_string(), now));
+            }
+        });
+    }
+
     fn locked_step<R>(&self, news: impl FnOnce(&mut DriveCore<Reply>, Now) -> R) -> (R, Effects) {
         let mut locked = self.lock();
         let now = self.clock.now();
         let result = news(&mut locked.core, now);
         let effects = self.collect(&mut locked.core);
-        let idle = !locked.core.wants_turn(now) && !locked.core.is_stopped();
-        // Each waking is a system call, and a thousand requests need one.
-        if !idle && std::mem::take(&mut locked.asleep) {
+        self.unlock(locked, now);
+        (result, effects)
+    }
+
+    /// Wakes the turn's thread if it has something to do before it would wake by itself. Each
+    /// waking is a system call, and a thousand requests need one.
+    fn unlock(&self, mut locked: MutexGuard<'_, Locked>, now: Now) {
+        let Sleep::Until(until) = locked.sleep else { return };
+        let due = locked.core.turn_due();
+        let is_late = due.is_some_and(|due| until.is_none_or(|until| due < until));
+        if is_late || locked.core.wants_turn(now) || locked.core.is_stopped() {
+            locked.sleep = Sleep::Awake;
             drop(locked);
             self.changed.notify_one();
         }
-        (result, effects)
     }
 
     fn collect(&self, core: &mut DriveCore<Reply>) -> Effects {
@@ -154,9 +228,9 @@ impl DriveState {
 
 /// Tells the state machine whether this manager leads.
 pub(super) async fn watch_status(log: Arc<Log>, state: Arc<DriveState>) {
-    let mut status = log.status();
+    let mut leadership = log.leadership();
     loop {
-        let now = status.borrow_and_update().clone();
+        let now = leadership.borrow_and_update().clone();
         match now.health {
             Health::Ok if now.leader => {
                 let begun = log.begun_incarnation();
@@ -169,7 +243,7 @@ pub(super) async fn watch_status(log: Arc<Log>, state: Arc<DriveState>) {
                 state.step(|core, at| core.handle_deposed(&why, at));
             }
         }
-        if status.changed().await.is_err() {
+        if leadership.changed().await.is_err() {
             return state.step(|core, at| core.handle_deposed("the log is closed", at));
         }
     }
@@ -189,62 +263,49 @@ pub(super) async fn watch_space(log: Arc<Log>, state: Arc<DriveState>) {
 
 /// Starts the thread. It ends when the state machine has stopped.
 pub(super) fn spawn(log: Arc<Log>, state: Arc<DriveState>) -> JoinHandle<()> {
-    let (sender, receiver) = mpsc::unbounded_channel();
-    tokio::spawn(conclude(receiver, state.clone()));
     thread::Builder::new()
         .name("turn".into())
         .spawn(move || {
-            while let Some(effects) = next_effects(&state) {
-                for entry in effects.proposals {
-                    let hash = entry.hash;
-                    // The receiver lives as long as this thread's runtime.
-                    drop(sender.send((hash, log.propose(entry))));
+            while let Some(next) = next_work(&state) {
+                match next {
+                    Work::Turn(job) => state.take_turn(&log, job),
+                    Work::Give(answers) => state.give(answers),
                 }
-                state.give(effects.answers);
             }
         })
         .expect("the system has room for the turn's thread")
 }
 
-/// Awaits proposals in their order; at most the in-flight bound are here at once.
-async fn conclude(
-    mut proposals: mpsc::UnboundedReceiver<(Hash, Proposal)>,
-    state: Arc<DriveState>,
-) {
-    while let Some((hash, proposal)) = proposals.recv().await {
-        if let Err(error) = proposal.await {
-            tracing::warn!(%error, "an entry was not committed");
-            state.counters.proposal_failed();
-            state.step(|core, now| core.handle_proposal_failed(hash, &error.to_string(), now));
-        }
-    }
+/// What the turn's thread does next.
+enum Work {
+    Turn(TurnJob<Reply>),
+    Give(Vec<(Reply, Answer)>),
 }
 
-/// Waits until there is a turn to take or something to carry out. None when the state machine has
+/// Waits until there is a turn to take or an answer to give. None when the state machine has
 /// stopped.
-fn next_effects(state: &DriveState) -> Option<Effects> {
+fn next_work(state: &DriveState) -> Option<Work> {
     let mut locked = state.lock();
     loop {
         let now = state.clock.now();
         locked.core.handle_timeout(now);
-        if locked.core.wants_turn(now)
-            && let Some(job) = locked.core.begin_turn(now, entropy())
-        {
-            // What is to be carried out from here belongs before the turn's own outputs.
-            let before = state.collect(&mut locked.core);
-            drop(locked);
-            state.give(before.answers);
-            return Some(turn(state, job));
-        }
+        let job =
+            if locked.core.wants_turn(now) { locked.core.begin_turn(now, entropy()) } else { None };
         let effects = state.collect(&mut locked.core);
+        if let Some(job) = job {
+            // What is to be carried out from here belongs before the turn's own outputs.
+            drop(locked);
+            state.give(effects.answers);
+            return Some(Work::Turn(job));
+        }
         if !effects.answers.is_empty() {
-            return Some(effects);
+            return Some(Work::Give(effects.answers));
         }
         if locked.core.is_stopped() {
             return None;
         }
         let until = locked.core.poll_timeout();
-        locked.asleep = true;
+        locked.sleep = Sleep::Until(until);
         locked = match until {
             None => state.changed.wait(locked).unwrap_or_else(PoisonError::into_inner),
             Some(until) => {
@@ -252,20 +313,8 @@ fn next_effects(state: &DriveState) -> Option<Effects> {
                 state.changed.wait_timeout(locked, wait).unwrap_or_else(PoisonError::into_inner).0
             }
         };
-        locked.asleep = false;
+        locked.sleep = Sleep::Awake;
     }
-}
-
-fn turn(state: &DriveState, job: super::core::TurnJob<Reply>) -> Effects {
-    let requests = job.requests();
-    let span = tracing::debug_span!("turn", requests, records = tracing::field::Empty).entered();
-    let started = state.clock.uptime();
-    let done = job.run();
-    span.record("records", done.records());
-    let took = Duration::from_nanos(state.clock.uptime().since(started));
-    state.counters.turn(done.records(), took);
-    state.counters.answered(done.answers());
-    state.locked_step(|core, now| core.handle_turned(done, now)).1
 }
 
 /// The system's entropy; without it nothing can be decided.

@@ -31,9 +31,28 @@ pub enum Health {
     Stopped(String),
 }
 
+/// What decides whether this manager may take turns. It changes seldom, and wakes only when it
+/// does: who waits for it is not woken by each entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leadership {
+    /// Whether this manager leads and has applied an entry of its own term.
+    pub leader: bool,
+    /// Raft's term.
+    pub term: u64,
+    /// Whether the log works.
+    pub health: Health,
+}
+
+impl Status {
+    fn leadership(&self) -> Leadership {
+        Leadership { leader: self.leader, term: self.term, health: self.health.clone() }
+    }
+}
+
 /// Gathers what makes a [`Status`] from those who know its parts.
 pub(crate) struct StatusCell {
     status: watch::Sender<Status>,
+    leadership: watch::Sender<Leadership>,
     /// The term this manager leads in; 0 is none.
     leading: AtomicU64,
     /// The term of the newest applied raft entry.
@@ -44,6 +63,7 @@ impl StatusCell {
     pub(crate) fn new(applied: Position, head: Hash) -> StatusCell {
         let status = Status { leader: false, term: 0, applied, head, health: Health::Ok };
         StatusCell {
+            leadership: watch::Sender::new(status.leadership()),
             status: watch::Sender::new(status),
             leading: AtomicU64::new(0),
             applied_term: AtomicU64::new(0),
@@ -52,6 +72,10 @@ impl StatusCell {
 
     pub(crate) fn watch(&self) -> watch::Receiver<Status> {
         self.status.subscribe()
+    }
+
+    pub(crate) fn watch_leadership(&self) -> watch::Receiver<Leadership> {
+        self.leadership.subscribe()
     }
 
     pub(crate) fn now(&self) -> Status {
@@ -83,6 +107,12 @@ impl StatusCell {
             change(status);
             let leading = self.leading.load(Relaxed);
             status.leader = leading != 0 && leading == self.applied_term.load(Relaxed);
+            let now = status.leadership();
+            self.leadership.send_if_modified(|known| {
+                let changed = *known != now;
+                *known = now;
+                changed
+            });
             *status != before
         });
     }

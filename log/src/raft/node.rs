@@ -10,9 +10,9 @@ use super::{
     log_store::{LogStore, load_tail},
     machine::{Raft, StateMachine, announce},
     network::Network,
-    proposal::{Proposal, ProposeError, Weight},
+    proposal::{ProposeError, read_answer},
     tail::Tail,
-    types::{Chained, Peer, Types},
+    types::{Chained, OnAnswer, Peer, Types},
     writer::{Queue, Work, Writer},
 };
 use crate::{
@@ -26,9 +26,9 @@ use crate::{
 };
 use openraft::{
     Config, ReadPolicy, ServerState, SnapshotPolicy, async_runtime::WatchReceiver,
-    impls::OneshotResponder, raft::ClientWriteResult,
+    raft::ClientWriteResult,
 };
-use skep_proto::Id;
+use skep_proto::{Id, Position};
 use std::{
     collections::BTreeMap,
     sync::{
@@ -57,7 +57,7 @@ const ORDERS_MAX: usize = 8192;
 
 /// Something wanted of raft.
 enum RaftRequest {
-    Propose(Chained, OneshotResponder<Types, ClientWriteResult<Types>>),
+    Propose(Chained, OnAnswer<ClientWriteResult<Types>>),
     Barrier(oneshot::Sender<Result<(), NoBarrier>>),
 }
 
@@ -77,18 +77,25 @@ pub(crate) struct RaftHandle {
 }
 
 impl RaftHandle {
-    /// Hands over an entry. The order of calls is the order in the log.
-    pub(crate) fn propose(&self, entry: Arc<Entry>, weight: Weight) -> Proposal {
-        let (responder, answer) = OneshotResponder::new_pair();
-        match self.orders.try_send(RaftRequest::Propose(Chained(entry), responder)) {
-            Ok(()) => Proposal::waiting(answer, weight),
-            Err(mpsc::error::TrySendError::Full(_)) => {
-                let many = "too many proposals are in flight; try again".into();
-                Proposal::refused(ProposeError::Full(many), weight)
+    /// Hands over an entry. The order of calls is the order in the log. `hear` is called with the
+    /// answer, on raft's thread; or at once, on this one, where the entry is not taken.
+    pub(crate) fn propose(
+        &self,
+        entry: Arc<Entry>,
+        hear: impl FnOnce(Result<Position, ProposeError>) + Send + 'static,
+    ) {
+        match self.orders.try_reserve() {
+            Ok(room) => {
+                let answered = OnAnswer::new(|answer| hear(read_answer(answer)));
+                room.send(RaftRequest::Propose(Chained(entry), answered));
             }
-            Err(mpsc::error::TrySendError::Closed(_)) => {
+            Err(mpsc::error::TrySendError::Full(())) => {
+                let many = "too many proposals are in flight; try again".into();
+                hear(Err(ProposeError::Full(many)));
+            }
+            Err(mpsc::error::TrySendError::Closed(())) => {
                 let closed = "the log is being opened anew, or was closed".into();
-                Proposal::refused(ProposeError::Failed(closed), weight)
+                hear(Err(ProposeError::Failed(closed)));
             }
         }
     }

@@ -2,9 +2,7 @@
 
 use super::types::Types;
 use crate::history::applier::ApplyOutcome;
-use openraft::{
-    errors::ClientWriteError, raft::ClientWriteResult, type_config::alias::OneshotReceiverOf,
-};
+use openraft::{errors::ClientWriteError, raft::ClientWriteResult};
 use skep_proto::Position;
 use std::{
     future::Future,
@@ -15,6 +13,7 @@ use std::{
     },
     task::{Context, Poll},
 };
+use tokio::sync::oneshot;
 
 /// Why a proposal did not become history, as far as is known.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -42,15 +41,7 @@ pub enum ProposeError {
 
 /// A proposed entry on its way. Dropping it changes nothing about the entry.
 #[must_use = "whether the entry became history is only known by awaiting this"]
-pub struct Proposal {
-    state: ProposalState,
-    _weight: Weight,
-}
-
-enum ProposalState {
-    Refused(Option<ProposeError>),
-    Waiting(OneshotReceiverOf<Types, ClientWriteResult<Types>>),
-}
+pub struct Proposal(oneshot::Receiver<Result<Position, ProposeError>>);
 
 /// Bytes in flight, given back when the proposal is answered or dropped.
 pub(crate) struct Weight {
@@ -73,15 +64,11 @@ impl Drop for Weight {
 }
 
 impl Proposal {
-    pub(crate) fn refused(error: ProposeError, weight: Weight) -> Proposal {
-        Proposal { state: ProposalState::Refused(Some(error)), _weight: weight }
-    }
-
-    pub(crate) fn waiting(
-        answer: OneshotReceiverOf<Types, ClientWriteResult<Types>>,
-        weight: Weight,
-    ) -> Proposal {
-        Proposal { state: ProposalState::Waiting(answer), _weight: weight }
+    /// One that waits, and what its answer is given to.
+    pub(crate) fn new() -> (Proposal, impl FnOnce(Result<Position, ProposeError>) + Send) {
+        let (send, receive) = oneshot::channel();
+        // Who no longer waits needs no answer.
+        (Proposal(receive), move |answer| drop(send.send(answer)))
     }
 }
 
@@ -89,19 +76,20 @@ impl Future for Proposal {
     type Output = Result<Position, ProposeError>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        match &mut self.state {
-            ProposalState::Refused(error) => {
-                Poll::Ready(Err(error.take().unwrap_or(ProposeError::Unknown)))
-            }
-            ProposalState::Waiting(answer) => {
-                Pin::new(answer).poll(context).map(|answer| match answer {
-                    Ok(Ok(written)) => read(written.data),
-                    Ok(Err(error)) => Err(read_error(error)),
-                    // Raft stopped without an answer.
-                    Err(_) => Err(ProposeError::Unknown),
-                })
-            }
-        }
+        let answer = Pin::new(&mut self.0).poll(context);
+        answer.map(|answer| answer.unwrap_or(Err(ProposeError::Unknown)))
+    }
+}
+
+/// What raft's answer says of the entry.
+pub(crate) fn read_answer(
+    answer: Option<ClientWriteResult<Types>>,
+) -> Result<Position, ProposeError> {
+    match answer {
+        Some(Ok(written)) => read(written.data),
+        Some(Err(error)) => Err(read_error(error)),
+        // Raft stopped without an answer.
+        None => Err(ProposeError::Unknown),
     }
 }
 

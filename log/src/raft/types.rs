@@ -7,7 +7,8 @@
 use crate::{Entry, history::applier::ApplyOutcome};
 use openraft::{
     EntryPayload, OptionalSend, RaftTypeConfig,
-    impls::{BoxedErrorSource, InlineBatch, OneshotResponder, leader_id_std},
+    impls::{BoxedErrorSource, InlineBatch, leader_id_std},
+    raft::responder::Responder,
     vote::RaftLeaderId,
 };
 use skep_proto::Id;
@@ -30,7 +31,7 @@ impl RaftTypeConfig for Types {
     #[allow(deprecated, reason = "the same type under the name of one more crate to pin")]
     type AsyncRuntime = openraft::impls::TokioRuntime;
     type Responder<T>
-        = OneshotResponder<Self, T>
+        = OnAnswer<T>
     where
         T: OptionalSend + 'static;
     type Batch<T>
@@ -81,4 +82,31 @@ pub(crate) struct Peer {
 /// A log id from its parts.
 pub(crate) fn log_id(term: u64, index: u64) -> LogId {
     LogId::new(Leader::new(term), index)
+}
+
+/// What raft calls with its answer, on its own thread; with none where it ends without one.
+///
+/// A call costs nothing where nobody needs to be woken, which a channel would do for each entry.
+pub(crate) struct OnAnswer<T>(Option<Box<dyn FnOnce(Option<T>) + Send>>);
+
+impl<T> OnAnswer<T> {
+    pub(crate) fn new(hear: impl FnOnce(Option<T>) + Send + 'static) -> OnAnswer<T> {
+        OnAnswer(Some(Box::new(hear)))
+    }
+}
+
+impl<T: OptionalSend + 'static> Responder<Types, T> for OnAnswer<T> {
+    fn on_complete(mut self, result: T) {
+        if let Some(hear) = self.0.take() {
+            hear(Some(result));
+        }
+    }
+}
+
+impl<T> Drop for OnAnswer<T> {
+    fn drop(&mut self) {
+        if let Some(hear) = self.0.take() {
+            hear(None);
+        }
+    }
 }

@@ -56,6 +56,10 @@ impl<C> RequestQueue<C> {
         self.asks.is_empty()
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.asks.len()
+    }
+
     /// Why there is no room for one more.
     pub(super) fn refusal(&self, request: &Request, bytes: usize) -> Option<Refusal> {
         let max = match request {
@@ -108,7 +112,7 @@ impl<C> RequestQueue<C> {
     }
 
     /// Takes out the commands that have waited too long.
-    pub(super) fn expired(&mut self, now: Uptime) -> Vec<WaitingCaller<C>> {
+    pub(super) fn expired(&mut self, now: Uptime) -> Vec<Ask<WaitingCaller<C>>> {
         if self.deadline().is_none_or(|deadline| deadline > now) {
             return Vec::new();
         }
@@ -117,7 +121,7 @@ impl<C> RequestQueue<C> {
             let held = &ask.caller;
             if held.asker == Asker::Person && held.since + COMMAND_WAIT_NS_MAX <= now {
                 self.bytes -= ask.bytes;
-                expired.push(ask.caller);
+                expired.push(ask);
             } else {
                 kept.push_back(ask);
             }

@@ -24,6 +24,37 @@ fn without_a_leader_people_are_refused_after_five_seconds_and_machines_go_on_wai
 }
 
 #[test]
+fn a_command_that_took_effect_when_it_was_sent_before_is_not_refused_when_it_waits_too_long() {
+    let mut world = DriveWorld::new();
+    world.play(LEADING);
+    world.play(
+        "a: create web #7
+         turn -> p2 service_created task_created placement_blocked
+         commit -> show 5, a=done 3
+         depose
+         a: create web #7
+         b: create db #8
+         later 5000 -> a=done 3, b=refused(this manager does not lead)",
+    );
+}
+
+#[test]
+fn one_request_alone_may_be_decided_by_who_brings_it() {
+    let mut world = DriveWorld::new();
+    world.play(LEADING);
+    assert!(!world.core.is_lone_request(), "nobody asks");
+    world.play("a: create web");
+    assert!(world.core.is_lone_request());
+    world.play("b: create db");
+    assert!(!world.core.is_lone_request(), "two of them are one turn");
+    world.play(
+        "turn -> p2 2xservice_created 2xtask_created 2xplacement_blocked
+         c: create third",
+    );
+    assert!(!world.core.is_lone_request(), "an entry is in flight");
+}
+
+#[test]
 fn what_did_not_fit_into_a_turn_comes_first_in_the_next_one() {
     let mut world = DriveWorld::new();
     world.play(LEADING);
