@@ -1,7 +1,7 @@
 //! etcd, from the distribution, one member, as the rival: puts of 256 bytes, alone or a hundred in
 //! a transaction.
 
-use super::server::Server;
+use super::{load::LoadAnswer, server::Server};
 use anyhow::{Context, Result};
 use bytes::Bytes;
 use std::{path::Path, time::Duration};
@@ -83,21 +83,21 @@ impl Etcd {
         &self,
         caller: usize,
         turn: u64,
-    ) -> impl Future<Output = Result<u64>> + Send + use<> {
+    ) -> impl Future<Output = Result<LoadAnswer>> + Send + use<> {
         let (channel, put) = (self.channel(caller), put(caller, turn));
         async move {
             call(channel, "/etcdserverpb.KV/Put", put).await?;
-            Ok(1)
+            Ok(LoadAnswer::together(1))
         }
     }
 
     /// A look at a key that is not there, in memory: as near to nothing as a call comes.
-    pub fn look(&self, caller: usize) -> impl Future<Output = Result<u64>> + Send + use<> {
+    pub fn look(&self, caller: usize) -> impl Future<Output = Result<LoadAnswer>> + Send + use<> {
         let channel = self.channel(caller);
         async move {
             let look = EtcdRange { key: Bytes::from_static(b"nothing"), serializable: true };
             call(channel, "/etcdserverpb.KV/Range", look).await?;
-            Ok(1)
+            Ok(LoadAnswer::together(1))
         }
     }
 
@@ -106,13 +106,13 @@ impl Etcd {
         &self,
         caller: usize,
         turn: u64,
-    ) -> impl Future<Output = Result<u64>> + Send + use<> {
+    ) -> impl Future<Output = Result<LoadAnswer>> + Send + use<> {
         let channel = self.channel(caller);
         let success =
             (0..100).map(|index| TxnOp { put: Some(put(caller * 100 + index, turn)) }).collect();
         async move {
             call(channel, "/etcdserverpb.KV/Txn", Txn { success }).await?;
-            Ok(100)
+            Ok(LoadAnswer::together(100))
         }
     }
 

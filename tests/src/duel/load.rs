@@ -9,12 +9,32 @@ use std::{
 };
 use tokio::task::JoinSet;
 
-/// Runs `callers` at once for `time`. Each call answers how many operations it was; its time counts
-/// for each of them.
+/// What a call did.
+#[derive(Default)]
+pub struct LoadAnswer {
+    operations: u64,
+    /// How long each operation took, microseconds; empty where that is the call's own time.
+    each_us: Vec<u32>,
+}
+
+impl LoadAnswer {
+    /// So many operations that were asked together and answered together.
+    pub fn together(operations: u64) -> LoadAnswer {
+        LoadAnswer { operations, each_us: Vec::new() }
+    }
+
+    /// So many more operations that took so long each.
+    pub fn add(&mut self, operations: usize, took: Duration) {
+        self.operations += operations as u64;
+        self.each_us.extend(std::iter::repeat_n(took.as_micros() as u32, operations));
+    }
+}
+
+/// Runs `callers` at once for `time`; each calls again as soon as it is answered.
 pub async fn run<C, F>(server: &Server, callers: usize, time: Duration, call: C) -> Result<Figures>
 where
     C: Fn(usize, u64) -> F + Clone + Send + 'static,
-    F: Future<Output = Result<u64>> + Send,
+    F: Future<Output = Result<LoadAnswer>> + Send,
 {
     let cpu = server.cpu()?;
     let begun = Instant::now();
@@ -22,28 +42,33 @@ where
     for caller in 0..callers {
         let call = call.clone();
         tasks.spawn(async move {
-            let mut times: Vec<(u32, u64)> = Vec::new();
+            let (mut operations, mut times) = (0, Vec::new());
             for turn in 0.. {
                 let asked = Instant::now();
                 if asked.duration_since(begun) >= time {
                     break;
                 }
-                let operations = call(caller, turn).await?;
-                times.push((asked.elapsed().as_micros() as u32, operations));
+                let answered = call(caller, turn).await?;
+                operations += answered.operations;
+                if answered.each_us.is_empty() {
+                    times.push(asked.elapsed().as_micros() as u32);
+                }
+                times.extend(answered.each_us);
             }
-            Ok::<_, anyhow::Error>(times)
+            Ok::<_, anyhow::Error>((operations, times))
         });
     }
-    let mut times = Vec::new();
+    let (mut operations, mut times) = (0, Vec::new());
     while let Some(done) = tasks.join_next().await {
-        times.extend(done??);
+        let (more, took) = done??;
+        operations += more;
+        times.extend(took);
     }
     let took = begun.elapsed().as_secs_f64();
     let cpu = (server.cpu()? - cpu).as_secs_f64();
-    let operations: u64 = times.iter().map(|(_, operations)| operations).sum();
     times.sort_unstable();
     let at = |share: f64| {
-        times.get((times.len() as f64 * share) as usize).map_or(0.0, |(us, _)| f64::from(*us))
+        times.get((times.len() as f64 * share) as usize).map_or(0.0, |us| f64::from(*us))
     };
     Ok(Figures {
         rate: operations as f64 / took,

@@ -1,6 +1,6 @@
 //! Our side: a daemon, and node label updates of 256 bytes, one by one or on streams.
 
-use super::server::Server;
+use super::{load::LoadAnswer, server::Server};
 use anyhow::{Context, Result, bail};
 use futures::StreamExt;
 use skep_proto::v1::{
@@ -10,7 +10,7 @@ use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::{net::UnixStream, sync::Semaphore};
 use tokio_stream::wrappers::ReceiverStream;
@@ -86,37 +86,40 @@ impl Skep {
         &self,
         caller: usize,
         turn: u64,
-    ) -> impl Future<Output = Result<u64>> + Send + use<> {
+    ) -> impl Future<Output = Result<LoadAnswer>> + Send + use<> {
         let channel = self.channel(caller);
         async move {
             let reply =
                 ControlClient::new(channel).submit(command(caller, turn)).await?.into_inner();
-            accepted(&reply)
+            accepted(&reply)?;
+            Ok(LoadAnswer::together(1))
         }
     }
 
     /// A call that asks nothing of the log.
-    pub fn greet(&self, caller: usize) -> impl Future<Output = Result<u64>> + Send + use<> {
+    pub fn greet(&self, caller: usize) -> impl Future<Output = Result<LoadAnswer>> + Send + use<> {
         let channel = self.channel(caller);
         async move {
             ControlClient::new(channel).greet(v1::GreetRequest::default()).await?;
-            Ok(1)
+            Ok(LoadAnswer::together(1))
         }
     }
 
-    /// A stream kept full for a while; the operations answered on it.
+    /// A stream kept full for a while; a command takes from the sending of its message to its
+    /// answer.
     pub fn stream(
         &self,
         caller: usize,
         time: Duration,
-    ) -> impl Future<Output = Result<u64>> + Send + use<> {
+    ) -> impl Future<Output = Result<LoadAnswer>> + Send + use<> {
         let channel = self.channel(caller);
         async move {
             let (send, receive) = tokio::sync::mpsc::channel(IN_FLIGHT);
             let room = Arc::new(Semaphore::new(IN_FLIGHT));
             let answered = room.clone();
+            let (asked, mut asked_at) = tokio::sync::mpsc::unbounded_channel();
             let feeding = tokio::spawn(async move {
-                let begun = std::time::Instant::now();
+                let begun = Instant::now();
                 let mut turn = 0;
                 while begun.elapsed() < time {
                     // All that may be asked now goes into one message; room is given back with the
@@ -130,6 +133,8 @@ impl Skep {
                     }
                     let commands = (turn..).take(count).map(|turn| command(caller, turn)).collect();
                     turn += count as u64;
+                    // Messages are answered in their order. The receiver lives as long as the call.
+                    asked.send(Instant::now()).ok();
                     if send.send(v1::Commands { commands }).await.is_err() {
                         break;
                     }
@@ -138,16 +143,16 @@ impl Skep {
             let replies =
                 ControlClient::new(channel).submit_stream(ReceiverStream::new(receive)).await?;
             let mut replies = replies.into_inner();
-            let mut operations = 0;
+            let mut done = LoadAnswer::default();
             while let Some(message) = replies.next().await {
                 let message = message?;
-                for reply in &message.replies {
-                    operations += accepted(reply)?;
-                }
+                message.replies.iter().try_for_each(accepted)?;
+                let asked = asked_at.recv().await.context("an answer that nobody asked for")?;
+                done.add(message.replies.len(), asked.elapsed());
                 answered.add_permits(message.replies.len());
             }
             feeding.await?;
-            Ok(operations)
+            Ok(done)
         }
     }
 
@@ -174,9 +179,9 @@ fn command(caller: usize, turn: u64) -> v1::Command {
     v1::Command { action: Some(Action::UpdateNode(update)), ..v1::Command::default() }
 }
 
-fn accepted(reply: &v1::CommandReply) -> Result<u64> {
+fn accepted(reply: &v1::CommandReply) -> Result<()> {
     match &reply.outcome {
-        Some(Outcome::Accepted(_)) => Ok(1),
+        Some(Outcome::Accepted(_)) => Ok(()),
         Some(Outcome::Refused(refused)) => bail!("refused: {}", refused.message),
         Some(Outcome::Unknown(unknown)) => bail!("nobody knows the outcome: {}", unknown.message),
         None => bail!("an empty reply"),
