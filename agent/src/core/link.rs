@@ -288,3 +288,25 @@ impl ManagerLink {
         z ^ (z >> 31)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_newest_stream_counts_and_only_while_it_may_stand() {
+        let mut link = ManagerLink::new(NodeIdentity::default(), 7);
+        assert!(!link.is_current(0), "nothing was dialed");
+        link.on_described(NodeDescription::default(), Timestamp(1));
+        assert_eq!(link.poll(), Some(LinkCall::Dial { line: 1 }));
+        assert!(link.is_current(1));
+        assert!(!link.is_current(0) && !link.is_current(2));
+        link.on_broken(Timestamp(2));
+        assert!(!link.is_current(1), "it broke");
+        link.on_time(Timestamp(2) + REDIAL_NS_MAX);
+        assert_eq!(link.poll(), Some(LinkCall::Dial { line: 2 }));
+        assert!(link.is_current(2) && !link.is_current(1));
+        link.halt("removed");
+        assert!(!link.is_current(2), "there is no other after this");
+    }
+}

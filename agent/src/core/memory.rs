@@ -195,7 +195,7 @@ impl Memory {
 
     /// The fewest notes that make this memory again.
     pub fn notes(&self) -> Vec<Note> {
-        let mut notes = Vec::with_capacity(1 + 2 * self.tasks.len());
+        let mut notes = Vec::new();
         let mut described: BTreeMap<ServiceVersion, &Arc<ServiceAssignment>> = BTreeMap::new();
         for (id, kept) in &self.tasks {
             let key = service::key(&kept.task);

@@ -125,3 +125,40 @@ impl Services {
         *self = Services::default();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn described(range: std::ops::Range<u64>) -> Vec<ServiceAssignment> {
+        let service = |n: u64| ServiceAssignment {
+            service_id: Id(u128::from(n)).to_bytes(),
+            spec_version: n,
+            ..ServiceAssignment::default()
+        };
+        range.map(service).collect()
+    }
+
+    fn running(n: u64) -> Workload {
+        Workload { service_id: Id(u128::from(n)), spec_version: n, ..Workload::default() }
+    }
+
+    #[test]
+    fn services_that_no_task_runs_are_forgotten_when_there_are_many() {
+        let mut services = Services::default();
+        let tasks = [running(1), running(2)];
+        services.learn(described(1..17));
+        services.forget_unused(tasks.iter());
+        assert_eq!(services.known.len(), SERVICES_SPARE, "they are few");
+        services.learn(described(17..18));
+        services.forget_unused(tasks.iter());
+        let left: Vec<ServiceVersion> = services.known.keys().copied().collect();
+        assert_eq!(left, [(Id(1), 1), (Id(2), 2)]);
+        services.learn(described(3..21));
+        services.forget_unused(tasks.iter());
+        assert_eq!(services.known.len(), 20, "twice what was in use, and the spare ones");
+        services.learn(described(21..22));
+        services.forget_unused(tasks.iter());
+        assert_eq!(services.known.len(), 2);
+    }
+}

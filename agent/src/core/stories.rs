@@ -33,6 +33,17 @@ fn what_the_cluster_says_about_a_new_node_is_shown_when_it_joins() {
 }
 
 #[test]
+fn a_connection_is_greeted_over_once() {
+    check(
+        "join -> dial
+         connected -> hello 0.0
+         connected -> -
+         welcome the name is taken -> joined, warn the name is taken, list
+         connected -> -",
+    );
+}
+
+#[test]
 fn a_prepared_task_waits_until_it_is_wanted_running() {
     check(
         "attach -> dial, hello 0.0, joined, list

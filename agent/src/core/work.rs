@@ -416,3 +416,25 @@ fn words_about(kind: effort::StepKind, error: &RuntimeError) -> Option<String> {
     };
     Some(format!("{doing}, trying again: {error}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::effort::RETRY_NS_MIN;
+
+    #[test]
+    fn a_listing_that_failed_is_asked_for_again_when_its_time_has_come() {
+        let mut work = NodeWork::new(Id(1), &Memory::default());
+        assert_eq!(work.poll_timeout(), None, "the answer is awaited");
+        assert_eq!(work.poll_action(), Some(Action::List { node: Id(1), ticket: 1 }));
+        let failed = Err(RuntimeError::Unreachable("no engine".into()));
+        work.on_listed(1, failed, Timestamp(5));
+        let again = Timestamp(5) + RETRY_NS_MIN;
+        assert_eq!(work.poll_timeout(), Some(again));
+        work.on_time(Timestamp(again.0 - 1));
+        assert_eq!(work.poll_action(), None);
+        work.on_time(again);
+        assert_eq!(work.poll_action(), Some(Action::List { node: Id(1), ticket: 2 }));
+        assert_eq!(work.poll_timeout(), None);
+    }
+}
