@@ -181,6 +181,26 @@ async fn a_container_that_is_still_being_created_is_removed_when_that_is_over() 
     soon(until("/containers/c1")).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_costs_the_engine_one_look() {
+    let (dir, stub) = (tempfile::tempdir().unwrap(), Stub::start());
+    let task = Id(1);
+    stub.answer("/images/busybox/json", StubAnswer::json(&json!({ "Id": "sha256:00" })));
+    let created = json!({ "Id": "c1", "Warnings": [] });
+    stub.answer("/containers/create", StubAnswer::json(&created));
+    stub.answer("/containers/c1/start", StubAnswer::Body(String::new()));
+    stub.answer("/containers/c1/json", StubAnswer::json(&inspected(task, "c1")));
+    stub.answer("/containers/json", StubAnswer::json(&[row(task, "c1", "running")]));
+    let runtime = DockerRuntime::open(dir.path(), &stub.host()).unwrap();
+    let work = Workload { task_id: task, node_id: NODE, ..workload() };
+    soon(runtime.prepare(&work, &|_| {})).await.unwrap();
+    soon(runtime.start(&work)).await.unwrap();
+    soon(runtime.ready(&work)).await.unwrap();
+    let watch = timeout(Duration::from_millis(500), runtime.wait(&work));
+    assert!(watch.await.is_err(), "it runs");
+    assert_eq!(stub.times_asked("/containers/c1/json"), 1);
+}
+
 fn workload() -> Workload {
     let container = ContainerSpec { image: "busybox".into(), ..ContainerSpec::default() };
     let spec =

@@ -345,8 +345,10 @@ mod tests {
             let workload = Workload { spec: Arc::new(spec), ..Workload::default() };
             AgentTask::new(workload, TaskState::Running, TaskState::Assigned).step(StepKind::Stop)
         };
-        let container =
-            ContainerSpec { stop_grace_period_ns: Some(75_000_000_000), ..ContainerSpec::default() };
+        let container = ContainerSpec {
+            stop_grace_period_ns: Some(75_000_000_000),
+            ..ContainerSpec::default()
+        };
         let runtime = Some(task_spec::Runtime::Container(container));
         let asked = stop(TaskSpec { runtime, ..TaskSpec::default() });
         assert_eq!(asked, TaskStep::Stop { grace_ns: 75_000_000_000 });

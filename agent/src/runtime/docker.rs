@@ -78,6 +78,9 @@ struct KnownContainer {
     ready: bool,
     /// The answer to its start.
     started: Option<Started>,
+    /// The look at it after its start, and what has been said about it since just before: the watch
+    /// over its end goes on from there.
+    looked: Option<(Container, watch::Receiver<u64>)>,
     /// Being removed by this runtime.
     removing: bool,
 }

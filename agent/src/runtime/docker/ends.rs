@@ -53,9 +53,16 @@ impl DockerRuntime {
     ) -> Result<runtime::TaskEnd, runtime::RuntimeError> {
         let Some(id) = self.find(task).await? else { return Err(runtime::RuntimeError::Gone) };
         let _quiet = Quiet { runtime: self, task };
-        let mut news = self.seen.subscribe(&id);
         let mut vigil = Vigil::default();
-        let mut next = WatchStep::Look;
+        let mut looked = None;
+        self.remember(task, |known| looked = known.looked.take());
+        let (mut news, mut next) = match looked {
+            Some((found, news)) => {
+                let looked = Looked::Here(Box::new(found));
+                (news, self.with_around(task, &id, |around| vigil.on_look(looked, around)))
+            }
+            None => (self.seen.subscribe(&id), WatchStep::Look),
+        };
         loop {
             next = match next {
                 WatchStep::Look => {

@@ -10,6 +10,7 @@ use super::{
     creation::Creations,
     engine::{Engine, PROBE_LIMIT, within},
     judgement::Happening,
+    ledger::ContainerFate,
     listing,
     lookout::EventMemory,
     mapping::LABEL_TASK_ID,
@@ -19,6 +20,7 @@ use super::{
 use bollard::{Docker, models::EventMessage, query_parameters::EventsOptions};
 use futures::StreamExt;
 use nix::sys::signal::Signal;
+use skep_proto::Id;
 use std::{collections::HashMap, str::FromStr, sync::Arc, time::Duration};
 use tokio::task::JoinHandle;
 
@@ -32,8 +34,16 @@ const RETRY_MAX: Duration = Duration::from_secs(2);
 /// order.
 const OVERLAP_S: u64 = 5;
 
-/// Passes an event on, if it is about a container.
-fn note(seen: &Sightings, event: &EventMessage) {
+/// Passes an event on, if it is about a container. That one was created is news only where its task
+/// was removed meanwhile.
+fn note(seen: &Sightings, records: &ContainerRecords, event: &EventMessage) {
+    if event.action.as_deref() == Some("create")
+        && let Some(task) = attribute(event, LABEL_TASK_ID).and_then(Id::parse)
+        && records.read(|ledger| ledger.entry(task).map(|entry| entry.fate))
+            == Some(ContainerFate::Kept)
+    {
+        return;
+    }
     if let Some((container, at, happening)) = read(event) {
         seen.note(container, at, happening);
     }
@@ -42,8 +52,7 @@ fn note(seen: &Sightings, event: &EventMessage) {
 /// The container, the time, and what happened to it.
 fn read(event: &EventMessage) -> Option<(&str, u64, Happening)> {
     let (actor, action) = (event.actor.as_ref()?, event.action.as_ref()?);
-    let attribute =
-        |name: &str| actor.attributes.as_ref().and_then(|all| all.get(name)).map(String::as_str);
+    let attribute = |name: &str| attribute(event, name);
     let happening = match action.as_str() {
         "start" => Happening::Started,
         "kill" => Happening::Signal(attribute("signal").map_or(0, signal_number)),
@@ -56,6 +65,10 @@ fn read(event: &EventMessage) -> Option<(&str, u64, Happening)> {
     };
     let at = event.time_nano.and_then(|at| u64::try_from(at).ok()).unwrap_or(0);
     Some((actor.id.as_deref()?, at, happening))
+}
+
+fn attribute<'a>(event: &'a EventMessage, name: &str) -> Option<&'a str> {
+    event.actor.as_ref()?.attributes.as_ref()?.get(name).map(String::as_str)
 }
 
 /// Engines tell signals by number; some by name.
@@ -109,7 +122,7 @@ async fn stream(
     let following = async {
         loop {
             match events.next().await {
-                Some(Ok(event)) => note(seen, &event),
+                Some(Ok(event)) => note(seen, records, &event),
                 Some(Err(error)) => return engine.say(&error).to_string(),
                 None => {
                     return format!("the engine at {} ended its stream of events", engine.host());
@@ -182,6 +195,8 @@ mod tests {
     #[test]
     fn events_make_a_trace_and_wake_whoever_watches() {
         let seen = Sightings::new();
+        let dir = tempfile::tempdir().unwrap();
+        let records = ContainerRecords::open(dir.path()).unwrap();
         let news = seen.subscribe("c");
         for event in [
             event("other", 9, "die", &[("exitCode", "1")]),
@@ -189,7 +204,7 @@ mod tests {
             event("c", 6, "die", &[("exitCode", "143")]),
             event("c", 7, "stop", &[]),
         ] {
-            note(&seen, &event);
+            note(&seen, &records, &event);
         }
         assert_eq!(*news.borrow(), 3, "those of the other container are not for it");
         let trace = seen.trace("c");

@@ -79,10 +79,19 @@ impl Lookout {
     }
 
     /// An event of a container, which happened at `at` by the engine's clock and is heard of at
-    /// `now` by the caller's.
-    pub(super) fn note(&mut self, container: &str, at: u64, happening: Happening, now: u64) {
+    /// `now` by the caller's. Says whether the container is worth a look now: its first start is
+    /// not, since whoever started it has the engine's answer.
+    pub(super) fn note(
+        &mut self,
+        container: &str,
+        at: u64,
+        happening: Happening,
+        now: u64,
+    ) -> bool {
         self.newest = self.newest.max(at);
-        self.traces.entry(container.to_owned()).or_default().note(at, happening);
+        let trace = self.traces.entry(container.to_owned()).or_default();
+        let is_first_start = happening == Happening::Started && *trace == Trace::default();
+        trace.note(at, happening);
         match happening {
             Happening::Started => {}
             Happening::Signal(_)
@@ -95,6 +104,7 @@ impl Lookout {
                 self.list_at = self.list_at.min(soonest);
             }
         }
+        !is_first_start
     }
 
     /// When to list the containers.
@@ -201,6 +211,16 @@ mod tests {
         lookout.note("b", 19, Happening::Died(137), 0);
         assert_eq!(lookout.trace("b").died, Some((19, 137)));
         assert_eq!(lookout.newest(), 20);
+    }
+
+    #[test]
+    fn the_first_start_is_not_worth_a_look_and_another_one_is() {
+        let mut lookout = Lookout::default();
+        assert!(!lookout.note("a", 5, Happening::Started, 0));
+        assert!(lookout.note("a", 6, Happening::Died(0), 0));
+        assert!(lookout.note("a", 7, Happening::Started, 0), "somebody restarted it");
+        assert!(lookout.note("b", 6, Happening::Died(0), 0), "its start was lost, or is late");
+        assert!(lookout.note("b", 5, Happening::Started, 0));
     }
 
     #[test]

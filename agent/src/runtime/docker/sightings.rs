@@ -192,8 +192,9 @@ impl Sightings {
         let now = self.now();
         let mut seen = self.lock();
         let before = seen.lookout.list_at();
-        seen.lookout.note(container, at, happening, now);
-        seen.wake(container);
+        if seen.lookout.note(container, at, happening, now) {
+            seen.wake(container);
+        }
         if seen.lookout.list_at() < before {
             self.hint.notify_one();
         }

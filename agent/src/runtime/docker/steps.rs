@@ -208,6 +208,7 @@ impl DockerRuntime {
             }
         }
         let client = self.engine.client().await?;
+        let news = self.seen.subscribe(&id);
         match within(client.start_container(&id, None::<query_parameters::StartContainerOptions>))
             .await
         {
@@ -227,6 +228,7 @@ impl DockerRuntime {
             }
         }
         let found = self.look(&id).await?.ok_or(RuntimeError::Gone)?;
+        self.remember(task, |known| known.looked = Some((found.clone(), news)));
         Ok(self.note_started(task, found))
     }
 
