@@ -176,9 +176,11 @@ async fn a_container_that_is_still_being_created_is_removed_when_that_is_over() 
     };
     soon(until("/containers/create")).await;
     preparing.abort();
-    soon(runtime.remove(task)).await.unwrap();
+    let error = soon(runtime.remove(task)).await.unwrap_err();
+    assert!(matches!(error, RuntimeError::Unreachable(_)), "nobody can know yet: {error:?}");
     assert_eq!(stub.times_asked("/containers/c1"), 0, "the engine has not answered the creation");
     soon(until("/containers/c1")).await;
+    soon(runtime.remove(task)).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

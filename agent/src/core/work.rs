@@ -420,7 +420,7 @@ fn words_about(kind: effort::StepKind, error: &RuntimeError) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::effort::RETRY_NS_MIN;
+    use crate::core::{action::Action, effort::RETRY_NS_MIN, memory::Memory};
 
     #[test]
     fn a_listing_that_failed_is_asked_for_again_when_its_time_has_come() {

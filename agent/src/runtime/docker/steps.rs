@@ -267,13 +267,14 @@ impl DockerRuntime {
         }
     }
 
-    /// Removes the task's own container. One that the engine is still creating, or creates later,
-    /// is removed as soon as it exists.
+    /// Removes the task's own container. While the engine still creates it nobody can say that it is
+    /// gone; it is removed as soon as it exists, also where that is long after this.
     pub(super) async fn take_away(&self, task: Id) -> Result<(), RuntimeError> {
         self.record(task, |ledger, now| ledger.condemn(task, now))?;
         if self.creations.settled(task, SETTLE_LIMIT).await == CreationState::UnderWay {
-            self.marks.clear(task);
-            return Ok(());
+            return Err(RuntimeError::Unreachable(
+                "the engine is still creating its container".into(),
+            ));
         }
         if let Some(id) = self.find(task).await? {
             self.remember(task, |known| known.removing = true);
