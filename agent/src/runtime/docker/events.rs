@@ -19,10 +19,8 @@ use super::{
 };
 use bollard::{Docker, models::EventMessage, query_parameters::EventsOptions};
 use futures::StreamExt;
-use nix::sys::signal::Signal;
 use skep_proto::Id;
 use std::{collections::HashMap, str::FromStr, sync::Arc, time::Duration};
-use tokio::task::JoinHandle;
 
 /// Between two pings of an engine: one that hangs, or is cut off, does not break its stream.
 const PROBE_PERIOD: Duration = Duration::from_secs(2);
@@ -73,7 +71,9 @@ fn attribute<'a>(event: &'a EventMessage, name: &str) -> Option<&'a str> {
 
 /// Engines tell signals by number; some by name.
 fn signal_number(text: &str) -> i32 {
-    text.parse().unwrap_or_else(|_| Signal::from_str(text).map_or(0, |signal| signal as i32))
+    text.parse().unwrap_or_else(|_| {
+        nix::sys::signal::Signal::from_str(text).map_or(0, |signal| signal as i32)
+    })
 }
 
 /// Follows the engine until it is aborted.
@@ -82,7 +82,7 @@ pub(super) fn follow(
     seen: Arc<Sightings>,
     records: Arc<ContainerRecords>,
     creations: Creations,
-) -> JoinHandle<()> {
+) -> tokio::task::JoinHandle<()> {
     tokio::spawn(async move {
         let mut pause = RETRY_MIN;
         loop {

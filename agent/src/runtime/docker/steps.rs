@@ -267,8 +267,8 @@ impl DockerRuntime {
         }
     }
 
-    /// Removes the task's own container. While the engine still creates it nobody can say that it is
-    /// gone; it is removed as soon as it exists, also where that is long after this.
+    /// Removes the task's own container. While the engine still creates it nobody can say that it
+    /// is gone; it is removed as soon as it exists, also where that is long after this.
     pub(super) async fn take_away(&self, task: Id) -> Result<(), RuntimeError> {
         self.record(task, |ledger, now| ledger.condemn(task, now))?;
         if self.creations.settled(task, SETTLE_LIMIT).await == CreationState::UnderWay {
