@@ -117,7 +117,7 @@ pub enum AgentOutput {
     /// Somebody wants to read tasks' output: send what there is of this node's own
     /// ([`Core::task_name`]), until [`AgentOutput::LogCancel`] or the stream's end.
     Logs(LogOrder),
-    /// Nobody reads that any more.
+    /// The reader of this order has left.
     LogCancel {
         /// As [`LogOrder`] named it.
         request: u64,
@@ -126,7 +126,7 @@ pub enum AgentOutput {
     Halt(AgentHalt),
 }
 
-/// An agent without its hands. See the module's words.
+/// The decisions of one agent; see the module's text.
 #[derive(Debug)]
 pub struct Core {
     link: ManagerLink,

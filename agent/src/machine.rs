@@ -49,7 +49,7 @@ fn read_resources(proc: &Path) -> io::Result<Resources> {
     })
 }
 
-/// In Docker's words: `linux`, `amd64`.
+/// As Docker names them: `linux`, `amd64`.
 pub fn platform() -> Platform {
     let architecture = match std::env::consts::ARCH {
         "x86_64" => "amd64",

@@ -48,7 +48,7 @@ pub struct Workload {
     pub spec_version: u64,
     /// The service's name.
     pub service_name: String,
-    /// Which of the service's places it fills.
+    /// Which of the service's slots it fills.
     pub slot: u64,
     /// What to run; shared by all tasks of one service and spec version, since it may be large.
     pub spec: Arc<TaskSpec>,
@@ -69,7 +69,7 @@ impl Workload {
 /// for others.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Offer {
-    /// Operating system and processor architecture, in Docker's words: `linux`, `amd64`.
+    /// Operating system and processor architecture, as Docker names them: `linux`, `amd64`.
     pub platform: Platform,
     /// The whole machine's; the agent takes off what it was told to reserve.
     pub resources: Resources,
@@ -124,7 +124,7 @@ pub struct TaskEnd {
     pub out_of_memory: bool,
     /// Who ended it. [`EndCause::Asked`] only where [`Runtime::stop`] did.
     pub cause: EndCause,
-    /// More words about it, for people; may be empty.
+    /// A message about it, for people; may be empty.
     pub error: String,
     /// When, by the node's clock.
     pub at: Timestamp,
@@ -235,7 +235,7 @@ impl LogItem {
 /// Lines in the order in which they were written; pulled, so that a slow reader slows the source.
 pub type LogStream = BoxStream<'static, Result<LogItem, RuntimeError>>;
 
-/// Why a step could not be done. The words reach people as they stand.
+/// Why a step could not be done. People see the messages as they are.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub enum RuntimeError {
     /// Nothing is known to be wrong with the task: the engine cannot be reached or is busy. The

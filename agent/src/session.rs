@@ -43,7 +43,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use wire::Wire;
 
-/// Inputs that wait for the core; whoever brings the next one waits too.
+/// Inputs that wait for the core; the sender of one more waits too.
 const INBOX_INPUTS_MAX: usize = 1024;
 
 /// Why an agent cannot begin, or ended by itself.
@@ -86,7 +86,7 @@ pub enum AgentError {
     Halted(#[from] AgentHalt),
 }
 
-/// The word for a runtime, as the command line has it.
+/// The name of a runtime on the command line.
 fn word(kind: RuntimeKind) -> &'static str {
     match kind {
         RuntimeKind::Docker => "docker",

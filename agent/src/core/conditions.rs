@@ -2,7 +2,7 @@
 //!
 //! A condition has a kind, a text and the time at which it began. The whole set is told when a
 //! session begins, and again when a kind comes or goes: another text for the same kind is no news,
-//! so a node whose engine fails in many words does not fill the log.
+//! so a node whose engine fails with ever other messages does not fill the log.
 
 use skep_proto::{
     Timestamp,
@@ -41,7 +41,7 @@ pub(crate) struct Conditions {
     unlisted: BTreeMap<ListingKind, String>,
     /// Images that could not be pulled: why, and when that was tried last.
     pulls: BTreeMap<String, (String, Timestamp)>,
-    /// The kinds that the cluster was told of; none before a session began.
+    /// The kinds that the cluster knows; none before a session began.
     told: Option<Vec<ConditionKind>>,
 }
 
@@ -106,7 +106,7 @@ impl Conditions {
         self.set(ConditionKind::PullFailing, &message, now);
     }
 
-    /// All of it, as a session begins: what is told with the greeting is not told again.
+    /// All conditions, for the greeting of a session; they are not sent again after it.
     pub(crate) fn greet(&mut self) -> Vec<Condition> {
         self.told = Some(self.kinds());
         self.all()
@@ -122,7 +122,7 @@ impl Conditions {
         })
     }
 
-    /// The session is over; the next one is told with its greeting.
+    /// The session has ended; the greeting of the next one brings all conditions.
     pub(crate) fn close(&mut self) {
         self.told = None;
     }

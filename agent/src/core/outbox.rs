@@ -44,7 +44,7 @@ impl Outbox {
         self.number = 0;
     }
 
-    /// The session is over.
+    /// The session has ended.
     pub(crate) fn close(&mut self) {
         self.open = false;
         for observed in std::mem::take(&mut self.under_way) {

@@ -112,7 +112,7 @@ impl NodeWork {
         (!self.notes.is_empty()).then(|| std::mem::take(&mut self.notes))
     }
 
-    /// What can be told now.
+    /// The next report that can be sent now.
     pub(crate) fn poll_report(&mut self) -> Option<Report> {
         self.outbox.poll()
     }
@@ -221,7 +221,7 @@ impl NodeWork {
         }
     }
 
-    /// An answer of the runtime. One that nobody waits for any more changes nothing.
+    /// An answer of the runtime. An answer to an overtaken request changes nothing.
     pub(crate) fn on_outcome(
         &mut self,
         id: Id,
@@ -254,7 +254,7 @@ impl NodeWork {
         self.settle(now);
     }
 
-    /// What the runtime notices about tasks now: it is said of each that it changed for.
+    /// What the runtime notices about tasks now: each task for which it changed gets the message.
     pub(crate) fn on_noticed(&mut self, noticed: BTreeMap<Id, String>, now: Timestamp) {
         let before = std::mem::replace(&mut self.noticed, noticed);
         let ids: BTreeSet<Id> = before.keys().chain(self.noticed.keys()).copied().collect();

@@ -53,7 +53,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// Where an engine listens unless told otherwise.
+/// Address of the engine where no other is configured.
 pub const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
 
 /// The Docker runtime of one agent.

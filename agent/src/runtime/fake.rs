@@ -32,7 +32,7 @@ struct SharedEngine {
     epoch: Timestamp,
     began: time::Instant,
     state: Mutex<FakeState>,
-    /// Counts changes; whoever waits for something looks again at each.
+    /// Counts changes; each waiting call looks again after each.
     changed: watch::Sender<u64>,
     noticed: watch::Sender<Noticed>,
 }

@@ -130,7 +130,7 @@ impl ProcessRuntime {
             | tracking::Whereabouts::Doomed(Some(running), ..) => {
                 return Ok(tracking::started(&running));
             }
-            // That it must end is found by whoever waits for its end.
+            // The watch over its end finds that it must be stopped.
             tracking::Whereabouts::Doomed(None, ..) => return Ok(Started::default()),
             tracking::Whereabouts::Over(running, ending) => return over(running, &ending),
             tracking::Whereabouts::Planned | tracking::Whereabouts::Starting(_) => {}
@@ -447,7 +447,7 @@ fn prepare(
     Ok(Prepared::default())
 }
 
-/// The answer to a start of what is over: as then, where it ran.
+/// The answer to a start of a task that has ended: the same as then, if it ran.
 fn over(
     running: Option<notes::RunningProcess>,
     ending: &notes::ProcessEnding,

@@ -24,7 +24,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::transport::Channel;
 
-/// Readers at the same time; one more is told so and gets nothing.
+/// Readers at the same time; one more gets an error message and no lines.
 const PUMPS_MAX: usize = 64;
 /// Orders that wait to widen one that runs; at it that one is broken off, and the manager orders
 /// anew.
@@ -135,7 +135,7 @@ fn patience(order: &LogOrder) -> merge::Patience {
     }
 }
 
-/// Carries the chunks that `pumping` makes, until it has no more or nobody wants them.
+/// Sends the chunks that `pumping` makes, until it has no more or the manager takes no more.
 async fn publish(
     mut client: DispatcherClient<Channel>,
     queue: mpsc::Receiver<LogChunk>,
@@ -253,7 +253,7 @@ impl Pump {
         }
     }
 
-    /// A source is over: said behind its last line.
+    /// A source has ended: the reader is told so after its last line.
     async fn end(&mut self, index: usize, problem: &str) {
         self.merge.close(index);
         self.flush().await;
@@ -296,7 +296,7 @@ impl Pump {
         }
     }
 
-    /// When nobody takes it any more, that is noticed before the next wait.
+    /// A manager that takes no more is noticed before the next wait.
     async fn say(&mut self, chunk: LogChunk) {
         let _ = self.chunks.send(LogChunk { request: self.request, ..chunk }).await;
     }

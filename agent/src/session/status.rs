@@ -25,7 +25,7 @@ pub(super) fn say_runtime(status: &watch::Sender<AgentStatus>, problem: &str) {
     }
 }
 
-/// Why there is no session, or, with no words, that there is one again. The same words again are
+/// Why there is no session, or, with an empty text, that there is one again. The same text again is
 /// not logged.
 pub(super) fn say_manager(status: &watch::Sender<AgentStatus>, problem: &str) {
     match (replace(status, |status| &mut status.manager_problem, problem), problem.is_empty()) {

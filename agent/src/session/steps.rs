@@ -34,7 +34,7 @@ const STARTS_MAX: usize = 4;
 /// A step that takes longer than this waits for something: it gives its permit to the next one and
 /// goes on.
 const PERMIT_LIMIT: Duration = Duration::from_secs(2);
-/// Between two words about the same pull; what comes sooner is left out.
+/// Between two reports on the same pull; what comes sooner is left out.
 const PROGRESS_PERIOD: Duration = Duration::from_millis(250);
 
 /// What is being done for one task.
@@ -171,7 +171,7 @@ impl With {
     }
 
     async fn done(&self, task: Id, ticket: u64, outcome: StepOutcome) {
-        // The agent has ended if nobody takes it.
+        // An error means that the agent has ended.
         let _ = self.inbox.send(Input::Done { task, ticket, outcome }).await;
     }
 }

@@ -125,7 +125,7 @@ impl Wire {
             if let Err(error) = call.carry(messages).await {
                 status::say_manager(&call.status, &error.to_string());
             }
-            // The agent has ended if nobody takes it.
+            // An error means that the agent has ended.
             let _ = call.inbox.send(Input::Broken { line }).await;
         })));
     }

@@ -1,4 +1,4 @@
-//! Creations of containers, each carried to its end whoever stops waiting for it.
+//! Creations of containers. Each is carried to its end, even when the step that asked is dropped.
 //!
 //! A request that has reached the engine is carried out, even after the client has hung up. So a
 //! creation runs as a task of its own until the engine has answered: a step that is tried again
@@ -29,7 +29,7 @@ pub(super) enum CreationAnswer {
     Made,
     /// The engine refuses, with this status.
     Refused(u16, RuntimeError),
-    /// The answer was lost: nobody knows.
+    /// The answer was lost: the container may exist or not.
     Lost(RuntimeError),
 }
 

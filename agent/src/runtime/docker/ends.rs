@@ -20,7 +20,7 @@ use tokio::sync::watch;
 const HEALTH_PERIOD: Duration = Duration::from_secs(5);
 
 impl DockerRuntime {
-    /// Until the health check has passed, if there is one.
+    /// Waits until the health check has passed, if there is one.
     pub(super) async fn until_ready(&self, task: Id) -> Result<(), runtime::RuntimeError> {
         let Some(id) = self.find(task).await? else { return Err(runtime::RuntimeError::Gone) };
         let mut news = self.seen.subscribe(&id);
@@ -46,7 +46,7 @@ impl DockerRuntime {
         }
     }
 
-    /// Until the container has ended, whoever ended it.
+    /// Waits until the container has ended, for whatever reason.
     pub(super) async fn until_ended(
         &self,
         task: Id,
@@ -66,7 +66,7 @@ impl DockerRuntime {
         loop {
             next = match next {
                 WatchStep::Look => {
-                    // What is said from here on makes another look worth it.
+                    // News that come from here on are a reason to look again.
                     news.borrow_and_update();
                     let looked = match self.look(&id).await {
                         Ok(Some(found)) => Looked::Here(Box::new(found)),

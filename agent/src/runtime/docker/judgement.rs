@@ -112,7 +112,7 @@ pub(super) struct Outage {
 pub(super) struct Facts {
     pub(super) exit_code: i32,
     pub(super) out_of_memory: bool,
-    /// The engine's own words about it.
+    /// The engine's own error message.
     pub(super) error: String,
     pub(super) started_at: u64,
     pub(super) finished_at: u64,

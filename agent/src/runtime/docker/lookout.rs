@@ -152,7 +152,7 @@ impl Lookout {
         }
     }
 
-    /// The engine answers. Containers are listed at once: nobody knows what happened meanwhile.
+    /// The engine answers. Containers are listed at once, to see what happened meanwhile.
     pub(super) fn came_back(&mut self, live_restore: bool, memory: EventMemory, wall: u64) {
         self.live_restore = live_restore;
         self.list_at = 0;

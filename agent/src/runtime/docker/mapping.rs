@@ -194,7 +194,7 @@ fn hosts(lines: &[String]) -> Vec<String> {
     hosts
 }
 
-/// One of the node's own networks; without a word the engine's default.
+/// One of the node's own networks; the engine's default where none is named.
 fn network_mode(spec: &TaskSpec) -> Result<Option<String>, RuntimeError> {
     match spec.networks.as_slice() {
         [] => Ok(None),

@@ -71,7 +71,7 @@ impl ContainerRecords {
         sweep.remove
     }
 
-    /// Nanoseconds by a clock that nobody sets.
+    /// Nanoseconds by the monotonic clock, since the ledger was opened.
     fn now(&self) -> u64 {
         u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }

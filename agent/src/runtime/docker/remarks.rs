@@ -54,7 +54,7 @@ impl Remarks {
         self.tasks.retain(|(id, _), _| *id != task);
     }
 
-    /// All of it, as the agent is told.
+    /// All remarks, as the agent gets them.
     pub(super) fn noticed(&self) -> Noticed {
         let mut tasks: BTreeMap<Id, String> = BTreeMap::new();
         for ((task, _), text) in &self.tasks {

@@ -49,7 +49,7 @@ impl Sightings {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Nanoseconds by a clock that nobody sets.
+    /// Nanoseconds by the monotonic clock, since the runtime was opened.
     pub(super) fn now(&self) -> u64 {
         u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }

@@ -29,7 +29,7 @@ pub struct FakeScript {
     pub pull_ms: u64,
     /// The pull ends in a refusal.
     pub fails_pull: bool,
-    /// Tries to prepare that find nobody, before one succeeds.
+    /// Tries to prepare that find the engine away, before one succeeds.
     pub busy: u32,
     /// The start goes wrong.
     pub fails_start: bool,

@@ -4,10 +4,10 @@
 //!   program.json  arguments and environment, which may be large; read at the start
 //!   plan.json     written last by `prepare`: where it is, the task is prepared
 //!   control       FIFO; the shim reads orders from it; a writer that finds no reader finds no shim
-//!   alive         FIFO; the shim holds its writing end: end of file is the shim's death, whoever caused it
+//!   alive         FIFO; the shim holds its writing end: end of file means that the shim is dead
 //!   running.json  written by the shim when the program runs
 //!   ended.json    written by the shim (or by the agent that finds a dead shim) when nothing of the task runs any more
-//!   log, log.1    output; see the log's own room
+//!   log, log.1    output; see the module `log`
 //! ```
 //! No process number is ever trusted alone, and nothing is polled: FIFOs say who lives, inotify
 //! says what changed. Every note is written aside, synced and renamed, and the folder is synced
@@ -26,7 +26,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Room that the end's note has on disk from the beginning; its words are cut to fit.
+/// Bytes that the note of the end has on disk from the beginning; its message is cut to fit.
 const ENDING_BYTES_MAX: usize = 4096;
 /// Longest error text in an end's note: what does not fit is cut.
 pub(crate) const ERROR_CHARS_MAX: usize = 512;

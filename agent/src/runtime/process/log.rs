@@ -5,7 +5,7 @@
 //! the task's life: it begins each file and follows each write that failed. So a reader that finds
 //! a higher count than it has read knows how many lines were pushed out, and where. Readers hold a
 //! buffer's worth of bytes and nothing else: a tail is counted first and skipped to then, since
-//! what a file holds is bounded and stands in the page cache. Following waits for inotify.
+//! what a file holds is bounded and in the page cache. Following waits for inotify.
 
 mod entry;
 mod reading;

@@ -1,4 +1,4 @@
-//! What stands in a task's folder, in words: the plan, the running process, the end.
+//! The notes in a task's folder: the plan, the running process, the end.
 //!
 //! The agent that planned a task may be gone when the shim writes down its end, and the next one
 //! may be newer. So the notes are JSON, for people to read too; every field that was added later

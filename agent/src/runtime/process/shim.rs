@@ -12,7 +12,7 @@
 //! ```text
 //!   stdin   control FIFO, opened for reading and writing, so that it never ends
 //!   stdout  alive FIFO's writing end, held and never written
-//!   stderr  the agent's ear until the program runs: `started PID` or `failed WHY`, then nothing
+//!   stderr  read by the agent until the program runs: `started PID` or `failed WHY`, then nothing
 //! ```
 
 pub(crate) mod launch;

@@ -87,7 +87,7 @@ pub(super) fn look_now(task: Id, folder: &folder::Folder) -> io::Result<Whereabo
     })
 }
 
-/// Ends what a dead shim left, and writes the end down in its place.
+/// Ends what a dead shim left, and writes the end down for it.
 pub(super) fn bury(
     task: Id,
     folder: &folder::Folder,

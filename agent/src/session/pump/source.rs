@@ -79,7 +79,7 @@ impl OutputSource {
     }
 }
 
-/// What is lost has its place behind the line before.
+/// Lost lines are merged directly behind the line before them.
 pub(super) fn time_of(item: &LogItem) -> Timestamp {
     match item {
         LogItem::Line(line) => line.at,

@@ -49,7 +49,7 @@ fn program(plan: &notes::ProcessPlan) -> Command {
     command
 }
 
-/// What went wrong with the start of a program, in words.
+/// The error message of a start that went wrong.
 #[expect(
     clippy::wildcard_enum_match_arm,
     reason = "the system's list of errors is open; the others speak for themselves"
@@ -161,7 +161,7 @@ fn set_limit(limit: &notes::ProcessLimit) -> io::Result<()> {
     })
 }
 
-/// The limit of that name, in Docker's words.
+/// The limit of that name, as Docker spells it.
 pub(crate) fn resource(name: &str) -> Option<resource::Resource> {
     Some(match name {
         "core" => resource::Resource::RLIMIT_CORE,

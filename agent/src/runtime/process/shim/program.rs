@@ -15,7 +15,7 @@ use std::{
 
 /// This very binary, even when its file has been replaced since.
 const SELF: &str = "/proc/self/exe";
-/// The launch stage's words about a start that went wrong; more is cut.
+/// Longest message of the launch stage about a start that went wrong; more is cut.
 const LAUNCH_WORDS_BYTES_MAX: u64 = 4096;
 
 /// A program that runs.
