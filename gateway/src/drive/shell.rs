@@ -268,8 +268,8 @@ pub(super) fn spawn(log: Arc<Log>, state: Arc<DriveState>) -> JoinHandle<()> {
         .spawn(move || {
             while let Some(next) = next_work(&state) {
                 match next {
-                    Work::Turn(job) => state.take_turn(&log, job),
-                    Work::Give(answers) => state.give(answers),
+                    TurnThreadStep::Turn(job) => state.take_turn(&log, job),
+                    TurnThreadStep::Give(answers) => state.give(answers),
                 }
             }
         })
@@ -277,14 +277,14 @@ pub(super) fn spawn(log: Arc<Log>, state: Arc<DriveState>) -> JoinHandle<()> {
 }
 
 /// What the turn's thread does next.
-enum Work {
+enum TurnThreadStep {
     Turn(TurnJob<Reply>),
     Give(Vec<(Reply, Answer)>),
 }
 
 /// Waits until there is a turn to take or an answer to give. None when the state machine has
 /// stopped.
-fn next_work(state: &DriveState) -> Option<Work> {
+fn next_work(state: &DriveState) -> Option<TurnThreadStep> {
     let mut locked = state.lock();
     loop {
         let now = state.clock.now();
@@ -296,10 +296,10 @@ fn next_work(state: &DriveState) -> Option<Work> {
             // What is to be carried out from here belongs before the turn's own outputs.
             drop(locked);
             state.give(effects.answers);
-            return Some(Work::Turn(job));
+            return Some(TurnThreadStep::Turn(job));
         }
         if !effects.answers.is_empty() {
-            return Some(Work::Give(effects.answers));
+            return Some(TurnThreadStep::Give(effects.answers));
         }
         if locked.core.is_stopped() {
             return None;
