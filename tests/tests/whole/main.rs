@@ -6,7 +6,14 @@
 mod stage;
 
 use stage::Testbed;
-use std::{thread, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI32, Ordering::SeqCst},
+    },
+    thread,
+    time::Instant,
+};
 
 #[test]
 fn a_daemon_killed_under_load_keeps_what_it_acknowledged_and_adopts_what_runs() {
@@ -27,21 +34,21 @@ fn a_daemon_killed_under_load_keeps_what_it_acknowledged_and_adopts_what_runs() 
     assert_eq!(before.len(), 2, "two tasks run");
     let node = stage.says(&["node", "ls", "-q"]);
     let loader = stage.client();
+    let acknowledged = Arc::new(AtomicI32::new(0));
+    let newest = acknowledged.clone();
     let load = thread::spawn(move || {
-        let mut acknowledged = 0;
-        for turn in 1..400 {
+        for turn in 1..4_000 {
             let label = format!("turn={turn}");
             if loader.runs(&["node", "update", "--label-add", &label, node.trim()]).0 != 0 {
                 break;
             }
-            acknowledged = turn;
+            newest.store(turn, SeqCst);
         }
-        acknowledged
     });
-    thread::sleep(Duration::from_millis(700));
+    stage.wait("commands are acknowledged", || acknowledged.load(SeqCst) >= 5);
     stage.kill();
-    let acknowledged = load.join().expect("the load ends");
-    assert!(acknowledged > 0, "nothing was acknowledged before the kill");
+    load.join().expect("the load ends");
+    let acknowledged = acknowledged.load(SeqCst);
     stage.start();
     let turn =
         stage.says(&["node", "inspect", "--format", "{{.Spec.Annotations.Labels.turn}}", "self"]);
@@ -158,6 +165,7 @@ fn what_runs_of_a_lost_history_runs_on_until_somebody_decides() {
     assert_eq!(number(&said), number(&recovered), "both say the same end");
     stage.start();
     assert_eq!(stage.pids("kept"), kept, "what history knows goes on");
+    stage.wait("the agent tells of the unknown task", || !stage.strays().is_empty());
     let strays = stage.strays();
     assert_eq!(strays.len(), 1, "one task is unknown");
     assert!(
@@ -166,7 +174,7 @@ fn what_runs_of_a_lost_history_runs_on_until_somebody_decides() {
     );
     stage.says(&["stray", "rm", "--reason", "INC-9", &strays[0]]);
     stage.until_gone(&lost);
-    assert!(stage.strays().is_empty());
+    stage.wait("the agent tells that it ended", || stage.strays().is_empty());
     let log = stage.says(&["log", "--format", "json"]);
     assert!(
         log.contains("stray_observed") && log.contains("stray_disowned") && log.contains("INC-9"),
@@ -178,13 +186,18 @@ fn what_runs_of_a_lost_history_runs_on_until_somebody_decides() {
 fn a_program_that_is_not_there_does_not_fill_the_log() {
     let mut stage = Testbed::new();
     stage.start();
+    let began = Instant::now();
     stage.says(&["service", "create", "--detach", "--name", "nope", "/bin/no-such-program"]);
-    thread::sleep(Duration::from_secs(4));
-    let log = stage.says(&["log", "--all", "--format", "json"]);
-    let created = log.lines().filter(|line| line.contains("\"kind\":\"task_created\"")).count();
-    assert!((1..=2).contains(&created), "{created} attempts in four seconds:\n{log}");
+    let created = |log: &str| log.matches("\"kind\":\"task_created\"").count();
+    let log = || stage.says(&["log", "--all", "--format", "json"]);
+    stage.wait("the first attempt was answered by a second one", || created(&log()) >= 2);
     let tasks = stage.says(&["service", "ps", "--no-trunc", "nope"]);
     assert!(tasks.contains("no such program"), "{tasks}");
+    // Each attempt waits for at least the restart delay of five seconds, and has its successor
+    // written down beside it.
+    let (log, seconds) = (log(), began.elapsed().as_secs() as usize);
+    let most = 2 + seconds / 5;
+    assert!(created(&log) <= most, "more than {most} attempts in {seconds} s:\n{log}");
 }
 
 /// A kill can't show it, since the kernel keeps what a dead process wrote; the system calls can.

@@ -174,7 +174,8 @@ impl Testbed {
         }
     }
 
-    fn wait(&self, what: &str, holds: impl Fn() -> bool) {
+    /// Waits until something holds.
+    pub(crate) fn wait(&self, what: &str, holds: impl Fn() -> bool) {
         let until = Instant::now() + PATIENCE;
         while !holds() {
             assert!(Instant::now() < until, "{what}: not within {PATIENCE:?}\n{}", self.log());
