@@ -1,8 +1,8 @@
-//! The habits of the house, as tests: what a reviewer would otherwise have to look for in every
-//! change.
+//! The rules of this repository, as tests: what a reviewer would otherwise have to look for in
+//! every change.
 //!
-//! Each room holds one kind of habit and says all that it found at once, file by file, so that one
-//! run shows the whole work. What the compiler and clippy can check stands in the lints, not here.
+//! Each module holds one kind of rule and reports all that it found at once, file by file, so that
+//! one run shows the whole work. What the compiler and clippy can check stands in the lints, not here.
 
 #![allow(clippy::unwrap_used, reason = "what goes wrong here shall stop it")]
 

@@ -4,7 +4,7 @@
 use super::{files, none, root};
 use std::fs;
 
-/// Longest file, without its tests. At it, the file is two rooms and must be split.
+/// Longest file, without its tests. A longer one holds two things and must be split.
 const FILE_LINES_MAX: usize = 500;
 /// Fewest words of an opening paragraph: a crate's name alone says nothing.
 const OPENING_WORDS_MIN: usize = 3;
