@@ -138,17 +138,17 @@ impl DockerRuntime {
     }
 
     /// The state folder's trouble passes: the agent asks again and says so.
-    fn mark(&self, task: Id, mark: marks::StopMark) -> Result<(), RuntimeError> {
-        self.marks.set(task, mark).map_err(unwritten)
+    async fn mark(&self, task: Id, mark: marks::StopMark) -> Result<(), RuntimeError> {
+        self.marks.set(task, mark).await.map_err(unwritten)
     }
 
     /// Changes the ledger's entry of a task; the state folder's trouble passes likewise.
-    fn record<T>(
+    async fn record<T>(
         &self,
         task: Id,
         change: impl FnOnce(&mut ContainerLedger, u64) -> T,
     ) -> Result<T, RuntimeError> {
-        self.records.change(task, change).map_err(unwritten)
+        self.records.change(task, change).await.map_err(unwritten)
     }
 }
 

@@ -114,7 +114,8 @@ async fn carry_out(
         Ok(made) => {
             // In memory it counts even where the disk refuses it; the name stands there already.
             let mut fate = ContainerFate::Kept;
-            let _ = records.change(task, |ledger, _| fate = ledger.made(task, &name, &made.id));
+            let _ =
+                records.change(task, |ledger, _| fate = ledger.made(task, &name, &made.id)).await;
             if fate == ContainerFate::Condemned {
                 removal::clear(Arc::clone(engine), task, made.id).await;
             }

@@ -186,7 +186,7 @@ impl DockerRuntime {
     }
 
     async fn end_unhealthy(&self, task: Id, id: &str) -> Result<(), runtime::RuntimeError> {
-        self.mark(task, StopMark::Unhealthy)?;
+        self.mark(task, StopMark::Unhealthy).await?;
         // Without a time of its own the container's stop timeout holds, which is the spec's grace.
         let client = self.engine.patient_client().await?;
         match client.stop_container(id, None::<StopContainerOptions>).await {

@@ -200,7 +200,8 @@ impl DockerRuntime {
         self.known().entry(task_id).or_insert(known);
         if proof == Proof::Recorded {
             // The engine may have created it without being able to say so.
-            let _ = self.records.change(task_id, |ledger, _| ledger.made(task_id, "", &found.id));
+            let _ =
+                self.records.change(task_id, |ledger, _| ledger.made(task_id, "", &found.id)).await;
         }
         let image_digest = found.image.clone();
         let state = match found.phase {

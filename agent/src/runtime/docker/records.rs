@@ -6,11 +6,11 @@
 use super::ledger::{ContainerFate, ContainerLedger, RecordedContainer};
 use skep_proto::Id;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs, io,
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
 
@@ -18,6 +18,10 @@ use std::{
 pub(super) struct ContainerRecords {
     folder: PathBuf,
     ledger: Mutex<ContainerLedger>,
+    /// Tasks whose newest state is not on the disk.
+    unwritten: Mutex<BTreeSet<Id>>,
+    /// One file is written at a time, so that an older state never comes after a newer one.
+    writing: Mutex<()>,
     began: Instant,
 }
 
@@ -36,6 +40,8 @@ impl ContainerRecords {
         Ok(ContainerRecords {
             folder,
             ledger: Mutex::new(ContainerLedger::restored(entries)),
+            unwritten: Mutex::default(),
+            writing: Mutex::default(),
             began: Instant::now(),
         })
     }
@@ -45,28 +51,60 @@ impl ContainerRecords {
         read(&self.ledger.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Changes what is recorded of a task, and writes it down. The change counts in memory even
-    /// where the disk refuses it.
-    pub(super) fn change<T>(
-        &self,
+    /// Changes what is recorded of a task, and returns when that is written down. The change counts
+    /// in memory even where the disk refuses it; the next change of the task writes it then.
+    pub(super) async fn change<T>(
+        self: &Arc<Self>,
         task: Id,
         change: impl FnOnce(&mut ContainerLedger, u64) -> T,
     ) -> io::Result<T> {
-        let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = ledger.entry(task).cloned();
-        let value = change(&mut ledger, self.now());
-        if before.as_ref() != ledger.entry(task) {
-            self.write(task, ledger.entry(task))?;
+        let (value, is_news) = {
+            let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+            let before = ledger.entry(task).cloned();
+            let value = change(&mut ledger, self.now());
+            (value, before.as_ref() != ledger.entry(task))
+        };
+        if is_news {
+            self.unwritten().insert(task);
+        }
+        if self.unwritten().contains(&task) {
+            let records = Arc::clone(self);
+            let written = tokio::task::spawn_blocking(move || records.write_down(task));
+            written.await.map_err(io::Error::other)??;
         }
         Ok(value)
     }
 
+    fn unwritten(&self) -> MutexGuard<'_, BTreeSet<Id>> {
+        self.unwritten.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes what is recorded of a task now: the newest state counts, whoever comes first.
+    fn write_down(&self, task: Id) -> io::Result<()> {
+        let _alone = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let entry = self.read(|ledger| ledger.entry(task).cloned());
+        self.write(task, entry.as_ref())?;
+        if self.read(|ledger| ledger.entry(task).cloned()) == entry {
+            self.unwritten().remove(&task);
+        }
+        Ok(())
+    }
+
     /// Lets the ledger answer a listing, and removes the files of what it forgets.
-    pub(super) fn sweep(&self, rows: &[super::ledger::ListedContainer]) -> Vec<(Id, String)> {
+    pub(super) fn sweep(
+        self: &Arc<Self>,
+        rows: &[super::ledger::ListedContainer],
+    ) -> Vec<(Id, String)> {
         let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
         let sweep = ledger.sweep(rows, self.now());
-        for task in sweep.forget {
-            let _ = fs::remove_file(self.file(task));
+        drop(ledger);
+        if !sweep.forget.is_empty() {
+            let records = Arc::clone(self);
+            tokio::task::spawn_blocking(move || {
+                for task in sweep.forget {
+                    let _ = records.write_down(task);
+                }
+            });
         }
         sweep.remove
     }
@@ -122,17 +160,29 @@ fn parse(text: &str) -> RecordedContainer {
 mod tests {
     use super::*;
 
-    #[test]
-    fn what_is_recorded_is_there_for_the_next_agent() {
+    #[tokio::test]
+    async fn what_is_recorded_is_there_for_the_next_agent() {
         let dir = tempfile::tempdir().unwrap();
-        let records = ContainerRecords::open(dir.path()).unwrap();
-        records.change(Id(1), |ledger, now| ledger.begin(Id(1), "web.1", now)).unwrap().unwrap();
-        records.change(Id(2), |ledger, now| ledger.begin(Id(2), "web.2", now)).unwrap().unwrap();
-        records.change(Id(2), |ledger, _| ledger.made(Id(2), "web.2", "c2")).unwrap();
-        records.change(Id(2), |ledger, now| ledger.condemn(Id(2), now)).unwrap();
-        records.change(Id(3), |ledger, now| ledger.begin(Id(3), "web.3", now)).unwrap().unwrap();
-        records.change(Id(3), |ledger, _| ledger.gone(Id(3))).unwrap();
-        let records = ContainerRecords::open(dir.path()).unwrap();
+        let records = Arc::new(ContainerRecords::open(dir.path()).unwrap());
+        records
+            .change(Id(1), |ledger, now| ledger.begin(Id(1), "web.1", now))
+            .await
+            .unwrap()
+            .unwrap();
+        records
+            .change(Id(2), |ledger, now| ledger.begin(Id(2), "web.2", now))
+            .await
+            .unwrap()
+            .unwrap();
+        records.change(Id(2), |ledger, _| ledger.made(Id(2), "web.2", "c2")).await.unwrap();
+        records.change(Id(2), |ledger, now| ledger.condemn(Id(2), now)).await.unwrap();
+        records
+            .change(Id(3), |ledger, now| ledger.begin(Id(3), "web.3", now))
+            .await
+            .unwrap()
+            .unwrap();
+        records.change(Id(3), |ledger, _| ledger.gone(Id(3))).await.unwrap();
+        let records = Arc::new(ContainerRecords::open(dir.path()).unwrap());
         let kept =
             RecordedContainer { name: "web.1".into(), container: None, fate: ContainerFate::Kept };
         let condemned = RecordedContainer {
@@ -147,16 +197,34 @@ mod tests {
         });
     }
 
-    #[test]
-    fn an_empty_file_costs_its_own_task_and_no_other() {
+    #[tokio::test]
+    async fn an_empty_file_costs_its_own_task_and_no_other() {
         let dir = tempfile::tempdir().unwrap();
-        let records = ContainerRecords::open(dir.path()).unwrap();
+        let records = Arc::new(ContainerRecords::open(dir.path()).unwrap());
         for n in [1, 2] {
-            records.change(Id(n), |ledger, now| ledger.begin(Id(n), "web", now)).unwrap().unwrap();
+            records
+                .change(Id(n), |ledger, now| ledger.begin(Id(n), "web", now))
+                .await
+                .unwrap()
+                .unwrap();
         }
         fs::write(dir.path().join("docker-containers").join(Id(1).to_string()), "").unwrap();
-        let records = ContainerRecords::open(dir.path()).unwrap();
+        let records = Arc::new(ContainerRecords::open(dir.path()).unwrap());
         let name = |task| records.read(|ledger| ledger.entry(task).unwrap().name.clone());
         assert_eq!((name(Id(1)).as_str(), name(Id(2)).as_str()), ("", "web"));
+    }
+
+    #[tokio::test]
+    async fn what_the_disk_refused_is_written_with_the_next_change() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("docker-containers");
+        let records = Arc::new(ContainerRecords::open(dir.path()).unwrap());
+        fs::remove_dir(&folder).unwrap();
+        let begin = |ledger: &mut ContainerLedger, now| ledger.begin(Id(1), "web.1", now);
+        assert!(records.change(Id(1), begin).await.is_err());
+        fs::create_dir(&folder).unwrap();
+        records.change(Id(1), begin).await.unwrap().unwrap();
+        let again = ContainerRecords::open(dir.path()).unwrap();
+        assert!(again.read(|ledger| ledger.entry(Id(1)).is_some()));
     }
 }

@@ -70,7 +70,7 @@ impl DockerRuntime {
         body: &ContainerCreateBody,
     ) -> Result<CreationAnswer, RuntimeError> {
         let (task, name) = (workload.task_id, mapping::container_name(workload));
-        let begun = self.record(task, |ledger, now| ledger.begin(task, &name, now))?;
+        let begun = self.record(task, |ledger, now| ledger.begin(task, &name, now)).await?;
         if begun.is_err() {
             return Err(RuntimeError::Unreachable(
                 "what was removed of this task is still going".into(),
@@ -107,7 +107,7 @@ impl DockerRuntime {
             .read(|ledger| ledger.entry(task).and_then(|entry| entry.container.clone()));
         match self.look(known.as_ref().unwrap_or(&name)).await? {
             Some(found) if found.task == Some(task) => {
-                self.record(task, |ledger, _| ledger.made(task, &name, &found.id))?;
+                self.record(task, |ledger, _| ledger.made(task, &name, &found.id)).await?;
                 self.know(task, Freshness::Seen);
                 Ok(Prepared { image_digest: found.image })
             }
@@ -172,7 +172,7 @@ impl DockerRuntime {
             Some(RecordedContainer { container: None, name, .. }) => {
                 match self.look(&name).await? {
                     Some(found) if found.task == Some(task) => {
-                        self.record(task, |ledger, _| ledger.made(task, &name, &found.id))?;
+                        self.record(task, |ledger, _| ledger.made(task, &name, &found.id)).await?;
                         self.know(task, Freshness::Seen);
                         Ok(Some(found.id))
                     }
@@ -252,7 +252,7 @@ impl DockerRuntime {
             Phase::Created => return self.take_away(task).await,
             Phase::Running => {}
         }
-        self.mark(task, StopMark::Asked)?;
+        self.mark(task, StopMark::Asked).await?;
         self.remember(task, |known| known.ready = false);
         let nanoseconds = u64::try_from(grace.as_nanos()).unwrap_or(u64::MAX);
         let seconds = i32::try_from(mapping::whole_seconds(nanoseconds)).unwrap_or(i32::MAX);
@@ -270,7 +270,7 @@ impl DockerRuntime {
     /// Removes the task's own container. While the engine still creates it nobody can say that it
     /// is gone; it is removed as soon as it exists, also where that is long after this.
     pub(super) async fn take_away(&self, task: Id) -> Result<(), RuntimeError> {
-        self.record(task, |ledger, now| ledger.condemn(task, now))?;
+        self.record(task, |ledger, now| ledger.condemn(task, now)).await?;
         if self.creations.settled(task, SETTLE_LIMIT).await == CreationState::UnderWay {
             return Err(RuntimeError::Unreachable(
                 "the engine is still creating its container".into(),
@@ -292,7 +292,7 @@ impl DockerRuntime {
                 }
                 Err(error) => return Err(error),
             }
-            self.record(task, |ledger, _| ledger.gone(task))?;
+            self.record(task, |ledger, _| ledger.gone(task)).await?;
             self.forget(task);
         }
         self.marks.clear(task);
