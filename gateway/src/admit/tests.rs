@@ -272,6 +272,8 @@ fn a_node_is_removed_when_it_is_away_or_by_force() {
     assert!(remove("n9", true).is_err());
 }
 
+type ClusterEdit = fn(&mut ClusterSpec);
+
 #[test]
 fn settings_of_the_cluster() {
     let mut world = World::of("");
@@ -284,7 +286,7 @@ fn settings_of_the_cluster() {
     let none = UpdateCluster { version: now, spec: None };
     let none = command(&world, Action::UpdateCluster(Box::new(none)));
     refused(none, RefusalCode::Invalid, "the update has no spec", "");
-    let periods: [fn(&mut ClusterSpec); 3] = [
+    let periods: [ClusterEdit; 3] = [
         |spec| spec.heartbeat_period_ns = Some(99_999_999),
         |spec| spec.heartbeat_period_ns = Some(3_600_000_000_001),
         |spec| spec.heartbeat_period_ns = Some(u64::MAX),
@@ -300,7 +302,7 @@ fn settings_of_the_cluster() {
         assert_eq!(kinds(ask(&world, now, change)), ["cluster_updated"]);
     }
     assert_eq!(kinds(ask(&world, now, |_| {})), Vec::<&str>::new());
-    let unbuilt: [(fn(&mut ClusterSpec), &str); 8] = [
+    let unbuilt: [(ClusterEdit, &str); 8] = [
         (|spec| spec.node_certificate_expiry_ns = Some(0), "certificate expiry"),
         (|spec| spec.default_log_driver = Some(Default::default()), "a default log driver"),
         (|spec| spec.auto_lock = true, "autolock"),

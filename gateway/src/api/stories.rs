@@ -207,6 +207,10 @@ async fn reads_of_what_is_not_there_or_not_yet_are_answered() {
         (Code::InvalidArgument, "9 to 3 is no range of revisions")
     );
     assert!(hint.starts_with("history stands at revision "), "{hint}");
+    let many = LogRequest { objects: vec!["web".into(); 1_025], ..LogRequest::default() };
+    let (code, message, _) = refused(&history.log(many).await.unwrap_err());
+    assert_eq!(code, Code::InvalidArgument);
+    assert_eq!(message, "1025 objects or authors are too many: 1024 are possible");
     let later = newest + 1_000;
     let entries = EntriesRequest { from_revision: later, to_revision: 0 };
     assert_eq!(history.entries(entries).await.unwrap_err().code(), Code::InvalidArgument);

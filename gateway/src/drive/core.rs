@@ -66,6 +66,7 @@ pub struct Published {
 }
 
 /// What the driver of the machine has to do.
+#[allow(clippy::large_enum_variant, reason = "each is moved once, from the core to its shell")]
 pub enum DriveOutput<C> {
     /// Hand this to the log. The order of these is the order in the log.
     Propose(SealedEntry),

@@ -9,13 +9,20 @@ use super::{
     names::{KnownNames, NameLookup, named},
     notable::notable,
 };
-use crate::resolve::{Noun, ResolveError};
+use crate::{
+    admit::Refusal,
+    resolve::{Noun, ResolveError},
+};
 use skep_projections::View;
 use skep_proto::{
     Id, Revision, author, event,
     v1::{Author, LogRequest, Reconciler, Record, author::Who, event::Kind},
 };
 use std::collections::BTreeSet;
+
+/// Most objects and authors that one query may name; more are refused, since each is looked up on
+/// the disk.
+const SUBJECTS_MAX: usize = 1_024;
 
 /// What is asked for.
 pub struct Selection {
@@ -39,6 +46,12 @@ enum Speaker {
 impl Selection {
     /// Reads a request; an object that history never knew is an error.
     pub fn of(request: &LogRequest, past: &Past, view: &View) -> Result<Selection, PastError> {
+        let named = request.objects.len().max(request.authors.len());
+        if named > SUBJECTS_MAX {
+            let message =
+                format!("{named} objects or authors are too many: {SUBJECTS_MAX} are possible");
+            return Err(Refusal::invalid(message).into());
+        }
         let mut selection = Selection {
             all: request.all,
             objects: None,

@@ -179,10 +179,8 @@ fn revisions(written: &WrittenLog, request: &LogRequest) -> Vec<u64> {
 fn first_task(world: &World, service: &str) -> Id {
     let service = id("service", service).to_bytes();
     let created = world.records.iter().find_map(|(_, record)| {
-        match record.event.as_ref()?.kind.as_ref()? {
-            Kind::TaskCreated(e) if e.service_id == service => Some(Id::from_bytes(&e.task_id)),
-            _ => None,
-        }
+        let Some(Kind::TaskCreated(e)) = record.event.as_ref()?.kind.as_ref() else { return None };
+        (e.service_id == service).then(|| Id::from_bytes(&e.task_id))
     });
     created.unwrap()
 }

@@ -241,6 +241,16 @@ fn a_tasks_name_and_id_must_belong_together() {
 }
 
 #[test]
+fn a_whole_id_wins_over_a_name() {
+    let mut world = World::of("service web | node n1");
+    let (web, n1) = (id("service", "web").to_string(), id("node", "n1").to_string());
+    world.tell(&format!("service {web} | service {n1} | node {n1}"));
+    assert_eq!(service(&world.view, &web), Ok(world.service("web")));
+    assert_eq!(node(&world.view, &n1), Ok(world.node("n1")));
+    assert_eq!(service(&world.view, &n1), Ok(world.service(&n1)), "no service has this id");
+}
+
+#[test]
 fn nodes_of_one_name_are_listed_up_to_a_bound_and_counted() {
     let mut world = World::of("node n1");
     let mut twins = |from: u128, to: u128| {

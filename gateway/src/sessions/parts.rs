@@ -27,6 +27,7 @@ const MESSAGES_WAITING_MAX: usize = 8_192;
 type ServiceKey = (Id, Revision);
 
 /// One item of a message.
+#[allow(clippy::large_enum_variant, reason = "nearly all items are changes")]
 pub(super) enum AssignmentItem {
     /// A task, whole or its desired state alone.
     Changed(Assignment, Option<Described>),

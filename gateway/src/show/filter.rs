@@ -9,6 +9,9 @@ use skep_projections::{NodeIdx, NodeRow, ServiceIdx, ServiceRow, TaskRow, View};
 use skep_proto::v1::{Filter, NodeMembership, NodeRole, TaskState, service_mode::Mode};
 use std::collections::BTreeMap;
 
+/// Most values of all filters of one list; more are refused, since each is compared with every row.
+const FILTER_VALUES_MAX: usize = 1_024;
+
 type LabelMap<'a> = Option<&'a BTreeMap<String, String>>;
 
 const NODE_KEYS: [&str; 6] = ["id", "label", "membership", "name", "node.label", "role"];
@@ -127,6 +130,12 @@ fn gather<'a>(
     noun: &str,
     valid: &[&str],
 ) -> Result<BTreeMap<&'a str, Vec<&'a str>>, Refusal> {
+    let values: usize = filters.iter().map(|filter| filter.values.len()).sum();
+    if values.max(filters.len()) > FILTER_VALUES_MAX {
+        return Err(Refusal::invalid(format!(
+            "{values} filter values are too many: {FILTER_VALUES_MAX} are possible"
+        )));
+    }
     let mut keys: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for filter in filters {
         if !valid.contains(&filter.key.as_str()) {

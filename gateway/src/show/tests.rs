@@ -130,6 +130,15 @@ fn what_cannot_be_filtered_by_is_refused_with_what_can() {
 }
 
 #[test]
+fn the_number_of_filter_values_is_bounded() {
+    let world = world();
+    let many = |count: usize| vec!["n1"; count];
+    assert!(list::nodes(&world.view, &filters(&[("name", &many(1_024))])).is_ok());
+    let error = list::nodes(&world.view, &filters(&[("name", &many(1_000)), ("id", &many(25))]));
+    assert_eq!(error.unwrap_err().message, "1025 filter values are too many: 1024 are possible");
+}
+
+#[test]
 fn objects_that_are_named_come_in_that_order_and_once() {
     let world = world();
     let named = ListRequest {

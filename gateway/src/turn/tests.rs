@@ -176,6 +176,15 @@ fn what_does_not_fit_into_an_entry_is_given_back() {
 }
 
 #[test]
+fn an_entry_is_full_at_its_number_of_records() {
+    let mut tip = leader().with_entry_records(2);
+    let turned = take(&mut tip, (0..3).map(|_| alice(remove("ghost"), None)).collect());
+    assert_eq!(kinds(&turned), ["command_refused", "command_refused"]);
+    assert_eq!((turned.answers.len(), turned.rest.len()), (2, 1));
+    assert!(turned.more);
+}
+
+#[test]
 fn a_large_service_is_cut_at_the_entrys_bound_and_goes_on() {
     let mut tip = leader();
     let mut turned = take(&mut tip, vec![alice(create("web", 5_000), None)]);

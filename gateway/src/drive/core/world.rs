@@ -284,12 +284,8 @@ impl DriveWorld {
         let row = view.services().get(index).expect("a named service has a row");
         let mut spec = (*row.spec).clone();
         change(&mut spec);
-        let update = UpdateService {
-            service: name.into(),
-            version: row.version.0,
-            spec: Some(spec),
-            ..UpdateService::default()
-        };
+        let update =
+            UpdateService { service: name.into(), version: row.version.0, spec: Some(spec) };
         Action::UpdateService(Box::new(update))
     }
 }

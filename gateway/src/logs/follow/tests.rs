@@ -200,6 +200,36 @@ fn a_node_whose_lines_wait_or_that_has_ended_is_not_silent() {
 }
 
 #[test]
+fn a_follower_is_done_with_a_task_that_was_read_to_its_end() {
+    check(
+        ReadMode::Follow,
+        None,
+        "look aN=RUNNING all -> order N a
+         N chunk end -> -
+         look aN=COMPLETE all -> over",
+    );
+    check(
+        ReadMode::Follow,
+        None,
+        "look aN=RUNNING.away all -> (node N is gone; its lines are missing from here)
+         look aN=COMPLETE.away all -> over",
+    );
+}
+
+#[test]
+fn a_node_of_which_nothing_more_is_wanted_may_go_away_unsaid() {
+    check(
+        ReadMode::Follow,
+        None,
+        "look aN=RUNNING bM=RUNNING more -> order M b, order N a
+         N chunk a5 end -> -
+         +2000 -> a@N:5
+         look aN=COMPLETE.away bM=RUNNING more -> -
+         look aN=COMPLETE.away bM=RUNNING.away more -> cancel M, (node M is gone; its lines are missing from here)",
+    );
+}
+
+#[test]
 fn what_a_node_sends_of_another_nodes_task_is_left_out() {
     check(
         ReadMode::Once,
