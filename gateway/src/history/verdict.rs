@@ -246,3 +246,48 @@ pub fn node(row: &NodeRow) -> String {
         super::placement::count(row.live_tasks, "live task")
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use skep_projections::fixture::World;
+
+    fn of_task(world: &World, name: &str) -> String {
+        task(&world.view, world.view.tasks().get(world.task(name)).expect("it is there"))
+    }
+
+    fn of_service(world: &World, name: &str) -> String {
+        let index = world.service(name);
+        service(&world.view, index, world.view.services().get(index).expect("it is there"))
+    }
+
+    #[test]
+    fn a_task_of_a_parked_service_says_why_nobody_places_it() {
+        let world = World::of("node n1 | service web | task web.1 | park web");
+        let verdict = of_task(&world, "web.1");
+        let why = "its service is left alone since replicas failed on it: parked by a story";
+        assert_eq!(verdict, format!("web.1 is pending: {why}"));
+    }
+
+    #[test]
+    fn tasks_that_have_not_failed_are_on_their_way() {
+        let world = World::of(
+            "node n1 | service web replicas=2 | task web.1 on n1 running | task web.2 on n1",
+        );
+        assert_eq!(of_service(&world, "web"), "web runs 1 of 2: the others are on their way");
+    }
+
+    #[test]
+    fn only_a_failure_is_named_as_the_one_before() {
+        let last = |story: &str| {
+            let world = World::of(story);
+            let newest = world.view.tasks().get(world.task("web.1")).expect("it is there");
+            failed_last(&world.view, newest).map(|row| row.state)
+        };
+        let moved = "node n1 | service web | task web.1 on n1 shutdown | task web.1 on n1 running";
+        assert_eq!(last(moved), None);
+        let failed = "node n1 | service web | task web.1 on n1 failed | web.1 wanted shutdown \
+                      | task web.1 on n1 running attempt=1";
+        assert_eq!(last(failed), Some(TaskState::Failed));
+    }
+}

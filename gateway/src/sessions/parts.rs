@@ -300,7 +300,8 @@ mod tests {
     #[test]
     fn messages_wait_up_to_a_bound() {
         let mut outbound = Outbound::default();
-        let batch = || AssignmentBatch::new(&World::empty().view, Revision::ZERO);
+        let view = World::empty().view;
+        let batch = || AssignmentBatch::new(&view, Revision::ZERO);
         for _ in 0..MESSAGES_WAITING_MAX {
             assert_eq!(outbound.push(batch()), Queued::Yes);
         }

@@ -109,4 +109,17 @@ mod tests {
             .count();
         assert_eq!(recorded, REFUSALS_MAX as usize);
     }
+
+    #[test]
+    fn authors_are_forgotten_at_their_bound() {
+        let mut ledger = Ledger::default();
+        for uid in 0..AUTHORS_MAX {
+            let uid = u32::try_from(uid).expect("it is small");
+            ledger.note(&author::person(Person { uid, ..Person::default() }), Timestamp(1));
+        }
+        assert_eq!(ledger.authors.len(), AUTHORS_MAX);
+        let next = author::person(Person { uid: 5_000, ..Person::default() });
+        ledger.note(&next, Timestamp(1));
+        assert_eq!(ledger.authors.len(), 1);
+    }
 }

@@ -37,7 +37,7 @@ const MADE_ELSEWHERE: [(&str, &str); 8] = [
     // A constant: `commands_and_moments_that_are_not_there_are_refused_with_a_hint`.
     ("STOPPED)", "offline.rs"),
     // Why nobody leads, which the stories in `drive/core/stories/waiting.rs` show.
-    ("why)", "drive/core.rs"),
+    ("why)", "drive/core/refusals.rs"),
     // What the log says of itself, and what the system says: no story can bring these about.
     ("why)", "drive.rs"),
     ("error.to_string()", "api/control.rs"),
@@ -141,8 +141,8 @@ fn messages(code: &str, file: &Path) -> Vec<String> {
             if let Some(message) = literal(rest) {
                 found.push(message);
             } else if rest.starts_with("message") {
-                let before = &code[..at];
-                let made = before.rfind("let message = ").map(|at| &code[at + 14..]);
+                const MADE: &str = "let message =";
+                let made = code[..at].rfind(MADE).map(|at| code[at + MADE.len()..].trim_start());
                 let made =
                     made.map(|made| made.strip_prefix("format!(").unwrap_or(made).trim_start());
                 found.push(made.and_then(literal).expect("the message is made just before"));

@@ -38,3 +38,27 @@ fn compare(view: &View, revision: Revision, record: &Record) -> Result<(), Halt>
     );
     Err(Halt { message })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use skep_projections::fixture::World;
+    use skep_proto::{event, v1::Checkpoint};
+
+    #[test]
+    fn a_view_that_differs_from_a_checkpoint_is_not_used() {
+        let view = World::of("node n1 | service web").view;
+        let at = |digest: &[u8]| {
+            let digest = bytes::Bytes::copy_from_slice(digest);
+            let event = event::event(Kind::Checkpoint(Checkpoint { digest }));
+            compare(&view, Revision(7), &Record { event: Some(event), ..Record::default() })
+        };
+        assert!(at(&view.digest().0.to_be_bytes()).is_ok());
+        let other = World::of("node n1").view.digest().0.to_be_bytes();
+        for digest in [&other[..], &[]] {
+            let halt = at(digest).expect_err("it differs");
+            assert!(halt.message.contains("up to revision 7 differs"), "{}", halt.message);
+        }
+        assert!(compare(&view, Revision(7), &Record::default()).is_ok(), "no checkpoint");
+    }
+}

@@ -205,8 +205,7 @@ fn a_follower_is_done_with_a_task_that_was_read_to_its_end() {
         ReadMode::Follow,
         None,
         "look aN=RUNNING all -> order N a
-         N chunk end -> -
-         look aN=COMPLETE all -> over",
+         N chunk end -> over",
     );
     check(
         ReadMode::Follow,

@@ -52,3 +52,26 @@ fn to_ask_for_what_there_is_already_adds_nothing_to_a_nearly_full_disk() {
          turn -> a=same 6"
     ));
 }
+
+#[test]
+fn commands_that_waited_too_long_are_refused_whenever_that_is_noticed() {
+    check(
+        "a: create web
+         later 3000
+         b: create db
+         later 4000 -> a=refused(this manager does not lead)
+         later 60000 -> b=refused(this manager does not lead)",
+    );
+}
+
+#[test]
+fn a_turn_says_what_it_decides_and_what_came_of_it() {
+    let mut world = DriveWorld::new();
+    world.play(LEADING);
+    world.play("a: create web");
+    let job = world.core.begin_turn(world.now(), [9; 32]).expect("a command waits");
+    assert_eq!(job.requests(), 1);
+    let done = job.run();
+    assert_eq!((done.records(), done.has_more(), done.answers().count()), (3, false, 1));
+    assert_eq!(done.tip().position().revision.0, 5);
+}
