@@ -37,7 +37,7 @@ use std::{process::ExitCode, time::Duration};
 #[derive(Parser)]
 #[command(name = "skep", version, arg_required_else_help = true, max_term_width = 100)]
 #[command(
-    after_help = "Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 no manager answers."
+    after_help = "Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 no manager answers, or nobody could say whether it was done."
 )]
 pub(crate) struct Cli {
     #[command(flatten)]

@@ -6,13 +6,13 @@
 use skep_proto::v1::{Platform, Resources};
 use std::{fs, io, path::Path, thread};
 
-/// Thousand-millionths in one processor.
+/// Nano-CPUs in one CPU.
 pub const NANO_CPUS: i64 = 1_000_000_000;
 
 /// What the operator keeps from tasks, for other uses of the machine.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Reserve {
-    /// Thousand-millionths of a processor.
+    /// In nano-CPUs: 1,000,000,000 are one CPU.
     pub nano_cpus: i64,
     /// Bytes.
     pub memory_bytes: i64,

@@ -30,6 +30,7 @@ pub fn examine(reads: &Reads) -> Result<Vec<Finding>, PastError> {
     findings.extend(cluster::blocked(&view));
     findings.extend(cluster::crash_loops(&view));
     findings.extend(cluster::paused(&view));
+    findings.extend(cluster::hampered(&view));
     findings.extend(cluster::not_running(&view));
     findings.extend(cluster::nodes(&view));
     findings.extend(cluster::conditions(&view));

@@ -22,11 +22,15 @@ use skep_log::{Entry, HistoryReader, ReadError};
 use skep_projections::{Delta, View, apply::Stamp, snapshot};
 use skep_proto::{
     Position, Revision, Timestamp,
+    time::SECOND_NS,
     v1::{Moment, Record, moment},
 };
 use std::sync::{Arc, Mutex, PoisonError};
 use thiserror::Error;
 
+/// A moment that lies further ahead of the log's time is in the future: it is refused. What lies
+/// within it is the difference between two machines' clocks, and means now.
+const CLOCKS_DIFFER_MAX_NS: u64 = 10 * SECOND_NS;
 /// Past views kept; the one looked at longest ago is let go.
 const VIEWS_MAX: usize = 4;
 
@@ -48,6 +52,12 @@ impl<R: Into<Refusal>> From<R> for PastError {
     fn from(refusal: R) -> PastError {
         PastError::Refused(refusal.into())
     }
+}
+
+fn in_the_future(at: Timestamp, now: Timestamp) -> Refusal {
+    Refusal::not_found(format!("{at} is in the future")).hint(format!(
+        "the log's time is {now}; `skep doctor` tells how far it is from the wall clock"
+    ))
 }
 
 /// The past of one manager.
@@ -73,8 +83,8 @@ impl Past {
         self.history.bounds().1
     }
 
-    /// The revision that a moment means; none is now. `now` is the wall clock's time, for "so long
-    /// ago".
+    /// The revision that a moment means; none is now. `now` is the log's time: what lies
+    /// ahead of it is refused, and "so long ago" is counted back from it.
     pub fn revision(
         &self,
         moment: Option<&Moment>,
@@ -89,6 +99,9 @@ impl Past {
             }
             moment::Moment::TimeAt(at) => {
                 let at = Timestamp(*at);
+                if at > now + CLOCKS_DIFFER_MAX_NS {
+                    return Err(in_the_future(at, now).into());
+                }
                 (self.history.revision_at(at)?, format!("at {at}"))
             }
             moment::Moment::AgoNs(ago) => {

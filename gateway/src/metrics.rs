@@ -43,7 +43,7 @@ pub struct MetricCounters {
     failed: Counter,
     turn_seconds: Histogram,
     turn_records: Histogram,
-    census: Mutex<(Revision, BTreeMap<TaskState, i64>)>,
+    census: Mutex<Census>,
 }
 
 impl Default for MetricCounters {
@@ -120,11 +120,14 @@ impl MetricCounters {
         nodes(&mut registry, view);
         services(&mut registry, view);
         let tasks = Gauges::default();
-        for (state, number) in self.census(view) {
-            let word = verdict::state_word(state);
-            tasks.get_or_create(&[("state", word)]).set(number);
+        let census = self.census(view);
+        for (state, number) in &census.states {
+            let word = verdict::state_word(*state);
+            tasks.get_or_create(&[("state", word)]).set(*number);
         }
         registry.register("tasks", "Tasks in the view by what was seen of them", tasks);
+        let help = "Tasks that run and of which their node says that something is wrong";
+        one(&mut registry, "tasks_hampered", help, census.hampered);
         let mut page = String::new();
         encode(&mut page, &registry).expect("a string takes whatever is written to it");
         page
@@ -143,20 +146,36 @@ impl MetricCounters {
         registry.register("turn_records", "Records of a turn", self.turn_records.clone());
     }
 
-    fn census(&self, view: &View) -> BTreeMap<TaskState, i64> {
+    fn census(&self, view: &View) -> Census {
         let mut census = self.census.lock().unwrap_or_else(PoisonError::into_inner);
-        if census.0 != view.position().revision || census.1.is_empty() {
-            let mut numbers = BTreeMap::from([
-                (TaskState::Pending, 0),
-                (TaskState::Running, 0),
-                (TaskState::Failed, 0),
-            ]);
-            for (_, row) in view.tasks().iter() {
-                *numbers.entry(row.state).or_default() += 1;
-            }
-            *census = (view.position().revision, numbers);
+        if census.revision != view.position().revision || census.states.is_empty() {
+            *census = Census::of(view);
         }
-        census.1.clone()
+        census.clone()
+    }
+}
+
+/// The tasks of one revision, counted.
+#[derive(Clone, Default)]
+struct Census {
+    revision: Revision,
+    states: BTreeMap<TaskState, i64>,
+    hampered: u64,
+}
+
+impl Census {
+    fn of(view: &View) -> Census {
+        let mut states = BTreeMap::from([
+            (TaskState::Pending, 0),
+            (TaskState::Running, 0),
+            (TaskState::Failed, 0),
+        ]);
+        let mut hampered = 0;
+        for (_, row) in view.tasks().iter() {
+            *states.entry(row.state).or_default() += 1;
+            hampered += u64::from(row.is_hampered());
+        }
+        Census { revision: view.position().revision, states, hampered }
     }
 }
 

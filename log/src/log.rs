@@ -15,7 +15,7 @@ use std::sync::{Arc, atomic::Ordering::Relaxed};
 use tokio::sync::watch;
 
 /// Bytes of proposals that wait for their answers at most; more are refused as full.
-pub const IN_FLIGHT_BYTES_MAX: usize = 64 << 20;
+pub const IN_FLIGHT_BYTES_MAX: usize = 16 << 20;
 
 /// Why it is not known what was committed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

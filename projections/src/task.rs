@@ -110,6 +110,13 @@ impl TaskRow {
         }
     }
 
+    /// Whether it runs, and its node says that something is wrong with it: its container is paused,
+    /// say. A task that runs well has no message.
+    pub fn is_hampered(&self) -> bool {
+        self.state == TaskState::Running
+            && self.detail.as_ref().is_some_and(|detail| !detail.message.is_empty())
+    }
+
     /// When it failed or was rejected on its node; never, where it did not.
     pub fn failed_at(&self) -> Timestamp {
         let failed =

@@ -25,8 +25,8 @@ use skep_proto::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Looks at a node for a service, in one turn, that are worth an up-to-date reason: beyond that
-/// services that wait keep the reason they were given, and only the nodes that changed are tried.
+/// Nodes examined in one turn to renew the reasons why tasks are pending, over all services. Above
+/// it waiting services keep their old reason, and only the nodes that changed are tried.
 const EXPLAIN_LOOKS_MAX: usize = 100_000;
 
 /// See the module.

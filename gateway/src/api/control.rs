@@ -222,7 +222,7 @@ impl Control for ControlService {
     }
 
     async fn get_cluster(&self, request: Request<GetRequest>) -> Result<Response<Cluster>, Status> {
-        self.reads.get_cluster(request.into_inner()).await.map(Response::new)
+        self.list(self.reads.get_cluster(request.into_inner())).await
     }
 
     async fn status(

@@ -3,6 +3,9 @@
 //! Streams are read from the disk where that may block, into a short queue; when the caller goes,
 //! the queue closes and the reading ends.
 
+#[cfg(test)]
+mod tests;
+
 use super::reads::{Reads, blocking, in_the_future, past_status, status};
 use crate::{
     admit::Refusal,
@@ -19,13 +22,14 @@ use skep_proto::{
         StoredEntry, WhyReply, WhyRequest, history_server::History,
     },
 };
-use std::{pin::Pin, sync::Arc};
+use std::{pin::Pin, sync::Arc, time::Duration};
 use tokio::{
     sync::{
         OwnedSemaphorePermit, Semaphore,
         mpsc::{self, Sender},
     },
     task::spawn_blocking,
+    time::timeout,
 };
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
@@ -36,12 +40,19 @@ const QUEUE_MAX: usize = 256;
 /// Streams that are read at once: each may hold a thread while its caller is slow. More are
 /// refused.
 const READERS_MAX: usize = 64;
+/// Differences and reasons that are worked out at once: each holds one or two views of the past in
+/// memory. More wait.
+const COMPARISONS_MAX: usize = 4;
+/// A difference or a reason that has waited so long for others is refused.
+const COMPARISON_WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// The service.
 #[derive(Clone)]
 pub struct HistoryService {
     reads: Reads,
     readers: Arc<Semaphore>,
+    comparisons: Arc<Semaphore>,
+    comparison_wait: Duration,
 }
 
 type HistoryReplies<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -50,7 +61,22 @@ type Out = Sender<Result<LogRecord, Status>>;
 impl HistoryService {
     /// Behind it the reads of a running or a stopped manager.
     pub fn new(reads: Reads) -> HistoryService {
-        HistoryService { reads, readers: Arc::new(Semaphore::new(READERS_MAX)) }
+        HistoryService {
+            reads,
+            readers: Arc::new(Semaphore::new(READERS_MAX)),
+            comparisons: Arc::new(Semaphore::new(COMPARISONS_MAX)),
+            comparison_wait: COMPARISON_WAIT_MAX,
+        }
+    }
+
+    async fn comparison(&self) -> Result<OwnedSemaphorePermit, Status> {
+        let permit = timeout(self.comparison_wait, self.comparisons.clone().acquire_owned());
+        permit.await.ok().and_then(Result::ok).ok_or_else(|| {
+            let refusal = Refusal::exhausted(format!(
+                "{COMPARISONS_MAX} questions about the past are being answered, and none of them ends"
+            ));
+            status(&refusal.hint("try again in a moment"))
+        })
     }
 
     fn reader(&self) -> Result<OwnedSemaphorePermit, Status> {
@@ -102,9 +128,11 @@ impl History for HistoryService {
 
     async fn diff(&self, request: Request<DiffRequest>) -> Result<Response<DiffReply>, Status> {
         let request = request.into_inner();
+        let permit = self.comparison().await?;
         let from = self.reads.view(request.from, false).await?;
         let to = self.reads.view(request.to, false).await?;
         let reply = blocking(move || {
+            let _held = permit;
             Ok(DiffReply {
                 from_revision: from.position().revision.0,
                 to_revision: to.position().revision.0,
@@ -116,9 +144,14 @@ impl History for HistoryService {
 
     async fn why(&self, request: Request<WhyRequest>) -> Result<Response<WhyReply>, Status> {
         let request = request.into_inner();
+        let permit = self.comparison().await?;
         let view = self.reads.view(request.moment, false).await?;
         let past = self.reads.past().clone();
-        blocking(move || why::why(&past, &view, &request.object)).await.map(Response::new)
+        let reply = blocking(move || {
+            let _held = permit;
+            why::why(&past, &view, &request.object)
+        });
+        reply.await.map(Response::new)
     }
 
     type EntriesStream = HistoryReplies<StoredEntry>;

@@ -199,6 +199,17 @@ pub(super) fn paused(view: &View) -> Vec<Finding> {
     bounded(paused, "roll-outs are paused")
 }
 
+/// Tasks that run, and of which their node says that something is wrong: a paused container, say.
+pub(super) fn hampered(view: &View) -> Vec<Finding> {
+    let hampered = view.tasks().iter().filter(|(_, row)| row.is_hampered()).map(|(_, row)| {
+        let message = row.detail.as_ref().map_or("", |detail| detail.message.as_str());
+        let name = show::task_name(view, row);
+        let hint = format!("look at it on its node; `skep task inspect {name}` tells where it is");
+        warning(&name, format!("it runs, but {message}"), &hint)
+    });
+    bounded(hampered, "tasks run with something wrong")
+}
+
 /// Services of which nothing runs, and where neither placement nor failures say why.
 pub(super) fn not_running(view: &View) -> Vec<Finding> {
     let idle = view.services().iter().filter(|(_, row)| !row.removed).filter_map(|(_, row)| {

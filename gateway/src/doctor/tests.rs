@@ -1,7 +1,7 @@
 //! Stories about what is found.
 
 use super::{clock::Agreement, *};
-use crate::history::testing::write;
+use crate::history::{testing::write, verdict};
 use skep_projections::fixture::World;
 use skep_proto::{
     Id,
@@ -107,6 +107,19 @@ fn what_agents_say_is_wrong_is_found_with_a_remedy() {
     assert!(found.iter().all(|finding| !finding.hint.is_empty()));
     world.tell("close n1 | down n1");
     assert!(cluster::conditions(&world.view).is_empty(), "that it is down says more");
+}
+
+#[test]
+fn a_task_that_runs_with_something_wrong_is_found() {
+    let mut world = World::of("node n1 | service web | task web.1 on n1 running");
+    assert!(cluster::hampered(&world.view).is_empty());
+    world.tell("web.1 running message=paused");
+    let found = cluster::hampered(&world.view);
+    assert_eq!(told(&found), ["Warning web.1: it runs, but paused"]);
+    assert!(found[0].hint.contains("skep task inspect web.1"), "{found:?}");
+    let (_, row) = world.view.tasks().iter().next().unwrap();
+    let verdict = verdict::task(&world.view, row);
+    assert!(verdict.contains(": paused"), "{verdict}");
 }
 
 #[test]

@@ -233,6 +233,11 @@ async fn moments_are_revisions_times_or_so_long_ago() {
     let future = refusal(at(moment::Moment::Revision(newest.0 + 1)).unwrap_err());
     assert_eq!(future.message, format!("revision {} is in the future", newest.0 + 1));
     assert_eq!(future.hint, format!("history holds revisions 1 to {newest}"));
+    let tolerated = world.now + super::CLOCKS_DIFFER_MAX_NS;
+    assert_eq!(at(moment::Moment::TimeAt(tolerated.0)).unwrap(), Some(newest));
+    let future = refusal(at(moment::Moment::TimeAt(tolerated.0 + 1)).unwrap_err());
+    assert!(future.message.ends_with(" is in the future"), "{future:?}");
+    assert!(future.hint.contains(&format!("the log's time is {}", world.now)), "{future:?}");
     let before = refusal(at(moment::Moment::TimeAt(began.0 - 1)).unwrap_err());
     assert!(before.message.starts_with("there was nothing yet at "), "{before:?}");
     assert!(before.hint.contains("begins with revision 1"), "{before:?}");

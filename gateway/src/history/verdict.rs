@@ -39,16 +39,16 @@ fn pending(view: &View, row: &TaskRow) -> String {
 
 fn living(view: &View, row: &TaskRow) -> String {
     let on = on(view, row);
+    let message = row.detail.as_ref().map_or("", |detail| detail.message.as_str());
+    let message = if message.is_empty() { String::new() } else { format!(": {message}") };
     if row.state == TaskState::Running {
-        return format!("runs{on} since {}", to_the_second(row.state_since.1));
+        return format!("runs{on} since {}{message}", to_the_second(row.state_since.1));
     }
     let held = match (row.is_held(), row.start_at.0) {
         (false, _) => String::new(),
         (true, 0) => ", held until the task before it has ended".into(),
         (true, _) => format!(", held until {}", to_the_second(row.start_at)),
     };
-    let message = row.detail.as_ref().map_or("", |detail| detail.message.as_str());
-    let message = if message.is_empty() { String::new() } else { format!(": {message}") };
     format!("is {}{on}{held}{message}", state_word(row.state))
 }
 

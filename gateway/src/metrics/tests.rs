@@ -56,4 +56,7 @@ fn the_census_follows_the_view() {
     world.tell("web.1 running");
     assert!(page(&world).contains("skep_tasks{state=\"running\"} 1"));
     assert!(!page(&world).contains("assigned"));
+    assert!(page(&world).contains("skep_tasks_hampered 0"));
+    world.tell("web.1 running message=paused");
+    assert!(page(&world).contains("skep_tasks_hampered 1"));
 }

@@ -10,6 +10,8 @@ pub(crate) const HEAD: &str = "head";
 pub(crate) const PROBE: &str = "probe";
 /// The folder of snapshots.
 pub(crate) const SNAPSHOTS: &str = "snapshots";
+/// Snapshots of a history that a recovery cut off.
+pub(crate) const LOST_SNAPSHOTS: &str = "snapshots.lost";
 /// The log's folder itself.
 pub(crate) const ROOT: &str = "";
 

@@ -12,6 +12,7 @@ use super::{
     store::{Batch, StoreError, StoreTable},
 };
 use prost::Message;
+use skep_proto::Revision;
 use std::{io, sync::Arc};
 
 const MAGIC: &[u8; 16] = b"skep snapshot 1\n";
@@ -103,15 +104,30 @@ impl Snapshots {
             .map_err(|_| damaged("does not decompress"))
     }
 
-    /// Deletes files that are in nobody's list: leftovers of a crash.
-    pub(crate) fn sweep(&self, named: &[meta::Snapshot]) -> io::Result<()> {
+    /// Takes files away that are in nobody's list. Leftovers of a crash are deleted. Those of
+    /// revisions after `end`, where history ends, are from a history that was lost and cut off:
+    /// they may be all that is left of it, so they are only put aside.
+    pub(crate) fn sweep(&self, named: &[meta::Snapshot], end: Revision) -> io::Result<()> {
         for file in self.files.list(names::SNAPSHOTS)? {
-            if !named.iter().any(|snapshot| snapshot.file == file) {
-                self.files.remove(&format!("{}/{file}", names::SNAPSHOTS))?;
+            if named.iter().any(|snapshot| snapshot.file == file) {
+                continue;
+            }
+            let name = format!("{}/{file}", names::SNAPSHOTS);
+            if revision_of(&file).is_some_and(|revision| revision > end) {
+                self.files.make_folder(names::LOST_SNAPSHOTS)?;
+                self.files.rename(&name, &format!("{}/{file}", names::LOST_SNAPSHOTS))?;
+            } else {
+                self.files.remove(&name)?;
             }
         }
         Ok(())
     }
+}
+
+/// The revision in a finished file's name.
+fn revision_of(file: &str) -> Option<Revision> {
+    let (revision, _) = file.strip_suffix(".snapshot")?.split_once('-')?;
+    revision.parse().ok().map(Revision)
 }
 
 /// Gives a written snapshot its name: from then on it is found.
@@ -189,16 +205,21 @@ mod tests {
             [Arc::new(OsFiles::new(dir.path())) as Arc<dyn Files>, Arc::new(ModelDisk::default())]
         {
             let snapshots = Snapshots::new(files);
-            snapshots.sweep(&[]).unwrap();
+            snapshots.sweep(&[], Revision(9)).unwrap();
             let one = snapshots
                 .write(meta::Snapshot { revision: 1, ..Default::default() }, b"one")
                 .unwrap();
             let two = snapshots
                 .write(meta::Snapshot { revision: 2, ..Default::default() }, b"two")
                 .unwrap();
-            snapshots.sweep(std::slice::from_ref(&two)).unwrap();
+            let lost = snapshots
+                .write(meta::Snapshot { revision: 3, ..Default::default() }, b"lost")
+                .unwrap();
+            snapshots.sweep(std::slice::from_ref(&two), Revision(2)).unwrap();
             assert!(snapshots.read(&one).is_err());
             assert_eq!(snapshots.read(&two).unwrap(), b"two");
+            assert!(snapshots.read(&lost).is_err());
+            assert_eq!(snapshots.files.list(names::LOST_SNAPSHOTS).unwrap(), [lost.file]);
         }
     }
 }

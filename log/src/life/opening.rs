@@ -42,9 +42,10 @@ pub(crate) fn open(
     identify(&**files, &door, node)?;
     let begun = begun(&door).map_err(refused)?.incarnation;
     let indexed = index::indexed_end(&door).map_err(refused)?;
+    let end = indexed.position.revision;
     let (listeners, snapshots) = (Listeners::default(), snapshot::Snapshots::new(files.clone()));
     let mut applier = Applier::new(fold, indexed, policy, listeners.clone(), door.clone());
-    restore(&mut applier, &door, &snapshots).map_err(refused)?;
+    restore(&mut applier, &door, &snapshots, end).map_err(refused)?;
     Ok(Opened { door, snapshots, listeners, applier, begun })
 }
 
@@ -106,6 +107,7 @@ fn restore(
     applier: &mut Applier,
     door: &door::Door,
     snapshots: &snapshot::Snapshots,
+    end: Revision,
 ) -> Result<(), store::StoreError> {
     let mut named = index::named_snapshots(door, Revision(u64::MAX))?;
     let mut batch = store::Batch::default();
@@ -141,8 +143,8 @@ fn restore(
         door.commit(&batch, store::Durability::Synced)?;
     }
     named.retain(|snapshot| !damaged.contains(&snapshot.revision));
-    if let Err(error) = snapshots.sweep(&named) {
-        tracing::warn!(%error, "leftover snapshots could not be removed");
+    if let Err(error) = snapshots.sweep(&named, end) {
+        tracing::warn!(%error, "snapshots that nothing names could not be taken away");
     }
     Ok(())
 }

@@ -210,6 +210,23 @@ fn damaged_disk() -> (ModelDisk, AcknowledgedEntry) {
 }
 
 #[test]
+fn snapshots_behind_the_cut_are_put_aside_and_not_deleted() {
+    let (disk, _) = damaged_disk();
+    let files: &dyn crate::disk::files::Files = &disk;
+    let before = files.list("snapshots").unwrap();
+    let recovered = recover_model(&disk, AcceptLoss::OfDamaged).unwrap();
+    drop(open_single(&disk).unwrap());
+    let (kept, aside) = (files.list("snapshots").unwrap(), files.list("snapshots.lost").unwrap());
+    assert!(!aside.is_empty(), "{before:?}");
+    let cut = format!("{:020}", recovered.position.revision.0);
+    assert!(kept.iter().all(|file| file[..20] <= cut[..]), "{kept:?}");
+    assert!(aside.iter().all(|file| file[..20] > cut[..]), "{aside:?}");
+    let mut all = [kept, aside].concat();
+    all.sort_unstable();
+    assert_eq!(all, before);
+}
+
+#[test]
 fn no_incarnation_is_begun_twice() {
     let (disk, kept) = damaged_disk();
     assert_eq!(recover_model(&disk, AcceptLoss::OfDamaged).unwrap().incarnation, 2);

@@ -2,7 +2,8 @@
 //! every change.
 //!
 //! Each module holds one kind of rule and reports all that it found at once, file by file, so that
-//! one run shows the whole work. What the compiler and clippy can check stands in the lints, not here.
+//! one run shows the whole work. What the compiler and clippy can check stands in the lints, not
+//! here.
 
 #![allow(clippy::unwrap_used, reason = "what goes wrong here shall stop it")]
 

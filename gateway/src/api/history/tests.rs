@@ -1,0 +1,27 @@
+//! Stories about the bounds of the door to the past.
+
+use super::*;
+use crate::api::testing::LiveCluster;
+use tonic::Code;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_about_the_past_that_finds_no_room_is_refused_after_a_while() {
+    let running = LiveCluster::start().await;
+    let mut service = HistoryService::new(running.reads.clone());
+    service.comparison_wait = Duration::from_millis(10);
+    let all = service.comparisons.clone().acquire_many_owned(COMPARISONS_MAX as u32).await.unwrap();
+    let diff = || Request::new(DiffRequest::default());
+    for error in [
+        service.diff(diff()).await.unwrap_err(),
+        service.why(Request::new(WhyRequest::default())).await.unwrap_err(),
+    ] {
+        assert_eq!(error.code(), Code::Unavailable);
+        assert_eq!(
+            error.message(),
+            "4 questions about the past are being answered, and none of them ends"
+        );
+    }
+    drop(all);
+    service.diff(diff()).await.unwrap();
+    assert_eq!(service.comparisons.available_permits(), COMPARISONS_MAX, "given back");
+}
