@@ -131,14 +131,26 @@ fn place_service(
         field.view.pending_of(index).take(plan.room()).collect();
     let nodes: Option<Vec<NodeIdx>> = among.map(|among| among.keys().copied().collect());
     let mut spoken = false;
+    let mut earlier: BTreeMap<NodeIdx, u32> = BTreeMap::new();
+    let versions = pending.chunk_by(|(a, _), (b, _)| a == b).count();
     // The newest spec first: it is the one to speak about if both find no node.
     for same in pending.chunk_by(|(a, _), (b, _)| a == b).rev() {
         let version = same[0].0;
         let Some(spec) = service.spec_at(version) else { continue };
         let needs = Requirement::of(spec);
-        let outcome =
-            group::index(field, &needs, (index, version), same, nodes.as_deref(), turn.now);
+        let outcome = group::place(
+            field,
+            &needs,
+            (index, version),
+            same,
+            nodes.as_deref(),
+            &earlier,
+            turn.now,
+        );
         assign(field.view, &outcome, among, plan);
+        if versions > 1 {
+            outcome.chosen.iter().for_each(|choice| *earlier.entry(choice.node).or_default() += 1);
+        }
         if among.is_none() {
             spoken |= speak(field.view, service, version, &outcome, spoken, plan);
         }

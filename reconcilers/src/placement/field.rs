@@ -208,8 +208,8 @@ impl<'a> Field<'a> {
         free
     }
 
-    /// Indexes one task of such needs on a node whose load in the view, or since, is known.
-    pub(crate) fn index(&mut self, node: NodeIdx, load: u32, needs: &Requirement) {
+    /// Places one task of such needs on a node whose load in the view, or since, is known.
+    pub(crate) fn place(&mut self, node: NodeIdx, load: u32, needs: &Requirement) {
         let placed = self.placed.entry(node).or_default();
         placed.load = load + 1;
         placed.reserved.nano_cpus += needs.reservation.nano_cpus;

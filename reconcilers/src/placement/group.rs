@@ -52,25 +52,29 @@ struct Group<'f, 'v> {
     order: usize,
     failures: BTreeMap<NodeIdx, u32>,
     has_tasks: bool,
+    earlier: &'f BTreeMap<NodeIdx, u32>,
     later: BinaryHeap<Later>,
     refused: BTreeMap<PlacementFilter, u32>,
     /// Taken out of the order, with the load each had then.
     taken: Vec<(NodeIdx, u32)>,
 }
 
-/// Finds a node for each task, as far as there is one.
-pub(crate) fn index(
+/// Finds a node for each task, as far as there is one. `earlier` are tasks of the same service that
+/// the same plan has placed, under another version of its spec.
+pub(crate) fn place(
     field: &mut Field<'_>,
     needs: &Requirement,
     (service, version): (ServiceIdx, Revision),
     tasks: &[(Revision, TaskIdx)],
     among: Option<&[NodeIdx]>,
+    earlier: &BTreeMap<NodeIdx, u32>,
     now: Timestamp,
 ) -> Outcome {
     let order = field.order_for(needs, among);
     let mut group = Group {
         failures: recent_failures(field.view, service, version, now),
         has_tasks: field.view.loads_of(service).next().is_some(),
+        earlier,
         refused: field.order(order).refused.clone(),
         later: BinaryHeap::new(),
         taken: Vec::new(),
@@ -97,8 +101,7 @@ impl Group<'_, '_> {
     fn best(&mut self) -> Option<Choice> {
         while let Some((load, node)) = self.field.next(self.order) {
             self.taken.push((node, load));
-            let service_tasks =
-                if self.has_tasks { self.field.view.service_load(self.service, node) } else { 0 };
+            let service_tasks = self.service_tasks(node);
             let failures = self.failures_on(node);
             if let Some(filter) = self.field.refuses(node, self.needs, service_tasks) {
                 self.refuse(filter);
@@ -119,7 +122,7 @@ impl Group<'_, '_> {
 
     fn choose(&mut self, node: NodeIdx, service_tasks: u32, load: u32) -> Choice {
         let recent_failures = self.failures_on(node);
-        self.field.index(node, load, self.needs);
+        self.field.place(node, load, self.needs);
         self.later.push(Reverse((shunned(recent_failures), service_tasks + 1, load + 1, node)));
         let examined: u32 = self.refused.values().sum();
         let refused_before: u32 = self.field.order(self.order).refused.values().sum();
@@ -132,6 +135,13 @@ impl Group<'_, '_> {
             node_tasks: load,
             recent_failures,
         }
+    }
+
+    /// Live tasks of the service on a node, those that the plan has placed there included.
+    fn service_tasks(&self, node: NodeIdx) -> u32 {
+        let in_view =
+            if self.has_tasks { self.field.view.service_load(self.service, node) } else { 0 };
+        in_view + self.earlier.get(&node).copied().unwrap_or(0)
     }
 
     fn failures_on(&self, node: NodeIdx) -> u32 {

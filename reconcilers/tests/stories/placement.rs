@@ -95,6 +95,16 @@ fn at_most_so_many_replicas_a_node() {
 }
 
 #[test]
+fn tasks_of_two_versions_count_together_for_the_replicas_of_a_node() {
+    check(
+        "given service web replicas=2 max-per-node=1 | task web.1 | update web image=new | task web.2
+         node n1
+         > placement: web.2 on n1 (0/0, of 1)
+         > placement: web blocked: no suitable node: as many replicas as allowed already on 1 node",
+    );
+}
+
+#[test]
 fn a_constraint_on_a_name_needs_no_look_at_the_others() {
     check(
         "given node n1 | node n2 | node n3
