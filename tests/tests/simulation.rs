@@ -26,6 +26,13 @@ fn larger_clusters_keep_their_promises() {
 }
 
 #[test]
+fn seeds_that_found_faults_find_none_any_more() {
+    for seed in [5, 8, 19, 20, 26, 37, 50, 51] {
+        check(seed..seed + 1, 3, 3_000);
+    }
+}
+
+#[test]
 fn the_same_seed_gives_the_same_bytes() {
     let plan = SimulationPlan { seed: 7, agents: 3, steps: 1_500, traced: true };
     let first = run(plan);

@@ -97,7 +97,9 @@ impl SimulatedAgent {
         self.conn = None;
         self.process += 1;
         self.engine.forget_waiters();
-        let lost = dice.below(3).min(self.journal.len() as u64) as usize;
+        let tail = dice.below(3).min(self.journal.len() as u64) as usize;
+        // A journal that is damaged at its beginning is lost as a whole.
+        let lost = if dice.once_in(12) { self.journal.len() } else { tail };
         self.journal.truncate(self.journal.len() - lost);
     }
 

@@ -7,19 +7,27 @@ mod acknowledged;
 mod answered;
 mod answers;
 mod assigned;
+mod beats;
+mod best;
+mod budget;
 mod causes;
 mod delays;
 mod early;
 mod observers;
 mod once;
 mod owners;
+mod patient;
 mod placed;
+mod policies;
+mod reasons;
+mod reports;
 mod resting;
 mod resumed;
 mod rollouts;
 mod silence;
 mod states;
 mod stop_first;
+mod terms;
 
 use super::{
     disk,
@@ -44,6 +52,8 @@ pub struct CommittedRecord<'a> {
     pub revision: Revision,
     /// The newest revision of its entry.
     pub entry_end: Revision,
+    /// The log's time of its entry.
+    pub at: Timestamp,
     /// When its turn was taken, by the true time.
     pub decided_at: Timestamp,
     /// The record.
@@ -100,19 +110,27 @@ impl Checkers {
             Box::new(answered::Answered::default()),
             Box::new(answers::Answers::default()),
             Box::new(assigned::Assignments),
+            Box::new(beats::Beats::default()),
+            Box::new(best::Best),
+            Box::new(budget::Budget),
             Box::new(causes::RecordCauses),
             Box::new(delays::Delays::default()),
             Box::new(early::Early),
             Box::new(observers::Observers),
             Box::new(once::Once::default()),
             Box::new(owners::Owners),
+            Box::new(patient::Patient::default()),
             Box::new(placed::Placements),
+            Box::new(policies::Policies::default()),
+            Box::new(reasons::Reasons),
+            Box::new(reports::Reports::default()),
             Box::new(resting::Resting),
             Box::new(resumed::Resumed::default()),
             Box::new(rollouts::RolloutSteps),
             Box::new(silence::Silence::default()),
             Box::new(states::States),
             Box::new(stop_first::StopFirst::default()),
+            Box::new(terms::Terms::default()),
         ];
         Checkers { all, view: View::default(), entries: Vec::new() }
     }
@@ -184,6 +202,7 @@ impl Checkers {
                 let seen = CommittedRecord {
                     revision,
                     entry_end,
+                    at: stamp.at,
                     decided_at,
                     record: &record,
                     kind,

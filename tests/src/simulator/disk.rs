@@ -4,7 +4,7 @@
 use super::world::EPOCH;
 use bytes::Bytes;
 use prost::Message;
-use skep_log::{ModelDisk, SealedEntry};
+use skep_log::{Hash, ModelDisk, SealedEntry};
 use skep_projections::apply::Stamp;
 use skep_proto::{Position, Revision, Timestamp, event, v1::Record};
 
@@ -38,6 +38,12 @@ impl Disk {
     pub fn append(&mut self, entry: SealedEntry, decided_at: Timestamp) -> usize {
         self.written.push(WrittenEntry { entry, decided_at });
         self.written.len()
+    }
+
+    /// The hash of the newest entry, safe or not.
+    pub fn head(&self) -> Bytes {
+        let newest = self.written.last().map_or(Hash::ZERO, |written| written.entry.hash);
+        newest.to_bytes()
     }
 
     /// Everything up to this number is safe.

@@ -87,8 +87,10 @@ pub struct SimulatedEngine {
     pub containers: BTreeMap<Id, SimulatedContainer>,
     /// Containers that began to run since somebody looked.
     pub began: Vec<Id>,
-    /// Stops that were asked for since somebody looked.
-    pub stops: Vec<Id>,
+    /// Stops that were asked for since somebody looked, and the time that each gives.
+    pub stops: Vec<(Id, u64)>,
+    /// Containers that were removed while they ran, since somebody looked.
+    pub killed: Vec<Id>,
     removed: BTreeSet<Id>,
     away_until: Timestamp,
     hangs_until: Timestamp,
@@ -98,6 +100,11 @@ impl SimulatedEngine {
     /// Nobody can reach it until then.
     pub fn go_away(&mut self, until: Timestamp) {
         self.away_until = self.away_until.max(until);
+    }
+
+    /// For how long nobody can reach it from now on.
+    pub fn away_for(&self, now: Timestamp) -> u64 {
+        self.away_until.since(now)
     }
 
     /// What is asked of it is answered only then.
@@ -119,8 +126,8 @@ impl SimulatedEngine {
         dice: &mut Dice,
     ) -> Follows {
         let soon = dice.below(ANSWER_NS_MAX);
-        if let Action::Step { task, step: TaskStep::Stop { .. }, .. } = &action {
-            self.stops.push(*task);
+        if let Action::Step { task, step: TaskStep::Stop { grace_ns }, .. } = &action {
+            self.stops.push((*task, *grace_ns));
         }
         if weather == Weather::Rough {
             if now < self.away_until {
@@ -205,6 +212,9 @@ impl SimulatedEngine {
             TaskStep::AwaitEnd(_) => self.await_end(task, ticket),
             TaskStep::Stop { grace_ns } => self.stop(task, ticket, grace_ns, dice),
             TaskStep::Remove => {
+                if self.containers.get(&task).is_some_and(SimulatedContainer::runs) {
+                    self.killed.push(task);
+                }
                 let mut follows = self.vanish(task);
                 self.removed.insert(task);
                 follows.push((1, answer(task, ticket, StepOutcome::Removed(Ok(())))));

@@ -5,11 +5,14 @@
 //! for the disk. The world decides when a sync ends, when a write fails, when the process dies and
 //! when another election is won.
 
+mod shared;
+
 use super::{
     dice::Dice,
     disk::{Disk, records},
-    world::{Clocks, Settings, happening::Occurrence},
+    world::{Clocks, LogTakes, happening::Occurrence, settings::Settings},
 };
+use shared::{SharedDrive, Waiter};
 use skep_gateway::{
     admit::{MachineRequest, Request},
     clock::{Now, Uptime},
@@ -17,70 +20,16 @@ use skep_gateway::{
     sessions::{Conn, Origin, SessionOutput, Sessions},
     turn::{Answer, Ask},
 };
-use skep_log::{
-    Draft, Entry, Fold, Frozen, Halt, Hash, RestoreError, SealedEntry, SingleLog, SnapshotPolicy,
-    seal,
-};
+use skep_log::{Draft, Hash, SealedEntry, SingleLog, SnapshotPolicy, seal};
 use skep_projections::View;
 use skep_proto::{
-    Id, Position, Revision, Timestamp, author,
+    Id, Revision, Timestamp, author,
     v1::{FromAgent, Hello, Person},
 };
-use std::{
-    collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::collections::VecDeque;
 
 /// A snapshot is due after so many records: often enough that most restarts begin at one.
 const SNAPSHOT_RECORDS: u64 = 100;
-
-/// Who waits for an answer.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Waiter {
-    /// A person, by their command's number and what had been proposed when it came.
-    Client(u64, u64),
-    /// The sessions, by their token.
-    Session(u64),
-}
-
-/// The state machine and the time that its callbacks are told.
-#[derive(Clone)]
-struct SharedDrive(Arc<Mutex<(DriveCore<Waiter>, Now)>>);
-
-impl SharedDrive {
-    fn lock(&self) -> MutexGuard<'_, (DriveCore<Waiter>, Now)> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn step<T>(&self, step: impl FnOnce(&mut DriveCore<Waiter>, Now) -> T) -> T {
-        let mut locked = self.lock();
-        let (core, now) = &mut *locked;
-        step(core, *now)
-    }
-}
-
-impl Fold for SharedDrive {
-    fn apply(&mut self, entry: &Arc<Entry>) -> Result<(), Halt> {
-        self.step(|core, _| core.handle_committed(entry))
-    }
-
-    fn announce(&mut self) {
-        self.step(|core, now| core.handle_announced(now));
-    }
-
-    fn freeze(&self) -> Frozen {
-        self.step(|core, _| core.freeze())
-    }
-
-    fn restore(
-        &mut self,
-        _position: Position,
-        head: Hash,
-        bytes: &[u8],
-    ) -> Result<(), RestoreError> {
-        self.step(|core, _| core.handle_restored(head, bytes))
-    }
-}
 
 /// Who proposed an entry.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -144,7 +93,7 @@ impl ManagerProcess {
             safe_mode: false,
         };
         let core = DriveCore::new(identity).with_entry_records(settings.entry_records);
-        let core = SharedDrive(Arc::new(Mutex::new((core, at(clocks)))));
+        let core = SharedDrive::new(core, at(clocks));
         let policy = SnapshotPolicy { records_min: SNAPSHOT_RECORDS, bytes_min: 0 };
         let log = SingleLog::open(disk.model(), MANAGER, policy, Box::new(core.clone()));
         let log = log.map_err(|error| error.to_string())?;
@@ -232,6 +181,14 @@ impl ManagerProcess {
     pub fn space(&mut self, share: f64, clocks: Clocks) {
         self.set(clocks);
         self.core.step(|core, now| core.handle_space(FreeShare(share), now));
+        self.carry();
+    }
+
+    /// Somebody stops the manager: agents are sent away, what is in flight is awaited.
+    pub fn stop(&mut self, clocks: Clocks) {
+        self.set(clocks);
+        self.sessions.handle_stopping();
+        self.core.step(|core, now| core.handle_stop(now));
         self.carry();
     }
 
@@ -323,10 +280,15 @@ impl ManagerProcess {
         &self.tip
     }
 
+    /// Whether the state machine wants a turn now.
+    pub fn wants_turn(&mut self, clocks: Clocks) -> bool {
+        self.set(clocks);
+        self.core.step(|core, now| core.wants_turn(now))
+    }
+
     /// One turn, if the state machine wants one; whether it left work for the next.
     pub fn turn(&mut self, clocks: Clocks, dice: &mut Dice) -> Option<bool> {
-        self.set(clocks);
-        if !self.core.step(|core, now| core.wants_turn(now)) {
+        if !self.wants_turn(clocks) {
             return None;
         }
         let seed = dice.bytes();
@@ -341,11 +303,28 @@ impl ManagerProcess {
 
     /// Writes what the state machine proposes; the numbers of the entries, to be synced in their
     /// order.
-    pub fn append(&mut self, disk: &mut Disk, clocks: Clocks) -> Result<Vec<usize>, String> {
+    pub fn append(
+        &mut self,
+        takes: LogTakes,
+        disk: &mut Disk,
+        clocks: Clocks,
+    ) -> Result<Vec<usize>, String> {
         let mut numbers = Vec::new();
         for entry in std::mem::take(&mut self.proposals) {
-            let hash = entry.hash;
-            let next = entry.header.first_revision + u64::from(entry.header.record_count);
+            let (hash, header) = (entry.hash, &entry.header);
+            if takes == LogTakes::Nothing {
+                self.concluded += 1;
+                self.core.step(|core, now| core.handle_proposal_failed(hash, "it is full", now));
+                self.carry();
+                continue;
+            }
+            let next = header.first_revision + u64::from(header.record_count);
+            if disk.head() != header.parent_hash {
+                let first = header.first_revision;
+                return Err(format!(
+                    "LOG-3: the entry of revision {first} does not name the newest entry"
+                ));
+            }
             let number = disk.append(entry.clone(), clocks.now);
             let index = self.log.append(entry).map_err(|failure| format!("{failure:?}"))?;
             let proposer = Proposer::Tenure;

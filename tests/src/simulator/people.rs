@@ -9,7 +9,7 @@ use skep_proto::{
     Revision, Timestamp,
     v1::{Command, CommandId, RefusalCode, command::Action},
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Commands under one stamp, as one connection would have sent them.
 const COMMANDS_PER_STAMP: u64 = 100;
@@ -21,8 +21,8 @@ pub struct Asked {
     pub command: Command,
     /// What they were told at last.
     pub told: Option<Answer>,
-    /// When it was sent at last, while no answer has come since.
-    pub waits_since: Option<Timestamp>,
+    /// When it was sent at last.
+    pub sent_at: Timestamp,
     /// Whether nothing speaks against it: it must be accepted.
     pub certain: bool,
 }
@@ -31,7 +31,13 @@ pub struct Asked {
 #[derive(Default)]
 pub struct People {
     asked: BTreeMap<u64, Asked>,
+    /// Commands that the manager has, and since when.
+    waiting: BTreeMap<u64, Timestamp>,
+    /// Commands that nobody has heard of yet.
+    open: BTreeSet<u64>,
     next: u64,
+    /// How often a command reached a manager.
+    pub sent_count: u64,
     /// Answers that accepted something.
     pub accepted: usize,
     /// Answers that refused something.
@@ -46,9 +52,15 @@ impl People {
         self.next += 1;
         let id = CommandId { stamp: 1 + self.next / COMMANDS_PER_STAMP, number: self.next };
         let command = Command { id: Some(id), action: Some(action), ..Command::default() };
+        self.open.insert(self.next);
         self.asked.insert(
             self.next,
-            Asked { command: command.clone(), told: None, waits_since: None, certain: false },
+            Asked {
+                command: command.clone(),
+                told: None,
+                sent_at: Timestamp::NEVER,
+                certain: false,
+            },
         );
         command
     }
@@ -65,21 +77,22 @@ impl People {
     /// A command reaches the manager.
     pub fn sent(&mut self, number: u64, now: Timestamp) {
         if let Some(asked) = self.asked.get_mut(&number) {
-            asked.waits_since = Some(now);
+            asked.sent_at = now;
+            self.sent_count += 1;
+            self.waiting.insert(number, now);
         }
     }
 
     /// The manager that had a command has died.
     pub fn lost(&mut self, number: u64) -> Option<Command> {
-        let asked = self.asked.get_mut(&number)?;
-        asked.waits_since = None;
-        Some(asked.command.clone())
+        self.waiting.remove(&number);
+        Some(self.asked.get(&number)?.command.clone())
     }
 
     /// Somebody hears what became of it. A command whose fate is unknown is to be sent again.
     pub fn hear(&mut self, number: u64, answer: &Answer) -> Option<Command> {
+        self.waiting.remove(&number);
         let asked = self.asked.get_mut(&number)?;
-        asked.waits_since = None;
         match answer {
             Answer::Accepted { .. } => self.accepted += 1,
             // Nothing was decided: they try again, as the command line does.
@@ -93,6 +106,7 @@ impl People {
             }
         }
         asked.told = Some(answer.clone());
+        self.open.remove(&number);
         None
     }
 
@@ -108,7 +122,7 @@ impl People {
 
     /// Commands that the manager has and nobody has heard of since, and since when.
     pub fn waiting(&self) -> impl Iterator<Item = (u64, Timestamp)> + '_ {
-        self.asked.iter().filter_map(|(number, asked)| Some((*number, asked.waits_since?)))
+        self.waiting.iter().map(|(number, since)| (*number, *since))
     }
 
     /// What was acknowledged as changing something: the command's number and its revision.
@@ -121,6 +135,6 @@ impl People {
 
     /// Whether nobody waits for an answer.
     pub fn are_content(&self) -> bool {
-        self.asked.values().all(|asked| asked.told.is_some())
+        self.open.is_empty()
     }
 }

@@ -14,15 +14,27 @@ pub(super) struct Rest {
     limit_ns: u64,
     /// Records on the way there at most; more is a restless cluster.
     records_max: u64,
+    /// Steps on the way there at most; more is something that spins.
+    steps_max: usize,
 }
 
 /// After the faults, when nobody repairs anything: longer than every back-off.
-pub(super) const BY_ITSELF: Rest =
-    Rest { quiet_ns: 900 * SECOND_NS, limit_ns: 3 * 3_600 * SECOND_NS, records_max: 10_000 };
+pub(super) const BY_ITSELF: Rest = Rest {
+    quiet_ns: 900 * SECOND_NS,
+    limit_ns: 3 * 3_600 * SECOND_NS,
+    records_max: 2_000,
+    steps_max: 300_000,
+};
 /// After everything was asked to be healthy: an hour without a record.
-pub(super) const AS_ASKED: Rest =
-    Rest { quiet_ns: 3_600 * SECOND_NS, limit_ns: 3 * 3_600 * SECOND_NS, records_max: 5_000 };
+pub(super) const AS_ASKED: Rest = Rest {
+    quiet_ns: 3_600 * SECOND_NS,
+    limit_ns: 3 * 3_600 * SECOND_NS,
+    records_max: 2_000,
+    steps_max: 300_000,
+};
 
+/// Somebody waits for an answer, for a session or for the manager's work for so long at most.
+const BUSY_NS_MAX: u64 = 300 * SECOND_NS;
 /// The newest records that are looked at to say what still changes.
 const RECORDS_SHOWN: usize = 60;
 
@@ -33,6 +45,7 @@ pub(super) fn come_to_rest(
     rest: Rest,
 ) -> Result<(), String> {
     let (began_at, records) = (world.now, checkers.records());
+    let (steps, mut busy_since) = (world.steps, world.now);
     loop {
         world.step();
         checkers.look(world)?;
@@ -41,7 +54,12 @@ pub(super) fn come_to_rest(
         if under_way.is_none() && world.now.since(quiet_since) >= rest.quiet_ns {
             return Ok(());
         }
-        let restless = checkers.records() - records > rest.records_max;
+        if under_way.is_none() {
+            busy_since = world.now;
+        }
+        let restless = checkers.records() - records > rest.records_max
+            || world.steps - steps > rest.steps_max
+            || world.now.since(busy_since) > BUSY_NS_MAX;
         if restless || world.now.since(began_at) > rest.limit_ns {
             let under_way = under_way.unwrap_or_else(|| "nothing is on its way".into());
             return Err(format!("REST-1: does not come to rest: {under_way}; {}", changes(world)));

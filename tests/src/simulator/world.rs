@@ -11,6 +11,7 @@ mod faults;
 pub mod happening;
 mod leader;
 mod requests;
+pub mod settings;
 
 use super::{
     Report, SimulationPlan, agent::SimulatedAgent, dice::Dice, disk::Disk, engine::Weather,
@@ -19,7 +20,8 @@ use super::{
 use event::{Agenda, SimulatedEvent};
 use faults::Doom;
 use happening::Occurrence;
-use skep_proto::{Timestamp, time::SECOND_NS, v1::ClusterSpec};
+use settings::Settings;
+use skep_proto::{Timestamp, time::SECOND_NS};
 
 /// Steps shown with a violation.
 const STEPS_SHOWN: usize = 200;
@@ -37,20 +39,11 @@ pub struct Clocks {
     pub wall: Timestamp,
 }
 
-/// What is decided once for a whole run.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// Records of an entry at which a turn is cut.
-    pub entry_records: usize,
-    /// The cluster's settings.
-    pub cluster: ClusterSpec,
-    /// A sync takes so long at most.
-    pub sync_ns_max: u64,
-}
-
 /// How often things went wrong.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Mishaps {
+    /// All that went wrong and all that somebody did.
+    pub troubles: usize,
     /// Crashes of the manager.
     pub manager_crashes: usize,
     /// Crashes of agents.
@@ -61,6 +54,15 @@ pub struct Mishaps {
     pub entries_lost: usize,
     /// The most entries that were under way when something was lost.
     pub in_flight_max: usize,
+}
+
+/// Whether the log takes a proposal.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LogTakes {
+    /// It does.
+    Everything,
+    /// It is full, and gives up what is proposed next.
+    Nothing,
 }
 
 /// The whole world.
@@ -77,10 +79,14 @@ pub struct SimulatedWorld {
     pub(super) mishaps: Mishaps,
     /// When each agent was last heard by the manager over an open session.
     pub(super) heard: Vec<Timestamp>,
+    /// When each agent last sent something, whether or not it arrived.
+    pub(super) said: Vec<Timestamp>,
     /// When each agent last said Hello.
     pub(super) greeted: Vec<Timestamp>,
     pub(super) happenings: Vec<Occurrence>,
     pub(super) steps: usize,
+    /// The step in which the log gave up a proposal at last.
+    pub(super) refused_step: usize,
     agenda: Agenda,
     wall_ahead_ns: i64,
     /// When a process last began whose log's time leapt ahead: it has nothing but a wall clock that
@@ -91,6 +97,10 @@ pub struct SimulatedWorld {
     /// How the manager's work will be broken off, and with how many entries under way.
     doom: Option<(usize, Doom)>,
     synced_at: Timestamp,
+    /// The manager's thread works until then.
+    busy_until: Timestamp,
+    /// Whether the log takes what is proposed next.
+    log_takes: LogTakes,
     manager_timer: Option<Timestamp>,
     lives: u64,
     trace: Option<Vec<String>>,
@@ -101,7 +111,7 @@ impl SimulatedWorld {
     pub fn new(plan: &SimulationPlan, mut dice: Dice) -> SimulatedWorld {
         let agents: Vec<SimulatedAgent> =
             (0..plan.agents).map(|index| SimulatedAgent::new(index, &mut dice)).collect();
-        let settings = settings(&mut dice);
+        let settings = Settings::draw(&mut dice);
         let mut world = SimulatedWorld {
             now: EPOCH,
             dice,
@@ -109,6 +119,7 @@ impl SimulatedWorld {
             disk: Disk::default(),
             manager: None,
             heard: vec![Timestamp::NEVER; agents.len()],
+            said: vec![Timestamp::NEVER; agents.len()],
             greeted: vec![Timestamp::NEVER; agents.len()],
             agents,
             net: Net::default(),
@@ -117,12 +128,15 @@ impl SimulatedWorld {
             mishaps: Mishaps::default(),
             happenings: Vec::new(),
             steps: 0,
+            refused_step: 0,
             agenda: Agenda::default(),
             wall_ahead_ns: 0,
             leapt_at: EPOCH,
             free_share: 1.0,
             doom: None,
             synced_at: EPOCH,
+            busy_until: EPOCH,
+            log_takes: LogTakes::Everything,
             manager_timer: None,
             lives: 0,
             trace: plan.traced.then(Vec::new),
@@ -165,6 +179,8 @@ impl SimulatedWorld {
             SimulatedEvent::Engine(index, process, event) => {
                 self.engine_event(index, process, event)
             }
+            SimulatedEvent::ManagerEnds(life) => self.end_manager(life),
+            SimulatedEvent::Notices(index) => self.notice(index),
             SimulatedEvent::Breaks(conn) => self.cut(conn, SECOND_NS, SECOND_NS),
             SimulatedEvent::Command(command) => self.command(*command),
             SimulatedEvent::Fault => self.fault(),
@@ -211,15 +227,5 @@ impl SimulatedWorld {
             unknown: self.people.unknown,
             trace: self.trace.clone().unwrap_or_default(),
         }
-    }
-}
-
-/// Small entries cut turns as large services do; slow disks keep entries under way.
-fn settings(dice: &mut Dice) -> Settings {
-    let heartbeat_period_ns = [None, Some(SECOND_NS)][dice.below(2) as usize];
-    Settings {
-        entry_records: [4_096, 4_096, 40, 8, 3][dice.below(5) as usize],
-        cluster: ClusterSpec { heartbeat_period_ns, ..ClusterSpec::default() },
-        sync_ns_max: [SECOND_NS / 50, SECOND_NS / 5, SECOND_NS][dice.below(3) as usize],
     }
 }

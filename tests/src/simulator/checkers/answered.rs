@@ -25,6 +25,7 @@ impl Checker for Answered {
             Occurrence::Answered { .. }
             | Occurrence::Began { .. }
             | Occurrence::StopAsked { .. }
+            | Occurrence::StepAsked { .. }
             | Occurrence::CalledSilent { .. }
             | Occurrence::Turned { .. } => {}
         }

@@ -21,6 +21,8 @@ pub(super) struct Answers {
     effects: BTreeMap<u64, (Revision, Revision, Id)>,
     /// The view after each entry.
     views: BTreeMap<Revision, View>,
+    /// The step in which the newest tenure began.
+    tenure_step: usize,
 }
 
 impl Checker for Answers {
@@ -50,11 +52,22 @@ impl Checker for Answers {
     }
 
     fn on_happening(&mut self, happening: &Occurrence, world: &SimulatedWorld) -> Check {
+        if matches!(happening, Occurrence::TenureBegan) {
+            self.tenure_step = world.steps;
+        }
         let Occurrence::Answered { number, answer, committed, .. } = happening else {
             return Ok(());
         };
+        if let Some(manager) = &world.manager {
+            let view = &manager.committed;
+            self.views.insert(view.position().revision, view.clone());
+        }
         let effect = self.effects.get(number).copied();
         match answer {
+            // What a failed log had kept all the same is found right after.
+            Answer::Unknown(why) if self.is_known(*number, world) => Err(format!(
+                "command {number} is in the log, and its fate is called unknown: {why}"
+            )),
             Answer::Unknown(_) => Ok(()),
             Answer::Refused(_) => Ok(()),
             Answer::Accepted { revision, through, object, changed: true, .. } => {
@@ -100,6 +113,17 @@ impl Checker for Answers {
             }
         }
         Ok(())
+    }
+}
+
+impl Answers {
+    /// Whether what was sent last is in the log, and nothing has failed in between.
+    fn is_known(&self, number: u64, world: &SimulatedWorld) -> bool {
+        let newest_failure = self.tenure_step.max(world.refused_step);
+        let effect = self.effects.get(&number);
+        let decided_at = effect.and_then(|(at, ..)| world.disk.decided_at(*at));
+        let sent_at = world.people.of(number).map(|asked| asked.sent_at);
+        world.steps > newest_failure + 1 && decided_at.is_some() && decided_at >= sent_at
     }
 }
 
@@ -163,7 +187,10 @@ fn is_so(command: &Command, view: &View) -> bool {
                 view.nodes().iter().map(|(_, row)| row).find(|row| row.id.to_string() == c.node);
             node.is_some_and(|row| {
                 let is = NodeAvailability::try_from(row.spec.availability).ok();
+                let labels = row.spec.annotations.clone().unwrap_or_default().labels;
                 c.availability.is_none_or(|wanted| NodeAvailability::try_from(wanted).ok() == is)
+                    && c.label_add.iter().all(|(key, value)| labels.get(key) == Some(value))
+                    && c.label_rm.iter().all(|key| !labels.contains_key(key))
             })
         }
         Some(_) | None => true,

@@ -1,9 +1,9 @@
-//! AGENT-1 and AGENT-2: a node has only what was assigned to it, and stops nothing that is wanted
-//! of it.
+//! AGENT-1 and AGENT-2: a node has only what was assigned to it, stops nothing that is wanted of
+//! it, and gives what it stops the time to end.
 
 use super::{Check, Checker};
 use crate::simulator::world::{SimulatedWorld, happening::Occurrence};
-use skep_proto::Id;
+use skep_proto::{Id, defaults};
 
 /// Looks at each container that begins and at each stop.
 pub(super) struct Assignments;
@@ -11,6 +11,11 @@ pub(super) struct Assignments;
 impl Checker for Assignments {
     fn name(&self) -> &'static str {
         "AGENT-1"
+    }
+
+    fn on_step(&mut self, world: &SimulatedWorld) -> Check {
+        let killed = world.agents.iter().find_map(|agent| agent.engine.killed.first());
+        killed.map_or(Ok(()), |task| Err(format!("task {task} is removed while it runs")))
     }
 
     fn on_happening(&mut self, happening: &Occurrence, world: &SimulatedWorld) -> Check {
@@ -28,7 +33,8 @@ impl Checker for Assignments {
                     ));
                 }
             }
-            Occurrence::StopAsked { agent, task } => {
+            Occurrence::StopAsked { agent, task, grace_ns } => {
+                given_time(world, *agent, *task, *grace_ns)?;
                 let row = view.tasks().by_id(*task).map(|(_, row)| row);
                 if row.is_some_and(|row| row.is_wanted() && !row.has_ended()) {
                     let name = world.agents[*agent].name();
@@ -36,10 +42,24 @@ impl Checker for Assignments {
                 }
             }
             Occurrence::Answered { .. }
+            | Occurrence::StepAsked { .. }
             | Occurrence::CalledSilent { .. }
             | Occurrence::Turned { .. }
             | Occurrence::TenureBegan => {}
         }
         Ok(())
     }
+}
+
+/// A program gets the time to end that its spec gives it.
+fn given_time(world: &SimulatedWorld, agent: usize, task: Id, grace_ns: u64) -> Check {
+    let Some(container) = world.agents[agent].engine.containers.get(&task) else { return Ok(()) };
+    let spec = defaults::container(&container.workload.spec);
+    let wanted_ns = spec.map_or(defaults::STOP_GRACE_NS, defaults::stop_grace_ns);
+    // An agent that lost its journal does not know what it clears away.
+    if grace_ns >= wanted_ns.min(defaults::STOP_GRACE_NS) {
+        return Ok(());
+    }
+    let (given, wanted) = (grace_ns / 1_000_000, wanted_ns / 1_000_000);
+    Err(format!("task {task} is given {given} ms to end instead of {wanted}"))
 }

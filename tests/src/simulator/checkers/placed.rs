@@ -2,7 +2,7 @@
 
 use super::{Check, Checker, CommittedRecord};
 use crate::simulator::world::SimulatedWorld;
-use skep_projections::{NodeRow, View};
+use skep_projections::{NodeRow, ServiceRow, TaskRow, View};
 use skep_proto::{
     Id,
     v1::{NodeAvailability, NodeRole, NodeState, ServiceSpec, event::Kind},
@@ -39,11 +39,13 @@ pub(super) fn misfit(view: &View, spec: &ServiceSpec, node: &NodeRow) -> Option<
     if node.spec.availability() != NodeAvailability::Active {
         return Some("which is not active".into());
     }
-    let task = spec.task.clone().unwrap_or_default();
-    let constraints = task.placement.map(|placement| placement.constraints).unwrap_or_default();
-    if let Some(unmet) = constraints.iter().find(|text| !is_met(text, node)) {
+    if node.is_impaired() {
+        return Some("which is impaired".into());
+    }
+    if let Some(unmet) = unmet(spec, node) {
         return Some(format!("which does not meet {unmet}"));
     }
+    let task = spec.task.clone().unwrap_or_default();
     let reserved = task.resources.and_then(|resources| resources.reservations).unwrap_or_default();
     let lacks = |asked: i64, free: i64| asked > 0 && asked > free;
     if lacks(reserved.nano_cpus, node.free_nano_cpus())
@@ -63,7 +65,23 @@ pub(super) fn misfit(view: &View, spec: &ServiceSpec, node: &NodeRow) -> Option<
             return Some(format!("whose port {} is taken", port.published_port));
         }
     }
-    None
+    let most = task.placement.map_or(0, |placement| placement.max_replicas_per_node);
+    let of_service = |other: &TaskRow| {
+        other.is_live() && view.services().get(other.service).is_some_and(|row| names(row, spec))
+    };
+    let have = view.tasks_on(index).filter(|(_, other)| of_service(other)).count() as u64;
+    (most > 0 && have >= most).then(|| format!("which has {have} of {most} tasks at most"))
+}
+
+fn names(row: &ServiceRow, spec: &ServiceSpec) -> bool {
+    !row.removed && spec.annotations.as_ref().is_some_and(|named| named.name == row.name())
+}
+
+/// The first constraint of a spec that a node does not meet.
+pub(super) fn unmet(spec: &ServiceSpec, node: &NodeRow) -> Option<String> {
+    let placement = spec.task.as_ref().and_then(|task| task.placement.as_ref());
+    let constraints = placement.map_or(&[][..], |placement| &placement.constraints);
+    constraints.iter().find(|text| !is_met(text, node)).cloned()
 }
 
 /// The few constraints that people write here.

@@ -24,6 +24,12 @@ impl Checker for Resting {
             }
             slots(view, index, service)?;
         }
+        for (_, node) in view.nodes().iter().filter(|(_, node)| !node.removed) {
+            if let Some(condition) = node.conditions.first() {
+                let (name, what) = (node.hostname(), &condition.message);
+                return Err(format!("{name} is well and still has a condition: {what}"));
+            }
+        }
         if let Some((id, parked)) = view.all_parked().next() {
             return Err(format!("{id} is parked: {}", parked.message));
         }
@@ -101,6 +107,14 @@ fn slots(view: &View, index: ServiceIdx, service: &ServiceRow) -> Check {
 fn containers(view: &View, world: &SimulatedWorld) -> Check {
     for agent in &world.agents {
         let name = agent.name();
+        for (task, state, _) in agent.core.iter().flat_map(|core| core.tasks()) {
+            let known = view.tasks().by_id(task).map(|(_, row)| row);
+            if known.is_some_and(|row| !row.has_ended() && row.state != state) {
+                return Err(format!(
+                    "{name} knows that {task} is {state:?}, which is not recorded"
+                ));
+            }
+        }
         for (task, container) in &agent.engine.containers {
             let Some((_, row)) = view.tasks().by_id(*task) else {
                 return Err(format!("{name} keeps what is left of {task}, which nobody knows"));

@@ -28,6 +28,7 @@ impl Checker for Resumed {
             Occurrence::Answered { .. }
             | Occurrence::Began { .. }
             | Occurrence::StopAsked { .. }
+            | Occurrence::StepAsked { .. }
             | Occurrence::CalledSilent { .. } => {}
         }
         Ok(())

@@ -2,7 +2,10 @@
 //! bounds.
 
 use super::{Check, Checker, CommittedRecord};
-use crate::simulator::world::{SimulatedWorld, happening::Occurrence};
+use crate::simulator::{
+    manager::ManagerProcess,
+    world::{SimulatedWorld, happening::Occurrence},
+};
 use skep_proto::{
     Id, Timestamp, defaults,
     time::SECOND_NS,
@@ -15,12 +18,17 @@ const SLACK_NS: u64 = SECOND_NS / 10;
 /// A turn and its sync take so long at most.
 const COMMIT_NS_MAX: u64 = 10 * SECOND_NS;
 
+/// How often nodes are looked at.
+const LOOK_NS: u64 = SECOND_NS / 20;
+
 /// Compares what is said of nodes with what was heard of them.
 #[derive(Default)]
 pub(super) struct Silence {
-    /// When each node last had a session, or the manager began.
+    next_look: Timestamp,
+    /// When each node last had a session, or a tenure began.
     had_session: BTreeMap<Id, Timestamp>,
-    began_at: Timestamp,
+    /// Since when a node that is not in the cluster has a session.
+    strangers: BTreeMap<Id, Timestamp>,
 }
 
 fn patience_ns(world: &SimulatedWorld) -> u64 {
@@ -39,6 +47,9 @@ impl Checker for Silence {
     }
 
     fn on_record(&mut self, seen: &CommittedRecord<'_>, world: &SimulatedWorld) -> Check {
+        if matches!(seen.kind, Kind::TenureBegun(_)) {
+            self.had_session.clear();
+        }
         let Kind::NodeDown(e) = seen.kind else { return Ok(()) };
         let node = Id::from_bytes(&e.node_id);
         let Some((index, at)) = heard(world, node) else { return Ok(()) };
@@ -52,6 +63,9 @@ impl Checker for Silence {
     }
 
     fn on_happening(&mut self, happening: &Occurrence, world: &SimulatedWorld) -> Check {
+        if matches!(happening, Occurrence::TenureBegan) {
+            self.had_session.clear();
+        }
         let Occurrence::CalledSilent { node } = happening else { return Ok(()) };
         let Some((index, at)) = heard(world, *node) else { return Ok(()) };
         let ago = world.now.since(at);
@@ -66,25 +80,31 @@ impl Checker for Silence {
     }
 
     fn on_step(&mut self, world: &SimulatedWorld) -> Check {
-        let Some(manager) = &world.manager else { return Ok(()) };
-        if manager.began_at != self.began_at {
-            self.began_at = manager.began_at;
-            self.had_session.clear();
+        if world.now < self.next_look {
+            return Ok(());
         }
+        self.next_look = world.now + LOOK_NS;
+        let Some(manager) = &world.manager else {
+            self.had_session.clear();
+            return Ok(());
+        };
         for (_, node) in manager.committed.nodes().iter().filter(|(_, node)| !node.removed) {
             let since = self.had_session.entry(node.id).or_insert(world.now);
-            if manager.conn_of(node.id).is_some() || node.state != NodeState::Ready {
+            // One that comes back, or is down, counts from then on.
+            if manager.conn_of(node.id).is_some() || node.state == NodeState::Down {
                 *since = world.now;
             }
             let ago = world.now.since(*since);
-            if ago > patience_ns(world) + COMMIT_NS_MAX {
-                let name = node.hostname();
-                return Err(format!(
-                    "{name} counts as ready {} ms after its session",
-                    ago / 1_000_000
-                ));
+            let patience_ns = match node.state {
+                NodeState::Ready | NodeState::Down => patience_ns(world),
+                NodeState::Disconnected | NodeState::Unknown => 2 * patience_ns(world),
+            };
+            if ago > patience_ns + COMMIT_NS_MAX {
+                let (name, state, ago_ms) = (node.hostname(), node.state, ago / 1_000_000);
+                return Err(format!("{name} counts as {state:?} {ago_ms} ms after its session"));
             }
         }
+        self.strangers(world, manager)?;
         for (index, agent) in world.agents.iter().enumerate() {
             let open = manager.conn_of(agent.node()).is_some();
             let since = world.heard[index].max(world.greeted[index]);
@@ -92,6 +112,27 @@ impl Checker for Silence {
             if open && ago > patience_ns(world) + SLACK_NS + COMMIT_NS_MAX {
                 let name = agent.name();
                 return Err(format!("{name} has not been heard for {} ms", ago / 1_000_000));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Silence {
+    /// A node that was removed is sent away at once.
+    fn strangers(&mut self, world: &SimulatedWorld, manager: &ManagerProcess) -> Check {
+        let view = &manager.committed;
+        for agent in &world.agents {
+            let node = agent.node();
+            let known = view.nodes().by_id(node).is_some_and(|(_, row)| !row.removed);
+            if known || manager.conn_of(node).is_none() {
+                self.strangers.remove(&node);
+                continue;
+            }
+            let since = *self.strangers.entry(node).or_insert(world.now);
+            if world.now.since(since) > SECOND_NS {
+                let name = agent.name();
+                return Err(format!("{name} was removed and keeps its session"));
             }
         }
         Ok(())

@@ -6,7 +6,7 @@ use skep_proto::{
     v1::{
         Annotations, ContainerSpec, EndpointSpec, Placement, PortConfig, PublishMode, Replicated,
         ResourceRequirements, Resources, RestartCondition, RestartPolicy, ServiceMode, ServiceSpec,
-        TaskSpec, service_mode::Mode, task_spec::Runtime,
+        TaskSpec, UpdateConfig, service_mode::Mode, task_spec::Runtime,
     },
 };
 
@@ -34,7 +34,7 @@ pub fn spec(name: &str, dice: &mut Dice) -> ServiceSpec {
         task: Some(TaskSpec {
             runtime: Some(Runtime::Container(container)),
             restart: Some(restart(dice)),
-            placement: Some(Placement { constraints: constraints(dice), ..Placement::default() }),
+            placement: Some(placement(dice)),
             resources: resources(dice),
             ..TaskSpec::default()
         }),
@@ -42,8 +42,19 @@ pub fn spec(name: &str, dice: &mut Dice) -> ServiceSpec {
             mode: Some(Mode::Replicated(Replicated { replicas: dice.below(5) })),
         }),
         endpoint: endpoint(dice),
+        update: update(dice),
         ..ServiceSpec::default()
     }
+}
+
+fn update(dice: &mut Dice) -> Option<UpdateConfig> {
+    let monitor_ns = [Some(0), Some(SECOND_NS), Some(20 * SECOND_NS)][dice.below(3) as usize];
+    dice.once_in(3).then(|| UpdateConfig { monitor_ns, ..UpdateConfig::default() })
+}
+
+fn placement(dice: &mut Dice) -> Placement {
+    let max_replicas_per_node = if dice.once_in(6) { 1 + dice.below(2) } else { 0 };
+    Placement { constraints: constraints(dice), max_replicas_per_node, ..Placement::default() }
 }
 
 /// The same service, changed as people change things: the program, where it may run, or something
@@ -51,10 +62,10 @@ pub fn spec(name: &str, dice: &mut Dice) -> ServiceSpec {
 pub fn changed(old: &ServiceSpec, dice: &mut Dice) -> ServiceSpec {
     let mut new = old.clone();
     let Some(task) = &mut new.task else { return new };
-    match dice.below(8) {
+    match dice.below(9) {
+        8 => new.update = update(dice),
         0 => {
-            task.placement =
-                Some(Placement { constraints: constraints(dice), ..Placement::default() })
+            task.placement = Some(placement(dice));
         }
         1 => task.resources = resources(dice),
         2 => task.restart = Some(restart(dice)),
@@ -75,6 +86,7 @@ pub fn changed(old: &ServiceSpec, dice: &mut Dice) -> ServiceSpec {
 pub fn healthy(old: &ServiceSpec) -> ServiceSpec {
     let mut new = old.clone();
     new.endpoint = None;
+    new.update = None;
     let Some(task) = &mut new.task else { return new };
     let delay_ns = Some(SECOND_NS);
     task.restart = Some(RestartPolicy { delay_ns, ..RestartPolicy::default() });

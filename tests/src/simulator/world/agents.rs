@@ -5,9 +5,13 @@ use crate::simulator::{
     engine::{EngineEvent, Follows},
     net::Direction,
 };
-use skep_agent::core::{AgentOutput, Input};
+use skep_agent::{
+    core::{AgentOutput, Input, action},
+    runtime::Noticed,
+};
 use skep_gateway::sessions::Conn;
 use skep_proto::{
+    Id,
     time::SECOND_NS,
     v1::{FromAgent, ToAgent, from_agent},
 };
@@ -17,6 +21,7 @@ impl SimulatedWorld {
         if self.agents[index].core.is_none() && !self.agents[index].halted {
             self.agents[index].start(&mut self.dice, self.now);
             self.run_agent(index);
+            self.plan(1, SimulatedEvent::Notices(index));
         }
     }
 
@@ -26,6 +31,7 @@ impl SimulatedWorld {
             self.agents[index].wipe(&mut self.dice);
             self.agents[index].start(&mut self.dice, self.now);
             self.run_agent(index);
+            self.plan(1, SimulatedEvent::Notices(index));
         }
     }
 
@@ -57,6 +63,14 @@ impl SimulatedWorld {
             core.handle(input, clock);
         }
         self.run_agent(index);
+    }
+
+    /// The runtime notices by itself that its engine is away, or back.
+    pub(super) fn notice(&mut self, index: usize) {
+        let away = self.is_rough() && self.agents[index].engine.away_for(self.now) > 0;
+        let engine_problem = if away { "the engine can't be reached" } else { "" }.to_owned();
+        let noticed = Noticed { engine_problem, ..Noticed::default() };
+        self.agent_hears(index, Input::Noticed(Box::new(noticed)));
     }
 
     pub(super) fn engine_event(&mut self, index: usize, process: u64, event: EngineEvent) {
@@ -108,11 +122,13 @@ impl SimulatedWorld {
     fn agent_says(&mut self, index: usize, output: AgentOutput) {
         match output {
             AgentOutput::Act(action) => {
+                let (task, step) = asked(&action);
+                self.happenings.push(Occurrence::StepAsked { agent: index, task, step });
                 let agent = &mut self.agents[index];
                 let follows = agent.engine.ask(action, self.weather, self.now, &mut self.dice);
                 let process = agent.process;
-                for task in std::mem::take(&mut agent.engine.stops) {
-                    self.happenings.push(Occurrence::StopAsked { agent: index, task });
+                for (task, grace_ns) in std::mem::take(&mut agent.engine.stops) {
+                    self.happenings.push(Occurrence::StopAsked { agent: index, task, grace_ns });
                 }
                 self.plan_engine(index, process, follows);
             }
@@ -152,11 +168,12 @@ impl SimulatedWorld {
     }
 
     fn agent_sends(&mut self, index: usize, message: Box<FromAgent>) {
+        self.said[index] = self.now;
         let Some(conn) = self.agents[index].conn else { return };
         let at = self.now + self.dice.below(FLIGHT_NS_MAX);
         let Some(at) = self.net.arrival(conn, Direction::ToManager, at) else { return };
         let repeatable = matches!(message.message, Some(from_agent::Message::Report(_)));
-        if self.is_rough() && repeatable && self.dice.once_in(40) {
+        if self.is_rough() && repeatable && self.dice.once_in(self.settings.one_in_repeats) {
             self.agenda.plan(at, SimulatedEvent::ToManager(conn, message.clone()));
         }
         self.agenda.plan(at, SimulatedEvent::ToManager(conn, message));
@@ -176,6 +193,24 @@ impl SimulatedWorld {
         if let Some(stream) = self.net.cut(conn) {
             self.plan(agent_after, SimulatedEvent::AgentHearsCut(stream.agent, stream.line));
             self.plan(manager_after, SimulatedEvent::ManagerHearsCut(conn));
+        }
+    }
+}
+
+/// Whose step an action is, and which.
+fn asked(action: &action::Action) -> (Id, &'static str) {
+    match action {
+        action::Action::List { .. } => (Id::NONE, "a listing"),
+        action::Action::Step { task, step, .. } => {
+            let step = match step {
+                action::TaskStep::Prepare(_) => "preparing",
+                action::TaskStep::Start(_) => "starting",
+                action::TaskStep::AwaitReady(_) => "its health",
+                action::TaskStep::AwaitEnd(_) => "its end",
+                action::TaskStep::Stop { .. } => "stopping",
+                action::TaskStep::Remove => "removal",
+            };
+            (*task, step)
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The end of all faults: everything starts again and nothing goes wrong any more. What has to be
 //! found, finds itself.
 
-use super::{SimulatedEvent, SimulatedWorld};
+use super::{LogTakes, SimulatedEvent, SimulatedWorld};
 use crate::simulator::{engine::Weather, net::Direction, people::specs};
 use skep_proto::{
     Timestamp,
@@ -14,12 +14,14 @@ impl SimulatedWorld {
     pub fn calm_down(&mut self) {
         self.weather = Weather::Calm;
         self.free_share = 1.0;
+        self.log_takes = LogTakes::Everything;
         self.tell_space();
         self.note(|| "the faults end".into());
         self.plan(0, SimulatedEvent::ManagerStarts);
         for index in 0..self.agents.len() {
             self.plan(SECOND_NS, SimulatedEvent::AgentStarts(index));
             self.plan(SECOND_NS, SimulatedEvent::AgentRejoins(index));
+            self.plan(SECOND_NS, SimulatedEvent::Notices(index));
         }
         // Streams that are mute break in the end; those that are well are not touched.
         for conn in self.net.all() {
@@ -69,9 +71,7 @@ impl SimulatedWorld {
         if !manager.is_idle() {
             return Some("the manager has work left".into());
         }
-        if self.agenda.has(|event| matches!(event, SimulatedEvent::Command(_)))
-            || !self.people.are_content()
-        {
+        if self.agenda.has_commands() || !self.people.are_content() {
             return Some("commands are not answered".into());
         }
         let away = self

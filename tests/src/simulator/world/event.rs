@@ -22,10 +22,14 @@ pub enum SimulatedEvent {
     AgentTime(usize),
     /// An agent notices that its stream is gone.
     AgentHearsCut(usize, u64),
+    /// The runtime of a node tells its agent what it notices by itself.
+    Notices(usize),
     /// On a node, for the process of that number.
     Engine(usize, u64, EngineEvent),
     /// The manager's process starts.
     ManagerStarts,
+    /// The manager's process of that number ends, after somebody has stopped it.
+    ManagerEnds(u64),
     /// The manager wants to know the time.
     ManagerTime,
     /// The manager notices that a stream is gone.
@@ -62,22 +66,26 @@ impl SimulatedEvent {
 pub struct Agenda {
     events: BTreeMap<(Timestamp, u64), SimulatedEvent>,
     order: u64,
+    commands: usize,
 }
 
 impl Agenda {
     /// Plans something.
     pub fn plan(&mut self, at: Timestamp, event: SimulatedEvent) {
         self.order += 1;
+        self.commands += usize::from(matches!(event, SimulatedEvent::Command(_)));
         self.events.insert((at, self.order), event);
     }
 
     /// The next thing.
     pub fn next(&mut self) -> Option<(Timestamp, SimulatedEvent)> {
-        self.events.pop_first().map(|((at, _), event)| (at, event))
+        let ((at, _), event) = self.events.pop_first()?;
+        self.commands -= usize::from(matches!(event, SimulatedEvent::Command(_)));
+        Some((at, event))
     }
 
-    /// Whether something like this will happen.
-    pub fn has(&self, like: impl Fn(&SimulatedEvent) -> bool) -> bool {
-        self.events.values().any(like)
+    /// Whether commands are on their way.
+    pub fn has_commands(&self) -> bool {
+        self.commands > 0
     }
 }

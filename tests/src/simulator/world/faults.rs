@@ -1,6 +1,6 @@
 //! What goes wrong, and who asks for what, as the dice say.
 
-use super::{Occurrence, SimulatedEvent, SimulatedWorld};
+use super::{LogTakes, Occurrence, SimulatedEvent, SimulatedWorld, settings::Trouble};
 use crate::simulator::{engine::exited, net::Direction, people::orders};
 use skep_agent::runtime::TaskEnd;
 use skep_gateway::sessions::Conn;
@@ -10,8 +10,12 @@ use skep_proto::{
     v1::{EndCause, FromAgent, Report, TaskObserved, TaskState, from_agent},
 };
 
-/// Between two faults or requests at most.
-const PAUSE_NS_MAX: u64 = SECOND_NS;
+/// Nothing goes wrong for so long at most.
+const LULL_NS_MAX: u64 = 90 * SECOND_NS;
+/// So many people ask at once at most.
+const CROWD_MAX: u64 = 12;
+/// A manager that is stopped waits so long for what is in flight.
+const STOPS_WITHIN_NS: u64 = 2 * SECOND_NS;
 /// The furthest that somebody sets the manager's clock, in either direction.
 const CLOCK_STEP_NS_MAX: u64 = 3_600 * SECOND_NS;
 /// A disk that is nearly full has so much left.
@@ -36,22 +40,30 @@ impl SimulatedWorld {
         if !self.is_rough() {
             return;
         }
-        match self.dice.below(48) {
-            0 | 1 => self.plan_doom(Doom::Crash),
-            2 | 3 => self.plan_doom(Doom::LostTenure),
-            4 | 5 => self.crash_agent(),
-            6..=8 => self.break_stream(),
-            9 | 10 => self.mute_stream(),
-            11 | 12 => self.trouble_engine(),
-            13..=16 => self.end_container(),
-            17 => self.set_clock(),
-            24 => self.fill_disk(),
-            18 | 19 => self.forge_report(),
-            20 | 21 => self.repeat_late(),
-            22 | 23 => self.repeat_command(),
-            _ => self.somebody_asks(),
+        self.mishaps.troubles += 1;
+        match self.settings.next_trouble(&mut self.dice) {
+            Trouble::Crash => self.plan_doom(Doom::Crash),
+            Trouble::LostTenure => self.plan_doom(Doom::LostTenure),
+            Trouble::FullLog => self.log_takes = LogTakes::Nothing,
+            Trouble::Stop => self.stop_manager(),
+            Trouble::CrashAgent => self.crash_agent(),
+            Trouble::BreakStream => self.break_stream(),
+            Trouble::MuteStream => self.mute_stream(),
+            Trouble::Engine => self.trouble_engine(),
+            Trouble::EndContainer => self.end_container(),
+            Trouble::SetClock => self.set_clock(),
+            Trouble::FillDisk => self.fill_disk(),
+            Trouble::ForgeReport => self.forge_report(),
+            Trouble::RepeatLate => self.repeat_late(),
+            Trouble::RepeatCommand => self.repeat_command(),
+            Trouble::Ask => self.somebody_asks(),
+            Trouble::Crowd => (0..self.dice.below(CROWD_MAX)).for_each(|_| self.somebody_asks()),
+            Trouble::Lull => {
+                let lull = self.dice.below(LULL_NS_MAX);
+                return self.plan(lull, SimulatedEvent::Fault);
+            }
         }
-        let pause = self.dice.below(PAUSE_NS_MAX);
+        let pause = self.dice.below(self.settings.pause_ns_max);
         self.plan(pause, SimulatedEvent::Fault);
     }
 
@@ -80,16 +92,24 @@ impl SimulatedWorld {
     }
 
     fn crash_manager(&mut self) {
-        if self.manager.take().is_none() {
-            return;
-        }
-        self.mishaps.manager_crashes += 1;
-        self.mishaps.in_flight_max = self.mishaps.in_flight_max.max(self.disk.unsynced());
         // Of what was not synced, the disk keeps some.
         let at_risk = self.disk.model().at_risk() as u64;
         let kept = self.dice.below(at_risk + 1) as usize;
+        if self.manager.is_some() {
+            self.mishaps.manager_crashes += 1;
+        }
+        self.drop_manager(kept);
+    }
+
+    /// The manager's process is gone, and will start again.
+    fn drop_manager(&mut self, kept: usize) {
+        if self.manager.take().is_none() {
+            return;
+        }
+        self.mishaps.in_flight_max = self.mishaps.in_flight_max.max(self.disk.unsynced());
         let lost = self.disk.model().cut_power(kept);
-        self.note(|| format!("the manager crashes, {lost} writes are lost"));
+        self.busy_until = self.now;
+        self.note(|| format!("the manager ends, {lost} writes are lost"));
         self.ask_again();
         for conn in self.net.all() {
             let after = self.notices_after();
@@ -97,6 +117,23 @@ impl SimulatedWorld {
         }
         let pause = self.dice.below(10 * SECOND_NS);
         self.plan(pause, SimulatedEvent::ManagerStarts);
+    }
+
+    /// Somebody stops the manager: it answers what it can, and ends.
+    fn stop_manager(&mut self) {
+        let clocks = self.clocks();
+        let Some(manager) = &mut self.manager else { return };
+        manager.stop(clocks);
+        let life = manager.life;
+        self.note(|| "somebody stops the manager".into());
+        self.plan(STOPS_WITHIN_NS, SimulatedEvent::ManagerEnds(life));
+    }
+
+    /// A manager that was stopped is gone. What it wrote stays written.
+    pub(super) fn end_manager(&mut self, life: u64) {
+        if self.manager.as_ref().is_some_and(|manager| manager.life == life) {
+            self.drop_manager(self.disk.model().at_risk());
+        }
     }
 
     /// Another election is won, or a write fails: what is under way is history or not, and nobody
@@ -173,12 +210,13 @@ impl SimulatedWorld {
     fn trouble_engine(&mut self) {
         let index = self.dice.below(self.agents.len() as u64) as usize;
         let until = self.now + self.dice.below(40 * SECOND_NS);
+        let engine = &mut self.agents[index].engine;
         match self.dice.below(3) {
-            0 => self.agents[index].engine.go_away(until),
-            1 => self.agents[index].engine.hang(until),
+            0 => engine.go_away(until),
+            1 => engine.hang(until),
             _ => {
                 // The engine restarts, and its containers end with it.
-                self.agents[index].engine.go_away(self.now + SECOND_NS);
+                engine.go_away(self.now + SECOND_NS);
                 for task in self.agents[index].engine.running() {
                     let cause = EndCause::EngineStopped;
                     self.end(index, task, TaskEnd { cause, ..exited(137) });
@@ -186,6 +224,9 @@ impl SimulatedWorld {
             }
         }
         self.note(|| format!("the engine of agent {index} is in trouble"));
+        self.plan(1, SimulatedEvent::Notices(index));
+        let back = self.agents[index].engine.away_for(self.now);
+        self.plan(back + 1, SimulatedEvent::Notices(index));
     }
 
     /// A program crashes, or somebody kills or removes its container.

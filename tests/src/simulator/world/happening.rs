@@ -26,12 +26,23 @@ pub enum Occurrence {
         /// Whose.
         task: Id,
     },
+    /// An agent asked its engine for something.
+    StepAsked {
+        /// On which node.
+        agent: usize,
+        /// Whose; none for a listing.
+        task: Id,
+        /// For what.
+        step: &'static str,
+    },
     /// An agent asked its engine to stop a container.
     StopAsked {
         /// On which node.
         agent: usize,
         /// Whose.
         task: Id,
+        /// How long the program may take.
+        grace_ns: u64,
     },
     /// The manager says that a node is silent.
     CalledSilent {

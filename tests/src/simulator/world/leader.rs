@@ -1,6 +1,6 @@
 //! The manager's side of the world: it starts, hears, takes turns, and its disk syncs.
 
-use super::{Occurrence, SimulatedEvent, SimulatedWorld};
+use super::{LogTakes, Occurrence, SimulatedEvent, SimulatedWorld};
 use crate::simulator::{manager::ManagerProcess, net::Direction};
 use skep_gateway::sessions::{Conn, SessionOutput};
 use skep_proto::{
@@ -105,10 +105,15 @@ impl SimulatedWorld {
         let clocks = self.clocks();
         let Some(manager) = &mut self.manager else { return };
         let mut outputs = manager.session_outputs(clocks);
-        while let Some(more) = manager.turn(clocks, &mut self.dice) {
-            let numbers = match manager.append(&mut self.disk, clocks) {
+        while self.now >= self.busy_until {
+            let Some(more) = manager.turn(clocks, &mut self.dice) else { break };
+            let takes = std::mem::replace(&mut self.log_takes, LogTakes::Everything);
+            if takes == LogTakes::Nothing {
+                self.refused_step = self.steps;
+            }
+            let numbers = match manager.append(takes, &mut self.disk, clocks) {
                 Ok(numbers) => numbers,
-                Err(message) => panic!("LOG-1: a write to a good disk fails: {message}"),
+                Err(message) => panic!("a write to a good disk fails: {message}"),
             };
             for number in numbers {
                 let takes = self.dice.below(self.settings.sync_ns_max);
@@ -116,11 +121,18 @@ impl SimulatedWorld {
                 self.agenda.plan(self.synced_at, SimulatedEvent::Synced(manager.term, number));
             }
             self.happenings.push(Occurrence::Turned { more });
+            self.busy_until = self.now + self.dice.below(self.settings.busy_ns_max);
             outputs.extend(manager.session_outputs(clocks));
         }
         outputs.extend(manager.session_outputs(clocks));
         self.happenings.extend(manager.take_happenings());
-        let timeout = manager.poll_timeout();
+        let timeout = if self.now < self.busy_until && manager.wants_turn(clocks) {
+            // What is due waits for the thread.
+            let later = manager.poll_timeout().filter(|at| *at > self.now);
+            Some(later.map_or(self.busy_until, |at| at.min(self.busy_until)))
+        } else {
+            manager.poll_timeout()
+        };
         self.hear_answers();
         for output in outputs {
             self.manager_says(output);
@@ -141,7 +153,7 @@ impl SimulatedWorld {
                 let Some(at) = self.net.arrival(conn, Direction::ToAgent, at) else { return };
                 if self.is_rough() {
                     self.net.remember(conn, message.clone());
-                    if self.dice.once_in(40) {
+                    if self.dice.once_in(self.settings.one_in_repeats) {
                         self.agenda
                             .plan(at, SimulatedEvent::ToAgent(conn, Box::new(message.clone())));
                     }

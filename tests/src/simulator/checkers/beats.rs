@@ -1,0 +1,41 @@
+//! LIVE-2: an agent that has a session says something in each heartbeat period.
+
+use super::{Check, Checker};
+use crate::simulator::world::SimulatedWorld;
+use skep_proto::{Timestamp, defaults, time::SECOND_NS};
+
+/// A timer is late for so long at most.
+const SLACK_NS: u64 = SECOND_NS / 10;
+
+/// Remembers since when each agent has had its session.
+#[derive(Default)]
+pub(super) struct Beats {
+    open_since: Vec<Timestamp>,
+}
+
+impl Checker for Beats {
+    fn name(&self) -> &'static str {
+        "LIVE-2"
+    }
+
+    fn on_step(&mut self, world: &SimulatedWorld) -> Check {
+        let period_ns = defaults::heartbeat_period_ns(&world.settings.cluster);
+        self.open_since.resize(world.agents.len(), Timestamp::NEVER);
+        for (index, agent) in world.agents.iter().enumerate() {
+            let since = &mut self.open_since[index];
+            if !agent.core.as_ref().is_some_and(|core| core.is_attached()) {
+                *since = Timestamp::NEVER;
+                continue;
+            }
+            if *since == Timestamp::NEVER {
+                *since = world.now;
+            }
+            let ago = world.now.since(world.said[index].max(*since));
+            if ago > period_ns + SLACK_NS {
+                let name = agent.name();
+                return Err(format!("{name} has said nothing for {} ms", ago / 1_000_000));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,124 @@
+//! REC-10: a task is taken away, given up or forgotten only for a reason that holds.
+
+use super::{Check, Checker, CommittedRecord, placed::unmet};
+use crate::simulator::world::SimulatedWorld;
+use skep_projections::{NodeRow, ServiceRow, TaskRow, View};
+use skep_proto::{
+    Id, defaults,
+    v1::{DesireReason, NodeAvailability, NodeState, TaskState, event::Kind},
+};
+
+/// Looks at each decision against a task.
+pub(super) struct Reasons;
+
+impl Checker for Reasons {
+    fn name(&self) -> &'static str {
+        "REC-10"
+    }
+
+    fn on_record(&mut self, seen: &CommittedRecord<'_>, _world: &SimulatedWorld) -> Check {
+        let view = seen.before;
+        let (id, wrong) = match seen.kind {
+            Kind::TaskDesired(e) => {
+                let (id, desired) = (Id::from_bytes(&e.task_id), e.desired());
+                (id, of(view, id).and_then(|known| undesired(view, &known, desired, e.reason())))
+            }
+            Kind::TaskRejected(e) => {
+                let id = Id::from_bytes(&e.task_id);
+                (id, of(view, id).and_then(|known| rejected(view, &known)))
+            }
+            Kind::TaskOrphaned(e) => {
+                let id = Id::from_bytes(&e.task_id);
+                let is_near = |node: &&NodeRow| !node.removed && node.state != NodeState::Down;
+                let near = of(view, id).and_then(|known| known.node).filter(is_near);
+                (id, near.map(|_| "is given up, and its node is not down".into()))
+            }
+            Kind::TaskReaped(e) => {
+                let id = Id::from_bytes(&e.task_id);
+                (id, of(view, id).and_then(|known| reaped(view, &known)))
+            }
+            _ => return Ok(()),
+        };
+        match wrong {
+            None => Ok(()),
+            Some(what) => Err(format!("at {} task {id} {what}", seen.revision)),
+        }
+    }
+}
+
+/// A task with what belongs to it.
+struct Known<'v> {
+    task: &'v TaskRow,
+    service: &'v ServiceRow,
+    node: Option<&'v NodeRow>,
+}
+
+fn of(view: &View, id: Id) -> Option<Known<'_>> {
+    let (_, task) = view.tasks().by_id(id)?;
+    let node = task.node.and_then(|node| view.nodes().get(node));
+    Some(Known { task, service: view.services().get(task.service)?, node })
+}
+
+fn undesired(
+    view: &View,
+    known: &Known<'_>,
+    desired: TaskState,
+    reason: DesireReason,
+) -> Option<String> {
+    let Known { task, service, node } = known;
+    let holds = match reason {
+        DesireReason::NodeDown => {
+            node.is_some_and(|node| node.removed || node.state == NodeState::Down)
+        }
+        DesireReason::NodeDrained => {
+            node.is_some_and(|node| node.spec.availability() == NodeAvailability::Drain)
+        }
+        DesireReason::ServiceRemoved => service.removed,
+        DesireReason::ScaledDown => {
+            let slots: std::collections::BTreeSet<u32> = view
+                .tasks_of(task.service)
+                .filter(|(_, row)| row.desired < TaskState::Remove)
+                .map(|(_, row)| row.slot)
+                .collect();
+            slots.len() as u64 > service.replicas() || !task.is_live()
+        }
+        DesireReason::NewSpec => {
+            let in_slot = view.tasks_in_slot(task.service, task.slot);
+            let dirty = |(_, row): (_, &TaskRow)| row.spec_version != service.spec_version;
+            in_slot.map(|(index, row)| (index, row)).any(dirty)
+        }
+        DesireReason::Ended => task.has_ended(),
+        DesireReason::Start => desired == TaskState::Running,
+        DesireReason::Unspecified
+        | DesireReason::Replaced
+        | DesireReason::NodeRemoved
+        | DesireReason::Unfit => true,
+    };
+    (!holds).then(|| format!("is wanted {desired:?} because of {reason:?}, which is not so"))
+}
+
+/// The cluster withdraws a task where its node changed under it.
+fn rejected(view: &View, known: &Known<'_>) -> Option<String> {
+    let (Some(node), Some(spec)) = (known.node, view.spec_of(known.task)) else {
+        return Some("is rejected and is on no node".into());
+    };
+    let is_full = node.free_nano_cpus() < 0 || node.free_memory_bytes() < 0;
+    let fits = unmet(spec, node).is_none() && !is_full;
+    fits.then(|| format!("is rejected, although {} meets what it needs", node.hostname()))
+}
+
+fn reaped(view: &View, known: &Known<'_>) -> Option<String> {
+    let Known { task, service, .. } = known;
+    let done = |task: &TaskRow| task.has_ended() || (task.node.is_none() && !task.is_wanted());
+    if !done(task) {
+        return Some("leaves the view and has not ended".into());
+    }
+    let in_slot = || view.tasks_in_slot(task.service, task.slot).map(|(_, row)| row);
+    let newest = in_slot().last()?;
+    if service.removed || newest.desired == TaskState::Remove {
+        return None;
+    }
+    let limit = defaults::task_history_limit(&view.cluster().spec).unwrap_or(usize::MAX);
+    let ended = in_slot().filter(|row| done(row)).count();
+    (ended <= limit).then(|| format!("leaves the view as one of {ended}; {limit} are kept"))
+}
