@@ -3,11 +3,12 @@
 //!
 //! What is readable is copied into a fresh store; the damaged one is set aside under another name,
 //! and nothing of it is lost by trying. Snapshots that lie behind the cut have no name in the fresh
-//! store; the next opening puts them aside too. A mark in the fresh store says that the next entry
-//! must begin a new incarnation, so that agents and followers know that history went back, and up to
-//! where the loss was accepted: the next opening lowers the head file to where the log ends now. A
-//! recovery that is interrupted at any step leaves a log that opens, or that can be recovered
-//! again.
+//! store; the next opening puts them aside too.
+//!
+//! A mark in the fresh store says that the next entry must begin a new incarnation, so that agents
+//! and followers know that history went back, and up to where the loss was accepted: the next
+//! opening lowers the head file to where the log ends now. A recovery that is interrupted at any
+//! step leaves a log that opens, or that can be recovered again.
 
 use super::opening::{begun, dir_of};
 use crate::{

@@ -387,7 +387,7 @@ fn a_drained_node_in_the_middle_does_not_take_a_second_slot_down() {
          > fitness: web.1#3 created, held 0 ms
          > placement: web.1#3 on n2 (1/1, of 1)
          > placement: web explained: of 2, ready 1
-         > placement: web.3#2 on n2 (1/2, of 1)
+         > placement: web.3#2 on n2 (2/2, of 1)
          web.3#1 shutdown
          > restart: web.3#2 wanted running, start
          web.3 running

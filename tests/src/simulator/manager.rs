@@ -5,14 +5,14 @@
 //! for the disk. The world decides when a sync ends, when a write fails, when the process dies and
 //! when another election is won.
 
-mod shared;
+mod driven;
 
 use super::{
     dice::Dice,
     disk::{Disk, records},
     world::{Clocks, LogTakes, happening::Occurrence, settings::Settings},
 };
-use shared::{SharedDrive, Waiter};
+use driven::{SharedDrive, Waiter};
 use skep_gateway::{
     admit::{MachineRequest, Request},
     clock::{Now, Uptime},
