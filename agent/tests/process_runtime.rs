@@ -4,7 +4,10 @@
 #![allow(clippy::unwrap_used, reason = "what goes wrong here shall stop it")]
 
 use futures::{StreamExt, future::BoxFuture};
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::{
+    fcntl::{FcntlArg, FdFlag, fcntl},
+    sys::resource::{Resource, getrlimit, setrlimit},
+};
 use skep_agent::runtime::{
     FoundState, LogItem, LogQuery, Runtime, RuntimeError, Workload,
     conformance::{Program, TestedRuntime},
@@ -190,6 +193,32 @@ async fn the_program_sees_its_folder_and_an_environment_of_its_own() {
         !lines.iter().any(|line| line.starts_with("CARGO")),
         "nothing of the agent's: {lines:?}"
     );
+}
+
+#[tokio::test]
+async fn neither_a_task_nor_its_shim_keeps_a_file_that_was_open_in_the_agent_by_accident() {
+    let node = ProcessNode::new();
+    let path = node.dir.path().join("lock");
+    let lock = fs::File::create(&path).unwrap();
+    // As a shell's `exec 9>lock` leaves it.
+    fcntl(&lock, FcntlArg::F_SETFD(FdFlag::empty())).unwrap();
+    let runtime = node.runtime();
+    let work = shell("exec sleep 1000");
+    let program = begin(&runtime, &work).await;
+    let shims = node.shims();
+    assert_eq!(shims.len(), 1, "{shims:?}");
+    for pid in [program, shims[0]] {
+        let files = fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
+        let open: Vec<PathBuf> =
+            files.filter_map(|file| fs::read_link(file.unwrap().path()).ok()).collect();
+        assert!(open.len() >= 3 && !open.contains(&path), "process {pid}: {open:?}");
+    }
+    let mut own = Vec::new();
+    for file in fs::read_dir(format!("/proc/{program}/fd")).unwrap() {
+        own.push(file.unwrap().file_name().into_string().unwrap());
+    }
+    own.sort();
+    assert_eq!(own, ["0", "1", "2"], "a program has its three standard files");
 }
 
 #[tokio::test]

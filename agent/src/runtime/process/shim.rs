@@ -15,6 +15,7 @@
 //!   stderr  read by the agent until the program runs: `started PID` or `failed WHY`, then nothing
 //! ```
 
+mod inherited;
 pub(crate) mod launch;
 mod orders;
 mod output;
@@ -42,23 +43,27 @@ use std::{
 const KILLED_GONE_LIMIT: Duration = Duration::from_secs(10);
 
 /// The shim's own program: `FOLDER`, or `launch FOLDER` for the second stage. Called before
-/// anything else in `main`, from a process that has one thread.
+/// anything else in `main`, from a process that has one thread: it closes every open file but the
+/// three standard ones.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    match inherited::close_all().and_then(|()| stage(args)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tell(&format!("failed {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn stage(args: impl IntoIterator<Item = OsString>) -> io::Result<()> {
     let mut args = args.into_iter();
-    let outcome = match (args.next(), args.next()) {
+    match (args.next(), args.next()) {
         (Some(word), Some(folder)) if word == "launch" => {
             launch::launch(&folder::Folder::new(PathBuf::from(folder)))
         }
         (Some(folder), None) => run(&folder::Folder::new(PathBuf::from(folder))),
         (Some(_) | None, _) => {
             Err(io::Error::other("the shim is started by the agent, not by hand"))
-        }
-    };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tell(&format!("failed {error}"));
-            ExitCode::FAILURE
         }
     }
 }
