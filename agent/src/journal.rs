@@ -12,6 +12,9 @@
 //! tells the rest again. So appending is not synced and its failure stops nothing; the journal is
 //! then behind, and is written anew when there is room. A thread of its own does all the writing,
 //! see [`writer`].
+//!
+//! A file that cannot be read at all is put aside under another name, and the agent begins without
+//! it, as after the loss of the folder: neither file holds anything that the cluster does not know.
 
 mod identity;
 mod writer;
@@ -40,6 +43,8 @@ const FRAME_BYTES_MAX: usize = 64 << 20;
 const FRAME_BYTES_SOFT: usize = 8 << 20;
 const MAGIC: &[u8] = b"skep agent tasks 1\n";
 const HEADER_BYTES: usize = 8;
+/// The journal's file in the agent's folder.
+const TASKS_FILE: &str = "tasks";
 
 /// Why the state folder cannot be used.
 #[derive(Debug, Error)]
@@ -52,20 +57,8 @@ pub enum JournalError {
         /// What it says.
         source: io::Error,
     },
-    /// Another format, or something else altogether.
-    #[error(
-        "{}: no task journal that this version can read; move it away, and the manager sends the tasks again",
-        path.display()
-    )]
-    Foreign {
-        /// The file.
-        path: PathBuf,
-    },
     /// The identity cannot be read.
-    #[error(
-        "{}: damaged ({message}); restore it, or remove the agent's state folder to join as a new node",
-        path.display()
-    )]
+    #[error("{}: damaged ({message})", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -103,9 +96,9 @@ pub(crate) struct Journal {
 
 impl Journal {
     /// Opens `tasks` in `folder`, made when absent, and reads what it holds; what follows a torn
-    /// frame is cut off.
+    /// frame is cut off. A file that is no task journal of this version is put aside.
     pub(crate) fn open(folder: &Path) -> Result<(Journal, Memory), JournalError> {
-        let path = folder.join("tasks");
+        let path = folder.join(TASKS_FILE);
         let io = |source| JournalError::Io { path: path.clone(), source };
         let mut options = OpenOptions::new();
         let mut file = options
@@ -123,7 +116,14 @@ impl Journal {
             file.rewind().and_then(|()| file.write_all(MAGIC)).map_err(io)?;
         }
         let Some(frames) = content.strip_prefix(MAGIC) else {
-            return Err(JournalError::Foreign { path });
+            let aside = put_aside(&path)?;
+            tracing::warn!(
+                "{} is no task journal that this version can read; it is kept as {}, and the \
+                 manager sends the tasks again",
+                path.display(),
+                aside.display()
+            );
+            return Journal::open(folder);
         };
         let (memory, whole) = read_frames(frames);
         let bytes = (MAGIC.len() + whole) as u64;
@@ -133,6 +133,12 @@ impl Journal {
             journal.write(JournalWrite::Whole(memory.notes()))?;
         }
         Ok((journal, memory))
+    }
+
+    /// Puts the file of this folder aside, if there is one: what it says is of no use any more.
+    pub(crate) fn put_aside(folder: &Path) -> Result<(), JournalError> {
+        let path = folder.join(TASKS_FILE);
+        if path.exists() { put_aside(&path).map(drop) } else { Ok(()) }
     }
 
     /// Whether the disk lacks something that was noted; the next write makes up for it.
@@ -189,6 +195,20 @@ fn replace(path: &Path, content: &[u8]) -> Result<File, JournalError> {
         File::open(folder).and_then(|folder| folder.sync_all()).map_err(io)?;
     }
     Ok(file)
+}
+
+/// Gives a file that cannot be used the first free name `NAME.damaged-N` beside it, where somebody
+/// can look at it. Returns the new path.
+fn put_aside(path: &Path) -> Result<PathBuf, JournalError> {
+    let io = |source| JournalError::Io { path: path.to_owned(), source };
+    let numbered = |number: u64| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!(".damaged-{number}"));
+        PathBuf::from(name)
+    };
+    let aside = (1..).map(numbered).find(|free| !free.exists()).unwrap_or_else(|| numbered(0));
+    fs::rename(path, &aside).map_err(io)?;
+    Ok(aside)
 }
 
 /// One frame, or several where they would be too long to be read again. A crash between two of them

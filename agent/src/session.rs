@@ -21,6 +21,7 @@ pub use status::AgentStatus;
 use crate::{
     core::{AgentHalt, AgentOutput, Core, link::NodeIdentity},
     journal::{IdentityFile, Journal, JournalError, JournalWriter, Stored},
+    runtime::process,
 };
 use clock::Clock;
 use nix::fcntl::{Flock, FlockArg};
@@ -59,7 +60,7 @@ pub enum AgentError {
     },
     /// Two agents on one state folder.
     #[error(
-        "agent state folder {} is in use by another process; stop it first, or choose another folder",
+        "agent state folder {} is in use by another process",
         path.display()
     )]
     Locked {
@@ -70,8 +71,11 @@ pub enum AgentError {
     #[error(transparent)]
     Journal(#[from] JournalError),
     /// The node was set up for another runtime.
-    #[error("this node was set up with the {first:?} runtime and never changes it; {now:?} was asked for; \
-             start it with --runtime {}, or with another state folder as a new node", word(*.first))]
+    #[error(
+        "this node was set up with the {} runtime and never changes it; the {} runtime was asked for",
+        runtime_name(*.first),
+        runtime_name(*.now)
+    )]
     OtherRuntime {
         /// At its first start.
         first: RuntimeKind,
@@ -86,8 +90,27 @@ pub enum AgentError {
     Halted(#[from] AgentHalt),
 }
 
+impl AgentError {
+    /// What to do about it, where there is a next step.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            AgentError::Locked { .. } => {
+                Some("stop that process first, or choose another folder with --state-dir".into())
+            }
+            AgentError::OtherRuntime { first, .. } => Some(format!(
+                "start it with --runtime {}, or with another --state-dir as a new node",
+                runtime_name(*first)
+            )),
+            AgentError::Folder { .. }
+            | AgentError::Journal(_)
+            | AgentError::Randomness(_)
+            | AgentError::Halted(_) => None,
+        }
+    }
+}
+
 /// The name of a runtime on the command line.
-fn word(kind: RuntimeKind) -> &'static str {
+fn runtime_name(kind: RuntimeKind) -> &'static str {
     match kind {
         RuntimeKind::Docker => "docker",
         RuntimeKind::Process => "process",
@@ -95,9 +118,16 @@ fn word(kind: RuntimeKind) -> &'static str {
     }
 }
 
-/// The runtime that a state folder was set up with; none before its first start.
+/// The runtime that a state folder was set up with; none before its first start. Where the identity
+/// is damaged, the folder that the process runtime alone makes tells.
 pub fn runtime_of(state_dir: &Path) -> Result<Option<RuntimeKind>, JournalError> {
-    Ok(IdentityFile::new(&folder_in(state_dir)).read()?.map(|stored| stored.runtime))
+    match IdentityFile::new(&folder_in(state_dir)).read() {
+        Err(JournalError::Damaged { .. }) => {
+            let is_process = state_dir.join(process::TASKS_FOLDER).is_dir();
+            Ok(is_process.then_some(RuntimeKind::Process))
+        }
+        other => Ok(other?.map(|stored| stored.runtime)),
+    }
 }
 
 /// Where the agent's own files are: apart from what a manager in the same process keeps.
@@ -122,7 +152,7 @@ impl NodeAgent {
         let lock = lock(&folder)?;
         let identity = IdentityFile::new(&folder);
         let now = config.runtime.kind();
-        let stored = match identity.read()? {
+        let stored = match identity.read_or_put_aside()? {
             Some(stored) if stored.runtime != now => {
                 return Err(AgentError::OtherRuntime { first: stored.runtime, now });
             }

@@ -13,6 +13,7 @@ use skep_agent::{
     journal::{IdentityFile, Stored},
     machine::Reserve,
     runtime::fake::FakeEngine,
+    session::runtime_of,
 };
 use skep_proto::{
     Id, Timestamp,
@@ -413,7 +414,32 @@ async fn one_state_folder_is_for_one_agent_and_one_runtime() {
     identity.write(&Stored { runtime: v1::RuntimeKind::Process, ..stored }).unwrap();
     let error =
         NodeAgent::open(config(folder.path(), &manager, &engine)).err().expect("another runtime");
-    assert!(error.to_string().contains("--runtime process"), "{error}");
+    assert_eq!(
+        error.to_string(),
+        "this node was set up with the process runtime and never changes it; the fake runtime was \
+         asked for"
+    );
+    assert_eq!(
+        error.hint().as_deref(),
+        Some("start it with --runtime process, or with another --state-dir as a new node")
+    );
+}
+
+#[tokio::test]
+async fn a_damaged_identity_stops_no_agent_and_its_runtime_is_still_known() {
+    let (folder, engine) = (tempfile::tempdir().unwrap(), FakeEngine::new(EPOCH));
+    let manager = ManagerStub::start(folder.path()).await;
+    drop(NodeAgent::open(config(folder.path(), &manager, &engine)).expect("the first start"));
+    let file = IdentityFile::new(&folder.path().join("agent"));
+    let first = file.read().unwrap().expect("written at the first start");
+    std::fs::write(folder.path().join("agent/identity"), "no identity").unwrap();
+    assert_eq!(runtime_of(folder.path()).unwrap(), None);
+    std::fs::create_dir(folder.path().join("tasks")).unwrap();
+    assert_eq!(runtime_of(folder.path()).unwrap(), Some(v1::RuntimeKind::Process));
+    drop(NodeAgent::open(config(folder.path(), &manager, &engine)).expect("it joins again"));
+    let second = file.read().unwrap().expect("written anew");
+    assert_ne!(second.secret, first.secret);
+    assert!(folder.path().join("agent/identity.damaged-1").exists());
 }
 
 /// A pipe in the place of a file, so full that whoever writes to it waits.

@@ -1,7 +1,7 @@
 //! The agent's part of a node: its runtime, fixed at the first start, and what it says of the
 //! machine.
 
-use super::{settings::NodeSettings, state::StateDir};
+use super::{advice::Advice, settings::NodeSettings, state::StateDir};
 use anyhow::{Context, Result};
 use skep_agent::{
     AgentConfig, ManagerEndpoint, NodeAgent, machine,
@@ -54,6 +54,9 @@ pub(super) fn agent(
         runtime,
         addr: String::new(),
         version: env!("CARGO_PKG_VERSION").into(),
-    })?;
-    Ok(agent)
+    });
+    agent.map_err(|error| match error.hint() {
+        Some(hint) => Advice::new(error.to_string(), hint).into(),
+        None => error.into(),
+    })
 }

@@ -1,7 +1,7 @@
 //! Who this node is: its id, its cluster, its own credential, and the runtime that was chosen at
 //! its first start.
 
-use super::{JournalError, replace};
+use super::{Journal, JournalError, put_aside, replace};
 use prost::Message;
 use skep_proto::{Id, v1::RuntimeKind};
 use std::{
@@ -50,6 +50,27 @@ impl IdentityFile {
         IdentityFile { path: folder.join("identity") }
     }
 
+    /// What it holds; none before the first start, and none where it is damaged. Then it is put
+    /// aside together with the tasks, which may be another node's, and the agent asks to be let in
+    /// as after the loss of its folder.
+    pub(crate) fn read_or_put_aside(&self) -> Result<Option<Stored>, JournalError> {
+        match self.read() {
+            Err(damaged @ JournalError::Damaged { .. }) => {
+                let aside = put_aside(&self.path)?;
+                if let Some(folder) = self.path.parent() {
+                    Journal::put_aside(folder)?;
+                }
+                tracing::warn!(
+                    "{damaged}; it is kept as {}, and the agent joins with a new secret: a \
+                     manager's own agent gets its node back, another one becomes a new node",
+                    aside.display()
+                );
+                Ok(None)
+            }
+            other => other,
+        }
+    }
+
     /// What it holds; none before the first start.
     pub fn read(&self) -> Result<Option<Stored>, JournalError> {
         let damaged = |message: &str| JournalError::Damaged {
@@ -61,8 +82,8 @@ impl IdentityFile {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(JournalError::Io { path: self.path.clone(), source }),
         };
-        let encoded =
-            Encoded::decode(content.as_slice()).map_err(|error| damaged(&error.to_string()))?;
+        let encoded = Encoded::decode(content.as_slice())
+            .map_err(|_| damaged("it is not in the form of such a file"))?;
         let bare = Encoded { crc: 0, ..encoded.clone() };
         if crc32c::crc32c(&bare.encode_to_vec()) != encoded.crc {
             return Err(damaged("its checksum differs"));

@@ -151,11 +151,32 @@ fn a_long_history_does_not_grow_the_file_without_end() {
 }
 
 #[test]
-fn a_file_of_somebody_else_is_left_alone() {
+fn a_file_that_is_no_journal_is_kept_aside_and_the_agent_begins_without_it() {
     let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("tasks"), "skep agent tasks 2\nand more").unwrap();
-    let error = NotedJournal::open(folder.path()).err().expect("another format");
-    assert!(matches!(error, JournalError::Foreign { .. }), "{error}");
+    for (number, content) in [(1, "skep agent tasks 2\nand more"), (2, "\0\0\0\0")] {
+        fs::write(folder.path().join("tasks"), content).unwrap();
+        let mut journal = NotedJournal::open(folder.path()).unwrap();
+        assert_eq!(*journal.memory(), Memory::default());
+        let aside = folder.path().join(format!("tasks.damaged-{number}"));
+        assert_eq!(fs::read_to_string(aside).unwrap(), content);
+        journal.append(batch(1)).unwrap();
+        drop(journal);
+        assert_eq!(NotedJournal::open(folder.path()).unwrap().memory().position, at(1));
+    }
+}
+
+#[test]
+fn a_damaged_identity_is_kept_aside_with_the_tasks_that_may_be_another_nodes() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    NotedJournal::open(folder.path()).unwrap().append(batch(1)).unwrap();
+    let file = IdentityFile::new(folder.path());
+    fs::write(path("identity"), "no identity").unwrap();
+    assert_eq!(file.read_or_put_aside().unwrap(), None);
+    assert_eq!(fs::read_to_string(path("identity.damaged-1")).unwrap(), "no identity");
+    assert!(path("tasks.damaged-1").exists() && !path("identity").exists());
+    assert_eq!(*NotedJournal::open(folder.path()).unwrap().memory(), Memory::default());
+    assert_eq!(file.read_or_put_aside().unwrap(), None, "as at a first start");
 }
 
 #[test]
@@ -214,5 +235,5 @@ fn the_identity_is_kept_for_its_owner_alone_and_damage_is_seen() {
     content[5] ^= 1;
     fs::write(&path, content).unwrap();
     let error = file.read().expect_err("one bit differs").to_string();
-    assert!(error.contains("identity: damaged"), "{error}");
+    assert!(error.ends_with("identity: damaged (its checksum differs)"), "{error}");
 }

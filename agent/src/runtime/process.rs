@@ -43,6 +43,9 @@ use std::{
     time::Duration,
 };
 
+/// The folder of all tasks in a node's state folder.
+pub(crate) const TASKS_FOLDER: &str = "tasks";
+
 /// A shim answers an order at once, and gives killed processes ten seconds to be gone; one that has
 /// not ended its task so long after the grace is stuck, and is killed with the task.
 const SHIM_ANSWER_LIMIT: Duration = Duration::from_secs(15);
@@ -66,7 +69,7 @@ pub struct ProcessRuntime {
 impl ProcessRuntime {
     /// Opens the runtime over an agent's state folder; tasks stand in `tasks` below it.
     pub fn open(state_dir: &Path, shim: ShimProgram) -> io::Result<ProcessRuntime> {
-        let tasks = std::path::absolute(state_dir)?.join("tasks");
+        let tasks = std::path::absolute(state_dir)?.join(TASKS_FOLDER);
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&tasks)?;
         Ok(ProcessRuntime {
             tasks,
