@@ -210,10 +210,11 @@ impl ManagerLink {
         let (node, cluster) = (self.identity.node_id, Id::from_bytes(&turned.cluster_id));
         let is_ours = self.is_open() || cluster == self.identity.cluster_id;
         let halt = match turned.code() {
-            TurnedCode::Retry
-            | TurnedCode::Superseded
-            | TurnedCode::Claimed
-            | TurnedCode::Stopping => {
+            TurnedCode::Claimed => {
+                self.hang_up(&claimed(node, &message), now);
+                return None;
+            }
+            TurnedCode::Retry | TurnedCode::Superseded | TurnedCode::Stopping => {
                 self.hang_up(&message, now);
                 return None;
             }
@@ -289,9 +290,40 @@ impl ManagerLink {
     }
 }
 
+/// What to do where another process is this node too: its folder `agent` is a copy.
+fn claimed(node: Id, message: &str) -> String {
+    format!(
+        "{message} (node {node}): the folder `agent` of one of the two was copied; stop that \
+         process, or start this one with another --state-dir to join as a new node"
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_copy_of_a_node_says_which_node_and_what_to_do() {
+        let identity = NodeIdentity { node_id: Id(7), ..NodeIdentity::default() };
+        let mut link = ManagerLink::new(identity, 7);
+        link.on_described(NodeDescription::default(), Timestamp(1));
+        link.poll();
+        link.on_connected(Position::default(), Vec::new(), Timestamp(2));
+        link.poll();
+        let message = "another agent process holds this node's session".to_owned();
+        let code = TurnedCode::Claimed.into();
+        assert_eq!(
+            link.on_turned(&Turned { code, message, ..Turned::default() }, Timestamp(3)),
+            None
+        );
+        let expected = format!(
+            "another agent process holds this node's session (node {}): the folder `agent` of one of \
+             the two was copied; stop that process, or start this one with another --state-dir to \
+             join as a new node",
+            Id(7)
+        );
+        assert_eq!(link.poll(), Some(LinkCall::HangUp { line: 1, message: expected }));
+    }
 
     #[test]
     fn only_the_newest_stream_counts_and_only_while_it_may_stand() {

@@ -6,7 +6,7 @@
 use super::{config::ManagerEndpoint, status};
 use crate::core::Input;
 use hyper_util::rt::TokioIo;
-use skep_proto::v1::{FromAgent, ToAgent, dispatcher_client::DispatcherClient};
+use skep_proto::v1::{FromAgent, ToAgent, dispatcher_client::DispatcherClient, to_agent};
 use std::{path::PathBuf, sync};
 use thiserror::Error;
 use tokio::{
@@ -29,7 +29,7 @@ const MESSAGE_BYTES_MAX: usize = 4 << 20;
 enum WireError {
     #[error("{}: {message}", target.display())]
     Connect { target: PathBuf, message: String },
-    #[error("{}", .0.message())]
+    #[error("{}", refusal(.0))]
     Refused(#[from] tonic::Status),
     #[error("the manager ended the stream")]
     Ended,
@@ -173,13 +173,16 @@ impl ManagerCall {
         let mut client =
             DispatcherClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
         let mut incoming = client.attach(ReceiverStream::new(messages)).await?.into_inner();
+        let mut is_turned = false;
         while let Some(message) = incoming.message().await? {
             let message: Box<ToAgent> = Box::new(message);
+            is_turned |= matches!(message.message, Some(to_agent::Message::Turned(_)));
             if self.inbox.send(Input::Received { line, message }).await.is_err() {
                 return Ok(());
             }
         }
-        Err(WireError::Ended)
+        // A manager that ends the session has said why.
+        if is_turned { Ok(()) } else { Err(WireError::Ended) }
     }
 }
 
@@ -202,6 +205,14 @@ async fn connect(target: &ManagerEndpoint) -> Result<Channel, WireError> {
     }
 }
 
+/// What the manager said, or what the kernel said about the connection that broke.
+fn refusal(status: &tonic::Status) -> String {
+    match std::error::Error::source(status) {
+        Some(cause) => format!("the connection to the manager broke: {}", root_of(cause)),
+        None => status.message().to_owned(),
+    }
+}
+
 /// The innermost reason: what the kernel said, without the layers around it.
 fn root_of(error: &dyn std::error::Error) -> String {
     let mut root = error;
@@ -209,4 +220,22 @@ fn root_of(error: &dyn std::error::Error) -> String {
         root = source;
     }
     root.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_broken_connection_is_told_by_what_the_kernel_said_and_a_refusal_by_its_own_message() {
+        let reset = std::io::Error::from_raw_os_error(nix::libc::ECONNRESET);
+        let mut broken = tonic::Status::unknown("transport error");
+        broken.set_source(sync::Arc::new(reset));
+        assert_eq!(
+            WireError::from(broken).to_string(),
+            "the connection to the manager broke: Connection reset by peer (os error 104)"
+        );
+        let refused = tonic::Status::unavailable("the manager is stopping");
+        assert_eq!(WireError::from(refused).to_string(), "the manager is stopping");
+    }
 }

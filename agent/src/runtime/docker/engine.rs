@@ -151,7 +151,7 @@ impl Engine {
             other => RuntimeError::Unreachable(format!(
                 "cannot reach the engine at {}: {}",
                 self.host,
-                chain(other)
+                root_of(other)
             )),
         }
     }
@@ -168,16 +168,29 @@ pub(super) async fn within<T>(call: impl Future<Output = Result<T, Error>>) -> R
     tokio::time::timeout(CALL_LIMIT, call).await.unwrap_or(Err(Error::RequestTimeoutError))
 }
 
-/// An error with what caused it: transport errors hide the reason there.
-fn chain(error: &Error) -> String {
-    let mut message = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        let more = cause.to_string();
-        if !message.contains(&more) {
-            message = format!("{message}: {more}");
-        }
-        source = cause.source();
+/// The innermost reason, which is what the kernel said: the layers above it say only which library
+/// heard it.
+fn root_of(error: &Error) -> String {
+    let mut root: &dyn std::error::Error = error;
+    while let Some(source) = root.source() {
+        root = source;
     }
-    message
+    root.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_engine_that_is_not_there_is_told_in_the_kernels_words_and_no_librarys() {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("engine.sock");
+        drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
+        let host = format!("unix://{}", socket.display());
+        let error = Engine::new(&host).client().await.expect_err("nobody listens");
+        let expected =
+            format!("cannot reach the engine at {host}: Connection refused (os error 111)");
+        assert_eq!(error, RuntimeError::Unreachable(expected));
+    }
 }
