@@ -4,10 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "what goes wrong here shall stop it")]
 
 use futures::{StreamExt, future::BoxFuture};
-use nix::{
-    fcntl::{FcntlArg, FdFlag, fcntl},
-    sys::resource::{Resource, getrlimit, setrlimit},
-};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use skep_agent::runtime::{
     FoundState, LogItem, LogQuery, Runtime, RuntimeError, Workload,
     conformance::{Program, TestedRuntime},
@@ -201,7 +198,8 @@ async fn neither_a_task_nor_its_shim_keeps_a_file_that_was_open_in_the_agent_by_
     let path = node.dir.path().join("lock");
     let lock = fs::File::create(&path).unwrap();
     // As a shell's `exec 9>lock` leaves it.
-    fcntl(&lock, FcntlArg::F_SETFD(FdFlag::empty())).unwrap();
+    let kept_at_exec = nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::empty());
+    nix::fcntl::fcntl(&lock, kept_at_exec).unwrap();
     let runtime = node.runtime();
     let work = shell("exec sleep 1000");
     let program = begin(&runtime, &work).await;

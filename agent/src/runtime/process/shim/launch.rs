@@ -6,8 +6,8 @@
 //! succeeds: silence means that the program runs.
 //!
 //! What a program inherits is settled here and nowhere else: nothing of the agent's own
-//! environment, limits of open files, OOM score or file mode mask reaches it by accident. Open files
-//! were closed before: see [`inherited`](super::inherited).
+//! environment, limits of open files, OOM score or file mode mask reaches it by accident. Its open
+//! files were closed before: see [`inherited`](super::inherited).
 
 use crate::runtime::process::{folder, notes, remains};
 use nix::{
