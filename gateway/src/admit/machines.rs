@@ -184,8 +184,9 @@ fn report(view: &View, node: Id, tasks: &[TaskObserved]) -> Result<Admitted, Ref
                 .push(format!("task {} is not node {node}'s to report: it was left out", task.id));
             continue;
         }
-        if says_something_new(task, seen) {
-            admitted.events.push((cause(task, seen), Kind::TaskObserved(within_bounds(seen))));
+        let seen = within_bounds(seen);
+        if says_something_new(task, &seen) {
+            admitted.events.push((cause(task, &seen), Kind::TaskObserved(seen)));
         }
     }
     admitted.events.extend(strays(view, node, tasks));
@@ -219,16 +220,18 @@ fn strays(view: &View, node: Id, tasks: &[TaskObserved]) -> Vec<(Revision, Kind)
     found
 }
 
-/// Reports only ever raise a state; one that repeats or goes back is no news, unless it has new
-/// text: why an agent tries something again.
+/// Reports only ever raise a state. At the same state another message or error is news, also an
+/// empty one, which takes the last one back. Texts are compared as they are kept, cut to their
+/// bound: otherwise a long one would be news for ever.
 fn says_something_new(task: &TaskRow, seen: &TaskObserved) -> bool {
     if task.has_ended() || seen.state() == TaskState::Remove {
         return false;
     }
     let (message, error) =
         task.detail.as_ref().map_or(("", ""), |d| (d.message.as_str(), d.error.as_str()));
-    let new_words = !seen.message.is_empty() && (seen.message != message || seen.error != error);
-    seen.state() > task.state || (seen.state() == task.state && new_words)
+    let is_other_text = (seen.message.as_str(), seen.error.as_str()) != (message, error);
+    seen.state() > task.state
+        || (seen.state() == task.state && task.state > TaskState::Assigned && is_other_text)
 }
 
 /// The cause of an observation: a start answers the record before it, a stop answers the desired

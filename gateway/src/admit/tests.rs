@@ -541,7 +541,7 @@ fn another_nodes_task_costs_its_item_alone() {
 }
 
 #[test]
-fn reports_only_ever_raise_a_state_or_bring_new_words() {
+fn reports_only_ever_raise_a_state_or_bring_another_text() {
     let world = World::of(
         "node n1 | service web replicas=2 | task web.1 on n1 running message=up | task web.2 on n1 failed exit=1",
     );
@@ -554,7 +554,7 @@ fn reports_only_ever_raise_a_state_or_bring_new_words() {
             .len()
     };
     assert_eq!(news(runs, TaskState::Running, "up"), 0);
-    assert_eq!(news(runs, TaskState::Running, ""), 0);
+    assert_eq!(news(runs, TaskState::Running, ""), 1, "an empty message takes the last one back");
     assert_eq!(news(runs, TaskState::Running, "busy"), 1);
     assert_eq!(news(runs, TaskState::Starting, "busy"), 0);
     assert_eq!(news(runs, TaskState::Complete, ""), 1);
@@ -605,6 +605,12 @@ fn long_words_of_an_agent_are_cut_between_characters() {
     assert_eq!(told("x".repeat(2_048)), "x".repeat(2_048));
     assert_eq!(told("x".repeat(2_049)), format!("{}…", "x".repeat(2_048)));
     assert_eq!(told(format!("x{}", "é".repeat(2_000))), format!("x{}…", "é".repeat(1_023)));
+    let known =
+        format!("node n1 | service web | task web.1 on n1 running message={}…", "x".repeat(2_048));
+    let world = World::of(&known);
+    let again = seen(world.task_id("web.1"), TaskState::Running, &"x".repeat(3_000));
+    let report = MachineRequest::Report { node: id("node", "n1"), tasks: vec![again] };
+    assert_eq!(machine(&world, report).expect("it is its own").events, [], "it is known already");
 }
 
 #[test]
