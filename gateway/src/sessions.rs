@@ -29,6 +29,11 @@ use skep_proto::{
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+/// How often silence is looked for in one heartbeat period.
+const LOOKS_PER_PERIOD: u64 = 2;
+/// A look that comes later than this part of a heartbeat period shows that the manager itself stood
+/// still, as a suspended process does.
+const LATENESS_PARTS_PER_PERIOD: u64 = 4;
 /// The message to an agent whose node was removed.
 const REMOVED: &str = "this node was removed from the cluster";
 /// The message to agents when the manager stops.
@@ -71,6 +76,8 @@ pub struct Sessions {
     conns: BTreeMap<Conn, Session>,
     by_node: BTreeMap<Id, Conn>,
     beats: BTreeSet<(Timestamp, Conn)>,
+    /// When this manager last heard or looked: it listens for as long as it does so in time.
+    listened_at: Timestamp,
     waiting: BTreeMap<u64, AskedFor>,
     next_token: u64,
     recent: Recent,
@@ -124,6 +131,7 @@ impl Sessions {
             conns: BTreeMap::new(),
             by_node: BTreeMap::new(),
             beats: BTreeSet::new(),
+            listened_at: Timestamp::NEVER,
             waiting: BTreeMap::new(),
             next_token: 1,
             recent: Recent::from(view.position()),
@@ -142,7 +150,24 @@ impl Sessions {
 
     /// When [`Sessions::handle_timeout`] wants to be called.
     pub fn poll_timeout(&self) -> Option<Timestamp> {
-        self.beats.first().map(|(at, _)| *at)
+        let look_at = self.listened_at + self.period_ns / LOOKS_PER_PERIOD;
+        self.beats.first().map(|(at, _)| (*at).min(look_at))
+    }
+
+    /// Time has come to `now`. Time in which this manager did not listen says nothing about agents:
+    /// if it comes much later than it asked for, their silence is shorter by as much. Each agent
+    /// has at least one more period, since its messages of that time may still be unread.
+    fn listen(&mut self, now: Timestamp) {
+        let missed_ns = self.poll_timeout().map_or(0, |due| now.since(due));
+        self.listened_at = now;
+        if missed_ns <= self.period_ns / LATENESS_PARTS_PER_PERIOD {
+            return;
+        }
+        for session in self.conns.values_mut() {
+            let silent_ns = now.since(session.heard_at).saturating_sub(missed_ns);
+            let silent_ns_max = session.period_ns * (defaults::HEARTBEAT_GRACE_PERIODS - 1);
+            session.heard_at = Timestamp(now.0.saturating_sub(silent_ns.min(silent_ns_max)));
+        }
     }
 
     /// The stream of a node's open session.
@@ -158,6 +183,7 @@ impl Sessions {
     /// A later message of a stream. Those that are not the sessions' business are left to the
     /// shell.
     pub fn handle_message(&mut self, conn: Conn, message: FromAgent, now: Timestamp) {
+        self.listen(now);
         let Some(session) = self.conns.get_mut(&conn) else { return };
         session.heard_at = now;
         match message.message {
@@ -214,6 +240,7 @@ impl Sessions {
 
     /// Asks the turn about sessions that have said nothing for too long, and ends their streams.
     pub fn handle_timeout(&mut self, now: Timestamp) {
+        self.listen(now);
         while let Some((at, conn)) = self.beats.first().copied().filter(|(at, _)| *at <= now) {
             self.beats.remove(&(at, conn));
             let Some(session) = self.conns.get_mut(&conn) else { continue };
@@ -309,6 +336,7 @@ impl Sessions {
     /// Something was committed: the agents that it concerns are sent the change. `delta` may span
     /// several commits.
     pub fn handle_committed(&mut self, view: &View, delta: &Delta, now: Timestamp) {
+        self.listen(now);
         self.recent.note(view, delta);
         for (node, changes) in assign::by_node(view, delta) {
             let Some(conn) = self.conn_of(node) else { continue };

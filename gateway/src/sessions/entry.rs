@@ -35,6 +35,7 @@ impl Sessions {
         view: &View,
         now: Timestamp,
     ) {
+        self.listen(now);
         if self.life == Life::Stopping {
             return self.turn_away(conn, turned(TurnedCode::Stopping, STOPPING));
         }

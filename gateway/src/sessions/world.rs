@@ -85,9 +85,17 @@ impl SessionsWorld {
             "unknown" => self.answer_all(&Answer::Unknown("the log failed".into())),
             "forget" => self.asks.clear(),
             "later" => {
-                self.now = self.now + rest.parse::<u64>().expect("milliseconds") * 1_000_000;
-                self.sessions.handle_timeout(self.now);
+                let end = self.now + ns(rest);
+                let due = |world: &Self| Some(world.sessions.poll_timeout()?.max(world.now));
+                while let Some(due) = due(self).filter(|due| *due < end) {
+                    self.now = due;
+                    self.sessions.handle_timeout(due);
+                }
+                self.now = end;
+                self.sessions.handle_timeout(end);
             }
+            // The manager's process is suspended: the clock goes on, and nothing is called.
+            "suspended" => self.now = self.now + ns(rest),
             "tell" => {
                 let delta = self.cluster.tell(rest);
                 self.committed(&delta);
@@ -294,6 +302,10 @@ fn asked(request: &Request) -> String {
         MachineRequest::Report { tasks, .. } => format!("ask report of {}", tasks.len()),
         MachineRequest::Fact(_) => panic!("agents know no facts of the manager"),
     }
+}
+
+fn ns(ms: &str) -> u64 {
+    ms.parse::<u64>().expect("milliseconds") * 1_000_000
 }
 
 fn node(name: &str) -> Id {
