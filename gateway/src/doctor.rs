@@ -14,10 +14,18 @@ use crate::{
     history::PastError,
 };
 use skep_log::{FREE_SHARE_MIN, Health};
-use skep_proto::v1::{Finding, Severity};
+use skep_proto::{
+    Revision,
+    time::SECOND_NS,
+    v1::{Finding, Severity},
+};
 
 /// Free disk below this share is worth a warning: at a lower one additions are refused.
 const FREE_SHARE_LOW: f64 = 0.10;
+
+/// An entry that waits so long for the log's confirmation is a problem: a sound disk takes
+/// milliseconds.
+const UNCONFIRMED_NS_MAX: u64 = 2 * SECOND_NS;
 
 /// Everything that was found, the worst first.
 pub fn examine(reads: &Reads) -> Result<Vec<Finding>, PastError> {
@@ -59,10 +67,9 @@ fn log(reads: &Reads) -> Vec<Finding> {
     let mut findings = Vec::new();
     let status = drive.log().status().borrow().clone();
     match status.health {
-        Health::Ok => findings.push(ok(
-            "log",
-            format!("takes entries; it stands at revision {}", status.applied.revision),
-        )),
+        Health::Ok => {
+            findings.push(confirmation(drive.unconfirmed_ns(), status.applied.revision));
+        }
         Health::Failed(message) => {
             findings.push(problem(
                 "log",
@@ -112,6 +119,19 @@ fn log(reads: &Reads) -> Vec<Finding> {
         findings.push(ok("disk", free));
     }
     findings
+}
+
+/// Whether the log confirms what it is given. A disk that hangs gives no error, only no answer.
+fn confirmation(unconfirmed_ns: u64, revision: Revision) -> Finding {
+    if unconfirmed_ns < UNCONFIRMED_NS_MAX {
+        return ok("log", format!("takes entries; it stands at revision {revision}"));
+    }
+    let seconds = unconfirmed_ns / SECOND_NS;
+    problem(
+        "log",
+        format!("has not confirmed an entry for {seconds} s; it stands at revision {revision}"),
+        "look whether the disk of the state folder hangs; the log then goes on by itself",
+    )
 }
 
 /// Connections that found no room.

@@ -162,6 +162,12 @@ impl Drive {
         self.state.step(|core, _| core.limit())
     }
 
+    /// How long the log has had an entry without confirming it, in nanoseconds; 0 when it has
+    /// confirmed all.
+    pub fn unconfirmed_ns(&self) -> u64 {
+        self.state.step(|core, now| core.unconfirmed_ns(now))
+    }
+
     /// "accepting", or why commands are refused.
     pub fn accepting(&self) -> String {
         self.limit().unwrap_or_else(|| "accepting".into())

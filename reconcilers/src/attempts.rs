@@ -71,7 +71,7 @@ pub(crate) fn ran_ns(task: &TaskRow) -> Option<u64> {
 }
 
 /// Whether the policy that a task ran under lets its slot have another one.
-pub(crate) fn may_restart(view: &View, task: &TaskRow) -> bool {
+pub fn may_restart(view: &View, task: &TaskRow) -> bool {
     let Some(spec) = view.spec_of(task).and_then(|spec| spec.task.as_ref()) else { return true };
     let policy = defaults::restart(spec);
     let wanted = match policy.condition {

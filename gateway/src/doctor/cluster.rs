@@ -83,7 +83,10 @@ pub(super) fn blocked(view: &View) -> Vec<Finding> {
                 let hint = format!("`skep why {}` tells what each filter refused", row.name());
                 warning(
                     row.name(),
-                    format!("{pending} tasks have no node: {}", blocked.message),
+                    match pending {
+                        1 => format!("1 task has no node: {}", blocked.message),
+                        n => format!("{n} tasks have no node: {}", blocked.message),
+                    },
                     &hint,
                 )
             })
@@ -126,11 +129,18 @@ pub(super) fn nodes(view: &View) -> Vec<Finding> {
         }),
         "nodes are not ready",
     );
-    if findings.is_empty() {
-        findings.push(match ready.len() {
-            0 => warning("nodes", "there are none", "start an agent: `skep daemon`"),
-            n => ok("nodes", format!("all {n} are ready")),
-        });
+    let sound = ready.iter().filter(|(_, row)| !row.is_impaired()).count();
+    match (ready.len(), sound) {
+        _ if !findings.is_empty() => {}
+        (0, _) => {
+            findings.push(warning("nodes", "there are none", "start an agent: `skep daemon`"));
+        }
+        // Their conditions are problems of their own.
+        (_, 0) => {}
+        (all, sound) if all == sound => {
+            findings.push(ok("nodes", format!("all {all} are ready")));
+        }
+        (all, sound) => findings.push(ok("nodes", format!("{sound} of {all} are ready for tasks"))),
     }
     findings
 }
@@ -210,14 +220,24 @@ pub(super) fn hampered(view: &View) -> Vec<Finding> {
     bounded(hampered, "tasks run with something wrong")
 }
 
-/// Services of which nothing runs, and where neither placement nor failures say why.
+/// Services of which nothing runs. Those that wait for a node have a finding already.
 pub(super) fn not_running(view: &View) -> Vec<Finding> {
-    let idle = view.services().iter().filter(|(_, row)| !row.removed).filter_map(|(_, row)| {
+    let idle = view.services().iter().filter(|(_, row)| !row.removed).filter_map(|(index, row)| {
         let wanted = row.replicas();
-        (wanted > 0 && row.running_tasks == 0).then(|| {
-            let hint = format!("`skep why {}` tells what its tasks wait for", row.name());
-            warning(row.name(), format!("0 of {wanted} tasks run"), &hint)
-        })
+        let is_blocked = row.blocked.is_some() && view.pending_of(index).count() > 0;
+        if wanted == 0 || row.running_tasks > 0 || is_blocked {
+            return None;
+        }
+        let (why, hint) = match verdict::finished(view, index) {
+            Some((why, _)) => (
+                format!(": {why}"),
+                format!("`skep service update --force {}` runs it again", row.name()),
+            ),
+            None => {
+                (String::new(), format!("`skep why {}` tells what its tasks wait for", row.name()))
+            }
+        };
+        Some(warning(row.name(), format!("0 of {wanted} tasks run{why}"), &hint))
     });
     bounded(idle, "services do not run at all")
 }

@@ -6,8 +6,8 @@ use skep_projections::fixture::World;
 use skep_proto::{
     Id,
     v1::{
-        ClockJumped, EngineDescription, NodeDescription, NodeJoined, RolloutPaused, RolloutStarted,
-        RuntimeKind, SessionOpened, event::Kind,
+        ClockJumped, EngineDescription, NodeDescription, NodeJoined, PlacementBlocked,
+        RolloutPaused, RolloutStarted, RuntimeKind, SessionOpened, event::Kind,
     },
 };
 
@@ -44,6 +44,54 @@ fn a_healthy_cluster_is_told_to_be_so() {
     assert!(
         cluster::crash_loops(&world.view).is_empty() && cluster::blocked(&world.view).is_empty()
     );
+}
+
+#[test]
+fn a_log_that_confirms_nothing_is_a_problem() {
+    let found =
+        [0, 1_999_999_999, 2_000_000_000, 7_500_000_000].map(|ns| confirmation(ns, Revision(7)));
+    assert_eq!(
+        told(&found),
+        [
+            "Ok log: takes entries; it stands at revision 7",
+            "Ok log: takes entries; it stands at revision 7",
+            "Problem log: has not confirmed an entry for 2 s; it stands at revision 7",
+            "Problem log: has not confirmed an entry for 7 s; it stands at revision 7",
+        ]
+    );
+}
+
+#[test]
+fn nodes_that_get_no_tasks_are_not_counted_as_ready() {
+    let mut world = World::of("node n1 | conditions n1 engine");
+    assert_eq!(told(&cluster::nodes(&world.view)), [""; 0], "its condition is the finding");
+    world.tell("node n2");
+    assert_eq!(told(&cluster::nodes(&world.view)), ["Ok nodes: 1 of 2 are ready for tasks"]);
+}
+
+#[test]
+fn a_service_that_waits_for_a_node_is_one_finding() {
+    let mut world = World::of("node n1 | service web | task web.1");
+    world.record(Kind::PlacementBlocked(PlacementBlocked {
+        service_id: skep_projections::fixture::id("service", "web").to_bytes(),
+        spec_version: world.view.services().get(world.service("web")).unwrap().spec_version.0,
+        nodes: 1,
+        message: "no suitable node".into(),
+        ..Default::default()
+    }));
+    let found = cluster::blocked(&world.view);
+    assert_eq!(told(&found), ["Warning web: 1 task has no node: no suitable node"]);
+    assert_eq!(told(&cluster::not_running(&world.view)), [""; 0]);
+}
+
+#[test]
+fn a_service_whose_tasks_ended_for_good_waits_for_nothing() {
+    let world = World::of("node n1 | service bye restart=NONE | task bye.1 on n1 failed exit=3");
+    let found = cluster::not_running(&world.view);
+    let why =
+        "bye.1 failed on n1: exit code 3; its restart condition is none, so nothing replaces it";
+    assert_eq!(told(&found), [format!("Warning bye: 0 of 1 tasks run: {why}")]);
+    assert_eq!(found[0].hint, "`skep service update --force bye` runs it again");
 }
 
 #[test]

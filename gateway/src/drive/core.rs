@@ -55,8 +55,7 @@ const STOP_NS_MAX: u64 = SECOND_NS;
 
 /// The committed state after one entry.
 ///
-/// A follower that was slow sees the newest and has skipped what lay between, so it compares rows
-/// and never relies on having seen every delta.
+/// A slow follower skips to the newest: it compares rows, and never relies on seeing every delta.
 #[derive(Clone)]
 pub struct Published {
     /// The cluster up to there.
@@ -88,8 +87,7 @@ pub struct DriveCore<C> {
     queue: RequestQueue<C>,
     flight: Flight<C>,
     tenure: Option<LeaderTenure>,
-    /// The term in which the log lets this manager lead, and the incarnation that a recovered log
-    /// must begin.
+    /// The term in which it may lead, and the incarnation that a recovered log must begin.
     leads: Option<(u64, Option<u64>)>,
     /// Why it does not lead.
     obstacle: String,
@@ -127,8 +125,7 @@ impl<C> DriveCore<C> {
         }
     }
 
-    /// The same with entries of at most so many records: the simulator cuts small turns as
-    /// production cuts large ones.
+    /// The same with smaller entries: the simulator cuts small turns as production cuts large ones.
     #[must_use]
     pub fn with_entry_records(mut self, records: usize) -> DriveCore<C> {
         self.entry_records = records;
@@ -158,10 +155,14 @@ impl<C> DriveCore<C> {
         may_turn.and_then(LeaderTenure::deadline)
     }
 
-    /// Whether one request waits, and nothing is in flight that it could wait for together with
-    /// others.
+    /// Whether one request waits, and nothing is in flight that it could wait for.
     pub fn is_lone_request(&self) -> bool {
         self.queue.len() == 1 && self.flight.is_empty()
+    }
+
+    /// How long the log has had an entry without confirming it, in nanoseconds.
+    pub fn unconfirmed_ns(&self, now: Now) -> u64 {
+        self.flight.unconfirmed_since().map_or(0, |since| now.uptime.since(since))
     }
 
     /// Somebody asks. `bytes` of the request are its encoded size.

@@ -4,10 +4,11 @@ use super::summary::{ended, to_the_second};
 use crate::show;
 use skep_projections::{NodeRow, ServiceIdx, ServiceRow, TaskRow, View};
 use skep_proto::{
-    author, condition,
+    author, condition, defaults,
     task_state::{EndKind, EndedBy},
-    v1::{DesireReason, NodeAvailability, NodeState, RolloutState, TaskState},
+    v1::{DesireReason, NodeAvailability, NodeState, RestartCondition, RolloutState, TaskState},
 };
+use skep_reconcilers::attempts::may_restart;
 
 /// A task in one line.
 pub fn task(view: &View, row: &TaskRow) -> String {
@@ -21,8 +22,14 @@ pub fn task(view: &View, row: &TaskRow) -> String {
     } else {
         living(view, row)
     };
-    let more =
-        if row.is_wanted() && !row.has_ended() { origin(view, row) } else { successor(view, row) };
+    let more = if row.is_wanted() && !row.has_ended() {
+        origin(view, row)
+    } else {
+        match ended_for_good(view, row) {
+            Some(why) => format!("; {why}"),
+            None => successor(view, row),
+        }
+    };
     format!("{name} {now}{more}")
 }
 
@@ -174,10 +181,52 @@ pub fn service(view: &View, index: ServiceIdx, row: &ServiceRow) -> String {
     if u64::from(running) >= wanted {
         return format!("{name} runs as wanted: {running} of {wanted}");
     }
-    match failing(view, index) {
-        Some(why) => format!("{name} runs {running} of {wanted}: {why}"),
-        None => format!("{name} runs {running} of {wanted}: the others are on their way"),
+    let why = [finished(view, index).map(|(why, _)| why), failing(view, index)];
+    let mut why: Vec<String> = why.into_iter().flatten().collect();
+    let ended = finished(view, index).map_or(0, |(_, tasks)| tasks);
+    if why.is_empty() || (why.len() == 1 && ended > 0 && u64::from(running) + ended < wanted) {
+        why.push("the others are on their way".into());
     }
+    format!("{name} runs {running} of {wanted}: {}", why.join("; "))
+}
+
+/// Why nothing replaces a task of the service's newest spec that has ended: its restart policy.
+fn ended_for_good(view: &View, row: &TaskRow) -> Option<String> {
+    let service = view.services().get(row.service)?;
+    let is_finished = row.has_ended()
+        && row.desired != TaskState::Remove
+        && row.spec_version == service.spec_version
+        && !service.removed
+        && !may_restart(view, row)
+        && view.tasks_in_slot(row.service, row.slot).all(|(_, other)| other.replaces != row.id);
+    let spec = view.spec_of(row).and_then(|spec| spec.task.as_ref()).filter(|_| is_finished)?;
+    let policy = defaults::restart(spec);
+    let none = |word: &str| format!("its restart condition is {word}, so nothing replaces it");
+    Some(match policy.condition {
+        RestartCondition::None => none("none"),
+        RestartCondition::OnFailure if row.state == TaskState::Complete => none("on-failure"),
+        RestartCondition::OnFailure | RestartCondition::Any => format!(
+            "its restart policy allows {} in a row, so nothing replaces it",
+            super::placement::count(
+                u32::try_from(policy.max_attempts).unwrap_or(u32::MAX),
+                "restart"
+            )
+        ),
+    })
+}
+
+/// The first slot whose task has ended for good, how and why, and how many slots there are like it.
+pub(crate) fn finished(view: &View, index: ServiceIdx) -> Option<(String, u64)> {
+    let ended =
+        || view.tasks_of(index).filter_map(|(_, row)| Some((row, ended_for_good(view, row)?)));
+    let (row, why) = ended().min_by_key(|(row, _)| row.slot)?;
+    let tasks = ended().count() as u64;
+    let more = match tasks - 1 {
+        0 => String::new(),
+        n => format!(" (and {n} more like it)"),
+    };
+    let text = format!("{} {}; {why}{more}", show::task_name(view, row), how_it_ended(view, row));
+    Some((text, tasks))
 }
 
 /// That its roll-out is paused, and why.
@@ -190,7 +239,9 @@ pub(crate) fn paused(row: &ServiceRow) -> Option<String> {
 
 /// The slot that fails most often, and how.
 fn failing(view: &View, index: ServiceIdx) -> Option<String> {
-    let wanted = view.tasks_of(index).filter(|(_, row)| row.is_wanted() && failures(row) > 0);
+    let wanted = view.tasks_of(index).filter(|(_, row)| {
+        row.is_wanted() && failures(row) > 0 && ended_for_good(view, row).is_none()
+    });
     let (_, worst) = wanted.max_by_key(|(_, row)| (failures(row), std::cmp::Reverse(row.slot)))?;
     let how = failed_last(view, worst)
         .map_or_else(String::new, |row| format!("; it {}", how_it_ended(view, row)));
@@ -275,6 +326,35 @@ mod tests {
             "node n1 | service web replicas=2 | task web.1 on n1 running | task web.2 on n1",
         );
         assert_eq!(of_service(&world, "web"), "web runs 1 of 2: the others are on their way");
+    }
+
+    #[test]
+    fn tasks_that_have_ended_for_good_name_the_policy_that_replaces_nothing() {
+        let world =
+            World::of("node n1 | service bye restart=NONE | task bye.1 on n1 failed exit=3");
+        let why = "bye.1 failed on n1: exit code 3; its restart condition is none, \
+                   so nothing replaces it";
+        assert_eq!(of_task(&world, "bye.1"), why);
+        assert_eq!(of_service(&world, "bye"), format!("bye runs 0 of 1: {why}"));
+
+        let world = World::of(
+            "node n1 | service job replicas=3 restart=ON_FAILURE | task job.1 on n1 complete exit=0 \
+             | task job.2 on n1 complete exit=0 | task job.3 on n1",
+        );
+        assert_eq!(
+            of_service(&world, "job"),
+            "job runs 0 of 3: job.1 ended by itself on n1 with exit code 0; its restart condition \
+             is on-failure, so nothing replaces it (and 1 more like it); the others are on their way"
+        );
+
+        let world = World::of(
+            "node n1 | service bad max-attempts=2 | task bad.1 on n1 failed exit=1 attempt=2",
+        );
+        assert_eq!(
+            of_service(&world, "bad"),
+            "bad runs 0 of 1: bad.1 failed on n1: exit code 1; its restart policy allows 2 restarts \
+             in a row, so nothing replaces it"
+        );
     }
 
     #[test]

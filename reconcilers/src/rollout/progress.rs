@@ -5,7 +5,7 @@ use crate::{
     slots::Slot,
 };
 use skep_projections::{ServiceIdx, ServiceRow, TaskRow, View};
-use skep_proto::{Id, Revision, Timestamp, defaults, v1::TaskState};
+use skep_proto::{Id, Revision, Timestamp, defaults, time::SECOND_NS, v1::TaskState};
 
 /// A new task whose end stops the roll-out.
 #[derive(Clone, PartialEq, Debug)]
@@ -101,16 +101,25 @@ fn failure(view: &View, service: &ServiceRow, task: &TaskRow) -> Failure {
         (_, None) => verb.to_owned(),
     };
     let when = match ran_ns(task) {
-        None => "before it ran".to_owned(),
-        Some(ns) => format!("{} ms after it began to run", ns / 1_000_000),
+        None => " before it ran".to_owned(),
+        Some(ns) => format!(", {} after it began to run", duration(ns)),
     };
     let node = task
         .node
         .and_then(|node| view.nodes().get(node))
         .map_or(String::new(), |node| format!(" on {}", node.hostname()));
-    let error = detail.map(|d| d.error.as_str()).filter(|error| !error.is_empty());
+    let known = exit.map(|code| format!("exit code {code}")).unwrap_or_default();
+    let error = detail.map(|d| d.error.as_str()).filter(|e| !e.is_empty() && *e != known);
     let error = error.map_or(String::new(), |error| format!(": {error}"));
     let message =
-        format!("task {}.{} ({}){node} {how} {when}{error}", service.name(), task.slot, task.id);
+        format!("task {}.{} ({}){node} {how}{when}{error}", service.name(), task.slot, task.id);
     Failure { task: task.id, cause: task.state_since.0, message }
+}
+
+/// `20 ms`, `2.1 s`.
+fn duration(ns: u64) -> String {
+    match ns {
+        0..SECOND_NS => format!("{} ms", ns / 1_000_000),
+        _ => format!("{}.{} s", ns / SECOND_NS, ns % SECOND_NS / (SECOND_NS / 10)),
+    }
 }

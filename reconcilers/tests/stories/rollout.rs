@@ -57,7 +57,7 @@ fn a_failure_soon_after_pauses_and_names_the_exit_code() {
          web.1 failed exit=3
          > restart: web.1#2 wanted shutdown, ended
          > restart: web.1#3 created, held 5000 ms, attempt 1
-         > rollout: web paused by web.1#2: task web.1 (ID) on n1 failed with exit code 3 3000 ms after it began to run
+         > rollout: web paused by web.1#2: task web.1 (ID) on n1 failed with exit code 3, 3.0 s after it began to run
          > placement: web.1#3 on n1 (0/0, failed 1 times, of 1)",
     );
 }
@@ -279,7 +279,7 @@ fn a_program_that_fails_after_a_moment_takes_one_slot_down() {
          web.1 failed exit=1
          > restart: web.1#2 wanted shutdown, ended
          > restart: web.1#3 created, held 5000 ms, attempt 1
-         > rollout: web paused by web.1#2: task web.1 (ID) on n1 failed with exit code 1 3000 ms after it began to run
+         > rollout: web paused by web.1#2: task web.1 (ID) on n1 failed with exit code 1, 3.0 s after it began to run
          > placement: web.1#3 on n1 (2/2, failed 1 times, of 1)
          wait 5s
          > restart: web.1#3 wanted running, start
@@ -299,7 +299,7 @@ fn a_program_that_ends_well_at_once_fails_the_roll_out() {
          web.1 complete exit=0
          > restart: web.1#2 wanted shutdown, ended
          > restart: web.1#3 created, held 5000 ms, attempt 1
-         > rollout: web paused by web.1#2: task web.1 (ID) on n1 ended with exit code 0 20 ms after it began to run
+         > rollout: web paused by web.1#2: task web.1 (ID) on n1 ended with exit code 0, 20 ms after it began to run
          > placement: web.1#3 on n1 (1/1, of 1)",
     );
 }
@@ -313,7 +313,7 @@ fn work_that_ends_at_once_and_is_not_restarted_fails_it_too() {
          run
          web.1 complete exit=0
          > restart: web.1#2 wanted shutdown, ended
-         > rollout: web paused by web.1#2: task web.1 (ID) on n1 ended with exit code 0 0 ms after it began to run",
+         > rollout: web paused by web.1#2: task web.1 (ID) on n1 ended with exit code 0, 0 ms after it began to run",
     );
 }
 
@@ -350,7 +350,7 @@ fn the_spec_says_how_long_a_new_task_is_watched() {
          web.2 failed exit=9
          > restart: web.2#2 wanted shutdown, ended
          > restart: web.2#3 created, held 5000 ms, attempt 1
-         > rollout: web paused by web.2#2: task web.2 (ID) on n1 failed with exit code 9 29000 ms after it began to run
+         > rollout: web paused by web.2#2: task web.2 (ID) on n1 failed with exit code 9, 29.0 s after it began to run
          > placement: web.2#3 on n1 (1/1, failed 1 times, of 1)",
     );
 }

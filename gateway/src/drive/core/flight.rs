@@ -138,6 +138,11 @@ impl<C> Flight<C> {
         self.entries.iter().find(waits).map(|entry| entry.since + CONFIRM_NS_MAX)
     }
 
+    /// When the oldest entry was proposed that the log has not confirmed.
+    pub(super) fn unconfirmed_since(&self) -> Option<Uptime> {
+        self.entries.iter().find(|entry| entry.fate != Fate::Committed).map(|entry| entry.since)
+    }
+
     /// Takes out who waits too long, and leaves the entries.
     pub(super) fn expired(&mut self, now: Uptime) -> Vec<WaitingCaller<C>> {
         let mut expired = Vec::new();

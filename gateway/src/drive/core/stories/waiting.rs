@@ -39,6 +39,21 @@ fn a_command_that_took_effect_when_it_was_sent_before_is_not_refused_when_it_wai
 }
 
 #[test]
+fn it_is_known_how_long_the_log_has_confirmed_nothing() {
+    let mut world = DriveWorld::new();
+    world.play(LEADING);
+    assert_eq!(world.core.unconfirmed_ns(world.now()), 0);
+    world.play(
+        "a: create web
+         turn -> p2 service_created task_created placement_blocked
+         later 3000",
+    );
+    assert_eq!(world.core.unconfirmed_ns(world.now()), 3_000_000_000);
+    world.play("commit -> show 5, a=done 3");
+    assert_eq!(world.core.unconfirmed_ns(world.now()), 0);
+}
+
+#[test]
 fn one_request_alone_may_be_decided_by_who_brings_it() {
     let mut world = DriveWorld::new();
     world.play(LEADING);
