@@ -8,11 +8,11 @@ use super::{
     judgement::{Facts, judge},
     marks::StopMark,
     remarks::About,
-    vigil::{Around, Looked, Reach, Remover, Vigil, WatchStep},
+    vigil::{Around, Looked, RESTART_NS, Reach, Remover, Vigil, WatchStep},
 };
 use crate::{runtime, wall::now_ns};
 use bollard::query_parameters::StopContainerOptions;
-use skep_proto::{Id, Timestamp, v1::EndCause};
+use skep_proto::{Id, Timestamp, time::SECOND_NS, v1::EndCause};
 use std::{os::unix::fs::MetadataExt, time::Duration};
 use tokio::sync::watch;
 
@@ -75,12 +75,17 @@ impl DockerRuntime {
                     };
                     if !matches!(looked, Looked::Failed(_)) {
                         self.seen.say(task, About::Trouble, "");
+                        self.seen.say(task, About::Stop, "");
                     }
                     self.with_around(task, &id, |around| vigil.on_look(looked, around))
                 }
                 WatchStep::Wait(until) => {
                     self.sleep(&mut news, until).await;
                     self.with_around(task, &id, |around| vigil.on_wake(around))
+                }
+                WatchStep::AwaitRestart(until) => {
+                    self.seen.say(task, About::Stop, &stopped_outside());
+                    WatchStep::Wait(Some(until))
                 }
                 WatchStep::Trouble(reason, until) => {
                     let text = format!("its container cannot be looked at: {reason}");
@@ -111,7 +116,7 @@ impl DockerRuntime {
         let mut vigil = Vigil::default();
         let looked = Looked::Here(Box::new(found.clone()));
         let mut next = self.with_around(task, &found.id, |around| vigil.on_look(looked, around));
-        while let WatchStep::Wait(Some(until)) = next {
+        while let WatchStep::Wait(Some(until)) | WatchStep::AwaitRestart(until) = next {
             self.sleep(&mut news, Some(until)).await;
             next = self.with_around(task, &found.id, |around| vigil.on_wake(around));
         }
@@ -196,6 +201,15 @@ impl DockerRuntime {
     }
 }
 
+/// What is said of a task while a start may still follow on somebody's stop of its container.
+fn stopped_outside() -> String {
+    format!(
+        "somebody stopped its container through the engine; unless it is started again within {} s, \
+         the task has ended",
+        RESTART_NS / SECOND_NS
+    )
+}
+
 /// Takes back what was said about a container's watch when the watch ends.
 struct Quiet<'a> {
     runtime: &'a DockerRuntime,
@@ -205,6 +219,7 @@ struct Quiet<'a> {
 impl Drop for Quiet<'_> {
     fn drop(&mut self) {
         self.runtime.seen.say(self.task, About::Trouble, "");
+        self.runtime.seen.say(self.task, About::Stop, "");
     }
 }
 

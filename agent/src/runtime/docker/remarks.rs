@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 pub(super) enum About {
     /// Its container is paused.
     Pause,
+    /// Somebody else stopped its container.
+    Stop,
     /// Its container cannot be looked at.
     Trouble,
     /// Another container carries its labels.

@@ -16,7 +16,7 @@ use skep_proto::time::SECOND_NS;
 const NEWS_NS: u64 = SECOND_NS / 2;
 /// How long after somebody else's stop a start may follow, as with `docker restart`: then nothing
 /// has ended. A busy machine takes seconds for it.
-const RESTART_NS: u64 = 10 * SECOND_NS;
+pub(super) const RESTART_NS: u64 = 10 * SECOND_NS;
 /// A container that could not be looked at is looked at again after this.
 const LOOK_AGAIN_NS: u64 = 5 * SECOND_NS;
 
@@ -66,6 +66,8 @@ pub(super) enum WatchStep {
     Look,
     /// Wait until something is said about it, or until this time.
     Wait(Option<u64>),
+    /// Wait likewise, and say that somebody stopped it and may be starting it again.
+    AwaitRestart(u64),
     /// Wait likewise, and say that it cannot be looked at.
     Trouble(String, u64),
     /// Stop it: its health check gave up. Then wait as before.
@@ -145,13 +147,13 @@ impl Vigil {
         if around.trace.destroyed || around.trace.started_at > found.started_at {
             return WatchStep::Look;
         }
-        let limit = if around.trace.stopped_at.is_some() { RESTART_NS } else { NEWS_NS };
-        let until = found.at + limit;
+        let is_stopped = around.trace.stopped_at.is_some();
+        let until = found.at + if is_stopped { RESTART_NS } else { NEWS_NS };
         if !around.trace.is_unsettled(found.container.exit_code) || around.now >= until {
             return WatchStep::Over(found.container);
         }
         self.ended = Some(found);
-        WatchStep::Wait(Some(until))
+        if is_stopped { WatchStep::AwaitRestart(until) } else { WatchStep::Wait(Some(until)) }
     }
 }
 
@@ -231,7 +233,7 @@ mod tests {
         let looked = Looked::Here(Box::new(ended(0)));
         assert_eq!(vigil.on_look(looked, &around(&seen, 0)), WatchStep::Wait(Some(NEWS_NS)));
         seen.note(100 * S + 1, Happening::Stopped);
-        assert_eq!(vigil.on_wake(&around(&seen, 1)), WatchStep::Wait(Some(RESTART_NS)));
+        assert_eq!(vigil.on_wake(&around(&seen, 1)), WatchStep::AwaitRestart(RESTART_NS));
         seen.note(101 * S, Happening::Started);
         assert_eq!(vigil.on_wake(&around(&seen, 2)), WatchStep::Look, "it runs again");
     }
