@@ -184,6 +184,29 @@ async fn a_container_that_is_still_being_created_is_removed_when_that_is_over() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_container_that_somebody_starts_after_its_tasks_end_is_stopped_and_no_other_is() {
+    let (dir, stub) = (tempfile::tempdir().unwrap(), Stub::start());
+    let tasks = [(Id(1), "c1"), (Id(2), "c2")];
+    tasks.iter().for_each(|(task, container)| record(dir.path(), *task, container));
+    let ended = format!("name web.1.{}\ncontainer c2\nover\n", Id(2));
+    std::fs::write(dir.path().join("docker-containers").join(Id(2).to_string()), ended).unwrap();
+    let rows = tasks.map(|(task, container)| row(task, container, "running"));
+    stub.answer("/containers/json", StubAnswer::json(&rows));
+    for container in ["c1", "c2"] {
+        stub.answer(&format!("/containers/{container}/stop"), StubAnswer::Body(String::new()));
+    }
+    let runtime = DockerRuntime::open(dir.path(), &stub.host()).unwrap();
+    soon(runtime.describe()).await.unwrap();
+    let stopped = async {
+        while stub.times_asked("/containers/c2/stop") == 0 {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    soon(stopped).await;
+    assert_eq!(stub.times_asked("/containers/c1/stop"), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_container_costs_the_engine_one_look() {
     let (dir, stub) = (tempfile::tempdir().unwrap(), Stub::start());
     let task = Id(1);

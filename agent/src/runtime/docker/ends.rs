@@ -96,7 +96,11 @@ impl DockerRuntime {
                     self.end_unhealthy(task, &id).await?;
                     WatchStep::Look
                 }
-                WatchStep::Over(found) => return Ok(judge(&self.facts(task, &found))),
+                WatchStep::Over(found) => {
+                    let ended = judge(&self.facts(task, &found));
+                    self.note_over(task).await;
+                    return Ok(ended);
+                }
                 WatchStep::Removed => {
                     let ended = self.removed(&id);
                     self.forget(task);
@@ -121,6 +125,14 @@ impl DockerRuntime {
             next = self.with_around(task, &found.id, |around| vigil.on_wake(around));
         }
         judge(&self.facts(task, found))
+    }
+
+    /// Writes down that the task has ended, so that its container does not run again. A disk that
+    /// refuses it costs only that: it still holds for this agent.
+    pub(super) async fn note_over(&self, task: Id) {
+        if let Err(error) = self.records.change(task, |ledger, _| ledger.over(task)).await {
+            tracing::debug!(%task, %error, "the end of a task cannot be written down");
+        }
     }
 
     async fn sleep(&self, news: &mut watch::Receiver<u64>, until: Option<u64>) {

@@ -11,7 +11,7 @@
 //! while, and whatever appears under its name in that time is removed.
 
 use skep_proto::{Id, time::SECOND_NS};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A condemned task whose container has not appeared so long after the engine first answered a
 /// listing is forgotten: the creation was not carried out.
@@ -38,6 +38,8 @@ pub(super) struct RecordedContainer {
 pub(super) enum ContainerFate {
     /// It belongs to a task.
     Kept,
+    /// Its task has ended. It is kept for its output, and must not run again.
+    Over,
     /// Its task was removed: it is removed as soon as it is seen.
     Condemned,
 }
@@ -113,7 +115,9 @@ impl ContainerLedger {
         match self.entries.get(&task) {
             Some(RecordedContainer { fate: ContainerFate::Condemned, .. }) => Err(BeingRemoved),
             None if self.removed.contains_key(&task) => Err(BeingRemoved),
-            Some(RecordedContainer { fate: ContainerFate::Kept, .. }) => Ok(()),
+            Some(RecordedContainer { fate: ContainerFate::Kept | ContainerFate::Over, .. }) => {
+                Ok(())
+            }
             None => {
                 let entry = RecordedContainer {
                     name: name.to_owned(),
@@ -138,6 +142,39 @@ impl ContainerLedger {
         let entry = self.entries.entry(task).or_insert_with(fresh);
         entry.container = Some(container.to_owned());
         entry.fate
+    }
+
+    /// The task has ended: from here on its container must not run.
+    pub(super) fn over(&mut self, task: Id) {
+        if let Some(entry) = self.entries.get_mut(&task)
+            && entry.fate == ContainerFate::Kept
+        {
+            entry.fate = ContainerFate::Over;
+        }
+    }
+
+    /// Tasks that have ended, and whose containers are kept.
+    pub(super) fn ended(&self) -> BTreeSet<Id> {
+        let over = self.entries.iter().filter(|(_, entry)| entry.fate == ContainerFate::Over);
+        over.map(|(task, _)| *task).collect()
+    }
+
+    /// Containers that run although their tasks had ended when the listing began: somebody else
+    /// started them. They are to be stopped.
+    pub(super) fn revived(
+        &self,
+        rows: &[ListedContainer],
+        ended: &BTreeSet<Id>,
+    ) -> Vec<(Id, String)> {
+        let runs = |row: &&ListedContainer| match row.phase {
+            ListedPhase::Running | ListedPhase::Paused | ListedPhase::Unhealthy => {
+                ended.contains(&row.task)
+                    && self.claim(row) == Claim::Own
+                    && self.entry(row.task).is_some_and(|e| e.fate == ContainerFate::Over)
+            }
+            ListedPhase::NotRunning => false,
+        };
+        rows.iter().filter(runs).map(|row| (row.task, row.id.clone())).collect()
     }
 
     /// The task is removed: from here on nothing is created for it, and what appears of it is
@@ -321,6 +358,27 @@ mod tests {
         assert_eq!(ledger.sweep(&rows, 4).remove.len(), 1, "a listing may leave something out");
         assert_eq!(ledger.sweep(&[], 5), Sweep::default());
         assert_eq!(ledger.sweep(&[], 5 + ABSENT_NS).forget, [TASK]);
+    }
+
+    #[test]
+    fn a_container_that_runs_after_its_tasks_end_is_stopped_and_nothing_else_is() {
+        let mut ledger = ContainerLedger::default();
+        ledger.begin(TASK, &name(), 0).unwrap();
+        ledger.made(TASK, &name(), "c1");
+        let rows = [row("c1", &name()), row("c2", "mycopy")];
+        assert_eq!(ledger.revived(&rows, &ledger.ended()), [], "its task goes on");
+        let before = ledger.ended();
+        ledger.over(TASK);
+        assert_eq!(ledger.revived(&rows, &before), [], "the listing may be older than the end");
+        let ended = ledger.ended();
+        assert_eq!(ledger.revived(&rows, &ended), [(TASK, "c1".to_owned())]);
+        let rests = ListedContainer { phase: ListedPhase::NotRunning, ..row("c1", &name()) };
+        assert_eq!(ledger.revived(&[rests], &ended), []);
+        assert_eq!(ledger.sweep(&rows, 5), Sweep::default(), "it is kept");
+        ledger.condemn(TASK, 6);
+        assert_eq!(ledger.revived(&rows, &ended), [], "it is removed");
+        ledger.over(TASK);
+        assert_eq!(ledger.sweep(&rows, 7).remove.len(), 1, "an end takes no removal back");
     }
 
     #[test]

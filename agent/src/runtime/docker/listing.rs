@@ -6,7 +6,9 @@ use super::{
     container::{self, Container, Phase},
     creation::{CreationState, Creations},
     engine::{Engine, within},
-    ledger::{Claim, ContainerFate, ListedContainer, ListedPhase, RecordedContainer},
+    ledger::{
+        Claim, ContainerFate, ContainerLedger, ListedContainer, ListedPhase, RecordedContainer,
+    },
     mapping,
     records::ContainerRecords,
     removal,
@@ -24,6 +26,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
+use tokio::task::JoinHandle;
 
 /// Containers looked at side by side when a node's are listed.
 const LOOKS_AT_ONCE: usize = 8;
@@ -31,24 +34,31 @@ const LOOKS_AT_ONCE: usize = 8;
 /// as unreadable, and the others go on.
 const LOOK_LIMIT: Duration = Duration::from_secs(5);
 
-/// Lists the containers whenever a listing is due, wakes who watches what has ended, and removes
-/// what is left of removed tasks. Never ends.
+/// Lists the containers whenever a listing is due, wakes who watches what has ended, removes what
+/// is left of removed tasks, and stops what runs after its task's end. Never ends.
 pub(super) async fn keep_listing(
     engine: &Arc<Engine>,
     seen: &Arc<Sightings>,
     records: &Arc<ContainerRecords>,
     creations: &Creations,
 ) {
+    let mut stops: BTreeMap<Id, JoinHandle<()>> = BTreeMap::new();
     loop {
         tokio::select! {
             () = tokio::time::sleep_until(seen.instant(seen.list_at())) => {}
             () = seen.hinted() => continue,
         }
         let began = seen.now();
+        let ended = records.read(ContainerLedger::ended);
         match rows(engine, mapping::LABEL_TASK_ID.to_owned()).await {
             Ok(rows) => {
                 compare(seen, records, &rows);
                 seen.on_listed(&rows, began);
+                stops.retain(|_, stop| !stop.is_finished());
+                for (task, container) in records.read(|ledger| ledger.revived(&rows, &ended)) {
+                    let stop = || tokio::spawn(removal::stop(Arc::clone(engine), task, container));
+                    stops.entry(task).or_insert_with(stop);
+                }
                 for (task, container) in records.sweep(&rows) {
                     // One that is being created is removed when that is over.
                     if creations.state(task) == CreationState::Settled {
@@ -186,7 +196,7 @@ impl DockerRuntime {
 
     fn recorded(&self) -> Vec<(Id, String, Proof)> {
         let kept = |(task, entry): (&Id, &RecordedContainer)| match entry.fate {
-            ContainerFate::Kept => {
+            ContainerFate::Kept | ContainerFate::Over => {
                 let id = entry.container.clone().unwrap_or_else(|| entry.name.clone());
                 (!id.is_empty()).then_some((*task, id, Proof::Recorded))
             }
@@ -209,6 +219,7 @@ impl DockerRuntime {
             Phase::Running => FoundState::Running(self.note_started(task_id, found)),
             Phase::Ended => {
                 let ended = self.settled(task_id, &found).await;
+                self.note_over(task_id).await;
                 FoundState::Ended(found.started, ended)
             }
         };

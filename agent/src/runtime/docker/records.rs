@@ -137,6 +137,7 @@ fn text(entry: &RecordedContainer) -> String {
         entry.container.as_ref().map(|id| format!("container {id}\n")).unwrap_or_default();
     let fate = match entry.fate {
         ContainerFate::Kept => "",
+        ContainerFate::Over => "over\n",
         ContainerFate::Condemned => "condemned\n",
     };
     format!("name {}\n{container}{fate}", entry.name)
@@ -150,6 +151,7 @@ fn parse(text: &str) -> RecordedContainer {
             Some(("name", name)) => name.clone_into(&mut entry.name),
             Some(("container", id)) => entry.container = Some(id.to_owned()),
             None if line == "condemned" => entry.fate = ContainerFate::Condemned,
+            None if line == "over" => entry.fate = ContainerFate::Over,
             Some(_) | None => {}
         }
     }

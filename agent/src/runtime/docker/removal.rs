@@ -1,8 +1,9 @@
-//! Removal of containers that are proven to be this runtime's own.
+//! Removal of containers that are proven to be this runtime's own, and the stop of those that
+//! somebody else started after their tasks' end.
 
 use super::engine::{Engine, is_status, within};
 use crate::runtime::RuntimeError;
-use bollard::query_parameters::RemoveContainerOptions;
+use bollard::query_parameters::{RemoveContainerOptions, StopContainerOptions};
 use skep_proto::Id;
 use std::sync::Arc;
 
@@ -17,6 +18,24 @@ pub(super) async fn clear(engine: Arc<Engine>, task: Id, container: String) {
         Err(error) => {
             tracing::debug!(%task, container, %error, "a removed task's container is still there")
         }
+    }
+}
+
+/// Stops a container whose task has ended, with the grace of its spec. One that goes on is found by
+/// the next listing.
+pub(super) async fn stop(engine: Arc<Engine>, task: Id, container: String) {
+    tracing::warn!(%task, container, "somebody started the container of a task that has ended: it is stopped");
+    let client = match engine.patient_client().await {
+        Ok(client) => client,
+        Err(error) => {
+            tracing::debug!(%task, container, %error, "it cannot be stopped");
+            return;
+        }
+    };
+    // Without a time of its own the container's stop timeout holds.
+    if let Err(error) = client.stop_container(&container, None::<StopContainerOptions>).await {
+        let error = engine.say(&error);
+        tracing::debug!(%task, container, %error, "it cannot be stopped");
     }
 }
 

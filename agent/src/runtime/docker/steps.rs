@@ -219,10 +219,12 @@ impl DockerRuntime {
             }
             Err(error) => {
                 return Err(match self.engine.say(&error) {
-                    RuntimeError::Rejected(message) => RuntimeError::Failed(message),
+                    RuntimeError::Rejected(message) | RuntimeError::Failed(message) => {
+                        self.note_over(task).await;
+                        RuntimeError::Failed(message)
+                    }
                     other @ (RuntimeError::Unreachable(_)
                     | RuntimeError::PullFailed { .. }
-                    | RuntimeError::Failed(_)
                     | RuntimeError::Gone) => other,
                 });
             }
