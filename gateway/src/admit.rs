@@ -9,6 +9,7 @@ mod machines;
 mod nodes;
 mod ports;
 mod refusal;
+mod sameness;
 mod services;
 mod spec;
 mod strays;
@@ -25,6 +26,10 @@ use skep_proto::{
     },
 };
 use skep_reconcilers::Entropy;
+
+/// Longest reason of a command, bytes; a longer one is refused, since each record of the command
+/// carries it.
+const REASON_BYTES_MAX: usize = 1_024;
 
 /// Somebody's request, as the turn takes it.
 #[derive(Clone, Debug)]
@@ -127,6 +132,13 @@ impl Admitted {
 pub fn admit(view: &View, request: &Request, entropy: &Entropy) -> Result<Admitted, Refusal> {
     match request {
         Request::Machine(machine) => machines::admit(view, machine),
+        Request::Command(command) if command.reason.len() > REASON_BYTES_MAX => {
+            Err(Refusal::invalid(format!(
+                "the reason has {} bytes; {REASON_BYTES_MAX} is the most",
+                command.reason.len()
+            ))
+            .hint("say it in a sentence or two, and link to the rest"))
+        }
         Request::Command(command) => match &command.action {
             None => Err(Refusal::invalid("the command is empty")
                 .hint("this client may be newer than the manager")),

@@ -1,6 +1,6 @@
 //! Commands about services: created whole, replaced whole, scaled, removed.
 
-use super::{Admitted, Refusal, ports, spec};
+use super::{Admitted, Refusal, ports, sameness, spec};
 use crate::resolve;
 use skep_projections::{ServiceRow, View};
 use skep_proto::{
@@ -55,17 +55,18 @@ pub(super) fn update(view: &View, command: &UpdateService) -> Result<Admitted, R
         return Err(Refusal::unsupported(format!("service {} can't be renamed", row.name()))
             .hint("create a new service and remove this one"));
     }
-    if *spec == *row.spec {
+    let spec = sameness::as_written_before(&row.spec, spec);
+    if spec == *row.spec {
         return Ok(Admitted::unchanged(row.id));
     }
-    let kind = match only_replicas_changed(&row.spec, spec) {
+    let kind = match only_replicas_changed(&row.spec, &spec) {
         Some(replicas) => {
             Kind::ServiceScaled(ServiceScaled { service_id: row.id.to_bytes(), replicas })
         }
         None => Kind::ServiceUpdated(Box::new(ServiceUpdated {
             service_id: row.id.to_bytes(),
-            spec: Some(spec.clone()),
-            changed_fields: changed_fields(row.spec.as_ref(), spec),
+            changed_fields: changed_fields(row.spec.as_ref(), &spec),
+            spec: Some(spec),
         })),
     };
     Ok(Admitted::one(row.id, kind))

@@ -18,7 +18,7 @@ pub(super) fn disown(view: &View, command: &DisownStray) -> Result<Admitted, Ref
             "task {:?} is ambiguous: several strays begin so",
             command.task
         ))
-        .hint("`skep doctor` lists them"));
+        .hint("`skep stray ls` lists them"));
     }
     let disowned = StrayDisowned { task_id: id.to_bytes(), node_id: stray.node_id.clone() };
     Ok(Admitted::one(id, Kind::StrayDisowned(disowned)))
@@ -31,7 +31,7 @@ fn unknown(view: &View, reference: &str) -> Refusal {
         ))
         .hint("scale or remove the service: `skep service scale`, `skep service rm`"),
         Err(_) => Refusal::not_found(format!("no stray task {reference:?}"))
-            .hint("`skep doctor` lists tasks that history does not know"),
+            .hint("`skep stray ls` lists tasks that history does not know"),
     }
 }
 
@@ -68,7 +68,7 @@ mod tests {
     fn the_beginning_of_several_is_refused() {
         let refusal = asked("0").expect_err("both begin so");
         assert_eq!(refusal.message, "task \"0\" is ambiguous: several strays begin so");
-        assert_eq!(refusal.hint, "`skep doctor` lists them");
+        assert_eq!(refusal.hint, "`skep stray ls` lists them");
     }
 
     #[test]

@@ -66,6 +66,55 @@ fn an_empty_command_is_refused() {
 }
 
 #[test]
+fn a_reason_has_a_bound() {
+    let world = World::of("service web");
+    let asked = |bytes: usize| {
+        let action = Action::RemoveService(RemoveService { service: "web".into() });
+        let reason = "x".repeat(bytes);
+        let command = Command { action: Some(action), reason, ..Command::default() };
+        admit(&world.view, &Request::Command(command), &Entropy::new([1; 32]))
+    };
+    assert_eq!(kinds(asked(1_024)), ["service_removed"]);
+    let message = "the reason has 1025 bytes; 1024 is the most";
+    let hint = "say it in a sentence or two, and link to the rest";
+    refused(asked(1_025), RefusalCode::Invalid, message, hint);
+}
+
+#[test]
+fn an_update_that_means_the_same_changes_nothing() {
+    let world = World::of("service web");
+    let row = world.view.services().get(world.service("web")).expect("it is there");
+    let update = |change: fn(&mut ServiceSpec)| {
+        let mut spec = (*row.spec).clone();
+        change(&mut spec);
+        kinds(command(&world, updated("web", row.version.0, Some(spec))))
+    };
+    assert_eq!(update(|spec| spec.endpoint = Some(Default::default())), Vec::<&str>::new());
+    assert_eq!(
+        update(|spec| {
+            let restart = skep_proto::v1::RestartPolicy {
+                delay_ns: Some(5_000_000_000),
+                ..Default::default()
+            };
+            spec.task.get_or_insert_default().restart = Some(restart);
+        }),
+        Vec::<&str>::new()
+    );
+    assert_eq!(
+        update(|spec| {
+            spec.endpoint = Some(Default::default());
+            spec.mode = Some(skep_proto::v1::ServiceMode {
+                mode: Some(skep_proto::v1::service_mode::Mode::Replicated(
+                    skep_proto::v1::Replicated { replicas: 7 },
+                )),
+            });
+        }),
+        ["service_scaled"],
+        "the number alone changes"
+    );
+}
+
+#[test]
 fn a_service_is_created_once_and_with_a_spec() {
     let world = World::of("service web");
     let create = |spec| command(&world, Action::CreateService(Box::new(CreateService { spec })));

@@ -29,7 +29,10 @@ pub(super) fn validate(view: &View, image: &str) -> Result<(), Refusal> {
         return Err(absent());
     }
     if image.chars().any(|c| c.is_whitespace() || c.is_control()) {
-        return Err(Refusal::invalid(format!("{image:?} is no image: it holds blanks")));
+        let what =
+            if image.chars().any(char::is_control) { "control characters" } else { "blanks" };
+        let shown = excerpt(image, 300);
+        return Err(Refusal::invalid(format!("{shown:?} is no image: it holds {what}")));
     }
     match fault(image) {
         Some(fault) if !(may_be_program(image) && runs_programs(view)) => {
