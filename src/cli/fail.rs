@@ -83,7 +83,6 @@ impl CliError {
     }
 
     /// What is said, without `error:`.
-    #[cfg(test)]
     pub(super) fn message(&self) -> &str {
         &self.message
     }

@@ -59,6 +59,21 @@ fn an_outcome_that_stays_unknown_is_code_3_in_words() {
 }
 
 #[test]
+fn a_failure_after_an_unknown_outcome_leaves_it_unknown() {
+    let refused = Refused { message: "the manager is in safe mode".into(), ..Refused::default() };
+    let manager = ManagerScript {
+        reply: Some(Outcome::Refused(refused)),
+        first_replies: once(unknown()),
+        ..ManagerScript::default()
+    }
+    .serve();
+    let told = manager.run(&["service", "rm", "web"]);
+    assert!(told.starts_with("exit 3\n"), "{told}");
+    assert!(told.contains("it is not known whether the command was done"), "{told}");
+    assert!(told.contains("when it was sent again: the manager is in safe mode"), "{told}");
+}
+
+#[test]
 fn an_edit_that_came_too_late_is_made_again() {
     let late = Refused {
         code: RefusalCode::OutOfSequence as i32,
@@ -114,10 +129,7 @@ fn a_manager_that_dies_under_a_waiting_command_is_code_3() {
     drop(manager);
     errors.read_to_string(&mut said).expect("the last words");
     assert_eq!(child.wait().expect("it ends").code(), Some(3), "{said}");
-    assert!(
-        said.contains("the manager went away while waiting; service") && said.contains("goes on"),
-        "{said}"
-    );
+    assert!(said.contains("the manager went away while waiting; service web goes on"), "{said}");
     assert!(!said.contains("h2") && !said.contains("transport"), "{said}");
 }
 

@@ -83,7 +83,7 @@ impl Submitter {
         };
         let began = Instant::now();
         let mut attempts = Attempts::new(self.limit);
-        let mut is_told = false;
+        let mut first_unknown: Option<String> = None;
         loop {
             let unknown = match self.attempt(&command, attempts.patience(began.elapsed())).await {
                 Attempt::Accepted(accepted) => {
@@ -93,15 +93,20 @@ impl Submitter {
                         .for_each(|text| show::talk(&format!("warning: {text}")));
                     return Ok(accepted);
                 }
-                Attempt::Failed(failure) => return Err(failure),
+                Attempt::Failed(failure) => {
+                    return Err(match first_unknown {
+                        Some(why) => failed_after_unknown(&why, failure),
+                        None => failure,
+                    });
+                }
                 Attempt::Unknown(why) => why,
             };
             let Some(pause) = attempts.again(began.elapsed()) else {
                 return Err(stays_unknown(&unknown));
             };
-            if !is_told {
+            if first_unknown.is_none() {
                 show::talk(&format!("{unknown}; the command is sent again under the same id"));
-                is_told = true;
+                first_unknown = Some(unknown);
             }
             sleep(pause).await;
         }
@@ -144,6 +149,12 @@ fn broke_off(status: Status) -> Attempt {
 fn stays_unknown(why: &str) -> CliError {
     CliError::unreachable(format!("it is not known whether the command was done: {why}"))
         .hint("look for it with `skep log -n 5` before you repeat it: a repetition is a command of its own")
+}
+
+/// A later attempt's failure says nothing about an earlier attempt whose outcome is unknown.
+fn failed_after_unknown(why: &str, failure: CliError) -> CliError {
+    stays_unknown(&format!("{why}; when it was sent again: {}", failure.message()))
+        .caused_by(failure)
 }
 
 /// Failures of several commands: the last one is told by the caller, those before it at once.

@@ -44,13 +44,15 @@ fn of_manager(status: &Status, code: Code) -> CliError {
     let message = match (status.message(), code) {
         ("", Code::Unavailable) => "the manager does not answer".to_owned(),
         ("", _) => "the manager refuses, and does not say why".to_owned(),
-        (message, Code::Unavailable) => format!("the manager does not answer: {message}"),
         (message, _) => message.to_owned(),
     };
     let kind =
         if code == Code::Unavailable { FailureKind::Unreachable } else { FailureKind::Refused };
     let hint = match refused.hint.as_str() {
-        "" if kind == FailureKind::Unreachable => "is it running? try again in a moment".to_owned(),
+        "" if status.message().is_empty() && kind == FailureKind::Unreachable => {
+            "is it running? try again in a moment".to_owned()
+        }
+        "" if kind == FailureKind::Unreachable => "try again in a moment".to_owned(),
         hint => hint.to_owned(),
     };
     let code = RefusalCode::try_from(refused.code).unwrap_or_default();
@@ -86,9 +88,13 @@ mod tests {
         check(
             Status::unavailable("the manager is stopping"),
             3,
-            "error: the manager does not answer: the manager is stopping\nhint: is it running? try again in a moment",
+            "error: the manager is stopping\nhint: try again in a moment",
         );
-        assert!(CliError::from(Status::unavailable("")).is_unreachable());
+        check(
+            Status::unavailable(""),
+            3,
+            "error: the manager does not answer\nhint: is it running? try again in a moment",
+        );
     }
 
     #[test]

@@ -73,6 +73,7 @@ pub(crate) struct Create {
 pub(super) async fn run(top: &args::Top, args: Create) -> fail::CliResult {
     args.unsupported.check()?;
     let spec = spec::spec(&args)?;
+    let name = spec.annotations.as_ref().map_or_else(String::new, |known| known.name.clone());
     let target = top.host(&args.change.host)?;
     let manager = connect::ManagerClient::connect(&target).await?;
     let clock = args.waiting.begin();
@@ -84,6 +85,7 @@ pub(super) async fn run(top: &args::Top, args: Create) -> fail::CliResult {
     let id = Id::from_bytes(&accepted.object_id).to_string();
     let mut failures = connect::Failures::default();
     failures.note(show::say(&id));
-    failures.note(wait::until_it_runs(&manager, &id, &accepted, &args.waiting, clock).await);
+    failures
+        .note(wait::until_it_runs(&manager, (&id, &name), &accepted, &args.waiting, clock).await);
     failures.end()
 }

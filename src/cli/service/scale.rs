@@ -7,11 +7,12 @@ use super::{
 use crate::cli::{
     args::{ChangeArgs, Top},
     connect::{Failures, ManagerClient},
-    fail::CliResult,
+    fail::{CliError, CliResult},
     parse, show,
 };
 use clap::Args;
 use skep_proto::v1::{Accepted, ScaleService, command::Action};
+use std::collections::BTreeSet;
 
 /// `skep service scale`
 #[derive(Args)]
@@ -26,6 +27,7 @@ pub(crate) struct Scale {
 }
 
 pub(super) async fn run(top: &Top, args: Scale) -> CliResult {
+    once_each(&args.wishes)?;
     let manager = ManagerClient::connect(&top.host(&args.change.host)?).await?;
     let clock = args.waiting.begin();
     let mut submitter =
@@ -44,11 +46,23 @@ pub(super) async fn run(top: &Top, args: Scale) -> CliResult {
         }
     }
     for (service, accepted) in scaled {
-        let id = match find(&manager, None, vec![service]).await?.first() {
+        let id = match find(&manager, None, vec![service.clone()]).await?.first() {
             Some(service) => id_of(service).to_string(),
             None => continue,
         };
-        failures.note(wait::until_it_runs(&manager, &id, &accepted, &args.waiting, clock).await);
+        failures.note(
+            wait::until_it_runs(&manager, (&id, &service), &accepted, &args.waiting, clock).await,
+        );
     }
     failures.end()
+}
+
+/// Refuses two wishes for one name: only one of them can come true.
+fn once_each(wishes: &[(String, u64)]) -> CliResult {
+    let mut names = BTreeSet::new();
+    match wishes.iter().find(|(name, _)| !names.insert(name)) {
+        None => Ok(()),
+        Some((name, _)) => Err(CliError::usage(format!("service {name} is named twice"))
+            .hint("name each service once")),
+    }
 }

@@ -108,7 +108,9 @@ pub(super) async fn run(top: &Top, args: ServiceUpdate) -> CliResult {
     if !accepted.changed {
         show::talk("nothing changed");
     }
-    failures.note(wait::until_it_runs(&manager, &id, &accepted, &args.waiting, clock).await);
+    failures.note(
+        wait::until_it_runs(&manager, (&id, &args.service), &accepted, &args.waiting, clock).await,
+    );
     failures.end()
 }
 

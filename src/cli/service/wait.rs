@@ -4,7 +4,6 @@
 mod giving_up;
 
 use super::{
-    name_of,
     patience::{WaitDeadline, WaitLimit, steady_at},
     progress::ProgressDisplay,
     verdict::{self, Picture},
@@ -62,10 +61,10 @@ pub(super) struct WaitClock {
     limit: WaitLimit,
 }
 
-/// Waits as the flags say. The service is named by its id.
+/// Waits as the flags say. The service is found by its id; people know it by its name.
 pub(super) async fn until_it_runs(
     manager: &ManagerClient,
-    id: &str,
+    (id, name): (&str, &str),
     accepted: &v1::Accepted,
     waiting: &WaitArgs,
     clock: WaitClock,
@@ -75,10 +74,10 @@ pub(super) async fn until_it_runs(
     }
     let mut progress = if waiting.quiet { ProgressDisplay::Silent } else { ProgressDisplay::new() };
     let outcome = tokio::select! {
-        outcome = watch(manager, id, accepted, clock, &mut progress) => outcome,
+        outcome = watch(manager, (id, name), accepted, clock, &mut progress) => outcome,
         _ = tokio::signal::ctrl_c() => {
-            Err(CliError::refused(format!("interrupted; service {id} goes on"))
-                .hint(format!("see how it does with `skep service ps {id}`")))
+            Err(CliError::refused(format!("interrupted; service {name} goes on"))
+                .hint(format!("see how it does with `skep service ps {name}`")))
         }
     };
     progress.finish();
@@ -111,7 +110,7 @@ impl LastReply {
 
 async fn watch(
     manager: &ManagerClient,
-    id: &str,
+    (id, name): (&str, &str),
     accepted: &v1::Accepted,
     clock: WaitClock,
     progress: &mut ProgressDisplay,
@@ -119,7 +118,14 @@ async fn watch(
     let mut patience = WaitDeadline::new(clock.limit, clock.began.elapsed());
     let mut last: Option<LastReply> = None;
     let give_up = |last: Option<LastReply>, reason: String| async move {
-        Err(giving_up::failure(manager, id, last.as_ref(), clock.began.elapsed(), reason).await)
+        Err(giving_up::failure(
+            manager,
+            (name, accepted),
+            last.as_ref(),
+            clock.began.elapsed(),
+            reason,
+        )
+        .await)
     };
     let after_revision = accepted.through_revision.max(accepted.revision);
     let asked = v1::WatchServiceRequest { service: id.to_owned(), after_revision };
@@ -130,7 +136,7 @@ async fn watch(
             return give_up(None, in_vain(clock.limit)).await;
         }
     };
-    let mut replies = replies.map_err(|status| while_waiting(id, status.into()))?.into_inner();
+    let mut replies = replies.map_err(|status| while_waiting(name, status.into()))?.into_inner();
     let mut old = None;
     loop {
         let converged = last.as_ref().filter(|last| last.picture.converged);
@@ -141,7 +147,7 @@ async fn watch(
             return Ok(());
         }
         let reply = tokio::select! {
-            reply = replies.message() => reply.map_err(|status| while_waiting(id, status.into()))?,
+            reply = replies.message() => reply.map_err(|status| while_waiting(name, status.into()))?,
             () = sleep_until(wake_at, clock) => {
                 if steady_at.is_some() {
                     return Ok(());
@@ -150,11 +156,9 @@ async fn watch(
             }
         };
         let Some(reply) = reply else {
-            return Err(while_waiting(id, CliError::unreachable("")));
+            return Err(while_waiting(name, CliError::unreachable("")));
         };
         if reply.removed {
-            let name = last.as_ref().and_then(|last| last.reply.service.as_ref()).map(name_of);
-            let name = name.unwrap_or(id);
             return Err(CliError::refused(format!("service {name} was removed meanwhile")));
         }
         let old = old.get_or_insert_with(|| verdict::old_failures(&reply, accepted.revision));
@@ -172,12 +176,12 @@ async fn watch(
 }
 
 /// A command that was accepted stays accepted when the manager goes away.
-fn while_waiting(id: &str, failure: CliError) -> CliError {
+fn while_waiting(name: &str, failure: CliError) -> CliError {
     match failure.is_unreachable() {
         true => CliError::unreachable(format!(
-            "the manager went away while waiting; service {id} goes on"
+            "the manager went away while waiting; service {name} goes on"
         ))
-        .hint(format!("see how it does with `skep service ps {id}` once the manager is back"))
+        .hint(format!("see how it does with `skep service ps {name}` once the manager is back"))
         .caused_by(failure),
         false => failure,
     }

@@ -21,17 +21,17 @@ const LAST_LINES_PATIENCE: Duration = Duration::from_secs(5);
 /// The error with which the waiting ends. `passed` is the time since the command's beginning.
 pub(super) async fn failure(
     manager: &ManagerClient,
-    id: &str,
+    (name, accepted): (&str, &v1::Accepted),
     last: Option<&LastReply>,
     passed: Duration,
     reason: String,
 ) -> CliError {
     let Some(last) = last else {
-        return CliError::refused(format!("nothing was heard of service {id}"))
+        return CliError::refused(format!("nothing was heard of service {name}"))
             .hint("see `skep status`");
     };
     let (reply, picture) = (&last.reply, &last.picture);
-    let name = reply.service.as_ref().map_or(id, name_of);
+    let name = reply.service.as_ref().map_or(name, name_of);
     let reason = if picture.blocked.is_empty() { reason } else { picture.blocked.clone() };
     let mut text = format!("{}: {reason}", standing(name, picture));
     if let Some(slot) = picture.culprit()
@@ -54,9 +54,21 @@ pub(super) async fn failure(
         }
         text.push_str(&format!("\n  {}", next_attempt(&slot.task, task, last.log_time(passed))));
     }
-    CliError::refused(text).hint(format!(
-        "the service stays; `skep service ps {name}` shows its tasks, `skep why {name}` why, `skep service rm {name}` removes it"
-    ))
+    let meta = reply.service.as_ref().and_then(|service| service.meta);
+    let created_revision = meta.map_or(0, |meta| meta.created_revision);
+    CliError::refused(text).hint(next_step(name, created_revision, accepted.revision))
+}
+
+/// What to do: a new service can be removed, and one that was changed has a spec to go back to.
+fn next_step(name: &str, created_revision: u64, changed_revision: u64) -> String {
+    let look = format!("`skep service ps {name}` shows its tasks, `skep why {name}` why");
+    if created_revision == 0 || created_revision >= changed_revision {
+        return format!("the service stays; {look}, `skep service rm {name}` removes it");
+    }
+    let before = changed_revision - 1;
+    format!(
+        "{look}; to go back, `skep --at {before} service inspect {name}` shows the earlier spec: set it with `skep service update {name}`"
+    )
 }
 
 /// How many tasks run, and which spec.
@@ -100,4 +112,18 @@ async fn last_lines(manager: &ManagerClient, task: &v1::Task) -> Vec<String> {
         }
     }
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_update_names_the_way_back_and_a_failed_creation_the_removal() {
+        let created = next_step("web", 20, 20);
+        assert!(created.ends_with("`skep service rm web` removes it"), "{created}");
+        let updated = next_step("web", 20, 31);
+        assert!(!updated.contains("service rm"), "{updated}");
+        assert!(updated.contains("`skep --at 30 service inspect web`"), "{updated}");
+    }
 }
