@@ -22,7 +22,7 @@ use skep_proto::{
     Id, Revision, Timestamp,
     v1::{
         Cluster, GetRequest, ListRequest, ListStraysRequest, Moment, NodeList, NodeState,
-        RefusalCode, ServiceList, StatusReply, StrayList, TaskList,
+        RefusalCode, ServiceList, StatusReply, StrayList, TaskList, moment,
     },
 };
 use std::{sync::Arc, time::Duration};
@@ -152,10 +152,22 @@ impl Reads {
         .await
     }
 
+    /// The time from which the ages in an answer are counted back: the moment that is asked about,
+    /// or now.
+    fn answered_at(&self, moment: Option<&Moment>, view: &View) -> Timestamp {
+        match moment.and_then(|moment| moment.moment) {
+            None => self.log_time(),
+            Some(moment::Moment::Revision(_)) => view.at(),
+            Some(moment::Moment::TimeAt(at)) => Timestamp(at),
+            Some(moment::Moment::AgoNs(ago)) => Timestamp(self.log_time().0.saturating_sub(ago)),
+        }
+    }
+
     /// The nodes that are asked for.
     pub async fn list_nodes(&self, request: ListRequest) -> Result<NodeList, Status> {
         let view = self.view(request.moment, request.stale).await?;
-        let (revision, answered_at) = (view.position().revision.0, self.log_time().0);
+        let answered_at = self.answered_at(request.moment.as_ref(), &view).0;
+        let revision = view.position().revision.0;
         blocking(move || {
             Ok(NodeList { nodes: list::nodes(&view, &request)?, revision, answered_at })
         })
@@ -165,7 +177,8 @@ impl Reads {
     /// The services that are asked for.
     pub async fn list_services(&self, request: ListRequest) -> Result<ServiceList, Status> {
         let view = self.view(request.moment, request.stale).await?;
-        let (revision, answered_at) = (view.position().revision.0, self.log_time().0);
+        let answered_at = self.answered_at(request.moment.as_ref(), &view).0;
+        let revision = view.position().revision.0;
         blocking(move || {
             Ok(ServiceList { services: list::services(&view, &request)?, revision, answered_at })
         })
@@ -175,7 +188,8 @@ impl Reads {
     /// The tasks that are asked for.
     pub async fn list_tasks(&self, request: ListRequest) -> Result<TaskList, Status> {
         let view = self.view(request.moment, request.stale).await?;
-        let (revision, answered_at) = (view.position().revision.0, self.log_time().0);
+        let answered_at = self.answered_at(request.moment.as_ref(), &view).0;
+        let revision = view.position().revision.0;
         blocking(move || {
             Ok(TaskList { tasks: list::tasks(&view, &request)?, revision, answered_at })
         })
