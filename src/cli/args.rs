@@ -109,7 +109,8 @@ impl Top {
         Ok(())
     }
 
-    fn target(&self, own: &SourceArgs) -> CliResult<ManagerAddress> {
+    /// Socket or folder, whatever the moment.
+    pub(super) fn target(&self, own: &SourceArgs) -> CliResult<ManagerAddress> {
         let folder = own.state_dir.as_ref().or(match own.host.host {
             Some(_) => None,
             None => self.0.source.state_dir.as_ref(),

@@ -16,7 +16,7 @@ use super::{
 };
 use clap::Args;
 use line::Prefix;
-use missing::Missing;
+use missing::{GapNews, Missing};
 use skep_proto::{
     json,
     v1::{ListRequest, LogRequest, LogSource, LogsRequest, Moment, logs_reply, moment},
@@ -195,8 +195,9 @@ async fn stream(manager: &ManagerClient, request: LogsRequest, plan: &LineFormat
         match reply.message {
             None => {}
             Some(logs_reply::Message::Gap(gap)) => {
-                talk(&one_line(&format!("warning: {}", gap.message)));
-                missing.note(&gap);
+                if missing.note(&gap) == GapNews::New {
+                    talk(&one_line(&format!("warning: {}", gap.message)));
+                }
             }
             Some(logs_reply::Message::Line(line)) => match &plan.look {
                 AnswerFormat::Json => say(&json::render(&line).to_string())?,

@@ -67,7 +67,12 @@ fn status_text(reply: &StatusReply) -> String {
         ("Tasks", format!("{} running, {} in all", reply.tasks_running, reply.tasks)),
         (
             "Revision",
-            format!("{}.{} of {}", reply.incarnation, reply.revision, local_time(reply.at)),
+            format!(
+                "{} (incarnation {}) of {}",
+                reply.revision,
+                reply.incarnation,
+                local_time(reply.at)
+            ),
         ),
         (
             "History",

@@ -36,6 +36,9 @@ fn keep_close_guesses(error: &mut Error) {
     for (wrong, suggested) in guesses {
         let written = error.get(wrong).map(ToString::to_string).unwrap_or_default();
         match error.remove(suggested) {
+            Some(ContextValue::String(guess)) if is_half_of_a_pair(&written, &guess) => {
+                error.insert(suggested, ContextValue::String(format!("{}-add", flag(&written))));
+            }
             Some(ContextValue::String(guess)) if is_close(&written, &guess) => {
                 error.insert(suggested, ContextValue::String(guess));
             }
@@ -49,6 +52,16 @@ fn keep_close_guesses(error: &mut Error) {
             None => {}
         }
     }
+}
+
+/// Whether a flag was written as `create` has it, where `update` has `-add` and `-rm`.
+fn is_half_of_a_pair(written: &str, guess: &str) -> bool {
+    ["-add", "-rm"].iter().any(|half| guess == format!("{}{half}", flag(written)))
+}
+
+/// The flag without its value.
+fn flag(written: &str) -> &str {
+    written.split(['=', ' ']).next().unwrap_or_default()
 }
 
 fn is_close(written: &str, guess: &str) -> bool {

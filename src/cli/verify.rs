@@ -8,7 +8,7 @@
 mod audit;
 
 use super::{
-    args::{ReadArgs, Top},
+    args::{ManagerAddress, ReadArgs, Top},
     connect::ManagerClient,
     fail::{CliError, CliResult},
     show::{bytes_size, can_draw, pairs, say, say_json},
@@ -39,6 +39,10 @@ pub(super) async fn run(top: &Top, args: Verify) -> CliResult {
         }
     };
     let (manager, moment) = ManagerClient::for_read(top, &args.read).await?;
+    let claimant = match top.target(&args.read.source)? {
+        ManagerAddress::Socket(_) => "the manager",
+        ManagerAddress::Folder(_) => "the stored head",
+    };
     // What the manager claims is fetched first: everything up to there must then be found.
     let claimed = manager.control().status(StatusRequest {}).await?.into_inner();
     let upto = match moment {
@@ -58,7 +62,7 @@ pub(super) async fn run(top: &Top, args: Verify) -> CliResult {
     }
     bar.finish_and_clear();
     audit.finish(upto, &claimed)?;
-    report(&audit, &claimed, as_json)
+    report(&audit, &claimed, claimant, as_json)
 }
 
 fn progress(upto: u64) -> indicatif::ProgressBar {
@@ -68,7 +72,7 @@ fn progress(upto: u64) -> indicatif::ProgressBar {
     indicatif::ProgressBar::new(upto).with_prefix("verify")
 }
 
-fn report(audit: &Audit, claimed: &StatusReply, as_json: bool) -> CliResult {
+fn report(audit: &Audit, claimed: &StatusReply, claimant: &str, as_json: bool) -> CliResult {
     if as_json {
         return say_json(&json!({
             "verified": true,
@@ -84,7 +88,8 @@ fn report(audit: &Audit, claimed: &StatusReply, as_json: bool) -> CliResult {
             "newest_set_aside": audit.newest_set_aside(),
         }));
     }
-    let now = if audit.revision() >= claimed.revision { "as the manager says" } else { "" };
+    let is_newest = audit.revision() >= claimed.revision;
+    let now = if is_newest { format!("as {claimant} says") } else { String::new() };
     let mut lines = vec![
         ("Verified", format!("revisions {} to {}", audit.first_revision(), audit.revision())),
         ("Entries", format!("{} ({})", audit.entries(), bytes_size(audit.bytes()))),

@@ -8,7 +8,10 @@ use crate::cli::{
     show::{AnswerFormat, say, talk},
 };
 use clap::Args;
-use skep_proto::{json, v1::LogRequest};
+use skep_proto::{
+    json,
+    v1::{LogRequest, StatusRequest},
+};
 
 /// `skep log`
 #[derive(Args)]
@@ -81,6 +84,9 @@ pub(crate) async fn run(top: &Top, args: LogArgs) -> CliResult {
         tail: args.tail,
     };
     let authors = asked.authors.join(", ");
+    if asked.follow {
+        say_that_it_waits(&manager, asked.from_revision).await?;
+    }
     let mut records = manager.history().log(asked).await?.into_inner();
     let mut is_empty = true;
     while let Some(record) = records.message().await? {
@@ -96,6 +102,15 @@ pub(crate) async fn run(top: &Top, args: LogArgs) -> CliResult {
         talk(&format!(
             "no record here is by {authors}: authors are users, uid:1000, nodes, and reconcilers"
         ));
+    }
+    Ok(())
+}
+
+/// Says that nothing comes before a revision that is not written yet.
+async fn say_that_it_waits(manager: &ManagerClient, from: u64) -> CliResult {
+    let newest = manager.control().status(StatusRequest {}).await?.into_inner().revision;
+    if from > newest.saturating_add(1) {
+        talk(&format!("the newest revision is {newest}; waiting for revision {from}"));
     }
     Ok(())
 }

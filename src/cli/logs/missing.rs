@@ -4,6 +4,15 @@ use crate::cli::fail::{CliError, CliResult};
 use skep_proto::v1::{LogGap, LogGapKind};
 use std::collections::BTreeSet;
 
+/// Whether a gap was told before.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum GapNews {
+    /// It was not.
+    New,
+    /// The same node said the same: it says so for each task whose lines it cannot read.
+    Known,
+}
+
 /// Whose lines are missing.
 #[derive(Default)]
 pub(super) struct Missing {
@@ -11,17 +20,25 @@ pub(super) struct Missing {
     nodes: BTreeSet<String>,
     /// What will never come.
     lost: BTreeSet<String>,
+    /// What nodes said of lines that they cannot read: node and message.
+    unreadable: BTreeSet<(String, String)>,
 }
 
 impl Missing {
-    pub(super) fn note(&mut self, gap: &LogGap) {
+    pub(super) fn note(&mut self, gap: &LogGap) -> GapNews {
         let node = format!("node {}", gap.node_name);
+        let said = (gap.node_name.clone(), gap.message.clone());
+        let is_known = gap.kind() == LogGapKind::Unreadable && !self.unreadable.insert(said);
         match gap.kind() {
             LogGapKind::NodeAway => drop(self.nodes.insert(node)),
-            LogGapKind::NodeBack => drop(self.nodes.remove(&node)),
+            LogGapKind::NodeBack => {
+                self.nodes.remove(&node);
+                self.unreadable.retain(|(name, _)| *name != gap.node_name);
+            }
             LogGapKind::LinesLost => drop(self.lost.insert(format!("task {}", gap.task_name))),
             LogGapKind::Unreadable => drop(self.lost.insert(node)),
         }
+        if is_known { GapNews::Known } else { GapNews::New }
     }
 
     /// How the command ends.
@@ -50,6 +67,25 @@ mod tests {
             missing.note(&gap);
         }
         missing.outcome().map_or_else(|failure| failure.to_string(), |()| "all".into())
+    }
+
+    #[test]
+    fn a_cause_is_told_once_for_each_node_until_the_node_is_back() {
+        let gap = |kind: LogGapKind, node: &str, message: &str| LogGap {
+            kind: kind.into(),
+            node_name: node.into(),
+            message: message.into(),
+            ..LogGap::default()
+        };
+        let mut missing = Missing::default();
+        let mut news = |kind, node, message| missing.note(&gap(kind, node, message));
+        use LogGapKind::{NodeBack, Unreadable};
+        assert_eq!(news(Unreadable, "m1", "the engine is away"), GapNews::New);
+        assert_eq!(news(Unreadable, "m1", "the engine is away"), GapNews::Known);
+        assert_eq!(news(Unreadable, "m1", "the disk is full"), GapNews::New);
+        assert_eq!(news(Unreadable, "m2", "the engine is away"), GapNews::New);
+        assert_eq!(news(NodeBack, "m1", ""), GapNews::New);
+        assert_eq!(news(Unreadable, "m1", "the engine is away"), GapNews::New);
     }
 
     #[test]
