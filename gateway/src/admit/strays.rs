@@ -84,7 +84,7 @@ mod tests {
         for nothing in ["", "zzz", "web", "\u{0}"] {
             let refusal = asked(nothing).expect_err("it is no task");
             assert_eq!(refusal.message, format!("no stray task {nothing:?}"));
-            assert!(refusal.hint.contains("skep doctor"), "{refusal:?}");
+            assert!(refusal.hint.contains("skep stray ls"), "{refusal:?}");
         }
     }
 }
