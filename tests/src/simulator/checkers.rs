@@ -13,6 +13,7 @@ mod budget;
 mod causes;
 mod delays;
 mod early;
+mod meaning;
 mod observers;
 mod once;
 mod owners;

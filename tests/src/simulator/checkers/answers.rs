@@ -1,7 +1,7 @@
 //! GATE-5, agreement: the answer to a command and the log say the same, and what was accepted is
 //! what was asked.
 
-use super::{Check, Checker, CommittedRecord};
+use super::{Check, Checker, CommittedRecord, meaning::meaning};
 use crate::simulator::world::{SimulatedWorld, happening::Occurrence};
 use skep_gateway::turn::Answer;
 use skep_projections::View;
@@ -134,7 +134,8 @@ fn says_what_was_asked(command: &Command, kind: &Kind, before: &View) -> bool {
     match (&command.action, kind) {
         (Some(Action::CreateService(c)), Kind::ServiceCreated(e)) => c.spec == e.spec,
         (Some(Action::UpdateService(c)), Kind::ServiceUpdated(e)) => {
-            c.spec == e.spec && version_of(&e.service_id) == Some(c.version)
+            meaning(c.spec.as_ref()) == meaning(e.spec.as_ref())
+                && version_of(&e.service_id) == Some(c.version)
         }
         (Some(Action::UpdateService(c)), Kind::ServiceScaled(e)) => {
             let wanted = c.spec.as_ref().and_then(skep_proto::defaults::replicas);
@@ -177,9 +178,10 @@ fn is_so(command: &Command, view: &View) -> bool {
         }
         Some(Action::UpdateService(c)) => {
             let service = view.services().iter().map(|(_, row)| row);
-            service
-                .into_iter()
-                .any(|row| row.id.to_string() == c.service && c.spec.as_ref() == Some(&*row.spec))
+            service.into_iter().any(|row| {
+                row.id.to_string() == c.service
+                    && meaning(c.spec.as_ref()) == meaning(Some(&*row.spec))
+            })
         }
         Some(Action::CreateService(_) | Action::RemoveService(_) | Action::RemoveNode(_)) => false,
         Some(Action::UpdateNode(c)) => {
