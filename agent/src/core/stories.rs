@@ -1,5 +1,6 @@
 //! Stories about the core: what happens, and what it does then.
 
+mod conditions;
 mod parts;
 
 use super::world::check;
@@ -428,101 +429,6 @@ fn beats_come_every_period_and_a_changed_node_begins_a_new_session() {
          bigger -> hang-up
          later 100 -> dial
          connected -> hello 0.0 at elsewhere",
-    );
-}
-
-#[test]
-fn a_node_whose_engine_is_away_says_so_at_once_and_when_it_is_back() {
-    check(
-        "attach -> dial, hello 0.0, joined, list
-         listed -> -
-         engine no answer -> conditions [ENGINE_UNREACHABLE: no answer]
-         engine connection refused -> -
-         break -> -
-         attach -> dial, hello 0.0 [ENGINE_UNREACHABLE: connection refused]
-         engine -> conditions []
-         break -> -
-         engine no answer -> -
-         engine -> -
-         attach -> dial, hello 0.0",
-    );
-}
-
-#[test]
-fn an_agent_that_starts_without_its_engine_is_announced_as_it_was_and_reports_nothing_ended() {
-    check(
-        "bigger -> dial
-         connected -> hello 0.0 at elsewhere
-         welcome -> joined, list
-         listed -> -
-         set 1.5 a=RUNNING -> prepare a, report a=PREPARING
-         prepared a -> start a
-         started a -> await-end a, await-ready a
-         ready a -> -
-         ack -> report a=RUNNING
-         restart -> list
-         engine no answer -> -
-         list-fails -> -
-         away -> dial
-         connected -> hello 1.5 at without [ENGINE_UNREACHABLE: no answer, TASKS_UNLISTED: no engine]
-         welcome -> report a=RUNNING
-         set 1.6 a=RUNNING -> -
-         engine -> conditions [TASKS_UNLISTED: no engine]
-         later 600 -> list
-         listed a:running -> await-end a, conditions []",
-    );
-}
-
-#[test]
-fn an_agent_that_never_had_an_engine_is_announced_with_what_is_known_without_it() {
-    check(
-        "engine no answer -> -
-         away -> dial
-         connected -> hello 0.0 at without [ENGINE_UNREACHABLE: no answer]
-         welcome -> joined, list
-         away -> -
-         engine -> conditions []
-         bigger -> hang-up
-         away -> -
-         later 100 -> dial
-         connected -> hello 0.0 at elsewhere",
-    );
-}
-
-#[test]
-fn a_node_that_cannot_pull_says_so_until_it_can() {
-    check(
-        "attach -> dial, hello 0.0, joined, list
-         listed -> -
-         set 1.5 a=RUNNING -> prepare a, report a=PREPARING
-         ack -> -
-         prepared a unpulled -> conditions [PULL_FAILING: web:1: no route], report a=REJECTED(cannot pull web:1: no route)
-         ack -> -
-         later 300000 -> beat, conditions []",
-    );
-}
-
-#[test]
-fn what_is_noticed_about_a_task_is_said_of_it_and_taken_back() {
-    check(
-        "attach -> dial, hello 0.0, joined, list
-         listed -> -
-         set 1.5 a=RUNNING -> prepare a, report a=PREPARING
-         prepared a -> start a
-         started a -> await-end a, await-ready a
-         ack -> report a=STARTING
-         ack -> -
-         noticed a its container is paused -> report a=STARTING(its container is paused)
-         ack -> -
-         ready a -> report a=RUNNING(its container is paused)
-         ack -> -
-         noticed a its container is paused -> -
-         noticed a -> report a=RUNNING
-         ack -> -
-         ended a 0 -> report a=COMPLETE
-         ack -> -
-         noticed a its container is paused -> -
-         noticed x its container is paused -> -",
     );
 }
 

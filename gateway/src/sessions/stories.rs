@@ -1,5 +1,8 @@
 //! Stories about sessions: what agents, the turn and time do, and what the sessions do then.
 
+mod parts;
+mod silence;
+
 use super::{
     Conn,
     world::{AHEAD, SessionsWorld, check},
@@ -109,89 +112,6 @@ fn a_session_that_the_log_knows_to_be_followed_by_another_ends() {
     assert_eq!(world.act("tell open a"), "a1 turned SUPERSEDED, a1 closed");
     assert_eq!(world.sessions.open_sessions(), 0);
     assert_eq!(world.act("later 60000"), "-", "nothing is measured any more");
-}
-
-#[test]
-fn heartbeats_keep_a_session_and_silence_ends_it() {
-    check(
-        "member a",
-        "a hello -> ask open
-         commit -> a1 welcome 5000, a1 set
-         later 14000 -> -
-         a beat -> -
-         later 14000 -> -
-         a pull -> -
-         later 14999 -> -
-         later 1 -> a1 turned RETRY, a1 closed, ask silent
-         commit -> -
-         later 60000 -> -",
-    );
-}
-
-#[test]
-fn a_stream_that_was_never_welcomed_is_silent_too() {
-    check(
-        "member a",
-        "a hello -> ask open
-         later 15000 -> a1 turned RETRY, a1 closed, ask silent
-         commit -> -
-         a hello -> ask open",
-    );
-}
-
-#[test]
-fn time_in_which_the_manager_was_suspended_is_not_an_agents_silence() {
-    for first_heard in ["later 0", "a beat", "b hello", "tell drain b"] {
-        let mut world = SessionsWorld::of("member a | member b");
-        world.act("a hello");
-        world.act("commit");
-        world.act("later 4000");
-        world.act("suspended 18000");
-        let answer = world.act(first_heard);
-        assert!(!answer.contains("a1 closed"), "{first_heard}: {answer}");
-        assert_eq!(
-            world.sessions.conn_of(skep_projections::fixture::id("node", "a")),
-            Some(Conn(1))
-        );
-    }
-    // It has listened for 4 s before, and for 2.5 s until it would have looked again.
-    check(
-        "member a",
-        "a hello -> ask open
-         commit -> a1 welcome 5000, a1 set
-         later 4000 -> -
-         suspended 18000 -> -
-         later 0 -> -
-         later 8499 -> -
-         later 1 -> a1 turned RETRY, a1 closed, ask silent",
-    );
-    // An agent that was nearly silent has one more period: its messages may be unread.
-    check(
-        "member a",
-        "a hello -> ask open
-         commit -> a1 welcome 5000, a1 set
-         later 14999 -> -
-         suspended 3600000 -> -
-         later 0 -> -
-         later 4999 -> -
-         later 1 -> a1 turned RETRY, a1 closed, ask silent",
-    );
-}
-
-#[test]
-fn the_next_look_is_soon_or_when_the_first_agent_may_be_silent() {
-    let mut world = SessionsWorld::of("member a | member b");
-    assert_eq!(world.sessions.poll_timeout(), None);
-    world.act("a hello");
-    let look = world.sessions.poll_timeout().expect("a deadline");
-    world.act("later 1000");
-    world.act("b hello");
-    assert_eq!(world.sessions.poll_timeout(), Some(look + 1_000_000_000), "half a period later");
-    world.act("later 13000");
-    world.act("a beat");
-    world.act("later 1000");
-    let silent_at = look + 13_500_000_000;
-    assert_eq!(world.sessions.poll_timeout(), Some(silent_at), "b may be silent before");
 }
 
 #[test]
@@ -441,76 +361,4 @@ fn a_session_is_found_by_its_node_while_it_is_open() {
     world.act("a gone");
     assert_eq!((world.sessions.conn_of(node), world.sessions.open_sessions()), (None, 0));
     assert_eq!(world.sessions.conn_of(Id(1)), None);
-}
-
-/// A service whose spec is so large that a part holds one of them at most.
-fn large(name: &str) -> String {
-    format!("service {name} replicas=2 label=k:{} | task {name}.1 on a", "x".repeat(700_000))
-}
-
-#[test]
-fn a_large_set_travels_in_parts_and_waits_for_the_agent() {
-    let services: Vec<String> = (1..=7).map(|n| large(&format!("s{n}"))).collect();
-    let mut world = SessionsWorld::of(&format!("member a | {}", services.join(" | ")));
-    world.act("a hello");
-    let part =
-        |n: u32, more: &str| format!("a1 set part {n}{more} {{s{0}}} s{0}.1=RUNNING*", n + 1);
-    let first: Vec<String> = (0..AHEAD).map(|n| part(n, "+")).collect();
-    let welcomed = world.act("commit");
-    let names: Vec<&str> = welcomed.split(", ").collect();
-    assert_eq!(names.len() as u32, 1 + AHEAD, "{welcomed}");
-    drop(first);
-    // What changes meanwhile waits behind it.
-    assert_eq!(world.act("tell s1.1 wanted shutdown"), "-");
-    let parts: Vec<String> = (AHEAD..7).map(|_| world.act("a takes")).collect();
-    assert!(parts.iter().take(parts.len() - 1).all(|part| part.contains("+ {s")), "{parts:?}");
-    let last = parts.last().expect("parts");
-    assert!(
-        last.contains("part 6 {s") && last.contains(", a1 change ") && last.ends_with("=SHUTDOWN"),
-        "{last}"
-    );
-    assert_eq!(world.act("a takes"), "-");
-}
-
-#[test]
-fn a_set_that_breaks_off_is_sent_anew_from_its_beginning() {
-    let services: Vec<String> = (1..=3).map(|n| large(&format!("s{n}"))).collect();
-    let mut world = SessionsWorld::of(&format!("member a | {}", services.join(" | ")));
-    world.act("a hello");
-    assert_eq!(world.act("commit").matches("part").count(), 3);
-    world.act("a gone");
-    world.act("commit");
-    world.act("a hello");
-    let again = world.act("commit");
-    assert!(again.contains("a2 set part 0+") && again.contains("a2 set part 2 "), "{again}");
-}
-
-#[test]
-fn a_service_is_described_once_while_tasks_of_it_are_there() {
-    let mut world = SessionsWorld::of(
-        "member a | service web replicas=9 | service db replicas=9 | task web.1 on a",
-    );
-    world.act("a hello");
-    world.act("commit");
-    let changed = |world: &mut SessionsWorld, parts: &str| {
-        let heard = world.act(parts);
-        heard
-            .split_once('>')
-            .and_then(|(_, rest)| rest.split_once(' '))
-            .map(|(_, items)| items.to_owned())
-    };
-    assert_eq!(changed(&mut world, "tell task web.2 on a").as_deref(), Some("web.2=RUNNING*"));
-    assert_eq!(changed(&mut world, "tell task db.1 on a").as_deref(), Some("{db} db.1=RUNNING*"));
-    // Scaling changes nothing about its tasks; a label does.
-    world.act("tell scale web 12");
-    assert_eq!(changed(&mut world, "tell task web.3 on a").as_deref(), Some("web.3=RUNNING*"));
-    world.act("tell update web label=tier:front");
-    assert_eq!(
-        changed(&mut world, "tell task web.4 on a").as_deref(),
-        Some("{web} web.4=RUNNING*")
-    );
-    assert_eq!(changed(&mut world, "tell task web.5 on a").as_deref(), Some("web.5=RUNNING*"));
-    // With its last task the agent forgets it.
-    world.act("tell db.1 wanted shutdown | db.1 shutdown | reap db.1");
-    assert_eq!(changed(&mut world, "tell task db.2 on a").as_deref(), Some("{db} db.2=RUNNING*"));
 }

@@ -1,0 +1,86 @@
+//! Stories about agents that say nothing, and about a manager that does not listen.
+
+use super::*;
+
+#[test]
+fn heartbeats_keep_a_session_and_silence_ends_it() {
+    check(
+        "member a",
+        "a hello -> ask open
+         commit -> a1 welcome 5000, a1 set
+         later 14000 -> -
+         a beat -> -
+         later 14000 -> -
+         a pull -> -
+         later 14999 -> -
+         later 1 -> a1 turned RETRY, a1 closed, ask silent
+         commit -> -
+         later 60000 -> -",
+    );
+}
+
+#[test]
+fn a_stream_that_was_never_welcomed_is_silent_too() {
+    check(
+        "member a",
+        "a hello -> ask open
+         later 15000 -> a1 turned RETRY, a1 closed, ask silent
+         commit -> -
+         a hello -> ask open",
+    );
+}
+
+#[test]
+fn time_in_which_the_manager_was_suspended_is_not_an_agents_silence() {
+    for first_heard in ["later 0", "a beat", "b hello", "tell drain b"] {
+        let mut world = SessionsWorld::of("member a | member b");
+        world.act("a hello");
+        world.act("commit");
+        world.act("later 4000");
+        world.act("suspended 18000");
+        let answer = world.act(first_heard);
+        assert!(!answer.contains("a1 closed"), "{first_heard}: {answer}");
+        assert_eq!(
+            world.sessions.conn_of(skep_projections::fixture::id("node", "a")),
+            Some(Conn(1))
+        );
+    }
+    // It has listened for 4 s before, and for 2.5 s until it would have looked again.
+    check(
+        "member a",
+        "a hello -> ask open
+         commit -> a1 welcome 5000, a1 set
+         later 4000 -> -
+         suspended 18000 -> -
+         later 0 -> -
+         later 8499 -> -
+         later 1 -> a1 turned RETRY, a1 closed, ask silent",
+    );
+    // An agent that was nearly silent has one more period: its messages may be unread.
+    check(
+        "member a",
+        "a hello -> ask open
+         commit -> a1 welcome 5000, a1 set
+         later 14999 -> -
+         suspended 3600000 -> -
+         later 0 -> -
+         later 4999 -> -
+         later 1 -> a1 turned RETRY, a1 closed, ask silent",
+    );
+}
+
+#[test]
+fn the_next_look_is_soon_or_when_the_first_agent_may_be_silent() {
+    let mut world = SessionsWorld::of("member a | member b");
+    assert_eq!(world.sessions.poll_timeout(), None);
+    world.act("a hello");
+    let look = world.sessions.poll_timeout().expect("a deadline");
+    world.act("later 1000");
+    world.act("b hello");
+    assert_eq!(world.sessions.poll_timeout(), Some(look + 1_000_000_000), "half a period later");
+    world.act("later 13000");
+    world.act("a beat");
+    world.act("later 1000");
+    let silent_at = look + 13_500_000_000;
+    assert_eq!(world.sessions.poll_timeout(), Some(silent_at), "b may be silent before");
+}
