@@ -27,7 +27,8 @@ const ZSTD: u8 = 3;
 const ENTRY_PREFIX_BYTES: usize = 9;
 /// Bodies below this are stored as they are: compressing them costs more than it saves.
 const COMPRESS_MIN_BYTES: usize = 4 << 10;
-/// A body that claims to be longer than this is damage, and is not allocated. Entries end at 4 MiB.
+/// A body that claims to be longer than this is damage, and is not allocated. Entries are far
+/// shorter: a turn ends one at about 1 MiB, and a command is at most 1.5 MiB.
 const BODY_BYTES_MAX: usize = 64 << 20;
 /// The fastest level that still halves typical entries.
 const ZSTD_LEVEL: i32 = 1;

@@ -1,7 +1,7 @@
 //! Write-ahead files that are written over, so that a sync costs less.
 //!
 //! A file that grows makes each sync write its new length too: the file system's journal is then
-//! committed with the data, which doubles the time of a small sync. RocksDB keeps full write-ahead
+//! committed with the data. RocksDB keeps full write-ahead
 //! files and writes over them, but it has none when it opens, and it fills the first ones for hours
 //! where little happens. So once a store is in use, a thread fills two of them with bytes that mean
 //! nothing (a record that holds a comment and no change), lets RocksDB retire them, and ends.
