@@ -184,6 +184,32 @@ async fn a_container_that_is_still_being_created_is_removed_when_that_is_over() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_removal_waits_for_one_that_is_under_way_whatever_the_engine_says_meanwhile() {
+    let (dir, stub) = (tempfile::tempdir().unwrap(), Stub::start());
+    let task = Id(1);
+    record(dir.path(), task, "c1");
+    let removing = "removal of container c1 is already in progress";
+    stub.answer("/containers/c1", StubAnswer::Status(409, removing.into()));
+    stub.answer("/containers/c1/json", StubAnswer::json(&inspected(task, "c1")));
+    // Each listing, and so each end of the events, is a piece of news about the container.
+    stub.answer("/containers/json", StubAnswer::json(&[row(task, "c1", "removing")]));
+    stub.answer("/events", StubAnswer::Body(String::new()));
+    let runtime = Arc::new(DockerRuntime::open(dir.path(), &stub.host()).unwrap());
+    let removal = Arc::clone(&runtime);
+    let removal = tokio::spawn(async move { removal.remove(task).await });
+    let looked_twice = async {
+        while stub.times_asked("/containers/c1/json") < 3 {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    soon(looked_twice).await;
+    assert!(!removal.is_finished(), "it is still there");
+    stub.answer("/containers/c1/json", StubAnswer::Status(404, "no such container".into()));
+    stub.answer("/containers/json", StubAnswer::Body("[]".into()));
+    soon(removal).await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_container_that_somebody_starts_after_its_tasks_end_is_stopped_and_no_other_is() {
     let (dir, stub) = (tempfile::tempdir().unwrap(), Stub::start());
     let tasks = [(Id(1), "c1"), (Id(2), "c2")];

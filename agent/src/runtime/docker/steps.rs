@@ -21,6 +21,8 @@ const STOP_SLACK: Duration = Duration::from_secs(20);
 /// Longest that a removal waits for a creation that is under way. What is created later is removed
 /// then.
 const SETTLE_LIMIT: Duration = Duration::from_secs(2);
+/// How often a container is looked at that another call removes: no event is certain to come.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 impl DockerRuntime {
     /// Creates the container, and only if the engine says that its image is absent pulls that
@@ -280,18 +282,9 @@ impl DockerRuntime {
         }
         if let Some(id) = self.find(task).await? {
             self.remember(task, |known| known.removing = true);
-            let mut news = self.seen.subscribe(&id);
             match removal::remove(&self.engine, &id).await {
                 Ok(_) => {}
-                // Somebody's removal is under way already.
-                Err(RuntimeError::Rejected(_)) => {
-                    let _ = tokio::time::timeout(CALL_LIMIT, news.changed()).await;
-                    if self.look(&id).await?.is_some() {
-                        return Err(RuntimeError::Unreachable(
-                            "its container is still being removed".into(),
-                        ));
-                    }
-                }
+                Err(RuntimeError::Rejected(_)) => self.removed_by_another_call(&id).await?,
                 Err(error) => return Err(error),
             }
             self.record(task, |ledger, _| ledger.gone(task)).await?;
@@ -299,6 +292,21 @@ impl DockerRuntime {
         }
         self.marks.clear(task);
         Ok(())
+    }
+
+    /// Waits until the container is gone: the engine refuses a removal while another one is under
+    /// way. Its end is not yet its absence, so one piece of news about it is not enough.
+    async fn removed_by_another_call(&self, container: &str) -> Result<(), RuntimeError> {
+        let mut news = self.seen.subscribe(container);
+        let gone = async {
+            while self.look(container).await?.is_some() {
+                let _ = tokio::time::timeout(LOOK_AGAIN, news.changed()).await;
+            }
+            Ok(())
+        };
+        tokio::time::timeout(CALL_LIMIT, gone).await.unwrap_or_else(|_| {
+            Err(RuntimeError::Unreachable("its container is still being removed".into()))
+        })
     }
 }
 
