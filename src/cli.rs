@@ -17,10 +17,12 @@ mod processes;
 mod service;
 mod show;
 mod status;
+mod stderr;
 mod stray;
 mod style;
 mod task;
 mod unpark;
+mod untrusted;
 mod usage;
 mod verify;
 

@@ -3,7 +3,7 @@
 
 mod reply;
 
-use super::show::talk;
+use super::stderr::talk;
 use skep_proto::v1::{RefusalCode, Refused};
 use std::{error::Error, fmt, process::ExitCode, sync::Arc};
 

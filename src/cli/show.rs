@@ -5,16 +5,17 @@
 //! and `--filter` is found from that description alone, before any manager is asked.
 
 mod phrases;
-mod stderr;
 mod tell;
 mod template;
 mod text;
-pub(super) mod untrusted;
 
+pub(super) use super::{
+    stderr::{can_draw, talk, write_raw_stderr},
+    untrusted,
+};
 pub(super) use phrases::{
     ago, bytes_size, duration_text, local_time, quoted, short_id, title, truncated,
 };
-pub(super) use stderr::{can_draw, talk, write_raw_stderr};
 pub(super) use tell::{Form, say, say_json, write_raw};
 pub(super) use template::Template;
 pub(super) use text::{grid, pairs};
