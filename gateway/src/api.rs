@@ -6,6 +6,7 @@ pub mod door;
 mod ending;
 pub mod history;
 pub mod logs;
+pub mod metrics;
 pub mod reads;
 pub mod serve;
 

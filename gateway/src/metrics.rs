@@ -4,10 +4,6 @@
 //! a scrape comes; only the number of tasks by state needs a look at every task, which is taken
 //! once a revision at most.
 
-mod page;
-
-pub use page::render;
-
 use crate::{history::verdict, turn::Answer};
 use prometheus_client::{
     encoding::text::encode,

@@ -169,16 +169,13 @@ pub fn task(view: &View, reference: &str) -> Result<TaskIdx, ResolveError> {
     if let Some(index) = task_named(view, reference) {
         return Ok(index);
     }
-    begun(view.tasks(), Noun::Task, reference, any, |row| crate::show::task_name(view, row))
+    begun(view.tasks(), Noun::Task, reference, any, |row| view.task_name(row))
 }
 
 fn task_named(view: &View, reference: &str) -> Option<TaskIdx> {
     if let Some((name, id)) = reference.rsplit_once('.')
         && let Some(index) = Id::parse(id).and_then(|id| view.tasks().find(id))
-        && view
-            .tasks()
-            .get(index)
-            .is_some_and(|row| crate::show::task_name(view, row).eq_ignore_ascii_case(name))
+        && view.tasks().get(index).is_some_and(|row| view.task_name(row).eq_ignore_ascii_case(name))
     {
         return Some(index);
     }

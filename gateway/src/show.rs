@@ -16,12 +16,6 @@ use skep_proto::{
 };
 use std::collections::BTreeSet;
 
-/// A task's name: its service's and its slot, `web.3`.
-pub fn task_name(view: &View, task: &TaskRow) -> String {
-    let service = view.services().get(task.service).map_or("", |service| service.name());
-    format!("{service}.{}", task.slot)
-}
-
 /// The cluster.
 pub fn cluster(view: &View) -> Cluster {
     let row = view.cluster();

@@ -71,9 +71,7 @@ pub fn diff(before: &View, after: &View) -> Vec<ObjectChange> {
         after.tasks().iter().map(|(_, row)| (row.id, row)),
         |was, is| fields::same_task((before, was), (after, is)),
         |id, was, is| {
-            let name = is
-                .map(|row| fields::task_name(after, row))
-                .or(was.map(|row| fields::task_name(before, row)));
+            let name = is.map(|row| after.task_name(row)).or(was.map(|row| before.task_name(row)));
             let (was, is) =
                 (was.map(|row| fields::task(before, row)), is.map(|row| fields::task(after, row)));
             changes.extend(change("task", id, &name.unwrap_or_default(), was, is));
@@ -108,9 +106,7 @@ pub fn diff_object(before: &View, after: &View, id: Id) -> Option<ObjectChange> 
         return change("service", id, row.name(), old, new);
     }
     let task = |view: &View| {
-        view.tasks()
-            .by_id(id)
-            .map(|(_, row)| (fields::task_name(view, row), fields::task(view, row)))
+        view.tasks().by_id(id).map(|(_, row)| (view.task_name(row), fields::task(view, row)))
     };
     if let (was, is) = (task(before), task(after))
         && let Some((name, _)) = is.as_ref().or(was.as_ref()).cloned()

@@ -127,6 +127,12 @@ impl View {
         self.services_by_name.get(name.to_lowercase().as_str()).copied()
     }
 
+    /// A task's name: its service's and its slot, `web.3`.
+    pub fn task_name(&self, task: &TaskRow) -> String {
+        let service = self.services.get(task.service).map_or("", |service| service.name());
+        format!("{service}.{}", task.slot)
+    }
+
     /// Nodes of this host name, in any case, unless removed.
     pub fn nodes_named(&self, hostname: &str) -> impl Iterator<Item = NodeIdx> + '_ {
         let name: Arc<str> = hostname.to_lowercase().into();

@@ -11,7 +11,7 @@ use crate::{
         Broker,
         follow::{OutputReader, Prospect, ReadMode, ReadTask, ReaderOutput},
     },
-    resolve, show,
+    resolve,
 };
 use futures::{FutureExt, Stream, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use skep_projections::{TaskRow, View};
@@ -129,7 +129,7 @@ fn target(view: &View, task: &TaskRow) -> Option<ReadTask> {
     let node = view.nodes().get(task.node?)?;
     Some(ReadTask {
         task: task.id,
-        name: show::task_name(view, task),
+        name: view.task_name(task),
         state: task.state,
         node: node.id,
         node_name: node.hostname().to_owned(),

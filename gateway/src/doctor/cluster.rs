@@ -1,7 +1,7 @@
 //! Questions that the view answers. PURE.
 
 use super::{ok, problem, warning};
-use crate::{history::verdict, show};
+use crate::history::verdict;
 use skep_projections::View;
 use skep_proto::{
     Id, author,
@@ -101,7 +101,7 @@ pub(super) fn crash_loops(view: &View) -> Vec<Finding> {
             .tasks_of(index)
             .filter(|(_, row)| row.is_live() && row.attempt >= CRASH_LOOP_FAILURES);
         let (_, worst) = live.max_by_key(|(_, row)| row.attempt)?;
-        let name = show::task_name(view, worst);
+        let name = view.task_name(worst);
         let hint = format!(
             "`skep why {name}` and its logs tell more; the wait between attempts grows to 5 minutes"
         );
@@ -213,7 +213,7 @@ pub(super) fn paused(view: &View) -> Vec<Finding> {
 pub(super) fn hampered(view: &View) -> Vec<Finding> {
     let hampered = view.tasks().iter().filter(|(_, row)| row.is_hampered()).map(|(_, row)| {
         let message = row.detail.as_ref().map_or("", |detail| detail.message.as_str());
-        let name = show::task_name(view, row);
+        let name = view.task_name(row);
         let hint = format!("look at it on its node; `skep task inspect {name}` tells where it is");
         warning(&name, format!("it runs, but {message}"), &hint)
     });

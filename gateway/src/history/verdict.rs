@@ -12,7 +12,7 @@ use skep_reconcilers::attempts::may_restart;
 
 /// A task in one line.
 pub fn task(view: &View, row: &TaskRow) -> String {
-    let name = show::task_name(view, row);
+    let name = view.task_name(row);
     let now = if row.has_ended() {
         how_it_ended(view, row)
     } else if !row.is_wanted() {
@@ -225,7 +225,7 @@ pub(crate) fn finished(view: &View, index: ServiceIdx) -> Option<(String, u64)> 
         0 => String::new(),
         n => format!(" (and {n} more like it)"),
     };
-    let text = format!("{} {}; {why}{more}", show::task_name(view, row), how_it_ended(view, row));
+    let text = format!("{} {}; {why}{more}", view.task_name(row), how_it_ended(view, row));
     Some((text, tasks))
 }
 
@@ -246,7 +246,7 @@ fn failing(view: &View, index: ServiceIdx) -> Option<String> {
     let how = failed_last(view, worst)
         .map_or_else(String::new, |row| format!("; it {}", how_it_ended(view, row)));
     let times = super::placement::count(failures(worst), "failure");
-    Some(format!("{} keeps failing, {times} in a row{how}", show::task_name(view, worst)))
+    Some(format!("{} keeps failing, {times} in a row{how}", view.task_name(worst)))
 }
 
 /// How often a slot has failed in a row, as its newest task tells.

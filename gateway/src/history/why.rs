@@ -7,10 +7,7 @@ use super::{
     FoundRecord, Past, PastError, causes, names::NameLookup, placement, select, summary, tell,
     verdict,
 };
-use crate::{
-    resolve::{self, Noun, ResolveError},
-    show,
-};
+use crate::resolve::{self, Noun, ResolveError};
 use skep_projections::{NodeIdx, ServiceIdx, TaskIdx, View};
 use skep_proto::{
     Id, Revision, author, event,
@@ -150,7 +147,7 @@ fn explain(
                 verdict: verdict::task(view, row),
                 kind: "task".into(),
                 id: row.id.to_bytes(),
-                name: show::task_name(view, row),
+                name: view.task_name(row),
                 placement: why_there(past, view, index)?,
                 ..WhyReply::default()
             }

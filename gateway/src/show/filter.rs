@@ -4,7 +4,7 @@
 //! A key that is not known, and a value that could never match, are refused with what is valid,
 //! rather than answered by an empty list.
 
-use crate::{admit::Refusal, resolve, show};
+use crate::{admit::Refusal, resolve};
 use skep_projections::{NodeIdx, NodeRow, ServiceIdx, ServiceRow, TaskRow, View};
 use skep_proto::v1::{Filter, NodeMembership, NodeRole, TaskState, service_mode::Mode};
 use std::collections::BTreeMap;
@@ -113,7 +113,7 @@ impl<'a> TaskFilter<'a> {
                 .is_none_or(|nodes| row.node.is_some_and(|node| nodes.contains(&node)))
             && self.keys.iter().all(|(key, values)| match *key {
                 "id" => begins(&row.id.to_string(), values),
-                _name => begins(&format!("{}.{}", show::task_name(view, row), row.id), values),
+                _name => begins(&format!("{}.{}", view.task_name(row), row.id), values),
             })
     }
 }

@@ -62,14 +62,6 @@ pub(super) fn service(row: &ServiceRow) -> Fields {
     fields
 }
 
-pub(super) fn task_name(view: &View, row: &TaskRow) -> String {
-    format!(
-        "{}.{}",
-        view.services().get(row.service).map_or("", |service| service.name()),
-        row.slot
-    )
-}
-
 fn node_name<'a>(view: &'a View, row: &TaskRow) -> &'a str {
     row.node.and_then(|node| view.nodes().get(node)).map_or("", |node| node.hostname())
 }

@@ -1,10 +1,10 @@
 //! The metrics page of a running manager: its numbers, gathered at each scrape.
 
-use super::ManagerGauges;
-use crate::{api::door::ConnectionLimiter, drive::Drive};
+use super::door::ConnectionLimiter;
+use crate::{drive::Drive, metrics::ManagerGauges};
 use skep_log::Health;
 
-/// The page of a running manager.
+/// The page.
 pub fn render(drive: &Drive, door: &ConnectionLimiter) -> String {
     let (connections, _, connections_refused) = door.look();
     let status = drive.log().status().borrow().clone();
