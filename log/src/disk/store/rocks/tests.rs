@@ -5,10 +5,14 @@ use super::{
     *,
 };
 use crate::disk::store::Durability::{Later, Synced};
+use rocksdb::WaitForCompactOptions;
 use std::{fs, path::Path};
 
-/// The files as they are now: what a killed process leaves.
-fn copy(from: &Path, to: &Path) {
+/// The files as they are now: what a killed process leaves at one instant. A copy takes longer than
+/// that, so that a flush or a compaction has to end before it: either removes files.
+fn copy(store: &Rocks, from: &Path, to: &Path) {
+    store.recycling.wait();
+    store.db.wait_for_compact(&WaitForCompactOptions::default()).unwrap();
     fs::create_dir(to).unwrap();
     for file in fs::read_dir(from).unwrap().map(|file| file.unwrap().path()) {
         if file.is_file() {
@@ -56,7 +60,7 @@ fn a_store_that_writes_over_its_files_loses_nothing_that_was_synced() {
             through = commit(30_000 + round * 1_000);
         }
         let copied = dir.path().join(format!("copy-{round}"));
-        copy(&path, &copied);
+        copy(&store, &path, &copied);
         let found = rows(&Rocks::open(&copied).unwrap());
         assert_eq!(found, (0..through).collect::<Vec<u64>>(), "in round {round}");
         fs::remove_dir_all(&copied).unwrap();
