@@ -37,7 +37,9 @@ async fn containers_killed_behind_the_engines_back_are_all_seen() {
             .iter()
             .map(|found| match &found.state {
                 FoundState::Running(started) => started.pid.to_string(),
-                other => panic!("{other:?}"),
+                other @ (FoundState::Created
+                | FoundState::Ended(..)
+                | FoundState::Unreadable(_)) => panic!("{other:?}"),
             })
             .collect();
         assert_eq!(pids.len(), KILLED);

@@ -163,6 +163,7 @@ async fn by_socket(path: &Path) -> fail::CliResult<Channel> {
 
 fn no_way(path: &Path, error: io::Error) -> fail::CliError {
     let shown = path.display();
+    #[allow(clippy::wildcard_enum_match_arm, reason = "the standard library adds kinds of errors")]
     let failure = match error.kind() {
         io::ErrorKind::NotFound => {
             fail::CliError::unreachable(format!("no manager at unix://{shown}: there is no such socket")).hint(

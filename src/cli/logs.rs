@@ -194,11 +194,10 @@ async fn stream(manager: &ManagerClient, request: LogsRequest, plan: &LineFormat
     while let Some(reply) = replies.message().await? {
         match reply.message {
             None => {}
-            Some(logs_reply::Message::Gap(gap)) => {
-                if missing.note(&gap) == GapNews::New {
-                    talk(&one_line(&format!("warning: {}", gap.message)));
-                }
-            }
+            Some(logs_reply::Message::Gap(gap)) => match missing.note(&gap) {
+                GapNews::New => talk(&one_line(&format!("warning: {}", gap.message))),
+                GapNews::Known => {}
+            },
             Some(logs_reply::Message::Line(line)) => match &plan.look {
                 AnswerFormat::Json => say(&json::render(&line).to_string())?,
                 AnswerFormat::Template(template) => say(&template.fill_json(json::render(&line)))?,

@@ -133,6 +133,7 @@ pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
 }
 
 /// Removes it, and asks again while the engine is too busy to do it, as an agent does.
+#[allow(clippy::print_stdout, reason = "a failed test shows what it waited for")]
 pub(crate) async fn until_removed(runtime: &DockerRuntime, task: Id) {
     let removed = async {
         while let Err(error) = runtime.remove(task).await {

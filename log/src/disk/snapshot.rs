@@ -86,9 +86,11 @@ impl Snapshots {
     pub(crate) fn read(&self, snapshot: &meta::Snapshot) -> Result<Vec<u8>, SnapshotReadError> {
         let file = || self.files.path(&name_of(snapshot)).display().to_string();
         let damaged = |what| SnapshotReadError::Damaged { file: file(), what };
-        let bytes = self.files.read(&name_of(snapshot)).map_err(|source| match source.kind() {
-            io::ErrorKind::NotFound => damaged("is gone"),
-            _ => SnapshotReadError::Unreadable { file: file(), source },
+        let bytes = self.files.read(&name_of(snapshot)).map_err(|source| {
+            match source.kind() == io::ErrorKind::NotFound {
+                true => damaged("is gone"),
+                false => SnapshotReadError::Unreadable { file: file(), source },
+            }
         })?;
         if !bytes.starts_with(MAGIC) && bytes.starts_with(MAGIC_OF_ALL) {
             return Err(SnapshotReadError::Newer { file: file() });

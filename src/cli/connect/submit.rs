@@ -138,11 +138,13 @@ fn broke_off(status: Status) -> Attempt {
     if status.source().is_some() {
         return Attempt::Unknown("the manager went away before it had answered".into());
     }
-    match status.code() {
-        Code::Unavailable | Code::Aborted | Code::Unknown | Code::Cancelled => {
-            Attempt::Unknown(format!("the manager does not answer: {}", status.message()))
-        }
-        _ => Attempt::Failed(status.into()),
+    let may_have_been_done = matches!(
+        status.code(),
+        Code::Unavailable | Code::Aborted | Code::Unknown | Code::Cancelled
+    );
+    match may_have_been_done {
+        true => Attempt::Unknown(format!("the manager does not answer: {}", status.message())),
+        false => Attempt::Failed(status.into()),
     }
 }
 

@@ -16,6 +16,7 @@ impl From<Status> for CliError {
         if status.source().is_some() {
             return went_away(status);
         }
+        #[allow(clippy::wildcard_enum_match_arm, reason = "the other codes are told alike")]
         match status.code() {
             Code::Unimplemented => CliError::refused("this manager cannot answer that").hint(
                 "one that is stopped (--state-dir) tells of the past alone; one that runs may be older than this program",

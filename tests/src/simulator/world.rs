@@ -151,7 +151,7 @@ impl SimulatedWorld {
 
     /// The next thing happens, and what follows from it at once.
     pub fn step(&mut self) {
-        let Some((at, event)) = self.agenda.next() else { return };
+        let Some((at, event)) = self.agenda.take_earliest() else { return };
         self.now = at;
         self.steps += 1;
         if let Some(trace) = &mut self.trace {

@@ -33,7 +33,10 @@ const KILL_ROUND_LIMIT: Duration = Duration::from_millis(500);
 const KNOWN_PERIOD: Duration = Duration::from_millis(5);
 
 /// The newest scan, and when it began.
-static NEWEST_SCAN: Mutex<Option<(Instant, Arc<Vec<(i32, ProcessMark)>>)>> = Mutex::new(None);
+static NEWEST_SCAN: Mutex<Option<(Instant, Arc<ProcessScan>)>> = Mutex::new(None);
+
+/// The marked processes that one scan found, with their numbers.
+type ProcessScan = Vec<(i32, ProcessMark)>;
 
 /// The processes of one task.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -101,7 +104,7 @@ struct ProcessMark {
 
 /// Processes that carry a mark. A scan reads the environment of every process of the machine; so
 /// all who ask at the same time share one: the first that began after they asked.
-fn marked() -> Arc<Vec<(i32, ProcessMark)>> {
+fn marked() -> Arc<ProcessScan> {
     let asked = Instant::now();
     let mut newest = NEWEST_SCAN.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some((_, scan)) = newest.as_ref().filter(|(began, _)| *began >= asked) {
@@ -114,7 +117,7 @@ fn marked() -> Arc<Vec<(i32, ProcessMark)>> {
 }
 
 /// The environment of a process that has ended is empty.
-fn scan() -> Vec<(i32, ProcessMark)> {
+fn scan() -> ProcessScan {
     let entries = fs::read_dir("/proc").into_iter().flatten();
     let marked = entries.filter_map(|entry| {
         let pid = entry.ok()?.file_name().to_str()?.parse().ok()?;

@@ -84,8 +84,8 @@ fn undesired(
         }
         DesireReason::NewSpec => {
             let in_slot = view.tasks_in_slot(task.service, task.slot);
-            let dirty = |(_, row): (_, &TaskRow)| row.spec_version != service.spec_version;
-            in_slot.map(|(index, row)| (index, row)).any(dirty)
+            let dirty = |row: &TaskRow| row.spec_version != service.spec_version;
+            in_slot.into_iter().any(|(_, row)| dirty(row))
         }
         DesireReason::Ended => task.has_ended(),
         DesireReason::Start => desired == TaskState::Running,

@@ -77,8 +77,8 @@ impl Agenda {
         self.events.insert((at, self.order), event);
     }
 
-    /// The next thing.
-    pub fn next(&mut self) -> Option<(Timestamp, SimulatedEvent)> {
+    /// Takes what is planned for the earliest time.
+    pub fn take_earliest(&mut self) -> Option<(Timestamp, SimulatedEvent)> {
         let ((at, _), event) = self.events.pop_first()?;
         self.commands -= usize::from(matches!(event, SimulatedEvent::Command(_)));
         Some((at, event))

@@ -144,9 +144,9 @@ impl Files for ModelDisk {
 }
 
 fn refused(error: io::Error) -> StoreError {
-    match error.kind() {
-        io::ErrorKind::WouldBlock => StoreError::Locked(error.to_string()),
-        _ => StoreError::Failed(error.to_string()),
+    match error.kind() == io::ErrorKind::WouldBlock {
+        true => StoreError::Locked(error.to_string()),
+        false => StoreError::Failed(error.to_string()),
     }
 }
 

@@ -100,8 +100,6 @@ fn retire(db: &DB) -> Result<(), rocksdb::Error> {
 }
 
 fn has_room(db: &DB) -> bool {
-    let free = |disk: nix::sys::statvfs::Statvfs| {
-        disk.blocks_available() as u64 * disk.fragment_size() as u64
-    };
+    let free = |disk: nix::sys::statvfs::Statvfs| disk.blocks_available() * disk.fragment_size();
     statvfs(db.path()).is_ok_and(|disk| free(disk) >= FILLING_FREE_BYTES_MIN)
 }
