@@ -23,26 +23,15 @@ use crate::{
     journal::{IdentityFile, Journal, JournalError, JournalWriter, Stored},
     runtime::process,
 };
-use clock::Clock;
 use nix::fcntl::{Flock, FlockArg};
-use pump::Pumps;
-use skep_proto::{
-    Id,
-    v1::{Annotations, NodeSpec, RuntimeKind},
-};
-use std::{
-    fs, io,
-    os::unix::fs::DirBuilderExt,
-    path::{Path, PathBuf},
-};
-use steps::Steps;
+use skep_proto::{Id, v1};
+use std::{fs, io, os::unix::fs::DirBuilderExt, path};
 use thiserror::Error;
 use tokio::{
     sync::{mpsc, watch},
     time::{Instant, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
-use wire::Wire;
 
 /// Inputs that wait for the core; the sender of one more waits too.
 const INBOX_INPUTS_MAX: usize = 1024;
@@ -54,7 +43,7 @@ pub enum AgentError {
     #[error("agent state folder {}: {source}", path.display())]
     Folder {
         /// Which.
-        path: PathBuf,
+        path: path::PathBuf,
         /// What the file system says.
         source: io::Error,
     },
@@ -65,7 +54,7 @@ pub enum AgentError {
     )]
     Locked {
         /// Which.
-        path: PathBuf,
+        path: path::PathBuf,
     },
     /// The journal.
     #[error(transparent)]
@@ -78,9 +67,9 @@ pub enum AgentError {
     )]
     OtherRuntime {
         /// At its first start.
-        first: RuntimeKind,
+        first: v1::RuntimeKind,
         /// Now.
-        now: RuntimeKind,
+        now: v1::RuntimeKind,
     },
     /// The kernel gives no randomness.
     #[error("no randomness for this node's secret: {0}")]
@@ -110,28 +99,28 @@ impl AgentError {
 }
 
 /// The name of a runtime on the command line.
-fn runtime_name(kind: RuntimeKind) -> &'static str {
+fn runtime_name(kind: v1::RuntimeKind) -> &'static str {
     match kind {
-        RuntimeKind::Docker => "docker",
-        RuntimeKind::Process => "process",
-        RuntimeKind::Fake => "fake",
+        v1::RuntimeKind::Docker => "docker",
+        v1::RuntimeKind::Process => "process",
+        v1::RuntimeKind::Fake => "fake",
     }
 }
 
 /// The runtime that a state folder was set up with; none before its first start. Where the identity
 /// is damaged, the folder that the process runtime alone makes tells.
-pub fn runtime_of(state_dir: &Path) -> Result<Option<RuntimeKind>, JournalError> {
+pub fn runtime_of(state_dir: &path::Path) -> Result<Option<v1::RuntimeKind>, JournalError> {
     match IdentityFile::new(&folder_in(state_dir)).read() {
         Err(JournalError::Damaged { .. }) => {
             let is_process = state_dir.join(process::TASKS_FOLDER).is_dir();
-            Ok(is_process.then_some(RuntimeKind::Process))
+            Ok(is_process.then_some(v1::RuntimeKind::Process))
         }
         other => Ok(other?.map(|stored| stored.runtime)),
     }
 }
 
 /// Where the agent's own files are: apart from what a manager in the same process keeps.
-fn folder_in(state_dir: &Path) -> PathBuf {
+fn folder_in(state_dir: &path::Path) -> path::PathBuf {
     state_dir.join("agent")
 }
 
@@ -141,7 +130,7 @@ pub struct NodeAgent {
     stored: Stored,
     journal: JournalWriter,
     core: Core,
-    clock: Clock,
+    clock: clock::Clock,
     status: watch::Sender<AgentStatus>,
 }
 
@@ -168,9 +157,9 @@ impl NodeAgent {
         };
         let (journal, memory) = Journal::open(&folder)?;
         let labels = config.labels.clone();
-        let spec = NodeSpec {
-            annotations: Some(Annotations { name: String::new(), labels }),
-            ..NodeSpec::default()
+        let spec = v1::NodeSpec {
+            annotations: Some(v1::Annotations { name: String::new(), labels }),
+            ..v1::NodeSpec::default()
         };
         let who = NodeIdentity {
             node_id: stored.node_id,
@@ -186,7 +175,7 @@ impl NodeAgent {
             .map_err(|source| AgentError::Folder { path: folder, source })?;
         let status =
             watch::Sender::new(AgentStatus { node_id: stored.node_id, ..AgentStatus::default() });
-        Ok(NodeAgent { config, stored, journal, core, clock: Clock::new(), status })
+        Ok(NodeAgent { config, stored, journal, core, clock: clock::Clock::new(), status })
     }
 
     /// How it is, now and whenever that changes.
@@ -198,11 +187,15 @@ impl NodeAgent {
     /// use for this node.
     pub async fn run(mut self, shutdown: CancellationToken) -> Result<(), AgentError> {
         let (inbox, mut inputs) = mpsc::channel(INBOX_INPUTS_MAX);
-        let wire = Wire::new(self.config.manager.clone(), inbox.clone(), self.status.clone());
+        let wire = wire::Wire::new(self.config.manager.clone(), inbox.clone(), self.status.clone());
         let joined = self.journal.identity_written();
-        let steps = Steps::new(self.config.runtime.clone(), inbox.clone(), wire.outgoing(), joined);
-        let pumps =
-            Pumps::new(self.config.runtime.clone(), wire.outgoing(), self.config.hostname.clone());
+        let steps =
+            steps::Steps::new(self.config.runtime.clone(), inbox.clone(), wire.outgoing(), joined);
+        let pumps = pump::Pumps::new(
+            self.config.runtime.clone(),
+            wire.outgoing(),
+            self.config.hostname.clone(),
+        );
         let mut hands = Hands { wire, steps, pumps };
         let _listening = describe::listen(&self.config, inbox.clone());
         let _watching = describe::watch(&self.config, inbox, self.status.clone());
@@ -275,9 +268,9 @@ impl NodeAgent {
 
 /// Everything that does something.
 struct Hands {
-    wire: Wire,
-    steps: Steps,
-    pumps: Pumps,
+    wire: wire::Wire,
+    steps: steps::Steps,
+    pumps: pump::Pumps,
 }
 
 async fn until(deadline: Option<Instant>) {
@@ -288,7 +281,7 @@ async fn until(deadline: Option<Instant>) {
 }
 
 /// Makes the folder, and holds it for this process.
-fn lock(folder: &Path) -> Result<Flock<fs::File>, AgentError> {
+fn lock(folder: &path::Path) -> Result<Flock<fs::File>, AgentError> {
     let io = |source| AgentError::Folder { path: folder.to_owned(), source };
     fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(io)?;
     let file = fs::File::options()

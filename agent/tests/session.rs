@@ -8,17 +8,10 @@ mod manager;
 
 use manager::{ManagerStub, TestSession, change, container, running, set};
 use skep_agent::{
-    AgentConfig, AgentError, AgentStatus, ManagerEndpoint, NodeAgent,
-    core::AgentHalt,
-    journal::{IdentityFile, Stored},
-    machine::Reserve,
-    runtime::fake::FakeEngine,
-    session::runtime_of,
+    AgentConfig, AgentError, AgentStatus, ManagerEndpoint, NodeAgent, core::AgentHalt, journal,
+    machine::Reserve, runtime::fake::FakeEngine, session::runtime_of,
 };
-use skep_proto::{
-    Id, Timestamp,
-    v1::{self, from_agent::Message, to_agent},
-};
+use skep_proto::{Id, Timestamp, v1};
 use std::{
     collections::BTreeMap,
     io::{Read, Write},
@@ -28,13 +21,12 @@ use std::{
     time::Duration,
 };
 use tokio::{sync::watch, task::JoinHandle, time::timeout};
-use tokio_util::sync::CancellationToken;
 
 const EPOCH: Timestamp = Timestamp(1_700_000_000_000_000_000);
 const PATIENCE: Duration = Duration::from_secs(60);
 
 struct RunningAgent {
-    stop: CancellationToken,
+    stop: tokio_util::sync::CancellationToken,
     status: watch::Receiver<AgentStatus>,
     task: JoinHandle<Result<(), AgentError>>,
 }
@@ -54,7 +46,7 @@ fn config(folder: &Path, manager: &ManagerStub, engine: &FakeEngine) -> AgentCon
 
 fn start(folder: &Path, manager: &ManagerStub, engine: &FakeEngine) -> RunningAgent {
     let agent = NodeAgent::open(config(folder, manager, engine)).expect("a state folder");
-    let (stop, status) = (CancellationToken::new(), agent.status());
+    let (stop, status) = (tokio_util::sync::CancellationToken::new(), agent.status());
     let task = tokio::spawn(agent.run(stop.clone()));
     RunningAgent { stop, status, task }
 }
@@ -262,10 +254,10 @@ async fn a_reader_who_does_not_read_holds_up_nothing_else() {
     until_reported(&mut line, &[(Id(1), v1::TaskState::Running)]).await;
     let order =
         v1::LogOrder { request: 1, task_ids: vec![Id(1).to_bytes()], ..v1::LogOrder::default() };
-    line.send(to_agent::Message::Logs(order)).await;
+    line.send(v1::to_agent::Message::Logs(order)).await;
     line.assign(set(6, &[(Id(1), talks), (Id(2), container("exit:0"))])).await;
     until_reported(&mut line, &[(Id(2), v1::TaskState::Complete)]).await;
-    while !matches!(line.next().await, Message::Heartbeat(_)) {}
+    while !matches!(line.next().await, v1::from_agent::Message::Heartbeat(_)) {}
     assert_eq!(manager.output(1).await.0.len(), 300, "and it has missed nothing when it reads");
     agent.stopped().await;
 }
@@ -290,26 +282,26 @@ async fn output_is_sent_to_who_orders_it() {
         tail: Some(2),
         ..v1::LogOrder::default()
     };
-    line.send(to_agent::Message::Logs(order(1, &[Id(1), Id(2), Id(99)], false))).await;
+    line.send(v1::to_agent::Message::Logs(order(1, &[Id(1), Id(2), Id(99)], false))).await;
     let (lines, message) = manager.output(1).await;
     assert_eq!(lines, ["web.1 alpha two", "web.1 alpha !three"]);
     assert_eq!(message, "", "a task with no output, and one of another node, are no problem");
-    line.send(to_agent::Message::Logs(order(2, &[Id(1)], true))).await;
-    line.send(to_agent::Message::Logs(order(3, &[], false))).await;
+    line.send(v1::to_agent::Message::Logs(order(2, &[Id(1)], true))).await;
+    line.send(v1::to_agent::Message::Logs(order(3, &[], false))).await;
     assert_eq!(
         manager.output(3).await.0,
         [""; 0],
         "the first reader, who goes on, does not hold up the next"
     );
     // It is widened by a task that had ended long ago, and by one that is not here.
-    line.send(to_agent::Message::Logs(order(2, &[Id(2), Id(99)], true))).await;
+    line.send(v1::to_agent::Message::Logs(order(2, &[Id(2), Id(99)], true))).await;
     assert_eq!(manager.output_of(2, Id(99)).await.len(), 2);
     assert_eq!(manager.output_of(2, Id(2)).await, [""; 0]);
     engine.kill_outside(Id(1));
     assert_eq!(manager.output_of(2, Id(1)).await, [""; 0], "its end is told, and the reader stays");
     let resume = vec![v1::LogResume { task_id: Id(1).to_bytes(), read_at: 0, read_lines: 0 }];
     let again = v1::LogOrder { resume, ..order(2, &[Id(1)], true) };
-    line.send(to_agent::Message::Logs(again)).await;
+    line.send(v1::to_agent::Message::Logs(again)).await;
     assert_eq!(
         manager.output_of(2, Id(1)).await.len(),
         3,
@@ -330,11 +322,13 @@ async fn a_pull_tells_how_far_it_is_and_beats_go_on() {
     let (mut beats, mut pulls) = (0, Vec::new());
     while beats < 3 || pulls.len() < 2 {
         match line.next().await {
-            Message::Heartbeat(_) => beats += 1,
-            Message::Conditions(_) | Message::PartTaken(_) => {}
-            Message::Pull(pull) => pulls.push((pull.done_bytes, pull.total_bytes)),
-            Message::Report(report) => line.acknowledge(report.number).await,
-            Message::Hello(_) | Message::LogChunk(_) => panic!("not asked for"),
+            v1::from_agent::Message::Heartbeat(_) => beats += 1,
+            v1::from_agent::Message::Conditions(_) | v1::from_agent::Message::PartTaken(_) => {}
+            v1::from_agent::Message::Pull(pull) => pulls.push((pull.done_bytes, pull.total_bytes)),
+            v1::from_agent::Message::Report(report) => line.acknowledge(report.number).await,
+            v1::from_agent::Message::Hello(_) | v1::from_agent::Message::LogChunk(_) => {
+                panic!("not asked for")
+            }
         }
     }
     assert_eq!(pulls, [(0, 100), (100, 100)]);
@@ -409,9 +403,9 @@ async fn one_state_folder_is_for_one_agent_and_one_runtime() {
         NodeAgent::open(config(folder.path(), &manager, &engine)).err().expect("the second");
     assert!(matches!(error, AgentError::Locked { .. }), "{error}");
     drop(one);
-    let identity = IdentityFile::new(&folder.path().join("agent"));
+    let identity = journal::IdentityFile::new(&folder.path().join("agent"));
     let stored = identity.read().unwrap().expect("written at the first start");
-    identity.write(&Stored { runtime: v1::RuntimeKind::Process, ..stored }).unwrap();
+    identity.write(&journal::Stored { runtime: v1::RuntimeKind::Process, ..stored }).unwrap();
     let error =
         NodeAgent::open(config(folder.path(), &manager, &engine)).err().expect("another runtime");
     assert_eq!(
@@ -430,7 +424,7 @@ async fn a_damaged_identity_stops_no_agent_and_its_runtime_is_still_known() {
     let (folder, engine) = (tempfile::tempdir().unwrap(), FakeEngine::new(EPOCH));
     let manager = ManagerStub::start(folder.path()).await;
     drop(NodeAgent::open(config(folder.path(), &manager, &engine)).expect("the first start"));
-    let file = IdentityFile::new(&folder.path().join("agent"));
+    let file = journal::IdentityFile::new(&folder.path().join("agent"));
     let first = file.read().unwrap().expect("written at the first start");
     std::fs::write(folder.path().join("agent/identity"), "no identity").unwrap();
     assert_eq!(runtime_of(folder.path()).unwrap(), None);
@@ -464,13 +458,14 @@ async fn a_disk_that_hangs_ends_no_session_and_nothing_starts_that_could_be_forg
     line.welcome(Id(77)).await;
     line.assign(set(5, &[(Id(1), container("run"))])).await;
     for _ in 0..5 {
-        while !matches!(line.next().await, Message::Heartbeat(_)) {}
+        while !matches!(line.next().await, v1::from_agent::Message::Heartbeat(_)) {}
     }
     assert_eq!(engine.running(), [], "the next agent would not know whose task it is");
     std::fs::remove_file(&draft).unwrap();
     disk.read_exact(&mut [0; 16_384]).unwrap();
     until_reported(&mut line, &[(Id(1), v1::TaskState::Running)]).await;
-    let stored = IdentityFile::new(&folder.path().join("agent/agent")).read().unwrap().unwrap();
+    let stored =
+        journal::IdentityFile::new(&folder.path().join("agent/agent")).read().unwrap().unwrap();
     assert_eq!(stored.node_id, Id(77));
     agent.stopped().await;
 }

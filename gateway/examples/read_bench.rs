@@ -14,21 +14,8 @@ use skep_gateway::{
     show::list,
 };
 use skep_log::{Config, Draft, Entry, Fold, Frozen, Halt, Hash, Log, RestoreError, seal};
-use skep_projections::{
-    Delta, View,
-    apply::Stamp,
-    fixture::{BEGINNING, node_description, service_spec},
-    snapshot,
-};
-use skep_proto::{
-    Id, Position, Revision, Timestamp, author, event,
-    time::SECOND_NS,
-    v1::{
-        ClusterCreated, ClusterSpec, DesireReason, ListRequest, LogRequest, NodeJoined, NodeSpec,
-        Reconciler, Record, ServiceCreated, SessionOpened, TaskAssigned, TaskCreated, TaskDesired,
-        TaskList, TaskObserved, TaskReaped, TaskState, TenureBegun, event::Kind,
-    },
-};
+use skep_projections::{Delta, View, apply::Stamp, fixture, snapshot};
+use skep_proto::{Id, Position, Revision, Timestamp, author, event, time::SECOND_NS, v1};
 use std::{
     collections::VecDeque,
     error::Error,
@@ -70,11 +57,11 @@ impl Fold for FoldedView {
     }
 }
 
-fn record(by: Reconciler, kind: Kind) -> Record {
-    Record {
+fn record(by: v1::Reconciler, kind: v1::event::Kind) -> v1::Record {
+    v1::Record {
         author: Some(author::reconciler(by)),
         event: Some(event::event(kind)),
-        ..Record::default()
+        ..v1::Record::default()
     }
 }
 
@@ -87,92 +74,104 @@ fn id(kind: u64, number: u64) -> Id {
     Id(u128::from(mixed) << 64 | u128::from(kind) << 48 | u128::from(number))
 }
 
-fn beginning(services: u64) -> Vec<Record> {
+fn beginning(services: u64) -> Vec<v1::Record> {
     let mut records = vec![
         record(
-            Reconciler::Unspecified,
-            Kind::TenureBegun(TenureBegun { term: 1, code_version: "bench".into() }),
+            v1::Reconciler::Unspecified,
+            v1::event::Kind::TenureBegun(v1::TenureBegun { term: 1, code_version: "bench".into() }),
         ),
         record(
-            Reconciler::Unspecified,
-            Kind::ClusterCreated(Box::new(ClusterCreated {
+            v1::Reconciler::Unspecified,
+            v1::event::Kind::ClusterCreated(Box::new(v1::ClusterCreated {
                 cluster_id: Id(1).to_bytes(),
-                spec: Some(ClusterSpec::default()),
+                spec: Some(v1::ClusterSpec::default()),
             })),
         ),
     ];
     for n in 0..NODES {
         let node_id = id(1, n).to_bytes();
-        let description = Some(node_description(&format!("n{n}")));
-        let joined = NodeJoined {
+        let description = Some(fixture::node_description(&format!("n{n}")));
+        let joined = v1::NodeJoined {
             node_id: node_id.clone(),
             description,
-            spec: Some(NodeSpec::default()),
-            ..NodeJoined::default()
+            spec: Some(v1::NodeSpec::default()),
+            ..v1::NodeJoined::default()
         };
-        records.push(record(Reconciler::Unspecified, Kind::NodeJoined(Box::new(joined))));
-        let opened = SessionOpened { node_id, session: n + 1, description: None };
-        records.push(record(Reconciler::Unspecified, Kind::SessionOpened(Box::new(opened))));
+        records.push(record(
+            v1::Reconciler::Unspecified,
+            v1::event::Kind::NodeJoined(Box::new(joined)),
+        ));
+        let opened = v1::SessionOpened { node_id, session: n + 1, description: None };
+        records.push(record(
+            v1::Reconciler::Unspecified,
+            v1::event::Kind::SessionOpened(Box::new(opened)),
+        ));
     }
     for n in 0..services {
-        let spec = Some(service_spec(&format!("s{n}")));
-        let created = ServiceCreated { service_id: id(2, n).to_bytes(), spec };
-        records.push(record(Reconciler::Unspecified, Kind::ServiceCreated(Box::new(created))));
+        let spec = Some(fixture::service_spec(&format!("s{n}")));
+        let created = v1::ServiceCreated { service_id: id(2, n).to_bytes(), spec };
+        records.push(record(
+            v1::Reconciler::Unspecified,
+            v1::event::Kind::ServiceCreated(Box::new(created)),
+        ));
     }
     records
 }
 
 /// The whole life of one task up to its running, in place of one that has failed and leaves the
 /// view.
-fn life(number: u64, slot: u64, replaced: Option<u64>) -> Vec<Record> {
+fn life(number: u64, slot: u64, replaced: Option<u64>) -> Vec<v1::Record> {
     let (task_id, service) = (id(3, number).to_bytes(), slot % SERVICES);
     let node_id = id(1, (number * 7) % NODES).to_bytes();
     let mut records = Vec::with_capacity(10);
-    let seen = |task_id: &bytes::Bytes, state: TaskState| {
-        let seen = TaskObserved {
+    let seen = |task_id: &bytes::Bytes, state: v1::TaskState| {
+        let seen = v1::TaskObserved {
             task_id: task_id.clone(),
             state: state as i32,
-            ..TaskObserved::default()
+            ..v1::TaskObserved::default()
         };
-        Record {
+        v1::Record {
             author: Some(author::node(id(1, (number * 7) % NODES))),
-            ..record(Reconciler::Unspecified, Kind::TaskObserved(seen))
+            ..record(v1::Reconciler::Unspecified, v1::event::Kind::TaskObserved(seen))
         }
     };
     let old = replaced.map(|old| id(3, old).to_bytes());
     if let Some(old) = &old {
-        records.push(seen(old, TaskState::Failed));
-        let (desired, reason) = (TaskState::Shutdown as i32, DesireReason::Ended as i32);
+        records.push(seen(old, v1::TaskState::Failed));
+        let (desired, reason) = (v1::TaskState::Shutdown as i32, v1::DesireReason::Ended as i32);
         records.push(record(
-            Reconciler::Restart,
-            Kind::TaskDesired(TaskDesired { task_id: old.clone(), desired, reason }),
+            v1::Reconciler::Restart,
+            v1::event::Kind::TaskDesired(v1::TaskDesired { task_id: old.clone(), desired, reason }),
         ));
     }
-    let created = TaskCreated {
+    let created = v1::TaskCreated {
         task_id: task_id.clone(),
         service_id: id(2, service).to_bytes(),
         slot: slot / SERVICES + 1,
         spec_version: 3 + 2 * NODES + service,
-        desired: TaskState::Running as i32,
+        desired: v1::TaskState::Running as i32,
         replaces_id: old.clone().unwrap_or_default(),
-        ..TaskCreated::default()
+        ..v1::TaskCreated::default()
     };
-    records.push(record(Reconciler::Replicas, Kind::TaskCreated(created)));
-    let assigned = TaskAssigned {
+    records.push(record(v1::Reconciler::Replicas, v1::event::Kind::TaskCreated(created)));
+    let assigned = v1::TaskAssigned {
         task_id: task_id.clone(),
         node_id,
         candidates: NODES as u32,
-        ..TaskAssigned::default()
+        ..v1::TaskAssigned::default()
     };
-    records.push(record(Reconciler::Placement, Kind::TaskAssigned(assigned)));
+    records.push(record(v1::Reconciler::Placement, v1::event::Kind::TaskAssigned(assigned)));
     records.extend(
-        [TaskState::Preparing, TaskState::Starting, TaskState::Running]
+        [v1::TaskState::Preparing, v1::TaskState::Starting, v1::TaskState::Running]
             .map(|state| seen(&task_id, state)),
     );
     records.extend(old.map(|task_id| {
         record(
-            Reconciler::History,
-            Kind::TaskReaped(TaskReaped { task_id, service_id: id(2, service).to_bytes() }),
+            v1::Reconciler::History,
+            v1::event::Kind::TaskReaped(v1::TaskReaped {
+                task_id,
+                service_id: id(2, service).to_bytes(),
+            }),
         )
     }));
     records
@@ -194,7 +193,7 @@ async fn write(log: &Log, records: u64, tasks: u64) -> Result<(), Box<dyn Error>
             parent,
             incarnation: 1,
             first_revision: Revision(next),
-            at: Timestamp(BEGINNING.0 + next * SECOND_NS / 100),
+            at: Timestamp(fixture::BEGINNING.0 + next * SECOND_NS / 100),
             feature_level: 1,
             code_version: "bench".into(),
             records: std::mem::replace(&mut waiting, later),
@@ -241,8 +240,9 @@ fn read(past: &Past, newest: Revision) -> Result<(), Box<dyn Error>> {
     let mut bytes = 0;
     for _ in 0..20 {
         let (took, encoded) = timed(|| {
-            let tasks = list::tasks(&view, &ListRequest::default()).expect("nothing is filtered");
-            TaskList { tasks, revision: newest.0, answered_at: 0 }.encode_to_vec()
+            let tasks =
+                list::tasks(&view, &v1::ListRequest::default()).expect("nothing is filtered");
+            v1::TaskList { tasks, revision: newest.0, answered_at: 0 }.encode_to_vec()
         });
         bytes = encoded.len();
         times.push(took);
@@ -250,7 +250,8 @@ fn read(past: &Past, newest: Revision) -> Result<(), Box<dyn Error>> {
     say(&format!("a list of {} tasks, encoded to {bytes} bytes", view.tasks().len()), times);
     let (took, ids) = timed(|| names::named(past, "s7"));
     eprintln!("the first question for a name: {took:.1?}, {} found", ids?.len());
-    let request = LogRequest { objects: vec!["s7".into()], tail: 20, ..LogRequest::default() };
+    let request =
+        v1::LogRequest { objects: vec!["s7".into()], tail: 20, ..v1::LogRequest::default() };
     let (took, told) = timed(|| {
         let mut told = 0;
         let selection = Selection::of(&request, past, &view)?;

@@ -1,34 +1,13 @@
 //! A manager: its log, its turn, its sessions and its doors, started and stopped together.
 
-use crate::{
-    admit::Request,
-    api::{
-        control::ControlService,
-        dispatcher::DispatcherService,
-        door::{ConnectionLimiter, ConnectionLimits},
-        history::HistoryService,
-        logs::LogsService,
-        metrics,
-        reads::Reads,
-        serve::{Doors, serve_metrics},
-    },
-    drive::{Drive, DriveState, ManagerIdentity, core::RECORDS_FREE_SHARE_MIN},
-    hub::Hub,
-    logs::Broker,
-    metrics::MetricCounters,
-    pulls::Pulls,
-    turn::Answer,
+use crate::api::{
+    control::ControlService, dispatcher::DispatcherService, door, history::HistoryService,
+    logs::LogsService, metrics, reads::Reads, serve,
 };
+use crate::{admit::Request, drive, hub::Hub, logs::Broker, metrics::MetricCounters, turn::Answer};
 use skep_log::{AcceptLoss, Log, OpenError, RecoverError, Recovered};
-use skep_proto::{
-    Id, author,
-    v1::{ClusterSpec, Command, UpdateCluster, command::Action},
-};
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use skep_proto::{Id, author, v1};
+use std::{fs, io, path, sync::Arc};
 use thiserror::Error;
 use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
@@ -36,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 /// How a manager is started.
 pub struct ManagerConfig {
     /// Where its log lies; the caller holds the folder's lock.
-    pub state_dir: PathBuf,
+    pub state_dir: path::PathBuf,
     /// The socket that people and agents come through.
     pub control: UnixListener,
     /// `/metrics` on TCP, where the operator asked for it.
@@ -57,20 +36,20 @@ pub enum ManagerError {
     #[error("{path}: {source}")]
     Identity {
         /// Which file.
-        path: PathBuf,
+        path: path::PathBuf,
         /// What the system says.
         source: io::Error,
     },
     /// The file that holds the manager's id holds something else.
     #[error("{0}: not a node id; restore it from a backup: the log belongs to one manager")]
-    NotAnId(PathBuf),
+    NotAnId(path::PathBuf),
     /// The doors do not serve.
     #[error("the control socket does not serve: {0}")]
     Serve(#[from] tonic::transport::Error),
 }
 
 /// Connections to `/metrics`: a few scrapers, each of its own.
-const METRICS_LIMITS: ConnectionLimits = ConnectionLimits { all: 64, process: 64 };
+const METRICS_LIMITS: door::ConnectionLimits = door::ConnectionLimits { all: 64, process: 64 };
 
 /// How many descriptors this process may have; little where the system does not say.
 fn descriptors_max() -> u64 {
@@ -82,36 +61,41 @@ fn descriptors_max() -> u64 {
 pub async fn run(config: ManagerConfig, stop: CancellationToken) -> Result<(), ManagerError> {
     let node = identity(&config.state_dir)?;
     let counters = Arc::new(MetricCounters::default());
-    let identity = ManagerIdentity {
+    let identity = drive::ManagerIdentity {
         node,
         code_version: env!("CARGO_PKG_VERSION").into(),
-        genesis: ClusterSpec {
+        genesis: v1::ClusterSpec {
             heartbeat_period_ns: config.heartbeat_period_ns,
-            ..ClusterSpec::default()
+            ..v1::ClusterSpec::default()
         },
         safe_mode: config.safe_mode,
     };
-    let state = DriveState::new(identity, counters);
+    let state = drive::DriveState::new(identity, counters);
     let log = skep_log::Config::new(config.state_dir.join("log"), node);
     let log = Arc::new(
-        Log::open(skep_log::Config { min_free: RECORDS_FREE_SHARE_MIN, ..log }, state.fold())
-            .await?,
+        Log::open(
+            skep_log::Config { min_free: drive::core::RECORDS_FREE_SHARE_MIN, ..log },
+            state.fold(),
+        )
+        .await?,
     );
-    let (drive, turns) = Drive::start(log.clone(), state);
+    let (drive, turns) = drive::Drive::start(log.clone(), state);
     tokio::spawn(stop_deciding(drive.clone(), stop.clone()));
     if let Some(period_ns) = config.heartbeat_period_ns {
         tokio::spawn(keep_heartbeat_period(drive.clone(), node, period_ns));
     }
     let hub = Hub::start(drive.clone(), node);
-    let door =
-        ConnectionLimiter::new("control", ConnectionLimits::for_descriptors(descriptors_max()));
-    let (broker, pulls) = (Arc::new(Broker::default()), Arc::new(Pulls::default()));
+    let door = door::ConnectionLimiter::new(
+        "control",
+        door::ConnectionLimits::for_descriptors(descriptors_max()),
+    );
+    let (broker, pulls) = (Arc::new(Broker::default()), Arc::new(crate::pulls::Pulls::default()));
     let reads = Reads::live(drive.clone(), pulls.clone(), node, door.clone());
     let page: Arc<dyn Fn() -> String + Send + Sync> = {
         let (drive, door) = (drive.clone(), door.clone());
         Arc::new(move || metrics::render(&drive, &door))
     };
-    let doors = Doors {
+    let doors = serve::Doors {
         control: ControlService::new(drive.clone(), reads.clone()),
         history: HistoryService::new(reads),
         logs: LogsService::new(drive.clone(), hub.clone(), broker.clone()),
@@ -119,8 +103,8 @@ pub async fn run(config: ManagerConfig, stop: CancellationToken) -> Result<(), M
         metrics: page.clone(),
     };
     if let Some(listener) = config.metrics {
-        let door = ConnectionLimiter::new("metrics", METRICS_LIMITS);
-        tokio::spawn(serve_metrics(door, listener, page, stop.clone()));
+        let door = door::ConnectionLimiter::new("metrics", METRICS_LIMITS);
+        tokio::spawn(serve::serve_metrics(door, listener, page, stop.clone()));
     }
     // Agents are told before their connections close, so that they know it from a manager that
     // died.
@@ -141,13 +125,13 @@ pub async fn run(config: ManagerConfig, stop: CancellationToken) -> Result<(), M
 }
 
 /// A manager that is to stop answers all who wait before its doors are closed.
-async fn stop_deciding(drive: Drive, stop: CancellationToken) {
+async fn stop_deciding(drive: drive::Drive, stop: CancellationToken) {
     stop.cancelled().await;
     drive.stop();
 }
 
 /// A cluster that exists already takes on the heartbeat period of the newest start.
-async fn keep_heartbeat_period(drive: Drive, node: Id, period_ns: u64) {
+async fn keep_heartbeat_period(drive: drive::Drive, node: Id, period_ns: u64) {
     let mut published = drive.published();
     let Ok(view) =
         published.wait_for(|p| !p.view.cluster().id.is_none()).await.map(|p| p.view.clone())
@@ -155,13 +139,13 @@ async fn keep_heartbeat_period(drive: Drive, node: Id, period_ns: u64) {
         return;
     };
     let spec =
-        ClusterSpec { heartbeat_period_ns: Some(period_ns), ..(*view.cluster().spec).clone() };
-    let action = Action::UpdateCluster(Box::new(UpdateCluster {
+        v1::ClusterSpec { heartbeat_period_ns: Some(period_ns), ..(*view.cluster().spec).clone() };
+    let action = v1::command::Action::UpdateCluster(Box::new(v1::UpdateCluster {
         version: view.cluster().version.0,
         spec: Some(spec),
     }));
     let reason = "the manager was started with this heartbeat period".into();
-    let command = Command { action: Some(action), reason, ..Command::default() };
+    let command = v1::Command { action: Some(action), reason, ..v1::Command::default() };
     if let Answer::Refused(refusal) =
         drive.ask(author::manager(node), Request::Command(command), 64).await
     {
@@ -171,12 +155,12 @@ async fn keep_heartbeat_period(drive: Drive, node: Id, period_ns: u64) {
 
 /// `skep recover`: cuts a damaged log where it stops being readable; the next start begins a new
 /// incarnation.
-pub fn recover(state_dir: &Path, loss: AcceptLoss) -> Result<Recovered, RecoverError> {
+pub fn recover(state_dir: &path::Path, loss: AcceptLoss) -> Result<Recovered, RecoverError> {
     skep_log::recover(&state_dir.join("log"), loss)
 }
 
 /// The manager's own node id, made at the first start.
-fn identity(state_dir: &Path) -> Result<Id, ManagerError> {
+fn identity(state_dir: &path::Path) -> Result<Id, ManagerError> {
     let path = state_dir.join("manager-id");
     let failed = |source| ManagerError::Identity { path: path.clone(), source };
     match fs::read_to_string(&path) {

@@ -7,38 +7,27 @@
 use crate::{history::verdict, turn::Answer};
 use prometheus_client::{
     encoding::text::encode,
-    metrics::{
-        counter::Counter,
-        family::Family,
-        gauge::Gauge,
-        histogram::{Histogram, exponential_buckets},
-    },
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram},
     registry::{Registry, Unit},
 };
 use skep_projections::{NodeRow, View};
-use skep_proto::{
-    Revision,
-    v1::{ConditionKind, NodeState, RefusalCode, TaskState},
-};
+use skep_proto::{Revision, v1};
 use std::{
     collections::BTreeMap,
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicI64, AtomicU64},
-    },
+    sync::{Mutex, PoisonError, atomic},
     time::Duration,
 };
 
 type MetricLabels = [(&'static str, String); 1];
-type Gauges = Family<[(&'static str, String); 1], Gauge<i64, AtomicI64>>;
+type Gauges = Family<[(&'static str, String); 1], Gauge<i64, atomic::AtomicI64>>;
 
 /// What is counted as it happens.
 pub struct MetricCounters {
     turns: Counter,
     refused: Family<MetricLabels, Counter>,
     failed: Counter,
-    turn_seconds: Histogram,
-    turn_records: Histogram,
+    turn_seconds: histogram::Histogram,
+    turn_records: histogram::Histogram,
     census: Mutex<Census>,
 }
 
@@ -49,8 +38,10 @@ impl Default for MetricCounters {
             refused: Family::default(),
             failed: Counter::default(),
             // 10 µs to 5 s.
-            turn_seconds: Histogram::new(exponential_buckets(0.000_01, 2.0, 20)),
-            turn_records: Histogram::new(exponential_buckets(1.0, 2.0, 13)),
+            turn_seconds: histogram::Histogram::new(histogram::exponential_buckets(
+                0.000_01, 2.0, 20,
+            )),
+            turn_records: histogram::Histogram::new(histogram::exponential_buckets(1.0, 2.0, 13)),
             census: Mutex::default(),
         }
     }
@@ -98,7 +89,7 @@ impl MetricCounters {
     }
 
     /// A command was refused.
-    pub fn refused(&self, code: RefusalCode) {
+    pub fn refused(&self, code: v1::RefusalCode) {
         let word = code.as_str_name().trim_start_matches("REFUSAL_CODE_").to_lowercase();
         self.refused.get_or_create(&[("code", word)]).inc();
     }
@@ -155,16 +146,16 @@ impl MetricCounters {
 #[derive(Clone, Default)]
 struct Census {
     revision: Revision,
-    states: BTreeMap<TaskState, i64>,
+    states: BTreeMap<v1::TaskState, i64>,
     hampered: u64,
 }
 
 impl Census {
     fn of(view: &View) -> Census {
         let mut states = BTreeMap::from([
-            (TaskState::Pending, 0),
-            (TaskState::Running, 0),
-            (TaskState::Failed, 0),
+            (v1::TaskState::Pending, 0),
+            (v1::TaskState::Running, 0),
+            (v1::TaskState::Failed, 0),
         ]);
         let mut hampered = 0;
         for (_, row) in view.tasks().iter() {
@@ -176,13 +167,13 @@ impl Census {
 }
 
 fn one(registry: &mut Registry, name: &str, help: &str, value: u64) {
-    let gauge: Gauge<i64, AtomicI64> = Gauge::default();
+    let gauge: Gauge<i64, atomic::AtomicI64> = Gauge::default();
     gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
     registry.register(name, help, gauge);
 }
 
 fn total(registry: &mut Registry, name: &str, help: &str, value: u64) {
-    let counter: Counter<u64, AtomicU64> = Counter::default();
+    let counter: Counter<u64, atomic::AtomicU64> = Counter::default();
     counter.inc_by(value);
     registry.register(name, help, counter);
 }
@@ -215,7 +206,12 @@ fn log(registry: &mut Registry, view: &View, gauges: &ManagerGauges) {
 }
 
 fn nodes(registry: &mut Registry, view: &View) {
-    let states = [NodeState::Unknown, NodeState::Down, NodeState::Ready, NodeState::Disconnected];
+    let states = [
+        v1::NodeState::Unknown,
+        v1::NodeState::Down,
+        v1::NodeState::Ready,
+        v1::NodeState::Disconnected,
+    ];
     let family = Gauges::default();
     for state in states {
         let number =
@@ -225,9 +221,11 @@ fn nodes(registry: &mut Registry, view: &View) {
     }
     registry.register("nodes", "Nodes by state", family);
     let conditions = Gauges::default();
-    for kind in
-        [ConditionKind::EngineUnreachable, ConditionKind::TasksUnlisted, ConditionKind::PullFailing]
-    {
+    for kind in [
+        v1::ConditionKind::EngineUnreachable,
+        v1::ConditionKind::TasksUnlisted,
+        v1::ConditionKind::PullFailing,
+    ] {
         let has = |row: &NodeRow| row.conditions.iter().any(|condition| condition.kind() == kind);
         let number = view.nodes().iter().filter(|(_, row)| !row.removed && has(row)).count();
         let word = kind.as_str_name().trim_start_matches("CONDITION_KIND_").to_lowercase();

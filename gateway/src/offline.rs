@@ -6,34 +6,18 @@
 
 use crate::{
     admit::Refusal,
-    api::{
-        control::REPLY_BYTES_MAX,
-        history::HistoryService,
-        reads::{Reads, STOPPED, status},
-    },
-    history::{Past, PastError},
+    api::{control::REPLY_BYTES_MAX, history::HistoryService, reads},
+    history,
 };
 use futures::{Stream, stream};
 use hyper_util::rt::TokioIo;
 use skep_log::{HistoryReader, OpenHistoryError};
 use skep_projections::View;
-use skep_proto::{
-    Id, Revision,
-    v1::{
-        Cluster, Command, CommandReplies, CommandReply, Commands, GetRequest, GreetReply,
-        GreetRequest, ListRequest, ListStraysRequest, NodeList, ServiceList, StatusReply,
-        StatusRequest, StrayList, TaskList, WatchServiceReply, WatchServiceRequest,
-        control_server::{Control, ControlServer},
-        history_server::HistoryServer,
-    },
-};
+use skep_proto::{Id, Revision, v1};
 use std::{fs, future, io, path::Path, pin::Pin, sync::Mutex};
 use thiserror::Error;
 use tokio::io::{DuplexStream, duplex};
-use tonic::{
-    Request, Response, Status, Streaming,
-    transport::{Channel, Endpoint, Server},
-};
+use tonic::{Request, Response, Status, Streaming, transport};
 use tower::service_fn;
 
 /// Bytes in the pipe; a writer waits at it.
@@ -51,7 +35,7 @@ pub enum OfflineError {
         /// The manager's folder.
         dir: String,
         /// What is wrong.
-        source: PastError,
+        source: history::PastError,
     },
     /// The pipe does not connect.
     #[error("the reader does not start: {0}")]
@@ -63,15 +47,15 @@ pub enum OfflineError {
 
 /// Opens the history in a manager's state folder, and serves its reads to the channel that is
 /// returned until that is dropped.
-pub async fn channel(dir: &Path) -> Result<Channel, OfflineError> {
+pub async fn channel(dir: &Path) -> Result<transport::Channel, OfflineError> {
     let dir = dir.to_owned();
     let reads = tokio::task::spawn_blocking(move || open(&dir)).await??;
     serve(reads).await
 }
 
-fn open(dir: &Path) -> Result<Reads, OfflineError> {
+fn open(dir: &Path) -> Result<reads::Reads, OfflineError> {
     let log = dir.join("log");
-    let past = Past::new(HistoryReader::open_read_only(&log)?);
+    let past = history::Past::new(HistoryReader::open_read_only(&log)?);
     let newest = past.newest().revision;
     let view = match newest {
         Revision::ZERO => View::default(),
@@ -82,7 +66,7 @@ fn open(dir: &Path) -> Result<Reads, OfflineError> {
     // A folder without the file is shown without the manager's own id.
     let node =
         fs::read_to_string(dir.join("manager-id")).ok().and_then(|text| Id::parse(text.trim()));
-    Ok(Reads::still(past, view, bytes_in(&log), node.unwrap_or(Id::NONE)))
+    Ok(reads::Reads::still(past, view, bytes_in(&log), node.unwrap_or(Id::NONE)))
 }
 
 /// What a folder and its folders take.
@@ -96,13 +80,13 @@ fn bytes_in(dir: &Path) -> u64 {
     sizes.sum()
 }
 
-async fn serve(reads: Reads) -> Result<Channel, OfflineError> {
+async fn serve(reads: reads::Reads) -> Result<transport::Channel, OfflineError> {
     let (client, server) = duplex(PIPE_BYTES);
-    let control = ControlServer::new(Stopped { reads: reads.clone() })
+    let control = v1::control_server::ControlServer::new(Stopped { reads: reads.clone() })
         .max_encoding_message_size(REPLY_BYTES_MAX);
-    let history =
-        HistoryServer::new(HistoryService::new(reads)).max_encoding_message_size(REPLY_BYTES_MAX);
-    let doors = Server::builder().add_service(control).add_service(history);
+    let history = v1::history_server::HistoryServer::new(HistoryService::new(reads))
+        .max_encoding_message_size(REPLY_BYTES_MAX);
+    let doors = transport::Server::builder().add_service(control).add_service(history);
     let incoming = stream::iter([Ok::<_, io::Error>(server)]);
     tokio::spawn(async move {
         if let Err(error) = doors.serve_with_incoming(incoming).await {
@@ -118,17 +102,19 @@ async fn serve(reads: Reads) -> Result<Channel, OfflineError> {
                 .ok_or_else(|| io::Error::other("the pipe is in use")),
         )
     });
-    Ok(Endpoint::from_static("http://stopped.invalid").connect_with_connector(connect).await?)
+    Ok(transport::Endpoint::from_static("http://stopped.invalid")
+        .connect_with_connector(connect)
+        .await?)
 }
 
 /// The door for people, of a manager that does not run.
 struct Stopped {
-    reads: Reads,
+    reads: reads::Reads,
 }
 
 fn stopped() -> Status {
-    status(
-        &Refusal::precondition(STOPPED)
+    reads::status(
+        &Refusal::precondition(reads::STOPPED)
             .hint("commands need a running manager: start `skep daemon`"),
     )
 }
@@ -136,73 +122,82 @@ fn stopped() -> Status {
 type StoppedReplies<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 #[tonic::async_trait]
-impl Control for Stopped {
-    async fn greet(&self, _request: Request<GreetRequest>) -> Result<Response<GreetReply>, Status> {
-        Ok(Response::new(GreetReply {
+impl v1::control_server::Control for Stopped {
+    async fn greet(
+        &self,
+        _request: Request<v1::GreetRequest>,
+    ) -> Result<Response<v1::GreetReply>, Status> {
+        Ok(Response::new(v1::GreetReply {
             stamp: 0,
             version: env!("CARGO_PKG_VERSION").into(),
             cluster_id: self.reads.newest().cluster().id.to_bytes(),
         }))
     }
 
-    async fn submit(&self, _request: Request<Command>) -> Result<Response<CommandReply>, Status> {
+    async fn submit(
+        &self,
+        _request: Request<v1::Command>,
+    ) -> Result<Response<v1::CommandReply>, Status> {
         Err(stopped())
     }
 
-    type SubmitStreamStream = StoppedReplies<CommandReplies>;
+    type SubmitStreamStream = StoppedReplies<v1::CommandReplies>;
 
     async fn submit_stream(
         &self,
-        _request: Request<Streaming<Commands>>,
+        _request: Request<Streaming<v1::Commands>>,
     ) -> Result<Response<Self::SubmitStreamStream>, Status> {
         Err(stopped())
     }
 
     async fn list_nodes(
         &self,
-        request: Request<ListRequest>,
-    ) -> Result<Response<NodeList>, Status> {
+        request: Request<v1::ListRequest>,
+    ) -> Result<Response<v1::NodeList>, Status> {
         self.reads.list_nodes(request.into_inner()).await.map(Response::new)
     }
 
     async fn list_services(
         &self,
-        request: Request<ListRequest>,
-    ) -> Result<Response<ServiceList>, Status> {
+        request: Request<v1::ListRequest>,
+    ) -> Result<Response<v1::ServiceList>, Status> {
         self.reads.list_services(request.into_inner()).await.map(Response::new)
     }
 
     async fn list_tasks(
         &self,
-        request: Request<ListRequest>,
-    ) -> Result<Response<TaskList>, Status> {
+        request: Request<v1::ListRequest>,
+    ) -> Result<Response<v1::TaskList>, Status> {
         self.reads.list_tasks(request.into_inner()).await.map(Response::new)
     }
 
     async fn list_strays(
         &self,
-        request: Request<ListStraysRequest>,
-    ) -> Result<Response<StrayList>, Status> {
+        request: Request<v1::ListStraysRequest>,
+    ) -> Result<Response<v1::StrayList>, Status> {
         self.reads.list_strays(request.into_inner()).await.map(Response::new)
     }
 
-    async fn get_cluster(&self, request: Request<GetRequest>) -> Result<Response<Cluster>, Status> {
+    async fn get_cluster(
+        &self,
+        request: Request<v1::GetRequest>,
+    ) -> Result<Response<v1::Cluster>, Status> {
         self.reads.get_cluster(request.into_inner()).await.map(Response::new)
     }
 
     async fn status(
         &self,
-        _request: Request<StatusRequest>,
-    ) -> Result<Response<StatusReply>, Status> {
+        _request: Request<v1::StatusRequest>,
+    ) -> Result<Response<v1::StatusReply>, Status> {
         self.reads.status().await.map(Response::new)
     }
 
-    type WatchServiceStream = StoppedReplies<WatchServiceReply>;
+    type WatchServiceStream = StoppedReplies<v1::WatchServiceReply>;
 
     /// The last state once: nothing will change it.
     async fn watch_service(
         &self,
-        request: Request<WatchServiceRequest>,
+        request: Request<v1::WatchServiceRequest>,
     ) -> Result<Response<Self::WatchServiceStream>, Status> {
         let watch = self.reads.watch_service(request.into_inner()).await?;
         Ok(Response::new(Box::pin(futures::StreamExt::take(watch, 1))))

@@ -13,11 +13,7 @@
 )]
 
 use prost::Message;
-use skep_projections::{
-    Stamp, View,
-    fixture::{BEGINNING, node_description, service_spec},
-    snapshot,
-};
+use skep_projections::{Stamp, View, fixture, snapshot};
 use skep_proto::{
     Id, Revision, author, event,
     v1::{
@@ -80,13 +76,13 @@ struct FoldRun {
 impl FoldRun {
     fn tell(&mut self, record: &Record) {
         let revision = self.view.position().revision.next();
-        let stamp = Stamp { revision, at: BEGINNING + revision.0 * 1000, incarnation: 1 };
+        let stamp = Stamp { revision, at: fixture::BEGINNING + revision.0 * 1000, incarnation: 1 };
         self.view.apply(stamp, record).expect("known kinds");
     }
 
     fn replay(&mut self, record: &Record) {
         let revision = self.view.position().revision.next();
-        let stamp = Stamp { revision, at: BEGINNING + revision.0 * 1000, incarnation: 1 };
+        let stamp = Stamp { revision, at: fixture::BEGINNING + revision.0 * 1000, incarnation: 1 };
         self.view.replay(stamp, record).expect("known kinds");
     }
 
@@ -106,7 +102,7 @@ fn nodes_of(tasks: u64) -> u64 {
 fn cluster(tasks: u64) -> FoldRun {
     let mut fold = FoldRun { view: View::default() };
     for n in 0..nodes_of(tasks) {
-        let description = Some(node_description(&format!("node-{n}")));
+        let description = Some(fixture::node_description(&format!("node-{n}")));
         let node_id = id(1, n).to_bytes();
         fold.say(Kind::NodeJoined(Box::new(NodeJoined {
             node_id: node_id.clone(),
@@ -125,7 +121,8 @@ fn cluster(tasks: u64) -> FoldRun {
 
 fn create_services(fold: &mut FoldRun, tasks: u64) {
     for n in 0..tasks.div_ceil(TASKS_PER_SERVICE) {
-        let (service_id, spec) = (id(2, n).to_bytes(), Some(service_spec(&format!("service-{n}"))));
+        let (service_id, spec) =
+            (id(2, n).to_bytes(), Some(fixture::service_spec(&format!("service-{n}"))));
         fold.say(Kind::ServiceCreated(Box::new(ServiceCreated { service_id, spec })));
     }
 }
@@ -171,7 +168,7 @@ fn observation(tasks: u64, n: u64, state: TaskState) -> Vec<u8> {
     let seen = TaskObserved {
         task_id: id(3, n).to_bytes(),
         state: state as i32,
-        observed_at: BEGINNING.0 + n,
+        observed_at: fixture::BEGINNING.0 + n,
         container,
         ..Default::default()
     };

@@ -33,25 +33,16 @@ use super::{
     Started, TaskEnd, Workload,
 };
 use container::Container;
-use creation::Creations;
 use engine::Engine;
 use futures::future::BoxFuture;
-use ledger::ContainerLedger;
-use marks::Marks;
-use records::ContainerRecords;
-use sightings::Sightings;
 use skep_proto::{Id, v1::RuntimeKind};
 use std::{
-    collections::BTreeMap,
-    io,
+    collections, io,
     path::Path,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
-use tokio::{
-    sync::{Semaphore, watch},
-    task::JoinHandle,
-};
+use tokio::{sync, task::JoinHandle};
 
 /// Address of the engine where no other is configured.
 pub const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
@@ -59,12 +50,12 @@ pub const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
 /// The Docker runtime of one agent.
 pub struct DockerRuntime {
     engine: Arc<Engine>,
-    seen: Arc<Sightings>,
-    records: Arc<ContainerRecords>,
-    creations: Creations,
-    pulls: Semaphore,
-    marks: Marks,
-    known: Mutex<BTreeMap<Id, KnownContainer>>,
+    seen: Arc<sightings::Sightings>,
+    records: Arc<records::ContainerRecords>,
+    creations: creation::Creations,
+    pulls: sync::Semaphore,
+    marks: marks::Marks,
+    known: Mutex<collections::BTreeMap<Id, KnownContainer>>,
     follower: OnceLock<EventFollower>,
 }
 
@@ -80,7 +71,7 @@ struct KnownContainer {
     started: Option<Started>,
     /// The look at it after its start, and what has been said about it since just before: the watch
     /// over its end goes on from there.
-    looked: Option<(Container, watch::Receiver<u64>)>,
+    looked: Option<(Container, sync::watch::Receiver<u64>)>,
     /// Being removed by this runtime.
     removing: bool,
 }
@@ -100,11 +91,11 @@ impl DockerRuntime {
     pub fn open(state_dir: &Path, host: &str) -> io::Result<DockerRuntime> {
         Ok(DockerRuntime {
             engine: Arc::new(Engine::new(host)),
-            seen: Arc::new(Sightings::new()),
-            records: Arc::new(ContainerRecords::open(state_dir)?),
-            creations: Creations::default(),
-            pulls: Semaphore::new(pull::PULLS_MAX),
-            marks: Marks::open(state_dir)?,
+            seen: Arc::new(sightings::Sightings::new()),
+            records: Arc::new(records::ContainerRecords::open(state_dir)?),
+            creations: creation::Creations::default(),
+            pulls: sync::Semaphore::new(pull::PULLS_MAX),
+            marks: marks::Marks::open(state_dir)?,
             known: Mutex::default(),
             follower: OnceLock::new(),
         })
@@ -120,7 +111,7 @@ impl DockerRuntime {
         });
     }
 
-    fn known(&self) -> MutexGuard<'_, BTreeMap<Id, KnownContainer>> {
+    fn known(&self) -> MutexGuard<'_, collections::BTreeMap<Id, KnownContainer>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -146,7 +137,7 @@ impl DockerRuntime {
     async fn record<T>(
         &self,
         task: Id,
-        change: impl FnOnce(&mut ContainerLedger, u64) -> T,
+        change: impl FnOnce(&mut ledger::ContainerLedger, u64) -> T,
     ) -> Result<T, RuntimeError> {
         self.records.change(task, change).await.map_err(unwritten)
     }
@@ -205,7 +196,7 @@ impl Runtime for DockerRuntime {
         Box::pin(self.found(node))
     }
 
-    fn noticed(&self) -> Option<watch::Receiver<Noticed>> {
+    fn noticed(&self) -> Option<sync::watch::Receiver<Noticed>> {
         Some(self.seen.noticed())
     }
 

@@ -11,20 +11,13 @@ use crate::{
     },
     runtime::{Prepared, PullUpdate, Runtime, RuntimeError, Workload},
 };
-use skep_proto::{
-    Id,
-    v1::{FromAgent, PullProgress, from_agent},
-};
+use skep_proto::{Id, v1};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
-use tokio::{
-    sync::{Semaphore, mpsc, watch},
-    time::timeout,
-};
-use tokio_util::task::AbortOnDropHandle;
+use tokio::{sync, time::timeout};
 
 /// Tasks that are prepared at the same time; the others wait. One that pulls, or takes long, does
 /// not count.
@@ -41,38 +34,38 @@ const PROGRESS_PERIOD: Duration = Duration::from_millis(250);
 #[derive(Default)]
 struct Doing {
     /// The last of prepare, start, stop.
-    step: Option<AbortOnDropHandle<()>>,
-    ready: Option<AbortOnDropHandle<()>>,
-    end: Option<AbortOnDropHandle<()>>,
+    step: Option<tokio_util::task::AbortOnDropHandle<()>>,
+    ready: Option<tokio_util::task::AbortOnDropHandle<()>>,
+    end: Option<tokio_util::task::AbortOnDropHandle<()>>,
 }
 
 /// What is being done.
 pub(super) struct Steps {
     with: Arc<With>,
     doing: BTreeMap<Id, Doing>,
-    listing: Option<AbortOnDropHandle<()>>,
+    listing: Option<tokio_util::task::AbortOnDropHandle<()>>,
 }
 
 /// What each of them needs.
 struct With {
     runtime: Arc<dyn Runtime>,
-    inbox: mpsc::Sender<Input>,
+    inbox: sync::mpsc::Sender<Input>,
     outgoing: Outgoing,
     /// This node's identity is on the disk: what is started for it is found again.
-    joined: watch::Receiver<bool>,
-    prepares: Semaphore,
-    starts: Semaphore,
+    joined: sync::watch::Receiver<bool>,
+    prepares: sync::Semaphore,
+    starts: sync::Semaphore,
 }
 
 impl Steps {
     pub(super) fn new(
         runtime: Arc<dyn Runtime>,
-        inbox: mpsc::Sender<Input>,
+        inbox: sync::mpsc::Sender<Input>,
         outgoing: Outgoing,
-        joined: watch::Receiver<bool>,
+        joined: sync::watch::Receiver<bool>,
     ) -> Steps {
-        let prepares = Semaphore::new(PREPARES_MAX);
-        let starts = Semaphore::new(STARTS_MAX);
+        let prepares = sync::Semaphore::new(PREPARES_MAX);
+        let starts = sync::Semaphore::new(STARTS_MAX);
         let with = Arc::new(With { runtime, inbox, outgoing, joined, prepares, starts });
         Steps { with, doing: BTreeMap::new(), listing: None }
     }
@@ -164,8 +157,10 @@ impl With {
             }
             *told = Some(Instant::now());
             let PullUpdate { done_bytes, total_bytes, message } = progress;
-            let pull = PullProgress { task_id: task_id.clone(), done_bytes, total_bytes, message };
-            self.outgoing.offer(FromAgent { message: Some(from_agent::Message::Pull(pull)) });
+            let pull =
+                v1::PullProgress { task_id: task_id.clone(), done_bytes, total_bytes, message };
+            self.outgoing
+                .offer(v1::FromAgent { message: Some(v1::from_agent::Message::Pull(pull)) });
         };
         holding(&permit, self.runtime.prepare(workload, &progress)).await
     }
@@ -192,6 +187,8 @@ fn release<P>(permit: &Mutex<Option<P>>) {
     *permit.lock().unwrap_or_else(PoisonError::into_inner) = None;
 }
 
-fn spawn(work: impl Future<Output = ()> + Send + 'static) -> Option<AbortOnDropHandle<()>> {
-    Some(AbortOnDropHandle::new(tokio::spawn(work)))
+fn spawn(
+    work: impl Future<Output = ()> + Send + 'static,
+) -> Option<tokio_util::task::AbortOnDropHandle<()>> {
+    Some(tokio_util::task::AbortOnDropHandle::new(tokio::spawn(work)))
 }

@@ -1,11 +1,7 @@
 //! Requests of machines. An agent is believed about its own node and tasks and about nothing else.
 //! PURE.
 
-use super::{
-    Admitted, MachineRequest, Refusal,
-    refusal::excerpt,
-    spec::{LABELS_MAX, has_control, label},
-};
+use super::{Admitted, MachineRequest, Refusal, refusal::excerpt, spec};
 use prost::Message;
 use skep_projections::{NodeRow, TaskRow, View};
 use skep_proto::{
@@ -75,10 +71,13 @@ fn join(
     }
     within_bound(description)?;
     let labels = spec.annotations.as_ref().map(|annotations| &annotations.labels);
-    if labels.is_some_and(|labels| labels.len() > LABELS_MAX) {
-        return Err(Refusal::invalid(format!("a node may have {LABELS_MAX} labels at most")));
+    if labels.is_some_and(|labels| labels.len() > spec::LABELS_MAX) {
+        return Err(Refusal::invalid(format!(
+            "a node may have {} labels at most",
+            spec::LABELS_MAX
+        )));
     }
-    labels.into_iter().flatten().try_for_each(|(key, value)| label(key, value))?;
+    labels.into_iter().flatten().try_for_each(|(key, value)| spec::label(key, value))?;
     let others =
         view.nodes_named(&description.hostname).filter_map(|index| view.nodes().get(index));
     let warning = |row: &NodeRow| {
@@ -102,7 +101,7 @@ fn join(
 /// megabytes.
 fn within_bound(description: &NodeDescription) -> Result<(), Refusal> {
     let name = description.hostname.as_str();
-    if name.is_empty() || name.len() > HOSTNAME_BYTES_MAX || has_control(name) {
+    if name.is_empty() || name.len() > HOSTNAME_BYTES_MAX || spec::has_control(name) {
         return Err(Refusal::invalid(format!(
             "{:?} is no host name for a node",
             excerpt(name, 80)

@@ -1,9 +1,6 @@
 //! The door for people: commands, and reads of the newest state or of a past one.
 
-use super::{
-    ending::HeldPermit,
-    reads::{Reads, status},
-};
+use super::{ending::HeldPermit, reads};
 use crate::{
     admit::{self, Refusal, Request as Asked},
     drive::Drive,
@@ -12,17 +9,9 @@ use crate::{
 };
 use futures::{Stream, StreamExt};
 use prost::Message as _;
-use skep_proto::v1::{
-    Accepted, Author, Cluster, Command, CommandId, CommandReplies, CommandReply, Commands,
-    GetRequest, GreetReply, GreetRequest, ListRequest, ListStraysRequest, NodeList, ServiceList,
-    StatusReply, StatusRequest, StrayList, TaskList, UnknownOutcome, WatchServiceReply,
-    WatchServiceRequest, command_reply::Outcome, control_server::Control,
-};
+use skep_proto::v1;
 use std::{pin::Pin, sync::Arc, time::Duration};
-use tokio::{
-    sync::{Semaphore, oneshot},
-    time::timeout,
-};
+use tokio::{sync, time::timeout};
 use tonic::{Request, Response, Status, Streaming};
 use tracing::Instrument;
 
@@ -45,8 +34,8 @@ pub const REPLY_BYTES_MAX: usize = 256 << 20;
 #[derive(Clone)]
 pub struct ControlService {
     drive: Drive,
-    reads: Reads,
-    lists: Arc<Semaphore>,
+    reads: reads::Reads,
+    lists: Arc<sync::Semaphore>,
     list_wait: Duration,
 }
 
@@ -54,8 +43,8 @@ type ControlStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 impl ControlService {
     /// Behind it the turn and what it committed.
-    pub fn new(drive: Drive, reads: Reads) -> ControlService {
-        let lists = Arc::new(Semaphore::new(LISTS_MAX));
+    pub fn new(drive: Drive, reads: reads::Reads) -> ControlService {
+        let lists = Arc::new(sync::Semaphore::new(LISTS_MAX));
         ControlService { drive, reads, lists, list_wait: LIST_WAIT }
     }
 }
@@ -74,11 +63,11 @@ impl ControlService {
             let refusal = Refusal::exhausted(format!(
                 "{LISTS_MAX} lists are being sent, and none of them ends"
             ));
-            status(&refusal.hint("try again when some of their readers have gone"))
+            reads::status(&refusal.hint("try again when some of their readers have gone"))
         })?;
         let list = list.await?;
         if let Some(refusal) = too_long(list.encoded_len()) {
-            return Err(status(&refusal));
+            return Err(reads::status(&refusal));
         }
         let mut response = Response::new(list);
         response.extensions_mut().insert(HeldPermit::new(permit));
@@ -87,7 +76,7 @@ impl ControlService {
 }
 
 /// The author of what comes in on this connection.
-pub(super) fn author<T>(request: &Request<T>) -> Result<Author, Status> {
+pub(super) fn author<T>(request: &Request<T>) -> Result<v1::Author, Status> {
     let peer = request.extensions().get::<SocketPeer>();
     peer.map(SocketPeer::author)
         .ok_or_else(|| Status::unauthenticated("the connection has no credentials"))
@@ -96,9 +85,9 @@ pub(super) fn author<T>(request: &Request<T>) -> Result<Author, Status> {
 /// Hands a command over. What is waited on does not hold it, so that a small future stays small.
 fn answer(
     drive: &Drive,
-    author: Author,
-    command: Command,
-) -> impl Future<Output = CommandReply> + use<> {
+    author: v1::Author,
+    command: v1::Command,
+) -> impl Future<Output = v1::CommandReply> + use<> {
     let (id, bytes) = (command.id, command.encoded_len());
     let request = Asked::Command(command);
     let span = tracing::debug_span!("command", kind = admit::describe(&request).0);
@@ -142,10 +131,10 @@ fn stopping() -> Answer {
     Answer::Unknown("the manager is stopping".into())
 }
 
-fn reply(id: Option<CommandId>, answer: Answer) -> CommandReply {
+fn reply(id: Option<v1::CommandId>, answer: Answer) -> v1::CommandReply {
     let outcome = match answer {
         Answer::Accepted { revision, through, object, changed, warnings } => {
-            Outcome::Accepted(Accepted {
+            v1::command_reply::Outcome::Accepted(v1::Accepted {
                 revision: revision.0,
                 through_revision: through.0,
                 object_id: object.to_bytes(),
@@ -153,18 +142,23 @@ fn reply(id: Option<CommandId>, answer: Answer) -> CommandReply {
                 warnings,
             })
         }
-        Answer::Refused(refusal) => Outcome::Refused(refusal.to_message()),
-        Answer::Unknown(message) => Outcome::Unknown(UnknownOutcome { message }),
+        Answer::Refused(refusal) => v1::command_reply::Outcome::Refused(refusal.to_message()),
+        Answer::Unknown(message) => {
+            v1::command_reply::Outcome::Unknown(v1::UnknownOutcome { message })
+        }
     };
-    CommandReply { id, outcome: Some(outcome) }
+    v1::CommandReply { id, outcome: Some(outcome) }
 }
 
 #[tonic::async_trait]
-impl Control for ControlService {
-    async fn greet(&self, _request: Request<GreetRequest>) -> Result<Response<GreetReply>, Status> {
+impl v1::control_server::Control for ControlService {
+    async fn greet(
+        &self,
+        _request: Request<v1::GreetRequest>,
+    ) -> Result<Response<v1::GreetReply>, Status> {
         let mut stamp = [0; 8];
         getrandom::fill(&mut stamp).map_err(|error| Status::unavailable(error.to_string()))?;
-        Ok(Response::new(GreetReply {
+        Ok(Response::new(v1::GreetReply {
             // 0 is "no stamp".
             stamp: u64::from_be_bytes(stamp) | 1,
             version: env!("CARGO_PKG_VERSION").into(),
@@ -172,16 +166,19 @@ impl Control for ControlService {
         }))
     }
 
-    async fn submit(&self, request: Request<Command>) -> Result<Response<CommandReply>, Status> {
+    async fn submit(
+        &self,
+        request: Request<v1::Command>,
+    ) -> Result<Response<v1::CommandReply>, Status> {
         let author = author(&request)?;
         Ok(Response::new(answer(&self.drive, author, request.into_inner()).await))
     }
 
-    type SubmitStreamStream = ControlStream<CommandReplies>;
+    type SubmitStreamStream = ControlStream<v1::CommandReplies>;
 
     async fn submit_stream(
         &self,
-        request: Request<Streaming<Commands>>,
+        request: Request<Streaming<v1::Commands>>,
     ) -> Result<Response<Self::SubmitStreamStream>, Status> {
         let author = author(&request)?;
         let drive = self.drive.clone();
@@ -195,48 +192,51 @@ impl Control for ControlService {
 
     async fn list_nodes(
         &self,
-        request: Request<ListRequest>,
-    ) -> Result<Response<NodeList>, Status> {
+        request: Request<v1::ListRequest>,
+    ) -> Result<Response<v1::NodeList>, Status> {
         self.list(self.reads.list_nodes(request.into_inner())).await
     }
 
     async fn list_services(
         &self,
-        request: Request<ListRequest>,
-    ) -> Result<Response<ServiceList>, Status> {
+        request: Request<v1::ListRequest>,
+    ) -> Result<Response<v1::ServiceList>, Status> {
         self.list(self.reads.list_services(request.into_inner())).await
     }
 
     async fn list_tasks(
         &self,
-        request: Request<ListRequest>,
-    ) -> Result<Response<TaskList>, Status> {
+        request: Request<v1::ListRequest>,
+    ) -> Result<Response<v1::TaskList>, Status> {
         self.list(self.reads.list_tasks(request.into_inner())).await
     }
 
     async fn list_strays(
         &self,
-        request: Request<ListStraysRequest>,
-    ) -> Result<Response<StrayList>, Status> {
+        request: Request<v1::ListStraysRequest>,
+    ) -> Result<Response<v1::StrayList>, Status> {
         self.reads.list_strays(request.into_inner()).await.map(Response::new)
     }
 
-    async fn get_cluster(&self, request: Request<GetRequest>) -> Result<Response<Cluster>, Status> {
+    async fn get_cluster(
+        &self,
+        request: Request<v1::GetRequest>,
+    ) -> Result<Response<v1::Cluster>, Status> {
         self.list(self.reads.get_cluster(request.into_inner())).await
     }
 
     async fn status(
         &self,
-        _request: Request<StatusRequest>,
-    ) -> Result<Response<StatusReply>, Status> {
+        _request: Request<v1::StatusRequest>,
+    ) -> Result<Response<v1::StatusReply>, Status> {
         self.reads.status().await.map(Response::new)
     }
 
-    type WatchServiceStream = ControlStream<WatchServiceReply>;
+    type WatchServiceStream = ControlStream<v1::WatchServiceReply>;
 
     async fn watch_service(
         &self,
-        request: Request<WatchServiceRequest>,
+        request: Request<v1::WatchServiceRequest>,
     ) -> Result<Response<Self::WatchServiceStream>, Status> {
         let watch = self.reads.watch_service(request.into_inner()).await?;
         Ok(Response::new(Box::pin(watch)))
@@ -246,12 +246,12 @@ impl Control for ControlService {
 /// What is known of a message's commands before they are decided.
 struct AwaitedReplies {
     /// Of each command, and why it was refused before anybody was asked.
-    commands: Vec<(Option<CommandId>, Option<Refusal>)>,
+    commands: Vec<(Option<v1::CommandId>, Option<Refusal>)>,
     /// Of those that were not.
-    answers: oneshot::Receiver<Vec<Answer>>,
+    answers: sync::oneshot::Receiver<Vec<Answer>>,
 }
 
-fn submit_all(drive: &Drive, author: &Author, commands: Vec<Command>) -> AwaitedReplies {
+fn submit_all(drive: &Drive, author: &v1::Author, commands: Vec<v1::Command>) -> AwaitedReplies {
     let (mut known, mut asks) =
         (Vec::with_capacity(commands.len()), Vec::with_capacity(commands.len()));
     for command in commands {
@@ -266,14 +266,14 @@ fn submit_all(drive: &Drive, author: &Author, commands: Vec<Command>) -> Awaited
     AwaitedReplies { commands: known, answers: drive.submit_all(author, asks) }
 }
 
-async fn replies(waiting: AwaitedReplies) -> CommandReplies {
+async fn replies(waiting: AwaitedReplies) -> v1::CommandReplies {
     let AwaitedReplies { commands, answers } = waiting;
     let mut answers = answers.await.unwrap_or_default().into_iter();
     let replies = commands.into_iter().map(|(id, refusal)| {
         let answer = refusal.map(Answer::Refused).or_else(|| answers.next());
         reply(id, answer.unwrap_or_else(stopping))
     });
-    CommandReplies { replies: replies.collect() }
+    v1::CommandReplies { replies: replies.collect() }
 }
 
 #[cfg(test)]

@@ -4,7 +4,6 @@ use crate::{
     hub::{AgentStream, Hub, HubInput},
     logs::Broker,
     peer::SocketPeer,
-    pulls::Pulls,
     sessions::{Conn, Origin},
 };
 use futures::{Stream, StreamExt};
@@ -12,19 +11,8 @@ use skep_proto::v1::{
     FromAgent, Hello, LogChunk, LogsTaken, ToAgent, dispatcher_server::Dispatcher,
     from_agent::Message,
 };
-use std::{
-    convert::Infallible,
-    pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
-use tokio::{
-    sync::{Semaphore, oneshot},
-    time::timeout,
-};
+use std::{convert::Infallible, pin::Pin, sync::Arc, time::Duration};
+use tokio::{sync, time::timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -38,10 +26,10 @@ const GREETINGS_MAX: usize = 2_048;
 pub struct DispatcherService {
     hub: Hub,
     broker: Arc<Broker>,
-    pulls: Arc<Pulls>,
-    conns: Arc<AtomicU64>,
+    pulls: Arc<crate::pulls::Pulls>,
+    conns: Arc<std::sync::atomic::AtomicU64>,
     limits: GreetingLimits,
-    greetings: Arc<Semaphore>,
+    greetings: Arc<sync::Semaphore>,
 }
 
 /// How long streams may take to say hello, and how many may do so at once.
@@ -59,16 +47,20 @@ impl Default for GreetingLimits {
 
 impl DispatcherService {
     /// Behind it the hub, and those who wait for logs and pulls.
-    pub fn new(hub: Hub, broker: Arc<Broker>, pulls: Arc<Pulls>) -> DispatcherService {
+    pub fn new(
+        hub: Hub,
+        broker: Arc<Broker>,
+        pulls: Arc<crate::pulls::Pulls>,
+    ) -> DispatcherService {
         let limits = GreetingLimits::default();
-        let greetings = Arc::new(Semaphore::new(limits.streams));
+        let greetings = Arc::new(sync::Semaphore::new(limits.streams));
         DispatcherService { hub, broker, pulls, conns: Arc::default(), limits, greetings }
     }
 
     /// The same with other limits.
     #[cfg(test)]
     pub(super) fn with_limits(self, limits: GreetingLimits) -> DispatcherService {
-        let greetings = Arc::new(Semaphore::new(limits.streams));
+        let greetings = Arc::new(sync::Semaphore::new(limits.streams));
         DispatcherService { limits, greetings, ..self }
     }
 
@@ -100,7 +92,7 @@ impl DispatcherService {
         self,
         conn: Conn,
         mut incoming: Streaming<FromAgent>,
-        mut dropped: oneshot::Receiver<Infallible>,
+        mut dropped: sync::oneshot::Receiver<Infallible>,
     ) {
         loop {
             let message = tokio::select! {
@@ -144,7 +136,7 @@ impl Dispatcher for DispatcherService {
         let origin = if peer.is_this_process() { Origin::Embedded } else { Origin::Outside };
         let mut incoming = request.into_inner();
         let hello = self.first(&mut incoming).await?;
-        let conn = Conn(self.conns.fetch_add(1, Ordering::Relaxed) + 1);
+        let conn = Conn(self.conns.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1);
         let (back, outgoing, dropped) = AgentStream::open();
         if !self.hub.tell(HubInput::Hello { conn, origin, hello, back }).await {
             return Err(Status::unavailable("the manager is stopping"));

@@ -15,22 +15,9 @@ use crate::{
 use futures::Stream;
 use skep_log::Subscription;
 use skep_projections::View;
-use skep_proto::{
-    Revision,
-    v1::{
-        DiffReply, DiffRequest, DoctorReply, DoctorRequest, EntriesRequest, LogRecord, LogRequest,
-        StoredEntry, WhyReply, WhyRequest, history_server::History,
-    },
-};
+use skep_proto::{Revision, v1};
 use std::{pin::Pin, sync::Arc, time::Duration};
-use tokio::{
-    sync::{
-        OwnedSemaphorePermit, Semaphore,
-        mpsc::{self, Sender},
-    },
-    task::spawn_blocking,
-    time::timeout,
-};
+use tokio::{sync, task::spawn_blocking, time::timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
@@ -50,26 +37,26 @@ const COMPARISON_WAIT_MAX: Duration = Duration::from_secs(30);
 #[derive(Clone)]
 pub struct HistoryService {
     reads: Reads,
-    readers: Arc<Semaphore>,
-    comparisons: Arc<Semaphore>,
+    readers: Arc<sync::Semaphore>,
+    comparisons: Arc<sync::Semaphore>,
     comparison_wait: Duration,
 }
 
 type HistoryReplies<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
-type Out = Sender<Result<LogRecord, Status>>;
+type Out = sync::mpsc::Sender<Result<v1::LogRecord, Status>>;
 
 impl HistoryService {
     /// Behind it the reads of a running or a stopped manager.
     pub fn new(reads: Reads) -> HistoryService {
         HistoryService {
             reads,
-            readers: Arc::new(Semaphore::new(READERS_MAX)),
-            comparisons: Arc::new(Semaphore::new(COMPARISONS_MAX)),
+            readers: Arc::new(sync::Semaphore::new(READERS_MAX)),
+            comparisons: Arc::new(sync::Semaphore::new(COMPARISONS_MAX)),
             comparison_wait: COMPARISON_WAIT_MAX,
         }
     }
 
-    async fn comparison(&self) -> Result<OwnedSemaphorePermit, Status> {
+    async fn comparison(&self) -> Result<sync::OwnedSemaphorePermit, Status> {
         let permit = timeout(self.comparison_wait, self.comparisons.clone().acquire_owned());
         permit.await.ok().and_then(Result::ok).ok_or_else(|| {
             let refusal = Refusal::exhausted(format!(
@@ -79,7 +66,7 @@ impl HistoryService {
         })
     }
 
-    fn reader(&self) -> Result<OwnedSemaphorePermit, Status> {
+    fn reader(&self) -> Result<sync::OwnedSemaphorePermit, Status> {
         self.readers.clone().try_acquire_owned().map_err(|_| {
             let refusal =
                 Refusal::exhausted(format!("{READERS_MAX} readers of history are here already"));
@@ -89,10 +76,13 @@ impl HistoryService {
 }
 
 #[tonic::async_trait]
-impl History for HistoryService {
-    type LogStream = HistoryReplies<LogRecord>;
+impl v1::history_server::History for HistoryService {
+    type LogStream = HistoryReplies<v1::LogRecord>;
 
-    async fn log(&self, request: Request<LogRequest>) -> Result<Response<Self::LogStream>, Status> {
+    async fn log(
+        &self,
+        request: Request<v1::LogRequest>,
+    ) -> Result<Response<Self::LogStream>, Status> {
         let request = request.into_inner();
         let reader = self.reader()?;
         let past = self.reads.past().clone();
@@ -117,7 +107,7 @@ impl History for HistoryService {
             (true, Some(drive)) => Some(drive.log().subscribe(newest.next().max(from))),
             (true, None) | (false, _) => None,
         };
-        let (out, stream) = mpsc::channel(QUEUE_MAX);
+        let (out, stream) = sync::mpsc::channel(QUEUE_MAX);
         let range = Range { from, to, newest, tail };
         tokio::spawn(async move {
             tell(teller, view, range, subscription, out).await;
@@ -126,14 +116,17 @@ impl History for HistoryService {
         Ok(Response::new(Box::pin(ReceiverStream::new(stream))))
     }
 
-    async fn diff(&self, request: Request<DiffRequest>) -> Result<Response<DiffReply>, Status> {
+    async fn diff(
+        &self,
+        request: Request<v1::DiffRequest>,
+    ) -> Result<Response<v1::DiffReply>, Status> {
         let request = request.into_inner();
         let permit = self.comparison().await?;
         let from = self.reads.view(request.from, false).await?;
         let to = self.reads.view(request.to, false).await?;
         let reply = blocking(move || {
             let _held = permit;
-            Ok(DiffReply {
+            Ok(v1::DiffReply {
                 from_revision: from.position().revision.0,
                 to_revision: to.position().revision.0,
                 changes: skep_projections::audit::diff(&from, &to),
@@ -142,7 +135,10 @@ impl History for HistoryService {
         reply.await.map(Response::new)
     }
 
-    async fn why(&self, request: Request<WhyRequest>) -> Result<Response<WhyReply>, Status> {
+    async fn why(
+        &self,
+        request: Request<v1::WhyRequest>,
+    ) -> Result<Response<v1::WhyReply>, Status> {
         let request = request.into_inner();
         let permit = self.comparison().await?;
         let view = self.reads.view(request.moment, false).await?;
@@ -154,13 +150,13 @@ impl History for HistoryService {
         reply.await.map(Response::new)
     }
 
-    type EntriesStream = HistoryReplies<StoredEntry>;
+    type EntriesStream = HistoryReplies<v1::StoredEntry>;
 
     async fn entries(
         &self,
-        request: Request<EntriesRequest>,
+        request: Request<v1::EntriesRequest>,
     ) -> Result<Response<Self::EntriesStream>, Status> {
-        let EntriesRequest { from_revision, to_revision } = request.into_inner();
+        let v1::EntriesRequest { from_revision, to_revision } = request.into_inner();
         let past = self.reads.past().clone();
         let newest = past.newest().revision.0;
         let to = if to_revision == 0 { newest } else { to_revision };
@@ -171,7 +167,7 @@ impl History for HistoryService {
                 Revision(newest),
             )));
         }
-        let (out, stream) = mpsc::channel(QUEUE_MAX);
+        let (out, stream) = sync::mpsc::channel(QUEUE_MAX);
         let reader = self.reader()?;
         spawn_blocking(move || {
             let _reader = reader;
@@ -179,7 +175,7 @@ impl History for HistoryService {
                 let (stored, last) = match entry {
                     Ok(entry) if entry.first().0 > to => return,
                     Ok(entry) => {
-                        (Ok(StoredEntry { entry: entry.bytes().clone() }), entry.last().0 >= to)
+                        (Ok(v1::StoredEntry { entry: entry.bytes().clone() }), entry.last().0 >= to)
                     }
                     Err(error) => (Err(past_status(&error.into())), true),
                 };
@@ -193,11 +189,11 @@ impl History for HistoryService {
 
     async fn doctor(
         &self,
-        _request: Request<DoctorRequest>,
-    ) -> Result<Response<DoctorReply>, Status> {
+        _request: Request<v1::DoctorRequest>,
+    ) -> Result<Response<v1::DoctorReply>, Status> {
         let reads = self.reads.clone();
         let findings = blocking(move || doctor::examine(&reads)).await?;
-        Ok(Response::new(DoctorReply { findings }))
+        Ok(Response::new(v1::DoctorReply { findings }))
     }
 }
 

@@ -1,27 +1,14 @@
 //! What tasks print: streamed from the agents through this manager, ended tasks included.
 //!
-//! What is ordered, and what is passed on when, is decided by [`OutputReader`]; here the view, the
-//! agents' chunks and the clock are brought to it, and its orders to the hub.
+//! [`logs::follow::OutputReader`] decides what is ordered from the agents, and which lines are
+//! passed on when. This file gives it the view, the agents' chunks and the time, and passes its
+//! orders to the hub.
 
 use super::reads::status;
-use crate::{
-    drive::Drive,
-    hub::Hub,
-    logs::{
-        Broker,
-        follow::{OutputReader, Prospect, ReadMode, ReadTask, ReaderOutput},
-    },
-    resolve,
-};
+use crate::{drive::Drive, hub::Hub, logs, resolve};
 use futures::{FutureExt, Stream, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use skep_projections::{TaskRow, View};
-use skep_proto::{
-    Id, Timestamp,
-    v1::{
-        LogCancel, LogChunk, LogOrder, LogResume, LogsReply, LogsRequest, NodeState, ToAgent,
-        logs_server::Logs, to_agent,
-    },
-};
+use skep_proto::{Id, Timestamp, v1};
 use std::{collections::BTreeMap, pin::Pin, sync::Arc, time::Duration};
 use tokio::{
     sync::mpsc::{self, error::TrySendError},
@@ -40,31 +27,35 @@ const LOOK_PERIOD: Duration = Duration::from_millis(50);
 pub struct LogsService {
     drive: Drive,
     hub: Hub,
-    broker: Arc<Broker>,
+    broker: Arc<logs::Broker>,
 }
 
 impl LogsService {
     /// Behind it the view, the hub and the broker.
-    pub fn new(drive: Drive, hub: Hub, broker: Arc<Broker>) -> LogsService {
+    pub fn new(drive: Drive, hub: Hub, broker: Arc<logs::Broker>) -> LogsService {
         LogsService { drive, hub, broker }
     }
 }
 
 #[tonic::async_trait]
-impl Logs for LogsService {
-    type ReadStream = Pin<Box<dyn Stream<Item = Result<LogsReply, Status>> + Send>>;
+impl v1::logs_server::Logs for LogsService {
+    type ReadStream = Pin<Box<dyn Stream<Item = Result<v1::LogsReply, Status>> + Send>>;
 
     async fn read(
         &self,
-        request: Request<LogsRequest>,
+        request: Request<v1::LogsRequest>,
     ) -> Result<Response<Self::ReadStream>, Status> {
         let asked = request.into_inner();
         let subjects = Subjects::find(&self.drive.newest().view, &asked)?;
         let (out, replies) = mpsc::channel(REPLIES_MAX);
-        let mode = if asked.follow { ReadMode::Follow } else { ReadMode::Once };
+        let mode = if asked.follow {
+            logs::follow::ReadMode::Follow
+        } else {
+            logs::follow::ReadMode::Once
+        };
         let relay = Relay {
             service: self.clone(),
-            reader: OutputReader::new(mode, asked.tail),
+            reader: logs::follow::OutputReader::new(mode, asked.tail),
             asked,
             subjects,
             out,
@@ -84,7 +75,7 @@ struct Subjects {
 }
 
 impl Subjects {
-    fn find(view: &View, asked: &LogsRequest) -> Result<Subjects, Status> {
+    fn find(view: &View, asked: &v1::LogsRequest) -> Result<Subjects, Status> {
         let (mut services, mut tasks) = (Vec::new(), Vec::new());
         for reference in &asked.services {
             let index = resolve::service(view, reference).map_err(|error| status(&error.into()))?;
@@ -99,16 +90,16 @@ impl Subjects {
 
     /// The tasks that are read, each once, and whether more may come. Tasks without a node print
     /// nothing.
-    fn look(&self, view: &View) -> (Vec<ReadTask>, Prospect) {
+    fn look(&self, view: &View) -> (Vec<logs::follow::ReadTask>, logs::follow::Prospect) {
         let mut targets = BTreeMap::new();
-        let mut prospect = Prospect::NoMoreTasks;
+        let mut prospect = logs::follow::Prospect::NoMoreTasks;
         let mut add =
             |row: &TaskRow| targets.extend(target(view, row).map(|target| (row.id, target)));
         for id in &self.services {
             let Some(index) = view.services().find(*id) else { continue };
             view.tasks_of(index).for_each(|(_, row)| add(row));
             if view.services().get(index).is_some_and(|row| !row.removed) {
-                prospect = Prospect::MoreTasks;
+                prospect = logs::follow::Prospect::MoreTasks;
             }
         }
         for id in &self.tasks {
@@ -118,36 +109,36 @@ impl Subjects {
             add(row);
             // It will have a node, and then its output is read.
             if row.node.is_none() && !row.has_ended() {
-                prospect = Prospect::MoreTasks;
+                prospect = logs::follow::Prospect::MoreTasks;
             }
         }
         (targets.into_values().collect(), prospect)
     }
 }
 
-fn target(view: &View, task: &TaskRow) -> Option<ReadTask> {
+fn target(view: &View, task: &TaskRow) -> Option<logs::follow::ReadTask> {
     let node = view.nodes().get(task.node?)?;
-    Some(ReadTask {
+    Some(logs::follow::ReadTask {
         task: task.id,
         name: view.task_name(task),
         state: task.state,
         node: node.id,
         node_name: node.hostname().to_owned(),
         session: node.session,
-        ready: node.state == NodeState::Ready && !node.removed,
+        ready: node.state == v1::NodeState::Ready && !node.removed,
     })
 }
 
 /// What came of one order: none when its stream broke off.
-type Arrival = (Id, u64, Option<LogChunk>, mpsc::Receiver<LogChunk>);
+type Arrival = (Id, u64, Option<v1::LogChunk>, mpsc::Receiver<v1::LogChunk>);
 
 /// One reader's stream.
 struct Relay {
     service: LogsService,
-    asked: LogsRequest,
+    asked: v1::LogsRequest,
     subjects: Subjects,
-    reader: OutputReader,
-    out: mpsc::Sender<Result<LogsReply, Status>>,
+    reader: logs::follow::OutputReader,
+    out: mpsc::Sender<Result<v1::LogsReply, Status>>,
     began: Instant,
     /// The open order of each node.
     orders: BTreeMap<Id, NodeOrder>,
@@ -157,7 +148,7 @@ struct Relay {
 struct NodeOrder {
     request: u64,
     /// None while it is listened to.
-    chunks: Option<mpsc::Receiver<LogChunk>>,
+    chunks: Option<mpsc::Receiver<v1::LogChunk>>,
 }
 
 impl Relay {
@@ -213,11 +204,11 @@ impl Relay {
     async fn carry_out(&mut self) -> bool {
         while let Some(output) = self.reader.poll_output(self.now()) {
             match output {
-                ReaderOutput::Order { node, tasks, tail, resume } => {
+                logs::follow::ReaderOutput::Order { node, tasks, tail, resume } => {
                     self.order(node, &tasks, tail, resume).await
                 }
-                ReaderOutput::Cancel(node) => self.cancel(node).await,
-                ReaderOutput::Reply(reply) => match self.out.try_send(Ok(reply)) {
+                logs::follow::ReaderOutput::Cancel(node) => self.cancel(node).await,
+                logs::follow::ReaderOutput::Reply(reply) => match self.out.try_send(Ok(reply)) {
                     Ok(()) => {}
                     Err(TrySendError::Closed(_)) => return false,
                     Err(TrySendError::Full(reply)) => {
@@ -233,12 +224,18 @@ impl Relay {
         true
     }
 
-    async fn order(&mut self, node: Id, tasks: &[Id], tail: Option<u64>, resume: Vec<LogResume>) {
+    async fn order(
+        &mut self,
+        node: Id,
+        tasks: &[Id],
+        tail: Option<u64>,
+        resume: Vec<v1::LogResume>,
+    ) {
         let order = self.orders.entry(node).or_insert_with(|| {
             let (request, chunks) = self.service.broker.open();
             NodeOrder { request, chunks: Some(chunks) }
         });
-        let order = LogOrder {
+        let order = v1::LogOrder {
             request: order.request,
             task_ids: tasks.iter().map(|id| id.to_bytes()).collect(),
             follow: self.asked.follow,
@@ -249,7 +246,7 @@ impl Relay {
             no_stderr: self.asked.no_stderr,
             resume,
         };
-        let message = ToAgent { message: Some(to_agent::Message::Logs(order)) };
+        let message = v1::ToAgent { message: Some(v1::to_agent::Message::Logs(order)) };
         if !self.service.hub.order(node, message).await {
             self.close(node);
             let now = self.now();
@@ -259,8 +256,9 @@ impl Relay {
 
     async fn cancel(&mut self, node: Id) {
         if let Some(request) = self.close(node) {
-            let cancel =
-                ToAgent { message: Some(to_agent::Message::Cancel(LogCancel { request })) };
+            let cancel = v1::ToAgent {
+                message: Some(v1::to_agent::Message::Cancel(v1::LogCancel { request })),
+            };
             self.service.hub.order(node, cancel).await;
         }
     }

@@ -7,14 +7,7 @@
 mod watch;
 
 use super::door::ConnectionLimiter;
-use crate::{
-    admit::Refusal,
-    clock::wall,
-    drive::{Drive, Published},
-    history::{Past, PastError},
-    pulls::Pulls,
-    show::{self, list},
-};
+use crate::{admit::Refusal, clock::wall, drive, history, pulls::Pulls, show};
 use prost::Message;
 use skep_log::Health;
 use skep_projections::View;
@@ -38,9 +31,9 @@ const REVISION_WAIT: Duration = Duration::from_secs(10);
 /// Where the newest state comes from.
 #[derive(Clone)]
 enum ViewSource {
-    Live(Drive),
+    Live(drive::Drive),
     /// A stopped manager's last view, and what its log takes on the disk.
-    Still(Arc<Published>, u64),
+    Still(Arc<drive::Published>, u64),
 }
 
 /// The reads of one manager.
@@ -48,7 +41,7 @@ enum ViewSource {
 pub struct Reads {
     source: ViewSource,
     door: Option<ConnectionLimiter>,
-    past: Past,
+    past: history::Past,
     pulls: Arc<Pulls>,
     node: Id,
     started_at: Timestamp,
@@ -57,8 +50,13 @@ pub struct Reads {
 
 impl Reads {
     /// Of a running manager.
-    pub fn live(drive: Drive, pulls: Arc<Pulls>, node: Id, door: ConnectionLimiter) -> Reads {
-        let past = Past::new(drive.log().history());
+    pub fn live(
+        drive: drive::Drive,
+        pulls: Arc<Pulls>,
+        node: Id,
+        door: ConnectionLimiter,
+    ) -> Reads {
+        let past = history::Past::new(drive.log().history());
         Reads {
             source: ViewSource::Live(drive),
             door: Some(door),
@@ -71,8 +69,8 @@ impl Reads {
     }
 
     /// Of a stopped manager, whose history ends with this view.
-    pub fn still(past: Past, view: View, log_bytes: u64, node: Id) -> Reads {
-        let published = Published { view, delta: Arc::default() };
+    pub fn still(past: history::Past, view: View, log_bytes: u64, node: Id) -> Reads {
+        let published = drive::Published { view, delta: Arc::default() };
         Reads {
             source: ViewSource::Still(Arc::new(published), log_bytes),
             door: None,
@@ -91,12 +89,12 @@ impl Reads {
     }
 
     /// The past.
-    pub fn past(&self) -> &Past {
+    pub fn past(&self) -> &history::Past {
         &self.past
     }
 
     /// The turn and its log, of a running manager.
-    pub fn drive(&self) -> Option<&Drive> {
+    pub fn drive(&self) -> Option<&drive::Drive> {
         match &self.source {
             ViewSource::Live(drive) => Some(drive),
             ViewSource::Still(..) => None,
@@ -169,7 +167,7 @@ impl Reads {
         let answered_at = self.answered_at(request.moment.as_ref(), &view).0;
         let revision = view.position().revision.0;
         blocking(move || {
-            Ok(NodeList { nodes: list::nodes(&view, &request)?, revision, answered_at })
+            Ok(NodeList { nodes: show::list::nodes(&view, &request)?, revision, answered_at })
         })
         .await
     }
@@ -180,7 +178,11 @@ impl Reads {
         let answered_at = self.answered_at(request.moment.as_ref(), &view).0;
         let revision = view.position().revision.0;
         blocking(move || {
-            Ok(ServiceList { services: list::services(&view, &request)?, revision, answered_at })
+            Ok(ServiceList {
+                services: show::list::services(&view, &request)?,
+                revision,
+                answered_at,
+            })
         })
         .await
     }
@@ -191,7 +193,7 @@ impl Reads {
         let answered_at = self.answered_at(request.moment.as_ref(), &view).0;
         let revision = view.position().revision.0;
         blocking(move || {
-            Ok(TaskList { tasks: list::tasks(&view, &request)?, revision, answered_at })
+            Ok(TaskList { tasks: show::list::tasks(&view, &request)?, revision, answered_at })
         })
         .await
     }
@@ -199,7 +201,7 @@ impl Reads {
     /// Tasks that agents have and history does not know.
     pub async fn list_strays(&self, request: ListStraysRequest) -> Result<StrayList, Status> {
         let view = self.view(request.moment, false).await?;
-        Ok(StrayList { strays: list::strays(&view), revision: view.position().revision.0 })
+        Ok(StrayList { strays: show::list::strays(&view), revision: view.position().revision.0 })
     }
 
     /// The cluster.
@@ -265,7 +267,7 @@ fn count(n: usize) -> u32 {
 
 /// Runs a read that blocks or takes long on a thread of its own, so that other calls go on.
 pub(crate) async fn blocking<T: Send + 'static>(
-    read: impl FnOnce() -> Result<T, PastError> + Send + 'static,
+    read: impl FnOnce() -> Result<T, history::PastError> + Send + 'static,
 ) -> Result<T, Status> {
     match spawn_blocking(read).await {
         Ok(answer) => answer.map_err(|error| past_status(&error)),
@@ -290,10 +292,10 @@ pub fn status(refusal: &Refusal) -> Status {
 }
 
 /// The same for what the past answers.
-pub fn past_status(error: &PastError) -> Status {
+pub fn past_status(error: &history::PastError) -> Status {
     match error {
-        PastError::Refused(refusal) => status(refusal),
-        PastError::Read(_) | PastError::Unfoldable(_) => {
+        history::PastError::Refused(refusal) => status(refusal),
+        history::PastError::Read(_) | history::PastError::Unfoldable(_) => {
             let refusal = Refusal {
                 code: RefusalCode::Unspecified,
                 message: error.to_string(),

@@ -1,26 +1,12 @@
 //! All doors of one manager on one local socket: gRPC, and `/metrics` beside it.
 
 use super::{
-    control::{ControlService, MESSAGE_BYTES_MAX},
-    dispatcher::DispatcherService,
-    door::ConnectionLimiter,
-    ending,
-    history::HistoryService,
-    logs::LogsService,
+    control, dispatcher::DispatcherService, door::ConnectionLimiter, ending,
+    history::HistoryService, logs::LogsService,
 };
 use axum::{Router, routing::get};
-use skep_proto::v1::{
-    control_server::ControlServer, dispatcher_server::DispatcherServer,
-    history_server::HistoryServer, logs_server::LogsServer,
-};
-use std::{
-    convert::Infallible,
-    future::Future,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
-};
+use skep_proto::v1;
+use std::{convert::Infallible, future::Future, pin::Pin, sync::Arc, task, time::Duration};
 use tokio::{
     net::{TcpListener, UnixListener},
     time::sleep,
@@ -45,7 +31,7 @@ const KEEPALIVE: Duration = Duration::from_secs(20);
 /// What answers at the doors.
 pub struct Doors {
     /// Commands and reads.
-    pub control: ControlService,
+    pub control: control::ControlService,
     /// The past.
     pub history: HistoryService,
 
@@ -61,7 +47,7 @@ pub struct Doors {
 /// some microseconds more.
 #[derive(Clone)]
 struct Hall {
-    control: ControlServer<ControlService>,
+    control: v1::control_server::ControlServer<control::ControlService>,
     others: Routes,
     end: CancellationToken,
 }
@@ -73,7 +59,7 @@ impl Service<http::Request<Body>> for Hall {
     type Error = Infallible;
     type Future = Answering;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+    fn poll_ready(&mut self, cx: &mut task::Context<'_>) -> task::Poll<Result<(), Infallible>> {
         Service::<http::Request<Body>>::poll_ready(&mut self.control, cx)
     }
 
@@ -81,7 +67,7 @@ impl Service<http::Request<Body>> for Hall {
         let path = request.uri().path().strip_prefix('/').unwrap_or_default();
         let end = self.end.clone();
         match path.split_once('/') {
-            Some((ControlServer::<ControlService>::NAME, _)) => {
+            Some((v1::control_server::ControlServer::<control::ControlService>::NAME, _)) => {
                 Box::pin(ending::until(end, self.control.call(request)))
             }
             _ => Box::pin(ending::until(end, self.others.call(request))),
@@ -91,13 +77,14 @@ impl Service<http::Request<Body>> for Hall {
 
 impl Doors {
     fn hall(self, end: CancellationToken) -> Hall {
-        let dispatcher = DispatcherServer::new(self.dispatcher)
+        let dispatcher = v1::dispatcher_server::DispatcherServer::new(self.dispatcher)
             .max_decoding_message_size(AGENT_MESSAGE_BYTES_MAX);
-        let grpc = Routes::new(HistoryServer::new(self.history))
-            .add_service(LogsServer::new(self.logs))
+        let grpc = Routes::new(v1::history_server::HistoryServer::new(self.history))
+            .add_service(v1::logs_server::LogsServer::new(self.logs))
             .add_service(dispatcher);
         Hall {
-            control: ControlServer::new(self.control).max_decoding_message_size(MESSAGE_BYTES_MAX),
+            control: v1::control_server::ControlServer::new(self.control)
+                .max_decoding_message_size(control::MESSAGE_BYTES_MAX),
             others: Routes::from(grpc.into_axum_router().merge(metrics_page(self.metrics)))
                 .prepare(),
             end,

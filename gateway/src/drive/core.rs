@@ -40,10 +40,7 @@ use flight::Flight;
 use queue::{Asker, RequestQueue, WaitingCaller};
 use replay::replay;
 use skep_log::{Entry, Frozen, Halt, RestoreError, SealedEntry, chain::Hash};
-use skep_projections::{
-    Delta, View,
-    snapshot::{self, SnapshotError},
-};
+use skep_projections::{Delta, View, snapshot};
 use skep_proto::{Position, Timestamp, time::SECOND_NS};
 use std::{collections::VecDeque, sync::Arc};
 use tenure::LeaderTenure;
@@ -237,10 +234,10 @@ impl<C> DriveCore<C> {
     /// The committed state becomes what a snapshot holds.
     pub fn handle_restored(&mut self, head: Hash, bytes: &[u8]) -> Result<(), RestoreError> {
         let view = snapshot::decode(bytes).map_err(|error| match error {
-            SnapshotError::Format { .. } => RestoreError::OtherVersion(error.to_string()),
-            SnapshotError::Damaged { .. }
-            | SnapshotError::Contradiction { .. }
-            | SnapshotError::Digest { .. } => RestoreError::damaged(error.to_string()),
+            snapshot::SnapshotError::Format { .. } => RestoreError::OtherVersion(error.to_string()),
+            snapshot::SnapshotError::Damaged { .. }
+            | snapshot::SnapshotError::Contradiction { .. }
+            | snapshot::SnapshotError::Digest { .. } => RestoreError::damaged(error.to_string()),
         })?;
         (self.committed, self.head) = (view.clone(), head);
         self.unannounced = vec![Published { view, delta: Arc::default() }];

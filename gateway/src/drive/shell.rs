@@ -10,12 +10,7 @@ use super::{
     core::{DriveCore, DriveOutput, FreeShare, ManagerIdentity, TurnJob},
     mailbox::Mailbox,
 };
-use crate::{
-    clock::{Now, SystemClock, Uptime},
-    drive::Published,
-    metrics::MetricCounters,
-    turn::{Answer, Ask},
-};
+use crate::{clock, drive::Published, metrics::MetricCounters, turn};
 use skep_log::{Health, Log, SealedEntry};
 use skep_projections::{Delta, View};
 use std::{
@@ -41,7 +36,7 @@ pub struct DriveState {
     published: watch::Sender<Arc<Published>>,
     mailbox: Mailbox,
     counters: Arc<MetricCounters>,
-    clock: SystemClock,
+    clock: clock::SystemClock,
 }
 
 struct Locked {
@@ -55,14 +50,14 @@ enum Sleep {
     /// It works, or was woken.
     Awake,
     /// It waits, at most until then, and nobody has woken it yet.
-    Until(Option<Uptime>),
+    Until(Option<clock::Uptime>),
 }
 
 /// What is left to do when the lock is released.
 #[derive(Default)]
 struct Effects {
     proposals: Vec<SealedEntry>,
-    answers: Vec<(Reply, Answer)>,
+    answers: Vec<(Reply, turn::Answer)>,
 }
 
 impl DriveState {
@@ -77,7 +72,7 @@ impl DriveState {
             published: watch::Sender::new(empty),
             mailbox: Mailbox::default(),
             counters,
-            clock: SystemClock::start(),
+            clock: clock::SystemClock::start(),
         })
     }
 
@@ -98,18 +93,18 @@ impl DriveState {
         &self.counters
     }
 
-    pub(super) fn clock(&self) -> SystemClock {
+    pub(super) fn clock(&self) -> clock::SystemClock {
         self.clock
     }
 
     /// Hands requests over, in their order.
-    pub(super) fn ask(&self, asks: impl Iterator<Item = Ask<Reply>>) {
+    pub(super) fn ask(&self, asks: impl Iterator<Item = turn::Ask<Reply>>) {
         self.step(|core, now| asks.for_each(|ask| core.handle_request(ask, now)));
     }
 
     /// Tells the state machine something, and carries out what it says. A proposal comes only of a
     /// turn.
-    pub(super) fn step<R>(&self, news: impl FnOnce(&mut DriveCore<Reply>, Now) -> R) -> R {
+    pub(super) fn step<R>(&self, news: impl FnOnce(&mut DriveCore<Reply>, clock::Now) -> R) -> R {
         let (result, effects) = self.locked_step(news);
         debug_assert!(effects.proposals.is_empty(), "only a turn proposes");
         self.give(effects.answers);
@@ -118,7 +113,7 @@ impl DriveState {
 
     /// Hands one request over. Where nothing else is under way, its turn is taken here and now: to
     /// wake the turn's thread costs more than most turns do.
-    pub(super) fn ask_alone(self: &Arc<DriveState>, log: &Log, ask: Ask<Reply>) {
+    pub(super) fn ask_alone(self: &Arc<DriveState>, log: &Log, ask: turn::Ask<Reply>) {
         let mut locked = self.lock();
         let now = self.clock.now();
         locked.core.handle_request(ask, now);
@@ -169,7 +164,10 @@ impl DriveState {
         });
     }
 
-    fn locked_step<R>(&self, news: impl FnOnce(&mut DriveCore<Reply>, Now) -> R) -> (R, Effects) {
+    fn locked_step<R>(
+        &self,
+        news: impl FnOnce(&mut DriveCore<Reply>, clock::Now) -> R,
+    ) -> (R, Effects) {
         let mut locked = self.lock();
         let now = self.clock.now();
         let result = news(&mut locked.core, now);
@@ -180,7 +178,7 @@ impl DriveState {
 
     /// Wakes the turn's thread if it has something to do before it would wake by itself. Each
     /// waking is a system call, and a thousand requests need one.
-    fn unlock(&self, mut locked: MutexGuard<'_, Locked>, now: Now) {
+    fn unlock(&self, mut locked: MutexGuard<'_, Locked>, now: clock::Now) {
         let Sleep::Until(until) = locked.sleep else { return };
         let due = locked.core.turn_due();
         let is_late = due.is_some_and(|due| until.is_none_or(|until| due < until));
@@ -206,7 +204,7 @@ impl DriveState {
         effects
     }
 
-    fn give(&self, answers: Vec<(Reply, Answer)>) {
+    fn give(&self, answers: Vec<(Reply, turn::Answer)>) {
         let mut sessions = Vec::new();
         for (reply, answer) in answers {
             match reply {
@@ -268,7 +266,7 @@ pub(super) fn spawn(log: Arc<Log>, state: Arc<DriveState>) -> JoinHandle<()> {
         .spawn(move || {
             while let Some(next) = next_work(&state) {
                 match next {
-                    TurnThreadStep::Turn(job) => state.take_turn(&log, job),
+                    TurnThreadStep::Turn(job) => state.take_turn(&log, *job),
                     TurnThreadStep::Give(answers) => state.give(answers),
                 }
             }
@@ -278,8 +276,8 @@ pub(super) fn spawn(log: Arc<Log>, state: Arc<DriveState>) -> JoinHandle<()> {
 
 /// What the turn's thread does next.
 enum TurnThreadStep {
-    Turn(TurnJob<Reply>),
-    Give(Vec<(Reply, Answer)>),
+    Turn(Box<TurnJob<Reply>>),
+    Give(Vec<(Reply, turn::Answer)>),
 }
 
 /// Waits until there is a turn to take or an answer to give. None when the state machine has
@@ -296,7 +294,7 @@ fn next_work(state: &DriveState) -> Option<TurnThreadStep> {
             // What is to be carried out from here belongs before the turn's own outputs.
             drop(locked);
             state.give(effects.answers);
-            return Some(TurnThreadStep::Turn(job));
+            return Some(TurnThreadStep::Turn(Box::new(job)));
         }
         if !effects.answers.is_empty() {
             return Some(TurnThreadStep::Give(effects.answers));

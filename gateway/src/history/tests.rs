@@ -12,18 +12,13 @@ use skep_projections::fixture::{World, id};
 use skep_proto::{
     Id, author,
     time::SECOND_NS,
-    v1::{
-        ContainerStatus, DesireReason, EndCause, FilterCount, LogRecord, LogRequest,
-        PlacementBlocked, PlacementExplained, PlacementFilter, Reconciler, ServiceCreated,
-        ServiceRemoved, ServiceUpdated, TaskAssigned, TaskCreated, TaskDesired, TaskObserved,
-        TaskReaped, TaskState, WhyReply, event::Kind,
-    },
+    v1::{self, event::Kind},
 };
 
 const LIFE: &str = "node alpha | node beta | service web replicas=2 | wait 10s \
     | task web.1 on alpha running | task web.2 on beta running | wait 10s | scale web 3 | task web.3";
 
-fn log_of(written: &WrittenLog, request: &LogRequest) -> Result<Vec<LogRecord>, PastError> {
+fn log_of(written: &WrittenLog, request: &v1::LogRequest) -> Result<Vec<v1::LogRecord>, PastError> {
     let past = written.past();
     let newest = past.newest().revision;
     let view = past.view_at(newest)?;
@@ -43,11 +38,11 @@ fn log_of(written: &WrittenLog, request: &LogRequest) -> Result<Vec<LogRecord>, 
     Ok(found)
 }
 
-fn lines(written: &WrittenLog, request: &LogRequest) -> Vec<String> {
+fn lines(written: &WrittenLog, request: &v1::LogRequest) -> Vec<String> {
     log_of(written, request).unwrap().into_iter().map(|record| record.summary).collect()
 }
 
-fn ask(written: &WrittenLog, reference: &str) -> WhyReply {
+fn ask(written: &WrittenLog, reference: &str) -> v1::WhyReply {
     let past = written.past();
     let view = past.view_at(past.newest().revision).unwrap();
     why(&past, &view, reference).unwrap()
@@ -66,48 +61,48 @@ fn killed() -> World {
         "node alpha | node beta | service web replicas=3 | wait 5s | task web.3 on alpha running",
     );
     let first = world.task_id("web.3");
-    let container = ContainerStatus {
+    let container = v1::ContainerStatus {
         exit_code: Some(137),
         signal: 9,
-        end_cause: EndCause::KilledOutside as i32,
-        ..ContainerStatus::default()
+        end_cause: v1::EndCause::KilledOutside as i32,
+        ..v1::ContainerStatus::default()
     };
-    let failed = TaskObserved {
+    let failed = v1::TaskObserved {
         task_id: first.to_bytes(),
-        state: TaskState::Failed as i32,
+        state: v1::TaskState::Failed as i32,
         container: Some(container),
-        ..TaskObserved::default()
+        ..v1::TaskObserved::default()
     };
     let failed = say(&mut world, agent("alpha"), Revision::ZERO, Kind::TaskObserved(failed));
-    let restart = author::reconciler(Reconciler::Restart);
-    let desired = TaskState::Shutdown as i32;
-    let reason = DesireReason::Ended as i32;
-    let ended = TaskDesired { task_id: first.to_bytes(), desired, reason };
+    let restart = author::reconciler(v1::Reconciler::Restart);
+    let desired = v1::TaskState::Shutdown as i32;
+    let reason = v1::DesireReason::Ended as i32;
+    let ended = v1::TaskDesired { task_id: first.to_bytes(), desired, reason };
     say(&mut world, restart.clone(), failed, Kind::TaskDesired(ended));
     let service = world.view.services().get(world.service("web")).unwrap();
-    let created = TaskCreated {
+    let created = v1::TaskCreated {
         task_id: Id(7).to_bytes(),
         service_id: service.id.to_bytes(),
         slot: 3,
         spec_version: service.spec_version.0,
-        desired: TaskState::Running as i32,
+        desired: v1::TaskState::Running as i32,
         replaces_id: first.to_bytes(),
         attempt: 1,
-        ..TaskCreated::default()
+        ..v1::TaskCreated::default()
     };
     let created = say(&mut world, restart, failed, Kind::TaskCreated(created));
     let service_id = id("service", "web").to_bytes();
-    let refused = vec![FilterCount { filter: PlacementFilter::Resources as i32, nodes: 1 }];
+    let refused = vec![v1::FilterCount { filter: v1::PlacementFilter::Resources as i32, nodes: 1 }];
     let spec_version = world.view.services().get(world.service("web")).unwrap().spec_version.0;
-    let explained = PlacementExplained { service_id, spec_version, nodes: 2, refused };
-    let placement = author::reconciler(Reconciler::Placement);
+    let explained = v1::PlacementExplained { service_id, spec_version, nodes: 2, refused };
+    let placement = author::reconciler(v1::Reconciler::Placement);
     say(&mut world, placement.clone(), created, Kind::PlacementExplained(explained));
     let node_id = id("node", "beta").to_bytes();
-    let assigned = TaskAssigned {
+    let assigned = v1::TaskAssigned {
         task_id: Id(7).to_bytes(),
         node_id,
         candidates: 1,
-        ..TaskAssigned::default()
+        ..v1::TaskAssigned::default()
     };
     say(&mut world, placement, created, Kind::TaskAssigned(assigned));
     world
@@ -141,10 +136,10 @@ async fn the_newest_records_are_the_end_of_all_records() {
     // The older task of web.1, and the task of db.1: both leave the view.
     for (task, service) in [(first_task(&world, "web"), "web"), (first_task(&world, "db"), "db")] {
         let service_id = id("service", service).to_bytes();
-        let reaped = TaskReaped { task_id: task.to_bytes(), service_id };
+        let reaped = v1::TaskReaped { task_id: task.to_bytes(), service_id };
         say(
             &mut world,
-            author::reconciler(Reconciler::History),
+            author::reconciler(v1::Reconciler::History),
             Revision::ZERO,
             Kind::TaskReaped(reaped),
         );
@@ -152,12 +147,13 @@ async fn the_newest_records_are_the_end_of_all_records() {
     let written = write(&world).await;
     let newest = written.past().newest().revision.0;
     for object in ["web", "db", "alpha", "web.1"] {
-        let whole = LogRequest { all: true, objects: vec![object.into()], ..LogRequest::default() };
+        let whole =
+            v1::LogRequest { all: true, objects: vec![object.into()], ..v1::LogRequest::default() };
         let all: Vec<u64> = revisions(&written, &whole);
         assert!(all.len() > 3, "{object}: {all:?}");
         for tail in 1..=all.len() as u32 + 1 {
             for from in [1, newest / 2] {
-                let asked = LogRequest { tail, from_revision: from, ..whole.clone() };
+                let asked = v1::LogRequest { tail, from_revision: from, ..whole.clone() };
                 let within: Vec<u64> =
                     all.iter().copied().filter(|revision| *revision >= from).collect();
                 let wanted = &within[within.len().saturating_sub(tail as usize)..];
@@ -171,7 +167,7 @@ async fn the_newest_records_are_the_end_of_all_records() {
     }
 }
 
-fn revisions(written: &WrittenLog, request: &LogRequest) -> Vec<u64> {
+fn revisions(written: &WrittenLog, request: &v1::LogRequest) -> Vec<u64> {
     log_of(written, request).unwrap().into_iter().map(|record| record.revision).collect()
 }
 
@@ -191,16 +187,16 @@ async fn a_name_leads_to_everything_that_ever_had_it() {
         World::of("node alpha | service web replicas=1 | wait 1s | remove web | wait 1s");
     let renamed = id("service", "other");
     let mut spec = skep_projections::fixture::service_spec("Web");
-    let kind = Kind::ServiceCreated(Box::new(ServiceCreated {
+    let kind = Kind::ServiceCreated(Box::new(v1::ServiceCreated {
         service_id: renamed.to_bytes(),
         spec: Some(spec.clone()),
     }));
     say(&mut world, alice(), Revision::ZERO, kind);
     spec.annotations.get_or_insert_default().labels.insert("a".into(), "b".into());
-    let updated = ServiceUpdated {
+    let updated = v1::ServiceUpdated {
         service_id: renamed.to_bytes(),
         spec: Some(spec),
-        ..ServiceUpdated::default()
+        ..v1::ServiceUpdated::default()
     };
     say(&mut world, alice(), Revision::ZERO, Kind::ServiceUpdated(Box::new(updated)));
     let written = write(&world).await;
@@ -246,24 +242,26 @@ async fn moments_are_revisions_times_or_so_long_ago() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_log_tells_commands_and_failures_and_all_on_demand() {
     let written = write(&killed()).await;
-    let short = lines(&written, &LogRequest::default());
+    let short = lines(&written, &v1::LogRequest::default());
     assert!(short.contains(&"service web created: 3 × app".into()), "{short:#?}");
     assert!(
         short.contains(&"web.3 failed: exit code 137 (killed from outside) on alpha".into()),
         "{short:#?}"
     );
     assert!(!short.iter().any(|line| line.contains("assigned")), "{short:#?}");
-    let all = lines(&written, &LogRequest { all: true, ..LogRequest::default() });
+    let all = lines(&written, &v1::LogRequest { all: true, ..v1::LogRequest::default() });
     assert!(all.contains(&"web.3 assigned to beta (best of 1)".into()), "{all:#?}");
     assert!(
         all.contains(&"web: of 2 nodes, 1 refused: not enough CPU or memory left".into()),
         "{all:#?}"
     );
     assert_eq!(all.len() as u64, written.past().newest().revision.0);
-    let tail = lines(&written, &LogRequest { all: true, tail: 2, ..LogRequest::default() });
+    let tail = lines(&written, &v1::LogRequest { all: true, tail: 2, ..v1::LogRequest::default() });
     assert_eq!(tail, all[all.len() - 2..]);
-    let later =
-        lines(&written, &LogRequest { all: true, from_revision: 4, ..LogRequest::default() });
+    let later = lines(
+        &written,
+        &v1::LogRequest { all: true, from_revision: 4, ..v1::LogRequest::default() },
+    );
     assert_eq!(later, all[3..]);
 }
 
@@ -277,7 +275,11 @@ async fn the_log_of_a_removed_service_is_found_by_its_name() {
     let of = |object: &str| {
         lines(
             &written,
-            &LogRequest { all: true, objects: vec![object.into()], ..LogRequest::default() },
+            &v1::LogRequest {
+                all: true,
+                objects: vec![object.into()],
+                ..v1::LogRequest::default()
+            },
         )
     };
     let web = of("WEB");
@@ -290,10 +292,14 @@ async fn the_log_of_a_removed_service_is_found_by_its_name() {
     assert!(!web.iter().any(|line| line.contains("db")), "{web:#?}");
     assert!(of("web.1").contains(&"web.1 left the view".into()));
     assert!(of(&id("service", "web").to_string()).len() > 3);
-    let last =
-        LogRequest { all: true, objects: vec!["web".into()], tail: 1, ..LogRequest::default() };
+    let last = v1::LogRequest {
+        all: true,
+        objects: vec!["web".into()],
+        tail: 1,
+        ..v1::LogRequest::default()
+    };
     assert_eq!(lines(&written, &last), web[web.len() - 1..]);
-    let notable = LogRequest { objects: vec!["web".into()], ..LogRequest::default() };
+    let notable = v1::LogRequest { objects: vec!["web".into()], ..v1::LogRequest::default() };
     let told =
         ["created: 3 × app", "failed: exit code 137 (killed from outside) on alpha", "removed"];
     let lines = lines(&written, &notable);
@@ -301,7 +307,7 @@ async fn the_log_of_a_removed_service_is_found_by_its_name() {
         lines.iter().zip(told).all(|(line, told)| line.ends_with(told)) && lines.len() == 3,
         "{lines:#?}"
     );
-    let unknown = LogRequest { objects: vec!["nowhere".into()], ..LogRequest::default() };
+    let unknown = v1::LogRequest { objects: vec!["nowhere".into()], ..v1::LogRequest::default() };
     let error = refusal(log_of(&written, &unknown).unwrap_err());
     assert_eq!(error.message, "object \"nowhere\" not found");
 }
@@ -310,12 +316,21 @@ async fn the_log_of_a_removed_service_is_found_by_its_name() {
 async fn the_log_is_filtered_by_who_wrote_it() {
     let mut world = killed();
     let service_id = id("service", "web").to_bytes();
-    say(&mut world, alice(), Revision::ZERO, Kind::ServiceRemoved(ServiceRemoved { service_id }));
+    say(
+        &mut world,
+        alice(),
+        Revision::ZERO,
+        Kind::ServiceRemoved(v1::ServiceRemoved { service_id }),
+    );
     let written = write(&world).await;
     let by = |author: &str| {
         lines(
             &written,
-            &LogRequest { all: true, authors: vec![author.into()], ..LogRequest::default() },
+            &v1::LogRequest {
+                all: true,
+                authors: vec![author.into()],
+                ..v1::LogRequest::default()
+            },
         )
     };
     assert_eq!(by("alice"), ["service web removed"]);
@@ -369,13 +384,13 @@ async fn a_task_that_was_moved_names_the_node_that_went_down() {
         "node n1 | node n2 | service web | task web.1 on n2 running | close n2 | down n2",
     );
     let down = world.view.position().revision;
-    let reason = DesireReason::NodeDown as i32;
-    let stop = TaskDesired {
+    let reason = v1::DesireReason::NodeDown as i32;
+    let stop = v1::TaskDesired {
         task_id: world.task_id("web.1").to_bytes(),
-        desired: TaskState::Shutdown as i32,
+        desired: v1::TaskState::Shutdown as i32,
         reason,
     };
-    say(&mut world, author::reconciler(Reconciler::Fitness), down, Kind::TaskDesired(stop));
+    say(&mut world, author::reconciler(v1::Reconciler::Fitness), down, Kind::TaskDesired(stop));
     world.tell("task web.1 on n1 running");
     let written = write(&world).await;
     let why = ask(&written, "web.1");
@@ -403,16 +418,19 @@ async fn pending_tasks_and_their_service_say_what_is_missing() {
     let mut world = World::of("node n1 | service web replicas=2 | task web.1 | task web.2");
     let service_id = id("service", "web").to_bytes();
     let spec_version = world.view.services().get(world.service("web")).unwrap().spec_version.0;
-    let blocked = PlacementBlocked {
+    let blocked = v1::PlacementBlocked {
         service_id,
         spec_version,
         nodes: 1,
-        refused: vec![FilterCount { filter: PlacementFilter::Constraints as i32, nodes: 1 }],
+        refused: vec![v1::FilterCount {
+            filter: v1::PlacementFilter::Constraints as i32,
+            nodes: 1,
+        }],
         message: "no suitable node (scheduling constraints not satisfied on 1 node)".into(),
     };
     say(
         &mut world,
-        author::reconciler(Reconciler::Placement),
+        author::reconciler(v1::Reconciler::Placement),
         Revision(5),
         Kind::PlacementBlocked(blocked),
     );
@@ -432,11 +450,18 @@ async fn what_has_left_the_view_is_explained_as_it_was() {
     let mut world = killed();
     world.tell("reap web.3#1 | service db | node n9");
     let first = world.records.iter().find_map(|(_, record)| {
-        let Kind::TaskReaped(e) = record.event.as_ref()?.kind.as_ref()? else { return None };
+        let Kind::TaskReaped(e) = record.event.as_ref()?.kind.as_ref()? else {
+            return None;
+        };
         Some(Id::from_bytes(&e.task_id))
     });
     let service_id = id("service", "db").to_bytes();
-    say(&mut world, alice(), Revision::ZERO, Kind::ServiceRemoved(ServiceRemoved { service_id }));
+    say(
+        &mut world,
+        alice(),
+        Revision::ZERO,
+        Kind::ServiceRemoved(v1::ServiceRemoved { service_id }),
+    );
     let written = write(&world).await;
     let task = ask(&written, &first.unwrap().to_string());
     assert!(task.verdict.starts_with("web.3 left the view at revision "), "{}", task.verdict);
@@ -463,17 +488,19 @@ async fn names_that_nobody_has_or_several_have_are_refused() {
 
 #[test]
 fn the_ordinary_life_of_tasks_is_not_notable_but_moves_and_failures_are() {
-    let desired = |reason: DesireReason| {
-        Kind::TaskDesired(TaskDesired { reason: reason as i32, ..TaskDesired::default() })
+    let desired = |reason: v1::DesireReason| {
+        Kind::TaskDesired(v1::TaskDesired { reason: reason as i32, ..v1::TaskDesired::default() })
     };
-    let observed = |state: TaskState| {
-        Kind::TaskObserved(TaskObserved { state: state as i32, ..TaskObserved::default() })
+    let observed = |state: v1::TaskState| {
+        Kind::TaskObserved(v1::TaskObserved { state: state as i32, ..v1::TaskObserved::default() })
     };
     let told = |kind| {
         notable(&Record { event: Some(skep_proto::event::event(kind)), ..Record::default() })
     };
-    assert!(told(desired(DesireReason::NodeDown)) && told(desired(DesireReason::NodeDrained)));
-    assert!(!told(desired(DesireReason::ScaledDown)));
-    assert!(told(observed(TaskState::Failed)) && told(observed(TaskState::Rejected)));
-    assert!(!told(observed(TaskState::Running)));
+    assert!(
+        told(desired(v1::DesireReason::NodeDown)) && told(desired(v1::DesireReason::NodeDrained))
+    );
+    assert!(!told(desired(v1::DesireReason::ScaledDown)));
+    assert!(told(observed(v1::TaskState::Failed)) && told(observed(v1::TaskState::Rejected)));
+    assert!(!told(observed(v1::TaskState::Running)));
 }

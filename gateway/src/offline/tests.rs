@@ -26,22 +26,22 @@ fn at(revision: u64) -> Option<Moment> {
 async fn it_answers_reads_of_now_and_of_then() {
     let dir = stopped_manager().await;
     let mut control = ControlClient::new(channel(dir.path()).await.unwrap());
-    let now = control.list_services(ListRequest::default()).await.unwrap().into_inner();
+    let now = control.list_services(v1::ListRequest::default()).await.unwrap().into_inner();
     assert_eq!(now.services[0].status.unwrap().desired_tasks, 5);
-    let then = ListRequest { moment: at(now.revision - 1), ..ListRequest::default() };
+    let then = v1::ListRequest { moment: at(now.revision - 1), ..v1::ListRequest::default() };
     let then = control.list_services(then).await.unwrap().into_inner();
     assert_eq!(then.services[0].status.unwrap().desired_tasks, 2);
     assert_eq!(then.revision, now.revision - 1);
-    let tasks = control.list_tasks(ListRequest::default()).await.unwrap().into_inner();
+    let tasks = control.list_tasks(v1::ListRequest::default()).await.unwrap().into_inner();
     assert_eq!(tasks.tasks[0].name, "web.1");
-    let status = control.status(StatusRequest {}).await.unwrap().into_inner();
+    let status = control.status(v1::StatusRequest {}).await.unwrap().into_inner();
     assert_eq!(
         (status.accepting.as_str(), status.revision, status.leader),
-        (STOPPED, now.revision, false)
+        (reads::STOPPED, now.revision, false)
     );
     assert!(status.log_bytes > 0);
     assert_eq!(status.tasks_running, 1);
-    let request = WatchServiceRequest { service: "web".into(), after_revision: 0 };
+    let request = v1::WatchServiceRequest { service: "web".into(), after_revision: 0 };
     let mut watch = control.watch_service(request).await.unwrap().into_inner();
     assert_eq!(watch.message().await.unwrap().unwrap().tasks.len(), 1);
     assert!(watch.message().await.unwrap().is_none(), "nothing will change");
@@ -108,10 +108,10 @@ async fn commands_and_moments_that_are_not_there_are_refused_with_a_hint() {
         let refused: Refused = prost::Message::decode(status.details()).unwrap();
         (status.code(), status.message().to_owned(), refused.hint)
     };
-    let (code, message, hint) = refused(control.submit(Command::default()).await.unwrap_err());
-    assert_eq!((code, message.as_str()), (tonic::Code::FailedPrecondition, STOPPED));
+    let (code, message, hint) = refused(control.submit(v1::Command::default()).await.unwrap_err());
+    assert_eq!((code, message.as_str()), (tonic::Code::FailedPrecondition, reads::STOPPED));
     assert!(hint.contains("skep daemon"), "{hint}");
-    let future = ListRequest { moment: at(1_000), ..ListRequest::default() };
+    let future = v1::ListRequest { moment: at(1_000), ..v1::ListRequest::default() };
     let (code, message, hint) = refused(control.list_nodes(future).await.unwrap_err());
     assert_eq!((code, message.as_str()), (tonic::Code::NotFound, "revision 1000 is in the future"));
     assert!(hint.starts_with("history holds revisions 1 to "), "{hint}");

@@ -14,14 +14,7 @@ use skep_projections::{
     Delta,
     fixture::{MANAGER, World as Cluster, id},
 };
-use skep_proto::{
-    Id, Revision, Timestamp,
-    v1::{
-        Assignment, Assignments, Condition, ConditionKind, Conditions, FromAgent, Heartbeat, Hello,
-        LogChunk, NodeJoined, NodeSpec, PartTaken, PullProgress, Report, TaskObserved, TaskState,
-        ToAgent, event::Kind, from_agent, to_agent,
-    },
-};
+use skep_proto::{Id, Revision, Timestamp, v1};
 use skep_reconcilers::Entropy;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -117,13 +110,13 @@ impl SessionsWorld {
             return self.sessions.handle_gone(conn);
         }
         let message = match verb {
-            "beat" => from_agent::Message::Heartbeat(Heartbeat { beat: 1 }),
-            "hello-again" => from_agent::Message::Hello(Hello::default()),
-            "chunk" => from_agent::Message::LogChunk(LogChunk::default()),
-            "pull" => from_agent::Message::Pull(PullProgress::default()),
-            "takes" => from_agent::Message::PartTaken(PartTaken::default()),
+            "beat" => v1::from_agent::Message::Heartbeat(v1::Heartbeat { beat: 1 }),
+            "hello-again" => v1::from_agent::Message::Hello(v1::Hello::default()),
+            "chunk" => v1::from_agent::Message::LogChunk(v1::LogChunk::default()),
+            "pull" => v1::from_agent::Message::Pull(v1::PullProgress::default()),
+            "takes" => v1::from_agent::Message::PartTaken(v1::PartTaken::default()),
             "conditions" => {
-                from_agent::Message::Conditions(Conditions { conditions: conditions(rest) })
+                v1::from_agent::Message::Conditions(v1::Conditions { conditions: conditions(rest) })
             }
             "report" => {
                 agent.reports += 1;
@@ -132,11 +125,11 @@ impl SessionsWorld {
                     observed(self.cluster.task_id(task), state)
                 });
                 let tasks = tasks.collect();
-                from_agent::Message::Report(Report { number: agent.reports, tasks })
+                v1::from_agent::Message::Report(v1::Report { number: agent.reports, tasks })
             }
             other => panic!("{other:?} is nothing an agent does"),
         };
-        self.sessions.handle_message(conn, FromAgent { message: Some(message) }, self.now);
+        self.sessions.handle_message(conn, v1::FromAgent { message: Some(message) }, self.now);
     }
 
     /// `a hello [unknown] [embedded] [secret=x] [new-process] [at=I.R] [conditions=engine,pull]`
@@ -148,12 +141,12 @@ impl SessionsWorld {
         agent.conn = Some(conn);
         self.names.insert(conn, format!("{name}{}", agent.streams));
         let mut origin = Origin::Outside;
-        let mut hello = Hello {
+        let mut hello = v1::Hello {
             node_id: node(name).to_bytes(),
             secret: secret(name).into(),
-            spec: Some(NodeSpec::default()),
+            spec: Some(v1::NodeSpec::default()),
             description: Some(skep_projections::fixture::node_description(name)),
-            ..Hello::default()
+            ..v1::Hello::default()
         };
         for word in parts.split_whitespace() {
             match word.split_once('=').unwrap_or((word, "")) {
@@ -232,21 +225,21 @@ impl SessionsWorld {
         self.names.get(&conn).map_or("?", String::as_str)
     }
 
-    fn sent(&self, message: ToAgent) -> String {
+    fn sent(&self, message: v1::ToAgent) -> String {
         match message.message.expect("a message") {
-            to_agent::Message::Welcome(welcome) => {
+            v1::to_agent::Message::Welcome(welcome) => {
                 let period = format!("welcome {}", welcome.heartbeat_period_ns / 1_000_000);
                 [period].into_iter().chain(welcome.warnings).collect::<Vec<_>>().join(" warning: ")
             }
-            to_agent::Message::Turned(turned) => {
+            v1::to_agent::Message::Turned(turned) => {
                 format!("turned {}", turned.code().as_str_name().trim_start_matches("TURNED_CODE_"))
             }
-            to_agent::Message::Assignments(assignments) => self.assignments(&assignments),
-            to_agent::Message::Ack(ack) => format!("ack {}", ack.number),
-            to_agent::Message::HeartbeatPeriod(period) => {
+            v1::to_agent::Message::Assignments(assignments) => self.assignments(&assignments),
+            v1::to_agent::Message::Ack(ack) => format!("ack {}", ack.number),
+            v1::to_agent::Message::HeartbeatPeriod(period) => {
                 format!("period {}", period.period_ns / 1_000_000)
             }
-            to_agent::Message::Logs(_) | to_agent::Message::Cancel(_) => {
+            v1::to_agent::Message::Logs(_) | v1::to_agent::Message::Cancel(_) => {
                 panic!("not the sessions' business")
             }
         }
@@ -254,7 +247,7 @@ impl SessionsWorld {
 
     /// `set web.1=RUNNING`, `change 5>7 {web} web.1=RUNNING* web.2-`: a star is a whole task,
     /// braces a service, and `+` says that more parts follow.
-    fn assignments(&self, message: &Assignments) -> String {
+    fn assignments(&self, message: &v1::Assignments) -> String {
         let mut parts = match message.complete {
             true => vec!["set".to_owned()],
             false => vec![format!("change {}>{}", message.after_revision, message.revision)],
@@ -271,7 +264,7 @@ impl SessionsWorld {
         parts.join(" ")
     }
 
-    fn assigned(&self, assignment: &Assignment) -> String {
+    fn assigned(&self, assignment: &v1::Assignment) -> String {
         let whole = if assignment.task.is_some() { "*" } else { "" };
         let desired = assignment.desired().as_str_name().trim_start_matches("TASK_STATE_");
         format!("{}={desired}{whole}", self.task(Id::from_bytes(&assignment.task_id)))
@@ -316,28 +309,32 @@ fn secret(name: &str) -> Vec<u8> {
     format!("secret of {name}").into_bytes()
 }
 
-fn joined(name: &str) -> Kind {
+fn joined(name: &str) -> v1::event::Kind {
     let id = if name == "manager" { MANAGER } else { node(name) };
-    Kind::NodeJoined(Box::new(NodeJoined {
+    v1::event::Kind::NodeJoined(Box::new(v1::NodeJoined {
         node_id: id.to_bytes(),
-        spec: Some(NodeSpec::default()),
+        spec: Some(v1::NodeSpec::default()),
         description: Some(skep_projections::fixture::node_description(name)),
         secret_hash: bytes::Bytes::copy_from_slice(&Sha256::digest(secret(name))),
     }))
 }
 
-fn conditions(kinds: &str) -> Vec<Condition> {
+fn conditions(kinds: &str) -> Vec<v1::Condition> {
     let kinds = kinds.split(',').filter(|kind| !kind.is_empty()).map(|kind| match kind {
-        "engine" => ConditionKind::EngineUnreachable,
-        "pull" => ConditionKind::PullFailing,
+        "engine" => v1::ConditionKind::EngineUnreachable,
+        "pull" => v1::ConditionKind::PullFailing,
         other => panic!("{other:?} is no condition"),
     });
-    kinds.map(|kind| Condition { kind: kind as i32, ..Condition::default() }).collect()
+    kinds.map(|kind| v1::Condition { kind: kind as i32, ..v1::Condition::default() }).collect()
 }
 
-fn observed(task: Id, state: &str) -> TaskObserved {
-    let state = TaskState::from_str_name(&format!("TASK_STATE_{state}")).expect("a state");
-    TaskObserved { task_id: task.to_bytes(), state: state as i32, ..TaskObserved::default() }
+fn observed(task: Id, state: &str) -> v1::TaskObserved {
+    let state = v1::TaskState::from_str_name(&format!("TASK_STATE_{state}")).expect("a state");
+    v1::TaskObserved {
+        task_id: task.to_bytes(),
+        state: state as i32,
+        ..v1::TaskObserved::default()
+    }
 }
 
 fn accepted(revision: Revision, warnings: Vec<String>) -> Answer {

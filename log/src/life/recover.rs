@@ -14,26 +14,12 @@ use super::opening::{begun, dir_of};
 use crate::{
     Entry,
     chain::Hash,
-    disk::{
-        door::Door,
-        entries::{self, LoadedBody},
-        files::{Files, os::OsFiles},
-        head::{HeadFile, Mark},
-        index::{Indexed, is_indexed, named_snapshots, put_rows},
-        keys::{self, meta},
-        names,
-        snapshot::put_name,
-        store::{Batch, Durability, Span, Store, StoreError, StoreTable, Way},
-    },
+    disk::{door::Door, entries, files, head, index, keys, names, snapshot, store},
     fence::follows,
 };
 use prost::Message;
 use skep_proto::{Position, Revision};
-use std::{
-    io,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{io, path, sync::Arc};
 
 /// What an operator accepts, in so many words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +43,7 @@ pub struct Recovered {
     /// The incarnation that the next entry begins.
     pub incarnation: u64,
     /// Where the old store lies now.
-    pub set_aside: PathBuf,
+    pub set_aside: path::PathBuf,
     /// What ended the readable part; nothing where the log simply ends.
     pub cause: Option<String>,
 }
@@ -100,8 +86,8 @@ pub enum RecoverError {
 }
 
 /// Keeps what is readable of a stopped manager's log, and arranges that a new incarnation begins.
-pub fn recover(dir: &Path, loss: AcceptLoss) -> Result<Recovered, RecoverError> {
-    recover_in(Arc::new(OsFiles::new(dir)), loss)
+pub fn recover(dir: &path::Path, loss: AcceptLoss) -> Result<Recovered, RecoverError> {
+    recover_in(Arc::new(files::os::OsFiles::new(dir)), loss)
 }
 
 /// As [`recover`], for a log on a model disk.
@@ -111,7 +97,7 @@ pub fn recover_model(disk: &crate::ModelDisk, loss: AcceptLoss) -> Result<Recove
 }
 
 pub(crate) fn recover_in(
-    files: Arc<dyn Files>,
+    files: Arc<dyn files::Files>,
     loss: AcceptLoss,
 ) -> Result<Recovered, RecoverError> {
     let dir = || dir_of(&*files);
@@ -125,13 +111,17 @@ pub(crate) fn recover_in(
         return finish_interrupted(&files, loss);
     }
     // Held until the end: no daemon starts meanwhile.
-    let head_file = HeadFile::open(&*files).map_err(|error| match error.kind() {
-        io::ErrorKind::WouldBlock => RecoverError::InUse { dir: dir() },
-        _ => failed(error.to_string()),
+    let head_file = head::HeadFile::open(&*files).map_err(|error| {
+        match error.kind() == io::ErrorKind::WouldBlock {
+            true => RecoverError::InUse { dir: dir() },
+            false => failed(error.to_string()),
+        }
     })?;
     let old = Door::open_for_reading(files.clone()).map_err(|error| match error {
-        StoreError::Failed(message) | StoreError::Locked(message) => failed(message),
-        StoreError::Damaged(message) | StoreError::Absent(message) => unreadable(message),
+        store::StoreError::Failed(message) | store::StoreError::Locked(message) => failed(message),
+        store::StoreError::Damaged(message) | store::StoreError::Absent(message) => {
+            unreadable(message)
+        }
     })?;
     let mark = head_file.mark();
     files.remove(names::FRESH_STORE).map_err(io)?;
@@ -149,19 +139,22 @@ pub(crate) fn recover_in(
 }
 
 /// The second half of the exchange.
-fn exchange(files: &dyn Files) -> io::Result<()> {
+fn exchange(files: &dyn files::Files) -> io::Result<()> {
     files.rename(names::FRESH_STORE, names::STORE)?;
     files.sync_names(names::ROOT)
 }
 
 /// A recovery was interrupted between its two renames. A fresh store that is whole takes its place;
 /// one that is not is nothing, and the one that was set aside last is recovered.
-fn finish_interrupted(files: &Arc<dyn Files>, loss: AcceptLoss) -> Result<Recovered, RecoverError> {
+fn finish_interrupted(
+    files: &Arc<dyn files::Files>,
+    loss: AcceptLoss,
+) -> Result<Recovered, RecoverError> {
     let failed = |message: String| RecoverError::Failed { dir: dir_of(&**files), message };
     let io = |error: io::Error| failed(error.to_string());
     let whole = files
         .read_store(names::FRESH_STORE)
-        .and_then(|store| store.get(StoreTable::Meta, keys::BEGUN));
+        .and_then(|store| store.get(store::StoreTable::Meta, keys::BEGUN));
     let set_aside = last_set_aside(&**files).map_err(io)?;
     match (whole, set_aside) {
         (Ok(Some(_)), set_aside) => {
@@ -203,16 +196,16 @@ struct Copied {
 
 impl Copied {
     fn copy(
-        files: &Arc<dyn Files>,
+        files: &Arc<dyn files::Files>,
         old: &Door,
-        mark: Mark,
+        mark: head::Mark,
         loss: AcceptLoss,
-    ) -> Result<Copied, StoreError> {
+    ) -> Result<Copied, store::StoreError> {
         let new = files.open_store(names::FRESH_STORE)?;
         let mut copy = Copy {
             new: &*new,
             loss,
-            batch: Batch::default(),
+            batch: store::Batch::default(),
             at: Position::default(),
             head: Hash::ZERO,
             next: 0,
@@ -224,11 +217,11 @@ impl Copied {
     }
 
     /// Whether something that was synced is missing or altered.
-    fn shows_damage(&self, mark: Mark) -> bool {
+    fn shows_damage(&self, mark: head::Mark) -> bool {
         self.cause.is_some() || self.next < mark.next_index
     }
 
-    fn recovered(self, mark: Mark, set_aside: PathBuf) -> Recovered {
+    fn recovered(self, mark: head::Mark, set_aside: path::PathBuf) -> Recovered {
         Recovered {
             position: self.position,
             head: self.head,
@@ -242,19 +235,20 @@ impl Copied {
 
 /// Copying the readable part.
 struct Copy<'a> {
-    new: &'a dyn Store,
+    new: &'a dyn store::Store,
     loss: AcceptLoss,
-    batch: Batch,
+    batch: store::Batch,
     at: Position,
     head: Hash,
     next: u64,
 }
 
 impl Copy<'_> {
-    fn identity(&mut self, old: &Door) -> Result<(), StoreError> {
+    fn identity(&mut self, old: &Door) -> Result<(), store::StoreError> {
         for key in [keys::IDENTITY, keys::VOTE] {
-            if let Some(value) = self.unless_lost(old.get(StoreTable::Meta, key))?.flatten() {
-                self.batch.put(StoreTable::Meta, key, &[&value]);
+            if let Some(value) = self.unless_lost(old.get(store::StoreTable::Meta, key))?.flatten()
+            {
+                self.batch.put(store::StoreTable::Meta, key, &[&value]);
             }
         }
         self.flush()
@@ -262,23 +256,26 @@ impl Copy<'_> {
 
     /// What can be read; none where it is damaged, or where the disk refuses it and the operator
     /// said to go on.
-    fn unless_lost<T>(&self, read: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
+    fn unless_lost<T>(
+        &self,
+        read: Result<T, store::StoreError>,
+    ) -> Result<Option<T>, store::StoreError> {
         match (read, self.loss) {
             (Ok(read), _) => Ok(Some(read)),
-            (Err(StoreError::Damaged(_)), _) | (Err(_), AcceptLoss::Forced) => Ok(None),
+            (Err(store::StoreError::Damaged(_)), _) | (Err(_), AcceptLoss::Forced) => Ok(None),
             (Err(error), AcceptLoss::OfDamaged) => Err(error),
         }
     }
 
     /// Copies entry after entry until one can't be read, is missing, or breaks the chain; says what
     /// it was.
-    fn entries(&mut self, old: &Door) -> Result<Option<String>, StoreError> {
+    fn entries(&mut self, old: &Door) -> Result<Option<String>, store::StoreError> {
         loop {
-            let span = Span::since(keys::entry_key(self.next));
+            let span = store::Span::since(keys::entry_key(self.next));
             let rows = match self.unless_lost(old.scan(
-                StoreTable::Entries,
+                store::StoreTable::Entries,
                 &span,
-                Way::Up,
+                store::Way::Up,
                 entries::PAGE,
             ))? {
                 Some(rows) if rows.is_empty() => return Ok(None),
@@ -286,7 +283,7 @@ impl Copy<'_> {
                 // The page may hold readable entries before the damage: one by one then.
                 None => {
                     let key = keys::entry_key(self.next);
-                    match old.get(StoreTable::Entries, &key) {
+                    match old.get(store::StoreTable::Entries, &key) {
                         Ok(Some(value)) => vec![(key.to_vec().into(), value)],
                         Ok(None) => {
                             return Ok(Some(format!("raft index {} is missing", self.next)));
@@ -301,7 +298,7 @@ impl Copy<'_> {
             };
             for (key, value) in rows {
                 let kept = self.entry(old, &key, &value);
-                if let Err(StoreError::Damaged(message)) = kept {
+                if let Err(store::StoreError::Damaged(message)) = kept {
                     self.flush()?;
                     return Ok(Some(message));
                 }
@@ -311,58 +308,71 @@ impl Copy<'_> {
         }
     }
 
-    fn entry(&mut self, old: &Door, key: &[u8], value: &bytes::Bytes) -> Result<(), StoreError> {
+    fn entry(
+        &mut self,
+        old: &Door,
+        key: &[u8],
+        value: &bytes::Bytes,
+    ) -> Result<(), store::StoreError> {
         let index = keys::read_entry_key(key)?;
         if index != self.next {
-            return Err(StoreError::Damaged(format!("raft index {} is missing", self.next)));
+            return Err(store::StoreError::Damaged(format!("raft index {} is missing", self.next)));
         }
-        if let LoadedBody::Entry(entry) = entries::load(index, value)?.body {
+        if let entries::LoadedBody::Entry(entry) = entries::load(index, value)?.body {
             if follows(&entry, self.at, self.head) {
-                put_rows(&mut self.batch, &Indexed { index, entry: entry.clone() })?;
+                index::put_rows(&mut self.batch, &index::Indexed { index, entry: entry.clone() })?;
                 (self.at, self.head) = (entry.position(), entry.hash);
             } else if self.was_history(old, &entry, index)? {
                 let first = entry.first();
-                return Err(StoreError::Damaged(format!("the chain breaks at revision {first}")));
+                return Err(store::StoreError::Damaged(format!(
+                    "the chain breaks at revision {first}"
+                )));
             }
         }
-        self.batch.put(StoreTable::Entries, key, &[value]);
+        self.batch.put(store::StoreTable::Entries, key, &[value]);
         self.next += 1;
         Ok(())
     }
 
     /// Whether the index says that this entry was applied. An index that is damaged says nothing.
-    fn was_history(&self, old: &Door, entry: &Entry, index: u64) -> Result<bool, StoreError> {
-        Ok(self.unless_lost(is_indexed(old, entry, index))?.unwrap_or(false))
+    fn was_history(
+        &self,
+        old: &Door,
+        entry: &Entry,
+        index: u64,
+    ) -> Result<bool, store::StoreError> {
+        Ok(self.unless_lost(index::is_indexed(old, entry, index))?.unwrap_or(false))
     }
 
     /// Names the snapshots that are still true, and then what the next opening must do: a store
     /// with that mark is whole. Says which incarnation begins: one above all that are known ever to
     /// have been, also where what they wrote is lost.
-    fn finish(&mut self, old: &Door, mark: Mark) -> Result<u64, StoreError> {
-        let named = self.unless_lost(named_snapshots(old, self.at.revision))?.unwrap_or_default();
+    fn finish(&mut self, old: &Door, mark: head::Mark) -> Result<u64, store::StoreError> {
+        let named =
+            self.unless_lost(index::named_snapshots(old, self.at.revision))?.unwrap_or_default();
         for snapshot in
             named.iter().filter(|s| s.applied.is_none_or(|log_id| log_id.index < self.next))
         {
-            put_name(&mut self.batch, snapshot);
+            snapshot::put_name(&mut self.batch, snapshot);
         }
         let known = self.unless_lost(begun(old))?.unwrap_or_default().incarnation;
         let incarnation = known.max(mark.incarnation).max(self.at.incarnation) + 1;
-        let begun: meta::Begun = meta::Begun::new(incarnation, mark);
+        let begun: keys::meta::Begun = keys::meta::Begun::new(incarnation, mark);
         self.flush()?;
-        self.batch.put(StoreTable::Meta, keys::BEGUN, &[&begun.encode_to_vec()]);
+        self.batch.put(store::StoreTable::Meta, keys::BEGUN, &[&begun.encode_to_vec()]);
         self.flush()?;
         Ok(incarnation)
     }
 
-    fn flush(&mut self) -> Result<(), StoreError> {
-        self.new.commit(&self.batch, Durability::Synced)?;
+    fn flush(&mut self) -> Result<(), store::StoreError> {
+        self.new.commit(&self.batch, store::Durability::Synced)?;
         self.batch.clear();
         Ok(())
     }
 }
 
 /// A name that no damaged store has yet.
-fn unused(files: &dyn Files) -> io::Result<String> {
+fn unused(files: &dyn files::Files) -> io::Result<String> {
     let mut n = 1;
     while files.exists(&names::damaged_store(n))? {
         n += 1;
@@ -371,7 +381,7 @@ fn unused(files: &dyn Files) -> io::Result<String> {
 }
 
 /// The store that was set aside last.
-fn last_set_aside(files: &dyn Files) -> io::Result<Option<String>> {
+fn last_set_aside(files: &dyn files::Files) -> io::Result<Option<String>> {
     let mut last = None;
     let mut n = 1;
     while files.exists(&names::damaged_store(n))? {

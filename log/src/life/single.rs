@@ -17,19 +17,9 @@ use super::{
 };
 use crate::{
     Entry, Fold, Hash, HistoryReader, SealedEntry, SnapshotPolicy, Status,
-    disk::{
-        appender::{Appender, Counts, Rows},
-        entries::{self, LoadedBody},
-        files::{Files, model::ModelDisk},
-        keys::{self, StoredBody, meta},
-        snapshot::put_name,
-        store::{Batch, StoreTable},
-    },
+    disk::{appender, entries, files, keys, snapshot, store},
     failure::LogFailure,
-    history::{
-        Health, HistorySource,
-        applier::{ApplyOutcome, Committed},
-    },
+    history::{Health, HistorySource, applier},
     raft::node::FIRST_RAFT_ID,
 };
 use prost::Message;
@@ -47,24 +37,24 @@ pub struct Applied {
 
 /// An open log. After an error nothing is taken any more until [`SingleLog::reopen`] succeeds;
 /// history can still be read. Dropping it is a crash of the process: what it had written and not
-/// synced is on the disk or not, as [`ModelDisk::cut_power`] decides.
+/// synced is on the disk or not, as [`files::model::ModelDisk::cut_power`] decides.
 pub struct SingleLog {
-    files: Arc<dyn Files>,
+    files: Arc<dyn files::Files>,
     node: Id,
     log: Opened,
-    counts: Arc<Counts>,
+    counts: Arc<appender::Counts>,
     /// None after an error.
-    appender: Option<Appender>,
+    appender: Option<appender::Appender>,
     term: u64,
     next_index: u64,
     /// Appended and not applied.
-    waiting: VecDeque<(meta::StoredLogId, StoredWaiting)>,
-    rows: Rows,
+    waiting: VecDeque<(keys::meta::StoredLogId, StoredWaiting)>,
+    rows: appender::Rows,
 }
 
 enum StoredWaiting {
     Blank,
-    Membership(meta::StoredMembership),
+    Membership(keys::meta::StoredMembership),
     Entry(Arc<Entry>),
 }
 
@@ -72,12 +62,12 @@ impl SingleLog {
     /// Opens the log on a disk, restores the fold and brings it up to date. This manager leads
     /// then.
     pub fn open(
-        disk: &ModelDisk,
+        disk: &files::model::ModelDisk,
         node: Id,
         snapshots: SnapshotPolicy,
         fold: Box<dyn Fold>,
     ) -> Result<SingleLog, OpenError> {
-        let files: Arc<dyn Files> = Arc::new(disk.clone());
+        let files: Arc<dyn files::Files> = Arc::new(disk.clone());
         let log = opening::open(&files, node, snapshots, fold)?;
         let mut single = SingleLog {
             files,
@@ -88,7 +78,7 @@ impl SingleLog {
             term: 0,
             next_index: 0,
             waiting: VecDeque::new(),
-            rows: Rows::default(),
+            rows: appender::Rows::default(),
         };
         single.begin()?;
         Ok(single)
@@ -100,7 +90,7 @@ impl SingleLog {
     pub fn reopen(&mut self) -> Result<(), OpenError> {
         self.appender = None;
         self.waiting.clear();
-        self.rows = Rows::default();
+        self.rows = appender::Rows::default();
         match self.log.door.reopen() {
             crate::disk::door::Reopened::Working => self.begin(),
             crate::disk::door::Reopened::Reading(error)
@@ -130,9 +120,11 @@ impl SingleLog {
             }
             for loaded in page {
                 let what = match &loaded.body {
-                    LoadedBody::Blank => Committed::Blank,
-                    LoadedBody::Membership(membership) => Committed::Membership(membership),
-                    LoadedBody::Entry(entry) => Committed::Entry(entry),
+                    entries::LoadedBody::Blank => applier::Committed::Blank,
+                    entries::LoadedBody::Membership(membership) => {
+                        applier::Committed::Membership(membership)
+                    }
+                    entries::LoadedBody::Entry(entry) => applier::Committed::Entry(entry),
                 };
                 self.log.applier.apply(loaded.log_id, what)?;
                 self.next_index = loaded.log_id.index + 1;
@@ -148,27 +140,30 @@ impl SingleLog {
         let vote = self
             .log
             .door
-            .get(StoreTable::Meta, keys::VOTE)?
-            .map(meta::StoredVote::decode)
+            .get(store::StoreTable::Meta, keys::VOTE)?
+            .map(keys::meta::StoredVote::decode)
             .transpose();
         let vote =
             vote.map_err(|error| LogFailure::Damaged(format!("the stored vote: {error}")))?;
         self.term = vote.map_or(0, |vote| vote.term).max(self.term) + 1;
         let status = &self.log.listeners.status;
         status.elected(self.term, false);
-        self.rows.vote(&meta::StoredVote {
+        self.rows.vote(&keys::meta::StoredVote {
             term: self.term,
             voted_for: FIRST_RAFT_ID,
             committed: true,
         });
         let waiting = if self.next_index == 0 {
-            let member = meta::Member {
+            let member = keys::meta::Member {
                 id: FIRST_RAFT_ID,
                 node_id: self.node.to_bytes(),
                 address: String::new(),
             };
-            let voters = vec![meta::Voters { ids: vec![FIRST_RAFT_ID] }];
-            StoredWaiting::Membership(meta::StoredMembership { voters, members: vec![member] })
+            let voters = vec![keys::meta::Voters { ids: vec![FIRST_RAFT_ID] }];
+            StoredWaiting::Membership(keys::meta::StoredMembership {
+                voters,
+                members: vec![member],
+            })
         } else {
             StoredWaiting::Blank
         };
@@ -185,14 +180,14 @@ impl SingleLog {
     }
 
     fn push(&mut self, waiting: StoredWaiting) -> Result<u64, LogFailure> {
-        let log_id = meta::StoredLogId { term: self.term, index: self.next_index };
+        let log_id = keys::meta::StoredLogId { term: self.term, index: self.next_index };
         let (body, position) = match &waiting {
-            StoredWaiting::Blank => (StoredBody::Blank, None),
+            StoredWaiting::Blank => (keys::StoredBody::Blank, None),
             StoredWaiting::Membership(membership) => {
-                (StoredBody::Membership(membership.encode_to_vec().into()), None)
+                (keys::StoredBody::Membership(membership.encode_to_vec().into()), None)
             }
             StoredWaiting::Entry(entry) => {
-                (StoredBody::Entry(entry.bytes().clone()), Some(entry.position()))
+                (keys::StoredBody::Entry(entry.bytes().clone()), Some(entry.position()))
             }
         };
         self.rows.entry(log_id, body, position);
@@ -244,15 +239,15 @@ impl SingleLog {
             self.waiting.pop_front_if(|(log_id, _)| log_id.index <= index)
         {
             let what = match &waiting {
-                StoredWaiting::Blank => Committed::Blank,
-                StoredWaiting::Membership(membership) => Committed::Membership(membership),
-                StoredWaiting::Entry(entry) => Committed::Entry(entry),
+                StoredWaiting::Blank => applier::Committed::Blank,
+                StoredWaiting::Membership(membership) => applier::Committed::Membership(membership),
+                StoredWaiting::Entry(entry) => applier::Committed::Entry(entry),
             };
             let outcome = self.log.applier.apply(log_id, what)?;
             if let StoredWaiting::Entry(entry) = &waiting {
                 let position = match outcome {
-                    ApplyOutcome::Extended(position) => Some(position),
-                    ApplyOutcome::Fenced | ApplyOutcome::Outside => None,
+                    applier::ApplyOutcome::Extended(position) => Some(position),
+                    applier::ApplyOutcome::Fenced | applier::ApplyOutcome::Outside => None,
                 };
                 applied.push(Applied { hash: entry.hash, position });
             }
@@ -272,8 +267,8 @@ impl SingleLog {
                 return Ok(None);
             }
         };
-        let mut batch = Batch::default();
-        put_name(&mut batch, &named);
+        let mut batch = store::Batch::default();
+        snapshot::put_name(&mut batch, &named);
         self.rows.change(&batch);
         let appender = self.appender.as_mut().ok_or_else(not_working)?;
         let written = self.log.listeners.unindexed.commit_with(appender, &mut self.rows);

@@ -4,31 +4,16 @@
 //! Vote and entries share one queue and so one order, as raft demands. What is appended is readable
 //! at once, from the tail; raft is told that it is durable by the writer, after the sync.
 
-use super::{
-    alarm::Alarm,
-    codec,
-    tail::Tail,
-    types::{LogId, RaftEntry, Types, Vote},
-    writer::{Queue, Work},
-};
-use crate::{
-    disk::{door::Door, entries, keys, store::StoreError, store::StoreTable},
-    failure::LogFailure,
-};
+use super::{alarm::Alarm, codec, tail::Tail, types, writer};
+use crate::{disk, failure::LogFailure};
 use futures::{Stream, StreamExt, stream};
-use openraft::{
-    LogState, OptionalSend, RaftLogReader,
-    storage::{IOFlushed, RaftLogStorage},
-};
+use openraft::{LogState, OptionalSend, RaftLogReader, storage};
 use prost::Message;
 use std::{
     fmt::Debug,
     io,
     ops::{Bound, Range, RangeBounds},
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic},
 };
 
 /// Up to so many entries raft's own thread writes itself when the writer is idle and there is no
@@ -39,26 +24,30 @@ const INLINE_ENTRIES_MAX: usize = 4;
 /// One log; handles are cheap.
 #[derive(Clone)]
 pub(crate) struct LogStore {
-    door: Arc<Door>,
+    door: Arc<disk::door::Door>,
     tail: Arc<Mutex<Tail>>,
-    queue: Queue,
+    queue: writer::Queue,
     alarm: Arc<Alarm>,
     /// Whether this manager is the only one.
-    alone: Arc<AtomicBool>,
+    alone: Arc<atomic::AtomicBool>,
 }
 
 /// Where a log stands, read from its store.
-pub(crate) fn load_tail(door: &Door) -> Result<Tail, StoreError> {
+pub(crate) fn load_tail(door: &disk::door::Door) -> Result<Tail, disk::store::StoreError> {
     let damaged = |what: &str, error: prost::DecodeError| {
-        StoreError::Damaged(format!("{what} does not decode: {error}"))
+        disk::store::StoreError::Damaged(format!("{what} does not decode: {error}"))
     };
-    let vote =
-        door.get(StoreTable::Meta, keys::VOTE)?.map(keys::meta::StoredVote::decode).transpose();
+    let vote = door
+        .get(disk::store::StoreTable::Meta, disk::keys::VOTE)?
+        .map(disk::keys::meta::StoredVote::decode)
+        .transpose();
     let vote = vote.map_err(|error| damaged("the stored vote", error))?;
-    let purged =
-        door.get(StoreTable::Meta, keys::PURGED)?.map(keys::meta::StoredLogId::decode).transpose();
+    let purged = door
+        .get(disk::store::StoreTable::Meta, disk::keys::PURGED)?
+        .map(disk::keys::meta::StoredLogId::decode)
+        .transpose();
     let purged = purged.map_err(|error| damaged("the purge pointer", error))?;
-    let last = entries::last(door)?.as_ref().map(codec::load_log_id);
+    let last = disk::entries::last(door)?.as_ref().map(codec::load_log_id);
     Ok(Tail::new(
         vote.as_ref().map(codec::load_vote),
         last,
@@ -68,16 +57,16 @@ pub(crate) fn load_tail(door: &Door) -> Result<Tail, StoreError> {
 
 impl LogStore {
     pub(crate) fn new(
-        door: Arc<Door>,
+        door: Arc<disk::door::Door>,
         tail: Arc<Mutex<Tail>>,
-        queue: Queue,
+        queue: writer::Queue,
         alarm: Arc<Alarm>,
     ) -> LogStore {
         LogStore { door, tail, queue, alarm, alone: Arc::default() }
     }
 
     /// To be set as long as this manager is the only one.
-    pub(crate) fn alone(&self) -> Arc<AtomicBool> {
+    pub(crate) fn alone(&self) -> Arc<atomic::AtomicBool> {
         self.alone.clone()
     }
 
@@ -86,7 +75,7 @@ impl LogStore {
     }
 
     /// The first entries of a range, as many as a page holds.
-    fn page(&self, range: Range<u64>) -> io::Result<Vec<RaftEntry>> {
+    fn page(&self, range: Range<u64>) -> io::Result<Vec<types::RaftEntry>> {
         let (older, here) = self.tail().read(range);
         if older.is_empty() {
             return Ok(here);
@@ -99,19 +88,19 @@ impl LogStore {
         Ok(found)
     }
 
-    fn stored(&self, range: Range<u64>) -> io::Result<Vec<RaftEntry>> {
-        let page = entries::load_page(&self.door, range);
+    fn stored(&self, range: Range<u64>) -> io::Result<Vec<types::RaftEntry>> {
+        let page = disk::entries::load_page(&self.door, range);
         let page = page.and_then(|page| page.into_iter().map(codec::load_entry).collect());
         page.map_err(|error| self.failed(error))
     }
 
-    fn failed(&self, error: StoreError) -> io::Error {
+    fn failed(&self, error: disk::store::StoreError) -> io::Error {
         self.alarm.raise(LogFailure::from(error.clone()));
         io::Error::from(error)
     }
 
     /// Page after page of a range that is all there.
-    fn pages(self, range: Range<u64>) -> impl Stream<Item = io::Result<RaftEntry>> {
+    fn pages(self, range: Range<u64>) -> impl Stream<Item = io::Result<types::RaftEntry>> {
         let pages = stream::try_unfold(range, move |range| {
             let page = if range.is_empty() { Ok(Vec::new()) } else { self.page(range.clone()) };
             futures::future::ready(page.and_then(|page| match (page.first(), page.last()) {
@@ -122,7 +111,7 @@ impl LogStore {
                 (None, None) if range.is_empty() => Ok(None),
                 (_, _) => {
                     let missing = format!("raft index {} is missing from the log", range.start);
-                    Err(self.failed(StoreError::Damaged(missing)))
+                    Err(self.failed(disk::store::StoreError::Damaged(missing)))
                 }
             }))
         });
@@ -147,11 +136,11 @@ fn span(range: &impl RangeBounds<u64>) -> Range<u64> {
     start..end.max(start)
 }
 
-impl RaftLogReader<Types> for LogStore {
+impl RaftLogReader<types::Types> for LogStore {
     async fn try_get_log_entries<RB: RangeBounds<u64> + Clone + Debug + OptionalSend>(
         &mut self,
         range: RB,
-    ) -> Result<Vec<RaftEntry>, io::Error> {
+    ) -> Result<Vec<types::RaftEntry>, io::Error> {
         let mut range = span(&range);
         let mut found = self.page(range.clone())?;
         while let Some(last) = found.last() {
@@ -169,14 +158,14 @@ impl RaftLogReader<Types> for LogStore {
         &mut self,
         start: u64,
         end: u64,
-    ) -> Result<Vec<RaftEntry>, io::Error> {
+    ) -> Result<Vec<types::RaftEntry>, io::Error> {
         self.page(start..end)
     }
 
     async fn entries_stream<RB>(
         &mut self,
         range: RB,
-    ) -> impl Stream<Item = io::Result<RaftEntry>> + OptionalSend
+    ) -> impl Stream<Item = io::Result<types::RaftEntry>> + OptionalSend
     where
         RB: RangeBounds<u64> + Clone + Debug + OptionalSend,
     {
@@ -191,15 +180,15 @@ impl RaftLogReader<Types> for LogStore {
         }
     }
 
-    async fn read_vote(&mut self) -> Result<Option<Vote>, io::Error> {
+    async fn read_vote(&mut self) -> Result<Option<types::Vote>, io::Error> {
         Ok(self.tail().vote)
     }
 }
 
-impl RaftLogStorage<Types> for LogStore {
+impl storage::RaftLogStorage<types::Types> for LogStore {
     type LogReader = LogStore;
 
-    async fn get_log_state(&mut self) -> Result<LogState<Types>, io::Error> {
+    async fn get_log_state(&mut self) -> Result<LogState<types::Types>, io::Error> {
         let tail = self.tail();
         Ok(LogState { last_purged_log_id: tail.purged, last_log_id: tail.last })
     }
@@ -208,31 +197,40 @@ impl RaftLogStorage<Types> for LogStore {
         self.clone()
     }
 
-    async fn save_vote(&mut self, vote: &Vote) -> Result<(), io::Error> {
-        self.queue.ask(|done| Work::Vote { vote: codec::store_vote(vote), done }).await?;
+    async fn save_vote(&mut self, vote: &types::Vote) -> Result<(), io::Error> {
+        self.queue.ask(|done| writer::Work::Vote { vote: codec::store_vote(vote), done }).await?;
         self.tail().vote = Some(*vote);
         Ok(())
     }
 
-    async fn append<I>(&mut self, entries: I, flushed: IOFlushed<Types>) -> Result<(), io::Error>
+    async fn append<I>(
+        &mut self,
+        entries: I,
+        flushed: storage::IOFlushed<types::Types>,
+    ) -> Result<(), io::Error>
     where
-        I: IntoIterator<Item = RaftEntry> + OptionalSend,
+        I: IntoIterator<Item = types::RaftEntry> + OptionalSend,
         I::IntoIter: OptionalSend,
     {
-        let entries: Vec<RaftEntry> = entries.into_iter().collect();
+        let entries: Vec<types::RaftEntry> = entries.into_iter().collect();
         let few = entries.len() <= INLINE_ENTRIES_MAX;
         self.tail().append(&entries)?;
-        let work = Work::Append { entries, flushed };
-        if few && self.alone.load(Relaxed) { self.queue.write(work) } else { self.queue.push(work) }
+        let work = writer::Work::Append { entries, flushed };
+        if few && self.alone.load(atomic::Ordering::Relaxed) {
+            self.queue.write(work)
+        } else {
+            self.queue.push(work)
+        }
     }
 
-    async fn truncate_after(&mut self, last: Option<LogId>) -> Result<(), io::Error> {
+    async fn truncate_after(&mut self, last: Option<types::LogId>) -> Result<(), io::Error> {
         self.tail().truncate(last);
-        self.queue.push(Work::Truncate { next_index: last.map_or(0, |last| last.index + 1) })
+        self.queue
+            .push(writer::Work::Truncate { next_index: last.map_or(0, |last| last.index + 1) })
     }
 
-    async fn purge(&mut self, purged: LogId) -> Result<(), io::Error> {
+    async fn purge(&mut self, purged: types::LogId) -> Result<(), io::Error> {
         self.tail().purge(purged);
-        self.queue.push(Work::Purge { purged: codec::store_log_id(&purged) })
+        self.queue.push(writer::Work::Purge { purged: codec::store_log_id(&purged) })
     }
 }

@@ -4,28 +4,13 @@
 //! Snapshots are taken beside raft, by the log's own policy; raft is only told of those that are
 //! finished. A snapshot that can't be written is then no reason for raft to stop.
 
-use super::{
-    alarm::{Alarm, PanicGuard},
-    codec,
-    types::{LogId, MembershipAt, RaftEntry, Types},
-    writer::{Queue, Work},
-};
+use super::{alarm, codec, types, writer};
 use crate::{
-    disk::{
-        door::Door,
-        index::named_snapshots,
-        keys::{self, meta},
-        snapshot::{Snapshots, put_name},
-        store::{Batch, StoreTable},
-    },
+    disk::{door::Door, index, keys, snapshot, store},
     history::applier::{Applier, ApplyOutcome, Aside, Committed},
 };
 use futures::{Stream, TryStreamExt};
-use openraft::{
-    EntryPayload, OptionalSend, RaftSnapshotBuilder,
-    storage::{ApplyResponder, EntryResponder, RaftStateMachine},
-    type_config::alias::{SnapshotMetaOf, SnapshotOf},
-};
+use openraft::{EntryPayload, OptionalSend, RaftSnapshotBuilder, storage, type_config::alias};
 use prost::Message;
 use skep_proto::Revision;
 use std::{
@@ -35,7 +20,7 @@ use std::{
 use tokio::{sync::mpsc, task::spawn_blocking};
 
 /// Consensus over our state.
-pub(crate) type Raft = openraft::Raft<Types, StateMachine>;
+pub(crate) type Raft = openraft::Raft<types::Types, StateMachine>;
 
 /// Entries that are applied before the first of them is announced and answered, at most.
 const UNANNOUNCED_MAX: usize = 64;
@@ -43,18 +28,18 @@ const UNANNOUNCED_MAX: usize = 64;
 /// A snapshot on its way from or to raft: its name, and the folder that its file lies in.
 #[derive(Clone, Debug)]
 pub(crate) struct SnapshotFile {
-    pub(crate) named: meta::Snapshot,
-    pub(crate) folder: Snapshots,
+    pub(crate) named: keys::meta::Snapshot,
+    pub(crate) folder: snapshot::Snapshots,
 }
 
 /// What raft applies to. Handles share one applier.
 #[derive(Clone)]
 pub(crate) struct StateMachine {
     pub(crate) applier: Arc<Mutex<Applier>>,
-    pub(crate) snapshots: Snapshots,
+    pub(crate) snapshots: snapshot::Snapshots,
     pub(crate) door: Arc<Door>,
-    pub(crate) queue: Queue,
-    pub(crate) alarm: Arc<Alarm>,
+    pub(crate) queue: writer::Queue,
+    pub(crate) alarm: Arc<alarm::Alarm>,
     /// Told of each finished snapshot.
     pub(crate) finished: mpsc::Sender<()>,
 }
@@ -72,7 +57,7 @@ impl StateMachine {
         self.applier.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn apply_one(&self, entry: &RaftEntry) -> io::Result<ApplyOutcome> {
+    fn apply_one(&self, entry: &types::RaftEntry) -> io::Result<ApplyOutcome> {
         let log_id = codec::store_log_id(&entry.log_id);
         let membership;
         let what = match &entry.payload {
@@ -92,7 +77,7 @@ impl StateMachine {
     }
 
     /// Announces what was applied, and only then answers for it.
-    fn answer(&self, answers: &mut Vec<(ApplyResponder<Types>, ApplyOutcome)>) {
+    fn answer(&self, answers: &mut Vec<(storage::ApplyResponder<types::Types>, ApplyOutcome)>) {
         self.applier().announce();
         answers.drain(..).for_each(|(responder, outcome)| responder.send(outcome));
     }
@@ -118,19 +103,22 @@ impl StateMachine {
         });
     }
 
-    async fn write(&self, aside: Aside) -> io::Result<meta::Snapshot> {
+    async fn write(&self, aside: Aside) -> io::Result<keys::meta::Snapshot> {
         let snapshots = self.snapshots.clone();
         let written = spawn_blocking(move || snapshots.write(aside.named, &(aside.view)())).await;
         let named = written.map_err(io::Error::other)??;
-        let mut batch = Batch::default();
-        put_name(&mut batch, &named);
-        self.queue.ask(|done| Work::Change { batch, done }).await?;
+        let mut batch = store::Batch::default();
+        snapshot::put_name(&mut batch, &named);
+        self.queue.ask(|done| writer::Work::Change { batch, done }).await?;
         Ok(named)
     }
 
-    fn offered(&self, named: meta::Snapshot) -> io::Result<SnapshotOf<Types, SnapshotFile>> {
+    fn offered(
+        &self,
+        named: keys::meta::Snapshot,
+    ) -> io::Result<alias::SnapshotOf<types::Types, SnapshotFile>> {
         let meta = meta_of(&named)?;
-        Ok(SnapshotOf::<Types, _> {
+        Ok(alias::SnapshotOf::<types::Types, _> {
             meta,
             snapshot: SnapshotFile { named, folder: self.snapshots.clone() },
         })
@@ -138,25 +126,27 @@ impl StateMachine {
 
     /// The newest snapshot of what is applied here. One beyond that was passed over at the opening,
     /// since this program does not read it: raft must not be offered it.
-    fn newest(&self) -> io::Result<Option<meta::Snapshot>> {
+    fn newest(&self) -> io::Result<Option<keys::meta::Snapshot>> {
         let applied = self.applier().applied().map_or(0, |applied| applied.index);
-        let mut named = named_snapshots(&self.door, Revision(u64::MAX))?.into_iter();
+        let mut named = index::named_snapshots(&self.door, Revision(u64::MAX))?.into_iter();
         Ok(named.find(|snapshot| snapshot.applied.is_none_or(|log_id| log_id.index <= applied)))
     }
 }
 
-fn meta_of(named: &meta::Snapshot) -> io::Result<SnapshotMetaOf<Types>> {
+fn meta_of(named: &keys::meta::Snapshot) -> io::Result<alias::SnapshotMetaOf<types::Types>> {
     let membership = named.membership.clone().unwrap_or_default();
-    Ok(SnapshotMetaOf::<Types> {
+    Ok(alias::SnapshotMetaOf::<types::Types> {
         last_log_id: named.applied.as_ref().map(codec::load_log_id),
         last_membership: codec::load_membership_at(named.membership_log_id.as_ref(), &membership)?,
     })
 }
 
-impl RaftSnapshotBuilder<Types> for Builder {
+impl RaftSnapshotBuilder<types::Types> for Builder {
     type SnapshotData = SnapshotFile;
 
-    async fn build_snapshot(&mut self) -> Result<SnapshotOf<Types, SnapshotFile>, io::Error> {
+    async fn build_snapshot(
+        &mut self,
+    ) -> Result<alias::SnapshotOf<types::Types, SnapshotFile>, io::Error> {
         match self {
             Builder::Finished(machine) => match machine.newest()? {
                 Some(named) => machine.offered(named),
@@ -173,11 +163,13 @@ impl RaftSnapshotBuilder<Types> for Builder {
     }
 }
 
-impl RaftStateMachine<Types> for StateMachine {
+impl storage::RaftStateMachine<types::Types> for StateMachine {
     type SnapshotData = SnapshotFile;
     type SnapshotBuilder = Builder;
 
-    async fn applied_state(&mut self) -> Result<(Option<LogId>, MembershipAt), io::Error> {
+    async fn applied_state(
+        &mut self,
+    ) -> Result<(Option<types::LogId>, types::MembershipAt), io::Error> {
         let applier = self.applier();
         let (log_id, membership) = applier.membership();
         let membership = codec::load_membership_at(log_id.as_ref(), membership)?;
@@ -186,10 +178,12 @@ impl RaftStateMachine<Types> for StateMachine {
 
     async fn apply<S>(&mut self, mut entries: S) -> Result<(), io::Error>
     where
-        S: Stream<Item = Result<EntryResponder<Types>, io::Error>> + Unpin + OptionalSend,
+        S: Stream<Item = Result<storage::EntryResponder<types::Types>, io::Error>>
+            + Unpin
+            + OptionalSend,
     {
         let alarm = self.alarm.clone();
-        let _guard = PanicGuard(&alarm);
+        let _guard = alarm::PanicGuard(&alarm);
         let mut answers = Vec::new();
         let mut unannounced = 0;
         let result = loop {
@@ -209,7 +203,7 @@ impl RaftStateMachine<Types> for StateMachine {
         };
         self.answer(&mut answers);
         if self.applier().gathered() {
-            self.queue.push(Work::Index)?;
+            self.queue.push(writer::Work::Index)?;
         }
         self.snapshot_if_due();
         result
@@ -230,7 +224,7 @@ impl RaftStateMachine<Types> for StateMachine {
 
     async fn install_snapshot(
         &mut self,
-        meta: &SnapshotMetaOf<Types>,
+        meta: &alias::SnapshotMetaOf<types::Types>,
         snapshot: SnapshotFile,
     ) -> Result<(), io::Error> {
         let SnapshotFile { named, folder } = snapshot;
@@ -245,21 +239,21 @@ impl RaftStateMachine<Types> for StateMachine {
             Ok((named, view))
         });
         let (named, view) = read.await.map_err(io::Error::other)??;
-        let mut batch = Batch::default();
-        put_name(&mut batch, &named);
+        let mut batch = store::Batch::default();
+        snapshot::put_name(&mut batch, &named);
         // What lies between was never applied here and is not known to be history.
         if let Some(log_id) = named.applied.filter(|log_id| log_id.index >= before) {
             let (from, to) = (keys::entry_key(before), keys::entry_key(log_id.index + 1));
-            batch.delete_span(StoreTable::Entries, &from, &to);
-            batch.put(StoreTable::Meta, keys::PURGED, &[&log_id.encode_to_vec()]);
+            batch.delete_span(store::StoreTable::Entries, &from, &to);
+            batch.put(store::StoreTable::Meta, keys::PURGED, &[&log_id.encode_to_vec()]);
         }
-        self.queue.ask(|done| Work::Change { batch, done }).await?;
+        self.queue.ask(|done| writer::Work::Change { batch, done }).await?;
         self.applier().restore(&named, &view).map_err(io::Error::other)
     }
 
     async fn get_current_snapshot(
         &mut self,
-    ) -> Result<Option<SnapshotOf<Types, SnapshotFile>>, io::Error> {
+    ) -> Result<Option<alias::SnapshotOf<types::Types, SnapshotFile>>, io::Error> {
         self.newest()?.map(|named| self.offered(named)).transpose()
     }
 }

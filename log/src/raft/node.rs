@@ -6,35 +6,14 @@
 //! thread carries it out to its end.
 
 use super::{
-    alarm::Alarm,
-    log_store::{LogStore, load_tail},
-    machine::{Raft, StateMachine, announce},
-    network::Network,
-    proposal::{ProposeError, read_answer},
-    tail::Tail,
-    types::{Chained, OnAnswer, Peer, Types},
-    writer::{Queue, Work, Writer},
+    alarm::Alarm, log_store, machine, network::Network, proposal, tail::Tail, types, writer,
 };
-use crate::{
-    Entry,
-    disk::{appender::Appender, door::Door, snapshot::Snapshots},
-    failure::LogFailure,
-    history::{
-        StatusCell,
-        applier::{Applier, Listeners},
-    },
-};
-use openraft::{
-    Config, ReadPolicy, ServerState, SnapshotPolicy, async_runtime::WatchReceiver,
-    raft::ClientWriteResult,
-};
+use crate::{Entry, disk, failure::LogFailure, history};
+use openraft::{Config, ReadPolicy, ServerState, SnapshotPolicy, async_runtime::WatchReceiver};
 use skep_proto::{Id, Position};
 use std::{
     collections::BTreeMap,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
+    sync::{Arc, Mutex},
     thread::JoinHandle,
 };
 use tokio::sync::{mpsc, oneshot};
@@ -57,7 +36,7 @@ const ORDERS_MAX: usize = 8192;
 
 /// Something wanted of raft.
 enum RaftRequest {
-    Propose(Chained, OnAnswer<ClientWriteResult<Types>>),
+    Propose(types::Chained, types::OnAnswer<openraft::raft::ClientWriteResult<types::Types>>),
     Barrier(oneshot::Sender<Result<(), NoBarrier>>),
 }
 
@@ -82,20 +61,20 @@ impl RaftHandle {
     pub(crate) fn propose(
         &self,
         entry: Arc<Entry>,
-        hear: impl FnOnce(Result<Position, ProposeError>) + Send + 'static,
+        hear: impl FnOnce(Result<Position, proposal::ProposeError>) + Send + 'static,
     ) {
         match self.orders.try_reserve() {
             Ok(room) => {
-                let answered = OnAnswer::new(|answer| hear(read_answer(answer)));
-                room.send(RaftRequest::Propose(Chained(entry), answered));
+                let answered = types::OnAnswer::new(|answer| hear(proposal::read_answer(answer)));
+                room.send(RaftRequest::Propose(types::Chained(entry), answered));
             }
             Err(mpsc::error::TrySendError::Full(())) => {
                 let many = "too many proposals are in flight; try again".into();
-                hear(Err(ProposeError::Full(many)));
+                hear(Err(proposal::ProposeError::Full(many)));
             }
             Err(mpsc::error::TrySendError::Closed(())) => {
                 let closed = "the log is being opened anew, or was closed".into();
-                hear(Err(ProposeError::Failed(closed)));
+                hear(Err(proposal::ProposeError::Failed(closed)));
             }
         }
     }
@@ -111,18 +90,18 @@ impl RaftHandle {
 /// What raft runs on.
 pub(crate) struct RaftParts {
     pub(crate) node_id: Id,
-    pub(crate) door: Arc<Door>,
-    pub(crate) appender: Appender,
-    pub(crate) applier: Arc<Mutex<Applier>>,
-    pub(crate) snapshots: Snapshots,
-    pub(crate) listeners: Listeners,
+    pub(crate) door: Arc<disk::door::Door>,
+    pub(crate) appender: disk::appender::Appender,
+    pub(crate) applier: Arc<Mutex<history::applier::Applier>>,
+    pub(crate) snapshots: disk::snapshot::Snapshots,
+    pub(crate) listeners: history::applier::Listeners,
     pub(crate) alarm: Arc<Alarm>,
 }
 
 /// Raft and its writer, running.
 pub(crate) struct RunningRaft {
-    raft: Raft,
-    queue: Queue,
+    raft: machine::Raft,
+    queue: writer::Queue,
     writer: Option<JoinHandle<()>>,
 }
 
@@ -135,14 +114,14 @@ impl RunningRaft {
         lines: impl FnOnce(RaftHandle),
     ) -> Result<RunningRaft, LogFailure> {
         let RaftParts { node_id, door, appender, applier, snapshots, listeners, alarm } = parts;
-        let tail = Arc::new(Mutex::new(load_tail(&door)?));
+        let tail = Arc::new(Mutex::new(log_store::load_tail(&door)?));
         let writer =
-            Writer::new(appender, tail.clone(), listeners.unindexed.clone(), alarm.clone());
+            writer::Writer::new(appender, tail.clone(), listeners.unindexed.clone(), alarm.clone());
         let (queue, writer) =
             writer.start().map_err(|error| LogFailure::Disk(error.to_string()))?;
         let mut writer = WriterGuard { queue: queue.clone(), writer: Some(writer) };
         let (finished, announced) = mpsc::channel(1);
-        let machine = StateMachine {
+        let machine = machine::StateMachine {
             applier,
             snapshots,
             door: door.clone(),
@@ -179,7 +158,7 @@ impl Drop for RunningRaft {
 
 /// Ends the writer's thread, however its session ends.
 struct WriterGuard {
-    queue: Queue,
+    queue: writer::Queue,
     writer: Option<JoinHandle<()>>,
 }
 
@@ -187,7 +166,7 @@ impl Drop for WriterGuard {
     fn drop(&mut self) {
         let Some(writer) = self.writer.take() else { return };
         // A writer that is gone already needs no order.
-        drop(self.queue.push(Work::Stop));
+        drop(self.queue.push(writer::Work::Stop));
         if writer.join().is_err() {
             tracing::error!("the log's writer panicked");
         }
@@ -195,21 +174,26 @@ impl Drop for WriterGuard {
 }
 
 async fn start_raft(
-    door: Arc<Door>,
+    door: Arc<disk::door::Door>,
     tail: Arc<Mutex<Tail>>,
-    machine: StateMachine,
+    machine: machine::StateMachine,
     alarm: &Arc<Alarm>,
-) -> Result<(Raft, Arc<AtomicBool>), LogFailure> {
+) -> Result<(machine::Raft, Arc<std::sync::atomic::AtomicBool>), LogFailure> {
     let failed = |error: String| alarm.failure().unwrap_or(LogFailure::Disk(error));
-    let store = LogStore::new(door, tail, machine.queue.clone(), alarm.clone());
+    let store = log_store::LogStore::new(door, tail, machine.queue.clone(), alarm.clone());
     let alone = store.alone();
     let config = timing().validate().map_err(|error| failed(error.to_string()))?;
-    let raft = Raft::new(FIRST_RAFT_ID, Arc::new(config), Network, store, machine).await;
+    let raft = machine::Raft::new(FIRST_RAFT_ID, Arc::new(config), Network, store, machine).await;
     Ok((raft.map_err(|error| failed(error.to_string()))?, alone))
 }
 
 /// Makes a cluster of an empty log, and is elected where there is nobody else to ask.
-async fn lead(node: Id, raft: &Raft, status: &StatusCell, alarm: &Alarm) -> Result<(), LogFailure> {
+async fn lead(
+    node: Id,
+    raft: &machine::Raft,
+    status: &history::StatusCell,
+    alarm: &Alarm,
+) -> Result<(), LogFailure> {
     let failed = |error: &dyn std::fmt::Display| LogFailure::Disk(error.to_string());
     if raft.is_initialized().await.map_err(|error| failed(&error))? {
         if raft.voter_ids().ne([FIRST_RAFT_ID]) {
@@ -217,7 +201,7 @@ async fn lead(node: Id, raft: &Raft, status: &StatusCell, alarm: &Alarm) -> Resu
         }
         raft.trigger().elect(false).await.map_err(|error| failed(&error))?;
     } else {
-        let alone = BTreeMap::from([(FIRST_RAFT_ID, Peer { node, address: String::new() })]);
+        let alone = BTreeMap::from([(FIRST_RAFT_ID, types::Peer { node, address: String::new() })]);
         raft.initialize(alone).await.map_err(|error| failed(&error))?;
     }
     let mut status = status.watch();
@@ -228,7 +212,7 @@ async fn lead(node: Id, raft: &Raft, status: &StatusCell, alarm: &Alarm) -> Resu
 }
 
 /// Carries out orders in their order. Barriers do not hold up proposals.
-fn take_orders(raft: Raft) -> RaftHandle {
+fn take_orders(raft: machine::Raft) -> RaftHandle {
     let (orders, mut inbox) = mpsc::channel(ORDERS_MAX);
     tokio::spawn(async move {
         while let Some(order) = inbox.recv().await {
@@ -260,16 +244,21 @@ fn take_orders(raft: Raft) -> RaftHandle {
 
 /// Tells raft of finished snapshots. One that waits to be told speaks for all that finished
 /// meanwhile.
-fn speak(raft: Raft, mut finished: mpsc::Receiver<()>) {
+fn speak(raft: machine::Raft, mut finished: mpsc::Receiver<()>) {
     tokio::spawn(async move {
         while finished.recv().await.is_some() {
-            announce(&raft).await;
+            machine::announce(&raft).await;
         }
     });
 }
 
 /// Tells the status of every election, the store whether it is alone, and the alarm of raft's end.
-fn watch(status: Arc<StatusCell>, alarm: Arc<Alarm>, raft: &Raft, alone: Arc<AtomicBool>) {
+fn watch(
+    status: Arc<history::StatusCell>,
+    alarm: Arc<Alarm>,
+    raft: &machine::Raft,
+    alone: Arc<std::sync::atomic::AtomicBool>,
+) {
     let mut metrics = raft.metrics();
     tokio::spawn(async move {
         loop {
@@ -283,7 +272,7 @@ fn watch(status: Arc<StatusCell>, alarm: Arc<Alarm>, raft: &Raft, alone: Arc<Ato
                     now.running_state.clone(),
                 )
             };
-            alone.store(members == 1, Relaxed);
+            alone.store(members == 1, std::sync::atomic::Ordering::Relaxed);
             status.elected(term, leads && running.is_ok());
             if let Err(error) = running {
                 if !matches!(error, openraft::errors::Fatal::Stopped) {

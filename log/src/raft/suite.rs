@@ -8,26 +8,12 @@ use super::{
     writer::{Queue, Work, Writer},
 };
 use crate::{
-    SnapshotPolicy,
-    disk::{
-        appender::Appender,
-        door::Door,
-        files::{Files, model::ModelDisk, os::OsFiles},
-        head::HeadFile,
-        index::HistoryEnd,
-        snapshot::Snapshots,
-    },
+    SnapshotPolicy, disk,
     history::applier::{Applier, Listeners},
     testing::Hashes,
 };
-use openraft::{
-    StorageError,
-    testing::log::{StoreBuilder, Suite},
-};
-use std::{
-    sync::{Arc, Mutex},
-    thread::JoinHandle,
-};
+use openraft::{StorageError, testing::log};
+use std::{sync, thread::JoinHandle};
 use tempfile::TempDir;
 
 #[derive(Clone, Copy)]
@@ -50,32 +36,33 @@ impl Drop for Guard {
     }
 }
 
-impl StoreBuilder<Types, LogStore, StateMachine, Guard> for On {
+impl log::StoreBuilder<Types, LogStore, StateMachine, Guard> for On {
     async fn build(&self) -> Result<(Guard, LogStore, StateMachine), StorageError<Types>> {
         let dir = tempfile::tempdir().unwrap();
-        let files: Arc<dyn Files> = match self {
-            On::Disk => Arc::new(OsFiles::new(dir.path())),
-            On::Model => Arc::new(ModelDisk::default()),
+        let files: sync::Arc<dyn disk::files::Files> = match self {
+            On::Disk => sync::Arc::new(disk::files::os::OsFiles::new(dir.path())),
+            On::Model => sync::Arc::new(disk::files::model::ModelDisk::default()),
         };
-        let door = Arc::new(Door::open(files.clone()).unwrap());
-        let (listeners, alarm) = (Listeners::default(), Arc::new(Alarm::default()));
-        let tail = Arc::new(Mutex::new(load_tail(&door).unwrap()));
-        let head = HeadFile::open(&*files).unwrap();
-        let appender = Appender { door: door.clone(), head, counts: Arc::default() };
+        let door = sync::Arc::new(disk::door::Door::open(files.clone()).unwrap());
+        let (listeners, alarm) = (Listeners::default(), sync::Arc::new(Alarm::default()));
+        let tail = sync::Arc::new(sync::Mutex::new(load_tail(&door).unwrap()));
+        let head = disk::head::HeadFile::open(&*files).unwrap();
+        let appender =
+            disk::appender::Appender { door: door.clone(), head, counts: sync::Arc::default() };
         let writer =
             Writer::new(appender, tail.clone(), listeners.unindexed.clone(), alarm.clone());
         let (queue, writer) = writer.start().unwrap();
         let fold = Box::new(Hashes::default());
         let applier = Applier::new(
             fold,
-            HistoryEnd::default(),
+            disk::index::HistoryEnd::default(),
             SnapshotPolicy::default(),
             listeners,
             door.clone(),
         );
         let machine = StateMachine {
-            applier: Arc::new(Mutex::new(applier)),
-            snapshots: Snapshots::new(files),
+            applier: sync::Arc::new(sync::Mutex::new(applier)),
+            snapshots: disk::snapshot::Snapshots::new(files),
             door: door.clone(),
             queue: queue.clone(),
             alarm: alarm.clone(),
@@ -88,10 +75,10 @@ impl StoreBuilder<Types, LogStore, StateMachine, Guard> for On {
 
 #[tokio::test]
 async fn the_store_on_disk_passes() {
-    Suite::test_all(On::Disk).await.unwrap();
+    log::Suite::test_all(On::Disk).await.unwrap();
 }
 
 #[tokio::test]
 async fn the_store_of_the_model_passes() {
-    Suite::test_all(On::Model).await.unwrap();
+    log::Suite::test_all(On::Model).await.unwrap();
 }

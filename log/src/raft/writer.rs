@@ -4,30 +4,13 @@
 //! into the next batch. A single client so waits for one sync, and a thousand share one. Vote,
 //! entries, truncations and names of snapshots keep the order in which they were asked for.
 
-use super::{
-    alarm::Alarm,
-    codec,
-    tail::Tail,
-    types::{RaftEntry, Types},
-};
-use crate::{
-    disk::{
-        appender::{Appender, Rows},
-        keys::meta,
-        store::Batch,
-    },
-    failure::LogFailure,
-    history::Unindexed,
-};
+use super::{alarm::Alarm, codec, tail::Tail, types};
+use crate::{disk, failure::LogFailure, history::Unindexed};
 use openraft::{EntryPayload, storage::IOFlushed};
 use std::{
     io,
     sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{
-            AtomicUsize,
-            Ordering::{AcqRel, Acquire},
-        },
+        Arc, Mutex, PoisonError, atomic,
         mpsc::{Receiver, SyncSender, sync_channel},
     },
     thread::{self, JoinHandle},
@@ -47,11 +30,11 @@ pub(crate) type Done = oneshot::Sender<io::Result<()>>;
 pub(crate) enum Work {
     /// Raft entries, and raft to be told of them.
     Append {
-        entries: Vec<RaftEntry>,
-        flushed: IOFlushed<Types>,
+        entries: Vec<types::RaftEntry>,
+        flushed: IOFlushed<types::Types>,
     },
     Vote {
-        vote: meta::StoredVote,
+        vote: disk::keys::meta::StoredVote,
         done: Done,
     },
     /// The log ends before this index from now on.
@@ -60,11 +43,11 @@ pub(crate) enum Work {
     },
     /// Raft sees nothing up to there from now on; nothing is deleted.
     Purge {
-        purged: meta::StoredLogId,
+        purged: disk::keys::meta::StoredLogId,
     },
     /// Other rows.
     Change {
-        batch: Batch,
+        batch: disk::store::Batch,
         done: Done,
     },
     /// Index rows have gathered while nothing else was written.
@@ -78,13 +61,13 @@ pub(crate) enum Work {
 pub(crate) struct Queue {
     work: SyncSender<Work>,
     /// Work that was pushed and is not done.
-    pending: Arc<AtomicUsize>,
+    pending: Arc<atomic::AtomicUsize>,
     writer: Arc<Mutex<Writer>>,
 }
 
 impl Queue {
     pub(crate) fn push(&self, work: Work) -> io::Result<()> {
-        self.pending.fetch_add(1, AcqRel);
+        self.pending.fetch_add(1, atomic::Ordering::AcqRel);
         self.work.send(work).map_err(|_| io::Error::other("the log's writer has stopped"))
     }
 
@@ -93,7 +76,7 @@ impl Queue {
     /// Two wake-ups of other threads cost more than a small sync. It blocks the caller for as long
     /// as that takes.
     pub(crate) fn write(&self, work: Work) -> io::Result<()> {
-        let idle = self.pending.load(Acquire) == 0;
+        let idle = self.pending.load(atomic::Ordering::Acquire) == 0;
         match self.writer.try_lock().ok().filter(|_| idle) {
             Some(mut writer) => {
                 writer.do_now(work);
@@ -112,7 +95,7 @@ impl Queue {
 }
 
 /// The thread's life.
-fn run(writer: &Mutex<Writer>, inbox: &Receiver<Work>, pending: &AtomicUsize) {
+fn run(writer: &Mutex<Writer>, inbox: &Receiver<Work>, pending: &atomic::AtomicUsize) {
     let mut group = CommitGroup::default();
     while let Ok(first) = inbox.recv() {
         let mut writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
@@ -127,7 +110,7 @@ fn run(writer: &Mutex<Writer>, inbox: &Receiver<Work>, pending: &AtomicUsize) {
         }
         writer.commit(&mut group);
         drop(writer);
-        pending.fetch_sub(taken, AcqRel);
+        pending.fetch_sub(taken, atomic::Ordering::AcqRel);
         if group.stop {
             break;
         }
@@ -136,7 +119,7 @@ fn run(writer: &Mutex<Writer>, inbox: &Receiver<Work>, pending: &AtomicUsize) {
 
 /// What the writer writes with, and what it tells of it.
 pub(crate) struct Writer {
-    appender: Appender,
+    appender: disk::appender::Appender,
     tail: Arc<Mutex<Tail>>,
     unindexed: Arc<Unindexed>,
     alarm: Arc<Alarm>,
@@ -147,15 +130,15 @@ pub(crate) struct Writer {
 /// Rows that are put together, and who waits for them.
 #[derive(Default)]
 struct CommitGroup {
-    rows: Rows,
+    rows: disk::appender::Rows,
     stop: bool,
-    flushed: Vec<IOFlushed<Types>>,
+    flushed: Vec<IOFlushed<types::Types>>,
     done: Vec<Done>,
 }
 
 impl Writer {
     pub(crate) fn new(
-        appender: Appender,
+        appender: disk::appender::Appender,
         tail: Arc<Mutex<Tail>>,
         unindexed: Arc<Unindexed>,
         alarm: Arc<Alarm>,
@@ -166,7 +149,7 @@ impl Writer {
     /// Starts the thread.
     pub(crate) fn start(self) -> io::Result<(Queue, JoinHandle<()>)> {
         let (work, inbox) = sync_channel(QUEUE_LEN_MAX);
-        let (pending, writer) = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new(self)));
+        let (pending, writer) = (Arc::new(atomic::AtomicUsize::new(0)), Arc::new(Mutex::new(self)));
         let queue = Queue { work, pending: pending.clone(), writer: writer.clone() };
         let life = move || run(&writer, &inbox, &pending);
         let thread = thread::Builder::new().name("skep-writer".into()).spawn(life)?;
@@ -226,7 +209,7 @@ impl Writer {
     }
 }
 
-fn append(rows: &mut Rows, entry: &RaftEntry) {
+fn append(rows: &mut disk::appender::Rows, entry: &types::RaftEntry) {
     let position = match &entry.payload {
         EntryPayload::Normal(chained) => Some(chained.0.position()),
         EntryPayload::Blank | EntryPayload::Membership(_) => None,

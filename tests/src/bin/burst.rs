@@ -16,22 +16,8 @@ use skep_gateway::{
 };
 use skep_log::{Config, Log};
 use skep_projections::View;
-use skep_proto::{
-    Id, author,
-    v1::{
-        Annotations, ClusterSpec, Command, ContainerSpec, CreateService, NodeDescription, NodeSpec,
-        Person, Platform, RemoveService, Replicated, Resources, RestartCondition, RestartPolicy,
-        ServiceMode, ServiceSpec, TaskObserved, TaskSpec, TaskState, command::Action,
-        service_mode::Mode, task_spec::Runtime,
-    },
-};
-use std::{
-    env,
-    path::Path,
-    sync::Arc,
-    thread::JoinHandle,
-    time::{Duration, Instant},
-};
+use skep_proto::{Id, author, v1};
+use std::{env, path::Path, sync::Arc, thread::JoinHandle, time};
 
 const SERVICES: usize = 100;
 const REPLICAS: u64 = 100;
@@ -54,7 +40,7 @@ async fn main() -> Result<()> {
     let empty = cluster.log.space().log_bytes;
     println!("| what | measured |\n|---|---|");
 
-    let begun = Instant::now();
+    let begun = time::Instant::now();
     let creating = (0..SERVICES).map(|number| cluster.command(create(number)));
     for created in futures::future::join_all(creating).await {
         created?;
@@ -71,17 +57,21 @@ async fn main() -> Result<()> {
         begun.elapsed()
     );
 
-    cluster.report(&[TaskState::Preparing, TaskState::Running]).await?;
+    cluster.report(&[v1::TaskState::Preparing, v1::TaskState::Running]).await?;
     cluster.close().await;
-    let begun = Instant::now();
+    let begun = time::Instant::now();
     let cluster = open(&dir).await?;
     println!("| restart with {assigned} tasks, to reads and writes | {:?} |", begun.elapsed());
     for node in 1..=nodes {
         cluster.session(Id(1_000 + node)).await?;
     }
-    cluster.report(&[TaskState::Complete]).await?;
+    cluster.report(&[v1::TaskState::Complete]).await?;
     for number in 0..SERVICES {
-        cluster.command(Action::RemoveService(RemoveService { service: name(number) })).await?;
+        cluster
+            .command(v1::command::Action::RemoveService(v1::RemoveService {
+                service: name(number),
+            }))
+            .await?;
     }
     let mut published = cluster.drive.published();
     published.wait_for(|newest| newest.view.tasks().is_empty()).await?;
@@ -95,19 +85,19 @@ async fn main() -> Result<()> {
 /// Opens the log and waits until a write goes through.
 async fn open(dir: &Path) -> Result<BurstCluster> {
     std::fs::create_dir_all(dir)?;
-    let genesis = ClusterSpec::default();
+    let genesis = v1::ClusterSpec::default();
     let identity =
         ManagerIdentity { node: MANAGER, code_version: "burst".into(), genesis, safe_mode: false };
     let state = DriveState::new(identity, Arc::new(MetricCounters::default()));
     let log = Arc::new(Log::open(Config::new(dir.join("log"), MANAGER), state.fold()).await?);
     let (drive, turns) = Drive::start(log.clone(), state);
     let cluster = BurstCluster { drive, log, turns };
-    let wait = Instant::now();
+    let wait = time::Instant::now();
     while cluster.drive.newest().view.cluster().id.is_none()
         || !cluster.log.status().borrow().leader
     {
-        ensure!(wait.elapsed() < Duration::from_secs(10), "no leader");
-        tokio::time::sleep(Duration::from_millis(1)).await;
+        ensure!(wait.elapsed() < time::Duration::from_secs(10), "no leader");
+        tokio::time::sleep(time::Duration::from_millis(1)).await;
     }
     cluster.drive.linearizable().await.map_err(|refusal| anyhow::anyhow!(refusal.message))?;
     Ok(cluster)
@@ -115,7 +105,8 @@ async fn open(dir: &Path) -> Result<BurstCluster> {
 
 impl BurstCluster {
     async fn ask(&self, request: Request) -> Result<()> {
-        let alice = author::person(Person { uid: 1000, name: "alice".into(), ..Person::default() });
+        let alice =
+            author::person(v1::Person { uid: 1000, name: "alice".into(), ..v1::Person::default() });
         match self.drive.ask(alice, request, 128).await {
             Answer::Accepted { .. } => Ok(()),
             Answer::Refused(refusal) => bail!("{}", refusal.message),
@@ -123,12 +114,13 @@ impl BurstCluster {
         }
     }
 
-    async fn command(&self, action: Action) -> Result<()> {
-        self.ask(Request::Command(Command { action: Some(action), ..Command::default() })).await
+    async fn command(&self, action: v1::command::Action) -> Result<()> {
+        self.ask(Request::Command(v1::Command { action: Some(action), ..v1::Command::default() }))
+            .await
     }
 
     async fn join(&self, node: Id) -> Result<()> {
-        let (spec, secret_hash) = (NodeSpec::default(), [1; 32]);
+        let (spec, secret_hash) = (v1::NodeSpec::default(), [1; 32]);
         let join = MachineRequest::Join { node, spec, description: description(node), secret_hash };
         self.ask(Request::Machine(join)).await?;
         self.session(node).await
@@ -145,11 +137,11 @@ impl BurstCluster {
     }
 
     /// Every node says of all its tasks that they are in these states, one after the other.
-    async fn report(&self, states: &[TaskState]) -> Result<()> {
+    async fn report(&self, states: &[v1::TaskState]) -> Result<()> {
         for state in states {
             let view = self.drive.newest().view.clone();
             let reports = view.nodes().iter().map(|(node_idx, node)| {
-                let seen = |id: Id| TaskObserved {
+                let seen = |id: Id| v1::TaskObserved {
                     task_id: id.to_bytes(),
                     state: *state as i32,
                     ..Default::default()
@@ -176,36 +168,40 @@ fn name(number: usize) -> String {
     format!("service{number}")
 }
 
-fn create(number: usize) -> Action {
-    let container = ContainerSpec { image: "run".into(), ..ContainerSpec::default() };
-    let restart =
-        RestartPolicy { condition: RestartCondition::None as i32, ..RestartPolicy::default() };
-    Action::CreateService(Box::new(CreateService {
-        spec: Some(ServiceSpec {
-            annotations: Some(Annotations { name: name(number), ..Annotations::default() }),
-            task: Some(TaskSpec {
-                runtime: Some(Runtime::Container(container)),
+fn create(number: usize) -> v1::command::Action {
+    let container = v1::ContainerSpec { image: "run".into(), ..v1::ContainerSpec::default() };
+    let restart = v1::RestartPolicy {
+        condition: v1::RestartCondition::None as i32,
+        ..v1::RestartPolicy::default()
+    };
+    v1::command::Action::CreateService(Box::new(v1::CreateService {
+        spec: Some(v1::ServiceSpec {
+            annotations: Some(v1::Annotations { name: name(number), ..v1::Annotations::default() }),
+            task: Some(v1::TaskSpec {
+                runtime: Some(v1::task_spec::Runtime::Container(container)),
                 restart: Some(restart),
-                ..TaskSpec::default()
+                ..v1::TaskSpec::default()
             }),
-            mode: Some(ServiceMode {
-                mode: Some(Mode::Replicated(Replicated { replicas: REPLICAS })),
+            mode: Some(v1::ServiceMode {
+                mode: Some(v1::service_mode::Mode::Replicated(v1::Replicated {
+                    replicas: REPLICAS,
+                })),
             }),
-            ..ServiceSpec::default()
+            ..v1::ServiceSpec::default()
         }),
     }))
 }
 
-fn description(node: Id) -> NodeDescription {
-    NodeDescription {
+fn description(node: Id) -> v1::NodeDescription {
+    v1::NodeDescription {
         hostname: format!("node{}", node.0),
-        platform: Some(Platform { architecture: "amd64".into(), os: "linux".into() }),
-        resources: Some(Resources {
+        platform: Some(v1::Platform { architecture: "amd64".into(), os: "linux".into() }),
+        resources: Some(v1::Resources {
             nano_cpus: 64_000_000_000,
             memory_bytes: 1 << 38,
             generic: Vec::new(),
         }),
         features: vec![1, 11],
-        ..NodeDescription::default()
+        ..v1::NodeDescription::default()
     }
 }

@@ -13,19 +13,10 @@ use super::{
     world::{Clocks, LogTakes, happening::Occurrence, settings::Settings},
 };
 use driven::{SharedDrive, Waiter};
-use skep_gateway::{
-    admit::{MachineRequest, Request},
-    clock::{Now, Uptime},
-    drive::{DriveCore, DriveOutput, ManagerIdentity, core::FreeShare},
-    sessions::{Conn, Origin, SessionOutput, Sessions},
-    turn::{Answer, Ask},
-};
+use skep_gateway::{admit, clock, drive, sessions, turn};
 use skep_log::{Draft, Hash, SealedEntry, SingleLog, SnapshotPolicy, seal};
 use skep_projections::View;
-use skep_proto::{
-    Id, Revision, Timestamp, author,
-    v1::{FromAgent, Hello, Person},
-};
+use skep_proto::{Id, Revision, Timestamp, author, v1};
 use std::collections::VecDeque;
 
 /// A snapshot is due after so many records: often enough that most restarts begin at one.
@@ -60,7 +51,7 @@ pub struct ManagerProcess {
     pub began_at: Timestamp,
     core: SharedDrive,
     log: SingleLog,
-    sessions: Sessions,
+    sessions: sessions::Sessions,
     in_flight: VecDeque<Proposed>,
     /// Entries that the state machine proposed and that are not written yet.
     proposals: Vec<SealedEntry>,
@@ -86,13 +77,13 @@ impl ManagerProcess {
         settings: &Settings,
         clocks: Clocks,
     ) -> Result<(ManagerProcess, usize), String> {
-        let identity = ManagerIdentity {
+        let identity = drive::ManagerIdentity {
             node: MANAGER,
             code_version: "sim".into(),
             genesis: settings.cluster.clone(),
             safe_mode: false,
         };
-        let core = DriveCore::new(identity).with_entry_records(settings.entry_records);
+        let core = drive::DriveCore::new(identity).with_entry_records(settings.entry_records);
         let core = SharedDrive::new(core, at(clocks));
         let policy = SnapshotPolicy { records_min: SNAPSHOT_RECORDS, bytes_min: 0 };
         let log = SingleLog::open(disk.model(), MANAGER, policy, Box::new(core.clone()));
@@ -102,7 +93,7 @@ impl ManagerProcess {
             life,
             term: life << 32,
             began_at: clocks.now,
-            sessions: Sessions::new(MANAGER, &committed),
+            sessions: sessions::Sessions::new(MANAGER, &committed),
             tip: committed.clone(),
             committed,
             core,
@@ -180,7 +171,7 @@ impl ManagerProcess {
     /// How much of the disk is free.
     pub fn space(&mut self, share: f64, clocks: Clocks) {
         self.set(clocks);
-        self.core.step(|core, now| core.handle_space(FreeShare(share), now));
+        self.core.step(|core, now| core.handle_space(drive::core::FreeShare(share), now));
         self.carry();
     }
 
@@ -198,31 +189,34 @@ impl ManagerProcess {
     }
 
     /// A person asks.
-    pub fn ask(&mut self, number: u64, request: Request, clocks: Clocks) {
-        let person = Person { uid: 1000, name: "alice".into(), ..Person::default() };
+    pub fn ask(&mut self, number: u64, request: admit::Request, clocks: Clocks) {
+        let person = v1::Person { uid: 1000, name: "alice".into(), ..v1::Person::default() };
         let caller = Waiter::Client(number, self.proposed);
-        self.request(Ask { caller, author: author::person(person), request, bytes: 64 }, clocks);
+        self.request(
+            turn::Ask { caller, author: author::person(person), request, bytes: 64 },
+            clocks,
+        );
     }
 
-    fn request(&mut self, ask: Ask<Waiter>, clocks: Clocks) {
+    fn request(&mut self, ask: turn::Ask<Waiter>, clocks: Clocks) {
         self.set(clocks);
         self.core.step(|core, now| core.handle_request(ask, now));
         self.carry();
     }
 
     /// The first message of a stream.
-    pub fn hello(&mut self, conn: Conn, hello: Hello, number: u64, now: Timestamp) {
+    pub fn hello(&mut self, conn: sessions::Conn, hello: v1::Hello, number: u64, now: Timestamp) {
         let view = self.committed.clone();
-        self.sessions.handle_hello(conn, Origin::Outside, hello, number, &view, now);
+        self.sessions.handle_hello(conn, sessions::Origin::Outside, hello, number, &view, now);
     }
 
     /// A later message.
-    pub fn message(&mut self, conn: Conn, message: FromAgent, now: Timestamp) {
+    pub fn message(&mut self, conn: sessions::Conn, message: v1::FromAgent, now: Timestamp) {
         self.sessions.handle_message(conn, message, now);
     }
 
     /// A stream has ended.
-    pub fn gone(&mut self, conn: Conn) {
+    pub fn gone(&mut self, conn: sessions::Conn) {
         self.sessions.handle_gone(conn);
     }
 
@@ -241,24 +235,31 @@ impl ManagerProcess {
     }
 
     /// The stream of a node's open session.
-    pub fn conn_of(&self, node: Id) -> Option<Conn> {
+    pub fn conn_of(&self, node: Id) -> Option<sessions::Conn> {
         self.sessions.conn_of(node)
     }
 
     /// What the sessions want of the shell; their requests stay here, the rest is the world's to
     /// do.
-    pub fn session_outputs(&mut self, clocks: Clocks) -> Vec<SessionOutput> {
+    pub fn session_outputs(&mut self, clocks: Clocks) -> Vec<sessions::SessionOutput> {
         let mut outputs = Vec::new();
         while let Some(output) = self.sessions.poll_output() {
             match output {
-                SessionOutput::Ask { token, node, request } => {
-                    if let Request::Machine(MachineRequest::Silent { node, .. }) = &*request {
+                sessions::SessionOutput::Ask { token, node, request } => {
+                    if let admit::Request::Machine(admit::MachineRequest::Silent { node, .. }) =
+                        &*request
+                    {
                         self.happenings.push(Occurrence::CalledSilent { node: *node });
                     }
                     let (caller, author) = (Waiter::Session(token), author::node(node));
-                    self.request(Ask { caller, author, request: *request, bytes: 64 }, clocks);
+                    self.request(
+                        turn::Ask { caller, author, request: *request, bytes: 64 },
+                        clocks,
+                    );
                 }
-                SessionOutput::Send(..) | SessionOutput::Close(_) => outputs.push(output),
+                sessions::SessionOutput::Send(..) | sessions::SessionOutput::Close(_) => {
+                    outputs.push(output)
+                }
             }
         }
         outputs
@@ -390,20 +391,20 @@ impl ManagerProcess {
     fn carry(&mut self) {
         while let Some(output) = self.core.step(|core, _| core.poll_output()) {
             match output {
-                DriveOutput::Propose(entry) => {
+                drive::DriveOutput::Propose(entry) => {
                     self.proposed += 1;
                     self.proposals.push(entry);
                 }
-                DriveOutput::Publish(published) => {
+                drive::DriveOutput::Publish(published) => {
                     self.committed = published.view;
                     self.sessions.handle_committed(&self.committed, &published.delta, self.now);
                 }
-                DriveOutput::Answer(waiter, answer) => self.give(waiter, answer),
+                drive::DriveOutput::Answer(waiter, answer) => self.give(waiter, answer),
             }
         }
     }
 
-    fn give(&mut self, waiter: Waiter, answer: Answer) {
+    fn give(&mut self, waiter: Waiter, answer: turn::Answer) {
         match waiter {
             Waiter::Session(token) => self.sessions.handle_answer(token, &answer, &self.committed),
             Waiter::Client(number, proposed_before) => {
@@ -426,6 +427,6 @@ impl ManagerProcess {
     }
 }
 
-fn at(clocks: Clocks) -> Now {
-    Now { uptime: Uptime(clocks.now.0), wall: clocks.wall }
+fn at(clocks: Clocks) -> clock::Now {
+    clock::Now { uptime: clock::Uptime(clocks.now.0), wall: clocks.wall }
 }

@@ -2,30 +2,19 @@
 //! the one that an agent asks for at its start.
 
 use super::{
-    DockerRuntime, KnownContainer,
-    container::{self, Container, Phase},
+    DockerRuntime, KnownContainer, container,
     creation::{CreationState, Creations},
     engine::{Engine, within},
-    ledger::{
-        Claim, ContainerFate, ContainerLedger, ListedContainer, ListedPhase, RecordedContainer,
-    },
-    mapping,
+    ledger, mapping,
     records::ContainerRecords,
     removal,
     sightings::Sightings,
 };
 use crate::runtime::{FoundState, FoundTask, Proof, RuntimeError};
-use bollard::{
-    models::{ContainerSummary, ContainerSummaryStateEnum},
-    query_parameters::ListContainersOptions,
-};
+use bollard::{models, query_parameters::ListContainersOptions};
 use futures::{StreamExt, stream};
 use skep_proto::Id;
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections, sync::Arc, time::Duration};
 use tokio::task::JoinHandle;
 
 /// Containers looked at side by side when a node's are listed.
@@ -42,14 +31,14 @@ pub(super) async fn keep_listing(
     records: &Arc<ContainerRecords>,
     creations: &Creations,
 ) {
-    let mut stops: BTreeMap<Id, JoinHandle<()>> = BTreeMap::new();
+    let mut stops: collections::BTreeMap<Id, JoinHandle<()>> = collections::BTreeMap::new();
     loop {
         tokio::select! {
             () = tokio::time::sleep_until(seen.instant(seen.list_at())) => {}
             () = seen.hinted() => continue,
         }
         let began = seen.now();
-        let ended = records.read(ContainerLedger::ended);
+        let ended = records.read(ledger::ContainerLedger::ended);
         match rows(engine, mapping::LABEL_TASK_ID.to_owned()).await {
             Ok(rows) => {
                 compare(seen, records, &rows);
@@ -75,12 +64,12 @@ pub(super) async fn keep_listing(
 }
 
 /// Says which of our containers are paused, and which containers carry our labels and are not ours.
-fn compare(seen: &Sightings, records: &ContainerRecords, rows: &[ListedContainer]) {
-    let (mut paused, mut copies) = (BTreeMap::new(), BTreeMap::new());
+fn compare(seen: &Sightings, records: &ContainerRecords, rows: &[ledger::ListedContainer]) {
+    let (mut paused, mut copies) = (collections::BTreeMap::new(), collections::BTreeMap::new());
     records.read(|ledger| {
         for row in rows.iter().filter(|row| ledger.entry(row.task).is_some()) {
             match (ledger.claim(row), row.phase) {
-                (Claim::Own, ListedPhase::Paused) => {
+                (ledger::Claim::Own, ledger::ListedPhase::Paused) => {
                     let text = format!(
                         "its container is paused; `docker unpause {}` resumes it",
                         name(row)
@@ -88,10 +77,12 @@ fn compare(seen: &Sightings, records: &ContainerRecords, rows: &[ListedContainer
                     paused.insert(row.task, text);
                 }
                 (
-                    Claim::Own,
-                    ListedPhase::Running | ListedPhase::Unhealthy | ListedPhase::NotRunning,
+                    ledger::Claim::Own,
+                    ledger::ListedPhase::Running
+                    | ledger::ListedPhase::Unhealthy
+                    | ledger::ListedPhase::NotRunning,
                 ) => {}
-                (Claim::Foreign | Claim::Named, _) => {
+                (ledger::Claim::Foreign | ledger::Claim::Named, _) => {
                     copies.insert(row.id.clone(), (row.task, name(row)));
                 }
             }
@@ -100,40 +91,45 @@ fn compare(seen: &Sightings, records: &ContainerRecords, rows: &[ListedContainer
     seen.on_compared(&paused, &copies);
 }
 
-fn name(row: &ListedContainer) -> String {
+fn name(row: &ledger::ListedContainer) -> String {
     row.names.first().unwrap_or(&row.id).clone()
 }
 
 /// The containers that match a label, as far as they name a task.
-async fn rows(engine: &Engine, label: String) -> Result<Vec<ListedContainer>, RuntimeError> {
+async fn rows(
+    engine: &Engine,
+    label: String,
+) -> Result<Vec<ledger::ListedContainer>, RuntimeError> {
     let client = engine.client().await?;
-    let filters = HashMap::from([("label".to_owned(), vec![label])]);
+    let filters = collections::HashMap::from([("label".to_owned(), vec![label])]);
     let options = ListContainersOptions { all: true, filters: Some(filters), ..Default::default() };
     let all =
         within(client.list_containers(Some(options))).await.map_err(|error| engine.say(&error))?;
     Ok(all.into_iter().filter_map(row).collect())
 }
 
-fn row(listed: ContainerSummary) -> Option<ListedContainer> {
+fn row(listed: models::ContainerSummary) -> Option<ledger::ListedContainer> {
     let labels = listed.labels.unwrap_or_default();
     let is_unhealthy = listed.status.is_some_and(|status| status.contains("(unhealthy)"));
     let phase = match listed.state {
-        Some(ContainerSummaryStateEnum::RUNNING) if is_unhealthy => ListedPhase::Unhealthy,
-        Some(ContainerSummaryStateEnum::RUNNING) => ListedPhase::Running,
-        Some(ContainerSummaryStateEnum::PAUSED) => ListedPhase::Paused,
+        Some(models::ContainerSummaryStateEnum::RUNNING) if is_unhealthy => {
+            ledger::ListedPhase::Unhealthy
+        }
+        Some(models::ContainerSummaryStateEnum::RUNNING) => ledger::ListedPhase::Running,
+        Some(models::ContainerSummaryStateEnum::PAUSED) => ledger::ListedPhase::Paused,
         Some(
-            ContainerSummaryStateEnum::EMPTY
-            | ContainerSummaryStateEnum::CREATED
-            | ContainerSummaryStateEnum::RESTARTING
-            | ContainerSummaryStateEnum::EXITED
-            | ContainerSummaryStateEnum::REMOVING
-            | ContainerSummaryStateEnum::DEAD
-            | ContainerSummaryStateEnum::STOPPING,
+            models::ContainerSummaryStateEnum::EMPTY
+            | models::ContainerSummaryStateEnum::CREATED
+            | models::ContainerSummaryStateEnum::RESTARTING
+            | models::ContainerSummaryStateEnum::EXITED
+            | models::ContainerSummaryStateEnum::REMOVING
+            | models::ContainerSummaryStateEnum::DEAD
+            | models::ContainerSummaryStateEnum::STOPPING,
         )
-        | None => ListedPhase::NotRunning,
+        | None => ledger::ListedPhase::NotRunning,
     };
     let names = listed.names.unwrap_or_default();
-    Some(ListedContainer {
+    Some(ledger::ListedContainer {
         id: listed.id?,
         names: names.iter().map(|name| name.trim_start_matches('/').to_owned()).collect(),
         task: container::task_of(&labels)?,
@@ -180,10 +176,10 @@ impl DockerRuntime {
                 .records
                 .read(|ledger| (ledger.claim(&row), ledger.entry(row.task).map(|e| e.fate)));
             match claim {
-                Claim::Own if fate == Some(ContainerFate::Condemned) => {}
-                Claim::Own => wanted.push((row.task, row.id, Proof::Recorded)),
-                Claim::Named => wanted.push((row.task, row.id, Proof::Named)),
-                Claim::Foreign => tracing::warn!(
+                ledger::Claim::Own if fate == Some(ledger::ContainerFate::Condemned) => {}
+                ledger::Claim::Own => wanted.push((row.task, row.id, Proof::Recorded)),
+                ledger::Claim::Named => wanted.push((row.task, row.id, Proof::Named)),
+                ledger::Claim::Foreign => tracing::warn!(
                     task = %row.task,
                     container = row.id,
                     "container {} carries this node's labels and is not its own: it is left alone",
@@ -195,17 +191,22 @@ impl DockerRuntime {
     }
 
     fn recorded(&self) -> Vec<(Id, String, Proof)> {
-        let kept = |(task, entry): (&Id, &RecordedContainer)| match entry.fate {
-            ContainerFate::Kept | ContainerFate::Over => {
+        let kept = |(task, entry): (&Id, &ledger::RecordedContainer)| match entry.fate {
+            ledger::ContainerFate::Kept | ledger::ContainerFate::Over => {
                 let id = entry.container.clone().unwrap_or_else(|| entry.name.clone());
                 (!id.is_empty()).then_some((*task, id, Proof::Recorded))
             }
-            ContainerFate::Condemned => None,
+            ledger::ContainerFate::Condemned => None,
         };
         self.records.read(|ledger| ledger.entries().filter_map(kept).collect())
     }
 
-    async fn describe_found(&self, task_id: Id, found: Container, proof: Proof) -> FoundTask {
+    async fn describe_found(
+        &self,
+        task_id: Id,
+        found: container::Container,
+        proof: Proof,
+    ) -> FoundTask {
         let known = KnownContainer { container: found.id.clone(), ..KnownContainer::default() };
         self.known().entry(task_id).or_insert(known);
         if proof == Proof::Recorded {
@@ -215,9 +216,9 @@ impl DockerRuntime {
         }
         let image_digest = found.image.clone();
         let state = match found.phase {
-            Phase::Created => FoundState::Created,
-            Phase::Running => FoundState::Running(self.note_started(task_id, found)),
-            Phase::Ended => {
+            container::Phase::Created => FoundState::Created,
+            container::Phase::Running => FoundState::Running(self.note_started(task_id, found)),
+            container::Phase::Ended => {
                 let ended = self.settled(task_id, &found).await;
                 self.note_over(task_id).await;
                 FoundState::Ended(found.started, ended)
@@ -240,24 +241,24 @@ mod tests {
         let labels = |pairs: &[(&str, String)]| {
             Some(pairs.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect())
         };
-        let ours = ContainerSummary {
+        let ours = models::ContainerSummary {
             id: Some("c1".into()),
             names: Some(vec!["/web.1".into()]),
             labels: labels(&[(mapping::LABEL_TASK_ID, Id(7).to_string())]),
-            state: Some(ContainerSummaryStateEnum::RUNNING),
+            state: Some(models::ContainerSummaryStateEnum::RUNNING),
             status: Some("Up 5 seconds (unhealthy)".into()),
-            ..ContainerSummary::default()
+            ..models::ContainerSummary::default()
         };
-        let expected = ListedContainer {
+        let expected = ledger::ListedContainer {
             id: "c1".into(),
             names: vec!["web.1".into()],
             task: Id(7),
             node: Id::NONE,
-            phase: ListedPhase::Unhealthy,
+            phase: ledger::ListedPhase::Unhealthy,
         };
         assert_eq!(row(ours.clone()), Some(expected));
         let odd = labels(&[(mapping::LABEL_TASK_ID, "no id".to_owned())]);
-        assert_eq!(row(ContainerSummary { labels: odd, ..ours.clone() }), None);
-        assert_eq!(row(ContainerSummary { id: None, ..ours }), None);
+        assert_eq!(row(models::ContainerSummary { labels: odd, ..ours.clone() }), None);
+        assert_eq!(row(models::ContainerSummary { id: None, ..ours }), None);
     }
 }

@@ -2,11 +2,11 @@
 
 use super::*;
 use crate::api::testing::LiveCluster;
-use skep_proto::v1::Refused;
+use skep_proto::v1::control_server::Control as _;
 use tonic::Code;
 
 fn refused(status: &Status) -> (Code, &str, String) {
-    let refused: Refused = prost::Message::decode(status.details()).unwrap();
+    let refused: v1::Refused = prost::Message::decode(status.details()).unwrap();
     (status.code(), status.message(), refused.hint)
 }
 
@@ -27,7 +27,7 @@ async fn a_list_that_finds_no_room_is_refused_after_a_while() {
     let mut service = ControlService::new(running.drive.clone(), running.reads.clone());
     service.list_wait = Duration::from_millis(10);
     let all = service.lists.clone().acquire_many_owned(LISTS_MAX as u32).await.unwrap();
-    let error = service.list_nodes(Request::new(ListRequest::default())).await.unwrap_err();
+    let error = service.list_nodes(Request::new(v1::ListRequest::default())).await.unwrap_err();
     let (code, message, hint) = refused(&error);
     assert_eq!(
         (code, message),
@@ -35,7 +35,7 @@ async fn a_list_that_finds_no_room_is_refused_after_a_while() {
     );
     assert!(hint.starts_with("try again"), "{hint}");
     drop(all);
-    let reply = service.list_nodes(Request::new(ListRequest::default())).await.unwrap();
+    let reply = service.list_nodes(Request::new(v1::ListRequest::default())).await.unwrap();
     assert_eq!(service.lists.available_permits(), LISTS_MAX - 1, "held until it has been sent");
     drop(reply);
     assert_eq!(service.lists.available_permits(), LISTS_MAX);
@@ -45,7 +45,7 @@ async fn a_list_that_finds_no_room_is_refused_after_a_while() {
 async fn who_has_no_credentials_asks_nothing() {
     let running = LiveCluster::start().await;
     let service = ControlService::new(running.drive.clone(), running.reads.clone());
-    let error = service.submit(Request::new(Command::default())).await.unwrap_err();
+    let error = service.submit(Request::new(v1::Command::default())).await.unwrap_err();
     assert_eq!(
         (error.code(), error.message()),
         (Code::Unauthenticated, "the connection has no credentials")

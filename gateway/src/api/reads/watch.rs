@@ -4,17 +4,10 @@
 //! compared with the present one, by a fingerprint over the rows; deltas play no part.
 
 use super::{Reads, ViewSource, in_the_future, status};
-use crate::{
-    drive::Published,
-    resolve,
-    show::{self, list},
-};
+use crate::{drive::Published, resolve, show};
 use futures::{Stream, stream};
 use skep_projections::View;
-use skep_proto::{
-    Id, Revision,
-    v1::{PullProgress, TaskState, WatchServiceReply, WatchServiceRequest},
-};
+use skep_proto::{Id, Revision, v1};
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
     sync::Arc,
@@ -43,9 +36,9 @@ impl Reads {
     /// Follows a service until it is removed, or the caller goes.
     pub async fn watch_service(
         &self,
-        request: WatchServiceRequest,
+        request: v1::WatchServiceRequest,
     ) -> Result<
-        impl Stream<Item = Result<WatchServiceReply, Status>> + Send + 'static + use<>,
+        impl Stream<Item = Result<v1::WatchServiceReply, Status>> + Send + 'static + use<>,
         Status,
     > {
         let (mut published, still) = match &self.source {
@@ -88,7 +81,7 @@ impl Reads {
 }
 
 impl ServiceWatch {
-    async fn next(&mut self) -> Option<WatchServiceReply> {
+    async fn next(&mut self) -> Option<v1::WatchServiceReply> {
         loop {
             if self.done {
                 return None;
@@ -97,10 +90,10 @@ impl ServiceWatch {
             let look = self.look(&view);
             let Some((fingerprint, pulling)) = look else {
                 self.done = true;
-                return Some(WatchServiceReply {
+                return Some(v1::WatchServiceReply {
                     revision: view.position().revision.0,
                     removed: true,
-                    ..WatchServiceReply::default()
+                    ..v1::WatchServiceReply::default()
                 });
             };
             if self.sent != Some(fingerprint) {
@@ -129,7 +122,7 @@ impl ServiceWatch {
         for (_, task) in view.tasks_of(index) {
             (task.id, task.node, task.state_since.0, task.desired_revision).hash(&mut hasher);
             task.detail.as_ref().map(Arc::as_ptr).hash(&mut hasher);
-            if task.state == TaskState::Preparing {
+            if task.state == v1::TaskState::Preparing {
                 pulling = true;
                 self.reads
                     .pulls
@@ -141,18 +134,20 @@ impl ServiceWatch {
         Some((hasher.finish(), pulling))
     }
 
-    fn shown(&self, view: &View) -> WatchServiceReply {
+    fn shown(&self, view: &View) -> v1::WatchServiceReply {
         let index = view.services().find(self.service);
         let service = index.and_then(|index| view.services().get(index));
-        let tasks = index.map(|index| list::tasks_of(view, index)).unwrap_or_default();
-        let pulls: Vec<PullProgress> = tasks
+        let tasks = index.map(|index| show::list::tasks_of(view, index)).unwrap_or_default();
+        let pulls: Vec<v1::PullProgress> = tasks
             .iter()
             .filter(|task| {
-                task.status.as_ref().is_some_and(|status| status.state() == TaskState::Preparing)
+                task.status
+                    .as_ref()
+                    .is_some_and(|status| status.state() == v1::TaskState::Preparing)
             })
             .filter_map(|task| self.reads.pulls.of(Id::from_bytes(&task.id)))
             .collect();
-        WatchServiceReply {
+        v1::WatchServiceReply {
             service: service.map(|row| show::service(view, row)),
             tasks,
             revision: view.position().revision.0,

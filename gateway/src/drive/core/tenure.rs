@@ -12,11 +12,7 @@ use crate::{
 };
 use skep_log::chain::Hash;
 use skep_projections::View;
-use skep_proto::{
-    Timestamp, author,
-    time::SECOND_NS,
-    v1::{ClockJumped, ClusterCreated, IncarnationBegun, TenureBegun, event::Kind},
-};
+use skep_proto::{Timestamp, author, time::SECOND_NS, v1};
 use skep_reconcilers::Brain;
 
 /// A deadline that lies in the past after a turn counts as so far away: one that no reconciler acts
@@ -30,7 +26,7 @@ pub(super) struct LeaderTenure {
     tip: Option<Tip>,
     pub(super) clock: LogClock,
     /// Recorded in the next turn, before all requests.
-    facts: Vec<Kind>,
+    facts: Vec<v1::event::Kind>,
     /// The last turn left work.
     more: bool,
     /// When the reconcilers want to be asked again.
@@ -112,16 +108,22 @@ impl LeaderTenure {
         let mut facts = Vec::new();
         if let Some(incarnation) = begun.filter(|begun| *begun > view.position().incarnation) {
             let message = "the log was cut by `skep recover --accept-loss`".into();
-            facts.push(Kind::IncarnationBegun(IncarnationBegun { incarnation, message }));
+            facts.push(v1::event::Kind::IncarnationBegun(v1::IncarnationBegun {
+                incarnation,
+                message,
+            }));
         }
         if view.cluster().id.is_none() {
             // Not from the seed's stream of ids: the first turn draws from that.
             let cluster_id = bytes::Bytes::copy_from_slice(&seed[..16]);
             let spec = Some(identity.genesis.clone());
-            facts.push(Kind::ClusterCreated(Box::new(ClusterCreated { cluster_id, spec })));
+            facts.push(v1::event::Kind::ClusterCreated(Box::new(v1::ClusterCreated {
+                cluster_id,
+                spec,
+            })));
         }
         let code_version = identity.code_version.clone();
-        facts.push(Kind::TenureBegun(TenureBegun { term, code_version }));
+        facts.push(v1::event::Kind::TenureBegun(v1::TenureBegun { term, code_version }));
         facts.extend(jump.map(jumped));
         let tip = Tip::new(view.clone(), head, Brain::new(), &identity.code_version);
         LeaderTenure {
@@ -200,6 +202,6 @@ impl LeaderTenure {
     }
 }
 
-fn jumped(step: WallStep) -> Kind {
-    Kind::ClockJumped(ClockJumped { by_ns: step.0 })
+fn jumped(step: WallStep) -> v1::event::Kind {
+    v1::event::Kind::ClockJumped(v1::ClockJumped { by_ns: step.0 })
 }
