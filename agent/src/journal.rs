@@ -73,6 +73,15 @@ struct NoteBatch {
     notes: Vec<Note>,
 }
 
+/// How the next notes are written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum NextWrite {
+    /// Behind those that are on the disk.
+    Appended,
+    /// With all others, into a new file.
+    Whole,
+}
+
 /// What is written at once.
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) enum JournalWrite {
@@ -146,9 +155,11 @@ impl Journal {
         self.behind
     }
 
-    /// Whether the next write must be of all notes.
-    pub(crate) fn wants_whole(&self) -> bool {
-        self.behind || self.bytes > COMPACT_BYTES_MIN.max(COMPACT_FACTOR * self.live_bytes)
+    /// How the next notes are written: all of them, into a new file, if the disk lacks something or
+    /// the file has outgrown what it says.
+    pub(crate) fn next_write(&self) -> NextWrite {
+        let outgrown = self.bytes > COMPACT_BYTES_MIN.max(COMPACT_FACTOR * self.live_bytes);
+        if self.behind || outgrown { NextWrite::Whole } else { NextWrite::Appended }
     }
 
     /// Writes these as one whole. On an error the disk is behind.

@@ -338,7 +338,7 @@ async fn a_pull_tells_how_far_it_is_and_beats_go_on() {
 #[tokio::test]
 async fn a_node_whose_engine_is_away_is_announced_with_that_condition() {
     let (folder, engine) = (tempfile::tempdir().unwrap(), FakeEngine::new(EPOCH));
-    engine.set_away(true);
+    engine.go_away();
     let mut manager = ManagerStub::start(folder.path()).await;
     let mut agent = start(&folder.path().join("agent"), &manager, &engine);
     let told =
@@ -357,7 +357,7 @@ async fn a_node_whose_engine_is_away_is_announced_with_that_condition() {
     );
     assert_eq!(description.features, [0; 0], "nothing is known of what it can do");
     line.welcome(Id(77)).await;
-    engine.set_away(false);
+    engine.come_back();
     // With its engine it has more to offer, and says so in a new session.
     let hello = manager.line().await.hello().await;
     assert_eq!(kinds(&hello.conditions), []);

@@ -33,8 +33,8 @@ pub use objects::{AuditIndex, Revisions};
 pub use offline::OpenHistoryError;
 pub use pages::Entries;
 pub(crate) use ring::Ring;
-pub(crate) use status::StatusCell;
 pub use status::{Health, Leadership, Status};
+pub(crate) use status::{RaftRole, StatusCell};
 pub use subscribe::{SubscribeError, Subscription};
 pub(crate) use unindexed::Unindexed;
 

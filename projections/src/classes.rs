@@ -5,7 +5,7 @@
 //! follows from the counts kept here. Constraints on a node's id, host name or address are about
 //! single nodes and are looked up by those.
 
-use crate::{node::NodeRow, slab::Slab};
+use crate::{count::CountChange, node::NodeRow, slab::Slab};
 use skep_proto::{
     constraint::Subject,
     v1::{NodeDescription, NodeRole, NodeSpec},
@@ -224,11 +224,10 @@ impl Classes {
     }
 
     /// A node of the class has become placeable, or is so no more.
-    pub(crate) fn count_placeable(&mut self, class: u32, more: bool) {
+    pub(crate) fn count_placeable(&mut self, class: u32, change: CountChange) {
         let Some(row) = self.rows.get_mut(class) else { return };
-        let step = |count: u32| if more { count + 1 } else { count - 1 };
-        row.placeable = step(row.placeable);
-        self.placeable = step(self.placeable);
+        row.placeable = change.of(row.placeable);
+        self.placeable = change.of(self.placeable);
     }
 
     /// All classes that have nodes, in the order of their keys.

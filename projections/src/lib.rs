@@ -10,6 +10,7 @@ pub mod audit;
 pub mod causes;
 pub mod classes;
 pub mod cluster;
+mod count;
 pub mod delta;
 pub mod digest;
 #[cfg(any(test, feature = "fixture"))]

@@ -11,6 +11,7 @@ use crate::{
     NodeIdx, ServiceIdx, TaskIdx, TaskRow, View,
     apply::upkeep::{away_key, host_ports, is_updating, placeable_key},
     classes::{ClassKey, Classes},
+    count::CountChange,
 };
 use skep_proto::{Revision, Timestamp, v1::TaskState};
 use std::{collections::BTreeMap, sync::Arc};
@@ -114,7 +115,9 @@ impl View {
                 names.push((row.hostname().to_lowercase().into(), index));
             }
         }
-        placeable.iter().for_each(|(class, ..)| self.classes.count_placeable(*class, true));
+        placeable
+            .iter()
+            .for_each(|(class, ..)| self.classes.count_placeable(*class, CountChange::More));
         self.nodes_by_hostname = sorted(names).collect();
         self.silent = silent.into_iter().collect();
         self.impaired = impaired.into_iter().collect();

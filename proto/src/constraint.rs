@@ -178,24 +178,23 @@ impl Constraint {
 
     /// Whether the node meets it.
     pub fn admits(&self, node: &Subject<'_>) -> bool {
-        let found = match &self.key {
-            Key::NodeId => Some(node.id),
-            Key::Hostname => Some(node.hostname),
-            Key::Role => Some(node.role),
-            Key::Os => Some(node.os),
-            Key::Arch => return self.decide(same_arch(&self.value, node.arch)),
-            Key::Ip => return self.decide(address_within(node.addr, &self.value)),
-            Key::NodeLabel(label) => node.node_labels.get(label).map(String::as_str),
-            Key::EngineLabel(label) => node.engine_labels.get(label).map(String::as_str),
+        let same = |found: &str| same_text(found.trim(), &self.value);
+        let is_equal = match &self.key {
+            Key::NodeId => same(node.id),
+            Key::Hostname => same(node.hostname),
+            Key::Role => same(node.role),
+            Key::Os => same(node.os),
+            Key::Arch => same_arch(&self.value, node.arch),
+            Key::Ip => address_within(node.addr, &self.value),
+            Key::NodeLabel(label) => node.node_labels.get(label).is_some_and(|found| same(found)),
+            Key::EngineLabel(label) => {
+                node.engine_labels.get(label).is_some_and(|found| same(found))
+            }
             Key::Unknown(_) => return false,
         };
-        self.decide(found.is_some_and(|found| same_text(found.trim(), &self.value)))
-    }
-
-    fn decide(&self, equal: bool) -> bool {
         match self.operator {
-            Operator::Equal => equal,
-            Operator::NotEqual => !equal,
+            Operator::Equal => is_equal,
+            Operator::NotEqual => !is_equal,
         }
     }
 }

@@ -41,7 +41,10 @@ impl Reconciler for Placement {
         let mut plan = Plan::default();
         let asked = asked(view, delta);
         let freed = freed(view, delta);
-        let waiting = waiting(view, &asked, !freed.is_empty() || !delta.nodes.is_empty());
+        let mut waiting = asked.clone();
+        if !freed.is_empty() || !delta.nodes.is_empty() {
+            waiting.extend(view.waiting_services());
+        }
         // A change of the nodes themselves may change the reasons too, so everything is looked at
         // again.
         let looks = waiting.len().saturating_mul(view.node_counts().0 as usize);
@@ -106,16 +109,6 @@ fn freed(view: &View, delta: &Delta) -> BTreeMap<NodeIdx, Revision> {
     freed
 }
 
-/// Services whose pending tasks are to be looked at: those asked about, and all if room became
-/// free.
-fn waiting(view: &View, asked: &BTreeSet<ServiceIdx>, everybody: bool) -> Vec<ServiceIdx> {
-    let mut waiting = asked.clone();
-    if everybody {
-        waiting.extend(view.waiting_services());
-    }
-    waiting.into_iter().collect()
-}
-
 fn place_service(
     field: &mut Field<'_>,
     index: ServiceIdx,
@@ -130,7 +123,7 @@ fn place_service(
     let pending: Vec<(Revision, TaskIdx)> =
         field.view.pending_of(index).take(plan.room()).collect();
     let nodes: Option<Vec<NodeIdx>> = among.map(|among| among.keys().copied().collect());
-    let mut spoken = false;
+    let mut blocked = BlockedNews::Untold;
     let mut earlier: BTreeMap<NodeIdx, u32> = BTreeMap::new();
     let versions = pending.chunk_by(|(a, _), (b, _)| a == b).count();
     // The newest spec first: it is the one to speak about if both find no node.
@@ -152,7 +145,7 @@ fn place_service(
             outcome.chosen.iter().for_each(|choice| *earlier.entry(choice.node).or_default() += 1);
         }
         if among.is_none() {
-            spoken |= speak(field.view, service, version, &outcome, spoken, plan);
+            blocked = speak(field.view, service, version, &outcome, blocked, plan);
         }
     }
 }
@@ -184,15 +177,23 @@ fn assign(
     }
 }
 
-/// Says what filters refused, if that is new. Answers whether the service is blocked.
+/// Whether this turn has said of a service that no node fits.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum BlockedNews {
+    Untold,
+    Told,
+}
+
+/// Says what filters refused, if that is new. Of several versions that find no node only the first
+/// is spoken about.
 fn speak(
     view: &View,
     service: &ServiceRow,
     version: Revision,
     outcome: &Outcome,
-    spoken: bool,
+    blocked: BlockedNews,
     plan: &mut Plan,
-) -> bool {
+) -> BlockedNews {
     let (nodes, _) = view.node_counts();
     let tasks = outcome.chosen.iter().map(|choice| &choice.task).chain(&outcome.left);
     let created = tasks.filter_map(|task| view.tasks().get(*task)).map(|task| task.created.0).max();
@@ -203,10 +204,12 @@ fn speak(
         {
             plan.decide(cause, Kind::PlacementExplained(said));
         }
-        return false;
+        return blocked;
     }
-    if !spoken && let Some(said) = explain::blocked(service, version, nodes, &outcome.refused) {
+    if blocked == BlockedNews::Untold
+        && let Some(said) = explain::blocked(service, version, nodes, &outcome.refused)
+    {
         plan.decide(cause, Kind::PlacementBlocked(said));
     }
-    true
+    BlockedNews::Told
 }

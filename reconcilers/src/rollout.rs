@@ -111,7 +111,7 @@ fn step(view: &View, (index, service): (ServiceIdx, &ServiceRow), turn: &Turn, p
     if let Some(Failure { task, cause, message }) = progress.failure {
         let paused = RolloutPaused { service_id, spec_version, task_id: task.to_bytes(), message };
         plan.decide(cause, Kind::RolloutPaused(paused));
-    } else if progress.waits_until(next.is_some()).is_some_and(|until| until <= turn.now) {
+    } else if progress.waits_until(next).is_some_and(|until| until <= turn.now) {
         match next {
             Some(slot) => replace(view, (index, service), slot, turn, plan),
             None => {
@@ -151,7 +151,7 @@ fn replace(
 fn look_at(view: &View, index: ServiceIdx) -> Option<Timestamp> {
     let service = view.services().get(index).filter(|row| view.parked(row.id).is_none())?;
     let slots = slots(view, index);
-    Progress::of(view, index, service, &slots).waits_until(next(&slots, service).is_some())
+    Progress::of(view, index, service, &slots).waits_until(next(&slots, service))
 }
 
 /// The next time at which some roll-out goes on without anything else happening.

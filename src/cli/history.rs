@@ -36,7 +36,7 @@ fn short_author(record: &LogRecord) -> String {
     let who = author::describe(record.author.as_ref());
     match who.split_once(' ') {
         Some((kind @ ("node" | "manager"), id)) => {
-            format!("{kind} {}", super::show::short_id(id, false))
+            format!("{kind} {}", super::show::short_id(id, super::show::Truncation::Shortened))
         }
         Some(_) | None => who,
     }

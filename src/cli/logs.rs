@@ -12,10 +12,10 @@ use super::{
     connect::ManagerClient,
     fail::{CliError, CliResult},
     now, parse,
-    show::{AnswerFormat, Form, say, talk, untrusted::one_line, write_raw, write_raw_stderr},
+    show::{AnswerFormat, Form, Truncation, say, talk, untrusted, write_raw, write_raw_stderr},
 };
 use clap::Args;
-use line::Prefix;
+use line::{LineHead, Prefix};
 use missing::{GapNews, Missing};
 use skep_proto::{
     json,
@@ -117,19 +117,19 @@ pub(super) async fn of_tasks(top: &Top, args: TaskLogs) -> CliResult {
 
 struct LineFormat {
     look: AnswerFormat,
-    timestamps: bool,
-    prefix: Option<Prefix>,
+    head: LineHead,
     /// How the tasks' text is written; where it is not said, each stream's reader decides.
     form: Option<Form>,
 }
 
 impl LineFormat {
     fn new(flags: &Flags) -> CliResult<LineFormat> {
-        let prefix = (!flags.raw).then(|| Prefix::new(!flags.no_task_ids, flags.no_trunc));
+        let truncation = if flags.no_trunc { Truncation::Full } else { Truncation::Shortened };
+        let ids = (!flags.no_task_ids).then_some(truncation);
+        let prefix = (!flags.raw).then(|| Prefix::new(ids));
         Ok(LineFormat {
             look: AnswerFormat::look(flags.format.as_deref(), "LogLine")?,
-            timestamps: flags.timestamps,
-            prefix,
+            head: LineHead { timestamps: flags.timestamps, prefix },
             form: flags.raw.then_some(Form::Raw),
         })
     }
@@ -195,14 +195,14 @@ async fn stream(manager: &ManagerClient, request: LogsRequest, plan: &LineFormat
         match reply.message {
             None => {}
             Some(logs_reply::Message::Gap(gap)) => match missing.note(&gap) {
-                GapNews::New => talk(&one_line(&format!("warning: {}", gap.message))),
+                GapNews::New => talk(&untrusted::one_line(&format!("warning: {}", gap.message))),
                 GapNews::Known => {}
             },
             Some(logs_reply::Message::Line(line)) => match &plan.look {
                 AnswerFormat::Json => say(&json::render(&line).to_string())?,
                 AnswerFormat::Template(template) => say(&template.fill_json(json::render(&line)))?,
                 AnswerFormat::Text => {
-                    let head = line::head(&line, plan.timestamps, plan.prefix.as_ref());
+                    let head = plan.head.of(&line);
                     match line.source() {
                         LogSource::Stdout => {
                             let form = plan.form.unwrap_or_else(Form::of_stdout);

@@ -131,7 +131,7 @@ async fn ps(top: &Top, args: NodePs) -> CliResult {
     let nodes = find(&manager, moment, args.nodes).await?.nodes;
     let ids = nodes.iter().map(|node| Id::from_bytes(&node.id).to_string()).collect();
     let list = task::of(&manager, moment, filters, "node", ids).await?;
-    task::LISTING.print(&look, &task::rows(&list, args.style.no_trunc))
+    task::LISTING.print(&look, &task::rows(&list, args.style.truncation()))
 }
 
 async fn inspect(top: &Top, args: NodeInspect) -> CliResult {

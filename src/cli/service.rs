@@ -19,7 +19,7 @@ use super::{
     connect::ManagerClient,
     fail::CliResult,
     logs,
-    show::{Inspection, TableLayout, TableRow, short_id, truncated},
+    show::{Inspection, TableLayout, TableRow, Truncation, short_id, truncated},
     task,
 };
 use clap::{Args, Subcommand};
@@ -130,7 +130,7 @@ async fn ls(top: &Top, args: ServiceLs) -> CliResult {
     let asked = v1::ListRequest { moment, filters, ..v1::ListRequest::default() };
     let services = manager.control().list_services(asked).await?.into_inner().services;
     let rows: Vec<TableRow> =
-        services.iter().map(|service| row(service, args.style.no_trunc)).collect();
+        services.iter().map(|service| row(service, args.style.truncation())).collect();
     LISTING.print(&look, &rows)
 }
 
@@ -140,14 +140,15 @@ async fn ps(top: &Top, args: ServicePs) -> CliResult {
     let services = find(&manager, moment, args.services).await?;
     let ids = services.iter().map(|service| id_of(service).to_string()).collect();
     let list = task::of(&manager, moment, filters, "service", ids).await?;
-    task::LISTING.print(&look, &task::rows(&list, args.style.no_trunc))
+    task::LISTING.print(&look, &task::rows(&list, args.style.truncation()))
 }
 
 async fn inspect(top: &Top, args: ServiceInspect) -> CliResult {
     let look = Inspection::look(&args.style, &LISTING)?;
     let (manager, moment) = ManagerClient::for_read(top, &args.read).await?;
     let services = find(&manager, moment, args.services).await?;
-    let rows: Vec<TableRow> = services.iter().map(|service| row(service, true)).collect();
+    let rows: Vec<TableRow> =
+        services.iter().map(|service| row(service, Truncation::Full)).collect();
     look.print(&rows, |at| pretty::pretty(&services[at]))
 }
 
@@ -210,7 +211,7 @@ fn image_cell(image: &str, service: &Service) -> String {
     }
 }
 
-fn row(service: &Service, no_trunc: bool) -> TableRow {
+fn row(service: &Service, truncation: Truncation) -> TableRow {
     let id = id_of(service).to_string();
     let spec = service.spec.clone().unwrap_or_default();
     let status = service.status.unwrap_or_default();
@@ -225,13 +226,13 @@ fn row(service: &Service, no_trunc: bool) -> TableRow {
     let ports = spec.endpoint.as_ref().map_or(&[][..], |endpoint| &endpoint.ports);
     TableRow {
         cells: vec![
-            short_id(&id, no_trunc),
+            short_id(&id, truncation),
             name_of(service).to_owned(),
             mode.to_owned(),
             format!("{}/{}", status.running_tasks, status.desired_tasks),
             container.map_or_else(String::new, |container| image_cell(&container.image, service)),
             task::port_list(ports),
-            truncated(&trouble(service), no_trunc),
+            truncated(&trouble(service), truncation),
         ],
         mark: "",
         json: json::render(service),

@@ -14,7 +14,7 @@ pub(super) use super::{
     untrusted,
 };
 pub(super) use phrases::{
-    ago, bytes_size, duration_text, local_time, quoted, short_id, title, truncated,
+    Truncation, ago, bytes_size, duration_text, local_time, quoted, short_id, title, truncated,
 };
 pub(super) use tell::{Form, say, say_json, write_raw};
 pub(super) use template::Template;

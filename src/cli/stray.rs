@@ -4,7 +4,7 @@ use super::{
     args::{ChangeArgs, ListStyle, ReadArgs, Top},
     connect::ManagerClient,
     fail::CliResult,
-    show::{TableLayout, TableRow, short_id, title},
+    show::{TableLayout, TableRow, Truncation, short_id, title},
     task::state_word,
 };
 use clap::{Args, Subcommand};
@@ -62,7 +62,8 @@ async fn ls(top: &Top, args: StrayLs) -> CliResult {
     let (manager, moment) = ManagerClient::for_read(top, &args.read).await?;
     let strays =
         manager.control().list_strays(ListStraysRequest { moment }).await?.into_inner().strays;
-    let rows: Vec<TableRow> = strays.iter().map(|stray| row(stray, args.style.no_trunc)).collect();
+    let rows: Vec<TableRow> =
+        strays.iter().map(|stray| row(stray, args.style.truncation())).collect();
     LISTING.print(&look, &rows)
 }
 
@@ -74,11 +75,11 @@ async fn rm(top: &Top, args: StrayRm) -> CliResult {
     submitter.each(&args.strays, action).await
 }
 
-fn row(stray: &Stray, no_trunc: bool) -> TableRow {
+fn row(stray: &Stray, truncation: Truncation) -> TableRow {
     let id = Id::from_bytes(&stray.task_id).to_string();
     TableRow {
         cells: vec![
-            short_id(&id, no_trunc),
+            short_id(&id, truncation),
             stray.node_name.clone(),
             title(state_word(stray.state())),
         ],

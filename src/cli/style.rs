@@ -1,5 +1,6 @@
 //! Flags that say how an answer is shown.
 
+use super::show::Truncation;
 use clap::Args;
 
 /// How a list is shown.
@@ -17,6 +18,13 @@ pub(super) struct ListStyle {
     /// Do not shorten ids and errors
     #[arg(long)]
     pub no_trunc: bool,
+}
+
+impl ListStyle {
+    /// Whether ids and errors are shortened.
+    pub(super) fn truncation(&self) -> Truncation {
+        if self.no_trunc { Truncation::Full } else { Truncation::Shortened }
+    }
 }
 
 /// How objects are shown in full.

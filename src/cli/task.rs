@@ -10,7 +10,9 @@ use super::{
     connect::ManagerClient,
     fail::CliResult,
     log_now, logs,
-    show::{Inspection, TableLayout, TableRow, ago, quoted, short_id, title, truncated},
+    show::{
+        Inspection, TableLayout, TableRow, Truncation, ago, quoted, short_id, title, truncated,
+    },
 };
 use clap::{Args, Subcommand};
 use skep_proto::{
@@ -83,7 +85,7 @@ async fn ls(top: &Top, args: TaskLs) -> CliResult {
     let (manager, moment) = ManagerClient::for_read(top, &args.read).await?;
     let asked = ListRequest { moment, filters, ..ListRequest::default() };
     let list = manager.control().list_tasks(asked).await?.into_inner();
-    LISTING_OF_ALL.print(&look, &rows(&list, args.style.no_trunc))
+    LISTING_OF_ALL.print(&look, &rows(&list, args.style.truncation()))
 }
 
 async fn inspect(top: &Top, args: TaskInspect) -> CliResult {
@@ -94,7 +96,7 @@ async fn inspect(top: &Top, args: TaskInspect) -> CliResult {
     let now = log_now(list.answered_at);
     let tasks = &list.tasks;
     let rows: Vec<TableRow> =
-        tasks.iter().map(|task| row(task, task.name.clone(), true, now)).collect();
+        tasks.iter().map(|task| row(task, task.name.clone(), Truncation::Full, now)).collect();
     look.print(&rows, |at| pretty::pretty(&tasks[at], now))
 }
 
@@ -117,7 +119,7 @@ pub(super) async fn of(
 
 /// Rows as Docker orders them: by service and slot, the newest of a slot first, those before it
 /// indented below.
-pub(super) fn rows(list: &TaskList, no_trunc: bool) -> Vec<TableRow> {
+pub(super) fn rows(list: &TaskList, truncation: Truncation) -> Vec<TableRow> {
     let mut sorted: Vec<&Task> = list.tasks.iter().collect();
     let created = |task: &Task| task.meta.as_ref().map_or(0, |meta| meta.created_revision);
     sorted.sort_by(|a, b| {
@@ -134,24 +136,24 @@ pub(super) fn rows(list: &TaskList, no_trunc: bool) -> Vec<TableRow> {
                 above.is_some_and(|a| a.service_id == task.service_id && a.slot == task.slot);
             above = Some(task);
             let name = if same_slot { format!(" \\_ {}", task.name) } else { task.name.clone() };
-            row(task, name, no_trunc, now)
+            row(task, name, truncation, now)
         })
         .collect()
 }
 
-fn row(task: &Task, name: String, no_trunc: bool, now: Timestamp) -> TableRow {
+fn row(task: &Task, name: String, truncation: Truncation, now: Timestamp) -> TableRow {
     let id = Id::from_bytes(&task.id).to_string();
     let status = task.status.clone().unwrap_or_default();
     let current = format!("{} {}", title(state_word(status.state())), ago(status.at, now));
     TableRow {
         cells: vec![
-            short_id(&id, no_trunc),
+            short_id(&id, truncation),
             name,
             image(task).to_owned(),
             task.node_name.clone(),
             title(state_word(task.desired())),
             current.trim_end().to_owned(),
-            quoted(&truncated(&trouble(task), no_trunc)),
+            quoted(&truncated(&trouble(task), truncation)),
             ports(task),
         ],
         mark: "",

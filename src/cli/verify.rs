@@ -30,9 +30,9 @@ pub(super) struct Verify {
 }
 
 pub(super) async fn run(top: &Top, args: Verify) -> CliResult {
-    let as_json = match args.format.as_deref() {
-        None | Some("table") => false,
-        Some("json") => true,
+    let format = match args.format.as_deref() {
+        None | Some("table") => ReportFormat::Table,
+        Some("json") => ReportFormat::Json,
         Some(other) => {
             return Err(CliError::usage(format!("format {other:?} is unknown here"))
                 .hint("there are table and json"));
@@ -62,7 +62,7 @@ pub(super) async fn run(top: &Top, args: Verify) -> CliResult {
     }
     bar.finish_and_clear();
     audit.finish(upto, &claimed)?;
-    report(&audit, &claimed, claimant, as_json)
+    report(&audit, &claimed, claimant, format)
 }
 
 fn progress(upto: u64) -> indicatif::ProgressBar {
@@ -72,8 +72,15 @@ fn progress(upto: u64) -> indicatif::ProgressBar {
     indicatif::ProgressBar::new(upto).with_prefix("verify")
 }
 
-fn report(audit: &Audit, claimed: &StatusReply, claimant: &str, as_json: bool) -> CliResult {
-    if as_json {
+/// How the outcome is shown.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum ReportFormat {
+    Table,
+    Json,
+}
+
+fn report(audit: &Audit, claimed: &StatusReply, claimant: &str, format: ReportFormat) -> CliResult {
+    if format == ReportFormat::Json {
         return say_json(&json!({
             "verified": true,
             "incarnation": audit.incarnation(),

@@ -23,7 +23,7 @@ impl NotedJournal {
 
     fn append(&mut self, notes: Vec<Note>) -> Result<(), JournalError> {
         self.backlog.add(notes);
-        let write = self.backlog.take(self.journal.wants_whole()).expect("something to write");
+        let write = self.backlog.take(self.journal.next_write()).expect("something to write");
         self.journal.write(write)
     }
 
@@ -206,9 +206,11 @@ fn more_notes_than_may_wait_are_written_from_the_memory() {
     for n in 0..=66 {
         noted.backlog.add(seen(n));
     }
-    let Some(JournalWrite::Whole(notes)) = noted.backlog.take(false) else { panic!("too many") };
+    let Some(JournalWrite::Whole(notes)) = noted.backlog.take(NextWrite::Appended) else {
+        panic!("too many")
+    };
     assert!(notes.len() < 10, "{} notes of one task", notes.len());
-    assert_eq!(noted.backlog.take(false), None, "nothing waits any more");
+    assert_eq!(noted.backlog.take(NextWrite::Appended), None, "nothing waits any more");
     noted.journal.write(JournalWrite::Whole(notes)).unwrap();
     noted.append(seen(67)).unwrap();
     let memory = noted.memory().clone();

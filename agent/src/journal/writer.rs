@@ -5,7 +5,7 @@
 //! they are acted upon. The identity must be: the first steps of a node that has just joined wait
 //! until [`JournalWriter::identity_written`] says that its name is on the disk.
 
-use super::{IdentityFile, Journal, JournalError, JournalWrite, Stored};
+use super::{IdentityFile, Journal, JournalError, JournalWrite, NextWrite, Stored};
 use crate::core::memory::{Memory, Note};
 use nix::fcntl::Flock;
 use std::{
@@ -64,12 +64,12 @@ impl Backlog {
 
     /// What is to be written now. A journal that lacks something, or has grown too large, is
     /// written whole.
-    pub(super) fn take(&mut self, wants_whole: bool) -> Option<JournalWrite> {
+    pub(super) fn take(&mut self, next: NextWrite) -> Option<JournalWrite> {
         if self.notes.is_empty() && !self.overflowed {
             return None;
         }
         let notes = std::mem::take(&mut self.notes);
-        if std::mem::take(&mut self.overflowed) || wants_whole {
+        if std::mem::take(&mut self.overflowed) || next == NextWrite::Whole {
             return Some(JournalWrite::Whole(self.memory.notes()));
         }
         Some(JournalWrite::More(notes))
@@ -191,7 +191,7 @@ impl Writing {
         if backlog.is_empty() {
             return None;
         }
-        let write = backlog.take(self.journal.wants_whole());
+        let write = backlog.take(self.journal.next_write());
         Some((backlog.identity.take(), write))
     }
 

@@ -73,9 +73,19 @@ impl FakeEngine {
         FakeRuntime { engine: self.clone(), resources }
     }
 
-    /// From now on nothing answers, until it is called again with `false`. What runs goes on.
-    pub fn set_away(&self, away: bool) {
-        self.change(|state, _| state.away = away);
+    /// From now on nothing answers, until [`FakeEngine::come_back`]. What runs goes on.
+    pub fn go_away(&self) {
+        self.change(|state, _| state.away = true);
+        self.say_whether_it_answers();
+    }
+
+    /// It answers again.
+    pub fn come_back(&self) {
+        self.change(|state, _| state.away = false);
+        self.say_whether_it_answers();
+    }
+
+    fn say_whether_it_answers(&self) {
         let problem = self.here().err().map(|error| error.to_string()).unwrap_or_default();
         self.0.noticed.send_modify(|noticed| noticed.engine_problem = problem);
     }

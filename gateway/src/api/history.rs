@@ -122,8 +122,8 @@ impl v1::history_server::History for HistoryService {
     ) -> Result<Response<v1::DiffReply>, Status> {
         let request = request.into_inner();
         let permit = self.comparison().await?;
-        let from = self.reads.view(request.from, false).await?;
-        let to = self.reads.view(request.to, false).await?;
+        let from = self.reads.view(request.from).await?;
+        let to = self.reads.view(request.to).await?;
         let reply = blocking(move || {
             let _held = permit;
             Ok(v1::DiffReply {
@@ -141,7 +141,7 @@ impl v1::history_server::History for HistoryService {
     ) -> Result<Response<v1::WhyReply>, Status> {
         let request = request.into_inner();
         let permit = self.comparison().await?;
-        let view = self.reads.view(request.moment, false).await?;
+        let view = self.reads.view(request.moment).await?;
         let past = self.reads.past().clone();
         let reply = blocking(move || {
             let _held = permit;

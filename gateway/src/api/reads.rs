@@ -129,16 +129,25 @@ impl Reads {
         }
     }
 
-    /// The view at a moment; the newest where there is none.
-    pub async fn view(&self, moment: Option<Moment>, stale: bool) -> Result<View, Status> {
-        if moment.as_ref().is_none_or(|moment| moment.moment.is_none()) {
+    /// The view that a list is made of: where the request allows it, one that may be stale.
+    async fn view_for(&self, request: &ListRequest) -> Result<View, Status> {
+        match request.stale && is_now(request.moment.as_ref()) {
+            true => Ok(self.newest()),
+            false => self.view(request.moment).await,
+        }
+    }
+
+    /// The view at a moment. Where there is none, the newest, after the manager has made sure that
+    /// it still leads.
+    pub async fn view(&self, moment: Option<Moment>) -> Result<View, Status> {
+        if is_now(moment.as_ref()) {
             return match &self.source {
-                ViewSource::Live(drive) if !stale => drive
+                ViewSource::Live(drive) => drive
                     .linearizable()
                     .await
                     .map(|p| p.view.clone())
                     .map_err(|refusal| status(&refusal)),
-                ViewSource::Live(_) | ViewSource::Still(..) => Ok(self.newest()),
+                ViewSource::Still(..) => Ok(self.newest()),
             };
         }
         let past = self.past.clone();
@@ -163,7 +172,7 @@ impl Reads {
 
     /// The nodes that are asked for.
     pub async fn list_nodes(&self, request: ListRequest) -> Result<NodeList, Status> {
-        let view = self.view(request.moment, request.stale).await?;
+        let view = self.view_for(&request).await?;
         let answered_at = self.answered_at(request.moment.as_ref(), &view).0;
         let revision = view.position().revision.0;
         blocking(move || {
@@ -174,7 +183,7 @@ impl Reads {
 
     /// The services that are asked for.
     pub async fn list_services(&self, request: ListRequest) -> Result<ServiceList, Status> {
-        let view = self.view(request.moment, request.stale).await?;
+        let view = self.view_for(&request).await?;
         let answered_at = self.answered_at(request.moment.as_ref(), &view).0;
         let revision = view.position().revision.0;
         blocking(move || {
@@ -189,7 +198,7 @@ impl Reads {
 
     /// The tasks that are asked for.
     pub async fn list_tasks(&self, request: ListRequest) -> Result<TaskList, Status> {
-        let view = self.view(request.moment, request.stale).await?;
+        let view = self.view_for(&request).await?;
         let answered_at = self.answered_at(request.moment.as_ref(), &view).0;
         let revision = view.position().revision.0;
         blocking(move || {
@@ -200,13 +209,13 @@ impl Reads {
 
     /// Tasks that agents have and history does not know.
     pub async fn list_strays(&self, request: ListStraysRequest) -> Result<StrayList, Status> {
-        let view = self.view(request.moment, false).await?;
+        let view = self.view(request.moment).await?;
         Ok(StrayList { strays: show::list::strays(&view), revision: view.position().revision.0 })
     }
 
     /// The cluster.
     pub async fn get_cluster(&self, request: GetRequest) -> Result<Cluster, Status> {
-        Ok(show::cluster(&self.view(request.moment, false).await?))
+        Ok(show::cluster(&self.view(request.moment).await?))
     }
 
     /// This manager, its log and its counts. Never asks anybody else.
@@ -263,6 +272,10 @@ pub(super) fn in_the_future(revision: Revision, newest: Revision) -> Refusal {
 
 fn count(n: usize) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
+}
+
+fn is_now(moment: Option<&Moment>) -> bool {
+    moment.is_none_or(|moment| moment.moment.is_none())
 }
 
 /// Runs a read that blocks or takes long on a thread of its own, so that other calls go on.

@@ -20,6 +20,13 @@ pub struct Status {
     pub health: Health,
 }
 
+/// What a manager is in a term of raft.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum RaftRole {
+    Leader,
+    Follower,
+}
+
 /// Whether the log takes proposals.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Health {
@@ -88,9 +95,13 @@ impl StatusCell {
         self.change(|status| (status.applied, status.head) = (applied, head));
     }
 
-    /// Raft is in `term`, and this manager leads it or not.
-    pub(crate) fn elected(&self, term: u64, leads: bool) {
-        self.leading.store(if leads { term } else { 0 }, Relaxed);
+    /// Raft is in `term`, in which this manager has that role.
+    pub(crate) fn elected(&self, term: u64, role: RaftRole) {
+        let leading = match role {
+            RaftRole::Leader => term,
+            RaftRole::Follower => 0,
+        };
+        self.leading.store(leading, Relaxed);
         self.change(|status| status.term = term);
     }
 

@@ -5,7 +5,7 @@ use crate::{
     HistoryReader,
     disk::{appender::Counts, door::Door, files::Files, snapshot::Snapshots},
     history::{
-        Health, HistorySource,
+        Health, HistorySource, RaftRole,
         applier::{Applier, Listeners},
     },
     raft::node::RaftHandle,
@@ -81,7 +81,7 @@ impl OpenLog {
     /// The session is over: nothing is taken, and this manager does not lead.
     pub(crate) fn session_over(&self) {
         self.set_line(None);
-        self.listeners.status.elected(self.listeners.status.now().term, false);
+        self.listeners.status.elected(self.listeners.status.now().term, RaftRole::Follower);
     }
 
     /// Nothing more comes and nothing more is read.

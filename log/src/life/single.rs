@@ -19,7 +19,7 @@ use crate::{
     Entry, Fold, Hash, HistoryReader, SealedEntry, SnapshotPolicy, Status,
     disk::{appender, entries, files, keys, snapshot, store},
     failure::LogFailure,
-    history::{Health, HistorySource, applier},
+    history::{Health, HistorySource, RaftRole, applier},
     raft::node::FIRST_RAFT_ID,
 };
 use prost::Message;
@@ -147,7 +147,7 @@ impl SingleLog {
             vote.map_err(|error| LogFailure::Damaged(format!("the stored vote: {error}")))?;
         self.term = vote.map_or(0, |vote| vote.term).max(self.term) + 1;
         let status = &self.log.listeners.status;
-        status.elected(self.term, false);
+        status.elected(self.term, RaftRole::Follower);
         self.rows.vote(&keys::meta::StoredVote {
             term: self.term,
             voted_for: FIRST_RAFT_ID,
@@ -169,7 +169,7 @@ impl SingleLog {
         };
         self.push(waiting)?;
         self.sync_all()?;
-        self.log.listeners.status.elected(self.term, true);
+        self.log.listeners.status.elected(self.term, RaftRole::Leader);
         self.log.listeners.status.health(Health::Ok);
         Ok(())
     }
@@ -283,7 +283,7 @@ impl SingleLog {
             let failure = error.into();
             self.appender = None;
             let status = &self.log.listeners.status;
-            status.elected(self.term, false);
+            status.elected(self.term, RaftRole::Follower);
             status.health(match &failure {
                 LogFailure::Disk(message) => Health::Failed(message.clone()),
                 LogFailure::Damaged(message) | LogFailure::Halted(message) => {

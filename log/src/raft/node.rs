@@ -273,7 +273,12 @@ fn watch(
                 )
             };
             alone.store(members == 1, std::sync::atomic::Ordering::Relaxed);
-            status.elected(term, leads && running.is_ok());
+            let role = if leads && running.is_ok() {
+                history::RaftRole::Leader
+            } else {
+                history::RaftRole::Follower
+            };
+            status.elected(term, role);
             if let Err(error) = running {
                 if !matches!(error, openraft::errors::Fatal::Stopped) {
                     alarm.raise(LogFailure::Disk(error.to_string()));

@@ -7,6 +7,7 @@
 //! registry's credentials changed. From then on they are judged by the new spec.
 
 use crate::{
+    count::CountChange,
     digest::TaskPart,
     service::ServiceIdx,
     task::{TaskIdx, TaskRow},
@@ -45,8 +46,8 @@ impl View {
                 self.pending.insert((service, newest, *task));
             }
             self.edit_task(*task, &[TaskPart::Desired], |row| row.spec_version = newest);
-            self.count_task(service, *before, false);
-            self.count_task(service, newest, true);
+            self.count_task(service, *before, CountChange::Less);
+            self.count_task(service, newest, CountChange::More);
         }
         adopted.into_iter().map(|(task, _)| task).collect()
     }

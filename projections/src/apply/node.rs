@@ -28,7 +28,7 @@ impl View {
         let parts = [part, NodePart::Marks];
         parts.iter().for_each(|part| self.digest.take(part.hash(row)));
         let (class, said) = (row.class, row.description.clone());
-        let (before, was_impaired) = (placeable_key(row, index), row.is_impaired());
+        let before = placeable_key(row, index);
         change(row);
         let anew = if part == NodePart::Said { Said::Anew } else { Said::AsBefore };
         row.class = self.classes.change(class, row, anew);
@@ -36,9 +36,8 @@ impl View {
         parts.iter().for_each(|part| self.digest.put(part.hash(row)));
         let after = placeable_key(row, index);
         let renamed = (said.hostname != row.hostname()).then(|| lower_case(row.hostname()));
-        let impaired = row.is_impaired();
         self.move_placeable(before, after);
-        self.move_impaired(index, was_impaired, impaired);
+        self.move_impaired(index);
         if moved {
             self.classes.leave(class);
         }

@@ -11,14 +11,12 @@ use super::{
     upkeep::Changed,
 };
 use crate::{
+    count::CountChange,
     digest::ServicePart,
     service::{Rollout, ServiceIdx, ServiceRow, SpecVersion},
     view::View,
 };
-use skep_proto::{
-    Id, Revision, Timestamp,
-    v1::{self, service_mode::Mode},
-};
+use skep_proto::{Id, Revision, Timestamp, v1};
 use std::sync::Arc;
 
 impl View {
@@ -45,11 +43,10 @@ impl View {
         }
     }
 
-    /// One task more, or less, of a version.
-    pub(crate) fn count_task(&mut self, index: ServiceIdx, version: Revision, more: bool) {
+    /// A version has gained or lost a task.
+    pub(crate) fn count_task(&mut self, index: ServiceIdx, version: Revision, change: CountChange) {
         self.edit_service(index, &[], |row| {
-            let step =
-                |count: &mut u32| *count = if more { *count + 1 } else { count.saturating_sub(1) };
+            let step = |count: &mut u32| *count = change.of(*count);
             step(&mut row.tasks);
             let specs = Arc::make_mut(&mut row.specs);
             if let Some(known) = specs.iter_mut().rfind(|known| known.version == version) {
@@ -129,8 +126,10 @@ impl Step<'_> {
         let (mut spec, not_replicated) = (row.spec.clone(), Misfit::NotReplicated(row.id));
         let mode = Arc::make_mut(&mut spec).mode.as_mut();
         match mode.and_then(|v1::ServiceMode { mode }| mode.as_mut()).ok_or(not_replicated)? {
-            Mode::Replicated(replicated) => replicated.replicas = e.replicas,
-            Mode::Global(_) | Mode::ReplicatedJob(_) | Mode::GlobalJob(_) => {
+            v1::service_mode::Mode::Replicated(replicated) => replicated.replicas = e.replicas,
+            v1::service_mode::Mode::Global(_)
+            | v1::service_mode::Mode::ReplicatedJob(_)
+            | v1::service_mode::Mode::GlobalJob(_) => {
                 return Err(not_replicated);
             }
         }

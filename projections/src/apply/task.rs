@@ -10,6 +10,7 @@ use super::{
     upkeep::{Changed, Standing},
 };
 use crate::{
+    count::CountChange,
     digest::TaskPart,
     node::NodeIdx,
     task::{TaskDetail, TaskIdx, TaskRow},
@@ -34,7 +35,7 @@ impl View {
         let index = self.tasks.insert(row)?;
         self.digest.put(hash);
         self.tasks_by_slot.insert((service, slot, created, index));
-        self.count_task(service, version, true);
+        self.count_task(service, version, CountChange::More);
         self.move_standing(index, Standing::default(), standing);
         Some(index)
     }
@@ -50,7 +51,7 @@ impl View {
         self.tasks_by_slot.remove(&slot);
         self.tasks.remove(index);
         self.unpark(id);
-        self.count_task(service, version, false);
+        self.count_task(service, version, CountChange::Less);
         self.drop_unused(service);
         if let Some(node) = node {
             self.tasks_by_node.remove(&(node, index));

@@ -6,6 +6,7 @@
 
 use super::{Step, misfit::Fits};
 use crate::{
+    count::CountChange,
     digest::{NodePart, ServicePart, TaskPart},
     node::{NodeIdx, NodeRow},
     service::{ServiceIdx, ServiceRow},
@@ -140,12 +141,12 @@ impl View {
         }
         if before.takes_of != after.takes_of {
             let spec = self.services.get(service).and_then(|row| row.spec_at(version)).cloned();
-            self.take_resources(before.takes_of, spec.as_deref(), false);
-            self.take_resources(after.takes_of, spec.as_deref(), true);
+            self.take_resources(before.takes_of, spec.as_deref(), CountChange::Less);
+            self.take_resources(after.takes_of, spec.as_deref(), CountChange::More);
         }
         if before.live_on != after.live_on {
-            self.load(service, before.live_on, false);
-            self.load(service, after.live_on, true);
+            self.load(service, before.live_on, CountChange::Less);
+            self.load(service, after.live_on, CountChange::More);
         }
         if before.pending && !after.pending {
             self.unblock(service);
@@ -160,7 +161,12 @@ impl View {
         }
     }
 
-    fn take_resources(&mut self, node: Option<NodeIdx>, spec: Option<&ServiceSpec>, more: bool) {
+    fn take_resources(
+        &mut self,
+        node: Option<NodeIdx>,
+        spec: Option<&ServiceSpec>,
+        change: CountChange,
+    ) {
         let (Some(node), Some(spec)) = (node, spec) else { return };
         let wanted = spec
             .task
@@ -174,41 +180,45 @@ impl View {
         }
         self.edit_node(node, &[], |row| {
             // They wrap: what is given back is exactly what was taken, however wild the numbers.
-            let sign = if more { 1 } else { -1 };
+            let sign = match change {
+                CountChange::More => 1,
+                CountChange::Less => -1,
+            };
             row.reserved_nano_cpus = row.reserved_nano_cpus.wrapping_add(cpus.wrapping_mul(sign));
             row.reserved_memory_bytes =
                 row.reserved_memory_bytes.wrapping_add(memory.wrapping_mul(sign));
         });
-        ports.into_iter().for_each(|port| self.take_port(node, port, more));
+        ports.into_iter().for_each(|port| self.take_port(node, port, change));
     }
 
-    fn take_port(&mut self, node: NodeIdx, port: (i32, u32), more: bool) {
+    fn take_port(&mut self, node: NodeIdx, port: (i32, u32), change: CountChange) {
         let Some(row) = self.nodes.get_mut(node) else { return };
         let ports = Arc::make_mut(&mut row.host_ports);
         let at = ports.partition_point(|taken| *taken < port);
-        if more {
-            ports.insert(at, port);
-            self.nodes_by_port.insert((port.0, port.1, node));
-        } else if ports.get(at) == Some(&port) {
-            ports.remove(at);
-            if ports.get(at) != Some(&port) {
-                self.nodes_by_port.remove(&(port.0, port.1, node));
+        match change {
+            CountChange::More => {
+                ports.insert(at, port);
+                self.nodes_by_port.insert((port.0, port.1, node));
             }
+            CountChange::Less if ports.get(at) == Some(&port) => {
+                ports.remove(at);
+                if ports.get(at) != Some(&port) {
+                    self.nodes_by_port.remove(&(port.0, port.1, node));
+                }
+            }
+            CountChange::Less => {}
         }
     }
 
-    fn load(&mut self, service: ServiceIdx, node: Option<NodeIdx>, more: bool) {
+    fn load(&mut self, service: ServiceIdx, node: Option<NodeIdx>, change: CountChange) {
         let Some(node) = node else { return };
         let key = (service, node);
         let load = self.service_load.get(&key).copied().unwrap_or(0);
-        match if more { load + 1 } else { load.saturating_sub(1) } {
+        match change.of(load) {
             0 => drop(self.service_load.remove(&key)),
             load => drop(self.service_load.insert(key, load)),
         }
-        self.edit_node(node, &[], |row| {
-            row.live_tasks =
-                if more { row.live_tasks + 1 } else { row.live_tasks.saturating_sub(1) };
-        });
+        self.edit_node(node, &[], |row| row.live_tasks = change.of(row.live_tasks));
     }
 
     /// Changes a node, and the digest in the parts named. Class and host name stay: see
@@ -221,15 +231,14 @@ impl View {
     ) {
         let Some(row) = self.nodes.get_mut(index) else { return };
         parts.iter().for_each(|part| self.digest.take(part.hash(row)));
-        let (before, was_impaired) = (placeable_key(row, index), row.is_impaired());
+        let before = placeable_key(row, index);
         let (silent, away) = (row.silent, away_key(row, index));
         change(row);
         let is_away = away_key(row, index);
         parts.iter().for_each(|part| self.digest.put(part.hash(row)));
         let (after, is_silent) = (placeable_key(row, index), row.silent);
-        let impaired = row.is_impaired();
         self.move_placeable(before, after);
-        self.move_impaired(index, was_impaired, impaired);
+        self.move_impaired(index);
         if silent != is_silent {
             if is_silent {
                 self.silent.insert(index)
@@ -257,17 +266,23 @@ impl View {
         }
         let class = |key: Option<(u32, u32, NodeIdx)>| key.map(|(class, ..)| class);
         if class(before) != class(after) {
-            class(before).into_iter().for_each(|class| self.classes.count_placeable(class, false));
-            class(after).into_iter().for_each(|class| self.classes.count_placeable(class, true));
+            class(before)
+                .into_iter()
+                .for_each(|class| self.classes.count_placeable(class, CountChange::Less));
+            class(after)
+                .into_iter()
+                .for_each(|class| self.classes.count_placeable(class, CountChange::More));
         }
     }
 
-    /// Moves a node in the index of those that only a condition keeps from new tasks.
-    pub(super) fn move_impaired(&mut self, index: NodeIdx, before: bool, after: bool) {
-        if before == after {
+    /// Takes a node into the index of those that only a condition keeps from new tasks, or out of
+    /// it.
+    pub(super) fn move_impaired(&mut self, index: NodeIdx) {
+        let impaired = self.nodes.get(index).is_some_and(NodeRow::is_impaired);
+        if impaired == self.impaired.contains(&index) {
             return;
         }
-        if after {
+        if impaired {
             self.impaired.insert(index);
         } else {
             self.impaired.remove(&index);

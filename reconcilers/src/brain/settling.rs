@@ -54,6 +54,13 @@ pub(super) struct Settling<'a> {
     settled: Settled,
 }
 
+/// Which round of a turn it is: reconcilers are asked in the first one even if nothing changed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Round {
+    First,
+    Later,
+}
+
 impl<'a> Settling<'a> {
     pub(super) fn new(
         reconcilers: &'a [Box<dyn Reconciler + Send + Sync>],
@@ -77,20 +84,20 @@ impl<'a> Settling<'a> {
 
     /// Rounds until nobody speaks.
     pub(super) fn run(&mut self) {
-        let mut first = true;
+        let mut round = Round::First;
         let mut rounds = 0;
         while !self.cut {
             let said = self.settled.records.len();
             for who in 0..self.reconcilers.len() {
-                let delta = self.delta_for(who, first);
-                if first || !delta.is_empty() {
+                let delta = self.delta_for(who, round);
+                if round == Round::First || !delta.is_empty() {
                     self.answer(who, &delta);
                 }
                 if self.cut {
                     return;
                 }
             }
-            first = false;
+            round = Round::Later;
             if self.settled.records.len() == said {
                 return;
             }
@@ -121,9 +128,9 @@ impl<'a> Settling<'a> {
         self.settled
     }
 
-    /// What changed since this one was last asked, less what is parked. Deadlines count once a
-    /// turn.
-    fn delta_for(&self, who: usize, first: bool) -> Rc<Delta> {
+    /// What changed since this one was last asked, less what is parked. Deadlines count in the
+    /// first round of a turn.
+    fn delta_for(&self, who: usize, round: Round) -> Rc<Delta> {
         let mut delta = match &self.batches[self.seen[who]..] {
             [] => Rc::default(),
             [only] => Rc::clone(only),
@@ -133,7 +140,7 @@ impl<'a> Settling<'a> {
                 Rc::new(merged)
             }
         };
-        if first {
+        if round == Round::First {
             let reconciler = &self.reconcilers[who];
             let due = catch_unwind(AssertUnwindSafe(|| reconciler.due(self.tip, self.turn.now)));
             let due = due.unwrap_or_default();
@@ -206,7 +213,7 @@ impl<'a> Settling<'a> {
     fn park_the_restless(&mut self) -> usize {
         let mut parked = 0;
         for who in 0..self.reconcilers.len() {
-            let delta = self.delta_for(who, false);
+            let delta = self.delta_for(who, Round::Later);
             if delta.is_empty() {
                 continue;
             }

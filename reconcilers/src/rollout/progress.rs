@@ -82,11 +82,11 @@ impl Progress {
 
     /// When the roll-out goes on, with another slot or to its completion, if nothing happens until
     /// then. None where it waits for something to happen.
-    pub(super) fn waits_until(&self, another: bool) -> Option<Timestamp> {
+    pub(super) fn waits_until(&self, next: Option<&Slot<'_>>) -> Option<Timestamp> {
         if self.under_way || self.failure.is_some() {
             return None;
         }
-        let until = if another { self.proven_at } else { self.watched_until };
+        let until = if next.is_some() { self.proven_at } else { self.watched_until };
         Some(until.unwrap_or(Timestamp::NEVER))
     }
 }

@@ -1,26 +1,26 @@
 //! What stands before a line: when, whose, where.
 
-use crate::cli::show::{short_id, untrusted::one_line};
+use crate::cli::show::{Truncation, short_id, untrusted::one_line};
 use skep_proto::{Id, Timestamp, v1::LogLine};
 use std::cell::Cell;
 
 /// `web.1.0a1b2c3d4e5f@node-a    | `, as Docker writes it, padded to the widest seen so far.
 pub(super) struct Prefix {
-    ids: bool,
-    whole_ids: bool,
+    /// How the tasks' ids are shown, if they are.
+    ids: Option<Truncation>,
     widest: Cell<usize>,
 }
 
 impl Prefix {
-    pub(super) fn new(ids: bool, whole_ids: bool) -> Prefix {
-        Prefix { ids, whole_ids, widest: Cell::new(0) }
+    pub(super) fn new(ids: Option<Truncation>) -> Prefix {
+        Prefix { ids, widest: Cell::new(0) }
     }
 
     fn of(&self, line: &LogLine) -> String {
         let mut name = line.task_name.clone();
-        if self.ids {
+        if let Some(truncation) = self.ids {
             name.push('.');
-            name.push_str(&short_id(&Id::from_bytes(&line.task_id).to_string(), self.whole_ids));
+            name.push_str(&short_id(&Id::from_bytes(&line.task_id).to_string(), truncation));
         }
         name.push('@');
         name.push_str(&one_line(&line.node_name));
@@ -29,10 +29,20 @@ impl Prefix {
     }
 }
 
-/// Everything before the line's own text.
-pub(super) fn head(line: &LogLine, timestamps: bool, prefix: Option<&Prefix>) -> String {
-    let time = if timestamps { nine_digits(Timestamp(line.at)) + " " } else { String::new() };
-    time + &prefix.map_or_else(String::new, |prefix| prefix.of(line))
+/// What stands before each line's own text.
+pub(super) struct LineHead {
+    pub(super) timestamps: bool,
+    pub(super) prefix: Option<Prefix>,
+}
+
+impl LineHead {
+    pub(super) fn of(&self, line: &LogLine) -> String {
+        let mut head = String::new();
+        if self.timestamps {
+            head = nine_digits(Timestamp(line.at)) + " ";
+        }
+        head + &self.prefix.as_ref().map_or_else(String::new, |prefix| prefix.of(line))
+    }
 }
 
 /// A time whose fraction always has nine digits, so that what follows it stands in columns.
@@ -56,18 +66,17 @@ mod tests {
             at: 1_000_000_000,
             ..LogLine::default()
         };
-        let prefix = Prefix::new(false, false);
-        assert_eq!(head(&line("web.10", "alpha"), false, Some(&prefix)), "web.10@alpha    | ");
-        assert_eq!(head(&line("web.1", "beta"), false, Some(&prefix)), "web.1@beta      | ");
-        assert_eq!(head(&line("web.1", "beta"), true, None), "1970-01-01T00:00:01.000000000Z ");
+        let without_ids = LineHead { timestamps: false, prefix: Some(Prefix::new(None)) };
+        let timed = LineHead { timestamps: true, prefix: None };
+        assert_eq!(without_ids.of(&line("web.10", "alpha")), "web.10@alpha    | ");
+        assert_eq!(without_ids.of(&line("web.1", "beta")), "web.1@beta      | ");
+        assert_eq!(timed.of(&line("web.1", "beta")), "1970-01-01T00:00:01.000000000Z ");
         for at in [1, 1_795_267_201_123_400_000, 1_795_267_201_000_000_000] {
             let text = nine_digits(Timestamp(at));
             assert_eq!((text.len(), Timestamp::parse(&text)), (30, Some(Timestamp(at))));
         }
-        let whole = Prefix::new(true, true);
-        assert_eq!(
-            head(&line("web.1", "b"), false, Some(&whole)),
-            "web.1.000000000000000000000000z@b    | "
-        );
+        let whole = Some(Prefix::new(Some(Truncation::Full)));
+        let whole = LineHead { timestamps: false, prefix: whole };
+        assert_eq!(whole.of(&line("web.1", "b")), "web.1.000000000000000000000000z@b    | ");
     }
 }

@@ -11,15 +11,27 @@ const SHORT_ERROR_CHARS: usize = 60;
 /// Of these, characters from its beginning.
 const SHORT_ERROR_HEAD_CHARS: usize = 24;
 
-/// An id's first characters, unless all are wanted.
-pub(crate) fn short_id(id: &str, whole: bool) -> String {
-    if whole { id.to_owned() } else { id.chars().take(SHORT_ID_CHARS).collect() }
+/// Whether long values are shortened; `--no-trunc` keeps them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Truncation {
+    /// Cut to what fits into a column.
+    Shortened,
+    /// Shown in full.
+    Full,
 }
 
-/// Cut to what fits into a column, unless all is wanted.
-pub(crate) fn truncated(text: &str, whole: bool) -> String {
+/// An id's first characters, or all of them.
+pub(crate) fn short_id(id: &str, truncation: Truncation) -> String {
+    match truncation {
+        Truncation::Shortened => id.chars().take(SHORT_ID_CHARS).collect(),
+        Truncation::Full => id.to_owned(),
+    }
+}
+
+/// Cut to what fits into a column, or in full.
+pub(crate) fn truncated(text: &str, truncation: Truncation) -> String {
     let chars = text.chars().count();
-    if whole || chars <= SHORT_ERROR_CHARS {
+    if truncation == Truncation::Full || chars <= SHORT_ERROR_CHARS {
         return text.to_owned();
     }
     let tail_chars = SHORT_ERROR_CHARS - SHORT_ERROR_HEAD_CHARS - 1;
@@ -107,13 +119,13 @@ mod tests {
     fn an_error_keeps_its_beginning_and_its_end() {
         let long = "create container: OCI runtime create failed: runc create failed: sethostname: invalid argument";
         assert_eq!(
-            truncated(long, false),
+            truncated(long, Truncation::Shortened),
             "create container: OCI ru…iled: sethostname: invalid argument"
         );
-        assert_eq!(truncated(long, false).chars().count(), SHORT_ERROR_CHARS);
-        assert_eq!(truncated(long, true), long);
+        assert_eq!(truncated(long, Truncation::Shortened).chars().count(), SHORT_ERROR_CHARS);
+        assert_eq!(truncated(long, Truncation::Full), long);
         let short = "no suitable node: not ready on 2 nodes";
-        assert_eq!(truncated(short, false), short);
+        assert_eq!(truncated(short, Truncation::Shortened), short);
     }
 
     #[test]

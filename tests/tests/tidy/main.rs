@@ -11,6 +11,7 @@ mod arrows;
 mod bounds;
 mod catalogue;
 mod faults;
+mod flags;
 mod floors;
 mod imports;
 mod names;

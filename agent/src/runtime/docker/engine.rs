@@ -5,6 +5,7 @@
 //! since an engine that hangs must not hang the agent; a call that may last, as a pull does, ends
 //! with the connection.
 
+use super::judgement::LiveRestore;
 use crate::runtime::RuntimeError;
 use bollard::{
     API_DEFAULT_VERSION, Docker, errors::Error, query_parameters::InspectNetworkOptions,
@@ -40,7 +41,7 @@ struct Connection {
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(super) struct EngineFacts {
     /// Its containers outlive it.
-    pub(super) live_restore: bool,
+    pub(super) live_restore: LiveRestore,
     /// Its own choice for containers that ask for no log driver; empty where it is not known.
     pub(super) log_driver: String,
     /// When it made its bridge, in nanoseconds since the Unix epoch: at its start.
@@ -72,7 +73,10 @@ impl Engine {
         let bridge =
             within(client.inspect_network("bridge", None::<InspectNetworkOptions>)).await.ok();
         let about = EngineFacts {
-            live_restore: info.live_restore_enabled.unwrap_or(false),
+            live_restore: match info.live_restore_enabled {
+                Some(true) => LiveRestore::On,
+                Some(false) | None => LiveRestore::Off,
+            },
             log_driver: info.logging_driver.unwrap_or_default(),
             bridge_since: bridge
                 .and_then(|bridge| bridge.created)

@@ -107,6 +107,14 @@ pub(super) struct Outage {
     pub(super) until: u64,
 }
 
+/// Whether containers outlive their engine's restart, as the engine is set up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) enum LiveRestore {
+    On,
+    #[default]
+    Off,
+}
+
 /// All that is known about a container that has ended.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Facts {
@@ -125,7 +133,7 @@ pub(super) struct Facts {
     /// When the machine was booted, where the engine is on this machine.
     pub(super) booted_at: Option<u64>,
     /// Containers outlive the engine.
-    pub(super) live_restore: bool,
+    pub(super) live_restore: LiveRestore,
 }
 
 /// Who ended it.
@@ -191,7 +199,7 @@ fn cause(facts: &Facts) -> (EndCause, String) {
 }
 
 fn ended_with_engine(facts: &Facts) -> bool {
-    if facts.live_restore {
+    if facts.live_restore == LiveRestore::On {
         return false;
     }
     // An end that was seen without a signal before it is the container's own, whatever the engine
@@ -322,7 +330,7 @@ mod tests {
         gone.outages = vec![Outage { from: 203 * S, until: 230 * S }];
         check(&gone, EndCause::EngineStopped);
         assert_eq!(judge(&gone).exit_code, Some(143));
-        check(&Facts { live_restore: true, ..gone.clone() }, EndCause::StoppedOutside);
+        check(&Facts { live_restore: LiveRestore::On, ..gone.clone() }, EndCause::StoppedOutside);
         let own = Facts { trace: trace(&[], Some(3), false), ..gone.clone() };
         check(&own, EndCause::Itself);
         let unseen =
@@ -349,10 +357,11 @@ mod tests {
         orderly.engine_since = Some(5_000 * S);
         check(&orderly, EndCause::EngineStopped);
         assert_eq!(judge(&orderly).exit_code, Some(0));
-        let rebooted = Facts { booted_at: Some(5_000 * S), live_restore: true, ..orderly.clone() };
+        let rebooted =
+            Facts { booted_at: Some(5_000 * S), live_restore: LiveRestore::On, ..orderly.clone() };
         check(&rebooted, EndCause::Reboot);
         assert_eq!(judge(&rebooted).exit_code, Some(0));
-        let restored = Facts { live_restore: true, ..orderly.clone() };
+        let restored = Facts { live_restore: LiveRestore::On, ..orderly.clone() };
         check(&restored, EndCause::Itself);
         let seen = Facts { trace: trace(&[], Some(0), false), ..orderly };
         check(&seen, EndCause::Itself);

@@ -8,7 +8,7 @@
 //! a look.
 
 use super::{
-    judgement::{Happening, Outage, Trace},
+    judgement::{Happening, LiveRestore, Outage, Trace},
     ledger::{ListedContainer, ListedPhase},
 };
 use skep_proto::time::SECOND_NS;
@@ -43,7 +43,7 @@ pub(super) struct Lookout {
     traces: BTreeMap<String, Trace>,
     outages: VecDeque<Outage>,
     answering: EngineAnswers,
-    live_restore: bool,
+    live_restore: LiveRestore,
     /// Time of the newest event: where a new stream begins, and how an engine that lost its memory
     /// is known.
     newest: u64,
@@ -70,7 +70,7 @@ impl Lookout {
         &self.answering
     }
 
-    pub(super) fn live_restore(&self) -> bool {
+    pub(super) fn live_restore(&self) -> LiveRestore {
         self.live_restore
     }
 
@@ -153,7 +153,7 @@ impl Lookout {
     }
 
     /// The engine answers. Containers are listed at once, to see what happened meanwhile.
-    pub(super) fn came_back(&mut self, live_restore: bool, memory: EventMemory, wall: u64) {
+    pub(super) fn came_back(&mut self, live_restore: LiveRestore, memory: EventMemory, wall: u64) {
         self.live_restore = live_restore;
         self.list_at = 0;
         let before = std::mem::replace(&mut self.answering, EngineAnswers::Yes);
@@ -248,14 +248,14 @@ mod tests {
             lookout.answering(),
             &EngineAnswers::No { since: 5, reason: "no answer".into() }
         );
-        lookout.came_back(false, EventMemory::Kept, 7);
+        lookout.came_back(LiveRestore::Off, EventMemory::Kept, 7);
         assert_eq!((lookout.answering(), lookout.outages()), (&EngineAnswers::Yes, Vec::new()));
         lookout.went_away("no answer", 8);
-        lookout.came_back(true, EventMemory::Lost, 9);
+        lookout.came_back(LiveRestore::On, EventMemory::Lost, 9);
         assert_eq!(lookout.outages(), [Outage { from: 8, until: 9 }]);
-        assert!(lookout.live_restore());
+        assert_eq!(lookout.live_restore(), LiveRestore::On);
         lookout.on_listed(&[], &watched(&[]), 1, 50 * S);
-        lookout.came_back(true, EventMemory::Kept, 10);
+        lookout.came_back(LiveRestore::On, EventMemory::Kept, 10);
         assert_eq!(lookout.list_at(), 0, "it is listed at once");
     }
 

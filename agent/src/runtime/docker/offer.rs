@@ -13,12 +13,12 @@ pub(super) async fn offer(engine: &Engine) -> Result<Offer, RuntimeError> {
     let client = engine.client().await?;
     let about = within(client.info()).await.map_err(|error| engine.say(&error))?;
     // An engine may be run without the bridge; then there is no network of that name.
-    let bridge = match within(client.inspect_network("bridge", None::<InspectNetworkOptions>)).await
-    {
-        Ok(_) => true,
-        Err(error) if is_status(&error, 404) => false,
-        Err(error) => return Err(engine.say(&error)),
-    };
+    let networks =
+        match within(client.inspect_network("bridge", None::<InspectNetworkOptions>)).await {
+            Ok(_) => EngineNetworks::WithBridge,
+            Err(error) if is_status(&error, 404) => EngineNetworks::WithoutBridge,
+            Err(error) => return Err(engine.say(&error)),
+        };
     Ok(Offer {
         platform: Platform {
             os: about.os_type.clone().unwrap_or_else(|| "linux".into()),
@@ -29,7 +29,7 @@ pub(super) async fn offer(engine: &Engine) -> Result<Offer, RuntimeError> {
             memory_bytes: about.mem_total.unwrap_or(0),
             generic: Vec::new(),
         },
-        features: features(&about, bridge),
+        features: features(&about, networks),
         engine: Some(description(about)),
     })
 }
@@ -45,7 +45,15 @@ fn architecture(name: &str) -> String {
     .to_owned()
 }
 
-fn features(about: &SystemInfo, bridge: bool) -> Vec<Feature> {
+/// Whether the engine has the network that containers are attached to by default.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum EngineNetworks {
+    WithBridge,
+    WithoutBridge,
+}
+
+fn features(about: &SystemInfo, networks: EngineNetworks) -> Vec<Feature> {
+    let bridge = networks == EngineNetworks::WithBridge;
     let limits = about.memory_limit == Some(true) && about.cpu_cfs_quota == Some(true);
     let all = [
         (Feature::Images, true),

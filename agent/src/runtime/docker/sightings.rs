@@ -2,7 +2,7 @@
 //! and those who watch a container.
 
 use super::{
-    judgement::{Happening, Outage, Trace},
+    judgement::{Happening, LiveRestore, Outage, Trace},
     ledger::ListedContainer,
     lookout::{EngineAnswers, EventMemory, Lookout},
     remarks::{About, Remarks},
@@ -86,7 +86,7 @@ impl Sightings {
         matches!(self.lock().lookout.answering(), EngineAnswers::No { .. })
     }
 
-    pub(super) fn live_restore(&self) -> bool {
+    pub(super) fn live_restore(&self) -> LiveRestore {
         self.lock().lookout.live_restore()
     }
 
@@ -173,7 +173,7 @@ impl Sightings {
     }
 
     /// The engine answers.
-    pub(super) fn came_back(&self, live_restore: bool, memory: EventMemory) {
+    pub(super) fn came_back(&self, live_restore: LiveRestore, memory: EventMemory) {
         let mut seen = self.lock();
         seen.lookout.came_back(live_restore, memory, now_ns());
         seen.wake_all();
@@ -227,7 +227,7 @@ mod tests {
         assert_eq!(noticed.borrow_and_update().engine_problem, "no answer");
         seen.went_away("no answer");
         assert!(!noticed.has_changed().unwrap());
-        seen.came_back(false, EventMemory::Kept);
+        seen.came_back(LiveRestore::Off, EventMemory::Kept);
         assert_eq!(noticed.borrow_and_update().engine_problem, "");
         seen.on_compared(&BTreeMap::from([(Id(1), "it is paused".to_owned())]), &BTreeMap::new());
         assert_eq!(noticed.borrow_and_update().tasks[&Id(1)], "it is paused");

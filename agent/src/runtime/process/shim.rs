@@ -129,6 +129,21 @@ struct Stop {
     sent_kill: bool,
 }
 
+/// Who asked for a stop.
+#[derive(Clone, Copy)]
+enum StopOrigin {
+    Agent,
+    Outside,
+}
+
+/// What became of the processes that a program left behind.
+#[derive(Clone, Copy)]
+enum Leftovers {
+    Gone,
+    /// Some hang in the kernel.
+    Hanging,
+}
+
 impl<'a> Shim<'a> {
     fn start(folder: &folder::Folder, plan: &'a notes::ProcessPlan) -> io::Result<Shim<'a>> {
         cgroup::make(&plan.groups)?;
@@ -218,7 +233,7 @@ impl<'a> Shim<'a> {
         if ordered {
             for order in orders::read(&self.control) {
                 match order {
-                    ShimOrder::Stop { grace } => self.begin_stop(grace, true),
+                    ShimOrder::Stop { grace } => self.begin_stop(grace, StopOrigin::Agent),
                 }
             }
         }
@@ -231,17 +246,16 @@ impl<'a> Shim<'a> {
             // Somebody, perhaps the machine on its way down, asks the shim to end: the task ends
             // with it.
             if number == signal::Signal::SIGTERM as i32 || number == signal::Signal::SIGINT as i32 {
-                self.begin_stop(Duration::from_secs(10), false);
+                self.begin_stop(Duration::from_secs(10), StopOrigin::Outside);
             }
         }
         Ok(())
     }
 
-    fn begin_stop(&mut self, grace: Duration, asked: bool) {
-        if asked {
-            self.stop.asked = true;
-        } else if !self.stop.asked {
-            self.stop.outside = true;
+    fn begin_stop(&mut self, grace: Duration, origin: StopOrigin) {
+        match origin {
+            StopOrigin::Agent => self.stop.asked = true,
+            StopOrigin::Outside => self.stop.outside |= !self.stop.asked,
         }
         let kill_at = Instant::now() + grace;
         self.stop.kill_at = Some(self.stop.kill_at.map_or(kill_at, |earlier| earlier.min(kill_at)));
@@ -275,14 +289,13 @@ impl<'a> Shim<'a> {
         }
     }
 
-    /// Kills what the program left behind, and waits until it is gone. Whether something would not
-    /// go.
-    fn clear_away(&mut self) -> bool {
+    /// Kills what the program left behind, and waits until it is gone.
+    fn clear_away(&mut self) -> Leftovers {
         let limit = Instant::now() + KILLED_GONE_LIMIT;
         let me = i32::try_from(std::process::id()).unwrap_or(0);
         loop {
             match wait::waitpid(None, Some(wait::WaitPidFlag::WNOHANG)) {
-                Err(errno::Errno::ECHILD) => return false,
+                Err(errno::Errno::ECHILD) => return Leftovers::Gone,
                 Ok(wait::WaitStatus::StillAlive) => {}
                 Ok(_) | Err(_) => continue,
             }
@@ -291,7 +304,7 @@ impl<'a> Shim<'a> {
                 let _ = signal::kill(unistd::Pid::from_raw(pid), signal::Signal::SIGKILL);
             }
             if Instant::now() > limit {
-                return true;
+                return Leftovers::Hanging;
             }
             // A dead child's signal ends this wait; the limit is for one that came before it was
             // looked for.
@@ -302,7 +315,7 @@ impl<'a> Shim<'a> {
         }
     }
 
-    fn judge(&self, status: wait::WaitStatus, left: bool) -> notes::ProcessEnding {
+    fn judge(&self, status: wait::WaitStatus, leftovers: Leftovers) -> notes::ProcessEnding {
         let (exit_code, signal) = match status {
             wait::WaitStatus::Exited(_, code) => (code, 0),
             wait::WaitStatus::Signaled(_, signal, _) => (128 + signal as i32, signal as i32),
@@ -322,10 +335,11 @@ impl<'a> Shim<'a> {
         } else {
             notes::Cause::Itself
         };
-        let error = if left {
-            "a process that it started hangs in the kernel and is left behind"
-        } else {
-            ""
+        let error = match leftovers {
+            Leftovers::Hanging => {
+                "a process that it started hangs in the kernel and is left behind"
+            }
+            Leftovers::Gone => "",
         };
         notes::ProcessEnding {
             exit_code: Some(exit_code),

@@ -38,7 +38,14 @@ pub(crate) struct Rocks {
     recycling: Recycling,
     synced: WriteOptions,
     later: WriteOptions,
-    writable: bool,
+    access: StoreAccess,
+}
+
+/// What an open store is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum StoreAccess {
+    ReadWrite,
+    ReadOnly,
 }
 
 impl Rocks {
@@ -47,7 +54,7 @@ impl Rocks {
         let families = StoreTable::ALL.map(|table| (table.name(), family(table)));
         let db =
             DB::open_cf_with_opts(&options(), path, families).map_err(|error| refused(&error))?;
-        Ok(Rocks::new(db, true))
+        Ok(Rocks::new(db, StoreAccess::ReadWrite))
     }
 
     /// Opens what a stopped manager left, without changing a byte.
@@ -61,10 +68,10 @@ impl Rocks {
         let families = StoreTable::ALL.map(|table| (table.name(), family(table)));
         let db = DB::open_cf_with_opts_for_read_only(&options, path, families, false)
             .map_err(|error| refused(&error))?;
-        Ok(Rocks::new(db, false))
+        Ok(Rocks::new(db, StoreAccess::ReadOnly))
     }
 
-    fn new(db: DB, writable: bool) -> Rocks {
+    fn new(db: DB, access: StoreAccess) -> Rocks {
         let mut synced = WriteOptions::default();
         synced.set_sync(true);
         let db = Arc::new(db);
@@ -73,7 +80,7 @@ impl Rocks {
             recycling: Recycling::default(),
             synced,
             later: WriteOptions::default(),
-            writable,
+            access,
         }
     }
 
@@ -157,7 +164,10 @@ impl Store for Rocks {
                 |table| self.db.property_int_value_cf(self.family(table).ok()?, name).ok()?;
             StoreTable::ALL.into_iter().filter_map(value).sum()
         };
-        let unwritten = if self.writable { property("rocksdb.cur-size-all-mem-tables") } else { 0 };
+        let unwritten = match self.access {
+            StoreAccess::ReadWrite => property("rocksdb.cur-size-all-mem-tables"),
+            StoreAccess::ReadOnly => 0,
+        };
         property("rocksdb.total-sst-files-size") + unwritten
     }
 }
