@@ -9,6 +9,7 @@ mod machines;
 mod nodes;
 mod ports;
 mod refusal;
+mod report;
 mod sameness;
 mod services;
 mod spec;
@@ -16,14 +17,13 @@ mod strays;
 mod unsupported;
 
 pub use refusal::Refusal;
+pub use report::TaskReport;
 
 use crate::resolve;
 use skep_projections::View;
 use skep_proto::{
     Id, Revision,
-    v1::{
-        Command, Condition, NodeDescription, NodeSpec, TaskObserved, command::Action, event::Kind,
-    },
+    v1::{Command, Condition, NodeDescription, NodeSpec, command::Action, event::Kind},
 };
 use skep_reconcilers::Entropy;
 
@@ -100,7 +100,7 @@ pub enum MachineRequest {
         /// Whose.
         node: Id,
         /// What it saw.
-        tasks: Vec<TaskObserved>,
+        tasks: Vec<TaskReport>,
     },
     /// The leader's own facts: first record, tenure, clock, incarnation.
     Fact(Kind),

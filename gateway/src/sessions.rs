@@ -14,7 +14,7 @@ mod stories;
 mod world;
 
 use crate::{
-    admit::{MachineRequest, Request},
+    admit::{MachineRequest, Request, TaskReport},
     turn::Answer,
 };
 use parts::{AssignmentBatch, Outbound, Queued};
@@ -205,7 +205,8 @@ impl Sessions {
 
     fn report(&mut self, conn: Conn, report: Report) {
         let Some(session) = self.conns.get(&conn).filter(|s| s.open) else { return };
-        let machine = MachineRequest::Report { node: session.node, tasks: report.tasks };
+        let tasks = TaskReport::read_all(report.tasks);
+        let machine = MachineRequest::Report { node: session.node, tasks };
         self.ask(session.node, machine, AskedFor::Reported(conn, report.number));
     }
 

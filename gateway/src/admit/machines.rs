@@ -1,7 +1,7 @@
 //! Requests of machines. An agent is believed about its own node and tasks and about nothing else.
 //! PURE.
 
-use super::{Admitted, MachineRequest, Refusal, refusal::excerpt, spec};
+use super::{Admitted, MachineRequest, Refusal, TaskReport, refusal::excerpt, report::cut, spec};
 use prost::Message;
 use skep_projections::{NodeRow, TaskRow, View};
 use skep_proto::{
@@ -10,7 +10,7 @@ use skep_proto::{
     v1::{
         Condition, ConditionKind, EndCause, NodeConditionsObserved, NodeDescription, NodeJoined,
         NodeSecretRenewed, NodeSilent, NodeSpec, NodeState, SessionClosed, SessionOpened,
-        StrayObserved, TaskObserved, TaskState, event::Kind,
+        StrayObserved, TaskState, event::Kind,
     },
 };
 
@@ -20,8 +20,6 @@ const STRAYS_PER_NODE_MAX: usize = 1_000;
 const DESCRIPTION_BYTES_MAX: usize = 64 << 10;
 /// Longest host name of a node, bytes; a longer one is refused.
 const HOSTNAME_BYTES_MAX: usize = 255;
-/// Longest message or error of an observation, bytes; what is longer is cut.
-const OBSERVATION_TEXT_BYTES_MAX: usize = 2_048;
 
 pub(super) fn admit(view: &View, machine: &MachineRequest) -> Result<Admitted, Refusal> {
     match machine {
@@ -169,12 +167,12 @@ fn of_current_session(view: &View, node: Id, session: u64, kind: Kind) -> Admitt
     }
 }
 
-fn report(view: &View, node: Id, tasks: &[TaskObserved]) -> Result<Admitted, Refusal> {
+fn report(view: &View, node: Id, tasks: &[TaskReport]) -> Result<Admitted, Refusal> {
     known(view, node)?;
     let index = view.nodes().find(node);
     let mut admitted = Admitted { object: node, ..Admitted::default() };
     for seen in tasks {
-        let Some((_, task)) = view.tasks().by_id(Id::from_bytes(&seen.task_id)) else { continue };
+        let Some((_, task)) = view.tasks().by_id(seen.task()) else { continue };
         // Another node's task costs this item and not the report: what the agent says of its own
         // tasks counts.
         if task.node != index {
@@ -183,9 +181,9 @@ fn report(view: &View, node: Id, tasks: &[TaskObserved]) -> Result<Admitted, Ref
                 .push(format!("task {} is not node {node}'s to report: it was left out", task.id));
             continue;
         }
-        let seen = within_bounds(seen);
-        if says_something_new(task, &seen) {
-            admitted.events.push((cause(task, &seen), Kind::TaskObserved(seen)));
+        if says_something_new(task, seen) {
+            let observed = Kind::TaskObserved(seen.observed().clone());
+            admitted.events.push((cause(task, seen), observed));
         }
     }
     admitted.events.extend(strays(view, node, tasks));
@@ -194,24 +192,23 @@ fn report(view: &View, node: Id, tasks: &[TaskObserved]) -> Result<Admitted, Ref
 
 /// Tasks in a report that are not in the view. Normally they have left the view, which is no news;
 /// after history went back, their records may be lost.
-fn strays(view: &View, node: Id, tasks: &[TaskObserved]) -> Vec<(Revision, Kind)> {
+fn strays(view: &View, node: Id, tasks: &[TaskReport]) -> Vec<(Revision, Kind)> {
     let mut found = Vec::new();
     if view.position().incarnation <= 1 {
         return found;
     }
     let mut room = STRAYS_PER_NODE_MAX.saturating_sub(view.strays_on(node).count());
     for seen in tasks {
-        let id = Id::from_bytes(&seen.task_id);
+        let id = seen.task();
         let ended = seen.state() >= TaskState::Complete;
         let is_news = match view.stray(id) {
             Some(known) => ended && Id::from_bytes(&known.node_id) == node,
-            None => !ended && !id.is_none() && view.tasks().find(id).is_none() && room > 0,
+            None => !ended && view.tasks().find(id).is_none() && room > 0,
         };
         if !is_news {
             continue;
         }
         room -= usize::from(!ended);
-        // A number that is no state counts as the first one: a raw one must not reach the log.
         let state = seen.state() as i32;
         let stray = StrayObserved { task_id: id.to_bytes(), node_id: node.to_bytes(), state };
         found.push((Revision::ZERO, Kind::StrayObserved(stray)));
@@ -222,44 +219,28 @@ fn strays(view: &View, node: Id, tasks: &[TaskObserved]) -> Vec<(Revision, Kind)
 /// Reports only ever raise a state. At the same state another message or error is news, also an
 /// empty one, which takes the last one back. Texts are compared as they are kept, cut to their
 /// bound: otherwise a long one would be news for ever.
-fn says_something_new(task: &TaskRow, seen: &TaskObserved) -> bool {
-    if task.has_ended() || seen.state() == TaskState::Remove {
+fn says_something_new(task: &TaskRow, seen: &TaskReport) -> bool {
+    if task.has_ended() {
         return false;
     }
     let (message, error) =
         task.detail.as_ref().map_or(("", ""), |d| (d.message.as_str(), d.error.as_str()));
-    let is_other_text = (seen.message.as_str(), seen.error.as_str()) != (message, error);
+    let observed = seen.observed();
+    let is_other_text = (observed.message.as_str(), observed.error.as_str()) != (message, error);
     seen.state() > task.state
         || (seen.state() == task.state && task.state > TaskState::Assigned && is_other_text)
 }
 
 /// The cause of an observation: a start answers the record before it, a stop answers the desired
 /// state, and an end that was not asked for has no cause.
-fn cause(task: &TaskRow, seen: &TaskObserved) -> Revision {
-    let end_cause = seen.container.as_ref().map_or(EndCause::Itself, |c| c.end_cause());
+fn cause(task: &TaskRow, seen: &TaskReport) -> Revision {
+    let container = seen.observed().container.as_ref();
+    let end_cause = container.map_or(EndCause::Itself, |c| c.end_cause());
     match seen.state().meaning().ended_by {
         EndedBy::Nothing => task.state_since.0.max(task.desired_revision),
         EndedBy::Cluster => task.desired_revision,
         EndedBy::Itself if end_cause == EndCause::Asked => task.desired_revision,
         EndedBy::Itself => Revision::ZERO,
-    }
-}
-
-fn within_bounds(seen: &TaskObserved) -> TaskObserved {
-    let mut seen = seen.clone();
-    cut(&mut seen.message);
-    cut(&mut seen.error);
-    seen
-}
-
-fn cut(text: &mut String) {
-    if text.len() > OBSERVATION_TEXT_BYTES_MAX {
-        let end = (0..=OBSERVATION_TEXT_BYTES_MAX)
-            .rev()
-            .find(|at| text.is_char_boundary(*at))
-            .unwrap_or(0);
-        text.truncate(end);
-        text.push('…');
     }
 }
 
@@ -284,7 +265,7 @@ mod tests {
     };
     use skep_proto::{
         Timestamp, event,
-        v1::{IncarnationBegun, Record},
+        v1::{IncarnationBegun, Record, TaskObserved},
     };
 
     /// A cluster whose history went back once, with one task on one node.
@@ -299,8 +280,10 @@ mod tests {
         view
     }
 
-    fn seen(task: u128, state: i32) -> TaskObserved {
-        TaskObserved { task_id: Id(task).to_bytes(), state, ..TaskObserved::default() }
+    fn seen(task: u128, state: TaskState) -> TaskReport {
+        let (task_id, state) = (Id(task).to_bytes(), state.into());
+        TaskReport::read(TaskObserved { task_id, state, ..TaskObserved::default() })
+            .expect("an agent can see it")
     }
 
     #[test]
@@ -317,7 +300,7 @@ mod tests {
 
     #[test]
     fn unknown_tasks_are_news_only_after_history_went_back() {
-        let tasks = [seen(1, TaskState::Running as i32), seen(2, TaskState::Failed as i32)];
+        let tasks = [seen(1, TaskState::Running), seen(2, TaskState::Failed)];
         let before = World::of("node n1").view;
         assert_eq!(strays(&before, id("node", "n1"), &tasks), []);
         assert_eq!(
@@ -330,29 +313,21 @@ mod tests {
     #[test]
     fn only_the_node_of_a_stray_ends_it() {
         let mut view = after_a_loss();
-        let stray = strays(&view, id("node", "n1"), &[seen(1, TaskState::Running as i32)]);
+        let stray = strays(&view, id("node", "n1"), &[seen(1, TaskState::Running)]);
         let [(_, kind)] = &stray[..] else { panic!("{stray:?}") };
         let record = Record { event: Some(event::event(kind.clone())), ..Record::default() };
         let stamp =
             Stamp { revision: view.position().revision.next(), at: Timestamp(1), incarnation: 2 };
         view.apply(stamp, &record).expect("it is known");
-        let ended = [seen(1, TaskState::Failed as i32)];
+        let ended = [seen(1, TaskState::Failed)];
         assert_eq!(strays(&view, id("node", "n2"), &ended), []);
         assert_eq!(strays(&view, id("node", "n1"), &ended).len(), 1);
     }
 
     #[test]
     fn one_report_cannot_pass_the_bound() {
-        let many: Vec<_> = (1..=STRAYS_PER_NODE_MAX as u128 + 5)
-            .map(|n| seen(n, TaskState::Running as i32))
-            .collect();
+        let many: Vec<_> =
+            (1..=STRAYS_PER_NODE_MAX as u128 + 5).map(|n| seen(n, TaskState::Running)).collect();
         assert_eq!(strays(&after_a_loss(), id("node", "n1"), &many).len(), STRAYS_PER_NODE_MAX);
-    }
-
-    #[test]
-    fn a_number_that_is_no_state_does_not_reach_the_log() {
-        let found = strays(&after_a_loss(), id("node", "n1"), &[seen(1, 12_345)]);
-        let [(_, Kind::StrayObserved(stray))] = &found[..] else { panic!("{found:?}") };
-        assert!(TaskState::try_from(stray.state).is_ok(), "{stray:?}");
     }
 }

@@ -5,7 +5,7 @@
 //! never waited for, so that one agent that does not read holds up no other.
 
 use crate::{
-    admit::{MachineRequest, Request},
+    admit::{MachineRequest, Request, TaskReport},
     sessions::{Conn, Origin, SessionOutput, Sessions},
     turn::Answer,
 };
@@ -168,7 +168,7 @@ impl<C> HubCore<C> {
 fn request_bytes(request: &Request) -> usize {
     match request {
         Request::Machine(MachineRequest::Report { tasks, .. }) => {
-            tasks.iter().map(Message::encoded_len).sum::<usize>() + REQUEST_BYTES
+            tasks.iter().map(TaskReport::encoded_len).sum::<usize>() + REQUEST_BYTES
         }
         Request::Machine(
             MachineRequest::Join { description, .. } | MachineRequest::Open { description, .. },

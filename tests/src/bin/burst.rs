@@ -9,7 +9,7 @@
 
 use anyhow::{Result, bail, ensure};
 use skep_gateway::{
-    admit::{MachineRequest, Request},
+    admit::{MachineRequest, Request, TaskReport},
     drive::{Drive, DriveState, ManagerIdentity},
     metrics::MetricCounters,
     turn::Answer,
@@ -147,6 +147,7 @@ impl BurstCluster {
                     ..Default::default()
                 };
                 let tasks = view.tasks_on(node_idx).map(|(_, task)| seen(task.id)).collect();
+                let tasks = TaskReport::read_all(tasks);
                 self.ask(Request::Machine(MachineRequest::Report { node: node.id, tasks }))
             });
             for reported in futures::future::join_all(reports).await {

@@ -1,6 +1,7 @@
 //! What agents and sessions say: what is admitted of it.
 
 use super::*;
+use skep_proto::v1::TaskObserved;
 
 fn joined(
     world: &World,
@@ -166,6 +167,10 @@ fn a_description_is_recorded_only_where_it_is_new() {
     assert_eq!(open(node_description("n2")), Some(node_description("n2")));
 }
 
+fn report(tasks: Vec<TaskObserved>) -> MachineRequest {
+    MachineRequest::Report { node: id("node", "n1"), tasks: TaskReport::read_all(tasks) }
+}
+
 fn seen(task: Id, state: TaskState, message: &str) -> TaskObserved {
     let message = message.to_owned();
     TaskObserved {
@@ -184,8 +189,7 @@ fn another_nodes_task_costs_its_item_alone() {
     let ids = ["web.1", "web.2", "web.3"].map(|task| world.task_id(task));
     let tasks = ids.iter().map(|task| seen(*task, TaskState::Running, "")).collect();
     let node = id("node", "n1");
-    let admitted =
-        machine(&world, MachineRequest::Report { node, tasks }).expect("the rest of it counts");
+    let admitted = machine(&world, report(tasks)).expect("the rest of it counts");
     let told: Vec<Id> = admitted.events.iter().flat_map(|(_, kind)| event::objects(kind)).collect();
     assert_eq!(told, [ids[0], ids[2]]);
     let warning = format!("task {} is not node {node}'s to report: it was left out", ids[1]);
@@ -200,10 +204,7 @@ fn reports_only_ever_raise_a_state_or_bring_another_text() {
     let (runs, ended) = (world.task_id("web.1"), world.task_id("web.2"));
     let news = |task, state, message: &str| {
         let tasks = vec![seen(task, state, message)];
-        machine(&world, MachineRequest::Report { node: id("node", "n1"), tasks })
-            .expect("it is its own")
-            .events
-            .len()
+        machine(&world, report(tasks)).expect("it is its own").events.len()
     };
     assert_eq!(news(runs, TaskState::Running, "up"), 0);
     assert_eq!(news(runs, TaskState::Running, ""), 1, "an empty message takes the last one back");
@@ -214,16 +215,14 @@ fn reports_only_ever_raise_a_state_or_bring_another_text() {
     assert_eq!(news(ended, TaskState::Shutdown, "x"), 0);
     assert_eq!(news(Id(77), TaskState::Running, ""), 0);
     let error = TaskObserved { error: "again".into(), ..seen(runs, TaskState::Running, "up") };
-    let report = MachineRequest::Report { node: id("node", "n1"), tasks: vec![error] };
-    assert_eq!(machine(&world, report).expect("it is its own").events.len(), 1);
+    assert_eq!(machine(&world, report(vec![error])).expect("it is its own").events.len(), 1);
 }
 
 #[test]
 fn a_start_answers_the_wish_and_an_end_of_its_own_nothing() {
     let mut world = World::of("node n1 | service web | task web.1 on n1 starting");
     let cause = |world: &World, observed: TaskObserved| {
-        let report = MachineRequest::Report { node: id("node", "n1"), tasks: vec![observed] };
-        machine(world, report).expect("it is its own").events[0].0
+        machine(world, report(vec![observed])).expect("it is its own").events[0].0
     };
     let task = world.task_id("web.1");
     let row =
@@ -246,10 +245,7 @@ fn long_words_of_an_agent_are_cut_between_characters() {
     let world = World::of("node n1 | service web | task web.1 on n1");
     let task = world.task_id("web.1");
     let told = |message: String| {
-        let report = MachineRequest::Report {
-            node: id("node", "n1"),
-            tasks: vec![seen(task, TaskState::Running, &message)],
-        };
+        let report = report(vec![seen(task, TaskState::Running, &message)]);
         let admitted = machine(&world, report).expect("it is its own");
         let [(_, Kind::TaskObserved(event))] = &admitted.events[..] else { panic!("{admitted:?}") };
         event.message.clone()
@@ -261,8 +257,11 @@ fn long_words_of_an_agent_are_cut_between_characters() {
         format!("node n1 | service web | task web.1 on n1 running message={}…", "x".repeat(2_048));
     let world = World::of(&known);
     let again = seen(world.task_id("web.1"), TaskState::Running, &"x".repeat(3_000));
-    let report = MachineRequest::Report { node: id("node", "n1"), tasks: vec![again] };
-    assert_eq!(machine(&world, report).expect("it is its own").events, [], "it is known already");
+    assert_eq!(
+        machine(&world, report(vec![again])).expect("it is its own").events,
+        [],
+        "it is known already"
+    );
 }
 
 #[test]

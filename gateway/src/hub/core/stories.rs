@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 use skep_projections::fixture::{MANAGER, World, id, node_description};
 use skep_proto::v1::{
     Condition, Heartbeat, LogCancel, NodeDescription, NodeJoined, NodeSpec, TaskObserved,
-    event::Kind, from_agent, to_agent,
+    TaskState, event::Kind, from_agent, to_agent,
 };
 use skep_reconcilers::Entropy;
 
@@ -235,7 +235,12 @@ fn a_request_counts_what_can_be_large_in_it() {
     let description = NodeDescription { hostname: "n".repeat(1_000), ..NodeDescription::default() };
     let large = description.encoded_len();
     let condition = Condition { message: "m".repeat(1_000), ..Condition::default() };
-    let task = TaskObserved { message: "m".repeat(1_000), ..TaskObserved::default() };
+    let task = TaskObserved {
+        task_id: id("task", "t").to_bytes(),
+        state: TaskState::Running.into(),
+        message: "m".repeat(1_000),
+        ..TaskObserved::default()
+    };
     let (of_condition, of_task) = (condition.encoded_len(), task.encoded_len());
     let secret_hash = [0; 32];
     let requests = [
@@ -257,7 +262,10 @@ fn a_request_counts_what_can_be_large_in_it() {
             },
             2 * of_condition,
         ),
-        (MachineRequest::Report { node, tasks: vec![task.clone(), task] }, 2 * of_task),
+        (
+            MachineRequest::Report { node, tasks: TaskReport::read_all(vec![task.clone(), task]) },
+            2 * of_task,
+        ),
         (MachineRequest::Reclaim { node, secret_hash }, 0),
         (MachineRequest::Close { node, session: 1 }, 0),
         (MachineRequest::Silent { node, session: 1 }, 0),
