@@ -313,9 +313,11 @@ async fn a_shim_that_is_told_to_end_ends_its_program_and_says_who_it_was() {
 #[tokio::test]
 async fn what_the_program_started_ends_with_it() {
     let node = ProcessNode::new();
-    // One child stays in the group, the other leaves it and its session.
-    let script =
-        "sleep 1000 & echo $!; setsid sh -c 'echo $$; exec sleep 1000' & sleep 0.3; exit 0";
+    // One child stays in the group, the other leaves it and its session; the program ends when both
+    // have said who they are.
+    let script = "export up=$(mktemp -u); sleep 1000 & echo $!; \
+                  setsid sh -c 'echo $$; touch $up; exec sleep 1000' & \
+                  until [ -e $up ]; do sleep 0.01; done; rm $up; exit 0";
     let lines = output(&node, &shell(script)).await;
     assert_eq!(lines.len(), 2, "{lines:?}");
     for pid in lines {
@@ -356,7 +358,8 @@ async fn a_folder_removed_by_a_stranger_is_reported_as_that() {
         let work = shell("exec sleep 1000");
         runtime.wait(&work).await
     });
-    tokio::time::sleep(Duration::from_millis(50)).await;
+    // One that had not looked yet would find nothing at all.
+    tokio::time::sleep(Duration::from_millis(500)).await;
     fs::remove_dir_all(node.folder(work.task_id)).unwrap();
     signal(-pid, "KILL");
     let ended = soon(waiting).await.unwrap().unwrap();
