@@ -3,6 +3,10 @@
 
 #![allow(clippy::unwrap_used, reason = "what goes wrong here shall stop it")]
 
+mod containers;
+#[path = "../../../agent/tests/docker_runtime/engines.rs"]
+#[allow(dead_code, reason = "each test binary uses its part of the shared helpers")]
+mod engines;
 mod stage;
 
 use stage::Testbed;

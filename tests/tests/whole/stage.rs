@@ -15,6 +15,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct Testbed {
     folder: tempfile::TempDir,
     daemon: Option<Child>,
+    /// The daemon's flags that say what runs the tasks.
+    runtime: Vec<String>,
 }
 
 /// Runs commands against a stage's daemon.
@@ -45,8 +47,19 @@ impl Client {
 }
 
 impl Testbed {
+    /// A daemon that runs tasks as processes.
     pub(crate) fn new() -> Testbed {
-        Testbed { folder: tempfile::tempdir().unwrap(), daemon: None }
+        Testbed::with(&["--runtime", "process"])
+    }
+
+    /// A daemon that runs tasks as containers of this engine.
+    pub(crate) fn on_engine(host: &str) -> Testbed {
+        Testbed::with(&["--runtime", "docker", "--docker-host", host])
+    }
+
+    fn with(runtime: &[&str]) -> Testbed {
+        let runtime = runtime.iter().map(|flag| (*flag).to_owned()).collect();
+        Testbed { folder: tempfile::tempdir().unwrap(), daemon: None, runtime }
     }
 
     fn socket(&self) -> PathBuf {
@@ -66,7 +79,7 @@ impl Testbed {
         self.folder.path().join(name)
     }
 
-    /// Starts the daemon, and waits until its node is ready.
+    /// Starts the daemon, and waits until its node is ready, whatever else is wrong with it.
     pub(crate) fn start(&mut self) {
         self.start_as(Command::new(skep()));
     }
@@ -84,16 +97,9 @@ impl Testbed {
     fn start_as(&mut self, mut program: Command) {
         let log = fs::File::create(self.folder.path().join("daemon.log")).unwrap();
         let daemon = program
-            .args([
-                "daemon",
-                "--runtime",
-                "process",
-                "--hostname",
-                "self",
-                "--state-dir",
-                &self.state_dir(),
-            ])
+            .args(["daemon", "--hostname", "self", "--state-dir", &self.state_dir()])
             .args(["--listen-control", &format!("unix://{}", self.socket().display())])
+            .args(&self.runtime)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
@@ -102,7 +108,7 @@ impl Testbed {
         self.daemon = Some(daemon);
         self.wait("the node is ready", || {
             let (code, out, _) = self.client().runs(&["node", "ls", "--format", "{{.Status}}"]);
-            code == 0 && out.trim().eq_ignore_ascii_case("ready")
+            code == 0 && out.to_lowercase().starts_with("ready")
         });
     }
 
