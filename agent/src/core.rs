@@ -55,6 +55,8 @@ pub enum Input {
     Undescribed(Box<NodeDescription>),
     /// What the runtime notices by itself now.
     Noticed(Box<Noticed>),
+    /// Why the agent's own files cannot be written, for people; empty when they can be.
+    Unwritable(String),
     /// The stream of this number stands.
     Connected {
         /// As [`AgentOutput::Dial`] named it.
@@ -168,6 +170,9 @@ impl Core {
                 if let Some(work) = &mut self.work {
                     work.on_noticed(noticed.tasks, now);
                 }
+            }
+            Input::Unwritable(problem) => {
+                self.conditions.set(ConditionKind::StateUnwritable, &problem, now);
             }
             Input::Connected { line } if self.link.is_current(line) => {
                 if self.link.awaits_connection() {

@@ -73,15 +73,6 @@ struct NoteBatch {
     notes: Vec<Note>,
 }
 
-/// How the next notes are written.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum NextWrite {
-    /// Behind those that are on the disk.
-    Appended,
-    /// With all others, into a new file.
-    Whole,
-}
-
 /// What is written at once.
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) enum JournalWrite {
@@ -89,6 +80,17 @@ pub(crate) enum JournalWrite {
     More(Vec<Note>),
     /// All notes: a new file takes the place of the old one.
     Whole(Vec<Note>),
+}
+
+/// How a journal's file stands to what was noted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum JournalState {
+    /// It holds everything, and more can be added.
+    Current,
+    /// It holds everything, and is too large: the next write is of all notes.
+    Grown,
+    /// It lacks something: the next write is of all notes.
+    Behind,
 }
 
 /// The file of notes, open for more.
@@ -120,9 +122,11 @@ impl Journal {
             .map_err(io)?;
         let mut content = Vec::new();
         file.read_to_end(&mut content).map_err(io)?;
+        // On a full disk it begins behind what it should hold, as it would go on.
+        let mut behind = false;
         if content.len() < MAGIC.len() && MAGIC.starts_with(&content) {
             content = MAGIC.to_vec();
-            file.rewind().and_then(|()| file.write_all(MAGIC)).map_err(io)?;
+            behind = file.rewind().and_then(|()| file.write_all(MAGIC)).is_err();
         }
         let Some(frames) = content.strip_prefix(MAGIC) else {
             let aside = put_aside(&path)?;
@@ -136,10 +140,13 @@ impl Journal {
         };
         let (memory, whole) = read_frames(frames);
         let bytes = (MAGIC.len() + whole) as u64;
-        file.set_len(bytes).and_then(|()| file.seek(io::SeekFrom::Start(bytes))).map_err(io)?;
-        let mut journal = Journal { path, file, bytes, live_bytes: bytes, behind: false };
+        if !behind {
+            file.set_len(bytes).and_then(|()| file.seek(io::SeekFrom::Start(bytes))).map_err(io)?;
+        }
+        let mut journal = Journal { path, file, bytes, live_bytes: bytes, behind };
         if journal.bytes > COMPACT_BYTES_MIN {
-            journal.write(JournalWrite::Whole(memory.notes()))?;
+            // Where there is no room for it the old file stays, and this is tried again later.
+            let _ = journal.write(JournalWrite::Whole(memory.notes()));
         }
         Ok((journal, memory))
     }
@@ -150,16 +157,15 @@ impl Journal {
         if path.exists() { put_aside(&path).map(drop) } else { Ok(()) }
     }
 
-    /// Whether the disk lacks something that was noted; the next write makes up for it.
-    pub(crate) fn is_behind(&self) -> bool {
-        self.behind
-    }
-
-    /// How the next notes are written: all of them, into a new file, if the disk lacks something or
-    /// the file has outgrown what it says.
-    pub(crate) fn next_write(&self) -> NextWrite {
-        let outgrown = self.bytes > COMPACT_BYTES_MIN.max(COMPACT_FACTOR * self.live_bytes);
-        if self.behind || outgrown { NextWrite::Whole } else { NextWrite::Appended }
+    /// How the file stands to what was noted.
+    pub(crate) fn state(&self) -> JournalState {
+        if self.behind {
+            JournalState::Behind
+        } else if self.bytes > COMPACT_BYTES_MIN.max(COMPACT_FACTOR * self.live_bytes) {
+            JournalState::Grown
+        } else {
+            JournalState::Current
+        }
     }
 
     /// Writes these as one whole. On an error the disk is behind.
@@ -200,7 +206,11 @@ fn replace(path: &Path, content: &[u8]) -> Result<File, JournalError> {
         .mode(0o600)
         .open(&fresh)
         .map_err(io)?;
-    file.write_all(content).and_then(|()| file.sync_all()).map_err(io)?;
+    file.write_all(content).and_then(|()| file.sync_all()).map_err(|source| {
+        // On a full disk half a file would take the room that somebody makes.
+        let _ = fs::remove_file(&fresh);
+        io(source)
+    })?;
     fs::rename(&fresh, path).map_err(io)?;
     if let Some(folder) = path.parent() {
         File::open(folder).and_then(|folder| folder.sync_all()).map_err(io)?;

@@ -198,6 +198,7 @@ impl NodeAgent {
         );
         let mut hands = Hands { wire, steps, pumps };
         let _listening = describe::listen(&self.config, inbox.clone());
+        let _writing = describe::listen_to_journal(self.journal.problem(), inbox.clone());
         let _watching = describe::watch(&self.config, inbox, self.status.clone());
         loop {
             while let Some(output) = self.core.poll_output() {

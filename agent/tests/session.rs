@@ -3,6 +3,10 @@
 
 #![allow(clippy::unwrap_used, reason = "what goes wrong here shall stop it")]
 
+#[path = "session/crowds.rs"]
+mod crowds;
+#[path = "session/full_disk.rs"]
+mod full_disk;
 #[path = "session/manager.rs"]
 mod manager;
 
@@ -205,38 +209,6 @@ async fn a_stop_does_not_wait_for_a_pull() {
     let seen = until_reported(&mut line, &[(Id(1), v1::TaskState::Shutdown)]).await;
     assert_eq!(seen[&Id(1)].state(), v1::TaskState::Shutdown);
     assert!(engine.starts().is_empty());
-    agent.stopped().await;
-}
-
-#[tokio::test]
-async fn slow_pulls_hold_up_no_task_that_needs_none() {
-    let (folder, engine) = (tempfile::tempdir().unwrap(), FakeEngine::new(EPOCH));
-    let mut manager = ManagerStub::start(folder.path()).await;
-    let agent = start(folder.path(), &manager, &engine);
-    let mut line = manager.line().await;
-    line.hello().await;
-    line.welcome(Id(77)).await;
-    let mut tasks: Vec<_> = (1..=40).map(|n| (Id(n), container("pull:86400000,run"))).collect();
-    tasks.push((Id(99), container("run")));
-    line.assign(set(5, &tasks)).await;
-    until_reported(&mut line, &[(Id(99), v1::TaskState::Running)]).await;
-    assert_eq!(engine.running(), [Id(99)]);
-    agent.stopped().await;
-}
-
-#[tokio::test]
-async fn hundreds_of_tasks_at_once_all_come_to_run() {
-    let (folder, engine) = (tempfile::tempdir().unwrap(), FakeEngine::new(EPOCH));
-    let mut manager = ManagerStub::start(folder.path()).await;
-    let agent = start(folder.path(), &manager, &engine);
-    let mut line = manager.line().await;
-    line.hello().await;
-    line.welcome(Id(77)).await;
-    let tasks: Vec<_> = (1..=500).map(|n| (Id(n), container("run"))).collect();
-    line.assign(set(5, &tasks)).await;
-    let wanted: Vec<_> = tasks.iter().map(|(id, _)| (*id, v1::TaskState::Running)).collect();
-    until_reported(&mut line, &wanted).await;
-    assert_eq!(engine.running().len(), 500);
     agent.stopped().await;
 }
 

@@ -225,6 +225,7 @@ fn nodes(registry: &mut Registry, view: &View) {
         v1::ConditionKind::EngineUnreachable,
         v1::ConditionKind::TasksUnlisted,
         v1::ConditionKind::PullFailing,
+        v1::ConditionKind::StateUnwritable,
     ] {
         let has = |row: &NodeRow| row.conditions.iter().any(|condition| condition.kind() == kind);
         let number = view.nodes().iter().filter(|(_, row)| !row.removed && has(row)).count();

@@ -15,7 +15,9 @@ pub enum Effect {
 /// nothing.
 pub fn effect(kind: ConditionKind) -> Effect {
     match kind {
-        ConditionKind::EngineUnreachable | ConditionKind::TasksUnlisted => Effect::StopsPlacement,
+        ConditionKind::EngineUnreachable
+        | ConditionKind::TasksUnlisted
+        | ConditionKind::StateUnwritable => Effect::StopsPlacement,
         ConditionKind::PullFailing | ConditionKind::Unspecified => Effect::Shown,
     }
 }
@@ -27,6 +29,7 @@ pub fn name(kind: ConditionKind) -> &'static str {
         ConditionKind::EngineUnreachable => "engine unreachable",
         ConditionKind::TasksUnlisted => "tasks cannot be listed",
         ConditionKind::PullFailing => "images cannot be pulled",
+        ConditionKind::StateUnwritable => "agent's state cannot be written",
     }
 }
 

@@ -89,6 +89,7 @@ impl AgentWorld {
                 ..v1::NodeDescription::default()
             }))),
             "engine" => self.notice(rest, None),
+            "disk" => self.input(Input::Unwritable(rest.to_owned())),
             "noticed" => {
                 let (letter, text) = rest.split_once(' ').unwrap_or((rest, ""));
                 self.notice(

@@ -23,7 +23,7 @@ impl NotedJournal {
 
     fn append(&mut self, notes: Vec<Note>) -> Result<(), JournalError> {
         self.backlog.add(notes);
-        let write = self.backlog.take(self.journal.next_write()).expect("something to write");
+        let write = self.backlog.take(self.journal.state()).expect("something to write");
         self.journal.write(write)
     }
 
@@ -186,11 +186,22 @@ fn a_disk_that_refuses_makes_it_behind_and_it_catches_up_later() {
     journal.append(batch(1)).unwrap();
     journal.journal.file = File::open(folder.path().join("tasks")).unwrap();
     assert!(journal.append(batch(2)).is_err(), "not open for writing");
-    assert!(journal.journal.is_behind());
+    assert_eq!(journal.journal.state(), JournalState::Behind);
     assert_eq!(journal.memory().position, at(2), "what is noted counts for this run");
     journal.append(batch(3)).unwrap();
-    assert!(!journal.journal.is_behind());
+    assert_eq!(journal.journal.state(), JournalState::Current);
     assert_eq!(NotedJournal::open(folder.path()).unwrap().memory().position, at(3));
+}
+
+#[test]
+fn a_journal_that_lacks_something_is_written_whole_without_anything_new_to_note() {
+    let mut backlog = Backlog::new(Memory::default());
+    backlog.add(batch(1));
+    assert!(matches!(backlog.take(JournalState::Current), Some(JournalWrite::More(_))));
+    assert_eq!(backlog.take(JournalState::Current), None);
+    assert_eq!(backlog.take(JournalState::Grown), None, "it holds everything");
+    let whole = Some(JournalWrite::Whole(backlog.memory().notes()));
+    assert_eq!(backlog.take(JournalState::Behind), whole);
 }
 
 #[test]
@@ -206,11 +217,11 @@ fn more_notes_than_may_wait_are_written_from_the_memory() {
     for n in 0..=66 {
         noted.backlog.add(seen(n));
     }
-    let Some(JournalWrite::Whole(notes)) = noted.backlog.take(NextWrite::Appended) else {
+    let Some(JournalWrite::Whole(notes)) = noted.backlog.take(JournalState::Current) else {
         panic!("too many")
     };
     assert!(notes.len() < 10, "{} notes of one task", notes.len());
-    assert_eq!(noted.backlog.take(NextWrite::Appended), None, "nothing waits any more");
+    assert_eq!(noted.backlog.take(JournalState::Current), None, "nothing waits any more");
     noted.journal.write(JournalWrite::Whole(notes)).unwrap();
     noted.append(seen(67)).unwrap();
     let memory = noted.memory().clone();

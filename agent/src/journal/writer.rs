@@ -3,9 +3,10 @@
 //! A disk may hang for seconds, or be full for hours. The agent's loop, which sends the heartbeats,
 //! never waits for it: it leaves what is new here and goes on. Notes need not be on the disk before
 //! they are acted upon. The identity must be: the first steps of a node that has just joined wait
-//! until [`JournalWriter::identity_written`] says that its name is on the disk.
+//! until [`JournalWriter::identity_written`] says that its name is on the disk. A disk that refuses
+//! is tried again by itself, and [`JournalWriter::problem`] tells of it.
 
-use super::{IdentityFile, Journal, JournalError, JournalWrite, NextWrite, Stored};
+use super::{IdentityFile, Journal, JournalState, JournalWrite, Stored};
 use crate::core::memory::{Memory, Note};
 use nix::fcntl::Flock;
 use std::{
@@ -20,8 +21,8 @@ use tokio::sync::watch;
 /// Notes that wait for the disk. One more, and they are dropped: the journal is then written anew
 /// from the memory, which has them all.
 const NOTES_WAITING_MAX: usize = 65_536;
-/// Between two tries to write the identity of a node that has joined.
-const IDENTITY_RETRY_PERIOD: Duration = Duration::from_millis(500);
+/// Between two tries to write to a disk that refused.
+const DISK_RETRY_PERIOD: Duration = Duration::from_millis(500);
 /// Longest that an agent which ends waits for its last notes to be written; what is not written
 /// then is heard from the manager again.
 const CLOSING_LIMIT: Duration = Duration::from_secs(2);
@@ -62,14 +63,15 @@ impl Backlog {
         }
     }
 
-    /// What is to be written now. A journal that lacks something, or has grown too large, is
-    /// written whole.
-    pub(super) fn take(&mut self, next: NextWrite) -> Option<JournalWrite> {
-        if self.notes.is_empty() && !self.overflowed {
+    /// What is to be written now to a journal in this state. One that lacks something, or has grown
+    /// too large, is written whole.
+    pub(super) fn take(&mut self, state: JournalState) -> Option<JournalWrite> {
+        let is_behind = state == JournalState::Behind;
+        if self.notes.is_empty() && !self.overflowed && !is_behind {
             return None;
         }
         let notes = std::mem::take(&mut self.notes);
-        if std::mem::take(&mut self.overflowed) || next == NextWrite::Whole {
+        if std::mem::take(&mut self.overflowed) || state != JournalState::Current {
             return Some(JournalWrite::Whole(self.memory.notes()));
         }
         Some(JournalWrite::More(notes))
@@ -97,6 +99,7 @@ impl Shared {
 pub(crate) struct JournalWriter {
     shared: Arc<Shared>,
     written: Arc<watch::Sender<bool>>,
+    problem: watch::Receiver<String>,
 }
 
 impl JournalWriter {
@@ -112,7 +115,15 @@ impl JournalWriter {
         let shared = Arc::new(Shared { backlog, changed: Condvar::new() });
         let written = Arc::new(watch::Sender::new(true));
         let (waiting, tell) = (Arc::clone(&shared), Arc::clone(&written));
-        let writing = Writing { shared: waiting, journal, identity, written: tell };
+        let (problems, problem) = watch::channel(String::new());
+        let writing = Writing {
+            shared: waiting,
+            journal,
+            identity,
+            written: tell,
+            identity_problem: String::new(),
+            problems,
+        };
         thread::Builder::new().name("journal".into()).spawn(move || {
             let shared = Arc::clone(&writing.shared);
             writing.run();
@@ -120,7 +131,7 @@ impl JournalWriter {
             shared.lock().is_closed = true;
             shared.changed.notify_all();
         })?;
-        Ok(JournalWriter { shared, written })
+        Ok(JournalWriter { shared, written, problem })
     }
 
     /// Notes these; they are on the disk when the disk has taken them.
@@ -142,6 +153,11 @@ impl JournalWriter {
     pub(crate) fn identity_written(&self) -> watch::Receiver<bool> {
         self.written.subscribe()
     }
+
+    /// Why the disk does not take what is to be written, for people; empty while it does.
+    pub(crate) fn problem(&self) -> watch::Receiver<String> {
+        self.problem.clone()
+    }
 }
 
 impl Drop for JournalWriter {
@@ -160,60 +176,83 @@ struct Writing {
     journal: Journal,
     identity: IdentityFile,
     written: Arc<watch::Sender<bool>>,
+    /// Why the identity could not be written at the last try; empty if it could.
+    identity_problem: String,
+    problems: watch::Sender<String>,
 }
 
 impl Writing {
     fn run(mut self) {
-        let mut is_failing = false;
+        let mut journal_problem = String::new();
         while let Some((identity, write)) = self.next() {
             if let Some(write) = write {
-                let was_behind = self.journal.is_behind();
-                match self.journal.write(write) {
-                    Ok(()) if was_behind => tracing::info!("the agent's journal is written again"),
-                    Err(error) if !was_behind => {
-                        tracing::error!(%error, "the agent's journal cannot be written; work goes on");
-                    }
-                    Ok(()) | Err(_) => {}
-                }
+                let written = self.journal.write(write);
+                journal_problem = written.err().map(|error| error.to_string()).unwrap_or_default();
             }
             if let Some(stored) = identity {
-                let written = self.identity.write(&stored);
-                self.on_identity(stored, written, &mut is_failing);
+                self.write_identity(stored);
             }
+            let problem = if self.identity_problem.is_empty() {
+                &journal_problem
+            } else {
+                &self.identity_problem
+            };
+            self.say(problem);
         }
     }
 
-    /// Waits for something to write; none when no more will come.
+    /// Waits for something to write; none when no more will come. What the disk refused is tried
+    /// again after a while, with all that was noted meanwhile.
     fn next(&self) -> Option<(Option<Stored>, Option<JournalWrite>)> {
-        let idle = |backlog: &mut Backlog| backlog.is_empty() && !backlog.is_closing;
-        let waited = self.shared.changed.wait_while(self.shared.lock(), idle);
-        let mut backlog = waited.unwrap_or_else(PoisonError::into_inner);
-        if backlog.is_empty() {
+        let lock = self.shared.lock();
+        let changed = &self.shared.changed;
+        let state = self.journal.state();
+        let mut backlog = if state == JournalState::Behind || !self.identity_problem.is_empty() {
+            let open = |backlog: &mut Backlog| !backlog.is_closing;
+            let waited = changed.wait_timeout_while(lock, DISK_RETRY_PERIOD, open);
+            waited.unwrap_or_else(PoisonError::into_inner).0
+        } else {
+            let idle = |backlog: &mut Backlog| backlog.is_empty() && !backlog.is_closing;
+            changed.wait_while(lock, idle).unwrap_or_else(PoisonError::into_inner)
+        };
+        if backlog.is_closing && backlog.is_empty() {
             return None;
         }
-        let write = backlog.take(self.journal.next_write());
+        let write = backlog.take(state);
         Some((backlog.identity.take(), write))
     }
 
-    fn on_identity(
-        &self,
-        stored: Stored,
-        written: Result<(), JournalError>,
-        is_failing: &mut bool,
-    ) {
+    fn write_identity(&mut self, stored: Stored) {
+        let written = self.identity.write(&stored);
         let mut backlog = self.shared.lock();
-        let Err(error) = written else {
-            *is_failing = false;
-            self.written.send_replace(backlog.identity.is_none());
-            return;
-        };
-        if !std::mem::replace(is_failing, true) {
-            tracing::error!(%error, "this node's identity cannot be written, trying again; its tasks wait");
+        match written {
+            Ok(()) => {
+                self.identity_problem.clear();
+                self.written.send_replace(backlog.identity.is_none());
+            }
+            Err(error) => {
+                self.identity_problem =
+                    format!("{error}; the tasks of a node that has just joined wait for it");
+                if !backlog.is_closing {
+                    backlog.identity.get_or_insert(stored);
+                }
+            }
         }
-        if !backlog.is_closing {
-            backlog.identity.get_or_insert(stored);
-            // What is noted meanwhile waits too: the disk refuses.
-            drop(self.shared.changed.wait_timeout(backlog, IDENTITY_RETRY_PERIOD));
+    }
+
+    /// The same problem is logged once, and so is its end.
+    fn say(&self, problem: &str) {
+        let changed = self.problems.send_if_modified(|told| {
+            let changed = told.is_empty() != problem.is_empty();
+            problem.clone_into(told);
+            changed
+        });
+        match (changed, problem.is_empty()) {
+            (false, _) => {}
+            (true, true) => tracing::info!("the agent's state folder can be written again"),
+            (true, false) => tracing::error!(
+                "the agent's state folder cannot be written, trying again; work goes on: {problem}"
+            ),
         }
     }
 }

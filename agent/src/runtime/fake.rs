@@ -17,7 +17,7 @@ use super::{
 use futures::{FutureExt, future};
 use skep_proto::{Id, Timestamp, defaults, v1};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -44,6 +44,18 @@ struct FakeState {
     tries: BTreeMap<Id, u32>,
     away: bool,
     starts: BTreeMap<Id, u32>,
+    /// Asked to stop, and not stopped yet; and how many those were at most.
+    stopping: BTreeSet<Id>,
+    most_stopping: usize,
+}
+
+impl FakeState {
+    fn note_stop(&mut self, task: Id) {
+        let containers = &self.containers;
+        self.stopping.retain(|id| containers.get(id).is_some_and(|c| c.is_running()));
+        self.stopping.insert(task);
+        self.most_stopping = self.most_stopping.max(self.stopping.len());
+    }
 }
 
 /// A runtime over a [`FakeEngine`].
@@ -112,6 +124,11 @@ impl FakeEngine {
     pub fn running(&self) -> Vec<Id> {
         let state = self.lock();
         state.containers.iter().filter(|(_, c)| c.is_running()).map(|(id, _)| *id).collect()
+    }
+
+    /// How many tasks were being stopped at the same time, at most.
+    pub fn most_stopping(&self) -> usize {
+        self.lock().most_stopping
     }
 
     /// How often each task was really started: never more than once.
@@ -305,7 +322,8 @@ impl FakeRuntime {
         let Some(script) = self.engine.change(|state, _| {
             let container = state.containers.get_mut(&task)?;
             container.forbid();
-            container.is_running().then(|| container.script())
+            let running = container.is_running().then(|| container.script());
+            running.inspect(|_| state.note_stop(task))
         }) else {
             return Ok(());
         };

@@ -73,6 +73,21 @@ pub(super) fn listen(
     })))
 }
 
+/// Passes on whether the agent's own files can be written, until dropped.
+pub(super) fn listen_to_journal(
+    mut problem: watch::Receiver<String>,
+    inbox: mpsc::Sender<Input>,
+) -> AbortOnDropHandle<()> {
+    AbortOnDropHandle::new(tokio::spawn(async move {
+        while problem.changed().await.is_ok() {
+            let now = problem.borrow_and_update().clone();
+            if inbox.send(Input::Unwritable(now)).await.is_err() {
+                return;
+            }
+        }
+    }))
+}
+
 fn message(error: &RuntimeError) -> String {
     format!("the runtime does not answer, asking again: {error}")
 }

@@ -24,6 +24,11 @@ use tokio::{sync, time::timeout};
 const PREPARES_MAX: usize = 8;
 /// Tasks that are started at the same time; the others wait. One that takes long does not count.
 const STARTS_MAX: usize = 4;
+/// Tasks that are stopped at the same time; the others wait. One that takes long, since it uses its
+/// grace, does not count.
+const STOPS_MAX: usize = 64;
+/// Tasks that are removed at the same time; the others wait. One that takes long does not count.
+const REMOVES_MAX: usize = 16;
 /// A step that takes longer than this waits for something: it gives its permit to the next one and
 /// goes on.
 const PERMIT_LIMIT: Duration = Duration::from_secs(2);
@@ -55,6 +60,8 @@ struct With {
     joined: sync::watch::Receiver<bool>,
     prepares: sync::Semaphore,
     starts: sync::Semaphore,
+    stops: sync::Semaphore,
+    removes: sync::Semaphore,
 }
 
 impl Steps {
@@ -64,9 +71,16 @@ impl Steps {
         outgoing: Outgoing,
         joined: sync::watch::Receiver<bool>,
     ) -> Steps {
-        let prepares = sync::Semaphore::new(PREPARES_MAX);
-        let starts = sync::Semaphore::new(STARTS_MAX);
-        let with = Arc::new(With { runtime, inbox, outgoing, joined, prepares, starts });
+        let with = Arc::new(With {
+            runtime,
+            inbox,
+            outgoing,
+            joined,
+            prepares: sync::Semaphore::new(PREPARES_MAX),
+            starts: sync::Semaphore::new(STARTS_MAX),
+            stops: sync::Semaphore::new(STOPS_MAX),
+            removes: sync::Semaphore::new(REMOVES_MAX),
+        });
         Steps { with, doing: BTreeMap::new(), listing: None }
     }
 
@@ -91,7 +105,7 @@ impl Steps {
             self.doing.remove(&task);
             // Not kept: it is asked again until it succeeds, and may be taken twice at once.
             tokio::spawn(async move {
-                let outcome = StepOutcome::Removed(with.runtime.remove(task).await);
+                let outcome = StepOutcome::Removed(with.remove(task).await);
                 with.done(task, ticket, outcome).await;
             });
             return;
@@ -136,10 +150,17 @@ impl With {
             }
             TaskStep::AwaitEnd(workload) => StepOutcome::Ended(self.runtime.wait(&workload).await),
             TaskStep::Stop { grace_ns } => {
-                StepOutcome::Stopped(self.runtime.stop(task, Duration::from_nanos(grace_ns)).await)
+                let permit = Mutex::new(self.stops.acquire().await.ok());
+                let stopping = self.runtime.stop(task, Duration::from_nanos(grace_ns));
+                StepOutcome::Stopped(holding(&permit, stopping).await)
             }
-            TaskStep::Remove => StepOutcome::Removed(self.runtime.remove(task).await),
+            TaskStep::Remove => StepOutcome::Removed(self.remove(task).await),
         }
+    }
+
+    async fn remove(&self, task: Id) -> Result<(), RuntimeError> {
+        let permit = Mutex::new(self.removes.acquire().await.ok());
+        holding(&permit, self.runtime.remove(task)).await
     }
 
     async fn prepare(&self, workload: &Workload) -> Result<Prepared, RuntimeError> {

@@ -175,6 +175,9 @@ fn remedy(kind: ConditionKind) -> &'static str {
         ConditionKind::PullFailing => {
             "look at the image's name, the registry, and the way from that node to it"
         }
+        ConditionKind::StateUnwritable => {
+            "make room on the disk of that node's state folder, or mend its file system"
+        }
         ConditionKind::Unspecified => "look at the agent's own log on that node",
     }
 }

@@ -74,6 +74,20 @@ fn a_node_that_cannot_pull_says_so_until_it_can() {
 }
 
 #[test]
+fn a_node_whose_own_files_cannot_be_written_says_so_until_they_can() {
+    check(
+        "attach -> dial, hello 0.0, joined, list
+         listed -> -
+         disk no space left -> conditions [STATE_UNWRITABLE: no space left]
+         disk -> conditions []
+         break -> -
+         disk no space left -> -
+         attach -> dial, hello 0.0 [STATE_UNWRITABLE: no space left]
+         disk -> conditions []",
+    );
+}
+
+#[test]
 fn what_is_noticed_about_a_task_is_said_of_it_and_taken_back() {
     check(
         "attach -> dial, hello 0.0, joined, list

@@ -1,0 +1,58 @@
+//! Many tasks at once: they come to run, are stopped and removed, and none holds up the others.
+
+use super::*;
+
+#[tokio::test]
+async fn slow_pulls_hold_up_no_task_that_needs_none() {
+    let (folder, engine) = (tempfile::tempdir().unwrap(), FakeEngine::new(EPOCH));
+    let mut manager = ManagerStub::start(folder.path()).await;
+    let agent = start(folder.path(), &manager, &engine);
+    let mut line = manager.line().await;
+    line.hello().await;
+    line.welcome(Id(77)).await;
+    let mut tasks: Vec<_> = (1..=40).map(|n| (Id(n), container("pull:86400000,run"))).collect();
+    tasks.push((Id(99), container("run")));
+    line.assign(set(5, &tasks)).await;
+    until_reported(&mut line, &[(Id(99), v1::TaskState::Running)]).await;
+    assert_eq!(engine.running(), [Id(99)]);
+    agent.stopped().await;
+}
+
+#[tokio::test]
+async fn hundreds_of_tasks_at_once_all_come_to_run() {
+    let (folder, engine) = (tempfile::tempdir().unwrap(), FakeEngine::new(EPOCH));
+    let mut manager = ManagerStub::start(folder.path()).await;
+    let agent = start(folder.path(), &manager, &engine);
+    let mut line = manager.line().await;
+    line.hello().await;
+    line.welcome(Id(77)).await;
+    let tasks: Vec<_> = (1..=500).map(|n| (Id(n), container("run"))).collect();
+    line.assign(set(5, &tasks)).await;
+    let wanted: Vec<_> = tasks.iter().map(|(id, _)| (*id, v1::TaskState::Running)).collect();
+    until_reported(&mut line, &wanted).await;
+    assert_eq!(engine.running().len(), 500);
+    agent.stopped().await;
+}
+
+#[tokio::test]
+async fn hundreds_of_tasks_that_are_removed_at_once_are_stopped_a_few_at_a_time() {
+    let (folder, engine) = (tempfile::tempdir().unwrap(), FakeEngine::new(EPOCH));
+    let mut manager = ManagerStub::start(folder.path()).await;
+    let agent = start(folder.path(), &manager, &engine);
+    let mut line = manager.line().await;
+    line.hello().await;
+    line.welcome(Id(77)).await;
+    let mut tasks: Vec<_> = (1..=300).map(|n| (Id(n), container("run,stop:20"))).collect();
+    // One that uses its grace holds up no other for long.
+    tasks.extend((301..=400).map(|n| (Id(n), container("stubborn"))));
+    line.assign(set(5, &tasks)).await;
+    let wanted: Vec<_> = tasks.iter().map(|(id, _)| (*id, v1::TaskState::Running)).collect();
+    until_reported(&mut line, &wanted).await;
+    line.assign(set(6, &[])).await;
+    let quick = |ids: Vec<Id>| ids.iter().filter(|id| **id <= Id(300)).count();
+    while quick(engine.running()) > 0 {
+        line.next().await;
+    }
+    assert!(engine.most_stopping() <= 64 + 100, "{} at once", engine.most_stopping());
+    agent.stopped().await;
+}
