@@ -1,10 +1,10 @@
-//! The doors: protocols in, commands out. Translation only.
+//! The gRPC services: protocols in, commands out. Translation only.
 
 pub mod control;
 pub mod dispatcher;
-pub mod door;
 mod ending;
 pub mod history;
+pub mod listener;
 pub mod logs;
 pub mod metrics;
 pub mod reads;

@@ -43,7 +43,7 @@ pub fn examine(reads: &Reads) -> Result<Vec<Finding>, PastError> {
     findings.extend(cluster::nodes(&view));
     findings.extend(cluster::conditions(&view));
     findings.extend(cluster::host_names(&view));
-    findings.extend(door(reads));
+    findings.extend(connections(reads));
     findings.extend(cluster::versions(&view));
     // Of a stopped manager nobody knows how its clock and the log's time stand now.
     let clocks =
@@ -135,12 +135,12 @@ fn confirmation(unconfirmed_ns: u64, revision: Revision) -> Finding {
 }
 
 /// Connections that found no room.
-fn door(reads: &Reads) -> Option<Finding> {
-    let door = reads.door()?;
-    let (open, limit, refused) = door.look();
+fn connections(reads: &Reads) -> Option<Finding> {
+    let limiter = reads.limiter()?;
+    let (open, limit, refused) = limiter.look();
     let message =
         format!("{open} are open, at most {limit} may be; {refused} were refused since the start");
-    match (door.is_refusing(), refused) {
+    match (limiter.is_refusing(), refused) {
         (true, _) => Some(problem(
             "connections",
             format!("new ones are refused: {message}"),

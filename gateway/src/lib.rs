@@ -1,4 +1,4 @@
-//! The manager's doors and the one step behind them.
+//! The manager: its services, and the turn behind them.
 //!
 //! Protocols come in, commands go to the turn; what the turn decided is committed, then shown.
 //! `admit` and `turn` are pure: they see a view, a time and entropy, and return data. So is the

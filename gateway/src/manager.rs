@@ -1,7 +1,7 @@
-//! A manager: its log, its turn, its sessions and its doors, started and stopped together.
+//! A manager: its log, its turn, its sessions and its services, started and stopped together.
 
 use crate::api::{
-    control::ControlService, dispatcher::DispatcherService, door, history::HistoryService,
+    control::ControlService, dispatcher::DispatcherService, history::HistoryService, listener,
     logs::LogsService, metrics, reads::Reads, serve,
 };
 use crate::{admit::Request, drive, hub::Hub, logs::Broker, metrics::MetricCounters, turn::Answer};
@@ -43,13 +43,14 @@ pub enum ManagerError {
     /// The file that holds the manager's id holds something else.
     #[error("{0}: not a node id; restore it from a backup: the log belongs to one manager")]
     NotAnId(path::PathBuf),
-    /// The doors do not serve.
+    /// The services cannot be served.
     #[error("the control socket does not serve: {0}")]
     Serve(#[from] tonic::transport::Error),
 }
 
 /// Connections to `/metrics`: a few scrapers, each of its own.
-const METRICS_LIMITS: door::ConnectionLimits = door::ConnectionLimits { all: 64, process: 64 };
+const METRICS_LIMITS: listener::ConnectionLimits =
+    listener::ConnectionLimits { all: 64, process: 64 };
 
 /// How many descriptors this process may have; little where the system does not say.
 fn descriptors_max() -> u64 {
@@ -85,17 +86,17 @@ pub async fn run(config: ManagerConfig, stop: CancellationToken) -> Result<(), M
         tokio::spawn(keep_heartbeat_period(drive.clone(), node, period_ns));
     }
     let hub = Hub::start(drive.clone(), node);
-    let door = door::ConnectionLimiter::new(
+    let limiter = listener::ConnectionLimiter::new(
         "control",
-        door::ConnectionLimits::for_descriptors(descriptors_max()),
+        listener::ConnectionLimits::for_descriptors(descriptors_max()),
     );
     let (broker, pulls) = (Arc::new(Broker::default()), Arc::new(crate::pulls::Pulls::default()));
-    let reads = Reads::live(drive.clone(), pulls.clone(), node, door.clone());
+    let reads = Reads::live(drive.clone(), pulls.clone(), node, limiter.clone());
     let page: Arc<dyn Fn() -> String + Send + Sync> = {
-        let (drive, door) = (drive.clone(), door.clone());
-        Arc::new(move || metrics::render(&drive, &door))
+        let (drive, limiter) = (drive.clone(), limiter.clone());
+        Arc::new(move || metrics::render(&drive, &limiter))
     };
-    let doors = serve::Doors {
+    let services = serve::GrpcServices {
         control: ControlService::new(drive.clone(), reads.clone()),
         history: HistoryService::new(reads),
         logs: LogsService::new(drive.clone(), hub.clone(), broker.clone()),
@@ -103,8 +104,8 @@ pub async fn run(config: ManagerConfig, stop: CancellationToken) -> Result<(), M
         metrics: page.clone(),
     };
     if let Some(listener) = config.metrics {
-        let door = door::ConnectionLimiter::new("metrics", METRICS_LIMITS);
-        tokio::spawn(serve::serve_metrics(door, listener, page, stop.clone()));
+        let limiter = listener::ConnectionLimiter::new("metrics", METRICS_LIMITS);
+        tokio::spawn(serve::serve_metrics(limiter, listener, page, stop.clone()));
     }
     // Agents are told before their connections close, so that they know it from a manager that
     // died.
@@ -115,7 +116,8 @@ pub async fn run(config: ManagerConfig, stop: CancellationToken) -> Result<(), M
             hub.stop().await;
         }
     });
-    let ended = doors.serve(door, config.control, stop.clone()).await.map_err(ManagerError::from);
+    let ended =
+        services.serve(limiter, config.control, stop.clone()).await.map_err(ManagerError::from);
     drive.stop();
     stop.cancel();
     // The thread ends by itself; it is joined so that nothing is proposed to a log that is closing.
@@ -124,7 +126,7 @@ pub async fn run(config: ManagerConfig, stop: CancellationToken) -> Result<(), M
     ended
 }
 
-/// A manager that is to stop answers all who wait before its doors are closed.
+/// A manager that is to stop answers all who wait before its connections are closed.
 async fn stop_deciding(drive: drive::Drive, stop: CancellationToken) {
     stop.cancelled().await;
     drive.stop();

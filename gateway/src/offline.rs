@@ -86,10 +86,10 @@ async fn serve(reads: reads::Reads) -> Result<transport::Channel, OfflineError> 
         .max_encoding_message_size(REPLY_BYTES_MAX);
     let history = v1::history_server::HistoryServer::new(HistoryService::new(reads))
         .max_encoding_message_size(REPLY_BYTES_MAX);
-    let doors = transport::Server::builder().add_service(control).add_service(history);
+    let services = transport::Server::builder().add_service(control).add_service(history);
     let incoming = stream::iter([Ok::<_, io::Error>(server)]);
     tokio::spawn(async move {
-        if let Err(error) = doors.serve_with_incoming(incoming).await {
+        if let Err(error) = services.serve_with_incoming(incoming).await {
             tracing::warn!(%error, "the reader of a stopped manager ended");
         }
     });
@@ -107,7 +107,7 @@ async fn serve(reads: reads::Reads) -> Result<transport::Channel, OfflineError> 
         .await?)
 }
 
-/// The door for people, of a manager that does not run.
+/// The service for people, of a manager that does not run.
 struct Stopped {
     reads: reads::Reads,
 }

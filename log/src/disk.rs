@@ -4,7 +4,6 @@
 //! readers.
 
 pub(crate) mod appender;
-pub(crate) mod door;
 pub(crate) mod entries;
 pub(crate) mod files;
 pub(crate) mod head;
@@ -13,3 +12,4 @@ pub(crate) mod keys;
 pub(crate) mod names;
 pub(crate) mod snapshot;
 pub(crate) mod store;
+pub(crate) mod store_handle;

@@ -8,12 +8,12 @@ use crate::{
     Entry,
     chain::Hash,
     disk::{
-        door::Door,
         entries,
         index::{Indexed, named_snapshots},
         keys::{self, RevisionRow, meta},
         snapshot::Snapshots,
         store::{Span, StoreError, StoreTable},
+        store_handle::StoreHandle,
     },
 };
 use skep_proto::{Id, Position, Revision, Timestamp};
@@ -45,7 +45,7 @@ pub struct HistoryReader {
 }
 
 pub(crate) struct HistorySource {
-    pub(crate) door: Arc<Door>,
+    pub(crate) store: Arc<StoreHandle>,
     pub(crate) unindexed: Arc<Unindexed>,
     pub(crate) snapshots: Snapshots,
     pub(crate) status: watch::Receiver<Status>,
@@ -148,18 +148,18 @@ impl HistoryReader {
 
     /// What is known of the snapshots at or below a revision, newest first.
     pub(crate) fn snapshots(&self, revision: Revision) -> Result<Vec<meta::Snapshot>, ReadError> {
-        Ok(named_snapshots(&self.source.door, revision)?)
+        Ok(named_snapshots(&self.source.store, revision)?)
     }
 
     /// The index row of the entry that begins at or before a revision.
     fn row(&self, revision: Revision) -> Result<Option<RevisionRow>, ReadError> {
         let end = keys::revision_key(revision.next());
-        let row = self.source.door.last(StoreTable::Revisions, Some(&end))?;
+        let row = self.source.store.last(StoreTable::Revisions, Some(&end))?;
         Ok(row.map(|(key, value)| keys::read_revision(&key, &value)).transpose()?)
     }
 
     fn load(&self, index: u64) -> Result<Option<Arc<Entry>>, ReadError> {
-        match self.source.door.get(StoreTable::Entries, &keys::entry_key(index))? {
+        match self.source.store.get(StoreTable::Entries, &keys::entry_key(index))? {
             Some(value) => Ok(entries::open(index, &value)?),
             None => Ok(None),
         }

@@ -11,7 +11,7 @@
 //! Four floors, each of which imports from those below it and never from those above:
 //!
 //! ```text
-//!   log       the door
+//!   log       what others call
 //!   life      opened, kept alive, healed, recovered
 //!   raft      openraft; the writer
 //!   history   what was applied: read, followed, indexed

@@ -1,4 +1,4 @@
-//! The door: one handle for proposing, waiting, following and reading.
+//! What others call: one handle for proposing, waiting, following and reading.
 
 use crate::{
     Config, Counters, Fold, Health, HistoryReader, Leadership, OpenError, SealedEntry, Space,
@@ -33,7 +33,7 @@ pub enum BarrierError {
 #[derive(Clone)]
 pub struct Log {
     pub(crate) shared: Arc<OpenLog>,
-    keeper: Arc<supervise::Keeper>,
+    keeper: Arc<supervise::SupervisorThread>,
 }
 
 impl Log {
@@ -145,7 +145,7 @@ impl Log {
 
     /// Room on the disk.
     pub fn space(&self) -> Space {
-        self.shared.gauge.read(self.shared.door.bytes())
+        self.shared.gauge.read(self.shared.store.bytes())
     }
 
     /// What was written since the log was opened.

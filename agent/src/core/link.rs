@@ -202,9 +202,9 @@ impl ManagerLink {
 
     /// The manager ends the session. Some of its reasons end the agent.
     ///
-    /// Only our own cluster can remove us: one whose session is open has shown that it is, one that
-    /// turns us away at the door must say so. A wrong address must not cost anybody their
-    /// containers.
+    /// Only our own cluster can remove this node. A manager whose session is open has shown that it
+    /// belongs to it; one that refuses the session must name the cluster. A wrong address must not
+    /// cost anybody their containers.
     pub(crate) fn on_turned(&mut self, turned: &Turned, now: Timestamp) -> Option<AgentHalt> {
         let message = turned.message.clone();
         let (node, cluster) = (self.identity.node_id, Id::from_bytes(&turned.cluster_id));

@@ -8,14 +8,15 @@
 //! told from what this agent does.
 
 mod container;
+mod container_watch;
 mod creation;
 mod ends;
 mod engine;
+mod engine_state;
 mod events;
 mod judgement;
 mod ledger;
 mod listing;
-mod lookout;
 mod mapping;
 mod marks;
 mod offer;
@@ -26,7 +27,6 @@ mod remarks;
 mod removal;
 mod sightings;
 mod steps;
-mod vigil;
 
 use super::{
     FoundTask, LogQuery, LogStream, Noticed, Offer, Prepared, ProgressFn, Runtime, RuntimeError,

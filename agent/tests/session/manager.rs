@@ -69,11 +69,11 @@ impl ManagerStub {
         let socket = folder.join("skep.sock");
         let _ = std::fs::remove_file(&socket);
         let listener = UnixListener::bind(&socket).expect("a socket");
-        let (door, lines) = mpsc::channel(16);
+        let (arrivals, lines) = mpsc::channel(16);
         let (publish, chunks) = mpsc::channel(16);
         let serving = tokio::spawn(async move {
             let served = Server::builder().add_service(dispatcher_server::DispatcherServer::new(
-                TestDispatcher(door, publish),
+                TestDispatcher(arrivals, publish),
             ));
             served.serve_with_incoming(UnixListenerStream::new(listener)).await.expect("served");
         });
@@ -90,7 +90,7 @@ impl ManagerStub {
         timeout(PATIENCE, self.lines.recv())
             .await
             .expect("an agent calls")
-            .expect("the door is open")
+            .expect("the session listens")
     }
 
     /// All lines of a reader, as `TASK NODE TEXT`, and what could not be read.
@@ -118,7 +118,7 @@ impl ManagerStub {
                 None => timeout(PATIENCE, self.chunks.recv())
                     .await
                     .expect("it sends")
-                    .expect("the door is open"),
+                    .expect("the session listens"),
             };
             if chunk.request != request {
                 self.early.push(chunk);

@@ -1,4 +1,4 @@
-//! The door for people: commands, and reads of the newest state or of a past one.
+//! The gRPC service for people: commands, and reads of the newest state or of a past one.
 
 use super::{ending::HeldPermit, reads};
 use crate::{

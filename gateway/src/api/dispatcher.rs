@@ -1,4 +1,4 @@
-//! The door for agents: their streams, handed to the hub.
+//! The gRPC service for agents: their streams, handed to the hub.
 
 use crate::{
     hub::{AgentStream, Hub, HubInput},

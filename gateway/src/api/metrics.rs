@@ -1,12 +1,12 @@
 //! The metrics page of a running manager: its numbers, gathered at each scrape.
 
-use super::door::ConnectionLimiter;
+use super::listener::ConnectionLimiter;
 use crate::{drive::Drive, metrics::ManagerGauges};
 use skep_log::Health;
 
 /// The page.
-pub fn render(drive: &Drive, door: &ConnectionLimiter) -> String {
-    let (connections, _, connections_refused) = door.look();
+pub fn render(drive: &Drive, limiter: &ConnectionLimiter) -> String {
+    let (connections, _, connections_refused) = limiter.look();
     let status = drive.log().status().borrow().clone();
     let space = drive.log().space();
     let written = drive.log().counters();

@@ -1,4 +1,4 @@
-//! Reads of the newest state or of a past one: the functions behind the doors.
+//! Reads of the newest state or of a past one: the functions behind the services.
 //!
 //! A live manager answers from its committed view, by default after asking whether it still leads;
 //! a stopped one from the view that its history ends with. Everything else is the same for both,
@@ -6,7 +6,7 @@
 
 mod watch;
 
-use super::door::ConnectionLimiter;
+use super::listener::ConnectionLimiter;
 use crate::{admit::Refusal, clock::wall, drive, history, pulls::Pulls, show};
 use prost::Message;
 use skep_log::Health;
@@ -40,7 +40,7 @@ enum ViewSource {
 #[derive(Clone)]
 pub struct Reads {
     source: ViewSource,
-    door: Option<ConnectionLimiter>,
+    limiter: Option<ConnectionLimiter>,
     past: history::Past,
     pulls: Arc<Pulls>,
     node: Id,
@@ -54,12 +54,12 @@ impl Reads {
         drive: drive::Drive,
         pulls: Arc<Pulls>,
         node: Id,
-        door: ConnectionLimiter,
+        limiter: ConnectionLimiter,
     ) -> Reads {
         let past = history::Past::new(drive.log().history());
         Reads {
             source: ViewSource::Live(drive),
-            door: Some(door),
+            limiter: Some(limiter),
             past,
             pulls,
             node,
@@ -73,7 +73,7 @@ impl Reads {
         let published = drive::Published { view, delta: Arc::default() };
         Reads {
             source: ViewSource::Still(Arc::new(published), log_bytes),
-            door: None,
+            limiter: None,
             past,
             pulls: Arc::default(),
             node,
@@ -101,9 +101,9 @@ impl Reads {
         }
     }
 
-    /// The door that people and agents come through, of a running manager.
-    pub fn door(&self) -> Option<&ConnectionLimiter> {
-        self.door.as_ref()
+    /// Bounds the connections of people and agents, where the manager runs.
+    pub fn limiter(&self) -> Option<&ConnectionLimiter> {
+        self.limiter.as_ref()
     }
 
     /// The node of this manager.

@@ -1,8 +1,8 @@
-//! All doors of one manager on one local socket: gRPC, and `/metrics` beside it.
+//! All services of one manager on one local socket: gRPC, and `/metrics` beside it.
 
 use super::{
-    control, dispatcher::DispatcherService, door::ConnectionLimiter, ending,
-    history::HistoryService, logs::LogsService,
+    control, dispatcher::DispatcherService, ending, history::HistoryService,
+    listener::ConnectionLimiter, logs::LogsService,
 };
 use axum::{Router, routing::get};
 use skep_proto::v1;
@@ -28,8 +28,8 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 /// A connection whose other end is silent is asked, and dropped when it does not answer.
 const KEEPALIVE: Duration = Duration::from_secs(20);
 
-/// What answers at the doors.
-pub struct Doors {
+/// The gRPC services of a manager, and what `/metrics` answers.
+pub struct GrpcServices {
     /// Commands and reads.
     pub control: control::ControlService,
     /// The past.
@@ -43,10 +43,10 @@ pub struct Doors {
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
 }
 
-/// Commands straight to their door, all else by a router's table, which would cost each command
+/// Commands go straight to their service, all else through a router's table, which would cost each command
 /// some microseconds more.
 #[derive(Clone)]
-struct Hall {
+struct RequestRouter {
     control: v1::control_server::ControlServer<control::ControlService>,
     others: Routes,
     end: CancellationToken,
@@ -54,7 +54,7 @@ struct Hall {
 
 type Answering = Pin<Box<dyn Future<Output = Result<http::Response<Body>, Infallible>> + Send>>;
 
-impl Service<http::Request<Body>> for Hall {
+impl Service<http::Request<Body>> for RequestRouter {
     type Response = http::Response<Body>;
     type Error = Infallible;
     type Future = Answering;
@@ -75,14 +75,14 @@ impl Service<http::Request<Body>> for Hall {
     }
 }
 
-impl Doors {
-    fn hall(self, end: CancellationToken) -> Hall {
+impl GrpcServices {
+    fn router(self, end: CancellationToken) -> RequestRouter {
         let dispatcher = v1::dispatcher_server::DispatcherServer::new(self.dispatcher)
             .max_decoding_message_size(AGENT_MESSAGE_BYTES_MAX);
         let grpc = Routes::new(v1::history_server::HistoryServer::new(self.history))
             .add_service(v1::logs_server::LogsServer::new(self.logs))
             .add_service(dispatcher);
-        Hall {
+        RequestRouter {
             control: v1::control_server::ControlServer::new(self.control)
                 .max_decoding_message_size(control::MESSAGE_BYTES_MAX),
             others: Routes::from(grpc.into_axum_router().merge(metrics_page(self.metrics)))
@@ -95,7 +95,7 @@ impl Doors {
     /// is ended with the status that the manager is stopping.
     pub async fn serve(
         self,
-        door: ConnectionLimiter,
+        limiter: ConnectionLimiter,
         listener: UnixListener,
         stop: CancellationToken,
     ) -> Result<(), tonic::transport::Error> {
@@ -103,8 +103,8 @@ impl Doors {
         let serving = server()
             .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)
             .serve_with_incoming_shutdown(
-                self.hall(end.clone()),
-                door.local(listener),
+                self.router(end.clone()),
+                limiter.local(listener),
                 stop.clone().cancelled_owned(),
             );
         let late = async {
@@ -134,14 +134,14 @@ pub fn metrics_page(metrics: Arc<dyn Fn() -> String + Send + Sync>) -> Router {
 
 /// Serves `/metrics` on TCP, where the operator asked for it.
 pub async fn serve_metrics(
-    door: ConnectionLimiter,
+    limiter: ConnectionLimiter,
     listener: TcpListener,
     metrics: Arc<dyn Fn() -> String + Send + Sync>,
     stop: CancellationToken,
 ) -> Result<(), tonic::transport::Error> {
     let page = Routes::from(metrics_page(metrics)).prepare();
     tokio::select! {
-        served = server().serve_with_incoming(page, door.network(listener)) => served,
+        served = server().serve_with_incoming(page, limiter.network(listener)) => served,
         () = stop.cancelled() => Ok(()),
     }
 }

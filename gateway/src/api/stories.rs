@@ -1,4 +1,4 @@
-//! Stories about what comes through the doors. Hostile calls are among it: each is answered, and
+//! Stories about calls to the services, hostile ones among them: each is answered, and
 //! none takes more than its bound.
 
 use super::{dispatcher::GreetingLimits, testing::LiveCluster};

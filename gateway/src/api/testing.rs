@@ -1,8 +1,8 @@
-//! A running manager and its doors, for stories about what comes through them.
+//! A running manager with its services, for stories about calls.
 
 use super::{
-    control::ControlService, dispatcher, door, history::HistoryService, logs::LogsService,
-    reads::Reads, serve::Doors,
+    control::ControlService, dispatcher, history::HistoryService, listener, logs::LogsService,
+    reads::Reads, serve::GrpcServices,
 };
 use crate::{
     admit::Request, drive, history::testing::alice, hub::Hub, logs::Broker,
@@ -36,9 +36,11 @@ impl LiveCluster {
         let state = drive::DriveState::new(identity, Arc::new(MetricCounters::default()));
         let log = Arc::new(Log::open(config, state.fold()).await.unwrap());
         let (drive, _) = drive::Drive::start(log, state);
-        let door =
-            door::ConnectionLimiter::new("story", door::ConnectionLimits { all: 4, process: 4 });
-        let reads = Reads::live(drive.clone(), Arc::default(), Id(1), door);
+        let limiter = listener::ConnectionLimiter::new(
+            "story",
+            listener::ConnectionLimits { all: 4, process: 4 },
+        );
+        let reads = Reads::live(drive.clone(), Arc::default(), Id(1), limiter);
         LiveCluster { drive, reads, dir }
     }
 
@@ -64,13 +66,13 @@ impl LiveCluster {
         .await
     }
 
-    /// Opens the doors, and connects to them.
+    /// Serves, and connects to it.
     pub(super) async fn open(&self, greetings: dispatcher::GreetingLimits) -> Channel {
         let path = self.dir.path().join("skep.sock");
         let listener = UnixListener::bind(&path).unwrap();
         let hub = Hub::start(self.drive.clone(), Id(1));
         let (broker, pulls) = (Arc::new(Broker::default()), Arc::new(Pulls::default()));
-        let doors = Doors {
+        let services = GrpcServices {
             control: ControlService::new(self.drive.clone(), self.reads.clone()),
             history: HistoryService::new(self.reads.clone()),
             logs: LogsService::new(self.drive.clone(), hub.clone(), broker.clone()),
@@ -78,8 +80,8 @@ impl LiveCluster {
                 .with_limits(greetings),
             metrics: Arc::new(String::new),
         };
-        let door = self.reads.door().unwrap().clone();
-        tokio::spawn(doors.serve(door, listener, CancellationToken::new()));
+        let limiter = self.reads.limiter().unwrap().clone();
+        tokio::spawn(services.serve(limiter, listener, CancellationToken::new()));
         let connect = tower::service_fn(move |_| {
             let path = path.clone();
             async move { UnixStream::connect(path).await.map(hyper_util::rt::TokioIo::new) }

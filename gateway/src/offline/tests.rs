@@ -1,4 +1,4 @@
-//! Stories about a stopped manager, through its doors.
+//! Stories about a stopped manager, through its services.
 
 use super::*;
 use crate::history::testing::write;

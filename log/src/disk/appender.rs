@@ -4,9 +4,9 @@
 //! The thread that writes for raft and the log that one thread drives use the same functions.
 
 use super::{
-    door, head, index,
+    head, index,
     keys::{self, meta},
-    store,
+    store, store_handle,
 };
 use prost::Message;
 use skep_proto::Position;
@@ -113,7 +113,7 @@ impl Rows {
 
 /// Writes rows, and then how far the log is durable.
 pub(crate) struct Appender {
-    pub(crate) door: Arc<door::Door>,
+    pub(crate) store: Arc<store_handle::StoreHandle>,
     pub(crate) head: head::HeadFile,
     pub(crate) counts: Arc<Counts>,
 }
@@ -146,7 +146,7 @@ impl Appender {
     /// Writes all rows, or none, and does not wait until they are durable.
     #[cfg(any(test, feature = "model"))]
     pub(crate) fn commit_unsynced(&mut self, rows: &mut Rows) -> Result<(), store::StoreError> {
-        let committed = self.door.commit(&rows.batch, store::Durability::Later);
+        let committed = self.store.commit(&rows.batch, store::Durability::Later);
         self.counts.entries.fetch_add(rows.entries, Relaxed);
         rows.clear();
         committed
@@ -161,7 +161,7 @@ impl Appender {
         last: meta::StoredLogId,
         position: Option<Position>,
     ) -> Result<(), store::StoreError> {
-        let committed = self.door.commit(&rows.batch, store::Durability::Synced);
+        let committed = self.store.commit(&rows.batch, store::Durability::Synced);
         rows.clear();
         committed?;
         self.counts.syncs.fetch_add(1, Relaxed);
@@ -178,7 +178,7 @@ impl Appender {
         }
         let durability =
             if rows.synced { store::Durability::Synced } else { store::Durability::Later };
-        self.door.commit(&rows.batch, durability)?;
+        self.store.commit(&rows.batch, durability)?;
         self.counts.syncs.fetch_add(u64::from(rows.synced), Relaxed);
         self.counts.entries.fetch_add(rows.entries, Relaxed);
         if let Some(last) = rows.last {

@@ -2,9 +2,9 @@
 //! are read.
 
 use super::{
-    door::Door,
     keys::{self, StoredBody, meta},
     store::{Page, Span, StoreError, StoreTable, Way},
+    store_handle::StoreHandle,
 };
 use crate::{Entry, chain};
 use bytes::Bytes;
@@ -32,10 +32,10 @@ pub(crate) enum LoadedBody {
 
 /// The first entries of a range of raft indexes, as many as a page holds. Records are checked
 /// against their root.
-pub(crate) fn load_page(door: &Door, range: Range<u64>) -> Result<Vec<Loaded>, StoreError> {
+pub(crate) fn load_page(store: &StoreHandle, range: Range<u64>) -> Result<Vec<Loaded>, StoreError> {
     let span = Span::new(keys::entry_key(range.start), keys::entry_key(range.end));
     let mut found: Vec<Loaded> = Vec::new();
-    for (key, value) in door.scan(StoreTable::Entries, &span, Way::Up, PAGE)? {
+    for (key, value) in store.scan(StoreTable::Entries, &span, Way::Up, PAGE)? {
         let index = keys::read_entry_key(&key)?;
         if let Some(before) =
             found.last().map(|before| before.log_id.index).filter(|at| at + 1 != index)
@@ -81,8 +81,8 @@ pub(crate) fn open(index: u64, value: &Bytes) -> Result<Option<Arc<Entry>>, Stor
 }
 
 /// Where the log ends.
-pub(crate) fn last(door: &Door) -> Result<Option<meta::StoredLogId>, StoreError> {
-    let Some((key, value)) = door.last(StoreTable::Entries, None)? else { return Ok(None) };
+pub(crate) fn last(store: &StoreHandle) -> Result<Option<meta::StoredLogId>, StoreError> {
+    let Some((key, value)) = store.last(StoreTable::Entries, None)? else { return Ok(None) };
     let index = keys::read_entry_key(&key)?;
     let stored = keys::read_entry(&value).map_err(|error| {
         StoreError::Damaged(format!("the entry at raft index {index}: {error}"))

@@ -6,10 +6,10 @@
 //! out.
 
 use super::{
-    door::Door,
     entries,
     keys::{self, StoredBody, meta},
     store::{Batch, Span, StoreError, StoreTable, Way},
+    store_handle::StoreHandle,
 };
 use crate::{Entry, chain::Hash, fence::follows};
 use prost::Message;
@@ -49,9 +49,13 @@ pub(crate) fn put_rows(
 }
 
 /// Whether the index says that the entry at this raft index is history.
-pub(crate) fn is_indexed(door: &Door, entry: &Entry, index: u64) -> Result<bool, StoreError> {
+pub(crate) fn is_indexed(
+    store: &StoreHandle,
+    entry: &Entry,
+    index: u64,
+) -> Result<bool, StoreError> {
     let key = keys::revision_key(entry.first());
-    let row = door.get(StoreTable::Revisions, &key)?;
+    let row = store.get(StoreTable::Revisions, &key)?;
     Ok(row
         .map(|value| keys::read_revision(&key, &value))
         .transpose()?
@@ -59,28 +63,29 @@ pub(crate) fn is_indexed(door: &Door, entry: &Entry, index: u64) -> Result<bool,
 }
 
 /// Where the indexed history ends.
-pub(crate) fn indexed_end(door: &Door) -> Result<HistoryEnd, StoreError> {
-    let Some((key, value)) = door.last(StoreTable::Revisions, None)? else {
+pub(crate) fn indexed_end(store: &StoreHandle) -> Result<HistoryEnd, StoreError> {
+    let Some((key, value)) = store.last(StoreTable::Revisions, None)? else {
         return Ok(HistoryEnd::default());
     };
     let row = keys::read_revision(&key, &value)?;
     let missing = || StoreError::Damaged(format!("revision {} is missing from the log", row.first));
-    let stored = door.get(StoreTable::Entries, &keys::entry_key(row.index))?.ok_or_else(missing)?;
+    let stored =
+        store.get(StoreTable::Entries, &keys::entry_key(row.index))?.ok_or_else(missing)?;
     let entry = entries::open(row.index, &stored)?.ok_or_else(missing)?;
     Ok(HistoryEnd { next_index: row.index + 1, position: entry.position(), head: entry.hash })
 }
 
 /// Where history ends that can be read, and the entries in it that lie behind the index.
-pub(crate) fn readable_end(door: &Door) -> Result<(HistoryEnd, Vec<Indexed>), StoreError> {
-    let mut end = indexed_end(door)?;
+pub(crate) fn readable_end(store: &StoreHandle) -> Result<(HistoryEnd, Vec<Indexed>), StoreError> {
+    let mut end = indexed_end(store)?;
     let mut behind = Vec::new();
-    if !has_sole_voter(door)? {
+    if !has_sole_voter(store)? {
         return Ok((end, behind));
     }
     let mut next = end.next_index;
     loop {
         let span = Span::since(keys::entry_key(next));
-        let rows = door.scan(StoreTable::Entries, &span, Way::Up, entries::PAGE)?;
+        let rows = store.scan(StoreTable::Entries, &span, Way::Up, entries::PAGE)?;
         let Some((last, _)) = rows.last() else { return Ok((end, behind)) };
         next = keys::read_entry_key(last)? + 1;
         for (key, value) in &rows {
@@ -99,14 +104,14 @@ pub(crate) fn readable_end(door: &Door) -> Result<(HistoryEnd, Vec<Indexed>), St
 }
 
 /// Whether the newest membership names one voter.
-fn has_sole_voter(door: &Door) -> Result<bool, StoreError> {
+fn has_sole_voter(store: &StoreHandle) -> Result<bool, StoreError> {
     let mut end = u64::MAX;
     // Memberships are rare; a snapshot carries the one before it.
-    let snapshot = named_snapshots(door, Revision(u64::MAX))?.into_iter().next();
+    let snapshot = named_snapshots(store, Revision(u64::MAX))?.into_iter().next();
     let begin = snapshot.as_ref().and_then(|s| s.applied).map_or(0, |log_id| log_id.index);
     loop {
         let span = Span::new(keys::entry_key(begin), keys::entry_key(end));
-        let rows = door.scan(StoreTable::Entries, &span, Way::Down, entries::PAGE)?;
+        let rows = store.scan(StoreTable::Entries, &span, Way::Down, entries::PAGE)?;
         let Some((last, _)) = rows.last() else { break };
         end = keys::read_entry_key(last)?;
         for (_, value) in &rows {
@@ -126,7 +131,7 @@ fn is_sole(membership: &meta::StoredMembership) -> bool {
 
 /// The snapshots at or below a revision, newest first.
 pub(crate) fn named_snapshots(
-    door: &Door,
+    store: &StoreHandle,
     revision: Revision,
 ) -> Result<Vec<meta::Snapshot>, StoreError> {
     let mut end = match revision.0.checked_add(1) {
@@ -135,7 +140,7 @@ pub(crate) fn named_snapshots(
     };
     let mut found = Vec::new();
     loop {
-        let rows = door.scan(
+        let rows = store.scan(
             StoreTable::Meta,
             &Span::new(keys::SNAPSHOT, &end),
             Way::Down,

@@ -8,7 +8,7 @@ use super::{Ring, StatusCell, Unindexed};
 use crate::{
     Entry, Fold,
     chain::Hash,
-    disk::{door::Door, index, keys::meta},
+    disk::{index, keys::meta, store_handle::StoreHandle},
     failure::LogFailure,
     fence::follows,
     fold::Frozen,
@@ -111,7 +111,7 @@ pub(crate) struct Applier {
     /// So many index rows wait that the writer should be woken for them.
     gathered: bool,
     listeners: Listeners,
-    door: Arc<Door>,
+    store: Arc<StoreHandle>,
 }
 
 impl Applier {
@@ -121,7 +121,7 @@ impl Applier {
         indexed: index::HistoryEnd,
         policy: SnapshotPolicy,
         listeners: Listeners,
-        door: Arc<Door>,
+        store: Arc<StoreHandle>,
     ) -> Applier {
         Applier {
             fold,
@@ -136,7 +136,7 @@ impl Applier {
             writing: false,
             gathered: false,
             listeners,
-            door,
+            store,
         }
     }
 
@@ -213,7 +213,7 @@ impl Applier {
 
     /// What was history once and does not follow now has been altered, or something before it was.
     fn fenced(&self, index: u64, entry: &Entry) -> Result<ApplyOutcome, LogFailure> {
-        if index < self.indexed.next_index && index::is_indexed(&self.door, entry, index)? {
+        if index < self.indexed.next_index && index::is_indexed(&self.store, entry, index)? {
             return Err(LogFailure::Damaged(format!(
                 "the chain breaks after revision {}: the entry at revision {} (raft index {index}) does not follow \
                  on {}",

@@ -87,7 +87,7 @@ impl Revisions {
         let page = Page { rows: PAGE_REVISIONS, bytes: usize::MAX };
         let span = object_span(self.object, from, to);
         let rows =
-            self.index.history.source.door.scan(StoreTable::Objects, &span, self.way, page)?;
+            self.index.history.source.store.scan(StoreTable::Objects, &span, self.way, page)?;
         let full = rows.len() == PAGE_REVISIONS;
         let mut found = BTreeSet::new();
         for (key, _) in rows {

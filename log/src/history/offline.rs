@@ -2,12 +2,12 @@
 
 use super::{HistoryReader, HistorySource, status::StatusCell, unindexed::Unindexed};
 use crate::disk::{
-    door::Door,
     files::{Files, os::OsFiles},
     head::HeadFile,
     index::readable_end,
     snapshot::Snapshots,
     store::StoreError,
+    store_handle::StoreHandle,
 };
 use std::{path::Path, sync::Arc};
 
@@ -56,8 +56,8 @@ impl HistoryReader {
                 OpenHistoryError::Failed { dir: dir(), message }
             }
         };
-        let door = Arc::new(Door::open_for_reading(files.clone()).map_err(refuse)?);
-        let (end, behind) = readable_end(&door).map_err(refuse)?;
+        let store = Arc::new(StoreHandle::open_for_reading(files.clone()).map_err(refuse)?);
+        let (end, behind) = readable_end(&store).map_err(refuse)?;
         if let Ok(mark) = HeadFile::read(&*files)
             && mark.revision > end.position.revision
         {
@@ -72,7 +72,7 @@ impl HistoryReader {
             unindexed.push(indexed.index, indexed.entry);
         }
         Ok(HistoryReader::new(HistorySource {
-            door,
+            store,
             unindexed: Arc::new(unindexed),
             snapshots: Snapshots::new(files),
             status: StatusCell::new(end.position, end.head).watch(),

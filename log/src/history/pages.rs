@@ -116,7 +116,7 @@ impl HistoryReader {
     fn rows(&self, span: &Span, way: Way, count: usize) -> Result<HistoryRows, ReadError> {
         let page = Page { rows: count, bytes: usize::MAX };
         let mut rows = HistoryRows::new();
-        for (key, value) in self.source.door.scan(StoreTable::Revisions, span, way, page)? {
+        for (key, value) in self.source.store.scan(StoreTable::Revisions, span, way, page)? {
             let row = keys::read_revision(&key, &value)?;
             rows.insert(row.first, (row.index, None));
         }
@@ -186,7 +186,7 @@ impl HistoryReader {
     ) -> Result<Vec<(u64, bytes::Bytes)>, ReadError> {
         let span = Span::new(keys::entry_key(low), keys::entry_key(high.saturating_add(1)));
         let page = Page { rows: usize::MAX, bytes: PAGE_BYTES };
-        let rows = self.source.door.scan(StoreTable::Entries, &span, way, page)?;
+        let rows = self.source.store.scan(StoreTable::Entries, &span, way, page)?;
         rows.into_iter().map(|(key, value)| Ok((keys::read_entry_key(&key)?, value))).collect()
     }
 }

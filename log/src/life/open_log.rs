@@ -3,7 +3,7 @@
 use super::{config::Config, opening::Opened, space::Gauge};
 use crate::{
     HistoryReader,
-    disk::{appender::Counts, door::Door, files::Files, snapshot::Snapshots},
+    disk::{appender::Counts, files::Files, snapshot::Snapshots, store_handle::StoreHandle},
     history::{
         Health, HistorySource, RaftRole,
         applier::{Applier, Listeners},
@@ -22,7 +22,7 @@ pub(crate) type SharedApplier = Arc<Mutex<Applier>>;
 pub(crate) struct OpenLog {
     pub(crate) config: Config,
     pub(crate) files: Arc<dyn Files>,
-    pub(crate) door: Arc<Door>,
+    pub(crate) store: Arc<StoreHandle>,
     pub(crate) listeners: Listeners,
     pub(crate) snapshots: Snapshots,
     pub(crate) counts: Arc<Counts>,
@@ -41,7 +41,7 @@ impl OpenLog {
         files: Arc<dyn Files>,
         opened: Opened,
     ) -> (Arc<OpenLog>, SharedApplier) {
-        let Opened { door, snapshots, listeners, applier, begun } = opened;
+        let Opened { store, snapshots, listeners, applier, begun } = opened;
         let shared = OpenLog {
             gauge: Gauge::new(config.dir.clone()),
             counts: Arc::default(),
@@ -50,7 +50,7 @@ impl OpenLog {
             line: RwLock::new(None),
             config,
             files,
-            door,
+            store,
             listeners,
             snapshots,
         };
@@ -71,7 +71,7 @@ impl OpenLog {
 
     pub(crate) fn history(&self) -> HistoryReader {
         HistoryReader::new(HistorySource {
-            door: self.door.clone(),
+            store: self.store.clone(),
             unindexed: self.listeners.unindexed.clone(),
             snapshots: self.snapshots.clone(),
             status: self.listeners.status.watch(),
@@ -87,6 +87,6 @@ impl OpenLog {
     /// Nothing more comes and nothing more is read.
     pub(crate) fn close(&self) {
         self.listeners.ring.close();
-        self.door.close();
+        self.store.close();
     }
 }

@@ -6,7 +6,7 @@
 
 use crate::{
     Fold, OpenError, RestoreError, SnapshotPolicy,
-    disk::{appender, door, entries, files, head, index, keys, names, snapshot, store},
+    disk::{appender, entries, files, head, index, keys, names, snapshot, store, store_handle},
     failure::LogFailure,
     history::applier::{Applier, Listeners},
     raft::node::FIRST_RAFT_ID,
@@ -17,7 +17,7 @@ use std::{io, sync::Arc};
 
 /// A log that was opened and not yet brought up to date.
 pub(crate) struct Opened {
-    pub(crate) door: Arc<door::Door>,
+    pub(crate) store: Arc<store_handle::StoreHandle>,
     pub(crate) snapshots: snapshot::Snapshots,
     pub(crate) listeners: Listeners,
     pub(crate) applier: Applier,
@@ -37,16 +37,16 @@ pub(crate) fn open(
     let refused = |error: store::StoreError| refused(&**files, error);
     files.make_folder(names::ROOT).map_err(failed)?;
     refuse_half_recovered(&**files)?;
-    let door = Arc::new(door::Door::open(files.clone()).map_err(refused)?);
+    let store = Arc::new(store_handle::StoreHandle::open(files.clone()).map_err(refused)?);
     files.sync_names(names::ROOT).map_err(failed)?;
-    identify(&**files, &door, node)?;
-    let begun = begun(&door).map_err(refused)?.incarnation;
-    let indexed = index::indexed_end(&door).map_err(refused)?;
+    identify(&**files, &store, node)?;
+    let begun = begun(&store).map_err(refused)?.incarnation;
+    let indexed = index::indexed_end(&store).map_err(refused)?;
     let end = indexed.position.revision;
     let (listeners, snapshots) = (Listeners::default(), snapshot::Snapshots::new(files.clone()));
-    let mut applier = Applier::new(fold, indexed, policy, listeners.clone(), door.clone());
-    restore(&mut applier, &door, &snapshots, end).map_err(refused)?;
-    Ok(Opened { door, snapshots, listeners, applier, begun })
+    let mut applier = Applier::new(fold, indexed, policy, listeners.clone(), store.clone());
+    restore(&mut applier, &store, &snapshots, end).map_err(refused)?;
+    Ok(Opened { store, snapshots, listeners, applier, begun })
 }
 
 /// A recovery that was interrupted between its two renames leaves no store under its name. An empty
@@ -70,9 +70,13 @@ fn refuse_half_recovered(files: &dyn files::Files) -> Result<(), OpenError> {
 }
 
 /// Finds out whose log it is, or says so in an empty one.
-fn identify(files: &dyn files::Files, door: &door::Door, node: Id) -> Result<(), OpenError> {
+fn identify(
+    files: &dyn files::Files,
+    store: &store_handle::StoreHandle,
+    node: Id,
+) -> Result<(), OpenError> {
     let refused = |error| refused(files, error);
-    if let Some(value) = door.get(store::StoreTable::Meta, keys::IDENTITY).map_err(refused)? {
+    if let Some(value) = store.get(store::StoreTable::Meta, keys::IDENTITY).map_err(refused)? {
         let found = keys::meta::StoredIdentity::decode(value).map_err(|error| {
             refused(store::StoreError::Damaged(format!("its identity: {error}")))
         })?;
@@ -88,13 +92,15 @@ fn identify(files: &dyn files::Files, door: &door::Door, node: Id) -> Result<(),
     let identity = keys::meta::StoredIdentity { node_id: node.to_bytes(), raft_id: FIRST_RAFT_ID };
     let mut batch = store::Batch::default();
     batch.put(store::StoreTable::Meta, keys::IDENTITY, &[&identity.encode_to_vec()]);
-    door.commit(&batch, store::Durability::Synced).map_err(refused)
+    store.commit(&batch, store::Durability::Synced).map_err(refused)
 }
 
 /// What a recovery left to be done.
-pub(crate) fn begun(door: &door::Door) -> Result<keys::meta::Begun, store::StoreError> {
+pub(crate) fn begun(
+    store: &store_handle::StoreHandle,
+) -> Result<keys::meta::Begun, store::StoreError> {
     let begun =
-        door.get(store::StoreTable::Meta, keys::BEGUN)?.map(keys::meta::Begun::decode).transpose();
+        store.get(store::StoreTable::Meta, keys::BEGUN)?.map(keys::meta::Begun::decode).transpose();
     let begun = begun
         .map_err(|error| store::StoreError::Damaged(format!("the mark of a recovery: {error}")))?;
     Ok(begun.unwrap_or_default())
@@ -105,11 +111,11 @@ pub(crate) fn begun(door: &door::Door) -> Result<keys::meta::Begun, store::Store
 /// still there, and are applied instead.
 fn restore(
     applier: &mut Applier,
-    door: &door::Door,
+    store: &store_handle::StoreHandle,
     snapshots: &snapshot::Snapshots,
     end: Revision,
 ) -> Result<(), store::StoreError> {
-    let mut named = index::named_snapshots(door, Revision(u64::MAX))?;
+    let mut named = index::named_snapshots(store, Revision(u64::MAX))?;
     let mut batch = store::Batch::default();
     let mut damaged = Vec::new();
     for candidate in &named {
@@ -138,9 +144,9 @@ fn restore(
     for revision in &damaged {
         batch.delete(store::StoreTable::Meta, &keys::snapshot_key(Revision(*revision)));
     }
-    show_again(applier.applied(), door, &mut batch)?;
+    show_again(applier.applied(), store, &mut batch)?;
     if !batch.is_empty() {
-        door.commit(&batch, store::Durability::Synced)?;
+        store.commit(&batch, store::Durability::Synced)?;
     }
     named.retain(|snapshot| !damaged.contains(&snapshot.revision));
     if let Err(error) = snapshots.sweep(&named, end) {
@@ -152,10 +158,10 @@ fn restore(
 /// What raft had hidden behind a snapshot that was not used must be seen by raft again.
 fn show_again(
     restored: Option<keys::meta::StoredLogId>,
-    door: &door::Door,
+    store: &store_handle::StoreHandle,
     batch: &mut store::Batch,
 ) -> Result<(), store::StoreError> {
-    let Some(value) = door.get(store::StoreTable::Meta, keys::PURGED)? else { return Ok(()) };
+    let Some(value) = store.get(store::StoreTable::Meta, keys::PURGED)? else { return Ok(()) };
     let purged = keys::meta::StoredLogId::decode(value).map_err(|error| {
         store::StoreError::Damaged(format!("the purge pointer does not decode: {error}"))
     })?;
@@ -172,23 +178,23 @@ fn show_again(
 /// Opens the head file, checks that no synced record is missing, and is ready to write then.
 pub(crate) fn appender(
     files: &dyn files::Files,
-    door: &Arc<door::Door>,
+    store: &Arc<store_handle::StoreHandle>,
     counts: &Arc<appender::Counts>,
 ) -> Result<appender::Appender, OpenError> {
     let refused = |error| refused(files, error);
     let failed =
         |error: io::Error| OpenError::Failed { dir: dir_of(files), message: error.to_string() };
     let mut head = head::HeadFile::open(files).map_err(failed)?;
-    let purged = door.get(store::StoreTable::Meta, keys::PURGED).map_err(refused)?;
+    let purged = store.get(store::StoreTable::Meta, keys::PURGED).map_err(refused)?;
     let purged = purged
         .and_then(|value| keys::meta::StoredLogId::decode(value).ok())
         .map_or(0, |log_id| log_id.index + 1);
-    let last = entries::last(door).map_err(refused)?;
+    let last = entries::last(store).map_err(refused)?;
     let next_index = last.map_or(0, |last| last.index + 1).max(purged);
-    let begun = begun(door).map_err(refused)?;
+    let begun = begun(store).map_err(refused)?;
     if let Some(accepted) = begun.accepted() {
         if head.mark() == accepted && next_index < accepted.next_index {
-            let (end, _) = index::readable_end(door).map_err(refused)?;
+            let (end, _) = index::readable_end(store).map_err(refused)?;
             let revision = end.position.revision;
             head.lower(head::Mark { next_index, revision, ..accepted }).map_err(failed)?;
         }
@@ -199,15 +205,15 @@ pub(crate) fn appender(
             keys::BEGUN,
             &[&begun.without_accepted().encode_to_vec()],
         );
-        door.commit(&batch, store::Durability::Synced).map_err(refused)?;
+        store.commit(&batch, store::Durability::Synced).map_err(refused)?;
     }
     if next_index < head.mark().next_index {
-        let (end, _) = index::readable_end(door).map_err(refused)?;
+        let (end, _) = index::readable_end(store).map_err(refused)?;
         let readable = end.position.revision;
         let durable = head.mark().revision.max(readable);
         return Err(OpenError::EndsEarly { dir: dir_of(files), readable, durable });
     }
-    Ok(appender::Appender { door: door.clone(), head, counts: counts.clone() })
+    Ok(appender::Appender { store: store.clone(), head, counts: counts.clone() })
 }
 
 /// The log's folder, for people.

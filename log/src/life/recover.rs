@@ -14,7 +14,7 @@ use super::opening::{begun, dir_of};
 use crate::{
     Entry,
     chain::Hash,
-    disk::{door::Door, entries, files, head, index, keys, names, snapshot, store},
+    disk::{entries, files, head, index, keys, names, snapshot, store, store_handle::StoreHandle},
     fence::follows,
 };
 use prost::Message;
@@ -117,7 +117,7 @@ pub(crate) fn recover_in(
             false => failed(error.to_string()),
         }
     })?;
-    let old = Door::open_for_reading(files.clone()).map_err(|error| match error {
+    let old = StoreHandle::open_for_reading(files.clone()).map_err(|error| match error {
         store::StoreError::Failed(message) | store::StoreError::Locked(message) => failed(message),
         store::StoreError::Damaged(message) | store::StoreError::Absent(message) => {
             unreadable(message)
@@ -159,11 +159,11 @@ fn finish_interrupted(
     match (whole, set_aside) {
         (Ok(Some(_)), set_aside) => {
             exchange(&**files).map_err(io)?;
-            let door =
-                Door::open_for_reading(files.clone()).map_err(|error| failed(error.to_string()))?;
-            let (end, _) = crate::disk::index::readable_end(&door)
+            let store = StoreHandle::open_for_reading(files.clone())
                 .map_err(|error| failed(error.to_string()))?;
-            let begun = begun(&door).map_err(|error| failed(error.to_string()))?;
+            let (end, _) = crate::disk::index::readable_end(&store)
+                .map_err(|error| failed(error.to_string()))?;
+            let begun = begun(&store).map_err(|error| failed(error.to_string()))?;
             let durable = begun.accepted().map_or(Revision::ZERO, |mark| mark.revision);
             Ok(Recovered {
                 position: end.position,
@@ -197,7 +197,7 @@ struct Copied {
 impl Copied {
     fn copy(
         files: &Arc<dyn files::Files>,
-        old: &Door,
+        old: &StoreHandle,
         mark: head::Mark,
         loss: AcceptLoss,
     ) -> Result<Copied, store::StoreError> {
@@ -244,7 +244,7 @@ struct Copy<'a> {
 }
 
 impl Copy<'_> {
-    fn identity(&mut self, old: &Door) -> Result<(), store::StoreError> {
+    fn identity(&mut self, old: &StoreHandle) -> Result<(), store::StoreError> {
         for key in [keys::IDENTITY, keys::VOTE] {
             if let Some(value) = self.unless_lost(old.get(store::StoreTable::Meta, key))?.flatten()
             {
@@ -269,7 +269,7 @@ impl Copy<'_> {
 
     /// Copies entry after entry until one can't be read, is missing, or breaks the chain; says what
     /// it was.
-    fn entries(&mut self, old: &Door) -> Result<Option<String>, store::StoreError> {
+    fn entries(&mut self, old: &StoreHandle) -> Result<Option<String>, store::StoreError> {
         loop {
             let span = store::Span::since(keys::entry_key(self.next));
             let rows = match self.unless_lost(old.scan(
@@ -310,7 +310,7 @@ impl Copy<'_> {
 
     fn entry(
         &mut self,
-        old: &Door,
+        old: &StoreHandle,
         key: &[u8],
         value: &bytes::Bytes,
     ) -> Result<(), store::StoreError> {
@@ -337,7 +337,7 @@ impl Copy<'_> {
     /// Whether the index says that this entry was applied. An index that is damaged says nothing.
     fn was_history(
         &self,
-        old: &Door,
+        old: &StoreHandle,
         entry: &Entry,
         index: u64,
     ) -> Result<bool, store::StoreError> {
@@ -347,7 +347,7 @@ impl Copy<'_> {
     /// Names the snapshots that are still true, and then what the next opening must do: a store
     /// with that mark is whole. Says which incarnation begins: one above all that are known ever to
     /// have been, also where what they wrote is lost.
-    fn finish(&mut self, old: &Door, mark: head::Mark) -> Result<u64, store::StoreError> {
+    fn finish(&mut self, old: &StoreHandle, mark: head::Mark) -> Result<u64, store::StoreError> {
         let named =
             self.unless_lost(index::named_snapshots(old, self.at.revision))?.unwrap_or_default();
         for snapshot in

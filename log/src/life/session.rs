@@ -125,8 +125,8 @@ async fn start(
     let files = &*shared.files;
     let parts = node::RaftParts {
         node_id: shared.config.node_id,
-        door: shared.door.clone(),
-        appender: opening::appender(files, &shared.door, &shared.counts)?,
+        store: shared.store.clone(),
+        appender: opening::appender(files, &shared.store, &shared.counts)?,
         applier: applier.clone(),
         snapshots: shared.snapshots.clone(),
         listeners: shared.listeners.clone(),

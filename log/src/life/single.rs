@@ -91,17 +91,17 @@ impl SingleLog {
         self.appender = None;
         self.waiting.clear();
         self.rows = appender::Rows::default();
-        match self.log.door.reopen() {
-            crate::disk::door::Reopened::Working => self.begin(),
-            crate::disk::door::Reopened::Reading(error)
-            | crate::disk::door::Reopened::Closed(error) => {
+        match self.log.store.reopen() {
+            crate::disk::store_handle::Reopened::Working => self.begin(),
+            crate::disk::store_handle::Reopened::Reading(error)
+            | crate::disk::store_handle::Reopened::Closed(error) => {
                 Err(opening::refused(&*self.files, error))
             }
         }
     }
 
     fn begin(&mut self) -> Result<(), OpenError> {
-        let appender = opening::appender(&*self.files, &self.log.door, &self.counts)?;
+        let appender = opening::appender(&*self.files, &self.log.store, &self.counts)?;
         self.appender = Some(appender);
         let begun = self.replay().and_then(|()| self.elect());
         begun.map_err(|failure| opening::not_started(&*self.files, &self.log.applier, failure))
@@ -112,7 +112,7 @@ impl SingleLog {
     fn replay(&mut self) -> Result<(), LogFailure> {
         self.next_index = self.log.applier.applied().map_or(0, |applied| applied.index + 1);
         loop {
-            let page = entries::load_page(&self.log.door, self.next_index..u64::MAX)?;
+            let page = entries::load_page(&self.log.store, self.next_index..u64::MAX)?;
             let Some(first) = page.first() else { break };
             if first.log_id.index != self.next_index {
                 let missing = format!("raft index {} is missing from the log", self.next_index);
@@ -139,7 +139,7 @@ impl SingleLog {
     pub fn elect(&mut self) -> Result<(), LogFailure> {
         let vote = self
             .log
-            .door
+            .store
             .get(store::StoreTable::Meta, keys::VOTE)?
             .map(keys::meta::StoredVote::decode)
             .transpose();
@@ -302,7 +302,7 @@ impl SingleLog {
     /// The read side.
     pub fn history(&self) -> HistoryReader {
         HistoryReader::new(HistorySource {
-            door: self.log.door.clone(),
+            store: self.log.store.clone(),
             unindexed: self.log.listeners.unindexed.clone(),
             snapshots: self.log.snapshots.clone(),
             status: self.log.listeners.status.watch(),

@@ -7,7 +7,7 @@
 use super::{open_log, opening, session};
 use crate::{
     Config, Fold, OpenError,
-    disk::{door::Reopened, files::Files, names},
+    disk::{files::Files, names, store_handle::Reopened},
     failure::LogFailure,
     history::Health,
 };
@@ -25,13 +25,13 @@ const RETRY_EVERY: Duration = Duration::from_millis(500);
 const PROBE_BYTES: usize = 64 << 10;
 
 /// Ends the log's threads, when asked or when the last handle goes.
-pub(crate) struct Keeper {
+pub(crate) struct SupervisorThread {
     closing: watch::Sender<bool>,
     thread: Mutex<Option<JoinHandle<()>>>,
     closed: watch::Receiver<()>,
 }
 
-impl Keeper {
+impl SupervisorThread {
     pub(crate) async fn close(&self) {
         self.closing.send_replace(true);
         // The thread drops its end when it has closed everything; nothing is ever sent.
@@ -48,7 +48,7 @@ impl Keeper {
     }
 }
 
-impl Drop for Keeper {
+impl Drop for SupervisorThread {
     fn drop(&mut self) {
         // A process must not end while a thread of ours is inside the store.
         self.closing.send_replace(true);
@@ -61,7 +61,7 @@ pub(crate) async fn open(
     config: Config,
     fold: Box<dyn Fold>,
     files: Arc<dyn Files>,
-) -> Result<(Arc<open_log::OpenLog>, Keeper), OpenError> {
+) -> Result<(Arc<open_log::OpenLog>, SupervisorThread), OpenError> {
     let (ready, opened) = oneshot::channel();
     let (closing, close) = watch::channel(false);
     let (alive, closed) = watch::channel(());
@@ -77,7 +77,7 @@ pub(crate) async fn open(
         Ok(thread) => Mutex::new(Some(thread)),
         Err(error) => return Err(failed(error.to_string())),
     };
-    let keeper = Keeper { closing, thread, closed };
+    let keeper = SupervisorThread { closing, thread, closed };
     let shared = opened.await.map_err(|_| failed("its thread ended unexpectedly".into()))??;
     Ok((shared, keeper))
 }
@@ -165,7 +165,7 @@ async fn wait_until_healed(
             tracing::debug!(%error, "the disk does not work yet");
             continue;
         }
-        match shared.door.reopen() {
+        match shared.store.reopen() {
             Reopened::Working => return Ok(()),
             Reopened::Reading(error) if !reading => {
                 tracing::warn!(%error, "the store does not open; only reading goes on");

@@ -24,7 +24,7 @@ const INLINE_ENTRIES_MAX: usize = 4;
 /// One log; handles are cheap.
 #[derive(Clone)]
 pub(crate) struct LogStore {
-    door: Arc<disk::door::Door>,
+    store: Arc<disk::store_handle::StoreHandle>,
     tail: Arc<Mutex<Tail>>,
     queue: writer::Queue,
     alarm: Arc<Alarm>,
@@ -33,21 +33,23 @@ pub(crate) struct LogStore {
 }
 
 /// Where a log stands, read from its store.
-pub(crate) fn load_tail(door: &disk::door::Door) -> Result<Tail, disk::store::StoreError> {
+pub(crate) fn load_tail(
+    store: &disk::store_handle::StoreHandle,
+) -> Result<Tail, disk::store::StoreError> {
     let damaged = |what: &str, error: prost::DecodeError| {
         disk::store::StoreError::Damaged(format!("{what} does not decode: {error}"))
     };
-    let vote = door
+    let vote = store
         .get(disk::store::StoreTable::Meta, disk::keys::VOTE)?
         .map(disk::keys::meta::StoredVote::decode)
         .transpose();
     let vote = vote.map_err(|error| damaged("the stored vote", error))?;
-    let purged = door
+    let purged = store
         .get(disk::store::StoreTable::Meta, disk::keys::PURGED)?
         .map(disk::keys::meta::StoredLogId::decode)
         .transpose();
     let purged = purged.map_err(|error| damaged("the purge pointer", error))?;
-    let last = disk::entries::last(door)?.as_ref().map(codec::load_log_id);
+    let last = disk::entries::last(store)?.as_ref().map(codec::load_log_id);
     Ok(Tail::new(
         vote.as_ref().map(codec::load_vote),
         last,
@@ -57,12 +59,12 @@ pub(crate) fn load_tail(door: &disk::door::Door) -> Result<Tail, disk::store::St
 
 impl LogStore {
     pub(crate) fn new(
-        door: Arc<disk::door::Door>,
+        store: Arc<disk::store_handle::StoreHandle>,
         tail: Arc<Mutex<Tail>>,
         queue: writer::Queue,
         alarm: Arc<Alarm>,
     ) -> LogStore {
-        LogStore { door, tail, queue, alarm, alone: Arc::default() }
+        LogStore { store, tail, queue, alarm, alone: Arc::default() }
     }
 
     /// To be set as long as this manager is the only one.
@@ -89,7 +91,7 @@ impl LogStore {
     }
 
     fn stored(&self, range: Range<u64>) -> io::Result<Vec<types::RaftEntry>> {
-        let page = disk::entries::load_page(&self.door, range);
+        let page = disk::entries::load_page(&self.store, range);
         let page = page.and_then(|page| page.into_iter().map(codec::load_entry).collect());
         page.map_err(|error| self.failed(error))
     }

@@ -6,7 +6,7 @@
 
 use super::{alarm, codec, types, writer};
 use crate::{
-    disk::{door::Door, index, keys, snapshot, store},
+    disk::{index, keys, snapshot, store, store_handle::StoreHandle},
     history::applier::{Applier, ApplyOutcome, Aside, Committed},
 };
 use futures::{Stream, TryStreamExt};
@@ -37,7 +37,7 @@ pub(crate) struct SnapshotFile {
 pub(crate) struct StateMachine {
     pub(crate) applier: Arc<Mutex<Applier>>,
     pub(crate) snapshots: snapshot::Snapshots,
-    pub(crate) door: Arc<Door>,
+    pub(crate) store: Arc<StoreHandle>,
     pub(crate) queue: writer::Queue,
     pub(crate) alarm: Arc<alarm::Alarm>,
     /// Told of each finished snapshot.
@@ -128,7 +128,7 @@ impl StateMachine {
     /// since this program does not read it: raft must not be offered it.
     fn newest(&self) -> io::Result<Option<keys::meta::Snapshot>> {
         let applied = self.applier().applied().map_or(0, |applied| applied.index);
-        let mut named = index::named_snapshots(&self.door, Revision(u64::MAX))?.into_iter();
+        let mut named = index::named_snapshots(&self.store, Revision(u64::MAX))?.into_iter();
         Ok(named.find(|snapshot| snapshot.applied.is_none_or(|log_id| log_id.index <= applied)))
     }
 }

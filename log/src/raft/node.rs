@@ -90,7 +90,7 @@ impl RaftHandle {
 /// What raft runs on.
 pub(crate) struct RaftParts {
     pub(crate) node_id: Id,
-    pub(crate) door: Arc<disk::door::Door>,
+    pub(crate) store: Arc<disk::store_handle::StoreHandle>,
     pub(crate) appender: disk::appender::Appender,
     pub(crate) applier: Arc<Mutex<history::applier::Applier>>,
     pub(crate) snapshots: disk::snapshot::Snapshots,
@@ -113,8 +113,8 @@ impl RunningRaft {
         parts: RaftParts,
         lines: impl FnOnce(RaftHandle),
     ) -> Result<RunningRaft, LogFailure> {
-        let RaftParts { node_id, door, appender, applier, snapshots, listeners, alarm } = parts;
-        let tail = Arc::new(Mutex::new(log_store::load_tail(&door)?));
+        let RaftParts { node_id, store, appender, applier, snapshots, listeners, alarm } = parts;
+        let tail = Arc::new(Mutex::new(log_store::load_tail(&store)?));
         let writer =
             writer::Writer::new(appender, tail.clone(), listeners.unindexed.clone(), alarm.clone());
         let (queue, writer) =
@@ -124,12 +124,12 @@ impl RunningRaft {
         let machine = machine::StateMachine {
             applier,
             snapshots,
-            door: door.clone(),
+            store: store.clone(),
             queue: queue.clone(),
             alarm: alarm.clone(),
             finished,
         };
-        let (raft, alone) = start_raft(door, tail, machine, &alarm).await?;
+        let (raft, alone) = start_raft(store, tail, machine, &alarm).await?;
         watch(listeners.status.clone(), alarm.clone(), &raft, alone);
         speak(raft.clone(), announced);
         lines(take_orders(raft.clone()));
@@ -174,16 +174,17 @@ impl Drop for WriterGuard {
 }
 
 async fn start_raft(
-    door: Arc<disk::door::Door>,
+    store: Arc<disk::store_handle::StoreHandle>,
     tail: Arc<Mutex<Tail>>,
     machine: machine::StateMachine,
     alarm: &Arc<Alarm>,
 ) -> Result<(machine::Raft, Arc<std::sync::atomic::AtomicBool>), LogFailure> {
     let failed = |error: String| alarm.failure().unwrap_or(LogFailure::Disk(error));
-    let store = log_store::LogStore::new(door, tail, machine.queue.clone(), alarm.clone());
-    let alone = store.alone();
+    let log_store = log_store::LogStore::new(store, tail, machine.queue.clone(), alarm.clone());
+    let alone = log_store.alone();
     let config = timing().validate().map_err(|error| failed(error.to_string()))?;
-    let raft = machine::Raft::new(FIRST_RAFT_ID, Arc::new(config), Network, store, machine).await;
+    let raft =
+        machine::Raft::new(FIRST_RAFT_ID, Arc::new(config), Network, log_store, machine).await;
     Ok((raft.map_err(|error| failed(error.to_string()))?, alone))
 }
 

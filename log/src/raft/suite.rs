@@ -43,12 +43,12 @@ impl log::StoreBuilder<Types, LogStore, StateMachine, Guard> for On {
             On::Disk => sync::Arc::new(disk::files::os::OsFiles::new(dir.path())),
             On::Model => sync::Arc::new(disk::files::model::ModelDisk::default()),
         };
-        let door = sync::Arc::new(disk::door::Door::open(files.clone()).unwrap());
+        let store = sync::Arc::new(disk::store_handle::StoreHandle::open(files.clone()).unwrap());
         let (listeners, alarm) = (Listeners::default(), sync::Arc::new(Alarm::default()));
-        let tail = sync::Arc::new(sync::Mutex::new(load_tail(&door).unwrap()));
+        let tail = sync::Arc::new(sync::Mutex::new(load_tail(&store).unwrap()));
         let head = disk::head::HeadFile::open(&*files).unwrap();
         let appender =
-            disk::appender::Appender { door: door.clone(), head, counts: sync::Arc::default() };
+            disk::appender::Appender { store: store.clone(), head, counts: sync::Arc::default() };
         let writer =
             Writer::new(appender, tail.clone(), listeners.unindexed.clone(), alarm.clone());
         let (queue, writer) = writer.start().unwrap();
@@ -58,18 +58,18 @@ impl log::StoreBuilder<Types, LogStore, StateMachine, Guard> for On {
             disk::index::HistoryEnd::default(),
             SnapshotPolicy::default(),
             listeners,
-            door.clone(),
+            store.clone(),
         );
         let machine = StateMachine {
             applier: sync::Arc::new(sync::Mutex::new(applier)),
             snapshots: disk::snapshot::Snapshots::new(files),
-            door: door.clone(),
+            store: store.clone(),
             queue: queue.clone(),
             alarm: alarm.clone(),
             finished: tokio::sync::mpsc::channel(1).0,
         };
-        let store = LogStore::new(door, tail, queue.clone(), alarm);
-        Ok((Guard { queue, writer: Some(writer), _dir: dir }, store, machine))
+        let log_store = LogStore::new(store, tail, queue.clone(), alarm);
+        Ok((Guard { queue, writer: Some(writer), _dir: dir }, log_store, machine))
     }
 }
 

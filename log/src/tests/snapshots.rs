@@ -95,7 +95,7 @@ async fn a_snapshot_is_not_taken_before_the_log_has_outgrown_the_last() {
         .await
         .unwrap();
     write(&log, &mut EntryChain::default(), 500).await;
-    assert!(named_snapshots(&log.shared.door, Revision(u64::MAX)).unwrap().is_empty());
+    assert!(named_snapshots(&log.shared.store, Revision(u64::MAX)).unwrap().is_empty());
     log.close().await;
 }
 

@@ -1,14 +1,14 @@
-//! The shell around the watch over a container: takes the looks that the [`vigil`](super::vigil)
-//! asks for, and sleeps between them.
+//! The shell around the watch over a container: takes the looks that
+//! [`container_watch`](super::container_watch) asks for, and sleeps between them.
 
 use super::{
     DockerRuntime,
     container::{Container, ContainerHealth, Phase},
+    container_watch::{Around, ContainerWatch, Looked, RESTART_NS, Reach, Remover, WatchStep},
     engine::is_status,
     judgement::{Facts, judge},
     marks::StopMark,
     remarks::About,
-    vigil::{Around, Looked, RESTART_NS, Reach, Remover, Vigil, WatchStep},
 };
 use crate::{runtime, wall::now_ns};
 use bollard::query_parameters::StopContainerOptions;
@@ -53,13 +53,13 @@ impl DockerRuntime {
     ) -> Result<runtime::TaskEnd, runtime::RuntimeError> {
         let Some(id) = self.find(task).await? else { return Err(runtime::RuntimeError::Gone) };
         let _quiet = Quiet { runtime: self, task };
-        let mut vigil = Vigil::default();
+        let mut watch = ContainerWatch::default();
         let mut looked = None;
         self.remember(task, |known| looked = known.looked.take());
         let (mut news, mut next) = match looked {
             Some((found, news)) => {
                 let looked = Looked::Here(Box::new(found));
-                (news, self.with_around(task, &id, |around| vigil.on_look(looked, around)))
+                (news, self.with_around(task, &id, |around| watch.on_look(looked, around)))
             }
             None => (self.seen.subscribe(&id), WatchStep::Look),
         };
@@ -77,11 +77,11 @@ impl DockerRuntime {
                         self.seen.say(task, About::Trouble, "");
                         self.seen.say(task, About::Stop, "");
                     }
-                    self.with_around(task, &id, |around| vigil.on_look(looked, around))
+                    self.with_around(task, &id, |around| watch.on_look(looked, around))
                 }
                 WatchStep::Wait(until) => {
                     self.sleep(&mut news, until).await;
-                    self.with_around(task, &id, |around| vigil.on_wake(around))
+                    self.with_around(task, &id, |around| watch.on_wake(around))
                 }
                 WatchStep::AwaitRestart(until) => {
                     self.seen.say(task, About::Stop, &stopped_outside());
@@ -117,12 +117,12 @@ impl DockerRuntime {
     /// How a container that has ended did so, as far as it can be known soon.
     pub(super) async fn settled(&self, task: Id, found: &Container) -> runtime::TaskEnd {
         let mut news = self.seen.subscribe(&found.id);
-        let mut vigil = Vigil::default();
+        let mut watch = ContainerWatch::default();
         let looked = Looked::Here(Box::new(found.clone()));
-        let mut next = self.with_around(task, &found.id, |around| vigil.on_look(looked, around));
+        let mut next = self.with_around(task, &found.id, |around| watch.on_look(looked, around));
         while let WatchStep::Wait(Some(until)) | WatchStep::AwaitRestart(until) = next {
             self.sleep(&mut news, Some(until)).await;
-            next = self.with_around(task, &found.id, |around| vigil.on_wake(around));
+            next = self.with_around(task, &found.id, |around| watch.on_wake(around));
         }
         judge(&self.facts(task, found))
     }
@@ -230,8 +230,8 @@ struct Quiet<'a> {
 
 impl Drop for Quiet<'_> {
     fn drop(&mut self) {
-        self.runtime.seen.say(self.task, About::Trouble, "");
-        self.runtime.seen.say(self.task, About::Stop, "");
+        self.runtime.seen.say(self.task, super::remarks::About::Trouble, "");
+        self.runtime.seen.say(self.task, super::remarks::About::Stop, "");
     }
 }
 

@@ -2,17 +2,17 @@
 //! and a ping every few seconds.
 //!
 //! Whoever watches a container subscribes, looks at it, and sleeps until it is worth looking again;
-//! the [`lookout`](super::lookout) says when. When the stream breaks or a ping is not answered, the
+//! the [`engine`](super::engine) says when. When the stream breaks or a ping is not answered, the
 //! engine may have gone: that is said at once, the connection is made anew with its API version
 //! negotiated again, and the events that the engine still remembers are asked for.
 
 use super::{
     creation::Creations,
     engine::{Engine, PROBE_LIMIT, within},
+    engine_state::EventMemory,
     judgement::Happening,
     ledger::ContainerFate,
     listing,
-    lookout::EventMemory,
     mapping::LABEL_TASK_ID,
     records::ContainerRecords,
     sightings::Sightings,

@@ -1,10 +1,7 @@
 //! What an engine has to offer, asked once and in one call, and a second one for the bridge.
 
 use super::engine::{Engine, is_status, within};
-use crate::{
-    machine,
-    runtime::{Offer, RuntimeError},
-};
+use crate::runtime::{Offer, RuntimeError};
 use bollard::{models::SystemInfo, query_parameters::InspectNetworkOptions};
 use skep_proto::v1::{EngineDescription, EnginePlugin, Feature, Platform, Resources};
 

@@ -2,9 +2,9 @@
 //! and those who watch a container.
 
 use super::{
+    engine_state::{EngineAnswers, EngineState, EventMemory},
     judgement::{Happening, LiveRestore, Outage, Trace},
     ledger::ListedContainer,
-    lookout::{EngineAnswers, EventMemory, Lookout},
     remarks::{About, Remarks},
 };
 use crate::{runtime::Noticed, wall::now_ns};
@@ -27,7 +27,7 @@ pub(super) struct Sightings {
 
 #[derive(Default)]
 struct SeenEngine {
-    lookout: Lookout,
+    engine: EngineState,
     remarks: Remarks,
     /// For each container that somebody watches.
     news: BTreeMap<String, watch::Sender<u64>>,
@@ -70,24 +70,24 @@ impl Sightings {
     }
 
     pub(super) fn trace(&self, container: &str) -> Trace {
-        self.lock().lookout.trace(container)
+        self.lock().engine.trace(container)
     }
 
     pub(super) fn forget(&self, task: Id, container: &str) {
-        self.lock().lookout.forget(container);
+        self.lock().engine.forget(container);
         self.remark(|remarks| remarks.forget(task));
     }
 
     pub(super) fn outages(&self) -> Vec<Outage> {
-        self.lock().lookout.outages()
+        self.lock().engine.outages()
     }
 
     pub(super) fn is_away(&self) -> bool {
-        matches!(self.lock().lookout.answering(), EngineAnswers::No { .. })
+        matches!(self.lock().engine.answering(), EngineAnswers::No { .. })
     }
 
     pub(super) fn live_restore(&self) -> LiveRestore {
-        self.lock().lookout.live_restore()
+        self.lock().engine.live_restore()
     }
 
     /// Says something about a task; an empty text takes it back.
@@ -107,7 +107,7 @@ impl Sightings {
     }
 
     pub(super) fn list_at(&self) -> u64 {
-        self.lock().lookout.list_at()
+        self.lock().engine.list_at()
     }
 
     /// Resolves when a listing has become due earlier than it was.
@@ -121,7 +121,7 @@ impl Sightings {
         let mut seen = self.lock();
         seen.news.retain(|_, news| news.receiver_count() > 0);
         let watched = seen.news.keys().cloned().collect();
-        for id in seen.lookout.on_listed(rows, &watched, now.saturating_sub(began), now) {
+        for id in seen.engine.on_listed(rows, &watched, now.saturating_sub(began), now) {
             seen.wake(&id);
         }
     }
@@ -131,7 +131,7 @@ impl Sightings {
     pub(super) fn on_unlisted(&self, began: u64, reason: &str) {
         let now = self.now();
         let mut seen = self.lock();
-        seen.lookout.on_unlisted(now.saturating_sub(began), now);
+        seen.engine.on_unlisted(now.saturating_sub(began), now);
         seen.wake_all();
         drop(seen);
         self.remark(|remarks| remarks.listing(reason));
@@ -166,7 +166,7 @@ impl Sightings {
     /// The engine does not answer, for this reason.
     pub(super) fn went_away(&self, reason: &str) {
         let mut seen = self.lock();
-        seen.lookout.went_away(reason, now_ns());
+        seen.engine.went_away(reason, now_ns());
         seen.wake_all();
         drop(seen);
         self.remark(|remarks| remarks.engine(reason));
@@ -175,7 +175,7 @@ impl Sightings {
     /// The engine answers.
     pub(super) fn came_back(&self, live_restore: LiveRestore, memory: EventMemory) {
         let mut seen = self.lock();
-        seen.lookout.came_back(live_restore, memory, now_ns());
+        seen.engine.came_back(live_restore, memory, now_ns());
         seen.wake_all();
         drop(seen);
         self.remark(|remarks| remarks.engine(""));
@@ -184,18 +184,18 @@ impl Sightings {
 
     /// Time of the newest event.
     pub(super) fn newest(&self) -> u64 {
-        self.lock().lookout.newest()
+        self.lock().engine.newest()
     }
 
     /// An event of a container, which happened at `at` by the engine's clock.
     pub(super) fn note(&self, container: &str, at: u64, happening: Happening) {
         let now = self.now();
         let mut seen = self.lock();
-        let before = seen.lookout.list_at();
-        if seen.lookout.note(container, at, happening, now) {
+        let before = seen.engine.list_at();
+        if seen.engine.note(container, at, happening, now) {
             seen.wake(container);
         }
-        if seen.lookout.list_at() < before {
+        if seen.engine.list_at() < before {
             self.hint.notify_one();
         }
     }

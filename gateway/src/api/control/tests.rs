@@ -1,4 +1,4 @@
-//! Stories about the bounds of the door for people.
+//! Stories about the bounds of the service for people.
 
 use super::*;
 use crate::api::testing::LiveCluster;

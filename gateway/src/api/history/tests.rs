@@ -1,4 +1,4 @@
-//! Stories about the bounds of the door to the past.
+//! Stories about the bounds of the service for the past.
 
 use super::*;
 use crate::api::testing::LiveCluster;

@@ -85,7 +85,7 @@ async fn a_read_sees_what_was_answered_before_it_and_a_past_one_does_not() {
     assert_eq!((status.leader, status.services, status.accepting.as_str()), (true, 1, "accepting"));
     assert_eq!(status.digest.len(), 16);
     assert!(
-        crate::api::metrics::render(&running.drive, running.reads.door().unwrap())
+        crate::api::metrics::render(&running.drive, running.reads.limiter().unwrap())
             .contains("skep_service_tasks_desired{service=\"web\"} 1")
     );
 }

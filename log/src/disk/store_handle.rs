@@ -2,7 +2,7 @@
 //! its users.
 //!
 //! After a failed write a store may not go on: what it holds in memory and what lies on disk may
-//! differ. It is opened anew while readers wait at the door for some milliseconds and notice
+//! differ. It is opened anew while readers wait for some milliseconds and notice
 //! nothing else.
 
 use super::{
@@ -14,7 +14,7 @@ use bytes::Bytes;
 use std::sync::{Arc, PoisonError, RwLock};
 
 /// A store that can be exchanged.
-pub(crate) struct Door {
+pub(crate) struct StoreHandle {
     store: RwLock<Result<Box<dyn Store>, StoreError>>,
     files: Arc<dyn Files>,
 }
@@ -30,15 +30,15 @@ pub(crate) enum Reopened {
     Closed(StoreError),
 }
 
-impl Door {
+impl StoreHandle {
     /// Opens the store for the first time.
-    pub(crate) fn open(files: Arc<dyn Files>) -> Result<Door, StoreError> {
-        Ok(Door { store: RwLock::new(Ok(files.open_store(names::STORE)?)), files })
+    pub(crate) fn open(files: Arc<dyn Files>) -> Result<StoreHandle, StoreError> {
+        Ok(StoreHandle { store: RwLock::new(Ok(files.open_store(names::STORE)?)), files })
     }
 
     /// Opens a stopped manager's store, without changing a byte.
-    pub(crate) fn open_for_reading(files: Arc<dyn Files>) -> Result<Door, StoreError> {
-        Ok(Door { store: RwLock::new(Ok(files.read_store(names::STORE)?)), files })
+    pub(crate) fn open_for_reading(files: Arc<dyn Files>) -> Result<StoreHandle, StoreError> {
+        Ok(StoreHandle { store: RwLock::new(Ok(files.read_store(names::STORE)?)), files })
     }
 
     /// Closes the store and opens it anew: for work, or else for reading alone.

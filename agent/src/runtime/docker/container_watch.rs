@@ -82,7 +82,7 @@ pub(super) enum WatchStep {
 
 /// The watch over one container.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Vigil {
+pub(super) struct ContainerWatch {
     /// It was there at some look.
     was_here: bool,
     /// It has ended, as it was first seen.
@@ -99,7 +99,7 @@ struct SeenEnd {
     started_at: u64,
 }
 
-impl Vigil {
+impl ContainerWatch {
     /// The container was looked at.
     pub(super) fn on_look(&mut self, looked: Looked, around: &Around<'_>) -> WatchStep {
         self.ended = None;
@@ -189,12 +189,12 @@ mod tests {
 
     #[test]
     fn an_end_is_found_although_every_event_was_lost() {
-        let (mut vigil, quiet) = (Vigil::default(), Trace::default());
-        assert_eq!(vigil.on_look(running(), &around(&quiet, 0)), WatchStep::Wait(None));
-        assert_eq!(vigil.on_wake(&around(&quiet, S)), WatchStep::Look, "a listing woke it");
+        let (mut watch, quiet) = (ContainerWatch::default(), Trace::default());
+        assert_eq!(watch.on_look(running(), &around(&quiet, 0)), WatchStep::Wait(None));
+        assert_eq!(watch.on_wake(&around(&quiet, S)), WatchStep::Look, "a listing woke it");
         let killed = Looked::Here(Box::new(ended(137)));
-        assert_eq!(vigil.on_look(killed, &around(&quiet, S)), WatchStep::Wait(Some(S + NEWS_NS)));
-        let over = vigil.on_wake(&around(&quiet, S + NEWS_NS));
+        assert_eq!(watch.on_look(killed, &around(&quiet, S)), WatchStep::Wait(Some(S + NEWS_NS)));
+        let over = watch.on_wake(&around(&quiet, S + NEWS_NS));
         assert_eq!(
             over,
             WatchStep::Over(Box::new(ended(137))),
@@ -204,50 +204,51 @@ mod tests {
 
     #[test]
     fn an_exit_that_no_event_could_explain_otherwise_is_over_at_once() {
-        let (mut vigil, quiet) = (Vigil::default(), Trace::default());
+        let (mut watch, quiet) = (ContainerWatch::default(), Trace::default());
         let looked = Looked::Here(Box::new(ended(3)));
-        assert_eq!(vigil.on_look(looked, &around(&quiet, 0)), WatchStep::Over(Box::new(ended(3))));
+        assert_eq!(watch.on_look(looked, &around(&quiet, 0)), WatchStep::Over(Box::new(ended(3))));
     }
 
     #[test]
     fn a_run_so_short_that_its_start_is_told_later_than_its_end_is_over() {
-        let (mut vigil, mut seen) = (Vigil::default(), Trace::default());
+        let (mut watch, mut seen) = (ContainerWatch::default(), Trace::default());
         seen.note(100 * S + 5, Happening::Started);
         let looked = Looked::Here(Box::new(ended(3)));
-        assert_eq!(vigil.on_look(looked, &around(&seen, 0)), WatchStep::Over(Box::new(ended(3))));
+        assert_eq!(watch.on_look(looked, &around(&seen, 0)), WatchStep::Over(Box::new(ended(3))));
     }
 
     #[test]
     fn a_wake_without_a_reason_costs_a_look_and_nothing_else() {
-        let (mut vigil, quiet) = (Vigil::default(), Trace::default());
+        let (mut watch, quiet) = (ContainerWatch::default(), Trace::default());
         for now in 0..3 {
-            assert_eq!(vigil.on_look(running(), &around(&quiet, now)), WatchStep::Wait(None));
-            assert_eq!(vigil.on_wake(&around(&quiet, now)), WatchStep::Look);
+            assert_eq!(watch.on_look(running(), &around(&quiet, now)), WatchStep::Wait(None));
+            assert_eq!(watch.on_wake(&around(&quiet, now)), WatchStep::Look);
         }
     }
 
     #[test]
     fn a_stop_by_somebody_else_waits_for_the_start_that_a_restart_brings() {
-        let (mut vigil, mut seen) = (Vigil::default(), trace(&[(99 * S, Happening::Signal(15))]));
+        let (mut watch, mut seen) =
+            (ContainerWatch::default(), trace(&[(99 * S, Happening::Signal(15))]));
         seen.note(100 * S, Happening::Died(0));
         let looked = Looked::Here(Box::new(ended(0)));
-        assert_eq!(vigil.on_look(looked, &around(&seen, 0)), WatchStep::Wait(Some(NEWS_NS)));
+        assert_eq!(watch.on_look(looked, &around(&seen, 0)), WatchStep::Wait(Some(NEWS_NS)));
         seen.note(100 * S + 1, Happening::Stopped);
-        assert_eq!(vigil.on_wake(&around(&seen, 1)), WatchStep::AwaitRestart(RESTART_NS));
+        assert_eq!(watch.on_wake(&around(&seen, 1)), WatchStep::AwaitRestart(RESTART_NS));
         seen.note(101 * S, Happening::Started);
-        assert_eq!(vigil.on_wake(&around(&seen, 2)), WatchStep::Look, "it runs again");
+        assert_eq!(watch.on_wake(&around(&seen, 2)), WatchStep::Look, "it runs again");
     }
 
     #[test]
     fn an_end_beside_an_engine_that_goes_away_is_judged_when_it_is_back() {
-        let (mut vigil, quiet) = (Vigil::default(), Trace::default());
+        let (mut watch, quiet) = (ContainerWatch::default(), Trace::default());
         let away = Around { engine: Reach::Away, ..around(&quiet, 0) };
         let looked = Looked::Here(Box::new(ended(0)));
-        assert_eq!(vigil.on_look(looked, &away), WatchStep::Wait(Some(LOOK_AGAIN_NS)));
-        assert_eq!(vigil.on_wake(&around(&quiet, 1)), WatchStep::Look);
+        assert_eq!(watch.on_look(looked, &away), WatchStep::Wait(Some(LOOK_AGAIN_NS)));
+        assert_eq!(watch.on_wake(&around(&quiet, 1)), WatchStep::Look);
         let failed = Looked::Failed("connection refused".into());
         assert_eq!(
-            vigil.on_look(failed, &away),
+            watch.on_look(failed, &away),
             WatchStep::Wait(Some(LOOK_AGAIN_NS)),
             "the node says so"
         );
@@ -255,38 +256,41 @@ mod tests {
 
     #[test]
     fn what_we_asked_to_end_is_over_at_once() {
-        let (mut vigil, quiet) = (Vigil::default(), Trace::default());
+        let (mut watch, quiet) = (ContainerWatch::default(), Trace::default());
         let asked = Around { mark: Some(StopMark::Asked), ..around(&quiet, 0) };
         let looked = Looked::Here(Box::new(ended(137)));
-        assert_eq!(vigil.on_look(looked, &asked), WatchStep::Over(Box::new(ended(137))));
+        assert_eq!(watch.on_look(looked, &asked), WatchStep::Over(Box::new(ended(137))));
     }
 
     #[test]
     fn a_container_that_cannot_be_looked_at_is_said_to_be_and_looked_at_again() {
-        let (mut vigil, quiet) = (Vigil::default(), Trace::default());
+        let (mut watch, quiet) = (ContainerWatch::default(), Trace::default());
         let failed = Looked::Failed("its shim hangs".into());
-        let next = vigil.on_look(failed, &around(&quiet, S));
+        let next = watch.on_look(failed, &around(&quiet, S));
         assert_eq!(next, WatchStep::Trouble("its shim hangs".into(), S + LOOK_AGAIN_NS));
-        assert_eq!(vigil.on_wake(&around(&quiet, S + LOOK_AGAIN_NS)), WatchStep::Look);
+        assert_eq!(watch.on_wake(&around(&quiet, S + LOOK_AGAIN_NS)), WatchStep::Look);
     }
 
     #[test]
     fn a_removal_is_told_from_our_own_and_from_what_never_was() {
         let quiet = Trace::default();
-        assert_eq!(Vigil::default().on_look(Looked::Absent, &around(&quiet, 0)), WatchStep::Gone);
+        assert_eq!(
+            ContainerWatch::default().on_look(Looked::Absent, &around(&quiet, 0)),
+            WatchStep::Gone
+        );
         for (remover, expected) in
             [(Remover::Others, WatchStep::Removed), (Remover::Us, WatchStep::Gone)]
         {
-            let mut vigil = Vigil::default();
-            vigil.on_look(running(), &around(&quiet, 0));
+            let mut watch = ContainerWatch::default();
+            watch.on_look(running(), &around(&quiet, 0));
             let around = Around { remover, ..around(&quiet, 1) };
-            assert_eq!(vigil.on_look(Looked::Absent, &around), expected);
+            assert_eq!(watch.on_look(Looked::Absent, &around), expected);
         }
     }
 
     #[test]
     fn an_unhealthy_container_is_stopped_once() {
-        let (mut vigil, quiet) = (Vigil::default(), Trace::default());
+        let (mut watch, quiet) = (ContainerWatch::default(), Trace::default());
         let sick = || {
             let found = Container {
                 phase: Phase::Running,
@@ -295,8 +299,8 @@ mod tests {
             };
             Looked::Here(Box::new(found))
         };
-        assert_eq!(vigil.on_look(sick(), &around(&quiet, 0)), WatchStep::StopUnhealthy);
+        assert_eq!(watch.on_look(sick(), &around(&quiet, 0)), WatchStep::StopUnhealthy);
         let marked = Around { mark: Some(StopMark::Unhealthy), ..around(&quiet, 1) };
-        assert_eq!(vigil.on_look(sick(), &marked), WatchStep::Wait(None), "the stop is under way");
+        assert_eq!(watch.on_look(sick(), &marked), WatchStep::Wait(None), "the stop is under way");
     }
 }

@@ -1,4 +1,4 @@
-//! The door with real sockets. All of a test's connections are of its own process, so the bound of
+//! The listener with real sockets. All of a test's connections are of its own process, so the bound of
 //! the manager's own agent is what they meet.
 
 use super::*;
@@ -19,21 +19,21 @@ fn listen() -> (TempDir, UnixListener, std::path::PathBuf) {
     (folder, listener, path)
 }
 
-fn door() -> ConnectionLimiter {
+fn limiter() -> ConnectionLimiter {
     ConnectionLimiter::new("story", ConnectionLimits { all: 4, process: 2 })
 }
 
 #[tokio::test]
 async fn one_too_many_is_told_so_and_closed_and_the_next_gets_in_when_there_is_room() {
     let (_folder, listener, path) = listen();
-    let door = door();
-    let mut incoming = pin!(door.clone().local(listener));
+    let limiter = limiter();
+    let mut incoming = pin!(limiter.clone().local(listener));
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for _ in 0..OWN {
         ours.push(UnixStream::connect(&path).await.unwrap());
         theirs.push(incoming.next().await.unwrap().unwrap());
     }
-    assert_eq!((door.look(), door.is_refusing()), ((8, 4, 0), false));
+    assert_eq!((limiter.look(), limiter.is_refusing()), ((8, 4, 0), false));
     let mut refused = UnixStream::connect(&path).await.unwrap();
     let accepting = tokio::spawn({
         let mut told = Vec::new();
@@ -42,7 +42,7 @@ async fn one_too_many_is_told_so_and_closed_and_the_next_gets_in_when_there_is_r
             told
         }
     });
-    // The door looks at it when the next one is waited for.
+    // The listener looks at it when the next one is waited for.
     assert!(tokio::time::timeout(Duration::from_millis(200), incoming.next()).await.is_err());
     let told = accepting.await.unwrap();
     assert!(told.starts_with(&[0, 0, 0, 4]), "settings come first: {told:?}");
@@ -50,7 +50,7 @@ async fn one_too_many_is_told_so_and_closed_and_the_next_gets_in_when_there_is_r
         String::from_utf8_lossy(&told).contains("too many connections; its limit is 4"),
         "{told:?}"
     );
-    assert_eq!((door.look(), door.is_refusing()), ((8, 4, 1), true));
+    assert_eq!((limiter.look(), limiter.is_refusing()), ((8, 4, 1), true));
     drop(theirs.pop());
     drop(theirs.pop());
     let _next = UnixStream::connect(&path).await.unwrap();
@@ -65,7 +65,7 @@ const SILENCE: Duration = Duration::from_millis(900);
 async fn a_connection_that_says_nothing_is_closed_and_one_that_spoke_has_longer() {
     let (_folder, listener, path) = listen();
     let patience = SilenceLimits { greeting: GREETING, silence: SILENCE };
-    let mut incoming = pin!(ConnectionLimiter { patience, ..door() }.local(listener));
+    let mut incoming = pin!(ConnectionLimiter { patience, ..limiter() }.local(listener));
     let _silent = UnixStream::connect(&path).await.unwrap();
     let mut mute = incoming.next().await.unwrap().unwrap();
     let begun = Instant::now();
@@ -91,16 +91,16 @@ async fn a_connection_that_says_nothing_is_closed_and_one_that_spoke_has_longer(
 
 #[tokio::test]
 async fn an_error_of_accepting_is_waited_out() {
-    let door = door();
+    let limiter = limiter();
     let mut accepting = Accepting::default();
     let full = || Err::<(), _>(io::Error::from_raw_os_error(24));
     let begun = Instant::now();
-    assert_eq!(accepting.judge(&door, full()).await, None);
+    assert_eq!(accepting.judge(&limiter, full()).await, None);
     assert!(begun.elapsed() >= ACCEPT_PAUSE);
     assert!(accepting == Accepting::Fails);
     let gone = Err::<(), _>(io::Error::from(io::ErrorKind::ConnectionAborted));
-    assert_eq!(accepting.judge(&door, gone).await, None);
+    assert_eq!(accepting.judge(&limiter, gone).await, None);
     assert!(accepting == Accepting::Fails, "one that went away says nothing about the others");
-    assert_eq!(accepting.judge(&door, Ok(())).await, Some(()));
+    assert_eq!(accepting.judge(&limiter, Ok(())).await, Some(()));
     assert!(accepting == Accepting::Works);
 }

@@ -40,15 +40,15 @@ pub struct ConnectionLimiter {
 
 /// One open connection; it is counted until this is dropped.
 pub(super) struct OpenConnection {
-    door: ConnectionLimiter,
+    limiter: ConnectionLimiter,
     process: i32,
 }
 
 impl Drop for OpenConnection {
     fn drop(&mut self) {
         let turning =
-            self.door.with(|connections| connections.leave(self.process, std::process::id()));
-        self.door.tell(turning);
+            self.limiter.with(|connections| connections.leave(self.process, std::process::id()));
+        self.limiter.tell(turning);
     }
 }
 
@@ -82,13 +82,13 @@ impl ConnectionLimiter {
         match turning {
             None => {}
             Some(Turning::Full) => tracing::warn!(
-                door = self.name,
+                socket = self.name,
                 open,
                 limit,
                 "too many connections: new ones are told so and closed"
             ),
             Some(Turning::Over) => {
-                tracing::info!(door = self.name, open, refused, "connections are taken again");
+                tracing::info!(socket = self.name, open, refused, "connections are taken again");
             }
         }
     }
@@ -98,7 +98,7 @@ impl ConnectionLimiter {
             self.with(|connections| connections.enter(process, std::process::id()));
         self.tell(turning);
         match entry {
-            Admission::Taken => Ok(OpenConnection { door: self.clone(), process }),
+            Admission::Taken => Ok(OpenConnection { limiter: self.clone(), process }),
             Admission::Refused => Err(self.look().1),
         }
     }
@@ -111,13 +111,13 @@ impl ConnectionLimiter {
     {
         stream::unfold(
             (self, listener, Accepting::default()),
-            |(door, listener, mut accepting)| async move {
+            |(limiter, listener, mut accepting)| async move {
                 loop {
-                    let accepted = accepting.judge(&door, listener.accept().await).await;
+                    let accepted = accepting.judge(&limiter, listener.accept().await).await;
                     if let Some(guarded) =
-                        accepted.and_then(|(stream, _)| guard_local(&door, stream))
+                        accepted.and_then(|(stream, _)| guard_local(&limiter, stream))
                     {
-                        return Some((Ok(guarded), (door, listener, accepting)));
+                        return Some((Ok(guarded), (limiter, listener, accepting)));
                     }
                 }
             },
@@ -131,16 +131,16 @@ impl ConnectionLimiter {
     ) -> impl Stream<Item = Result<Guarded<TcpStream, (), OpenConnection>, Infallible>> {
         stream::unfold(
             (self, listener, Accepting::default()),
-            |(door, listener, mut accepting)| async move {
+            |(limiter, listener, mut accepting)| async move {
                 loop {
-                    let accepted = accepting.judge(&door, listener.accept().await).await;
+                    let accepted = accepting.judge(&limiter, listener.accept().await).await;
                     let Some((stream, peer)) = accepted else { continue };
                     // Negative: no process has such a number.
                     let whose = i32::from(peer.port()) - i32::from(u16::MAX) - 1;
-                    if let Ok(connection) = door.enter(whose) {
+                    if let Ok(connection) = limiter.enter(whose) {
                         return Some((
-                            Ok(Guarded::new(stream, (), connection, door.patience)),
-                            (door, listener, accepting),
+                            Ok(Guarded::new(stream, (), connection, limiter.patience)),
+                            (limiter, listener, accepting),
                         ));
                     }
                 }
@@ -150,14 +150,14 @@ impl ConnectionLimiter {
 }
 
 fn guard_local(
-    door: &ConnectionLimiter,
+    limiter: &ConnectionLimiter,
     stream: UnixStream,
 ) -> Option<Guarded<UnixStream, SocketPeer, OpenConnection>> {
     let process = stream.peer_cred().ok().and_then(|cred| cred.pid()).unwrap_or(0);
-    match door.enter(process) {
+    match limiter.enter(process) {
         Ok(connection) => {
             let peer = SocketPeer::of(&stream).ok()?;
-            Some(Guarded::new(stream, peer, connection, door.patience))
+            Some(Guarded::new(stream, peer, connection, limiter.patience))
         }
         Err(limit) => {
             let message = format!("the manager has too many connections; its limit is {limit}");
@@ -179,19 +179,23 @@ enum Accepting {
 impl Accepting {
     /// The connection, if there is one. An error is logged once and waited out, since the next
     /// attempt would fail in the same way.
-    async fn judge<T>(&mut self, door: &ConnectionLimiter, accepted: io::Result<T>) -> Option<T> {
+    async fn judge<T>(
+        &mut self,
+        limiter: &ConnectionLimiter,
+        accepted: io::Result<T>,
+    ) -> Option<T> {
         match (accepted, *self) {
             (Ok(connection), Accepting::Works) => Some(connection),
             (Ok(connection), Accepting::Fails) => {
                 *self = Accepting::Works;
-                tracing::info!(door = door.name, "the system takes connections again");
+                tracing::info!(socket = limiter.name, "the system takes connections again");
                 Some(connection)
             }
             // The other end has gone already; the next connection may be fine.
             (Err(error), _) if error.kind() == io::ErrorKind::ConnectionAborted => None,
             (Err(error), before) => {
                 if before == Accepting::Works {
-                    tracing::warn!(door = door.name, %error, "no connection can be taken; trying again");
+                    tracing::warn!(socket = limiter.name, %error, "no connection can be taken; trying again");
                 }
                 *self = Accepting::Fails;
                 sleep(ACCEPT_PAUSE).await;

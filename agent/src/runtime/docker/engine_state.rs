@@ -2,10 +2,10 @@
 //! PURE.
 //!
 //! Nothing here decides that a container has ended: that takes a look at it (see
-//! [`vigil`](super::vigil)). An event wakes whoever watches its container, and makes a listing due
-//! soon; a listing wakes whoever watches a container that it does not show as running. So a lost
-//! event costs at most the time to the next listing, and a listing that leaves something out costs
-//! a look.
+//! [`container_watch`](super::container_watch)). An event wakes the watch over its container and
+//! makes a listing due soon. A listing wakes the watch over each container that it does not show as
+//! running. So a lost event delays the notice of an end until the next listing at most, and a
+//! listing that leaves a container out costs one look.
 
 use super::{
     judgement::{Happening, LiveRestore, Outage, Trace},
@@ -39,7 +39,7 @@ pub(super) enum EngineAnswers {
 
 /// What is known of an engine and its containers.
 #[derive(Debug, Default)]
-pub(super) struct Lookout {
+pub(super) struct EngineState {
     traces: BTreeMap<String, Trace>,
     outages: VecDeque<Outage>,
     answering: EngineAnswers,
@@ -53,7 +53,7 @@ pub(super) struct Lookout {
     listed: (u64, u64),
 }
 
-impl Lookout {
+impl EngineState {
     pub(super) fn trace(&self, container: &str) -> Trace {
         self.traces.get(container).cloned().unwrap_or_default()
     }
@@ -192,7 +192,7 @@ mod tests {
 
     #[test]
     fn a_listing_wakes_whoever_watches_what_it_does_not_show_as_running() {
-        let mut lookout = Lookout::default();
+        let mut engine = EngineState::default();
         let rows = [
             row("runs", ListedPhase::Running),
             row("ended", ListedPhase::NotRunning),
@@ -201,72 +201,69 @@ mod tests {
             row("nobodys", ListedPhase::NotRunning),
         ];
         let ours = watched(&["runs", "ended", "paused", "sick", "left out"]);
-        assert_eq!(lookout.on_listed(&rows, &ours, 1, S), watched(&["ended", "left out", "sick"]));
+        assert_eq!(engine.on_listed(&rows, &ours, 1, S), watched(&["ended", "left out", "sick"]));
     }
 
     #[test]
     fn an_older_event_of_one_container_counts_beside_a_newer_one_of_another() {
-        let mut lookout = Lookout::default();
-        lookout.note("a", 20, Happening::Died(137), 0);
-        lookout.note("b", 19, Happening::Died(137), 0);
-        assert_eq!(lookout.trace("b").died, Some((19, 137)));
-        assert_eq!(lookout.newest(), 20);
+        let mut engine = EngineState::default();
+        engine.note("a", 20, Happening::Died(137), 0);
+        engine.note("b", 19, Happening::Died(137), 0);
+        assert_eq!(engine.trace("b").died, Some((19, 137)));
+        assert_eq!(engine.newest(), 20);
     }
 
     #[test]
     fn the_first_start_is_not_worth_a_look_and_another_one_is() {
-        let mut lookout = Lookout::default();
-        assert!(!lookout.note("a", 5, Happening::Started, 0));
-        assert!(lookout.note("a", 6, Happening::Died(0), 0));
-        assert!(lookout.note("a", 7, Happening::Started, 0), "somebody restarted it");
-        assert!(lookout.note("b", 6, Happening::Died(0), 0), "its start was lost, or is late");
-        assert!(lookout.note("b", 5, Happening::Started, 0));
+        let mut engine = EngineState::default();
+        assert!(!engine.note("a", 5, Happening::Started, 0));
+        assert!(engine.note("a", 6, Happening::Died(0), 0));
+        assert!(engine.note("a", 7, Happening::Started, 0), "somebody restarted it");
+        assert!(engine.note("b", 6, Happening::Died(0), 0), "its start was lost, or is late");
+        assert!(engine.note("b", 5, Happening::Started, 0));
     }
 
     #[test]
     fn listings_come_every_period_and_soon_after_an_event_but_take_no_more_than_their_share() {
-        let mut lookout = Lookout::default();
-        assert_eq!(lookout.list_at(), 0, "the first at once");
-        lookout.on_listed(&[], &watched(&[]), 1, S);
-        assert_eq!(lookout.list_at(), 11 * S);
-        lookout.note("a", 5, Happening::Started, 2 * S);
-        assert_eq!(lookout.list_at(), 11 * S, "a start hides no end");
-        lookout.note("a", 6, Happening::Died(0), 2 * S);
-        assert_eq!(lookout.list_at(), 3 * S);
-        lookout.on_unlisted(4 * S, 8 * S);
-        assert_eq!(lookout.list_at(), 88 * S, "it took four seconds");
-        lookout.note("a", 7, Happening::Died(0), 9 * S);
-        assert_eq!(lookout.list_at(), 88 * S);
+        let mut engine = EngineState::default();
+        assert_eq!(engine.list_at(), 0, "the first at once");
+        engine.on_listed(&[], &watched(&[]), 1, S);
+        assert_eq!(engine.list_at(), 11 * S);
+        engine.note("a", 5, Happening::Started, 2 * S);
+        assert_eq!(engine.list_at(), 11 * S, "a start hides no end");
+        engine.note("a", 6, Happening::Died(0), 2 * S);
+        assert_eq!(engine.list_at(), 3 * S);
+        engine.on_unlisted(4 * S, 8 * S);
+        assert_eq!(engine.list_at(), 88 * S, "it took four seconds");
+        engine.note("a", 7, Happening::Died(0), 9 * S);
+        assert_eq!(engine.list_at(), 88 * S);
     }
 
     #[test]
     fn only_an_engine_that_forgot_was_really_away_and_its_first_reason_stands() {
-        let mut lookout = Lookout::default();
-        lookout.went_away("no answer", 5);
-        lookout.went_away("connection refused", 6);
-        assert_eq!(
-            lookout.answering(),
-            &EngineAnswers::No { since: 5, reason: "no answer".into() }
-        );
-        lookout.came_back(LiveRestore::Off, EventMemory::Kept, 7);
-        assert_eq!((lookout.answering(), lookout.outages()), (&EngineAnswers::Yes, Vec::new()));
-        lookout.went_away("no answer", 8);
-        lookout.came_back(LiveRestore::On, EventMemory::Lost, 9);
-        assert_eq!(lookout.outages(), [Outage { from: 8, until: 9 }]);
-        assert_eq!(lookout.live_restore(), LiveRestore::On);
-        lookout.on_listed(&[], &watched(&[]), 1, 50 * S);
-        lookout.came_back(LiveRestore::On, EventMemory::Kept, 10);
-        assert_eq!(lookout.list_at(), 0, "it is listed at once");
+        let mut engine = EngineState::default();
+        engine.went_away("no answer", 5);
+        engine.went_away("connection refused", 6);
+        assert_eq!(engine.answering(), &EngineAnswers::No { since: 5, reason: "no answer".into() });
+        engine.came_back(LiveRestore::Off, EventMemory::Kept, 7);
+        assert_eq!((engine.answering(), engine.outages()), (&EngineAnswers::Yes, Vec::new()));
+        engine.went_away("no answer", 8);
+        engine.came_back(LiveRestore::On, EventMemory::Lost, 9);
+        assert_eq!(engine.outages(), [Outage { from: 8, until: 9 }]);
+        assert_eq!(engine.live_restore(), LiveRestore::On);
+        engine.on_listed(&[], &watched(&[]), 1, 50 * S);
+        engine.came_back(LiveRestore::On, EventMemory::Kept, 10);
+        assert_eq!(engine.list_at(), 0, "it is listed at once");
     }
 
     #[test]
     fn what_is_neither_listed_nor_watched_is_forgotten() {
-        let mut lookout = Lookout::default();
+        let mut engine = EngineState::default();
         for id in ["listed", "watched", "gone"] {
-            lookout.note(id, 5, Happening::Died(1), 0);
+            engine.note(id, 5, Happening::Died(1), 0);
         }
-        lookout.on_listed(&[row("listed", ListedPhase::NotRunning)], &watched(&["watched"]), 1, S);
-        let died = |id| lookout.trace(id).died.is_some();
+        engine.on_listed(&[row("listed", ListedPhase::NotRunning)], &watched(&["watched"]), 1, S);
+        let died = |id| engine.trace(id).died.is_some();
         assert_eq!((died("listed"), died("watched"), died("gone")), (true, true, false));
     }
 }
