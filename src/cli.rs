@@ -157,7 +157,7 @@ fn run(cli: Cli) -> CliResult {
 
 /// How long the end of a command waits for threads that are still reading. A disk that gives
 /// nothing for longer than this does not hold up the command.
-const THREADS_END_MAX: Duration = Duration::from_secs(10);
+const THREADS_END_LIMIT: Duration = Duration::from_secs(10);
 
 /// One thread is enough for somebody who waits; a stopped manager's folder is served on a second.
 ///
@@ -167,7 +167,7 @@ fn wait_for<T>(work: impl Future<Output = CliResult<T>>) -> CliResult<T> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let outcome = runtime.block_on(work);
-    runtime.shutdown_timeout(THREADS_END_MAX);
+    runtime.shutdown_timeout(THREADS_END_LIMIT);
     outcome
 }
 

@@ -32,16 +32,17 @@ use std::{
 };
 use thiserror::Error;
 
-/// The file is written anew when it is larger than this and than [`COMPACT_FACTOR`] times what it
-/// has to say.
+/// A smaller file is never written anew. A larger one is when it is also [`COMPACT_FACTOR_MIN`]
+/// times as large as what it has to say.
 const COMPACT_BYTES_MIN: u64 = 1 << 20;
-/// See [`COMPACT_BYTES_MIN`].
-const COMPACT_FACTOR: u64 = 4;
+/// How many times as large as its content a file of [`COMPACT_BYTES_MIN`] must be to be written
+/// anew.
+const COMPACT_FACTOR_MIN: u64 = 4;
 /// A longer frame is not one of ours: reading stops there.
 const FRAME_BYTES_MAX: usize = 64 << 20;
 /// Notes are parted into frames of about this size.
-const FRAME_BYTES_SOFT: usize = 8 << 20;
-const MAGIC: &[u8] = b"skep agent tasks 1\n";
+const FRAME_BYTES_SOFT_MAX: usize = 8 << 20;
+const JOURNAL_MAGIC: &[u8] = b"skep agent tasks 1\n";
 const HEADER_BYTES: usize = 8;
 /// The journal's file in the agent's folder.
 const TASKS_FILE: &str = "tasks";
@@ -124,11 +125,11 @@ impl Journal {
         file.read_to_end(&mut content).map_err(io)?;
         // On a full disk it begins behind what it should hold, as it would go on.
         let mut behind = false;
-        if content.len() < MAGIC.len() && MAGIC.starts_with(&content) {
-            content = MAGIC.to_vec();
-            behind = file.rewind().and_then(|()| file.write_all(MAGIC)).is_err();
+        if content.len() < JOURNAL_MAGIC.len() && JOURNAL_MAGIC.starts_with(&content) {
+            content = JOURNAL_MAGIC.to_vec();
+            behind = file.rewind().and_then(|()| file.write_all(JOURNAL_MAGIC)).is_err();
         }
-        let Some(frames) = content.strip_prefix(MAGIC) else {
+        let Some(frames) = content.strip_prefix(JOURNAL_MAGIC) else {
             let aside = put_aside(&path)?;
             tracing::warn!(
                 "{} is no task journal that this version can read; it is kept as {}, and the \
@@ -139,7 +140,7 @@ impl Journal {
             return Journal::open(folder);
         };
         let (memory, whole) = read_frames(frames);
-        let bytes = (MAGIC.len() + whole) as u64;
+        let bytes = (JOURNAL_MAGIC.len() + whole) as u64;
         if !behind {
             file.set_len(bytes).and_then(|()| file.seek(io::SeekFrom::Start(bytes))).map_err(io)?;
         }
@@ -161,7 +162,7 @@ impl Journal {
     pub(crate) fn state(&self) -> JournalState {
         if self.behind {
             JournalState::Behind
-        } else if self.bytes > COMPACT_BYTES_MIN.max(COMPACT_FACTOR * self.live_bytes) {
+        } else if self.bytes > COMPACT_BYTES_MIN.max(COMPACT_FACTOR_MIN * self.live_bytes) {
             JournalState::Grown
         } else {
             JournalState::Current
@@ -180,7 +181,7 @@ impl Journal {
                 self.bytes += frames.len() as u64;
             }
             JournalWrite::Whole(notes) => {
-                let mut content = MAGIC.to_vec();
+                let mut content = JOURNAL_MAGIC.to_vec();
                 content.extend_from_slice(&frames(notes));
                 self.file = replace(&self.path, &content)?;
                 self.bytes = content.len() as u64;
@@ -239,7 +240,7 @@ fn frames(notes: Vec<Note>) -> Vec<u8> {
     let (mut batch, mut bytes) = (Vec::new(), 0);
     for note in notes {
         let len = note.encoded_len();
-        if bytes + len > FRAME_BYTES_SOFT && !batch.is_empty() {
+        if bytes + len > FRAME_BYTES_SOFT_MAX && !batch.is_empty() {
             frames.extend(frame(std::mem::take(&mut batch)));
             bytes = 0;
         }

@@ -3,11 +3,11 @@
 //! Runtimes that have an engine ask the engine instead, since it may run elsewhere (in a virtual
 //! machine, say).
 
-use skep_proto::v1::{Platform, Resources};
+use skep_proto::{
+    NANO_CPUS,
+    v1::{Platform, Resources},
+};
 use std::{fs, io, path::Path, thread};
-
-/// Nano-CPUs in one CPU.
-pub const NANO_CPUS: i64 = 1_000_000_000;
 
 /// What the operator keeps from tasks, for other uses of the machine.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

@@ -21,7 +21,7 @@ use skep_proto::{
 };
 
 /// Free disk below this share is worth a warning: at a lower one additions are refused.
-const FREE_SHARE_LOW: f64 = 0.10;
+const FREE_SHARE_WARNING_MIN: f64 = 0.10;
 
 /// An entry that waits so long for the log's confirmation is a problem: a sound disk takes
 /// milliseconds.
@@ -113,7 +113,7 @@ fn log(reads: &Reads) -> Vec<Finding> {
             free,
             "make room, or remove services: until then nothing can be added; no restart is needed",
         ));
-    } else if share < FREE_SHARE_LOW {
+    } else if share < FREE_SHARE_WARNING_MIN {
         findings.push(warning("disk", free, "make room: below 5 % nothing can be added"));
     } else {
         findings.push(ok("disk", free));

@@ -17,7 +17,7 @@ use std::{
 use tokio::sync::mpsc;
 
 /// Chunks of one order waiting for its reader; at it the agent's stream of that order waits.
-const CHUNKS_MAX: usize = 64;
+const READER_CHUNKS_MAX: usize = 64;
 
 /// Open orders.
 #[derive(Default)]
@@ -29,7 +29,7 @@ pub struct Broker {
 impl Broker {
     /// Opens an order: its number, and where its chunks arrive.
     pub fn open(&self) -> (u64, mpsc::Receiver<LogChunk>) {
-        let (send, receive) = mpsc::channel(CHUNKS_MAX);
+        let (send, receive) = mpsc::channel(READER_CHUNKS_MAX);
         let request = self.newest.fetch_add(1, Ordering::Relaxed) + 1;
         self.lock().insert(request, send);
         (request, receive)

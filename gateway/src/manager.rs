@@ -48,9 +48,9 @@ pub enum ManagerError {
     Serve(#[from] tonic::transport::Error),
 }
 
-/// Connections to `/metrics`: a few scrapers, each of its own.
-const METRICS_LIMITS: listener::ConnectionLimits =
-    listener::ConnectionLimits { all: 64, process: 64 };
+/// Connections to `/metrics`, from one process or several: a few scrapers. One more gets a message
+/// and is closed.
+const METRICS_CONNECTIONS_MAX: u32 = 64;
 
 /// How many descriptors this process may have; little where the system does not say.
 fn descriptors_max() -> u64 {
@@ -73,13 +73,7 @@ pub async fn run(config: ManagerConfig, stop: CancellationToken) -> Result<(), M
     };
     let state = drive::DriveState::new(identity, counters);
     let log = skep_log::Config::new(config.state_dir.join("log"), node);
-    let log = Arc::new(
-        Log::open(
-            skep_log::Config { min_free: drive::core::RECORDS_FREE_SHARE_MIN, ..log },
-            state.fold(),
-        )
-        .await?,
-    );
+    let log = Arc::new(Log::open(log, state.fold()).await?);
     let (drive, turns) = drive::Drive::start(log.clone(), state);
     tokio::spawn(stop_deciding(drive.clone(), stop.clone()));
     if let Some(period_ns) = config.heartbeat_period_ns {
@@ -104,7 +98,13 @@ pub async fn run(config: ManagerConfig, stop: CancellationToken) -> Result<(), M
         metrics: page.clone(),
     };
     if let Some(listener) = config.metrics {
-        let limiter = listener::ConnectionLimiter::new("metrics", METRICS_LIMITS);
+        let limiter = listener::ConnectionLimiter::new(
+            "metrics",
+            listener::ConnectionLimits {
+                all: METRICS_CONNECTIONS_MAX,
+                process: METRICS_CONNECTIONS_MAX,
+            },
+        );
         tokio::spawn(serve::serve_metrics(limiter, listener, page, stop.clone()));
     }
     // Agents are told before their connections close, so that they know it from a manager that

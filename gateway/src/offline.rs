@@ -21,7 +21,7 @@ use tonic::{Request, Response, Status, Streaming, transport};
 use tower::service_fn;
 
 /// Bytes in the pipe; a writer waits at it.
-const PIPE_BYTES: usize = 1 << 20;
+const PIPE_BYTES_MAX: usize = 1 << 20;
 
 /// Why a stopped manager's history is not served.
 #[derive(Debug, Error)]
@@ -81,7 +81,7 @@ fn bytes_in(dir: &Path) -> u64 {
 }
 
 async fn serve(reads: reads::Reads) -> Result<transport::Channel, OfflineError> {
-    let (client, server) = duplex(PIPE_BYTES);
+    let (client, server) = duplex(PIPE_BYTES_MAX);
     let control = v1::control_server::ControlServer::new(Stopped { reads: reads.clone() })
         .max_encoding_message_size(REPLY_BYTES_MAX);
     let history = v1::history_server::HistoryServer::new(HistoryService::new(reads))

@@ -8,7 +8,7 @@ use std::{
 };
 
 /// Pulls remembered; when there are more, all are forgotten and told again.
-const PULLS_MAX: usize = 4_096;
+const PULLS_SHOWN_MAX: usize = 4_096;
 
 /// The newest report of each pull.
 #[derive(Default)]
@@ -25,7 +25,7 @@ impl Pulls {
             pulls.remove(&task);
             return;
         }
-        if pulls.len() >= PULLS_MAX {
+        if pulls.len() >= PULLS_SHOWN_MAX {
             pulls.clear();
         }
         pulls.insert(task, pull);

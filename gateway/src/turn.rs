@@ -23,7 +23,7 @@ pub const ENTRY_RECORDS_MAX: usize = 4_096;
 /// Bytes of one entry's requests, encoded; the rest of a turn goes on in the next entry.
 pub const ENTRY_BYTES_MAX: usize = 1 << 20;
 /// A checkpoint with the view's digest is recorded when the history passes a multiple of this.
-pub const CHECKPOINT_RECORDS: u64 = 10_000;
+pub const CHECKPOINT_PERIOD_RECORDS: u64 = 10_000;
 
 /// A request and who makes it.
 #[derive(Clone, Debug)]
@@ -257,8 +257,9 @@ impl Tip {
 
     /// The digest after the record before: any manager whose own differs halts.
     fn checkpoint(&mut self, first: Revision, open: &mut OpenEntry) {
-        let before = first.0.saturating_sub(1) / CHECKPOINT_RECORDS;
-        if open.records.is_empty() || self.view.position().revision.0 / CHECKPOINT_RECORDS == before
+        let before = first.0.saturating_sub(1) / CHECKPOINT_PERIOD_RECORDS;
+        if open.records.is_empty()
+            || self.view.position().revision.0 / CHECKPOINT_PERIOD_RECORDS == before
         {
             return;
         }

@@ -27,7 +27,7 @@ use thiserror::Error;
 /// The format written today.
 const FORMAT: u32 = 1;
 /// Rows for which memory is set aside before they are read; beyond it a list grows as they come.
-const ROWS_AHEAD: usize = 1024;
+const ROWS_AHEAD_MAX: usize = 1024;
 
 /// Why bytes are no view.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
@@ -137,7 +137,7 @@ fn take_all<M: Message + Default>(
     count: u64,
     part: &'static str,
 ) -> Result<Vec<M>, SnapshotError> {
-    let mut all = Vec::with_capacity(usize::try_from(count).unwrap_or(0).min(ROWS_AHEAD));
+    let mut all = Vec::with_capacity(usize::try_from(count).unwrap_or(0).min(ROWS_AHEAD_MAX));
     for _ in 0..count {
         all.push(take(bytes, part)?);
     }

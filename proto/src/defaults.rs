@@ -12,7 +12,7 @@ use crate::{
 /// Wait before a task is replaced, where the spec does not say.
 pub const RESTART_DELAY_NS: u64 = 5 * SECOND_NS;
 /// Time between the stop signal and the kill, where the spec does not say.
-pub const STOP_GRACE_NS: u64 = 10 * SECOND_NS;
+pub const STOP_GRACE_LIMIT_NS: u64 = 10 * SECOND_NS;
 /// Ended tasks kept in the view for each slot.
 pub const TASK_HISTORY_LIMIT: i64 = 5;
 /// How often an agent says that it lives.
@@ -22,9 +22,9 @@ pub const HEARTBEAT_GRACE_PERIODS: u64 = 3;
 /// Time that a node has, beyond the grace period, to report that a replaced task has ended. When it
 /// is over the new task starts without that report, since a machine that does not answer must not
 /// stop a slot for ever.
-pub const REPLACED_STOP_MARGIN_NS: u64 = 50 * SECOND_NS;
+pub const REPLACED_STOP_LIMIT_NS: u64 = 50 * SECOND_NS;
 /// A new task that ends so soon after it began to run has failed, where the spec does not say.
-pub const UPDATE_MONITOR_NS: u64 = 5 * SECOND_NS;
+pub const UPDATE_MONITOR_PERIOD_NS: u64 = 5 * SECOND_NS;
 /// The volume driver that every engine has.
 pub const VOLUME_DRIVER: &str = "local";
 
@@ -55,19 +55,19 @@ pub fn restart(spec: &TaskSpec) -> Restart {
 
 /// Time between the stop signal and the kill.
 pub fn stop_grace_ns(spec: &ContainerSpec) -> u64 {
-    spec.stop_grace_period_ns.unwrap_or(STOP_GRACE_NS)
+    spec.stop_grace_period_ns.unwrap_or(STOP_GRACE_LIMIT_NS)
 }
 
 /// How long a new task is watched: if it ends within this time of beginning to run it counts as
 /// failed.
 pub fn monitor_ns(spec: &ServiceSpec) -> u64 {
-    spec.update.as_ref().and_then(|update| update.monitor_ns).unwrap_or(UPDATE_MONITOR_NS)
+    spec.update.as_ref().and_then(|update| update.monitor_ns).unwrap_or(UPDATE_MONITOR_PERIOD_NS)
 }
 
 /// The longest time from the wish to end a task until its node has reported that end.
 pub fn stop_limit_ns(spec: &ServiceSpec) -> u64 {
     let container = spec.task.as_ref().and_then(container);
-    container.map_or(STOP_GRACE_NS, stop_grace_ns).saturating_add(REPLACED_STOP_MARGIN_NS)
+    container.map_or(STOP_GRACE_LIMIT_NS, stop_grace_ns).saturating_add(REPLACED_STOP_LIMIT_NS)
 }
 
 /// How many ended tasks a slot keeps in the view; none is "all of them".

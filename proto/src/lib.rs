@@ -35,6 +35,9 @@ pub use id::Id;
 pub use position::{Position, Revision};
 pub use time::Timestamp;
 
+/// Billionths of a CPU that one CPU has: the unit in which CPUs are asked for and offered.
+pub const NANO_CPUS: i64 = 1_000_000_000;
+
 /// The newest feature level this program knows: what `apply`, digest and reconcilers mean at it
 /// never changes again.
 pub const FEATURE_LEVEL: u32 = 1;

@@ -58,7 +58,7 @@ pub(crate) fn end(task: &TaskRow, spec: Option<&ServiceSpec>) -> AttemptEnd {
     if asked || task.state == TaskState::Orphaned {
         return AttemptEnd::NotItsOwn;
     }
-    let monitor_ns = spec.map_or(defaults::UPDATE_MONITOR_NS, defaults::monitor_ns);
+    let monitor_ns = spec.map_or(defaults::UPDATE_MONITOR_PERIOD_NS, defaults::monitor_ns);
     match ran_ns(task) {
         Some(ran) if ran >= monitor_ns => AttemptEnd::After(ran),
         Some(_) | None => AttemptEnd::Early,

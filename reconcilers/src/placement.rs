@@ -12,7 +12,7 @@ mod explain;
 mod field;
 mod group;
 
-pub use group::{FAILURES_REMEMBERED_NS, FAILURES_SHUNNED};
+pub use group::{NODE_FAILURES_LIMIT_NS, NODE_FAILURES_MAX};
 
 use crate::plan::{Plan, Reconciler, Turn};
 use field::Field;

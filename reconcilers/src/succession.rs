@@ -64,7 +64,7 @@ fn stopped_by(view: &View, old: &TaskRow, now: Timestamp) -> Timestamp {
     let runs_on = old.state == TaskState::Rejected && old.running_at != Timestamp::NEVER;
     let container = view.spec_of(old).and_then(|spec| spec.task.as_ref());
     let container = container.and_then(defaults::container);
-    let grace_ns = container.map_or(defaults::STOP_GRACE_NS, defaults::stop_grace_ns);
+    let grace_ns = container.map_or(defaults::STOP_GRACE_LIMIT_NS, defaults::stop_grace_ns);
     if runs_on { now + grace_ns } else { now }
 }
 
@@ -82,7 +82,7 @@ pub(crate) fn new_task(
     let held = !ending.is_empty() || start_at > turn.now;
     let limit_ns = |task: &&TaskRow| {
         view.spec_of(task)
-            .map_or(defaults::REPLACED_STOP_MARGIN_NS, |spec| defaults::stop_limit_ns(spec))
+            .map_or(defaults::REPLACED_STOP_LIMIT_NS, |spec| defaults::stop_limit_ns(spec))
     };
     let limit = ending.iter().map(limit_ns).max().map(|limit_ns| turn.now + limit_ns);
     let at = |at: Timestamp| if held { at.0 } else { 0 };

@@ -30,10 +30,10 @@ use tower::service_fn;
 /// not a crash.
 const ANSWER_BYTES_MAX: usize = 512 << 20;
 /// Longest silence on a connection before the manager is asked for a sign of life.
-const SILENCE_MAX: Duration = Duration::from_secs(10);
+const MANAGER_SILENCE_PERIOD: Duration = Duration::from_secs(10);
 /// Longest wait for that sign; at it the connection is given up, and the command ends with "went
 /// away".
-const SIGN_OF_LIFE_MAX: Duration = Duration::from_secs(20);
+const SIGN_OF_LIFE_LIMIT: Duration = Duration::from_secs(20);
 
 /// A manager that answers.
 #[derive(Clone)]
@@ -134,8 +134,8 @@ async fn by_socket(path: &Path) -> fail::CliResult<Channel> {
     let socket: PathBuf = path.to_owned();
     // The address is never looked at: the connector knows only the socket.
     Endpoint::from_static("http://skep.invalid")
-        .http2_keep_alive_interval(SILENCE_MAX)
-        .keep_alive_timeout(SIGN_OF_LIFE_MAX)
+        .http2_keep_alive_interval(MANAGER_SILENCE_PERIOD)
+        .keep_alive_timeout(SIGN_OF_LIFE_LIMIT)
         .connect_with_connector(service_fn(move |_: Uri| {
             let (first, socket) = (first.clone(), socket.clone());
             async move {

@@ -12,7 +12,7 @@ use skep_proto::{
 use std::collections::BTreeMap;
 
 /// An image that could not be pulled is held against the node for so long after the last try.
-const PULL_FAILING_NS: u64 = 300 * SECOND_NS;
+const PULL_FAILING_LIMIT_NS: u64 = 300 * SECOND_NS;
 /// Images whose pulls failed that are remembered; one more takes the place of the one that failed
 /// longest ago.
 const PULLS_FAILED_MAX: usize = 16;
@@ -88,7 +88,7 @@ impl Conditions {
     /// Time has passed.
     pub(crate) fn on_time(&mut self, now: Timestamp) {
         let before = self.pulls.len();
-        self.pulls.retain(|_, (_, at)| now.since(*at) < PULL_FAILING_NS);
+        self.pulls.retain(|_, (_, at)| now.since(*at) < PULL_FAILING_LIMIT_NS);
         if self.pulls.len() != before {
             self.weigh_pulls(now);
         }
@@ -96,7 +96,7 @@ impl Conditions {
 
     /// When [`Conditions::on_time`] wants to be called.
     pub(crate) fn poll_timeout(&self) -> Option<Timestamp> {
-        self.pulls.values().map(|(_, at)| *at + PULL_FAILING_NS).min()
+        self.pulls.values().map(|(_, at)| *at + PULL_FAILING_LIMIT_NS).min()
     }
 
     fn weigh_pulls(&mut self, now: Timestamp) {
@@ -199,10 +199,10 @@ mod tests {
         conditions.on_prepared("a", Timestamp(3));
         conditions.on_prepared("c", Timestamp(3));
         assert_eq!(conditions.poll(), None, "there is still b");
-        assert_eq!(conditions.poll_timeout(), Some(Timestamp(2) + PULL_FAILING_NS));
-        conditions.on_time(Timestamp(1) + PULL_FAILING_NS);
+        assert_eq!(conditions.poll_timeout(), Some(Timestamp(2) + PULL_FAILING_LIMIT_NS));
+        conditions.on_time(Timestamp(1) + PULL_FAILING_LIMIT_NS);
         assert_eq!(conditions.poll(), None);
-        conditions.on_time(Timestamp(2) + PULL_FAILING_NS);
+        conditions.on_time(Timestamp(2) + PULL_FAILING_LIMIT_NS);
         assert_eq!(told(conditions.poll()), []);
         assert_eq!(conditions.poll_timeout(), None);
     }

@@ -4,9 +4,9 @@
 use skep_proto::{Timestamp, time::SECOND_NS};
 
 /// Wait before the second try.
-pub const RETRY_NS_MIN: u64 = SECOND_NS / 2;
+pub const STEP_RETRY_DELAY_NS_MIN: u64 = SECOND_NS / 2;
 /// Wait between tries at most. Trying never ends.
-pub const RETRY_NS_MAX: u64 = 30 * SECOND_NS;
+pub const STEP_RETRY_DELAY_NS_MAX: u64 = 30 * SECOND_NS;
 
 /// What is asked of the runtime.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -63,7 +63,7 @@ impl Effort {
     /// anew.
     pub(crate) fn again(&mut self, now: Timestamp) -> Timestamp {
         self.ticket = 0;
-        if now.since(self.began) > RETRY_NS_MAX {
+        if now.since(self.began) > STEP_RETRY_DELAY_NS_MAX {
             self.attempts = 1;
         }
         self.until = now + delay_ns(self.attempts);
@@ -81,7 +81,7 @@ impl Effort {
 /// The wait after so many tries: doubled with each.
 pub(crate) fn delay_ns(attempts: u32) -> u64 {
     let doublings = attempts.saturating_sub(1).min(16);
-    (RETRY_NS_MIN << doublings).min(RETRY_NS_MAX)
+    (STEP_RETRY_DELAY_NS_MIN << doublings).min(STEP_RETRY_DELAY_NS_MAX)
 }
 
 #[cfg(test)]
@@ -109,10 +109,17 @@ mod tests {
             effort.begin(StepKind::Prepare, ticket, Timestamp(1));
             waits.push(effort.again(Timestamp(1)).since(Timestamp(1)));
         }
-        assert_eq!(waits[..3], [RETRY_NS_MIN, 2 * RETRY_NS_MIN, 4 * RETRY_NS_MIN]);
-        assert_eq!(waits.last(), Some(&RETRY_NS_MAX));
+        assert_eq!(
+            waits[..3],
+            [STEP_RETRY_DELAY_NS_MIN, 2 * STEP_RETRY_DELAY_NS_MIN, 4 * STEP_RETRY_DELAY_NS_MIN]
+        );
+        assert_eq!(waits.last(), Some(&STEP_RETRY_DELAY_NS_MAX));
         effort.begin(StepKind::Prepare, 100, Timestamp(1));
-        let later = Timestamp(1) + 2 * RETRY_NS_MAX;
-        assert_eq!(effort.again(later).since(later), RETRY_NS_MIN, "that one had lasted");
+        let later = Timestamp(1) + 2 * STEP_RETRY_DELAY_NS_MAX;
+        assert_eq!(
+            effort.again(later).since(later),
+            STEP_RETRY_DELAY_NS_MIN,
+            "that one had lasted"
+        );
     }
 }

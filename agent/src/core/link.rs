@@ -20,13 +20,13 @@ use skep_proto::{
 };
 
 /// Wait before the first try again.
-pub const REDIAL_NS_MIN: u64 = SECOND_NS / 10;
+pub const REDIAL_DELAY_NS_MIN: u64 = SECOND_NS / 10;
 /// Wait between tries at most; it doubles until there.
-pub const REDIAL_NS_MAX: u64 = 8 * SECOND_NS;
+pub const REDIAL_DELAY_NS_MAX: u64 = 8 * SECOND_NS;
 /// A manager that has not welcomed us after this time is left.
-pub const GREETING_NS_MAX: u64 = 10 * SECOND_NS;
+pub const WELCOME_LIMIT_NS: u64 = 10 * SECOND_NS;
 /// Between beats at least, whatever a manager says: more would be noise.
-const BEAT_NS_MIN: u64 = SECOND_NS / 20;
+const BEAT_PERIOD_NS_MIN: u64 = SECOND_NS / 20;
 
 /// Who this agent is, to the cluster.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -155,7 +155,7 @@ impl ManagerLink {
         conditions: Vec<Condition>,
         now: Timestamp,
     ) {
-        self.stage = LinkStage::Greeting { give_up: now + GREETING_NS_MAX };
+        self.stage = LinkStage::Greeting { give_up: now + WELCOME_LIMIT_NS };
         let identity = &self.identity;
         self.send(from_agent::Message::Hello(Hello {
             node_id: identity.node_id.to_bytes(),
@@ -187,7 +187,7 @@ impl ManagerLink {
         }
         self.identity.node_id = node;
         self.identity.cluster_id = cluster;
-        let period_ns = welcome.heartbeat_period_ns.max(BEAT_NS_MIN);
+        let period_ns = welcome.heartbeat_period_ns.max(BEAT_PERIOD_NS_MIN);
         self.stage = LinkStage::Open { period_ns, beat: 0, next: now + period_ns };
         Welcomed::As(node, cluster)
     }
@@ -195,7 +195,7 @@ impl ManagerLink {
     /// The cluster's heartbeat period is another one.
     pub(crate) fn on_period(&mut self, period_ns: u64, now: Timestamp) {
         if let LinkStage::Open { beat, next, .. } = self.stage {
-            let period_ns = period_ns.max(BEAT_NS_MIN);
+            let period_ns = period_ns.max(BEAT_PERIOD_NS_MIN);
             self.stage = LinkStage::Open { period_ns, beat, next: next.min(now + period_ns) };
         }
     }
@@ -250,7 +250,7 @@ impl ManagerLink {
         match self.stage {
             LinkStage::Resting { until } if until <= now && self.description.is_some() => {
                 self.line += 1;
-                self.stage = LinkStage::Dialing { give_up: now + GREETING_NS_MAX };
+                self.stage = LinkStage::Dialing { give_up: now + WELCOME_LIMIT_NS };
                 self.calls.push_back(LinkCall::Dial { line: self.line });
             }
             LinkStage::Dialing { give_up } | LinkStage::Greeting { give_up } if give_up <= now => {
@@ -276,7 +276,7 @@ impl ManagerLink {
     /// Doubled with each failure, and between half and all of that, so that a thousand agents do
     /// not come back as one.
     fn delay_ns(&mut self) -> u64 {
-        let whole = (REDIAL_NS_MIN << self.attempts.min(16)).min(REDIAL_NS_MAX);
+        let whole = (REDIAL_DELAY_NS_MIN << self.attempts.min(16)).min(REDIAL_DELAY_NS_MAX);
         whole / 2 + self.roll() % (whole / 2)
     }
 
@@ -335,7 +335,7 @@ mod tests {
         assert!(!link.is_current(0) && !link.is_current(2));
         link.on_broken(Timestamp(2));
         assert!(!link.is_current(1), "it broke");
-        link.on_time(Timestamp(2) + REDIAL_NS_MAX);
+        link.on_time(Timestamp(2) + REDIAL_DELAY_NS_MAX);
         assert_eq!(link.poll(), Some(LinkCall::Dial { line: 2 }));
         assert!(link.is_current(2) && !link.is_current(1));
         link.halt("removed");

@@ -84,7 +84,7 @@ pub(crate) fn key(task: &TaskAssignment) -> ServiceVersion {
 }
 
 /// Services that may be known beyond twice those in use before the unused ones are looked for.
-const SERVICES_SPARE: usize = 16;
+const SERVICES_SPARE_MAX: usize = 16;
 
 /// The services that a stream has described so far.
 #[derive(Debug, Default)]
@@ -111,13 +111,13 @@ impl Services {
     /// Forgets those that none of these tasks runs, when there are many: the manager describes them
     /// again where it needs them.
     pub(crate) fn forget_unused<'a>(&mut self, tasks: impl Iterator<Item = &'a Workload>) {
-        if self.known.len() <= self.limit.max(SERVICES_SPARE) {
+        if self.known.len() <= self.limit.max(SERVICES_SPARE_MAX) {
             return;
         }
         let used: BTreeSet<ServiceVersion> =
             tasks.map(|task| (task.service_id, task.spec_version)).collect();
         self.known.retain(|key, _| used.contains(key));
-        self.limit = 2 * self.known.len() + SERVICES_SPARE;
+        self.limit = 2 * self.known.len() + SERVICES_SPARE_MAX;
     }
 
     /// A new stream begins: nothing has been described on it.
@@ -149,7 +149,7 @@ mod tests {
         let tasks = [running(1), running(2)];
         services.learn(described(1..17));
         services.forget_unused(tasks.iter());
-        assert_eq!(services.known.len(), SERVICES_SPARE, "they are few");
+        assert_eq!(services.known.len(), SERVICES_SPARE_MAX, "they are few");
         services.learn(described(17..18));
         services.forget_unused(tasks.iter());
         let left: Vec<ServiceVersion> = services.known.keys().copied().collect();

@@ -318,7 +318,7 @@ impl AgentTask {
 
     fn grace_ns(&self) -> u64 {
         defaults::container(&self.workload.spec)
-            .map_or(defaults::STOP_GRACE_NS, defaults::stop_grace_ns)
+            .map_or(defaults::STOP_GRACE_LIMIT_NS, defaults::stop_grace_ns)
     }
 
     /// Where the answer to a step of this kind is awaited.
@@ -353,6 +353,6 @@ mod tests {
         let asked = stop(TaskSpec { runtime, ..TaskSpec::default() });
         assert_eq!(asked, TaskStep::Stop { grace_ns: 75_000_000_000 });
         let unasked = stop(TaskSpec::default());
-        assert_eq!(unasked, TaskStep::Stop { grace_ns: defaults::STOP_GRACE_NS });
+        assert_eq!(unasked, TaskStep::Stop { grace_ns: defaults::STOP_GRACE_LIMIT_NS });
     }
 }

@@ -420,7 +420,7 @@ fn words_about(kind: effort::StepKind, error: &RuntimeError) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::{action::Action, effort::RETRY_NS_MIN, memory::Memory};
+    use crate::core::{action::Action, effort::STEP_RETRY_DELAY_NS_MIN, memory::Memory};
 
     #[test]
     fn a_listing_that_failed_is_asked_for_again_when_its_time_has_come() {
@@ -429,7 +429,7 @@ mod tests {
         assert_eq!(work.poll_action(), Some(Action::List { node: Id(1), ticket: 1 }));
         let failed = Err(RuntimeError::Unreachable("no engine".into()));
         work.on_listed(1, failed, Timestamp(5));
-        let again = Timestamp(5) + RETRY_NS_MIN;
+        let again = Timestamp(5) + STEP_RETRY_DELAY_NS_MIN;
         assert_eq!(work.poll_timeout(), Some(again));
         work.on_time(Timestamp(again.0 - 1));
         assert_eq!(work.poll_action(), None);

@@ -44,9 +44,10 @@ pub trait TestedRuntime: Send + Sync {
     fn workload(&self, program: &Program) -> Workload;
 }
 
-/// Longest that anything here may take.
-const PATIENCE: Duration = Duration::from_secs(60);
-const GRACE: Duration = Duration::from_secs(30);
+/// Longest that one step of a case may take; then the case fails.
+const CASE_LIMIT: Duration = Duration::from_secs(60);
+/// The grace of stops in these cases: long enough that no program is killed for being slow.
+const CASE_GRACE_LIMIT: Duration = Duration::from_secs(30);
 
 /// Makes one test of each case. The expression is evaluated once a test, gives a
 /// [`TestedRuntime`], and may await.
@@ -146,9 +147,9 @@ impl Trial {
 }
 
 async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(PATIENCE, future).await {
+    match tokio::time::timeout(CASE_LIMIT, future).await {
         Ok(value) => value,
-        Err(_) => panic!("{what} took longer than {PATIENCE:?}"),
+        Err(_) => panic!("{what} took longer than {CASE_LIMIT:?}"),
     }
 }
 
@@ -178,7 +179,7 @@ pub async fn a_whole_life_from_prepared_to_removed(subject: &dyn TestedRuntime) 
     assert!(
         matches!(trial.only_one().await, FoundState::Running(s) if s.container_ref == started.container_ref)
     );
-    trial.stop(GRACE).await.expect("stopped");
+    trial.stop(CASE_GRACE_LIMIT).await.expect("stopped");
     let ended = trial.wait().await.expect("ended");
     assert_eq!(ended.cause, EndCause::Asked, "{ended:?}");
     assert!(ended.at > Timestamp::NEVER);
@@ -218,7 +219,7 @@ pub async fn a_death_by_signal_is_told(subject: &dyn TestedRuntime) {
 /// See the name.
 pub async fn stopping_is_gentle_first(subject: &dyn TestedRuntime) {
     let trial = Trial::started(subject, &Program::Run).await;
-    trial.stop(GRACE).await.expect("stopped");
+    trial.stop(CASE_GRACE_LIMIT).await.expect("stopped");
     let ended = trial.wait().await.expect("ended");
     assert_ne!(ended.exit_code, Some(137), "it would have ended by itself: {ended:?}");
     trial.remove().await;
@@ -246,13 +247,13 @@ pub async fn every_step_may_be_repeated(subject: &dyn TestedRuntime) {
         "not a second one"
     );
     trial.prepare().await.expect("prepared while it runs");
-    trial.stop(GRACE).await.expect("stopped");
-    trial.stop(GRACE).await.expect("stopped again");
+    trial.stop(CASE_GRACE_LIMIT).await.expect("stopped");
+    trial.stop(CASE_GRACE_LIMIT).await.expect("stopped again");
     trial.start().await.expect("started what has ended: it is not run again");
     assert!(matches!(trial.only_one().await, FoundState::Ended(..)));
     trial.remove().await;
     trial.remove().await;
-    trial.stop(GRACE).await.expect("stopped what is gone");
+    trial.stop(CASE_GRACE_LIMIT).await.expect("stopped what is gone");
 }
 
 /// See the name.
@@ -275,7 +276,7 @@ pub async fn steps_on_nothing_say_gone(subject: &dyn TestedRuntime) {
     gone(trial.ready().await);
     gone(trial.wait().await);
     gone(trial.lines(LogQuery::default()).await);
-    trial.stop(GRACE).await.expect("nothing to stop");
+    trial.stop(CASE_GRACE_LIMIT).await.expect("nothing to stop");
     trial.remove().await;
 }
 
@@ -298,7 +299,7 @@ pub async fn what_runs_outlives_the_runtime(subject: &dyn TestedRuntime) {
     }
     assert_eq!(trial.start().await.expect("it runs").container_ref, started.container_ref);
     trial.ready().await.expect("ready");
-    trial.stop(GRACE).await.expect("stopped");
+    trial.stop(CASE_GRACE_LIMIT).await.expect("stopped");
     let trial = trial.reopen(subject).await;
     assert_eq!(trial.wait().await.expect("ended").cause, EndCause::Asked);
     trial.remove().await;
@@ -323,7 +324,7 @@ pub async fn an_end_that_nobody_watched_is_told_later(subject: &dyn TestedRuntim
 pub async fn what_was_stopped_before_it_began_never_begins(subject: &dyn TestedRuntime) {
     let trial = Trial::new(subject, &Program::Run).await;
     trial.prepare().await.expect("prepared");
-    trial.stop(GRACE).await.expect("stopped");
+    trial.stop(CASE_GRACE_LIMIT).await.expect("stopped");
     assert!(trial.start().await.is_err(), "a start that comes late");
     assert!(trial.list().await.iter().all(|found| !matches!(found.state, FoundState::Running(_))));
     trial.remove().await;
@@ -397,7 +398,7 @@ pub async fn output_is_followed_to_the_end(subject: &dyn TestedRuntime) {
         soon("logs", trial.runtime.logs(trial.workload.task_id, query)).await.expect("a stream");
     let first = soon("first line", stream.next()).await.expect("a line").expect("readable");
     assert!(matches!(&first, LogItem::Line(line) if line.text.as_ref() == b"up"), "{first:?}");
-    trial.stop(GRACE).await.expect("stopped");
+    trial.stop(CASE_GRACE_LIMIT).await.expect("stopped");
     while let Some(line) = soon("the stream's end", stream.next()).await {
         line.expect("readable");
     }

@@ -94,7 +94,7 @@ impl DockerRuntime {
             seen: Arc::new(sightings::Sightings::new()),
             records: Arc::new(records::ContainerRecords::open(state_dir)?),
             creations: creation::Creations::default(),
-            pulls: sync::Semaphore::new(pull::PULLS_MAX),
+            pulls: sync::Semaphore::new(pull::PULLS_AT_ONCE_MAX),
             marks: marks::Marks::open(state_dir)?,
             known: Mutex::default(),
             follower: OnceLock::new(),

@@ -273,7 +273,8 @@ impl ProcessRuntime {
                     if !was_here {
                         return Err(RuntimeError::Gone);
                     }
-                    self.end_remains(task, Duration::from_nanos(defaults::STOP_GRACE_NS)).await?;
+                    self.end_remains(task, Duration::from_nanos(defaults::STOP_GRACE_LIMIT_NS))
+                        .await?;
                     return Ok(tracking::ended(&notes::ProcessEnding {
                         cause: notes::Cause::FolderRemoved,
                         error: format!(
@@ -294,7 +295,7 @@ impl ProcessRuntime {
                     disk::on_disk(disk::DiskWork::Change, move || ended.end(&ending))
                         .await
                         .map_err(broken)?;
-                    let grace = Duration::from_nanos(defaults::STOP_GRACE_NS);
+                    let grace = Duration::from_nanos(defaults::STOP_GRACE_LIMIT_NS);
                     self.end_held(task, &folder, held, grace).await.map_err(broken)?;
                 }
                 tracking::Whereabouts::Planned => {

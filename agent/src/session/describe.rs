@@ -20,9 +20,9 @@ use tokio::{
 use tokio_util::task::AbortOnDropHandle;
 
 /// Between looks when all is well.
-const LOOK_PERIOD: Duration = Duration::from_secs(20);
+const DESCRIBE_PERIOD: Duration = Duration::from_secs(20);
 /// Between looks while the engine does not answer.
-const RETRY_PERIOD: Duration = Duration::from_secs(1);
+const DESCRIBE_RETRY_PERIOD: Duration = Duration::from_secs(1);
 
 /// Sends a description at the start and whenever it may have changed, until dropped.
 pub(super) fn watch(
@@ -40,7 +40,7 @@ pub(super) fn watch(
                     if inbox.send(Input::Described(Box::new(description))).await.is_err() {
                         return;
                     }
-                    LOOK_PERIOD
+                    DESCRIBE_PERIOD
                 }
                 Err(error) => {
                     status::say_runtime(&status, &message(&error));
@@ -49,7 +49,7 @@ pub(super) fn watch(
                     if inbox.send(Input::Undescribed(Box::new(description))).await.is_err() {
                         return;
                     }
-                    RETRY_PERIOD
+                    DESCRIBE_RETRY_PERIOD
                 }
             };
             sleep(pause).await;

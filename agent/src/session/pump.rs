@@ -32,15 +32,15 @@ const WIDER_ORDERS_MAX: usize = 256;
 /// Lines in a chunk at most; the others go in the next.
 const CHUNK_LINES_MAX: usize = 512;
 /// A chunk with this much text is sent.
-const CHUNK_BYTES: usize = 64 << 10;
+const CHUNK_BYTES_MAX: usize = 64 << 10;
 /// Chunks that wait for the manager; the next one is not read before there is room.
-const CHUNKS_MAX: usize = 4;
+const CHUNKS_WAITING_MAX: usize = 4;
 /// What all readers of a node get together in a second; who wants more waits.
 const BYTES_PER_SECOND_MAX: u64 = 10 << 20;
 /// A follower's line waits so long for earlier ones of tasks that have written nothing lately.
-const MERGE_WINDOW_NS: u64 = time::SECOND_NS / 50;
+const TASK_LINES_DELAY_NS: u64 = time::SECOND_NS / 50;
 /// So long it waits for tasks whose output is still being opened.
-const MERGE_OPENING_NS: u64 = time::SECOND_NS / 4;
+const TASK_OPENING_DELAY_NS: u64 = time::SECOND_NS / 4;
 
 /// Everybody who reads now.
 pub(super) struct Pumps {
@@ -88,7 +88,7 @@ impl Pumps {
             None => added,
         };
         let Some(client) = self.outgoing.client() else { return };
-        let (chunks, queue) = mpsc::channel(CHUNKS_MAX);
+        let (chunks, queue) = mpsc::channel(CHUNKS_WAITING_MAX);
         let (wider, orders) = mpsc::channel(WIDER_ORDERS_MAX);
         let mut pump = Pump {
             request: order.request,
@@ -129,7 +129,7 @@ impl Pumps {
 /// say.
 fn patience(order: &LogOrder) -> merge::Patience {
     if order.follow {
-        merge::Patience::Limited { first_ns: MERGE_OPENING_NS, next_ns: MERGE_WINDOW_NS }
+        merge::Patience::Limited { first_ns: TASK_OPENING_DELAY_NS, next_ns: TASK_LINES_DELAY_NS }
     } else {
         merge::Patience::Unlimited
     }
@@ -276,7 +276,8 @@ impl Pump {
                     source: line.source.into(),
                     text: line.text,
                 });
-                if self.batch.bytes >= CHUNK_BYTES || self.batch.lines.len() >= CHUNK_LINES_MAX {
+                if self.batch.bytes >= CHUNK_BYTES_MAX || self.batch.lines.len() >= CHUNK_LINES_MAX
+                {
                     self.flush().await;
                 }
             }

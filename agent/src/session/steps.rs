@@ -31,7 +31,7 @@ const STOPS_MAX: usize = 64;
 const REMOVES_MAX: usize = 16;
 /// A step that takes longer than this waits for something: it gives its permit to the next one and
 /// goes on.
-const PERMIT_LIMIT: Duration = Duration::from_secs(2);
+const STEP_PERMIT_LIMIT: Duration = Duration::from_secs(2);
 /// Between two reports on the same pull; what comes sooner is left out.
 const PROGRESS_PERIOD: Duration = Duration::from_millis(250);
 
@@ -195,7 +195,7 @@ impl With {
 /// Does the work, and holds the permit for it only for a while.
 async fn holding<T, P>(permit: &Mutex<Option<P>>, work: impl Future<Output = T>) -> T {
     let mut work = std::pin::pin!(work);
-    match timeout(PERMIT_LIMIT, &mut work).await {
+    match timeout(STEP_PERMIT_LIMIT, &mut work).await {
         Ok(value) => value,
         Err(_) => {
             release(permit);

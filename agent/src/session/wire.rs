@@ -22,7 +22,7 @@ use tonic::transport::{Channel, Endpoint};
 const CONTROL_MESSAGES_MAX: usize = 64;
 /// Largest message of a manager; a larger one breaks the stream. What is larger than 1 MiB comes in
 /// parts, and no spec is larger than a command.
-const MESSAGE_BYTES_MAX: usize = 4 << 20;
+const MANAGER_MESSAGE_BYTES_MAX: usize = 4 << 20;
 
 /// Why there is no stream.
 #[derive(Debug, Error)]
@@ -171,7 +171,7 @@ impl ManagerCall {
             return Ok(());
         }
         let mut client =
-            DispatcherClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
+            DispatcherClient::new(channel).max_decoding_message_size(MANAGER_MESSAGE_BYTES_MAX);
         let mut incoming = client.attach(ReceiverStream::new(messages)).await?.into_inner();
         let mut is_turned = false;
         while let Some(message) = incoming.message().await? {

@@ -9,6 +9,7 @@ struct SmallDisk(tempfile::TempDir);
 
 impl SmallDisk {
     /// None, and said so, where nobody may mount.
+    #[allow(clippy::print_stderr, reason = "a skipped test says so")]
     fn mount() -> Option<SmallDisk> {
         if !nix::unistd::Uid::effective().is_root() {
             eprintln!("skipped: only root can mount a file system");

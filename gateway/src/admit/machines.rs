@@ -19,7 +19,7 @@ const STRAYS_PER_NODE_MAX: usize = 1_000;
 /// Largest description of a machine, bytes encoded; a larger one is refused.
 const DESCRIPTION_BYTES_MAX: usize = 64 << 10;
 /// Longest host name of a node, bytes; a longer one is refused.
-const HOSTNAME_BYTES_MAX: usize = 255;
+const NODE_HOSTNAME_BYTES_MAX: usize = 255;
 
 pub(super) fn admit(view: &View, machine: &MachineRequest) -> Result<Admitted, Refusal> {
     match machine {
@@ -99,13 +99,13 @@ fn join(
 /// megabytes.
 fn within_bound(description: &NodeDescription) -> Result<(), Refusal> {
     let name = description.hostname.as_str();
-    if name.is_empty() || name.len() > HOSTNAME_BYTES_MAX || spec::has_control(name) {
+    if name.is_empty() || name.len() > NODE_HOSTNAME_BYTES_MAX || spec::has_control(name) {
         return Err(Refusal::invalid(format!(
             "{:?} is no host name for a node",
             excerpt(name, 80)
         ))
         .hint(format!(
-            "1 to {HOSTNAME_BYTES_MAX} bytes without control characters: see --hostname"
+            "1 to {NODE_HOSTNAME_BYTES_MAX} bytes without control characters: see --hostname"
         )));
     }
     let bytes = description.encoded_len();

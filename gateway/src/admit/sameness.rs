@@ -85,7 +85,7 @@ fn endpoint(spec: Option<&EndpointSpec>) -> EndpointSpec {
 fn update(spec: Option<&UpdateConfig>) -> UpdateConfig {
     let spec = spec.copied().unwrap_or_default();
     UpdateConfig {
-        monitor_ns: Some(spec.monitor_ns.unwrap_or(defaults::UPDATE_MONITOR_NS)),
+        monitor_ns: Some(spec.monitor_ns.unwrap_or(defaults::UPDATE_MONITOR_PERIOD_NS)),
         ..spec
     }
 }

@@ -19,14 +19,14 @@ use tracing::Instrument;
 pub const COMMAND_BYTES_MAX: usize = 3 << 19;
 /// Largest message; a larger one is refused before it is read. A command that is too large but
 /// below this is refused with its size and the bound.
-pub const MESSAGE_BYTES_MAX: usize = 32 << 20;
+pub const GRPC_MESSAGE_BYTES_MAX: usize = 32 << 20;
 /// Messages of one stream waiting for their answers; at it the stream's reading waits.
 const STREAM_MESSAGES_MAX: usize = 128;
 
 /// Lists made and sent at once: each may be many megabytes. More wait.
 const LISTS_MAX: usize = 8;
 /// A list that has waited so long for others to be sent is refused.
-const LIST_WAIT: Duration = Duration::from_secs(30);
+const LIST_WAIT_LIMIT: Duration = Duration::from_secs(30);
 /// Largest list that is answered, bytes encoded; a larger one is refused with its size.
 pub const REPLY_BYTES_MAX: usize = 256 << 20;
 
@@ -45,7 +45,7 @@ impl ControlService {
     /// Behind it the turn and what it committed.
     pub fn new(drive: Drive, reads: reads::Reads) -> ControlService {
         let lists = Arc::new(sync::Semaphore::new(LISTS_MAX));
-        ControlService { drive, reads, lists, list_wait: LIST_WAIT }
+        ControlService { drive, reads, lists, list_wait: LIST_WAIT_LIMIT }
     }
 }
 

@@ -1,4 +1,5 @@
-//! The gRPC service for the past: the log, differences, reasons, entries as stored, and how the manager is.
+//! The gRPC service for the past: the log, differences, reasons, entries as stored, and how the
+//! manager is.
 //!
 //! Streams are read from the disk where that may block, into a short queue; when the caller goes,
 //! the queue closes and the reading ends.

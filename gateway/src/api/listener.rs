@@ -27,7 +27,7 @@ use tokio::{
 };
 
 /// Pause after the system refused to take a connection for want of descriptors or memory.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+const ACCEPT_DELAY: Duration = Duration::from_millis(200);
 
 /// The connections of one socket: how many are open and how many may be. Its clones share the
 /// counts.
@@ -198,7 +198,7 @@ impl Accepting {
                     tracing::warn!(socket = limiter.name, %error, "no connection can be taken; trying again");
                 }
                 *self = Accepting::Fails;
-                sleep(ACCEPT_PAUSE).await;
+                sleep(ACCEPT_DELAY).await;
                 None
             }
         }

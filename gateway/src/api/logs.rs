@@ -20,7 +20,7 @@ use tonic::{Request, Response, Status};
 /// Replies waiting for one reader; at it the agents' streams wait.
 const REPLIES_MAX: usize = 256;
 /// Between two looks of one follower at the view: what is committed in between is seen together.
-const LOOK_PERIOD: Duration = Duration::from_millis(50);
+const VIEW_PERIOD: Duration = Duration::from_millis(50);
 
 /// The service.
 #[derive(Clone)]
@@ -179,7 +179,7 @@ impl Relay {
                         drop(self.out.send(Err(stopping)).await);
                         break;
                     }
-                    look_after = Instant::now() + LOOK_PERIOD;
+                    look_after = Instant::now() + VIEW_PERIOD;
                     let view = published.borrow_and_update().view.clone();
                     self.look(&view);
                 }

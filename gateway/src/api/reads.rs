@@ -26,7 +26,7 @@ use tonic::{Code, Status};
 pub const STOPPED: &str = "this manager is stopped";
 
 /// A read that is to see a revision waits so long for it to be committed; then it is refused.
-const REVISION_WAIT: Duration = Duration::from_secs(10);
+const REVISION_WAIT_LIMIT: Duration = Duration::from_secs(10);
 
 /// Where the newest state comes from.
 #[derive(Clone)]
@@ -64,7 +64,7 @@ impl Reads {
             pulls,
             node,
             started_at: wall(),
-            revision_wait: REVISION_WAIT,
+            revision_wait: REVISION_WAIT_LIMIT,
         }
     }
 
@@ -78,7 +78,7 @@ impl Reads {
             pulls: Arc::default(),
             node,
             started_at: Timestamp::NEVER,
-            revision_wait: REVISION_WAIT,
+            revision_wait: REVISION_WAIT_LIMIT,
         }
     }
 

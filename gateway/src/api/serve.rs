@@ -22,11 +22,11 @@ const AGENT_MESSAGE_BYTES_MAX: usize = 4 << 20;
 /// Largest headers of one request; a request with larger ones is refused.
 const HEADER_BYTES_MAX: u32 = 16 << 10;
 /// When the manager stops, answers have so long to end by themselves.
-const STOP_GRACE: Duration = Duration::from_secs(1);
+const ANSWERS_END_LIMIT: Duration = Duration::from_secs(1);
 /// After that, connections have so long to close; those that have not are left.
-const CLOSE_LIMIT: Duration = Duration::from_secs(2);
+const CONNECTIONS_CLOSE_LIMIT: Duration = Duration::from_secs(2);
 /// A connection whose other end is silent is asked, and dropped when it does not answer.
-const KEEPALIVE: Duration = Duration::from_secs(20);
+const KEEPALIVE_PERIOD: Duration = Duration::from_secs(20);
 
 /// The gRPC services of a manager, and what `/metrics` answers.
 pub struct GrpcServices {
@@ -43,8 +43,8 @@ pub struct GrpcServices {
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
 }
 
-/// Commands go straight to their service, all else through a router's table, which would cost each command
-/// some microseconds more.
+/// Commands go straight to their service. All else goes through a router's table, which would cost
+/// each command some microseconds more.
 #[derive(Clone)]
 struct RequestRouter {
     control: v1::control_server::ControlServer<control::ControlService>,
@@ -84,7 +84,7 @@ impl GrpcServices {
             .add_service(dispatcher);
         RequestRouter {
             control: v1::control_server::ControlServer::new(self.control)
-                .max_decoding_message_size(control::MESSAGE_BYTES_MAX),
+                .max_decoding_message_size(control::GRPC_MESSAGE_BYTES_MAX),
             others: Routes::from(grpc.into_axum_router().merge(metrics_page(self.metrics)))
                 .prepare(),
             end,
@@ -109,9 +109,9 @@ impl GrpcServices {
             );
         let late = async {
             stop.cancelled().await;
-            sleep(STOP_GRACE).await;
+            sleep(ANSWERS_END_LIMIT).await;
             end.cancel();
-            sleep(CLOSE_LIMIT).await;
+            sleep(CONNECTIONS_CLOSE_LIMIT).await;
         };
         tokio::select! {
             served = serving => served,
@@ -123,7 +123,7 @@ impl GrpcServices {
 fn server() -> Server {
     Server::builder()
         .accept_http1(true)
-        .http2_keepalive_interval(Some(KEEPALIVE))
+        .http2_keepalive_interval(Some(KEEPALIVE_PERIOD))
         .http2_max_header_list_size(HEADER_BYTES_MAX)
 }
 

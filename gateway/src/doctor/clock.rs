@@ -1,7 +1,7 @@
 //! How far the log's time and the wall clock differ, and what follows from that. PURE.
 
 use super::{ok, warning};
-use crate::drive::core::time::JUMP_NS;
+use crate::drive::core::time::CLOCK_JUMP_NS_MIN;
 use skep_proto::{time::SECOND_NS, v1::Finding};
 
 /// Whether the log's time and the wall clock agree now.
@@ -15,7 +15,7 @@ pub(super) enum Agreement {
 
 /// `skew_ns` is how far the log's time is ahead; negative where it is behind.
 pub(super) fn agreement(skew_ns: i64) -> Agreement {
-    if skew_ns.unsigned_abs() <= JUMP_NS { Agreement::Agree } else { Agreement::Differ }
+    if skew_ns.unsigned_abs() <= CLOCK_JUMP_NS_MIN { Agreement::Agree } else { Agreement::Differ }
 }
 
 /// `skew_ns` is how far the log's time is ahead; negative where it is behind.

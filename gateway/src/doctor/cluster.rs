@@ -11,7 +11,7 @@ use skep_proto::{
 use std::collections::BTreeMap;
 
 /// Failures in a row of one slot that make a crash loop.
-const CRASH_LOOP_FAILURES: u32 = 3;
+const CRASH_LOOP_FAILURES_MIN: u32 = 3;
 /// Findings of one kind that are listed; the others are counted.
 const TOLD_MAX: usize = 20;
 
@@ -99,7 +99,7 @@ pub(super) fn crash_loops(view: &View) -> Vec<Finding> {
     let loops = view.services().iter().filter(|(_, row)| !row.removed).filter_map(|(index, _)| {
         let live = view
             .tasks_of(index)
-            .filter(|(_, row)| row.is_live() && row.attempt >= CRASH_LOOP_FAILURES);
+            .filter(|(_, row)| row.is_live() && row.attempt >= CRASH_LOOP_FAILURES_MIN);
         let (_, worst) = live.max_by_key(|(_, row)| row.attempt)?;
         let name = view.task_name(worst);
         let hint = format!(

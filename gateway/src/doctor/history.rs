@@ -3,7 +3,7 @@
 use super::{clock::Agreement, ok, problem, warning};
 use crate::{
     history::{FoundRecord, Past, PastError, summary::to_the_second},
-    turn::CHECKPOINT_RECORDS,
+    turn::CHECKPOINT_PERIOD_RECORDS,
 };
 use skep_projections::View;
 use skep_proto::{
@@ -13,7 +13,7 @@ use skep_proto::{
 };
 
 /// Records looked at for what happened lately.
-const RECENT_RECORDS: u64 = 2_000;
+const RECENT_RECORDS_MAX: u64 = 2_000;
 /// Snapshots are taken when the log since the last has outgrown the view, and never closer than
 /// this.
 const SNAPSHOT_RECORDS_MIN: u64 = 10_000;
@@ -30,7 +30,7 @@ pub(super) fn clock(
     let mut jumps = 0_u32;
     let mut last = None;
     let newest = view.position().revision.0;
-    let from = Revision(newest.saturating_sub(RECENT_RECORDS).max(1));
+    let from = Revision(newest.saturating_sub(RECENT_RECORDS_MAX).max(1));
     for entry in past.history().entries(from) {
         let entry = entry?;
         let records =
@@ -93,7 +93,7 @@ pub(super) fn checkpoints(past: &Past, view: &View) -> Result<Vec<Finding>, Past
 
 /// The newest checkpoint: it is written in the turn that passes a multiple of its period.
 fn newest_checkpoint(past: &Past, view: &View) -> Result<Option<FoundRecord>, PastError> {
-    let passed = view.position().revision.0 / CHECKPOINT_RECORDS * CHECKPOINT_RECORDS;
+    let passed = view.position().revision.0 / CHECKPOINT_PERIOD_RECORDS * CHECKPOINT_PERIOD_RECORDS;
     if passed == 0 {
         return Ok(None);
     }

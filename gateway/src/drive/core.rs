@@ -26,7 +26,7 @@ mod stories;
 #[cfg(test)]
 mod world;
 
-pub use disk::{ADDITIONS_FREE_SHARE_MIN, DiskRoom, FreeShare, RECORDS_FREE_SHARE_MIN};
+pub use disk::{ADDITIONS_FREE_SHARE_MIN, DiskRoom, FreeShare};
 pub use flight::IN_FLIGHT_MAX;
 pub use identity::ManagerIdentity;
 pub use tenure::{TurnDone, TurnJob};
@@ -46,7 +46,7 @@ use std::{collections::VecDeque, sync::Arc};
 use tenure::LeaderTenure;
 
 /// How long a tenure is not begun after a proposal failed: one that fails at once must not spin.
-const TENURE_RETRY_NS: u64 = SECOND_NS / 4;
+const TENURE_DELAY_NS: u64 = SECOND_NS / 4;
 /// How long a manager that is stopping waits for the entries in flight.
 const STOP_NS_MAX: u64 = SECOND_NS;
 
@@ -436,7 +436,7 @@ impl<C> DriveCore<C> {
             return;
         }
         if tenure.failed.is_some() {
-            self.retry_at = uptime + TENURE_RETRY_NS;
+            self.retry_at = uptime + TENURE_DELAY_NS;
         }
         let why = self.why_void();
         self.clock = Some(tenure.clock);

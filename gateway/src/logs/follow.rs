@@ -24,13 +24,13 @@ use std::collections::{BTreeMap, VecDeque};
 /// notice.
 const ANSWER_LIMIT_NS: u64 = 10 * SECOND_NS;
 /// A node that went away is asked again after so long, if it is ready.
-const RETRY_NS: u64 = SECOND_NS / 2;
+const REORDER_DELAY_NS: u64 = SECOND_NS / 2;
 /// A follower waits so long for the last lines of a task that the cluster has forgotten.
 const FORGOTTEN_LIMIT_NS: u64 = 10 * SECOND_NS;
 /// A follower's line waits so long for earlier ones of nodes that have sent nothing lately.
-const MERGE_WINDOW_NS: u64 = SECOND_NS / 10;
+const NODE_LINES_DELAY_NS: u64 = SECOND_NS / 10;
 /// So long it waits for a node that has not begun to send.
-const MERGE_OPENING_NS: u64 = SECOND_NS;
+const NODE_OPENING_DELAY_NS: u64 = SECOND_NS;
 /// Replies of one node that wait for their turn; at it nothing more is taken from that node.
 const WAITING_MAX: usize = 1024;
 
@@ -110,7 +110,7 @@ impl OutputReader {
         let patience = match mode {
             ReadMode::Once => Patience::Unlimited,
             ReadMode::Follow => {
-                Patience::Limited { first_ns: MERGE_OPENING_NS, next_ns: MERGE_WINDOW_NS }
+                Patience::Limited { first_ns: NODE_OPENING_DELAY_NS, next_ns: NODE_LINES_DELAY_NS }
             }
         };
         OutputReader {
@@ -410,7 +410,7 @@ impl OutputReader {
             self.merge.open(id, now);
             self.say_gap(id, LogGapKind::NodeAway, message, now);
         }
-        self.close(id, OrderStage::Away { until: now + RETRY_NS });
+        self.close(id, OrderStage::Away { until: now + REORDER_DELAY_NS });
         for task in self.tasks.values_mut().filter(|task| task.node == id) {
             task.stage = match (self.mode, task.stage) {
                 (ReadMode::Follow, ReadStage::Ordered(_)) => ReadStage::Wanted,

@@ -17,7 +17,8 @@ pub(super) const REFUSALS_MAX: u32 = 100;
 /// Authors remembered at once; when there are more, all counts begin again.
 const AUTHORS_MAX: usize = 1_024;
 
-const MINUTE_NS: u64 = 60 * SECOND_NS;
+/// For so long refusals are counted together; then all counts begin again.
+const REFUSALS_PERIOD_NS: u64 = 60 * SECOND_NS;
 
 /// What to do with one refusal.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -48,7 +49,7 @@ struct Tally {
 impl Ledger {
     /// Notes a refusal.
     pub(super) fn note(&mut self, author: &Author, at: Timestamp) -> Verdict {
-        let minute = at.0 / MINUTE_NS;
+        let minute = at.0 / REFUSALS_PERIOD_NS;
         if minute != self.minute {
             self.minute = minute;
             self.recorded = 0;
@@ -95,7 +96,10 @@ mod tests {
         assert_eq!(ledger.note(&alice, Timestamp(3)), Verdict::Count);
         let bob = author::person(Person { uid: 1001, ..Person::default() });
         assert_eq!(ledger.note(&bob, Timestamp(3)), Verdict::Record { count: 1 });
-        assert_eq!(ledger.note(&alice, Timestamp(MINUTE_NS)), Verdict::Record { count: 3 });
+        assert_eq!(
+            ledger.note(&alice, Timestamp(REFUSALS_PERIOD_NS)),
+            Verdict::Record { count: 3 }
+        );
     }
 
     #[test]

@@ -223,5 +223,5 @@ fn the_digest_is_recorded_when_ten_thousand_records_are_passed() {
         }
         turned = take(&mut tip, Vec::new());
     }
-    assert_eq!(checkpoints as u64, tip.view().position().revision.0 / CHECKPOINT_RECORDS);
+    assert_eq!(checkpoints as u64, tip.view().position().revision.0 / CHECKPOINT_PERIOD_RECORDS);
 }

@@ -18,7 +18,7 @@ use std::io;
 
 const SLOT_BYTES: usize = 64;
 const SUM_AT: usize = 60;
-const MAGIC: &[u8; 8] = b"skephead";
+const HEAD_MAGIC: &[u8; 8] = b"skephead";
 
 /// What the file says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -66,7 +66,7 @@ impl HeadFile {
     pub(crate) fn write(&mut self, mark: Mark) -> io::Result<()> {
         self.writes += 1;
         let mut slot = [0; SLOT_BYTES];
-        slot[..8].copy_from_slice(MAGIC);
+        slot[..8].copy_from_slice(HEAD_MAGIC);
         slot[8..16].copy_from_slice(&self.writes.to_be_bytes());
         slot[16..24].copy_from_slice(&mark.next_index.to_be_bytes());
         slot[24..32].copy_from_slice(&mark.revision.0.to_be_bytes());
@@ -94,7 +94,7 @@ fn newest(bytes: &[u8]) -> Option<(u64, Mark)> {
 fn read_slot(slot: &[u8]) -> Option<(u64, Mark)> {
     let number = |at: usize| slot[at..at + 8].try_into().ok().map(u64::from_be_bytes);
     let sum = u32::from_be_bytes(slot[SUM_AT..].try_into().ok()?);
-    if &slot[..8] != MAGIC || crc32c::crc32c(&slot[..SUM_AT]) != sum {
+    if &slot[..8] != HEAD_MAGIC || crc32c::crc32c(&slot[..SUM_AT]) != sum {
         return None;
     }
     let mark =

@@ -31,7 +31,7 @@ const COMPRESS_MIN_BYTES: usize = 4 << 10;
 /// shorter: a turn ends one at about 1 MiB, and a command is at most 1.5 MiB.
 const BODY_BYTES_MAX: usize = 64 << 20;
 /// The fastest level that still halves typical entries.
-const ZSTD_LEVEL: i32 = 1;
+pub(super) const ZSTD_LEVEL: i32 = 1;
 
 /// The words of `meta`.
 pub(crate) const VOTE: &[u8] = b"vote";

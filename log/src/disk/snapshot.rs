@@ -15,11 +15,9 @@ use prost::Message;
 use skep_proto::Revision;
 use std::{io, sync::Arc};
 
-const MAGIC: &[u8; 16] = b"skep snapshot 1\n";
+const SNAPSHOT_MAGIC: &[u8; 16] = b"skep snapshot 1\n";
 /// What all versions of the format begin with.
-const MAGIC_OF_ALL: &[u8] = b"skep snapshot ";
-/// Views shrink to a fifth at this level; higher ones cost more than they save.
-const ZSTD_LEVEL: i32 = 1;
+const SNAPSHOT_MAGIC_OF_ALL: &[u8] = b"skep snapshot ";
 /// A file that claims to hold more than this is damage.
 const VIEW_BYTES_MAX: u64 = 16 << 30;
 
@@ -66,7 +64,7 @@ impl Snapshots {
         view: &[u8],
     ) -> io::Result<meta::Snapshot> {
         self.files.make_folder(names::SNAPSHOTS)?;
-        let body = zstd::bulk::compress(view, ZSTD_LEVEL)?;
+        let body = zstd::bulk::compress(view, keys::ZSTD_LEVEL)?;
         let index = snapshot.applied.map_or(0, |applied| applied.index);
         snapshot.file = format!("{:020}-{index:020}.snapshot", snapshot.revision);
         snapshot.view_bytes = view.len() as u64;
@@ -75,8 +73,10 @@ impl Snapshots {
         let head = snapshot.encode_to_vec();
         let name = name_of(&snapshot);
         let unfinished = format!("{name}.unfinished");
-        self.files
-            .write(&unfinished, &[MAGIC, &(head.len() as u32).to_be_bytes(), &head, &body])?;
+        self.files.write(
+            &unfinished,
+            &[SNAPSHOT_MAGIC, &(head.len() as u32).to_be_bytes(), &head, &body],
+        )?;
         self.files.rename(&unfinished, &name)?;
         self.files.sync_names(names::SNAPSHOTS)?;
         Ok(snapshot)
@@ -92,7 +92,7 @@ impl Snapshots {
                 false => SnapshotReadError::Unreadable { file: file(), source },
             }
         })?;
-        if !bytes.starts_with(MAGIC) && bytes.starts_with(MAGIC_OF_ALL) {
+        if !bytes.starts_with(SNAPSHOT_MAGIC) && bytes.starts_with(SNAPSHOT_MAGIC_OF_ALL) {
             return Err(SnapshotReadError::Newer { file: file() });
         }
         let body = body(&bytes).ok_or_else(|| damaged("has no readable head"))?;
@@ -157,7 +157,7 @@ fn name_of(snapshot: &meta::Snapshot) -> String {
 }
 
 fn body(bytes: &[u8]) -> Option<&[u8]> {
-    let rest = bytes.strip_prefix(MAGIC)?;
+    let rest = bytes.strip_prefix(SNAPSHOT_MAGIC)?;
     let (len, rest) = rest.split_at_checked(4)?;
     let len = u32::from_be_bytes(len.try_into().ok()?) as usize;
     Some(rest.split_at_checked(len)?.1)

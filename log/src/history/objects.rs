@@ -19,7 +19,7 @@ use std::{
 };
 
 /// Revisions that one scan of the index reads ahead.
-const PAGE_REVISIONS: usize = 256;
+const PAGE_REVISIONS_MAX: usize = 256;
 
 /// The audit index at one moment. Handles are cheap.
 #[derive(Clone)]
@@ -84,11 +84,11 @@ pub struct Revisions {
 
 impl Revisions {
     fn read(&mut self, from: Revision, to: Revision) -> Result<(), ReadError> {
-        let page = Page { rows: PAGE_REVISIONS, bytes: usize::MAX };
+        let page = Page { rows: PAGE_REVISIONS_MAX, bytes: usize::MAX };
         let span = object_span(self.object, from, to);
         let rows =
             self.index.history.source.store.scan(StoreTable::Objects, &span, self.way, page)?;
-        let full = rows.len() == PAGE_REVISIONS;
+        let full = rows.len() == PAGE_REVISIONS_MAX;
         let mut found = BTreeSet::new();
         for (key, _) in rows {
             found.insert(keys::read_object_key(&key)?.1);

@@ -15,9 +15,9 @@ use skep_proto::Revision;
 use std::{collections::VecDeque, sync::Arc};
 
 /// Entries that an iterator reads ahead.
-const PAGE_ENTRIES: usize = 256;
+const PAGE_ENTRIES_MAX: usize = 256;
 /// Bytes of entries that one scan brings at most; what is missing is read by the next page.
-const PAGE_BYTES: usize = 4 << 20;
+const PAGE_BYTES_MAX: usize = 4 << 20;
 
 /// Entries of history in one direction. After an error it ends.
 pub struct Entries {
@@ -35,8 +35,8 @@ impl Iterator for Entries {
         if self.page.is_empty() {
             let from = self.next?;
             let page = match self.way {
-                Way::Up => self.history.page_up(from, PAGE_ENTRIES),
-                Way::Down => self.history.page_down(from, PAGE_ENTRIES),
+                Way::Up => self.history.page_up(from, PAGE_ENTRIES_MAX),
+                Way::Down => self.history.page_down(from, PAGE_ENTRIES_MAX),
             };
             match page {
                 Ok(page) => self.page = page.into(),
@@ -185,7 +185,7 @@ impl HistoryReader {
         way: Way,
     ) -> Result<Vec<(u64, bytes::Bytes)>, ReadError> {
         let span = Span::new(keys::entry_key(low), keys::entry_key(high.saturating_add(1)));
-        let page = Page { rows: usize::MAX, bytes: PAGE_BYTES };
+        let page = Page { rows: usize::MAX, bytes: PAGE_BYTES_MAX };
         let rows = self.source.store.scan(StoreTable::Entries, &span, way, page)?;
         rows.into_iter().map(|(key, value)| Ok((keys::read_entry_key(&key)?, value))).collect()
     }

@@ -17,7 +17,7 @@ use tokio::sync::watch;
 /// Bytes kept. Above it the oldest entries leave; who still wants them reads the store.
 const RING_BYTES_MAX: usize = 32 << 20;
 /// What an entry takes beside its bytes, about.
-const ENTRY_OVERHEAD_BYTES: usize = 256;
+const RING_ENTRY_OVERHEAD_BYTES: usize = 256;
 
 /// The newest entries, and the revision that history has reached.
 pub(crate) struct Ring {
@@ -57,13 +57,13 @@ impl Ring {
     /// Keeps the next entry. Followers are woken by [`Ring::publish`], once for many.
     pub(crate) fn push(&self, entry: Arc<Entry>) {
         let mut held = self.held();
-        held.bytes += entry.bytes().len() + ENTRY_OVERHEAD_BYTES;
+        held.bytes += entry.bytes().len() + RING_ENTRY_OVERHEAD_BYTES;
         held.entries.push_back(entry);
         while held.bytes > RING_BYTES_MAX && held.entries.len() > 1 {
             let left = held
                 .entries
                 .pop_front()
-                .map_or(0, |entry| entry.bytes().len() + ENTRY_OVERHEAD_BYTES);
+                .map_or(0, |entry| entry.bytes().len() + RING_ENTRY_OVERHEAD_BYTES);
             held.bytes -= left;
         }
     }

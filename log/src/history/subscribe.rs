@@ -10,7 +10,7 @@ use std::{collections::VecDeque, sync::Arc};
 use tokio::sync::watch;
 
 /// Entries taken at once, from memory or from the store. All that a slow follower holds.
-const BATCH_ENTRIES: usize = 128;
+const FOLLOWER_ENTRIES_MAX: usize = 128;
 
 /// A follower's place in history. Dropping it ends it; nobody else notices.
 pub struct Subscription {
@@ -55,7 +55,7 @@ impl Subscription {
                 return Ok(entry);
             }
             self.newest.borrow_and_update();
-            match self.ring.take(self.next, BATCH_ENTRIES) {
+            match self.ring.take(self.next, FOLLOWER_ENTRIES_MAX) {
                 RingRead::Entries(entries) => self.batch = entries.into(),
                 RingRead::Gone => self.batch = self.stored().await?.into(),
                 RingRead::Closed => return Err(SubscribeError::Closed),
@@ -73,7 +73,7 @@ impl Subscription {
 
     async fn stored(&self) -> Result<Vec<Arc<Entry>>, SubscribeError> {
         let (history, from) = (self.history.clone(), self.next);
-        let page = tokio::task::spawn_blocking(move || history.page_up(from, BATCH_ENTRIES));
+        let page = tokio::task::spawn_blocking(move || history.page_up(from, FOLLOWER_ENTRIES_MAX));
         let page = page.await.map_err(|_| SubscribeError::Closed)??;
         match page.first() {
             Some(first) if first.first() <= from => Ok(page),

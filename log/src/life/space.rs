@@ -12,7 +12,7 @@ use std::{
 };
 
 /// How long an answer of the file system counts.
-const FRESH_MS: u64 = 1000;
+const FREE_SPACE_PERIOD_MS: u64 = 1000;
 
 /// The share of free disk, in bytes and in inodes, below which the log takes nothing at all.
 pub const FREE_SHARE_MIN: f64 = 0.01;
@@ -85,7 +85,7 @@ impl Gauge {
         let now = self.since.elapsed().as_millis() as u64;
         let asked = self.asked_ms.load(Relaxed);
         // Of those who find it stale, one asks.
-        if now >= asked + FRESH_MS
+        if now >= asked + FREE_SPACE_PERIOD_MS
             && self.asked_ms.compare_exchange(asked, now, Relaxed, Relaxed).is_ok()
         {
             self.ask();

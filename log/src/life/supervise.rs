@@ -20,9 +20,9 @@ use std::{
 use tokio::sync::{oneshot, watch};
 
 /// Between two attempts to open the log anew.
-const RETRY_EVERY: Duration = Duration::from_millis(500);
+const REOPEN_PERIOD: Duration = Duration::from_millis(500);
 /// What a disk must take before it counts as healed.
-const PROBE_BYTES: usize = 64 << 10;
+const DISK_PROBE_BYTES_MIN: usize = 64 << 10;
 
 /// Ends the log's threads, when asked or when the last handle goes.
 pub(crate) struct SupervisorThread {
@@ -157,7 +157,7 @@ async fn wait_until_healed(
     let mut reading = false;
     loop {
         let closed =
-            tokio::time::timeout(RETRY_EVERY, closing.wait_for(|closing| *closing)).await.is_ok();
+            tokio::time::timeout(REOPEN_PERIOD, closing.wait_for(|closing| *closing)).await.is_ok();
         if closed {
             return Err(Closing);
         }
@@ -180,7 +180,7 @@ async fn wait_until_healed(
 
 /// Whether the disk takes a new file, its bytes, and makes them durable.
 fn probe(files: &dyn Files) -> io::Result<()> {
-    let written = files.write(names::PROBE, &[&[0x5a; PROBE_BYTES]]);
+    let written = files.write(names::PROBE, &[&[0x5a; DISK_PROBE_BYTES_MIN]]);
     files.remove(names::PROBE)?;
     written
 }

@@ -22,14 +22,14 @@ use tokio::sync::{mpsc, oneshot};
 /// is used twice.
 pub(crate) const FIRST_RAFT_ID: u64 = 1;
 /// Raft's timing. It matters between managers only: one alone never waits for it.
-const HEARTBEAT_MS: u64 = 100;
+const RAFT_HEARTBEAT_PERIOD_MS: u64 = 100;
 /// Silence of a leader after which a manager asks to lead, at least.
 const ELECTION_MIN_MS: u64 = 400;
 /// Silence of a leader after which a manager asks to lead, at most.
 const ELECTION_MAX_MS: u64 = 800;
 /// Entries that a snapshot holds already and raft keeps visible, so that a follower a little behind
 /// needs no snapshot.
-const KEPT_BEHIND_SNAPSHOT: u64 = 10_000;
+const ENTRIES_BEHIND_SNAPSHOT_MAX: u64 = 10_000;
 /// Orders that wait for raft's thread; at it a proposal is refused as too many, and a barrier
 /// waits.
 const ORDERS_MAX: usize = 8192;
@@ -298,7 +298,7 @@ fn watch(
 fn timing() -> Config {
     Config {
         cluster_name: "skep".into(),
-        heartbeat_interval: HEARTBEAT_MS,
+        heartbeat_interval: RAFT_HEARTBEAT_PERIOD_MS,
         election_timeout_min: ELECTION_MIN_MS,
         election_timeout_max: ELECTION_MAX_MS,
         quorum_loss_probe_interval: Some(2 * ELECTION_MAX_MS),
@@ -307,7 +307,7 @@ fn timing() -> Config {
         // known to be committed.
         enable_leader_restore: Some(false),
         snapshot_policy: SnapshotPolicy::Never,
-        max_in_snapshot_log_to_keep: KEPT_BEHIND_SNAPSHOT,
+        max_in_snapshot_log_to_keep: ENTRIES_BEHIND_SNAPSHOT_MAX,
         ..Config::default()
     }
 }

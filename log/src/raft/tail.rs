@@ -10,7 +10,7 @@ use std::{collections::VecDeque, io, ops::Range};
 /// Bytes kept in memory. Above it, entries that are in the store leave, the oldest first.
 const TAIL_BYTES_MAX: usize = 32 << 20;
 /// What an entry takes beside its bytes, about.
-const ENTRY_OVERHEAD_BYTES: usize = 128;
+const TAIL_ENTRY_OVERHEAD_BYTES: usize = 128;
 
 /// What raft must know at once.
 #[derive(Default, Debug)]
@@ -111,7 +111,7 @@ impl Tail {
 }
 
 fn weight(entry: &RaftEntry) -> usize {
-    ENTRY_OVERHEAD_BYTES
+    TAIL_ENTRY_OVERHEAD_BYTES
         + match &entry.payload {
             EntryPayload::Normal(chained) => chained.0.bytes().len(),
             EntryPayload::Blank | EntryPayload::Membership(_) => 0,

@@ -15,9 +15,9 @@ use std::{
 };
 
 /// Failures of a spec version on a node that make the node worse than one without.
-pub const FAILURES_SHUNNED: u32 = 5;
+pub const NODE_FAILURES_MAX: u32 = 5;
 /// How long a failure counts against a node.
-pub const FAILURES_REMEMBERED_NS: u64 = 300 * SECOND_NS;
+pub const NODE_FAILURES_LIMIT_NS: u64 = 300 * SECOND_NS;
 
 /// One task's node, and what made it the best.
 #[derive(Clone, Copy, Debug)]
@@ -105,7 +105,7 @@ impl Group<'_, '_> {
             let failures = self.failures_on(node);
             if let Some(filter) = self.field.refuses(node, self.needs, service_tasks) {
                 self.refuse(filter);
-            } else if service_tasks > 0 || failures >= FAILURES_SHUNNED {
+            } else if service_tasks > 0 || failures >= NODE_FAILURES_MAX {
                 self.later.push(Reverse((shunned(failures), service_tasks, load, node)));
             } else {
                 return Some(self.choose(node, 0, load));
@@ -161,7 +161,7 @@ impl Group<'_, '_> {
 
 /// Fewer failures than the limit count as none.
 fn shunned(failures: u32) -> u32 {
-    if failures >= FAILURES_SHUNNED { failures } else { 0 }
+    if failures >= NODE_FAILURES_MAX { failures } else { 0 }
 }
 
 /// Failures of the service's spec version within the last minutes, by node, as far as the view
@@ -172,7 +172,7 @@ fn recent_failures(
     version: Revision,
     now: Timestamp,
 ) -> BTreeMap<NodeIdx, u32> {
-    let since = Timestamp(now.0.saturating_sub(FAILURES_REMEMBERED_NS));
+    let since = Timestamp(now.0.saturating_sub(NODE_FAILURES_LIMIT_NS));
     let mut failures = BTreeMap::new();
     let of_version =
         view.failures_since(service, since).filter(|(_, task)| task.spec_version == version);

@@ -8,13 +8,13 @@
 use std::time::Duration;
 
 /// Pause before the first repetition; it doubles with each.
-const PAUSE_MIN: Duration = Duration::from_millis(100);
+const ATTEMPT_DELAY_MIN: Duration = Duration::from_millis(100);
 /// Longest pause between two attempts.
-const PAUSE_MAX: Duration = Duration::from_secs(2);
+const ATTEMPT_DELAY_MAX: Duration = Duration::from_secs(2);
 /// How long a manager that went away may take to come back; then the outcome stays unknown.
-const AWAY_MAX: Duration = Duration::from_secs(10);
+const AWAY_LIMIT: Duration = Duration::from_secs(10);
 /// How long a manager may take over one command without going away; then the outcome stays unknown.
-pub(super) const ANSWER_MAX: Duration = Duration::from_secs(30);
+pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 
 /// The repetitions of one command.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ pub(super) struct Attempts {
 impl Attempts {
     /// `limit` is how long the command may take at most.
     pub(super) fn new(limit: Duration) -> Attempts {
-        Attempts { limit: limit.min(ANSWER_MAX), first_failure: None, pause: PAUSE_MIN }
+        Attempts { limit: limit.min(ANSWER_LIMIT), first_failure: None, pause: ATTEMPT_DELAY_MIN }
     }
 
     /// How long an attempt that begins now may take.
@@ -40,12 +40,12 @@ impl Attempts {
     pub(super) fn again(&mut self, passed: Duration) -> Option<Duration> {
         self.first_failure.get_or_insert(passed);
         let pause = self.pause;
-        self.pause = (pause * 2).min(PAUSE_MAX);
+        self.pause = (pause * 2).min(ATTEMPT_DELAY_MAX);
         (passed + pause < self.ends_at()).then_some(pause)
     }
 
     fn ends_at(&self) -> Duration {
-        self.first_failure.map_or(self.limit, |failed| self.limit.min(failed + AWAY_MAX))
+        self.first_failure.map_or(self.limit, |failed| self.limit.min(failed + AWAY_LIMIT))
     }
 }
 
@@ -72,12 +72,12 @@ mod tests {
         let mut attempts = Attempts::new(3 * SECOND);
         assert_eq!(attempts.patience(Duration::ZERO), 3 * SECOND);
         assert_eq!(attempts.again(3 * SECOND), None);
-        assert_eq!(Attempts::new(60 * SECOND).patience(SECOND), ANSWER_MAX - SECOND);
+        assert_eq!(Attempts::new(60 * SECOND).patience(SECOND), ANSWER_LIMIT - SECOND);
     }
 
     #[test]
     fn a_manager_that_comes_back_late_is_waited_for_from_the_first_failure_on() {
-        let mut attempts = Attempts::new(ANSWER_MAX);
+        let mut attempts = Attempts::new(ANSWER_LIMIT);
         assert!(attempts.again(15 * SECOND).is_some());
         assert_eq!(attempts.patience(20 * SECOND), 5 * SECOND);
     }

@@ -30,7 +30,7 @@ const FRAME_HEADER_BYTES: usize = 9;
 const SETTINGS: u8 = 4;
 /// How long the listener may take to answer. A manager that does not is overloaded or stopped by a
 /// debugger.
-const GREETING_MAX: Duration = Duration::from_secs(5);
+const LISTENER_GREETING_LIMIT: Duration = Duration::from_secs(5);
 
 /// Why no manager is behind a socket.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -58,7 +58,7 @@ pub(super) async fn probe(mut stream: UnixStream) -> Result<GreetedStream, Probe
         }
         read
     };
-    let read = timeout(GREETING_MAX, talk).await.map_err(|_| ProbeFailure::Silent)?;
+    let read = timeout(LISTENER_GREETING_LIMIT, talk).await.map_err(|_| ProbeFailure::Silent)?;
     judge(&begin[..read])?;
     Ok(GreetedStream { stream, unread: begin.to_vec(), unsent: PREFACE.len() })
 }
@@ -136,7 +136,7 @@ impl ProbeFailure {
             .hint("it may be stopping, or have too many connections; try again in a moment"),
             ProbeFailure::Silent => CliError::unreachable(format!(
                 "the manager at unix://{shown} does not answer: nothing came within {} s",
-                GREETING_MAX.as_secs()
+                LISTENER_GREETING_LIMIT.as_secs()
             ))
             .hint("it may have too many connections, or be stopped; its log tells more"),
         }

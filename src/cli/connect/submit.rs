@@ -35,7 +35,7 @@ enum Attempt {
 impl Submitter {
     /// Numbers the commands of one stamp.
     pub(crate) fn new(manager: ManagerClient, stamp: u64, reason: Option<&str>) -> Submitter {
-        let limit = super::attempts::ANSWER_MAX;
+        let limit = super::attempts::ANSWER_LIMIT;
         Submitter {
             manager,
             stamp,

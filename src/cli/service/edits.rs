@@ -8,11 +8,11 @@
 use std::time::Duration;
 
 /// Most tries of one edit. Then the refusal stands, which names who was faster.
-const TRIES_MAX: u32 = 100;
+const EDIT_TRIES_MAX: u32 = 100;
 /// Longest time for all of them.
-const TRYING_MAX: Duration = Duration::from_secs(30);
+const EDIT_TRIES_LIMIT: Duration = Duration::from_secs(30);
 /// Longest pause before the first repetition; it grows by as much with each, up to ten times.
-const PAUSE_STEP: Duration = Duration::from_millis(20);
+const EDIT_DELAY_STEP_MAX: Duration = Duration::from_millis(20);
 
 /// The tries of one edit.
 #[derive(Debug)]
@@ -24,15 +24,18 @@ pub(super) struct Edits {
 impl Edits {
     /// `limit` is how long the command may take.
     pub(super) fn new(limit: Option<Duration>) -> Edits {
-        Edits { limit: limit.map_or(TRYING_MAX, |limit| limit.min(TRYING_MAX)), tries: 1 }
+        Edits {
+            limit: limit.map_or(EDIT_TRIES_LIMIT, |limit| limit.min(EDIT_TRIES_LIMIT)),
+            tries: 1,
+        }
     }
 
     /// Somebody was faster: how long to pause before the next try, or nothing to give up.
     pub(super) fn again(&mut self, passed: Duration, dice: u64) -> Option<Duration> {
-        if self.tries >= TRIES_MAX || passed >= self.limit {
+        if self.tries >= EDIT_TRIES_MAX || passed >= self.limit {
             return None;
         }
-        let widest = PAUSE_STEP * self.tries.min(10);
+        let widest = EDIT_DELAY_STEP_MAX * self.tries.min(10);
         self.tries += 1;
         // A process's clock is no good dice in its low digits; multiplying spreads them over all.
         let share = dice.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
@@ -48,8 +51,8 @@ mod tests {
     fn an_edit_is_tried_again_for_a_bounded_number_of_times() {
         let mut edits = Edits::new(None);
         let pauses: Vec<_> = std::iter::from_fn(|| edits.again(Duration::ZERO, u64::MAX)).collect();
-        assert_eq!(pauses.len() as u32, TRIES_MAX - 1);
-        assert!(pauses.iter().all(|pause| *pause <= PAUSE_STEP * 10));
+        assert_eq!(pauses.len() as u32, EDIT_TRIES_MAX - 1);
+        assert!(pauses.iter().all(|pause| *pause <= EDIT_DELAY_STEP_MAX * 10));
     }
 
     #[test]
@@ -57,7 +60,7 @@ mod tests {
         let mut edits = Edits::new(Some(Duration::from_secs(1)));
         assert!(edits.again(Duration::from_millis(999), 7).is_some());
         assert_eq!(edits.again(Duration::from_secs(1), 7), None);
-        assert_eq!(Edits::new(Some(Duration::MAX)).again(TRYING_MAX, 7), None);
+        assert_eq!(Edits::new(Some(Duration::MAX)).again(EDIT_TRIES_LIMIT, 7), None);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::verdict::Picture;
 use std::{collections::BTreeMap, time::Duration};
 
 /// Longest time without progress, or in trouble, where the caller gave no limit.
-pub(super) const STANDSTILL_MAX: Duration = Duration::from_secs(60);
+pub(super) const STANDSTILL_LIMIT: Duration = Duration::from_secs(60);
 
 /// When tasks have run for `steady`, if they were seen `age` old at `seen_at`.
 pub(super) fn steady_at(seen_at: Duration, age: Duration, steady: Duration) -> Duration {
@@ -22,7 +22,7 @@ pub(super) fn steady_at(seen_at: Duration, age: Duration, steady: Duration) -> D
 pub(super) enum WaitLimit {
     /// So long after the command's beginning, whatever happens.
     After(Duration),
-    /// When nothing has come further for [`STANDSTILL_MAX`].
+    /// When nothing has come further for [`STANDSTILL_LIMIT`].
     Standstill,
     /// Never.
     Never,
@@ -68,7 +68,7 @@ impl WaitDeadline {
                 let since = self
                     .trouble_since
                     .map_or(self.advanced_at, |since| since.min(self.advanced_at));
-                Some(since + STANDSTILL_MAX)
+                Some(since + STANDSTILL_LIMIT)
             }
             WaitLimit::Never => None,
         }
@@ -117,7 +117,7 @@ mod tests {
         let mut patience = WaitDeadline::new(WaitLimit::Standstill, at(0));
         for second in (0..300).step_by(50) {
             patience.take(&picture(320, second), at(second));
-            assert_eq!(patience.ends_at(), Some(at(second) + STANDSTILL_MAX));
+            assert_eq!(patience.ends_at(), Some(at(second) + STANDSTILL_LIMIT));
         }
     }
 
@@ -127,7 +127,7 @@ mod tests {
         for second in 0..100 {
             patience.take(&picture(if second % 2 == 0 { 512 } else { 64 }, 0), at(second));
         }
-        assert_eq!(patience.ends_at(), Some(STANDSTILL_MAX));
+        assert_eq!(patience.ends_at(), Some(STANDSTILL_LIMIT));
     }
 
     #[test]
@@ -145,9 +145,9 @@ mod tests {
             let blocked = Picture { blocked: "no node".into(), ..picture(320, second) };
             patience.take(&blocked, at(second));
         }
-        assert_eq!(patience.ends_at(), Some(at(10) + STANDSTILL_MAX));
+        assert_eq!(patience.ends_at(), Some(at(10) + STANDSTILL_LIMIT));
         patience.take(&picture(320, 50), at(50));
-        assert_eq!(patience.ends_at(), Some(at(50) + STANDSTILL_MAX));
+        assert_eq!(patience.ends_at(), Some(at(50) + STANDSTILL_LIMIT));
     }
 
     #[test]

@@ -19,9 +19,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// How long tasks without a health check must run before they are believed to.
-const STEADY: Duration = Duration::from_secs(2);
+const STEADY_PERIOD: Duration = Duration::from_secs(2);
 /// How long they must run once an attempt has failed.
-const STEADY_AFTER_FAILURE: Duration = Duration::from_secs(5);
+const STEADY_AFTER_FAILURE_PERIOD: Duration = Duration::from_secs(5);
 
 /// Whether and how long to wait.
 #[derive(Args, Clone, Debug)]
@@ -210,5 +210,5 @@ fn steady_for(last: &LastReply) -> Duration {
     if check.is_some_and(|health| health.test.first().is_some_and(|word| word != "NONE")) {
         return Duration::ZERO;
     }
-    if last.picture.has_failed() { STEADY_AFTER_FAILURE } else { STEADY }
+    if last.picture.has_failed() { STEADY_AFTER_FAILURE_PERIOD } else { STEADY_PERIOD }
 }

@@ -13,12 +13,12 @@ use super::{
 use skep_proto::time::SECOND_NS;
 
 /// How long events about an end may lag behind the end itself.
-const NEWS_NS: u64 = SECOND_NS / 2;
+const END_NEWS_LIMIT_NS: u64 = SECOND_NS / 2;
 /// How long after somebody else's stop a start may follow, as with `docker restart`: then nothing
 /// has ended. A busy machine takes seconds for it.
-pub(super) const RESTART_NS: u64 = 10 * SECOND_NS;
+pub(super) const RESTART_LIMIT_NS: u64 = 10 * SECOND_NS;
 /// A container that could not be looked at is looked at again after this.
-const LOOK_AGAIN_NS: u64 = 5 * SECOND_NS;
+const LOOK_RETRY_DELAY_NS: u64 = 5 * SECOND_NS;
 
 /// What a look at the container gave.
 #[derive(Clone, PartialEq, Debug)]
@@ -109,9 +109,9 @@ impl ContainerWatch {
             }
             Looked::Absent => WatchStep::Gone,
             Looked::Failed(_) if around.engine == Reach::Away => {
-                WatchStep::Wait(Some(around.now + LOOK_AGAIN_NS))
+                WatchStep::Wait(Some(around.now + LOOK_RETRY_DELAY_NS))
             }
-            Looked::Failed(reason) => WatchStep::Trouble(reason, around.now + LOOK_AGAIN_NS),
+            Looked::Failed(reason) => WatchStep::Trouble(reason, around.now + LOOK_RETRY_DELAY_NS),
             Looked::Here(found) => {
                 self.was_here = true;
                 match (found.phase, found.health) {
@@ -142,13 +142,13 @@ impl ContainerWatch {
         }
         if around.engine == Reach::Away {
             // It may have been the engine that took it along: known when it is back.
-            return WatchStep::Wait(Some(around.now + LOOK_AGAIN_NS));
+            return WatchStep::Wait(Some(around.now + LOOK_RETRY_DELAY_NS));
         }
         if around.trace.destroyed || around.trace.started_at > found.started_at {
             return WatchStep::Look;
         }
         let is_stopped = around.trace.stopped_at.is_some();
-        let until = found.at + if is_stopped { RESTART_NS } else { NEWS_NS };
+        let until = found.at + if is_stopped { RESTART_LIMIT_NS } else { END_NEWS_LIMIT_NS };
         if !around.trace.is_unsettled(found.container.exit_code) || around.now >= until {
             return WatchStep::Over(found.container);
         }
@@ -193,8 +193,11 @@ mod tests {
         assert_eq!(watch.on_look(running(), &around(&quiet, 0)), WatchStep::Wait(None));
         assert_eq!(watch.on_wake(&around(&quiet, S)), WatchStep::Look, "a listing woke it");
         let killed = Looked::Here(Box::new(ended(137)));
-        assert_eq!(watch.on_look(killed, &around(&quiet, S)), WatchStep::Wait(Some(S + NEWS_NS)));
-        let over = watch.on_wake(&around(&quiet, S + NEWS_NS));
+        assert_eq!(
+            watch.on_look(killed, &around(&quiet, S)),
+            WatchStep::Wait(Some(S + END_NEWS_LIMIT_NS))
+        );
+        let over = watch.on_wake(&around(&quiet, S + END_NEWS_LIMIT_NS));
         assert_eq!(
             over,
             WatchStep::Over(Box::new(ended(137))),
@@ -232,9 +235,12 @@ mod tests {
             (ContainerWatch::default(), trace(&[(99 * S, Happening::Signal(15))]));
         seen.note(100 * S, Happening::Died(0));
         let looked = Looked::Here(Box::new(ended(0)));
-        assert_eq!(watch.on_look(looked, &around(&seen, 0)), WatchStep::Wait(Some(NEWS_NS)));
+        assert_eq!(
+            watch.on_look(looked, &around(&seen, 0)),
+            WatchStep::Wait(Some(END_NEWS_LIMIT_NS))
+        );
         seen.note(100 * S + 1, Happening::Stopped);
-        assert_eq!(watch.on_wake(&around(&seen, 1)), WatchStep::AwaitRestart(RESTART_NS));
+        assert_eq!(watch.on_wake(&around(&seen, 1)), WatchStep::AwaitRestart(RESTART_LIMIT_NS));
         seen.note(101 * S, Happening::Started);
         assert_eq!(watch.on_wake(&around(&seen, 2)), WatchStep::Look, "it runs again");
     }
@@ -244,12 +250,12 @@ mod tests {
         let (mut watch, quiet) = (ContainerWatch::default(), Trace::default());
         let away = Around { engine: Reach::Away, ..around(&quiet, 0) };
         let looked = Looked::Here(Box::new(ended(0)));
-        assert_eq!(watch.on_look(looked, &away), WatchStep::Wait(Some(LOOK_AGAIN_NS)));
+        assert_eq!(watch.on_look(looked, &away), WatchStep::Wait(Some(LOOK_RETRY_DELAY_NS)));
         assert_eq!(watch.on_wake(&around(&quiet, 1)), WatchStep::Look);
         let failed = Looked::Failed("connection refused".into());
         assert_eq!(
             watch.on_look(failed, &away),
-            WatchStep::Wait(Some(LOOK_AGAIN_NS)),
+            WatchStep::Wait(Some(LOOK_RETRY_DELAY_NS)),
             "the node says so"
         );
     }
@@ -267,8 +273,8 @@ mod tests {
         let (mut watch, quiet) = (ContainerWatch::default(), Trace::default());
         let failed = Looked::Failed("its shim hangs".into());
         let next = watch.on_look(failed, &around(&quiet, S));
-        assert_eq!(next, WatchStep::Trouble("its shim hangs".into(), S + LOOK_AGAIN_NS));
-        assert_eq!(watch.on_wake(&around(&quiet, S + LOOK_AGAIN_NS)), WatchStep::Look);
+        assert_eq!(next, WatchStep::Trouble("its shim hangs".into(), S + LOOK_RETRY_DELAY_NS));
+        assert_eq!(watch.on_wake(&around(&quiet, S + LOOK_RETRY_DELAY_NS)), WatchStep::Look);
     }
 
     #[test]

@@ -4,7 +4,9 @@
 use super::{
     DockerRuntime,
     container::{Container, ContainerHealth, Phase},
-    container_watch::{Around, ContainerWatch, Looked, RESTART_NS, Reach, Remover, WatchStep},
+    container_watch::{
+        Around, ContainerWatch, Looked, RESTART_LIMIT_NS, Reach, Remover, WatchStep,
+    },
     engine::is_status,
     judgement::{Facts, judge},
     marks::StopMark,
@@ -218,7 +220,7 @@ fn stopped_outside() -> String {
     format!(
         "somebody stopped its container through the engine; unless it is started again within {} s, \
          the task has ended",
-        RESTART_NS / SECOND_NS
+        RESTART_LIMIT_NS / SECOND_NS
     )
 }
 

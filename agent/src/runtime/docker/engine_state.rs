@@ -20,10 +20,10 @@ const OUTAGES_MAX: usize = 16;
 /// Between two listings while nothing happens.
 const LIST_PERIOD_NS: u64 = 10 * SECOND_NS;
 /// From an event that may be one of many to the listing which finds those whose events were lost.
-const LIST_SOON_NS: u64 = SECOND_NS;
+const LIST_DELAY_NS: u64 = SECOND_NS;
 /// A listing takes at most this part of the time: an engine that needs long for it is asked less
 /// often.
-const LIST_SHARE: u64 = 20;
+const LIST_TIME_SHARE_MAX: u64 = 20;
 
 /// Whether the engine answers.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -100,7 +100,7 @@ impl EngineState {
             | Happening::Destroyed
             | Happening::Changed => {
                 let (over, took) = self.listed;
-                let soonest = (over + took * LIST_SHARE).max(now + LIST_SOON_NS);
+                let soonest = (over + took * LIST_TIME_SHARE_MAX).max(now + LIST_DELAY_NS);
                 self.list_at = self.list_at.min(soonest);
             }
         }
@@ -139,7 +139,7 @@ impl EngineState {
 
     fn plan(&mut self, took: u64, now: u64) {
         self.listed = (now, took);
-        self.list_at = now + LIST_PERIOD_NS.max(took * LIST_SHARE);
+        self.list_at = now + LIST_PERIOD_NS.max(took * LIST_TIME_SHARE_MAX);
     }
 
     /// The engine does not answer; the first reason stands until it does.

@@ -25,9 +25,9 @@ use std::{collections::HashMap, str::FromStr, sync::Arc, time::Duration};
 /// Between two pings of an engine: one that hangs, or is cut off, does not break its stream.
 const PROBE_PERIOD: Duration = Duration::from_secs(2);
 /// Between two tries to reach an engine that is away, at first; doubled with each.
-const RETRY_MIN: Duration = Duration::from_millis(50);
+const ENGINE_RETRY_DELAY_MIN: Duration = Duration::from_millis(50);
 /// Between two tries to reach an engine that is away, at most.
-const RETRY_MAX: Duration = Duration::from_secs(2);
+const ENGINE_RETRY_DELAY_MAX: Duration = Duration::from_secs(2);
 /// A new stream begins so long before the newest event that was seen, since events may come out of
 /// order.
 const OVERLAP_S: u64 = 5;
@@ -84,11 +84,11 @@ pub(super) fn follow(
     creations: Creations,
 ) -> tokio::task::JoinHandle<()> {
     tokio::spawn(async move {
-        let mut pause = RETRY_MIN;
+        let mut pause = ENGINE_RETRY_DELAY_MIN;
         loop {
             let reason = match engine.client().await {
                 Ok(client) => {
-                    pause = RETRY_MIN;
+                    pause = ENGINE_RETRY_DELAY_MIN;
                     stream(&client, &engine, &seen, &records, &creations).await
                 }
                 Err(error) => error.to_string(),
@@ -97,7 +97,7 @@ pub(super) fn follow(
             engine.forget();
             seen.went_away(&reason);
             tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(RETRY_MAX);
+            pause = (pause * 2).min(ENGINE_RETRY_DELAY_MAX);
         }
     })
 }

@@ -10,11 +10,11 @@ use crate::runtime::TaskEnd;
 use skep_proto::{Timestamp, time::SECOND_NS, v1::EndCause};
 
 /// A signal that came so long before the end, and is not in the exit code, did not cause it.
-const SIGNAL_EFFECT_NS: u64 = 10 * SECOND_NS;
+const SIGNAL_EFFECT_LIMIT_NS: u64 = 10 * SECOND_NS;
 /// Longest that an engine takes to stop its containers before it is gone itself.
-const ENGINE_STOP_NS: u64 = 60 * SECOND_NS;
+const ENGINE_STOP_LIMIT_NS: u64 = 60 * SECOND_NS;
 /// An engine that comes back dates the ends that it missed at its own start; within this.
-const ENGINE_START_NS: u64 = 10 * SECOND_NS;
+const ENGINE_START_LIMIT_NS: u64 = 10 * SECOND_NS;
 /// Kept of each container; older signals are of no interest.
 const SIGNALS_MAX: usize = 8;
 
@@ -83,7 +83,7 @@ impl Trace {
     /// time.
     fn deadly(&self, died_at: u64, code: i32) -> Option<i32> {
         let fits = |(at, signal): &&(u64, i32)| {
-            *at <= died_at && (code == 128 + signal || died_at - at <= SIGNAL_EFFECT_NS)
+            *at <= died_at && (code == 128 + signal || died_at - at <= SIGNAL_EFFECT_LIMIT_NS)
         };
         self.signals.iter().rev().find(fits).map(|(_, signal)| *signal)
     }
@@ -209,8 +209,8 @@ fn ended_with_engine(facts: &Facts) -> bool {
     }
     let within = |from: u64, until: u64| {
         facts.started_at < until
-            && facts.finished_at.saturating_add(ENGINE_STOP_NS) >= from
-            && facts.finished_at <= until.saturating_add(ENGINE_START_NS)
+            && facts.finished_at.saturating_add(ENGINE_STOP_LIMIT_NS) >= from
+            && facts.finished_at <= until.saturating_add(ENGINE_START_LIMIT_NS)
     };
     let since_engine = |since: u64| match facts.trace.died {
         // Nobody saw how it ended: it was in the time of an earlier engine, or while this one

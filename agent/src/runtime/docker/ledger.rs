@@ -15,13 +15,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// A condemned task whose container has not appeared so long after the engine first answered a
 /// listing is forgotten: the creation was not carried out.
-const CONDEMNED_NS_MAX: u64 = 600 * SECOND_NS;
+const CONDEMNED_LIMIT_NS: u64 = 600 * SECOND_NS;
 /// A condemned container that is known by its id is forgotten when no listing has shown it for this
 /// long: a single listing may have begun before it was there.
-const ABSENT_NS: u64 = 30 * SECOND_NS;
+const ABSENT_LIMIT_NS: u64 = 30 * SECOND_NS;
 /// A task is not created again so soon after its removal: the step that was overtaken by the
 /// removal may still be on its way. A creation asked for within this time is tried again later.
-const REMOVED_NS: u64 = 30 * SECOND_NS;
+const CREATION_DELAY_NS: u64 = 30 * SECOND_NS;
 
 /// What is recorded of one task.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -180,7 +180,7 @@ impl ContainerLedger {
     /// The task is removed: from here on nothing is created for it, and what appears of it is
     /// removed.
     pub(super) fn condemn(&mut self, task: Id, now: u64) {
-        self.removed.insert(task, now + REMOVED_NS);
+        self.removed.insert(task, now + CREATION_DELAY_NS);
         if let Some(entry) = self.entries.get_mut(&task) {
             entry.fate = ContainerFate::Condemned;
         }
@@ -224,7 +224,8 @@ impl ContainerLedger {
             let listed = sweep.remove.iter().any(|(listed, _)| listed == task);
             if entry.fate == ContainerFate::Condemned && !listed {
                 let since = *self.absent_since.entry(*task).or_insert(now);
-                let limit = if entry.container.is_some() { ABSENT_NS } else { CONDEMNED_NS_MAX };
+                let limit =
+                    if entry.container.is_some() { ABSENT_LIMIT_NS } else { CONDEMNED_LIMIT_NS };
                 if now.saturating_sub(since) >= limit {
                     sweep.forget.push(*task);
                 }
@@ -325,8 +326,8 @@ mod tests {
         ledger.condemn(TASK, 0);
         let first = 5_000 * SECOND_NS;
         assert!(ledger.sweep(&[], first).forget.is_empty(), "the engine was away until now");
-        assert!(ledger.sweep(&[], first + CONDEMNED_NS_MAX - 1).forget.is_empty());
-        assert_eq!(ledger.sweep(&[], first + CONDEMNED_NS_MAX).forget, [TASK]);
+        assert!(ledger.sweep(&[], first + CONDEMNED_LIMIT_NS - 1).forget.is_empty());
+        assert_eq!(ledger.sweep(&[], first + CONDEMNED_LIMIT_NS).forget, [TASK]);
         assert_eq!(ledger.entry(TASK), None);
     }
 
@@ -335,10 +336,10 @@ mod tests {
         let mut ledger = ContainerLedger::default();
         ledger.condemn(TASK, 0);
         assert_eq!(ledger.begin(TASK, &name(), 1), Err(BeingRemoved), "a step that was overtaken");
-        assert_eq!(ledger.begin(TASK, &name(), REMOVED_NS), Ok(()));
-        ledger.condemn(TASK, REMOVED_NS);
+        assert_eq!(ledger.begin(TASK, &name(), CREATION_DELAY_NS), Ok(()));
+        ledger.condemn(TASK, CREATION_DELAY_NS);
         assert_eq!(
-            ledger.begin(TASK, &name(), 3 * REMOVED_NS),
+            ledger.begin(TASK, &name(), 3 * CREATION_DELAY_NS),
             Err(BeingRemoved),
             "it may still appear"
         );
@@ -357,7 +358,7 @@ mod tests {
         assert_eq!(ledger.sweep(&[], 3), Sweep::default());
         assert_eq!(ledger.sweep(&rows, 4).remove.len(), 1, "a listing may leave something out");
         assert_eq!(ledger.sweep(&[], 5), Sweep::default());
-        assert_eq!(ledger.sweep(&[], 5 + ABSENT_NS).forget, [TASK]);
+        assert_eq!(ledger.sweep(&[], 5 + ABSENT_LIMIT_NS).forget, [TASK]);
     }
 
     #[test]
@@ -385,7 +386,7 @@ mod tests {
     fn a_kept_task_is_never_swept() {
         let mut ledger = ContainerLedger::default();
         ledger.begin(TASK, &name(), 0).unwrap();
-        for now in [0, CONDEMNED_NS_MAX, 2 * CONDEMNED_NS_MAX] {
+        for now in [0, CONDEMNED_LIMIT_NS, 2 * CONDEMNED_LIMIT_NS] {
             assert_eq!(ledger.sweep(&[row("c1", &name())], now), Sweep::default());
             assert_eq!(ledger.sweep(&[], now), Sweep::default());
         }

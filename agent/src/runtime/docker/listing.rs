@@ -18,7 +18,7 @@ use std::{collections, sync::Arc, time::Duration};
 use tokio::task::JoinHandle;
 
 /// Containers looked at side by side when a node's are listed.
-const LOOKS_AT_ONCE: usize = 8;
+const LOOKS_AT_ONCE_MAX: usize = 8;
 /// Longest that a look at one container may take while a node's are listed: one that hangs is found
 /// as unreadable, and the others go on.
 const LOOK_LIMIT: Duration = Duration::from_secs(5);
@@ -151,7 +151,8 @@ impl DockerRuntime {
                 Err(_) => Some(unreadable(task_id, proof, self.engine.silence(LOOK_LIMIT))),
             }
         });
-        let found: Vec<Option<FoundTask>> = looks.buffer_unordered(LOOKS_AT_ONCE).collect().await;
+        let found: Vec<Option<FoundTask>> =
+            looks.buffer_unordered(LOOKS_AT_ONCE_MAX).collect().await;
         let mut found: Vec<FoundTask> = found.into_iter().flatten().collect();
         found.sort_by_key(|found| found.task_id);
         Ok(found)

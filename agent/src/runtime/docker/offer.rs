@@ -22,7 +22,7 @@ pub(super) async fn offer(engine: &Engine) -> Result<Offer, RuntimeError> {
             architecture: architecture(about.architecture.as_deref().unwrap_or_default()),
         },
         resources: Resources {
-            nano_cpus: about.ncpu.unwrap_or(0).saturating_mul(machine::NANO_CPUS),
+            nano_cpus: about.ncpu.unwrap_or(0).saturating_mul(skep_proto::NANO_CPUS),
             memory_bytes: about.mem_total.unwrap_or(0),
             generic: Vec::new(),
         },

@@ -16,7 +16,7 @@ use tokio::sync::Semaphore;
 const LAYERS_MAX: usize = 1024;
 
 /// Pulls that go on at the same time; others wait, and say so. Tasks that need no pull do not.
-pub(super) const PULLS_MAX: usize = 8;
+pub(super) const PULLS_AT_ONCE_MAX: usize = 8;
 
 /// Pulls it. There is no limit on the time: a pull that stands still is seen in its progress.
 pub(super) async fn pull(

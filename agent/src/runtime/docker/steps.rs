@@ -17,12 +17,12 @@ use std::time::Duration;
 
 /// An engine that has not answered an order to stop so long after the grace is stuck: that is said,
 /// and the order is given again.
-const STOP_SLACK: Duration = Duration::from_secs(20);
+const STOP_ANSWER_LIMIT: Duration = Duration::from_secs(20);
 /// Longest that a removal waits for a creation that is under way. What is created later is removed
 /// then.
 const SETTLE_LIMIT: Duration = Duration::from_secs(2);
 /// How often a container is looked at that another call removes: no event is certain to come.
-const LOOK_AGAIN: Duration = Duration::from_millis(200);
+const REMOVAL_LOOK_PERIOD: Duration = Duration::from_millis(200);
 
 impl DockerRuntime {
     /// Creates the container, and only if the engine says that its image is absent pulls that
@@ -263,7 +263,7 @@ impl DockerRuntime {
         let options =
             query_parameters::StopContainerOptions { t: Some(seconds), ..Default::default() };
         let client = self.engine.patient_client().await?;
-        let limit = grace.saturating_add(STOP_SLACK);
+        let limit = grace.saturating_add(STOP_ANSWER_LIMIT);
         match tokio::time::timeout(limit, client.stop_container(&found.id, Some(options))).await {
             Err(_) => Err(RuntimeError::Unreachable(self.engine.silence(limit))),
             Ok(Err(error)) if !is_status(&error, 404) => Err(self.engine.say(&error)),
@@ -300,7 +300,7 @@ impl DockerRuntime {
         let mut news = self.seen.subscribe(container);
         let gone = async {
             while self.look(container).await?.is_some() {
-                let _ = tokio::time::timeout(LOOK_AGAIN, news.changed()).await;
+                let _ = tokio::time::timeout(REMOVAL_LOOK_PERIOD, news.changed()).await;
             }
             Ok(())
         };

@@ -16,7 +16,7 @@ use tokio::{sync::Semaphore, time::timeout};
 const DISK_WORK_MAX: usize = 8;
 /// Work that takes longer than this hangs, or nearly so: it gives its permit to the next one and
 /// goes on.
-const PERMIT_LIMIT: Duration = Duration::from_secs(1);
+const DISK_PERMIT_LIMIT: Duration = Duration::from_secs(1);
 
 static LOOKS: Semaphore = Semaphore::const_new(DISK_WORK_MAX);
 static CHANGES: Semaphore = Semaphore::const_new(DISK_WORK_MAX);
@@ -52,7 +52,7 @@ pub(super) async fn on_disk<T: Send + 'static>(
 ) -> io::Result<T> {
     let permit = kind.permits().acquire().await.map_err(io::Error::other)?;
     let mut work = std::pin::pin!(aside(work));
-    match timeout(PERMIT_LIMIT, &mut work).await {
+    match timeout(DISK_PERMIT_LIMIT, &mut work).await {
         Ok(done) => done?,
         Err(_) => {
             drop(permit);
@@ -91,9 +91,9 @@ mod tests {
     async fn work_that_hangs_holds_up_no_other_kind_and_its_own_only_for_a_moment() {
         let release = hang(DiskWork::Plan);
         tokio::task::yield_now().await;
-        let soon = PERMIT_LIMIT / 2;
+        let soon = DISK_PERMIT_LIMIT / 2;
         timeout(soon, on_disk(DiskWork::Look, || Ok(()))).await.unwrap().unwrap();
-        timeout(10 * PERMIT_LIMIT, on_disk(DiskWork::Plan, || Ok(()))).await.unwrap().unwrap();
+        timeout(10 * DISK_PERMIT_LIMIT, on_disk(DiskWork::Plan, || Ok(()))).await.unwrap().unwrap();
         drop(release);
     }
 }

@@ -2,10 +2,11 @@
 
 use super::super::Refusal;
 use skep_projections::View;
-use skep_proto::v1::{ResourceRequirements, Resources, RuntimeKind};
+use skep_proto::{
+    NANO_CPUS,
+    v1::{ResourceRequirements, Resources, RuntimeKind},
+};
 
-/// Nano-CPUs in one CPU.
-const NANO_CPUS: i64 = 1_000_000_000;
 /// The smallest CPU limit, a hundredth of a CPU: kernels share no less than 1 ms of 100 ms.
 const NANO_CPUS_LIMIT_MIN: i64 = NANO_CPUS / 100;
 /// The smallest CPU reservation, a thousandth of a CPU; a smaller one is refused as a slip.

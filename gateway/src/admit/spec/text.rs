@@ -7,7 +7,7 @@ const NAME_CHARS_MAX: usize = 63;
 /// Longest label key or value, bytes; a longer one is refused.
 const LABEL_BYTES_MAX: usize = 4_096;
 /// Longest host name that a kernel takes, bytes; a longer one is refused.
-const HOSTNAME_BYTES_MAX: usize = 64;
+const CONTAINER_HOSTNAME_BYTES_MAX: usize = 64;
 
 /// Most characters of a text that a refusal quotes because it is too long.
 const QUOTED_CHARS_MAX: usize = 80;
@@ -60,9 +60,9 @@ pub(super) fn hostname(name: &str) -> Result<(), Refusal> {
     let ends_badly =
         |label: &str| label.is_empty() || label.starts_with('-') || label.ends_with('-');
     let bad = name.chars().find(|c| !c.is_ascii_alphanumeric() && !"-.".contains(*c));
-    let refusal = if name.len() > HOSTNAME_BYTES_MAX {
+    let refusal = if name.len() > CONTAINER_HOSTNAME_BYTES_MAX {
         Refusal::invalid(format!(
-            "host name {:?} has {} bytes, {HOSTNAME_BYTES_MAX} are possible",
+            "host name {:?} has {} bytes, {CONTAINER_HOSTNAME_BYTES_MAX} are possible",
             excerpt(name, QUOTED_CHARS_MAX),
             name.len()
         ))

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 /// Most connections of one socket; one more gets a message and is closed at once.
 const CONNECTIONS_MAX: u32 = 8_192;
 /// Connections reserved for the manager's own agent, so that others never cost it its session.
-const OWN_CONNECTIONS: u32 = 8;
+const OWN_CONNECTIONS_MAX: u32 = 8;
 /// Descriptors that connections leave to the log, tasks and files; where fewer are allowed,
 /// connections get a third.
-const DESCRIPTORS_RESERVED: u64 = 256;
+const DESCRIPTORS_RESERVED_MIN: u64 = 256;
 /// Connections count as accepted again when fewer than this share of the limit, in eighths, are
 /// open: one that comes and goes at the limit is not logged each time.
-const REOPENS_EIGHTHS: u32 = 7;
+const REOPENS_EIGHTHS_MAX: u32 = 7;
 
 /// How many connections may be open.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -25,7 +25,7 @@ pub struct ConnectionLimits {
 impl ConnectionLimits {
     /// What a process with this limit of descriptors can afford.
     pub fn for_descriptors(limit: u64) -> ConnectionLimits {
-        let rest = limit.saturating_sub(DESCRIPTORS_RESERVED).max(limit / 3);
+        let rest = limit.saturating_sub(DESCRIPTORS_RESERVED_MIN).max(limit / 3);
         let all = u32::try_from(rest).unwrap_or(u32::MAX).clamp(4, CONNECTIONS_MAX);
         ConnectionLimits { all, process: all / 2 }
     }
@@ -95,7 +95,7 @@ impl ConnectionCounts {
         let is_own = u32::try_from(process) == Ok(own);
         let held = self.by_process.get(&process).copied().unwrap_or(0);
         let room = if is_own {
-            held < OWN_CONNECTIONS
+            held < OWN_CONNECTIONS_MAX
         } else {
             self.others < self.limits.all && held < self.limits.process
         };
@@ -125,7 +125,7 @@ impl ConnectionCounts {
             self.others = self.others.saturating_sub(1);
         }
         let low = |open: u32, limit: u32| {
-            u64::from(open) * 8 <= u64::from(limit) * u64::from(REOPENS_EIGHTHS)
+            u64::from(open) * 8 <= u64::from(limit) * u64::from(REOPENS_EIGHTHS_MAX)
         };
         let fullest = self.by_process.values().copied().max().unwrap_or(0);
         let over =
@@ -174,11 +174,11 @@ mod tests {
             (0..4).for_each(|_| _ = connections.enter(process, OWN));
         }
         assert_eq!(connections.enter(12, OWN).0, Admission::Refused);
-        assert!((0..OWN_CONNECTIONS).all(|_| connections.enter(1, OWN).0 == Admission::Taken));
+        assert!((0..OWN_CONNECTIONS_MAX).all(|_| connections.enter(1, OWN).0 == Admission::Taken));
         assert_eq!(connections.enter(1, OWN).0, Admission::Refused);
         assert_eq!(connections.leave(1, OWN), None, "its leaving makes no room for others");
         assert_eq!(connections.enter(12, OWN).0, Admission::Refused);
-        assert_eq!(connections.open(), 8 + OWN_CONNECTIONS - 1);
+        assert_eq!(connections.open(), 8 + OWN_CONNECTIONS_MAX - 1);
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! The listener with real sockets. All of a test's connections are of its own process, so the bound of
-//! the manager's own agent is what they meet.
+//! The listener with real sockets. All of a test's connections are of its own process, so they meet
+//! the bound of the manager's own agent.
 
 use super::*;
 use futures::StreamExt as _;
@@ -96,7 +96,7 @@ async fn an_error_of_accepting_is_waited_out() {
     let full = || Err::<(), _>(io::Error::from_raw_os_error(24));
     let begun = Instant::now();
     assert_eq!(accepting.judge(&limiter, full()).await, None);
-    assert!(begun.elapsed() >= ACCEPT_PAUSE);
+    assert!(begun.elapsed() >= ACCEPT_DELAY);
     assert!(accepting == Accepting::Fails);
     let gone = Err::<(), _>(io::Error::from(io::ErrorKind::ConnectionAborted));
     assert_eq!(accepting.judge(&limiter, gone).await, None);

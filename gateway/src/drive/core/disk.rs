@@ -1,12 +1,11 @@
 //! How full the log's disk is, and what that forbids.
 
 use crate::admit::Refusal;
+use skep_log::FREE_SHARE_MIN;
 
 /// Below this free share of the disk (bytes or inodes, whichever is less) people's additions are
 /// refused.
 pub const ADDITIONS_FREE_SHARE_MIN: f64 = 0.05;
-/// Below this free share nothing at all is recorded; reads go on.
-pub const RECORDS_FREE_SHARE_MIN: f64 = 0.01;
 
 /// What the disk has room for.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -33,7 +32,7 @@ impl Default for FreeShare {
 impl FreeShare {
     /// What there is room for.
     pub fn room(self) -> DiskRoom {
-        if self.0 < RECORDS_FREE_SHARE_MIN {
+        if self.0 < FREE_SHARE_MIN {
             DiskRoom::None
         } else if self.0 < ADDITIONS_FREE_SHARE_MIN {
             DiskRoom::Reserve
@@ -53,7 +52,7 @@ impl FreeShare {
             )),
             DiskRoom::None => Some(format!(
                 "the disk of the log is full: {percent:.1} % is free; below {:.0} % nothing is recorded",
-                RECORDS_FREE_SHARE_MIN * 100.0
+                FREE_SHARE_MIN * 100.0
             )),
         }
     }

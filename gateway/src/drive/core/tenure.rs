@@ -17,7 +17,7 @@ use skep_reconcilers::Brain;
 
 /// A deadline that lies in the past after a turn counts as so far away: one that no reconciler acts
 /// on must not spin.
-const PAST_WAKE_NS: u64 = SECOND_NS / 10;
+const PAST_WAKE_DELAY_NS: u64 = SECOND_NS / 10;
 
 /// What a manager needs while it leads in one term.
 pub(super) struct LeaderTenure {
@@ -198,7 +198,7 @@ impl LeaderTenure {
     pub(super) fn wake(&mut self, wake_at: Option<Timestamp>, uptime: Uptime) {
         self.wake_at = wake_at;
         let in_the_past = self.wake_at.is_some_and(|wake_at| wake_at <= self.clock.at());
-        self.wake_floor = if in_the_past { uptime + PAST_WAKE_NS } else { uptime };
+        self.wake_floor = if in_the_past { uptime + PAST_WAKE_DELAY_NS } else { uptime };
     }
 }
 

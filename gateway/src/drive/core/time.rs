@@ -13,7 +13,7 @@ use skep_proto::{Timestamp, time::SECOND_NS};
 /// Difference between log and wall clock that is recorded: at the start of a tenure when the wall
 /// clock is so far behind the newest record, within a tenure when somebody sets the wall clock by
 /// so much.
-pub const JUMP_NS: u64 = 10 * SECOND_NS;
+pub const CLOCK_JUMP_NS_MIN: u64 = 10 * SECOND_NS;
 
 /// One nanosecond in so many is added or left out while log and wall clock differ: 500 parts in a
 /// million.
@@ -35,7 +35,7 @@ impl LogClock {
     /// Begins a tenure. `last` is the newest record's time.
     pub fn begin(last: Timestamp, now: Now) -> (LogClock, Option<WallStep>) {
         let behind = WallStep(difference(now.wall, last));
-        let step = (last.since(now.wall) > JUMP_NS).then_some(behind);
+        let step = (last.since(now.wall) > CLOCK_JUMP_NS_MIN).then_some(behind);
         (LogClock { at: last.max(now.wall), read: now }, step)
     }
 
@@ -56,7 +56,7 @@ impl LogClock {
         let slew = (passed / SLEW_DIVISOR).min(straight.0.abs_diff(now.wall.0));
         self.at = if straight > now.wall { Timestamp(straight.0 - slew) } else { straight + slew };
         self.read = Now { uptime: self.read.uptime.max(now.uptime), wall: now.wall };
-        (self.at, (step.0.unsigned_abs() > JUMP_NS).then_some(step))
+        (self.at, (step.0.unsigned_abs() > CLOCK_JUMP_NS_MIN).then_some(step))
     }
 
     /// The newest time that [`LogClock::advance`] gave.

@@ -457,7 +457,7 @@ fn a_node_that_is_back_is_asked_again_at_the_time_it_names() {
     world.on("look aN=RUNNING more");
     world.on("N chunk a5");
     world.on("N lost");
-    assert_eq!(world.reader.poll_timeout(), Some(world.now + RETRY_NS));
+    assert_eq!(world.reader.poll_timeout(), Some(world.now + REORDER_DELAY_NS));
     world.on("look aN=RUNNING.away more");
     assert_eq!(world.reader.poll_timeout(), None, "it waits for the node, not for a time");
 }

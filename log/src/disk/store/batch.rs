@@ -91,10 +91,10 @@ impl Batch {
     /// Forgets the changes and keeps the room, within reason.
     pub(crate) fn clear(&mut self) {
         /// Room kept between batches; a larger buffer is given back.
-        const KEPT_BYTES: usize = 4 << 20;
+        const BATCH_KEPT_BYTES_MAX: usize = 4 << 20;
         self.changes.clear();
         self.buffer.clear();
-        self.buffer.shrink_to(KEPT_BYTES);
+        self.buffer.shrink_to(BATCH_KEPT_BYTES_MAX);
     }
 
     pub(crate) fn changes(&self) -> impl Iterator<Item = Change<'_>> {

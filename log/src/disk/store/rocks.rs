@@ -11,7 +11,7 @@
 
 use super::{Batch, Change, Durability, KeyValue, Page, Span, Store, StoreError, StoreTable, Way};
 use bytes::Bytes;
-use recycling::{RECYCLED_FILES, Recycling};
+use recycling::{RECYCLED_FILES_MAX, Recycling};
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamily, DB, DBCompactionStyle, DBCompressionType,
     DBRecoveryMode, ErrorKind, IteratorMode, LogLevel, Options, ReadOptions, WriteBatch,
@@ -24,9 +24,9 @@ mod recycling;
 mod tests;
 
 /// Memory for blocks that were read: what time travel and audit queries work in.
-const CACHE_BYTES: usize = 32 << 20;
+const BLOCK_CACHE_BYTES_MAX: usize = 32 << 20;
 /// Of writes that are not yet in tables. It is what a restart has to read again.
-const WRITE_BUFFER_BYTES: usize = 8 << 20;
+const WRITE_BUFFER_BYTES_MAX: usize = 8 << 20;
 /// When the write-ahead files outgrow this, tables are written.
 const WAL_BYTES_MAX: u64 = 64 << 20;
 /// Files held open at once; others are opened when they are read.
@@ -178,7 +178,7 @@ fn options() -> Options {
     options.create_missing_column_families(true);
     options.set_paranoid_checks(true);
     options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
-    options.set_recycle_log_file_num(RECYCLED_FILES);
+    options.set_recycle_log_file_num(RECYCLED_FILES_MAX);
     options.set_atomic_flush(true);
     options.set_max_total_wal_size(WAL_BYTES_MAX);
     options.set_max_open_files(OPEN_FILES_MAX);
@@ -196,10 +196,10 @@ fn options() -> Options {
 fn family(table: StoreTable) -> Options {
     let mut options = Options::default();
     let mut blocks = BlockBasedOptions::default();
-    blocks.set_block_cache(&Cache::new_lru_cache(CACHE_BYTES / StoreTable::ALL.len()));
+    blocks.set_block_cache(&Cache::new_lru_cache(BLOCK_CACHE_BYTES_MAX / StoreTable::ALL.len()));
     blocks.set_format_version(5);
     options.set_block_based_table_factory(&blocks);
-    options.set_write_buffer_size(WRITE_BUFFER_BYTES);
+    options.set_write_buffer_size(WRITE_BUFFER_BYTES_MAX);
     options.set_compression_type(DBCompressionType::Lz4);
     match table {
         StoreTable::Objects => options.set_compaction_style(DBCompactionStyle::Universal),

@@ -14,9 +14,9 @@ use skep_proto::{
 use std::time::Duration;
 
 /// Lines of a failed task that are shown.
-const LAST_LINES: u64 = 10;
+const LAST_LINES_MAX: u64 = 10;
 /// How long its node may take to send them.
-const LAST_LINES_PATIENCE: Duration = Duration::from_secs(5);
+const LAST_LINES_LIMIT: Duration = Duration::from_secs(5);
 
 /// The error with which the waiting ends. `passed` is the time since the command's beginning.
 pub(super) async fn failure(
@@ -45,7 +45,7 @@ pub(super) async fn failure(
         let id = Id::from_bytes(&task.id);
         text.push_str("\n  ");
         text.push_str(&one_line(&format!("{}{node}: {} (task {id})", task.name, end_of(task))));
-        let lines = tokio::time::timeout(LAST_LINES_PATIENCE, last_lines(manager, task))
+        let lines = tokio::time::timeout(LAST_LINES_LIMIT, last_lines(manager, task))
             .await
             .unwrap_or_default();
         if !lines.is_empty() {
@@ -96,7 +96,7 @@ fn next_attempt(newest: &v1::Task, failed: &v1::Task, now: u64) -> String {
 /// What a task wrote last, as far as its node can tell.
 async fn last_lines(manager: &ManagerClient, task: &v1::Task) -> Vec<String> {
     let tasks = vec![Id::from_bytes(&task.id).to_string()];
-    let asked = v1::LogsRequest { tasks, tail: Some(LAST_LINES), ..v1::LogsRequest::default() };
+    let asked = v1::LogsRequest { tasks, tail: Some(LAST_LINES_MAX), ..v1::LogsRequest::default() };
     let mut lines = Vec::new();
     let Ok(replies) = manager.logs().read(asked).await else { return lines };
     let mut replies = replies.into_inner();

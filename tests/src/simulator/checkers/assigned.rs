@@ -55,9 +55,9 @@ impl Checker for Assignments {
 fn given_time(world: &SimulatedWorld, agent: usize, task: Id, grace_ns: u64) -> Check {
     let Some(container) = world.agents[agent].engine.containers.get(&task) else { return Ok(()) };
     let spec = defaults::container(&container.workload.spec);
-    let wanted_ns = spec.map_or(defaults::STOP_GRACE_NS, defaults::stop_grace_ns);
+    let wanted_ns = spec.map_or(defaults::STOP_GRACE_LIMIT_NS, defaults::stop_grace_ns);
     // An agent that lost its journal does not know what it clears away.
-    if grace_ns >= wanted_ns.min(defaults::STOP_GRACE_NS) {
+    if grace_ns >= wanted_ns.min(defaults::STOP_GRACE_LIMIT_NS) {
         return Ok(());
     }
     let (given, wanted) = (grace_ns / 1_000_000, wanted_ns / 1_000_000);

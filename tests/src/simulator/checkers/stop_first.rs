@@ -81,7 +81,7 @@ fn is_excused(world: &SimulatedWorld, task: Id, old: &SimulatedContainer) -> boo
         || row.desired == TaskState::Remove
         || row.desire_reason == DesireReason::NodeDown;
     let grace_ns = defaults::container(&old.workload.spec).map_or(0, defaults::stop_grace_ns);
-    let patience = (grace_ns + defaults::REPLACED_STOP_MARGIN_NS).saturating_sub(SLACK_NS);
+    let patience = (grace_ns + defaults::REPLACED_STOP_LIMIT_NS).saturating_sub(SLACK_NS);
     let told_at = world.disk.decided_at(row.desired_revision);
     let waited = told_at.is_some_and(|at| {
         let long_enough = world.now.since(at) >= patience || at <= world.leapt_at;

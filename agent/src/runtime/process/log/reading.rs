@@ -15,7 +15,7 @@ use std::{
 };
 
 /// Read at once.
-const CHUNK_BYTES: usize = 64 << 10;
+const LOG_READ_BYTES_MAX: usize = 64 << 10;
 
 pub(super) struct LogFileReader {
     folder: folder::Folder,
@@ -229,7 +229,7 @@ impl LogFileLines {
             self.buffer.drain(..self.start);
             self.start = 0;
             let before = self.buffer.len();
-            self.buffer.resize(before + CHUNK_BYTES, 0);
+            self.buffer.resize(before + LOG_READ_BYTES_MAX, 0);
             let read = self.file.read(&mut self.buffer[before..]);
             self.buffer.truncate(before + *read.as_ref().unwrap_or(&0));
             if read? == 0 {

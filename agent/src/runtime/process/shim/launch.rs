@@ -25,10 +25,10 @@ use std::{
 
 /// Open files of a task for which the spec says nothing: what systemd gives to a service. A task
 /// may raise the soft limit up to the hard one.
-const OPEN_FILES_SOFT: u64 = 1024;
-/// See [`OPEN_FILES_SOFT`]; where the agent itself may have fewer and is not allowed to raise that,
-/// its own.
-const OPEN_FILES_HARD: u64 = 524_288;
+const OPEN_FILES_SOFT_MAX: u64 = 1024;
+/// Up to so many open files a task may raise its own limit. An agent that may have fewer, and is
+/// not allowed to raise that, gives its own limit.
+const OPEN_FILES_HARD_MAX: u64 = 524_288;
 /// File mode mask of every task.
 const FILE_MODE_MASK: u32 = 0o022;
 
@@ -133,12 +133,12 @@ fn set_oom_score(score: i64) -> io::Result<()> {
 
 fn limit_open_files() -> io::Result<()> {
     let set = |hard: u64| {
-        resource::setrlimit(resource::Resource::RLIMIT_NOFILE, OPEN_FILES_SOFT.min(hard), hard)
+        resource::setrlimit(resource::Resource::RLIMIT_NOFILE, OPEN_FILES_SOFT_MAX.min(hard), hard)
     };
-    match set(OPEN_FILES_HARD) {
+    match set(OPEN_FILES_HARD_MAX) {
         Err(errno::Errno::EPERM) => {
             let (_, own) = resource::getrlimit(resource::Resource::RLIMIT_NOFILE)?;
-            Ok(set(own.min(OPEN_FILES_HARD))?)
+            Ok(set(own.min(OPEN_FILES_HARD_MAX))?)
         }
         other => Ok(other?),
     }

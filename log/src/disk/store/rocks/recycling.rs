@@ -18,13 +18,13 @@ use std::{
 };
 
 /// Full write-ahead files that are kept to be written over.
-pub(super) const RECYCLED_FILES: usize = 2;
+pub(super) const RECYCLED_FILES_MAX: usize = 2;
 /// Synced commits after which a store counts as in use, and files are filled for it.
-pub(super) const COMMITS_BEFORE_FILLING: u64 = 512;
+pub(super) const COMMITS_BEFORE_FILLING_MIN: u64 = 512;
 /// Bytes that a write-ahead file is filled with: as many as it holds when its tables are written.
-pub(super) const FILLED_BYTES: usize = 12 << 20;
+pub(super) const FILLED_BYTES_MAX: usize = 12 << 20;
 /// Bytes of one write while a file is filled: commits wait for at most one such write.
-const FILLING_STEP_BYTES: usize = 256 << 10;
+const FILLING_STEP_BYTES_MAX: usize = 256 << 10;
 /// Free bytes of the disk below which no file is filled.
 const FILLING_FREE_BYTES_MIN: u64 = 1 << 30;
 /// A key that is never written: deleting it gives RocksDB something to flush.
@@ -42,7 +42,7 @@ impl Recycling {
     /// A commit was synced.
     pub(super) fn synced(&self, db: &Arc<DB>) {
         // Only the counter's exact value counts, so it is reached once.
-        if self.commits.fetch_add(1, Relaxed) + 1 != COMMITS_BEFORE_FILLING {
+        if self.commits.fetch_add(1, Relaxed) + 1 != COMMITS_BEFORE_FILLING_MIN {
             return;
         }
         let (db, stopped) = (db.clone(), self.stopped.clone());
@@ -73,9 +73,9 @@ impl Recycling {
 
 /// Fills and retires as many files as are kept.
 fn fill(db: &DB, stopped: &AtomicBool) -> Result<(), rocksdb::Error> {
-    let bytes = vec![0; FILLING_STEP_BYTES];
-    for _ in 0..RECYCLED_FILES {
-        for _ in 0..FILLED_BYTES / FILLING_STEP_BYTES {
+    let bytes = vec![0; FILLING_STEP_BYTES_MAX];
+    for _ in 0..RECYCLED_FILES_MAX {
+        for _ in 0..FILLED_BYTES_MAX / FILLING_STEP_BYTES_MAX {
             if stopped.load(Relaxed) || !has_room(db) {
                 return Ok(());
             }

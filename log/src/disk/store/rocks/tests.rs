@@ -1,7 +1,7 @@
 //! Write-ahead files that are written over, as a killed process leaves them.
 
 use super::{
-    recycling::{COMMITS_BEFORE_FILLING, FILLED_BYTES},
+    recycling::{COMMITS_BEFORE_FILLING_MIN, FILLED_BYTES_MAX},
     *,
 };
 use crate::disk::store::Durability::{Later, Synced};
@@ -47,10 +47,10 @@ fn a_store_that_writes_over_its_files_loses_nothing_that_was_synced() {
         next += 1;
         next
     };
-    while commit(10) < 2 * COMMITS_BEFORE_FILLING {}
+    while commit(10) < 2 * COMMITS_BEFORE_FILLING_MIN {}
     store.recycling.wait();
     assert!(
-        largest_write_ahead_file(&path) >= FILLED_BYTES as u64,
+        largest_write_ahead_file(&path) >= FILLED_BYTES_MAX as u64,
         "a file is there to be written over"
     );
     for round in 0..12 {
