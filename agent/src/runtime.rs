@@ -71,7 +71,7 @@ impl Workload {
 pub struct Offer {
     /// Operating system and processor architecture, as Docker names them: `linux`, `amd64`.
     pub platform: Platform,
-    /// The whole machine's; the agent takes off what it was told to reserve.
+    /// The resources of the whole machine; the agent subtracts its reserve.
     pub resources: Resources,
     /// The engine's version, labels and plugins; none where there is no engine.
     pub engine: Option<EngineDescription>,
@@ -101,7 +101,7 @@ pub struct Prepared {
     pub image_digest: String,
 }
 
-/// A task that has been started. Its end, which may have come already, is told by
+/// A task that has been started. Its end, which may have come already, is the result of
 /// [`Runtime::wait`].
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Started {

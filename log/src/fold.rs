@@ -20,7 +20,7 @@ pub trait Fold: Send + 'static {
     fn apply(&mut self, entry: &Arc<Entry>) -> Result<(), Halt>;
 
     /// All that was applied or restored so far is in history, in the status and at the followers:
-    /// the state may be shown now, and whoever waits for one of these entries may be answered.
+    /// the state may be shown now, and callers that wait for one of these entries may be answered.
     /// Called once for several entries.
     fn announce(&mut self);
 
@@ -53,7 +53,7 @@ pub enum RestoreError {
 }
 
 impl RestoreError {
-    /// Damage, in words.
+    /// Damage, with a message.
     pub fn damaged(message: impl Into<String>) -> RestoreError {
         RestoreError::Damaged(message.into())
     }

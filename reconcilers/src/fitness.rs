@@ -18,7 +18,7 @@ use skep_proto::{
     v1::{self, NodeAvailability, NodeState, TaskRejected, TaskState, event::Kind},
 };
 
-/// See the module.
+/// Takes tasks off nodes that are no longer fit for them.
 pub struct Fitness;
 
 impl Reconciler for Fitness {

@@ -15,7 +15,7 @@ use skep_proto::{
 };
 use std::collections::BTreeSet;
 
-/// See the module.
+/// Removes the oldest ended tasks of each slot from the view.
 pub struct History;
 
 impl Reconciler for History {

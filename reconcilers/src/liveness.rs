@@ -19,7 +19,7 @@ pub const TENURE_GRACE_PERIODS: u64 = 2 * HEARTBEAT_GRACE_PERIODS;
 /// After so long a silence nobody will ever hear of a node's tasks again.
 pub const LOST_AFTER_NS: u64 = 24 * 3_600 * SECOND_NS;
 
-/// See the module.
+/// Declares silent nodes down, and later lost.
 pub struct Liveness;
 
 impl Reconciler for Liveness {

@@ -29,7 +29,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// it waiting services keep their old reason, and only the nodes that changed are tried.
 const EXPLAIN_LOOKS_MAX: usize = 100_000;
 
-/// See the module.
+/// Gives each pending task the best node, or a reason why there is none.
 pub struct Placement;
 
 impl Reconciler for Placement {

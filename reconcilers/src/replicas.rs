@@ -16,7 +16,7 @@ use skep_proto::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
-/// See the module.
+/// Gives a replicated service the slots that it wants, and no others.
 pub struct Replicas;
 
 impl Reconciler for Replicas {

@@ -17,7 +17,7 @@ use skep_proto::{
 };
 use std::collections::BTreeSet;
 
-/// See the module.
+/// Answers ended tasks by their restart policies.
 pub struct Restarts;
 
 impl Reconciler for Restarts {

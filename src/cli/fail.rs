@@ -61,7 +61,7 @@ impl CliError {
     }
 
     /// What caused it. It is kept for those who look for a fault of the program (`SKEP_LOG=debug`),
-    /// since the words of libraries and systems help nobody else.
+    /// since the messages of libraries and systems help nobody else.
     pub(super) fn caused_by(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> CliError {
         self.source = Some(Arc::from(source.into()));
         self
@@ -142,7 +142,7 @@ impl From<std::io::Error> for CliError {
     }
 }
 
-/// A refusal of the manager, in its own words.
+/// A refusal, with the message of the manager.
 impl From<Refused> for CliError {
     fn from(refused: Refused) -> CliError {
         let code = refused.code();
@@ -150,7 +150,7 @@ impl From<Refused> for CliError {
     }
 }
 
-/// The system's words for an error, without the number that the standard library adds.
+/// The system's message for an error, without the number that the standard library adds.
 pub(super) fn reason(error: &std::io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or_default().to_lowercase()

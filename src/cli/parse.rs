@@ -1,4 +1,4 @@
-//! From words on the command line to values, and what is said when that cannot be.
+//! From arguments of the command line to values, and the error where that cannot be.
 //!
 //! Everything is read here before the first connection: a wrong flag never costs a round trip, and
 //! never half a command. An error does not repeat the value, since the line that it ends does so

@@ -1,7 +1,7 @@
 //! The commands that stay: daemon and agent; and the repair of a folder whose daemon can't start.
 //!
 //! What they do stands in `daemon`, which takes plain settings. Here is only what people write, and
-//! what they are told.
+//! what is set for them.
 
 use super::{
     args::{DEFAULT_SOCKET, Top},

@@ -1,4 +1,4 @@
-//! A command line that cannot be read, as people are told of it.
+//! The error message for a command line that cannot be read.
 //!
 //! The parser offers names that look like the wrong one. A guess that is far off misleads, and one
 //! that removes something is dangerous: to "node promote" it answered that there is "rm". So only

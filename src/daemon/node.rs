@@ -22,7 +22,7 @@ const DOCKER_SOCKET: &str = "unix:///var/run/docker.sock";
 /// that cannot be reached is waited for; the daemon never falls back to another runtime.
 pub(super) fn runtime(state: &StateDir, settings: &NodeSettings) -> Result<Arc<dyn Runtime>> {
     let kept = runtime_of(state.path())?;
-    // A choice that differs from the kept one is refused by the agent, in words.
+    // The agent refuses a choice that differs from the kept one, with a message.
     match settings.runtime.or(kept).unwrap_or(RuntimeKind::Docker) {
         RuntimeKind::Docker | RuntimeKind::Fake => {
             let host = settings.docker_host.as_deref().unwrap_or(DOCKER_SOCKET);

@@ -1,5 +1,5 @@
-//! What a node's process is told: plain values, wherever they come from. The daemon knows no
-//! command line.
+//! How a node's process is set up: plain values, from the command line or elsewhere. The daemon
+//! knows no command line.
 
 use skep_agent::machine::Reserve;
 use skep_proto::v1::RuntimeKind;

@@ -1,5 +1,5 @@
 //! The shim as a program of its own: for the tests of the process runtime, which have no `skep` to
-//! be started as, and for whoever embeds the agent in another program.
+//! be started as, and for programs that embed the agent.
 
 use std::process::ExitCode;
 

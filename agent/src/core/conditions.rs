@@ -1,6 +1,6 @@
 //! What is wrong with this node as a whole, for the cluster to know. PURE.
 //!
-//! A condition has a kind, a text and the time at which it began. The whole set is told when a
+//! A condition has a kind, a text and the time at which it began. The whole set is reported when a
 //! session begins, and again when a kind comes or goes: another text for the same kind is no news,
 //! so a node whose engine fails with ever other messages does not fill the log.
 

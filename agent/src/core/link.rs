@@ -6,7 +6,7 @@
 //!      ▲                               │            │                  │
 //!      └───────── longer delay ────────┴────────────┴── broken ────────┘      Turned for good: halted
 //! ```
-//! Each connection has a number, so that the last words of an old one are not taken for the new
+//! Each connection has a number, so that late messages of an old one are not taken for the new
 //! one's.
 
 use super::halt::AgentHalt;
@@ -119,7 +119,7 @@ impl ManagerLink {
         matches!(self.stage, LinkStage::Open { .. })
     }
 
-    /// The node as it is now. One that is not what the cluster was told begins a new session; says
+    /// The node as it is now. If it differs from what was reported, a new session begins; says
     /// whether an old one ended.
     pub(crate) fn on_described(&mut self, description: NodeDescription, now: Timestamp) -> bool {
         if self.description.as_ref() == Some(&description) {

@@ -1,9 +1,9 @@
 //! Reports that the cluster has not acknowledged yet. PURE.
 //!
 //! One report is under way at a time. What happens meanwhile waits, and of each task only the
-//! newest state: so a busy cluster, whose acknowledgements take longer, is told less and not more.
-//! An end is a task's last state, and so is never superseded. What was under way when a session
-//! broke is sent again in the next one.
+//! newest state: so a busy cluster, whose acknowledgements take longer, gets fewer reports and not
+//! more. An end is a task's last state, and so is never superseded. What was under way when a
+//! session broke is sent again in the next one.
 
 use skep_proto::{
     Id,

@@ -65,7 +65,7 @@ pub(crate) struct AgentTask {
     pub(crate) desired: TaskState,
     pub(crate) standing: TaskStanding,
     pub(crate) observed: TaskObserved,
-    /// `observed` has changed since it was last told.
+    /// `observed` has changed since it was last reported.
     pub(crate) news: bool,
     pub(crate) seen: RuntimeStage,
     /// The runtime may have something of it.
@@ -259,7 +259,7 @@ impl AgentTask {
         self.end = Effort::default();
     }
 
-    /// Words for people about the state it is in; the same words again are no news.
+    /// A message for people about the state it is in; the same message again is not reported.
     pub(crate) fn say(&mut self, message: String, now: Timestamp) {
         if self.observed.message != message {
             self.observed.message = message;

@@ -403,8 +403,8 @@ fn on_ended(task: &mut task::AgentTask, ended: &TaskEnd, now: Timestamp) {
     task.stopped = true;
 }
 
-/// What people are told while a step is tried again. Waiting says nothing: what is waited for may
-/// be well.
+/// The message that people see while a step is tried again. Waiting has none: what is waited for
+/// may be well.
 fn words_about(kind: effort::StepKind, error: &RuntimeError) -> Option<String> {
     let doing = match kind {
         effort::StepKind::AwaitReady | effort::StepKind::AwaitEnd | effort::StepKind::Remove => {

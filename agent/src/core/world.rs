@@ -70,7 +70,7 @@ impl AgentWorld {
         }
     }
 
-    /// Does one line of a story and gives back what the core did, in words.
+    /// Does one line of a story and returns what the core did, as text.
     pub(super) fn act(&mut self, line: &str) -> String {
         let (what, rest) = line.split_once(' ').unwrap_or((line, ""));
         self.now = self.now + TICK_NS;
@@ -142,8 +142,8 @@ impl AgentWorld {
         self.core.handle(input, self.now);
     }
 
-    /// The runtime notices that its engine is away, with words, or that something is odd about a
-    /// task.
+    /// The runtime notices that its engine is away, with a message, or that something is odd about
+    /// a task.
     fn notice(&mut self, engine_problem: &str, task: Option<(Id, String)>) {
         let tasks = task.into_iter().filter(|(_, text)| !text.is_empty()).collect();
         let noticed =

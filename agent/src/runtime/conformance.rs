@@ -167,7 +167,7 @@ fn lines(texts: &[&str]) -> Vec<String> {
     texts.iter().map(|text| (*text).to_owned()).collect()
 }
 
-/// See the name.
+/// A task is listed in the state of its last step, from its preparation to its removal.
 pub async fn a_whole_life_from_prepared_to_removed(subject: &dyn TestedRuntime) {
     let trial = Trial::new(subject, &Program::Run).await;
     assert!(trial.list().await.is_empty());
@@ -191,7 +191,7 @@ pub async fn a_whole_life_from_prepared_to_removed(subject: &dyn TestedRuntime) 
     assert!(trial.list().await.is_empty());
 }
 
-/// See the name.
+/// The end of a task has the exit code of its program.
 pub async fn exit_codes_are_told(subject: &dyn TestedRuntime) {
     for code in [0, 3, 125] {
         let trial = Trial::started(subject, &Program::Exit(code)).await;
@@ -207,7 +207,8 @@ pub async fn exit_codes_are_told(subject: &dyn TestedRuntime) {
     }
 }
 
-/// See the name. An engine that hides the signal behind an exit code may leave it at 0.
+/// The end of a task has the signal that ended its program. An engine that reports only an exit
+/// code may leave the signal at 0.
 pub async fn a_death_by_signal_is_told(subject: &dyn TestedRuntime) {
     let trial = Trial::started(subject, &Program::Signal(9)).await;
     let ended = trial.wait().await.expect("ended");
@@ -216,7 +217,7 @@ pub async fn a_death_by_signal_is_told(subject: &dyn TestedRuntime) {
     trial.remove().await;
 }
 
-/// See the name.
+/// A stop sends the stop signal first: a program that ends on it is not killed.
 pub async fn stopping_is_gentle_first(subject: &dyn TestedRuntime) {
     let trial = Trial::started(subject, &Program::Run).await;
     trial.stop(CASE_GRACE_LIMIT).await.expect("stopped");
@@ -225,7 +226,7 @@ pub async fn stopping_is_gentle_first(subject: &dyn TestedRuntime) {
     trial.remove().await;
 }
 
-/// See the name.
+/// A program that ignores its stop signal is killed after the grace period.
 pub async fn what_takes_no_notice_is_killed_after_the_grace(subject: &dyn TestedRuntime) {
     let trial = Trial::started(subject, &Program::Stubborn).await;
     trial.stop(Duration::from_millis(300)).await.expect("stopped");
@@ -234,7 +235,8 @@ pub async fn what_takes_no_notice_is_killed_after_the_grace(subject: &dyn Tested
     trial.remove().await;
 }
 
-/// See the name.
+/// Each step can be called again and then has the same outcome: an agent repeats the steps whose
+/// outcome it does not know.
 pub async fn every_step_may_be_repeated(subject: &dyn TestedRuntime) {
     let trial = Trial::new(subject, &Program::Run).await;
     let first = trial.prepare().await.expect("prepared");
@@ -256,7 +258,7 @@ pub async fn every_step_may_be_repeated(subject: &dyn TestedRuntime) {
     trial.stop(CASE_GRACE_LIMIT).await.expect("stopped what is gone");
 }
 
-/// See the name.
+/// An image or program that does not exist is an error of the task, not of the node.
 pub async fn what_does_not_exist_is_rejected(subject: &dyn TestedRuntime) {
     let trial = Trial::new(subject, &Program::Missing).await;
     let error = trial.prepare().await.expect_err("there is no such thing");
@@ -269,7 +271,7 @@ pub async fn what_does_not_exist_is_rejected(subject: &dyn TestedRuntime) {
     trial.remove().await;
 }
 
-/// See the name.
+/// A step of a task that was never prepared fails with the error that it is gone.
 pub async fn steps_on_nothing_say_gone(subject: &dyn TestedRuntime) {
     let trial = Trial::new(subject, &Program::Run).await;
     gone(trial.start().await);
@@ -280,7 +282,7 @@ pub async fn steps_on_nothing_say_gone(subject: &dyn TestedRuntime) {
     trial.remove().await;
 }
 
-/// See the name.
+/// A program goes on running while no agent is there, and the next runtime finds it.
 pub async fn what_runs_outlives_the_runtime(subject: &dyn TestedRuntime) {
     let trial = Trial::new(subject, &Program::Run).await;
     trial.prepare().await.expect("prepared");
@@ -305,7 +307,7 @@ pub async fn what_runs_outlives_the_runtime(subject: &dyn TestedRuntime) {
     trial.remove().await;
 }
 
-/// See the name.
+/// An end that came while no agent was there has its exit code all the same.
 pub async fn an_end_that_nobody_watched_is_told_later(subject: &dyn TestedRuntime) {
     let trial = Trial::started(subject, &Program::Exit(3)).await.reopen(subject).await;
     let ended = trial.wait().await.expect("ended");
@@ -320,7 +322,7 @@ pub async fn an_end_that_nobody_watched_is_told_later(subject: &dyn TestedRuntim
     trial.remove().await;
 }
 
-/// See the name.
+/// A task that was stopped before its start cannot be started.
 pub async fn what_was_stopped_before_it_began_never_begins(subject: &dyn TestedRuntime) {
     let trial = Trial::new(subject, &Program::Run).await;
     trial.prepare().await.expect("prepared");
@@ -330,7 +332,7 @@ pub async fn what_was_stopped_before_it_began_never_begins(subject: &dyn TestedR
     trial.remove().await;
 }
 
-/// See the name.
+/// A listing of a node holds only tasks of that node.
 pub async fn a_node_sees_only_its_own(subject: &dyn TestedRuntime) {
     let one = Trial::started(subject, &Program::Run).await;
     let two = Trial::started(subject, &Program::Run).await;
@@ -341,7 +343,7 @@ pub async fn a_node_sees_only_its_own(subject: &dyn TestedRuntime) {
     }
 }
 
-/// See the name.
+/// Removing a task kills its program.
 pub async fn removing_ends_what_runs(subject: &dyn TestedRuntime) {
     let trial = Trial::started(subject, &Program::Stubborn).await;
     trial.remove().await;
@@ -349,7 +351,7 @@ pub async fn removing_ends_what_runs(subject: &dyn TestedRuntime) {
     gone(trial.wait().await);
 }
 
-/// See the name.
+/// Lines come back in the order in which they were written, each with its stream.
 pub async fn output_is_kept_in_order(subject: &dyn TestedRuntime) {
     let written = lines(&["one", "two", "three"]);
     let trial = Trial::started(subject, &Program::Print(written.clone())).await;
@@ -372,7 +374,7 @@ pub async fn output_is_kept_in_order(subject: &dyn TestedRuntime) {
     trial.remove().await;
 }
 
-/// See the name.
+/// `tail` and `since` select the newest lines and those after a time.
 pub async fn output_is_cut_by_tail_and_time(subject: &dyn TestedRuntime) {
     let trial = Trial::started(subject, &Program::Print(lines(&["a", "b", "c", "d"]))).await;
     trial.wait().await.expect("ended");
@@ -390,7 +392,7 @@ pub async fn output_is_cut_by_tail_and_time(subject: &dyn TestedRuntime) {
     trial.remove().await;
 }
 
-/// See the name.
+/// A follower gets the lines that come later, and its stream ends with the task.
 pub async fn output_is_followed_to_the_end(subject: &dyn TestedRuntime) {
     let trial = Trial::started(subject, &Program::PrintAndRun(lines(&["up"]))).await;
     let query = LogQuery { follow: true, ..LogQuery::default() };
@@ -405,7 +407,7 @@ pub async fn output_is_followed_to_the_end(subject: &dyn TestedRuntime) {
     trial.remove().await;
 }
 
-/// See the name.
+/// After the removal of a task none of its output is left.
 pub async fn output_is_gone_when_the_task_is(subject: &dyn TestedRuntime) {
     let trial = Trial::started(subject, &Program::Print(lines(&["secret"]))).await;
     trial.wait().await.expect("ended");

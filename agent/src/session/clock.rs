@@ -1,4 +1,4 @@
-//! The time that the core is told: the wall clock's at the start, and from there on the monotonic
+//! The time that the core gets: the wall clock's at the start, and from there on the monotonic
 //! clock.
 //!
 //! So it never goes back and never jumps, and a beat comes when it is due even while somebody sets

@@ -1,6 +1,6 @@
 //! Looks at the machine and its engine, again and again, and says what this node is.
 //!
-//! If the runtime cannot say it, the core is told what is known without it: the node is announced
+//! If the runtime cannot say it, the core gets what is known without it: the node is announced
 //! all the same, and the cluster hears that the engine cannot be reached. The engine is asked
 //! again, and never replaced by another way to run tasks. A look that fails changes nothing about
 //! what is known.

@@ -253,7 +253,7 @@ impl Pump {
         }
     }
 
-    /// A source has ended: the reader is told so after its last line.
+    /// A source has ended: the reader gets a note of that after its last line.
     async fn end(&mut self, index: usize, problem: &str) {
         self.merge.close(index);
         self.flush().await;

@@ -27,7 +27,7 @@ struct StoryAgent {
     reports: u64,
 }
 
-/// See the module.
+/// A cluster view, the sessions on it and agents that speak the protocol, for stories.
 pub(super) struct SessionsWorld {
     pub(super) cluster: Cluster,
     pub(super) sessions: Sessions,

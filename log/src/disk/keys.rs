@@ -33,7 +33,7 @@ const BODY_BYTES_MAX: usize = 64 << 20;
 /// The fastest level that still halves typical entries.
 pub(super) const ZSTD_LEVEL: i32 = 1;
 
-/// The words of `meta`.
+/// The keys of `meta`.
 pub(crate) const VOTE: &[u8] = b"vote";
 pub(crate) const PURGED: &[u8] = b"purged";
 pub(crate) const IDENTITY: &[u8] = b"identity";

@@ -228,7 +228,7 @@ impl Applier {
 
     /// Shows everybody how far history goes now: once for many entries.
     ///
-    /// The fold comes last: whoever it answers finds the entry wherever they look.
+    /// The fold comes last: callers that it answers find the entry in every reader.
     pub(crate) fn announce(&mut self) {
         let term = self.applied.map_or(0, |applied| applied.term);
         self.listeners.status.applied(self.position, self.head, term);

@@ -21,7 +21,7 @@ use prost::Message;
 use skep_proto::{Position, Revision};
 use std::{io, path, sync::Arc};
 
-/// What an operator accepts, in so many words.
+/// Which loss an operator accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AcceptLoss {
     /// Records that were acknowledged may be lost, where the log is damaged. One that is not

@@ -116,8 +116,8 @@ async fn keep(
     shared.close();
 }
 
-/// One session from its start to its end. Whoever waits for the log to be ready is told when it
-/// works.
+/// One session from its start to its end. A caller that waits for the log to be ready is answered
+/// when it works.
 async fn one_session(
     shared: &Arc<open_log::OpenLog>,
     applier: &open_log::SharedApplier,

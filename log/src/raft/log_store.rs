@@ -2,7 +2,7 @@
 //! moves a pointer.
 //!
 //! Vote and entries share one queue and so one order, as raft demands. What is appended is readable
-//! at once, from the tail; raft is told that it is durable by the writer, after the sync.
+//! at once, from the tail; the writer reports to raft that it is durable, after the sync.
 
 use super::{alarm::Alarm, codec, tail::Tail, types, writer};
 use crate::{disk, failure::LogFailure};

@@ -1,7 +1,7 @@
 //! Raft's state machine: hands what is committed to the applier, and what it says back to who
 //! proposed it.
 //!
-//! Snapshots are taken beside raft, by the log's own policy; raft is only told of those that are
+//! Snapshots are taken beside raft, by the log's own policy; raft only learns of those that are
 //! finished. A snapshot that can't be written is then no reason for raft to stop.
 
 use super::{alarm, codec, types, writer};

@@ -107,8 +107,8 @@ pub(crate) struct RunningRaft {
 
 impl RunningRaft {
     /// Starts writer and raft on this thread's runtime, and waits until the fold is up to date,
-    /// where this manager votes alone. `lines` is given the line before that: whoever sees that it
-    /// leads may propose at once.
+    /// where this manager votes alone. `lines` is given the line before that: a caller that sees
+    /// that it leads may propose at once.
     pub(crate) async fn start(
         parts: RaftParts,
         lines: impl FnOnce(RaftHandle),
@@ -243,7 +243,7 @@ fn take_orders(raft: machine::Raft) -> RaftHandle {
     RaftHandle { orders }
 }
 
-/// Tells raft of finished snapshots. One that waits to be told speaks for all that finished
+/// Reports finished snapshots to raft. A report that waits stands for all that finished
 /// meanwhile.
 fn speak(raft: machine::Raft, mut finished: mpsc::Receiver<()>) {
     tokio::spawn(async move {

@@ -28,7 +28,7 @@ pub(crate) type Done = oneshot::Sender<io::Result<()>>;
 
 /// What can be asked of the writer.
 pub(crate) enum Work {
-    /// Raft entries, and raft to be told of them.
+    /// Raft entries, and the callback that reports them durable.
     Append {
         entries: Vec<types::RaftEntry>,
         flushed: IOFlushed<types::Types>,

@@ -192,7 +192,7 @@ async fn a_fold_that_can_not_go_on_halts_the_manager_with_its_words() {
     log.close().await;
 }
 
-/// A fold that looks around, as whoever is answered by it would, at the moment when it announces.
+/// A fold that reads status and history when it announces, as a caller that it answers would.
 struct Looks {
     log: Arc<std::sync::OnceLock<Log>>,
     applied: Vec<(Revision, Hash)>,

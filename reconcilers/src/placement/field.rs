@@ -38,7 +38,7 @@ pub(crate) struct Order<'a> {
     pub refused: BTreeMap<PlacementFilter, u32>,
 }
 
-/// See the module.
+/// The nodes as placement sees them within one turn.
 pub(crate) struct Field<'a> {
     pub view: &'a View,
     placed: BTreeMap<NodeIdx, Placed>,

@@ -3,7 +3,7 @@
 //!
 //! A command has an id, and the same id takes effect once. So where nobody can say whether a
 //! command was done, asking again is safe, and the answer is that of the first time. What people
-//! must never be told is to ask again by hand: that would be another id, and another effect.
+//! must never be advised is to repeat it by hand: that would be another id, and another effect.
 
 use std::time::Duration;
 

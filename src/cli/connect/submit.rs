@@ -1,5 +1,5 @@
-//! Commands on their way: each has an id, is sent until its outcome is known, and is told in the
-//! manager's words.
+//! Commands on their way: each has an id and is sent until its outcome is known. People see the
+//! manager's own message about it.
 
 use super::{ManagerClient, attempts::Attempts};
 use crate::cli::{
@@ -51,9 +51,9 @@ impl Submitter {
         self
     }
 
-    /// One command for each name, which is told when it is done. A refusal does not keep the others
-    /// from being asked; all are told, and the last one counts. Nor does an output that cannot be
-    /// written.
+    /// One command for each name, which is printed when it is done. A refusal does not keep the
+    /// others from being sent; all refusals are printed, and the last one is returned. Nor does an
+    /// output that cannot be written.
     pub(crate) async fn each(
         &mut self,
         names: &[String],
@@ -71,7 +71,7 @@ impl Submitter {
     }
 
     /// Asks until it is known whether the command was done. A refusal is a failure with the
-    /// manager's own words.
+    /// manager's own message.
     pub(crate) async fn submit(&mut self, action: Action) -> CliResult<Accepted> {
         self.number += 1;
         let id = CommandId { stamp: self.stamp, number: self.number };
@@ -159,7 +159,7 @@ fn failed_after_unknown(why: &str, failure: CliError) -> CliError {
         .caused_by(failure)
 }
 
-/// Failures of several commands: the last one is told by the caller, those before it at once.
+/// Failures of several commands: the caller prints the last one, those before it are printed here.
 #[derive(Default)]
 pub(crate) struct Failures(Option<CliError>);
 

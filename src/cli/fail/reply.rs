@@ -1,9 +1,10 @@
 //! What a failed call means. PURE.
 //!
-//! A status comes from two places. The manager sends one with its own words, and with a [`Refused`]
-//! in the details where there is more to say. The transport makes one when the connection breaks;
-//! its words are those of a library and its code says little, but unlike the manager's it has a
-//! source. This is the one place that tells them apart, so that no library's words reach people.
+//! A status comes from two sources. The manager sends one with its own message, and with a
+//! [`Refused`] in the details where there is more to say. The transport makes one when the
+//! connection breaks; its message is that of a library and its code says little, but unlike the
+//! manager's it has a source. This file alone distinguishes them, so that no library's message
+//! reaches people.
 
 use super::{CliError, FailureKind};
 use prost::Message;

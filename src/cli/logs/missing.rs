@@ -4,7 +4,7 @@ use crate::cli::fail::{CliError, CliResult};
 use skep_proto::v1::{LogGap, LogGapKind};
 use std::collections::BTreeSet;
 
-/// Whether a gap was told before.
+/// Whether a gap was printed before.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum GapNews {
     /// It was not.

@@ -1,4 +1,4 @@
-//! Mounts in Docker's words: `type=bind,source=/srv,target=/data,readonly`. PURE.
+//! Mounts in Docker's notation: `type=bind,source=/srv,target=/data,readonly`. PURE.
 
 use super::{csv, memory};
 use skep_proto::v1::{BindOptions, BindPropagation, Mount, MountType, TmpfsOptions, VolumeOptions};

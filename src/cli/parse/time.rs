@@ -2,7 +2,7 @@
 //!
 //! A time with a zone means the same everywhere. One without a zone, and a date alone, is the
 //! reader's local time: that is what stands on the wall clock and in most tickets. Whoever asks is
-//! told how it was read, because a wrong guess shows other records and nothing looks wrong.
+//! shown how it was read, because a wrong guess shows other records and nothing looks wrong.
 
 use super::duration_ns;
 use jiff::{civil::DateTime, tz::TimeZone};

@@ -107,7 +107,7 @@ impl Plain {
                 self.failures.insert(slot.number, slot.failures);
                 news.push(format!("{}: {}", slot.task.name, slot_line(slot)));
             }
-            // The words of a pull change with its stages, its bytes all the time: only the former
+            // The text of a pull changes with its stages, its bytes all the time: only the former
             // are news here.
             let stage = slot.pull.as_ref().map(|pull| pull.message.clone()).unwrap_or_default();
             if !stage.is_empty() && self.pulls.get(&slot.number) != Some(&stage) {

@@ -1,4 +1,4 @@
-//! Numbers and words as people say them.
+//! Ids, errors, sizes and durations as people read them.
 
 use crate::cli::parse::in_zone;
 use skep_proto::{Timestamp, time::SECOND_NS};
@@ -51,7 +51,7 @@ pub(crate) fn title(word: &str) -> String {
     chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }
 
-/// How long ago something was, in Docker's words; nothing for never.
+/// How long ago something was, as Docker writes it; nothing for never.
 pub(crate) fn ago(at: u64, now: Timestamp) -> String {
     if at == 0 { String::new() } else { format!("{} ago", duration_text(now.since(Timestamp(at)))) }
 }

@@ -1,4 +1,4 @@
-//! What became of a task, in words.
+//! What became of a task, as a sentence for people.
 
 use skep_proto::{
     defaults,

@@ -40,7 +40,7 @@ pub(super) struct Scene {
     backup: ModelCluster,
     /// Tasks made in any history.
     made: u128,
-    /// What the session has been told; none while there is none.
+    /// What was sent to the session; `None` while there is none.
     told: Option<u64>,
     sent: Vec<v1::Assignments>,
     ever: BTreeSet<Id>,

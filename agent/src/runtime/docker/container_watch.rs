@@ -2,8 +2,8 @@
 //!
 //! An end is found by looking. Events and listings only say when a look is worth it: they may be
 //! lost, late, doubled or out of order, and nothing depends on them but the time at which an end is
-//! noticed and the words for who caused it. A container that has ended is waited upon for a moment,
-//! since the events which tell who ended it may lag behind.
+//! noticed and the cause that is reported. After a container has ended, the watch waits for a
+//! moment, since the events that show who ended it may come later.
 
 use super::{
     container::{Container, ContainerHealth, Phase},
@@ -94,7 +94,7 @@ pub(super) struct ContainerWatch {
 struct SeenEnd {
     container: Box<Container>,
     at: u64,
-    /// The last start that an event told of. The event of a short run's start may be younger than
+    /// The last start for which an event came. The event of a short run's start may be younger than
     /// its end by the engine's own reckoning, so only a later one means another run.
     started_at: u64,
 }

@@ -122,8 +122,8 @@ impl Engine {
         }
     }
 
-    /// The engine's error in the task's words. The caller says what 404 and 409 mean to it before
-    /// asking here.
+    /// The engine's error as an error of the task. The caller says what 404 and 409 mean to it
+    /// before asking here.
     #[expect(
         clippy::wildcard_enum_match_arm,
         reason = "an error that the engine did not say is the way to it, whatever the client library calls it"

@@ -1,4 +1,4 @@
-//! What events and listings told about an engine and its containers, and when to list them next.
+//! What events and listings showed about an engine and its containers, and when to list them next.
 //! PURE.
 //!
 //! Nothing here decides that a container has ended: that takes a look at it (see
@@ -80,7 +80,7 @@ impl EngineState {
 
     /// An event of a container, which happened at `at` by the engine's clock and is heard of at
     /// `now` by the caller's. Says whether the container is worth a look now: its first start is
-    /// not, since whoever started it has the engine's answer.
+    /// not, since the caller that started it has the engine's answer.
     pub(super) fn note(
         &mut self,
         container: &str,
@@ -166,7 +166,7 @@ impl EngineState {
     }
 }
 
-/// Whether an engine that answers again remembers the newest event that it told of.
+/// Whether an engine that answers again remembers the newest event that it sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum EventMemory {
     /// It does: it was only out of reach.

@@ -35,11 +35,11 @@ pub(super) enum Happening {
     Changed,
 }
 
-/// What the engine's events told about one container since its last start. Times are the engine's,
+/// What the engine's events show about one container since its last start. Times are the engine's,
 /// in nanoseconds. The order in which events arrive does not matter, nor whether one arrives twice.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(super) struct Trace {
-    /// Its last start; 0 where no event told of one.
+    /// Its last start; 0 where no event showed one.
     pub(super) started_at: u64,
     /// Signals sent through the engine: when, and which; in the order of their times.
     pub(super) signals: Vec<(u64, i32)>,

@@ -1,6 +1,6 @@
 //! Pulling an image that is absent, with its progress in bytes.
 //!
-//! The engine tells every layer by itself and in words; what people want to know is the sum. The
+//! The engine reports each layer by itself, as text; people want to know the sum. The
 //! registry's own error is what they are shown, since it says what to do (log in, spell the name
 //! right).
 

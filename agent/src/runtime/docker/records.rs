@@ -79,7 +79,8 @@ impl ContainerRecords {
         self.unwritten.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes what is recorded of a task now: the newest state counts, whoever comes first.
+    /// Writes what is recorded of a task now: the newest state counts, in whatever order the calls
+    /// come.
     fn write_down(&self, task: Id) -> io::Result<()> {
         let _alone = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let entry = self.read(|ledger| ledger.entry(task).cloned());

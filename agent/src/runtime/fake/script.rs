@@ -1,13 +1,13 @@
 //! What a fake image does, read from its name. PURE, so that a simulation can act it out in its own
 //! time.
 //!
-//! An image is words with commas between: `run` · `exit:N` · `signal:N` · `oom` (these end at once;
-//! with `after:MS` later) · `print` (each argument is a line; one that begins with `!` goes to the
-//! standard error) · `stubborn` (takes no notice of its stop signal) · `stop:MS` (needs so long to
-//! stop) · `health:MS` (healthy after so long) · `unhealthy:MS` (given up after so long) ·
-//! `pull:MS` (so long to pull) · `fail-pull` · `fail-start` · `busy:N` (the first N tries to
-//! prepare find the engine away). A registry, path or tag is not looked at: `library/run:latest` is
-//! `run`. Anything else is no image.
+//! An image is a list of instructions with commas between: `run` · `exit:N` · `signal:N` · `oom`
+//! (these end at once; with `after:MS` later) · `print` (each argument is a line; one that begins
+//! with `!` goes to the standard error) · `stubborn` (takes no notice of its stop signal) ·
+//! `stop:MS` (needs so long to stop) · `health:MS` (healthy after so long) · `unhealthy:MS` (given
+//! up after so long) · `pull:MS` (so long to pull) · `fail-pull` · `fail-start` · `busy:N` (the
+//! first N tries to prepare find the engine away). A registry, path or tag is not looked at:
+//! `library/run:latest` is `run`. Anything else is no image.
 
 /// How it ends by itself.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -1,4 +1,4 @@
-//! Whether somebody lives, told by the FIFO whose other end they hold: no number is trusted, and
+//! Whether a process lives, by the FIFO whose other end it holds: no number is trusted, and
 //! nothing is polled.
 
 use nix::errno::Errno;

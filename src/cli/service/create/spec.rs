@@ -73,7 +73,7 @@ pub(crate) fn attachment(target: &str) -> v1::NetworkAttachment {
 fn env_lines(path: &Path) -> CliResult<Vec<String>> {
     let shown = path.display();
     let mut bytes = Vec::new();
-    // One byte more than is taken, so that a file which is too long is told apart.
+    // One byte more than is taken, so that a file which is too long is noticed.
     File::open(path)
         .and_then(|file| file.take(parse::ENV_FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes))
         .map_err(|error| {

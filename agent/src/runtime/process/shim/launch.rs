@@ -32,8 +32,8 @@ const OPEN_FILES_HARD_MAX: u64 = 524_288;
 /// File mode mask of every task.
 const FILE_MODE_MASK: u32 = 0o022;
 
-/// The words before the folder that lead a binary to this stage: those that led it to the shim, and
-/// `launch`.
+/// The arguments before the folder that start a binary at this stage: those that started the shim,
+/// and `launch`.
 pub(super) fn arguments() -> Vec<OsString> {
     let own: Vec<OsString> = std::env::args_os().skip(1).collect();
     let before = own.len().saturating_sub(1);

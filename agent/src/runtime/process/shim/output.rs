@@ -3,7 +3,7 @@
 //! Bytes that are no whole line yet wait in memory, up to one line's longest; a longer line is cut
 //! and goes on in the next. When the log has reached its cap it becomes `log.1`, whose old content
 //! is gone: a task that shouts for a year takes no more disk than twice the cap. A disk that is
-//! full loses lines, never the program. Lines are counted, so that readers are told how many they
+//! full loses lines, never the program. Lines are counted, so that readers learn how many they
 //! do not get.
 
 use crate::{runtime, wall::now_ns};

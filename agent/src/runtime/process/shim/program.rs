@@ -29,8 +29,8 @@ pub(super) struct StartedProgram {
 pub(super) fn start(folder: &Folder, plan: &ProcessPlan) -> io::Result<StartedProgram> {
     let (ear, mouth) = io::pipe()?;
     let mut command = Command::new(SELF);
-    // The small binary of the tests has no subcommands: both are told apart by the words after
-    // `shim`.
+    // The small binary of the tests has no subcommands: both are distinguished by the arguments
+    // after `shim`.
     command.args(super::launch::arguments()).arg(folder.path()).env_clear().stdin(mouth);
     command.env(TASK_VARIABLE, &plan.task).env(NODE_VARIABLE, &plan.node);
     command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped());
