@@ -28,6 +28,12 @@ pub(super) fn tell(mut error: Error) -> ExitCode {
 }
 
 fn keep_close_guesses(error: &mut Error) {
+    // The parser's usage line names the flag that it guessed, as if that were required. Its advice
+    // to pass an unknown flag as a value would hand the flag to the task's program.
+    if error.get(ContextKind::SuggestedArg).is_some() {
+        error.remove(ContextKind::Usage);
+    }
+    error.remove(ContextKind::Suggested);
     let guesses = [
         (ContextKind::InvalidSubcommand, ContextKind::SuggestedSubcommand),
         (ContextKind::InvalidArg, ContextKind::SuggestedArg),

@@ -10,7 +10,6 @@ use super::{
     engine::is_status,
     judgement::{Facts, judge},
     marks::StopMark,
-    remarks::About,
 };
 use crate::{runtime, wall::now_ns};
 use bollard::query_parameters::StopContainerOptions;
@@ -76,8 +75,8 @@ impl DockerRuntime {
                         Err(error) => Looked::Failed(error.to_string()),
                     };
                     if !matches!(looked, Looked::Failed(_)) {
-                        self.seen.say(task, About::Trouble, "");
-                        self.seen.say(task, About::Stop, "");
+                        self.seen.say(task, super::remarks::About::Trouble, "");
+                        self.seen.say(task, super::remarks::About::Stop, "");
                     }
                     self.with_around(task, &id, |around| watch.on_look(looked, around))
                 }
@@ -86,12 +85,12 @@ impl DockerRuntime {
                     self.with_around(task, &id, |around| watch.on_wake(around))
                 }
                 WatchStep::AwaitRestart(until) => {
-                    self.seen.say(task, About::Stop, &stopped_outside());
+                    self.seen.say(task, super::remarks::About::Stop, &stopped_outside());
                     WatchStep::Wait(Some(until))
                 }
                 WatchStep::Trouble(reason, until) => {
                     let text = format!("its container cannot be looked at: {reason}");
-                    self.seen.say(task, About::Trouble, &text);
+                    self.seen.say(task, super::remarks::About::Trouble, &text);
                     WatchStep::Wait(Some(until))
                 }
                 WatchStep::StopUnhealthy => {
