@@ -43,7 +43,7 @@ pub fn line(record: &Record, names: &mut dyn ObjectNames) -> String {
         }
         Kind::ServiceRemoved(e) => format!("service {} removed", name(&e.service_id)),
         Kind::CommandRefused(e) => refused(e),
-        Kind::ObjectReleased(e) => format!("{} released", name(&e.object_id)),
+        Kind::ObjectReleased(e) => format!("{} unparked", name(&e.object_id)),
         Kind::PlacementExplained(e) => explained(e, &name(&e.service_id)),
         Kind::PlacementBlocked(e) => blocked(e, &name(&e.service_id)),
         Kind::RolloutStarted(e) => format!("{}: roll-out started", name(&e.service_id)),
