@@ -18,7 +18,12 @@ use std::{
     sync::Arc,
 };
 
-/// Revisions that one scan of the index reads ahead.
+/// Revisions that the first scan about an object reads. Readers that merge many objects want few
+/// of each.
+const FIRST_PAGE_REVISIONS: usize = 4;
+/// Each further scan reads so many times more than the one before.
+const PAGE_GROWTH: usize = 8;
+/// Revisions that one scan of the index reads ahead, at most.
 const PAGE_REVISIONS_MAX: usize = 256;
 
 /// The audit index at one moment. Handles are cheap.
@@ -62,7 +67,8 @@ impl AuditIndex {
 
     fn about(&self, object: Id, from: Revision, to: Revision, way: Way) -> Revisions {
         let rest = (from <= to).then_some((from, to));
-        Revisions { index: self.clone(), object, way, rest, page: VecDeque::new() }
+        let (page, page_revisions) = (VecDeque::new(), FIRST_PAGE_REVISIONS);
+        Revisions { index: self.clone(), object, way, rest, page, page_revisions }
     }
 
     fn waiting(&self, object: Id, low: Revision, high: Revision) -> impl Iterator<Item = Revision> {
@@ -80,15 +86,18 @@ pub struct Revisions {
     /// What is still to be read, both ends included; none at the end.
     rest: Option<(Revision, Revision)>,
     page: VecDeque<Revision>,
+    /// Revisions that the next scan reads.
+    page_revisions: usize,
 }
 
 impl Revisions {
     fn read(&mut self, from: Revision, to: Revision) -> Result<(), ReadError> {
-        let page = Page { rows: PAGE_REVISIONS_MAX, bytes: usize::MAX };
+        let page = Page { rows: self.page_revisions, bytes: usize::MAX };
         let span = object_span(self.object, from, to);
         let rows =
             self.index.history.source.store.scan(StoreTable::Objects, &span, self.way, page)?;
-        let full = rows.len() == PAGE_REVISIONS_MAX;
+        let full = rows.len() == self.page_revisions;
+        self.page_revisions = (self.page_revisions * PAGE_GROWTH).min(PAGE_REVISIONS_MAX);
         let mut found = BTreeSet::new();
         for (key, _) in rows {
             found.insert(keys::read_object_key(&key)?.1);
@@ -124,5 +133,13 @@ impl Iterator for Revisions {
             }
         }
         self.page.pop_front().map(Ok)
+    }
+}
+
+#[cfg(test)]
+impl Revisions {
+    /// Revisions that were read and are not given yet.
+    pub(crate) fn read_ahead(&self) -> usize {
+        self.page.len()
     }
 }

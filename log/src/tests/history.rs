@@ -168,3 +168,22 @@ async fn an_object_with_many_revisions_is_read_page_by_page_both_ways() {
     assert_eq!(down, (10..=2995).rev().collect::<Vec<_>>());
     log.close().await;
 }
+
+#[tokio::test]
+async fn who_wants_few_revisions_of_an_object_reads_few() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, _) = open(dir.path()).await;
+    let mut draft = crate::testing::draft(Hash::ZERO, 1, 1000);
+    draft.records.iter_mut().for_each(|record| *record = crate::testing::label(41));
+    log.propose(crate::seal(&draft)).await.unwrap();
+    log.close().await;
+    // Opened again, all index rows are in the store.
+    let (log, _) = open(dir.path()).await;
+    let history = log.history();
+    let mut back = history.index().unwrap().newest_first(Id(42), Revision(1), Revision(1000));
+    assert_eq!(back.next().unwrap().unwrap(), Revision(1000));
+    assert!(back.read_ahead() < 8, "{} revisions for one", back.read_ahead());
+    let rest: Vec<u64> = back.map(|revision| revision.unwrap().0).collect();
+    assert_eq!(rest, (1..1000).rev().collect::<Vec<_>>());
+    log.close().await;
+}
