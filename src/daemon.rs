@@ -83,13 +83,18 @@ pub(crate) fn recover(state_dir: &Path, loss: AcceptLoss) -> Result<Recovered> {
     Ok(manager::recover(state.path(), loss)?)
 }
 
+/// Threads for the runtime's tasks, at least: one may be waiting for the disk.
+const WORKERS_MIN: usize = 2;
+
 /// Runs until the work ends or a signal asks to; ending takes what has begun to its end.
 fn on_runtime<W, F>(otlp_endpoint: Option<String>, work: W) -> Result<()>
 where
     W: FnOnce(CancellationToken) -> F,
     F: Future<Output = Result<()>>,
 {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(cores.max(WORKERS_MIN))
         .enable_all()
         .build()
         .context("the async runtime")?;

@@ -179,3 +179,6 @@ impl Drive {
         self.state.step(|core, now| core.handle_stop(now));
     }
 }
+
+#[cfg(test)]
+mod tests;

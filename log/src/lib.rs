@@ -56,5 +56,5 @@ pub use life::{
     recover::recover_model,
     single::{Applied, SingleLog},
 };
-pub use log::{BarrierError, IN_FLIGHT_BYTES_MAX, Log};
+pub use log::{BarrierError, IN_FLIGHT_BYTES_MAX, Log, LogTasks};
 pub use raft::proposal::{Proposal, ProposeError};

@@ -8,6 +8,7 @@ use crate::{
     raft::{
         node::NoBarrier,
         proposal::{Proposal, ProposeError, Weight},
+        tasks::CallersRun,
     },
 };
 use skep_proto::{Position, Revision};
@@ -26,6 +27,17 @@ pub enum BarrierError {
     /// The log does not work now.
     #[error("{0}")]
     Failed(String),
+}
+
+/// The log's own tasks, taken by this thread. Nobody else runs them until it does or drops this.
+#[must_use = "the log stands still as long as this is held"]
+pub struct LogTasks(CallersRun);
+
+impl LogTasks {
+    /// Runs what is ready.
+    pub fn run(self) {
+        self.0.run();
+    }
 }
 
 /// An open log. Handles are cheap; the log is closed by [`Log::close`], or when the last handle
@@ -63,8 +75,8 @@ impl Log {
     }
 
     /// The same for a caller that needs no task to wait: `hear` is called with the answer. It is
-    /// called on the log's own thread, so it must not block; where the entry is not taken, it is
-    /// called on this thread before this returns.
+    /// called on the thread that runs the log's tasks, so it must not block; where the entry is not
+    /// taken, it is called on this thread before this returns.
     pub fn propose_with(
         &self,
         entry: SealedEntry,
@@ -81,6 +93,13 @@ impl Log {
             }),
             None => hear(Err(self.not_working())),
         }
+    }
+
+    /// Gives the log's own tasks to this thread if all of them are idle. What is proposed before
+    /// they are run here is written, synced and applied by that run, which blocks this thread for
+    /// as long; no other thread is woken for it. None where the log is busy, slow or does not work.
+    pub fn take_tasks(&self) -> Option<LogTasks> {
+        self.shared.line()?.take_tasks().map(LogTasks)
     }
 
     fn may_propose(&self, in_flight: usize) -> Result<(), ProposeError> {

@@ -11,8 +11,10 @@ mod machine;
 mod network;
 pub(crate) mod node;
 pub(crate) mod proposal;
+mod runtime;
 #[cfg(test)]
 mod suite;
 mod tail;
+pub(crate) mod tasks;
 mod types;
 mod writer;

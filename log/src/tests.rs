@@ -1,5 +1,6 @@
 //! Stories of a whole log, on every store it can have.
 
+mod callers;
 mod crash;
 mod damage;
 mod disk;

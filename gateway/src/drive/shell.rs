@@ -53,6 +53,15 @@ enum Sleep {
     Until(Option<clock::Uptime>),
 }
 
+/// Which thread writes and applies a turn's entry.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum LogRunsOn {
+    /// This one, if the log is idle: nobody waits for what the turn's thread could do meanwhile.
+    ThisThread,
+    /// The log's, so that the next turn can be taken meanwhile.
+    ItsOwnThread,
+}
+
 /// What is left to do when the lock is released.
 #[derive(Default)]
 struct Effects {
@@ -111,8 +120,9 @@ impl DriveState {
         result
     }
 
-    /// Hands one request over. Where nothing else is under way, its turn is taken here and now: to
-    /// wake the turn's thread costs more than most turns do.
+    /// Hands one request over. Where nothing else is under way, its turn is taken here and now, and
+    /// its entry is written here too: to wake other threads costs more than most turns and syncs
+    /// do.
     pub(super) fn ask_alone(self: &Arc<DriveState>, log: &Log, ask: turn::Ask<Reply>) {
         let mut locked = self.lock();
         let now = self.clock.now();
@@ -127,12 +137,12 @@ impl DriveState {
         self.unlock(locked, now);
         self.give(effects.answers);
         if let Some(job) = job {
-            self.take_turn(log, job);
+            self.take_turn(log, job, LogRunsOn::ThisThread);
         }
     }
 
     /// Takes a turn, proposes its entry, and gives the answers that need no entry.
-    fn take_turn(self: &Arc<DriveState>, log: &Log, job: TurnJob<Reply>) {
+    fn take_turn(self: &Arc<DriveState>, log: &Log, job: TurnJob<Reply>, on: LogRunsOn) {
         let requests = job.requests();
         let span =
             tracing::debug_span!("turn", requests, records = tracing::field::Empty).entered();
@@ -144,11 +154,18 @@ impl DriveState {
         self.counters.answered(done.answers());
         let proposing = self.proposing.lock().unwrap_or_else(PoisonError::into_inner);
         let ((), effects) = self.locked_step(|core, now| core.handle_turned(done, now));
+        let tasks = match on {
+            LogRunsOn::ThisThread if !effects.proposals.is_empty() => log.take_tasks(),
+            LogRunsOn::ThisThread | LogRunsOn::ItsOwnThread => None,
+        };
         for entry in effects.proposals {
             self.propose(log, entry);
         }
         drop(proposing);
         self.give(effects.answers);
+        if let Some(tasks) = tasks {
+            tasks.run();
+        }
     }
 
     /// Hands an entry to the log. That it is committed is heard from the fold, so only a failure
@@ -266,7 +283,9 @@ pub(super) fn spawn(log: Arc<Log>, state: Arc<DriveState>) -> JoinHandle<()> {
         .spawn(move || {
             while let Some(next) = next_work(&state) {
                 match next {
-                    TurnThreadStep::Turn(job) => state.take_turn(&log, *job),
+                    TurnThreadStep::Turn(job) => {
+                        state.take_turn(&log, *job, LogRunsOn::ItsOwnThread);
+                    }
                     TurnThreadStep::Give(answers) => state.give(answers),
                 }
             }

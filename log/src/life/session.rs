@@ -1,10 +1,10 @@
 //! One session: raft on an open store, on a thread and a runtime of its own, from its start to its
 //! end.
 //!
-//! All of raft runs on this thread: a proposal wakes it, it wakes the writer, the writer wakes it,
-//! and it answers. A busy gateway so never delays a commit, and entries are folded by one thread.
-//! When the session ends, in order or by a panic, its runtime goes with all its tasks: nothing of
-//! it can still write when the next one begins.
+//! Raft's tasks run on this thread: a proposal wakes it, it wakes the writer, the writer wakes it,
+//! and it answers. A busy gateway so never delays a commit. While all is idle, a caller's thread
+//! may run them instead, one thread at a time. When the session ends, in order or by a panic, all
+//! its tasks are dropped: nothing of it can still write when the next one begins.
 
 use super::{
     open_log::{OpenLog, SharedApplier},
@@ -13,7 +13,7 @@ use super::{
 use crate::{
     OpenError,
     failure::LogFailure,
-    raft::{alarm::Alarm, node},
+    raft::{alarm::Alarm, node, tasks::RaftTasks},
 };
 use std::{
     io,
@@ -57,7 +57,11 @@ impl SessionThread {
                 .thread_name("skep-log")
                 .build();
             let how = match runtime {
-                Ok(runtime) => runtime.block_on(live(&shared, applier, closing, tell_started)),
+                Ok(runtime) => {
+                    let tasks = RaftTasks::new(runtime.handle().clone());
+                    let _owned = tasks.own();
+                    runtime.block_on(live(&shared, applier, tasks, closing, tell_started))
+                }
                 Err(error) => Ended::NotStarted(no_thread(&shared, &error)),
             };
             // The keeper waits for it.
@@ -97,11 +101,12 @@ fn no_thread(shared: &OpenLog, error: &io::Error) -> OpenError {
 async fn live(
     shared: &Arc<OpenLog>,
     applier: SharedApplier,
+    tasks: Arc<RaftTasks>,
     mut closing: watch::Receiver<bool>,
     started: oneshot::Sender<()>,
 ) -> Ended {
     let alarm = Arc::new(Alarm::default());
-    let node = match start(shared, applier, alarm.clone()).await {
+    let node = match start(shared, applier, tasks, alarm.clone()).await {
         Ok(node) => node,
         Err(error) => return Ended::NotStarted(error),
     };
@@ -120,6 +125,7 @@ async fn live(
 async fn start(
     shared: &Arc<OpenLog>,
     applier: SharedApplier,
+    tasks: Arc<RaftTasks>,
     alarm: Arc<Alarm>,
 ) -> Result<node::RunningRaft, OpenError> {
     let files = &*shared.files;
@@ -131,6 +137,7 @@ async fn start(
         snapshots: shared.snapshots.clone(),
         listeners: shared.listeners.clone(),
         alarm,
+        tasks,
     };
     node::RunningRaft::start(parts, |line| shared.set_line(Some(line))).await.map_err(|failure| {
         opening::not_started(

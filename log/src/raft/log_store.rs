@@ -4,7 +4,7 @@
 //! Vote and entries share one queue and so one order, as raft demands. What is appended is readable
 //! at once, from the tail; the writer reports to raft that it is durable, after the sync.
 
-use super::{alarm::Alarm, codec, tail::Tail, types, writer};
+use super::{alarm::Alarm, codec, tail::Tail, tasks, types, writer};
 use crate::{disk, failure::LogFailure};
 use futures::{Stream, StreamExt, stream};
 use openraft::{LogState, OptionalSend, RaftLogReader, storage};
@@ -16,9 +16,9 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, atomic},
 };
 
-/// Up to so many entries raft's own thread writes itself when the writer is idle and there is no
-/// other manager that it would keep waiting. With more, it should go on gathering while the writer
-/// syncs.
+/// Up to so many entries the thread that runs raft's tasks writes itself when the writer is idle
+/// and there is no other manager that it would keep waiting. With more, it should go on gathering
+/// while the writer syncs.
 const INLINE_ENTRIES_MAX: usize = 4;
 
 /// One log; handles are cheap.
@@ -218,7 +218,8 @@ impl storage::RaftLogStorage<types::Types> for LogStore {
         let few = entries.len() <= INLINE_ENTRIES_MAX;
         self.tail().append(&entries)?;
         let work = writer::Work::Append { entries, flushed };
-        if few && self.alone.load(atomic::Ordering::Relaxed) {
+        let alone = self.alone.load(atomic::Ordering::Relaxed);
+        if few && alone && tasks::may_write_here() {
             self.queue.write(work)
         } else {
             self.queue.push(work)

@@ -1,12 +1,12 @@
 //! Raft, running: started on an open store, asked through one line, stopped in order.
 //!
 //! A future of the library must never be dropped before it is done: the library then believes for
-//! ever that somebody else is waiting for raft's end, and panics. So nobody outside raft's own
-//! thread calls it. Whoever wants something sends an order down the line, and a task on raft's
-//! thread carries it out to its end.
+//! ever that somebody else is waiting for raft's end, and panics. So only raft's own tasks call it.
+//! Whoever wants something sends an order down the line, and one of these tasks carries it out to
+//! its end.
 
 use super::{
-    alarm::Alarm, log_store, machine, network::Network, proposal, tail::Tail, types, writer,
+    alarm::Alarm, log_store, machine, network::Network, proposal, tail::Tail, tasks, types, writer,
 };
 use crate::{Entry, disk, failure::LogFailure, history};
 use openraft::{Config, ReadPolicy, ServerState, SnapshotPolicy, async_runtime::WatchReceiver};
@@ -53,11 +53,20 @@ pub(crate) enum NoBarrier {
 #[derive(Clone)]
 pub(crate) struct RaftHandle {
     orders: mpsc::Sender<RaftRequest>,
+    tasks: Arc<tasks::RaftTasks>,
+    queue: writer::Queue,
 }
 
 impl RaftHandle {
+    /// Gives raft's tasks to this thread if all of them are idle and the disk was quick the last
+    /// time.
+    pub(crate) fn take_tasks(&self) -> Option<tasks::CallersRun> {
+        if self.queue.is_slow() { None } else { self.tasks.take() }
+    }
+
     /// Hands over an entry. The order of calls is the order in the log. `hear` is called with the
-    /// answer, on raft's thread; or at once, on this one, where the entry is not taken.
+    /// answer, on the thread that runs raft's tasks; or at once, on this one, where the entry is
+    /// not taken.
     pub(crate) fn propose(
         &self,
         entry: Arc<Entry>,
@@ -96,6 +105,7 @@ pub(crate) struct RaftParts {
     pub(crate) snapshots: disk::snapshot::Snapshots,
     pub(crate) listeners: history::applier::Listeners,
     pub(crate) alarm: Arc<Alarm>,
+    pub(crate) tasks: Arc<tasks::RaftTasks>,
 }
 
 /// Raft and its writer, running.
@@ -113,7 +123,8 @@ impl RunningRaft {
         parts: RaftParts,
         lines: impl FnOnce(RaftHandle),
     ) -> Result<RunningRaft, LogFailure> {
-        let RaftParts { node_id, store, appender, applier, snapshots, listeners, alarm } = parts;
+        let RaftParts { node_id, store, appender, applier, snapshots, listeners, alarm, tasks } =
+            parts;
         let tail = Arc::new(Mutex::new(log_store::load_tail(&store)?));
         let writer =
             writer::Writer::new(appender, tail.clone(), listeners.unindexed.clone(), alarm.clone());
@@ -132,7 +143,7 @@ impl RunningRaft {
         let (raft, alone) = start_raft(store, tail, machine, &alarm).await?;
         watch(listeners.status.clone(), alarm.clone(), &raft, alone);
         speak(raft.clone(), announced);
-        lines(take_orders(raft.clone()));
+        lines(take_orders(raft.clone(), tasks, queue.clone()));
         if let Err(failure) = lead(node_id, &raft, &listeners.status, &alarm).await {
             // It is given up: how it ended does not matter any more.
             drop(raft.shutdown().await);
@@ -213,9 +224,13 @@ async fn lead(
 }
 
 /// Carries out orders in their order. Barriers do not hold up proposals.
-fn take_orders(raft: machine::Raft) -> RaftHandle {
+fn take_orders(
+    raft: machine::Raft,
+    tasks: Arc<tasks::RaftTasks>,
+    queue: writer::Queue,
+) -> RaftHandle {
     let (orders, mut inbox) = mpsc::channel(ORDERS_MAX);
-    tokio::spawn(async move {
+    tasks::spawn(async move {
         while let Some(order) = inbox.recv().await {
             match order {
                 // The responder is dropped where raft has ended: nobody knows then what becomes of
@@ -240,7 +255,7 @@ fn take_orders(raft: machine::Raft) -> RaftHandle {
             }
         }
     });
-    RaftHandle { orders }
+    RaftHandle { orders, tasks, queue }
 }
 
 /// Reports finished snapshots to raft. A report that waits stands for all that finished
@@ -261,7 +276,7 @@ fn watch(
     alone: Arc<std::sync::atomic::AtomicBool>,
 ) {
     let mut metrics = raft.metrics();
-    tokio::spawn(async move {
+    tasks::spawn(async move {
         loop {
             let (term, leads, members, running) = {
                 let now = metrics.borrow_watched();

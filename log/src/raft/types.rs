@@ -4,6 +4,7 @@
 //! chain's own entry behind an `Arc`: it is encoded before it comes here and decoded by nobody on
 //! the way through.
 
+use super::runtime::TaskRuntime;
 use crate::{Entry, history::applier::ApplyOutcome};
 use openraft::{
     EntryPayload, OptionalSend, RaftTypeConfig,
@@ -28,8 +29,7 @@ impl RaftTypeConfig for Types {
     type Vote = openraft::Vote<Self::LeaderId>;
     type Payload = EntryPayload<Chained, u64, Peer>;
     type Entry = openraft::Entry<<Self::LeaderId as RaftLeaderId>::Committed, Self::Payload>;
-    #[allow(deprecated, reason = "the same type under the name of one more crate to pin")]
-    type AsyncRuntime = openraft::impls::TokioRuntime;
+    type AsyncRuntime = TaskRuntime;
     type Responder<T>
         = OnAnswer<T>
     where

@@ -14,6 +14,7 @@ use std::{
         mpsc::{Receiver, SyncSender, sync_channel},
     },
     thread::{self, JoinHandle},
+    time::{Duration, Instant},
 };
 use tokio::sync::oneshot;
 
@@ -22,6 +23,8 @@ const QUEUE_LEN_MAX: usize = 8192;
 /// Bytes of one batch; what is beyond goes into the next. Bounds the pause that a huge batch would
 /// make.
 const GROUP_BYTES_MAX: usize = 8 << 20;
+/// A commit that takes longer is slow: the next one is left to the log's own threads.
+const COMMIT_SLOW_AFTER: Duration = Duration::from_millis(2);
 
 /// Somebody who waits for work to be durable.
 pub(crate) type Done = oneshot::Sender<io::Result<()>>;
@@ -62,6 +65,8 @@ pub(crate) struct Queue {
     work: SyncSender<Work>,
     /// Work that was pushed and is not done.
     pending: Arc<atomic::AtomicUsize>,
+    /// Whether the last commit was slow.
+    slow: Arc<atomic::AtomicBool>,
     writer: Arc<Mutex<Writer>>,
 }
 
@@ -84,6 +89,12 @@ impl Queue {
             }
             None => self.push(work),
         }
+    }
+
+    /// Whether the last commit took so long that no thread with other duties should wait for the
+    /// next one.
+    pub(crate) fn is_slow(&self) -> bool {
+        self.slow.load(atomic::Ordering::Relaxed)
     }
 
     /// Hands over work and waits until it is durable.
@@ -123,6 +134,7 @@ pub(crate) struct Writer {
     tail: Arc<Mutex<Tail>>,
     unindexed: Arc<Unindexed>,
     alarm: Arc<Alarm>,
+    slow: Arc<atomic::AtomicBool>,
     /// An empty group whose buffer is used again.
     room: CommitGroup,
 }
@@ -143,14 +155,16 @@ impl Writer {
         unindexed: Arc<Unindexed>,
         alarm: Arc<Alarm>,
     ) -> Writer {
-        Writer { appender, tail, unindexed, alarm, room: CommitGroup::default() }
+        let (slow, room) = (Arc::default(), CommitGroup::default());
+        Writer { appender, tail, unindexed, alarm, slow, room }
     }
 
     /// Starts the thread.
     pub(crate) fn start(self) -> io::Result<(Queue, JoinHandle<()>)> {
         let (work, inbox) = sync_channel(QUEUE_LEN_MAX);
-        let (pending, writer) = (Arc::new(atomic::AtomicUsize::new(0)), Arc::new(Mutex::new(self)));
-        let queue = Queue { work, pending: pending.clone(), writer: writer.clone() };
+        let (pending, slow) = (Arc::new(atomic::AtomicUsize::new(0)), self.slow.clone());
+        let writer = Arc::new(Mutex::new(self));
+        let queue = Queue { work, pending: pending.clone(), slow, writer: writer.clone() };
         let life = move || run(&writer, &inbox, &pending);
         let thread = thread::Builder::new().name("skep-writer".into()).spawn(life)?;
         Ok((queue, thread))
@@ -187,7 +201,12 @@ impl Writer {
     fn commit(&mut self, group: &mut CommitGroup) {
         let result = match self.alarm.failure() {
             Some(failure) => Err(failure),
-            None => self.write(group),
+            None => {
+                let begun = Instant::now();
+                let written = self.write(group);
+                self.slow.store(begun.elapsed() > COMMIT_SLOW_AFTER, atomic::Ordering::Relaxed);
+                written
+            }
         };
         if let Err(failure) = &result {
             self.alarm.raise(failure.clone());
