@@ -43,9 +43,6 @@ pub enum ManagerError {
     /// The file that holds the manager's id holds something else.
     #[error("{0}: not a node id; restore it from a backup: the log belongs to one manager")]
     NotAnId(path::PathBuf),
-    /// The services cannot be served.
-    #[error("the control socket does not serve: {0}")]
-    Serve(#[from] tonic::transport::Error),
 }
 
 /// Connections to `/metrics`, from one process or several: a few scrapers. One more gets a message
@@ -116,14 +113,13 @@ pub async fn run(config: ManagerConfig, stop: CancellationToken) -> Result<(), M
             hub.stop().await;
         }
     });
-    let ended =
-        services.serve(limiter, config.control, stop.clone()).await.map_err(ManagerError::from);
+    services.serve(limiter, config.control, stop.clone()).await;
     drive.stop();
     stop.cancel();
     // The thread ends by itself; it is joined so that nothing is proposed to a log that is closing.
     drop(tokio::task::spawn_blocking(move || turns.join()).await);
     Log::clone(&log).close().await;
-    ended
+    Ok(())
 }
 
 /// A manager that is to stop answers all who wait before its connections are closed.

@@ -47,15 +47,33 @@ pub(super) async fn until<E>(
         () = end.cancelled() => return Ok(stopping().into_http()),
     };
     let held = response.extensions_mut().remove::<HeldPermit>();
-    Ok(response.map(|body| {
-        Body::new(EndingBody { body, end: Box::pin(end.cancelled_owned()), done: false, held })
-    }))
+    Ok(response
+        .map(|body| Body::new(EndingBody { body, end: ManagerEnd::Token(end), done: false, held })))
+}
+
+/// The manager's end.
+enum ManagerEnd {
+    /// Most answers never wait for it.
+    Token(CancellationToken),
+    Awaited(Pin<Box<WaitForCancellationFutureOwned>>),
+}
+
+impl ManagerEnd {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if let ManagerEnd::Token(token) = self {
+            *self = ManagerEnd::Awaited(Box::pin(token.clone().cancelled_owned()));
+        }
+        match self {
+            ManagerEnd::Token(_) => Poll::Pending,
+            ManagerEnd::Awaited(end) => end.as_mut().poll(context),
+        }
+    }
 }
 
 /// A body that ends with the manager.
 struct EndingBody {
     body: Body,
-    end: Pin<Box<WaitForCancellationFutureOwned>>,
+    end: ManagerEnd,
     done: bool,
     held: Option<HeldPermit>,
 }
@@ -78,7 +96,7 @@ impl HttpBody for EndingBody {
             }
             return Poll::Ready(frame);
         }
-        if self.end.as_mut().poll(cx).is_pending() {
+        if self.end.poll(cx).is_pending() {
             return Poll::Pending;
         }
         (self.done, self.held) = (true, None);

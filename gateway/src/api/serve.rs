@@ -1,32 +1,28 @@
 //! All services of one manager on one local socket: gRPC, and `/metrics` beside it.
 
+mod connection;
+
 use super::{
     control, dispatcher::DispatcherService, ending, history::HistoryService,
     listener::ConnectionLimiter, logs::LogsService,
 };
+use crate::peer::SocketPeer;
 use axum::{Router, routing::get};
+use futures::StreamExt;
+use hyper::{Request, Response, body::Incoming};
 use skep_proto::v1;
-use std::{convert::Infallible, future::Future, pin::Pin, sync::Arc, task, time::Duration};
-use tokio::{
-    net::{TcpListener, UnixListener},
-    time::sleep,
-};
-use tokio_util::sync::CancellationToken;
-use tonic::{body::Body, codegen::http, server::NamedService, service::Routes, transport::Server};
-use tower::Service;
+use std::{convert::Infallible, future::Future, pin::Pin, sync::Arc, time::Duration};
+use tokio::{net, time::sleep};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tonic::{body::Body, server::NamedService, service::Routes, transport};
+use tower::Service as _;
 
-/// Streams one connection may have open at once; more wait.
-const STREAMS_PER_CONNECTION_MAX: u32 = 4_096;
 /// Largest message from an agent: a report of everything it runs.
 const AGENT_MESSAGE_BYTES_MAX: usize = 4 << 20;
-/// Largest headers of one request; a request with larger ones is refused.
-const HEADER_BYTES_MAX: u32 = 16 << 10;
 /// When the manager stops, answers have so long to end by themselves.
 const ANSWERS_END_LIMIT: Duration = Duration::from_secs(1);
 /// After that, connections have so long to close; those that have not are left.
 const CONNECTIONS_CLOSE_LIMIT: Duration = Duration::from_secs(2);
-/// A connection whose other end is silent is asked, and dropped when it does not answer.
-const KEEPALIVE_PERIOD: Duration = Duration::from_secs(20);
 
 /// The gRPC services of a manager, and what `/metrics` answers.
 pub struct GrpcServices {
@@ -52,25 +48,29 @@ struct RequestRouter {
     end: CancellationToken,
 }
 
-type Answering = Pin<Box<dyn Future<Output = Result<http::Response<Body>, Infallible>> + Send>>;
+/// The router of one connection: its requests say who is at the other end.
+struct ConnectionRouter {
+    router: RequestRouter,
+    peer: SocketPeer,
+}
 
-impl Service<http::Request<Body>> for RequestRouter {
-    type Response = http::Response<Body>;
+type Answering = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+impl hyper::service::Service<Request<Incoming>> for ConnectionRouter {
+    type Response = Response<Body>;
     type Error = Infallible;
     type Future = Answering;
 
-    fn poll_ready(&mut self, cx: &mut task::Context<'_>) -> task::Poll<Result<(), Infallible>> {
-        Service::<http::Request<Body>>::poll_ready(&mut self.control, cx)
-    }
-
-    fn call(&mut self, request: http::Request<Body>) -> Answering {
+    fn call(&self, request: Request<Incoming>) -> Answering {
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(self.peer.clone());
+        let end = self.router.end.clone();
         let path = request.uri().path().strip_prefix('/').unwrap_or_default();
-        let end = self.end.clone();
         match path.split_once('/') {
             Some((v1::control_server::ControlServer::<control::ControlService>::NAME, _)) => {
-                Box::pin(ending::until(end, self.control.call(request)))
+                Box::pin(ending::until(end, self.router.control.clone().call(request)))
             }
-            _ => Box::pin(ending::until(end, self.others.call(request))),
+            _ => Box::pin(ending::until(end, self.router.others.clone().call(request))),
         }
     }
 }
@@ -96,17 +96,11 @@ impl GrpcServices {
     pub async fn serve(
         self,
         limiter: ConnectionLimiter,
-        listener: UnixListener,
+        listener: net::UnixListener,
         stop: CancellationToken,
-    ) -> Result<(), tonic::transport::Error> {
+    ) {
         let end = CancellationToken::new();
-        let serving = server()
-            .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)
-            .serve_with_incoming_shutdown(
-                self.router(end.clone()),
-                limiter.local(listener),
-                stop.clone().cancelled_owned(),
-            );
+        let serving = take_connections(self.router(end.clone()), limiter, listener, stop.clone());
         let late = async {
             stop.cancelled().await;
             sleep(ANSWERS_END_LIMIT).await;
@@ -114,17 +108,41 @@ impl GrpcServices {
             sleep(CONNECTIONS_CLOSE_LIMIT).await;
         };
         tokio::select! {
-            served = serving => served,
-            () = late => Ok(()),
+            () = serving => {}
+            () = late => {}
         }
     }
 }
 
-fn server() -> Server {
-    Server::builder()
+/// Takes connections until `stop`, and then waits for those that are there.
+async fn take_connections(
+    router: RequestRouter,
+    limiter: ConnectionLimiter,
+    listener: net::UnixListener,
+    stop: CancellationToken,
+) {
+    let connections = TaskTracker::new();
+    let mut incoming = Box::pin(limiter.local(listener));
+    loop {
+        let stream = tokio::select! {
+            () = stop.cancelled() => break,
+            Some(Ok(stream)) = incoming.next() => stream,
+        };
+        let peer = transport::server::Connected::connect_info(&stream);
+        let router = ConnectionRouter { router: router.clone(), peer };
+        connections.spawn(connection::serve(stream, router, stop.clone()));
+    }
+    // The socket is closed first, so that nobody connects to a manager that has stopped.
+    drop(incoming);
+    connections.close();
+    connections.wait().await;
+}
+
+fn server() -> transport::Server {
+    transport::Server::builder()
         .accept_http1(true)
-        .http2_keepalive_interval(Some(KEEPALIVE_PERIOD))
-        .http2_max_header_list_size(HEADER_BYTES_MAX)
+        .http2_keepalive_interval(Some(connection::KEEPALIVE_PERIOD))
+        .http2_max_header_list_size(connection::HEADER_BYTES_MAX)
 }
 
 /// `/metrics` alone.
@@ -135,10 +153,10 @@ pub fn metrics_page(metrics: Arc<dyn Fn() -> String + Send + Sync>) -> Router {
 /// Serves `/metrics` on TCP, where the operator asked for it.
 pub async fn serve_metrics(
     limiter: ConnectionLimiter,
-    listener: TcpListener,
+    listener: net::TcpListener,
     metrics: Arc<dyn Fn() -> String + Send + Sync>,
     stop: CancellationToken,
-) -> Result<(), tonic::transport::Error> {
+) -> Result<(), transport::Error> {
     let page = Routes::from(metrics_page(metrics)).prepare();
     tokio::select! {
         served = server().serve_with_incoming(page, limiter.network(listener)) => served,
