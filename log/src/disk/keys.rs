@@ -1,4 +1,4 @@
-//! Every key and value in the store, on one page.
+//! Every key and value in the store, on one page. PURE.
 //!
 //! | table | key | value |
 //! |---|---|---|

@@ -153,6 +153,23 @@ fn pure_code_names_nothing_that_acts() {
 }
 
 #[test]
+fn all_pure_code_is_examined_by_mutation() {
+    let script = super::root().join("scripts/mutants");
+    let listed = std::process::Command::new(script).arg("list").output().unwrap();
+    assert!(listed.status.success(), "{}", String::from_utf8_lossy(&listed.stderr));
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    let listed: Vec<&str> = listed.lines().collect();
+    let pages = files("rs");
+    let marked = marked(&pages);
+    let is_examined = |page: &&SourceFile| !page.is_test && is_pure(page, &marked);
+    let missing = pages.iter().filter(is_examined).filter(|page| !listed.contains(&&*page.path));
+    none(missing.map(|page| format!("{}: scripts/mutants does not list it", page.path)).collect());
+    let is_other = |page: &&SourceFile| !page.is_test && !is_pure(page, &marked);
+    let others = pages.iter().filter(is_other).filter(|page| listed.contains(&&*page.path));
+    none(others.map(|page| format!("{}: it is not pure", page.path)).collect());
+}
+
+#[test]
 fn a_module_calls_itself_pure_in_any_spelling() {
     for opening in [
         "What ends. PURE.",
