@@ -13,15 +13,6 @@ pub enum EndKind {
     Badly,
 }
 
-/// Whether the cluster may want a task to be in a state.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Desirable {
-    /// It may.
-    Yes,
-    /// It is only ever observed.
-    No,
-}
-
 /// What a state that ends a task answers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum EndedBy {
@@ -44,33 +35,33 @@ pub struct Meaning {
     pub end: EndKind,
     /// Whom the end answers.
     pub ended_by: EndedBy,
-    /// Whether it can be wanted.
-    pub desirable: Desirable,
+    /// What a task is to do that the cluster wants in this state: `is to run`. None for a state
+    /// that is only ever observed.
+    pub desired: Option<&'static str>,
 }
 
 impl TaskState {
     /// The table.
     pub fn meaning(self) -> Meaning {
-        use Desirable::{No, Yes};
         use EndKind::{Badly, NoEnd, Well};
         use EndedBy::{Cluster, Itself, Nothing};
-        let (word, observed, end, ended_by, desirable) = match self {
-            TaskState::New => ("new", "new", NoEnd, Nothing, No),
-            TaskState::Pending => ("pending", "pending", NoEnd, Nothing, No),
-            TaskState::Assigned => ("assigned", "assigned", NoEnd, Nothing, No),
-            TaskState::Accepted => ("accepted", "accepted", NoEnd, Nothing, No),
-            TaskState::Preparing => ("preparing", "preparing", NoEnd, Nothing, No),
-            TaskState::Ready => ("ready", "ready", NoEnd, Nothing, Yes),
-            TaskState::Starting => ("starting", "starting", NoEnd, Nothing, No),
-            TaskState::Running => ("running", "runs", NoEnd, Nothing, Yes),
-            TaskState::Complete => ("complete", "completed", Well, Itself, Yes),
-            TaskState::Shutdown => ("shutdown", "stopped", Well, Cluster, Yes),
-            TaskState::Failed => ("failed", "failed", Badly, Itself, No),
-            TaskState::Rejected => ("rejected", "rejected", Badly, Itself, No),
-            TaskState::Remove => ("remove", "remove", Well, Cluster, Yes),
-            TaskState::Orphaned => ("orphaned", "orphaned", Badly, Cluster, No),
+        let (word, observed, end, ended_by, desired) = match self {
+            TaskState::New => ("new", "new", NoEnd, Nothing, None),
+            TaskState::Pending => ("pending", "pending", NoEnd, Nothing, None),
+            TaskState::Assigned => ("assigned", "assigned", NoEnd, Nothing, None),
+            TaskState::Accepted => ("accepted", "accepted", NoEnd, Nothing, None),
+            TaskState::Preparing => ("preparing", "preparing", NoEnd, Nothing, None),
+            TaskState::Ready => ("ready", "ready", NoEnd, Nothing, Some("is to be ready")),
+            TaskState::Starting => ("starting", "starting", NoEnd, Nothing, None),
+            TaskState::Running => ("running", "runs", NoEnd, Nothing, Some("is to run")),
+            TaskState::Complete => ("complete", "completed", Well, Itself, Some("is to complete")),
+            TaskState::Shutdown => ("shutdown", "stopped", Well, Cluster, Some("is to stop")),
+            TaskState::Failed => ("failed", "failed", Badly, Itself, None),
+            TaskState::Rejected => ("rejected", "rejected", Badly, Itself, None),
+            TaskState::Remove => ("remove", "remove", Well, Cluster, Some("is to go")),
+            TaskState::Orphaned => ("orphaned", "orphaned", Badly, Cluster, None),
         };
-        Meaning { word, observed, end, ended_by, desirable }
+        Meaning { word, observed, end, ended_by, desired }
     }
 
     /// The state as people say it.
@@ -83,12 +74,50 @@ impl TaskState {
 mod tests {
     use super::*;
 
+    fn all() -> Vec<TaskState> {
+        (0..=i32::from(u16::MAX)).filter_map(|number| TaskState::try_from(number).ok()).collect()
+    }
+
+    /// The words of the states that the condition holds for.
+    fn those(holds: impl Fn(Meaning) -> bool) -> Vec<&'static str> {
+        all().into_iter().map(TaskState::meaning).filter(|m| holds(*m)).map(|m| m.word).collect()
+    }
+
+    #[test]
+    fn ends_are_well_or_bad_and_each_answers_somebody() {
+        let ends = ["complete", "shutdown", "failed", "rejected", "remove", "orphaned"];
+        assert_eq!(those(|m| m.end != EndKind::NoEnd), ends);
+        assert_eq!(those(|m| m.end == EndKind::Badly), ["failed", "rejected", "orphaned"]);
+        assert_eq!(those(|m| m.ended_by == EndedBy::Itself), ["complete", "failed", "rejected"]);
+        assert_eq!(those(|m| m.ended_by == EndedBy::Cluster), ["shutdown", "remove", "orphaned"]);
+    }
+
+    #[test]
+    fn five_states_can_be_wanted() {
+        let wanted = all().into_iter().filter_map(|state| state.meaning().desired);
+        let said: Vec<&str> = wanted.collect();
+        assert_eq!(
+            said,
+            ["is to be ready", "is to run", "is to complete", "is to stop", "is to go"]
+        );
+        assert_eq!(
+            those(|m| m.desired.is_some()),
+            ["ready", "running", "complete", "shutdown", "remove"]
+        );
+    }
+
+    #[test]
+    fn what_was_observed_is_said_as_a_verb_where_there_is_one() {
+        let said: Vec<_> = all().into_iter().map(|state| state.meaning().observed).collect();
+        let expected = "new pending assigned accepted preparing ready starting runs completed stopped \
+                        failed rejected remove orphaned";
+        assert_eq!(said.join(" "), expected);
+    }
+
     #[test]
     fn words_are_the_schema_s_names_and_ends_come_after_all_other_states() {
-        let all = (0..=i32::from(u16::MAX)).filter_map(|number| TaskState::try_from(number).ok());
-        let all: Vec<TaskState> = all.collect();
-        assert_eq!(all.len(), 14);
-        for state in all {
+        assert_eq!(all().len(), 14);
+        for state in all() {
             assert_eq!(format!("TASK_STATE_{}", state.word().to_uppercase()), state.as_str_name());
             let ends = state.meaning().end != EndKind::NoEnd;
             assert_eq!(ends, state >= TaskState::Complete, "{state:?}");

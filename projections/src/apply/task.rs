@@ -16,7 +16,7 @@ use crate::{
     task::{TaskDetail, TaskIdx, TaskRow},
     view::View,
 };
-use skep_proto::{Id, Revision, Timestamp, task_state::Desirable, v1};
+use skep_proto::{Id, Revision, Timestamp, v1};
 use std::sync::Arc;
 
 /// The highest slot: one below what fits, so that the slot after it can always be named.
@@ -142,7 +142,7 @@ impl Step<'_> {
     pub(super) fn task_desired(&mut self, e: &v1::TaskDesired) -> Fits {
         let (index, row) = self.view.task(&e.task_id)?;
         let desired = e.desired();
-        if desired <= row.desired || desired.meaning().desirable == Desirable::No {
+        if desired <= row.desired || desired.meaning().desired.is_none() {
             return Err(Misfit::Step { task: row.id, from: row.desired, to: desired });
         }
         let (revision, _) = self.moment();
@@ -163,7 +163,7 @@ impl Step<'_> {
         self.end(&e.task_id, v1::TaskState::Orphaned, None)
     }
 
-    /// The cluster itself says that a task is over.
+    /// The cluster itself decides that a task is over.
     fn end(&mut self, task: &[u8], state: v1::TaskState, detail: Option<TaskDetail>) -> Fits {
         let (index, row) = self.view.task(task)?;
         if row.has_ended() {
@@ -240,7 +240,7 @@ impl Step<'_> {
     }
 }
 
-/// What an observation says beside the state, compared with what is known.
+/// The message, error and container of an observation, compared with those in the view.
 #[derive(PartialEq)]
 enum Detail {
     Same,

@@ -30,22 +30,7 @@ pub(super) fn assigned(e: &TaskAssigned, task: &str, node: &str) -> String {
 }
 
 pub(super) fn desired(e: &TaskDesired, task: &str) -> String {
-    let wanted = match e.desired() {
-        TaskState::Ready => "is to be ready",
-        TaskState::Running => "is to run",
-        TaskState::Complete => "is to complete",
-        TaskState::Shutdown => "is to stop",
-        TaskState::Remove => "is to go",
-        TaskState::New
-        | TaskState::Pending
-        | TaskState::Assigned
-        | TaskState::Accepted
-        | TaskState::Preparing
-        | TaskState::Starting
-        | TaskState::Failed
-        | TaskState::Rejected
-        | TaskState::Orphaned => "is wanted otherwise",
-    };
+    let wanted = e.desired().meaning().desired.unwrap_or("is wanted otherwise");
     let reason = match e.reason() {
         DesireReason::Unspecified => "",
         DesireReason::Start => "its time has come",
