@@ -116,11 +116,13 @@ pub struct Admitted {
     pub object: Id,
     /// What the caller should know although it was done.
     pub warnings: Vec<String>,
+    /// The feature level at which the events mean what was asked for; 0 where each level will do.
+    pub feature_level: u32,
 }
 
 impl Admitted {
     fn one(object: Id, kind: Kind) -> Admitted {
-        Admitted { events: vec![(Revision::ZERO, kind)], object, warnings: Vec::new() }
+        Admitted { events: vec![(Revision::ZERO, kind)], object, ..Admitted::default() }
     }
 
     fn unchanged(object: Id) -> Admitted {

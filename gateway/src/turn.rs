@@ -13,7 +13,10 @@ use skep_log::chain::{self, Draft, Hash, SealedEntry};
 use skep_projections::{Delta, View, apply::Stamp, stamps::Seen};
 use skep_proto::{
     FEATURE_LEVEL, Id, Revision, Timestamp,
-    v1::{Author, Checkpoint, CommandId, CommandRefused, Event, Record, TraceContext, event::Kind},
+    v1::{
+        Author, Checkpoint, CommandId, CommandRefused, Event, FeatureLevelRaised, Record,
+        TraceContext, event::Kind,
+    },
 };
 use skep_reconcilers::{Brain, Entropy, Turn};
 
@@ -188,6 +191,7 @@ impl Tip {
             }
             Ok(admitted) => {
                 let changed = !admitted.events.is_empty();
+                self.raise_level(admitted.feature_level, open);
                 let mut revision = self.view.position().revision;
                 if changed {
                     revision = revision.next();
@@ -255,6 +259,14 @@ impl Tip {
         settled.wake_at
     }
 
+    /// Raises the feature level where an event needs that. The record is the manager's own: nobody
+    /// asked for it.
+    fn raise_level(&mut self, level: u32, open: &mut OpenEntry) {
+        if level > self.view.level() {
+            self.write_own(Kind::FeatureLevelRaised(FeatureLevelRaised { level }), open);
+        }
+    }
+
     /// The digest after the record before: any manager whose own differs halts.
     fn checkpoint(&mut self, first: Revision, open: &mut OpenEntry) {
         let before = first.0.saturating_sub(1) / CHECKPOINT_PERIOD_RECORDS;
@@ -264,9 +276,14 @@ impl Tip {
             return;
         }
         let digest = bytes::Bytes::copy_from_slice(&self.view.digest().0.to_be_bytes());
-        let event = Event { kind: Some(Kind::Checkpoint(Checkpoint { digest })) };
+        self.write_own(Kind::Checkpoint(Checkpoint { digest }), open);
+    }
+
+    /// Writes a record that nobody asked for.
+    fn write_own(&mut self, kind: Kind, open: &mut OpenEntry) {
         let author = skep_proto::author::manager(self.view.tenure().manager);
-        self.write(Record { author: Some(author), event: Some(event), ..Record::default() }, open);
+        let event = Some(Event { kind: Some(kind) });
+        self.write(Record { author: Some(author), event, ..Record::default() }, open);
     }
 
     fn write(&mut self, record: Record, open: &mut OpenEntry) {

@@ -6,10 +6,10 @@
 //!
 //! ```text
 //! node n1 [cpus=4] [memory=8g] [label=zone:a] [engine=gpu:yes] [role=manager] [availability=drain|pause]
-//!         [os=linux] [arch=amd64] [addr=10.0.0.1] [features=none] [away]     joined, and ready unless `away`
+//!         [os=linux] [arch=amd64] [addr=10.0.0.1] [features=none] [generic=gpu:2] [away]     joined, and ready unless `away`
 //! service web [replicas=3] [image=app] [cpus=0.5] [memory=64m] [constraint=node.labels.zone==a] [port=tcp:80]
 //!         [platform=linux/arm64] [max-per-node=1] [restart=any|on-failure|none] [delay=5s] [max-attempts=3]
-//!         [window=1m] [label=k:v] [force=1] [volume=DRIVER]                                 a replicated service
+//!         [window=1m] [label=k:v] [force=1] [volume=DRIVER] [generic=gpu:1]                 a replicated service
 //! update web key=value …      the same words change its spec    scale web 5      remove web
 //! task web.1 [on n1] [STATE] [desired=ready] [hold=5s] [attempt=2]           created, assigned, observed
 //! web.1 running               the newest task of the slot is seen so; with exit=N, error=WORD, message=WORD
@@ -18,7 +18,7 @@
 //! drain n1   pause n1   activate n1   label n1 zone:b   rmnode n1
 //! open n1    close n1   silent n1     down n1           sessions and what becomes of them
 //! conditions n1 [engine] [list] [pull]                  all that is wrong with it
-//! tenure     history 2  heartbeat 2s  wait 5s       park web          release web
+//! tenure     level 2    history 2  heartbeat 2s      wait 5s       park web          release web
 //! ```
 //! `on n1` without a STATE leaves the task assigned. Ids follow from names, so that two runs are
 //! the same. Nodes have 4 CPUs, 8 GiB and every feature where nothing else is said. A task that

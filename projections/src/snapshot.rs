@@ -18,7 +18,7 @@ use crate::{
 use prost::Message;
 use schema::{Head, SavedNode, SavedService, SavedStamp, SavedTask};
 use skep_proto::{
-    Id,
+    FEATURE_LEVEL, Id,
     v1::{ObjectParked, StrayObserved},
 };
 use std::sync::Arc;
@@ -46,6 +46,14 @@ pub enum SnapshotError {
         /// The format it has.
         format: u32,
     },
+    /// Made at a feature level that a newer program raised.
+    #[error(
+        "snapshot has feature level {level}, this program knows {FEATURE_LEVEL}; run the version of skep that wrote it, or a newer one"
+    )]
+    Level {
+        /// The level it has.
+        level: u32,
+    },
     /// The rows contradict each other.
     #[error(
         "snapshot at revision {revision} contradicts itself; delete the file, an older one and the log will do"
@@ -62,6 +70,29 @@ pub enum SnapshotError {
         /// Its revision.
         revision: u64,
     },
+}
+
+/// What a snapshot that cannot be read suffers from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SnapshotCause {
+    /// Another program wrote it; that one can read it.
+    OtherVersion,
+    /// Its bytes are not those that were written.
+    Damage,
+}
+
+impl SnapshotError {
+    /// Whether another program could read it.
+    pub fn cause(&self) -> SnapshotCause {
+        match self {
+            SnapshotError::Format { .. } | SnapshotError::Level { .. } => {
+                SnapshotCause::OtherVersion
+            }
+            SnapshotError::Damaged { .. }
+            | SnapshotError::Contradiction { .. }
+            | SnapshotError::Digest { .. } => SnapshotCause::Damage,
+        }
+    }
 }
 
 /// The view as bytes: the same view always gives the same ones.
@@ -82,6 +113,9 @@ pub fn decode(mut bytes: &[u8]) -> Result<View, SnapshotError> {
     let head: Head = take(&mut bytes, "head")?;
     if head.format != FORMAT {
         return Err(SnapshotError::Format { format: head.format });
+    }
+    if head.level > FEATURE_LEVEL {
+        return Err(SnapshotError::Level { level: head.level });
     }
     let revision = head.revision;
     let contradiction = SnapshotError::Contradiction { revision };

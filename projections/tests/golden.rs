@@ -20,6 +20,18 @@ fn the_digest_means_what_it_meant() {
     assert_eq!(format!("{:032x}", World::of(STORY).view.digest().0), DIGEST);
 }
 
+/// What level 2 folds otherwise: a restart policy that changes leaves tasks as they are.
+const STORY_2: &str = "node n1 | service web replicas=2 delay=1s | task web.1 on n1 running | task web.2 on n1 failed exit=3
+    update web delay=2s | level 2 | task web.2 on n1 running | update web restart=none | update web constraint=node.hostname==n1";
+
+/// The digest of that story.
+const DIGEST_2: &str = "3e4760becc7f80c5d402799e3ad1d328";
+
+#[test]
+fn the_digest_at_level_2_means_what_it_meant() {
+    assert_eq!(format!("{:032x}", World::of(STORY_2).view.digest().0), DIGEST_2);
+}
+
 /// The story as format 1 wrote it.
 const SNAPSHOT_1: &str = include_str!("../golden/snapshot-1.hex");
 

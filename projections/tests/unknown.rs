@@ -2,7 +2,7 @@
 
 use skep_projections::{Stamp, fixture::World, snapshot};
 use skep_proto::{
-    Revision, event,
+    FEATURE_LEVEL, Revision, event,
     v1::{FeatureLevelRaised, Record, TaskDesired, TaskObserved, TaskState, event::Kind},
 };
 
@@ -45,8 +45,35 @@ fn a_snapshot_of_a_newer_format_is_refused() {
     let at = bytes.iter().position(|byte| *byte == 8).expect("the tag of the format") + 1;
     assert_eq!(bytes[at], 1);
     bytes[at] = 2;
+    let extra = [snapshot::encode(&World::of("node n1").view), vec![0]].concat();
+    assert!(matches!(snapshot::decode(&extra), Err(snapshot::SnapshotError::Digest { .. })));
     assert_eq!(snapshot::decode(&bytes).err(), Some(snapshot::SnapshotError::Format { format: 2 }));
     assert!(snapshot::decode(&[]).is_err());
+}
+
+#[test]
+fn a_snapshot_of_a_newer_feature_level_is_refused() {
+    use skep_projections::snapshot::{SnapshotError, decode, encode};
+    let mut view = World::of("node n1").view;
+    let raised = |level: u32| event::event(Kind::FeatureLevelRaised(FeatureLevelRaised { level }));
+    let stamp = Stamp { revision: view.position().revision.next(), at: view.at(), incarnation: 1 };
+    let record = Record { event: Some(raised(FEATURE_LEVEL)), ..Record::default() };
+    view.apply(stamp, &record).expect("this program knows the level");
+    let bytes = encode(&view);
+    assert_eq!(decode(&bytes).map(|view| view.level()), Ok(FEATURE_LEVEL));
+    // One level more, in the only place where the two encodings differ in that way.
+    let newer: Vec<Vec<u8>> = (0..bytes.len().min(64))
+        .filter(|at| u32::from(bytes[*at]) == FEATURE_LEVEL)
+        .map(|at| {
+            let mut bytes = bytes.clone();
+            bytes[at] += 1;
+            bytes
+        })
+        .collect();
+    let level = FEATURE_LEVEL + 1;
+    let refused =
+        newer.iter().any(|bytes| decode(bytes).err() == Some(SnapshotError::Level { level }));
+    assert!(refused, "no byte of the head is the level");
 }
 
 #[test]

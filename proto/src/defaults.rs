@@ -64,7 +64,7 @@ pub fn monitor_ns(spec: &ServiceSpec) -> u64 {
     spec.update.as_ref().and_then(|update| update.monitor_ns).unwrap_or(UPDATE_MONITOR_PERIOD_NS)
 }
 
-/// The longest time from the wish to end a task until its node has reported that end.
+/// The longest time from the decision to end a task until its node has reported that end.
 pub fn stop_limit_ns(spec: &ServiceSpec) -> u64 {
     let container = spec.task.as_ref().and_then(container);
     container.map_or(STOP_GRACE_LIMIT_NS, stop_grace_ns).saturating_add(REPLACED_STOP_LIMIT_NS)
@@ -93,5 +93,70 @@ pub fn replicas(spec: &ServiceSpec) -> Option<u64> {
     match spec.mode.as_ref()?.mode.as_ref()? {
         Mode::Replicated(replicated) => Some(replicated.replicas),
         Mode::Global(_) | Mode::ReplicatedJob(_) | Mode::GlobalJob(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::v1::{Global, Replicated, ServiceMode, UpdateConfig};
+
+    fn in_mode(mode: Mode) -> ServiceSpec {
+        ServiceSpec { mode: Some(ServiceMode { mode: Some(mode) }), ..ServiceSpec::default() }
+    }
+
+    fn with_grace(stop_grace_period_ns: Option<u64>) -> ServiceSpec {
+        let container = ContainerSpec { stop_grace_period_ns, ..ContainerSpec::default() };
+        let runtime = Some(Runtime::Container(container));
+        ServiceSpec {
+            task: Some(TaskSpec { runtime, ..TaskSpec::default() }),
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn what_is_absent_has_its_default_and_what_is_said_counts() {
+        let plain = restart(&TaskSpec::default());
+        assert_eq!((plain.condition, plain.delay_ns), (RestartCondition::Any, 5 * SECOND_NS));
+        let at_once = RestartPolicy { delay_ns: Some(0), max_attempts: 3, ..Default::default() };
+        let at_once = restart(&TaskSpec { restart: Some(at_once), ..TaskSpec::default() });
+        assert_eq!((at_once.delay_ns, at_once.max_attempts), (0, 3));
+
+        let monitor = |monitor_ns| UpdateConfig { monitor_ns, ..UpdateConfig::default() };
+        let watched = |update| monitor_ns(&ServiceSpec { update, ..ServiceSpec::default() });
+        assert_eq!(watched(None), 5 * SECOND_NS);
+        assert_eq!(watched(Some(monitor(Some(0)))), 0);
+        assert_eq!(watched(Some(monitor(Some(7)))), 7);
+
+        let limit = |limit| {
+            task_history_limit(&ClusterSpec { task_history_limit: limit, ..Default::default() })
+        };
+        assert_eq!((limit(None), limit(Some(0)), limit(Some(-1))), (Some(5), Some(0), None));
+
+        let period = |heartbeat_period_ns| {
+            heartbeat_period_ns_of(ClusterSpec { heartbeat_period_ns, ..Default::default() })
+        };
+        assert_eq!((period(None), period(Some(9))), (5 * SECOND_NS, 9));
+    }
+
+    fn heartbeat_period_ns_of(spec: ClusterSpec) -> u64 {
+        heartbeat_period_ns(&spec)
+    }
+
+    #[test]
+    fn a_task_that_is_to_stop_has_its_grace_and_a_margin() {
+        let grace = |spec: &ServiceSpec| spec.task.as_ref().and_then(container).map(stop_grace_ns);
+        assert_eq!(grace(&with_grace(None)), Some(10 * SECOND_NS));
+        assert_eq!(grace(&with_grace(Some(3))), Some(3));
+        assert_eq!(stop_limit_ns(&with_grace(Some(7 * SECOND_NS))), 57 * SECOND_NS);
+        assert_eq!(stop_limit_ns(&with_grace(Some(u64::MAX))), u64::MAX);
+        assert_eq!(stop_limit_ns(&ServiceSpec::default()), 60 * SECOND_NS);
+    }
+
+    #[test]
+    fn only_a_replicated_service_wants_a_number_of_replicas() {
+        assert_eq!(replicas(&in_mode(Mode::Replicated(Replicated { replicas: 4 }))), Some(4));
+        assert_eq!(replicas(&in_mode(Mode::Global(Global {}))), None);
+        assert_eq!(replicas(&ServiceSpec::default()), None);
     }
 }

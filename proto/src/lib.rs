@@ -1,4 +1,4 @@
-//! The words of skep: what is asked, what became true, and what is shown, with their encoding.
+//! The messages of skep: commands, events, answers and views of objects, with their encoding.
 //!
 //! Everything here is data. The messages are generated from `schema/skep/v1`; beside them stand the
 //! few domain words that deserve a type of their own: ids, revisions, times. Pure: no clock, no
@@ -40,4 +40,9 @@ pub const NANO_CPUS: i64 = 1_000_000_000;
 
 /// The newest feature level this program knows: what `apply`, digest and reconcilers mean at it
 /// never changes again.
-pub const FEATURE_LEVEL: u32 = 1;
+pub const FEATURE_LEVEL: u32 = 2;
+
+/// From this feature level on, a change of the restart policy replaces no task. The level is raised
+/// by the first update that changes a policy, so until then a program that does not know the level
+/// can still read the log.
+pub const RESTART_POLICY_LEVEL: u32 = 2;

@@ -39,6 +39,7 @@ pub(super) fn create(
         events: vec![(Revision::ZERO, Kind::ServiceCreated(Box::new(created)))],
         object: id,
         warnings,
+        ..Admitted::default()
     })
 }
 
@@ -59,6 +60,9 @@ pub(super) fn update(view: &View, command: &UpdateService) -> Result<Admitted, R
     if spec == *row.spec {
         return Ok(Admitted::unchanged(row.id));
     }
+    let policy = |spec: &ServiceSpec| spec.task.as_ref().and_then(|task| task.restart);
+    let feature_level =
+        if policy(&row.spec) == policy(&spec) { 0 } else { skep_proto::RESTART_POLICY_LEVEL };
     let kind = match only_replicas_changed(&row.spec, &spec) {
         Some(replicas) => {
             Kind::ServiceScaled(ServiceScaled { service_id: row.id.to_bytes(), replicas })
@@ -69,7 +73,7 @@ pub(super) fn update(view: &View, command: &UpdateService) -> Result<Admitted, R
             spec: Some(spec),
         })),
     };
-    Ok(Admitted::one(row.id, kind))
+    Ok(Admitted { feature_level, ..Admitted::one(row.id, kind) })
 }
 
 pub(super) fn scale(view: &View, command: &ScaleService) -> Result<Admitted, Refusal> {

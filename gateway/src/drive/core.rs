@@ -233,11 +233,9 @@ impl<C> DriveCore<C> {
 
     /// The committed state becomes what a snapshot holds.
     pub fn handle_restored(&mut self, head: Hash, bytes: &[u8]) -> Result<(), RestoreError> {
-        let view = snapshot::decode(bytes).map_err(|error| match error {
-            snapshot::SnapshotError::Format { .. } => RestoreError::OtherVersion(error.to_string()),
-            snapshot::SnapshotError::Damaged { .. }
-            | snapshot::SnapshotError::Contradiction { .. }
-            | snapshot::SnapshotError::Digest { .. } => RestoreError::damaged(error.to_string()),
+        let view = snapshot::decode(bytes).map_err(|error| match error.cause() {
+            snapshot::SnapshotCause::OtherVersion => RestoreError::OtherVersion(error.to_string()),
+            snapshot::SnapshotCause::Damage => RestoreError::damaged(error.to_string()),
         })?;
         (self.committed, self.head) = (view.clone(), head);
         self.unannounced = vec![Published { view, delta: Arc::default() }];

@@ -6,7 +6,7 @@ use skep_proto::{
     author,
     v1::{
         Annotations, ClusterCreated, ClusterSpec, Command, ContainerSpec, CreateService, Person,
-        RefusalCode, RemoveService, Replicated, ServiceMode, ServiceSpec, TaskSpec,
+        RefusalCode, RemoveService, Replicated, ServiceMode, ServiceSpec, TaskSpec, UpdateService,
         command::Action, event, service_mode::Mode, task_spec::Runtime,
     },
 };
@@ -101,6 +101,42 @@ fn a_command_sent_again_under_its_id_is_answered_and_not_done_again() {
         Answer::Refused(_) | Answer::Unknown(_) => panic!("{answer:?}"),
     };
     assert_eq!(object(&first.answers[0].1), object(&again.answers[0].1));
+}
+
+#[test]
+fn the_first_update_of_a_restart_policy_raises_the_feature_level_and_later_ones_do_not() {
+    let mut tip = leader();
+    take(&mut tip, vec![alice(create("web", 1), None)]);
+    let update = |tip: &Tip, max_attempts: u64| {
+        let (_, row) = tip.view().services().iter().next().expect("it is there");
+        let mut spec = (*row.spec).clone();
+        spec.task.get_or_insert_default().restart.get_or_insert_default().max_attempts =
+            max_attempts;
+        let update =
+            UpdateService { service: "web".into(), version: row.version.0, spec: Some(spec) };
+        Action::UpdateService(Box::new(update))
+    };
+    let first = update(&tip, 3);
+    let before = tip.view().position().revision;
+    let turned = take(&mut tip, vec![alice(first.clone(), Some((5, 1)))]);
+    assert_eq!(kinds(&turned), ["feature_level_raised", "service_updated", "placement_blocked"]);
+    assert_eq!(tip.view().level(), skep_proto::RESTART_POLICY_LEVEL);
+    let object = tip.view().services().iter().next().map(|(_, row)| row.id);
+    let told = |turned: &TurnOutput<u64>| match &turned.answers[0].1 {
+        Answer::Accepted { revision, object, .. } => (*revision, Some(*object)),
+        Answer::Refused(_) | Answer::Unknown(_) => panic!("{:?}", turned.answers),
+    };
+    assert_eq!(told(&turned), (before.next().next(), object), "the command's own record");
+    let raised = turned.entry.as_ref().expect("it is recorded").records[0].clone();
+    let raised = <Record as prost::Message>::decode(raised).expect("what was sealed decodes");
+    assert_eq!((raised.command, raised.cause), (None, 0), "nobody asked for it");
+    assert_eq!(told(&take(&mut tip, vec![alice(first, Some((5, 1)))])), told(&turned));
+
+    let second = update(&tip, 4);
+    assert_eq!(
+        kinds(&take(&mut tip, vec![alice(second, None)])),
+        ["service_updated", "placement_blocked"]
+    );
 }
 
 #[test]

@@ -5,6 +5,10 @@
 //! its version at once: those whose old spec is the same, those on a node that meets the new
 //! constraints where nothing else changed, and those that have their image already where only the
 //! registry's credentials changed. From then on they are judged by the new spec.
+//!
+//! A restart policy says what follows a task's end, not what the task runs. So from feature level
+//! [`RESTART_POLICY_LEVEL`] on it is not compared. At level 1 a new policy replaced every task, and
+//! older records keep that meaning.
 
 use crate::{
     count::CountChange,
@@ -14,7 +18,7 @@ use crate::{
     view::View,
 };
 use skep_proto::{
-    Revision, defaults,
+    RESTART_POLICY_LEVEL, Revision, defaults,
     v1::{Placement, ServiceSpec, TaskSpec, TaskState, task_spec::Runtime},
 };
 use std::collections::BTreeMap;
@@ -58,7 +62,7 @@ impl View {
         let Some(row) = self.services.get(service) else { return Vec::new() };
         let older = row.specs.iter().filter(|known| known.version != row.spec_version);
         let differences: BTreeMap<Revision, Difference> =
-            older.map(|known| (known.version, difference(&known.spec, &row.spec))).collect();
+            older.map(|known| (known.version, self.difference(&known.spec, &row.spec))).collect();
         let is_adoptable = |task: &TaskRow| match differences.get(&task.spec_version) {
             Some(Difference::None) => true,
             Some(Difference::Constraints) => self.is_well_placed(task, &row.spec),
@@ -76,15 +80,23 @@ impl View {
         let node = task.node.map(|node| self.nodes.get(node));
         node.is_none_or(|node| node.is_some_and(|node| self.admits(spec, node)))
     }
+
+    fn difference(&self, old: &ServiceSpec, new: &ServiceSpec) -> Difference {
+        if old.endpoint != new.endpoint {
+            return Difference::Everything;
+        }
+        let (Some(old), Some(new)) = (&old.task, &new.task) else {
+            return if old.task == new.task { Difference::None } else { Difference::Everything };
+        };
+        if self.level < RESTART_POLICY_LEVEL {
+            return task_difference(old, new);
+        }
+        let new = TaskSpec { restart: old.restart, ..new.clone() };
+        task_difference(old, &new)
+    }
 }
 
-fn difference(old: &ServiceSpec, new: &ServiceSpec) -> Difference {
-    if old.endpoint != new.endpoint {
-        return Difference::Everything;
-    }
-    let (Some(old), Some(new)) = (&old.task, &new.task) else {
-        return if old.task == new.task { Difference::None } else { Difference::Everything };
-    };
+fn task_difference(old: &TaskSpec, new: &TaskSpec) -> Difference {
     if old == new {
         Difference::None
     } else if without_constraints(old) == without_constraints(new) {

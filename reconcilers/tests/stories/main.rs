@@ -4,6 +4,7 @@
 //! said then.
 
 mod brain;
+mod deadlines;
 mod features;
 mod fitness;
 mod generated;
@@ -13,6 +14,7 @@ mod names;
 mod oracle;
 mod placement;
 mod replicas;
+mod resources;
 mod restart;
 mod rollout;
 mod telling;

@@ -1,6 +1,7 @@
 //! Moving to a new spec.
 
 mod constraints;
+mod policy;
 
 use crate::telling::check;
 
@@ -456,5 +457,37 @@ fn one_that_is_scaled_away_in_the_middle_proves_nothing() {
          > rollout: web.2 wanted shutdown, new spec
          > rollout: web.2#2 created, held 0 ms
          > placement: web.2#2 on n1 (1/1, of 1)",
+    );
+}
+
+#[test]
+fn a_roll_out_is_complete_although_nothing_is_left_of_the_old_spec() {
+    check(
+        "given node n1 | history 0 | service web
+         run
+         given update web image=two
+         run
+         wait 5s
+         > rollout: web completed",
+    );
+}
+
+#[test]
+fn of_two_failures_the_first_one_is_named() {
+    check(
+        "given node n1 | service web replicas=3 monitor=10s
+         run
+         given update web image=two
+         run
+         given wait 10s
+         run
+         web.3#2 failed exit=3 | web.2#2 failed exit=2
+         > restart: web.2#2 wanted shutdown, ended
+         > restart: web.2#3 created, held 5000 ms, attempt 1
+         > restart: web.3#2 wanted shutdown, ended
+         > restart: web.3#3 created, held 5000 ms, attempt 1
+         > rollout: web paused by web.3#2: task web.3 (ID) on n1 failed with exit code 3, 0 ms after it began to run
+         > placement: web.2#3 on n1 (1/1, failed 2 times, of 1)
+         > placement: web.3#3 on n1 (2/2, failed 2 times, of 1)",
     );
 }

@@ -87,6 +87,20 @@ impl Teller {
         settled.records.iter().map(|record| self.names.said(&self.world, record)).collect()
     }
 
+    /// These statements happen while nobody leads; answers what the next leader says, who knows
+    /// nothing but the view.
+    pub(crate) fn take_over(&mut self, statements: &str) -> Vec<String> {
+        self.world.tell(statements);
+        self.names.learn(&self.world);
+        let found = self.brain.resume(&self.world.view);
+        self.turn(found)
+    }
+
+    /// In how many milliseconds the next turn is wanted although nothing happens.
+    pub(crate) fn wakes_in_ms(&self) -> Option<u64> {
+        Some(self.wake_at?.since(self.world.now) / 1_000_000)
+    }
+
     /// Settles with so much room, without looking at the result.
     pub(crate) fn settle(&mut self, delta: Delta, room: usize) -> Settled {
         self.turns = self.turns.wrapping_add(1);

@@ -7,7 +7,7 @@ use crate::{admit::Request, resolve};
 use skep_projections::{ServiceRow, View};
 use skep_proto::{
     defaults,
-    v1::{Command, ServiceSpec, command::Action},
+    v1::{Command, ServiceSpec, TaskSpec, command::Action},
 };
 
 /// Whether the request makes new tasks or new objects.
@@ -41,9 +41,12 @@ fn command_adds(view: &View, command: &Command) -> bool {
 }
 
 /// An update adds where it asks for more replicas, and where it replaces tasks: each gets a
-/// successor.
+/// successor. A restart policy that changes replaces none.
 fn update_adds(row: &ServiceRow, spec: &ServiceSpec) -> bool {
-    let replaces = spec.task != row.spec.task || spec.endpoint != row.spec.endpoint;
+    let runs = |spec: &ServiceSpec| {
+        spec.task.as_ref().map(|task| TaskSpec { restart: None, ..task.clone() })
+    };
+    let replaces = runs(spec) != runs(&row.spec) || spec.endpoint != row.spec.endpoint;
     let grows = match (defaults::replicas(spec), defaults::replicas(&row.spec)) {
         (Some(wanted), Some(had)) => wanted > had,
         (None, None) => false,

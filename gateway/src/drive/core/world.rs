@@ -271,6 +271,10 @@ impl DriveWorld {
                 let annotations = spec.annotations.get_or_insert_default();
                 annotations.labels.insert("tier".into(), "web".into());
             }),
+            ["policy", name] => self.update(name, |spec| {
+                let task = spec.task.get_or_insert_default();
+                task.restart.get_or_insert_default().max_attempts += 1;
+            }),
             ["retry", name] => self.update(name, |spec| {
                 spec.task.get_or_insert_default().force_update += 1;
             }),

@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn versions(teller: &crate::telling::Teller) -> Vec<bool> {
+pub(super) fn versions(teller: &crate::telling::Teller) -> Vec<bool> {
     let view = &teller.world.view;
     let service = view.services().get(teller.world.service("web")).expect("it was created");
     view.tasks_of(teller.world.service("web"))

@@ -17,6 +17,8 @@ fn on_a_nearly_full_disk_additions_are_refused_and_all_else_goes_on() {
          s: join n1
          b: label web
          settle -> s=done, b=done
+         c: policy web
+         settle -> c=done
          b: scale web 1
          settle -> b=done
          c: remove web
