@@ -69,11 +69,13 @@ impl Reconciler for Placement {
     }
 }
 
-/// Services with new tasks to place, and those whose tasks wait for a reason that is no longer
-/// theirs: a new spec took it away, or the tasks of the spec that it was about have gone.
+/// Services with tasks to place that are new, or that changed themselves: one that was parked has
+/// missed what happened to the nodes meanwhile. And services whose tasks wait for a reason that is
+/// no longer theirs, since the tasks of the spec that it was about have gone.
 fn asked(view: &View, delta: &Delta) -> BTreeSet<ServiceIdx> {
-    let mut asked = BTreeSet::new();
-    let mut touched = delta.services.clone();
+    let is_waiting = |index: &ServiceIdx| view.pending_of(*index).next().is_some();
+    let mut asked: BTreeSet<_> = delta.services.iter().copied().filter(is_waiting).collect();
+    let mut touched = BTreeSet::new();
     for task in delta.tasks.iter().filter_map(|index| view.tasks().get(*index)) {
         if task.is_pending() {
             asked.insert(task.service)
@@ -126,7 +128,7 @@ fn place_service(
     let mut blocked = BlockedNews::Untold;
     let mut earlier: BTreeMap<NodeIdx, u32> = BTreeMap::new();
     let versions = pending.chunk_by(|(a, _), (b, _)| a == b).count();
-    // The newest spec first: it is the one to speak about if both find no node.
+    // The newest spec first: it is the one to explain if both find no node.
     for same in pending.chunk_by(|(a, _), (b, _)| a == b).rev() {
         let version = same[0].0;
         let Some(spec) = service.spec_at(version) else { continue };

@@ -198,3 +198,29 @@ fn many_slots_leave_the_cluster_balanced() {
          > replicas: web.4 wanted remove, scaled down",
     );
 }
+
+#[test]
+fn a_slot_that_has_had_its_attempts_is_given_up_like_any_other() {
+    check(
+        "given node n1 | service web replicas=2 max-attempts=1 delay=0s
+         run
+         given web.2 failed exit=1
+         given web.2 failed exit=1
+         scale web 1
+         > replicas: web.2#2 wanted remove, scaled down
+         > history: web.2 reaped
+         > history: web.2#2 reaped",
+    );
+}
+
+#[test]
+fn pending_tasks_of_a_parked_service_wait() {
+    check(
+        "given service web | service db
+         given park web
+         node n1
+         > placement: db.1 on n1 (0/0, of 1)
+         release web
+         > placement: web.1 on n1 (0/1, of 1)",
+    );
+}
