@@ -24,7 +24,7 @@ pub struct Link {
     pub revision: Revision,
     /// When it was written.
     pub at: Timestamp,
-    /// What it says.
+    /// Its event.
     pub record: Record,
 }
 

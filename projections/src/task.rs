@@ -15,7 +15,7 @@ row_index!(
     pub TaskIdx
 );
 
-/// What an agent told beside the state.
+/// What an agent reported beside the state.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TaskDetail {
     /// What it is doing.
@@ -61,7 +61,7 @@ pub struct TaskRow {
     pub start_by: Timestamp,
     /// The task it replaces in its slot.
     pub replaces: Id,
-    /// What its agent told, where there is something.
+    /// What its agent reported beside the state, where there is something.
     pub detail: Option<Arc<TaskDetail>>,
 }
 

@@ -57,7 +57,7 @@ pub struct View {
     pub(crate) updating: imbl::OrdSet<ServiceIdx>,
     /// (protocol, port, node) of host ports taken by tasks that have not ended.
     pub(crate) nodes_by_port: imbl::OrdSet<(i32, u32, NodeIdx)>,
-    /// Ended tasks whose end nobody has answered yet: still wanted, but terminal.
+    /// Tasks that have ended and are still wanted: no reconciler has reacted to their end yet.
     pub(crate) unanswered: imbl::OrdSet<TaskIdx>,
     /// Tasks held until a time, by that time.
     pub(crate) held: imbl::OrdSet<(Timestamp, TaskIdx)>,

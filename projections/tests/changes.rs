@@ -4,7 +4,7 @@ use skep_projections::{
     audit::{diff, diff_object},
     fixture::{World, id},
 };
-use skep_proto::v1::{ChangeKind, ObjectChange};
+use skep_proto::v1::{ChangeKind, ObjectChange, PlacementBlocked, event::Kind};
 
 fn lines(changes: &[ObjectChange]) -> Vec<String> {
     let sign = |change: &ObjectChange| match change.change() {
@@ -44,6 +44,8 @@ fn a_change_is_told_by_its_fields() {
     check("node n1", "drain n1", &["~node n1 spec.availability:active>drain"]);
     check("node n1", "label n1 zone:b", &["~node n1 spec.annotations.labels.zone:>b"]);
     check("service web", "scale web 3", &["~service web spec.mode.replicated.replicas:1>3"]);
+    check("node n1", "level 2", &["~cluster cluster feature_level:1>2"]);
+    check("node n1", "close n1", &["~node n1 status.state:ready>disconnected"]);
     check("history 3", "history 4", &["~cluster cluster spec.task_history_limit:3>4"]);
 }
 
@@ -75,4 +77,45 @@ fn a_removed_service_is_gone_while_its_tasks_are_not() {
     );
     assert_eq!(diff_object(&was, &world.view, id("node", "n1")), None, "nothing changed in it");
     assert_eq!(diff_object(&was, &world.view, id("node", "n9")), None, "nobody knows it");
+}
+
+#[test]
+fn a_state_without_a_message_is_a_change() {
+    check(
+        "node n1 | service web | task web.1 on n1",
+        "web.1 running",
+        &["~service web status.running_tasks:0>1", "~task web.1 status.state:assigned>running"],
+    );
+    check(
+        "node n1 | service web | task web.1 on n1 running message=up",
+        "web.1 running message=well",
+        &["~task web.1 status.message:up>well"],
+    );
+}
+
+#[test]
+fn the_reason_why_a_service_waits_is_a_change() {
+    let mut world = World::of("service web | task web.1");
+    let was = world.view.clone();
+    world.record(blocked("no node"));
+    assert_eq!(lines(&diff(&was, &world.view)), ["~service web blocked.message:>no node"]);
+}
+
+fn blocked(message: &str) -> Kind {
+    Kind::PlacementBlocked(PlacementBlocked {
+        service_id: id("service", "web").to_bytes(),
+        message: message.into(),
+        ..PlacementBlocked::default()
+    })
+}
+
+#[test]
+fn only_a_task_that_has_to_wait_shows_when_it_starts() {
+    let fields = |story: &str| {
+        let mut world = World::of("service web");
+        let was = world.view.clone();
+        world.tell(story);
+        diff(&was, &world.view)[0].fields.iter().filter(|field| field.path == "start_at").count()
+    };
+    assert_eq!((fields("task web.1"), fields("task web.1 desired=ready hold=5s")), (0, 1));
 }

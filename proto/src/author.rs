@@ -1,4 +1,4 @@
-//! Who wrote a record, in words and by construction.
+//! Authors of records: how to make one, and how to describe one as text.
 
 use crate::{
     Id,
@@ -62,5 +62,35 @@ fn describe_person(p: &Person) -> String {
     match p.login_uid {
         Some(login) if login != p.uid => format!("{name} (login uid {login})"),
         Some(_) | None => name,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_of_author_is_described() {
+        let alice =
+            |login_uid| Person { uid: 1000, name: "alice".into(), login_uid, ..Person::default() };
+        let said = |author: Author| describe(Some(&author));
+        assert_eq!(describe(None), "nobody");
+        assert_eq!(said(person(alice(None))), "alice");
+        assert_eq!(said(person(alice(Some(1000)))), "alice");
+        assert_eq!(said(person(alice(Some(7)))), "alice (login uid 7)");
+        assert_eq!(said(person(Person { uid: 5, ..Person::default() })), "uid 5");
+        assert_eq!(said(node(Id(1))), "node 0000000000000000000000001");
+        assert_eq!(said(manager(Id(2))), "manager 0000000000000000000000002");
+        assert_eq!(said(reconciler(Reconciler::Placement)), "placement");
+        assert_eq!(said(Author { who: Some(Who::Reconciler(99)) }), "unspecified");
+    }
+
+    #[test]
+    fn a_reconciler_is_called_as_in_the_schema() {
+        for number in 0..13 {
+            let name = Reconciler::try_from(number).unwrap_or_default();
+            let expected = format!("RECONCILER_{}", reconciler_name(name).to_uppercase());
+            assert_eq!(name.as_str_name(), expected);
+        }
     }
 }

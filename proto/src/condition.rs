@@ -42,3 +42,33 @@ pub fn line(condition: &Condition) -> String {
         format!("{name}: {}", condition.message)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_condition_has_a_name_and_two_of_them_stop_placement() {
+        let of = |kind: ConditionKind, message: &str| {
+            let condition = Condition { kind: kind as i32, message: message.into(), since_at: 0 };
+            (line(&condition), effect(kind))
+        };
+        let stops = Effect::StopsPlacement;
+        assert_eq!(
+            of(ConditionKind::EngineUnreachable, ""),
+            ("engine unreachable".to_owned(), stops)
+        );
+        assert_eq!(
+            of(ConditionKind::TasksUnlisted, "timed out"),
+            ("tasks cannot be listed: timed out".to_owned(), stops)
+        );
+        assert_eq!(
+            of(ConditionKind::PullFailing, "no space"),
+            ("images cannot be pulled: no space".to_owned(), Effect::Shown)
+        );
+        assert_eq!(
+            of(ConditionKind::Unspecified, ""),
+            ("unknown condition".to_owned(), Effect::Shown)
+        );
+    }
+}

@@ -296,6 +296,36 @@ mod tests {
         labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into()
     }
 
+    #[test]
+    fn an_architecture_has_two_names_and_case_does_not_count() {
+        assert!(same_arch("x86_64", "AMD64") && same_arch("aarch64", "arm64"));
+        assert!(!same_arch("arm64", "amd64") && !same_arch("riscv64", "amd64"));
+    }
+
+    #[test]
+    fn texts_are_compared_without_case_in_any_script() {
+        assert!(same_text("ZÜRICH", "zürich") && same_text("Web", "wEB"));
+        assert!(!same_text("zurich", "zürich") && !same_text("a", "b") && !same_text("é", "e"));
+    }
+
+    #[test]
+    fn a_label_has_a_name() {
+        assert_eq!(Key::parse("engine.labels."), Key::Unknown("engine.labels.".into()));
+        assert_eq!(Key::parse("engine.labels.x"), Key::EngineLabel("x".into()));
+        assert_eq!(
+            Key::parse("engine.label.long-enough"),
+            Key::Unknown("engine.label.long-enough".into())
+        );
+        assert_eq!(Key::parse("node.labels.x"), Key::NodeLabel("x".into()));
+        assert_eq!(Key::parse("node.labels."), Key::Unknown("node.labels.".into()));
+    }
+
+    #[test]
+    fn a_network_has_at_most_all_bits_of_its_address() {
+        assert!(is_network("10.0.0.1/32") && is_network("10.0.0.1/0") && is_network("::1/128"));
+        assert!(!is_network("10.0.0.1/33") && !is_network("::1/129") && !is_network("10.0.0.1/"));
+    }
+
     fn subject(labels: &BTreeMap<String, String>) -> Subject<'_> {
         static NONE: BTreeMap<String, String> = BTreeMap::new();
         Subject {

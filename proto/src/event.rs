@@ -245,3 +245,49 @@ fn service_name(spec: Option<&ServiceSpec>) -> Option<&str> {
 fn host_name(description: Option<&NodeDescription>) -> Option<&str> {
     Some(description?.hostname.as_str())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::v1::{
+        Annotations, NodeJoined, ServiceCreated, ServiceScaled, ServiceUpdated, SessionOpened,
+        StrayObserved, TaskCreated, TenureBegun,
+    };
+
+    #[test]
+    fn an_event_is_about_those_of_its_objects_that_it_names() {
+        let (a, b) = (Id(1), Id(2));
+        let created = |service: Id| {
+            let (task_id, service_id) = (a.to_bytes(), service.to_bytes());
+            Kind::TaskCreated(TaskCreated { task_id, service_id, ..TaskCreated::default() })
+        };
+        assert_eq!(objects(&created(b)), [a, b]);
+        assert_eq!(objects(&created(Id::NONE)), [a]);
+        let (task_id, node_id) = (a.to_bytes(), b.to_bytes());
+        let stray = StrayObserved { task_id, node_id, ..StrayObserved::default() };
+        assert_eq!(objects(&Kind::StrayObserved(stray)), [a, b]);
+        assert_eq!(objects(&Kind::TenureBegun(TenureBegun::default())), []);
+    }
+
+    #[test]
+    fn services_and_nodes_are_given_names() {
+        let spec = |name: &str| {
+            let annotations = Some(Annotations { name: name.into(), ..Annotations::default() });
+            Some(ServiceSpec { annotations, ..ServiceSpec::default() })
+        };
+        let host = || Some(NodeDescription { hostname: "n1".into(), ..NodeDescription::default() });
+        let created = |spec| {
+            Kind::ServiceCreated(Box::new(ServiceCreated { spec, ..ServiceCreated::default() }))
+        };
+        assert_eq!(given_name(&created(spec("web"))), Some("web"));
+        assert_eq!(given_name(&created(spec(""))), None);
+        assert_eq!(given_name(&created(None)), None);
+        let updated = ServiceUpdated { spec: spec("db"), ..ServiceUpdated::default() };
+        assert_eq!(given_name(&Kind::ServiceUpdated(Box::new(updated))), Some("db"));
+        let joined = NodeJoined { description: host(), ..NodeJoined::default() };
+        assert_eq!(given_name(&Kind::NodeJoined(Box::new(joined))), Some("n1"));
+        let opened = SessionOpened { description: host(), ..SessionOpened::default() };
+        assert_eq!(given_name(&Kind::SessionOpened(Box::new(opened))), Some("n1"));
+        assert_eq!(given_name(&Kind::ServiceScaled(ServiceScaled::default())), None);
+    }
+}

@@ -101,6 +101,9 @@ mod tests {
 
     #[test]
     fn text_that_is_no_id_is_refused() {
+        assert_eq!(Id::prefix_range(""), None);
+        assert_eq!(Id::prefix_range(&"0".repeat(26)), None);
+        assert!(Id::NONE.is_none() && !Id(1).is_none());
         assert_eq!(Id::parse("short"), None);
         assert_eq!(Id::parse("zzzzzzzzzzzzzzzzzzzzzzzzz"), None, "above 128 bits");
         assert_eq!(Id::parse("UPPERCASEUPPERCASEUPPERCA"), None);

@@ -73,7 +73,7 @@ impl<K: Ord + Copy, T> Merge<K, T> {
         }
     }
 
-    /// The source says no more.
+    /// The source has ended.
     pub fn close(&mut self, key: K) {
         if let Some(source) = self.sources.get_mut(&key) {
             source.closed = true;

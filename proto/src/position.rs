@@ -38,3 +38,16 @@ impl fmt::Display for Position {
         write!(f, "{}.{}", self.incarnation, self.revision)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_are_ordered_by_their_incarnation_first() {
+        let at = |incarnation, revision| Position { incarnation, revision: Revision(revision) };
+        assert!(at(1, 9) < at(2, 1) && at(2, 1) < at(2, 2));
+        assert_eq!(Revision::ZERO.next().next(), Revision(2));
+        assert_eq!(at(2, 17).to_string(), "2.17");
+    }
+}

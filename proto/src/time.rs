@@ -47,6 +47,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_time_from_a_later_moment_is_none_and_time_ends_without_wrapping() {
+        assert_eq!(Timestamp(9).since(Timestamp(4)), 5);
+        assert_eq!(Timestamp(4).since(Timestamp(9)), 0);
+        assert_eq!(Timestamp(4) + 5, Timestamp(9));
+        assert_eq!(Timestamp(4) + u64::MAX, Timestamp(u64::MAX));
+    }
+
+    #[test]
     fn text_round_trips_to_the_nanosecond() {
         let at = Timestamp(1_795_267_201_123_456_789);
         assert_eq!(Timestamp::parse(&at.to_string()), Some(at));

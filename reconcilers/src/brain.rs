@@ -60,9 +60,9 @@ impl Brain {
         })
     }
 
-    /// Lets everybody answer what changed, until silence or until `room` records are written: a few
-    /// more, where decisions belong together. Decisions are applied to the tip as they come. An
-    /// empty delta asks only about deadlines that have come.
+    /// Lets all reconcilers react to what changed, until silence or until `room` records are
+    /// written: a few more, where decisions belong together. Decisions are applied to the tip as
+    /// they come. An empty delta asks only about deadlines that have come.
     pub fn settle(&self, tip: &mut View, delta: Delta, turn: &Turn, room: usize) -> Settled {
         let mut settling = Settling::new(&self.reconcilers, tip, delta, turn, room);
         settling.run();

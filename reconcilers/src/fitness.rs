@@ -3,8 +3,8 @@
 //! A node that is drained or silent gives its tasks to others at once. A node that changed under
 //! its tasks (labels, resources) keeps those that still fit, oldest first, and the rest is
 //! rejected; `restart` answers those like any other end. Each task is held to the spec that it
-//! runs: moving it to a newer one is for `rollout`, one slot at a time. A paused node is left as it
-//! is, and so is one that nobody knows about yet.
+//! runs: moving it to a newer one is for `rollout`, one slot at a time. Tasks on a paused node
+//! stay, and so do those on a node whose state is unknown.
 
 use crate::{
     attempts::Occasion,

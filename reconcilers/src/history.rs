@@ -1,8 +1,9 @@
 //! Keeps true: at most so many ended tasks of a slot stay in the view.
 //!
-//! What leaves the view stays in the log, so nothing is lost by being strict. Three things are not
-//! for history to take: a task that has not ended, one whose end nobody has answered yet, and the
-//! newest of a slot that is still wanted, because it alone says that the slot has done its work.
+//! What leaves the view stays in the log, so a small limit loses nothing. Three kinds of tasks
+//! always stay: those that have not ended, those to whose end no reconciler has reacted yet, and
+//! the newest of a slot that is still wanted, because it alone shows that the slot has done its
+//! work.
 
 use crate::{
     attempts::ATTEMPTS_KEPT_MAX,
@@ -61,7 +62,7 @@ impl Reconciler for History {
     }
 }
 
-/// Ended, or never placed and wanted no more: no agent will ever speak of that one.
+/// Ended, or never placed and no longer wanted: no agent will ever report on that one.
 fn is_done(task: &TaskRow) -> bool {
     task.has_ended() || (task.node.is_none() && !task.is_wanted())
 }

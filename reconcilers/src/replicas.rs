@@ -26,8 +26,8 @@ impl Reconciler for Replicas {
 
     fn reconcile(&self, view: &View, delta: &Delta, turn: &Turn) -> Plan {
         let mut plan = Plan::default();
-        // A task that nobody wants any more may have stood for its slot. When it ends, its restart
-        // policy is asked again, and may find that the slot gets another one.
+        // A task that is no longer wanted may have kept its slot taken. When it ends, its restart
+        // policy is evaluated again, and the slot may get another task.
         let tasks = delta.tasks.iter().filter_map(|row| view.tasks().get(*row));
         let ended = tasks.filter(|task| task.has_ended() && !task.is_wanted());
         let mut services = delta.services.clone();
@@ -52,7 +52,7 @@ impl Reconciler for Replicas {
     }
 }
 
-/// What has ended is left to `history`, which takes it away without a wish in between.
+/// Ended tasks are left to `history`, which removes them whatever is desired of them.
 fn remove_all(view: &View, index: ServiceIdx, service: &ServiceRow, plan: &mut Plan) {
     for (_, task) in view.tasks_of(index) {
         if task.desired < TaskState::Remove && !task.has_ended() {

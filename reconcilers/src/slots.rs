@@ -1,7 +1,7 @@
 //! The slots of a service: which are taken, and by what.
 //!
-//! A slot is taken while somebody wants a task in it, or when its newest task has done all that its
-//! policy asks for. A slot that was scaled away is free, whatever is still ending in it.
+//! A slot is taken while a task in it is wanted, or when its newest task has done all that its
+//! policy asks for. A slot that was scaled away is free, even while its task is still ending.
 
 use crate::attempts::may_restart;
 use skep_projections::{NodeIdx, ServiceIdx, TaskIdx, TaskRow, View};
@@ -55,7 +55,7 @@ pub(crate) fn slots(view: &View, service: ServiceIdx) -> Vec<Slot<'_>> {
     slots
 }
 
-/// Whether a task that nobody wants any more still stands for its slot.
+/// Whether a task that is no longer wanted still keeps its slot taken.
 pub(crate) fn is_finished(view: &View, task: &TaskRow) -> bool {
     task.desired != TaskState::Remove && !may_restart(view, task)
 }

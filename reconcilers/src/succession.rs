@@ -16,8 +16,7 @@ use skep_proto::{
     v1::{DesireReason, NodeState, TaskCreated, TaskDesired, TaskState, event::Kind},
 };
 
-/// Ends the system's wish for a task, and wishes for another one in its slot where the policy
-/// allows.
+/// Decides that a task is to stop, and creates another one in its slot where the policy allows.
 pub(crate) fn succeed(
     view: &View,
     task: (TaskIdx, &TaskRow),
@@ -54,7 +53,7 @@ pub(crate) fn succeed(
         TaskCreated { attempt, ..new_task(view, (old.service, service), old.slot, start_at, turn) };
     let created =
         TaskCreated { spec_version: old.spec_version.0, replaces_id: old.id.to_bytes(), ..created };
-    // The wish for the old one is gone with this turn, and with it what would ask for the new one.
+    // From this turn on the old task is not wanted, so nothing would create the successor later.
     plan.join(cause, Kind::TaskCreated(created));
 }
 
@@ -99,7 +98,7 @@ pub(crate) fn new_task(
     }
 }
 
-/// Wishes something else of a task.
+/// Decides that something else is desired of a task.
 pub(crate) fn desire(
     plan: &mut Plan,
     task: &TaskRow,

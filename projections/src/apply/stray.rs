@@ -1,6 +1,6 @@
 //! Records about strays: tasks that agents still have from a history that was cut off.
 //!
-//! After a recovery or a restore nobody knows what they were for. They are kept in sight, and run
+//! After a recovery or a restore the log does not say what they were for. They are listed, and run
 //! on until somebody decides that they shall end.
 
 use super::{

@@ -118,7 +118,7 @@ pub(crate) enum TaskPart {
     Desired,
     /// What was seen.
     Observed,
-    /// What was told beside the state.
+    /// The message, error and container that were reported with the state.
     Detail,
 }
 

@@ -3,7 +3,7 @@
 use crate::{NodeRow, ServiceRow, View};
 
 impl View {
-    /// What is wrong with indexes and counters, in words; nothing when all is well. Costs
+    /// What is wrong with indexes and counters, one line each; empty if nothing is. Costs
     /// O(cluster).
     pub fn faults(&self) -> Vec<String> {
         let Some(anew) = self.clone().rebuild(self.classes.free_numbers().collect()) else {

@@ -1,6 +1,6 @@
 //! The messages of a snapshot. Numbers of fields are never reused.
 //!
-//! Ids are two fixed words and times fixed words too: that costs a byte or two more than the
+//! Ids are two fixed 64-bit fields and times are one: that costs a byte or two more than the
 //! shortest form, and no allocation.
 
 use prost::Message;

@@ -1,4 +1,5 @@
-//! One settling: who has seen which changes, and how much room is left.
+//! One settling: which reconciler has seen which changes, and how many records may still be
+//! written.
 //!
 //! Changes are kept as batches, one for each answer that was written; each reconciler has a
 //! position in that list. So batches are merged only where a reconciler has missed more than one.
@@ -24,8 +25,8 @@ pub struct Settled {
     pub records: Vec<Record>,
     /// Everything that they changed.
     pub changed: Delta,
-    /// What nobody has answered yet because the room was used up; belongs into the next turn's
-    /// delta.
+    /// Changes that no reconciler has reacted to yet because the entry is full; belongs into the
+    /// next turn's delta.
     pub left: Delta,
     /// The earliest deadline at which a turn is wanted even if nothing happens. Replaces the one of
     /// the turn before.
@@ -82,7 +83,7 @@ impl<'a> Settling<'a> {
         }
     }
 
-    /// Rounds until nobody speaks.
+    /// Rounds until no reconciler decides anything more.
     pub(super) fn run(&mut self) {
         let mut round = Round::First;
         let mut rounds = 0;
@@ -121,7 +122,7 @@ impl<'a> Settling<'a> {
             for batch in &self.batches[unseen..] {
                 self.settled.left.merge(batch);
             }
-            // What has left the view needs no answer; and it has been told as changed already.
+            // What has left the view needs no reaction; it has been passed on as changed already.
             self.settled.left.gone.clear();
             self.settled.wake_at = Some(self.turn.now);
         }

@@ -223,3 +223,90 @@ fn a_decision_about_nothing_changes_nothing_but_the_count() {
         (1, Delta::default(), 1)
     );
 }
+
+/// Changes the cluster's settings for ever: no object can be parked for it.
+struct Endless;
+
+impl Reconciler for Endless {
+    fn name(&self) -> v1::Reconciler {
+        v1::Reconciler::Roles
+    }
+
+    fn reconcile(&self, _view: &View, delta: &Delta, _turn: &Turn) -> Plan {
+        let mut plan = Plan::default();
+        if delta.cluster {
+            plan.decide(skep_proto::Revision(1), Kind::ClockJumped(v1::ClockJumped { by_ns: 1 }));
+            plan.decide(skep_proto::Revision(1), Kind::ClusterUpdated(Box::default()));
+        }
+        plan
+    }
+
+    fn resume(&self, _view: &View) -> (Delta, Option<Timestamp>) {
+        (Delta::default(), None)
+    }
+}
+
+#[test]
+fn one_that_never_falls_silent_about_nothing_in_particular_ends_its_turn() {
+    let mut world = World::empty();
+    let brain = Brain::of(vec![Box::new(Endless)]);
+    let turn = Turn { now: world.now, entropy: Entropy::new([0; 32]) };
+    let settled =
+        brain.settle(&mut world.view, Delta { cluster: true, ..Delta::default() }, &turn, ROOM);
+    let cluster = world.view.cluster().id;
+    assert_eq!(
+        settled.parked,
+        if world.view.parked(cluster).is_some() { vec![cluster] } else { vec![] }
+    );
+    assert!(settled.records.len() >= 2 * skep_reconcilers::brain::ROUNDS_MAX);
+}
+
+#[test]
+fn a_turn_names_what_it_parked() {
+    let mut world = World::empty();
+    let brain = Brain::of(vec![Box::new(Clumsy)]);
+    let delta = world.tell("service bad | service good");
+    let turn = Turn { now: world.now, entropy: Entropy::new([0; 32]) };
+    let bad = world.view.services().get(world.service("bad")).map(|row| row.id);
+    assert_eq!(brain.settle(&mut world.view, delta, &turn, ROOM).parked, Vec::from_iter(bad));
+}
+
+/// Has always more to say, and says what changes nothing.
+struct Tireless;
+
+impl Reconciler for Tireless {
+    fn name(&self) -> v1::Reconciler {
+        v1::Reconciler::Trust
+    }
+
+    fn reconcile(&self, view: &View, delta: &Delta, turn: &Turn) -> Plan {
+        let mut plan = Stubborn.reconcile(view, delta, turn);
+        plan.more = !plan.decisions.is_empty();
+        plan
+    }
+
+    fn resume(&self, _view: &View) -> (Delta, Option<Timestamp>) {
+        (Delta::default(), None)
+    }
+}
+
+#[test]
+fn one_with_more_to_say_is_not_asked_again_when_nothing_has_changed() {
+    let mut world = World::empty();
+    let brain = Brain::of(vec![Box::new(Tireless)]);
+    let delta = world.tell("service web");
+    let turn = Turn { now: world.now, entropy: Entropy::new([0; 32]) };
+    assert_eq!(brain.settle(&mut world.view, delta, &turn, ROOM).records.len(), 1);
+}
+
+#[test]
+fn a_plan_is_bounded_and_what_is_left_follows_in_the_same_turn() {
+    let most = skep_reconcilers::plan::PLAN_DECISIONS_MAX;
+    let mut world = World::empty();
+    let delta = world.tell(&format!("service web replicas={}", most + 10));
+    let turn = Turn { now: world.now, entropy: Entropy::new([0; 32]) };
+    let plan = skep_reconcilers::replicas::Replicas.reconcile(&world.view, &delta, &turn);
+    assert_eq!((plan.decisions.len(), plan.more), (most, true));
+    Brain::new().settle(&mut world.view, delta, &turn, ROOM);
+    assert_eq!(world.view.tasks().len(), most + 10);
+}

@@ -57,6 +57,14 @@ fn each_wish_that_only_some_runtimes_honour_is_a_feature() {
     let checked = HealthCheck { test: vec!["CMD".into(), "true".into()], ..HealthCheck::default() };
     needs(&with_container(|c| c.health = Some(checked)), &[Feature::Health]);
     needs(&with_container(|c| c.pids_limit = 10), &[Feature::Limits]);
+    let limits = |nano_cpus, memory_bytes| {
+        let limits = Resources { nano_cpus, memory_bytes, ..Default::default() };
+        let resources = ResourceRequirements { limits: Some(limits), ..Default::default() };
+        with_task(|task| task.resources = Some(resources))
+    };
+    needs(&limits(0, 0), &[]);
+    needs(&limits(1, 0), &[Feature::Limits]);
+    needs(&limits(0, 1), &[Feature::Limits]);
     needs(&with_container(|c| c.hostname = "h".into()), &[Feature::Hostname]);
     needs(&with_container(|c| c.read_only = true), &[Feature::ReadOnly]);
     needs(&with_container(|c| c.init = Some(true)), &[Feature::Init]);

@@ -186,3 +186,82 @@ fn a_node_that_shrank_keeps_its_oldest_tasks() {
         ]
     );
 }
+
+#[test]
+fn a_node_that_is_paused_or_away_keeps_tasks_whose_constraint_no_longer_holds() {
+    check(
+        "given node n1 label=zone:a | node n2 label=zone:a
+         given service web constraint=node.labels.zone==a
+         run
+         given pause n1
+         label n1 zone:b
+         given label n1 zone:a
+         given activate n1
+         given close n1
+         label n1 zone:b
+         open n1
+         > fitness: web.1 rejected: node n1 no longer meets its constraints
+         > restart: web.1 wanted shutdown, ended
+         > restart: web.1#2 created, held 10000 ms, attempt 1
+         > placement: web.1#2 on n2 (0/0, of 1)
+         > placement: web explained: of 2, constraints 1",
+    );
+}
+
+#[test]
+fn tasks_of_a_parked_service_stay_on_a_drained_node() {
+    check(
+        "given node n1 label=zone:a | node n2 label=zone:a
+         given service web constraint=node.labels.zone==a | service db
+         run
+         given park web
+         drain n2
+         > fitness: db.1 wanted shutdown, node drained
+         > fitness: db.1#2 created, held 0 ms
+         > placement: db.1#2 on n1 (0/1, of 1)
+         > placement: db explained: of 2, ready 1
+         drain n1
+         > fitness: db.1#2 wanted shutdown, node drained
+         > fitness: db.1#3 created, held 0 ms
+         > placement: db blocked: no suitable node: not ready or not active: 2 nodes
+         activate n1
+         > placement: db.1#3 on n1 (0/1, of 1)
+         label n1 zone:b",
+    );
+}
+
+#[test]
+fn a_parked_task_stays_on_a_drained_node() {
+    check(
+        "given node n1 | node n2 | service web
+         run
+         given park web.1
+         drain n1",
+    );
+}
+
+#[test]
+fn a_parked_node_is_left_alone_and_others_are_not() {
+    check(
+        "given node n1 | node n2 | node n3 | service web replicas=2
+         run
+         given park n1
+         down n1
+         down n2
+         > fitness: web.2 wanted shutdown, node down
+         > fitness: web.2#2 created, held 5000 ms
+         > placement: web.2#2 on n3 (0/0, of 1)
+         > placement: web explained: of 3, ready 2",
+    );
+}
+
+#[test]
+fn a_service_that_is_removed_gets_no_successor_on_the_way() {
+    check(
+        "given node n1 | node n2 | service web
+         run
+         remove web | drain n1
+         > fitness: web.1 wanted shutdown, node drained
+         > replicas: web.1 wanted remove, service removed",
+    );
+}

@@ -96,3 +96,33 @@ fn a_task_that_still_runs_somewhere_is_kept() {
          > history: web.1 reaped",
     );
 }
+
+#[test]
+fn a_slot_that_is_given_up_takes_its_past_along_at_once() {
+    check(
+        "given node n1 | service web replicas=2 delay=0s
+         run
+         given web.2 failed exit=1
+         run
+         scale web 1
+         > replicas: web.2#2 wanted remove, scaled down
+         > history: web.2 reaped",
+    );
+}
+
+#[test]
+fn a_successor_brings_its_own_limit() {
+    check(
+        "given node n1 | history 1 | service web max-attempts=3 delay=0s
+         run
+         given web.1 failed exit=1
+         given web.1 failed exit=1
+         run
+         update web max-attempts=0
+         > rollout: web started
+         > rollout: web.1#3 wanted shutdown, new spec
+         > rollout: web.1#4 created, held 0 ms
+         > placement: web.1#4 on n1 (0/0, of 1)
+         > history: web.1 reaped",
+    );
+}

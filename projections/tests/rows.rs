@@ -1,0 +1,216 @@
+//! Rows and what leads to them: which records are news, and what can be read from the view then.
+
+use skep_projections::fixture::{World, id};
+use skep_proto::{
+    Id, Timestamp,
+    v1::{
+        ContainerStatus, EndpointSpec, ObjectParked, PlacementBlocked, PortConfig, PublishMode,
+        ServiceCreated, ServiceUpdated, SessionClosed, SessionOpened, TaskObserved, TaskState,
+        event::Kind,
+    },
+};
+
+const PLACED: &str = "node n1 | service web replicas=2 cpus=1 | task web.1 on n1";
+
+#[test]
+fn a_running_task_with_a_message_is_hampered() {
+    let is_hampered = |last: &str| {
+        let world = World::of(&format!("node n1 | service web | task web.1 on n1 | {last}"));
+        world.view.tasks().get(world.task("web.1")).expect("it is there").is_hampered()
+    };
+    assert!(is_hampered("web.1 running message=paused"));
+    assert!(!is_hampered("web.1 running"));
+    assert!(!is_hampered("web.1 starting message=slow"));
+    assert!(!is_hampered("web.1 failed message=gone"));
+}
+
+#[test]
+fn a_held_task_is_looked_at_when_its_time_comes_or_its_limit_is_over() {
+    let held_until = |last: &str| {
+        let world = World::of(&format!("node n1 | service web | task web.1 {last}"));
+        let row = world.view.tasks().get(world.task("web.1")).expect("it is there");
+        (row.held_until(), row.start_at, row.start_by)
+    };
+    let (until, start_at, _) = held_until("desired=ready hold=5s");
+    assert_eq!(until, start_at);
+    assert_eq!(held_until("").0, Timestamp::NEVER);
+    let (until, start_at, start_by) = held_until("desired=ready hold=0s");
+    assert!(start_at < start_by || start_by == until, "{start_at} {start_by}");
+    assert_eq!(until, start_by);
+}
+
+#[test]
+fn records_can_be_folded_without_asking_what_they_change() {
+    let world = World::of(&format!("{PLACED} | web.1 running | drain n1 | scale web 3"));
+    let mut view = skep_projections::View::default();
+    for (stamp, record) in &world.records {
+        view.replay(*stamp, record).expect("this program wrote it");
+    }
+    assert_eq!((view.digest(), view.position()), (world.view.digest(), world.view.position()));
+}
+
+/// Adds a record; says whether it was set aside.
+fn is_set_aside(world: &mut World, kind: Kind) -> bool {
+    let before = world.view.set_aside();
+    world.record(kind);
+    assert_eq!(world.view.faults(), Vec::<String>::new());
+    world.view.set_aside() > before
+}
+
+#[test]
+fn a_session_is_opened_again_only_where_that_is_news() {
+    let opened = |world: &World| {
+        let (_, row) = world.view.nodes().by_id(id("node", "n1")).expect("it is there");
+        let (node_id, session) = (row.id.to_bytes(), row.session);
+        Kind::SessionOpened(Box::new(SessionOpened { node_id, session, ..Default::default() }))
+    };
+    for (story, news) in [
+        ("node n1", false),
+        ("node n1 | tenure", true),
+        ("node n1 | silent n1", true),
+        ("node n1 | tenure | down n1", true),
+    ] {
+        let mut world = World::of(story);
+        let again = opened(&world);
+        assert_eq!(!is_set_aside(&mut world, again), news, "{story}");
+    }
+}
+
+#[test]
+fn only_the_open_session_of_a_node_can_end() {
+    let closed = |world: &World, other: u64| {
+        let (_, row) = world.view.nodes().by_id(id("node", "n1")).expect("it is there");
+        let (node_id, session) = (row.id.to_bytes(), row.session + other);
+        Kind::SessionClosed(SessionClosed { node_id, session })
+    };
+    for (story, other, fits) in
+        [("node n1", 0, true), ("node n1", 1, false), ("node n1 away", 0, false)]
+    {
+        let mut world = World::of(story);
+        let end = closed(&world, other);
+        assert_eq!(!is_set_aside(&mut world, end), fits, "{story} {other}");
+    }
+}
+
+#[test]
+fn the_cluster_itself_can_be_parked_and_nothing_without_an_id() {
+    let parked = |object: Id| {
+        let (object_id, message) = (object.to_bytes(), String::new());
+        Kind::ObjectParked(ObjectParked { object_id, reconciler: 1, message })
+    };
+    let mut world = World::of("node n1");
+    let cluster = world.view.cluster().id;
+    assert!(!is_set_aside(&mut world, parked(cluster)));
+    assert!(world.view.parked(cluster).is_some());
+    assert!(is_set_aside(&mut world, parked(Id::NONE)));
+}
+
+#[test]
+fn a_service_is_found_under_its_newest_name() {
+    let mut world = World::of("service web");
+    let renamed = ServiceUpdated {
+        service_id: id("service", "web").to_bytes(),
+        spec: Some(skep_projections::fixture::service_spec("shop")),
+        ..ServiceUpdated::default()
+    };
+    assert!(!is_set_aside(&mut world, Kind::ServiceUpdated(Box::new(renamed))));
+    assert!(world.view.service_named("shop").is_some());
+    assert!(world.view.service_named("web").is_none());
+}
+
+#[test]
+fn a_service_without_pending_tasks_is_not_blocked() {
+    let blocked = |story: &str| {
+        let mut world = World::of("node n1 | service web | task web.1 | task web.2");
+        let service_id = id("service", "web").to_bytes();
+        let said = PlacementBlocked { service_id, ..PlacementBlocked::default() };
+        assert!(!is_set_aside(&mut world, Kind::PlacementBlocked(said)));
+        world.tell(story);
+        assert_eq!(world.view.faults(), Vec::<String>::new());
+        world.view.services().get(world.service("web")).expect("it is there").blocked.is_some()
+    };
+    assert!(blocked(""));
+    assert!(blocked("assign web.1 n1"));
+    assert!(!blocked("assign web.1 n1 | assign web.2 n1"));
+}
+
+#[test]
+fn only_ports_of_the_node_itself_are_taken() {
+    let mut world = World::of("node n1");
+    let mut spec = skep_projections::fixture::service_spec("web");
+    let port = |published_port, mode: PublishMode| PortConfig {
+        published_port,
+        publish_mode: mode as i32,
+        ..PortConfig::default()
+    };
+    let ports = vec![
+        port(80, PublishMode::Host),
+        port(0, PublishMode::Host),
+        port(90, PublishMode::Ingress),
+    ];
+    spec.endpoint = Some(EndpointSpec { ports, ..EndpointSpec::default() });
+    let service_id = id("service", "web").to_bytes();
+    let created = ServiceCreated { service_id, spec: Some(spec) };
+    assert!(!is_set_aside(&mut world, Kind::ServiceCreated(Box::new(created))));
+    world.tell("task web.1 on n1");
+    let (_, row) = world.view.nodes().by_id(id("node", "n1")).expect("it is there");
+    let taken: Vec<u32> = row.host_ports.iter().map(|(_, port)| *port).collect();
+    assert_eq!(taken, [80]);
+}
+
+#[test]
+fn a_node_that_describes_itself_anew_is_of_another_class() {
+    let mut world = World::of("node n1 | close n1");
+    let mut description = skep_projections::fixture::node_description("n1");
+    description.features.clear();
+    let node_id = id("node", "n1").to_bytes();
+    let opened = SessionOpened { node_id, session: 77, description: Some(description) };
+    assert!(!is_set_aside(&mut world, Kind::SessionOpened(Box::new(opened))));
+    let (_, row) = world.view.nodes().by_id(id("node", "n1")).expect("it is there");
+    let class = world.view.class(row.class).expect("each node has a class");
+    assert!(class.key.machine.features.is_empty());
+}
+
+#[test]
+fn strays_are_found_by_their_id_and_by_their_node() {
+    let world = World::of("node n1 | node n2 | stray a running n1 | stray b running n2");
+    let a = id("stray", "a");
+    assert_eq!(world.view.stray(a).map(|stray| Id::from_bytes(&stray.task_id)), Some(a));
+    assert!(world.view.stray(Id(5)).is_none());
+    let on: Vec<Id> = world
+        .view
+        .strays_on(id("node", "n1"))
+        .map(|stray| Id::from_bytes(&stray.task_id))
+        .collect();
+    assert_eq!(on, [a]);
+    let world = World::of("node n1 | stray a running n1 | stray a complete n1");
+    assert!(world.view.stray(a).is_none(), "it has ended");
+}
+
+#[test]
+fn tables_know_whether_they_are_empty() {
+    let world = World::of("node n1");
+    assert!(!world.view.nodes().is_empty() && world.view.tasks().is_empty());
+}
+
+#[test]
+fn a_container_that_is_told_again_is_no_news_and_another_one_is() {
+    let seen = |task: Id, pid: i32| {
+        let container = Some(ContainerStatus { pid, ..ContainerStatus::default() });
+        let state = TaskState::Running as i32;
+        let task_id = task.to_bytes();
+        Kind::TaskObserved(TaskObserved { task_id, state, container, ..Default::default() })
+    };
+    let mut world = World::of(PLACED);
+    let task = world.task_id("web.1");
+    for (pid, news) in [(7, true), (7, false), (8, true)] {
+        let changed = world.record(seen(task, pid)).tasks;
+        assert_eq!(!changed.is_empty(), news, "pid {pid}");
+    }
+    let nothing = TaskObserved {
+        task_id: task.to_bytes(),
+        state: TaskState::Running as i32,
+        ..TaskObserved::default()
+    };
+    assert!(world.record(Kind::TaskObserved(nothing)).tasks.is_empty(), "it is kept");
+}
