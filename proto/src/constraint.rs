@@ -305,6 +305,7 @@ mod tests {
     #[test]
     fn texts_are_compared_without_case_in_any_script() {
         assert!(same_text("ZÜRICH", "zürich") && same_text("Web", "wEB"));
+        assert!(same_text("\u{212a}", "k"), "the sign for kelvin is a letter K");
         assert!(!same_text("zurich", "zürich") && !same_text("a", "b") && !same_text("é", "e"));
     }
 
@@ -323,6 +324,8 @@ mod tests {
     #[test]
     fn a_network_has_at_most_all_bits_of_its_address() {
         assert!(is_network("10.0.0.1/32") && is_network("10.0.0.1/0") && is_network("::1/128"));
+        assert!(address_within("10.0.0.1", "10.0.0.1/32"));
+        assert!(!address_within("10.0.0.2", "10.0.0.1/32"));
         assert!(!is_network("10.0.0.1/33") && !is_network("::1/129") && !is_network("10.0.0.1/"));
     }
 

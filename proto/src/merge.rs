@@ -225,6 +225,10 @@ mod tests {
     #[test]
     fn what_waits_of_a_closed_source_is_said() {
         let mut told = Told::new(Patience::Unlimited, "ab");
+        assert_eq!(told.0.waiting('a'), 0);
+        assert_eq!(told.on("a5 a6"), "");
+        assert_eq!((told.0.waiting('a'), told.0.waiting('b')), (2, 0));
+        let mut told = Told::new(Patience::Unlimited, "ab");
         assert_eq!(told.on("a5 a. b4"), "b4");
         assert_eq!(told.on("a6 b."), "a5", "nothing more is taken from it");
         assert!(told.0.is_over());
