@@ -3,6 +3,7 @@
 //! Each line of a story happens in one turn; the lines after it that begin with `>` are all that is
 //! said then.
 
+mod attempts;
 mod brain;
 mod deadlines;
 mod features;
