@@ -35,7 +35,7 @@ const MADE_ELSEWHERE: [(&str, &str); 8] = [
     // A constraint's: `a_constraint_can_be_met_and_there_are_not_too_many`.
     ("error.to_string()", "admit/spec.rs"),
     // A constant: `commands_and_moments_that_are_not_there_are_refused_with_a_hint`.
-    ("STOPPED)", "offline.rs"),
+    ("reads::STOPPED)", "offline.rs"),
     // Why nobody leads, which the stories in `drive/core/stories/waiting.rs` show.
     ("why)", "drive/core/refusals.rs"),
     // What the log says of itself, and what the system says: no story can bring these about.
