@@ -1,6 +1,7 @@
 //! Many tasks at once: they come to run, are stopped and removed, and none holds up the others.
 
 use super::*;
+use skep_proto::v1::to_agent;
 
 #[tokio::test]
 async fn slow_pulls_hold_up_no_task_that_needs_none() {
@@ -54,5 +55,34 @@ async fn hundreds_of_tasks_that_are_removed_at_once_are_stopped_a_few_at_a_time(
         line.next().await;
     }
     assert!(engine.most_stopping() <= 64 + 100, "{} at once", engine.most_stopping());
+    agent.stopped().await;
+}
+
+#[tokio::test]
+async fn one_reader_too_many_gets_a_message_until_another_leaves() {
+    let (folder, engine) = (tempfile::tempdir().unwrap(), FakeEngine::new(EPOCH));
+    let mut manager = ManagerStub::start(folder.path()).await;
+    let agent = start(folder.path(), &manager, &engine);
+    let mut line = manager.line().await;
+    line.hello().await;
+    line.welcome(Id(77)).await;
+    let mut talks = container("print,run");
+    running(&mut talks).args = vec!["hello".into()];
+    line.assign(set(5, &[(Id(1), talks)])).await;
+    until_reported(&mut line, &[(Id(1), v1::TaskState::Running)]).await;
+    let order = |request, follow| {
+        let task_ids = vec![Id(1).to_bytes()];
+        to_agent::Message::Logs(v1::LogOrder { request, task_ids, follow, ..Default::default() })
+    };
+    for request in 1..=64 {
+        line.send(order(request, true)).await;
+    }
+    line.send(order(65, false)).await;
+    let (lines, message) = manager.output(65).await;
+    assert_eq!((lines.len(), message.as_str()), (0, "too many read the output of this node now"));
+    line.send(to_agent::Message::Cancel(v1::LogCancel { request: 1 })).await;
+    line.send(order(66, false)).await;
+    let (lines, message) = manager.output(66).await;
+    assert_eq!((lines, message.as_str()), (vec!["web.1 alpha hello".to_owned()], ""));
     agent.stopped().await;
 }
