@@ -102,7 +102,7 @@ impl Top {
         let top = &self.0;
         if top.at.is_some() || top.source.state_dir.is_some() || top.source.host.host.is_some() {
             return Err(CliError::usage(
-                "--host, --state-dir and --at before this command mean nothing",
+                "--host, --state-dir and --at have no effect before this command",
             )
             .hint("put the command's own flags after its name"));
         }
@@ -124,8 +124,10 @@ impl Top {
     fn no_moment(&self) -> CliResult {
         match self.0.at {
             None => Ok(()),
-            Some(_) => Err(CliError::usage("--at looks back; this command is about now")
-                .hint("leave --at out")),
+            Some(_) => {
+                Err(CliError::usage("--at reads the past; this command is about the present")
+                    .hint("leave --at out"))
+            }
         }
     }
 }

@@ -103,7 +103,7 @@ pub(super) struct RecoverArgs {
 impl NodeArgs {
     fn settings(self) -> CliResult<NodeSettings> {
         if self.docker_host.is_some() && self.runtime == Some(RuntimeChoice::Process) {
-            return Err(CliError::usage("--docker-host means nothing to --runtime process")
+            return Err(CliError::usage("--docker-host has no effect with --runtime process")
                 .hint("leave one of them out"));
         }
         let runtime = self.runtime.map(|choice| match choice {

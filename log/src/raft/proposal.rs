@@ -35,7 +35,7 @@ pub enum ProposeError {
     #[error("the log can't be written: {0}; it goes on by itself when the disk does")]
     Failed(String),
     /// The log does not work before a person helps: it was not taken.
-    #[error("the log does not go on: {0}")]
+    #[error("the log has stopped: {0}")]
     Stopped(String),
 }
 

@@ -138,7 +138,7 @@ impl ProbeFailure {
                 "the manager at unix://{shown} does not answer: nothing came within {} s",
                 LISTENER_GREETING_LIMIT.as_secs()
             ))
-            .hint("it may have too many connections, or be stopped; its log tells more"),
+            .hint("it may have too many connections, or be stopped; see its log"),
         }
     }
 }

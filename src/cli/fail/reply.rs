@@ -20,7 +20,7 @@ impl From<Status> for CliError {
         #[allow(clippy::wildcard_enum_match_arm, reason = "the other codes are told alike")]
         match status.code() {
             Code::Unimplemented => CliError::refused("this manager cannot answer that").hint(
-                "one that is stopped (--state-dir) tells of the past alone; one that runs may be older than this program",
+                "a stopped one (--state-dir) answers only about the past; a running one may be older than this program",
             ),
             // The transport says this of a message beyond its bound, here and on the manager's
             // side.
@@ -37,7 +37,7 @@ impl From<Status> for CliError {
 /// The connection broke before the whole answer had come.
 fn went_away(status: Status) -> CliError {
     CliError::unreachable("the manager went away before it had answered")
-        .hint("is it running? `skep status` tells; ask again then")
+        .hint("check with `skep status` whether it runs, then repeat this command")
         .caused_by(status)
 }
 

@@ -77,7 +77,7 @@ pub(super) async fn until_it_runs(
         outcome = watch(manager, (id, name), accepted, clock, &mut progress) => outcome,
         _ = tokio::signal::ctrl_c() => {
             Err(CliError::refused(format!("interrupted; service {name} goes on"))
-                .hint(format!("see how it does with `skep service ps {name}`")))
+                .hint(format!("follow its tasks with `skep service ps {name}`")))
         }
     };
     progress.finish();
@@ -181,7 +181,7 @@ fn while_waiting(name: &str, failure: CliError) -> CliError {
         true => CliError::unreachable(format!(
             "the manager went away while waiting; service {name} goes on"
         ))
-        .hint(format!("see how it does with `skep service ps {name}` once the manager is back"))
+        .hint(format!("follow its tasks with `skep service ps {name}` once the manager is back"))
         .caused_by(failure),
         false => failure,
     }

@@ -27,7 +27,7 @@ pub(super) async fn failure(
     reason: String,
 ) -> CliError {
     let Some(last) = last else {
-        return CliError::refused(format!("nothing was heard of service {name}"))
+        return CliError::refused(format!("no state of service {name} was received"))
             .hint("see `skep status`");
     };
     let (reply, picture) = (&last.reply, &last.picture);
