@@ -152,7 +152,7 @@ impl Journal {
         Ok((journal, memory))
     }
 
-    /// Puts the file of this folder aside, if there is one: what it says is of no use any more.
+    /// Renames the file of this folder, if there is one, since its content is no longer valid.
     pub(crate) fn put_aside(folder: &Path) -> Result<(), JournalError> {
         let path = folder.join(TASKS_FILE);
         if path.exists() { put_aside(&path).map(drop) } else { Ok(()) }

@@ -267,7 +267,7 @@ pub enum RuntimeError {
 /// What a runtime notices by itself, between the steps that it is asked for.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Noticed {
-    /// Why the engine is of no use now, for people; empty while it answers.
+    /// Why the engine cannot be used now, for people; empty while it answers.
     pub engine_problem: String,
     /// Why the engine, which answers, cannot list what it runs, for people; empty while it can.
     pub listing_problem: String,

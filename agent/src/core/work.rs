@@ -202,9 +202,9 @@ impl NodeWork {
         }
     }
 
-    /// What the cluster did not name is not run here. After a change of history it goes on, until
-    /// this agent starts again. What only its name speaks for was perhaps made by somebody else,
-    /// and is left alone.
+    /// Ends tasks that the cluster did not assign to this node. After a change of history they go
+    /// on until this agent starts again. A container that only its name connects with a task may
+    /// have been made by somebody else, and is left alone.
     pub(super) fn clear_strays(&mut self) {
         match self.heard {
             Heard::Nothing => return,

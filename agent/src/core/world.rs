@@ -214,8 +214,8 @@ impl AgentWorld {
         self.receive(to_agent::Message::Assignments(message));
     }
 
-    /// `a:running b:created c:ended:3 d:unreadable`; with `?` behind the letter only its name
-    /// speaks for it.
+    /// `a:running b:created c:ended:3 d:unreadable`; a `?` behind the letter means that only the
+    /// name connects the container with the task.
     fn listed(&mut self, rest: &str) {
         let found = rest.split_whitespace().map(|word| {
             let mut parts = word.split(':');

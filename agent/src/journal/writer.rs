@@ -23,8 +23,8 @@ use tokio::sync::watch;
 const NOTES_WAITING_MAX: usize = 65_536;
 /// Between two tries to write to a disk that refused.
 const DISK_RETRY_PERIOD: Duration = Duration::from_millis(500);
-/// Longest that an agent which ends waits for its last notes to be written; what is not written
-/// then is heard from the manager again.
+/// Longest that an agent which ends waits for its last notes to be written. The manager sends again
+/// what is not written by then.
 const CLOSING_LIMIT: Duration = Duration::from_secs(2);
 
 /// What waits to be written.

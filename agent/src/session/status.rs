@@ -10,7 +10,7 @@ pub struct AgentStatus {
     pub node_id: Id,
     /// A session is open.
     pub attached: bool,
-    /// Why the runtime is of no use, for people; empty when it is.
+    /// Why the runtime cannot be used, for people; empty while it can.
     pub runtime_problem: String,
     /// Why there is no session, for people; empty while there is one.
     pub manager_problem: String,

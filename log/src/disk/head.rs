@@ -40,9 +40,9 @@ pub(crate) struct HeadFile {
 }
 
 impl HeadFile {
-    /// Opens the file and reads its newer readable slot. A file that is not there, or of which no
-    /// slot is readable, says nothing: the log then counts as it is found. Would block where
-    /// somebody else has it open.
+    /// Opens the file and reads the newer of its readable slots. Where the file is missing or no
+    /// slot is readable, the log is taken as complete. The error is `WouldBlock` if another process
+    /// has the file open.
     pub(crate) fn open(files: &dyn Files) -> io::Result<HeadFile> {
         let file = files.open_locked(names::HEAD)?;
         let (writes, mark) = newest(&file.read()?).unwrap_or_default();

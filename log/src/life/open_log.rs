@@ -1,4 +1,4 @@
-//! What all handles of an open log share, whatever becomes of the session behind it.
+//! What all handles of an open log share. It outlives the sessions behind it.
 
 use super::{config::Config, opening::Opened, space::Gauge};
 use crate::{

@@ -334,7 +334,7 @@ impl Copy<'_> {
         Ok(())
     }
 
-    /// Whether the index says that this entry was applied. An index that is damaged says nothing.
+    /// Whether the index says that this entry was applied. A damaged index does not answer that.
     fn was_history(
         &self,
         old: &StoreHandle,

@@ -233,8 +233,8 @@ fn take_orders(
     tasks::spawn(async move {
         while let Some(order) = inbox.recv().await {
             match order {
-                // The responder is dropped where raft has ended: nobody knows then what becomes of
-                // the entry.
+                // The responder is dropped where raft has ended: the outcome of the entry is
+                // unknown then.
                 RaftRequest::Propose(entry, responder) => {
                     if raft.client_write_ff(entry, Some(responder)).await.is_err() {
                         return;

@@ -58,8 +58,8 @@ impl Tail {
         Ok(())
     }
 
-    /// The entry at `place` and all before it are in the store now. An entry that was cut off
-    /// meanwhile says nothing about the one that took its index.
+    /// The entry of `log_id` and all before it are in the store now. If another entry has taken its
+    /// index meanwhile, nothing is known about that one.
     pub(crate) fn written(&mut self, log_id: LogId) {
         let first = self.entries.front().map_or(u64::MAX, |entry| entry.log_id.index);
         let held = log_id.index.checked_sub(first).and_then(|at| self.entries.get(at as usize));

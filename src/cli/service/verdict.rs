@@ -257,8 +257,8 @@ fn has_failed(task: &Task) -> bool {
     matches!(state(task), TaskState::Failed | TaskState::Rejected)
 }
 
-/// Whether the task ended by itself and well, which says nothing good of a service once there is
-/// another in its slot.
+/// Whether the task ended by itself and with success. Where another one has taken its slot, the
+/// service is not healthy all the same, since its program does not stay.
 fn was_replaced(task: &Task) -> bool {
     let container = task.status.as_ref().and_then(|status| status.container.as_ref());
     let was_asked = container.is_some_and(|container| container.end_cause() == EndCause::Asked);

@@ -22,8 +22,8 @@ pub(super) struct ModelEngine {
 }
 
 impl ModelEngine {
-    /// Takes the step (none lists everything); no answer while what is awaited has not come. What
-    /// is waited for is heard of even while the engine is away.
+    /// Takes the step (none lists everything); no answer while what is awaited has not come. An
+    /// awaited answer arrives even while the engine is away.
     pub(super) fn answer(
         &mut self,
         task: Id,

@@ -78,9 +78,9 @@ impl EngineState {
         self.newest
     }
 
-    /// An event of a container, which happened at `at` by the engine's clock and is heard of at
-    /// `now` by the caller's. Says whether the container is worth a look now: its first start is
-    /// not, since the caller that started it has the engine's answer.
+    /// An event of a container, which happened at `at` by the engine's clock and arrived at `now`
+    /// by the caller's. Returns whether the container should be looked at now. Its first start is
+    /// no reason to, since the caller that started it has the engine's answer.
     pub(super) fn note(
         &mut self,
         container: &str,

@@ -139,7 +139,7 @@ fn row(listed: models::ContainerSummary) -> Option<ledger::ListedContainer> {
 }
 
 impl DockerRuntime {
-    /// Everything of this node's tasks: what is recorded, and what only its name speaks for.
+    /// All containers of this node's tasks: those recorded here, and those known by name alone.
     pub(super) async fn found(&self, node: Id) -> Result<Vec<FoundTask>, RuntimeError> {
         let wanted = self.candidates(node).await?;
         let looks = stream::iter(wanted).map(|(task_id, id, proof)| async move {
@@ -158,7 +158,7 @@ impl DockerRuntime {
         Ok(found)
     }
 
-    /// Containers that are to be looked at: task, id or name, and what speaks for it.
+    /// Containers that are to be looked at: task, id or name, and what connects the two.
     async fn candidates(&self, node: Id) -> Result<Vec<(Id, String, Proof)>, RuntimeError> {
         let label = format!("{}={node}", mapping::LABEL_NODE_ID);
         let rows = match rows(&self.engine, label).await {

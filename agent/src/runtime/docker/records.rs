@@ -1,7 +1,7 @@
 //! The ledger on disk: a small file for each task, in the agent's state folder.
 //!
 //! A file is replaced whole and not synced. After a power cut it may be empty: then the task's id
-//! in the container's name speaks for it, see [`ledger`](super::ledger).
+//! in the container's name identifies it, see [`ledger`](super::ledger).
 
 use super::ledger::{ContainerFate, ContainerLedger, RecordedContainer};
 use skep_proto::Id;
@@ -33,7 +33,7 @@ impl ContainerRecords {
         for file in fs::read_dir(&folder)? {
             let file = file?;
             let Some(task) = file.file_name().to_str().and_then(Id::parse) else { continue };
-            // One that cannot be read is one that says nothing; the others count all the same.
+            // A file that cannot be read counts as empty; the others are read all the same.
             let text = fs::read_to_string(file.path()).unwrap_or_default();
             entries.insert(task, parse(&text));
         }

@@ -30,7 +30,7 @@ pub(super) struct Evidence {
 pub(super) enum ShimState {
     Lives,
     Gone,
-    /// The FIFO that would say so is of no use; the error message names it.
+    /// The FIFO that would show it cannot be used; the error message names it.
     Unknown(String),
 }
 
@@ -92,7 +92,7 @@ impl Evidence {
         }
     }
 
-    /// Which file of the task is of no use. A plan that is missing beside signs of a start was
+    /// Which file of the task is damaged. A plan that is missing although the start left traces was
     /// removed.
     fn damage(&self) -> Option<String> {
         let begun = self.shim == ShimState::Lives

@@ -118,7 +118,7 @@ mod tests {
             (LogQuery { since: Timestamp(101), ..all.clone() }, "101 102 lost 7 200 201"),
             (LogQuery { since: Timestamp(201), ..all.clone() }, "201"),
             (LogQuery { until: Timestamp(102), ..all.clone() }, "lost 10 100 101"),
-            // How many of the ten were written since then, nobody knows.
+            // It is not known how many of the ten were written since then.
             (
                 LogQuery { since: Timestamp(50), ..all.clone() },
                 "lost some 100 101 102 lost 7 200 201",

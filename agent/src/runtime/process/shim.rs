@@ -39,7 +39,7 @@ use std::{
 };
 
 /// How long killed processes may take to be gone; one that hangs in the kernel longer is left
-/// behind and said so.
+/// behind, and the end of the task says so.
 const KILLED_GONE_LIMIT: Duration = Duration::from_secs(10);
 
 /// The shim's own program: `FOLDER`, or `launch FOLDER` for the second stage. Called before
