@@ -3,7 +3,7 @@
 //! Which message goes to which stream, and which stream is dropped, is decided by [`HubCore`]; here
 //! are the queues, the clock and the way to the turn.
 
-mod core;
+pub mod core;
 
 use self::core::{HubCore, HubOutput};
 use crate::{

@@ -22,7 +22,7 @@ const REQUEST_BYTES: usize = 512;
 
 /// What the shell does. `C` is the caller that waits to hear whether its message was forwarded.
 #[derive(Debug)]
-pub(super) enum HubOutput<C> {
+pub enum HubOutput<C> {
     /// Queue a message for an agent. If the stream cannot take it: [`HubCore::handle_full`].
     Send(Conn, ToAgent),
     /// Queue a message for an agent and tell the caller whether the stream took it. The session
@@ -46,7 +46,7 @@ pub(super) enum HubOutput<C> {
 }
 
 /// The sessions, and the streams that are open.
-pub(super) struct HubCore<C> {
+pub struct HubCore<C> {
     sessions: Sessions,
     streams: BTreeSet<Conn>,
     outputs: VecDeque<HubOutput<C>>,
@@ -54,7 +54,7 @@ pub(super) struct HubCore<C> {
 
 impl<C> HubCore<C> {
     /// No stream yet. Changes from `view` on are remembered for agents that come back.
-    pub(super) fn new(manager: Id, view: &View) -> HubCore<C> {
+    pub fn new(manager: Id, view: &View) -> HubCore<C> {
         HubCore {
             sessions: Sessions::new(manager, view),
             streams: BTreeSet::new(),
@@ -62,18 +62,23 @@ impl<C> HubCore<C> {
         }
     }
 
+    /// The stream of a node's open session.
+    pub fn conn_of(&self, node: Id) -> Option<Conn> {
+        self.sessions.conn_of(node).filter(|conn| self.streams.contains(conn))
+    }
+
     /// When [`HubCore::handle_timeout`] wants to be called.
-    pub(super) fn poll_timeout(&self) -> Option<Timestamp> {
+    pub fn poll_timeout(&self) -> Option<Timestamp> {
         self.sessions.poll_timeout()
     }
 
     /// The next thing for the shell to do.
-    pub(super) fn poll_output(&mut self) -> Option<HubOutput<C>> {
+    pub fn poll_output(&mut self) -> Option<HubOutput<C>> {
         self.outputs.pop_front()
     }
 
     /// The first message of a stream. `session` is the session's number, never used before.
-    pub(super) fn handle_hello(
+    pub fn handle_hello(
         &mut self,
         (conn, origin): (Conn, Origin),
         hello: Hello,
@@ -87,13 +92,13 @@ impl<C> HubCore<C> {
     }
 
     /// A later message of a stream.
-    pub(super) fn handle_message(&mut self, conn: Conn, message: FromAgent, now: Timestamp) {
+    pub fn handle_message(&mut self, conn: Conn, message: FromAgent, now: Timestamp) {
         self.sessions.handle_message(conn, message, now);
         self.collect();
     }
 
     /// The agent's end of the stream is closed.
-    pub(super) fn handle_gone(&mut self, conn: Conn) {
+    pub fn handle_gone(&mut self, conn: Conn) {
         self.drop_stream(conn);
         self.sessions.handle_gone(conn);
         self.collect();
@@ -101,40 +106,39 @@ impl<C> HubCore<C> {
 
     /// A message could not be queued: the agent does not read. Its stream is dropped, and it comes
     /// back with its position.
-    pub(super) fn handle_full(&mut self, conn: Conn) {
+    pub fn handle_full(&mut self, conn: Conn) {
         self.outputs.retain(|output| !matches!(output, HubOutput::Send(to, _) if *to == conn));
         self.handle_gone(conn);
     }
 
     /// A caller has a message for a node's agent.
-    pub(super) fn handle_order(&mut self, node: Id, message: ToAgent, caller: C) {
-        let conn = self.sessions.conn_of(node).filter(|conn| self.streams.contains(conn));
-        self.outputs.push_back(match conn {
+    pub fn handle_order(&mut self, node: Id, message: ToAgent, caller: C) {
+        self.outputs.push_back(match self.conn_of(node) {
             Some(conn) => HubOutput::Forward(conn, message, caller),
             None => HubOutput::NoSession(caller),
         });
     }
 
     /// Something was committed. `delta` may span several commits.
-    pub(super) fn handle_committed(&mut self, view: &View, delta: &Delta, now: Timestamp) {
+    pub fn handle_committed(&mut self, view: &View, delta: &Delta, now: Timestamp) {
         self.sessions.handle_committed(view, delta, now);
         self.collect();
     }
 
     /// The turn's answer, once it is committed; `view` is committed and includes it.
-    pub(super) fn handle_answer(&mut self, token: u64, answer: &Answer, view: &View) {
+    pub fn handle_answer(&mut self, token: u64, answer: &Answer, view: &View) {
         self.sessions.handle_answer(token, answer, view);
         self.collect();
     }
 
     /// Time has come to `now`.
-    pub(super) fn handle_timeout(&mut self, now: Timestamp) {
+    pub fn handle_timeout(&mut self, now: Timestamp) {
         self.sessions.handle_timeout(now);
         self.collect();
     }
 
     /// The manager stops: every agent gets a message, and no more sessions are opened.
-    pub(super) fn handle_stopping(&mut self) {
+    pub fn handle_stopping(&mut self) {
         self.sessions.handle_stopping();
         self.collect();
     }

@@ -15,9 +15,13 @@ mod budget;
 mod causes;
 mod delays;
 mod early;
+mod full;
+mod gaps;
+mod leaving;
 mod meaning;
 mod observers;
 mod once;
+mod orders;
 mod owners;
 mod patient;
 mod placed;
@@ -30,6 +34,7 @@ mod rollouts;
 mod silence;
 mod states;
 mod stop_first;
+mod surplus;
 mod terms;
 
 use super::{
@@ -119,8 +124,12 @@ impl Checkers {
             Box::new(causes::RecordCauses),
             Box::new(delays::Delays::default()),
             Box::new(early::Early),
+            Box::new(full::FullDisk),
+            Box::new(gaps::Gaps),
+            Box::new(leaving::Leaving),
             Box::new(observers::Observers),
             Box::new(once::Once::default()),
+            Box::new(orders::Orders::default()),
             Box::new(owners::Owners),
             Box::new(patient::Patient::default()),
             Box::new(placed::Placements),
@@ -133,6 +142,7 @@ impl Checkers {
             Box::new(silence::Silence::default()),
             Box::new(states::States),
             Box::new(stop_first::StopFirst::default()),
+            Box::new(surplus::Surplus),
             Box::new(terms::Terms::default()),
         ];
         Checkers { all, view: View::default(), entries: Vec::new() }

@@ -1,5 +1,5 @@
-//! The manager: the real state machine, turn, sessions and log, over a disk that loses what was not
-//! synced.
+//! The manager: the real state machine, turn, hub, sessions and log, over a disk that loses what
+//! was not synced.
 //!
 //! Everything here runs in production too, except that one thread drives it and a model stands in
 //! for the disk. The world decides when a sync ends, when a write fails, when the process dies and
@@ -13,10 +13,17 @@ use super::{
     world::{Clocks, LogTakes, happening::Occurrence, settings::Settings},
 };
 use driven::{SharedDrive, Waiter};
-use skep_gateway::{admit, clock, drive, sessions, turn};
+use skep_gateway::{
+    admit, clock, drive,
+    hub::core::{HubCore, HubOutput},
+    sessions, turn,
+};
 use skep_log::{Draft, Hash, SealedEntry, SingleLog, SnapshotPolicy, seal};
 use skep_projections::View;
-use skep_proto::{Id, Revision, Timestamp, author, v1};
+use skep_proto::{
+    Id, Revision, Timestamp, author,
+    v1::{self, to_agent},
+};
 use std::collections::VecDeque;
 
 /// A snapshot is due after so many records: often enough that most restarts begin at one.
@@ -51,7 +58,7 @@ pub struct ManagerProcess {
     pub began_at: Timestamp,
     core: SharedDrive,
     log: SingleLog,
-    sessions: sessions::Sessions,
+    hub: HubCore<u64>,
     in_flight: VecDeque<Proposed>,
     /// Entries that the state machine proposed and that are not written yet.
     proposals: Vec<SealedEntry>,
@@ -93,7 +100,7 @@ impl ManagerProcess {
             life,
             term: life << 32,
             began_at: clocks.now,
-            sessions: sessions::Sessions::new(MANAGER, &committed),
+            hub: HubCore::new(MANAGER, &committed),
             tip: committed.clone(),
             committed,
             core,
@@ -178,7 +185,7 @@ impl ManagerProcess {
     /// Somebody stops the manager: agents are sent away, what is in flight is awaited.
     pub fn stop(&mut self, clocks: Clocks) {
         self.set(clocks);
-        self.sessions.handle_stopping();
+        self.hub.handle_stopping();
         self.core.step(|core, now| core.handle_stop(now));
         self.carry();
     }
@@ -207,24 +214,35 @@ impl ManagerProcess {
     /// The first message of a stream.
     pub fn hello(&mut self, conn: sessions::Conn, hello: v1::Hello, number: u64, now: Timestamp) {
         let view = self.committed.clone();
-        self.sessions.handle_hello(conn, sessions::Origin::Outside, hello, number, &view, now);
+        self.hub.handle_hello((conn, sessions::Origin::Outside), hello, number, &view, now);
     }
 
     /// A later message.
     pub fn message(&mut self, conn: sessions::Conn, message: v1::FromAgent, now: Timestamp) {
-        self.sessions.handle_message(conn, message, now);
+        self.hub.handle_message(conn, message, now);
     }
 
     /// A stream has ended.
     pub fn gone(&mut self, conn: sessions::Conn) {
-        self.sessions.handle_gone(conn);
+        self.hub.handle_gone(conn);
+    }
+
+    /// A message could not be queued for a stream.
+    pub fn full(&mut self, conn: sessions::Conn) {
+        self.hub.handle_full(conn);
+    }
+
+    /// Somebody has a message for a node's agent; `number` is the caller's.
+    pub fn order(&mut self, node: Id, number: u64) {
+        let message = Some(to_agent::Message::Cancel(v1::LogCancel { request: number }));
+        self.hub.handle_order(node, v1::ToAgent { message }, number);
     }
 
     /// Time has passed.
     pub fn time(&mut self, clocks: Clocks) {
         self.set(clocks);
-        if self.sessions.poll_timeout().is_some_and(|at| at <= clocks.now) {
-            self.sessions.handle_timeout(clocks.now);
+        if self.hub.poll_timeout().is_some_and(|at| at <= clocks.now) {
+            self.hub.handle_timeout(clocks.now);
         }
         let due =
             self.core.step(|core, now| core.poll_timeout().is_some_and(|at| at <= now.uptime));
@@ -236,39 +254,35 @@ impl ManagerProcess {
 
     /// The stream of a node's open session.
     pub fn conn_of(&self, node: Id) -> Option<sessions::Conn> {
-        self.sessions.conn_of(node)
+        self.hub.conn_of(node)
     }
 
-    /// What the sessions want of the shell; their requests stay here, the rest is the world's to
-    /// do.
-    pub fn session_outputs(&mut self, clocks: Clocks) -> Vec<sessions::SessionOutput> {
-        let mut outputs = Vec::new();
-        while let Some(output) = self.sessions.poll_output() {
-            match output {
-                sessions::SessionOutput::Ask { token, node, request } => {
+    /// The next thing that the hub wants of the shell. Its requests stay here, the rest is the
+    /// world's to do.
+    pub fn hub_output(&mut self, clocks: Clocks) -> Option<HubOutput<u64>> {
+        loop {
+            match self.hub.poll_output()? {
+                HubOutput::Submit { token, node, request, bytes } => {
                     if let admit::Request::Machine(admit::MachineRequest::Silent { node, .. }) =
                         &*request
                     {
                         self.happenings.push(Occurrence::CalledSilent { node: *node });
                     }
                     let (caller, author) = (Waiter::Session(token), author::node(node));
-                    self.request(
-                        turn::Ask { caller, author, request: *request, bytes: 64 },
-                        clocks,
-                    );
+                    self.request(turn::Ask { caller, author, request: *request, bytes }, clocks);
                 }
-                sessions::SessionOutput::Send(..) | sessions::SessionOutput::Close(_) => {
-                    outputs.push(output)
-                }
+                output @ (HubOutput::Send(..)
+                | HubOutput::Forward(..)
+                | HubOutput::NoSession(_)
+                | HubOutput::Drop(_)) => return Some(output),
             }
         }
-        outputs
     }
 
     /// When something may have to be done although nothing happens.
     pub fn poll_timeout(&mut self) -> Option<Timestamp> {
         let drive = self.core.step(|core, _| core.poll_timeout()).map(|at| Timestamp(at.0));
-        [drive, self.sessions.poll_timeout()].into_iter().flatten().min()
+        [drive, self.hub.poll_timeout()].into_iter().flatten().min()
     }
 
     /// Nothing is on its way and nothing waits.
@@ -359,6 +373,11 @@ impl ManagerProcess {
         Ok(())
     }
 
+    /// The number of the newest entry under way.
+    pub fn newest_number(&self) -> Option<usize> {
+        self.in_flight.back().map(|proposed| proposed.number)
+    }
+
     /// The disk has synced up to this entry: what was proposed up to it is history, or was fenced.
     pub fn synced(&mut self, number: usize, disk: &mut Disk, clocks: Clocks) -> Result<(), String> {
         self.set(clocks);
@@ -397,7 +416,7 @@ impl ManagerProcess {
                 }
                 drive::DriveOutput::Publish(published) => {
                     self.committed = published.view;
-                    self.sessions.handle_committed(&self.committed, &published.delta, self.now);
+                    self.hub.handle_committed(&self.committed, &published.delta, self.now);
                 }
                 drive::DriveOutput::Answer(waiter, answer) => self.give(waiter, answer),
             }
@@ -406,7 +425,7 @@ impl ManagerProcess {
 
     fn give(&mut self, waiter: Waiter, answer: turn::Answer) {
         match waiter {
-            Waiter::Session(token) => self.sessions.handle_answer(token, &answer, &self.committed),
+            Waiter::Session(token) => self.hub.handle_answer(token, &answer, &self.committed),
             Waiter::Client(number, proposed_before) => {
                 let committed = self.committed.position().revision;
                 let concluded = self.concluded;

@@ -13,6 +13,9 @@ use std::collections::BTreeMap;
 /// Messages to an agent that are remembered, so that one may arrive once more, late.
 const REMEMBERED_MAX: usize = 4;
 
+/// Messages that wait for an agent which reads nothing; at it the queue is full.
+const UNREAD_MAX: usize = 8;
+
 /// One way of a stream.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Direction {
@@ -37,6 +40,8 @@ pub struct SimulatedStream {
     to_manager: Timestamp,
     /// The same the other way.
     to_agent: Timestamp,
+    /// Messages to the agent since they began to be lost.
+    unread: usize,
     remembered: Vec<ToAgent>,
 }
 
@@ -59,6 +64,7 @@ impl Net {
             mute_to_agent: false,
             to_manager: Timestamp::NEVER,
             to_agent: Timestamp::NEVER,
+            unread: 0,
             remembered: Vec::new(),
         };
         self.streams.insert(conn, stream);
@@ -91,6 +97,14 @@ impl Net {
             Direction::ToManager => stream.mute_to_manager,
             Direction::ToAgent => stream.mute_to_agent,
         })
+    }
+
+    /// Whether the manager's queue for this stream has room for another message. Those that are
+    /// lost on the way to the agent stay there.
+    pub fn takes(&mut self, conn: Conn) -> bool {
+        let Some(stream) = self.streams.get_mut(&conn) else { return true };
+        stream.unread += usize::from(stream.mute_to_agent);
+        stream.unread <= UNREAD_MAX
     }
 
     /// All that stand.

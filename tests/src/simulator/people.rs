@@ -21,6 +21,8 @@ pub struct Asked {
     pub command: Command,
     /// What they were told at last.
     pub told: Option<Answer>,
+    /// When it reached a manager first.
+    pub first_sent_at: Timestamp,
     /// When it was sent at last.
     pub sent_at: Timestamp,
     /// Whether nothing speaks against it: it must be accepted.
@@ -58,6 +60,7 @@ impl People {
             Asked {
                 command: command.clone(),
                 told: None,
+                first_sent_at: Timestamp::NEVER,
                 sent_at: Timestamp::NEVER,
                 certain: false,
             },
@@ -77,6 +80,9 @@ impl People {
     /// A command reaches the manager.
     pub fn sent(&mut self, number: u64, now: Timestamp) {
         if let Some(asked) = self.asked.get_mut(&number) {
+            if asked.sent_at == Timestamp::NEVER {
+                asked.first_sent_at = now;
+            }
             asked.sent_at = now;
             self.sent_count += 1;
             self.waiting.insert(number, now);

@@ -94,6 +94,8 @@ pub struct SimulatedWorld {
     pub(super) leapt_at: Timestamp,
     /// The share of the manager's disk that is free.
     free_share: f64,
+    /// Since when the disk has been nearly full, where it is.
+    pub(super) full_since: Option<Timestamp>,
     /// How the manager's work will be broken off, and with how many entries under way.
     doom: Option<(usize, Doom)>,
     synced_at: Timestamp,
@@ -133,6 +135,7 @@ impl SimulatedWorld {
             wall_ahead_ns: 0,
             leapt_at: EPOCH,
             free_share: 1.0,
+            full_since: None,
             doom: None,
             synced_at: EPOCH,
             busy_until: EPOCH,

@@ -26,7 +26,10 @@ impl Checker for Answered {
             | Occurrence::Began { .. }
             | Occurrence::StopAsked { .. }
             | Occurrence::StepAsked { .. }
+            | Occurrence::HungUp { .. }
             | Occurrence::CalledSilent { .. }
+            | Occurrence::OrderGiven { .. }
+            | Occurrence::OrderAnswered { .. }
             | Occurrence::Turned { .. } => {}
         }
         Ok(())

@@ -43,7 +43,10 @@ impl Checker for Assignments {
             }
             Occurrence::Answered { .. }
             | Occurrence::StepAsked { .. }
+            | Occurrence::HungUp { .. }
             | Occurrence::CalledSilent { .. }
+            | Occurrence::OrderGiven { .. }
+            | Occurrence::OrderAnswered { .. }
             | Occurrence::Turned { .. }
             | Occurrence::TenureBegan => {}
         }

@@ -4,8 +4,10 @@ use super::{Check, Checker, CommittedRecord, placed::unmet};
 use crate::simulator::world::SimulatedWorld;
 use skep_projections::{NodeRow, ServiceRow, TaskRow, View};
 use skep_proto::{
-    Id, defaults,
-    v1::{DesireReason, NodeAvailability, NodeState, TaskState, event::Kind},
+    Id, RESTART_POLICY_LEVEL, defaults,
+    v1::{
+        DesireReason, NodeAvailability, NodeState, ServiceSpec, TaskSpec, TaskState, event::Kind,
+    },
 };
 
 /// Looks at each decision against a task.
@@ -84,8 +86,9 @@ fn undesired(
         }
         DesireReason::NewSpec => {
             let in_slot = view.tasks_in_slot(task.service, task.slot);
-            let dirty = |row: &TaskRow| row.spec_version != service.spec_version;
-            in_slot.into_iter().any(|(_, row)| dirty(row))
+            in_slot.map(|(_, row)| row).any(|row| {
+                row.spec_version != service.spec_version && runs_something_else(view, row, service)
+            })
         }
         DesireReason::Ended => task.has_ended(),
         DesireReason::Start => desired == TaskState::Running,
@@ -95,6 +98,18 @@ fn undesired(
         | DesireReason::Unfit => true,
     };
     (!holds).then(|| format!("is wanted {desired:?} because of {reason:?}, which is not so"))
+}
+
+/// Whether more than the restart policy has changed since the task's version. Before the level at
+/// which that makes a difference, everything counts.
+fn runs_something_else(view: &View, task: &TaskRow, service: &ServiceRow) -> bool {
+    let Some(old) = service.spec_at(task.spec_version) else { return true };
+    let runs = |spec: &ServiceSpec| {
+        spec.task.as_ref().map(|task| TaskSpec { restart: None, ..task.clone() })
+    };
+    view.level() < RESTART_POLICY_LEVEL
+        || runs(old) != runs(&service.spec)
+        || old.endpoint != service.spec.endpoint
 }
 
 /// The cluster withdraws a task where its node changed under it.

@@ -42,7 +42,10 @@ impl Checker for Reports {
             | Occurrence::Began { .. }
             | Occurrence::StopAsked { .. }
             | Occurrence::StepAsked { .. }
+            | Occurrence::HungUp { .. }
             | Occurrence::CalledSilent { .. }
+            | Occurrence::OrderGiven { .. }
+            | Occurrence::OrderAnswered { .. }
             | Occurrence::Turned { .. } => {}
         }
         Ok(())

@@ -29,6 +29,9 @@ impl Checker for Resumed {
             | Occurrence::Began { .. }
             | Occurrence::StopAsked { .. }
             | Occurrence::StepAsked { .. }
+            | Occurrence::HungUp { .. }
+            | Occurrence::OrderGiven { .. }
+            | Occurrence::OrderAnswered { .. }
             | Occurrence::CalledSilent { .. } => {}
         }
         Ok(())

@@ -134,7 +134,10 @@ impl SimulatedWorld {
             }
             AgentOutput::Dial { line } => self.dial(index, line),
             AgentOutput::Send(message) => self.agent_sends(index, message),
-            AgentOutput::HangUp { .. } => self.hang_up(index),
+            AgentOutput::HangUp { message, .. } => {
+                self.happenings.push(Occurrence::HungUp { agent: index, message });
+                self.hang_up(index);
+            }
             AgentOutput::Halt(_) => {
                 self.hang_up(index);
                 self.agents[index].core = None;

@@ -14,6 +14,7 @@ impl SimulatedWorld {
     pub fn calm_down(&mut self) {
         self.weather = Weather::Calm;
         self.free_share = 1.0;
+        self.full_since = None;
         self.log_takes = LogTakes::Everything;
         self.tell_space();
         self.note(|| "the faults end".into());

@@ -56,6 +56,7 @@ impl SimulatedWorld {
             Trouble::ForgeReport => self.forge_report(),
             Trouble::RepeatLate => self.repeat_late(),
             Trouble::RepeatCommand => self.repeat_command(),
+            Trouble::Order => self.give_order(),
             Trouble::Ask => self.somebody_asks(),
             Trouble::Crowd => (0..self.dice.below(CROWD_MAX)).for_each(|_| self.somebody_asks()),
             Trouble::Lull => {
@@ -266,7 +267,10 @@ impl SimulatedWorld {
 
     /// The disk is nearly full, or has room again: additions are refused meanwhile.
     fn fill_disk(&mut self) {
-        self.free_share = if self.free_share < 1.0 { 1.0 } else { FREE_SHARE_LOW };
+        (self.free_share, self.full_since) = match self.full_since {
+            Some(_) => (1.0, None),
+            None => (FREE_SHARE_LOW, Some(self.now)),
+        };
         self.tell_space();
     }
 
@@ -311,6 +315,15 @@ impl SimulatedWorld {
         if let Some(command) = asked.map(|asked| asked.command.clone()) {
             self.plan(1, SimulatedEvent::Command(Box::new(command)));
         }
+    }
+
+    /// Somebody has a message for the agent of a node.
+    fn give_order(&mut self) {
+        let agent = self.dice.below(self.agents.len() as u64) as usize;
+        let (node, number) = (self.agents[agent].node(), self.mishaps.troubles as u64);
+        let Some(manager) = &mut self.manager else { return };
+        manager.order(node, number);
+        self.happenings.push(Occurrence::OrderGiven { number, agent });
     }
 
     fn somebody_asks(&mut self) {

@@ -1,6 +1,6 @@
 //! What happened that a checker may want to know and cannot read from the state of things.
 
-use skep_gateway::turn::Answer;
+use skep_gateway::{sessions::Conn, turn::Answer};
 use skep_proto::{Id, Revision};
 
 /// Something that happened within a step.
@@ -44,10 +44,31 @@ pub enum Occurrence {
         /// How long the program may take.
         grace_ns: u64,
     },
+    /// An agent ended its stream by itself.
+    HungUp {
+        /// On which node.
+        agent: usize,
+        /// Why.
+        message: String,
+    },
     /// The manager says that a node is silent.
     CalledSilent {
         /// Which.
         node: Id,
+    },
+    /// Somebody gave the manager a message for a node's agent.
+    OrderGiven {
+        /// Which of these messages.
+        number: u64,
+        /// On which node.
+        agent: usize,
+    },
+    /// The caller was told on which stream that message went, or that the node has no session.
+    OrderAnswered {
+        /// Which of these messages.
+        number: u64,
+        /// On which stream.
+        told: Option<Conn>,
     },
     /// A turn was taken; whether it left work for the next one.
     Turned {

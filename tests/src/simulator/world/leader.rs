@@ -2,7 +2,7 @@
 
 use super::{LogTakes, Occurrence, SimulatedEvent, SimulatedWorld};
 use crate::simulator::{manager::ManagerProcess, net::Direction};
-use skep_gateway::sessions::{Conn, SessionOutput};
+use skep_gateway::{hub::core::HubOutput, sessions::Conn};
 use skep_proto::{
     Timestamp,
     time::SECOND_NS,
@@ -11,6 +11,9 @@ use skep_proto::{
 
 /// A message is under way for so long at most.
 pub(super) const FLIGHT_NS_MAX: u64 = SECOND_NS / 50;
+
+/// One sync in so many covers whatever was written before it ended.
+const ONE_IN_WIDE_SYNCS: u64 = 4;
 
 /// The log's time that leaps by less at the start of a process ends no wait too early.
 const LEAP_NS: u64 = SECOND_NS / 200;
@@ -95,6 +98,11 @@ impl SimulatedWorld {
         let Some(manager) = self.manager.as_mut().filter(|manager| manager.term == term) else {
             return;
         };
+        // One sync may cover all that was written until it began.
+        let number = match manager.newest_number() {
+            Some(newest) if self.dice.once_in(ONE_IN_WIDE_SYNCS) => newest.max(number),
+            Some(_) | None => number,
+        };
         if let Err(message) = manager.synced(number, &mut self.disk, clocks) {
             panic!("LOG-1: a sync of a good disk fails: {message}");
         }
@@ -103,8 +111,8 @@ impl SimulatedWorld {
     /// The manager does all that it can do now.
     pub(super) fn run_manager(&mut self) {
         let clocks = self.clocks();
+        self.run_hub();
         let Some(manager) = &mut self.manager else { return };
-        let mut outputs = manager.session_outputs(clocks);
         while self.now >= self.busy_until {
             let Some(more) = manager.turn(clocks, &mut self.dice) else { break };
             let takes = std::mem::replace(&mut self.log_takes, LogTakes::Everything);
@@ -122,9 +130,9 @@ impl SimulatedWorld {
             }
             self.happenings.push(Occurrence::Turned { more });
             self.busy_until = self.now + self.dice.below(self.settings.busy_ns_max);
-            outputs.extend(manager.session_outputs(clocks));
         }
-        outputs.extend(manager.session_outputs(clocks));
+        self.run_hub();
+        let Some(manager) = &mut self.manager else { return };
         self.happenings.extend(manager.take_happenings());
         let timeout = if self.now < self.busy_until && manager.wants_turn(clocks) {
             // What is due waits for the thread.
@@ -134,9 +142,6 @@ impl SimulatedWorld {
             manager.poll_timeout()
         };
         self.hear_answers();
-        for output in outputs {
-            self.manager_says(output);
-        }
         if let Some(at) = timeout
             && self.manager_timer.is_none_or(|planned| planned <= self.now || at < planned)
         {
@@ -146,9 +151,26 @@ impl SimulatedWorld {
         }
     }
 
-    fn manager_says(&mut self, output: SessionOutput) {
+    /// Does what the hub says, until it has nothing more to say.
+    fn run_hub(&mut self) {
+        let clocks = self.clocks();
+        while let Some(output) =
+            self.manager.as_mut().and_then(|manager| manager.hub_output(clocks))
+        {
+            self.hub_says(output);
+        }
+    }
+
+    fn hub_says(&mut self, output: HubOutput<u64>) {
         match output {
-            SessionOutput::Send(conn, message) => {
+            HubOutput::Send(conn, message) => {
+                if !self.net.takes(conn) {
+                    self.note(|| format!("the queue of stream {} is full", conn.0));
+                    if let Some(manager) = &mut self.manager {
+                        manager.full(conn);
+                    }
+                    return;
+                }
                 let at = self.now + self.dice.below(FLIGHT_NS_MAX);
                 let Some(at) = self.net.arrival(conn, Direction::ToAgent, at) else { return };
                 if self.is_rough() {
@@ -161,7 +183,7 @@ impl SimulatedWorld {
                 self.agenda.plan(at, SimulatedEvent::ToAgent(conn, Box::new(message)));
             }
             // What was sent before arrives before the end does.
-            SessionOutput::Close(conn) => {
+            HubOutput::Drop(conn) => {
                 let Some((agent, line)) = self.net.get(conn).map(|s| (s.agent, s.line)) else {
                     return;
                 };
@@ -172,7 +194,14 @@ impl SimulatedWorld {
                     self.plan(SECOND_NS, SimulatedEvent::Breaks(conn));
                 }
             }
-            SessionOutput::Ask { .. } => {}
+            HubOutput::Forward(conn, _, number) => {
+                let told = Some(conn);
+                self.happenings.push(Occurrence::OrderAnswered { number, told });
+            }
+            HubOutput::NoSession(number) => {
+                self.happenings.push(Occurrence::OrderAnswered { number, told: None });
+            }
+            HubOutput::Submit { .. } => {}
         }
     }
 }

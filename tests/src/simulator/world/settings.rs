@@ -38,6 +38,8 @@ pub enum Trouble {
     RepeatLate,
     /// A command is sent once more.
     RepeatCommand,
+    /// Somebody has a message for an agent: they read the logs of its tasks.
+    Order,
     /// Somebody asks for something.
     Ask,
     /// Many people ask at once.
@@ -47,7 +49,7 @@ pub enum Trouble {
 }
 
 /// How often each of them happens beside the others.
-const USUAL: [(Trouble, u64); 17] = [
+const USUAL: [(Trouble, u64); 18] = [
     (Trouble::Crash, 2),
     (Trouble::LostTenure, 2),
     (Trouble::FullLog, 1),
@@ -62,6 +64,7 @@ const USUAL: [(Trouble, u64); 17] = [
     (Trouble::ForgeReport, 2),
     (Trouble::RepeatLate, 2),
     (Trouble::RepeatCommand, 2),
+    (Trouble::Order, 2),
     (Trouble::Ask, 22),
     (Trouble::Crowd, 1),
     (Trouble::Lull, 2),
