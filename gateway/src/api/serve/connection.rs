@@ -4,7 +4,7 @@
 //! which would write it alone. Polled together, answers that are ready together leave in one write,
 //! and a call costs no task.
 
-use futures::{FutureExt, StreamExt, stream::FuturesUnordered};
+use futures::{FutureExt, StreamExt, stream::FuturesUnordered, task::AtomicWaker};
 use hyper::{Request, Response, body::Incoming, rt::Executor, service::Service};
 use hyper_util::{rt, server::conn::auto};
 use std::{
@@ -12,8 +12,8 @@ use std::{
     future::poll_fn,
     panic::AssertUnwindSafe,
     pin::{Pin, pin},
-    sync::{Arc, Mutex, PoisonError},
-    task::{Context, Poll},
+    sync::{Arc, Mutex, PoisonError, atomic},
+    task::{Context, Poll, Wake},
     time::Duration,
 };
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -26,6 +26,9 @@ const STREAMS_PER_CONNECTION_MAX: u32 = 4_096;
 pub(super) const HEADER_BYTES_MAX: u32 = 16 << 10;
 /// A connection whose other end is silent is asked, and dropped when it does not answer.
 pub(super) const KEEPALIVE_PERIOD: Duration = Duration::from_secs(20);
+
+/// So often a connection and its calls are polled before other tasks have their turn.
+const CONNECTION_ROUNDS_MAX: u32 = 16;
 
 type Call = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -70,6 +73,56 @@ impl OpenCalls {
     }
 }
 
+/// Wakes the connection's task, unless it is just being polled: an answer wakes the connection that
+/// writes it, and a task that wakes itself makes the runtime wake another thread.
+#[derive(Default)]
+struct ConnectionWaker {
+    is_polled: atomic::AtomicBool,
+    again: atomic::AtomicBool,
+    task: AtomicWaker,
+}
+
+impl Wake for ConnectionWaker {
+    fn wake(self: Arc<ConnectionWaker>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<ConnectionWaker>) {
+        self.again.store(true, atomic::Ordering::SeqCst);
+        if !self.is_polled.load(atomic::Ordering::SeqCst) {
+            self.task.wake();
+        }
+    }
+}
+
+impl ConnectionWaker {
+    /// Polls until nothing is ready any more, or until others shall have their turn.
+    fn poll<T>(
+        self: &Arc<ConnectionWaker>,
+        outer: &mut Context<'_>,
+        mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
+    ) -> Poll<T> {
+        self.task.register(outer.waker());
+        self.is_polled.store(true, atomic::Ordering::SeqCst);
+        let waker = self.clone().into();
+        for _ in 0..CONNECTION_ROUNDS_MAX {
+            self.again.store(false, atomic::Ordering::SeqCst);
+            let polled = poll(&mut Context::from_waker(&waker));
+            if polled.is_ready() {
+                return polled;
+            }
+            if !self.again.load(atomic::Ordering::SeqCst) {
+                break;
+            }
+        }
+        self.is_polled.store(false, atomic::Ordering::SeqCst);
+        if self.again.load(atomic::Ordering::SeqCst) {
+            self.task.wake();
+        }
+        Poll::Pending
+    }
+}
+
 /// Serves a connection until its other end closes it, or, after `stop`, until its calls have ended.
 pub(super) async fn serve<I, S>(stream: I, service: S, stop: CancellationToken)
 where
@@ -81,7 +134,8 @@ where
     let builder = builder(calls.begun.clone());
     let mut connection = pin!(builder.serve_connection(rt::TokioIo::new(stream), service));
     let mut stopped = pin!(stop.cancelled().fuse());
-    let ended = poll_fn(|context| {
+    let waker = Arc::new(ConnectionWaker::default());
+    let mut poll = |context: &mut Context<'_>| {
         if stopped.as_mut().poll(context).is_ready() {
             connection.as_mut().graceful_shutdown();
         }
@@ -93,7 +147,8 @@ where
                 return Poll::Pending;
             }
         }
-    });
+    };
+    let ended = poll_fn(|context| waker.poll(context, &mut poll));
     if let Err(error) = ended.await {
         tracing::debug!(%error, "a connection ended");
     }

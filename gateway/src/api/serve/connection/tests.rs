@@ -128,6 +128,48 @@ async fn answers_that_are_ready_together_leave_in_one_write() {
     assert!(writes <= 4, "{writes} writes");
 }
 
+/// Counts how often it is woken.
+#[derive(Default)]
+struct CountedWakes(AtomicUsize);
+
+impl Wake for CountedWakes {
+    fn wake(self: Arc<CountedWakes>) {
+        self.0.fetch_add(1, SeqCst);
+    }
+}
+
+#[test]
+fn a_connection_that_is_woken_while_it_is_polled_is_polled_again_and_wakes_nobody() {
+    let (waker, wakes) = (Arc::new(ConnectionWaker::default()), Arc::new(CountedWakes::default()));
+    let outer = wakes.clone().into();
+    let mut outer = Context::from_waker(&outer);
+    let (mut polls, mut inner) = (0, None);
+    let polled = waker.poll(&mut outer, |context| {
+        polls += 1;
+        inner = Some(context.waker().clone());
+        if polls < 5 {
+            context.waker().wake_by_ref();
+        }
+        Poll::<()>::Pending
+    });
+    assert_eq!((polled, polls, wakes.0.load(SeqCst)), (Poll::Pending, 5, 0));
+    inner.unwrap().wake();
+    assert_eq!(wakes.0.load(SeqCst), 1, "between two polls its task is woken");
+}
+
+#[test]
+fn a_connection_that_is_always_ready_lets_others_have_their_turn() {
+    let (waker, wakes) = (Arc::new(ConnectionWaker::default()), Arc::new(CountedWakes::default()));
+    let outer = wakes.clone().into();
+    let mut polls = 0;
+    let polled = waker.poll(&mut Context::from_waker(&outer), |context| {
+        polls += 1;
+        context.waker().wake_by_ref();
+        Poll::<()>::Pending
+    });
+    assert_eq!((polled, polls, wakes.0.load(SeqCst)), (Poll::Pending, CONNECTION_ROUNDS_MAX, 1));
+}
+
 #[tokio::test]
 async fn a_call_that_panics_ends_alone() {
     let served = Served::start(true).await;
