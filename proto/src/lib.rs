@@ -9,6 +9,7 @@ pub mod condition;
 pub mod constraint;
 pub mod defaults;
 pub mod event;
+pub mod feature;
 pub mod id;
 pub mod json;
 pub mod merge;

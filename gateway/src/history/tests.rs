@@ -92,7 +92,11 @@ fn killed() -> World {
     };
     let created = say(&mut world, restart, failed, Kind::TaskCreated(created));
     let service_id = id("service", "web").to_bytes();
-    let refused = vec![v1::FilterCount { filter: v1::PlacementFilter::Resources as i32, nodes: 1 }];
+    let refused = vec![v1::FilterCount {
+        filter: v1::PlacementFilter::Resources as i32,
+        nodes: 1,
+        ..v1::FilterCount::default()
+    }];
     let spec_version = world.view.services().get(world.service("web")).unwrap().spec_version.0;
     let explained = v1::PlacementExplained { service_id, spec_version, nodes: 2, refused };
     let placement = author::reconciler(v1::Reconciler::Placement);
@@ -425,6 +429,7 @@ async fn pending_tasks_and_their_service_say_what_is_missing() {
         refused: vec![v1::FilterCount {
             filter: v1::PlacementFilter::Constraints as i32,
             nodes: 1,
+            ..v1::FilterCount::default()
         }],
         message: "no suitable node (scheduling constraints not satisfied on 1 node)".into(),
     };

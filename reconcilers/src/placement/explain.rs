@@ -4,19 +4,23 @@
 //! were looked at, which is all of them when a task finds no node. Those last counts move with
 //! every task that comes and goes, so a change of them alone is not worth a record.
 
+use super::requirement::NodeRefusal;
 use skep_projections::ServiceRow;
 use skep_proto::{
-    Revision,
+    Revision, feature,
     v1::{FilterCount, PlacementBlocked, PlacementExplained, PlacementFilter},
 };
 use std::collections::BTreeMap;
 
 /// Counts as the records carry them, in the order of the filters.
-fn counts(refused: &BTreeMap<PlacementFilter, u32>) -> Vec<FilterCount> {
-    refused
-        .iter()
-        .map(|(filter, nodes)| FilterCount { filter: *filter as i32, nodes: *nodes })
-        .collect()
+fn counts(refused: &BTreeMap<NodeRefusal, u32>) -> Vec<FilterCount> {
+    let count = |(refusal, nodes): (&NodeRefusal, &u32)| FilterCount {
+        filter: refusal.filter as i32,
+        nodes: *nodes,
+        missing: refusal.missing as i32,
+        runtime: refusal.runtime as i32,
+    };
+    refused.iter().map(count).collect()
 }
 
 /// What there is to say of a service that got nodes; nothing if it was said already or nothing was
@@ -25,7 +29,7 @@ pub(crate) fn explained(
     service: &ServiceRow,
     version: Revision,
     nodes: u32,
-    refused: &BTreeMap<PlacementFilter, u32>,
+    refused: &BTreeMap<NodeRefusal, u32>,
 ) -> Option<PlacementExplained> {
     let said = service.explained.as_ref();
     if refused.is_empty() && said.is_none_or(|said| said.refused.is_empty()) {
@@ -46,7 +50,7 @@ pub(crate) fn blocked(
     service: &ServiceRow,
     version: Revision,
     nodes: u32,
-    refused: &BTreeMap<PlacementFilter, u32>,
+    refused: &BTreeMap<NodeRefusal, u32>,
 ) -> Option<PlacementBlocked> {
     let message = filters_message(nodes, refused);
     let refused = counts(refused);
@@ -66,8 +70,8 @@ pub(crate) fn blocked(
 }
 
 /// Counts that do not move with every task.
-fn steady(refused: &[FilterCount]) -> impl Iterator<Item = (PlacementFilter, u32)> + '_ {
-    refused.iter().map(|count| (count.filter(), count.nodes)).filter(|(filter, _)| match filter {
+fn steady(refused: &[FilterCount]) -> impl Iterator<Item = &FilterCount> {
+    refused.iter().filter(|count| match count.filter() {
         PlacementFilter::Ready
         | PlacementFilter::Features
         | PlacementFilter::Constraints
@@ -82,25 +86,27 @@ fn steady(refused: &[FilterCount]) -> impl Iterator<Item = (PlacementFilter, u32
 }
 
 /// One line for people, the most frequent reason first.
-fn filters_message(nodes: u32, refused: &BTreeMap<PlacementFilter, u32>) -> String {
+fn filters_message(nodes: u32, refused: &BTreeMap<NodeRefusal, u32>) -> String {
     if nodes == 0 {
         return "no suitable node: the cluster has no nodes".into();
     }
     let mut reasons: Vec<_> = refused.iter().collect();
-    reasons.sort_by_key(|(filter, nodes)| (std::cmp::Reverse(**nodes), **filter));
+    reasons.sort_by_key(|(refusal, nodes)| (std::cmp::Reverse(**nodes), **refusal));
     let reasons: Vec<_> =
-        reasons.into_iter().map(|(filter, nodes)| reason(*filter, *nodes)).collect();
+        reasons.into_iter().map(|(refusal, nodes)| reason(*refusal, *nodes)).collect();
     format!("no suitable node: {}", reasons.join("; "))
 }
 
-fn reason(filter: PlacementFilter, nodes: u32) -> String {
+fn reason(refusal: NodeRefusal, nodes: u32) -> String {
     let count = if nodes == 1 { "1 node".to_owned() } else { format!("{nodes} nodes") };
-    let why = match filter {
+    let why = match refusal.filter {
         PlacementFilter::Unspecified => "refused for an unknown reason by",
         PlacementFilter::Ready => "not ready or not active:",
         PlacementFilter::Resources => "not enough free cpu, memory or other resources on",
         PlacementFilter::Features => {
-            "something the spec asks for is not supported by the runtime of"
+            let runtime = feature::runtime_name(refusal.runtime);
+            let lacks = feature::lacks(refusal.missing);
+            return format!("the {runtime} runtime of {count} {lacks}");
         }
         PlacementFilter::Constraints => "constraints not met by",
         PlacementFilter::Platform => "another platform on",

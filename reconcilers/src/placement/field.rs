@@ -7,7 +7,7 @@
 //! load when its turn comes and put back if it has grown. Loads only grow within a plan, so nothing
 //! is ever missed.
 
-use super::requirement::{KindNeeds, Requirement, Reservation};
+use super::requirement::{KindNeeds, NodeRefusal, Requirement, Reservation};
 use skep_projections::{NodeIdx, NodeRow, View};
 use skep_proto::v1::PlacementFilter;
 use std::{
@@ -35,7 +35,7 @@ pub(crate) struct Order<'a> {
     /// Placeable nodes in it.
     pub nodes: u32,
     /// How many nodes each filter kept out of it.
-    pub refused: BTreeMap<PlacementFilter, u32>,
+    pub refused: BTreeMap<NodeRefusal, u32>,
 }
 
 /// The nodes as placement sees them within one turn.
@@ -75,7 +75,7 @@ impl<'a> Field<'a> {
         let mut order = Order::new(self.view);
         for (class, row) in self.view.classes().filter(|(_, row)| row.placeable > 0) {
             match needs.refuses_class(&row.key) {
-                Some(filter) => order.refuse(filter, row.placeable),
+                Some(refusal) => order.refuse(refusal, row.placeable),
                 None => {
                     order.nodes += row.placeable;
                     order.classes.push(Box::new(self.view.placeable_in(class)));
@@ -97,7 +97,7 @@ impl<'a> Field<'a> {
             };
             let Some(class) = self.view.class(node.class) else { continue };
             match needs.refuses_class(&class.key) {
-                Some(filter) => order.refuse(filter, 1),
+                Some(refusal) => order.refuse(refusal, 1),
                 None => {
                     fit += 1;
                     order.heap.push(Reverse((
@@ -234,17 +234,17 @@ impl Order<'_> {
         order
     }
 
-    fn refuse(&mut self, filter: PlacementFilter, nodes: u32) {
+    fn refuse(&mut self, refusal: impl Into<NodeRefusal>, nodes: u32) {
         if nodes > 0 {
-            *self.refused.entry(filter).or_default() += nodes;
+            *self.refused.entry(refusal.into()).or_default() += nodes;
         }
     }
 
     fn refused_by_kind(&self) -> u32 {
         self.refused
             .iter()
-            .filter(|(filter, _)| {
-                !matches!(**filter, PlacementFilter::Ready | PlacementFilter::Condition)
+            .filter(|(refusal, _)| {
+                !matches!(refusal.filter, PlacementFilter::Ready | PlacementFilter::Condition)
             })
             .map(|(_, nodes)| *nodes)
             .sum()

@@ -6,7 +6,10 @@
 //! nodes are taken in the order of their load, and those that have some already wait in a second
 //! heap until the others are used up.
 
-use super::{field::Field, requirement::Requirement};
+use super::{
+    field::Field,
+    requirement::{NodeRefusal, Requirement},
+};
 use skep_projections::{NodeIdx, ServiceIdx, TaskIdx, View};
 use skep_proto::{Revision, Timestamp, time::SECOND_NS, v1::PlacementFilter};
 use std::{
@@ -38,7 +41,7 @@ pub(crate) struct Outcome {
     pub left: Vec<TaskIdx>,
     /// How many nodes each filter refused: all of them if a task is left, otherwise as far as nodes
     /// were looked at.
-    pub refused: BTreeMap<PlacementFilter, u32>,
+    pub refused: BTreeMap<NodeRefusal, u32>,
 }
 
 /// A node that already has a task of the service, or failed too often: (failures, service's tasks,
@@ -54,7 +57,7 @@ struct Group<'f, 'v> {
     has_tasks: bool,
     earlier: &'f BTreeMap<NodeIdx, u32>,
     later: BinaryHeap<Later>,
-    refused: BTreeMap<PlacementFilter, u32>,
+    refused: BTreeMap<NodeRefusal, u32>,
     /// Taken out of the order, with the load each had then.
     taken: Vec<(NodeIdx, u32)>,
 }
@@ -149,7 +152,7 @@ impl Group<'_, '_> {
     }
 
     fn refuse(&mut self, filter: PlacementFilter) {
-        *self.refused.entry(filter).or_default() += 1;
+        *self.refused.entry(filter.into()).or_default() += 1;
     }
 
     fn give_back(&mut self) {

@@ -9,7 +9,10 @@ use skep_proto::{
     Id,
     constraint::{Constraint, Key, Operator, same_arch},
     defaults,
-    v1::{GenericResource, PlacementFilter, Platform, PublishMode, Resources, ServiceSpec},
+    v1::{
+        Feature, GenericResource, PlacementFilter, Platform, PublishMode, Resources, RuntimeKind,
+        ServiceSpec,
+    },
 };
 
 /// CPU, memory and named things that a task reserves, or that a node has left.
@@ -77,6 +80,22 @@ impl Reservation {
     }
 }
 
+/// Why a node gets no task of a spec.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct NodeRefusal {
+    pub filter: PlacementFilter,
+    /// Of the filter for features: the first that the node's runtime lacks.
+    pub missing: Feature,
+    /// Of the filter for features: that runtime.
+    pub runtime: RuntimeKind,
+}
+
+impl From<PlacementFilter> for NodeRefusal {
+    fn from(filter: PlacementFilter) -> NodeRefusal {
+        NodeRefusal { filter, missing: Feature::Unspecified, runtime: RuntimeKind::Docker }
+    }
+}
+
 /// What decides whether a class is fit. Specs that agree in it share the order of nodes.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct KindNeeds {
@@ -132,20 +151,19 @@ impl Requirement {
     }
 
     /// The first filter that refuses every node of the class.
-    pub(crate) fn refuses_class(&self, class: &ClassKey) -> Option<PlacementFilter> {
+    pub(crate) fn refuses_class(&self, class: &ClassKey) -> Option<NodeRefusal> {
         let subject = class.subject();
         let fits = |(os, arch): &(String, String)| {
             (os.is_empty() || os.eq_ignore_ascii_case(&class.machine.os))
                 && (arch.is_empty() || same_arch(arch, &class.machine.arch))
         };
-        if !self
-            .kind
-            .features
-            .iter()
-            .all(|feature| class.machine.features.binary_search(feature).is_ok())
-        {
-            Some(PlacementFilter::Features)
-        } else if !self
+        let is_missing = |feature: &&i32| class.machine.features.binary_search(feature).is_err();
+        if let Some(missing) = self.kind.features.iter().find(is_missing) {
+            let missing = Feature::try_from(*missing).unwrap_or_default();
+            let runtime = RuntimeKind::try_from(class.machine.runtime).unwrap_or_default();
+            return Some(NodeRefusal { filter: PlacementFilter::Features, missing, runtime });
+        }
+        let filter = if !self
             .kind
             .volume_drivers
             .iter()
@@ -158,7 +176,8 @@ impl Requirement {
             Some(PlacementFilter::Platform)
         } else {
             None
-        }
+        };
+        filter.map(NodeRefusal::from)
     }
 
     /// Whether the node itself meets what is asked of it alone.

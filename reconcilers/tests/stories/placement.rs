@@ -28,7 +28,7 @@ fn every_filter_explains_itself() {
          > replicas: web.1 created
          > replicas: web.2 created
          > placement: web.1 on good (0/0, of 2)
-         > placement: web blocked: no suitable node: constraints not met by 2 nodes; host port in use on 2 nodes; not ready or not active: 1 node; something the spec asks for is not supported by the runtime of 1 node; another platform on 1 node",
+         > placement: web blocked: no suitable node: constraints not met by 2 nodes; host port in use on 2 nodes; not ready or not active: 1 node; the fake runtime of 1 node publishes no ports; another platform on 1 node",
     );
 }
 
