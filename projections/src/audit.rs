@@ -7,7 +7,7 @@
 mod fields;
 
 use crate::View;
-use fields::Fields;
+use fields::{AuditField, FieldOrigin, Fields};
 use skep_proto::{
     Id,
     v1::{ChangeKind, FieldChange, ObjectChange},
@@ -109,7 +109,7 @@ pub fn diff_object(before: &View, after: &View, id: Id) -> Option<ObjectChange> 
         view.tasks().by_id(id).map(|(_, row)| (view.task_name(row), fields::task(view, row)))
     };
     if let (was, is) = (task(before), task(after))
-        && let Some((name, _)) = is.as_ref().or(was.as_ref()).cloned()
+        && let Some(name) = is.as_ref().or(was.as_ref()).map(|(name, _)| name.clone())
     {
         return change(
             "task",
@@ -163,16 +163,28 @@ fn change(
         (Some(_), None) => ChangeKind::Removed,
         (Some(_), Some(_)) => ChangeKind::Changed,
     };
-    let mut paths: BTreeMap<String, (String, String)> = BTreeMap::new();
-    for (path, before) in was.unwrap_or_default() {
-        paths.entry(path).or_default().0 = before;
+    let mut paths: BTreeMap<String, (Option<AuditField>, Option<AuditField>)> = BTreeMap::new();
+    for field in was.unwrap_or_default() {
+        let path = field.path.clone();
+        paths.entry(path).or_default().0 = Some(field);
     }
-    for (path, after) in is.unwrap_or_default() {
-        paths.entry(path).or_default().1 = after;
+    for field in is.unwrap_or_default() {
+        let path = field.path.clone();
+        paths.entry(path).or_default().1 = Some(field);
     }
-    let differing = paths.into_iter().filter(|(_, (before, after))| before != after);
-    let fields: Vec<_> =
-        differing.map(|(path, (before, after))| FieldChange { path, before, after }).collect();
+    let is_given = |field: &Option<AuditField>| {
+        field.as_ref().is_some_and(|field| field.origin == FieldOrigin::Given)
+    };
+    // A default says nothing of a thing that has just appeared, or that is gone.
+    let fields: Vec<_> = paths
+        .into_iter()
+        .filter(|(_, (before, after))| is_given(before) || is_given(after))
+        .map(|(path, (before, after))| {
+            let text = |field: Option<AuditField>| field.map_or_else(String::new, |f| f.text);
+            FieldChange { path, before: text(before), after: text(after) }
+        })
+        .filter(|change| change.before != change.after)
+        .collect();
     if fields.is_empty() && change == ChangeKind::Changed {
         return None;
     }

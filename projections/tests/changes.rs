@@ -4,7 +4,9 @@ use skep_projections::{
     audit::{diff, diff_object},
     fixture::{World, id},
 };
-use skep_proto::v1::{ChangeKind, ObjectChange, PlacementBlocked, event::Kind};
+use skep_proto::v1::{
+    ChangeKind, ContainerStatus, ObjectChange, PlacementBlocked, TaskObserved, TaskState, event::Kind,
+};
 
 fn lines(changes: &[ObjectChange]) -> Vec<String> {
     let sign = |change: &ObjectChange| match change.change() {
@@ -59,6 +61,28 @@ fn a_task_and_what_follows_for_its_service() {
             "~task web.1 node_name:>n1 status.message:>up status.state:pending>running",
         ],
     );
+}
+
+#[test]
+fn defaults_of_what_has_just_appeared_are_left_out() {
+    let mut world = World::of("node n1 | service web | task web.1 on n1");
+    let was = world.view.clone();
+    let task_id = world.view.tasks().iter().next().unwrap().1.id.to_bytes();
+    let container = ContainerStatus { container_ref: "c1".into(), ..ContainerStatus::default() };
+    world.record(Kind::TaskObserved(TaskObserved {
+        task_id,
+        state: TaskState::Running as i32,
+        container: Some(container),
+        ..TaskObserved::default()
+    }));
+    let changes = diff(&was, &world.view);
+    let expected = "~task web.1 status.container.container_ref:>c1 status.state:assigned>running";
+    assert_eq!(lines(&changes)[1], expected);
+    let was = world.view.clone();
+    world.tell("service db");
+    let added = diff(&was, &world.view).remove(0);
+    let words: Vec<_> = added.fields.iter().map(|field| field.after.as_str()).collect();
+    assert!(!words.contains(&"default") && !words.contains(&"vip"), "{words:?}");
 }
 
 #[test]

@@ -73,57 +73,79 @@ shown!(
     ContainerStatus,
 );
 
+/// Which fields of a message are rendered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Rendered {
+    /// All of them.
+    All,
+    /// Those that differ from what they are where nobody sets them.
+    Set,
+}
+
 /// The message in JSON.
 pub fn render<M: Shown>(message: &M) -> Value {
-    render_bytes(M::NAME, &message.encode_to_vec())
+    render_bytes(M::NAME, &message.encode_to_vec(), Rendered::All)
+}
+
+/// The same without the fields that have their default: an enum's first word too.
+pub fn render_set<M: Shown>(message: &M) -> Value {
+    render_bytes(M::NAME, &message.encode_to_vec(), Rendered::Set)
 }
 
 /// The message of this name in JSON, from its encoding. What does not decode is `null`.
-fn render_bytes(name: &str, bytes: &[u8]) -> Value {
+fn render_bytes(name: &str, bytes: &[u8], which: Rendered) -> Value {
     descriptor(name)
         .and_then(|descriptor| DynamicMessage::decode(descriptor, bytes).ok())
-        .map_or(Value::Null, |message| message_value(&message))
+        .map_or(Value::Null, |message| message_value(&message, which))
 }
 
 fn descriptor(name: &str) -> Option<MessageDescriptor> {
     POOL.get_message_by_name(&format!("skep.v1.{name}"))
 }
 
-fn message_value(message: &DynamicMessage) -> Value {
+fn message_value(message: &DynamicMessage, which: Rendered) -> Value {
     let mut object = Map::new();
     for field in message.descriptor().fields() {
+        if which == Rendered::Set && !message.has_field(&field) {
+            continue;
+        }
         let alternative = field.containing_oneof().is_some_and(|oneof| !oneof.is_synthetic());
         let absent = field.supports_presence() && !message.has_field(&field);
         if absent && alternative {
             continue;
         }
-        let value =
-            if absent { Value::Null } else { field_value(&field, &message.get_field(&field)) };
+        let value = if absent {
+            Value::Null
+        } else {
+            field_value(&field, &message.get_field(&field), which)
+        };
         object.insert(field.name().to_owned(), value);
     }
     Value::Object(object)
 }
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "what is neither a list nor a map is a scalar")]
-fn field_value(field: &FieldDescriptor, value: &Field) -> Value {
+fn field_value(field: &FieldDescriptor, value: &Field, which: Rendered) -> Value {
     let kind = field.kind();
     match value {
-        Field::List(items) => {
-            Value::Array(items.iter().map(|item| scalar(field.name(), &kind, item)).collect())
-        }
+        Field::List(items) => Value::Array(
+            items.iter().map(|item| scalar(field.name(), &kind, item, which)).collect(),
+        ),
         Field::Map(entries) => {
             let kind = kind
                 .as_message()
                 .map_or_else(|| kind.clone(), |entry| entry.map_entry_value_field().kind());
-            let sorted: BTreeMap<String, Value> =
-                entries.iter().map(|(key, item)| (map_key(key), scalar("", &kind, item))).collect();
+            let sorted: BTreeMap<String, Value> = entries
+                .iter()
+                .map(|(key, item)| (map_key(key), scalar("", &kind, item, which)))
+                .collect();
             Value::Object(sorted.into_iter().collect())
         }
-        other => scalar(field.name(), &kind, other),
+        other => scalar(field.name(), &kind, other, which),
     }
 }
 
-fn scalar(name: &str, kind: &Kind, value: &Field) -> Value {
+fn scalar(name: &str, kind: &Kind, value: &Field, which: Rendered) -> Value {
     match value {
         Field::Bool(b) => Value::Bool(*b),
         Field::I32(n) => Value::from(*n),
@@ -136,7 +158,7 @@ fn scalar(name: &str, kind: &Kind, value: &Field) -> Value {
         Field::String(text) => Value::String(text.clone()),
         Field::Bytes(bytes) => Value::String(bytes_text(name, bytes)),
         Field::EnumNumber(number) => enum_value(kind, *number),
-        Field::Message(message) => message_value(message),
+        Field::Message(message) => message_value(message, which),
         Field::List(_) | Field::Map(_) => Value::Null,
     }
 }

@@ -1,15 +1,32 @@
 //! The fields of each kind of row that an audit shows, as paths and texts.
 //!
-//! Left out are a field that says nothing (zero, false, empty), so that an added object lists only
-//! what somebody gave it; what follows from other rows; and the hash of a node's secret.
+//! Left out are a field that says nothing (zero, false, empty); what follows from other rows; and
+//! the hash of a node's secret. A field that has its default is marked, so that an added object
+//! lists only what somebody gave it.
 
 use crate::{NodeRow, ServiceRow, TaskRow, View};
 use serde_json::Value;
-use skep_proto::json;
-use std::sync::Arc;
+use skep_proto::json::{self, Shown};
+use std::{collections::BTreeSet, sync::Arc};
 
-/// Path → text.
-pub(super) type Fields = Vec<(String, String)>;
+/// One field.
+pub(super) struct AuditField {
+    pub(super) path: String,
+    pub(super) text: String,
+    pub(super) origin: FieldOrigin,
+}
+
+/// Whether somebody gave a field its value.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum FieldOrigin {
+    /// It says something of the object.
+    Given,
+    /// It is what it is where nobody sets it.
+    Default,
+}
+
+/// All fields of an object.
+pub(super) type Fields = Vec<AuditField>;
 
 pub(super) fn same_cluster(a: &View, b: &View) -> bool {
     let (x, y) = (a.cluster(), b.cluster());
@@ -21,8 +38,8 @@ pub(super) fn cluster(view: &View) -> Option<Fields> {
         return None;
     }
     let mut fields = Fields::new();
-    fields.push(("feature_level".into(), view.level().to_string()));
-    flatten(&mut fields, "spec", &json::render(view.cluster().spec.as_ref()));
+    text(&mut fields, "feature_level", &view.level().to_string());
+    message(&mut fields, "spec", view.cluster().spec.as_ref());
     Some(fields)
 }
 
@@ -34,9 +51,9 @@ pub(super) fn same_node(a: &NodeRow, b: &NodeRow) -> bool {
 
 pub(super) fn node(row: &NodeRow) -> Fields {
     let mut fields = Fields::new();
-    flatten(&mut fields, "spec", &json::render(row.spec.as_ref()));
-    flatten(&mut fields, "description", &json::render(row.description.as_ref()));
-    fields.push(("status.state".into(), word(row.state.as_str_name(), "NODE_STATE_")));
+    message(&mut fields, "spec", row.spec.as_ref());
+    message(&mut fields, "description", row.description.as_ref());
+    text(&mut fields, "status.state", &word(row.state.as_str_name(), "NODE_STATE_"));
     text(&mut fields, "status.message", &row.state_message);
     fields
 }
@@ -49,11 +66,12 @@ pub(super) fn same_service(a: &ServiceRow, b: &ServiceRow) -> bool {
 
 pub(super) fn service(row: &ServiceRow) -> Fields {
     let mut fields = Fields::new();
-    flatten(&mut fields, "spec", &json::render(row.spec.as_ref()));
-    fields.push(("spec_version".into(), row.spec_version.to_string()));
-    fields.push(("status.running_tasks".into(), row.running_tasks.to_string()));
+    message(&mut fields, "spec", row.spec.as_ref());
+    text(&mut fields, "spec_version", &row.spec_version.to_string());
+    text(&mut fields, "status.running_tasks", &row.running_tasks.to_string());
     if let Some(rollout) = &row.rollout {
-        fields.push(("rollout.state".into(), word(rollout.state.as_str_name(), "ROLLOUT_STATE_")));
+        let state = word(rollout.state.as_str_name(), "ROLLOUT_STATE_");
+        text(&mut fields, "rollout.state", &state);
         text(&mut fields, "rollout.message", &rollout.message);
     }
     if let Some(blocked) = &row.blocked {
@@ -86,20 +104,20 @@ pub(super) fn task(view: &View, row: &TaskRow) -> Fields {
         "service_name",
         view.services().get(row.service).map_or("", |service| service.name()),
     );
-    fields.push(("slot".into(), row.slot.to_string()));
-    fields.push(("spec_version".into(), row.spec_version.to_string()));
+    text(&mut fields, "slot", &row.slot.to_string());
+    text(&mut fields, "spec_version", &row.spec_version.to_string());
     text(&mut fields, "node_name", node_name(view, row));
-    fields.push(("desired".into(), word(row.desired.as_str_name(), "TASK_STATE_")));
-    fields.push(("status.state".into(), word(row.state.as_str_name(), "TASK_STATE_")));
+    text(&mut fields, "desired", &word(row.desired.as_str_name(), "TASK_STATE_"));
+    text(&mut fields, "status.state", &word(row.state.as_str_name(), "TASK_STATE_"));
     if let Some(detail) = &row.detail {
         text(&mut fields, "status.message", &detail.message);
         text(&mut fields, "status.error", &detail.error);
         if let Some(container) = &detail.container {
-            flatten(&mut fields, "status.container", &json::render(container));
+            message(&mut fields, "status.container", container);
         }
     }
     if row.start_at.0 != 0 {
-        fields.push(("start_at".into(), row.start_at.to_string()));
+        text(&mut fields, "start_at", &row.start_at.to_string());
     }
     fields
 }
@@ -111,13 +129,28 @@ fn same<T: PartialEq>(a: &Arc<T>, b: &Arc<T>) -> bool {
 
 fn text(fields: &mut Fields, path: &str, text: &str) {
     if !text.is_empty() {
-        fields.push((path.into(), text.into()));
+        let (path, text) = (path.into(), text.into());
+        fields.push(AuditField { path, text, origin: FieldOrigin::Given });
     }
 }
 
 /// `TASK_STATE_RUNNING` as JSON shows it: `running`.
 fn word(name: &str, prefix: &str) -> String {
     name.trim_start_matches(prefix).to_lowercase()
+}
+
+/// The leaves of a message.
+fn message<M: Shown>(fields: &mut Fields, path: &str, message: &M) {
+    let (mut all, mut given) = (Fields::new(), Fields::new());
+    flatten(&mut all, path, &json::render(message));
+    flatten(&mut given, path, &json::render_set(message));
+    let given: BTreeSet<String> = given.into_iter().map(|field| field.path).collect();
+    for field in &mut all {
+        if !given.contains(&field.path) {
+            field.origin = FieldOrigin::Default;
+        }
+    }
+    fields.append(&mut all);
 }
 
 /// The leaves of a value; a list is a leaf.
@@ -133,7 +166,7 @@ fn flatten(fields: &mut Fields, path: &str, value: &Value) {
         Value::Array(items) if items.is_empty() => {}
         Value::Number(number) if number.as_f64() == Some(0.0) => {}
         Value::Array(_) | Value::Number(_) | Value::Bool(true) => {
-            fields.push((path.into(), value.to_string()))
+            text(fields, path, &value.to_string());
         }
     }
 }
