@@ -15,6 +15,8 @@ mod additions;
 mod disk;
 mod flight;
 mod identity;
+mod presence;
+mod queries;
 mod queue;
 mod refusals;
 mod replay;
@@ -37,11 +39,12 @@ use crate::{
     turn::{Answer, Ask, ENTRY_RECORDS_MAX},
 };
 use flight::Flight;
+use presence::Presence;
 use queue::{Asker, RequestQueue, WaitingCaller};
 use replay::replay;
 use skep_log::{Entry, Frozen, Halt, RestoreError, SealedEntry, chain::Hash};
 use skep_projections::{Delta, View, snapshot};
-use skep_proto::{Position, Timestamp, time::SECOND_NS};
+use skep_proto::{Position, time::SECOND_NS};
 use std::{collections::VecDeque, sync::Arc};
 use tenure::LeaderTenure;
 
@@ -84,10 +87,12 @@ pub struct DriveCore<C> {
     queue: RequestQueue<C>,
     flight: Flight<C>,
     tenure: Option<LeaderTenure>,
+    presence: Presence,
     /// The term in which it may lead, and the incarnation that a recovered log must begin.
     leads: Option<(u64, Option<u64>)>,
-    /// Why it does not lead.
+    /// Why it does not lead, and since when.
     obstacle: String,
+    obstructed_since: Option<Uptime>,
     /// No tenure begins before.
     retry_at: Uptime,
     free: FreeShare,
@@ -111,8 +116,10 @@ impl<C> DriveCore<C> {
             queue: RequestQueue::default(),
             flight: Flight::default(),
             tenure: None,
+            presence: Presence::default(),
             leads: None,
             obstacle: "this manager does not lead".into(),
+            obstructed_since: None,
             retry_at: Uptime(0),
             free: FreeShare::default(),
             stops_at: None,
@@ -134,36 +141,9 @@ impl<C> DriveCore<C> {
         self.outputs.pop_front()
     }
 
-    /// When [`DriveCore::handle_timeout`] wants to be called, if nothing happens before.
-    pub fn poll_timeout(&self) -> Option<Uptime> {
-        let wake = self.turn_due();
-        let may_begin = self.tenure.is_none() && self.may_lead() && !self.flight.awaits_log();
-        let retry = may_begin.then_some(self.retry_at);
-        let stop = self.stops_at.filter(|_| !self.is_stopped());
-        [wake, retry, stop, self.queue.deadline(), self.flight.deadline()]
-            .into_iter()
-            .flatten()
-            .min()
-    }
-
-    /// When the next turn is due if nobody asks.
-    pub fn turn_due(&self) -> Option<Uptime> {
-        let may_turn = self.tenure.as_ref().filter(|tenure| self.may_turn(tenure));
-        may_turn.and_then(LeaderTenure::deadline)
-    }
-
-    /// Whether one request waits, and nothing is in flight that it could wait for.
-    pub fn is_lone_request(&self) -> bool {
-        self.queue.len() == 1 && self.flight.is_empty()
-    }
-
-    /// How long the log has had an entry without confirming it, in nanoseconds.
-    pub fn unconfirmed_ns(&self, now: Now) -> u64 {
-        self.flight.unconfirmed_since().map_or(0, |since| now.uptime.since(since))
-    }
-
     /// Somebody asks. `bytes` of the request are its encoded size.
     pub fn handle_request(&mut self, ask: Ask<C>, now: Now) {
+        self.look(now);
         if let Some(refusal) = self.refusal(&ask.request, ask.bytes) {
             return self.answer(ask.caller, Answer::Refused(refusal));
         }
@@ -228,6 +208,7 @@ impl<C> DriveCore<C> {
         for (held, answer) in self.flight.announced() {
             self.answer_held(held, answer);
         }
+        self.look(now);
         self.close_tenure(now.uptime);
     }
 
@@ -252,12 +233,14 @@ impl<C> DriveCore<C> {
     /// must begin.
     pub fn handle_elected(&mut self, term: u64, begun: Option<u64>) {
         self.leads = Some((term, begun));
+        self.obstructed_since = None;
     }
 
     /// The log does not let this manager lead (any more), and why.
     pub fn handle_deposed(&mut self, why: &str, now: Now) {
         self.leads = None;
         why.clone_into(&mut self.obstacle);
+        self.obstructed_since.get_or_insert(now.uptime);
         self.close_tenure(now.uptime);
     }
 
@@ -296,6 +279,7 @@ impl<C> DriveCore<C> {
     /// Time has passed.
     pub fn handle_timeout(&mut self, now: Now) {
         let uptime = now.uptime;
+        self.look(now);
         for ask in self.queue.expired(uptime) {
             let why = self.why_waiting();
             let answer = refusals::waited_too_long(&self.committed, &ask.request, why);
@@ -323,6 +307,7 @@ impl<C> DriveCore<C> {
     /// The next turn, if there is something to decide and nothing speaks against it. It must be run
     /// and handed to [`DriveCore::handle_turned`]. The seed must never have been used before.
     pub fn begin_turn(&mut self, now: Now, seed: [u8; 32]) -> Option<TurnJob<C>> {
+        self.look(now);
         self.close_tenure(now.uptime);
         if !self.wants_turn(now) {
             return None;
@@ -368,39 +353,14 @@ impl<C> DriveCore<C> {
         }
     }
 
-    /// The log's time now: the tenure's, or where nobody leads the newest record's.
-    pub fn log_time(&mut self, now: Now) -> Timestamp {
-        let at = self.committed.at();
-        self.tenure.as_mut().map_or(at, |tenure| tenure.advance(now).max(at))
-    }
-
-    /// How far the log's time is ahead of the wall clock, in nanoseconds; negative where it is
-    /// behind.
-    pub fn skew(&mut self, now: Now) -> i64 {
-        time::difference(self.log_time(now), now.wall)
-    }
-
-    /// The committed view.
-    pub fn committed(&self) -> &View {
-        &self.committed
-    }
-
-    /// Whether nothing waits, nothing is in flight, and no work is left for the next turn.
-    pub fn is_idle(&self, now: Now) -> bool {
-        self.queue.is_empty()
-            && self.flight.is_empty()
-            && !self.is_in_turn()
-            && !self.wants_turn(now)
-    }
-
-    /// Why commands are refused, or some of them; nothing when all are accepted.
-    pub fn limit(&self) -> Option<String> {
-        if self.identity.safe_mode {
-            return Some(
-                "the manager runs in safe mode: it serves reads and accepts nothing".into(),
-            );
+    /// A manager that stood still led nobody meanwhile. It begins a new tenure, in which every node
+    /// has its time to come back again.
+    fn look(&mut self, now: Now) {
+        let Some(ns) = self.presence.look(&self.committed, now.uptime) else { return };
+        if let Some(tenure) = &mut self.tenure {
+            let seconds = ns / SECOND_NS;
+            tenure.failed.get_or_insert_with(|| format!("the manager stood still for {seconds} s"));
         }
-        self.free.limit()
     }
 
     fn may_lead(&self) -> bool {

@@ -3,6 +3,7 @@
 mod disk;
 mod idle;
 mod log_failures;
+mod standstill;
 mod waiting;
 
 use super::world::{DriveWorld, LEADING, check};

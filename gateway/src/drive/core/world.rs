@@ -9,7 +9,7 @@ use super::*;
 use crate::admit::MachineRequest;
 use skep_projections::fixture::service_spec;
 use skep_proto::{
-    Id, author, event,
+    Id, Timestamp, author, event,
     v1::{
         ClusterSpec, Command, CommandId, CreateService, NodeDescription, NodeSpec, Person,
         RemoveService, ScaleService, UpdateService, command::Action, service_mode::Mode,
@@ -117,6 +117,7 @@ impl DriveWorld {
                 self.fail();
             }
             ["later", ms] => self.later(number(ms)),
+            ["suspended", ms] => self.suspended(number(ms)),
             ["wall", seconds] => {
                 let step: i64 = seconds.parse().expect("a number of seconds");
                 self.now.wall =
@@ -194,9 +195,14 @@ impl DriveWorld {
     }
 
     fn later(&mut self, ms: u64) {
+        self.suspended(ms);
+        self.core.handle_timeout(self.now);
+    }
+
+    /// Time passes, and the core is not told.
+    fn suspended(&mut self, ms: u64) {
         let ns = ms * 1_000_000;
         self.now = Now { uptime: self.now.uptime + ns, wall: self.now.wall + ns };
-        self.core.handle_timeout(self.now);
     }
 
     fn next(&self) -> String {
