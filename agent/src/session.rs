@@ -90,10 +90,8 @@ impl AgentError {
                 "start it with --runtime {}, or with another --state-dir as a new node",
                 runtime_name(*first)
             )),
-            AgentError::Folder { .. }
-            | AgentError::Journal(_)
-            | AgentError::Randomness(_)
-            | AgentError::Halted(_) => None,
+            AgentError::Halted(halt) => Some(halt.hint().into()),
+            AgentError::Folder { .. } | AgentError::Journal(_) | AgentError::Randomness(_) => None,
         }
     }
 }

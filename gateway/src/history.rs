@@ -48,6 +48,16 @@ pub enum PastError {
     Unfoldable(String),
 }
 
+impl PastError {
+    /// What to do about it, where that does not follow from the message and is not in the refusal.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            PastError::Read(error) => error.hint(),
+            PastError::Refused(_) | PastError::Unfoldable(_) => None,
+        }
+    }
+}
+
 impl<R: Into<Refusal>> From<R> for PastError {
     fn from(refusal: R) -> PastError {
         PastError::Refused(refusal.into())

@@ -41,8 +41,21 @@ pub enum ManagerError {
         source: io::Error,
     },
     /// The file that holds the manager's id holds something else.
-    #[error("{0}: not a node id; restore it from a backup: the log belongs to one manager")]
+    #[error("{0}: not a node id")]
     NotAnId(path::PathBuf),
+}
+
+impl ManagerError {
+    /// What to do about it, where that does not follow from the message.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            ManagerError::Log(error) => error.hint(),
+            ManagerError::NotAnId(_) => {
+                Some("restore the file from a backup: the log belongs to one manager".into())
+            }
+            ManagerError::Identity { .. } => None,
+        }
+    }
 }
 
 /// Connections to `/metrics`, from one process or several: a few scrapers. One more gets a message

@@ -1,5 +1,8 @@
 //! What can go wrong with an open log, by what comes after it.
 
+/// What caused an error.
+pub type ErrorSource = Box<dyn std::error::Error + Send + Sync>;
+
 /// Why the log does not go on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LogFailure {

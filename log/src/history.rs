@@ -58,14 +58,26 @@ pub enum ReadError {
     #[error("history can't be read: {0}")]
     Store(String),
     /// Bytes are not what was written.
-    #[error("history is damaged: {0}; stop the daemon and run `skep verify`")]
+    #[error("history is damaged: {0}")]
     Damaged(String),
     /// There is an index row and no entry, or the other way round.
-    #[error("revision {revision} is missing from the log; stop the daemon and run `skep verify`")]
+    #[error("revision {revision} is missing from the log")]
     Missing {
         /// What was looked for.
         revision: Revision,
     },
+}
+
+impl ReadError {
+    /// What to do about it, where that does not follow from the message.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            ReadError::Store(_) => None,
+            ReadError::Damaged(_) | ReadError::Missing { .. } => {
+                Some("stop the daemon and run `skep verify`")
+            }
+        }
+    }
 }
 
 impl From<StoreError> for ReadError {

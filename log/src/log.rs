@@ -3,8 +3,8 @@
 use crate::{
     Config, Counters, Fold, Health, HistoryReader, Leadership, OpenError, SealedEntry, Space,
     Status, Subscription,
-    disk::files::{Files, os::OsFiles},
-    life::{open_log::OpenLog, supervise},
+    disk::{files, names},
+    life::{open_log::OpenLog, probe, supervise},
     raft::{
         node::NoBarrier,
         proposal::{Proposal, ProposeError, Weight},
@@ -52,15 +52,25 @@ impl Log {
     /// Opens the log, restores the fold and brings it up to date. A manager that is the only voter
     /// leads when this returns; an empty folder becomes a log with one voter.
     pub async fn open(config: Config, fold: impl Fold) -> Result<Log, OpenError> {
-        let files = Arc::new(OsFiles::new(&config.dir));
+        let files = Arc::new(files::os::OsFiles::new(&config.dir));
         Log::open_in(config, Box::new(fold), files).await
+    }
+
+    /// Opens a log on the model of a disk, with the threads of the real one.
+    #[cfg(any(test, feature = "model"))]
+    pub async fn open_on_model(
+        config: Config,
+        fold: impl Fold,
+        disk: &crate::ModelDisk,
+    ) -> Result<Log, OpenError> {
+        Log::open_in(config, Box::new(fold), Arc::new(disk.clone())).await
     }
 
     /// Opens a log in any folder.
     pub(crate) async fn open_in(
         config: Config,
         fold: Box<dyn Fold>,
-        files: Arc<dyn Files>,
+        files: Arc<dyn files::Files>,
     ) -> Result<Log, OpenError> {
         let (shared, keeper) = supervise::open(config, fold, files).await?;
         Ok(Log { shared, keeper: Arc::new(keeper) })
@@ -142,6 +152,12 @@ impl Log {
         Ok(self.shared.listeners.status.now().applied)
     }
 
+    /// Whether the log's disk takes a small file and makes it durable. Blocks for as long as the
+    /// disk does not answer.
+    pub fn try_disk(&self) -> std::io::Result<()> {
+        probe::write(&*self.shared.files, names::ASKED_PROBE)
+    }
+
     /// Where the log stands, to be read or waited on.
     pub fn status(&self) -> watch::Receiver<Status> {
         self.shared.listeners.status.watch()
@@ -165,6 +181,11 @@ impl Log {
     /// Room on the disk.
     pub fn space(&self) -> Space {
         self.shared.gauge.read(self.shared.store.bytes())
+    }
+
+    /// The free share of the disk, bytes or inodes, whichever is less.
+    pub fn free_share(&self) -> f64 {
+        self.shared.gauge.read(0).free_share()
     }
 
     /// What was written since the log was opened.

@@ -34,7 +34,7 @@ async fn open_on(disk: &ModelDisk) -> (Log, Hashes) {
     let hashes = Hashes::default();
     // The folder is asked for free room only.
     let config = config(Path::new("/"));
-    (Log::open_in(config, Box::new(hashes.clone()), Arc::new(disk.clone())).await.unwrap(), hashes)
+    (Log::open_on_model(config, hashes.clone(), disk).await.unwrap(), hashes)
 }
 
 fn stands(log: &Log) -> (Position, Hash) {

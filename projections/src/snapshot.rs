@@ -33,15 +33,13 @@ const ROWS_AHEAD_MAX: usize = 1024;
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub enum SnapshotError {
     /// They end early, or do not decode.
-    #[error("snapshot is damaged in its {part}; delete the file, an older one and the log will do")]
+    #[error("snapshot is damaged in its {part}")]
     Damaged {
         /// Which part of it.
         part: &'static str,
     },
     /// Written by a newer program.
-    #[error(
-        "snapshot has format {format}, this program reads {FORMAT}; run the version of skep that wrote it"
-    )]
+    #[error("snapshot has format {format}, this program reads {FORMAT}")]
     Format {
         /// The format it has.
         format: u32,
@@ -55,17 +53,13 @@ pub enum SnapshotError {
         level: u32,
     },
     /// The rows contradict each other.
-    #[error(
-        "snapshot at revision {revision} contradicts itself; delete the file, an older one and the log will do"
-    )]
+    #[error("snapshot at revision {revision} contradicts itself")]
     Contradiction {
         /// Its revision.
         revision: u64,
     },
     /// The rows are not those that the digest was made of.
-    #[error(
-        "snapshot at revision {revision} does not match its digest; delete the file, an older one and the log will do"
-    )]
+    #[error("snapshot at revision {revision} does not match its digest")]
     Digest {
         /// Its revision.
         revision: u64,

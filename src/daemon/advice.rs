@@ -1,6 +1,9 @@
-//! An error with the next step in a field of its own, so that nobody has to cut it out of a
+//! The next step of an error, which is a field of its own, so that nobody has to cut it out of a
 //! message.
 
+use skep_agent::AgentError;
+use skep_gateway::manager::ManagerError;
+use skep_log::RecoverError;
 use std::{error::Error, fmt};
 
 /// What is wrong, and what to do about it.
@@ -17,12 +20,18 @@ impl Advice {
     }
 
     /// The next step of an error, if something in its chain of causes names one.
-    pub(crate) fn hint_of(error: &anyhow::Error) -> Option<&str> {
-        error
-            .chain()
-            .find_map(|cause| cause.downcast_ref::<Advice>())
-            .map(|advice| advice.hint.as_str())
+    pub(crate) fn hint_of(error: &anyhow::Error) -> Option<String> {
+        error.chain().find_map(hint)
     }
+}
+
+fn hint(cause: &(dyn Error + 'static)) -> Option<String> {
+    let own = cause.downcast_ref::<Advice>().map(|advice| advice.hint.clone());
+    own.or_else(|| cause.downcast_ref::<ManagerError>().and_then(ManagerError::hint))
+        .or_else(|| cause.downcast_ref::<AgentError>().and_then(AgentError::hint))
+        .or_else(|| {
+            cause.downcast_ref::<RecoverError>().and_then(RecoverError::hint).map(str::to_owned)
+        })
 }
 
 impl fmt::Display for Advice {
@@ -37,6 +46,7 @@ impl Error for Advice {}
 mod tests {
     use super::*;
     use anyhow::Context;
+    use skep_log::OpenError;
 
     #[test]
     fn the_next_step_is_found_below_any_context() {
@@ -44,7 +54,18 @@ mod tests {
             Err::<(), _>(Advice::new("it is in use", "stop the other")).context("state folder");
         let error = error.expect_err("it is one");
         assert_eq!(format!("{error:#}"), "state folder: it is in use");
-        assert_eq!(Advice::hint_of(&error), Some("stop the other"));
+        assert_eq!(Advice::hint_of(&error).as_deref(), Some("stop the other"));
         assert_eq!(Advice::hint_of(&anyhow::anyhow!("plain")), None);
+    }
+
+    #[test]
+    fn the_next_step_of_a_log_that_does_not_open_is_found_and_its_cause_is_told() {
+        let error = OpenError::Locked { dir: "/log".into(), source: "by process 7".into() };
+        let error = anyhow::Error::from(ManagerError::from(error)).context("state folder");
+        let told = "state folder: the log in /log is in use by another process: by process 7";
+        assert_eq!(format!("{error:#}"), told);
+        assert_eq!(Advice::hint_of(&error).as_deref(), Some("stop that process first"));
+        let error = RecoverError::InUse { dir: "/log".into() }.into();
+        assert_eq!(Advice::hint_of(&error).as_deref(), Some("stop the daemon first"));
     }
 }

@@ -1,7 +1,7 @@
 //! The agent's part of a node: its runtime, fixed at the first start, and what it says of the
 //! machine.
 
-use super::{advice::Advice, settings::NodeSettings, state::StateDir};
+use super::{settings::NodeSettings, state::StateDir};
 use anyhow::{Context, Result};
 use skep_agent::{
     AgentConfig, ManagerEndpoint, NodeAgent, machine,
@@ -45,7 +45,7 @@ pub(super) fn agent(
     manager: &Path,
     runtime: Arc<dyn Runtime>,
 ) -> Result<NodeAgent> {
-    let agent = NodeAgent::open(AgentConfig {
+    Ok(NodeAgent::open(AgentConfig {
         state_dir: state.path().to_owned(),
         manager: ManagerEndpoint::Unix(manager.to_owned()),
         hostname: settings.hostname.clone().unwrap_or_else(machine::hostname),
@@ -54,9 +54,5 @@ pub(super) fn agent(
         runtime,
         addr: String::new(),
         version: env!("CARGO_PKG_VERSION").into(),
-    });
-    agent.map_err(|error| match error.hint() {
-        Some(hint) => Advice::new(error.to_string(), hint).into(),
-        None => error.into(),
-    })
+    })?)
 }

@@ -7,16 +7,13 @@ use thiserror::Error;
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub enum AgentHalt {
     /// The cluster does not believe us.
-    #[error(
-        "the cluster refuses this node's secret ({message}); the folder `agent` in the state folder may be a \
-             copy, or older: remove that folder alone, and the node with `skep node rm`, to join as a new node"
-    )]
+    #[error("the cluster refuses this node's secret ({message})")]
     WrongSecret {
         /// The manager's.
         message: String,
     },
     /// Somebody removed this node. Its tasks have been stopped and cleared away.
-    #[error("{message}; remove the folder `agent` in its state folder to join as a new node")]
+    #[error("{message}")]
     NodeRemoved {
         /// The manager's.
         message: String,
@@ -24,7 +21,7 @@ pub enum AgentHalt {
     /// Another cluster answers where ours was, or takes us for another node.
     #[error(
         "the manager is of cluster {cluster}, where this node is not the {node} of the state folder; its \
-         tasks run on; check the manager's address, or remove the state folder to join as a new node"
+         tasks run on"
     )]
     Elsewhere {
         /// What we say we are, or what it called us.
@@ -32,4 +29,22 @@ pub enum AgentHalt {
         /// Whose manager it is.
         cluster: Id,
     },
+}
+
+impl AgentHalt {
+    /// What to do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            AgentHalt::WrongSecret { .. } => {
+                "the folder `agent` in the state folder may be a copy, or older: remove that folder alone, and the \
+                 node with `skep node rm`, to join as a new node"
+            }
+            AgentHalt::NodeRemoved { .. } => {
+                "remove the folder `agent` in the state folder to join as a new node"
+            }
+            AgentHalt::Elsewhere { .. } => {
+                "check the manager's address, or remove the state folder to join as a new node"
+            }
+        }
+    }
 }

@@ -8,6 +8,8 @@ pub(crate) const FRESH_STORE: &str = "store.fresh";
 pub(crate) const HEAD: &str = "head";
 /// A file that is written to find out whether the disk works.
 pub(crate) const PROBE: &str = "probe";
+/// The same, written because somebody asks.
+pub(crate) const ASKED_PROBE: &str = "probe.asked";
 /// The folder of snapshots.
 pub(crate) const SNAPSHOTS: &str = "snapshots";
 /// Snapshots of a history that a recovery cut off.

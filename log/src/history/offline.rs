@@ -1,13 +1,16 @@
 //! History of a stopped manager: opened without a lock and without changing a byte.
 
 use super::{HistoryReader, HistorySource, status::StatusCell, unindexed::Unindexed};
-use crate::disk::{
-    files::{Files, os::OsFiles},
-    head::HeadFile,
-    index::readable_end,
-    snapshot::Snapshots,
-    store::StoreError,
-    store_handle::StoreHandle,
+use crate::{
+    disk::{
+        files::{Files, os::OsFiles},
+        head::HeadFile,
+        index::readable_end,
+        snapshot::Snapshots,
+        store::StoreError,
+        store_handle::StoreHandle,
+    },
+    failure::ErrorSource,
 };
 use std::{path::Path, sync::Arc};
 
@@ -15,15 +18,13 @@ use std::{path::Path, sync::Arc};
 #[derive(Debug, thiserror::Error)]
 pub enum OpenHistoryError {
     /// Nothing is there.
-    #[error("there is no log in {dir}; is this a manager's state folder?")]
+    #[error("there is no log in {dir}")]
     Absent {
         /// Where it was looked for.
         dir: String,
     },
     /// Something is there, and it is not whole.
-    #[error(
-        "the log in {dir} can't be read: {message}; `skep recover --accept-loss` keeps what is readable"
-    )]
+    #[error("the log in {dir} can't be read: {message}")]
     Damaged {
         /// Where it lies.
         dir: String,
@@ -31,13 +32,26 @@ pub enum OpenHistoryError {
         message: String,
     },
     /// The disk, or the permissions, said no.
-    #[error("the log in {dir} can't be opened: {message}")]
+    #[error("the log in {dir} can't be opened: {source}")]
     Failed {
         /// Where it lies.
         dir: String,
         /// What is wrong.
-        message: String,
+        source: ErrorSource,
     },
+}
+
+impl OpenHistoryError {
+    /// What to do about it, where that does not follow from the message.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            OpenHistoryError::Absent { .. } => Some("name the state folder of a manager"),
+            OpenHistoryError::Damaged { .. } => {
+                Some("`skep recover --accept-loss` keeps what is readable")
+            }
+            OpenHistoryError::Failed { .. } => None,
+        }
+    }
 }
 
 impl HistoryReader {
@@ -52,8 +66,8 @@ impl HistoryReader {
         let refuse = |error: StoreError| match error {
             StoreError::Absent(_) => OpenHistoryError::Absent { dir: dir() },
             StoreError::Damaged(message) => OpenHistoryError::Damaged { dir: dir(), message },
-            StoreError::Locked(message) | StoreError::Failed(message) => {
-                OpenHistoryError::Failed { dir: dir(), message }
+            StoreError::Locked(_) | StoreError::Failed(_) => {
+                OpenHistoryError::Failed { dir: dir(), source: error.into() }
             }
         };
         let store = Arc::new(StoreHandle::open_for_reading(files.clone()).map_err(refuse)?);

@@ -1,23 +1,26 @@
 //! Why a log can't be opened.
+//!
+//! Messages say where and what; what to do about it is a field of its own, and what caused it is
+//! the source.
 
+use crate::failure::ErrorSource;
 use skep_proto::{Id, Position, Revision};
+use std::error::Error;
 
-/// Why a log can't be opened. Every variant says where, and what to do.
+/// Why a log can't be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// Another process has it open.
-    #[error("the log in {dir} is in use by another process: {message}; stop it first")]
+    #[error("the log in {dir} is in use by another process")]
     Locked {
         /// Where the log lies.
         dir: String,
-        /// What the store said.
-        message: String,
+        /// What the store says.
+        source: ErrorSource,
     },
     /// Synced records are gone.
     #[error(
-        "the log in {dir} ends at revision {readable}, but was durable up to {durable} once: synced records are lost. \
-         With other managers, remove this folder and join again; alone, restore a backup, or run \
-         `skep recover --accept-loss` to go on from revision {readable}"
+        "the log in {dir} ends at revision {readable}, but was durable up to {durable} once: synced records are lost"
     )]
     EndsEarly {
         /// Where the log lies.
@@ -28,10 +31,7 @@ pub enum OpenError {
         durable: Revision,
     },
     /// Something in it contradicts itself.
-    #[error(
-        "the log in {dir} is damaged: {message}. With other managers, remove this folder and join again; alone, restore \
-         a backup, or run `skep recover --accept-loss` to keep what is readable"
-    )]
+    #[error("the log in {dir} is damaged: {message}")]
     Damaged {
         /// Where the log lies.
         dir: String,
@@ -49,9 +49,7 @@ pub enum OpenError {
         message: String,
     },
     /// It is another node's log.
-    #[error(
-        "the log in {dir} belongs to node {found}, not to {wanted}; an id is never used for another log"
-    )]
+    #[error("the log in {dir} belongs to node {found}, not to {wanted}")]
     OtherNode {
         /// Where the log lies.
         dir: String,
@@ -60,12 +58,54 @@ pub enum OpenError {
         /// Who wanted it.
         wanted: Id,
     },
+    /// A thread that was to open it panicked.
+    #[error("a thread of the log in {dir} panicked")]
+    Panicked {
+        /// Where the log lies.
+        dir: String,
+    },
     /// The disk, the permissions or the machine said no.
-    #[error("the log in {dir} can't be opened: {message}")]
+    #[error("the log in {dir} can't be opened")]
     Failed {
         /// Where the log lies.
         dir: String,
         /// What went wrong.
-        message: String,
+        source: ErrorSource,
     },
+}
+
+impl OpenError {
+    /// What to do about it, where that does not follow from the message.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            OpenError::Locked { .. } => Some("stop that process first".into()),
+            OpenError::EndsEarly { readable, .. } => Some(format!(
+                "with other managers, remove this folder and join again; alone, restore a backup, or run \
+                 `skep recover --accept-loss` to go on from revision {readable}"
+            )),
+            OpenError::Damaged { .. } => Some(
+                "with other managers, remove this folder and join again; alone, restore a backup, or run \
+                 `skep recover --accept-loss` to keep what is readable"
+                    .into(),
+            ),
+            OpenError::OtherNode { .. } => {
+                Some("use the folder of this node: an id is never used for another log".into())
+            }
+            OpenError::Panicked { .. } => {
+                Some("the daemon's own log tells where; please report it".into())
+            }
+            OpenError::Halted { .. } | OpenError::Failed { .. } => None,
+        }
+    }
+}
+
+/// An error and all that caused it in one line, for a status that is shown.
+pub(crate) fn with_causes(error: &dyn Error) -> String {
+    let mut line = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        line = format!("{line}: {cause}");
+        next = cause.source();
+    }
+    line
 }

@@ -4,6 +4,7 @@
 //! An error of the file system is never taken for damage: nothing is deleted for it, and the next
 //! attempt may work.
 
+use super::errors::with_causes;
 use crate::{
     Fold, OpenError, RestoreError, SnapshotPolicy,
     disk::{appender, entries, files, head, index, keys, names, snapshot, store, store_handle},
@@ -33,7 +34,7 @@ pub(crate) fn open(
     fold: Box<dyn Fold>,
 ) -> Result<Opened, OpenError> {
     let dir = || dir_of(&**files);
-    let failed = |error: io::Error| OpenError::Failed { dir: dir(), message: error.to_string() };
+    let failed = |error: io::Error| OpenError::Failed { dir: dir(), source: error.into() };
     let refused = |error: store::StoreError| refused(&**files, error);
     files.make_folder(names::ROOT).map_err(failed)?;
     refuse_half_recovered(&**files)?;
@@ -52,8 +53,7 @@ pub(crate) fn open(
 /// A recovery that was interrupted between its two renames leaves no store under its name. An empty
 /// one must not be made there.
 fn refuse_half_recovered(files: &dyn files::Files) -> Result<(), OpenError> {
-    let failed =
-        |error: io::Error| OpenError::Failed { dir: dir_of(files), message: error.to_string() };
+    let failed = |error: io::Error| OpenError::Failed { dir: dir_of(files), source: error.into() };
     if files.exists(names::STORE).map_err(failed)? {
         return Ok(());
     }
@@ -182,8 +182,7 @@ pub(crate) fn appender(
     counts: &Arc<appender::Counts>,
 ) -> Result<appender::Appender, OpenError> {
     let refused = |error| refused(files, error);
-    let failed =
-        |error: io::Error| OpenError::Failed { dir: dir_of(files), message: error.to_string() };
+    let failed = |error: io::Error| OpenError::Failed { dir: dir_of(files), source: error.into() };
     let mut head = head::HeadFile::open(files).map_err(failed)?;
     let purged = store.get(store::StoreTable::Meta, keys::PURGED).map_err(refused)?;
     let purged = purged
@@ -225,10 +224,10 @@ pub(crate) fn dir_of(files: &dyn files::Files) -> String {
 pub(crate) fn refused(files: &dyn files::Files, error: store::StoreError) -> OpenError {
     let dir = dir_of(files);
     match error {
-        store::StoreError::Locked(message) => OpenError::Locked { dir, message },
         store::StoreError::Damaged(message) => OpenError::Damaged { dir, message },
-        store::StoreError::Absent(message) | store::StoreError::Failed(message) => {
-            OpenError::Failed { dir, message }
+        store::StoreError::Locked(_) => OpenError::Locked { dir, source: error.into() },
+        store::StoreError::Absent(_) | store::StoreError::Failed(_) => {
+            OpenError::Failed { dir, source: error.into() }
         }
     }
 }
@@ -245,16 +244,21 @@ pub(crate) fn not_started(
             OpenError::Halted { dir, applied: applier.position().0, message }
         }
         LogFailure::Damaged(message) => OpenError::Damaged { dir, message },
-        LogFailure::Disk(message) => OpenError::Failed { dir, message },
+        LogFailure::Disk(message) => OpenError::Failed { dir, source: message.into() },
     }
 }
 
 impl OpenError {
     /// What keeps an opened log from going on, if this does.
     pub(crate) fn failure(&self) -> LogFailure {
-        let message = self.to_string();
+        let message = match self.hint() {
+            Some(hint) => format!("{}; {hint}", with_causes(self)),
+            None => with_causes(self),
+        };
         match self {
-            OpenError::Locked { .. } | OpenError::Failed { .. } => LogFailure::Disk(message),
+            OpenError::Locked { .. } | OpenError::Panicked { .. } | OpenError::Failed { .. } => {
+                LogFailure::Disk(message)
+            }
             OpenError::EndsEarly { .. }
             | OpenError::Damaged { .. }
             | OpenError::OtherNode { .. } => LogFailure::Damaged(message),

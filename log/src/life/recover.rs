@@ -15,6 +15,7 @@ use crate::{
     Entry,
     chain::Hash,
     disk::{entries, files, head, index, keys, names, snapshot, store, store_handle::StoreHandle},
+    failure::ErrorSource,
     fence::follows,
 };
 use prost::Message;
@@ -52,15 +53,13 @@ pub struct Recovered {
 #[derive(Debug, thiserror::Error)]
 pub enum RecoverError {
     /// A daemon runs on it.
-    #[error("the log in {dir} is in use; stop the daemon first")]
+    #[error("the log in {dir} is in use")]
     InUse {
         /// Where the log lies.
         dir: String,
     },
     /// There is nothing to recover from.
-    #[error(
-        "the log in {dir} is not damaged: it ends at revision {readable}, as it should; start the daemon"
-    )]
+    #[error("the log in {dir} is not damaged: it ends at revision {readable}, as it should")]
     Undamaged {
         /// Where the log lies.
         dir: String,
@@ -68,7 +67,7 @@ pub enum RecoverError {
         readable: Revision,
     },
     /// Not even its beginning can be read.
-    #[error("the log in {dir} can't be read at all: {message}; restore a backup")]
+    #[error("the log in {dir} can't be read at all: {message}")]
     Unreadable {
         /// Where the log lies.
         dir: String,
@@ -76,13 +75,25 @@ pub enum RecoverError {
         message: String,
     },
     /// The disk refused.
-    #[error("the log in {dir} could not be rewritten: {message}; nothing was changed")]
+    #[error("the log in {dir} could not be rewritten, and nothing was changed")]
     Failed {
         /// Where the log lies.
         dir: String,
         /// What is wrong.
-        message: String,
+        source: ErrorSource,
     },
+}
+
+impl RecoverError {
+    /// What to do about it, where that does not follow from the message.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            RecoverError::InUse { .. } => Some("stop the daemon first"),
+            RecoverError::Undamaged { .. } => Some("start the daemon; there is nothing to recover"),
+            RecoverError::Unreadable { .. } => Some("restore a backup"),
+            RecoverError::Failed { .. } => None,
+        }
+    }
 }
 
 /// Keeps what is readable of a stopped manager's log, and arranges that a new incarnation begins.
@@ -101,9 +112,9 @@ pub(crate) fn recover_in(
     loss: AcceptLoss,
 ) -> Result<Recovered, RecoverError> {
     let dir = || dir_of(&*files);
-    let failed = |message: String| RecoverError::Failed { dir: dir(), message };
+    let failed = |source: ErrorSource| RecoverError::Failed { dir: dir(), source };
     let unreadable = |message: String| RecoverError::Unreadable { dir: dir(), message };
-    let io = |error: io::Error| failed(error.to_string());
+    let io = |error: io::Error| failed(error.into());
     if !files.exists(names::STORE).map_err(io)? {
         if !files.exists(names::FRESH_STORE).map_err(io)? {
             return Err(unreadable("there is none".into()));
@@ -114,19 +125,18 @@ pub(crate) fn recover_in(
     let head_file = head::HeadFile::open(&*files).map_err(|error| {
         match error.kind() == io::ErrorKind::WouldBlock {
             true => RecoverError::InUse { dir: dir() },
-            false => failed(error.to_string()),
+            false => failed(error.into()),
         }
     })?;
     let old = StoreHandle::open_for_reading(files.clone()).map_err(|error| match error {
-        store::StoreError::Failed(message) | store::StoreError::Locked(message) => failed(message),
+        store::StoreError::Failed(_) | store::StoreError::Locked(_) => failed(error.into()),
         store::StoreError::Damaged(message) | store::StoreError::Absent(message) => {
             unreadable(message)
         }
     })?;
     let mark = head_file.mark();
     files.remove(names::FRESH_STORE).map_err(io)?;
-    let copied =
-        Copied::copy(&files, &old, mark, loss).map_err(|error| failed(error.to_string()))?;
+    let copied = Copied::copy(&files, &old, mark, loss).map_err(|error| failed(error.into()))?;
     drop(old);
     if loss == AcceptLoss::OfDamaged && !copied.shows_damage(mark) {
         files.remove(names::FRESH_STORE).map_err(io)?;
@@ -150,8 +160,9 @@ fn finish_interrupted(
     files: &Arc<dyn files::Files>,
     loss: AcceptLoss,
 ) -> Result<Recovered, RecoverError> {
-    let failed = |message: String| RecoverError::Failed { dir: dir_of(&**files), message };
-    let io = |error: io::Error| failed(error.to_string());
+    let failed = |source: ErrorSource| RecoverError::Failed { dir: dir_of(&**files), source };
+    let io = |error: io::Error| failed(error.into());
+    let refused = |error: store::StoreError| failed(error.into());
     let whole = files
         .read_store(names::FRESH_STORE)
         .and_then(|store| store.get(store::StoreTable::Meta, keys::BEGUN));
@@ -159,11 +170,9 @@ fn finish_interrupted(
     match (whole, set_aside) {
         (Ok(Some(_)), set_aside) => {
             exchange(&**files).map_err(io)?;
-            let store = StoreHandle::open_for_reading(files.clone())
-                .map_err(|error| failed(error.to_string()))?;
-            let (end, _) = crate::disk::index::readable_end(&store)
-                .map_err(|error| failed(error.to_string()))?;
-            let begun = begun(&store).map_err(|error| failed(error.to_string()))?;
+            let store = StoreHandle::open_for_reading(files.clone()).map_err(refused)?;
+            let (end, _) = crate::disk::index::readable_end(&store).map_err(refused)?;
+            let begun = begun(&store).map_err(refused)?;
             let durable = begun.accepted().map_or(Revision::ZERO, |mark| mark.revision);
             Ok(Recovered {
                 position: end.position,
@@ -181,7 +190,7 @@ fn finish_interrupted(
         (Ok(None), None) => {
             Err(RecoverError::Unreadable { dir: dir_of(&**files), message: "there is none".into() })
         }
-        (Err(error), None) => Err(failed(error.to_string())),
+        (Err(error), None) => Err(refused(error)),
     }
 }
 

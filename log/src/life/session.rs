@@ -27,10 +27,12 @@ use tokio::sync::{oneshot, watch};
 pub(crate) enum Ended {
     /// The log is being closed.
     Closed,
-    /// It could not be started, or its thread panicked.
+    /// It could not be started.
     NotStarted(OpenError),
     /// It ran, and then this happened.
     Failed(LogFailure),
+    /// Its thread panicked.
+    Panicked,
 }
 
 /// A session on its thread.
@@ -85,17 +87,14 @@ impl SessionThread {
         let ended = self.ended.await;
         match (thread.join(), ended) {
             (Ok(()), Ok(ended)) => ended,
-            (Ok(()) | Err(_), _) => Ended::NotStarted(OpenError::Failed {
-                dir: opening::dir_of(&*shared.files),
-                message: "its thread panicked; see the daemon's log".into(),
-            }),
+            (Ok(()) | Err(_), _) => Ended::Panicked,
         }
     }
 }
 
 fn no_thread(shared: &OpenLog, error: &io::Error) -> OpenError {
-    let message = format!("no thread can be had: {error}");
-    OpenError::Failed { dir: opening::dir_of(&*shared.files), message }
+    let source = format!("no thread can be had: {error}").into();
+    OpenError::Failed { dir: opening::dir_of(&*shared.files), source }
 }
 
 async fn live(

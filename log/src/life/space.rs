@@ -1,5 +1,5 @@
-//! Room on the disk: asked of the file system at most once a second, and only when somebody wants
-//! to know.
+//! Room on the disk: asked of the file system when somebody wants to know, and the last answer is
+//! too old for that. The less room there is, the sooner it is.
 //!
 //! A file system can run out of bytes or of inodes; what is scarcer counts. Room again means work
 //! again, without a restart.
@@ -11,8 +11,12 @@ use std::{
     time::Instant,
 };
 
-/// How long an answer of the file system counts.
-const FREE_SPACE_PERIOD_MS: u64 = 1000;
+/// How long an answer of the file system counts: a disk fills while nobody looks.
+const FREE_SPACE_PERIOD_MS: u64 = 100;
+/// The same where less than [`FREE_SHARE_LOW_MAX`] is free.
+const FREE_SPACE_LOW_PERIOD_MS: u64 = 1;
+/// The free share below which the disk is asked nearly each time.
+const FREE_SHARE_LOW_MAX: f64 = 0.10;
 
 /// The share of free disk, in bytes and in inodes, below which the log takes nothing at all.
 pub const FREE_SHARE_MIN: f64 = 0.01;
@@ -54,6 +58,10 @@ impl Space {
     }
 }
 
+fn fresh_ms(free_share: f64) -> u64 {
+    if free_share < FREE_SHARE_LOW_MAX { FREE_SPACE_LOW_PERIOD_MS } else { FREE_SPACE_PERIOD_MS }
+}
+
 /// The last answer.
 pub(crate) struct Gauge {
     dir: PathBuf,
@@ -80,16 +88,22 @@ impl Gauge {
         gauge
     }
 
-    /// Room, as it was a second ago at most.
+    /// Room, as it was a moment ago at most.
     pub(crate) fn read(&self, log_bytes: u64) -> Space {
         let now = self.since.elapsed().as_millis() as u64;
         let asked = self.asked_ms.load(Relaxed);
+        let known = self.known(log_bytes);
         // Of those who find it stale, one asks.
-        if now >= asked + FREE_SPACE_PERIOD_MS
-            && self.asked_ms.compare_exchange(asked, now, Relaxed, Relaxed).is_ok()
+        if now < asked + fresh_ms(known.free_share())
+            || self.asked_ms.compare_exchange(asked, now, Relaxed, Relaxed).is_err()
         {
-            self.ask();
+            return known;
         }
+        self.ask();
+        self.known(log_bytes)
+    }
+
+    fn known(&self, log_bytes: u64) -> Space {
         Space {
             log_bytes,
             free_bytes: self.free_bytes.load(Relaxed),
@@ -118,6 +132,11 @@ mod tests {
 
     fn space(free_bytes: u64, free_inodes: u64, total_inodes: u64) -> Space {
         Space { log_bytes: 0, free_bytes, total_bytes: 1000 << 20, free_inodes, total_inodes }
+    }
+
+    #[test]
+    fn the_less_room_there_is_the_sooner_the_disk_is_asked_again() {
+        assert_eq!([1.0, 0.1, 0.099, 0.0].map(fresh_ms), [100, 100, 1, 1]);
     }
 
     #[test]

@@ -4,15 +4,14 @@
 //! as the disk takes writes again. A log that is damaged, or that holds what this program can't
 //! take, waits for a person; it can still be read.
 
-use super::{open_log, opening, session};
+use super::{open_log, opening, probe, session};
 use crate::{
     Config, Fold, OpenError,
     disk::{files::Files, names, store_handle::Reopened},
-    failure::LogFailure,
+    failure::{ErrorSource, LogFailure},
     history::Health,
 };
 use std::{
-    io,
     sync::{Arc, Mutex, PoisonError},
     thread::{self, JoinHandle},
     time::Duration,
@@ -21,8 +20,6 @@ use tokio::sync::{oneshot, watch};
 
 /// Between two attempts to open the log anew.
 const REOPEN_PERIOD: Duration = Duration::from_millis(500);
-/// What a disk must take before it counts as healed.
-const DISK_PROBE_BYTES_MIN: usize = 64 << 10;
 
 /// Ends the log's threads, when asked or when the last handle goes.
 pub(crate) struct SupervisorThread {
@@ -66,19 +63,19 @@ pub(crate) async fn open(
     let (closing, close) = watch::channel(false);
     let (alive, closed) = watch::channel(());
     let dir = opening::dir_of(&*files);
-    let failed = |message: String| OpenError::Failed { dir: dir.clone(), message };
+    let failed = |source: ErrorSource| OpenError::Failed { dir: dir.clone(), source };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
-    let runtime = runtime.map_err(|error| failed(error.to_string()))?;
+    let runtime = runtime.map_err(|error| failed(error.into()))?;
     let life = move || {
         runtime.block_on(keep(config, fold, files, ready, close));
         drop(alive);
     };
     let thread = match thread::Builder::new().name("skep-log-keeper".into()).spawn(life) {
         Ok(thread) => Mutex::new(Some(thread)),
-        Err(error) => return Err(failed(error.to_string())),
+        Err(error) => return Err(failed(error.into())),
     };
     let keeper = SupervisorThread { closing, thread, closed };
-    let shared = opened.await.map_err(|_| failed("its thread ended unexpectedly".into()))??;
+    let shared = opened.await.map_err(|_| OpenError::Panicked { dir: dir.clone() })??;
     Ok((shared, keeper))
 }
 
@@ -98,14 +95,25 @@ async fn keep(
     let (shared, applier) = open_log::OpenLog::new(config, files, opened);
     let mut ready = Some(ready);
     loop {
-        let failure = match one_session(&shared, &applier, &closing, &mut ready).await {
+        let error = match one_session(&shared, &applier, &closing, &mut ready).await {
             session::Ended::Closed => break,
-            session::Ended::NotStarted(error) if ready.is_some() => {
-                shared.close();
-                return drop(ready.take().map(|ready| ready.send(Err(error))));
+            session::Ended::Failed(failure) => Err(failure),
+            session::Ended::NotStarted(error) => Ok(error),
+            session::Ended::Panicked => {
+                Ok(OpenError::Panicked { dir: opening::dir_of(&*shared.files) })
             }
-            session::Ended::NotStarted(error) => error.failure(),
-            session::Ended::Failed(failure) => failure,
+        };
+        let failure = match (error, ready.take()) {
+            (Ok(error), Some(ready)) => {
+                shared.close();
+                // Whoever gave up waiting needs no answer.
+                return drop(ready.send(Err(error)));
+            }
+            (Ok(error), None) => error.failure(),
+            (Err(failure), waiting) => {
+                ready = waiting;
+                failure
+            }
         };
         tracing::error!(?failure, "the log failed");
         if wait_until_healed(&shared, &failure, &mut closing).await.is_err() {
@@ -161,7 +169,7 @@ async fn wait_until_healed(
         if closed {
             return Err(Closing);
         }
-        if let Err(error) = probe(&*shared.files) {
+        if let Err(error) = probe::write(&*shared.files, names::PROBE) {
             tracing::debug!(%error, "the disk does not work yet");
             continue;
         }
@@ -176,11 +184,4 @@ async fn wait_until_healed(
             }
         }
     }
-}
-
-/// Whether the disk takes a new file, its bytes, and makes them durable.
-fn probe(files: &dyn Files) -> io::Result<()> {
-    let written = files.write(names::PROBE, &[&[0x5a; DISK_PROBE_BYTES_MIN]]);
-    files.remove(names::PROBE)?;
-    written
 }

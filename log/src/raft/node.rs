@@ -141,9 +141,9 @@ impl RunningRaft {
             finished,
         };
         let (raft, alone) = start_raft(store, tail, machine, &alarm).await?;
-        watch(listeners.status.clone(), alarm.clone(), &raft, alone);
+        watch(listeners.status.clone(), alarm.clone(), &raft, alone.clone());
         speak(raft.clone(), announced);
-        lines(take_orders(raft.clone(), tasks, queue.clone()));
+        lines(take_orders(raft.clone(), tasks, queue.clone(), alone.clone()));
         if let Err(failure) = lead(node_id, &raft, &listeners.status, &alarm).await {
             // It is given up: how it ended does not matter any more.
             drop(raft.shutdown().await);
@@ -223,11 +223,13 @@ async fn lead(
     }
 }
 
-/// Carries out orders in their order. Barriers do not hold up proposals.
+/// Carries out orders in their order. Barriers do not hold up proposals. Where there is no other
+/// manager, one that does not lead has not finished starting: nobody else leads instead.
 fn take_orders(
     raft: machine::Raft,
     tasks: Arc<tasks::RaftTasks>,
     queue: writer::Queue,
+    alone: Arc<std::sync::atomic::AtomicBool>,
 ) -> RaftHandle {
     let (orders, mut inbox) = mpsc::channel(ORDERS_MAX);
     tasks::spawn(async move {
@@ -241,12 +243,14 @@ fn take_orders(
                     }
                 }
                 RaftRequest::Barrier(reply) => {
-                    let raft = raft.clone();
+                    let (raft, alone) = (raft.clone(), alone.clone());
                     tokio::spawn(async move {
                         let passed = raft.ensure_linearizable(ReadPolicy::ReadIndex).await;
                         let answer = passed.map(drop).map_err(|error| match error.api_error() {
-                            Some(_) => NoBarrier::NotLeader,
-                            None => NoBarrier::NotRunning,
+                            Some(_) if !alone.load(std::sync::atomic::Ordering::Relaxed) => {
+                                NoBarrier::NotLeader
+                            }
+                            Some(_) | None => NoBarrier::NotRunning,
                         });
                         // Who no longer waits needs no answer.
                         let _unheard = reply.send(answer);

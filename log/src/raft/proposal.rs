@@ -19,14 +19,14 @@ use tokio::sync::oneshot;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ProposeError {
     /// It did not follow on the head: it did nothing and never will.
-    #[error("the entry does not follow on the head of history; decide again on the committed view")]
+    #[error("the entry does not follow on the head of history")]
     Fenced,
     /// This manager does not lead: it was not taken.
     #[error("this manager does not lead")]
     NotLeader,
     /// It was taken, and whether it is or becomes history is not known. It applies once in its
     /// place or never.
-    #[error("whether the entry became history is not known; ask again with the same command id")]
+    #[error("whether the entry became history is not known")]
     Unknown,
     /// There is no room: it was not taken.
     #[error("{0}")]

@@ -36,7 +36,7 @@ async fn a_log_that_lost_its_synced_tail_is_refused_and_recover_cuts_it_there() 
     written(dir.path(), 400).await;
     flip(dir.path(), 0.5);
     let error = Log::open(config(dir.path()), Hashes::default()).await.err().unwrap();
-    let message = error.to_string();
+    let message = format!("{error}\nhint: {}", error.hint().unwrap());
     let OpenError::EndsEarly { readable, durable, .. } = error else { panic!("{message}") };
     assert!(readable > Revision(100) && readable < Revision(300), "{message}");
     assert_eq!(durable, Revision(400));
@@ -71,8 +71,9 @@ async fn an_altered_entry_is_refused_with_the_revision_it_breaks_at() {
     let dir = tempfile::tempdir().unwrap();
     written(dir.path(), 30).await;
     let index = alter(dir.path(), 20);
-    let error = Log::open(config(dir.path()), Hashes::default()).await.err().unwrap().to_string();
-    assert!(error.contains("altered") && error.contains("recover --accept-loss"), "{error}");
+    let error = Log::open(config(dir.path()), Hashes::default()).await.err().unwrap();
+    assert!(error.to_string().contains("altered"), "{error}");
+    assert!(error.hint().unwrap().contains("recover --accept-loss"), "{error}");
     let recovered = recover(dir.path(), AcceptLoss::OfDamaged).unwrap();
     assert_eq!(recovered.position.revision, Revision(19));
     assert!(recovered.cause.unwrap().contains("altered"), "raft index {index}");

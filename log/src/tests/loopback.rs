@@ -66,6 +66,16 @@ impl Disk4 {
         run("umount", &[self.mount.as_ref()]);
     }
 
+    /// Whoever writes waits, and gets no error.
+    fn freeze(&self) {
+        run("fsfreeze", &["-f".as_ref(), self.mount.as_ref()]);
+    }
+
+    /// Writing goes on.
+    fn thaw(&self) {
+        run("fsfreeze", &["-u".as_ref(), self.mount.as_ref()]);
+    }
+
     /// The power is cut: what is not on the disk is gone.
     fn cut_power(&self) {
         let file = File::open(&self.mount).unwrap();
@@ -78,9 +88,12 @@ impl Disk4 {
 
 impl Drop for Disk4 {
     fn drop(&mut self) {
-        // A test that failed must not leave a mount behind; one that did not has unmounted already.
-        let _done =
-            Command::new("umount").arg("-l").arg(&self.mount).stderr(Stdio::null()).status();
+        // A test that failed must leave neither a frozen disk nor a mount behind; one that did not
+        // has unmounted already.
+        for (program, argument) in [("fsfreeze", "-u"), ("umount", "-l")] {
+            let mut command = Command::new(program);
+            drop(command.arg(argument).arg(&self.mount).stderr(Stdio::null()).status());
+        }
     }
 }
 
@@ -225,6 +238,68 @@ async fn a_disk_without_inodes_acknowledges_nothing_and_works_again_when_there_a
     assert!(chain.next > acknowledged, "what was acknowledged is still there");
     write(&log, &mut chain, 10).await;
     assert_eq!(verify(&log.history()), chain.next - 1);
+    log.close().await;
+    disk.unmount();
+}
+
+#[tokio::test]
+async fn a_disk_that_hangs_holds_up_what_is_written_and_nothing_that_is_read() {
+    let Some(disk) = Disk4::new(128) else { return };
+    let (log, _) = open(&disk.mount.join("log")).await;
+    let mut chain = EntryChain::default();
+    write(&log, &mut chain, 10).await;
+    disk.freeze();
+    let mut waiting = std::pin::pin!(log.propose(chain.entry(1)));
+    let moment = std::time::Duration::from_millis(300);
+    assert!(tokio::time::timeout(moment, &mut waiting).await.is_err(), "it is not acknowledged");
+    assert_eq!(verify(&log.history()), 10, "reads go on");
+    assert_eq!(log.status().borrow().health, Health::Ok, "it gives no error");
+    disk.thaw();
+    let position = tokio::time::timeout(PATIENCE, waiting).await.unwrap().unwrap();
+    assert_eq!(position.revision, Revision(11));
+    log.barrier().await.unwrap();
+    log.close().await;
+    disk.unmount();
+}
+
+/// Rows that a small disk must take in the end, more than it would hold with usual buffers.
+#[tokio::test]
+async fn a_small_disk_keeps_most_of_its_room_for_history() {
+    let Some(disk) = Disk4::new(48) else { return };
+    let dir = disk.mount.join("log");
+    let (log, _) = open(&dir).await;
+    let mut chain = EntryChain::default();
+    write(&log, &mut chain, 600).await;
+    let space = log.space();
+    assert!(space.free_share() > 0.7, "{}", space.scarcest());
+    for _ in 0..100 {
+        log.propose(noisy(&mut chain)).await.unwrap();
+    }
+    let space = log.space();
+    assert!(space.free_share() > 0.3, "after 10 MB of history {}", space.scarcest());
+    assert_eq!(verify(&log.history()), 700);
+    log.close().await;
+    disk.unmount();
+}
+
+#[tokio::test]
+async fn a_disk_that_has_just_become_full_is_seen_to_be_full() {
+    let Some(disk) = Disk4::new(128) else { return };
+    let (log, _) = open(&disk.mount.join("log")).await;
+    assert!(log.free_share() > 0.5);
+    let mut file = File::create(disk.mount.join("filler")).unwrap();
+    std::io::copy(&mut std::io::repeat(7), &mut file).unwrap_err();
+    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    assert!(log.free_share() < 0.01, "{}", log.space().scarcest());
+    drop(file);
+    std::fs::remove_file(disk.mount.join("filler")).unwrap();
+    // ext4 frees the blocks when it next writes its journal.
+    let freed = async {
+        while log.free_share() < 0.5 {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, freed).await.expect("room is seen");
     log.close().await;
     disk.unmount();
 }

@@ -13,7 +13,7 @@ use crate::disk::{
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
 };
 
 mod handles;
@@ -22,6 +22,7 @@ mod handles;
 #[derive(Default, Clone)]
 pub struct ModelDisk {
     platters: Arc<Mutex<Platters>>,
+    resumed: Arc<Condvar>,
 }
 
 /// What happens at one of the coming changes.
@@ -55,6 +56,8 @@ struct Platters {
     /// Whether a fault has happened.
     met: bool,
     refusing: bool,
+    /// Changes wait.
+    hanging: bool,
     /// Nodes that are open for work.
     open: BTreeSet<usize>,
 }
@@ -91,10 +94,17 @@ impl ModelDisk {
         self.platters().refusing = true;
     }
 
-    /// Takes changes again; a fault that has not happened yet is forgotten.
+    /// Answers no change from now on: each waits until [`ModelDisk::heal`]. What is read is not
+    /// affected.
+    pub fn hang(&self) {
+        self.platters().hanging = true;
+    }
+
+    /// Takes changes again, those that wait first; a fault that has not happened yet is forgotten.
     pub fn heal(&self) {
         let mut platters = self.platters();
-        (platters.refusing, platters.fault) = (false, None);
+        (platters.refusing, platters.hanging, platters.fault) = (false, false, None);
+        self.resumed.notify_all();
     }
 
     /// Changes that a power cut would put at risk.
@@ -164,7 +174,8 @@ impl ModelDisk {
         life: Option<u64>,
         make: impl FnOnce(&mut Platters) -> io::Result<T>,
     ) -> io::Result<T> {
-        let mut platters = self.platters();
+        let waited = self.resumed.wait_while(self.platters(), |platters| platters.hanging);
+        let mut platters = waited.unwrap_or_else(PoisonError::into_inner);
         if life.is_some_and(|life| life != platters.life) {
             return Err(power_was_cut());
         }

@@ -11,11 +11,12 @@
 
 use super::{Batch, Change, Durability, KeyValue, Page, Span, Store, StoreError, StoreTable, Way};
 use bytes::Bytes;
+use nix::sys::statvfs::statvfs;
 use recycling::{RECYCLED_FILES_MAX, Recycling};
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamily, DB, DBCompactionStyle, DBCompressionType,
-    DBRecoveryMode, ErrorKind, IteratorMode, LogLevel, Options, ReadOptions, WriteBatch,
-    WriteOptions,
+    DBRecoveryMode, DEFAULT_COLUMN_FAMILY_NAME, ErrorKind, IteratorMode, LogLevel, Options,
+    ReadOptions, WriteBatch, WriteOptions,
 };
 use std::{path::Path, sync::Arc};
 
@@ -29,6 +30,15 @@ const BLOCK_CACHE_BYTES_MAX: usize = 32 << 20;
 const WRITE_BUFFER_BYTES_MAX: usize = 8 << 20;
 /// When the write-ahead files outgrow this, tables are written.
 const WAL_BYTES_MAX: u64 = 64 << 20;
+/// A disk that holds less than this in all is small: files reserve less ahead on it, and none is
+/// kept to be written over.
+const SMALL_DISK_BYTES_MAX: u64 = 256 << 20;
+/// Bytes of writes on a small disk that are not yet in tables.
+const SMALL_WRITE_BUFFER_BYTES_MAX: usize = 1 << 20;
+/// When the write-ahead files on a small disk outgrow this, tables are written.
+const SMALL_WAL_BYTES_MAX: u64 = 4 << 20;
+/// Bytes that the list of tables reserves ahead on a small disk.
+const SMALL_MANIFEST_BYTES_MAX: usize = 256 << 10;
 /// Files held open at once; others are opened when they are read.
 const OPEN_FILES_MAX: i32 = 256;
 
@@ -51,9 +61,13 @@ enum StoreAccess {
 impl Rocks {
     /// Opens the store, and creates it if nothing is there.
     pub(crate) fn open(path: &Path) -> Result<Rocks, StoreError> {
-        let families = StoreTable::ALL.map(|table| (table.name(), family(table)));
-        let db =
-            DB::open_cf_with_opts(&options(), path, families).map_err(|error| refused(&error))?;
+        let disk = DiskSize::of(path);
+        let mut families =
+            StoreTable::ALL.map(|table| (table.name(), family(table, disk))).to_vec();
+        // Nothing is written to it, but a write-ahead file reserves as much as its buffer may hold.
+        families.push((DEFAULT_COLUMN_FAMILY_NAME, buffered(disk)));
+        let db = DB::open_cf_with_opts(&options(disk), path, families)
+            .map_err(|error| refused(&error))?;
         Ok(Rocks::new(db, StoreAccess::ReadWrite))
     }
 
@@ -62,10 +76,10 @@ impl Rocks {
         if !path.join("CURRENT").exists() {
             return Err(StoreError::Absent(format!("there is no log in {}", path.display())));
         }
-        let mut options = options();
+        let mut options = options(DiskSize::Usual);
         options.create_if_missing(false);
         options.create_missing_column_families(false);
-        let families = StoreTable::ALL.map(|table| (table.name(), family(table)));
+        let families = StoreTable::ALL.map(|table| (table.name(), family(table, DiskSize::Usual)));
         let db = DB::open_cf_with_opts_for_read_only(&options, path, families, false)
             .map_err(|error| refused(&error))?;
         Ok(Rocks::new(db, StoreAccess::ReadOnly))
@@ -172,15 +186,43 @@ impl Store for Rocks {
     }
 }
 
-fn options() -> Options {
+/// How much the disk of a store holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum DiskSize {
+    Usual,
+    Small,
+}
+
+impl DiskSize {
+    /// Of the disk that a path lies on, or will lie on. One that does not tell is a usual one.
+    fn of(path: &Path) -> DiskSize {
+        let told = path.ancestors().find_map(|folder| statvfs(folder).ok());
+        let bytes =
+            |disk: nix::sys::statvfs::Statvfs| disk.blocks() as u64 * disk.fragment_size() as u64;
+        match told.map(bytes) {
+            Some(bytes) if bytes < SMALL_DISK_BYTES_MAX => DiskSize::Small,
+            Some(_) | None => DiskSize::Usual,
+        }
+    }
+}
+
+fn options(disk: DiskSize) -> Options {
     let mut options = Options::default();
     options.create_if_missing(true);
     options.create_missing_column_families(true);
     options.set_paranoid_checks(true);
     options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
-    options.set_recycle_log_file_num(RECYCLED_FILES_MAX);
     options.set_atomic_flush(true);
-    options.set_max_total_wal_size(WAL_BYTES_MAX);
+    match disk {
+        DiskSize::Usual => {
+            options.set_recycle_log_file_num(RECYCLED_FILES_MAX);
+            options.set_max_total_wal_size(WAL_BYTES_MAX);
+        }
+        DiskSize::Small => {
+            options.set_max_total_wal_size(SMALL_WAL_BYTES_MAX);
+            options.set_manifest_preallocation_size(SMALL_MANIFEST_BYTES_MAX);
+        }
+    }
     options.set_max_open_files(OPEN_FILES_MAX);
     options.set_max_background_jobs(2);
     options.set_log_level(LogLevel::Warn);
@@ -189,17 +231,26 @@ fn options() -> Options {
     options
 }
 
+/// What is written is gathered in memory up to this size.
+fn buffered(disk: DiskSize) -> Options {
+    let mut options = Options::default();
+    options.set_write_buffer_size(match disk {
+        DiskSize::Usual => WRITE_BUFFER_BYTES_MAX,
+        DiskSize::Small => SMALL_WRITE_BUFFER_BYTES_MAX,
+    });
+    options
+}
+
 /// Keys of `entries` and `revisions` only grow, and bodies are compressed before they come here
 /// where that saves something. So their tables are never written again: with one compression at all
 /// levels a compaction only moves them. The rows of `objects` come in no order: their tables are
 /// merged with others of about their size, which writes each row a few times and not dozens.
-fn family(table: StoreTable) -> Options {
-    let mut options = Options::default();
+fn family(table: StoreTable, disk: DiskSize) -> Options {
+    let mut options = buffered(disk);
     let mut blocks = BlockBasedOptions::default();
     blocks.set_block_cache(&Cache::new_lru_cache(BLOCK_CACHE_BYTES_MAX / StoreTable::ALL.len()));
     blocks.set_format_version(5);
     options.set_block_based_table_factory(&blocks);
-    options.set_write_buffer_size(WRITE_BUFFER_BYTES_MAX);
     options.set_compression_type(DBCompressionType::Lz4);
     match table {
         StoreTable::Objects => options.set_compaction_style(DBCompactionStyle::Universal),
