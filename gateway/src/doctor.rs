@@ -6,31 +6,24 @@
 
 mod clock;
 mod cluster;
+mod disk;
 mod history;
 
 use crate::{
     api::reads::{Reads, STOPPED},
-    drive::core::ADDITIONS_FREE_SHARE_MIN,
+    drive::{CONFIRM_READ_NS_MAX, DiskTrial},
     history::PastError,
 };
-use skep_log::{FREE_SHARE_MIN, Health};
+use skep_log::Health;
 use skep_proto::{
     Revision,
-    time::SECOND_NS,
     v1::{Finding, Severity},
 };
 
-/// Free disk below this share is worth a warning: at a lower one additions are refused.
-const FREE_SHARE_WARNING_MIN: f64 = 0.10;
-
-/// An entry that waits so long for the log's confirmation is a problem: a sound disk takes
-/// milliseconds.
-const UNCONFIRMED_NS_MAX: u64 = 2 * SECOND_NS;
-
 /// Everything that was found, the worst first.
-pub fn examine(reads: &Reads) -> Result<Vec<Finding>, PastError> {
+pub fn examine(reads: &Reads, trial: &DiskTrial) -> Result<Vec<Finding>, PastError> {
     let view = reads.newest();
-    let mut findings = log(reads);
+    let mut findings = log(reads, trial);
     findings.extend(cluster::parked(&view));
     findings.extend(cluster::strays(&view));
     findings.extend(cluster::set_aside(&view));
@@ -56,7 +49,7 @@ pub fn examine(reads: &Reads) -> Result<Vec<Finding>, PastError> {
 }
 
 /// The log itself, and the disk it lies on.
-fn log(reads: &Reads) -> Vec<Finding> {
+fn log(reads: &Reads, trial: &DiskTrial) -> Vec<Finding> {
     let Some(drive) = reads.drive() else {
         return vec![warning(
             "manager",
@@ -68,7 +61,10 @@ fn log(reads: &Reads) -> Vec<Finding> {
     let status = drive.log().status().borrow().clone();
     match status.health {
         Health::Ok => {
-            findings.push(confirmation(drive.unconfirmed_ns(), status.applied.revision));
+            let (entry_ns, read_ns) = (drive.unconfirmed_ns(), drive.unconfirmed_read_ns());
+            findings.push(confirmation(entry_ns, read_ns, status.applied.revision));
+            // Where the log does not work, its time stands still.
+            findings.push(clock::skew(drive.skew()));
         }
         Health::Failed(message) => {
             findings.push(problem(
@@ -85,7 +81,6 @@ fn log(reads: &Reads) -> Vec<Finding> {
             ));
         }
     }
-    findings.push(clock::skew(drive.skew()));
     if let Some(limit) = drive.limit() {
         findings.push(problem(
             "commands",
@@ -93,43 +88,22 @@ fn log(reads: &Reads) -> Vec<Finding> {
             "reads go on; when the cause is gone commands work again without a restart",
         ));
     }
-    let space = drive.log().space();
-    let share = space.free_share();
-    let free = format!(
-        "{} ({:.1} %), the log takes {} MiB",
-        space.scarcest(),
-        share * 100.0,
-        space.log_bytes >> 20
-    );
-    if share < FREE_SHARE_MIN {
-        findings.push(problem(
-            "disk",
-            free,
-            "nothing is recorded until there is room; make some, no restart is needed",
-        ));
-    } else if share < ADDITIONS_FREE_SHARE_MIN {
-        findings.push(problem(
-            "disk",
-            free,
-            "make room, or remove services: until then nothing can be added; no restart is needed",
-        ));
-    } else if share < FREE_SHARE_WARNING_MIN {
-        findings.push(warning("disk", free, "make room: below 5 % nothing can be added"));
-    } else {
-        findings.push(ok("disk", free));
-    }
+    findings.extend(disk::trial(trial));
+    findings.push(disk::room(&drive.log().space()));
     findings
 }
 
-/// Whether the log confirms what it is given. A disk that hangs gives no error, only no answer.
-fn confirmation(unconfirmed_ns: u64, revision: Revision) -> Finding {
-    if unconfirmed_ns < UNCONFIRMED_NS_MAX {
+/// Whether the log confirms what it is given and asked. A disk that hangs gives no error, only no
+/// answer.
+fn confirmation(entry_ns: u64, read_ns: u64, revision: Revision) -> Finding {
+    let (what, ns) = if entry_ns >= read_ns { ("an entry", entry_ns) } else { ("a read", read_ns) };
+    if ns < CONFIRM_READ_NS_MAX {
         return ok("log", format!("takes entries; it stands at revision {revision}"));
     }
-    let seconds = unconfirmed_ns / SECOND_NS;
+    let silence = disk::seconds(ns);
     problem(
         "log",
-        format!("has not confirmed an entry for {seconds} s; it stands at revision {revision}"),
+        format!("has not confirmed {what} for {silence}; it stands at revision {revision}"),
         "look whether the disk of the state folder hangs; the log then goes on by itself",
     )
 }

@@ -9,27 +9,30 @@ mod batch;
 pub mod core;
 mod fold;
 mod mailbox;
+mod read;
 mod shell;
+mod trial;
+mod unconfirmed;
 
 use batch::AnswerBatch;
 pub use core::{DriveCore, DriveOutput, ManagerIdentity, Published};
 pub use fold::CommittedView;
 pub use mailbox::{Mail, Mailbox};
+pub use read::ReadView;
 pub use shell::DriveState;
+pub use trial::DiskTrial;
+pub use unconfirmed::CONFIRM_READ_NS_MAX;
 
 use crate::{
-    admit::{Refusal, Request},
+    admit::Request,
     clock::SystemClock,
     metrics::MetricCounters,
     turn::{Answer, Ask},
 };
 use skep_log::Log;
 use skep_proto::{Timestamp, v1::Author};
-use std::{sync::Arc, thread::JoinHandle, time::Duration};
+use std::{sync::Arc, thread::JoinHandle};
 use tokio::sync::{oneshot, watch};
-
-/// Time a read waits for the log to confirm that its view is the newest; then it is refused.
-const READ_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// Who hears an answer.
 pub enum Reply {
@@ -73,6 +76,7 @@ impl Drive {
     ) -> oneshot::Receiver<Answer> {
         let (send, receive) = oneshot::channel();
         let ask = Ask { caller: Reply::Caller(send), author, request, bytes };
+        self.state.measure(&self.log);
         self.state.ask_alone(&self.log, ask);
         receive
     }
@@ -89,6 +93,7 @@ impl Drive {
             let caller = Reply::Batch(batch.clone(), index);
             Ask { caller, author: author.clone(), request, bytes }
         });
+        self.state.measure(&self.log);
         self.state.ask(asks);
         receive
     }
@@ -102,22 +107,6 @@ impl Drive {
     /// The newest committed view, without asking whether this manager still leads.
     pub fn newest(&self) -> Arc<Published> {
         self.state.newest()
-    }
-
-    /// The committed view, at least as new as when this was called, confirmed by a quorum.
-    pub async fn linearizable(&self) -> Result<Arc<Published>, Refusal> {
-        let unavailable =
-            |why: String| Refusal::exhausted(why).hint("look at `skep doctor`; stale reads go on");
-        let mut published = self.state.published();
-        let read = async {
-            let position = self.log.barrier().await.map_err(|error| error.to_string())?;
-            let seen = published.wait_for(|p| p.view.position() >= position).await;
-            seen.map(|p| p.clone()).map_err(|_| "the manager is stopping".to_owned())
-        };
-        match tokio::time::timeout(READ_WAIT_MAX, read).await {
-            Ok(read) => read.map_err(unavailable),
-            Err(_) => Err(unavailable("the log does not answer".into())),
-        }
     }
 
     /// Follows what is committed; a slow follower sees the newest and skips what lies between.

@@ -45,6 +45,17 @@ pub enum OfflineError {
     Ended(#[from] tokio::task::JoinError),
 }
 
+impl OfflineError {
+    /// What to do about it, where that does not follow from the message.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            OfflineError::Open(error) => error.hint(),
+            OfflineError::Rebuild { source, .. } => source.hint(),
+            OfflineError::Pipe(_) | OfflineError::Ended(_) => None,
+        }
+    }
+}
+
 /// Opens the history in a manager's state folder, and serves its reads to the channel that is
 /// returned until that is dropped.
 pub async fn channel(dir: &Path) -> Result<transport::Channel, OfflineError> {
@@ -154,35 +165,35 @@ impl v1::control_server::Control for Stopped {
         &self,
         request: Request<v1::ListRequest>,
     ) -> Result<Response<v1::NodeList>, Status> {
-        self.reads.list_nodes(request.into_inner()).await.map(Response::new)
+        self.reads.list_nodes(request.into_inner()).await
     }
 
     async fn list_services(
         &self,
         request: Request<v1::ListRequest>,
     ) -> Result<Response<v1::ServiceList>, Status> {
-        self.reads.list_services(request.into_inner()).await.map(Response::new)
+        self.reads.list_services(request.into_inner()).await
     }
 
     async fn list_tasks(
         &self,
         request: Request<v1::ListRequest>,
     ) -> Result<Response<v1::TaskList>, Status> {
-        self.reads.list_tasks(request.into_inner()).await.map(Response::new)
+        self.reads.list_tasks(request.into_inner()).await
     }
 
     async fn list_strays(
         &self,
         request: Request<v1::ListStraysRequest>,
     ) -> Result<Response<v1::StrayList>, Status> {
-        self.reads.list_strays(request.into_inner()).await.map(Response::new)
+        self.reads.list_strays(request.into_inner()).await
     }
 
     async fn get_cluster(
         &self,
         request: Request<v1::GetRequest>,
     ) -> Result<Response<v1::Cluster>, Status> {
-        self.reads.get_cluster(request.into_inner()).await.map(Response::new)
+        self.reads.get_cluster(request.into_inner()).await
     }
 
     async fn status(

@@ -5,7 +5,8 @@ use skep_projections::{
     fixture::{World, id},
 };
 use skep_proto::v1::{
-    ChangeKind, ContainerStatus, ObjectChange, PlacementBlocked, TaskObserved, TaskState, event::Kind,
+    ChangeKind, ContainerStatus, ObjectChange, PlacementBlocked, TaskObserved, TaskState,
+    event::Kind,
 };
 
 fn lines(changes: &[ObjectChange]) -> Vec<String> {

@@ -6,6 +6,7 @@
 
 mod attempts;
 mod probe;
+mod stale;
 mod submit;
 
 pub(super) use submit::{Failures, Submitter};
@@ -38,7 +39,7 @@ const SIGN_OF_LIFE_LIMIT: Duration = Duration::from_secs(20);
 /// A manager that answers.
 #[derive(Clone)]
 pub(super) struct ManagerClient {
-    channel: Channel,
+    channel: stale::WarningChannel,
 }
 
 impl ManagerClient {
@@ -48,7 +49,7 @@ impl ManagerClient {
             args::ManagerAddress::Socket(path) => by_socket(path).await?,
             args::ManagerAddress::Folder(dir) => by_folder(dir).await?,
         };
-        Ok(ManagerClient { channel })
+        Ok(ManagerClient { channel: stale::WarningChannel::new(channel) })
     }
 
     /// The manager that a read asks, and the moment that it asks about.
@@ -84,17 +85,17 @@ impl ManagerClient {
     }
 
     /// Queries and commands.
-    pub(super) fn control(&self) -> ControlClient<Channel> {
+    pub(super) fn control(&self) -> ControlClient<stale::WarningChannel> {
         ControlClient::new(self.channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX)
     }
 
     /// What happened.
-    pub(super) fn history(&self) -> HistoryClient<Channel> {
+    pub(super) fn history(&self) -> HistoryClient<stale::WarningChannel> {
         HistoryClient::new(self.channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX)
     }
 
     /// What tasks say.
-    pub(super) fn logs(&self) -> LogsClient<Channel> {
+    pub(super) fn logs(&self) -> LogsClient<stale::WarningChannel> {
         LogsClient::new(self.channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX)
     }
 
@@ -120,9 +121,9 @@ impl ManagerClient {
 async fn by_folder(dir: &Path) -> fail::CliResult<Channel> {
     skep_gateway::offline::channel(dir).await.map_err(|error| {
         fail::CliError::refused(format!("the history in {} cannot be read: {error}", dir.display()))
-            .hint(
+            .hint(error.hint().unwrap_or(
                 "--state-dir takes the state folder of a manager that is stopped; ask a running one with --host",
-            )
+            ))
             .caused_by(error)
     })
 }

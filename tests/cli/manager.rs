@@ -13,7 +13,7 @@ use tokio_stream::{
     StreamExt,
     wrappers::{ReceiverStream, UnixListenerStream},
 };
-use tonic::{Request, Response, Status, transport::Server};
+use tonic::{Request, Response, Status, metadata::MetadataValue, transport::Server};
 
 /// What the manager answers, and what it was asked.
 #[derive(Clone, Default)]
@@ -33,6 +33,8 @@ pub(crate) struct ManagerScript {
     pub why: WhyReply,
     pub findings: Vec<Finding>,
     pub logs: Vec<LogsReply>,
+    /// What the metadata of the lists say.
+    pub stale: Option<StaleRead>,
     pub asked: Arc<Mutex<Vec<String>>>,
     /// Connections that were accepted.
     pub connections: Arc<AtomicUsize>,
@@ -48,6 +50,15 @@ pub(crate) struct ScriptedServer {
 }
 
 impl ManagerScript {
+    fn listed<T>(&self, list: T) -> Response<T> {
+        let mut response = Response::new(list);
+        if let Some(stale) = &self.stale {
+            let value = MetadataValue::from_bytes(&prost::Message::encode_to_vec(stale));
+            response.metadata_mut().insert_bin("skep-stale-bin", value);
+        }
+        response
+    }
+
     /// Begins to answer.
     pub(crate) fn serve(self) -> ScriptedServer {
         let dir = tempfile::tempdir().expect("a temporary folder");
@@ -183,7 +194,7 @@ impl control_server::Control for ManagerScript {
                 || node.description.as_ref().is_some_and(|description| description.hostname == name)
         };
         let nodes = chosen(&self.nodes, &request.get_ref().objects, named)?;
-        Ok(Response::new(NodeList { nodes, revision: 1, answered_at: NOW }))
+        Ok(self.listed(NodeList { nodes, revision: 1, answered_at: NOW }))
     }
     async fn list_services(
         &self,
@@ -195,7 +206,7 @@ impl control_server::Control for ManagerScript {
             is_id(&service.id, name) || spec.is_some_and(|annotations| annotations.name == name)
         };
         let services = chosen(&self.services, &request.get_ref().objects, named)?;
-        Ok(Response::new(ServiceList { services, revision: 1, answered_at: NOW }))
+        Ok(self.listed(ServiceList { services, revision: 1, answered_at: NOW }))
     }
     async fn list_tasks(
         &self,
@@ -204,7 +215,7 @@ impl control_server::Control for ManagerScript {
         self.note("tasks", request.get_ref());
         let named = |task: &Task, name: &str| is_id(&task.id, name) || task.name == name;
         let tasks = chosen(&self.tasks, &request.get_ref().objects, named)?;
-        Ok(Response::new(TaskList { tasks, revision: 1, answered_at: NOW }))
+        Ok(self.listed(TaskList { tasks, revision: 1, answered_at: NOW }))
     }
     async fn list_strays(
         &self,

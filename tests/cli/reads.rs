@@ -7,7 +7,7 @@ use crate::{
 use insta::assert_snapshot;
 use skep_proto::v1::{
     ChangeKind, Condition, ConditionKind, DiffReply, FieldChange, Finding, LogGap, LogLine,
-    LogSource, LogsReply, NodeRole, NodeState, ObjectChange, PlacementBlocked, Severity,
+    LogSource, LogsReply, NodeRole, NodeState, ObjectChange, PlacementBlocked, Severity, StaleRead,
     StatusReply, TaskState, WhyReply, logs_reply::Message,
 };
 
@@ -48,6 +48,28 @@ fn check(name: &str, script: ManagerScript, lines: &[&[&str]]) {
         .map(|args| format!("$ skep {}\n{}\n", args.join(" "), manager.run(args).trim_end()))
         .collect();
     assert_snapshot!(name, all);
+}
+
+#[test]
+fn an_answer_that_may_be_old_is_shown_with_one_warning_and_no_error() {
+    let stale =
+        StaleRead { revision: 21, why: "the log does not answer".into(), for_ns: 44_000_000_000 };
+    let manager = ManagerScript { stale: Some(stale), ..world() }.serve();
+    let (newest, old) = (
+        world().serve(),
+        "--- stderr\nwarning: the log does not answer; this is the state at revision 21, as of 44 seconds ago\n",
+    );
+    // Some of these ask more than once.
+    for line in [
+        &["node", "ls"][..],
+        &["node", "ls", "--format", "json"],
+        &["service", "ls", "-q"],
+        &["service", "ps", "web"],
+        &["node", "ps", "node-a"],
+        &["task", "inspect", "web.2"],
+    ] {
+        assert_eq!(manager.run(line), format!("{}{old}", newest.run(line)), "{line:?}");
+    }
 }
 
 #[test]

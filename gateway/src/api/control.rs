@@ -53,7 +53,7 @@ impl ControlService {
     /// A list, and what it holds of the lists at once until it has been sent.
     async fn list<T: prost::Message>(
         &self,
-        list: impl Future<Output = Result<T, Status>>,
+        list: impl Future<Output = Result<Response<T>, Status>>,
     ) -> Result<Response<T>, Status> {
         let permit = timeout(self.list_wait, self.lists.clone().acquire_owned())
             .await
@@ -65,11 +65,10 @@ impl ControlService {
             ));
             reads::status(&refusal.hint("try again when some of their readers have gone"))
         })?;
-        let list = list.await?;
-        if let Some(refusal) = too_long(list.encoded_len()) {
+        let mut response = list.await?;
+        if let Some(refusal) = too_long(response.get_ref().encoded_len()) {
             return Err(reads::status(&refusal));
         }
-        let mut response = Response::new(list);
         response.extensions_mut().insert(HeldPermit::new(permit));
         Ok(response)
     }
@@ -215,7 +214,7 @@ impl v1::control_server::Control for ControlService {
         &self,
         request: Request<v1::ListStraysRequest>,
     ) -> Result<Response<v1::StrayList>, Status> {
-        self.reads.list_strays(request.into_inner()).await.map(Response::new)
+        self.reads.list_strays(request.into_inner()).await
     }
 
     async fn get_cluster(

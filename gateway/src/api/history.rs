@@ -7,10 +7,11 @@
 #[cfg(test)]
 mod tests;
 
-use super::reads::{Reads, blocking, in_the_future, past_status, status};
+use super::reads::{Reads, blocking, in_the_future, past_status, stale, status};
 use crate::{
     admit::Refusal,
     doctor,
+    drive::{DiskTrial, ReadView},
     history::{PastError, select::Selection, tell::RecordFeed, why},
 };
 use futures::Stream;
@@ -125,15 +126,16 @@ impl v1::history_server::History for HistoryService {
         let permit = self.comparison().await?;
         let from = self.reads.view(request.from).await?;
         let to = self.reads.view(request.to).await?;
+        let stale = to.stale.or(from.stale);
         let reply = blocking(move || {
             let _held = permit;
             Ok(v1::DiffReply {
-                from_revision: from.position().revision.0,
-                to_revision: to.position().revision.0,
-                changes: skep_projections::audit::diff(&from, &to),
+                from_revision: from.view.position().revision.0,
+                to_revision: to.view.position().revision.0,
+                changes: skep_projections::audit::diff(&from.view, &to.view),
             })
         });
-        reply.await.map(Response::new)
+        reply.await.map(|reply| stale::response(reply, stale))
     }
 
     async fn why(
@@ -142,13 +144,13 @@ impl v1::history_server::History for HistoryService {
     ) -> Result<Response<v1::WhyReply>, Status> {
         let request = request.into_inner();
         let permit = self.comparison().await?;
-        let view = self.reads.view(request.moment).await?;
+        let ReadView { view, stale } = self.reads.view(request.moment).await?;
         let past = self.reads.past().clone();
         let reply = blocking(move || {
             let _held = permit;
             why::why(&past, &view, &request.object)
         });
-        reply.await.map(Response::new)
+        reply.await.map(|reply| stale::response(reply, stale))
     }
 
     type EntriesStream = HistoryReplies<v1::StoredEntry>;
@@ -192,8 +194,12 @@ impl v1::history_server::History for HistoryService {
         &self,
         _request: Request<v1::DoctorRequest>,
     ) -> Result<Response<v1::DoctorReply>, Status> {
+        let trial = match self.reads.drive() {
+            Some(drive) => drive.try_disk().await,
+            None => DiskTrial::NotAsked,
+        };
         let reads = self.reads.clone();
-        let findings = blocking(move || doctor::examine(&reads)).await?;
+        let findings = blocking(move || doctor::examine(&reads, &trial)).await?;
         Ok(Response::new(v1::DoctorReply { findings }))
     }
 }

@@ -1,9 +1,10 @@
 //! Reads of the newest state or of a past one: the functions behind the services.
 //!
-//! A live manager answers from its committed view, by default after asking whether it still leads;
-//! a stopped one from the view that its history ends with. Everything else is the same for both,
-//! which is why both stand here.
+//! A live manager answers from its committed view, by default after asking the log whether that is
+//! the newest; a stopped one from the view that its history ends with. Everything else is the same
+//! for both, which is why both stand here.
 
+pub(crate) mod stale;
 mod watch;
 
 use super::listener::ConnectionLimiter;
@@ -20,7 +21,7 @@ use skep_proto::{
 };
 use std::{sync::Arc, time::Duration};
 use tokio::task::spawn_blocking;
-use tonic::{Code, Status};
+use tonic::{Code, Response, Status};
 
 /// What a stopped manager answers to commands, and to those who ask whether it takes any.
 pub const STOPPED: &str = "this manager is stopped";
@@ -130,24 +131,20 @@ impl Reads {
     }
 
     /// The view that a list is made of: where the request allows it, one that may be stale.
-    async fn view_for(&self, request: &ListRequest) -> Result<View, Status> {
+    async fn view_for(&self, request: &ListRequest) -> Result<drive::ReadView, Status> {
         match request.stale && is_now(request.moment.as_ref()) {
-            true => Ok(self.newest()),
+            true => Ok(drive::ReadView { view: self.newest(), stale: None }),
             false => self.view(request.moment).await,
         }
     }
 
-    /// The view at a moment. Where there is none, the newest, after the manager has made sure that
-    /// it still leads.
-    pub async fn view(&self, moment: Option<Moment>) -> Result<View, Status> {
+    /// The view at a moment. Where there is none, the newest, after the log was asked whether it is
+    /// the newest.
+    pub async fn view(&self, moment: Option<Moment>) -> Result<drive::ReadView, Status> {
         if is_now(moment.as_ref()) {
             return match &self.source {
-                ViewSource::Live(drive) => drive
-                    .linearizable()
-                    .await
-                    .map(|p| p.view.clone())
-                    .map_err(|refusal| status(&refusal)),
-                ViewSource::Still(..) => Ok(self.newest()),
+                ViewSource::Live(drive) => drive.read().await.map_err(|refusal| status(&refusal)),
+                ViewSource::Still(..) => Ok(drive::ReadView { view: self.newest(), stale: None }),
             };
         }
         let past = self.past.clone();
@@ -157,6 +154,7 @@ impl Reads {
             Some(_) | None => Ok(newest),
         })
         .await
+        .map(|view| drive::ReadView { view, stale: None })
     }
 
     /// The time from which the ages in an answer are counted back: the moment that is asked about,
@@ -171,51 +169,59 @@ impl Reads {
     }
 
     /// The nodes that are asked for.
-    pub async fn list_nodes(&self, request: ListRequest) -> Result<NodeList, Status> {
-        let view = self.view_for(&request).await?;
+    pub async fn list_nodes(&self, request: ListRequest) -> Result<Response<NodeList>, Status> {
+        let drive::ReadView { view, stale } = self.view_for(&request).await?;
         let answered_at = self.answered_at(request.moment.as_ref(), &view).0;
         let revision = view.position().revision.0;
-        blocking(move || {
+        let listed = blocking(move || {
             Ok(NodeList { nodes: show::list::nodes(&view, &request)?, revision, answered_at })
-        })
-        .await
+        });
+        Ok(stale::response(listed.await?, stale))
     }
 
     /// The services that are asked for.
-    pub async fn list_services(&self, request: ListRequest) -> Result<ServiceList, Status> {
-        let view = self.view_for(&request).await?;
+    pub async fn list_services(
+        &self,
+        request: ListRequest,
+    ) -> Result<Response<ServiceList>, Status> {
+        let drive::ReadView { view, stale } = self.view_for(&request).await?;
         let answered_at = self.answered_at(request.moment.as_ref(), &view).0;
         let revision = view.position().revision.0;
-        blocking(move || {
+        let listed = blocking(move || {
             Ok(ServiceList {
                 services: show::list::services(&view, &request)?,
                 revision,
                 answered_at,
             })
-        })
-        .await
+        });
+        Ok(stale::response(listed.await?, stale))
     }
 
     /// The tasks that are asked for.
-    pub async fn list_tasks(&self, request: ListRequest) -> Result<TaskList, Status> {
-        let view = self.view_for(&request).await?;
+    pub async fn list_tasks(&self, request: ListRequest) -> Result<Response<TaskList>, Status> {
+        let drive::ReadView { view, stale } = self.view_for(&request).await?;
         let answered_at = self.answered_at(request.moment.as_ref(), &view).0;
         let revision = view.position().revision.0;
-        blocking(move || {
+        let listed = blocking(move || {
             Ok(TaskList { tasks: show::list::tasks(&view, &request)?, revision, answered_at })
-        })
-        .await
+        });
+        Ok(stale::response(listed.await?, stale))
     }
 
     /// Tasks that agents have and history does not know.
-    pub async fn list_strays(&self, request: ListStraysRequest) -> Result<StrayList, Status> {
-        let view = self.view(request.moment).await?;
-        Ok(StrayList { strays: show::list::strays(&view), revision: view.position().revision.0 })
+    pub async fn list_strays(
+        &self,
+        request: ListStraysRequest,
+    ) -> Result<Response<StrayList>, Status> {
+        let drive::ReadView { view, stale } = self.view(request.moment).await?;
+        let revision = view.position().revision.0;
+        Ok(stale::response(StrayList { strays: show::list::strays(&view), revision }, stale))
     }
 
     /// The cluster.
-    pub async fn get_cluster(&self, request: GetRequest) -> Result<Cluster, Status> {
-        Ok(show::cluster(&self.view(request.moment).await?))
+    pub async fn get_cluster(&self, request: GetRequest) -> Result<Response<Cluster>, Status> {
+        let drive::ReadView { view, stale } = self.view(request.moment).await?;
+        Ok(stale::response(show::cluster(&view), stale))
     }
 
     /// This manager, its log and its counts. Never asks anybody else.
@@ -312,7 +318,7 @@ pub fn past_status(error: &history::PastError) -> Status {
             let refusal = Refusal {
                 code: RefusalCode::Unspecified,
                 message: error.to_string(),
-                hint: String::new(),
+                hint: error.hint().unwrap_or_default().to_owned(),
             };
             let details = refusal.to_message().encode_to_vec().into();
             Status::with_details(Code::DataLoss, error.to_string(), details)

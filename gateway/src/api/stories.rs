@@ -1,6 +1,8 @@
 //! Stories about calls to the services, hostile ones among them: each is answered, and
 //! none takes more than its bound.
 
+mod silent_log;
+
 use super::{dispatcher::GreetingLimits, testing::LiveCluster};
 use futures::StreamExt;
 use skep_proto::{Id, v1};

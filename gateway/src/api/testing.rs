@@ -8,7 +8,7 @@ use crate::{
     admit::Request, drive, history::testing::alice, hub::Hub, logs::Broker,
     metrics::MetricCounters, pulls::Pulls, turn::Answer,
 };
-use skep_log::{Config, Log};
+use skep_log::{Config, Log, ModelDisk};
 use skep_projections::fixture::service_spec;
 use skep_proto::{Id, v1};
 use std::sync::Arc;
@@ -25,17 +25,20 @@ pub(crate) struct LiveCluster {
 
 impl LiveCluster {
     pub(crate) async fn start() -> LiveCluster {
-        let dir = tempfile::TempDir::new().unwrap();
-        let config = Config { min_free: 0.0, ..Config::new(dir.path().join("log"), Id(1)) };
-        let identity = drive::ManagerIdentity {
-            node: Id(1),
-            code_version: "story".into(),
-            genesis: skep_proto::v1::ClusterSpec::default(),
-            safe_mode: false,
-        };
-        let state = drive::DriveState::new(identity, Arc::new(MetricCounters::default()));
-        let log = Arc::new(Log::open(config, state.fold()).await.unwrap());
-        let (drive, _) = drive::Drive::start(log, state);
+        let (dir, state) = (tempfile::TempDir::new().unwrap(), state());
+        let log = Log::open(config(&dir), state.fold()).await.unwrap();
+        LiveCluster::on(dir, log, state)
+    }
+
+    /// The same on a disk that can hang and refuse.
+    pub(crate) async fn start_on(disk: &ModelDisk) -> LiveCluster {
+        let (dir, state) = (tempfile::TempDir::new().unwrap(), state());
+        let log = Log::open_on_model(config(&dir), state.fold(), disk).await.unwrap();
+        LiveCluster::on(dir, log, state)
+    }
+
+    fn on(dir: tempfile::TempDir, log: Log, state: Arc<drive::DriveState>) -> LiveCluster {
+        let (drive, _) = drive::Drive::start(Arc::new(log), state);
         let limiter = listener::ConnectionLimiter::new(
             "story",
             listener::ConnectionLimits { all: 4, process: 4 },
@@ -88,4 +91,18 @@ impl LiveCluster {
         });
         Endpoint::from_static("http://skep.invalid").connect_with_connector(connect).await.unwrap()
     }
+}
+
+fn config(dir: &tempfile::TempDir) -> Config {
+    Config { min_free: 0.0, ..Config::new(dir.path().join("log"), Id(1)) }
+}
+
+fn state() -> Arc<drive::DriveState> {
+    let identity = drive::ManagerIdentity {
+        node: Id(1),
+        code_version: "story".into(),
+        genesis: skep_proto::v1::ClusterSpec::default(),
+        safe_mode: false,
+    };
+    drive::DriveState::new(identity, Arc::new(MetricCounters::default()))
 }

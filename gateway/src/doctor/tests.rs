@@ -48,15 +48,15 @@ fn a_healthy_cluster_is_told_to_be_so() {
 
 #[test]
 fn a_log_that_confirms_nothing_is_a_problem() {
-    let found =
-        [0, 1_999_999_999, 2_000_000_000, 7_500_000_000].map(|ns| confirmation(ns, Revision(7)));
+    let found = [(0, 0), (1_499_999_999, 7), (1_500_000_000, 9), (7, 7_560_000_000)]
+        .map(|(entry_ns, read_ns)| confirmation(entry_ns, read_ns, Revision(7)));
     assert_eq!(
         told(&found),
         [
             "Ok log: takes entries; it stands at revision 7",
             "Ok log: takes entries; it stands at revision 7",
-            "Problem log: has not confirmed an entry for 2 s; it stands at revision 7",
-            "Problem log: has not confirmed an entry for 7 s; it stands at revision 7",
+            "Problem log: has not confirmed an entry for 1.5 s; it stands at revision 7",
+            "Problem log: has not confirmed a read for 7.5 s; it stands at revision 7",
         ]
     );
 }
@@ -111,7 +111,7 @@ async fn a_stopped_manager_says_so_and_its_clock_jumps_are_found() {
     let past = written.past();
     let view = past.view_at(past.newest().revision).unwrap();
     let reads = Reads::still(past, view, 0, Id(1));
-    let found = told(&examine(&reads).unwrap());
+    let found = told(&examine(&reads, &DiskTrial::NotAsked).unwrap());
     assert!(found.contains(&"Warning manager: this manager is stopped".into()), "{found:#?}");
     assert!(
         found

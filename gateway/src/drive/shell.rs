@@ -5,23 +5,19 @@
 //! only one takes the turn itself. Views are published under the lock, so that no answer can leave
 //! before the view that it rests on; answers are given after it.
 
-use super::{
-    Reply,
-    core::{DriveCore, DriveOutput, FreeShare, ManagerIdentity, TurnJob},
-    mailbox::Mailbox,
-};
+use super::{Reply, core, mailbox::Mailbox, trial::TrialSince, unconfirmed::UnconfirmedReads};
 use crate::{clock, drive::Published, metrics::MetricCounters, turn};
 use skep_log::{Health, Log, SealedEntry};
 use skep_projections::{Delta, View};
 use std::{
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, atomic},
     thread::{self, JoinHandle},
     time::Duration,
 };
 use tokio::sync::watch;
 
-/// How often the free share of the disk is measured; commands that wait too long are looked for as
-/// often.
+/// How often the free share of the disk is measured where nobody asks for anything; commands that
+/// wait too long are looked for as often.
 const SPACE_PERIOD: Duration = Duration::from_secs(1);
 /// The thread sleeps at least so long, even when a deadline has passed.
 const SLEEP_MIN: Duration = Duration::from_millis(1);
@@ -34,13 +30,17 @@ pub struct DriveState {
     /// in the order of their turns, whichever threads took them.
     proposing: Mutex<()>,
     published: watch::Sender<Arc<Published>>,
+    reads: Mutex<UnconfirmedReads>,
     mailbox: Mailbox,
     counters: Arc<MetricCounters>,
     clock: clock::SystemClock,
+    /// The bits of the free share of the disk that the state machine was told last.
+    told_free: atomic::AtomicU64,
+    trial: Mutex<TrialSince>,
 }
 
 struct Locked {
-    core: DriveCore<Reply>,
+    core: core::DriveCore<Reply>,
     sleep: Sleep,
 }
 
@@ -71,17 +71,23 @@ struct Effects {
 
 impl DriveState {
     /// Nothing committed yet.
-    pub fn new(identity: ManagerIdentity, counters: Arc<MetricCounters>) -> Arc<DriveState> {
+    pub fn new(identity: core::ManagerIdentity, counters: Arc<MetricCounters>) -> Arc<DriveState> {
         let empty =
             Arc::new(Published { view: View::default(), delta: Arc::new(Delta::default()) });
         Arc::new(DriveState {
-            locked: Mutex::new(Locked { core: DriveCore::new(identity), sleep: Sleep::Awake }),
+            locked: Mutex::new(Locked {
+                core: core::DriveCore::new(identity),
+                sleep: Sleep::Awake,
+            }),
             changed: Condvar::new(),
             proposing: Mutex::new(()),
             published: watch::Sender::new(empty),
+            reads: Mutex::default(),
             mailbox: Mailbox::default(),
             counters,
             clock: clock::SystemClock::start(),
+            told_free: atomic::AtomicU64::new(0),
+            trial: Mutex::default(),
         })
     }
 
@@ -98,12 +104,29 @@ impl DriveState {
         self.published.borrow().clone()
     }
 
+    pub(super) fn reads(&self) -> MutexGuard<'_, UnconfirmedReads> {
+        self.reads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn trial(&self) -> MutexGuard<'_, TrialSince> {
+        self.trial.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(super) fn counters(&self) -> &Arc<MetricCounters> {
         &self.counters
     }
 
     pub(super) fn clock(&self) -> clock::SystemClock {
         self.clock
+    }
+
+    /// Tells the state machine how much of the disk is free, where that has changed: before
+    /// somebody asks, since a disk fills in less time than passes between two regular measurements.
+    pub(super) fn measure(&self, log: &Log) {
+        let share = log.free_share();
+        if self.told_free.swap(share.to_bits(), atomic::Ordering::Relaxed) != share.to_bits() {
+            self.step(|core, now| core.handle_space(core::FreeShare(share), now));
+        }
     }
 
     /// Hands requests over, in their order.
@@ -113,7 +136,10 @@ impl DriveState {
 
     /// Tells the state machine something, and carries out what it says. A proposal comes only of a
     /// turn.
-    pub(super) fn step<R>(&self, news: impl FnOnce(&mut DriveCore<Reply>, clock::Now) -> R) -> R {
+    pub(super) fn step<R>(
+        &self,
+        news: impl FnOnce(&mut core::DriveCore<Reply>, clock::Now) -> R,
+    ) -> R {
         let (result, effects) = self.locked_step(news);
         debug_assert!(effects.proposals.is_empty(), "only a turn proposes");
         self.give(effects.answers);
@@ -142,7 +168,7 @@ impl DriveState {
     }
 
     /// Takes a turn, proposes its entry, and gives the answers that need no entry.
-    fn take_turn(self: &Arc<DriveState>, log: &Log, job: TurnJob<Reply>, on: LogRunsOn) {
+    fn take_turn(self: &Arc<DriveState>, log: &Log, job: core::TurnJob<Reply>, on: LogRunsOn) {
         let requests = job.requests();
         let span =
             tracing::debug_span!("turn", requests, records = tracing::field::Empty).entered();
@@ -183,7 +209,7 @@ impl DriveState {
 
     fn locked_step<R>(
         &self,
-        news: impl FnOnce(&mut DriveCore<Reply>, clock::Now) -> R,
+        news: impl FnOnce(&mut core::DriveCore<Reply>, clock::Now) -> R,
     ) -> (R, Effects) {
         let mut locked = self.lock();
         let now = self.clock.now();
@@ -206,13 +232,13 @@ impl DriveState {
         }
     }
 
-    fn collect(&self, core: &mut DriveCore<Reply>) -> Effects {
+    fn collect(&self, core: &mut core::DriveCore<Reply>) -> Effects {
         let mut effects = Effects::default();
         while let Some(output) = core.poll_output() {
             match output {
-                DriveOutput::Propose(entry) => effects.proposals.push(entry),
-                DriveOutput::Answer(reply, answer) => effects.answers.push((reply, answer)),
-                DriveOutput::Publish(published) => {
+                core::DriveOutput::Propose(entry) => effects.proposals.push(entry),
+                core::DriveOutput::Answer(reply, answer) => effects.answers.push((reply, answer)),
+                core::DriveOutput::Publish(published) => {
                     self.mailbox.published(&published);
                     self.published.send_replace(Arc::new(published));
                 }
@@ -267,7 +293,7 @@ pub(super) async fn watch_status(log: Arc<Log>, state: Arc<DriveState>) {
 /// Tells the state machine how much of the disk is free.
 pub(super) async fn watch_space(log: Arc<Log>, state: Arc<DriveState>) {
     loop {
-        let free = FreeShare(log.space().free_share());
+        let free = core::FreeShare(log.free_share());
         state.step(|core, now| {
             core.handle_space(free, now);
             core.handle_timeout(now);
@@ -295,7 +321,7 @@ pub(super) fn spawn(log: Arc<Log>, state: Arc<DriveState>) -> JoinHandle<()> {
 
 /// What the turn's thread does next.
 enum TurnThreadStep {
-    Turn(Box<TurnJob<Reply>>),
+    Turn(Box<core::TurnJob<Reply>>),
     Give(Vec<(Reply, turn::Answer)>),
 }
 

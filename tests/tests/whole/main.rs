@@ -4,11 +4,13 @@
 #![allow(clippy::unwrap_used, reason = "what goes wrong here shall stop it")]
 
 mod containers;
+mod disk;
 #[path = "../../../agent/tests/docker_runtime/engines.rs"]
 #[allow(dead_code, reason = "each test binary uses its part of the shared helpers")]
 mod engines;
 mod stage;
 
+use disk::LoopDisk;
 use stage::Testbed;
 use std::{
     sync::{
@@ -224,4 +226,57 @@ fn every_answer_waits_for_a_sync_of_its_own_or_a_shared_one() {
     }
     // One caller that waits for each answer shares its syncs with nobody.
     assert!(syncs() - before >= COMMANDS, "{} syncs for {COMMANDS} answers", syncs() - before);
+}
+
+/// Reads that people depend on when something is wrong: each with a warning and without an error.
+fn check_reads(stage: &Testbed, why: &str) {
+    for line in [
+        &["node", "ls"][..],
+        &["service", "ls"],
+        &["service", "ps", "web"],
+        &["service", "inspect", "web"],
+        &["why", "web"],
+    ] {
+        let (code, out, err) = stage.client().runs(line);
+        assert_eq!(code, 0, "{line:?}\n{out}\n{err}");
+        assert!(!out.is_empty(), "{line:?}");
+        let warning = err.strip_prefix("warning: ").unwrap_or_else(|| panic!("{line:?}: {err:?}"));
+        assert!(warning.contains(why), "{line:?}: {err}");
+        assert!(warning.contains("; this is the state at revision "), "{line:?}: {err}");
+        assert_eq!(err.lines().count(), 1, "{line:?}: {err}");
+    }
+    let (code, out, err) = stage.client().runs(&["log", "-n", "3"]);
+    assert_eq!((code, err.as_str()), (0, ""), "{out}");
+    let (code, out, _) = stage.client().runs(&["doctor"]);
+    assert_eq!(code, 1, "{out}");
+    assert!(out.contains("PROBLEM  disk: "), "{out}");
+}
+
+#[test]
+fn while_the_disk_hangs_or_takes_nothing_people_see_what_was_committed() {
+    let mut stage = Testbed::new();
+    let Some(disk) = LoopDisk::mount(&stage.file("image"), &stage.file("state")) else { return };
+    stage.start();
+    stage.says(&["service", "create", "--quiet", "--name", "web", "sleep", "600"]);
+    let (code, _, err) = stage.client().runs(&["node", "ls"]);
+    assert_eq!((code, err.as_str()), (0, ""));
+
+    disk.freeze();
+    let client = stage.client();
+    let scaling = thread::spawn(move || client.runs(&["service", "scale", "--detach", "web=2"]));
+    stage.wait("reads say that they may be old", || {
+        !stage.client().runs(&["node", "ls", "-q"]).2.is_empty()
+    });
+    check_reads(&stage, "the log does not answer");
+    disk.thaw();
+    let (code, out, err) = scaling.join().unwrap();
+    assert_eq!(code, 0, "{out}{err}");
+    stage.wait("reads are confirmed again", || {
+        stage.client().runs(&["node", "ls", "-q"]).2.is_empty()
+    });
+
+    disk.fail();
+    let (code, _, _) = stage.client().runs(&["service", "scale", "--detach", "web=3"]);
+    assert_eq!(code, 3, "nobody knows whether it was done");
+    check_reads(&stage, "the log can't be written");
 }

@@ -71,7 +71,7 @@ async fn a_follower_of_the_log_hears_what_comes_and_only_what_it_asked_for() {
 async fn a_read_sees_what_was_answered_before_it_and_a_past_one_does_not() {
     let running = LiveCluster::start().await;
     let created = running.create("web").await;
-    let now = running.reads.list_services(ListRequest::default()).await.unwrap();
+    let now = running.reads.list_services(ListRequest::default()).await.unwrap().into_inner();
     assert_eq!(now.services.len(), 1);
     assert!(now.revision >= created);
     let before = Some(Moment { moment: Some(moment::Moment::Revision(created - 1)) });
@@ -79,7 +79,8 @@ async fn a_read_sees_what_was_answered_before_it_and_a_past_one_does_not() {
         .reads
         .list_services(ListRequest { moment: before, ..ListRequest::default() })
         .await
-        .unwrap();
+        .unwrap()
+        .into_inner();
     assert_eq!((then.services.len(), then.revision), (0, created - 1));
     let status = running.reads.status().await.unwrap();
     assert_eq!((status.leader, status.services, status.accepting.as_str()), (true, 1, "accepting"));

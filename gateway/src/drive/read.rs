@@ -1,0 +1,93 @@
+//! Reading the newest committed view, whether or not the log confirms that it is the newest.
+//!
+//! A manager whose log does not work still has everything that was committed. Its answers are late
+//! at most, and they say so; an error would tell people less, at the moment when they need to look.
+
+use super::{Drive, Published, shell::DriveState, unconfirmed::CONFIRM_READ_NS_MAX};
+use crate::admit::Refusal;
+use skep_log::{BarrierError, Log};
+use skep_projections::View;
+use skep_proto::v1::StaleRead;
+use std::{sync::Arc, time::Duration};
+use tokio::{sync::watch, time::timeout};
+
+/// A committed view, and what has to be said of it.
+#[derive(Clone)]
+pub struct ReadView {
+    /// The cluster.
+    pub view: View,
+    /// Why newer records may be missing; none where the log confirmed that there are none.
+    pub stale: Option<StaleRead>,
+}
+
+/// A read on the list of those that wait. It leaves the list when this is dropped.
+struct WaitingRead {
+    state: Arc<DriveState>,
+    number: u64,
+}
+
+impl Drop for WaitingRead {
+    fn drop(&mut self) {
+        self.state.reads().end(self.number);
+    }
+}
+
+impl Drive {
+    /// The committed view, at least as new as when this was called, confirmed by a quorum. Where
+    /// the log of this manager does not work, or does not answer in time, it is what was committed
+    /// before, with a note that says so. A manager refuses where another one may lead.
+    pub async fn read(&self) -> Result<ReadView, Refusal> {
+        let number = self.state.reads().begin(self.clock().uptime());
+        let Some(number) = number else { return Ok(self.stale(SILENT.into())) };
+        let waiting = WaitingRead { state: self.state.clone(), number };
+        let mut confirmed = Box::pin(confirm(self.log.clone(), self.state.published()));
+        match timeout(Duration::from_nanos(CONFIRM_READ_NS_MAX), &mut confirmed).await {
+            Ok(Ok(published)) => Ok(ReadView { view: published.view.clone(), stale: None }),
+            Ok(Err(BarrierError::NotLeader)) => {
+                Err(Refusal::exhausted("this manager does not lead")
+                    .hint("ask the leader, or try again in a moment"))
+            }
+            Ok(Err(BarrierError::Failed(why))) => Ok(self.stale(why)),
+            Err(_) => {
+                // The log is silent for as long as it does not answer this one.
+                tokio::spawn(async move {
+                    drop(confirmed.await);
+                    drop(waiting);
+                });
+                Ok(self.stale(SILENT.into()))
+            }
+        }
+    }
+
+    fn stale(&self, why: String) -> ReadView {
+        let view = self.newest().view.clone();
+        let revision = view.position().revision.0;
+        let stale = StaleRead { revision, why, for_ns: self.silence_ns() };
+        ReadView { view, stale: Some(stale) }
+    }
+
+    /// For how long the log has not worked or not answered, in nanoseconds; 0 while it does.
+    fn silence_ns(&self) -> u64 {
+        let without_lead = self.state.step(|core, now| core.obstructed_ns(now));
+        self.unconfirmed_ns().max(self.unconfirmed_read_ns()).max(without_lead)
+    }
+
+    /// How long the oldest read has waited for the log, in nanoseconds; 0 when none waits.
+    pub fn unconfirmed_read_ns(&self) -> u64 {
+        self.state.reads().oldest_ns(self.clock().uptime())
+    }
+}
+
+/// Why a read is stale where the log says nothing at all.
+const SILENT: &str = "the log does not answer";
+
+/// Waits until all that was committed anywhere before this call is in the published view.
+async fn confirm(
+    log: Arc<Log>,
+    mut published: watch::Receiver<Arc<Published>>,
+) -> Result<Arc<Published>, BarrierError> {
+    let position = log.barrier().await?;
+    let seen = published.wait_for(|newest| newest.view.position() >= position).await;
+    seen.map(|newest| newest.clone())
+        .map_err(|_| BarrierError::Failed("the manager is stopping".into()))
+}
