@@ -72,7 +72,7 @@ impl LiveCluster {
     /// Serves, and connects to it.
     pub(super) async fn open(&self, greetings: dispatcher::GreetingLimits) -> Channel {
         let path = self.dir.path().join("skep.sock");
-        let listener = UnixListener::bind(&path).unwrap();
+        let listener = UnixListener::bind(path).unwrap();
         let hub = Hub::start(self.drive.clone(), Id(1));
         let (broker, pulls) = (Arc::new(Broker::default()), Arc::new(Pulls::default()));
         let services = GrpcServices {
@@ -85,6 +85,12 @@ impl LiveCluster {
         };
         let limiter = self.reads.limiter().unwrap().clone();
         tokio::spawn(services.serve(limiter, listener, CancellationToken::new()));
+        self.connect().await
+    }
+
+    /// One more connection to what was opened.
+    pub(super) async fn connect(&self) -> Channel {
+        let path = self.dir.path().join("skep.sock");
         let connect = tower::service_fn(move |_| {
             let path = path.clone();
             async move { UnixStream::connect(path).await.map(hyper_util::rt::TokioIo::new) }

@@ -20,9 +20,11 @@ fn stale(metadata: &MetadataMap) -> Option<v1::StaleRead> {
     Some(v1::StaleRead::decode(value).unwrap())
 }
 
-/// Sends a command whose entry the log never confirms, and waits until it has it.
-async fn leave_in_flight(running: &LiveCluster, channel: &Channel) -> impl Future + use<> {
-    let mut control = ControlClient::new(channel.clone());
+/// Sends a command whose entry the log does not confirm, and waits until the log has it. The
+/// command has a connection of its own, as each run of the command line has: where it is alone, the
+/// thread that serves its connection writes its entry, and waits with it for the disk.
+async fn leave_in_flight(running: &LiveCluster) -> impl Future + use<> {
+    let mut control = ControlClient::new(running.connect().await);
     let create = v1::CreateService { spec: Some(skep_projections::fixture::service_spec("late")) };
     let command = v1::Command {
         action: Some(Action::CreateService(Box::new(create))),
@@ -91,7 +93,7 @@ async fn while_the_disk_hangs_every_read_is_answered_in_time_and_says_what_it_sh
     assert!(reads(&channel).await.iter().all(|(_, stale, _)| stale.is_none()));
 
     disk.hang();
-    let waiting = leave_in_flight(&running, &channel).await;
+    let waiting = leave_in_flight(&running).await;
     for (name, stale, took) in reads(&channel).await {
         let stale = stale.unwrap_or_else(|| panic!("{name} says that it may be old"));
         assert_eq!((stale.revision, stale.why.as_str()), (newest, "the log does not answer"));
