@@ -347,7 +347,7 @@ async fn who_is_not_believed_ends_with_words() {
     line.turn(v1::TurnedCode::WrongSecret, "this secret is not the node's").await;
     let error = agent.ended().await.expect_err("nothing can be done here");
     assert!(matches!(&error, AgentError::Halted(AgentHalt::WrongSecret { .. })), "{error}");
-    assert!(error.to_string().contains("remove that folder alone"), "{error}");
+    assert!(error.hint().unwrap().contains("remove that folder alone"), "{error}");
 }
 
 #[tokio::test]

@@ -13,17 +13,10 @@ use super::{
     world::{Clocks, LogTakes, happening::Occurrence, settings::Settings},
 };
 use driven::{SharedDrive, Waiter};
-use skep_gateway::{
-    admit, clock, drive,
-    hub::core::{HubCore, HubOutput},
-    sessions, turn,
-};
+use skep_gateway::{admit, clock, drive, hub::core as hub, sessions, turn};
 use skep_log::{Draft, Hash, SealedEntry, SingleLog, SnapshotPolicy, seal};
 use skep_projections::View;
-use skep_proto::{
-    Id, Revision, Timestamp, author,
-    v1::{self, to_agent},
-};
+use skep_proto::{Id, Revision, Timestamp, author, v1};
 use std::collections::VecDeque;
 
 /// A snapshot is due after so many records: often enough that most restarts begin at one.
@@ -58,7 +51,7 @@ pub struct ManagerProcess {
     pub began_at: Timestamp,
     core: SharedDrive,
     log: SingleLog,
-    hub: HubCore<u64>,
+    hub: hub::HubCore<u64>,
     in_flight: VecDeque<Proposed>,
     /// Entries that the state machine proposed and that are not written yet.
     proposals: Vec<SealedEntry>,
@@ -100,7 +93,7 @@ impl ManagerProcess {
             life,
             term: life << 32,
             began_at: clocks.now,
-            hub: HubCore::new(MANAGER, &committed),
+            hub: hub::HubCore::new(MANAGER, &committed),
             tip: committed.clone(),
             committed,
             core,
@@ -234,7 +227,7 @@ impl ManagerProcess {
 
     /// Somebody has a message for a node's agent; `number` is the caller's.
     pub fn order(&mut self, node: Id, number: u64) {
-        let message = Some(to_agent::Message::Cancel(v1::LogCancel { request: number }));
+        let message = Some(v1::to_agent::Message::Cancel(v1::LogCancel { request: number }));
         self.hub.handle_order(node, v1::ToAgent { message }, number);
     }
 
@@ -259,10 +252,10 @@ impl ManagerProcess {
 
     /// The next thing that the hub wants of the shell. Its requests stay here, the rest is the
     /// world's to do.
-    pub fn hub_output(&mut self, clocks: Clocks) -> Option<HubOutput<u64>> {
+    pub fn hub_output(&mut self, clocks: Clocks) -> Option<hub::HubOutput<u64>> {
         loop {
             match self.hub.poll_output()? {
-                HubOutput::Submit { token, node, request, bytes } => {
+                hub::HubOutput::Submit { token, node, request, bytes } => {
                     if let admit::Request::Machine(admit::MachineRequest::Silent { node, .. }) =
                         &*request
                     {
@@ -271,10 +264,10 @@ impl ManagerProcess {
                     let (caller, author) = (Waiter::Session(token), author::node(node));
                     self.request(turn::Ask { caller, author, request: *request, bytes }, clocks);
                 }
-                output @ (HubOutput::Send(..)
-                | HubOutput::Forward(..)
-                | HubOutput::NoSession(_)
-                | HubOutput::Drop(_)) => return Some(output),
+                output @ (hub::HubOutput::Send(..)
+                | hub::HubOutput::Forward(..)
+                | hub::HubOutput::NoSession(_)
+                | hub::HubOutput::Drop(_)) => return Some(output),
             }
         }
     }
