@@ -31,10 +31,11 @@ use tower::service_fn;
 /// not a crash.
 const ANSWER_BYTES_MAX: usize = 512 << 20;
 /// Longest silence on a connection before the manager is asked for a sign of life.
-const MANAGER_SILENCE_PERIOD: Duration = Duration::from_secs(10);
-/// Longest wait for that sign; at it the connection is given up, and the command ends with "went
-/// away".
-const SIGN_OF_LIFE_LIMIT: Duration = Duration::from_secs(20);
+const MANAGER_SILENCE_PERIOD: Duration = Duration::from_secs(5);
+/// Longest wait for that sign; at it the connection is given up: a read ends with "went away", a
+/// command is sent again on another one. The manager's thread that serves a lone command may hang
+/// in its disk, and the connection with it.
+const SIGN_OF_LIFE_LIMIT: Duration = Duration::from_secs(10);
 
 /// A manager that answers.
 #[derive(Clone)]

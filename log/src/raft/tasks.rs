@@ -18,7 +18,7 @@ use std::{
     task::{Context, Poll, Wake, Waker},
     time::{Duration, Instant},
 };
-use tokio::{runtime::Handle, sync, sync::oneshot, task::unconstrained};
+use tokio::{runtime::Handle, sync::oneshot, task::unconstrained};
 
 /// Rounds of one run: so often are all tasks polled that became ready. What is ready then is run
 /// later, by raft's own thread.
@@ -28,6 +28,8 @@ const CALLER_WRITES_MAX: u32 = 1;
 /// A caller's run that takes longer hangs in a slow disk: its runtime is then made to go on without
 /// its thread.
 const CALLER_RUN_SLOW_AFTER: Duration = Duration::from_millis(20);
+/// How often raft's own thread looks for such a run. It wakes as often for its timers.
+const CALLER_WATCH_PERIOD: Duration = Duration::from_millis(100);
 
 /// No task is ready.
 const IDLE: u8 = 0;
@@ -65,8 +67,6 @@ pub(crate) struct RaftTasks {
     own_thread: AtomicWaker,
     /// The caller whose thread runs them: since when, and on which runtime.
     caller: Mutex<Option<(Instant, Handle)>>,
-    /// Raft's timers went off while a caller ran the tasks.
-    ticked: sync::Notify,
     /// Has the timers, and the threads for what blocks.
     runtime: Handle,
 }
@@ -148,7 +148,6 @@ impl RaftTasks {
             spawned: Mutex::default(),
             own_thread: AtomicWaker::new(),
             caller: Mutex::default(),
-            ticked: sync::Notify::new(),
             runtime,
         })
     }
@@ -165,11 +164,12 @@ impl RaftTasks {
             }
             Poll::<()>::Pending
         }));
+        // A timer of its own: a caller's run may have used up the wakers of all tasks before it
+        // hangs, so that nothing that becomes ready is heard of any more.
         let tasks = self.clone();
         self.runtime.spawn(async move {
             loop {
-                tasks.ticked.notified().await;
-                tokio::time::sleep(CALLER_RUN_SLOW_AFTER).await;
+                tokio::time::sleep(CALLER_WATCH_PERIOD).await;
                 tasks.help_caller();
             }
         });
@@ -278,18 +278,9 @@ impl Wake for RaftTasks {
             });
         match called {
             Ok(IDLE) => self.own_thread.wake(),
-            Err(CALLED | CLOSED) => {}
-            // The timers go off on raft's own thread, at least ten times a second.
-            Ok(_) | Err(_) if is_rafts_thread() => self.ticked.notify_one(),
             Ok(_) | Err(_) => {}
         }
     }
-}
-
-fn is_rafts_thread() -> bool {
-    // A thread that ends has given up what it knew.
-    HERE.try_with(|here| here.borrow().as_ref().is_some_and(|here| here.thread == Thread::Raft))
-        .unwrap_or(false)
 }
 
 /// The tasks, on raft's own thread. They are dropped with it.

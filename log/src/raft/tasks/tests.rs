@@ -215,6 +215,18 @@ fn a_caller_writes_one_entry_itself() {
 }
 
 #[test]
+fn a_caller_that_hangs_is_helped_though_no_task_becomes_ready() {
+    let own = OwnThread::start();
+    let callers = tokio::runtime::Runtime::new().unwrap();
+    *own.tasks.caller() = Some((Instant::now(), callers.handle().clone()));
+    let until = Instant::now() + Duration::from_secs(20);
+    while own.tasks.caller().is_some() {
+        assert!(Instant::now() < until, "its runtime waits for it in vain");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
 fn a_runtime_goes_on_while_one_of_its_threads_hangs_in_a_run() {
     let own = OwnThread::start();
     own.spawn(async {
