@@ -85,7 +85,7 @@ fn log(reads: &Reads, trial: &DiskTrial) -> Vec<Finding> {
         findings.push(problem(
             "commands",
             limit,
-            "reads go on; when the cause is gone commands work again without a restart",
+            "reads go on; when the cause is gone commands work again, after a safe mode with a restart",
         ));
     }
     findings.extend(disk::trial(trial));

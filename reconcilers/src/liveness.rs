@@ -16,7 +16,7 @@ use skep_proto::{
 
 /// Heartbeat periods that a node has to report after a tenure began.
 pub const TENURE_GRACE_PERIODS: u64 = 2 * HEARTBEAT_GRACE_PERIODS;
-/// After so long a silence nobody will ever hear of a node's tasks again.
+/// After so long a silence the tasks of a node count as lost for good.
 pub const LOST_AFTER_NS: u64 = 24 * 3_600 * SECOND_NS;
 
 /// Declares silent nodes down, and later lost.

@@ -29,13 +29,19 @@ impl Drive {
     /// Asks the disk.
     pub async fn try_disk(&self) -> DiskTrial {
         let now = self.clock().uptime();
-        if let Some(since) = *self.state.trial() {
+        // Looked at and set under one lock: two who ask at once begin one trial.
+        let begun = {
+            let mut trial = self.state.trial();
+            let begun = *trial;
+            trial.get_or_insert(now);
+            begun
+        };
+        if let Some(since) = begun {
             return match now.since(since) {
                 ns if ns < CONFIRM_READ_NS_MAX => DiskTrial::NotAsked,
                 ns => DiskTrial::Unanswered(ns),
             };
         }
-        *self.state.trial() = Some(now);
         let (tell, told) = oneshot::channel();
         let (log, state) = (self.log.clone(), self.state.clone());
         let trial = thread::Builder::new().name("disk-trial".into()).spawn(move || {

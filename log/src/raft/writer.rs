@@ -1,4 +1,4 @@
-//! The one thread that writes: whatever has gathered becomes one batch and one sync.
+//! The thread that writes for many: whatever has gathered becomes one batch and one sync.
 //!
 //! There is no timer. While a sync runs, work gathers in the queue; when it returns, all of it goes
 //! into the next batch. A single client so waits for one sync, and a thousand share one. Vote,

@@ -277,6 +277,6 @@ fn while_the_disk_hangs_or_takes_nothing_people_see_what_was_committed() {
 
     disk.fail();
     let (code, _, _) = stage.client().runs(&["service", "scale", "--detach", "web=3"]);
-    assert_eq!(code, 3, "nobody knows whether it was done");
+    assert!(code == 1 || code == 3, "refused, or nobody knows whether it was done: {code}");
     check_reads(&stage, "the log can't be written");
 }
