@@ -276,9 +276,8 @@ impl Wake for RaftTasks {
                 RUNNING => Some(AGAIN),
                 _ => None,
             });
-        match called {
-            Ok(IDLE) => self.own_thread.wake(),
-            Ok(_) | Err(_) => {}
+        if called == Ok(IDLE) {
+            self.own_thread.wake();
         }
     }
 }

@@ -28,6 +28,7 @@ fn is_root() -> bool {
 
 impl LoopDisk {
     /// Makes one in the file `image` and mounts it; none where nobody may.
+    #[allow(clippy::print_stderr, reason = "a test that is skipped says so")]
     pub(crate) fn mount(image: &Path, mount: &Path) -> Option<LoopDisk> {
         if !is_root() {
             eprintln!("skipped: only root can mount a loop device");

@@ -197,8 +197,7 @@ impl DiskSize {
     /// Of the disk that a path lies on, or will lie on. One that does not tell is a usual one.
     fn of(path: &Path) -> DiskSize {
         let told = path.ancestors().find_map(|folder| statvfs(folder).ok());
-        let bytes =
-            |disk: nix::sys::statvfs::Statvfs| disk.blocks() as u64 * disk.fragment_size() as u64;
+        let bytes = |disk: nix::sys::statvfs::Statvfs| disk.blocks() * disk.fragment_size();
         match told.map(bytes) {
             Some(bytes) if bytes < SMALL_DISK_BYTES_MAX => DiskSize::Small,
             Some(_) | None => DiskSize::Usual,
