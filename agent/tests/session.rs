@@ -66,6 +66,25 @@ impl RunningAgent {
     }
 }
 
+/// An agent that is a node of its manager's cluster, and may be given tasks.
+struct JoinedAgent {
+    folder: tempfile::TempDir,
+    manager: ManagerStub,
+    engine: FakeEngine,
+    agent: RunningAgent,
+    line: TestSession,
+}
+
+async fn joined() -> JoinedAgent {
+    let (folder, engine) = (tempfile::tempdir().unwrap(), FakeEngine::new(EPOCH));
+    let mut manager = ManagerStub::start(folder.path()).await;
+    let agent = start(&folder.path().join("agent"), &manager, &engine);
+    let mut line = manager.line().await;
+    line.hello().await;
+    line.welcome(Id(77)).await;
+    JoinedAgent { folder, manager, engine, agent, line }
+}
+
 /// Waits until each of the tasks has been reported in this state or a higher one.
 async fn until_reported(
     line: &mut TestSession,
@@ -142,12 +161,7 @@ async fn an_agent_joins_runs_what_is_assigned_and_finds_it_again_after_its_own_d
 
 #[tokio::test]
 async fn a_manager_that_is_away_stops_nothing_and_hears_of_all_that_happened() {
-    let (folder, engine) = (tempfile::tempdir().unwrap(), FakeEngine::new(EPOCH));
-    let mut manager = ManagerStub::start(folder.path()).await;
-    let mut agent = start(&folder.path().join("agent"), &manager, &engine);
-    let mut line = manager.line().await;
-    line.hello().await;
-    line.welcome(Id(77)).await;
+    let JoinedAgent { folder, mut manager, engine, mut agent, mut line } = joined().await;
     line.assign(set(5, &[(Id(1), container("run")), (Id(2), container("run"))])).await;
     until_reported(&mut line, &[(Id(1), v1::TaskState::Running), (Id(2), v1::TaskState::Running)])
         .await;
@@ -175,12 +189,8 @@ async fn a_manager_that_is_away_stops_nothing_and_hears_of_all_that_happened() {
 
 #[tokio::test]
 async fn what_is_removed_is_stopped_and_nothing_is_left_of_it() {
-    let (folder, engine) = (tempfile::tempdir().unwrap(), FakeEngine::new(EPOCH));
-    let mut manager = ManagerStub::start(folder.path()).await;
-    let agent = start(&folder.path().join("agent"), &manager, &engine);
-    let mut line = manager.line().await;
-    line.hello().await;
-    line.welcome(Id(77)).await;
+    let JoinedAgent { folder: _folder, manager: _manager, engine, agent, mut line } =
+        joined().await;
     line.assign(set(5, &[(Id(1), container("run")), (Id(2), container("run"))])).await;
     until_reported(&mut line, &[(Id(1), v1::TaskState::Running), (Id(2), v1::TaskState::Running)])
         .await;
@@ -197,12 +207,8 @@ async fn what_is_removed_is_stopped_and_nothing_is_left_of_it() {
 
 #[tokio::test]
 async fn a_stop_does_not_wait_for_a_pull() {
-    let (folder, engine) = (tempfile::tempdir().unwrap(), FakeEngine::new(EPOCH));
-    let mut manager = ManagerStub::start(folder.path()).await;
-    let agent = start(folder.path(), &manager, &engine);
-    let mut line = manager.line().await;
-    line.hello().await;
-    line.welcome(Id(77)).await;
+    let JoinedAgent { folder: _folder, manager: _manager, engine, agent, mut line } =
+        joined().await;
     line.assign(set(5, &[(Id(1), container("pull:86400000,run"))])).await;
     until_reported(&mut line, &[(Id(1), v1::TaskState::Preparing)]).await;
     line.assign(change(5, 6, Id(1), v1::TaskState::Shutdown)).await;
@@ -214,12 +220,8 @@ async fn a_stop_does_not_wait_for_a_pull() {
 
 #[tokio::test]
 async fn a_reader_who_does_not_read_holds_up_nothing_else() {
-    let (folder, engine) = (tempfile::tempdir().unwrap(), FakeEngine::new(EPOCH));
-    let mut manager = ManagerStub::start(folder.path()).await;
-    let agent = start(folder.path(), &manager, &engine);
-    let mut line = manager.line().await;
-    line.hello().await;
-    line.welcome(Id(77)).await;
+    let JoinedAgent { folder: _folder, mut manager, engine: _engine, agent, mut line } =
+        joined().await;
     let mut talks = container("print,run");
     running(&mut talks).args = vec!["x".repeat(10_000); 300];
     line.assign(set(5, &[(Id(1), talks.clone())])).await;
@@ -236,12 +238,7 @@ async fn a_reader_who_does_not_read_holds_up_nothing_else() {
 
 #[tokio::test]
 async fn output_is_sent_to_who_orders_it() {
-    let (folder, engine) = (tempfile::tempdir().unwrap(), FakeEngine::new(EPOCH));
-    let mut manager = ManagerStub::start(folder.path()).await;
-    let agent = start(&folder.path().join("agent"), &manager, &engine);
-    let mut line = manager.line().await;
-    line.hello().await;
-    line.welcome(Id(77)).await;
+    let JoinedAgent { folder: _folder, mut manager, engine, agent, mut line } = joined().await;
     let mut talks = container("print,run");
     running(&mut talks).args = vec!["one".into(), "two".into(), "!three".into()];
     line.assign(set(5, &[(Id(1), talks), (Id(2), container("print,exit:0"))])).await;
@@ -284,12 +281,8 @@ async fn output_is_sent_to_who_orders_it() {
 
 #[tokio::test]
 async fn a_pull_tells_how_far_it_is_and_beats_go_on() {
-    let (folder, engine) = (tempfile::tempdir().unwrap(), FakeEngine::new(EPOCH));
-    let mut manager = ManagerStub::start(folder.path()).await;
-    let agent = start(&folder.path().join("agent"), &manager, &engine);
-    let mut line = manager.line().await;
-    line.hello().await;
-    line.welcome(Id(77)).await;
+    let JoinedAgent { folder: _folder, manager: _manager, engine: _engine, agent, mut line } =
+        joined().await;
     line.assign(set(5, &[(Id(1), container("pull:400,run"))])).await;
     let (mut beats, mut pulls) = (0, Vec::new());
     while beats < 3 || pulls.len() < 2 {
@@ -352,12 +345,8 @@ async fn who_is_not_believed_ends_with_words() {
 
 #[tokio::test]
 async fn a_removed_node_stops_its_tasks_and_ends() {
-    let (folder, engine) = (tempfile::tempdir().unwrap(), FakeEngine::new(EPOCH));
-    let mut manager = ManagerStub::start(folder.path()).await;
-    let agent = start(&folder.path().join("agent"), &manager, &engine);
-    let mut line = manager.line().await;
-    line.hello().await;
-    line.welcome(Id(77)).await;
+    let JoinedAgent { folder: _folder, manager: _manager, engine, agent, mut line } =
+        joined().await;
     line.assign(set(5, &[(Id(1), container("run"))])).await;
     until_reported(&mut line, &[(Id(1), v1::TaskState::Running)]).await;
     line.turn(v1::TurnedCode::NodeRemoved, "removed by alice").await;

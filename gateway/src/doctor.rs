@@ -85,7 +85,7 @@ fn log(reads: &Reads, trial: &DiskTrial) -> Vec<Finding> {
         findings.push(problem(
             "commands",
             limit,
-            "reads go on; when the cause is gone commands work again, after a safe mode with a restart",
+            "reads go on; commands work again when the cause is gone, or when the manager is started without --safe-mode",
         ));
     }
     findings.extend(disk::trial(trial));

@@ -5,12 +5,8 @@ use skep_proto::v1::to_agent;
 
 #[tokio::test]
 async fn slow_pulls_hold_up_no_task_that_needs_none() {
-    let (folder, engine) = (tempfile::tempdir().unwrap(), FakeEngine::new(EPOCH));
-    let mut manager = ManagerStub::start(folder.path()).await;
-    let agent = start(folder.path(), &manager, &engine);
-    let mut line = manager.line().await;
-    line.hello().await;
-    line.welcome(Id(77)).await;
+    let JoinedAgent { folder: _folder, manager: _manager, engine, agent, mut line } =
+        joined().await;
     let mut tasks: Vec<_> = (1..=40).map(|n| (Id(n), container("pull:86400000,run"))).collect();
     tasks.push((Id(99), container("run")));
     line.assign(set(5, &tasks)).await;
@@ -21,12 +17,8 @@ async fn slow_pulls_hold_up_no_task_that_needs_none() {
 
 #[tokio::test]
 async fn hundreds_of_tasks_at_once_all_come_to_run() {
-    let (folder, engine) = (tempfile::tempdir().unwrap(), FakeEngine::new(EPOCH));
-    let mut manager = ManagerStub::start(folder.path()).await;
-    let agent = start(folder.path(), &manager, &engine);
-    let mut line = manager.line().await;
-    line.hello().await;
-    line.welcome(Id(77)).await;
+    let JoinedAgent { folder: _folder, manager: _manager, engine, agent, mut line } =
+        joined().await;
     let tasks: Vec<_> = (1..=500).map(|n| (Id(n), container("run"))).collect();
     line.assign(set(5, &tasks)).await;
     let wanted: Vec<_> = tasks.iter().map(|(id, _)| (*id, v1::TaskState::Running)).collect();
@@ -37,12 +29,8 @@ async fn hundreds_of_tasks_at_once_all_come_to_run() {
 
 #[tokio::test]
 async fn hundreds_of_tasks_that_are_removed_at_once_are_stopped_a_few_at_a_time() {
-    let (folder, engine) = (tempfile::tempdir().unwrap(), FakeEngine::new(EPOCH));
-    let mut manager = ManagerStub::start(folder.path()).await;
-    let agent = start(folder.path(), &manager, &engine);
-    let mut line = manager.line().await;
-    line.hello().await;
-    line.welcome(Id(77)).await;
+    let JoinedAgent { folder: _folder, manager: _manager, engine, agent, mut line } =
+        joined().await;
     let mut tasks: Vec<_> = (1..=300).map(|n| (Id(n), container("run,stop:20"))).collect();
     // One that uses its grace holds up no other for long.
     tasks.extend((301..=400).map(|n| (Id(n), container("stubborn"))));
@@ -60,12 +48,8 @@ async fn hundreds_of_tasks_that_are_removed_at_once_are_stopped_a_few_at_a_time(
 
 #[tokio::test]
 async fn one_reader_too_many_gets_a_message_until_another_leaves() {
-    let (folder, engine) = (tempfile::tempdir().unwrap(), FakeEngine::new(EPOCH));
-    let mut manager = ManagerStub::start(folder.path()).await;
-    let agent = start(folder.path(), &manager, &engine);
-    let mut line = manager.line().await;
-    line.hello().await;
-    line.welcome(Id(77)).await;
+    let JoinedAgent { folder: _folder, mut manager, engine: _engine, agent, mut line } =
+        joined().await;
     let mut talks = container("print,run");
     running(&mut talks).args = vec!["hello".into()];
     line.assign(set(5, &[(Id(1), talks)])).await;

@@ -71,3 +71,35 @@ fn is_a_move(reason: DesireReason) -> bool {
         | DesireReason::Ended => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use skep_proto::v1;
+
+    #[test]
+    fn the_ordinary_life_of_tasks_is_not_notable_but_moves_and_failures_are() {
+        let desired = |reason: v1::DesireReason| {
+            Kind::TaskDesired(v1::TaskDesired {
+                reason: reason as i32,
+                ..v1::TaskDesired::default()
+            })
+        };
+        let observed = |state: v1::TaskState| {
+            Kind::TaskObserved(v1::TaskObserved {
+                state: state as i32,
+                ..v1::TaskObserved::default()
+            })
+        };
+        let told = |kind| {
+            notable(&Record { event: Some(skep_proto::event::event(kind)), ..Record::default() })
+        };
+        assert!(
+            told(desired(v1::DesireReason::NodeDown))
+                && told(desired(v1::DesireReason::NodeDrained))
+        );
+        assert!(!told(desired(v1::DesireReason::ScaledDown)));
+        assert!(told(observed(v1::TaskState::Failed)) && told(observed(v1::TaskState::Rejected)));
+        assert!(!told(observed(v1::TaskState::Running)));
+    }
+}

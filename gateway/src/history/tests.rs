@@ -1,7 +1,6 @@
 //! Stories about the past, on a real log.
 
 use super::{
-    notable::notable,
     select::Selection,
     tell::RecordFeed,
     testing::{WrittenLog, agent, alice, say, write},
@@ -489,23 +488,4 @@ async fn names_that_nobody_has_or_several_have_are_refused() {
     assert_eq!(error("web"), "object \"web\" is ambiguous: it could be service/web, node/web");
     assert_eq!(error("nowhere"), "object \"nowhere\" not found");
     assert_eq!(ask(&written, "node/web").kind, "node");
-}
-
-#[test]
-fn the_ordinary_life_of_tasks_is_not_notable_but_moves_and_failures_are() {
-    let desired = |reason: v1::DesireReason| {
-        Kind::TaskDesired(v1::TaskDesired { reason: reason as i32, ..v1::TaskDesired::default() })
-    };
-    let observed = |state: v1::TaskState| {
-        Kind::TaskObserved(v1::TaskObserved { state: state as i32, ..v1::TaskObserved::default() })
-    };
-    let told = |kind| {
-        notable(&Record { event: Some(skep_proto::event::event(kind)), ..Record::default() })
-    };
-    assert!(
-        told(desired(v1::DesireReason::NodeDown)) && told(desired(v1::DesireReason::NodeDrained))
-    );
-    assert!(!told(desired(v1::DesireReason::ScaledDown)));
-    assert!(told(observed(v1::TaskState::Failed)) && told(observed(v1::TaskState::Rejected)));
-    assert!(!told(observed(v1::TaskState::Running)));
 }
