@@ -6,7 +6,7 @@
 //! label.
 
 use crate::Id;
-use std::net::IpAddr;
+use std::{fmt, net::IpAddr};
 use thiserror::Error;
 
 /// What a constraint looks at.
@@ -195,6 +195,32 @@ impl Constraint {
         match self.operator {
             Operator::Equal => is_equal,
             Operator::NotEqual => !is_equal,
+        }
+    }
+}
+
+impl fmt::Display for Constraint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let operator = match self.operator {
+            Operator::Equal => "==",
+            Operator::NotEqual => "!=",
+        };
+        write!(f, "{}{operator}{}", self.key, self.value)
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Key::NodeId => f.write_str("node.id"),
+            Key::Hostname => f.write_str("node.hostname"),
+            Key::Ip => f.write_str("node.ip"),
+            Key::Role => f.write_str("node.role"),
+            Key::Os => f.write_str("node.platform.os"),
+            Key::Arch => f.write_str("node.platform.arch"),
+            Key::NodeLabel(label) => write!(f, "node.labels.{label}"),
+            Key::EngineLabel(label) => write!(f, "engine.labels.{label}"),
+            Key::Unknown(text) => f.write_str(text),
         }
     }
 }

@@ -13,6 +13,7 @@ pub mod feature;
 pub mod id;
 pub mod json;
 pub mod merge;
+pub mod placement;
 pub mod position;
 pub mod task_state;
 pub mod time;

@@ -1,37 +1,13 @@
 //! Why a task is on its node, as text. PURE.
 
 use skep_proto::{
-    feature,
-    v1::{Feature, FilterCount, PlacementFilter, TaskAssigned},
+    placement,
+    v1::{FilterCount, TaskAssigned},
 };
 
-/// What each filter refused: `2 refused: constraints not satisfied`.
+/// What each filter refused, a line each.
 pub fn refusals(refused: &[FilterCount]) -> Vec<String> {
-    let some = refused.iter().filter(|count| count.nodes > 0);
-    some.map(|count| format!("{} refused: {}", count.nodes, filter_phrase(count))).collect()
-}
-
-fn filter_phrase(count: &FilterCount) -> String {
-    let phrase = match count.filter() {
-        PlacementFilter::Unspecified => "for a reason this program does not know",
-        PlacementFilter::Ready => "not ready or not active",
-        PlacementFilter::Resources => "not enough CPU or memory left",
-        // Older records do not say what was missing.
-        PlacementFilter::Features if count.missing() == Feature::Unspecified => {
-            "their runtime cannot do what the task asks for"
-        }
-        PlacementFilter::Features => {
-            let runtime = feature::runtime_name(count.runtime());
-            return format!("the {runtime} runtime {}", feature::lacks(count.missing()));
-        }
-        PlacementFilter::Constraints => "constraints not satisfied",
-        PlacementFilter::Platform => "another platform than the image's",
-        PlacementFilter::HostPort => "a host port is taken",
-        PlacementFilter::VolumeDriver => "their engine lacks a volume driver",
-        PlacementFilter::Condition => "a problem of the node",
-        PlacementFilter::MaxReplicas => "they have as many replicas as one node may have",
-    };
-    phrase.to_owned()
+    refused.iter().filter(|count| count.nodes > 0).map(placement::refused_nodes).collect()
 }
 
 /// What made the chosen node the best.

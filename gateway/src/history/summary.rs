@@ -166,15 +166,15 @@ fn refused(e: &CommandRefused) -> String {
 fn explained(e: &PlacementExplained, service: &str) -> String {
     let refused = refusals(&e.refused);
     if refused.is_empty() {
-        format!("{service}: every one of {} nodes would do", e.nodes)
+        format!("{service}: all of {} nodes are suitable", e.nodes)
     } else {
-        format!("{service}: of {} nodes, {}", e.nodes, refused.join(", "))
+        format!("{service}: some of {} nodes are not suitable: {}", e.nodes, refused.join("; "))
     }
 }
 
 fn blocked(e: &PlacementBlocked, service: &str) -> String {
     let why =
-        if e.message.is_empty() { refusals(&e.refused).join(", ") } else { e.message.clone() };
+        if e.message.is_empty() { refusals(&e.refused).join("; ") } else { e.message.clone() };
     format!("{service} is blocked{}", after(&why))
 }
 

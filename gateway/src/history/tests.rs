@@ -255,7 +255,7 @@ async fn the_log_tells_commands_and_failures_and_all_on_demand() {
     let all = lines(&written, &v1::LogRequest { all: true, ..v1::LogRequest::default() });
     assert!(all.contains(&"web.3 assigned to beta (best of 1)".into()), "{all:#?}");
     assert!(
-        all.contains(&"web: of 2 nodes, 1 refused: not enough CPU or memory left".into()),
+        all.contains(&"web: some of 2 nodes are not suitable: not enough free cpu, memory or other resources on 1 node".into()),
         "{all:#?}"
     );
     assert_eq!(all.len() as u64, written.past().newest().revision.0);
@@ -358,7 +358,7 @@ async fn a_replaced_task_tells_what_it_replaced_and_why_it_stands_there() {
         why.placement,
         [
             "beta was the only node that passed every filter: before, it had no tasks of web, 0 in all",
-            "1 refused: not enough CPU or memory left",
+            "not enough free cpu, memory or other resources on 1 node",
         ]
     );
 }
@@ -428,6 +428,7 @@ async fn pending_tasks_and_their_service_say_what_is_missing() {
         refused: vec![v1::FilterCount {
             filter: v1::PlacementFilter::Constraints as i32,
             nodes: 1,
+            constraint: "node.labels.zone==a".into(),
             ..v1::FilterCount::default()
         }],
         message: "no suitable node (scheduling constraints not satisfied on 1 node)".into(),
@@ -442,7 +443,7 @@ async fn pending_tasks_and_their_service_say_what_is_missing() {
     let task = ask(&written, "web.2");
     let missing = "no suitable node (scheduling constraints not satisfied on 1 node)";
     assert_eq!(task.verdict, format!("web.2 is pending: {missing}"));
-    assert_eq!(task.placement, ["1 refused: constraints not satisfied"]);
+    assert_eq!(task.placement, ["constraint node.labels.zone==a not met by 1 node"]);
     assert_eq!(task.chain[0].kind, "placement_blocked");
     let service = ask(&written, "service/web");
     assert_eq!(service.verdict, format!("web runs 0 of 2: 2 pending: {missing}"));

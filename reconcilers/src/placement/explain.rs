@@ -7,20 +7,24 @@
 use super::requirement::NodeRefusal;
 use skep_projections::ServiceRow;
 use skep_proto::{
-    Revision, feature,
+    Revision, placement,
     v1::{FilterCount, PlacementBlocked, PlacementExplained, PlacementFilter},
 };
 use std::collections::BTreeMap;
 
 /// Counts as the records carry them, in the order of the filters.
 fn counts(refused: &BTreeMap<NodeRefusal, u32>) -> Vec<FilterCount> {
-    let count = |(refusal, nodes): (&NodeRefusal, &u32)| FilterCount {
+    refused.iter().map(|(refusal, nodes)| count(refusal, *nodes)).collect()
+}
+
+fn count(refusal: &NodeRefusal, nodes: u32) -> FilterCount {
+    FilterCount {
         filter: refusal.filter as i32,
-        nodes: *nodes,
+        nodes,
         missing: refusal.missing as i32,
         runtime: refusal.runtime as i32,
-    };
-    refused.iter().map(count).collect()
+        constraint: refusal.constraint.as_deref().unwrap_or_default().to_owned(),
+    }
 }
 
 /// What there is to say of a service that got nodes; nothing if it was said already or nothing was
@@ -91,31 +95,10 @@ fn filters_message(nodes: u32, refused: &BTreeMap<NodeRefusal, u32>) -> String {
         return "no suitable node: the cluster has no nodes".into();
     }
     let mut reasons: Vec<_> = refused.iter().collect();
-    reasons.sort_by_key(|(refusal, nodes)| (std::cmp::Reverse(**nodes), **refusal));
-    let reasons: Vec<_> =
-        reasons.into_iter().map(|(refusal, nodes)| reason(*refusal, *nodes)).collect();
+    reasons.sort_by_key(|(refusal, nodes)| (std::cmp::Reverse(**nodes), *refusal));
+    let reasons: Vec<_> = reasons
+        .into_iter()
+        .map(|(refusal, nodes)| placement::refused_nodes(&count(refusal, *nodes)))
+        .collect();
     format!("no suitable node: {}", reasons.join("; "))
-}
-
-fn reason(refusal: NodeRefusal, nodes: u32) -> String {
-    let count = if nodes == 1 { "1 node".to_owned() } else { format!("{nodes} nodes") };
-    let why = match refusal.filter {
-        PlacementFilter::Unspecified => "refused for an unknown reason by",
-        PlacementFilter::Ready => "not ready or not active:",
-        PlacementFilter::Resources => "not enough free cpu, memory or other resources on",
-        PlacementFilter::Features => {
-            let runtime = feature::runtime_name(refusal.runtime);
-            let lacks = feature::lacks(refusal.missing);
-            return format!("the {runtime} runtime of {count} {lacks}");
-        }
-        PlacementFilter::Constraints => "constraints not met by",
-        PlacementFilter::Platform => "another platform on",
-        PlacementFilter::HostPort => "host port in use on",
-        PlacementFilter::VolumeDriver => "a volume driver is missing on",
-        PlacementFilter::Condition => {
-            "a problem such as an unreachable engine keeps new tasks from"
-        }
-        PlacementFilter::MaxReplicas => "as many replicas as allowed already on",
-    };
-    format!("{why} {count}")
 }

@@ -55,9 +55,10 @@ impl<'a> Field<'a> {
     /// new to it.
     pub(crate) fn order_for(&mut self, needs: &Requirement, among: Option<&[NodeIdx]>) -> usize {
         if let Some(nodes) = among {
-            self.orders.push(self.order_of_nodes(needs, nodes));
-        } else if let Some(nodes) = needs.named_nodes(self.view) {
-            self.orders.push(self.order_of_nodes(needs, &nodes));
+            let elsewhere = PlacementFilter::Constraints.into();
+            self.orders.push(self.order_of_nodes(needs, nodes, elsewhere));
+        } else if let Some((nodes, elsewhere)) = needs.named_nodes(self.view) {
+            self.orders.push(self.order_of_nodes(needs, &nodes, elsewhere));
         } else if let Some(known) = self.by_kind.get(&needs.kind) {
             return *known;
         } else {
@@ -86,7 +87,13 @@ impl<'a> Field<'a> {
         order
     }
 
-    fn order_of_nodes(&self, needs: &Requirement, nodes: &[NodeIdx]) -> Order<'a> {
+    /// Only these nodes; all others are refused `elsewhere`.
+    fn order_of_nodes(
+        &self,
+        needs: &Requirement,
+        nodes: &[NodeIdx],
+        elsewhere: NodeRefusal,
+    ) -> Order<'a> {
         let mut order = Order::new(self.view);
         let (_, placeable) = self.view.node_counts();
         let mut fit = 0;
@@ -109,8 +116,8 @@ impl<'a> Field<'a> {
             }
         }
         order.nodes = fit;
-        let elsewhere = placeable.saturating_sub(fit + order.refused_by_kind());
-        order.refuse(PlacementFilter::Constraints, elsewhere);
+        let others = placeable.saturating_sub(fit + order.refused_by_kind());
+        order.refuse(elsewhere, others);
         order
     }
 
@@ -150,31 +157,34 @@ impl<'a> Field<'a> {
         index: NodeIdx,
         needs: &Requirement,
         service_tasks: u32,
-    ) -> Option<PlacementFilter> {
+    ) -> Option<NodeRefusal> {
         if !needs.looks_at_nodes() {
             return None;
         }
         let node = self.view.nodes().get(index)?;
         let placed = self.placed.get(&index);
-        if !needs.of_node.is_empty()
-            && !self.view.class(node.class).is_some_and(|class| needs.admits_node(node, &class.key))
-        {
-            return Some(PlacementFilter::Constraints);
+        if !needs.of_node.is_empty() {
+            let Some(class) = self.view.class(node.class) else {
+                return Some(PlacementFilter::Constraints.into());
+            };
+            if let Some(refusal) = needs.refuses_node(node, &class.key) {
+                return Some(refusal);
+            }
         }
         if !needs.reservation.is_nothing()
             && !self.free(index, node, placed, needs).covers(&needs.reservation)
         {
-            return Some(PlacementFilter::Resources);
+            return Some(PlacementFilter::Resources.into());
         }
         let taken = |port: &(i32, u32)| {
             node.host_ports.binary_search(port).is_ok()
                 || placed.is_some_and(|placed| placed.ports.contains(port))
         };
         if needs.ports.iter().any(taken) {
-            return Some(PlacementFilter::HostPort);
+            return Some(PlacementFilter::HostPort.into());
         }
         let full = needs.max_replicas > 0 && u64::from(service_tasks) >= needs.max_replicas;
-        full.then_some(PlacementFilter::MaxReplicas)
+        full.then(|| PlacementFilter::MaxReplicas.into())
     }
 
     fn free(

@@ -11,7 +11,7 @@ use super::{
     requirement::{NodeRefusal, Requirement},
 };
 use skep_projections::{NodeIdx, ServiceIdx, TaskIdx, View};
-use skep_proto::{Revision, Timestamp, time::SECOND_NS, v1::PlacementFilter};
+use skep_proto::{Revision, Timestamp, time::SECOND_NS};
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BinaryHeap},
@@ -106,8 +106,8 @@ impl Group<'_, '_> {
             self.taken.push((node, load));
             let service_tasks = self.service_tasks(node);
             let failures = self.failures_on(node);
-            if let Some(filter) = self.field.refuses(node, self.needs, service_tasks) {
-                self.refuse(filter);
+            if let Some(refusal) = self.field.refuses(node, self.needs, service_tasks) {
+                self.refuse(refusal);
             } else if service_tasks > 0 || failures >= NODE_FAILURES_MAX {
                 self.later.push(Reverse((shunned(failures), service_tasks, load, node)));
             } else {
@@ -116,7 +116,7 @@ impl Group<'_, '_> {
         }
         while let Some(Reverse((_, service_tasks, load, node))) = self.later.pop() {
             match self.field.refuses(node, self.needs, service_tasks) {
-                Some(filter) => self.refuse(filter),
+                Some(refusal) => self.refuse(refusal),
                 None => return Some(self.choose(node, service_tasks, load)),
             }
         }
@@ -151,8 +151,8 @@ impl Group<'_, '_> {
         self.failures.get(&node).copied().unwrap_or(0)
     }
 
-    fn refuse(&mut self, filter: PlacementFilter) {
-        *self.refused.entry(filter.into()).or_default() += 1;
+    fn refuse(&mut self, refusal: NodeRefusal) {
+        *self.refused.entry(refusal).or_default() += 1;
     }
 
     fn give_back(&mut self) {

@@ -4,7 +4,7 @@
 //! has left. The two are kept apart, since classes are few and nodes are many.
 
 use super::features;
-use skep_projections::{NodeRow, View, classes::ClassKey};
+use skep_projections::{NodeIdx, NodeRow, View, classes::ClassKey};
 use skep_proto::{
     Id,
     constraint::{Constraint, Key, Operator, same_arch},
@@ -14,6 +14,7 @@ use skep_proto::{
         ServiceSpec,
     },
 };
+use std::sync::Arc;
 
 /// CPU, memory and named things that a task reserves, or that a node has left.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -81,18 +82,46 @@ impl Reservation {
 }
 
 /// Why a node gets no task of a spec.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct NodeRefusal {
     pub filter: PlacementFilter,
     /// Of the filter for features: the first that the node's runtime lacks.
     pub missing: Feature,
     /// Of the filter for features: that runtime.
     pub runtime: RuntimeKind,
+    /// Of the filter for constraints: the first that the node does not meet.
+    pub constraint: Option<Arc<str>>,
+}
+
+impl NodeRefusal {
+    fn by_constraint(constraint: &NamedConstraint) -> NodeRefusal {
+        let constraint = Some(constraint.text.clone());
+        NodeRefusal { constraint, ..NodeRefusal::from(PlacementFilter::Constraints) }
+    }
 }
 
 impl From<PlacementFilter> for NodeRefusal {
     fn from(filter: PlacementFilter) -> NodeRefusal {
-        NodeRefusal { filter, missing: Feature::Unspecified, runtime: RuntimeKind::Docker }
+        NodeRefusal {
+            filter,
+            missing: Feature::Unspecified,
+            runtime: RuntimeKind::Docker,
+            constraint: None,
+        }
+    }
+}
+
+/// A constraint with its text, which refusals share.
+#[derive(Clone, Debug)]
+pub(crate) struct NamedConstraint {
+    constraint: Constraint,
+    text: Arc<str>,
+}
+
+impl NamedConstraint {
+    fn of(text: &str) -> NamedConstraint {
+        let constraint = Constraint::recorded(text);
+        NamedConstraint { text: constraint.to_string().into(), constraint }
     }
 }
 
@@ -110,9 +139,9 @@ pub(crate) struct KindNeeds {
 pub(crate) struct Requirement {
     /// What its class decides.
     pub kind: KindNeeds,
-    of_class: Vec<Constraint>,
+    of_class: Vec<NamedConstraint>,
     /// About the node's id, host name or address.
-    pub of_node: Vec<Constraint>,
+    pub of_node: Vec<NamedConstraint>,
     /// What a task reserves.
     pub reservation: Reservation,
     /// Ports of the node itself, as (protocol, port).
@@ -126,12 +155,14 @@ impl Requirement {
         let placement = spec.task.as_ref().and_then(|task| task.placement.as_ref());
         let texts = placement.map_or(&[][..], |placement| &placement.constraints);
         let (of_node, of_class): (Vec<_>, Vec<_>) =
-            texts.iter().map(|text| Constraint::recorded(text)).partition(is_about_one_node);
+            texts.iter().map(|text| NamedConstraint::of(text)).partition(is_about_one_node);
         let platforms = placement.map_or(&[][..], |placement| &placement.platforms);
         let platform =
             |p: &Platform| (p.os.to_ascii_lowercase(), p.architecture.to_ascii_lowercase());
-        let class_texts =
-            of_class.iter().map(|c| format!("{:?} {:?} {}", c.key, c.operator, c.value));
+        let class_texts = of_class.iter().map(|named| {
+            let Constraint { key, operator, value } = &named.constraint;
+            format!("{key:?} {operator:?} {value}")
+        });
         Requirement {
             kind: KindNeeds {
                 features: features::needed(spec)
@@ -161,35 +192,35 @@ impl Requirement {
         if let Some(missing) = self.kind.features.iter().find(is_missing) {
             let missing = Feature::try_from(*missing).unwrap_or_default();
             let runtime = RuntimeKind::try_from(class.machine.runtime).unwrap_or_default();
-            return Some(NodeRefusal { filter: PlacementFilter::Features, missing, runtime });
+            let refusal = NodeRefusal::from(PlacementFilter::Features);
+            return Some(NodeRefusal { missing, runtime, ..refusal });
         }
-        let filter = if !self
-            .kind
-            .volume_drivers
-            .iter()
-            .all(|driver| class.machine.has_plugin("Volume", driver))
-        {
-            Some(PlacementFilter::VolumeDriver)
-        } else if !self.of_class.iter().all(|constraint| constraint.admits(&subject)) {
-            Some(PlacementFilter::Constraints)
-        } else if !self.kind.platforms.is_empty() && !self.kind.platforms.iter().any(fits) {
-            Some(PlacementFilter::Platform)
-        } else {
-            None
-        };
-        filter.map(NodeRefusal::from)
+        let has_driver = |driver: &String| class.machine.has_plugin("Volume", driver);
+        if !self.kind.volume_drivers.iter().all(has_driver) {
+            return Some(PlacementFilter::VolumeDriver.into());
+        }
+        if let Some(unmet) = self.of_class.iter().find(|c| !c.constraint.admits(&subject)) {
+            return Some(NodeRefusal::by_constraint(unmet));
+        }
+        let is_other = !self.kind.platforms.is_empty() && !self.kind.platforms.iter().any(fits);
+        is_other.then(|| PlacementFilter::Platform.into())
     }
 
-    /// Whether the node itself meets what is asked of it alone.
-    pub(crate) fn admits_node(&self, node: &NodeRow, class: &ClassKey) -> bool {
+    /// The first constraint about the node itself that it does not meet.
+    pub(crate) fn refuses_node(&self, node: &NodeRow, class: &ClassKey) -> Option<NodeRefusal> {
         let id = if self.of_node.is_empty() { String::new() } else { node.id.to_string() };
-        self.of_node.iter().all(|constraint| constraint.admits(&node.subject(&id, class)))
+        let subject = node.subject(&id, class);
+        let unmet = self.of_node.iter().find(|named| !named.constraint.admits(&subject));
+        unmet.map(NodeRefusal::by_constraint)
     }
 
-    /// The only nodes that can be meant, where a constraint names one.
-    pub(crate) fn named_nodes(&self, view: &View) -> Option<Vec<skep_projections::NodeIdx>> {
-        self.of_node.iter().filter(|c| c.operator == Operator::Equal).find_map(|constraint| {
-            match &constraint.key {
+    /// The only nodes that can be meant, where a constraint names one, and how all others are
+    /// refused.
+    pub(crate) fn named_nodes(&self, view: &View) -> Option<(Vec<NodeIdx>, NodeRefusal)> {
+        let equal = self.of_node.iter().filter(|c| c.constraint.operator == Operator::Equal);
+        equal.into_iter().find_map(|named| {
+            let constraint = &named.constraint;
+            let nodes: Option<Vec<NodeIdx>> = match &constraint.key {
                 Key::NodeId => {
                     let id = Id::parse(&constraint.value.to_ascii_lowercase());
                     Some(id.and_then(|id| view.nodes().find(id)).into_iter().collect())
@@ -202,7 +233,8 @@ impl Requirement {
                 | Key::NodeLabel(_)
                 | Key::EngineLabel(_)
                 | Key::Unknown(_) => None,
-            }
+            };
+            Some((nodes?, NodeRefusal::by_constraint(named)))
         })
     }
 
@@ -215,8 +247,8 @@ impl Requirement {
     }
 }
 
-fn is_about_one_node(constraint: &Constraint) -> bool {
-    match constraint.key {
+fn is_about_one_node(named: &NamedConstraint) -> bool {
+    match named.constraint.key {
         Key::NodeId | Key::Hostname | Key::Ip => true,
         Key::Role
         | Key::Os

@@ -28,7 +28,7 @@ fn every_filter_explains_itself() {
          > replicas: web.1 created
          > replicas: web.2 created
          > placement: web.1 on good (0/0, of 2)
-         > placement: web blocked: no suitable node: constraints not met by 2 nodes; host port in use on 2 nodes; not ready or not active: 1 node; the fake runtime of 1 node publishes no ports; another platform on 1 node",
+         > placement: web blocked: no suitable node: constraint node.labels.zone==a not met by 2 nodes; host port in use on 2 nodes; not ready or not active: 1 node; the fake runtime of 1 node publishes no ports; another platform on 1 node",
     );
 }
 
@@ -118,12 +118,12 @@ fn a_constraint_on_a_name_needs_no_look_at_the_others() {
          > placement: db explained: of 3, constraints 1
          service gone constraint=node.hostname==n9
          > replicas: gone.1 created
-         > placement: gone blocked: no suitable node: constraints not met by 3 nodes
+         > placement: gone blocked: no suitable node: constraint node.hostname==n9 not met by 3 nodes
          service ip constraint=node.ip==10.9.0.0/16
          > replicas: ip.1 created
-         > placement: ip blocked: no suitable node: constraints not met by 3 nodes
+         > placement: ip blocked: no suitable node: constraint node.ip==10.9.0.0/16 not met by 3 nodes
          node n4 addr=10.9.1.1
-         > placement: gone blocked: no suitable node: constraints not met by 4 nodes
+         > placement: gone blocked: no suitable node: constraint node.hostname==n9 not met by 4 nodes
          > placement: ip.1 on n4 (0/0, of 3)
          > placement: ip explained: of 4, constraints 1",
     );
@@ -191,12 +191,25 @@ fn with_platform_names_of_either_kind() {
 }
 
 #[test]
+fn each_node_is_counted_for_the_first_constraint_that_it_does_not_meet() {
+    check(
+        "given node n1 label=zone:a | node n2 label=disk:ssd | node n3 label=zone:a | node n4
+         service web constraint=node.labels.zone==a constraint=node.labels.disk==ssd
+         > replicas: web.1 created
+         > placement: web blocked: no suitable node: constraint node.labels.disk==ssd not met by 2 nodes; constraint node.labels.zone==a not met by 2 nodes
+         service one constraint=node.hostname!=n1 constraint=node.ip==10.9.0.0/16
+         > replicas: one.1 created
+         > placement: one blocked: no suitable node: constraint node.ip==10.9.0.0/16 not met by 3 nodes; constraint node.hostname!=n1 not met by 1 node",
+    );
+}
+
+#[test]
 fn an_unknown_key_matches_nobody() {
     check(
         "given node n1
          service a constraint=node.colour!=red
          > replicas: a.1 created
-         > placement: a blocked: no suitable node: constraints not met by 1 node",
+         > placement: a blocked: no suitable node: constraint node.colour!=red not met by 1 node",
     );
 }
 

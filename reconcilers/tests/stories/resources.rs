@@ -69,7 +69,7 @@ fn a_constraint_that_names_a_node_leaves_the_others_out_and_is_counted_once() {
         "given node n1 | node n2 | node n3 away
          service web constraint=node.hostname==n1 platform=linux/arm64
          > replicas: web.1 created
-         > placement: web blocked: no suitable node: not ready or not active: 1 node; constraints not met by 1 node; another platform on 1 node",
+         > placement: web blocked: no suitable node: not ready or not active: 1 node; constraint node.hostname==n1 not met by 1 node; another platform on 1 node",
     );
 }
 
