@@ -97,6 +97,9 @@ pub enum AgentOutput {
         /// What the operator should know about it, such as a host name that is taken.
         warnings: Vec<String>,
     },
+    /// The manager has said this about the node, which operators should know: a changed host name,
+    /// say. The same is not said twice in a row.
+    Warn(Vec<String>),
     /// Write these to the journal, in order, as one whole. Need not be synced.
     Write(Vec<Note>),
     /// Let the runtime do something; answered by [`Input::Done`].
@@ -140,6 +143,8 @@ pub struct Core {
     description: Option<NodeDescription>,
     ready: VecDeque<AgentOutput>,
     halting: Option<AgentHalt>,
+    /// What the newest session began with.
+    warnings: Vec<String>,
 }
 
 impl Core {
@@ -156,6 +161,7 @@ impl Core {
             conditions: Conditions::default(),
             ready: VecDeque::new(),
             halting: None,
+            warnings: Vec::new(),
         }
     }
 
@@ -201,6 +207,7 @@ impl Core {
                 }
             }
         }
+        self.forget_unneeded_pulls(now);
         self.finish_halting();
     }
 
@@ -332,6 +339,17 @@ impl Core {
         }
     }
 
+    /// A pull that failed is over when no task of this node has its image any more.
+    fn forget_unneeded_pulls(&mut self, now: Timestamp) {
+        if !self.conditions.has_failed_pulls() {
+            return;
+        }
+        let tasks = self.work.iter().flat_map(|work| work.tasks.values());
+        let containers = tasks.filter_map(|task| defaults::container(&task.workload.spec));
+        let needed = containers.map(|container| container.image.as_str()).collect();
+        self.conditions.on_needed(&needed, now);
+    }
+
     fn receive(&mut self, message: ToAgent, now: Timestamp) {
         match message.message {
             None => {}
@@ -375,6 +393,10 @@ impl Core {
     }
 
     fn open(&mut self, node_id: Id, cluster_id: Id, warnings: Vec<String>) {
+        if self.work.is_some() && !warnings.is_empty() && warnings != self.warnings {
+            self.ready.push_back(AgentOutput::Warn(warnings.clone()));
+        }
+        self.warnings.clone_from(&warnings);
         let work = self.work.get_or_insert_with(|| {
             self.ready.push_front(AgentOutput::Joined { node_id, cluster_id, warnings });
             NodeWork::new(node_id, &self.memory)

@@ -232,6 +232,9 @@ impl NodeAgent {
                     tracing::warn!("{warning}");
                 }
             }
+            AgentOutput::Warn(warnings) => {
+                warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+            }
             AgentOutput::Write(notes) => self.journal.note(notes),
             AgentOutput::Act(action) => hands.steps.take(action),
             AgentOutput::Dial { line } => {

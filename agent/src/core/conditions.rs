@@ -9,9 +9,10 @@ use skep_proto::{
     time::SECOND_NS,
     v1::{Condition, ConditionKind},
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-/// An image that could not be pulled is held against the node for so long after the last try.
+/// An image that could not be pulled is held against the node for so long after the last try, as
+/// long as a task has it.
 const PULL_FAILING_LIMIT_NS: u64 = 300 * SECOND_NS;
 /// Images whose pulls failed that are remembered; one more takes the place of the one that failed
 /// longest ago.
@@ -81,6 +82,20 @@ impl Conditions {
     /// A task with this image was prepared: it is here.
     pub(crate) fn on_prepared(&mut self, image: &str, now: Timestamp) {
         if self.pulls.remove(image).is_some() {
+            self.weigh_pulls(now);
+        }
+    }
+
+    /// Whether any pull has failed that still counts.
+    pub(crate) fn has_failed_pulls(&self) -> bool {
+        !self.pulls.is_empty()
+    }
+
+    /// Only these images are those of tasks.
+    pub(crate) fn on_needed(&mut self, images: &BTreeSet<&str>, now: Timestamp) {
+        let before = self.pulls.len();
+        self.pulls.retain(|image, _| images.contains(image.as_str()));
+        if self.pulls.len() != before {
             self.weigh_pulls(now);
         }
     }
@@ -205,6 +220,20 @@ mod tests {
         conditions.on_time(Timestamp(2) + PULL_FAILING_LIMIT_NS);
         assert_eq!(told(conditions.poll()), []);
         assert_eq!(conditions.poll_timeout(), None);
+    }
+
+    #[test]
+    fn a_pull_is_forgotten_when_no_task_needs_its_image() {
+        let mut conditions = greeted();
+        conditions.on_pull_failed("a", "no route", Timestamp(1));
+        conditions.on_pull_failed("b", "not found", Timestamp(2));
+        assert_eq!(told(conditions.poll()), [(PULL, "b: not found".to_owned(), 1)]);
+        conditions.on_needed(&BTreeSet::from(["a", "c"]), Timestamp(3));
+        assert_eq!(conditions.poll(), None, "a still counts");
+        assert_eq!(told(Some(conditions.greet())), [(PULL, "a: no route".to_owned(), 1)]);
+        conditions.on_needed(&BTreeSet::from(["c"]), Timestamp(4));
+        assert_eq!(told(conditions.poll()), []);
+        assert!(!conditions.has_failed_pulls());
     }
 
     #[test]

@@ -34,6 +34,21 @@ fn what_the_cluster_says_about_a_new_node_is_shown_when_it_joins() {
 }
 
 #[test]
+fn what_the_cluster_says_about_a_node_that_comes_back_is_shown_once() {
+    check(
+        "attach -> dial, hello 0.0, joined, list
+         break -> -
+         later 1000 -> dial
+         connected -> hello 0.0
+         welcome it has another name -> warn it has another name
+         break -> -
+         later 1000 -> dial
+         connected -> hello 0.0
+         welcome it has another name -> -",
+    );
+}
+
+#[test]
 fn a_connection_is_greeted_over_once() {
     check(
         "join -> dial
@@ -65,7 +80,7 @@ fn how_it_ended_is_told_as_what_it_was() {
         ("3", "a=FAILED(exit code 3)"),
         ("KILLED_OUTSIDE", "a=FAILED(killed by somebody else on the node)"),
         ("ENGINE_STOPPED", "a=FAILED(the container engine stopped, and its containers with it)"),
-        ("UNHEALTHY", "a=FAILED(unhealthy: its health check failed too often)"),
+        ("UNHEALTHY", "a=FAILED(its health check failed too often in a row)"),
         ("ITSELF", "a=FAILED(killed by signal 9)"),
         ("gone", "a=FAILED(removed by somebody else on the node)"),
     ] {

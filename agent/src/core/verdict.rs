@@ -34,7 +34,7 @@ pub(crate) fn of(ended: &TaskEnd) -> TaskVerdict {
         EndCause::EngineStopped => {
             "the container engine stopped, and its containers with it".into()
         }
-        EndCause::Unhealthy => "unhealthy: its health check failed too often".into(),
+        EndCause::Unhealthy => "its health check failed too often in a row".into(),
         EndCause::Reboot => "the machine was restarted".into(),
         EndCause::NotesDamaged => "this node's files about it are damaged, so it was ended".into(),
     };

@@ -297,6 +297,9 @@ impl AgentWorld {
                     tokens.push("joined".into());
                     tokens.extend(warnings.iter().map(|text| format!("warn {text}")));
                 }
+                AgentOutput::Warn(warnings) => {
+                    tokens.extend(warnings.iter().map(|text| format!("warn {text}")));
+                }
                 AgentOutput::Write(notes) => notes.iter().for_each(|note| self.memory.apply(note)),
                 AgentOutput::Act(action) => tokens.push(self.ask(action)),
                 AgentOutput::Dial { line } => {
@@ -399,6 +402,13 @@ fn service_of(name: &str) -> v1::ServiceAssignment {
     v1::ServiceAssignment {
         service_id: Id(id).to_bytes(),
         service_name: name.to_owned(),
+        spec: Some(v1::TaskSpec {
+            runtime: Some(v1::task_spec::Runtime::Container(v1::ContainerSpec {
+                image: format!("{name}:1"),
+                ..v1::ContainerSpec::default()
+            })),
+            ..v1::TaskSpec::default()
+        }),
         ..v1::ServiceAssignment::default()
     }
 }

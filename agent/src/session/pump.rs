@@ -275,6 +275,7 @@ impl Pump {
                     at: line.at.0,
                     source: line.source.into(),
                     text: line.text,
+                    ..v1::LogLine::default()
                 });
                 if self.batch.bytes >= CHUNK_BYTES_MAX || self.batch.lines.len() >= CHUNK_LINES_MAX
                 {

@@ -219,7 +219,19 @@ fn root_of(error: &dyn std::error::Error) -> String {
     while let Some(source) = root.source() {
         root = source;
     }
-    root.to_string()
+    system_message(&root.to_string())
+}
+
+/// A system's message without the number that the standard library adds, and a plain one for a
+/// stream that the other end broke off.
+fn system_message(text: &str) -> String {
+    match text.split_once(" (os error") {
+        Some((message, _)) => message.to_lowercase(),
+        None if text.contains("stream error") || text.contains("connection error") => {
+            "the other end broke it off".to_owned()
+        }
+        None => text.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -233,8 +245,10 @@ mod tests {
         broken.set_source(sync::Arc::new(reset));
         assert_eq!(
             WireError::from(broken).to_string(),
-            "the connection to the manager broke: Connection reset by peer (os error 104)"
+            "the connection to the manager broke: connection reset by peer"
         );
+        let reset = "stream error received: unexpected internal error encountered";
+        assert_eq!(system_message(reset), "the other end broke it off");
         let refused = tonic::Status::unavailable("the manager is stopping");
         assert_eq!(WireError::from(refused).to_string(), "the manager is stopping");
     }

@@ -117,7 +117,8 @@ impl SimulatedAgent {
                 self.identity.cluster_id = *cluster_id;
             }
             AgentOutput::Write(notes) => self.journal.push(notes.clone()),
-            AgentOutput::Act(_)
+            AgentOutput::Warn(_)
+            | AgentOutput::Act(_)
             | AgentOutput::Dial { .. }
             | AgentOutput::Send(_)
             | AgentOutput::HangUp { .. }

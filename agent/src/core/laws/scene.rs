@@ -114,6 +114,7 @@ impl Scene {
         while let Some(output) = self.core.poll_output() {
             match output {
                 AgentOutput::Joined { node_id, .. } => assert_eq!(node_id, NODE),
+                AgentOutput::Warn(_) => {}
                 AgentOutput::Write(notes) => notes.iter().for_each(|note| self.memory.apply(note)),
                 AgentOutput::Act(action) => self.ask(action),
                 AgentOutput::Dial { line } => self.line = line,

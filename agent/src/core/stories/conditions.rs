@@ -65,11 +65,25 @@ fn a_node_that_cannot_pull_says_so_until_it_can() {
     check(
         "attach -> dial, hello 0.0, joined, list
          listed -> -
-         set 1.5 a=RUNNING -> prepare a, report a=PREPARING
+         set 1.5 {web} a=RUNNING{web} -> prepare a, report a=PREPARING
          ack -> -
          prepared a unpulled -> conditions [PULL_FAILING: web:1: no route], report a=REJECTED(cannot pull web:1: no route)
          ack -> -
          later 300000 -> beat, conditions []",
+    );
+}
+
+#[test]
+fn a_failed_pull_is_over_when_no_task_has_the_image_any_more() {
+    check(
+        "attach -> dial, hello 0.0, joined, list
+         listed -> -
+         set 1.5 {web} a=RUNNING{web} -> prepare a, report a=PREPARING
+         ack -> -
+         prepared a unpulled -> conditions [PULL_FAILING: web:1: no route], report a=REJECTED(cannot pull web:1: no route)
+         ack -> -
+         change 1.5>6 a- -> remove a
+         removed a -> conditions []",
     );
 }
 

@@ -179,7 +179,11 @@ fn root_of(error: &Error) -> String {
     while let Some(source) = root.source() {
         root = source;
     }
-    root.to_string()
+    let text = root.to_string();
+    match text.split_once(" (os error") {
+        Some((message, _)) => message.to_lowercase(),
+        None => text,
+    }
 }
 
 #[cfg(test)]
@@ -193,8 +197,7 @@ mod tests {
         drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
         let host = format!("unix://{}", socket.display());
         let error = Engine::new(&host).client().await.expect_err("nobody listens");
-        let expected =
-            format!("cannot reach the engine at {host}: Connection refused (os error 111)");
+        let expected = format!("cannot reach the engine at {host}: connection refused");
         assert_eq!(error, RuntimeError::Unreachable(expected));
     }
 }

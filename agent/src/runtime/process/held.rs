@@ -26,7 +26,7 @@ impl HeldFifo {
                 Err(error) => return Err(error),
             };
         if !file.metadata()?.file_type().is_fifo() {
-            return Err(io::Error::other("it is no FIFO"));
+            return Err(io::Error::other("it is not a FIFO"));
         }
         match nix::unistd::read(file.as_fd(), &mut [0; 16]) {
             Ok(0) => Ok(None),

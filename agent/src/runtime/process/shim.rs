@@ -281,7 +281,9 @@ impl<'a> Shim<'a> {
                 Ok(status) if status.pid() == Some(self.leader) => return Ok(Some(status)),
                 Ok(_) => {}
                 Err(errno::Errno::ECHILD) => {
-                    return Err(io::Error::other("the program is no child of the shim any more"));
+                    return Err(io::Error::other(
+                        "the program is not a child of the shim any more",
+                    ));
                 }
                 Err(errno::Errno::EINTR) => {}
                 Err(error) => return Err(error.into()),

@@ -146,6 +146,7 @@ impl SimulatedWorld {
                 self.plan(pause, SimulatedEvent::AgentRejoins(index));
             }
             AgentOutput::Joined { .. }
+            | AgentOutput::Warn(_)
             | AgentOutput::Write(_)
             | AgentOutput::Logs(_)
             | AgentOutput::LogCancel { .. } => {}
