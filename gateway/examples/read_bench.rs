@@ -101,7 +101,8 @@ fn beginning(services: u64) -> Vec<v1::Record> {
             v1::Reconciler::Unspecified,
             v1::event::Kind::NodeJoined(Box::new(joined)),
         ));
-        let opened = v1::SessionOpened { node_id, session: n + 1, description: None };
+        let session = n + 1;
+        let opened = v1::SessionOpened { node_id, session, ..v1::SessionOpened::default() };
         records.push(record(
             v1::Reconciler::Unspecified,
             v1::event::Kind::SessionOpened(Box::new(opened)),
@@ -255,10 +256,16 @@ fn read(past: &Past, newest: Revision) -> Result<(), Box<dyn Error>> {
     let (took, told) = timed(|| {
         let mut told = 0;
         let selection = Selection::of(&request, past, &view)?;
-        RecordFeed::new(past.clone(), selection).tell(&view, Revision(1), newest, 20, |_| {
-            told += 1;
-            true
-        })?;
+        RecordFeed::new(past.clone(), &view, selection).tell(
+            &view,
+            Revision(1),
+            newest,
+            20,
+            |_| {
+                told += 1;
+                true
+            },
+        )?;
         Ok::<_, skep_gateway::history::PastError>(told)
     });
     eprintln!("the log of a service, newest {}: {took:.1?}", told?);

@@ -33,7 +33,10 @@ pub fn examine(reads: &Reads, trial: &DiskTrial) -> Result<Vec<Finding>, PastErr
     findings.extend(cluster::paused(&view));
     findings.extend(cluster::hampered(&view));
     findings.extend(cluster::not_running(&view));
-    findings.extend(cluster::nodes(&view));
+    findings.extend(match reads.drive() {
+        Some(_) => cluster::nodes(&view),
+        None => Vec::from([cluster::nodes_then(&view)]),
+    });
     findings.extend(cluster::conditions(&view));
     findings.extend(cluster::host_names(&view));
     findings.extend(connections(reads));

@@ -23,7 +23,7 @@ use skep_projections::{Delta, View, apply::Stamp, snapshot};
 use skep_proto::{
     Position, Revision, Timestamp,
     time::SECOND_NS,
-    v1::{Moment, Record, moment},
+    v1::{Moment, Record, RefusalCode, moment},
 };
 use std::sync::{Arc, Mutex, PoisonError};
 use thiserror::Error;
@@ -49,6 +49,17 @@ pub enum PastError {
 }
 
 impl PastError {
+    /// The same about a moment of the past: what is not found then may well be there now.
+    pub(crate) fn at(self, revision: Revision) -> PastError {
+        match self {
+            PastError::Refused(refusal) if refusal.code == RefusalCode::NotFound => {
+                let message = format!("{} at revision {revision}", refusal.message);
+                PastError::Refused(Refusal { message, ..refusal })
+            }
+            PastError::Refused(_) | PastError::Read(_) | PastError::Unfoldable(_) => self,
+        }
+    }
+
     /// What to do about it, where that does not follow from the message and is not in the refusal.
     pub fn hint(&self) -> Option<&'static str> {
         match self {

@@ -266,7 +266,7 @@ impl Sessions {
         match (waiting, answer) {
             (AskedFor::Joined(conn), Answer::Accepted { warnings, .. }) => {
                 if let Some(session) = self.conns.get_mut(&conn) {
-                    session.warnings.clone_from(warnings);
+                    session.warnings.extend_from_slice(warnings);
                 }
                 self.open(conn);
             }

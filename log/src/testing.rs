@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex};
 /// A record about the node `n`.
 pub(crate) fn label(n: u64) -> v1::Record {
     let node_id = Id(u128::from(n) + 1).to_bytes();
-    let kind = v1::event::Kind::NodeUpdated(v1::NodeUpdated { node_id, spec: None });
+    let kind =
+        v1::event::Kind::NodeUpdated(v1::NodeUpdated { node_id, ..v1::NodeUpdated::default() });
     v1::Record {
         reason: format!("number {n}"),
         event: Some(v1::Event { kind: Some(kind) }),

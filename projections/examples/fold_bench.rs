@@ -113,7 +113,7 @@ fn cluster(tasks: u64) -> FoldRun {
         fold.say(Kind::SessionOpened(Box::new(SessionOpened {
             node_id,
             session: n + 1,
-            description: None,
+            ..SessionOpened::default()
         })));
     }
     fold

@@ -164,7 +164,12 @@ fn a_node_that_describes_itself_anew_is_of_another_class() {
     let mut description = skep_projections::fixture::node_description("n1");
     description.features.clear();
     let node_id = id("node", "n1").to_bytes();
-    let opened = SessionOpened { node_id, session: 77, description: Some(description) };
+    let opened = SessionOpened {
+        node_id,
+        session: 77,
+        description: Some(description),
+        ..SessionOpened::default()
+    };
     assert!(!is_set_aside(&mut world, Kind::SessionOpened(Box::new(opened))));
     let (_, row) = world.view.nodes().by_id(id("node", "n1")).expect("it is there");
     let class = world.view.class(row.class).expect("each node has a class");

@@ -89,7 +89,7 @@ impl Bench {
         self.record(Kind::SessionOpened(Box::new(SessionOpened {
             node_id: id,
             session: 1,
-            description: None,
+            ..SessionOpened::default()
         })));
     }
 

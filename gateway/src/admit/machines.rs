@@ -76,8 +76,20 @@ fn join(
         )));
     }
     labels.into_iter().flatten().try_for_each(|(key, value)| spec::label(key, value))?;
-    let others =
-        view.nodes_named(&description.hostname).filter_map(|index| view.nodes().get(index));
+    let joined = NodeJoined {
+        node_id: node.to_bytes(),
+        spec: Some(spec.clone()),
+        description: Some(description.clone()),
+        secret_hash: bytes::Bytes::copy_from_slice(secret_hash),
+    };
+    let warnings = same_names(view, node, &description.hostname);
+    Ok(Admitted { warnings, ..Admitted::one(node, Kind::NodeJoined(Box::new(joined))) })
+}
+
+/// A warning for each other node of this host name.
+pub(crate) fn same_names(view: &View, node: Id, hostname: &str) -> Vec<String> {
+    let named = view.nodes_named(hostname).filter_map(|index| view.nodes().get(index));
+    let others = named.filter(|row| row.id != node);
     let warning = |row: &NodeRow| {
         format!(
             "node {} has the host name {} too: until one of them is renamed, commands must name them by id",
@@ -85,14 +97,7 @@ fn join(
             row.hostname()
         )
     };
-    let joined = NodeJoined {
-        node_id: node.to_bytes(),
-        spec: Some(spec.clone()),
-        description: Some(description.clone()),
-        secret_hash: bytes::Bytes::copy_from_slice(secret_hash),
-    };
-    let warnings = others.map(warning).collect();
-    Ok(Admitted { warnings, ..Admitted::one(node, Kind::NodeJoined(Box::new(joined))) })
+    others.map(warning).collect()
 }
 
 /// Refuses a description that is too large to keep or to show: an agent's message may have
@@ -101,7 +106,7 @@ fn within_bound(description: &NodeDescription) -> Result<(), Refusal> {
     let name = description.hostname.as_str();
     if name.is_empty() || name.len() > NODE_HOSTNAME_BYTES_MAX || spec::has_control(name) {
         return Err(Refusal::invalid(format!(
-            "{:?} is no host name for a node",
+            "{:?} is not a host name for a node",
             excerpt(name, 80)
         ))
         .hint(format!(
@@ -130,7 +135,10 @@ fn open(
     let is_open = row.session == session && row.state == NodeState::Ready && !row.silent;
     let mut admitted = Admitted::unchanged(row.id);
     if !is_open || description.is_some() {
-        let opened = SessionOpened { node_id: row.id.to_bytes(), session, description };
+        let is_renamed = description.as_ref().is_some_and(|new| new.hostname != row.hostname());
+        let former_hostname = if is_renamed { row.hostname().to_owned() } else { String::new() };
+        let node_id = row.id.to_bytes();
+        let opened = SessionOpened { node_id, session, description, former_hostname };
         admitted.events.push((Revision::ZERO, Kind::SessionOpened(Box::new(opened))));
     }
     // In the same entry, so that a node without its engine is never taken for a sound one in

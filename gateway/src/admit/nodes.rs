@@ -21,10 +21,9 @@ pub(super) fn update(view: &View, command: &UpdateNode) -> Result<Admitted, Refu
     if spec == *row.spec {
         return Ok(Admitted::unchanged(row.id));
     }
-    Ok(Admitted::one(
-        row.id,
-        Kind::NodeUpdated(NodeUpdated { node_id: row.id.to_bytes(), spec: Some(spec) }),
-    ))
+    let before = Some((*row.spec).clone());
+    let updated = NodeUpdated { node_id: row.id.to_bytes(), spec: Some(spec), before };
+    Ok(Admitted::one(row.id, Kind::NodeUpdated(updated)))
 }
 
 fn changed(row: &NodeRow, command: &UpdateNode) -> Result<NodeSpec, Refusal> {

@@ -73,7 +73,7 @@ mod tests {
 
     #[test]
     fn a_task_that_history_knows_is_its_services_business() {
-        let refusal = asked("web.1").expect_err("it is no stray");
+        let refusal = asked("web.1").expect_err("it is not a stray");
         let message = "task \"web.1\" belongs to a service, which would replace it";
         assert_eq!(refusal.message, message);
         assert!(refusal.hint.contains("skep service rm"), "{refusal:?}");
@@ -82,7 +82,7 @@ mod tests {
     #[test]
     fn what_is_no_task_at_all_is_not_found() {
         for nothing in ["", "zzz", "web", "\u{0}"] {
-            let refusal = asked(nothing).expect_err("it is no task");
+            let refusal = asked(nothing).expect_err("it is not a task");
             assert_eq!(refusal.message, format!("no stray task {nothing:?}"));
             assert!(refusal.hint.contains("skep stray ls"), "{refusal:?}");
         }

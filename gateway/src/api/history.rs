@@ -102,7 +102,7 @@ impl v1::history_server::History for HistoryService {
         let now = view.clone();
         let teller = blocking(move || {
             let selection = Selection::of(&request, &past, &now)?;
-            Ok(RecordFeed::new(past, selection))
+            Ok(RecordFeed::new(past, &now, selection))
         })
         .await?;
         let subscription = match (follow && newest < to, self.reads.drive()) {
@@ -148,7 +148,11 @@ impl v1::history_server::History for HistoryService {
         let past = self.reads.past().clone();
         let reply = blocking(move || {
             let _held = permit;
-            why::why(&past, &view, &request.object)
+            let reply = why::why(&past, &view, &request.object);
+            reply.map_err(|error| match request.moment.and_then(|moment| moment.moment) {
+                Some(_) => error.at(view.position().revision),
+                None => error,
+            })
         });
         reply.await.map(|reply| stale::response(reply, stale))
     }
@@ -208,7 +212,7 @@ fn no_such_range(from: Revision, to: Revision, newest: Revision) -> PastError {
     if from <= to {
         return in_the_future(from, newest).into();
     }
-    Refusal::invalid(format!("{from} to {to} is no range of revisions"))
+    Refusal::invalid(format!("{from} to {to} is not a range of revisions"))
         .hint(format!("history stands at revision {newest}"))
         .into()
 }

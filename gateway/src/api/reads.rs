@@ -174,7 +174,8 @@ impl Reads {
         let answered_at = self.answered_at(request.moment.as_ref(), &view).0;
         let revision = view.position().revision.0;
         let listed = blocking(move || {
-            Ok(NodeList { nodes: show::list::nodes(&view, &request)?, revision, answered_at })
+            let nodes = show::list::nodes(&view, &request);
+            Ok(NodeList { nodes: at_moment(nodes, &request, revision)?, revision, answered_at })
         });
         Ok(stale::response(listed.await?, stale))
     }
@@ -188,11 +189,8 @@ impl Reads {
         let answered_at = self.answered_at(request.moment.as_ref(), &view).0;
         let revision = view.position().revision.0;
         let listed = blocking(move || {
-            Ok(ServiceList {
-                services: show::list::services(&view, &request)?,
-                revision,
-                answered_at,
-            })
+            let services = at_moment(show::list::services(&view, &request), &request, revision)?;
+            Ok(ServiceList { services, revision, answered_at })
         });
         Ok(stale::response(listed.await?, stale))
     }
@@ -203,7 +201,8 @@ impl Reads {
         let answered_at = self.answered_at(request.moment.as_ref(), &view).0;
         let revision = view.position().revision.0;
         let listed = blocking(move || {
-            Ok(TaskList { tasks: show::list::tasks(&view, &request)?, revision, answered_at })
+            let tasks = show::list::tasks(&view, &request);
+            Ok(TaskList { tasks: at_moment(tasks, &request, revision)?, revision, answered_at })
         });
         Ok(stale::response(listed.await?, stale))
     }
@@ -282,6 +281,18 @@ fn count(n: usize) -> u32 {
 
 fn is_now(moment: Option<&Moment>) -> bool {
     moment.is_none_or(|moment| moment.moment.is_none())
+}
+
+/// What a list came to; one that was asked about the past says of which revision nothing is there.
+fn at_moment<T>(
+    listed: Result<T, Refusal>,
+    request: &ListRequest,
+    revision: u64,
+) -> Result<T, history::PastError> {
+    listed.map_err(|refusal| {
+        let error = history::PastError::from(refusal);
+        if is_now(request.moment.as_ref()) { error } else { error.at(Revision(revision)) }
+    })
 }
 
 /// Runs a read that blocks or takes long on a thread of its own, so that other calls go on.

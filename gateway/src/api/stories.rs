@@ -89,7 +89,7 @@ async fn an_agent_that_is_turned_away_loses_its_stream_in_both_directions() {
     let Some(v1::to_agent::Message::Turned(turned)) = first.message else { panic!("{first:?}") };
     assert_eq!(
         (turned.code(), turned.message.as_str()),
-        (v1::TurnedCode::Retry, "\"\" is no host name for a node")
+        (v1::TurnedCode::Retry, "\"\" is not a host name for a node")
     );
     assert!(timeout(SOON, heard.message()).await.unwrap().unwrap().is_none(), "its end");
     // It goes on talking; nobody reads it any more.
@@ -198,7 +198,10 @@ async fn reads_of_what_is_not_there_or_not_yet_are_answered() {
     let odd = v1::Filter { key: "desired-state".into(), values: vec!["fine".into()] };
     let odd = v1::ListRequest { filters: vec![odd], ..v1::ListRequest::default() };
     let (code, message, hint) = refused(&control.list_tasks(odd).await.unwrap_err());
-    assert_eq!((code, message.as_str()), (Code::InvalidArgument, "\"fine\" is no desired-state"));
+    assert_eq!(
+        (code, message.as_str()),
+        (Code::InvalidArgument, "\"fine\" is not a valid desired-state")
+    );
     assert!(hint.contains("running"), "{hint}");
     for object in ["", "*", "\u{0}", "a/b/c", &"9".repeat(100_000)] {
         let why = v1::WhyRequest { object: object.into(), moment: None };
@@ -211,7 +214,7 @@ async fn reads_of_what_is_not_there_or_not_yet_are_answered() {
     let (code, message, hint) = refused(&history.log(backwards).await.unwrap_err());
     assert_eq!(
         (code, message.as_str()),
-        (Code::InvalidArgument, "9 to 3 is no range of revisions")
+        (Code::InvalidArgument, "9 to 3 is not a range of revisions")
     );
     assert!(hint.starts_with("history stands at revision "), "{hint}");
     let many = v1::LogRequest { objects: vec!["web".into(); 1_025], ..v1::LogRequest::default() };

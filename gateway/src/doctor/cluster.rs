@@ -138,11 +138,26 @@ pub(super) fn nodes(view: &View) -> Vec<Finding> {
         // Their conditions are problems of their own.
         (_, 0) => {}
         (all, sound) if all == sound => {
-            findings.push(ok("nodes", format!("all {all} are ready")));
+            let message = match all {
+                1 => "the only node is ready".to_owned(),
+                all => format!("all {all} are ready"),
+            };
+            findings.push(ok("nodes", message));
         }
-        (all, sound) => findings.push(ok("nodes", format!("{sound} of {all} are ready for tasks"))),
+        (all, sound) => {
+            let verb = if sound == 1 { "is" } else { "are" };
+            findings.push(ok("nodes", format!("{sound} of {all} {verb} ready for tasks")));
+        }
     }
     findings
+}
+
+/// Nodes in a history whose manager is stopped: whether they are up now, nobody knows.
+pub(super) fn nodes_then(view: &View) -> Finding {
+    let all = || view.nodes().iter().filter(|(_, row)| !row.removed);
+    let ready = all().filter(|(_, row)| row.state == NodeState::Ready).count();
+    let then = format!("{ready} of {} were ready when the history ended", all().count());
+    warning("nodes", then, "a stopped manager does not know how they are now")
 }
 
 /// What agents say is wrong with their nodes.
@@ -240,7 +255,8 @@ pub(super) fn not_running(view: &View) -> Vec<Finding> {
                 (String::new(), format!("`skep why {}` tells what its tasks wait for", row.name()))
             }
         };
-        Some(warning(row.name(), format!("0 of {wanted} tasks run{why}"), &hint))
+        let tasks = if wanted == 1 { "its task does not run" } else { "none of its tasks runs" };
+        Some(warning(row.name(), format!("{tasks} (0 of {wanted}){why}"), &hint))
     });
     bounded(idle, "services do not run at all")
 }

@@ -40,7 +40,7 @@ fn a_crash_loop_a_parked_object_and_nodes_that_are_away_are_found() {
 #[test]
 fn a_healthy_cluster_is_told_to_be_so() {
     let world = World::of("node n1 | service web | task web.1 on n1 running");
-    assert_eq!(told(&cluster::nodes(&world.view)), ["Ok nodes: all 1 are ready"]);
+    assert_eq!(told(&cluster::nodes(&world.view)), ["Ok nodes: the only node is ready"]);
     assert!(
         cluster::crash_loops(&world.view).is_empty() && cluster::blocked(&world.view).is_empty()
     );
@@ -66,7 +66,7 @@ fn nodes_that_get_no_tasks_are_not_counted_as_ready() {
     let mut world = World::of("node n1 | conditions n1 engine");
     assert_eq!(told(&cluster::nodes(&world.view)), [""; 0], "its condition is the finding");
     world.tell("node n2");
-    assert_eq!(told(&cluster::nodes(&world.view)), ["Ok nodes: 1 of 2 are ready for tasks"]);
+    assert_eq!(told(&cluster::nodes(&world.view)), ["Ok nodes: 1 of 2 is ready for tasks"]);
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn a_service_whose_tasks_ended_for_good_waits_for_nothing() {
     let found = cluster::not_running(&world.view);
     let why =
         "bye.1 failed on n1: exit code 3; its restart condition is none, so nothing replaces it";
-    assert_eq!(told(&found), [format!("Warning bye: 0 of 1 tasks run: {why}")]);
+    assert_eq!(told(&found), [format!("Warning bye: its task does not run (0 of 1): {why}")]);
     assert_eq!(found[0].hint, "`skep service update --force bye` runs it again");
 }
 
@@ -191,7 +191,10 @@ fn a_paused_roll_out_and_a_service_of_which_nothing_runs_are_found() {
         message,
         ..Default::default()
     }));
-    assert_eq!(told(&cluster::not_running(&world.view)), ["Warning web: 0 of 2 tasks run"]);
+    assert_eq!(
+        told(&cluster::not_running(&world.view)),
+        ["Warning web: none of its tasks runs (0 of 2)"]
+    );
     assert_eq!(
         told(&cluster::paused(&world.view)),
         ["Warning web: its roll-out is paused: web.1 failed"]
@@ -228,7 +231,12 @@ fn only_engines_are_compared_with_engines() {
             let description = NodeDescription { runtime: runtime as i32, engine, ..known };
             let session = world.view.nodes().get(world.node(name)).unwrap().session + 1;
             let node_id = skep_projections::fixture::id("node", name).to_bytes();
-            let opened = SessionOpened { node_id, session, description: Some(description) };
+            let opened = SessionOpened {
+                node_id,
+                session,
+                description: Some(description),
+                ..SessionOpened::default()
+            };
             world.record(Kind::SessionOpened(Box::new(opened)));
         }
         told(&cluster::versions(&world.view))

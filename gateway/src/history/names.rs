@@ -1,9 +1,11 @@
 //! What objects are called, and were called.
 //!
-//! Names stand in the records that introduce objects, and nowhere else. The audit index leads from
-//! an id to the record that introduced it, and from a name to every record that gave it.
+//! A node may be renamed: it is shown by the name that it has in the view at hand, which is what
+//! commands take. What has left the view is shown by the name in the record that introduced it. The
+//! audit index leads from an id to that record, and from a name to every record that gave it.
 
 use super::{Past, PastError, summary::ObjectNames};
+use skep_projections::View;
 use skep_proto::{
     Id, Revision, event,
     v1::{Record, event::Kind},
@@ -28,20 +30,29 @@ pub enum KnownNames {
     Nothing,
 }
 
-/// Looks names up in history.
+/// Looks names up in a view and in history.
 pub struct NameLookup {
     past: Past,
+    /// The nodes of the view, and those that were named after it.
+    nodes: BTreeMap<Id, String>,
+    /// Records after this one are newer than the view.
+    through: Revision,
     known: BTreeMap<Id, KnownNames>,
 }
 
 impl NameLookup {
-    /// With nothing looked up yet.
-    pub fn new(past: Past) -> NameLookup {
-        NameLookup { past, known: BTreeMap::new() }
+    /// With the nodes' names as they are in the view.
+    pub fn new(past: Past, view: &View) -> NameLookup {
+        let nodes = view.nodes().iter().map(|(_, row)| (row.id, row.hostname().to_owned()));
+        let through = view.position().revision;
+        NameLookup { past, nodes: nodes.collect(), through, known: BTreeMap::new() }
     }
 
     /// What an id is, by the record that introduced it.
     pub fn of(&mut self, id: Id) -> KnownNames {
+        if let Some(name) = self.nodes.get(&id) {
+            return KnownNames::Node(name.clone());
+        }
         if let Some(known) = self.known.get(&id) {
             return known.clone();
         }
@@ -56,8 +67,9 @@ impl NameLookup {
         known
     }
 
-    /// Remembers what a record that is read anyway introduces.
-    pub fn note(&mut self, record: &Record) {
+    /// Remembers what a record that is read anyway introduces. One that is newer than the view may
+    /// rename a node.
+    pub fn note(&mut self, revision: Revision, record: &Record) {
         let known = self.introduced(record);
         let Some(kind) = record.event.as_ref().and_then(|event| event.kind.as_ref()) else {
             return;
@@ -65,7 +77,17 @@ impl NameLookup {
         if known != KnownNames::Nothing
             && let Some(id) = event::objects(kind).first()
         {
-            self.remember(*id, known);
+            match known {
+                KnownNames::Node(name) if revision > self.through => {
+                    self.nodes.insert(*id, name);
+                }
+                KnownNames::Node(_) if self.known.contains_key(id) => {}
+                KnownNames::Node(_)
+                | KnownNames::Service(_)
+                | KnownNames::Task(..)
+                | KnownNames::Cluster
+                | KnownNames::Nothing => self.remember(*id, known),
+            }
         }
     }
 

@@ -58,7 +58,7 @@ impl Selection {
             services: BTreeSet::new(),
             authors: Vec::new(),
         };
-        let mut lookup = NameLookup::new(past.clone());
+        let mut lookup = NameLookup::new(past.clone(), view);
         for reference in &request.objects {
             let ids = find(reference, past, view)?;
             for id in ids {

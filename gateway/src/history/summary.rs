@@ -1,7 +1,7 @@
 //! A record in one line for people. PURE.
 //!
-//! The caller looks the names up: the same record reads `web.3 failed: exit code 137 (killed
-//! from outside) on alpha` today and in ten years, when neither service nor node is there any more.
+//! The caller looks the names up: the same record reads `web.3 failed on alpha: exit code 137
+//! (killed from outside)` today and in ten years, when neither service nor node is there any more.
 
 mod machines;
 mod tasks;
@@ -68,7 +68,7 @@ pub fn line(record: &Record, names: &mut dyn ObjectNames) -> String {
         Kind::NodeRemoved(e) => machines::removed(e, &name(&e.node_id)),
         Kind::NodeDown(e) => format!("node {} is down{}", name(&e.node_id), after(&e.message)),
         Kind::NodeJoined(e) => machines::joined(e, &name(&e.node_id)),
-        Kind::SessionOpened(e) => format!("node {} connected", name(&e.node_id)),
+        Kind::SessionOpened(e) => machines::opened(e, &name(&e.node_id)),
         Kind::SessionClosed(e) => format!("node {} disconnected", name(&e.node_id)),
         Kind::NodeSilent(e) => format!("node {} is silent", name(&e.node_id)),
         Kind::NodeSecretRenewed(e) => {

@@ -26,9 +26,9 @@ pub struct RecordFeed {
 }
 
 impl RecordFeed {
-    /// Of what was selected.
-    pub fn new(past: Past, selection: Selection) -> RecordFeed {
-        let names = NameLookup::new(past.clone());
+    /// Of what was selected, with the names that nodes have in the view.
+    pub fn new(past: Past, view: &View, selection: Selection) -> RecordFeed {
+        let names = NameLookup::new(past.clone(), view);
         RecordFeed { past, selection, names }
     }
 
@@ -84,7 +84,7 @@ impl RecordFeed {
             if revision > to {
                 return Ok(false);
             }
-            self.names.note(&record);
+            self.names.note(revision, &record);
             if revision >= from && self.selection.takes(&record) {
                 let told = FoundRecord { revision, record, entry: entry.clone() };
                 if !take(self.shown(&told)) {

@@ -24,7 +24,7 @@ fn log_of(written: &WrittenLog, request: &v1::LogRequest) -> Result<Vec<v1::LogR
     let selection = Selection::of(request, &past, &view)?;
     let mut found = Vec::new();
     let tail = usize::try_from(request.tail).unwrap();
-    RecordFeed::new(past, selection).tell(
+    RecordFeed::new(past, &view, selection).tell(
         &view,
         Revision(request.from_revision.max(1)),
         newest,
@@ -248,7 +248,7 @@ async fn the_log_tells_commands_and_failures_and_all_on_demand() {
     let short = lines(&written, &v1::LogRequest::default());
     assert!(short.contains(&"service web created: 3 × app".into()), "{short:#?}");
     assert!(
-        short.contains(&"web.3 failed: exit code 137 (killed from outside) on alpha".into()),
+        short.contains(&"web.3 failed on alpha: exit code 137 (killed from outside)".into()),
         "{short:#?}"
     );
     assert!(!short.iter().any(|line| line.contains("assigned")), "{short:#?}");
@@ -288,7 +288,7 @@ async fn the_log_of_a_removed_service_is_found_by_its_name() {
     let web = of("WEB");
     assert!(web.contains(&"service web removed".into()), "{web:#?}");
     assert!(
-        web.contains(&"web.3 failed: exit code 137 (killed from outside) on alpha".into()),
+        web.contains(&"web.3 failed on alpha: exit code 137 (killed from outside)".into()),
         "its tasks: {web:#?}"
     );
     assert!(web.contains(&"web.1 left the view".into()), "{web:#?}");
@@ -339,7 +339,7 @@ async fn the_log_is_filtered_by_who_wrote_it() {
     assert_eq!(by("alice"), ["service web removed"]);
     assert_eq!(by("uid:1000"), ["service web removed"]);
     assert_eq!(by("uid:1"), [""; 0]);
-    assert_eq!(by("alpha"), ["web.3 failed: exit code 137 (killed from outside) on alpha"]);
+    assert_eq!(by("alpha"), ["web.3 failed on alpha: exit code 137 (killed from outside)"]);
     assert_eq!(by("restart").len(), 2);
     assert_eq!(by("nobody-at-all"), [""; 0]);
 }
@@ -490,3 +490,5 @@ async fn names_that_nobody_has_or_several_have_are_refused() {
     assert_eq!(error("nowhere"), "object \"nowhere\" not found");
     assert_eq!(ask(&written, "node/web").kind, "node");
 }
+
+mod renamed;

@@ -91,7 +91,7 @@ fn gone(past: &Past, view: &View, reference: &str) -> Result<WhyReply, PastError
     let before = past.view_at(Revision(revision.0.saturating_sub(1)).max(Revision(1)))?;
     let target = by_id(&before, id).ok_or_else(not_found)?;
     let mut reply = explain(past, &before, target, Some(&told))?;
-    reply.verdict = format!("{}; before that: {}", end(past, &told), reply.verdict);
+    reply.verdict = format!("{}; before that: {}", end(past, view, &told), reply.verdict);
     Ok(reply)
 }
 
@@ -117,8 +117,8 @@ fn by_id(view: &View, id: Id) -> Option<WhySubject> {
 }
 
 /// The last record about something that has gone, and who wrote it.
-fn end(past: &Past, told: &FoundRecord) -> String {
-    let line = summary::line(&told.record, &mut NameLookup::new(past.clone()));
+fn end(past: &Past, view: &View, told: &FoundRecord) -> String {
+    let line = summary::line(&told.record, &mut NameLookup::new(past.clone(), view));
     let by = author::describe(told.record.author.as_ref());
     let reason = if told.record.reason.is_empty() {
         String::new()
@@ -179,7 +179,7 @@ fn explain(
             }
         }
     };
-    let mut names = NameLookup::new(past.clone());
+    let mut names = NameLookup::new(past.clone(), view);
     reply.chain =
         causes::chain(past, &starts)?.iter().map(|told| tell::shown(told, &mut names)).collect();
     Ok(reply)

@@ -380,6 +380,7 @@ impl OutputReader {
         });
         line.task_name.clone_from(&task.name);
         line.node_name = node_name.to_owned();
+        line.node_id = node.to_bytes();
         self.merge.push(node, at, Message::Line(line), now);
     }
 

@@ -115,6 +115,14 @@ async fn commands_and_moments_that_are_not_there_are_refused_with_a_hint() {
     let (code, message, hint) = refused(control.list_nodes(future).await.unwrap_err());
     assert_eq!((code, message.as_str()), (tonic::Code::NotFound, "revision 1000 is in the future"));
     assert!(hint.starts_with("history holds revisions 1 to "), "{hint}");
+    let unknown = v1::ListRequest {
+        moment: at(2),
+        objects: vec!["nowhere".into()],
+        ..v1::ListRequest::default()
+    };
+    let (code, message, _) = refused(control.list_services(unknown).await.unwrap_err());
+    let expected = "service \"nowhere\" not found at revision 2";
+    assert_eq!((code, message.as_str()), (tonic::Code::NotFound, expected));
 }
 
 #[tokio::test(flavor = "multi_thread")]

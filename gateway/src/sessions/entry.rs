@@ -1,14 +1,19 @@
 //! How an agent gets its session: what its hello must show, and what the turn is asked. PURE.
 
 use super::{AskedFor, Conn, Life, Origin, STOPPING, Session, Sessions, parts::Outbound, turned};
-use crate::admit::MachineRequest;
+use crate::admit::{MachineRequest, same_names};
 use sha2::{Digest as _, Sha256};
-use skep_projections::View;
+use skep_projections::{NodeRow, View};
 use skep_proto::{
-    Id, Revision, Timestamp, defaults,
-    v1::{Hello, NodeRole, Turned, TurnedCode},
+    Id, Revision, Timestamp,
+    constraint::{Constraint, Key},
+    defaults,
+    v1::{Hello, NodeRole, NodeSpec, Turned, TurnedCode},
 };
 use std::collections::BTreeMap;
+
+/// Services named in a warning; the others are counted.
+const SERVICES_NAMED_MAX: usize = 5;
 
 /// How an agent comes to its session.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -57,7 +62,7 @@ impl Sessions {
             return self.turn_away(conn, turned);
         }
         let period_ns = self.period_ns;
-        let session = Session {
+        let mut session = Session {
             node,
             number,
             process: hello.process,
@@ -71,6 +76,11 @@ impl Sessions {
             outbound: Outbound::default(),
             warnings: Vec::new(),
         };
+        if entry != HelloKind::Join
+            && let Some((_, row)) = view.nodes().by_id(node)
+        {
+            session.warnings = warnings_of_return(view, row, &session.hello);
+        }
         self.beats.insert((session.silence_at, conn));
         self.by_node.insert(node, conn);
         self.conns.insert(conn, session);
@@ -148,6 +158,62 @@ impl Sessions {
             conditions: session.hello.conditions.clone(),
         };
         self.ask(session.node, machine, AskedFor::Opened(conn));
+    }
+}
+
+/// What the operator of a node that comes back should know: its new host name, and labels that only
+/// the first start takes.
+fn warnings_of_return(view: &View, row: &NodeRow, hello: &Hello) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let hostname = hello.description.as_ref().map_or("", |new| new.hostname.as_str());
+    if !hostname.is_empty() && hostname != row.hostname() {
+        warnings.push(renamed(view, row.hostname(), hostname));
+        warnings.extend(same_names(view, row.id, hostname));
+    }
+    let labels = |spec: &NodeSpec| spec.annotations.clone().unwrap_or_default().labels;
+    let has = labels(&row.spec);
+    let asked = hello.spec.as_ref().map(labels).unwrap_or_default();
+    let ignored: Vec<String> = asked
+        .iter()
+        .filter(|(key, value)| has.get(*key) != Some(*value))
+        .map(|(key, value)| format!("--label-add {key}={value}"))
+        .collect();
+    if !ignored.is_empty() {
+        let flags = ignored.join(" ");
+        let node = if hostname.is_empty() { row.hostname() } else { hostname };
+        warnings.push(format!(
+            "--label changes nothing on a node that has joined already; use `skep node update {flags} {node}`"
+        ));
+    }
+    warnings
+}
+
+/// That a node has another name, and which services have constraints on either name.
+fn renamed(view: &View, before: &str, after: &str) -> String {
+    let names_it = |text: &String| {
+        let constraint = Constraint::recorded(text);
+        constraint.key == Key::Hostname
+            && [before, after].iter().any(|name| constraint.value.eq_ignore_ascii_case(name))
+    };
+    let services: Vec<&str> = view
+        .services()
+        .iter()
+        .filter(|(_, row)| !row.removed)
+        .filter(|(_, row)| {
+            let placement = row.spec.task.as_ref().and_then(|task| task.placement.as_ref());
+            placement.is_some_and(|placement| placement.constraints.iter().any(names_it))
+        })
+        .map(|(_, row)| row.name())
+        .collect();
+    let change = format!("the host name of this node changed from {before} to {after}");
+    let more = services.len().saturating_sub(SERVICES_NAMED_MAX);
+    let mut named = services[..services.len() - more].join(", ");
+    if more > 0 {
+        named += &format!(" and {more} more");
+    }
+    match services.len() {
+        0 => change,
+        _ => format!("{change}: constraints on node.hostname move or end tasks of {named}"),
     }
 }
 

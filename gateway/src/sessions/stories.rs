@@ -82,6 +82,28 @@ fn a_node_that_joins_under_a_host_name_in_use_is_warned_once() {
 }
 
 #[test]
+fn a_node_that_comes_back_under_another_name_is_told_whose_tasks_move() {
+    let mut world =
+        SessionsWorld::of("member a | service db constraint=node.hostname==a | service web");
+    world.act("a hello hostname=b");
+    let warned = world.act("commit");
+    let expected = "warning: the host name of this node changed from a to b: constraints on \
+                    node.hostname move or end tasks of db";
+    assert!(warned.contains(expected), "{warned}");
+    assert!(!warned.contains("web"), "{warned}");
+}
+
+#[test]
+fn labels_given_at_a_later_start_are_not_ignored_in_silence() {
+    let mut world = SessionsWorld::of("member a");
+    world.act("a hello label=zone:b");
+    let warned = world.act("commit");
+    let expected = "warning: --label changes nothing on a node that has joined already; use \
+                    `skep node update --label-add zone=b a`";
+    assert!(warned.contains(expected), "{warned}");
+}
+
+#[test]
 fn nobody_outside_takes_the_managers_node() {
     check(
         "member manager",

@@ -156,6 +156,12 @@ impl SessionsWorld {
                 ("hostname", name) => {
                     hello.description = Some(skep_projections::fixture::node_description(name));
                 }
+                ("label", label) => {
+                    let (key, value) = label.split_once(':').expect("key:value");
+                    let spec = hello.spec.get_or_insert_default();
+                    let labels = &mut spec.annotations.get_or_insert_default().labels;
+                    labels.insert(key.into(), value.into());
+                }
                 ("new-process", _) => agent.process += 1,
                 ("conditions", kinds) => hello.conditions = conditions(kinds),
                 ("at", position) => {
@@ -323,7 +329,7 @@ fn conditions(kinds: &str) -> Vec<v1::Condition> {
     let kinds = kinds.split(',').filter(|kind| !kind.is_empty()).map(|kind| match kind {
         "engine" => v1::ConditionKind::EngineUnreachable,
         "pull" => v1::ConditionKind::PullFailing,
-        other => panic!("{other:?} is no condition"),
+        other => panic!("{other:?} is not a condition"),
     });
     kinds.map(|kind| v1::Condition { kind: kind as i32, ..v1::Condition::default() }).collect()
 }

@@ -154,7 +154,7 @@ fn one_of(keys: &BTreeMap<&str, Vec<&str>>, key: &str, valid: &[&str]) -> Result
     let bad = keys.get(key).and_then(|values| values.iter().find(|value| !valid.contains(value)));
     match bad {
         None => Ok(()),
-        Some(bad) => Err(Refusal::invalid(format!("{bad:?} is no {key}"))
+        Some(bad) => Err(Refusal::invalid(format!("{bad:?} is not a valid {key}"))
             .hint(format!("write {key}= and one of {}", valid.join(", ")))),
     }
 }
@@ -167,7 +167,7 @@ fn desired(word: &str) -> Result<TaskState, Refusal> {
         "complete" => Ok(TaskState::Complete),
         "shutdown" => Ok(TaskState::Shutdown),
         "remove" => Ok(TaskState::Remove),
-        other => Err(Refusal::invalid(format!("{other:?} is no desired-state"))
+        other => Err(Refusal::invalid(format!("{other:?} is not a valid desired-state"))
             .hint("write desired-state= and one of ready, running, complete, shutdown, remove")),
     }
 }

@@ -257,8 +257,8 @@ fn services_and_tasks_are_filtered_by_every_key() {
     }
     assert_eq!(by("node", "n3"), [""; 0]);
     let of = |keys: &[(&str, &[&str])]| list::services(&world.view, &filters(keys)).err();
-    let odd = of(&[("mode", &["swarm"])]).expect("it is no mode");
-    assert_eq!(odd.message, "\"swarm\" is no mode");
+    let odd = of(&[("mode", &["swarm"])]).expect("it is not a mode");
+    assert_eq!(odd.message, "\"swarm\" is not a valid mode");
     assert!(of(&[("role", &["worker"])]).is_some(), "services have no role");
 }
 

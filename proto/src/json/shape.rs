@@ -13,7 +13,7 @@ use prost_reflect::MessageDescriptor;
 pub fn resolve(message: &str, path: &[String]) -> Result<Vec<String>, UnknownField> {
     let mut at = descriptor(message);
     let mut found = Vec::with_capacity(path.len());
-    for name in path {
+    for (parents, name) in path.iter().enumerate() {
         let Some(here) = at else {
             found.push(name.clone());
             continue;
@@ -21,7 +21,7 @@ pub fn resolve(message: &str, path: &[String]) -> Result<Vec<String>, UnknownFie
         let field = here
             .fields()
             .find(|field| means(field.name(), name))
-            .ok_or_else(|| unknown(name, &here))?;
+            .ok_or_else(|| unknown(name, parents, &here))?;
         found.push(field.name().to_owned());
         let is_single = !field.is_map() && !is_repeated(&field);
         at = field.kind().as_message().filter(|_| is_single).cloned();
@@ -35,6 +35,8 @@ pub fn resolve(message: &str, path: &[String]) -> Result<Vec<String>, UnknownFie
 pub struct UnknownField {
     /// As it was asked for.
     pub name: String,
+    /// How many names of the path stand before it.
+    pub parents: usize,
     /// What could have been asked for.
     pub known: Vec<String>,
 }
@@ -44,9 +46,10 @@ fn means(field: &str, asked: &str) -> bool {
     plain(field) == plain(asked)
 }
 
-fn unknown(name: &str, message: &MessageDescriptor) -> UnknownField {
+fn unknown(name: &str, parents: usize, message: &MessageDescriptor) -> UnknownField {
     UnknownField {
         name: name.to_owned(),
+        parents,
         known: message.fields().map(|field| field.name().to_owned()).collect(),
     }
 }

@@ -174,6 +174,7 @@ fn a_node_that_shrank_keeps_its_oldest_tasks() {
         node_id,
         session: 9,
         description,
+        ..SessionOpened::default()
     })));
     let said = teller.turn(delta);
     assert_eq!(

@@ -39,7 +39,7 @@ pub(super) fn validate(view: &View, c: &ContainerSpec) -> Result<(), Refusal> {
 fn env(variable: &str) -> Result<(), Refusal> {
     let name = variable.split_once('=').map_or(variable, |(name, _)| name);
     if name.is_empty() || variable.contains('\0') {
-        return Err(Refusal::invalid(format!("{variable:?} is no environment variable"))
+        return Err(Refusal::invalid(format!("{variable:?} is not an environment variable"))
             .hint("write NAME=VALUE"));
     }
     if name.chars().any(|c| c.is_whitespace() || c.is_control()) {
@@ -56,7 +56,7 @@ fn user(user: &str) -> Result<(), Refusal> {
     if parts > 2 || user.ends_with(':') || user.chars().any(|c| c.is_whitespace() || c.is_control())
     {
         return Err(
-            Refusal::invalid(format!("{user:?} is no user")).hint("write USER or USER:GROUP")
+            Refusal::invalid(format!("{user:?} is not a user")).hint("write USER or USER:GROUP")
         );
     }
     Ok(())
@@ -80,7 +80,7 @@ fn signal(text: &str) -> Result<(), Refusal> {
     if text.is_empty() || is_number || SIGNALS.contains(&name) || is_real_time(name) {
         return Ok(());
     }
-    Err(Refusal::invalid(format!("{text:?} is no signal"))
+    Err(Refusal::invalid(format!("{text:?} is not a signal"))
         .hint("write a name such as SIGTERM, or a number"))
 }
 

@@ -32,11 +32,11 @@ pub(super) fn validate(view: &View, image: &str) -> Result<(), Refusal> {
         let what =
             if image.chars().any(char::is_control) { "control characters" } else { "blanks" };
         let shown = excerpt(image, 300);
-        return Err(Refusal::invalid(format!("{shown:?} is no image: it holds {what}")));
+        return Err(Refusal::invalid(format!("{shown:?} is not an image: it holds {what}")));
     }
     match fault(image) {
         Some(fault) if !(may_be_program(image) && runs_programs(view)) => {
-            Err(Refusal::invalid(format!("{:?} is no image: {fault}", excerpt(image, 300)))
+            Err(Refusal::invalid(format!("{:?} is not an image: {fault}", excerpt(image, 300)))
                 .hint("write [HOST[:PORT]/]NAME[:TAG][@DIGEST], with the name in lower case"))
         }
         Some(_) | None => Ok(()),

@@ -97,7 +97,7 @@ fn a_name_has_letters_digits_and_marks_within() {
     for name in ["", "-a", "a-", "_", "a b", "a.b", "ä", &"a".repeat(64)] {
         let change =
             |spec: &mut ServiceSpec| spec.annotations.get_or_insert_default().name = name.into();
-        invalid(change, &format!("{name:?} is no service name"), hint);
+        invalid(change, &format!("{name:?} is not a service name"), hint);
     }
     allowed(|spec| {
         spec.annotations.get_or_insert_default().name = format!("a_-{}", "9".repeat(60))
@@ -145,7 +145,7 @@ fn what_is_run_must_be_a_container() {
     invalid(|spec| container(spec).image = " ".into(), absent, hint);
     invalid(
         |spec| container(spec).image = "a b".into(),
-        "\"a b\" is no image: it holds blanks",
+        "\"a b\" is not an image: it holds blanks",
         "",
     );
     unsupported(
@@ -160,10 +160,10 @@ fn an_image_is_a_reference_or_a_program_that_some_node_can_run() {
     let hint = "write [HOST[:PORT]/]NAME[:TAG][@DIGEST], with the name in lower case";
     let image =
         |image: &'static str| move |spec: &mut ServiceSpec| container(spec).image = image.into();
-    invalid(image("Busybox"), "\"Busybox\" is no image: its name must be lower case", hint);
+    invalid(image("Busybox"), "\"Busybox\" is not an image: its name must be lower case", hint);
     invalid(
         image("/bin/sh"),
-        "\"/bin/sh\" is no image: its name must be letters and digits, parted by single '.', '_', '-' or '/'",
+        "\"/bin/sh\" is not an image: its name must be letters and digits, parted by single '.', '_', '-' or '/'",
         hint,
     );
     for program in ["Xvfb", "/bin/sh", "/opt/My-App"] {
@@ -183,7 +183,7 @@ fn variables_have_a_name_and_hold_no_template() {
         move |spec: &mut ServiceSpec| container(spec).env.push(variable.into())
     };
     for bad in ["", "=x", "A=\0"] {
-        invalid(with(bad), &format!("{bad:?} is no environment variable"), "write NAME=VALUE");
+        invalid(with(bad), &format!("{bad:?} is not an environment variable"), "write NAME=VALUE");
     }
     let blanks = "the name of the environment variable \"A B\" holds blanks";
     invalid(with("A B=1"), blanks, "write NAME=VALUE");
@@ -260,7 +260,7 @@ fn words_for_a_program_hold_no_zero_byte() {
 #[test]
 fn a_user_is_a_name_and_perhaps_a_group() {
     for bad in ["a b", "a:b:c", "a:", "a\n"] {
-        let message = format!("{bad:?} is no user");
+        let message = format!("{bad:?} is not a user");
         invalid(|spec| container(spec).user = bad.into(), &message, "write USER or USER:GROUP");
     }
     for good in ["app", "0:0", ":1000", "app:daemon"] {
@@ -278,7 +278,7 @@ fn a_working_directory_is_absolute() {
 #[test]
 fn a_stop_signal_is_a_signal() {
     for bad in ["SIGFOO", "0", "65", "-1", "RTMIN+31", "RTMAX+1", "RTMIN-1", "SIG", "SIGRTMINx"] {
-        let message = format!("{bad:?} is no signal");
+        let message = format!("{bad:?} is not a signal");
         let hint = "write a name such as SIGTERM, or a number";
         invalid(|spec| container(spec).stop_signal = bad.into(), &message, hint);
     }

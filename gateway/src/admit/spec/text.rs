@@ -21,7 +21,7 @@ pub(super) fn name(name: &str) -> Result<(), Refusal> {
         || !ends_well(name.chars().next())
         || !ends_well(name.chars().last())
     {
-        return Err(Refusal::invalid(format!("{name:?} is no service name")).hint(
+        return Err(Refusal::invalid(format!("{name:?} is not a service name")).hint(
             "1 to 63 letters, digits, '-' and '_', beginning and ending with a letter or digit",
         ));
     }

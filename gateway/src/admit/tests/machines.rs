@@ -57,11 +57,11 @@ fn a_description_is_bounded_and_plain() {
     let world = World::of("node n1");
     let hint = "1 to 255 bytes without control characters: see --hostname";
     let named = |name: &str| joined(&world, "n2", |_, said| said.hostname = name.into());
-    refused(named(""), RefusalCode::Invalid, "\"\" is no host name for a node", hint);
+    refused(named(""), RefusalCode::Invalid, "\"\" is not a host name for a node", hint);
     refused(
         named("a\u{1b}c"),
         RefusalCode::Invalid,
-        "\"a\\u{1b}c\" is no host name for a node",
+        "\"a\\u{1b}c\" is not a host name for a node",
         hint,
     );
     assert!(named(&"h".repeat(256)).is_err());

@@ -4,7 +4,7 @@ use skep_proto::{
     Id, condition,
     v1::{
         NodeAvailability, NodeConditionsObserved, NodeJoined, NodeRemoved, NodeRole, NodeSpec,
-        NodeUpdated, StrayDisowned, StrayObserved, TaskState,
+        NodeUpdated, SessionOpened, StrayDisowned, StrayObserved, TaskState,
     },
 };
 use std::collections::BTreeMap;
@@ -24,14 +24,65 @@ pub(super) fn removed(e: &NodeRemoved, node: &str) -> String {
     format!("node {node} removed{force}")
 }
 
+pub(super) fn opened(e: &SessionOpened, node: &str) -> String {
+    match e.former_hostname.as_str() {
+        "" => format!("node {node} connected"),
+        former => {
+            let hostname = e.description.as_ref().map_or("", |new| new.hostname.as_str());
+            format!("node {node} connected: its host name changed from {former} to {hostname}")
+        }
+    }
+}
+
+/// What changed, each with its value before and after. Older records have only the values after.
 pub(super) fn updated(e: &NodeUpdated, node: &str) -> String {
     let Some(spec) = &e.spec else { return format!("node {node} changed") };
+    if let Some(before) = &e.before {
+        let changes = changes(before, spec);
+        if !changes.is_empty() {
+            return format!("node {node} changed: {}", changes.join(", "));
+        }
+    }
     format!(
         "node {node} changed: now {}, {}{}",
         availability(spec.availability()),
         role(spec.desired_role()),
         labels(spec)
     )
+}
+
+/// Changes named in a line; the others are counted.
+const NODE_CHANGES_SHOWN_MAX: usize = 6;
+
+fn changes(before: &NodeSpec, after: &NodeSpec) -> Vec<String> {
+    let mut changes = Vec::new();
+    let (was, is) = (before.availability(), after.availability());
+    if was != is {
+        changes.push(format!("availability {} → {}", availability(was), availability(is)));
+    }
+    let (was, is) = (before.desired_role(), after.desired_role());
+    if was != is {
+        changes.push(format!("role {} → {}", role(was), role(is)));
+    }
+    let (was, is) = (label_map(before), label_map(after));
+    for (key, value) in &is {
+        match was.get(key) {
+            None => changes.push(format!("label {key}={} added", shortened(value))),
+            Some(old) if old != value => {
+                let (old, new) = (shortened(old), shortened(value));
+                changes.push(format!("label {key} {old} → {new}"));
+            }
+            Some(_) => {}
+        }
+    }
+    let gone = was.iter().filter(|(key, _)| !is.contains_key(*key));
+    changes.extend(gone.map(|(key, value)| format!("label {key}={} removed", shortened(value))));
+    if changes.len() > NODE_CHANGES_SHOWN_MAX {
+        let more = changes.len() - NODE_CHANGES_SHOWN_MAX;
+        changes.truncate(NODE_CHANGES_SHOWN_MAX);
+        changes.push(format!("{more} more"));
+    }
+    changes
 }
 
 pub(super) fn conditions(e: &NodeConditionsObserved, node: &str) -> String {
@@ -54,8 +105,8 @@ pub(super) fn stray(e: &StrayObserved, node: &str) -> String {
 fn availability(availability: NodeAvailability) -> &'static str {
     match availability {
         NodeAvailability::Active => "active",
-        NodeAvailability::Pause => "paused",
-        NodeAvailability::Drain => "drained",
+        NodeAvailability::Pause => "pause",
+        NodeAvailability::Drain => "drain",
     }
 }
 
@@ -70,13 +121,64 @@ fn role(role: NodeRole) -> &'static str {
 const VALUE_CHARS_MAX: usize = 24;
 
 fn labels(spec: &NodeSpec) -> String {
-    let labels: BTreeMap<&String, &String> =
-        spec.annotations.iter().flat_map(|a| &a.labels).collect();
-    let mut text = String::new();
-    for (key, value) in labels {
-        let short: String = value.chars().take(VALUE_CHARS_MAX).collect();
-        let more = if short.len() < value.len() { "…" } else { "" };
-        text += &format!(", {key}={short}{more}");
+    let text = |(key, value): (&String, &String)| format!(", {key}={}", shortened(value));
+    label_map(spec).into_iter().map(text).collect()
+}
+
+fn label_map(spec: &NodeSpec) -> BTreeMap<&String, &String> {
+    spec.annotations.iter().flat_map(|annotations| &annotations.labels).collect()
+}
+
+fn shortened(value: &str) -> String {
+    let short: String = value.chars().take(VALUE_CHARS_MAX).collect();
+    if short.len() < value.len() { short + "…" } else { short }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use skep_proto::v1::Annotations;
+
+    fn spec(availability: NodeAvailability, labels: &[(&str, &str)]) -> Option<NodeSpec> {
+        let labels = labels.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let annotations = Some(Annotations { name: String::new(), labels });
+        let availability = availability as i32;
+        Some(NodeSpec { annotations, availability, ..NodeSpec::default() })
     }
-    text
+
+    #[test]
+    fn a_change_of_a_node_names_what_changed() {
+        let (active, drain) = (NodeAvailability::Active, NodeAvailability::Drain);
+        let line = |before, spec| {
+            let node_id = Id(1).to_bytes();
+            updated(&NodeUpdated { node_id, spec, before }, "n1")
+        };
+        let before = spec(active, &[("zone", "a"), ("disk", "ssd")]);
+        assert_eq!(
+            line(before.clone(), spec(drain, &[("zone", "b"), ("rack", "1")])),
+            "node n1 changed: availability active → drain, label rack=1 added, label zone a → b, \
+             label disk=ssd removed"
+        );
+        let old = line(None, before.clone());
+        assert_eq!(old, "node n1 changed: now active, worker, disk=ssd, zone=a");
+        let keys: Vec<String> = (0..9).map(|n| format!("k{n}")).collect();
+        let many: Vec<(&str, &str)> = keys.iter().map(|key| (key.as_str(), "v")).collect();
+        let line = line(spec(active, &[]), spec(active, &many));
+        assert!(line.ends_with("label k5=v added, 3 more"), "{line}");
+    }
+
+    #[test]
+    fn a_node_that_comes_back_under_another_name_says_which_it_had() {
+        let description = Some(skep_proto::v1::NodeDescription {
+            hostname: "k2".into(),
+            ..skep_proto::v1::NodeDescription::default()
+        });
+        let renamed =
+            SessionOpened { description, former_hostname: "k1".into(), ..SessionOpened::default() };
+        assert_eq!(
+            opened(&renamed, "k2"),
+            "node k2 connected: its host name changed from k1 to k2"
+        );
+        assert_eq!(opened(&SessionOpened::default(), "k1"), "node k1 connected");
+    }
 }

@@ -53,7 +53,7 @@ pub(super) fn observed(e: &TaskObserved, task: &str, on: &str) -> String {
     let observed = meaning.observed;
     match meaning.ended_by {
         EndedBy::Itself if e.state() == TaskState::Failed => {
-            format!("{task} failed: {}{on}", ended(e.container.as_ref(), &e.error))
+            format!("{task} failed{on}: {}", ended(e.container.as_ref(), &e.error))
         }
         EndedBy::Itself if meaning.end == EndKind::Badly => {
             format!("{task} {observed}{on}{}", after(text))
