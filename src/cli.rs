@@ -2,7 +2,7 @@
 //!
 //! Data goes to the standard output, talk to the standard error. Arguments are read and checked
 //! before the first connection. The exit code is 0 when it was done, 1 when it was refused or
-//! failed, 2 when the command line is wrong, 3 when no manager answers.
+//! failed, 2 when what was asked for is wrong by itself, 3 when no manager answers.
 
 mod about;
 mod absent;
@@ -39,7 +39,7 @@ use std::{process::ExitCode, time::Duration};
 #[derive(Parser)]
 #[command(name = "skep", version, arg_required_else_help = true, max_term_width = 100)]
 #[command(
-    after_help = "Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 no manager answers, or nobody could say whether it was done."
+    after_help = "Exit codes: 0 done, 1 refused or failed, 2 wrong input, 3 no manager answers, or nobody could say whether it was done."
 )]
 pub(crate) struct Cli {
     #[command(flatten)]

@@ -132,7 +132,7 @@ impl Journal {
         let Some(frames) = content.strip_prefix(JOURNAL_MAGIC) else {
             let aside = put_aside(&path)?;
             tracing::warn!(
-                "{} is no task journal that this version can read; it is kept as {}, and the \
+                "{} is not a task journal that this version can read; it is kept as {}, and the \
                  manager sends the tasks again",
                 path.display(),
                 aside.display()

@@ -6,7 +6,7 @@ use super::{
     fail::{CliError, CliResult, reason},
     show,
 };
-use clap::{Args, CommandFactory};
+use clap::{Args, Command, CommandFactory};
 use clap_complete::Shell;
 use serde_json::json;
 use std::path::PathBuf;
@@ -50,8 +50,26 @@ pub(super) fn version(top: &Top, args: &Version) -> CliResult {
 pub(super) fn completions(top: &Top, args: &Completions) -> CliResult {
     top.nothing()?;
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "skep", &mut script);
+    clap_complete::generate(args.shell, &mut visible(&Cli::command()), "skep", &mut script);
     show::write_raw(&[&script])
+}
+
+/// The command without what its help does not show: it is there to be refused with advice, and is
+/// not to be offered.
+fn visible(command: &Command) -> Command {
+    let about = command.get_about().cloned().unwrap_or_default();
+    let args = command.get_arguments().filter(|arg| !arg.is_hide_set());
+    let commands = command.get_subcommands().filter(|one| !one.is_hide_set());
+    Command::new(kept(command.get_name()))
+        .about(about)
+        .visible_aliases(command.get_visible_aliases().map(kept).collect::<Vec<_>>())
+        .args(args.cloned())
+        .subcommands(commands.map(visible))
+}
+
+/// The parser takes only names that last as long as the program, which ends after this.
+fn kept(name: &str) -> &'static str {
+    name.to_owned().leak()
 }
 
 pub(super) fn man(top: &Top, args: &Man) -> CliResult {
@@ -66,4 +84,37 @@ pub(super) fn man(top: &Top, args: &Man) -> CliResult {
     };
     std::fs::create_dir_all(&args.dir).map_err(failed)?;
     clap_mangen::generate_to(Cli::command(), &args.dir).map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hidden(command: &Command, path: &str, found: &mut Vec<String>) {
+        let args = command.get_arguments().filter(|arg| arg.is_hide_set());
+        found.extend(args.map(|arg| format!("{path} {}", arg.get_id())));
+        for one in command.get_subcommands() {
+            let path = format!("{path} {}", one.get_name());
+            if one.is_hide_set() {
+                found.push(path.clone());
+            }
+            hidden(one, &path, found);
+        }
+    }
+
+    #[test]
+    fn completions_offer_nothing_that_is_hidden() {
+        let mut all = Vec::new();
+        hidden(&Cli::command(), "skep", &mut all);
+        assert!(all.iter().any(|path| path == "skep ps"), "{all:?}");
+        let mut left = Vec::new();
+        hidden(&visible(&Cli::command()), "skep", &mut left);
+        assert_eq!(left, Vec::<String>::new());
+        let mut script = Vec::new();
+        let shell = clap_complete::Shell::Bash;
+        clap_complete::generate(shell, &mut visible(&Cli::command()), "skep", &mut script);
+        let script = String::from_utf8(script).expect("text");
+        assert!(script.contains("skep__service__create") || script.contains("create"), "{script}");
+        assert!(!script.contains("promote") && !script.contains("swarm"), "{script}");
+    }
 }

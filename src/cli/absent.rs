@@ -41,6 +41,34 @@ pub(super) enum Docker {
     Rollback,
 }
 
+/// What to use instead of a command of Docker that is about single containers or images, which skep
+/// does not handle by themselves.
+pub(super) fn instead_of(verb: &str) -> Option<&'static str> {
+    Some(match verb {
+        "run" | "create" | "compose" | "up" => {
+            "`skep service create --name NAME IMAGE` runs a service"
+        }
+        "stop" | "kill" | "rm" | "down" => {
+            "`skep service scale SERVICE=0` stops a service's tasks, `skep service rm` removes it"
+        }
+        "start" | "restart" => {
+            "`skep service update --force SERVICE` replaces the tasks of a service"
+        }
+        "exec" | "attach" | "cp" | "top" | "port" | "wait" => {
+            "`skep task inspect TASK` names the node and the container: use `docker` there"
+        }
+        "pull" | "push" | "build" | "images" | "image" | "tag" | "rmi" | "login" => {
+            "nodes pull the images of their tasks by themselves; handle images with `docker`"
+        }
+        "container" | "inspect" => {
+            "`skep task ls` lists tasks, `skep task inspect` and `skep service inspect` show them"
+        }
+        "volume" => "volumes are made with the tasks that mount them: --mount type=volume,…",
+        "info" | "system" => "`skep status` shows the cluster, `skep doctor` what is wrong",
+        _ => return None,
+    })
+}
+
 const ONE_MANAGER: &str = "this cluster has one manager; start further workers with `skep agent`";
 
 impl Docker {

@@ -22,7 +22,8 @@ pub(super) struct CliError {
 enum FailureKind {
     /// 1: the cluster said no, or what was asked for did not come about.
     Refused,
-    /// 2: the command line makes no sense; nobody was asked.
+    /// 2: what was asked for is wrong by itself, whatever the cluster's state. Most of it is found
+    /// before anybody is asked, the rest by the manager.
     Usage,
     /// 3: no manager answers, so that nothing is known of what was asked for.
     Unreachable,
@@ -146,7 +147,23 @@ impl From<std::io::Error> for CliError {
 impl From<Refused> for CliError {
     fn from(refused: Refused) -> CliError {
         let code = refused.code();
-        CliError { code, ..CliError::refused(refused.message).hint(refused.hint) }
+        CliError { code, ..CliError::new(kind_of(code), refused.message).hint(refused.hint) }
+    }
+}
+
+/// Whether a refusal is about what was written, or about the state of the cluster.
+fn kind_of(code: RefusalCode) -> FailureKind {
+    match code {
+        RefusalCode::Invalid | RefusalCode::Unsupported => FailureKind::Usage,
+        RefusalCode::Unspecified
+        | RefusalCode::NotFound
+        | RefusalCode::AlreadyExists
+        | RefusalCode::OutOfSequence
+        | RefusalCode::Precondition
+        | RefusalCode::Permission
+        | RefusalCode::Exhausted
+        | RefusalCode::Expired
+        | RefusalCode::Ambiguous => FailureKind::Refused,
     }
 }
 
@@ -180,6 +197,16 @@ mod tests {
         let failure = CliError::from(refused);
         assert_eq!(failure.to_string(), "error: service web is at version 7\nhint: read it again");
         assert_eq!((failure.code(), failure.exit_code()), (RefusalCode::OutOfSequence, 1));
+    }
+
+    #[test]
+    fn wrong_input_has_one_exit_code_whoever_finds_it() {
+        let refused = |code: RefusalCode| Refused { code: code as i32, ..Refused::default() };
+        let exit = |code| CliError::from(refused(code)).exit_code();
+        assert_eq!(exit(RefusalCode::Invalid), CliError::usage("").exit_code());
+        assert_eq!(exit(RefusalCode::Unsupported), 2);
+        assert_eq!(exit(RefusalCode::NotFound), 1);
+        assert_eq!(exit(RefusalCode::Precondition), 1);
     }
 
     #[test]

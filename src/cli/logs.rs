@@ -15,7 +15,7 @@ use super::{
     show::{AnswerFormat, Form, Truncation, say, talk, untrusted, write_raw, write_raw_stderr},
 };
 use clap::Args;
-use line::{LineHead, Prefix};
+use line::{LineHead, Naming, Prefix};
 use missing::{GapNews, Missing};
 use skep_proto::{
     json,
@@ -49,6 +49,11 @@ pub(super) struct Flags {
     /// Do not shorten ids
     #[arg(long)]
     no_trunc: bool,
+    /// Name tasks and nodes by their ids
+    #[arg(long)]
+    no_resolve: bool,
+    #[arg(long, hide = true)]
+    details: bool,
     /// table, json (one object a line), or a template such as '{{.TaskName}} {{.Text}}'
     #[arg(long, value_name = "FORMAT")]
     format: Option<String>,
@@ -124,9 +129,14 @@ struct LineFormat {
 
 impl LineFormat {
     fn new(flags: &Flags) -> CliResult<LineFormat> {
+        if flags.details {
+            return Err(CliError::usage("--details is not supported yet")
+                .hint("--format json shows all that is known of each line"));
+        }
         let truncation = if flags.no_trunc { Truncation::Full } else { Truncation::Shortened };
         let ids = (!flags.no_task_ids).then_some(truncation);
-        let prefix = (!flags.raw).then(|| Prefix::new(ids));
+        let naming = if flags.no_resolve { Naming::Ids(truncation) } else { Naming::Names(ids) };
+        let prefix = (!flags.raw).then(|| Prefix::new(naming));
         Ok(LineFormat {
             look: AnswerFormat::look(flags.format.as_deref(), "LogLine")?,
             head: LineHead { timestamps: flags.timestamps, prefix },

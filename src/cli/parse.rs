@@ -28,7 +28,7 @@ use std::path::PathBuf;
 pub(super) fn socket(text: &str) -> Result<PathBuf, String> {
     let path = text.strip_prefix("unix://").unwrap_or(text);
     if path.contains("://") {
-        return Err("it is no unix socket; write unix:///path/to/socket".into());
+        return Err("it is not a unix socket; write unix:///path/to/socket".into());
     }
     if path.is_empty() {
         Err("the path of the socket is empty".into())
@@ -97,7 +97,7 @@ pub(super) fn scale(text: &str) -> Result<(String, u64), String> {
     }
     let count = replicas
         .parse()
-        .map_err(|_| format!("{replicas:?} is no number of replicas; write {service}=3"))?;
+        .map_err(|_| format!("{replicas:?} is not a number of replicas; write {service}=3"))?;
     Ok((service.to_owned(), count))
 }
 
@@ -107,7 +107,7 @@ pub(super) fn count<T: std::str::FromStr>(text: &str) -> Result<T, String> {
     match (text.parse(), is_whole) {
         (Ok(count), true) => Ok(count),
         (Err(_), true) => Err("it is too large".into()),
-        (_, false) => Err("it is no whole number; write for example 0 or 3".into()),
+        (_, false) => Err("it is not a whole number; write for example 0 or 3".into()),
     }
 }
 
@@ -116,7 +116,7 @@ pub(super) fn tail(text: &str) -> Result<Option<u64>, String> {
     if text == "all" {
         return Ok(None);
     }
-    count(text).map(Some).map_err(|_| "it is no number of lines; write a number or all".into())
+    count(text).map(Some).map_err(|_| "it is not a number of lines; write a number or all".into())
 }
 
 #[cfg(test)]
@@ -136,7 +136,7 @@ mod tests {
         for text in ["", "x", "-1", "+1", "1.5", "1e3", " 1"] {
             assert_eq!(
                 count::<u64>(text),
-                Err("it is no whole number; write for example 0 or 3".into()),
+                Err("it is not a whole number; write for example 0 or 3".into()),
                 "{text:?}"
             );
         }

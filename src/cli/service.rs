@@ -198,6 +198,7 @@ fn trouble(service: &Service) -> String {
         return format!("blocked: {}", blocked.message);
     }
     match (status.running_tasks, status.desired_tasks) {
+        (0, 1) => "its task does not run".to_owned(),
         (0, wanted) if wanted > 0 => format!("none of {wanted} tasks runs"),
         _ => String::new(),
     }

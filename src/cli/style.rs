@@ -30,7 +30,7 @@ impl ListStyle {
 /// How objects are shown in full.
 #[derive(Args, Clone, Debug, Default)]
 pub(super) struct InspectStyle {
-    /// json (the default), table, or a template such as '{{.Spec.Mode}}'
+    /// json (the default), table, or a template such as '{{.ID}} {{json .Spec}}'
     #[arg(short, long, value_name = "FORMAT")]
     pub format: Option<String>,
     /// Show it for people

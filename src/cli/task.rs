@@ -17,6 +17,7 @@ use super::{
 use clap::{Args, Subcommand};
 use skep_proto::{
     Id, Timestamp, json,
+    task_state::EndKind,
     v1::{Filter, ListRequest, Moment, Task, TaskList},
 };
 
@@ -157,7 +158,37 @@ fn row(task: &Task, name: String, truncation: Truncation, now: Timestamp) -> Tab
             ports(task),
         ],
         mark: "",
-        json: json::render(task),
+        json: task_json(task),
         id,
+    }
+}
+
+/// The message in JSON. What would be said of an end is not there before the task has ended: the
+/// schema's default would say that it ended by itself.
+fn task_json(task: &Task) -> serde_json::Value {
+    let mut json = json::render(task);
+    let has_ended =
+        task.status.as_ref().is_some_and(|status| status.state().meaning().end != EndKind::NoEnd);
+    if !has_ended && let Some(cause) = json.pointer_mut("/status/container/end_cause") {
+        *cause = serde_json::Value::Null;
+    }
+    json
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use skep_proto::v1::{ContainerStatus, TaskState, TaskStatus};
+
+    #[test]
+    fn only_a_task_that_has_ended_has_a_cause_of_its_end() {
+        let cause = |state: TaskState| {
+            let container = Some(ContainerStatus::default());
+            let status = TaskStatus { state: state as i32, container, ..TaskStatus::default() };
+            let task = Task { status: Some(status), ..Task::default() };
+            task_json(&task)["status"]["container"]["end_cause"].clone()
+        };
+        assert_eq!(cause(TaskState::Running), serde_json::Value::Null);
+        assert_eq!(cause(TaskState::Failed), "itself");
     }
 }

@@ -5,6 +5,7 @@
 //! close guesses are kept.
 
 use super::{
+    absent,
     fail::{CliError, CliResult},
     show,
 };
@@ -24,6 +25,10 @@ pub(super) fn tell(mut error: Error) -> ExitCode {
     }
     keep_close_guesses(&mut error);
     show::talk(error.render().to_string().trim_end());
+    let verb = error.get(ContextKind::InvalidSubcommand).map(ToString::to_string);
+    if let Some(hint) = verb.as_deref().and_then(absent::instead_of) {
+        show::talk(&format!("hint: {hint}"));
+    }
     ExitCode::from(2)
 }
 

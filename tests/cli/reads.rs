@@ -7,8 +7,8 @@ use crate::{
 use insta::assert_snapshot;
 use skep_proto::v1::{
     ChangeKind, Condition, ConditionKind, DiffReply, FieldChange, Finding, LogGap, LogLine,
-    LogSource, LogsReply, NodeRole, NodeState, ObjectChange, PlacementBlocked, Severity, StaleRead,
-    StatusReply, TaskState, WhyReply, logs_reply::Message,
+    LogRecord, LogSource, LogsReply, NodeRole, NodeState, ObjectChange, PlacementBlocked, Severity,
+    StaleRead, StatusReply, TaskState, WhyReply, logs_reply::Message,
 };
 
 fn world() -> ManagerScript {
@@ -253,6 +253,24 @@ fn history() {
 }
 
 #[test]
+fn a_log_of_ordinary_records_alone_says_how_they_are_shown() {
+    let ordinary = LogRecord { kind: "checkpoint".into(), ..LogRecord::default() };
+    let manager = ManagerScript { records: vec![ordinary], ..world() }.serve();
+    let said = manager.run(&["log", "--object", "web"]);
+    assert!(said.contains("--all shows them"), "{said}");
+    let said = manager.run(&["log", "--object", "web", "--all"]);
+    assert!(said.contains("checkpoint") && !said.contains("--all shows"), "{said}");
+}
+
+#[test]
+fn a_log_between_two_moments_asks_for_their_revisions() {
+    let manager = world().serve();
+    manager.run(&["log", "--since", "3", "--until", "7"]);
+    let asked = manager.asked().join("\n");
+    assert!(asked.contains("from_revision: 3") && asked.contains("to_revision: 7"), "{asked}");
+}
+
+#[test]
 fn a_command_makes_one_connection() {
     let manager = world().serve();
     for (so_far, args) in
@@ -297,6 +315,7 @@ fn logs() {
             at: THEN,
             source: source as i32,
             text: bytes::Bytes::from_static(text),
+            ..LogLine::default()
         })),
     };
     let gap = LogGap {

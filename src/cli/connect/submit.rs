@@ -62,7 +62,12 @@ impl Submitter {
         let mut failures = Failures::default();
         for (index, name) in names.iter().enumerate() {
             match self.submit(action(index)).await {
-                Ok(_) => failures.note(show::say(name)),
+                Ok(accepted) => {
+                    failures.note(show::say(name));
+                    if !accepted.changed && accepted.warnings.is_empty() {
+                        show::talk(&format!("{name}: nothing changed"));
+                    }
+                }
                 Err(failure) if failure.is_unreachable() => return Err(failure),
                 Err(failure) => failures.note(Err(failure)),
             }

@@ -19,7 +19,7 @@ impl From<Status> for CliError {
         }
         #[allow(clippy::wildcard_enum_match_arm, reason = "the other codes are told alike")]
         match status.code() {
-            Code::Unimplemented => CliError::refused("this manager cannot answer that").hint(
+            Code::Unimplemented if status.details().is_empty() => CliError::refused("this manager cannot answer that").hint(
                 "a stopped one (--state-dir) answers only about the past; a running one may be older than this program",
             ),
             // The transport says this of a message beyond its bound, here and on the manager's
@@ -48,8 +48,9 @@ fn of_manager(status: &Status, code: Code) -> CliError {
         ("", _) => "the manager refuses, and does not say why".to_owned(),
         (message, _) => message.to_owned(),
     };
+    let refusal = RefusalCode::try_from(refused.code).unwrap_or_default();
     let kind =
-        if code == Code::Unavailable { FailureKind::Unreachable } else { FailureKind::Refused };
+        if code == Code::Unavailable { FailureKind::Unreachable } else { super::kind_of(refusal) };
     let hint = match refused.hint.as_str() {
         "" if status.message().is_empty() && kind == FailureKind::Unreachable => {
             "is it running? try again in a moment".to_owned()
@@ -57,8 +58,7 @@ fn of_manager(status: &Status, code: Code) -> CliError {
         "" if kind == FailureKind::Unreachable => "try again in a moment".to_owned(),
         hint => hint.to_owned(),
     };
-    let code = RefusalCode::try_from(refused.code).unwrap_or_default();
-    CliError { code, ..CliError::new(kind, message).hint(hint) }
+    CliError { code: refusal, ..CliError::new(kind, message).hint(hint) }
 }
 
 #[cfg(test)]
@@ -78,6 +78,22 @@ mod tests {
         check(status, 1, "error: no service\nhint: did you mean \"web\"?");
         check(Status::data_loss("the history ends"), 1, "error: the history ends");
         check(Status::internal(""), 1, "error: the manager refuses, and does not say why");
+    }
+
+    #[test]
+    fn wrong_input_that_the_manager_finds_is_wrong_usage() {
+        for (refusal, code) in [
+            (RefusalCode::Invalid, Code::InvalidArgument),
+            (RefusalCode::Unsupported, Code::Unimplemented),
+        ] {
+            let refused = Refused { code: refusal as i32, ..Refused::default() };
+            let details = refused.encode_to_vec().into();
+            check(
+                Status::with_details(code, "\"a b\" is bad", details),
+                2,
+                "error: \"a b\" is bad",
+            );
+        }
     }
 
     #[test]

@@ -1,16 +1,16 @@
 //! `skep log`: the records, oldest first, as they are read; with `--follow`, as they come.
 
 use crate::cli::{
-    args::{ReadArgs, Top},
+    args::{ReadArgs, Top, meant},
     connect::ManagerClient,
     fail::{CliError, CliResult},
-    parse,
+    parse::{self, Understood},
     show::{AnswerFormat, say, talk},
 };
 use clap::Args;
 use skep_proto::{
     json,
-    v1::{LogRequest, StatusRequest},
+    v1::{LogRequest, Moment, RefusalCode, StatusRequest, moment},
 };
 
 /// `skep log`
@@ -19,6 +19,14 @@ pub(crate) struct LogArgs {
     /// Go on with new records as they come
     #[arg(short, long)]
     follow: bool,
+    /// Begin at this revision, time, or so long ago
+    #[arg(long, value_name = "REV|TIME|-5m", value_parser = parse::moment, allow_hyphen_values = true,
+        conflicts_with = "from")]
+    since: Option<Understood<moment::Moment>>,
+    /// End at this revision, time, or so long ago, as with --at
+    #[arg(long, value_name = "REV|TIME|-5m", value_parser = parse::moment, allow_hyphen_values = true,
+        conflicts_with_all = ["at", "follow"])]
+    until: Option<Understood<moment::Moment>>,
     /// Begin at this revision
     #[arg(
         long,
@@ -64,18 +72,23 @@ pub(crate) async fn run(top: &Top, args: LogArgs) -> CliResult {
             .hint("leave one of them out"));
     }
     let (manager, moment) = ManagerClient::for_read(top, &args.read).await?;
+    let moment = moment.or(args.until.as_ref().map(meant));
     let to_revision = match moment {
         None => 0,
         Some(moment) => manager.revision_at(moment).await?,
     };
-    if moment.is_some() && args.from > to_revision {
+    let from_revision = match &args.since {
+        None => args.from,
+        Some(since) => since_revision(&manager, meant(since)).await?,
+    };
+    if moment.is_some() && from_revision > to_revision {
         return Err(CliError::refused(format!(
-            "--from {} is after --at, which is revision {to_revision}",
-            args.from
-        )));
+            "revision {from_revision} comes after the end, which is revision {to_revision}"
+        ))
+        .hint("begin earlier with --from or --since, or end later"));
     }
     let asked = LogRequest {
-        from_revision: args.from,
+        from_revision,
         to_revision,
         follow: args.follow,
         objects: args.object,
@@ -83,7 +96,7 @@ pub(crate) async fn run(top: &Top, args: LogArgs) -> CliResult {
         all: args.all,
         tail: args.tail,
     };
-    let authors = asked.authors.join(", ");
+    let (authors, of_all) = (asked.authors.join(", "), LogRequest { all: true, ..asked.clone() });
     if asked.follow {
         say_that_it_waits(&manager, asked.from_revision).await?;
     }
@@ -98,12 +111,33 @@ pub(crate) async fn run(top: &Top, args: LogArgs) -> CliResult {
         };
         say(&text)?;
     }
-    if is_empty && !authors.is_empty() {
+    if is_empty && !args.all && !args.follow && has_any(&manager, of_all).await? {
+        talk("only records of ordinary work match, which are not shown: --all shows them");
+    } else if is_empty && !authors.is_empty() {
         talk(&format!(
             "no record here is by {authors}: authors are users, uid:1000, nodes, and reconcilers"
         ));
     }
     Ok(())
+}
+
+/// The first revision at a moment or after it.
+async fn since_revision(manager: &ManagerClient, moment: Moment) -> CliResult<u64> {
+    if let Some(moment::Moment::Revision(revision)) = moment.moment {
+        return Ok(revision);
+    }
+    match manager.revision_at(moment).await {
+        Ok(newest_before) => Ok(newest_before.saturating_add(1)),
+        // Nothing is older than the beginning of history.
+        Err(failure) if failure.code() == RefusalCode::NotFound => Ok(0),
+        Err(failure) => Err(failure),
+    }
+}
+
+/// Whether there is any record that is asked for.
+async fn has_any(manager: &ManagerClient, asked: LogRequest) -> CliResult<bool> {
+    let newest = LogRequest { tail: 1, follow: false, ..asked };
+    Ok(manager.history().log(newest).await?.into_inner().message().await?.is_some())
 }
 
 /// Says that nothing comes before a revision that is not written yet.

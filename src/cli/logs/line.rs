@@ -4,26 +4,41 @@ use crate::cli::show::{Truncation, short_id, untrusted::one_line};
 use skep_proto::{Id, Timestamp, v1::LogLine};
 use std::cell::Cell;
 
+/// How a line says whose it is.
+#[derive(Clone, Copy)]
+pub(super) enum Naming {
+    /// The names of task and node, and the task's id if it is shown: `web.1.0a1b2c3d4e5f@node-a`.
+    Names(Option<Truncation>),
+    /// The ids of both.
+    Ids(Truncation),
+}
+
 /// `web.1.0a1b2c3d4e5f@node-a    | `, as Docker writes it, padded to the widest seen so far.
 pub(super) struct Prefix {
-    /// How the tasks' ids are shown, if they are.
-    ids: Option<Truncation>,
+    naming: Naming,
     widest: Cell<usize>,
 }
 
 impl Prefix {
-    pub(super) fn new(ids: Option<Truncation>) -> Prefix {
-        Prefix { ids, widest: Cell::new(0) }
+    pub(super) fn new(naming: Naming) -> Prefix {
+        Prefix { naming, widest: Cell::new(0) }
     }
 
     fn of(&self, line: &LogLine) -> String {
-        let mut name = line.task_name.clone();
-        if let Some(truncation) = self.ids {
-            name.push('.');
-            name.push_str(&short_id(&Id::from_bytes(&line.task_id).to_string(), truncation));
-        }
-        name.push('@');
-        name.push_str(&one_line(&line.node_name));
+        let id =
+            |bytes: &[u8], truncation| short_id(&Id::from_bytes(bytes).to_string(), truncation);
+        let name = match self.naming {
+            Naming::Names(None) => format!("{}@{}", line.task_name, one_line(&line.node_name)),
+            Naming::Names(Some(truncation)) => format!(
+                "{}.{}@{}",
+                line.task_name,
+                id(&line.task_id, truncation),
+                one_line(&line.node_name)
+            ),
+            Naming::Ids(truncation) => {
+                format!("{}@{}", id(&line.task_id, truncation), id(&line.node_id, truncation))
+            }
+        };
         self.widest.set(self.widest.get().max(name.chars().count()));
         format!("{name:<width$}    | ", width = self.widest.get())
     }
@@ -66,7 +81,8 @@ mod tests {
             at: 1_000_000_000,
             ..LogLine::default()
         };
-        let without_ids = LineHead { timestamps: false, prefix: Some(Prefix::new(None)) };
+        let without_ids =
+            LineHead { timestamps: false, prefix: Some(Prefix::new(Naming::Names(None))) };
         let timed = LineHead { timestamps: true, prefix: None };
         assert_eq!(without_ids.of(&line("web.10", "alpha")), "web.10@alpha    | ");
         assert_eq!(without_ids.of(&line("web.1", "beta")), "web.1@beta      | ");
@@ -75,8 +91,12 @@ mod tests {
             let text = nine_digits(Timestamp(at));
             assert_eq!((text.len(), Timestamp::parse(&text)), (30, Some(Timestamp(at))));
         }
-        let whole = Some(Prefix::new(Some(Truncation::Full)));
+        let whole = Some(Prefix::new(Naming::Names(Some(Truncation::Full))));
         let whole = LineHead { timestamps: false, prefix: whole };
         assert_eq!(whole.of(&line("web.1", "b")), "web.1.000000000000000000000000z@b    | ");
+        let ids = Some(Prefix::new(Naming::Ids(Truncation::Shortened)));
+        let ids = LineHead { timestamps: false, prefix: ids };
+        let of_node = LogLine { node_id: Id(36).to_bytes(), ..line("web.1", "b") };
+        assert_eq!(ids.of(&of_node), "000000000000@000000000000    | ");
     }
 }

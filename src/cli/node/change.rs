@@ -68,10 +68,6 @@ pub(super) async fn update(top: &Top, args: NodeUpdate) -> CliResult {
         return Err(CliError::usage("--role is not supported yet")
             .hint("this cluster has one manager; start further workers with `skep agent`"));
     }
-    if args.label_add.is_empty() && args.label_rm.is_empty() && args.availability.is_none() {
-        return Err(CliError::usage("nothing is to be changed")
-            .hint("give --label-add, --label-rm or --availability"));
-    }
     let availability = args.availability.map(|wanted| match wanted {
         Wanted::Active => NodeAvailability::Active as i32,
         Wanted::Pause => NodeAvailability::Pause as i32,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 /// A duration in nanoseconds.
 pub(crate) fn duration_ns(text: &str) -> Result<u64, String> {
-    let bad = || "it is no duration; write for example 90s, 5m or 1h30m".to_owned();
+    let bad = || "it is not a duration; write for example 90s, 5m or 1h30m".to_owned();
     if text == "0" {
         return Ok(0);
     }

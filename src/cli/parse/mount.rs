@@ -42,8 +42,8 @@ fn set(mount: &mut Mount, key: &str, value: Option<&str>) -> Result<(), String> 
         "tmpfs-size" => tmpfs(mount).size_bytes = memory(need()?)?.unsigned_abs(),
         "tmpfs-mode" => {
             let mode = need()?;
-            tmpfs(mount).mode =
-                u32::from_str_radix(mode, 8).map_err(|_| format!("{mode:?} is no octal mode"))?;
+            tmpfs(mount).mode = u32::from_str_radix(mode, 8)
+                .map_err(|_| format!("{mode:?} is not an octal mode"))?;
         }
         "" => return Err("a field is empty: there is a comma too many".into()),
         _ => return Err(format!("key {key:?} is unknown; there are {KEYS}")),

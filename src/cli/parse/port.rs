@@ -60,7 +60,7 @@ pub(crate) fn port_removal(text: &str) -> Result<(u32, PortProtocol), String> {
 fn short(text: &str) -> Result<(u32, u32, PortProtocol), String> {
     let (ports, name) = text.split_once('/').unwrap_or((text, "tcp"));
     let (published, target) = ports.split_once(':').unwrap_or(("0", ports));
-    let bad = |_| "it is no port; write published=8080,target=80,mode=host".to_owned();
+    let bad = |_| "it is not a port; write published=8080,target=80,mode=host".to_owned();
     Ok((
         number(published).or_else(|_| number_or_zero(published)).map_err(bad)?,
         number(target).map_err(bad)?,
@@ -75,7 +75,7 @@ fn number_or_zero(text: &str) -> Result<u32, String> {
 fn number(text: &str) -> Result<u32, String> {
     match text.parse::<u32>() {
         Ok(port @ 1..=65_535) => Ok(port),
-        Ok(_) | Err(_) => Err(format!("{text:?} is no port; ports are 1 to 65535")),
+        Ok(_) | Err(_) => Err(format!("{text:?} is not a port; ports are 1 to 65535")),
     }
 }
 
@@ -84,7 +84,7 @@ fn protocol(text: &str) -> Result<PortProtocol, String> {
         "tcp" => Ok(PortProtocol::Tcp),
         "udp" => Ok(PortProtocol::Udp),
         "sctp" => Ok(PortProtocol::Sctp),
-        _ => Err(format!("{text:?} is no protocol; there are tcp, udp and sctp")),
+        _ => Err(format!("{text:?} is not a protocol; there are tcp, udp and sctp")),
     }
 }
 
@@ -92,7 +92,7 @@ fn mode(text: &str) -> Result<PublishMode, String> {
     match text {
         "host" => Ok(PublishMode::Host),
         "ingress" => Ok(PublishMode::Ingress),
-        _ => Err(format!("{text:?} is no publish mode; use host")),
+        _ => Err(format!("{text:?} is not a publish mode; use host")),
     }
 }
 

@@ -2,7 +2,7 @@
 
 /// A number of CPUs in thousand-millionths of one: `0.5` is half a CPU.
 pub(crate) fn cpus(text: &str) -> Result<i64, String> {
-    let bad = || "it is no number of CPUs; write for example 0.5 or 2".to_owned();
+    let bad = || "it is not a number of CPUs; write for example 0.5 or 2".to_owned();
     let number: f64 = text.parse().map_err(|_| bad())?;
     if !number.is_finite() || !(0.0..=1e6).contains(&number) {
         return Err(bad());
@@ -17,7 +17,7 @@ pub(crate) fn cpus(text: &str) -> Result<i64, String> {
 
 /// A size in bytes: `512m`, `1g`, `64MiB`, `4096`. Units are powers of 1024, as Docker's are.
 pub(crate) fn memory(text: &str) -> Result<i64, String> {
-    let bad = || "it is no size; write for example 64m, 512MiB or 1g".to_owned();
+    let bad = || "it is not a size; write for example 64m, 512MiB or 1g".to_owned();
     let lower = text.to_ascii_lowercase();
     let digits = lower.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(lower.len());
     let number: f64 = lower[..digits].parse().map_err(|_| bad())?;

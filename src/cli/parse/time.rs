@@ -101,7 +101,7 @@ fn time(text: &str, zone: &TimeZone) -> Result<Option<Understood<u64>>, String> 
     }
     let Ok(civil) = text.parse::<DateTime>() else { return Ok(None) };
     let zoned =
-        civil.to_zoned(zone.clone()).map_err(|_| format!("{text} is no time of this zone"))?;
+        civil.to_zoned(zone.clone()).map_err(|_| format!("{text} is not a time of this zone"))?;
     let at = nanoseconds(zoned.timestamp())?;
     let note = format!("{text} has no zone and is read as local time: {}", in_zone(at, zone));
     Ok(Some(Understood { value: at, note: Some(note) }))
@@ -112,7 +112,7 @@ fn seconds_and_fraction(seconds: &str, fraction: &str) -> Result<u64, String> {
         seconds.parse().map_err(|_| "it is too large for seconds since 1970".to_owned())?;
     let digits: String = fraction.chars().chain("000000000".chars()).take(9).collect();
     let ns: u64 =
-        digits.parse().map_err(|_| "the fraction of the seconds is no number".to_owned())?;
+        digits.parse().map_err(|_| "the fraction of the seconds is not a number".to_owned())?;
     Ok(seconds.saturating_mul(SECOND_NS).saturating_add(ns))
 }
 

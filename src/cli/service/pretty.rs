@@ -97,8 +97,11 @@ fn container_pairs(container: &ContainerSpec) -> Vec<(&'static str, String)> {
 }
 
 fn mode(spec: &ServiceSpec) -> String {
-    defaults::replicas(spec)
-        .map_or_else(|| "other".to_owned(), |replicas| format!("replicated, {replicas} replicas"))
+    match defaults::replicas(spec) {
+        None => "other".to_owned(),
+        Some(1) => "replicated, 1 replica".to_owned(),
+        Some(replicas) => format!("replicated, {replicas} replicas"),
+    }
 }
 
 fn rollout(rollout: &RolloutStatus) -> String {
@@ -119,7 +122,10 @@ fn restart(task: &TaskSpec) -> String {
     let most = if policy.max_attempts == 0 {
         String::new()
     } else {
-        format!(", {} attempts at most", policy.max_attempts)
+        match policy.max_attempts {
+            1 => ", 1 attempt at most".to_owned(),
+            most => format!(", {most} attempts at most"),
+        }
     };
     match policy.condition {
         RestartCondition::Any => format!("always, after {delay}{most}"),

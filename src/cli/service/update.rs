@@ -106,7 +106,7 @@ pub(super) async fn run(top: &Top, args: ServiceUpdate) -> CliResult {
     let mut failures = Failures::default();
     failures.note(show::say(&args.service));
     if !accepted.changed {
-        show::talk("nothing changed");
+        show::talk(&format!("{}: nothing changed", args.service));
     }
     failures.note(
         wait::until_it_runs(&manager, (&id, &args.service), &accepted, &args.waiting, clock).await,

@@ -189,7 +189,7 @@ fn while_waiting(name: &str, failure: CliError) -> CliError {
 
 fn in_vain(limit: WaitLimit) -> String {
     match limit {
-        WaitLimit::After(limit) => format!("the time of {limit:?} is over"),
+        WaitLimit::After(limit) => format!("timed out after {limit:?}"),
         WaitLimit::Standstill | WaitLimit::Never => "it makes no progress".into(),
     }
 }

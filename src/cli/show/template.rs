@@ -119,17 +119,20 @@ fn action(text: &str, listing: &TableLayout) -> CliResult<Part> {
     match shape::resolve(listing.message, &path) {
         Ok(path) => Ok(Part::Path(path, style)),
         Err(unknown) => {
-            let docker: Vec<&str> = listing.fields.iter().map(|(field, _)| *field).collect();
-            let known = docker
-                .into_iter()
+            // Columns are fields of the whole row alone.
+            let columns = if unknown.parents == 0 { listing.fields } else { &[] };
+            let parents: String =
+                path[..unknown.parents].iter().map(|name| format!(".{name}")).collect();
+            let columns = columns.iter().map(|(field, _)| *field);
+            let known: Vec<String> = columns
                 .chain(unknown.known.iter().map(String::as_str))
-                .collect::<Vec<_>>()
-                .join(" .");
+                .map(|name| format!("{parents}.{name}"))
+                .collect();
             Err(CliError::usage(format!(
                 "the template's field {field:?} is unknown: there is no {:?}",
                 unknown.name
             ))
-            .hint(format!("there are .{known}")))
+            .hint(format!("there are {}", known.join(" "))))
         }
     }
 }
@@ -196,6 +199,25 @@ mod tests {
         check("{{.ID", Err("without"));
         check("yaml", Err("unknown"));
         check("{{.A..B}}", Err("not supported yet"));
+    }
+
+    #[test]
+    fn a_hint_lists_the_fields_of_the_level_at_which_the_wrong_name_stands() {
+        let hint =
+            |template: &str| Template::parse(template, &LIST).expect_err("it is wrong").to_string();
+        let nested = hint("{{.Spec.Colour}}");
+        assert!(nested.contains("there are .Spec.annotations "), "{nested}");
+        assert!(!nested.contains(".Self") && !nested.contains(".ID"), "{nested}");
+        let top = hint("{{.Colour}}");
+        assert!(top.contains("there are .ID .Self "), "{top}");
+    }
+
+    #[test]
+    fn the_template_in_the_help_of_inspect_is_good_for_all_that_is_inspected() {
+        for message in ["Service", "Node", "Task"] {
+            let table = TableLayout { message, fields: &[("ID", "ID")], filters: &[] };
+            Template::parse("{{.ID}} {{json .Spec}}", &table).expect(message);
+        }
     }
 
     #[test]

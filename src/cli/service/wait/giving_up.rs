@@ -74,10 +74,11 @@ fn next_step(name: &str, created_revision: u64, changed_revision: u64) -> String
 /// How many tasks run, and which spec.
 fn standing(name: &str, picture: &Picture) -> String {
     let (settled, wanted) = (picture.settled, picture.wanted);
+    let tasks = if wanted == 1 { "task runs" } else { "tasks run" };
     match picture.older {
-        0 => format!("service {name} does not run as asked ({settled} of {wanted} tasks run)"),
+        0 => format!("service {name} does not run as asked ({settled} of {wanted} {tasks})"),
         older => format!(
-            "the update of service {name} is not done ({settled} of {wanted} tasks run the new spec, {older} an older one)"
+            "the update of service {name} is not done ({settled} of {wanted} {tasks} the new spec, {older} an older one)"
         ),
     }
 }
