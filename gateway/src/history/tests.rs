@@ -304,7 +304,7 @@ async fn the_log_of_a_removed_service_is_found_by_its_name() {
     assert_eq!(lines(&written, &last), web[web.len() - 1..]);
     let notable = v1::LogRequest { objects: vec!["web".into()], ..v1::LogRequest::default() };
     let told =
-        ["created: 3 × app", "failed: exit code 137 (killed from outside) on alpha", "removed"];
+        ["created: 3 × app", "failed on alpha: exit code 137 (killed from outside)", "removed"];
     let lines = lines(&written, &notable);
     assert!(
         lines.iter().zip(told).all(|(line, told)| line.ends_with(told)) && lines.len() == 3,
