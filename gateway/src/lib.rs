@@ -12,6 +12,7 @@ pub mod doctor;
 pub mod drive;
 pub mod history;
 pub mod hub;
+pub mod local_stream;
 pub mod logs;
 pub mod manager;
 pub mod metrics;

@@ -13,6 +13,7 @@ pub(super) use submit::{Failures, Submitter};
 
 use super::{args, fail, now, show};
 use hyper_util::rt::TokioIo;
+use skep_gateway::local_stream::LocalStream;
 use skep_proto::v1::{
     GreetRequest, ListRequest, Moment, StatusRequest, control_client::ControlClient,
     history_client::HistoryClient, logs_client::LogsClient, moment,
@@ -23,7 +24,6 @@ use std::{
     sync::{Arc, Mutex},
     time::Duration,
 };
-use tokio::net::UnixStream;
 use tonic::transport::{Channel, Endpoint, Uri};
 use tower::service_fn;
 
@@ -130,7 +130,7 @@ async fn by_folder(dir: &Path) -> fail::CliResult<Channel> {
 }
 
 async fn by_socket(path: &Path) -> fail::CliResult<Channel> {
-    let stream = UnixStream::connect(path).await.map_err(|error| no_way(path, error))?;
+    let stream = LocalStream::connect(path).await.map_err(|error| no_way(path, error))?;
     let greeted = probe::probe(stream).await.map_err(|failure| failure.told(path))?;
     let first = Arc::new(Mutex::new(Some(greeted)));
     let socket: PathBuf = path.to_owned();
@@ -145,7 +145,7 @@ async fn by_socket(path: &Path) -> fail::CliResult<Channel> {
                 let greeted = first.lock().map_or(None, |mut first| first.take());
                 match greeted {
                     Some(greeted) => Ok(TokioIo::new(greeted)),
-                    None => probe::probe(UnixStream::connect(socket).await?)
+                    None => probe::probe(LocalStream::connect(socket).await?)
                         .await
                         .map(TokioIo::new)
                         .map_err(|_| io::Error::from(io::ErrorKind::ConnectionReset)),

@@ -10,7 +10,7 @@ mod guarded;
 #[cfg(test)]
 mod tests;
 
-use crate::peer::SocketPeer;
+use crate::{local_stream::LocalStream, peer::SocketPeer};
 use connections::{Admission, Turning};
 pub use connections::{ConnectionCounts, ConnectionLimits};
 use futures::{Stream, stream};
@@ -107,7 +107,7 @@ impl ConnectionLimiter {
     pub(super) fn local(
         self,
         listener: UnixListener,
-    ) -> impl Stream<Item = Result<Guarded<UnixStream, SocketPeer, OpenConnection>, Infallible>>
+    ) -> impl Stream<Item = Result<Guarded<LocalStream, SocketPeer, OpenConnection>, Infallible>>
     {
         stream::unfold(
             (self, listener, Accepting::default()),
@@ -152,11 +152,12 @@ impl ConnectionLimiter {
 fn guard_local(
     limiter: &ConnectionLimiter,
     stream: UnixStream,
-) -> Option<Guarded<UnixStream, SocketPeer, OpenConnection>> {
+) -> Option<Guarded<LocalStream, SocketPeer, OpenConnection>> {
     let process = stream.peer_cred().ok().and_then(|cred| cred.pid()).unwrap_or(0);
     match limiter.enter(process) {
         Ok(connection) => {
             let peer = SocketPeer::of(&stream).ok()?;
+            let stream = LocalStream::new(stream).ok()?;
             Some(Guarded::new(stream, peer, connection, limiter.patience))
         }
         Err(limit) => {

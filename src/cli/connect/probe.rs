@@ -9,6 +9,7 @@
 //! is left out, and it reads what has already been read.
 
 use crate::cli::fail::CliError;
+use skep_gateway::local_stream::LocalStream;
 use std::{
     io,
     path::Path,
@@ -18,7 +19,6 @@ use std::{
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
-    net::UnixStream,
     time::timeout,
 };
 
@@ -44,7 +44,7 @@ pub(super) enum ProbeFailure {
 }
 
 /// Looks who is there. The connection is the transport's from then on.
-pub(super) async fn probe(mut stream: UnixStream) -> Result<GreetedStream, ProbeFailure> {
+pub(super) async fn probe(mut stream: LocalStream) -> Result<GreetedStream, ProbeFailure> {
     let mut begin = [0; FRAME_HEADER_BYTES];
     let talk = async {
         // A listener that has gone already may still have answered.
@@ -74,7 +74,7 @@ fn judge(begin: &[u8]) -> Result<(), ProbeFailure> {
 
 /// A connection on which both sides have greeted.
 pub(super) struct GreetedStream {
-    stream: UnixStream,
+    stream: LocalStream,
     /// What the manager has sent and the transport has not read.
     unread: Vec<u8>,
     /// Bytes of the greeting that the transport still has to write, and that have been sent.
@@ -158,9 +158,9 @@ mod tests {
 
     #[tokio::test]
     async fn the_transport_goes_on_where_the_greeting_ended() {
-        let (ours, mut theirs) = UnixStream::pair().expect("a pair of sockets");
+        let (ours, mut theirs) = tokio::net::UnixStream::pair().expect("a pair of sockets");
         theirs.write_all(b"\x00\x00\x00\x04\x00\x00\x00\x00\x00more").await.expect("room for it");
-        let mut stream = probe(ours).await.expect("a manager");
+        let mut stream = probe(LocalStream::new(ours).expect("a socket")).await.expect("a manager");
         let mut sent = PREFACE.to_vec();
         sent.extend_from_slice(b"first");
         stream.write_all(&sent[..7]).await.expect("it is open");

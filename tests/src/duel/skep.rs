@@ -194,7 +194,11 @@ async fn connect(socket: &Path) -> Result<Channel> {
         let path = socket.to_owned();
         let connector = tower::service_fn(move |_: Uri| {
             let path = path.clone();
-            async move { UnixStream::connect(path).await.map(hyper_util::rt::TokioIo::new) }
+            async move {
+                skep_gateway::local_stream::LocalStream::connect(path)
+                    .await
+                    .map(hyper_util::rt::TokioIo::new)
+            }
         });
         match Endpoint::from_static("http://skep").connect_with_connector(connector).await {
             Ok(channel) => return Ok(channel),
