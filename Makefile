@@ -23,16 +23,21 @@ RUNTIME ?= process
 # A binary that is already built; empty: build it.
 SKEP ?=
 
-.PHONY: help demo clean-demo test bench simulate faults mutants build install uninstall lint fix tidy
+.PHONY: help demo clean-demo test bench simulate faults mutants build build-dev install uninstall lint fix tidy
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: $(if $(SKEP),,build) ## a manager, three agents and a service on this machine; RUNTIME=docker, SKEP=path
-	@. scripts/env; SKEP="$(or $(SKEP),$$CARGO_TARGET_DIR/release/skep)" RUNTIME=$(RUNTIME) scripts/demo
+demo: $(if $(SKEP),,build-dev) ## a manager, three agents and a service on this machine; RUNTIME=docker, SKEP=path
+	@. scripts/env; SKEP="$(or $(SKEP),$$CARGO_TARGET_DIR/debug/skep)" RUNTIME=$(RUNTIME) scripts/demo
 
 clean-demo: ## end and clear what a demo that was killed has left
 	@scripts/demo clean
+
+# What the demo and the tests run: both are there after one build.
+build-dev:
+	@scripts/setup build dev
+	@. scripts/env; cargo build --workspace --bins --locked
 
 test: ## all tests
 	@scripts/setup test dev
