@@ -94,7 +94,9 @@ impl<C> RequestQueue<C> {
     pub(super) fn take(&mut self) -> Vec<Ask<WaitingCaller<C>>> {
         self.bytes = 0;
         self.oldest_command = None;
-        mem::take(&mut self.asks).into()
+        // As many may come again: room that grows step by step moves what is in it each time.
+        let room = VecDeque::with_capacity(self.asks.len());
+        mem::replace(&mut self.asks, room).into()
     }
 
     /// Puts back what did not fit into a turn, in front of what came meanwhile.

@@ -183,7 +183,7 @@ impl LeaderTenure {
             request: Request::Machine(MachineRequest::Fact(kind)),
             bytes: 0,
         });
-        let asks = facts.chain(asks).collect();
+        let asks = if facts.len() == 0 { asks } else { facts.chain(asks).collect() };
         Some(TurnJob { term: self.term, tip, asks, at, seed })
     }
 
