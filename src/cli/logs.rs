@@ -12,7 +12,7 @@ use super::{
     connect::ManagerClient,
     fail::{CliError, CliResult},
     now, parse,
-    show::{AnswerFormat, Form, Truncation, say, talk, untrusted, write_raw, write_raw_stderr},
+    show::{AnswerFormat, TextForm, Truncation, say, talk, untrusted, write_raw, write_raw_stderr},
 };
 use clap::Args;
 use line::{LineHead, Naming, Prefix};
@@ -124,7 +124,7 @@ struct LineFormat {
     look: AnswerFormat,
     head: LineHead,
     /// How the tasks' text is written; where it is not said, each stream's reader decides.
-    form: Option<Form>,
+    form: Option<TextForm>,
 }
 
 impl LineFormat {
@@ -140,7 +140,7 @@ impl LineFormat {
         Ok(LineFormat {
             look: AnswerFormat::look(flags.format.as_deref(), "LogLine")?,
             head: LineHead { timestamps: flags.timestamps, prefix },
-            form: flags.raw.then_some(Form::Raw),
+            form: flags.raw.then_some(TextForm::Raw),
         })
     }
 }
@@ -215,11 +215,11 @@ async fn stream(manager: &ManagerClient, request: LogsRequest, plan: &LineFormat
                     let head = plan.head.of(&line);
                     match line.source() {
                         LogSource::Stdout => {
-                            let form = plan.form.unwrap_or_else(Form::of_stdout);
+                            let form = plan.form.unwrap_or_else(TextForm::of_stdout);
                             write_raw(&[head.as_bytes(), &form.bytes(&line.text), b"\n"])?;
                         }
                         LogSource::Stderr => {
-                            let form = plan.form.unwrap_or_else(Form::of_stderr);
+                            let form = plan.form.unwrap_or_else(TextForm::of_stderr);
                             write_raw_stderr(&[head.as_bytes(), &form.bytes(&line.text), b"\n"]);
                         }
                     }

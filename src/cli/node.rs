@@ -75,7 +75,7 @@ pub(super) struct NodeInspect {
     style: InspectStyle,
 }
 
-const LISTING: TableLayout = TableLayout {
+const NODE_TABLE: TableLayout = TableLayout {
     message: "Node",
     fields: &[
         ("ID", "ID"),
@@ -116,26 +116,27 @@ pub(super) async fn run(top: &Top, command: NodeCommand) -> CliResult {
 }
 
 async fn ls(top: &Top, args: NodeLs) -> CliResult {
-    let (look, filters) = (LISTING.look(&args.style)?, LISTING.filters(&args.style)?);
+    let (look, filters) = (NODE_TABLE.look(&args.style)?, NODE_TABLE.filters(&args.style)?);
     let (manager, moment) = ManagerClient::for_read(top, &args.read).await?;
     let asked = v1::ListRequest { moment, filters, ..v1::ListRequest::default() };
     let nodes = manager.control().list_nodes(asked).await?.into_inner().nodes;
     let own = status(&manager).await.ok();
     let rows: Vec<TableRow> = nodes.iter().map(|node| row(node, own.as_ref())).collect();
-    LISTING.print(&look, &rows)
+    NODE_TABLE.print(&look, &rows)
 }
 
 async fn ps(top: &Top, args: NodePs) -> CliResult {
-    let (look, filters) = (task::LISTING.look(&args.style)?, task::LISTING.filters(&args.style)?);
+    let (look, filters) =
+        (task::TASK_TABLE.look(&args.style)?, task::TASK_TABLE.filters(&args.style)?);
     let (manager, moment) = ManagerClient::for_read(top, &args.read).await?;
     let nodes = find(&manager, moment, args.nodes).await?.nodes;
     let ids = nodes.iter().map(|node| Id::from_bytes(&node.id).to_string()).collect();
     let list = task::of(&manager, moment, filters, "node", ids).await?;
-    task::LISTING.print(&look, &task::rows(&list, args.style.truncation()))
+    task::TASK_TABLE.print(&look, &task::rows(&list, args.style.truncation()))
 }
 
 async fn inspect(top: &Top, args: NodeInspect) -> CliResult {
-    let look = Inspection::look(&args.style, &LISTING)?;
+    let look = Inspection::look(&args.style, &NODE_TABLE)?;
     let (manager, moment) = ManagerClient::for_read(top, &args.read).await?;
     let list = find(&manager, moment, args.nodes).await?;
     let own = status(&manager).await.ok();

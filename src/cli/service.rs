@@ -96,7 +96,7 @@ pub(super) struct ServiceRm {
     change: ChangeArgs,
 }
 
-const LISTING: TableLayout = TableLayout {
+const SERVICE_TABLE: TableLayout = TableLayout {
     message: "Service",
     fields: &[
         ("ID", "ID"),
@@ -125,26 +125,27 @@ pub(super) async fn run(top: &Top, command: ServiceCommand) -> CliResult {
 }
 
 async fn ls(top: &Top, args: ServiceLs) -> CliResult {
-    let (look, filters) = (LISTING.look(&args.style)?, LISTING.filters(&args.style)?);
+    let (look, filters) = (SERVICE_TABLE.look(&args.style)?, SERVICE_TABLE.filters(&args.style)?);
     let (manager, moment) = ManagerClient::for_read(top, &args.read).await?;
     let asked = v1::ListRequest { moment, filters, ..v1::ListRequest::default() };
     let services = manager.control().list_services(asked).await?.into_inner().services;
     let rows: Vec<TableRow> =
         services.iter().map(|service| row(service, args.style.truncation())).collect();
-    LISTING.print(&look, &rows)
+    SERVICE_TABLE.print(&look, &rows)
 }
 
 async fn ps(top: &Top, args: ServicePs) -> CliResult {
-    let (look, filters) = (task::LISTING.look(&args.style)?, task::LISTING.filters(&args.style)?);
+    let (look, filters) =
+        (task::TASK_TABLE.look(&args.style)?, task::TASK_TABLE.filters(&args.style)?);
     let (manager, moment) = ManagerClient::for_read(top, &args.read).await?;
     let services = find(&manager, moment, args.services).await?;
     let ids = services.iter().map(|service| id_of(service).to_string()).collect();
     let list = task::of(&manager, moment, filters, "service", ids).await?;
-    task::LISTING.print(&look, &task::rows(&list, args.style.truncation()))
+    task::TASK_TABLE.print(&look, &task::rows(&list, args.style.truncation()))
 }
 
 async fn inspect(top: &Top, args: ServiceInspect) -> CliResult {
-    let look = Inspection::look(&args.style, &LISTING)?;
+    let look = Inspection::look(&args.style, &SERVICE_TABLE)?;
     let (manager, moment) = ManagerClient::for_read(top, &args.read).await?;
     let services = find(&manager, moment, args.services).await?;
     let rows: Vec<TableRow> =

@@ -16,7 +16,7 @@ pub(super) use super::{
 pub(super) use phrases::{
     Truncation, ago, bytes_size, duration_text, local_time, quoted, short_id, title, truncated,
 };
-pub(super) use tell::{Form, say, say_json, write_raw};
+pub(super) use tell::{TextForm, say, say_json, write_raw};
 pub(super) use template::Template;
 pub(super) use text::{grid, pairs};
 

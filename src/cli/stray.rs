@@ -43,7 +43,7 @@ pub(super) struct StrayRm {
     change: ChangeArgs,
 }
 
-const LISTING: TableLayout = TableLayout {
+const STRAY_TABLE: TableLayout = TableLayout {
     message: "Stray",
     fields: &[("ID", "ID"), ("Node", "NODE"), ("State", "STATE")],
     filters: &[],
@@ -57,14 +57,14 @@ pub(super) async fn run(top: &Top, command: StrayCommand) -> CliResult {
 }
 
 async fn ls(top: &Top, args: StrayLs) -> CliResult {
-    let look = LISTING.look(&args.style)?;
-    LISTING.filters(&args.style)?;
+    let look = STRAY_TABLE.look(&args.style)?;
+    STRAY_TABLE.filters(&args.style)?;
     let (manager, moment) = ManagerClient::for_read(top, &args.read).await?;
     let strays =
         manager.control().list_strays(ListStraysRequest { moment }).await?.into_inner().strays;
     let rows: Vec<TableRow> =
         strays.iter().map(|stray| row(stray, args.style.truncation())).collect();
-    LISTING.print(&look, &rows)
+    STRAY_TABLE.print(&look, &rows)
 }
 
 async fn rm(top: &Top, args: StrayRm) -> CliResult {

@@ -55,7 +55,7 @@ pub(super) struct TaskInspect {
 }
 
 /// Docker's columns of `service ps`.
-pub(super) const LISTING: TableLayout = TableLayout {
+pub(super) const TASK_TABLE: TableLayout = TableLayout {
     message: "Task",
     fields: &[
         ("ID", "ID"),
@@ -70,8 +70,8 @@ pub(super) const LISTING: TableLayout = TableLayout {
     filters: &["id", "name", "node", "desired-state"],
 };
 /// Where no service is named, services can be asked for.
-const LISTING_OF_ALL: TableLayout =
-    TableLayout { filters: &["id", "name", "node", "desired-state", "service"], ..LISTING };
+const ALL_TASKS_TABLE: TableLayout =
+    TableLayout { filters: &["id", "name", "node", "desired-state", "service"], ..TASK_TABLE };
 
 pub(super) async fn run(top: &Top, command: TaskCommand) -> CliResult {
     match command {
@@ -82,15 +82,16 @@ pub(super) async fn run(top: &Top, command: TaskCommand) -> CliResult {
 }
 
 async fn ls(top: &Top, args: TaskLs) -> CliResult {
-    let (look, filters) = (LISTING_OF_ALL.look(&args.style)?, LISTING_OF_ALL.filters(&args.style)?);
+    let (look, filters) =
+        (ALL_TASKS_TABLE.look(&args.style)?, ALL_TASKS_TABLE.filters(&args.style)?);
     let (manager, moment) = ManagerClient::for_read(top, &args.read).await?;
     let asked = ListRequest { moment, filters, ..ListRequest::default() };
     let list = manager.control().list_tasks(asked).await?.into_inner();
-    LISTING_OF_ALL.print(&look, &rows(&list, args.style.truncation()))
+    ALL_TASKS_TABLE.print(&look, &rows(&list, args.style.truncation()))
 }
 
 async fn inspect(top: &Top, args: TaskInspect) -> CliResult {
-    let look = Inspection::look(&args.style, &LISTING)?;
+    let look = Inspection::look(&args.style, &TASK_TABLE)?;
     let (manager, moment) = ManagerClient::for_read(top, &args.read).await?;
     let asked = ListRequest { moment, objects: args.tasks, ..ListRequest::default() };
     let list = manager.control().list_tasks(asked).await?.into_inner();

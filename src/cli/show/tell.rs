@@ -10,38 +10,38 @@ use std::io::{self, IsTerminal, Write};
 
 /// Whether text of others is written as it is, or with its control characters made visible.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Form {
+pub(crate) enum TextForm {
     /// For a terminal, which would obey them.
     Visible,
     /// For a program or a file, or because somebody asked for it.
     Raw,
 }
 
-impl Form {
+impl TextForm {
     /// What suits the reader of the standard output.
-    pub(crate) fn of_stdout() -> Form {
-        if stdout().is_terminal() { Form::Visible } else { Form::Raw }
+    pub(crate) fn of_stdout() -> TextForm {
+        if stdout().is_terminal() { TextForm::Visible } else { TextForm::Raw }
     }
 
     /// What suits the reader of the standard error.
-    pub(crate) fn of_stderr() -> Form {
-        if stderr::is_terminal() { Form::Visible } else { Form::Raw }
+    pub(crate) fn of_stderr() -> TextForm {
+        if stderr::is_terminal() { TextForm::Visible } else { TextForm::Raw }
     }
 
     /// A task's output in this form.
     pub(crate) fn bytes(self, text: &[u8]) -> Vec<u8> {
         match self {
-            Form::Visible => untrusted::visible_bytes(text),
-            Form::Raw => text.to_vec(),
+            TextForm::Visible => untrusted::visible_bytes(text),
+            TextForm::Raw => text.to_vec(),
         }
     }
 }
 
 /// Writes one piece of data and ends its line.
 pub(crate) fn say(text: &str) -> CliResult {
-    let shown = match Form::of_stdout() {
-        Form::Visible => untrusted::visible(text),
-        Form::Raw => text.to_owned(),
+    let shown = match TextForm::of_stdout() {
+        TextForm::Visible => untrusted::visible(text),
+        TextForm::Raw => text.to_owned(),
     };
     write_raw(&[shown.as_bytes(), b"\n"])
 }
