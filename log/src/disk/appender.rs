@@ -123,7 +123,7 @@ impl Appender {
     pub(crate) fn truncate(&mut self, rows: &mut Rows, next_index: u64) {
         let mark = self.head.mark();
         if next_index < mark.next_index
-            && let Err(error) = self.head.lower(head::Mark { next_index, ..mark })
+            && let Err(error) = self.head.lower(head::HeadMark { next_index, ..mark })
         {
             rows.refused = Some(format!("the head file can't be lowered: {error}"));
         }
@@ -194,7 +194,7 @@ impl Appender {
             None => (before.revision, before.incarnation),
         };
         let marked: io::Result<()> =
-            self.head.write(head::Mark { next_index: last.index + 1, revision, incarnation });
+            self.head.write(head::HeadMark { next_index: last.index + 1, revision, incarnation });
         if let Err(error) = marked {
             // It only lags then.
             tracing::warn!(%error, "the head file could not be written");

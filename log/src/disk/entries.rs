@@ -3,7 +3,7 @@
 
 use super::{
     keys::{self, StoredBody, meta},
-    store::{Page, Span, StoreError, StoreTable, Way},
+    store::{Page, ScanOrder, Span, StoreError, StoreTable},
     store_handle::StoreHandle,
 };
 use crate::{Entry, chain};
@@ -35,7 +35,7 @@ pub(crate) enum LoadedBody {
 pub(crate) fn load_page(store: &StoreHandle, range: Range<u64>) -> Result<Vec<Loaded>, StoreError> {
     let span = Span::new(keys::entry_key(range.start), keys::entry_key(range.end));
     let mut found: Vec<Loaded> = Vec::new();
-    for (key, value) in store.scan(StoreTable::Entries, &span, Way::Up, PAGE)? {
+    for (key, value) in store.scan(StoreTable::Entries, &span, ScanOrder::Up, PAGE)? {
         let index = keys::read_entry_key(&key)?;
         if let Some(before) =
             found.last().map(|before| before.log_id.index).filter(|at| at + 1 != index)

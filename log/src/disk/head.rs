@@ -22,7 +22,7 @@ const HEAD_MAGIC: &[u8; 8] = b"skephead";
 
 /// What the file says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(crate) struct Mark {
+pub(crate) struct HeadMark {
     /// The last raft index that was durable, plus one: 0 is an empty log.
     pub(crate) next_index: u64,
     /// The last revision among those entries, as far as this process saw them.
@@ -36,7 +36,7 @@ pub(crate) struct Mark {
 pub(crate) struct HeadFile {
     file: Box<dyn SlotFile>,
     writes: u64,
-    mark: Mark,
+    mark: HeadMark,
 }
 
 impl HeadFile {
@@ -50,20 +50,20 @@ impl HeadFile {
     }
 
     /// Reads without creating or changing anything.
-    pub(crate) fn read(files: &dyn Files) -> io::Result<Mark> {
+    pub(crate) fn read(files: &dyn Files) -> io::Result<HeadMark> {
         match files.read(names::HEAD) {
             Ok(bytes) => Ok(newest(&bytes).unwrap_or_default().1),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Mark::default()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(HeadMark::default()),
             Err(error) => Err(error),
         }
     }
 
-    pub(crate) fn mark(&self) -> Mark {
+    pub(crate) fn mark(&self) -> HeadMark {
         self.mark
     }
 
     /// Writes the other slot. Not synced: losing it only makes the file lag.
-    pub(crate) fn write(&mut self, mark: Mark) -> io::Result<()> {
+    pub(crate) fn write(&mut self, mark: HeadMark) -> io::Result<()> {
         self.writes += 1;
         let mut slot = [0; SLOT_BYTES];
         slot[..8].copy_from_slice(HEAD_MAGIC);
@@ -79,26 +79,29 @@ impl HeadFile {
     }
 
     /// Says that the log ends earlier from now on, durably in both slots, before it is made to.
-    pub(crate) fn lower(&mut self, mark: Mark) -> io::Result<()> {
+    pub(crate) fn lower(&mut self, mark: HeadMark) -> io::Result<()> {
         self.write(mark)?;
         self.write(mark)?;
         self.file.sync()
     }
 }
 
-fn newest(bytes: &[u8]) -> Option<(u64, Mark)> {
+fn newest(bytes: &[u8]) -> Option<(u64, HeadMark)> {
     let slots = bytes.chunks_exact(SLOT_BYTES).take(2);
     slots.filter_map(read_slot).max_by_key(|(writes, _)| *writes)
 }
 
-fn read_slot(slot: &[u8]) -> Option<(u64, Mark)> {
+fn read_slot(slot: &[u8]) -> Option<(u64, HeadMark)> {
     let number = |at: usize| slot[at..at + 8].try_into().ok().map(u64::from_be_bytes);
     let sum = u32::from_be_bytes(slot[SUM_AT..].try_into().ok()?);
     if &slot[..8] != HEAD_MAGIC || crc32c::crc32c(&slot[..SUM_AT]) != sum {
         return None;
     }
-    let mark =
-        Mark { next_index: number(16)?, revision: Revision(number(24)?), incarnation: number(32)? };
+    let mark = HeadMark {
+        next_index: number(16)?,
+        revision: Revision(number(24)?),
+        incarnation: number(32)?,
+    };
     Some((number(8)?, mark))
 }
 
@@ -107,15 +110,15 @@ mod tests {
     use super::*;
     use crate::disk::files::os::OsFiles;
 
-    fn mark(next_index: u64) -> Mark {
-        Mark { next_index, revision: Revision(next_index * 10), incarnation: next_index + 7 }
+    fn mark(next_index: u64) -> HeadMark {
+        HeadMark { next_index, revision: Revision(next_index * 10), incarnation: next_index + 7 }
     }
 
     #[test]
     fn the_newest_write_is_read_back() {
         let dir = tempfile::tempdir().unwrap();
         let files = OsFiles::new(dir.path());
-        assert_eq!(HeadFile::read(&files).unwrap(), Mark::default());
+        assert_eq!(HeadFile::read(&files).unwrap(), HeadMark::default());
         let mut file = HeadFile::open(&files).unwrap();
         for index in 1..=5 {
             file.write(mark(index)).unwrap();
@@ -142,6 +145,6 @@ mod tests {
         file.file.write_at(newest_slot + 10, &[0xff; 20]).unwrap();
         assert_eq!(HeadFile::read(&files).unwrap(), mark(1));
         file.file.write_at(0, &[0xff; 128]).unwrap();
-        assert_eq!(HeadFile::read(&files).unwrap(), Mark::default());
+        assert_eq!(HeadFile::read(&files).unwrap(), HeadMark::default());
     }
 }

@@ -8,7 +8,7 @@
 use super::{
     entries,
     keys::{self, StoredBody, meta},
-    store::{Batch, Span, StoreError, StoreTable, Way},
+    store::{Batch, ScanOrder, Span, StoreError, StoreTable},
     store_handle::StoreHandle,
 };
 use crate::{Entry, chain::Hash, fence::follows};
@@ -85,7 +85,7 @@ pub(crate) fn readable_end(store: &StoreHandle) -> Result<(HistoryEnd, Vec<Index
     let mut next = end.next_index;
     loop {
         let span = Span::since(keys::entry_key(next));
-        let rows = store.scan(StoreTable::Entries, &span, Way::Up, entries::PAGE)?;
+        let rows = store.scan(StoreTable::Entries, &span, ScanOrder::Up, entries::PAGE)?;
         let Some((last, _)) = rows.last() else { return Ok((end, behind)) };
         next = keys::read_entry_key(last)? + 1;
         for (key, value) in &rows {
@@ -111,7 +111,7 @@ fn has_sole_voter(store: &StoreHandle) -> Result<bool, StoreError> {
     let begin = snapshot.as_ref().and_then(|s| s.applied).map_or(0, |log_id| log_id.index);
     loop {
         let span = Span::new(keys::entry_key(begin), keys::entry_key(end));
-        let rows = store.scan(StoreTable::Entries, &span, Way::Down, entries::PAGE)?;
+        let rows = store.scan(StoreTable::Entries, &span, ScanOrder::Down, entries::PAGE)?;
         let Some((last, _)) = rows.last() else { break };
         end = keys::read_entry_key(last)?;
         for (_, value) in &rows {
@@ -143,7 +143,7 @@ pub(crate) fn named_snapshots(
         let rows = store.scan(
             StoreTable::Meta,
             &Span::new(keys::SNAPSHOT, &end),
-            Way::Down,
+            ScanOrder::Down,
             entries::PAGE,
         )?;
         let Some((last, _)) = rows.last() else { return Ok(found) };

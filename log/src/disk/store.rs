@@ -61,7 +61,7 @@ pub(crate) enum Durability {
 
 /// Which way a scan goes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Way {
+pub(crate) enum ScanOrder {
     Up,
     Down,
 }
@@ -156,7 +156,7 @@ pub(crate) trait Store: Send + Sync + 'static {
         &self,
         table: StoreTable,
         span: &Span,
-        way: Way,
+        way: ScanOrder,
         page: Page,
     ) -> Result<Vec<KeyValue>, StoreError>;
 

@@ -8,7 +8,7 @@
 use super::{
     files::Files,
     names,
-    store::{Batch, Durability, KeyValue, Page, Span, Store, StoreError, StoreTable, Way},
+    store::{Batch, Durability, KeyValue, Page, ScanOrder, Span, Store, StoreError, StoreTable},
 };
 use bytes::Bytes;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -76,7 +76,7 @@ impl StoreHandle {
         &self,
         table: StoreTable,
         span: &Span,
-        way: Way,
+        way: ScanOrder,
         page: Page,
     ) -> Result<Vec<KeyValue>, StoreError> {
         self.with(|store| store.scan(table, span, way, page))
@@ -93,7 +93,7 @@ impl StoreHandle {
         to: Option<&[u8]>,
     ) -> Result<Option<KeyValue>, StoreError> {
         let span = Span { from: Vec::new(), to: to.map(<[u8]>::to_vec) };
-        Ok(self.scan(table, &span, Way::Down, Page::ONE)?.pop())
+        Ok(self.scan(table, &span, ScanOrder::Down, Page::ONE)?.pop())
     }
 
     fn with<T>(

@@ -9,7 +9,7 @@ use crate::{
     chain,
     disk::{
         keys,
-        store::{Page, StoreTable, Way},
+        store::{Page, ScanOrder, StoreTable},
     },
 };
 use skep_proto::{Id, Revision};
@@ -50,12 +50,12 @@ impl HistoryReader {
 impl AuditIndex {
     /// The revisions about an object, both ends included, oldest first.
     pub fn oldest_first(&self, object: Id, from: Revision, to: Revision) -> Revisions {
-        self.about(object, from, to, Way::Up)
+        self.about(object, from, to, ScanOrder::Up)
     }
 
     /// The revisions about an object, both ends included, newest first.
     pub fn newest_first(&self, object: Id, from: Revision, to: Revision) -> Revisions {
-        self.about(object, from, to, Way::Down)
+        self.about(object, from, to, ScanOrder::Down)
     }
 
     /// The revisions of records that gave this name to a service or a node, oldest first. Case does
@@ -65,7 +65,7 @@ impl AuditIndex {
         self.oldest_first(chain::id_of_name(name), Revision(1), newest)
     }
 
-    fn about(&self, object: Id, from: Revision, to: Revision, way: Way) -> Revisions {
+    fn about(&self, object: Id, from: Revision, to: Revision, way: ScanOrder) -> Revisions {
         let rest = (from <= to).then_some((from, to));
         let (page, page_revisions) = (VecDeque::new(), FIRST_PAGE_REVISIONS);
         Revisions { index: self.clone(), object, way, rest, page, page_revisions }
@@ -82,7 +82,7 @@ impl AuditIndex {
 pub struct Revisions {
     index: AuditIndex,
     object: Id,
-    way: Way,
+    way: ScanOrder,
     /// What is still to be read, both ends included; none at the end.
     rest: Option<(Revision, Revision)>,
     page: VecDeque<Revision>,
@@ -104,19 +104,19 @@ impl Revisions {
         }
         // A full page ends before what it could not hold, on whichever side is read last.
         let (low, high) = match (self.way, full) {
-            (Way::Up, true) => (from, found.last().copied().unwrap_or(to)),
-            (Way::Down, true) => (found.first().copied().unwrap_or(from), to),
-            (Way::Up | Way::Down, false) => (from, to),
+            (ScanOrder::Up, true) => (from, found.last().copied().unwrap_or(to)),
+            (ScanOrder::Down, true) => (found.first().copied().unwrap_or(from), to),
+            (ScanOrder::Up | ScanOrder::Down, false) => (from, to),
         };
         found.extend(self.index.waiting(self.object, low, high));
         self.rest = match (self.way, full) {
-            (Way::Up, true) => (high < to).then(|| (high.next(), to)),
-            (Way::Down, true) => (from < low).then(|| (from, Revision(low.0 - 1))),
-            (Way::Up | Way::Down, false) => None,
+            (ScanOrder::Up, true) => (high < to).then(|| (high.next(), to)),
+            (ScanOrder::Down, true) => (from < low).then(|| (from, Revision(low.0 - 1))),
+            (ScanOrder::Up | ScanOrder::Down, false) => None,
         };
         self.page = match self.way {
-            Way::Up => found.into_iter().collect(),
-            Way::Down => found.into_iter().rev().collect(),
+            ScanOrder::Up => found.into_iter().collect(),
+            ScanOrder::Down => found.into_iter().rev().collect(),
         };
         Ok(())
     }

@@ -8,7 +8,7 @@ use crate::{
     Entry,
     disk::{
         entries, keys,
-        store::{Page, Span, StoreTable, Way},
+        store::{Page, ScanOrder, Span, StoreTable},
     },
 };
 use skep_proto::Revision;
@@ -22,7 +22,7 @@ const PAGE_BYTES_MAX: usize = 4 << 20;
 /// Entries of history in one direction. After an error it ends.
 pub struct Entries {
     history: HistoryReader,
-    way: Way,
+    way: ScanOrder,
     /// The revision wanted next; none at the end.
     next: Option<Revision>,
     page: VecDeque<Arc<Entry>>,
@@ -35,8 +35,8 @@ impl Iterator for Entries {
         if self.page.is_empty() {
             let from = self.next?;
             let page = match self.way {
-                Way::Up => self.history.page_up(from, PAGE_ENTRIES_MAX),
-                Way::Down => self.history.page_down(from, PAGE_ENTRIES_MAX),
+                ScanOrder::Up => self.history.page_up(from, PAGE_ENTRIES_MAX),
+                ScanOrder::Down => self.history.page_down(from, PAGE_ENTRIES_MAX),
             };
             match page {
                 Ok(page) => self.page = page.into(),
@@ -51,8 +51,10 @@ impl Iterator for Entries {
             return None;
         };
         self.next = match self.way {
-            Way::Up => Some(entry.last().next()),
-            Way::Down => entry.first().0.checked_sub(1).filter(|before| *before > 0).map(Revision),
+            ScanOrder::Up => Some(entry.last().next()),
+            ScanOrder::Down => {
+                entry.first().0.checked_sub(1).filter(|before| *before > 0).map(Revision)
+            }
         };
         Some(Ok(entry))
     }
@@ -63,13 +65,18 @@ impl HistoryReader {
     /// stands when it gets there.
     pub fn entries(&self, from: Revision) -> Entries {
         let next = Some(from.max(Revision(1)));
-        Entries { history: self.clone(), way: Way::Up, next, page: VecDeque::new() }
+        Entries { history: self.clone(), way: ScanOrder::Up, next, page: VecDeque::new() }
     }
 
     /// History from the entry that holds `from`, or from the newest if there is no such revision
     /// yet, backwards.
     pub fn entries_back(&self, from: Revision) -> Entries {
-        Entries { history: self.clone(), way: Way::Down, next: Some(from), page: VecDeque::new() }
+        Entries {
+            history: self.clone(),
+            way: ScanOrder::Down,
+            next: Some(from),
+            page: VecDeque::new(),
+        }
     }
 
     /// The entry that holds `from` and those behind it, as many as one page brings; at least one if
@@ -82,7 +89,7 @@ impl HistoryReader {
         let waiting = self.source.unindexed.all();
         let start = self.row(from)?.map_or(from, |row| row.first);
         let span = Span::since(keys::revision_key(start));
-        let mut rows = self.rows(&span, Way::Up, count)?;
+        let mut rows = self.rows(&span, ScanOrder::Up, count)?;
         rows.extend(waiting.into_iter().filter(|w| w.entry.last() >= from).map(row_of));
         let mut rows: Vec<_> = rows.into_iter().take(count).collect();
         // The entry before may end before `from`, where `from` itself still waits for its row.
@@ -104,7 +111,7 @@ impl HistoryReader {
             return self.page_down(Revision(from.0 - 1), count);
         };
         let span = Span::new([], keys::revision_key(Revision(next)));
-        let mut rows = self.rows(&span, Way::Down, count)?;
+        let mut rows = self.rows(&span, ScanOrder::Down, count)?;
         rows.extend(waiting.into_iter().filter(|w| w.entry.first() <= from).map(row_of));
         let kept = rows.len().saturating_sub(count);
         let rows: Vec<_> = rows.into_iter().skip(kept).collect();
@@ -113,7 +120,7 @@ impl HistoryReader {
         Ok(found)
     }
 
-    fn rows(&self, span: &Span, way: Way, count: usize) -> Result<HistoryRows, ReadError> {
+    fn rows(&self, span: &Span, way: ScanOrder, count: usize) -> Result<HistoryRows, ReadError> {
         let page = Page { rows: count, bytes: usize::MAX };
         let mut rows = HistoryRows::new();
         for (key, value) in self.source.store.scan(StoreTable::Revisions, span, way, page)? {
@@ -128,7 +135,7 @@ impl HistoryReader {
         let stored =
             rows.iter().filter(|(_, (_, here))| here.is_none()).map(|(_, (index, _))| *index);
         let mut read = match (stored.clone().min(), stored.max()) {
-            (Some(low), Some(high)) => self.read_range(low, high, Way::Up)?,
+            (Some(low), Some(high)) => self.read_range(low, high, ScanOrder::Up)?,
             (_, _) => Vec::new(),
         }
         .into_iter()
@@ -155,7 +162,7 @@ impl HistoryReader {
         let stored =
             rows.iter().filter(|(_, (_, here))| here.is_none()).map(|(_, (index, _))| *index);
         let mut read = match (stored.clone().min(), stored.max()) {
-            (Some(low), Some(high)) => self.read_range(low, high, Way::Down)?,
+            (Some(low), Some(high)) => self.read_range(low, high, ScanOrder::Down)?,
             (_, _) => Vec::new(),
         }
         .into_iter()
@@ -182,7 +189,7 @@ impl HistoryReader {
         &self,
         low: u64,
         high: u64,
-        way: Way,
+        way: ScanOrder,
     ) -> Result<Vec<(u64, bytes::Bytes)>, ReadError> {
         let span = Span::new(keys::entry_key(low), keys::entry_key(high.saturating_add(1)));
         let page = Page { rows: usize::MAX, bytes: PAGE_BYTES_MAX };

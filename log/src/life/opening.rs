@@ -195,7 +195,7 @@ pub(crate) fn appender(
         if head.mark() == accepted && next_index < accepted.next_index {
             let (end, _) = index::readable_end(store).map_err(refused)?;
             let revision = end.position.revision;
-            head.lower(head::Mark { next_index, revision, ..accepted }).map_err(failed)?;
+            head.lower(head::HeadMark { next_index, revision, ..accepted }).map_err(failed)?;
         }
         // It is accepted once: what is lost from now on is another loss.
         let mut batch = store::Batch::default();

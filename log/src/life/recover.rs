@@ -207,7 +207,7 @@ impl Copied {
     fn copy(
         files: &Arc<dyn files::Files>,
         old: &StoreHandle,
-        mark: head::Mark,
+        mark: head::HeadMark,
         loss: AcceptLoss,
     ) -> Result<Copied, store::StoreError> {
         let new = files.open_store(names::FRESH_STORE)?;
@@ -226,11 +226,11 @@ impl Copied {
     }
 
     /// Whether something that was synced is missing or altered.
-    fn shows_damage(&self, mark: head::Mark) -> bool {
+    fn shows_damage(&self, mark: head::HeadMark) -> bool {
         self.cause.is_some() || self.next < mark.next_index
     }
 
-    fn recovered(self, mark: head::Mark, set_aside: path::PathBuf) -> Recovered {
+    fn recovered(self, mark: head::HeadMark, set_aside: path::PathBuf) -> Recovered {
         Recovered {
             position: self.position,
             head: self.head,
@@ -284,7 +284,7 @@ impl Copy<'_> {
             let rows = match self.unless_lost(old.scan(
                 store::StoreTable::Entries,
                 &span,
-                store::Way::Up,
+                store::ScanOrder::Up,
                 entries::PAGE,
             ))? {
                 Some(rows) if rows.is_empty() => return Ok(None),
@@ -356,7 +356,11 @@ impl Copy<'_> {
     /// Names the snapshots that are still true, and then what the next opening must do: a store
     /// with that mark is whole. Says which incarnation begins: one above all that are known ever to
     /// have been, also where what they wrote is lost.
-    fn finish(&mut self, old: &StoreHandle, mark: head::Mark) -> Result<u64, store::StoreError> {
+    fn finish(
+        &mut self,
+        old: &StoreHandle,
+        mark: head::HeadMark,
+    ) -> Result<u64, store::StoreError> {
         let named =
             self.unless_lost(index::named_snapshots(old, self.at.revision))?.unwrap_or_default();
         for snapshot in

@@ -8,7 +8,7 @@
 use super::tables::Tables;
 use crate::disk::{
     keys, names,
-    store::{Batch, KeyValue, Page, Span, StoreTable, Way},
+    store::{Batch, KeyValue, Page, ScanOrder, Span, StoreTable},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -132,8 +132,9 @@ impl ModelDisk {
         let platters = self.platters();
         let tables = platters.names.get(names::STORE).and_then(|node| platters.tables(*node));
         let all = Span::since([]);
-        let last = tables
-            .and_then(|tables| tables.scan(StoreTable::Entries, &all, Way::Down, Page::ONE).pop());
+        let last = tables.and_then(|tables| {
+            tables.scan(StoreTable::Entries, &all, ScanOrder::Down, Page::ONE).pop()
+        });
         last.and_then(|(key, _)| keys::read_entry_key(&key).ok()).map_or(0, |last| last + 1)
     }
 
@@ -153,7 +154,7 @@ impl ModelDisk {
         let every = Page { rows: usize::MAX, bytes: usize::MAX };
         let rows = platters
             .tables(node)
-            .map(|now| now.scan(StoreTable::Revisions, &Span::since([]), Way::Up, every));
+            .map(|now| now.scan(StoreTable::Revisions, &Span::since([]), ScanOrder::Up, every));
         behind(rows.unwrap_or_default())
             .iter()
             .for_each(|(key, _)| batch.delete(StoreTable::Revisions, key));

@@ -1,6 +1,6 @@
 //! The tables of a model database, in key order.
 
-use crate::disk::store::{Batch, Change, KeyValue, Page, Span, StoreTable, Way};
+use crate::disk::store::{Batch, Change, KeyValue, Page, ScanOrder, Span, StoreTable};
 use bytes::Bytes;
 use std::{collections::BTreeMap, ops::Bound};
 
@@ -36,7 +36,7 @@ impl Tables {
         &self,
         table: StoreTable,
         span: &Span,
-        way: Way,
+        way: ScanOrder,
         page: Page,
     ) -> Vec<KeyValue> {
         if span.to.as_ref().is_some_and(|to| *to <= span.from) {
@@ -53,8 +53,8 @@ impl Tables {
             before == 0 || bytes <= page.bytes
         };
         match way {
-            Way::Up => rows.take(page.rows).take_while(fits).collect(),
-            Way::Down => rows.rev().take(page.rows).take_while(fits).collect(),
+            ScanOrder::Up => rows.take(page.rows).take_while(fits).collect(),
+            ScanOrder::Down => rows.rev().take(page.rows).take_while(fits).collect(),
         }
     }
 

@@ -4,7 +4,7 @@
 //! records. They are prost all the same: consensus comes from a library whose types may change,
 //! what lies on disk may not.
 
-use crate::disk::head::Mark;
+use crate::disk::head::HeadMark;
 use prost::Message;
 use skep_proto::{Id, Position, Revision};
 
@@ -60,14 +60,14 @@ pub(crate) struct AcceptedMark {
 }
 
 impl Begun {
-    pub(crate) fn new(incarnation: u64, accepted: Mark) -> Begun {
-        let Mark { next_index, revision, incarnation: marked } = accepted;
+    pub(crate) fn new(incarnation: u64, accepted: HeadMark) -> Begun {
+        let HeadMark { next_index, revision, incarnation: marked } = accepted;
         let accepted = AcceptedMark { next_index, revision: revision.0, incarnation: marked };
         Begun { incarnation, accepted: Some(accepted) }
     }
 
-    pub(crate) fn accepted(&self) -> Option<Mark> {
-        self.accepted.map(|mark| Mark {
+    pub(crate) fn accepted(&self) -> Option<HeadMark> {
+        self.accepted.map(|mark| HeadMark {
             next_index: mark.next_index,
             revision: Revision(mark.revision),
             incarnation: mark.incarnation,

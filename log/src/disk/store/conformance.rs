@@ -1,6 +1,8 @@
 //! What every store must do, run on all of them.
 
-use super::{Batch, Durability::*, Page, Span, Store, StoreError, StoreTable, Way, rocks::Rocks};
+use super::{
+    Batch, Durability::*, Page, ScanOrder, Span, Store, StoreError, StoreTable, rocks::Rocks,
+};
 use crate::disk::files::{Files, model::ModelDisk, os::OsFiles};
 
 const MANY: Page = Page { rows: 1000, bytes: usize::MAX };
@@ -21,7 +23,7 @@ fn put(store: &dyn Store, table: StoreTable, rows: &[(&str, &str)]) {
     store.commit(&batch, Later).unwrap();
 }
 
-fn keys(store: &dyn Store, table: StoreTable, span: Span, way: Way, page: Page) -> String {
+fn keys(store: &dyn Store, table: StoreTable, span: Span, way: ScanOrder, page: Page) -> String {
     let rows = store.scan(table, &span, way, page).unwrap();
     rows.iter()
         .map(|(key, _)| String::from_utf8_lossy(key).into_owned())
@@ -39,7 +41,7 @@ fn what_is_put_is_there_and_in_no_other_table() {
         assert_eq!(store.get(StoreTable::Meta, b"k").unwrap().unwrap(), "one two");
         for other in StoreTable::ALL.into_iter().filter(|table| *table != StoreTable::Meta) {
             assert_eq!(store.get(other, b"k").unwrap(), None);
-            assert!(store.scan(other, &Span::all(), Way::Up, MANY).unwrap().is_empty());
+            assert!(store.scan(other, &Span::all(), ScanOrder::Up, MANY).unwrap().is_empty());
         }
     });
 }
@@ -56,7 +58,7 @@ fn the_changes_of_a_batch_happen_in_order() {
         batch.delete(StoreTable::Entries, b"a");
         batch.delete(StoreTable::Entries, b"never was");
         store.commit(&batch, Synced).unwrap();
-        assert_eq!(keys(&*store, StoreTable::Entries, Span::all(), Way::Up, MANY), "c d");
+        assert_eq!(keys(&*store, StoreTable::Entries, Span::all(), ScanOrder::Up, MANY), "c d");
         assert_eq!(store.get(StoreTable::Entries, b"c").unwrap().unwrap(), "2");
         batch.clear();
         assert!(batch.is_empty());
@@ -75,16 +77,20 @@ fn scans_keep_to_their_span_way_and_page() {
         );
         put(&*store, StoreTable::Sealed, &[("bb", "x")]);
         let scan = |span, way, page| keys(&*store, StoreTable::Objects, span, way, page);
-        assert_eq!(scan(Span::all(), Way::Up, MANY), "a b c d e");
-        assert_eq!(scan(Span::all(), Way::Down, MANY), "e d c b a");
-        assert_eq!(scan(Span::new("b", "d"), Way::Up, MANY), "b c");
-        assert_eq!(scan(Span::new("b", "d"), Way::Down, MANY), "c b");
-        assert_eq!(scan(Span::since("bb"), Way::Up, MANY), "c d e");
-        assert_eq!(scan(Span::new("c", "c"), Way::Up, MANY), "");
-        assert_eq!(scan(Span::new("d", "b"), Way::Down, MANY), "");
-        assert_eq!(scan(Span::since("c"), Way::Up, Page { rows: 2, bytes: 1000 }), "c d");
-        assert_eq!(scan(Span::all(), Way::Down, Page { rows: 9, bytes: 4 }), "e d");
-        assert_eq!(scan(Span::all(), Way::Up, Page { rows: 9, bytes: 1 }), "a", "one row at least");
+        assert_eq!(scan(Span::all(), ScanOrder::Up, MANY), "a b c d e");
+        assert_eq!(scan(Span::all(), ScanOrder::Down, MANY), "e d c b a");
+        assert_eq!(scan(Span::new("b", "d"), ScanOrder::Up, MANY), "b c");
+        assert_eq!(scan(Span::new("b", "d"), ScanOrder::Down, MANY), "c b");
+        assert_eq!(scan(Span::since("bb"), ScanOrder::Up, MANY), "c d e");
+        assert_eq!(scan(Span::new("c", "c"), ScanOrder::Up, MANY), "");
+        assert_eq!(scan(Span::new("d", "b"), ScanOrder::Down, MANY), "");
+        assert_eq!(scan(Span::since("c"), ScanOrder::Up, Page { rows: 2, bytes: 1000 }), "c d");
+        assert_eq!(scan(Span::all(), ScanOrder::Down, Page { rows: 9, bytes: 4 }), "e d");
+        assert_eq!(
+            scan(Span::all(), ScanOrder::Up, Page { rows: 9, bytes: 1 }),
+            "a",
+            "one row at least"
+        );
     });
 }
 
@@ -99,11 +105,11 @@ fn it_is_all_there_after_opening_again() {
         put(&*store, StoreTable::Entries, &[("b", "3")]);
         drop(store);
         let store = open();
-        assert_eq!(keys(&*store, StoreTable::Entries, Span::all(), Way::Up, MANY), "a b");
+        assert_eq!(keys(&*store, StoreTable::Entries, Span::all(), ScanOrder::Up, MANY), "a b");
         assert_eq!(store.get(StoreTable::Meta, b"vote").unwrap().unwrap(), "2");
         assert!(
             store.bytes() > 0
-                || keys(&*store, StoreTable::Entries, Span::all(), Way::Up, MANY).is_empty()
+                || keys(&*store, StoreTable::Entries, Span::all(), ScanOrder::Up, MANY).is_empty()
         );
     });
 }
@@ -126,7 +132,7 @@ fn a_power_cut_takes_whole_batches_from_the_end_and_never_a_synced_one() {
         );
         let store = disk.open_store(NAME).unwrap();
         let expected = ["a", "a b c", "a b c d", "a b c d", "a b c d"][keep];
-        assert_eq!(keys(&*store, StoreTable::Entries, Span::all(), Way::Up, MANY), expected);
+        assert_eq!(keys(&*store, StoreTable::Entries, Span::all(), ScanOrder::Up, MANY), expected);
     }
 }
 

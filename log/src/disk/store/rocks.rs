@@ -9,7 +9,9 @@
 //! sequence numbers in it, which must have no gaps: nothing may be ingested here, and nothing be
 //! written past the write-ahead log.
 
-use super::{Batch, Change, Durability, KeyValue, Page, Span, Store, StoreError, StoreTable, Way};
+use super::{
+    Batch, Change, Durability, KeyValue, Page, ScanOrder, Span, Store, StoreError, StoreTable,
+};
 use bytes::Bytes;
 use nix::sys::statvfs::statvfs;
 use recycling::{RECYCLED_FILES_MAX, Recycling};
@@ -144,7 +146,7 @@ impl Store for Rocks {
         &self,
         table: StoreTable,
         span: &Span,
-        way: Way,
+        way: ScanOrder,
         page: Page,
     ) -> Result<Vec<KeyValue>, StoreError> {
         if span.to.as_ref().is_some_and(|to| *to <= span.from) {
@@ -156,8 +158,8 @@ impl Store for Rocks {
             options.set_iterate_upper_bound(to.clone());
         }
         let mode = match way {
-            Way::Up => IteratorMode::Start,
-            Way::Down => IteratorMode::End,
+            ScanOrder::Up => IteratorMode::Start,
+            ScanOrder::Down => IteratorMode::End,
         };
         let mut rows = Vec::new();
         let mut bytes = 0;

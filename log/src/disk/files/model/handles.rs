@@ -3,7 +3,7 @@
 use super::{Inode, ModelDisk, Pending, is_below, overwrite, power_was_cut};
 use crate::disk::{
     files::{Files, SlotFile, tables::Tables},
-    store::{Batch, Durability, KeyValue, Page, Span, Store, StoreError, StoreTable, Way},
+    store::{Batch, Durability, KeyValue, Page, ScanOrder, Span, Store, StoreError, StoreTable},
 };
 use bytes::Bytes;
 use std::{
@@ -249,7 +249,7 @@ impl Store for ModelStore {
         &self,
         table: StoreTable,
         span: &Span,
-        way: Way,
+        way: ScanOrder,
         page: Page,
     ) -> Result<Vec<KeyValue>, StoreError> {
         self.ask(|tables| tables.scan(table, span, way, page))

@@ -29,7 +29,7 @@ fn largest_write_ahead_file(store: &Path) -> u64 {
 
 fn rows(store: &dyn Store) -> Vec<u64> {
     let every = Page { rows: usize::MAX, bytes: usize::MAX };
-    let rows = store.scan(StoreTable::Entries, &Span::all(), Way::Up, every).unwrap();
+    let rows = store.scan(StoreTable::Entries, &Span::all(), ScanOrder::Up, every).unwrap();
     rows.iter().map(|(key, _)| u64::from_be_bytes(key[..].try_into().unwrap())).collect()
 }
 
