@@ -194,7 +194,7 @@ impl NodeAgent {
             wire.outgoing(),
             self.config.hostname.clone(),
         );
-        let mut hands = Hands { wire, steps, pumps };
+        let mut hands = SessionExecutors { wire, steps, pumps };
         let _listening = describe::listen(&self.config, inbox.clone());
         let _writing = describe::listen_to_journal(self.journal.problem(), inbox.clone());
         let _watching = describe::watch(&self.config, inbox, self.status.clone());
@@ -221,7 +221,11 @@ impl NodeAgent {
         }
     }
 
-    fn carry_out(&mut self, output: AgentOutput, hands: &mut Hands) -> Result<(), AgentError> {
+    fn carry_out(
+        &mut self,
+        output: AgentOutput,
+        hands: &mut SessionExecutors,
+    ) -> Result<(), AgentError> {
         match output {
             AgentOutput::Joined { node_id, cluster_id, warnings } => {
                 self.stored.node_id = node_id;
@@ -269,7 +273,7 @@ impl NodeAgent {
 }
 
 /// Everything that does something.
-struct Hands {
+struct SessionExecutors {
     wire: wire::Wire,
     steps: steps::Steps,
     pumps: pump::Pumps,

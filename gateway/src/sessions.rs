@@ -85,13 +85,13 @@ pub struct Sessions {
     /// Up to where commits were seen.
     committed: Revision,
     period_ns: u64,
-    life: Life,
+    life: ServingState,
     outputs: VecDeque<SessionOutput>,
 }
 
 /// Whether this manager still takes sessions.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Life {
+enum ServingState {
     Serving,
     Stopping,
 }
@@ -138,7 +138,7 @@ impl Sessions {
             tenure: view.tenure().revision,
             committed: view.position().revision,
             period_ns: defaults::heartbeat_period_ns(&view.cluster().spec),
-            life: Life::Serving,
+            life: ServingState::Serving,
             outputs: VecDeque::new(),
         }
     }
@@ -225,7 +225,7 @@ impl Sessions {
     /// The manager stops: every agent gets a message and comes back later. Nothing is recorded,
     /// since nothing has happened to the nodes.
     pub fn handle_stopping(&mut self) {
-        self.life = Life::Stopping;
+        self.life = ServingState::Stopping;
         for conn in self.conns.keys().copied().collect::<Vec<_>>() {
             self.turn_away(conn, turned(TurnedCode::Stopping, STOPPING));
             self.forget(conn);

@@ -37,7 +37,7 @@ const PROGRESS_PERIOD: Duration = Duration::from_millis(250);
 
 /// What is being done for one task.
 #[derive(Default)]
-struct Doing {
+struct TaskSteps {
     /// The last of prepare, start, stop.
     step: Option<tokio_util::task::AbortOnDropHandle<()>>,
     ready: Option<tokio_util::task::AbortOnDropHandle<()>>,
@@ -47,7 +47,7 @@ struct Doing {
 /// What is being done.
 pub(super) struct Steps {
     with: Arc<With>,
-    doing: BTreeMap<Id, Doing>,
+    doing: BTreeMap<Id, TaskSteps>,
     listing: Option<tokio_util::task::AbortOnDropHandle<()>>,
 }
 

@@ -11,7 +11,7 @@ mod guarded;
 mod tests;
 
 use crate::{local_stream::LocalStream, peer::SocketPeer};
-use connections::{Admission, Turning};
+use connections::{Admission, LimitChange};
 pub use connections::{ConnectionCounts, ConnectionLimits};
 use futures::{Stream, stream};
 use guarded::{Guarded, SilenceLimits};
@@ -77,17 +77,17 @@ impl ConnectionLimiter {
     }
 
     /// Once when connections begin to be refused, and once when that is over.
-    fn tell(&self, turning: Option<Turning>) {
+    fn tell(&self, turning: Option<LimitChange>) {
         let (open, limit, refused) = self.look();
         match turning {
             None => {}
-            Some(Turning::Full) => tracing::warn!(
+            Some(LimitChange::Full) => tracing::warn!(
                 socket = self.name,
                 open,
                 limit,
                 "too many connections: new ones are told so and closed"
             ),
-            Some(Turning::Over) => {
+            Some(LimitChange::Over) => {
                 tracing::info!(socket = self.name, open, refused, "connections are taken again");
             }
         }

@@ -31,12 +31,12 @@ pub struct Selection {
     objects: Option<BTreeSet<Id>>,
     /// Those of them whose tasks to come belong to them too.
     services: BTreeSet<Id>,
-    authors: Vec<Speaker>,
+    authors: Vec<AuthorFilter>,
 }
 
 /// One author that is asked for.
 #[derive(Clone, PartialEq, Eq, Debug)]
-enum Speaker {
+enum AuthorFilter {
     Uid(u32),
     Reconciler(Reconciler),
     /// A person of this name, or one of these machines.
@@ -138,17 +138,17 @@ impl Selection {
     fn is_by(&self, author: Option<&Author>) -> bool {
         let Some(who) = author.and_then(|author| author.who.as_ref()) else { return false };
         self.authors.iter().any(|speaker| match (speaker, who) {
-            (Speaker::Uid(uid), Who::Person(person)) => {
+            (AuthorFilter::Uid(uid), Who::Person(person)) => {
                 person.uid == *uid || person.login_uid == Some(*uid)
             }
-            (Speaker::Named(name, _), Who::Person(person)) => person.name == *name,
-            (Speaker::Named(_, ids), Who::NodeId(id) | Who::ManagerId(id)) => {
+            (AuthorFilter::Named(name, _), Who::Person(person)) => person.name == *name,
+            (AuthorFilter::Named(_, ids), Who::NodeId(id) | Who::ManagerId(id)) => {
                 ids.contains(&Id::from_bytes(id))
             }
-            (Speaker::Reconciler(wanted), Who::Reconciler(is)) => *is == *wanted as i32,
-            (Speaker::Uid(_), Who::NodeId(_) | Who::ManagerId(_) | Who::Reconciler(_))
-            | (Speaker::Named(..), Who::Reconciler(_))
-            | (Speaker::Reconciler(_), Who::Person(_) | Who::NodeId(_) | Who::ManagerId(_)) => {
+            (AuthorFilter::Reconciler(wanted), Who::Reconciler(is)) => *is == *wanted as i32,
+            (AuthorFilter::Uid(_), Who::NodeId(_) | Who::ManagerId(_) | Who::Reconciler(_))
+            | (AuthorFilter::Named(..), Who::Reconciler(_))
+            | (AuthorFilter::Reconciler(_), Who::Person(_) | Who::NodeId(_) | Who::ManagerId(_)) => {
                 false
             }
         })
@@ -234,14 +234,14 @@ fn each_task(service: Id, past: &Past, mut take: impl FnMut(Id, u64)) -> Result<
     Ok(())
 }
 
-fn speaker(word: &str, past: &Past, view: &View) -> Result<Speaker, PastError> {
+fn speaker(word: &str, past: &Past, view: &View) -> Result<AuthorFilter, PastError> {
     if let Some(uid) = word.strip_prefix("uid:").and_then(|uid| uid.parse().ok()) {
-        return Ok(Speaker::Uid(uid));
+        return Ok(AuthorFilter::Uid(uid));
     }
     let reconcilers = (1..=12).filter_map(|n| Reconciler::try_from(n).ok());
     if let Some(reconciler) = reconcilers.into_iter().find(|r| author::reconciler_name(*r) == word)
     {
-        return Ok(Speaker::Reconciler(reconciler));
+        return Ok(AuthorFilter::Reconciler(reconciler));
     }
     // A name that no machine has may be a person's: people are not listed anywhere.
     let machines = match find(word, past, view) {
@@ -249,5 +249,5 @@ fn speaker(word: &str, past: &Past, view: &View) -> Result<Speaker, PastError> {
         Err(PastError::Refused(_)) => Vec::new(),
         Err(other) => return Err(other),
     };
-    Ok(Speaker::Named(word.to_owned(), machines))
+    Ok(AuthorFilter::Named(word.to_owned(), machines))
 }

@@ -1,6 +1,8 @@
 //! How an agent gets its session: what its hello must show, and what the turn is asked. PURE.
 
-use super::{AskedFor, Conn, Life, Origin, STOPPING, Session, Sessions, parts::Outbound, turned};
+use super::{
+    AskedFor, Conn, Origin, STOPPING, ServingState, Session, Sessions, parts::Outbound, turned,
+};
 use crate::admit::{MachineRequest, same_names};
 use sha2::{Digest as _, Sha256};
 use skep_projections::{NodeRow, View};
@@ -41,7 +43,7 @@ impl Sessions {
         now: Timestamp,
     ) {
         self.listen(now);
-        if self.life == Life::Stopping {
+        if self.life == ServingState::Stopping {
             return self.turn_away(conn, turned(TurnedCode::Stopping, STOPPING));
         }
         let known = Id::from_bytes(&hello.node_id);

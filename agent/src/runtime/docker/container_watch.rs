@@ -51,7 +51,7 @@ pub(super) enum Remover {
 
 /// What is known beside the look. `now` is any clock that never goes back.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Around<'a> {
+pub(super) struct WatchContext<'a> {
     pub(super) trace: &'a Trace,
     pub(super) mark: Option<StopMark>,
     pub(super) engine: Reach,
@@ -101,7 +101,7 @@ struct SeenEnd {
 
 impl ContainerWatch {
     /// The container was looked at.
-    pub(super) fn on_look(&mut self, looked: Looked, around: &Around<'_>) -> WatchStep {
+    pub(super) fn on_look(&mut self, looked: Looked, around: &WatchContext<'_>) -> WatchStep {
         self.ended = None;
         match looked {
             Looked::Absent if self.was_here && around.remover == Remover::Others => {
@@ -130,12 +130,12 @@ impl ContainerWatch {
     }
 
     /// Something was said about the container, or the time of the last wait has come.
-    pub(super) fn on_wake(&mut self, around: &Around<'_>) -> WatchStep {
+    pub(super) fn on_wake(&mut self, around: &WatchContext<'_>) -> WatchStep {
         if self.ended.is_some() { self.settle(around) } else { WatchStep::Look }
     }
 
     /// Whether enough is known to say who ended it.
-    fn settle(&mut self, around: &Around<'_>) -> WatchStep {
+    fn settle(&mut self, around: &WatchContext<'_>) -> WatchStep {
         let Some(found) = self.ended.take() else { return WatchStep::Look };
         if around.mark.is_some() {
             return WatchStep::Over(found.container);
@@ -160,7 +160,7 @@ impl ContainerWatch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runtime::docker::judgement::Happening;
+    use crate::runtime::docker::judgement::ContainerEvent;
 
     const S: u64 = SECOND_NS;
 
@@ -177,14 +177,14 @@ mod tests {
         }
     }
 
-    fn trace(happenings: &[(u64, Happening)]) -> Trace {
+    fn trace(happenings: &[(u64, ContainerEvent)]) -> Trace {
         let mut trace = Trace::default();
         happenings.iter().for_each(|(at, happening)| trace.note(*at, *happening));
         trace
     }
 
-    fn around(trace: &Trace, now: u64) -> Around<'_> {
-        Around { trace, mark: None, engine: Reach::Here, remover: Remover::Others, now }
+    fn around(trace: &Trace, now: u64) -> WatchContext<'_> {
+        WatchContext { trace, mark: None, engine: Reach::Here, remover: Remover::Others, now }
     }
 
     #[test]
@@ -215,7 +215,7 @@ mod tests {
     #[test]
     fn a_run_so_short_that_its_start_is_told_later_than_its_end_is_over() {
         let (mut watch, mut seen) = (ContainerWatch::default(), Trace::default());
-        seen.note(100 * S + 5, Happening::Started);
+        seen.note(100 * S + 5, ContainerEvent::Started);
         let looked = Looked::Here(Box::new(ended(3)));
         assert_eq!(watch.on_look(looked, &around(&seen, 0)), WatchStep::Over(Box::new(ended(3))));
     }
@@ -232,23 +232,23 @@ mod tests {
     #[test]
     fn a_stop_by_somebody_else_waits_for_the_start_that_a_restart_brings() {
         let (mut watch, mut seen) =
-            (ContainerWatch::default(), trace(&[(99 * S, Happening::Signal(15))]));
-        seen.note(100 * S, Happening::Died(0));
+            (ContainerWatch::default(), trace(&[(99 * S, ContainerEvent::Signal(15))]));
+        seen.note(100 * S, ContainerEvent::Died(0));
         let looked = Looked::Here(Box::new(ended(0)));
         assert_eq!(
             watch.on_look(looked, &around(&seen, 0)),
             WatchStep::Wait(Some(END_NEWS_LIMIT_NS))
         );
-        seen.note(100 * S + 1, Happening::Stopped);
+        seen.note(100 * S + 1, ContainerEvent::Stopped);
         assert_eq!(watch.on_wake(&around(&seen, 1)), WatchStep::AwaitRestart(RESTART_LIMIT_NS));
-        seen.note(101 * S, Happening::Started);
+        seen.note(101 * S, ContainerEvent::Started);
         assert_eq!(watch.on_wake(&around(&seen, 2)), WatchStep::Look, "it runs again");
     }
 
     #[test]
     fn an_end_beside_an_engine_that_goes_away_is_judged_when_it_is_back() {
         let (mut watch, quiet) = (ContainerWatch::default(), Trace::default());
-        let away = Around { engine: Reach::Away, ..around(&quiet, 0) };
+        let away = WatchContext { engine: Reach::Away, ..around(&quiet, 0) };
         let looked = Looked::Here(Box::new(ended(0)));
         assert_eq!(watch.on_look(looked, &away), WatchStep::Wait(Some(LOOK_RETRY_DELAY_NS)));
         assert_eq!(watch.on_wake(&around(&quiet, 1)), WatchStep::Look);
@@ -263,7 +263,7 @@ mod tests {
     #[test]
     fn what_we_asked_to_end_is_over_at_once() {
         let (mut watch, quiet) = (ContainerWatch::default(), Trace::default());
-        let asked = Around { mark: Some(StopMark::Asked), ..around(&quiet, 0) };
+        let asked = WatchContext { mark: Some(StopMark::Asked), ..around(&quiet, 0) };
         let looked = Looked::Here(Box::new(ended(137)));
         assert_eq!(watch.on_look(looked, &asked), WatchStep::Over(Box::new(ended(137))));
     }
@@ -289,7 +289,7 @@ mod tests {
         {
             let mut watch = ContainerWatch::default();
             watch.on_look(running(), &around(&quiet, 0));
-            let around = Around { remover, ..around(&quiet, 1) };
+            let around = WatchContext { remover, ..around(&quiet, 1) };
             assert_eq!(watch.on_look(Looked::Absent, &around), expected);
         }
     }
@@ -306,7 +306,7 @@ mod tests {
             Looked::Here(Box::new(found))
         };
         assert_eq!(watch.on_look(sick(), &around(&quiet, 0)), WatchStep::StopUnhealthy);
-        let marked = Around { mark: Some(StopMark::Unhealthy), ..around(&quiet, 1) };
+        let marked = WatchContext { mark: Some(StopMark::Unhealthy), ..around(&quiet, 1) };
         assert_eq!(watch.on_look(sick(), &marked), WatchStep::Wait(None), "the stop is under way");
     }
 }

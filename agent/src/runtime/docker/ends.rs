@@ -5,10 +5,10 @@ use super::{
     DockerRuntime,
     container::{Container, ContainerHealth, Phase},
     container_watch::{
-        Around, ContainerWatch, Looked, RESTART_LIMIT_NS, Reach, Remover, WatchStep,
+        ContainerWatch, Looked, RESTART_LIMIT_NS, Reach, Remover, WatchContext, WatchStep,
     },
     engine::is_status,
-    judgement::{Facts, judge},
+    judgement::{ContainerEndFacts, judge},
     marks::StopMark,
 };
 use crate::{runtime, wall::now_ns};
@@ -53,7 +53,7 @@ impl DockerRuntime {
         task: Id,
     ) -> Result<runtime::TaskEnd, runtime::RuntimeError> {
         let Some(id) = self.find(task).await? else { return Err(runtime::RuntimeError::Gone) };
-        let _quiet = Quiet { runtime: self, task };
+        let _quiet = RemarkGuard { runtime: self, task };
         let mut watch = ContainerWatch::default();
         let mut looked = None;
         self.remember(task, |known| looked = known.looked.take());
@@ -152,11 +152,11 @@ impl DockerRuntime {
         &self,
         task: Id,
         id: &str,
-        decide: impl FnOnce(&Around<'_>) -> WatchStep,
+        decide: impl FnOnce(&WatchContext<'_>) -> WatchStep,
     ) -> WatchStep {
         let trace = self.seen.trace(id);
         let removing = self.known().get(&task).is_none_or(|known| known.removing);
-        decide(&Around {
+        decide(&WatchContext {
             trace: &trace,
             mark: self.marks.get(task),
             engine: if self.seen.is_away() { Reach::Away } else { Reach::Here },
@@ -165,7 +165,7 @@ impl DockerRuntime {
         })
     }
 
-    pub(super) fn facts(&self, task: Id, found: &Container) -> Facts {
+    pub(super) fn facts(&self, task: Id, found: &Container) -> ContainerEndFacts {
         let about = self.engine.about();
         let socket = self
             .engine
@@ -176,7 +176,7 @@ impl DockerRuntime {
         // the engine; then the bridge tells, which the engine makes anew at each start.
         let socket_since = socket.as_ref().and_then(|meta| u64::try_from(meta.mtime()).ok());
         let socket_since = socket_since.map(|seconds| seconds * 1_000_000_000);
-        Facts {
+        ContainerEndFacts {
             exit_code: found.exit_code,
             out_of_memory: found.out_of_memory,
             error: found.error.clone(),
@@ -224,12 +224,12 @@ fn stopped_outside() -> String {
 }
 
 /// Takes back what was said about a container's watch when the watch ends.
-struct Quiet<'a> {
+struct RemarkGuard<'a> {
     runtime: &'a DockerRuntime,
     task: Id,
 }
 
-impl Drop for Quiet<'_> {
+impl Drop for RemarkGuard<'_> {
     fn drop(&mut self) {
         self.runtime.seen.say(self.task, super::remarks::About::Trouble, "");
         self.runtime.seen.say(self.task, super::remarks::About::Stop, "");

@@ -8,7 +8,7 @@
 //! listing that leaves a container out costs one look.
 
 use super::{
-    judgement::{Happening, LiveRestore, Outage, Trace},
+    judgement::{ContainerEvent, LiveRestore, Outage, Trace},
     ledger::{ListedContainer, ListedPhase},
 };
 use skep_proto::time::SECOND_NS;
@@ -85,20 +85,20 @@ impl EngineState {
         &mut self,
         container: &str,
         at: u64,
-        happening: Happening,
+        happening: ContainerEvent,
         now: u64,
     ) -> bool {
         self.newest = self.newest.max(at);
         let trace = self.traces.entry(container.to_owned()).or_default();
-        let is_first_start = happening == Happening::Started && *trace == Trace::default();
+        let is_first_start = happening == ContainerEvent::Started && *trace == Trace::default();
         trace.note(at, happening);
         match happening {
-            Happening::Started => {}
-            Happening::Signal(_)
-            | Happening::Died(_)
-            | Happening::Stopped
-            | Happening::Destroyed
-            | Happening::Changed => {
+            ContainerEvent::Started => {}
+            ContainerEvent::Signal(_)
+            | ContainerEvent::Died(_)
+            | ContainerEvent::Stopped
+            | ContainerEvent::Destroyed
+            | ContainerEvent::Changed => {
                 let (over, took) = self.listed;
                 let soonest = (over + took * LIST_TIME_SHARE_MAX).max(now + LIST_DELAY_NS);
                 self.list_at = self.list_at.min(soonest);
@@ -207,8 +207,8 @@ mod tests {
     #[test]
     fn an_older_event_of_one_container_counts_beside_a_newer_one_of_another() {
         let mut engine = EngineState::default();
-        engine.note("a", 20, Happening::Died(137), 0);
-        engine.note("b", 19, Happening::Died(137), 0);
+        engine.note("a", 20, ContainerEvent::Died(137), 0);
+        engine.note("b", 19, ContainerEvent::Died(137), 0);
         assert_eq!(engine.trace("b").died, Some((19, 137)));
         assert_eq!(engine.newest(), 20);
     }
@@ -216,11 +216,11 @@ mod tests {
     #[test]
     fn the_first_start_is_not_worth_a_look_and_another_one_is() {
         let mut engine = EngineState::default();
-        assert!(!engine.note("a", 5, Happening::Started, 0));
-        assert!(engine.note("a", 6, Happening::Died(0), 0));
-        assert!(engine.note("a", 7, Happening::Started, 0), "somebody restarted it");
-        assert!(engine.note("b", 6, Happening::Died(0), 0), "its start was lost, or is late");
-        assert!(engine.note("b", 5, Happening::Started, 0));
+        assert!(!engine.note("a", 5, ContainerEvent::Started, 0));
+        assert!(engine.note("a", 6, ContainerEvent::Died(0), 0));
+        assert!(engine.note("a", 7, ContainerEvent::Started, 0), "somebody restarted it");
+        assert!(engine.note("b", 6, ContainerEvent::Died(0), 0), "its start was lost, or is late");
+        assert!(engine.note("b", 5, ContainerEvent::Started, 0));
     }
 
     #[test]
@@ -229,13 +229,13 @@ mod tests {
         assert_eq!(engine.list_at(), 0, "the first at once");
         engine.on_listed(&[], &watched(&[]), 1, S);
         assert_eq!(engine.list_at(), 11 * S);
-        engine.note("a", 5, Happening::Started, 2 * S);
+        engine.note("a", 5, ContainerEvent::Started, 2 * S);
         assert_eq!(engine.list_at(), 11 * S, "a start hides no end");
-        engine.note("a", 6, Happening::Died(0), 2 * S);
+        engine.note("a", 6, ContainerEvent::Died(0), 2 * S);
         assert_eq!(engine.list_at(), 3 * S);
         engine.on_unlisted(4 * S, 8 * S);
         assert_eq!(engine.list_at(), 88 * S, "it took four seconds");
-        engine.note("a", 7, Happening::Died(0), 9 * S);
+        engine.note("a", 7, ContainerEvent::Died(0), 9 * S);
         assert_eq!(engine.list_at(), 88 * S);
     }
 
@@ -260,7 +260,7 @@ mod tests {
     fn what_is_neither_listed_nor_watched_is_forgotten() {
         let mut engine = EngineState::default();
         for id in ["listed", "watched", "gone"] {
-            engine.note(id, 5, Happening::Died(1), 0);
+            engine.note(id, 5, ContainerEvent::Died(1), 0);
         }
         engine.on_listed(&[row("listed", ListedPhase::NotRunning)], &watched(&["watched"]), 1, S);
         let died = |id| engine.trace(id).died.is_some();

@@ -10,7 +10,7 @@ use super::{
     creation::Creations,
     engine::{Engine, PROBE_LIMIT, within},
     engine_state::EventMemory,
-    judgement::Happening,
+    judgement::ContainerEvent,
     ledger::ContainerFate,
     listing,
     mapping::LABEL_TASK_ID,
@@ -48,18 +48,18 @@ fn note(seen: &Sightings, records: &ContainerRecords, event: &EventMessage) {
 }
 
 /// The container, the time, and what happened to it.
-fn read(event: &EventMessage) -> Option<(&str, u64, Happening)> {
+fn read(event: &EventMessage) -> Option<(&str, u64, ContainerEvent)> {
     let (actor, action) = (event.actor.as_ref()?, event.action.as_ref()?);
     let attribute = |name: &str| attribute(event, name);
     let happening = match action.as_str() {
-        "start" => Happening::Started,
-        "kill" => Happening::Signal(attribute("signal").map_or(0, signal_number)),
-        "die" => {
-            Happening::Died(attribute("exitCode").and_then(|code| code.parse().ok()).unwrap_or(0))
-        }
-        "stop" => Happening::Stopped,
-        "destroy" => Happening::Destroyed,
-        _ => Happening::Changed,
+        "start" => ContainerEvent::Started,
+        "kill" => ContainerEvent::Signal(attribute("signal").map_or(0, signal_number)),
+        "die" => ContainerEvent::Died(
+            attribute("exitCode").and_then(|code| code.parse().ok()).unwrap_or(0),
+        ),
+        "stop" => ContainerEvent::Stopped,
+        "destroy" => ContainerEvent::Destroyed,
+        _ => ContainerEvent::Changed,
     };
     let at = event.time_nano.and_then(|at| u64::try_from(at).ok()).unwrap_or(0);
     Some((actor.id.as_deref()?, at, happening))

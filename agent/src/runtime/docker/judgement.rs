@@ -20,7 +20,7 @@ const SIGNALS_MAX: usize = 8;
 
 /// Something that an event of the engine says about a container.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Happening {
+pub(super) enum ContainerEvent {
     /// It was started.
     Started,
     /// A signal was sent to it through the engine.
@@ -53,20 +53,23 @@ pub(super) struct Trace {
 
 impl Trace {
     /// Takes up an event. What is older than the last start belongs to an earlier run.
-    pub(super) fn note(&mut self, at: u64, happening: Happening) {
+    pub(super) fn note(&mut self, at: u64, happening: ContainerEvent) {
         match happening {
-            Happening::Destroyed => self.destroyed = true,
-            Happening::Changed => {}
-            Happening::Started if at > self.started_at => {
+            ContainerEvent::Destroyed => self.destroyed = true,
+            ContainerEvent::Changed => {}
+            ContainerEvent::Started if at > self.started_at => {
                 self.started_at = at;
                 self.signals.retain(|(sent, _)| *sent > at);
                 self.died = self.died.filter(|(died, _)| *died > at);
                 self.stopped_at = self.stopped_at.filter(|stopped| *stopped > at);
             }
-            Happening::Started | Happening::Signal(_) | Happening::Died(_) | Happening::Stopped
+            ContainerEvent::Started
+            | ContainerEvent::Signal(_)
+            | ContainerEvent::Died(_)
+            | ContainerEvent::Stopped
                 if at <= self.started_at => {}
-            Happening::Started => {}
-            Happening::Signal(signal) => {
+            ContainerEvent::Started => {}
+            ContainerEvent::Signal(signal) => {
                 if let Err(index) = self.signals.binary_search(&(at, signal)) {
                     self.signals.insert(index, (at, signal));
                 }
@@ -74,8 +77,8 @@ impl Trace {
                     self.signals.remove(0);
                 }
             }
-            Happening::Died(code) => self.died = self.died.max(Some((at, code))),
-            Happening::Stopped => self.stopped_at = self.stopped_at.max(Some(at)),
+            ContainerEvent::Died(code) => self.died = self.died.max(Some((at, code))),
+            ContainerEvent::Stopped => self.stopped_at = self.stopped_at.max(Some(at)),
         }
     }
 
@@ -117,7 +120,7 @@ pub(super) enum LiveRestore {
 
 /// All that is known about a container that has ended.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Facts {
+pub(super) struct ContainerEndFacts {
     pub(super) exit_code: i32,
     pub(super) out_of_memory: bool,
     /// The engine's own error message.
@@ -137,7 +140,7 @@ pub(super) struct Facts {
 }
 
 /// Who ended it.
-pub(super) fn judge(facts: &Facts) -> TaskEnd {
+pub(super) fn judge(facts: &ContainerEndFacts) -> TaskEnd {
     let (cause, error) = cause(facts);
     let taken_along = matches!(cause, EndCause::Reboot | EndCause::EngineStopped);
     let lost = taken_along && facts.exit_code == 255;
@@ -156,7 +159,7 @@ pub(super) fn judge(facts: &Facts) -> TaskEnd {
     }
 }
 
-fn cause(facts: &Facts) -> (EndCause, String) {
+fn cause(facts: &ContainerEndFacts) -> (EndCause, String) {
     match facts.mark {
         Some(StopMark::Asked) => return (EndCause::Asked, String::new()),
         Some(StopMark::Unhealthy) => {
@@ -198,7 +201,7 @@ fn cause(facts: &Facts) -> (EndCause, String) {
     }
 }
 
-fn ended_with_engine(facts: &Facts) -> bool {
+fn ended_with_engine(facts: &ContainerEndFacts) -> bool {
     if facts.live_restore == LiveRestore::On {
         return false;
     }
@@ -238,13 +241,13 @@ mod tests {
 
     const S: u64 = SECOND_NS;
 
-    fn facts(code: i32, trace: Trace) -> Facts {
-        Facts {
+    fn facts(code: i32, trace: Trace) -> ContainerEndFacts {
+        ContainerEndFacts {
             exit_code: code,
             started_at: 100 * S,
             finished_at: 200 * S,
             trace,
-            ..Facts::default()
+            ..ContainerEndFacts::default()
         }
     }
 
@@ -260,13 +263,13 @@ mod tests {
     #[test]
     fn events_in_any_order_and_twice_make_the_same_trace() {
         let events = [
-            (1, Happening::Started),
-            (5, Happening::Signal(15)),
-            (6, Happening::Died(143)),
-            (7, Happening::Stopped),
-            (9, Happening::Started),
-            (12, Happening::Signal(9)),
-            (12, Happening::Died(137)),
+            (1, ContainerEvent::Started),
+            (5, ContainerEvent::Signal(15)),
+            (6, ContainerEvent::Died(143)),
+            (7, ContainerEvent::Stopped),
+            (9, ContainerEvent::Started),
+            (12, ContainerEvent::Signal(9)),
+            (12, ContainerEvent::Died(137)),
         ];
         let expected = Trace {
             started_at: 9,
@@ -287,7 +290,7 @@ mod tests {
         }
     }
 
-    fn check(facts: &Facts, expected: EndCause) {
+    fn check(facts: &ContainerEndFacts, expected: EndCause) {
         assert_eq!(judge(facts).cause, expected, "{facts:?}");
     }
 
@@ -330,14 +333,21 @@ mod tests {
         gone.outages = vec![Outage { from: 203 * S, until: 230 * S }];
         check(&gone, EndCause::EngineStopped);
         assert_eq!(judge(&gone).exit_code, Some(143));
-        check(&Facts { live_restore: LiveRestore::On, ..gone.clone() }, EndCause::StoppedOutside);
-        let own = Facts { trace: trace(&[], Some(3), false), ..gone.clone() };
+        check(
+            &ContainerEndFacts { live_restore: LiveRestore::On, ..gone.clone() },
+            EndCause::StoppedOutside,
+        );
+        let own = ContainerEndFacts { trace: trace(&[], Some(3), false), ..gone.clone() };
         check(&own, EndCause::Itself);
-        let unseen =
-            Facts { trace: Trace::default(), exit_code: 255, finished_at: 231 * S, ..gone };
+        let unseen = ContainerEndFacts {
+            trace: Trace::default(),
+            exit_code: 255,
+            finished_at: 231 * S,
+            ..gone
+        };
         check(&unseen, EndCause::EngineStopped);
         assert_eq!(judge(&unseen).exit_code, None);
-        let later = Facts { started_at: 300 * S, finished_at: 301 * S, ..unseen };
+        let later = ContainerEndFacts { started_at: 300 * S, finished_at: 301 * S, ..unseen };
         check(&later, EndCause::Itself);
     }
 
@@ -357,13 +367,16 @@ mod tests {
         orderly.engine_since = Some(5_000 * S);
         check(&orderly, EndCause::EngineStopped);
         assert_eq!(judge(&orderly).exit_code, Some(0));
-        let rebooted =
-            Facts { booted_at: Some(5_000 * S), live_restore: LiveRestore::On, ..orderly.clone() };
+        let rebooted = ContainerEndFacts {
+            booted_at: Some(5_000 * S),
+            live_restore: LiveRestore::On,
+            ..orderly.clone()
+        };
         check(&rebooted, EndCause::Reboot);
         assert_eq!(judge(&rebooted).exit_code, Some(0));
-        let restored = Facts { live_restore: LiveRestore::On, ..orderly.clone() };
+        let restored = ContainerEndFacts { live_restore: LiveRestore::On, ..orderly.clone() };
         check(&restored, EndCause::Itself);
-        let seen = Facts { trace: trace(&[], Some(0), false), ..orderly };
+        let seen = ContainerEndFacts { trace: trace(&[], Some(0), false), ..orderly };
         check(&seen, EndCause::Itself);
     }
 

@@ -3,7 +3,7 @@
 
 use super::{
     engine_state::{EngineAnswers, EngineState, EventMemory},
-    judgement::{Happening, LiveRestore, Outage, Trace},
+    judgement::{ContainerEvent, LiveRestore, Outage, Trace},
     ledger::ListedContainer,
     remarks::{About, Remarks},
 };
@@ -188,7 +188,7 @@ impl Sightings {
     }
 
     /// An event of a container, which happened at `at` by the engine's clock.
-    pub(super) fn note(&self, container: &str, at: u64, happening: Happening) {
+    pub(super) fn note(&self, container: &str, at: u64, happening: ContainerEvent) {
         let now = self.now();
         let mut seen = self.lock();
         let before = seen.engine.list_at();

@@ -40,7 +40,7 @@ pub(super) enum Admission {
 
 /// A change that is logged.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Turning {
+pub(super) enum LimitChange {
     /// The first one was refused.
     Full,
     /// There is room again.
@@ -91,7 +91,7 @@ impl ConnectionCounts {
     }
 
     /// One more of this process; `own` is the manager's.
-    pub(super) fn enter(&mut self, process: i32, own: u32) -> (Admission, Option<Turning>) {
+    pub(super) fn enter(&mut self, process: i32, own: u32) -> (Admission, Option<LimitChange>) {
         let is_own = u32::try_from(process) == Ok(own);
         let held = self.by_process.get(&process).copied().unwrap_or(0);
         let room = if is_own {
@@ -102,7 +102,7 @@ impl ConnectionCounts {
         if !room {
             self.refused += 1;
             let begins = !std::mem::replace(&mut self.refusing, true);
-            return (Admission::Refused, begins.then_some(Turning::Full));
+            return (Admission::Refused, begins.then_some(LimitChange::Full));
         }
         self.by_process.insert(process, held + 1);
         if is_own {
@@ -114,7 +114,7 @@ impl ConnectionCounts {
     }
 
     /// One of this process has gone.
-    pub(super) fn leave(&mut self, process: i32, own: u32) -> Option<Turning> {
+    pub(super) fn leave(&mut self, process: i32, own: u32) -> Option<LimitChange> {
         let held = self.by_process.remove(&process).unwrap_or(0);
         if held > 1 {
             self.by_process.insert(process, held - 1);
@@ -131,7 +131,7 @@ impl ConnectionCounts {
         let over =
             self.refusing && low(self.others, self.limits.all) && low(fullest, self.limits.process);
         self.refusing &= !over;
-        over.then_some(Turning::Over)
+        over.then_some(LimitChange::Over)
     }
 }
 
@@ -151,7 +151,7 @@ mod tests {
         assert!((0..4).all(|_| connections.enter(10, OWN) == (Admission::Taken, None)));
         assert_eq!(
             connections.enter(10, OWN),
-            (Admission::Refused, Some(Turning::Full)),
+            (Admission::Refused, Some(LimitChange::Full)),
             "told once"
         );
         assert_eq!(connections.enter(10, OWN), (Admission::Refused, None));
@@ -186,7 +186,7 @@ mod tests {
         let mut connections = connections();
         (0..5).for_each(|_| _ = connections.enter(10, OWN));
         assert!(connections.is_refusing());
-        assert_eq!(connections.leave(10, OWN), Some(Turning::Over), "3 of 4");
+        assert_eq!(connections.leave(10, OWN), Some(LimitChange::Over), "3 of 4");
         assert!(!connections.is_refusing());
         assert_eq!(connections.leave(10, OWN), None);
         assert_eq!(connections.enter(10, OWN), (Admission::Taken, None));
