@@ -168,7 +168,7 @@ async fn a_manager_that_is_away_stops_nothing_and_hears_of_all_that_happened() {
     manager.heard(&line).await;
     drop(line);
     manager.stop().await;
-    let said = agent.status.wait_for(|status| status.manager_problem.contains("No such file"));
+    let said = agent.status.wait_for(|status| status.manager_problem.contains("no such file"));
     timeout(PATIENCE, said).await.expect("it says so").expect("it lives");
     engine.kill_outside(Id(2));
     assert_eq!(engine.running(), [Id(1)]);
