@@ -283,6 +283,11 @@ impl Core {
         tasks.map(|(id, task)| (*id, task.state(), task.desired))
     }
 
+    /// Whether a state of this task is still to be reported, or its report to be acknowledged.
+    pub fn has_to_report(&self, task: Id) -> bool {
+        self.work.as_ref().is_some_and(|work| work.outbox.holds(task))
+    }
+
     /// `SERVICE.SLOT` of a task that the cluster gave to this node.
     pub fn task_name(&self, task: Id) -> Option<String> {
         self.work.as_ref()?.tasks.get(&task).map(|task| task.workload.name())

@@ -220,6 +220,10 @@ mod tests {
         conditions.on_time(Timestamp(2) + PULL_FAILING_LIMIT_NS);
         assert_eq!(told(conditions.poll()), []);
         assert_eq!(conditions.poll_timeout(), None);
+        conditions.on_pull_failed("a", "no route", Timestamp(9));
+        assert_eq!(told(conditions.poll()).len(), 1);
+        conditions.on_prepared("a", Timestamp(10));
+        assert_eq!(told(conditions.poll()), [], "it is here");
     }
 
     #[test]

@@ -122,4 +122,19 @@ mod tests {
             "that one had lasted"
         );
     }
+
+    #[test]
+    fn a_try_comes_at_its_time_and_a_short_one_does_not_begin_the_waits_anew() {
+        let mut effort = Effort::default();
+        effort.begin(StepKind::Prepare, 1, Timestamp(1));
+        let again = effort.again(Timestamp(1));
+        effort.wake(Timestamp(again.0 - 1));
+        assert_eq!(effort.take(StepKind::Prepare), None);
+        effort.wake(again);
+        assert_eq!(effort.take(StepKind::Prepare), Some(StepKind::Prepare));
+        effort.begin(StepKind::Prepare, 2, again);
+        let later = again + STEP_RETRY_DELAY_NS_MAX;
+        assert_eq!(effort.again(later).since(later), 2 * STEP_RETRY_DELAY_NS_MIN);
+        assert_eq!(effort.answers(2), None, "it was taken up");
+    }
 }

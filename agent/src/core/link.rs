@@ -341,4 +341,49 @@ mod tests {
         link.halt("removed");
         assert!(!link.is_current(2), "there is no other after this");
     }
+
+    #[test]
+    fn each_stage_has_its_time_and_a_beat_makes_the_next_wait_short_again() {
+        let mut link = ManagerLink::new(NodeIdentity::default(), 7);
+        assert_eq!(link.poll_timeout(), None, "nobody has said what this node is");
+        link.on_described(NodeDescription::default(), Timestamp(1));
+        let mut waits = Vec::new();
+        let mut now = Timestamp(1);
+        for _ in 0..6 {
+            link.on_broken(now);
+            let until = link.poll_timeout().expect("it dials again");
+            waits.push(until.since(now));
+            now = until;
+            link.on_time(now);
+        }
+        assert_eq!(link.poll_timeout(), Some(now + WELCOME_LIMIT_NS));
+        assert!(waits[5] > 8 * REDIAL_DELAY_NS_MIN, "they grow: {waits:?}");
+        let other = waits.iter().map(|wait| wait % REDIAL_DELAY_NS_MIN).collect::<Vec<_>>();
+        assert!(other.iter().any(|rest| *rest != other[0]), "by chance: {waits:?}");
+        link.on_connected(Position::default(), Vec::new(), now);
+        assert_eq!(link.poll_timeout(), Some(now + WELCOME_LIMIT_NS));
+        let period_ns = 2 * BEAT_PERIOD_NS_MIN;
+        let welcome = Welcome {
+            node_id: Id(7).to_bytes(),
+            heartbeat_period_ns: period_ns,
+            ..Welcome::default()
+        };
+        link.on_welcome(&welcome, now);
+        while link.poll().is_some() {}
+        for beat in 1..3 {
+            now = now + period_ns;
+            assert_eq!(link.poll_timeout(), Some(now));
+            link.on_time(now);
+            let sent = from_agent::Message::Heartbeat(Heartbeat { beat });
+            let sent = FromAgent { message: Some(sent) };
+            assert_eq!(link.poll(), Some(LinkCall::Send(Box::new(sent))));
+        }
+        link.on_broken(now);
+        let until = link.poll_timeout().expect("it dials again");
+        assert!(until.since(now) <= REDIAL_DELAY_NS_MIN);
+        link.on_time(until);
+        link.on_time(until + WELCOME_LIMIT_NS);
+        assert!(!link.is_current(7), "nobody answered");
+        assert!(matches!(link.stage, LinkStage::Resting { .. }));
+    }
 }

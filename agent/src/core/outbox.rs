@@ -37,6 +37,12 @@ impl Outbox {
         self.under_way.retain(|observed| Id::from_bytes(&observed.task_id) != task);
     }
 
+    /// Whether a state of this task is still to be sent or to be acknowledged.
+    pub(crate) fn holds(&self, task: Id) -> bool {
+        let is_of_task = |observed: &TaskObserved| Id::from_bytes(&observed.task_id) == task;
+        self.waiting.contains_key(&task) || self.under_way.iter().any(is_of_task)
+    }
+
     /// A session began: numbers start again, and what was under way is sent again.
     pub(crate) fn open(&mut self) {
         self.close();
@@ -103,9 +109,12 @@ mod tests {
         outbox.acknowledge(7);
         assert_eq!(outbox.poll(), None, "that was no answer to it");
         outbox.acknowledge(1);
+        assert!(outbox.holds(Id(1)) && !outbox.holds(Id(2)), "a newer state waits");
         assert_eq!(states(outbox.poll()), [(2, TaskState::Running)]);
+        assert!(outbox.holds(Id(1)) && !outbox.holds(Id(2)), "it is under way");
         outbox.acknowledge(2);
         assert_eq!(outbox.poll(), None);
+        assert!(!outbox.holds(Id(1)));
     }
 
     #[test]
@@ -145,5 +154,15 @@ mod tests {
         outbox.close();
         outbox.open();
         assert_eq!(states(outbox.poll()), [(1, TaskState::Complete)]);
+    }
+
+    #[test]
+    fn what_does_not_fit_into_a_report_comes_with_the_next() {
+        let mut outbox = Outbox::default();
+        outbox.open();
+        (0..=REPORT_TASKS_MAX as u128).for_each(|n| outbox.put(seen(n, TaskState::Running)));
+        assert_eq!(outbox.poll().map(|report| report.tasks.len()), Some(REPORT_TASKS_MAX));
+        outbox.acknowledge(1);
+        assert_eq!(outbox.poll().map(|report| report.tasks.len()), Some(1));
     }
 }

@@ -2,6 +2,7 @@
 
 mod conditions;
 mod parts;
+mod records;
 
 use super::world::check;
 

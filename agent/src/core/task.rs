@@ -334,25 +334,4 @@ impl AgentTask {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use skep_proto::v1::{ContainerSpec, TaskSpec, task_spec};
-    use std::sync::Arc;
-
-    #[test]
-    fn a_stop_gives_the_time_that_the_spec_asks_for() {
-        let stop = |spec: TaskSpec| {
-            let workload = Workload { spec: Arc::new(spec), ..Workload::default() };
-            AgentTask::new(workload, TaskState::Running, TaskState::Assigned).step(StepKind::Stop)
-        };
-        let container = ContainerSpec {
-            stop_grace_period_ns: Some(75_000_000_000),
-            ..ContainerSpec::default()
-        };
-        let runtime = Some(task_spec::Runtime::Container(container));
-        let asked = stop(TaskSpec { runtime, ..TaskSpec::default() });
-        assert_eq!(asked, TaskStep::Stop { grace_ns: 75_000_000_000 });
-        let unasked = stop(TaskSpec::default());
-        assert_eq!(unasked, TaskStep::Stop { grace_ns: defaults::STOP_GRACE_LIMIT_NS });
-    }
-}
+mod tests;

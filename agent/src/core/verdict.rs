@@ -60,3 +60,30 @@ pub(crate) fn note(container: &mut ContainerStatus, ended: &TaskEnd) {
     container.out_of_memory = ended.out_of_memory;
     container.end_cause = ended.cause.into();
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_it_ended_is_written_into_the_status_and_the_process_is_gone() {
+        let mut container = ContainerStatus { pid: 7, ..ContainerStatus::default() };
+        let cause = EndCause::KilledOutside;
+        let ended = TaskEnd {
+            exit_code: Some(137),
+            signal: 9,
+            out_of_memory: true,
+            cause,
+            ..TaskEnd::default()
+        };
+        note(&mut container, &ended);
+        let expected = ContainerStatus {
+            exit_code: Some(137),
+            signal: 9,
+            out_of_memory: true,
+            end_cause: cause.into(),
+            ..ContainerStatus::default()
+        };
+        assert_eq!(container, expected);
+    }
+}

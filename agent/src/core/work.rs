@@ -421,6 +421,7 @@ fn words_about(kind: effort::StepKind, error: &RuntimeError) -> Option<String> {
 mod tests {
     use super::*;
     use crate::core::{action::Action, effort::STEP_RETRY_DELAY_NS_MIN, memory::Memory};
+    use crate::runtime::{Prepared, Workload};
 
     #[test]
     fn a_listing_that_failed_is_asked_for_again_when_its_time_has_come() {
@@ -436,5 +437,21 @@ mod tests {
         work.on_time(again);
         assert_eq!(work.poll_action(), Some(Action::List { node: Id(1), ticket: 2 }));
         assert_eq!(work.poll_timeout(), None);
+    }
+
+    #[test]
+    fn the_image_and_the_end_of_a_task_are_reported() {
+        let mut task =
+            task::AgentTask::new(Workload::default(), TaskState::Running, TaskState::Running);
+        let prepared = |image_digest: &str| {
+            let image_digest = image_digest.to_owned();
+            action::StepOutcome::Prepared(Ok(Prepared { image_digest }))
+        };
+        assert_eq!(take_up(&mut task, prepared("sha256:new"), Timestamp(1)), None);
+        assert_eq!(take_up(&mut task, prepared(""), Timestamp(1)), None);
+        let ended = TaskEnd { exit_code: Some(3), ..TaskEnd::default() };
+        assert_eq!(take_up(&mut task, action::StepOutcome::Ended(Ok(ended)), Timestamp(1)), None);
+        let container = task.container();
+        assert_eq!((container.image_digest.as_str(), container.exit_code), ("sha256:new", Some(3)));
     }
 }

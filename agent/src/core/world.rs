@@ -142,6 +142,11 @@ impl AgentWorld {
         self.core.handle(input, self.now);
     }
 
+    /// The tickets of what the core waits for now.
+    pub(super) fn tickets(&self) -> impl Iterator<Item = u64> + '_ {
+        self.asked.values().copied()
+    }
+
     /// The runtime notices that its engine is away, with a message, or that something is odd about
     /// a task.
     fn notice(&mut self, engine_problem: &str, task: Option<(Id, String)>) {
