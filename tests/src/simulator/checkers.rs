@@ -17,6 +17,8 @@ mod delays;
 mod early;
 mod full;
 mod gaps;
+mod held;
+mod in_flight;
 mod leaving;
 mod meaning;
 mod observers;
@@ -126,6 +128,8 @@ impl Checkers {
             Box::new(early::Early),
             Box::new(full::FullDisk),
             Box::new(gaps::Gaps),
+            Box::new(held::HeldReports),
+            Box::new(in_flight::InFlight),
             Box::new(leaving::Leaving),
             Box::new(observers::Observers),
             Box::new(once::Once::default()),

@@ -366,6 +366,12 @@ impl ManagerProcess {
         Ok(())
     }
 
+    /// How many entries of the tenure are proposed and neither history nor given up.
+    pub fn proposals_in_flight(&self) -> usize {
+        let of_tenure = self.in_flight.iter().filter(|entry| entry.proposer == Proposer::Tenure);
+        of_tenure.count() + self.proposals.len()
+    }
+
     /// The number of the newest entry under way.
     pub fn newest_number(&self) -> Option<usize> {
         self.in_flight.back().map(|proposed| proposed.number)
