@@ -296,11 +296,18 @@ impl Sessions {
     }
 
     fn welcome(&mut self, conn: Conn, view: &View) {
-        let Some(session) = self.conns.get_mut(&conn) else { return };
-        if session.open {
+        let Some(session) = self.conns.get_mut(&conn).filter(|session| !session.open) else {
             return;
-        }
+        };
         session.open = true;
+        // The node may have gone in the entry that opened its session: changes of nodes whose
+        // session is not open yet are not looked at.
+        let node = session.node;
+        match view.nodes().by_id(node) {
+            Some((_, row)) => self.node_changed(row),
+            None => self.dismiss(conn),
+        }
+        let Some(session) = self.conns.get_mut(&conn) else { return };
         let welcome = Welcome {
             node_id: session.node.to_bytes(),
             cluster_id: view.cluster().id.to_bytes(),
@@ -370,17 +377,21 @@ impl Sessions {
             (session.open && view.nodes().find(session.node).is_none()).then_some(*conn)
         };
         for conn in self.by_node.values().filter_map(vanished).collect::<Vec<_>>() {
-            self.turn_away(conn, turned(TurnedCode::NodeRemoved, REMOVED));
-            self.forget(conn);
+            self.dismiss(conn);
         }
+    }
+
+    /// Ends the session of a node that was removed.
+    fn dismiss(&mut self, conn: Conn) {
+        self.turn_away(conn, turned(TurnedCode::NodeRemoved, REMOVED));
+        self.forget(conn);
     }
 
     fn node_changed(&mut self, node: &NodeRow) {
         let Some(conn) = self.by_node.get(&node.id).copied() else { return };
         let Some(session) = self.conns.get(&conn).filter(|s| s.open) else { return };
         if node.removed {
-            self.turn_away(conn, turned(TurnedCode::NodeRemoved, REMOVED));
-            self.forget(conn);
+            self.dismiss(conn);
         } else if node.session != session.number && node.state == NodeState::Ready {
             self.turn_away(conn, turned(TurnedCode::Superseded, "the node has a newer session"));
             self.forget(conn);

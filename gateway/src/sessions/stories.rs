@@ -279,6 +279,15 @@ fn a_node_that_is_removed_is_told_and_one_that_was_may_not_return() {
          tell rmnode b | node c -> b1 turned NODE_REMOVED, b1 closed
          tell rmnode a -> a1 turned NODE_REMOVED, a1 closed",
     );
+    // In the very entry that opens its session; without tasks, and with one.
+    for given in ["member a", "member a | service web replicas=1 | task web.1 on a"] {
+        check(
+            given,
+            "a hello -> ask open
+             commit rmnode a -> a1 turned NODE_REMOVED, a1 closed
+             a hello -> a2 turned NODE_REMOVED, a2 closed",
+        );
+    }
 }
 
 #[test]

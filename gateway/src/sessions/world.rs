@@ -73,7 +73,7 @@ impl SessionsWorld {
     pub(super) fn act(&mut self, what: &str) -> String {
         let (first, rest) = what.split_once(' ').unwrap_or((what, ""));
         match first {
-            "commit" => self.commit(),
+            "commit" => self.commit(rest),
             "refuse" => self.answer_all(&Answer::Refused(Refusal::exhausted("busy"))),
             "unknown" => self.answer_all(&Answer::Unknown("the log failed".into())),
             "forget" => self.asks.clear(),
@@ -178,8 +178,9 @@ impl SessionsWorld {
         self.sessions.handle_hello(conn, origin, hello, 100 + conn.0, &view, self.now);
     }
 
-    /// The turn decides what was asked, as the real one does, and it is committed.
-    fn commit(&mut self) {
+    /// The turn decides what was asked, as the real one does, and it is committed; `also` happens
+    /// in the same entry.
+    fn commit(&mut self, also: &str) {
         for (token, request) in std::mem::take(&mut self.asks) {
             let entropy = Entropy::new([7; 32]);
             let answer = match admit::admit(&self.cluster.view, &request, &entropy) {
@@ -189,6 +190,9 @@ impl SessionsWorld {
                     let mut delta = Delta::default();
                     for (_, kind) in admitted.events {
                         delta.merge(&self.cluster.record(kind));
+                    }
+                    if !also.is_empty() {
+                        delta.merge(&self.cluster.tell(also));
                     }
                     self.committed(&delta);
                     accepted(self.cluster.view.position().revision, warnings)

@@ -107,7 +107,9 @@ fn update_cluster(view: &View, dice: &mut Dice) -> Action {
     let cluster = view.cluster();
     let mut spec = (*cluster.spec).clone();
     spec.task_history_limit = Some(1 + dice.below(5) as i64);
-    let update = UpdateCluster { version: cluster.version.0, spec: Some(spec) };
+    // Now and then somebody who read it before the last change.
+    let version = cluster.version.0 - u64::from(dice.once_in(4));
+    let update = UpdateCluster { version, spec: Some(spec) };
     Action::UpdateCluster(Box::new(update))
 }
 
