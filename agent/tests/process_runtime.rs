@@ -197,6 +197,15 @@ async fn the_program_sees_its_folder_and_an_environment_of_its_own() {
     );
 }
 
+/// The numbers of a process's open files.
+fn files_of(pid: i32) -> Vec<String> {
+    let files = fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
+    let mut numbers: Vec<String> =
+        files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+    numbers.sort();
+    numbers
+}
+
 #[tokio::test]
 async fn neither_a_task_nor_its_shim_keeps_a_file_that_was_open_in_the_agent_by_accident() {
     let node = ProcessNode::new();
@@ -216,12 +225,14 @@ async fn neither_a_task_nor_its_shim_keeps_a_file_that_was_open_in_the_agent_by_
             files.filter_map(|file| fs::read_link(file.unwrap().path()).ok()).collect();
         assert!(open.len() >= 3 && !open.contains(&path), "process {pid}: {open:?}");
     }
-    let mut own = Vec::new();
-    for file in fs::read_dir(format!("/proc/{program}/fd")).unwrap() {
-        own.push(file.unwrap().file_name().into_string().unwrap());
-    }
-    own.sort();
-    assert_eq!(own, ["0", "1", "2"], "a program has its three standard files");
+    // A program that has just begun still reads its libraries.
+    let own = async {
+        while files_of(program) != ["0", "1", "2"] {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let had = tokio::time::timeout(Duration::from_secs(10), own).await;
+    assert!(had.is_ok(), "a program has its three standard files: {:?}", files_of(program));
 }
 
 #[tokio::test]

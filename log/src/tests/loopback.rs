@@ -66,6 +66,17 @@ impl Disk4 {
         run("umount", &[self.mount.as_ref()]);
     }
 
+    /// Mounts what is on the disk anew. A copy of it: where another process has taken a copy of all
+    /// mounts meanwhile, as engines and containers do, the disk that was cut off is still mounted
+    /// there, and would be given out again.
+    fn mount_again(&self) {
+        self.unmount();
+        let copy = self.image.with_extension("copy");
+        run("cp", &["--sparse=always".as_ref(), self.image.as_ref(), copy.as_ref()]);
+        std::fs::rename(copy, &self.image).unwrap();
+        self.mount();
+    }
+
     /// Whoever writes waits, and gets no error.
     fn freeze(&self) {
         run("fsfreeze", &["-f".as_ref(), self.mount.as_ref()]);
@@ -175,8 +186,7 @@ async fn cut_in_flight(disk: &Disk4, log: Log, flight: Vec<Proposal>, answered: 
         );
     }
     log.close().await;
-    disk.unmount();
-    disk.mount();
+    disk.mount_again();
     acknowledged
 }
 
