@@ -175,6 +175,11 @@ impl Sessions {
         self.by_node.get(&node).copied().filter(|conn| self.conns.get(conn).is_some_and(|s| s.open))
     }
 
+    /// The stream and the node of each session, open or about to be.
+    pub fn iter(&self) -> impl Iterator<Item = (Conn, Id)> + '_ {
+        self.conns.iter().map(|(conn, session)| (*conn, session.node))
+    }
+
     /// How many sessions are open.
     pub fn open_sessions(&self) -> usize {
         self.conns.values().filter(|s| s.open).count()

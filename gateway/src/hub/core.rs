@@ -67,6 +67,16 @@ impl<C> HubCore<C> {
         self.sessions.conn_of(node).filter(|conn| self.streams.contains(conn))
     }
 
+    /// The streams that are open.
+    pub fn streams(&self) -> impl Iterator<Item = Conn> + '_ {
+        self.streams.iter().copied()
+    }
+
+    /// The stream and the node of each session, open or about to be.
+    pub fn sessions(&self) -> impl Iterator<Item = (Conn, Id)> + '_ {
+        self.sessions.iter()
+    }
+
     /// When [`HubCore::handle_timeout`] wants to be called.
     pub fn poll_timeout(&self) -> Option<Timestamp> {
         self.sessions.poll_timeout()

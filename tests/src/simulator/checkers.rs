@@ -23,6 +23,7 @@ mod leaving;
 mod meaning;
 mod observers;
 mod once;
+mod one_session;
 mod orders;
 mod owners;
 mod patient;
@@ -130,6 +131,7 @@ impl Checkers {
             Box::new(gaps::Gaps),
             Box::new(held::HeldReports),
             Box::new(in_flight::InFlight),
+            Box::new(one_session::OneSession),
             Box::new(leaving::Leaving),
             Box::new(observers::Observers),
             Box::new(once::Once::default()),

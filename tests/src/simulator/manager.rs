@@ -245,6 +245,11 @@ impl ManagerProcess {
         }
     }
 
+    /// The hub, to be looked at.
+    pub fn hub(&self) -> &hub::HubCore<u64> {
+        &self.hub
+    }
+
     /// The stream of a node's open session.
     pub fn conn_of(&self, node: Id) -> Option<sessions::Conn> {
         self.hub.conn_of(node)
