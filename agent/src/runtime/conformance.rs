@@ -7,8 +7,8 @@
 //! The waits here are limits at which a case fails, never times that it counts on.
 
 use super::{
-    FoundState, FoundTask, LogItem, LogLine, LogQuery, Prepared, Runtime, RuntimeError, Started,
-    TaskEnd, Workload,
+    FoundState, FoundTask, LogItem, LogLine, LogQuery, LogStream, Prepared, Runtime, RuntimeError,
+    Started, TaskEnd, Workload,
 };
 use futures::{StreamExt, future::BoxFuture};
 use skep_proto::{
@@ -140,6 +140,16 @@ impl Trial {
         });
         lines.collect()
     }
+    /// Follows what the program writes; its first line is "up".
+    async fn hears_up(&self) -> LogStream {
+        let query = LogQuery { follow: true, ..LogQuery::default() };
+        let stream = soon("logs", self.runtime.logs(self.workload.task_id, query)).await;
+        let mut stream = stream.expect("a stream");
+        let first = soon("first line", stream.next()).await.expect("a line").expect("readable");
+        assert!(matches!(&first, LogItem::Line(line) if line.text.as_ref() == b"up"), "{first:?}");
+        stream
+    }
+
     async fn texts(&self, query: LogQuery) -> Vec<String> {
         let lines = self.lines(query).await.expect("lines");
         lines.iter().map(|line| String::from_utf8_lossy(&line.text).into_owned()).collect()
@@ -219,7 +229,9 @@ pub async fn a_death_by_signal_is_told(subject: &dyn TestedRuntime) {
 
 /// A stop sends the stop signal first: a program that ends on it is not killed.
 pub async fn stopping_is_gentle_first(subject: &dyn TestedRuntime) {
-    let trial = Trial::started(subject, &Program::Run).await;
+    let trial = Trial::started(subject, &Program::PrintAndRun(lines(&["up"]))).await;
+    // Before that it may not listen to its stop signal yet.
+    drop(trial.hears_up().await);
     trial.stop(CASE_GRACE_LIMIT).await.expect("stopped");
     let ended = trial.wait().await.expect("ended");
     assert_ne!(ended.exit_code, Some(137), "it would have ended by itself: {ended:?}");
@@ -395,11 +407,7 @@ pub async fn output_is_cut_by_tail_and_time(subject: &dyn TestedRuntime) {
 /// A follower gets the lines that come later, and its stream ends with the task.
 pub async fn output_is_followed_to_the_end(subject: &dyn TestedRuntime) {
     let trial = Trial::started(subject, &Program::PrintAndRun(lines(&["up"]))).await;
-    let query = LogQuery { follow: true, ..LogQuery::default() };
-    let mut stream =
-        soon("logs", trial.runtime.logs(trial.workload.task_id, query)).await.expect("a stream");
-    let first = soon("first line", stream.next()).await.expect("a line").expect("readable");
-    assert!(matches!(&first, LogItem::Line(line) if line.text.as_ref() == b"up"), "{first:?}");
+    let mut stream = trial.hears_up().await;
     trial.stop(CASE_GRACE_LIMIT).await.expect("stopped");
     while let Some(line) = soon("the stream's end", stream.next()).await {
         line.expect("readable");

@@ -88,7 +88,8 @@ impl TestedRuntime for DockerNode {
             // The first process of a container takes no notice of what it has no handler for.
             Program::Stubborn => workload(shell("exec sleep 1000")),
             Program::Print(lines) => workload(shell(&print(lines))),
-            Program::PrintAndRun(lines) => workload(shell(&format!("{}{RUN}", print(lines)))),
+            // What it prints says that it is ready to be stopped.
+            Program::PrintAndRun(lines) => workload(shell(&format!("{TRAP}{}{RUN}", print(lines)))),
             Program::Missing => {
                 workload(ContainerSpec { image: "no-such-image-here:1".into(), ..shell("") })
             }
@@ -96,8 +97,9 @@ impl TestedRuntime for DockerNode {
     }
 }
 
-/// Ends at once when asked to: the first process of a container takes no notice of signals that it
-/// does not expect.
+/// The first process of a container takes no notice of signals that it does not expect.
+const TRAP: &str = "trap 'exit 0' TERM; ";
+/// Ends at once when asked to.
 pub(crate) const RUN: &str = "trap 'exit 0' TERM; while :; do sleep 1000 & wait; done";
 
 fn print(lines: &[String]) -> String {
