@@ -204,9 +204,9 @@ mod tests {
                 match step {
                     0 => (old, old_model) = (tree.clone(), model.clone()),
                     1 => if model.remove(&key).is_some() { tree.remove(key) },
-                    _ => if !model.contains_key(&key) {
+                    _ => if tree.get(key).is_none() {
                         tree.insert(key, index);
-                        model.insert(key, index);
+                        prop_assert_eq!(model.insert(key, index), None);
                     },
                 }
                 prop_assert_eq!((tree.get(key), tree.len()), (model.get(&key).copied(), model.len()));
