@@ -39,11 +39,18 @@ pub(crate) fn put_rows(
 ) -> Result<(), StoreError> {
     let value = keys::revision_value(*index, entry.at());
     batch.put(StoreTable::Revisions, &keys::revision_key(entry.first()), &[&value]);
-    let touched = entry.touched().map_err(|error| {
+    let mut touched = entry.touched().map_err(|error| {
         StoreError::Damaged(format!("a record of the entry at revision {}: {error}", entry.first()))
     })?;
-    for (object, revision) in touched {
-        batch.put(StoreTable::Objects, &keys::object_key(object, revision), &[]);
+    // Some records name an object twice.
+    touched.sort_unstable();
+    touched.dedup();
+    for about in touched.chunk_by(|(one, _), (other, _)| one == other) {
+        let revisions: Vec<Revision> = about.iter().map(|(_, revision)| *revision).collect();
+        for row in revisions.chunks(keys::ROW_REVISIONS_MAX) {
+            let key = keys::object_key(about[0].0, row[0]);
+            batch.put(StoreTable::Objects, &key, &[&keys::object_value(row)]);
+        }
     }
     Ok(())
 }

@@ -4,16 +4,19 @@
 //! |---|---|---|
 //! | `entries` | raft index, u64 | kind, u8 · term, u64 · body |
 //! | `revisions` | first revision, u64 | raft index, u64 · time, u64 |
-//! | `objects` | object id, u128 · revision, u64 | nothing |
+//! | `objects` | object id, u128 · revision, u64 | further revisions of the same entry, varints |
 //! | `sealed` | object id, u128 | (not written yet) |
 //! | `meta` | a word, or `snapshot/` · revision, u64 | a protobuf message of [`meta`] |
 //!
 //! Numbers are big-endian, so that keys sort as numbers do. The kinds of an entry: 0 blank, 1 a
 //! membership (protobuf), 2 an entry of the chain as it is, 3 the same as zstd behind its length,
 //! u32. A kind is never reused. Time needs no table of its own: it never goes back, so `revisions`
-//! is searched by halves.
+//! is searched by halves. A row of `objects` holds each further revision as its distance from the
+//! one before: an entry that changes one object a hundred times costs few rows. An empty value, as
+//! older programs wrote it, is a row of one revision.
 
 use bytes::Bytes;
+use prost::encoding;
 use skep_proto::{Id, Revision, Timestamp};
 
 pub(crate) mod meta;
@@ -32,6 +35,10 @@ const COMPRESS_MIN_BYTES: usize = 4 << 10;
 const BODY_BYTES_MAX: usize = 64 << 20;
 /// The fastest level that still halves typical entries.
 pub(super) const ZSTD_LEVEL: i32 = 1;
+
+/// Revisions that one row of `objects` holds, at most: a reader of the newest few does not read an
+/// entry's thousands.
+pub(crate) const ROW_REVISIONS_MAX: usize = 32;
 
 /// The keys of `meta`.
 pub(crate) const VOTE: &[u8] = b"vote";
@@ -141,7 +148,30 @@ pub(crate) fn object_key(object: Id, revision: Revision) -> [u8; 24] {
     key
 }
 
-pub(crate) fn read_object_key(key: &[u8]) -> Result<(Id, Revision), Malformed> {
+/// What stands behind the key of the first of these revisions, which ascend.
+pub(crate) fn object_value(revisions: &[Revision]) -> Vec<u8> {
+    let mut value = Vec::new();
+    for pair in revisions.windows(2) {
+        encoding::encode_varint(pair[1].0 - pair[0].0, &mut value);
+    }
+    value
+}
+
+/// The revisions of a row of `objects`, ascending.
+pub(crate) fn read_object(key: &[u8], mut value: &[u8]) -> Result<Vec<Revision>, Malformed> {
+    let malformed = || Malformed { what: "an object's row" };
+    let (_, mut newest) = read_object_key(key)?;
+    let mut revisions = vec![newest];
+    while !value.is_empty() {
+        let more = encoding::decode_varint(&mut value).map_err(|_| malformed())?;
+        let next = newest.0.checked_add(more).filter(|_| more > 0).ok_or_else(malformed)?;
+        newest = Revision(next);
+        revisions.push(newest);
+    }
+    Ok(revisions)
+}
+
+fn read_object_key(key: &[u8]) -> Result<(Id, Revision), Malformed> {
     let what = "an object's key";
     let (object, revision) = key.split_at_checked(16).ok_or(Malformed { what })?;
     let object = <[u8; 16]>::try_from(object).map_err(|_| Malformed { what })?;
@@ -222,6 +252,17 @@ mod tests {
         }
 
         #[test]
+        fn an_objects_row_keeps_all_its_revisions(
+            a: u128, first in 0..u64::MAX / 2, more in prop::collection::vec(1..70_000u64, 0..40)
+        ) {
+            let mut revisions = vec![Revision(first)];
+            revisions.extend(more.iter().scan(first, |at, more| { *at += more; Some(Revision(*at)) }));
+            let (key, value) = (object_key(Id(a), Revision(first)), object_value(&revisions));
+            prop_assert_eq!(value.is_empty(), more.is_empty());
+            prop_assert_eq!(read_object(&key, &value).unwrap(), revisions);
+        }
+
+        #[test]
         fn snapshots_sort_by_revision_within_their_span(r: u64, s: u64) {
             let (a, b) = (snapshot_key(Revision(r)), snapshot_key(Revision(s)));
             prop_assert!(a.as_slice() >= SNAPSHOT && a.as_slice() < SNAPSHOT_END);
@@ -233,6 +274,16 @@ mod tests {
             let _ = read_entry(&Bytes::from(bytes.clone()));
             let _ = read_revision(&bytes, &bytes);
             let _ = read_object_key(&bytes);
+            let _ = read_object(&object_key(Id(1), Revision(u64::MAX - 9)), &bytes);
+        }
+    }
+
+    #[test]
+    fn an_objects_row_that_does_not_ascend_is_malformed() {
+        let key = object_key(Id(1), Revision(u64::MAX - 1));
+        assert_eq!(read_object(&key, &[1]).unwrap(), [Revision(u64::MAX - 1), Revision(u64::MAX)]);
+        for value in [&[0][..], &[1, 0], &[2], &[0x80]] {
+            assert!(read_object(&key, value).is_err(), "{value:?}");
         }
     }
 

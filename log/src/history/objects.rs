@@ -9,22 +9,19 @@ use crate::{
     chain,
     disk::{
         keys,
-        store::{Page, ScanOrder, StoreTable},
+        store::{Page, ScanOrder, Span, StoreTable},
     },
 };
 use skep_proto::{Id, Revision};
-use std::{
-    collections::{BTreeSet, VecDeque},
-    sync::Arc,
-};
+use std::{collections::VecDeque, sync::Arc};
 
-/// Revisions that the first scan about an object reads. Readers that merge many objects want few
-/// of each.
-const FIRST_PAGE_REVISIONS: usize = 4;
+/// Rows that the first scan about an object reads. Readers that merge many objects want few
+/// revisions of each.
+const FIRST_PAGE_ROWS: usize = 2;
 /// Each further scan reads so many times more than the one before.
 const PAGE_GROWTH: usize = 8;
-/// Revisions that one scan of the index reads ahead, at most.
-const PAGE_REVISIONS_MAX: usize = 256;
+/// Rows that one scan of the index reads ahead, at most.
+const PAGE_ROWS_MAX: usize = 256;
 
 /// The audit index at one moment. Handles are cheap.
 #[derive(Clone)]
@@ -67,8 +64,8 @@ impl AuditIndex {
 
     fn about(&self, object: Id, from: Revision, to: Revision, way: ScanOrder) -> Revisions {
         let rest = (from <= to).then_some((from, to));
-        let (page, page_revisions) = (VecDeque::new(), FIRST_PAGE_REVISIONS);
-        Revisions { index: self.clone(), object, way, rest, page, page_revisions }
+        let (page, page_rows) = (VecDeque::new(), FIRST_PAGE_ROWS);
+        Revisions { index: self.clone(), object, way, rest, page, page_rows }
     }
 
     fn waiting(&self, object: Id, low: Revision, high: Revision) -> impl Iterator<Item = Revision> {
@@ -86,39 +83,65 @@ pub struct Revisions {
     /// What is still to be read, both ends included; none at the end.
     rest: Option<(Revision, Revision)>,
     page: VecDeque<Revision>,
-    /// Revisions that the next scan reads.
-    page_revisions: usize,
+    /// Rows that the next scan reads.
+    page_rows: usize,
 }
 
 impl Revisions {
     fn read(&mut self, from: Revision, to: Revision) -> Result<(), ReadError> {
-        let page = Page { rows: self.page_revisions, bytes: usize::MAX };
-        let span = object_span(self.object, from, to);
-        let rows =
-            self.index.history.source.store.scan(StoreTable::Objects, &span, self.way, page)?;
-        let full = rows.len() == self.page_revisions;
-        self.page_revisions = (self.page_revisions * PAGE_GROWTH).min(PAGE_REVISIONS_MAX);
-        let mut found = BTreeSet::new();
-        for (key, _) in rows {
-            found.insert(keys::read_object_key(&key)?.1);
-        }
+        let (mut found, full) =
+            self.read_rows(&object_span(self.object, from, to), self.page_rows, self.way)?;
+        self.page_rows = (self.page_rows * PAGE_GROWTH).min(PAGE_ROWS_MAX);
         // A full page ends before what it could not hold, on whichever side is read last.
         let (low, high) = match (self.way, full) {
-            (ScanOrder::Up, true) => (from, found.last().copied().unwrap_or(to)),
+            (ScanOrder::Up, true) => (from, found.last().copied().unwrap_or(to).min(to)),
             (ScanOrder::Down, true) => (found.first().copied().unwrap_or(from), to),
             (ScanOrder::Up | ScanOrder::Down, false) => (from, to),
         };
+        if low == from {
+            // Its revisions may reach beyond `from`.
+            let before = Span::new(
+                keys::object_key(self.object, Revision::ZERO),
+                keys::object_key(self.object, from),
+            );
+            let (row, _) = self.read_rows(&before, 1, ScanOrder::Down)?;
+            found.splice(..0, row);
+        }
         found.extend(self.index.waiting(self.object, low, high));
+        found.sort_unstable();
+        found.dedup();
+        found.retain(|revision| (low..=high).contains(revision));
         self.rest = match (self.way, full) {
             (ScanOrder::Up, true) => (high < to).then(|| (high.next(), to)),
             (ScanOrder::Down, true) => (from < low).then(|| (from, Revision(low.0 - 1))),
             (ScanOrder::Up | ScanOrder::Down, false) => None,
         };
-        self.page = match self.way {
-            ScanOrder::Up => found.into_iter().collect(),
-            ScanOrder::Down => found.into_iter().rev().collect(),
-        };
+        if self.way == ScanOrder::Down {
+            found.reverse();
+        }
+        self.page = found.into();
         Ok(())
+    }
+
+    /// The revisions of so many rows, ascending, and whether there may be more rows.
+    fn read_rows(
+        &self,
+        span: &Span,
+        rows: usize,
+        way: ScanOrder,
+    ) -> Result<(Vec<Revision>, bool), ReadError> {
+        let page = Page { rows, bytes: usize::MAX };
+        let mut read =
+            self.index.history.source.store.scan(StoreTable::Objects, span, way, page)?;
+        let full = read.len() == rows;
+        if way == ScanOrder::Down {
+            read.reverse();
+        }
+        let mut revisions = Vec::new();
+        for (key, value) in read {
+            revisions.extend(keys::read_object(&key, &value)?);
+        }
+        Ok((revisions, full))
     }
 }
 
