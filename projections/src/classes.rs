@@ -110,7 +110,12 @@ impl Ord for ClassKey {
     fn cmp(&self, other: &ClassKey) -> Ordering {
         let of = |key: &ClassKey| key.wanted.desired_role;
         let labels = || self.node_labels().cmp(other.node_labels());
-        of(self).cmp(&of(other)).then_with(|| self.machine.cmp(&other.machine)).then_with(labels)
+        // A node that changes compares its own machine with itself.
+        let machine = || match Arc::ptr_eq(&self.machine, &other.machine) {
+            true => Ordering::Equal,
+            false => self.machine.cmp(&other.machine),
+        };
+        of(self).cmp(&of(other)).then_with(machine).then_with(labels)
     }
 }
 

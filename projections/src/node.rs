@@ -57,6 +57,8 @@ pub struct NodeRow {
     pub reserved_memory_bytes: i64,
     /// Host ports taken by tasks that have not ended, as (protocol, port), sorted, with repeats.
     pub host_ports: Arc<Vec<(i32, u32)>>,
+    /// The digest's part that `spec` is, so that it is not computed again when it is taken out.
+    pub(crate) wanted_hash: u128,
     /// Nodes that no constraint on labels, role, platform or features can tell apart share a class;
     /// [`crate::classes::NO_CLASS`] for a removed one.
     pub class: u32,

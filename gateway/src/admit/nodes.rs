@@ -10,6 +10,7 @@ use skep_proto::v1::{
     Annotations, NodeAvailability, NodeRemoved, NodeRole, NodeSpec, NodeState, NodeUpdated,
     RemoveNode, UpdateNode, event::Kind,
 };
+use std::collections::BTreeMap;
 
 pub(super) fn update(view: &View, command: &UpdateNode) -> Result<Admitted, Refusal> {
     let row = find(view, &command.node)?;
@@ -18,12 +19,45 @@ pub(super) fn update(view: &View, command: &UpdateNode) -> Result<Admitted, Refu
         return Err(Refusal::overtaken(&what, command.version, row.version, &row.changed_by));
     }
     let spec = changed(row, command)?;
-    if spec == *row.spec {
+    if is_alike(&spec, &row.spec) {
         return Ok(Admitted::unchanged(row.id));
     }
-    let before = Some((*row.spec).clone());
-    let updated = NodeUpdated { node_id: row.id.to_bytes(), spec: Some(spec), before };
-    Ok(Admitted::one(row.id, Kind::NodeUpdated(updated)))
+    Ok(Admitted::one(row.id, Kind::NodeUpdated(updated(row, spec))))
+}
+
+/// Characters of a replaced label's value that the record repeats: as many as a line shows, and a
+/// few more.
+const REPLACED_VALUE_CHARS_MAX: usize = 32;
+
+/// The record says what is now, and of what was before only what differs.
+fn updated(row: &NodeRow, spec: NodeSpec) -> NodeUpdated {
+    let (was, is) = (some_labels(&row.spec), some_labels(&spec));
+    let mut replaced = Annotations::default();
+    for (key, value) in was.into_iter().flatten() {
+        if is.and_then(|is| is.get(key)) != Some(value) {
+            let value = value.chars().take(REPLACED_VALUE_CHARS_MAX).collect();
+            replaced.labels.insert(key.clone(), value);
+        }
+    }
+    let is_new = |key: &&String| was.is_none_or(|was| !was.contains_key(*key));
+    let added_labels =
+        is.into_iter().flatten().map(|(key, _)| key).filter(is_new).cloned().collect();
+    let before = NodeSpec {
+        annotations: Some(replaced).filter(|replaced| !replaced.labels.is_empty()),
+        availability: row.spec.availability,
+        desired_role: row.spec.desired_role,
+        ..NodeSpec::default()
+    };
+    NodeUpdated { node_id: row.id.to_bytes(), spec: Some(spec), before: Some(before), added_labels }
+}
+
+/// Whether two specs are alike in all that an update can change: cheaper than comparing them whole.
+fn is_alike(one: &NodeSpec, other: &NodeSpec) -> bool {
+    one.availability == other.availability && some_labels(one) == some_labels(other)
+}
+
+fn some_labels(spec: &NodeSpec) -> Option<&BTreeMap<String, String>> {
+    spec.annotations.as_ref().map(|known| &known.labels).filter(|labels| !labels.is_empty())
 }
 
 fn changed(row: &NodeRow, command: &UpdateNode) -> Result<NodeSpec, Refusal> {

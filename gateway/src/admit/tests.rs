@@ -315,6 +315,24 @@ fn a_nodes_labels_availability_and_role() {
 }
 
 #[test]
+fn a_record_of_a_changed_node_repeats_what_was_replaced_and_nothing_else() {
+    let long = "v".repeat(40);
+    let world =
+        World::of(&format!("node n1 label=zone:a label=disk:ssd label=long:{long} label=same:x"));
+    let update = node_update("n1", |update| {
+        update.label_rm.push("disk".into());
+        let added = [("zone", "b"), ("long", "w"), ("rack", "1"), ("same", "x")];
+        update.label_add = added.map(|(key, value)| (key.into(), value.into())).into();
+    });
+    let admitted = command(&world, update).expect("it is admitted");
+    let [(_, Kind::NodeUpdated(e))] = &admitted.events[..] else { panic!("{admitted:?}") };
+    let before = e.before.clone().unwrap_or_default().annotations.unwrap_or_default().labels;
+    let replaced = [("disk", "ssd"), ("long", &long[..32]), ("zone", "a")];
+    assert_eq!(before, replaced.map(|(key, value)| (key.to_owned(), value.to_owned())).into());
+    assert_eq!(e.added_labels, ["rack"]);
+}
+
+#[test]
 fn a_node_is_removed_when_it_is_away_or_by_force() {
     let world = World::of("node n1 | node n2 away | node m1 role=manager away");
     let remove = |node: &str, force| {

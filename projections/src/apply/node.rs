@@ -26,14 +26,20 @@ impl View {
     fn describe_node(&mut self, index: NodeIdx, part: NodePart, change: impl FnOnce(&mut NodeRow)) {
         let Some(row) = self.nodes.get_mut(index) else { return };
         let parts = [part, NodePart::Marks];
-        parts.iter().for_each(|part| self.digest.take(part.hash(row)));
+        parts.iter().for_each(|part| self.digest.take(part.known(row)));
         let (class, said) = (row.class, row.description.clone());
         let before = placeable_key(row, index);
         change(row);
+        row.wanted_hash = match part {
+            NodePart::Wanted => part.hash(row),
+            NodePart::Said | NodePart::Status | NodePart::Marks | NodePart::Conditions => {
+                row.wanted_hash
+            }
+        };
         let anew = if part == NodePart::Said { Said::Anew } else { Said::AsBefore };
         row.class = self.classes.change(class, row, anew);
         let moved = row.class != class;
-        parts.iter().for_each(|part| self.digest.put(part.hash(row)));
+        parts.iter().for_each(|part| self.digest.put(part.known(row)));
         let after = placeable_key(row, index);
         let renamed = (said.hostname != row.hostname()).then(|| lower_case(row.hostname()));
         self.move_placeable(before, after);
@@ -54,7 +60,7 @@ impl View {
             && self.tasks_on(index).next().is_none()
             && let Some(row) = self.nodes.remove(index)
         {
-            NodePart::ALL.iter().for_each(|part| self.digest.take(part.hash(&row)));
+            NodePart::ALL.iter().for_each(|part| self.digest.take(part.known(&row)));
         }
     }
 }
@@ -87,13 +93,15 @@ impl Step<'_> {
             reserved_nano_cpus: 0,
             reserved_memory_bytes: 0,
             host_ports: Arc::default(),
+            wanted_hash: 0,
             class: NO_CLASS,
         };
+        row.wanted_hash = NodePart::Wanted.hash(&row);
         if self.view.nodes.find(id).is_some() {
             return Err(Misfit::Exists(ObjectKind::Node, id));
         }
         row.class = self.view.classes.enter(ClassKey::of(&row));
-        NodePart::ALL.iter().for_each(|part| self.view.digest.put(part.hash(&row)));
+        NodePart::ALL.iter().for_each(|part| self.view.digest.put(part.known(&row)));
         let name = lower_case(row.hostname());
         let index = self.view.nodes.insert(row).ok_or(Misfit::Full(ObjectKind::Node))?;
         let away = self.view.nodes.get(index).and_then(|row| away_key(row, index));

@@ -20,6 +20,9 @@ use xxhash_rust::xxh3::xxh3_128;
 /// there.
 const SHORT_BYTES: usize = 240;
 
+/// What mostly follows the message that made a part long: a few numbers and a name.
+const LATER_BYTES: usize = 128;
+
 /// Collects the fields of a part.
 struct DigestFields {
     short: [u8; SHORT_BYTES],
@@ -52,9 +55,8 @@ impl DigestFields {
     /// Room for so many bytes more.
     #[inline]
     fn room(&mut self, bytes: usize) -> &mut [u8] {
-        if self.long.is_empty() && self.len + bytes > SHORT_BYTES {
-            self.long.reserve(2 * (self.len + bytes));
-            self.long.extend_from_slice(&self.short[..self.len]);
+        if self.len + bytes > SHORT_BYTES {
+            self.lengthen(bytes);
         }
         let start = self.len;
         self.len += bytes;
@@ -63,6 +65,14 @@ impl DigestFields {
         }
         self.long.resize(self.len, 0);
         &mut self.long[start..]
+    }
+
+    /// Goes on in the heap, with capacity for so many bytes more.
+    fn lengthen(&mut self, bytes: usize) {
+        if self.long.is_empty() {
+            self.long.reserve(self.len + bytes + LATER_BYTES);
+            self.long.extend_from_slice(&self.short[..self.len]);
+        }
     }
 
     #[inline]
@@ -92,7 +102,14 @@ impl DigestFields {
     fn message(&mut self, message: &impl Message) {
         let len = message.encoded_len();
         self.word(len as u64);
-        message.encode(&mut self.room(len)).expect("there is room for exactly what it needs");
+        if self.long.is_empty() && self.len + len <= SHORT_BYTES {
+            message.encode_raw(&mut self.room(len));
+        } else {
+            // Straight to where it stays: a spec may be long.
+            self.lengthen(len);
+            message.encode_raw(&mut self.long);
+            self.len = self.long.len();
+        }
     }
 
     fn optional(&mut self, message: Option<&impl Message>) {
@@ -192,6 +209,16 @@ pub(crate) enum NodePart {
 impl NodePart {
     pub(crate) const ALL: [NodePart; 5] =
         [NodePart::Wanted, NodePart::Said, NodePart::Status, NodePart::Marks, NodePart::Conditions];
+
+    /// What is in the sum for this part; a node's spec was hashed when it came.
+    pub(crate) fn known(self, node: &NodeRow) -> u128 {
+        match self {
+            NodePart::Wanted => node.wanted_hash,
+            NodePart::Said | NodePart::Status | NodePart::Marks | NodePart::Conditions => {
+                self.hash(node)
+            }
+        }
+    }
 
     pub(crate) fn hash(self, node: &NodeRow) -> u128 {
         let tag = 16 + self as u8;

@@ -4,6 +4,7 @@ use super::{FORMAT, schema};
 use crate::{
     NodeIdx, NodeRow, ServiceIdx, ServiceRow, TaskIdx, TaskRow, View,
     cluster::{ClusterRow, Tenure},
+    digest::NodePart,
     service::{Rollout, SpecVersion},
     stamps::Stamps,
     task::TaskDetail,
@@ -129,7 +130,7 @@ impl schema::SavedNode {
     }
 
     pub(super) fn row(self) -> (u32, NodeRow) {
-        let row = NodeRow {
+        let mut row = NodeRow {
             id: self.id.into(),
             state: NodeState::try_from(self.state).unwrap_or_default(),
             spec: Arc::new(self.spec),
@@ -150,8 +151,10 @@ impl schema::SavedNode {
             reserved_nano_cpus: 0,
             reserved_memory_bytes: 0,
             host_ports: Arc::default(),
+            wanted_hash: 0,
             class: self.class,
         };
+        row.wanted_hash = NodePart::Wanted.hash(&row);
         (self.index, row)
     }
 }

@@ -38,7 +38,7 @@ pub(super) fn opened(e: &SessionOpened, node: &str) -> String {
 pub(super) fn updated(e: &NodeUpdated, node: &str) -> String {
     let Some(spec) = &e.spec else { return format!("node {node} changed") };
     if let Some(before) = &e.before {
-        let changes = changes(before, spec);
+        let changes = changes(before, spec, &e.added_labels);
         if !changes.is_empty() {
             return format!("node {node} changed: {}", changes.join(", "));
         }
@@ -54,7 +54,7 @@ pub(super) fn updated(e: &NodeUpdated, node: &str) -> String {
 /// Changes named in a line; the others are counted.
 const NODE_CHANGES_SHOWN_MAX: usize = 6;
 
-fn changes(before: &NodeSpec, after: &NodeSpec) -> Vec<String> {
+fn changes(before: &NodeSpec, after: &NodeSpec, added: &[String]) -> Vec<String> {
     let mut changes = Vec::new();
     let (was, is) = (before.availability(), after.availability());
     if was != is {
@@ -65,18 +65,21 @@ fn changes(before: &NodeSpec, after: &NodeSpec) -> Vec<String> {
         changes.push(format!("role {} → {}", role(was), role(is)));
     }
     let (was, is) = (label_map(before), label_map(after));
-    for (key, value) in &is {
-        match was.get(key) {
-            None => changes.push(format!("label {key}={} added", shortened(value))),
-            Some(old) if old != value => {
-                let (old, new) = (shortened(old), shortened(value));
+    for key in added {
+        let value = is.get(key).map_or("", |value| value.as_str());
+        changes.push(format!("label {key}={} added", shortened(value)));
+    }
+    for (key, old) in was {
+        match is.get(key) {
+            None => changes.push(format!("label {key}={} removed", shortened(old))),
+            // A record of the first program that wrote them repeats all labels.
+            Some(new) if *new == old => {}
+            Some(new) => {
+                let (old, new) = (shortened(old), shortened(new));
                 changes.push(format!("label {key} {old} → {new}"));
             }
-            Some(_) => {}
         }
     }
-    let gone = was.iter().filter(|(key, _)| !is.contains_key(*key));
-    changes.extend(gone.map(|(key, value)| format!("label {key}={} removed", shortened(value))));
     if changes.len() > NODE_CHANGES_SHOWN_MAX {
         let more = changes.len() - NODE_CHANGES_SHOWN_MAX;
         changes.truncate(NODE_CHANGES_SHOWN_MAX);
@@ -149,21 +152,23 @@ mod tests {
     #[test]
     fn a_change_of_a_node_names_what_changed() {
         let (active, drain) = (NodeAvailability::Active, NodeAvailability::Drain);
-        let line = |before, spec| {
+        let line = |before, spec, added: &[&str]| {
+            let added_labels = added.iter().map(|key| (*key).to_owned()).collect();
             let node_id = Id(1).to_bytes();
-            updated(&NodeUpdated { node_id, spec, before }, "n1")
+            updated(&NodeUpdated { node_id, spec, before, added_labels }, "n1")
         };
         let before = spec(active, &[("zone", "a"), ("disk", "ssd")]);
         assert_eq!(
-            line(before.clone(), spec(drain, &[("zone", "b"), ("rack", "1")])),
-            "node n1 changed: availability active → drain, label rack=1 added, label zone a → b, \
-             label disk=ssd removed"
+            line(before.clone(), spec(drain, &[("zone", "b"), ("rack", "1")]), &["rack"]),
+            "node n1 changed: availability active → drain, label rack=1 added, \
+             label disk=ssd removed, label zone a → b"
         );
-        let old = line(None, before.clone());
+        let old = line(None, before.clone(), &[]);
         assert_eq!(old, "node n1 changed: now active, worker, disk=ssd, zone=a");
         let keys: Vec<String> = (0..9).map(|n| format!("k{n}")).collect();
         let many: Vec<(&str, &str)> = keys.iter().map(|key| (key.as_str(), "v")).collect();
-        let line = line(spec(active, &[]), spec(active, &many));
+        let added: Vec<&str> = keys.iter().map(String::as_str).collect();
+        let line = line(spec(active, &[]), spec(active, &many), &added);
         assert!(line.ends_with("label k5=v added, 3 more"), "{line}");
     }
 
