@@ -136,11 +136,17 @@ impl View {
     /// Nodes of this host name, in any case, unless removed.
     pub fn nodes_named(&self, hostname: &str) -> impl Iterator<Item = NodeIdx> + '_ {
         let name: Arc<str> = hostname.to_lowercase().into();
-        let low = (name.clone(), NodeIdx(0));
-        self.nodes_by_hostname
-            .range(low..)
-            .take_while(move |(found, _)| *found == name)
-            .map(|(_, node)| *node)
+        // Looked up one by one: a name is mostly one node's, and a range takes longer to begin.
+        let mut next = Some((name, NodeIdx(0)));
+        std::iter::from_fn(move || {
+            let from = next.take()?;
+            let (found, node) = self.nodes_by_hostname.get_next(&from)?;
+            if *found != from.0 {
+                return None;
+            }
+            next = node.0.checked_add(1).map(|after| (from.0, NodeIdx(after)));
+            Some(*node)
+        })
     }
 
     /// Tasks of a service, by slot, then oldest first.

@@ -35,8 +35,9 @@ fn updated(row: &NodeRow, spec: NodeSpec) -> NodeUpdated {
     let mut replaced = Annotations::default();
     for (key, value) in was.into_iter().flatten() {
         if is.and_then(|is| is.get(key)) != Some(value) {
-            let value = value.chars().take(REPLACED_VALUE_CHARS_MAX).collect();
-            replaced.labels.insert(key.clone(), value);
+            let cut = value.char_indices().nth(REPLACED_VALUE_CHARS_MAX);
+            let value = &value[..cut.map_or(value.len(), |(at, _)| at)];
+            replaced.labels.insert(key.clone(), value.to_owned());
         }
     }
     let is_new = |key: &&String| was.is_none_or(|was| !was.contains_key(*key));
