@@ -10,7 +10,7 @@
 //! Opening stops at the first frame that is not whole and cuts there. That, a lost tail and a full
 //! disk all have the same harmless effect: the position is older than it could be, and the manager
 //! tells the rest again. So appending is not synced and its failure stops nothing; the journal is
-//! then behind, and is written anew when there is room. A thread of its own does all the writing,
+//! then behind, and is rewritten when there is room. A thread of its own does all the writing,
 //! see [`writer`].
 //!
 //! A file that cannot be read at all is put aside under another name, and the agent begins without
@@ -32,11 +32,11 @@ use std::{
 };
 use thiserror::Error;
 
-/// A smaller file is never written anew. A larger one is when it is also [`COMPACT_FACTOR_MIN`]
+/// A smaller file is never rewritten. A larger one is when it is also [`COMPACT_FACTOR_MIN`]
 /// times as large as what it has to say.
 const COMPACT_BYTES_MIN: u64 = 1 << 20;
 /// How many times as large as its content a file of [`COMPACT_BYTES_MIN`] must be to be written
-/// anew.
+/// again.
 const COMPACT_FACTOR_MIN: u64 = 4;
 /// A longer frame is not one of ours: reading stops there.
 const FRAME_BYTES_MAX: usize = 64 << 20;
@@ -100,7 +100,7 @@ pub(crate) struct Journal {
     path: PathBuf,
     file: File,
     bytes: u64,
-    /// What the file would hold if it were written anew now, about.
+    /// What the file would hold if it were rewritten now, about.
     live_bytes: u64,
     /// The file lacks something that was noted.
     behind: bool,

@@ -76,7 +76,7 @@ impl LocalStream {
         }
     }
 
-    /// Registers the socket anew. A reader that waits is forgotten by that, so it is woken to ask
+    /// Registers the socket again. A reader that waits is forgotten by that, so it is woken to ask
     /// again.
     fn listen_for_room(&mut self) -> io::Result<()> {
         if let Some(socket) = self.socket.take() {

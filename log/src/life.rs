@@ -1,4 +1,4 @@
-//! The life of a log: opened, kept alive, opened anew after the disk failed, recovered, closed.
+//! The life of a log: opened, kept alive, reopened after the disk failed, recovered, closed.
 //!
 //! What decides is the same for the log that a daemon runs ([`supervise`] and [`session`], with
 //! threads and raft) and for the one that a single thread drives step by step ([`single`]).

@@ -1,7 +1,7 @@
 //! A view as bytes, and back.
 //!
 //! A snapshot holds the facts (rows with their indexes, free indexes in order, parked objects,
-//! stamps) and the digest; what follows from them is computed anew and must come to the same
+//! stamps) and the digest; what follows from them is recomputed and must come to the same
 //! digest. Indexes are kept because later records must land where they land everywhere else. The
 //! bytes are a head and then one message for each row, each behind its length, so that neither side
 //! ever holds the whole twice. The format is internal, but history's snapshots are kept as long as

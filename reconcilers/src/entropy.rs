@@ -1,4 +1,4 @@
-//! New ids without dice: a stream that follows from the seed the shell handed in.
+//! New ids without randomness of their own: a stream that follows from the seed of the turn.
 //!
 //! The same seed gives the same ids, so a turn can be repeated byte for byte. The stream need not
 //! be secret, only free of repetitions: ids name things, they do not guard them.

@@ -6,13 +6,14 @@ use clap::Args;
 /// How a list is shown.
 #[derive(Args, Clone, Debug, Default)]
 pub(super) struct ListStyle {
-    /// Show only what matches KEY=VALUE; the same key again widens, another key narrows
+    /// Show only what matches KEY=VALUE. Values of one key are alternatives; several keys, and
+    /// several labels, must all match
     #[arg(short, long, value_name = "KEY=VALUE")]
     pub filter: Vec<String>,
     /// table, json, or a template such as '{{.ID}} {{.Name}}'
     #[arg(long, value_name = "FORMAT")]
     pub format: Option<String>,
-    /// Print ids alone
+    /// Print only ids
     #[arg(short, long, conflicts_with = "format")]
     pub quiet: bool,
     /// Do not shorten ids and errors
@@ -33,7 +34,7 @@ pub(super) struct InspectStyle {
     /// json (the default), table, or a template such as '{{.ID}} {{json .Spec}}'
     #[arg(short, long, value_name = "FORMAT")]
     pub format: Option<String>,
-    /// Show it for people
+    /// Print a summary for people
     #[arg(long, conflicts_with = "format")]
     pub pretty: bool,
 }

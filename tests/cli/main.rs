@@ -2,7 +2,7 @@
 //! says what a story needs. Every text is a snapshot, since texts, JSON and exit codes are
 //! promises.
 //!
-//! `INSTA_UPDATE=always` writes the snapshots anew; look at the difference before it is kept.
+//! `INSTA_UPDATE=always` rewrites the snapshots; look at the difference before it is kept.
 
 mod changes;
 mod doors;

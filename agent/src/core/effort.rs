@@ -60,7 +60,7 @@ impl Effort {
     }
 
     /// It could not be done now; says when to try again. After a try that lasted, the waits begin
-    /// anew.
+    /// again.
     pub(crate) fn again(&mut self, now: Timestamp) -> Timestamp {
         self.ticket = 0;
         if now.since(self.began) > STEP_RETRY_DELAY_NS_MAX {

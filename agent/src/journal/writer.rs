@@ -18,7 +18,7 @@ use std::{
 };
 use tokio::sync::watch;
 
-/// Notes that wait for the disk. One more, and they are dropped: the journal is then written anew
+/// Notes that wait for the disk. One more, and they are dropped: the journal is then rewritten
 /// from the memory, which has them all.
 const NOTES_WAITING_MAX: usize = 65_536;
 /// Between two tries to write to a disk that refused.

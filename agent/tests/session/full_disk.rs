@@ -38,7 +38,7 @@ impl Drop for SmallDisk {
     }
 }
 
-/// Waits until the agent tells its conditions anew.
+/// Waits until the agent tells its conditions again.
 async fn conditions(line: &mut TestSession) -> Vec<(v1::ConditionKind, String)> {
     loop {
         match line.next().await {

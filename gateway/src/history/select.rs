@@ -1,7 +1,7 @@
 //! Which records a query asks for.
 //!
 //! A service is asked for with its tasks: what happens to them is what happens to it. Names mean
-//! every object that ever had them, so that the log of a service that was removed, or made anew,
+//! every object that ever had them, so that the log of a service that was removed, or made again,
 //! can be read by its name.
 
 use super::{

@@ -89,7 +89,7 @@ pub(crate) fn read_entry_key(key: &[u8]) -> Result<u64, Malformed> {
     number(key, "an entry's key")
 }
 
-/// The value's two parts: what stands before the body, and the body if it had to be made anew.
+/// The value's two parts: what stands before the body, and the body if it had to be made again.
 pub(crate) fn entry_value(entry: &StoredEntry) -> (Vec<u8>, Option<Vec<u8>>) {
     let mut prefix = Vec::with_capacity(ENTRY_PREFIX_BYTES + 4);
     let (kind, packed) = match &entry.body {

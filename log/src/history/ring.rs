@@ -77,7 +77,7 @@ impl Ring {
         });
     }
 
-    /// Begins anew behind a snapshot.
+    /// Starts again behind a snapshot.
     pub(crate) fn restart(&self, newest: Revision) {
         *self.held() = RingEntries::default();
         self.publish(newest);

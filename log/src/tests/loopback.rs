@@ -66,8 +66,8 @@ impl Disk4 {
         run("umount", &[self.mount.as_ref()]);
     }
 
-    /// Mounts what is on the disk anew. A copy of it: where another process has taken a copy of all
-    /// mounts meanwhile, as engines and containers do, the disk that was cut off is still mounted
+    /// Mounts a copy of what is on the disk: where another process has taken a copy of all mounts
+    /// meanwhile, as engines and containers do, the disk that was cut off is still mounted
     /// there, and would be given out again.
     fn mount_again(&self) {
         self.unmount();

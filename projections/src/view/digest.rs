@@ -8,7 +8,7 @@ use crate::{
 use skep_proto::v1::{ObjectParked, StrayObserved};
 
 impl View {
-    /// The digest computed anew from all rows: what [`View::digest`] must equal, at O(cluster).
+    /// The digest recomputed from all rows: what [`View::digest`] must equal, at O(cluster).
     pub fn recomputed_digest(&self) -> Digest {
         let mut digest = Digest::default();
         digest.put(self.cluster_part());

@@ -1,5 +1,5 @@
-//! Finding the one object that a reconciler fails on, and keeping parked ones out of everybody's
-//! sight.
+//! Finding the one object that a reconciler fails on, and hiding parked objects from all
+//! reconcilers.
 
 use crate::plan::Decision;
 use skep_projections::{Delta, NodeIdx, ServiceIdx, TaskIdx, View};

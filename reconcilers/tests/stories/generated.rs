@@ -213,7 +213,7 @@ fn turns() -> impl Strategy<Value = Vec<Vec<GeneratedChoice>>> {
     proptest::collection::vec(proptest::collection::vec(any::<GeneratedChoice>(), 1..4), 1..40)
 }
 
-// A tenth of the usual 256 cases each: each plays some sixty turns and counts every index anew
+// A tenth of the usual 256 cases each: each plays some sixty turns and counts every index again
 // after each of them. PROPTEST_CASES asks for more.
 proptest! {
     #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases / 10, failure_persistence: None, ..ProptestConfig::default() })]

@@ -1,5 +1,5 @@
-//! When an edit that came too late is tried again. PURE: the time that has passed and the dice are
-//! handed in.
+//! When an edit that came too late is tried again. PURE: the time that has passed and the random
+//! numbers are handed in.
 //!
 //! Each try needs the version that it read to be still the newest. Of twenty people who edit one
 //! service at once one wins each round, so the others must come back often enough, and not all at

@@ -14,7 +14,7 @@ use skep_proto::v1::{
 pub(super) enum Condition {
     /// Never
     None,
-    /// When it did not end well
+    /// When it failed
     OnFailure,
     /// Always
     Any,
@@ -68,7 +68,7 @@ pub(super) struct TaskFlags {
     /// Wait before an ended task is replaced [default: 5s]
     #[arg(long, value_name = "DURATION", value_parser = parse::duration_ns, allow_hyphen_values = true)]
     restart_delay: Option<u64>,
-    /// Replace a task so often and then give up; 0 never gives up
+    /// Give up after so many replacements; 0 never gives up
     #[arg(long, value_name = "COUNT", value_parser = parse::count::<u64>, allow_hyphen_values = true)]
     restart_max_attempts: Option<u64>,
     /// Count attempts within this time only; 0 counts all

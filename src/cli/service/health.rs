@@ -7,7 +7,7 @@ use skep_proto::v1::HealthCheck;
 /// The check of a task's health.
 #[derive(Args, Clone, Debug, Default)]
 pub(super) struct HealthFlags {
-    /// Command that tells whether a task is well
+    /// Command that checks whether a task is healthy
     #[arg(long, value_name = "COMMAND")]
     health_cmd: Option<String>,
     /// Time between checks
@@ -25,7 +25,7 @@ pub(super) struct HealthFlags {
     /// Time between checks at the start
     #[arg(long, value_name = "DURATION", value_parser = parse::duration_ns, allow_hyphen_values = true)]
     health_start_interval: Option<u64>,
-    /// Do without the image's own check
+    /// Turn off the image's own health check
     #[arg(long)]
     no_healthcheck: bool,
 }

@@ -103,7 +103,7 @@ impl SimulatedAgent {
         self.journal.truncate(self.journal.len() - lost);
     }
 
-    /// Somebody empties the state folder of a node that was removed, so that it can join anew.
+    /// Somebody empties the state folder of a node that was removed, so that it can join again.
     pub fn wipe(&mut self, dice: &mut Dice) {
         self.identity = fresh(dice);
         self.journal.clear();

@@ -129,7 +129,7 @@ impl ManagerProcess {
     }
 
     /// A write fails: nobody knows what becomes of what is in flight, until the disk works again
-    /// and the log is opened anew in the same process.
+    /// and the log is reopened in the same process.
     pub fn fail(
         &mut self,
         disk: &mut Disk,

@@ -4,7 +4,7 @@
 //! A constant is a bound if a word of its name says so (see [`SIGNS`]): `MAX` and `MIN` for
 //! amounts, `LIMIT` for a time that ends something, `PERIOD` for what repeats, `DELAY` for a wait.
 //! Its doc comment says what happens at the bound; that sentence is the table's third column. After
-//! a change of a bound, write the table anew:
+//! a change of a bound, rewrite the table:
 //!
 //! ```sh
 //! cargo test -p skep-tests --test tidy -- --ignored write_the_table_of_bounds

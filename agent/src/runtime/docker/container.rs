@@ -25,7 +25,7 @@ pub(super) struct Container {
 /// How far it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(super) enum Phase {
-    /// Never started, or tried in vain.
+    /// Never started, or tried without success.
     #[default]
     Created,
     /// A paused one too: it has not ended.

@@ -171,7 +171,7 @@ impl EngineState {
 pub(super) enum EventMemory {
     /// It does: it was only out of reach.
     Kept,
-    /// It does not: it was started anew.
+    /// It does not: it was restarted.
     Lost,
 }
 

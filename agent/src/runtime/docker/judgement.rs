@@ -3,7 +3,7 @@
 //! The engine tells an exit code, and 137 says little: a person with `docker kill`, a person with
 //! `docker stop`, the engine on its way down and the kernel short of memory all leave it. The
 //! engine's events tell them apart: each signal sent through it is one, and so is a stop. What the
-//! engine forgot when it was started anew is told by when it was away.
+//! engine forgot when it was restarted is told by when it was away.
 
 use super::marks::StopMark;
 use crate::runtime::TaskEnd;

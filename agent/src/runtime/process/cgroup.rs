@@ -172,7 +172,7 @@ pub(crate) fn processes(groups: &[ControlGroup]) -> Vec<i32> {
         .collect()
 }
 
-/// Whether the kernel killed something in the groups for want of memory.
+/// Whether the kernel killed something in the groups for lack of memory.
 pub(crate) fn ran_out_of_memory(groups: &[ControlGroup]) -> bool {
     let files = ["memory.events", "memory.oom_control"];
     let texts = groups

@@ -96,7 +96,7 @@ impl Wake for ConnectionWaker {
 }
 
 impl ConnectionWaker {
-    /// Polls until nothing is ready any more, or until others shall have their turn.
+    /// Polls until nothing is ready any more, or until others should have their turn.
     fn poll<T>(
         self: &Arc<ConnectionWaker>,
         outer: &mut Context<'_>,

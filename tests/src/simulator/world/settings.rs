@@ -2,7 +2,7 @@
 //!
 //! Each seed draws its own mixture. Where everything goes wrong all the time, one fault covers up
 //! what another one would have shown: a manager that crashes every ten seconds never waits for a
-//! silent node, and an agent that restarts reports everything anew.
+//! silent node, and an agent that restarts reports everything again.
 
 use crate::simulator::dice::Dice;
 use skep_proto::{time::SECOND_NS, v1::ClusterSpec};
