@@ -22,12 +22,11 @@ mod stray;
 mod style;
 mod task;
 mod unpark;
-mod untrusted;
 mod usage;
 mod verify;
 
 use absent::{Absent, Docker};
-use args::{ReadArgs, Top};
+use args::{GlobalArgs, ReadArgs};
 use clap::{Parser, Subcommand};
 use fail::CliResult;
 use std::{process::ExitCode, time::Duration};
@@ -39,7 +38,7 @@ use std::{process::ExitCode, time::Duration};
 #[derive(Parser)]
 #[command(name = "skep", version, arg_required_else_help = true, max_term_width = 100)]
 #[command(
-    after_help = "Exit codes: 0 done, 1 refused or failed, 2 wrong input, 3 no manager answers, or nobody could say whether it was done."
+    after_help = "Exit codes: 0 done, 1 refused or failed, 2 wrong input, 3 no manager answers, or it is unknown whether it was done."
 )]
 pub(crate) struct Cli {
     #[command(flatten)]
@@ -54,31 +53,31 @@ enum TopCommand {
     Daemon(processes::DaemonArgs),
     /// Run a further local worker
     Agent(processes::AgentArgs),
-    /// Look at nodes and change them
+    /// Show and change nodes
     #[command(subcommand, arg_required_else_help = true)]
     Node(node::NodeCommand),
-    /// Run services and look after them
+    /// Create, change and show services
     #[command(subcommand, arg_required_else_help = true)]
     Service(service::ServiceCommand),
-    /// Look at tasks
+    /// Show tasks and their output
     #[command(subcommand, arg_required_else_help = true)]
     Task(task::TaskCommand),
     /// Show what happened, oldest first
     Log(history::log::LogArgs),
     /// Show what changed between two moments
     Diff(history::diff::Diff),
-    /// Say why a task, a service or a node is as it is
+    /// Explain why a task, a service or a node is as it is
     Why(history::why::Why),
-    /// Recompute the chain of all entries and replay them, and compare with what was recorded
+    /// Recompute the chain of all entries, replay them, and compare the result with the records
     Verify(verify::Verify),
-    /// Look for trouble
+    /// Find problems of the manager and its cluster, and say what to do
     Doctor(status::Doctor),
     /// Work again on an object that was parked when a reconciler failed on it
     Unpark(unpark::Unpark),
-    /// Look at tasks that run and that the history does not know, and end them
+    /// List and end tasks that run although the history does not know them
     #[command(subcommand, arg_required_else_help = true)]
     Stray(stray::StrayCommand),
-    /// Show how the cluster is
+    /// Show the manager and its cluster in figures
     Status(status::StatusArgs),
     /// Cut off damaged history of a stopped manager
     Recover(processes::RecoverArgs),
@@ -124,7 +123,7 @@ pub(crate) fn shim() -> ExitCode {
 }
 
 fn run(cli: Cli) -> CliResult {
-    let top = Top(cli.top);
+    let top = GlobalArgs(cli.top);
     match cli.command {
         TopCommand::Daemon(args) => processes::daemon(&top, args),
         TopCommand::Agent(args) => processes::agent(&top, args),

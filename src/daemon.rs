@@ -22,6 +22,8 @@ use telemetry::Telemetry;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
+    sync::mpsc,
+    time::timeout,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -83,6 +85,30 @@ pub(crate) fn recover(state_dir: &Path, loss: AcceptLoss) -> Result<Recovered> {
     Ok(manager::recover(state.path(), loss)?)
 }
 
+/// Why a daemon that was asked to stop ends at once.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum EndAtOnce {
+    /// Somebody asked a second time.
+    AskedAgain,
+    /// Stopping took longer than it may.
+    TooLong,
+}
+
+/// Cancels `stop` when somebody asks for it; resolves when the daemon must not wait any longer.
+async fn stop_when_asked(
+    mut asked: mpsc::Receiver<()>,
+    stop: &CancellationToken,
+    limit: Duration,
+) -> EndAtOnce {
+    asked.recv().await;
+    tracing::info!("stopping; tasks go on");
+    stop.cancel();
+    match timeout(limit, asked.recv()).await {
+        Ok(_) => EndAtOnce::AskedAgain,
+        Err(_) => EndAtOnce::TooLong,
+    }
+}
+
 /// Threads for the runtime's tasks, at least: one may be waiting for the disk.
 const WORKERS_MIN: usize = 2;
 
@@ -103,20 +129,22 @@ where
         let stop = CancellationToken::new();
         let (mut terminate, mut interrupt) =
             (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-        let signalled = stop.clone();
+        let (ask, asked) = mpsc::channel(1);
         tokio::spawn(async move {
-            let mut asked = async || {
+            loop {
                 tokio::select! {
                     _ = terminate.recv() => {}
                     _ = interrupt.recv() => {}
                 }
-            };
-            asked().await;
-            tracing::info!("stopping; tasks go on");
-            signalled.cancel();
-            tokio::select! {
-                () = asked() => tracing::warn!("asked again: ending at once; tasks go on"),
-                () = tokio::time::sleep(STOP_LIMIT) => {
+                // A request that still waits to be read is enough.
+                let _ = ask.try_send(());
+            }
+        });
+        let signalled = stop.clone();
+        tokio::spawn(async move {
+            match stop_when_asked(asked, &signalled, STOP_LIMIT).await {
+                EndAtOnce::AskedAgain => tracing::warn!("asked again: ending at once; tasks go on"),
+                EndAtOnce::TooLong => {
                     tracing::warn!("stopping takes too long: ending at once; tasks go on");
                 }
             }
@@ -129,4 +157,35 @@ where
     });
     runtime.shutdown_background();
     ended
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_second_signal_ends_the_daemon_at_once() {
+        let (ask, asked) = mpsc::channel(1);
+        let stop = CancellationToken::new();
+        let ending = tokio::spawn({
+            let stop = stop.clone();
+            async move { stop_when_asked(asked, &stop, Duration::from_secs(600)).await }
+        });
+        assert!(!stop.is_cancelled(), "nobody asked yet");
+        ask.send(()).await.unwrap();
+        stop.cancelled().await;
+        assert!(!ending.is_finished(), "it may stop in order first");
+        ask.send(()).await.unwrap();
+        assert_eq!(ending.await.unwrap(), EndAtOnce::AskedAgain);
+    }
+
+    #[tokio::test]
+    async fn a_daemon_that_does_not_come_to_its_end_ends_at_once() {
+        let (ask, asked) = mpsc::channel(1);
+        let stop = CancellationToken::new();
+        ask.send(()).await.unwrap();
+        let ending = stop_when_asked(asked, &stop, Duration::from_millis(10)).await;
+        assert_eq!(ending, EndAtOnce::TooLong);
+        assert!(stop.is_cancelled());
+    }
 }

@@ -5,6 +5,7 @@
 
 mod cli;
 mod daemon;
+mod untrusted;
 
 use std::process::ExitCode;
 

@@ -32,7 +32,7 @@ use crate::runtime::{Noticed, RuntimeError};
 use action::{Action, StepOutcome};
 use conditions::{Conditions, ListingKind};
 pub use halt::AgentHalt;
-use link::{LinkCall, ManagerLink, NodeIdentity, Welcomed};
+use link::{LinkCall, ManagerLink, NodeIdentity, WelcomeOutcome};
 use memory::{Memory, Note, NoteKind};
 use skep_proto::{
     Id, Position, Timestamp, defaults,
@@ -359,9 +359,9 @@ impl Core {
         match message.message {
             None => {}
             Some(Message::Welcome(welcome)) => match self.link.on_welcome(&welcome, now) {
-                Welcomed::As(node, cluster) => self.open(node, cluster, welcome.warnings),
-                Welcomed::Elsewhere(halt) => self.halting = Some(halt),
-                Welcomed::Unasked => {}
+                WelcomeOutcome::As(node, cluster) => self.open(node, cluster, welcome.warnings),
+                WelcomeOutcome::Elsewhere(halt) => self.halting = Some(halt),
+                WelcomeOutcome::Unasked => {}
             },
             Some(Message::Turned(turned)) => {
                 let halt = self.link.on_turned(&turned, now);

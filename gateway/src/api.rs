@@ -7,7 +7,6 @@ pub mod history;
 pub mod listener;
 pub mod logs;
 pub mod metrics;
-pub mod reads;
 pub mod serve;
 
 #[cfg(test)]

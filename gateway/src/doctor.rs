@@ -10,9 +10,9 @@ mod disk;
 mod history;
 
 use crate::{
-    api::reads::{Reads, STOPPED},
     drive::{CONFIRM_READ_NS_MAX, DiskTrial},
     history::PastError,
+    reads::{Reads, STOPPED},
 };
 use skep_log::Health;
 use skep_proto::{

@@ -8,6 +8,7 @@
 pub mod admit;
 pub mod api;
 pub mod clock;
+pub mod connections;
 pub mod doctor;
 pub mod drive;
 pub mod history;
@@ -19,6 +20,7 @@ pub mod metrics;
 pub mod offline;
 pub mod peer;
 pub mod pulls;
+pub mod reads;
 pub mod resolve;
 pub mod sessions;
 pub mod show;

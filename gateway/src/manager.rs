@@ -1,10 +1,13 @@
 //! A manager: its log, its turn, its sessions and its services, started and stopped together.
 
 use crate::api::{
-    control::ControlService, dispatcher::DispatcherService, history::HistoryService, listener,
-    logs::LogsService, metrics, reads::Reads, serve,
+    control::ControlService, dispatcher::DispatcherService, history::HistoryService,
+    logs::LogsService, metrics, serve,
 };
-use crate::{admit::Request, drive, hub::Hub, logs::Broker, metrics::MetricCounters, turn::Answer};
+use crate::{
+    admit::Request, connections, drive, hub::Hub, logs::Broker, metrics::MetricCounters,
+    reads::Reads, turn::Answer,
+};
 use skep_log::{AcceptLoss, Log, OpenError, RecoverError, Recovered};
 use skep_proto::{Id, author, v1};
 use std::{fs, io, path, sync::Arc};
@@ -20,7 +23,7 @@ pub struct ManagerConfig {
     pub control: UnixListener,
     /// `/metrics` on TCP, where the operator asked for it.
     pub metrics: Option<TcpListener>,
-    /// How often agents shall say that they live, where the operator says so; the cluster keeps it.
+    /// The heartbeat period, where the operator gives one; the cluster keeps it.
     pub heartbeat_period_ns: Option<u64>,
     /// Serve reads, accept nothing.
     pub safe_mode: bool,
@@ -90,9 +93,9 @@ pub async fn run(config: ManagerConfig, stop: CancellationToken) -> Result<(), M
         tokio::spawn(keep_heartbeat_period(drive.clone(), node, period_ns));
     }
     let hub = Hub::start(drive.clone(), node);
-    let limiter = listener::ConnectionLimiter::new(
+    let limiter = connections::ConnectionLimiter::new(
         "control",
-        listener::ConnectionLimits::for_descriptors(descriptors_max()),
+        connections::ConnectionLimits::for_descriptors(descriptors_max()),
     );
     let (broker, pulls) = (Arc::new(Broker::default()), Arc::new(crate::pulls::Pulls::default()));
     let reads = Reads::live(drive.clone(), pulls.clone(), node, limiter.clone());
@@ -108,9 +111,9 @@ pub async fn run(config: ManagerConfig, stop: CancellationToken) -> Result<(), M
         metrics: page.clone(),
     };
     if let Some(listener) = config.metrics {
-        let limiter = listener::ConnectionLimiter::new(
+        let limiter = connections::ConnectionLimiter::new(
             "metrics",
-            listener::ConnectionLimits {
+            connections::ConnectionLimits {
                 all: METRICS_CONNECTIONS_MAX,
                 process: METRICS_CONNECTIONS_MAX,
             },

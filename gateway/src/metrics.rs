@@ -56,7 +56,7 @@ pub struct ManagerGauges {
     pub healthy: bool,
     /// Raft's term.
     pub term: u64,
-    /// What the log takes on the disk.
+    /// Size of the log on the disk.
     pub log_bytes: u64,
     /// What is free there.
     pub free_bytes: u64,
@@ -112,8 +112,8 @@ impl MetricCounters {
             let word = verdict::state_word(*state);
             tasks.get_or_create(&[("state", word)]).set(*number);
         }
-        registry.register("tasks", "Tasks in the view by what was seen of them", tasks);
-        let help = "Tasks that run and of which their node says that something is wrong";
+        registry.register("tasks", "Tasks in the view, by observed state", tasks);
+        let help = "Running tasks for which their node reports a problem";
         one(&mut registry, "tasks_hampered", help, census.hampered);
         let mut page = String::new();
         encode(&mut page, &registry).expect("a string takes whatever is written to it");
@@ -189,8 +189,8 @@ fn log(registry: &mut Registry, view: &View, gauges: &ManagerGauges) {
     one(registry, "log_leader", "Whether this manager leads", gauges.leader.into());
     one(registry, "log_healthy", "Whether the log takes entries", gauges.healthy.into());
     one(registry, "log_term", "Raft's term", gauges.term);
-    one(registry, "log_size_bytes", "What the log takes on the disk", gauges.log_bytes);
-    one(registry, "disk_free_bytes", "What is free on the log's disk", gauges.free_bytes);
+    one(registry, "log_size_bytes", "Size of the log on the disk", gauges.log_bytes);
+    one(registry, "disk_free_bytes", "Free space on the log's disk", gauges.free_bytes);
     one(registry, "view_set_aside", "Records that contradicted the view", view.set_aside());
     one(
         registry,
@@ -199,7 +199,7 @@ fn log(registry: &mut Registry, view: &View, gauges: &ManagerGauges) {
         view.all_parked().count() as u64,
     );
     one(registry, "connections", "Connections open at the control socket", gauges.connections);
-    let refused = "Connections sent away since the start, for want of room";
+    let refused = "Connections refused since the start because too many were open";
     total(registry, "connections_refused", refused, gauges.connections_refused);
     total(registry, "log_syncs", "Group commits synced since the start", gauges.syncs);
     total(registry, "log_entries", "Entries committed since the start", gauges.entries);
@@ -234,7 +234,7 @@ fn nodes(registry: &mut Registry, view: &View) {
             .get_or_create(&[("condition", word)])
             .set(i64::try_from(number).unwrap_or(i64::MAX));
     }
-    registry.register("nodes_with_condition", "Nodes by what is wrong with them", conditions);
+    registry.register("nodes_with_condition", "Nodes, by condition", conditions);
 }
 
 fn services(registry: &mut Registry, view: &View) {

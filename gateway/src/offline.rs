@@ -6,8 +6,8 @@
 
 use crate::{
     admit::Refusal,
-    api::{control::REPLY_BYTES_MAX, history::HistoryService, reads},
-    history,
+    api::{control::REPLY_BYTES_MAX, history::HistoryService},
+    history, reads,
 };
 use futures::{Stream, stream};
 use hyper_util::rt::TokioIo;
@@ -41,7 +41,7 @@ pub enum OfflineError {
     #[error("the reader does not start: {0}")]
     Pipe(#[from] tonic::transport::Error),
     /// The work was broken off.
-    #[error("the reader was broken off: {0}")]
+    #[error("the reader was interrupted: {0}")]
     Ended(#[from] tokio::task::JoinError),
 }
 

@@ -95,13 +95,13 @@ impl ResolveError {
             }
             ResolveError::NotFound { near: Some(near), .. } => format!("did you mean {near:?}?"),
             ResolveError::NotFound { noun, near: None, .. } => match noun {
-                Noun::Service => "`skep service ls` lists what there is, `skep log` what there was".into(),
-                Noun::Node => "`skep node ls` lists what there is, `skep log` what there was".into(),
+                Noun::Service => "`skep service ls` lists services; `skep log` shows removed ones too".into(),
+                Noun::Node => "`skep node ls` lists nodes; `skep log` shows removed ones too".into(),
                 Noun::Task => {
                     "`skep service ps SERVICE` lists a service's tasks, `skep log` older ones".into()
                 }
                 Noun::Object => {
-                    "`skep service ls` and `skep node ls` list what there is, `skep log` what there was"
+                    "`skep service ls` and `skep node ls` list both; `skep log` shows removed ones too"
                         .into()
                 }
             },

@@ -78,7 +78,7 @@ pub struct Sessions {
     beats: BTreeSet<(Timestamp, Conn)>,
     /// When this manager last heard or looked: it listens for as long as it does so in time.
     listened_at: Timestamp,
-    waiting: BTreeMap<u64, AskedFor>,
+    waiting: BTreeMap<u64, PendingAnswer>,
     next_token: u64,
     recent: Recent,
     tenure: Revision,
@@ -116,7 +116,7 @@ struct Session {
     warnings: Vec<String>,
 }
 
-enum AskedFor {
+enum PendingAnswer {
     Joined(Conn),
     Opened(Conn),
     Reported(Conn, u64),
@@ -212,7 +212,7 @@ impl Sessions {
         let Some(session) = self.conns.get(&conn).filter(|s| s.open) else { return };
         let tasks = TaskReport::read_all(report.tasks);
         let machine = MachineRequest::Report { node: session.node, tasks };
-        self.ask(session.node, machine, AskedFor::Reported(conn, report.number));
+        self.ask(session.node, machine, PendingAnswer::Reported(conn, report.number));
     }
 
     /// The node's conditions have changed. They are kept with the hello, since each new tenure is
@@ -223,7 +223,7 @@ impl Sessions {
         if session.open {
             let node = session.node;
             let machine = MachineRequest::Conditions { node, session: session.number, conditions };
-            self.ask(node, machine, AskedFor::Noted);
+            self.ask(node, machine, PendingAnswer::Noted);
         }
     }
 
@@ -241,7 +241,7 @@ impl Sessions {
     pub fn handle_gone(&mut self, conn: Conn) {
         let Some(session) = self.forget(conn) else { return };
         let close = MachineRequest::Close { node: session.node, session: session.number };
-        self.ask(session.node, close, AskedFor::Noted);
+        self.ask(session.node, close, PendingAnswer::Noted);
     }
 
     /// Asks the turn about sessions that have said nothing for too long, and ends their streams.
@@ -261,7 +261,7 @@ impl Sessions {
             let node = session.node;
             self.turn_away(conn, turned(TurnedCode::Retry, "no heartbeat for three periods"));
             self.forget(conn);
-            self.ask(node, silent, AskedFor::Noted);
+            self.ask(node, silent, PendingAnswer::Noted);
         }
     }
 
@@ -269,28 +269,29 @@ impl Sessions {
     pub fn handle_answer(&mut self, token: u64, answer: &Answer, view: &View) {
         let Some(waiting) = self.waiting.remove(&token) else { return };
         match (waiting, answer) {
-            (AskedFor::Joined(conn), Answer::Accepted { warnings, .. }) => {
+            (PendingAnswer::Joined(conn), Answer::Accepted { warnings, .. }) => {
                 if let Some(session) = self.conns.get_mut(&conn) {
                     session.warnings.extend_from_slice(warnings);
                 }
                 self.open(conn);
             }
-            (AskedFor::Opened(conn), Answer::Accepted { .. }) => self.welcome(conn, view),
-            (AskedFor::Reported(conn, number), Answer::Accepted { .. }) => {
+            (PendingAnswer::Opened(conn), Answer::Accepted { .. }) => self.welcome(conn, view),
+            (PendingAnswer::Reported(conn, number), Answer::Accepted { .. }) => {
                 if self.conns.contains_key(&conn) {
                     self.send(conn, to_agent::Message::Ack(ReportAck { number }));
                 }
             }
-            (AskedFor::Noted, _) => {}
+            (PendingAnswer::Noted, _) => {}
             (waiting, Answer::Refused(why)) => self.start_over(waiting, &why.message),
             (waiting, Answer::Unknown(why)) => self.start_over(waiting, why),
         }
     }
 
     /// Turns the agent away so that it connects again. It then repeats its unacknowledged reports.
-    fn start_over(&mut self, waiting: AskedFor, why: &str) {
-        let (AskedFor::Joined(conn) | AskedFor::Opened(conn) | AskedFor::Reported(conn, _)) =
-            waiting
+    fn start_over(&mut self, waiting: PendingAnswer, why: &str) {
+        let (PendingAnswer::Joined(conn)
+        | PendingAnswer::Opened(conn)
+        | PendingAnswer::Reported(conn, _)) = waiting
         else {
             return;
         };
@@ -333,7 +334,7 @@ impl Sessions {
         match session.outbound.push(batch) {
             Queued::Yes => self.flush(conn),
             Queued::Full => self.start_over(
-                AskedFor::Opened(conn),
+                PendingAnswer::Opened(conn),
                 "the agent does not keep up with its assignments",
             ),
         }
@@ -430,7 +431,7 @@ impl Sessions {
         open.into_iter().for_each(|conn| self.open(conn));
     }
 
-    fn ask(&mut self, node: Id, machine: MachineRequest, waiting: AskedFor) {
+    fn ask(&mut self, node: Id, machine: MachineRequest, waiting: PendingAnswer) {
         let token = self.next_token;
         self.next_token += 1;
         self.waiting.insert(token, waiting);

@@ -10,7 +10,7 @@ mod ledger;
 use crate::admit::{self, Refusal, Request};
 use ledger::{Ledger, Verdict};
 use skep_log::chain::{self, Draft, Hash, SealedEntry};
-use skep_projections::{Delta, View, apply::Stamp, stamps::Seen};
+use skep_projections::{Delta, View, apply::Stamp, stamps::CommandStatus};
 use skep_proto::{
     FEATURE_LEVEL, Id, Revision, Timestamp,
     v1::{
@@ -174,9 +174,9 @@ impl Tip {
         let (id, trace, reason) = envelope(&ask.request);
         if let Some(id) = id {
             match self.view.stamps().lookup(id) {
-                Seen::New => {}
-                Seen::Done { revision, object } => return done(revision, object),
-                Seen::Expired => {
+                CommandStatus::New => {}
+                CommandStatus::Done { revision, object } => return done(revision, object),
+                CommandStatus::Expired => {
                     let refusal =
                         Refusal::expired("the command's id is too old to tell whether it was done")
                             .hint("look whether it took effect, then send it under a new id");
@@ -334,8 +334,8 @@ fn incarnation_of(view: &View, record: &Record) -> u64 {
 /// The answer to a command that took effect already, as far as this view knows.
 pub(crate) fn done_before(view: &View, request: &Request) -> Option<Answer> {
     match view.stamps().lookup(envelope(request).0?) {
-        Seen::Done { revision, object } => Some(done(revision, object)),
-        Seen::New | Seen::Expired => None,
+        CommandStatus::Done { revision, object } => Some(done(revision, object)),
+        CommandStatus::New | CommandStatus::Expired => None,
     }
 }
 

@@ -39,7 +39,7 @@ pub use disk::appender::Counters;
 #[cfg(any(test, feature = "model"))]
 pub use disk::files::model::{Fault, ModelDisk};
 pub use entry::Entry;
-pub use failure::{ErrorSource, LogFailure};
+pub use failure::{ErrorSource, FailureCause, LogFailure};
 pub use fold::{Fold, Frozen, Halt, RestoreError};
 pub use history::{
     AuditIndex, Entries, Health, HistoryReader, Leadership, OpenHistoryError, ReadError, Revisions,

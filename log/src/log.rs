@@ -7,7 +7,7 @@ use crate::{
     life::{open_log::OpenLog, probe, supervise},
     raft::{
         node::NoBarrier,
-        proposal::{Proposal, ProposeError, Weight},
+        proposal::{InFlightBytes, Proposal, ProposeError},
         tasks::CallersRun,
     },
 };
@@ -92,7 +92,7 @@ impl Log {
         entry: SealedEntry,
         hear: impl FnOnce(Result<Position, ProposeError>) + Send + 'static,
     ) {
-        let (weight, in_flight) = Weight::take(entry.bytes.len(), &self.shared.in_flight);
+        let (weight, in_flight) = InFlightBytes::take(entry.bytes.len(), &self.shared.in_flight);
         if let Err(error) = self.may_propose(in_flight) {
             return hear(Err(error));
         }
@@ -132,9 +132,7 @@ impl Log {
 
     fn not_working(&self) -> ProposeError {
         match self.shared.health() {
-            Health::Ok => {
-                ProposeError::Failed("the log is being opened anew, or was closed".into())
-            }
+            Health::Ok => ProposeError::Failed("the log is being reopened, or was closed".into()),
             Health::Failed(message) => ProposeError::Failed(message),
             Health::Stopped(message) => ProposeError::Stopped(message),
         }

@@ -23,7 +23,7 @@ pub(crate) mod upkeep;
 pub use misfit::{Misfit, ObjectKind, SetAside};
 
 use crate::{Delta, View};
-use misfit::Fits;
+use misfit::ApplyResult;
 use skep_proto::{
     FEATURE_LEVEL, Id, Position, Revision, Timestamp, author, event,
     v1::{Author, ConditionKind, DesireReason, Record, TaskState, event::Kind},
@@ -111,7 +111,7 @@ impl View {
 }
 
 impl Step<'_> {
-    fn fold(mut self, kind: &Kind) -> Fits {
+    fn fold(mut self, kind: &Kind) -> ApplyResult {
         match kind {
             Kind::ClusterCreated(e) => self.cluster_created(e),
             Kind::ClusterUpdated(e) => self.cluster_updated(e),

@@ -141,13 +141,13 @@ pub fn role_word(role: NodeRole) -> &'static str {
     }
 }
 
-/// Whether a node that changed has said something new of itself.
+/// Whether the description that a node gives of itself has changed.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Said {
-    /// No: only what people want of it changed.
-    AsBefore,
+pub(crate) enum DescriptionChange {
+    /// No: only what people want of the node changed.
+    Unchanged,
     /// It has.
-    Anew,
+    Changed,
 }
 
 /// One class and how many nodes it has.
@@ -189,11 +189,16 @@ impl Classes {
     /// The class of a node of this class that has become something else. One that was and stays
     /// alone in its kind takes its class along, and nothing that is ordered by class moves; any
     /// other has entered the class that is answered, and has still to leave the one it was in.
-    pub(crate) fn change(&mut self, class: u32, node: &NodeRow, said: Said) -> u32 {
+    pub(crate) fn change(
+        &mut self,
+        class: u32,
+        node: &NodeRow,
+        description: DescriptionChange,
+    ) -> u32 {
         let machine = self
             .rows
             .get(class)
-            .filter(|_| said == Said::AsBefore)
+            .filter(|_| description == DescriptionChange::Unchanged)
             .map(|row| row.key.machine.clone());
         let machine = machine.unwrap_or_else(|| Arc::new(Machine::of(&node.description)));
         let key = ClassKey { wanted: node.spec.clone(), machine };

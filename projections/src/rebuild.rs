@@ -1,4 +1,4 @@
-//! What follows from the rows, computed anew: indexes, counters, digest.
+//! What follows from the rows, recomputed: indexes, counters, digest.
 //!
 //! A snapshot holds facts alone, so it cannot disagree with itself, and an index can change its
 //! shape without a new format. Everything is gathered in plain vectors and put in order once, which
@@ -18,7 +18,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 /// What the tasks of a node add up to.
 #[derive(Default, Clone)]
-struct Taken {
+struct NodeTotals {
     live_tasks: u32,
     nano_cpus: i64,
     memory_bytes: i64,
@@ -27,7 +27,7 @@ struct Taken {
 
 /// What the tasks of a service add up to.
 #[derive(Default, Clone)]
-struct Counted {
+struct ServiceTotals {
     tasks: u32,
     live: u32,
     running: u32,
@@ -36,7 +36,7 @@ struct Counted {
 
 /// Index entries and sums over all tasks.
 #[derive(Default)]
-struct Gathered {
+struct DerivedRows {
     by_slot: Vec<(ServiceIdx, u32, Revision, TaskIdx)>,
     by_node: Vec<(NodeIdx, TaskIdx)>,
     pending: Vec<(ServiceIdx, Revision, TaskIdx)>,
@@ -44,15 +44,15 @@ struct Gathered {
     held: Vec<(Timestamp, TaskIdx)>,
     failures: Vec<(ServiceIdx, Timestamp, TaskIdx)>,
     loads: Vec<(ServiceIdx, NodeIdx)>,
-    nodes: Vec<Taken>,
-    services: Vec<Counted>,
+    nodes: Vec<NodeTotals>,
+    services: Vec<ServiceTotals>,
 }
 
 impl View {
     /// Computes everything that follows from rows, parked objects and stamps, whatever stood there
     /// before. Nothing when the rows contradict each other.
     pub(crate) fn rebuild(mut self, free_classes: Vec<u32>) -> Option<View> {
-        let mut gathered = Gathered::default();
+        let mut gathered = DerivedRows::default();
         for (index, row) in self.tasks.by_index() {
             gathered.add(&self, index, row)?;
         }
@@ -71,7 +71,7 @@ impl View {
         Some(self)
     }
 
-    fn settle_services(&mut self, mut counted: Vec<Counted>) -> Option<()> {
+    fn settle_services(&mut self, mut counted: Vec<ServiceTotals>) -> Option<()> {
         self.services_by_name.clear();
         self.updating.clear();
         for index in self.services.by_index().map(|(index, _)| index).collect::<Vec<_>>() {
@@ -92,7 +92,7 @@ impl View {
         Some(())
     }
 
-    fn settle_nodes(&mut self, mut taken: Vec<Taken>, free_classes: Vec<u32>) -> Option<()> {
+    fn settle_nodes(&mut self, mut taken: Vec<NodeTotals>, free_classes: Vec<u32>) -> Option<()> {
         let present = self.nodes.by_index().filter(|(_, row)| !row.removed);
         self.classes =
             Classes::restore(present.map(|(_, row)| (row.class, ClassKey::of(row))), free_classes)?;
@@ -128,7 +128,7 @@ impl View {
     }
 }
 
-impl Gathered {
+impl DerivedRows {
     /// Adds a task; nothing when it names a row that is not there.
     fn add(&mut self, view: &View, index: TaskIdx, row: &TaskRow) -> Option<()> {
         let spec = view.services.get(row.service)?.spec_at(row.spec_version)?;

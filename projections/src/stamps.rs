@@ -20,7 +20,7 @@ pub const NUMBERS_MAX: u64 = 1_024;
 
 /// What became of a command.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Seen {
+pub enum CommandStatus {
     /// Never accepted: it may be decided.
     New,
     /// Accepted before: the record that says so, and the object it is about.
@@ -55,13 +55,15 @@ pub struct Stamps {
 
 impl Stamps {
     /// What became of a command; a stamp of 0 is none, and is always new.
-    pub fn lookup(&self, id: CommandId) -> Seen {
+    pub fn lookup(&self, id: CommandId) -> CommandStatus {
         if let Some((revision, object)) = self.done.get(&(id.stamp, id.number)) {
-            return Seen::Done { revision: *revision, object: (*object).into() };
+            return CommandStatus::Done { revision: *revision, object: (*object).into() };
         }
         match self.stamps.get(&id.stamp) {
-            Some(stamp) if id.number.saturating_add(NUMBERS_MAX) <= stamp.highest => Seen::Expired,
-            Some(_) | None => Seen::New,
+            Some(stamp) if id.number.saturating_add(NUMBERS_MAX) <= stamp.highest => {
+                CommandStatus::Expired
+            }
+            Some(_) | None => CommandStatus::New,
         }
     }
 
@@ -83,7 +85,7 @@ impl Stamps {
         object: Id,
         digest: &mut Digest,
     ) {
-        if id.stamp == 0 || self.lookup(id) != Seen::New {
+        if id.stamp == 0 || self.lookup(id) != CommandStatus::New {
             return;
         }
         let before = self.stamps.get(&id.stamp).copied();
@@ -187,14 +189,14 @@ mod tests {
     #[test]
     fn a_command_is_done_once() {
         let mut marked = Marked::new();
-        assert_eq!(marked.stamps.lookup(command(1, 1)), Seen::New);
+        assert_eq!(marked.stamps.lookup(command(1, 1)), CommandStatus::New);
         marked.mark(1, 1);
-        let done = Seen::Done { revision: Revision(1), object: Id(2) };
+        let done = CommandStatus::Done { revision: Revision(1), object: Id(2) };
         assert_eq!(marked.stamps.lookup(command(1, 1)), done);
         marked.mark(1, 1);
         assert_eq!(marked.stamps.lookup(command(1, 1)), done, "the first time counts");
-        assert_eq!(marked.stamps.lookup(command(1, 2)), Seen::New);
-        assert_eq!(marked.stamps.lookup(command(2, 1)), Seen::New);
+        assert_eq!(marked.stamps.lookup(command(1, 2)), CommandStatus::New);
+        assert_eq!(marked.stamps.lookup(command(2, 1)), CommandStatus::New);
         assert_eq!(marked.digest.0, marked.stamps.hash_of_all());
     }
 
@@ -202,13 +204,13 @@ mod tests {
     fn numbers_may_come_out_of_order_within_the_window() {
         let mut marked = Marked::new();
         marked.mark(1, NUMBERS_MAX + 10);
-        assert_eq!(marked.stamps.lookup(command(1, 10)), Seen::Expired);
-        assert_eq!(marked.stamps.lookup(command(1, 11)), Seen::New);
+        assert_eq!(marked.stamps.lookup(command(1, 10)), CommandStatus::Expired);
+        assert_eq!(marked.stamps.lookup(command(1, 11)), CommandStatus::New);
         marked.mark(1, 11);
         marked.mark(1, 10);
         assert_eq!(marked.stamps.done.len(), 2, "an expired one is not remembered");
         marked.mark(1, NUMBERS_MAX + 11);
-        assert_eq!(marked.stamps.lookup(command(1, 11)), Seen::Expired);
+        assert_eq!(marked.stamps.lookup(command(1, 11)), CommandStatus::Expired);
         assert_eq!(marked.stamps.done.len(), 2);
         assert_eq!(marked.digest.0, marked.stamps.hash_of_all());
     }
@@ -218,8 +220,11 @@ mod tests {
         let mut marked = Marked::new();
         (1..=3 * NUMBERS_MAX).for_each(|number| marked.mark(7, number));
         assert_eq!(marked.stamps.done.len() as u64, NUMBERS_MAX);
-        assert_eq!(marked.stamps.lookup(command(7, 2 * NUMBERS_MAX)), Seen::Expired);
-        assert!(matches!(marked.stamps.lookup(command(7, 2 * NUMBERS_MAX + 1)), Seen::Done { .. }));
+        assert_eq!(marked.stamps.lookup(command(7, 2 * NUMBERS_MAX)), CommandStatus::Expired);
+        assert!(matches!(
+            marked.stamps.lookup(command(7, 2 * NUMBERS_MAX + 1)),
+            CommandStatus::Done { .. }
+        ));
         assert_eq!(marked.digest.0, marked.stamps.hash_of_all());
     }
 
@@ -230,9 +235,9 @@ mod tests {
         marked.mark(1, 2);
         marked.mark(u64::MAX, 1);
         assert_eq!(marked.stamps.len(), STAMPS_MAX);
-        assert_eq!(marked.stamps.lookup(command(2, 1)), Seen::New, "forgotten");
+        assert_eq!(marked.stamps.lookup(command(2, 1)), CommandStatus::New, "forgotten");
         assert!(
-            matches!(marked.stamps.lookup(command(1, 1)), Seen::Done { .. }),
+            matches!(marked.stamps.lookup(command(1, 1)), CommandStatus::Done { .. }),
             "used again in time"
         );
         assert_eq!(marked.digest.0, marked.stamps.hash_of_all());
@@ -243,6 +248,6 @@ mod tests {
         let mut marked = Marked::new();
         marked.mark(0, 5);
         assert!(marked.stamps.is_empty());
-        assert_eq!(marked.stamps.lookup(command(0, 5)), Seen::New);
+        assert_eq!(marked.stamps.lookup(command(0, 5)), CommandStatus::New);
     }
 }

@@ -37,13 +37,13 @@ static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
 });
 
 /// A message that can be shown: it knows its name in the schema.
-pub trait Shown: Message {
+pub trait JsonMessage: Message {
     /// The name within `skep.v1`.
     const NAME: &'static str;
 }
 
 macro_rules! shown {
-    ($($name:ident),* $(,)?) => { $(impl Shown for crate::v1::$name { const NAME: &'static str = stringify!($name); })* };
+    ($($name:ident),* $(,)?) => { $(impl JsonMessage for crate::v1::$name { const NAME: &'static str = stringify!($name); })* };
 }
 
 shown!(
@@ -83,12 +83,12 @@ enum Rendered {
 }
 
 /// The message in JSON.
-pub fn render<M: Shown>(message: &M) -> Value {
+pub fn render<M: JsonMessage>(message: &M) -> Value {
     render_bytes(M::NAME, &message.encode_to_vec(), Rendered::All)
 }
 
 /// The same without the fields that have their default: an enum's first word too.
-pub fn render_set<M: Shown>(message: &M) -> Value {
+pub fn render_set<M: JsonMessage>(message: &M) -> Value {
     render_bytes(M::NAME, &message.encode_to_vec(), Rendered::Set)
 }
 

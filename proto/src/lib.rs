@@ -2,17 +2,19 @@
 //!
 //! Everything here is data. The messages are generated from `schema/skep/v1`; beside them stand the
 //! few domain words that deserve a type of their own: ids, revisions, times. Pure: no clock, no
-//! dice, no IO.
+//! randomness, no IO.
 
 pub mod author;
 pub mod condition;
 pub mod constraint;
+mod counted;
 pub mod defaults;
 pub mod event;
 pub mod feature;
 pub mod id;
 pub mod json;
 pub mod merge;
+pub mod os_error;
 pub mod placement;
 pub mod position;
 pub mod task_state;
@@ -33,6 +35,7 @@ pub mod v1 {
     pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/skep.v1.bin"));
 }
 
+pub use counted::{counted, verb};
 pub use id::Id;
 pub use position::{Position, Revision};
 pub use time::Timestamp;

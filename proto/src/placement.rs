@@ -4,7 +4,7 @@
 //! use this one wording.
 
 use crate::{
-    feature,
+    counted, feature,
     v1::{Feature, FilterCount, PlacementFilter},
 };
 
@@ -13,10 +13,7 @@ const CONSTRAINT_SHOWN_CHARS_MAX: usize = 120;
 
 /// What one filter refused: `constraint node.labels.zone==b not met by 2 nodes`.
 pub fn refused_nodes(count: &FilterCount) -> String {
-    let nodes = match count.nodes {
-        1 => "1 node".to_owned(),
-        n => format!("{n} nodes"),
-    };
+    let nodes = counted(count.nodes, "node");
     let why = match count.filter() {
         PlacementFilter::Unspecified => "refused for an unknown reason by",
         PlacementFilter::Ready => "not ready or not active:",

@@ -26,7 +26,7 @@ pub enum EndedBy {
 
 /// What a state means.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Meaning {
+pub struct StateProperties {
     /// The state as people say it.
     pub word: &'static str,
     /// What a task that was seen in it does or did: `web.1 runs`.
@@ -42,7 +42,7 @@ pub struct Meaning {
 
 impl TaskState {
     /// The table.
-    pub fn meaning(self) -> Meaning {
+    pub fn meaning(self) -> StateProperties {
         use EndKind::{Badly, NoEnd, Well};
         use EndedBy::{Cluster, Itself, Nothing};
         let (word, observed, end, ended_by, desired) = match self {
@@ -61,7 +61,7 @@ impl TaskState {
             TaskState::Remove => ("remove", "remove", Well, Cluster, Some("is to go")),
             TaskState::Orphaned => ("orphaned", "orphaned", Badly, Cluster, None),
         };
-        Meaning { word, observed, end, ended_by, desired }
+        StateProperties { word, observed, end, ended_by, desired }
     }
 
     /// The state as people say it.
@@ -79,7 +79,7 @@ mod tests {
     }
 
     /// The words of the states that the condition holds for.
-    fn those(holds: impl Fn(Meaning) -> bool) -> Vec<&'static str> {
+    fn those(holds: impl Fn(StateProperties) -> bool) -> Vec<&'static str> {
         all().into_iter().map(TaskState::meaning).filter(|m| holds(*m)).map(|m| m.word).collect()
     }
 

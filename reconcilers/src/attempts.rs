@@ -27,7 +27,7 @@ pub const ATTEMPTS_KEPT_MAX: u64 = 100;
 
 /// Why a task needs a successor.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Occasion {
+pub(crate) enum SuccessorReason {
     /// It ended by itself, was rejected, or was lost.
     Ended,
     /// Its node is to be empty.
@@ -99,7 +99,7 @@ fn restarts(view: &View, task: &TaskRow, window_ns: u64) -> u64 {
 }
 
 /// Failures in a row that the successor of a task will know of.
-pub(crate) fn next_attempt(view: &View, old: &TaskRow, why: Occasion) -> u32 {
+pub(crate) fn next_attempt(view: &View, old: &TaskRow, why: SuccessorReason) -> u32 {
     let (failed, forgiven) = match end(old, view.spec_of(old).map(AsRef::as_ref)) {
         AttemptEnd::Not => (false, false),
         AttemptEnd::NotItsOwn => (false, ran_ns(old).is_some_and(|ran| ran >= FORGIVEN_AFTER_NS)),
@@ -108,12 +108,12 @@ pub(crate) fn next_attempt(view: &View, old: &TaskRow, why: Occasion) -> u32 {
         AttemptEnd::After(ran) => (true, ran >= FORGIVEN_AFTER_NS),
     };
     let before = if forgiven { 0 } else { old.attempt };
-    before.saturating_add(u32::from(failed && why == Occasion::Ended))
+    before.saturating_add(u32::from(failed && why == SuccessorReason::Ended))
 }
 
 /// How long the successor waits, from the policy that the old task ran under.
-pub(crate) fn delay_ns(view: &View, old: &TaskRow, attempt: u32, why: Occasion) -> u64 {
-    if why == Occasion::Drained {
+pub(crate) fn delay_ns(view: &View, old: &TaskRow, attempt: u32, why: SuccessorReason) -> u64 {
+    if why == SuccessorReason::Drained {
         return 0;
     }
     let spec = view.spec_of(old);
@@ -138,6 +138,6 @@ pub(crate) fn answer_at(view: &View, task: &TaskRow) -> Timestamp {
     if !unprepared || !may_restart(view, task) {
         return task.start_at;
     }
-    let attempt = next_attempt(view, task, Occasion::Ended);
-    task.start_at.max(task.state_since.1) + delay_ns(view, task, attempt, Occasion::Ended)
+    let attempt = next_attempt(view, task, SuccessorReason::Ended);
+    task.start_at.max(task.state_since.1) + delay_ns(view, task, attempt, SuccessorReason::Ended)
 }

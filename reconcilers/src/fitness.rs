@@ -7,7 +7,7 @@
 //! stay, and so do those on a node whose state is unknown.
 
 use crate::{
-    attempts::Occasion,
+    attempts::SuccessorReason,
     placement::requirement::Reservation,
     plan::{Plan, Reconciler, Turn},
     succession::succeed,
@@ -46,14 +46,14 @@ impl Reconciler for Fitness {
 }
 
 /// Why no task may stay, where none may. What a removed node ran has ended with it.
-fn must_leave(node: &NodeRow) -> Option<Occasion> {
+fn must_leave(node: &NodeRow) -> Option<SuccessorReason> {
     if node.removed {
         None
     } else if node.state == NodeState::Down {
-        Some(Occasion::NodeDown)
+        Some(SuccessorReason::NodeDown)
     } else {
         match node.spec.availability() {
-            NodeAvailability::Drain => Some(Occasion::Drained),
+            NodeAvailability::Drain => Some(SuccessorReason::Drained),
             NodeAvailability::Active | NodeAvailability::Pause => None,
         }
     }
@@ -62,7 +62,7 @@ fn must_leave(node: &NodeRow) -> Option<Occasion> {
 fn empty(
     view: &View,
     (index, node): (NodeIdx, &NodeRow),
-    why: Occasion,
+    why: SuccessorReason,
     turn: &Turn,
     plan: &mut Plan,
 ) {

@@ -9,14 +9,14 @@ pub mod features;
 pub(crate) mod requirement;
 
 mod explain;
-mod field;
 mod group;
+mod node_pool;
 
 pub use group::{NODE_FAILURES_LIMIT_NS, NODE_FAILURES_MAX};
 
 use crate::plan::{Plan, Reconciler, Turn};
-use field::Field;
-use group::{Choice, Outcome};
+use group::{ChosenNode, Outcome};
+use node_pool::NodePool;
 use requirement::Requirement;
 use skep_projections::{Delta, NodeIdx, ServiceIdx, ServiceRow, TaskIdx, View};
 use skep_proto::{
@@ -49,13 +49,13 @@ impl Reconciler for Placement {
         // again.
         let looks = waiting.len().saturating_mul(view.node_counts().0 as usize);
         let anew = !delta.nodes.is_empty() && looks <= EXPLAIN_LOOKS_MAX;
-        let mut field = Field::new(view);
+        let mut pool = NodePool::new(view);
         for service in waiting {
             let among = if anew || asked.contains(&service) { None } else { Some(&freed) };
             if among.is_some_and(BTreeMap::is_empty) {
                 continue;
             }
-            place_service(&mut field, service, among, turn, &mut plan);
+            place_service(&mut pool, service, among, turn, &mut plan);
             if plan.is_full() {
                 break;
             }
@@ -112,18 +112,17 @@ fn freed(view: &View, delta: &Delta) -> BTreeMap<NodeIdx, Revision> {
 }
 
 fn place_service(
-    field: &mut Field<'_>,
+    pool: &mut NodePool<'_>,
     index: ServiceIdx,
     among: Option<&BTreeMap<NodeIdx, Revision>>,
     turn: &Turn,
     plan: &mut Plan,
 ) {
-    let Some(service) = field.view.services().get(index) else { return };
-    if service.removed || field.view.parked(service.id).is_some() {
+    let Some(service) = pool.view.services().get(index) else { return };
+    if service.removed || pool.view.parked(service.id).is_some() {
         return;
     }
-    let pending: Vec<(Revision, TaskIdx)> =
-        field.view.pending_of(index).take(plan.room()).collect();
+    let pending: Vec<(Revision, TaskIdx)> = pool.view.pending_of(index).take(plan.room()).collect();
     let nodes: Option<Vec<NodeIdx>> = among.map(|among| among.keys().copied().collect());
     let mut blocked = BlockedNews::Untold;
     let mut earlier: BTreeMap<NodeIdx, u32> = BTreeMap::new();
@@ -134,7 +133,7 @@ fn place_service(
         let Some(spec) = service.spec_at(version) else { continue };
         let needs = Requirement::of(spec);
         let outcome = group::place(
-            field,
+            pool,
             &needs,
             (index, version),
             same,
@@ -142,12 +141,12 @@ fn place_service(
             &earlier,
             turn.now,
         );
-        assign(field.view, &outcome, among, plan);
+        assign(pool.view, &outcome, among, plan);
         if versions > 1 {
             outcome.chosen.iter().for_each(|choice| *earlier.entry(choice.node).or_default() += 1);
         }
         if among.is_none() {
-            blocked = speak(field.view, service, version, &outcome, blocked, plan);
+            blocked = speak(pool.view, service, version, &outcome, blocked, plan);
         }
     }
 }
@@ -166,7 +165,7 @@ fn assign(
         };
         let freed =
             among.and_then(|among| among.get(&choice.node)).copied().unwrap_or(Revision::ZERO);
-        let Choice { candidates, service_tasks, node_tasks, recent_failures, .. } = *choice;
+        let ChosenNode { candidates, service_tasks, node_tasks, recent_failures, .. } = *choice;
         let assigned = TaskAssigned {
             task_id: task.id.to_bytes(),
             node_id: node.id.to_bytes(),

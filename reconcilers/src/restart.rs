@@ -6,7 +6,7 @@
 //! and a margin, since a machine that does not answer must not stop the slot for ever.
 
 use crate::{
-    attempts::{Occasion, answer_at},
+    attempts::{SuccessorReason, answer_at},
     plan::{Plan, Reconciler, Turn, earlier},
     succession::{desire, is_over, succeed},
 };
@@ -38,7 +38,7 @@ impl Reconciler for Restarts {
                     succeed(
                         view,
                         (*index, task),
-                        Occasion::Ended,
+                        SuccessorReason::Ended,
                         task.state_since.0,
                         turn,
                         &mut plan,

@@ -7,7 +7,7 @@
 //! machine that does not answer must not stop the slot for ever.
 
 use crate::{
-    attempts::{Occasion, answer_at, delay_ns, may_restart, next_attempt},
+    attempts::{SuccessorReason, answer_at, delay_ns, may_restart, next_attempt},
     plan::{Plan, Turn},
 };
 use skep_projections::{NodeRow, ServiceIdx, ServiceRow, TaskIdx, TaskRow, View};
@@ -20,16 +20,16 @@ use skep_proto::{
 pub(crate) fn succeed(
     view: &View,
     task: (TaskIdx, &TaskRow),
-    why: Occasion,
+    why: SuccessorReason,
     cause: Revision,
     turn: &Turn,
     plan: &mut Plan,
 ) {
     let (index, old) = task;
     let reason = match why {
-        Occasion::Ended => DesireReason::Ended,
-        Occasion::Drained => DesireReason::NodeDrained,
-        Occasion::NodeDown => DesireReason::NodeDown,
+        SuccessorReason::Ended => DesireReason::Ended,
+        SuccessorReason::Drained => DesireReason::NodeDrained,
+        SuccessorReason::NodeDown => DesireReason::NodeDown,
     };
     desire(plan, old, TaskState::Shutdown, reason, cause);
     let Some(service) = view.services().get(old.service) else { return };

@@ -2,13 +2,14 @@
 
 use super::{
     Cli,
-    args::Top,
-    fail::{CliError, CliResult, reason},
+    args::GlobalArgs,
+    fail::{CliError, CliResult},
     show,
 };
 use clap::{Args, Command, CommandFactory};
 use clap_complete::Shell;
 use serde_json::json;
+use skep_proto::os_error;
 use std::path::PathBuf;
 
 /// `skep version`
@@ -33,7 +34,7 @@ pub(super) struct Man {
     dir: PathBuf,
 }
 
-pub(super) fn version(top: &Top, args: &Version) -> CliResult {
+pub(super) fn version(top: &GlobalArgs, args: &Version) -> CliResult {
     top.nothing()?;
     let version = env!("CARGO_PKG_VERSION");
     match args.format.as_deref() {
@@ -43,11 +44,11 @@ pub(super) fn version(top: &Top, args: &Version) -> CliResult {
             show::say_json(&json!({"version": version, "feature_level": level}))
         }
         Some(other) => Err(CliError::usage(format!("format {other:?} is unknown here"))
-            .hint("there are table and json")),
+            .hint("choose table or json")),
     }
 }
 
-pub(super) fn completions(top: &Top, args: &Completions) -> CliResult {
+pub(super) fn completions(top: &GlobalArgs, args: &Completions) -> CliResult {
     top.nothing()?;
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut visible(&Cli::command()), "skep", &mut script);
@@ -72,13 +73,13 @@ fn kept(name: &str) -> &'static str {
     name.to_owned().leak()
 }
 
-pub(super) fn man(top: &Top, args: &Man) -> CliResult {
+pub(super) fn man(top: &GlobalArgs, args: &Man) -> CliResult {
     top.nothing()?;
     let failed = |error: std::io::Error| {
         CliError::refused(format!(
             "the manual cannot be written to {}: {}",
             args.dir.display(),
-            reason(&error)
+            os_error::message(&error)
         ))
         .caused_by(error)
     };

@@ -8,7 +8,7 @@
 pub(super) use super::style::{InspectStyle, ListStyle};
 use super::{
     fail::{CliError, CliResult},
-    parse::{self, Understood},
+    parse::{self, ParsedTime},
     show::talk,
 };
 use clap::Args;
@@ -43,10 +43,10 @@ pub(super) struct SourceArgs {
 pub(super) struct ReadArgs {
     #[command(flatten)]
     pub source: SourceArgs,
-    /// Show what was true then: a revision, a time (local unless it names its zone), or so long ago
-    /// (-5m)
+    /// Show what was true then: a revision, a time (local unless it names its zone), or an age
+    /// such as -5m
     #[arg(long, value_name = "REV|TIME|-5m", value_parser = parse::moment, allow_hyphen_values = true)]
-    pub at: Option<Understood<moment::Moment>>,
+    pub at: Option<ParsedTime<moment::Moment>>,
 }
 
 /// What every command that changes something takes.
@@ -54,14 +54,14 @@ pub(super) struct ReadArgs {
 pub(super) struct ChangeArgs {
     #[command(flatten)]
     pub host: Host,
-    /// Why it is done; kept in the record
+    /// Why this is done; kept in the record
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
 }
 
 /// What was said before the command's name.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Top(pub ReadArgs);
+pub(super) struct GlobalArgs(pub ReadArgs);
 
 /// What a command reads from, all of it decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,7 +72,7 @@ pub(super) enum ManagerAddress {
     Folder(PathBuf),
 }
 
-impl Top {
+impl GlobalArgs {
     /// The socket for a command that changes something, or that is about now.
     pub(super) fn host(&self, own: &Host) -> CliResult<ManagerAddress> {
         self.no_moment()?;
@@ -133,7 +133,7 @@ impl Top {
 }
 
 /// The moment that was written; how it was read is said where that is in doubt.
-pub(super) fn meant(at: &Understood<moment::Moment>) -> Moment {
+pub(super) fn meant(at: &ParsedTime<moment::Moment>) -> Moment {
     at.note.iter().for_each(|note| talk(&format!("note: {note}")));
     Moment { moment: Some(at.value) }
 }
@@ -159,7 +159,7 @@ mod tests {
 
     #[test]
     fn what_stands_nearer_to_the_command_wins() {
-        let top = Top(ReadArgs { source: at_socket("/top"), at: None });
+        let top = GlobalArgs(ReadArgs { source: at_socket("/top"), at: None });
         assert_eq!(top.source(&at_socket("/own")), Ok(ManagerAddress::Socket("/own".into())));
         assert_eq!(top.source(&SourceArgs::default()), Ok(ManagerAddress::Socket("/top".into())));
         let folder = SourceArgs { state_dir: Some("/dir".into()), ..SourceArgs::default() };
@@ -168,8 +168,8 @@ mod tests {
 
     #[test]
     fn a_moment_is_refused_where_only_now_can_be_meant() {
-        let at = Understood { value: moment::Moment::Revision(3), note: None };
-        let top = Top(ReadArgs { source: at_socket("/top"), at: Some(at) });
+        let at = ParsedTime { value: moment::Moment::Revision(3), note: None };
+        let top = GlobalArgs(ReadArgs { source: at_socket("/top"), at: Some(at) });
         assert!(top.host(&Host::default()).is_err());
         let (_, moment) = top.read(&ReadArgs::default()).expect("a read takes it");
         assert_eq!(moment.and_then(|m| m.moment), Some(moment::Moment::Revision(3)));

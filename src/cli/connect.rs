@@ -55,7 +55,7 @@ impl ManagerClient {
 
     /// The manager that a read asks, and the moment that it asks about.
     pub(super) async fn for_read(
-        top: &args::Top,
+        top: &args::GlobalArgs,
         own: &args::ReadArgs,
     ) -> fail::CliResult<(ManagerClient, Option<Moment>)> {
         let (target, moment) = top.read(own)?;
@@ -141,7 +141,7 @@ async fn by_socket(path: &Path) -> fail::CliResult<Channel> {
         .connect_with_connector(service_fn(move |_: Uri| {
             let (first, socket) = (first.clone(), socket.clone());
             async move {
-                // The transport connects anew when a connection breaks.
+                // The transport connects again when a connection breaks.
                 let greeted = first.lock().map_or(None, |mut first| first.take());
                 match greeted {
                     Some(greeted) => Ok(TokioIo::new(greeted)),
@@ -183,7 +183,7 @@ fn no_way(path: &Path, error: io::Error) -> fail::CliError {
             ))
             .hint(format!("join it with `usermod -aG {group} USER` and log in again, or use sudo"))
         }
-        _ => fail::CliError::unreachable(format!("no manager at unix://{shown}: {}", fail::reason(&error)))
+        _ => fail::CliError::unreachable(format!("no manager at unix://{shown}: {}", skep_proto::os_error::message(&error)))
             .hint("name the manager's socket with --host or SKEP_HOST"),
     };
     failure.caused_by(error)

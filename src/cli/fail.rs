@@ -4,7 +4,10 @@
 mod reply;
 
 use super::stderr::talk;
-use skep_proto::v1::{RefusalCode, Refused};
+use skep_proto::{
+    os_error,
+    v1::{RefusalCode, Refused},
+};
 use std::{error::Error, fmt, process::ExitCode, sync::Arc};
 
 /// How a command that did not succeed ends.
@@ -113,7 +116,7 @@ impl CliError {
 
 impl fmt::Display for CliError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "error: {}", self.message)?;
+        write!(f, "error: {}", os_error::plain(&self.message))?;
         if self.hint.is_empty() { Ok(()) } else { write!(f, "\nhint: {}", self.hint) }
     }
 }
@@ -138,7 +141,7 @@ impl From<std::io::Error> for CliError {
         if error.kind() == std::io::ErrorKind::BrokenPipe {
             return CliError::new(FailureKind::Unheard, "");
         }
-        CliError::refused(format!("the output cannot be written: {}", reason(&error)))
+        CliError::refused(format!("the output cannot be written: {}", os_error::message(&error)))
             .caused_by(error)
     }
 }
@@ -165,12 +168,6 @@ fn kind_of(code: RefusalCode) -> FailureKind {
         | RefusalCode::Expired
         | RefusalCode::Ambiguous => FailureKind::Refused,
     }
-}
-
-/// The system's message for an error, without the number that the standard library adds.
-pub(super) fn reason(error: &std::io::Error) -> String {
-    let text = error.to_string();
-    text.split(" (os error").next().unwrap_or_default().to_lowercase()
 }
 
 fn causes(failure: &CliError) -> Vec<String> {

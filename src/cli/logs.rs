@@ -8,7 +8,7 @@ mod line;
 mod missing;
 
 use super::{
-    args::{ReadArgs, Top},
+    args::{GlobalArgs, ReadArgs},
     connect::ManagerClient,
     fail::{CliError, CliResult},
     now, parse,
@@ -24,13 +24,13 @@ use skep_proto::{
 /// Flags of both `service logs` and `task logs`.
 #[derive(Args)]
 pub(super) struct Flags {
-    /// Go on with new lines as they come
+    /// Keep showing new lines as they arrive
     #[arg(short, long)]
     follow: bool,
-    /// Only so many of the last lines of each task, or all
+    /// Only this many of the last lines of each task, or all
     #[arg(short = 'n', long, value_name = "LINES", value_parser = parse_tail, allow_hyphen_values = true)]
     tail: Option<TailLines>,
-    /// Only lines since then: a time (RFC 3339) or so long ago (10m)
+    /// Only lines since then: a time (RFC 3339) or an age such as 10m
     #[arg(long, value_name = "TIME|10m")]
     since: Option<String>,
     /// Only lines before then
@@ -39,11 +39,10 @@ pub(super) struct Flags {
     /// Begin each line with its time
     #[arg(short, long)]
     timestamps: bool,
-    /// Lines alone, as they were written: without saying whose they are, and with their control
-    /// characters
+    /// Print lines exactly as they were written: no task names, control characters unchanged
     #[arg(long)]
     raw: bool,
-    /// Leave the tasks' ids out
+    /// Do not show the tasks' ids
     #[arg(long)]
     no_task_ids: bool,
     /// Do not shorten ids
@@ -89,7 +88,7 @@ fn parse_tail(text: &str) -> Result<TailLines, String> {
     parse::tail(text).map(TailLines)
 }
 
-pub(super) async fn of_services(top: &Top, args: ServiceLogs) -> CliResult {
+pub(super) async fn of_services(top: &GlobalArgs, args: ServiceLogs) -> CliResult {
     let plan = LineFormat::new(&args.flags)?;
     let (manager, mut request, moment) = prepare(top, &args.flags).await?;
     for name in args.names {
@@ -113,7 +112,7 @@ pub(super) async fn of_services(top: &Top, args: ServiceLogs) -> CliResult {
     stream(&manager, request, &plan).await
 }
 
-pub(super) async fn of_tasks(top: &Top, args: TaskLogs) -> CliResult {
+pub(super) async fn of_tasks(top: &GlobalArgs, args: TaskLogs) -> CliResult {
     let plan = LineFormat::new(&args.flags)?;
     let (manager, mut request, _) = prepare(top, &args.flags).await?;
     request.tasks = args.names;
@@ -146,7 +145,7 @@ impl LineFormat {
 }
 
 async fn prepare(
-    top: &Top,
+    top: &GlobalArgs,
     flags: &Flags,
 ) -> CliResult<(ManagerClient, LogsRequest, Option<Moment>)> {
     let now = now();

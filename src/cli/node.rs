@@ -5,7 +5,7 @@ mod pretty;
 
 use super::{
     absent::{Absent, Docker},
-    args::{InspectStyle, ListStyle, ReadArgs, Top},
+    args::{GlobalArgs, InspectStyle, ListStyle, ReadArgs},
     connect::ManagerClient,
     fail::{CliError, CliResult},
     log_now,
@@ -94,7 +94,7 @@ const NODE_TABLE: TableLayout = TableLayout {
 /// The word for the node of the manager that is asked.
 const SELF: &str = "self";
 
-pub(super) async fn run(top: &Top, command: NodeCommand) -> CliResult {
+pub(super) async fn run(top: &GlobalArgs, command: NodeCommand) -> CliResult {
     match command {
         NodeCommand::Ls(args) => ls(top, args).await,
         NodeCommand::Ps(args) => ps(top, args).await,
@@ -115,7 +115,7 @@ pub(super) async fn run(top: &Top, command: NodeCommand) -> CliResult {
     }
 }
 
-async fn ls(top: &Top, args: NodeLs) -> CliResult {
+async fn ls(top: &GlobalArgs, args: NodeLs) -> CliResult {
     let (look, filters) = (NODE_TABLE.look(&args.style)?, NODE_TABLE.filters(&args.style)?);
     let (manager, moment) = ManagerClient::for_read(top, &args.read).await?;
     let asked = v1::ListRequest { moment, filters, ..v1::ListRequest::default() };
@@ -125,7 +125,7 @@ async fn ls(top: &Top, args: NodeLs) -> CliResult {
     NODE_TABLE.print(&look, &rows)
 }
 
-async fn ps(top: &Top, args: NodePs) -> CliResult {
+async fn ps(top: &GlobalArgs, args: NodePs) -> CliResult {
     let (look, filters) =
         (task::TASK_TABLE.look(&args.style)?, task::TASK_TABLE.filters(&args.style)?);
     let (manager, moment) = ManagerClient::for_read(top, &args.read).await?;
@@ -135,7 +135,7 @@ async fn ps(top: &Top, args: NodePs) -> CliResult {
     task::TASK_TABLE.print(&look, &task::rows(&list, args.style.truncation()))
 }
 
-async fn inspect(top: &Top, args: NodeInspect) -> CliResult {
+async fn inspect(top: &GlobalArgs, args: NodeInspect) -> CliResult {
     let look = Inspection::look(&args.style, &NODE_TABLE)?;
     let (manager, moment) = ManagerClient::for_read(top, &args.read).await?;
     let list = find(&manager, moment, args.nodes).await?;

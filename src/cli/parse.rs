@@ -19,7 +19,7 @@ pub(super) use mount::mount;
 pub(super) use port::{port, port_removal};
 pub(super) use shell::{ShellWords, shell_words};
 pub(super) use size::{cpus, memory};
-pub(super) use time::{Understood, in_zone};
+pub(super) use time::{ParsedTime, in_zone};
 
 use skep_proto::{Timestamp, constraint::Constraint, v1::moment::Moment};
 use std::path::PathBuf;
@@ -37,8 +37,8 @@ pub(super) fn socket(text: &str) -> Result<PathBuf, String> {
     }
 }
 
-/// A revision, a time, or so long ago; times without a zone are this machine's.
-pub(super) fn moment(text: &str) -> Result<Understood<Moment>, String> {
+/// A revision, a time, or an age; times without a zone are this machine's.
+pub(super) fn moment(text: &str) -> Result<ParsedTime<Moment>, String> {
     time::moment(text, &jiff::tz::TimeZone::system())
 }
 

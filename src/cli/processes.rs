@@ -4,7 +4,7 @@
 //! what is set for them.
 
 use super::{
-    args::{DEFAULT_SOCKET, Top},
+    args::{DEFAULT_SOCKET, GlobalArgs},
     fail::{CliError, CliResult},
     parse, show,
 };
@@ -59,13 +59,13 @@ pub(super) struct DaemonArgs {
     /// Socket for people and local agents
     #[arg(long, value_name = "unix://SOCK", value_parser = parse::socket, default_value = DEFAULT_SOCKET)]
     pub listen_control: PathBuf,
-    /// How often agents say that they live; kept by the cluster [default: 5s]
+    /// How often agents send a heartbeat; kept by the cluster [default: 5s]
     #[arg(long, value_name = "DURATION", value_parser = heartbeat, allow_hyphen_values = true)]
     pub heartbeat_period: Option<Duration>,
     /// Serve /metrics on this address too, not on the socket alone
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub metrics_listen: Option<SocketAddr>,
-    /// Serve reads and accept no decisions, to look at a cluster that misbehaves
+    /// Serve reads and decide nothing, to look at a cluster that misbehaves
     #[arg(long)]
     pub safe_mode: bool,
     #[command(flatten)]
@@ -95,7 +95,7 @@ pub(super) struct RecoverArgs {
     /// is lost
     #[arg(long, required = true)]
     pub accept_loss: bool,
-    /// Do so although the log is not damaged, or although the disk does not give parts of it now
+    /// Cut the log even if it is not damaged, or if the disk cannot read parts of it now
     #[arg(long)]
     pub force: bool,
 }
@@ -124,7 +124,7 @@ impl NodeArgs {
     }
 }
 
-pub(super) fn daemon(top: &Top, args: DaemonArgs) -> CliResult {
+pub(super) fn daemon(top: &GlobalArgs, args: DaemonArgs) -> CliResult {
     top.nothing()?;
     let settings = DaemonSettings {
         state_dir: args.state_dir,
@@ -137,14 +137,14 @@ pub(super) fn daemon(top: &Top, args: DaemonArgs) -> CliResult {
     daemon::run(settings).map_err(stopped)
 }
 
-pub(super) fn agent(top: &Top, args: AgentArgs) -> CliResult {
+pub(super) fn agent(top: &GlobalArgs, args: AgentArgs) -> CliResult {
     top.nothing()?;
     let node = args.node.settings()?;
     daemon::run_agent(AgentSettings { manager: args.manager, state_dir: args.state_dir, node })
         .map_err(stopped)
 }
 
-pub(super) fn recover(top: &Top, args: RecoverArgs) -> CliResult {
+pub(super) fn recover(top: &GlobalArgs, args: RecoverArgs) -> CliResult {
     top.nothing()?;
     let loss = if args.force { AcceptLoss::Forced } else { AcceptLoss::OfDamaged };
     let recovered = daemon::recover(&args.state_dir, loss).map_err(stopped)?;

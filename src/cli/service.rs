@@ -15,7 +15,7 @@ mod wait;
 
 use super::{
     absent::{Absent, Docker},
-    args::{ChangeArgs, InspectStyle, ListStyle, ReadArgs, Top},
+    args::{ChangeArgs, GlobalArgs, InspectStyle, ListStyle, ReadArgs},
     connect::ManagerClient,
     fail::CliResult,
     logs,
@@ -110,7 +110,7 @@ const SERVICE_TABLE: TableLayout = TableLayout {
     filters: &["id", "label", "mode", "name"],
 };
 
-pub(super) async fn run(top: &Top, command: ServiceCommand) -> CliResult {
+pub(super) async fn run(top: &GlobalArgs, command: ServiceCommand) -> CliResult {
     match command {
         ServiceCommand::Create(args) => create::run(top, *args).await,
         ServiceCommand::Ls(args) => ls(top, args).await,
@@ -124,7 +124,7 @@ pub(super) async fn run(top: &Top, command: ServiceCommand) -> CliResult {
     }
 }
 
-async fn ls(top: &Top, args: ServiceLs) -> CliResult {
+async fn ls(top: &GlobalArgs, args: ServiceLs) -> CliResult {
     let (look, filters) = (SERVICE_TABLE.look(&args.style)?, SERVICE_TABLE.filters(&args.style)?);
     let (manager, moment) = ManagerClient::for_read(top, &args.read).await?;
     let asked = v1::ListRequest { moment, filters, ..v1::ListRequest::default() };
@@ -134,7 +134,7 @@ async fn ls(top: &Top, args: ServiceLs) -> CliResult {
     SERVICE_TABLE.print(&look, &rows)
 }
 
-async fn ps(top: &Top, args: ServicePs) -> CliResult {
+async fn ps(top: &GlobalArgs, args: ServicePs) -> CliResult {
     let (look, filters) =
         (task::TASK_TABLE.look(&args.style)?, task::TASK_TABLE.filters(&args.style)?);
     let (manager, moment) = ManagerClient::for_read(top, &args.read).await?;
@@ -144,7 +144,7 @@ async fn ps(top: &Top, args: ServicePs) -> CliResult {
     task::TASK_TABLE.print(&look, &task::rows(&list, args.style.truncation()))
 }
 
-async fn inspect(top: &Top, args: ServiceInspect) -> CliResult {
+async fn inspect(top: &GlobalArgs, args: ServiceInspect) -> CliResult {
     let look = Inspection::look(&args.style, &SERVICE_TABLE)?;
     let (manager, moment) = ManagerClient::for_read(top, &args.read).await?;
     let services = find(&manager, moment, args.services).await?;
@@ -153,7 +153,7 @@ async fn inspect(top: &Top, args: ServiceInspect) -> CliResult {
     look.print(&rows, |at| pretty::pretty(&services[at]))
 }
 
-async fn rm(top: &Top, args: ServiceRm) -> CliResult {
+async fn rm(top: &GlobalArgs, args: ServiceRm) -> CliResult {
     let manager = ManagerClient::connect(&top.host(&args.change.host)?).await?;
     let mut submitter = manager.submitter(args.change.reason.as_deref()).await?;
     let action = |index: usize| {
@@ -200,7 +200,7 @@ fn trouble(service: &Service) -> String {
     }
     match (status.running_tasks, status.desired_tasks) {
         (0, 1) => "its task does not run".to_owned(),
-        (0, wanted) if wanted > 0 => format!("none of {wanted} tasks runs"),
+        (0, wanted) if wanted > 0 => format!("none of its {wanted} tasks runs"),
         _ => String::new(),
     }
 }

@@ -9,10 +9,8 @@ mod tell;
 mod template;
 mod text;
 
-pub(super) use super::{
-    stderr::{can_draw, talk, write_raw_stderr},
-    untrusted,
-};
+pub(super) use super::stderr::{can_draw, talk, write_raw_stderr};
+pub(super) use crate::untrusted;
 pub(super) use phrases::{
     Truncation, ago, bytes_size, duration_text, local_time, quoted, short_id, title, truncated,
 };
@@ -92,7 +90,7 @@ impl TableLayout {
             })?;
             if !self.filters.contains(&key) {
                 return Err(CliError::usage(format!("filter {key:?} is unknown here"))
-                    .hint(format!("there are {}", self.filters.join(", "))));
+                    .hint(format!("the filters are {}", self.filters.join(", "))));
             }
             match filters.iter_mut().find(|filter| filter.key == key) {
                 Some(filter) => filter.values.push(value.to_owned()),

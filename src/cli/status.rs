@@ -1,7 +1,7 @@
 //! How the cluster is: `status` in figures, `doctor` in findings.
 
 use super::{
-    args::{SourceArgs, Top},
+    args::{GlobalArgs, SourceArgs},
     connect::ManagerClient,
     fail::{CliError, CliResult},
     show::{
@@ -36,7 +36,7 @@ pub(super) struct Doctor {
     source: SourceArgs,
 }
 
-pub(super) async fn status(top: &Top, args: StatusArgs) -> CliResult {
+pub(super) async fn status(top: &GlobalArgs, args: StatusArgs) -> CliResult {
     let look = AnswerFormat::look(args.format.as_deref(), "StatusReply")?;
     let manager = ManagerClient::connect(&top.source(&args.source)?).await?;
     let reply = manager.control().status(StatusRequest {}).await?.into_inner();
@@ -87,7 +87,7 @@ fn status_text(reply: &StatusReply) -> String {
     ])
 }
 
-pub(super) async fn doctor(top: &Top, args: Doctor) -> CliResult {
+pub(super) async fn doctor(top: &GlobalArgs, args: Doctor) -> CliResult {
     let look = AnswerFormat::look(args.format.as_deref(), "DoctorReply")?;
     let manager = ManagerClient::connect(&top.source(&args.source)?).await?;
     let reply = manager.history().doctor(DoctorRequest {}).await?.into_inner();

@@ -4,7 +4,8 @@
 //! It may be full, closed, or a pipe whose reader has gone. What nobody can read then is dropped,
 //! because it must not change how the command ends.
 
-use super::untrusted;
+use crate::untrusted;
+use skep_proto::os_error;
 use std::io::{self, IsTerminal, Write};
 
 /// Writes bytes to the standard error as they are: what a task wrote to its own.
@@ -13,9 +14,10 @@ pub(crate) fn write_raw_stderr(parts: &[&[u8]]) {
     drop(stderr().lock().write_all(&parts.concat()));
 }
 
-/// Says something to people, and ends its line. Control characters in it are always made visible.
+/// Says something to people, and ends its line. Control characters in it are always made visible,
+/// and messages of the operating system lose their numbers.
 pub(crate) fn talk(text: &str) {
-    write_raw_stderr(&[untrusted::visible(text).as_bytes(), b"\n"]);
+    write_raw_stderr(&[untrusted::visible(&os_error::plain(text)).as_bytes(), b"\n"]);
 }
 
 /// Whether progress can be drawn: the standard error is a terminal that can move its cursor.

@@ -1,7 +1,7 @@
 //! Strays: tasks that run and that the history does not know, because a part of it was lost.
 
 use super::{
-    args::{ChangeArgs, ListStyle, ReadArgs, Top},
+    args::{ChangeArgs, GlobalArgs, ListStyle, ReadArgs},
     connect::ManagerClient,
     fail::CliResult,
     show::{TableLayout, TableRow, Truncation, short_id, title},
@@ -49,14 +49,14 @@ const STRAY_TABLE: TableLayout = TableLayout {
     filters: &[],
 };
 
-pub(super) async fn run(top: &Top, command: StrayCommand) -> CliResult {
+pub(super) async fn run(top: &GlobalArgs, command: StrayCommand) -> CliResult {
     match command {
         StrayCommand::Ls(args) => ls(top, args).await,
         StrayCommand::Rm(args) => rm(top, args).await,
     }
 }
 
-async fn ls(top: &Top, args: StrayLs) -> CliResult {
+async fn ls(top: &GlobalArgs, args: StrayLs) -> CliResult {
     let look = STRAY_TABLE.look(&args.style)?;
     STRAY_TABLE.filters(&args.style)?;
     let (manager, moment) = ManagerClient::for_read(top, &args.read).await?;
@@ -67,7 +67,7 @@ async fn ls(top: &Top, args: StrayLs) -> CliResult {
     STRAY_TABLE.print(&look, &rows)
 }
 
-async fn rm(top: &Top, args: StrayRm) -> CliResult {
+async fn rm(top: &GlobalArgs, args: StrayRm) -> CliResult {
     let manager = ManagerClient::connect(&top.host(&args.change.host)?).await?;
     let mut submitter = manager.submitter(args.change.reason.as_deref()).await?;
     let action =

@@ -6,7 +6,7 @@ mod pretty;
 pub(super) use outcome::{end_of, image, port_list, ports, state_word, trouble};
 
 use super::{
-    args::{InspectStyle, ListStyle, ReadArgs, Top},
+    args::{GlobalArgs, InspectStyle, ListStyle, ReadArgs},
     connect::ManagerClient,
     fail::CliResult,
     log_now, logs,
@@ -73,7 +73,7 @@ pub(super) const TASK_TABLE: TableLayout = TableLayout {
 const ALL_TASKS_TABLE: TableLayout =
     TableLayout { filters: &["id", "name", "node", "desired-state", "service"], ..TASK_TABLE };
 
-pub(super) async fn run(top: &Top, command: TaskCommand) -> CliResult {
+pub(super) async fn run(top: &GlobalArgs, command: TaskCommand) -> CliResult {
     match command {
         TaskCommand::Ls(args) => ls(top, args).await,
         TaskCommand::Inspect(args) => inspect(top, args).await,
@@ -81,7 +81,7 @@ pub(super) async fn run(top: &Top, command: TaskCommand) -> CliResult {
     }
 }
 
-async fn ls(top: &Top, args: TaskLs) -> CliResult {
+async fn ls(top: &GlobalArgs, args: TaskLs) -> CliResult {
     let (look, filters) =
         (ALL_TASKS_TABLE.look(&args.style)?, ALL_TASKS_TABLE.filters(&args.style)?);
     let (manager, moment) = ManagerClient::for_read(top, &args.read).await?;
@@ -90,7 +90,7 @@ async fn ls(top: &Top, args: TaskLs) -> CliResult {
     ALL_TASKS_TABLE.print(&look, &rows(&list, args.style.truncation()))
 }
 
-async fn inspect(top: &Top, args: TaskInspect) -> CliResult {
+async fn inspect(top: &GlobalArgs, args: TaskInspect) -> CliResult {
     let look = Inspection::look(&args.style, &TASK_TABLE)?;
     let (manager, moment) = ManagerClient::for_read(top, &args.read).await?;
     let asked = ListRequest { moment, objects: args.tasks, ..ListRequest::default() };

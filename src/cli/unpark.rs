@@ -1,7 +1,8 @@
-//! Ending the time in which an object is left alone, after a reconciler failed on it.
+//! `skep unpark`: lets the reconcilers work again on an object that was parked when one of them
+//! failed on it.
 
 use super::{
-    args::{ChangeArgs, Top},
+    args::{ChangeArgs, GlobalArgs},
     connect::ManagerClient,
     fail::CliResult,
     show,
@@ -19,7 +20,7 @@ pub(super) struct Unpark {
     change: ChangeArgs,
 }
 
-pub(super) async fn run(top: &Top, args: Unpark) -> CliResult {
+pub(super) async fn run(top: &GlobalArgs, args: Unpark) -> CliResult {
     let manager = ManagerClient::connect(&top.host(&args.change.host)?).await?;
     let mut submitter = manager.submitter(args.change.reason.as_deref()).await?;
     let object = args.object.clone();

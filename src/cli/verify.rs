@@ -1,4 +1,4 @@
-//! `skep verify`: nothing is believed that can be computed.
+//! `skep verify`: recomputes everything that can be computed, and compares.
 //!
 //! The entries come as they are stored. From their bytes alone this program computes the leaves,
 //! the roots and the hashes, checks that each entry follows the one before without a gap, folds
@@ -8,7 +8,7 @@
 mod audit;
 
 use super::{
-    args::{ManagerAddress, ReadArgs, Top},
+    args::{GlobalArgs, ManagerAddress, ReadArgs},
     connect::ManagerClient,
     fail::{CliError, CliResult},
     show::{bytes_size, can_draw, pairs, say, say_json},
@@ -29,13 +29,13 @@ pub(super) struct Verify {
     read: ReadArgs,
 }
 
-pub(super) async fn run(top: &Top, args: Verify) -> CliResult {
+pub(super) async fn run(top: &GlobalArgs, args: Verify) -> CliResult {
     let format = match args.format.as_deref() {
         None | Some("table") => ReportFormat::Table,
         Some("json") => ReportFormat::Json,
         Some(other) => {
             return Err(CliError::usage(format!("format {other:?} is unknown here"))
-                .hint("there are table and json"));
+                .hint("choose table or json"));
         }
     };
     let (manager, moment) = ManagerClient::for_read(top, &args.read).await?;

@@ -8,11 +8,11 @@
 //! too, and must where the decision about such a task came before it.
 
 use super::{
-    memory::{Assigned, Desired, Note, NoteKind, Reached, TaskStanding},
+    memory::{Assigned, Desired, Note, NoteKind, PositionReached, TaskStanding},
     parts::GatheredParts,
     service::{self, ServiceVersion},
     task::AgentTask,
-    work::{Heard, NodeWork},
+    work::{NodeWork, ReceivedSet},
 };
 use skep_proto::{
     Id, Position, Revision, Timestamp,
@@ -20,9 +20,9 @@ use skep_proto::{
 };
 use std::collections::BTreeSet;
 
-/// What a message means for an agent at its position.
+/// What a message brings to an agent at its position.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Fit {
+enum AssignmentsKind {
     /// Nothing new.
     Echo,
     /// The whole set, of the history we know.
@@ -83,19 +83,19 @@ impl NodeWork {
         }
         let to =
             Position { incarnation: message.incarnation, revision: Revision(message.revision) };
-        match fit(self.position, to, message) {
-            Fit::Echo => self.heard_nothing_new(to),
-            Fit::Gap => {
+        match kind_of(self.position, to, message) {
+            AssignmentsKind::Echo => self.on_nothing_new(to),
+            AssignmentsKind::Gap => {
                 return Err(format!(
                     "assignments from {}.{} to {to} do not follow {}",
                     message.incarnation, message.after_revision, self.position
                 ));
             }
-            Fit::Whole => self.replace(message, to, TaskStanding::Dropped, now),
-            Fit::NewHistory => self.replace(message, to, TaskStanding::Unknown, now),
-            Fit::Change => {
+            AssignmentsKind::Whole => self.replace(message, to, TaskStanding::Dropped, now),
+            AssignmentsKind::NewHistory => self.replace(message, to, TaskStanding::Unknown, now),
+            AssignmentsKind::Change => {
                 self.change(message, AssignedHistory::Same, now);
-                self.reach(to, Heard::Word);
+                self.reach(to, ReceivedSet::Complete);
             }
         }
         self.settle(now);
@@ -104,9 +104,9 @@ impl NodeWork {
 
     /// An agent that came back and missed nothing: what no task claims is cleared away as after any
     /// other word.
-    fn heard_nothing_new(&mut self, to: Position) {
+    fn on_nothing_new(&mut self, to: Position) {
         if to == self.position {
-            self.hear(Heard::Word);
+            self.receive(ReceivedSet::Complete);
         }
     }
 
@@ -130,11 +130,11 @@ impl NodeWork {
         match absent {
             TaskStanding::Wanted | TaskStanding::Dropped => {
                 self.change(message, AssignedHistory::Same, now);
-                self.reach(to, Heard::Word);
+                self.reach(to, ReceivedSet::Complete);
             }
             TaskStanding::Unknown => {
                 self.change(message, AssignedHistory::New, now);
-                self.reach(to, Heard::NewHistory);
+                self.reach(to, ReceivedSet::NewHistory);
                 self.report_all();
             }
         }
@@ -196,17 +196,17 @@ impl NodeWork {
         }
     }
 
-    fn hear(&mut self, heard: Heard) {
-        if self.heard != Heard::NewHistory {
-            self.heard = heard;
+    fn receive(&mut self, received: ReceivedSet) {
+        if self.received != ReceivedSet::NewHistory {
+            self.received = received;
         }
         self.clear_strays();
     }
 
-    fn reach(&mut self, to: Position, heard: Heard) {
-        self.hear(heard);
+    fn reach(&mut self, to: Position, received: ReceivedSet) {
+        self.receive(received);
         self.position = to;
-        let reached = Reached { incarnation: to.incarnation, revision: to.revision.0 };
+        let reached = PositionReached { incarnation: to.incarnation, revision: to.revision.0 };
         self.notes.push(Note::new(NoteKind::Reached(reached)));
     }
 
@@ -216,7 +216,7 @@ impl NodeWork {
         for id in ids {
             self.stand(id, TaskStanding::Dropped);
         }
-        self.heard = Heard::Word;
+        self.received = ReceivedSet::Complete;
         self.clear_strays();
         self.settle(now);
     }
@@ -231,23 +231,23 @@ enum AssignedHistory {
     New,
 }
 
-fn fit(at: Position, to: Position, message: &Assignments) -> Fit {
+fn kind_of(at: Position, to: Position, message: &Assignments) -> AssignmentsKind {
     let first = at == Position::default();
     match to.incarnation.cmp(&at.incarnation) {
-        std::cmp::Ordering::Less => Fit::Echo,
-        std::cmp::Ordering::Greater if !message.complete => Fit::Gap,
-        std::cmp::Ordering::Greater if first => Fit::Whole,
-        std::cmp::Ordering::Greater => Fit::NewHistory,
+        std::cmp::Ordering::Less => AssignmentsKind::Echo,
+        std::cmp::Ordering::Greater if !message.complete => AssignmentsKind::Gap,
+        std::cmp::Ordering::Greater if first => AssignmentsKind::Whole,
+        std::cmp::Ordering::Greater => AssignmentsKind::NewHistory,
         std::cmp::Ordering::Equal => {
             let after = Revision(message.after_revision);
             match (message.complete, to.revision.cmp(&at.revision)) {
-                (_, std::cmp::Ordering::Less) => Fit::Echo,
-                (true, std::cmp::Ordering::Equal) if !first => Fit::Echo,
-                (true, _) => Fit::Whole,
+                (_, std::cmp::Ordering::Less) => AssignmentsKind::Echo,
+                (true, std::cmp::Ordering::Equal) if !first => AssignmentsKind::Echo,
+                (true, _) => AssignmentsKind::Whole,
                 // A set that was cut into several messages names one position in all of them.
-                (false, _) if after == at.revision => Fit::Change,
-                (false, std::cmp::Ordering::Equal) => Fit::Echo,
-                (false, std::cmp::Ordering::Greater) => Fit::Gap,
+                (false, _) if after == at.revision => AssignmentsKind::Change,
+                (false, std::cmp::Ordering::Equal) => AssignmentsKind::Echo,
+                (false, std::cmp::Ordering::Greater) => AssignmentsKind::Gap,
             }
         }
     }

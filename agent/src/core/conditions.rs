@@ -5,7 +5,7 @@
 //! so a node whose engine fails with ever other messages does not fill the log.
 
 use skep_proto::{
-    Timestamp,
+    Timestamp, os_error,
     time::SECOND_NS,
     v1::{Condition, ConditionKind},
 };
@@ -54,7 +54,7 @@ impl Conditions {
             return;
         }
         let fresh = NodeFault { message: String::new(), since: now };
-        message.clone_into(&mut self.faults.entry(kind).or_insert(fresh).message);
+        self.faults.entry(kind).or_insert(fresh).message = os_error::plain(message);
     }
 
     /// The containers could not be listed, or with an empty text could.
@@ -190,6 +190,14 @@ mod tests {
         conditions.set(ENGINE, "no answer", Timestamp(11));
         conditions.set(ENGINE, "", Timestamp(12));
         assert_eq!(conditions.poll(), None, "it was over before it could be told");
+    }
+
+    #[test]
+    fn a_condition_says_a_system_error_without_its_number() {
+        let mut conditions = greeted();
+        conditions.set(ENGINE, "/run/x: Permission denied (os error 13)", Timestamp(1));
+        let expected = (ENGINE, "/run/x: permission denied".to_owned(), 1);
+        assert_eq!(told(conditions.poll()), [expected]);
     }
 
     #[test]

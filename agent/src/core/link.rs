@@ -63,7 +63,7 @@ pub(crate) enum LinkCall {
 }
 
 /// What a welcome meant.
-pub(crate) enum Welcomed {
+pub(crate) enum WelcomeOutcome {
     /// The session is open, and this is the node's id from now on.
     As(Id, Id),
     /// Not by the one we belong to.
@@ -170,9 +170,9 @@ impl ManagerLink {
         }));
     }
 
-    pub(crate) fn on_welcome(&mut self, welcome: &Welcome, now: Timestamp) -> Welcomed {
+    pub(crate) fn on_welcome(&mut self, welcome: &Welcome, now: Timestamp) -> WelcomeOutcome {
         if !matches!(self.stage, LinkStage::Greeting { .. }) {
-            return Welcomed::Unasked;
+            return WelcomeOutcome::Unasked;
         }
         let (node, cluster) =
             (Id::from_bytes(&welcome.node_id), Id::from_bytes(&welcome.cluster_id));
@@ -183,13 +183,13 @@ impl ManagerLink {
         {
             let halt = AgentHalt::Elsewhere { node, cluster };
             self.halt(&halt.to_string());
-            return Welcomed::Elsewhere(halt);
+            return WelcomeOutcome::Elsewhere(halt);
         }
         self.identity.node_id = node;
         self.identity.cluster_id = cluster;
         let period_ns = welcome.heartbeat_period_ns.max(BEAT_PERIOD_NS_MIN);
         self.stage = LinkStage::Open { period_ns, beat: 0, next: now + period_ns };
-        Welcomed::As(node, cluster)
+        WelcomeOutcome::As(node, cluster)
     }
 
     /// The cluster's heartbeat period is another one.

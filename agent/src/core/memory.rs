@@ -27,7 +27,7 @@ pub struct Note {
 pub enum NoteKind {
     /// All assignments up to here have been noted before this.
     #[prost(message, tag = "1")]
-    Reached(Reached),
+    Reached(PositionReached),
     /// A task became this node's business.
     #[prost(message, boxed, tag = "2")]
     Assigned(Box<Assigned>),
@@ -39,7 +39,7 @@ pub enum NoteKind {
     Observed(TaskObserved),
     /// Why the agent has it changed.
     #[prost(message, tag = "5")]
-    Stands(Stands),
+    Stands(StandingChanged),
     /// Nothing is left of it.
     #[prost(bytes = "bytes", tag = "6")]
     Forgotten(Bytes),
@@ -53,7 +53,7 @@ pub enum NoteKind {
 
 /// A position.
 #[derive(Clone, Copy, PartialEq, prost::Message)]
-pub struct Reached {
+pub struct PositionReached {
     /// Its incarnation.
     #[prost(uint64, tag = "1")]
     pub incarnation: u64,
@@ -89,7 +89,7 @@ pub struct Desired {
 
 /// A change of standing.
 #[derive(Clone, PartialEq, prost::Message)]
-pub struct Stands {
+pub struct StandingChanged {
     /// The task.
     #[prost(bytes = "bytes", tag = "1")]
     pub task_id: Bytes,
@@ -123,7 +123,7 @@ pub struct Memory {
     /// The newest position whose assignments are in here.
     pub position: Position,
     /// Every task that is not forgotten.
-    pub tasks: BTreeMap<Id, Kept>,
+    pub tasks: BTreeMap<Id, RememberedTask>,
     /// As the runtime described this node last.
     pub description: Option<NodeDescription>,
     /// Services that were described since the last position.
@@ -132,7 +132,7 @@ pub struct Memory {
 
 /// What is remembered of one task.
 #[derive(Clone, PartialEq, Debug, Default)]
-pub struct Kept {
+pub struct RememberedTask {
     /// What the cluster wants of it.
     pub desired: TaskState,
     /// The task's own part of its assignment.
@@ -199,7 +199,7 @@ impl Memory {
         let mut described: BTreeMap<ServiceVersion, &Arc<ServiceAssignment>> = BTreeMap::new();
         for (id, kept) in &self.tasks {
             let key = service::key(&kept.task);
-            // A service may have been described anew between two of its tasks.
+            // A service may have been described again between two of its tasks.
             if described.get(&key).is_none_or(|known| !Arc::ptr_eq(known, &kept.service)) {
                 described.insert(key, &kept.service);
                 notes.push(Note::new(NoteKind::Service(Box::new(kept.service.as_ref().clone()))));
@@ -214,14 +214,17 @@ impl Memory {
             }
             if kept.standing != TaskStanding::Wanted {
                 let standing = kept.standing.into();
-                notes.push(Note::new(NoteKind::Stands(Stands { task_id, standing })));
+                notes.push(Note::new(NoteKind::Stands(StandingChanged { task_id, standing })));
             }
         }
         if let Some(description) = &self.description {
             notes.push(Note::new(NoteKind::Described(Box::new(description.clone()))));
         }
         let Position { incarnation, revision } = self.position;
-        notes.push(Note::new(NoteKind::Reached(Reached { incarnation, revision: revision.0 })));
+        notes.push(Note::new(NoteKind::Reached(PositionReached {
+            incarnation,
+            revision: revision.0,
+        })));
         notes
     }
 }

@@ -6,7 +6,7 @@
 //! session broke is sent again in the next one.
 
 use skep_proto::{
-    Id,
+    Id, os_error,
     v1::{Report, TaskObserved},
 };
 use std::collections::BTreeMap;
@@ -27,7 +27,9 @@ pub(crate) struct Outbox {
 
 impl Outbox {
     /// Takes a task's newest state in the place of an older one that has not been sent.
-    pub(crate) fn put(&mut self, observed: TaskObserved) {
+    pub(crate) fn put(&mut self, mut observed: TaskObserved) {
+        observed.message = os_error::plain(&observed.message);
+        observed.error = os_error::plain(&observed.error);
         self.waiting.insert(Id::from_bytes(&observed.task_id), observed);
     }
 
@@ -95,6 +97,19 @@ mod tests {
     fn states(report: Option<Report>) -> Vec<(u64, TaskState)> {
         let report = report.expect("a report");
         report.tasks.iter().map(|t| (report.number, t.state())).collect()
+    }
+
+    #[test]
+    fn a_report_says_a_system_error_without_its_number() {
+        let mut outbox = Outbox::default();
+        outbox.open();
+        let mut failed = seen(1, TaskState::Failed);
+        failed.error = "/bin/x cannot be run: Exec format error (os error 8)".into();
+        failed.message = "Is a directory (os error 21)".into();
+        outbox.put(failed);
+        let told = outbox.poll().expect("a report").tasks;
+        assert_eq!(told[0].error, "/bin/x cannot be run: exec format error");
+        assert_eq!(told[0].message, "is a directory");
     }
 
     #[test]

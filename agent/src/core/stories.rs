@@ -469,6 +469,6 @@ fn one_that_could_not_be_looked_at_costs_nobody_else_anything_and_is_not_reporte
          prepared b -> start b
          restart -> list
          listed a:unreadable b:unreadable -> await-end a, start b
-         attach -> dial, hello 1.5, report a=RUNNING(it could not be looked at after the agent's start: its shim hangs) b=STARTING(it could not be looked at after the agent's start: its shim hangs)",
+         attach -> dial, hello 1.5, report a=RUNNING(it could not be inspected after the agent's start: its shim hangs) b=STARTING(it could not be inspected after the agent's start: its shim hangs)",
     );
 }

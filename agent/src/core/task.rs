@@ -15,7 +15,7 @@
 use super::{
     action::TaskStep,
     effort::{Effort, StepKind},
-    memory::{Kept, TaskStanding},
+    memory::{RememberedTask, TaskStanding},
     service::Service,
     verdict::{self, TaskVerdict},
 };
@@ -92,7 +92,12 @@ impl AgentTask {
     }
 
     /// A task as it was remembered.
-    pub(crate) fn restored(node: Id, id: Id, kept: &Kept, service: &Service) -> AgentTask {
+    pub(crate) fn restored(
+        node: Id,
+        id: Id,
+        kept: &RememberedTask,
+        service: &Service,
+    ) -> AgentTask {
         let mut observed = kept.observed.clone();
         let state = observed.state().max(kept.task.recorded()).max(TaskState::Assigned);
         observed.task_id = id.to_bytes();

@@ -32,11 +32,11 @@ enum Listing {
 
 /// What the cluster has said since this agent began.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Heard {
+pub(crate) enum ReceivedSet {
     /// Nothing yet.
     Nothing,
     /// What is assigned: all else is not.
-    Word,
+    Complete,
     /// A history that went back: nobody decided that what it does not name should stop.
     NewHistory,
 }
@@ -50,7 +50,7 @@ pub(crate) struct NodeWork {
     /// What the runtime has and no task claims: cleared away when the cluster has spoken and did
     /// not name it.
     pub(super) strays: BTreeMap<Id, FoundTask>,
-    pub(super) heard: Heard,
+    pub(super) received: ReceivedSet,
     /// Tasks whose next step must be looked for.
     pub(super) touched: BTreeSet<Id>,
     pub(super) notes: Vec<memory::Note>,
@@ -74,7 +74,7 @@ impl NodeWork {
             position: memory.position,
             tasks: BTreeMap::new(),
             strays: BTreeMap::new(),
-            heard: Heard::Nothing,
+            received: ReceivedSet::Nothing,
             touched: BTreeSet::new(),
             notes: Vec::new(),
             outbox: outbox::Outbox::default(),
@@ -194,7 +194,7 @@ impl NodeWork {
             }
             FoundState::Unreadable(reason) => {
                 task.say(
-                    format!("it could not be looked at after the agent's start: {reason}"),
+                    format!("it could not be inspected after the agent's start: {reason}"),
                     now,
                 );
             }
@@ -206,10 +206,10 @@ impl NodeWork {
     /// on until this agent starts again. A container that only its name connects with a task may
     /// have been made by somebody else, and is left alone.
     pub(super) fn clear_strays(&mut self) {
-        match self.heard {
-            Heard::Nothing => return,
-            Heard::NewHistory => self.strays.clear(),
-            Heard::Word => {}
+        match self.received {
+            ReceivedSet::Nothing => return,
+            ReceivedSet::NewHistory => self.strays.clear(),
+            ReceivedSet::Complete => {}
         }
         let ours = |(id, found): (Id, FoundTask)| match found.proof {
             Proof::Recorded => Some(id),
@@ -330,7 +330,7 @@ impl NodeWork {
             return;
         };
         task.standing = standing;
-        let stands = memory::Stands { task_id: id.to_bytes(), standing: standing.into() };
+        let stands = memory::StandingChanged { task_id: id.to_bytes(), standing: standing.into() };
         self.notes.push(memory::Note::new(memory::NoteKind::Stands(stands)));
         if standing == memory::TaskStanding::Dropped {
             task.ready = effort::Effort::default();

@@ -2,7 +2,7 @@
 //! noted.
 
 use super::{writer::Backlog, *};
-use crate::core::memory::{Assigned, NoteKind, Reached};
+use crate::core::memory::{Assigned, NoteKind, PositionReached};
 use skep_proto::{
     Id, Position, Revision,
     v1::{RuntimeKind, TaskAssignment, TaskObserved, TaskSpec, TaskState},
@@ -52,7 +52,7 @@ fn batch(n: u64) -> Vec<Note> {
             state: TaskState::Accepted.into(),
             ..TaskObserved::default()
         })),
-        Note::new(NoteKind::Reached(Reached { incarnation: 1, revision: n })),
+        Note::new(NoteKind::Reached(PositionReached { incarnation: 1, revision: n })),
     ]
 }
 

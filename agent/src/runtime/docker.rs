@@ -50,7 +50,7 @@ pub const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
 /// The Docker runtime of one agent.
 pub struct DockerRuntime {
     engine: Arc<Engine>,
-    seen: Arc<sightings::Sightings>,
+    seen: Arc<sightings::EngineSightings>,
     records: Arc<records::ContainerRecords>,
     creations: creation::Creations,
     pulls: sync::Semaphore,
@@ -91,7 +91,7 @@ impl DockerRuntime {
     pub fn open(state_dir: &Path, host: &str) -> io::Result<DockerRuntime> {
         Ok(DockerRuntime {
             engine: Arc::new(Engine::new(host)),
-            seen: Arc::new(sightings::Sightings::new()),
+            seen: Arc::new(sightings::EngineSightings::new()),
             records: Arc::new(records::ContainerRecords::open(state_dir)?),
             creations: creation::Creations::default(),
             pulls: sync::Semaphore::new(pull::PULLS_AT_ONCE_MAX),

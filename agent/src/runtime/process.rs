@@ -106,17 +106,17 @@ impl ProcessRuntime {
                     at: wall::now_ns(),
                     ..notes::ProcessEnding::default()
                 };
-                let buried = disk::on_disk(disk::DiskWork::Change, move || {
-                    tracking::bury(task, &folder, None, ending)
+                let recorded = disk::on_disk(disk::DiskWork::Change, move || {
+                    tracking::end_orphaned(task, &folder, None, ending)
                 })
                 .await;
-                match buried.map_err(broken)? {
-                    tracking::Whereabouts::Over(running, ending) => over(running, &ending),
-                    tracking::Whereabouts::Absent
-                    | tracking::Whereabouts::Planned
-                    | tracking::Whereabouts::Starting(_)
-                    | tracking::Whereabouts::Runs(..)
-                    | tracking::Whereabouts::Doomed(..) => Err(RuntimeError::Gone),
+                match recorded.map_err(broken)? {
+                    tracking::ProcessState::Over(running, ending) => over(running, &ending),
+                    tracking::ProcessState::Absent
+                    | tracking::ProcessState::Planned
+                    | tracking::ProcessState::Starting(_)
+                    | tracking::ProcessState::Runs(..)
+                    | tracking::ProcessState::MustEnd(..) => Err(RuntimeError::Gone),
                 }
             }
         }
@@ -128,24 +128,24 @@ impl ProcessRuntime {
         folder: &folder::Folder,
     ) -> Result<Started, RuntimeError> {
         match tracking::look_settled(task, folder, &self.watches).await.map_err(broken)? {
-            tracking::Whereabouts::Absent => return Err(RuntimeError::Gone),
-            tracking::Whereabouts::Runs(running, _)
-            | tracking::Whereabouts::Doomed(Some(running), ..) => {
+            tracking::ProcessState::Absent => return Err(RuntimeError::Gone),
+            tracking::ProcessState::Runs(running, _)
+            | tracking::ProcessState::MustEnd(Some(running), ..) => {
                 return Ok(tracking::started(&running));
             }
             // The watch over its end finds that it must be stopped.
-            tracking::Whereabouts::Doomed(None, ..) => return Ok(Started::default()),
-            tracking::Whereabouts::Over(running, ending) => return over(running, &ending),
-            tracking::Whereabouts::Planned | tracking::Whereabouts::Starting(_) => {}
+            tracking::ProcessState::MustEnd(None, ..) => return Ok(Started::default()),
+            tracking::ProcessState::Over(running, ending) => return over(running, &ending),
+            tracking::ProcessState::Planned | tracking::ProcessState::Starting(_) => {}
         }
         let message = spawn::start_shim(&self.shim, task, folder).await.map_err(broken)?;
         match tracking::look_settled(task, folder, &self.watches).await.map_err(broken)? {
-            tracking::Whereabouts::Runs(running, _)
-            | tracking::Whereabouts::Doomed(Some(running), ..) => Ok(tracking::started(&running)),
-            tracking::Whereabouts::Doomed(None, ..) => Ok(Started::default()),
-            tracking::Whereabouts::Over(running, ending) => over(running, &ending),
-            tracking::Whereabouts::Absent => Err(RuntimeError::Gone),
-            tracking::Whereabouts::Planned | tracking::Whereabouts::Starting(_) => {
+            tracking::ProcessState::Runs(running, _)
+            | tracking::ProcessState::MustEnd(Some(running), ..) => Ok(tracking::started(&running)),
+            tracking::ProcessState::MustEnd(None, ..) => Ok(Started::default()),
+            tracking::ProcessState::Over(running, ending) => over(running, &ending),
+            tracking::ProcessState::Absent => Err(RuntimeError::Gone),
+            tracking::ProcessState::Planned | tracking::ProcessState::Starting(_) => {
                 Err(RuntimeError::Failed(format!(
                     "the shim ended before the program ran: {}",
                     message.trim()
@@ -159,12 +159,12 @@ impl ProcessRuntime {
         let step = self.step(task);
         let alone = step.lock().await;
         match tracking::look(task, &folder).await.map_err(broken)? {
-            tracking::Whereabouts::Over(..) => Ok(()),
-            tracking::Whereabouts::Absent => {
+            tracking::ProcessState::Over(..) => Ok(()),
+            tracking::ProcessState::Absent => {
                 drop(alone);
                 self.end_remains(task, grace).await
             }
-            tracking::Whereabouts::Planned => {
+            tracking::ProcessState::Planned => {
                 let error = "stopped before it was started".to_owned();
                 let ending = notes::ProcessEnding {
                     cause: notes::Cause::Asked,
@@ -176,9 +176,9 @@ impl ProcessRuntime {
                     .await
                     .map_err(broken)
             }
-            tracking::Whereabouts::Starting(held)
-            | tracking::Whereabouts::Runs(_, held)
-            | tracking::Whereabouts::Doomed(_, _, held) => {
+            tracking::ProcessState::Starting(held)
+            | tracking::ProcessState::Runs(_, held)
+            | tracking::ProcessState::MustEnd(_, _, held) => {
                 // Another stop, with less grace perhaps, need not wait for this one.
                 drop(alone);
                 self.end_held(task, &folder, held, grace).await.map_err(broken)
@@ -268,7 +268,7 @@ impl ProcessRuntime {
         let mut was_here = false;
         loop {
             match tracking::look(task, &folder).await.map_err(broken)? {
-                tracking::Whereabouts::Absent => {
+                tracking::ProcessState::Absent => {
                     was_here |= !self.remains(task).await?.is_empty();
                     if !was_here {
                         return Err(RuntimeError::Gone);
@@ -285,11 +285,11 @@ impl ProcessRuntime {
                         ..notes::ProcessEnding::default()
                     }));
                 }
-                tracking::Whereabouts::Over(_, ending) => return Ok(tracking::ended(&ending)),
-                tracking::Whereabouts::Starting(held) | tracking::Whereabouts::Runs(_, held) => {
+                tracking::ProcessState::Over(_, ending) => return Ok(tracking::ended(&ending)),
+                tracking::ProcessState::Starting(held) | tracking::ProcessState::Runs(_, held) => {
                     held.released().await.map_err(broken)?
                 }
-                tracking::Whereabouts::Doomed(_, ending, held) => {
+                tracking::ProcessState::MustEnd(_, ending, held) => {
                     tracing::warn!(%task, "a task must be ended: {}", ending.error);
                     let ended = folder.clone();
                     disk::on_disk(disk::DiskWork::Change, move || ended.end(&ending))
@@ -298,7 +298,7 @@ impl ProcessRuntime {
                     let grace = Duration::from_nanos(defaults::STOP_GRACE_LIMIT_NS);
                     self.end_held(task, &folder, held, grace).await.map_err(broken)?;
                 }
-                tracking::Whereabouts::Planned => {
+                tracking::ProcessState::Planned => {
                     tracking::until_begun(task, &folder, &self.watches).await.map_err(broken)?
                 }
             }
@@ -310,13 +310,13 @@ impl ProcessRuntime {
         let folder = self.folder(task);
         loop {
             match tracking::look_settled(task, &folder, &self.watches).await.map_err(broken)? {
-                tracking::Whereabouts::Runs(..) => return Ok(()),
-                tracking::Whereabouts::Absent
-                | tracking::Whereabouts::Doomed(..)
-                | tracking::Whereabouts::Over(..) => {
+                tracking::ProcessState::Runs(..) => return Ok(()),
+                tracking::ProcessState::Absent
+                | tracking::ProcessState::MustEnd(..)
+                | tracking::ProcessState::Over(..) => {
                     return Err(RuntimeError::Gone);
                 }
-                tracking::Whereabouts::Planned | tracking::Whereabouts::Starting(_) => {
+                tracking::ProcessState::Planned | tracking::ProcessState::Starting(_) => {
                     tracking::until_begun(task, &folder, &self.watches).await.map_err(broken)?
                 }
             }
@@ -427,7 +427,7 @@ impl Runtime for ProcessRuntime {
 fn offer(limits: Option<v1::Feature>) -> Result<Offer, RuntimeError> {
     let user = nix::unistd::Uid::effective().is_root().then_some(v1::Feature::User);
     let resources = crate::machine::resources().map_err(|error| {
-        RuntimeError::Unreachable(format!("this machine cannot be looked at now: {error}"))
+        RuntimeError::Unreachable(format!("this machine cannot be examined now: {error}"))
     })?;
     let features = user.into_iter().chain(limits).collect();
     Ok(Offer { platform: crate::machine::platform(), resources, engine: None, features })

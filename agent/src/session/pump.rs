@@ -27,7 +27,7 @@ use tonic::transport::Channel;
 /// Readers at the same time; one more gets an error message and no lines.
 const PUMPS_MAX: usize = 64;
 /// Orders that wait to widen one that runs; at it that one is broken off, and the manager orders
-/// anew.
+/// again.
 const WIDER_ORDERS_MAX: usize = 256;
 /// Lines in a chunk at most; the others go in the next.
 const CHUNK_LINES_MAX: usize = 512;
@@ -106,7 +106,7 @@ impl Pumps {
         let orders = order.follow.then_some(orders);
         let task = tokio::spawn(publish(client, queue, async move {
             if full {
-                let message = "too many read the output of this node now".to_owned();
+                let message = "too many clients read the output of this node now".to_owned();
                 pump.say(LogChunk { end: true, message, ..LogChunk::default() }).await;
             } else {
                 pump.run(added, orders).await;

@@ -47,49 +47,50 @@ pub(super) struct Wire {
 
 /// The way out, for those beside the core. Leads nowhere while there is no stream.
 #[derive(Clone, Default)]
-pub(super) struct Outgoing(sync::Arc<sync::Mutex<Option<Ways>>>);
+pub(super) struct Outgoing(sync::Arc<sync::Mutex<Option<StreamSenders>>>);
 
 #[derive(Clone)]
-struct Ways {
+struct StreamSenders {
     control: mpsc::Sender<FromAgent>,
     /// For streams beside this one; there is none before the connection stands.
     channel: Option<Channel>,
 }
 
 impl Outgoing {
-    fn set(&self, ways: Option<Ways>) {
-        *self.0.lock().unwrap_or_else(sync::PoisonError::into_inner) = ways;
+    fn set(&self, senders: Option<StreamSenders>) {
+        *self.0.lock().unwrap_or_else(sync::PoisonError::into_inner) = senders;
     }
 
-    fn ways(&self) -> Option<Ways> {
+    fn senders(&self) -> Option<StreamSenders> {
         self.0.lock().unwrap_or_else(sync::PoisonError::into_inner).clone()
     }
 
     /// Sends it if that costs nothing, else lets it fall.
     pub(super) fn offer(&self, message: FromAgent) {
-        if let Some(ways) = self.ways() {
+        if let Some(senders) = self.senders() {
             // Fuller than this, and there is something more important to say than how far a pull
             // is.
-            if ways.control.capacity() > CONTROL_MESSAGES_MAX / 2 {
-                let _ = ways.control.try_send(message);
+            if senders.control.capacity() > CONTROL_MESSAGES_MAX / 2 {
+                let _ = senders.control.try_send(message);
             }
         }
     }
 
     /// The connection, for a stream beside the core's own.
     pub(super) fn client(&self) -> Option<DispatcherClient<Channel>> {
-        self.ways().and_then(|ways| ways.channel).map(DispatcherClient::new)
+        self.senders().and_then(|senders| senders.channel).map(DispatcherClient::new)
     }
 
     /// The connection of the stream that writes to `control` stands, unless another stream has
     /// taken its place.
     fn stands(&self, control: &mpsc::WeakSender<FromAgent>, channel: &Channel) {
-        let mut ways = self.0.lock().unwrap_or_else(sync::PoisonError::into_inner);
+        let mut senders = self.0.lock().unwrap_or_else(sync::PoisonError::into_inner);
         let control = control.upgrade();
-        if let Some(ways) =
-            ways.as_mut().filter(|ways| control.is_some_and(|c| c.same_channel(&ways.control)))
+        if let Some(senders) = senders
+            .as_mut()
+            .filter(|senders| control.is_some_and(|c| c.same_channel(&senders.control)))
         {
-            ways.channel = Some(channel.clone());
+            senders.channel = Some(channel.clone());
         }
     }
 }
@@ -120,7 +121,7 @@ impl Wire {
             outgoing: self.outgoing.clone(),
             control: control.downgrade(),
         };
-        self.outgoing.set(Some(Ways { control, channel: None }));
+        self.outgoing.set(Some(StreamSenders { control, channel: None }));
         self.running = Some(AbortOnDropHandle::new(tokio::spawn(async move {
             if let Err(error) = call.carry(messages).await {
                 status::say_manager(&call.status, &error.to_string());
@@ -132,7 +133,10 @@ impl Wire {
 
     /// Sends a message of the core, in order. A stream that does not take it is broken off.
     pub(super) fn send(&mut self, message: FromAgent) {
-        let sent = self.outgoing.ways().is_some_and(|ways| ways.control.try_send(message).is_ok());
+        let sent = self
+            .outgoing
+            .senders()
+            .is_some_and(|senders| senders.control.try_send(message).is_ok());
         if !sent {
             self.break_off();
         }
@@ -225,12 +229,10 @@ fn root_of(error: &dyn std::error::Error) -> String {
 /// A system's message without the number that the standard library adds, and a plain one for a
 /// stream that the other end broke off.
 fn system_message(text: &str) -> String {
-    match text.split_once(" (os error") {
-        Some((message, _)) => message.to_lowercase(),
-        None if text.contains("stream error") || text.contains("connection error") => {
-            "the other end broke it off".to_owned()
-        }
-        None => text.to_owned(),
+    if text.contains("stream error") || text.contains("connection error") {
+        "the other end closed it".to_owned()
+    } else {
+        skep_proto::os_error::plain(text)
     }
 }
 
@@ -248,7 +250,7 @@ mod tests {
             "the connection to the manager broke: connection reset by peer"
         );
         let reset = "stream error received: unexpected internal error encountered";
-        assert_eq!(system_message(reset), "the other end broke it off");
+        assert_eq!(system_message(reset), "the other end closed it");
         let refused = tonic::Status::unavailable("the manager is stopping");
         assert_eq!(WireError::from(refused).to_string(), "the manager is stopping");
     }

@@ -63,7 +63,10 @@ async fn one_reader_too_many_gets_a_message_until_another_leaves() {
     }
     line.send(order(65, false)).await;
     let (lines, message) = manager.output(65).await;
-    assert_eq!((lines.len(), message.as_str()), (0, "too many read the output of this node now"));
+    assert_eq!(
+        (lines.len(), message.as_str()),
+        (0, "too many clients read the output of this node now")
+    );
     line.send(to_agent::Message::Cancel(v1::LogCancel { request: 1 })).await;
     line.send(order(66, false)).await;
     let (lines, message) = manager.output(66).await;

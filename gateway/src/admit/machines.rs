@@ -261,7 +261,7 @@ fn known(view: &View, node: Id) -> Result<&NodeRow, Refusal> {
 
 fn gone(node: Id) -> Refusal {
     Refusal::not_found(format!("no node {node} in this cluster"))
-        .hint("it was removed; start the agent with an empty state folder to join anew")
+        .hint("it was removed; start the agent with an empty state folder to join again")
 }
 
 #[cfg(test)]

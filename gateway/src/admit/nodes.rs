@@ -103,7 +103,7 @@ pub(super) fn remove(view: &View, command: &RemoveNode) -> Result<Admitted, Refu
             "node {} is a manager and can't be removed",
             row.hostname()
         ))
-        .hint("drain it with `skep node drain` if it shall run nothing"));
+        .hint("drain it with `skep node drain` if it should run nothing"));
     }
     if row.state == NodeState::Ready && !command.force {
         return Err(Refusal::precondition(format!(

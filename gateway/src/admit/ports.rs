@@ -2,7 +2,7 @@
 //! warns.
 
 use skep_projections::View;
-use skep_proto::v1::ServiceSpec;
+use skep_proto::{counted, v1::ServiceSpec, verb};
 
 /// A warning for each published port that leaves fewer nodes than replicas on purpose is for the
 /// user to judge: at most one task with a given host port fits on a node.
@@ -16,8 +16,10 @@ pub(super) fn warnings(view: &View, spec: &ServiceSpec) -> Vec<String> {
         .filter(|port| port.published_port != 0 && replicas > nodes)
         .map(|port| {
             format!(
-                "host port {} fits once on a node: {replicas} replicas need as many nodes, there are {nodes}",
-                port.published_port
+                "host port {} fits once on a node: {replicas} replicas need as many nodes, and there {} {}",
+                port.published_port,
+                verb(nodes, "is", "are"),
+                counted(nodes, "node"),
             )
         })
         .collect()

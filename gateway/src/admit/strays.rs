@@ -15,7 +15,7 @@ pub(super) fn disown(view: &View, command: &DisownStray) -> Result<Admitted, Ref
     let Some((id, stray)) = found.next() else { return Err(unknown(view, &command.task)) };
     if found.next().is_some() {
         return Err(Refusal::invalid(format!(
-            "task {:?} is ambiguous: several strays begin so",
+            "task {:?} is ambiguous: several strays begin like this",
             command.task
         ))
         .hint("`skep stray ls` lists them"));
@@ -67,7 +67,7 @@ mod tests {
     #[test]
     fn the_beginning_of_several_is_refused() {
         let refusal = asked("0").expect_err("both begin so");
-        assert_eq!(refusal.message, "task \"0\" is ambiguous: several strays begin so");
+        assert_eq!(refusal.message, "task \"0\" is ambiguous: several strays begin like this");
         assert_eq!(refusal.hint, "`skep stray ls` lists them");
     }
 

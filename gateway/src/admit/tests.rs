@@ -1,4 +1,4 @@
-//! Each refusal of a command or a machine's word, and what is admitted beside it.
+//! Each refusal of a command or of a machine's request, and what is admitted beside it.
 
 mod machines;
 
@@ -244,7 +244,7 @@ fn what_is_not_there_is_neither_scaled_nor_removed() {
     let remove = |service: &str| {
         command(&world, Action::RemoveService(RemoveService { service: service.into() }))
     };
-    let hint = "`skep service ls` lists what there is, `skep log` what there was";
+    let hint = "`skep service ls` lists services; `skep log` shows removed ones too";
     let message = "service \"nosuch\" not found";
     refused(command(&world, Action::ScaleService(scale)), RefusalCode::NotFound, message, hint);
     refused(remove("nosuch"), RefusalCode::NotFound, message, hint);
@@ -351,7 +351,7 @@ fn a_node_is_removed_when_it_is_away_or_by_force() {
             remove("m1", force),
             RefusalCode::Precondition,
             "node m1 is a manager and can't be removed",
-            "drain it with `skep node drain` if it shall run nothing",
+            "drain it with `skep node drain` if it should run nothing",
         );
     }
     assert!(remove("n9", true).is_err());

@@ -22,7 +22,7 @@ pub(super) fn refuse_service(spec: &ServiceSpec) -> Result<(), Refusal> {
     if spec.rollback.is_some() {
         return Err(not_yet(
             "rollback settings",
-            "leave them out; update to the spec of before instead",
+            "leave them out; update to the earlier spec instead",
         ));
     }
     let endpoint = spec.endpoint.clone().unwrap_or_default();

@@ -1,10 +1,11 @@
 //! The gRPC service for people: commands, and reads of the newest state or of a past one.
 
-use super::{ending::HeldPermit, reads};
+use super::ending::HeldPermit;
 use crate::{
     admit::{self, Refusal, Request as Asked},
     drive::Drive,
     peer::SocketPeer,
+    reads,
     turn::Answer,
 };
 use futures::{Stream, StreamExt};
@@ -61,9 +62,9 @@ impl ControlService {
             .and_then(Result::ok);
         let permit = permit.ok_or_else(|| {
             let refusal = Refusal::exhausted(format!(
-                "{LISTS_MAX} lists are being sent, and none of them ends"
+                "{LISTS_MAX} lists are being sent, and none has finished in time"
             ));
-            reads::status(&refusal.hint("try again when some of their readers have gone"))
+            reads::status(&refusal.hint("try again when some of them have been read"))
         })?;
         let mut response = list.await?;
         if let Some(refusal) = too_long(response.get_ref().encoded_len()) {

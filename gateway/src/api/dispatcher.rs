@@ -67,7 +67,7 @@ impl DispatcherService {
     async fn first(&self, incoming: &mut Streaming<FromAgent>) -> Result<Hello, Status> {
         let _greeting = self.greetings.try_acquire().map_err(|_| {
             Status::unavailable(format!(
-                "{} agents are about to say hello already; try again",
+                "{} agents are connecting already; try again",
                 self.limits.streams
             ))
         })?;

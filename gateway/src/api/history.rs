@@ -7,12 +7,12 @@
 #[cfg(test)]
 mod tests;
 
-use super::reads::{Reads, blocking, in_the_future, past_status, stale, status};
 use crate::{
     admit::Refusal,
     doctor,
     drive::{DiskTrial, ReadView},
     history::{PastError, select::Selection, tell::RecordFeed, why},
+    reads::{Reads, blocking, in_the_future, past_status, stale, status},
 };
 use futures::Stream;
 use skep_log::Subscription;
@@ -45,7 +45,7 @@ pub struct HistoryService {
 }
 
 type HistoryReplies<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
-type Out = sync::mpsc::Sender<Result<v1::LogRecord, Status>>;
+type RecordSender = sync::mpsc::Sender<Result<v1::LogRecord, Status>>;
 
 impl HistoryService {
     /// Behind it the reads of a running or a stopped manager.
@@ -62,7 +62,7 @@ impl HistoryService {
         let permit = timeout(self.comparison_wait, self.comparisons.clone().acquire_owned());
         permit.await.ok().and_then(Result::ok).ok_or_else(|| {
             let refusal = Refusal::exhausted(format!(
-                "{COMPARISONS_MAX} questions about the past are being answered, and none of them ends"
+                "{COMPARISONS_MAX} questions about the past are being answered, and none has finished in time"
             ));
             status(&refusal.hint("try again in a moment"))
         })
@@ -71,8 +71,8 @@ impl HistoryService {
     fn reader(&self) -> Result<sync::OwnedSemaphorePermit, Status> {
         self.readers.clone().try_acquire_owned().map_err(|_| {
             let refusal =
-                Refusal::exhausted(format!("{READERS_MAX} readers of history are here already"));
-            status(&refusal.hint("try again when one of them has gone"))
+                Refusal::exhausted(format!("{READERS_MAX} readers of history are served already"));
+            status(&refusal.hint("try again when one of them has finished"))
         })
     }
 }
@@ -213,7 +213,7 @@ fn no_such_range(from: Revision, to: Revision, newest: Revision) -> PastError {
         return in_the_future(from, newest).into();
     }
     Refusal::invalid(format!("{from} to {to} is not a range of revisions"))
-        .hint(format!("history stands at revision {newest}"))
+        .hint(format!("history ends at revision {newest}"))
         .into()
 }
 
@@ -232,7 +232,7 @@ async fn tell(
     view: View,
     range: Range,
     subscription: Option<Subscription>,
-    out: Out,
+    out: RecordSender,
 ) {
     let Range { from, to, newest, tail } = range;
     let told = out.clone();
@@ -258,7 +258,7 @@ async fn follow(
     mut subscription: Subscription,
     from: Revision,
     to: Revision,
-    out: Out,
+    out: RecordSender,
 ) {
     loop {
         let entry = tokio::select! {

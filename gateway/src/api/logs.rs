@@ -4,8 +4,7 @@
 //! passed on when. This file gives it the view, the agents' chunks and the time, and passes its
 //! orders to the hub.
 
-use super::reads::status;
-use crate::{drive::Drive, hub::Hub, logs, resolve};
+use crate::{drive::Drive, hub::Hub, logs, reads::status, resolve};
 use futures::{FutureExt, Stream, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use skep_projections::{TaskRow, View};
 use skep_proto::{Id, Timestamp, v1};

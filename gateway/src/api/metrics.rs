@@ -1,7 +1,6 @@
 //! The metrics page of a running manager: its numbers, gathered at each scrape.
 
-use super::listener::ConnectionLimiter;
-use crate::{drive::Drive, metrics::ManagerGauges};
+use crate::{connections::ConnectionLimiter, drive::Drive, metrics::ManagerGauges};
 use skep_log::Health;
 
 /// The page.

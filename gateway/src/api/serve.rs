@@ -3,10 +3,9 @@
 mod connection;
 
 use super::{
-    control, dispatcher::DispatcherService, ending, history::HistoryService,
-    listener::ConnectionLimiter, logs::LogsService,
+    control, dispatcher::DispatcherService, ending, history::HistoryService, logs::LogsService,
 };
-use crate::peer::SocketPeer;
+use crate::{connections::ConnectionLimiter, peer::SocketPeer};
 use axum::{Router, routing::get};
 use futures::StreamExt;
 use hyper::{Request, Response, body::Incoming};

@@ -68,7 +68,7 @@ async fn streams_that_never_say_hello_are_bounded_in_time_and_number() {
     let error = second.unwrap_err();
     assert_eq!(
         (error.code(), error.message()),
-        (Code::Unavailable, "1 agents are about to say hello already; try again")
+        (Code::Unavailable, "1 agents are connecting already; try again")
     );
     let error = mute.await.unwrap();
     assert_eq!(
@@ -216,7 +216,7 @@ async fn reads_of_what_is_not_there_or_not_yet_are_answered() {
         (code, message.as_str()),
         (Code::InvalidArgument, "9 to 3 is not a range of revisions")
     );
-    assert!(hint.starts_with("history stands at revision "), "{hint}");
+    assert!(hint.starts_with("history ends at revision "), "{hint}");
     let many = v1::LogRequest { objects: vec!["web".into(); 1_025], ..v1::LogRequest::default() };
     let (code, message, _) = refused(&history.log(many).await.unwrap_err());
     assert_eq!(code, Code::InvalidArgument);
@@ -245,7 +245,7 @@ async fn who_watches_from_a_revision_that_does_not_come_is_told() {
         (code, message),
         (Code::NotFound, format!("revision {} is in the future", u64::MAX))
     );
-    assert!(hint.starts_with("history stands at revision "), "{hint}");
+    assert!(hint.starts_with("history ends at revision "), "{hint}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -263,9 +263,9 @@ async fn readers_of_history_are_bounded_in_number() {
     let (code, message, hint) = refused(&history.log(follow.clone()).await.unwrap_err());
     assert_eq!(
         (code, message.as_str()),
-        (Code::Unavailable, "64 readers of history are here already")
+        (Code::Unavailable, "64 readers of history are served already")
     );
-    assert_eq!(hint, "try again when one of them has gone");
+    assert_eq!(hint, "try again when one of them has finished");
     drop(held);
     let again = async {
         while history.log(follow.clone()).await.is_err() {

@@ -1,12 +1,12 @@
 //! A running manager with its services, for stories about calls.
 
 use super::{
-    control::ControlService, dispatcher, history::HistoryService, listener, logs::LogsService,
-    reads::Reads, serve::GrpcServices,
+    control::ControlService, dispatcher, history::HistoryService, logs::LogsService,
+    serve::GrpcServices,
 };
 use crate::{
-    admit::Request, drive, history::testing::alice, hub::Hub, logs::Broker,
-    metrics::MetricCounters, pulls::Pulls, turn::Answer,
+    admit::Request, connections, drive, history::testing::alice, hub::Hub, logs::Broker,
+    metrics::MetricCounters, pulls::Pulls, reads::Reads, turn::Answer,
 };
 use skep_log::{Config, Log, ModelDisk};
 use skep_projections::fixture::service_spec;
@@ -39,9 +39,9 @@ impl LiveCluster {
 
     fn on(dir: tempfile::TempDir, log: Log, state: Arc<drive::DriveState>) -> LiveCluster {
         let (drive, _) = drive::Drive::start(Arc::new(log), state);
-        let limiter = listener::ConnectionLimiter::new(
+        let limiter = connections::ConnectionLimiter::new(
             "story",
-            listener::ConnectionLimits { all: 4, process: 4 },
+            connections::ConnectionLimits { all: 4, process: 4 },
         );
         let reads = Reads::live(drive.clone(), Arc::default(), Id(1), limiter);
         LiveCluster { drive, reads, dir }

@@ -2,7 +2,7 @@
 
 use super::{ok, warning};
 use crate::drive::core::time::CLOCK_JUMP_NS_MIN;
-use skep_proto::{time::SECOND_NS, v1::Finding};
+use skep_proto::{counted, time::SECOND_NS, v1::Finding};
 
 /// Whether the log's time and the wall clock agree now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -29,7 +29,7 @@ pub(super) fn skew(skew_ns: i64) -> Finding {
         warning(
             "clock",
             format!("the log's time is {apart} ahead of this machine's clock; {waits}"),
-            "keep the clock with NTP; records show times that are so much too late until the clock has caught up",
+            "keep the clock with NTP; until it has caught up, the times of records are too late by this much",
         )
     } else {
         warning(
@@ -47,7 +47,7 @@ fn span(ns: u64) -> String {
         (0, 0, 0, s) => format!("{s} s"),
         (0, 0, m, s) => format!("{m} min {s} s"),
         (0, h, m, _) => format!("{h} h {m} min"),
-        (d, h, _, _) => format!("{d} days {h} h"),
+        (d, h, _, _) => format!("{} {h} h", counted(d, "day")),
     }
 }
 

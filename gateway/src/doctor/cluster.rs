@@ -6,7 +6,9 @@ use skep_projections::View;
 use skep_proto::{
     Id, author,
     condition::{self, Effect},
+    counted,
     v1::{ConditionKind, Finding, NodeState, RuntimeKind},
+    verb,
 };
 use std::collections::BTreeMap;
 
@@ -23,7 +25,7 @@ pub(super) fn parked(view: &View) -> Vec<Finding> {
         let by = author::reconciler_name(parked.reconciler());
         problem(
             &name,
-            format!("{by} failed on it, and leaves it alone: {}", parked.message),
+            format!("{by} failed on it and no longer works on it: {}", parked.message),
             "change it, or `skep unpark` it, to have it tried again; please report the failure",
         )
     });
@@ -54,20 +56,22 @@ pub(super) fn set_aside(view: &View) -> Vec<Finding> {
         n => vec![warning(
             "view",
             format!(
-                "{n} records contradicted the view and were set aside, alike on every manager{newest}"
+                "{} contradicted the view and {} set aside, alike on every manager{newest}",
+                counted(n, "record"),
+                verb(n, "was", "were"),
             ),
             "the cluster goes on; please report it with the output of `skep log --all`",
         )],
     }
 }
 
-/// Whether the view's indexes are what its rows say: each is computed anew.
+/// Whether the view's indexes are what its rows say: each is recomputed.
 pub(super) fn faults(view: &View) -> Vec<Finding> {
     let faults = view.faults().into_iter().map(|fault| {
         problem(
             "view",
             fault,
-            "restart the daemon, which computes it anew; please report it with the state folder",
+            "restart the daemon, which recomputes it; please report it with the state folder",
         )
     });
     bounded(faults, "faults of the view")
@@ -105,7 +109,11 @@ pub(super) fn crash_loops(view: &View) -> Vec<Finding> {
         let hint = format!(
             "`skep why {name}` and its logs tell more; the wait between attempts grows to 5 minutes"
         );
-        Some(warning(&name, format!("has failed {} times in a row", worst.attempt), &hint))
+        Some(warning(
+            &name,
+            format!("has failed {} in a row", counted(worst.attempt, "time")),
+            &hint,
+        ))
     });
     bounded(loops, "services fail again and again")
 }
@@ -145,7 +153,7 @@ pub(super) fn nodes(view: &View) -> Vec<Finding> {
             findings.push(ok("nodes", message));
         }
         (all, sound) => {
-            let verb = if sound == 1 { "is" } else { "are" };
+            let verb = verb(sound, "is", "are");
             findings.push(ok("nodes", format!("{sound} of {all} {verb} ready for tasks")));
         }
     }
@@ -156,7 +164,8 @@ pub(super) fn nodes(view: &View) -> Vec<Finding> {
 pub(super) fn nodes_then(view: &View) -> Finding {
     let all = || view.nodes().iter().filter(|(_, row)| !row.removed);
     let ready = all().filter(|(_, row)| row.state == NodeState::Ready).count();
-    let then = format!("{ready} of {} were ready when the history ended", all().count());
+    let verb = verb(ready, "was", "were");
+    let then = format!("{ready} of {} {verb} ready when the history ended", all().count());
     warning("nodes", then, "a stopped manager does not know how they are now")
 }
 
@@ -191,7 +200,7 @@ fn remedy(kind: ConditionKind) -> &'static str {
             "look at the image's name, the registry, and the way from that node to it"
         }
         ConditionKind::StateUnwritable => {
-            "make room on the disk of that node's state folder, or mend its file system"
+            "make room on the disk of that node's state folder, or repair its file system"
         }
         ConditionKind::Unspecified => "look at the agent's own log on that node",
     }
@@ -235,7 +244,7 @@ pub(super) fn hampered(view: &View) -> Vec<Finding> {
         let hint = format!("look at it on its node; `skep task inspect {name}` tells where it is");
         warning(&name, format!("it runs, but {message}"), &hint)
     });
-    bounded(hampered, "tasks run with something wrong")
+    bounded(hampered, "tasks run with a problem")
 }
 
 /// Services of which nothing runs. Those that wait for a node have a finding already.
@@ -278,7 +287,7 @@ pub(super) fn versions(view: &View) -> Vec<Finding> {
     vec![warning(
         "engines",
         format!("differ: {}", told.join(", ")),
-        "the same version everywhere spares surprises",
+        "run the same version on all nodes",
     )]
 }
 

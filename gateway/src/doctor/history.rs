@@ -7,7 +7,7 @@ use crate::{
 };
 use skep_projections::View;
 use skep_proto::{
-    Revision,
+    Revision, counted,
     time::SECOND_NS,
     v1::{Finding, Record, event::Kind},
 };
@@ -47,7 +47,7 @@ pub(super) fn clock(
     let Some(last) = last else { return Ok(None) };
     let message = match jumps {
         1 => format!("the wall clock jumped {last}"),
-        jumps => format!("the wall clock jumped {jumps} times lately, at last {last}"),
+        jumps => format!("the wall clock jumped {jumps} times lately, most recently {last}"),
     };
     Ok(Some(match now {
         Agreement::Agree => ok("clock", format!("{message}; the clocks agree again")),
@@ -67,7 +67,8 @@ pub(super) fn snapshots(past: &Past, view: &View) -> Result<Vec<Finding>, PastEr
     }
     let taken = past.history().snapshot_at(newest)?.map_or(0, |(position, ..)| position.revision.0);
     let since = newest.0.saturating_sub(taken);
-    let message = format!("the newest stands at revision {taken}, {since} records ago");
+    let message =
+        format!("the newest stands at revision {taken}, {} ago", counted(since, "record"));
     Ok(vec![if since > SNAPSHOT_RECORDS_MAX {
         warning("snapshots", message, "look for errors about snapshots in the daemon's own log")
     } else {

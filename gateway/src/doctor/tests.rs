@@ -27,7 +27,7 @@ fn a_crash_loop_a_parked_object_and_nodes_that_are_away_are_found() {
     let parked = cluster::parked(&world.view);
     assert_eq!(
         told(&parked),
-        ["Problem db: replicas failed on it, and leaves it alone: parked by a story"]
+        ["Problem db: replicas failed on it and no longer works on it: parked by a story"]
     );
     let nodes = cluster::nodes(&world.view);
     let mut severities: Vec<(Severity, &str)> =
@@ -131,7 +131,7 @@ async fn jumps_of_the_clock_are_one_finding_and_no_warning_while_the_clocks_agre
     let view = past.view_at(past.newest().revision).unwrap();
     let found = |now| history::clock(&past, &view, now).unwrap().expect("it jumped");
     let newest = view.position().revision;
-    let begins = "the wall clock jumped 2 times lately, at last by -30 s before ";
+    let begins = "the wall clock jumped 2 times lately, most recently by -30 s before ";
     let differ = found(Agreement::Differ);
     assert!(differ.message.starts_with(begins), "{differ:?}");
     assert!(differ.message.ends_with(&format!("(revision {newest})")), "{differ:?}");

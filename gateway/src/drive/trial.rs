@@ -6,6 +6,7 @@
 
 use super::{Drive, unconfirmed::CONFIRM_READ_NS_MAX};
 use crate::clock::Uptime;
+use skep_proto::os_error;
 use std::{thread, time::Duration};
 use tokio::{sync::oneshot, time::timeout};
 
@@ -52,11 +53,11 @@ impl Drive {
         });
         if let Err(error) = trial {
             *self.state.trial() = None;
-            return DiskTrial::Refused(error.to_string());
+            return DiskTrial::Refused(os_error::message(&error));
         }
         match timeout(Duration::from_nanos(CONFIRM_READ_NS_MAX), told).await {
             Ok(Ok(Ok(()))) => DiskTrial::Taken,
-            Ok(Ok(Err(error))) => DiskTrial::Refused(error.to_string()),
+            Ok(Ok(Err(error))) => DiskTrial::Refused(os_error::message(&error)),
             Ok(Err(_)) => DiskTrial::Refused("the thread that asked it ended early".into()),
             Err(_) => DiskTrial::Unanswered(CONFIRM_READ_NS_MAX),
         }

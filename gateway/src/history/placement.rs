@@ -1,7 +1,7 @@
 //! Why a task is on its node, as text. PURE.
 
 use skep_proto::{
-    placement,
+    counted, placement,
     v1::{FilterCount, TaskAssigned},
 };
 
@@ -18,18 +18,14 @@ pub fn chosen(assigned: &TaskAssigned, node: &str, service: &str) -> String {
     };
     let failures = match assigned.recent_failures {
         0 => String::new(),
-        n => format!(", and {} of {service} there", count(n, "recent failure")),
+        n => format!(", and {} of {service} there", counted_or_no(n, "recent failure")),
     };
-    let of_service = count(assigned.service_tasks, "task");
+    let of_service = counted_or_no(assigned.service_tasks, "task");
     let had = format!("it had {of_service} of {service}, {} in all{failures}", assigned.node_tasks);
     format!("{node} was {rank} that passed every filter: before, {had}")
 }
 
 /// `no tasks`, `1 task`, `3 tasks`.
-pub(super) fn count(n: u32, noun: &str) -> String {
-    match n {
-        0 => format!("no {noun}s"),
-        1 => format!("1 {noun}"),
-        n => format!("{n} {noun}s"),
-    }
+pub(super) fn counted_or_no(n: u32, noun: &str) -> String {
+    if n == 0 { format!("no {noun}s") } else { counted(n, noun) }
 }

@@ -8,7 +8,7 @@ mod tasks;
 
 use super::placement::refusals;
 use skep_proto::{
-    Id, Timestamp, author,
+    Id, Timestamp, author, counted,
     time::SECOND_NS,
     v1::{
         ClockJumped, CommandRefused, ObjectParked, PlacementBlocked, PlacementExplained, Record,
@@ -80,7 +80,7 @@ pub fn line(record: &Record, names: &mut dyn ObjectNames) -> String {
         Kind::TaskDesired(e) => tasks::desired(e, &name(&e.task_id)),
         Kind::TaskRejected(e) => format!("{} withdrawn{}", name(&e.task_id), after(&e.error)),
         Kind::TaskOrphaned(e) => {
-            format!("{} given up: nobody will hear of it again", name(&e.task_id))
+            format!("{} given up: its node is lost", name(&e.task_id))
         }
         Kind::TaskReaped(e) => format!("{} left the view", name(&e.task_id)),
         Kind::TaskObserved(e) => {
@@ -166,9 +166,13 @@ fn refused(e: &CommandRefused) -> String {
 fn explained(e: &PlacementExplained, service: &str) -> String {
     let refused = refusals(&e.refused);
     if refused.is_empty() {
-        format!("{service}: all of {} nodes are suitable", e.nodes)
+        match e.nodes {
+            1 => format!("{service}: the only node is suitable"),
+            nodes => format!("{service}: all of {nodes} nodes are suitable"),
+        }
     } else {
-        format!("{service}: some of {} nodes are not suitable: {}", e.nodes, refused.join("; "))
+        let nodes = counted(e.nodes, "node");
+        format!("{service}: not all of {nodes} are suitable: {}", refused.join("; "))
     }
 }
 

@@ -255,7 +255,7 @@ async fn the_log_tells_commands_and_failures_and_all_on_demand() {
     let all = lines(&written, &v1::LogRequest { all: true, ..v1::LogRequest::default() });
     assert!(all.contains(&"web.3 assigned to beta (best of 1)".into()), "{all:#?}");
     assert!(
-        all.contains(&"web: some of 2 nodes are not suitable: not enough free cpu, memory or other resources on 1 node".into()),
+        all.contains(&"web: not all of 2 nodes are suitable: not enough free cpu, memory or other resources on 1 node".into()),
         "{all:#?}"
     );
     assert_eq!(all.len() as u64, written.past().newest().revision.0);

@@ -151,7 +151,7 @@ fn on(view: &View, row: &TaskRow) -> String {
 fn parked(view: &View, service: Option<&ServiceRow>) -> Option<String> {
     let parked = view.parked(service?.id)?;
     let by = author::reconciler_name(parked.reconciler());
-    Some(format!("its service is left alone since {by} failed on it: {}", parked.message))
+    Some(format!("its service is parked because {by} failed on it: {}", parked.message))
 }
 
 /// A service in one line.
@@ -164,7 +164,7 @@ pub fn service(view: &View, index: ServiceIdx, row: &ServiceRow) -> String {
     if let Some(parked) = view.parked(row.id) {
         let by = author::reconciler_name(parked.reconciler());
         return format!(
-            "{name} is left alone since {by} failed on it: {}; {running} of {wanted} run",
+            "{name} is parked because {by} failed on it: {}; {running} of {wanted} run",
             parked.message
         );
     }
@@ -207,7 +207,7 @@ fn ended_for_good(view: &View, row: &TaskRow) -> Option<String> {
         RestartCondition::OnFailure if row.state == TaskState::Complete => none("on-failure"),
         RestartCondition::OnFailure | RestartCondition::Any => format!(
             "its restart policy allows {} in a row, so nothing replaces it",
-            super::placement::count(
+            super::placement::counted_or_no(
                 u32::try_from(policy.max_attempts).unwrap_or(u32::MAX),
                 "restart"
             )
@@ -245,7 +245,7 @@ fn failing(view: &View, index: ServiceIdx) -> Option<String> {
     let (_, worst) = wanted.max_by_key(|(_, row)| (failures(row), std::cmp::Reverse(row.slot)))?;
     let how = failed_last(view, worst)
         .map_or_else(String::new, |row| format!("; it {}", how_it_ended(view, row)));
-    let times = super::placement::count(failures(worst), "failure");
+    let times = super::placement::counted_or_no(failures(worst), "failure");
     Some(format!("{} keeps failing, {times} in a row{how}", view.task_name(worst)))
 }
 
@@ -276,7 +276,7 @@ pub fn node(row: &NodeRow) -> String {
         return format!("node {name} was removed");
     }
     let state = match row.state {
-        NodeState::Unknown => format!("has not been heard of since {since}{why}"),
+        NodeState::Unknown => format!("has not been heard from since {since}{why}"),
         NodeState::Down => format!("is down since {since}{why}"),
         NodeState::Disconnected => format!("is disconnected since {since}{why}"),
         NodeState::Ready => format!("is ready since {since}{why}"),
@@ -294,7 +294,7 @@ pub fn node(row: &NodeRow) -> String {
     };
     format!(
         "node {name} {state}{wanted}{problems}; {}",
-        super::placement::count(row.live_tasks, "live task")
+        super::placement::counted_or_no(row.live_tasks, "live task")
     )
 }
 
@@ -316,7 +316,7 @@ mod tests {
     fn a_task_of_a_parked_service_says_why_nobody_places_it() {
         let world = World::of("node n1 | service web | task web.1 | park web");
         let verdict = of_task(&world, "web.1");
-        let why = "its service is left alone since replicas failed on it: parked by a story";
+        let why = "its service is parked because replicas failed on it: parked by a story";
         assert_eq!(verdict, format!("web.1 is pending: {why}"));
     }
 

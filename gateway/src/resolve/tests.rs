@@ -1,7 +1,7 @@
 //! Stories about references.
 
 use super::*;
-use crate::{admit::Refusal, api::reads::status};
+use crate::{admit::Refusal, reads::status};
 use skep_projections::fixture::{World, id};
 use skep_proto::v1::event::Kind;
 
@@ -156,9 +156,9 @@ fn each_error_says_what_was_looked_for_and_what_to_do() {
         (
             Noun::Service,
             "service",
-            "`skep service ls` lists what there is, `skep log` what there was",
+            "`skep service ls` lists services; `skep log` shows removed ones too",
         ),
-        (Noun::Node, "node", "`skep node ls` lists what there is, `skep log` what there was"),
+        (Noun::Node, "node", "`skep node ls` lists nodes; `skep log` shows removed ones too"),
         (
             Noun::Task,
             "task",
@@ -167,7 +167,7 @@ fn each_error_says_what_was_looked_for_and_what_to_do() {
         (
             Noun::Object,
             "object",
-            "`skep service ls` and `skep node ls` list what there is, `skep log` what there was",
+            "`skep service ls` and `skep node ls` list both; `skep log` shows removed ones too",
         ),
     ];
     for (noun, name, look) in told {

@@ -1,7 +1,7 @@
 //! How an agent gets its session: what its hello must show, and what the turn is asked. PURE.
 
 use super::{
-    AskedFor, Conn, Origin, STOPPING, ServingState, Session, Sessions, parts::Outbound, turned,
+    Conn, Origin, PendingAnswer, STOPPING, ServingState, Session, Sessions, parts::Outbound, turned,
 };
 use crate::admit::{MachineRequest, same_names};
 use sha2::{Digest as _, Sha256};
@@ -141,14 +141,14 @@ impl Sessions {
             description: session.hello.description.clone().unwrap_or_default(),
             secret_hash: Sha256::digest(&session.hello.secret).into(),
         };
-        self.ask(session.node, machine, AskedFor::Joined(conn));
+        self.ask(session.node, machine, PendingAnswer::Joined(conn));
     }
 
     fn reclaim(&mut self, conn: Conn) {
         let Some(session) = self.conns.get(&conn) else { return };
         let secret_hash = Sha256::digest(&session.hello.secret).into();
         let machine = MachineRequest::Reclaim { node: session.node, secret_hash };
-        self.ask(session.node, machine, AskedFor::Joined(conn));
+        self.ask(session.node, machine, PendingAnswer::Joined(conn));
     }
 
     pub(super) fn open(&mut self, conn: Conn) {
@@ -159,7 +159,7 @@ impl Sessions {
             description: session.hello.description.clone().unwrap_or_default(),
             conditions: session.hello.conditions.clone(),
         };
-        self.ask(session.node, machine, AskedFor::Opened(conn));
+        self.ask(session.node, machine, PendingAnswer::Opened(conn));
     }
 }
 

@@ -10,7 +10,7 @@
 //! Batches become visible in the order of their commits, and are lost only from the end. Readers
 //! see whole batches. All implementations pass one conformance suite.
 
-use crate::failure::LogFailure;
+use crate::failure::{FailureCause, LogFailure};
 use bytes::Bytes;
 
 mod batch;
@@ -128,10 +128,10 @@ impl From<super::keys::Malformed> for StoreError {
 impl From<StoreError> for LogFailure {
     fn from(error: StoreError) -> LogFailure {
         match error {
-            StoreError::Damaged(message) => LogFailure::Damaged(message),
-            StoreError::Locked(message)
-            | StoreError::Absent(message)
-            | StoreError::Failed(message) => LogFailure::Disk(message),
+            StoreError::Damaged(_) => LogFailure::Damaged(FailureCause::of(error)),
+            StoreError::Locked(_) | StoreError::Absent(_) | StoreError::Failed(_) => {
+                LogFailure::Disk(FailureCause::of(error))
+            }
         }
     }
 }
@@ -145,7 +145,7 @@ impl From<StoreError> for std::io::Error {
 /// An ordered, durable map. Closed by being dropped.
 pub(crate) trait Store: Send + Sync + 'static {
     /// Makes the changes, all or none. After an error nothing is known about them until the store
-    /// was opened anew.
+    /// was reopened.
     fn commit(&self, batch: &Batch, durability: Durability) -> Result<(), StoreError>;
 
     /// One value.

@@ -1,8 +1,8 @@
-//! The one place through which the store is reached, so that it can be closed and opened anew under
+//! The one place through which the store is reached, so that it can be closed and reopened under
 //! its users.
 //!
 //! After a failed write a store may not go on: what it holds in memory and what lies on disk may
-//! differ. It is opened anew while readers wait for some milliseconds and notice
+//! differ. It is reopened while readers wait for some milliseconds and notice
 //! nothing else.
 
 use super::{
@@ -19,7 +19,7 @@ pub(crate) struct StoreHandle {
     files: Arc<dyn Files>,
 }
 
-/// What became of opening the store anew.
+/// What became of opening the store again.
 #[derive(Debug)]
 pub(crate) enum Reopened {
     /// It takes writes.
@@ -41,11 +41,11 @@ impl StoreHandle {
         Ok(StoreHandle { store: RwLock::new(Ok(files.read_store(names::STORE)?)), files })
     }
 
-    /// Closes the store and opens it anew: for work, or else for reading alone.
+    /// Closes the store and opens it again: for work, or else for reading alone.
     pub(crate) fn reopen(&self) -> Reopened {
         let mut store = self.store.write().unwrap_or_else(PoisonError::into_inner);
         // The old one is dropped first: it holds the lock on its files.
-        *store = Err(StoreError::Failed("the store is being opened anew".into()));
+        *store = Err(StoreError::Failed("the store is being reopened".into()));
         match self.files.open_store(names::STORE) {
             Ok(opened) => {
                 *store = Ok(opened);

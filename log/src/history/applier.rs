@@ -2,7 +2,7 @@
 //!
 //! The fence decides, the fold takes, the ring and the index learn of it. Blank entries,
 //! memberships and fenced entries only move the applied index. Now and then an immutable handle of
-//! the view is set aside for a snapshot.
+//! the view is frozen for a snapshot.
 
 use super::{Ring, StatusCell, Unindexed};
 use crate::{
@@ -69,8 +69,8 @@ impl Default for Listeners {
     }
 }
 
-/// A view set aside, and where it stands.
-pub(crate) struct Aside {
+/// The view at one position, frozen so that a snapshot can be written beside the log's work.
+pub(crate) struct FrozenSnapshot {
     pub(crate) named: meta::Snapshot,
     pub(crate) view: Frozen,
 }
@@ -166,10 +166,9 @@ impl Applier {
         what: Committed<'_>,
     ) -> Result<ApplyOutcome, LogFailure> {
         if self.applied.is_some_and(|applied| applied.index >= log_id.index) {
-            return Err(LogFailure::Halted(format!(
-                "raft index {} is applied a second time",
-                log_id.index
-            )));
+            return Err(LogFailure::Halted(
+                format!("raft index {} is applied a second time", log_id.index).into(),
+            ));
         }
         let outcome = match what {
             Committed::Blank => ApplyOutcome::Outside,
@@ -201,12 +200,12 @@ impl Applier {
     /// A fold that panics would panic again at each attempt to go on: it halts the manager.
     fn fold(&mut self, entry: &Arc<Entry>) -> Result<(), LogFailure> {
         match panic::catch_unwind(AssertUnwindSafe(|| self.fold.apply(entry))) {
-            Ok(folded) => folded.map_err(|halt| LogFailure::Halted(halt.message)),
+            Ok(folded) => folded.map_err(|halt| LogFailure::Halted(halt.message.into())),
             Err(_) => {
                 let first = entry.first();
-                Err(LogFailure::Halted(format!(
-                    "the program panicked at the entry of revision {first}"
-                )))
+                Err(LogFailure::Halted(
+                    format!("the program panicked at the entry of revision {first}").into(),
+                ))
             }
         }
     }
@@ -214,13 +213,14 @@ impl Applier {
     /// What was history once and does not follow now has been altered, or something before it was.
     fn fenced(&self, index: u64, entry: &Entry) -> Result<ApplyOutcome, LogFailure> {
         if index < self.indexed.next_index && index::is_indexed(&self.store, entry, index)? {
-            return Err(LogFailure::Damaged(format!(
+            let message = format!(
                 "the chain breaks after revision {}: the entry at revision {} (raft index {index}) does not follow \
                  on {}",
                 self.position.revision,
                 entry.first(),
                 self.head,
-            )));
+            );
+            return Err(LogFailure::Damaged(message.into()));
         }
         tracing::info!(index, parent = %entry.parent(), head = %self.head, "an entry was fenced");
         Ok(ApplyOutcome::Fenced)
@@ -254,17 +254,17 @@ impl Applier {
     }
 
     /// The view to write, if it is time for a snapshot.
-    pub(crate) fn due(&mut self) -> Option<Aside> {
+    pub(crate) fn due(&mut self) -> Option<FrozenSnapshot> {
         if self.writing || !self.policy.is_due(&self.growth, self.last_snapshot_bytes) {
             return None;
         }
         self.writing = true;
         self.growth = Growth::default();
-        Some(self.aside())
+        Some(self.freeze())
     }
 
     /// The view as it is now.
-    pub(crate) fn aside(&self) -> Aside {
+    pub(crate) fn freeze(&self) -> FrozenSnapshot {
         let named = meta::Snapshot {
             incarnation: self.position.incarnation,
             revision: self.position.revision.0,
@@ -274,7 +274,7 @@ impl Applier {
             membership_log_id: self.membership.0,
             ..meta::Snapshot::default()
         };
-        Aside { named, view: self.fold.freeze() }
+        FrozenSnapshot { named, view: self.fold.freeze() }
     }
 
     /// The snapshot that was due is written, or could not be.

@@ -4,7 +4,7 @@
 //! the source.
 
 use crate::failure::ErrorSource;
-use skep_proto::{Id, Position, Revision};
+use skep_proto::{Id, Position, Revision, os_error};
 use std::error::Error;
 
 /// Why a log can't be opened.
@@ -101,10 +101,10 @@ impl OpenError {
 
 /// An error and all that caused it in one line, for a status that is shown.
 pub(crate) fn with_causes(error: &dyn Error) -> String {
-    let mut line = error.to_string();
+    let mut line = os_error::plain(&error.to_string());
     let mut next = error.source();
     while let Some(cause) = next {
-        line = format!("{line}: {cause}");
+        line = format!("{line}: {}", os_error::plain(&cause.to_string()));
         next = cause.source();
     }
     line

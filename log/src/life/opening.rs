@@ -8,7 +8,7 @@ use super::errors::with_causes;
 use crate::{
     Fold, OpenError, RestoreError, SnapshotPolicy,
     disk::{appender, entries, files, head, index, keys, names, snapshot, store, store_handle},
-    failure::LogFailure,
+    failure::{FailureCause, LogFailure},
     history::applier::{Applier, Listeners},
     raft::node::FIRST_RAFT_ID,
 };
@@ -98,9 +98,11 @@ fn identify(
 /// What a recovery left to be done.
 pub(crate) fn begun(
     store: &store_handle::StoreHandle,
-) -> Result<keys::meta::Begun, store::StoreError> {
-    let begun =
-        store.get(store::StoreTable::Meta, keys::BEGUN)?.map(keys::meta::Begun::decode).transpose();
+) -> Result<keys::meta::PendingRecovery, store::StoreError> {
+    let begun = store
+        .get(store::StoreTable::Meta, keys::BEGUN)?
+        .map(keys::meta::PendingRecovery::decode)
+        .transpose();
     let begun = begun
         .map_err(|error| store::StoreError::Damaged(format!("the mark of a recovery: {error}")))?;
     Ok(begun.unwrap_or_default())
@@ -240,29 +242,31 @@ pub(crate) fn not_started(
 ) -> OpenError {
     let dir = dir_of(files);
     match failure {
-        LogFailure::Halted(message) => {
+        LogFailure::Halted(cause) => {
+            let message = cause.into_message();
             OpenError::Halted { dir, applied: applier.position().0, message }
         }
-        LogFailure::Damaged(message) => OpenError::Damaged { dir, message },
-        LogFailure::Disk(message) => OpenError::Failed { dir, source: message.into() },
+        LogFailure::Damaged(cause) => OpenError::Damaged { dir, message: cause.into_message() },
+        LogFailure::Disk(cause) => OpenError::Failed { dir, source: cause.into_source() },
     }
 }
 
 impl OpenError {
     /// What keeps an opened log from going on, if this does.
-    pub(crate) fn failure(&self) -> LogFailure {
+    pub(crate) fn failure(self) -> LogFailure {
         let message = match self.hint() {
-            Some(hint) => format!("{}; {hint}", with_causes(self)),
-            None => with_causes(self),
+            Some(hint) => format!("{}; {hint}", with_causes(&self)),
+            None => with_causes(&self),
         };
-        match self {
+        let failure = match self {
             OpenError::Locked { .. } | OpenError::Panicked { .. } | OpenError::Failed { .. } => {
-                LogFailure::Disk(message)
+                LogFailure::Disk
             }
             OpenError::EndsEarly { .. }
             | OpenError::Damaged { .. }
-            | OpenError::OtherNode { .. } => LogFailure::Damaged(message),
-            OpenError::Halted { .. } => LogFailure::Halted(message),
-        }
+            | OpenError::OtherNode { .. } => LogFailure::Damaged,
+            OpenError::Halted { .. } => LogFailure::Halted,
+        };
+        failure(FailureCause::caused_by(message, self))
     }
 }

@@ -136,7 +136,8 @@ pub(crate) fn recover_in(
     })?;
     let mark = head_file.mark();
     files.remove(names::FRESH_STORE).map_err(io)?;
-    let copied = Copied::copy(&files, &old, mark, loss).map_err(|error| failed(error.into()))?;
+    let copied =
+        CopiedHistory::copy(&files, &old, mark, loss).map_err(|error| failed(error.into()))?;
     drop(old);
     if loss == AcceptLoss::OfDamaged && !copied.shows_damage(mark) {
         files.remove(names::FRESH_STORE).map_err(io)?;
@@ -195,7 +196,7 @@ fn finish_interrupted(
 }
 
 /// The readable part, in the fresh store.
-struct Copied {
+struct CopiedHistory {
     position: Position,
     head: Hash,
     next: u64,
@@ -203,13 +204,13 @@ struct Copied {
     cause: Option<String>,
 }
 
-impl Copied {
+impl CopiedHistory {
     fn copy(
         files: &Arc<dyn files::Files>,
         old: &StoreHandle,
         mark: head::HeadMark,
         loss: AcceptLoss,
-    ) -> Result<Copied, store::StoreError> {
+    ) -> Result<CopiedHistory, store::StoreError> {
         let new = files.open_store(names::FRESH_STORE)?;
         let mut copy = Copy {
             new: &*new,
@@ -222,7 +223,13 @@ impl Copied {
         copy.identity(old)?;
         let cause = copy.entries(old)?;
         let incarnation = copy.finish(old, mark)?;
-        Ok(Copied { position: copy.at, head: copy.head, next: copy.next, incarnation, cause })
+        Ok(CopiedHistory {
+            position: copy.at,
+            head: copy.head,
+            next: copy.next,
+            incarnation,
+            cause,
+        })
     }
 
     /// Whether something that was synced is missing or altered.
@@ -370,7 +377,8 @@ impl Copy<'_> {
         }
         let known = self.unless_lost(begun(old))?.unwrap_or_default().incarnation;
         let incarnation = known.max(mark.incarnation).max(self.at.incarnation) + 1;
-        let begun: keys::meta::Begun = keys::meta::Begun::new(incarnation, mark);
+        let begun: keys::meta::PendingRecovery =
+            keys::meta::PendingRecovery::new(incarnation, mark);
         self.flush()?;
         self.batch.put(store::StoreTable::Meta, keys::BEGUN, &[&begun.encode_to_vec()]);
         self.flush()?;

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     Entry, Fold, Hash, HistoryReader, SealedEntry, SnapshotPolicy, Status,
     disk::{appender, entries, files, keys, snapshot, store},
-    failure::LogFailure,
+    failure::{FailureCause, LogFailure},
     history::{Health, HistorySource, RaftRole, applier},
     raft::node::FIRST_RAFT_ID,
 };
@@ -84,7 +84,7 @@ impl SingleLog {
         Ok(single)
     }
 
-    /// What the daemon does when the disk works again after a failure: the store is opened anew,
+    /// What the daemon does when the disk works again after a failure: the store is reopened,
     /// and all that it holds is applied. What was appended and not synced is history then, or never
     /// will be.
     pub fn reopen(&mut self) -> Result<(), OpenError> {
@@ -116,7 +116,7 @@ impl SingleLog {
             let Some(first) = page.first() else { break };
             if first.log_id.index != self.next_index {
                 let missing = format!("raft index {} is missing from the log", self.next_index);
-                return Err(LogFailure::Damaged(missing));
+                return Err(LogFailure::Damaged(missing.into()));
             }
             for loaded in page {
                 let what = match &loaded.body {
@@ -143,8 +143,10 @@ impl SingleLog {
             .get(store::StoreTable::Meta, keys::VOTE)?
             .map(keys::meta::StoredVote::decode)
             .transpose();
-        let vote =
-            vote.map_err(|error| LogFailure::Damaged(format!("the stored vote: {error}")))?;
+        let vote = vote.map_err(|error| {
+            let message = format!("the stored vote cannot be read: {error}");
+            LogFailure::Damaged(FailureCause::caused_by(message, error))
+        })?;
         self.term = vote.map_or(0, |vote| vote.term).max(self.term) + 1;
         let status = &self.log.listeners.status;
         status.elected(self.term, RaftRole::Follower);
@@ -258,8 +260,8 @@ impl SingleLog {
     /// Takes a snapshot if one is due: writes its file, and then its name. Says at which revision.
     /// One that can't be written is no failure of the log; the next one will be tried.
     pub fn snapshot(&mut self) -> Result<Option<Revision>, LogFailure> {
-        let Some(aside) = self.log.applier.due() else { return Ok(None) };
-        let named = match self.log.snapshots.write(aside.named, &(aside.view)()) {
+        let Some(frozen) = self.log.applier.due() else { return Ok(None) };
+        let named = match self.log.snapshots.write(frozen.named, &(frozen.view)()) {
             Ok(named) => named,
             Err(error) => {
                 tracing::warn!(%error, "a snapshot could not be written");
@@ -285,9 +287,9 @@ impl SingleLog {
             let status = &self.log.listeners.status;
             status.elected(self.term, RaftRole::Follower);
             status.health(match &failure {
-                LogFailure::Disk(message) => Health::Failed(message.clone()),
-                LogFailure::Damaged(message) | LogFailure::Halted(message) => {
-                    Health::Stopped(message.clone())
+                LogFailure::Disk(_) => Health::Failed(failure.message().to_owned()),
+                LogFailure::Damaged(_) | LogFailure::Halted(_) => {
+                    Health::Stopped(failure.message().to_owned())
                 }
             });
             failure
@@ -323,5 +325,5 @@ impl SingleLog {
 }
 
 fn not_working() -> LogFailure {
-    LogFailure::Disk("the log must be opened anew before it is written".into())
+    LogFailure::Disk("the log must be reopened before it is written".into())
 }

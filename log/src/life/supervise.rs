@@ -18,7 +18,7 @@ use std::{
 };
 use tokio::sync::{oneshot, watch};
 
-/// Between two attempts to open the log anew.
+/// Between two attempts to open the log again.
 const REOPEN_PERIOD: Duration = Duration::from_millis(500);
 
 /// Ends the log's threads, when asked or when the last handle goes.
@@ -115,11 +115,11 @@ async fn keep(
                 failure
             }
         };
-        tracing::error!(?failure, "the log failed");
+        tracing::error!(error = %failure, "the log failed");
         if wait_until_healed(&shared, &failure, &mut closing).await.is_err() {
             break;
         }
-        tracing::info!("the disk works again; the log is started anew");
+        tracing::info!("the disk works again; the log starts again");
     }
     shared.close();
 }

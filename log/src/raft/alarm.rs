@@ -18,7 +18,7 @@ impl Alarm {
     pub(crate) fn raise(&self, failure: LogFailure) {
         let mut kept = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.is_none() {
-            tracing::error!(?failure, "the log failed");
+            tracing::error!(error = %failure, "the log failed");
             *kept = Some(failure);
         }
         self.rung.notify_one();

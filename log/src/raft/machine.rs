@@ -7,7 +7,7 @@
 use super::{alarm, codec, types, writer};
 use crate::{
     disk::{index, keys, snapshot, store, store_handle::StoreHandle},
-    history::applier::{Applier, ApplyOutcome, Aside, Committed},
+    history::applier::{Applier, ApplyOutcome, Committed, FrozenSnapshot},
 };
 use futures::{Stream, TryStreamExt};
 use openraft::{EntryPayload, OptionalSend, RaftSnapshotBuilder, storage, type_config::alias};
@@ -49,7 +49,7 @@ pub(crate) enum Builder {
     /// What was finished last.
     Finished(StateMachine),
     /// The view as it was when raft asked.
-    Asked(StateMachine, Mutex<Option<Box<Aside>>>),
+    Asked(StateMachine, Mutex<Option<Box<FrozenSnapshot>>>),
 }
 
 impl StateMachine {
@@ -84,10 +84,10 @@ impl StateMachine {
 
     /// Writes a due snapshot on another thread, names it, and says so.
     fn snapshot_if_due(&self) {
-        let Some(aside) = self.applier().due() else { return };
+        let Some(frozen) = self.applier().due() else { return };
         let machine = self.clone();
         tokio::spawn(async move {
-            let written = machine.write(aside).await;
+            let written = machine.write(frozen).await;
             let stored_bytes = match &written {
                 Ok(named) => Some(named.stored_bytes),
                 Err(error) => {
@@ -103,9 +103,9 @@ impl StateMachine {
         });
     }
 
-    async fn write(&self, aside: Aside) -> io::Result<keys::meta::Snapshot> {
+    async fn write(&self, frozen: FrozenSnapshot) -> io::Result<keys::meta::Snapshot> {
         let snapshots = self.snapshots.clone();
-        let written = spawn_blocking(move || snapshots.write(aside.named, &(aside.view)())).await;
+        let written = spawn_blocking(move || snapshots.write(frozen.named, &(frozen.view)())).await;
         let named = written.map_err(io::Error::other)??;
         let mut batch = store::Batch::default();
         snapshot::put_name(&mut batch, &named);
@@ -152,11 +152,11 @@ impl RaftSnapshotBuilder<types::Types> for Builder {
                 Some(named) => machine.offered(named),
                 None => Err(io::Error::other("there is no snapshot")),
             },
-            Builder::Asked(machine, aside) => {
-                let aside = aside.get_mut().unwrap_or_else(PoisonError::into_inner).take();
-                let aside =
-                    aside.ok_or_else(|| io::Error::other("the snapshot was built already"))?;
-                let named = machine.write(*aside).await?;
+            Builder::Asked(machine, frozen) => {
+                let frozen = frozen.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+                let frozen =
+                    frozen.ok_or_else(|| io::Error::other("the snapshot was built already"))?;
+                let named = machine.write(*frozen).await?;
                 machine.offered(named)
             }
         }
@@ -218,8 +218,8 @@ impl storage::RaftStateMachine<types::Types> for StateMachine {
     }
 
     async fn get_snapshot_builder(&mut self) -> Builder {
-        let aside = self.applier().aside();
-        Builder::Asked(self.clone(), Mutex::new(Some(Box::new(aside))))
+        let frozen = self.applier().freeze();
+        Builder::Asked(self.clone(), Mutex::new(Some(Box::new(frozen))))
     }
 
     async fn install_snapshot(

@@ -8,7 +8,7 @@
 use super::{
     alarm::Alarm, log_store, machine, network::Network, proposal, tail::Tail, tasks, types, writer,
 };
-use crate::{Entry, disk, failure::LogFailure, history};
+use crate::{Entry, FailureCause, LogFailure, disk, history};
 use openraft::{Config, ReadPolicy, ServerState, SnapshotPolicy, async_runtime::WatchReceiver};
 use skep_proto::{Id, Position};
 use std::{
@@ -82,7 +82,7 @@ impl RaftHandle {
                 hear(Err(proposal::ProposeError::Full(many)));
             }
             Err(mpsc::error::TrySendError::Closed(())) => {
-                let closed = "the log is being opened anew, or was closed".into();
+                let closed = "the log is being reopened, or was closed".into();
                 hear(Err(proposal::ProposeError::Failed(closed)));
             }
         }
@@ -129,7 +129,7 @@ impl RunningRaft {
         let writer =
             writer::Writer::new(appender, tail.clone(), listeners.unindexed.clone(), alarm.clone());
         let (queue, writer) =
-            writer.start().map_err(|error| LogFailure::Disk(error.to_string()))?;
+            writer.start().map_err(|error| LogFailure::Disk(FailureCause::of(error)))?;
         let mut writer = WriterGuard { queue: queue.clone(), writer: Some(writer) };
         let (finished, announced) = mpsc::channel(1);
         let machine = machine::StateMachine {
@@ -190,13 +190,13 @@ async fn start_raft(
     machine: machine::StateMachine,
     alarm: &Arc<Alarm>,
 ) -> Result<(machine::Raft, Arc<std::sync::atomic::AtomicBool>), LogFailure> {
-    let failed = |error: String| alarm.failure().unwrap_or(LogFailure::Disk(error));
+    let failed = |cause| alarm.failure().unwrap_or(LogFailure::Disk(cause));
     let log_store = log_store::LogStore::new(store, tail, machine.queue.clone(), alarm.clone());
     let alone = log_store.alone();
-    let config = timing().validate().map_err(|error| failed(error.to_string()))?;
+    let config = timing().validate().map_err(|error| failed(FailureCause::of(error)))?;
     let raft =
         machine::Raft::new(FIRST_RAFT_ID, Arc::new(config), Network, log_store, machine).await;
-    Ok((raft.map_err(|error| failed(error.to_string()))?, alone))
+    Ok((raft.map_err(|error| failed(FailureCause::of(error)))?, alone))
 }
 
 /// Makes a cluster of an empty log, and is elected where there is nobody else to ask.
@@ -206,7 +206,7 @@ async fn lead(
     status: &history::StatusCell,
     alarm: &Alarm,
 ) -> Result<(), LogFailure> {
-    let failed = |error: &dyn std::fmt::Display| LogFailure::Disk(error.to_string());
+    let failed = |error: &dyn std::fmt::Display| LogFailure::Disk(error.to_string().into());
     if raft.is_initialized().await.map_err(|error| failed(&error))? {
         if raft.voter_ids().ne([FIRST_RAFT_ID]) {
             return Ok(());
@@ -301,7 +301,7 @@ fn watch(
             status.elected(term, role);
             if let Err(error) = running {
                 if !matches!(error, openraft::errors::Fatal::Stopped) {
-                    alarm.raise(LogFailure::Disk(error.to_string()));
+                    alarm.raise(LogFailure::Disk(FailureCause::of(error)));
                 }
                 return;
             }

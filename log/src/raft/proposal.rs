@@ -44,20 +44,20 @@ pub enum ProposeError {
 pub struct Proposal(oneshot::Receiver<Result<Position, ProposeError>>);
 
 /// Bytes in flight, given back when the proposal is answered or dropped.
-pub(crate) struct Weight {
+pub(crate) struct InFlightBytes {
     bytes: usize,
     total: Arc<AtomicUsize>,
 }
 
-impl Weight {
+impl InFlightBytes {
     /// Takes the bytes on, and says how many there are then.
-    pub(crate) fn take(bytes: usize, total: &Arc<AtomicUsize>) -> (Weight, usize) {
+    pub(crate) fn take(bytes: usize, total: &Arc<AtomicUsize>) -> (InFlightBytes, usize) {
         let sum = total.fetch_add(bytes, Relaxed) + bytes;
-        (Weight { bytes, total: total.clone() }, sum)
+        (InFlightBytes { bytes, total: total.clone() }, sum)
     }
 }
 
-impl Drop for Weight {
+impl Drop for InFlightBytes {
     fn drop(&mut self) {
         self.total.fetch_sub(self.bytes, Relaxed);
     }

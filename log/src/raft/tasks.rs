@@ -43,11 +43,11 @@ const AGAIN: u8 = 3;
 const CLOSED: u8 = 4;
 
 thread_local! {
-    static HERE: RefCell<Option<Here>> = const { RefCell::new(None) };
+    static HERE: RefCell<Option<CurrentThread>> = const { RefCell::new(None) };
 }
 
 /// What a thread knows of the tasks that it runs.
-struct Here {
+struct CurrentThread {
     tasks: Arc<RaftTasks>,
     thread: Thread,
 }
@@ -155,7 +155,7 @@ impl RaftTasks {
     /// Makes this thread raft's own: it runs the tasks as long as their runtime runs, and they are
     /// dropped with what this gives.
     pub(crate) fn own(self: &Arc<RaftTasks>) -> OwnedTasks {
-        HERE.replace(Some(Here { tasks: self.clone(), thread: Thread::Raft }));
+        HERE.replace(Some(CurrentThread { tasks: self.clone(), thread: Thread::Raft }));
         let tasks = self.clone();
         self.runtime.spawn(poll_fn(move |context| {
             tasks.own_thread.register(context.waker());
@@ -302,7 +302,7 @@ impl CallersRun {
         let caller = Handle::try_current().ok();
         let _runtime = tasks.runtime.enter();
         let thread = Thread::Caller { writes_left: CALLER_WRITES_MAX };
-        let before = HERE.replace(Some(Here { tasks: tasks.clone(), thread }));
+        let before = HERE.replace(Some(CurrentThread { tasks: tasks.clone(), thread }));
         tasks.run(caller);
         HERE.replace(before);
     }

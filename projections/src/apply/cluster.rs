@@ -3,7 +3,7 @@
 
 use super::{
     Step,
-    misfit::{Fits, Misfit, ObjectKind},
+    misfit::{ApplyResult, Misfit, ObjectKind},
 };
 use crate::{
     apply::{node::STATUS, upkeep::Changed},
@@ -47,7 +47,7 @@ impl View {
 }
 
 impl Step<'_> {
-    pub(super) fn cluster_created(&mut self, e: &v1::ClusterCreated) -> Fits {
+    pub(super) fn cluster_created(&mut self, e: &v1::ClusterCreated) -> ApplyResult {
         let id = Id::from_bytes(&e.cluster_id);
         if id.is_none() {
             return Err(Misfit::NoId(ObjectKind::Cluster));
@@ -65,7 +65,7 @@ impl Step<'_> {
         self.changed(Changed::Cluster)
     }
 
-    pub(super) fn cluster_updated(&mut self, e: &v1::ClusterUpdated) -> Fits {
+    pub(super) fn cluster_updated(&mut self, e: &v1::ClusterUpdated) -> ApplyResult {
         if self.view.cluster.id.is_none() {
             return Err(Misfit::Missing(ObjectKind::Cluster, Id::NONE));
         }
@@ -79,7 +79,7 @@ impl Step<'_> {
         self.changed(Changed::Cluster)
     }
 
-    pub(super) fn feature_level_raised(&mut self, e: &v1::FeatureLevelRaised) -> Fits {
+    pub(super) fn feature_level_raised(&mut self, e: &v1::FeatureLevelRaised) -> ApplyResult {
         if e.level <= self.view.level {
             return Err(Misfit::Level(self.view.level));
         }
@@ -88,13 +88,13 @@ impl Step<'_> {
     }
 
     /// The incarnation itself is in the record's header.
-    pub(super) fn incarnation_begun(&mut self) -> Fits {
+    pub(super) fn incarnation_begun(&mut self) -> ApplyResult {
         self.changed(Changed::Cluster)
     }
 
     /// A new leader knows nothing yet of who is there: every node that was up is unknown until it
-    /// is heard of. The term may be lower than the one before: a restored cluster counts anew.
-    pub(super) fn tenure_begun(&mut self, e: &v1::TenureBegun) -> Fits {
+    /// is heard of. The term may be lower than the one before: a restored cluster counts again.
+    pub(super) fn tenure_begun(&mut self, e: &v1::TenureBegun) -> ApplyResult {
         let manager = match self.author.and_then(|author| author.who.as_ref()) {
             Some(Who::ManagerId(id)) => Id::from_bytes(id),
             Some(Who::Person(_) | Who::NodeId(_) | Who::Reconciler(_)) | None => Id::NONE,
@@ -124,7 +124,7 @@ impl Step<'_> {
         self.changed(Changed::Cluster)
     }
 
-    pub(super) fn object_parked(&mut self, e: &v1::ObjectParked) -> Fits {
+    pub(super) fn object_parked(&mut self, e: &v1::ObjectParked) -> ApplyResult {
         let id = Id::from_bytes(&e.object_id);
         let object = self.view.object(id).ok_or(Misfit::Missing(ObjectKind::Any, id))?;
         self.view.unpark(id);
@@ -134,7 +134,7 @@ impl Step<'_> {
         self.changed(object)
     }
 
-    pub(super) fn object_released(&mut self, e: &v1::ObjectReleased) -> Fits {
+    pub(super) fn object_released(&mut self, e: &v1::ObjectReleased) -> ApplyResult {
         let id = Id::from_bytes(&e.object_id);
         let object = self.view.object(id).ok_or(Misfit::Missing(ObjectKind::Any, id))?;
         if !self.view.unpark(id) {

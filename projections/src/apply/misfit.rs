@@ -113,7 +113,7 @@ pub struct SetAside {
 }
 
 /// Whether a record fits; answered before anything was changed.
-pub(super) type Fits = Result<(), Misfit>;
+pub(super) type ApplyResult = Result<(), Misfit>;
 
 impl Misfit {
     /// There is no such object.

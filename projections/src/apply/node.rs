@@ -2,11 +2,11 @@
 
 use super::{
     Step,
-    misfit::{Fits, Misfit, ObjectKind},
+    misfit::{ApplyResult, Misfit, ObjectKind},
     upkeep::{Changed, away_key, placeable_key},
 };
 use crate::{
-    classes::{ClassKey, NO_CLASS, Said},
+    classes::{ClassKey, DescriptionChange, NO_CLASS},
     digest::{NodePart, TaskPart},
     node::{NodeIdx, NodeRow},
     view::View,
@@ -36,8 +36,12 @@ impl View {
                 row.wanted_hash
             }
         };
-        let anew = if part == NodePart::Said { Said::Anew } else { Said::AsBefore };
-        row.class = self.classes.change(class, row, anew);
+        let description = if part == NodePart::Said {
+            DescriptionChange::Changed
+        } else {
+            DescriptionChange::Unchanged
+        };
+        row.class = self.classes.change(class, row, description);
         let moved = row.class != class;
         parts.iter().for_each(|part| self.digest.put(part.known(row)));
         let after = placeable_key(row, index);
@@ -66,7 +70,7 @@ impl View {
 }
 
 impl Step<'_> {
-    pub(super) fn node_joined(&mut self, e: &v1::NodeJoined) -> Fits {
+    pub(super) fn node_joined(&mut self, e: &v1::NodeJoined) -> ApplyResult {
         let id = Id::from_bytes(&e.node_id);
         if id.is_none() {
             return Err(Misfit::NoId(ObjectKind::Node));
@@ -110,7 +114,7 @@ impl Step<'_> {
         self.changed(Changed::Node(index))
     }
 
-    pub(super) fn node_updated(&mut self, e: &v1::NodeUpdated) -> Fits {
+    pub(super) fn node_updated(&mut self, e: &v1::NodeUpdated) -> ApplyResult {
         let (index, _) = self.view.present_node(&e.node_id)?;
         let (revision, at) = self.moment();
         let spec: v1::NodeSpec = e.spec.clone().unwrap_or_default();
@@ -126,7 +130,7 @@ impl Step<'_> {
 
     /// The description is there only where it differs from the one known. The same session again is
     /// adopted when a new leader hears of it.
-    pub(super) fn session_opened(&mut self, e: &v1::SessionOpened) -> Fits {
+    pub(super) fn session_opened(&mut self, e: &v1::SessionOpened) -> ApplyResult {
         let (index, row) = self.view.present_node(&e.node_id)?;
         let again = row.session == e.session && row.state == v1::NodeState::Ready && !row.silent;
         if e.session == 0 {
@@ -162,7 +166,7 @@ impl Step<'_> {
         });
     }
 
-    pub(super) fn session_closed(&mut self, e: &v1::SessionClosed) -> Fits {
+    pub(super) fn session_closed(&mut self, e: &v1::SessionClosed) -> ApplyResult {
         let index = self.current(&e.node_id, e.session)?;
         let (revision, at) = self.moment();
         self.view.edit_node(index, &STATUS, |row| {
@@ -175,7 +179,7 @@ impl Step<'_> {
     }
 
     /// Only marked: `liveness` says what follows.
-    pub(super) fn node_silent(&mut self, e: &v1::NodeSilent) -> Fits {
+    pub(super) fn node_silent(&mut self, e: &v1::NodeSilent) -> ApplyResult {
         let index = self.current(&e.node_id, e.session)?;
         let row =
             self.view.nodes.get(index).ok_or(Misfit::missing(ObjectKind::Node, &e.node_id))?;
@@ -189,7 +193,10 @@ impl Step<'_> {
     }
 
     /// The whole set replaces the one known; the same set again changes nothing.
-    pub(super) fn node_conditions_observed(&mut self, e: &v1::NodeConditionsObserved) -> Fits {
+    pub(super) fn node_conditions_observed(
+        &mut self,
+        e: &v1::NodeConditionsObserved,
+    ) -> ApplyResult {
         let (index, row) = self.view.present_node(&e.node_id)?;
         if *row.conditions == e.conditions {
             return Err(Misfit::NothingNew(ObjectKind::Node, row.id));
@@ -202,7 +209,7 @@ impl Step<'_> {
         self.changed(Changed::Node(index))
     }
 
-    pub(super) fn node_secret_renewed(&mut self, e: &v1::NodeSecretRenewed) -> Fits {
+    pub(super) fn node_secret_renewed(&mut self, e: &v1::NodeSecretRenewed) -> ApplyResult {
         let (index, row) = self.view.present_node(&e.node_id)?;
         let secret_hash =
             <[u8; 32]>::try_from(&e.secret_hash[..]).map_err(|_| Misfit::Field("secret_hash"))?;
@@ -216,7 +223,7 @@ impl Step<'_> {
         self.changed(Changed::Node(index))
     }
 
-    pub(super) fn node_down(&mut self, e: &v1::NodeDown) -> Fits {
+    pub(super) fn node_down(&mut self, e: &v1::NodeDown) -> ApplyResult {
         let (index, row) = self.view.present_node(&e.node_id)?;
         if row.state == v1::NodeState::Down {
             return Err(Misfit::NothingNew(ObjectKind::Node, row.id));
@@ -230,7 +237,7 @@ impl Step<'_> {
     }
 
     /// Its tasks that have not ended become orphans with it. The row stays while tasks refer to it.
-    pub(super) fn node_removed(&mut self, e: &v1::NodeRemoved) -> Fits {
+    pub(super) fn node_removed(&mut self, e: &v1::NodeRemoved) -> ApplyResult {
         let (index, row) = self.view.present_node(&e.node_id)?;
         let (class, name) = (row.class, lower_case(row.hostname()));
         let tasks: Vec<_> = self

@@ -7,7 +7,7 @@
 
 use super::{
     Step,
-    misfit::{Fits, Misfit, ObjectKind},
+    misfit::{ApplyResult, Misfit, ObjectKind},
     upkeep::Changed,
 };
 use crate::{
@@ -57,7 +57,7 @@ impl View {
 }
 
 impl Step<'_> {
-    pub(super) fn service_created(&mut self, e: &v1::ServiceCreated) -> Fits {
+    pub(super) fn service_created(&mut self, e: &v1::ServiceCreated) -> ApplyResult {
         let id = Id::from_bytes(&e.service_id);
         let spec = Arc::new(e.spec.clone().unwrap_or_default());
         let name = lower_case_name(&spec);
@@ -95,7 +95,7 @@ impl Step<'_> {
         self.changed(Changed::Service(index))
     }
 
-    pub(super) fn service_updated(&mut self, e: &v1::ServiceUpdated) -> Fits {
+    pub(super) fn service_updated(&mut self, e: &v1::ServiceUpdated) -> ApplyResult {
         let (index, row) = self.view.present_service(&e.service_id)?;
         let spec = Arc::new(e.spec.clone().unwrap_or_default());
         let (old_name, name) = (lower_case_name(&row.spec), lower_case_name(&spec));
@@ -121,7 +121,7 @@ impl Step<'_> {
         self.changed(Changed::Service(index))
     }
 
-    pub(super) fn service_scaled(&mut self, e: &v1::ServiceScaled) -> Fits {
+    pub(super) fn service_scaled(&mut self, e: &v1::ServiceScaled) -> ApplyResult {
         let (index, row) = self.view.present_service(&e.service_id)?;
         let (mut spec, not_replicated) = (row.spec.clone(), Misfit::NotReplicated(row.id));
         let mode = Arc::make_mut(&mut spec).mode.as_mut();
@@ -141,7 +141,7 @@ impl Step<'_> {
     }
 
     /// The name is free at once; the row stays until its last task has gone.
-    pub(super) fn service_removed(&mut self, e: &v1::ServiceRemoved) -> Fits {
+    pub(super) fn service_removed(&mut self, e: &v1::ServiceRemoved) -> ApplyResult {
         let (index, row) = self.view.present_service(&e.service_id)?;
         let name = lower_case_name(&row.spec);
         let (revision, at) = self.moment();
@@ -155,12 +155,12 @@ impl Step<'_> {
         self.changed(Changed::Service(index))
     }
 
-    pub(super) fn placement_explained(&mut self, e: &v1::PlacementExplained) -> Fits {
+    pub(super) fn placement_explained(&mut self, e: &v1::PlacementExplained) -> ApplyResult {
         let (index, _) = self.view.present_service(&e.service_id)?;
         self.note(index, |row| row.explained = Some(Arc::new(e.clone())))
     }
 
-    pub(super) fn placement_blocked(&mut self, e: &v1::PlacementBlocked) -> Fits {
+    pub(super) fn placement_blocked(&mut self, e: &v1::PlacementBlocked) -> ApplyResult {
         let (index, row) = self.view.present_service(&e.service_id)?;
         if self.view.pending_of(index).next().is_none() {
             return Err(Misfit::NothingNew(ObjectKind::Service, row.id));
@@ -168,7 +168,7 @@ impl Step<'_> {
         self.note(index, |row| row.blocked = Some(Arc::new(e.clone())))
     }
 
-    pub(super) fn rollout_started(&mut self, e: &v1::RolloutStarted) -> Fits {
+    pub(super) fn rollout_started(&mut self, e: &v1::RolloutStarted) -> ApplyResult {
         let index = self.current_spec(&e.service_id, e.spec_version)?;
         let (_, started_at) = self.moment();
         self.note(index, |row| {
@@ -182,7 +182,7 @@ impl Step<'_> {
         })
     }
 
-    pub(super) fn rollout_paused(&mut self, e: &v1::RolloutPaused) -> Fits {
+    pub(super) fn rollout_paused(&mut self, e: &v1::RolloutPaused) -> ApplyResult {
         let index = self.current_spec(&e.service_id, e.spec_version)?;
         let rollout = self.rollout(index, &e.service_id)?;
         let rollout = Rollout {
@@ -193,7 +193,7 @@ impl Step<'_> {
         self.note(index, |row| row.rollout = Some(rollout))
     }
 
-    pub(super) fn rollout_completed(&mut self, e: &v1::RolloutCompleted) -> Fits {
+    pub(super) fn rollout_completed(&mut self, e: &v1::RolloutCompleted) -> ApplyResult {
         let index = self.current_spec(&e.service_id, e.spec_version)?;
         let rollout = self.rollout(index, &e.service_id)?;
         let (_, completed_at) = self.moment();
@@ -221,7 +221,7 @@ impl Step<'_> {
     }
 
     /// Changes what is known of a service's progress.
-    fn note(&mut self, index: ServiceIdx, change: impl FnOnce(&mut ServiceRow)) -> Fits {
+    fn note(&mut self, index: ServiceIdx, change: impl FnOnce(&mut ServiceRow)) -> ApplyResult {
         let (revision, _) = self.moment();
         self.view.edit_service(index, &[ServicePart::Status], |row| {
             change(row);

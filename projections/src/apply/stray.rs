@@ -1,11 +1,11 @@
 //! Records about strays: tasks that agents still have from a history that was cut off.
 //!
 //! After a recovery or a restore the log does not say what they were for. They are listed, and run
-//! on until somebody decides that they shall end.
+//! on until somebody decides that they should end.
 
 use super::{
     Step,
-    misfit::{Fits, Misfit, ObjectKind},
+    misfit::{ApplyResult, Misfit, ObjectKind},
     upkeep::Changed,
 };
 use crate::view::View;
@@ -25,7 +25,7 @@ impl View {
 }
 
 impl Step<'_> {
-    pub(super) fn stray_observed(&mut self, e: &StrayObserved) -> Fits {
+    pub(super) fn stray_observed(&mut self, e: &StrayObserved) -> ApplyResult {
         let id = Id::from_bytes(&e.task_id);
         let (node, _) = self
             .view
@@ -51,7 +51,7 @@ impl Step<'_> {
     }
 
     /// Its agent hears that the task is none of its business any more.
-    pub(super) fn stray_disowned(&mut self, e: &StrayDisowned) -> Fits {
+    pub(super) fn stray_disowned(&mut self, e: &StrayDisowned) -> ApplyResult {
         let stray = self.view.forget_stray(Id::from_bytes(&e.task_id));
         let stray = stray.ok_or(Misfit::missing(ObjectKind::Stray, &e.task_id))?;
         if let Some(delta) = self.delta.as_deref_mut() {

@@ -6,8 +6,8 @@
 
 use super::{
     Step,
-    misfit::{Fits, Misfit, ObjectKind},
-    upkeep::{Changed, Standing},
+    misfit::{ApplyResult, Misfit, ObjectKind},
+    upkeep::{Changed, TaskContribution},
 };
 use crate::{
     count::CountChange,
@@ -31,12 +31,12 @@ impl View {
     fn add_task(&mut self, row: TaskRow) -> Option<TaskIdx> {
         let (service, slot, created, version) =
             (row.service, row.slot, row.created.0, row.spec_version);
-        let (standing, hash) = (Standing::of(&row), self.task_hash(&row));
+        let (standing, hash) = (TaskContribution::of(&row), self.task_hash(&row));
         let index = self.tasks.insert(row)?;
         self.digest.put(hash);
         self.tasks_by_slot.insert((service, slot, created, index));
         self.count_task(service, version, CountChange::More);
-        self.move_standing(index, Standing::default(), standing);
+        self.move_standing(index, TaskContribution::default(), standing);
         Some(index)
     }
 
@@ -44,10 +44,13 @@ impl View {
     fn remove_task(&mut self, index: TaskIdx) {
         let Some(row) = self.tasks.get(index) else { return };
         let (service, node, id) = (row.service, row.node, row.id);
-        let (slot, version, standing) =
-            ((service, row.slot, row.created.0, index), row.spec_version, Standing::of(row));
+        let (slot, version, standing) = (
+            (service, row.slot, row.created.0, index),
+            row.spec_version,
+            TaskContribution::of(row),
+        );
         self.digest.take(self.task_hash(row));
-        self.move_standing(index, standing, Standing::default());
+        self.move_standing(index, standing, TaskContribution::default());
         self.tasks_by_slot.remove(&slot);
         self.tasks.remove(index);
         self.unpark(id);
@@ -61,7 +64,7 @@ impl View {
 }
 
 impl Step<'_> {
-    pub(super) fn task_created(&mut self, e: &v1::TaskCreated) -> Fits {
+    pub(super) fn task_created(&mut self, e: &v1::TaskCreated) -> ApplyResult {
         let id = Id::from_bytes(&e.task_id);
         let (service, wanted_by) = self
             .view
@@ -115,7 +118,7 @@ impl Step<'_> {
     }
 
     /// Bound to a node for ever.
-    pub(super) fn task_assigned(&mut self, e: &v1::TaskAssigned) -> Fits {
+    pub(super) fn task_assigned(&mut self, e: &v1::TaskAssigned) -> ApplyResult {
         let (index, row) = self.view.task(&e.task_id)?;
         let (node, _) = self
             .view
@@ -139,7 +142,7 @@ impl Step<'_> {
         self.view.tasks_by_node.insert((node, task));
     }
 
-    pub(super) fn task_desired(&mut self, e: &v1::TaskDesired) -> Fits {
+    pub(super) fn task_desired(&mut self, e: &v1::TaskDesired) -> ApplyResult {
         let (index, row) = self.view.task(&e.task_id)?;
         let desired = e.desired();
         if desired <= row.desired || desired.meaning().desired.is_none() {
@@ -154,17 +157,22 @@ impl Step<'_> {
         self.changed(Changed::Task(index))
     }
 
-    pub(super) fn task_rejected(&mut self, e: &v1::TaskRejected) -> Fits {
+    pub(super) fn task_rejected(&mut self, e: &v1::TaskRejected) -> ApplyResult {
         let detail = TaskDetail { error: e.error.clone(), ..TaskDetail::default() };
         self.end(&e.task_id, v1::TaskState::Rejected, Some(detail))
     }
 
-    pub(super) fn task_orphaned(&mut self, e: &v1::TaskOrphaned) -> Fits {
+    pub(super) fn task_orphaned(&mut self, e: &v1::TaskOrphaned) -> ApplyResult {
         self.end(&e.task_id, v1::TaskState::Orphaned, None)
     }
 
     /// The cluster itself decides that a task is over.
-    fn end(&mut self, task: &[u8], state: v1::TaskState, detail: Option<TaskDetail>) -> Fits {
+    fn end(
+        &mut self,
+        task: &[u8],
+        state: v1::TaskState,
+        detail: Option<TaskDetail>,
+    ) -> ApplyResult {
         let (index, row) = self.view.task(task)?;
         if row.has_ended() {
             return Err(Misfit::HasEnded { task: row.id, state: row.state });
@@ -181,7 +189,7 @@ impl Step<'_> {
     }
 
     /// What an agent saw. The same state again is news only if something else in it is.
-    pub(super) fn task_observed(&mut self, e: &v1::TaskObserved) -> Fits {
+    pub(super) fn task_observed(&mut self, e: &v1::TaskObserved) -> ApplyResult {
         let (index, row) = self.view.task(&e.task_id)?;
         let state = e.state();
         let can_be_seen = v1::TaskState::Assigned < state && state < v1::TaskState::Remove;
@@ -222,7 +230,7 @@ impl Step<'_> {
 
     /// History keeps it; the view does not. One that may still run somewhere, or is still wanted,
     /// stays.
-    pub(super) fn task_reaped(&mut self, e: &v1::TaskReaped) -> Fits {
+    pub(super) fn task_reaped(&mut self, e: &v1::TaskReaped) -> ApplyResult {
         let (index, row) = self.view.task(&e.task_id)?;
         let never_placed = row.node.is_none() && !row.is_wanted();
         if !row.has_ended() && !never_placed {

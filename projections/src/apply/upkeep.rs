@@ -4,7 +4,7 @@
 //! indexes are moved from one to the other. So no record can forget an index, and a change that
 //! moves nothing costs nothing.
 
-use super::{Step, misfit::Fits};
+use super::{Step, misfit::ApplyResult};
 use crate::{
     count::CountChange,
     digest::{NodePart, ServicePart, TaskPart},
@@ -30,7 +30,7 @@ pub(super) enum Changed {
 
 impl Step<'_> {
     /// Names a change; always fits, so that it can end a fold.
-    pub(super) fn changed(&mut self, what: Changed) -> Fits {
+    pub(super) fn changed(&mut self, what: Changed) -> ApplyResult {
         let Some(delta) = self.delta.as_deref_mut() else { return Ok(()) };
         match what {
             Changed::Cluster => delta.cluster = true,
@@ -44,7 +44,7 @@ impl Step<'_> {
 
 /// What follows from a task for others; the default is that of no task at all.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Standing {
+pub(crate) struct TaskContribution {
     live: bool,
     running: bool,
     pending: bool,
@@ -59,10 +59,10 @@ pub(crate) struct Standing {
     takes_of: Option<NodeIdx>,
 }
 
-impl Standing {
-    pub(crate) fn of(row: &TaskRow) -> Standing {
+impl TaskContribution {
+    pub(crate) fn of(row: &TaskRow) -> TaskContribution {
         let (live, ended) = (row.is_live(), row.has_ended());
-        Standing {
+        TaskContribution {
             live,
             running: row.state == TaskState::Running && row.is_wanted(),
             pending: row.is_pending(),
@@ -84,7 +84,7 @@ impl View {
         change: impl FnOnce(&mut TaskRow),
     ) {
         let Some(row) = self.tasks.get_mut(index) else { return };
-        let before = Standing::of(row);
+        let before = TaskContribution::of(row);
         // Identity, the only part that needs the service's id, never changes; placement is nothing
         // before it is set.
         parts.iter().for_each(|part| self.digest.take(part.hash(row, Id::NONE, Id::NONE)));
@@ -92,7 +92,7 @@ impl View {
         let node = if parts.contains(&TaskPart::Placement) { row.node } else { None };
         let node = node.and_then(|node| self.nodes.get(node)).map(|row| row.id).unwrap_or_default();
         parts.iter().for_each(|part| self.digest.put(part.hash(row, Id::NONE, node)));
-        let after = Standing::of(row);
+        let after = TaskContribution::of(row);
         if before != after {
             self.move_standing(index, before, after);
         }
@@ -100,7 +100,12 @@ impl View {
 
     /// Moves counters and indexes from what followed from a task to what follows now; its row is in
     /// the table.
-    pub(crate) fn move_standing(&mut self, index: TaskIdx, before: Standing, after: Standing) {
+    pub(crate) fn move_standing(
+        &mut self,
+        index: TaskIdx,
+        before: TaskContribution,
+        after: TaskContribution,
+    ) {
         let Some(row) = self.tasks.get(index) else { return };
         let (service, version) = (row.service, row.spec_version);
         if before.pending != after.pending {

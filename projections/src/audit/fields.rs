@@ -6,7 +6,7 @@
 
 use crate::{NodeRow, ServiceRow, TaskRow, View};
 use serde_json::Value;
-use skep_proto::json::{self, Shown};
+use skep_proto::json::{self, JsonMessage};
 use std::{collections::BTreeSet, sync::Arc};
 
 /// One field.
@@ -140,7 +140,7 @@ fn word(name: &str, prefix: &str) -> String {
 }
 
 /// The leaves of a message.
-fn message<M: Shown>(fields: &mut Fields, path: &str, message: &M) {
+fn message<M: JsonMessage>(fields: &mut Fields, path: &str, message: &M) {
     let (mut all, mut given) = (Fields::new(), Fields::new());
     flatten(&mut all, path, &json::render(message));
     flatten(&mut given, path, &json::render_set(message));

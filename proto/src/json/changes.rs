@@ -1,6 +1,6 @@
 //! Which fields of a message differ from those of another one of its kind. Pure.
 
-use super::{Shown, render};
+use super::{JsonMessage, render};
 use serde_json::Value;
 
 /// Paths named of one change; of more only the first are named.
@@ -8,7 +8,7 @@ pub const CHANGED_FIELDS_MAX: usize = 64;
 
 /// The paths of the fields that differ, as JSON shows them: `task.container.image`. A list is one
 /// field.
-pub fn changed_fields<M: Shown>(before: &M, after: &M) -> Vec<String> {
+pub fn changed_fields<M: JsonMessage>(before: &M, after: &M) -> Vec<String> {
     let mut paths = Vec::new();
     compare("", &render(before), &render(after), &mut paths);
     paths.truncate(CHANGED_FIELDS_MAX);

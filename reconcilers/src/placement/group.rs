@@ -7,7 +7,7 @@
 //! heap until the others are used up.
 
 use super::{
-    field::Field,
+    node_pool::NodePool,
     requirement::{NodeRefusal, Requirement},
 };
 use skep_projections::{NodeIdx, ServiceIdx, TaskIdx, View};
@@ -24,7 +24,7 @@ pub const NODE_FAILURES_LIMIT_NS: u64 = 300 * SECOND_NS;
 
 /// One task's node, and what made it the best.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Choice {
+pub(crate) struct ChosenNode {
     pub task: TaskIdx,
     pub node: NodeIdx,
     pub candidates: u32,
@@ -36,7 +36,7 @@ pub(crate) struct Choice {
 /// What came of a group.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
-    pub chosen: Vec<Choice>,
+    pub chosen: Vec<ChosenNode>,
     /// Tasks that no node takes.
     pub left: Vec<TaskIdx>,
     /// How many nodes each filter refused: all of them if a task is left, otherwise as far as nodes
@@ -46,17 +46,17 @@ pub(crate) struct Outcome {
 
 /// A node that already has a task of the service, or failed too often: (failures, service's tasks,
 /// all tasks, node).
-type Later = Reverse<(u32, u32, u32, NodeIdx)>;
+type BusyNode = Reverse<(u32, u32, u32, NodeIdx)>;
 
 struct Group<'f, 'v> {
-    field: &'f mut Field<'v>,
+    pool: &'f mut NodePool<'v>,
     needs: &'f Requirement,
     service: ServiceIdx,
     order: usize,
     failures: BTreeMap<NodeIdx, u32>,
     has_tasks: bool,
     earlier: &'f BTreeMap<NodeIdx, u32>,
-    later: BinaryHeap<Later>,
+    later: BinaryHeap<BusyNode>,
     refused: BTreeMap<NodeRefusal, u32>,
     /// Taken out of the order, with the load each had then.
     taken: Vec<(NodeIdx, u32)>,
@@ -65,7 +65,7 @@ struct Group<'f, 'v> {
 /// Finds a node for each task, as far as there is one. `earlier` are tasks of the same service that
 /// the same plan has placed, under another version of its spec.
 pub(crate) fn place(
-    field: &mut Field<'_>,
+    pool: &mut NodePool<'_>,
     needs: &Requirement,
     (service, version): (ServiceIdx, Revision),
     tasks: &[(Revision, TaskIdx)],
@@ -73,15 +73,15 @@ pub(crate) fn place(
     earlier: &BTreeMap<NodeIdx, u32>,
     now: Timestamp,
 ) -> Outcome {
-    let order = field.order_for(needs, among);
+    let order = pool.order_for(needs, among);
     let mut group = Group {
-        failures: recent_failures(field.view, service, version, now),
-        has_tasks: field.view.loads_of(service).next().is_some(),
+        failures: recent_failures(pool.view, service, version, now),
+        has_tasks: pool.view.loads_of(service).next().is_some(),
         earlier,
-        refused: field.order(order).refused.clone(),
+        refused: pool.order(order).refused.clone(),
         later: BinaryHeap::new(),
         taken: Vec::new(),
-        field,
+        pool,
         needs,
         service,
         order,
@@ -89,7 +89,7 @@ pub(crate) fn place(
     let mut outcome = Outcome { chosen: Vec::with_capacity(tasks.len()), ..Outcome::default() };
     for (_, task) in tasks {
         match group.best() {
-            Some(choice) => outcome.chosen.push(Choice { task: *task, ..choice }),
+            Some(choice) => outcome.chosen.push(ChosenNode { task: *task, ..choice }),
             None => break,
         }
     }
@@ -101,12 +101,12 @@ pub(crate) fn place(
 }
 
 impl Group<'_, '_> {
-    fn best(&mut self) -> Option<Choice> {
-        while let Some((load, node)) = self.field.next(self.order) {
+    fn best(&mut self) -> Option<ChosenNode> {
+        while let Some((load, node)) = self.pool.next(self.order) {
             self.taken.push((node, load));
             let service_tasks = self.service_tasks(node);
             let failures = self.failures_on(node);
-            if let Some(refusal) = self.field.refuses(node, self.needs, service_tasks) {
+            if let Some(refusal) = self.pool.refuses(node, self.needs, service_tasks) {
                 self.refuse(refusal);
             } else if service_tasks > 0 || failures >= NODE_FAILURES_MAX {
                 self.later.push(Reverse((shunned(failures), service_tasks, load, node)));
@@ -115,7 +115,7 @@ impl Group<'_, '_> {
             }
         }
         while let Some(Reverse((_, service_tasks, load, node))) = self.later.pop() {
-            match self.field.refuses(node, self.needs, service_tasks) {
+            match self.pool.refuses(node, self.needs, service_tasks) {
                 Some(refusal) => self.refuse(refusal),
                 None => return Some(self.choose(node, service_tasks, load)),
             }
@@ -123,14 +123,14 @@ impl Group<'_, '_> {
         None
     }
 
-    fn choose(&mut self, node: NodeIdx, service_tasks: u32, load: u32) -> Choice {
+    fn choose(&mut self, node: NodeIdx, service_tasks: u32, load: u32) -> ChosenNode {
         let recent_failures = self.failures_on(node);
-        self.field.place(node, load, self.needs);
+        self.pool.place(node, load, self.needs);
         self.later.push(Reverse((shunned(recent_failures), service_tasks + 1, load + 1, node)));
         let examined: u32 = self.refused.values().sum();
-        let refused_before: u32 = self.field.order(self.order).refused.values().sum();
-        let candidates = self.field.order(self.order).nodes - (examined - refused_before);
-        Choice {
+        let refused_before: u32 = self.pool.order(self.order).refused.values().sum();
+        let candidates = self.pool.order(self.order).nodes - (examined - refused_before);
+        ChosenNode {
             task: TaskIdx(0),
             node,
             candidates,
@@ -143,7 +143,7 @@ impl Group<'_, '_> {
     /// Live tasks of the service on a node, those that the plan has placed there included.
     fn service_tasks(&self, node: NodeIdx) -> u32 {
         let in_view =
-            if self.has_tasks { self.field.view.service_load(self.service, node) } else { 0 };
+            if self.has_tasks { self.pool.view.service_load(self.service, node) } else { 0 };
         in_view + self.earlier.get(&node).copied().unwrap_or(0)
     }
 
@@ -157,7 +157,7 @@ impl Group<'_, '_> {
 
     fn give_back(&mut self) {
         for (node, load) in self.taken.drain(..) {
-            self.field.put_back(self.order, node, load);
+            self.pool.put_back(self.order, node, load);
         }
     }
 }

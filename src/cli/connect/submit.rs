@@ -154,8 +154,9 @@ fn broke_off(status: Status) -> Attempt {
 }
 
 fn stays_unknown(why: &str) -> CliError {
-    CliError::unreachable(format!("it is not known whether the command was done: {why}"))
-        .hint("look for it with `skep log -n 5` before you repeat it: a repetition is a command of its own")
+    CliError::unreachable(format!("it is not known whether the command was done: {why}")).hint(
+        "look for it with `skep log -n 5` before you repeat it: a second attempt is a new command",
+    )
 }
 
 /// A later attempt's failure says nothing about an earlier attempt whose outcome is unknown.

@@ -1,10 +1,10 @@
 //! `skep diff`: what changed between two moments, field by field.
 
 use crate::cli::{
-    args::{SourceArgs, Top, meant},
+    args::{GlobalArgs, SourceArgs, meant},
     connect::ManagerClient,
     fail::CliResult,
-    parse::{self, Understood},
+    parse::{self, ParsedTime},
     show::{self, AnswerFormat, say, say_json, untrusted::one_line},
 };
 use clap::Args;
@@ -16,13 +16,13 @@ use skep_proto::{
 /// `skep diff`
 #[derive(Args)]
 pub(crate) struct Diff {
-    /// The earlier moment: a revision, a time (local unless it names its zone), or so long ago
-    /// (-5m)
+    /// The earlier moment: a revision, a time (local unless it names its zone), or an age
+    /// such as -5m
     #[arg(value_name = "FROM", value_parser = parse::moment, allow_hyphen_values = true)]
-    from: Understood<moment::Moment>,
+    from: ParsedTime<moment::Moment>,
     /// The later moment [default: now]
     #[arg(value_name = "TO", value_parser = parse::moment, allow_hyphen_values = true)]
-    to: Option<Understood<moment::Moment>>,
+    to: Option<ParsedTime<moment::Moment>>,
     /// table, json, or a template
     #[arg(long, value_name = "FORMAT")]
     format: Option<String>,
@@ -30,7 +30,7 @@ pub(crate) struct Diff {
     source: SourceArgs,
 }
 
-pub(crate) async fn run(top: &Top, args: Diff) -> CliResult {
+pub(crate) async fn run(top: &GlobalArgs, args: Diff) -> CliResult {
     let look = AnswerFormat::look(args.format.as_deref(), "DiffReply")?;
     let manager = ManagerClient::connect(&top.source(&args.source)?).await?;
     let asked = DiffRequest { from: Some(meant(&args.from)), to: args.to.as_ref().map(meant) };

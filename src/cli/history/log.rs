@@ -1,10 +1,10 @@
 //! `skep log`: the records, oldest first, as they are read; with `--follow`, as they come.
 
 use crate::cli::{
-    args::{ReadArgs, Top, meant},
+    args::{GlobalArgs, ReadArgs, meant},
     connect::ManagerClient,
     fail::{CliError, CliResult},
-    parse::{self, Understood},
+    parse::{self, ParsedTime},
     show::{AnswerFormat, say, talk},
 };
 use clap::Args;
@@ -16,17 +16,17 @@ use skep_proto::{
 /// `skep log`
 #[derive(Args)]
 pub(crate) struct LogArgs {
-    /// Go on with new records as they come
+    /// Keep showing new records as they arrive
     #[arg(short, long)]
     follow: bool,
-    /// Begin at this revision, time, or so long ago
+    /// Begin at this revision, time, or age
     #[arg(long, value_name = "REV|TIME|-5m", value_parser = parse::moment, allow_hyphen_values = true,
         conflicts_with = "from")]
-    since: Option<Understood<moment::Moment>>,
-    /// End at this revision, time, or so long ago, as with --at
+    since: Option<ParsedTime<moment::Moment>>,
+    /// End at this revision, time, or age, as with --at
     #[arg(long, value_name = "REV|TIME|-5m", value_parser = parse::moment, allow_hyphen_values = true,
         conflicts_with_all = ["at", "follow"])]
-    until: Option<Understood<moment::Moment>>,
+    until: Option<ParsedTime<moment::Moment>>,
     /// Begin at this revision
     #[arg(
         long,
@@ -46,7 +46,7 @@ pub(crate) struct LogArgs {
     /// Every record, not only commands, decisions that matter, and failures
     #[arg(short, long)]
     all: bool,
-    /// Only so many of the newest
+    /// Only this many of the newest records
     #[arg(
         short = 'n',
         long,
@@ -64,7 +64,7 @@ pub(crate) struct LogArgs {
     read: ReadArgs,
 }
 
-pub(crate) async fn run(top: &Top, args: LogArgs) -> CliResult {
+pub(crate) async fn run(top: &GlobalArgs, args: LogArgs) -> CliResult {
     let look = AnswerFormat::look(args.format.as_deref(), "LogRecord")?;
     let is_past = args.read.at.is_some() || top.0.at.is_some();
     if is_past && args.follow {

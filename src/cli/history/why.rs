@@ -2,7 +2,7 @@
 //! outside.
 
 use crate::cli::{
-    args::{ReadArgs, Top},
+    args::{GlobalArgs, ReadArgs},
     connect::ManagerClient,
     fail::CliResult,
     show::{AnswerFormat, say, say_json, untrusted::one_line},
@@ -26,7 +26,7 @@ pub(crate) struct Why {
     read: ReadArgs,
 }
 
-pub(crate) async fn run(top: &Top, args: Why) -> CliResult {
+pub(crate) async fn run(top: &GlobalArgs, args: Why) -> CliResult {
     let look = AnswerFormat::look(args.format.as_deref(), "WhyReply")?;
     let (manager, moment) = ManagerClient::for_read(top, &args.read).await?;
     let reply =

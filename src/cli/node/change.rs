@@ -1,8 +1,8 @@
-//! What people want of a node: labels, availability, its going.
+//! What people want of a node: labels, availability, removal.
 
 use super::{
     super::{
-        args::{ChangeArgs, Top},
+        args::{ChangeArgs, GlobalArgs},
         connect::ManagerClient,
         fail::{CliError, CliResult},
         parse,
@@ -21,7 +21,7 @@ pub(crate) struct NodeUpdate {
     /// Add or change a label
     #[arg(long, value_name = "KEY=VALUE", value_parser = parse::label)]
     label_add: Vec<(String, String)>,
-    /// Take a label away
+    /// Remove a label
     #[arg(long, value_name = "KEY")]
     label_rm: Vec<String>,
     /// Whether the node takes tasks
@@ -49,7 +49,7 @@ pub(crate) struct NodeRm {
     /// Nodes by name, id or the beginning of an id
     #[arg(value_name = "NODE", required = true)]
     nodes: Vec<String>,
-    /// Remove a node that is up, too; its tasks are given up
+    /// Remove the node even if it is up; its tasks are given up for lost
     #[arg(short, long)]
     force: bool,
     #[command(flatten)]
@@ -63,7 +63,7 @@ enum Wanted {
     Drain,
 }
 
-pub(super) async fn update(top: &Top, args: NodeUpdate) -> CliResult {
+pub(super) async fn update(top: &GlobalArgs, args: NodeUpdate) -> CliResult {
     if args.role.is_some() {
         return Err(CliError::usage("--role is not supported yet")
             .hint("this cluster has one manager; start further workers with `skep agent`"));
@@ -86,7 +86,7 @@ pub(super) async fn update(top: &Top, args: NodeUpdate) -> CliResult {
 }
 
 pub(super) async fn availability(
-    top: &Top,
+    top: &GlobalArgs,
     args: Availability,
     wanted: NodeAvailability,
 ) -> CliResult {
@@ -100,14 +100,14 @@ pub(super) async fn availability(
     .await
 }
 
-pub(super) async fn rm(top: &Top, args: NodeRm) -> CliResult {
+pub(super) async fn rm(top: &GlobalArgs, args: NodeRm) -> CliResult {
     let force = args.force;
     each(top, &args.change, args.nodes, |node| Action::RemoveNode(RemoveNode { node, force })).await
 }
 
 /// One command for each node.
 async fn each(
-    top: &Top,
+    top: &GlobalArgs,
     change: &ChangeArgs,
     nodes: Vec<String>,
     action: impl Fn(String) -> Action,

@@ -14,37 +14,37 @@ use skep_proto::{
 
 /// A value that was read from the command line, and what people must know about how it was read.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Understood<T> {
+pub(crate) struct ParsedTime<T> {
     /// The value.
     pub value: T,
     /// How it was read, where it could have meant something else.
     pub note: Option<String>,
 }
 
-impl<T> Understood<T> {
-    fn plain(value: T) -> Understood<T> {
-        Understood { value, note: None }
+impl<T> ParsedTime<T> {
+    fn plain(value: T) -> ParsedTime<T> {
+        ParsedTime { value, note: None }
     }
 
-    fn map<U>(self, change: impl FnOnce(T) -> U) -> Understood<U> {
-        Understood { value: change(self.value), note: self.note }
+    fn map<U>(self, change: impl FnOnce(T) -> U) -> ParsedTime<U> {
+        ParsedTime { value: change(self.value), note: self.note }
     }
 }
 
-/// A revision, a time, or so long ago.
-pub(super) fn moment(text: &str, zone: &TimeZone) -> Result<Understood<moment::Moment>, String> {
+/// A revision, a time, or an age.
+pub(super) fn moment(text: &str, zone: &TimeZone) -> Result<ParsedTime<moment::Moment>, String> {
     if let Some(ago) = text.strip_prefix('-') {
-        return duration_ns(ago).map(|ns| Understood::plain(AgoNs(ns)));
+        return duration_ns(ago).map(|ns| ParsedTime::plain(AgoNs(ns)));
     }
     if is_number(text) {
         let revision = text.parse().map_err(|_| "it is too large for a revision".to_owned())?;
-        return Ok(Understood::plain(Revision(revision)));
+        return Ok(ParsedTime::plain(Revision(revision)));
     }
     match time(text, zone)? {
         Some(time) => Ok(time.map(TimeAt)),
         None => Err(
             "write a revision (1234), a time (2026-01-31T14:00:00Z, or 2026-01-31 14:00 for local time), \
-                     or so long ago (-5m)"
+                     or an age such as -5m"
                 .into(),
         ),
     }
@@ -56,20 +56,20 @@ pub(super) fn since(
     text: &str,
     now: Timestamp,
     zone: &TimeZone,
-) -> Result<Understood<u64>, String> {
+) -> Result<ParsedTime<u64>, String> {
     if is_number(text) {
         let seconds: u64 =
             text.parse().map_err(|_| "it is too large for seconds since 1970".to_owned())?;
-        return Ok(Understood::plain(seconds.saturating_mul(SECOND_NS)));
+        return Ok(ParsedTime::plain(seconds.saturating_mul(SECOND_NS)));
     }
     if let Some(time) = time(text, zone)? {
         return Ok(time);
     }
     let ago = duration_ns(text.strip_prefix('-').unwrap_or(text)).map_err(|_| {
-        "write a time (2026-01-31T14:00:00Z, or 2026-01-31 14:00 for local time), or so long ago (10m)"
+        "write a time (2026-01-31T14:00:00Z, or 2026-01-31 14:00 for local time), or an age such as 10m"
             .to_owned()
     })?;
-    Ok(Understood::plain(now.0.saturating_sub(ago)))
+    Ok(ParsedTime::plain(now.0.saturating_sub(ago)))
 }
 
 /// A time of the log as people read it: to the millisecond, of one width, in their zone and naming
@@ -85,14 +85,14 @@ pub(crate) fn in_zone(at: u64, zone: &TimeZone) -> String {
 
 /// A time with or without a zone, a date alone, or seconds since 1970 with a fraction; none if it
 /// is something else.
-fn time(text: &str, zone: &TimeZone) -> Result<Option<Understood<u64>>, String> {
+fn time(text: &str, zone: &TimeZone) -> Result<Option<ParsedTime<u64>>, String> {
     if let Some((seconds, fraction)) =
         text.split_once('.').filter(|(s, f)| is_number(s) && is_number(f))
     {
-        return seconds_and_fraction(seconds, fraction).map(|at| Some(Understood::plain(at)));
+        return seconds_and_fraction(seconds, fraction).map(|at| Some(ParsedTime::plain(at)));
     }
     if let Ok(time) = text.parse::<jiff::Timestamp>() {
-        return nanoseconds(time).map(|at| Some(Understood::plain(at)));
+        return nanoseconds(time).map(|at| Some(ParsedTime::plain(at)));
     }
     // A zone that cannot be read must not be dropped, as the parser of zone-less times would.
     let tail = text.get(10..).unwrap_or_default();
@@ -104,7 +104,7 @@ fn time(text: &str, zone: &TimeZone) -> Result<Option<Understood<u64>>, String> 
         civil.to_zoned(zone.clone()).map_err(|_| format!("{text} is not a time of this zone"))?;
     let at = nanoseconds(zoned.timestamp())?;
     let note = format!("{text} has no zone and is read as local time: {}", in_zone(at, zone));
-    Ok(Some(Understood { value: at, note: Some(note) }))
+    Ok(Some(ParsedTime { value: at, note: Some(note) }))
 }
 
 fn seconds_and_fraction(seconds: &str, fraction: &str) -> Result<u64, String> {
@@ -174,7 +174,7 @@ mod tests {
     fn a_printed_time_is_read_back_to_the_nanosecond() {
         let at = 1_795_267_201_500_000_001;
         let printed = Timestamp(at).to_string();
-        assert_eq!(since(&printed, Timestamp(0), &zone()), Ok(Understood::plain(at)));
+        assert_eq!(since(&printed, Timestamp(0), &zone()), Ok(ParsedTime::plain(at)));
         assert_eq!(in_zone(at, &TimeZone::UTC), "2026-11-21T13:20:01.500Z");
         assert_eq!(in_zone(at, &zone()), "2026-11-21T14:50:01.500+01:30");
     }

@@ -19,7 +19,7 @@ use std::path::PathBuf;
 
 /// `skep service create`
 #[derive(Args)]
-#[command(after_help = "The service stays when it does not come to run; the exit code is 1 then.")]
+#[command(after_help = "If the service does not come up, it is kept, and the exit code is 1.")]
 pub(crate) struct Create {
     /// The image, or with the process runtime the program, to run
     #[arg(value_name = "IMAGE")]
@@ -30,7 +30,7 @@ pub(crate) struct Create {
     /// The service's name [default: made from the image and some letters]
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
-    /// How many tasks are to run
+    /// Number of tasks
     #[arg(long, value_name = "COUNT", default_value = "1", value_parser = parse::count::<u64>, allow_hyphen_values = true)]
     replicas: u64,
     #[arg(long, hide = true, value_name = "MODE", default_value = "replicated")]
@@ -70,7 +70,7 @@ pub(crate) struct Create {
     unsupported: ForCreate,
 }
 
-pub(super) async fn run(top: &args::Top, args: Create) -> fail::CliResult {
+pub(super) async fn run(top: &args::GlobalArgs, args: Create) -> fail::CliResult {
     args.unsupported.check()?;
     let spec = spec::spec(&args)?;
     let name = spec.annotations.as_ref().map_or_else(String::new, |known| known.name.clone());

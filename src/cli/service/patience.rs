@@ -6,7 +6,7 @@
 //! one more that is settled. A service whose tasks start and end for ever moves all the time and
 //! makes no progress.
 
-use super::verdict::Picture;
+use super::verdict::ServiceProgress;
 use std::{collections::BTreeMap, time::Duration};
 
 /// Longest time without progress, or in trouble, where the caller gave no limit.
@@ -17,7 +17,7 @@ pub(super) fn steady_at(seen_at: Duration, age: Duration, steady: Duration) -> D
     seen_at + steady.saturating_sub(age)
 }
 
-/// When waiting ends in vain.
+/// When waiting ends without success.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum WaitLimit {
     /// So long after the command's beginning, whatever happens.
@@ -53,14 +53,14 @@ impl WaitDeadline {
     }
 
     /// Takes a look.
-    pub(super) fn take(&mut self, picture: &Picture, now: Duration) {
+    pub(super) fn take(&mut self, picture: &ServiceProgress, now: Duration) {
         if self.has_advanced(picture) {
             self.advanced_at = now;
         }
         self.trouble_since = picture.in_trouble().then(|| self.trouble_since.unwrap_or(now));
     }
 
-    /// When waiting ends in vain.
+    /// When waiting ends without success.
     pub(super) fn ends_at(&self) -> Option<Duration> {
         match self.limit {
             WaitLimit::After(at) => Some(at),
@@ -74,7 +74,7 @@ impl WaitDeadline {
         }
     }
 
-    fn has_advanced(&mut self, picture: &Picture) -> bool {
+    fn has_advanced(&mut self, picture: &ServiceProgress) -> bool {
         let mut advanced =
             picture.settled > self.settled_most || picture.slots.len() < self.slots_fewest;
         self.settled_most = self.settled_most.max(picture.settled);
@@ -92,15 +92,15 @@ impl WaitDeadline {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::verdict::SlotPicture, *};
+    use super::{super::verdict::SlotProgress, *};
     use skep_proto::v1::Task;
 
     fn at(seconds: u64) -> Duration {
         Duration::from_secs(seconds)
     }
 
-    fn picture(reached: i32, bytes: u64) -> Picture {
-        let slot = SlotPicture {
+    fn picture(reached: i32, bytes: u64) -> ServiceProgress {
+        let slot = SlotProgress {
             number: 1,
             task: Task::default(),
             settled: false,
@@ -109,7 +109,7 @@ mod tests {
             pull: None,
             reached: (reached, bytes),
         };
-        Picture { wanted: 1, slots: vec![slot], ..Picture::default() }
+        ServiceProgress { wanted: 1, slots: vec![slot], ..ServiceProgress::default() }
     }
 
     #[test]
@@ -142,7 +142,7 @@ mod tests {
     fn trouble_that_lasts_ends_the_waiting_although_other_things_move() {
         let mut patience = WaitDeadline::new(WaitLimit::Standstill, at(0));
         for second in 10..50 {
-            let blocked = Picture { blocked: "no node".into(), ..picture(320, second) };
+            let blocked = ServiceProgress { blocked: "no node".into(), ..picture(320, second) };
             patience.take(&blocked, at(second));
         }
         assert_eq!(patience.ends_at(), Some(at(10) + STANDSTILL_LIMIT));

@@ -6,7 +6,7 @@ use crate::cli::{
     task::port_list,
 };
 use skep_proto::{
-    defaults,
+    counted, defaults,
     v1::{
         ContainerSpec, MountType, Resources, RestartCondition, RolloutState, RolloutStatus,
         Service, ServiceSpec, TaskSpec,
@@ -99,8 +99,7 @@ fn container_pairs(container: &ContainerSpec) -> Vec<(&'static str, String)> {
 fn mode(spec: &ServiceSpec) -> String {
     match defaults::replicas(spec) {
         None => "other".to_owned(),
-        Some(1) => "replicated, 1 replica".to_owned(),
-        Some(replicas) => format!("replicated, {replicas} replicas"),
+        Some(replicas) => format!("replicated, {}", counted(replicas, "replica")),
     }
 }
 
@@ -122,10 +121,7 @@ fn restart(task: &TaskSpec) -> String {
     let most = if policy.max_attempts == 0 {
         String::new()
     } else {
-        match policy.max_attempts {
-            1 => ", 1 attempt at most".to_owned(),
-            most => format!(", {most} attempts at most"),
-        }
+        format!(", {} at most", counted(policy.max_attempts, "attempt"))
     };
     match policy.condition {
         RestartCondition::Any => format!("always, after {delay}{most}"),

@@ -1,7 +1,7 @@
 //! Progress on the standard error: a line a slot on a terminal, and elsewhere a plain line for each
 //! thing that is new.
 
-use super::verdict::{Picture, SlotPicture, slot_line};
+use super::verdict::{ServiceProgress, SlotProgress, slot_line};
 use crate::cli::show::{self, untrusted::one_line};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ pub(super) enum ProgressDisplay {
     /// A terminal: lines are rewritten in place.
     Terminal(Box<ProgressBars>),
     /// A file or a pipe: only what is new.
-    Plain(Plain),
+    Plain(PlainProgress),
 }
 
 /// The rewritten lines.
@@ -28,7 +28,7 @@ pub(super) struct ProgressBars {
 
 /// What has been said.
 #[derive(Default)]
-pub(super) struct Plain {
+pub(super) struct PlainProgress {
     overall: String,
     blocked: String,
     failures: BTreeMap<u64, usize>,
@@ -39,7 +39,7 @@ impl ProgressDisplay {
     /// Whether the standard error is a terminal decides.
     pub(super) fn new() -> ProgressDisplay {
         if !show::can_draw() {
-            return ProgressDisplay::Plain(Plain::default());
+            return ProgressDisplay::Plain(PlainProgress::default());
         }
         let all = MultiProgress::new();
         let overall = all.add(line());
@@ -47,7 +47,7 @@ impl ProgressDisplay {
     }
 
     /// Shows how things stand.
-    pub(super) fn show(&mut self, picture: &Picture) {
+    pub(super) fn show(&mut self, picture: &ServiceProgress) {
         match self {
             ProgressDisplay::Silent => {}
             ProgressDisplay::Terminal(lines) => lines.show(picture),
@@ -67,13 +67,13 @@ impl ProgressDisplay {
 }
 
 impl ProgressBars {
-    fn show(&mut self, picture: &Picture) {
+    fn show(&mut self, picture: &ServiceProgress) {
         let mut text = overall(picture);
         if !picture.blocked.is_empty() {
             text.push_str(&format!(": {}", picture.blocked));
         }
         self.overall.set_message(one_line(&text));
-        let shown: Vec<&SlotPicture> = picture.slots.iter().take(SLOT_LINES_MAX).collect();
+        let shown: Vec<&SlotProgress> = picture.slots.iter().take(SLOT_LINES_MAX).collect();
         self.slots.retain(|number, bar| {
             let stays = shown.iter().any(|slot| slot.number == *number);
             if !stays {
@@ -88,8 +88,8 @@ impl ProgressBars {
     }
 }
 
-impl Plain {
-    fn news(&mut self, picture: &Picture) -> Vec<String> {
+impl PlainProgress {
+    fn news(&mut self, picture: &ServiceProgress) -> Vec<String> {
         let mut news = Vec::new();
         let text = overall(picture);
         if text != self.overall {
@@ -119,7 +119,7 @@ impl Plain {
     }
 }
 
-fn overall(picture: &Picture) -> String {
+fn overall(picture: &ServiceProgress) -> String {
     format!(
         "overall progress: {} out of {} tasks",
         picture.settled.min(picture.wanted),
@@ -139,8 +139,8 @@ mod tests {
 
     #[test]
     fn plain_lines_are_said_once() {
-        let mut plain = Plain::default();
-        let mut picture = Picture { wanted: 2, ..Picture::default() };
+        let mut plain = PlainProgress::default();
+        let mut picture = ServiceProgress { wanted: 2, ..ServiceProgress::default() };
         assert_eq!(plain.news(&picture), ["overall progress: 0 out of 2 tasks"]);
         assert!(plain.news(&picture).is_empty());
         picture.blocked = "no node takes it".into();

@@ -5,7 +5,7 @@ use super::{
     wait::{self, WaitArgs},
 };
 use crate::cli::{
-    args::{ChangeArgs, Top},
+    args::{ChangeArgs, GlobalArgs},
     connect::{Failures, ManagerClient},
     fail::{CliError, CliResult},
     parse, show,
@@ -17,7 +17,7 @@ use std::collections::BTreeSet;
 /// `skep service scale`
 #[derive(Args)]
 pub(crate) struct Scale {
-    /// Services and how many tasks each is to have
+    /// Services, each with its new number of tasks
     #[arg(value_name = "SERVICE=REPLICAS", required = true, value_parser = parse::scale)]
     wishes: Vec<(String, u64)>,
     #[command(flatten)]
@@ -26,7 +26,7 @@ pub(crate) struct Scale {
     change: ChangeArgs,
 }
 
-pub(super) async fn run(top: &Top, args: Scale) -> CliResult {
+pub(super) async fn run(top: &GlobalArgs, args: Scale) -> CliResult {
     once_each(&args.wishes)?;
     let manager = ManagerClient::connect(&top.host(&args.change.host)?).await?;
     let clock = args.waiting.begin();

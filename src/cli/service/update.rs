@@ -12,7 +12,7 @@ use super::{
     wait::{self},
 };
 use crate::cli::{
-    args::{ChangeArgs, Top},
+    args::{ChangeArgs, GlobalArgs},
     connect::{Failures, ManagerClient, Submitter},
     fail::{CliError, CliResult},
     parse::{self, ShellWords},
@@ -32,10 +32,10 @@ pub(crate) struct ServiceUpdate {
     #[arg(long, value_name = "IMAGE")]
     image: Option<String>,
     /// Other command and arguments, read as a shell would: --args "-c 'echo one'"; an empty text
-    /// takes them away
+    /// removes them
     #[arg(long, value_name = "COMMAND", value_parser = parse::shell_words, allow_hyphen_values = true)]
     args: Option<ShellWords>,
-    /// How many tasks are to run
+    /// Number of tasks
     #[arg(long, value_name = "COUNT", value_parser = parse::count::<u64>, allow_hyphen_values = true)]
     replicas: Option<u64>,
     /// Replace all tasks even though nothing changes
@@ -44,43 +44,43 @@ pub(crate) struct ServiceUpdate {
     /// Add or change an environment variable
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse::env)]
     env_add: Vec<String>,
-    /// Take an environment variable away
+    /// Remove an environment variable
     #[arg(long, value_name = "NAME")]
     env_rm: Vec<String>,
     /// Add a mount, or change the one with the same target
     #[arg(long, value_name = "MOUNT", value_parser = parse::mount)]
     mount_add: Vec<v1::Mount>,
-    /// Take away the mount with this target
+    /// Remove the mount with this target
     #[arg(long, value_name = "TARGET")]
     mount_rm: Vec<String>,
     /// Add a constraint
     #[arg(long, value_name = "CONSTRAINT", value_parser = parse::constraint)]
     constraint_add: Vec<String>,
-    /// Take a constraint away
+    /// Remove a constraint
     #[arg(long, value_name = "CONSTRAINT")]
     constraint_rm: Vec<String>,
     /// Add or change a label of the service
     #[arg(long, value_name = "KEY=VALUE", value_parser = parse::label)]
     label_add: Vec<(String, String)>,
-    /// Take a label of the service away
+    /// Remove a label of the service
     #[arg(long, value_name = "KEY")]
     label_rm: Vec<String>,
     /// Add or change a label of the containers
     #[arg(long, value_name = "KEY=VALUE", value_parser = parse::label)]
     container_label_add: Vec<(String, String)>,
-    /// Take a label of the containers away
+    /// Remove a label of the containers
     #[arg(long, value_name = "KEY")]
     container_label_rm: Vec<String>,
     /// Add a network of each node: host, none or bridge
     #[arg(long, value_name = "host|none|bridge", value_parser = parse::network)]
     network_add: Vec<String>,
-    /// Take a network away
+    /// Remove a network
     #[arg(long, value_name = "NETWORK")]
     network_rm: Vec<String>,
     /// Add a published port, or change the one with the same target
     #[arg(long, value_name = "PORT", value_parser = parse::port)]
     publish_add: Vec<v1::PortConfig>,
-    /// Take away the port with this target: 80, 53/udp
+    /// Remove the port with this target: 80, 53/udp
     #[arg(long, value_name = "TARGET", value_parser = parse::port_removal)]
     publish_rm: Vec<(u32, v1::PortProtocol)>,
     #[command(flatten)]
@@ -93,7 +93,7 @@ pub(crate) struct ServiceUpdate {
     unsupported: unsupported::ForUpdate,
 }
 
-pub(super) async fn run(top: &Top, args: ServiceUpdate) -> CliResult {
+pub(super) async fn run(top: &GlobalArgs, args: ServiceUpdate) -> CliResult {
     args.unsupported.check()?;
     // Tried on an empty spec, so that flags which contradict each other are found before anybody is
     // asked.

@@ -20,7 +20,7 @@ pub(super) const ATTEMPTS_MAX: usize = 3;
 
 /// One slot as it is now.
 #[derive(Clone, PartialEq, Debug)]
-pub(super) struct SlotPicture {
+pub(super) struct SlotProgress {
     /// Its number.
     pub number: u64,
     /// Its newest task.
@@ -40,7 +40,7 @@ pub(super) struct SlotPicture {
 
 /// A service between a command and its effect.
 #[derive(Clone, PartialEq, Debug, Default)]
-pub(super) struct Picture {
+pub(super) struct ServiceProgress {
     /// Tasks that were asked for.
     pub wanted: u64,
     /// Slots that are settled.
@@ -48,10 +48,10 @@ pub(super) struct Picture {
     /// Tasks that run an older spec and still serve.
     pub older: u64,
     /// Slots on their way, settled ones too, by number.
-    pub slots: Vec<SlotPicture>,
+    pub slots: Vec<SlotProgress>,
     /// All has come about.
     pub converged: bool,
-    /// Why waiting longer is in vain; may be empty while there is hope.
+    /// Why waiting longer is useless; may be empty while it may still succeed.
     pub hopeless: String,
     /// What stands in the way, and may yet go away.
     pub blocked: String,
@@ -59,14 +59,14 @@ pub(super) struct Picture {
     pub settled_at: u64,
 }
 
-impl Picture {
+impl ServiceProgress {
     /// Whether something is in the way or has gone wrong.
     pub(super) fn in_trouble(&self) -> bool {
         !self.blocked.is_empty() || self.slots.iter().any(|slot| slot.failures > 0 && !slot.settled)
     }
 
     /// The slot that fails most.
-    pub(super) fn culprit(&self) -> Option<&SlotPicture> {
+    pub(super) fn culprit(&self) -> Option<&SlotProgress> {
         self.slots.iter().filter(|slot| slot.failed.is_some()).max_by_key(|slot| slot.failures)
     }
 
@@ -82,14 +82,14 @@ pub(super) fn old_failures(reply: &WatchServiceReply, revision: u64) -> BTreeSet
 }
 
 /// What a reply means. `old` are failures that do not count.
-pub(super) fn judge(reply: &WatchServiceReply, old: &BTreeSet<Id>) -> Picture {
-    let Some(service) = reply.service.as_ref() else { return Picture::default() };
+pub(super) fn judge(reply: &WatchServiceReply, old: &BTreeSet<Id>) -> ServiceProgress {
+    let Some(service) = reply.service.as_ref() else { return ServiceProgress::default() };
     let wanted = service.spec.as_ref().and_then(defaults::replicas).unwrap_or(0);
     let mut by_slot: BTreeMap<u64, Vec<&Task>> = BTreeMap::new();
     for task in &reply.tasks {
         by_slot.entry(task.slot).or_default().push(task);
     }
-    let mut slots: Vec<SlotPicture> = Vec::new();
+    let mut slots: Vec<SlotProgress> = Vec::new();
     let (mut finished, mut dead) = (0, None);
     for (number, mut tasks) in by_slot {
         tasks.sort_by_key(|task| std::cmp::Reverse(created(task)));
@@ -106,7 +106,7 @@ pub(super) fn judge(reply: &WatchServiceReply, old: &BTreeSet<Id>) -> Picture {
     let live = slots.iter().filter(|slot| is_wanted(&slot.task)).count() as u64;
     let running = slots.iter().filter(|slot| slot.settled).count() as u64;
     let settled = running + u64::min(finished, wanted.saturating_sub(running));
-    let mut picture = Picture {
+    let mut picture = ServiceProgress {
         wanted,
         settled,
         older: reply.tasks.iter().filter(|task| runs(task) && !current(task, service)).count()
@@ -140,7 +140,7 @@ fn slot(
     service: &Service,
     old: &BTreeSet<Id>,
     pulls: &[PullProgress],
-) -> SlotPicture {
+) -> SlotProgress {
     let newest = tasks[0];
     let counts = |task: &Task| has_failed(task) || (was_replaced(task) && task.id != newest.id);
     let failed: Vec<&Task> = tasks
@@ -151,7 +151,7 @@ fn slot(
     let pull = pulls.iter().find(|pull| pull.task_id == newest.id).cloned();
     let is_on_its_way =
         is_wanted(newest) && current(newest, service) && state(newest) <= TaskState::Running;
-    SlotPicture {
+    SlotProgress {
         number,
         settled: is_on_its_way && state(newest) == TaskState::Running,
         failures: failed.len(),
@@ -167,14 +167,14 @@ fn slot(
 
 /// Tasks that are kept because only their placement was changed count once the roll-out has looked
 /// at all of them.
-fn is_kept_too_early(service: &Service, slots: &[SlotPicture]) -> bool {
+fn is_kept_too_early(service: &Service, slots: &[SlotProgress]) -> bool {
     let is_updating =
         service.rollout.as_ref().is_some_and(|rollout| rollout.state() == RolloutState::Updating);
     is_updating
         && slots.iter().any(|slot| slot.settled && slot.task.spec_version != service.spec_version)
 }
 
-fn hopeless(service: &Service, picture: &Picture, dead: Option<SlotPicture>) -> String {
+fn hopeless(service: &Service, picture: &ServiceProgress, dead: Option<SlotProgress>) -> String {
     if !service.parked.is_empty() {
         return format!("the service is parked: {}", service.parked);
     }
@@ -197,7 +197,7 @@ fn hopeless(service: &Service, picture: &Picture, dead: Option<SlotPicture>) -> 
 }
 
 /// One line about a slot, for those who watch.
-pub(super) fn slot_line(slot: &SlotPicture) -> String {
+pub(super) fn slot_line(slot: &SlotProgress) -> String {
     let task = &slot.task;
     let mut line = state_word(state(task)).to_owned();
     if !task.node_name.is_empty() {

@@ -6,7 +6,7 @@ mod giving_up;
 use super::{
     patience::{WaitDeadline, WaitLimit, steady_at},
     progress::ProgressDisplay,
-    verdict::{self, Picture},
+    verdict::{self, ServiceProgress},
 };
 use crate::cli::{
     connect::ManagerClient,
@@ -29,7 +29,7 @@ pub(super) struct WaitArgs {
     /// Do not wait until it runs
     #[arg(short, long)]
     detach: bool,
-    /// End after so long, whatever happens; 0 waits for ever [default: after 60s without progress]
+    /// Stop waiting after this time; 0 waits for ever [default: after 60s without progress]
     #[arg(long, value_name = "DURATION", value_parser = parse::duration, allow_hyphen_values = true)]
     timeout: Option<Duration>,
     /// Show no progress
@@ -87,7 +87,7 @@ pub(super) async fn until_it_runs(
 /// What a manager said of a service last.
 struct LastReply {
     reply: v1::WatchServiceReply,
-    picture: Picture,
+    picture: ServiceProgress,
     /// The log's time then.
     answered_at: u64,
     /// When it came, counted from the command's beginning.
@@ -141,7 +141,7 @@ async fn watch(
     loop {
         let converged = last.as_ref().filter(|last| last.picture.converged);
         let steady_at = converged.map(LastReply::steady_at);
-        // A service that is as it should be is not given up for want of a steady moment.
+        // A service that is as it should be is not given up for lack of a steady moment.
         let wake_at = [steady_at, patience.ends_at()].into_iter().flatten().min();
         if steady_at.is_some() && wake_at.is_some_and(|at| at <= clock.began.elapsed()) {
             return Ok(());

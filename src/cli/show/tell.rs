@@ -4,7 +4,7 @@
 //! It may be full, closed, or a pipe whose reader has gone. That is an error of the command.
 
 use crate::cli::fail::CliResult;
-use crate::cli::{stderr, untrusted};
+use crate::{cli::stderr, untrusted};
 use serde_json::Value;
 use std::io::{self, IsTerminal, Write};
 

@@ -39,7 +39,7 @@ impl Template {
         let mut rest = text.as_str();
         if !rest.contains("{{") {
             return Err(CliError::usage(format!("format {rest:?} is unknown"))
-                .hint("there are table, json and templates such as '{{.ID}}'"));
+                .hint("choose table, json or a template such as '{{.ID}}'"));
         }
         while let Some(start) = rest.find("{{") {
             let end = rest[start..].find("}}").map(|end| start + end).ok_or_else(|| {
@@ -132,7 +132,7 @@ fn action(text: &str, listing: &TableLayout) -> CliResult<Part> {
                 "the template's field {field:?} is unknown: there is no {:?}",
                 unknown.name
             ))
-            .hint(format!("there are {}", known.join(" "))))
+            .hint(format!("the fields are {}", known.join(" "))))
         }
     }
 }
@@ -206,10 +206,10 @@ mod tests {
         let hint =
             |template: &str| Template::parse(template, &LIST).expect_err("it is wrong").to_string();
         let nested = hint("{{.Spec.Colour}}");
-        assert!(nested.contains("there are .Spec.annotations "), "{nested}");
+        assert!(nested.contains("the fields are .Spec.annotations "), "{nested}");
         assert!(!nested.contains(".Self") && !nested.contains(".ID"), "{nested}");
         let top = hint("{{.Colour}}");
-        assert!(top.contains("there are .ID .Self "), "{top}");
+        assert!(top.contains("the fields are .ID .Self "), "{top}");
     }
 
     #[test]

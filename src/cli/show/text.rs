@@ -1,6 +1,6 @@
 //! Columns for people: no borders, three blanks between, nothing at a line's end.
 
-use crate::cli::untrusted::{one_line, visible};
+use crate::untrusted::{one_line, visible};
 use comfy_table::{ContentArrangement, Table, presets};
 
 /// A table under headings, as Docker draws it.

@@ -177,7 +177,7 @@ impl Audit {
                 self.revision,
                 hex(said)
             ))
-            .hint("restart the manager: if it stays so, keep its folder and report it")
+            .hint("restart the manager; if the problem stays, keep its folder and report it")
         };
         if !claimed.head_hash.is_empty() && claimed.head_hash != self.head.to_bytes() {
             return Err(differs("head", self.head.to_string(), &claimed.head_hash));

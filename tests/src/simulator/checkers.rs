@@ -122,7 +122,7 @@ impl Checkers {
             Box::new(answers::Answers::default()),
             Box::new(assigned::Assignments),
             Box::new(beats::Beats::default()),
-            Box::new(best::Best),
+            Box::new(best::BestNode),
             Box::new(budget::Budget),
             Box::new(causes::RecordCauses),
             Box::new(delays::Delays::default()),

@@ -18,7 +18,7 @@ use super::{
     manager::ManagerProcess, net::Net, people::People,
 };
 use event::{Agenda, SimulatedEvent};
-use faults::Doom;
+use faults::Interruption;
 use happening::Occurrence;
 use settings::Settings;
 use skep_proto::{Timestamp, time::SECOND_NS};
@@ -97,7 +97,7 @@ pub struct SimulatedWorld {
     /// Since when the disk has been nearly full, where it is.
     pub(super) full_since: Option<Timestamp>,
     /// How the manager's work will be broken off, and with how many entries under way.
-    doom: Option<(usize, Doom)>,
+    interruption: Option<(usize, Interruption)>,
     synced_at: Timestamp,
     /// The manager's thread works until then.
     busy_until: Timestamp,
@@ -136,7 +136,7 @@ impl SimulatedWorld {
             leapt_at: EPOCH,
             free_share: 1.0,
             full_since: None,
-            doom: None,
+            interruption: None,
             synced_at: EPOCH,
             busy_until: EPOCH,
             log_takes: LogTakes::Everything,
@@ -163,7 +163,7 @@ impl SimulatedWorld {
         self.happen(event);
         self.run_manager();
         if self.is_rough() {
-            self.meet_doom();
+            self.meet_interruption();
         }
     }
 

@@ -22,7 +22,7 @@ const LOOK_RETRY_DELAY_NS: u64 = 5 * SECOND_NS;
 
 /// What a look at the container gave.
 #[derive(Clone, PartialEq, Debug)]
-pub(super) enum Looked {
+pub(super) enum InspectOutcome {
     /// The engine has it.
     Here(Box<Container>),
     /// The engine does not have it.
@@ -33,7 +33,7 @@ pub(super) enum Looked {
 
 /// Whether the engine answers at all.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Reach {
+pub(super) enum EngineReach {
     /// It answers.
     Here,
     /// It does not.
@@ -54,7 +54,7 @@ pub(super) enum Remover {
 pub(super) struct WatchContext<'a> {
     pub(super) trace: &'a Trace,
     pub(super) mark: Option<StopMark>,
-    pub(super) engine: Reach,
+    pub(super) engine: EngineReach,
     pub(super) remover: Remover,
     pub(super) now: u64,
 }
@@ -101,18 +101,24 @@ struct SeenEnd {
 
 impl ContainerWatch {
     /// The container was looked at.
-    pub(super) fn on_look(&mut self, looked: Looked, around: &WatchContext<'_>) -> WatchStep {
+    pub(super) fn on_look(
+        &mut self,
+        looked: InspectOutcome,
+        around: &WatchContext<'_>,
+    ) -> WatchStep {
         self.ended = None;
         match looked {
-            Looked::Absent if self.was_here && around.remover == Remover::Others => {
+            InspectOutcome::Absent if self.was_here && around.remover == Remover::Others => {
                 WatchStep::Removed
             }
-            Looked::Absent => WatchStep::Gone,
-            Looked::Failed(_) if around.engine == Reach::Away => {
+            InspectOutcome::Absent => WatchStep::Gone,
+            InspectOutcome::Failed(_) if around.engine == EngineReach::Away => {
                 WatchStep::Wait(Some(around.now + LOOK_RETRY_DELAY_NS))
             }
-            Looked::Failed(reason) => WatchStep::Trouble(reason, around.now + LOOK_RETRY_DELAY_NS),
-            Looked::Here(found) => {
+            InspectOutcome::Failed(reason) => {
+                WatchStep::Trouble(reason, around.now + LOOK_RETRY_DELAY_NS)
+            }
+            InspectOutcome::Here(found) => {
                 self.was_here = true;
                 match (found.phase, found.health) {
                     (Phase::Ended, _) => {
@@ -140,7 +146,7 @@ impl ContainerWatch {
         if around.mark.is_some() {
             return WatchStep::Over(found.container);
         }
-        if around.engine == Reach::Away {
+        if around.engine == EngineReach::Away {
             // It may have been the engine that took it along: known when it is back.
             return WatchStep::Wait(Some(around.now + LOOK_RETRY_DELAY_NS));
         }
@@ -164,8 +170,8 @@ mod tests {
 
     const S: u64 = SECOND_NS;
 
-    fn running() -> Looked {
-        Looked::Here(Box::new(Container { phase: Phase::Running, ..Container::default() }))
+    fn running() -> InspectOutcome {
+        InspectOutcome::Here(Box::new(Container { phase: Phase::Running, ..Container::default() }))
     }
 
     fn ended(code: i32) -> Container {
@@ -184,7 +190,7 @@ mod tests {
     }
 
     fn around(trace: &Trace, now: u64) -> WatchContext<'_> {
-        WatchContext { trace, mark: None, engine: Reach::Here, remover: Remover::Others, now }
+        WatchContext { trace, mark: None, engine: EngineReach::Here, remover: Remover::Others, now }
     }
 
     #[test]
@@ -192,7 +198,7 @@ mod tests {
         let (mut watch, quiet) = (ContainerWatch::default(), Trace::default());
         assert_eq!(watch.on_look(running(), &around(&quiet, 0)), WatchStep::Wait(None));
         assert_eq!(watch.on_wake(&around(&quiet, S)), WatchStep::Look, "a listing woke it");
-        let killed = Looked::Here(Box::new(ended(137)));
+        let killed = InspectOutcome::Here(Box::new(ended(137)));
         assert_eq!(
             watch.on_look(killed, &around(&quiet, S)),
             WatchStep::Wait(Some(S + END_NEWS_LIMIT_NS))
@@ -208,7 +214,7 @@ mod tests {
     #[test]
     fn an_exit_that_no_event_could_explain_otherwise_is_over_at_once() {
         let (mut watch, quiet) = (ContainerWatch::default(), Trace::default());
-        let looked = Looked::Here(Box::new(ended(3)));
+        let looked = InspectOutcome::Here(Box::new(ended(3)));
         assert_eq!(watch.on_look(looked, &around(&quiet, 0)), WatchStep::Over(Box::new(ended(3))));
     }
 
@@ -216,7 +222,7 @@ mod tests {
     fn a_run_so_short_that_its_start_is_told_later_than_its_end_is_over() {
         let (mut watch, mut seen) = (ContainerWatch::default(), Trace::default());
         seen.note(100 * S + 5, ContainerEvent::Started);
-        let looked = Looked::Here(Box::new(ended(3)));
+        let looked = InspectOutcome::Here(Box::new(ended(3)));
         assert_eq!(watch.on_look(looked, &around(&seen, 0)), WatchStep::Over(Box::new(ended(3))));
     }
 
@@ -234,7 +240,7 @@ mod tests {
         let (mut watch, mut seen) =
             (ContainerWatch::default(), trace(&[(99 * S, ContainerEvent::Signal(15))]));
         seen.note(100 * S, ContainerEvent::Died(0));
-        let looked = Looked::Here(Box::new(ended(0)));
+        let looked = InspectOutcome::Here(Box::new(ended(0)));
         assert_eq!(
             watch.on_look(looked, &around(&seen, 0)),
             WatchStep::Wait(Some(END_NEWS_LIMIT_NS))
@@ -248,11 +254,11 @@ mod tests {
     #[test]
     fn an_end_beside_an_engine_that_goes_away_is_judged_when_it_is_back() {
         let (mut watch, quiet) = (ContainerWatch::default(), Trace::default());
-        let away = WatchContext { engine: Reach::Away, ..around(&quiet, 0) };
-        let looked = Looked::Here(Box::new(ended(0)));
+        let away = WatchContext { engine: EngineReach::Away, ..around(&quiet, 0) };
+        let looked = InspectOutcome::Here(Box::new(ended(0)));
         assert_eq!(watch.on_look(looked, &away), WatchStep::Wait(Some(LOOK_RETRY_DELAY_NS)));
         assert_eq!(watch.on_wake(&around(&quiet, 1)), WatchStep::Look);
-        let failed = Looked::Failed("connection refused".into());
+        let failed = InspectOutcome::Failed("connection refused".into());
         assert_eq!(
             watch.on_look(failed, &away),
             WatchStep::Wait(Some(LOOK_RETRY_DELAY_NS)),
@@ -264,14 +270,14 @@ mod tests {
     fn what_we_asked_to_end_is_over_at_once() {
         let (mut watch, quiet) = (ContainerWatch::default(), Trace::default());
         let asked = WatchContext { mark: Some(StopMark::Asked), ..around(&quiet, 0) };
-        let looked = Looked::Here(Box::new(ended(137)));
+        let looked = InspectOutcome::Here(Box::new(ended(137)));
         assert_eq!(watch.on_look(looked, &asked), WatchStep::Over(Box::new(ended(137))));
     }
 
     #[test]
     fn a_container_that_cannot_be_looked_at_is_said_to_be_and_looked_at_again() {
         let (mut watch, quiet) = (ContainerWatch::default(), Trace::default());
-        let failed = Looked::Failed("its shim hangs".into());
+        let failed = InspectOutcome::Failed("its shim hangs".into());
         let next = watch.on_look(failed, &around(&quiet, S));
         assert_eq!(next, WatchStep::Trouble("its shim hangs".into(), S + LOOK_RETRY_DELAY_NS));
         assert_eq!(watch.on_wake(&around(&quiet, S + LOOK_RETRY_DELAY_NS)), WatchStep::Look);
@@ -281,7 +287,7 @@ mod tests {
     fn a_removal_is_told_from_our_own_and_from_what_never_was() {
         let quiet = Trace::default();
         assert_eq!(
-            ContainerWatch::default().on_look(Looked::Absent, &around(&quiet, 0)),
+            ContainerWatch::default().on_look(InspectOutcome::Absent, &around(&quiet, 0)),
             WatchStep::Gone
         );
         for (remover, expected) in
@@ -290,7 +296,7 @@ mod tests {
             let mut watch = ContainerWatch::default();
             watch.on_look(running(), &around(&quiet, 0));
             let around = WatchContext { remover, ..around(&quiet, 1) };
-            assert_eq!(watch.on_look(Looked::Absent, &around), expected);
+            assert_eq!(watch.on_look(InspectOutcome::Absent, &around), expected);
         }
     }
 
@@ -303,7 +309,7 @@ mod tests {
                 health: ContainerHealth::Unhealthy,
                 ..Container::default()
             };
-            Looked::Here(Box::new(found))
+            InspectOutcome::Here(Box::new(found))
         };
         assert_eq!(watch.on_look(sick(), &around(&quiet, 0)), WatchStep::StopUnhealthy);
         let marked = WatchContext { mark: Some(StopMark::Unhealthy), ..around(&quiet, 1) };

@@ -5,7 +5,7 @@ use super::{
     DockerRuntime,
     container::{Container, ContainerHealth, Phase},
     container_watch::{
-        ContainerWatch, Looked, RESTART_LIMIT_NS, Reach, Remover, WatchContext, WatchStep,
+        self, ContainerWatch, EngineReach, InspectOutcome, Remover, WatchContext, WatchStep,
     },
     engine::is_status,
     judgement::{ContainerEndFacts, judge},
@@ -59,7 +59,7 @@ impl DockerRuntime {
         self.remember(task, |known| looked = known.looked.take());
         let (mut news, mut next) = match looked {
             Some((found, news)) => {
-                let looked = Looked::Here(Box::new(found));
+                let looked = InspectOutcome::Here(Box::new(found));
                 (news, self.with_around(task, &id, |around| watch.on_look(looked, around)))
             }
             None => (self.seen.subscribe(&id), WatchStep::Look),
@@ -70,11 +70,11 @@ impl DockerRuntime {
                     // News that come from here on are a reason to look again.
                     news.borrow_and_update();
                     let looked = match self.look(&id).await {
-                        Ok(Some(found)) => Looked::Here(Box::new(found)),
-                        Ok(None) => Looked::Absent,
-                        Err(error) => Looked::Failed(error.to_string()),
+                        Ok(Some(found)) => InspectOutcome::Here(Box::new(found)),
+                        Ok(None) => InspectOutcome::Absent,
+                        Err(error) => InspectOutcome::Failed(error.to_string()),
                     };
-                    if !matches!(looked, Looked::Failed(_)) {
+                    if !matches!(looked, InspectOutcome::Failed(_)) {
                         self.seen.say(task, super::remarks::About::Trouble, "");
                         self.seen.say(task, super::remarks::About::Stop, "");
                     }
@@ -89,7 +89,7 @@ impl DockerRuntime {
                     WatchStep::Wait(Some(until))
                 }
                 WatchStep::Trouble(reason, until) => {
-                    let text = format!("its container cannot be looked at: {reason}");
+                    let text = format!("its container cannot be inspected: {reason}");
                     self.seen.say(task, super::remarks::About::Trouble, &text);
                     WatchStep::Wait(Some(until))
                 }
@@ -119,7 +119,7 @@ impl DockerRuntime {
     pub(super) async fn settled(&self, task: Id, found: &Container) -> runtime::TaskEnd {
         let mut news = self.seen.subscribe(&found.id);
         let mut watch = ContainerWatch::default();
-        let looked = Looked::Here(Box::new(found.clone()));
+        let looked = InspectOutcome::Here(Box::new(found.clone()));
         let mut next = self.with_around(task, &found.id, |around| watch.on_look(looked, around));
         while let WatchStep::Wait(Some(until)) | WatchStep::AwaitRestart(until) = next {
             self.sleep(&mut news, Some(until)).await;
@@ -132,7 +132,7 @@ impl DockerRuntime {
     /// refuses it costs only that: it still holds for this agent.
     pub(super) async fn note_over(&self, task: Id) {
         if let Err(error) = self.records.change(task, |ledger, _| ledger.over(task)).await {
-            tracing::debug!(%task, %error, "the end of a task cannot be written down");
+            tracing::debug!(%task, %error, "the end of a task cannot be recorded");
         }
     }
 
@@ -159,7 +159,7 @@ impl DockerRuntime {
         decide(&WatchContext {
             trace: &trace,
             mark: self.marks.get(task),
-            engine: if self.seen.is_away() { Reach::Away } else { Reach::Here },
+            engine: if self.seen.is_away() { EngineReach::Away } else { EngineReach::Here },
             remover: if removing { Remover::Us } else { Remover::Others },
             now: self.seen.now(),
         })
@@ -173,7 +173,7 @@ impl DockerRuntime {
             .strip_prefix("unix://")
             .and_then(|path| std::fs::metadata(path).ok());
         // The engine makes its socket when it begins. One that systemd made for it is older than
-        // the engine; then the bridge tells, which the engine makes anew at each start.
+        // the engine; then the bridge tells, which the engine makes again at each start.
         let socket_since = socket.as_ref().and_then(|meta| u64::try_from(meta.mtime()).ok());
         let socket_since = socket_since.map(|seconds| seconds * 1_000_000_000);
         ContainerEndFacts {
@@ -219,7 +219,7 @@ fn stopped_outside() -> String {
     format!(
         "somebody stopped its container through the engine; unless it is started again within {} s, \
          the task has ended",
-        RESTART_LIMIT_NS / SECOND_NS
+        container_watch::RESTART_LIMIT_NS / SECOND_NS
     )
 }
 

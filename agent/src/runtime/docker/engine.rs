@@ -1,6 +1,6 @@
 //! The connection to an engine, and what its errors mean to a task.
 //!
-//! It is made when it is first needed and made anew after the engine was away: the API's version is
+//! It is made when it is first needed, and again after the engine was away: the API's version is
 //! negotiated again then, since another version of the engine may answer. Each call has a limit,
 //! since an engine that hangs must not hang the agent; a call that may last, as a pull does, ends
 //! with the connection.
@@ -10,7 +10,7 @@ use crate::runtime::RuntimeError;
 use bollard::{
     API_DEFAULT_VERSION, Docker, errors::Error, query_parameters::InspectNetworkOptions,
 };
-use skep_proto::Timestamp;
+use skep_proto::{Timestamp, os_error};
 use std::{
     sync::{Mutex, PoisonError},
     time::Duration,
@@ -88,7 +88,7 @@ impl Engine {
         Ok(client)
     }
 
-    /// The next call connects anew.
+    /// The next call connects again.
     pub(super) fn forget(&self) {
         *self.connection.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
@@ -179,11 +179,7 @@ fn root_of(error: &Error) -> String {
     while let Some(source) = root.source() {
         root = source;
     }
-    let text = root.to_string();
-    match text.split_once(" (os error") {
-        Some((message, _)) => message.to_lowercase(),
-        None => text,
-    }
+    os_error::message(root)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //!
 //! Whoever watches a container subscribes, looks at it, and sleeps until it is worth looking again;
 //! the [`engine`](super::engine) says when. When the stream breaks or a ping is not answered, the
-//! engine may have gone: that is said at once, the connection is made anew with its API version
+//! engine may have gone: that is said at once, the connection is made again with its API version
 //! negotiated again, and the events that the engine still remembers are asked for.
 
 use super::{
@@ -15,7 +15,7 @@ use super::{
     listing,
     mapping::LABEL_TASK_ID,
     records::ContainerRecords,
-    sightings::Sightings,
+    sightings::EngineSightings,
 };
 use bollard::{Docker, models::EventMessage, query_parameters::EventsOptions};
 use futures::StreamExt;
@@ -34,7 +34,7 @@ const OVERLAP_S: u64 = 5;
 
 /// Passes an event on, if it is about a container. That one was created is news only where its task
 /// was removed meanwhile.
-fn note(seen: &Sightings, records: &ContainerRecords, event: &EventMessage) {
+fn note(seen: &EngineSightings, records: &ContainerRecords, event: &EventMessage) {
     if event.action.as_deref() == Some("create")
         && let Some(task) = attribute(event, LABEL_TASK_ID).and_then(Id::parse)
         && records.read(|ledger| ledger.entry(task).map(|entry| entry.fate))
@@ -79,7 +79,7 @@ fn signal_number(text: &str) -> i32 {
 /// Follows the engine until it is aborted.
 pub(super) fn follow(
     engine: Arc<Engine>,
-    seen: Arc<Sightings>,
+    seen: Arc<EngineSightings>,
     records: Arc<ContainerRecords>,
     creations: Creations,
 ) -> tokio::task::JoinHandle<()> {
@@ -106,7 +106,7 @@ pub(super) fn follow(
 async fn stream(
     client: &Docker,
     engine: &Arc<Engine>,
-    seen: &Arc<Sightings>,
+    seen: &Arc<EngineSightings>,
     records: &Arc<ContainerRecords>,
     creations: &Creations,
 ) -> String {
@@ -150,7 +150,7 @@ async fn probe(client: &Docker, engine: &Engine) -> String {
 }
 
 /// Whether the engine remembers its newest event that was seen here. It keeps the last few hundred
-/// in memory, so one that does not was started anew.
+/// in memory, so one that does not was restarted.
 async fn remembers(client: &Docker, newest: u64) -> bool {
     if newest == 0 {
         return false;
@@ -194,7 +194,7 @@ mod tests {
 
     #[test]
     fn events_make_a_trace_and_wake_whoever_watches() {
-        let seen = Sightings::new();
+        let seen = EngineSightings::new();
         let dir = tempfile::tempdir().unwrap();
         let records = ContainerRecords::open(dir.path()).unwrap();
         let news = seen.subscribe("c");

@@ -8,7 +8,7 @@ use super::{
     ledger, mapping,
     records::ContainerRecords,
     removal,
-    sightings::Sightings,
+    sightings::EngineSightings,
 };
 use crate::runtime::{FoundState, FoundTask, Proof, RuntimeError};
 use bollard::{models, query_parameters::ListContainersOptions};
@@ -27,7 +27,7 @@ const LOOK_LIMIT: Duration = Duration::from_secs(5);
 /// is left of removed tasks, and stops what runs after its task's end. Never ends.
 pub(super) async fn keep_listing(
     engine: &Arc<Engine>,
-    seen: &Arc<Sightings>,
+    seen: &Arc<EngineSightings>,
     records: &Arc<ContainerRecords>,
     creations: &Creations,
 ) {
@@ -64,7 +64,7 @@ pub(super) async fn keep_listing(
 }
 
 /// Says which of our containers are paused, and which containers carry our labels and are not ours.
-fn compare(seen: &Sightings, records: &ContainerRecords, rows: &[ledger::ListedContainer]) {
+fn compare(seen: &EngineSightings, records: &ContainerRecords, rows: &[ledger::ListedContainer]) {
     let (mut paused, mut copies) = (collections::BTreeMap::new(), collections::BTreeMap::new());
     records.read(|ledger| {
         for row in rows.iter().filter(|row| ledger.entry(row.task).is_some()) {

@@ -17,7 +17,7 @@ use std::{
 use tokio::sync::{Notify, watch};
 
 /// What has been seen of the engine and its containers.
-pub(super) struct Sightings {
+pub(super) struct EngineSightings {
     seen: Mutex<SeenEngine>,
     noticed: watch::Sender<Noticed>,
     /// A listing became due earlier.
@@ -35,9 +35,9 @@ struct SeenEngine {
     copies: BTreeSet<String>,
 }
 
-impl Sightings {
-    pub(super) fn new() -> Sightings {
-        Sightings {
+impl EngineSightings {
+    pub(super) fn new() -> EngineSightings {
+        EngineSightings {
             seen: Mutex::default(),
             noticed: watch::Sender::default(),
             hint: Notify::new(),
@@ -221,7 +221,7 @@ mod tests {
 
     #[test]
     fn what_is_noticed_changes_when_it_does_and_not_before() {
-        let seen = Sightings::new();
+        let seen = EngineSightings::new();
         let mut noticed = seen.noticed();
         seen.went_away("no answer");
         assert_eq!(noticed.borrow_and_update().engine_problem, "no answer");

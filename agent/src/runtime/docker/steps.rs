@@ -75,7 +75,7 @@ impl DockerRuntime {
         let begun = self.record(task, |ledger, now| ledger.begin(task, &name, now)).await?;
         if begun.is_err() {
             return Err(RuntimeError::Unreachable(
-                "what was removed of this task is still going".into(),
+                "an earlier container of this task is still being removed".into(),
             ));
         }
         let creation = Creation { task, name, body: body.clone() };

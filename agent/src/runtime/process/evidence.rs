@@ -46,11 +46,11 @@ pub(super) enum Finding {
     /// Its shim lives and the program ran when it last spoke.
     Runs(RunningProcess),
     /// Its shim lives, and the task cannot go on for this reason.
-    Doomed(Option<RunningProcess>, ProcessEnding),
+    MustEnd(Option<RunningProcess>, ProcessEnding),
     /// It ended; without a note of its start it never ran.
     Over(Option<RunningProcess>, ProcessEnding),
     /// It is over, but nobody cleared away what it left and nobody wrote that down.
-    Bury(Option<RunningProcess>, ProcessEnding),
+    Orphaned(Option<RunningProcess>, ProcessEnding),
 }
 
 impl Evidence {
@@ -66,7 +66,7 @@ impl Evidence {
         let started = running.clone().read();
         match (shim, damage) {
             (ShimState::Lives, Some(damage)) => {
-                Finding::Doomed(started, end(Cause::NotesDamaged, damage))
+                Finding::MustEnd(started, end(Cause::NotesDamaged, damage))
             }
             (ShimState::Lives, None) => started.map_or(Finding::Starting, Finding::Runs),
             (ShimState::Gone, damage) => match (ended, damage) {
@@ -74,19 +74,19 @@ impl Evidence {
                 (NoteFile::Absent | NoteFile::Damaged(_), None) => match (started, plan) {
                     (Some(running), _) => {
                         let ending = end_of_orphan(&running, &boot, end);
-                        Finding::Bury(Some(running), ending)
+                        Finding::Orphaned(Some(running), ending)
                     }
                     (None, NoteFile::Read(())) => Finding::Planned,
                     (None, NoteFile::Absent | NoteFile::Damaged(_)) => Finding::Absent,
                 },
                 (NoteFile::Absent | NoteFile::Damaged(_), Some(damage)) => {
-                    Finding::Bury(started, end(Cause::NotesDamaged, damage))
+                    Finding::Orphaned(started, end(Cause::NotesDamaged, damage))
                 }
             },
             (ShimState::Unknown(message), damage) => match ended {
                 NoteFile::Read(ending) => Finding::Over(started, ending),
                 NoteFile::Absent | NoteFile::Damaged(_) => {
-                    Finding::Bury(started, end(Cause::NotesDamaged, damage.unwrap_or(message)))
+                    Finding::Orphaned(started, end(Cause::NotesDamaged, damage.unwrap_or(message)))
                 }
             },
         }
@@ -174,11 +174,11 @@ mod tests {
             Finding::Planned => "planned".into(),
             Finding::Starting => "starting".into(),
             Finding::Runs(_) => "runs".into(),
-            Finding::Doomed(_, ending) => format!("doomed {}", told(ending)),
+            Finding::MustEnd(_, ending) => format!("must end {}", told(ending)),
             Finding::Over(ran, ending) => {
                 format!("over {}{}", if ran.is_some() { "" } else { "unstarted " }, told(ending))
             }
-            Finding::Bury(_, ending) => format!("bury {}", told(ending)),
+            Finding::Orphaned(_, ending) => format!("orphaned {}", told(ending)),
         }
     }
 
@@ -194,22 +194,22 @@ mod tests {
     }
 
     #[test]
-    fn a_shim_that_left_without_a_note_is_buried() {
-        assert!(judged("- + + -").starts_with("bury KilledOutside: somebody killed the shim"));
-        assert_eq!(judged("- + ~ -"), "bury Reboot: the machine went down while it ran");
+    fn the_end_of_a_shim_that_left_no_note_is_recorded() {
+        assert!(judged("- + + -").starts_with("orphaned KilledOutside: somebody killed the shim"));
+        assert_eq!(judged("- + ~ -"), "orphaned Reboot: the machine went down while it ran");
     }
 
     #[test]
-    fn a_damaged_note_dooms_what_runs_and_buries_what_does_not() {
-        assert_eq!(judged("+ ! + -"), "doomed NotesDamaged: plan cannot be read");
-        assert_eq!(judged("+ + ! -"), "doomed NotesDamaged: running cannot be read");
-        assert_eq!(judged("+ ! - -"), "doomed NotesDamaged: plan cannot be read");
-        assert_eq!(judged("- ! + -"), "bury NotesDamaged: plan cannot be read");
-        assert_eq!(judged("- + ! -"), "bury NotesDamaged: running cannot be read");
-        assert_eq!(judged("- + + !"), "bury NotesDamaged: ended cannot be read");
-        assert_eq!(judged("- ! - -"), "bury NotesDamaged: plan cannot be read");
-        assert_eq!(judged("! + + -"), "bury NotesDamaged: alive cannot be read");
-        assert_eq!(judged("! + - -"), "bury NotesDamaged: alive cannot be read");
+    fn a_damaged_note_ends_what_runs_and_records_the_end_of_what_does_not() {
+        assert_eq!(judged("+ ! + -"), "must end NotesDamaged: plan cannot be read");
+        assert_eq!(judged("+ + ! -"), "must end NotesDamaged: running cannot be read");
+        assert_eq!(judged("+ ! - -"), "must end NotesDamaged: plan cannot be read");
+        assert_eq!(judged("- ! + -"), "orphaned NotesDamaged: plan cannot be read");
+        assert_eq!(judged("- + ! -"), "orphaned NotesDamaged: running cannot be read");
+        assert_eq!(judged("- + + !"), "orphaned NotesDamaged: ended cannot be read");
+        assert_eq!(judged("- ! - -"), "orphaned NotesDamaged: plan cannot be read");
+        assert_eq!(judged("! + + -"), "orphaned NotesDamaged: alive cannot be read");
+        assert_eq!(judged("! + - -"), "orphaned NotesDamaged: alive cannot be read");
     }
 
     #[test]
@@ -221,8 +221,8 @@ mod tests {
 
     #[test]
     fn a_plan_that_is_missing_beside_signs_of_a_start_was_removed() {
-        assert_eq!(judged("+ - + -"), "doomed NotesDamaged: tasks/t/plan.json is missing");
-        assert_eq!(judged("+ - - -"), "doomed NotesDamaged: tasks/t/plan.json is missing");
-        assert_eq!(judged("- - + -"), "bury NotesDamaged: tasks/t/plan.json is missing");
+        assert_eq!(judged("+ - + -"), "must end NotesDamaged: tasks/t/plan.json is missing");
+        assert_eq!(judged("+ - - -"), "must end NotesDamaged: tasks/t/plan.json is missing");
+        assert_eq!(judged("- - + -"), "orphaned NotesDamaged: tasks/t/plan.json is missing");
     }
 }

@@ -4,7 +4,7 @@ use super::{
     folder::{Folder, is_passing},
     notes::{Cause, ProcessEnding, RunningProcess},
     remains,
-    tracking::{self, Whereabouts, look_now},
+    tracking::{self, ProcessState, look_now},
 };
 use crate::{
     runtime::{FoundState, FoundTask, Proof, Started},
@@ -31,18 +31,20 @@ pub(super) fn found(tasks: &Path, node: Id) -> io::Result<Vec<FoundTask>> {
             continue;
         }
         let whereabouts = match look_now(task_id, &folder) {
-            Err(error) if !is_passing(&error) => Whereabouts::Over(None, unusable(&folder, &error)),
+            Err(error) if !is_passing(&error) => {
+                ProcessState::Over(None, unusable(&folder, &error))
+            }
             looked => looked?,
         };
         let state = match whereabouts {
-            Whereabouts::Absent => continue,
+            ProcessState::Absent => continue,
             // Whoever starts it waits for a start that somebody else began.
-            Whereabouts::Planned | Whereabouts::Starting(_) => FoundState::Created,
-            Whereabouts::Runs(running, _) | Whereabouts::Doomed(Some(running), ..) => {
+            ProcessState::Planned | ProcessState::Starting(_) => FoundState::Created,
+            ProcessState::Runs(running, _) | ProcessState::MustEnd(Some(running), ..) => {
                 FoundState::Running(tracking::started(&running))
             }
-            Whereabouts::Doomed(None, ..) => FoundState::Running(Started::default()),
-            Whereabouts::Over(running, ending) => FoundState::Ended(
+            ProcessState::MustEnd(None, ..) => FoundState::Running(Started::default()),
+            ProcessState::Over(running, ending) => FoundState::Ended(
                 running.as_ref().map(tracking::started).unwrap_or_default(),
                 tracking::ended(&ending),
             ),

@@ -15,7 +15,7 @@
 //! gets its disk blocks beforehand, so that a full disk does not make a task immortal. A note that
 //! cannot be read all the same is [`NoteFile::Damaged`]: it costs its own task and no other.
 
-use super::notes::{ProcessEnding, ProcessPlan, RunningProcess, Surroundings};
+use super::notes::{ProcessEnding, ProcessPlan, ProgramInput, RunningProcess};
 use nix::errno::Errno;
 use serde::{Serialize, de::DeserializeOwned};
 use skep_proto::Id;
@@ -113,7 +113,7 @@ impl Folder {
     }
 
     /// The program's arguments and environment.
-    pub(crate) fn surroundings(&self) -> io::Result<NoteFile<Surroundings>> {
+    pub(crate) fn surroundings(&self) -> io::Result<NoteFile<ProgramInput>> {
         read(&self.0.join("program.json"))
     }
 

@@ -24,7 +24,7 @@ pub(crate) struct ProcessPlan {
     pub arg0: String,
     /// Its arguments and environment, in a file of their own.
     #[serde(skip)]
-    pub surroundings: Surroundings,
+    pub surroundings: ProgramInput,
     /// Its working directory.
     pub dir: PathBuf,
     /// Whom it runs as, where that is not the agent's own user.
@@ -44,7 +44,7 @@ pub(crate) struct ProcessPlan {
 
 /// What the program is given. It may be as large as a command, and is needed only at the start.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Surroundings {
+pub(crate) struct ProgramInput {
     /// Its arguments.
     pub args: Vec<String>,
     /// Its whole environment.
@@ -102,7 +102,7 @@ pub(crate) struct ProcessEnding {
     pub exit_code: Option<i32>,
     /// 0 for none.
     pub signal: i32,
-    /// The kernel killed something in its control group for want of memory.
+    /// The kernel killed something in its control group for lack of memory.
     pub out_of_memory: bool,
     /// Who ended it.
     pub cause: Cause,

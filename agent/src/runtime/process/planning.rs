@@ -66,7 +66,7 @@ pub(super) fn plan(
         service: workload.service_id.to_string(),
         program,
         arg0: container.image.clone(),
-        surroundings: notes::Surroundings {
+        surroundings: notes::ProgramInput {
             args: container.command.iter().chain(&container.args).cloned().collect(),
             env,
         },

@@ -19,7 +19,7 @@ use skep_proto::{Id, Timestamp, v1::EndCause};
 use std::io;
 
 /// Where a task is.
-pub(super) enum Whereabouts {
+pub(super) enum ProcessState {
     /// Nothing is here.
     Absent,
     /// Prepared; never started.
@@ -29,20 +29,20 @@ pub(super) enum Whereabouts {
     /// Its shim lives and the program ran when it last spoke.
     Runs(notes::RunningProcess, held::HeldFifo),
     /// Its shim lives, and the task cannot go on: it must be stopped, and this will be its end.
-    Doomed(Option<notes::RunningProcess>, notes::ProcessEnding, held::HeldFifo),
+    MustEnd(Option<notes::RunningProcess>, notes::ProcessEnding, held::HeldFifo),
     /// It ended; without a note of its start it never ran.
     Over(Option<notes::RunningProcess>, notes::ProcessEnding),
 }
 
 /// Looks, on another thread.
-pub(super) async fn look(task: Id, folder: &folder::Folder) -> io::Result<Whereabouts> {
+pub(super) async fn look(task: Id, folder: &folder::Folder) -> io::Result<ProcessState> {
     let folder = folder.clone();
     disk::on_disk(disk::DiskWork::Look, move || look_now(task, &folder)).await
 }
 
 /// Looks. What a shim that was killed, or a machine that went down, left behind is cleared away
 /// first and written down as ended.
-pub(super) fn look_now(task: Id, folder: &folder::Folder) -> io::Result<Whereabouts> {
+pub(super) fn look_now(task: Id, folder: &folder::Folder) -> io::Result<ProcessState> {
     // In this order: a shim writes its last note before it lets go.
     let (shim, held) = match held::HeldFifo::open(&folder.alive()) {
         Ok(Some(held)) => (evidence::ShimState::Lives, Some(held)),
@@ -69,31 +69,33 @@ pub(super) fn look_now(task: Id, folder: &folder::Folder) -> io::Result<Whereabo
         now: now_ns(),
     };
     Ok(match (evidence.judge(), held) {
-        (evidence::Finding::Absent, _) => Whereabouts::Absent,
-        (evidence::Finding::Planned, _) => Whereabouts::Planned,
-        (evidence::Finding::Over(running, ending), _) => Whereabouts::Over(running, ending),
-        (evidence::Finding::Starting, Some(held)) => Whereabouts::Starting(held),
-        (evidence::Finding::Runs(running), Some(held)) => Whereabouts::Runs(running, held),
-        (evidence::Finding::Doomed(running, ending), Some(held)) => {
-            Whereabouts::Doomed(running, ending, held)
+        (evidence::Finding::Absent, _) => ProcessState::Absent,
+        (evidence::Finding::Planned, _) => ProcessState::Planned,
+        (evidence::Finding::Over(running, ending), _) => ProcessState::Over(running, ending),
+        (evidence::Finding::Starting, Some(held)) => ProcessState::Starting(held),
+        (evidence::Finding::Runs(running), Some(held)) => ProcessState::Runs(running, held),
+        (evidence::Finding::MustEnd(running, ending), Some(held)) => {
+            ProcessState::MustEnd(running, ending, held)
         }
-        (evidence::Finding::Bury(running, ending), _) => bury(task, folder, running, ending)?,
+        (evidence::Finding::Orphaned(running, ending), _) => {
+            end_orphaned(task, folder, running, ending)?
+        }
         // These three are only found where the shim lives.
-        (evidence::Finding::Starting, None) => Whereabouts::Planned,
+        (evidence::Finding::Starting, None) => ProcessState::Planned,
         (evidence::Finding::Runs(running), None) => {
-            Whereabouts::Over(Some(running), notes::ProcessEnding::default())
+            ProcessState::Over(Some(running), notes::ProcessEnding::default())
         }
-        (evidence::Finding::Doomed(running, ending), None) => Whereabouts::Over(running, ending),
+        (evidence::Finding::MustEnd(running, ending), None) => ProcessState::Over(running, ending),
     })
 }
 
 /// Ends what a dead shim left, and writes the end down for it.
-pub(super) fn bury(
+pub(super) fn end_orphaned(
     task: Id,
     folder: &folder::Folder,
     running: Option<notes::RunningProcess>,
     ending: notes::ProcessEnding,
-) -> io::Result<Whereabouts> {
+) -> io::Result<ProcessState> {
     let groups = folder.plan()?.read().map(|plan| plan.groups).unwrap_or_default();
     if let Some(running) = running.as_ref().filter(|running| boot::is_same(running)) {
         let _ = killpg(Pid::from_raw(running.pid), Signal::SIGKILL);
@@ -102,7 +104,7 @@ pub(super) fn bury(
     cgroup::remove(&groups);
     folder.end(&ending)?;
     let ending = folder.ended()?.read().unwrap_or(ending);
-    Ok(Whereabouts::Over(running, ending))
+    Ok(ProcessState::Over(running, ending))
 }
 
 /// Looks again whenever something changes, until the task is no longer starting.
@@ -110,20 +112,20 @@ pub(super) async fn look_settled(
     task: Id,
     folder: &folder::Folder,
     watches: &watch::Watches,
-) -> io::Result<Whereabouts> {
+) -> io::Result<ProcessState> {
     loop {
         match look(task, folder).await? {
-            Whereabouts::Starting(_) => {}
-            settled @ (Whereabouts::Absent
-            | Whereabouts::Planned
-            | Whereabouts::Runs(..)
-            | Whereabouts::Doomed(..)
-            | Whereabouts::Over(..)) => return Ok(settled),
+            ProcessState::Starting(_) => {}
+            settled @ (ProcessState::Absent
+            | ProcessState::Planned
+            | ProcessState::Runs(..)
+            | ProcessState::MustEnd(..)
+            | ProcessState::Over(..)) => return Ok(settled),
         }
         // Only a start that somebody else began comes here. Watched first and looked at again, or
         // news are missed.
         let mut watch = watches.watch(folder.path())?;
-        if let Whereabouts::Starting(held) = look(task, folder).await? {
+        if let ProcessState::Starting(held) = look(task, folder).await? {
             tokio::select! {
                 changed = watch.changed() => changed?,
                 released = held.released() => released?,
@@ -139,7 +141,7 @@ pub(super) async fn until_begun(
     watches: &watch::Watches,
 ) -> io::Result<()> {
     let mut watch = watches.watch(folder.path())?;
-    while let Whereabouts::Planned = look(task, folder).await? {
+    while let ProcessState::Planned = look(task, folder).await? {
         watch.changed().await?;
     }
     Ok(())

@@ -89,7 +89,7 @@ impl Drop for Instance {
 impl FolderWatch {
     /// Resolves when something happened since the last time, or since the beginning.
     pub(crate) async fn changed(&mut self) -> io::Result<()> {
-        self.news.changed().await.map_err(|_| io::Error::other("files are watched no more"))
+        self.news.changed().await.map_err(|_| io::Error::other("files are no longer watched"))
     }
 }
 

@@ -106,11 +106,12 @@ fn health(health: &HealthCheck) -> Result<(), Refusal> {
     match parts[..] {
         [] | ["NONE"] | ["CMD-SHELL", _] | ["CMD", _, ..] => Ok(()),
         ["NONE", ..] => {
-            Err(Refusal::invalid("a health check of NONE takes no words").hint("write NONE alone"))
+            Err(Refusal::invalid("a health check of NONE takes no arguments")
+                .hint("write NONE alone"))
         }
         ["CMD-SHELL", ..] => {
             Err(Refusal::invalid("a health check of CMD-SHELL takes one command line")
-                .hint("write the whole line as one word after CMD-SHELL"))
+                .hint("write the whole line as one argument after CMD-SHELL"))
         }
         ["CMD"] => Err(Refusal::invalid("a health check of CMD names no program")
             .hint("write the program after CMD")),

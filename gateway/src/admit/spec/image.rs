@@ -73,7 +73,7 @@ fn fault(image: &str) -> Option<&'static str> {
     } else if path.chars().any(|c| c.is_ascii_uppercase()) {
         Some("its name must be lower case")
     } else if !path.split('/').all(is_component) {
-        Some("its name must be letters and digits, parted by single '.', '_', '-' or '/'")
+        Some("its name must be letters and digits, separated by single '.', '_', '-' or '/'")
     } else if tag.is_some_and(|tag| !is_tag(tag)) {
         Some(
             "its tag must be 1 to 128 letters, digits, '_', '.' and '-', not beginning with '.' or '-'",
@@ -182,7 +182,7 @@ mod tests {
     #[test]
     fn what_no_registry_takes_is_told() {
         let name =
-            Some("its name must be letters and digits, parted by single '.', '_', '-' or '/'");
+            Some("its name must be letters and digits, separated by single '.', '_', '-' or '/'");
         for image in [
             "a..b", "a___b", "-a", "a-", "a//b", "/a", "a/", "a._b", "a.-b", "ä", "a b", "a/-b",
             "a.:x",

@@ -163,7 +163,7 @@ fn an_image_is_a_reference_or_a_program_that_some_node_can_run() {
     invalid(image("Busybox"), "\"Busybox\" is not an image: its name must be lower case", hint);
     invalid(
         image("/bin/sh"),
-        "\"/bin/sh\" is not an image: its name must be letters and digits, parted by single '.', '_', '-' or '/'",
+        "\"/bin/sh\" is not an image: its name must be letters and digits, separated by single '.', '_', '-' or '/'",
         hint,
     );
     for program in ["Xvfb", "/bin/sh", "/opt/My-App"] {
@@ -209,7 +209,7 @@ fn a_host_name_is_one_that_kernels_take() {
         let name = name.to_owned();
         move |spec: &mut ServiceSpec| container(spec).hostname = name
     };
-    let hint = "labels of letters, digits and '-', parted by dots, 64 bytes in all";
+    let hint = "write words of letters, digits and '-', separated by dots, 64 bytes in all";
     let long = format!("{}.example", "a".repeat(70));
     invalid(with(&long), &format!("host name {long:?} has 78 bytes, 64 are possible"), hint);
     invalid(
@@ -338,11 +338,11 @@ fn a_health_check_can_be_run() {
         "a health check of CMD names no program",
         "write the program after CMD",
     );
-    let line = "write the whole line as one word after CMD-SHELL";
+    let line = "write the whole line as one argument after CMD-SHELL";
     for test in [&["CMD-SHELL"][..], &["CMD-SHELL", "a", "b"]] {
         invalid(check(test), "a health check of CMD-SHELL takes one command line", line);
     }
-    invalid(check(&["NONE", "x"]), "a health check of NONE takes no words", "write NONE alone");
+    invalid(check(&["NONE", "x"]), "a health check of NONE takes no arguments", "write NONE alone");
     invalid(check(&["CMD", "\0"]), "the health check \"\\0\" holds a zero byte", "leave it out");
     for good in [&[][..], &["NONE"], &["CMD", "true"], &["CMD", "a", "b"], &["CMD-SHELL", "a | b"]]
     {

@@ -76,7 +76,7 @@ pub(super) fn hostname(name: &str) -> Result<(), Refusal> {
     } else {
         return Ok(());
     };
-    Err(refusal.hint("labels of letters, digits and '-', parted by dots, 64 bytes in all"))
+    Err(refusal.hint("write words of letters, digits and '-', separated by dots, 64 bytes in all"))
 }
 
 /// Refuses text that can't be handed to a program: it would end at the zero byte.

@@ -108,7 +108,7 @@ fn a_description_is_bounded_and_plain() {
 fn sessions_of_nodes_that_are_gone_or_followed() {
     let world = World::of("node n1 | node n2 | service web | task web.1 on n2 running | rmnode n2");
     let gone = |node: Id| format!("no node {node} in this cluster");
-    let hint = "it was removed; start the agent with an empty state folder to join anew";
+    let hint = "it was removed; start the agent with an empty state folder to join again";
     for node in [id("node", "n2"), Id(5)] {
         let open = MachineRequest::Open {
             node,
@@ -287,7 +287,8 @@ fn a_port_that_fits_once_on_a_node_is_warned_about() {
             .expect("it fits")
             .warnings
     };
-    let warning = "host port 80 fits once on a node: 2 replicas need as many nodes, there are 1";
+    let warning =
+        "host port 80 fits once on a node: 2 replicas need as many nodes, and there is 1 node";
     assert_eq!(create(2), [warning]);
     assert_eq!(create(1), Vec::<String>::new());
 }

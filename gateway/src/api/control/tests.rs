@@ -31,7 +31,7 @@ async fn a_list_that_finds_no_room_is_refused_after_a_while() {
     let (code, message, hint) = refused(&error);
     assert_eq!(
         (code, message),
-        (Code::Unavailable, "8 lists are being sent, and none of them ends")
+        (Code::Unavailable, "8 lists are being sent, and none has finished in time")
     );
     assert!(hint.starts_with("try again"), "{hint}");
     drop(all);

@@ -19,7 +19,7 @@ async fn a_question_about_the_past_that_finds_no_room_is_refused_after_a_while()
         assert_eq!(error.code(), Code::Unavailable);
         assert_eq!(
             error.message(),
-            "4 questions about the past are being answered, and none of them ends"
+            "4 questions about the past are being answered, and none has finished in time"
         );
     }
     drop(all);

@@ -2,10 +2,10 @@
 //!
 //! A live HTTP/2 connection is never silent for long, since its other end answers the keepalive.
 
+use crate::connections::SilenceLimits;
 use std::{
     pin::Pin,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 use tokio::{
     io::{self, AsyncRead, AsyncWrite, ReadBuf},
@@ -13,25 +13,8 @@ use tokio::{
 };
 use tonic::transport::server::Connected;
 
-/// A connection that has sent less than a greeting by this time is closed.
-const GREETING_LIMIT: Duration = Duration::from_secs(10);
 /// Bytes of a greeting: the preface of HTTP/2 has so many, and no request of HTTP/1.1 is shorter.
 const GREETING_BYTES: usize = 24;
-/// A connection from which nothing came for so long is closed.
-const SILENCE_LIMIT: Duration = Duration::from_secs(60);
-
-/// How long a connection may say nothing.
-#[derive(Clone, Copy)]
-pub(super) struct SilenceLimits {
-    pub greeting: Duration,
-    pub silence: Duration,
-}
-
-impl Default for SilenceLimits {
-    fn default() -> SilenceLimits {
-        SilenceLimits { greeting: GREETING_LIMIT, silence: SILENCE_LIMIT }
-    }
-}
 
 /// The connection, who is at its other end, what counts it for as long as it lives, and the time by
 /// which it must have said something.

@@ -2,6 +2,7 @@
 //! the bound of the manager's own agent.
 
 use super::*;
+use crate::connections::{ConnectionLimits, SilenceLimits};
 use futures::StreamExt as _;
 use std::pin::pin;
 use tempfile::TempDir;
@@ -64,8 +65,8 @@ const SILENCE: Duration = Duration::from_millis(900);
 #[tokio::test]
 async fn a_connection_that_says_nothing_is_closed_and_one_that_spoke_has_longer() {
     let (_folder, listener, path) = listen();
-    let patience = SilenceLimits { greeting: GREETING, silence: SILENCE };
-    let mut incoming = pin!(ConnectionLimiter { patience, ..limiter() }.local(listener));
+    let silence = SilenceLimits { greeting: GREETING, silence: SILENCE };
+    let mut incoming = pin!(limiter().with_silence(silence).local(listener));
     let _silent = UnixStream::connect(&path).await.unwrap();
     let mut mute = incoming.next().await.unwrap().unwrap();
     let begun = Instant::now();

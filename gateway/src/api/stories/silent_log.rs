@@ -1,7 +1,7 @@
 //! Stories about a manager whose log does not answer, or does not work: people can still look.
 
 use super::*;
-use crate::{api::reads::stale::STALE_HEADER, drive::DiskTrial};
+use crate::{drive::DiskTrial, reads::stale::STALE_HEADER};
 use futures::Stream;
 use prost::Message as _;
 use skep_log::ModelDisk;

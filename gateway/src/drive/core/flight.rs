@@ -17,9 +17,9 @@ pub const IN_FLIGHT_MAX: usize = 8;
 /// The entry itself stays in flight.
 pub(super) const CONFIRM_NS_MAX: u64 = 10 * SECOND_NS;
 
-/// What is known of an entry's fate.
+/// How far an entry is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Fate {
+enum EntryStatus {
     /// Nothing yet.
     Proposed,
     /// The log gave it up. It may still become history, in its place or never.
@@ -34,7 +34,7 @@ struct InFlightEntry<C> {
     delta: Arc<Delta>,
     answers: Vec<(WaitingCaller<C>, Answer)>,
     since: Uptime,
-    fate: Fate,
+    status: EntryStatus,
 }
 
 /// Entries that were proposed, in their order.
@@ -59,7 +59,7 @@ impl<C> Flight<C> {
 
     /// Whether the log has still something to say of an entry.
     pub(super) fn awaits_log(&self) -> bool {
-        self.entries.iter().any(|entry| entry.fate == Fate::Proposed)
+        self.entries.iter().any(|entry| entry.status == EntryStatus::Proposed)
     }
 
     pub(super) fn push(
@@ -76,7 +76,7 @@ impl<C> Flight<C> {
             delta,
             answers,
             since,
-            fate: Fate::Proposed,
+            status: EntryStatus::Proposed,
         });
     }
 
@@ -97,18 +97,20 @@ impl<C> Flight<C> {
     /// The view and the change of an entry that was committed, if it is the next one of those in
     /// flight.
     pub(super) fn commit(&mut self, hash: Hash) -> Option<(View, Arc<Delta>)> {
-        let next = self.entries.iter_mut().find(|entry| entry.fate != Fate::Committed)?;
+        let next = self.entries.iter_mut().find(|entry| entry.status != EntryStatus::Committed)?;
         if next.hash != hash {
             return None;
         }
-        next.fate = Fate::Committed;
+        next.status = EntryStatus::Committed;
         Some((next.view.clone(), next.delta.clone()))
     }
 
     /// Answers of entries that are committed, and that everybody can see now.
     pub(super) fn announced(&mut self) -> Vec<(WaitingCaller<C>, Answer)> {
         let mut answers = Vec::new();
-        while let Some(entry) = self.entries.pop_front_if(|entry| entry.fate == Fate::Committed) {
+        while let Some(entry) =
+            self.entries.pop_front_if(|entry| entry.status == EntryStatus::Committed)
+        {
             answers.extend(entry.answers);
         }
         answers
@@ -117,15 +119,15 @@ impl<C> Flight<C> {
     /// The log gave an entry up.
     pub(super) fn fail(&mut self, hash: Hash) {
         let found = self.entries.iter_mut().find(|entry| entry.hash == hash);
-        if let Some(entry) = found.filter(|entry| entry.fate == Fate::Proposed) {
-            entry.fate = Fate::Failed;
+        if let Some(entry) = found.filter(|entry| entry.status == EntryStatus::Proposed) {
+            entry.status = EntryStatus::Failed;
         }
     }
 
     /// Takes out what is not committed; returns who waits for it.
     pub(super) fn give_up(&mut self) -> Vec<WaitingCaller<C>> {
         let committed =
-            self.entries.iter().take_while(|entry| entry.fate == Fate::Committed).count();
+            self.entries.iter().take_while(|entry| entry.status == EntryStatus::Committed).count();
         let given_up = self.entries.split_off(committed);
         given_up.into_iter().flat_map(|entry| entry.answers).map(|(held, _)| held).collect()
     }
@@ -140,7 +142,10 @@ impl<C> Flight<C> {
 
     /// When the oldest entry was proposed that the log has not confirmed.
     pub(super) fn unconfirmed_since(&self) -> Option<Uptime> {
-        self.entries.iter().find(|entry| entry.fate != Fate::Committed).map(|entry| entry.since)
+        self.entries
+            .iter()
+            .find(|entry| entry.status != EntryStatus::Committed)
+            .map(|entry| entry.since)
     }
 
     /// Takes out who waits too long, and leaves the entries.

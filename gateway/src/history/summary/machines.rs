@@ -16,7 +16,7 @@ pub(super) fn joined(e: &NodeJoined, node: &str) -> String {
 }
 
 pub(super) fn disowned(e: &StrayDisowned, node: &str) -> String {
-    format!("task {} on {node} shall end: nobody owns it", Id::from_bytes(&e.task_id))
+    format!("task {} on {node} is to be ended: no service owns it", Id::from_bytes(&e.task_id))
 }
 
 pub(super) fn removed(e: &NodeRemoved, node: &str) -> String {

@@ -39,7 +39,7 @@ pub(crate) struct StoredIdentity {
 
 /// Under `begun`: what a recovery left to be done.
 #[derive(Clone, PartialEq, Message)]
-pub(crate) struct Begun {
+pub(crate) struct PendingRecovery {
     /// The incarnation that the next records belong to, after history went back.
     #[prost(uint64, tag = "1")]
     pub(crate) incarnation: u64,
@@ -59,11 +59,11 @@ pub(crate) struct AcceptedMark {
     pub(crate) incarnation: u64,
 }
 
-impl Begun {
-    pub(crate) fn new(incarnation: u64, accepted: HeadMark) -> Begun {
+impl PendingRecovery {
+    pub(crate) fn new(incarnation: u64, accepted: HeadMark) -> PendingRecovery {
         let HeadMark { next_index, revision, incarnation: marked } = accepted;
         let accepted = AcceptedMark { next_index, revision: revision.0, incarnation: marked };
-        Begun { incarnation, accepted: Some(accepted) }
+        PendingRecovery { incarnation, accepted: Some(accepted) }
     }
 
     pub(crate) fn accepted(&self) -> Option<HeadMark> {
@@ -74,8 +74,8 @@ impl Begun {
         })
     }
 
-    pub(crate) fn without_accepted(&self) -> Begun {
-        Begun { incarnation: self.incarnation, accepted: None }
+    pub(crate) fn without_accepted(&self) -> PendingRecovery {
+        PendingRecovery { incarnation: self.incarnation, accepted: None }
     }
 }
 

@@ -14,7 +14,7 @@ pub(crate) struct Batch {
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Act {
+enum ChangeKind {
     Put,
     Delete,
     DeleteSpan,
@@ -22,7 +22,7 @@ enum Act {
 
 #[derive(Clone, Debug)]
 struct PackedChange {
-    act: Act,
+    kind: ChangeKind,
     table: StoreTable,
     key: Range<usize>,
     value: Range<usize>,
@@ -53,19 +53,19 @@ impl Batch {
     pub(crate) fn put(&mut self, table: StoreTable, key: &[u8], value: &[&[u8]]) {
         let key = self.keep(&[key]);
         let value = self.keep(value);
-        self.changes.push(PackedChange { act: Act::Put, table, key, value });
+        self.changes.push(PackedChange { kind: ChangeKind::Put, table, key, value });
     }
 
     pub(crate) fn delete(&mut self, table: StoreTable, key: &[u8]) {
         let key = self.keep(&[key]);
-        self.changes.push(PackedChange { act: Act::Delete, table, key, value: 0..0 });
+        self.changes.push(PackedChange { kind: ChangeKind::Delete, table, key, value: 0..0 });
     }
 
     /// Deletes all keys from `from` on and below `to`.
     pub(crate) fn delete_span(&mut self, table: StoreTable, from: &[u8], to: &[u8]) {
         let key = self.keep(&[from]);
         let value = self.keep(&[to]);
-        self.changes.push(PackedChange { act: Act::DeleteSpan, table, key, value });
+        self.changes.push(PackedChange { kind: ChangeKind::DeleteSpan, table, key, value });
     }
 
     /// Adds the changes of another batch behind these.
@@ -101,10 +101,10 @@ impl Batch {
         self.changes.iter().map(|slot| {
             let (table, key, value) =
                 (slot.table, &self.buffer[slot.key.clone()], &self.buffer[slot.value.clone()]);
-            match slot.act {
-                Act::Put => Change::Put { table, key, value },
-                Act::Delete => Change::Delete { table, key },
-                Act::DeleteSpan => Change::DeleteSpan { table, from: key, to: value },
+            match slot.kind {
+                ChangeKind::Put => Change::Put { table, key, value },
+                ChangeKind::Delete => Change::Delete { table, key },
+                ChangeKind::DeleteSpan => Change::DeleteSpan { table, from: key, to: value },
             }
         })
     }

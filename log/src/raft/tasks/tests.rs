@@ -51,7 +51,7 @@ impl OwnThread {
         F::Output: Send + 'static,
     {
         let (here, before) =
-            (Here { tasks: self.tasks.clone(), thread: Thread::Raft }, HERE.take());
+            (CurrentThread { tasks: self.tasks.clone(), thread: Thread::Raft }, HERE.take());
         HERE.replace(Some(here));
         let handle = spawn(future);
         HERE.replace(before);
@@ -272,7 +272,7 @@ fn a_runtime_goes_on_while_one_of_its_threads_hangs_in_a_run() {
                 }
                 heard.load(SeqCst)
             };
-            let before = HERE.replace(Some(Here { tasks, thread: Thread::Raft }));
+            let before = HERE.replace(Some(CurrentThread { tasks, thread: Thread::Raft }));
             let handle = spawn(async move { hang() });
             HERE.replace(before);
             taken.run();

@@ -2,12 +2,12 @@
 
 use super::Create;
 use crate::cli::{
-    fail::{CliError, CliResult, reason},
+    fail::{CliError, CliResult},
     parse,
     service::flags::container,
 };
 use skep_proto::{
-    Id,
+    Id, os_error,
     v1::{self, service_mode::Mode},
 };
 use std::{fs::File, io::Read, path::Path};
@@ -77,8 +77,11 @@ fn env_lines(path: &Path) -> CliResult<Vec<String>> {
     File::open(path)
         .and_then(|file| file.take(parse::ENV_FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes))
         .map_err(|error| {
-            CliError::usage(format!("--env-file {shown} cannot be read: {}", reason(&error)))
-                .caused_by(error)
+            CliError::usage(format!(
+                "--env-file {shown} cannot be read: {}",
+                os_error::message(&error)
+            ))
+            .caused_by(error)
         })?;
     parse::env_file(&bytes).map_err(|error| CliError::usage(format!("--env-file {shown}: {error}")))
 }

@@ -1,8 +1,8 @@
-//! What is said when the waiting for a service ends in vain: how far it came, which task failed
+//! What is said when waiting for a service ends without success: how far it came, which task failed
 //! most, its last lines, and what comes next.
 
 use super::{
-    super::{name_of, verdict::Picture},
+    super::{name_of, verdict::ServiceProgress},
     LastReply,
 };
 use crate::cli::{connect::ManagerClient, fail::CliError, show::untrusted::one_line, task::end_of};
@@ -72,7 +72,7 @@ fn next_step(name: &str, created_revision: u64, changed_revision: u64) -> String
 }
 
 /// How many tasks run, and which spec.
-fn standing(name: &str, picture: &Picture) -> String {
+fn standing(name: &str, picture: &ServiceProgress) -> String {
     let (settled, wanted) = (picture.settled, picture.wanted);
     let tasks = if wanted == 1 { "task runs" } else { "tasks run" };
     match picture.older {

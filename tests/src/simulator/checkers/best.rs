@@ -10,9 +10,9 @@ use skep_proto::{Id, v1::event::Kind};
 const FAILURES_MIN: usize = 5;
 
 /// Looks at each assignment.
-pub(super) struct Best;
+pub(super) struct BestNode;
 
-impl Checker for Best {
+impl Checker for BestNode {
     fn name(&self) -> &'static str {
         "REC-9"
     }

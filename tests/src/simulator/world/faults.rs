@@ -27,7 +27,7 @@ const FORGED_REPORT: u64 = 1 << 40;
 
 /// How the manager's work is broken off.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Doom {
+pub(super) enum Interruption {
     /// The process dies.
     Crash,
     /// The process goes on without its tenure.
@@ -42,8 +42,8 @@ impl SimulatedWorld {
         }
         self.mishaps.troubles += 1;
         match self.settings.next_trouble(&mut self.dice) {
-            Trouble::Crash => self.plan_doom(Doom::Crash),
-            Trouble::LostTenure => self.plan_doom(Doom::LostTenure),
+            Trouble::Crash => self.plan_interruption(Interruption::Crash),
+            Trouble::LostTenure => self.plan_interruption(Interruption::LostTenure),
             Trouble::FullLog => self.log_takes = LogTakes::Nothing,
             Trouble::Stop => self.stop_manager(),
             Trouble::CrashAgent => self.crash_agent(),
@@ -70,25 +70,27 @@ impl SimulatedWorld {
 
     /// The manager's work is broken off as soon as so many entries are under way, or else at the
     /// next such plan.
-    fn plan_doom(&mut self, doom: Doom) {
-        if let Some((_, overdue)) = self.doom.take() {
-            self.meet(overdue);
+    fn plan_interruption(&mut self, interruption: Interruption) {
+        if let Some((_, overdue)) = self.interruption.take() {
+            self.interrupt(overdue);
         }
-        self.doom = Some((1 + self.dice.below(IN_FLIGHT_WANTED_MAX) as usize, doom));
+        self.interruption =
+            Some((1 + self.dice.below(IN_FLIGHT_WANTED_MAX) as usize, interruption));
     }
 
     /// The planned end comes when enough is under way.
-    pub(super) fn meet_doom(&mut self) {
-        if let Some((_, doom)) = self.doom.take_if(|(entries, _)| self.disk.unsynced() >= *entries)
+    pub(super) fn meet_interruption(&mut self) {
+        if let Some((_, interruption)) =
+            self.interruption.take_if(|(entries, _)| self.disk.unsynced() >= *entries)
         {
-            self.meet(doom);
+            self.interrupt(interruption);
         }
     }
 
-    fn meet(&mut self, doom: Doom) {
-        match doom {
-            Doom::Crash => self.crash_manager(),
-            Doom::LostTenure => self.lose_tenure(),
+    fn interrupt(&mut self, interruption: Interruption) {
+        match interruption {
+            Interruption::Crash => self.crash_manager(),
+            Interruption::LostTenure => self.lose_tenure(),
         }
     }
 

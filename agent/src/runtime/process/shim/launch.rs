@@ -74,12 +74,12 @@ pub(super) fn explain(plan: &notes::ProcessPlan, error: &io::Error) -> io::Error
 /// the shim.
 pub(super) fn launch(folder: &folder::Folder) -> io::Result<()> {
     // A copy that closes itself when the program begins; the program's own input is empty.
-    let mut mouth = File::from(io::stdin().as_fd().try_clone_to_owned()?);
+    let mut writer = File::from(io::stdin().as_fd().try_clone_to_owned()?);
     let error = match become_program(folder) {
         Ok(never) => match never {},
         Err(error) => error,
     };
-    let _ = mouth.write_all(error.to_string().as_bytes());
+    let _ = writer.write_all(error.to_string().as_bytes());
     std::process::exit(127);
 }
 

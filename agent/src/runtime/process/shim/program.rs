@@ -16,7 +16,7 @@ use std::{
 /// This very binary, even when its file has been replaced since.
 const SELF: &str = "/proc/self/exe";
 /// Longest message of the launch stage about a start that went wrong; more is cut.
-const LAUNCH_WORDS_BYTES_MAX: u64 = 4096;
+const LAUNCH_MESSAGE_BYTES_MAX: u64 = 4096;
 
 /// A program that runs.
 pub(super) struct StartedProgram {
@@ -27,11 +27,11 @@ pub(super) struct StartedProgram {
 
 /// Starts it in a group of its own; resolves when the program itself, not only its process, runs.
 pub(super) fn start(folder: &Folder, plan: &ProcessPlan) -> io::Result<StartedProgram> {
-    let (ear, mouth) = io::pipe()?;
+    let (reader, writer) = io::pipe()?;
     let mut command = Command::new(SELF);
     // The small binary of the tests has no subcommands: both are distinguished by the arguments
     // after `shim`.
-    command.args(super::launch::arguments()).arg(folder.path()).env_clear().stdin(mouth);
+    command.args(super::launch::arguments()).arg(folder.path()).env_clear().stdin(writer);
     command.env(TASK_VARIABLE, &plan.task).env(NODE_VARIABLE, &plan.node);
     command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(|error| super::launch::explain(plan, &error))?;
@@ -39,7 +39,7 @@ pub(super) fn start(folder: &Folder, plan: &ProcessPlan) -> io::Result<StartedPr
     // never end.
     drop(command);
     let mut message = String::new();
-    let _ = ear.take(LAUNCH_WORDS_BYTES_MAX).read_to_string(&mut message);
+    let _ = reader.take(LAUNCH_MESSAGE_BYTES_MAX).read_to_string(&mut message);
     if !message.is_empty() {
         let _ = child.wait();
         return Err(io::Error::other(message.trim_end().to_owned()));

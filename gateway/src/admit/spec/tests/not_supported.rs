@@ -46,7 +46,7 @@ fn of_the_settings_for_updates_only_the_monitor_time_is_free() {
         unsupported(|spec| spec.update = Some(config), message, hint);
     }
     allowed(|spec| spec.update = Some(UpdateConfig { monitor_ns: Some(0), ..one }));
-    let hint = "leave them out; update to the spec of before instead";
+    let hint = "leave them out; update to the earlier spec instead";
     unsupported(|spec| spec.rollback = Some(one), "rollback settings: not supported yet", hint);
 }
 

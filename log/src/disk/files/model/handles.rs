@@ -199,7 +199,7 @@ struct ModelStore {
     disk: ModelDisk,
     node: usize,
     life: u64,
-    /// After a failed commit a store takes no more until it is opened anew.
+    /// After a failed commit a store takes no more until it is reopened.
     failed: AtomicBool,
     writable: bool,
 }
@@ -221,7 +221,7 @@ impl Store for ModelStore {
     fn commit(&self, batch: &Batch, durability: Durability) -> Result<(), StoreError> {
         if !self.writable || self.failed.load(Relaxed) {
             return Err(StoreError::Failed(
-                "the store must be opened anew before it is written".into(),
+                "the store must be reopened before it is written".into(),
             ));
         }
         let committed = self.disk.change(Some(self.life), |platters| {

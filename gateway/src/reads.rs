@@ -7,8 +7,7 @@
 pub(crate) mod stale;
 mod watch;
 
-use super::listener::ConnectionLimiter;
-use crate::{admit::Refusal, clock::wall, drive, history, pulls::Pulls, show};
+use crate::{admit::Refusal, clock::wall, connections, drive, history, pulls::Pulls, show};
 use prost::Message;
 use skep_log::Health;
 use skep_projections::View;
@@ -41,7 +40,7 @@ enum ViewSource {
 #[derive(Clone)]
 pub struct Reads {
     source: ViewSource,
-    limiter: Option<ConnectionLimiter>,
+    limiter: Option<connections::ConnectionLimiter>,
     past: history::Past,
     pulls: Arc<Pulls>,
     node: Id,
@@ -55,7 +54,7 @@ impl Reads {
         drive: drive::Drive,
         pulls: Arc<Pulls>,
         node: Id,
-        limiter: ConnectionLimiter,
+        limiter: connections::ConnectionLimiter,
     ) -> Reads {
         let past = history::Past::new(drive.log().history());
         Reads {
@@ -103,7 +102,7 @@ impl Reads {
     }
 
     /// Bounds the connections of people and agents, where the manager runs.
-    pub fn limiter(&self) -> Option<&ConnectionLimiter> {
+    pub fn limiter(&self) -> Option<&connections::ConnectionLimiter> {
         self.limiter.as_ref()
     }
 
@@ -270,9 +269,9 @@ impl Reads {
 }
 
 /// The refusal of a revision that nothing has reached yet.
-pub(super) fn in_the_future(revision: Revision, newest: Revision) -> Refusal {
+pub(crate) fn in_the_future(revision: Revision, newest: Revision) -> Refusal {
     Refusal::not_found(format!("revision {revision} is in the future"))
-        .hint(format!("history stands at revision {newest}"))
+        .hint(format!("history ends at revision {newest}"))
 }
 
 fn count(n: usize) -> u32 {

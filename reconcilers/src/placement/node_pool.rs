@@ -39,16 +39,16 @@ pub(crate) struct Order<'a> {
 }
 
 /// The nodes as placement sees them within one turn.
-pub(crate) struct Field<'a> {
+pub(crate) struct NodePool<'a> {
     pub view: &'a View,
     placed: BTreeMap<NodeIdx, Placed>,
     orders: Vec<Order<'a>>,
     by_kind: BTreeMap<KindNeeds, usize>,
 }
 
-impl<'a> Field<'a> {
-    pub(crate) fn new(view: &'a View) -> Field<'a> {
-        Field { view, placed: BTreeMap::new(), orders: Vec::new(), by_kind: BTreeMap::new() }
+impl<'a> NodePool<'a> {
+    pub(crate) fn new(view: &'a View) -> NodePool<'a> {
+        NodePool { view, placed: BTreeMap::new(), orders: Vec::new(), by_kind: BTreeMap::new() }
     }
 
     /// The order of the nodes that a spec's needs leave; only among some, where those alone can be
@@ -121,8 +121,8 @@ impl<'a> Field<'a> {
         order
     }
 
-    /// Takes the least loaded node out of an order; [`Field::put_back`] must follow once the asker
-    /// is done with it.
+    /// Takes the least loaded node out of an order; [`NodePool::put_back`] must follow once the
+    /// caller is done with it.
     pub(crate) fn next(&mut self, which: usize) -> Option<(u32, NodeIdx)> {
         let order = &mut self.orders[which];
         loop {
