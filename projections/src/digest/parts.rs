@@ -20,8 +20,9 @@ use xxhash_rust::xxh3::xxh3_128;
 /// there.
 const SHORT_BYTES: usize = 240;
 
-/// What mostly follows the message that made a part long: a few numbers and a name.
-const LATER_BYTES: usize = 128;
+/// Room reserved behind the message that made a part long, at least: mostly a few numbers and a
+/// name follow.
+const LATER_BYTES_MIN: usize = 128;
 
 /// Collects the fields of a part.
 struct DigestFields {
@@ -70,7 +71,7 @@ impl DigestFields {
     /// Goes on in the heap, with capacity for so many bytes more.
     fn lengthen(&mut self, bytes: usize) {
         if self.long.is_empty() {
-            self.long.reserve(self.len + bytes + LATER_BYTES);
+            self.long.reserve(self.len + bytes + LATER_BYTES_MIN);
             self.long.extend_from_slice(&self.short[..self.len]);
         }
     }
