@@ -74,7 +74,7 @@ async fn an_agent_on_a_full_disk_says_so_goes_on_and_catches_up_when_there_is_ro
     line.assign(set(6, &[(Id(1), container("run")), (Id(2), large)])).await;
     let told = conditions(&mut line).await;
     let [(v1::ConditionKind::StateUnwritable, message)] = &told[..] else { panic!("{told:?}") };
-    assert!(message.contains("No space left"), "{message}");
+    assert!(message.ends_with(": no space left on device"), "{message}");
     while engine.running().len() < 2 {
         let report = line.report().await;
         line.acknowledge(report.number).await;
