@@ -213,16 +213,11 @@ impl Core {
 
     /// Time has come to `now`.
     pub fn handle_timeout(&mut self, now: Timestamp) {
-        let was_open = self.link.is_open();
         self.link.on_time(now);
-        if was_open && !self.link.is_open() {
-            self.close();
-        }
         self.conditions.on_time(now);
         if let Some(work) = &mut self.work {
             work.on_time(now);
         }
-        self.finish_halting();
     }
 
     /// When to call [`Core::handle_timeout`] if nothing happens before.

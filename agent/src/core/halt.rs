@@ -48,3 +48,21 @@ impl AgentHalt {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_end_names_the_next_step() {
+        let message = String::new;
+        let next = [
+            (AgentHalt::WrongSecret { message: message() }, "skep node rm"),
+            (AgentHalt::NodeRemoved { message: message() }, "remove the folder `agent`"),
+            (AgentHalt::Elsewhere { node: Id(1), cluster: Id(2) }, "check the manager's address"),
+        ];
+        for (halt, step) in next {
+            assert!(halt.hint().contains(step), "{halt:?}: {}", halt.hint());
+        }
+    }
+}

@@ -301,6 +301,7 @@ fn claimed(node: Id, message: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeSet;
 
     #[test]
     fn a_copy_of_a_node_says_which_node_and_what_to_do() {
@@ -358,8 +359,10 @@ mod tests {
         }
         assert_eq!(link.poll_timeout(), Some(now + WELCOME_LIMIT_NS));
         assert!(waits[5] > 8 * REDIAL_DELAY_NS_MIN, "they grow: {waits:?}");
-        let other = waits.iter().map(|wait| wait % REDIAL_DELAY_NS_MIN).collect::<Vec<_>>();
-        assert!(other.iter().any(|rest| *rest != other[0]), "by chance: {waits:?}");
+        let halves = (0..).map(|doublings| REDIAL_DELAY_NS_MIN / 2 << doublings);
+        let by_chance: BTreeSet<u64> =
+            waits.iter().zip(halves).map(|(wait, half)| wait - half).collect();
+        assert_eq!(by_chance.len(), 6, "each wait is half of its limit and a part by chance");
         link.on_connected(Position::default(), Vec::new(), now);
         assert_eq!(link.poll_timeout(), Some(now + WELCOME_LIMIT_NS));
         let period_ns = 2 * BEAT_PERIOD_NS_MIN;

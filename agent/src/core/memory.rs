@@ -228,3 +228,82 @@ impl Memory {
         notes
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use skep_proto::v1::TaskSpec;
+
+    fn noted(memory: &mut Memory, kind: NoteKind) {
+        memory.apply(&Note::new(kind));
+    }
+
+    fn assigned(task: u128, version: u64) -> NoteKind {
+        let service_id = Id(9).to_bytes();
+        let task_part = TaskAssignment { service_id, spec_version: version, ..Default::default() };
+        NoteKind::Assigned(Box::new(Assigned {
+            task_id: Id(task).to_bytes(),
+            desired: TaskState::Running.into(),
+            task: Some(task_part),
+        }))
+    }
+
+    fn described(name: &str) -> NoteKind {
+        NoteKind::Service(Box::new(ServiceAssignment {
+            service_id: Id(9).to_bytes(),
+            service_name: name.to_owned(),
+            spec_version: 1,
+            spec: Some(TaskSpec::default()),
+            ..ServiceAssignment::default()
+        }))
+    }
+
+    fn stands(task: u128, standing: TaskStanding) -> NoteKind {
+        NoteKind::Stands(Stands { task_id: Id(task).to_bytes(), standing: standing.into() })
+    }
+
+    fn folded(notes: &[Note]) -> Memory {
+        let mut memory = Memory::default();
+        notes.iter().for_each(|note| memory.apply(note));
+        memory
+    }
+
+    /// Two tasks of a service, one of it after it was described anew, each in another state.
+    fn memory() -> Memory {
+        let mut memory = Memory::default();
+        noted(&mut memory, described("web"));
+        noted(&mut memory, assigned(1, 1));
+        noted(&mut memory, assigned(2, 1));
+        noted(&mut memory, described("renamed"));
+        noted(&mut memory, assigned(3, 1));
+        let state = TaskState::Starting.into();
+        let observed = TaskObserved { task_id: Id(1).to_bytes(), state, ..Default::default() };
+        noted(&mut memory, NoteKind::Observed(observed));
+        noted(&mut memory, stands(2, TaskStanding::Unknown));
+        let description = NodeDescription { hostname: "n1".into(), ..NodeDescription::default() };
+        noted(&mut memory, NoteKind::Described(Box::new(description)));
+        noted(&mut memory, NoteKind::Reached(Reached { incarnation: 2, revision: 7 }));
+        memory
+    }
+
+    #[test]
+    fn the_notes_of_a_memory_make_it_again_and_are_no_more_than_that_takes() {
+        let memory = memory();
+        let notes = memory.notes();
+        let again = folded(&notes);
+        assert_eq!(again, memory);
+        let [first, second, third] = [1, 2, 3].map(|task| &again.tasks[&Id(task)].service);
+        assert!(Arc::ptr_eq(first, second) && !Arc::ptr_eq(first, third));
+        // Two descriptions, three tasks, a state, a standing, the node, and the position.
+        assert_eq!(notes.len(), 9);
+        assert_eq!(again.services, BTreeMap::new(), "no task is assigned with these any more");
+    }
+
+    #[test]
+    fn a_task_that_is_assigned_again_is_wanted_again() {
+        let mut memory = memory();
+        noted(&mut memory, described("web"));
+        noted(&mut memory, assigned(2, 1));
+        assert_eq!(memory.tasks[&Id(2)].standing, TaskStanding::Wanted);
+    }
+}

@@ -300,7 +300,6 @@ impl NodeWork {
                 }
                 task::NextStep::Forget => {
                     self.tasks.remove(&id);
-                    self.outbox.drop_task(id);
                     self.notes.push(memory::Note::new(memory::NoteKind::Forgotten(id.to_bytes())));
                 }
             }
@@ -437,6 +436,25 @@ mod tests {
         work.on_time(again);
         assert_eq!(work.poll_action(), Some(Action::List { node: Id(1), ticket: 2 }));
         assert_eq!(work.poll_timeout(), None);
+    }
+
+    #[test]
+    fn an_answer_that_comes_twice_does_not_put_off_the_next_try() {
+        let mut work = NodeWork::new(Id(1), &Memory::default());
+        work.on_listed(1, Ok(Vec::new()), Timestamp(1));
+        let workload = Workload { task_id: Id(2), ..Workload::default() };
+        let task = task::AgentTask::new(workload, TaskState::Running, TaskState::Assigned);
+        work.tasks.insert(Id(2), task);
+        work.touched.insert(Id(2));
+        work.settle(Timestamp(1));
+        let unreachable = || {
+            let error = RuntimeError::Unreachable("no engine".into());
+            action::StepOutcome::Prepared(Err(error))
+        };
+        let again = Timestamp(5) + STEP_RETRY_DELAY_NS_MIN;
+        work.on_outcome(Id(2), 2, unreachable(), Timestamp(5));
+        work.on_outcome(Id(2), 2, unreachable(), Timestamp(6));
+        assert_eq!(work.timers, BTreeSet::from([(again, Id(2))]));
     }
 
     #[test]

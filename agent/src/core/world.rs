@@ -89,6 +89,10 @@ impl AgentWorld {
                 ..v1::NodeDescription::default()
             }))),
             "engine" => self.notice(rest, None),
+            "unlisted" => self.input(Input::Noticed(Box::new(Noticed {
+                listing_problem: rest.to_owned(),
+                ..Noticed::default()
+            }))),
             "disk" => self.input(Input::Unwritable(rest.to_owned())),
             "noticed" => {
                 let (letter, text) = rest.split_once(' ').unwrap_or((rest, ""));

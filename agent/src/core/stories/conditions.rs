@@ -124,3 +124,43 @@ fn what_is_noticed_about_a_task_is_said_of_it_and_taken_back() {
          noticed x its container is paused -> -",
     );
 }
+
+#[test]
+fn a_node_whose_containers_cannot_be_listed_says_so_until_they_can() {
+    check(
+        "attach -> dial, hello 0.0, joined, list
+         listed -> -
+         unlisted too slow -> conditions [TASKS_UNLISTED: too slow]
+         unlisted -> conditions []",
+    );
+}
+
+#[test]
+fn a_failed_pull_is_over_when_another_task_has_got_the_image() {
+    check(
+        "attach -> dial, hello 0.0, joined, list
+         listed -> -
+         set 1.5 {web} a=RUNNING{web} b=READY{web} -> prepare a, prepare b, report a=PREPARING b=PREPARING
+         ack -> -
+         prepared a unpulled -> conditions [PULL_FAILING: web:1: no route], report a=REJECTED(cannot pull web:1: no route)
+         ack -> -
+         prepared b -> conditions [], report b=READY",
+    );
+}
+
+#[test]
+fn a_step_that_is_tried_again_is_said_rather_than_what_was_noticed_before() {
+    check(
+        "attach -> dial, hello 0.0, joined, list
+         listed -> -
+         set 1.5 a=RUNNING -> prepare a, report a=PREPARING
+         prepared a -> start a
+         started a -> await-end a, await-ready a
+         ack -> report a=STARTING
+         ack -> -
+         noticed a its container is paused -> report a=STARTING(its container is paused)
+         ack -> -
+         change 1.5>6 a=SHUTDOWN -> stop a
+         stopped a unreachable -> report a=STARTING(stopping, trying again: no engine)",
+    );
+}

@@ -1,8 +1,8 @@
 //! Stories about what is written down, what survives a restart, and what is sent in which session.
 
 use super::super::world::{AgentWorld, check, id_of};
-use crate::core::memory::TaskStanding;
-use skep_proto::v1::TaskState;
+use crate::core::{AgentOutput, Input, memory::TaskStanding};
+use skep_proto::v1::{NodeDescription, TaskState};
 
 fn after(lines: &[&str]) -> AgentWorld {
     let mut world = AgentWorld::new();
@@ -188,4 +188,26 @@ fn health_that_comes_after_the_stop_was_asked_for_changes_nothing() {
          stopped a -> -
          ended a ASKED -> report a=SHUTDOWN",
     );
+}
+
+#[test]
+fn a_description_is_written_down_when_it_is_another_one() {
+    let mut world = AgentWorld::new();
+    let mut written = |addr: &str| {
+        let description = NodeDescription { addr: addr.into(), ..NodeDescription::default() };
+        world.input(Input::Described(Box::new(description)));
+        let outputs = std::iter::from_fn(|| world.core.poll_output());
+        let mut count = 0;
+        for output in outputs {
+            if let AgentOutput::Write(notes) = output {
+                notes.iter().for_each(|note| world.memory.apply(note));
+                count += notes.len();
+            }
+        }
+        let addr = world.memory.description.as_ref().map(|d| d.addr.clone());
+        (count, addr.unwrap_or_default())
+    };
+    assert_eq!(written("here"), (1, "here".to_owned()));
+    assert_eq!(written("here"), (0, "here".to_owned()));
+    assert_eq!(written("there"), (1, "there".to_owned()));
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::runtime::Proof;
-use skep_proto::v1::{ContainerSpec, PortConfig, TaskSpec, task_spec};
+use skep_proto::v1::{ContainerSpec, PortConfig, TaskAssignment, TaskSpec, task_spec};
 use std::sync::Arc;
 
 #[test]
@@ -86,4 +86,27 @@ fn nothing_is_awaited_of_a_task_that_has_ended() {
     let nothing = Effort::default();
     assert_eq!([task.step, task.ready, task.end], [nothing; 3]);
     assert_eq!(task.observed.error, "it is lost");
+}
+
+#[test]
+fn a_task_that_is_remembered_is_at_least_where_the_cluster_recorded_it() {
+    let restored = |seen: TaskState, recorded: TaskState| {
+        let observed = TaskObserved { state: seen.into(), ..TaskObserved::default() };
+        let recorded = TaskAssignment { recorded: recorded.into(), ..TaskAssignment::default() };
+        let kept = Kept { task: recorded, observed, ..Kept::default() };
+        let service = Service::new(kept.service.clone());
+        AgentTask::restored(Id(1), Id(2), &kept, &service).state()
+    };
+    assert_eq!(restored(TaskState::New, TaskState::New), TaskState::Assigned);
+    assert_eq!(restored(TaskState::Ready, TaskState::Starting), TaskState::Starting);
+    assert_eq!(restored(TaskState::Running, TaskState::Starting), TaskState::Running);
+}
+
+#[test]
+fn the_runtime_may_have_something_of_a_task_that_was_being_prepared_or_was_found() {
+    assert!(!task(TaskState::Accepted).begun);
+    assert!(task(TaskState::Preparing).begun);
+    let mut assigned = task(TaskState::Assigned);
+    assigned.adopt(&found("", FoundState::Created));
+    assert!(assigned.begun);
 }
