@@ -107,3 +107,30 @@ pub(super) fn task_of(labels: &HashMap<String, String>) -> Option<Id> {
 fn moment(text: Option<&str>) -> u64 {
     text.and_then(Timestamp::parse).map_or(0, |at| at.0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bollard::models::ContainerState;
+
+    fn inspected(status: ContainerStateStatusEnum, started_at: &str) -> Container {
+        read(ContainerInspectResponse {
+            state: Some(ContainerState {
+                status: Some(status),
+                started_at: Some(started_at.to_owned()),
+                finished_at: Some("1970-01-01T00:00:07Z".to_owned()),
+                ..ContainerState::default()
+            }),
+            ..ContainerInspectResponse::default()
+        })
+    }
+
+    #[test]
+    fn what_does_not_run_has_ended_only_if_it_was_ever_started() {
+        let ended = inspected(ContainerStateStatusEnum::EXITED, "1970-01-01T00:00:05Z");
+        assert_eq!(ended.phase, Phase::Ended);
+        assert_eq!((ended.started_at, ended.finished_at), (5_000_000_000, 7_000_000_000));
+        let never = inspected(ContainerStateStatusEnum::EXITED, "0001-01-01T00:00:00Z");
+        assert_eq!((never.phase, never.started_at), (Phase::Created, 0));
+    }
+}

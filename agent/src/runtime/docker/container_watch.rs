@@ -252,6 +252,15 @@ mod tests {
     }
 
     #[test]
+    fn an_end_that_a_later_look_does_not_show_is_forgotten() {
+        let (mut watch, quiet) = (ContainerWatch::default(), Trace::default());
+        let killed = Looked::Here(Box::new(ended(137)));
+        watch.on_look(killed, &around(&quiet, 0));
+        assert_eq!(watch.on_look(running(), &around(&quiet, 1)), WatchStep::Wait(None));
+        assert_eq!(watch.on_wake(&around(&quiet, S)), WatchStep::Look);
+    }
+
+    #[test]
     fn an_end_beside_an_engine_that_goes_away_is_judged_when_it_is_back() {
         let (mut watch, quiet) = (ContainerWatch::default(), Trace::default());
         let away = WatchContext { engine: EngineReach::Away, ..around(&quiet, 0) };

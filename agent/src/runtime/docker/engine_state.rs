@@ -257,6 +257,26 @@ mod tests {
     }
 
     #[test]
+    fn outages_are_bounded_and_the_newest_stay() {
+        let mut engine = EngineState::default();
+        for at in 0..40 {
+            engine.went_away("no answer", 2 * at);
+            engine.came_back(LiveRestore::Off, EventMemory::Lost, 2 * at + 1);
+        }
+        let outages = engine.outages();
+        assert_eq!(outages.len(), OUTAGES_MAX);
+        assert_eq!(outages.last(), Some(&Outage { from: 78, until: 79 }));
+    }
+
+    #[test]
+    fn a_container_that_is_forgotten_leaves_no_trace() {
+        let mut engine = EngineState::default();
+        engine.note("a", 5, ContainerEvent::Died(1), 0);
+        engine.forget("a");
+        assert_eq!(engine.trace("a"), Trace::default());
+    }
+
+    #[test]
     fn what_is_neither_listed_nor_watched_is_forgotten() {
         let mut engine = EngineState::default();
         for id in ["listed", "watched", "gone"] {

@@ -290,6 +290,75 @@ mod tests {
         }
     }
 
+    #[test]
+    fn nothing_up_to_the_last_start_counts_in_whatever_order_it_comes() {
+        use ContainerEvent::{Died, Signal, Started, Stopped};
+        for earlier in [Signal(15), Died(143), Stopped] {
+            let mut trace = Trace::default();
+            trace.note(9, earlier);
+            trace.note(9, Started);
+            trace.note(9, earlier);
+            assert_eq!(trace, Trace { started_at: 9, ..Trace::default() }, "{earlier:?}");
+        }
+    }
+
+    #[test]
+    fn signals_are_bounded_and_the_newest_stay() {
+        let mut trace = Trace::default();
+        (1..=20).for_each(|at| trace.note(at, ContainerEvent::Signal(1)));
+        assert_eq!(trace.signals.len(), SIGNALS_MAX);
+        assert_eq!(trace.signals.last(), Some(&(20, 1)));
+    }
+
+    #[test]
+    fn only_a_code_above_128_may_still_be_explained_by_a_signal() {
+        assert!(!Trace::default().is_unsettled(128));
+        assert!(Trace::default().is_unsettled(129));
+    }
+
+    #[test]
+    fn the_signal_is_that_which_was_sent_or_else_that_of_the_exit_code() {
+        let signal = |code, sent| judge(&facts(code, trace(&[(199 * S, sent)], Some(code), false)));
+        assert_eq!(signal(129, 1).signal, 1, "it died of what was sent");
+        assert_eq!(signal(143, 1).signal, 15, "it died of another");
+        assert_eq!(signal(1, 1).signal, 0);
+    }
+
+    #[test]
+    fn the_engines_own_error_is_said_where_the_cause_says_nothing() {
+        let own = ContainerEndFacts { error: "no space".into(), ..facts(3, Trace::default()) };
+        assert_eq!(judge(&own).error, "no space");
+        let killed = trace(&[(200 * S, 9)], Some(137), false);
+        let killed = ContainerEndFacts { trace: killed, ..own };
+        assert!(judge(&killed).error.contains("sent signal 9"));
+    }
+
+    #[test]
+    fn each_limit_belongs_to_what_it_limits() {
+        let in_time = trace(&[(200 * S - SIGNAL_EFFECT_LIMIT_NS, 1)], Some(1), false);
+        check(&facts(1, in_time), EndCause::KilledOutside);
+        let stopped_at = Some(200 * S);
+        let stopped = Trace { stopped_at, ..trace(&[(199 * S, 15)], Some(0), false) };
+        check(&facts(0, stopped), EndCause::StoppedOutside);
+        let unseen = || facts(0, Trace::default());
+        check(&ContainerEndFacts { booted_at: Some(100 * S), ..unseen() }, EndCause::Itself);
+        let killed = || trace(&[(199 * S, 9)], Some(137), false);
+        let with_engine = ContainerEndFacts { engine_since: Some(200 * S), ..facts(137, killed()) };
+        check(&with_engine, EndCause::KilledOutside);
+        let outage = |from: u64, until: u64| {
+            let outages = vec![Outage { from, until }];
+            judge(&ContainerEndFacts { outages, ..unseen() }).cause
+        };
+        let (stop, start) = (ENGINE_STOP_LIMIT_NS, ENGINE_START_LIMIT_NS);
+        assert_eq!(outage(200 * S + stop, 300 * S), EndCause::EngineStopped);
+        assert_eq!(outage(201 * S + stop, 300 * S), EndCause::Itself);
+        assert_eq!(outage(150 * S, 200 * S - start), EndCause::EngineStopped);
+        assert_eq!(outage(150 * S, 199 * S - start), EndCause::Itself);
+        let short = ContainerEndFacts { finished_at: 105 * S, ..unseen() };
+        let outages = vec![Outage { from: 90 * S, until: 100 * S }];
+        check(&ContainerEndFacts { outages, ..short }, EndCause::Itself);
+    }
+
     fn check(facts: &ContainerEndFacts, expected: EndCause) {
         assert_eq!(judge(facts).cause, expected, "{facts:?}");
     }

@@ -383,6 +383,41 @@ mod tests {
     }
 
     #[test]
+    fn each_removed_task_is_forgotten_after_its_own_absence() {
+        let other = Id(8);
+        let other_row = ListedContainer { task: other, ..row("c8", "web.2") };
+        let mut ledger = ContainerLedger::default();
+        for (task, name, container) in [(TASK, name(), "c1"), (other, "web.2".into(), "c8")] {
+            ledger.begin(task, &name, 0).unwrap();
+            ledger.made(task, &name, container);
+            ledger.condemn(task, 0);
+        }
+        assert_eq!(ledger.sweep(std::slice::from_ref(&other_row), 5).forget, []);
+        let both = [row("c1", &name()), other_row.clone()];
+        assert_eq!(ledger.sweep(&both, 6).remove.len(), 2, "its absence begins anew");
+        assert_eq!(ledger.sweep(std::slice::from_ref(&other_row), 7).forget, []);
+        let sweep = ledger.sweep(std::slice::from_ref(&other_row), 5 + ABSENT_LIMIT_NS);
+        assert_eq!(sweep.forget, []);
+        let sweep = ledger.sweep(&[other_row], 7 + ABSENT_LIMIT_NS);
+        assert_eq!((sweep.forget, sweep.remove), (vec![TASK], vec![(other, "c8".to_owned())]));
+    }
+
+    #[test]
+    fn a_task_that_is_removed_a_second_time_is_absent_for_as_long_again() {
+        let mut ledger = ContainerLedger::default();
+        let begun = |ledger: &mut ContainerLedger, now: u64| {
+            ledger.begin(TASK, &name(), now).unwrap();
+            ledger.made(TASK, &name(), "c1");
+            ledger.condemn(TASK, now);
+        };
+        begun(&mut ledger, 0);
+        assert_eq!(ledger.sweep(&[], 5).forget, []);
+        ledger.gone(TASK);
+        begun(&mut ledger, 5 + 2 * CREATION_DELAY_NS);
+        assert_eq!(ledger.sweep(&[], 5 + ABSENT_LIMIT_NS + 2 * CREATION_DELAY_NS).forget, []);
+    }
+
+    #[test]
     fn a_kept_task_is_never_swept() {
         let mut ledger = ContainerLedger::default();
         ledger.begin(TASK, &name(), 0).unwrap();

@@ -352,6 +352,76 @@ mod tests {
     }
 
     #[test]
+    fn what_needs_more_than_a_process_is_rejected_and_its_absence_is_not() {
+        let message = |container: v1::ContainerSpec, other: v1::TaskSpec| {
+            let runtime = Some(Runtime::Container(container));
+            let spec = v1::TaskSpec { runtime, ..other }.into();
+            match plan(&runtime::Workload { spec, ..runtime::Workload::default() }, None) {
+                Err(runtime::RuntimeError::Rejected(message)) => message,
+                Err(other) => panic!("{other:?}"),
+                Ok(_) => String::new(),
+            }
+        };
+        let check = |container: v1::ContainerSpec, expected: &str| {
+            let message = message(container, v1::TaskSpec::default());
+            assert!(message.contains(expected), "{expected}: {message}");
+            assert_eq!(message.is_empty(), expected.is_empty(), "{message}");
+        };
+        let dns = |nameservers: &[&str], search: &[&str], options: &[&str]| {
+            let list = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+            let (nameservers, search) = (list(nameservers), list(search));
+            let dns = v1::DnsConfig { nameservers, search, options: list(options) };
+            v1::ContainerSpec { dns: Some(dns), ..sh() }
+        };
+        check(dns(&[], &[], &[]), "");
+        check(dns(&["10.0.0.1"], &[], &[]), "name servers");
+        check(dns(&[], &["lan"], &[]), "name servers");
+        check(dns(&[], &[], &["rotate"]), "name servers");
+        let health = |word: &str| {
+            let check = v1::HealthCheck { test: vec![word.into()], ..v1::HealthCheck::default() };
+            v1::ContainerSpec { health: Some(check), ..sh() }
+        };
+        check(health("NONE"), "");
+        check(health("CMD"), "a health check");
+        let plain = v1::Privileges::default();
+        let raised = v1::Privileges { no_new_privileges: true, ..plain.clone() };
+        check(v1::ContainerSpec { privileges: Some(plain), ..sh() }, "");
+        check(v1::ContainerSpec { privileges: Some(raised), ..sh() }, "privileges");
+        check(v1::ContainerSpec { capability_add: vec!["A".into()], ..sh() }, "capabilities");
+        check(v1::ContainerSpec { capability_drop: vec!["A".into()], ..sh() }, "capabilities");
+        let limit = |name: &str| v1::Ulimit { name: name.into(), soft: 9, hard: 9 };
+        check(v1::ContainerSpec { ulimits: vec![limit("nofile")], ..sh() }, "");
+        check(v1::ContainerSpec { ulimits: vec![limit("nothing")], ..sh() }, "no ulimit");
+
+        let network = |target: &str| v1::TaskSpec {
+            networks: vec![v1::NetworkAttachment { target: target.into(), ..Default::default() }],
+            ..v1::TaskSpec::default()
+        };
+        assert_eq!(message(sh(), network("host")), "");
+        assert!(message(sh(), network("backend")).contains("networks other than the host's"));
+        let log = |name: &str| v1::TaskSpec {
+            log_driver: Some(v1::LogDriver { name: name.into(), ..Default::default() }),
+            ..v1::TaskSpec::default()
+        };
+        assert_eq!(message(sh(), log("")), "");
+        assert!(message(sh(), log("syslog")).contains("a log driver"));
+        let swap = v1::ResourceRequirements { swap_bytes: Some(1), ..Default::default() };
+        let swap = v1::TaskSpec { resources: Some(swap), ..v1::TaskSpec::default() };
+        assert!(message(sh(), swap).contains("swap settings"));
+    }
+
+    #[test]
+    fn further_groups_are_added_once() {
+        if !unistd::Uid::effective().is_root() {
+            return;
+        }
+        let groups = ["54321", "7", "7"].map(str::to_owned).to_vec();
+        let user = v1::ContainerSpec { user: "12345:54321".into(), groups, ..sh() };
+        let account = planned(user).unwrap().account;
+        assert_eq!(account.map(|account| account.groups), Some(vec![54321, 7]));
+    }
+
+    #[test]
     fn a_spec_may_say_who_the_user_is() {
         let env = vec!["USER=me".into(), "HOME=/h".into(), "PATH=/bin:/usr/bin".into()];
         let plan = planned(v1::ContainerSpec { env, ..sh() }).unwrap();

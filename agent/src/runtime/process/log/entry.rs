@@ -46,3 +46,20 @@ pub(super) fn parse(line: &[u8]) -> Option<LogFileEntry> {
     };
     Some(LogFileEntry::Line(LogLine { at, source, text: Bytes::copy_from_slice(parts.next()?) }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_and_a_count_are_read_back_as_they_were_written() {
+        let mut bytes = Vec::new();
+        write_line(&mut bytes, 5, LogSource::Stderr, b"two words");
+        write_count(&mut bytes, 7, 3);
+        let lines: Vec<_> = bytes.split(|byte| *byte == b'\n').map(parse).collect();
+        let (at, text) = (Timestamp(5), Bytes::from_static(b"two words"));
+        let line = LogFileEntry::Line(LogLine { at, source: LogSource::Stderr, text });
+        let count = LogFileEntry::Count { at: Timestamp(7), lines: 3 };
+        assert_eq!(lines, [Some(line), Some(count), None]);
+    }
+}
