@@ -288,6 +288,17 @@ mod tests {
     }
 
     #[test]
+    fn a_body_is_compressed_from_the_length_on_from_which_that_pays() {
+        let stored = |len: usize| {
+            let body = StoredBody::Entry(Bytes::from(vec![7; len]));
+            value(&StoredEntry { term: 1, body }).len()
+        };
+        let short = COMPRESS_MIN_BYTES - 1;
+        assert_eq!(stored(short), ENTRY_PREFIX_BYTES + short);
+        assert!(stored(COMPRESS_MIN_BYTES) < 100);
+    }
+
+    #[test]
     fn a_long_dull_entry_is_stored_smaller() {
         let entry = StoredEntry { term: 1, body: StoredBody::Entry(Bytes::from(vec![1; 100_000])) };
         assert!(value(&entry).len() < 1000);
