@@ -160,6 +160,21 @@ mod tests {
     }
 
     #[test]
+    fn a_full_level_has_no_row_behind_its_last_and_grows_for_one() {
+        for full in [LEAF_ROWS as u32, (LEAF_ROWS * BRANCH_LINKS) as u32, 1024] {
+            let mut slab = Slab::default();
+            slab.set(0, 'a');
+            slab.set(full - 1, 'y');
+            assert_eq!(slab.get(full), None);
+            assert_eq!(slab.get_mut(full), None);
+            assert_eq!(slab.take(full), None);
+            assert_eq!(slab.set(full, 'z'), None);
+            assert_eq!((slab.get(0), slab.get(full - 1)), (Some(&'a'), Some(&'y')));
+            assert_eq!(slab.get(full), Some(&'z'));
+        }
+    }
+
+    #[test]
     fn far_numbers_are_found() {
         let mut slab = Slab::default();
         slab.set(3, 'a');

@@ -34,9 +34,9 @@ fn a_held_task_is_looked_at_when_its_time_comes_or_its_limit_is_over() {
     let (until, start_at, _) = held_until("desired=ready hold=5s");
     assert_eq!(until, start_at);
     assert_eq!(held_until("").0, Timestamp::NEVER);
-    let (until, start_at, start_by) = held_until("desired=ready hold=0s");
-    assert!(start_at < start_by || start_by == until, "{start_at} {start_by}");
-    assert_eq!(until, start_by);
+    let (until, start_at, start_by) = held_until("hold=0s by=30s");
+    assert!(start_at < start_by, "{start_at} {start_by}");
+    assert_eq!(until, start_by, "it waits for its predecessor alone");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What leaves the view.
 
-use crate::telling::check;
+use crate::telling::{Teller, check};
+use skep_reconcilers::Brain;
 
 #[test]
 fn a_slot_keeps_its_newest_ends() {
@@ -125,4 +126,17 @@ fn a_successor_brings_its_own_limit() {
          > placement: web.1#4 on n1 (0/0, of 1)
          > history: web.1 reaped",
     );
+}
+
+#[test]
+fn the_next_leader_forgets_the_past_of_a_slot_that_was_given_up() {
+    let mut teller = Teller::new(Brain::new());
+    teller.tell(
+        "given node n1 | service web replicas=2 delay=0s
+         run
+         given web.2 failed exit=1
+         run",
+    );
+    let said = teller.take_over("scale web 1 | web.2 wanted remove");
+    assert_eq!(said, ["history: web.2 reaped"]);
 }

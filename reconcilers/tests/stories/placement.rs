@@ -279,3 +279,31 @@ fn a_node_with_a_problem_gets_no_new_tasks_and_keeps_its_old_ones() {
          conditions n1",
     );
 }
+
+#[test]
+fn a_reason_that_was_about_tasks_which_found_a_node_is_replaced_by_that_of_the_others() {
+    check(
+        "given node n1 cpus=2 | service a cpus=2
+         run
+         given service web replicas=2 cpus=8
+         given update web cpus=2
+         given remove a
+         a.1 shutdown
+         > placement: web.1#2 on n1 (0/0, of 1)
+         > history: a.1 reaped
+         > placement: web blocked: no suitable node: not enough free cpu, memory or other resources on 1 node",
+    );
+}
+
+#[test]
+fn an_explanation_is_renewed_when_it_was_about_another_number_of_nodes() {
+    check(
+        "given node n1 plugin=Volume:ceph:latest | node n2
+         given service web volume=ceph
+         given node n3 plugin=Volume:ceph:latest
+         scale web 2
+         > replicas: web.2 created
+         > placement: web.2 on n3 (0/0, of 2)
+         > placement: web explained: of 3, volume driver 1",
+    );
+}
