@@ -76,6 +76,15 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_sent_again_when_the_pause_takes_all_the_time_that_is_left() {
+        let mut attempts = Attempts::new(3 * SECOND);
+        assert_eq!(attempts.again(3 * SECOND - ATTEMPT_DELAY_MIN), None);
+        let mut attempts = Attempts::new(3 * SECOND);
+        let before = 3 * SECOND - ATTEMPT_DELAY_MIN - Duration::from_nanos(1);
+        assert_eq!(attempts.again(before), Some(ATTEMPT_DELAY_MIN));
+    }
+
+    #[test]
     fn a_manager_that_comes_back_late_is_waited_for_from_the_first_failure_on() {
         let mut attempts = Attempts::new(ANSWER_LIMIT);
         assert!(attempts.again(15 * SECOND).is_some());

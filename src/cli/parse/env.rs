@@ -78,6 +78,14 @@ pub(crate) fn last_of_each(variables: impl IntoIterator<Item = String>) -> Vec<S
 mod tests {
     use super::*;
 
+    #[test]
+    fn a_file_of_the_greatest_length_is_read_and_a_longer_one_is_not() {
+        let mut bytes = vec![b'#'; ENV_FILE_BYTES_MAX];
+        assert_eq!(file(&bytes, &|_| None), Ok(Vec::new()));
+        bytes.push(b'#');
+        assert!(file(&bytes, &|_| None).is_err());
+    }
+
     fn lookup(name: &str) -> Option<String> {
         (name == "THIRD").then(|| "mine".to_owned())
     }

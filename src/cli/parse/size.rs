@@ -55,6 +55,9 @@ mod tests {
                 && cpus("-1").is_err()
                 && cpus("NaN").is_err()
                 && cpus("0.0001").is_err()
+                && cpus("inf").is_err()
         );
+        assert_eq!((cpus("0"), cpus("0.001")), (Ok(0), Ok(1_000_000)));
+        assert!(cpus("1000000").is_ok() && cpus("1000001").is_err());
     }
 }

@@ -171,3 +171,64 @@ fn set(field: &mut String, wish: &Option<String>) {
         field.clone_from(wish);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+    use skep_proto::defaults;
+
+    #[derive(Parser)]
+    struct TaskLine {
+        #[command(flatten)]
+        task: TaskFlags,
+    }
+
+    fn change(task: &mut TaskSpec, flags: &str) {
+        let line = ["skep"].into_iter().chain(flags.split_whitespace());
+        let flags = TaskLine::try_parse_from(line).expect("a good command line").task;
+        flags.apply(task).expect("it can be done");
+    }
+
+    #[test]
+    fn each_flag_changes_what_it_names_and_no_other_does() {
+        let mut task = TaskSpec::default();
+        change(
+            &mut task,
+            "--user app --workdir /srv --hostname h --entrypoint run --stop-signal SIGINT \
+             --stop-grace-period 5s --read-only --init --tty --restart-condition on-failure \
+             --restart-delay 1s --restart-max-attempts 3 --restart-window 9s \
+             --replicas-max-per-node 2 --limit-cpu 2 --reserve-cpu 1 --reserve-memory 64m",
+        );
+        change(&mut task, "--restart-delay 2s --health-retries 4");
+        let container = defaults::container(&task).expect("a container").clone();
+        assert_eq!((container.user.as_str(), container.dir.as_str()), ("app", "/srv"));
+        assert_eq!((container.hostname.as_str(), container.stop_signal.as_str()), ("h", "SIGINT"));
+        assert_eq!(container.command, ["run"]);
+        assert_eq!(container.stop_grace_period_ns, Some(5_000_000_000));
+        assert_eq!((container.read_only, container.init, container.tty), (true, Some(true), true));
+        assert_eq!(container.health.map(|check| check.retries), Some(4));
+        let restart = task.restart.expect("a policy");
+        assert_eq!(restart.condition(), RestartCondition::OnFailure);
+        assert_eq!((restart.delay_ns, restart.max_attempts), (Some(2_000_000_000), 3));
+        assert_eq!(restart.window_ns, 9_000_000_000);
+        assert_eq!(task.placement.map(|placement| placement.max_replicas_per_node), Some(2));
+        let resources = task.resources.expect("resources");
+        let amounts = |resources: Option<Resources>| {
+            resources.map(|resources| (resources.nano_cpus, resources.memory_bytes))
+        };
+        assert_eq!(amounts(resources.limits), Some((2_000_000_000, 0)));
+        assert_eq!(amounts(resources.reservations), Some((1_000_000_000, 64 << 20)));
+    }
+
+    #[test]
+    fn amounts_that_are_taken_back_leave_nothing_behind() {
+        let mut task = TaskSpec::default();
+        change(&mut task, "--limit-cpu 2 --reserve-memory 64m");
+        change(&mut task, "--limit-cpu 0");
+        let resources = task.resources.clone().expect("a reservation");
+        assert_eq!((resources.limits, resources.reservations.is_some()), (None, true));
+        change(&mut task, "--reserve-memory 0");
+        assert_eq!(task.resources, None);
+    }
+}

@@ -74,6 +74,36 @@ mod tests {
     use super::*;
 
     #[test]
+    fn each_flag_is_in_the_check() {
+        let mut check = None;
+        let flags = HealthFlags {
+            health_cmd: Some("true".into()),
+            health_timeout: Some(2),
+            health_retries: Some(3),
+            health_start_period: Some(4),
+            health_start_interval: Some(5),
+            ..HealthFlags::default()
+        };
+        flags.apply(&mut check).expect("nothing is wrong with it");
+        let expected = HealthCheck {
+            test: vec!["CMD-SHELL".into(), "true".into()],
+            timeout_ns: 2,
+            retries: 3,
+            start_period_ns: 4,
+            start_interval_ns: 5,
+            ..HealthCheck::default()
+        };
+        assert_eq!(check, Some(expected));
+        let images_own = HealthFlags { health_cmd: Some(String::new()), ..HealthFlags::default() };
+        images_own.apply(&mut check).expect("nothing is wrong with it");
+        assert_eq!(check.as_ref().map(|check| check.test.len()), Some(0));
+        let none = HealthFlags { no_healthcheck: true, ..HealthFlags::default() };
+        none.apply(&mut check).expect("nothing is wrong with it");
+        let none = HealthCheck { test: vec!["NONE".into()], ..HealthCheck::default() };
+        assert_eq!(check, Some(none));
+    }
+
+    #[test]
     fn an_update_changes_what_was_said_and_nothing_else() {
         let mut check = Some(HealthCheck {
             test: vec!["CMD-SHELL".into(), "true".into()],

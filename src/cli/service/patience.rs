@@ -131,6 +131,24 @@ mod tests {
     }
 
     #[test]
+    fn one_more_settled_and_one_slot_less_are_progress_and_the_same_again_is_not() {
+        let mut patience = WaitDeadline::new(WaitLimit::Standstill, at(0));
+        let seen = |settled, slots: usize| {
+            let one = picture(512, 0).slots.remove(0);
+            Picture { wanted: 3, settled, slots: vec![one; slots], ..Picture::default() }
+        };
+        let looks = [(1, 3, true), (2, 3, true), (1, 3, false), (2, 3, false), (2, 2, true)];
+        let mut last = at(0);
+        for (second, (settled, slots, is_progress)) in (10..).zip(looks) {
+            patience.take(&seen(settled, slots), at(second));
+            last = if is_progress { at(second) } else { last };
+            assert_eq!(patience.ends_at(), Some(last + STANDSTILL_LIMIT), "{settled} {slots}");
+        }
+        patience.take(&seen(2, 3), at(20));
+        assert_eq!(patience.ends_at(), Some(last + STANDSTILL_LIMIT), "it was there before");
+    }
+
+    #[test]
     fn a_limit_of_the_callers_holds_whatever_happens() {
         let mut patience = WaitDeadline::new(WaitLimit::After(at(40)), at(0));
         (0..100).for_each(|second| patience.take(&picture(320, second), at(second)));

@@ -113,6 +113,12 @@ mod tests {
         assert_eq!(said(86_400 * 21), "3 weeks");
         assert_eq!(said(86_400 * 90), "3 months");
         assert_eq!(said(86_400 * 365 * 3), "3 years");
+        assert_eq!(said(86_400 * 2), "2 days");
+        assert_eq!(said(86_400 * 14), "2 weeks");
+        assert_eq!(said(86_400 * 60), "2 months");
+        assert_eq!(said(86_400 * 730), "2 years");
+        assert_eq!(ago(5 * SECOND_NS, Timestamp(8 * SECOND_NS)), "3 seconds ago");
+        assert_eq!(ago(0, Timestamp(8 * SECOND_NS)), "");
     }
 
     #[test]
@@ -133,7 +139,13 @@ mod tests {
         assert_eq!(bytes_size(512 << 20), "512MiB");
         assert_eq!(bytes_size(3 << 29), "1.5GiB");
         assert_eq!(bytes_size(100), "100B");
+        assert_eq!((bytes_size(1023), bytes_size(1024)), ("1023B".into(), "1KiB".into()));
+        assert_eq!(bytes_size(u64::MAX), "16384PiB");
         assert_eq!(local_time(0), "");
+        assert!(local_time(SECOND_NS).starts_with("19"));
+        assert_eq!((quoted(""), quoted("a")), (String::new(), "\"a\"".into()));
+        let fits = "x".repeat(SHORT_ERROR_CHARS);
+        assert_eq!(truncated(&fits, Truncation::Shortened), fits);
         assert_eq!(title("running"), "Running");
     }
 }

@@ -97,9 +97,51 @@ pub(crate) fn port_list(ports: &[PortConfig]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use skep_proto::v1::{ContainerSpec, TaskSpec, TaskStatus, task_spec};
 
     fn check(container: &ContainerStatus, expected: &str) {
         assert_eq!(end_text(container), expected);
+    }
+
+    #[test]
+    fn what_went_wrong_is_the_error_or_the_end_or_what_the_agent_says() {
+        let task = |state: TaskState, error: &str| {
+            let container = ContainerStatus { exit_code: Some(3), ..ContainerStatus::default() };
+            let status = TaskStatus {
+                state: state.into(),
+                message: "trying again".into(),
+                error: error.into(),
+                container: Some(container),
+                ..TaskStatus::default()
+            };
+            Task { status: Some(status), ..Task::default() }
+        };
+        let check = |task: Task, wrong: &str, end: &str| {
+            assert_eq!((trouble(&task).as_str(), end_of(&task).as_str()), (wrong, end));
+        };
+        check(task(TaskState::Failed, "no space"), "no space", "no space");
+        check(task(TaskState::Failed, ""), "exit code 3", "exit code 3");
+        check(task(TaskState::Starting, ""), "trying again", "trying again");
+        check(task(TaskState::Complete, ""), "", "exit code 3");
+    }
+
+    #[test]
+    fn ports_and_images_are_told_as_docker_tells_them() {
+        let port = |published_port, protocol: PortProtocol| PortConfig {
+            published_port,
+            target_port: 80,
+            protocol: protocol.into(),
+            ..PortConfig::default()
+        };
+        let ports_of = vec![port(8080, PortProtocol::Tcp), port(8081, PortProtocol::Udp)];
+        let container = ContainerStatus { ports: ports_of, ..ContainerStatus::default() };
+        let status = TaskStatus { container: Some(container), ..TaskStatus::default() };
+        let container = ContainerSpec { image: "nginx:1".into(), ..ContainerSpec::default() };
+        let runtime = Some(task_spec::Runtime::Container(container));
+        let spec = Some(TaskSpec { runtime, ..TaskSpec::default() });
+        let task = Task { status: Some(status), spec, ..Task::default() };
+        assert_eq!(ports(&task), "*:8080->80/tcp,*:8081->80/udp");
+        assert_eq!((image(&task), image(&Task::default())), ("nginx:1", ""));
     }
 
     #[test]

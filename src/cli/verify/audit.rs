@@ -1,4 +1,4 @@
-//! The audit itself: entry after entry, from their bytes to a head and a digest.
+//! The audit itself: entry after entry, from their bytes to a head and a digest. PURE.
 
 use crate::cli::fail::{CliError, CliResult};
 use bytes::Bytes;
@@ -208,12 +208,22 @@ mod tests {
     };
 
     fn entry(parent: Hash, first: u64, kinds: Vec<Kind>) -> SealedEntry {
+        entry_of(parent, first, (1, first), kinds)
+    }
+
+    /// An entry of this incarnation and time.
+    fn entry_of(
+        parent: Hash,
+        first: u64,
+        (incarnation, at): (u64, u64),
+        kinds: Vec<Kind>,
+    ) -> SealedEntry {
         let record = |kind| Record { event: Some(event::event(kind)), ..Record::default() };
         seal(&Draft {
             parent,
-            incarnation: 1,
+            incarnation,
             first_revision: Revision(first),
-            at: Timestamp(first),
+            at: Timestamp(at),
             feature_level: 1,
             code_version: String::new(),
             records: kinds.into_iter().map(record).collect(),
@@ -271,5 +281,79 @@ mod tests {
         let truth =
             Kind::Checkpoint(Checkpoint { digest: view.digest().to_bytes().to_vec().into() });
         check(vec![entry(Hash::ZERO, 1, vec![cluster(), truth]).bytes], Ok(2));
+    }
+
+    #[test]
+    fn neither_time_nor_incarnation_goes_back() {
+        let one = entry_of(Hash::ZERO, 1, (2, 5), vec![cluster()]);
+        let next =
+            |moment| vec![one.bytes.clone(), entry_of(one.hash, 2, moment, vec![tenure()]).bytes];
+        check(next((2, 5)), Ok(2));
+        check(next((3, 6)), Ok(2));
+        check(next((2, 4)), Err("goes back at revision 2"));
+        check(next((1, 6)), Err("goes back at revision 2"));
+    }
+
+    /// An audit of two entries, of which the first has two records.
+    fn audited(upto: u64, claimed: &StatusReply) -> (Audit, CliResult) {
+        let one = entry(Hash::ZERO, 1, vec![cluster(), tenure()]);
+        let two = entry(one.hash, 3, vec![tenure()]);
+        let mut audit = Audit::default();
+        let taken = [one, two].into_iter().try_for_each(|e| audit.take(e.bytes, upto, claimed));
+        (audit, taken)
+    }
+
+    #[test]
+    fn what_was_seen_is_counted() {
+        let (audit, taken) = audited(3, &StatusReply::default());
+        assert_eq!(taken, Ok(()));
+        assert_eq!((audit.first_revision(), audit.revision(), audit.entries()), (1, 3, 2));
+        assert_eq!((audit.incarnation(), audit.checkpoints()), (1, 0));
+        assert!(audit.bytes() > 100, "{} bytes", audit.bytes());
+        assert_eq!(audit.digest(), hex(&audit.view.digest().to_bytes()));
+        assert_eq!(hex(&[0, 255]), "00ff");
+    }
+
+    #[test]
+    fn what_the_manager_claims_is_compared_where_the_audit_ends() {
+        let (truth, _) = audited(3, &StatusReply::default());
+        let head_hash: Bytes = truth.head.to_bytes();
+        let digest: Bytes = truth.view.digest().to_bytes().to_vec().into();
+        let lie = Bytes::from_static(&[7; 32]);
+        let claimed = |head_hash: &Bytes, digest: &Bytes| StatusReply {
+            revision: 3,
+            head_hash: head_hash.clone(),
+            digest: digest.clone(),
+            ..StatusReply::default()
+        };
+        assert_eq!(audited(3, &claimed(&head_hash, &digest)).1, Ok(()));
+        let failure = |claimed: &StatusReply| match audited(3, claimed).1 {
+            Ok(()) => panic!("it must be found"),
+            Err(failure) => failure.message().to_owned(),
+        };
+        assert!(failure(&claimed(&lie, &digest)).contains("the head computes to"));
+        assert!(failure(&claimed(&head_hash, &lie)).contains("the digest computes to"));
+        assert_eq!(audited(4, &claimed(&lie, &lie)).1, Ok(()), "the claim is about a later one");
+    }
+
+    #[test]
+    fn a_history_that_ends_before_what_is_claimed_is_refused() {
+        let (audit, _) = audited(9, &StatusReply::default());
+        let claimed = |revision| StatusReply { revision, ..StatusReply::default() };
+        assert_eq!(audit.finish(9, &claimed(3)), Ok(()));
+        assert_eq!(audit.finish(3, &claimed(9)), Ok(()), "no more was asked for");
+        let failure = audit.finish(9, &claimed(4)).expect_err("one is missing");
+        assert!(failure.message().contains("ends at revision 3, the manager claims 4"));
+    }
+
+    #[test]
+    fn each_checkpoint_is_counted() {
+        let (truth, _) = audited(3, &StatusReply::default());
+        let digest: Bytes = truth.view.digest().to_bytes().to_vec().into();
+        let checkpoint = Kind::Checkpoint(Checkpoint { digest });
+        let (mut audit, _) = audited(3, &StatusReply::default());
+        let next = entry(audit.head, 4, vec![checkpoint]);
+        assert_eq!(audit.take(next.bytes, 9, &StatusReply::default()), Ok(()));
+        assert_eq!(audit.checkpoints(), 1);
     }
 }

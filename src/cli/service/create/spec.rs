@@ -103,6 +103,58 @@ fn made_up(image: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::Parser;
+    use skep_proto::defaults;
+
+    #[derive(Parser)]
+    struct CreateLine {
+        #[command(flatten)]
+        create: Create,
+    }
+
+    fn spec_of(flags: &str) -> CliResult<v1::ServiceSpec> {
+        let line = ["skep"].into_iter().chain(flags.split_whitespace());
+        spec(&CreateLine::try_parse_from(line).expect("a good command line").create)
+    }
+
+    #[test]
+    fn each_flag_is_in_the_spec() {
+        let spec = spec_of(
+            "--name web --env A=1 --env A=2 --env B=3 --mount type=tmpfs,target=/t \
+             --constraint node.role==worker --label a=1 --container-label c=2 --network host \
+             --publish published=8080,target=80,mode=host --user app --replicas 3 nginx:1 -g x",
+        )
+        .expect("a good spec");
+        let task = spec.task.clone().expect("a task");
+        let container = defaults::container(&task).expect("a container");
+        assert_eq!((container.image.as_str(), container.user.as_str()), ("nginx:1", "app"));
+        assert_eq!(
+            (container.args.join(" "), container.env.join(" ")),
+            ("-g x".into(), "A=2 B=3".into())
+        );
+        assert_eq!((container.mounts.len(), container.labels["c"].as_str()), (1, "2"));
+        assert_eq!(task.placement.map(|p| p.constraints), Some(vec!["node.role==worker".into()]));
+        assert_eq!(task.networks[0].target, "host");
+        assert_eq!(defaults::replicas(&spec), Some(3));
+        let annotations = spec.annotations.expect("a name");
+        assert_eq!((annotations.name.as_str(), annotations.labels["a"].as_str()), ("web", "1"));
+        assert_eq!(spec.endpoint.map(|endpoint| endpoint.ports[0].published_port), Some(8080));
+    }
+
+    #[test]
+    fn what_is_not_asked_for_is_not_in_the_spec() {
+        let spec = spec_of("--name web nginx").expect("a good spec");
+        let task = spec.task.expect("a task");
+        assert_eq!((task.placement, task.resources, spec.endpoint), (None, None, None));
+    }
+
+    #[test]
+    fn modes_that_are_not_built_are_refused_by_name() {
+        let error = spec_of("--mode global nginx").expect_err("it is not built");
+        assert!(error.to_string().contains("--mode global"), "{error}");
+        assert!(spec_of("--mode unheard-of nginx").is_err());
+        assert!(spec_of("--env-file /no/such/file nginx").is_err());
+    }
 
     #[test]
     fn a_made_up_name_is_a_name() {

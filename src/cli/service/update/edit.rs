@@ -164,6 +164,72 @@ mod tests {
         );
     }
 
+    fn container_of(spec: &v1::ServiceSpec) -> v1::ContainerSpec {
+        let task = spec.task.as_ref().expect("a task");
+        defaults::container(task).expect("a container").clone()
+    }
+
+    #[test]
+    fn only_what_is_named_is_taken_away() {
+        let words = "--publish-add published=1,target=80,mode=host \
+             --publish-add published=2,target=80,protocol=udp,mode=host \
+             --publish-add published=3,target=90,mode=host \
+             --mount-add type=tmpfs,target=/a --mount-add type=tmpfs,target=/b \
+             --network-add host --constraint-add node.role==worker \
+             --constraint-add node.hostname==n1 \
+             --label-add a=1 --label-add b=2 \
+             --container-label-add c=1 --container-label-add d=2";
+        let words: Vec<&str> = words.split_whitespace().collect();
+        let before = check(&v1::ServiceSpec::default(), &words);
+        let labels = |spec: &v1::ServiceSpec| {
+            let keys = |labels: &std::collections::BTreeMap<String, String>| {
+                labels.keys().cloned().collect::<Vec<_>>().join(",")
+            };
+            let own = spec.annotations.as_ref().map(|a| keys(&a.labels)).unwrap_or_default();
+            (own, keys(&container_of(spec).labels))
+        };
+        let published = |spec: &v1::ServiceSpec| {
+            let ports = spec.endpoint.iter().flat_map(|endpoint| &endpoint.ports);
+            ports.map(|port| port.published_port).collect::<Vec<_>>()
+        };
+        let networks = |spec: &v1::ServiceSpec| {
+            let networks = spec.task.iter().flat_map(|task| &task.networks);
+            networks.map(|network| network.target.clone()).collect::<Vec<_>>()
+        };
+        let constraints = |spec: &v1::ServiceSpec| {
+            let placement = spec.task.as_ref().and_then(|task| task.placement.clone());
+            placement.map(|placement| placement.constraints).unwrap_or_default()
+        };
+        assert_eq!(labels(&before), ("a,b".into(), "c,d".into()));
+        assert_eq!((published(&before), networks(&before)), (vec![1, 2, 3], vec!["host".into()]));
+        assert_eq!(constraints(&before), ["node.role==worker", "node.hostname==n1"]);
+
+        let words = "--publish-rm 80/tcp --mount-rm /a --network-rm bridge --network-add host \
+             --constraint-add node.role==worker --constraint-add node.role!=manager \
+             --label-rm a --container-label-rm c";
+        let words: Vec<&str> = words.split_whitespace().collect();
+        let after = check(&before, &words);
+        assert_eq!(labels(&after), ("b".into(), "d".into()));
+        assert_eq!((published(&after), networks(&after)), (vec![2, 3], vec!["host".into()]));
+        let targets: Vec<_> =
+            container_of(&after).mounts.into_iter().map(|mount| mount.target).collect();
+        assert_eq!(targets, ["/b"]);
+        let once = ["node.role==worker", "node.hostname==n1", "node.role!=manager"];
+        assert_eq!(constraints(&after), once);
+        assert_eq!(after.task.as_ref().map(|task| task.force_update), Some(0));
+        assert_eq!(networks(&check(&after, &["--network-rm", "host"])), Vec::<String>::new());
+    }
+
+    #[test]
+    fn another_image_and_other_arguments_replace_what_was_there() {
+        let flags = ["--image", "a:1", "--args", "-c 'echo one'"];
+        let before = container_of(&check(&v1::ServiceSpec::default(), &flags));
+        assert_eq!((before.image.as_str(), before.args.len()), ("a:1", 2));
+        let before = check(&v1::ServiceSpec::default(), &flags);
+        let after = container_of(&check(&before, &["--image", "a:2", "--args", ""]));
+        assert_eq!((after.image.as_str(), after.args.len()), ("a:2", 0));
+    }
+
     #[test]
     fn what_was_not_said_stays() {
         let before = check(

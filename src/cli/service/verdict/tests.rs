@@ -186,3 +186,116 @@ fn what_blocks_is_trouble() {
     }
     check(&blocked, 1, "0/1 trouble");
 }
+
+/// What is said of the first slot.
+fn line_of(reply: &WatchServiceReply) -> String {
+    slot_line(&judge(reply, &BTreeSet::new()).slots[0])
+}
+
+#[test]
+fn a_line_says_where_the_newest_task_is_and_what_went_wrong_before() {
+    assert_eq!(line_of(&reply(1, 1, "1:2:running")), "running");
+    let mut placed = reply(1, 1, "1:5:ready");
+    placed.tasks[0].node_name = "n1".into();
+    assert_eq!(line_of(&placed), "ready on n1");
+    let failed = |replaced: &str| {
+        let mut reply = reply(1, 1, replaced);
+        for task in reply
+            .tasks
+            .iter_mut()
+            .filter(|task| task.meta.as_ref().is_some_and(|m| m.created_revision < 5))
+        {
+            let container = ContainerStatus { exit_code: Some(3), ..ContainerStatus::default() };
+            task.status.get_or_insert_default().container = Some(container);
+        }
+        line_of(&reply)
+    };
+    assert_eq!(failed("1:5:ready 1:4:failed>shutdown"), "ready, failed once: exit code 3");
+    assert_eq!(
+        failed("1:5:ready 1:4:failed>shutdown 1:3:failed>shutdown"),
+        "ready, failed 2 times: exit code 3"
+    );
+    assert_eq!(failed("1:5:ready 1:4:complete>shutdown"), "ready, ended once: exit code 3");
+    assert_eq!(failed("1:5:running 1:4:failed>shutdown"), "running", "it runs now");
+    assert_eq!(failed("1:4:failed"), "failed: exit code 3");
+}
+
+#[test]
+fn a_line_says_what_is_pulled_or_what_the_agent_says() {
+    let pulled = |done_bytes, total_bytes| {
+        let mut reply = reply(1, 1, "1:5:preparing");
+        let task_id = reply.tasks[0].id.clone();
+        let message = "downloading".into();
+        reply.pulls = vec![
+            PullProgress { done_bytes: 1, ..PullProgress::default() },
+            PullProgress { task_id, message, done_bytes, total_bytes },
+        ];
+        line_of(&reply)
+    };
+    assert_eq!(pulled(0, 0), "preparing, downloading");
+    assert_eq!(pulled(1024, 0), "preparing, downloading 1KiB");
+    assert_eq!(pulled(1024, 4096), "preparing, downloading 1KiB of 4KiB");
+    let told = |state: &str, message: &str| {
+        let mut reply = reply(1, 1, &format!("1:5:{state}"));
+        reply.tasks[0].status.get_or_insert_default().message = message.into();
+        line_of(&reply)
+    };
+    assert_eq!(told("ready", "waiting for its predecessor"), "ready, waiting for its predecessor");
+    assert_eq!(told("ready", "ready"), "ready", "nothing is said twice");
+    assert_eq!(told("running", "its container is paused"), "running");
+}
+
+#[test]
+fn whether_any_attempt_failed_is_known_although_it_runs_now() {
+    let has_failed = |tasks| judge(&reply(1, 1, tasks), &BTreeSet::new()).has_failed();
+    assert!(!has_failed("1:2:running"));
+    assert!(has_failed("1:5:running 1:4:failed>shutdown"));
+}
+
+#[test]
+fn tasks_in_any_order_mean_the_same() {
+    check(&reply(1, 1, "1:4:failed>shutdown 1:5:running"), 1, "1/1 converged");
+    let picture = judge(
+        &reply(1, 1, "1:3:rejected>shutdown 1:4:failed>shutdown 1:5:ready"),
+        &BTreeSet::new(),
+    );
+    let failed = picture.culprit().and_then(|slot| slot.failed.as_ref()).map(created);
+    assert_eq!(failed, Some(4), "the newest of them");
+}
+
+#[test]
+fn a_slot_that_was_given_up_does_not_decide_where_enough_others_live() {
+    check(&reply(1, 1, "1:2:running 2:3:failed>shutdown"), 1, "1/1 converged trouble");
+    check(&reply(1, 1, "1:2:ready 2:3:failed>shutdown"), 1, "0/1 trouble");
+}
+
+#[test]
+fn a_task_that_was_shut_down_and_did_not_fail_is_not_on_its_way() {
+    let tasks = "1:5:shutdown>shutdown 1:4:failed>shutdown";
+    assert_eq!(judge(&reply(1, 1, tasks), &BTreeSet::new()).slots, []);
+    let old = "1:5:failed>shutdown";
+    let reply = reply(1, 1, old);
+    assert_eq!(judge(&reply, &old_failures(&reply, 5)).slots, [], "it failed before the command");
+}
+
+#[test]
+fn failures_of_before_are_ended_tasks_alone() {
+    let reply = reply(2, 1, "1:2:failed>shutdown 1:3:complete>shutdown 2:4:running");
+    assert_eq!(old_failures(&reply, 9), BTreeSet::from([Id(2), Id(3)]));
+}
+
+#[test]
+fn older_tasks_are_counted_while_they_serve() {
+    let older = |tasks| judge(&reply(1, 10, tasks), &BTreeSet::new()).older;
+    assert_eq!(older("1:11:running"), 0);
+    assert_eq!(older("1:11:ready 1:2:running"), 1);
+    assert_eq!(older("1:11:ready 1:2:running>shutdown"), 0);
+    assert_eq!(older("1:11:ready 1:2:ready"), 0);
+}
+
+#[test]
+fn the_time_of_the_newest_change_is_that_of_a_settled_task() {
+    let at = |tasks| judge(&reply(2, 1, tasks), &BTreeSet::new()).settled_at;
+    assert_eq!(at("1:4:running 2:7:running"), 7);
+    assert_eq!(at("1:4:running 2:7:ready"), 4);
+}
