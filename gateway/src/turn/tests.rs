@@ -5,9 +5,10 @@ use crate::admit::MachineRequest;
 use skep_proto::{
     author,
     v1::{
-        Annotations, ClusterCreated, ClusterSpec, Command, ContainerSpec, CreateService, Person,
-        RefusalCode, RemoveService, Replicated, ServiceMode, ServiceSpec, TaskSpec, UpdateService,
-        command::Action, event, service_mode::Mode, task_spec::Runtime,
+        Annotations, ClusterCreated, ClusterSpec, Command, ContainerSpec, CreateService,
+        IncarnationBegun, Person, RefusalCode, RemoveService, Replicated, ServiceMode, ServiceSpec,
+        TaskSpec, TenureBegun, UpdateService, command::Action, event, service_mode::Mode,
+        task_spec::Runtime,
     },
 };
 
@@ -260,4 +261,18 @@ fn the_digest_is_recorded_when_ten_thousand_records_are_passed() {
         turned = take(&mut tip, Vec::new());
     }
     assert_eq!(checkpoints as u64, tip.view().position().revision.0 / CHECKPOINT_PERIOD_RECORDS);
+}
+
+#[test]
+fn a_history_begins_with_incarnation_1_and_goes_on_with_its_own() {
+    let record = |kind| Record { event: Some(skep_proto::event::event(kind)), ..Record::default() };
+    let tenure = record(Kind::TenureBegun(TenureBegun::default()));
+    let mut view = View::default();
+    assert_eq!(incarnation_of(&view, &tenure), 1);
+    let begun = IncarnationBegun { incarnation: 4, ..IncarnationBegun::default() };
+    let begun = record(Kind::IncarnationBegun(begun));
+    assert_eq!(incarnation_of(&view, &begun), 4);
+    let stamp = Stamp { revision: Revision(1), at: Timestamp(1), incarnation: 3 };
+    view.apply(stamp, &tenure).expect("a record we know");
+    assert_eq!(incarnation_of(&view, &tenure), 3);
 }

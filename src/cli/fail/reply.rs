@@ -77,6 +77,8 @@ mod tests {
             Status::with_details(Code::NotFound, "no service", refused.encode_to_vec().into());
         check(status, 1, "error: no service\nhint: did you mean \"web\"?");
         check(Status::data_loss("the history ends"), 1, "error: the history ends");
+        let old = CliError::from(Status::unimplemented("unknown service"));
+        assert_eq!(old.message(), "this manager cannot answer that");
         check(Status::internal(""), 1, "error: the manager refuses, and does not say why");
     }
 

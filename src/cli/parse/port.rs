@@ -119,8 +119,8 @@ mod tests {
     fn the_mesh_is_answered_with_what_to_write_instead() {
         let error = port("8080:80").expect_err("the mesh is not built");
         assert!(error.contains("published=8080,target=80,mode=host"), "{error}");
-        let error = port("80").expect_err("the mesh is not built");
-        assert!(error.contains("target=80,mode=host"), "{error}");
+        let error = port("81").expect_err("the mesh is not built");
+        assert!(error.contains("target=81,mode=host"), "{error}");
         let error = port("53:53/udp").expect_err("the mesh is not built");
         assert!(error.contains("protocol=udp"), "{error}");
         assert!(port("published=8080,target=80").is_err());

@@ -192,6 +192,12 @@ mod tests {
     }
 
     #[test]
+    fn a_message_alone_is_filled_in() {
+        let template = Template::parse("{{.SpecVersion}}!", &LIST).expect("it is a template");
+        assert_eq!(template.fill_json(json!({"spec_version": 7})), "7!");
+    }
+
+    #[test]
     fn what_makes_no_sense_is_refused_at_once() {
         check("{{.Colour}}", Err("Colour"));
         check("{{.Spec.Colour}}", Err("Colour"));

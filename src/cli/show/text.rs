@@ -56,8 +56,11 @@ mod tests {
 
     #[test]
     fn pairs_are_aligned_and_empty_ones_left_out() {
-        let text =
-            pairs(&[("ID", "1".into()), ("Nothing", String::new()), (" Longer", "a\nb".into())]);
+        let text = pairs(&[
+            ("ID", "1".into()),
+            ("Nothing of it", String::new()),
+            (" Longer", "a\nb".into()),
+        ]);
         assert_eq!(text, "ID:       1\n Longer:  a\n          b\n");
     }
 }

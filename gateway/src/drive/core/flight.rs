@@ -163,3 +163,31 @@ impl<C> Flight<C> {
         expired
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use skep_proto::{Id, Revision};
+
+    #[test]
+    fn only_what_a_person_waits_for_has_a_deadline() {
+        let mut flight = Flight::<u64>::default();
+        let mut push = |asker: Asker, since: Uptime| {
+            let waiting = WaitingCaller { caller: Some(1), asker, since };
+            let answer = Answer::Accepted {
+                revision: Revision(1),
+                through: Revision(1),
+                object: Id(1),
+                changed: true,
+                warnings: Vec::new(),
+            };
+            let entry = (View::default(), Delta::default());
+            flight.push(Hash::ZERO, entry, vec![(waiting, answer)], since);
+            flight.deadline()
+        };
+        assert_eq!(push(Asker::Machine, Uptime(5)), None);
+        let deadline = Some(Uptime(7 + CONFIRM_NS_MAX));
+        assert_eq!(push(Asker::Person, Uptime(7)), deadline);
+        assert_eq!(push(Asker::Person, Uptime(9)), deadline, "that of the oldest");
+    }
+}

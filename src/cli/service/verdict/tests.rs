@@ -156,6 +156,14 @@ fn tasks_that_still_fit_are_kept_when_only_their_placement_changes() {
         RolloutStatus { state: RolloutState::Updating as i32, ..RolloutStatus::default() };
     kept.service.as_mut().expect("a service").rollout = Some(updating);
     check(&kept, 10, "2/2");
+    let mut replaced = reply(1, 10, "1:11:running");
+    replaced
+        .service
+        .as_mut()
+        .expect("a service")
+        .rollout
+        .clone_from(&kept.service.as_ref().expect("a service").rollout);
+    check(&replaced, 10, "1/1 converged");
     kept.service.as_mut().expect("a service").spec.get_or_insert_default().task =
         Some(TaskSpec { force_update: 1, ..TaskSpec::default() });
     check(&kept, 10, "0/2");
