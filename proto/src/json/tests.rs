@@ -1,13 +1,13 @@
 //! The promise of the JSON shape, message by message.
 
-use super::{render, shape};
+use super::{render, render_set, shape};
 use crate::{
     Id,
     v1::{
-        AppArmorMode, Author, CommandId, ContainerSpec, Event, LogLine, LogRecord, Meta, Node,
-        NodeSpec, NodeState, NodeStatus, Person, Privileges, Record, Replicated, Service,
-        ServiceMode, ServiceSpec, Task, TaskDesired, TaskSpec, TaskState, TaskStatus, TraceContext,
-        author, event, service_mode, task_spec,
+        AppArmorMode, Author, Checkpoint, CommandId, ContainerSpec, Event, LogLine, LogRecord,
+        Meta, Node, NodeSpec, NodeState, NodeStatus, Person, Privileges, Record, Replicated,
+        Service, ServiceMode, ServiceSpec, Task, TaskDesired, TaskSpec, TaskState, TaskStatus,
+        TraceContext, author, event, service_mode, task_spec,
     },
 };
 use bytes::Bytes;
@@ -146,6 +146,25 @@ fn every_kind_of_event_is_rendered_under_its_own_name() {
         render(&record)["event"]["task_desired"],
         json!({"task_id": "0000000000000000000000001", "desired": "shutdown", "reason": "scaled_down"})
     );
+}
+
+#[test]
+fn sixteen_bytes_are_an_id_only_where_the_name_says_so() {
+    let checkpoint = event::Kind::Checkpoint(Checkpoint { digest: vec![7; 16].into() });
+    let event = Event { kind: Some(checkpoint) };
+    assert_eq!(render(&event)["checkpoint"]["digest"], json!("07".repeat(16)));
+}
+
+#[test]
+fn fields_that_have_their_default_can_be_left_out() {
+    let record = Record { cause: 3, ..Record::default() };
+    assert_eq!(render_set(&record), json!({"cause": 3}));
+}
+
+#[test]
+fn below_a_list_any_name_may_follow() {
+    let path = ["networks", "Any", "thing"].map(str::to_owned);
+    assert_eq!(shape::resolve("TaskSpec", &path).expect("a list"), path);
 }
 
 #[test]

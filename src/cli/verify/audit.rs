@@ -204,7 +204,7 @@ mod tests {
     use skep_log::chain::{Draft, seal};
     use skep_proto::{
         Id, event,
-        v1::{Checkpoint, ClusterCreated, TenureBegun},
+        v1::{Checkpoint, ClusterCreated, NodeRemoved, TenureBegun},
     };
 
     fn entry(parent: Hash, first: u64, kinds: Vec<Kind>) -> SealedEntry {
@@ -355,5 +355,18 @@ mod tests {
         let next = entry(audit.head, 4, vec![checkpoint]);
         assert_eq!(audit.take(next.bytes, 9, &StatusReply::default()), Ok(()));
         assert_eq!(audit.checkpoints(), 1);
+    }
+
+    #[test]
+    fn records_that_contradict_the_view_are_counted_and_the_newest_is_named() {
+        let unknown = NodeRemoved { node_id: Id(9).to_bytes(), force: false };
+        let kinds = vec![cluster(), Kind::NodeRemoved(unknown)];
+        let mut audit = Audit::default();
+        let entry = entry_of(Hash::ZERO, 1, (2, 5), kinds);
+        assert_eq!(audit.newest_set_aside(), None);
+        assert_eq!(audit.take(entry.bytes, 9, &StatusReply::default()), Ok(()));
+        assert_eq!((audit.set_aside(), audit.incarnation()), (1, 2));
+        let newest = audit.newest_set_aside();
+        assert!(newest.as_ref().is_some_and(|text| text.starts_with("record 2: ")), "{newest:?}");
     }
 }
