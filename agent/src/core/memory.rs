@@ -259,7 +259,10 @@ mod tests {
     }
 
     fn stands(task: u128, standing: TaskStanding) -> NoteKind {
-        NoteKind::Stands(Stands { task_id: Id(task).to_bytes(), standing: standing.into() })
+        NoteKind::Stands(StandingChanged {
+            task_id: Id(task).to_bytes(),
+            standing: standing.into(),
+        })
     }
 
     fn folded(notes: &[Note]) -> Memory {
@@ -282,7 +285,7 @@ mod tests {
         noted(&mut memory, stands(2, TaskStanding::Unknown));
         let description = NodeDescription { hostname: "n1".into(), ..NodeDescription::default() };
         noted(&mut memory, NoteKind::Described(Box::new(description)));
-        noted(&mut memory, NoteKind::Reached(Reached { incarnation: 2, revision: 7 }));
+        noted(&mut memory, NoteKind::Reached(PositionReached { incarnation: 2, revision: 7 }));
         memory
     }
 

@@ -135,7 +135,12 @@ mod tests {
         let mut patience = WaitDeadline::new(WaitLimit::Standstill, at(0));
         let seen = |settled, slots: usize| {
             let one = picture(512, 0).slots.remove(0);
-            Picture { wanted: 3, settled, slots: vec![one; slots], ..Picture::default() }
+            ServiceProgress {
+                wanted: 3,
+                settled,
+                slots: vec![one; slots],
+                ..ServiceProgress::default()
+            }
         };
         let looks = [(1, 3, true), (2, 3, true), (1, 3, false), (2, 3, false), (2, 2, true)];
         let mut last = at(0);

@@ -93,7 +93,7 @@ fn a_task_that_is_remembered_is_at_least_where_the_cluster_recorded_it() {
     let restored = |seen: TaskState, recorded: TaskState| {
         let observed = TaskObserved { state: seen.into(), ..TaskObserved::default() };
         let recorded = TaskAssignment { recorded: recorded.into(), ..TaskAssignment::default() };
-        let kept = Kept { task: recorded, observed, ..Kept::default() };
+        let kept = RememberedTask { task: recorded, observed, ..RememberedTask::default() };
         let service = Service::new(kept.service.clone());
         AgentTask::restored(Id(1), Id(2), &kept, &service).state()
     };

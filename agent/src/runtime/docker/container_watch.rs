@@ -254,7 +254,7 @@ mod tests {
     #[test]
     fn an_end_that_a_later_look_does_not_show_is_forgotten() {
         let (mut watch, quiet) = (ContainerWatch::default(), Trace::default());
-        let killed = Looked::Here(Box::new(ended(137)));
+        let killed = InspectOutcome::Here(Box::new(ended(137)));
         watch.on_look(killed, &around(&quiet, 0));
         assert_eq!(watch.on_look(running(), &around(&quiet, 1)), WatchStep::Wait(None));
         assert_eq!(watch.on_wake(&around(&quiet, S)), WatchStep::Look);

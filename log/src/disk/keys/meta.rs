@@ -157,7 +157,7 @@ mod tests {
     #[test]
     fn an_accepted_loss_is_read_back_as_it_was_and_once() {
         let mark = HeadMark { next_index: 4, revision: Revision(9), incarnation: 2 };
-        let begun = Begun::new(3, mark);
+        let begun = PendingRecovery::new(3, mark);
         assert_eq!((begun.incarnation, begun.accepted()), (3, Some(mark)));
         let lowered = begun.without_accepted();
         assert_eq!((lowered.incarnation, lowered.accepted()), (3, None));
