@@ -5,7 +5,10 @@ use super::advice::Advice;
 use anyhow::{Context, Result};
 use std::{
     fs::{self, Permissions},
-    os::unix::{fs::PermissionsExt, net::UnixStream},
+    os::unix::{
+        fs::{FileTypeExt, PermissionsExt},
+        net::UnixStream,
+    },
     path::Path,
 };
 use tokio::net::UnixListener;
@@ -13,13 +16,19 @@ use tokio::net::UnixListener;
 /// Members of this group may use the socket.
 pub(super) const GROUP: &str = "skep";
 
-/// Binds the socket, clearing away one that a dead daemon left.
+/// Binds the socket, clearing away one that a dead daemon left. Nothing but a socket is removed: a
+/// path that was mistyped may name any file.
 pub(super) fn bind(path: &Path) -> Result<UnixListener> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)
             .with_context(|| format!("folder of the control socket {}", path.display()))?;
     }
-    if path.exists() {
+    if let Ok(found) = fs::metadata(path) {
+        if !found.file_type().is_socket() {
+            let what = if found.is_dir() { "a folder" } else { "a file" };
+            let message = format!("control socket {}: {what} is there already", path.display());
+            return Err(Advice::new(message, "choose another --listen-control").into());
+        }
         if UnixStream::connect(path).is_ok() {
             let message = format!("another daemon answers on {}", path.display());
             return Err(
@@ -42,4 +51,28 @@ pub(super) fn bind(path: &Path) -> Result<UnixListener> {
     fs::set_permissions(path, Permissions::from_mode(0o660))
         .with_context(|| format!("control socket {}", path.display()))?;
     Ok(listener)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_dead_daemons_socket_gives_way_and_nothing_else_does() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let path = dir.path().join("s.sock");
+        drop(bind(&path).expect("the first"));
+        let living = bind(&path).expect("the dead one's socket gives way");
+        let second = bind(&path).expect_err("one lives");
+        assert!(second.to_string().contains("another daemon answers"), "{second}");
+        drop(living);
+
+        let file = dir.path().join("notes");
+        fs::write(&file, "mine").expect("room for it");
+        let error = bind(&file).expect_err("a file is there");
+        assert!(error.to_string().contains("a file is there already"), "{error}");
+        assert_eq!(fs::read(&file).expect("it is still there"), b"mine");
+        let error = bind(dir.path()).expect_err("a folder is there");
+        assert!(error.to_string().contains("a folder is there already"), "{error}");
+    }
 }

@@ -10,6 +10,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// The bits of a mode that let others than the owner in.
+const OTHERS: u32 = 0o077;
+
 /// A state folder that this process holds until it is dropped.
 pub(super) struct StateDir {
     path: PathBuf,
@@ -22,8 +25,9 @@ impl StateDir {
         fs::create_dir_all(path).with_context(|| format!("state folder {}", path.display()))?;
         let path =
             fs::canonicalize(path).with_context(|| format!("state folder {}", path.display()))?;
-        let owner =
-            fs::metadata(&path).with_context(|| format!("state folder {}", path.display()))?.uid();
+        let found =
+            fs::metadata(&path).with_context(|| format!("state folder {}", path.display()))?;
+        let owner = found.uid();
         let us = nix::unistd::geteuid().as_raw();
         if owner != us {
             let message = format!(
@@ -36,6 +40,13 @@ impl StateDir {
             )
             .into());
         }
+        if found.mode() & OTHERS != 0 && use_of(&path)? == FolderUse::Foreign {
+            let message = format!(
+                "state folder {} holds other files, and other users may enter it",
+                path.display()
+            );
+            return Err(Advice::new(message, "choose an empty folder, or a new one").into());
+        }
         fs::set_permissions(&path, Permissions::from_mode(0o700))
             .with_context(|| format!("state folder {}", path.display()))?;
         let lock = lock(&path.join("lock"))?;
@@ -46,6 +57,25 @@ impl StateDir {
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// What a folder is used for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum FolderUse {
+    /// It is empty, or a state folder already.
+    State,
+    /// It holds something else, and would be closed to those who use that: `/tmp`, say.
+    Foreign,
+}
+
+fn use_of(folder: &Path) -> Result<FolderUse> {
+    let context = || format!("state folder {}", folder.display());
+    // Each state folder has the first, and those of managers the second.
+    let is_ours = ["lock", "manager-id"].iter().any(|name| {
+        fs::symlink_metadata(folder.join(name)).is_ok_and(|found| found.file_type().is_file())
+    });
+    let is_empty = fs::read_dir(folder).with_context(context)?.next().is_none();
+    Ok(if is_ours || is_empty { FolderUse::State } else { FolderUse::Foreign })
 }
 
 /// The lock says who holds it, for the one who comes second.
@@ -91,5 +121,23 @@ mod tests {
         );
         drop(held);
         StateDir::hold(&path).expect("free again");
+    }
+    #[test]
+    fn a_folder_that_others_use_is_not_closed_to_them() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let open = Permissions::from_mode(0o755);
+        let path = dir.path().join("shared");
+        fs::create_dir(&path).expect("room for it");
+        fs::set_permissions(&path, open.clone()).expect("it is ours");
+        drop(StateDir::hold(&path).expect("an empty folder becomes one of state"));
+        fs::set_permissions(&path, open.clone()).expect("it is ours");
+        drop(StateDir::hold(&path).expect("a folder of state stays one"));
+
+        fs::remove_file(path.join("lock")).expect("it is there");
+        fs::write(path.join("notes"), "mine").expect("room for it");
+        fs::set_permissions(&path, open).expect("it is ours");
+        let Err(error) = StateDir::hold(&path) else { panic!("it holds other files") };
+        assert!(error.to_string().contains("holds other files"), "{error}");
+        assert_eq!(fs::metadata(&path).expect("it is there").mode() & 0o777, 0o755);
     }
 }
