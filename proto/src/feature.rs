@@ -19,6 +19,13 @@ pub fn lacks(feature: Feature) -> &'static str {
         Feature::User => "runs tasks as no other user",
         Feature::Tty => "gives no terminal",
         Feature::ContainerLabels => "keeps no container labels",
+        Feature::CreateMountpoint => "makes no missing folders for bind mounts",
+        Feature::HealthStartInterval => "checks health no more often at the start",
+        Feature::ReadOnlyRecursive => {
+            "mounts no folder read-only with all that is mounted below it"
+        }
+        Feature::VolumeSubpath => "mounts no part of a volume",
+        Feature::TmpfsOptions => "takes no options of a tmpfs",
     }
 }
 
@@ -38,8 +45,8 @@ mod tests {
 
     #[test]
     fn each_feature_has_a_phrase_of_its_own() {
-        let all = (0..=Feature::ContainerLabels as i32).map(Feature::try_from);
+        let all = (0..=Feature::TmpfsOptions as i32).map(Feature::try_from);
         let phrases: BTreeSet<_> = all.map(|feature| lacks(feature.unwrap())).collect();
-        assert_eq!(phrases.len(), Feature::ContainerLabels as usize + 1);
+        assert_eq!(phrases.len(), Feature::TmpfsOptions as usize + 1);
     }
 }

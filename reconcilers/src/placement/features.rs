@@ -5,7 +5,10 @@
 
 use skep_proto::{
     defaults,
-    v1::{ContainerSpec, Feature, PublishMode, ResourceRequirements, ServiceSpec, TaskSpec},
+    v1::{
+        ContainerSpec, Feature, HealthCheck, Mount, PublishMode, ResourceRequirements, ServiceSpec,
+        TaskSpec,
+    },
 };
 
 /// The features that a node must have for this service's tasks, sorted.
@@ -48,13 +51,12 @@ fn limits_something(resources: &ResourceRequirements) -> bool {
 fn of_container(container: &ContainerSpec, need: &mut impl FnMut(Feature, bool)) {
     let pinned =
         container.image.contains("@sha256:") || !container.registry_credential_ref.is_empty();
-    let checked = container
-        .health
-        .as_ref()
-        .is_some_and(|health| health.test.first().is_some_and(|word| word != "NONE"));
     need(Feature::Images, pinned);
     need(Feature::Mounts, !container.mounts.is_empty());
-    need(Feature::Health, checked);
+    container.mounts.iter().for_each(|mount| of_mount(mount, need));
+    if let Some(health) = &container.health {
+        of_health(health, need);
+    }
     need(Feature::Limits, container.pids_limit > 0 || !container.ulimits.is_empty());
     need(Feature::Hostname, !container.hostname.is_empty());
     need(Feature::ReadOnly, container.read_only);
@@ -62,4 +64,24 @@ fn of_container(container: &ContainerSpec, need: &mut impl FnMut(Feature, bool))
     need(Feature::User, !container.user.is_empty() || !container.groups.is_empty());
     need(Feature::Tty, container.tty || container.open_stdin);
     need(Feature::ContainerLabels, !container.labels.is_empty());
+}
+
+/// Engines ignore options of mounts that are newer than they are.
+fn of_mount(mount: &Mount, need: &mut impl FnMut(Feature, bool)) {
+    if let Some(bind) = &mount.bind {
+        need(Feature::CreateMountpoint, bind.create_mountpoint);
+        need(Feature::ReadOnlyRecursive, bind.read_only_force_recursive);
+    }
+    need(Feature::VolumeSubpath, mount.volume.as_ref().is_some_and(|v| !v.subpath.is_empty()));
+    need(Feature::TmpfsOptions, mount.tmpfs.as_ref().is_some_and(|t| !t.options.is_empty()));
+}
+
+/// Durations alone change the check that the image may have.
+fn of_health(health: &HealthCheck, need: &mut impl FnMut(Feature, bool)) {
+    let command = health.test.first();
+    need(Feature::Health, command.is_some_and(|word| word != "NONE"));
+    need(
+        Feature::HealthStartInterval,
+        command.is_none_or(|word| word != "NONE") && health.start_interval_ns > 0,
+    );
 }

@@ -2,8 +2,9 @@
 
 use skep_projections::fixture::service_spec;
 use skep_proto::v1::{
-    ContainerSpec, EndpointSpec, Feature, HealthCheck, Mount, NetworkAttachment, PortConfig,
-    PublishMode, ResourceRequirements, Resources, ServiceSpec, TaskSpec, task_spec::Runtime,
+    BindOptions, ContainerSpec, EndpointSpec, Feature, HealthCheck, Mount, NetworkAttachment,
+    PortConfig, PublishMode, ResourceRequirements, Resources, ServiceSpec, TaskSpec, TmpfsOptions,
+    VolumeOptions, task_spec::Runtime,
 };
 use skep_reconcilers::placement::features::needed;
 
@@ -83,6 +84,39 @@ fn each_wish_that_only_some_runtimes_honour_is_a_feature() {
     let limits = Resources { memory_bytes: 1 << 20, ..Resources::default() };
     let limited = ResourceRequirements { limits: Some(limits), ..ResourceRequirements::default() };
     needs(&with_task(|t| t.resources = Some(limited)), &[Feature::Limits]);
+}
+
+#[test]
+fn options_that_older_engines_ignore_are_features() {
+    let mounted = |mount: Mount| with_container(|c| c.mounts = vec![mount]);
+    let bind = |bind| mounted(Mount { bind: Some(bind), ..Mount::default() });
+    needs(&bind(BindOptions { non_recursive: true, ..BindOptions::default() }), &[Feature::Mounts]);
+    needs(
+        &bind(BindOptions { create_mountpoint: true, ..BindOptions::default() }),
+        &[Feature::Mounts, Feature::CreateMountpoint],
+    );
+    needs(
+        &bind(BindOptions { read_only_force_recursive: true, ..BindOptions::default() }),
+        &[Feature::Mounts, Feature::ReadOnlyRecursive],
+    );
+    let part = VolumeOptions { subpath: "a".into(), ..VolumeOptions::default() };
+    needs(
+        &mounted(Mount { volume: Some(part), ..Mount::default() }),
+        &[Feature::Mounts, Feature::VolumeSubpath],
+    );
+    let small = TmpfsOptions { options: "noexec".into(), ..TmpfsOptions::default() };
+    needs(
+        &mounted(Mount { tmpfs: Some(small), ..Mount::default() }),
+        &[Feature::Mounts, Feature::TmpfsOptions],
+    );
+    let often = |test: &[&str]| {
+        let test = test.iter().map(ToString::to_string).collect();
+        let health = HealthCheck { test, start_interval_ns: 1, ..HealthCheck::default() };
+        with_container(|c| c.health = Some(health))
+    };
+    needs(&often(&["CMD", "true"]), &[Feature::Health, Feature::HealthStartInterval]);
+    needs(&often(&[]), &[Feature::HealthStartInterval]);
+    needs(&often(&["NONE"]), &[]);
 }
 
 #[test]

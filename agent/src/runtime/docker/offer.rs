@@ -2,7 +2,7 @@
 
 use super::engine::{Engine, is_status, within};
 use crate::runtime::{Offer, RuntimeError};
-use bollard::{models::SystemInfo, query_parameters::InspectNetworkOptions};
+use bollard::{ClientVersion, models::SystemInfo, query_parameters::InspectNetworkOptions};
 use skep_proto::v1::{EngineDescription, EnginePlugin, Feature, Platform, Resources};
 
 /// What can be offered now.
@@ -26,7 +26,7 @@ pub(super) async fn offer(engine: &Engine) -> Result<Offer, RuntimeError> {
             memory_bytes: about.mem_total.unwrap_or(0),
             generic: Vec::new(),
         },
-        features: features(&about, networks),
+        features: features(&about, networks, client.client_version()),
         engine: Some(description(about)),
     })
 }
@@ -49,7 +49,10 @@ enum EngineNetworks {
     WithoutBridge,
 }
 
-fn features(about: &SystemInfo, networks: EngineNetworks) -> Vec<Feature> {
+/// An engine ignores what came into its API later than the version it speaks, so the version that
+/// was agreed on decides over those wishes.
+fn features(about: &SystemInfo, networks: EngineNetworks, api: ClientVersion) -> Vec<Feature> {
+    let since = |minor| (api.major_version, api.minor_version) >= (1, minor);
     let bridge = networks == EngineNetworks::WithBridge;
     let limits = about.memory_limit == Some(true) && about.cpu_cfs_quota == Some(true);
     let all = [
@@ -66,6 +69,11 @@ fn features(about: &SystemInfo, networks: EngineNetworks) -> Vec<Feature> {
         (Feature::User, true),
         (Feature::Tty, true),
         (Feature::ContainerLabels, true),
+        (Feature::CreateMountpoint, since(42)),
+        (Feature::HealthStartInterval, since(44)),
+        (Feature::ReadOnlyRecursive, since(44)),
+        (Feature::VolumeSubpath, since(45)),
+        (Feature::TmpfsOptions, since(46)),
     ];
     all.into_iter().filter(|(_, has)| *has).map(|(feature, _)| feature).collect()
 }
@@ -88,5 +96,33 @@ fn description(about: SystemInfo) -> EngineDescription {
         version: about.server_version.unwrap_or_default(),
         labels: labels.map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
         plugins: plugins.collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lacks(minor_version: usize) -> Vec<Feature> {
+        let api = ClientVersion { major_version: 1, minor_version };
+        let offered = features(&SystemInfo::default(), EngineNetworks::WithBridge, api);
+        let newer = (Feature::CreateMountpoint as i32..=Feature::TmpfsOptions as i32)
+            .filter_map(|feature| Feature::try_from(feature).ok());
+        newer.filter(|feature| !offered.contains(feature)).collect()
+    }
+
+    #[test]
+    fn an_engine_offers_only_what_its_version_of_the_api_has() {
+        let (start, recursive) = (Feature::HealthStartInterval, Feature::ReadOnlyRecursive);
+        let (subpath, tmpfs) = (Feature::VolumeSubpath, Feature::TmpfsOptions);
+        assert_eq!(
+            lacks(41),
+            [Feature::CreateMountpoint, start, recursive, subpath, tmpfs],
+            "Docker 20.10"
+        );
+        assert_eq!(lacks(42), [start, recursive, subpath, tmpfs], "Docker 23");
+        assert_eq!(lacks(44), [subpath, tmpfs], "Docker 25");
+        assert_eq!(lacks(45), [tmpfs], "Docker 26");
+        assert_eq!(lacks(46), [], "Docker 27");
     }
 }
