@@ -244,7 +244,9 @@ async fn a_container_that_turns_unhealthy_is_stopped_and_says_so() {
     let (ready, ended) =
         soon(async { tokio::join!(runtime.ready(&work), runtime.wait(&work)) }).await;
     assert_eq!(ready, Err(RuntimeError::Gone));
-    assert_eq!(ended.unwrap().cause, EndCause::Unhealthy);
+    let ended = ended.unwrap();
+    assert_eq!(ended.cause, EndCause::Unhealthy);
+    assert_eq!(ended.error, "the last one exited with code 1");
     until_removed(&runtime, work.task_id).await;
 }
 

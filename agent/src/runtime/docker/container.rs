@@ -14,6 +14,7 @@ pub(super) struct Container {
     pub(super) image: String,
     pub(super) phase: Phase,
     pub(super) health: ContainerHealth,
+    pub(super) last_check: HealthCheckEnd,
     pub(super) started: Started,
     pub(super) exit_code: i32,
     pub(super) out_of_memory: bool,
@@ -48,6 +49,29 @@ pub(super) enum ContainerHealth {
     Unhealthy,
 }
 
+/// How the newest of its health checks ended. What the check printed is the task's output, which
+/// stays out of the log.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) enum HealthCheckEnd {
+    /// There was none yet, or the engine does not say.
+    #[default]
+    Unknown,
+    /// It exited with this code.
+    Exited(i64),
+    /// It took longer than it may, or could not be run.
+    Broken,
+}
+
+impl HealthCheckEnd {
+    fn of(exit_code: Option<i64>) -> HealthCheckEnd {
+        match exit_code {
+            None => HealthCheckEnd::Unknown,
+            Some(code @ 0..) => HealthCheckEnd::Exited(code),
+            Some(_) => HealthCheckEnd::Broken,
+        }
+    }
+}
+
 /// Reads the engine's answer.
 pub(super) fn read(answer: ContainerInspectResponse) -> Container {
     let state = answer.state.unwrap_or_default();
@@ -74,7 +98,10 @@ pub(super) fn read(answer: ContainerInspectResponse) -> Container {
         | ContainerStateStatusEnum::STOPPING
         | ContainerStateStatusEnum::EMPTY => Phase::Created,
     };
-    let health = match state.health.and_then(|health| health.status) {
+    let health = state.health.unwrap_or_default();
+    let newest = health.log.as_ref().and_then(|checks| checks.last());
+    let last_check = HealthCheckEnd::of(newest.and_then(|check| check.exit_code));
+    let health = match health.status {
         None | Some(HealthStatusEnum::EMPTY | HealthStatusEnum::NONE) => ContainerHealth::Unchecked,
         Some(HealthStatusEnum::STARTING) => ContainerHealth::Starting,
         Some(HealthStatusEnum::HEALTHY) => ContainerHealth::Healthy,
@@ -88,6 +115,7 @@ pub(super) fn read(answer: ContainerInspectResponse) -> Container {
         image: answer.image.unwrap_or_default(),
         phase,
         health,
+        last_check,
         started: Started { container_ref: id.clone(), pid, ports },
         id,
         exit_code: state.exit_code.and_then(|code| i32::try_from(code).ok()).unwrap_or(0),
@@ -111,7 +139,7 @@ fn moment(text: Option<&str>) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bollard::models::ContainerState;
+    use bollard::models::{ContainerState, Health, HealthcheckResult};
 
     fn inspected(status: ContainerStateStatusEnum, started_at: &str) -> Container {
         read(ContainerInspectResponse {
@@ -132,5 +160,20 @@ mod tests {
         assert_eq!((ended.started_at, ended.finished_at), (5_000_000_000, 7_000_000_000));
         let never = inspected(ContainerStateStatusEnum::EXITED, "0001-01-01T00:00:00Z");
         assert_eq!((never.phase, never.started_at), (Phase::Created, 0));
+    }
+
+    #[test]
+    fn the_newest_health_check_is_read() {
+        let check = |codes: &[i64]| {
+            let checks = codes
+                .iter()
+                .map(|code| HealthcheckResult { exit_code: Some(*code), ..Default::default() });
+            let health = Health { log: Some(checks.collect()), ..Health::default() };
+            let state = ContainerState { health: Some(health), ..ContainerState::default() };
+            read(ContainerInspectResponse { state: Some(state), ..Default::default() }).last_check
+        };
+        assert_eq!(check(&[]), HealthCheckEnd::Unknown);
+        assert_eq!(check(&[0, 7]), HealthCheckEnd::Exited(7));
+        assert_eq!(check(&[7, -1]), HealthCheckEnd::Broken);
     }
 }

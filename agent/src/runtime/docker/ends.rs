@@ -177,6 +177,7 @@ impl DockerRuntime {
         let socket_since = socket.as_ref().and_then(|meta| u64::try_from(meta.mtime()).ok());
         let socket_since = socket_since.map(|seconds| seconds * 1_000_000_000);
         ContainerEndFacts {
+            last_check: found.last_check,
             exit_code: found.exit_code,
             out_of_memory: found.out_of_memory,
             error: found.error.clone(),

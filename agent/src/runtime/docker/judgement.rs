@@ -5,7 +5,7 @@
 //! engine's events tell them apart: each signal sent through it is one, and so is a stop. What the
 //! engine forgot when it was restarted is told by when it was away.
 
-use super::marks::StopMark;
+use super::{container::HealthCheckEnd, marks::StopMark};
 use crate::runtime::TaskEnd;
 use skep_proto::{Timestamp, time::SECOND_NS, v1::EndCause};
 
@@ -125,6 +125,7 @@ pub(super) struct ContainerEndFacts {
     pub(super) out_of_memory: bool,
     /// The engine's own error message.
     pub(super) error: String,
+    pub(super) last_check: HealthCheckEnd,
     pub(super) started_at: u64,
     pub(super) finished_at: u64,
     pub(super) mark: Option<StopMark>,
@@ -163,7 +164,14 @@ fn cause(facts: &ContainerEndFacts) -> (EndCause, String) {
     match facts.mark {
         Some(StopMark::Asked) => return (EndCause::Asked, String::new()),
         Some(StopMark::Unhealthy) => {
-            return (EndCause::Unhealthy, "its health check failed".into());
+            let check = match facts.last_check {
+                HealthCheckEnd::Unknown => String::new(),
+                HealthCheckEnd::Exited(code) => format!("the last one exited with code {code}"),
+                HealthCheckEnd::Broken => {
+                    "the last one took longer than it may, or could not be run".into()
+                }
+            };
+            return (EndCause::Unhealthy, check);
         }
         None => {}
     }
@@ -177,13 +185,10 @@ fn cause(facts: &ContainerEndFacts) -> (EndCause, String) {
         );
     }
     if facts.out_of_memory {
-        return (EndCause::Itself, "it used more memory than it may".into());
+        return (EndCause::Itself, String::new());
     }
     if ended_with_engine(facts) {
-        return (
-            EndCause::EngineStopped,
-            "the engine was stopped, and its containers with it".into(),
-        );
+        return (EndCause::EngineStopped, String::new());
     }
     let Some((at, code)) = facts.trace.died else { return (EndCause::Itself, String::new()) };
     if facts.trace.stopped_at.is_some_and(|stopped| stopped >= at) {
@@ -394,6 +399,8 @@ mod tests {
         check(&asked, EndCause::Asked);
         asked.mark = Some(StopMark::Unhealthy);
         check(&asked, EndCause::Unhealthy);
+        asked.last_check = HealthCheckEnd::Exited(7);
+        assert_eq!(judge(&asked).error, "the last one exited with code 7");
     }
 
     #[test]
