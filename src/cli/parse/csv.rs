@@ -3,6 +3,8 @@
 //! The form is CSV (RFC 4180), as Docker's is: a whole field may stand in double quotes and then
 //! hold commas, and two double quotes within it mean one.
 
+use std::collections::BTreeSet;
+
 /// The fields of a value.
 pub(super) fn fields(text: &str) -> Result<Vec<String>, String> {
     let mut fields = Vec::new();
@@ -26,6 +28,19 @@ pub(super) fn fields(text: &str) -> Result<Vec<String>, String> {
 /// A key, and its value where it has one.
 pub(super) fn pair(field: &str) -> (&str, Option<&str>) {
     field.split_once('=').map_or((field, None), |(key, value)| (key, Some(value)))
+}
+
+/// Refuses a key that may be given once, by any of its names, and was given before.
+pub(super) fn once(
+    seen: &mut BTreeSet<&'static str>,
+    key: &str,
+    name: &'static str,
+) -> Result<(), String> {
+    match seen.insert(name) {
+        true => Ok(()),
+        false if key == name => Err(format!("{key} is given twice")),
+        false => Err(format!("{name} is given twice, here as {key}")),
+    }
 }
 
 fn bare_field(text: &str) -> Result<(String, Option<&str>), String> {

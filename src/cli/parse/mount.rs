@@ -2,6 +2,7 @@
 
 use super::{csv, memory};
 use skep_proto::v1::{BindOptions, BindPropagation, Mount, MountType, TmpfsOptions, VolumeOptions};
+use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 
 /// The keys of a mount, as an error lists them.
 const KEYS: &str = "type, source, target, readonly, bind-propagation, bind-nonrecursive, bind-create-src, \
@@ -10,12 +11,27 @@ const KEYS: &str = "type, source, target, readonly, bind-propagation, bind-nonre
 /// Reads one mount and checks that its parts fit together.
 pub(crate) fn mount(text: &str) -> Result<Mount, String> {
     let mut mount = Mount { r#type: MountType::Volume as i32, ..Mount::default() };
+    let mut seen = BTreeSet::new();
     for field in csv::fields(text)? {
         let (key, value) = csv::pair(&field);
+        if let Some(name) = single(key) {
+            csv::once(&mut seen, key, name)?;
+        }
         set(&mut mount, key, value)?;
     }
     check(&mount)?;
     Ok(mount)
+}
+
+/// The first name of a key that may be given once.
+fn single(key: &str) -> Option<&'static str> {
+    Some(match key {
+        "source" | "src" => "source",
+        "target" | "dst" | "destination" => "target",
+        "readonly" | "ro" => "readonly",
+        "volume-label" | "volume-opt" => return None,
+        _ => KEYS.split(", ").find(|known| *known == key)?,
+    })
 }
 
 fn set(mount: &mut Mount, key: &str, value: Option<&str>) -> Result<(), String> {
@@ -33,11 +49,11 @@ fn set(mount: &mut Mount, key: &str, value: Option<&str>) -> Result<(), String> 
         "volume-subpath" => volume(mount).subpath = need()?.to_owned(),
         "volume-label" => {
             let (name, label) = super::label(need()?)?;
-            volume(mount).labels.insert(name, label);
+            add(&mut volume(mount).labels, key, name, label)?;
         }
         "volume-opt" => {
             let (name, option) = super::label(need()?)?;
-            volume(mount).driver_options.insert(name, option);
+            add(&mut volume(mount).driver_options, key, name, option)?;
         }
         "tmpfs-size" => tmpfs(mount).size_bytes = memory(need()?)?.unsigned_abs(),
         "tmpfs-mode" => {
@@ -49,6 +65,21 @@ fn set(mount: &mut Mount, key: &str, value: Option<&str>) -> Result<(), String> 
         _ => return Err(format!("key {key:?} is unknown; there are {KEYS}")),
     }
     Ok(())
+}
+
+fn add(
+    pairs: &mut BTreeMap<String, String>,
+    key: &str,
+    name: String,
+    value: String,
+) -> Result<(), String> {
+    match pairs.entry(name) {
+        Entry::Occupied(before) => Err(format!("{key} {:?} is given twice", before.key())),
+        Entry::Vacant(vacant) => {
+            vacant.insert(value);
+            Ok(())
+        }
+    }
 }
 
 fn check(mount: &Mount) -> Result<(), String> {
@@ -156,6 +187,23 @@ mod tests {
         ] {
             assert!(mount(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn nothing_is_overridden_silently() {
+        for (text, told) in [
+            ("type=bind,src=/a,source=/b,dst=/x", "source is given twice"),
+            ("type=bind,source=/a,src=/b,dst=/x", "source is given twice, here as src"),
+            ("type=tmpfs,dst=/x,target=/y", "target is given twice"),
+            ("type=tmpfs,type=tmpfs,dst=/x", "type is given twice"),
+            ("type=tmpfs,dst=/x,tmpfs-size=1m,tmpfs-size=2m", "tmpfs-size is given twice"),
+            ("src=a1,dst=/x,volume-opt=o=a,volume-opt=o=b", "volume-opt \"o\" is given twice"),
+            ("src=a1,dst=/x,volume-label=o=a,volume-label=o", "volume-label \"o\" is given twice"),
+        ] {
+            assert_eq!(mount(text).expect_err(text), told, "{text}");
+        }
+        let both = mount("src=a1,dst=/x,volume-opt=a=1,volume-opt=b=1").expect("two options");
+        assert_eq!(both.volume.expect("options of it").driver_options.len(), 2);
     }
 
     #[test]

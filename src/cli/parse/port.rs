@@ -5,6 +5,10 @@
 
 use super::csv;
 use skep_proto::v1::{PortConfig, PortProtocol, PublishMode};
+use std::collections::BTreeSet;
+
+/// The keys of a port.
+const KEYS: [&str; 5] = ["published", "target", "protocol", "mode", "name"];
 
 /// `published=8080,target=80,protocol=tcp,mode=host`.
 pub(crate) fn port(text: &str) -> Result<PortConfig, String> {
@@ -22,10 +26,14 @@ pub(crate) fn port(text: &str) -> Result<PortConfig, String> {
     }
     let mut port =
         PortConfig { publish_mode: PublishMode::Ingress as i32, ..PortConfig::default() };
+    let mut seen = BTreeSet::new();
     for field in csv::fields(text)? {
         let (key, Some(value)) = csv::pair(&field) else {
             return Err(format!("{field:?} has no value"));
         };
+        if let Some(name) = KEYS.into_iter().find(|name| *name == key) {
+            csv::once(&mut seen, key, name)?;
+        }
         match key {
             "target" => port.target_port = number(value)?,
             "published" => port.published_port = number(value)?,
@@ -124,6 +132,16 @@ mod tests {
         let error = port("53:53/udp").expect_err("the mesh is not built");
         assert!(error.contains("protocol=udp"), "{error}");
         assert!(port("published=8080,target=80").is_err());
+    }
+
+    #[test]
+    fn nothing_is_overridden_silently() {
+        for (text, key) in [
+            ("published=80,published=81,target=80,mode=host", "published"),
+            ("published=80,target=80,mode=ingress,mode=host", "mode"),
+        ] {
+            assert_eq!(port(text).expect_err(text), format!("{key} is given twice"), "{text}");
+        }
     }
 
     #[test]
