@@ -4,6 +4,7 @@
 //! A figure alone says little on a machine that others use too; so the two sides alternate, and the
 //! median of the pairs' ratios is what counts. CPU is read from `/proc`, for the servers alone.
 
+pub mod encoded;
 pub mod etcd;
 pub mod load;
 pub mod server;

@@ -1,12 +1,21 @@
 //! etcd, from the distribution, one member, as the rival: puts of 256 bytes, alone or a hundred in
 //! a transaction.
 
-use super::{load::LoadAnswer, server::Server};
+use super::{
+    encoded::{EncodedCodec, EncodedTemplate},
+    load::LoadAnswer,
+    server::Server,
+};
 use anyhow::{Context, Result};
 use bytes::Bytes;
-use std::{path::Path, time::Duration};
+use prost::Message;
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 use tonic::{client::Grpc, codegen::http::uri::PathAndQuery, transport::Channel};
-use tonic_prost::ProstCodec;
 
 /// Connections that callers share, as on our side.
 const CONNECTIONS: usize = 16;
@@ -48,6 +57,8 @@ pub struct Etcd {
     /// The process.
     pub server: Server,
     channels: Vec<Channel>,
+    /// A transaction of each caller.
+    hundreds: Mutex<BTreeMap<usize, Arc<EncodedTemplate>>>,
 }
 
 impl Etcd {
@@ -73,7 +84,7 @@ impl Etcd {
         for _ in 0..CONNECTIONS {
             channels.push(connect(&client).await?);
         }
-        let etcd = Etcd { server, channels };
+        let etcd = Etcd { server, channels, hundreds: Mutex::default() };
         etcd.put(0, 0).await.context("the first put")?;
         Ok(etcd)
     }
@@ -86,7 +97,7 @@ impl Etcd {
     ) -> impl Future<Output = Result<LoadAnswer>> + Send + use<> {
         let (channel, put) = (self.channel(caller), put(caller, turn));
         async move {
-            call(channel, "/etcdserverpb.KV/Put", put).await?;
+            call(channel, "/etcdserverpb.KV/Put", put.encode_to_vec()).await?;
             Ok(LoadAnswer::together(1))
         }
     }
@@ -96,7 +107,7 @@ impl Etcd {
         let channel = self.channel(caller);
         async move {
             let look = EtcdRange { key: Bytes::from_static(b"nothing"), serializable: true };
-            call(channel, "/etcdserverpb.KV/Range", look).await?;
+            call(channel, "/etcdserverpb.KV/Range", look.encode_to_vec()).await?;
             Ok(LoadAnswer::together(1))
         }
     }
@@ -108,12 +119,26 @@ impl Etcd {
         turn: u64,
     ) -> impl Future<Output = Result<LoadAnswer>> + Send + use<> {
         let channel = self.channel(caller);
-        let success =
-            (0..100).map(|index| TxnOp { put: Some(put(caller * 100 + index, turn)) }).collect();
+        let template = self.template(caller);
         async move {
-            call(channel, "/etcdserverpb.KV/Txn", Txn { success }).await?;
+            let mut transaction = Vec::new();
+            template?.write(turn, &mut transaction);
+            call(channel, "/etcdserverpb.KV/Txn", transaction).await?;
             Ok(LoadAnswer::together(100))
         }
+    }
+
+    fn template(&self, caller: usize) -> Result<Arc<EncodedTemplate>> {
+        let mut hundreds = self.hundreds.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = hundreds.get(&caller) {
+            return Ok(known.clone());
+        }
+        let operation = |index, turn| TxnOp { put: Some(put(caller * 100 + index, turn)) };
+        let template = Arc::new(EncodedTemplate::new(|turn| Txn {
+            success: (0..100).map(|index| operation(index, turn)).collect(),
+        })?);
+        hundreds.insert(caller, template.clone());
+        Ok(template)
     }
 
     fn channel(&self, caller: usize) -> Channel {
@@ -140,14 +165,10 @@ async fn connect(address: &str) -> Result<Channel> {
     }
 }
 
-async fn call<M: prost::Message + Send + Sync + 'static>(
-    channel: Channel,
-    path: &'static str,
-    message: M,
-) -> Result<()> {
+async fn call(channel: Channel, path: &'static str, message: Vec<u8>) -> Result<()> {
     let mut client = Grpc::new(channel);
     client.ready().await?;
-    let codec: ProstCodec<M, EtcdReply> = ProstCodec::default();
-    client.unary(tonic::Request::new(message), PathAndQuery::from_static(path), codec).await?;
+    let (request, path) = (tonic::Request::new(message.into()), PathAndQuery::from_static(path));
+    client.unary(request, path, EncodedCodec::<EtcdReply>::default()).await?;
     Ok(())
 }

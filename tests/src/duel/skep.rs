@@ -1,6 +1,6 @@
 //! Our side: a daemon, and node label updates of 256 bytes, one by one or on streams.
 
-use super::{load::LoadAnswer, server::Server};
+use super::{encoded, load::LoadAnswer, server::Server};
 use anyhow::{Context, Result, bail};
 use futures::StreamExt;
 use skep_proto::v1::{
@@ -114,6 +114,9 @@ impl Skep {
     ) -> impl Future<Output = Result<LoadAnswer>> + Send + use<> {
         let channel = self.channel(caller);
         async move {
+            let one = encoded::EncodedTemplate::new(|turn| v1::Commands {
+                commands: vec![command(caller, turn)],
+            })?;
             let (send, receive) = tokio::sync::mpsc::channel(IN_FLIGHT);
             let room = Arc::new(Semaphore::new(IN_FLIGHT));
             let answered = room.clone();
@@ -131,18 +134,25 @@ impl Skep {
                     if let Ok(more) = more {
                         more.forget();
                     }
-                    let commands = (turn..).take(count).map(|turn| command(caller, turn)).collect();
+                    // A list that is encoded is its members' encodings, one after the other.
+                    let mut commands = Vec::new();
+                    (turn..).take(count).for_each(|turn| one.write(turn, &mut commands));
                     turn += count as u64;
                     // Messages are answered in their order. The receiver lives as long as the call.
                     asked.send(Instant::now()).ok();
-                    if send.send(v1::Commands { commands }).await.is_err() {
+                    if send.send(commands.into()).await.is_err() {
                         break;
                     }
                 }
             });
-            let replies =
-                ControlClient::new(channel).submit_stream(ReceiverStream::new(receive)).await?;
-            let mut replies = replies.into_inner();
+            let mut client = tonic::client::Grpc::new(channel);
+            client.ready().await?;
+            let codec = encoded::EncodedCodec::<v1::CommandReplies>::default();
+            let request = tonic::Request::new(ReceiverStream::new(receive));
+            let path = tonic::codegen::http::uri::PathAndQuery::from_static(
+                "/skep.v1.Control/SubmitStream",
+            );
+            let mut replies = client.streaming(request, path, codec).await?.into_inner();
             let mut done = LoadAnswer::default();
             while let Some(message) = replies.next().await {
                 let message = message?;
