@@ -27,7 +27,7 @@ use std::path::PathBuf;
 /// `unix:///run/skep/skep.sock`, or the path alone.
 pub(super) fn socket(text: &str) -> Result<PathBuf, String> {
     let path = text.strip_prefix("unix://").unwrap_or(text);
-    if path.contains("://") {
+    if path.contains("://") || path.starts_with("unix:") {
         return Err("it is not a unix socket; write unix:///path/to/socket".into());
     }
     if path.is_empty() {
@@ -148,6 +148,7 @@ mod tests {
         assert_eq!(socket("unix:///run/s"), Ok("/run/s".into()));
         assert_eq!(socket("/run/s"), Ok("/run/s".into()));
         assert!(socket("tcp://1.2.3.4:1").is_err());
+        assert!(socket("unix:/run/s").is_err(), "a slash is missing");
         assert!(network("host").is_ok() && network("web").is_err());
         assert!(constraint("node.role==worker").is_ok() && constraint("node.role").is_err());
         assert_eq!(tail("all"), Ok(None));

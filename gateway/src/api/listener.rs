@@ -127,8 +127,8 @@ impl Accepting {
     }
 }
 
-/// The bytes of HTTP/2 that refuse a connection: settings, and GOAWAY with ENHANCE_YOUR_CALM and a
-/// message.
+/// The bytes of HTTP/2 that refuse a connection: empty settings, and GOAWAY with ENHANCE_YOUR_CALM
+/// and a message. A client that looks knows by the empty settings that a message follows.
 fn farewell(message: &str) -> Vec<u8> {
     const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
     const ENHANCE_YOUR_CALM: u32 = 0xb;

@@ -49,7 +49,9 @@ impl OpenHistoryError {
             OpenHistoryError::Damaged { .. } => {
                 Some("`skep recover --accept-loss` keeps what is readable")
             }
-            OpenHistoryError::Failed { .. } => None,
+            OpenHistoryError::Failed { .. } => {
+                Some("check that this user may read the folder, and that its disk works")
+            }
         }
     }
 }

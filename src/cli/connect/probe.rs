@@ -5,6 +5,9 @@
 //! are looked at; anything but settings comes from another program, whose socket was named by
 //! mistake. The transport would only say that something went wrong.
 //!
+//! A manager with too many connections sends empty settings, and a frame that ends the connection
+//! with a message (GOAWAY). The transport would not show that message.
+//!
 //! The transport then goes on with the same connection. It sends the client's text itself, so that
 //! is left out, and it reads what has already been read.
 
@@ -28,13 +31,21 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const FRAME_HEADER_BYTES: usize = 9;
 /// The kind of a frame of settings.
 const SETTINGS: u8 = 4;
+/// The kind of a frame that ends a connection, and where its message begins: after a stream and a
+/// code.
+const GOAWAY: u8 = 7;
+const GOAWAY_MESSAGE_AT: usize = 8;
+/// Longest message of a refusal that is read; what is longer is cut.
+const REFUSAL_BYTES_MAX: u64 = 1024;
 /// How long the listener may take to answer. A manager that does not is overloaded or stopped by a
 /// debugger.
 const LISTENER_GREETING_LIMIT: Duration = Duration::from_secs(5);
 
 /// Why no manager is behind a socket.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum ProbeFailure {
+    /// The manager takes no connection now, with its reason.
+    Refused(String),
     /// Something answers, in another language.
     Stranger,
     /// The connection was closed without an answer.
@@ -60,7 +71,25 @@ pub(super) async fn probe(mut stream: LocalStream) -> Result<GreetedStream, Prob
     };
     let read = timeout(LISTENER_GREETING_LIMIT, talk).await.map_err(|_| ProbeFailure::Silent)?;
     judge(&begin[..read])?;
+    if begin.starts_with(&[0, 0, 0]) {
+        return Err(refusal(&mut stream).await);
+    }
     Ok(GreetedStream { stream, unread: begin.to_vec(), unsent: PREFACE.len() })
+}
+
+/// What a manager that sent empty settings says next. One that serves sends its own settings.
+async fn refusal(stream: &mut LocalStream) -> ProbeFailure {
+    let mut said = Vec::new();
+    let mut limited = stream.take(REFUSAL_BYTES_MAX);
+    // What came before the connection broke or fell silent is enough.
+    drop(timeout(LISTENER_GREETING_LIMIT, limited.read_to_end(&mut said)).await);
+    match said.split_at_checked(FRAME_HEADER_BYTES) {
+        Some(([_, _, _, GOAWAY, ..], frame)) => {
+            let message = frame.get(GOAWAY_MESSAGE_AT..).unwrap_or_default();
+            ProbeFailure::Refused(String::from_utf8_lossy(message).into_owned())
+        }
+        _ => ProbeFailure::Closed,
+    }
 }
 
 /// What the first bytes of an answer mean.
@@ -126,6 +155,8 @@ impl ProbeFailure {
     pub(super) fn told(self, path: &Path) -> CliError {
         let shown = path.display();
         match self {
+            ProbeFailure::Refused(message) => CliError::unreachable(message)
+                .hint("close some, or raise the daemon's limit of open files; then try again"),
             ProbeFailure::Stranger => CliError::unreachable(format!(
                 "no manager at unix://{shown}: another program listens there"
             ))
@@ -157,9 +188,27 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn the_message_of_a_manager_that_takes_no_connection_is_told() {
+        for (sent, expected) in [
+            (
+                &b"\x00\x00\x00\x04\x00\x00\x00\x00\x00\x00\x00\x10\x07\x00\x00\x00\x00\x00\
+                \x00\x00\x00\x00\x00\x00\x00\x0btoo many"[..],
+                ProbeFailure::Refused("too many".into()),
+            ),
+            (b"\x00\x00\x00\x04\x00\x00\x00\x00\x00", ProbeFailure::Closed),
+        ] {
+            let (ours, mut theirs) = tokio::net::UnixStream::pair().expect("a pair of sockets");
+            theirs.write_all(sent).await.expect("room for it");
+            drop(theirs);
+            let failure = probe(LocalStream::new(ours).expect("a socket")).await.err();
+            assert_eq!(failure, Some(expected));
+        }
+    }
+
+    #[tokio::test]
     async fn the_transport_goes_on_where_the_greeting_ended() {
         let (ours, mut theirs) = tokio::net::UnixStream::pair().expect("a pair of sockets");
-        theirs.write_all(b"\x00\x00\x00\x04\x00\x00\x00\x00\x00more").await.expect("room for it");
+        theirs.write_all(b"\x00\x00\x06\x04\x00\x00\x00\x00\x00more").await.expect("room for it");
         let mut stream = probe(LocalStream::new(ours).expect("a socket")).await.expect("a manager");
         let mut sent = PREFACE.to_vec();
         sent.extend_from_slice(b"first");
@@ -170,6 +219,6 @@ mod tests {
         assert_eq!(heard, sent, "the greeting comes once, and then what follows it");
         let mut read = [0; FRAME_HEADER_BYTES + 4];
         stream.read_exact(&mut read).await.expect("it is open");
-        assert_eq!(&read, b"\x00\x00\x00\x04\x00\x00\x00\x00\x00more");
+        assert_eq!(&read, b"\x00\x00\x06\x04\x00\x00\x00\x00\x00more");
     }
 }

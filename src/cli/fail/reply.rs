@@ -36,9 +36,37 @@ impl From<Status> for CliError {
 
 /// The connection broke before the whole answer had come.
 fn went_away(status: Status) -> CliError {
-    CliError::unreachable("the manager went away before it had answered")
-        .hint("check with `skep status` whether it runs, then repeat this command")
-        .caused_by(status)
+    let (message, hint) = match lost(&status) {
+        Lost::Broken => (
+            "the manager went away before it had answered",
+            "check with `skep status` whether it runs, then repeat this command",
+        ),
+        Lost::Silent => (
+            "the manager gave no sign of life for ten seconds, so it was given up",
+            "it or this machine may be overloaded, or its disk may hang: see `skep doctor`",
+        ),
+    };
+    CliError::unreachable(message).hint(hint).caused_by(status)
+}
+
+/// How a connection was lost.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Lost {
+    /// It was closed, or reset.
+    Broken,
+    /// The manager answered no ping.
+    Silent,
+}
+
+fn lost(status: &Status) -> Lost {
+    let mut source = status.source();
+    while let Some(error) = source {
+        if error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_timeout) {
+            return Lost::Silent;
+        }
+        source = error.source();
+    }
+    Lost::Broken
 }
 
 fn of_manager(status: &Status, code: Code) -> CliError {

@@ -75,7 +75,8 @@ fn cause_text(cause: EndCause) -> &'static str {
     }
 }
 
-/// Published ports as Docker writes them: `*:8080->80/tcp`.
+/// Published ports as Docker writes them: `*:8080->80/tcp`. One that each node chooses is
+/// `*:*->80/tcp`.
 pub(crate) fn ports(task: &Task) -> String {
     let container = task.status.as_ref().and_then(|status| status.container.as_ref());
     port_list(container.map_or(&[][..], |container| &container.ports))
@@ -89,7 +90,11 @@ pub(crate) fn port_list(ports: &[PortConfig]) -> String {
             PortProtocol::Udp => "udp",
             PortProtocol::Sctp => "sctp",
         };
-        format!("*:{}->{}/{protocol}", port.published_port, port.target_port)
+        let published = match port.published_port {
+            0 => "*".to_owned(),
+            number => number.to_string(),
+        };
+        format!("*:{published}->{}/{protocol}", port.target_port)
     };
     ports.iter().map(one).collect::<Vec<_>>().join(",")
 }
@@ -142,6 +147,17 @@ mod tests {
         let task = Task { status: Some(status), spec, ..Task::default() };
         assert_eq!(ports(&task), "*:8080->80/tcp,*:8081->80/udp");
         assert_eq!((image(&task), image(&Task::default())), ("nginx:1", ""));
+    }
+
+    #[test]
+    fn a_port_of_the_nodes_choice_is_no_port_0() {
+        let port = |published_port| PortConfig {
+            published_port,
+            target_port: 80,
+            protocol: PortProtocol::Tcp as i32,
+            ..PortConfig::default()
+        };
+        assert_eq!(port_list(&[port(8080), port(0)]), "*:8080->80/tcp,*:*->80/tcp");
     }
 
     #[test]

@@ -148,6 +148,11 @@ fn a_store_that_is_open_elsewhere_says_so() {
 fn reading_alone_changes_nothing_and_needs_something_to_read() {
     let dir = tempfile::tempdir().unwrap();
     assert!(matches!(Rocks::open_read_only(dir.path()), Err(StoreError::Absent(_))));
+    // What cannot be looked at is not absent.
+    let file = dir.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    assert!(matches!(Rocks::open_read_only(&file), Err(StoreError::Failed(_))));
+    std::fs::remove_file(&file).unwrap();
     assert!(std::fs::read_dir(dir.path()).unwrap().next().is_none(), "nothing was created");
     put(&Rocks::open(dir.path()).unwrap(), StoreTable::Entries, &[("a", "1")]);
     let store = Rocks::open_read_only(dir.path()).unwrap();

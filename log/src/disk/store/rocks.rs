@@ -75,8 +75,13 @@ impl Rocks {
 
     /// Opens what a stopped manager left, without changing a byte.
     pub(crate) fn open_read_only(path: &Path) -> Result<Rocks, StoreError> {
-        if !path.join("CURRENT").exists() {
-            return Err(StoreError::Absent(format!("there is no log in {}", path.display())));
+        match path.join("CURRENT").try_exists() {
+            Ok(true) => {}
+            Ok(false) => {
+                return Err(StoreError::Absent(format!("there is no log in {}", path.display())));
+            }
+            // The folder may not be entered, or its disk fails: nobody knows what is there.
+            Err(error) => return Err(StoreError::Failed(error.to_string())),
         }
         let mut options = options(DiskSize::Usual);
         options.create_if_missing(false);
