@@ -13,6 +13,9 @@ use std::{
 /// The bits of a mode that let others than the owner in.
 const OTHERS: u32 = 0o077;
 
+/// What a new file system holds: a disk of its own for the state is an empty folder.
+const FILE_SYSTEMS_OWN: &str = "lost+found";
+
 /// A state folder that this process holds until it is dropped.
 pub(super) struct StateDir {
     path: PathBuf,
@@ -74,8 +77,13 @@ fn use_of(folder: &Path) -> Result<FolderUse> {
     let is_ours = ["lock", "manager-id"].iter().any(|name| {
         fs::symlink_metadata(folder.join(name)).is_ok_and(|found| found.file_type().is_file())
     });
-    let is_empty = fs::read_dir(folder).with_context(context)?.next().is_none();
-    Ok(if is_ours || is_empty { FolderUse::State } else { FolderUse::Foreign })
+    for entry in fs::read_dir(folder).with_context(context)? {
+        let name = entry.with_context(context)?.file_name();
+        if !is_ours && name != FILE_SYSTEMS_OWN {
+            return Ok(FolderUse::Foreign);
+        }
+    }
+    Ok(FolderUse::State)
 }
 
 /// The lock says who holds it, for the one who comes second.
@@ -122,6 +130,7 @@ mod tests {
         drop(held);
         StateDir::hold(&path).expect("free again");
     }
+
     #[test]
     fn a_folder_that_others_use_is_not_closed_to_them() {
         let dir = tempfile::tempdir().expect("a temporary folder");
@@ -129,6 +138,7 @@ mod tests {
         let path = dir.path().join("shared");
         fs::create_dir(&path).expect("room for it");
         fs::set_permissions(&path, open.clone()).expect("it is ours");
+        fs::create_dir(path.join(FILE_SYSTEMS_OWN)).expect("room for it");
         drop(StateDir::hold(&path).expect("an empty folder becomes one of state"));
         fs::set_permissions(&path, open.clone()).expect("it is ours");
         drop(StateDir::hold(&path).expect("a folder of state stays one"));
