@@ -359,7 +359,7 @@ mod tests {
         }
         assert_eq!(link.poll_timeout(), Some(now + WELCOME_LIMIT_NS));
         assert!(waits[5] > 8 * REDIAL_DELAY_NS_MIN, "they grow: {waits:?}");
-        let halves = (0..).map(|doublings| REDIAL_DELAY_NS_MIN / 2 << doublings);
+        let halves = (0..).map(|doublings| (REDIAL_DELAY_NS_MIN / 2) << doublings);
         let by_chance: BTreeSet<u64> =
             waits.iter().zip(halves).map(|(wait, half)| wait - half).collect();
         assert_eq!(by_chance.len(), 6, "each wait is half of its limit and a part by chance");
