@@ -243,6 +243,13 @@ async fn a_container_costs_the_engine_one_look() {
     stub.answer("/containers/c1/json", StubAnswer::json(&inspected(task, "c1")));
     stub.answer("/containers/json", StubAnswer::json(&[row(task, "c1", "running")]));
     let runtime = DockerRuntime::open(dir.path(), &stub.host()).unwrap();
+    // An engine that is reached for the first time may have news, so that each watch looks again.
+    let listed = async {
+        while stub.times_asked("/containers/json") == 0 {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    soon(listed).await;
     let work = Workload { task_id: task, node_id: NODE, ..workload() };
     soon(runtime.prepare(&work, &|_| {})).await.unwrap();
     soon(runtime.start(&work)).await.unwrap();
