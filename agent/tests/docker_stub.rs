@@ -244,6 +244,7 @@ async fn a_container_costs_the_engine_one_look() {
     stub.answer("/containers/json", StubAnswer::json(&[row(task, "c1", "running")]));
     let runtime = DockerRuntime::open(dir.path(), &stub.host()).unwrap();
     // An engine that is reached for the first time may have news, so that each watch looks again.
+    soon(runtime.describe()).await.unwrap();
     let listed = async {
         while stub.times_asked("/containers/json") == 0 {
             sleep(Duration::from_millis(10)).await;
