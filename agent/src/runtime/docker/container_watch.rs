@@ -6,7 +6,7 @@
 //! moment, since the events that show who ended it may come later.
 
 use super::{
-    container::{Container, ContainerHealth, Phase},
+    container::{Container, ContainerHealth, HealthCheckEnd, Phase},
     judgement::Trace,
     marks::StopMark,
 };
@@ -85,6 +85,9 @@ pub(super) enum WatchStep {
 pub(super) struct ContainerWatch {
     /// It was there at some look.
     was_here: bool,
+    /// The health check after which it was stopped. One that begins later cannot be run any more,
+    /// and is not why.
+    gave_up_after: Option<HealthCheckEnd>,
     /// It has ended, as it was first seen.
     ended: Option<SeenEnd>,
 }
@@ -118,15 +121,17 @@ impl ContainerWatch {
             InspectOutcome::Failed(reason) => {
                 WatchStep::Trouble(reason, around.now + LOOK_RETRY_DELAY_NS)
             }
-            InspectOutcome::Here(found) => {
+            InspectOutcome::Here(mut found) => {
                 self.was_here = true;
                 match (found.phase, found.health) {
                     (Phase::Ended, _) => {
+                        found.last_check = self.gave_up_after.unwrap_or(found.last_check);
                         let started_at = around.trace.started_at;
                         self.ended = Some(SeenEnd { container: found, at: around.now, started_at });
                         self.settle(around)
                     }
                     (Phase::Running, ContainerHealth::Unhealthy) if around.mark.is_none() => {
+                        self.gave_up_after = Some(found.last_check);
                         WatchStep::StopUnhealthy
                     }
                     (Phase::Running | Phase::Created, _) => WatchStep::Wait(None),
@@ -191,6 +196,26 @@ mod tests {
 
     fn around(trace: &Trace, now: u64) -> WatchContext<'_> {
         WatchContext { trace, mark: None, engine: EngineReach::Here, remover: Remover::Others, now }
+    }
+
+    #[test]
+    fn the_check_that_made_it_unhealthy_is_told_and_not_one_that_met_the_stop() {
+        let (mut watch, quiet) = (ContainerWatch::default(), Trace::default());
+        let last_check = HealthCheckEnd::Exited(1);
+        let unhealthy = Container {
+            phase: Phase::Running,
+            health: ContainerHealth::Unhealthy,
+            last_check,
+            ..Container::default()
+        };
+        let unhealthy = InspectOutcome::Here(Box::new(unhealthy));
+        assert_eq!(watch.on_look(unhealthy, &around(&quiet, 0)), WatchStep::StopUnhealthy);
+        let stopped = WatchContext { mark: Some(StopMark::Unhealthy), ..around(&quiet, S) };
+        let met = Container { last_check: HealthCheckEnd::Broken, ..ended(143) };
+        assert_eq!(
+            watch.on_look(InspectOutcome::Here(Box::new(met)), &stopped),
+            WatchStep::Over(Box::new(Container { last_check, ..ended(143) }))
+        );
     }
 
     #[test]
