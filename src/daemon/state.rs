@@ -77,9 +77,11 @@ fn use_of(folder: &Path) -> Result<FolderUse> {
     let is_ours = ["lock", "manager-id"].iter().any(|name| {
         fs::symlink_metadata(folder.join(name)).is_ok_and(|found| found.file_type().is_file())
     });
+    if is_ours {
+        return Ok(FolderUse::State);
+    }
     for entry in fs::read_dir(folder).with_context(context)? {
-        let name = entry.with_context(context)?.file_name();
-        if !is_ours && name != FILE_SYSTEMS_OWN {
+        if entry.with_context(context)?.file_name() != FILE_SYSTEMS_OWN {
             return Ok(FolderUse::Foreign);
         }
     }

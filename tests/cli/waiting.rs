@@ -97,11 +97,11 @@ fn what_nothing_unblocks_ends_with_the_timeout() {
         let message = "no suitable node: constraints not met on 3 nodes".into();
         service.blocked = Some(PlacementBlocked { message, ..PlacementBlocked::default() });
     }
-    assert_snapshot!("wait_blocked", told(vec![blocked], &["--timeout", "300ms"]));
-    assert_snapshot!(
-        "wait_still",
-        told(vec![reply(vec![task(20, 1, TaskState::Starting)])], &["--timeout", "300ms"])
-    );
+    // Long enough that a busy machine hears of the task before.
+    let limit = &["--timeout", "3s"];
+    assert_snapshot!("wait_blocked", told(vec![blocked], limit));
+    let starting = reply(vec![task(20, 1, TaskState::Starting)]);
+    assert_snapshot!("wait_still", told(vec![starting], limit));
 }
 
 #[test]

@@ -30,12 +30,9 @@ impl View {
         let (class, said) = (row.class, row.description.clone());
         let before = placeable_key(row, index);
         change(row);
-        row.wanted_hash = match part {
-            NodePart::Wanted => part.hash(row),
-            NodePart::Said | NodePart::Status | NodePart::Marks | NodePart::Conditions => {
-                row.wanted_hash
-            }
-        };
+        if part == NodePart::Wanted {
+            row.wanted_hash = part.hash(row);
+        }
         let description = if part == NodePart::Said {
             DescriptionChange::Changed
         } else {

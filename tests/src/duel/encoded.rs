@@ -27,9 +27,9 @@ impl EncodedTemplate {
     pub fn new<M: Message>(message: impl FnOnce(u64) -> M) -> Result<EncodedTemplate> {
         let bytes = message(MARK).encode_to_vec();
         let mark = MARK.to_string();
-        let turns_at: Vec<usize> = (0..bytes.len().saturating_sub(TURN_DIGITS))
-            .filter(|at| bytes[*at..].starts_with(mark.as_bytes()))
-            .collect();
+        let windows = bytes.windows(TURN_DIGITS).enumerate();
+        let turns_at: Vec<usize> =
+            windows.filter(|(_, found)| *found == mark.as_bytes()).map(|(at, _)| at).collect();
         turns_at.first().context("the message does not hold its turn")?;
         Ok(EncodedTemplate { bytes, turns_at })
     }
@@ -96,7 +96,7 @@ mod tests {
     #[test]
     fn a_template_is_the_message_of_each_turn() {
         let message = |turn: u64| {
-            let reason = format!("{:08}{turn:016}.", 7);
+            let reason = format!("{:08}{turn:016}", 7);
             let command = Command { reason, ..Command::default() };
             Commands { commands: vec![command.clone(), command] }
         };
