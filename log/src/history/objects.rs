@@ -98,8 +98,8 @@ impl Revisions {
             (ScanOrder::Down, true) => (found.first().copied().unwrap_or(from), to),
             (ScanOrder::Up | ScanOrder::Down, false) => (from, to),
         };
-        if low == from {
-            // Its revisions may reach beyond `from`.
+        // The row before may reach beyond `from`; before the first revision there is none.
+        if low == from && from > Revision(1) {
             let before = Span::new(
                 keys::object_key(self.object, Revision::ZERO),
                 keys::object_key(self.object, from),
