@@ -7,6 +7,7 @@
 //! labels prove nothing, and which it asked to end, so that what others do to a container can be
 //! told from what this agent does.
 
+mod comparison;
 mod container;
 mod container_watch;
 mod creation;

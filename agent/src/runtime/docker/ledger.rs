@@ -57,6 +57,13 @@ pub(super) struct ListedContainer {
     pub(super) phase: ListedPhase,
 }
 
+impl ListedContainer {
+    /// What people call it.
+    pub(super) fn name(&self) -> &str {
+        self.names.first().unwrap_or(&self.id)
+    }
+}
+
 /// How far a listed container is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum ListedPhase {

@@ -2,7 +2,7 @@
 //! the one that an agent asks for at its start.
 
 use super::{
-    DockerRuntime, KnownContainer, container,
+    DockerRuntime, KnownContainer, comparison, container,
     creation::{CreationState, Creations},
     engine::{Engine, within},
     ledger, mapping,
@@ -41,7 +41,7 @@ pub(super) async fn keep_listing(
         let ended = records.read(ledger::ContainerLedger::ended);
         match rows(engine, mapping::LABEL_TASK_ID.to_owned()).await {
             Ok(rows) => {
-                compare(seen, records, &rows);
+                seen.on_compared(&records.read(|ledger| comparison::compare(ledger, &rows)));
                 seen.on_listed(&rows, began);
                 stops.retain(|_, stop| !stop.is_finished());
                 for (task, container) in records.read(|ledger| ledger.revived(&rows, &ended)) {
@@ -61,38 +61,6 @@ pub(super) async fn keep_listing(
             Err(error) => seen.on_unlisted(began, &error.to_string()),
         }
     }
-}
-
-/// Says which of our containers are paused, and which containers carry our labels and are not ours.
-fn compare(seen: &EngineSightings, records: &ContainerRecords, rows: &[ledger::ListedContainer]) {
-    let (mut paused, mut copies) = (collections::BTreeMap::new(), collections::BTreeMap::new());
-    records.read(|ledger| {
-        for row in rows.iter().filter(|row| ledger.entry(row.task).is_some()) {
-            match (ledger.claim(row), row.phase) {
-                (ledger::Claim::Own, ledger::ListedPhase::Paused) => {
-                    let text = format!(
-                        "its container is paused; `docker unpause {}` resumes it",
-                        name(row)
-                    );
-                    paused.insert(row.task, text);
-                }
-                (
-                    ledger::Claim::Own,
-                    ledger::ListedPhase::Running
-                    | ledger::ListedPhase::Unhealthy
-                    | ledger::ListedPhase::NotRunning,
-                ) => {}
-                (ledger::Claim::Foreign | ledger::Claim::Named, _) => {
-                    copies.insert(row.id.clone(), (row.task, name(row)));
-                }
-            }
-        }
-    });
-    seen.on_compared(&paused, &copies);
-}
-
-fn name(row: &ledger::ListedContainer) -> String {
-    row.names.first().unwrap_or(&row.id).clone()
 }
 
 /// The containers that match a label, as far as they name a task.
@@ -184,7 +152,7 @@ impl DockerRuntime {
                     task = %row.task,
                     container = row.id,
                     "container {} carries this node's labels and is not its own: it is left alone",
-                    name(&row)
+                    row.name()
                 ),
             }
         }

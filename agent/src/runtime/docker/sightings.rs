@@ -139,11 +139,8 @@ impl EngineSightings {
 
     /// What the newest listing shows of our containers: which are paused, and which are other
     /// people's copies.
-    pub(super) fn on_compared(
-        &self,
-        paused: &BTreeMap<Id, String>,
-        copies: &BTreeMap<String, (Id, String)>,
-    ) {
+    pub(super) fn on_compared(&self, found: &super::comparison::ListingComparison) {
+        let (paused, copies) = (&found.paused, &found.copies);
         let mut about: BTreeMap<Id, String> = BTreeMap::new();
         let mut seen = self.lock();
         for (container, (task, name)) in copies {
@@ -217,7 +214,7 @@ impl SeenEngine {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::comparison::ListingComparison, *};
 
     #[test]
     fn what_is_noticed_changes_when_it_does_and_not_before() {
@@ -229,7 +226,8 @@ mod tests {
         assert!(!noticed.has_changed().unwrap());
         seen.came_back(LiveRestore::Off, EventMemory::Kept);
         assert_eq!(noticed.borrow_and_update().engine_problem, "");
-        seen.on_compared(&BTreeMap::from([(Id(1), "it is paused".to_owned())]), &BTreeMap::new());
+        let paused = BTreeMap::from([(Id(1), "it is paused".to_owned())]);
+        seen.on_compared(&ListingComparison { paused, ..ListingComparison::default() });
         assert_eq!(noticed.borrow_and_update().tasks[&Id(1)], "it is paused");
         seen.forget(Id(1), "c");
         assert_eq!(*noticed.borrow_and_update(), Noticed::default());
