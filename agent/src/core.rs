@@ -173,6 +173,7 @@ impl Core {
             Input::Noticed(noticed) => {
                 self.conditions.set(ConditionKind::EngineUnreachable, &noticed.engine_problem, now);
                 self.conditions.on_unlisted(ListingKind::Regular, &noticed.listing_problem, now);
+                self.conditions.set(ConditionKind::EngineStuck, &noticed.start_problem, now);
                 if let Some(work) = &mut self.work {
                     work.on_noticed(noticed.tasks, now);
                 }

@@ -271,6 +271,9 @@ pub struct Noticed {
     pub engine_problem: String,
     /// Why the engine, which answers, cannot list what it runs, for people; empty while it can.
     pub listing_problem: String,
+    /// Why the engine, which answers, creates or starts no containers, for people; empty while it
+    /// does.
+    pub start_problem: String,
     /// What is odd about a task's container (it is paused, say), for people.
     pub tasks: BTreeMap<Id, String>,
 }

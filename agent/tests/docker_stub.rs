@@ -151,6 +151,49 @@ async fn an_engine_that_answers_and_cannot_list_is_noticed_as_that() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_engine_that_answers_and_does_not_tell_its_version_is_said_to_start_nothing() {
+    let (dir, stub) = (tempfile::tempdir().unwrap(), Stub::start());
+    let runtime = DockerRuntime::open(dir.path(), &stub.host()).unwrap();
+    soon(runtime.describe()).await.unwrap();
+    let mut noticed = runtime.noticed().unwrap();
+    stub.answer("/version", StubAnswer::Nothing);
+    let stuck = noticed.wait_for(|noticed| noticed.start_problem.contains("containerd"));
+    assert_eq!(soon(stuck).await.unwrap().engine_problem, "");
+    stub.speak("1.41");
+    drop(soon(noticed.wait_for(|noticed| noticed.start_problem.is_empty())).await.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn starts_of_two_services_that_are_not_answered_show_that_the_engine_starts_nothing() {
+    let (dir, stub) = (tempfile::tempdir().unwrap(), Stub::start());
+    let works = [(Id(1), Id(70)), (Id(2), Id(80))].map(|(task_id, service_id)| Workload {
+        task_id,
+        service_id,
+        ..Workload::default()
+    });
+    for work in &works {
+        let container = format!("c{}", work.task_id.0);
+        record(dir.path(), work.task_id, &container);
+        let mut made = inspected(work.task_id, &container);
+        made["State"] = json!({ "Status": "created", "StartedAt": "0001-01-01T00:00:00Z" });
+        stub.answer(&format!("/containers/{container}/json"), StubAnswer::json(&made));
+        stub.answer(&format!("/containers/{container}/start"), StubAnswer::Nothing);
+    }
+    let runtime = DockerRuntime::open(dir.path(), &stub.host()).unwrap();
+    let noticed = runtime.noticed().unwrap();
+    let problem = || noticed.borrow().start_problem.clone();
+    assert!(matches!(soon(runtime.start(&works[0])).await, Err(RuntimeError::Unreachable(_))));
+    assert_eq!(problem(), "", "one service may have only itself to blame");
+    assert!(matches!(soon(runtime.start(&works[1])).await, Err(RuntimeError::Unreachable(_))));
+    assert!(problem().contains("start containers of several services"), "{}", problem());
+    stub.answer("/containers/c2/start", StubAnswer::Body(String::new()));
+    stub.answer("/containers/c2/json", StubAnswer::json(&inspected(Id(2), "c2")));
+    stub.answer("/containers/c1/start", StubAnswer::Status(500, "no such device".into()));
+    soon(runtime.start(&works[0])).await.unwrap_err();
+    assert_eq!(problem(), "", "a refusal is an answer");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_container_that_is_still_being_created_is_removed_when_that_is_over() {
     let (dir, stub) = (tempfile::tempdir().unwrap(), Stub::start());
     let task = Id(1);

@@ -163,6 +163,28 @@ async fn an_engine_that_hangs_is_noticed_within_seconds_and_what_it_creates_late
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_engine_whose_containerd_hangs_is_said_to_start_nothing_until_it_goes_on() {
+    let engine = OwnEngine::start("stuck", &[]);
+    let node = DockerNode::on(engine.host());
+    let runtime = node.runtime();
+    soon(runtime.describe()).await.unwrap();
+    let mut noticed = runtime.noticed().unwrap();
+    // On a machine whose containerd is everybody's, it must not be stopped.
+    let Some(()) = engine.signal_containerd("STOP") else { return };
+    let stuck = noticed.wait_for(|noticed| noticed.start_problem.contains("containerd"));
+    let told = timeout(Duration::from_secs(30), stuck).await.expect("within seconds").unwrap();
+    assert_eq!(told.engine_problem, "", "it answers pings all the while");
+    drop(told);
+    engine.signal_containerd("CONT").unwrap();
+    let over = noticed.wait_for(|noticed| noticed.start_problem.is_empty());
+    drop(timeout(Duration::from_secs(15), over).await.expect("within seconds").unwrap());
+    let work = node.shell(RUN);
+    begin(&runtime, &work).await;
+    soon(runtime.stop(work.task_id, Duration::from_secs(10))).await.unwrap();
+    until_removed(&runtime, work.task_id).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_creation_that_overlaps_its_removal_leaves_nothing() {
     let node = DockerNode::new();
     let runtime = node.runtime();

@@ -226,6 +226,7 @@ fn nodes(registry: &mut Registry, view: &View) {
         v1::ConditionKind::TasksUnlisted,
         v1::ConditionKind::PullFailing,
         v1::ConditionKind::StateUnwritable,
+        v1::ConditionKind::EngineStuck,
     ] {
         let has = |row: &NodeRow| row.conditions.iter().any(|condition| condition.kind() == kind);
         let number = view.nodes().iter().filter(|(_, row)| !row.removed && has(row)).count();

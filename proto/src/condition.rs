@@ -17,7 +17,8 @@ pub fn effect(kind: ConditionKind) -> Effect {
     match kind {
         ConditionKind::EngineUnreachable
         | ConditionKind::TasksUnlisted
-        | ConditionKind::StateUnwritable => Effect::StopsPlacement,
+        | ConditionKind::StateUnwritable
+        | ConditionKind::EngineStuck => Effect::StopsPlacement,
         ConditionKind::PullFailing | ConditionKind::Unspecified => Effect::Shown,
     }
 }
@@ -30,6 +31,7 @@ pub fn name(kind: ConditionKind) -> &'static str {
         ConditionKind::TasksUnlisted => "tasks cannot be listed",
         ConditionKind::PullFailing => "images cannot be pulled",
         ConditionKind::StateUnwritable => "agent's state cannot be written",
+        ConditionKind::EngineStuck => "engine starts no containers",
     }
 }
 
@@ -48,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_condition_has_a_name_and_two_of_them_stop_placement() {
+    fn each_condition_has_a_name_and_says_whether_it_stops_placement() {
         let of = |kind: ConditionKind, message: &str| {
             let condition = Condition { kind: kind as i32, message: message.into(), since_at: 0 };
             (line(&condition), effect(kind))
@@ -61,6 +63,14 @@ mod tests {
         assert_eq!(
             of(ConditionKind::TasksUnlisted, "timed out"),
             ("tasks cannot be listed: timed out".to_owned(), stops)
+        );
+        assert_eq!(
+            of(ConditionKind::StateUnwritable, ""),
+            ("agent's state cannot be written".to_owned(), stops)
+        );
+        assert_eq!(
+            of(ConditionKind::EngineStuck, ""),
+            ("engine starts no containers".to_owned(), stops)
         );
         assert_eq!(
             of(ConditionKind::PullFailing, "no space"),

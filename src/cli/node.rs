@@ -234,6 +234,7 @@ fn condition_word(kind: v1::ConditionKind) -> &'static str {
         v1::ConditionKind::TasksUnlisted => "tasks unlisted",
         v1::ConditionKind::PullFailing => "pulls fail",
         v1::ConditionKind::StateUnwritable => "state unwritable",
+        v1::ConditionKind::EngineStuck => "engine stuck",
     }
 }
 

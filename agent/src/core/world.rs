@@ -93,6 +93,10 @@ impl AgentWorld {
                 listing_problem: rest.to_owned(),
                 ..Noticed::default()
             }))),
+            "stuck" => self.input(Input::Noticed(Box::new(Noticed {
+                start_problem: rest.to_owned(),
+                ..Noticed::default()
+            }))),
             "disk" => self.input(Input::Unwritable(rest.to_owned())),
             "noticed" => {
                 let (letter, text) = rest.split_once(' ').unwrap_or((rest, ""));

@@ -27,6 +27,7 @@ mod records;
 mod remarks;
 mod removal;
 mod sightings;
+mod start_health;
 mod steps;
 
 use super::{
@@ -169,7 +170,7 @@ impl Runtime for DockerRuntime {
 
     fn start<'a>(&'a self, workload: &'a Workload) -> BoxFuture<'a, Result<Started, RuntimeError>> {
         self.follow();
-        Box::pin(self.begin(workload.task_id))
+        Box::pin(self.begin(workload))
     }
 
     fn ready<'a>(&'a self, workload: &'a Workload) -> BoxFuture<'a, Result<(), RuntimeError>> {

@@ -86,6 +86,14 @@ impl OwnEngine {
         assert!(status.success(), "kill -{name}");
     }
 
+    /// Sends a signal to the containerd that the engine started for itself; none where it uses one
+    /// that others use too.
+    pub(crate) fn signal_containerd(&self, name: &str) -> Option<()> {
+        let pid = std::fs::read_to_string(self.dir.join("exec/containerd/containerd.pid")).ok()?;
+        let status = Command::new("kill").args([&format!("-{name}"), pid.trim()]).status().unwrap();
+        status.success().then_some(())
+    }
+
     /// As if it had crashed: nothing of it can be tidied up.
     pub(crate) fn kill(&self) {
         let pid = std::fs::read_to_string(self.dir.join("dockerd.pid")).unwrap();
@@ -102,6 +110,7 @@ impl Drop for OwnEngine {
         if let Ok(pid) = std::fs::read_to_string(self.dir.join("dockerd.pid")) {
             let _ = Command::new("kill").args(["-CONT", pid.trim()]).status();
         }
+        self.signal_containerd("CONT");
         let _ = Command::new(script()).arg("stop").arg(&self.dir).status();
     }
 }

@@ -202,6 +202,9 @@ fn remedy(kind: ConditionKind) -> &'static str {
         ConditionKind::StateUnwritable => {
             "make room on the disk of that node's state folder, or repair its file system"
         }
+        ConditionKind::EngineStuck => {
+            "look at containerd on that node, and at the engine's log; restart what hangs"
+        }
         ConditionKind::Unspecified => "look at the agent's own log on that node",
     }
 }

@@ -1,7 +1,8 @@
 //! A node's container engine: it outlives the agent, and it fails, hangs and lies as engines do.
 //!
 //! An answer comes some time after the step took effect. While the engine is away nothing can be
-//! asked of it, but its containers run on; while it hangs its answers are late. Programs that crash
+//! asked of it, but its containers run on; while it hangs its answers are late, and while it is
+//! stuck those to creations and starts alone. Programs that crash
 //! or cannot be pulled do so only as long as things go wrong: when the faults are over the world is
 //! well, and everything wanted can run.
 
@@ -94,6 +95,7 @@ pub struct SimulatedEngine {
     removed: BTreeSet<Id>,
     away_until: Timestamp,
     hangs_until: Timestamp,
+    stuck_until: Timestamp,
 }
 
 impl SimulatedEngine {
@@ -110,6 +112,16 @@ impl SimulatedEngine {
     /// What is asked of it is answered only then.
     pub fn hang(&mut self, until: Timestamp) {
         self.hangs_until = self.hangs_until.max(until);
+    }
+
+    /// It answers until then, and creates and starts nothing: what it starts containers with hangs.
+    pub fn get_stuck(&mut self, until: Timestamp) {
+        self.stuck_until = self.stuck_until.max(until);
+    }
+
+    /// For how long it creates and starts nothing from now on.
+    pub fn stuck_for(&self, now: Timestamp) -> u64 {
+        self.stuck_until.since(now)
     }
 
     /// The agent's process is gone: nobody waits for an answer any more.
@@ -144,7 +156,13 @@ impl SimulatedEngine {
                 return vec![(soon, refused(&action, error))];
             }
         }
-        let hang = if weather == Weather::Rough { self.hangs_until.since(now) } else { 0 };
+        let begins_something =
+            matches!(&action, Action::Step { step: TaskStep::Prepare(_) | TaskStep::Start(_), .. });
+        let stuck = if begins_something { self.stuck_for(now) } else { 0 };
+        let hang = match weather {
+            Weather::Rough => self.hangs_until.since(now).max(stuck),
+            Weather::Calm => 0,
+        };
         let slow = weather == Weather::Rough && dice.once_in(25);
         let late = if slow { dice.below(SLOW_NS_MAX) } else { 0 };
         // Either the step itself is late or only its answer.

@@ -136,6 +136,18 @@ fn a_node_whose_containers_cannot_be_listed_says_so_until_they_can() {
 }
 
 #[test]
+fn a_node_whose_engine_starts_nothing_says_so_until_it_does() {
+    check(
+        "attach -> dial, hello 0.0, joined, list
+         listed -> -
+         stuck no containerd -> conditions [ENGINE_STUCK: no containerd]
+         break -> -
+         attach -> dial, hello 0.0 [ENGINE_STUCK: no containerd]
+         stuck -> conditions []",
+    );
+}
+
+#[test]
 fn a_failed_pull_is_over_when_another_task_has_got_the_image() {
     check(
         "attach -> dial, hello 0.0, joined, list

@@ -5,7 +5,7 @@
 //! since an engine that hangs must not hang the agent; a call that may last, as a pull does, ends
 //! with the connection.
 
-use super::judgement::LiveRestore;
+use super::{judgement::LiveRestore, start_health::CallReply};
 use crate::runtime::RuntimeError;
 use bollard::{
     API_DEFAULT_VERSION, Docker, errors::Error, query_parameters::InspectNetworkOptions,
@@ -164,6 +164,19 @@ impl Engine {
 /// Whether the engine answered with this status.
 pub(super) fn is_status(error: &Error, status: u16) -> bool {
     matches!(error, Error::DockerResponseServerError { status_code, .. } if *status_code == status)
+}
+
+/// Whether the engine answered the call in time; none where the call never reached it.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "an error that the engine did not say is the way to it, whatever the client library calls it"
+)]
+pub(super) fn reply_to<T>(called: &Result<T, Error>) -> Option<CallReply> {
+    match called {
+        Ok(_) | Err(Error::DockerResponseServerError { .. }) => Some(CallReply::InTime),
+        Err(Error::RequestTimeoutError) => Some(CallReply::Missing),
+        Err(_) => None,
+    }
 }
 
 /// The call's result, or that it took too long. The client limits only the wait for the answer's

@@ -1,5 +1,5 @@
 //! Follows an engine: one stream of its events for all containers, a listing of them now and then,
-//! and a ping every few seconds.
+//! a ping every few seconds, and a question that needs containerd.
 //!
 //! Whoever watches a container subscribes, looks at it, and sleeps until it is worth looking again;
 //! the [`engine`](super::engine) says when. When the stream breaks or a ping is not answered, the
@@ -133,6 +133,7 @@ async fn stream(
     tokio::select! {
         reason = following => reason,
         reason = probe(&client, engine) => reason,
+        () = keep_asking_version(&client, seen) => String::new(),
         () = listing::keep_listing(engine, seen, records, creations) => String::new(),
     }
 }
@@ -146,6 +147,18 @@ async fn probe(client: &Docker, engine: &Engine) -> String {
             Ok(Err(error)) => return engine.say(&error).to_string(),
             Err(_) => return engine.silence(PROBE_LIMIT),
         }
+    }
+}
+
+/// Asks the engine for its version now and then, which it does not know without containerd. Never
+/// ends.
+async fn keep_asking_version(client: &Docker, seen: &EngineSightings) {
+    loop {
+        tokio::time::sleep_until(seen.instant(seen.version_at())).await;
+        seen.on_version(match tokio::time::timeout(PROBE_LIMIT, client.version()).await {
+            Ok(_) => super::start_health::CallReply::InTime,
+            Err(_) => super::start_health::CallReply::Missing,
+        });
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a runtime has to say about tasks beside their states, put together for each task. PURE.
 
+use super::start_health::StartHealth;
 use crate::runtime::Noticed;
 use skep_proto::Id;
 use std::collections::BTreeMap;
@@ -22,6 +23,7 @@ pub(super) enum About {
 pub(super) struct Remarks {
     engine_problem: String,
     listing_problem: String,
+    starts: StartHealth,
     tasks: BTreeMap<(Id, About), String>,
 }
 
@@ -34,6 +36,11 @@ impl Remarks {
     /// Why the engine cannot list what it runs; empty while it can.
     pub(super) fn listing(&mut self, problem: &str) {
         problem.clone_into(&mut self.listing_problem);
+    }
+
+    /// What shows whether the engine creates and starts containers.
+    pub(super) fn starts(&mut self) -> &mut StartHealth {
+        &mut self.starts
     }
 
     /// Says this about the task; an empty text takes back what was said.
@@ -66,9 +73,15 @@ impl Remarks {
             }
             all.push_str(text);
         }
+        // Of an engine that does not answer at all nothing else is said.
+        let start_problem = match self.engine_problem.is_empty() {
+            true => self.starts.problem(),
+            false => String::new(),
+        };
         Noticed {
             engine_problem: self.engine_problem.clone(),
             listing_problem: self.listing_problem.clone(),
+            start_problem,
             tasks,
         }
     }
@@ -76,7 +89,7 @@ impl Remarks {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::start_health::CallReply, *};
 
     #[test]
     fn remarks_about_one_task_are_put_together_and_taken_back_one_by_one() {
@@ -95,5 +108,14 @@ mod tests {
             ..Noticed::default()
         };
         assert_eq!(remarks.noticed(), expected);
+    }
+    #[test]
+    fn an_engine_that_starts_nothing_is_said_so_while_it_answers() {
+        let mut remarks = Remarks::default();
+        remarks.starts().on_version(CallReply::Missing, 0);
+        remarks.starts().on_version(CallReply::Missing, 0);
+        assert_ne!(remarks.noticed().start_problem, "");
+        remarks.engine("no answer");
+        assert_eq!(remarks.noticed().start_problem, "");
     }
 }

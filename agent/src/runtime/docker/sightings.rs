@@ -6,6 +6,7 @@ use super::{
     judgement::{ContainerEvent, LiveRestore, Outage, Trace},
     ledger::ListedContainer,
     remarks::{About, Remarks},
+    start_health::{CallReply, ContainerCall},
 };
 use crate::{runtime::Noticed, wall::now_ns};
 use skep_proto::Id;
@@ -175,8 +176,33 @@ impl EngineSightings {
         seen.engine.came_back(live_restore, memory, now_ns());
         seen.wake_all();
         drop(seen);
-        self.remark(|remarks| remarks.engine(""));
+        let now = self.now();
+        self.remark(|remarks| {
+            remarks.engine("");
+            remarks.starts().on_reached(now);
+        });
         self.hint.notify_one();
+    }
+
+    /// When to ask the engine for its version.
+    pub(super) fn version_at(&self) -> u64 {
+        self.lock().remarks.starts().version_at()
+    }
+
+    /// The engine was asked for its version.
+    pub(super) fn on_version(&self, reply: CallReply) {
+        let now = self.now();
+        self.remark(|remarks| remarks.starts().on_version(reply, now));
+    }
+
+    /// The engine was asked to create or start the container of a task of this service.
+    pub(super) fn on_call(&self, call: ContainerCall, of: (Id, Id), reply: CallReply) {
+        self.remark(|remarks| remarks.starts().on_call(call, of, reply));
+    }
+
+    /// The task is to be removed.
+    pub(super) fn forget_calls(&self, task: Id) {
+        self.remark(|remarks| remarks.starts().forget(task));
     }
 
     /// Time of the newest event.

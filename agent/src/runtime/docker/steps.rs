@@ -4,11 +4,12 @@ use super::{
     DockerRuntime, KnownContainer,
     container::{self, Container, ContainerHealth, Phase},
     creation::{Creation, CreationAnswer, CreationState},
-    engine::{CALL_LIMIT, is_status, within},
+    engine::{CALL_LIMIT, is_status, reply_to, within},
     ledger::RecordedContainer,
     mapping,
     marks::StopMark,
     pull, removal,
+    start_health::{CallReply, ContainerCall},
 };
 use crate::runtime::{Prepared, ProgressFn, RuntimeError, Started, Workload};
 use bollard::{Docker, models::ContainerCreateBody, query_parameters};
@@ -80,14 +81,21 @@ impl DockerRuntime {
         }
         let creation = Creation { task, name, body: body.clone() };
         let mut answer = self.creations.begin(&self.engine, &self.records, creation);
-        let answer = match tokio::time::timeout(CALL_LIMIT, answer.wait_for(Option::is_some)).await
-        {
+        let waited = tokio::time::timeout(CALL_LIMIT, answer.wait_for(Option::is_some)).await;
+        let is_late = waited.is_err();
+        let answer = match waited {
             Ok(Ok(answer)) => answer.clone(),
             Ok(Err(_)) => None,
             Err(_) => Some(CreationAnswer::Lost(RuntimeError::Unreachable(
                 self.engine.silence(CALL_LIMIT),
             ))),
         };
+        let reply = match answer {
+            Some(CreationAnswer::Made | CreationAnswer::Refused(..)) => Some(CallReply::InTime),
+            Some(CreationAnswer::Lost(_)) if is_late => Some(CallReply::Missing),
+            Some(CreationAnswer::Lost(_)) | None => None,
+        };
+        self.note_call(ContainerCall::Create, workload, reply);
         if answer == Some(CreationAnswer::Made) {
             self.know(task, Freshness::Fresh);
         }
@@ -195,7 +203,8 @@ impl DockerRuntime {
     }
 
     /// Starts the container, unless it was started before.
-    pub(super) async fn begin(&self, task: Id) -> Result<Started, RuntimeError> {
+    pub(super) async fn begin(&self, workload: &Workload) -> Result<Started, RuntimeError> {
+        let task = workload.task_id;
         let Some(id) = self.find(task).await? else { return Err(RuntimeError::Gone) };
         let mut fresh = false;
         // From here on the call may have reached the engine, whether or not its answer comes.
@@ -211,9 +220,10 @@ impl DockerRuntime {
         }
         let client = self.engine.client().await?;
         let news = self.seen.subscribe(&id);
-        match within(client.start_container(&id, None::<query_parameters::StartContainerOptions>))
-            .await
-        {
+        let start = client.start_container(&id, None::<query_parameters::StartContainerOptions>);
+        let begun = within(start).await;
+        self.note_call(ContainerCall::Start, workload, reply_to(&begun));
+        match begun {
             Ok(()) => {}
             Err(error) if is_status(&error, 404) && self.look(&id).await?.is_none() => {
                 self.forget(task);
@@ -234,6 +244,13 @@ impl DockerRuntime {
         let found = self.look(&id).await?.ok_or(RuntimeError::Gone)?;
         self.remember(task, |known| known.looked = Some((found.clone(), news)));
         Ok(self.note_started(task, found))
+    }
+
+    /// Whether the engine answered a call in time; nothing is noted where nobody knows.
+    fn note_call(&self, call: ContainerCall, workload: &Workload, reply: Option<CallReply>) {
+        if let Some(reply) = reply {
+            self.seen.on_call(call, (workload.task_id, workload.service_id), reply);
+        }
     }
 
     /// The answer to the start, the same each time: a process id is gone with the process.
@@ -274,6 +291,7 @@ impl DockerRuntime {
     /// Removes the task's own container. While the engine still creates it nobody can say that it
     /// is gone; it is removed as soon as it exists, also where that is long after this.
     pub(super) async fn take_away(&self, task: Id) -> Result<(), RuntimeError> {
+        self.seen.forget_calls(task);
         self.record(task, |ledger, now| ledger.condemn(task, now)).await?;
         if self.creations.settled(task, SETTLE_LIMIT).await == CreationState::UnderWay {
             return Err(RuntimeError::Unreachable(

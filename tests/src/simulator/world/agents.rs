@@ -65,11 +65,13 @@ impl SimulatedWorld {
         self.run_agent(index);
     }
 
-    /// The runtime notices by itself that its engine is away, or back.
+    /// The runtime notices by itself that its engine is away or starts nothing, or is well again.
     pub(super) fn notice(&mut self, index: usize) {
         let away = self.is_rough() && self.agents[index].engine.away_for(self.now) > 0;
         let engine_problem = if away { "the engine can't be reached" } else { "" }.to_owned();
-        let noticed = Noticed { engine_problem, ..Noticed::default() };
+        let stuck = self.is_rough() && self.agents[index].engine.stuck_for(self.now) > 0;
+        let start_problem = if stuck { "the engine starts nothing" } else { "" }.to_owned();
+        let noticed = Noticed { engine_problem, start_problem, ..Noticed::default() };
         self.agent_hears(index, Input::Noticed(Box::new(noticed)));
     }
 

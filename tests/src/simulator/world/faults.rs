@@ -214,9 +214,10 @@ impl SimulatedWorld {
         let index = self.dice.below(self.agents.len() as u64) as usize;
         let until = self.now + self.dice.below(40 * SECOND_NS);
         let engine = &mut self.agents[index].engine;
-        match self.dice.below(3) {
+        match self.dice.below(4) {
             0 => engine.go_away(until),
             1 => engine.hang(until),
+            2 => engine.get_stuck(until),
             _ => {
                 // The engine restarts, and its containers end with it.
                 engine.go_away(self.now + SECOND_NS);
@@ -228,8 +229,10 @@ impl SimulatedWorld {
         }
         self.note(|| format!("the engine of agent {index} is in trouble"));
         self.plan(1, SimulatedEvent::Notices(index));
-        let back = self.agents[index].engine.away_for(self.now);
-        self.plan(back + 1, SimulatedEvent::Notices(index));
+        let engine = &self.agents[index].engine;
+        for back in [engine.away_for(self.now), engine.stuck_for(self.now)] {
+            self.plan(back + 1, SimulatedEvent::Notices(index));
+        }
     }
 
     /// A program crashes, or somebody kills or removes its container.

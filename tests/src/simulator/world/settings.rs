@@ -24,7 +24,7 @@ pub enum Trouble {
     BreakStream,
     /// A stream loses what is sent.
     MuteStream,
-    /// An engine is away, hangs or restarts.
+    /// An engine is away, hangs, starts nothing or restarts.
     Engine,
     /// A program crashes, or somebody kills or removes its container.
     EndContainer,
