@@ -3,6 +3,7 @@
 //! Runtimes that have an engine ask the engine instead, since it may run elsewhere (in a virtual
 //! machine, say).
 
+use nix::unistd::{SysconfVar, sysconf};
 use skep_proto::{
     NANO_CPUS,
     v1::{Platform, Resources},
@@ -49,6 +50,14 @@ fn read_resources(proc: &Path) -> io::Result<Resources> {
     })
 }
 
+/// What the whole machine has, with the processors that this process may not use: an engine on the
+/// same machine offers no more.
+pub fn online() -> io::Result<Resources> {
+    let own = resources()?;
+    let processors = sysconf(SysconfVar::_NPROCESSORS_ONLN)?.unwrap_or(0);
+    Ok(Resources { nano_cpus: own.nano_cpus.max(processors.saturating_mul(NANO_CPUS)), ..own })
+}
+
 /// As Docker names them: `linux`, `amd64`.
 pub fn platform() -> Platform {
     let architecture = match std::env::consts::ARCH {
@@ -80,6 +89,7 @@ mod tests {
         assert_eq!(total_memory("MemTotal: much"), None);
         let whole = resources().unwrap();
         assert!(whole.memory_bytes > 0 && whole.nano_cpus >= NANO_CPUS);
+        assert!(online().unwrap().nano_cpus >= whole.nano_cpus);
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod spec;
 mod strays;
 mod unsupported;
 
+pub use machines::check_node;
 pub(crate) use machines::same_names;
 pub use refusal::Refusal;
 pub use report::TaskReport;

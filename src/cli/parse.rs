@@ -4,6 +4,7 @@
 //! never half a command. An error does not repeat the value, since the line that it ends does so
 //! already.
 
+mod address;
 mod csv;
 mod duration;
 mod env;
@@ -13,6 +14,7 @@ mod shell;
 mod size;
 mod time;
 
+pub(super) use address::{engine, socket, trace_receiver};
 pub(super) use duration::{duration, duration_ns};
 pub(super) use env::{ENV_FILE_BYTES_MAX, last_of_each, name as env_name};
 pub(super) use mount::mount;
@@ -22,20 +24,6 @@ pub(super) use size::{cpus, memory};
 pub(super) use time::{ParsedTime, in_zone};
 
 use skep_proto::{Timestamp, constraint::Constraint, v1::moment::Moment};
-use std::path::PathBuf;
-
-/// `unix:///run/skep/skep.sock`, or the path alone.
-pub(super) fn socket(text: &str) -> Result<PathBuf, String> {
-    let path = text.strip_prefix("unix://").unwrap_or(text);
-    if path.contains("://") || path.starts_with("unix:") {
-        return Err("it is not a unix socket; write unix:///path/to/socket".into());
-    }
-    if path.is_empty() {
-        Err("the path of the socket is empty".into())
-    } else {
-        Ok(PathBuf::from(path))
-    }
-}
 
 /// A revision, a time, or an age; times without a zone are this machine's.
 pub(super) fn moment(text: &str) -> Result<ParsedTime<Moment>, String> {
@@ -144,11 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn sockets_and_networks() {
-        assert_eq!(socket("unix:///run/s"), Ok("/run/s".into()));
-        assert_eq!(socket("/run/s"), Ok("/run/s".into()));
-        assert!(socket("tcp://1.2.3.4:1").is_err());
-        assert!(socket("unix:/run/s").is_err(), "a slash is missing");
+    fn networks_constraints_and_tails() {
         assert!(network("host").is_ok() && network("web").is_err());
         assert!(constraint("node.role==worker").is_ok() && constraint("node.role").is_err());
         assert_eq!(tail("all"), Ok(None));

@@ -10,9 +10,10 @@ use super::{
 };
 use crate::daemon::{self, Advice, AgentSettings, DaemonMode, DaemonSettings, NodeSettings};
 use clap::{Args, ValueEnum};
-use skep_agent::machine::Reserve;
+use skep_agent::machine::{self, Reserve};
+use skep_gateway::admit;
 use skep_log::AcceptLoss;
-use skep_proto::v1::RuntimeKind;
+use skep_proto::v1::{Resources, RuntimeKind};
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 /// What runs a node's tasks.
@@ -31,7 +32,7 @@ pub(super) struct NodeArgs {
     #[arg(long, value_enum, value_name = "docker|process")]
     pub runtime: Option<RuntimeChoice>,
     /// Socket of the Docker engine [default: unix:///var/run/docker.sock]
-    #[arg(long, value_name = "unix://SOCK")]
+    #[arg(long, value_name = "unix://SOCK", value_parser = parse::engine)]
     pub docker_host: Option<String>,
     /// The node's name [default: the machine's]
     #[arg(long, value_name = "NAME")]
@@ -46,7 +47,7 @@ pub(super) struct NodeArgs {
     #[arg(long, value_name = "BYTES", value_parser = parse::memory, default_value = "0", allow_hyphen_values = true)]
     pub system_reserve_memory: i64,
     /// Send traces to this OTLP receiver (gRPC)
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = parse::trace_receiver)]
     pub otlp_endpoint: Option<String>,
 }
 
@@ -110,18 +111,54 @@ impl NodeArgs {
             RuntimeChoice::Docker => RuntimeKind::Docker,
             RuntimeChoice::Process => RuntimeKind::Process,
         });
+        let system_reserve = Reserve {
+            nano_cpus: self.system_reserve_cpu,
+            memory_bytes: self.system_reserve_memory,
+        };
+        if let Some(machine) = machine_of(self.runtime, self.docker_host.as_deref()) {
+            leaves_something(system_reserve, &machine)?;
+        }
+        let hostname = self.hostname.unwrap_or_else(machine::hostname);
+        let labels = self.labels.into_iter().collect();
+        admit::check_node(&hostname, &labels)
+            .map_err(|refusal| CliError::usage(refusal.message).hint(refusal.hint))?;
         Ok(NodeSettings {
             runtime,
             docker_host: self.docker_host,
-            hostname: self.hostname,
-            labels: self.labels,
-            system_reserve: Reserve {
-                nano_cpus: self.system_reserve_cpu,
-                memory_bytes: self.system_reserve_memory,
-            },
+            hostname,
+            labels,
+            system_reserve,
             otlp_endpoint: self.otlp_endpoint,
         })
     }
+}
+
+/// What the tasks' machine has; nothing where it is another one than this, or cannot be looked at.
+fn machine_of(runtime: Option<RuntimeChoice>, docker_host: Option<&str>) -> Option<Resources> {
+    match (runtime, docker_host) {
+        (Some(RuntimeChoice::Process), _) => machine::resources().ok(),
+        (_, Some(host)) if host.contains("://") && !host.starts_with("unix://") => None,
+        (Some(RuntimeChoice::Docker) | None, _) => machine::online().ok(),
+    }
+}
+
+/// Refuses a reserve that leaves tasks nothing of the machine.
+fn leaves_something(reserve: Reserve, machine: &Resources) -> CliResult {
+    let wrong = if reserve.nano_cpus >= machine.nano_cpus {
+        let [reserved, has] = [reserve.nano_cpus, machine.nano_cpus].map(|nano| nano as f64 / 1e9);
+        format!(
+            "--system-reserve-cpu {reserved} leaves nothing for tasks: this machine has {has} CPUs"
+        )
+    } else if reserve.memory_bytes >= machine.memory_bytes {
+        let [reserved, has] = [reserve.memory_bytes, machine.memory_bytes]
+            .map(|bytes| show::bytes_size(bytes.unsigned_abs()));
+        format!(
+            "--system-reserve-memory {reserved} leaves nothing for tasks: this machine has {has}"
+        )
+    } else {
+        return Ok(());
+    };
+    Err(CliError::usage(wrong).hint("reserve less than the machine has"))
 }
 
 pub(super) fn daemon(top: &GlobalArgs, args: DaemonArgs) -> CliResult {
@@ -181,5 +218,42 @@ fn heartbeat(text: &str) -> Result<Duration, String> {
         Err("it must be 100ms to 1h".into())
     } else {
         Ok(period)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use skep_proto::NANO_CPUS;
+
+    #[test]
+    fn a_reserve_leaves_something_of_the_machine() {
+        let machine =
+            Resources { nano_cpus: 2 * NANO_CPUS, memory_bytes: 8 << 30, generic: vec![] };
+        let of = |nano_cpus, memory_bytes| {
+            leaves_something(Reserve { nano_cpus, memory_bytes }, &machine)
+        };
+        assert_eq!(of(0, 0), Ok(()));
+        assert_eq!(of(2 * NANO_CPUS - 1, (8 << 30) - 1), Ok(()));
+        let wrong =
+            |message: &str| Err(CliError::usage(message).hint("reserve less than the machine has"));
+        assert_eq!(
+            of(100 * NANO_CPUS, 0),
+            wrong("--system-reserve-cpu 100 leaves nothing for tasks: this machine has 2 CPUs")
+        );
+        assert_eq!(
+            of(NANO_CPUS / 2, 8 << 30),
+            wrong("--system-reserve-memory 8GiB leaves nothing for tasks: this machine has 8GiB")
+        );
+        assert!(of(2 * NANO_CPUS, 0).is_err());
+    }
+
+    #[test]
+    fn an_engine_elsewhere_has_a_machine_of_its_own() {
+        assert_eq!(machine_of(None, Some("tcp://10.0.0.1:2375")), None);
+        for host in [None, Some("unix:///run/d.sock"), Some("/run/d.sock")] {
+            assert!(machine_of(Some(RuntimeChoice::Docker), host).is_some(), "{host:?}");
+        }
+        assert!(machine_of(Some(RuntimeChoice::Process), None).is_some());
     }
 }

@@ -4,7 +4,7 @@
 use super::{settings::NodeSettings, state::StateDir};
 use anyhow::{Context, Result};
 use skep_agent::{
-    AgentConfig, ManagerEndpoint, NodeAgent, machine,
+    AgentConfig, ManagerEndpoint, NodeAgent,
     runtime::{
         Runtime,
         docker::DockerRuntime,
@@ -48,8 +48,8 @@ pub(super) fn agent(
     Ok(NodeAgent::open(AgentConfig {
         state_dir: state.path().to_owned(),
         manager: ManagerEndpoint::Unix(manager.to_owned()),
-        hostname: settings.hostname.clone().unwrap_or_else(machine::hostname),
-        labels: settings.labels.iter().cloned().collect(),
+        hostname: settings.hostname.clone(),
+        labels: settings.labels.clone(),
         reserve: settings.system_reserve,
         runtime,
         addr: String::new(),

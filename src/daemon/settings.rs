@@ -3,7 +3,7 @@
 
 use skep_agent::machine::Reserve;
 use skep_proto::v1::RuntimeKind;
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 /// Settings of every node.
 #[derive(Clone, Debug)]
@@ -12,10 +12,10 @@ pub(crate) struct NodeSettings {
     pub runtime: Option<RuntimeKind>,
     /// Socket of the Docker engine.
     pub docker_host: Option<String>,
-    /// The node's name; the machine's where there is none.
-    pub hostname: Option<String>,
+    /// The node's name.
+    pub hostname: String,
     /// Labels of the node, given at its first start.
-    pub labels: Vec<(String, String)>,
+    pub labels: BTreeMap<String, String>,
     /// What of the machine tasks may not reserve.
     pub system_reserve: Reserve,
     /// Receiver of traces.

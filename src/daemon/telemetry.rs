@@ -4,7 +4,7 @@
 //! host names. So every value passes through one function, [`shown`], before it is written.
 
 use crate::untrusted::one_line;
-use anyhow::{Context, Result};
+use anyhow::Result;
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_otlp::WithExportConfig;
 use opentelemetry_sdk::{Resource, trace::SdkTracerProvider};
@@ -79,7 +79,13 @@ fn provider(endpoint: &str) -> Result<SdkTracerProvider> {
         .with_tonic()
         .with_endpoint(endpoint)
         .build()
-        .with_context(|| format!("--otlp-endpoint {endpoint}"))?;
+        .map_err(|error| {
+            tracing::debug!(%error, "the exporter of traces");
+            super::Advice::new(
+                format!("--otlp-endpoint {endpoint}: traces cannot be sent there as the environment asks"),
+                "look at the variables that begin with OTEL_EXPORTER_OTLP",
+            )
+        })?;
     let resource = Resource::builder().with_service_name("skep").build();
     Ok(SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build())
 }

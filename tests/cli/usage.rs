@@ -138,6 +138,13 @@ const WRONG_USAGE: &[&[&str]] = &[
     &["daemon", "--runtime", "process", "--docker-host", "unix:///x"],
     &["--host", "unix:///x", "daemon"],
     &["--host", "tcp://1.2.3.4:5", "status"],
+    &["--host", "localhost:2377", "status"],
+    &["agent", "--manager", "127.0.0.1:2377", "--state-dir", "/nowhere"],
+    &["agent", "--state-dir", "/nowhere", "--hostname", ""],
+    &["daemon", "--docker-host", "127.0.0.1:2375"],
+    &["daemon", "--otlp-endpoint", "127.0.0.1:4317"],
+    &["daemon", "--otlp-endpoint", "https://127.0.0.1:4317"],
+    &["daemon", "--otlp-endpoint", "http://127.0.0.1:4318/v1/traces"],
     &["agent"],
     &["recover"],
 ];
@@ -153,6 +160,25 @@ fn wrong_usage_is_code_2_before_any_connection() {
         all.push_str(&format!("$ skep {}\n{}\n", args.join(" "), told.trim_end()));
     }
     assert_snapshot!("wrong_usage", all);
+}
+
+#[test]
+fn what_no_machine_and_no_manager_would_take_is_refused_at_the_start() {
+    let long = "h".repeat(256);
+    for (args, said) in [
+        (["--system-reserve-cpu", "900000"], "--system-reserve-cpu 900000 leaves nothing"),
+        (["--system-reserve-memory", "900000t"], "this machine has "),
+        (["--hostname", &long], "is not a host name for a node"),
+        (["--hostname", "a\u{1b}b"], "\"a\\u{1b}b\" is not a host name for a node"),
+    ] {
+        for command in [&["daemon"][..], &["agent", "--state-dir", "/nowhere"]] {
+            let told = alone(&[command, &args].concat());
+            assert!(told.starts_with("exit 2\n") && told.contains(said), "{told}");
+            assert!(told.contains("\nhint: "), "{told}");
+        }
+    }
+    let told = alone(&["daemon", "--label", "a=\u{7}"]);
+    assert!(told.starts_with("exit 2\n") && told.contains("holds control characters"), "{told}");
 }
 
 #[test]

@@ -13,6 +13,7 @@ use skep_proto::{
         StrayObserved, TaskState, event::Kind,
     },
 };
+use std::collections::BTreeMap;
 
 /// Strays that are kept in sight of one node; of more nothing is recorded until some have ended.
 const STRAYS_PER_NODE_MAX: usize = 1_000;
@@ -69,13 +70,7 @@ fn join(
     }
     within_bound(description)?;
     let labels = spec.annotations.as_ref().map(|annotations| &annotations.labels);
-    if labels.is_some_and(|labels| labels.len() > spec::LABELS_MAX) {
-        return Err(Refusal::invalid(format!(
-            "a node may have {} labels at most",
-            spec::LABELS_MAX
-        )));
-    }
-    labels.into_iter().flatten().try_for_each(|(key, value)| spec::label(key, value))?;
+    labels.map_or(Ok(()), node_labels)?;
     let joined = NodeJoined {
         node_id: node.to_bytes(),
         spec: Some(spec.clone()),
@@ -84,6 +79,35 @@ fn join(
     };
     let warnings = same_names(view, node, &description.hostname);
     Ok(Admitted { warnings, ..Admitted::one(node, Kind::NodeJoined(Box::new(joined))) })
+}
+
+/// Refuses what no node can join with: a name or labels that cannot be kept or shown.
+pub fn check_node(name: &str, labels: &BTreeMap<String, String>) -> Result<(), Refusal> {
+    node_name(name)?;
+    node_labels(labels)
+}
+
+fn node_name(name: &str) -> Result<(), Refusal> {
+    if name.is_empty() || name.len() > NODE_HOSTNAME_BYTES_MAX || spec::has_control(name) {
+        return Err(Refusal::invalid(format!(
+            "{:?} is not a host name for a node",
+            excerpt(name, 80)
+        ))
+        .hint(format!(
+            "1 to {NODE_HOSTNAME_BYTES_MAX} bytes without control characters: see --hostname"
+        )));
+    }
+    Ok(())
+}
+
+fn node_labels(labels: &BTreeMap<String, String>) -> Result<(), Refusal> {
+    if labels.len() > spec::LABELS_MAX {
+        return Err(Refusal::invalid(format!(
+            "a node may have {} labels at most",
+            spec::LABELS_MAX
+        )));
+    }
+    labels.iter().try_for_each(|(key, value)| spec::label(key, value))
 }
 
 /// A warning for each other node of this host name.
@@ -104,15 +128,7 @@ pub(crate) fn same_names(view: &View, node: Id, hostname: &str) -> Vec<String> {
 /// megabytes.
 fn within_bound(description: &NodeDescription) -> Result<(), Refusal> {
     let name = description.hostname.as_str();
-    if name.is_empty() || name.len() > NODE_HOSTNAME_BYTES_MAX || spec::has_control(name) {
-        return Err(Refusal::invalid(format!(
-            "{:?} is not a host name for a node",
-            excerpt(name, 80)
-        ))
-        .hint(format!(
-            "1 to {NODE_HOSTNAME_BYTES_MAX} bytes without control characters: see --hostname"
-        )));
-    }
+    node_name(name)?;
     let bytes = description.encoded_len();
     if bytes > DESCRIPTION_BYTES_MAX {
         return Err(Refusal::invalid(format!(

@@ -105,6 +105,14 @@ fn a_description_is_bounded_and_plain() {
 }
 
 #[test]
+fn what_no_node_can_join_with_is_known_before_it_is_asked() {
+    assert_eq!(check_node("n1", &labels(256)), Ok(()));
+    let message = |checked: Result<(), Refusal>| checked.expect_err("it is refused").message;
+    assert_eq!(message(check_node("", &labels(0))), "\"\" is not a host name for a node");
+    assert_eq!(message(check_node("n1", &labels(257))), "a node may have 256 labels at most");
+}
+
+#[test]
 fn sessions_of_nodes_that_are_gone_or_followed() {
     let world = World::of("node n1 | node n2 | service web | task web.1 on n2 running | rmnode n2");
     let gone = |node: Id| format!("no node {node} in this cluster");

@@ -1,0 +1,128 @@
+//! Addresses: of a manager, of a container engine, of a receiver of traces. PURE.
+
+use std::path::PathBuf;
+use tonic::transport::Uri;
+
+/// `unix:///run/skep/skep.sock`, or the path alone.
+pub(crate) fn socket(text: &str) -> Result<PathBuf, String> {
+    let path = text.strip_prefix("unix://").unwrap_or(text);
+    let over_tcp = ["tcp://", "http://", "https://"].iter().any(|scheme| text.starts_with(scheme));
+    if over_tcp || is_host_and_port(path) {
+        return Err(
+            "a manager is reached through a unix socket; HOST:PORT is not supported yet; write unix:///path/to/socket"
+                .into(),
+        );
+    }
+    if path.contains("://") || path.starts_with("unix:") {
+        return Err("it is not a unix socket; write unix:///path/to/socket".into());
+    }
+    if path.is_empty() {
+        Err("the path of the socket is empty".into())
+    } else {
+        Ok(PathBuf::from(path))
+    }
+}
+
+/// `unix:///var/run/docker.sock`, the path alone, or `tcp://127.0.0.1:2375`.
+pub(crate) fn engine(text: &str) -> Result<String, String> {
+    let is_engine = match text.split_once("://") {
+        Some(("unix", path)) => !path.is_empty(),
+        Some(("tcp" | "http", address)) => is_host_and_port(address.trim_end_matches('/')),
+        Some(_) => false,
+        None => text.starts_with('/'),
+    };
+    if is_engine {
+        return Ok(text.to_owned());
+    }
+    Err("it is not the address of an engine; write unix:///path/to/socket or tcp://HOST:PORT"
+        .into())
+}
+
+/// `http://127.0.0.1:4317`.
+pub(crate) fn trace_receiver(text: &str) -> Result<String, String> {
+    let expected = "write http://HOST:PORT";
+    let bad = || format!("it is not the address of a receiver; {expected}");
+    let uri: Uri = text.parse().map_err(|_| bad())?;
+    match uri.scheme_str() {
+        Some("http") => {}
+        Some("https") => return Err(format!("TLS is not supported yet; {expected}")),
+        Some(_) | None => return Err(bad()),
+    }
+    let authority = uri.authority().map_or("", |authority| authority.as_str());
+    let host = uri.host().unwrap_or_default();
+    // A port is a number up to 65535, and what stands before the host would be ignored.
+    let is_whole = authority == host || (authority.starts_with(host) && uri.port_u16().is_some());
+    if host.is_empty() || !is_whole {
+        return Err(bad());
+    }
+    if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
+        return Err(format!("traces are sent by gRPC, which has no path; {expected}"));
+    }
+    Ok(text.to_owned())
+}
+
+/// Whether it is `HOST:PORT`; a path has a slash somewhere, or no port.
+fn is_host_and_port(text: &str) -> bool {
+    let port = text.rsplit_once(':').filter(|(host, _)| !host.is_empty() && !host.contains('/'));
+    port.is_some_and(|(_, port)| port.parse::<u16>().is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_manager_is_a_socket_and_no_host_with_a_port() {
+        assert_eq!(socket("unix:///run/s"), Ok("/run/s".into()));
+        assert_eq!(socket("/run/s"), Ok("/run/s".into()));
+        assert_eq!(socket("s:1/x"), Ok("s:1/x".into()), "a path");
+        assert!(socket("unix:/run/s").is_err(), "a slash is missing");
+        assert!(socket("").is_err() && socket("unix://").is_err());
+        for text in [
+            "127.0.0.1:2377",
+            "[::1]:2377",
+            "manager:2377",
+            "tcp://1.2.3.4:1",
+            "tcp://manager",
+            "https://m:1",
+            "unix://m:1",
+        ] {
+            let error = socket(text).unwrap_err();
+            assert!(error.contains("HOST:PORT is not supported yet"), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn an_engine_is_a_socket_or_a_host_with_a_port() {
+        for good in ["unix:///run/d.sock", "/run/d.sock", "tcp://127.0.0.1:2375", "http://e:1/"] {
+            assert_eq!(engine(good), Ok(good.to_owned()));
+        }
+        for bad in ["", "unix://", "127.0.0.1:2375", "tcp://engine", "tcp://:1", "ssh://h:22", "d"]
+        {
+            assert!(engine(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_receiver_of_traces_is_an_address_without_a_path() {
+        for good in ["http://127.0.0.1:4317", "http://[::1]:4317/", "http://otel"] {
+            assert_eq!(trace_receiver(good), Ok(good.to_owned()));
+        }
+        for bad in [
+            "",
+            "127.0.0.1:4317",
+            "not a url",
+            "http://",
+            "grpc://h:1",
+            "http://h:",
+            "http://a@h:1",
+            "http://h:99999",
+        ] {
+            let error = trace_receiver(bad).unwrap_err();
+            assert!(error.starts_with("it is not the address of a receiver"), "{bad:?}: {error}");
+        }
+        assert!(trace_receiver("https://h:1").unwrap_err().starts_with("TLS is not supported yet"));
+        let path = trace_receiver("http://h:4318/v1/traces").unwrap_err();
+        assert!(path.contains("no path"), "{path}");
+    }
+}
