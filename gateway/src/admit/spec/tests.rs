@@ -2,6 +2,7 @@
 
 mod mounts;
 mod not_supported;
+mod users;
 
 use super::*;
 use skep_projections::fixture::{World, service_spec};
@@ -255,17 +256,6 @@ fn words_for_a_program_hold_no_zero_byte() {
         hint,
     );
     allowed(|spec| container(spec).args.push("{{.ID}} \n".into()));
-}
-
-#[test]
-fn a_user_is_a_name_and_perhaps_a_group() {
-    for bad in ["a b", "a:b:c", "a:", "a\n"] {
-        let message = format!("{bad:?} is not a user");
-        invalid(|spec| container(spec).user = bad.into(), &message, "write USER or USER:GROUP");
-    }
-    for good in ["app", "0:0", ":1000", "app:daemon"] {
-        allowed(|spec| container(spec).user = good.into());
-    }
 }
 
 #[test]
