@@ -18,6 +18,12 @@ const LAST_LINES_MAX: u64 = 10;
 /// How long its node may take to send them.
 const LAST_LINES_LIMIT: Duration = Duration::from_secs(5);
 
+/// Earlier specs of a service that are looked at for one that it completed; beyond them none is
+/// named.
+const EARLIER_SPECS_MAX: usize = 8;
+/// Longest that the look for such a spec may take; then none is named.
+const WAY_BACK_LIMIT: Duration = Duration::from_secs(3);
+
 /// The error with which the waiting ends. `passed` is the time since the command's beginning.
 pub(super) async fn failure(
     manager: &ManagerClient,
@@ -54,21 +60,76 @@ pub(super) async fn failure(
         }
         text.push_str(&format!("\n  {}", next_attempt(&slot.task, task, last.log_time(passed))));
     }
-    let meta = reply.service.as_ref().and_then(|service| service.meta);
-    let created_revision = meta.map_or(0, |meta| meta.created_revision);
-    CliError::refused(text).hint(next_step(name, created_revision, accepted.revision))
+    let way = way_back(manager, reply.service.as_ref(), accepted.revision).await;
+    CliError::refused(text).hint(next_step(name, way))
 }
 
-/// What to do: a new service can be removed, and one that was changed has a spec to go back to.
-fn next_step(name: &str, created_revision: u64, changed_revision: u64) -> String {
-    let look = format!("`skep service ps {name}` shows its tasks, `skep why {name}` why");
+/// What can be done about a change that did not come about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum WayBack {
+    /// The service is new.
+    Removal,
+    /// At this revision it had a spec that it completed.
+    SpecAt(u64),
+    /// No such spec is known.
+    Unknown,
+}
+
+/// Looks for the newest spec from before the change that the service completed. A roll-out that was
+/// paused leaves a spec that failed, and scaling changes nothing about that.
+async fn way_back(
+    manager: &ManagerClient,
+    service: Option<&v1::Service>,
+    changed_revision: u64,
+) -> WayBack {
+    let Some(service) = service else { return WayBack::Removal };
+    let created_revision = service.meta.map_or(0, |meta| meta.created_revision);
     if created_revision == 0 || created_revision >= changed_revision {
-        return format!("the service stays; {look}, `skep service rm {name}` removes it");
+        return WayBack::Removal;
     }
-    let before = changed_revision - 1;
-    format!(
-        "{look}; to go back, `skep --at {before} service inspect {name}` shows the earlier spec: set it with `skep service update {name}`"
-    )
+    let look = async {
+        let mut revision = changed_revision - 1;
+        for _ in 0..EARLIER_SPECS_MAX {
+            let then = v1::Moment { moment: Some(v1::moment::Moment::Revision(revision)) };
+            let id = Id::from_bytes(&service.id).to_string();
+            let found = super::super::find(manager, Some(then), vec![id]).await.ok()?;
+            let found = found.first()?;
+            if is_completed(found) {
+                return Some(revision);
+            }
+            revision = found.spec_version.checked_sub(1).filter(|at| *at >= created_revision)?;
+        }
+        None
+    };
+    let found = tokio::time::timeout(WAY_BACK_LIMIT, look).await.unwrap_or_default();
+    found.map_or(WayBack::Unknown, WayBack::SpecAt)
+}
+
+/// Whether all tasks of the service came to run its spec. One that was never updated has no
+/// roll-out.
+fn is_completed(service: &v1::Service) -> bool {
+    match service.rollout.as_ref().map_or(v1::RolloutState::None, v1::RolloutStatus::state) {
+        v1::RolloutState::Completed => true,
+        v1::RolloutState::None => service.status.is_some_and(|status| {
+            status.desired_tasks > 0 && status.running_tasks >= status.desired_tasks
+        }),
+        v1::RolloutState::Updating | v1::RolloutState::Paused => false,
+    }
+}
+
+/// What to do: a new service can be removed, and one that was changed may have a spec to go back
+/// to.
+fn next_step(name: &str, way: WayBack) -> String {
+    let look = format!("`skep service ps {name}` shows its tasks, `skep why {name}` why");
+    match way {
+        WayBack::Removal => {
+            format!("the service stays; {look}, `skep service rm {name}` removes it")
+        }
+        WayBack::SpecAt(revision) => format!(
+            "{look}; to go back, `skep --at {revision} service inspect {name}` shows the earlier spec: set it with `skep service update {name}`"
+        ),
+        WayBack::Unknown => format!("{look}; `skep service update {name}` sets another spec"),
+    }
 }
 
 /// How many tasks run, and which spec.
@@ -121,10 +182,28 @@ mod tests {
 
     #[test]
     fn a_failed_update_names_the_way_back_and_a_failed_creation_the_removal() {
-        let created = next_step("web", 20, 20);
+        let created = next_step("web", WayBack::Removal);
         assert!(created.ends_with("`skep service rm web` removes it"), "{created}");
-        let updated = next_step("web", 20, 31);
+        let updated = next_step("web", WayBack::SpecAt(30));
         assert!(!updated.contains("service rm"), "{updated}");
         assert!(updated.contains("`skep --at 30 service inspect web`"), "{updated}");
+        let unknown = next_step("web", WayBack::Unknown);
+        assert!(!unknown.contains("--at") && !unknown.contains(" rm "), "{unknown}");
+    }
+
+    #[test]
+    fn a_spec_is_completed_when_its_roll_out_is_or_all_tasks_run_where_there_was_none() {
+        let with = |rollout: Option<v1::RolloutState>, running_tasks, desired_tasks| {
+            let rollout = rollout.map(|state| v1::RolloutStatus {
+                state: state.into(),
+                ..v1::RolloutStatus::default()
+            });
+            let status = Some(v1::ServiceStatus { running_tasks, desired_tasks });
+            is_completed(&v1::Service { rollout, status, ..v1::Service::default() })
+        };
+        assert!(with(Some(v1::RolloutState::Completed), 0, 2), "its tasks may end later");
+        assert!(!with(Some(v1::RolloutState::Paused), 2, 2));
+        assert!(!with(Some(v1::RolloutState::Updating), 2, 2));
+        assert!(with(None, 2, 2) && !with(None, 1, 2) && !with(None, 0, 0));
     }
 }
