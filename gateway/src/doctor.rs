@@ -85,15 +85,35 @@ fn log(reads: &Reads, trial: &DiskTrial) -> Vec<Finding> {
         }
     }
     if let Some(limit) = drive.limit() {
-        findings.push(problem(
-            "commands",
-            limit,
-            "reads go on; commands work again when the cause is gone, or when the manager is started without --safe-mode",
-        ));
+        let cause =
+            if drive.is_in_safe_mode() { RefusalCause::SafeMode } else { RefusalCause::Disk };
+        findings.push(refused_commands(limit, cause));
     }
     findings.extend(disk::trial(trial));
     findings.push(disk::room(&drive.log().space()));
     findings
+}
+
+/// Why commands are refused.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum RefusalCause {
+    /// The manager was started so.
+    SafeMode,
+    /// The disk of the log has too little room.
+    Disk,
+}
+
+/// Commands are refused, or some of them.
+fn refused_commands(limit: String, cause: RefusalCause) -> Finding {
+    let hint = match cause {
+        RefusalCause::SafeMode => {
+            "reads go on; commands work again when the manager is started without --safe-mode"
+        }
+        RefusalCause::Disk => {
+            "reads go on; commands work again when there is room on the disk; no restart is needed"
+        }
+    };
+    problem("commands", limit, hint)
 }
 
 /// Whether the log confirms what it is given and asked. A disk that hangs gives no error, only no

@@ -151,6 +151,11 @@ impl Drive {
         self.state.step(|core, _| core.limit())
     }
 
+    /// Whether it was started to serve reads alone.
+    pub fn is_in_safe_mode(&self) -> bool {
+        self.state.step(|core, _| core.is_in_safe_mode())
+    }
+
     /// How long the log has had an entry without confirming it, in nanoseconds; 0 when it has
     /// confirmed all.
     pub fn unconfirmed_ns(&self) -> u64 {

@@ -47,6 +47,14 @@ fn a_healthy_cluster_is_told_to_be_so() {
 }
 
 #[test]
+fn commands_that_are_refused_are_told_with_what_makes_them_work_again() {
+    let hint = |cause| refused_commands("so".into(), cause).hint;
+    assert!(hint(RefusalCause::SafeMode).contains("without --safe-mode"));
+    let disk = hint(RefusalCause::Disk);
+    assert!(disk.contains("room on the disk") && !disk.contains("safe-mode"), "{disk}");
+}
+
+#[test]
 fn a_log_that_confirms_nothing_is_a_problem() {
     let found = [(0, 0), (1_499_999_999, 7), (1_500_000_000, 9), (7, 7_560_000_000)]
         .map(|(entry_ns, read_ns)| confirmation(entry_ns, read_ns, Revision(7)));

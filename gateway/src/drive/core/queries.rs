@@ -66,6 +66,11 @@ impl<C> DriveCore<C> {
             && !self.wants_turn(now)
     }
 
+    /// Whether it was started to serve reads alone.
+    pub fn is_in_safe_mode(&self) -> bool {
+        self.identity.safe_mode
+    }
+
     /// Why commands are refused, or some of them; nothing when all are accepted.
     pub fn limit(&self) -> Option<String> {
         if self.identity.safe_mode {
