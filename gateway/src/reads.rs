@@ -12,13 +12,13 @@ use prost::Message;
 use skep_log::Health;
 use skep_projections::View;
 use skep_proto::{
-    Id, Revision, Timestamp,
+    Id, Revision, Timestamp, os_error,
     v1::{
         Cluster, GetRequest, ListRequest, ListStraysRequest, Moment, NodeList, NodeState,
         RefusalCode, ServiceList, StatusReply, StrayList, TaskList, moment,
     },
 };
-use std::{sync::Arc, time::Duration};
+use std::{fmt::Display, sync::Arc, time::Duration};
 use tokio::task::spawn_blocking;
 use tonic::{Code, Response, Status};
 
@@ -300,7 +300,7 @@ pub(crate) async fn blocking<T: Send + 'static>(
 ) -> Result<T, Status> {
     match spawn_blocking(read).await {
         Ok(answer) => answer.map_err(|error| past_status(&error)),
-        Err(error) => Err(Status::internal(format!("the read ended early: {error}"))),
+        Err(error) => Err(failure(Code::Internal, &format!("the read ended early: {error}"))),
     }
 }
 
@@ -317,7 +317,19 @@ pub fn status(refusal: &Refusal) -> Status {
         RefusalCode::Permission => Code::PermissionDenied,
         RefusalCode::Exhausted => Code::Unavailable,
     };
-    Status::with_details(code, refusal.message.clone(), refusal.to_message().encode_to_vec().into())
+    carried(code, refusal)
+}
+
+/// Code, message and details of a refusal.
+fn carried(code: Code, refusal: &Refusal) -> Status {
+    let refused = refusal.to_message();
+    let details = refused.encode_to_vec().into();
+    Status::with_details(code, refused.message, details)
+}
+
+/// An error of the system or of the log, which nobody refused, as gRPC carries it.
+pub(crate) fn failure(code: Code, error: &dyn Display) -> Status {
+    Status::new(code, os_error::message(error))
 }
 
 /// The same for what the past answers.
@@ -330,8 +342,7 @@ pub fn past_status(error: &history::PastError) -> Status {
                 message: error.to_string(),
                 hint: error.hint().unwrap_or_default().to_owned(),
             };
-            let details = refusal.to_message().encode_to_vec().into();
-            Status::with_details(Code::DataLoss, error.to_string(), details)
+            carried(Code::DataLoss, &refusal)
         }
     }
 }

@@ -12,7 +12,7 @@ use super::{clock::Clock, wire::Outgoing};
 use crate::runtime::{LogItem, Runtime};
 use futures::{FutureExt, StreamExt, stream::FuturesUnordered};
 use skep_proto::{
-    Id, merge, time,
+    Id, merge, os_error, time,
     v1::{self, LogChunk, LogLoss, LogOrder, dispatcher_client::DispatcherClient},
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -258,7 +258,10 @@ impl Pump {
         self.merge.close(index);
         self.flush().await;
         let source::OutputSource { task, name, .. } = &self.sources[index];
-        let message = if problem.is_empty() { String::new() } else { format!("{name}: {problem}") };
+        let message = match problem {
+            "" => String::new(),
+            problem => format!("{name}: {}", os_error::plain(problem)),
+        };
         let ended_ids = vec![task.to_bytes()];
         self.say(LogChunk { ended_ids, message, ..LogChunk::default() }).await;
     }

@@ -2,7 +2,7 @@
 
 use crate::resolve::ResolveError;
 use skep_proto::{
-    Revision,
+    Revision, os_error,
     v1::{RefusalCode, Refused},
 };
 
@@ -82,9 +82,10 @@ impl Refusal {
         self
     }
 
-    /// As the wire carries it.
+    /// As the wire carries it: errors of the system stand in it without their numbers.
     pub fn to_message(&self) -> Refused {
-        Refused { code: self.code as i32, message: self.message.clone(), hint: self.hint.clone() }
+        let [message, hint] = [&self.message, &self.hint].map(|text| os_error::plain(text));
+        Refused { code: self.code as i32, message, hint }
     }
 }
 

@@ -13,7 +13,7 @@ use prost::Message as _;
 use skep_proto::v1;
 use std::{pin::Pin, sync::Arc, time::Duration};
 use tokio::{sync, time::timeout};
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Code, Request, Response, Status, Streaming};
 use tracing::Instrument;
 
 /// Largest command, bytes encoded; a larger one is refused with its size.
@@ -157,7 +157,7 @@ impl v1::control_server::Control for ControlService {
         _request: Request<v1::GreetRequest>,
     ) -> Result<Response<v1::GreetReply>, Status> {
         let mut stamp = [0; 8];
-        getrandom::fill(&mut stamp).map_err(|error| Status::unavailable(error.to_string()))?;
+        getrandom::fill(&mut stamp).map_err(|error| reads::failure(Code::Unavailable, &error))?;
         Ok(Response::new(v1::GreetReply {
             // 0 is "no stamp".
             stamp: u64::from_be_bytes(stamp) | 1,

@@ -12,7 +12,7 @@ use crate::{
     doctor,
     drive::{DiskTrial, ReadView},
     history::{PastError, select::Selection, tell::RecordFeed, why},
-    reads::{Reads, blocking, in_the_future, past_status, stale, status},
+    reads::{Reads, blocking, failure, in_the_future, past_status, stale, status},
 };
 use futures::Stream;
 use skep_log::Subscription;
@@ -21,7 +21,7 @@ use skep_proto::{Revision, v1};
 use std::{pin::Pin, sync::Arc, time::Duration};
 use tokio::{sync, task::spawn_blocking, time::timeout};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Request, Response, Status};
+use tonic::{Code, Request, Response, Status};
 
 /// Records or entries waiting for one reader; at it the reading of the disk waits.
 const QUEUE_MAX: usize = 256;
@@ -246,7 +246,7 @@ async fn tell(
         Ok((teller, Ok(()))) => teller,
         // A reader that has gone does not get the error, and needs none.
         Ok((_, Err(error))) => return drop(out.send(Err(past_status(&error))).await),
-        Err(error) => return drop(out.send(Err(Status::internal(error.to_string()))).await),
+        Err(error) => return drop(out.send(Err(failure(Code::Internal, &error))).await),
     };
     if let Some(subscription) = subscription {
         follow(teller, subscription, from, to, out).await;
@@ -267,7 +267,7 @@ async fn follow(
         };
         let entry = match entry {
             Ok(entry) => entry,
-            Err(error) => return drop(out.send(Err(Status::unavailable(error.to_string()))).await),
+            Err(error) => return drop(out.send(Err(failure(Code::Unavailable, &error))).await),
         };
         let told = out.clone();
         // Names are looked up on the disk.
@@ -280,7 +280,7 @@ async fn follow(
             Ok((back, Ok(true))) => teller = back,
             Ok((_, Ok(false))) => return,
             Ok((_, Err(error))) => return drop(out.send(Err(past_status(&error))).await),
-            Err(error) => return drop(out.send(Err(Status::internal(error.to_string()))).await),
+            Err(error) => return drop(out.send(Err(failure(Code::Internal, &error))).await),
         }
     }
 }

@@ -4,7 +4,7 @@ use super::*;
 use crate::api::{history::HistoryService, testing::LiveCluster};
 use futures::{Stream, StreamExt};
 use skep_proto::v1::{
-    LogRequest, RemoveService, WatchServiceReply, WatchServiceRequest, command::Action,
+    self, LogRequest, RemoveService, WatchServiceReply, WatchServiceRequest, command::Action,
     history_server::History as _, moment,
 };
 
@@ -89,4 +89,20 @@ async fn a_read_sees_what_was_answered_before_it_and_a_past_one_does_not() {
         crate::api::metrics::render(&running.drive, running.reads.limiter().unwrap())
             .contains("skep_service_tasks_desired{service=\"web\"} 1")
     );
+}
+
+#[test]
+fn no_error_of_a_call_has_a_number_of_the_system_in_it() {
+    let told = |status: &Status| {
+        let refused = v1::Refused::decode(status.details()).unwrap_or_default();
+        (status.message().to_owned(), refused.message)
+    };
+    let of_the_system = "/log: Input/output error (os error 5)";
+    let expected = "/log: input/output error";
+    let read = history::PastError::Unfoldable(of_the_system.into());
+    assert_eq!(told(&past_status(&read)), (expected.to_owned(), expected.to_owned()));
+    let refused = status(&Refusal::not_found(of_the_system));
+    assert_eq!(told(&refused), (expected.to_owned(), expected.to_owned()));
+    let failed = failure(Code::Unavailable, &std::io::Error::from_raw_os_error(24));
+    assert_eq!(failed.message(), "too many open files");
 }
