@@ -338,3 +338,6 @@ impl Pace {
         sleep_until(begin).await;
     }
 }
+
+#[cfg(test)]
+mod tests;

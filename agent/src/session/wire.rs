@@ -254,4 +254,57 @@ mod tests {
         let refused = tonic::Status::unavailable("the manager is stopping");
         assert_eq!(WireError::from(refused).to_string(), "the manager is stopping");
     }
+
+    /// A stream to a manager that takes the connection and reads nothing.
+    async fn deaf() -> (Wire, mpsc::Receiver<Input>, tempfile::TempDir) {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("skep.sock");
+        let listener = tokio::net::UnixListener::bind(&socket).unwrap();
+        tokio::spawn(async move {
+            let taken = listener.accept().await.unwrap();
+            std::future::pending::<()>().await;
+            drop(taken);
+        });
+        let (inbox, mut inputs) = mpsc::channel(8);
+        let mut wire = Wire::new(ManagerEndpoint::Unix(socket), inbox, watch::Sender::default());
+        wire.dial(3);
+        assert!(matches!(inputs.recv().await, Some(Input::Connected { line: 3 })));
+        (wire, inputs, folder)
+    }
+
+    #[tokio::test]
+    async fn a_manager_that_reads_nothing_is_left_when_too_many_messages_wait() {
+        let (mut wire, mut inputs, _folder) = deaf().await;
+        let taken = |wire: &Wire| wire.outgoing.senders().map(|senders| senders.control.capacity());
+        // Nothing takes a message between these.
+        for sent in 0..CONTROL_MESSAGES_MAX {
+            assert_eq!(taken(&wire), Some(CONTROL_MESSAGES_MAX - sent));
+            wire.send(FromAgent::default());
+        }
+        assert!(inputs.try_recv().is_err(), "so many may wait");
+        wire.send(FromAgent::default());
+        assert!(taken(&wire).is_none(), "there is no way out any more");
+        assert!(wire.outgoing().client().is_none());
+        assert!(matches!(inputs.recv().await, Some(Input::Broken { line: 3 })));
+        wire.send(FromAgent::default());
+        assert!(
+            matches!(inputs.recv().await, Some(Input::Broken { line: 3 })),
+            "still there is none"
+        );
+    }
+
+    #[tokio::test]
+    async fn news_of_pulls_leaves_half_of_the_way_to_what_matters() {
+        let (mut wire, mut inputs, _folder) = deaf().await;
+        let outgoing = wire.outgoing();
+        for _ in 0..2 * CONTROL_MESSAGES_MAX {
+            outgoing.offer(FromAgent::default());
+        }
+        for _ in 0..CONTROL_MESSAGES_MAX / 2 {
+            wire.send(FromAgent::default());
+        }
+        assert!(inputs.try_recv().is_err(), "there was room for all of them");
+        wire.send(FromAgent::default());
+        assert!(matches!(inputs.recv().await, Some(Input::Broken { line: 3 })));
+    }
 }
