@@ -182,15 +182,37 @@ async fn starts_of_two_services_that_are_not_answered_show_that_the_engine_start
     let runtime = DockerRuntime::open(dir.path(), &stub.host()).unwrap();
     let noticed = runtime.noticed().unwrap();
     let problem = || noticed.borrow().start_problem.clone();
-    assert!(matches!(soon(runtime.start(&works[0])).await, Err(RuntimeError::Unreachable(_))));
-    assert_eq!(problem(), "", "one service may have only itself to blame");
-    assert!(matches!(soon(runtime.start(&works[1])).await, Err(RuntimeError::Unreachable(_))));
+    let (first, second) =
+        soon(async { tokio::join!(runtime.start(&works[0]), runtime.start(&works[1])) }).await;
+    assert!(matches!(first, Err(RuntimeError::Unreachable(_))), "{first:?}");
+    assert!(matches!(second, Err(RuntimeError::Unreachable(_))), "{second:?}");
     assert!(problem().contains("start containers of several services"), "{}", problem());
     stub.answer("/containers/c2/start", StubAnswer::Body(String::new()));
     stub.answer("/containers/c2/json", StubAnswer::json(&inspected(Id(2), "c2")));
     stub.answer("/containers/c1/start", StubAnswer::Status(500, "no such device".into()));
     soon(runtime.start(&works[0])).await.unwrap_err();
     assert_eq!(problem(), "", "a refusal is an answer");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn creations_of_two_services_show_the_same_until_one_of_the_tasks_is_removed() {
+    let (dir, stub) = (tempfile::tempdir().unwrap(), Stub::start());
+    stub.answer("/containers/create", StubAnswer::Nothing);
+    let runtime = DockerRuntime::open(dir.path(), &stub.host()).unwrap();
+    let noticed = runtime.noticed().unwrap();
+    let problem = || noticed.borrow().start_problem.clone();
+    let [one, two] = [(Id(1), Id(70)), (Id(2), Id(80))].map(|(task_id, service_id)| {
+        let container = ContainerSpec { image: "busybox".into(), ..ContainerSpec::default() };
+        let runtime = Some(task_spec::Runtime::Container(container));
+        let spec = Arc::new(TaskSpec { runtime, ..TaskSpec::default() });
+        Workload { task_id, service_id, spec, ..Workload::default() }
+    });
+    let prepare = |work| runtime.prepare(work, &|_| {});
+    let (first, second) = soon(async { tokio::join!(prepare(&one), prepare(&two)) }).await;
+    assert!(first.is_err() && second.is_err(), "{first:?} {second:?}");
+    assert!(problem().contains("create containers of several services"), "{}", problem());
+    soon(runtime.remove(two.task_id)).await.expect_err("its creation is under way");
+    assert_eq!(problem(), "", "what waits for nothing shows nothing");
 }
 
 #[tokio::test(flavor = "multi_thread")]

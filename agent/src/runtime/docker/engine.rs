@@ -67,7 +67,13 @@ impl Engine {
         // so it is asked once for each connection.
         let client = match tokio::time::timeout(PROBE_LIMIT, client.negotiate_version()).await {
             Ok(client) => client.map_err(|error| self.say(&error))?,
-            Err(_) => return Err(RuntimeError::Unreachable(self.silence(PROBE_LIMIT))),
+            Err(_) => {
+                return Err(RuntimeError::Unreachable(format!(
+                    "the engine at {} did not tell its version within {} s",
+                    self.host,
+                    PROBE_LIMIT.as_secs()
+                )));
+            }
         };
         let info = within(client.info()).await.map_err(|error| self.say(&error))?;
         let bridge =
