@@ -258,10 +258,7 @@ impl Pump {
         self.merge.close(index);
         self.flush().await;
         let source::OutputSource { task, name, .. } = &self.sources[index];
-        let message = match problem {
-            "" => String::new(),
-            problem => format!("{name}: {}", os_error::plain(problem)),
-        };
+        let message = unread(name, problem);
         let ended_ids = vec![task.to_bytes()];
         self.say(LogChunk { ended_ids, message, ..LogChunk::default() }).await;
     }
@@ -305,6 +302,14 @@ impl Pump {
     async fn say(&mut self, chunk: LogChunk) {
         let _ = self.chunks.send(LogChunk { request: self.request, ..chunk }).await;
     }
+}
+
+/// Why the rest of a task's output cannot be read, for people; empty where all of it was.
+fn unread(name: &str, problem: &str) -> String {
+    if problem.is_empty() {
+        return String::new();
+    }
+    format!("{name}: {}", os_error::plain(problem))
 }
 
 async fn until(deadline: Option<Instant>) {

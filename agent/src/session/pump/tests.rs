@@ -163,3 +163,10 @@ async fn one_reader_more_than_a_node_serves_is_told_so() {
     }
     panic!("there is room again");
 }
+
+#[test]
+fn output_that_cannot_be_read_is_told_without_numbers_of_the_system() {
+    let told = unread("web.1", "/tasks/x: Permission denied (os error 13)");
+    assert_eq!(told, "web.1: /tasks/x: permission denied");
+    assert_eq!(unread("web.1", ""), "");
+}
