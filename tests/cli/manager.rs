@@ -20,6 +20,8 @@ use tonic::{Request, Response, Status, metadata::MetadataValue, transport::Serve
 pub(crate) struct ManagerScript {
     pub nodes: Vec<Node>,
     pub services: Vec<Service>,
+    /// The one service as it was from a revision on, the oldest first.
+    pub earlier: Vec<(u64, Service)>,
     pub tasks: Vec<Task>,
     pub strays: Vec<Stray>,
     pub status: StatusReply,
@@ -205,7 +207,13 @@ impl control_server::Control for ManagerScript {
             let spec = service.spec.as_ref().and_then(|spec| spec.annotations.as_ref());
             is_id(&service.id, name) || spec.is_some_and(|annotations| annotations.name == name)
         };
-        let services = chosen(&self.services, &request.get_ref().objects, named)?;
+        let asked = request.get_ref();
+        if let Some(Moment { moment: Some(moment::Moment::Revision(at)) }) = asked.moment {
+            let then = self.earlier.iter().rev().find(|(since, _)| *since <= at);
+            let services = then.map(|(_, service)| service.clone()).into_iter().collect();
+            return Ok(self.listed(ServiceList { services, revision: at, answered_at: NOW }));
+        }
+        let services = chosen(&self.services, &asked.objects, named)?;
         Ok(self.listed(ServiceList { services, revision: 1, answered_at: NOW }))
     }
     async fn list_tasks(

@@ -7,8 +7,8 @@ use crate::{
 };
 use insta::assert_snapshot;
 use skep_proto::v1::{
-    Accepted, LogLine, LogsReply, PlacementBlocked, PullProgress, Task, TaskState,
-    WatchServiceReply, command_reply::Outcome, logs_reply::Message,
+    Accepted, LogLine, LogsReply, PlacementBlocked, PullProgress, RolloutState, RolloutStatus,
+    Service, Task, TaskState, WatchServiceReply, command_reply::Outcome, logs_reply::Message,
 };
 use std::process::Stdio;
 
@@ -102,6 +102,42 @@ fn what_nothing_unblocks_ends_with_the_timeout() {
     assert_snapshot!("wait_blocked", told(vec![blocked], limit));
     let starting = reply(vec![task(20, 1, TaskState::Starting)]);
     assert_snapshot!("wait_still", told(vec![starting], limit));
+}
+
+/// The service web with a spec from this revision on, and how far its roll-out came.
+fn rolled(spec_version: u64, state: RolloutState) -> Service {
+    let rollout = RolloutStatus { state: state as i32, ..RolloutStatus::default() };
+    Service { spec_version, rollout: Some(rollout), ..service(10, "web", 1, 2) }
+}
+
+/// What is said when a service whose roll-out is paused is scaled, and was so before.
+fn scaled_while_paused(earlier: Vec<(u64, Service)>) -> String {
+    let paused = rolled(31, RolloutState::Paused);
+    let accepted =
+        Accepted { revision: 60, through_revision: 60, object_id: id(10), ..Accepted::default() };
+    let watched = WatchServiceReply { service: Some(paused.clone()), ..reply(vec![]) };
+    let manager = ManagerScript {
+        services: vec![paused],
+        earlier,
+        reply: Some(Outcome::Accepted(accepted)),
+        watch: vec![watched],
+        ..ManagerScript::default()
+    };
+    manager.serve().run(&["service", "scale", "web=3", "--quiet"])
+}
+
+#[test]
+fn the_way_back_is_the_last_spec_that_the_service_completed() {
+    let paused = |since| (since, rolled(since, RolloutState::Paused));
+    let fresh = |running| (10, Service { rollout: None, ..service(10, "web", running, 2) });
+    let told = scaled_while_paused(vec![fresh(2), paused(31)]);
+    assert!(told.contains("to go back, `skep --at 30 service inspect web`"), "{told}");
+    let done = (20, rolled(20, RolloutState::Completed));
+    let told = scaled_while_paused(vec![fresh(2), done, paused(25), paused(31)]);
+    assert!(told.contains("`skep --at 24 service inspect web`"), "{told}");
+    let told = scaled_while_paused(vec![fresh(1), paused(31)]);
+    assert!(told.contains("paused") && !told.contains("--at"), "{told}");
+    assert!(told.contains("`skep service update web` sets another spec"), "{told}");
 }
 
 #[test]
