@@ -19,7 +19,28 @@ pub struct Reserve {
     pub memory_bytes: i64,
 }
 
+/// What a reserve leaves nothing of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ReservedWhole {
+    /// All processors.
+    Processors,
+    /// All memory.
+    Memory,
+}
+
 impl Reserve {
+    /// What tasks get nothing of on a machine of this size; none where they get something of each.
+    pub fn takes_whole(self, whole: &Resources) -> Option<ReservedWhole> {
+        let takes = |reserved: i64, has: i64| reserved > 0 && reserved >= has;
+        if takes(self.nano_cpus, whole.nano_cpus) {
+            Some(ReservedWhole::Processors)
+        } else if takes(self.memory_bytes, whole.memory_bytes) {
+            Some(ReservedWhole::Memory)
+        } else {
+            None
+        }
+    }
+
     /// What is left for tasks; never below zero.
     pub fn taken_off(self, whole: &Resources) -> Resources {
         Resources {
@@ -102,6 +123,17 @@ mod tests {
         assert!(read_resources(proc.path()).is_err());
         fs::write(proc.path().join("meminfo"), "MemTotal: 24 kB\n").unwrap();
         assert_eq!(read_resources(proc.path()).unwrap().memory_bytes, 24 * 1024);
+    }
+
+    #[test]
+    fn a_reserve_that_takes_all_of_something_is_known_as_that() {
+        let whole = Resources { nano_cpus: 2 * NANO_CPUS, memory_bytes: 1000, generic: Vec::new() };
+        let of = |nano_cpus, memory_bytes| Reserve { nano_cpus, memory_bytes }.takes_whole(&whole);
+        assert_eq!(of(2 * NANO_CPUS - 1, 999), None);
+        assert_eq!(of(2 * NANO_CPUS, 0), Some(ReservedWhole::Processors));
+        assert_eq!(of(0, 1000), Some(ReservedWhole::Memory));
+        let untold = Resources::default();
+        assert_eq!(Reserve::default().takes_whole(&untold), None, "nothing is reserved");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::daemon::{self, Advice, AgentSettings, DaemonMode, DaemonSettings, NodeSettings};
 use clap::{Args, ValueEnum};
-use skep_agent::machine::{self, Reserve};
+use skep_agent::machine::{self, Reserve, ReservedWhole};
 use skep_gateway::admit;
 use skep_log::AcceptLoss;
 use skep_proto::v1::{Resources, RuntimeKind};
@@ -144,19 +144,22 @@ fn machine_of(runtime: Option<RuntimeChoice>, docker_host: Option<&str>) -> Opti
 
 /// Refuses a reserve that leaves tasks nothing of the machine.
 fn leaves_something(reserve: Reserve, machine: &Resources) -> CliResult {
-    let wrong = if reserve.nano_cpus >= machine.nano_cpus {
-        let [reserved, has] = [reserve.nano_cpus, machine.nano_cpus].map(|nano| nano as f64 / 1e9);
-        format!(
-            "--system-reserve-cpu {reserved} leaves nothing for tasks: this machine has {has} CPUs"
-        )
-    } else if reserve.memory_bytes >= machine.memory_bytes {
-        let [reserved, has] = [reserve.memory_bytes, machine.memory_bytes]
-            .map(|bytes| show::bytes_size(bytes.unsigned_abs()));
-        format!(
-            "--system-reserve-memory {reserved} leaves nothing for tasks: this machine has {has}"
-        )
-    } else {
-        return Ok(());
+    let wrong = match reserve.takes_whole(machine) {
+        Some(ReservedWhole::Processors) => {
+            let [reserved, has] =
+                [reserve.nano_cpus, machine.nano_cpus].map(|nano| nano as f64 / 1e9);
+            format!(
+                "--system-reserve-cpu {reserved} leaves nothing for tasks: this machine has {has} CPUs"
+            )
+        }
+        Some(ReservedWhole::Memory) => {
+            let [reserved, has] = [reserve.memory_bytes, machine.memory_bytes]
+                .map(|bytes| show::bytes_size(bytes.unsigned_abs()));
+            format!(
+                "--system-reserve-memory {reserved} leaves nothing for tasks: this machine has {has}"
+            )
+        }
+        None => return Ok(()),
     };
     Err(CliError::usage(wrong).hint("reserve less than the machine has"))
 }

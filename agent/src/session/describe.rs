@@ -32,10 +32,15 @@ pub(super) fn watch(
 ) -> AbortOnDropHandle<()> {
     let config = config.clone();
     AbortOnDropHandle::new(tokio::spawn(async move {
+        let mut warned = None;
         loop {
             let pause = match config.runtime.describe().await {
                 Ok(offer) => {
                     status::say_runtime(&status, "");
+                    let taken = config.reserve.takes_whole(&offer.resources);
+                    if std::mem::replace(&mut warned, taken) != taken {
+                        warn_of_reserve(taken);
+                    }
                     let description = describe(&config, config.runtime.kind(), offer);
                     if inbox.send(Input::Described(Box::new(description))).await.is_err() {
                         return;
@@ -55,6 +60,19 @@ pub(super) fn watch(
             sleep(pause).await;
         }
     }))
+}
+
+/// An engine may have a smaller machine than this one, which the start of the agent cannot know.
+fn warn_of_reserve(taken: Option<machine::ReservedWhole>) {
+    match taken {
+        Some(machine::ReservedWhole::Processors) => {
+            tracing::warn!("the system reserve leaves tasks none of the engine's processors");
+        }
+        Some(machine::ReservedWhole::Memory) => {
+            tracing::warn!("the system reserve leaves tasks none of the engine's memory");
+        }
+        None => tracing::info!("the system reserve leaves tasks a part of the engine's machine"),
+    }
 }
 
 /// Passes on what the runtime notices by itself, until dropped. None where it notices nothing.
