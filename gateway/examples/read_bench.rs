@@ -197,7 +197,7 @@ async fn write(log: &Log, records: u64, tasks: u64) -> Result<(), Box<dyn Error>
             at: Timestamp(fixture::BEGINNING.0 + next * SECOND_NS / 100),
             feature_level: 1,
             code_version: "bench".into(),
-            records: std::mem::replace(&mut waiting, later),
+            records: std::mem::replace(&mut waiting, later).into_iter().collect(),
         });
         (parent, next) = (entry.hash, next + entry.records.len() as u64);
         in_flight.push_back(log.propose(entry));

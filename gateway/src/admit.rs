@@ -51,8 +51,8 @@ pub enum MachineRequest {
         node: Id,
         /// What it wants to be.
         spec: NodeSpec,
-        /// What it is.
-        description: NodeDescription,
+        /// What it is. Boxed, because commands, which are many, would else take as much room.
+        description: Box<NodeDescription>,
         /// SHA-256 of its secret.
         secret_hash: [u8; 32],
     },
@@ -63,7 +63,7 @@ pub enum MachineRequest {
         /// The session's number, never 0.
         session: u64,
         /// What it is now.
-        description: NodeDescription,
+        description: Box<NodeDescription>,
         /// What is wrong with it now.
         conditions: Vec<Condition>,
     },

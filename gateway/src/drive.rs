@@ -75,7 +75,7 @@ impl Drive {
         bytes: usize,
     ) -> oneshot::Receiver<Answer> {
         let (send, receive) = oneshot::channel();
-        let ask = Ask { caller: Reply::Caller(send), author, request, bytes };
+        let ask = Ask { caller: Reply::Caller(send), author: author.into(), request, bytes };
         self.state.measure(&self.log);
         self.state.ask_alone(&self.log, ask);
         receive
@@ -85,7 +85,7 @@ impl Drive {
     /// the last is committed.
     pub fn submit_all(
         &self,
-        author: &Author,
+        author: &Arc<Author>,
         requests: Vec<(Request, usize)>,
     ) -> oneshot::Receiver<Vec<Answer>> {
         let (batch, receive) = AnswerBatch::new(requests.len());
@@ -100,7 +100,7 @@ impl Drive {
 
     /// Hands over an agent's observation; the answer goes to the sessions under this token.
     pub fn submit_for_session(&self, token: u64, author: Author, request: Request, bytes: usize) {
-        let ask = Ask { caller: Reply::Session(token), author, request, bytes };
+        let ask = Ask { caller: Reply::Session(token), author: author.into(), request, bytes };
         self.state.ask(std::iter::once(ask));
     }
 

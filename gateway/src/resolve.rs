@@ -133,29 +133,32 @@ pub fn node(view: &View, reference: &str) -> Result<NodeIdx, ResolveError> {
     if let Some(index) = whole(view.nodes(), reference, there) {
         return Ok(index);
     }
-    let named: Vec<NodeIdx> = view.nodes_named(reference).collect();
-    match named[..] {
-        [index] => Ok(index),
-        [] => {
+    let mut named = view.nodes_named(reference);
+    match (named.next(), named.next()) {
+        (Some(index), None) => Ok(index),
+        (None, _) => {
             let names = || {
                 view.nodes().iter().filter(|(_, row)| !row.removed).map(|(_, row)| row.hostname())
             };
             begun(view.nodes(), Noun::Node, reference, there, |row| row.hostname().to_owned())
                 .map_err(|error| error.with_near(names))
         }
-        [..] => {
-            let rows = named.iter().filter_map(|index| view.nodes().get(*index));
-            let matches = rows
-                .take(MATCHES_SHOWN_MAX)
-                .map(|row| format!("{} ({})", row.hostname(), row.id))
-                .collect();
-            Err(ResolveError::Ambiguous {
-                noun: Noun::Node,
-                reference: reference.into(),
-                matches,
-                total: named.len(),
-            })
-        }
+        (Some(_), Some(_)) => Err(ambiguous_node(view, reference)),
+    }
+}
+
+fn ambiguous_node(view: &View, reference: &str) -> ResolveError {
+    let named: Vec<NodeIdx> = view.nodes_named(reference).collect();
+    let rows = named.iter().filter_map(|index| view.nodes().get(*index));
+    let matches = rows
+        .take(MATCHES_SHOWN_MAX)
+        .map(|row| format!("{} ({})", row.hostname(), row.id))
+        .collect();
+    ResolveError::Ambiguous {
+        noun: Noun::Node,
+        reference: reference.into(),
+        matches,
+        total: named.len(),
     }
 }
 

@@ -9,7 +9,7 @@ mod ledger;
 
 use crate::admit::{self, Refusal, Request};
 use ledger::{Ledger, Verdict};
-use skep_log::chain::{self, Draft, Hash, SealedEntry};
+use skep_log::chain::{self, Draft, EncodedRecords, Hash, SealedEntry};
 use skep_projections::{Delta, View, apply::Stamp, stamps::CommandStatus};
 use skep_proto::{
     FEATURE_LEVEL, Id, Revision, Timestamp,
@@ -19,6 +19,7 @@ use skep_proto::{
     },
 };
 use skep_reconcilers::{Brain, Entropy, Turn};
+use std::sync::Arc;
 
 /// Records of one entry; the rest of a turn goes on in the next entry. One command's events are
 /// never split.
@@ -33,8 +34,8 @@ pub const CHECKPOINT_PERIOD_RECORDS: u64 = 10_000;
 pub struct Ask<C> {
     /// Who gets the answer. The turn only carries it from the request to its answer.
     pub caller: C,
-    /// Who asks.
-    pub author: Author,
+    /// Who asks. Shared by the requests of a message.
+    pub author: Arc<Author>,
     /// What is asked.
     pub request: Request,
     /// Encoded size of the request, for the entry's bound.
@@ -94,11 +95,13 @@ pub struct Tip {
     ledger: Ledger,
     code_version: String,
     entry_records: usize,
+    /// Room for the next entry's records.
+    room: EncodedRecords,
 }
 
 /// An entry being written.
 struct OpenEntry {
-    records: Vec<Record>,
+    records: EncodedRecords,
     /// At so many records the entry is full.
     records_max: usize,
     bytes: usize,
@@ -118,6 +121,7 @@ impl Tip {
             ledger: Ledger::default(),
             code_version: code_version.into(),
             entry_records: ENTRY_RECORDS_MAX,
+            room: EncodedRecords::default(),
         }
     }
 
@@ -139,8 +143,8 @@ impl Tip {
         let at = now.max(self.view.at());
         let turn = Turn { now: at, entropy: Entropy::new(seed) };
         let first = self.view.position().revision.next();
-        let records = Vec::with_capacity(asks.len());
         let delta = std::mem::take(&mut self.left);
+        let records = std::mem::take(&mut self.room);
         let mut open = OpenEntry { records, records_max: self.entry_records, bytes: 0, delta, at };
         let mut answers = Vec::with_capacity(asks.len());
         let mut asks = asks.into_iter();
@@ -198,7 +202,7 @@ impl Tip {
                 }
                 for (cause, kind) in admitted.events {
                     let record = Record {
-                        author: Some(ask.author.clone()),
+                        author: Some((*ask.author).clone()),
                         cause: cause.0,
                         command: id,
                         trace: trace.clone(),
@@ -241,7 +245,7 @@ impl Tip {
         };
         let (_, trace, reason) = envelope(&ask.request);
         let record = Record {
-            author: Some(ask.author.clone()),
+            author: Some((*ask.author).clone()),
             trace,
             reason,
             event: Some(Event { kind: Some(Kind::CommandRefused(refused)) }),
@@ -253,7 +257,7 @@ impl Tip {
     fn settle(&mut self, turn: &Turn, open: &mut OpenEntry) -> Option<Timestamp> {
         let room = self.entry_records.saturating_sub(open.records.len());
         let settled = self.brain.settle(&mut self.view, open.delta.clone(), turn, room);
-        open.records.extend(settled.records);
+        settled.records.into_iter().for_each(|record| open.records.push(record));
         open.delta.merge(&settled.changed);
         self.left = settled.left;
         settled.wake_at
@@ -301,9 +305,10 @@ impl Tip {
 
     fn seal(&mut self, first: Revision, open: OpenEntry) -> Option<SealedEntry> {
         if open.records.is_empty() {
+            self.room = open.records;
             return None;
         }
-        let sealed = chain::seal(&Draft {
+        let draft = Draft {
             parent: self.head,
             incarnation: self.view.position().incarnation,
             first_revision: first,
@@ -311,7 +316,10 @@ impl Tip {
             feature_level: self.view.level().clamp(1, FEATURE_LEVEL),
             code_version: self.code_version.clone(),
             records: open.records,
-        });
+        };
+        let sealed = chain::seal(&draft);
+        self.room = draft.records;
+        self.room.clear();
         self.head = sealed.hash;
         Some(sealed)
     }

@@ -58,7 +58,7 @@ fn propose(log: &Log, next: &Mutex<NextEntry>, record: &v1::Record) -> Proposal 
         at: Timestamp(next.revision),
         feature_level: FEATURE_LEVEL,
         code_version: "bench".into(),
-        records: vec![record.clone()],
+        records: std::iter::once(record.clone()).collect(),
     });
     (next.parent, next.revision) = (sealed.hash, next.revision + 1);
     log.propose(sealed)

@@ -7,15 +7,18 @@
 //! SHA-256("skep entry 1" ‖ header bytes). So bodies can be taken away one day and the headers
 //! alone still verify.
 
-use bytes::{BufMut, Bytes};
+use bytes::Bytes;
 use prost::{Message, encoding};
 use sha2::{Digest, Sha256};
 use skep_proto::{Id, Revision, Timestamp, event, v1};
-use std::fmt;
+use std::{fmt, ops::Range};
 
 pub use skep_proto::v1::EntryHeader;
 
+mod records;
 pub mod tree;
+
+pub use records::EncodedRecords;
 
 /// What precedes the header's bytes in an entry's hash: the format's name and version.
 const ENTRY_PREFIX: &[u8] = b"skep entry 1";
@@ -57,7 +60,7 @@ impl fmt::Debug for Hash {
     }
 }
 
-/// What one turn wants to be remembered, before it is encoded.
+/// What one turn wants to be remembered, before it is rooted and hashed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Draft {
     /// The hash of the entry that this one follows; [`Hash::ZERO`] for the first.
@@ -73,7 +76,7 @@ pub struct Draft {
     /// Of the program that decided.
     pub code_version: String,
     /// At least one; an entry without records would have no revision.
-    pub records: Vec<v1::Record>,
+    pub records: EncodedRecords,
 }
 
 /// An entry as it is proposed and stored: encoded, rooted and hashed.
@@ -126,47 +129,32 @@ pub enum ChainError {
     },
 }
 
-/// Encodes every record and the header once, into one buffer.
+/// Puts the header before the records.
 pub fn seal(draft: &Draft) -> SealedEntry {
-    let mut header = EntryHeader {
+    let records = &draft.records;
+    let header = EntryHeader {
         parent_hash: draft.parent.to_bytes(),
         incarnation: draft.incarnation,
         first_revision: draft.first_revision.0,
         at: draft.at.0,
         feature_level: draft.feature_level,
         code_version: draft.code_version.clone(),
-        // Of the final length already, so that the header's place in the buffer is known
-        // beforehand.
-        root_hash: Hash::ZERO.to_bytes(),
-        record_count: draft.records.len() as u32,
+        root_hash: Bytes::copy_from_slice(&records.tree.root()),
+        record_count: records.len() as u32,
     };
     let header_len = header.encoded_len();
-    let room = 1 + encoding::encoded_len_varint(header_len as u64) + header_len;
-    // Walking a record for its length costs as much as encoding it, so it is done once.
-    let lengths: Vec<usize> = draft.records.iter().map(Message::encoded_len).collect();
-    let body: usize = lengths.iter().map(|length| field_len(*length)).sum();
-    let mut buffer = Vec::with_capacity(room + body);
-    buffer.resize(room, 0);
-    let mut leaves = Vec::with_capacity(draft.records.len());
-    let mut ranges = Vec::with_capacity(draft.records.len());
-    for (record, length) in draft.records.iter().zip(lengths) {
-        buffer.push(RECORD_TAG);
-        encoding::encode_varint(length as u64, &mut buffer);
-        let start = buffer.len();
-        record.encode_raw(&mut buffer);
-        leaves.push(tree::leaf(&buffer[start..]));
-        ranges.push(start..buffer.len());
-    }
-    header.root_hash = Bytes::copy_from_slice(&tree::root(leaves));
-    let mut head = &mut buffer[..room];
-    head.put_u8(HEADER_TAG);
-    encoding::encode_varint(header_len as u64, &mut head);
-    header.encode_raw(&mut head);
+    let mut buffer = Vec::with_capacity(field_len(header_len) + records.bytes.len());
+    buffer.push(HEADER_TAG);
+    encoding::encode_varint(header_len as u64, &mut buffer);
+    header.encode_raw(&mut buffer);
+    let start = buffer.len();
+    buffer.extend_from_slice(&records.bytes);
     let bytes = Bytes::from(buffer);
+    let moved = |range: &Range<usize>| bytes.slice(start + range.start..start + range.end);
     SealedEntry {
-        hash: hash(&bytes[room - header_len..room]),
-        records: ranges.into_iter().map(|range| bytes.slice(range)).collect(),
-        touched: Some(touched(&draft.records)),
+        hash: hash(&bytes[start - header_len..start]),
+        records: records.ranges.iter().map(moved).collect(),
+        touched: Some(records.touched.clone()),
         header,
         bytes,
     }
@@ -175,7 +163,7 @@ pub fn seal(draft: &Draft) -> SealedEntry {
 /// Decodes an entry and checks its count and its root. The parent is the caller's to compare.
 pub fn unseal(bytes: Bytes) -> Result<SealedEntry, ChainError> {
     let entry = open(bytes)?;
-    let root = tree::root(entry.records.iter().map(|record| tree::leaf(record)).collect());
+    let root = entry.records.iter().map(|record| tree::leaf(record)).collect::<tree::Tree>().root();
     if entry.header.root_hash[..] != root {
         return Err(ChainError::Root { first: Revision(entry.header.first_revision) });
     }
@@ -216,15 +204,15 @@ pub(crate) fn open(bytes: Bytes) -> Result<SealedEntry, ChainError> {
 /// The objects that the records are about, each with the index of its record; and, as one more id,
 /// each name that a record gives.
 pub(crate) fn touched<'a>(records: impl IntoIterator<Item = &'a v1::Record>) -> Vec<(Id, u32)> {
-    let mut found = Vec::new();
-    for (index, record) in records.into_iter().enumerate() {
-        if let Some(kind) = record.event.as_ref().and_then(|event| event.kind.as_ref()) {
-            let names = event::given_name(kind).map(id_of_name);
-            found
-                .extend(event::objects(kind).into_iter().chain(names).map(|id| (id, index as u32)));
-        }
-    }
-    found
+    let events = records.into_iter().map(|record| record.event.as_ref()).enumerate();
+    let known = events.flat_map(|(index, event)| event.map(|event| (index as u32, event)));
+    known.flat_map(|(index, event)| touched_by(event).map(move |id| (id, index))).collect()
+}
+
+fn touched_by(event: &v1::Event) -> impl Iterator<Item = Id> {
+    let kind = event.kind.as_ref();
+    let name = kind.and_then(event::given_name).map(id_of_name);
+    kind.into_iter().flat_map(event::objects).chain(name)
 }
 
 /// Under which id the audit index keeps records that give a name: half of a hash over the name in

@@ -32,7 +32,7 @@ pub(crate) fn draft(parent: Hash, first: u64, count: u64) -> Draft {
 /// A first entry whose bytes are about so many.
 pub(crate) fn sealed_of_bytes(bytes: usize) -> SealedEntry {
     let mut draft = draft(Hash::ZERO, 1, 1);
-    draft.records[0].reason = "x".repeat(bytes);
+    draft.records = [v1::Record { reason: "x".repeat(bytes), ..label(1) }].into_iter().collect();
     seal(&draft)
 }
 

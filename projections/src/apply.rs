@@ -103,7 +103,7 @@ impl View {
             self.digest.put(self.set_aside_part());
         }
         if let (Some(command), false) = (record.command, matches!(kind, Kind::CommandRefused(_))) {
-            let object = event::objects(kind).first().copied().unwrap_or(Id::NONE);
+            let object = event::objects(kind).next().unwrap_or(Id::NONE);
             self.stamps.mark(command, stamp.revision, object, &mut self.digest);
         }
         Ok(())
@@ -155,6 +155,12 @@ impl Step<'_> {
     /// The author of this record in a word or two.
     fn by(&self) -> Arc<str> {
         author::describe(self.author).into()
+    }
+
+    /// The same, sharing the text with the author before where it is the same.
+    fn by_after(&self, before: &Arc<str>) -> Arc<str> {
+        let by = author::describe(self.author);
+        if *by == **before { before.clone() } else { by.into() }
     }
 
     /// Revision and time of this record.

@@ -204,12 +204,17 @@ impl Classes {
         let key = ClassKey { wanted: node.spec.clone(), machine };
         match self.rows.get_mut(class) {
             Some(row) if row.key == key => class,
-            Some(row) if row.nodes == 1 && !self.by_key.contains_key(&key) => {
-                let before = std::mem::replace(&mut row.key, key.clone());
-                self.by_key.remove(&before);
-                self.by_key.insert(key, class);
-                class
-            }
+            Some(row) if row.nodes == 1 => match self.by_key.insert(key.clone(), class) {
+                None => {
+                    let before = std::mem::replace(&mut row.key, key);
+                    self.by_key.remove(&before);
+                    class
+                }
+                Some(of_others) => {
+                    self.by_key.insert(key.clone(), of_others);
+                    self.enter(key)
+                }
+            },
             // Entered before the old one is left, so that no number is given twice.
             Some(_) | None => self.enter(key),
         }

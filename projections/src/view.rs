@@ -135,7 +135,7 @@ impl View {
 
     /// Nodes of this host name, in any case, unless removed.
     pub fn nodes_named(&self, hostname: &str) -> impl Iterator<Item = NodeIdx> + '_ {
-        let name: Arc<str> = hostname.to_lowercase().into();
+        let name = lower_case(hostname);
         // Looked up one by one: a name is mostly one node's, and a range takes longer to begin.
         let mut next = Some((name, NodeIdx(0)));
         std::iter::from_fn(move || {
@@ -329,5 +329,14 @@ impl View {
     /// The sum of the hashes of all objects: equal views have equal digests, on every manager.
     pub fn digest(&self) -> Digest {
         self.digest
+    }
+}
+
+/// Names are compared without case. Most have small letters already.
+pub(crate) fn lower_case(name: &str) -> Arc<str> {
+    if name.bytes().any(|byte| byte.is_ascii_uppercase() || !byte.is_ascii()) {
+        name.to_lowercase().into()
+    } else {
+        name.into()
     }
 }

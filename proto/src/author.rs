@@ -4,6 +4,7 @@ use crate::{
     Id,
     v1::{Author, Person, Reconciler, author::Who},
 };
+use std::borrow::Cow;
 
 /// A reconciler as author of its decisions.
 pub fn reconciler(name: Reconciler) -> Author {
@@ -45,22 +46,23 @@ pub fn reconciler_name(name: Reconciler) -> &'static str {
 }
 
 /// One word or two for people: `alice (uid 1000)`, `node 2x…`, `placement`.
-pub fn describe(author: Option<&Author>) -> String {
+pub fn describe(author: Option<&Author>) -> Cow<'_, str> {
     match author.and_then(|a| a.who.as_ref()) {
         None => "nobody".into(),
         Some(Who::Person(p)) => describe_person(p),
-        Some(Who::NodeId(id)) => format!("node {}", Id::from_bytes(id)),
-        Some(Who::ManagerId(id)) => format!("manager {}", Id::from_bytes(id)),
+        Some(Who::NodeId(id)) => format!("node {}", Id::from_bytes(id)).into(),
+        Some(Who::ManagerId(id)) => format!("manager {}", Id::from_bytes(id)).into(),
         Some(Who::Reconciler(n)) => {
             reconciler_name(Reconciler::try_from(*n).unwrap_or(Reconciler::Unspecified)).into()
         }
     }
 }
 
-fn describe_person(p: &Person) -> String {
-    let name = if p.name.is_empty() { format!("uid {}", p.uid) } else { p.name.clone() };
+fn describe_person(p: &Person) -> Cow<'_, str> {
+    let name: Cow<'_, str> =
+        if p.name.is_empty() { format!("uid {}", p.uid).into() } else { (&p.name).into() };
     match p.login_uid {
-        Some(login) if login != p.uid => format!("{name} (login uid {login})"),
+        Some(login) if login != p.uid => format!("{name} (login uid {login})").into(),
         Some(_) | None => name,
     }
 }
@@ -73,7 +75,7 @@ mod tests {
     fn each_kind_of_author_is_described() {
         let alice =
             |login_uid| Person { uid: 1000, name: "alice".into(), login_uid, ..Person::default() };
-        let said = |author: Author| describe(Some(&author));
+        let said = |author: Author| describe(Some(&author)).into_owned();
         assert_eq!(describe(None), "nobody");
         assert_eq!(said(person(alice(None))), "alice");
         assert_eq!(said(person(alice(Some(1000)))), "alice");

@@ -149,48 +149,49 @@ pub fn voice(kind: &Kind) -> Voice {
     }
 }
 
-/// The objects that the event is about, as the audit index keeps them: at most three.
-pub fn objects(kind: &Kind) -> Vec<Id> {
-    let ids: &[&bytes::Bytes] = match kind {
-        Kind::ClusterCreated(e) => &[&e.cluster_id],
-        Kind::NodeUpdated(e) => &[&e.node_id],
-        Kind::NodeRemoved(e) => &[&e.node_id],
-        Kind::ServiceCreated(e) => &[&e.service_id],
-        Kind::ServiceUpdated(e) => &[&e.service_id],
-        Kind::ServiceScaled(e) => &[&e.service_id],
-        Kind::ServiceRemoved(e) => &[&e.service_id],
-        Kind::CommandRefused(e) => &[&e.object_id],
-        Kind::ObjectReleased(e) => &[&e.object_id],
-        Kind::TaskCreated(e) => &[&e.task_id, &e.service_id],
-        Kind::TaskAssigned(e) => &[&e.task_id, &e.node_id],
-        Kind::TaskDesired(e) => &[&e.task_id],
-        Kind::TaskRejected(e) => &[&e.task_id],
-        Kind::TaskOrphaned(e) => &[&e.task_id],
-        Kind::TaskReaped(e) => &[&e.task_id, &e.service_id],
-        Kind::PlacementExplained(e) => &[&e.service_id],
-        Kind::PlacementBlocked(e) => &[&e.service_id],
-        Kind::RolloutStarted(e) => &[&e.service_id],
-        Kind::RolloutPaused(e) => &[&e.service_id, &e.task_id],
-        Kind::RolloutCompleted(e) => &[&e.service_id],
-        Kind::NodeDown(e) => &[&e.node_id],
-        Kind::ObjectParked(e) => &[&e.object_id],
-        Kind::NodeJoined(e) => &[&e.node_id],
-        Kind::SessionOpened(e) => &[&e.node_id],
-        Kind::SessionClosed(e) => &[&e.node_id],
-        Kind::NodeSilent(e) => &[&e.node_id],
-        Kind::NodeConditionsObserved(e) => &[&e.node_id],
-        Kind::NodeSecretRenewed(e) => &[&e.node_id],
-        Kind::TaskObserved(e) => &[&e.task_id],
-        Kind::StrayObserved(e) => &[&e.task_id, &e.node_id],
-        Kind::StrayDisowned(e) => &[&e.task_id, &e.node_id],
+/// The objects that the event is about, as the audit index keeps them: at most two.
+pub fn objects(kind: &Kind) -> impl Iterator<Item = Id> {
+    let (first, second) = match kind {
+        Kind::ClusterCreated(e) => (Some(&e.cluster_id), None),
+        Kind::NodeUpdated(e) => (Some(&e.node_id), None),
+        Kind::NodeRemoved(e) => (Some(&e.node_id), None),
+        Kind::ServiceCreated(e) => (Some(&e.service_id), None),
+        Kind::ServiceUpdated(e) => (Some(&e.service_id), None),
+        Kind::ServiceScaled(e) => (Some(&e.service_id), None),
+        Kind::ServiceRemoved(e) => (Some(&e.service_id), None),
+        Kind::CommandRefused(e) => (Some(&e.object_id), None),
+        Kind::ObjectReleased(e) => (Some(&e.object_id), None),
+        Kind::TaskCreated(e) => (Some(&e.task_id), Some(&e.service_id)),
+        Kind::TaskAssigned(e) => (Some(&e.task_id), Some(&e.node_id)),
+        Kind::TaskDesired(e) => (Some(&e.task_id), None),
+        Kind::TaskRejected(e) => (Some(&e.task_id), None),
+        Kind::TaskOrphaned(e) => (Some(&e.task_id), None),
+        Kind::TaskReaped(e) => (Some(&e.task_id), Some(&e.service_id)),
+        Kind::PlacementExplained(e) => (Some(&e.service_id), None),
+        Kind::PlacementBlocked(e) => (Some(&e.service_id), None),
+        Kind::RolloutStarted(e) => (Some(&e.service_id), None),
+        Kind::RolloutPaused(e) => (Some(&e.service_id), Some(&e.task_id)),
+        Kind::RolloutCompleted(e) => (Some(&e.service_id), None),
+        Kind::NodeDown(e) => (Some(&e.node_id), None),
+        Kind::ObjectParked(e) => (Some(&e.object_id), None),
+        Kind::NodeJoined(e) => (Some(&e.node_id), None),
+        Kind::SessionOpened(e) => (Some(&e.node_id), None),
+        Kind::SessionClosed(e) => (Some(&e.node_id), None),
+        Kind::NodeSilent(e) => (Some(&e.node_id), None),
+        Kind::NodeConditionsObserved(e) => (Some(&e.node_id), None),
+        Kind::NodeSecretRenewed(e) => (Some(&e.node_id), None),
+        Kind::TaskObserved(e) => (Some(&e.task_id), None),
+        Kind::StrayObserved(e) => (Some(&e.task_id), Some(&e.node_id)),
+        Kind::StrayDisowned(e) => (Some(&e.task_id), Some(&e.node_id)),
         Kind::ClusterUpdated(_)
         | Kind::Checkpoint(_)
         | Kind::FeatureLevelRaised(_)
         | Kind::IncarnationBegun(_)
         | Kind::TenureBegun(_)
-        | Kind::ClockJumped(_) => &[],
+        | Kind::ClockJumped(_) => (None, None),
     };
-    ids.iter().map(|id| Id::from_bytes(id)).filter(|id| !id.is_none()).collect()
+    let named = first.into_iter().chain(second);
+    named.map(|id| Id::from_bytes(id)).filter(|id| !id.is_none())
 }
 
 /// The name that the event gives a service or a node, if it does. The audit index leads from a name
@@ -261,12 +262,13 @@ mod tests {
             let (task_id, service_id) = (a.to_bytes(), service.to_bytes());
             Kind::TaskCreated(TaskCreated { task_id, service_id, ..TaskCreated::default() })
         };
-        assert_eq!(objects(&created(b)), [a, b]);
-        assert_eq!(objects(&created(Id::NONE)), [a]);
+        let listed = |kind: &Kind| objects(kind).collect::<Vec<Id>>();
+        assert_eq!(listed(&created(b)), [a, b]);
+        assert_eq!(listed(&created(Id::NONE)), [a]);
         let (task_id, node_id) = (a.to_bytes(), b.to_bytes());
         let stray = StrayObserved { task_id, node_id, ..StrayObserved::default() };
-        assert_eq!(objects(&Kind::StrayObserved(stray)), [a, b]);
-        assert_eq!(objects(&Kind::TenureBegun(TenureBegun::default())), []);
+        assert_eq!(listed(&Kind::StrayObserved(stray)), [a, b]);
+        assert_eq!(listed(&Kind::TenureBegun(TenureBegun::default())), []);
     }
 
     #[test]

@@ -38,7 +38,7 @@ fn short_author(record: &LogRecord) -> String {
         Some((kind @ ("node" | "manager"), id)) => {
             format!("{kind} {}", super::show::short_id(id, super::show::Truncation::Shortened))
         }
-        Some(_) | None => who,
+        Some(_) | None => who.into_owned(),
     }
 }
 

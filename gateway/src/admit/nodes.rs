@@ -35,9 +35,7 @@ fn updated(row: &NodeRow, spec: NodeSpec) -> NodeUpdated {
     let mut replaced = Annotations::default();
     for (key, value) in was.into_iter().flatten() {
         if is.and_then(|is| is.get(key)) != Some(value) {
-            let cut = value.char_indices().nth(REPLACED_VALUE_CHARS_MAX);
-            let value = &value[..cut.map_or(value.len(), |(at, _)| at)];
-            replaced.labels.insert(key.clone(), value.to_owned());
+            replaced.labels.insert(key.clone(), beginning(value).to_owned());
         }
     }
     let is_new = |key: &&String| was.is_none_or(|was| !was.contains_key(*key));
@@ -52,6 +50,15 @@ fn updated(row: &NodeRow, spec: NodeSpec) -> NodeUpdated {
     NodeUpdated { node_id: row.id.to_bytes(), spec: Some(spec), before: Some(before), added_labels }
 }
 
+/// As much of a replaced value as the record repeats. Most values need not be decoded for it.
+fn beginning(value: &str) -> &str {
+    let plain = value.get(..REPLACED_VALUE_CHARS_MAX).filter(|plain| plain.is_ascii());
+    plain.unwrap_or_else(|| {
+        let cut = value.char_indices().nth(REPLACED_VALUE_CHARS_MAX);
+        &value[..cut.map_or(value.len(), |(at, _)| at)]
+    })
+}
+
 /// Whether two specs are alike in all that an update can change: cheaper than comparing them whole.
 fn is_alike(one: &NodeSpec, other: &NodeSpec) -> bool {
     one.availability == other.availability && some_labels(one) == some_labels(other)
@@ -61,11 +68,30 @@ fn some_labels(spec: &NodeSpec) -> Option<&BTreeMap<String, String>> {
     spec.annotations.as_ref().map(|known| &known.labels).filter(|labels| !labels.is_empty())
 }
 
+/// The labels that stay, or are named to be removed. What is only replaced is not copied first.
+fn kept_labels(spec: &NodeSpec, command: &UpdateNode) -> BTreeMap<String, String> {
+    let is_replaced =
+        |key: &String| command.label_add.contains_key(key) && !command.label_rm.contains(key);
+    let known = some_labels(spec).into_iter().flatten();
+    let kept = known.filter(|(key, _)| !is_replaced(key));
+    kept.map(|(key, value)| (key.clone(), value.clone())).collect()
+}
+
+/// A node that has no annotations and gets no label is as it was.
+fn with_labels(spec: &NodeSpec, labels: BTreeMap<String, String>) -> NodeSpec {
+    let known = spec.annotations.as_ref();
+    let annotations = (known.is_some() || !labels.is_empty()).then(|| Annotations {
+        name: known.map(|known| known.name.clone()).unwrap_or_default(),
+        labels,
+    });
+    let NodeSpec { annotations: _, desired_role, membership, availability } = *spec;
+    NodeSpec { annotations, desired_role, membership, availability }
+}
+
 fn changed(row: &NodeRow, command: &UpdateNode) -> Result<NodeSpec, Refusal> {
-    let mut spec = (*row.spec).clone();
-    let annotations = spec.annotations.get_or_insert_with(Annotations::default);
+    let mut labels = kept_labels(&row.spec, command);
     for key in &command.label_rm {
-        if annotations.labels.remove(key).is_none() {
+        if labels.remove(key).is_none() {
             return Err(Refusal::invalid(format!(
                 "node {} has no label {key:?} to remove",
                 row.hostname()
@@ -74,14 +100,12 @@ fn changed(row: &NodeRow, command: &UpdateNode) -> Result<NodeSpec, Refusal> {
     }
     for (key, value) in &command.label_add {
         label(key, value)?;
-        annotations.labels.insert(key.clone(), value.clone());
+        labels.insert(key.clone(), value.clone());
     }
-    if annotations.labels.len() > LABELS_MAX {
+    if labels.len() > LABELS_MAX {
         return Err(Refusal::invalid(format!("a node may have {LABELS_MAX} labels at most")));
     }
-    // A node that has no annotations and gets no label is as it was.
-    spec.annotations =
-        spec.annotations.filter(|now| row.spec.annotations.is_some() || !now.labels.is_empty());
+    let mut spec = with_labels(&row.spec, labels);
     if let Some(wanted) = command.availability {
         let known = NodeAvailability::try_from(wanted).map_err(|_| {
             Refusal::invalid(format!("availability {wanted} is unknown"))

@@ -180,7 +180,7 @@ impl v1::control_server::Control for ControlService {
         &self,
         request: Request<Streaming<v1::Commands>>,
     ) -> Result<Response<Self::SubmitStreamStream>, Status> {
-        let author = author(&request)?;
+        let author = Arc::new(author(&request)?);
         let drive = self.drive.clone();
         // Handed over as they are read, so that the order of the stream is the order of the turn.
         let answers = request.into_inner().map(move |message| {
@@ -251,7 +251,11 @@ struct AwaitedReplies {
     answers: sync::oneshot::Receiver<Vec<Answer>>,
 }
 
-fn submit_all(drive: &Drive, author: &v1::Author, commands: Vec<v1::Command>) -> AwaitedReplies {
+fn submit_all(
+    drive: &Drive,
+    author: &Arc<v1::Author>,
+    commands: Vec<v1::Command>,
+) -> AwaitedReplies {
     let (mut known, mut asks) =
         (Vec::with_capacity(commands.len()), Vec::with_capacity(commands.len()));
     for command in commands {

@@ -75,18 +75,18 @@ impl NameLookup {
             return;
         };
         if known != KnownNames::Nothing
-            && let Some(id) = event::objects(kind).first()
+            && let Some(id) = event::objects(kind).next()
         {
             match known {
                 KnownNames::Node(name) if revision > self.through => {
-                    self.nodes.insert(*id, name);
+                    self.nodes.insert(id, name);
                 }
-                KnownNames::Node(_) if self.known.contains_key(id) => {}
+                KnownNames::Node(_) if self.known.contains_key(&id) => {}
                 KnownNames::Node(_)
                 | KnownNames::Service(_)
                 | KnownNames::Task(..)
                 | KnownNames::Cluster
-                | KnownNames::Nothing => self.remember(*id, known),
+                | KnownNames::Nothing => self.remember(id, known),
             }
         }
     }
@@ -154,7 +154,7 @@ pub fn named(past: &Past, name: &str) -> Result<Vec<Id>, PastError> {
         let given = kind.filter(|kind| {
             event::given_name(kind).is_some_and(|given| given.to_lowercase() == name.to_lowercase())
         });
-        if let Some(id) = given.and_then(|kind| event::objects(kind).first().copied())
+        if let Some(id) = given.and_then(|kind| event::objects(kind).next())
             && !ids.contains(&id)
         {
             ids.push(id);

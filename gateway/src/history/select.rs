@@ -127,7 +127,7 @@ impl Selection {
         let task = self.task_of(kind);
         if let Some(objects) = &mut self.objects {
             objects.extend(task);
-            if !event::objects(kind).iter().any(|id| objects.contains(id)) {
+            if !event::objects(kind).any(|id| objects.contains(&id)) {
                 return false;
             }
         }

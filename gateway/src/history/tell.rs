@@ -156,12 +156,7 @@ pub fn shown(told: &FoundRecord, names: &mut NameLookup) -> LogRecord {
         cause,
         kind: kind.map_or("unknown", event::name).into(),
         summary,
-        object_ids: kind
-            .map(event::objects)
-            .unwrap_or_default()
-            .into_iter()
-            .map(Id::to_bytes)
-            .collect(),
+        object_ids: kind.into_iter().flat_map(event::objects).map(Id::to_bytes).collect(),
         command,
         trace,
         reason,

@@ -102,7 +102,7 @@ fn last_own_record(past: &Past, id: Id, through: Revision) -> Result<Option<Revi
     for revision in past.history().index()?.newest_first(id, Revision(1), through) {
         let Some(told) = past.record_in(revision?, entry.take())? else { continue };
         let kind = told.record.event.as_ref().and_then(|event| event.kind.as_ref());
-        if kind.is_some_and(|kind| event::objects(kind).first() == Some(&id)) {
+        if kind.is_some_and(|kind| event::objects(kind).next() == Some(id)) {
             return Ok(Some(told.revision));
         }
         entry = Some(told.entry);

@@ -138,7 +138,7 @@ impl Sessions {
         let machine = MachineRequest::Join {
             node: session.node,
             spec,
-            description: session.hello.description.clone().unwrap_or_default(),
+            description: session.hello.description.clone().unwrap_or_default().into(),
             secret_hash: Sha256::digest(&session.hello.secret).into(),
         };
         self.ask(session.node, machine, PendingAnswer::Joined(conn));
@@ -156,7 +156,7 @@ impl Sessions {
         let machine = MachineRequest::Open {
             node: session.node,
             session: session.number,
-            description: session.hello.description.clone().unwrap_or_default(),
+            description: session.hello.description.clone().unwrap_or_default().into(),
             conditions: session.hello.conditions.clone(),
         };
         self.ask(session.node, machine, PendingAnswer::Opened(conn));

@@ -22,9 +22,46 @@ fn the_bytes_are_the_message_that_the_schema_describes() {
     let message = v1::Entry::decode(sealed.bytes.clone()).unwrap();
     assert_eq!(message.encode_to_vec(), sealed.bytes);
     assert_eq!(message.header, sealed.header.encode_to_vec());
-    for (bytes, record) in message.records.iter().zip(&draft.records) {
-        assert_eq!(&v1::Record::decode(bytes.clone()).unwrap(), record);
+    for (bytes, number) in message.records.iter().zip(41..) {
+        assert_eq!(v1::Record::decode(bytes.clone()).unwrap(), label(number));
     }
+}
+
+#[test]
+fn a_record_is_encoded_as_the_schema_says_with_and_without_an_event() {
+    let record = |reason: String, cause| v1::Record {
+        author: Some(skep_proto::author::node(Id(7))),
+        cause,
+        command: Some(v1::CommandId { stamp: 3, number: 4 }),
+        trace: Some(v1::TraceContext::default()),
+        reason,
+        ..label(1)
+    };
+    let records = [
+        record("why".into(), 5),
+        v1::Record::default(),
+        v1::Record { event: Some(v1::Event::default()), ..record("x".repeat(200), u64::MAX) },
+        v1::Record { event: None, ..record(String::new(), 0) },
+        record("y".repeat(20_000), 0),
+    ];
+    let sealed =
+        seal(&Draft { records: records.iter().cloned().collect(), ..draft(Hash::ZERO, 1, 0) });
+    let encoded: Vec<Vec<u8>> = records.iter().map(Message::encode_to_vec).collect();
+    assert_eq!(sealed.records, encoded);
+}
+
+#[test]
+fn the_room_of_an_entry_holds_nothing_of_the_one_before() {
+    let mut room: EncodedRecords = (1..=3).map(label).collect();
+    room.clear();
+    assert!(room.is_empty());
+    (1..=5).for_each(|number| room.push(label(number)));
+    let again = seal(&Draft { records: room, ..draft(Hash::ZERO, 1, 0) });
+    let fresh = seal(&draft(Hash::ZERO, 1, 5));
+    assert_eq!(
+        (again.hash, &again.bytes, &again.touched),
+        (fresh.hash, &fresh.bytes, &fresh.touched)
+    );
 }
 
 #[test]

@@ -21,28 +21,45 @@ pub fn node(left: &Digest32, right: &Digest32) -> Digest32 {
     Sha256::new().chain_update(NODE).chain_update(left).chain_update(right).finalize().into()
 }
 
-/// The root over leaf hashes, in order. The root of nothing is SHA-256 of nothing.
+/// Leaf hashes, in order, as far as the root needs them.
 ///
 /// Complete subtrees are merged as soon as two of equal size lie side by side, as in a binary
 /// counter; what is left at the end is joined from the right. That is the RFC's split at the
 /// largest power of two, without recursion.
-pub fn root(leaves: Vec<Digest32>) -> Digest32 {
-    let mut stack: Vec<Digest32> = Vec::with_capacity(usize::BITS as usize);
-    for (count, hash) in leaves.into_iter().enumerate() {
-        stack.push(hash);
-        for _ in 0..(count + 1).trailing_zeros() {
-            merge(&mut stack);
-        }
-    }
-    while stack.len() > 1 {
-        merge(&mut stack);
-    }
-    stack.pop().unwrap_or_else(|| Sha256::digest([]).into())
+#[derive(Clone, Default, PartialEq, Debug)]
+pub struct Tree {
+    subtrees: Vec<Digest32>,
+    leaves: u64,
 }
 
-fn merge(stack: &mut Vec<Digest32>) {
-    if let (Some(right), Some(left)) = (stack.pop(), stack.pop()) {
-        stack.push(node(&left, &right));
+impl Tree {
+    /// Adds the next leaf.
+    pub fn push(&mut self, leaf: Digest32) {
+        self.subtrees.push(leaf);
+        self.leaves += 1;
+        for _ in 0..self.leaves.trailing_zeros() {
+            merge(&mut self.subtrees);
+        }
+    }
+
+    /// The root over all leaves. That of nothing is SHA-256 of nothing.
+    pub fn root(&self) -> Digest32 {
+        let joined = self.subtrees.iter().rev().copied().reduce(|right, left| node(&left, &right));
+        joined.unwrap_or_else(|| Sha256::digest([]).into())
+    }
+}
+
+impl FromIterator<Digest32> for Tree {
+    fn from_iter<I: IntoIterator<Item = Digest32>>(leaves: I) -> Tree {
+        let mut tree = Tree::default();
+        leaves.into_iter().for_each(|leaf| tree.push(leaf));
+        tree
+    }
+}
+
+fn merge(subtrees: &mut Vec<Digest32>) {
+    if let (Some(right), Some(left)) = (subtrees.pop(), subtrees.pop()) {
+        subtrees.push(node(&left, &right));
     }
 }
 
@@ -62,6 +79,10 @@ mod tests {
                 node(&by_definition(&leaves[..k]), &by_definition(&leaves[k..]))
             }
         }
+    }
+
+    fn root(leaves: Vec<Digest32>) -> Digest32 {
+        leaves.into_iter().collect::<Tree>().root()
     }
 
     fn hex(digest: Digest32) -> String {

@@ -146,7 +146,7 @@ async fn an_object_with_many_revisions_is_read_page_by_page_both_ways() {
     let (mut head, mut next) = (Hash::ZERO, 1);
     for _ in 0..3 {
         let mut draft = crate::testing::draft(head, next, 1000);
-        draft.records.iter_mut().for_each(|record| *record = crate::testing::label(41));
+        draft.records = std::iter::repeat_n(crate::testing::label(41), 1000).collect();
         let sealed = crate::seal(&draft);
         (head, next) = (sealed.hash, next + 1000);
         log.propose(sealed).await.unwrap();
@@ -173,7 +173,7 @@ async fn who_wants_few_revisions_of_an_object_reads_few() {
     let dir = tempfile::tempdir().unwrap();
     let (log, _) = open(dir.path()).await;
     let mut draft = crate::testing::draft(Hash::ZERO, 1, 1000);
-    draft.records.iter_mut().for_each(|record| *record = crate::testing::label(41));
+    draft.records = std::iter::repeat_n(crate::testing::label(41), 1000).collect();
     log.propose(crate::seal(&draft)).await.unwrap();
     log.close().await;
     // Opened again, all index rows are in the store.

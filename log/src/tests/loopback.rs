@@ -7,7 +7,7 @@
 
 use super::*;
 use crate::{Health, Proposal, ProposeError};
-use skep_proto::Revision;
+use skep_proto::{Revision, v1::Record};
 use std::{
     fs::File,
     os::fd::AsRawFd,
@@ -192,13 +192,14 @@ async fn cut_in_flight(disk: &Disk4, log: Log, flight: Vec<Proposal>, answered: 
 
 /// The next entry, of bytes that do not compress.
 fn noisy(chain: &mut EntryChain) -> crate::SealedEntry {
-    let mut entry = crate::testing::draft(chain.head, chain.next, 1);
+    let mut entry = crate::testing::draft(chain.head, chain.next, 0);
     let mut noise = chain.next;
     let letters = std::iter::repeat_with(|| {
         noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         char::from(b' ' + (noise >> 58) as u8)
     });
-    entry.records[0].reason = letters.take(100_000).collect();
+    let reason = letters.take(100_000).collect();
+    entry.records.push(Record { reason, ..crate::testing::label(chain.next) });
     let sealed = crate::seal(&entry);
     (chain.head, chain.next) = (sealed.hash, chain.next + 1);
     sealed

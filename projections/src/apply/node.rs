@@ -9,7 +9,7 @@ use crate::{
     classes::{ClassKey, DescriptionChange, NO_CLASS},
     digest::{NodePart, TaskPart},
     node::{NodeIdx, NodeRow},
-    view::View,
+    view::{View, lower_case},
 };
 use skep_proto::{Id, Timestamp, v1};
 use std::sync::Arc;
@@ -27,7 +27,8 @@ impl View {
         let Some(row) = self.nodes.get_mut(index) else { return };
         let parts = [part, NodePart::Marks];
         parts.iter().for_each(|part| self.digest.take(part.known(row)));
-        let (class, said) = (row.class, row.description.clone());
+        let class = row.class;
+        let said = (part == NodePart::Said).then(|| row.description.clone());
         let before = placeable_key(row, index);
         change(row);
         if part == NodePart::Wanted {
@@ -42,13 +43,14 @@ impl View {
         let moved = row.class != class;
         parts.iter().for_each(|part| self.digest.put(part.known(row)));
         let after = placeable_key(row, index);
-        let renamed = (said.hostname != row.hostname()).then(|| lower_case(row.hostname()));
+        let renamed = said.filter(|said| said.hostname != row.hostname());
+        let renamed = renamed.map(|said| (said, lower_case(row.hostname())));
         self.move_placeable(before, after);
         self.move_impaired(index);
         if moved {
             self.classes.leave(class);
         }
-        if let Some(name) = renamed {
+        if let Some((said, name)) = renamed {
             self.nodes_by_hostname.remove(&(lower_case(&said.hostname), index));
             self.nodes_by_hostname.insert((name, index));
         }
@@ -112,10 +114,10 @@ impl Step<'_> {
     }
 
     pub(super) fn node_updated(&mut self, e: &v1::NodeUpdated) -> ApplyResult {
-        let (index, _) = self.view.present_node(&e.node_id)?;
+        let (index, row) = self.view.present_node(&e.node_id)?;
+        let changed_by = self.by_after(&row.changed_by);
         let (revision, at) = self.moment();
         let spec: v1::NodeSpec = e.spec.clone().unwrap_or_default();
-        let changed_by = self.by();
         self.view.describe_node(index, NodePart::Wanted, |row| {
             row.changed_by = changed_by;
             row.spec = Arc::new(spec);
@@ -290,8 +292,3 @@ impl NodeRow {
 
 /// What a change of session or state touches.
 pub(super) const STATUS: [NodePart; 2] = [NodePart::Status, NodePart::Marks];
-
-/// Names are compared without case.
-fn lower_case(name: &str) -> Arc<str> {
-    name.to_lowercase().into()
-}

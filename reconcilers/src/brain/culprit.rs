@@ -55,13 +55,13 @@ pub(super) fn identity(view: &View, object: Object) -> (Id, Revision) {
 /// What a decision is about, as that which can be left alone: a task's service, since the next turn
 /// may make another task of it; otherwise the object itself.
 pub(super) fn subject(view: &View, said: &Decision) -> (Id, Revision) {
-    let named = event::objects(&said.kind);
-    let service_of = |id: &Id| {
+    let service_of = |id: Id| {
         let of_task =
-            view.tasks().by_id(*id).and_then(|(_, task)| view.services().get(task.service));
-        of_task.map(|service| service.id).or_else(|| view.services().find(*id).map(|_| *id))
+            view.tasks().by_id(id).and_then(|(_, task)| view.services().get(task.service));
+        of_task.map(|service| service.id).or_else(|| view.services().find(id).map(|_| id))
     };
-    let subject = named.iter().find_map(service_of).or_else(|| named.first().copied());
+    let named = || event::objects(&said.kind);
+    let subject = named().find_map(service_of).or_else(|| named().next());
     (subject.unwrap_or(Id::NONE), said.cause)
 }
 

@@ -121,7 +121,8 @@ impl BurstCluster {
 
     async fn join(&self, node: Id) -> Result<()> {
         let (spec, secret_hash) = (v1::NodeSpec::default(), [1; 32]);
-        let join = MachineRequest::Join { node, spec, description: description(node), secret_hash };
+        let description = description(node).into();
+        let join = MachineRequest::Join { node, spec, description, secret_hash };
         self.ask(Request::Machine(join)).await?;
         self.session(node).await
     }
@@ -130,7 +131,7 @@ impl BurstCluster {
         self.ask(Request::Machine(MachineRequest::Open {
             node,
             session: 7,
-            description: description(node),
+            description: description(node).into(),
             conditions: Vec::new(),
         }))
         .await

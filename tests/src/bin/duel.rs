@@ -141,11 +141,12 @@ impl Duel {
 }
 
 fn show(load: &str, pairs: &[(Figures, Figures)]) {
-    let row = |of: fn(&Figures) -> f64| {
+    let row = |of: fn(&Figures) -> f64, digits: usize| {
         let ours = median(pairs.iter().map(|(ours, _)| of(ours)).collect());
         let theirs = median(pairs.iter().map(|(_, theirs)| of(theirs)).collect());
         let ratio = median(pairs.iter().map(|(ours, theirs)| of(ours) / of(theirs)).collect());
-        format!("{ours:.0} | {theirs:.0} | {ratio:.2}")
+        format!("{ours:.digits$} | {theirs:.digits$} | {ratio:.2}")
     };
-    println!("| {load} | {} | {} | {} |", row(|f| f.rate), row(|f| f.p50_us), row(|f| f.cpu_us));
+    let (rate, p50, cpu) = (row(|f| f.rate, 0), row(|f| f.p50_us, 0), row(|f| f.cpu_us, 1));
+    println!("| {load} | {rate} | {p50} | {cpu} |");
 }

@@ -193,7 +193,7 @@ impl ManagerProcess {
         let person = v1::Person { uid: 1000, name: "alice".into(), ..v1::Person::default() };
         let caller = Waiter::Client(number, self.proposed);
         self.request(
-            turn::Ask { caller, author: author::person(person), request, bytes: 64 },
+            turn::Ask { caller, author: author::person(person).into(), request, bytes: 64 },
             clocks,
         );
     }
@@ -267,6 +267,7 @@ impl ManagerProcess {
                         self.happenings.push(Occurrence::CalledSilent { node: *node });
                     }
                     let (caller, author) = (Waiter::Session(token), author::node(node));
+                    let author = author.into();
                     self.request(turn::Ask { caller, author, request: *request, bytes }, clocks);
                 }
                 output @ (hub::HubOutput::Send(..)

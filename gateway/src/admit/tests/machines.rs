@@ -11,6 +11,7 @@ fn joined(
     let (mut spec, mut description) = (NodeSpec::default(), node_description(name));
     change(&mut spec, &mut description);
     let node = id("node", &format!("new {name}"));
+    let description = description.into();
     machine(world, MachineRequest::Join { node, spec, description, secret_hash: [1; 32] })
 }
 
@@ -21,7 +22,7 @@ fn a_node_joins_once_and_hears_whose_name_it_has() {
     let again = MachineRequest::Join {
         node,
         spec: NodeSpec::default(),
-        description: node_description("n1"),
+        description: node_description("n1").into(),
         secret_hash: [1; 32],
     };
     refused(
@@ -81,7 +82,7 @@ fn a_description_is_bounded_and_plain() {
             MachineRequest::Open {
                 node: id("node", "n1"),
                 session: 9,
-                description,
+                description: Box::new(description),
                 conditions: Vec::new(),
             },
         )
@@ -121,7 +122,7 @@ fn sessions_of_nodes_that_are_gone_or_followed() {
         let open = MachineRequest::Open {
             node,
             session: 9,
-            description: node_description("n2"),
+            description: node_description("n2").into(),
             conditions: Vec::new(),
         };
         refused(machine(&world, open), RefusalCode::NotFound, &gone(node), hint);
@@ -161,7 +162,7 @@ fn a_description_is_recorded_only_where_it_is_new() {
             MachineRequest::Open {
                 node: id("node", "n1"),
                 session: 9,
-                description,
+                description: Box::new(description),
                 conditions: Vec::new(),
             },
         );

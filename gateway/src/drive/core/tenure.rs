@@ -14,6 +14,7 @@ use skep_log::chain::Hash;
 use skep_projections::View;
 use skep_proto::{Timestamp, author, time::SECOND_NS, v1};
 use skep_reconcilers::Brain;
+use std::sync::Arc;
 
 /// A deadline that lies in the past after a turn counts as so far away: one that no reconciler acts
 /// on must not spin.
@@ -176,7 +177,7 @@ impl LeaderTenure {
     ) -> Option<TurnJob<C>> {
         let at = self.advance(now);
         let tip = self.tip.take()?;
-        let own = author::manager(identity.node);
+        let own = Arc::new(author::manager(identity.node));
         let facts = std::mem::take(&mut self.facts).into_iter().map(|kind| Ask {
             caller: WaitingCaller { caller: None, asker: Asker::Machine, since: now.uptime },
             author: own.clone(),

@@ -244,7 +244,8 @@ impl DriveWorld {
             ["join", name] => (author::node(Id(1)), join(name)),
             _ => (person, Request::Command(self.command(tokens))),
         };
-        let ask = Ask { caller: caller.to_owned(), author, request, bytes: self.bytes };
+        let (author, bytes) = (Arc::new(author), self.bytes);
+        let ask = Ask { caller: caller.to_owned(), author, request, bytes };
         self.core.handle_request(ask, self.now);
     }
 
@@ -305,7 +306,7 @@ fn join(name: &str) -> Request {
     Request::Machine(MachineRequest::Join {
         node: Id(1),
         spec: NodeSpec::default(),
-        description,
+        description: description.into(),
         secret_hash: [1; 32],
     })
 }

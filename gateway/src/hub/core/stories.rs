@@ -248,12 +248,20 @@ fn a_request_counts_what_can_be_large_in_it() {
             MachineRequest::Join {
                 node,
                 spec: NodeSpec::default(),
-                description: description.clone(),
+                description: description.clone().into(),
                 secret_hash,
             },
             large,
         ),
-        (MachineRequest::Open { node, session: 1, description, conditions: Vec::new() }, large),
+        (
+            MachineRequest::Open {
+                node,
+                session: 1,
+                description: description.into(),
+                conditions: Vec::new(),
+            },
+            large,
+        ),
         (
             MachineRequest::Conditions {
                 node,

@@ -39,7 +39,7 @@ impl Checker for Answers {
         let Some(id) = seen.record.command else { return Ok(()) };
         let asked = world.people.of(id.number);
         let asked = asked.ok_or_else(|| format!("nobody sent command {}", id.number))?;
-        let object = event::objects(seen.kind).first().copied().unwrap_or(Id::NONE);
+        let object = event::objects(seen.kind).next().unwrap_or(Id::NONE);
         self.effects.entry(id.number).or_insert((seen.revision, seen.entry_end, object));
         if says_what_was_asked(&asked.command, seen.kind, seen.before) {
             return Ok(());

@@ -1,0 +1,84 @@
+//! The records of an entry that is being written, each encoded and hashed as it comes (PURE).
+//!
+//! A record is encoded while the processor still has it at hand, and need not be kept until its
+//! entry is full: that takes less time than to walk all records again.
+
+use super::{RECORD_TAG, field_len, touched_by, tree};
+use prost::{Message, encoding};
+use skep_proto::{Id, v1};
+use std::ops::Range;
+
+/// The protobuf tag of `Record.event` (field 6, length-delimited). No field has a higher number, so
+/// the event is a record's end.
+const EVENT_TAG: u8 = 0x32;
+/// Bytes of room kept for the records of the next entry.
+const ROOM_BYTES_MAX: usize = 1 << 20;
+
+/// Records as an entry holds them.
+#[derive(Clone, Default, PartialEq, Debug)]
+pub struct EncodedRecords {
+    /// Each with its tag and its length in front.
+    pub(super) bytes: Vec<u8>,
+    /// Where each record lies in them.
+    pub(super) ranges: Vec<Range<usize>>,
+    pub(super) tree: tree::Tree,
+    /// Objects, each with the index of a record about it.
+    pub(super) touched: Vec<(Id, u32)>,
+    /// The newest event: its length stands before it, and is known when it is encoded.
+    event: Vec<u8>,
+}
+
+impl EncodedRecords {
+    /// Adds a record, which has the next revision.
+    pub fn push(&mut self, mut record: v1::Record) {
+        let event = record.event.take();
+        let event_len = event.as_ref().map(|event| {
+            self.event.clear();
+            event.encode_raw(&mut self.event);
+            self.event.len()
+        });
+        let length = record.encoded_len() + event_len.map_or(0, field_len);
+        self.bytes.push(RECORD_TAG);
+        encoding::encode_varint(length as u64, &mut self.bytes);
+        let start = self.bytes.len();
+        record.encode_raw(&mut self.bytes);
+        if let Some(length) = event_len {
+            self.bytes.push(EVENT_TAG);
+            encoding::encode_varint(length as u64, &mut self.bytes);
+            self.bytes.extend_from_slice(&self.event);
+        }
+        let index = self.ranges.len() as u32;
+        self.touched.extend(event.iter().flat_map(touched_by).map(|id| (id, index)));
+        self.ranges.push(start..self.bytes.len());
+        self.tree.push(tree::leaf(&self.bytes[start..]));
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.ranges.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.ranges.is_empty()
+    }
+
+    /// Takes all away and keeps the room for others.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.bytes.shrink_to(ROOM_BYTES_MAX);
+        self.event.clear();
+        self.event.shrink_to(ROOM_BYTES_MAX);
+        self.ranges.clear();
+        self.tree = tree::Tree::default();
+        self.touched.clear();
+    }
+}
+
+impl FromIterator<v1::Record> for EncodedRecords {
+    fn from_iter<I: IntoIterator<Item = v1::Record>>(records: I) -> EncodedRecords {
+        let mut encoded = EncodedRecords::default();
+        records.into_iter().for_each(|record| encoded.push(record));
+        encoded
+    }
+}
