@@ -114,7 +114,10 @@ pub(crate) fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return usage::tell(error),
     };
-    run(cli).map_or_else(|failure| failure.tell(), |()| ExitCode::SUCCESS)
+    let stays = matches!(cli.command, TopCommand::Daemon(_) | TopCommand::Agent(_));
+    let code = run(cli).map_or_else(|failure| failure.tell(), |()| 0);
+    // Threads of the daemon may still use its database.
+    if stays { crate::exit::at_once(code) } else { ExitCode::from(code) }
 }
 
 /// The process that stands between a task and the daemon.

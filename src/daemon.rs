@@ -30,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 /// A daemon that has not ended so long after it was asked to ends at once.
 const STOP_LIMIT: Duration = Duration::from_secs(15);
 /// Exit code of one that ended at once.
-const ENDED_AT_ONCE: i32 = 1;
+const ENDED_AT_ONCE: u8 = 1;
 
 /// `skep daemon`: a manager and its own agent.
 pub(crate) fn run(settings: DaemonSettings) -> Result<()> {
@@ -81,7 +81,7 @@ pub(crate) fn run_agent(settings: AgentSettings) -> Result<()> {
 
 /// Cuts the history in a state folder where it stops being readable.
 pub(crate) fn recover(state_dir: &Path, loss: AcceptLoss) -> Result<Recovered> {
-    let state = StateDir::hold(state_dir)?;
+    let state = StateDir::hold_of_manager(state_dir)?;
     Ok(manager::recover(state.path(), loss)?)
 }
 
@@ -149,7 +149,7 @@ where
                 }
             }
             // Everything that was acknowledged is on the disk; a restart recovers as after a crash.
-            std::process::exit(ENDED_AT_ONCE);
+            crate::exit::at_once(ENDED_AT_ONCE);
         });
         let ended = work(stop).await;
         drop(telemetry);

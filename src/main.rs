@@ -6,6 +6,7 @@
 mod allocator;
 mod cli;
 mod daemon;
+mod exit;
 mod untrusted;
 
 use std::process::ExitCode;

@@ -76,7 +76,7 @@ impl<R: Into<Refusal>> From<R> for PastError {
 }
 
 fn in_the_future(at: Timestamp, now: Timestamp) -> Refusal {
-    Refusal::not_found(format!("{at} is in the future")).hint(format!(
+    Refusal::precondition(format!("{at} is in the future")).hint(format!(
         "the log's time is {now}; `skep doctor` tells how far it is from the wall clock"
     ))
 }

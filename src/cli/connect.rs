@@ -9,7 +9,7 @@ mod probe;
 mod stale;
 mod submit;
 
-pub(super) use submit::{Failures, Submitter};
+pub(super) use submit::{Failures, Submitter, once_each};
 
 use super::{args, fail, now, show};
 use hyper_util::rt::TokioIo;
@@ -79,7 +79,7 @@ impl ManagerClient {
         }
         Err(fail::CliError::refused(format!("{} is in the future", show::local_time(at))).hint(
             format!(
-                "the newest record is of {}; leave --at out to see what is true now",
+                "the newest record is of {}; name a time up to then, or none",
                 show::local_time(newest)
             ),
         ))

@@ -8,7 +8,7 @@ use skep_proto::{
     os_error,
     v1::{RefusalCode, Refused},
 };
-use std::{error::Error, fmt, process::ExitCode, sync::Arc};
+use std::{error::Error, fmt, sync::Arc};
 
 /// How a command that did not succeed ends.
 #[derive(Clone, Debug)]
@@ -92,7 +92,7 @@ impl CliError {
     }
 
     /// Says it on the standard error and gives the exit code.
-    pub(super) fn tell(&self) -> ExitCode {
+    pub(super) fn tell(&self) -> u8 {
         if !self.is_unheard() {
             talk(&self.to_string());
             if std::env::var("SKEP_LOG")
@@ -101,7 +101,7 @@ impl CliError {
                 causes(self).iter().for_each(|cause| talk(&format!("cause: {cause}")));
             }
         }
-        ExitCode::from(self.exit_code())
+        self.exit_code()
     }
 
     fn exit_code(&self) -> u8 {

@@ -8,19 +8,21 @@ mod line;
 mod missing;
 
 use super::{
-    args::{GlobalArgs, ReadArgs},
+    args::{self, GlobalArgs, Host},
     connect::ManagerClient,
     fail::{CliError, CliResult},
     now, parse,
-    show::{AnswerFormat, TextForm, Truncation, say, talk, untrusted, write_raw, write_raw_stderr},
+    show::{self, AnswerFormat, TextForm, Truncation, local_time, say, talk, untrusted, write_raw},
 };
 use clap::Args;
 use line::{LineHead, Naming, Prefix};
 use missing::{GapNews, Missing};
 use skep_proto::{
-    json,
-    v1::{ListRequest, LogRequest, LogSource, LogsRequest, Moment, logs_reply, moment},
+    Id, Timestamp, json,
+    v1::{self, ListRequest, LogRequest, LogSource, LogsRequest, Moment, logs_reply, moment},
 };
+use std::path::PathBuf;
+
 /// Flags of both `service logs` and `task logs`.
 #[derive(Args)]
 pub(super) struct Flags {
@@ -30,11 +32,11 @@ pub(super) struct Flags {
     /// Only this many of the last lines of each task, or all
     #[arg(short = 'n', long, value_name = "LINES", value_parser = parse_tail, allow_hyphen_values = true)]
     tail: Option<TailLines>,
-    /// Only lines since then: a time (RFC 3339) or an age such as 10m
-    #[arg(long, value_name = "TIME|10m")]
+    /// Only lines since then: a time (RFC 3339, or seconds since 1970), or an age such as 10m
+    #[arg(long, value_name = "TIME|10m", allow_hyphen_values = true)]
     since: Option<String>,
     /// Only lines before then
-    #[arg(long, value_name = "TIME|10m")]
+    #[arg(long, value_name = "TIME|10m", allow_hyphen_values = true)]
     until: Option<String>,
     /// Begin each line with its time
     #[arg(short, long)]
@@ -57,14 +59,20 @@ pub(super) struct Flags {
     #[arg(long, value_name = "FORMAT")]
     format: Option<String>,
     #[command(flatten)]
-    read: ReadArgs,
+    host: Host,
+    #[arg(long, hide = true, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
+    /// Show what was written up to then: a revision, a time (local unless it names its zone), or an
+    /// age such as -5m
+    #[arg(long, value_name = "REV|TIME|-5m", value_parser = parse::moment, allow_hyphen_values = true)]
+    at: Option<parse::ParsedTime<moment::Moment>>,
 }
 
 /// `skep service logs`
 #[derive(Args)]
 pub(super) struct ServiceLogs {
     /// Services by name or id, or tasks by id
-    #[arg(value_name = "SERVICE|TASK", required = true)]
+    #[arg(value_name = "SERVICE|TASK", required = true, value_parser = parse::reference)]
     names: Vec<String>,
     #[command(flatten)]
     flags: Flags,
@@ -74,7 +82,7 @@ pub(super) struct ServiceLogs {
 #[derive(Args)]
 pub(super) struct TaskLogs {
     /// Tasks by id, the beginning of an id, or name (web.1)
-    #[arg(value_name = "TASK", required = true)]
+    #[arg(value_name = "TASK", required = true, value_parser = parse::reference)]
     names: Vec<String>,
     #[command(flatten)]
     flags: Flags,
@@ -91,12 +99,17 @@ fn parse_tail(text: &str) -> Result<TailLines, String> {
 pub(super) async fn of_services(top: &GlobalArgs, args: ServiceLogs) -> CliResult {
     let plan = LineFormat::new(&args.flags)?;
     let (manager, mut request, moment) = prepare(top, &args.flags).await?;
+    let mut services = Vec::new();
     for name in args.names {
         let objects = vec![name.clone()];
         let asked = ListRequest { moment, objects, ..ListRequest::default() };
         // A name that is no service may be a task, as with Docker.
         match manager.control().list_services(asked.clone()).await {
-            Ok(_) => request.services.push(name),
+            Ok(found) => {
+                let found = found.into_inner().services;
+                services.extend(found.iter().map(|one| Id::from_bytes(&one.id).to_string()));
+                request.services.push(name);
+            }
             Err(no_service) if no_service.code() == tonic::Code::NotFound => {
                 match manager.control().list_tasks(asked).await {
                     Ok(_) => request.tasks.push(name),
@@ -109,14 +122,19 @@ pub(super) async fn of_services(top: &GlobalArgs, args: ServiceLogs) -> CliResul
             Err(status) => return Err(status.into()),
         }
     }
-    stream(&manager, request, &plan).await
+    let (names, is_of_services) = (request.services.join(", "), request.tasks.is_empty());
+    let lines = stream(&manager, request, &plan).await?;
+    if lines == 0 && moment.is_some() && is_of_services && !any_task(&manager, services).await? {
+        talk(&format!("no task of {names} is left, and a task's output goes with it"));
+    }
+    Ok(())
 }
 
 pub(super) async fn of_tasks(top: &GlobalArgs, args: TaskLogs) -> CliResult {
     let plan = LineFormat::new(&args.flags)?;
     let (manager, mut request, _) = prepare(top, &args.flags).await?;
     request.tasks = args.names;
-    stream(&manager, request, &plan).await
+    stream(&manager, request, &plan).await.map(drop)
 }
 
 struct LineFormat {
@@ -156,7 +174,16 @@ async fn prepare(
         }
     };
     let (since_at, until_at) = (time(&flags.since, "--since")?, time(&flags.until, "--until")?);
-    let (target, moment) = top.read(&flags.read)?;
+    in_order(since_at, until_at, now)?;
+    if flags.state_dir.is_some() || (top.0.source.state_dir.is_some() && flags.host.host.is_none())
+    {
+        return Err(CliError::usage(
+            "--state-dir has no effect here: the folder of a stopped manager holds no output of tasks",
+        )
+        .hint("start the manager with `skep daemon`, which asks the nodes for it"));
+    }
+    let source = args::SourceArgs { host: flags.host.clone(), state_dir: None };
+    let (target, moment) = top.read(&args::ReadArgs { source, at: flags.at.clone() })?;
     if moment.is_some() && (flags.follow || flags.until.is_some()) {
         return Err(CliError::usage(
             "--at is the end of what is shown: it excludes --follow and --until",
@@ -174,6 +201,22 @@ async fn prepare(
         ..LogsRequest::default()
     };
     Ok((manager, request, moment))
+}
+
+/// Refuses a time span that holds no line. A bound that was not written is 0.
+fn in_order(since_at: u64, until_at: u64, now: Timestamp) -> CliResult {
+    if since_at > now.0 {
+        return Err(CliError::usage(format!("--since {} is in the future", local_time(since_at)))
+            .hint("name a time up to now; --follow alone shows the lines to come"));
+    }
+    if until_at != 0 && since_at > until_at {
+        return Err(CliError::usage("--since is later than --until").hint(format!(
+            "they mean {} and {}; exchange them",
+            local_time(since_at),
+            local_time(until_at)
+        )));
+    }
+    Ok(())
 }
 
 /// The time that a moment means: a revision's is in its record.
@@ -197,10 +240,24 @@ async fn time_of(manager: &ManagerClient, moment: Moment, now: u64) -> CliResult
         .ok_or_else(|| CliError::refused(format!("there is no revision {revision}")))
 }
 
-async fn stream(manager: &ManagerClient, request: LogsRequest, plan: &LineFormat) -> CliResult {
+/// Whether these services have a task now, ended or not.
+async fn any_task(manager: &ManagerClient, services: Vec<String>) -> CliResult<bool> {
+    let filters = vec![v1::Filter { key: "service".into(), values: services }];
+    let asked = ListRequest { filters, ..ListRequest::default() };
+    Ok(!manager.control().list_tasks(asked).await?.into_inner().tasks.is_empty())
+}
+
+/// Shows the lines, and counts them.
+async fn stream(
+    manager: &ManagerClient,
+    request: LogsRequest,
+    plan: &LineFormat,
+) -> CliResult<u64> {
+    let mut lines = 0;
     let mut replies = manager.logs().read(request).await?.into_inner();
     let mut missing = Missing::default();
     while let Some(reply) = replies.message().await? {
+        lines += u64::from(matches!(&reply.message, Some(logs_reply::Message::Line(_))));
         match reply.message {
             None => {}
             Some(logs_reply::Message::Gap(gap)) => match missing.note(&gap) {
@@ -219,12 +276,16 @@ async fn stream(manager: &ManagerClient, request: LogsRequest, plan: &LineFormat
                         }
                         LogSource::Stderr => {
                             let form = plan.form.unwrap_or_else(TextForm::of_stderr);
-                            write_raw_stderr(&[head.as_bytes(), &form.bytes(&line.text), b"\n"]);
+                            show::write_raw_stderr(&[
+                                head.as_bytes(),
+                                &form.bytes(&line.text),
+                                b"\n",
+                            ]);
                         }
                     }
                 }
             },
         }
     }
-    missing.outcome()
+    missing.outcome().map(|()| lines)
 }

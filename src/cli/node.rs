@@ -8,7 +8,7 @@ use super::{
     args::{GlobalArgs, InspectStyle, ListStyle, ReadArgs},
     connect::ManagerClient,
     fail::{CliError, CliResult},
-    log_now,
+    log_now, parse,
     show::{Inspection, TableLayout, TableRow, title},
     task,
 };
@@ -55,7 +55,7 @@ pub(super) struct NodeLs {
 #[derive(Args)]
 pub(super) struct NodePs {
     /// Nodes by name, id or the beginning of an id; `self` is the manager's own
-    #[arg(value_name = "NODE", default_value = "self")]
+    #[arg(value_name = "NODE", default_value = "self", value_parser = parse::reference)]
     nodes: Vec<String>,
     #[command(flatten)]
     read: ReadArgs,
@@ -67,7 +67,7 @@ pub(super) struct NodePs {
 #[derive(Args)]
 pub(super) struct NodeInspect {
     /// Nodes by name, id or the beginning of an id; `self` is the manager's own
-    #[arg(value_name = "NODE", required = true)]
+    #[arg(value_name = "NODE", required = true, value_parser = parse::reference)]
     nodes: Vec<String>,
     #[command(flatten)]
     read: ReadArgs,
@@ -166,6 +166,15 @@ async fn resolve_self(manager: &ManagerClient, names: Vec<String>) -> CliResult<
             .hint("name a node: `skep node ls`"));
     }
     Ok(names.into_iter().map(|name| if name == SELF { own.to_string() } else { name }).collect())
+}
+
+/// A reference to any object, with `self` understood.
+pub(super) async fn own_for_self(manager: &ManagerClient, name: String) -> CliResult<String> {
+    if name != SELF {
+        return Ok(name);
+    }
+    let ids = resolve_self(manager, vec![name]).await?;
+    Ok(format!("node/{}", ids.concat()))
 }
 
 async fn status(manager: &ManagerClient) -> CliResult<v1::StatusReply> {

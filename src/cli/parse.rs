@@ -14,7 +14,7 @@ mod shell;
 mod size;
 mod time;
 
-pub(super) use address::{engine, socket, trace_receiver};
+pub(super) use address::{engine, listen_address, socket, trace_receiver};
 pub(super) use duration::{duration, duration_ns};
 pub(super) use env::{ENV_FILE_BYTES_MAX, last_of_each, name as env_name};
 pub(super) use mount::mount;
@@ -24,6 +24,34 @@ pub(super) use size::{cpus, memory};
 pub(super) use time::{ParsedTime, in_zone};
 
 use skep_proto::{Timestamp, constraint::Constraint, v1::moment::Moment};
+
+/// The name of something, or its id.
+pub(super) fn reference(text: &str) -> Result<String, String> {
+    text_or(text, "it is empty; write a name, an id, or the beginning of an id")
+}
+
+/// Who did something.
+pub(super) fn author(text: &str) -> Result<String, String> {
+    text_or(text, "it is empty; write a user, uid:1000, a node, or a reconciler")
+}
+
+/// What is to be taken away.
+pub(super) fn removal(text: &str) -> Result<String, String> {
+    text_or(text, "it is empty; write what is to be removed")
+}
+
+fn text_or(text: &str, wrong: &str) -> Result<String, String> {
+    if text.trim().is_empty() { Err(wrong.to_owned()) } else { Ok(text.to_owned()) }
+}
+
+/// The revision at which something begins.
+pub(super) fn from_revision(text: &str) -> Result<u64, String> {
+    let is_other = moment(text).is_ok_and(|read| !matches!(read.value, Moment::Revision(_)));
+    match is_other {
+        true => Err("it is not a revision; --since takes a time or an age".into()),
+        false => count(text),
+    }
+}
 
 /// A revision, a time, or an age; times without a zone are this machine's.
 pub(super) fn moment(text: &str) -> Result<ParsedTime<Moment>, String> {
@@ -83,18 +111,26 @@ pub(super) fn scale(text: &str) -> Result<(String, u64), String> {
     if service.is_empty() {
         return Err("the service is missing; write SERVICE=REPLICAS".into());
     }
-    let count = replicas
-        .parse()
-        .map_err(|_| format!("{replicas:?} is not a number of replicas; write {service}=3"))?;
+    let count = count(replicas).map_err(|error| {
+        let is_turned = count::<u64>(service).is_ok() && !replicas.is_empty();
+        match is_turned {
+            true => format!("the service comes first; write {replicas}={service}"),
+            false if error == TOO_LARGE => format!("{replicas} replicas are too many"),
+            false => format!("{replicas:?} is not a number of replicas; write {service}=3"),
+        }
+    })?;
     Ok((service.to_owned(), count))
 }
+
+/// A number beyond what a type holds.
+const TOO_LARGE: &str = "it is too large";
 
 /// A number of things, from zero on.
 pub(super) fn count<T: std::str::FromStr>(text: &str) -> Result<T, String> {
     let is_whole = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     match (text.parse(), is_whole) {
         (Ok(count), true) => Ok(count),
-        (Err(_), true) => Err("it is too large".into()),
+        (Err(_), true) => Err(TOO_LARGE.into()),
         (_, false) => Err("it is not a whole number; write for example 0 or 3".into()),
     }
 }
@@ -120,6 +156,9 @@ mod tests {
         assert!(env("=b").is_err());
         assert_eq!(scale("web=3"), Ok(("web".into(), 3)));
         assert!(scale("web=x").is_err() && scale("web").is_err() && scale("web=-1").is_err());
+        assert_eq!(scale("3=web"), Err("the service comes first; write web=3".into()));
+        let many = "99999999999999999999";
+        assert_eq!(scale(&format!("web={many}")), Err(format!("{many} replicas are too many")));
         assert_eq!(count::<u64>("3"), Ok(3));
         for text in ["", "x", "-1", "+1", "1.5", "1e3", " 1"] {
             assert_eq!(
@@ -129,6 +168,25 @@ mod tests {
             );
         }
         assert_eq!(count::<u32>("4294967296"), Err("it is too large".into()));
+    }
+
+    #[test]
+    fn what_is_named_is_not_empty() {
+        assert_eq!(reference("web"), Ok("web".into()));
+        for read in [reference, author, removal] {
+            assert!(read("").is_err_and(|wrong| wrong.starts_with("it is empty; write ")));
+            assert!(read(" ").is_err());
+        }
+    }
+
+    #[test]
+    fn a_first_revision_is_no_time() {
+        assert_eq!(from_revision("7"), Ok(7));
+        for text in ["-5m", "5m", "2026-01-31"] {
+            let wrong = "it is not a revision; --since takes a time or an age";
+            assert_eq!(from_revision(text), Err(wrong.into()), "{text}");
+        }
+        assert!(from_revision("first").is_err() && from_revision("-1").is_err());
     }
 
     #[test]

@@ -64,7 +64,7 @@ pub(super) struct DaemonArgs {
     #[arg(long, value_name = "DURATION", value_parser = heartbeat, allow_hyphen_values = true)]
     pub heartbeat_period: Option<Duration>,
     /// Serve /metrics on this address too, not on the socket alone
-    #[arg(long, value_name = "ADDRESS:PORT")]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = parse::listen_address)]
     pub metrics_listen: Option<SocketAddr>,
     /// Serve reads and decide nothing, to look at a cluster that misbehaves
     #[arg(long)]
@@ -212,7 +212,12 @@ pub(super) fn recover(top: &GlobalArgs, args: RecoverArgs) -> CliResult {
 /// The chain of causes, joined once, here at the edge.
 fn stopped(error: anyhow::Error) -> CliError {
     let hint = Advice::hint_of(&error).unwrap_or_default();
-    CliError::refused(format!("{error:#}")).hint(hint).caused_by(error)
+    let message = Advice::joined(&error);
+    let failure = match Advice::is_wrong_input(&error) {
+        true => CliError::usage(message),
+        false => CliError::refused(message),
+    };
+    failure.hint(hint).caused_by(error)
 }
 
 fn heartbeat(text: &str) -> Result<Duration, String> {

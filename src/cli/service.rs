@@ -16,9 +16,9 @@ mod wait;
 use super::{
     absent::{Absent, Docker},
     args::{ChangeArgs, GlobalArgs, InspectStyle, ListStyle, ReadArgs},
-    connect::ManagerClient,
+    connect::{self, ManagerClient},
     fail::CliResult,
-    logs,
+    logs, parse,
     show::{Inspection, TableLayout, TableRow, Truncation, short_id, truncated},
     task,
 };
@@ -66,7 +66,7 @@ pub(super) struct ServiceLs {
 #[derive(Args)]
 pub(super) struct ServicePs {
     /// Services by name, id or the beginning of an id
-    #[arg(value_name = "SERVICE", required = true)]
+    #[arg(value_name = "SERVICE", required = true, value_parser = parse::reference)]
     services: Vec<String>,
     #[command(flatten)]
     read: ReadArgs,
@@ -78,7 +78,7 @@ pub(super) struct ServicePs {
 #[derive(Args)]
 pub(super) struct ServiceInspect {
     /// Services by name, id or the beginning of an id
-    #[arg(value_name = "SERVICE", required = true)]
+    #[arg(value_name = "SERVICE", required = true, value_parser = parse::reference)]
     services: Vec<String>,
     #[command(flatten)]
     read: ReadArgs,
@@ -90,7 +90,7 @@ pub(super) struct ServiceInspect {
 #[derive(Args)]
 pub(super) struct ServiceRm {
     /// Services by name, id or the beginning of an id
-    #[arg(value_name = "SERVICE", required = true)]
+    #[arg(value_name = "SERVICE", required = true, value_parser = parse::reference)]
     services: Vec<String>,
     #[command(flatten)]
     change: ChangeArgs,
@@ -155,6 +155,7 @@ async fn inspect(top: &GlobalArgs, args: ServiceInspect) -> CliResult {
 
 async fn rm(top: &GlobalArgs, args: ServiceRm) -> CliResult {
     let manager = ManagerClient::connect(&top.host(&args.change.host)?).await?;
+    each_is_there(&manager, &args.services).await?;
     let mut submitter = manager.submitter(args.change.reason.as_deref()).await?;
     let action = |index: usize| {
         Action::RemoveService(v1::RemoveService { service: args.services[index].clone() })
@@ -170,6 +171,16 @@ async fn find(
 ) -> CliResult<Vec<Service>> {
     let asked = v1::ListRequest { moment, objects, ..v1::ListRequest::default() };
     Ok(manager.control().list_services(asked).await?.into_inner().services)
+}
+
+/// Refuses a list of services of which one is not there or is named twice, before the others are
+/// touched. One alone is left to the manager.
+async fn each_is_there(manager: &ManagerClient, names: &[String]) -> CliResult {
+    if names.len() < 2 {
+        return Ok(());
+    }
+    let found = find(manager, None, names.to_vec()).await?;
+    connect::once_each("service", names, found.iter().map(|service| &service.id))
 }
 
 fn id_of(service: &Service) -> Id {

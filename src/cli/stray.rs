@@ -2,8 +2,9 @@
 
 use super::{
     args::{ChangeArgs, GlobalArgs, ListStyle, ReadArgs},
-    connect::ManagerClient,
-    fail::CliResult,
+    connect::{self, ManagerClient},
+    fail::{CliError, CliResult},
+    parse,
     show::{TableLayout, TableRow, Truncation, short_id, title},
     task::state_word,
 };
@@ -37,7 +38,7 @@ pub(super) struct StrayLs {
 #[derive(Args)]
 pub(super) struct StrayRm {
     /// Strays by id or the beginning of an id
-    #[arg(value_name = "STRAY", required = true)]
+    #[arg(value_name = "STRAY", required = true, value_parser = parse::reference)]
     strays: Vec<String>,
     #[command(flatten)]
     change: ChangeArgs,
@@ -69,10 +70,31 @@ async fn ls(top: &GlobalArgs, args: StrayLs) -> CliResult {
 
 async fn rm(top: &GlobalArgs, args: StrayRm) -> CliResult {
     let manager = ManagerClient::connect(&top.host(&args.change.host)?).await?;
+    if args.strays.len() > 1 {
+        let asked = ListStraysRequest::default();
+        let strays = manager.control().list_strays(asked).await?.into_inner().strays;
+        connect::once_each("stray", &args.strays, each_of(&strays, &args.strays)?)?;
+    }
     let mut submitter = manager.submitter(args.change.reason.as_deref()).await?;
     let action =
         |index: usize| Action::DisownStray(DisownStray { task: args.strays[index].clone() });
     submitter.each(&args.strays, action).await
+}
+
+/// The id of each stray that is named; one that is not there keeps the others from being ended.
+fn each_of(strays: &[Stray], names: &[String]) -> CliResult<Vec<Id>> {
+    let ids: Vec<Id> = strays.iter().map(|stray| Id::from_bytes(&stray.task_id)).collect();
+    let one = |name: &String| {
+        let begun = name.to_ascii_lowercase();
+        let mut found = ids.iter().filter(|id| id.to_string().starts_with(&begun));
+        let wrong = match (found.next(), found.next()) {
+            (Some(id), None) => return Ok(*id),
+            (Some(_), Some(_)) => format!("several strays begin with {name:?}"),
+            (None, _) => format!("no stray task {name:?}"),
+        };
+        Err(CliError::refused(wrong).hint("`skep stray ls` lists them"))
+    };
+    names.iter().map(one).collect()
 }
 
 fn row(stray: &Stray, truncation: Truncation) -> TableRow {

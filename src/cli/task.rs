@@ -9,7 +9,7 @@ use super::{
     args::{GlobalArgs, InspectStyle, ListStyle, ReadArgs},
     connect::ManagerClient,
     fail::CliResult,
-    log_now, logs,
+    log_now, logs, parse,
     show::{
         Inspection, TableLayout, TableRow, Truncation, ago, quoted, short_id, title, truncated,
     },
@@ -46,7 +46,7 @@ pub(super) struct TaskLs {
 #[derive(Args)]
 pub(super) struct TaskInspect {
     /// Tasks by id, the beginning of an id, or name (web.1)
-    #[arg(value_name = "TASK", required = true)]
+    #[arg(value_name = "TASK", required = true, value_parser = parse::reference)]
     tasks: Vec<String>,
     #[command(flatten)]
     read: ReadArgs,

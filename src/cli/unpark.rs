@@ -5,7 +5,7 @@ use super::{
     args::{ChangeArgs, GlobalArgs},
     connect::ManagerClient,
     fail::CliResult,
-    show,
+    parse, show,
 };
 use clap::Args;
 use skep_proto::v1::{ReleaseObject, command::Action};
@@ -14,7 +14,7 @@ use skep_proto::v1::{ReleaseObject, command::Action};
 #[derive(Args)]
 pub(super) struct Unpark {
     /// A service, node or task by name or id, as `skep doctor` names it
-    #[arg(value_name = "OBJECT")]
+    #[arg(value_name = "OBJECT", value_parser = parse::reference)]
     object: String,
     #[command(flatten)]
     change: ChangeArgs,

@@ -21,7 +21,7 @@ const SLIPS_MAX: usize = 2;
 pub(super) fn tell(mut error: Error) -> ExitCode {
     if !error.use_stderr() {
         let printed: CliResult = error.print().map_err(CliError::from);
-        return printed.map_or_else(|failure| failure.tell(), |()| ExitCode::SUCCESS);
+        return ExitCode::from(printed.map_or_else(|failure| failure.tell(), |()| 0));
     }
     keep_close_guesses(&mut error);
     show::talk(error.render().to_string().trim_end());

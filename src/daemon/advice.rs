@@ -9,14 +9,49 @@ use std::{error::Error, fmt};
 /// What is wrong, and what to do about it.
 #[derive(Debug)]
 pub(crate) struct Advice {
+    blame: Blame,
     message: String,
     hint: String,
+}
+
+/// Where the cause of an error lies.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Blame {
+    /// In what was asked for: no other state of the machine makes it right.
+    Input,
+    /// In how things are.
+    Circumstances,
 }
 
 impl Advice {
     /// An error that says what to do.
     pub(crate) fn new(message: impl Into<String>, hint: impl Into<String>) -> Advice {
-        Advice { message: message.into(), hint: hint.into() }
+        Advice { blame: Blame::Circumstances, message: message.into(), hint: hint.into() }
+    }
+
+    /// An error of what was asked for, with what to ask for instead.
+    pub(crate) fn wrong_input(message: impl Into<String>, hint: impl Into<String>) -> Advice {
+        Advice { blame: Blame::Input, ..Advice::new(message, hint) }
+    }
+
+    /// Whether what was asked for is wrong by itself.
+    pub(crate) fn is_wrong_input(error: &anyhow::Error) -> bool {
+        let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<Advice>());
+        causes.any(|advice| advice.blame == Blame::Input)
+    }
+
+    /// All causes in one line, the outermost first. Many errors repeat the message of their cause;
+    /// it is said once.
+    pub(crate) fn joined(error: &anyhow::Error) -> String {
+        let mut line = String::new();
+        for cause in error.chain().map(ToString::to_string) {
+            if !line.ends_with(&cause) {
+                let separator = if line.is_empty() { "" } else { ": " };
+                line.push_str(separator);
+                line.push_str(&cause);
+            }
+        }
+        line
     }
 
     /// The next step of an error, if something in its chain of causes names one.
@@ -56,6 +91,22 @@ mod tests {
         assert_eq!(format!("{error:#}"), "state folder: it is in use");
         assert_eq!(Advice::hint_of(&error).as_deref(), Some("stop the other"));
         assert_eq!(Advice::hint_of(&anyhow::anyhow!("plain")), None);
+    }
+
+    #[test]
+    fn a_message_that_ends_with_its_cause_is_not_said_twice() {
+        let source = std::io::Error::from_raw_os_error(21);
+        let error = skep_agent::AgentError::Folder { path: "/x".into(), source };
+        let line = Advice::joined(&anyhow::Error::from(error).context("the agent"));
+        assert_eq!(line, "the agent: agent state folder /x: Is a directory (os error 21)");
+        assert_eq!(Advice::joined(&anyhow::anyhow!("plain").context("outer")), "outer: plain");
+    }
+
+    #[test]
+    fn what_was_asked_for_is_to_blame_only_where_that_is_said() {
+        let wrong = anyhow::Error::from(Advice::wrong_input("it is a file", "name a folder"));
+        assert!(Advice::is_wrong_input(&wrong.context("state folder")));
+        assert!(!Advice::is_wrong_input(&Advice::new("it is in use", "stop the other").into()));
     }
 
     #[test]

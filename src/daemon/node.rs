@@ -1,7 +1,7 @@
 //! The agent's part of a node: its runtime, fixed at the first start, and what it says of the
 //! machine.
 
-use super::{settings::NodeSettings, state::StateDir};
+use super::{advice::Advice, settings::NodeSettings, state::StateDir};
 use anyhow::{Context, Result};
 use skep_agent::{
     AgentConfig, ManagerEndpoint, NodeAgent,
@@ -31,6 +31,12 @@ pub(super) fn runtime(state: &StateDir, settings: &NodeSettings) -> Result<Arc<d
             Ok(Arc::new(runtime))
         }
         RuntimeKind::Process => {
+            if let Some(host) = &settings.docker_host {
+                let message = format!(
+                    "--docker-host {host} has no effect: this node was set up with the process runtime"
+                );
+                return Err(Advice::new(message, "leave --docker-host out").into());
+            }
             let runtime = ProcessRuntime::open(state.path(), ShimProgram::default())
                 .with_context(|| format!("state folder {}", state.path().display()))?;
             Ok(Arc::new(runtime))

@@ -27,7 +27,7 @@ pub(super) fn bind(path: &Path) -> Result<UnixListener> {
         if !found.file_type().is_socket() {
             let what = if found.is_dir() { "a folder" } else { "a file" };
             let message = format!("control socket {}: {what} is there already", path.display());
-            return Err(Advice::new(message, "choose another --listen-control").into());
+            return Err(Advice::wrong_input(message, "choose another --listen-control").into());
         }
         if UnixStream::connect(path).is_ok() {
             let message = format!("another daemon answers on {}", path.display());
@@ -74,5 +74,6 @@ mod tests {
         assert_eq!(fs::read(&file).expect("it is still there"), b"mine");
         let error = bind(dir.path()).expect_err("a folder is there");
         assert!(error.to_string().contains("a folder is there already"), "{error}");
+        assert!(Advice::is_wrong_input(&error), "{error}");
     }
 }

@@ -16,6 +16,9 @@ const OTHERS: u32 = 0o077;
 /// What a new file system holds: a disk of its own for the state is an empty folder.
 const FILE_SYSTEMS_OWN: &str = "lost+found";
 
+/// The folder of a manager's history in its state folder.
+const MANAGERS_LOG: &str = "log";
+
 /// A state folder that this process holds until it is dropped.
 pub(super) struct StateDir {
     path: PathBuf,
@@ -25,7 +28,23 @@ pub(super) struct StateDir {
 impl StateDir {
     /// Makes the folder if need be, closes it to others, and takes its lock.
     pub(super) fn hold(path: &Path) -> Result<StateDir> {
+        refuse_file(path)?;
         fs::create_dir_all(path).with_context(|| format!("state folder {}", path.display()))?;
+        StateDir::hold_existing(path)
+    }
+
+    /// Takes the lock of a folder in which a manager has run. Any other is left as it is.
+    pub(super) fn hold_of_manager(path: &Path) -> Result<StateDir> {
+        refuse_file(path)?;
+        let message = match (path.is_dir(), path.join(MANAGERS_LOG).is_dir()) {
+            (true, true) => return StateDir::hold_existing(path),
+            (true, false) => format!("state folder {} holds no history", path.display()),
+            (false, _) => format!("there is no state folder {}", path.display()),
+        };
+        Err(Advice::new(message, "name the folder of a stopped manager with --state-dir").into())
+    }
+
+    fn hold_existing(path: &Path) -> Result<StateDir> {
         let path =
             fs::canonicalize(path).with_context(|| format!("state folder {}", path.display()))?;
         let found =
@@ -59,6 +78,19 @@ impl StateDir {
     /// Where it is, without links.
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+}
+
+/// Refuses a path at which something else than a folder is.
+fn refuse_file(path: &Path) -> Result<()> {
+    let mut present = path.ancestors().filter(|part| fs::metadata(part).is_ok());
+    match present.next() {
+        Some(file) if !file.is_dir() => {
+            let message =
+                format!("state folder {}: {} is not a folder", path.display(), file.display());
+            Err(Advice::wrong_input(message, "name a folder, or one to be made").into())
+        }
+        Some(_) | None => Ok(()),
     }
 }
 
@@ -101,9 +133,13 @@ fn lock(path: &Path) -> Result<Flock<File>> {
     let mut holder = String::new();
     file.read_to_string(&mut holder).with_context(|| path.display().to_string())?;
     let Ok(mut held) = Flock::lock(file, FlockArg::LockExclusiveNonblock) else {
-        let holder = holder.trim();
         let folder = path.parent().unwrap_or(path).display();
-        let message = format!("state folder {folder} is in use by process {holder}");
+        // The agent inside a manager's process locks its folder without a number.
+        let holder = match holder.trim() {
+            "" => "another process".to_owned(),
+            number => format!("process {number}"),
+        };
+        let message = format!("state folder {folder} is in use by {holder}");
         return Err(
             Advice::new(message, "stop that one first, or choose another --state-dir").into()
         );
@@ -131,6 +167,50 @@ mod tests {
         );
         drop(held);
         StateDir::hold(&path).expect("free again");
+    }
+
+    #[test]
+    fn a_holder_without_a_number_is_told_without_one() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let held = StateDir::hold(dir.path()).expect("the first holds it");
+        fs::write(dir.path().join("lock"), "").expect("it is ours");
+        let Err(second) = StateDir::hold(dir.path()) else { panic!("two hold one folder") };
+        assert!(second.to_string().ends_with("is in use by another process"), "{second}");
+        drop(held);
+    }
+
+    #[test]
+    fn a_file_is_no_state_folder_and_nothing_is_made_beside_it() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let file = dir.path().join("notes");
+        fs::write(&file, "mine").expect("room for it");
+        for path in [file.clone(), file.join("below")] {
+            for held in [StateDir::hold(&path), StateDir::hold_of_manager(&path)] {
+                let Err(error) = held else { panic!("a file is held as a folder") };
+                let told = format!("{} is not a folder", file.display());
+                assert!(error.to_string().ends_with(&told), "{error}");
+                assert!(Advice::is_wrong_input(&error), "{error}");
+            }
+        }
+        assert_eq!(fs::read(&file).expect("it is still there"), b"mine");
+    }
+
+    #[test]
+    fn a_folder_without_history_is_not_changed_to_recover_it() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let missing = dir.path().join("missing");
+        let Err(error) = StateDir::hold_of_manager(&missing) else { panic!("nothing is there") };
+        assert!(error.to_string().starts_with("there is no state folder"), "{error}");
+        assert!(!missing.exists());
+        fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).expect("it is ours");
+        let Err(error) = StateDir::hold_of_manager(dir.path()) else { panic!("it is empty") };
+        assert!(error.to_string().ends_with("holds no history"), "{error}");
+        let found = fs::metadata(dir.path()).expect("it is there");
+        assert_eq!(found.mode() & 0o777, 0o755);
+        assert_eq!(fs::read_dir(dir.path()).expect("a folder").count(), 0);
+        fs::create_dir(dir.path().join(MANAGERS_LOG)).expect("room for it");
+        fs::set_permissions(dir.path(), Permissions::from_mode(0o700)).expect("it is ours");
+        StateDir::hold_of_manager(dir.path()).expect("a manager has run here");
     }
 
     #[test]

@@ -1,13 +1,13 @@
 //! Commands: what is submitted, and what is said of the answer.
 
 use crate::{
-    figures::{id, id_text, service, status},
+    figures::{id, id_text, node, service, status},
     manager::ManagerScript,
 };
 use insta::assert_snapshot;
 use skep_proto::{
     json,
-    v1::{Accepted, RefusalCode, Refused, command_reply::Outcome},
+    v1::{self, Accepted, RefusalCode, Refused, command_reply::Outcome},
 };
 
 fn accepting() -> ManagerScript {
@@ -86,12 +86,62 @@ fn a_refusal_is_told_with_its_hint_and_the_others_are_still_asked() {
         message: "no service is called \"web\"".into(),
         hint: "did you mean \"wed\"?".into(),
     };
-    let manager =
-        ManagerScript { reply: Some(Outcome::Refused(refused)), ..ManagerScript::default() }
-            .serve();
+    let services = vec![service(10, "web", 1, 1), service(11, "wed", 1, 1)];
+    let reply = Some(Outcome::Refused(refused));
+    let manager = ManagerScript { reply, services, ..ManagerScript::default() }.serve();
     assert_snapshot!("refused", manager.run(&["service", "rm", "web", "wed"]));
     let asked = manager.script.commands.lock().expect("nobody panicked").len();
     assert_eq!(asked, 2);
+}
+
+#[test]
+fn a_name_that_is_not_there_keeps_the_others_from_being_touched() {
+    let stray = |n| v1::Stray { task_id: id(n), ..v1::Stray::default() };
+    let script = ManagerScript {
+        nodes: vec![node(1, "n1", v1::NodeState::Ready, v1::NodeRole::Worker)],
+        strays: vec![stray(30), stray(31)],
+        ..accepting()
+    };
+    let manager = script.serve();
+    let (web, first) = (id_text(10), id_text(30));
+    for (args, exit, part) in [
+        (&["service", "rm", "web", "nosuch"][..], 1, "nosuch"),
+        (&["service", "scale", "nosuch=2", "web=3"], 1, "nosuch"),
+        (&["node", "rm", "n1", "nosuch"], 1, "nosuch"),
+        (&["node", "drain", "n1", "nosuch"], 1, "nosuch"),
+        (&["stray", "rm", &first, "nosuch"], 1, "no stray task \"nosuch\""),
+        (&["service", "rm", "web", &web], 2, "are the same service"),
+        (&["service", "scale", "web=3", &format!("{web}=4")], 2, "are the same service"),
+        (&["node", "rm", "n1", "n1"], 2, "node n1 is named twice"),
+        (&["stray", "rm", &first, &first[..24]], 2, "are the same stray"),
+    ] {
+        let told = manager.run(args);
+        assert!(told.starts_with(&format!("exit {exit}\n")) && told.contains(part), "{told}");
+        let commands = manager.script.commands.lock().expect("nobody panicked");
+        assert_eq!(commands.len(), 0, "{args:?} sent {commands:?}");
+    }
+    let told = manager.run(&["stray", "rm", &first, &id_text(31)]);
+    assert!(told.starts_with("exit 0\n"), "{told}");
+}
+
+#[test]
+fn what_an_update_does_not_find_to_remove_is_told() {
+    let told = accepting().serve().run(&["service", "update", "-d", "--label-rm", "nope", "web"]);
+    let expected =
+        "exit 0\n--- stdout\nweb\n--- stderr\nwarning: service web has no label \"nope\"\n";
+    assert_eq!(told, expected);
+}
+
+#[test]
+fn a_variable_without_a_value_is_told() {
+    for args in [
+        &["service", "update", "-d", "--env-add", "SKEP_TEST_UNSET", "web"][..],
+        &["service", "create", "-d", "--env", "SKEP_TEST_UNSET", "busybox"],
+    ] {
+        let told = accepting().serve().run(args);
+        let note = "note: SKEP_TEST_UNSET is not set here, so tasks get no value for it";
+        assert!(told.starts_with("exit 0\n") && told.contains(note), "{told}");
+    }
 }
 
 #[test]

@@ -266,9 +266,9 @@ fn a_full_standard_output_is_a_failure_in_words() {
 #[test]
 fn a_command_does_its_work_although_its_output_cannot_be_written() {
     let accepted = v1::Accepted { object_id: id(10), ..v1::Accepted::default() };
-    let manager =
-        ManagerScript { reply: Some(Outcome::Accepted(accepted)), ..ManagerScript::default() }
-            .serve();
+    let services = [(10, "a"), (11, "b"), (12, "c")].map(|(n, name)| service(n, name, 1, 1)).into();
+    let reply = Some(Outcome::Accepted(accepted));
+    let manager = ManagerScript { reply, services, ..ManagerScript::default() }.serve();
     let full = OpenOptions::new().write(true).open("/dev/full").expect("there is one");
     let mut command = skep(&["service", "rm", "a", "b", "c"]);
     let output = command.env("SKEP_HOST", manager.path()).stdout(full).output().expect("it runs");

@@ -271,6 +271,74 @@ fn a_log_between_two_moments_asks_for_their_revisions() {
 }
 
 #[test]
+fn a_log_of_no_records_prints_none_and_follows_from_the_newest() {
+    let manager = ManagerScript { status: StatusReply { revision: 60, ..status() }, ..world() };
+    let manager = ManagerScript { records: records(), ..manager }.serve();
+    assert_eq!(manager.run(&["log", "-n", "0"]), "exit 0\n");
+    let mut child = crate::run::skep(&["log", "-n", "0", "--follow"])
+        .env("SKEP_HOST", manager.path())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .expect("the program was built for this test");
+    let began = std::time::Instant::now();
+    let follows = || manager.asked().into_iter().find(|asked| asked.contains("follow: true"));
+    while follows().is_none() && began.elapsed().as_secs() < 60 {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    child.kill().expect("it follows");
+    child.wait().expect("it ends");
+    let asked = follows().expect("it asks");
+    assert!(asked.contains("from_revision: 61"), "{asked}");
+}
+
+#[test]
+fn a_log_or_a_diff_of_a_time_to_come_is_refused() {
+    let manager = world().serve();
+    for args in [
+        &["log", "--since", "2099-01-01T00:00:00Z"][..],
+        &["log", "--until", "2099-01-01T00:00:00Z"],
+        &["diff", "2099-01-01T00:00:00Z"],
+    ] {
+        let told = manager.run(args);
+        assert!(told.starts_with("exit 1\n") && told.contains("is in the future"), "{told}");
+    }
+}
+
+#[test]
+fn a_time_span_of_output_begins_before_it_ends() {
+    let manager = world().serve();
+    let told = manager.run(&["service", "logs", "web", "--since", "1h", "--until", "2h"]);
+    assert!(told.starts_with("exit 2\n") && told.contains("--since is later"), "{told}");
+    for flags in [["--since", "-2h", "--until", "-1h"], ["--since", "2h", "--until", "1h"]] {
+        let told = manager.run(&[&["service", "logs", "web"][..], &flags].concat());
+        assert_eq!(told, "exit 0\n");
+    }
+    for age in ["5m", "-5m"] {
+        manager.run(&["log", "--since", age, "--until", "0s"]);
+    }
+    let nodes = manager.asked().into_iter().filter(|asked| asked.contains("AgoNs(300000000000)"));
+    assert_eq!(nodes.count(), 2);
+}
+
+#[test]
+fn output_of_tasks_that_are_gone_is_said_to_be_gone() {
+    let told = ManagerScript { tasks: vec![], ..world() }
+        .serve()
+        .run(&["service", "logs", "--at", "5", "web"]);
+    let note = "no task of web is left, and a task's output goes with it";
+    assert_eq!(told, format!("exit 0\n--- stderr\n{note}\n"));
+}
+
+#[test]
+fn why_knows_the_managers_own_node() {
+    let manager = world().serve();
+    manager.run(&["why", "self"]);
+    let asked = manager.asked().join("\n");
+    let own = skep_proto::Id::from_bytes(&status().node_id);
+    assert!(asked.contains(&format!("object: \"node/{own}\"")), "{asked}");
+}
+
+#[test]
 fn a_command_makes_one_connection() {
     let manager = world().serve();
     for (so_far, args) in

@@ -1,7 +1,7 @@
 //! Commands about the cluster itself, and about objects that were parked.
 
 use super::{Admitted, Refusal};
-use crate::resolve;
+use crate::resolve::{self, Noun, ResolveError};
 use skep_projections::View;
 use skep_proto::{
     Id,
@@ -66,6 +66,9 @@ pub(super) fn release(view: &View, command: &ReleaseObject) -> Result<Admitted, 
 }
 
 fn parked_id(view: &View, reference: &str) -> Result<Id, Refusal> {
+    if reference.is_empty() {
+        return Err(ResolveError::Empty(Noun::Object).into());
+    }
     if let Some(id) = Id::parse(reference) {
         return Ok(id);
     }

@@ -19,10 +19,11 @@ pub(super) fn update(view: &View, command: &UpdateNode) -> Result<Admitted, Refu
         return Err(Refusal::overtaken(&what, command.version, row.version, &row.changed_by));
     }
     let spec = changed(row, command)?;
+    let warnings = absent_labels(row, command);
     if is_alike(&spec, &row.spec) {
-        return Ok(Admitted::unchanged(row.id));
+        return Ok(Admitted { warnings, ..Admitted::unchanged(row.id) });
     }
-    Ok(Admitted::one(row.id, Kind::NodeUpdated(updated(row, spec))))
+    Ok(Admitted { warnings, ..Admitted::one(row.id, Kind::NodeUpdated(updated(row, spec))) })
 }
 
 /// Characters of a replaced label's value that the record repeats: as many as a line shows, and a
@@ -88,16 +89,17 @@ fn with_labels(spec: &NodeSpec, labels: BTreeMap<String, String>) -> NodeSpec {
     NodeSpec { annotations, desired_role, membership, availability }
 }
 
+/// Says which labels are to be taken away and are not there, which is no error.
+fn absent_labels(row: &NodeRow, command: &UpdateNode) -> Vec<String> {
+    let labels = some_labels(&row.spec);
+    let is_absent = |key: &&String| labels.is_none_or(|labels| !labels.contains_key(*key));
+    let absent = command.label_rm.iter().filter(is_absent).take(LABELS_MAX);
+    absent.map(|key| format!("node {} has no label {key:?}", row.hostname())).collect()
+}
+
 fn changed(row: &NodeRow, command: &UpdateNode) -> Result<NodeSpec, Refusal> {
     let mut labels = kept_labels(&row.spec, command);
-    for key in &command.label_rm {
-        if labels.remove(key).is_none() {
-            return Err(Refusal::invalid(format!(
-                "node {} has no label {key:?} to remove",
-                row.hostname()
-            )));
-        }
-    }
+    command.label_rm.iter().for_each(|key| drop(labels.remove(key)));
     for (key, value) in &command.label_add {
         label(key, value)?;
         labels.insert(key.clone(), value.clone());

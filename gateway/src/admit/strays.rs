@@ -1,7 +1,7 @@
 //! Commands about strays: tasks that agents have and history does not know.
 
 use super::{Admitted, Refusal};
-use crate::resolve;
+use crate::resolve::{self, Noun, ResolveError};
 use skep_projections::View;
 use skep_proto::{
     Id,
@@ -10,7 +10,10 @@ use skep_proto::{
 
 pub(super) fn disown(view: &View, command: &DisownStray) -> Result<Admitted, Refusal> {
     let wanted = command.task.to_ascii_lowercase();
-    let is_meant = |id: &Id| !wanted.is_empty() && id.to_string().starts_with(&wanted);
+    if wanted.is_empty() {
+        return Err(ResolveError::Empty(Noun::Task).into());
+    }
+    let is_meant = |id: &Id| id.to_string().starts_with(&wanted);
     let mut found = view.strays().filter(|(id, _)| is_meant(id));
     let Some((id, stray)) = found.next() else { return Err(unknown(view, &command.task)) };
     if found.next().is_some() {
@@ -39,7 +42,7 @@ fn unknown(view: &View, reference: &str) -> Refusal {
 mod tests {
     use super::*;
     use skep_projections::fixture::{World, id};
-    use skep_proto::v1::{StrayObserved, TaskState};
+    use skep_proto::v1::{RefusalCode::Invalid, StrayObserved, TaskState};
 
     fn world() -> World {
         let mut world = World::of("node n1 | service web replicas=1 | task web.1 on n1 running");
@@ -81,7 +84,9 @@ mod tests {
 
     #[test]
     fn what_is_no_task_at_all_is_not_found() {
-        for nothing in ["", "zzz", "web", "\u{0}"] {
+        let empty = asked("").expect_err("nothing is named");
+        assert_eq!((empty.code, empty.message.as_str()), (Invalid, "no task is named"));
+        for nothing in ["zzz", "web", "\u{0}"] {
             let refusal = asked(nothing).expect_err("it is not a task");
             assert_eq!(refusal.message, format!("no stray task {nothing:?}"));
             assert!(refusal.hint.contains("skep stray ls"), "{refusal:?}");

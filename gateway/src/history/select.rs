@@ -157,6 +157,9 @@ impl Selection {
 
 /// Every object, of now or of the past, that a reference may mean.
 pub(super) fn find(reference: &str, past: &Past, view: &View) -> Result<Vec<Id>, PastError> {
+    if reference.is_empty() {
+        return Err(ResolveError::Empty(Noun::Object).into());
+    }
     if let Some(id) = Id::parse(reference)
         && knows(id, past)?
     {

@@ -236,6 +236,8 @@ async fn moments_are_revisions_times_or_so_long_ago() {
     assert_eq!(at(moment::Moment::TimeAt(tolerated.0)).unwrap(), Some(newest));
     let future = refusal(at(moment::Moment::TimeAt(tolerated.0 + 1)).unwrap_err());
     assert!(future.message.ends_with(" is in the future"), "{future:?}");
+    // Whoever reads since a moment takes "not found" for a moment before the beginning.
+    assert_eq!(future.code, v1::RefusalCode::Precondition);
     assert!(future.hint.contains(&format!("the log's time is {}", world.now)), "{future:?}");
     let before = refusal(at(moment::Moment::TimeAt(began.0 - 1)).unwrap_err());
     assert!(before.message.starts_with("there was nothing yet at "), "{before:?}");

@@ -37,6 +37,9 @@ pub fn why(past: &Past, view: &View, reference: &str) -> Result<WhyReply, PastEr
 /// The object in the view. `service/web`, `node/web` and `task/…` say which is meant where names
 /// clash.
 fn present(view: &View, reference: &str) -> Result<WhySubject, ResolveError> {
+    if reference.is_empty() {
+        return Err(ResolveError::Empty(Noun::Object));
+    }
     let service = |r: &str| resolve::service(view, r).map(WhySubject::Service);
     let node = |r: &str| resolve::node(view, r).map(WhySubject::Node);
     let task = |r: &str| resolve::task(view, r).map(WhySubject::Task);

@@ -10,7 +10,7 @@ use skep_proto::v1::{
     Accepted, Command, CommandId, CommandReply, command::Action,
     command_reply::Outcome as ReplyOutcome,
 };
-use std::{error::Error, time::Duration};
+use std::{collections::BTreeMap, error::Error, time::Duration};
 use tokio::time::{Instant, sleep, timeout};
 use tonic::{Code, Request, Status};
 
@@ -125,6 +125,25 @@ impl Submitter {
             Ok(Err(status)) => broke_off(status),
         }
     }
+}
+
+/// Refuses names of which two mean the same object: the second command would fail, or undo the
+/// first. Each name has one id.
+pub(crate) fn once_each<T: Ord>(
+    noun: &str,
+    names: &[String],
+    ids: impl IntoIterator<Item = T>,
+) -> CliResult {
+    let mut seen = BTreeMap::new();
+    for (name, id) in names.iter().zip(ids) {
+        let Some(earlier) = seen.insert(id, name) else { continue };
+        let message = match earlier == name {
+            true => format!("{noun} {name} is named twice"),
+            false => format!("{earlier} and {name} are the same {noun}"),
+        };
+        return Err(CliError::usage(message).hint(format!("name each {noun} once")));
+    }
+    Ok(())
 }
 
 fn answered(reply: CommandReply) -> Attempt {

@@ -3,14 +3,17 @@
 use crate::cli::{
     args::{GlobalArgs, SourceArgs, meant},
     connect::ManagerClient,
-    fail::CliResult,
+    fail::{CliError, CliResult},
     parse::{self, ParsedTime},
     show::{self, AnswerFormat, say, say_json, untrusted::one_line},
 };
 use clap::Args;
 use skep_proto::{
     Id, json,
-    v1::{ChangeKind, DiffReply, DiffRequest, ObjectChange, moment},
+    v1::{
+        ChangeKind, DiffReply, DiffRequest, ObjectChange,
+        moment::{self, Moment},
+    },
 };
 
 /// `skep diff`
@@ -32,12 +35,18 @@ pub(crate) struct Diff {
 
 pub(crate) async fn run(top: &GlobalArgs, args: Diff) -> CliResult {
     let look = AnswerFormat::look(args.format.as_deref(), "DiffReply")?;
-    let manager = ManagerClient::connect(&top.source(&args.source)?).await?;
+    if let (Moment::Revision(from), Some(Moment::Revision(to))) =
+        (args.from.value, args.to.as_ref().map(|to| to.value))
+    {
+        in_order(from, to)?;
+    }
     let asked = DiffRequest { from: Some(meant(&args.from)), to: args.to.as_ref().map(meant) };
+    let manager = ManagerClient::connect(&top.source(&args.source)?).await?;
     for moment in asked.from.iter().chain(&asked.to) {
         manager.refuse_future(moment).await?;
     }
     let reply = manager.history().diff(asked).await?.into_inner();
+    in_order(reply.from_revision, reply.to_revision)?;
     match look {
         AnswerFormat::Json => say_json(&json::render(&reply)),
         AnswerFormat::Template(template) => say(&template.fill_json(json::render(&reply))),
@@ -50,6 +59,15 @@ pub(crate) async fn run(top: &GlobalArgs, args: Diff) -> CliResult {
             say(text(&reply).trim_end())
         }
     }
+}
+
+/// Refuses two moments of which the later one comes first: additions would be told as removals.
+fn in_order(from: u64, to: u64) -> CliResult {
+    if from <= to {
+        return Ok(());
+    }
+    Err(CliError::usage(format!("FROM, revision {from}, comes after TO, revision {to}"))
+        .hint("name the earlier moment first"))
 }
 
 fn text(reply: &DiffReply) -> String {

@@ -31,17 +31,17 @@ pub(crate) struct LogArgs {
     #[arg(
         long,
         value_name = "REV",
-        value_parser = parse::count::<u64>,
+        value_parser = parse::from_revision,
         allow_hyphen_values = true,
         default_value = "0",
         hide_default_value = true
     )]
     from: u64,
     /// Only records that touch this service, task or node, past ones too
-    #[arg(long, value_name = "NAME|ID")]
+    #[arg(long, value_name = "NAME|ID", value_parser = parse::reference)]
     object: Vec<String>,
     /// Only records of this author: a user, uid:1000, a node, or a reconciler
-    #[arg(long, value_name = "AUTHOR")]
+    #[arg(long, value_name = "AUTHOR", value_parser = parse::author)]
     author: Vec<String>,
     /// Every record, not only commands, decisions that matter, and failures
     #[arg(short, long)]
@@ -52,11 +52,9 @@ pub(crate) struct LogArgs {
         long,
         value_name = "RECORDS",
         value_parser = parse::count::<u32>,
-        allow_hyphen_values = true,
-        default_value = "0",
-        hide_default_value = true
+        allow_hyphen_values = true
     )]
-    tail: u32,
+    tail: Option<u32>,
     /// table, json (one record a line), or a template such as '{{.Revision}} {{.Summary}}'
     #[arg(long, value_name = "FORMAT")]
     format: Option<String>,
@@ -75,9 +73,12 @@ pub(crate) async fn run(top: &GlobalArgs, args: LogArgs) -> CliResult {
     let moment = moment.or(args.until.as_ref().map(meant));
     let to_revision = match moment {
         None => 0,
-        Some(moment) => manager.revision_at(moment).await?,
+        Some(moment) => {
+            manager.refuse_future(&moment).await?;
+            manager.revision_at(moment).await?
+        }
     };
-    let from_revision = match &args.since {
+    let mut from_revision = match &args.since {
         None => args.from,
         Some(since) => since_revision(&manager, meant(since)).await?,
     };
@@ -87,6 +88,10 @@ pub(crate) async fn run(top: &GlobalArgs, args: LogArgs) -> CliResult {
         ))
         .hint("begin earlier with --from or --since, or end later"));
     }
+    let tail = NewestRecords::of(args.tail);
+    if tail == NewestRecords::Nothing && args.follow {
+        from_revision = from_revision.max(newest(&manager).await?.saturating_add(1));
+    }
     let asked = LogRequest {
         from_revision,
         to_revision,
@@ -94,13 +99,16 @@ pub(crate) async fn run(top: &GlobalArgs, args: LogArgs) -> CliResult {
         objects: args.object,
         authors: args.author,
         all: args.all,
-        tail: args.tail,
+        tail: tail.asked(),
     };
     let (authors, of_all) = (asked.authors.join(", "), LogRequest { all: true, ..asked.clone() });
     if asked.follow {
         say_that_it_waits(&manager, asked.from_revision).await?;
     }
     let mut records = manager.history().log(asked).await?.into_inner();
+    if tail == NewestRecords::Nothing && !args.follow {
+        return Ok(());
+    }
     let mut is_empty = true;
     while let Some(record) = records.message().await? {
         is_empty = false;
@@ -121,8 +129,38 @@ pub(crate) async fn run(top: &GlobalArgs, args: LogArgs) -> CliResult {
     Ok(())
 }
 
+/// How many of the newest records are shown.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum NewestRecords {
+    All,
+    /// Of those that there are.
+    Nothing,
+    Some(u32),
+}
+
+impl NewestRecords {
+    fn of(written: Option<u32>) -> NewestRecords {
+        match written {
+            None => NewestRecords::All,
+            Some(0) => NewestRecords::Nothing,
+            Some(records) => NewestRecords::Some(records),
+        }
+    }
+
+    /// The number in the request, where 0 is all. Where nothing is to be shown, one record is still
+    /// asked for: the manager then refuses names that nothing has.
+    fn asked(self) -> u32 {
+        match self {
+            NewestRecords::All => 0,
+            NewestRecords::Nothing => 1,
+            NewestRecords::Some(records) => records,
+        }
+    }
+}
+
 /// The first revision at a moment or after it.
 async fn since_revision(manager: &ManagerClient, moment: Moment) -> CliResult<u64> {
+    manager.refuse_future(&moment).await?;
     if let Some(moment::Moment::Revision(revision)) = moment.moment {
         return Ok(revision);
     }
@@ -142,9 +180,14 @@ async fn has_any(manager: &ManagerClient, asked: LogRequest) -> CliResult<bool> 
 
 /// Says that nothing comes before a revision that is not written yet.
 async fn say_that_it_waits(manager: &ManagerClient, from: u64) -> CliResult {
-    let newest = manager.control().status(StatusRequest {}).await?.into_inner().revision;
+    let newest = newest(manager).await?;
     if from > newest.saturating_add(1) {
         talk(&format!("the newest revision is {newest}; waiting for revision {from}"));
     }
     Ok(())
+}
+
+/// The newest revision.
+async fn newest(manager: &ManagerClient) -> CliResult<u64> {
+    Ok(manager.control().status(StatusRequest {}).await?.into_inner().revision)
 }

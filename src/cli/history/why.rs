@@ -5,6 +5,7 @@ use crate::cli::{
     args::{GlobalArgs, ReadArgs},
     connect::ManagerClient,
     fail::CliResult,
+    node, parse,
     show::{AnswerFormat, say, say_json, untrusted::one_line},
 };
 use clap::Args;
@@ -16,8 +17,9 @@ use skep_proto::{
 /// `skep why`
 #[derive(Args)]
 pub(crate) struct Why {
-    /// A task, a service or a node: its name, id, or the beginning of its id; past ones too
-    #[arg(value_name = "TASK|SERVICE|NODE")]
+    /// A task, a service or a node: its name, id, or the beginning of its id; past ones too;
+    /// `self` is the manager's own node
+    #[arg(value_name = "TASK|SERVICE|NODE", value_parser = parse::reference)]
     object: String,
     /// table, json, or a template such as '{{.Verdict}}'
     #[arg(long, value_name = "FORMAT")]
@@ -29,8 +31,8 @@ pub(crate) struct Why {
 pub(crate) async fn run(top: &GlobalArgs, args: Why) -> CliResult {
     let look = AnswerFormat::look(args.format.as_deref(), "WhyReply")?;
     let (manager, moment) = ManagerClient::for_read(top, &args.read).await?;
-    let reply =
-        manager.history().why(WhyRequest { object: args.object, moment }).await?.into_inner();
+    let object = node::own_for_self(&manager, args.object).await?;
+    let reply = manager.history().why(WhyRequest { object, moment }).await?.into_inner();
     match look {
         AnswerFormat::Json => say_json(&json::render(&reply)),
         AnswerFormat::Template(template) => say(&template.fill_json(json::render(&reply))),

@@ -3,11 +3,11 @@
 use super::{
     super::{
         args::{ChangeArgs, GlobalArgs},
-        connect::ManagerClient,
+        connect::{self, ManagerClient},
         fail::{CliError, CliResult},
         parse,
     },
-    resolve_self,
+    find, resolve_self,
 };
 use clap::{Args, ValueEnum};
 use skep_proto::v1::{NodeAvailability, RemoveNode, UpdateNode, command::Action};
@@ -16,13 +16,13 @@ use skep_proto::v1::{NodeAvailability, RemoveNode, UpdateNode, command::Action};
 #[derive(Args)]
 pub(crate) struct NodeUpdate {
     /// The node by name, id or the beginning of an id
-    #[arg(value_name = "NODE")]
+    #[arg(value_name = "NODE", value_parser = parse::reference)]
     node: String,
     /// Add or change a label
     #[arg(long, value_name = "KEY=VALUE", value_parser = parse::label)]
     label_add: Vec<(String, String)>,
     /// Remove a label
-    #[arg(long, value_name = "KEY")]
+    #[arg(long, value_name = "KEY", value_parser = parse::removal)]
     label_rm: Vec<String>,
     /// Whether the node takes tasks
     #[arg(long, value_enum, value_name = "active|pause|drain")]
@@ -37,7 +37,7 @@ pub(crate) struct NodeUpdate {
 #[derive(Args)]
 pub(crate) struct Availability {
     /// Nodes by name, id or the beginning of an id
-    #[arg(value_name = "NODE", required = true)]
+    #[arg(value_name = "NODE", required = true, value_parser = parse::reference)]
     nodes: Vec<String>,
     #[command(flatten)]
     change: ChangeArgs,
@@ -47,7 +47,7 @@ pub(crate) struct Availability {
 #[derive(Args)]
 pub(crate) struct NodeRm {
     /// Nodes by name, id or the beginning of an id
-    #[arg(value_name = "NODE", required = true)]
+    #[arg(value_name = "NODE", required = true, value_parser = parse::reference)]
     nodes: Vec<String>,
     /// Remove the node even if it is up; its tasks are given up for lost
     #[arg(short, long)]
@@ -115,6 +115,10 @@ async fn each(
     let manager = ManagerClient::connect(&top.host(&change.host)?).await?;
     let names = nodes.clone();
     let nodes = resolve_self(&manager, nodes).await?;
+    if nodes.len() > 1 {
+        let found = find(&manager, None, nodes.clone()).await?.nodes;
+        connect::once_each("node", &names, found.iter().map(|node| &node.id))?;
+    }
     let mut submitter = manager.submitter(change.reason.as_deref()).await?;
     submitter.each(&names, |index| action(nodes[index].clone())).await
 }

@@ -1,7 +1,11 @@
 //! Addresses: of a manager, of a container engine, of a receiver of traces. PURE.
 
-use std::path::PathBuf;
+use std::{net::SocketAddr, path::PathBuf};
 use tonic::transport::Uri;
+
+/// Longest path of a socket; a longer one is refused. The kernel's field has one byte more, for the
+/// end of the text.
+const SOCKET_PATH_BYTES_MAX: usize = 107;
 
 /// `unix:///run/skep/skep.sock`, or the path alone.
 pub(crate) fn socket(text: &str) -> Result<PathBuf, String> {
@@ -18,6 +22,11 @@ pub(crate) fn socket(text: &str) -> Result<PathBuf, String> {
     }
     if path.is_empty() {
         Err("the path of the socket is empty".into())
+    } else if path.len() > SOCKET_PATH_BYTES_MAX {
+        Err(format!(
+            "the path of a socket may have {SOCKET_PATH_BYTES_MAX} bytes, this one has {}",
+            path.len()
+        ))
     } else {
         Ok(PathBuf::from(path))
     }
@@ -61,6 +70,17 @@ pub(crate) fn trace_receiver(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
+/// An address and a port to listen on.
+pub(crate) fn listen_address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        let port = text.strip_prefix(':').unwrap_or(text).parse::<u16>().ok();
+        match port {
+            Some(port) => format!("the address is missing; write 127.0.0.1:{port}"),
+            None => "it is not an IP address with a port; write for example 127.0.0.1:9323".into(),
+        }
+    })
+}
+
 /// Whether it is `HOST:PORT`; a path has a slash somewhere, or no port.
 fn is_host_and_port(text: &str) -> bool {
     let port = text.rsplit_once(':').filter(|(host, _)| !host.is_empty() && !host.contains('/'));
@@ -70,6 +90,29 @@ fn is_host_and_port(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_to_listen_on_has_an_address_and_a_port() {
+        assert_eq!(listen_address("[::1]:80"), Ok(([0, 0, 0, 0, 0, 0, 0, 1], 80).into()));
+        for text in ["9323", ":9323"] {
+            let wrong = "the address is missing; write 127.0.0.1:9323";
+            assert_eq!(listen_address(text), Err(wrong.into()));
+        }
+        for text in ["", "localhost:80", "1.2.3.4", "99999"] {
+            let wrong = listen_address(text).expect_err("it is no such address");
+            assert!(wrong.starts_with("it is not an IP address with a port"), "{text}: {wrong}");
+        }
+    }
+
+    #[test]
+    fn a_path_of_a_socket_is_as_long_as_the_kernel_takes() {
+        let longest = format!("/{}", "s".repeat(SOCKET_PATH_BYTES_MAX - 1));
+        assert_eq!(socket(&longest), Ok(longest.clone().into()));
+        assert_eq!(
+            socket(&format!("unix://{longest}s")),
+            Err("the path of a socket may have 107 bytes, this one has 108".into())
+        );
+    }
 
     #[test]
     fn a_manager_is_a_socket_and_no_host_with_a_port() {

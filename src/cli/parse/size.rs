@@ -1,11 +1,17 @@
 //! Amounts of processor and memory. PURE.
 
+/// Most CPUs of one task or machine; more are a slip of the keyboard.
+const CPUS_MAX: f64 = 1e6;
+
 /// A number of CPUs in thousand-millionths of one: `0.5` is half a CPU.
 pub(crate) fn cpus(text: &str) -> Result<i64, String> {
     let bad = || "it is not a number of CPUs; write for example 0.5 or 2".to_owned();
     let number: f64 = text.parse().map_err(|_| bad())?;
-    if !number.is_finite() || !(0.0..=1e6).contains(&number) {
+    if number.is_nan() || number < 0.0 {
         return Err(bad());
+    }
+    if number > CPUS_MAX {
+        return Err(format!("it is too large: at most {CPUS_MAX}"));
     }
     let nano = (number * 1e9).round() as i64;
     if nano != 0 && nano < 1_000_000 {
@@ -30,7 +36,11 @@ pub(crate) fn memory(text: &str) -> Result<i64, String> {
         _ => return Err(bad()),
     };
     let bytes = number * scale;
-    if bytes > 9e18 { Err(bad()) } else { Ok(bytes as i64) }
+    if bytes > 9e18 {
+        Err("it is too large: no machine has as much".into())
+    } else {
+        Ok(bytes as i64)
+    }
 }
 
 #[cfg(test)]
@@ -43,6 +53,10 @@ mod tests {
         assert_eq!(memory("1.5g"), Ok(3 << 29));
         assert_eq!(memory("512MiB"), Ok(512 << 20));
         assert_eq!(memory("4096"), Ok(4096));
+        for text in ["99999999999999g", "9223372036854775808"] {
+            let wrong = memory(text).expect_err("no machine has as much");
+            assert!(wrong.starts_with("it is too large"), "{text}: {wrong}");
+        }
         assert!(memory("many").is_err() && memory("5x").is_err() && memory("-5m").is_err());
     }
 
@@ -58,6 +72,7 @@ mod tests {
                 && cpus("inf").is_err()
         );
         assert_eq!((cpus("0"), cpus("0.001")), (Ok(0), Ok(1_000_000)));
-        assert!(cpus("1000000").is_ok() && cpus("1000001").is_err());
+        assert!(cpus("1000000").is_ok());
+        assert_eq!(cpus("1000001"), Err("it is too large: at most 1000000".into()));
     }
 }

@@ -12,6 +12,9 @@ use skep_proto::{
     v1::moment::{self, Moment::*},
 };
 
+/// Whole seconds since 1970 below this (September 2001) are hardly meant as such, which is said.
+const SECONDS_PLAUSIBLE_MIN: u64 = 1_000_000_000;
+
 /// A value that was read from the command line, and what people must know about how it was read.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct ParsedTime<T> {
@@ -31,7 +34,7 @@ impl<T> ParsedTime<T> {
     }
 }
 
-/// A revision, a time, or an age.
+/// A revision, a time, or an age with or without its minus.
 pub(super) fn moment(text: &str, zone: &TimeZone) -> Result<ParsedTime<moment::Moment>, String> {
     if let Some(ago) = text.strip_prefix('-') {
         return duration_ns(ago).map(|ns| ParsedTime::plain(AgoNs(ns)));
@@ -40,14 +43,14 @@ pub(super) fn moment(text: &str, zone: &TimeZone) -> Result<ParsedTime<moment::M
         let revision = text.parse().map_err(|_| "it is too large for a revision".to_owned())?;
         return Ok(ParsedTime::plain(Revision(revision)));
     }
-    match time(text, zone)? {
-        Some(time) => Ok(time.map(TimeAt)),
-        None => Err(
-            "write a revision (1234), a time (2026-01-31T14:00:00Z, or 2026-01-31 14:00 for local time), \
-                     or an age such as -5m"
-                .into(),
-        ),
+    if let Some(time) = time(text, zone)? {
+        return Ok(time.map(TimeAt));
     }
+    duration_ns(text).map(|ns| ParsedTime::plain(AgoNs(ns))).map_err(|_| {
+        "write a revision (1234), a time (2026-01-31T14:00:00Z, or 2026-01-31 14:00 for local time), \
+         or an age such as -5m"
+            .to_owned()
+    })
 }
 
 /// The bound of what is wanted: a time, seconds since 1970, or so long before `now`. Nanoseconds
@@ -60,7 +63,11 @@ pub(super) fn since(
     if is_number(text) {
         let seconds: u64 =
             text.parse().map_err(|_| "it is too large for seconds since 1970".to_owned())?;
-        return Ok(ParsedTime::plain(seconds.saturating_mul(SECOND_NS)));
+        let value = seconds.saturating_mul(SECOND_NS);
+        // Nothing is as old as that; somebody may have meant minutes, or a revision.
+        let note = (seconds < SECONDS_PLAUSIBLE_MIN)
+            .then(|| format!("{text} is read as seconds since 1970: {}", in_zone(value, zone)));
+        return Ok(ParsedTime { value, note });
     }
     if let Some(time) = time(text, zone)? {
         return Ok(time);
@@ -162,7 +169,9 @@ mod tests {
 
     #[test]
     fn seconds_may_have_a_fraction_and_the_past_may_be_counted_back() {
-        check_since("7", 7.0, false);
+        check_since("7", 7.0, true);
+        check_since("999999999", 999_999_999.0, true);
+        check_since("1000000000", 1_000_000_000.0, false);
         check_since("7.250000000", 7.25, false);
         check_since("7.5", 7.5, false);
         check_since("10s", 90.0, false);
@@ -184,6 +193,7 @@ mod tests {
         let read = |text| moment(text, &zone()).map(|read| read.value);
         assert_eq!(read("1234"), Ok(Revision(1234)));
         assert_eq!(read("-5m"), Ok(AgoNs(300 * SECOND_NS)));
+        assert_eq!(read("1h30m"), Ok(AgoNs(5_400 * SECOND_NS)));
         assert_eq!(read("1970-01-01T00:00:01Z"), Ok(TimeAt(SECOND_NS)));
         assert_eq!(read("1970-01-02"), Ok(TimeAt(81_000 * SECOND_NS)));
         assert_eq!(read("1.5"), Ok(TimeAt(SECOND_NS * 3 / 2)));

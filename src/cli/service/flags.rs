@@ -2,7 +2,10 @@
 //! update changes what was said and nothing else.
 
 use super::health::HealthFlags;
-use crate::cli::parse::{self, ShellWords};
+use crate::cli::{
+    parse::{self, ShellWords},
+    show,
+};
 use clap::{Args, ValueEnum};
 use skep_proto::v1::{
     ContainerSpec, Placement, ResourceRequirements, Resources, RestartCondition, RestartPolicy,
@@ -18,6 +21,13 @@ pub(super) enum Condition {
     OnFailure,
     /// Always
     Any,
+}
+
+/// Says which variables have no value: neither in the flag nor in this command's environment.
+pub(super) fn note_unset(env: &[String]) {
+    for name in env.iter().filter(|variable| !variable.contains('=')) {
+        show::talk(&format!("note: {name} is not set here, so tasks get no value for it"));
+    }
 }
 
 /// What a task is like.

@@ -1,18 +1,17 @@
 //! `skep service scale`
 
 use super::{
-    find, id_of,
+    each_is_there, find, id_of,
     wait::{self, WaitArgs},
 };
 use crate::cli::{
     args::{ChangeArgs, GlobalArgs},
-    connect::{Failures, ManagerClient},
-    fail::{CliError, CliResult},
+    connect::{self, Failures, ManagerClient},
+    fail::CliResult,
     parse, show,
 };
 use clap::Args;
 use skep_proto::v1::{Accepted, ScaleService, command::Action};
-use std::collections::BTreeSet;
 
 /// `skep service scale`
 #[derive(Args)]
@@ -27,8 +26,10 @@ pub(crate) struct Scale {
 }
 
 pub(super) async fn run(top: &GlobalArgs, args: Scale) -> CliResult {
-    once_each(&args.wishes)?;
+    let names: Vec<String> = args.wishes.iter().map(|(name, _)| name.clone()).collect();
+    connect::once_each("service", &names, &names)?;
     let manager = ManagerClient::connect(&top.host(&args.change.host)?).await?;
+    each_is_there(&manager, &names).await?;
     let clock = args.waiting.begin();
     let mut submitter =
         manager.submitter(args.change.reason.as_deref()).await?.within(args.waiting.limit());
@@ -55,14 +56,4 @@ pub(super) async fn run(top: &GlobalArgs, args: Scale) -> CliResult {
         );
     }
     failures.end()
-}
-
-/// Refuses two wishes for one name: only one of them can come true.
-fn once_each(wishes: &[(String, u64)]) -> CliResult {
-    let mut names = BTreeSet::new();
-    match wishes.iter().find(|(name, _)| !names.insert(name)) {
-        None => Ok(()),
-        Some((name, _)) => Err(CliError::usage(format!("service {name} is named twice"))
-            .hint("name each service once")),
-    }
 }

@@ -26,7 +26,7 @@ use std::time::Instant;
 #[derive(Args)]
 pub(crate) struct ServiceUpdate {
     /// The service by name, id or the beginning of an id
-    #[arg(value_name = "SERVICE")]
+    #[arg(value_name = "SERVICE", value_parser = parse::reference)]
     service: String,
     /// Another image, or with the process runtime another program
     #[arg(long, value_name = "IMAGE")]
@@ -45,37 +45,37 @@ pub(crate) struct ServiceUpdate {
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse::env)]
     env_add: Vec<String>,
     /// Remove an environment variable
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = parse::removal)]
     env_rm: Vec<String>,
     /// Add a mount, or change the one with the same target
     #[arg(long, value_name = "MOUNT", value_parser = parse::mount)]
     mount_add: Vec<v1::Mount>,
     /// Remove the mount with this target
-    #[arg(long, value_name = "TARGET")]
+    #[arg(long, value_name = "TARGET", value_parser = parse::removal)]
     mount_rm: Vec<String>,
     /// Add a constraint
     #[arg(long, value_name = "CONSTRAINT", value_parser = parse::constraint)]
     constraint_add: Vec<String>,
     /// Remove a constraint
-    #[arg(long, value_name = "CONSTRAINT")]
+    #[arg(long, value_name = "CONSTRAINT", value_parser = parse::removal)]
     constraint_rm: Vec<String>,
     /// Add or change a label of the service
     #[arg(long, value_name = "KEY=VALUE", value_parser = parse::label)]
     label_add: Vec<(String, String)>,
     /// Remove a label of the service
-    #[arg(long, value_name = "KEY")]
+    #[arg(long, value_name = "KEY", value_parser = parse::removal)]
     label_rm: Vec<String>,
     /// Add or change a label of the containers
     #[arg(long, value_name = "KEY=VALUE", value_parser = parse::label)]
     container_label_add: Vec<(String, String)>,
     /// Remove a label of the containers
-    #[arg(long, value_name = "KEY")]
+    #[arg(long, value_name = "KEY", value_parser = parse::removal)]
     container_label_rm: Vec<String>,
     /// Add a network of each node: host, none or bridge
     #[arg(long, value_name = "host|none|bridge", value_parser = parse::network)]
     network_add: Vec<String>,
     /// Remove a network
-    #[arg(long, value_name = "NETWORK")]
+    #[arg(long, value_name = "NETWORK", value_parser = parse::removal)]
     network_rm: Vec<String>,
     /// Add a published port, or change the one with the same target
     #[arg(long, value_name = "PORT", value_parser = parse::port)]
@@ -95,6 +95,7 @@ pub(crate) struct ServiceUpdate {
 
 pub(super) async fn run(top: &GlobalArgs, args: ServiceUpdate) -> CliResult {
     args.unsupported.check()?;
+    flags::note_unset(&args.env_add);
     // Tried on an empty spec, so that flags which contradict each other are found before anybody is
     // asked.
     args.task.apply(&mut v1::TaskSpec::default()).map_err(CliError::usage)?;
@@ -131,10 +132,16 @@ async fn submit(
         let id = id_of(&service).to_string();
         let version = service.meta.as_ref().map_or(0, |meta| meta.version);
         let mut spec = service.spec.unwrap_or_default();
+        let absent = edit::absent(&spec, args);
         edit::edit(&mut spec, args)?;
         let update = v1::UpdateService { service: id.clone(), version, spec: Some(spec) };
         match submitter.submit(Action::UpdateService(Box::new(update))).await {
-            Ok(accepted) => return Ok((id, accepted)),
+            Ok(accepted) => {
+                absent.iter().for_each(|what| {
+                    show::talk(&format!("warning: service {} has no {what}", args.service));
+                });
+                return Ok((id, accepted));
+            }
             Err(failure) if failure.code() == v1::RefusalCode::OutOfSequence => {
                 let Some(pause) = edits.again(began.elapsed(), dice()) else { return Err(failure) };
                 tokio::time::sleep(pause).await;

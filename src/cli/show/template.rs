@@ -38,8 +38,12 @@ impl Template {
         let text = text.replace("\\t", "\t").replace("\\n", "\n");
         let mut rest = text.as_str();
         if !rest.contains("{{") {
+            let example = listing
+                .fields
+                .first()
+                .map_or("{{json .}}".to_owned(), |(field, _)| format!("{{{{.{field}}}}}"));
             return Err(CliError::usage(format!("format {rest:?} is unknown"))
-                .hint("choose table, json or a template such as '{{.ID}}'"));
+                .hint(format!("choose table, json or a template such as '{example}'")));
         }
         while let Some(start) = rest.find("{{") {
             let end = rest[start..].find("}}").map(|end| start + end).ok_or_else(|| {

@@ -4,7 +4,8 @@
 use super::{files, none};
 
 /// The files that may name a stream: the command line's output and messages, and the daemon's log.
-const DOORS: [&str; 3] = ["src/cli/show/tell.rs", "src/cli/stderr.rs", "src/daemon/telemetry.rs"];
+const DOORS: [&str; 4] =
+    ["src/cli/show/tell.rs", "src/cli/stderr.rs", "src/daemon/telemetry.rs", "src/exit.rs"];
 
 #[test]
 fn only_the_doors_name_a_standard_stream() {

@@ -87,11 +87,8 @@ fn no_error_of_a_call_carries_an_error_as_it_is() {
 
 #[test]
 fn a_message_is_shown_by_a_string_that_has_its_fixed_parts_in_order() {
-    assert!(shows(
-        "node n1 has no label \"a\" to remove",
-        "node {} has no label {key:?} to remove"
-    ));
-    assert!(!shows("node n1 has a label", "node {} has no label {key:?} to remove"));
+    assert!(shows("node n1 has no label \"a\" here", "node {} has no label {key:?} here"));
+    assert!(!shows("node n1 has a label", "node {} has no label {key:?} here"));
     let code = "Err(Refusal::invalid(format!(\n  \"a {x} \\\"b\\\" \\\n   c\"\n))); Refusal::exists(\"d\")";
     assert_eq!(messages(code, Path::new("x.rs")), ["a {x} \"b\" c", "d"]);
     assert_eq!(literals("f(\"a\", 'b', \"\\\"c\") // d's"), ["a", "\"c"]);

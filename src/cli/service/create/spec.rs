@@ -4,7 +4,7 @@ use super::Create;
 use crate::cli::{
     fail::{CliError, CliResult},
     parse,
-    service::flags::container,
+    service::flags::{container, note_unset},
 };
 use skep_proto::{
     Id, os_error,
@@ -32,6 +32,7 @@ pub(super) fn spec(args: &Create) -> CliResult<v1::ServiceSpec> {
     }
     env.extend(args.env.iter().cloned());
     let env = parse::last_of_each(env);
+    note_unset(&env);
     let mut task = v1::TaskSpec::default();
     {
         let container = container(&mut task).map_err(CliError::usage)?;

@@ -6,7 +6,10 @@ use crate::cli::{
     parse,
     service::{create::attachment, flags::container},
 };
-use skep_proto::v1::{self, service_mode::Mode};
+use skep_proto::{
+    defaults,
+    v1::{self, service_mode::Mode},
+};
 
 /// Makes the changes that the flags name.
 pub(super) fn edit(spec: &mut v1::ServiceSpec, args: &ServiceUpdate) -> CliResult {
@@ -27,6 +30,47 @@ pub(super) fn edit(spec: &mut v1::ServiceSpec, args: &ServiceUpdate) -> CliResul
     }
     edit_ports(spec, args);
     edit_task(spec.task.get_or_insert_with(v1::TaskSpec::default), args).map_err(CliError::refused)
+}
+
+/// What is to be taken away and is not there. As with Docker that is no error.
+pub(super) fn absent(spec: &v1::ServiceSpec, args: &ServiceUpdate) -> Vec<String> {
+    let labels = spec.annotations.as_ref().map(|annotations| &annotations.labels);
+    let task = spec.task.as_ref();
+    let container = task.and_then(defaults::container);
+    let constraints = task.and_then(|task| task.placement.as_ref()).map(|p| &p.constraints);
+    let ports = spec.endpoint.as_ref().map_or(&[][..], |endpoint| &endpoint.ports);
+    let mut absent = Vec::new();
+    let mut look = |noun: &str, keys: &[String], is_there: &dyn Fn(&str) -> bool| {
+        let missing = keys.iter().filter(|key| !is_there(key));
+        absent.extend(missing.map(|key| format!("{noun} {key:?}")));
+    };
+    look("label", &args.label_rm, &|key| labels.is_some_and(|labels| labels.contains_key(key)));
+    look("container label", &args.container_label_rm, &|key| {
+        container.is_some_and(|container| container.labels.contains_key(key))
+    });
+    look("environment variable", &args.env_rm, &|name| {
+        container.is_some_and(|c| c.env.iter().any(|own| parse::env_name(own) == name))
+    });
+    look("mount at", &args.mount_rm, &|target| {
+        container.is_some_and(|c| c.mounts.iter().any(|own| own.target == target))
+    });
+    look("constraint", &args.constraint_rm, &|gone| {
+        constraints.is_some_and(|all| all.iter().any(|own| unspaced(own) == unspaced(gone)))
+    });
+    look("network", &args.network_rm, &|target| {
+        task.is_some_and(|task| task.networks.iter().any(|own| own.target == target))
+    });
+    for (target, protocol) in &args.publish_rm {
+        if !ports.iter().any(|port| meets(port, *target, *protocol)) {
+            absent.push(format!("published port with target {target}"));
+        }
+    }
+    absent
+}
+
+/// A constraint means the same with and without blanks.
+fn unspaced(text: &str) -> String {
+    text.split_whitespace().collect()
 }
 
 fn edit_ports(spec: &mut v1::ServiceSpec, args: &ServiceUpdate) {
@@ -69,8 +113,8 @@ fn edit_task(task: &mut v1::TaskSpec, args: &ServiceUpdate) -> Result<(), String
     if !args.constraint_add.is_empty() || !args.constraint_rm.is_empty() {
         let constraints =
             &mut task.placement.get_or_insert_with(v1::Placement::default).constraints;
-        let plain = |text: &str| text.split_whitespace().collect::<String>();
-        constraints.retain(|own| !args.constraint_rm.iter().any(|gone| plain(gone) == plain(own)));
+        constraints
+            .retain(|own| !args.constraint_rm.iter().any(|gone| unspaced(gone) == unspaced(own)));
         let new: Vec<String> =
             args.constraint_add.iter().filter(|new| !constraints.contains(new)).cloned().collect();
         constraints.extend(new);
@@ -91,7 +135,6 @@ fn edit_task(task: &mut v1::TaskSpec, args: &ServiceUpdate) -> Result<(), String
 mod tests {
     use super::*;
     use clap::Parser;
-    use skep_proto::defaults;
 
     #[derive(Parser)]
     struct UpdateLine {
@@ -218,6 +261,36 @@ mod tests {
         assert_eq!(constraints(&after), once);
         assert_eq!(after.task.as_ref().map(|task| task.force_update), Some(0));
         assert_eq!(networks(&check(&after, &["--network-rm", "host"])), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_is_to_be_taken_away_and_is_not_there_is_named() {
+        let spec = check(
+            &v1::ServiceSpec::default(),
+            &["--label-add", "a=1", "--env-add", "E=1", "--constraint-add", "node.role==worker"],
+        );
+        let absent = |flags: &str| {
+            let line = ["skep", "web"].into_iter().chain(flags.split(' '));
+            let args = UpdateLine::try_parse_from(line).expect("a good command line").update;
+            absent(&spec, &args)
+        };
+        let there = absent("--label-rm a --env-rm E --constraint-rm node.role==worker");
+        assert_eq!(there, Vec::<String>::new());
+        let missing = absent(
+            "--label-rm b --container-label-rm a --env-rm F --mount-rm /m --network-rm host \
+             --constraint-rm node.role!=worker --publish-rm 80",
+        );
+        let expected = [
+            "label \"b\"",
+            "container label \"a\"",
+            "environment variable \"F\"",
+            "mount at \"/m\"",
+            "constraint \"node.role!=worker\"",
+            "network \"host\"",
+            "published port with target 80",
+        ];
+        assert_eq!(missing, expected);
+        assert!(UpdateLine::try_parse_from(["skep", "web", "--label-rm", ""]).is_err());
     }
 
     #[test]
