@@ -208,7 +208,9 @@ impl control_server::Control for ManagerScript {
             is_id(&service.id, name) || spec.is_some_and(|annotations| annotations.name == name)
         };
         let asked = request.get_ref();
-        if let Some(Moment { moment: Some(moment::Moment::Revision(at)) }) = asked.moment {
+        if let Some(Moment { moment: Some(moment::Moment::Revision(at)) }) = asked.moment
+            && !self.earlier.is_empty()
+        {
             let then = self.earlier.iter().rev().find(|(since, _)| *since <= at);
             let services = then.map(|(_, service)| service.clone()).into_iter().collect();
             return Ok(self.listed(ServiceList { services, revision: at, answered_at: NOW }));
