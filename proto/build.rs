@@ -43,6 +43,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .build_server(stubs)
         .btree_map(".")
         .bytes(".")
+        .codec_path("crate::codec::OnePieceCodec")
         .compile_fds(full.file_descriptor_set())?;
     Ok(())
 }

@@ -10,7 +10,7 @@
 
 use prost::Message as _;
 use skep_gateway::{
-    history::{Past, names, select::Selection, tell::RecordFeed, why},
+    history::{Past, PastError, names, select::Selection, tell::RecordFeed, why},
     show::list,
 };
 use skep_log::{Config, Draft, Entry, Fold, Frozen, Halt, Hash, Log, RestoreError, seal};
@@ -251,27 +251,30 @@ fn read(past: &Past, newest: Revision) -> Result<(), Box<dyn Error>> {
     say(&format!("a list of {} tasks, encoded to {bytes} bytes", view.tasks().len()), times);
     let (took, ids) = timed(|| names::named(past, "s7"));
     eprintln!("the first question for a name: {took:.1?}, {} found", ids?.len());
-    let request =
-        v1::LogRequest { objects: vec!["s7".into()], tail: 20, ..v1::LogRequest::default() };
-    let (took, told) = timed(|| {
-        let mut told = 0;
-        let selection = Selection::of(&request, past, &view)?;
-        RecordFeed::new(past.clone(), &view, selection).tell(
-            &view,
-            Revision(1),
-            newest,
-            20,
-            |_| {
-                told += 1;
-                true
-            },
-        )?;
-        Ok::<_, skep_gateway::history::PastError>(told)
-    });
-    eprintln!("the log of a service, newest {}: {took:.1?}", told?);
+    let mut times = Vec::new();
+    for service in 7..27 {
+        let (took, told) = timed(|| newest_of(past, &view, &format!("s{service}"), newest));
+        assert_eq!(told?, 20);
+        times.push(took);
+    }
+    eprintln!("the log of a service, newest 20, the first one: {:.1?}", times[0]);
+    say("the log of a service, newest 20, of other services", times.split_off(1));
     let (took, why) = timed(|| why::why(past, &view, "s7.1"));
     eprintln!("why: {took:.1?}: {}", why?.verdict);
     Ok(())
+}
+
+/// Reads the newest 20 records of a service; answers how many there were.
+fn newest_of(past: &Past, view: &View, service: &str, newest: Revision) -> Result<u32, PastError> {
+    let request =
+        v1::LogRequest { objects: vec![service.into()], tail: 20, ..v1::LogRequest::default() };
+    let mut told = 0;
+    let selection = Selection::of(&request, past, view)?;
+    RecordFeed::new(past.clone(), view, selection).tell(view, Revision(1), newest, 20, |_| {
+        told += 1;
+        true
+    })?;
+    Ok(told)
 }
 
 #[tokio::main]

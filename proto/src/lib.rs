@@ -5,6 +5,8 @@
 //! randomness, no IO.
 
 pub mod author;
+#[cfg(feature = "transport")]
+pub mod codec;
 pub mod condition;
 pub mod constraint;
 mod counted;

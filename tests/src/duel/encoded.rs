@@ -4,12 +4,12 @@
 use anyhow::{Context, Result};
 use bytes::{Buf, BufMut, Bytes};
 use prost::Message;
+use skep_proto::codec::OnePieceDecoder;
 use std::marker::PhantomData;
 use tonic::{
     Status,
-    codec::{BufferSettings, Codec, EncodeBuf, Encoder},
+    codec::{Codec, EncodeBuf, Encoder},
 };
-use tonic_prost::{ProstCodec, ProstDecoder};
 
 /// The turn whose digits are looked for in the encoded message.
 const MARK: u64 = 9_876_543_210_123_456;
@@ -63,14 +63,14 @@ impl<R: Message + Default + Send + 'static> Codec for EncodedCodec<R> {
     type Encode = Bytes;
     type Decode = R;
     type Encoder = BytesEncoder;
-    type Decoder = ProstDecoder<R>;
+    type Decoder = OnePieceDecoder<R>;
 
     fn encoder(&mut self) -> BytesEncoder {
         BytesEncoder
     }
 
-    fn decoder(&mut self) -> ProstDecoder<R> {
-        ProstCodec::<R, R>::raw_decoder(BufferSettings::default())
+    fn decoder(&mut self) -> OnePieceDecoder<R> {
+        OnePieceDecoder::default()
     }
 }
 
