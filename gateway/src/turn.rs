@@ -18,7 +18,7 @@ use skep_proto::{
         TraceContext, event::Kind,
     },
 };
-use skep_reconcilers::{Brain, Entropy, Turn, Unsettled};
+use skep_reconcilers::{Brain, Entropy, Turn};
 use std::sync::Arc;
 
 /// Records of one entry; the rest of a turn goes on in the next entry. One command's events are
@@ -91,7 +91,7 @@ pub struct Tip {
     view: View,
     head: Hash,
     brain: Brain,
-    left: Unsettled,
+    left: Delta,
     ledger: Ledger,
     code_version: String,
     entry_records: usize,
@@ -143,9 +143,9 @@ impl Tip {
         let at = now.max(self.view.at());
         let turn = Turn { now: at, entropy: Entropy::new(seed) };
         let first = self.view.position().revision.next();
+        let delta = std::mem::take(&mut self.left);
         let records = std::mem::take(&mut self.room);
-        let (records_max, delta) = (self.entry_records, Delta::default());
-        let mut open = OpenEntry { records, records_max, bytes: 0, delta, at };
+        let mut open = OpenEntry { records, records_max: self.entry_records, bytes: 0, delta, at };
         let mut answers = Vec::with_capacity(asks.len());
         let mut asks = asks.into_iter();
         let mut rest = Vec::new();
@@ -256,9 +256,7 @@ impl Tip {
 
     fn settle(&mut self, turn: &Turn, open: &mut OpenEntry) -> Option<Timestamp> {
         let room = self.entry_records.saturating_sub(open.records.len());
-        let mut unsettled = std::mem::take(&mut self.left);
-        unsettled.add(&open.delta);
-        let settled = self.brain.settle(&mut self.view, unsettled, turn, room);
+        let settled = self.brain.settle(&mut self.view, open.delta.clone(), turn, room);
         settled.records.into_iter().for_each(|record| open.records.push(record));
         open.delta.merge(&settled.changed);
         self.left = settled.left;

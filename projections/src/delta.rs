@@ -40,17 +40,4 @@ impl Delta {
         self.tasks.extend(&other.tasks);
         self.gone.extend_from_slice(&other.gone);
     }
-    /// Leaves out the objects that another one names too. Tasks that left the view stay.
-    pub fn subtract(&mut self, other: &Delta) {
-        self.cluster &= !other.cluster;
-        leave_out(&mut self.nodes, &other.nodes);
-        leave_out(&mut self.services, &other.services);
-        leave_out(&mut self.tasks, &other.tasks);
-    }
-}
-
-fn leave_out<Index: Ord>(from: &mut BTreeSet<Index>, what: &BTreeSet<Index>) {
-    if !what.is_empty() {
-        from.retain(|index| !what.contains(index));
-    }
 }

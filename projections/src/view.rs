@@ -158,13 +158,6 @@ impl View {
             .filter_map(|(.., task)| Some((*task, self.tasks.get(*task)?)))
     }
 
-    /// The highest slot in which a service has a task, whatever its state; 0 if it has none.
-    pub fn highest_slot(&self, service: ServiceIdx) -> u32 {
-        let low = (service, 0, Revision::ZERO, TaskIdx(0));
-        let high = (ServiceIdx(service.0 + 1), 0, Revision::ZERO, TaskIdx(0));
-        self.tasks_by_slot.range(low..high).next_back().map_or(0, |(_, slot, ..)| *slot)
-    }
-
     /// Tasks of one slot, oldest first.
     pub fn tasks_in_slot(
         &self,

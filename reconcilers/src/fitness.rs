@@ -38,11 +38,6 @@ impl Reconciler for Fitness {
         plan
     }
 
-    // Only live tasks are looked at.
-    fn bears_reaping(&self) -> bool {
-        true
-    }
-
     fn resume(&self, view: &View) -> (Delta, Option<Timestamp>) {
         let nodes =
             view.nodes().iter().filter(|(_, node)| !node.removed).map(|(index, _)| index).collect();

@@ -20,7 +20,7 @@ pub mod succession;
 
 mod slots;
 
-pub use brain::{Brain, Settled, Unsettled};
+pub use brain::{Brain, Settled};
 pub use entropy::Entropy;
 pub use plan::{Decision, Plan, Reconciler, Turn};
 

@@ -46,11 +46,6 @@ impl Reconciler for Liveness {
         plan
     }
 
-    // Only tasks that have not ended are looked at.
-    fn bears_reaping(&self) -> bool {
-        true
-    }
-
     fn resume(&self, view: &View) -> (Delta, Option<Timestamp>) {
         let nodes = view.silent().chain(due_by(view, view.at())).collect();
         (Delta { nodes, ..Delta::default() }, next_deadline(view, view.at()))

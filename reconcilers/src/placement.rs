@@ -2,8 +2,7 @@
 //!
 //! Tasks of one service and spec version are placed together. A service that found no node is
 //! looked at again when a node changed or when something ended; if nothing but room became free,
-//! only the nodes concerned are looked at, since no other can have become fit. A service with very
-//! many tasks to place comes after the others, which need not wait for it.
+//! only the nodes concerned are looked at, since no other can have become fit.
 
 pub mod features;
 
@@ -15,7 +14,7 @@ mod node_pool;
 
 pub use group::{NODE_FAILURES_LIMIT_NS, NODE_FAILURES_MAX};
 
-use crate::plan::{Plan, Reconciler, SERVED_FIRST_TASKS_MAX, Turn};
+use crate::plan::{Plan, Reconciler, Turn};
 use group::{ChosenNode, Outcome};
 use node_pool::NodePool;
 use requirement::Requirement;
@@ -51,9 +50,6 @@ impl Reconciler for Placement {
         let looks = waiting.len().saturating_mul(view.node_counts().0 as usize);
         let anew = !delta.nodes.is_empty() && looks <= EXPLAIN_LOOKS_MAX;
         let mut pool = NodePool::new(view);
-        let mut waiting: Vec<ServiceIdx> = waiting.into_iter().collect();
-        let needs_many = |index: &ServiceIdx| view.pending_of(*index).nth(SERVED_FIRST_TASKS_MAX);
-        waiting.sort_by_cached_key(|index| needs_many(index).is_some());
         for service in waiting {
             let among = if anew || asked.contains(&service) { None } else { Some(&freed) };
             if among.is_some_and(BTreeMap::is_empty) {

@@ -10,10 +10,6 @@ use skep_proto::{
 /// Decisions in one plan, about; a reconciler that has more to say stops there and is asked again.
 pub const PLAN_DECISIONS_MAX: usize = 4_096;
 
-/// Tasks to be created, removed or placed for one service, up to which it is served before services
-/// that need more: those could fill every plan for a long time.
-pub const SERVED_FIRST_TASKS_MAX: usize = 256;
-
 /// What a turn hands to everybody who decides in it: the world's time and ids for new things.
 #[derive(Clone, Debug)]
 pub struct Turn {
@@ -63,12 +59,6 @@ pub trait Reconciler {
     /// Finds all unfinished work again, and the earliest deadline after the view's time: after a
     /// change of leader, a restart, or a tip that was thrown away.
     fn resume(&self, view: &View) -> (Delta, Option<Timestamp>);
-
-    /// Whether ended tasks may leave the view before this one has finished with a change that names
-    /// them: it finds what follows from them without them.
-    fn bears_reaping(&self) -> bool {
-        false
-    }
 
     /// Objects whose deadline has come. They are added to the first delta of every turn.
     fn due(&self, view: &View, now: Timestamp) -> Delta {

@@ -2,11 +2,10 @@
 //!
 //! Slots are numbered from 1 and the lowest free ones are filled first. When there are too many,
 //! those go first that serve nobody, then those on the node that has most of the service, so that
-//! what stays is spread. A service that lacks very many slots comes after the others, which need
-//! not wait for it.
+//! what stays is spread.
 
 use crate::{
-    plan::{Plan, Reconciler, SERVED_FIRST_TASKS_MAX, Turn},
+    plan::{Plan, Reconciler, Turn},
     slots::{Slot, slots},
     succession::{desire, new_task},
 };
@@ -33,8 +32,6 @@ impl Reconciler for Replicas {
         let ended = tasks.filter(|task| task.has_ended() && !task.is_wanted());
         let mut services = delta.services.clone();
         services.extend(ended.map(|task| task.service));
-        let mut services: Vec<ServiceIdx> = services.into_iter().collect();
-        services.sort_by_key(|index| needs_many(view, *index));
         for index in services {
             let Some(service) = view.services().get(index) else { continue };
             if service.removed {
@@ -49,21 +46,10 @@ impl Reconciler for Replicas {
         plan
     }
 
-    // A task that is reaped changes its service, which is looked at then.
-    fn bears_reaping(&self) -> bool {
-        true
-    }
-
     fn resume(&self, view: &View) -> (Delta, Option<Timestamp>) {
         let services = view.services().iter().map(|(index, _)| index).collect();
         (Delta { services, ..Delta::default() }, None)
     }
-}
-
-fn needs_many(view: &View, index: ServiceIdx) -> bool {
-    let Some(service) = view.services().get(index) else { return false };
-    let wanted = if service.removed { 0 } else { service.replicas() };
-    wanted.abs_diff(u64::from(service.live_tasks)) > SERVED_FIRST_TASKS_MAX as u64
 }
 
 /// Ended tasks are left to `history`, which removes them whatever is desired of them.
@@ -88,19 +74,11 @@ fn scale(view: &View, (index, service): (ServiceIdx, &ServiceRow), turn: &Turn, 
     if u64::from(service.live_tasks) == service.replicas() && !has_others(view, index, service) {
         return;
     }
-    let wanted = service.replicas();
-    let live = service.live_tasks;
-    // Where the live tasks fill the slots from 1 to the highest, it need not be looked at each of
-    // them: a service that grows to very many would be read again for each plan.
-    if wanted > u64::from(live) && view.highest_slot(index) == live {
-        return add(view, (index, service), live + 1.., wanted - u64::from(live), turn, plan);
-    }
     let slots = slots(view, index);
+    let wanted = service.replicas();
     let have = slots.len() as u64;
     if wanted > have {
-        let taken: BTreeSet<u32> = slots.iter().map(|slot| slot.number).collect();
-        let free = (1..).filter(|number| !taken.contains(number));
-        add(view, (index, service), free, wanted - have, turn, plan);
+        add(view, (index, service), &slots, wanted - have, turn, plan);
     } else {
         for slot in surplus(slots, (have - wanted) as usize) {
             give_up(view, index, &slot, service.version, plan);
@@ -138,11 +116,13 @@ fn give_up(view: &View, index: ServiceIdx, slot: &Slot<'_>, cause: Revision, pla
 fn add(
     view: &View,
     (index, service): (ServiceIdx, &ServiceRow),
-    free: impl Iterator<Item = u32>,
+    slots: &[Slot<'_>],
     missing: u64,
     turn: &Turn,
     plan: &mut Plan,
 ) {
+    let taken: BTreeSet<u32> = slots.iter().map(|slot| slot.number).collect();
+    let free = (1..=u32::MAX - 1).filter(|number| !taken.contains(number));
     for slot in free.take(usize::try_from(missing).unwrap_or(usize::MAX)) {
         let created = new_task(view, (index, service), slot, turn.now, turn);
         plan.decide(service.version, Kind::TaskCreated(created));

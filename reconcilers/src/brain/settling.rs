@@ -3,16 +3,8 @@
 //!
 //! Changes are kept as batches, one for each answer that was written; each reconciler has a
 //! position in that list. So batches are merged only where a reconciler has missed more than one.
-//!
-//! The reconcilers are asked in rounds, about what is new to them, and each may use half of the
-//! room that is left. One that has decided more is asked about the same change again when nothing
-//! new is left for anybody. Then the last in the order comes first, since it finishes what those
-//! before it have begun: what is created in one turn is placed before more is created.
 
-use super::{
-    culprit,
-    unsettled::{Remainder, Unsettled},
-};
+use super::culprit;
 use crate::plan::{Decision, Plan, Reconciler, Turn, earlier};
 use skep_projections::{Delta, View, apply::Stamp};
 use skep_proto::{Id, Revision, Timestamp, author, event, v1, v1::Record};
@@ -33,9 +25,9 @@ pub struct Settled {
     pub records: Vec<Record>,
     /// Everything that they changed.
     pub changed: Delta,
-    /// What reconcilers have not reacted to yet because the entry is full; is to be settled in the
-    /// next turn.
-    pub left: Unsettled,
+    /// Changes that no reconciler has reacted to yet because the entry is full; belongs into the
+    /// next turn's delta.
+    pub left: Delta,
     /// The earliest deadline at which a turn is wanted even if nothing happens. Replaces the one of
     /// the turn before.
     pub wake_at: Option<Timestamp>,
@@ -58,18 +50,9 @@ pub(super) struct Settling<'a> {
     batches: Vec<Rc<Delta>>,
     /// For each reconciler: batches it has seen.
     seen: Vec<usize>,
-    /// For each reconciler: what the turns before left, and what found no room in this one.
-    remainders: Vec<Remainder>,
     wake_at: Vec<Option<Timestamp>>,
     cut: bool,
     settled: Settled,
-}
-
-/// How much of the room that is left a reconciler may use.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Share {
-    Half,
-    All,
 }
 
 /// Which round of a turn it is: reconcilers are asked in the first one even if nothing changed.
@@ -83,17 +66,14 @@ impl<'a> Settling<'a> {
     pub(super) fn new(
         reconcilers: &'a [Box<dyn Reconciler + Send + Sync>],
         tip: &'a mut View,
-        unsettled: Unsettled,
+        delta: Delta,
         turn: &'a Turn,
         room: usize,
     ) -> Settling<'a> {
-        let Unsettled { new, mut remainders } = unsettled;
-        remainders.resize_with(reconcilers.len(), Remainder::default);
         Settling {
             seen: vec![0; reconcilers.len()],
-            remainders,
             wake_at: vec![None; reconcilers.len()],
-            batches: vec![Rc::new(new)],
+            batches: vec![Rc::new(delta)],
             cut: false,
             settled: Settled::default(),
             reconcilers,
@@ -103,93 +83,31 @@ impl<'a> Settling<'a> {
         }
     }
 
-    /// Rounds until no reconciler decides anything more. Ends: a round without a reconciler that
-    /// used up its share is counted, and any other takes at least half of the room that was left.
+    /// Rounds until no reconciler decides anything more.
     pub(super) fn run(&mut self) {
         let mut round = Round::First;
         let mut rounds = 0;
         while !self.cut {
             let said = self.settled.records.len();
-            let room = self.ask_about_news(round);
-            round = Round::Later;
-            if self.cut {
-                return;
-            }
-            if self.settled.records.len() == said {
-                rounds = 0;
-                let waiting = self.with_unfinished();
-                if waiting.is_empty() {
+            for who in 0..self.reconcilers.len() {
+                let delta = self.delta_for(who, round);
+                if round == Round::First || !delta.is_empty() {
+                    self.answer(who, &delta);
+                }
+                if self.cut {
                     return;
                 }
-                self.go_on_with(&waiting);
-            } else if room == Room::Enough {
-                rounds += 1;
             }
-            if rounds == ROUNDS_MAX {
-                rounds = 0;
-                if self.park_the_restless() == 0 {
-                    self.seen.fill(self.batches.len());
-                }
-            }
-        }
-    }
-
-    /// One round: each reconciler is asked about what it has not seen yet.
-    fn ask_about_news(&mut self, round: Round) -> Room {
-        let mut result = Room::Enough;
-        for who in 0..self.reconcilers.len() {
-            if self.must_wait(who) {
-                continue;
-            }
-            let delta = self.news_for(who, round);
-            if round == Round::Later && delta.is_empty() {
-                continue;
-            }
-            self.seen[who] = self.batches.len();
-            let is_last = who + 1 == self.reconcilers.len();
-            let share = if is_last { Share::All } else { Share::Half };
-            if self.answer(who, &delta, share) == Room::UsedUp {
-                result = Room::UsedUp;
-            }
-            if self.cut {
-                break;
-            }
-        }
-        result
-    }
-
-    /// Ended tasks are not removed while another one has still to react to them: it is asked again
-    /// about the same change, and would not find them.
-    fn must_wait(&self, who: usize) -> bool {
-        let needs_tasks = |(other, remainder): (&Box<dyn Reconciler + Send + Sync>, &Remainder)| {
-            let names_tasks =
-                !remainder.unfinished.tasks.is_empty() || !remainder.unfinished.nodes.is_empty();
-            names_tasks && !other.bears_reaping()
-        };
-        let history = v1::Reconciler::History;
-        let others = self.reconcilers.iter().zip(&self.remainders);
-        self.reconcilers[who].name() == history
-            && others.filter(|(other, _)| other.name() != history).any(needs_tasks)
-    }
-
-    /// The reconcilers that have decided more than they could write, the last one first.
-    fn with_unfinished(&self) -> Vec<usize> {
-        let all = (0..self.reconcilers.len()).rev();
-        all.filter(|who| !self.remainders[*who].unfinished.is_empty()).collect()
-    }
-
-    /// They are asked again about the change that they have not finished.
-    fn go_on_with(&mut self, waiting: &[usize]) {
-        for (nth, who) in waiting.iter().copied().enumerate() {
-            if self.must_wait(who) {
-                continue;
-            }
-            let mut delta = std::mem::take(&mut self.remainders[who].unfinished);
-            culprit::drop_parked(self.tip, &mut delta);
-            let share = if nth + 1 == waiting.len() { Share::All } else { Share::Half };
-            self.answer(who, &delta, share);
-            if self.cut {
+            round = Round::Later;
+            if self.settled.records.len() == said {
                 return;
+            }
+            rounds += 1;
+            if rounds == ROUNDS_MAX {
+                if self.park_the_restless() == 0 {
+                    return;
+                }
+                rounds = 0;
             }
         }
     }
@@ -200,24 +118,20 @@ impl<'a> Settling<'a> {
         }
         self.settled.wake_at = self.wake_at.iter().fold(None, |a, b| earlier(a, *b));
         if self.cut {
-            for (remainder, seen) in self.remainders.iter_mut().zip(&self.seen) {
-                let Remainder { unfinished, unseen } = remainder;
-                self.batches[*seen..].iter().for_each(|batch| unseen.merge(batch));
-                unseen.subtract(unfinished);
-                // What has left the view needs no reaction; it has been passed on as changed
-                // already.
-                unseen.gone.clear();
-                unfinished.gone.clear();
+            let unseen = self.seen.iter().copied().min().unwrap_or(0);
+            for batch in &self.batches[unseen..] {
+                self.settled.left.merge(batch);
             }
-            self.settled.left.remainders = self.remainders;
+            // What has left the view needs no reaction; it has been passed on as changed already.
+            self.settled.left.gone.clear();
             self.settled.wake_at = Some(self.turn.now);
         }
         self.settled
     }
 
-    /// What changed since this one was last asked, less what is parked, and less what it is asked
-    /// about again anyway. Deadlines count in the first round of a turn.
-    fn news_for(&mut self, who: usize, round: Round) -> Rc<Delta> {
+    /// What changed since this one was last asked, less what is parked. Deadlines count in the
+    /// first round of a turn.
+    fn delta_for(&self, who: usize, round: Round) -> Rc<Delta> {
         let mut delta = match &self.batches[self.seen[who]..] {
             [] => Rc::default(),
             [only] => Rc::clone(only),
@@ -227,10 +141,6 @@ impl<'a> Settling<'a> {
                 Rc::new(merged)
             }
         };
-        let Remainder { unfinished, unseen } = &mut self.remainders[who];
-        if !unseen.is_empty() {
-            Rc::make_mut(&mut delta).merge(&std::mem::take(unseen));
-        }
         if round == Round::First {
             let reconciler = &self.reconcilers[who];
             let due = catch_unwind(AssertUnwindSafe(|| reconciler.due(self.tip, self.turn.now)));
@@ -239,54 +149,34 @@ impl<'a> Settling<'a> {
                 Rc::make_mut(&mut delta).merge(&due);
             }
         }
-        if !unfinished.is_empty() {
-            Rc::make_mut(&mut delta).subtract(unfinished);
-        }
         if self.tip.all_parked().next().is_some() {
             culprit::drop_parked(self.tip, Rc::make_mut(&mut delta));
         }
         delta
     }
 
-    /// One reconciler's answer to one change, written as far as its share of the room goes. What
-    /// found no room is asked about again.
-    fn answer(&mut self, who: usize, delta: &Delta, share: Share) -> Room {
-        let full = self.records_at_most(share);
-        let room = self.write_answer(who, delta, full);
-        if room == Room::UsedUp {
-            self.remainders[who].unfinished.merge(delta);
-            self.cut = self.settled.records.len() >= self.room;
-        }
-        room
-    }
-
-    /// How many records there may be when a share of the room is used up.
-    fn records_at_most(&self, share: Share) -> usize {
-        let said = self.settled.records.len();
-        let left = self.room.saturating_sub(said);
-        match share {
-            Share::Half => said + left.div_ceil(2),
-            Share::All => said + left,
-        }
-    }
-
-    fn write_answer(&mut self, who: usize, delta: &Delta, full: usize) -> Room {
+    /// One reconciler's answer to one change, written.
+    fn answer(&mut self, who: usize, delta: &Delta) {
+        let before = self.seen[who];
+        self.seen[who] = self.batches.len();
         loop {
             let said = self.batches.len();
             let (room, more) = match self.ask(who, delta) {
                 Ok(plan) => {
                     self.wake_at[who] = plan.wake_at;
-                    (self.write(who, plan.decisions, full), plan.more)
+                    (self.write(who, plan.decisions), plan.more)
                 }
-                Err(_) => (self.answer_one_by_one(who, delta, full), false),
+                Err(_) => (self.answer_one_by_one(who, delta), false),
             };
+            if room == Room::UsedUp {
+                self.seen[who] = before;
+                self.cut = true;
+                return;
+            }
             // What changes nothing would be said for ever.
             let moved = self.batches[said..].iter().any(|batch| !batch.is_empty());
-            if room == Room::UsedUp || !more || !moved {
-                return room;
-            }
-            if self.settled.records.len() >= full {
-                return Room::UsedUp;
+            if !more || !moved {
+                return;
             }
         }
     }
@@ -298,7 +188,7 @@ impl<'a> Settling<'a> {
     }
 
     /// After a panic: each object alone, so that only the one it fails on is parked.
-    fn answer_one_by_one(&mut self, who: usize, delta: &Delta, full: usize) -> Room {
+    fn answer_one_by_one(&mut self, who: usize, delta: &Delta) -> Room {
         for object in culprit::objects(delta) {
             let mut alone = object.delta();
             culprit::drop_parked(self.tip, &mut alone);
@@ -306,10 +196,10 @@ impl<'a> Settling<'a> {
                 continue;
             }
             let room = match self.ask(who, &alone) {
-                Ok(plan) => self.write(who, plan.decisions, full),
+                Ok(plan) => self.write(who, plan.decisions),
                 Err(message) => {
                     let (id, cause) = culprit::identity(self.tip, object);
-                    self.park(who, (id, cause), format!("panicked: {message}"), full)
+                    self.park(who, id, cause, format!("panicked: {message}"))
                 }
             };
             if room == Room::UsedUp {
@@ -324,7 +214,7 @@ impl<'a> Settling<'a> {
     fn park_the_restless(&mut self) -> usize {
         let mut parked = 0;
         for who in 0..self.reconcilers.len() {
-            let delta = self.news_for(who, Round::Later);
+            let delta = self.delta_for(who, Round::Later);
             if delta.is_empty() {
                 continue;
             }
@@ -336,7 +226,7 @@ impl<'a> Settling<'a> {
                     continue;
                 }
                 let message = format!("did not fall silent in {ROUNDS_MAX} rounds");
-                if self.park(who, (id, cause), message, self.room) == Room::UsedUp {
+                if self.park(who, id, cause, message) == Room::UsedUp {
                     self.cut = true;
                     return parked;
                 }
@@ -346,13 +236,7 @@ impl<'a> Settling<'a> {
         parked
     }
 
-    fn park(
-        &mut self,
-        who: usize,
-        (id, cause): (Id, Revision),
-        message: String,
-        full: usize,
-    ) -> Room {
+    fn park(&mut self, who: usize, id: Id, cause: Revision, message: String) -> Room {
         if id.is_none() {
             return Room::Enough;
         }
@@ -362,7 +246,6 @@ impl<'a> Settling<'a> {
         let room = self.write(
             who,
             vec![Decision { cause, kind: v1::event::Kind::ObjectParked(parked), joined: false }],
-            full,
         );
         if room == Room::Enough {
             self.settled.parked.push(id);
@@ -370,8 +253,8 @@ impl<'a> Settling<'a> {
         room
     }
 
-    /// Applies decisions to the tip until there are so many records, as one batch.
-    fn write(&mut self, who: usize, decisions: Vec<Decision>, full: usize) -> Room {
+    /// Applies decisions to the tip as long as there is room, as one batch.
+    fn write(&mut self, who: usize, decisions: Vec<Decision>) -> Room {
         if decisions.is_empty() {
             return Room::Enough;
         }
@@ -379,7 +262,7 @@ impl<'a> Settling<'a> {
         let mut changed = Delta::default();
         let mut room = Room::Enough;
         for Decision { cause, kind, joined } in decisions {
-            if self.settled.records.len() >= full && !joined {
+            if self.settled.records.len() >= self.room && !joined {
                 room = Room::UsedUp;
                 break;
             }

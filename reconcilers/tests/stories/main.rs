@@ -18,5 +18,4 @@ mod replicas;
 mod resources;
 mod restart;
 mod rollout;
-mod shares;
 mod telling;

@@ -10,9 +10,9 @@ use crate::names::Names;
 use skep_projections::{Delta, Stamp, View, fixture::World};
 use skep_proto::{
     Id, Timestamp,
-    v1::{NodeState, Record, TaskObserved, TaskState, event::Kind},
+    v1::{NodeState, TaskObserved, TaskState, event::Kind},
 };
-use skep_reconcilers::{Brain, Entropy, Settled, Turn, Unsettled};
+use skep_reconcilers::{Brain, Entropy, Settled, Turn};
 
 /// More than any story needs.
 pub(crate) const ROOM: usize = 100_000;
@@ -24,7 +24,7 @@ pub(crate) struct Teller {
     pub wake_at: Option<Timestamp>,
     names: Names,
     turns: u8,
-    left: Unsettled,
+    left: Delta,
 }
 
 /// Tells a story and compares what is said with what it says is said.
@@ -43,7 +43,7 @@ impl Teller {
             wake_at: None,
             names: Names::default(),
             turns: 0,
-            left: Unsettled::default(),
+            left: Delta::default(),
         }
     }
 
@@ -80,11 +80,10 @@ impl Teller {
         self.turn(delta)
     }
 
-    pub(crate) fn turn(&mut self, changed: impl Into<Unsettled>) -> Vec<String> {
-        assert!(self.left.is_empty(), "the turn before was cut");
-        let unsettled = changed.into();
-        let settled = self.settle(unsettled.clone(), ROOM);
-        self.check_silence(unsettled);
+    pub(crate) fn turn(&mut self, mut delta: Delta) -> Vec<String> {
+        delta.merge(&std::mem::take(&mut self.left));
+        let settled = self.settle(delta.clone(), ROOM);
+        self.check_silence(&delta);
         settled.records.iter().map(|record| self.names.said(&self.world, record)).collect()
     }
 
@@ -103,12 +102,12 @@ impl Teller {
     }
 
     /// Settles with so much room, without looking at the result.
-    pub(crate) fn settle(&mut self, unsettled: impl Into<Unsettled>, room: usize) -> Settled {
+    pub(crate) fn settle(&mut self, delta: Delta, room: usize) -> Settled {
         self.turns = self.turns.wrapping_add(1);
         let aside = self.world.view.set_aside();
         let turn = self.moment();
         let mut revision = self.world.view.position().revision;
-        let settled = self.brain.settle(&mut self.world.view, unsettled, &turn, room);
+        let settled = self.brain.settle(&mut self.world.view, delta, &turn, room);
         for record in &settled.records {
             revision = revision.next();
             assert!(
@@ -137,9 +136,9 @@ impl Teller {
     }
 
     /// Silence, and nothing that only the brain's past could tell.
-    fn check_silence(&self, unsettled: Unsettled) {
+    fn check_silence(&self, delta: &Delta) {
         let mut view = self.world.view.clone();
-        let again = self.brain.settle(&mut view, unsettled, &self.moment(), ROOM);
+        let again = self.brain.settle(&mut view, delta.clone(), &self.moment(), ROOM);
         assert_eq!(again.records, [], "not silent about the same change");
         let mut view: View = self.world.view.clone();
         let found = self.brain.resume(&view);
@@ -147,13 +146,6 @@ impl Teller {
         assert_eq!(resumed.records, [], "one that woke up has more to say");
         assert_eq!(resumed.wake_at, self.wake_at, "one that woke up has another deadline");
         assert!(self.wake_at.is_none_or(|at| at > self.world.now), "a deadline that has passed");
-    }
-
-    /// What one that knows nothing but the view has to say.
-    pub(crate) fn left_undone(&self) -> Vec<Record> {
-        let mut view = self.world.view.clone();
-        let found = self.brain.resume(&view);
-        self.brain.settle(&mut view, found, &self.moment(), ROOM).records
     }
 
     /// Agents do what is wanted of them until nothing changes.
