@@ -22,10 +22,10 @@ impl Slot<'_> {
         self.tasks.iter().any(|(_, task)| task.state == TaskState::Running)
     }
 
-    /// Where its only task is.
+    /// Where its only task is; one that has ended is nowhere.
     pub(crate) fn node(&self) -> Option<NodeIdx> {
         match self.tasks.as_slice() {
-            [(_, only)] => only.node,
+            [(_, only)] => only.node.filter(|_| !only.has_ended()),
             [] | [_, _, ..] => None,
         }
     }

@@ -85,6 +85,17 @@ fn a_task_that_does_not_run_goes_before_one_that_does() {
 }
 
 #[test]
+fn a_slot_whose_task_was_rejected_goes_before_what_runs() {
+    check(
+        "given node n1 | node n2 | service web replicas=3
+         given web.1 running | web.3 running | web.2 rejected error=image
+         scale web 2
+         > replicas: web.2 wanted remove, scaled down
+         > history: web.2 reaped",
+    );
+}
+
+#[test]
 fn scaling_to_nothing_and_back() {
     check(
         "given node n1 | service web replicas=2
