@@ -173,14 +173,11 @@ pub(super) fn is_status(error: &Error, status: u16) -> bool {
 }
 
 /// Whether the engine answered the call in time; none where the call never reached it.
-#[expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "an error that the engine did not say is the way to it, whatever the client library calls it"
-)]
 pub(super) fn reply_to<T>(called: &Result<T, Error>) -> Option<CallReply> {
     match called {
         Ok(_) | Err(Error::DockerResponseServerError { .. }) => Some(CallReply::InTime),
         Err(Error::RequestTimeoutError) => Some(CallReply::Missing),
+        // Whatever the client library calls it, it is on the way to the engine.
         Err(_) => None,
     }
 }
