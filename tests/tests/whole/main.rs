@@ -159,7 +159,10 @@ fn what_runs_of_a_lost_history_runs_on_until_somebody_decides() {
     // As after a disk that lied: the store is as it was, and the head knows better.
     stage.copy_store(&aside, &stage.store());
     let dir = stage.state_dir();
-    let (code, _, said) = stage.client().runs(&["daemon", "--state-dir", &dir]);
+    // On a socket of its own: at the usual path another daemon of the machine may answer.
+    let socket = format!("unix://{}", stage.file("unused").display());
+    let daemon = ["daemon", "--state-dir", &dir, "--listen-control", &socket];
+    let (code, _, said) = stage.client().runs(&daemon);
     assert_eq!(code, 1, "{said}");
     assert!(said.contains("synced records are lost") && said.contains("skep recover"), "{said}");
     let (code, _, recovered) =
