@@ -133,8 +133,8 @@ fn add(
 }
 
 /// The slots to give up: first those that have nothing on a node or are in the middle of a change,
-/// then from the node that has most of the service; of equals one that does not run, then the highest
-/// number.
+/// then from the node that has most of the service; of equals one that does not run, then the
+/// highest number.
 fn surplus<'a>(mut slots: Vec<Slot<'a>>, count: usize) -> Vec<Slot<'a>> {
     slots.sort_by_key(|slot| (!slot.is_running(), slot.number));
     let mut on_node: BTreeMap<NodeIdx, i64> = BTreeMap::new();
