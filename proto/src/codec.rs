@@ -1,7 +1,7 @@
 //! How gRPC messages are read: from one piece of memory.
 //!
 //! A message lies in one piece already when it is decoded. Read as such, rather than through the
-//! interface for several pieces, a list of commands takes a third less time.
+//! interface for several pieces, a list of commands takes a quarter less time.
 
 use prost::{Message, bytes::Buf};
 use std::marker::PhantomData;
