@@ -24,6 +24,9 @@ use std::sync::Arc;
 /// Records of one entry; the rest of a turn goes on in the next entry. One command's events are
 /// never split.
 pub const ENTRY_RECORDS_MAX: usize = 4_096;
+/// The part of an entry that requests do not use, so that a flood of them does not keep lost tasks
+/// from being replaced: one in so many records.
+const RECONCILERS_SHARE_DIVISOR: usize = 4;
 /// Bytes of one entry's requests, encoded; the rest of a turn goes on in the next entry.
 pub const ENTRY_BYTES_MAX: usize = 1 << 20;
 /// A checkpoint with the view's digest is recorded when the history passes a multiple of this.
@@ -102,7 +105,7 @@ pub struct Tip {
 /// An entry being written.
 struct OpenEntry {
     records: EncodedRecords,
-    /// At so many records the entry is full.
+    /// At so many records the entry takes no more requests.
     records_max: usize,
     bytes: usize,
     delta: Delta,
@@ -145,7 +148,8 @@ impl Tip {
         let first = self.view.position().revision.next();
         let delta = std::mem::take(&mut self.left);
         let records = std::mem::take(&mut self.room);
-        let mut open = OpenEntry { records, records_max: self.entry_records, bytes: 0, delta, at };
+        let records_max = self.entry_records - self.entry_records / RECONCILERS_SHARE_DIVISOR;
+        let mut open = OpenEntry { records, records_max, bytes: 0, delta, at };
         let mut answers = Vec::with_capacity(asks.len());
         let mut asks = asks.into_iter();
         let mut rest = Vec::new();

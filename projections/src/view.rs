@@ -158,6 +158,13 @@ impl View {
             .filter_map(|(.., task)| Some((*task, self.tasks.get(*task)?)))
     }
 
+    /// The highest slot in which a service has a task, whatever its state; 0 if it has none.
+    pub fn highest_slot(&self, service: ServiceIdx) -> u32 {
+        let low = (service, 0, Revision::ZERO, TaskIdx(0));
+        let high = (ServiceIdx(service.0 + 1), 0, Revision::ZERO, TaskIdx(0));
+        self.tasks_by_slot.range(low..high).next_back().map_or(0, |(_, slot, ..)| *slot)
+    }
+
     /// Tasks of one slot, oldest first.
     pub fn tasks_in_slot(
         &self,
@@ -192,6 +199,26 @@ impl View {
         let low = (service, Revision::ZERO, TaskIdx(0));
         let high = (ServiceIdx(service.0 + 1), Revision::ZERO, TaskIdx(0));
         self.pending.range(low..high).map(|(_, version, task)| (*version, *task))
+    }
+
+    /// Wanted tasks without a node that run one version of a service's spec.
+    pub fn pending_of_version(
+        &self,
+        service: ServiceIdx,
+        version: Revision,
+    ) -> impl Iterator<Item = TaskIdx> + '_ {
+        let (low, high) = ((service, version, TaskIdx(0)), (service, version.next(), TaskIdx(0)));
+        self.pending.range(low..high).map(|(.., task)| *task)
+    }
+
+    /// The versions of a service's spec that its wanted tasks without a node run, oldest first.
+    pub fn pending_versions_of(&self, service: ServiceIdx) -> Vec<Revision> {
+        let from = |version| {
+            let low = (service, version, TaskIdx(0));
+            let high = (ServiceIdx(service.0 + 1), Revision::ZERO, TaskIdx(0));
+            self.pending.range(low..high).next().map(|(_, version, _)| *version)
+        };
+        std::iter::successors(from(Revision::ZERO), |version| from(version.next())).collect()
     }
 
     /// Live tasks of a service on a node.

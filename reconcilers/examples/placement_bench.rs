@@ -154,7 +154,8 @@ fn run(nodes: usize, shape: Shape, tasks: usize) -> (f64, f64) {
         let delta = bench.ask(shape, TURN_TASKS);
         let turn = Turn { now: bench.now, entropy: bench.entropy.clone() };
         let began = Instant::now();
-        let plan = std::hint::black_box(Placement.reconcile(&bench.view, &delta, &turn));
+        let plan =
+            std::hint::black_box(Placement.reconcile(&bench.view, &delta, &turn, usize::MAX));
         plan_ns += began.elapsed().as_nanos();
         let began = Instant::now();
         let settled = brain.settle(&mut bench.view, delta, &turn, usize::MAX);
@@ -193,7 +194,7 @@ fn once(nodes: usize, shape: Shape, tasks: usize) -> usize {
 /// What callgrind is told to count.
 #[inline(never)]
 fn decide(view: &View, delta: &Delta, turn: &Turn) -> usize {
-    std::hint::black_box(Placement.reconcile(view, delta, turn)).decisions.len()
+    std::hint::black_box(Placement.reconcile(view, delta, turn, usize::MAX)).decisions.len()
 }
 
 fn main() {

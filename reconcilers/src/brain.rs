@@ -1,9 +1,11 @@
 //! Asks the reconcilers, in a fixed order, until they are silent.
 //!
 //! Each is handed what changed since it was last asked, its own decisions included, and each
-//! decision is applied to the tip before the next reconciler looks at it. A reconciler that panics,
-//! or that never falls silent, costs the cluster one object: that is parked by a record which says
-//! who failed on it and how, and left alone until somebody releases or changes it.
+//! decision is applied to the tip before the next reconciler looks at it. None may fill an entry
+//! alone: each has a share of the room, and it is asked again about what it leaves. A reconciler
+//! that panics, or that never falls silent, costs the cluster one object: that is parked by a
+//! record which says who failed on it and how, and left alone until somebody releases or changes
+//! it.
 
 mod culprit;
 mod settling;

@@ -26,8 +26,8 @@ impl Reconciler for Fitness {
         v1::Reconciler::Fitness
     }
 
-    fn reconcile(&self, view: &View, delta: &Delta, turn: &Turn) -> Plan {
-        let mut plan = Plan::default();
+    fn reconcile(&self, view: &View, delta: &Delta, turn: &Turn, room: usize) -> Plan {
+        let mut plan = Plan::with_room(room);
         for index in &delta.nodes {
             let Some(node) = view.nodes().get(*index) else { continue };
             match must_leave(node) {
@@ -70,6 +70,7 @@ fn empty(
         view.tasks_on(index).filter(|(_, row)| row.is_live() && !is_left_alone(view, row))
     {
         if plan.is_full() {
+            plan.left.nodes.insert(index);
             return;
         }
         succeed(view, (task, row), why, node.last_revision, turn, plan);
@@ -97,6 +98,10 @@ fn reject_misfits(view: &View, (index, node): (NodeIdx, &NodeRow), plan: &mut Pl
         }
         if is_left_alone(view, task) {
             continue;
+        }
+        if plan.is_full() {
+            plan.left.nodes.insert(index);
+            return;
         }
         let why = if matches {
             "has no room for its reservation"

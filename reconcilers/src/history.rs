@@ -24,8 +24,11 @@ impl Reconciler for History {
         v1::Reconciler::History
     }
 
-    fn reconcile(&self, view: &View, delta: &Delta, _turn: &Turn) -> Plan {
-        let mut plan = Plan::default();
+    fn reconcile(&self, view: &View, delta: &Delta, _turn: &Turn, room: usize) -> Plan {
+        let mut plan = Plan::with_room(room);
+        let is_removed =
+            |index: &ServiceIdx| view.services().get(*index).is_some_and(|row| row.removed);
+        let removed: BTreeSet<_> = delta.services.iter().copied().filter(is_removed).collect();
         let mut slots = BTreeSet::new();
         for task in delta.tasks.iter().filter_map(|index| view.tasks().get(*index)) {
             // A slot that is given up takes its past along at once; a successor may bring another
@@ -37,16 +40,14 @@ impl Reconciler for History {
         if delta.cluster {
             slots.extend(view.services().iter().flat_map(|(index, _)| slots_of(view, index)));
         }
-        for index in &delta.services {
-            if view.services().get(*index).is_some_and(|row| row.removed) {
-                slots.extend(slots_of(view, *index));
+        slots.retain(|(service, _)| !removed.contains(service));
+        for (service, slot) in slots {
+            if trim(view, service, slot, &mut plan) == Trimmed::InPart {
+                plan.left.tasks.extend(view.tasks_in_slot(service, slot).map(|(task, _)| task));
             }
         }
-        for (service, slot) in slots {
-            if plan.is_full() {
-                break;
-            }
-            trim(view, service, slot, &mut plan);
+        for index in removed {
+            trim_all(view, index, &mut plan);
         }
         plan
     }
@@ -71,31 +72,50 @@ fn slots_of(view: &View, service: ServiceIdx) -> impl Iterator<Item = (ServiceId
     view.tasks_of(service).map(move |(_, task)| (service, task.slot))
 }
 
-fn trim(view: &View, index: ServiceIdx, slot: u32, plan: &mut Plan) {
-    let Some(service) = view.services().get(index) else { return };
+/// Goes only as far as the plan holds: a removed service may have very many tasks.
+fn trim_all(view: &View, index: ServiceIdx, plan: &mut Plan) {
+    let mut slots = slots_of(view, index).peekable();
+    while let Some((_, slot)) = slots.next() {
+        while slots.next_if(|(_, same)| *same == slot).is_some() {}
+        if trim(view, index, slot, plan) == Trimmed::InPart {
+            plan.left.services.insert(index);
+            return;
+        }
+    }
+}
+
+/// Whether all was removed from a slot that is to be removed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Trimmed {
+    Whole,
+    /// The plan is full.
+    InPart,
+}
+
+fn trim(view: &View, index: ServiceIdx, slot: u32, plan: &mut Plan) -> Trimmed {
+    let Some(service) = view.services().get(index) else { return Trimmed::Whole };
     if view.parked(service.id).is_some() {
-        return;
+        return Trimmed::Whole;
     }
     let tasks: Vec<&TaskRow> = view.tasks_in_slot(index, slot).map(|(_, task)| task).collect();
-    let Some(newest) = tasks.last() else { return };
+    let Some(newest) = tasks.last() else { return Trimmed::Whole };
     let unwanted = service.removed || newest.desired == TaskState::Remove;
     let ended: Vec<&TaskRow> = tasks.iter().copied().filter(|task| is_done(task)).collect();
     let keep = if unwanted { 0 } else { limit(view, newest) };
-    let Some(excess) = ended.len().checked_sub(keep) else { return };
+    let Some(excess) = ended.len().checked_sub(keep) else { return Trimmed::Whole };
     let cause = ended.iter().map(|task| task.state_since.0).max().unwrap_or(Revision::ZERO);
     let cause = if service.removed { cause.max(service.last_revision) } else { cause };
     for task in ended.iter().take(excess) {
         let answered = !task.is_wanted() || service.removed;
         if answered && (unwanted || task.id != newest.id) {
-            plan.decide(
-                cause,
-                Kind::TaskReaped(TaskReaped {
-                    task_id: task.id.to_bytes(),
-                    service_id: service.id.to_bytes(),
-                }),
-            );
+            if plan.is_full() {
+                return Trimmed::InPart;
+            }
+            let (task_id, service_id) = (task.id.to_bytes(), service.id.to_bytes());
+            plan.decide(cause, Kind::TaskReaped(TaskReaped { task_id, service_id }));
         }
     }
+    Trimmed::Whole
 }
 
 /// Ended tasks that a slot keeps; the policy of its newest task may need to see more to count

@@ -27,19 +27,18 @@ impl Reconciler for Liveness {
         v1::Reconciler::Liveness
     }
 
-    fn reconcile(&self, view: &View, delta: &Delta, turn: &Turn) -> Plan {
-        let mut plan = Plan::default();
+    fn reconcile(&self, view: &View, delta: &Delta, turn: &Turn, room: usize) -> Plan {
+        let mut plan = Plan::with_room(room);
         for index in &delta.nodes {
             let Some(node) = view.nodes().get(*index).filter(|node| !node.removed) else {
                 continue;
             };
-            if node.silent {
+            if plan.is_full() {
+                plan.left.nodes.insert(*index);
+            } else if node.silent {
                 down(node, "no heartbeat came".into(), &mut plan);
             } else if deadline(view, node).is_some_and(|deadline| deadline <= turn.now) {
                 give_up(view, (*index, node), turn.now, &mut plan);
-            }
-            if plan.is_full() {
-                break;
             }
         }
         plan.wake_at = next_deadline(view, turn.now);
@@ -104,6 +103,10 @@ fn give_up(view: &View, (index, node): (NodeIdx, &NodeRow), now: Timestamp, plan
         NodeState::Unknown => down(node, format!("not heard of for {}", seconds(away_ns)), plan),
         NodeState::Down => {
             for (_, task) in view.tasks_on(index).filter(|(_, task)| !task.has_ended()) {
+                if plan.is_full() {
+                    plan.left.nodes.insert(index);
+                    return;
+                }
                 let orphaned = TaskOrphaned { task_id: task.id.to_bytes() };
                 plan.decide(node.last_revision, Kind::TaskOrphaned(orphaned));
             }

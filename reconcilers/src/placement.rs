@@ -2,7 +2,8 @@
 //!
 //! Tasks of one service and spec version are placed together. A service that found no node is
 //! looked at again when a node changed or when something ended; if nothing but room became free,
-//! only the nodes concerned are looked at, since no other can have become fit.
+//! only the nodes concerned are looked at, since no other can have become fit. A service
+//! whose tasks would fill the plan comes last: the others need not wait for it.
 
 pub mod features;
 
@@ -37,8 +38,8 @@ impl Reconciler for Placement {
         v1::Reconciler::Placement
     }
 
-    fn reconcile(&self, view: &View, delta: &Delta, turn: &Turn) -> Plan {
-        let mut plan = Plan::default();
+    fn reconcile(&self, view: &View, delta: &Delta, turn: &Turn, room: usize) -> Plan {
+        let mut plan = Plan::with_room(room);
         let asked = asked(view, delta);
         let freed = freed(view, delta);
         let mut waiting = asked.clone();
@@ -50,15 +51,14 @@ impl Reconciler for Placement {
         let looks = waiting.len().saturating_mul(view.node_counts().0 as usize);
         let anew = !delta.nodes.is_empty() && looks <= EXPLAIN_LOOKS_MAX;
         let mut pool = NodePool::new(view);
+        let mut waiting: Vec<ServiceIdx> = waiting.into_iter().collect();
+        waiting.sort_by_cached_key(|index| view.pending_of(*index).nth(room).is_some());
         for service in waiting {
             let among = if anew || asked.contains(&service) { None } else { Some(&freed) };
             if among.is_some_and(BTreeMap::is_empty) {
                 continue;
             }
             place_service(&mut pool, service, among, turn, &mut plan);
-            if plan.is_full() {
-                break;
-            }
         }
         plan
     }
@@ -122,32 +122,38 @@ fn place_service(
     if service.removed || pool.view.parked(service.id).is_some() {
         return;
     }
-    let pending: Vec<(Revision, TaskIdx)> = pool.view.pending_of(index).take(plan.room()).collect();
     let nodes: Option<Vec<NodeIdx>> = among.map(|among| among.keys().copied().collect());
     let mut blocked = BlockedNews::Untold;
     let mut earlier: BTreeMap<NodeIdx, u32> = BTreeMap::new();
-    let versions = pending.chunk_by(|(a, _), (b, _)| a == b).count();
+    let versions = pool.view.pending_versions_of(index);
     // The newest spec first: it is the one to explain if both find no node.
-    for same in pending.chunk_by(|(a, _), (b, _)| a == b).rev() {
-        let version = same[0].0;
+    for version in versions.iter().copied().rev() {
+        if plan.is_full() {
+            break;
+        }
         let Some(spec) = service.spec_at(version) else { continue };
         let needs = Requirement::of(spec);
+        let pending = pool.view.pending_of_version(index, version);
+        let same: Vec<TaskIdx> = pending.take(plan.room()).collect();
         let outcome = group::place(
             pool,
             &needs,
             (index, version),
-            same,
+            &same,
             nodes.as_deref(),
             &earlier,
             turn.now,
         );
         assign(pool.view, &outcome, among, plan);
-        if versions > 1 {
+        if versions.len() > 1 {
             outcome.chosen.iter().for_each(|choice| *earlier.entry(choice.node).or_default() += 1);
         }
         if among.is_none() {
             blocked = speak(pool.view, service, version, &outcome, blocked, plan);
         }
+    }
+    if plan.is_full() {
+        plan.left.services.insert(index);
     }
 }
 

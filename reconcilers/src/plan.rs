@@ -7,9 +7,6 @@ use skep_proto::{
     v1::{self, event::Kind},
 };
 
-/// Decisions in one plan, about; a reconciler that has more to say stops there and is asked again.
-pub const PLAN_DECISIONS_MAX: usize = 4_096;
-
 /// What a turn hands to everybody who decides in it: the world's time and ids for new things.
 #[derive(Clone, Debug)]
 pub struct Turn {
@@ -27,21 +24,21 @@ pub struct Decision {
     pub cause: Revision,
     /// What becomes true.
     pub kind: Kind,
-    /// It means little without the decision before it: a turn is not cut between the two.
-    pub joined: bool,
 }
 
 /// A reconciler's answer.
-#[derive(Clone, Default, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct Plan {
     /// In the order in which they are to be written.
     pub decisions: Vec<Decision>,
+    /// Decisions that it should hold at most.
+    room: usize,
     /// The earliest deadline, later than now, at which it wants to be asked again; of the whole
     /// view, not only of what changed. So the newest answer replaces all earlier ones.
     pub wake_at: Option<Timestamp>,
-    /// There is more to decide about the same change than one answer should hold: ask again after
-    /// these.
-    pub more: bool,
+    /// What is to be asked again because the plan was full. It names no task that has ended and is
+    /// wanted no more: `history` may have removed it by then.
+    pub left: Delta,
 }
 
 /// Keeps one sentence true.
@@ -52,9 +49,10 @@ pub trait Reconciler {
     /// The name that its records carry as their author.
     fn name(&self) -> v1::Reconciler;
 
-    /// What follows from a change. Looks only at what the delta names and at what hangs on that, so
-    /// that the cost is that of the change.
-    fn reconcile(&self, view: &View, delta: &Delta, turn: &Turn) -> Plan;
+    /// What follows from a change, in about `room` decisions: as soon as the plan is full, the rest
+    /// of the change is left. Looks only at what the delta names and at what hangs on that, so that
+    /// the cost is that of the change.
+    fn reconcile(&self, view: &View, delta: &Delta, turn: &Turn, room: usize) -> Plan;
 
     /// Finds all unfinished work again, and the earliest deadline after the view's time: after a
     /// change of leader, a restart, or a tip that was thrown away.
@@ -68,25 +66,25 @@ pub trait Reconciler {
 }
 
 impl Plan {
+    /// An empty plan for about so many decisions.
+    pub fn with_room(room: usize) -> Plan {
+        Plan { decisions: Vec::new(), room, wake_at: None, left: Delta::default() }
+    }
+
     /// Notes a decision.
     pub fn decide(&mut self, cause: Revision, kind: Kind) {
-        self.decisions.push(Decision { cause, kind, joined: false });
+        self.decisions.push(Decision { cause, kind });
     }
 
-    /// Notes a decision that must stand in the same entry as the one before.
-    pub fn join(&mut self, cause: Revision, kind: Kind) {
-        self.decisions.push(Decision { cause, kind, joined: true });
-    }
-
-    /// How many decisions it still holds.
+    /// How many decisions it should still take.
     pub fn room(&self) -> usize {
-        PLAN_DECISIONS_MAX.saturating_sub(self.decisions.len())
+        self.room.saturating_sub(self.decisions.len())
     }
 
-    /// Whether it holds as much as it should; from then on there is `more`.
-    pub fn is_full(&mut self) -> bool {
-        self.more |= self.room() == 0;
-        self.more
+    /// Whether it holds as much as it should. Decisions that belong together are noted without
+    /// asking in between: all decisions of a plan are written to the same entry.
+    pub fn is_full(&self) -> bool {
+        self.room() == 0
     }
 }
 

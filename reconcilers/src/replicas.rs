@@ -2,14 +2,15 @@
 //!
 //! Slots are numbered from 1 and the lowest free ones are filled first. When there are too many,
 //! those go first that serve nobody, then those on the node that has most of the service, so that
-//! what stays is spread.
+//! what stays is spread. A service whose tasks would fill the plan comes last: the others need not
+//! wait for it.
 
 use crate::{
     plan::{Plan, Reconciler, Turn},
     slots::{Slot, slots},
     succession::{desire, new_task},
 };
-use skep_projections::{Delta, NodeIdx, ServiceIdx, ServiceRow, View};
+use skep_projections::{Delta, NodeIdx, ServiceIdx, ServiceRow, TaskRow, View};
 use skep_proto::{
     Revision, Timestamp, defaults,
     v1::{self, DesireReason, RestartCondition, TaskState, event::Kind},
@@ -24,23 +25,22 @@ impl Reconciler for Replicas {
         v1::Reconciler::Replicas
     }
 
-    fn reconcile(&self, view: &View, delta: &Delta, turn: &Turn) -> Plan {
-        let mut plan = Plan::default();
+    fn reconcile(&self, view: &View, delta: &Delta, turn: &Turn, room: usize) -> Plan {
+        let mut plan = Plan::with_room(room);
         // A task that is no longer wanted may have kept its slot taken. When it ends, its restart
         // policy is evaluated again, and the slot may get another task.
         let tasks = delta.tasks.iter().filter_map(|row| view.tasks().get(*row));
         let ended = tasks.filter(|task| task.has_ended() && !task.is_wanted());
         let mut services = delta.services.clone();
         services.extend(ended.map(|task| task.service));
+        let mut services: Vec<ServiceIdx> = services.into_iter().collect();
+        services.sort_by_key(|index| difference(view, *index) > room as u64);
         for index in services {
             let Some(service) = view.services().get(index) else { continue };
             if service.removed {
                 remove_all(view, index, service, &mut plan);
             } else if defaults::replicas(&service.spec).is_some() {
                 scale(view, (index, service), turn, &mut plan);
-            }
-            if plan.is_full() {
-                break;
             }
         }
         plan
@@ -52,21 +52,27 @@ impl Reconciler for Replicas {
     }
 }
 
-/// Ended tasks are left to `history`, which removes them whatever is desired of them.
+/// How many live tasks a service has too few or too many.
+fn difference(view: &View, index: ServiceIdx) -> u64 {
+    let Some(service) = view.services().get(index) else { return 0 };
+    let wanted = if service.removed { 0 } else { service.replicas() };
+    wanted.abs_diff(u64::from(service.live_tasks))
+}
+
+/// Ended tasks are left to `history`, which removes them whatever is desired of them. Those that
+/// have no node come first: they leave the view at once, and need not be passed over in the next
+/// plan.
 fn remove_all(view: &View, index: ServiceIdx, service: &ServiceRow, plan: &mut Plan) {
-    for (_, task) in view.tasks_of(index) {
-        if task.desired < TaskState::Remove && !task.has_ended() {
-            desire(
-                plan,
-                task,
-                TaskState::Remove,
-                DesireReason::ServiceRemoved,
-                service.last_revision,
-            );
-            if plan.is_full() {
-                return;
-            }
+    let pending = view.pending_of(index).filter_map(|(_, task)| view.tasks().get(task));
+    let others = view.tasks_of(index).map(|(_, task)| task).filter(|task| !task.is_pending());
+    let still_wanted = |task: &&TaskRow| task.desired < TaskState::Remove && !task.has_ended();
+    for task in pending.chain(others).filter(still_wanted) {
+        if plan.is_full() {
+            plan.left.services.insert(index);
+            return;
         }
+        let (desired, reason) = (TaskState::Remove, DesireReason::ServiceRemoved);
+        desire(plan, task, desired, reason, service.last_revision);
     }
 }
 
@@ -74,17 +80,29 @@ fn scale(view: &View, (index, service): (ServiceIdx, &ServiceRow), turn: &Turn, 
     if u64::from(service.live_tasks) == service.replicas() && !has_others(view, index, service) {
         return;
     }
+    if plan.is_full() {
+        plan.left.services.insert(index);
+        return;
+    }
+    let (wanted, live) = (service.replicas(), service.live_tasks);
+    // Where live tasks fill the slots from 1 to the highest, they need not be looked at one by one:
+    // a service that grows to very many would be read again for each plan.
+    if wanted > u64::from(live) && view.highest_slot(index) == live {
+        return add(view, (index, service), live + 1.., wanted - u64::from(live), turn, plan);
+    }
     let slots = slots(view, index);
-    let wanted = service.replicas();
     let have = slots.len() as u64;
     if wanted > have {
-        add(view, (index, service), &slots, wanted - have, turn, plan);
+        let taken: BTreeSet<u32> = slots.iter().map(|slot| slot.number).collect();
+        let free = (1..).filter(|number| !taken.contains(number));
+        add(view, (index, service), free, wanted - have, turn, plan);
     } else {
         for slot in surplus(slots, (have - wanted) as usize) {
-            give_up(view, index, &slot, service.version, plan);
             if plan.is_full() {
+                plan.left.services.insert(index);
                 return;
             }
+            give_up(view, index, &slot, service.version, plan);
         }
     }
 }
@@ -116,19 +134,18 @@ fn give_up(view: &View, index: ServiceIdx, slot: &Slot<'_>, cause: Revision, pla
 fn add(
     view: &View,
     (index, service): (ServiceIdx, &ServiceRow),
-    slots: &[Slot<'_>],
+    free: impl Iterator<Item = u32>,
     missing: u64,
     turn: &Turn,
     plan: &mut Plan,
 ) {
-    let taken: BTreeSet<u32> = slots.iter().map(|slot| slot.number).collect();
-    let free = (1..=u32::MAX - 1).filter(|number| !taken.contains(number));
     for slot in free.take(usize::try_from(missing).unwrap_or(usize::MAX)) {
-        let created = new_task(view, (index, service), slot, turn.now, turn);
-        plan.decide(service.version, Kind::TaskCreated(created));
         if plan.is_full() {
+            plan.left.services.insert(index);
             return;
         }
+        let created = new_task(view, (index, service), slot, turn.now, turn);
+        plan.decide(service.version, Kind::TaskCreated(created));
     }
 }
 

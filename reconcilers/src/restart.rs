@@ -25,24 +25,16 @@ impl Reconciler for Restarts {
         v1::Reconciler::Restart
     }
 
-    fn reconcile(&self, view: &View, delta: &Delta, turn: &Turn) -> Plan {
-        let mut plan = Plan::default();
+    fn reconcile(&self, view: &View, delta: &Delta, turn: &Turn, room: usize) -> Plan {
+        let mut plan = Plan::with_room(room);
         let mut held = BTreeSet::new();
         for index in &delta.tasks {
             let Some(task) = view.tasks().get(*index) else { continue };
             if task.is_held() {
                 held.insert(*index);
             } else if task.has_ended() {
-                if is_unanswered(view, task) && answer_at(view, task) <= turn.now && !plan.is_full()
-                {
-                    succeed(
-                        view,
-                        (*index, task),
-                        SuccessorReason::Ended,
-                        task.state_since.0,
-                        turn,
-                        &mut plan,
-                    );
+                if is_unanswered(view, task) && answer_at(view, task) <= turn.now {
+                    answer(view, (*index, task), turn, &mut plan);
                 }
                 held.extend(held_in_slot(view, task));
             }
@@ -57,13 +49,14 @@ impl Reconciler for Restarts {
             }
         }
         for index in held {
-            if plan.is_full() {
-                break;
-            }
             if let Some(task) = view.tasks().get(index)
                 && let Some(cause) = may_start(view, task, turn.now)
             {
-                desire(&mut plan, task, TaskState::Running, DesireReason::Start, cause);
+                if plan.is_full() {
+                    plan.left.tasks.insert(index);
+                } else {
+                    desire(&mut plan, task, TaskState::Running, DesireReason::Start, cause);
+                }
             }
         }
         plan.wake_at = next_start(view, turn.now);
@@ -95,6 +88,15 @@ fn is_unanswered(view: &View, task: &TaskRow) -> bool {
     task.is_wanted()
         && task.has_ended()
         && view.services().get(task.service).is_some_and(|row| !row.removed)
+}
+
+fn answer(view: &View, (index, task): (TaskIdx, &TaskRow), turn: &Turn, plan: &mut Plan) {
+    if plan.is_full() {
+        plan.left.tasks.insert(index);
+    } else {
+        let cause = task.state_since.0;
+        succeed(view, (index, task), SuccessorReason::Ended, cause, turn, plan);
+    }
 }
 
 /// The task of the same slot that may be waiting for this one's end.

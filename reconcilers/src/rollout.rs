@@ -35,8 +35,8 @@ impl Reconciler for Rollouts {
         v1::Reconciler::Rollout
     }
 
-    fn reconcile(&self, view: &View, delta: &Delta, turn: &Turn) -> Plan {
-        let mut plan = Plan::default();
+    fn reconcile(&self, view: &View, delta: &Delta, turn: &Turn, room: usize) -> Plan {
+        let mut plan = Plan::with_room(room);
         let mut services = delta.services.clone();
         let of_tasks =
             delta.tasks.iter().filter_map(|row| view.tasks().get(*row)).map(|task| task.service);
@@ -44,14 +44,13 @@ impl Reconciler for Rollouts {
             of_tasks.filter(|service| view.services().get(*service).is_some_and(is_updating)),
         );
         for index in services {
-            if let Some(service) = view.services().get(index)
+            if plan.is_full() {
+                plan.left.services.insert(index);
+            } else if let Some(service) = view.services().get(index)
                 && !service.removed
                 && defaults::replicas(&service.spec).is_some()
             {
                 step(view, (index, service), turn, &mut plan);
-            }
-            if plan.is_full() {
-                break;
             }
         }
         plan.wake_at = next_look(view, turn.now);
@@ -136,15 +135,10 @@ fn replace(
     let Some((_, old)) = slot.tasks.last() else { return };
     let created = new_task(view, (index, service), slot.number, turn.now, turn);
     let created = Kind::TaskCreated(TaskCreated { replaces_id: old.id.to_bytes(), ..created });
-    let wanted: Vec<_> = slot.tasks.iter().filter(|(_, task)| task.is_wanted()).collect();
-    for (_, task) in &wanted {
+    for (_, task) in slot.tasks.iter().filter(|(_, task)| task.is_wanted()) {
         desire(plan, task, TaskState::Shutdown, DesireReason::NewSpec, service.version);
     }
-    if wanted.is_empty() {
-        plan.decide(service.version, created)
-    } else {
-        plan.join(service.version, created)
-    }
+    plan.decide(service.version, created);
 }
 
 /// When a roll-out goes on without anything else happening.

@@ -54,7 +54,7 @@ pub(crate) fn succeed(
     let created =
         TaskCreated { spec_version: old.spec_version.0, replaces_id: old.id.to_bytes(), ..created };
     // From this turn on the old task is not wanted, so nothing would create the successor later.
-    plan.join(cause, Kind::TaskCreated(created));
+    plan.decide(cause, Kind::TaskCreated(created));
 }
 
 /// When a task that the cluster rejected has surely stopped. It counts as ended from then on, and

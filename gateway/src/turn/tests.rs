@@ -223,6 +223,14 @@ fn an_entry_is_full_at_its_number_of_records() {
 }
 
 #[test]
+fn a_flood_of_requests_leaves_room_for_the_reconcilers() {
+    let mut tip = leader().with_entry_records(8);
+    let turned = take(&mut tip, (0..9).map(|n| alice(create(&format!("s{n}"), 1), None)).collect());
+    assert_eq!((turned.answers.len(), turned.rest.len()), (6, 3));
+    assert_eq!(kinds(&turned)[6..], ["task_created", "placement_blocked"]);
+}
+
+#[test]
 fn a_large_service_is_cut_at_the_entrys_bound_and_goes_on() {
     let mut tip = leader();
     let mut turned = take(&mut tip, vec![alice(create("web", 5_000), None)]);

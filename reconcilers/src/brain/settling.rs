@@ -3,6 +3,10 @@
 //!
 //! Changes are kept as batches, one for each answer that was written; each reconciler has a
 //! position in that list. So batches are merged only where a reconciler has missed more than one.
+//!
+//! An answer may use half of the room that is left, so that the others have their turn in the same
+//! entry. What a reconciler leaves is added to what it is asked about next, in the next round or,
+//! once the entry is full, in the next turn.
 
 use super::culprit;
 use crate::plan::{Decision, Plan, Reconciler, Turn, earlier};
@@ -16,6 +20,8 @@ use std::{
 
 /// Rounds without silence after which whatever is still being spoken about is parked.
 pub const ROUNDS_MAX: usize = 64;
+/// The least share of an entry, as a part of the whole: smaller ones would only cost more rounds.
+const SHARE_MIN_DIVISOR: usize = 16;
 
 /// What came of a settling.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -25,21 +31,14 @@ pub struct Settled {
     pub records: Vec<Record>,
     /// Everything that they changed.
     pub changed: Delta,
-    /// Changes that no reconciler has reacted to yet because the entry is full; belongs into the
-    /// next turn's delta.
+    /// Changes that some reconciler has not reacted to yet because the entry is full; belongs into
+    /// the next turn's delta.
     pub left: Delta,
     /// The earliest deadline at which a turn is wanted even if nothing happens. Replaces the one of
     /// the turn before.
     pub wake_at: Option<Timestamp>,
     /// Objects that were parked in this turn.
     pub parked: Vec<Id>,
-}
-
-/// Whether there was room for all that was to be written.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Room {
-    Enough,
-    UsedUp,
 }
 
 pub(super) struct Settling<'a> {
@@ -50,8 +49,9 @@ pub(super) struct Settling<'a> {
     batches: Vec<Rc<Delta>>,
     /// For each reconciler: batches it has seen.
     seen: Vec<usize>,
+    /// For each reconciler: what it has seen and left.
+    left: Vec<Delta>,
     wake_at: Vec<Option<Timestamp>>,
-    cut: bool,
     settled: Settled,
 }
 
@@ -72,9 +72,9 @@ impl<'a> Settling<'a> {
     ) -> Settling<'a> {
         Settling {
             seen: vec![0; reconcilers.len()],
+            left: vec![Delta::default(); reconcilers.len()],
             wake_at: vec![None; reconcilers.len()],
             batches: vec![Rc::new(delta)],
-            cut: false,
             settled: Settled::default(),
             reconcilers,
             tip,
@@ -83,19 +83,19 @@ impl<'a> Settling<'a> {
         }
     }
 
-    /// Rounds until no reconciler decides anything more.
+    /// Rounds until no reconciler decides anything more, or the entry is full.
     pub(super) fn run(&mut self) {
         let mut round = Round::First;
         let mut rounds = 0;
-        while !self.cut {
+        loop {
             let said = self.settled.records.len();
             for who in 0..self.reconcilers.len() {
+                if self.room() == 0 {
+                    return;
+                }
                 let delta = self.delta_for(who, round);
                 if round == Round::First || !delta.is_empty() {
                     self.answer(who, &delta);
-                }
-                if self.cut {
-                    return;
                 }
             }
             round = Round::Later;
@@ -117,20 +117,33 @@ impl<'a> Settling<'a> {
             self.settled.changed.merge(batch);
         }
         self.settled.wake_at = self.wake_at.iter().fold(None, |a, b| earlier(a, *b));
-        if self.cut {
+        if self.room() == 0 {
             let unseen = self.seen.iter().copied().min().unwrap_or(0);
-            for batch in &self.batches[unseen..] {
+            for batch in self.left.iter().chain(self.batches[unseen..].iter().map(Rc::as_ref)) {
                 self.settled.left.merge(batch);
             }
             // What has left the view needs no reaction; it has been passed on as changed already.
             self.settled.left.gone.clear();
+        }
+        if !self.settled.left.is_empty() {
             self.settled.wake_at = Some(self.turn.now);
         }
         self.settled
     }
 
-    /// What changed since this one was last asked, less what is parked. Deadlines count in the
-    /// first round of a turn.
+    /// How many records may still be written.
+    fn room(&self) -> usize {
+        self.room.saturating_sub(self.settled.records.len())
+    }
+
+    /// How many of them one answer may use.
+    fn share(&self) -> usize {
+        let least = (self.room / SHARE_MIN_DIVISOR).max(1);
+        self.room().div_ceil(2).max(least).min(self.room())
+    }
+
+    /// What changed since this one was last asked, and what it left then, less what is parked.
+    /// Deadlines count in the first round of a turn.
     fn delta_for(&self, who: usize, round: Round) -> Rc<Delta> {
         let mut delta = match &self.batches[self.seen[who]..] {
             [] => Rc::default(),
@@ -149,6 +162,9 @@ impl<'a> Settling<'a> {
                 Rc::make_mut(&mut delta).merge(&due);
             }
         }
+        if !self.left[who].is_empty() {
+            Rc::make_mut(&mut delta).merge(&self.left[who]);
+        }
         if self.tip.all_parked().next().is_some() {
             culprit::drop_parked(self.tip, Rc::make_mut(&mut delta));
         }
@@ -157,56 +173,45 @@ impl<'a> Settling<'a> {
 
     /// One reconciler's answer to one change, written.
     fn answer(&mut self, who: usize, delta: &Delta) {
-        let before = self.seen[who];
         self.seen[who] = self.batches.len();
-        loop {
-            let said = self.batches.len();
-            let (room, more) = match self.ask(who, delta) {
-                Ok(plan) => {
-                    self.wake_at[who] = plan.wake_at;
-                    (self.write(who, plan.decisions), plan.more)
-                }
-                Err(_) => (self.answer_one_by_one(who, delta), false),
-            };
-            if room == Room::UsedUp {
-                self.seen[who] = before;
-                self.cut = true;
-                return;
+        self.left[who] = Delta::default();
+        match self.ask(who, delta) {
+            Ok(plan) => {
+                self.wake_at[who] = plan.wake_at;
+                self.left[who] = plan.left;
+                self.write(who, plan.decisions);
             }
-            // What changes nothing would be said for ever.
-            let moved = self.batches[said..].iter().any(|batch| !batch.is_empty());
-            if !more || !moved {
-                return;
-            }
+            Err(_) => self.answer_one_by_one(who, delta),
         }
     }
 
     fn ask(&self, who: usize, delta: &Delta) -> Result<Plan, String> {
         let reconciler = &self.reconcilers[who];
-        catch_unwind(AssertUnwindSafe(|| reconciler.reconcile(self.tip, delta, self.turn)))
+        let share = self.share();
+        catch_unwind(AssertUnwindSafe(|| reconciler.reconcile(self.tip, delta, self.turn, share)))
             .map_err(|payload| culprit::message(payload.as_ref()))
     }
 
     /// After a panic: each object alone, so that only the one it fails on is parked.
-    fn answer_one_by_one(&mut self, who: usize, delta: &Delta) -> Room {
+    fn answer_one_by_one(&mut self, who: usize, delta: &Delta) {
         for object in culprit::objects(delta) {
             let mut alone = object.delta();
             culprit::drop_parked(self.tip, &mut alone);
-            if alone.is_empty() {
-                continue;
-            }
-            let room = match self.ask(who, &alone) {
-                Ok(plan) => self.write(who, plan.decisions),
-                Err(message) => {
-                    let (id, cause) = culprit::identity(self.tip, object);
-                    self.park(who, id, cause, format!("panicked: {message}"))
+            if self.room() == 0 {
+                self.left[who].merge(&alone);
+            } else if !alone.is_empty() {
+                match self.ask(who, &alone) {
+                    Ok(plan) => {
+                        self.left[who].merge(&plan.left);
+                        self.write(who, plan.decisions);
+                    }
+                    Err(message) => {
+                        let (id, cause) = culprit::identity(self.tip, object);
+                        self.park(who, id, cause, format!("panicked: {message}"));
+                    }
                 }
-            };
-            if room == Room::UsedUp {
-                return Room::UsedUp;
             }
         }
-        Room::Enough
     }
 
     /// After too many rounds: what would be spoken about next is parked instead. Answers how many
@@ -225,47 +230,37 @@ impl<'a> Settling<'a> {
                 if id.is_none() || self.tip.parked(id).is_some() {
                     continue;
                 }
-                let message = format!("did not fall silent in {ROUNDS_MAX} rounds");
-                if self.park(who, id, cause, message) == Room::UsedUp {
-                    self.cut = true;
+                if self.room() == 0 {
                     return parked;
                 }
+                let message = format!("did not fall silent in {ROUNDS_MAX} rounds");
+                self.park(who, id, cause, message);
                 parked += 1;
             }
         }
         parked
     }
 
-    fn park(&mut self, who: usize, id: Id, cause: Revision, message: String) -> Room {
+    fn park(&mut self, who: usize, id: Id, cause: Revision, message: String) {
         if id.is_none() {
-            return Room::Enough;
+            return;
         }
         let reconciler = self.reconcilers[who].name();
         let parked =
             v1::ObjectParked { object_id: id.to_bytes(), reconciler: reconciler as i32, message };
-        let room = self.write(
-            who,
-            vec![Decision { cause, kind: v1::event::Kind::ObjectParked(parked), joined: false }],
-        );
-        if room == Room::Enough {
-            self.settled.parked.push(id);
-        }
-        room
+        let kind = v1::event::Kind::ObjectParked(parked);
+        self.write(who, vec![Decision { cause, kind }]);
+        self.settled.parked.push(id);
     }
 
-    /// Applies decisions to the tip as long as there is room, as one batch.
-    fn write(&mut self, who: usize, decisions: Vec<Decision>) -> Room {
+    /// Applies decisions to the tip, as one batch.
+    fn write(&mut self, who: usize, decisions: Vec<Decision>) {
         if decisions.is_empty() {
-            return Room::Enough;
+            return;
         }
         let author = author::reconciler(self.reconcilers[who].name());
         let mut changed = Delta::default();
-        let mut room = Room::Enough;
-        for Decision { cause, kind, joined } in decisions {
-            if self.settled.records.len() >= self.room && !joined {
-                room = Room::UsedUp;
-                break;
-            }
+        for Decision { cause, kind } in decisions {
             let record = Record {
                 author: Some(author.clone()),
                 cause: cause.0,
@@ -287,6 +282,5 @@ impl<'a> Settling<'a> {
             self.settled.records.push(record);
         }
         self.batches.push(Rc::new(changed));
-        room
     }
 }

@@ -68,7 +68,7 @@ pub(crate) fn place(
     pool: &mut NodePool<'_>,
     needs: &Requirement,
     (service, version): (ServiceIdx, Revision),
-    tasks: &[(Revision, TaskIdx)],
+    tasks: &[TaskIdx],
     among: Option<&[NodeIdx]>,
     earlier: &BTreeMap<NodeIdx, u32>,
     now: Timestamp,
@@ -87,14 +87,14 @@ pub(crate) fn place(
         order,
     };
     let mut outcome = Outcome { chosen: Vec::with_capacity(tasks.len()), ..Outcome::default() };
-    for (_, task) in tasks {
+    for task in tasks {
         match group.best() {
             Some(choice) => outcome.chosen.push(ChosenNode { task: *task, ..choice }),
             None => break,
         }
     }
     // They are all alike: where one finds no room, no other does.
-    outcome.left.extend(tasks[outcome.chosen.len()..].iter().map(|(_, task)| *task));
+    outcome.left.extend_from_slice(&tasks[outcome.chosen.len()..]);
     group.give_back();
     outcome.refused = group.refused;
     outcome

@@ -201,6 +201,7 @@ fn play(turns: &[Vec<GeneratedChoice>], room: usize) -> Teller {
                 rest = teller.settle(rest.left, room);
             }
             assert!(rest.left.is_empty(), "a cut turn must come to an end");
+            assert_eq!(teller.left_undone(), [], "a new leader finds what was left undone");
         }
         assert_eq!(teller.world.view.faults(), Vec::<String>::new(), "an index went astray");
         check_nodes(&teller.world.view);

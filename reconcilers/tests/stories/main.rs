@@ -18,4 +18,5 @@ mod replicas;
 mod resources;
 mod restart;
 mod rollout;
+mod shares;
 mod telling;

@@ -10,7 +10,7 @@ use crate::names::Names;
 use skep_projections::{Delta, Stamp, View, fixture::World};
 use skep_proto::{
     Id, Timestamp,
-    v1::{NodeState, TaskObserved, TaskState, event::Kind},
+    v1::{NodeState, Record, TaskObserved, TaskState, event::Kind},
 };
 use skep_reconcilers::{Brain, Entropy, Settled, Turn};
 
@@ -146,6 +146,13 @@ impl Teller {
         assert_eq!(resumed.records, [], "one that woke up has more to say");
         assert_eq!(resumed.wake_at, self.wake_at, "one that woke up has another deadline");
         assert!(self.wake_at.is_none_or(|at| at > self.world.now), "a deadline that has passed");
+    }
+
+    /// What one that knows nothing but the view has to say.
+    pub(crate) fn left_undone(&self) -> Vec<Record> {
+        let mut view = self.world.view.clone();
+        let found = self.brain.resume(&view);
+        self.brain.settle(&mut view, found, &self.moment(), ROOM).records
     }
 
     /// Agents do what is wanted of them until nothing changes.

@@ -137,8 +137,8 @@ fn an_entry_is_cut_at_its_bound_and_the_next_turn_goes_on() {
     check(&format!(
         "{LEADING}
          a: create web 5000
-         turn -> p2 service_created 4095xtask_created
-         turn -> p3 905xtask_created placement_blocked
+         turn -> p2 service_created 2048xtask_created placement_blocked 2046xtask_created
+         turn -> p3 906xtask_created
          turn -> no turn
          commit -> show 4098, a=done 3
          commit -> show 5004"
@@ -150,11 +150,11 @@ fn a_new_tip_finds_the_work_that_a_cut_entry_left() {
     check(&format!(
         "{LEADING}
          a: create web 5000
-         turn -> p2 service_created 4095xtask_created
+         turn -> p2 service_created 2048xtask_created placement_blocked 2046xtask_created
          commit -> show 4098, a=done 3
          depose
          lead 2
-         turn -> p3 tenure_begun 905xtask_created placement_blocked"
+         turn -> p3 tenure_begun 906xtask_created"
     ));
 }
 
