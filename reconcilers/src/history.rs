@@ -31,9 +31,11 @@ impl Reconciler for History {
         let removed: BTreeSet<_> = delta.services.iter().copied().filter(is_removed).collect();
         let mut slots = BTreeSet::new();
         for task in delta.tasks.iter().filter_map(|index| view.tasks().get(*index)) {
-            // A slot that is given up takes its past along at once; a successor may bring another
-            // limit.
-            if is_done(task) || task.desired == TaskState::Remove || !task.replaces.is_none() {
+            // A slot that is given up takes its past along at once. A task that follows others may
+            // bring another limit, and the newest of those has no longer to stand for the slot.
+            let mut in_slot = view.tasks_in_slot(task.service, task.slot);
+            let follows = in_slot.next().is_some_and(|(_, oldest)| oldest.id != task.id);
+            if is_done(task) || task.desired == TaskState::Remove || follows {
                 slots.insert((task.service, task.slot));
             }
         }
