@@ -19,6 +19,7 @@ pub mod merge;
 pub mod os_error;
 pub mod placement;
 pub mod position;
+mod size;
 pub mod task_state;
 pub mod time;
 
@@ -40,6 +41,7 @@ pub mod v1 {
 pub use counted::{counted, verb};
 pub use id::Id;
 pub use position::{Position, Revision};
+pub use size::bytes_size;
 pub use time::Timestamp;
 
 /// Billionths of a CPU that one CPU has: the unit in which CPUs are asked for and offered.

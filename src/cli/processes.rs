@@ -154,7 +154,7 @@ fn leaves_something(reserve: Reserve, machine: &Resources) -> CliResult {
         }
         Some(ReservedWhole::Memory) => {
             let [reserved, has] = [reserve.memory_bytes, machine.memory_bytes]
-                .map(|bytes| show::bytes_size(bytes.unsigned_abs()));
+                .map(|bytes| skep_proto::bytes_size(bytes.unsigned_abs()));
             format!(
                 "--system-reserve-memory {reserved} leaves nothing for tasks: this machine has {has}"
             )

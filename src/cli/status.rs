@@ -4,14 +4,11 @@ use super::{
     args::{GlobalArgs, SourceArgs},
     connect::ManagerClient,
     fail::{CliError, CliResult},
-    show::{
-        AnswerFormat, bytes_size, duration_text, local_time, pairs, say, say_json,
-        untrusted::one_line,
-    },
+    show::{AnswerFormat, duration_text, local_time, pairs, say, say_json, untrusted::one_line},
 };
 use clap::Args;
 use skep_proto::{
-    Id, json,
+    Id, bytes_size, json,
     v1::{DoctorReply, DoctorRequest, Severity, StatusReply, StatusRequest},
 };
 

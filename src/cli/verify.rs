@@ -11,12 +11,15 @@ use super::{
     args::{GlobalArgs, ManagerAddress, ReadArgs},
     connect::ManagerClient,
     fail::{CliError, CliResult},
-    show::{bytes_size, can_draw, pairs, say, say_json},
+    show::{can_draw, pairs, say, say_json},
 };
 use audit::Audit;
 use clap::Args;
 use serde_json::json;
-use skep_proto::v1::{EntriesRequest, StatusReply, StatusRequest};
+use skep_proto::{
+    bytes_size,
+    v1::{EntriesRequest, StatusReply, StatusRequest},
+};
 
 /// `skep verify`
 #[derive(Args)]

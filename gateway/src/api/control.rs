@@ -10,7 +10,7 @@ use crate::{
 };
 use futures::{Stream, StreamExt};
 use prost::Message as _;
-use skep_proto::v1;
+use skep_proto::{bytes_size, v1};
 use std::{pin::Pin, sync::Arc, time::Duration};
 use tokio::{sync, time::timeout};
 use tonic::{Code, Request, Response, Status, Streaming};
@@ -104,24 +104,29 @@ fn answer(
     answer.instrument(span)
 }
 
+/// A size and the bound that it exceeds, in bytes if they would read alike otherwise.
+fn compared(bytes: usize, limit: usize) -> (String, String) {
+    let sizes = [bytes, limit].map(|bytes| bytes_size(bytes as u64));
+    match sizes {
+        [size, bound] if size == bound => (format!("{bytes} bytes"), limit.to_string()),
+        [size, bound] => (size, bound),
+    }
+}
+
 /// The refusal of a list that is larger than any may be.
 fn too_long(bytes: usize) -> Option<Refusal> {
     (bytes > REPLY_BYTES_MAX).then(|| {
-        let (bytes, limit) = (bytes.div_ceil(1 << 20), REPLY_BYTES_MAX >> 20);
-        Refusal::exhausted(format!("the list is {bytes} MiB; at most {limit} MiB are answered"))
+        let (size, limit) = compared(bytes, REPLY_BYTES_MAX);
+        Refusal::exhausted(format!("the list has {size}; at most {limit} are answered"))
             .hint("ask for less: name the objects, or use --filter")
     })
 }
 
 /// The refusal of a command that is larger than any may be.
 fn too_large(bytes: usize) -> Option<Refusal> {
-    let mib = |bytes: usize| bytes as f64 / f64::from(1 << 20);
     (bytes > COMMAND_BYTES_MAX).then(|| {
-        let message = format!(
-            "the command is {:.1} MiB; at most {:.1} MiB are taken",
-            mib(bytes),
-            mib(COMMAND_BYTES_MAX)
-        );
+        let (size, limit) = compared(bytes, COMMAND_BYTES_MAX);
+        let message = format!("the command has {size}; at most {limit} are taken");
         Refusal::invalid(message)
             .hint("shorten its environment, arguments or labels; put large data into a volume")
     })

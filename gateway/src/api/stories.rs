@@ -169,7 +169,7 @@ async fn commands_without_sense_are_refused_and_the_next_one_is_answered() {
     let Some(v1::command_reply::Outcome::Refused(refused)) = reply.outcome else {
         panic!("{reply:?}")
     };
-    assert_eq!(refused.message, "the command is 2.0 MiB; at most 1.5 MiB are taken");
+    assert_eq!(refused.message, "the command has 2MiB; at most 1.5MiB are taken");
     assert!(running.create("web").await > 0);
 }
 

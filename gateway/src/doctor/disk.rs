@@ -3,7 +3,7 @@
 use super::{ok, problem, warning};
 use crate::drive::{DiskTrial, core::ADDITIONS_FREE_SHARE_MIN};
 use skep_log::{FREE_SHARE_MIN, Space};
-use skep_proto::{time::SECOND_NS, v1::Finding};
+use skep_proto::{bytes_size, time::SECOND_NS, v1::Finding};
 
 /// Free disk below this share is worth a warning: at a lower one additions are refused.
 const FREE_SHARE_WARNING_MIN: f64 = 0.10;
@@ -29,10 +29,10 @@ pub(super) fn trial(trial: &DiskTrial) -> Option<Finding> {
 pub(super) fn room(space: &Space) -> Finding {
     let share = space.free_share();
     let free = format!(
-        "{} ({:.1} %), the log takes {} MiB",
+        "{} ({:.1} %), the log takes {}",
         space.scarcest(),
         share * 100.0,
-        space.log_bytes >> 20
+        bytes_size(space.log_bytes)
     );
     if share < FREE_SHARE_MIN {
         let hint = "nothing is recorded until there is room; make some, no restart is needed";

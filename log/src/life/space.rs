@@ -5,6 +5,7 @@
 //! again, without a restart.
 
 use nix::sys::statvfs::statvfs;
+use skep_proto::bytes_size;
 use std::{
     path::PathBuf,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
@@ -45,7 +46,7 @@ impl Space {
         share(self.free_bytes, self.total_bytes).min(share(self.free_inodes, self.total_inodes))
     }
 
-    /// What is scarcest, for people: "3 MiB of 128 MiB are free".
+    /// What is scarcest, for people: "3MiB of 128MiB are free".
     pub fn scarcest(&self) -> String {
         let Space { free_bytes, total_bytes, free_inodes, total_inodes, .. } = *self;
         let scarce_inodes = total_inodes > 0
@@ -53,7 +54,7 @@ impl Space {
         if scarce_inodes {
             format!("{free_inodes} of {total_inodes} inodes are free")
         } else {
-            format!("{} of {} MiB are free", free_bytes >> 20, total_bytes >> 20)
+            format!("{} of {} are free", bytes_size(free_bytes), bytes_size(total_bytes))
         }
     }
 }
@@ -148,7 +149,7 @@ mod tests {
             0.5,
             "some file systems do not count inodes"
         );
-        assert_eq!(space(30 << 20, 900, 1000).scarcest(), "30 of 1000 MiB are free");
+        assert_eq!(space(30 << 20, 900, 1000).scarcest(), "30MiB of 1000MiB are free");
         assert_eq!(space(500 << 20, 20, 1000).scarcest(), "20 of 1000 inodes are free");
     }
 }

@@ -26,7 +26,7 @@ impl From<Status> for CliError {
             // side.
             Code::OutOfRange if status.details().is_empty() => {
                 CliError::refused("the message is larger than the manager or this program takes")
-                    .hint("ask for less at once, for example with --filter; a command may have 1.5 MiB")
+                    .hint("ask for less at once, for example with --filter; a command may have 1.5MiB")
                     .caused_by(status)
             }
             code => of_manager(&status, code),

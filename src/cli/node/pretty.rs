@@ -1,9 +1,9 @@
 //! A node for people, after `docker node inspect --pretty`.
 
 use super::{availability_word, condition_word, role_word, runtime_word, state_word};
-use crate::cli::show::{bytes_size, duration_text, local_time, pairs, title, untrusted::one_line};
+use crate::cli::show::{duration_text, local_time, pairs, title, untrusted::one_line};
 use skep_proto::{
-    Id, Timestamp,
+    Id, Timestamp, bytes_size,
     v1::{Node, Resources},
 };
 

@@ -2,11 +2,11 @@
 
 use super::{id_of, name_of};
 use crate::cli::{
-    show::{bytes_size, duration_text, local_time, pairs},
+    show::{duration_text, local_time, pairs},
     task::port_list,
 };
 use skep_proto::{
-    counted, defaults,
+    bytes_size, counted, defaults,
     v1::{
         ContainerSpec, MountType, Resources, RestartCondition, RolloutState, RolloutStatus,
         Service, ServiceSpec, TaskSpec,

@@ -10,7 +10,7 @@
 
 use crate::cli::task::{end_of, state_word, trouble};
 use skep_proto::{
-    Id, defaults,
+    Id, bytes_size, defaults,
     v1::{EndCause, PullProgress, RolloutState, Service, Task, TaskState, WatchServiceReply},
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -223,7 +223,6 @@ pub(super) fn slot_line(slot: &SlotProgress) -> String {
 }
 
 fn pull_text(pull: &PullProgress) -> String {
-    use crate::cli::show::bytes_size;
     match (pull.done_bytes, pull.total_bytes) {
         (0, 0) => pull.message.clone(),
         (done, 0) => format!("{} {}", pull.message, bytes_size(done)).trim().to_owned(),

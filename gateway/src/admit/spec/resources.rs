@@ -3,7 +3,7 @@
 use super::super::Refusal;
 use skep_projections::View;
 use skep_proto::{
-    NANO_CPUS,
+    NANO_CPUS, bytes_size,
     v1::{ResourceRequirements, Resources, RuntimeKind},
 };
 
@@ -45,9 +45,8 @@ fn amounts(
             .hint(format!("at least {shown} of a CPU")));
     }
     if r.memory_bytes != 0 && r.memory_bytes < MEMORY_BYTES_MIN {
-        return Err(
-            Refusal::invalid(format!("memory {what} is below the minimum")).hint("at least 6 MiB")
-        );
+        return Err(Refusal::invalid(format!("memory {what} is below the minimum"))
+            .hint(format!("at least {}", bytes_size(MEMORY_BYTES_MIN.unsigned_abs()))));
     }
     Ok(())
 }

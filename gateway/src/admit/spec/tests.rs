@@ -371,12 +371,12 @@ fn amounts_are_such_as_engines_take() {
         invalid(
             with(limited(0, memory_bytes)),
             "memory limit is below the minimum",
-            "at least 6 MiB",
+            "at least 6MiB",
         );
         invalid(
             with(reserved(0, memory_bytes)),
             "memory reservation is below the minimum",
-            "at least 6 MiB",
+            "at least 6MiB",
         );
     }
     allowed(with(limited(0, 6 << 20)));

@@ -14,10 +14,13 @@ fn refused(status: &Status) -> (Code, &str, String) {
 fn a_command_and_a_list_are_refused_above_their_bounds_with_both_numbers() {
     assert_eq!(too_large(COMMAND_BYTES_MAX), None);
     let refusal = too_large(2 << 20).unwrap();
-    assert_eq!(refusal.message, "the command is 2.0 MiB; at most 1.5 MiB are taken");
+    assert_eq!(refusal.message, "the command has 2MiB; at most 1.5MiB are taken");
     assert_eq!(too_long(REPLY_BYTES_MAX), None);
+    let refusal = too_long(300 << 20).unwrap();
+    assert_eq!(refusal.message, "the list has 300MiB; at most 256MiB are answered");
     let refusal = too_long(REPLY_BYTES_MAX + 1).unwrap();
-    assert_eq!(refusal.message, "the list is 257 MiB; at most 256 MiB are answered");
+    let message = "the list has 268435457 bytes; at most 268435456 are answered";
+    assert_eq!(refusal.message, message);
     assert!(refusal.hint.contains("--filter"), "{}", refusal.hint);
 }
 
