@@ -9,7 +9,7 @@ use super::{
     connect::ManagerClient,
     fail::{CliError, CliResult},
     log_now, parse,
-    show::{Inspection, TableLayout, TableRow, title},
+    show::{CellCut, Inspection, TableField, TableLayout, TableRow, title},
     task,
 };
 use clap::{Args, Subcommand};
@@ -78,16 +78,16 @@ pub(super) struct NodeInspect {
 const NODE_TABLE: TableLayout = TableLayout {
     message: "Node",
     fields: &[
-        ("ID", "ID"),
-        ("Hostname", "HOSTNAME"),
-        ("Status", "STATUS"),
-        ("Availability", "AVAILABILITY"),
-        ("ManagerStatus", "MANAGER STATUS"),
-        ("EngineVersion", "ENGINE VERSION"),
-        ("Self", ""),
-        ("Role", ""),
-        ("Tasks", ""),
-        ("Runtime", ""),
+        TableField::cut("ID", "ID", CellCut::KeepId(14)),
+        TableField::cut("Hostname", "HOSTNAME", CellCut::KeepEnds(8)),
+        TableField::cut("Status", "STATUS", CellCut::KeepStart(10)),
+        TableField::cut("Availability", "AVAILABILITY", CellCut::KeepStart(6)),
+        TableField::cut("ManagerStatus", "MANAGER STATUS", CellCut::KeepStart(9)),
+        TableField::cut("EngineVersion", "ENGINE VERSION", CellCut::KeepStart(8)),
+        TableField::unlisted("Self"),
+        TableField::unlisted("Role"),
+        TableField::unlisted("Tasks"),
+        TableField::unlisted("Runtime"),
     ],
     filters: &["id", "label", "node.label", "membership", "name", "role"],
 };

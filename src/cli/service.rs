@@ -19,7 +19,7 @@ use super::{
     connect::{self, ManagerClient},
     fail::CliResult,
     logs, parse,
-    show::{Inspection, TableLayout, TableRow, Truncation, short_id, truncated},
+    show::{CellCut, Inspection, TableField, TableLayout, TableRow, Truncation, short_id},
     task,
 };
 use clap::{Args, Subcommand};
@@ -99,13 +99,13 @@ pub(super) struct ServiceRm {
 const SERVICE_TABLE: TableLayout = TableLayout {
     message: "Service",
     fields: &[
-        ("ID", "ID"),
-        ("Name", "NAME"),
-        ("Mode", "MODE"),
-        ("Replicas", "REPLICAS"),
-        ("Image", "IMAGE"),
-        ("Ports", "PORTS"),
-        ("Status", "STATUS"),
+        TableField::cut("ID", "ID", CellCut::KeepId(12)),
+        TableField::cut("Name", "NAME", CellCut::KeepEnds(8)),
+        TableField::whole("Mode", "MODE"),
+        TableField::whole("Replicas", "REPLICAS"),
+        TableField::cut("Image", "IMAGE", CellCut::KeepEnd(8)),
+        TableField::cut("Ports", "PORTS", CellCut::KeepStart(8)),
+        TableField::cut("Status", "STATUS", CellCut::KeepCause),
     ],
     filters: &["id", "label", "mode", "name"],
 };
@@ -245,7 +245,7 @@ fn row(service: &Service, truncation: Truncation) -> TableRow {
             format!("{}/{}", status.running_tasks, status.desired_tasks),
             container.map_or_else(String::new, |container| image_cell(&container.image, service)),
             task::port_list(ports),
-            truncated(&trouble(service), truncation),
+            trouble(service),
         ],
         mark: "",
         json: json::render(service),

@@ -4,6 +4,8 @@
 //! headings, and which message of the schema stands behind a row. What can be wrong with `--format`
 //! and `--filter` is found from that description alone, before any manager is asked.
 
+mod cut;
+mod fitted;
 mod phrases;
 mod tell;
 mod template;
@@ -11,9 +13,8 @@ mod text;
 
 pub(super) use super::stderr::{can_draw, talk, write_raw_stderr};
 pub(super) use crate::untrusted;
-pub(super) use phrases::{
-    Truncation, ago, bytes_size, duration_text, local_time, quoted, short_id, title, truncated,
-};
+pub(super) use cut::CellCut;
+pub(super) use phrases::{Truncation, ago, duration_text, local_time, quoted, short_id, title};
 pub(super) use tell::{TextForm, say, say_json, write_raw};
 pub(super) use template::Template;
 pub(super) use text::{grid, pairs};
@@ -25,13 +26,27 @@ use super::{
 use serde_json::Value;
 use skep_proto::v1::Filter;
 
+/// Columns of a cause in a pipe or a template, its quotation marks among them.
+const CAUSE_COLUMNS: usize = 62;
+
+/// One column of a list.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TableField {
+    /// Docker's name of the field.
+    pub name: &'static str,
+    /// The column's heading; without one the field is for templates alone.
+    pub heading: &'static str,
+    /// What stays of a cell that is too long.
+    pub cut: CellCut,
+}
+
 /// What a list consists of.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TableLayout {
     /// The schema's name of what a row is.
     pub message: &'static str,
-    /// Docker's field name and the table's heading; without a heading it is for templates alone.
-    pub fields: &'static [(&'static str, &'static str)],
+    /// What its rows have.
+    pub fields: &'static [TableField],
     /// Filter keys that make sense here.
     pub filters: &'static [&'static str],
 }
@@ -49,9 +64,27 @@ pub(super) struct TableRow {
     pub json: Value,
 }
 
-/// How a list will be shown.
+/// How a list will be shown, and in how much room.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum TableFormat {
+pub(super) struct TableLook {
+    format: TableFormat,
+    room: TableRoom,
+}
+
+/// How much room a table has.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum TableRoom {
+    /// A terminal with so many columns.
+    Terminal(usize),
+    /// A pipe or a file: only causes are cut.
+    Pipe,
+    /// Nothing is to be cut.
+    Boundless,
+}
+
+/// The form of a list.
+#[derive(Clone, Debug, PartialEq)]
+enum TableFormat {
     /// Docker's columns.
     Table,
     /// One array of messages.
@@ -64,9 +97,40 @@ pub(super) enum TableFormat {
     TemplateTable(Template),
 }
 
+impl TableField {
+    /// A column whose cells are never cut.
+    pub(super) const fn whole(name: &'static str, heading: &'static str) -> TableField {
+        TableField::cut(name, heading, CellCut::Never)
+    }
+
+    /// A column whose cells may be cut.
+    pub(super) const fn cut(name: &'static str, heading: &'static str, cut: CellCut) -> TableField {
+        TableField { name, heading, cut }
+    }
+
+    /// A field for templates alone.
+    pub(super) const fn unlisted(name: &'static str) -> TableField {
+        TableField::whole(name, "")
+    }
+}
+
+impl TableRoom {
+    fn of(style: &ListStyle) -> TableRoom {
+        match (style.truncation(), tell::terminal_columns()) {
+            (Truncation::Full, _) => TableRoom::Boundless,
+            (Truncation::Shortened, Some(columns)) => TableRoom::Terminal(columns),
+            (Truncation::Shortened, None) => TableRoom::Pipe,
+        }
+    }
+}
+
 impl TableLayout {
     /// Reads `--format` and `-q` against this listing.
-    pub(super) fn look(&self, style: &ListStyle) -> CliResult<TableFormat> {
+    pub(super) fn look(&self, style: &ListStyle) -> CliResult<TableLook> {
+        Ok(TableLook { format: self.format(style)?, room: TableRoom::of(style) })
+    }
+
+    fn format(&self, style: &ListStyle) -> CliResult<TableFormat> {
         if style.quiet {
             return Ok(TableFormat::Ids);
         }
@@ -103,37 +167,64 @@ impl TableLayout {
     }
 
     /// Shows the rows on the standard output.
-    pub(super) fn print(&self, look: &TableFormat, rows: &[TableRow]) -> CliResult {
+    pub(super) fn print(&self, look: &TableLook, rows: &[TableRow]) -> CliResult {
         let text = self.text(look, rows);
         if text.is_empty() { Ok(()) } else { say(&text) }
     }
 
     /// What [`TableLayout::print`] shows, without the last line's end.
-    pub(super) fn text(&self, look: &TableFormat, rows: &[TableRow]) -> String {
-        match look {
+    fn text(&self, look: &TableLook, rows: &[TableRow]) -> String {
+        let fill = |template: &Template, row: &TableRow| template.fill(&self.cut(look.room, row));
+        match &look.format {
             TableFormat::Ids => lines(rows.iter().map(|row| row.id.clone())),
             TableFormat::Json => {
                 let all = Value::Array(rows.iter().map(|row| row.json.clone()).collect());
                 format!("{all:#}")
             }
-            TableFormat::Template(template) => lines(rows.iter().map(|row| template.fill(row))),
+            TableFormat::Template(template) => lines(rows.iter().map(|row| fill(template, row))),
             TableFormat::TemplateTable(template) => {
                 let split = |line: String| line.split('\t').map(str::to_owned).collect::<Vec<_>>();
-                let body = rows.iter().map(|row| split(template.fill(row))).collect();
+                let body = rows.iter().map(|row| split(fill(template, row))).collect();
                 grid(&split(template.headings(self)), body)
             }
-            TableFormat::Table => {
-                let shown: Vec<usize> =
-                    (0..self.fields.len()).filter(|i| !self.fields[*i].1.is_empty()).collect();
-                let head: Vec<String> =
-                    shown.iter().map(|i| self.fields[*i].1.to_owned()).collect();
-                let pick = |row: &TableRow| {
-                    let mark = |at: usize| if at == 0 { row.mark } else { "" };
-                    shown.iter().map(|at| format!("{}{}", row.cells[*at], mark(*at))).collect()
-                };
-                grid(&head, rows.iter().map(pick).collect())
+            TableFormat::Table => self.table(look.room, rows),
+        }
+    }
+
+    fn table(&self, room: TableRoom, rows: &[TableRow]) -> String {
+        let is_shown = |at: &usize| !self.fields[*at].heading.is_empty();
+        let shown: Vec<usize> = (0..self.fields.len()).filter(is_shown).collect();
+        let pick = |row: &TableRow| -> Vec<String> {
+            let mark = |at: usize| if at == 0 { row.mark } else { "" };
+            shown.iter().map(|at| format!("{}{}", row.cells[*at], mark(*at))).collect()
+        };
+        match room {
+            TableRoom::Terminal(width) => {
+                let column = |at: &usize| (self.fields[*at].heading, self.fields[*at].cut);
+                let columns: Vec<_> = shown.iter().map(column).collect();
+                fitted::fitted(&columns, &rows.iter().map(pick).collect::<Vec<_>>(), width)
+            }
+            TableRoom::Pipe | TableRoom::Boundless => {
+                let heading = |at: &usize| self.fields[*at].heading.to_owned();
+                let head: Vec<String> = shown.iter().map(heading).collect();
+                grid(&head, rows.iter().map(|row| pick(&self.cut(room, row))).collect())
             }
         }
+    }
+
+    /// The row with its causes cut, unless there is room for all of them. Programs that read a
+    /// template get the same on a terminal as in a pipe.
+    fn cut(&self, room: TableRoom, row: &TableRow) -> TableRow {
+        let mut row = row.clone();
+        if room == TableRoom::Boundless {
+            return row;
+        }
+        for (cell, field) in row.cells.iter_mut().zip(self.fields) {
+            if field.cut == CellCut::KeepCause {
+                *cell = field.cut.apply(cell, CAUSE_COLUMNS);
+            }
+        }
+        row
     }
 }
 

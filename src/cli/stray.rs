@@ -5,7 +5,7 @@ use super::{
     connect::{self, ManagerClient},
     fail::{CliError, CliResult},
     parse,
-    show::{TableLayout, TableRow, Truncation, short_id, title},
+    show::{CellCut, TableField, TableLayout, TableRow, Truncation, short_id, title},
     task::state_word,
 };
 use clap::{Args, Subcommand};
@@ -46,7 +46,11 @@ pub(super) struct StrayRm {
 
 const STRAY_TABLE: TableLayout = TableLayout {
     message: "Stray",
-    fields: &[("ID", "ID"), ("Node", "NODE"), ("State", "STATE")],
+    fields: &[
+        TableField::cut("ID", "ID", CellCut::KeepId(12)),
+        TableField::cut("Node", "NODE", CellCut::KeepEnds(6)),
+        TableField::cut("State", "STATE", CellCut::KeepStart(9)),
+    ],
     filters: &[],
 };
 

@@ -10,9 +10,7 @@ use super::{
     connect::ManagerClient,
     fail::CliResult,
     log_now, logs, parse,
-    show::{
-        Inspection, TableLayout, TableRow, Truncation, ago, quoted, short_id, title, truncated,
-    },
+    show::{self, CellCut, Inspection, TableField, TableLayout, TableRow, Truncation, ago, title},
 };
 use clap::{Args, Subcommand};
 use skep_proto::{
@@ -58,14 +56,14 @@ pub(super) struct TaskInspect {
 pub(super) const TASK_TABLE: TableLayout = TableLayout {
     message: "Task",
     fields: &[
-        ("ID", "ID"),
-        ("Name", "NAME"),
-        ("Image", "IMAGE"),
-        ("Node", "NODE"),
-        ("DesiredState", "DESIRED STATE"),
-        ("CurrentState", "CURRENT STATE"),
-        ("Error", "ERROR"),
-        ("Ports", "PORTS"),
+        TableField::cut("ID", "ID", CellCut::KeepId(12)),
+        TableField::cut("Name", "NAME", CellCut::KeepEnds(8)),
+        TableField::cut("Image", "IMAGE", CellCut::KeepEnd(8)),
+        TableField::cut("Node", "NODE", CellCut::KeepEnds(6)),
+        TableField::cut("DesiredState", "DESIRED STATE", CellCut::KeepStart(8)),
+        TableField::cut("CurrentState", "CURRENT STATE", CellCut::KeepStart(9)),
+        TableField::cut("Error", "ERROR", CellCut::KeepCause),
+        TableField::cut("Ports", "PORTS", CellCut::KeepStart(8)),
     ],
     filters: &["id", "name", "node", "desired-state"],
 };
@@ -149,13 +147,13 @@ fn row(task: &Task, name: String, truncation: Truncation, now: Timestamp) -> Tab
     let current = format!("{} {}", title(state_word(status.state())), ago(status.at, now));
     TableRow {
         cells: vec![
-            short_id(&id, truncation),
+            show::short_id(&id, truncation),
             name,
             image(task).to_owned(),
             task.node_name.clone(),
             title(state_word(task.desired())),
             current.trim_end().to_owned(),
-            quoted(&truncated(&trouble(task), truncation)),
+            show::quoted(&trouble(task)),
             ports(task),
         ],
         mark: "",

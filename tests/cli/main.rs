@@ -11,5 +11,6 @@ mod manager;
 mod partings;
 mod reads;
 mod run;
+mod terminals;
 mod usage;
 mod waiting;

@@ -1,16 +1,10 @@
-//! Ids, errors, sizes and durations as people read them.
+//! Ids, times and durations as people read them.
 
 use crate::cli::parse::in_zone;
 use skep_proto::{Timestamp, time::SECOND_NS};
 
 /// Characters of a shortened id, as Docker shows them.
 const SHORT_ID_CHARS: usize = 12;
-/// Characters of a shortened error. It is cut in its middle: what failed stands first, and why
-/// stands last.
-const SHORT_ERROR_CHARS: usize = 60;
-/// Of these, characters from its beginning.
-const SHORT_ERROR_HEAD_CHARS: usize = 24;
-
 /// Whether long values are shortened; `--no-trunc` keeps them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Truncation {
@@ -26,18 +20,6 @@ pub(crate) fn short_id(id: &str, truncation: Truncation) -> String {
         Truncation::Shortened => id.chars().take(SHORT_ID_CHARS).collect(),
         Truncation::Full => id.to_owned(),
     }
-}
-
-/// Cut to what fits into a column, or in full.
-pub(crate) fn truncated(text: &str, truncation: Truncation) -> String {
-    let chars = text.chars().count();
-    if truncation == Truncation::Full || chars <= SHORT_ERROR_CHARS {
-        return text.to_owned();
-    }
-    let tail_chars = SHORT_ERROR_CHARS - SHORT_ERROR_HEAD_CHARS - 1;
-    let head: String = text.chars().take(SHORT_ERROR_HEAD_CHARS).collect();
-    let tail: String = text.chars().skip(chars - tail_chars).collect();
-    format!("{head}…{tail}")
 }
 
 /// In quotation marks, unless there is nothing to say.
@@ -75,20 +57,6 @@ pub(crate) fn duration_text(ns: u64) -> String {
     }
 }
 
-/// A size in binary units: `512MiB`, `1.5GiB`.
-pub(crate) fn bytes_size(bytes: u64) -> String {
-    const UNITS: [&str; 6] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
-    let mut size = bytes as f64;
-    let mut unit = 0;
-    while size >= 1024.0 && unit + 1 < UNITS.len() {
-        size /= 1024.0;
-        unit += 1;
-    }
-    let number = format!("{size:.2}");
-    let number = number.trim_end_matches('0').trim_end_matches('.');
-    format!("{number}{}", UNITS[unit])
-}
-
 /// A time to the millisecond in the reader's zone, which it names; of one width, for columns.
 /// Nothing for never.
 pub(crate) fn local_time(at: u64) -> String {
@@ -122,30 +90,10 @@ mod tests {
     }
 
     #[test]
-    fn an_error_keeps_its_beginning_and_its_end() {
-        let long = "create container: OCI runtime create failed: runc create failed: sethostname: invalid argument";
-        assert_eq!(
-            truncated(long, Truncation::Shortened),
-            "create container: OCI ru…iled: sethostname: invalid argument"
-        );
-        assert_eq!(truncated(long, Truncation::Shortened).chars().count(), SHORT_ERROR_CHARS);
-        assert_eq!(truncated(long, Truncation::Full), long);
-        let short = "no suitable node: not ready on 2 nodes";
-        assert_eq!(truncated(short, Truncation::Shortened), short);
-    }
-
-    #[test]
-    fn sizes_and_cuts() {
-        assert_eq!(bytes_size(512 << 20), "512MiB");
-        assert_eq!(bytes_size(3 << 29), "1.5GiB");
-        assert_eq!(bytes_size(100), "100B");
-        assert_eq!((bytes_size(1023), bytes_size(1024)), ("1023B".into(), "1KiB".into()));
-        assert_eq!(bytes_size(u64::MAX), "16384PiB");
+    fn nothing_is_said_of_never_and_of_nothing() {
         assert_eq!(local_time(0), "");
         assert!(local_time(SECOND_NS).starts_with("19"));
         assert_eq!((quoted(""), quoted("a")), (String::new(), "\"a\"".into()));
-        let fits = "x".repeat(SHORT_ERROR_CHARS);
-        assert_eq!(truncated(&fits, Truncation::Shortened), fits);
         assert_eq!(title("running"), "Running");
     }
 }

@@ -37,6 +37,14 @@ impl TextForm {
     }
 }
 
+/// The columns of the terminal that reads the data; none in a pipe, or if the terminal does not
+/// tell.
+pub(crate) fn terminal_columns() -> Option<usize> {
+    let out = stdout();
+    let size = if out.is_terminal() { terminal_size::terminal_size_of(out) } else { None };
+    size.map(|(width, _)| usize::from(width.0)).filter(|columns| *columns > 0)
+}
+
 /// Writes one piece of data and ends its line.
 pub(crate) fn say(text: &str) -> CliResult {
     let shown = match TextForm::of_stdout() {

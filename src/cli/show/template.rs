@@ -5,7 +5,7 @@
 //! with or without underscores. A name that neither has is refused before anybody is asked. A field
 //! that is there but not set is empty.
 
-use super::{TableLayout, TableRow};
+use super::{TableField, TableLayout, TableRow};
 use crate::cli::fail::{CliError, CliResult};
 use serde_json::Value;
 use skep_proto::json::shape;
@@ -41,7 +41,7 @@ impl Template {
             let example = listing
                 .fields
                 .first()
-                .map_or("{{json .}}".to_owned(), |(field, _)| format!("{{{{.{field}}}}}"));
+                .map_or("{{json .}}".to_owned(), |field| format!("{{{{.{}}}}}", field.name));
             return Err(CliError::usage(format!("format {rest:?} is unknown"))
                 .hint(format!("choose table, json or a template such as '{example}'")));
         }
@@ -87,8 +87,8 @@ impl Template {
             .map(|part| match part {
                 Part::Literal(text) => text.clone(),
                 Part::Cell(at, _) => match listing.fields[*at] {
-                    (name, "") => name.to_uppercase(),
-                    (_, heading) => heading.to_owned(),
+                    TableField { name, heading: "", .. } => name.to_uppercase(),
+                    TableField { heading, .. } => heading.to_owned(),
                 },
                 Part::Path(path, _) => path
                     .last()
@@ -116,7 +116,7 @@ fn action(text: &str, listing: &TableLayout) -> CliResult<Part> {
         return Err(not_built(text));
     }
     if let [name] = path.as_slice()
-        && let Some(at) = listing.fields.iter().position(|(field, _)| field == name)
+        && let Some(at) = listing.fields.iter().position(|field| field.name == name)
     {
         return Ok(Part::Cell(at, style));
     }
@@ -127,7 +127,7 @@ fn action(text: &str, listing: &TableLayout) -> CliResult<Part> {
             let columns = if unknown.parents == 0 { listing.fields } else { &[] };
             let parents: String =
                 path[..unknown.parents].iter().map(|name| format!(".{name}")).collect();
-            let columns = columns.iter().map(|(field, _)| *field);
+            let columns = columns.iter().map(|field| field.name);
             let known: Vec<String> = columns
                 .chain(unknown.known.iter().map(String::as_str))
                 .map(|name| format!("{parents}.{name}"))
@@ -165,8 +165,13 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    const LIST: TableLayout =
-        TableLayout { message: "Service", fields: &[("ID", "ID"), ("Self", "")], filters: &[] };
+    const LIST: TableLayout = TableLayout {
+        message: "Service",
+        fields: &[TableField::whole("ID", "ID"), TableField::unlisted("Self")],
+        filters: &[],
+    };
+
+    const ID_ALONE: [TableField; 1] = [TableField::whole("ID", "ID")];
 
     fn check(template: &str, expected: Result<&str, &str>) {
         let json = json!({"spec": {"annotations": {"name": "web", "labels": {"a": "b"}}}, "spec_version": 7, "blocked": null});
@@ -225,7 +230,7 @@ mod tests {
     #[test]
     fn the_template_in_the_help_of_inspect_is_good_for_all_that_is_inspected() {
         for message in ["Service", "Node", "Task"] {
-            let table = TableLayout { message, fields: &[("ID", "ID")], filters: &[] };
+            let table = TableLayout { message, fields: &ID_ALONE, filters: &[] };
             Template::parse("{{.ID}} {{json .Spec}}", &table).expect(message);
         }
     }

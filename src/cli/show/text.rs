@@ -1,20 +1,33 @@
 //! Columns for people: no borders, three blanks between, nothing at a line's end.
 
 use crate::untrusted::{one_line, visible};
-use comfy_table::{ContentArrangement, Table, presets};
+use unicode_width::UnicodeWidthStr;
+
+/// Blanks between columns.
+pub(super) const GAP: usize = 3;
 
 /// A table under headings, as Docker draws it.
 pub(crate) fn grid(head: &[String], rows: Vec<Vec<String>>) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
-    table.set_header(head.iter().map(String::as_str));
-    table.add_rows(
-        rows.into_iter().map(|row| row.into_iter().map(|cell| one_line(&cell)).collect::<Vec<_>>()),
-    );
-    for column in table.column_iter_mut() {
-        column.set_padding((0, 3));
-    }
-    trimmed(&table)
+    let rows: Vec<Vec<String>> =
+        rows.iter().map(|row| row.iter().map(|cell| one_line(cell)).collect()).collect();
+    draw(head, &rows, GAP)
+}
+
+/// The same with so many blanks between the columns; each cell is one line.
+pub(super) fn draw(head: &[String], rows: &[Vec<String>], gap: usize) -> String {
+    let lines = || [head].into_iter().chain(rows.iter().map(Vec::as_slice));
+    let columns = lines().map(<[String]>::len).max().unwrap_or(0);
+    let widest = |at: usize| lines().filter_map(|row| row.get(at)).map(|cell| cell.width()).max();
+    let widths: Vec<usize> = (0..columns).map(|at| widest(at).unwrap_or(0) + gap).collect();
+    let line = |row: &[String]| {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(&widths) {
+            line.push_str(cell);
+            line.extend(std::iter::repeat_n(' ', width - cell.width()));
+        }
+        line.trim_end().to_owned()
+    };
+    lines().map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// Names and values under each other; a value that is empty is left out, names may be indented.
@@ -35,10 +48,6 @@ pub(crate) fn pairs(all: &[(&str, String)]) -> String {
         }
     }
     text
-}
-
-fn trimmed(table: &Table) -> String {
-    table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]
