@@ -6,6 +6,7 @@
 
 mod assign;
 mod entry;
+mod overdue;
 mod parts;
 mod recent;
 #[cfg(test)]
@@ -76,6 +77,7 @@ pub struct Sessions {
     conns: BTreeMap<Conn, Session>,
     by_node: BTreeMap<Id, Conn>,
     beats: BTreeSet<(Timestamp, Conn)>,
+    overdue: overdue::OverdueSessions,
     /// When this manager last heard or looked: it listens for as long as it does so in time.
     listened_at: Timestamp,
     waiting: BTreeMap<u64, PendingAnswer>,
@@ -116,6 +118,13 @@ struct Session {
     warnings: Vec<String>,
 }
 
+impl Session {
+    /// When the agent counts as silent if nothing more is heard of it.
+    fn patience_end(&self) -> Timestamp {
+        self.heard_at + self.period_ns * defaults::HEARTBEAT_GRACE_PERIODS
+    }
+}
+
 enum PendingAnswer {
     Joined(Conn),
     Opened(Conn),
@@ -131,6 +140,7 @@ impl Sessions {
             conns: BTreeMap::new(),
             by_node: BTreeMap::new(),
             beats: BTreeSet::new(),
+            overdue: overdue::OverdueSessions::default(),
             listened_at: Timestamp::NEVER,
             waiting: BTreeMap::new(),
             next_token: 1,
@@ -151,7 +161,8 @@ impl Sessions {
     /// When [`Sessions::handle_timeout`] wants to be called.
     pub fn poll_timeout(&self) -> Option<Timestamp> {
         let look_at = self.listened_at + self.period_ns / LOOKS_PER_PERIOD;
-        self.beats.first().map(|(at, _)| (*at).min(look_at))
+        let beat_at = self.beats.first().map(|(at, _)| (*at).min(look_at));
+        beat_at.into_iter().chain(self.overdue.first()).min()
     }
 
     /// Time has come to `now`. Time in which this manager did not listen says nothing about agents:
@@ -163,6 +174,7 @@ impl Sessions {
         if missed_ns <= self.period_ns / LATENESS_PARTS_PER_PERIOD {
             return;
         }
+        self.overdue.forget_all();
         for session in self.conns.values_mut() {
             let silent_ns = now.since(session.heard_at).saturating_sub(missed_ns);
             let silent_ns_max = session.period_ns * (defaults::HEARTBEAT_GRACE_PERIODS - 1);
@@ -240,6 +252,9 @@ impl Sessions {
     /// The stream ended, whatever the reason.
     pub fn handle_gone(&mut self, conn: Conn) {
         let Some(session) = self.forget(conn) else { return };
+        if session.open && self.listened_at.since(session.heard_at) > session.period_ns {
+            self.overdue.note(session.patience_end(), session.node, session.number);
+        }
         let close = MachineRequest::Close { node: session.node, session: session.number };
         self.ask(session.node, close, PendingAnswer::Noted);
     }
@@ -250,19 +265,25 @@ impl Sessions {
         while let Some((at, conn)) = self.beats.first().copied().filter(|(at, _)| *at <= now) {
             self.beats.remove(&(at, conn));
             let Some(session) = self.conns.get_mut(&conn) else { continue };
-            let silence_at =
-                session.heard_at + session.period_ns * defaults::HEARTBEAT_GRACE_PERIODS;
+            let silence_at = session.patience_end();
             if silence_at > now {
                 session.silence_at = silence_at;
                 self.beats.insert((silence_at, conn));
                 continue;
             }
-            let silent = MachineRequest::Silent { node: session.node, session: session.number };
-            let node = session.node;
+            let (node, session) = (session.node, session.number);
             self.turn_away(conn, turned(TurnedCode::Retry, "no heartbeat for three periods"));
             self.forget(conn);
-            self.ask(node, silent, PendingAnswer::Noted);
+            self.say_silent(node, session);
         }
+        while let Some((node, session)) = self.overdue.take(now) {
+            self.say_silent(node, session);
+        }
+    }
+
+    fn say_silent(&mut self, node: Id, session: u64) {
+        let silent = MachineRequest::Silent { node, session };
+        self.ask(node, silent, PendingAnswer::Noted);
     }
 
     /// The turn's answer, once it is committed; `view` is committed and includes it.

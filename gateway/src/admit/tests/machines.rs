@@ -139,6 +139,9 @@ fn sessions_of_nodes_that_are_gone_or_followed() {
     let session = world.view.nodes().get(world.node("n1")).expect("it is there").session;
     assert_eq!(kinds(machine(&world, MachineRequest::Close { node, session })), ["session_closed"]);
     assert_eq!(kinds(machine(&world, MachineRequest::Silent { node, session })), ["node_silent"]);
+    let down = World::of("node n1 | down n1");
+    let silent = MachineRequest::Silent { node, session };
+    assert_eq!(kinds(machine(&down, silent)), Vec::<&str>::new());
     for session in [session + 1, 0] {
         assert_eq!(
             kinds(machine(&world, MachineRequest::Close { node, session })),

@@ -31,6 +31,43 @@ fn a_stream_that_was_never_welcomed_is_silent_too() {
 }
 
 #[test]
+fn an_agent_that_was_overdue_when_its_stream_ended_is_silent_three_periods_after_it_was_heard() {
+    check(
+        "member a",
+        "a hello -> ask open
+         commit -> a1 welcome 5000, a1 set
+         later 8000 -> -
+         a gone -> ask close
+         commit -> -
+         later 6999 -> -
+         later 1 -> ask silent
+         commit -> -
+         later 60000 -> -",
+    );
+    // One that was heard of in time has three periods from the end of its stream.
+    check(
+        "member a",
+        "a hello -> ask open
+         commit -> a1 welcome 5000, a1 set
+         later 5000 -> -
+         a gone -> ask close
+         commit -> -
+         later 60000 -> -",
+    );
+    // The manager stood still: the agent could not come back.
+    check(
+        "member a",
+        "a hello -> ask open
+         commit -> a1 welcome 5000, a1 set
+         later 8000 -> -
+         a gone -> ask close
+         commit -> -
+         suspended 30000 -> -
+         later 60000 -> -",
+    );
+}
+
+#[test]
 fn time_in_which_the_manager_was_suspended_is_not_an_agents_silence() {
     for first_heard in ["later 0", "a beat", "b hello", "tell drain b"] {
         let mut world = SessionsWorld::of("member a | member b");
