@@ -33,7 +33,7 @@ pub(super) fn create(
         .hint(format!("choose another --name, or change it with `skep service update {name}`")));
     }
     let id = entropy.id();
-    let warnings = ports::warnings(view, spec);
+    let warnings = warnings(view, spec);
     let created = ServiceCreated { service_id: id.to_bytes(), spec: Some(spec.clone()) };
     Ok(Admitted {
         events: vec![(Revision::ZERO, Kind::ServiceCreated(Box::new(created)))],
@@ -73,7 +73,14 @@ pub(super) fn update(view: &View, command: &UpdateService) -> Result<Admitted, R
             spec: Some(spec),
         })),
     };
-    Ok(Admitted { feature_level, ..Admitted::one(row.id, kind) })
+    let warnings = warnings(view, command.spec.as_ref().unwrap_or(&row.spec));
+    Ok(Admitted { feature_level, warnings, ..Admitted::one(row.id, kind) })
+}
+
+fn warnings(view: &View, spec: &ServiceSpec) -> Vec<String> {
+    let mut warnings = ports::warnings(view, spec);
+    warnings.extend(spec::warnings(view, spec));
+    warnings
 }
 
 pub(super) fn scale(view: &View, command: &ScaleService) -> Result<Admitted, Refusal> {

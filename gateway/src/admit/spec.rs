@@ -4,6 +4,7 @@
 //! while somebody is there to read why. Each refusal names the field and says what to write
 //! instead.
 
+mod accounts;
 mod container;
 mod image;
 mod mounts;
@@ -49,6 +50,11 @@ pub(super) fn validate(view: &View, spec: &ServiceSpec) -> Result<(), Refusal> {
     ports(published)?;
     let networks = spec.task.as_ref().map_or(&[][..], |task| &task.networks);
     publishable(published, networks)
+}
+
+/// What is worth knowing about a spec that is admitted.
+pub(super) fn warnings(view: &View, spec: &ServiceSpec) -> Vec<String> {
+    accounts::warnings(view, spec)
 }
 
 fn labels(whose: &str, labels: &BTreeMap<String, String>) -> Result<(), Refusal> {

@@ -1,8 +1,8 @@
 //! What a container is asked to be. PURE.
 
 use super::{
-    super::{Refusal, refusal::excerpt, unsupported},
-    duration, image, labels, mounts, text,
+    super::{Refusal, unsupported},
+    accounts, duration, image, labels, mounts, text,
 };
 use skep_projections::View;
 use skep_proto::v1::{ContainerSpec, HealthCheck};
@@ -17,10 +17,6 @@ const SIGNALS: [&str; 34] = [
 ];
 /// The highest number of a signal.
 const SIGNAL_MAX: u32 = 64;
-/// The highest id of a user or a group: the system takes the one above it for "none".
-const ACCOUNT_ID_MAX: u64 = u32::MAX as u64 - 1;
-/// Digits of an id that a refusal shows.
-const ACCOUNT_ID_SHOWN_CHARS_MAX: usize = 40;
 /// Real-time signals that may be named, as distances from the first or the last.
 const REAL_TIME_MAX: u32 = 30;
 
@@ -32,7 +28,7 @@ pub(super) fn validate(view: &View, c: &ContainerSpec) -> Result<(), Refusal> {
     text::no_template("the host name", &c.hostname)?;
     text::hostname(&c.hostname)?;
     c.command.iter().chain(&c.args).try_for_each(|word| text::no_zero("the argument", word))?;
-    user(&c.user)?;
+    accounts::validate(view, &c.user)?;
     folder(&c.dir)?;
     signal(&c.stop_signal)?;
     duration("the grace period", c.stop_grace_period_ns.unwrap_or_default())?;
@@ -53,29 +49,6 @@ fn env(variable: &str) -> Result<(), Refusal> {
         .hint("write NAME=VALUE"));
     }
     text::no_template(&format!("the environment variable {name}"), variable)
-}
-
-fn user(user: &str) -> Result<(), Refusal> {
-    let parts = user.split(':').count();
-    if parts > 2 || user.ends_with(':') || user.chars().any(|c| c.is_whitespace() || c.is_control())
-    {
-        return Err(
-            Refusal::invalid(format!("{user:?} is not a user")).hint("write USER or USER:GROUP")
-        );
-    }
-    let names = user.split(':').zip(["user", "group"]);
-    names.into_iter().try_for_each(|(name, whose)| account_id(whose, name))
-}
-
-/// Refuses a number that no account can have.
-fn account_id(whose: &str, name: &str) -> Result<(), Refusal> {
-    let is_number = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit());
-    if is_number && name.parse::<u64>().map_or(true, |id| id > ACCOUNT_ID_MAX) {
-        let shown = excerpt(name, ACCOUNT_ID_SHOWN_CHARS_MAX);
-        return Err(Refusal::invalid(format!("{shown} is too large for the id of a {whose}"))
-            .hint(format!("the largest is {ACCOUNT_ID_MAX}")));
-    }
-    Ok(())
 }
 
 fn folder(folder: &str) -> Result<(), Refusal> {
