@@ -20,6 +20,7 @@ mod status;
 mod stderr;
 mod stray;
 mod style;
+mod synopsis;
 mod task;
 mod unpark;
 mod usage;
@@ -87,7 +88,7 @@ enum TopCommand {
     Completions(about::Completions),
     /// Write the manual pages into a folder
     #[command(hide = true)]
-    Man(about::Man),
+    Man(about::Manual),
     #[command(hide = true)]
     Ps(Absent),
     #[command(hide = true)]

@@ -12,6 +12,7 @@ mod telemetry;
 
 pub(crate) use advice::Advice;
 pub(crate) use settings::{AgentSettings, DaemonMode, DaemonSettings, NodeSettings};
+pub(crate) use state::file_in_place_of;
 
 use anyhow::{Context, Result};
 use skep_gateway::manager;

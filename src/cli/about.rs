@@ -5,12 +5,15 @@ use super::{
     args::GlobalArgs,
     fail::{CliError, CliResult},
     show,
+    synopsis::with_synopses,
 };
+use crate::daemon::file_in_place_of;
 use clap::{Args, Command, CommandFactory};
 use clap_complete::Shell;
+use clap_mangen::Man;
 use serde_json::json;
 use skep_proto::os_error;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// `skep version`
 #[derive(Args)]
@@ -29,7 +32,7 @@ pub(super) struct Completions {
 
 /// `skep man`
 #[derive(Args)]
-pub(super) struct Man {
+pub(super) struct Manual {
     /// Where the pages go; made if it is not there
     dir: PathBuf,
 }
@@ -73,7 +76,7 @@ fn kept(name: &str) -> &'static str {
     name.to_owned().leak()
 }
 
-pub(super) fn man(top: &GlobalArgs, args: &Man) -> CliResult {
+pub(super) fn man(top: &GlobalArgs, args: &Manual) -> CliResult {
     top.nothing()?;
     let failed = |error: std::io::Error| {
         CliError::refused(format!(
@@ -83,8 +86,23 @@ pub(super) fn man(top: &GlobalArgs, args: &Man) -> CliResult {
         ))
         .caused_by(error)
     };
+    if let Some(file) = file_in_place_of(&args.dir) {
+        let (dir, file) = (args.dir.display(), file.display());
+        return Err(CliError::usage(format!("the manual's folder {dir}: {file} is not a folder"))
+            .hint("name a folder, or one to be made"));
+    }
     std::fs::create_dir_all(&args.dir).map_err(failed)?;
-    clap_mangen::generate_to(Cli::command(), &args.dir).map_err(failed)
+    let mut command = Cli::command().disable_help_subcommand(true);
+    command.build();
+    pages(&with_synopses(command), &args.dir).map_err(failed)
+}
+
+/// A page for the command, and one for each below it that its help shows.
+fn pages(command: &Command, dir: &Path) -> std::io::Result<()> {
+    let shown = command.get_subcommands().filter(|one| !one.is_hide_set());
+    shown.into_iter().try_for_each(|one| pages(one, dir))?;
+    let source = concat!("skep ", env!("CARGO_PKG_VERSION"));
+    Man::new(command.clone()).source(source).manual("skep").generate_to(dir).map(drop)
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use super::{
     parse::{self, ParsedTime},
     show::talk,
 };
+use crate::daemon::file_in_place_of;
 use clap::Args;
 use skep_proto::v1::{Moment, moment};
 use std::path::PathBuf;
@@ -116,7 +117,15 @@ impl GlobalArgs {
             None => self.0.source.state_dir.as_ref(),
         });
         match folder {
-            Some(folder) => Ok(ManagerAddress::Folder(folder.clone())),
+            Some(folder) => match file_in_place_of(folder) {
+                Some(file) => Err(CliError::usage(format!(
+                    "--state-dir {}: {} is not a folder",
+                    folder.display(),
+                    file.display()
+                ))
+                .hint("name the state folder of a manager that is stopped")),
+                None => Ok(ManagerAddress::Folder(folder.clone())),
+            },
             None => socket(&own.host, &self.0.source.host).map(ManagerAddress::Socket),
         }
     }

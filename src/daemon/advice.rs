@@ -36,8 +36,11 @@ impl Advice {
 
     /// Whether what was asked for is wrong by itself.
     pub(crate) fn is_wrong_input(error: &anyhow::Error) -> bool {
-        let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<Advice>());
-        causes.any(|advice| advice.blame == Blame::Input)
+        error.chain().any(|cause| {
+            let advice = cause.downcast_ref::<Advice>();
+            advice.is_some_and(|advice| advice.blame == Blame::Input)
+                || matches!(cause.downcast_ref(), Some(AgentError::OtherRuntime { .. }))
+        })
     }
 
     /// All causes in one line, the outermost first. Many errors repeat the message of their cause;
@@ -82,6 +85,7 @@ mod tests {
     use super::*;
     use anyhow::Context;
     use skep_log::OpenError;
+    use skep_proto::v1::RuntimeKind;
 
     #[test]
     fn the_next_step_is_found_below_any_context() {
@@ -107,6 +111,10 @@ mod tests {
         let wrong = anyhow::Error::from(Advice::wrong_input("it is a file", "name a folder"));
         assert!(Advice::is_wrong_input(&wrong.context("state folder")));
         assert!(!Advice::is_wrong_input(&Advice::new("it is in use", "stop the other").into()));
+        let (first, now) = (RuntimeKind::Process, RuntimeKind::Docker);
+        assert!(Advice::is_wrong_input(&AgentError::OtherRuntime { first, now }.into()));
+        let locked = AgentError::Locked { path: "/x".into() };
+        assert!(!Advice::is_wrong_input(&locked.into()));
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub(super) fn runtime(state: &StateDir, settings: &NodeSettings) -> Result<Arc<d
                 let message = format!(
                     "--docker-host {host} has no effect: this node was set up with the process runtime"
                 );
-                return Err(Advice::new(message, "leave --docker-host out").into());
+                return Err(Advice::wrong_input(message, "leave --docker-host out").into());
             }
             let runtime = ProcessRuntime::open(state.path(), ShimProgram::default())
                 .with_context(|| format!("state folder {}", state.path().display()))?;

@@ -81,16 +81,21 @@ impl StateDir {
     }
 }
 
+/// What stands where a folder was meant: the path itself, or something that it leads through.
+pub(crate) fn file_in_place_of(folder: &Path) -> Option<&Path> {
+    let mut present = folder.ancestors().filter(|part| fs::metadata(part).is_ok());
+    present.next().filter(|found| !found.is_dir())
+}
+
 /// Refuses a path at which something else than a folder is.
 fn refuse_file(path: &Path) -> Result<()> {
-    let mut present = path.ancestors().filter(|part| fs::metadata(part).is_ok());
-    match present.next() {
-        Some(file) if !file.is_dir() => {
+    match file_in_place_of(path) {
+        Some(file) => {
             let message =
                 format!("state folder {}: {} is not a folder", path.display(), file.display());
             Err(Advice::wrong_input(message, "name a folder, or one to be made").into())
         }
-        Some(_) | None => Ok(()),
+        None => Ok(()),
     }
 }
 

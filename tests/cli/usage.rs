@@ -2,7 +2,7 @@
 
 use crate::run::{alone, skep};
 use insta::assert_snapshot;
-use std::process::Output;
+use std::{os::unix::fs::PermissionsExt, process::Output};
 
 #[test]
 fn help_of_every_command() {
@@ -226,6 +226,49 @@ fn a_folder_without_history_is_refused_with_words() {
 }
 
 #[test]
+fn a_file_in_place_of_a_folder_is_wrong_usage() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let file = dir.path().join("notes");
+    std::fs::write(&file, "mine").expect("room for it");
+    for path in [file.clone(), file.join("below")] {
+        let path = path.to_string_lossy();
+        let commands: [&[&str]; 9] = [
+            &["--state-dir", &path, "service", "ls"],
+            &["node", "ls", "--state-dir", &path],
+            &["status", "--state-dir", &path],
+            &["verify", "--state-dir", &path],
+            &["why", "web", "--state-dir", &path],
+            &["recover", "--accept-loss", "--state-dir", &path],
+            &["daemon", "--state-dir", &path],
+            &["agent", "--state-dir", &path],
+            &["man", &path],
+        ];
+        for args in commands {
+            let told = alone(args);
+            let wrong = format!("{} is not a folder\nhint: ", file.display());
+            assert!(told.starts_with("exit 2\n") && told.contains(&wrong), "{args:?}: {told}");
+        }
+    }
+    assert_eq!(std::fs::read(&file).expect("it is still there"), b"mine");
+}
+
+#[test]
+fn an_engine_is_refused_by_a_node_that_runs_processes() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    // What the process runtime alone makes tells the node's runtime if its identity is damaged.
+    std::fs::create_dir_all(dir.path().join("agent")).expect("room for it");
+    std::fs::create_dir_all(dir.path().join("tasks")).expect("room for it");
+    std::fs::write(dir.path().join("agent/identity"), "?").expect("room for it");
+    std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o700)).expect("ours");
+    let state_dir = dir.path().to_string_lossy();
+    let host = "--docker-host=unix:///x";
+    let nobody = format!("unix://{}/nobody.sock", dir.path().display());
+    let told = alone(&["agent", "--state-dir", &state_dir, "--manager", &nobody, host]);
+    let wrong = "error: --docker-host unix:///x has no effect: this node was set up with the process runtime\nhint: leave --docker-host out";
+    assert!(told.starts_with("exit 2\n") && told.contains(wrong), "{told}");
+}
+
+#[test]
 fn completions_and_manual_pages_are_made() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let Output { status, stdout, .. } =
@@ -242,6 +285,7 @@ fn completions_and_manual_pages_are_made() {
         .expect("a page for each command");
     assert!(page.contains("replicas"), "{page}");
     assert!(!page.contains("dns"), "flags that do nothing are not shown");
+    assert!(page.contains("\\fBskep service create\\fR [OPTIONS] <IMAGE> [COMMAND]..."), "{page}");
 }
 
 #[test]
