@@ -433,6 +433,7 @@ impl Sessions {
             return;
         }
         self.period_ns = period_ns;
+        self.overdue.forget_all();
         for conn in self.conns.keys().copied().collect::<Vec<_>>() {
             let Some(session) = self.conns.get_mut(&conn) else { continue };
             self.beats.remove(&(session.silence_at, conn));

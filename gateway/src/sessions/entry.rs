@@ -85,6 +85,7 @@ impl Sessions {
         }
         self.beats.insert((session.silence_at, conn));
         self.by_node.insert(node, conn);
+        self.overdue.forget(node);
         self.conns.insert(conn, session);
         match entry {
             HelloKind::Join => self.join(conn, origin),

@@ -29,8 +29,13 @@ impl OverdueSessions {
         Some((node, session))
     }
 
-    /// The manager itself stood still, and these agents could not come back: each has three periods
-    /// from the end of its stream after all.
+    /// The node is heard of again, on another stream.
+    pub(super) fn forget(&mut self, node: Id) {
+        self.0.retain(|(_, overdue), _| *overdue != node);
+    }
+
+    /// The manager itself stood still, and these agents could not come back; or periods are longer
+    /// now. Each has three periods from the end of its stream after all.
     pub(super) fn forget_all(&mut self) {
         self.0.clear();
     }

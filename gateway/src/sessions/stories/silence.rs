@@ -54,6 +54,18 @@ fn an_agent_that_was_overdue_when_its_stream_ended_is_silent_three_periods_after
          commit -> -
          later 60000 -> -",
     );
+    // It came back on another stream.
+    check(
+        "member a",
+        "a hello -> ask open
+         commit -> a1 welcome 5000, a1 set
+         later 8000 -> -
+         a gone -> ask close
+         commit -> -
+         a hello -> ask open
+         commit -> a2 welcome 5000, a2 set
+         later 10000 -> -",
+    );
     // The manager stood still: the agent could not come back.
     check(
         "member a",
