@@ -1,9 +1,9 @@
 //! Tables in the columns of a terminal. PURE.
 //!
 //! A table that is too wide is tried in these shapes, and the first that fits is taken: without
-//! columns that say nothing, with long cells cut; the same with each cause on a line of its own
-//! below its row; each row as lines of its own, a line for each cell. Nothing narrows in a pipe,
-//! since programs read it.
+//! columns that say nothing and with its causes cut; with each cause on a line of its own below its
+//! row and other long cells cut; each row as lines of its own, a line for each cell. Nothing
+//! narrows in a pipe, since programs read it.
 
 use super::{
     cut::CellCut,
@@ -22,13 +22,6 @@ const VALUE_COLUMNS_MIN: usize = 8;
 /// A column: its heading, and how its cells are cut.
 pub(crate) type CuttableColumn = (&'static str, CellCut);
 
-/// Where a cause stands.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum CauseLine {
-    Beside,
-    Below,
-}
-
 /// The rows under their headings, in a terminal of so many columns.
 pub(crate) fn fitted(columns: &[CuttableColumn], rows: &[Vec<String>], width: usize) -> String {
     let rows: Vec<Vec<String>> =
@@ -44,21 +37,20 @@ pub(crate) fn fitted(columns: &[CuttableColumn], rows: &[Vec<String>], width: us
         |at: &usize| table.rows.is_empty() || table.rows.iter().any(|row| !row[*at].is_empty());
     let used: Vec<usize> = all.into_iter().filter(says_something).collect();
     let is_cause = |at: &usize| columns[*at].1 == CellCut::KeepCause;
-    let beside: Vec<usize> = used.iter().copied().filter(|at| !is_cause(at)).collect();
-    let shapes = [(&used, CauseLine::Beside), (&beside, CauseLine::Below)];
-    let drawn = shapes.iter().find_map(|(shown, cause)| {
-        let narrowed = NARROW_GAPS.iter().find_map(|gap| {
-            let widths = table.narrowed(shown, *gap)?;
-            Some(table.drawn(shown, &widths, *gap))
-        })?;
-        Some(match cause {
-            CauseLine::Beside => narrowed,
-            CauseLine::Below => {
-                table.with_causes_below(&narrowed, used.iter().copied().filter(is_cause))
-            }
-        })
+    if let Some(widths) = table.narrowed(&used, NARROW_GAPS[0], is_cause) {
+        return table.drawn(&used, &widths, NARROW_GAPS[0]);
+    }
+    let (causes, others): (Vec<usize>, Vec<usize>) = used.iter().partition(|at| is_cause(at));
+    let narrowed = NARROW_GAPS.iter().find_map(|gap| {
+        let widths = table.narrowed(&others, *gap, |at| !is_cause(at))?;
+        Some(table.drawn(&others, &widths, *gap))
     });
-    drawn.unwrap_or_else(|| table.as_lines(&used))
+    match narrowed {
+        Some(narrowed) => table.with_causes_below(&narrowed, &causes),
+        // Headings alone say that there is nothing.
+        None if table.rows.is_empty() => draw(&table.head, &table.rows, NARROW_GAPS[1]),
+        None => table.as_lines(&used),
+    }
 }
 
 /// The widest cell of a column, its heading among them.
@@ -75,23 +67,26 @@ struct Narrowing<'a> {
 }
 
 impl Narrowing<'_> {
-    /// The width of each column that is shown; nothing if they do not fit. Causes are cut first, as
-    /// they are the longest, then the widest of the others.
-    fn narrowed(&self, shown: &[usize], gap: usize) -> Option<Vec<usize>> {
+    /// The width of each column that is shown, the widest of those that may be cut being cut first;
+    /// nothing if they do not fit.
+    fn narrowed(
+        &self,
+        shown: &[usize],
+        gap: usize,
+        may_be_cut: impl Fn(&usize) -> bool,
+    ) -> Option<Vec<usize>> {
         let room = self.width.checked_sub(gap * shown.len().saturating_sub(1))?;
-        let columns_min = |at: usize| {
-            let cells = [&self.head[at]].into_iter().chain(self.rows.iter().map(|row| &row[at]));
-            cells.map(|cell| self.columns[at].1.columns_min(cell)).max().unwrap_or(0)
+        let columns_min = |at: &usize| {
+            let cells = [&self.head[*at]].into_iter().chain(self.rows.iter().map(|row| &row[*at]));
+            cells.map(|cell| self.columns[*at].1.columns_min(cell)).max().unwrap_or(0)
         };
-        let columns_min: Vec<usize> = shown.iter().map(|at| columns_min(*at)).collect();
+        let columns_min = |at: &usize| match may_be_cut(at) {
+            true => columns_min(at),
+            false => self.natural[*at],
+        };
+        let columns_min: Vec<usize> = shown.iter().map(columns_min).collect();
         let mut widths: Vec<usize> = shown.iter().map(|at| self.natural[*at]).collect();
         let mut excess = widths.iter().sum::<usize>().saturating_sub(room);
-        for ((width, at), columns_min) in widths.iter_mut().zip(shown).zip(&columns_min) {
-            if self.columns[*at].1 == CellCut::KeepCause {
-                let cut = excess.min(*width - columns_min);
-                (*width, excess) = (*width - cut, excess - cut);
-            }
-        }
         while excess > 0 {
             let can_shrink =
                 widths.iter_mut().zip(&columns_min).filter(|(width, min)| **width > **min);
@@ -113,8 +108,7 @@ impl Narrowing<'_> {
         draw(&head, &self.rows.iter().map(cells).collect::<Vec<_>>(), gap)
     }
 
-    fn with_causes_below(&self, table: &str, causes: impl Iterator<Item = usize>) -> String {
-        let causes: Vec<usize> = causes.collect();
+    fn with_causes_below(&self, table: &str, causes: &[usize]) -> String {
         let mut lines: Vec<String> = Vec::new();
         // The first line is that of the headings.
         let rows = [None].into_iter().chain(self.rows.iter().map(Some));
@@ -195,23 +189,24 @@ mod tests {
     }
 
     #[test]
-    fn then_other_cells_are_cut() {
+    fn then_the_cause_stands_below_its_row() {
         check(
-            76,
-            "ID            NAME        DESIRED S…  ERROR\n\
-             3rv3us5z8rqj  frontend.1  Running\n\
-             6qlg87dvf7w4   \\_ …end.1  Shutdown    \"… executable file not found in $PATH\"",
+            82,
+            "ID            NAME            DESIRED STATE\n\
+             3rv3us5z8rqj  frontend.1      Running\n\
+             6qlg87dvf7w4   \\_ frontend.1  Shutdown\n   \
+                ERROR: \"failed to create shim task: … executable file not found in $PATH\"",
         );
     }
 
     #[test]
-    fn then_the_cause_stands_below_its_row() {
+    fn then_other_cells_are_cut() {
         check(
-            60,
-            "ID            NAME            DESIRED STATE\n\
-             3rv3us5z8rqj  frontend.1      Running\n\
-             6qlg87dvf7w4   \\_ frontend.1  Shutdown\n   \
-                ERROR: \"… executable file not found in $PATH\"",
+            40,
+            "ID            NAME          DESIRED STA…\n\
+             3rv3us5z8rqj  frontend.1    Running\n\
+             6qlg87dvf7w4   \\_ f…tend.1  Shutdown\n   \
+                ERROR: \"… executable file not found…\"",
         );
     }
 
@@ -232,7 +227,7 @@ mod tests {
 
     #[test]
     fn no_rows_are_headings_alone_and_no_width_is_too_small() {
-        assert_eq!(fitted(&COLUMNS, &[], 40), "ID  NAME  DESIRED STATE  ERROR  PORTS");
+        assert_eq!(fitted(&COLUMNS, &[], 36), "ID  NAME  DESIRED STATE  PORTS");
         for width in 0..140 {
             let text = fitted(&COLUMNS, &rows(), width);
             let floor = width.max("DESIRED STATE: ".len() + "6qlg87dvf7w4".len());
