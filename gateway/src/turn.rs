@@ -5,9 +5,11 @@
 //! time and entropy are handed in. What it returns is data: an entry to be proposed, the view after
 //! it, and the answers, none of which may be given before the entry is committed.
 
+mod decided;
 mod ledger;
 
 use crate::admit::{self, Refusal, Request};
+pub use decided::Decided;
 use ledger::{Ledger, Verdict};
 use skep_log::chain::{self, Draft, EncodedRecords, Hash, SealedEntry};
 use skep_projections::{Delta, View, apply::Stamp, stamps::CommandStatus};
@@ -76,9 +78,9 @@ pub struct TurnOutput<C> {
     pub view: View,
     /// What it changed.
     pub delta: Delta,
-    /// Who asked, and the answer, to be given when the entry, or what was proposed before it, is
-    /// committed.
-    pub answers: Vec<(C, Answer)>,
+    /// The requests with their answers, to be given when the entry, or what was proposed before it,
+    /// is committed.
+    pub decided: Decided<C>,
     /// Requests that no longer fitted; they come first in the next turn.
     pub rest: Vec<Ask<C>>,
     /// Whether the next turn has work waiting even if nothing comes in.
@@ -142,7 +144,12 @@ impl Tip {
     }
 
     /// One step. `now` must not be before the newest record; it is raised to it if it is.
-    pub fn turn<C>(&mut self, asks: Vec<Ask<C>>, now: Timestamp, seed: [u8; 32]) -> TurnOutput<C> {
+    pub fn turn<C>(
+        &mut self,
+        mut asks: Vec<Ask<C>>,
+        now: Timestamp,
+        seed: [u8; 32],
+    ) -> TurnOutput<C> {
         let at = now.max(self.view.at());
         let turn = Turn { now: at, entropy: Entropy::new(seed) };
         let first = self.view.position().revision.next();
@@ -151,22 +158,18 @@ impl Tip {
         let records_max = self.entry_records - self.entry_records / RECONCILERS_SHARE_DIVISOR;
         let mut open = OpenEntry { records, records_max, bytes: 0, delta, at };
         let mut answers = Vec::with_capacity(asks.len());
-        let mut asks = asks.into_iter();
-        let mut rest = Vec::new();
-        for ask in asks.by_ref() {
+        for ask in &asks {
             if open.is_full() {
-                rest.push(ask);
                 break;
             }
             open.bytes += ask.bytes;
-            let answer = self.decide(&ask, &turn, &mut open);
-            answers.push((ask.caller, answer));
+            answers.push(self.decide(ask, &turn, &mut open));
         }
-        rest.extend(asks);
+        let rest = asks.split_off(answers.len());
         let wake_at = self.settle(&turn, &mut open);
         self.checkpoint(first, &mut open);
         let through = self.view.position().revision;
-        for (_, answer) in &mut answers {
+        for answer in &mut answers {
             if let Answer::Accepted { through: newest, .. } = answer {
                 *newest = through;
             }
@@ -175,7 +178,8 @@ impl Tip {
         let more = !self.left.is_empty() || !rest.is_empty();
         let delta = std::mem::take(&mut open.delta);
         let entry = self.seal(first, open);
-        TurnOutput { entry, view: self.view.clone(), delta, answers, rest, more, wake_at, records }
+        let (view, decided) = (self.view.clone(), Decided::new(asks, answers));
+        TurnOutput { entry, view, delta, decided, rest, more, wake_at, records }
     }
 
     fn decide<C>(&mut self, ask: &Ask<C>, turn: &Turn, open: &mut OpenEntry) -> Answer {

@@ -68,9 +68,9 @@ pub struct Published {
 #[allow(clippy::large_enum_variant, reason = "each is moved once, from the core to its shell")]
 pub enum DriveOutput<C> {
     /// Hand this to the log. The order of these is the order in the log.
-    Propose(SealedEntry),
+    Propose(Box<SealedEntry>),
     /// Show this to everybody who follows the committed state.
-    Publish(Published),
+    Publish(Arc<Published>),
     /// Give a caller its answer.
     Answer(C, Answer),
 }
@@ -81,7 +81,7 @@ pub struct DriveCore<C> {
     committed: View,
     head: Hash,
     /// What is committed and not yet announced: nobody may see it.
-    unannounced: Vec<Published>,
+    unannounced: Vec<Arc<Published>>,
     /// The newest position that followers have seen.
     shown: Position,
     queue: RequestQueue<C>,
@@ -143,7 +143,16 @@ impl<C> DriveCore<C> {
 
     /// Somebody asks. `bytes` of the request are its encoded size.
     pub fn handle_request(&mut self, ask: Ask<C>, now: Now) {
+        self.handle_requests([ask], now);
+    }
+
+    /// Several ask at the same moment.
+    pub fn handle_requests(&mut self, asks: impl IntoIterator<Item = Ask<C>>, now: Now) {
         self.look(now);
+        asks.into_iter().for_each(|ask| self.queue_up(ask, now));
+    }
+
+    fn queue_up(&mut self, ask: Ask<C>, now: Now) {
         if let Some(refusal) = self.refusal(&ask.request, ask.bytes) {
             return self.answer(ask.caller, Answer::Refused(refusal));
         }
@@ -195,7 +204,7 @@ impl<C> DriveCore<C> {
             }
         };
         self.head = entry.hash;
-        self.unannounced.push(Published { view: self.committed.clone(), delta });
+        self.unannounced.push(Arc::new(Published { view: self.committed.clone(), delta }));
         Ok(())
     }
 
@@ -205,8 +214,8 @@ impl<C> DriveCore<C> {
         for published in std::mem::take(&mut self.unannounced) {
             self.publish(published);
         }
-        for (held, answer) in self.flight.announced() {
-            self.answer_held(held, answer);
+        while let Some(decided) = self.flight.announced() {
+            decided.into_answers().for_each(|(held, answer)| self.answer_held(held, answer));
         }
         self.look(now);
         self.close_tenure(now.uptime);
@@ -219,7 +228,7 @@ impl<C> DriveCore<C> {
             snapshot::SnapshotCause::Damage => RestoreError::damaged(error.to_string()),
         })?;
         (self.committed, self.head) = (view.clone(), head);
-        self.unannounced = vec![Published { view, delta: Arc::default() }];
+        self.unannounced = vec![Arc::new(Published { view, delta: Arc::default() })];
         Ok(())
     }
 
@@ -334,7 +343,7 @@ impl<C> DriveCore<C> {
         self.put_back(output.rest);
         if is_void {
             let why = self.why_void();
-            for (held, _) in output.answers {
+            for (held, _) in output.decided.into_answers() {
                 self.answer_held(held, Answer::Unknown(why.clone()));
             }
             return self.close_tenure(now.uptime);
@@ -342,13 +351,12 @@ impl<C> DriveCore<C> {
         match output.entry {
             Some(entry) => {
                 let state = (output.view, output.delta);
-                self.flight.push(entry.hash, state, output.answers, now.uptime);
-                self.outputs.push_back(DriveOutput::Propose(entry));
+                self.flight.push(entry.hash, state, output.decided, now.uptime);
+                self.outputs.push_back(DriveOutput::Propose(Box::new(entry)));
             }
             None => {
-                for (held, answer) in self.flight.attach(output.answers) {
-                    self.answer_held(held, answer);
-                }
+                let decided = self.flight.attach(output.decided);
+                decided.into_answers().for_each(|(held, answer)| self.answer_held(held, answer));
             }
         }
     }
@@ -435,7 +443,7 @@ impl<C> DriveCore<C> {
 
     /// Shows a committed view, unless followers have seen a newer one: a log that is opened again
     /// may replay.
-    fn publish(&mut self, published: Published) {
+    fn publish(&mut self, published: Arc<Published>) {
         let position = published.view.position();
         if position >= self.shown {
             self.shown = position;

@@ -131,7 +131,7 @@ impl DriveState {
 
     /// Hands requests over, in their order.
     pub(super) fn ask(&self, asks: impl Iterator<Item = turn::Ask<Reply>>) {
-        self.step(|core, now| asks.for_each(|ask| core.handle_request(ask, now)));
+        self.step(|core, now| core.handle_requests(asks, now));
     }
 
     /// Tells the state machine something, and carries out what it says. A proposal comes only of a
@@ -236,11 +236,11 @@ impl DriveState {
         let mut effects = Effects::default();
         while let Some(output) = core.poll_output() {
             match output {
-                core::DriveOutput::Propose(entry) => effects.proposals.push(entry),
+                core::DriveOutput::Propose(entry) => effects.proposals.push(*entry),
                 core::DriveOutput::Answer(reply, answer) => effects.answers.push((reply, answer)),
                 core::DriveOutput::Publish(published) => {
                     self.mailbox.published(&published);
-                    self.published.send_replace(Arc::new(published));
+                    self.published.send_replace(published);
                 }
             }
         }

@@ -84,7 +84,7 @@ fn a_service_is_created_and_expanded_in_one_entry() {
     let mut tip = leader();
     let turned = take(&mut tip, vec![alice(create("web", 2), None)]);
     assert_eq!(kinds(&turned)[..3], ["service_created", "task_created", "task_created"]);
-    let (_, answer) = &turned.answers[0];
+    let answer = &turned.decided.answers()[0];
     let Answer::Accepted { revision, through, changed, .. } = answer else { panic!("{answer:?}") };
     assert!(*changed);
     assert_eq!(*through, turned.view.position().revision, "what follows from it is in the answer");
@@ -101,7 +101,7 @@ fn a_command_sent_again_under_its_id_is_answered_and_not_done_again() {
         Answer::Accepted { object, revision, .. } => (*object, *revision),
         Answer::Refused(_) | Answer::Unknown(_) => panic!("{answer:?}"),
     };
-    assert_eq!(object(&first.answers[0].1), object(&again.answers[0].1));
+    assert_eq!(object(&first.decided.answers()[0]), object(&again.decided.answers()[0]));
 }
 
 #[test]
@@ -123,9 +123,9 @@ fn the_first_update_of_a_restart_policy_raises_the_feature_level_and_later_ones_
     assert_eq!(kinds(&turned), ["feature_level_raised", "service_updated", "placement_blocked"]);
     assert_eq!(tip.view().level(), skep_proto::RESTART_POLICY_LEVEL);
     let object = tip.view().services().iter().next().map(|(_, row)| row.id);
-    let told = |turned: &TurnOutput<u64>| match &turned.answers[0].1 {
+    let told = |turned: &TurnOutput<u64>| match &turned.decided.answers()[0] {
         Answer::Accepted { revision, object, .. } => (*revision, Some(*object)),
-        Answer::Refused(_) | Answer::Unknown(_) => panic!("{:?}", turned.answers),
+        Answer::Refused(_) | Answer::Unknown(_) => panic!("{:?}", turned.decided.answers()),
     };
     assert_eq!(told(&turned), (before.next().next(), object), "the command's own record");
     let raised = turned.entry.as_ref().expect("it is recorded").records[0].clone();
@@ -145,7 +145,9 @@ fn a_command_whose_id_is_too_old_is_refused_and_not_done() {
     let mut tip = leader();
     take(&mut tip, vec![alice(create("web", 1), Some((5, 2_000)))]);
     let old = take(&mut tip, vec![alice(create("late", 1), Some((5, 1)))]);
-    let (_, Answer::Refused(refusal)) = &old.answers[0] else { panic!("{:?}", old.answers) };
+    let Answer::Refused(refusal) = &old.decided.answers()[0] else {
+        panic!("{:?}", old.decided.answers())
+    };
     assert_eq!(refusal.message, "the command's id is too old to tell whether it was done");
     assert_eq!(refusal.code, RefusalCode::Expired);
     assert!(tip.view().service_named("late").is_none());
@@ -160,8 +162,12 @@ fn requests_of_one_turn_see_what_stood_before_them() {
         alice(remove("web"), None),
     ];
     let turned = take(&mut tip, asks);
-    let refused: Vec<bool> =
-        turned.answers.iter().map(|(_, answer)| matches!(answer, Answer::Refused(_))).collect();
+    let refused: Vec<bool> = turned
+        .decided
+        .answers()
+        .iter()
+        .map(|answer| matches!(answer, Answer::Refused(_)))
+        .collect();
     assert_eq!(refused, [false, true, false], "the name is taken, then free again");
 }
 
@@ -207,7 +213,7 @@ fn what_does_not_fit_into_an_entry_is_given_back() {
     };
     let seed = seed(&tip);
     let turned = tip.turn((0..5).map(large).collect(), Timestamp(2_000_000_000), seed);
-    assert_eq!(turned.answers.len(), 2);
+    assert_eq!(turned.decided.answers().len(), 2);
     let rest: Vec<u64> = turned.rest.iter().map(|ask| ask.caller).collect();
     assert_eq!(rest, [2, 3, 4], "in their order");
     assert!(turned.more);
@@ -218,7 +224,7 @@ fn an_entry_is_full_at_its_number_of_records() {
     let mut tip = leader().with_entry_records(2);
     let turned = take(&mut tip, (0..3).map(|_| alice(remove("ghost"), None)).collect());
     assert_eq!(kinds(&turned), ["command_refused", "command_refused"]);
-    assert_eq!((turned.answers.len(), turned.rest.len()), (2, 1));
+    assert_eq!((turned.decided.answers().len(), turned.rest.len()), (2, 1));
     assert!(turned.more);
 }
 
@@ -226,7 +232,7 @@ fn an_entry_is_full_at_its_number_of_records() {
 fn a_flood_of_requests_leaves_room_for_the_reconcilers() {
     let mut tip = leader().with_entry_records(8);
     let turned = take(&mut tip, (0..9).map(|n| alice(create(&format!("s{n}"), 1), None)).collect());
-    assert_eq!((turned.answers.len(), turned.rest.len()), (6, 3));
+    assert_eq!((turned.decided.answers().len(), turned.rest.len()), (6, 3));
     assert_eq!(kinds(&turned)[6..], ["task_created", "placement_blocked"]);
 }
 

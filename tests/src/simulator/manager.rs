@@ -417,10 +417,10 @@ impl ManagerProcess {
             match output {
                 drive::DriveOutput::Propose(entry) => {
                     self.proposed += 1;
-                    self.proposals.push(entry);
+                    self.proposals.push(*entry);
                 }
                 drive::DriveOutput::Publish(published) => {
-                    self.committed = published.view;
+                    self.committed = published.view.clone();
                     self.hub.handle_committed(&self.committed, &published.delta, self.now);
                 }
                 drive::DriveOutput::Answer(waiter, answer) => self.give(waiter, answer),

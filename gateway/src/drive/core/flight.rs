@@ -5,11 +5,11 @@
 //! waits with the newest entry.
 
 use super::queue::{Asker, WaitingCaller};
-use crate::{clock::Uptime, turn::Answer};
+use crate::{clock::Uptime, turn::Decided};
 use skep_log::chain::Hash;
 use skep_projections::{Delta, View};
 use skep_proto::time::SECOND_NS;
-use std::{collections::VecDeque, mem, sync::Arc};
+use std::{collections::VecDeque, sync::Arc};
 
 /// Entries in flight; at it the next turn waits.
 pub const IN_FLIGHT_MAX: usize = 8;
@@ -32,7 +32,7 @@ struct InFlightEntry<C> {
     hash: Hash,
     view: View,
     delta: Arc<Delta>,
-    answers: Vec<(WaitingCaller<C>, Answer)>,
+    decided: Decided<WaitingCaller<C>>,
     since: Uptime,
     status: EntryStatus,
 }
@@ -66,7 +66,7 @@ impl<C> Flight<C> {
         &mut self,
         hash: Hash,
         (view, delta): (View, Delta),
-        answers: Vec<(WaitingCaller<C>, Answer)>,
+        decided: Decided<WaitingCaller<C>>,
         since: Uptime,
     ) {
         let delta = Arc::new(delta);
@@ -74,7 +74,7 @@ impl<C> Flight<C> {
             hash,
             view,
             delta,
-            answers,
+            decided,
             since,
             status: EntryStatus::Proposed,
         });
@@ -83,14 +83,14 @@ impl<C> Flight<C> {
     /// Lets answers wait for everything that is in flight; gives them back when nothing is.
     pub(super) fn attach(
         &mut self,
-        answers: Vec<(WaitingCaller<C>, Answer)>,
-    ) -> Vec<(WaitingCaller<C>, Answer)> {
+        decided: Decided<WaitingCaller<C>>,
+    ) -> Decided<WaitingCaller<C>> {
         match self.entries.back_mut() {
             Some(newest) => {
-                newest.answers.extend(answers);
-                Vec::new()
+                newest.decided.extend(decided);
+                Decided::default()
             }
-            None => answers,
+            None => decided,
         }
     }
 
@@ -105,15 +105,10 @@ impl<C> Flight<C> {
         Some((next.view.clone(), next.delta.clone()))
     }
 
-    /// Answers of entries that are committed, and that everybody can see now.
-    pub(super) fn announced(&mut self) -> Vec<(WaitingCaller<C>, Answer)> {
-        let mut answers = Vec::new();
-        while let Some(entry) =
-            self.entries.pop_front_if(|entry| entry.status == EntryStatus::Committed)
-        {
-            answers.extend(entry.answers);
-        }
-        answers
+    /// What was decided with the oldest entry, if that is committed: everybody can see it now.
+    pub(super) fn announced(&mut self) -> Option<Decided<WaitingCaller<C>>> {
+        let entry = self.entries.pop_front_if(|entry| entry.status == EntryStatus::Committed)?;
+        Some(entry.decided)
     }
 
     /// The log gave an entry up.
@@ -129,13 +124,14 @@ impl<C> Flight<C> {
         let committed =
             self.entries.iter().take_while(|entry| entry.status == EntryStatus::Committed).count();
         let given_up = self.entries.split_off(committed);
-        given_up.into_iter().flat_map(|entry| entry.answers).map(|(held, _)| held).collect()
+        let decided = given_up.into_iter().flat_map(|entry| entry.decided.into_answers());
+        decided.map(|(held, _)| held).collect()
     }
 
     /// When the log has taken too long to confirm what a command waits for.
     pub(super) fn deadline(&self) -> Option<Uptime> {
         let waits = |entry: &&InFlightEntry<C>| {
-            entry.answers.iter().any(|(held, _)| held.asker == Asker::Person)
+            entry.decided.callers().any(|held| held.asker == Asker::Person)
         };
         self.entries.iter().find(waits).map(|entry| entry.since + CONFIRM_NS_MAX)
     }
@@ -153,12 +149,7 @@ impl<C> Flight<C> {
         let mut expired = Vec::new();
         for entry in self.entries.iter_mut().take_while(|entry| entry.since + CONFIRM_NS_MAX <= now)
         {
-            for (held, answer) in mem::take(&mut entry.answers) {
-                match held.asker {
-                    Asker::Person => expired.push(held),
-                    Asker::Machine => entry.answers.push((held, answer)),
-                }
-            }
+            expired.extend(entry.decided.take_out(|held| held.asker == Asker::Person));
         }
         expired
     }
@@ -167,22 +158,50 @@ impl<C> Flight<C> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use skep_proto::{Id, Revision};
+    use crate::{
+        admit::Request,
+        turn::{Answer, Ask},
+    };
+    use skep_proto::v1::Command;
+
+    fn decided(asked: &[(u64, Asker)], since: Uptime) -> Decided<WaitingCaller<u64>> {
+        let ask = |(caller, asker): &(u64, Asker)| Ask {
+            caller: WaitingCaller { caller: Some(*caller), asker: *asker, since },
+            author: Arc::default(),
+            request: Request::Command(Command::default()),
+            bytes: 0,
+        };
+        let answer = |(caller, _): &(u64, Asker)| Answer::Unknown(format!("answer {caller}"));
+        Decided::new(asked.iter().map(ask).collect(), asked.iter().map(answer).collect())
+    }
+
+    #[test]
+    fn only_a_person_stops_waiting_for_an_answer_and_the_others_keep_theirs() {
+        let mut flight = Flight::<u64>::default();
+        let asked = [(1, Asker::Machine), (2, Asker::Person), (3, Asker::Machine)];
+        let since = Uptime(7);
+        let entry = (View::default(), Delta::default());
+        flight.push(Hash::ZERO, entry, decided(&asked, since), since);
+        let later = flight.attach(decided(&[(4, Asker::Machine)], since));
+        assert!(later.answers().is_empty(), "it waits with the entry");
+        let expired = flight.expired(since + CONFIRM_NS_MAX);
+        assert_eq!(expired.iter().map(|held| held.caller).collect::<Vec<_>>(), [Some(2)]);
+        assert!(flight.announced().is_none(), "it is not committed");
+        flight.commit(Hash::ZERO);
+        let announced = flight.announced().into_iter().flat_map(Decided::into_answers);
+        let told: Vec<String> =
+            announced.map(|(held, answer)| format!("{:?} {answer:?}", held.caller)).collect();
+        let unknown = |caller| format!("Some({caller}) Unknown(\"answer {caller}\")");
+        assert_eq!(told, [1, 3, 4].map(unknown));
+        assert!(flight.announced().is_none());
+    }
 
     #[test]
     fn only_what_a_person_waits_for_has_a_deadline() {
         let mut flight = Flight::<u64>::default();
         let mut push = |asker: Asker, since: Uptime| {
-            let waiting = WaitingCaller { caller: Some(1), asker, since };
-            let answer = Answer::Accepted {
-                revision: Revision(1),
-                through: Revision(1),
-                object: Id(1),
-                changed: true,
-                warnings: Vec::new(),
-            };
             let entry = (View::default(), Delta::default());
-            flight.push(Hash::ZERO, entry, vec![(waiting, answer)], since);
+            flight.push(Hash::ZERO, entry, decided(&[(1, asker)], since), since);
             flight.deadline()
         };
         assert_eq!(push(Asker::Machine, Uptime(5)), None);

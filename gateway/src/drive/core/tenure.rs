@@ -86,7 +86,7 @@ impl<C> TurnDone<C> {
 
     /// The answers that will be given once they rest on what is committed.
     pub fn answers(&self) -> impl Iterator<Item = &crate::turn::Answer> {
-        self.output.answers.iter().map(|(_, answer)| answer)
+        self.output.decided.answers().iter()
     }
 }
 

@@ -228,7 +228,7 @@ impl DriveWorld {
                 }
                 DriveOutput::Answer(caller, answer) => format!("{caller}={}", told(&answer)),
                 DriveOutput::Propose(entry) => {
-                    self.proposed.push(Arc::new(entry.into()));
+                    self.proposed.push(Arc::new((*entry).into()));
                     let number = self.proposed.len();
                     format!("p{number} {}", kinds(&self.proposed[number - 1]))
                 }
