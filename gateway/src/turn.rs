@@ -265,7 +265,7 @@ impl Tip {
     fn settle(&mut self, turn: &Turn, open: &mut OpenEntry) -> Option<Timestamp> {
         let room = self.entry_records.saturating_sub(open.records.len());
         let settled = self.brain.settle(&mut self.view, open.delta.clone(), turn, room);
-        settled.records.into_iter().for_each(|record| open.records.push(record));
+        settled.records.iter().for_each(|record| open.records.push(record));
         open.delta.merge(&settled.changed);
         self.left = settled.left;
         settled.wake_at
@@ -298,17 +298,17 @@ impl Tip {
         self.write(Record { author: Some(author), event, ..Record::default() }, open);
     }
 
-    fn write(&mut self, record: Record, open: &mut OpenEntry) {
+    fn write(&mut self, mut record: Record, open: &mut OpenEntry) {
         let stamp = Stamp {
             revision: self.view.position().revision.next(),
             at: open.at,
             incarnation: incarnation_of(&self.view, &record),
         };
-        if let Err(unknown) = self.view.apply_into(stamp, &record, &mut open.delta) {
+        open.records.push(&record);
+        if let Err(unknown) = self.view.apply_spent(stamp, &mut record, &mut open.delta) {
             // This program wrote the kind itself.
             unreachable!("the turn wrote a record it does not know: {unknown}");
         }
-        open.records.push(record);
     }
 
     fn seal(&mut self, first: Revision, open: OpenEntry) -> Option<SealedEntry> {

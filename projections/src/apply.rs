@@ -26,7 +26,7 @@ use crate::{Delta, View};
 use misfit::ApplyResult;
 use skep_proto::{
     FEATURE_LEVEL, Id, Position, Revision, Timestamp, author, event,
-    v1::{Author, ConditionKind, DesireReason, Record, TaskState, event::Kind},
+    v1::{Author, ConditionKind, DesireReason, NodeSpec, Record, TaskState, event::Kind},
 };
 use std::sync::Arc;
 use thiserror::Error;
@@ -59,6 +59,8 @@ struct Step<'a> {
     author: Option<&'a Author>,
     /// Where changes are named, if anybody asks.
     delta: Option<&'a mut Delta>,
+    /// A node's spec that was taken out of the record.
+    taken: Option<NodeSpec>,
 }
 
 impl View {
@@ -77,12 +79,26 @@ impl View {
         record: &Record,
         delta: &mut Delta,
     ) -> Result<(), Unknown> {
-        self.fold(stamp, record, Some(delta))
+        self.fold(stamp, record, Some(delta), None)
+    }
+
+    /// The same, for those who do not need the record afterwards: the spec of a node is not copied
+    /// into the view but moved.
+    pub fn apply_spent(
+        &mut self,
+        stamp: Stamp,
+        record: &mut Record,
+        delta: &mut Delta,
+    ) -> Result<(), Unknown> {
+        let kind = record.event.as_mut().and_then(|event| event.kind.as_mut());
+        let taken =
+            if let Some(Kind::NodeUpdated(updated)) = kind { updated.spec.take() } else { None };
+        self.fold(stamp, record, Some(delta), taken)
     }
 
     /// Folds one record in for those who do not ask what changed: a restart, or a look at the past.
     pub fn replay(&mut self, stamp: Stamp, record: &Record) -> Result<(), Unknown> {
-        self.fold(stamp, record, None)
+        self.fold(stamp, record, None, None)
     }
 
     fn fold(
@@ -90,11 +106,12 @@ impl View {
         stamp: Stamp,
         record: &Record,
         delta: Option<&mut Delta>,
+        taken: Option<NodeSpec>,
     ) -> Result<(), Unknown> {
         let kind = known(stamp, record)?;
         self.position = Position { incarnation: stamp.incarnation, revision: stamp.revision };
         self.at = self.at.max(stamp.at);
-        let step = Step { view: self, stamp, author: record.author.as_ref(), delta };
+        let step = Step { view: self, stamp, author: record.author.as_ref(), delta, taken };
         if let Err(why) = step.fold(kind) {
             let (revision, at) = (stamp.revision, stamp.at);
             self.newest_set_aside = Some(SetAside { revision, at, why });

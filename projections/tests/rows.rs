@@ -1,6 +1,9 @@
 //! Rows and what leads to them: which records are news, and what can be read from the view then.
 
-use skep_projections::fixture::{World, id};
+use skep_projections::{
+    Delta,
+    fixture::{World, id},
+};
 use skep_proto::{
     Id, Timestamp,
     v1::{
@@ -47,6 +50,24 @@ fn records_can_be_folded_without_asking_what_they_change() {
         view.replay(*stamp, record).expect("this program wrote it");
     }
     assert_eq!((view.digest(), view.position()), (world.view.digest(), world.view.position()));
+}
+
+#[test]
+fn a_record_that_is_spent_changes_the_same() {
+    let world = World::of(&format!("{PLACED} | label n1 zone:b | drain n1 | scale web 3"));
+    let mut view = skep_projections::View::default();
+    for (stamp, record) in &world.records {
+        let (mut spent, mut same) = (Delta::default(), Delta::default());
+        let mut twin = view.clone();
+        view.apply_spent(*stamp, &mut record.clone(), &mut spent).expect("this program wrote it");
+        twin.apply_into(*stamp, record, &mut same).expect("this program wrote it");
+        assert_eq!((view.digest(), spent), (twin.digest(), same));
+    }
+    let labels = |view: &skep_projections::View| {
+        let node = view.nodes().get(world.node("n1")).expect("it is there");
+        node.spec.annotations.clone().map(|known| known.labels)
+    };
+    assert_eq!(labels(&view), labels(&world.view));
 }
 
 /// Adds a record; says whether it was set aside.

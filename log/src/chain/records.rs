@@ -8,6 +8,12 @@ use prost::{Message, encoding};
 use skep_proto::{Id, v1};
 use std::ops::Range;
 
+/// The numbers of a record's fields.
+const AUTHOR: u32 = 1;
+const CAUSE: u32 = 2;
+const COMMAND: u32 = 3;
+const TRACE: u32 = 4;
+const REASON: u32 = 5;
 /// The protobuf tag of `Record.event` (field 6, length-delimited). No field has a higher number, so
 /// the event is a record's end.
 const EVENT_TAG: u8 = 0x32;
@@ -24,31 +30,34 @@ pub struct EncodedRecords {
     pub(super) tree: tree::Tree,
     /// Objects, each with the index of a record about it.
     pub(super) touched: Vec<(Id, u32)>,
-    /// The newest event: its length stands before it, and is known when it is encoded.
+    /// The newest record, without its event and that alone: their lengths stand before them, and
+    /// are known when they are encoded.
+    envelope: Vec<u8>,
     event: Vec<u8>,
 }
 
 impl EncodedRecords {
     /// Adds a record, which has the next revision.
-    pub fn push(&mut self, mut record: v1::Record) {
-        let event = record.event.take();
-        let event_len = event.as_ref().map(|event| {
+    pub fn push(&mut self, record: &v1::Record) {
+        self.envelope.clear();
+        encode_envelope(record, &mut self.envelope);
+        let event_len = record.event.as_ref().map(|event| {
             self.event.clear();
             event.encode_raw(&mut self.event);
             self.event.len()
         });
-        let length = record.encoded_len() + event_len.map_or(0, field_len);
+        let length = self.envelope.len() + event_len.map_or(0, field_len);
         self.bytes.push(RECORD_TAG);
         encoding::encode_varint(length as u64, &mut self.bytes);
         let start = self.bytes.len();
-        record.encode_raw(&mut self.bytes);
+        self.bytes.extend_from_slice(&self.envelope);
         if let Some(length) = event_len {
             self.bytes.push(EVENT_TAG);
             encoding::encode_varint(length as u64, &mut self.bytes);
             self.bytes.extend_from_slice(&self.event);
         }
         let index = self.ranges.len() as u32;
-        self.touched.extend(event.iter().flat_map(touched_by).map(|id| (id, index)));
+        self.touched.extend(record.event.iter().flat_map(touched_by).map(|id| (id, index)));
         self.ranges.push(start..self.bytes.len());
         self.tree.push(tree::leaf(&self.bytes[start..]));
     }
@@ -67,7 +76,7 @@ impl EncodedRecords {
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.bytes.shrink_to(ROOM_BYTES_MAX);
-        self.event.clear();
+        self.envelope.shrink_to(ROOM_BYTES_MAX);
         self.event.shrink_to(ROOM_BYTES_MAX);
         self.ranges.clear();
         self.tree = tree::Tree::default();
@@ -75,10 +84,24 @@ impl EncodedRecords {
     }
 }
 
+/// All of a record but its event, as protobuf has it.
+fn encode_envelope(record: &v1::Record, to: &mut Vec<u8>) {
+    let v1::Record { author, cause, command, trace, reason, event: _ } = record;
+    author.iter().for_each(|author| encoding::message::encode(AUTHOR, author, to));
+    if *cause != 0 {
+        encoding::uint64::encode(CAUSE, cause, to);
+    }
+    command.iter().for_each(|command| encoding::message::encode(COMMAND, command, to));
+    trace.iter().for_each(|trace| encoding::message::encode(TRACE, trace, to));
+    if !reason.is_empty() {
+        encoding::string::encode(REASON, reason, to);
+    }
+}
+
 impl FromIterator<v1::Record> for EncodedRecords {
     fn from_iter<I: IntoIterator<Item = v1::Record>>(records: I) -> EncodedRecords {
         let mut encoded = EncodedRecords::default();
-        records.into_iter().for_each(|record| encoded.push(record));
+        records.into_iter().for_each(|record| encoded.push(&record));
         encoded
     }
 }

@@ -55,7 +55,7 @@ fn the_room_of_an_entry_holds_nothing_of_the_one_before() {
     let mut room: EncodedRecords = (1..=3).map(label).collect();
     room.clear();
     assert!(room.is_empty());
-    (1..=5).for_each(|number| room.push(label(number)));
+    (1..=5).for_each(|number| room.push(&label(number)));
     let again = seal(&Draft { records: room, ..draft(Hash::ZERO, 1, 0) });
     let fresh = seal(&draft(Hash::ZERO, 1, 5));
     assert_eq!(

@@ -199,7 +199,7 @@ fn noisy(chain: &mut EntryChain) -> crate::SealedEntry {
         char::from(b' ' + (noise >> 58) as u8)
     });
     let reason = letters.take(100_000).collect();
-    entry.records.push(Record { reason, ..crate::testing::label(chain.next) });
+    entry.records.push(&Record { reason, ..crate::testing::label(chain.next) });
     let sealed = crate::seal(&entry);
     (chain.head, chain.next) = (sealed.hash, chain.next + 1);
     sealed

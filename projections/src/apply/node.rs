@@ -117,7 +117,7 @@ impl Step<'_> {
         let (index, row) = self.view.present_node(&e.node_id)?;
         let changed_by = self.by_after(&row.changed_by);
         let (revision, at) = self.moment();
-        let spec: v1::NodeSpec = e.spec.clone().unwrap_or_default();
+        let spec = self.taken.take().or_else(|| e.spec.clone()).unwrap_or_default();
         self.view.describe_node(index, NodePart::Wanted, |row| {
             row.changed_by = changed_by;
             row.spec = Arc::new(spec);
