@@ -113,8 +113,9 @@ impl ScriptedServer {
     }
 }
 
-/// Those of a list that were asked for; a name that nobody has is an error, as the real one's.
-fn chosen<T: Clone>(
+/// Those of a list that were asked for, each once; a name that nobody has is an error, as the real
+/// manager's.
+fn chosen<T: Clone + PartialEq>(
     all: &[T],
     objects: &[String],
     named: impl Fn(&T, &str) -> bool,
@@ -122,12 +123,14 @@ fn chosen<T: Clone>(
     if objects.is_empty() {
         return Ok(all.to_vec());
     }
-    objects
-        .iter()
-        .map(|object| {
-            all.iter().find(|one| named(one, object)).cloned().ok_or_else(|| not_found(object))
-        })
-        .collect()
+    let mut chosen: Vec<T> = Vec::new();
+    for object in objects {
+        let one = all.iter().find(|one| named(one, object)).ok_or_else(|| not_found(object))?;
+        if !chosen.contains(one) {
+            chosen.push(one.clone());
+        }
+    }
+    Ok(chosen)
 }
 
 fn not_found(object: &str) -> Status {

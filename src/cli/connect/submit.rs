@@ -10,7 +10,7 @@ use skep_proto::v1::{
     Accepted, Command, CommandId, CommandReply, command::Action,
     command_reply::Outcome as ReplyOutcome,
 };
-use std::{collections::BTreeMap, error::Error, time::Duration};
+use std::{collections::BTreeSet, error::Error, time::Duration};
 use tokio::time::{Instant, sleep, timeout};
 use tonic::{Code, Request, Status};
 
@@ -128,22 +128,25 @@ impl Submitter {
 }
 
 /// Refuses names of which two mean the same object: the second command would fail, or undo the
-/// first. Each name has one id.
+/// first. `ids` are of the objects that the names mean, each once or once for each name.
 pub(crate) fn once_each<T: Ord>(
     noun: &str,
     names: &[String],
     ids: impl IntoIterator<Item = T>,
 ) -> CliResult {
-    let mut seen = BTreeMap::new();
-    for (name, id) in names.iter().zip(ids) {
-        let Some(earlier) = seen.insert(id, name) else { continue };
-        let message = match earlier == name {
-            true => format!("{noun} {name} is named twice"),
-            false => format!("{earlier} and {name} are the same {noun}"),
-        };
-        return Err(CliError::usage(message).hint(format!("name each {noun} once")));
-    }
-    Ok(())
+    let objects = ids.into_iter().collect::<BTreeSet<T>>().len();
+    let mut seen = BTreeSet::new();
+    let message = match names.iter().find(|name| !seen.insert(*name)) {
+        Some(name) => format!("{noun} {name} is named twice"),
+        None if objects < names.len() && names.len() == 2 => {
+            format!("{} are the same {noun}", names.join(" and "))
+        }
+        None if objects < names.len() => {
+            format!("some of {} are the same {noun}", names.join(", "))
+        }
+        None => return Ok(()),
+    };
+    Err(CliError::usage(message).hint(format!("name each {noun} once")))
 }
 
 fn answered(reply: CommandReply) -> Attempt {
