@@ -51,6 +51,12 @@ pub(super) fn instead_of(verb: &str) -> Option<&'static str> {
         "stop" | "kill" | "rm" | "down" => {
             "`skep service scale SERVICE=0` stops a service's tasks, `skep service rm` removes it"
         }
+        "scale" => "`skep service scale SERVICE=REPLICAS` changes how many tasks a service has",
+        "update" | "rollback" => "`skep service update SERVICE` changes a service",
+        "ls" | "list" => "`skep service ls`, `skep task ls` and `skep node ls` list what there is",
+        "drain" | "promote" | "demote" | "join" | "leave" => {
+            "`skep node` has what can be done with nodes; `skep agent` starts further workers"
+        }
         "start" | "restart" => {
             "`skep service update --force SERVICE` replaces the tasks of a service"
         }

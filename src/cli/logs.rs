@@ -36,7 +36,7 @@ pub(super) struct Flags {
     #[arg(long, value_name = "TIME|10m", allow_hyphen_values = true)]
     since: Option<String>,
     /// Only lines before then
-    #[arg(long, value_name = "TIME|10m", allow_hyphen_values = true)]
+    #[arg(long, value_name = "TIME|10m", allow_hyphen_values = true, conflicts_with = "follow")]
     until: Option<String>,
     /// Begin each line with its time
     #[arg(short, long)]
