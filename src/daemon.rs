@@ -4,6 +4,7 @@
 //! what runs is adopted by the next one.
 
 mod advice;
+mod holder;
 mod node;
 mod settings;
 mod socket;
@@ -11,6 +12,7 @@ mod state;
 mod telemetry;
 
 pub(crate) use advice::Advice;
+pub(crate) use holder::holder_of;
 pub(crate) use settings::{AgentSettings, DaemonMode, DaemonSettings, NodeSettings};
 pub(crate) use state::file_in_place_of;
 

@@ -120,6 +120,12 @@ impl ManagerClient {
 }
 
 async fn by_folder(dir: &Path) -> fail::CliResult<Channel> {
+    if let Some(process) = crate::daemon::holder_of(dir) {
+        show::talk(&format!(
+            "note: process {process} uses {}: this is what it has written so far; ask it with --host",
+            dir.display()
+        ));
+    }
     skep_gateway::offline::channel(dir).await.map_err(|error| {
         fail::CliError::refused(format!("the history in {} cannot be read: {error}", dir.display()))
             .hint(error.hint().unwrap_or(
