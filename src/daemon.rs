@@ -14,6 +14,7 @@ mod telemetry;
 pub(crate) use advice::Advice;
 pub(crate) use holder::holder_of;
 pub(crate) use settings::{AgentSettings, DaemonMode, DaemonSettings, NodeSettings};
+pub(crate) use socket::in_place_of_socket;
 pub(crate) use state::file_in_place_of;
 
 use anyhow::{Context, Result};

@@ -136,6 +136,11 @@ async fn by_folder(dir: &Path) -> fail::CliResult<Channel> {
 }
 
 async fn by_socket(path: &Path) -> fail::CliResult<Channel> {
+    if let Some(what) = crate::daemon::in_place_of_socket(path) {
+        let message = format!("{what} is at unix://{}, and no socket", path.display());
+        return Err(fail::CliError::usage(message)
+            .hint("name the manager's socket with --host or SKEP_HOST"));
+    }
     let stream = LocalStream::connect(path).await.map_err(|error| no_way(path, error))?;
     let greeted = probe::probe(stream).await.map_err(|failure| failure.told(path))?;
     let first = Arc::new(Mutex::new(Some(greeted)));

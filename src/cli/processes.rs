@@ -115,6 +115,11 @@ impl NodeArgs {
             nano_cpus: self.system_reserve_cpu,
             memory_bytes: self.system_reserve_memory,
         };
+        if let Some(path) =
+            self.docker_host.as_deref().and_then(|host| host.strip_prefix("unix://"))
+        {
+            is_socket("--docker-host", path.as_ref())?;
+        }
         if let Some(machine) = machine_of(self.runtime, self.docker_host.as_deref()) {
             leaves_something(system_reserve, &machine)?;
         }
@@ -130,6 +135,18 @@ impl NodeArgs {
             system_reserve,
             otlp_endpoint: self.otlp_endpoint,
         })
+    }
+}
+
+/// Refuses a path at which something else than a socket is. One at which nothing is may get one.
+fn is_socket(flag: &str, path: &std::path::Path) -> CliResult {
+    match daemon::in_place_of_socket(path) {
+        Some(what) => {
+            let message =
+                format!("{flag} unix://{}: {what} is there, and no socket", path.display());
+            Err(CliError::usage(message).hint("name the socket"))
+        }
+        None => Ok(()),
     }
 }
 
@@ -179,6 +196,7 @@ pub(super) fn daemon(top: &GlobalArgs, args: DaemonArgs) -> CliResult {
 
 pub(super) fn agent(top: &GlobalArgs, args: AgentArgs) -> CliResult {
     top.nothing()?;
+    is_socket("--manager", &args.manager)?;
     let node = args.node.settings()?;
     daemon::run_agent(AgentSettings { manager: args.manager, state_dir: args.state_dir, node })
         .map_err(stopped)

@@ -23,12 +23,11 @@ pub(super) fn bind(path: &Path) -> Result<UnixListener> {
         fs::create_dir_all(folder)
             .with_context(|| format!("folder of the control socket {}", path.display()))?;
     }
-    if let Ok(found) = fs::metadata(path) {
-        if !found.file_type().is_socket() {
-            let what = if found.is_dir() { "a folder" } else { "a file" };
-            let message = format!("control socket {}: {what} is there already", path.display());
-            return Err(Advice::wrong_input(message, "choose another --listen-control").into());
-        }
+    if let Some(what) = in_place_of_socket(path) {
+        let message = format!("control socket {}: {what} is there already", path.display());
+        return Err(Advice::wrong_input(message, "choose another --listen-control").into());
+    }
+    if path.exists() {
         if UnixStream::connect(path).is_ok() {
             let message = format!("another daemon answers on {}", path.display());
             return Err(
@@ -51,6 +50,12 @@ pub(super) fn bind(path: &Path) -> Result<UnixListener> {
     fs::set_permissions(path, Permissions::from_mode(0o660))
         .with_context(|| format!("control socket {}", path.display()))?;
     Ok(listener)
+}
+
+/// What stands at a path where a socket was meant.
+pub(crate) fn in_place_of_socket(path: &Path) -> Option<&'static str> {
+    let found = fs::metadata(path).ok().filter(|found| !found.file_type().is_socket())?;
+    Some(if found.is_dir() { "a folder" } else { "a file" })
 }
 
 #[cfg(test)]

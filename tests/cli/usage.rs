@@ -256,6 +256,30 @@ fn a_file_in_place_of_a_folder_is_wrong_usage() {
 }
 
 #[test]
+fn a_file_or_a_folder_in_place_of_a_socket_is_wrong_usage() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let file = dir.path().join("notes");
+    std::fs::write(&file, "mine").expect("room for it");
+    let state = dir.path().join("state");
+    let state_dir = state.to_string_lossy();
+    for (path, what) in [(file.as_path(), "a file is "), (dir.path(), "a folder is ")] {
+        let socket = format!("unix://{}", path.display());
+        let commands: [&[&str]; 4] = [
+            &["--host", &socket, "service", "ls"],
+            &["status", "--host", &socket],
+            &["agent", "--manager", &socket, "--state-dir", &state_dir],
+            &["daemon", "--docker-host", &socket, "--state-dir", &state_dir],
+        ];
+        for args in commands {
+            let told = alone(args);
+            assert!(told.starts_with("exit 2\n") && told.contains(what), "{args:?}: {told}");
+            assert!(told.contains("no socket\nhint: "), "{args:?}: {told}");
+        }
+    }
+    assert!(!state.exists(), "nothing was made");
+}
+
+#[test]
 fn an_engine_is_refused_by_a_node_that_runs_processes() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     // What the process runtime alone makes tells the node's runtime if its identity is damaged.
