@@ -24,7 +24,7 @@ pub use trial::DiskTrial;
 pub use unconfirmed::CONFIRM_READ_NS_MAX;
 
 use crate::{
-    admit::Request,
+    admit::{Refusal, Request},
     clock::SystemClock,
     metrics::MetricCounters,
     turn::{Answer, Ask},
@@ -81,17 +81,23 @@ impl Drive {
         receive
     }
 
-    /// Hands over requests that came together, in their order; their answers come together, when
-    /// the last is committed.
+    /// Hands over requests that came together, in their order, with their sizes; their answers come
+    /// together, when the last is committed. Some may be refused already.
     pub fn submit_all(
         &self,
         author: &Arc<Author>,
-        requests: Vec<(Request, usize)>,
+        requests: impl ExactSizeIterator<Item = Result<(Request, usize), Refusal>>,
     ) -> oneshot::Receiver<Vec<Answer>> {
         let (batch, receive) = AnswerBatch::new(requests.len());
-        let asks = requests.into_iter().enumerate().map(|(index, (request, bytes))| {
-            let caller = Reply::Batch(batch.clone(), index);
-            Ask { caller, author: author.clone(), request, bytes }
+        let asks = requests.enumerate().filter_map(|(index, request)| match request {
+            Ok((request, bytes)) => {
+                let caller = Reply::Batch(batch.clone(), index);
+                Some(Ask { caller, author: author.clone(), request, bytes })
+            }
+            Err(refusal) => {
+                batch.answer(index, Answer::Refused(refusal));
+                None
+            }
         });
         self.state.measure(&self.log);
         self.state.ask(asks);

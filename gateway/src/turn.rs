@@ -213,8 +213,8 @@ impl Tip {
                         author: Some((*ask.author).clone()),
                         cause: cause.0,
                         command: id,
-                        trace: trace.clone(),
-                        reason: reason.clone(),
+                        trace: trace.cloned(),
+                        reason: reason.to_owned(),
                         event: Some(Event { kind: Some(kind) }),
                     };
                     self.write(record, open);
@@ -254,8 +254,8 @@ impl Tip {
         let (_, trace, reason) = envelope(&ask.request);
         let record = Record {
             author: Some((*ask.author).clone()),
-            trace,
-            reason,
+            trace: trace.cloned(),
+            reason: reason.to_owned(),
             event: Some(Event { kind: Some(Kind::CommandRefused(refused)) }),
             ..Record::default()
         };
@@ -360,10 +360,10 @@ fn done(revision: Revision, object: Id) -> Answer {
 }
 
 /// What a person's command carries into its records.
-fn envelope(request: &Request) -> (Option<CommandId>, Option<TraceContext>, String) {
+fn envelope(request: &Request) -> (Option<CommandId>, Option<&TraceContext>, &str) {
     match request {
-        Request::Command(c) => (c.id.filter(|id| id.stamp != 0), c.trace.clone(), c.reason.clone()),
-        Request::Machine(_) => (None, None, String::new()),
+        Request::Command(c) => (c.id.filter(|id| id.stamp != 0), c.trace.as_ref(), &c.reason),
+        Request::Machine(_) => (None, None, ""),
     }
 }
 

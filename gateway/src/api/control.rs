@@ -250,9 +250,7 @@ impl v1::control_server::Control for ControlService {
 
 /// What is known of a message's commands before they are decided.
 struct AwaitedReplies {
-    /// Of each command, and why it was refused before anybody was asked.
-    commands: Vec<(Option<v1::CommandId>, Option<Refusal>)>,
-    /// Of those that were not.
+    ids: Vec<Option<v1::CommandId>>,
     answers: sync::oneshot::Receiver<Vec<Answer>>,
 }
 
@@ -261,28 +259,21 @@ fn submit_all(
     author: &Arc<v1::Author>,
     commands: Vec<v1::Command>,
 ) -> AwaitedReplies {
-    let (mut known, mut asks) =
-        (Vec::with_capacity(commands.len()), Vec::with_capacity(commands.len()));
-    for command in commands {
+    let ids = commands.iter().map(|command| command.id).collect();
+    let requests = commands.into_iter().map(|command| {
         let bytes = command.encoded_len();
-        let refusal = too_large(bytes);
-        let is_refused = refusal.is_some();
-        known.push((command.id, refusal));
-        if !is_refused {
-            asks.push((Asked::Command(command), bytes));
-        }
-    }
-    AwaitedReplies { commands: known, answers: drive.submit_all(author, asks) }
+        too_large(bytes).map_or(Ok((Asked::Command(command), bytes)), Err)
+    });
+    AwaitedReplies { ids, answers: drive.submit_all(author, requests) }
 }
 
 async fn replies(waiting: AwaitedReplies) -> v1::CommandReplies {
-    let AwaitedReplies { commands, answers } = waiting;
-    let mut answers = answers.await.unwrap_or_default().into_iter();
-    let replies = commands.into_iter().map(|(id, refusal)| {
-        let answer = refusal.map(Answer::Refused).or_else(|| answers.next());
-        reply(id, answer.unwrap_or_else(stopping))
-    });
-    v1::CommandReplies { replies: replies.collect() }
+    let AwaitedReplies { ids, answers } = waiting;
+    let answers = answers.await.unwrap_or_default().into_iter();
+    let answers = answers.chain(std::iter::repeat_with(stopping));
+    v1::CommandReplies {
+        replies: ids.into_iter().zip(answers).map(|(id, a)| reply(id, a)).collect(),
+    }
 }
 
 #[cfg(test)]
