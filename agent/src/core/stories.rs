@@ -292,6 +292,24 @@ fn an_agent_that_forgot_does_not_report_below_what_is_recorded_and_starts_nothin
 }
 
 #[test]
+fn what_still_runs_of_a_task_that_is_over_for_the_cluster_is_stopped_before_it_is_removed() {
+    check(
+        "attach -> dial, hello 0.0, joined, list
+         listed a:running b:ended:0 -> -
+         set 1.5 a=SHUTDOWN[REJECTED] b=SHUTDOWN[COMPLETE] -> stop a
+         stopped a -> -
+         change 1.5>6 a- b- -> remove a, remove b",
+    );
+    check(
+        "attach -> dial, hello 0.0, joined, list
+         listed a:running -> -
+         set 1.5 a=SHUTDOWN[REJECTED] -> stop a
+         change 1.5>6 a- -> -
+         stopped a -> remove a",
+    );
+}
+
+#[test]
 fn what_the_cluster_does_not_name_is_cleared_away_but_only_once_it_has_spoken() {
     check(
         "attach -> dial, hello 0.0, joined, list

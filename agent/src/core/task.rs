@@ -72,6 +72,8 @@ pub(crate) struct AgentTask {
     pub(crate) begun: bool,
     pub(crate) stopped: bool,
     pub(crate) removed: bool,
+    /// It has ended for the cluster, and was found running after the agent's start.
+    pub(crate) runs_on: bool,
     /// It cannot go on, and has to be stopped first.
     pub(crate) failing: Option<TaskVerdict>,
     /// The step that is being taken or tried again: one at a time.
@@ -136,6 +138,7 @@ impl AgentTask {
             begun,
             stopped: false,
             removed: false,
+            runs_on: false,
             failing: None,
             step: Effort::default(),
             ready: Effort::default(),
@@ -166,7 +169,8 @@ impl AgentTask {
             return self.next_of_dropped();
         }
         if self.is_terminal() {
-            return NextStep::Rest;
+            let stop = self.step.take(StepKind::Stop).filter(|_| self.must_stop());
+            return NextStep::of(stop);
         }
         if let Some(ending) = self.ending() {
             return self.next_of_ending(ending);
@@ -233,11 +237,17 @@ impl AgentTask {
     fn next_of_dropped(&self) -> NextStep {
         if !self.begun || self.removed {
             NextStep::Forget
-        } else if self.stopped || self.is_terminal() {
+        } else if !self.must_stop() {
             NextStep::of(self.step.take(StepKind::Remove))
         } else {
             NextStep::of(self.step.take(StepKind::Stop))
         }
+    }
+
+    /// Whether its program may run. What has ended by itself does not, but the cluster rejects
+    /// tasks that run, and an agent that has lost its journal only knows that such a task is over.
+    fn must_stop(&self) -> bool {
+        !self.stopped && (self.runs_on || !self.is_terminal())
     }
 
     /// It has come to `state`; a lower state than it had changes nothing.
@@ -296,7 +306,8 @@ impl AgentTask {
             FoundState::Running(started) | FoundState::Ended(started, _) if !self.is_terminal() => {
                 self.on_started(started)
             }
-            FoundState::Running(_) | FoundState::Ended(..) => self.seen = RuntimeStage::Started,
+            FoundState::Running(_) => (self.seen, self.runs_on) = (RuntimeStage::Started, true),
+            FoundState::Ended(..) => self.seen = RuntimeStage::Started,
             // Each step looks before it does anything, and is taken again until it can look.
             FoundState::Unreadable(_) if self.state() >= TaskState::Running => {
                 self.seen = RuntimeStage::Started
