@@ -195,9 +195,11 @@ impl Core {
             }
             Input::Connected { .. } | Input::Broken { .. } | Input::Received { .. } => {}
             Input::Done { ticket, outcome: StepOutcome::Listed(result), .. } => {
-                let problem = result.as_ref().err().map(ToString::to_string).unwrap_or_default();
-                self.conditions.on_unlisted(ListingKind::First, &problem, now);
-                if let Some(work) = &mut self.work {
+                let awaits = |work: &&mut NodeWork| work.awaits_listing(ticket);
+                if let Some(work) = self.work.as_mut().filter(awaits) {
+                    let problem = result.as_ref().err().map(ToString::to_string);
+                    let problem = problem.unwrap_or_default();
+                    self.conditions.on_unlisted(ListingKind::First, &problem, now);
                     work.on_listed(ticket, result, now);
                 }
             }

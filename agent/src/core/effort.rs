@@ -50,9 +50,14 @@ impl Effort {
         *self = Effort { kind: Some(kind), ticket, until: Timestamp::NEVER, attempts, began: now };
     }
 
+    /// Whether this ticket's answer is awaited.
+    pub(crate) fn awaits(&self, ticket: u64) -> bool {
+        ticket != 0 && self.ticket == ticket
+    }
+
     /// Whether this ticket's answer is awaited; after this it no longer is.
     pub(crate) fn answers(&mut self, ticket: u64) -> Option<StepKind> {
-        let awaited = ticket != 0 && self.ticket == ticket;
+        let awaited = self.awaits(ticket);
         if awaited {
             self.ticket = 0;
         }

@@ -156,6 +156,14 @@ impl NodeWork {
         }
     }
 
+    /// Whether the listing of this number is awaited: an answer that comes twice says nothing new.
+    pub(crate) fn awaits_listing(&self, ticket: u64) -> bool {
+        match &self.listing {
+            Listing::Asked(effort) => effort.awaits(ticket),
+            Listing::Known => false,
+        }
+    }
+
     /// What the runtime has. Every task finds its own; what nobody claims is a stray.
     pub(crate) fn on_listed(
         &mut self,

@@ -118,6 +118,11 @@ impl AgentWorld {
             "set" | "change" => self.assign(what == "set", rest),
             "listed" => self.listed(rest),
             "list-fails" => self.answer('?', "list", StepOutcome::Listed(Err(unreachable()))),
+            // What became of the first listing is heard of once more.
+            "list-failed" => {
+                let outcome = StepOutcome::Listed(Err(unreachable()));
+                self.input(Input::Done { task: Id::NONE, ticket: 1, outcome });
+            }
             "later" => {
                 self.now = self.now + rest.parse::<u64>().expect("milliseconds") * 1_000_000;
                 self.core.handle_timeout(self.now);

@@ -20,6 +20,15 @@ fn a_node_whose_engine_is_away_says_so_at_once_and_when_it_is_back() {
 }
 
 #[test]
+fn a_failed_listing_that_is_heard_of_again_after_a_good_one_says_nothing_new() {
+    check(
+        "attach -> dial, hello 0.0, joined, list
+         listed -> -
+         list-failed -> -",
+    );
+}
+
+#[test]
 fn an_agent_that_starts_without_its_engine_is_announced_as_it_was_and_reports_nothing_ended() {
     check(
         "bigger -> dial
