@@ -113,3 +113,19 @@ impl Docker {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_absent_command_is_refused_with_what_to_use_instead() {
+        let promote = CliError::usage("node promote is not supported yet").hint(ONE_MANAGER);
+        assert_eq!(Docker::Promote.refuse(), Err(promote));
+        assert_eq!(
+            instead_of("info"),
+            Some("`skep status` shows the cluster, `skep doctor` what is wrong")
+        );
+        assert_eq!(instead_of("frobnicate"), None);
+    }
+}

@@ -93,15 +93,22 @@ impl CliError {
 
     /// Says it on the standard error and gives the exit code.
     pub(super) fn tell(&self) -> u8 {
-        if !self.is_unheard() {
-            talk(&self.to_string());
-            if std::env::var("SKEP_LOG")
-                .is_ok_and(|level| level.contains("debug") || level.contains("trace"))
-            {
-                causes(self).iter().for_each(|cause| talk(&format!("cause: {cause}")));
-            }
-        }
+        let log_level = std::env::var("SKEP_LOG").unwrap_or_default();
+        self.lines(&log_level).iter().for_each(|line| talk(line));
         self.exit_code()
+    }
+
+    /// What is said on the standard error; the causes only at the log levels of those who look for
+    /// a fault of the program.
+    fn lines(&self, log_level: &str) -> Vec<String> {
+        if self.is_unheard() {
+            return Vec::new();
+        }
+        let mut lines = vec![self.to_string()];
+        if log_level.contains("debug") || log_level.contains("trace") {
+            lines.extend(causes(self).into_iter().map(|cause| format!("cause: {cause}")));
+        }
+        lines
     }
 
     fn exit_code(&self) -> u8 {
@@ -220,5 +227,52 @@ mod tests {
             "error: the output cannot be written: no space left on device"
         );
         assert_eq!(causes(&full).len(), 1, "the source is kept");
+        assert_eq!((full.exit_code(), full.message().starts_with("the output")), (1, true));
+    }
+
+    #[test]
+    fn causes_are_told_to_those_who_look_for_a_fault_of_the_program() {
+        let failure = CliError::unreachable("no manager answers")
+            .hint("start one")
+            .caused_by(CliError::usage("no socket").caused_by("no such file"));
+        let told = "error: no manager answers\nhint: start one";
+        let causes = ["cause: error: no socket", "cause: no such file"];
+        assert_eq!(failure.lines(""), [told]);
+        assert_eq!(failure.lines("info"), [told]);
+        assert_eq!(failure.lines("debug"), [told, causes[0], causes[1]]);
+        assert_eq!(failure.lines("skep=trace"), [told, causes[0], causes[1]]);
+        let unheard = CliError::from(std::io::Error::from(std::io::ErrorKind::BrokenPipe));
+        assert!(unheard.lines("debug").is_empty(), "nobody reads it");
+    }
+
+    #[test]
+    fn each_kind_of_failure_is_known_by_its_exit_code_and_asked_for_by_name() {
+        let gone = CliError::from(std::io::Error::from(std::io::ErrorKind::BrokenPipe));
+        let all = [
+            CliError::refused("a"),
+            CliError::usage("a"),
+            CliError::unreachable("a"),
+            gone.clone(),
+        ];
+        let of = |look: fn(&CliError) -> bool| all.each_ref().map(look);
+        assert_eq!(all.each_ref().map(CliError::exit_code), [1, 2, 3, 0]);
+        assert_eq!(all.each_ref().map(CliError::tell), [1, 2, 3, 0]);
+        assert_eq!(of(CliError::is_unreachable), [false, false, true, false]);
+        assert_eq!(of(CliError::is_unheard), [false, false, false, true]);
+        assert_eq!(all[0].to_string(), "error: a", "without a hint there is one line");
+    }
+
+    #[test]
+    fn failures_are_alike_when_they_say_the_same_whatever_caused_them() {
+        let one = CliError::refused("a").hint("b");
+        assert_eq!(one, one.clone().caused_by("c"));
+        for other in [
+            CliError::usage("a").hint("b"),
+            CliError::refused("x").hint("b"),
+            CliError::refused("a").hint("x"),
+            CliError { code: RefusalCode::NotFound, ..one.clone() },
+        ] {
+            assert_ne!(one, other);
+        }
     }
 }

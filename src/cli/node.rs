@@ -270,3 +270,79 @@ fn runtime_word(runtime: v1::RuntimeKind) -> &'static str {
         v1::RuntimeKind::Fake => "fake",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A node of these kinds in each column, and what its row shows.
+    #[test]
+    fn each_kind_of_node_has_its_row() {
+        let cells = |node: &v1::Node, own: Option<&v1::StatusReply>| {
+            let row = row(node, own);
+            (row.cells.join(" | "), row.mark)
+        };
+        let id = Id(1).to_bytes();
+        let mut node = v1::Node { id: id.clone(), tasks: 3, ..v1::Node::default() };
+        let worker =
+            "0000000000000000000000001 |  | Unknown | Active |  | - | false | worker | 3 | docker";
+        assert_eq!(cells(&node, None), (worker.to_owned(), ""));
+
+        let condition = |kind: v1::ConditionKind| v1::Condition {
+            kind: kind.into(),
+            ..v1::Condition::default()
+        };
+        node.role = v1::NodeRole::Manager.into();
+        node.status = Some(v1::NodeStatus {
+            state: v1::NodeState::Ready.into(),
+            conditions: vec![
+                condition(v1::ConditionKind::EngineUnreachable),
+                condition(v1::ConditionKind::TasksUnlisted),
+                condition(v1::ConditionKind::PullFailing),
+                condition(v1::ConditionKind::StateUnwritable),
+                condition(v1::ConditionKind::EngineStuck),
+                condition(v1::ConditionKind::Unspecified),
+            ],
+            ..v1::NodeStatus::default()
+        });
+        node.spec = Some(v1::NodeSpec {
+            availability: v1::NodeAvailability::Drain.into(),
+            ..v1::NodeSpec::default()
+        });
+        node.description = Some(v1::NodeDescription {
+            hostname: "node1".into(),
+            engine: Some(v1::EngineDescription { version: "28.1".into(), ..Default::default() }),
+            runtime: v1::RuntimeKind::Process.into(),
+            ..v1::NodeDescription::default()
+        });
+        let own = |node_id: u128, leader| v1::StatusReply {
+            node_id: Id(node_id).to_bytes(),
+            leader,
+            ..v1::StatusReply::default()
+        };
+        let of = |manager: &str, is_own: bool| {
+            format!(
+                "0000000000000000000000001 | node1 | Ready (engine unreachable, tasks unlisted, \
+                 pulls fail, state unwritable, engine stuck, in trouble) | Drain | {manager} | \
+                 28.1 | {is_own} | manager | 3 | process"
+            )
+        };
+        assert_eq!(cells(&node, Some(&own(1, true))), (of("Leader", true), " *"));
+        assert_eq!(cells(&node, Some(&own(1, false))), (of("Reachable", true), " *"));
+        assert_eq!(cells(&node, Some(&own(2, true))), (of("Reachable", false), ""));
+    }
+
+    #[test]
+    fn each_state_and_availability_has_its_word() {
+        let words = [v1::NodeState::Unknown, v1::NodeState::Down, v1::NodeState::Disconnected];
+        let words = words.map(|state| {
+            let status = Some(v1::NodeStatus { state: state.into(), ..v1::NodeStatus::default() });
+            status_text(&v1::Node { status, ..v1::Node::default() })
+        });
+        assert_eq!(words, ["Unknown", "Down", "Disconnected"]);
+        let availability = v1::NodeAvailability::Pause.into();
+        let spec = Some(v1::NodeSpec { availability, ..v1::NodeSpec::default() });
+        assert_eq!(availability_word(&v1::Node { spec, ..v1::Node::default() }), "pause");
+        assert_eq!(runtime_word(v1::RuntimeKind::Fake), "fake");
+    }
+}

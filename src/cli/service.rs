@@ -252,3 +252,70 @@ fn row(service: &Service, truncation: Truncation) -> TableRow {
         id,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use skep_proto::v1::{
+        Annotations, ContainerSpec, PlacementBlocked, RolloutStatus, ServiceMode, ServiceSpec,
+        ServiceStatus, TaskSpec, task_spec::Runtime,
+    };
+
+    #[test]
+    fn the_first_thing_that_is_wrong_with_a_service_is_told() {
+        let message = "no room".to_owned();
+        let mut service = Service {
+            parked: "a panic".into(),
+            rollout: Some(RolloutStatus {
+                state: v1::RolloutState::Paused.into(),
+                message: "web.1 failed".into(),
+                ..RolloutStatus::default()
+            }),
+            blocked: Some(PlacementBlocked { message, ..PlacementBlocked::default() }),
+            ..Service::default()
+        };
+        assert_eq!(trouble(&service), "parked: a panic");
+        service.parked.clear();
+        assert_eq!(trouble(&service), "update paused: web.1 failed");
+        service.rollout.get_or_insert_default().state = v1::RolloutState::Updating.into();
+        assert_eq!(trouble(&service), "blocked: no room");
+        service.blocked = None;
+        let told = [(0, 0), (0, 1), (0, 4), (1, 4)].map(|(running_tasks, desired_tasks)| {
+            service.status = Some(ServiceStatus { running_tasks, desired_tasks });
+            trouble(&service)
+        });
+        assert_eq!(told, ["", "its task does not run", "none of its 4 tasks runs", ""]);
+    }
+
+    #[test]
+    fn each_mode_has_its_word_and_a_roll_out_names_the_images_that_still_run() {
+        let modes = [
+            (Mode::Replicated(v1::Replicated { replicas: 1 }), "replicated"),
+            (Mode::Global(v1::Global::default()), "global"),
+            (Mode::ReplicatedJob(v1::ReplicatedJob::default()), "replicated job"),
+            (Mode::GlobalJob(v1::GlobalJob::default()), "global job"),
+        ];
+        let container = ContainerSpec { image: "web:2".into(), ..ContainerSpec::default() };
+        let task =
+            Some(TaskSpec { runtime: Some(Runtime::Container(container)), ..TaskSpec::default() });
+        for (mode, word) in modes {
+            let spec = ServiceSpec {
+                annotations: Some(Annotations { name: "web".into(), ..Annotations::default() }),
+                task: task.clone(),
+                mode: Some(ServiceMode { mode: Some(mode) }),
+                ..ServiceSpec::default()
+            };
+            let service = Service {
+                spec: Some(spec),
+                status: Some(ServiceStatus { running_tasks: 1, desired_tasks: 2 }),
+                older_images: vec!["web:0".into(), "web:1".into()],
+                ..Service::default()
+            };
+            let shown = row(&service, Truncation::Full).cells[1..].join("|");
+            assert_eq!(shown, format!("web|{word}|1/2|web:2 (still runs web:0, web:1)||"));
+        }
+        let empty = row(&Service::default(), Truncation::Full).cells[1..].join("|");
+        assert_eq!(empty, "||0/0|||");
+        assert_eq!(image_cell("web:2", &Service::default()), "web:2");
+    }
+}

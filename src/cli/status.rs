@@ -134,11 +134,75 @@ mod tests {
             hint: hint.into(),
         };
         let reply = DoctorReply {
-            findings: vec![finding(Severity::Ok, ""), finding(Severity::Problem, "make room")],
+            findings: vec![
+                finding(Severity::Ok, ""),
+                finding(Severity::Problem, "make\nroom"),
+                finding(Severity::Warning, ""),
+            ],
         };
         assert_eq!(
             doctor_text(&reply),
-            "ok       disk: 4 % free\nPROBLEM  disk: 4 % free\n         hint: make room\n"
+            "ok       disk: 4 % free\nPROBLEM  disk: 4 % free\n         hint: make room\n\
+             warning  disk: 4 % free\n"
         );
+        assert_eq!(doctor_text(&DoctorReply::default()), "all is well\n");
+    }
+
+    #[test]
+    fn a_cluster_is_told_in_figures() {
+        let (started_at, at) = (1_700_000_000_000_000_000, 1_700_000_060_000_000_000);
+        let mut reply = StatusReply {
+            cluster_id: Id(1).to_bytes(),
+            node_id: Id(2).to_bytes(),
+            version: "1.2.3".into(),
+            feature_level: 2,
+            started_at,
+            uptime_ns: 61_000_000_000,
+            accepting: "yes".into(),
+            leader: true,
+            term: 3,
+            nodes_ready: 4,
+            nodes: 5,
+            services: 6,
+            tasks_running: 7,
+            tasks: 8,
+            revision: 9,
+            incarnation: 1,
+            at,
+            first_revision: 1,
+            log_bytes: 2_048,
+            free_bytes: 1 << 30,
+            head_hash: vec![0x0a, 0xff].into(),
+            digest: vec![0x01].into(),
+            ..StatusReply::default()
+        };
+        let (started, newest) = (local_time(started_at), local_time(at));
+        let expected = format!(
+            "Cluster:    0000000000000000000000001
+Manager:    0000000000000000000000002
+Version:    1.2.3 (feature level 2)
+Started:    {started} (About a minute ago)
+Commands:   yes
+Leader:     yes (term 3)
+Nodes:      4 of 5 ready
+Services:   6
+Tasks:      7 running, 8 in all
+Revision:   9 (incarnation 1) of {newest}
+History:    from revision 1, 2KiB
+Free disk:  1GiB
+Head:       0aff
+Digest:     01
+"
+        );
+        assert_eq!(status_text(&reply), expected);
+        (reply.uptime_ns, reply.leader) = (0, false);
+        let stopped = expected
+            .replace(" (About a minute ago)", "")
+            .replace("Leader:     yes", "Leader:     no");
+        assert_eq!(status_text(&reply), stopped);
+        reply.started_at = 0;
+        assert_eq!(status_text(&reply), stopped.replace(&format!("Started:    {started}\n"), ""));
+        reply.free_bytes = 0;
+        assert!(!status_text(&reply).contains("Free disk"), "nobody knows");
     }
 }

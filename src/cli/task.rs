@@ -177,7 +177,45 @@ fn task_json(task: &Task) -> serde_json::Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use skep_proto::v1::{ContainerStatus, TaskState, TaskStatus};
+    use skep_proto::v1::{ContainerStatus, Meta, TaskState, TaskStatus};
+
+    #[test]
+    fn tasks_stand_by_service_and_slot_and_the_older_ones_of_a_slot_are_indented() {
+        let task = |service: u128, slot: u64, created_revision: u64| Task {
+            id: Id(u128::from(created_revision)).to_bytes(),
+            name: format!("s{service}.{slot}"),
+            service_id: Id(service).to_bytes(),
+            service_name: if service == 1 { "web".into() } else { "db".into() },
+            slot,
+            node_name: "node1".into(),
+            desired: TaskState::Running.into(),
+            status: Some(TaskStatus {
+                state: TaskState::Starting.into(),
+                message: "pulling".into(),
+                ..TaskStatus::default()
+            }),
+            meta: Some(Meta { created_revision, ..Meta::default() }),
+            ..Task::default()
+        };
+        let tasks = vec![task(1, 2, 3), task(1, 1, 4), task(1, 1, 5), task(2, 1, 6), task(3, 1, 7)];
+        let list = TaskList { tasks, ..TaskList::default() };
+        let shown: Vec<String> = rows(&list, Truncation::Full)
+            .iter()
+            .map(|row| format!("{} {}", &row.id[24..], row.cells[1..].join("|")))
+            .collect();
+        let rest = "||node1|Running|Starting|\"pulling\"|";
+        assert_eq!(
+            shown,
+            [
+                format!("6 s2.1{rest}"),
+                format!("7 s3.1{rest}"),
+                format!("5 s1.1{rest}"),
+                format!("4  \\_ s1.1{rest}"),
+                format!("3 s1.2{rest}"),
+            ]
+        );
+        assert_eq!(rows(&list, Truncation::Shortened)[0].cells[0], "000000000000");
+    }
 
     #[test]
     fn only_a_task_that_has_ended_has_a_cause_of_its_end() {

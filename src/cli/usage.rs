@@ -23,13 +23,20 @@ pub(super) fn tell(mut error: Error) -> ExitCode {
         let printed: CliResult = error.print().map_err(CliError::from);
         return ExitCode::from(printed.map_or_else(|failure| failure.tell(), |()| 0));
     }
-    keep_close_guesses(&mut error);
-    show::talk(error.render().to_string().trim_end());
+    show::talk(&text(&mut error));
+    ExitCode::from(2)
+}
+
+/// What is wrong with the command line, a close guess at what was meant, and for a command of
+/// Docker what to use instead.
+fn text(error: &mut Error) -> String {
+    keep_close_guesses(error);
+    let mut text = error.render().to_string().trim_end().to_owned();
     let verb = error.get(ContextKind::InvalidSubcommand).map(ToString::to_string);
     if let Some(hint) = verb.as_deref().and_then(absent::instead_of) {
-        show::talk(&format!("hint: {hint}"));
+        text.push_str(&format!("\nhint: {hint}"));
     }
-    ExitCode::from(2)
+    text
 }
 
 fn keep_close_guesses(error: &mut Error) {
@@ -106,6 +113,21 @@ fn slips(a: &str, b: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::{Arg, Command, value_parser};
+
+    /// What is said of words behind `skep`, without the parser's own advice to read the help.
+    fn said_of(words: &[&str]) -> String {
+        let flag = |name: &'static str| Arg::new(name).long(name);
+        let mode = flag("mode").value_parser(["host", "ingress"]);
+        let ls = Command::new("ls").arg(flag("replicas").value_parser(value_parser!(u64)));
+        let update = Command::new("update").args([flag("env-add"), flag("env-rm"), flag("filter")]);
+        let rm = Command::new("rm");
+        let skep =
+            Command::new("skep").subcommands([ls.arg(mode), update, rm, Command::new("inspect")]);
+        let words = ["skep"].iter().chain(words);
+        let mut error = skep.try_get_matches_from(words).expect_err("it cannot be read");
+        text(&mut error).replace("\n\nFor more information, try '--help'.", "")
+    }
 
     #[test]
     fn only_a_slip_is_answered_with_a_guess() {
@@ -123,10 +145,61 @@ mod tests {
     }
 
     #[test]
+    fn a_wrong_word_is_answered_with_a_close_guess_or_with_none() {
+        let tip = |words: &[&str]| {
+            let said = said_of(words);
+            said.lines()
+                .find(|line| line.trim().starts_with("tip:"))
+                .unwrap_or("-")
+                .trim()
+                .to_owned()
+        };
+        assert_eq!(tip(&["inspct"]), "tip: a similar subcommand exists: 'inspect'");
+        assert_eq!(tip(&["updat"]), "tip: a similar subcommand exists: 'update'");
+        assert_eq!(tip(&["promote"]), "-");
+        assert_eq!(tip(&["ls", "--replica=3"]), "tip: a similar argument exists: '--replicas'");
+        assert_eq!(tip(&["update", "--env=A=1"]), "tip: a similar argument exists: '--env-add'");
+        assert_eq!(tip(&["ls", "--repeat"]), "-");
+        assert_eq!(tip(&["ls", "--mode", "hots"]), "tip: a similar value exists: 'host'");
+        assert_eq!(tip(&["ls", "--mode", "ring"]), "-");
+    }
+
+    #[test]
+    fn a_wrong_line_is_told_with_its_usage_or_with_a_guess_and_for_dockers_words_with_a_hint() {
+        assert_eq!(
+            said_of(&["ls", "--replica=3"]),
+            "error: unexpected argument '--replica' found\n\n  tip: a similar argument exists: '--replicas'"
+        );
+        assert_eq!(
+            said_of(&["ls", "--colour"]),
+            "error: unexpected argument '--colour' found\n\nUsage: skep ls [OPTIONS]"
+        );
+        assert_eq!(
+            said_of(&["exec"]),
+            "error: unrecognized subcommand 'exec'\n\nUsage: skep [COMMAND]\nhint: `skep task inspect \
+             TASK` names the node and the container: use `docker` there"
+        );
+    }
+
+    #[test]
     fn slips_are_counted() {
-        for (a, b, expected) in
-            [("", "", 0), ("a", "", 1), ("abc", "abc", 0), ("abc", "acb", 1), ("abc", "xbz", 2)]
-        {
+        for (a, b, expected) in [
+            ("", "", 0),
+            ("a", "", 1),
+            ("", "abc", 3),
+            ("abc", "", 3),
+            ("abc", "abc", 0),
+            ("abc", "acb", 1),
+            ("ab", "ba", 1),
+            ("abc", "xbz", 2),
+            ("abc", "ab", 1),
+            ("bc", "abc", 1),
+            ("abcdef", "badcfe", 3),
+            ("ca", "abc", 3),
+            ("kitten", "sitting", 3),
+            ("aab", "aba", 1),
+            ("abab", "baba", 2),
+        ] {
             assert_eq!(slips(a, b), expected, "{a} {b}");
         }
     }

@@ -126,13 +126,23 @@ mod tests {
                     vec![field("spec.mode.replicated.replicas", "3", "5")],
                 ),
                 change(ChangeKind::Removed, "", vec![field("a", "1", "")]),
+                change(ChangeKind::Added, "db", vec![field("b", "", "2"), field("c\n", "", "")]),
             ],
         };
         assert_eq!(
             text(&reply),
             "revisions 3 → 9\n\
              ~ service web (0000000000000000000000001) changed\n    spec.mode.replicated.replicas: 3 → 5\n\
-             - service 0000000000000000000000001 removed\n    a: 1 → nothing\n"
+             - service 0000000000000000000000001 removed\n    a: 1 → nothing\n\
+             + service db (0000000000000000000000001) added\n    b: 2\n    c : \n"
         );
+    }
+
+    #[test]
+    fn the_earlier_moment_comes_first() {
+        assert_eq!((in_order(3, 9), in_order(3, 3)), (Ok(()), Ok(())));
+        let refused = CliError::usage("FROM, revision 9, comes after TO, revision 3")
+            .hint("name the earlier moment first");
+        assert_eq!(in_order(9, 3), Err(refused));
     }
 }

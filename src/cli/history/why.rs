@@ -59,3 +59,38 @@ fn text(reply: &WhyReply) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use skep_proto::v1::LogRecord;
+
+    #[test]
+    fn a_verdict_stands_above_its_causes_and_the_reasons_for_the_node() {
+        let record = LogRecord {
+            revision: 7,
+            kind: "task_created".into(),
+            reason: "a test".into(),
+            ..LogRecord::default()
+        };
+        let mut reply = WhyReply {
+            kind: "task".into(),
+            id: Id(1).to_bytes(),
+            name: "web.1".into(),
+            verdict: "it\nruns".into(),
+            chain: vec![record.clone()],
+            placement: vec!["node1 has\nroom".into()],
+            ..WhyReply::default()
+        };
+        let line = crate::cli::history::line(&record);
+        let expected = format!(
+            "task web.1 (0000000000000000000000001): it runs\n\n\
+             because, from the newest back:\n  {line}\n\n\
+             why there:\n  node1 has room\n"
+        );
+        assert_eq!(text(&reply), expected);
+        (reply.chain, reply.placement) = (Vec::new(), Vec::new());
+        reply.name.clear();
+        assert_eq!(text(&reply), "task 0000000000000000000000001: it runs\n");
+    }
+}

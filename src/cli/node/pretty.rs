@@ -72,3 +72,104 @@ fn amount(resources: Option<&Resources>) -> String {
     let cpus = resources.nano_cpus as f64 / 1e9;
     format!("{cpus} CPUs, {}", bytes_size(resources.memory_bytes.unsigned_abs()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use skep_proto::{
+        time::SECOND_NS,
+        v1::{
+            Annotations, Condition, ConditionKind, EngineDescription, Feature, Meta,
+            NodeAvailability, NodeDescription, NodeRole, NodeSpec, NodeState, NodeStatus, Platform,
+            RuntimeKind,
+        },
+    };
+    use std::collections::BTreeMap;
+
+    const NOW: Timestamp = Timestamp(1_700_000_100 * SECOND_NS);
+    const JOINED_AT: u64 = 1_700_000_000 * SECOND_NS;
+
+    fn resources(nano_cpus: i64, memory_bytes: i64) -> Option<Resources> {
+        Some(Resources { nano_cpus, memory_bytes, ..Resources::default() })
+    }
+
+    fn node() -> Node {
+        let description = NodeDescription {
+            hostname: "node1".into(),
+            platform: Some(Platform { architecture: "amd64".into(), os: "linux".into() }),
+            resources: resources(3_500_000_000, 8 << 30),
+            engine: Some(EngineDescription { version: "28.1".into(), ..Default::default() }),
+            features: vec![Feature::Images.into(), Feature::PublishHost.into()],
+            runtime: RuntimeKind::Docker.into(),
+            addr: "10.0.0.1".into(),
+        };
+        let pulls = Condition {
+            kind: ConditionKind::PullFailing.into(),
+            message: "no\nroute".into(),
+            since_at: JOINED_AT,
+        };
+        let labels = [("disk", "ssd"), ("zone", "a")];
+        let labels = labels.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let annotations = Annotations { labels: BTreeMap::from(labels), ..Annotations::default() };
+        Node {
+            id: Id(1).to_bytes(),
+            meta: Some(Meta { created_at: JOINED_AT, ..Meta::default() }),
+            spec: Some(NodeSpec {
+                annotations: Some(annotations),
+                availability: NodeAvailability::Drain.into(),
+                ..NodeSpec::default()
+            }),
+            description: Some(description),
+            status: Some(NodeStatus {
+                state: NodeState::Ready.into(),
+                message: "told so".into(),
+                since_at: NOW.0 - 40 * SECOND_NS,
+                conditions: vec![pulls],
+            }),
+            role: NodeRole::Manager.into(),
+            tasks: 4,
+            reserved: resources(1_000_000_000, 64 << 20),
+        }
+    }
+
+    #[test]
+    fn everything_that_is_known_of_a_node_is_told() {
+        let joined = local_time(JOINED_AT);
+        let expected = format!(
+            "ID:              0000000000000000000000001
+Hostname:        node1
+Role:            Manager
+Joined at:       {joined}
+Labels:          disk=ssd
+                 zone=a
+State:           Ready for 40 seconds
+Message:         told so
+Conditions:      pulls fail since {joined}: no route
+Availability:    Drain
+Address:         10.0.0.1
+Platform:        linux/amd64
+Resources:       3.5 CPUs, 8GiB
+Reserved:        1 CPUs, 64MiB
+Live tasks:      4
+Runtime:         docker
+Engine version:  28.1
+Features:        images, publish host
+"
+        );
+        assert_eq!(pretty(&node(), NOW), expected);
+    }
+
+    #[test]
+    fn what_is_not_known_of_a_node_has_no_line() {
+        let expected = "ID:            0000000000000000000000001
+Role:          Worker
+State:         Unknown
+Availability:  Active
+Resources:     0 CPUs, 0B
+Reserved:      0 CPUs, 0B
+Live tasks:    0
+Runtime:       docker
+";
+        assert_eq!(pretty(&Node { id: Id(1).to_bytes(), ..Node::default() }, NOW), expected);
+    }
+}

@@ -142,3 +142,6 @@ fn amount(resources: Option<&Resources>) -> String {
 fn joined(labels: &BTreeMap<String, String>) -> String {
     labels.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join("\n")
 }
+
+#[cfg(test)]
+mod tests;

@@ -136,6 +136,8 @@ fn line() -> ProgressBar {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use indicatif::ProgressDrawTarget;
+    use skep_proto::v1::{PullProgress, Task, TaskState, TaskStatus};
 
     #[test]
     fn plain_lines_are_said_once() {
@@ -148,5 +150,78 @@ mod tests {
         picture.settled = 2;
         picture.blocked.clear();
         assert_eq!(plain.news(&picture), ["overall progress: 2 out of 2 tasks"]);
+    }
+
+    fn slot(number: u64, failures: usize, pulls: &str) -> SlotProgress {
+        let error = "no space".to_owned();
+        let status = TaskStatus { state: TaskState::Failed.into(), error, ..TaskStatus::default() };
+        let pull = PullProgress { message: pulls.into(), ..PullProgress::default() };
+        SlotProgress {
+            number,
+            task: Task { name: format!("web.{number}"), status: Some(status), ..Task::default() },
+            settled: false,
+            failures,
+            failed: None,
+            pull: Some(pull).filter(|_| !pulls.is_empty()),
+            reached: (0, 0),
+        }
+    }
+
+    #[test]
+    fn each_failure_and_each_stage_of_a_pull_is_said_once() {
+        let mut plain = PlainProgress::default();
+        let mut picture = ServiceProgress { wanted: 1, settled: 3, ..ServiceProgress::default() };
+        assert_eq!(plain.news(&picture), ["overall progress: 1 out of 1 tasks"]);
+        picture.slots = vec![slot(1, 0, ""), slot(2, 1, "")];
+        assert_eq!(plain.news(&picture), ["web.2: failed: no space"]);
+        assert!(plain.news(&picture).is_empty());
+        picture.slots[1].failures = 2;
+        assert_eq!(plain.news(&picture), ["web.2: failed: no space"]);
+        picture.slots = vec![slot(1, 0, "pulling"), slot(2, 2, "")];
+        assert_eq!(plain.news(&picture), ["web.1: failed, pulling"]);
+        assert!(plain.news(&picture).is_empty(), "its bytes are no news");
+        picture.slots[0].pull = slot(1, 0, "unpacking").pull;
+        assert_eq!(plain.news(&picture), ["web.1: failed, unpacking"]);
+    }
+
+    #[test]
+    fn lines_on_a_terminal_follow_the_slots_that_are_there() {
+        let all = MultiProgress::with_draw_target(ProgressDrawTarget::hidden());
+        let overall = all.add(line());
+        let mut display = ProgressDisplay::Terminal(Box::new(ProgressBars {
+            all,
+            overall,
+            slots: BTreeMap::new(),
+        }));
+        let mut picture = ServiceProgress { wanted: 2, ..ServiceProgress::default() };
+        picture.blocked = "no node\ntakes it".into();
+        picture.slots = (1..=SLOT_LINES_MAX as u64 + 1).map(|number| slot(number, 0, "")).collect();
+        display.show(&picture);
+        let shown = |display: &ProgressDisplay| match display {
+            ProgressDisplay::Terminal(bars) => (
+                bars.overall.message(),
+                bars.slots.iter().map(|(number, bar)| (*number, bar.message())).collect::<Vec<_>>(),
+            ),
+            ProgressDisplay::Silent | ProgressDisplay::Plain(_) => unreachable!("it is a terminal"),
+        };
+        let (overall, slots) = shown(&display);
+        assert_eq!(overall, "overall progress: 0 out of 2 tasks: no node takes it");
+        assert_eq!(slots.len(), SLOT_LINES_MAX);
+        assert_eq!(slots[1], (2, "  web.2: failed: no space".to_owned()));
+
+        let first = match &display {
+            ProgressDisplay::Terminal(bars) => bars.slots[&1].clone(),
+            ProgressDisplay::Silent | ProgressDisplay::Plain(_) => unreachable!("it is a terminal"),
+        };
+        picture.blocked.clear();
+        picture.slots = vec![slot(2, 0, "pulling")];
+        display.show(&picture);
+        let left = vec![(2, "  web.2: failed, pulling".to_owned())];
+        assert_eq!(shown(&display), ("overall progress: 0 out of 2 tasks".to_owned(), left));
+        assert!(first.is_finished(), "its line is taken away");
+
+        display.finish();
+        let ProgressDisplay::Terminal(bars) = &display else { unreachable!("it is a terminal") };
+        assert!(bars.overall.is_finished() && bars.slots[&2].is_finished());
     }
 }

@@ -150,3 +150,65 @@ macro_rules! refused_flags {
 
 refused_flags!(ForCreate, for_create);
 refused_flags!(ForUpdate, for_update);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is answered to these words of a command that has the flags of `A`.
+    fn answer<A: Args>(words: &[&str], check: impl Fn(&A) -> CliResult) -> CliResult {
+        let command = A::augment_args(Command::new("service"));
+        let matches = command.try_get_matches_from(["service"].iter().chain(words));
+        check(&A::from_arg_matches(&matches.expect("each flag is known")).expect("it is read"))
+    }
+
+    fn refused(name: &str, instead: &str) -> CliResult {
+        Err(CliError::usage(format!("--{name} is not supported yet")).hint(instead))
+    }
+
+    #[test]
+    fn each_flag_is_refused_with_what_to_use_instead() {
+        for (name, takes_value, instead) in for_create() {
+            let flag = format!("--{name}");
+            let words = if takes_value { vec![flag.as_str(), "-1"] } else { vec![flag.as_str()] };
+            assert_eq!(answer(&words, ForCreate::check), refused(name, instead));
+        }
+        for (name, takes_value, instead) in for_update() {
+            let flag = format!("--{name}");
+            let words = if takes_value { vec![flag.as_str(), "-1"] } else { vec![flag.as_str()] };
+            assert_eq!(answer(&words, ForUpdate::check), refused(name, instead));
+        }
+        assert_eq!(answer(&[], ForCreate::check), Ok(()));
+        assert_eq!(answer(&[], ForUpdate::check), Ok(()));
+        assert_eq!(
+            answer(&["--dns-add", "a", "--secret-rm", "b"], ForUpdate::check),
+            refused("dns-add", "leave it out: tasks use their node's"),
+            "the first of several"
+        );
+    }
+
+    #[test]
+    fn what_a_read_command_line_says_can_be_replaced() {
+        let parsed = |words: &[&str]| {
+            let command = ForCreate::augment_args_for_update(Command::new("service"));
+            command.try_get_matches_from(words).expect("each flag is known")
+        };
+        let mut flags = ForCreate(None);
+        let outcome = flags.update_from_arg_matches(&parsed(&["service", "--ulimit", "1"]));
+        assert!(outcome.is_ok());
+        assert_eq!(flags.check(), refused("ulimit", "leave it out"));
+    }
+
+    #[test]
+    fn an_update_has_pairs_where_a_creation_has_single_flags() {
+        let names = |flags: Vec<Refused>| flags.iter().map(|(name, ..)| *name).collect::<Vec<_>>();
+        let (create, update) = (names(for_create()), names(for_update()));
+        assert!(create.contains(&"dns") && create.contains(&"max-concurrent"));
+        assert!(!create.contains(&"host"), "it names the manager");
+        assert!(!update.contains(&"dns") && !update.contains(&"max-concurrent"));
+        assert!(update.contains(&"host-add") && update.contains(&"host-rm"));
+        assert_eq!(update[0], "rollback");
+        assert_eq!(create.len(), CREATE.len() - 1);
+        assert_eq!(update.len(), CREATE.len() + PAIRS.len());
+    }
+}

@@ -39,6 +39,25 @@ pub(super) async fn failure(
     let (reply, picture) = (&last.reply, &last.picture);
     let name = reply.service.as_ref().map_or(name, name_of);
     let reason = if picture.blocked.is_empty() { reason } else { picture.blocked.clone() };
+    let lines = match picture.culprit().and_then(|slot| slot.failed.as_ref()) {
+        Some(task) => tokio::time::timeout(LAST_LINES_LIMIT, last_lines(manager, task))
+            .await
+            .unwrap_or_default(),
+        None => Vec::new(),
+    };
+    let text = text((name, picture), &reason, &lines, last.log_time(passed));
+    let way = way_back(manager, reply.service.as_ref(), accepted.revision).await;
+    CliError::refused(text).hint(next_step(name, way))
+}
+
+/// How far the service came, what stands in its way, and the task that failed most with the last
+/// lines it wrote. `now` is the log's time.
+fn text(
+    (name, picture): (&str, &ServiceProgress),
+    reason: &str,
+    lines: &[String],
+    now: u64,
+) -> String {
     let mut text = format!("{}: {reason}", standing(name, picture));
     if let Some(slot) = picture.culprit()
         && let Some(task) = &slot.failed
@@ -51,17 +70,13 @@ pub(super) async fn failure(
         let id = Id::from_bytes(&task.id);
         text.push_str("\n  ");
         text.push_str(&one_line(&format!("{}{node}: {} (task {id})", task.name, end_of(task))));
-        let lines = tokio::time::timeout(LAST_LINES_LIMIT, last_lines(manager, task))
-            .await
-            .unwrap_or_default();
         if !lines.is_empty() {
             text.push_str("\n  its last lines:");
             lines.iter().for_each(|line| text.push_str(&format!("\n    {line}")));
         }
-        text.push_str(&format!("\n  {}", next_attempt(&slot.task, task, last.log_time(passed))));
+        text.push_str(&format!("\n  {}", next_attempt(&slot.task, task, now)));
     }
-    let way = way_back(manager, reply.service.as_ref(), accepted.revision).await;
-    CliError::refused(text).hint(next_step(name, way))
+    text
 }
 
 /// What can be done about a change that did not come about.
@@ -179,16 +194,97 @@ async fn last_lines(manager: &ManagerClient, task: &v1::Task) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::service::verdict::SlotProgress;
 
     #[test]
     fn a_failed_update_names_the_way_back_and_a_failed_creation_the_removal() {
-        let created = next_step("web", WayBack::Removal);
-        assert!(created.ends_with("`skep service rm web` removes it"), "{created}");
-        let updated = next_step("web", WayBack::SpecAt(30));
-        assert!(!updated.contains("service rm"), "{updated}");
-        assert!(updated.contains("`skep --at 30 service inspect web`"), "{updated}");
-        let unknown = next_step("web", WayBack::Unknown);
-        assert!(!unknown.contains("--at") && !unknown.contains(" rm "), "{unknown}");
+        let look = "`skep service ps web` shows its tasks, `skep why web` why";
+        assert_eq!(
+            next_step("web", WayBack::Removal),
+            format!("the service stays; {look}, `skep service rm web` removes it")
+        );
+        assert_eq!(
+            next_step("web", WayBack::SpecAt(30)),
+            format!(
+                "{look}; to go back, `skep --at 30 service inspect web` shows the earlier spec: set it with `skep service update web`"
+            )
+        );
+        assert_eq!(
+            next_step("web", WayBack::Unknown),
+            format!("{look}; `skep service update web` sets another spec")
+        );
+    }
+
+    fn task(id: u128, state: v1::TaskState, desired: v1::TaskState, start_at: u64) -> v1::Task {
+        let (error, state) = ("no space".into(), state.into());
+        v1::Task {
+            id: Id(id).to_bytes(),
+            name: "web.2".into(),
+            node_name: "node1".into(),
+            desired: desired.into(),
+            status: Some(v1::TaskStatus { state, error, ..v1::TaskStatus::default() }),
+            start_at,
+            ..v1::Task::default()
+        }
+    }
+
+    fn failing(newest: v1::Task, failed: Option<v1::Task>) -> ServiceProgress {
+        let slot = SlotProgress {
+            number: 2,
+            task: newest,
+            settled: false,
+            failures: 1,
+            failed,
+            pull: None,
+            reached: (0, 0),
+        };
+        ServiceProgress { wanted: 3, settled: 1, slots: vec![slot], ..ServiceProgress::default() }
+    }
+
+    #[test]
+    fn the_task_that_failed_most_is_told_with_its_node_its_lines_and_what_comes_next() {
+        let (ended, running) = (v1::TaskState::Shutdown, v1::TaskState::Running);
+        let failed = task(5, v1::TaskState::Failed, ended, 0);
+        let waiting = task(6, v1::TaskState::Ready, v1::TaskState::Ready, 4 * SECOND_NS + 1);
+        let picture = failing(waiting, Some(failed.clone()));
+        let lines = ["one".to_owned(), "two".to_owned()];
+        assert_eq!(
+            text(("web", &picture), "timed out after 5s", &lines, SECOND_NS),
+            "service web does not run as asked (1 of 3 tasks run): timed out after 5s
+  web.2 on node node1: no space (task 0000000000000000000000005)
+  its last lines:
+    one
+    two
+  the next attempt comes in 4 s"
+        );
+        let elsewhere = v1::Task { node_name: String::new(), ..failed.clone() };
+        let picture = failing(task(6, running, running, 0), Some(elsewhere));
+        assert_eq!(
+            text(("web", &picture), "it makes no progress", &[], SECOND_NS),
+            "service web does not run as asked (1 of 3 tasks run): it makes no progress
+  web.2: no space (task 0000000000000000000000005)
+  the next attempt is under way"
+        );
+        let picture = ServiceProgress { wanted: 1, older: 2, ..failing(failed, None) };
+        assert_eq!(
+            text(("web", &picture), "it makes no progress", &lines, 0),
+            "the update of service web is not done (1 of 1 task runs the new spec, 2 an older one): it makes no progress"
+        );
+    }
+
+    #[test]
+    fn a_failed_task_is_the_last_where_nothing_stands_in_for_it_and_it_is_not_wanted() {
+        let (failed, ended) = (v1::TaskState::Failed, v1::TaskState::Shutdown);
+        let last = task(5, failed, ended, 0);
+        assert_eq!(next_attempt(&last, &last, 1), "there is no further attempt");
+        let unanswered = task(5, failed, v1::TaskState::Running, 0);
+        assert_eq!(next_attempt(&unanswered, &unanswered, 1), "the next attempt is under way");
+        assert_eq!(
+            next_attempt(&task(6, failed, ended, 0), &last, 1),
+            "the next attempt is under way"
+        );
+        let held = task(6, v1::TaskState::Ready, v1::TaskState::Ready, 5 * SECOND_NS);
+        assert_eq!(next_attempt(&held, &last, 3 * SECOND_NS), "the next attempt comes in 2 s");
     }
 
     #[test]
