@@ -10,10 +10,10 @@ use skep_gateway::sessions::Conn;
 use skep_proto::{
     Id, Timestamp,
     time::SECOND_NS,
-    v1::{Feature, NodeDescription, Platform, Resources, RuntimeKind},
+    v1::{Feature, NodeDescription, Platform, Resources, RuntimeKind, TaskState},
 };
 
-/// CPUs of a node.
+/// CPUs of a node, at most.
 pub const NODE_CPUS: i64 = 4;
 /// The furthest that a node's clock is from the true time.
 const CLOCK_ERROR_NS_MAX: u64 = 3_600 * SECOND_NS;
@@ -30,12 +30,19 @@ pub struct SimulatedAgent {
     pub process: u64,
     /// Whether the core ended by itself, because the cluster does not want this node.
     pub halted: bool,
+    /// What the core did not know any more after its newest start, although its journal was whole.
+    pub forgot: Option<String>,
     /// When the core next wants to know the time.
     pub timer: Option<Timestamp>,
     identity: NodeIdentity,
     journal: Vec<Vec<Note>>,
+    /// What the core knew when it crashed with a whole journal: each task with its state and what
+    /// was desired of it.
+    knew: Vec<(Id, TaskState, TaskState)>,
     name: String,
     clock_ahead_ns: u64,
+    /// CPUs that the machine has now.
+    cpus: i64,
 }
 
 impl SimulatedAgent {
@@ -47,11 +54,14 @@ impl SimulatedAgent {
             conn: None,
             process: 0,
             halted: false,
+            forgot: None,
             timer: None,
             identity: fresh(dice),
             journal: Vec::new(),
+            knew: Vec::new(),
             name: format!("node{index}"),
             clock_ahead_ns: CLOCK_ERROR_NS_MAX,
+            cpus: NODE_CPUS,
         }
     }
 
@@ -85,21 +95,33 @@ impl SimulatedAgent {
         self.timer = None;
         // Somebody may have set the machine's clock meanwhile, in either direction.
         self.clock_ahead_ns = dice.below(2 * CLOCK_ERROR_NS_MAX);
+        // Somebody may have taken some of the machine away, or given it back.
+        self.cpus =
+            if dice.once_in(4) { 1 + dice.below(NODE_CPUS as u64) as i64 } else { self.cpus };
         self.identity.process = dice.roll();
         let mut core = Core::new(self.identity.clone(), memory, dice.roll());
         core.handle(Input::Described(Box::new(self.description())), self.clock(now));
+        let knows: Vec<_> = core.tasks().collect();
+        let knew = std::mem::take(&mut self.knew);
+        let lost = knew.into_iter().find(|task| !knows.contains(task));
+        self.forgot = lost.map(|(task, state, desired)| {
+            format!("that {task} is {state:?} and wanted {desired:?}")
+        });
         self.core = Some(core);
     }
 
     /// The process dies; the journal's tail may be lost. Containers go on.
     pub fn crash(&mut self, dice: &mut Dice) {
-        self.core = None;
+        self.knew = self.core.take().iter().flat_map(Core::tasks).collect();
         self.conn = None;
         self.process += 1;
         self.engine.forget_waiters();
         let tail = dice.below(3).min(self.journal.len() as u64) as usize;
         // A journal that is damaged at its beginning is lost as a whole.
         let lost = if dice.once_in(12) { self.journal.len() } else { tail };
+        if lost > 0 {
+            self.knew.clear();
+        }
         self.journal.truncate(self.journal.len() - lost);
     }
 
@@ -107,6 +129,7 @@ impl SimulatedAgent {
     pub fn wipe(&mut self, dice: &mut Dice) {
         self.identity = fresh(dice);
         self.journal.clear();
+        self.knew.clear();
     }
 
     /// What the core wants written is written.
@@ -133,7 +156,7 @@ impl SimulatedAgent {
             hostname: self.name.clone(),
             platform: Some(Platform { architecture: "amd64".into(), os: "linux".into() }),
             resources: Some(Resources {
-                nano_cpus: NODE_CPUS * 1_000_000_000,
+                nano_cpus: self.cpus * 1_000_000_000,
                 memory_bytes: 8 << 30,
                 generic: Vec::new(),
             }),

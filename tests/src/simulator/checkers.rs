@@ -9,27 +9,34 @@ mod acknowledged;
 mod answered;
 mod answers;
 mod assigned;
+mod attempts;
 mod beats;
 mod best;
 mod budget;
 mod causes;
 mod delays;
 mod early;
+mod farewells;
 mod full;
 mod gaps;
 mod held;
 mod in_flight;
+mod indexed;
+mod journals;
 mod leaving;
 mod meaning;
 mod observers;
 mod once;
 mod one_session;
 mod orders;
+mod overlaps;
 mod owners;
 mod patient;
+mod periods;
 mod placed;
 mod policies;
 mod reasons;
+mod redials;
 mod reports;
 mod resting;
 mod resumed;
@@ -121,26 +128,33 @@ impl Checkers {
             Box::new(answered::Answered::default()),
             Box::new(answers::Answers::default()),
             Box::new(assigned::Assignments),
+            Box::new(attempts::AttemptCounts),
             Box::new(beats::Beats::default()),
             Box::new(best::BestNode),
             Box::new(budget::Budget),
             Box::new(causes::RecordCauses),
             Box::new(delays::Delays::default()),
             Box::new(early::Early),
+            Box::new(farewells::Farewells::default()),
             Box::new(full::FullDisk),
             Box::new(gaps::Gaps),
             Box::new(held::HeldReports),
             Box::new(in_flight::InFlight),
             Box::new(one_session::OneSession),
+            Box::new(indexed::IndexedRecords),
+            Box::new(journals::Journals),
             Box::new(leaving::Leaving),
             Box::new(observers::Observers),
             Box::new(once::Once::default()),
             Box::new(orders::Orders::default()),
+            Box::new(overlaps::Overlaps::default()),
             Box::new(owners::Owners),
             Box::new(patient::Patient::default()),
+            Box::new(periods::Periods::default()),
             Box::new(placed::Placements),
             Box::new(policies::Policies::default()),
             Box::new(reasons::Reasons),
+            Box::new(redials::Redials::default()),
             Box::new(reports::Reports::default()),
             Box::new(resting::Resting),
             Box::new(resumed::Resumed::default()),

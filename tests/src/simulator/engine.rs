@@ -18,6 +18,8 @@ use std::collections::{BTreeMap, BTreeSet};
 const ANSWER_NS_MAX: u64 = SECOND_NS / 20;
 /// A slow answer takes so long at most.
 const SLOW_NS_MAX: u64 = 40 * SECOND_NS;
+/// A refusal that is heard of twice is heard of again within this time.
+const AGAIN_NS_MAX: u64 = 2 * SECOND_NS;
 /// A program that ends by itself does so within this time.
 const LIFE_NS_MAX: u64 = 12 * SECOND_NS;
 
@@ -142,18 +144,24 @@ impl SimulatedEngine {
             self.stops.push((*task, *grace_ns));
         }
         if weather == Weather::Rough {
-            if now < self.away_until {
-                return vec![(
-                    soon,
-                    refused(&action, RuntimeError::Unreachable("no engine".into())),
-                )];
-            }
-            if dice.once_in(40) {
-                let error = match dice.below(3) {
+            let error = if now < self.away_until {
+                Some(RuntimeError::Unreachable("no engine".into()))
+            } else if dice.once_in(40) {
+                Some(match dice.below(3) {
                     0 => RuntimeError::Failed("the engine said no".into()),
                     _ => RuntimeError::Unreachable("the engine is busy".into()),
-                };
-                return vec![(soon, refused(&action, error))];
+                })
+            } else {
+                None
+            };
+            if let Some(error) = error {
+                let refused = refused(&action, error);
+                let mut follows = vec![(soon, refused.clone())];
+                // It is heard of once more, when the step may have been asked for again.
+                if dice.once_in(8) {
+                    follows.push((soon + dice.below(AGAIN_NS_MAX), refused));
+                }
+                return follows;
             }
         }
         let begins_something =

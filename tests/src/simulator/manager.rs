@@ -14,7 +14,7 @@ use super::{
 };
 use driven::{SharedDrive, Waiter};
 use skep_gateway::{admit, clock, drive, hub::core as hub, sessions, turn};
-use skep_log::{Draft, Hash, SealedEntry, SingleLog, SnapshotPolicy, seal};
+use skep_log::{Draft, Hash, HistoryReader, SealedEntry, SingleLog, SnapshotPolicy, seal};
 use skep_projections::View;
 use skep_proto::{Id, Revision, Timestamp, author, v1};
 use std::collections::VecDeque;
@@ -243,6 +243,11 @@ impl ManagerProcess {
             self.core.step(|core, now| core.handle_timeout(now));
             self.carry();
         }
+    }
+
+    /// The log's read side.
+    pub fn history(&self) -> HistoryReader {
+        self.log.history()
     }
 
     /// The hub, to be looked at.

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 const REMEMBERED_MAX: usize = 4;
 
 /// Messages that wait for an agent which reads nothing; at it the queue is full.
-const UNREAD_MAX: usize = 8;
+const UNREAD_MAX: usize = 3;
 
 /// One way of a stream.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -99,6 +99,10 @@ pub struct SimulatedWorld {
     /// How the manager's work will be broken off, and with how many entries under way.
     interruption: Option<(usize, Interruption)>,
     synced_at: Timestamp,
+    /// The manager's process stands still until then.
+    stands_until: Timestamp,
+    /// When it went on last after it had stood still.
+    pub(super) went_on_at: Timestamp,
     /// The manager's thread works until then.
     busy_until: Timestamp,
     /// Whether the log takes what is proposed next.
@@ -138,6 +142,8 @@ impl SimulatedWorld {
             full_since: None,
             interruption: None,
             synced_at: EPOCH,
+            stands_until: EPOCH,
+            went_on_at: Timestamp::NEVER,
             busy_until: EPOCH,
             log_takes: LogTakes::Everything,
             manager_timer: None,
@@ -162,13 +168,18 @@ impl SimulatedWorld {
         }
         self.happen(event);
         self.run_manager();
-        if self.is_rough() {
+        if self.is_rough() && !self.stands_still() {
             self.meet_interruption();
         }
     }
 
+    /// What reaches a manager that stands still waits until it goes on, in its order.
     fn happen(&mut self, event: SimulatedEvent) {
+        if self.stands_still() && event.is_for_manager() {
+            return self.agenda.plan(self.stands_until, event);
+        }
         match event {
+            SimulatedEvent::ManagerGoesOn => self.go_on(),
             SimulatedEvent::ManagerStarts => self.start_manager(),
             SimulatedEvent::ManagerTime => self.manager_time(),
             SimulatedEvent::ManagerHearsCut(conn) => self.manager_hears_cut(conn),
@@ -204,6 +215,11 @@ impl SimulatedWorld {
         if let Some(trace) = &mut self.trace {
             trace.push(format!("{:16} {}", "", text()));
         }
+    }
+
+    /// Whether the manager's process stands still.
+    pub(super) fn stands_still(&self) -> bool {
+        self.now < self.stands_until
     }
 
     fn is_rough(&self) -> bool {

@@ -21,12 +21,17 @@ impl Checker for Answered {
 
     fn on_happening(&mut self, happening: &Occurrence, world: &SimulatedWorld) -> Check {
         match happening {
-            Occurrence::TenureBegan => self.unhindered_since = world.now,
+            Occurrence::TenureBegan | Occurrence::WentOn => self.unhindered_since = world.now,
             Occurrence::Answered { .. }
             | Occurrence::Began { .. }
             | Occurrence::StopAsked { .. }
             | Occurrence::StepAsked { .. }
             | Occurrence::HungUp { .. }
+            | Occurrence::StepAnswered { .. }
+            | Occurrence::Dialed { .. }
+            | Occurrence::Sent { .. }
+            | Occurrence::StreamFull { .. }
+            | Occurrence::Stopping { .. }
             | Occurrence::CalledSilent { .. }
             | Occurrence::OrderGiven { .. }
             | Occurrence::OrderAnswered { .. }
@@ -36,7 +41,10 @@ impl Checker for Answered {
     }
 
     fn on_step(&mut self, world: &SimulatedWorld) -> Check {
-        if world.manager.is_none() || world.now.since(self.unhindered_since) < ANSWER_NS_MAX {
+        if world.manager.is_none() || world.stands_still() {
+            return Ok(());
+        }
+        if world.now.since(self.unhindered_since) < ANSWER_NS_MAX {
             return Ok(());
         }
         let late =

@@ -1,5 +1,5 @@
-//! AGENT-1 and AGENT-2: a node has only what was assigned to it, stops nothing that is wanted of
-//! it, and gives what it stops the time to end.
+//! AGENT-1 and AGENT-2: a node has only what was assigned to it, runs it as the task's version of
+//! the spec says, stops nothing that is wanted of it, and gives what it stops the time to end.
 
 use super::{Check, Checker};
 use crate::simulator::world::{SimulatedWorld, happening::Occurrence};
@@ -32,6 +32,15 @@ impl Checker for Assignments {
                         agent.name()
                     ));
                 }
+                let wanted = view.spec_of(row).and_then(|spec| spec.task.as_ref());
+                let runs = agent.engine.containers.get(task).map(|one| &one.workload.spec.runtime);
+                if runs.is_some() && runs != wanted.map(|spec| &spec.runtime) {
+                    let version = row.spec_version;
+                    return Err(format!(
+                        "{} runs {task} as something else than version {version} says",
+                        agent.name()
+                    ));
+                }
             }
             Occurrence::StopAsked { agent, task, grace_ns } => {
                 given_time(world, *agent, *task, *grace_ns)?;
@@ -43,7 +52,13 @@ impl Checker for Assignments {
             }
             Occurrence::Answered { .. }
             | Occurrence::StepAsked { .. }
+            | Occurrence::StepAnswered { .. }
             | Occurrence::HungUp { .. }
+            | Occurrence::Dialed { .. }
+            | Occurrence::Sent { .. }
+            | Occurrence::StreamFull { .. }
+            | Occurrence::Stopping { .. }
+            | Occurrence::WentOn
             | Occurrence::CalledSilent { .. }
             | Occurrence::OrderGiven { .. }
             | Occurrence::OrderAnswered { .. }

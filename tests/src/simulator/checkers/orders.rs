@@ -40,6 +40,12 @@ impl Checker for Orders {
             | Occurrence::StopAsked { .. }
             | Occurrence::StepAsked { .. }
             | Occurrence::HungUp { .. }
+            | Occurrence::StepAnswered { .. }
+            | Occurrence::Dialed { .. }
+            | Occurrence::Sent { .. }
+            | Occurrence::StreamFull { .. }
+            | Occurrence::Stopping { .. }
+            | Occurrence::WentOn
             | Occurrence::CalledSilent { .. }
             | Occurrence::TenureBegan
             | Occurrence::Turned { .. } => {}

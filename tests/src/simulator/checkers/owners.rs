@@ -1,7 +1,10 @@
 //! REC-3: no slot has two tasks desired to run, and no node is given more than it has.
 
 use super::{Check, Checker};
-use crate::simulator::world::{SimulatedWorld, happening::Occurrence};
+use crate::simulator::{
+    agent::NODE_CPUS,
+    world::{SimulatedWorld, happening::Occurrence},
+};
 use skep_proto::v1::TaskState;
 use std::collections::BTreeMap;
 
@@ -29,7 +32,10 @@ impl Checker for Owners {
         }
         let mut ports = BTreeMap::new();
         for (index, node) in view.nodes().iter().filter(|(_, node)| !node.removed) {
-            if node.free_nano_cpus() < 0 || node.free_memory_bytes() < 0 {
+            let cpus = node.description.resources.as_ref().map_or(0, |all| all.nano_cpus);
+            // A machine that has become smaller keeps what it has until the tasks have left.
+            let is_whole = cpus >= NODE_CPUS * 1_000_000_000;
+            if is_whole && (node.free_nano_cpus() < 0 || node.free_memory_bytes() < 0) {
                 return Err(format!("node {} is given more than it has", node.hostname()));
             }
             for (_, task) in view.tasks_on(index).filter(|(_, task)| !task.has_ended()) {

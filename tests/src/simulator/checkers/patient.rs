@@ -22,7 +22,7 @@ impl Checker for Patient {
     }
 
     fn on_happening(&mut self, happening: &Occurrence, world: &SimulatedWorld) -> Check {
-        let Occurrence::StepAsked { agent, task, step } = happening else { return Ok(()) };
+        let Occurrence::StepAsked { agent, task, step, .. } = happening else { return Ok(()) };
         let count = self.counts.entry((*agent, *task, step)).or_insert((world.now, 0));
         if world.now.since(count.0) > WINDOW_NS {
             *count = (world.now, 0);

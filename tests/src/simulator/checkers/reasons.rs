@@ -5,10 +5,15 @@ use crate::simulator::world::SimulatedWorld;
 use skep_projections::{NodeRow, ServiceRow, TaskRow, View};
 use skep_proto::{
     Id, RESTART_POLICY_LEVEL, defaults,
+    time::SECOND_NS,
     v1::{
-        DesireReason, NodeAvailability, NodeState, ServiceSpec, TaskSpec, TaskState, event::Kind,
+        DesireReason, NodeAvailability, NodeState, Resources, ServiceSpec, TaskSpec, TaskState,
+        event::Kind,
     },
 };
+
+/// A node must be down for so long before its tasks are given up.
+const GIVEN_UP_AFTER_NS: u64 = 24 * 3_600 * SECOND_NS;
 
 /// Looks at each decision against a task.
 pub(super) struct Reasons;
@@ -31,9 +36,12 @@ impl Checker for Reasons {
             }
             Kind::TaskOrphaned(e) => {
                 let id = Id::from_bytes(&e.task_id);
-                let is_near = |node: &&NodeRow| !node.removed && node.state != NodeState::Down;
+                let is_near = |node: &&NodeRow| {
+                    let down_ns = seen.at.since(node.state_at);
+                    !node.removed && (node.state != NodeState::Down || down_ns < GIVEN_UP_AFTER_NS)
+                };
                 let near = of(view, id).and_then(|known| known.node).filter(is_near);
-                (id, near.map(|_| "is given up, and its node is not down".into()))
+                (id, near.map(|_| "is given up, and its node was not down for a day".into()))
             }
             Kind::TaskReaped(e) => {
                 let id = Id::from_bytes(&e.task_id);
@@ -117,9 +125,28 @@ fn rejected(view: &View, known: &Known<'_>) -> Option<String> {
     let (Some(node), Some(spec)) = (known.node, view.spec_of(known.task)) else {
         return Some("is rejected and is on no node".into());
     };
-    let is_full = node.free_nano_cpus() < 0 || node.free_memory_bytes() < 0;
-    let fits = unmet(spec, node).is_none() && !is_full;
-    fits.then(|| format!("is rejected, although {} meets what it needs", node.hostname()))
+    if unmet(spec, node).is_some() {
+        return None;
+    }
+    // Where a machine has become too small, the newest tasks leave first.
+    let has = node.description.resources.clone().unwrap_or_default();
+    let (mut nano_cpus, mut memory_bytes) = (has.nano_cpus, has.memory_bytes);
+    let index = view.nodes().find(node.id)?;
+    let of_age = |task: &TaskRow| (task.created.0, view.tasks().find(task.id));
+    for (_, other) in view.tasks_on(index).filter(|(_, other)| other.is_live()) {
+        let reserved = view.spec_of(other).map(|spec| reserved(spec)).unwrap_or_default();
+        if of_age(other) <= of_age(known.task) {
+            nano_cpus -= reserved.nano_cpus;
+            memory_bytes -= reserved.memory_bytes;
+        }
+    }
+    let is_full = nano_cpus < 0 || memory_bytes < 0;
+    (!is_full).then(|| format!("is rejected, although {} meets what it needs", node.hostname()))
+}
+
+fn reserved(spec: &ServiceSpec) -> Resources {
+    let resources = spec.task.as_ref().and_then(|task| task.resources.as_ref());
+    resources.and_then(|resources| resources.reservations.clone()).unwrap_or_default()
 }
 
 fn reaped(view: &View, known: &Known<'_>) -> Option<String> {

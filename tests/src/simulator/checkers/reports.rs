@@ -37,12 +37,17 @@ impl Checker for Reports {
 
     fn on_happening(&mut self, happening: &Occurrence, _world: &SimulatedWorld) -> Check {
         match happening {
-            Occurrence::TenureBegan => self.talks.clear(),
+            Occurrence::TenureBegan | Occurrence::WentOn => self.talks.clear(),
             Occurrence::Answered { .. }
             | Occurrence::Began { .. }
             | Occurrence::StopAsked { .. }
             | Occurrence::StepAsked { .. }
             | Occurrence::HungUp { .. }
+            | Occurrence::StepAnswered { .. }
+            | Occurrence::Dialed { .. }
+            | Occurrence::Sent { .. }
+            | Occurrence::StreamFull { .. }
+            | Occurrence::Stopping { .. }
             | Occurrence::CalledSilent { .. }
             | Occurrence::OrderGiven { .. }
             | Occurrence::OrderAnswered { .. }
@@ -56,11 +61,11 @@ impl Checker for Reports {
             return Ok(());
         }
         self.next_look = world.now + LOOK_NS;
-        self.talks.resize(world.agents.len(), Talk::default());
-        let Some(manager) = &world.manager else {
+        let Some(manager) = world.manager.as_ref().filter(|_| !world.stands_still()) else {
             self.talks.clear();
             return Ok(());
         };
+        self.talks.resize(world.agents.len(), Talk::default());
         for (index, agent) in world.agents.iter().enumerate() {
             let Some(core) = &agent.core else { continue };
             let conn = manager.conn_of(agent.node()).filter(|conn| {

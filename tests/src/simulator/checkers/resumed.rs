@@ -30,6 +30,12 @@ impl Checker for Resumed {
             | Occurrence::StopAsked { .. }
             | Occurrence::StepAsked { .. }
             | Occurrence::HungUp { .. }
+            | Occurrence::StepAnswered { .. }
+            | Occurrence::Dialed { .. }
+            | Occurrence::Sent { .. }
+            | Occurrence::StreamFull { .. }
+            | Occurrence::Stopping { .. }
+            | Occurrence::WentOn
             | Occurrence::OrderGiven { .. }
             | Occurrence::OrderAnswered { .. }
             | Occurrence::CalledSilent { .. } => {}

@@ -21,18 +21,56 @@ const COMMIT_NS_MAX: u64 = 10 * SECOND_NS;
 /// How often nodes are looked at.
 const LOOK_NS: u64 = SECOND_NS / 20;
 
+/// After a change of the heartbeat period either one may count for so long.
+const PERIOD_CHANGE_NS: u64 = 60 * SECOND_NS;
+
 /// Compares what is said of nodes with what was heard of them.
 #[derive(Default)]
 pub(super) struct Silence {
     next_look: Timestamp,
+    /// The heartbeat periods that the cluster had, newest last, and since when.
+    periods: Vec<(Timestamp, u64)>,
     /// When each node last had a session, or a tenure began.
     had_session: BTreeMap<Id, Timestamp>,
     /// Since when a node that is not in the cluster has a session.
     strangers: BTreeMap<Id, Timestamp>,
 }
 
-fn patience_ns(world: &SimulatedWorld) -> u64 {
-    defaults::heartbeat_period_ns(&world.settings.cluster) * defaults::HEARTBEAT_GRACE_PERIODS
+impl Silence {
+    /// The shortest and the longest heartbeat period that may count now.
+    fn periods_ns(&self, world: &SimulatedWorld) -> (u64, u64) {
+        let begins_with = defaults::heartbeat_period_ns(&world.settings.cluster);
+        let newest = self.periods.last().map_or(begins_with, |(_, period_ns)| *period_ns);
+        let mut before = begins_with;
+        let (mut shortest, mut longest) = (newest, newest);
+        for (since, period_ns) in &self.periods {
+            if world.now.since(*since) < PERIOD_CHANGE_NS {
+                (shortest, longest) = (shortest.min(before), longest.max(before));
+            }
+            before = *period_ns;
+        }
+        (shortest, longest)
+    }
+
+    /// How long a node that says nothing is waited for, at least.
+    fn patience_ns_min(&self, world: &SimulatedWorld) -> u64 {
+        self.periods_ns(world).0 * defaults::HEARTBEAT_GRACE_PERIODS
+    }
+
+    /// And at most: with each change of the period it has the whole time once more.
+    fn patience_ns_max(&self, world: &SimulatedWorld) -> u64 {
+        let of_now = |(since, _): &&(Timestamp, u64)| world.now.since(*since) < PERIOD_CHANGE_NS;
+        let changes = self.periods.iter().filter(of_now).count() as u64;
+        self.periods_ns(world).1 * defaults::HEARTBEAT_GRACE_PERIODS * (1 + changes)
+    }
+}
+
+/// Whether the manager's process stood still so lately that nothing was heard since.
+fn has_just_stood_still(world: &SimulatedWorld, at: Timestamp, period_ns: u64) -> bool {
+    let went_on_at = world.went_on_at;
+    went_on_at != Timestamp::NEVER
+        && at >= went_on_at
+        && at.since(went_on_at) + SLACK_NS < period_ns
 }
 
 /// When a node was last heard over an open session.
@@ -50,27 +88,34 @@ impl Checker for Silence {
         if matches!(seen.kind, Kind::TenureBegun(_)) {
             self.had_session.clear();
         }
+        if let Kind::ClusterUpdated(e) = seen.kind {
+            let spec = e.spec.clone().unwrap_or_default();
+            self.periods.push((world.now, defaults::heartbeat_period_ns(&spec)));
+        }
         let Kind::NodeDown(e) = seen.kind else { return Ok(()) };
         let node = Id::from_bytes(&e.node_id);
         let Some((index, at)) = heard(world, node) else { return Ok(()) };
         // What was heard after the decision does not count.
         let ago = seen.decided_at.since(at);
-        if at <= seen.decided_at && ago + SLACK_NS < patience_ns(world) {
-            let name = world.agents[index].name();
+        let name = world.agents[index].name();
+        if at <= seen.decided_at && ago + SLACK_NS < self.patience_ns_min(world) {
             return Err(format!("{name} is down {} ms after it was heard", ago / 1_000_000));
         }
         Ok(())
     }
 
     fn on_happening(&mut self, happening: &Occurrence, world: &SimulatedWorld) -> Check {
-        if matches!(happening, Occurrence::TenureBegan) {
+        if matches!(happening, Occurrence::TenureBegan | Occurrence::WentOn) {
             self.had_session.clear();
         }
         let Occurrence::CalledSilent { node } = happening else { return Ok(()) };
         let Some((index, at)) = heard(world, *node) else { return Ok(()) };
         let ago = world.now.since(at);
-        if ago + SLACK_NS < patience_ns(world) {
-            let name = world.agents[index].name();
+        let name = world.agents[index].name();
+        if has_just_stood_still(world, world.now, self.periods_ns(world).0) {
+            return Err(format!("{name} is called silent because the manager stood still"));
+        }
+        if ago + SLACK_NS < self.patience_ns_min(world) {
             return Err(format!(
                 "{name} is called silent {} ms after it was heard",
                 ago / 1_000_000
@@ -84,6 +129,10 @@ impl Checker for Silence {
             return Ok(());
         }
         self.next_look = world.now + LOOK_NS;
+        if world.stands_still() {
+            return Ok(());
+        }
+        let patience_ns = self.patience_ns_max(world);
         let Some(manager) = &world.manager else {
             self.had_session.clear();
             return Ok(());
@@ -96,8 +145,8 @@ impl Checker for Silence {
             }
             let ago = world.now.since(*since);
             let patience_ns = match node.state {
-                NodeState::Ready | NodeState::Down => patience_ns(world),
-                NodeState::Disconnected | NodeState::Unknown => 2 * patience_ns(world),
+                NodeState::Ready | NodeState::Down => patience_ns,
+                NodeState::Disconnected | NodeState::Unknown => 2 * patience_ns,
             };
             if ago > patience_ns + COMMIT_NS_MAX {
                 let (name, state, ago_ms) = (node.hostname(), node.state, ago / 1_000_000);
@@ -107,9 +156,9 @@ impl Checker for Silence {
         self.strangers(world, manager)?;
         for (index, agent) in world.agents.iter().enumerate() {
             let open = manager.conn_of(agent.node()).is_some();
-            let since = world.heard[index].max(world.greeted[index]);
+            let since = world.heard[index].max(world.greeted[index]).max(world.went_on_at);
             let ago = world.now.since(since);
-            if open && ago > patience_ns(world) + SLACK_NS + COMMIT_NS_MAX {
+            if open && ago > patience_ns + SLACK_NS + COMMIT_NS_MAX {
                 let name = agent.name();
                 return Err(format!("{name} has not been heard for {} ms", ago / 1_000_000));
             }

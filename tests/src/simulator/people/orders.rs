@@ -4,9 +4,12 @@
 use super::specs;
 use crate::simulator::dice::Dice;
 use skep_projections::{NodeRow, ServiceRow, View};
-use skep_proto::v1::{
-    CreateService, NodeAvailability, NodeRole, RemoveNode, RemoveService, ScaleService,
-    UpdateCluster, UpdateNode, UpdateService, command::Action,
+use skep_proto::{
+    time::SECOND_NS,
+    v1::{
+        CreateService, NodeAvailability, NodeRole, RemoveNode, RemoveService, ScaleService,
+        UpdateCluster, UpdateNode, UpdateService, command::Action,
+    },
 };
 use std::collections::BTreeMap;
 
@@ -107,6 +110,10 @@ fn update_cluster(view: &View, dice: &mut Dice) -> Action {
     let cluster = view.cluster();
     let mut spec = (*cluster.spec).clone();
     spec.task_history_limit = Some(1 + dice.below(5) as i64);
+    if dice.once_in(2) {
+        let periods = [None, Some(SECOND_NS), Some(2 * SECOND_NS)];
+        spec.heartbeat_period_ns = periods[dice.below(3) as usize];
+    }
     // Now and then somebody who read it before the last change.
     let version = cluster.version.0 - u64::from(dice.once_in(4));
     let update = UpdateCluster { version, spec: Some(spec) };

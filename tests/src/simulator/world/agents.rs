@@ -89,6 +89,7 @@ impl SimulatedWorld {
             }
             EngineEvent::Answer { task, ticket, outcome } => {
                 if process == agent.process {
+                    self.happenings.push(Occurrence::StepAnswered { agent: index, task, ticket });
                     self.agent_hears(index, Input::Done { task, ticket, outcome: *outcome });
                 }
             }
@@ -124,8 +125,8 @@ impl SimulatedWorld {
     fn agent_says(&mut self, index: usize, output: AgentOutput) {
         match output {
             AgentOutput::Act(action) => {
-                let (task, step) = asked(&action);
-                self.happenings.push(Occurrence::StepAsked { agent: index, task, step });
+                let (task, step, ticket) = asked(&action);
+                self.happenings.push(Occurrence::StepAsked { agent: index, task, step, ticket });
                 let agent = &mut self.agents[index];
                 let follows = agent.engine.ask(action, self.weather, self.now, &mut self.dice);
                 let process = agent.process;
@@ -156,6 +157,7 @@ impl SimulatedWorld {
     }
 
     fn dial(&mut self, index: usize, line: u64) {
+        self.happenings.push(Occurrence::Dialed { agent: index });
         self.hang_up(index);
         if self.manager.is_none() || (self.is_rough() && self.dice.once_in(6)) {
             return self.plan(SECOND_NS / 100, SimulatedEvent::AgentHearsCut(index, line));
@@ -203,11 +205,11 @@ impl SimulatedWorld {
     }
 }
 
-/// Whose step an action is, and which.
-fn asked(action: &action::Action) -> (Id, &'static str) {
+/// Whose step an action is, which, and its number.
+fn asked(action: &action::Action) -> (Id, &'static str, u64) {
     match action {
-        action::Action::List { .. } => (Id::NONE, "a listing"),
-        action::Action::Step { task, step, .. } => {
+        action::Action::List { ticket, .. } => (Id::NONE, "a listing", *ticket),
+        action::Action::Step { task, step, ticket } => {
             let step = match step {
                 action::TaskStep::Prepare(_) => "preparing",
                 action::TaskStep::Start(_) => "starting",
@@ -216,7 +218,7 @@ fn asked(action: &action::Action) -> (Id, &'static str) {
                 action::TaskStep::Stop { .. } => "stopping",
                 action::TaskStep::Remove => "removal",
             };
-            (*task, step)
+            (*task, step, *ticket)
         }
     }
 }

@@ -30,6 +30,8 @@ pub enum SimulatedEvent {
     ManagerStarts,
     /// The manager's process of that number ends, after somebody has stopped it.
     ManagerEnds(u64),
+    /// The manager's process goes on after it had stood still.
+    ManagerGoesOn,
     /// The manager wants to know the time.
     ManagerTime,
     /// The manager notices that a stream is gone.
@@ -49,6 +51,29 @@ pub enum SimulatedEvent {
 }
 
 impl SimulatedEvent {
+    /// Whether the manager's process must do something about it.
+    pub fn is_for_manager(&self) -> bool {
+        match self {
+            SimulatedEvent::ManagerTime
+            | SimulatedEvent::ManagerHearsCut(_)
+            | SimulatedEvent::ToManager(..)
+            | SimulatedEvent::Synced(..)
+            | SimulatedEvent::ManagerEnds(_)
+            | SimulatedEvent::Command(_) => true,
+            SimulatedEvent::ManagerStarts
+            | SimulatedEvent::ManagerGoesOn
+            | SimulatedEvent::AgentStarts(_)
+            | SimulatedEvent::AgentRejoins(_)
+            | SimulatedEvent::AgentTime(_)
+            | SimulatedEvent::AgentHearsCut(..)
+            | SimulatedEvent::Notices(_)
+            | SimulatedEvent::Engine(..)
+            | SimulatedEvent::ToAgent(..)
+            | SimulatedEvent::Breaks(_)
+            | SimulatedEvent::Fault => false,
+        }
+    }
+
     /// One line about it.
     pub fn line(&self) -> String {
         let mut text = format!("{self:?}");

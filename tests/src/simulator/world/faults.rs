@@ -18,6 +18,9 @@ const CROWD_MAX: u64 = 12;
 const STOPS_WITHIN_NS: u64 = 2 * SECOND_NS;
 /// The furthest that somebody sets the manager's clock, in either direction.
 const CLOCK_STEP_NS_MAX: u64 = 3_600 * SECOND_NS;
+/// The manager's process stands still for so long at least, and at most.
+const STANDSTILL_NS_MIN: u64 = 10 * SECOND_NS;
+const STANDSTILL_NS_MAX: u64 = 60 * SECOND_NS;
 /// A disk that is nearly full has so much left.
 const FREE_SHARE_LOW: f64 = 0.03;
 /// Entries under way when the manager's work is broken off, at most as many as are waited for.
@@ -51,6 +54,7 @@ impl SimulatedWorld {
             Trouble::MuteStream => self.mute_stream(),
             Trouble::Engine => self.trouble_engine(),
             Trouble::EndContainer => self.end_container(),
+            Trouble::StandStill => self.stand_still(),
             Trouble::SetClock => self.set_clock(),
             Trouble::FillDisk => self.fill_disk(),
             Trouble::ForgeReport => self.forge_report(),
@@ -111,7 +115,7 @@ impl SimulatedWorld {
         }
         self.mishaps.in_flight_max = self.mishaps.in_flight_max.max(self.disk.unsynced());
         let lost = self.disk.model().cut_power(kept);
-        self.busy_until = self.now;
+        (self.busy_until, self.stands_until) = (self.now, self.now);
         self.note(|| format!("the manager ends, {lost} writes are lost"));
         self.ask_again();
         for conn in self.net.all() {
@@ -124,8 +128,13 @@ impl SimulatedWorld {
 
     /// Somebody stops the manager: it answers what it can, and ends.
     fn stop_manager(&mut self) {
+        if self.stands_still() {
+            return;
+        }
         let clocks = self.clocks();
         let Some(manager) = &mut self.manager else { return };
+        let streams = manager.hub().sessions().map(|(conn, _)| conn).collect();
+        self.happenings.push(Occurrence::Stopping { streams });
         manager.stop(clocks);
         let life = manager.life;
         self.note(|| "somebody stops the manager".into());
@@ -142,6 +151,9 @@ impl SimulatedWorld {
     /// Another election is won, or a write fails: what is under way is history or not, and nobody
     /// knows.
     fn lose_tenure(&mut self) {
+        if self.stands_still() {
+            return;
+        }
         let clocks = self.clocks();
         let Some(manager) = &mut self.manager else { return };
         self.mishaps.lost_tenures += 1;
@@ -262,6 +274,17 @@ impl SimulatedWorld {
         self.plan_engine(index, process, follows);
     }
 
+    /// The manager's process stands still: what reaches it waits until it goes on.
+    fn stand_still(&mut self) {
+        if self.manager.is_none() || self.stands_still() {
+            return;
+        }
+        let stands = STANDSTILL_NS_MIN + self.dice.below(STANDSTILL_NS_MAX - STANDSTILL_NS_MIN);
+        self.stands_until = self.now + stands;
+        self.note(|| format!("the manager stands still for {} ms", stands / 1_000_000));
+        self.plan(stands, SimulatedEvent::ManagerGoesOn);
+    }
+
     /// Somebody sets the manager's clock.
     fn set_clock(&mut self) {
         let step = self.dice.below(2 * CLOCK_STEP_NS_MAX) as i64 - CLOCK_STEP_NS_MAX as i64;
@@ -272,6 +295,9 @@ impl SimulatedWorld {
 
     /// The disk is nearly full, or has room again: additions are refused meanwhile.
     fn fill_disk(&mut self) {
+        if self.stands_still() {
+            return;
+        }
         (self.free_share, self.full_since) = match self.full_since {
             Some(_) => (1.0, None),
             None => (FREE_SHARE_LOW, Some(self.now)),
@@ -324,6 +350,9 @@ impl SimulatedWorld {
 
     /// Somebody has a message for the agent of a node.
     fn give_order(&mut self) {
+        if self.stands_still() {
+            return;
+        }
         let agent = self.dice.below(self.agents.len() as u64) as usize;
         let (node, number) = (self.agents[agent].node(), self.mishaps.troubles as u64);
         let Some(manager) = &mut self.manager else { return };

@@ -1,7 +1,7 @@
 //! What happened that a checker may want to know and cannot read from the state of things.
 
 use skep_gateway::{sessions::Conn, turn::Answer};
-use skep_proto::{Id, Revision};
+use skep_proto::{Id, Revision, v1::TurnedCode};
 
 /// Something that happened within a step.
 #[derive(Clone, Debug)]
@@ -34,6 +34,8 @@ pub enum Occurrence {
         task: Id,
         /// For what.
         step: &'static str,
+        /// The number that its answer bears.
+        ticket: u64,
     },
     /// An agent asked its engine to stop a container.
     StopAsked {
@@ -70,6 +72,41 @@ pub enum Occurrence {
         /// On which stream.
         told: Option<Conn>,
     },
+    /// An agent's process heard what became of a step.
+    StepAnswered {
+        /// On which node.
+        agent: usize,
+        /// Whose.
+        task: Id,
+        /// As the step named it.
+        ticket: u64,
+    },
+    /// An agent dialed the manager.
+    Dialed {
+        /// On which node.
+        agent: usize,
+    },
+    /// A message was queued for an agent.
+    Sent {
+        /// On which stream.
+        conn: Conn,
+        /// Why the session ends, where it does.
+        ends: Option<TurnedCode>,
+        /// The heartbeat period, where the message says it.
+        period_ns: Option<u64>,
+    },
+    /// A stream's queue took no more.
+    StreamFull {
+        /// Which stream.
+        conn: Conn,
+    },
+    /// Somebody stops the manager, which holds these streams.
+    Stopping {
+        /// Which streams.
+        streams: Vec<Conn>,
+    },
+    /// The manager's process goes on after it had stood still.
+    WentOn,
     /// A turn was taken; whether it left work for the next one.
     Turned {
         /// Whether work is left.

@@ -6,7 +6,7 @@ use skep_gateway::{hub::core::HubOutput, sessions::Conn};
 use skep_proto::{
     Timestamp,
     time::SECOND_NS,
-    v1::{FromAgent, from_agent},
+    v1::{FromAgent, ToAgent, from_agent, to_agent},
 };
 
 /// A message is under way for so long at most.
@@ -47,6 +47,16 @@ impl SimulatedWorld {
         let passed_in_log = self.clocks().wall.since(Timestamp(newest.entry.header.at));
         if passed_in_log > passed + LEAP_NS {
             self.leapt_at = self.now;
+        }
+    }
+
+    /// The manager's process goes on: what it has not done in the meantime says nothing about
+    /// anybody else.
+    pub(super) fn go_on(&mut self) {
+        if self.manager.is_some() && self.now == self.stands_until {
+            self.note(|| "the manager goes on".into());
+            self.went_on_at = self.now;
+            self.happenings.push(Occurrence::WentOn);
         }
     }
 
@@ -110,6 +120,9 @@ impl SimulatedWorld {
 
     /// The manager does all that it can do now.
     pub(super) fn run_manager(&mut self) {
+        if self.stands_still() {
+            return;
+        }
         let clocks = self.clocks();
         self.run_hub();
         let Some(manager) = &mut self.manager else { return };
@@ -165,12 +178,14 @@ impl SimulatedWorld {
         match output {
             HubOutput::Send(conn, message) => {
                 if !self.net.takes(conn) {
+                    self.happenings.push(Occurrence::StreamFull { conn });
                     self.note(|| format!("the queue of stream {} is full", conn.0));
                     if let Some(manager) = &mut self.manager {
                         manager.full(conn);
                     }
                     return;
                 }
+                self.happenings.push(sent(conn, &message));
                 let at = self.now + self.dice.below(FLIGHT_NS_MAX);
                 let Some(at) = self.net.arrival(conn, Direction::ToAgent, at) else { return };
                 if self.is_rough() {
@@ -204,4 +219,15 @@ impl SimulatedWorld {
             HubOutput::Submit { .. } => {}
         }
     }
+}
+
+/// What a checker may want to know of a message to an agent.
+fn sent(conn: Conn, message: &ToAgent) -> Occurrence {
+    let (ends, period_ns) = match &message.message {
+        Some(to_agent::Message::Turned(turned)) => (Some(turned.code()), None),
+        Some(to_agent::Message::Welcome(welcome)) => (None, Some(welcome.heartbeat_period_ns)),
+        Some(to_agent::Message::HeartbeatPeriod(period)) => (None, Some(period.period_ns)),
+        Some(_) | None => (None, None),
+    };
+    Occurrence::Sent { conn, ends, period_ns }
 }

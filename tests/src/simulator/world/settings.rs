@@ -28,6 +28,8 @@ pub enum Trouble {
     Engine,
     /// A program crashes, or somebody kills or removes its container.
     EndContainer,
+    /// The manager's process stands still for a while, as a suspended machine does.
+    StandStill,
     /// Somebody sets the manager's clock.
     SetClock,
     /// The manager's disk is nearly full, or has room again.
@@ -49,7 +51,7 @@ pub enum Trouble {
 }
 
 /// How often each of them happens beside the others.
-const USUAL: [(Trouble, u64); 18] = [
+const USUAL: [(Trouble, u64); 19] = [
     (Trouble::Crash, 2),
     (Trouble::LostTenure, 2),
     (Trouble::FullLog, 1),
@@ -59,6 +61,7 @@ const USUAL: [(Trouble, u64); 18] = [
     (Trouble::MuteStream, 2),
     (Trouble::Engine, 2),
     (Trouble::EndContainer, 4),
+    (Trouble::StandStill, 1),
     (Trouble::SetClock, 1),
     (Trouble::FillDisk, 1),
     (Trouble::ForgeReport, 2),
