@@ -150,7 +150,10 @@ impl View {
     }
 
     /// Tasks of a service, by slot, then oldest first.
-    pub fn tasks_of(&self, service: ServiceIdx) -> impl Iterator<Item = (TaskIdx, &TaskRow)> {
+    pub fn tasks_of(
+        &self,
+        service: ServiceIdx,
+    ) -> impl DoubleEndedIterator<Item = (TaskIdx, &TaskRow)> {
         let low = (service, 0, Revision::ZERO, TaskIdx(0));
         let high = (ServiceIdx(service.0 + 1), 0, Revision::ZERO, TaskIdx(0));
         self.tasks_by_slot

@@ -28,7 +28,11 @@ impl Reconciler for Fitness {
 
     fn reconcile(&self, view: &View, delta: &Delta, turn: &Turn, room: usize) -> Plan {
         let mut plan = Plan::with_room(room);
-        for index in &delta.nodes {
+        // A node with more tasks than the plan holds comes last: others need not wait for it.
+        let mut nodes: Vec<_> = delta.nodes.iter().collect();
+        let fills = |node: &NodeRow| node.live_tasks as usize > room;
+        nodes.sort_by_key(|index| view.nodes().get(**index).is_some_and(fills));
+        for index in nodes {
             let Some(node) = view.nodes().get(*index) else { continue };
             match must_leave(node) {
                 Some(why) => empty(view, (*index, node), why, turn, &mut plan),

@@ -152,8 +152,10 @@ fn place_service(
             blocked = speak(pool.view, service, version, &outcome, blocked, plan);
         }
     }
-    if plan.is_full() {
-        plan.left.services.insert(index);
+    match among {
+        Some(freed) if plan.is_full() => plan.left.nodes.extend(freed.keys()),
+        None if plan.is_full() => drop(plan.left.services.insert(index)),
+        Some(_) | None => {}
     }
 }
 

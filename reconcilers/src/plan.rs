@@ -36,8 +36,8 @@ pub struct Plan {
     /// The earliest deadline, later than now, at which it wants to be asked again; of the whole
     /// view, not only of what changed. So the newest answer replaces all earlier ones.
     pub wake_at: Option<Timestamp>,
-    /// What is to be asked again because the plan was full. It names no task that has ended and is
-    /// wanted no more: `history` may have removed it by then.
+    /// What is to be asked again because the plan was full. But for `history`, which removes them,
+    /// it names no task that has ended and is wanted no more.
     pub left: Delta,
 }
 

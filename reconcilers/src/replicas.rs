@@ -7,7 +7,7 @@
 
 use crate::{
     plan::{Plan, Reconciler, Turn},
-    slots::{Slot, slots},
+    slots::{Slot, idle_from_the_top, slots},
     succession::{desire, new_task},
 };
 use skep_projections::{Delta, NodeIdx, ServiceIdx, ServiceRow, TaskRow, View};
@@ -77,18 +77,28 @@ fn remove_all(view: &View, index: ServiceIdx, service: &ServiceRow, plan: &mut P
 }
 
 fn scale(view: &View, (index, service): (ServiceIdx, &ServiceRow), turn: &Turn, plan: &mut Plan) {
-    if u64::from(service.live_tasks) == service.replicas() && !has_others(view, index, service) {
+    let (wanted, live) = (service.replicas(), service.live_tasks);
+    let only_live = !has_others(view, index, service);
+    if u64::from(live) == wanted && only_live {
         return;
     }
     if plan.is_full() {
         plan.left.services.insert(index);
         return;
     }
-    let (wanted, live) = (service.replicas(), service.live_tasks);
     // Where live tasks fill the slots from 1 to the highest, they need not be looked at one by one:
     // a service that grows to very many would be read again for each plan.
     if wanted > u64::from(live) && view.highest_slot(index) == live {
         return add(view, (index, service), live + 1.., wanted - u64::from(live), turn, plan);
+    }
+    // Nor need they where enough slots at the top have nothing on a node: those would go first.
+    if only_live && u64::from(live) > wanted {
+        let most = usize::try_from(u64::from(live) - wanted).unwrap_or(usize::MAX);
+        let most = most.min(plan.room());
+        let idle: Vec<Slot<'_>> = idle_from_the_top(view, index).take(most).collect();
+        if idle.len() == most {
+            return give_up_all(view, (index, service), idle, plan);
+        }
     }
     let slots = slots(view, index);
     let have = slots.len() as u64;
@@ -97,13 +107,8 @@ fn scale(view: &View, (index, service): (ServiceIdx, &ServiceRow), turn: &Turn, 
         let free = (1..).filter(|number| !taken.contains(number));
         add(view, (index, service), free, wanted - have, turn, plan);
     } else {
-        for slot in surplus(slots, (have - wanted) as usize) {
-            if plan.is_full() {
-                plan.left.services.insert(index);
-                return;
-            }
-            give_up(view, index, &slot, service.version, plan);
-        }
+        let surplus = surplus(slots, (have - wanted) as usize);
+        give_up_all(view, (index, service), surplus, plan);
     }
 }
 
@@ -117,6 +122,24 @@ fn has_others(view: &View, index: ServiceIdx, service: &ServiceRow) -> bool {
         });
     let of_service = |task| view.tasks().get(task).is_some_and(|row| row.service == index);
     may_finish || view.unanswered().any(of_service)
+}
+
+fn give_up_all(
+    view: &View,
+    (index, service): (ServiceIdx, &ServiceRow),
+    slots: Vec<Slot<'_>>,
+    plan: &mut Plan,
+) {
+    for slot in slots {
+        if plan.is_full() {
+            break;
+        }
+        give_up(view, index, &slot, service.version, plan);
+    }
+    // Looked at again where the plan ended before the surplus did.
+    if plan.is_full() {
+        plan.left.services.insert(index);
+    }
 }
 
 /// All of the slot goes: also what is still ending in it, or that would stand for the slot once the

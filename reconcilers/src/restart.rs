@@ -10,12 +10,12 @@ use crate::{
     plan::{Plan, Reconciler, Turn, earlier},
     succession::{desire, is_over, succeed},
 };
-use skep_projections::{Delta, TaskIdx, TaskRow, View};
+use skep_projections::{Delta, ServiceIdx, TaskIdx, TaskRow, View};
 use skep_proto::{
     Revision, Timestamp,
     v1::{self, DesireReason, NodeState, TaskState},
 };
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Answers ended tasks by their restart policies.
 pub struct Restarts;
@@ -28,16 +28,23 @@ impl Reconciler for Restarts {
     fn reconcile(&self, view: &View, delta: &Delta, turn: &Turn, room: usize) -> Plan {
         let mut plan = Plan::with_room(room);
         let mut held = BTreeSet::new();
+        let mut unanswered: BTreeMap<ServiceIdx, Vec<(TaskIdx, &TaskRow)>> = BTreeMap::new();
         for index in &delta.tasks {
             let Some(task) = view.tasks().get(*index) else { continue };
             if task.is_held() {
                 held.insert(*index);
             } else if task.has_ended() {
                 if is_unanswered(view, task) && answer_at(view, task) <= turn.now {
-                    answer(view, (*index, task), turn, &mut plan);
+                    unanswered.entry(task.service).or_default().push((*index, task));
                 }
                 held.extend(held_in_slot(view, task));
             }
+        }
+        // A service with more ends than the plan holds comes last: others need not wait for it.
+        let (few, many): (Vec<_>, Vec<_>) =
+            unanswered.into_values().partition(|tasks| tasks.len() <= room);
+        for task in few.into_iter().chain(many).flatten() {
+            answer(view, task, turn, &mut plan);
         }
         for node in &delta.nodes {
             if view

@@ -55,6 +55,26 @@ pub(crate) fn slots(view: &View, service: ServiceIdx) -> Vec<Slot<'_>> {
     slots
 }
 
+/// The slots of a service that serve nobody and have nothing on a node, from the highest number
+/// down: those in which tasks are wanted, looked up one by one.
+pub(crate) fn idle_from_the_top(
+    view: &View,
+    service: ServiceIdx,
+) -> impl Iterator<Item = Slot<'_>> {
+    let mut tasks = view.tasks_of(service).rev().peekable();
+    let slots = std::iter::from_fn(move || {
+        let number = tasks.peek()?.1.slot;
+        let mut wanted = Vec::new();
+        while let Some(task) = tasks.next_if(|(_, task)| task.slot == number) {
+            if task.1.is_wanted() {
+                wanted.insert(0, task);
+            }
+        }
+        Some(Slot { number, tasks: wanted })
+    });
+    slots.filter(|slot| !slot.tasks.is_empty() && slot.node().is_none() && !slot.is_running())
+}
+
 /// Whether a task that is no longer wanted still keeps its slot taken.
 pub(crate) fn is_finished(view: &View, task: &TaskRow) -> bool {
     task.desired != TaskState::Remove && !may_restart(view, task)

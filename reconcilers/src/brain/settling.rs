@@ -5,8 +5,9 @@
 //! position in that list. So batches are merged only where a reconciler has missed more than one.
 //!
 //! An answer may use half of the room that is left, so that the others have their turn in the same
-//! entry. What a reconciler leaves is added to what it is asked about next, in the next round or,
-//! once the entry is full, in the next turn.
+//! entry; the last in the order may use all, and so may one that alone spoke in the round before.
+//! What a reconciler leaves is added to what it is asked about next, in the next round or, once the
+//! entry is full, in the next turn.
 
 use super::culprit;
 use crate::plan::{Decision, Plan, Reconciler, Turn, earlier};
@@ -52,6 +53,10 @@ pub(super) struct Settling<'a> {
     /// For each reconciler: what it has seen and left.
     left: Vec<Delta>,
     wake_at: Vec<Option<Timestamp>>,
+    /// How many have decided something in the round before; all may in the first.
+    speakers: usize,
+    /// How many are still to be asked for the first time in this turn.
+    unasked: usize,
     settled: Settled,
 }
 
@@ -75,6 +80,8 @@ impl<'a> Settling<'a> {
             left: vec![Delta::default(); reconcilers.len()],
             wake_at: vec![None; reconcilers.len()],
             batches: vec![Rc::new(delta)],
+            speakers: reconcilers.len(),
+            unasked: reconcilers.len(),
             settled: Settled::default(),
             reconcilers,
             tip,
@@ -88,18 +95,22 @@ impl<'a> Settling<'a> {
         let mut round = Round::First;
         let mut rounds = 0;
         loop {
-            let said = self.settled.records.len();
+            let mut speakers = 0;
             for who in 0..self.reconcilers.len() {
                 if self.room() == 0 {
                     return;
                 }
+                self.unasked = self.unasked.saturating_sub(1);
                 let delta = self.delta_for(who, round);
                 if round == Round::First || !delta.is_empty() {
+                    let said = self.settled.records.len();
                     self.answer(who, &delta);
+                    speakers += usize::from(self.settled.records.len() > said);
                 }
             }
             round = Round::Later;
-            if self.settled.records.len() == said {
+            self.speakers = speakers;
+            if speakers == 0 {
                 return;
             }
             rounds += 1;
@@ -124,8 +135,7 @@ impl<'a> Settling<'a> {
             }
             // What has left the view needs no reaction; it has been passed on as changed already.
             self.settled.left.gone.clear();
-        }
-        if !self.settled.left.is_empty() {
+            // Somebody may not even have been asked when it wants to wake.
             self.settled.wake_at = Some(self.turn.now);
         }
         self.settled
@@ -136,10 +146,16 @@ impl<'a> Settling<'a> {
         self.room.saturating_sub(self.settled.records.len())
     }
 
-    /// How many of them one answer may use.
-    fn share(&self) -> usize {
+    /// How many of them one answer may use: so many that all who are still to be asked for the
+    /// first time have the least share.
+    fn share(&self, who: usize) -> usize {
+        let room = self.room();
+        if self.speakers == 1 || who + 1 == self.reconcilers.len() {
+            return room;
+        }
         let least = (self.room / SHARE_MIN_DIVISOR).max(1);
-        self.room().div_ceil(2).max(least).min(self.room())
+        let kept = least.saturating_mul(self.unasked);
+        room.div_ceil(2).max(least).min(room.saturating_sub(kept)).max(1)
     }
 
     /// What changed since this one was last asked, and what it left then, less what is parked.
@@ -179,7 +195,12 @@ impl<'a> Settling<'a> {
             Ok(plan) => {
                 self.wake_at[who] = plan.wake_at;
                 self.left[who] = plan.left;
+                let said = self.batches.len();
                 self.write(who, plan.decisions);
+                // What changes nothing would be said for ever.
+                if self.batches[said..].iter().any(|batch| batch.is_empty()) {
+                    self.left[who] = Delta::default();
+                }
             }
             Err(_) => self.answer_one_by_one(who, delta),
         }
@@ -187,7 +208,7 @@ impl<'a> Settling<'a> {
 
     fn ask(&self, who: usize, delta: &Delta) -> Result<Plan, String> {
         let reconciler = &self.reconcilers[who];
-        let share = self.share();
+        let share = self.share(who);
         catch_unwind(AssertUnwindSafe(|| reconciler.reconcile(self.tip, delta, self.turn, share)))
             .map_err(|payload| culprit::message(payload.as_ref()))
     }

@@ -189,6 +189,8 @@ fn without_room_nothing_is_said_and_nothing_is_lost() {
     let delta = teller.world.tell("node n1 | service web");
     let nothing = teller.settle(delta.clone(), 0);
     assert_eq!((nothing.records.len(), nothing.left), (0, delta));
+    let now = Some(teller.world.now);
+    assert_eq!(teller.settle(Delta::default(), 0).wake_at, now, "nobody was asked for a deadline");
 }
 
 /// A decision that says nothing new would be set aside by the view; the teller fails on one.
@@ -290,6 +292,37 @@ impl Reconciler for Tireless {
 
     fn resume(&self, _view: &View) -> (Delta, Option<Timestamp>) {
         (Delta::default(), None)
+    }
+}
+
+/// Says for ever what changes nothing.
+struct Parrot;
+
+impl Reconciler for Parrot {
+    fn name(&self) -> v1::Reconciler {
+        v1::Reconciler::Trust
+    }
+
+    fn reconcile(&self, view: &View, delta: &Delta, turn: &Turn, room: usize) -> Plan {
+        let mut plan = Stubborn.reconcile(view, delta, turn, room);
+        plan.left = delta.clone();
+        plan
+    }
+
+    fn resume(&self, _view: &View) -> (Delta, Option<Timestamp>) {
+        (Delta::default(), None)
+    }
+}
+
+#[test]
+fn one_that_leaves_something_is_not_asked_again_when_nothing_has_changed() {
+    for room in [1, ROOM] {
+        let mut world = World::empty();
+        let brain = Brain::of(vec![Box::new(Parrot)]);
+        let delta = world.tell("service web");
+        let turn = Turn { now: world.now, entropy: Entropy::new([0; 32]) };
+        let settled = brain.settle(&mut world.view, delta, &turn, room);
+        assert_eq!((settled.records.len(), settled.left), (1, Delta::default()));
     }
 }
 

@@ -77,6 +77,43 @@ fn an_ended_task_is_replaced_while_a_large_service_is_removed() {
 }
 
 #[test]
+fn an_ended_task_is_replaced_while_all_tasks_of_a_large_service_end() {
+    let mut teller = Teller::new(Brain::new());
+    teller.tell("given node n1 | service large replicas=300 delay=0s | service small delay=0s");
+    teller.tell("given run");
+    let mut ends: Vec<String> =
+        (1..=300).map(|slot| format!("large.{slot} failed exit=1")).collect();
+    ends.push("small.1 failed exit=137".into());
+    let delta = teller.world.tell(&ends.join(" | "));
+    let settled = teller.settle(delta, SMALL_ROOM);
+    let settled = teller.settle(settled.left, SMALL_ROOM);
+    assert_eq!(placed(&teller, "small"), 2, "the one that failed, and its successor");
+    assert!(tasks(&teller, "large") < 320, "most of the others wait");
+    let mut settled = settled;
+    while !settled.left.is_empty() {
+        settled = teller.settle(settled.left, SMALL_ROOM);
+    }
+    assert_eq!(tasks(&teller, "large"), 600);
+    assert_eq!(teller.left_undone(), []);
+}
+
+#[test]
+fn a_large_service_is_scaled_down_from_the_top_where_tasks_have_no_node() {
+    let mut teller = Teller::new(Brain::new());
+    teller.tell("given node n1 cpus=2 | service large replicas=1000 cpus=1 | service small");
+    teller.tell("given run");
+    // The two that run stay, wherever they are.
+    let delta = teller.world.tell("scale large 3");
+    let settled = teller.settle(delta, 100);
+    to_the_end(&mut teller, settled, 100);
+    let large = teller.world.service("large");
+    let kept = teller.world.view.tasks_of(large).filter(|(_, task)| task.is_wanted());
+    let kept: Vec<(u32, bool)> =
+        kept.map(|(_, task)| (task.slot, task.state == TaskState::Running)).collect();
+    assert_eq!(kept, [(1, true), (2, true), (3, false)]);
+}
+
+#[test]
 fn a_removed_service_without_a_node_leaves_the_view_as_it_is_given_up() {
     let mut teller = Teller::new(Brain::new());
     teller.tell("given node n1 | service large replicas=1000 constraint=node.labels.disk==ssd");
