@@ -15,7 +15,7 @@ mod trial;
 mod unconfirmed;
 
 use batch::AnswerBatch;
-pub use core::{DriveCore, DriveOutput, ManagerIdentity, Published};
+pub use core::{CommittedAnswers, DriveCore, DriveOutput, ManagerIdentity, Published};
 pub use fold::CommittedView;
 pub use mailbox::{Mail, Mailbox};
 pub use read::ReadView;

@@ -26,9 +26,9 @@ use std::sync::Arc;
 /// Records of one entry; the rest of a turn goes on in the next entry. One command's events are
 /// never split.
 pub const ENTRY_RECORDS_MAX: usize = 4_096;
-/// The part of an entry that requests do not use, so that a flood of them does not keep lost tasks
-/// from being replaced: one in so many records.
-const RECONCILERS_SHARE_DIVISOR: usize = 4;
+/// The least part of an entry that requests leave to the reconcilers, one record in so many: a
+/// flood of requests must not keep lost tasks from being replaced.
+const RECONCILERS_SHARE_MIN_DIVISOR: usize = 4;
 /// Bytes of one entry's requests, encoded; the rest of a turn goes on in the next entry.
 pub const ENTRY_BYTES_MAX: usize = 1 << 20;
 /// A checkpoint with the view's digest is recorded when the history passes a multiple of this.
@@ -155,7 +155,8 @@ impl Tip {
         let first = self.view.position().revision.next();
         let delta = std::mem::take(&mut self.left);
         let records = std::mem::take(&mut self.room);
-        let records_max = self.entry_records - self.entry_records / RECONCILERS_SHARE_DIVISOR;
+        let reserved = (self.entry_records / RECONCILERS_SHARE_MIN_DIVISOR).max(1);
+        let records_max = self.entry_records.saturating_sub(reserved).max(1);
         let mut open = OpenEntry { records, records_max, bytes: 0, delta, at };
         let mut answers = Vec::with_capacity(asks.len());
         for ask in &asks {
@@ -166,6 +167,9 @@ impl Tip {
             answers.push(self.decide(ask, &turn, &mut open));
         }
         let rest = asks.split_off(answers.len());
+        if !rest.is_empty() {
+            asks.shrink_to_fit();
+        }
         let wake_at = self.settle(&turn, &mut open);
         self.checkpoint(first, &mut open);
         let through = self.view.position().revision;

@@ -36,7 +36,7 @@ pub use tenure::{TurnDone, TurnJob};
 use crate::{
     admit::{Refusal, Request},
     clock::{Now, Uptime},
-    turn::{Answer, Ask, ENTRY_RECORDS_MAX},
+    turn::{Answer, Ask, Decided, ENTRY_RECORDS_MAX},
 };
 use flight::Flight;
 use presence::Presence;
@@ -73,6 +73,19 @@ pub enum DriveOutput<C> {
     Publish(Arc<Published>),
     /// Give a caller its answer.
     Answer(C, Answer),
+    /// Give all that were decided together their answers.
+    AnswerAll(CommittedAnswers<C>),
+}
+
+/// What was decided with an entry that everybody can see now. The requests go with the answers, so
+/// that their memory is given back by whoever gives those, and not while the state is locked.
+pub struct CommittedAnswers<C>(Decided<WaitingCaller<C>>);
+
+impl<C> CommittedAnswers<C> {
+    /// Who waits, with the answer.
+    pub fn into_answers(self) -> impl Iterator<Item = (C, Answer)> {
+        self.0.into_answers().filter_map(|(held, answer)| Some((held.caller?, answer)))
+    }
 }
 
 /// The state machine between log and turn. `C` identifies a caller.
@@ -215,7 +228,7 @@ impl<C> DriveCore<C> {
             self.publish(published);
         }
         while let Some(decided) = self.flight.announced() {
-            decided.into_answers().for_each(|(held, answer)| self.answer_held(held, answer));
+            self.outputs.push_back(DriveOutput::AnswerAll(CommittedAnswers(decided)));
         }
         self.look(now);
         self.close_tenure(now.uptime);

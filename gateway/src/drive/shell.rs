@@ -66,7 +66,13 @@ enum LogRunsOn {
 #[derive(Default)]
 struct Effects {
     proposals: Vec<SealedEntry>,
-    answers: Vec<(Reply, turn::Answer)>,
+    answers: Vec<AnswersToGive>,
+}
+
+/// Answers, in the order in which they are to be given.
+enum AnswersToGive {
+    One(Reply, turn::Answer),
+    All(core::CommittedAnswers<Reply>),
 }
 
 impl DriveState {
@@ -237,7 +243,12 @@ impl DriveState {
         while let Some(output) = core.poll_output() {
             match output {
                 core::DriveOutput::Propose(entry) => effects.proposals.push(*entry),
-                core::DriveOutput::Answer(reply, answer) => effects.answers.push((reply, answer)),
+                core::DriveOutput::Answer(reply, answer) => {
+                    effects.answers.push(AnswersToGive::One(reply, answer));
+                }
+                core::DriveOutput::AnswerAll(answers) => {
+                    effects.answers.push(AnswersToGive::All(answers));
+                }
                 core::DriveOutput::Publish(published) => {
                     self.mailbox.published(&published);
                     self.published.send_replace(published);
@@ -247,14 +258,20 @@ impl DriveState {
         effects
     }
 
-    fn give(&self, answers: Vec<(Reply, turn::Answer)>) {
+    fn give(&self, answers: Vec<AnswersToGive>) {
         let mut sessions = Vec::new();
-        for (reply, answer) in answers {
-            match reply {
-                // A caller that has gone does not need its answer.
-                Reply::Caller(caller) => drop(caller.send(answer)),
-                Reply::Batch(batch, index) => batch.answer(index, answer),
-                Reply::Session(token) => sessions.push((token, answer)),
+        let mut give = |reply, answer| match reply {
+            // A caller that has gone does not need its answer.
+            Reply::Caller(caller) => drop(caller.send(answer)),
+            Reply::Batch(batch, index) => batch.answer(index, answer),
+            Reply::Session(token) => sessions.push((token, answer)),
+        };
+        for some in answers {
+            match some {
+                AnswersToGive::One(reply, answer) => give(reply, answer),
+                AnswersToGive::All(all) => {
+                    all.into_answers().for_each(|(reply, answer)| give(reply, answer));
+                }
             }
         }
         if !sessions.is_empty() {
@@ -322,7 +339,7 @@ pub(super) fn spawn(log: Arc<Log>, state: Arc<DriveState>) -> JoinHandle<()> {
 /// What the turn's thread does next.
 enum TurnThreadStep {
     Turn(Box<core::TurnJob<Reply>>),
-    Give(Vec<(Reply, turn::Answer)>),
+    Give(Vec<AnswersToGive>),
 }
 
 /// Waits until there is a turn to take or an answer to give. None when the state machine has

@@ -5,6 +5,8 @@
 //! other threads took.
 
 use super::{Answer, Ask};
+use crate::admit::Request;
+use skep_proto::v1::Command;
 
 /// Requests, and the answer to each.
 pub struct Decided<C> {
@@ -38,6 +40,14 @@ impl<C> Decided<C> {
     /// Who asked, with the answer.
     pub fn into_answers(self) -> impl Iterator<Item = (C, Answer)> {
         self.asks.into_iter().map(|ask| ask.caller).zip(self.answers)
+    }
+
+    /// Gives the requests back already: nobody knows how long the answers have to wait.
+    pub fn forget_requests(&mut self) {
+        for ask in &mut self.asks {
+            ask.request = Request::Command(Command::default());
+        }
+        self.asks.shrink_to_fit();
     }
 
     /// Adds what was decided later.

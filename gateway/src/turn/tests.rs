@@ -221,7 +221,7 @@ fn what_does_not_fit_into_an_entry_is_given_back() {
 
 #[test]
 fn an_entry_is_full_at_its_number_of_records() {
-    let mut tip = leader().with_entry_records(2);
+    let mut tip = leader().with_entry_records(3);
     let turned = take(&mut tip, (0..3).map(|_| alice(remove("ghost"), None)).collect());
     assert_eq!(kinds(&turned), ["command_refused", "command_refused"]);
     assert_eq!((turned.decided.answers().len(), turned.rest.len()), (2, 1));

@@ -76,7 +76,9 @@ impl EncodedRecords {
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.bytes.shrink_to(ROOM_BYTES_MAX);
+        self.envelope.clear();
         self.envelope.shrink_to(ROOM_BYTES_MAX);
+        self.event.clear();
         self.event.shrink_to(ROOM_BYTES_MAX);
         self.ranges.clear();
         self.tree = tree::Tree::default();

@@ -429,6 +429,9 @@ impl ManagerProcess {
                     self.hub.handle_committed(&self.committed, &published.delta, self.now);
                 }
                 drive::DriveOutput::Answer(waiter, answer) => self.give(waiter, answer),
+                drive::DriveOutput::AnswerAll(answers) => {
+                    answers.into_answers().for_each(|(waiter, answer)| self.give(waiter, answer));
+                }
             }
         }
     }

@@ -83,10 +83,11 @@ impl<C> Flight<C> {
     /// Lets answers wait for everything that is in flight; gives them back when nothing is.
     pub(super) fn attach(
         &mut self,
-        decided: Decided<WaitingCaller<C>>,
+        mut decided: Decided<WaitingCaller<C>>,
     ) -> Decided<WaitingCaller<C>> {
         match self.entries.back_mut() {
             Some(newest) => {
+                decided.forget_requests();
                 newest.decided.extend(decided);
                 Decided::default()
             }

@@ -222,17 +222,25 @@ impl DriveWorld {
     fn outputs(&mut self) -> Vec<String> {
         let mut said = Vec::new();
         while let Some(output) = self.core.poll_output() {
-            said.push(match output {
+            match output {
                 DriveOutput::Publish(published) => {
-                    format!("show {}", published.view.position().revision)
+                    said.push(format!("show {}", published.view.position().revision));
                 }
-                DriveOutput::Answer(caller, answer) => format!("{caller}={}", told(&answer)),
+                DriveOutput::Answer(caller, answer) => {
+                    said.push(format!("{caller}={}", told(&answer)));
+                }
+                DriveOutput::AnswerAll(answers) => {
+                    let answers = answers.into_answers();
+                    said.extend(
+                        answers.map(|(caller, answer)| format!("{caller}={}", told(&answer))),
+                    );
+                }
                 DriveOutput::Propose(entry) => {
                     self.proposed.push(Arc::new((*entry).into()));
                     let number = self.proposed.len();
-                    format!("p{number} {}", kinds(&self.proposed[number - 1]))
+                    said.push(format!("p{number} {}", kinds(&self.proposed[number - 1])));
                 }
-            });
+            }
         }
         said
     }
