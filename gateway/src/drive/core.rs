@@ -163,6 +163,8 @@ impl<C> DriveCore<C> {
     pub fn handle_requests(&mut self, asks: impl IntoIterator<Item = Ask<C>>, now: Now) {
         self.look(now);
         asks.into_iter().for_each(|ask| self.queue_up(ask, now));
+        // A tenure that has just failed ends here: no turn is wanted in it, nor any timer.
+        self.close_tenure(now.uptime);
     }
 
     fn queue_up(&mut self, ask: Ask<C>, now: Now) {
@@ -366,6 +368,7 @@ impl<C> DriveCore<C> {
                 let state = (output.view, output.delta);
                 self.flight.push(entry.hash, state, output.decided, now.uptime);
                 self.outputs.push_back(DriveOutput::Propose(Box::new(entry)));
+                self.look(now);
             }
             None => {
                 let decided = self.flight.attach(output.decided);
@@ -377,7 +380,9 @@ impl<C> DriveCore<C> {
     /// A manager that stood still led nobody meanwhile. It begins a new tenure, in which every node
     /// has its time to come back again.
     fn look(&mut self, now: Now) {
-        let Some(ns) = self.presence.look(&self.committed, now.uptime) else { return };
+        // A session whose end is in flight counts: its node is away already.
+        let view = self.flight.newest_view().unwrap_or(&self.committed);
+        let Some(ns) = self.presence.look(view, now.uptime) else { return };
         if let Some(tenure) = &mut self.tenure {
             let seconds = ns / SECOND_NS;
             tenure.failed.get_or_insert_with(|| format!("the manager stood still for {seconds} s"));

@@ -112,7 +112,9 @@ impl SimulatedAgent {
 
     /// The process dies; the journal's tail may be lost. Containers go on.
     pub fn crash(&mut self, dice: &mut Dice) {
-        self.knew = self.core.take().iter().flat_map(Core::tasks).collect();
+        // What is only being removed is found again on the engine.
+        let known = self.core.take().into_iter().flat_map(|core| core.tasks().collect::<Vec<_>>());
+        self.knew = known.filter(|(_, _, desired)| *desired != TaskState::Remove).collect();
         self.conn = None;
         self.process += 1;
         self.engine.forget_waiters();

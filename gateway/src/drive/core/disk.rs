@@ -61,8 +61,9 @@ impl FreeShare {
     pub(super) fn refusal(self) -> Option<Refusal> {
         let hint = match self.room() {
             DiskRoom::Enough => return None,
+            // To remove services frees nothing: the log keeps all that was.
             DiskRoom::Reserve => {
-                "remove or scale down services, or make room on the disk; no restart is needed"
+                "make room on the disk; what is there goes on meanwhile, and no restart is needed"
             }
             DiskRoom::None => "make room on the disk; reads go on, and no restart is needed",
         };

@@ -53,6 +53,11 @@ impl<C> Flight<C> {
         self.entries.is_empty()
     }
 
+    /// The view with everything that is in flight; none where nothing is.
+    pub(super) fn newest_view(&self) -> Option<&View> {
+        self.entries.back().map(|entry| &entry.view)
+    }
+
     pub(super) fn is_full(&self) -> bool {
         self.entries.len() >= IN_FLIGHT_MAX
     }

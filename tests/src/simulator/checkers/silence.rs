@@ -95,6 +95,10 @@ impl Checker for Silence {
         let Kind::NodeDown(e) = seen.kind else { return Ok(()) };
         let node = Id::from_bytes(&e.node_id);
         let Some((index, at)) = heard(world, node) else { return Ok(()) };
+        if has_just_stood_still(world, seen.decided_at, self.periods_ns(world).0) {
+            let name = world.agents[index].name();
+            return Err(format!("{name} is declared down because the manager stood still"));
+        }
         // What was heard after the decision does not count.
         let ago = seen.decided_at.since(at);
         let name = world.agents[index].name();

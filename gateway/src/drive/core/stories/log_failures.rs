@@ -138,7 +138,7 @@ fn a_log_that_hangs_leaves_people_with_the_outcome_unknown_after_ten_seconds() {
          a: create web
          s: join n1
          turn -> p2 service_created node_joined task_created placement_blocked
-         next -> in 10000 ms
+         next -> in 2500 ms
          later 9999
          later 1 -> a=unknown
          turn -> no turn

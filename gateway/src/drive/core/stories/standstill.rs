@@ -58,3 +58,29 @@ fn a_command_that_comes_first_after_the_standstill_is_decided_in_the_new_tenure(
          commit -> show 7, a=done 5",
     );
 }
+
+#[test]
+fn a_node_counts_as_away_as_soon_as_that_is_in_flight() {
+    let mut world = DriveWorld::new();
+    world.play(LEADING);
+    world.play(
+        "s: join n1
+         turn -> p2 node_joined
+         suspended 60000
+         commit -> show 3, s=done 3
+         later 250
+         turn -> p3 tenure_begun",
+    );
+}
+
+#[test]
+fn a_request_of_a_machine_that_comes_first_after_the_standstill_ends_the_tenure() {
+    let mut world = waiting();
+    world.play(
+        "suspended 60000
+         s: join n2
+         next -> in 250 ms
+         later 250
+         turn -> p3 tenure_begun",
+    );
+}
