@@ -172,12 +172,12 @@ async fn an_engine_whose_containerd_hangs_is_said_to_start_nothing_until_it_goes
     // On a machine whose containerd is everybody's, it must not be stopped.
     let Some(()) = engine.signal_containerd("STOP") else { return };
     let stuck = noticed.wait_for(|noticed| noticed.start_problem.contains("containerd"));
-    let told = timeout(Duration::from_secs(30), stuck).await.expect("within seconds").unwrap();
+    let told = timeout(Duration::from_secs(90), stuck).await.expect("within a minute").unwrap();
     assert_eq!(told.engine_problem, "", "it answers pings all the while");
     drop(told);
     engine.signal_containerd("CONT").unwrap();
     let over = noticed.wait_for(|noticed| noticed.start_problem.is_empty());
-    drop(timeout(Duration::from_secs(15), over).await.expect("within seconds").unwrap());
+    drop(timeout(Duration::from_secs(60), over).await.expect("within a minute").unwrap());
     let work = node.shell(RUN);
     begin(&runtime, &work).await;
     soon(runtime.stop(work.task_id, Duration::from_secs(10))).await.unwrap();

@@ -137,7 +137,7 @@ async fn by_folder(dir: &Path) -> fail::CliResult<Channel> {
 
 async fn by_socket(path: &Path) -> fail::CliResult<Channel> {
     if let Some(what) = crate::daemon::in_place_of_socket(path) {
-        let message = format!("{what} is at unix://{}, and no socket", path.display());
+        let message = format!("unix://{} is {what}, not a socket", path.display());
         return Err(fail::CliError::usage(message)
             .hint("name the manager's socket with --host or SKEP_HOST"));
     }

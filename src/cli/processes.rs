@@ -142,8 +142,7 @@ impl NodeArgs {
 fn is_socket(flag: &str, path: &std::path::Path) -> CliResult {
     match daemon::in_place_of_socket(path) {
         Some(what) => {
-            let message =
-                format!("{flag} unix://{}: {what} is there, and no socket", path.display());
+            let message = format!("{flag}: unix://{} is {what}, not a socket", path.display());
             Err(CliError::usage(message).hint("name the socket"))
         }
         None => Ok(()),

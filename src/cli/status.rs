@@ -174,7 +174,6 @@ mod tests {
             free_bytes: 1 << 30,
             head_hash: vec![0x0a, 0xff].into(),
             digest: vec![0x01].into(),
-            ..StatusReply::default()
         };
         let (started, newest) = (local_time(started_at), local_time(at));
         let expected = format!(

@@ -262,7 +262,7 @@ fn a_file_or_a_folder_in_place_of_a_socket_is_wrong_usage() {
     std::fs::write(&file, "mine").expect("room for it");
     let state = dir.path().join("state");
     let state_dir = state.to_string_lossy();
-    for (path, what) in [(file.as_path(), "a file is "), (dir.path(), "a folder is ")] {
+    for (path, what) in [(file.as_path(), " is a file, "), (dir.path(), " is a folder, ")] {
         let socket = format!("unix://{}", path.display());
         let commands: [&[&str]; 4] = [
             &["--host", &socket, "service", "ls"],
@@ -273,7 +273,7 @@ fn a_file_or_a_folder_in_place_of_a_socket_is_wrong_usage() {
         for args in commands {
             let told = alone(args);
             assert!(told.starts_with("exit 2\n") && told.contains(what), "{args:?}: {told}");
-            assert!(told.contains("no socket\nhint: "), "{args:?}: {told}");
+            assert!(told.contains("not a socket\nhint: "), "{args:?}: {told}");
         }
     }
     assert!(!state.exists(), "nothing was made");

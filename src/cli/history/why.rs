@@ -80,7 +80,6 @@ mod tests {
             verdict: "it\nruns".into(),
             chain: vec![record.clone()],
             placement: vec!["node1 has\nroom".into()],
-            ..WhyReply::default()
         };
         let line = crate::cli::history::line(&record);
         let expected = format!(

@@ -157,7 +157,7 @@ fn without_noise(text: &str) -> String {
 fn first(text: &str, columns: usize) -> &str {
     let mut width = 0;
     let fits = |c: char| {
-        width += c.width().unwrap_or(0);
+        width += c.width().unwrap_or(1);
         width <= columns
     };
     let bytes: usize = text.chars().map_while(kept(fits)).sum();
@@ -168,7 +168,7 @@ fn first(text: &str, columns: usize) -> &str {
 fn last(text: &str, columns: usize) -> &str {
     let mut width = 0;
     let fits = |c: char| {
-        width += c.width().unwrap_or(0);
+        width += c.width().unwrap_or(1);
         width <= columns
     };
     let bytes: usize = text.chars().rev().map_while(kept(fits)).sum();

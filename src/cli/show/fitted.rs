@@ -3,7 +3,7 @@
 //! A table that is too wide is tried in these shapes, and the first that fits is taken: without
 //! columns that say nothing and with its causes cut; with each cause on a line of its own below its
 //! row and other long cells cut; each row as lines of its own, a line for each cell. Nothing
-//! narrows in a pipe, since programs read it.
+//! narrows in a pipe, since programs read it; only causes are cut there.
 
 use super::{
     cut::CellCut,
