@@ -8,35 +8,43 @@
 use skep_proto::{Id, Timestamp};
 use std::collections::BTreeMap;
 
-/// Sessions by when they count as silent. Each leaves it by then, so there is no more than one for
-/// each stream that ended within three periods.
+/// Sessions by when they count as silent: one of each node at most.
 #[derive(Default)]
-pub(super) struct OverdueSessions(BTreeMap<(Timestamp, Id), u64>);
+pub(super) struct OverdueSessions {
+    by_time: BTreeMap<(Timestamp, Id), u64>,
+    by_node: BTreeMap<Id, Timestamp>,
+}
 
 impl OverdueSessions {
     pub(super) fn note(&mut self, silence_at: Timestamp, node: Id, session: u64) {
-        self.0.insert((silence_at, node), session);
+        self.forget(node);
+        self.by_time.insert((silence_at, node), session);
+        self.by_node.insert(node, silence_at);
     }
 
     pub(super) fn first(&self) -> Option<Timestamp> {
-        self.0.first_key_value().map(|((at, _), _)| *at)
+        self.by_time.first_key_value().map(|((at, _), _)| *at)
     }
 
     /// A session that is silent by now, and its node.
     pub(super) fn take(&mut self, now: Timestamp) -> Option<(Id, u64)> {
-        let first = self.0.first_entry().filter(|entry| entry.key().0 <= now)?;
+        let first = self.by_time.first_entry().filter(|entry| entry.key().0 <= now)?;
         let ((_, node), session) = first.remove_entry();
+        self.by_node.remove(&node);
         Some((node, session))
     }
 
     /// The node is heard of again, on another stream.
     pub(super) fn forget(&mut self, node: Id) {
-        self.0.retain(|(_, overdue), _| *overdue != node);
+        if let Some(at) = self.by_node.remove(&node) {
+            self.by_time.remove(&(at, node));
+        }
     }
 
     /// The manager itself stood still, and these agents could not come back; or periods are longer
     /// now. Each has three periods from the end of its stream after all.
     pub(super) fn forget_all(&mut self) {
-        self.0.clear();
+        self.by_time.clear();
+        self.by_node.clear();
     }
 }
