@@ -78,8 +78,9 @@ fn remove_all(view: &View, index: ServiceIdx, service: &ServiceRow, plan: &mut P
 
 fn scale(view: &View, (index, service): (ServiceIdx, &ServiceRow), turn: &Turn, plan: &mut Plan) {
     let (wanted, live) = (service.replicas(), service.live_tasks);
-    let only_live = !has_others(view, index, service);
-    if u64::from(live) == wanted && only_live {
+    // Asked only where it decides: it looks at every end that is not answered yet.
+    let only_live = || !has_others(view, index, service);
+    if u64::from(live) == wanted && only_live() {
         return;
     }
     if plan.is_full() {
@@ -92,7 +93,7 @@ fn scale(view: &View, (index, service): (ServiceIdx, &ServiceRow), turn: &Turn, 
         return add(view, (index, service), live + 1.., wanted - u64::from(live), turn, plan);
     }
     // Nor need they where enough slots at the top have nothing on a node: those would go first.
-    if only_live && u64::from(live) > wanted {
+    if u64::from(live) > wanted && only_live() {
         let most = usize::try_from(u64::from(live) - wanted).unwrap_or(usize::MAX);
         let most = most.min(plan.room());
         let idle: Vec<Slot<'_>> = idle_from_the_top(view, index).take(most).collect();
