@@ -18,7 +18,7 @@ use std::{
         atomic::{AtomicI32, Ordering::SeqCst},
     },
     thread,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 #[test]
@@ -232,6 +232,9 @@ fn every_answer_waits_for_a_sync_of_its_own_or_a_shared_one() {
     assert!(syncs() - before >= COMMANDS, "{} syncs for {COMMANDS} answers", syncs() - before);
 }
 
+/// A command waits so long for the log to confirm it.
+const UNKNOWN_AFTER: Duration = Duration::from_secs(9);
+
 /// Reads that people depend on when something is wrong: each with a warning and without an error.
 fn check_reads(stage: &Testbed, why: &str) {
     for line in [
@@ -266,6 +269,7 @@ fn while_the_disk_hangs_or_takes_nothing_people_see_what_was_committed() {
     assert_eq!((code, err.as_str()), (0, ""));
 
     disk.freeze();
+    let frozen_at = Instant::now();
     let client = stage.client();
     let scaling = thread::spawn(move || client.runs(&["service", "scale", "--detach", "web=2"]));
     stage.wait("reads say that they may be old", || {
@@ -273,8 +277,13 @@ fn while_the_disk_hangs_or_takes_nothing_people_see_what_was_committed() {
     });
     check_reads(&stage, "the log does not answer");
     disk.thaw();
+    let frozen = frozen_at.elapsed();
     let (code, out, err) = scaling.join().unwrap();
-    assert_eq!(code, 0, "{out}{err}");
+    // Where the reads took longer than a command waits, nobody knows.
+    assert!(
+        code == 0 || code == 3 && frozen > UNKNOWN_AFTER,
+        "{code} after {frozen:?}: {out}{err}"
+    );
     stage.wait("reads are confirmed again", || {
         stage.client().runs(&["node", "ls", "-q"]).2.is_empty()
     });
