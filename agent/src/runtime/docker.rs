@@ -29,6 +29,7 @@ mod removal;
 mod sightings;
 mod start_health;
 mod steps;
+mod trace;
 
 use super::{
     FoundTask, LogQuery, LogStream, Noticed, Offer, Prepared, ProgressFn, Runtime, RuntimeError,

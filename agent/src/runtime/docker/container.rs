@@ -18,6 +18,8 @@ pub(super) struct Container {
     pub(super) started: Started,
     pub(super) exit_code: i32,
     pub(super) out_of_memory: bool,
+    /// It may not take more than some memory: the kernel ends it when it does.
+    pub(super) memory_limited: bool,
     pub(super) error: String,
     pub(super) started_at: u64,
     pub(super) finished_at: u64,
@@ -108,6 +110,7 @@ pub(super) fn read(answer: ContainerInspectResponse) -> Container {
         Some(HealthStatusEnum::UNHEALTHY) => ContainerHealth::Unhealthy,
     };
     let ports = answer.network_settings.and_then(|network| network.ports);
+    let memory = answer.host_config.as_ref().and_then(|host| host.memory);
     let pid = state.pid.and_then(|pid| i32::try_from(pid).ok()).unwrap_or(0);
     let ports = mapping::published(&ports.unwrap_or_default());
     Container {
@@ -120,6 +123,7 @@ pub(super) fn read(answer: ContainerInspectResponse) -> Container {
         id,
         exit_code: state.exit_code.and_then(|code| i32::try_from(code).ok()).unwrap_or(0),
         out_of_memory: state.oom_killed.unwrap_or(false),
+        memory_limited: memory.is_some_and(|bytes| bytes > 0),
         error: state.error.unwrap_or_default(),
         started_at,
         finished_at: moment(state.finished_at.as_deref()),

@@ -7,13 +7,16 @@
 
 use super::{
     container::{Container, ContainerHealth, HealthCheckEnd, Phase},
-    judgement::Trace,
     marks::StopMark,
+    trace::Trace,
 };
 use skep_proto::time::SECOND_NS;
 
 /// How long events about an end may lag behind the end itself.
 const END_NEWS_LIMIT_NS: u64 = SECOND_NS / 2;
+/// How long the news that a container ended for want of memory may lag behind its end, on a busy
+/// machine.
+const MEMORY_NEWS_LIMIT_NS: u64 = 2 * SECOND_NS;
 /// How long after somebody else's stop a start may follow, as with `docker restart`: then nothing
 /// has ended. A busy machine takes seconds for it.
 pub(super) const RESTART_LIMIT_NS: u64 = 10 * SECOND_NS;
@@ -88,6 +91,8 @@ pub(super) struct ContainerWatch {
     /// The health check after which it was stopped. One that begins later cannot be run any more,
     /// and is not why.
     gave_up_after: Option<HealthCheckEnd>,
+    /// It was looked at once more because the engine had not said yet whether it wanted memory.
+    looked_for_memory: bool,
     /// It has ended, as it was first seen.
     ended: Option<SeenEnd>,
 }
@@ -158,6 +163,15 @@ impl ContainerWatch {
         if around.trace.destroyed || around.trace.started_at > found.started_at {
             return WatchStep::Look;
         }
+        if self.awaits_memory_news(&found.container, around.trace) {
+            let until = found.at + MEMORY_NEWS_LIMIT_NS;
+            if around.now < until {
+                self.ended = Some(found);
+                return WatchStep::Wait(Some(until));
+            }
+            self.looked_for_memory = true;
+            return WatchStep::Look;
+        }
         let is_stopped = around.trace.stopped_at.is_some();
         let until = found.at + if is_stopped { RESTART_LIMIT_NS } else { END_NEWS_LIMIT_NS };
         if !around.trace.is_unsettled(found.container.exit_code) || around.now >= until {
@@ -166,12 +180,20 @@ impl ContainerWatch {
         self.ended = Some(found);
         if is_stopped { WatchStep::AwaitRestart(until) } else { WatchStep::Wait(Some(until)) }
     }
+
+    /// Whether the kernel may have ended it for want of memory, and the engine may not know yet.
+    fn awaits_memory_news(&self, container: &Container, trace: &Trace) -> bool {
+        container.memory_limited
+            && !container.out_of_memory
+            && !self.looked_for_memory
+            && trace.may_have_wanted_memory(container.exit_code)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runtime::docker::judgement::ContainerEvent;
+    use crate::runtime::docker::trace::ContainerEvent;
 
     const S: u64 = SECOND_NS;
 
@@ -234,6 +256,54 @@ mod tests {
             WatchStep::Over(Box::new(ended(137))),
             "no event came, and it is over all the same"
         );
+    }
+
+    /// The kernel ended a container that may take only so much memory, as it seems.
+    fn short_of_memory() -> Container {
+        Container { memory_limited: true, ..ended(137) }
+    }
+
+    #[test]
+    fn an_end_for_want_of_memory_that_the_engine_tells_late_is_told_as_that() {
+        let (mut watch, mut seen) = (ContainerWatch::default(), Trace::default());
+        seen.note(100 * S, ContainerEvent::Died(137));
+        let killed = InspectOutcome::Here(Box::new(short_of_memory()));
+        let until = WatchStep::Wait(Some(MEMORY_NEWS_LIMIT_NS));
+        assert_eq!(watch.on_look(killed, &around(&seen, 0)), until);
+        assert_eq!(watch.on_wake(&around(&seen, S)), until, "something else was said");
+        seen.note(100 * S + 1, ContainerEvent::WantedMemory);
+        let over = watch.on_wake(&around(&seen, S + 1));
+        assert_eq!(over, WatchStep::Over(Box::new(short_of_memory())));
+        assert!(seen.shows_want_of_memory(137));
+    }
+
+    #[test]
+    fn an_end_that_may_be_for_want_of_memory_is_looked_at_once_more_and_is_over_then() {
+        let (mut watch, mut seen) = (ContainerWatch::default(), Trace::default());
+        seen.note(100 * S, ContainerEvent::Died(137));
+        let killed = || InspectOutcome::Here(Box::new(short_of_memory()));
+        watch.on_look(killed(), &around(&seen, 0));
+        let later = around(&seen, MEMORY_NEWS_LIMIT_NS);
+        assert_eq!(watch.on_wake(&later), WatchStep::Look);
+        assert_eq!(watch.on_look(killed(), &later), WatchStep::Over(Box::new(short_of_memory())));
+    }
+
+    #[test]
+    fn no_end_waits_for_news_of_memory_that_cannot_come() {
+        let mut by_signal = trace(&[(99 * S, ContainerEvent::Signal(9))]);
+        by_signal.note(100 * S, ContainerEvent::Died(137));
+        by_signal.note(100 * S, ContainerEvent::Destroyed);
+        let mut by_itself = Trace::default();
+        by_itself.note(100 * S, ContainerEvent::Died(137));
+        let known = Container { out_of_memory: true, ..short_of_memory() };
+        for (found, seen, expected) in [
+            (short_of_memory(), &by_signal, WatchStep::Look),
+            (ended(137), &by_itself, WatchStep::Over(Box::new(ended(137)))),
+            (known.clone(), &by_itself, WatchStep::Over(Box::new(known))),
+        ] {
+            let looked = InspectOutcome::Here(Box::new(found));
+            assert_eq!(ContainerWatch::default().on_look(looked, &around(seen, 0)), expected);
+        }
     }
 
     #[test]

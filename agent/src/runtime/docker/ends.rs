@@ -176,15 +176,16 @@ impl DockerRuntime {
         // the engine; then the bridge tells, which the engine makes again at each start.
         let socket_since = socket.as_ref().and_then(|meta| u64::try_from(meta.mtime()).ok());
         let socket_since = socket_since.map(|seconds| seconds * 1_000_000_000);
+        let trace = self.seen.trace(&found.id);
         ContainerEndFacts {
             last_check: found.last_check,
             exit_code: found.exit_code,
-            out_of_memory: found.out_of_memory,
+            out_of_memory: found.out_of_memory || trace.shows_want_of_memory(found.exit_code),
             error: found.error.clone(),
             started_at: found.started_at,
             finished_at: found.finished_at,
             mark: self.marks.get(task),
-            trace: self.seen.trace(&found.id),
+            trace,
             outages: self.seen.outages(),
             engine_since: socket_since.max(about.bridge_since),
             booted_at: socket.as_ref().and_then(|_| booted_at()),

@@ -8,8 +8,9 @@
 //! listing that leaves a container out costs one look.
 
 use super::{
-    judgement::{ContainerEvent, LiveRestore, Outage, Trace},
+    judgement::{LiveRestore, Outage},
     ledger::{ListedContainer, ListedPhase},
+    trace::{ContainerEvent, Trace},
 };
 use skep_proto::time::SECOND_NS;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -95,6 +96,7 @@ impl EngineState {
         match happening {
             ContainerEvent::Started => {}
             ContainerEvent::Signal(_)
+            | ContainerEvent::WantedMemory
             | ContainerEvent::Died(_)
             | ContainerEvent::Stopped
             | ContainerEvent::Destroyed

@@ -10,12 +10,12 @@ use super::{
     creation::Creations,
     engine::{Engine, PROBE_LIMIT, within},
     engine_state::EventMemory,
-    judgement::ContainerEvent,
     ledger::ContainerFate,
     listing,
     mapping::LABEL_TASK_ID,
     records::ContainerRecords,
     sightings::EngineSightings,
+    trace::ContainerEvent,
 };
 use bollard::{Docker, models::EventMessage, query_parameters::EventsOptions};
 use futures::StreamExt;
@@ -57,6 +57,7 @@ fn read(event: &EventMessage) -> Option<(&str, u64, ContainerEvent)> {
         "die" => ContainerEvent::Died(
             attribute("exitCode").and_then(|code| code.parse().ok()).unwrap_or(0),
         ),
+        "oom" => ContainerEvent::WantedMemory,
         "stop" => ContainerEvent::Stopped,
         "destroy" => ContainerEvent::Destroyed,
         _ => ContainerEvent::Changed,
@@ -178,8 +179,18 @@ async fn remembers(client: &Docker, newest: u64) -> bool {
 
 fn filters() -> HashMap<String, Vec<String>> {
     let values = |values: &[&str]| values.iter().map(|word| (*word).to_owned()).collect();
-    let events =
-        ["create", "start", "kill", "die", "stop", "destroy", "health_status", "pause", "unpause"];
+    let events = [
+        "create",
+        "start",
+        "kill",
+        "oom",
+        "die",
+        "stop",
+        "destroy",
+        "health_status",
+        "pause",
+        "unpause",
+    ];
     HashMap::from([
         ("type".to_owned(), values(&["container"])),
         ("label".to_owned(), values(&[LABEL_TASK_ID])),
@@ -215,15 +226,16 @@ mod tests {
             event("other", 9, "die", &[("exitCode", "1")]),
             event("c", 5, "kill", &[("signal", "SIGTERM")]),
             event("c", 6, "die", &[("exitCode", "143")]),
+            event("c", 6, "oom", &[]),
             event("c", 7, "stop", &[]),
         ] {
             note(&seen, &records, &event);
         }
-        assert_eq!(*news.borrow(), 3, "those of the other container are not for it");
+        assert_eq!(*news.borrow(), 4, "those of the other container are not for it");
         let trace = seen.trace("c");
         assert_eq!(
-            (trace.signals, trace.died, trace.stopped_at),
-            (vec![(5, 15)], Some((6, 143)), Some(7))
+            (trace.signals, trace.died, trace.wanted_memory_at, trace.stopped_at),
+            (vec![(5, 15)], Some((6, 143)), Some(6), Some(7))
         );
     }
 }

@@ -5,104 +5,14 @@
 //! engine's events tell them apart: each signal sent through it is one, and so is a stop. What the
 //! engine forgot when it was restarted is told by when it was away.
 
-use super::{container::HealthCheckEnd, marks::StopMark};
+use super::{container::HealthCheckEnd, marks::StopMark, trace::Trace};
 use crate::runtime::TaskEnd;
 use skep_proto::{Timestamp, time::SECOND_NS, v1::EndCause};
 
-/// A signal that came so long before the end, and is not in the exit code, did not cause it.
-const SIGNAL_EFFECT_LIMIT_NS: u64 = 10 * SECOND_NS;
 /// Longest that an engine takes to stop its containers before it is gone itself.
 const ENGINE_STOP_LIMIT_NS: u64 = 60 * SECOND_NS;
 /// An engine that comes back dates the ends that it missed at its own start; within this.
 const ENGINE_START_LIMIT_NS: u64 = 10 * SECOND_NS;
-/// Kept of each container; older signals are of no interest.
-const SIGNALS_MAX: usize = 8;
-
-/// Something that an event of the engine says about a container.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum ContainerEvent {
-    /// It was started.
-    Started,
-    /// A signal was sent to it through the engine.
-    Signal(i32),
-    /// It ended with this exit code.
-    Died(i32),
-    /// A stop was carried out.
-    Stopped,
-    /// It was removed.
-    Destroyed,
-    /// Something else that makes a look worth it: it was created or paused, or its health changed.
-    Changed,
-}
-
-/// What the engine's events show about one container since its last start. Times are the engine's,
-/// in nanoseconds. The order in which events arrive does not matter, nor whether one arrives twice.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub(super) struct Trace {
-    /// Its last start; 0 where no event showed one.
-    pub(super) started_at: u64,
-    /// Signals sent through the engine: when, and which; in the order of their times.
-    pub(super) signals: Vec<(u64, i32)>,
-    /// Its end: when, and the exit code.
-    pub(super) died: Option<(u64, i32)>,
-    /// A stop was carried out.
-    pub(super) stopped_at: Option<u64>,
-    /// It was removed.
-    pub(super) destroyed: bool,
-}
-
-impl Trace {
-    /// Takes up an event. What is older than the last start belongs to an earlier run.
-    pub(super) fn note(&mut self, at: u64, happening: ContainerEvent) {
-        match happening {
-            ContainerEvent::Destroyed => self.destroyed = true,
-            ContainerEvent::Changed => {}
-            ContainerEvent::Started if at > self.started_at => {
-                self.started_at = at;
-                self.signals.retain(|(sent, _)| *sent > at);
-                self.died = self.died.filter(|(died, _)| *died > at);
-                self.stopped_at = self.stopped_at.filter(|stopped| *stopped > at);
-            }
-            ContainerEvent::Started
-            | ContainerEvent::Signal(_)
-            | ContainerEvent::Died(_)
-            | ContainerEvent::Stopped
-                if at <= self.started_at => {}
-            ContainerEvent::Started => {}
-            ContainerEvent::Signal(signal) => {
-                if let Err(index) = self.signals.binary_search(&(at, signal)) {
-                    self.signals.insert(index, (at, signal));
-                }
-                if self.signals.len() > SIGNALS_MAX {
-                    self.signals.remove(0);
-                }
-            }
-            ContainerEvent::Died(code) => self.died = self.died.max(Some((at, code))),
-            ContainerEvent::Stopped => self.stopped_at = self.stopped_at.max(Some(at)),
-        }
-    }
-
-    /// The signal, sent through the engine, that the container with this exit code died of at that
-    /// time.
-    fn deadly(&self, died_at: u64, code: i32) -> Option<i32> {
-        let fits = |(at, signal): &&(u64, i32)| {
-            *at <= died_at && (code == 128 + signal || died_at - at <= SIGNAL_EFFECT_LIMIT_NS)
-        };
-        self.signals.iter().rev().find(fits).map(|(_, signal)| *signal)
-    }
-
-    /// Whether news that are still under way could change what is thought about an end with this
-    /// code.
-    pub(super) fn is_unsettled(&self, code: i32) -> bool {
-        match self.died {
-            None => code > 128,
-            // After a stranger's signal a stop, a removal or a new start may follow: each means
-            // something else.
-            Some((at, code)) => self.deadly(at, code).is_some(),
-        }
-    }
-}
-
 /// A time in which the engine was away. Nanoseconds since the Unix epoch.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Outage {
@@ -243,6 +153,7 @@ fn signal_in(code: i32) -> i32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::runtime::docker::trace::SIGNAL_EFFECT_LIMIT_NS;
 
     const S: u64 = SECOND_NS;
 
@@ -263,62 +174,6 @@ mod tests {
             stopped_at: stopped.then_some(200 * S + 1),
             ..Trace::default()
         }
-    }
-
-    #[test]
-    fn events_in_any_order_and_twice_make_the_same_trace() {
-        let events = [
-            (1, ContainerEvent::Started),
-            (5, ContainerEvent::Signal(15)),
-            (6, ContainerEvent::Died(143)),
-            (7, ContainerEvent::Stopped),
-            (9, ContainerEvent::Started),
-            (12, ContainerEvent::Signal(9)),
-            (12, ContainerEvent::Died(137)),
-        ];
-        let expected = Trace {
-            started_at: 9,
-            signals: vec![(12, 9)],
-            died: Some((12, 137)),
-            ..Trace::default()
-        };
-        for turn in 0..events.len() {
-            let mut trace = Trace::default();
-            let (after, before) = events.split_at(turn);
-            for (at, happening) in before.iter().chain(after).chain(&events[turn..]) {
-                trace.note(*at, *happening);
-            }
-            assert_eq!(trace, expected, "begun with {turn}");
-            let mut trace = Trace::default();
-            events.iter().rev().for_each(|(at, happening)| trace.note(*at, *happening));
-            assert_eq!(trace, expected, "backwards");
-        }
-    }
-
-    #[test]
-    fn nothing_up_to_the_last_start_counts_in_whatever_order_it_comes() {
-        use ContainerEvent::{Died, Signal, Started, Stopped};
-        for earlier in [Signal(15), Died(143), Stopped] {
-            let mut trace = Trace::default();
-            trace.note(9, earlier);
-            trace.note(9, Started);
-            trace.note(9, earlier);
-            assert_eq!(trace, Trace { started_at: 9, ..Trace::default() }, "{earlier:?}");
-        }
-    }
-
-    #[test]
-    fn signals_are_bounded_and_the_newest_stay() {
-        let mut trace = Trace::default();
-        (1..=20).for_each(|at| trace.note(at, ContainerEvent::Signal(1)));
-        assert_eq!(trace.signals.len(), SIGNALS_MAX);
-        assert_eq!(trace.signals.last(), Some(&(20, 1)));
-    }
-
-    #[test]
-    fn only_a_code_above_128_may_still_be_explained_by_a_signal() {
-        assert!(!Trace::default().is_unsettled(128));
-        assert!(Trace::default().is_unsettled(129));
     }
 
     #[test]

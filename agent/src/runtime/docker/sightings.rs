@@ -3,10 +3,10 @@
 
 use super::{
     engine_state::{EngineAnswers, EngineState, EventMemory},
-    judgement::{ContainerEvent, LiveRestore, Outage, Trace},
-    ledger::ListedContainer,
+    judgement, ledger,
     remarks::{About, Remarks},
     start_health::{CallReply, ContainerCall},
+    trace::{ContainerEvent, Trace},
 };
 use crate::{runtime::Noticed, wall::now_ns};
 use skep_proto::Id;
@@ -79,7 +79,7 @@ impl EngineSightings {
         self.remark(|remarks| remarks.forget(task));
     }
 
-    pub(super) fn outages(&self) -> Vec<Outage> {
+    pub(super) fn outages(&self) -> Vec<judgement::Outage> {
         self.lock().engine.outages()
     }
 
@@ -87,7 +87,7 @@ impl EngineSightings {
         matches!(self.lock().engine.answering(), EngineAnswers::No { .. })
     }
 
-    pub(super) fn live_restore(&self) -> LiveRestore {
+    pub(super) fn live_restore(&self) -> judgement::LiveRestore {
         self.lock().engine.live_restore()
     }
 
@@ -117,7 +117,7 @@ impl EngineSightings {
     }
 
     /// The containers were listed, which took since `began`.
-    pub(super) fn on_listed(&self, rows: &[ListedContainer], began: u64) {
+    pub(super) fn on_listed(&self, rows: &[ledger::ListedContainer], began: u64) {
         let now = self.now();
         let mut seen = self.lock();
         seen.news.retain(|_, news| news.receiver_count() > 0);
@@ -171,7 +171,7 @@ impl EngineSightings {
     }
 
     /// The engine answers.
-    pub(super) fn came_back(&self, live_restore: LiveRestore, memory: EventMemory) {
+    pub(super) fn came_back(&self, live_restore: judgement::LiveRestore, memory: EventMemory) {
         let mut seen = self.lock();
         seen.engine.came_back(live_restore, memory, now_ns());
         seen.wake_all();
@@ -250,7 +250,7 @@ mod tests {
         assert_eq!(noticed.borrow_and_update().engine_problem, "no answer");
         seen.went_away("no answer");
         assert!(!noticed.has_changed().unwrap());
-        seen.came_back(LiveRestore::Off, EventMemory::Kept);
+        seen.came_back(judgement::LiveRestore::Off, EventMemory::Kept);
         assert_eq!(noticed.borrow_and_update().engine_problem, "");
         let paused = BTreeMap::from([(Id(1), "it is paused".to_owned())]);
         seen.on_compared(&ListingComparison { paused, ..ListingComparison::default() });
