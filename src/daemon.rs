@@ -4,6 +4,7 @@
 //! what runs is adopted by the next one.
 
 mod advice;
+mod hangup;
 mod holder;
 mod node;
 mod settings;
@@ -133,12 +134,17 @@ where
         let stop = CancellationToken::new();
         let (mut terminate, mut interrupt) =
             (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let mut hangup = match hangup::is_ignored() {
+            true => None,
+            false => Some(signal(SignalKind::hangup())?),
+        };
         let (ask, asked) = mpsc::channel(1);
         tokio::spawn(async move {
             loop {
                 tokio::select! {
                     _ = terminate.recv() => {}
                     _ = interrupt.recv() => {}
+                    Some(()) = hangup::next(&mut hangup) => {}
                 }
                 // A request that still waits to be read is enough.
                 let _ = ask.try_send(());

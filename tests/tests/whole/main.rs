@@ -67,6 +67,18 @@ fn a_daemon_killed_under_load_keeps_what_it_acknowledged_and_adopts_what_runs() 
 }
 
 #[test]
+fn a_daemon_whose_terminal_closes_stops_in_order() {
+    let mut stage = Testbed::new();
+    // Tests may run under `nohup`.
+    stage.start_under(&["env", "--default-signal=HUP"]);
+    stage.stop_by("-HUP");
+    assert!(stage.log().contains("stopping; tasks go on"), "{}", stage.log());
+    stage.start_under(&["nohup"]);
+    assert!(stage.hangup_is_ignored(), "one that shall outlive its terminal does");
+    stage.stop();
+}
+
+#[test]
 fn a_stopped_manager_answers_about_its_past() {
     let mut stage = Testbed::new();
     stage.start();

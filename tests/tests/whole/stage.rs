@@ -84,6 +84,24 @@ impl Testbed {
         self.start_as(Command::new(skep()));
     }
 
+    /// The same under a program that becomes the daemon.
+    pub(crate) fn start_under(&mut self, program: &[&str]) {
+        let mut command = Command::new(program[0]);
+        command.args(&program[1..]).arg(skep());
+        self.start_as(command);
+    }
+
+    /// Whether the daemon goes on when its terminal closes.
+    pub(crate) fn hangup_is_ignored(&self) -> bool {
+        let daemon = self.daemon.as_ref().map_or(0, Child::id);
+        assert!(
+            Command::new("kill").args(["-HUP", &daemon.to_string()]).status().unwrap().success()
+        );
+        // One that stops says so before it ends.
+        sleep(Duration::from_millis(300));
+        self.client().runs(&["node", "ls"]).0 == 0 && !self.log().contains("stopping")
+    }
+
     /// The same under strace, which writes the daemon's syncs into a file.
     pub(crate) fn start_traced(&mut self, syncs: &Path) {
         let mut strace = Command::new("strace");
@@ -170,8 +188,13 @@ impl Testbed {
 
     /// SIGTERM, and waits for the end.
     pub(crate) fn stop(&mut self) {
+        self.stop_by("-TERM");
+    }
+
+    /// Another signal, and waits for the end.
+    pub(crate) fn stop_by(&mut self, signal: &str) {
         let Some(mut daemon) = self.daemon.take() else { return };
-        let asked = Command::new("kill").arg(daemon.id().to_string()).status().unwrap();
+        let asked = Command::new("kill").arg(signal).arg(daemon.id().to_string()).status().unwrap();
         assert!(asked.success());
         let until = Instant::now() + PATIENCE;
         while daemon.try_wait().unwrap().is_none() {
@@ -189,7 +212,7 @@ impl Testbed {
         }
     }
 
-    fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("daemon.log")).unwrap_or_default()
     }
 }
