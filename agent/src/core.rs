@@ -35,7 +35,7 @@ pub use halt::AgentHalt;
 use link::{LinkCall, ManagerLink, NodeIdentity, WelcomeOutcome};
 use memory::{Memory, Note, NoteKind};
 use skep_proto::{
-    Id, Position, Timestamp, defaults,
+    Id, Lineage, Position, Timestamp, defaults,
     v1::{
         self, ConditionKind, FromAgent, LogOrder, NodeDescription, TaskState, ToAgent, from_agent,
         to_agent::Message,
@@ -183,7 +183,8 @@ impl Core {
             }
             Input::Connected { line } if self.link.is_current(line) => {
                 if self.link.awaits_connection() {
-                    self.link.on_connected(self.position(), self.conditions.greet(), now);
+                    let history = (self.position(), self.lineage());
+                    self.link.on_connected(history, self.conditions.greet(), now);
                 }
             }
             Input::Broken { line } if self.link.is_current(line) => {
@@ -258,6 +259,11 @@ impl Core {
             return Some(AgentOutput::Send(Box::new(FromAgent { message })));
         }
         self.ready.pop_front()
+    }
+
+    /// The lineage of that position's incarnation.
+    fn lineage(&self) -> Lineage {
+        self.work.as_ref().map_or(self.memory.lineage, |work| work.lineage)
     }
 
     /// The newest position whose assignments have been taken up.

@@ -15,7 +15,7 @@ use skep_gateway::{
 };
 use skep_log::{Config, Draft, Entry, Fold, Frozen, Halt, Hash, Log, RestoreError, seal};
 use skep_projections::{Delta, View, apply::Stamp, fixture, snapshot};
-use skep_proto::{Id, Position, Revision, Timestamp, author, event, time::SECOND_NS, v1};
+use skep_proto::{Id, Lineage, Position, Revision, Timestamp, author, event, time::SECOND_NS, v1};
 use std::{
     collections::VecDeque,
     error::Error,
@@ -197,6 +197,8 @@ async fn write(log: &Log, records: u64, tasks: u64) -> Result<(), Box<dyn Error>
             at: Timestamp(fixture::BEGINNING.0 + next * SECOND_NS / 100),
             feature_level: 1,
             code_version: "bench".into(),
+            lineage: Lineage::NONE,
+            made_from: None,
             records: std::mem::replace(&mut waiting, later).into_iter().collect(),
         });
         (parent, next) = (entry.hash, next + entry.records.len() as u64);

@@ -118,8 +118,6 @@ pub struct Admitted {
     pub object: Id,
     /// What the caller should know although it was done.
     pub warnings: Vec<String>,
-    /// The feature level at which the events mean what was asked for; 0 where each level will do.
-    pub feature_level: u32,
 }
 
 impl Admitted {

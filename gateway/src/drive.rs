@@ -31,8 +31,11 @@ use crate::{
 };
 use skep_log::Log;
 use skep_proto::{Timestamp, v1::Author};
-use std::{sync::Arc, thread::JoinHandle};
-use tokio::sync::{oneshot, watch};
+use std::{sync::Arc, thread::JoinHandle, time::Duration};
+use tokio::{
+    sync::{oneshot, watch},
+    time::timeout,
+};
 
 /// Who hears an answer.
 pub enum Reply {
@@ -113,6 +116,18 @@ impl Drive {
     /// The newest committed view, without asking whether this manager still leads.
     pub fn newest(&self) -> Arc<Published> {
         self.state.newest()
+    }
+
+    /// The newest committed view in which stamps can be given: once this manager has begun what it
+    /// must, at its first start or after a history that was cut. If that takes longer than this,
+    /// the newest there is.
+    pub async fn founded(&self, limit: Duration) -> Arc<Published> {
+        let mut published = self.published();
+        let is_founded = |newest: &Arc<Published>| {
+            !newest.view.lineage().is_none() && self.log.begun_incarnation().is_none()
+        };
+        drop(timeout(limit, published.wait_for(is_founded)).await);
+        self.newest()
     }
 
     /// Follows what is committed; a slow follower sees the newest and skips what lies between.

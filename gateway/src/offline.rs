@@ -140,6 +140,8 @@ impl v1::control_server::Control for Stopped {
     ) -> Result<Response<v1::GreetReply>, Status> {
         Ok(Response::new(v1::GreetReply {
             stamp: 0,
+            given_revision: 0,
+            lineage: 0,
             version: env!("CARGO_PKG_VERSION").into(),
             cluster_id: self.reads.newest().cluster().id.to_bytes(),
         }))

@@ -232,6 +232,7 @@ impl Reads {
             node_id: self.node.to_bytes(),
             version: env!("CARGO_PKG_VERSION").into(),
             incarnation: applied.incarnation,
+            lineage: view.lineage().0,
             revision: view.position().revision.0,
             head_hash: head.to_bytes(),
             digest: bytes::Bytes::copy_from_slice(&view.digest().0.to_be_bytes()),

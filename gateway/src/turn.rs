@@ -5,19 +5,28 @@
 //! time and entropy are handed in. What it returns is data: an entry to be proposed, the view after
 //! it, and the answers, none of which may be given before the entry is committed.
 
+mod answer;
+mod command_id;
 mod decided;
 mod ledger;
+mod seeds;
 
 use crate::admit::{self, Refusal, Request};
+pub use answer::Answer;
+use command_id::Envelope;
+pub use command_id::bind;
+pub(crate) use command_id::done_before;
 pub use decided::Decided;
 use ledger::{Ledger, Verdict};
-use skep_log::chain::{self, Draft, EncodedRecords, Hash, SealedEntry};
-use skep_projections::{Delta, View, apply::Stamp, stamps::CommandStatus};
+use seeds::Salts;
+pub use seeds::Seeds;
+use skep_log::chain::{self, Draft, EncodedRecords, Hash, MadeFrom, SealedEntry};
+use skep_projections::{Delta, View, apply::Stamp};
 use skep_proto::{
-    FEATURE_LEVEL, Id, Revision, Timestamp,
+    FEATURE_LEVEL, LINEAGE_LEVEL, Revision, Timestamp,
     v1::{
-        Author, Checkpoint, CommandId, CommandRefused, Event, FeatureLevelRaised, Record,
-        TraceContext, event::Kind,
+        Author, Checkpoint, CommandId, CommandRefused, Event, Record, RefusalCode, TurnOrigin,
+        event::Kind,
     },
 };
 use skep_reconcilers::{Brain, Entropy, Turn};
@@ -47,29 +56,6 @@ pub struct Ask<C> {
     pub bytes: usize,
 }
 
-/// What came of a request.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Answer {
-    /// It is so, or was so already.
-    Accepted {
-        /// Of the intent; of the newest record where nothing changed.
-        revision: Revision,
-        /// The newest record of the same turn.
-        through: Revision,
-        /// What it was about.
-        object: Id,
-        /// Whether anything was recorded.
-        changed: bool,
-        /// What the caller should know.
-        warnings: Vec<String>,
-    },
-    /// It is not so.
-    Refused(Refusal),
-    /// Nobody knows: the log failed while it was being written. Asking again under the same id
-    /// tells.
-    Unknown(String),
-}
-
 /// What one turn produced.
 pub struct TurnOutput<C> {
     /// To be proposed; none when nothing was recorded.
@@ -97,6 +83,9 @@ pub struct Tip {
     head: Hash,
     brain: Brain,
     left: Delta,
+    /// Nothing was decided on this tip yet: what is left is all that the view shows.
+    is_fresh: bool,
+    wake_at: Option<Timestamp>,
     ledger: Ledger,
     code_version: String,
     entry_records: usize,
@@ -112,6 +101,9 @@ struct OpenEntry {
     bytes: usize,
     delta: Delta,
     at: Timestamp,
+    seed: [u8; 32],
+    origin: TurnOrigin,
+    salts: Salts,
 }
 
 impl Tip {
@@ -123,6 +115,8 @@ impl Tip {
             head,
             brain,
             left,
+            is_fresh: true,
+            wake_at: None,
             ledger: Ledger::default(),
             code_version: code_version.into(),
             entry_records: ENTRY_RECORDS_MAX,
@@ -148,16 +142,12 @@ impl Tip {
         &mut self,
         mut asks: Vec<Ask<C>>,
         now: Timestamp,
-        seed: [u8; 32],
+        seeds: Seeds,
     ) -> TurnOutput<C> {
         let at = now.max(self.view.at());
-        let turn = Turn { now: at, entropy: Entropy::new(seed) };
         let first = self.view.position().revision.next();
-        let delta = std::mem::take(&mut self.left);
-        let records = std::mem::take(&mut self.room);
-        let reserved = (self.entry_records / RECONCILERS_SHARE_MIN_DIVISOR).max(1);
-        let records_max = self.entry_records.saturating_sub(reserved).max(1);
-        let mut open = OpenEntry { records, records_max, bytes: 0, delta, at };
+        let mut open = self.open(at, seeds);
+        let turn = Turn { now: at, entropy: Entropy::new(seeds.ids) };
         let mut answers = Vec::with_capacity(asks.len());
         for ask in &asks {
             if open.is_full() {
@@ -166,11 +156,12 @@ impl Tip {
             open.bytes += ask.bytes;
             answers.push(self.decide(ask, &turn, &mut open));
         }
+        open.origin.requested = open.records.len() as u32;
         let rest = asks.split_off(answers.len());
         if !rest.is_empty() {
             asks.shrink_to_fit();
         }
-        let wake_at = self.settle(&turn, &mut open);
+        let wake_at = self.settle(&mut open);
         self.checkpoint(first, &mut open);
         let through = self.view.position().revision;
         for answer in &mut answers {
@@ -186,19 +177,40 @@ impl Tip {
         TurnOutput { entry, view, delta, decided, rest, more, wake_at, records }
     }
 
+    fn open(&mut self, at: Timestamp, seeds: Seeds) -> OpenEntry {
+        let resumed = std::mem::take(&mut self.is_fresh);
+        let delta = std::mem::take(&mut self.left);
+        let origin = TurnOrigin {
+            requested: 0,
+            continued: !resumed && !delta.is_empty(),
+            woken: self.wake_at.is_some_and(|wake_at| wake_at <= at),
+            resumed,
+        };
+        let reserved = (self.entry_records / RECONCILERS_SHARE_MIN_DIVISOR).max(1);
+        OpenEntry {
+            records: std::mem::take(&mut self.room),
+            records_max: self.entry_records.saturating_sub(reserved).max(1),
+            bytes: 0,
+            delta,
+            at,
+            seed: seeds.ids,
+            origin,
+            salts: Salts::new(seeds.salts),
+        }
+    }
+
     fn decide<C>(&mut self, ask: &Ask<C>, turn: &Turn, open: &mut OpenEntry) -> Answer {
-        let (id, trace, reason) = envelope(&ask.request);
-        if let Some(id) = id {
-            match self.view.stamps().lookup(id) {
-                CommandStatus::New => {}
-                CommandStatus::Done { revision, object } => return done(revision, object),
-                CommandStatus::Expired => {
-                    let refusal =
-                        Refusal::expired("the command's id is too old to tell whether it was done")
-                            .hint("look whether it took effect, then send it under a new id");
-                    return Answer::Refused(refusal);
-                }
+        let envelope = Envelope::of(&ask.request);
+        if let Some(id) = envelope.id
+            && let Some(answer) = command_id::by_id(&self.view, id, &ask.author)
+        {
+            // One that nobody can have sent by sending again: somebody tries, or errs.
+            if let Answer::Refused(refusal) = &answer
+                && refusal.code != RefusalCode::Expired
+            {
+                self.record_refusal(ask, refusal, open);
             }
+            return answer;
         }
         match admit::admit(&self.view, &ask.request, &turn.entropy) {
             Err(refusal) => {
@@ -207,19 +219,24 @@ impl Tip {
             }
             Ok(admitted) => {
                 let changed = !admitted.events.is_empty();
-                self.raise_level(admitted.feature_level, open);
                 let mut revision = self.view.position().revision;
                 if changed {
                     revision = revision.next();
                 }
+                let command = envelope.recorded_id(&self.view);
+                let told = command_id::bounded(admitted.warnings);
+                open.bytes += told.iter().map(String::len).sum::<usize>();
+                let mut warnings = self.recorded_warnings(command, &told);
                 for (cause, kind) in admitted.events {
                     let record = Record {
                         author: Some((*ask.author).clone()),
                         cause: cause.0,
-                        command: id,
-                        trace: trace.cloned(),
-                        reason: reason.to_owned(),
+                        command,
+                        trace: envelope.trace.cloned(),
+                        reason: envelope.reason.to_owned(),
                         event: Some(Event { kind: Some(kind) }),
+                        warnings: std::mem::take(&mut warnings),
+                        ..Record::default()
                     };
                     self.write(record, open);
                 }
@@ -228,10 +245,17 @@ impl Tip {
                     through: revision,
                     object: admitted.object,
                     changed,
-                    warnings: admitted.warnings,
+                    warnings: told,
                 }
             }
         }
+    }
+
+    /// What the first record of a command remembers of its answer: who sends it again under its id
+    /// is warned again.
+    fn recorded_warnings(&self, id: Option<CommandId>, warnings: &[String]) -> Vec<String> {
+        let is_remembered = id.is_some() && self.view.level() >= LINEAGE_LEVEL;
+        if is_remembered { warnings.to_vec() } else { Vec::new() }
     }
 
     /// Refused commands are recorded too, bounded: an attacker must not fill the log.
@@ -255,32 +279,28 @@ impl Tip {
                 .map(|id| id.to_bytes())
                 .unwrap_or_default(),
         };
-        let (_, trace, reason) = envelope(&ask.request);
+        let envelope = Envelope::of(&ask.request);
         let record = Record {
             author: Some((*ask.author).clone()),
-            trace: trace.cloned(),
-            reason: reason.to_owned(),
+            trace: envelope.trace.cloned(),
+            reason: envelope.reason.to_owned(),
             event: Some(Event { kind: Some(Kind::CommandRefused(refused)) }),
             ..Record::default()
         };
         self.write(record, open);
     }
 
-    fn settle(&mut self, turn: &Turn, open: &mut OpenEntry) -> Option<Timestamp> {
+    fn settle(&mut self, open: &mut OpenEntry) -> Option<Timestamp> {
         let room = self.entry_records.saturating_sub(open.records.len());
-        let settled = self.brain.settle(&mut self.view, open.delta.clone(), turn, room);
-        settled.records.iter().for_each(|record| open.records.push(record));
+        // Not the requests' stream: whoever repeats the turn has the requests' records, and not
+        // what was refused between them.
+        let turn = Turn { now: open.at, entropy: Entropy::beside(open.seed) };
+        let settled = self.brain.settle(&mut self.view, open.delta.clone(), &turn, room);
+        settled.records.iter().for_each(|record| self.push(record, open));
         open.delta.merge(&settled.changed);
         self.left = settled.left;
+        self.wake_at = settled.wake_at;
         settled.wake_at
-    }
-
-    /// Raises the feature level where an event needs that. The record is the manager's own: nobody
-    /// asked for it.
-    fn raise_level(&mut self, level: u32, open: &mut OpenEntry) {
-        if level > self.view.level() {
-            self.write_own(Kind::FeatureLevelRaised(FeatureLevelRaised { level }), open);
-        }
     }
 
     /// The digest after the record before: any manager whose own differs halts.
@@ -308,10 +328,20 @@ impl Tip {
             at: open.at,
             incarnation: incarnation_of(&self.view, &record),
         };
-        open.records.push(&record);
+        self.push(&record, open);
         if let Err(unknown) = self.view.apply_spent(stamp, &mut record, &mut open.delta) {
             // This program wrote the kind itself.
             unreachable!("the turn wrote a record it does not know: {unknown}");
+        }
+    }
+
+    /// Encodes a record, with its salt: below the level a program would not know the field.
+    fn push(&self, record: &Record, open: &mut OpenEntry) {
+        let is_salted = self.view.level() >= LINEAGE_LEVEL && seeds::holds_free_text(record);
+        if is_salted {
+            open.records.push_salted(record, &open.salts.next());
+        } else {
+            open.records.push(record);
         }
     }
 
@@ -327,6 +357,9 @@ impl Tip {
             at: open.at,
             feature_level: self.view.level().clamp(1, FEATURE_LEVEL),
             code_version: self.code_version.clone(),
+            lineage: self.view.lineage(),
+            made_from: (self.view.level() >= LINEAGE_LEVEL)
+                .then_some(MadeFrom { seed: open.seed, origin: open.origin }),
             records: open.records,
         };
         let sealed = chain::seal(&draft);
@@ -348,26 +381,6 @@ fn incarnation_of(view: &View, record: &Record) -> u64 {
     match record.event.as_ref().and_then(|e| e.kind.as_ref()) {
         Some(Kind::IncarnationBegun(begun)) => begun.incarnation,
         Some(_) | None => view.position().incarnation.max(1),
-    }
-}
-
-/// The answer to a command that took effect already, as far as this view knows.
-pub(crate) fn done_before(view: &View, request: &Request) -> Option<Answer> {
-    match view.stamps().lookup(envelope(request).0?) {
-        CommandStatus::Done { revision, object } => Some(done(revision, object)),
-        CommandStatus::New | CommandStatus::Expired => None,
-    }
-}
-
-fn done(revision: Revision, object: Id) -> Answer {
-    Answer::Accepted { revision, through: revision, object, changed: true, warnings: Vec::new() }
-}
-
-/// What a person's command carries into its records.
-fn envelope(request: &Request) -> (Option<CommandId>, Option<&TraceContext>, &str) {
-    match request {
-        Request::Command(c) => (c.id.filter(|id| id.stamp != 0), c.trace.as_ref(), &c.reason),
-        Request::Machine(_) => (None, None, ""),
     }
 }
 

@@ -9,7 +9,7 @@
 #![allow(clippy::print_stdout, reason = "what it prints is what it is for")]
 
 use skep_log::{Config, Draft, Entry, Fold, Frozen, Halt, Hash, Log, Proposal, RestoreError, seal};
-use skep_proto::{FEATURE_LEVEL, Id, Position, Revision, Timestamp, v1};
+use skep_proto::{FEATURE_LEVEL, Id, Lineage, Position, Revision, Timestamp, v1};
 use std::{
     env,
     error::Error,
@@ -57,6 +57,8 @@ fn propose(log: &Log, next: &Mutex<NextEntry>, record: &v1::Record) -> Proposal 
         first_revision: Revision(next.revision),
         at: Timestamp(next.revision),
         feature_level: FEATURE_LEVEL,
+        lineage: Lineage::NONE,
+        made_from: None,
         code_version: "bench".into(),
         records: std::iter::once(record.clone()).collect(),
     });

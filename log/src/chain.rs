@@ -10,7 +10,7 @@
 use bytes::Bytes;
 use prost::{Message, encoding};
 use sha2::{Digest, Sha256};
-use skep_proto::{Id, Revision, Timestamp, event, v1};
+use skep_proto::{Id, Lineage, Revision, Timestamp, event, v1};
 use std::{fmt, ops::Range};
 
 pub use skep_proto::v1::EntryHeader;
@@ -75,8 +75,21 @@ pub struct Draft {
     pub feature_level: u32,
     /// Of the program that decided.
     pub code_version: String,
+    /// Of the incarnation; none before feature level 3.
+    pub lineage: Lineage,
+    /// What the turn was made from; none before feature level 3.
+    pub made_from: Option<MadeFrom>,
     /// At least one; an entry without records would have no revision.
     pub records: EncodedRecords,
+}
+
+/// What a turn was made from, beside the view before it.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct MadeFrom {
+    /// What its ids were drawn from.
+    pub seed: [u8; 32],
+    /// What began it.
+    pub origin: v1::TurnOrigin,
 }
 
 /// An entry as it is proposed and stored: encoded, rooted and hashed.
@@ -141,6 +154,9 @@ pub fn seal(draft: &Draft) -> SealedEntry {
         code_version: draft.code_version.clone(),
         root_hash: Bytes::copy_from_slice(&records.tree.root()),
         record_count: records.len() as u32,
+        lineage: draft.lineage.0,
+        seed: draft.made_from.map(|from| Bytes::copy_from_slice(&from.seed)).unwrap_or_default(),
+        origin: draft.made_from.map(|from| from.origin),
     };
     let header_len = header.encoded_len();
     let mut buffer = Vec::with_capacity(field_len(header_len) + records.bytes.len());

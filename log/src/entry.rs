@@ -6,7 +6,7 @@
 use crate::chain::{self, EntryHeader, Hash, SealedEntry};
 use bytes::Bytes;
 use prost::Message;
-use skep_proto::{Id, Position, Revision, Timestamp, v1};
+use skep_proto::{Id, Lineage, Position, Revision, Timestamp, v1};
 
 /// An entry of the chain.
 #[derive(Debug)]
@@ -32,6 +32,11 @@ impl Entry {
     /// Where history stands after this entry.
     pub fn position(&self) -> Position {
         Position { incarnation: self.header.incarnation, revision: self.last() }
+    }
+
+    /// The mark of its incarnation; none before feature level 3.
+    pub fn lineage(&self) -> Lineage {
+        Lineage(self.header.lineage)
     }
 
     /// The revision of the first record.

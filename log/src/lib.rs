@@ -34,7 +34,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use chain::{Draft, Hash, SealedEntry, seal, unseal};
+pub use chain::{Draft, Hash, MadeFrom, SealedEntry, seal, unseal};
 pub use disk::appender::Counters;
 #[cfg(any(test, feature = "model"))]
 pub use disk::files::model::{Fault, ModelDisk};

@@ -1,7 +1,7 @@
 //! Things that tests are made of: small entries, and a fold that can be compared.
 
 use crate::{Draft, Entry, Fold, Frozen, Halt, Hash, RestoreError, SealedEntry, seal};
-use skep_proto::{Id, Position, Revision, Timestamp, v1};
+use skep_proto::{Id, Lineage, Position, Revision, Timestamp, v1};
 use std::sync::{Arc, Mutex};
 
 /// A record about the node `n`.
@@ -25,6 +25,8 @@ pub(crate) fn draft(parent: Hash, first: u64, count: u64) -> Draft {
         at: Timestamp(1_000_000 + first),
         feature_level: 1,
         code_version: "test".into(),
+        lineage: Lineage::NONE,
+        made_from: None,
         records: (first..first + count).map(label).collect(),
     }
 }

@@ -22,7 +22,10 @@ pub(crate) mod upkeep;
 
 pub use misfit::{Misfit, ObjectKind, SetAside};
 
-use crate::{Delta, View};
+use crate::{
+    Delta, View,
+    stamps::{DoneCommand, author_mark},
+};
 use misfit::ApplyResult;
 use skep_proto::{
     FEATURE_LEVEL, Id, Position, Revision, Timestamp, author, event,
@@ -120,8 +123,13 @@ impl View {
             self.digest.put(self.set_aside_part());
         }
         if let (Some(command), false) = (record.command, matches!(kind, Kind::CommandRefused(_))) {
-            let object = event::objects(kind).next().unwrap_or(Id::NONE);
-            self.stamps.mark(command, stamp.revision, object, &mut self.digest);
+            let answer = DoneCommand {
+                revision: stamp.revision,
+                object: event::objects(kind).next().unwrap_or(Id::NONE),
+                warnings: record.warnings.clone(),
+            };
+            let author = author_mark(record.author.as_ref());
+            self.stamps.mark(command, author, &answer, &mut self.digest);
         }
         Ok(())
     }
@@ -133,7 +141,7 @@ impl Step<'_> {
             Kind::ClusterCreated(e) => self.cluster_created(e),
             Kind::ClusterUpdated(e) => self.cluster_updated(e),
             Kind::FeatureLevelRaised(e) => self.feature_level_raised(e),
-            Kind::IncarnationBegun(_) => self.incarnation_begun(),
+            Kind::IncarnationBegun(e) => self.incarnation_begun(e),
             Kind::TenureBegun(e) => self.tenure_begun(e),
             Kind::ObjectParked(e) => self.object_parked(e),
             Kind::ObjectReleased(e) => self.object_released(e),

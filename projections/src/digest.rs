@@ -11,7 +11,7 @@
 
 pub(crate) mod parts;
 
-pub(crate) use parts::{NodePart, ServicePart, TaskPart, command as command_part};
+pub(crate) use parts::{NodePart, ServicePart, TaskPart};
 
 /// 128 bits; addition wraps.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]

@@ -18,7 +18,7 @@ use crate::{
 use prost::Message;
 use schema::{Head, SavedNode, SavedService, SavedStamp, SavedTask};
 use skep_proto::{
-    FEATURE_LEVEL, Id,
+    FEATURE_LEVEL, Id, Revision,
     v1::{ObjectParked, StrayObserved},
 };
 use std::sync::Arc;
@@ -126,7 +126,8 @@ pub fn decode(mut bytes: &[u8]) -> Result<View, SnapshotError> {
     for stray in take_all::<StrayObserved>(&mut bytes, head.strays, "strays")? {
         view.strays.insert(Id::from_bytes(&stray.task_id), Arc::new(stray));
     }
-    view.stamps = rows::restore_stamps(take_all::<SavedStamp>(&mut bytes, head.stamps, "stamps")?);
+    let stamps = take_all::<SavedStamp>(&mut bytes, head.stamps, "stamps")?;
+    view.stamps = rows::restore_stamps(stamps, Revision(head.forgotten_stamps));
     let view = view.rebuild(head.free_classes).ok_or(contradiction)?;
     let whole = bytes.is_empty() && view.digest == digest(&head.digest);
     if whole { Ok(view) } else { Err(SnapshotError::Digest { revision }) }

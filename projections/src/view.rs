@@ -13,11 +13,11 @@ use crate::{
     digest::Digest,
     node::{NodeIdx, NodeRow},
     service::{ServiceIdx, ServiceRow},
-    stamps::Stamps,
+    stamps::{self, CommandStatus, Stamps},
     table::Table,
     task::{TaskIdx, TaskRow},
 };
-use skep_proto::{Id, Position, Revision, Timestamp, v1};
+use skep_proto::{Id, Lineage, Position, Revision, Timestamp, v1};
 use std::sync::Arc;
 
 /// The fold of all records up to one revision. Cloned in O(1).
@@ -26,6 +26,8 @@ pub struct View {
     pub(crate) position: Position,
     pub(crate) at: Timestamp,
     pub(crate) level: u32,
+    /// Of the position's incarnation.
+    pub(crate) lineage: Lineage,
     pub(crate) cluster: ClusterRow,
     pub(crate) tenure: Tenure,
     pub(crate) nodes: Table<NodeIdx, NodeRow>,
@@ -88,6 +90,16 @@ impl View {
     /// What `apply` and the reconcilers mean; raised by a record.
     pub fn level(&self) -> u32 {
         self.level
+    }
+    /// The mark of the current incarnation; none before feature level 3.
+    pub fn lineage(&self) -> Lineage {
+        self.lineage
+    }
+    /// What became of a command of this author.
+    pub fn command_status(&self, id: v1::CommandId, author: &v1::Author) -> CommandStatus {
+        let author = stamps::author_mark(Some(author));
+        let (lineage, newest) = (self.lineage, self.position.revision);
+        self.stamps.lookup(id, stamps::AskedOf { author, lineage, newest })
     }
     /// The cluster itself.
     pub fn cluster(&self) -> &ClusterRow {

@@ -33,7 +33,7 @@ fn an_unknown_kind_or_state_or_level_is_refused() {
     check(Some(event::event(Kind::TaskDesired(state))), "task state 1");
     check(Some(event::event(Kind::TaskDesired(reason))), "desire reason 99");
     check(
-        Some(event::event(Kind::FeatureLevelRaised(FeatureLevelRaised { level: 99 }))),
+        Some(event::event(Kind::FeatureLevelRaised(FeatureLevelRaised { level: 99, lineage: 0 }))),
         "feature level 99",
     );
 }
@@ -55,7 +55,9 @@ fn a_snapshot_of_a_newer_format_is_refused() {
 fn a_snapshot_of_a_newer_feature_level_is_refused() {
     use skep_projections::snapshot::{SnapshotError, decode, encode};
     let mut view = World::of("node n1").view;
-    let raised = |level: u32| event::event(Kind::FeatureLevelRaised(FeatureLevelRaised { level }));
+    let raised = |level: u32| {
+        event::event(Kind::FeatureLevelRaised(FeatureLevelRaised { level, lineage: 0 }))
+    };
     let stamp = Stamp { revision: view.position().revision.next(), at: view.at(), incarnation: 1 };
     let record = Record { event: Some(raised(FEATURE_LEVEL)), ..Record::default() };
     view.apply(stamp, &record).expect("this program knows the level");

@@ -239,6 +239,54 @@ pub fn given_name(kind: &Kind) -> Option<&str> {
     name.filter(|name| !name.is_empty())
 }
 
+/// Whether the event holds text that people or their programs wrote: reasons, environment,
+/// arguments, messages. Such a record is salted, so that the text can be erased one day and nobody
+/// can find it again by trying. Labels of nodes are not counted: they sort machines, constraints
+/// name them, and they change often.
+pub fn holds_free_text(kind: &Kind) -> bool {
+    match kind {
+        Kind::ClusterCreated(_)
+        | Kind::ClusterUpdated(_)
+        | Kind::ServiceCreated(_)
+        | Kind::ServiceUpdated(_)
+        | Kind::CommandRefused(_)
+        | Kind::TaskRejected(_)
+        | Kind::PlacementExplained(_)
+        | Kind::PlacementBlocked(_)
+        | Kind::RolloutPaused(_)
+        | Kind::NodeDown(_)
+        | Kind::ObjectParked(_)
+        | Kind::IncarnationBegun(_)
+        | Kind::NodeJoined(_)
+        | Kind::NodeConditionsObserved(_) => true,
+        Kind::SessionOpened(e) => e.description.is_some(),
+        Kind::TaskObserved(e) => {
+            !e.message.is_empty() || !e.error.is_empty() || e.container.is_some()
+        }
+        Kind::NodeUpdated(_)
+        | Kind::NodeRemoved(_)
+        | Kind::ServiceScaled(_)
+        | Kind::ServiceRemoved(_)
+        | Kind::ObjectReleased(_)
+        | Kind::StrayDisowned(_)
+        | Kind::TaskCreated(_)
+        | Kind::TaskAssigned(_)
+        | Kind::TaskDesired(_)
+        | Kind::TaskOrphaned(_)
+        | Kind::TaskReaped(_)
+        | Kind::RolloutStarted(_)
+        | Kind::RolloutCompleted(_)
+        | Kind::Checkpoint(_)
+        | Kind::FeatureLevelRaised(_)
+        | Kind::SessionClosed(_)
+        | Kind::NodeSilent(_)
+        | Kind::TenureBegun(_)
+        | Kind::ClockJumped(_)
+        | Kind::StrayObserved(_)
+        | Kind::NodeSecretRenewed(_) => false,
+    }
+}
+
 fn service_name(spec: Option<&ServiceSpec>) -> Option<&str> {
     Some(spec?.annotations.as_ref()?.name.as_str())
 }
@@ -251,8 +299,8 @@ fn host_name(description: Option<&NodeDescription>) -> Option<&str> {
 mod tests {
     use super::*;
     use crate::v1::{
-        Annotations, NodeJoined, ServiceCreated, ServiceScaled, ServiceUpdated, SessionOpened,
-        StrayObserved, TaskCreated, TenureBegun,
+        Annotations, ContainerStatus, NodeJoined, ServiceCreated, ServiceScaled, ServiceUpdated,
+        SessionOpened, StrayObserved, TaskCreated, TaskObserved, TenureBegun,
     };
 
     #[test]
@@ -269,6 +317,23 @@ mod tests {
         let stray = StrayObserved { task_id, node_id, ..StrayObserved::default() };
         assert_eq!(listed(&Kind::StrayObserved(stray)), [a, b]);
         assert_eq!(listed(&Kind::TenureBegun(TenureBegun::default())), []);
+    }
+
+    #[test]
+    fn text_makes_a_record_one_that_can_be_erased() {
+        let opened = |description| {
+            Kind::SessionOpened(Box::new(SessionOpened { description, ..SessionOpened::default() }))
+        };
+        assert!(holds_free_text(&opened(Some(NodeDescription::default()))));
+        assert!(!holds_free_text(&opened(None)));
+        let observed = |observed| holds_free_text(&Kind::TaskObserved(observed));
+        let plain = TaskObserved::default;
+        assert!(!observed(plain()));
+        assert!(observed(TaskObserved { message: "exit 1".into(), ..plain() }));
+        assert!(observed(TaskObserved { error: "no such image".into(), ..plain() }));
+        assert!(observed(TaskObserved { container: Some(ContainerStatus::default()), ..plain() }));
+        assert!(holds_free_text(&Kind::ServiceCreated(Box::default())));
+        assert!(!holds_free_text(&Kind::ServiceScaled(ServiceScaled::default())));
     }
 
     #[test]

@@ -12,6 +12,7 @@
 //! | `bytes` named `text` | text, bad bytes replaced |
 //! | other `bytes` | hexadecimal |
 //! | `uint64` named `at` or `…_at` | RFC 3339; 0 is `""` |
+//! | `fixed64` | 16 hexadecimal digits; 0 is `""` |
 //! | other numbers | numbers, 64-bit ones and durations (`…_ns`) too |
 //! | a message or an `optional` field that is not set | `null` |
 //! | `oneof` | the alternative that is set, under its own name; the others are left out |
@@ -152,6 +153,7 @@ fn scalar(name: &str, kind: &Kind, value: &Field, which: Rendered) -> Value {
         Field::I64(n) => Value::from(*n),
         Field::U32(n) => Value::from(*n),
         Field::U64(n) if is_time(name) => Value::String(time(*n)),
+        Field::U64(n) if *kind == Kind::Fixed64 => Value::String(mark(*n)),
         Field::U64(n) => Value::from(*n),
         Field::F32(n) => float(f64::from(*n)),
         Field::F64(n) => float(*n),
@@ -177,6 +179,11 @@ fn is_id(name: &str) -> bool {
 
 fn time(ns: u64) -> String {
     if ns == 0 { String::new() } else { Timestamp(ns).to_string() }
+}
+
+/// A number that only names something, and that readers of JSON would round.
+fn mark(number: u64) -> String {
+    if number == 0 { String::new() } else { format!("{number:016x}") }
 }
 
 fn bytes_text(name: &str, bytes: &[u8]) -> String {

@@ -40,7 +40,7 @@ pub mod v1 {
 
 pub use counted::{counted, verb};
 pub use id::Id;
-pub use position::{Position, Revision};
+pub use position::{Lineage, Position, Revision};
 pub use size::bytes_size;
 pub use time::Timestamp;
 
@@ -48,10 +48,14 @@ pub use time::Timestamp;
 pub const NANO_CPUS: i64 = 1_000_000_000;
 
 /// The newest feature level this program knows: what `apply`, digest and reconcilers mean at it
-/// never changes again.
-pub const FEATURE_LEVEL: u32 = 2;
+/// never changes again. A leader raises the cluster to it as soon as every manager knows it; from
+/// then on a program that does not know it can't read the log.
+pub const FEATURE_LEVEL: u32 = 3;
 
-/// From this feature level on, a change of the restart policy replaces no task. The level is raised
-/// by the first update that changes a policy, so until then a program that does not know the level
-/// can still read the log.
+/// From this feature level on, a change of the restart policy replaces no task.
 pub const RESTART_POLICY_LEVEL: u32 = 2;
+
+/// From this feature level on, entries name their lineage and what their turn was made from,
+/// records with free text are salted, and a command's id is bound to its author, its lineage and
+/// what it asks.
+pub const LINEAGE_LEVEL: u32 = 3;

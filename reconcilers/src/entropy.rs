@@ -26,6 +26,12 @@ impl Entropy {
         Entropy { key, drawn: Cell::new(0) }
     }
 
+    /// Another stream of the same seed: what is drawn from one says nothing of what was drawn from
+    /// the other.
+    pub fn beside(seed: [u8; 32]) -> Entropy {
+        Entropy::new(seed.map(|byte| !byte))
+    }
+
     /// The next id; never [`Id::NONE`].
     pub fn id(&self) -> Id {
         loop {
@@ -70,6 +76,8 @@ mod tests {
             (draw(7).into_iter().collect(), draw(8).into_iter().collect());
         assert_eq!(a.len(), 1_000, "no id twice");
         assert!(a.is_disjoint(&b));
+        let beside = Entropy::beside([7; 32]);
+        assert!((0..1_000).all(|_| !a.contains(&beside.id())), "nor do two streams of one seed");
     }
 
     #[test]

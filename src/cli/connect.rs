@@ -115,7 +115,7 @@ impl ManagerClient {
         let version = env!("CARGO_PKG_VERSION").to_owned();
         let reply =
             self.control().greet(GreetRequest { client_version: version }).await?.into_inner();
-        Ok(Submitter::new(self.clone(), reply.stamp, reason))
+        Ok(Submitter::new(self.clone(), &reply, reason))
     }
 }
 

@@ -8,7 +8,7 @@ use super::{
 };
 use clap::Args;
 use skep_proto::{
-    Id, bytes_size, json,
+    Id, Lineage, bytes_size, json,
     v1::{DoctorReply, DoctorRequest, Severity, StatusReply, StatusRequest},
 };
 
@@ -65,9 +65,10 @@ fn status_text(reply: &StatusReply) -> String {
         (
             "Revision",
             format!(
-                "{} (incarnation {}) of {}",
+                "{} (incarnation {}, lineage {}) of {}",
                 reply.revision,
                 reply.incarnation,
+                Lineage(reply.lineage),
                 local_time(reply.at)
             ),
         ),
@@ -168,6 +169,7 @@ mod tests {
             tasks: 8,
             revision: 9,
             incarnation: 1,
+            lineage: 0xab,
             at,
             first_revision: 1,
             log_bytes: 2_048,
@@ -186,7 +188,7 @@ Leader:     yes (term 3)
 Nodes:      4 of 5 ready
 Services:   6
 Tasks:      7 running, 8 in all
-Revision:   9 (incarnation 1) of {newest}
+Revision:   9 (incarnation 1, lineage 00000000000000ab) of {newest}
 History:    from revision 1, 2KiB
 Free disk:  1GiB
 Head:       0aff

@@ -87,6 +87,7 @@ fn report(audit: &Audit, claimed: &StatusReply, claimant: &str, format: ReportFo
         return say_json(&json!({
             "verified": true,
             "incarnation": audit.incarnation(),
+            "lineage": audit.lineage().to_json(),
             "first_revision": audit.first_revision(),
             "revision": audit.revision(),
             "entries": audit.entries(),

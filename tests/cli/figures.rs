@@ -150,7 +150,13 @@ pub(crate) fn records() -> Vec<LogRecord> {
             kind: "service_created".into(),
             summary: "service web created, 3 replicas of busybox:1.36".into(),
             object_ids: vec![id(10)],
-            command: Some(CommandId { stamp: 4, number: 1 }),
+            command: Some(CommandId {
+                stamp: 4,
+                number: 1,
+                given_revision: 11,
+                command_hash: 0xfeed,
+                ..CommandId::default()
+            }),
             reason: "INC-7".into(),
             event: Some(event::event(Kind::ServiceCreated(Box::new(created)))),
             incarnation: 1,
@@ -175,6 +181,7 @@ pub(crate) fn status() -> StatusReply {
         node_id: id(1),
         version: "0.1.0".into(),
         incarnation: 1,
+        lineage: 0xab,
         revision: 1234,
         head_hash: vec![0xab; 32].into(),
         digest: vec![0xcd; 16].into(),

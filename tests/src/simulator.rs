@@ -15,6 +15,7 @@ pub mod engine;
 pub mod manager;
 pub mod net;
 pub mod people;
+mod repeated;
 mod rest;
 pub mod world;
 

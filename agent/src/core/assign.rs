@@ -6,6 +6,9 @@
 //! the cluster's word counts as it is: tasks that it does not know go on and are reported, until
 //! they are named as removed or given another desired state. A whole set may name removed tasks
 //! too, and must where the decision about such a task came before it.
+//!
+//! Incarnations count up, and two restores of one backup count alike: the lineage tells them apart.
+//! The first one that this node hears of is followed, the other refused.
 
 use super::{
     memory::{Assigned, Desired, Note, NoteKind, PositionReached, TaskStanding},
@@ -15,7 +18,7 @@ use super::{
     work::{NodeWork, ReceivedSet},
 };
 use skep_proto::{
-    Id, Position, Revision, Timestamp,
+    Id, Lineage, Position, Revision, Timestamp,
     v1::{Assignment, Assignments, PartTaken, TaskState},
 };
 use std::collections::BTreeSet;
@@ -44,9 +47,16 @@ impl NodeWork {
         mut message: Assignments,
         now: Timestamp,
     ) -> Result<Option<PartTaken>, String> {
-        self.services.learn(std::mem::take(&mut message.services));
         let to =
             Position { incarnation: message.incarnation, revision: Revision(message.revision) };
+        let lineage = Lineage(message.lineage);
+        if to.incarnation == self.position.incarnation
+            && !self.lineage.is_none()
+            && lineage != self.lineage
+        {
+            return Err(two_claim(to, self.lineage, lineage));
+        }
+        self.services.learn(std::mem::take(&mut message.services));
         match self.parts.take(message) {
             GatheredParts::Part(taken) => Ok(Some(taken)),
             GatheredParts::Echo => Ok(None),
@@ -83,17 +93,25 @@ impl NodeWork {
         }
         let to =
             Position { incarnation: message.incarnation, revision: Revision(message.revision) };
+        let to_lineage = Lineage(message.lineage);
         match kind_of(self.position, to, message) {
-            AssignmentsKind::Echo => self.on_nothing_new(to),
             AssignmentsKind::Gap => {
                 return Err(format!(
                     "assignments from {}.{} to {to} do not follow {}",
                     message.incarnation, message.after_revision, self.position
                 ));
             }
-            AssignmentsKind::Whole => self.replace(message, to, TaskStanding::Dropped, now),
-            AssignmentsKind::NewHistory => self.replace(message, to, TaskStanding::Unknown, now),
+            AssignmentsKind::Echo => self.on_nothing_new(to, to_lineage),
+            AssignmentsKind::Whole => {
+                self.lineage = to_lineage;
+                self.replace(message, to, TaskStanding::Dropped, now);
+            }
+            AssignmentsKind::NewHistory => {
+                self.lineage = to_lineage;
+                self.replace(message, to, TaskStanding::Unknown, now);
+            }
             AssignmentsKind::Change => {
+                self.lineage = to_lineage;
                 self.change(message, AssignedHistory::Same, now);
                 self.reach(to, ReceivedSet::Complete);
             }
@@ -104,9 +122,16 @@ impl NodeWork {
 
     /// An agent that came back and missed nothing: what no task claims is cleared away as after any
     /// other word.
-    fn on_nothing_new(&mut self, to: Position) {
-        if to == self.position {
+    fn on_nothing_new(&mut self, to: Position, lineage: Lineage) {
+        if to != self.position {
+            return;
+        }
+        if lineage == self.lineage {
             self.receive(ReceivedSet::Complete);
+        } else {
+            // An incarnation of before feature level 3 is named when the level is raised.
+            self.lineage = lineage;
+            self.reach(to, ReceivedSet::Complete);
         }
     }
 
@@ -206,7 +231,11 @@ impl NodeWork {
     fn reach(&mut self, to: Position, received: ReceivedSet) {
         self.receive(received);
         self.position = to;
-        let reached = PositionReached { incarnation: to.incarnation, revision: to.revision.0 };
+        let reached = PositionReached {
+            incarnation: to.incarnation,
+            revision: to.revision.0,
+            lineage: self.lineage.0,
+        };
         self.notes.push(Note::new(NoteKind::Reached(reached)));
     }
 
@@ -229,6 +258,14 @@ enum AssignedHistory {
     Same,
     /// A later incarnation.
     New,
+}
+
+fn two_claim(to: Position, followed: Lineage, lineage: Lineage) -> String {
+    format!(
+        "two histories claim to be incarnation {}: this node follows lineage {followed}, and this manager has lineage \
+         {lineage}; both were restored from one backup: stop the managers of the one that is not wanted",
+        to.incarnation
+    )
 }
 
 fn kind_of(at: Position, to: Position, message: &Assignments) -> AssignmentsKind {

@@ -11,7 +11,7 @@
 
 use super::halt::AgentHalt;
 use skep_proto::{
-    Id, Position, Timestamp,
+    Id, Lineage, Position, Timestamp,
     time::SECOND_NS,
     v1::{
         Condition, FromAgent, Heartbeat, Hello, NodeDescription, NodeSpec, Turned, TurnedCode,
@@ -151,7 +151,7 @@ impl ManagerLink {
     /// The connection stands: the manager is greeted with what it must know first.
     pub(crate) fn on_connected(
         &mut self,
-        position: Position,
+        (position, lineage): (Position, Lineage),
         conditions: Vec<Condition>,
         now: Timestamp,
     ) {
@@ -167,6 +167,7 @@ impl ManagerLink {
             revision: position.revision.0,
             version: identity.version.clone(),
             conditions,
+            lineage: lineage.0,
         }));
     }
 
@@ -214,7 +215,10 @@ impl ManagerLink {
                 self.hang_up(&claimed(node, &message), now);
                 return None;
             }
-            TurnedCode::Retry | TurnedCode::Superseded | TurnedCode::Stopping => {
+            TurnedCode::Retry
+            | TurnedCode::Superseded
+            | TurnedCode::Stopping
+            | TurnedCode::OtherHistory => {
                 self.hang_up(&message, now);
                 return None;
             }
@@ -309,7 +313,7 @@ mod tests {
         let mut link = ManagerLink::new(identity, 7);
         link.on_described(NodeDescription::default(), Timestamp(1));
         link.poll();
-        link.on_connected(Position::default(), Vec::new(), Timestamp(2));
+        link.on_connected(Default::default(), Vec::new(), Timestamp(2));
         link.poll();
         let message = "another agent process holds this node's session".to_owned();
         let code = TurnedCode::Claimed.into();
@@ -363,7 +367,7 @@ mod tests {
         let by_chance: BTreeSet<u64> =
             waits.iter().zip(halves).map(|(wait, half)| wait - half).collect();
         assert_eq!(by_chance.len(), 6, "each wait is half of its limit and a part by chance");
-        link.on_connected(Position::default(), Vec::new(), now);
+        link.on_connected(Default::default(), Vec::new(), now);
         assert_eq!(link.poll_timeout(), Some(now + WELCOME_LIMIT_NS));
         let period_ns = 2 * BEAT_PERIOD_NS_MIN;
         let welcome = Welcome {

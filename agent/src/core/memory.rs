@@ -9,7 +9,7 @@
 use super::service::{self, ServiceVersion};
 use bytes::Bytes;
 use skep_proto::{
-    Id, Position, Revision,
+    Id, Lineage, Position, Revision,
     v1::{NodeDescription, ServiceAssignment, TaskAssignment, TaskObserved, TaskState},
 };
 use std::{collections::BTreeMap, sync::Arc};
@@ -60,6 +60,9 @@ pub struct PositionReached {
     /// Its revision.
     #[prost(uint64, tag = "2")]
     pub revision: u64,
+    /// The incarnation's lineage; 0 where the cluster has named none.
+    #[prost(fixed64, tag = "3")]
+    pub lineage: u64,
 }
 
 /// A task as it was assigned.
@@ -122,6 +125,8 @@ impl Note {
 pub struct Memory {
     /// The newest position whose assignments are in here.
     pub position: Position,
+    /// The lineage of its incarnation.
+    pub lineage: Lineage,
     /// Every task that is not forgotten.
     pub tasks: BTreeMap<Id, RememberedTask>,
     /// As the runtime described this node last.
@@ -153,6 +158,7 @@ impl Memory {
             Some(NoteKind::Reached(at)) => {
                 self.position =
                     Position { incarnation: at.incarnation, revision: Revision(at.revision) };
+                self.lineage = Lineage(at.lineage);
                 self.services.clear();
             }
             Some(NoteKind::Assigned(assigned)) => {
@@ -224,6 +230,7 @@ impl Memory {
         notes.push(Note::new(NoteKind::Reached(PositionReached {
             incarnation,
             revision: revision.0,
+            lineage: self.lineage.0,
         })));
         notes
     }
@@ -285,7 +292,10 @@ mod tests {
         noted(&mut memory, stands(2, TaskStanding::Unknown));
         let description = NodeDescription { hostname: "n1".into(), ..NodeDescription::default() };
         noted(&mut memory, NoteKind::Described(Box::new(description)));
-        noted(&mut memory, NoteKind::Reached(PositionReached { incarnation: 2, revision: 7 }));
+        noted(
+            &mut memory,
+            NoteKind::Reached(PositionReached { incarnation: 2, revision: 7, lineage: 5 }),
+        );
         memory
     }
 

@@ -60,6 +60,7 @@ impl PartCollector {
     }
 }
 
-fn positions(message: &Assignments) -> (bool, u64, u64, u64) {
-    (message.complete, message.incarnation, message.revision, message.after_revision)
+fn positions(message: &Assignments) -> (bool, [u64; 4]) {
+    let Assignments { complete, incarnation, revision, after_revision, lineage, .. } = *message;
+    (complete, [incarnation, lineage, revision, after_revision])
 }

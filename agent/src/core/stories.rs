@@ -1,6 +1,7 @@
 //! Stories about the core: what happens, and what it does then.
 
 mod conditions;
+mod lineage;
 mod parts;
 mod records;
 

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::runtime::{FoundState, FoundTask, Proof, RuntimeError, TaskEnd};
 use skep_proto::{
-    Id, Position, Timestamp,
+    Id, Lineage, Position, Timestamp,
     v1::{EndCause, Report, ServiceAssignment, TaskState},
 };
 use std::{
@@ -46,6 +46,8 @@ pub(crate) enum ReceivedSet {
 pub(crate) struct NodeWork {
     pub(super) node: Id,
     pub(super) position: Position,
+    /// Of the position's incarnation.
+    pub(super) lineage: Lineage,
     pub(super) tasks: BTreeMap<Id, task::AgentTask>,
     /// What the runtime has and no task claims: cleared away when the cluster has spoken and did
     /// not name it.
@@ -72,6 +74,7 @@ impl NodeWork {
         let mut work = NodeWork {
             node,
             position: memory.position,
+            lineage: memory.lineage,
             tasks: BTreeMap::new(),
             strays: BTreeMap::new(),
             received: ReceivedSet::Nothing,

@@ -195,19 +195,21 @@ impl AgentWorld {
         self.receive(to_agent::Message::Turned(turned));
     }
 
-    /// `1.7 a=RUNNING b-` (b is removed), for a change `1.6>7 …`; a word in brackets is what is
-    /// recorded, one in braces the service, which must have been described: by `{web}` alone.
-    /// `part:0+` is a part that others follow, `part:1` the last one.
+    /// `1.7 a=RUNNING b-` (b is removed), `1/5.7 …` with lineage 5, for a change `1.6>7 …`; a word
+    /// in brackets is what is recorded, one in braces the service, which must have been described:
+    /// by `{web}` alone. `part:0+` is a part that others follow, `part:1` the last one.
     fn assign(&mut self, complete: bool, rest: &str) {
         let mut tokens = rest.split_whitespace();
         let position = tokens.next().expect("a position");
         let (incarnation, revision) = position.split_once('.').expect("incarnation.revision");
+        let (incarnation, lineage) = incarnation.split_once('/').unwrap_or((incarnation, "0"));
         let (after, to) = revision.split_once('>').unwrap_or(("0", revision));
         let mut message = v1::Assignments {
             complete,
             incarnation: incarnation.parse().expect("a number"),
             revision: to.parse().expect("a number"),
             after_revision: after.parse().expect("a number"),
+            lineage: lineage.parse().expect("a number"),
             ..v1::Assignments::default()
         };
         for word in tokens {
@@ -374,7 +376,10 @@ impl AgentWorld {
                 } else {
                     kinds(&hello.conditions)
                 };
-                format!("hello {}.{}{addr}{wrong}", hello.incarnation, Revision(hello.revision))
+                let lineage = Some(hello.lineage).filter(|lineage| *lineage != 0);
+                let lineage = lineage.map(|lineage| format!("/{lineage}")).unwrap_or_default();
+                let revision = Revision(hello.revision);
+                format!("hello {}{lineage}.{revision}{addr}{wrong}", hello.incarnation)
             }
             from_agent::Message::Conditions(all) => format!("conditions{}", kinds(&all.conditions)),
             from_agent::Message::Heartbeat(_) => "beat".into(),

@@ -52,7 +52,7 @@ fn batch(n: u64) -> Vec<Note> {
             state: TaskState::Accepted.into(),
             ..TaskObserved::default()
         })),
-        Note::new(NoteKind::Reached(PositionReached { incarnation: 1, revision: n })),
+        Note::new(NoteKind::Reached(PositionReached { incarnation: 1, revision: n, lineage: 0 })),
     ]
 }
 

@@ -39,7 +39,6 @@ pub(super) fn create(
         events: vec![(Revision::ZERO, Kind::ServiceCreated(Box::new(created)))],
         object: id,
         warnings,
-        ..Admitted::default()
     })
 }
 
@@ -60,9 +59,6 @@ pub(super) fn update(view: &View, command: &UpdateService) -> Result<Admitted, R
     if spec == *row.spec {
         return Ok(Admitted::unchanged(row.id));
     }
-    let policy = |spec: &ServiceSpec| spec.task.as_ref().and_then(|task| task.restart);
-    let feature_level =
-        if policy(&row.spec) == policy(&spec) { 0 } else { skep_proto::RESTART_POLICY_LEVEL };
     let kind = match only_replicas_changed(&row.spec, &spec) {
         Some(replicas) => {
             Kind::ServiceScaled(ServiceScaled { service_id: row.id.to_bytes(), replicas })
@@ -74,7 +70,7 @@ pub(super) fn update(view: &View, command: &UpdateService) -> Result<Admitted, R
         })),
     };
     let warnings = warnings(view, command.spec.as_ref().unwrap_or(&row.spec));
-    Ok(Admitted { feature_level, warnings, ..Admitted::one(row.id, kind) })
+    Ok(Admitted { warnings, ..Admitted::one(row.id, kind) })
 }
 
 fn warnings(view: &View, spec: &ServiceSpec) -> Vec<String> {

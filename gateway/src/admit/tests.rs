@@ -200,22 +200,6 @@ fn an_update_says_which_fields_it_changes() {
 }
 
 #[test]
-fn an_update_of_the_restart_policy_needs_the_feature_level_that_leaves_tasks_alone() {
-    let world = World::of("service web");
-    let level = |change: fn(&mut ServiceSpec)| {
-        let mut spec = service_spec("web");
-        change(&mut spec);
-        let admitted = command(&world, updated("web", version(&world, "web"), Some(spec)));
-        admitted.expect("it fits").feature_level
-    };
-    let policy = |spec: &mut ServiceSpec| {
-        spec.task.get_or_insert_default().restart.get_or_insert_default().max_attempts = 3;
-    };
-    assert_eq!(level(policy), skep_proto::RESTART_POLICY_LEVEL);
-    assert_eq!(level(|spec| spec.task.get_or_insert_default().force_update = 1), 0);
-}
-
-#[test]
 fn an_update_without_a_spec_of_another_name_or_of_nothing() {
     let world = World::of("service web");
     let now = version(&world, "web");

@@ -6,7 +6,7 @@ use crate::{
     drive::Drive,
     peer::SocketPeer,
     reads,
-    turn::Answer,
+    turn::{self, Answer},
 };
 use futures::{Stream, StreamExt};
 use prost::Message as _;
@@ -24,6 +24,9 @@ pub const GRPC_MESSAGE_BYTES_MAX: usize = 32 << 20;
 /// Messages of one stream waiting for their answers; at it the stream's reading waits.
 const STREAM_MESSAGES_MAX: usize = 128;
 
+/// How long who asks for a stamp waits for a manager that has only just begun. After it the stamp
+/// is of no use, and the refusal of the command says why.
+const FOUNDING_LIMIT: Duration = Duration::from_secs(5);
 /// Lists made and sent at once: each may be many megabytes. More wait.
 const LISTS_MAX: usize = 8;
 /// A list that has waited so long for others to be sent is refused.
@@ -86,9 +89,11 @@ pub(super) fn author<T>(request: &Request<T>) -> Result<v1::Author, Status> {
 fn answer(
     drive: &Drive,
     author: v1::Author,
-    command: v1::Command,
+    mut command: v1::Command,
 ) -> impl Future<Output = v1::CommandReply> + use<> {
-    let (id, bytes) = (command.id, command.encoded_len());
+    let id = command.id;
+    turn::bind(&mut command);
+    let bytes = command.encoded_len();
     let request = Asked::Command(command);
     let span = tracing::debug_span!("command", kind = admit::describe(&request).0);
     let waiting = match too_large(bytes) {
@@ -163,11 +168,14 @@ impl v1::control_server::Control for ControlService {
     ) -> Result<Response<v1::GreetReply>, Status> {
         let mut stamp = [0; 8];
         getrandom::fill(&mut stamp).map_err(|error| reads::failure(Code::Unavailable, &error))?;
+        let newest = self.drive.founded(FOUNDING_LIMIT).await;
         Ok(Response::new(v1::GreetReply {
             // 0 is "no stamp".
             stamp: u64::from_be_bytes(stamp) | 1,
+            given_revision: newest.view.position().revision.0,
+            lineage: newest.view.lineage().0,
             version: env!("CARGO_PKG_VERSION").into(),
-            cluster_id: self.drive.newest().view.cluster().id.to_bytes(),
+            cluster_id: newest.view.cluster().id.to_bytes(),
         }))
     }
 
@@ -260,7 +268,8 @@ fn submit_all(
     commands: Vec<v1::Command>,
 ) -> AwaitedReplies {
     let ids = commands.iter().map(|command| command.id).collect();
-    let requests = commands.into_iter().map(|command| {
+    let requests = commands.into_iter().map(|mut command| {
+        turn::bind(&mut command);
         let bytes = command.encoded_len();
         too_large(bytes).map_or(Ok((Asked::Command(command), bytes)), Err)
     });

@@ -12,6 +12,7 @@
 //! - call [`DriveCore::handle_timeout`] when [`DriveCore::poll_timeout`] has come.
 
 mod additions;
+mod beginning;
 mod disk;
 mod flight;
 mod identity;
@@ -36,7 +37,7 @@ pub use tenure::{TurnDone, TurnJob};
 use crate::{
     admit::{Refusal, Request},
     clock::{Now, Uptime},
-    turn::{Answer, Ask, Decided, ENTRY_RECORDS_MAX},
+    turn::{Answer, Ask, Decided, ENTRY_RECORDS_MAX, Seeds},
 };
 use flight::Flight;
 use presence::Presence;
@@ -306,7 +307,7 @@ impl<C> DriveCore<C> {
         self.look(now);
         for ask in self.queue.expired(uptime) {
             let why = self.why_waiting();
-            let answer = refusals::waited_too_long(&self.committed, &ask.request, why);
+            let answer = refusals::waited_too_long(&self.committed, &ask, why);
             self.answer_held(ask.caller, answer);
         }
         for held in self.flight.expired(uptime) {
@@ -329,8 +330,8 @@ impl<C> DriveCore<C> {
     }
 
     /// The next turn, if there is something to decide and nothing speaks against it. It must be run
-    /// and handed to [`DriveCore::handle_turned`]. The seed must never have been used before.
-    pub fn begin_turn(&mut self, now: Now, seed: [u8; 32]) -> Option<TurnJob<C>> {
+    /// and handed to [`DriveCore::handle_turned`]. The seeds must never have been used before.
+    pub fn begin_turn(&mut self, now: Now, seeds: Seeds) -> Option<TurnJob<C>> {
         self.look(now);
         self.close_tenure(now.uptime);
         if !self.wants_turn(now) {
@@ -340,11 +341,11 @@ impl<C> DriveCore<C> {
             let (term, begun) = self.leads?;
             let state = (&self.committed, self.head);
             let tenure =
-                LeaderTenure::begin(term, state, &self.identity, begun, self.clock, now, seed);
+                LeaderTenure::begin(term, state, &self.identity, begun, self.clock, now, seeds);
             self.tenure = Some(tenure.with_entry_records(self.entry_records));
         }
         let asks = self.queue.take();
-        self.tenure.as_mut()?.hand_out(asks, &self.identity, now, seed)
+        self.tenure.as_mut()?.hand_out(asks, &self.identity, now, seeds)
     }
 
     /// A turn was run.

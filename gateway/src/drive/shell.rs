@@ -161,7 +161,7 @@ impl DriveState {
         locked.core.handle_request(ask, now);
         let job = match locked.sleep {
             Sleep::Until(_) if locked.core.is_lone_request() => {
-                locked.core.begin_turn(now, entropy())
+                locked.core.begin_turn(now, seeds())
             }
             Sleep::Until(_) | Sleep::Awake => None,
         };
@@ -350,7 +350,7 @@ fn next_work(state: &DriveState) -> Option<TurnThreadStep> {
         let now = state.clock.now();
         locked.core.handle_timeout(now);
         let job =
-            if locked.core.wants_turn(now) { locked.core.begin_turn(now, entropy()) } else { None };
+            if locked.core.wants_turn(now) { locked.core.begin_turn(now, seeds()) } else { None };
         let effects = state.collect(&mut locked.core);
         if let Some(job) = job {
             // What is to be carried out from here belongs before the turn's own outputs.
@@ -378,8 +378,8 @@ fn next_work(state: &DriveState) -> Option<TurnThreadStep> {
 }
 
 /// The system's entropy; without it nothing can be decided.
-fn entropy() -> [u8; 32] {
-    let mut bytes = [0; 32];
+fn seeds() -> turn::Seeds {
+    let mut bytes = [0; 64];
     getrandom::fill(&mut bytes).expect("the system gives entropy");
-    bytes
+    turn::Seeds::from_random(bytes)
 }

@@ -148,7 +148,8 @@ pub fn shown(told: &FoundRecord, names: &mut NameLookup) -> LogRecord {
     let FoundRecord { revision, record, entry } = told;
     let kind = record.event.as_ref().and_then(|event| event.kind.as_ref());
     let summary = summary::line(record, names);
-    let Record { author, cause, command, trace, reason, event } = record.clone();
+    let Record { author, cause, command, trace, reason, event, salt: _, warnings: _ } =
+        record.clone();
     LogRecord {
         revision: revision.0,
         at: entry.at().0,

@@ -9,7 +9,7 @@ use skep_projections::{
     snapshot,
 };
 use skep_proto::{
-    Id, Position, Revision, author, event,
+    Id, Lineage, Position, Revision, author, event,
     v1::{Author, Person, Record, event::Kind},
 };
 use std::sync::Arc;
@@ -69,6 +69,8 @@ pub(crate) async fn write(world: &World) -> WrittenLog {
             at: first.at,
             feature_level: 1,
             code_version: "story".into(),
+            lineage: Lineage::NONE,
+            made_from: None,
             records: now.iter().map(|(_, record)| record.clone()).collect(),
         });
         parent = entry.hash;

@@ -7,7 +7,7 @@ use crate::admit::{MachineRequest, same_names};
 use sha2::{Digest as _, Sha256};
 use skep_projections::{NodeRow, View};
 use skep_proto::{
-    Id, Revision, Timestamp,
+    Id, Lineage, Revision, Timestamp,
     constraint::{Constraint, Key},
     defaults,
     v1::{Hello, NodeRole, NodeSpec, Turned, TurnedCode},
@@ -111,6 +111,9 @@ impl Sessions {
                 return Err(turned(TurnedCode::WrongSecret, "the secret is not this node's"));
             }
         }
+        if let Some(message) = other_history(hello, view) {
+            return Err(turned(TurnedCode::OtherHistory, &message));
+        }
         if hello.incarnation == view.position().incarnation
             && hello.revision > view.position().revision.0
         {
@@ -162,6 +165,26 @@ impl Sessions {
         };
         self.ask(session.node, machine, PendingAnswer::Opened(conn));
     }
+}
+
+/// Why this manager's history is not the one that an agent follows, if it is not: the agent has
+/// seen a later incarnation, or another one of the same number.
+pub(super) fn other_history(hello: &Hello, view: &View) -> Option<String> {
+    let (here, lineage) = (view.position().incarnation, view.lineage());
+    let (there, followed) = (hello.incarnation, Lineage(hello.lineage));
+    if there > here {
+        return Some(format!(
+            "this node follows incarnation {there} (lineage {followed}), and this manager is at incarnation {here} \
+             (lineage {lineage}): it is behind, or its history was left for a later one"
+        ));
+    }
+    let differs = !followed.is_none() && !lineage.is_none() && followed != lineage;
+    (there == here && differs).then(|| {
+        format!(
+            "two histories claim to be incarnation {here}: this node follows lineage {followed}, and this manager has \
+             lineage {lineage}; both were restored from one backup: stop the managers of the one that is not wanted"
+        )
+    })
 }
 
 /// What the operator of a node that comes back should know: its new host name, and labels that only

@@ -74,6 +74,7 @@ impl AssignmentBatch {
             incarnation: position.incarnation,
             revision: position.revision.0,
             after_revision: after.0,
+            lineage: view.lineage().0,
             ..Assignments::default()
         };
         AssignmentBatch { head, items: VecDeque::new(), next_part: 0 }

@@ -4,11 +4,11 @@ mod parts;
 mod silence;
 
 use super::{
-    Conn,
+    Conn, entry,
     world::{AHEAD, SessionsWorld, check},
 };
 use skep_projections::fixture::MANAGER;
-use skep_proto::Id;
+use skep_proto::{Id, v1};
 
 #[test]
 fn a_new_agent_joins_opens_its_session_and_gets_its_set() {
@@ -250,7 +250,7 @@ fn an_agent_that_missed_nothing_hears_its_position() {
 #[test]
 fn a_position_that_is_unknown_too_old_or_ahead() {
     let given = "member a | service web replicas=1 | task web.1 on a";
-    for position in ["0.0", "1.1", "2.1", "7.99"] {
+    for position in ["0.0", "1.1"] {
         let mut world = SessionsWorld::of(given);
         assert_eq!(world.act(&format!("a hello at={position}")), "ask open", "{position}");
         assert_eq!(
@@ -260,6 +260,34 @@ fn a_position_that_is_unknown_too_old_or_ahead() {
         );
     }
     check(given, "a hello at=1.99 -> a1 turned RETRY, a1 closed");
+    check(given, "a hello at=2.1 -> a1 turned OTHER_HISTORY, a1 closed");
+}
+
+#[test]
+fn an_agent_that_follows_another_history_is_turned_away_until_a_manager_has_it() {
+    let given = "member a | level 3";
+    check(given, "a hello at=1/9.1 -> a1 turned OTHER_HISTORY, a1 closed");
+    check(given, "a hello at=2/3.1 -> a1 turned OTHER_HISTORY, a1 closed");
+    check(given, "a hello at=1/3.1 -> ask open");
+    check(given, "a hello at=1.1 -> ask open");
+    check("member a", "a hello at=1/9.1 -> ask open");
+}
+
+#[test]
+fn both_histories_are_named_to_an_agent_that_follows_another_one() {
+    let told = |incarnation, lineage| {
+        let hello = v1::Hello { incarnation, lineage, ..v1::Hello::default() };
+        let view = skep_projections::fixture::World::of("node a | level 3").view;
+        entry::other_history(&hello, &view).unwrap_or_default()
+    };
+    let claimed = told(1, 9);
+    let named = ["incarnation 1", "lineage 0000000000000009", "lineage 0000000000000003"];
+    assert!(named.iter().all(|word| claimed.contains(word)), "{claimed}");
+    let left = told(4, 9);
+    let named = ["incarnation 4", "incarnation 1", "lineage 0000000000000009"];
+    assert!(named.iter().all(|word| left.contains(word)), "{left}");
+    assert_eq!(told(1, 3), "");
+    assert_eq!(told(0, 0), "", "its very first session");
 }
 
 #[test]

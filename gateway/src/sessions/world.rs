@@ -167,6 +167,9 @@ impl SessionsWorld {
                 ("at", position) => {
                     let (incarnation, revision) =
                         position.split_once('.').expect("incarnation.revision");
+                    let (incarnation, lineage) =
+                        incarnation.split_once('/').unwrap_or((incarnation, "0"));
+                    hello.lineage = lineage.parse().expect("a number");
                     hello.incarnation = incarnation.parse().expect("a number");
                     hello.revision = revision.parse().expect("a number");
                 }

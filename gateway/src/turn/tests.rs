@@ -1,14 +1,15 @@
 //! Stories about one turn: what goes in, what is recorded, what is answered.
 
+mod lineage;
+
 use super::*;
 use crate::admit::MachineRequest;
 use skep_proto::{
-    author,
+    Id, author,
     v1::{
-        Annotations, ClusterCreated, ClusterSpec, Command, ContainerSpec, CreateService,
+        Annotations, ClusterCreated, ClusterSpec, Command, CommandId, ContainerSpec, CreateService,
         IncarnationBegun, Person, RefusalCode, RemoveService, Replicated, ServiceMode, ServiceSpec,
-        TaskSpec, TenureBegun, UpdateService, command::Action, event, service_mode::Mode,
-        task_spec::Runtime,
+        TaskSpec, TenureBegun, command::Action, event, service_mode::Mode, task_spec::Runtime,
     },
 };
 
@@ -30,19 +31,19 @@ fn take(tip: &mut Tip, asks: Vec<(Author, Request)>) -> TurnOutput<u64> {
         request,
         bytes: 100,
     });
-    let seed = seed(tip);
-    tip.turn(asks.collect(), Timestamp(1_000_000_000), seed)
+    let seeds = seeds(tip);
+    tip.turn(asks.collect(), Timestamp(1_000_000_000), seeds)
 }
 
-/// Another one for each turn, as the leader's is: ids are made of it.
-fn seed(tip: &Tip) -> [u8; 32] {
-    let mut seed = [7; 32];
-    seed[..8].copy_from_slice(&tip.view().position().revision.0.to_le_bytes());
-    seed
+/// Others for each turn, as the leader's are: ids and salts are made of them.
+fn seeds(tip: &Tip) -> Seeds {
+    let mut ids = [7; 32];
+    ids[..8].copy_from_slice(&tip.view().position().revision.0.to_le_bytes());
+    Seeds { ids, salts: ids.map(|byte| !byte) }
 }
 
 fn alice(action: Action, id: Option<(u64, u64)>) -> (Author, Request) {
-    let id = id.map(|(stamp, number)| CommandId { stamp, number });
+    let id = id.map(|(stamp, number)| CommandId { stamp, number, ..CommandId::default() });
     let command = Command { id, action: Some(action), ..Command::default() };
     let person = Person { uid: 1000, name: "alice".into(), ..Person::default() };
     (author::person(person), Request::Command(command))
@@ -102,42 +103,6 @@ fn a_command_sent_again_under_its_id_is_answered_and_not_done_again() {
         Answer::Refused(_) | Answer::Unknown(_) => panic!("{answer:?}"),
     };
     assert_eq!(object(&first.decided.answers()[0]), object(&again.decided.answers()[0]));
-}
-
-#[test]
-fn the_first_update_of_a_restart_policy_raises_the_feature_level_and_later_ones_do_not() {
-    let mut tip = leader();
-    take(&mut tip, vec![alice(create("web", 1), None)]);
-    let update = |tip: &Tip, max_attempts: u64| {
-        let (_, row) = tip.view().services().iter().next().expect("it is there");
-        let mut spec = (*row.spec).clone();
-        spec.task.get_or_insert_default().restart.get_or_insert_default().max_attempts =
-            max_attempts;
-        let update =
-            UpdateService { service: "web".into(), version: row.version.0, spec: Some(spec) };
-        Action::UpdateService(Box::new(update))
-    };
-    let first = update(&tip, 3);
-    let before = tip.view().position().revision;
-    let turned = take(&mut tip, vec![alice(first.clone(), Some((5, 1)))]);
-    assert_eq!(kinds(&turned), ["feature_level_raised", "service_updated", "placement_blocked"]);
-    assert_eq!(tip.view().level(), skep_proto::RESTART_POLICY_LEVEL);
-    let object = tip.view().services().iter().next().map(|(_, row)| row.id);
-    let told = |turned: &TurnOutput<u64>| match &turned.decided.answers()[0] {
-        Answer::Accepted { revision, object, .. } => (*revision, Some(*object)),
-        Answer::Refused(_) | Answer::Unknown(_) => panic!("{:?}", turned.decided.answers()),
-    };
-    assert_eq!(told(&turned), (before.next().next(), object), "the command's own record");
-    let raised = turned.entry.as_ref().expect("it is recorded").records[0].clone();
-    let raised = <Record as prost::Message>::decode(raised).expect("what was sealed decodes");
-    assert_eq!((raised.command, raised.cause), (None, 0), "nobody asked for it");
-    assert_eq!(told(&take(&mut tip, vec![alice(first, Some((5, 1)))])), told(&turned));
-
-    let second = update(&tip, 4);
-    assert_eq!(
-        kinds(&take(&mut tip, vec![alice(second, None)])),
-        ["service_updated", "placement_blocked"]
-    );
 }
 
 #[test]
@@ -211,8 +176,8 @@ fn what_does_not_fit_into_an_entry_is_given_back() {
         let bytes = ENTRY_BYTES_MAX / 2;
         Ask { caller: number as u64, author: author.into(), request, bytes }
     };
-    let seed = seed(&tip);
-    let turned = tip.turn((0..5).map(large).collect(), Timestamp(2_000_000_000), seed);
+    let seeds = seeds(&tip);
+    let turned = tip.turn((0..5).map(large).collect(), Timestamp(2_000_000_000), seeds);
     assert_eq!(turned.decided.answers().len(), 2);
     let rest: Vec<u64> = turned.rest.iter().map(|ask| ask.caller).collect();
     assert_eq!(rest, [2, 3, 4], "in their order");

@@ -32,7 +32,7 @@ fn a_record_is_encoded_as_the_schema_says_with_and_without_an_event() {
     let record = |reason: String, cause| v1::Record {
         author: Some(skep_proto::author::node(Id(7))),
         cause,
-        command: Some(v1::CommandId { stamp: 3, number: 4 }),
+        command: Some(v1::CommandId { stamp: 3, number: 4, command_hash: 5, ..Default::default() }),
         trace: Some(v1::TraceContext::default()),
         reason,
         ..label(1)
@@ -43,11 +43,54 @@ fn a_record_is_encoded_as_the_schema_says_with_and_without_an_event() {
         v1::Record { event: Some(v1::Event::default()), ..record("x".repeat(200), u64::MAX) },
         v1::Record { event: None, ..record(String::new(), 0) },
         record("y".repeat(20_000), 0),
+        v1::Record { salt: vec![7; 16].into(), ..record("why".into(), 5) },
+        v1::Record { warnings: vec!["one".into(), String::new()], ..record(String::new(), 0) },
+        v1::Record { salt: vec![7; 16].into(), event: None, ..v1::Record::default() },
     ];
     let sealed =
         seal(&Draft { records: records.iter().cloned().collect(), ..draft(Hash::ZERO, 1, 0) });
     let encoded: Vec<Vec<u8>> = records.iter().map(Message::encode_to_vec).collect();
     assert_eq!(sealed.records, encoded);
+}
+
+#[test]
+fn the_header_names_its_lineage_and_what_its_turn_was_made_from() {
+    let origin = v1::TurnOrigin { requested: 2, woken: true, ..v1::TurnOrigin::default() };
+    let made_from = Some(MadeFrom { seed: [6; 32], origin });
+    let sealed = seal(&Draft { lineage: Lineage(5), made_from, ..draft(Hash::ZERO, 1, 3) });
+    let opened = unseal(sealed.bytes).unwrap();
+    assert_eq!((opened.header.lineage, opened.header.origin), (5, Some(origin)));
+    assert_eq!(opened.header.seed, vec![6; 32]);
+    let before = seal(&draft(Hash::ZERO, 1, 3)).header;
+    assert_eq!((before.lineage, before.seed.len(), before.origin), (0, 0, None));
+}
+
+/// Stored for ever: what reads this entry as something else, or hashes it otherwise, breaks every
+/// history.
+#[test]
+fn an_entry_of_feature_level_3_has_the_bytes_with_which_that_was_released() {
+    let record = v1::Record {
+        command: Some(v1::CommandId {
+            stamp: 3,
+            number: 4,
+            given_revision: 5,
+            lineage: 0,
+            command_hash: 6,
+        }),
+        salt: vec![7; 16].into(),
+        warnings: vec!["mind the gap".into()],
+        ..label(1)
+    };
+    let origin = v1::TurnOrigin { requested: 1, continued: true, woken: true, resumed: true };
+    let sealed = seal(&Draft {
+        feature_level: 3,
+        lineage: Lineage(0x1234_5678_9abc_def0),
+        made_from: Some(MadeFrom { seed: [9; 32], origin }),
+        records: [record].into_iter().collect(),
+        ..draft(Hash([8; 32]), 41, 0)
+    });
+    let expected = "d93d0bb29917f182c61907f9dfce03c7cebaac71511b6f1422361be1049b9e81";
+    assert_eq!(sealed.hash.to_string(), expected);
 }
 
 #[test]

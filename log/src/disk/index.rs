@@ -11,9 +11,9 @@ use super::{
     store::{Batch, ScanOrder, Span, StoreError, StoreTable},
     store_handle::StoreHandle,
 };
-use crate::{Entry, chain::Hash, fence::follows};
+use crate::{Entry, fence::HistoryHead};
 use prost::Message;
-use skep_proto::{Position, Revision};
+use skep_proto::Revision;
 use std::sync::Arc;
 
 /// An entry with its index in raft's log.
@@ -28,8 +28,7 @@ pub(crate) struct Indexed {
 pub(crate) struct HistoryEnd {
     /// The raft index after the last entry.
     pub(crate) next_index: u64,
-    pub(crate) position: Position,
-    pub(crate) head: Hash,
+    pub(crate) head: HistoryHead,
 }
 
 /// The index rows of one entry.
@@ -79,7 +78,7 @@ pub(crate) fn indexed_end(store: &StoreHandle) -> Result<HistoryEnd, StoreError>
     let stored =
         store.get(StoreTable::Entries, &keys::entry_key(row.index))?.ok_or_else(missing)?;
     let entry = entries::open(row.index, &stored)?.ok_or_else(missing)?;
-    Ok(HistoryEnd { next_index: row.index + 1, position: entry.position(), head: entry.hash })
+    Ok(HistoryEnd { next_index: row.index + 1, head: HistoryHead::after(&entry) })
 }
 
 /// Where history ends that can be read, and the entries in it that lie behind the index.
@@ -98,12 +97,8 @@ pub(crate) fn readable_end(store: &StoreHandle) -> Result<(HistoryEnd, Vec<Index
         for (key, value) in &rows {
             let index = keys::read_entry_key(key)?;
             let Some(entry) = entries::open(index, value)? else { continue };
-            if follows(&entry, end.position, end.head) {
-                end = HistoryEnd {
-                    next_index: index + 1,
-                    position: entry.position(),
-                    head: entry.hash,
-                };
+            if end.head.is_followed_by(&entry) {
+                end = HistoryEnd { next_index: index + 1, head: HistoryHead::after(&entry) };
                 behind.push(Indexed { index, entry });
             }
         }

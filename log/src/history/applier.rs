@@ -10,10 +10,10 @@ use crate::{
     chain::Hash,
     disk::{index, keys::meta, store_handle::StoreHandle},
     failure::LogFailure,
-    fence::follows,
+    fence::HistoryHead,
     fold::Frozen,
 };
-use skep_proto::Position;
+use skep_proto::{Lineage, Position};
 use std::{
     panic::{self, AssertUnwindSafe},
     sync::Arc,
@@ -97,8 +97,7 @@ pub(crate) enum ApplyOutcome {
 /// Applies committed entries in order.
 pub(crate) struct Applier {
     fold: Box<dyn Fold>,
-    position: Position,
-    head: Hash,
+    head: HistoryHead,
     applied: Option<meta::StoredLogId>,
     membership: (Option<meta::StoredLogId>, meta::StoredMembership),
     /// Where the index in the store ended when the log was opened.
@@ -125,8 +124,7 @@ impl Applier {
     ) -> Applier {
         Applier {
             fold,
-            position: Position::default(),
-            head: Hash::ZERO,
+            head: HistoryHead::default(),
             applied: None,
             membership: (None, meta::StoredMembership::default()),
             indexed,
@@ -146,15 +144,16 @@ impl Applier {
         named: &meta::Snapshot,
         view: &[u8],
     ) -> Result<(), crate::RestoreError> {
-        let head = Hash::from_bytes(&named.head)
+        let hash = Hash::from_bytes(&named.head)
             .ok_or_else(|| crate::RestoreError::damaged("its chain's head is not a hash"))?;
-        self.fold.restore(named.position(), head, view)?;
-        (self.position, self.head) = (named.position(), head);
+        self.fold.restore(named.position(), hash, view)?;
+        let (position, lineage) = (named.position(), Lineage(named.lineage));
+        self.head = HistoryHead { position, lineage, hash };
         self.membership = (named.membership_log_id, named.membership.clone().unwrap_or_default());
         self.applied = named.applied;
         self.growth = Growth::default();
         self.last_snapshot_bytes = named.stored_bytes;
-        self.listeners.ring.restart(self.position.revision);
+        self.listeners.ring.restart(self.head.position.revision);
         self.announce();
         Ok(())
     }
@@ -183,18 +182,18 @@ impl Applier {
     }
 
     fn extend(&mut self, index: u64, entry: &Arc<Entry>) -> Result<ApplyOutcome, LogFailure> {
-        if !follows(entry, self.position, self.head) {
+        if !self.head.is_followed_by(entry) {
             return self.fenced(index, entry);
         }
         self.fold(entry)?;
-        (self.position, self.head) = (entry.position(), entry.hash);
+        self.head = HistoryHead::after(entry);
         self.growth.records += entry.records.len() as u64;
         self.growth.bytes += entry.bytes().len() as u64;
         self.listeners.ring.push(entry.clone());
         if index >= self.indexed.next_index {
             self.gathered |= self.listeners.unindexed.push(index, entry.clone());
         }
-        Ok(ApplyOutcome::Extended(self.position))
+        Ok(ApplyOutcome::Extended(self.head.position))
     }
 
     /// A fold that panics would panic again at each attempt to go on: it halts the manager.
@@ -216,13 +215,13 @@ impl Applier {
             let message = format!(
                 "the chain breaks after revision {}: the entry at revision {} (raft index {index}) does not follow \
                  on {}",
-                self.position.revision,
+                self.head.position.revision,
                 entry.first(),
-                self.head,
+                self.head.hash,
             );
             return Err(LogFailure::Damaged(message.into()));
         }
-        tracing::info!(index, parent = %entry.parent(), head = %self.head, "an entry was fenced");
+        tracing::info!(index, parent = %entry.parent(), head = %self.head.hash, "an entry was fenced");
         Ok(ApplyOutcome::Fenced)
     }
 
@@ -231,8 +230,9 @@ impl Applier {
     /// The fold comes last: callers that it answers find the entry in every reader.
     pub(crate) fn announce(&mut self) {
         let term = self.applied.map_or(0, |applied| applied.term);
-        self.listeners.status.applied(self.position, self.head, term);
-        self.listeners.ring.publish(self.position.revision);
+        let HistoryHead { position, hash, .. } = self.head;
+        self.listeners.status.applied(position, hash, term);
+        self.listeners.ring.publish(position.revision);
         self.fold.announce();
     }
 
@@ -250,7 +250,7 @@ impl Applier {
     }
 
     pub(crate) fn position(&self) -> (Position, Hash) {
-        (self.position, self.head)
+        (self.head.position, self.head.hash)
     }
 
     /// The view to write, if it is time for a snapshot.
@@ -266,9 +266,10 @@ impl Applier {
     /// The view as it is now.
     pub(crate) fn freeze(&self) -> FrozenSnapshot {
         let named = meta::Snapshot {
-            incarnation: self.position.incarnation,
-            revision: self.position.revision.0,
-            head: self.head.to_bytes(),
+            incarnation: self.head.position.incarnation,
+            revision: self.head.position.revision.0,
+            head: self.head.hash.to_bytes(),
+            lineage: self.head.lineage.0,
             applied: self.applied,
             membership: Some(self.membership.1.clone()),
             membership_log_id: self.membership.0,

@@ -75,10 +75,10 @@ impl HistoryReader {
         let store = Arc::new(StoreHandle::open_for_reading(files.clone()).map_err(refuse)?);
         let (end, behind) = readable_end(&store).map_err(refuse)?;
         if let Ok(mark) = HeadFile::read(&*files)
-            && mark.revision > end.position.revision
+            && mark.revision > end.head.position.revision
         {
             tracing::warn!(
-                readable = %end.position,
+                readable = %end.head.position,
                 durable = %mark.revision,
                 "the log ends before what was durable once"
             );
@@ -91,7 +91,7 @@ impl HistoryReader {
             store,
             unindexed: Arc::new(unindexed),
             snapshots: Snapshots::new(files),
-            status: StatusCell::new(end.position, end.head).watch(),
+            status: StatusCell::new(end.head.position, end.head.hash).watch(),
         }))
     }
 }

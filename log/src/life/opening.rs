@@ -43,7 +43,7 @@ pub(crate) fn open(
     identify(&**files, &store, node)?;
     let begun = begun(&store).map_err(refused)?.incarnation;
     let indexed = index::indexed_end(&store).map_err(refused)?;
-    let end = indexed.position.revision;
+    let end = indexed.head.position.revision;
     let (listeners, snapshots) = (Listeners::default(), snapshot::Snapshots::new(files.clone()));
     let mut applier = Applier::new(fold, indexed, policy, listeners.clone(), store.clone());
     restore(&mut applier, &store, &snapshots, end).map_err(refused)?;
@@ -196,7 +196,7 @@ pub(crate) fn appender(
     if let Some(accepted) = begun.accepted() {
         if head.mark() == accepted && next_index < accepted.next_index {
             let (end, _) = index::readable_end(store).map_err(refused)?;
-            let revision = end.position.revision;
+            let revision = end.head.position.revision;
             head.lower(head::HeadMark { next_index, revision, ..accepted }).map_err(failed)?;
         }
         // It is accepted once: what is lost from now on is another loss.
@@ -210,7 +210,7 @@ pub(crate) fn appender(
     }
     if next_index < head.mark().next_index {
         let (end, _) = index::readable_end(store).map_err(refused)?;
-        let readable = end.position.revision;
+        let readable = end.head.position.revision;
         let durable = head.mark().revision.max(readable);
         return Err(OpenError::EndsEarly { dir: dir_of(files), readable, durable });
     }

@@ -16,7 +16,7 @@ use crate::{
     chain::Hash,
     disk::{entries, files, head, index, keys, names, snapshot, store, store_handle::StoreHandle},
     failure::ErrorSource,
-    fence::follows,
+    fence::HistoryHead,
 };
 use prost::Message;
 use skep_proto::{Position, Revision};
@@ -176,9 +176,9 @@ fn finish_interrupted(
             let begun = begun(&store).map_err(refused)?;
             let durable = begun.accepted().map_or(Revision::ZERO, |mark| mark.revision);
             Ok(Recovered {
-                position: end.position,
-                head: end.head,
-                durable: durable.max(end.position.revision),
+                position: end.head.position,
+                head: end.head.hash,
+                durable: durable.max(end.head.position.revision),
                 incarnation: begun.incarnation,
                 set_aside: files.path(&set_aside.unwrap_or_default()),
                 cause: None,
@@ -216,16 +216,15 @@ impl CopiedHistory {
             new: &*new,
             loss,
             batch: store::Batch::default(),
-            at: Position::default(),
-            head: Hash::ZERO,
+            head: HistoryHead::default(),
             next: 0,
         };
         copy.identity(old)?;
         let cause = copy.entries(old)?;
         let incarnation = copy.finish(old, mark)?;
         Ok(CopiedHistory {
-            position: copy.at,
-            head: copy.head,
+            position: copy.head.position,
+            head: copy.head.hash,
             next: copy.next,
             incarnation,
             cause,
@@ -254,8 +253,7 @@ struct Copy<'a> {
     new: &'a dyn store::Store,
     loss: AcceptLoss,
     batch: store::Batch,
-    at: Position,
-    head: Hash,
+    head: HistoryHead,
     next: u64,
 }
 
@@ -335,9 +333,9 @@ impl Copy<'_> {
             return Err(store::StoreError::Damaged(format!("raft index {} is missing", self.next)));
         }
         if let entries::LoadedBody::Entry(entry) = entries::load(index, value)?.body {
-            if follows(&entry, self.at, self.head) {
+            if self.head.is_followed_by(&entry) {
                 index::put_rows(&mut self.batch, &index::Indexed { index, entry: entry.clone() })?;
-                (self.at, self.head) = (entry.position(), entry.hash);
+                self.head = HistoryHead::after(&entry);
             } else if self.was_history(old, &entry, index)? {
                 let first = entry.first();
                 return Err(store::StoreError::Damaged(format!(
@@ -368,15 +366,16 @@ impl Copy<'_> {
         old: &StoreHandle,
         mark: head::HeadMark,
     ) -> Result<u64, store::StoreError> {
-        let named =
-            self.unless_lost(index::named_snapshots(old, self.at.revision))?.unwrap_or_default();
+        let named = self
+            .unless_lost(index::named_snapshots(old, self.head.position.revision))?
+            .unwrap_or_default();
         for snapshot in
             named.iter().filter(|s| s.applied.is_none_or(|log_id| log_id.index < self.next))
         {
             snapshot::put_name(&mut self.batch, snapshot);
         }
         let known = self.unless_lost(begun(old))?.unwrap_or_default().incarnation;
-        let incarnation = known.max(mark.incarnation).max(self.at.incarnation) + 1;
+        let incarnation = known.max(mark.incarnation).max(self.head.position.incarnation) + 1;
         let begun: keys::meta::PendingRecovery =
             keys::meta::PendingRecovery::new(incarnation, mark);
         self.flush()?;

@@ -8,10 +8,11 @@ use super::{
 use crate::{
     apply::{node::STATUS, upkeep::Changed},
     cluster::{ClusterRow, Tenure},
+    digest::parts,
     view::View,
 };
 use skep_proto::{
-    Id,
+    Id, Lineage,
     v1::{self, author::Who},
 };
 use std::sync::Arc;
@@ -25,6 +26,12 @@ impl View {
         self.digest.take(self.cluster_part());
         change(&mut self.cluster, &mut self.level);
         self.digest.put(self.cluster_part());
+    }
+
+    fn begin_lineage(&mut self, lineage: Lineage) {
+        self.digest.take(parts::lineage(self.lineage));
+        self.lineage = lineage;
+        self.digest.put(parts::lineage(self.lineage));
     }
 
     /// An object that was left alone is worked on again: released, changed, or gone. Says
@@ -84,11 +91,15 @@ impl Step<'_> {
             return Err(Misfit::Level(self.view.level));
         }
         self.view.edit_cluster(|_, level| *level = e.level);
+        if self.view.lineage.is_none() {
+            self.view.begin_lineage(Lineage(e.lineage));
+        }
         self.changed(Changed::Cluster)
     }
 
     /// The incarnation itself is in the record's header.
-    pub(super) fn incarnation_begun(&mut self) -> ApplyResult {
+    pub(super) fn incarnation_begun(&mut self, e: &v1::IncarnationBegun) -> ApplyResult {
+        self.view.begin_lineage(Lineage(e.lineage));
         self.changed(Changed::Cluster)
     }
 

@@ -11,7 +11,7 @@ use crate::{
 };
 use prost::Message;
 use skep_proto::{
-    Id, Revision, Timestamp,
+    Id, Lineage, Revision, Timestamp,
     v1::{ObjectParked, StrayObserved},
 };
 use xxhash_rust::xxh3::xxh3_128;
@@ -351,8 +351,35 @@ pub(crate) fn stray(stray: &StrayObserved) -> u128 {
     fields.hash()
 }
 
-/// One command remembered.
-pub(crate) fn command(stamp: u64, number: u64, revision: Revision, object: Id) -> u128 {
-    let (high, low) = halves(object);
-    hash_words([52, high, low, stamp, number, revision.0])
+/// One command remembered: its id, what became of it, and what came with feature level 3: the hash
+/// of what it asked, and what its answer warned of.
+pub(crate) fn command(
+    (stamp, number): (u64, u64),
+    revision: Revision,
+    object: Id,
+    (hash, warnings): (u64, &[String]),
+) -> u128 {
+    if hash == 0 && warnings.is_empty() {
+        let (high, low) = halves(object);
+        return hash_words([52, high, low, stamp, number, revision.0]);
+    }
+    let mut fields = DigestFields::new(54, object);
+    [stamp, number, revision.0, hash].into_iter().for_each(|word| fields.word(word));
+    warnings.iter().for_each(|warning| fields.text(warning));
+    fields.hash()
+}
+
+/// To whom a stamp was given, and when; nothing where that is not known.
+pub(crate) fn stamp(number: u64, given: Revision, author: u64) -> u128 {
+    if author == 0 { 0 } else { hash_words([55, number, given.0, author]) }
+}
+
+/// When the newest of the stamps was given that are forgotten.
+pub(crate) fn forgotten_stamps(given: Revision) -> u128 {
+    if given == Revision::ZERO { 0 } else { hash_words([56, given.0]) }
+}
+
+/// The incarnation's mark; nothing before it has one.
+pub(crate) fn lineage(lineage: Lineage) -> u128 {
+    if lineage.is_none() { 0 } else { hash_words([57, lineage.0]) }
 }

@@ -6,11 +6,11 @@ use crate::{
     cluster::{ClusterRow, Tenure},
     digest::NodePart,
     service::{Rollout, SpecVersion},
-    stamps::Stamps,
+    stamps::{DoneCommand, SavedDone, SavedUse, Stamps},
     task::TaskDetail,
 };
 use skep_proto::{
-    Id, Position, Revision, Timestamp,
+    Id, Lineage, Position, Revision, Timestamp,
     v1::{DesireReason, NodeState, TaskState},
 };
 use std::sync::Arc;
@@ -73,6 +73,8 @@ impl schema::Head {
             parked: view.parked.len() as u64,
             stamps: view.stamps.len() as u64,
             strays: view.strays.len() as u64,
+            lineage: view.lineage.0,
+            forgotten_stamps: view.stamps.forgotten().0,
         }
     }
 
@@ -85,6 +87,7 @@ impl schema::Head {
             position: Position { incarnation: self.incarnation, revision: Revision(self.revision) },
             at: Timestamp(self.at),
             level: self.level,
+            lineage: Lineage(self.lineage),
             set_aside: self.set_aside,
             cluster: ClusterRow {
                 id: cluster.id.into(),
@@ -283,29 +286,51 @@ impl schema::SavedTask {
 
 /// Every stamp with its window, in the order of stamps.
 pub(super) fn stamps(stamps: &Stamps) -> impl Iterator<Item = schema::SavedStamp> + '_ {
-    let mut done = stamps.iter().peekable();
-    stamps.uses().map(move |(stamp, highest, used)| {
-        let mut saved = schema::SavedStamp { stamp, highest, used: used.0, done: Vec::new() };
-        while let Some((_, number, revision, object)) = done.next_if(|(of, ..)| *of == stamp) {
-            let schema::SavedId { high: object_high, low: object_low } = object.into();
-            saved.done.push(schema::SavedCommand {
-                number,
-                revision: revision.0,
-                object_high,
-                object_low,
+    let mut done = stamps.all_done().peekable();
+    stamps.uses().map(move |stamp| {
+        let mut window = Vec::new();
+        while let Some(command) = done.next_if(|command| command.stamp == stamp.stamp) {
+            let object: schema::SavedId = command.answer.object.into();
+            window.push(schema::SavedCommand {
+                number: command.number,
+                revision: command.answer.revision.0,
+                object_high: object.high,
+                object_low: object.low,
+                hash: command.hash,
+                warnings: command.answer.warnings,
             });
         }
-        saved
+        schema::SavedStamp {
+            stamp: stamp.stamp,
+            highest: stamp.highest,
+            used: stamp.used.0,
+            done: window,
+            given: stamp.given.0,
+            author: stamp.author,
+        }
     })
 }
 
-pub(super) fn restore_stamps(saved: Vec<schema::SavedStamp>) -> Stamps {
-    let uses = saved.iter().map(|stamp| (stamp.stamp, stamp.highest, Revision(stamp.used)));
-    let commands =
-        saved.iter().flat_map(|stamp| stamp.done.iter().map(move |command| (stamp.stamp, command)));
-    let done = commands.map(|(stamp, command)| {
-        let object = schema::SavedId { high: command.object_high, low: command.object_low };
-        (stamp, command.number, Revision(command.revision), object.into())
+pub(super) fn restore_stamps(saved: Vec<schema::SavedStamp>, forgotten: Revision) -> Stamps {
+    let uses: Vec<SavedUse> = saved
+        .iter()
+        .map(|stamp| SavedUse {
+            stamp: stamp.stamp,
+            highest: stamp.highest,
+            used: Revision(stamp.used),
+            given: Revision(stamp.given),
+            author: stamp.author,
+        })
+        .collect();
+    let commands = saved.into_iter().flat_map(|stamp| {
+        stamp.done.into_iter().map(move |command| {
+            let object =
+                schema::SavedId { high: command.object_high, low: command.object_low }.into();
+            let (revision, warnings) = (Revision(command.revision), command.warnings);
+            let answer = DoneCommand { revision, object, warnings };
+            let (number, hash) = (command.number, command.hash);
+            SavedDone { stamp: stamp.stamp, number, hash, answer }
+        })
     });
-    Stamps::restore(uses, done)
+    Stamps::restore(uses.into_iter(), commands, forgotten)
 }

@@ -49,6 +49,11 @@ pub(super) struct Head {
     pub(super) stamps: u64,
     #[prost(uint64, tag = "19")]
     pub(super) strays: u64,
+    #[prost(fixed64, tag = "20")]
+    pub(super) lineage: u64,
+    /// When the newest of the stamps was given that are forgotten.
+    #[prost(uint64, tag = "21")]
+    pub(super) forgotten_stamps: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Message)]
@@ -251,9 +256,13 @@ pub(super) struct SavedStamp {
     pub(super) used: u64,
     #[prost(message, repeated, tag = "4")]
     pub(super) done: Vec<SavedCommand>,
+    #[prost(uint64, tag = "5")]
+    pub(super) given: u64,
+    #[prost(fixed64, tag = "6")]
+    pub(super) author: u64,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Message)]
+#[derive(Clone, PartialEq, Eq, Message)]
 pub(super) struct SavedCommand {
     #[prost(uint64, tag = "1")]
     pub(super) number: u64,
@@ -263,4 +272,8 @@ pub(super) struct SavedCommand {
     pub(super) object_high: u64,
     #[prost(fixed64, tag = "4")]
     pub(super) object_low: u64,
+    #[prost(fixed64, tag = "5")]
+    pub(super) hash: u64,
+    #[prost(string, repeated, tag = "6")]
+    pub(super) warnings: Vec<String>,
 }

@@ -12,6 +12,7 @@ impl View {
     pub fn recomputed_digest(&self) -> Digest {
         let mut digest = Digest::default();
         digest.put(self.cluster_part());
+        digest.put(parts::lineage(self.lineage));
         digest.put(self.tenure_part());
         digest.put(self.set_aside_part());
         digest.put(self.stamps.hash_of_all());

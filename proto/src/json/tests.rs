@@ -89,7 +89,7 @@ fn a_record_of_the_log_begins_with_what_people_look_for() {
         cause: 5,
         kind: "service_created".into(),
         object_ids: vec![Id(1).to_bytes(), Id(2).to_bytes()],
-        command: Some(CommandId { stamp: 4, number: 2 }),
+        command: Some(CommandId { stamp: 4, number: 2, ..CommandId::default() }),
         trace: Some(TraceContext {
             trace: Bytes::from_static(&[0xab, 0x01]),
             ..TraceContext::default()

@@ -7,7 +7,7 @@ use crate::cli::{
     show,
 };
 use skep_proto::v1::{
-    Accepted, Command, CommandId, CommandReply, command::Action,
+    Accepted, Command, CommandId, CommandReply, GreetReply, command::Action,
     command_reply::Outcome as ReplyOutcome,
 };
 use std::{collections::BTreeSet, error::Error, time::Duration};
@@ -17,8 +17,8 @@ use tonic::{Code, Request, Status};
 /// Submits commands, each with an id of its own, so that asking again is safe.
 pub(crate) struct Submitter {
     manager: ManagerClient,
-    stamp: u64,
-    number: u64,
+    /// Of the newest command.
+    id: CommandId,
     reason: String,
     limit: Duration,
 }
@@ -34,12 +34,20 @@ enum Attempt {
 
 impl Submitter {
     /// Numbers the commands of one stamp.
-    pub(crate) fn new(manager: ManagerClient, stamp: u64, reason: Option<&str>) -> Submitter {
+    pub(crate) fn new(
+        manager: ManagerClient,
+        given: &GreetReply,
+        reason: Option<&str>,
+    ) -> Submitter {
         let limit = super::attempts::ANSWER_LIMIT;
         Submitter {
             manager,
-            stamp,
-            number: 0,
+            id: CommandId {
+                stamp: given.stamp,
+                given_revision: given.given_revision,
+                lineage: given.lineage,
+                ..CommandId::default()
+            },
             reason: reason.unwrap_or_default().to_owned(),
             limit,
         }
@@ -78,10 +86,9 @@ impl Submitter {
     /// Asks until it is known whether the command was done. A refusal is a failure with the
     /// manager's own message.
     pub(crate) async fn submit(&mut self, action: Action) -> CliResult<Accepted> {
-        self.number += 1;
-        let id = CommandId { stamp: self.stamp, number: self.number };
+        self.id.number += 1;
         let command = Command {
-            id: Some(id),
+            id: Some(self.id),
             reason: self.reason.clone(),
             trace: None,
             action: Some(action),

@@ -6,7 +6,7 @@ use prost::Message;
 use skep_log::chain::{self, Hash, SealedEntry};
 use skep_projections::{View, apply::Stamp};
 use skep_proto::{
-    Revision, Timestamp,
+    Lineage, Revision, Timestamp,
     v1::{Record, StatusReply, event::Kind},
 };
 
@@ -60,6 +60,10 @@ impl Audit {
     /// Of the newest entry.
     pub(super) fn incarnation(&self) -> u64 {
         self.incarnation
+    }
+    /// Of that incarnation.
+    pub(super) fn lineage(&self) -> Lineage {
+        self.view.lineage()
     }
     /// How many entries were checked.
     pub(super) fn entries(&self) -> u64 {
@@ -152,6 +156,16 @@ impl Audit {
             })?;
             self.revision = revision;
         }
+        let (named, lineage) = (Lineage(entry.header.lineage), self.view.lineage());
+        if named != lineage {
+            let first = entry.header.first_revision;
+            return Err(altered(
+                self.revision,
+                &format!(
+                    "the entry at revision {first} names lineage {named}, its records lead to lineage {lineage}"
+                ),
+            ));
+        }
         Ok(())
     }
 
@@ -203,8 +217,8 @@ mod tests {
     use super::*;
     use skep_log::chain::{Draft, seal};
     use skep_proto::{
-        Id, event,
-        v1::{Checkpoint, ClusterCreated, NodeRemoved, TenureBegun},
+        FEATURE_LEVEL, Id, event,
+        v1::{Checkpoint, ClusterCreated, FeatureLevelRaised, NodeRemoved, TenureBegun},
     };
 
     fn entry(parent: Hash, first: u64, kinds: Vec<Kind>) -> SealedEntry {
@@ -226,6 +240,8 @@ mod tests {
             at: Timestamp(at),
             feature_level: 1,
             code_version: String::new(),
+            lineage: Lineage::NONE,
+            made_from: None,
             records: kinds.into_iter().map(record).collect(),
         })
     }
@@ -281,6 +297,35 @@ mod tests {
         let truth =
             Kind::Checkpoint(Checkpoint { digest: view.digest().to_bytes().to_vec().into() });
         check(vec![entry(Hash::ZERO, 1, vec![cluster(), truth]).bytes], Ok(2));
+    }
+
+    #[test]
+    fn the_header_names_the_lineage_that_the_records_lead_to() {
+        let raised = |lineage| {
+            Kind::FeatureLevelRaised(FeatureLevelRaised { level: FEATURE_LEVEL, lineage })
+        };
+        let record = |kind| Record { event: Some(event::event(kind)), ..Record::default() };
+        let sealed = |lineage| {
+            seal(&Draft {
+                parent: Hash::ZERO,
+                incarnation: 1,
+                first_revision: Revision(1),
+                at: Timestamp(1),
+                feature_level: FEATURE_LEVEL,
+                code_version: String::new(),
+                lineage: Lineage(lineage),
+                made_from: None,
+                records: [cluster(), raised(5)].into_iter().map(record).collect(),
+            })
+        };
+        let take = |lineage| {
+            let mut audit = Audit::default();
+            let taken = audit.take(sealed(lineage).bytes, 9, &StatusReply::default());
+            (taken.is_ok(), audit.lineage())
+        };
+        assert_eq!(take(5), (true, Lineage(5)));
+        assert!(!take(6).0);
+        assert!(!take(0).0);
     }
 
     #[test]

@@ -49,6 +49,7 @@ mod terms;
 
 use super::{
     disk,
+    repeated::RepeatedTurns,
     world::{SimulatedWorld, happening::Occurrence},
 };
 use skep_log::chain::Hash;
@@ -118,6 +119,7 @@ pub struct Checkers {
     all: Vec<Box<dyn Checker>>,
     view: View,
     entries: Vec<Hash>,
+    repeated: RepeatedTurns,
 }
 
 impl Checkers {
@@ -165,7 +167,12 @@ impl Checkers {
             Box::new(surplus::Surplus),
             Box::new(terms::Terms::default()),
         ];
-        Checkers { all, view: View::default(), entries: Vec::new() }
+        Checkers {
+            all,
+            view: View::default(),
+            entries: Vec::new(),
+            repeated: RepeatedTurns::default(),
+        }
     }
 
     /// Records seen so far.
@@ -217,6 +224,7 @@ impl Checkers {
         for written in &safe[self.entries.len()..] {
             let entry = &written.entry;
             self.entries.push(entry.hash);
+            self.repeated.repeat(&self.view, entry, world.entry_records())?;
             let count = u64::from(entry.header.record_count);
             let entry_end = Revision(entry.header.first_revision + count - 1);
             for (stamp, record) in disk::records(entry) {

@@ -16,7 +16,7 @@ use driven::{SharedDrive, Waiter};
 use skep_gateway::{admit, clock, drive, hub::core as hub, sessions, turn};
 use skep_log::{Draft, Hash, HistoryReader, SealedEntry, SingleLog, SnapshotPolicy, seal};
 use skep_projections::View;
-use skep_proto::{Id, Revision, Timestamp, author, v1};
+use skep_proto::{Id, Lineage, Revision, Timestamp, author, v1};
 use std::collections::VecDeque;
 
 /// A snapshot is due after so many records: often enough that most restarts begin at one.
@@ -310,8 +310,9 @@ impl ManagerProcess {
         if !self.wants_turn(clocks) {
             return None;
         }
-        let seed = dice.bytes();
-        let job = self.core.step(|core, now| core.begin_turn(now, seed))?;
+        let ids: [u8; 32] = dice.bytes();
+        let seeds = turn::Seeds { ids, salts: ids.map(|byte| !byte) };
+        let job = self.core.step(|core, now| core.begin_turn(now, seeds))?;
         let done = job.run();
         self.tip = done.tip().clone();
         let more = done.has_more();
@@ -368,6 +369,8 @@ impl ManagerProcess {
             at: Timestamp(header.at),
             feature_level: header.feature_level,
             code_version: header.code_version.clone(),
+            lineage: Lineage(header.lineage),
+            made_from: None,
             records,
         });
         let hash = entry.hash;

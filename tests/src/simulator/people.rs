@@ -5,6 +5,7 @@ pub mod orders;
 pub mod specs;
 
 use skep_gateway::turn::Answer;
+use skep_projections::View;
 use skep_proto::{
     Revision, Timestamp,
     v1::{Command, CommandId, RefusalCode, command::Action},
@@ -38,6 +39,8 @@ pub struct People {
     /// Commands that nobody has heard of yet.
     open: BTreeSet<u64>,
     next: u64,
+    /// The newest stamp that somebody was given.
+    stamp: CommandId,
     /// How often a command reached a manager.
     pub sent_count: u64,
     /// Answers that accepted something.
@@ -49,10 +52,17 @@ pub struct People {
 }
 
 impl People {
-    /// A new command, with an id that nobody used before.
-    pub fn ask(&mut self, action: Action) -> Command {
+    /// A new command, with an id that nobody used before. A stamp is given by a manager that shows
+    /// this view.
+    pub fn ask(&mut self, action: Action, view: &View) -> Command {
         self.next += 1;
-        let id = CommandId { stamp: 1 + self.next / COMMANDS_PER_STAMP, number: self.next };
+        let lineage = view.lineage().0;
+        if self.next % COMMANDS_PER_STAMP == 1 || self.stamp.lineage != lineage {
+            let given_revision = view.position().revision.0;
+            let stamp = self.stamp.stamp + 1;
+            self.stamp = CommandId { stamp, given_revision, lineage, ..CommandId::default() };
+        }
+        let id = CommandId { number: self.next, ..self.stamp };
         let command = Command { id: Some(id), action: Some(action), ..Command::default() };
         self.open.insert(self.next);
         self.asked.insert(
@@ -69,8 +79,8 @@ impl People {
     }
 
     /// The same for something that must be accepted.
-    pub fn ask_for_the_possible(&mut self, action: Action) -> Command {
-        let command = self.ask(action);
+    pub fn ask_for_the_possible(&mut self, action: Action, view: &View) -> Command {
+        let command = self.ask(action, view);
         if let Some(asked) = self.asked.get_mut(&self.next) {
             asked.certain = true;
         }

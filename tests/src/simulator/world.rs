@@ -113,6 +113,11 @@ pub struct SimulatedWorld {
 }
 
 impl SimulatedWorld {
+    /// How many records a manager puts into an entry.
+    pub fn entry_records(&self) -> usize {
+        self.settings.entry_records
+    }
+
     /// Nothing runs yet; everything is about to start.
     pub fn new(plan: &SimulationPlan, mut dice: Dice) -> SimulatedWorld {
         let agents: Vec<SimulatedAgent> =

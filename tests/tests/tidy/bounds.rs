@@ -19,7 +19,7 @@ const SIGNS: [&str; 8] = ["MAX", "MIN", "LIMIT", "LIMITS", "PERIOD", "PERIODS", 
 /// stands in [`NO_BOUNDS`].
 const UNITS: [&str; 5] = ["BYTES", "NS", "MS", "US", "S"];
 /// Amounts that bound nothing: sizes of formats, units, estimates.
-const NO_BOUNDS: [&str; 16] = [
+const NO_BOUNDS: [&str; 17] = [
     "ENTRY_PREFIX_BYTES",
     "EVENT_BYTES",
     "FRAME_HEADER_BYTES",
@@ -31,6 +31,7 @@ const NO_BOUNDS: [&str; 16] = [
     "REQUEST_BYTES",
     "RING_ENTRY_OVERHEAD_BYTES",
     "S",
+    "SALT_BYTES",
     "SECOND_NS",
     "SHORT_BYTES",
     "SLOT_BYTES",

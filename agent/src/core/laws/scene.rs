@@ -225,6 +225,7 @@ impl Scene {
         v1::Assignments {
             complete: after.is_none(),
             incarnation: *incarnation,
+            lineage: 100 + *incarnation,
             revision: *revision,
             after_revision: since,
             changed,

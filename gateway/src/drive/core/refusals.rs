@@ -1,8 +1,8 @@
 //! What is answered to a request that no turn decides. PURE.
 
 use crate::{
-    admit::{Refusal, Request},
-    turn::{self, Answer},
+    admit::Refusal,
+    turn::{self, Answer, Ask},
 };
 use skep_projections::View;
 
@@ -17,8 +17,8 @@ pub(super) fn safe_mode() -> Refusal {
 
 /// The answer to a command that has waited too long, and why it had to wait. It may have been sent
 /// before under the same id, and have taken effect then.
-pub(super) fn waited_too_long(committed: &View, request: &Request, why: String) -> Answer {
-    turn::done_before(committed, request).unwrap_or_else(|| {
+pub(super) fn waited_too_long<C>(committed: &View, ask: &Ask<C>, why: String) -> Answer {
+    turn::done_before(committed, &ask.request, &ask.author).unwrap_or_else(|| {
         let hint = "this time it was not carried out; look at `skep doctor`, and try again";
         Answer::Refused(Refusal::exhausted(why).hint(hint))
     })

@@ -16,7 +16,7 @@ fn a_command_is_answered_when_its_entry_is_committed_and_visible() {
          turn -> p2 service_created task_created placement_blocked
          later 20
          apply
-         announce -> show 5, a=done 3"
+         announce -> show 6, a=done 4"
     ));
 }
 
@@ -33,8 +33,8 @@ fn refusals_and_repeated_commands_wait_for_what_they_were_decided_on() {
          d: create web #3
          turn -> p3 command_refused
          apply
-         announce -> show 5, a=done 3, b=done 3, c=same 5
-         commit -> show 6, d=refused(a service named \"web\" exists already)"
+         announce -> show 6, a=done 4, b=done 4, c=same 6
+         commit -> show 7, d=refused(a service named \"web\" exists already)"
     ));
 }
 
@@ -44,9 +44,9 @@ fn what_rests_on_nothing_in_flight_is_answered_at_once() {
         "{LEADING}
          a: create web #1
          turn -> p2 service_created task_created placement_blocked
-         commit -> show 5, a=done 3
+         commit -> show 6, a=done 4
          b: create web #1
-         turn -> b=done 3"
+         turn -> b=done 4"
     ));
 }
 
@@ -59,7 +59,7 @@ fn an_answer_that_recorded_nothing_does_not_overtake_a_view_that_is_not_yet_visi
          apply
          b: create web #1
          turn
-         announce -> show 5, a=done 3, b=done 3"
+         announce -> show 6, a=done 4, b=done 4"
     ));
 }
 
@@ -73,8 +73,8 @@ fn requests_come_in_while_a_turn_runs_and_belong_to_the_next_one() {
          turn -> no turn
          end -> p2 service_created task_created placement_blocked
          turn -> p3 service_created task_created placement_blocked
-         commit -> show 5, a=done 3
-         commit -> show 8, b=done 6"
+         commit -> show 6, a=done 4
+         commit -> show 9, b=done 7"
     ));
 }
 
@@ -90,7 +90,7 @@ fn eight_entries_are_in_flight_at_most() {
     story += "b: create last
          turn -> no turn
          next -> in 5000 ms
-         commit -> show 5, a=done 3
+         commit -> show 6, a=done 4
          turn -> p10 service_created task_created placement_blocked";
     check(&story);
 }
@@ -101,15 +101,15 @@ fn a_first_tenure_creates_the_cluster_once_and_each_tenure_begins_once() {
         "a: create web
          turn -> no turn
          lead 1
-         turn -> p1 cluster_created tenure_begun service_created task_created placement_blocked
+         turn -> p1 cluster_created feature_level_raised tenure_begun service_created task_created placement_blocked
          turn -> no turn
-         commit -> show 5, a=done 3
+         commit -> show 6, a=done 4
          lead 1
          turn -> no turn
          depose
          lead 3
          turn -> p2 tenure_begun
-         commit -> show 6",
+         commit -> show 7",
     );
 }
 
@@ -124,7 +124,7 @@ fn a_recovered_log_begins_its_incarnation_once() {
          fail
          later 250
          turn -> p3 incarnation_begun tenure_begun
-         commit -> show 4
+         commit -> show 5
          depose
          lead 3 begins 2
          turn -> p4 tenure_begun",
@@ -140,8 +140,8 @@ fn an_entry_is_cut_at_its_bound_and_the_next_turn_goes_on() {
          turn -> p2 service_created 2048xtask_created placement_blocked 2046xtask_created
          turn -> p3 906xtask_created
          turn -> no turn
-         commit -> show 4098, a=done 3
-         commit -> show 5004"
+         commit -> show 4099, a=done 4
+         commit -> show 5005"
     ));
 }
 
@@ -151,7 +151,7 @@ fn a_new_tip_finds_the_work_that_a_cut_entry_left() {
         "{LEADING}
          a: create web 5000
          turn -> p2 service_created 2048xtask_created placement_blocked 2046xtask_created
-         commit -> show 4098, a=done 3
+         commit -> show 4099, a=done 4
          depose
          lead 2
          turn -> p3 tenure_begun 906xtask_created"
@@ -170,7 +170,7 @@ fn a_wall_clock_that_is_set_is_recorded_and_changes_no_wait() {
              later 1000
              time -> 2.0 s
              turn -> p2 clock_jumped
-             commit -> show 3
+             commit -> show 4
              later 10000
              look
              time -> 12.0 s
@@ -190,7 +190,7 @@ fn a_tenure_that_begins_with_the_wall_clock_far_behind_says_so_once() {
          wall -100
          lead 2
          turn -> p2 tenure_begun clock_jumped
-         commit -> show 4
+         commit -> show 5
          later 2000
          time -> 3.0 s
          turn -> no turn"

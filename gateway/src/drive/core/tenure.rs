@@ -8,11 +8,11 @@ use super::{
 use crate::{
     admit::{MachineRequest, Request},
     clock::{Now, Uptime},
-    turn::{Ask, Tip, TurnOutput},
+    turn::{Ask, Seeds, Tip, TurnOutput},
 };
 use skep_log::chain::Hash;
 use skep_projections::View;
-use skep_proto::{Timestamp, author, time::SECOND_NS, v1};
+use skep_proto::{Timestamp, author, time::SECOND_NS, v1, v1::event::Kind};
 use skep_reconcilers::Brain;
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ pub(super) struct LeaderTenure {
     tip: Option<Tip>,
     pub(super) clock: LogClock,
     /// Recorded in the next turn, before all requests.
-    facts: Vec<v1::event::Kind>,
+    facts: Vec<Kind>,
     /// The last turn left work.
     more: bool,
     /// When the reconcilers want to be asked again.
@@ -44,7 +44,7 @@ pub struct TurnJob<C> {
     tip: Tip,
     asks: Vec<Ask<WaitingCaller<C>>>,
     at: Timestamp,
-    seed: [u8; 32],
+    seeds: Seeds,
 }
 
 /// A turn that was run.
@@ -62,8 +62,8 @@ impl<C> TurnJob<C> {
 
     /// Decides. May take as long as it likes: requests and commits come in meanwhile.
     pub fn run(self) -> TurnDone<C> {
-        let TurnJob { term, mut tip, asks, at, seed } = self;
-        let output = tip.turn(asks, at, seed);
+        let TurnJob { term, mut tip, asks, at, seeds } = self;
+        let output = tip.turn(asks, at, seeds);
         TurnDone { term, tip, output }
     }
 }
@@ -100,31 +100,15 @@ impl LeaderTenure {
         begun: Option<u64>,
         before: Option<LogClock>,
         now: Now,
-        seed: [u8; 32],
+        seeds: Seeds,
     ) -> LeaderTenure {
         let (clock, jump) = match before {
             Some(clock) => clock.resume(view.at(), now),
             None => LogClock::begin(view.at(), now),
         };
-        let mut facts = Vec::new();
-        if let Some(incarnation) = begun.filter(|begun| *begun > view.position().incarnation) {
-            let message = "the log was cut by `skep recover --accept-loss`".into();
-            facts.push(v1::event::Kind::IncarnationBegun(v1::IncarnationBegun {
-                incarnation,
-                message,
-            }));
-        }
-        if view.cluster().id.is_none() {
-            // Not from the seed's stream of ids: the first turn draws from that.
-            let cluster_id = bytes::Bytes::copy_from_slice(&seed[..16]);
-            let spec = Some(identity.genesis.clone());
-            facts.push(v1::event::Kind::ClusterCreated(Box::new(v1::ClusterCreated {
-                cluster_id,
-                spec,
-            })));
-        }
+        let mut facts = super::beginning::facts(view, identity, begun, seeds);
         let code_version = identity.code_version.clone();
-        facts.push(v1::event::Kind::TenureBegun(v1::TenureBegun { term, code_version }));
+        facts.push(Kind::TenureBegun(v1::TenureBegun { term, code_version }));
         facts.extend(jump.map(jumped));
         let tip = Tip::new(view.clone(), head, Brain::new(), &identity.code_version);
         LeaderTenure {
@@ -173,7 +157,7 @@ impl LeaderTenure {
         asks: Vec<Ask<WaitingCaller<C>>>,
         identity: &ManagerIdentity,
         now: Now,
-        seed: [u8; 32],
+        seeds: Seeds,
     ) -> Option<TurnJob<C>> {
         let at = self.advance(now);
         let tip = self.tip.take()?;
@@ -185,7 +169,7 @@ impl LeaderTenure {
             bytes: 0,
         });
         let asks = if facts.len() == 0 { asks } else { facts.chain(asks).collect() };
-        Some(TurnJob { term: self.term, tip, asks, at, seed })
+        Some(TurnJob { term: self.term, tip, asks, at, seeds })
     }
 
     /// Takes the tip back after a turn.
@@ -203,6 +187,6 @@ impl LeaderTenure {
     }
 }
 
-fn jumped(step: WallStep) -> v1::event::Kind {
-    v1::event::Kind::ClockJumped(v1::ClockJumped { by_ns: step.0 })
+fn jumped(step: WallStep) -> Kind {
+    Kind::ClockJumped(v1::ClockJumped { by_ns: step.0 })
 }

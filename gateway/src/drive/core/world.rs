@@ -9,7 +9,7 @@ use super::*;
 use crate::admit::MachineRequest;
 use skep_projections::fixture::service_spec;
 use skep_proto::{
-    Id, Timestamp, author, event,
+    Id, Lineage, Timestamp, author, event,
     v1::{
         ClusterSpec, Command, CommandId, CreateService, NodeDescription, NodeSpec, Person,
         RemoveService, ScaleService, UpdateService, command::Action, service_mode::Mode,
@@ -40,8 +40,8 @@ pub(super) fn check(story: &str) {
 
 /// The beginning of most stories: this manager leads a cluster, and nothing is in flight.
 pub(super) const LEADING: &str = "lead 1
-     turn -> p1 cluster_created tenure_begun
-     commit -> show 2\n";
+     turn -> p1 cluster_created feature_level_raised tenure_begun
+     commit -> show 3\n";
 
 impl DriveWorld {
     pub(super) fn new() -> DriveWorld {
@@ -170,7 +170,10 @@ impl DriveWorld {
 
     fn begin(&mut self) -> Option<String> {
         self.seeds += 1;
-        match self.core.begin_turn(self.now, [self.seeds; 32]) {
+        match self
+            .core
+            .begin_turn(self.now, Seeds { ids: [self.seeds; 32], salts: [self.seeds; 32] })
+        {
             Some(job) => self.running = Some(job.run()),
             None => return Some("no turn".into()),
         }
@@ -262,7 +265,10 @@ impl DriveWorld {
             [tokens @ .., id] if id.starts_with('#') => (tokens, number(&id[1..])),
             _ => (tokens, 0),
         };
-        let id = (id > 0).then_some(CommandId { stamp: 5, number: id });
+        // The first turn's seed founds the cluster.
+        let lineage = Lineage::from_random([1; 8]).0;
+        let id = CommandId { stamp: 5, number: id, given_revision: 1, lineage, command_hash: 0 };
+        let id = (id.number > 0).then_some(id);
         Command { id, action: Some(self.action(tokens)), ..Command::default() }
     }
 

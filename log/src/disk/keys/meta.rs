@@ -136,6 +136,9 @@ pub(crate) struct Snapshot {
     /// CRC-32C of the body as stored.
     #[prost(uint32, tag = "10")]
     pub(crate) checksum: u32,
+    /// Of the incarnation; 0 before feature level 3.
+    #[prost(fixed64, tag = "11")]
+    pub(crate) lineage: u64,
 }
 
 impl Snapshot {

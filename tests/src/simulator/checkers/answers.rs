@@ -19,6 +19,8 @@ const VIEWS_MAX: usize = 4_000;
 pub(super) struct Answers {
     /// Command → revision of its first record, newest revision of that entry, object.
     effects: BTreeMap<u64, (Revision, Revision, Id)>,
+    /// Command → what its first answer warned of.
+    warnings: BTreeMap<u64, Vec<String>>,
     /// The view after each entry.
     views: BTreeMap<Revision, View>,
     /// The step in which the newest tenure began.
@@ -69,8 +71,18 @@ impl Checker for Answers {
                 "command {number} is in the log, and its fate is called unknown: {why}"
             )),
             Answer::Unknown(_) => Ok(()),
+            // Stamps are given by managers that have begun, and few are used.
+            Answer::Refused(refusal) if refusal.code == RefusalCode::Expired => {
+                Err(format!("command {number} was called too old: {}", refusal.message))
+            }
             Answer::Refused(_) => Ok(()),
-            Answer::Accepted { revision, through, object, changed: true, .. } => {
+            Answer::Accepted { revision, through, object, changed: true, warnings } => {
+                let first = self.warnings.entry(*number).or_insert_with(|| warnings.clone());
+                if first != warnings {
+                    return Err(format!(
+                        "command {number} was warned of {first:?}, and then of {warnings:?}"
+                    ));
+                }
                 let (at, end, of) = effect.ok_or_else(|| {
                     format!("command {number} was accepted and is not in the log")
                 })?;

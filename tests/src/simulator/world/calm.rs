@@ -56,7 +56,7 @@ impl SimulatedWorld {
             })));
         }
         for action in actions {
-            let command = self.people.ask_for_the_possible(action);
+            let command = self.people.ask_for_the_possible(action, &view);
             self.plan(1, SimulatedEvent::Command(Box::new(command)));
         }
     }

@@ -363,8 +363,11 @@ impl SimulatedWorld {
     fn somebody_asks(&mut self) {
         let Some(manager) = &self.manager else { return };
         let view = manager.committed.clone();
+        if view.lineage().is_none() {
+            return;
+        }
         for action in orders::next(&view, &mut self.dice) {
-            let command = self.people.ask(action);
+            let command = self.people.ask(action, &view);
             self.plan(1, SimulatedEvent::Command(Box::new(command)));
         }
     }

@@ -1,14 +1,15 @@
 //! Commands on their way to the manager, and answers on their way back.
 
 use super::{Occurrence, SimulatedEvent, SimulatedWorld};
-use skep_gateway::admit::Request;
+use skep_gateway::{admit::Request, turn};
 use skep_proto::{time::SECOND_NS, v1::Command};
 
 /// Somebody whose answer is lost tries again after this time.
 const AGAIN_NS: u64 = 2 * SECOND_NS;
 
 impl SimulatedWorld {
-    pub(super) fn command(&mut self, command: Command) {
+    pub(super) fn command(&mut self, mut command: Command) {
+        turn::bind(&mut command);
         let number = command.id.map_or(0, |id| id.number);
         let clocks = self.clocks();
         match &mut self.manager {

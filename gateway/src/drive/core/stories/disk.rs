@@ -9,7 +9,7 @@ fn on_a_nearly_full_disk_additions_are_refused_and_all_else_goes_on() {
         "{LEADING}
          a: create web 2
          turn -> p2 service_created 2xtask_created placement_blocked
-         commit -> show 6, a=done 3
+         commit -> show 7, a=done 4
          free 4.9
          a: create db -> a={low}
          a: scale web 3 -> a={low}
@@ -44,7 +44,7 @@ fn on_a_full_disk_nothing_is_recorded_and_machines_wait_for_room() {
          turn -> no turn
          free 1
          turn -> p2 tenure_begun node_joined
-         commit -> show 4, s=done 4"
+         commit -> show 5, s=done 5"
     ));
 }
 

@@ -1,6 +1,7 @@
 //! When the drive is idle, and what it says of commands that it refuses.
 
 use super::super::world::{DriveWorld, LEADING, check};
+use crate::turn::Seeds;
 
 #[test]
 fn it_is_idle_when_nothing_waits_runs_or_is_in_flight() {
@@ -19,7 +20,7 @@ fn it_is_idle_when_nothing_waits_runs_or_is_in_flight() {
     assert!(!is_idle(&world), "a turn runs");
     world.play("end -> p2 service_created task_created placement_blocked");
     assert!(!is_idle(&world), "an entry is in flight");
-    world.play("commit -> show 5, a=done 3");
+    world.play("commit -> show 6, a=done 4");
     assert!(is_idle(&world));
 }
 
@@ -46,10 +47,10 @@ fn to_ask_for_what_there_is_already_adds_nothing_to_a_nearly_full_disk() {
         "{LEADING}
          a: create web 2
          turn -> p2 service_created 2xtask_created placement_blocked
-         commit -> show 6, a=done 3
+         commit -> show 7, a=done 4
          free 4.9
          a: scale web 2
-         turn -> a=same 6"
+         turn -> a=same 7"
     ));
 }
 
@@ -69,9 +70,12 @@ fn a_turn_says_what_it_decides_and_what_came_of_it() {
     let mut world = DriveWorld::new();
     world.play(LEADING);
     world.play("a: create web");
-    let job = world.core.begin_turn(world.now(), [9; 32]).expect("a command waits");
+    let job = world
+        .core
+        .begin_turn(world.now(), Seeds { ids: [9; 32], salts: [9; 32] })
+        .expect("a command waits");
     assert_eq!(job.requests(), 1);
     let done = job.run();
     assert_eq!((done.records(), done.has_more(), done.answers().count()), (3, false, 1));
-    assert_eq!(done.tip().position().revision.0, 5);
+    assert_eq!(done.tip().position().revision.0, 6);
 }

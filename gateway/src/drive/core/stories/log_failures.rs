@@ -17,7 +17,7 @@ fn after_a_failed_proposal_the_tip_is_thrown_away_and_the_next_tenure_begins_on_
          later 250
          b: create web
          turn -> p3 tenure_begun service_created task_created placement_blocked
-         commit -> show 6, b=done 4"
+         commit -> show 7, b=done 5"
     ));
 }
 
@@ -37,7 +37,7 @@ fn the_tip_is_kept_until_the_log_has_spoken_of_everything_in_flight() {
          fail -> a=unknown, b=unknown
          later 250
          turn -> p4 tenure_begun service_created task_created placement_blocked
-         commit -> show 6, c=done 4"
+         commit -> show 7, c=done 5"
     ));
 }
 
@@ -50,7 +50,7 @@ fn an_entry_that_failed_and_is_committed_after_all_is_answered() {
          b: create db
          turn -> p3 service_created task_created placement_blocked
          fail
-         commit 2 -> show 5, a=done 3
+         commit 2 -> show 6, a=done 4
          fail 3 -> b=unknown"
     ));
 }
@@ -64,7 +64,7 @@ fn an_entry_that_was_given_up_and_is_committed_later_is_taken_and_closes_the_tip
          fail -> a=unknown
          later 250
          turn -> p3 tenure_begun
-         commit 2 -> show 5
+         commit 2 -> show 6
          b: create db
          turn -> no turn
          fail 3
@@ -108,7 +108,7 @@ fn a_deposed_leader_waits_for_what_is_in_flight_before_it_leads_again() {
          depose
          lead 2
          turn -> no turn
-         commit -> show 5, a=done 3
+         commit -> show 6, a=done 4
          turn -> p3 tenure_begun"
     ));
 }
@@ -123,7 +123,7 @@ fn an_entry_of_another_manager_closes_the_tip() {
     world.play(LEADING);
     world.core.handle_committed(&other.proposed(2)).expect("it is taken");
     world.play(
-        "announce -> show 5
+        "announce -> show 6
          a: create db
          turn -> no turn
          later 250
@@ -142,7 +142,7 @@ fn a_log_that_hangs_leaves_people_with_the_outcome_unknown_after_ten_seconds() {
          later 9999
          later 1 -> a=unknown
          turn -> no turn
-         commit -> show 6, s=done 4"
+         commit -> show 7, s=done 5"
     ));
 }
 

@@ -18,8 +18,8 @@ fn without_a_leader_people_are_refused_after_five_seconds_and_machines_go_on_wai
          later 4000 -> b=refused(this manager does not lead)
          next -> never
          lead 1
-         turn -> p1 cluster_created tenure_begun node_joined
-         commit -> show 3, s=done 3",
+         turn -> p1 cluster_created feature_level_raised tenure_begun node_joined
+         commit -> show 4, s=done 4",
     );
 }
 
@@ -30,11 +30,11 @@ fn a_command_that_took_effect_when_it_was_sent_before_is_not_refused_when_it_wai
     world.play(
         "a: create web #7
          turn -> p2 service_created task_created placement_blocked
-         commit -> show 5, a=done 3
+         commit -> show 6, a=done 4
          depose
          a: create web #7
          b: create db #8
-         later 5000 -> a=done 3, b=refused(this manager does not lead)",
+         later 5000 -> a=done 4, b=refused(this manager does not lead)",
     );
 }
 
@@ -49,7 +49,7 @@ fn it_is_known_how_long_the_log_has_confirmed_nothing() {
          later 3000",
     );
     assert_eq!(world.core.unconfirmed_ns(world.now()), 3_000_000_000);
-    world.play("commit -> show 5, a=done 3");
+    world.play("commit -> show 6, a=done 4");
     assert_eq!(world.core.unconfirmed_ns(world.now()), 0);
 }
 
@@ -82,8 +82,8 @@ fn what_did_not_fit_into_a_turn_comes_first_in_the_next_one() {
          d: create d
          end -> p2 2xservice_created 2xtask_created 2xplacement_blocked
          turn -> p3 2xservice_created 2xtask_created 2xplacement_blocked
-         commit -> show 8, a=done 3, b=done 4
-         commit -> show 14, c=done 9, d=done 10",
+         commit -> show 9, a=done 4, b=done 5
+         commit -> show 15, c=done 10, d=done 11",
     );
 }
 
@@ -137,7 +137,7 @@ fn a_stop_answers_all_who_wait_and_lets_what_is_in_flight_be_committed() {
          c: create late -> c=refused(the manager is stopping)
          turn -> no turn
          next -> in 1000 ms
-         commit -> show 5, a=done 3, stopped"
+         commit -> show 6, a=done 4, stopped"
     ));
 }
 
@@ -161,7 +161,7 @@ fn a_stop_during_a_turn_lets_the_turn_be_committed() {
          begin
          stop
          end -> p2 service_created task_created placement_blocked
-         commit -> show 5, a=done 3, stopped"
+         commit -> show 6, a=done 4, stopped"
     ));
 }
 
