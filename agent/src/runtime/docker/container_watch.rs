@@ -128,6 +128,8 @@ impl ContainerWatch {
             }
             InspectOutcome::Here(mut found) => {
                 self.was_here = true;
+                // Each end is waited for anew: somebody may have started it again.
+                self.looked_for_memory &= found.phase == Phase::Ended;
                 match (found.phase, found.health) {
                     (Phase::Ended, _) => {
                         found.last_check = self.gave_up_after.unwrap_or(found.last_check);
@@ -286,6 +288,20 @@ mod tests {
         let later = around(&seen, MEMORY_NEWS_LIMIT_NS);
         assert_eq!(watch.on_wake(&later), WatchStep::Look);
         assert_eq!(watch.on_look(killed(), &later), WatchStep::Over(Box::new(short_of_memory())));
+    }
+
+    #[test]
+    fn the_end_of_another_run_is_looked_at_once_more_too() {
+        let (mut watch, mut seen) = (ContainerWatch::default(), Trace::default());
+        seen.note(100 * S, ContainerEvent::Died(137));
+        let killed = || InspectOutcome::Here(Box::new(short_of_memory()));
+        watch.on_look(killed(), &around(&seen, 0));
+        assert_eq!(watch.on_wake(&around(&seen, MEMORY_NEWS_LIMIT_NS)), WatchStep::Look);
+        let runs_again = around(&seen, MEMORY_NEWS_LIMIT_NS);
+        assert_eq!(watch.on_look(running(), &runs_again), WatchStep::Wait(None));
+        let later = around(&seen, 9 * S);
+        let until = WatchStep::Wait(Some(9 * S + MEMORY_NEWS_LIMIT_NS));
+        assert_eq!(watch.on_look(killed(), &later), until);
     }
 
     #[test]
