@@ -250,19 +250,30 @@ async fn a_container_that_turns_unhealthy_is_stopped_and_says_so() {
     until_removed(&runtime, work.task_id).await;
 }
 
+/// The engine itself now and then loses the kernel's word, for ever: where the container's cgroup
+/// is gone before it has been read. So it has a few containers to tell it of.
 #[tokio::test]
 async fn want_of_memory_is_told() {
+    const CONTAINERS_MAX: usize = 5;
     let node = DockerNode::new();
-    // The memory is taken by the first process itself: the kernel then ends the container with it.
-    let mut work = node.shell("x=x; while :; do x=$x$x; done");
-    let limits = Resources { memory_bytes: 16 << 20, ..Resources::default() };
-    std::sync::Arc::make_mut(&mut work.spec).resources =
-        Some(ResourceRequirements { limits: Some(limits), ..ResourceRequirements::default() });
     let runtime = node.runtime();
-    begin(&runtime, &work).await;
-    let ended = finish(&runtime, &work).await;
-    assert!(ended.out_of_memory, "{ended:?}");
-    assert_eq!((ended.exit_code, ended.cause), (Some(137), EndCause::Itself), "{ended:?}");
+    let limits = Resources { memory_bytes: 16 << 20, ..Resources::default() };
+    for _ in 0..CONTAINERS_MAX {
+        // The memory is taken by the first process itself: the kernel then ends the container with
+        // it.
+        let mut work = node.shell("x=x; while :; do x=$x$x; done");
+        std::sync::Arc::make_mut(&mut work.spec).resources = Some(ResourceRequirements {
+            limits: Some(limits.clone()),
+            ..ResourceRequirements::default()
+        });
+        begin(&runtime, &work).await;
+        let ended = finish(&runtime, &work).await;
+        assert_eq!((ended.exit_code, ended.cause), (Some(137), EndCause::Itself), "{ended:?}");
+        if ended.out_of_memory {
+            return;
+        }
+    }
+    panic!("the engine told of none of {CONTAINERS_MAX} containers that they wanted memory");
 }
 
 #[tokio::test]
