@@ -410,17 +410,53 @@ async fn two_starts_at_once_make_one_process() {
 
 #[tokio::test]
 async fn a_start_that_was_given_up_is_taken_up() {
-    let node = ProcessNode::new();
-    let (runtime, work) = (node.runtime(), shell("exec sleep 1000"));
-    soon(runtime.prepare(&work, &|_| {})).await.unwrap();
-    // Polled once: the shim is on its way, and nobody listens to it any more.
-    {
-        let mut start = runtime.start(&work);
-        let _ = futures::poll!(&mut start);
+    // At whatever step: the shim is on its way then or not, and nobody listens to it any more.
+    for step in 0..20 {
+        let node = ProcessNode::new();
+        let (runtime, work) = (node.runtime(), shell("exec sleep 1000"));
+        soon(runtime.prepare(&work, &|_| {})).await.unwrap();
+        let given_up = Duration::from_micros(500 * step);
+        let _ = tokio::time::timeout(given_up, runtime.start(&work)).await;
+        let started = soon(node.runtime().start(&work)).await.unwrap();
+        assert!(is_alive(started.pid), "given up after {given_up:?}");
+        assert_eq!(node.shims().len(), 1, "given up after {given_up:?}");
     }
-    let started = soon(node.runtime().start(&work)).await.unwrap();
-    assert!(is_alive(started.pid));
-    assert_eq!(node.shims().len(), 1);
+}
+
+/// Several runtimes know nothing of each other's starts, as after a start that nobody waits for.
+async fn start_from_everywhere(
+    node: &ProcessNode,
+    work: &Workload,
+) -> Vec<Result<i32, RuntimeError>> {
+    soon(node.runtime().prepare(work, &|_| {})).await.unwrap();
+    let runtimes: Vec<ProcessRuntime> = (0..6).map(|_| node.runtime()).collect();
+    let starts = runtimes.iter().map(|runtime| runtime.start(work));
+    let started = soon(futures::future::join_all(starts)).await;
+    started.into_iter().map(|started| started.map(|started| started.pid)).collect()
+}
+
+#[tokio::test]
+async fn starts_that_know_nothing_of_each_other_make_one_process() {
+    for _ in 0..5 {
+        let (node, work) = (ProcessNode::new(), shell("exec sleep 1000"));
+        let pids = start_from_everywhere(&node, &work).await;
+        assert_eq!(node.shims().len(), 1, "{pids:?}");
+        let first = pids[0].as_ref().unwrap();
+        assert!(is_alive(*first));
+        assert!(pids.iter().all(|pid| pid.as_ref().is_ok_and(|pid| pid == first)), "{pids:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_program_that_has_ended_is_not_run_again_by_a_start_that_comes_late() {
+    for _ in 0..10 {
+        let (node, work) = (ProcessNode::new(), shell("echo once"));
+        // It runs or has ended; which of the two is not asked here.
+        drop(start_from_everywhere(&node, &work).await);
+        let runtime = node.runtime();
+        soon(runtime.wait(&work)).await.unwrap();
+        assert_eq!(texts(&runtime, &work, LogQuery::default()).await, ["once"]);
+    }
 }
 
 #[tokio::test]

@@ -125,6 +125,13 @@ impl Folder {
         read(&self.0.join("ended.json"))
     }
 
+    /// Whether a shim has written that the program runs, or how it ended.
+    pub(crate) fn was_begun(&self) -> io::Result<bool> {
+        let absent = matches!(self.running()?, NoteFile::Absent)
+            && matches!(self.ended()?, NoteFile::Absent);
+        Ok(!absent)
+    }
+
     /// Makes the folder with everything that a start needs. What is there already is kept: a
     /// prepare that was cut short is taken up.
     pub(crate) fn make(&self, plan: &ProcessPlan) -> io::Result<()> {

@@ -8,7 +8,7 @@ use nix::errno::Errno;
 use skep_proto::Id;
 use std::{
     ffi::OsString,
-    fs::{File, OpenOptions},
+    fs::{File, OpenOptions, TryLockError},
     io::{self, Write},
     os::unix::{fs::OpenOptionsExt, process::CommandExt},
     path::{Path, PathBuf},
@@ -35,7 +35,8 @@ impl Default for ShimProgram {
     }
 }
 
-/// Starts a task's shim and waits until it says that the program runs, or why it does not.
+/// Starts a task's shim and waits until it says that the program runs, or why it does not. Says
+/// nothing where the task has a shim already: that of a start that nobody waits for any more.
 pub(super) async fn start_shim(
     program: &ShimProgram,
     task: Id,
@@ -45,24 +46,35 @@ pub(super) async fn start_shim(
     let mut child =
         disk::on_disk(disk::DiskWork::Change, move || spawn(&program, task, &folder)).await?;
     let mut message = String::new();
-    if let Some(said) = child.stderr.take() {
+    if let Some(said) = child.as_mut().and_then(|child| child.stderr.take()) {
         said.take(SHIM_MESSAGE_BYTES_MAX).read_to_string(&mut message).await?;
     }
     Ok(message)
 }
 
-fn spawn(program: &ShimProgram, task: Id, folder: &folder::Folder) -> io::Result<Child> {
+/// None where another shim watches over the task, or has done so: two starts that both found none
+/// would run the program twice. A shim holds the lock of its control FIFO as long as it lives, and
+/// another start that has just taken it already holds the `alive` FIFO, as who looks next will see.
+fn spawn(program: &ShimProgram, task: Id, folder: &folder::Folder) -> io::Result<Option<Child>> {
     let node = folder.plan()?.read().map(|plan| plan.node).unwrap_or_default();
     // The reading ends come first: a FIFO does not open for writing alone.
     let _reader = nonblocking(&folder.alive(), OpenOptions::new().read(true))?;
     let alive = nonblocking(&folder.alive(), OpenOptions::new().write(true))?;
     let control = OpenOptions::new().read(true).write(true).open(folder.control())?;
+    match control.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Ok(None),
+        Err(TryLockError::Error(error)) => return Err(error),
+    }
+    if folder.was_begun()? {
+        return Ok(None);
+    }
     let mut command = std::process::Command::new(&program.file);
     command.arg0("skep").args(&program.arguments).arg(folder.path()).env_clear().current_dir("/");
     command.env(remains::TASK_VARIABLE, task.to_string()).env(remains::NODE_VARIABLE, node);
     command.stdin(control).stdout(alive).stderr(Stdio::piped());
     // The command holds the ends that only the shim may hold, and is dropped with them.
-    tokio::process::Command::from(command).spawn()
+    tokio::process::Command::from(command).spawn().map(Some)
 }
 
 /// Gives a shim an order. Where there is no shim, or one that does not read any more, the wait for
