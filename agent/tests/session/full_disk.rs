@@ -67,6 +67,12 @@ async fn an_agent_on_a_full_disk_says_so_goes_on_and_catches_up_when_there_is_ro
     line.welcome(Id(77)).await;
     line.assign(set(5, &[(Id(1), container("run"))])).await;
     until_reported(&mut line, &[(Id(1), v1::TaskState::Running)]).await;
+    // What it was told is written beside its other work; at an end in order, all of it.
+    agent.stopped().await;
+    let agent = start(&state, &manager, &engine);
+    let mut line = manager.line().await;
+    assert_eq!(line.hello().await.revision, 5);
+    line.welcome(Id(77)).await;
     disk.fill();
     // Larger than what is left of the last block of the journal.
     let mut large = container("run");
