@@ -413,7 +413,7 @@ async fn a_start_that_was_given_up_is_taken_up() {
     // At whatever step: the shim is on its way then or not, and nobody listens to it any more.
     for step in 0..20 {
         let node = ProcessNode::new();
-        let (runtime, work) = (node.runtime(), shell("exec sleep 1000"));
+        let (runtime, work) = (node.runtime(), another(step, shell("exec sleep 1000")));
         soon(runtime.prepare(&work, &|_| {})).await.unwrap();
         let given_up = Duration::from_micros(500 * step);
         let _ = tokio::time::timeout(given_up, runtime.start(&work)).await;
@@ -421,6 +421,11 @@ async fn a_start_that_was_given_up_is_taken_up() {
         assert!(is_alive(started.pid), "given up after {given_up:?}");
         assert_eq!(node.shims().len(), 1, "given up after {given_up:?}");
     }
+}
+
+/// The same as another task: the shim of the one before may still be clearing its control group away.
+fn another(number: u64, work: Workload) -> Workload {
+    Workload { task_id: own_id(u128::from(number) + 1000), ..work }
 }
 
 /// Several runtimes know nothing of each other's starts, as after a start that nobody waits for.
@@ -437,8 +442,8 @@ async fn start_from_everywhere(
 
 #[tokio::test]
 async fn starts_that_know_nothing_of_each_other_make_one_process() {
-    for _ in 0..5 {
-        let (node, work) = (ProcessNode::new(), shell("exec sleep 1000"));
+    for number in 0..5 {
+        let (node, work) = (ProcessNode::new(), another(number, shell("exec sleep 1000")));
         let pids = start_from_everywhere(&node, &work).await;
         assert_eq!(node.shims().len(), 1, "{pids:?}");
         let first = pids[0].as_ref().unwrap();
@@ -449,8 +454,8 @@ async fn starts_that_know_nothing_of_each_other_make_one_process() {
 
 #[tokio::test]
 async fn a_program_that_has_ended_is_not_run_again_by_a_start_that_comes_late() {
-    for _ in 0..10 {
-        let (node, work) = (ProcessNode::new(), shell("echo once"));
+    for number in 0..10 {
+        let (node, work) = (ProcessNode::new(), another(number, shell("echo once")));
         // It runs or has ended; which of the two is not asked here.
         drop(start_from_everywhere(&node, &work).await);
         let runtime = node.runtime();
