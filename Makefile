@@ -53,6 +53,7 @@ bench: ## measure, side by side with etcd; results go to docs/benchmarks.md by h
 simulate: ## whole clusters from seeds, with faults; SEED=first, SEEDS=how many
 	@scripts/setup test dev
 	@. scripts/env; cargo run -q --locked -p skep-tests --bin simulate -- $(or $(SEED),1) $(or $(SEEDS),20)
+	@. scripts/env; cargo run -q --locked -p skep-tests --bin simulate -- --managers $(or $(SEED),1) $(or $(SEEDS),20)
 
 faults: ## plant semantic faults one by one; simulated clusters must find nine of ten. SEEDS=how many each
 	@scripts/setup test dev

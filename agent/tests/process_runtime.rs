@@ -423,7 +423,8 @@ async fn a_start_that_was_given_up_is_taken_up() {
     }
 }
 
-/// The same as another task: the shim of the one before may still be clearing its control group away.
+/// The same as another task: the shim of the one before may still be clearing its control group
+/// away.
 fn another(number: u64, work: Workload) -> Workload {
     Workload { task_id: own_id(u128::from(number) + 1000), ..work }
 }

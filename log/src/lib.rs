@@ -29,7 +29,9 @@ mod history;
 mod life;
 mod log;
 mod raft;
-#[cfg(test)]
+#[cfg(any(test, feature = "model"))]
+mod simulated;
+#[cfg(any(test, feature = "model"))]
 mod testing;
 #[cfg(test)]
 mod tests;
@@ -58,3 +60,5 @@ pub use life::{
 };
 pub use log::{BarrierError, IN_FLIGHT_BYTES_MAX, Log, LogTasks};
 pub use raft::proposal::{Proposal, ProposeError};
+#[cfg(any(test, feature = "model"))]
+pub use simulated::{report::RaftRun, simulate_raft};

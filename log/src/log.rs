@@ -6,7 +6,7 @@ use crate::{
     disk::{files, names},
     life::{open_log::OpenLog, probe, supervise},
     raft::{
-        node::NoBarrier,
+        handle::NoBarrier,
         proposal::{InFlightBytes, Proposal, ProposeError},
         tasks::CallersRun,
     },

@@ -6,15 +6,26 @@
 
 pub(crate) mod alarm;
 mod codec;
+pub(crate) mod handle;
 mod log_store;
 mod machine;
-mod network;
+#[cfg(any(test, feature = "model"))]
+pub(crate) mod members;
+pub(crate) mod network;
 pub(crate) mod node;
+pub(crate) mod peers;
 pub(crate) mod proposal;
-mod runtime;
+pub(crate) mod runtime;
 #[cfg(test)]
 mod suite;
 mod tail;
 pub(crate) mod tasks;
-mod types;
+pub(crate) mod timing;
+pub(crate) mod types;
+#[cfg(any(test, feature = "model"))]
+pub(crate) mod virtual_time;
+#[cfg(not(any(test, feature = "model")))]
+#[path = "raft/virtual_time/absent.rs"]
+mod virtual_time;
+mod watching;
 mod writer;

@@ -1,8 +1,10 @@
 //! Things that tests are made of: small entries, and a fold that can be compared.
 
-use crate::{Draft, Entry, Fold, Frozen, Halt, Hash, RestoreError, SealedEntry, seal};
+use crate::{Draft, Entry, Fold, Frozen, Halt, Hash, RestoreError};
+#[cfg(test)]
+use crate::{SealedEntry, seal};
 use skep_proto::{Id, Lineage, Position, Revision, Timestamp, v1};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// A record about the node `n`.
 pub(crate) fn label(n: u64) -> v1::Record {
@@ -32,6 +34,7 @@ pub(crate) fn draft(parent: Hash, first: u64, count: u64) -> Draft {
 }
 
 /// A first entry whose bytes are about so many.
+#[cfg(test)]
 pub(crate) fn sealed_of_bytes(bytes: usize) -> SealedEntry {
     let mut draft = draft(Hash::ZERO, 1, 1);
     draft.records = [v1::Record { reason: "x".repeat(bytes), ..label(1) }].into_iter().collect();
@@ -39,18 +42,21 @@ pub(crate) fn sealed_of_bytes(bytes: usize) -> SealedEntry {
 }
 
 /// Seals entry after entry, each on the one before.
+#[cfg(test)]
 pub(crate) struct EntryChain {
     pub(crate) head: Hash,
     pub(crate) next: u64,
     pub(crate) incarnation: u64,
 }
 
+#[cfg(test)]
 impl Default for EntryChain {
     fn default() -> EntryChain {
         EntryChain { head: Hash::ZERO, next: 1, incarnation: 1 }
     }
 }
 
+#[cfg(test)]
 impl EntryChain {
     /// Where a log stands.
     pub(crate) fn on(position: Position, head: Hash) -> EntryChain {
@@ -76,7 +82,7 @@ pub(crate) struct Hashes {
 
 impl Hashes {
     pub(crate) fn list(&self) -> Vec<Hash> {
-        self.seen.lock().unwrap().clone()
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -87,7 +93,7 @@ impl Fold for Hashes {
                 format!("revision {} has an unknown kind; run a newer skep", entry.last());
             return Err(Halt { message });
         }
-        self.seen.lock().unwrap().push(entry.hash);
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).push(entry.hash);
         Ok(())
     }
 
@@ -102,7 +108,8 @@ impl Fold for Hashes {
         if !bytes.len().is_multiple_of(32) {
             return Err(RestoreError::damaged("not a list of hashes"));
         }
-        *self.seen.lock().unwrap() = bytes.chunks(32).filter_map(Hash::from_bytes).collect();
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) =
+            bytes.chunks(32).filter_map(Hash::from_bytes).collect();
         Ok(())
     }
 }

@@ -80,6 +80,24 @@ pub(crate) fn open(index: u64, value: &Bytes) -> Result<Option<Arc<Entry>>, Stor
     }
 }
 
+/// The first raft index from `next` on that is not here although a later one is.
+pub(crate) fn first_missing(store: &StoreHandle, next: u64) -> Result<Option<u64>, StoreError> {
+    let mut next = next;
+    loop {
+        let span = Span::since(keys::entry_key(next));
+        let rows = store.scan(StoreTable::Entries, &span, ScanOrder::Up, PAGE)?;
+        if rows.is_empty() {
+            return Ok(None);
+        }
+        for (key, _) in rows {
+            if keys::read_entry_key(&key)? != next {
+                return Ok(Some(next));
+            }
+            next += 1;
+        }
+    }
+}
+
 /// Where the log ends.
 pub(crate) fn last(store: &StoreHandle) -> Result<Option<meta::StoredLogId>, StoreError> {
     let Some((key, value)) = store.last(StoreTable::Entries, None)? else { return Ok(None) };

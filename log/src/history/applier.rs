@@ -245,6 +245,33 @@ impl Applier {
         self.applied
     }
 
+    /// Begins to take entries of a log that ends before `log_end`, or begins again after a failure.
+    ///
+    /// What the session before had applied is in the log or in a snapshot, unless the disk failed
+    /// just when a snapshot was taken over: then this state is ahead of the disk, and only a start
+    /// from there puts it right.
+    pub(crate) fn begin_session(&mut self, log_end: u64) -> Result<(), LogFailure> {
+        // A snapshot that was being written went with its session.
+        self.writing = false;
+        match self.applied {
+            Some(applied) if applied.index >= log_end => Err(LogFailure::Halted(
+                format!(
+                    "the disk failed while a snapshot was taken over: raft index {} is applied, and the log ends \
+                     before {log_end}; start the daemon again",
+                    applied.index
+                )
+                .into(),
+            )),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// The first index that is not known to be history here: what lies before it was applied, in
+    /// this life or in an earlier one.
+    pub(crate) fn known_until(&self) -> u64 {
+        self.applied.map_or(0, |applied| applied.index + 1).max(self.indexed.next_index)
+    }
+
     pub(crate) fn membership(&self) -> &(Option<meta::StoredLogId>, meta::StoredMembership) {
         &self.membership
     }

@@ -8,7 +8,7 @@ use crate::{
         Health, HistorySource, RaftRole,
         applier::{Applier, Listeners},
     },
-    raft::node::RaftHandle,
+    raft::handle::RaftHandle,
 };
 use std::sync::{
     Arc, Mutex, PoisonError, RwLock,

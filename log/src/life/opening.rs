@@ -109,8 +109,9 @@ pub(crate) fn begun(
 }
 
 /// Puts the newest usable snapshot into the fold. One that is damaged loses its name and its file;
-/// one that another version of the program wrote keeps both. The entries behind either are all
-/// still there, and are applied instead.
+/// one that another version of the program wrote keeps both. The entries behind either are applied
+/// instead; where a snapshot came from another manager they may not be here, and nothing is
+/// changed.
 fn restore(
     applier: &mut Applier,
     store: &store_handle::StoreHandle,
@@ -120,6 +121,7 @@ fn restore(
     let mut named = index::named_snapshots(store, Revision(u64::MAX))?;
     let mut batch = store::Batch::default();
     let mut damaged = Vec::new();
+    let mut passed_over = false;
     for candidate in &named {
         let unusable: String = match snapshots.read(candidate) {
             Ok(view) => match applier.restore(candidate, &view) {
@@ -137,6 +139,7 @@ fn restore(
             Err(error @ snapshot::SnapshotReadError::Newer { .. }) => error.to_string(),
             Err(error @ snapshot::SnapshotReadError::Unreadable { .. }) => return Err(error.into()),
         };
+        passed_over = true;
         tracing::warn!(
             revision = candidate.revision,
             unusable,
@@ -145,6 +148,9 @@ fn restore(
     }
     for revision in &damaged {
         batch.delete(store::StoreTable::Meta, &keys::snapshot_key(Revision(*revision)));
+    }
+    if passed_over {
+        refuse_gap(store, applier.applied().map_or(0, |applied| applied.index + 1))?;
     }
     show_again(applier.applied(), store, &mut batch)?;
     if !batch.is_empty() {
@@ -155,6 +161,15 @@ fn restore(
         tracing::warn!(%error, "snapshots that nothing names could not be taken away");
     }
     Ok(())
+}
+
+/// A log that took over a snapshot from another manager lacks entries before it, and can't do
+/// without it.
+fn refuse_gap(store: &store_handle::StoreHandle, next: u64) -> Result<(), store::StoreError> {
+    let Some(missing) = entries::first_missing(store, next)? else { return Ok(()) };
+    Err(store::StoreError::Damaged(format!(
+        "its newest snapshot can't be used, and raft index {missing}, which it holds, is not here otherwise"
+    )))
 }
 
 /// What raft had hidden behind a snapshot that was not used must be seen by raft again.

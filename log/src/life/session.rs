@@ -6,16 +6,14 @@
 //! may run them instead, one thread at a time. When the session ends, in order or by a panic, all
 //! its tasks are dropped: nothing of it can still write when the next one begins.
 
-use super::{
-    open_log::{OpenLog, SharedApplier},
-    opening,
-};
+use super::{open_log, opening};
 use crate::{
     OpenError,
     failure::LogFailure,
-    raft::{alarm::Alarm, node, tasks::RaftTasks},
+    raft::{alarm::Alarm, network, node, tasks::RaftTasks, timing},
 };
 use std::{
+    collections::BTreeMap,
     io,
     sync::{Arc, PoisonError},
     thread::{self, JoinHandle},
@@ -45,8 +43,8 @@ pub(crate) struct SessionThread {
 impl SessionThread {
     /// Starts it.
     pub(crate) fn spawn(
-        shared: &Arc<OpenLog>,
-        applier: &SharedApplier,
+        shared: &Arc<open_log::OpenLog>,
+        applier: &open_log::SharedApplier,
         closing: &watch::Receiver<bool>,
     ) -> SessionThread {
         let (shared, applier, closing) = (shared.clone(), applier.clone(), closing.clone());
@@ -79,7 +77,7 @@ impl SessionThread {
     }
 
     /// How it ended, once all of it has.
-    pub(crate) async fn ended(self, shared: &OpenLog) -> Ended {
+    pub(crate) async fn ended(self, shared: &open_log::OpenLog) -> Ended {
         let thread = match self.thread {
             Ok(thread) => thread,
             Err(error) => return Ended::NotStarted(no_thread(shared, &error)),
@@ -92,14 +90,14 @@ impl SessionThread {
     }
 }
 
-fn no_thread(shared: &OpenLog, error: &io::Error) -> OpenError {
+fn no_thread(shared: &open_log::OpenLog, error: &io::Error) -> OpenError {
     let source = format!("no thread can be had: {error}").into();
     OpenError::Failed { dir: opening::dir_of(&*shared.files), source }
 }
 
 async fn live(
-    shared: &Arc<OpenLog>,
-    applier: SharedApplier,
+    shared: &Arc<open_log::OpenLog>,
+    applier: open_log::SharedApplier,
     tasks: Arc<RaftTasks>,
     mut closing: watch::Receiver<bool>,
     started: oneshot::Sender<()>,
@@ -122,21 +120,24 @@ async fn live(
 }
 
 async fn start(
-    shared: &Arc<OpenLog>,
-    applier: SharedApplier,
+    shared: &Arc<open_log::OpenLog>,
+    applier: open_log::SharedApplier,
     tasks: Arc<RaftTasks>,
     alarm: Arc<Alarm>,
 ) -> Result<node::RunningRaft, OpenError> {
     let files = &*shared.files;
     let parts = node::RaftParts {
-        node_id: shared.config.node_id,
+        raft_id: node::FIRST_RAFT_ID,
+        founders: BTreeMap::from([(node::FIRST_RAFT_ID, shared.config.node_id)]),
+        transport: Arc::new(network::NoTransport),
+        entries_behind_snapshot: timing::ENTRIES_BEHIND_SNAPSHOT_MAX,
         store: shared.store.clone(),
         appender: opening::appender(files, &shared.store, &shared.counts)?,
         applier: applier.clone(),
         snapshots: shared.snapshots.clone(),
         listeners: shared.listeners.clone(),
         alarm,
-        tasks,
+        tasks: Some(tasks),
     };
     node::RunningRaft::start(parts, |line| shared.set_line(Some(line))).await.map_err(|failure| {
         opening::not_started(

@@ -4,7 +4,7 @@
 //! Vote and entries share one queue and so one order, as raft demands. What is appended is readable
 //! at once, from the tail; the writer reports to raft that it is durable, after the sync.
 
-use super::{alarm::Alarm, codec, tail::Tail, tasks, types, writer};
+use super::{alarm::Alarm, codec, tail, tasks, types, writer};
 use crate::{disk, failure::LogFailure};
 use futures::{Stream, StreamExt, stream};
 use openraft::{LogState, OptionalSend, RaftLogReader, storage};
@@ -13,7 +13,7 @@ use std::{
     fmt::Debug,
     io,
     ops::{Bound, Range, RangeBounds},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic},
+    sync::{Arc, MutexGuard, atomic},
 };
 
 /// Up to so many entries the thread that runs raft's tasks writes itself when the writer is idle
@@ -25,7 +25,7 @@ const INLINE_ENTRIES_MAX: usize = 4;
 #[derive(Clone)]
 pub(crate) struct LogStore {
     store: Arc<disk::store_handle::StoreHandle>,
-    tail: Arc<Mutex<Tail>>,
+    tail: Arc<tail::SharedTail>,
     queue: writer::Queue,
     alarm: Arc<Alarm>,
     /// Whether this manager is the only one.
@@ -35,7 +35,7 @@ pub(crate) struct LogStore {
 /// Where a log stands, read from its store.
 pub(crate) fn load_tail(
     store: &disk::store_handle::StoreHandle,
-) -> Result<Tail, disk::store::StoreError> {
+) -> Result<tail::Tail, disk::store::StoreError> {
     let damaged = |what: &str, error: prost::DecodeError| {
         disk::store::StoreError::Damaged(format!("{what} does not decode: {error}"))
     };
@@ -50,7 +50,7 @@ pub(crate) fn load_tail(
         .transpose();
     let purged = purged.map_err(|error| damaged("the purge pointer", error))?;
     let last = disk::entries::last(store)?.as_ref().map(codec::load_log_id);
-    Ok(Tail::new(
+    Ok(tail::Tail::new(
         vote.as_ref().map(codec::load_vote),
         last,
         purged.as_ref().map(codec::load_log_id),
@@ -60,7 +60,7 @@ pub(crate) fn load_tail(
 impl LogStore {
     pub(crate) fn new(
         store: Arc<disk::store_handle::StoreHandle>,
-        tail: Arc<Mutex<Tail>>,
+        tail: Arc<tail::SharedTail>,
         queue: writer::Queue,
         alarm: Arc<Alarm>,
     ) -> LogStore {
@@ -72,8 +72,8 @@ impl LogStore {
         self.alone.clone()
     }
 
-    fn tail(&self) -> MutexGuard<'_, Tail> {
-        self.tail.lock().unwrap_or_else(PoisonError::into_inner)
+    fn tail(&self) -> MutexGuard<'_, tail::Tail> {
+        self.tail.lock()
     }
 
     /// The first entries of a range, as many as a page holds.

@@ -4,7 +4,7 @@
 //! Snapshots are taken beside raft, by the log's own policy; raft only learns of those that are
 //! finished. A snapshot that can't be written is then no reason for raft to stop.
 
-use super::{alarm, codec, types, writer};
+use super::{alarm, codec, runtime, tail, types, writer};
 use crate::{
     disk::{index, keys, snapshot, store, store_handle::StoreHandle},
     history::applier::{Applier, ApplyOutcome, Committed, FrozenSnapshot},
@@ -17,7 +17,7 @@ use std::{
     io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
-use tokio::{sync::mpsc, task::spawn_blocking};
+use tokio::sync::mpsc;
 
 /// Consensus over our state.
 pub(crate) type Raft = openraft::Raft<types::Types, StateMachine>;
@@ -36,6 +36,8 @@ pub(crate) struct SnapshotFile {
 #[derive(Clone)]
 pub(crate) struct StateMachine {
     pub(crate) applier: Arc<Mutex<Applier>>,
+    /// None where entries are applied that no log has.
+    pub(crate) tail: Option<Arc<tail::SharedTail>>,
     pub(crate) snapshots: snapshot::Snapshots,
     pub(crate) store: Arc<StoreHandle>,
     pub(crate) queue: writer::Queue,
@@ -86,7 +88,7 @@ impl StateMachine {
     fn snapshot_if_due(&self) {
         let Some(frozen) = self.applier().due() else { return };
         let machine = self.clone();
-        tokio::spawn(async move {
+        runtime::spawn_beside(async move {
             let written = machine.write(frozen).await;
             let stored_bytes = match &written {
                 Ok(named) => Some(named.stored_bytes),
@@ -105,8 +107,8 @@ impl StateMachine {
 
     async fn write(&self, frozen: FrozenSnapshot) -> io::Result<keys::meta::Snapshot> {
         let snapshots = self.snapshots.clone();
-        let written = spawn_blocking(move || snapshots.write(frozen.named, &(frozen.view)())).await;
-        let named = written.map_err(io::Error::other)??;
+        let named =
+            runtime::blocking(move || snapshots.write(frozen.named, &(frozen.view)())).await??;
         let mut batch = store::Batch::default();
         snapshot::put_name(&mut batch, &named);
         self.queue.ask(|done| writer::Work::Change { batch, done }).await?;
@@ -188,10 +190,17 @@ impl storage::RaftStateMachine<types::Types> for StateMachine {
         let mut unannounced = 0;
         let result = loop {
             match entries.try_next().await {
-                Ok(Some((entry, responder))) => match self.apply_one(&entry) {
-                    Ok(outcome) => answers.extend(responder.map(|responder| (responder, outcome))),
-                    Err(error) => break Err(error),
-                },
+                Ok(Some((entry, responder))) => {
+                    if let Some(tail) = &self.tail {
+                        tail.until_written(entry.log_id.index).await;
+                    }
+                    match self.apply_one(&entry) {
+                        Ok(outcome) => {
+                            answers.extend(responder.map(|responder| (responder, outcome)));
+                        }
+                        Err(error) => break Err(error),
+                    }
+                }
                 Ok(None) => break Ok(()),
                 Err(error) => break Err(error),
             }
@@ -231,14 +240,14 @@ impl storage::RaftStateMachine<types::Types> for StateMachine {
         if meta.last_log_id != named.applied.as_ref().map(codec::load_log_id) {
             return Err(io::Error::other("the snapshot is not the one that raft speaks of"));
         }
-        let before = self.applier().applied().map_or(0, |applied| applied.index + 1);
+        let before = self.applier().known_until();
         let own = self.snapshots.clone();
-        let read = spawn_blocking(move || -> io::Result<_> {
+        let read = runtime::blocking(move || -> io::Result<_> {
             let view = folder.read(&named).map_err(io::Error::other)?;
             let named = if own.is_same_as(&folder) { named } else { own.write(named, &view)? };
             Ok((named, view))
         });
-        let (named, view) = read.await.map_err(io::Error::other)??;
+        let (named, view) = read.await??;
         let mut batch = store::Batch::default();
         snapshot::put_name(&mut batch, &named);
         // What lies between was never applied here and is not known to be history.
@@ -247,8 +256,9 @@ impl storage::RaftStateMachine<types::Types> for StateMachine {
             batch.delete_span(store::StoreTable::Entries, &from, &to);
             batch.put(store::StoreTable::Meta, keys::PURGED, &[&log_id.encode_to_vec()]);
         }
-        self.queue.ask(|done| writer::Work::Change { batch, done }).await?;
-        self.applier().restore(&named, &view).map_err(io::Error::other)
+        // First what may be refused; it is committed elsewhere, and may be seen at once.
+        self.applier().restore(&named, &view).map_err(io::Error::other)?;
+        self.queue.ask(|done| writer::Work::Change { batch, done }).await
     }
 
     async fn get_current_snapshot(

@@ -4,16 +4,13 @@ use super::{
     alarm::Alarm,
     log_store::{LogStore, load_tail},
     machine::StateMachine,
+    tail,
     types::Types,
-    writer::{Queue, Work, Writer},
+    writer::{Queue, Work, Writer, WriterLife},
 };
-use crate::{
-    SnapshotPolicy, disk,
-    history::applier::{Applier, Listeners},
-    testing::Hashes,
-};
+use crate::{SnapshotPolicy, disk, history::applier, testing::Hashes};
 use openraft::{StorageError, testing::log};
-use std::{sync, thread::JoinHandle};
+use std::sync;
 use tempfile::TempDir;
 
 #[derive(Clone, Copy)]
@@ -25,14 +22,14 @@ enum On {
 /// Ends the writer before the folder goes.
 struct Guard {
     queue: Queue,
-    writer: Option<JoinHandle<()>>,
+    writer: Option<WriterLife>,
     _dir: TempDir,
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
         self.queue.push(Work::Stop).unwrap();
-        self.writer.take().unwrap().join().unwrap();
+        self.writer.take().unwrap().join();
     }
 }
 
@@ -44,8 +41,8 @@ impl log::StoreBuilder<Types, LogStore, StateMachine, Guard> for On {
             On::Model => sync::Arc::new(disk::files::model::ModelDisk::default()),
         };
         let store = sync::Arc::new(disk::store_handle::StoreHandle::open(files.clone()).unwrap());
-        let (listeners, alarm) = (Listeners::default(), sync::Arc::new(Alarm::default()));
-        let tail = sync::Arc::new(sync::Mutex::new(load_tail(&store).unwrap()));
+        let (listeners, alarm) = (applier::Listeners::default(), sync::Arc::new(Alarm::default()));
+        let tail = sync::Arc::new(tail::SharedTail::new(load_tail(&store).unwrap()));
         let head = disk::head::HeadFile::open(&*files).unwrap();
         let appender =
             disk::appender::Appender { store: store.clone(), head, counts: sync::Arc::default() };
@@ -53,7 +50,7 @@ impl log::StoreBuilder<Types, LogStore, StateMachine, Guard> for On {
             Writer::new(appender, tail.clone(), listeners.unindexed.clone(), alarm.clone());
         let (queue, writer) = writer.start().unwrap();
         let fold = Box::new(Hashes::default());
-        let applier = Applier::new(
+        let applier = applier::Applier::new(
             fold,
             disk::index::HistoryEnd::default(),
             SnapshotPolicy::default(),
@@ -62,6 +59,7 @@ impl log::StoreBuilder<Types, LogStore, StateMachine, Guard> for On {
         );
         let machine = StateMachine {
             applier: sync::Arc::new(sync::Mutex::new(applier)),
+            tail: None,
             snapshots: disk::snapshot::Snapshots::new(files),
             store: store.clone(),
             queue: queue.clone(),

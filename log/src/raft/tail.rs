@@ -5,12 +5,49 @@
 
 use super::types::{LogId, RaftEntry, Vote};
 use openraft::EntryPayload;
-use std::{collections::VecDeque, io, ops::Range};
+use std::{
+    collections::VecDeque,
+    io,
+    ops::Range,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+use tokio::sync::Notify;
 
 /// Bytes kept in memory. Above it, entries that are in the store leave, the oldest first.
 const TAIL_BYTES_MAX: usize = 32 << 20;
 /// What an entry takes beside its bytes, about.
 const TAIL_ENTRY_OVERHEAD_BYTES: usize = 128;
+
+/// The tail, as raft's tasks and the writer share it.
+pub(crate) struct SharedTail {
+    tail: Mutex<Tail>,
+    /// Rung when more of it is in the store. One task waits for that.
+    written: Notify,
+}
+
+impl SharedTail {
+    pub(crate) fn new(tail: Tail) -> SharedTail {
+        SharedTail { tail: Mutex::new(tail), written: Notify::new() }
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Tail> {
+        self.tail.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The entry of `log_id` and all before it are in the store now.
+    pub(crate) fn written(&self, log_id: LogId) {
+        self.lock().written(log_id);
+        self.written.notify_one();
+    }
+
+    /// Waits until the entry at this index is in the store here. Where others vote, a majority may
+    /// have it, and it may be committed, before this manager's own disk has it.
+    pub(crate) async fn until_written(&self, index: u64) {
+        while !self.lock().is_written(index) {
+            self.written.notified().await;
+        }
+    }
+}
 
 /// What raft must know at once.
 #[derive(Default, Debug)]
@@ -72,6 +109,10 @@ impl Tail {
                 None => break,
             }
         }
+    }
+
+    fn is_written(&self, index: u64) -> bool {
+        index < self.unwritten || self.purged.is_some_and(|purged| index <= purged.index)
     }
 
     /// Forgets what lies behind `last`.

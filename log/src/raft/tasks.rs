@@ -6,6 +6,7 @@
 //! caller's run ends, its entry has been written, synced and applied, and no other thread was
 //! woken. What a caller does not finish soon, raft's own thread takes over.
 
+use super::virtual_time;
 use futures::{
     FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered, task::AtomicWaker,
 };
@@ -117,6 +118,10 @@ where
             }
         }
     };
+    if let Some(world) = virtual_time::here() {
+        world.spawn(task.boxed());
+        return TaskHandle(result, end);
+    }
     match HERE.with_borrow(|here| here.as_ref().map(|here| here.tasks.clone())) {
         Some(tasks) => tasks.push(task.boxed()),
         None => drop(tokio::spawn(task)),
@@ -126,6 +131,9 @@ where
 
 /// Whether this thread may write another entry itself, and counts it.
 pub(crate) fn may_write_here() -> bool {
+    if virtual_time::here().is_some() {
+        return false;
+    }
     HERE.with_borrow_mut(|here| {
         let Some(here) = here else { return true };
         match &mut here.thread {

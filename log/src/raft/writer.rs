@@ -1,22 +1,19 @@
-//! The thread that writes for many: whatever has gathered becomes one batch and one sync.
+//! Who writes for many: whatever has gathered becomes one batch and one sync.
 //!
 //! There is no timer. While a sync runs, work gathers in the queue; when it returns, all of it goes
 //! into the next batch. A single client so waits for one sync, and a thousand share one. Vote,
 //! entries, truncations and names of snapshots keep the order in which they were asked for.
 
-use super::{alarm::Alarm, codec, tail::Tail, types};
+use super::{alarm::Alarm, codec, tail, tasks, types, virtual_time};
 use crate::{disk, failure::LogFailure, history::Unindexed};
 use openraft::{EntryPayload, storage::IOFlushed};
 use std::{
     io,
-    sync::{
-        Arc, Mutex, PoisonError, atomic,
-        mpsc::{Receiver, SyncSender, sync_channel},
-    },
+    sync::{Arc, Mutex, PoisonError, atomic, mpsc},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc as task_mpsc, oneshot};
 
 /// Work that waits at most. When it is full, raft waits too, and takes nothing more from anybody.
 const QUEUE_LEN_MAX: usize = 8192;
@@ -55,14 +52,14 @@ pub(crate) enum Work {
     },
     /// Index rows have gathered while nothing else was written.
     Index,
-    /// All before this is written, then the thread ends.
+    /// All before this is written, then the writer ends.
     Stop,
 }
 
 /// The way to the writer.
 #[derive(Clone)]
 pub(crate) struct Queue {
-    work: SyncSender<Work>,
+    work: WorkSender,
     /// Work that was pushed and is not done.
     pending: Arc<atomic::AtomicUsize>,
     /// Whether the last commit was slow.
@@ -70,10 +67,46 @@ pub(crate) struct Queue {
     writer: Arc<Mutex<Writer>>,
 }
 
+#[derive(Clone)]
+enum WorkSender {
+    Thread(mpsc::SyncSender<Work>),
+    /// In virtual time no thread may wait.
+    Task(task_mpsc::UnboundedSender<Work>),
+}
+
+/// The writer's end.
+pub(crate) enum WriterLife {
+    Thread(JoinHandle<()>),
+    Task(tasks::TaskHandle<()>),
+}
+
+impl WriterLife {
+    /// Waits for its end, on this thread. A task ends by itself.
+    pub(crate) fn join(self) {
+        if let WriterLife::Thread(thread) = self
+            && thread.join().is_err()
+        {
+            tracing::error!("the log's writer panicked");
+        }
+    }
+
+    /// Waits for its end.
+    pub(crate) async fn ended(self) {
+        match self {
+            WriterLife::Thread(_) => self.join(),
+            WriterLife::Task(task) => drop(task.await),
+        }
+    }
+}
+
 impl Queue {
     pub(crate) fn push(&self, work: Work) -> io::Result<()> {
         self.pending.fetch_add(1, atomic::Ordering::AcqRel);
-        self.work.send(work).map_err(|_| io::Error::other("the log's writer has stopped"))
+        let sent = match &self.work {
+            WorkSender::Thread(sender) => sender.send(work).is_ok(),
+            WorkSender::Task(sender) => sender.send(work).is_ok(),
+        };
+        if sent { Ok(()) } else { Err(io::Error::other("the log's writer has stopped")) }
     }
 
     /// Does the work on this thread if the writer has nothing to do; or else pushes it.
@@ -106,21 +139,35 @@ impl Queue {
 }
 
 /// The thread's life.
-fn run(writer: &Mutex<Writer>, inbox: &Receiver<Work>, pending: &atomic::AtomicUsize) {
+fn run(writer: &Mutex<Writer>, inbox: &mpsc::Receiver<Work>, pending: &atomic::AtomicUsize) {
     let mut group = CommitGroup::default();
     while let Ok(first) = inbox.recv() {
         let mut writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut taken = 1;
-        writer.take(&mut group, first);
-        while group.rows.bytes() < GROUP_BYTES_MAX && !group.stop {
-            match inbox.try_recv() {
-                Ok(work) => writer.take(&mut group, work),
-                Err(_) => break,
-            }
-            taken += 1;
-        }
+        let taken = writer.gather(&mut group, first, || inbox.try_recv().ok());
         writer.commit(&mut group);
         drop(writer);
+        pending.fetch_sub(taken, atomic::Ordering::AcqRel);
+        if group.stop {
+            break;
+        }
+    }
+}
+
+/// The same as a task in virtual time: what comes while the disk syncs is the next group. A group
+/// may end anywhere, as one that has grown large does.
+async fn run_virtually(
+    world: virtual_time::VirtualTime,
+    writer: Arc<Mutex<Writer>>,
+    mut inbox: task_mpsc::UnboundedReceiver<Work>,
+    pending: Arc<atomic::AtomicUsize>,
+) {
+    let lock = || writer.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut group = CommitGroup::default();
+    while let Some(first) = inbox.recv().await {
+        let next = || if world.draw().is_multiple_of(4) { None } else { inbox.try_recv().ok() };
+        let taken = lock().gather(&mut group, first, next);
+        world.sync_disk().await;
+        lock().commit(&mut group);
         pending.fetch_sub(taken, atomic::Ordering::AcqRel);
         if group.stop {
             break;
@@ -131,7 +178,7 @@ fn run(writer: &Mutex<Writer>, inbox: &Receiver<Work>, pending: &atomic::AtomicU
 /// What the writer writes with, and what it tells of it.
 pub(crate) struct Writer {
     appender: disk::appender::Appender,
-    tail: Arc<Mutex<Tail>>,
+    tail: Arc<tail::SharedTail>,
     unindexed: Arc<Unindexed>,
     alarm: Arc<Alarm>,
     slow: Arc<atomic::AtomicBool>,
@@ -151,7 +198,7 @@ struct CommitGroup {
 impl Writer {
     pub(crate) fn new(
         appender: disk::appender::Appender,
-        tail: Arc<Mutex<Tail>>,
+        tail: Arc<tail::SharedTail>,
         unindexed: Arc<Unindexed>,
         alarm: Arc<Alarm>,
     ) -> Writer {
@@ -159,15 +206,21 @@ impl Writer {
         Writer { appender, tail, unindexed, alarm, slow, room }
     }
 
-    /// Starts the thread.
-    pub(crate) fn start(self) -> io::Result<(Queue, JoinHandle<()>)> {
-        let (work, inbox) = sync_channel(QUEUE_LEN_MAX);
+    /// Starts the thread; in virtual time a task.
+    pub(crate) fn start(self) -> io::Result<(Queue, WriterLife)> {
         let (pending, slow) = (Arc::new(atomic::AtomicUsize::new(0)), self.slow.clone());
         let writer = Arc::new(Mutex::new(self));
-        let queue = Queue { work, pending: pending.clone(), slow, writer: writer.clone() };
+        let queue = |work| Queue { work, pending: pending.clone(), slow, writer: writer.clone() };
+        if let Some(world) = virtual_time::here() {
+            let (work, inbox) = task_mpsc::unbounded_channel();
+            let life = run_virtually(world, writer.clone(), inbox, pending.clone());
+            return Ok((queue(WorkSender::Task(work)), WriterLife::Task(tasks::spawn(life))));
+        }
+        let (work, inbox) = mpsc::sync_channel(QUEUE_LEN_MAX);
+        let queue = queue(WorkSender::Thread(work));
         let life = move || run(&writer, &inbox, &pending);
         let thread = thread::Builder::new().name("skep-writer".into()).spawn(life)?;
-        Ok((queue, thread))
+        Ok((queue, WriterLife::Thread(thread)))
     }
 
     fn do_now(&mut self, work: Work) {
@@ -175,6 +228,23 @@ impl Writer {
         self.take(&mut group, work);
         self.commit(&mut group);
         self.room = group;
+    }
+
+    /// Puts together what waits, as far as it goes into one group; says how much that was.
+    fn gather(
+        &mut self,
+        group: &mut CommitGroup,
+        first: Work,
+        mut next: impl FnMut() -> Option<Work>,
+    ) -> usize {
+        let mut taken = 1;
+        self.take(group, first);
+        while group.rows.bytes() < GROUP_BYTES_MAX && !group.stop {
+            let Some(work) = next() else { break };
+            self.take(group, work);
+            taken += 1;
+        }
+        taken
     }
 
     fn take(&mut self, group: &mut CommitGroup, work: Work) {
@@ -221,8 +291,7 @@ impl Writer {
     fn write(&mut self, group: &mut CommitGroup) -> Result<(), LogFailure> {
         let last = self.unindexed.commit_with(&mut self.appender, &mut group.rows)?;
         if let Some(last) = last {
-            let mut tail = self.tail.lock().unwrap_or_else(PoisonError::into_inner);
-            tail.written(codec::load_log_id(&last));
+            self.tail.written(codec::load_log_id(&last));
         }
         Ok(())
     }

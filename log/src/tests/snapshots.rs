@@ -1,7 +1,14 @@
 //! Snapshots: taken beside the work, used at a restart, passed over when damaged.
 
 use super::*;
-use crate::{SnapshotPolicy, disk::index::named_snapshots};
+use crate::{
+    SnapshotPolicy,
+    disk::{
+        index::named_snapshots,
+        keys,
+        store::{Batch, Durability, StoreTable},
+    },
+};
 use skep_proto::Revision;
 
 fn often(dir: &Path) -> Config {
@@ -131,5 +138,39 @@ async fn a_snapshot_that_can_not_be_read_now_is_kept() {
     assert_eq!(again.list(), all);
     let names = log.history().snapshots(Revision(u64::MAX)).unwrap();
     assert_eq!(names.len(), named.len(), "each has its name");
+    log.close().await;
+}
+
+#[tokio::test]
+async fn a_snapshot_that_can_not_be_used_is_needed_where_entries_before_it_are_not_here() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, hashes) = open_often(dir.path()).await;
+    write_snapshots(&log, &mut EntryChain::default(), 1).await;
+    // As where the snapshot came from another manager.
+    let (mut batch, span) = (Batch::default(), [7, 40].map(keys::entry_key));
+    batch.delete_span(StoreTable::Entries, &span[0], &span[1]);
+    let hidden = keys::meta::StoredLogId { term: log.status().borrow().term, index: 39 };
+    batch.put(StoreTable::Meta, keys::PURGED, &[&prost::Message::encode_to_vec(&hidden)]);
+    log.shared.store.commit(&batch, Durability::Synced).unwrap();
+    let all = hashes.list();
+    log.close().await;
+    let named = std::fs::read_dir(dir.path().join("snapshots")).unwrap();
+    let files: Vec<_> = named.map(|file| file.unwrap().path()).collect();
+    let whole: Vec<Vec<u8>> = files.iter().map(|file| std::fs::read(file).unwrap()).collect();
+    for file in &files {
+        std::fs::write(file, b"rubbish").unwrap();
+    }
+    for _ in 0..2 {
+        let error = Log::open(config(dir.path()), Hashes::default()).await.err().unwrap();
+        let crate::OpenError::Damaged { message, .. } = &error else { panic!("{error}") };
+        assert_eq!(
+            message,
+            "its newest snapshot can't be used, and raft index 7, which it holds, is not here otherwise"
+        );
+    }
+    // Nothing was changed: whole again, it is used.
+    files.iter().zip(whole).for_each(|(file, bytes)| std::fs::write(file, bytes).unwrap());
+    let (log, again) = open(dir.path()).await;
+    assert_eq!(again.list(), all);
     log.close().await;
 }

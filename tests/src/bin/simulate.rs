@@ -1,6 +1,6 @@
 //! Runs simulated clusters from seeds: `simulate FIRST COUNT [STEPS] [AGENTS]`, `simulate --trace
 //! SEED …`, `simulate --twice SEED …`, or `simulate --all FIRST COUNT …`, which goes on after a
-//! seed that fails.
+//! seed that fails. `simulate --managers FIRST COUNT` runs clusters of managers under raft.
 //!
 //! A seed that breaks an invariant is printed with the steps before, and the exit code is 1.
 
@@ -28,6 +28,10 @@ fn main() -> ExitCode {
     match arguments.first().map(String::as_str) {
         Some("--twice") => twice(plan(number(1, 1), 2, true)),
         Some("--trace") => trace(plan(number(1, 1), 2, true)),
+        Some("--managers") => {
+            let first = number(1, 1);
+            managers(first..first + number(2, 10))
+        }
         Some("--all") => {
             let first = number(1, 1);
             all((first..first + number(2, 10)).map(|seed| plan(seed, 3, false)))
@@ -55,6 +59,41 @@ fn trace(plan: SimulationPlan) -> ExitCode {
         }
     }
     ExitCode::SUCCESS
+}
+
+/// Ends at the first seed that fails.
+fn managers(seeds: impl Iterator<Item = u64>) -> ExitCode {
+    let (mut runs, mut failed) = (0, 0);
+    for seed in seeds {
+        let run = skep_log::simulate_raft(seed);
+        runs += 1;
+        println!("{}", raft_line(seed, &run));
+        run.broken.iter().for_each(|what| println!("  {what}"));
+        failed += u64::from(!run.broken.is_empty());
+        if failed > 0 {
+            break;
+        }
+    }
+    println!("{failed} of {runs} seeds break an invariant");
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn raft_line(seed: u64, run: &skep_log::RaftRun) -> String {
+    format!(
+        "seed {seed}: {} entries, {} acknowledged, {} reads; {} tenures, {} crashes, {} disks failed and mended, \
+         {} snapshots taken over, {} managers left and {} remain; {} steps in {:.0} s",
+        run.entries,
+        run.acknowledged,
+        run.reads,
+        run.tenures,
+        run.crashes,
+        run.went_on,
+        run.installed,
+        run.left,
+        run.managers,
+        run.steps.0,
+        run.took.as_secs_f64(),
+    )
 }
 
 /// One line for each seed that fails.

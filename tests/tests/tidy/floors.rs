@@ -21,12 +21,12 @@ const WITHOUT_CIRCLES: [&str; 7] = [
 /// The floors of the log, from the ground up. A module imports from its own floor and from those
 /// below.
 const LOG_FLOORS: [&[&str]; 6] = [
-    &["chain", "entry", "failure", "fence", "fold"],
+    &["chain", "entry", "failure", "fence", "fold", "testing"],
     &["disk"],
     &["history"],
     &["raft"],
     &["life"],
-    &["log"],
+    &["log", "simulated"],
 ];
 
 /// A crate's modules: each with its path (`["life", "single"]`) and its code.

@@ -26,7 +26,7 @@ impl Files for ModelDisk {
                     Inode::Store { now: Tables::default(), durable: Tables::default() },
                 ),
             };
-            if !platters.open.insert(node) {
+            if platters.open.contains(&node) {
                 return Err(io::Error::new(
                     io::ErrorKind::WouldBlock,
                     "the store is open elsewhere",
@@ -36,7 +36,9 @@ impl Files for ModelDisk {
             platters.sync_node(node);
             Ok((node, platters.life))
         });
+        // The lock is the process's, and no change of the disk.
         let (node, life) = opened.map_err(refused)?;
+        self.platters().open.insert(node);
         Ok(Box::new(ModelStore {
             disk: self.clone(),
             node,
