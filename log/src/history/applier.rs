@@ -248,16 +248,16 @@ impl Applier {
     /// Begins to take entries of a log that ends before `log_end`, or begins again after a failure.
     ///
     /// What the session before had applied is in the log or in a snapshot, unless the disk failed
-    /// just when a snapshot was taken over: then this state is ahead of the disk, and only a start
-    /// from there puts it right.
+    /// just when a snapshot was taken over, or has lost what it had confirmed: then this state is
+    /// ahead of the disk, and only a start from there puts it right.
     pub(crate) fn begin_session(&mut self, log_end: u64) -> Result<(), LogFailure> {
         // A snapshot that was being written went with its session.
         self.writing = false;
         match self.applied {
             Some(applied) if applied.index >= log_end => Err(LogFailure::Halted(
                 format!(
-                    "the disk failed while a snapshot was taken over: raft index {} is applied, and the log ends \
-                     before {log_end}; start the daemon again",
+                    "the disk lacks what is applied: raft index {} is, and the log ends before {log_end}; start the \
+                     daemon again, which begins from what the disk has",
                     applied.index
                 )
                 .into(),
@@ -309,5 +309,30 @@ impl Applier {
     pub(crate) fn written(&mut self, stored_bytes: Option<u64>) {
         self.writing = false;
         self.last_snapshot_bytes = stored_bytes.unwrap_or(self.last_snapshot_bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ModelDisk, testing::Hashes};
+
+    #[test]
+    fn a_session_does_not_begin_on_a_disk_that_lacks_what_is_applied() {
+        let store = StoreHandle::open(Arc::new(ModelDisk::default())).unwrap();
+        let (fold, end) = (Box::new(Hashes::default()), index::HistoryEnd::default());
+        let listeners = Listeners::default();
+        let mut applier =
+            Applier::new(fold, end, SnapshotPolicy::default(), listeners, Arc::new(store));
+        applier.begin_session(0).unwrap();
+        applier.apply(meta::StoredLogId { term: 1, index: 7 }, Committed::Blank).unwrap();
+        applier.begin_session(8).unwrap();
+        let failure = applier.begin_session(7).unwrap_err();
+        assert!(matches!(failure, LogFailure::Halted(_)));
+        assert_eq!(
+            failure.message(),
+            "the disk lacks what is applied: raft index 7 is, and the log ends before 7; start the daemon again, \
+             which begins from what the disk has"
+        );
     }
 }
