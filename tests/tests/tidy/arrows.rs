@@ -8,16 +8,20 @@ use super::{files, none, root};
 use std::{collections::BTreeMap, fs};
 
 /// Each package with the packages of ours that it may name. `skep-tests` may name all.
-const ARROWS: [(&str, &[&str]); 7] = [
+const ARROWS: [(&str, &[&str]); 8] = [
     ("proto", &[]),
     ("log", &["skep-proto"]),
     ("projections", &["skep-proto"]),
     ("reconcilers", &["skep-proto", "skep-projections"]),
-    ("gateway", &["skep-proto", "skep-log", "skep-projections", "skep-reconcilers"]),
-    ("agent", &["skep-proto"]),
+    ("trust", &["skep-proto"]),
+    ("gateway", &["skep-proto", "skep-log", "skep-projections", "skep-reconcilers", "skep-trust"]),
+    ("agent", &["skep-proto", "skep-trust"]),
     // The daemon joins both halves; the offline reads of a stopped manager need log and projections
     // themselves.
-    ("", &["skep-proto", "skep-gateway", "skep-agent", "skep-log", "skep-projections"]),
+    (
+        "",
+        &["skep-proto", "skep-gateway", "skep-agent", "skep-log", "skep-projections", "skep-trust"],
+    ),
 ];
 
 /// What no pure package may link: whoever links it can do what it does.

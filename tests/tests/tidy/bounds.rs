@@ -18,10 +18,11 @@ const SIGNS: [&str; 8] = ["MAX", "MIN", "LIMIT", "LIMITS", "PERIOD", "PERIODS", 
 /// Units that show a constant to be an amount: such a constant is a bound and has a sign, unless it
 /// stands in [`NO_BOUNDS`].
 const UNITS: [&str; 5] = ["BYTES", "NS", "MS", "US", "S"];
-/// Amounts that bound nothing: sizes of formats, units, estimates.
-const NO_BOUNDS: [&str; 17] = [
+/// Amounts that bound nothing: sizes of formats, units, estimates, defaults.
+const NO_BOUNDS: [&str; 18] = [
     "ENTRY_PREFIX_BYTES",
     "EVENT_BYTES",
+    "EXPIRY_NS_DEFAULT",
     "FRAME_HEADER_BYTES",
     "GREETING_BYTES",
     "HEADER_BYTES",
@@ -41,12 +42,13 @@ const NO_BOUNDS: [&str; 17] = [
 /// Where the generated part of the page begins; it goes on to its end.
 const HEADING: &str = "\n## In front of the log\n";
 /// The sections of the table: title, and the folders whose constants it holds.
-const SECTIONS: [(&str, &[&str]); 6] = [
+const SECTIONS: [(&str, &[&str]); 7] = [
     ("In front of the log", &["gateway/src/"]),
     ("Deciding", &["reconcilers/src/"]),
     ("In the view", &["projections/src/"]),
     ("In the log", &["log/src/"]),
     ("On the node", &["agent/src/"]),
+    ("Between nodes", &["trust/src/"]),
     ("The program, and what all share", &["src/", "proto/src/"]),
 ];
 
