@@ -7,6 +7,7 @@
 mod about;
 mod absent;
 mod args;
+mod cluster;
 mod connect;
 mod fail;
 mod history;
@@ -52,8 +53,11 @@ pub(crate) struct Cli {
 enum TopCommand {
     /// Run this machine as a node: manager and worker in one
     Daemon(processes::DaemonArgs),
-    /// Run a further local worker
+    /// Run a further worker: on the manager's machine, or on another one
     Agent(processes::AgentArgs),
+    /// Let other machines join this cluster
+    #[command(subcommand, arg_required_else_help = true, visible_alias = "swarm")]
+    Cluster(cluster::ClusterCommand),
     /// Show and change nodes
     #[command(subcommand, arg_required_else_help = true)]
     Node(node::NodeCommand),
@@ -98,8 +102,6 @@ enum TopCommand {
     #[command(hide = true)]
     Events(Absent),
     #[command(hide = true)]
-    Swarm(Absent),
-    #[command(hide = true)]
     Stack(Absent),
     #[command(hide = true)]
     Secret(Absent),
@@ -135,6 +137,7 @@ fn run(cli: Cli) -> CliResult {
         TopCommand::Version(args) => about::version(&top, &args),
         TopCommand::Completions(args) => about::completions(&top, &args),
         TopCommand::Man(args) => about::man(&top, &args),
+        TopCommand::Cluster(command) => wait_for(cluster::run(&top, command)),
         TopCommand::Node(command) => wait_for(node::run(&top, command)),
         TopCommand::Service(command) => wait_for(service::run(&top, command)),
         TopCommand::Task(command) => wait_for(task::run(&top, command)),
@@ -150,7 +153,6 @@ fn run(cli: Cli) -> CliResult {
         TopCommand::Logs(_) => Docker::Logs.refuse(),
         TopCommand::Stats(_) => Docker::Stats.refuse(),
         TopCommand::Events(_) => Docker::Events.refuse(),
-        TopCommand::Swarm(_) => Docker::Swarm.refuse(),
         TopCommand::Stack(_) => Docker::Stack.refuse(),
         TopCommand::Secret(_) => Docker::Secret.refuse(),
         TopCommand::Config(_) => Docker::Config.refuse(),

@@ -6,6 +6,7 @@
 mod advice;
 mod hangup;
 mod holder;
+mod joined;
 mod node;
 mod settings;
 mod socket;
@@ -14,11 +15,12 @@ mod telemetry;
 
 pub(crate) use advice::Advice;
 pub(crate) use holder::holder_of;
-pub(crate) use settings::{AgentSettings, DaemonMode, DaemonSettings, NodeSettings};
+pub(crate) use settings::{AgentSettings, DaemonMode, DaemonSettings, JoinSettings, NodeSettings};
 pub(crate) use socket::in_place_of_socket;
 pub(crate) use state::file_in_place_of;
 
 use anyhow::{Context, Result};
+use skep_agent::ManagerEndpoint;
 use skep_gateway::manager;
 use skep_log::{AcceptLoss, Recovered};
 use state::StateDir;
@@ -40,6 +42,20 @@ const ENDED_AT_ONCE: u8 = 1;
 /// `skep daemon`: a manager and its own agent.
 pub(crate) fn run(settings: DaemonSettings) -> Result<()> {
     let state = StateDir::hold(&settings.state_dir)?;
+    if let Some((manager, join_token)) = joined::manager_of(&state, settings.join.as_ref())? {
+        if settings.metrics_listen.is_some()
+            || settings.heartbeat_period.is_some()
+            || settings.mode == DaemonMode::Safe
+        {
+            let message = "--metrics-listen, --heartbeat-period and --safe-mode are for managers, and this machine is a worker";
+            return Err(Advice::wrong_input(message.to_owned(), "leave them out").into());
+        }
+        let node = settings.node;
+        return follow(
+            state,
+            AgentSettings { manager, join_token, state_dir: settings.state_dir, node },
+        );
+    }
     on_runtime(settings.node.otlp_endpoint.clone(), async move |stop| {
         let runtime = node::runtime(&state, &settings.node)?;
         let control = socket::bind(&settings.listen_control)?;
@@ -61,7 +77,8 @@ pub(crate) fn run(settings: DaemonSettings) -> Result<()> {
         };
         tracing::info!(socket = %settings.listen_control.display(), state = %state.path().display(), "starting");
         let managing = tokio::spawn(manager::run(config, stop.clone()));
-        let agent = node::agent(&state, &settings.node, &settings.listen_control, runtime)?;
+        let own = ManagerEndpoint::Unix(settings.listen_control.clone());
+        let agent = node::agent(&state, &settings.node, (own, None), runtime)?;
         let following = tokio::spawn(agent.run(stop.clone()));
         let managed = managing.await.context("the manager's task")?;
         stop.cancel();
@@ -76,10 +93,15 @@ pub(crate) fn run(settings: DaemonSettings) -> Result<()> {
 
 /// `skep agent`: a worker alone.
 pub(crate) fn run_agent(settings: AgentSettings) -> Result<()> {
-    let state = StateDir::hold(&settings.state_dir)?;
+    follow(StateDir::hold(&settings.state_dir)?, settings)
+}
+
+/// A worker alone, in a folder that is held already.
+fn follow(state: StateDir, settings: AgentSettings) -> Result<()> {
     on_runtime(settings.node.otlp_endpoint.clone(), async move |stop| {
         let runtime = node::runtime(&state, &settings.node)?;
-        node::agent(&state, &settings.node, &settings.manager, runtime)?.run(stop).await?;
+        let manager = (settings.manager, settings.join_token);
+        node::agent(&state, &settings.node, manager, runtime)?.run(stop).await?;
         Ok(())
     })
 }

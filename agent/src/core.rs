@@ -37,8 +37,8 @@ use memory::{Memory, Note, NoteKind};
 use skep_proto::{
     Id, Lineage, Position, Timestamp, defaults,
     v1::{
-        self, ConditionKind, FromAgent, LogOrder, NodeDescription, TaskState, ToAgent, from_agent,
-        to_agent::Message,
+        self, Certified, ConditionKind, FromAgent, LogOrder, NodeDescription, TaskState, ToAgent,
+        from_agent, to_agent::Message,
     },
 };
 use std::collections::VecDeque;
@@ -67,6 +67,13 @@ pub enum Input {
         /// As [`AgentOutput::Dial`] named it.
         line: u64,
     },
+    /// What answers on the stream of this number is not a manager that this node believes.
+    Untrusted {
+        /// As [`AgentOutput::Dial`] named it.
+        line: u64,
+        /// Why, for people.
+        message: String,
+    },
     /// A message came over the stream of this number.
     Received {
         /// As [`AgentOutput::Dial`] named it.
@@ -88,6 +95,8 @@ pub enum Input {
 /// Something to do.
 #[derive(Clone, PartialEq, Debug)]
 pub enum AgentOutput {
+    /// The cluster has given this node a certificate: it is shown from the next stream on.
+    Certified(Box<Certified>),
     /// The cluster named this node: write it to disk, synced, before anything that follows.
     Joined {
         /// This node.
@@ -194,7 +203,14 @@ impl Core {
             Input::Received { line, message } if self.link.is_current(line) => {
                 self.receive(*message, now)
             }
-            Input::Connected { .. } | Input::Broken { .. } | Input::Received { .. } => {}
+            Input::Untrusted { line, message } if self.link.is_current(line) => {
+                self.halting = self.link.on_untrusted(message, now);
+                self.close();
+            }
+            Input::Connected { .. }
+            | Input::Broken { .. }
+            | Input::Untrusted { .. }
+            | Input::Received { .. } => {}
             Input::Done { ticket, outcome: StepOutcome::Listed(result), .. } => {
                 let awaits = |work: &&mut NodeWork| work.awaits_listing(ticket);
                 if let Some(work) = self.work.as_mut().filter(awaits) {
@@ -232,7 +248,7 @@ impl Core {
 
     /// The next thing to do: first what must be remembered, then what is done and said.
     pub fn poll_output(&mut self) -> Option<AgentOutput> {
-        if matches!(self.ready.front(), Some(AgentOutput::Joined { .. })) {
+        if let Some(AgentOutput::Certified(_) | AgentOutput::Joined { .. }) = self.ready.front() {
             return self.ready.pop_front();
         }
         if let Some(notes) = self.work.as_mut().and_then(NodeWork::poll_notes) {
@@ -367,6 +383,13 @@ impl Core {
                 WelcomeOutcome::Elsewhere(halt) => self.halting = Some(halt),
                 WelcomeOutcome::Unasked => {}
             },
+            Some(Message::Certified(certified)) => match self.link.on_certified(&certified, now) {
+                WelcomeOutcome::As(..) => {
+                    self.ready.push_front(AgentOutput::Certified(Box::new(certified)));
+                }
+                WelcomeOutcome::Elsewhere(halt) => self.halting = Some(halt),
+                WelcomeOutcome::Unasked => {}
+            },
             Some(Message::Turned(turned)) => {
                 let halt = self.link.on_turned(&turned, now);
                 self.close();
@@ -383,7 +406,7 @@ impl Core {
     fn converse(&mut self, message: Message, now: Timestamp) {
         let Some(work) = &mut self.work else { return };
         match message {
-            Message::Welcome(_) | Message::Turned(_) => {}
+            Message::Welcome(_) | Message::Certified(_) | Message::Turned(_) => {}
             Message::Assignments(assignments) => match work.on_assignments(assignments, now) {
                 Ok(None) => {}
                 Ok(Some(taken)) => self.link.send(from_agent::Message::PartTaken(taken)),

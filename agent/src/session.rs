@@ -9,13 +9,17 @@
 
 mod clock;
 mod config;
+mod credentials;
 mod describe;
+mod dial;
 mod pump;
+mod renewal;
 mod status;
 mod steps;
 mod wire;
 
 pub use config::{AgentConfig, ManagerEndpoint};
+pub use credentials::CredentialsError;
 pub use status::AgentStatus;
 
 use crate::{
@@ -23,6 +27,7 @@ use crate::{
     journal::{IdentityFile, Journal, JournalError, JournalWriter, Stored},
     runtime::process,
 };
+use credentials::NodeCredentials;
 use nix::fcntl::{Flock, FlockArg};
 use skep_proto::{Id, v1};
 use std::{fs, io, os::unix::fs::DirBuilderExt, path};
@@ -72,8 +77,17 @@ pub enum AgentError {
         now: v1::RuntimeKind,
     },
     /// The kernel gives no randomness.
-    #[error("no randomness for this node's secret: {0}")]
+    #[error("no randomness for this agent: {0}")]
     Randomness(getrandom::Error),
+    /// A node that has not joined finds its manager over the network, and has no token.
+    #[error("this node has not joined a cluster yet, and there is no join token")]
+    NoToken,
+    /// The cluster gave a certificate that is not this node's.
+    #[error("{0}")]
+    Certificate(String),
+    /// The node's key or certificate.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
     /// The cluster ended it.
     #[error(transparent)]
     Halted(#[from] AgentHalt),
@@ -91,7 +105,17 @@ impl AgentError {
                 runtime_name(*first)
             )),
             AgentError::Halted(halt) => Some(halt.hint().into()),
-            AgentError::Folder { .. } | AgentError::Journal(_) | AgentError::Randomness(_) => None,
+            AgentError::NoToken => Some(
+                "`skep cluster token worker` prints it on a manager; give it with --token-file or \
+                 --token. To found a cluster here instead, remove the file `joined` from the state \
+                 folder, if there is one"
+                    .into(),
+            ),
+            AgentError::Credentials(_)
+            | AgentError::Certificate(_)
+            | AgentError::Folder { .. }
+            | AgentError::Journal(_)
+            | AgentError::Randomness(_) => None,
         }
     }
 }
@@ -126,6 +150,7 @@ fn folder_in(state_dir: &path::Path) -> path::PathBuf {
 pub struct NodeAgent {
     config: AgentConfig,
     stored: Stored,
+    credentials: NodeCredentials,
     journal: JournalWriter,
     core: Core,
     clock: clock::Clock,
@@ -133,26 +158,43 @@ pub struct NodeAgent {
 }
 
 impl NodeAgent {
-    /// Reads the state folder, or makes one with a new secret. Connects to nothing.
+    /// Reads the state folder, or makes one with a new key. Connects to nothing.
     pub fn open(config: AgentConfig) -> Result<NodeAgent, AgentError> {
         let folder = folder_in(&config.state_dir);
         let lock = lock(&folder)?;
         let identity = IdentityFile::new(&folder);
         let now = config.runtime.kind();
-        let stored = match identity.read_or_put_aside()? {
+        let credentials = NodeCredentials::open(&folder, config.join_token.clone())?;
+        let mut stored = match identity.read_or_put_aside()? {
             Some(stored) if stored.runtime != now => {
                 return Err(AgentError::OtherRuntime { first: stored.runtime, now });
             }
             Some(stored) => stored,
             None => {
-                let mut secret = [0; 32];
-                getrandom::fill(&mut secret).map_err(AgentError::Randomness)?;
-                let stored =
-                    Stored { node_id: Id::NONE, cluster_id: Id::NONE, secret, runtime: now };
+                let stored = Stored {
+                    node_id: Id::NONE,
+                    cluster_id: Id::NONE,
+                    earlier_secret: None,
+                    runtime: now,
+                };
                 identity.write(&stored)?;
                 stored
             }
         };
+        // Who ended between its certificate and its first session has its name from the former.
+        if let Some((node_id, cluster_id)) = credentials.named()
+            && stored.node_id.is_none()
+        {
+            (stored.node_id, stored.cluster_id) = (node_id, cluster_id);
+            identity.write(&stored)?;
+        }
+        let secret = stored.earlier_secret.map(|secret| secret.to_vec().into());
+        let joining = credentials.joining(secret.unwrap_or_default());
+        let joining = joining.map_err(CredentialsError::from)?;
+        let is_far = matches!(config.manager, ManagerEndpoint::Network(_));
+        if is_far && joining.is_some() && config.join_token.is_none() {
+            return Err(AgentError::NoToken);
+        }
         let (journal, memory) = Journal::open(&folder)?;
         let labels = config.labels.clone();
         let spec = v1::NodeSpec {
@@ -162,7 +204,7 @@ impl NodeAgent {
         let who = NodeIdentity {
             node_id: stored.node_id,
             cluster_id: stored.cluster_id,
-            secret: stored.secret,
+            joining,
             process: getrandom::u64().map_err(AgentError::Randomness)?,
             spec,
             version: config.version.clone(),
@@ -173,7 +215,15 @@ impl NodeAgent {
             .map_err(|source| AgentError::Folder { path: folder, source })?;
         let status =
             watch::Sender::new(AgentStatus { node_id: stored.node_id, ..AgentStatus::default() });
-        Ok(NodeAgent { config, stored, journal, core, clock: clock::Clock::new(), status })
+        Ok(NodeAgent {
+            config,
+            stored,
+            credentials,
+            journal,
+            core,
+            clock: clock::Clock::new(),
+            status,
+        })
     }
 
     /// How it is, now and whenever that changes.
@@ -185,7 +235,13 @@ impl NodeAgent {
     /// use for this node.
     pub async fn run(mut self, shutdown: CancellationToken) -> Result<(), AgentError> {
         let (inbox, mut inputs) = mpsc::channel(INBOX_INPUTS_MAX);
-        let wire = wire::Wire::new(self.config.manager.clone(), inbox.clone(), self.status.clone());
+        let wire = wire::Wire::new(
+            self.config.manager.clone(),
+            self.credentials.clone(),
+            inbox.clone(),
+            self.status.clone(),
+        );
+        let _renewing = renewal::start(self.config.manager.clone(), self.credentials.clone());
         let joined = self.journal.identity_written();
         let steps =
             steps::Steps::new(self.config.runtime.clone(), inbox.clone(), wire.outgoing(), joined);
@@ -227,6 +283,7 @@ impl NodeAgent {
         hands: &mut SessionExecutors,
     ) -> Result<(), AgentError> {
         match output {
+            AgentOutput::Certified(certified) => self.take(&certified)?,
             AgentOutput::Joined { node_id, cluster_id, warnings } => {
                 self.stored.node_id = node_id;
                 self.stored.cluster_id = cluster_id;
@@ -255,6 +312,19 @@ impl NodeAgent {
             AgentOutput::Logs(order) => hands.pumps.start(&order, |task| self.core.task_name(task)),
             AgentOutput::LogCancel { request } => hands.pumps.cancel(request),
             AgentOutput::Halt(halt) => return Err(halt.into()),
+        }
+        Ok(())
+    }
+
+    /// The certificate that the node has joined with.
+    fn take(&mut self, certified: &v1::Certified) -> Result<(), AgentError> {
+        let taken = self.credentials.take(certified);
+        taken.map_err(|error| AgentError::Certificate(error.to_string()))?;
+        for warning in &certified.warnings {
+            tracing::warn!("{warning}");
+        }
+        if self.stored.earlier_secret.take().is_some() {
+            self.journal.identify(&self.stored);
         }
         Ok(())
     }

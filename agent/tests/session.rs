@@ -5,6 +5,8 @@
 
 #[path = "session/crowds.rs"]
 mod crowds;
+#[path = "session/door.rs"]
+mod door;
 #[path = "session/full_disk.rs"]
 mod full_disk;
 #[path = "session/manager.rs"]
@@ -39,6 +41,7 @@ fn config(folder: &Path, manager: &ManagerStub, engine: &FakeEngine) -> AgentCon
     AgentConfig {
         state_dir: folder.to_owned(),
         manager: ManagerEndpoint::Unix(manager.socket.clone()),
+        join_token: None,
         hostname: "alpha".into(),
         labels: BTreeMap::from([("zone".into(), "b1".into())]),
         reserve: Reserve { nano_cpus: 1_000_000_000, memory_bytes: 1 << 30 },
@@ -111,8 +114,8 @@ async fn an_agent_joins_runs_what_is_assigned_and_finds_it_again_after_its_own_d
     let agent = start(&folder.path().join("agent"), &manager, &engine);
     let mut line = manager.line().await;
     let first = line.hello().await;
-    assert!(first.node_id.is_empty(), "a new node has no id");
-    assert_eq!((first.secret.len(), first.revision), (32, 0));
+    assert_eq!(first.revision, 0);
+    let key = std::fs::read(folder.path().join("agent/agent/certificates/swarm-node.key")).unwrap();
     let description = first.description.unwrap();
     assert_eq!(
         (description.hostname.as_str(), description.runtime()),
@@ -141,7 +144,9 @@ async fn an_agent_joins_runs_what_is_assigned_and_finds_it_again_after_its_own_d
     let agent = start(&folder.path().join("agent"), &manager, &engine);
     let mut line = manager.line().await;
     let again = line.hello().await;
-    assert_eq!((Id::from_bytes(&again.node_id), again.secret), (Id(77), first.secret));
+    let kept =
+        std::fs::read(folder.path().join("agent/agent/certificates/swarm-node.key")).unwrap();
+    assert_eq!(kept, key, "it is who it was");
     assert_eq!((again.incarnation, again.revision), (1, 5), "it goes on where it was");
     assert_ne!(again.process, first.process);
     line.welcome(Id(77)).await;
@@ -291,9 +296,9 @@ async fn a_pull_tells_how_far_it_is_and_beats_go_on() {
             v1::from_agent::Message::Conditions(_) | v1::from_agent::Message::PartTaken(_) => {}
             v1::from_agent::Message::Pull(pull) => pulls.push((pull.done_bytes, pull.total_bytes)),
             v1::from_agent::Message::Report(report) => line.acknowledge(report.number).await,
-            v1::from_agent::Message::Hello(_) | v1::from_agent::Message::LogChunk(_) => {
-                panic!("not asked for")
-            }
+            v1::from_agent::Message::Hello(_)
+            | v1::from_agent::Message::Join(_)
+            | v1::from_agent::Message::LogChunk(_) => panic!("not asked for"),
         }
     }
     assert_eq!(pulls, [(0, 100), (100, 100)]);
@@ -337,9 +342,9 @@ async fn who_is_not_believed_ends_with_words() {
     let agent = start(&folder.path().join("agent"), &manager, &engine);
     let mut line = manager.line().await;
     line.hello().await;
-    line.turn(v1::TurnedCode::WrongSecret, "this secret is not the node's").await;
+    line.turn(v1::TurnedCode::WrongKey, "this key is not the node's").await;
     let error = agent.ended().await.expect_err("nothing can be done here");
-    assert!(matches!(&error, AgentError::Halted(AgentHalt::WrongSecret { .. })), "{error}");
+    assert!(matches!(&error, AgentError::Halted(AgentHalt::WrongKey { .. })), "{error}");
     assert!(error.hint().unwrap().contains("remove that folder alone"), "{error}");
 }
 
@@ -386,14 +391,12 @@ async fn a_damaged_identity_stops_no_agent_and_its_runtime_is_still_known() {
     let manager = ManagerStub::start(folder.path()).await;
     drop(NodeAgent::open(config(folder.path(), &manager, &engine)).expect("the first start"));
     let file = journal::IdentityFile::new(&folder.path().join("agent"));
-    let first = file.read().unwrap().expect("written at the first start");
     std::fs::write(folder.path().join("agent/identity"), "no identity").unwrap();
     assert_eq!(runtime_of(folder.path()).unwrap(), None);
     std::fs::create_dir(folder.path().join("tasks")).unwrap();
     assert_eq!(runtime_of(folder.path()).unwrap(), Some(v1::RuntimeKind::Process));
     drop(NodeAgent::open(config(folder.path(), &manager, &engine)).expect("it joins again"));
-    let second = file.read().unwrap().expect("written anew");
-    assert_ne!(second.secret, first.secret);
+    assert!(file.read().unwrap().is_some(), "written anew");
     assert!(folder.path().join("agent/identity.damaged-1").exists());
 }
 

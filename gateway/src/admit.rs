@@ -4,8 +4,10 @@
 //! or a refusal that says what is wrong and what to do. Nothing else stands between a request and
 //! the log, so what is checked here is checked once.
 
+mod certificates;
 mod cluster;
 mod machines;
+mod node_rules;
 mod nodes;
 mod ports;
 mod refusal;
@@ -16,16 +18,18 @@ mod spec;
 mod strays;
 mod unsupported;
 
-pub use machines::check_node;
-pub(crate) use machines::same_names;
+pub use certificates::{CertificateAsked, CertificateClaim, Newcomer};
+pub use node_rules::check_node;
+pub(crate) use node_rules::same_names;
 pub use refusal::Refusal;
 pub use report::TaskReport;
 
 use crate::resolve;
+use bytes::Bytes;
 use skep_projections::View;
 use skep_proto::{
     Id, Revision,
-    v1::{Command, Condition, NodeDescription, NodeSpec, command::Action, event::Kind},
+    v1::{Command, Condition, NodeDescription, command::Action, event::Kind},
 };
 use skep_reconcilers::Entropy;
 
@@ -45,16 +49,14 @@ pub enum Request {
 /// What becomes known without anybody's wish.
 #[derive(Clone, Debug)]
 pub enum MachineRequest {
-    /// A new agent asks to be a node.
-    Join {
-        /// The id that it gets.
-        node: Id,
-        /// What it wants to be.
-        spec: NodeSpec,
-        /// What it is. Boxed, because commands, which are many, would else take as much room.
-        description: Box<NodeDescription>,
-        /// SHA-256 of its secret.
-        secret_hash: [u8; 32],
+    /// A certificate for a node's key. With it a new node joins.
+    Certify(Box<CertificateAsked>),
+    /// The manager has a certificate authority for the cluster.
+    FoundAuthority {
+        /// The root's certificate, DER.
+        root_certificate: Bytes,
+        /// What the join tokens of workers and of managers are made from.
+        salts: [[u8; 16]; 2],
     },
     /// A known agent begins a session.
     Open {
@@ -66,13 +68,6 @@ pub enum MachineRequest {
         description: Box<NodeDescription>,
         /// What is wrong with it now.
         conditions: Vec<Condition>,
-    },
-    /// The manager's own agent comes back without its old secret.
-    Reclaim {
-        /// The manager's node.
-        node: Id,
-        /// SHA-256 of the new secret.
-        secret_hash: [u8; 32],
     },
     /// What is wrong with a node has changed during its session.
     Conditions {
@@ -153,6 +148,7 @@ pub fn admit(view: &View, request: &Request, entropy: &Entropy) -> Result<Admitt
             Some(Action::UpdateCluster(c)) => cluster::update(view, c),
             Some(Action::ReleaseObject(c)) => cluster::release(view, c),
             Some(Action::DisownStray(c)) => strays::disown(view, c),
+            Some(Action::RotateJoinToken(c)) => certificates::rotate_join_token(view, c, entropy),
         },
     }
 }
@@ -173,11 +169,12 @@ pub fn describe(request: &Request) -> (&'static str, String) {
             Some(Action::UpdateCluster(_)) => ("update_cluster", String::new()),
             Some(Action::ReleaseObject(c)) => ("release_object", c.object.clone()),
             Some(Action::DisownStray(c)) => ("disown_stray", c.task.clone()),
+            Some(Action::RotateJoinToken(_)) => ("rotate_join_token", String::new()),
         },
         Request::Machine(machine) => match machine {
-            MachineRequest::Join { node, .. } => ("join", node.to_string()),
+            MachineRequest::Certify(asked) => ("certify", asked.node.to_string()),
+            MachineRequest::FoundAuthority { .. } => ("found_authority", String::new()),
             MachineRequest::Open { node, .. } => ("open_session", node.to_string()),
-            MachineRequest::Reclaim { node, .. } => ("reclaim", node.to_string()),
             MachineRequest::Conditions { node, .. } => ("conditions", node.to_string()),
             MachineRequest::Close { node, .. } => ("close_session", node.to_string()),
             MachineRequest::Silent { node, .. } => ("silent", node.to_string()),
@@ -211,7 +208,7 @@ pub fn object_of(view: &View, request: &Request) -> Id {
             Some(Action::UpdateService(c)) => service(&c.service),
             Some(Action::ScaleService(c)) => service(&c.service),
             Some(Action::RemoveService(c)) => service(&c.service),
-            Some(Action::UpdateCluster(_)) => Some(view.cluster().id),
+            Some(Action::UpdateCluster(_) | Action::RotateJoinToken(_)) => Some(view.cluster().id),
             Some(Action::ReleaseObject(c)) => service(&c.object).or_else(|| node(&c.object)),
             Some(Action::DisownStray(_)) => None,
         },

@@ -3,10 +3,13 @@
 pub mod control;
 pub mod dispatcher;
 mod ending;
+pub mod enrol;
 pub mod history;
 pub mod listener;
 pub mod logs;
+pub mod membership;
 pub mod metrics;
+mod permission;
 pub mod serve;
 
 #[cfg(test)]

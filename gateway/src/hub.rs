@@ -7,8 +7,9 @@ pub mod core;
 
 use self::core::{HubCore, HubOutput};
 use crate::{
+    admit::CertificateAsked,
     drive::Drive,
-    sessions::{Conn, Origin},
+    sessions::{Conn, NodeOfPeer},
 };
 use skep_proto::{
     Id, Timestamp, author,
@@ -29,11 +30,20 @@ pub enum HubInput {
     Hello {
         /// The stream.
         conn: Conn,
-        /// Where it comes from.
-        origin: Origin,
+        /// Which node's certificate it has shown.
+        peer: NodeOfPeer,
         /// What it says.
         hello: Hello,
         /// The way back; dropping it ends the stream.
+        back: AgentStream,
+    },
+    /// Somebody asks for a certificate.
+    Join {
+        /// The stream.
+        conn: Conn,
+        /// What is asked.
+        asked: Box<CertificateAsked>,
+        /// The way back: it gets one message and ends.
         back: AgentStream,
     },
     /// A later message.
@@ -70,9 +80,9 @@ pub struct Hub {
 
 impl Hub {
     /// Starts the hub's task; it ends when all handles are gone.
-    pub fn start(drive: Drive, manager: Id) -> Hub {
+    pub fn start(drive: Drive) -> Hub {
         let (inputs, receiver) = mpsc::channel(HUB_INPUTS_MAX);
-        let core = HubCore::new(manager, &drive.newest().view);
+        let core = HubCore::new(&drive.newest().view);
         let shell = HubShell { drive, core, streams: BTreeMap::new() };
         tokio::spawn(shell.run(receiver));
         Hub { inputs }
@@ -133,10 +143,14 @@ impl HubShell {
     fn take(&mut self, input: HubInput) {
         let now = self.now();
         match input {
-            HubInput::Hello { conn, origin, hello, back } => {
+            HubInput::Hello { conn, peer, hello, back } => {
                 self.streams.insert(conn, back);
                 let view = &self.drive.newest().view;
-                self.core.handle_hello((conn, origin), hello, session_number(), view, now);
+                self.core.handle_hello((conn, peer), hello, session_number(), view, now);
+            }
+            HubInput::Join { conn, asked, back } => {
+                self.streams.insert(conn, back);
+                self.core.handle_join(conn, *asked);
             }
             HubInput::Message(conn, message) => self.core.handle_message(conn, message, now),
             HubInput::Gone(conn) => self.core.handle_gone(conn),

@@ -7,9 +7,11 @@
 
 pub mod admit;
 pub mod api;
+pub mod authority;
 pub mod clock;
 pub mod connections;
 pub mod doctor;
+pub mod door;
 pub mod drive;
 pub mod history;
 pub mod hub;

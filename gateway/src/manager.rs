@@ -1,12 +1,10 @@
 //! A manager: its log, its turn, its sessions and its services, started and stopped together.
 
-use crate::api::{
-    control::ControlService, dispatcher::DispatcherService, history::HistoryService,
-    logs::LogsService, metrics, serve,
-};
+mod doorkeeper;
+
 use crate::{
-    admit::Request, connections, drive, hub::Hub, logs::Broker, metrics::MetricCounters,
-    reads::Reads, turn::Answer,
+    admit::Request, api, authority, connections, door::Door, drive, hub::Hub, logs::Broker,
+    metrics::MetricCounters, reads::Reads, turn::Answer,
 };
 use skep_log::{AcceptLoss, Log, OpenError, RecoverError, Recovered};
 use skep_proto::{Id, author, v1};
@@ -74,6 +72,7 @@ fn descriptors_max() -> u64 {
 /// Runs a manager until `stop`, or until its log halts.
 pub async fn run(config: ManagerConfig, stop: CancellationToken) -> Result<(), ManagerError> {
     let node = identity(&config.state_dir)?;
+    let vouching = Arc::new(authority::ManagerAuthority::of(&config.state_dir, node));
     let counters = Arc::new(MetricCounters::default());
     let identity = drive::ManagerIdentity {
         node,
@@ -92,33 +91,32 @@ pub async fn run(config: ManagerConfig, stop: CancellationToken) -> Result<(), M
     if let Some(period_ns) = config.heartbeat_period_ns {
         tokio::spawn(keep_heartbeat_period(drive.clone(), node, period_ns));
     }
-    let hub = Hub::start(drive.clone(), node);
-    let limiter = connections::ConnectionLimiter::new(
-        "control",
-        connections::ConnectionLimits::for_descriptors(descriptors_max()),
-    );
+    let (door, network) = Door::new(&config.state_dir);
+    let shown = doorkeeper::start(vouching.clone(), drive.clone(), door.clone(), stop.clone());
+    let hub = Hub::start(drive.clone());
+    let limiter = limiter_of("control", descriptors_max());
     let (broker, pulls) = (Arc::new(Broker::default()), Arc::new(crate::pulls::Pulls::default()));
     let reads = Reads::live(drive.clone(), pulls.clone(), node, limiter.clone());
     let page: Arc<dyn Fn() -> String + Send + Sync> = {
         let (drive, limiter) = (drive.clone(), limiter.clone());
-        Arc::new(move || metrics::render(&drive, &limiter))
+        Arc::new(move || api::metrics::render(&drive, &limiter))
     };
-    let services = serve::GrpcServices {
-        control: ControlService::new(drive.clone(), reads.clone()),
-        history: HistoryService::new(reads),
-        logs: LogsService::new(drive.clone(), hub.clone(), broker.clone()),
-        dispatcher: DispatcherService::new(hub.clone(), broker, pulls),
+    let services = api::serve::GrpcServices {
+        control: api::control::ControlService::new(drive.clone(), reads.clone()),
+        history: api::history::HistoryService::new(reads),
+        logs: api::logs::LogsService::new(drive.clone(), hub.clone(), broker.clone()),
+        dispatcher: api::dispatcher::DispatcherService::new(
+            hub.clone(),
+            api::enrol::Enrolment::new(drive.clone(), vouching.clone(), node),
+            broker,
+            pulls,
+        ),
+        membership: api::membership::MembershipService::new(drive.clone(), vouching, door, node),
+        drive: drive.clone(),
         metrics: page.clone(),
     };
     if let Some(listener) = config.metrics {
-        let limiter = connections::ConnectionLimiter::new(
-            "metrics",
-            connections::ConnectionLimits {
-                all: METRICS_CONNECTIONS_MAX,
-                process: METRICS_CONNECTIONS_MAX,
-            },
-        );
-        tokio::spawn(serve::serve_metrics(limiter, listener, page, stop.clone()));
+        show_metrics(listener, page, stop.clone());
     }
     // Agents are told before their connections close, so that they know it from a manager that
     // died.
@@ -129,13 +127,40 @@ pub async fn run(config: ManagerConfig, stop: CancellationToken) -> Result<(), M
             hub.stop().await;
         }
     });
-    services.serve(limiter, config.control, stop.clone()).await;
+    let listeners = api::serve::DoorListeners {
+        local: config.control,
+        network,
+        door: shown,
+        local_limiter: limiter,
+        // The other half is the local socket's and the log's.
+        network_limiter: limiter_of("network", descriptors_max() / 2),
+    };
+    services.serve(listeners, stop.clone()).await;
     drive.stop();
     stop.cancel();
     // The thread ends by itself; it is joined so that nothing is proposed to a log that is closing.
     drop(tokio::task::spawn_blocking(move || turns.join()).await);
     Log::clone(&log).close().await;
     Ok(())
+}
+
+/// As many connections as so many descriptors allow.
+fn limiter_of(socket: &'static str, descriptors: u64) -> connections::ConnectionLimiter {
+    let limits = connections::ConnectionLimits::for_descriptors(descriptors);
+    connections::ConnectionLimiter::new(socket, limits)
+}
+
+fn show_metrics(
+    listener: TcpListener,
+    page: Arc<dyn Fn() -> String + Send + Sync>,
+    stop: CancellationToken,
+) {
+    let limits = connections::ConnectionLimits {
+        all: METRICS_CONNECTIONS_MAX,
+        process: METRICS_CONNECTIONS_MAX,
+    };
+    let limiter = connections::ConnectionLimiter::new("metrics", limits);
+    tokio::spawn(api::serve::serve_metrics(limiter, listener, page, stop));
 }
 
 /// A manager that is to stop answers all who wait before its connections are closed.

@@ -6,6 +6,7 @@
 
 mod assign;
 mod entry;
+mod join;
 mod overdue;
 mod parts;
 mod recent;
@@ -13,6 +14,9 @@ mod recent;
 mod stories;
 #[cfg(test)]
 mod world;
+
+pub use entry::NodeOfPeer;
+pub use join::{Applicant, certificate_asked, certified};
 
 use crate::{
     admit::{MachineRequest, Request, TaskReport},
@@ -62,18 +66,8 @@ pub enum SessionOutput {
     },
 }
 
-/// Where an agent's stream comes from.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Origin {
-    /// The agent inside this manager's own process: the manager's node.
-    Embedded,
-    /// Another process.
-    Outside,
-}
-
 /// All sessions this manager holds.
 pub struct Sessions {
-    manager: Id,
     conns: BTreeMap<Conn, Session>,
     by_node: BTreeMap<Id, Conn>,
     beats: BTreeSet<(Timestamp, Conn)>,
@@ -81,6 +75,8 @@ pub struct Sessions {
     /// When this manager last heard or looked: it listens for as long as it does so in time.
     listened_at: Timestamp,
     waiting: BTreeMap<u64, PendingAnswer>,
+    /// Streams of agents that wait for a certificate.
+    joining: BTreeMap<Conn, join::Joining>,
     next_token: u64,
     recent: Recent,
     tenure: Revision,
@@ -114,7 +110,7 @@ struct Session {
     told: BTreeMap<Id, TaskState>,
     /// What waits to be sent, and what the stream was told of services.
     outbound: Outbound,
-    /// What the operator should know about the node that has just joined; sent with the welcome.
+    /// What the operator should know about the node that comes back; sent with the welcome.
     warnings: Vec<String>,
 }
 
@@ -126,7 +122,7 @@ impl Session {
 }
 
 enum PendingAnswer {
-    Joined(Conn),
+    Certified(Conn),
     Opened(Conn),
     Reported(Conn, u64),
     Noted,
@@ -134,15 +130,15 @@ enum PendingAnswer {
 
 impl Sessions {
     /// None yet. Changes from `view` on are remembered for agents that come back.
-    pub fn new(manager: Id, view: &View) -> Sessions {
+    pub fn new(view: &View) -> Sessions {
         Sessions {
-            manager,
             conns: BTreeMap::new(),
             by_node: BTreeMap::new(),
             beats: BTreeSet::new(),
             overdue: overdue::OverdueSessions::default(),
             listened_at: Timestamp::NEVER,
             waiting: BTreeMap::new(),
+            joining: BTreeMap::new(),
             next_token: 1,
             recent: Recent::from(view.position()),
             tenure: view.tenure().revision,
@@ -187,9 +183,11 @@ impl Sessions {
         self.by_node.get(&node).copied().filter(|conn| self.conns.get(conn).is_some_and(|s| s.open))
     }
 
-    /// The stream and the node of each session, open or about to be.
+    /// The stream and the node of each session, open or about to be, and of each agent that waits
+    /// for a certificate.
     pub fn iter(&self) -> impl Iterator<Item = (Conn, Id)> + '_ {
-        self.conns.iter().map(|(conn, session)| (*conn, session.node))
+        let sessions = self.conns.iter().map(|(conn, session)| (*conn, session.node));
+        sessions.chain(self.joining.iter().map(|(conn, joining)| (*conn, joining.node)))
     }
 
     /// How many sessions are open.
@@ -212,6 +210,7 @@ impl Sessions {
             }
             Some(
                 from_agent::Message::Hello(_)
+                | from_agent::Message::Join(_)
                 | from_agent::Message::Heartbeat(_)
                 | from_agent::Message::LogChunk(_)
                 | from_agent::Message::Pull(_),
@@ -247,10 +246,14 @@ impl Sessions {
             self.turn_away(conn, turned(TurnedCode::Stopping, STOPPING));
             self.forget(conn);
         }
+        for conn in std::mem::take(&mut self.joining).into_keys() {
+            self.turn_away(conn, turned(TurnedCode::Stopping, STOPPING));
+        }
     }
 
     /// The stream ended, whatever the reason.
     pub fn handle_gone(&mut self, conn: Conn) {
+        self.joining.remove(&conn);
         let Some(session) = self.forget(conn) else { return };
         if session.open && self.listened_at.since(session.heard_at) > session.period_ns {
             self.overdue.note(session.patience_end(), session.node, session.number);
@@ -290,12 +293,7 @@ impl Sessions {
     pub fn handle_answer(&mut self, token: u64, answer: &Answer, view: &View) {
         let Some(waiting) = self.waiting.remove(&token) else { return };
         match (waiting, answer) {
-            (PendingAnswer::Joined(conn), Answer::Accepted { warnings, .. }) => {
-                if let Some(session) = self.conns.get_mut(&conn) {
-                    session.warnings.extend_from_slice(warnings);
-                }
-                self.open(conn);
-            }
+            (PendingAnswer::Certified(conn), answer) => self.answer_join(conn, answer, view),
             (PendingAnswer::Opened(conn), Answer::Accepted { .. }) => self.welcome(conn, view),
             (PendingAnswer::Reported(conn, number), Answer::Accepted { .. }) => {
                 if self.conns.contains_key(&conn) {
@@ -310,10 +308,7 @@ impl Sessions {
 
     /// Turns the agent away so that it connects again. It then repeats its unacknowledged reports.
     fn start_over(&mut self, waiting: PendingAnswer, why: &str) {
-        let (PendingAnswer::Joined(conn)
-        | PendingAnswer::Opened(conn)
-        | PendingAnswer::Reported(conn, _)) = waiting
-        else {
+        let (PendingAnswer::Opened(conn) | PendingAnswer::Reported(conn, _)) = waiting else {
             return;
         };
         if self.conns.contains_key(&conn) {
@@ -466,7 +461,11 @@ impl Sessions {
     }
 
     fn turn_away(&mut self, conn: Conn, turned: Turned) {
-        self.send(conn, to_agent::Message::Turned(turned));
+        self.send_last(conn, to_agent::Message::Turned(turned));
+    }
+
+    fn send_last(&mut self, conn: Conn, message: to_agent::Message) {
+        self.send(conn, message);
         self.outputs.push_back(SessionOutput::Close(conn));
     }
 

@@ -18,6 +18,7 @@ mod node;
 mod service;
 mod stray;
 mod task;
+mod trust;
 pub(crate) mod upkeep;
 
 pub use misfit::{Misfit, ObjectKind, SetAside};
@@ -29,7 +30,7 @@ use crate::{
 use misfit::ApplyResult;
 use skep_proto::{
     FEATURE_LEVEL, Id, Position, Revision, Timestamp, author, event,
-    v1::{Author, ConditionKind, DesireReason, NodeSpec, Record, TaskState, event::Kind},
+    v1::{Author, ConditionKind, DesireReason, NodeRole, NodeSpec, Record, TaskState, event::Kind},
 };
 use std::sync::Arc;
 use thiserror::Error;
@@ -154,6 +155,9 @@ impl Step<'_> {
             Kind::NodeSilent(e) => self.node_silent(e),
             Kind::NodeConditionsObserved(e) => self.node_conditions_observed(e),
             Kind::NodeSecretRenewed(e) => self.node_secret_renewed(e),
+            Kind::AuthorityFounded(e) => self.authority_founded(e),
+            Kind::JoinTokenRotated(e) => self.join_token_rotated(e),
+            Kind::CertificateIssued(e) => self.certificate_issued(e),
             Kind::SessionOpened(e) => self.session_opened(e),
             Kind::SessionClosed(e) => self.session_closed(e),
             Kind::ServiceCreated(e) => self.service_created(e),
@@ -205,10 +209,11 @@ fn known(stamp: Stamp, record: &Record) -> Result<&Kind, Unknown> {
     };
     let kind = record.event.as_ref().and_then(|event| event.kind.as_ref());
     let kind = kind.ok_or_else(|| unknown("a kind of event".into()))?;
-    let state = |state: i32| match TaskState::try_from(state) {
-        Ok(_) => Ok(()),
-        Err(_) => Err(unknown(format!("task state {state}"))),
+    let known = |what, number: i32, is_known: bool| {
+        if is_known { Ok(()) } else { Err(unknown(format!("{what} {number}"))) }
     };
+    let state = |state| known("task state", state, TaskState::try_from(state).is_ok());
+    let role = |role| known("node role", role, NodeRole::try_from(role).is_ok());
     match kind {
         Kind::FeatureLevelRaised(e) if e.level > FEATURE_LEVEL => {
             return Err(unknown(format!("feature level {}", e.level)));
@@ -216,6 +221,8 @@ fn known(stamp: Stamp, record: &Record) -> Result<&Kind, Unknown> {
         Kind::TaskCreated(e) => state(e.desired)?,
         Kind::TaskObserved(e) => state(e.state)?,
         Kind::StrayObserved(e) => state(e.state)?,
+        Kind::JoinTokenRotated(e) => role(e.role)?,
+        Kind::CertificateIssued(e) => role(e.role)?,
         Kind::NodeConditionsObserved(e) => {
             let unknown_kind =
                 e.conditions.iter().find(|c| ConditionKind::try_from(c.kind).is_err());
@@ -259,6 +266,7 @@ fn known(stamp: Stamp, record: &Record) -> Result<&Kind, Unknown> {
         | Kind::SessionClosed(_)
         | Kind::NodeSilent(_)
         | Kind::NodeSecretRenewed(_)
+        | Kind::AuthorityFounded(_)
         | Kind::TenureBegun(_)
         | Kind::ClockJumped(_) => {}
     }

@@ -1,5 +1,6 @@
 //! What is true of the cluster as a whole: its settings, and who leads it since when.
 
+use crate::trust::Authority;
 use skep_proto::{Id, Revision, Timestamp, v1::ClusterSpec};
 use std::sync::Arc;
 
@@ -18,6 +19,8 @@ pub struct ClusterRow {
     pub created: (Revision, Timestamp),
     /// Time of the last change.
     pub updated_at: Timestamp,
+    /// Whose certificates its machines believe; none before one was founded.
+    pub authority: Option<Arc<Authority>>,
 }
 
 /// The time from a manager's becoming leader: grace periods count from its beginning.

@@ -18,6 +18,7 @@
 //! drain n1   pause n1   activate n1   label n1 zone:b   rmnode n1
 //! open n1    close n1   silent n1     down n1           sessions and what becomes of them
 //! conditions n1 [engine] [list] [pull]                  all that is wrong with it
+//! authority  rotate worker   certify n1 [KEY]           who is believed; a key is one letter, k where there is none
 //! tenure     level 2    history 2  heartbeat 2s      wait 5s       park web          release web
 //! ```
 //! `on n1` without a STATE leaves the task assigned. Ids follow from names, so that two runs are

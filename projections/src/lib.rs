@@ -24,6 +24,7 @@ pub mod snapshot;
 pub mod stamps;
 pub mod table;
 pub mod task;
+pub mod trust;
 pub mod view;
 
 pub use apply::{Stamp, Unknown};

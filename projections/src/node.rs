@@ -1,6 +1,6 @@
 //! Machines: what people want of them, what they said of themselves, and what their tasks take.
 
-use crate::{row_index, table::Row};
+use crate::{row_index, table::Row, trust::IssuedCertificate};
 use skep_proto::{
     Id, Revision, Timestamp,
     condition::{self, Effect},
@@ -22,8 +22,11 @@ pub struct NodeRow {
     pub spec: Arc<NodeSpec>,
     /// What its agent said of it at its newest session.
     pub description: Arc<NodeDescription>,
-    /// SHA-256 of the secret its agent keeps.
-    pub secret_hash: [u8; 32],
+    /// SHA-256 of what its agent shows that it has: its public key, or, where it has had no
+    /// certificate yet, the secret that agents kept below feature level 4.
+    pub credential_hash: [u8; 32],
+    /// Its newest certificate.
+    pub certificate: Option<Arc<IssuedCertificate>>,
     /// Its current session; 0 before the first.
     pub session: u64,
     /// Ready while its session is open; unknown at the start of a tenure.

@@ -9,6 +9,7 @@
 
 mod rows;
 mod schema;
+mod trust;
 
 use crate::{
     View,

@@ -18,7 +18,7 @@ pub enum Voice {
 
 /// Every kind's name, in the order of the schema: the catalogue and the golden bytes are checked
 /// against it.
-pub const KINDS: [&str; 37] = [
+pub const KINDS: [&str; 40] = [
     "cluster_created",
     "cluster_updated",
     "node_updated",
@@ -30,6 +30,7 @@ pub const KINDS: [&str; 37] = [
     "command_refused",
     "object_released",
     "stray_disowned",
+    "join_token_rotated",
     "task_created",
     "task_assigned",
     "task_desired",
@@ -56,6 +57,8 @@ pub const KINDS: [&str; 37] = [
     "stray_observed",
     "node_conditions_observed",
     "node_secret_renewed",
+    "authority_founded",
+    "certificate_issued",
 ];
 
 /// An event as the envelope carries it.
@@ -77,6 +80,7 @@ pub fn name(kind: &Kind) -> &'static str {
         Kind::CommandRefused(_) => "command_refused",
         Kind::ObjectReleased(_) => "object_released",
         Kind::StrayDisowned(_) => "stray_disowned",
+        Kind::JoinTokenRotated(_) => "join_token_rotated",
         Kind::TaskCreated(_) => "task_created",
         Kind::TaskAssigned(_) => "task_assigned",
         Kind::TaskDesired(_) => "task_desired",
@@ -103,6 +107,8 @@ pub fn name(kind: &Kind) -> &'static str {
         Kind::StrayObserved(_) => "stray_observed",
         Kind::NodeConditionsObserved(_) => "node_conditions_observed",
         Kind::NodeSecretRenewed(_) => "node_secret_renewed",
+        Kind::AuthorityFounded(_) => "authority_founded",
+        Kind::CertificateIssued(_) => "certificate_issued",
     }
 }
 
@@ -119,7 +125,8 @@ pub fn voice(kind: &Kind) -> Voice {
         | Kind::ServiceRemoved(_)
         | Kind::CommandRefused(_)
         | Kind::ObjectReleased(_)
-        | Kind::StrayDisowned(_) => Voice::Intent,
+        | Kind::StrayDisowned(_)
+        | Kind::JoinTokenRotated(_) => Voice::Intent,
         Kind::TaskCreated(_)
         | Kind::TaskAssigned(_)
         | Kind::TaskDesired(_)
@@ -145,7 +152,9 @@ pub fn voice(kind: &Kind) -> Voice {
         | Kind::ClockJumped(_)
         | Kind::StrayObserved(_)
         | Kind::NodeConditionsObserved(_)
-        | Kind::NodeSecretRenewed(_) => Voice::Observation,
+        | Kind::NodeSecretRenewed(_)
+        | Kind::AuthorityFounded(_)
+        | Kind::CertificateIssued(_) => Voice::Observation,
     }
 }
 
@@ -180,6 +189,7 @@ pub fn objects(kind: &Kind) -> impl Iterator<Item = Id> {
         Kind::NodeSilent(e) => (Some(&e.node_id), None),
         Kind::NodeConditionsObserved(e) => (Some(&e.node_id), None),
         Kind::NodeSecretRenewed(e) => (Some(&e.node_id), None),
+        Kind::CertificateIssued(e) => (Some(&e.node_id), None),
         Kind::TaskObserved(e) => (Some(&e.task_id), None),
         Kind::StrayObserved(e) => (Some(&e.task_id), Some(&e.node_id)),
         Kind::StrayDisowned(e) => (Some(&e.task_id), Some(&e.node_id)),
@@ -188,7 +198,9 @@ pub fn objects(kind: &Kind) -> impl Iterator<Item = Id> {
         | Kind::FeatureLevelRaised(_)
         | Kind::IncarnationBegun(_)
         | Kind::TenureBegun(_)
-        | Kind::ClockJumped(_) => (None, None),
+        | Kind::ClockJumped(_)
+        | Kind::JoinTokenRotated(_)
+        | Kind::AuthorityFounded(_) => (None, None),
     };
     let named = first.into_iter().chain(second);
     named.map(|id| Id::from_bytes(id)).filter(|id| !id.is_none())
@@ -234,7 +246,10 @@ pub fn given_name(kind: &Kind) -> Option<&str> {
         | Kind::ClockJumped(_)
         | Kind::StrayObserved(_)
         | Kind::NodeConditionsObserved(_)
-        | Kind::NodeSecretRenewed(_) => None,
+        | Kind::NodeSecretRenewed(_)
+        | Kind::JoinTokenRotated(_)
+        | Kind::AuthorityFounded(_)
+        | Kind::CertificateIssued(_) => None,
     };
     name.filter(|name| !name.is_empty())
 }
@@ -283,7 +298,10 @@ pub fn holds_free_text(kind: &Kind) -> bool {
         | Kind::TenureBegun(_)
         | Kind::ClockJumped(_)
         | Kind::StrayObserved(_)
-        | Kind::NodeSecretRenewed(_) => false,
+        | Kind::NodeSecretRenewed(_)
+        | Kind::JoinTokenRotated(_)
+        | Kind::AuthorityFounded(_)
+        | Kind::CertificateIssued(_) => false,
     }
 }
 

@@ -50,7 +50,7 @@ pub const NANO_CPUS: i64 = 1_000_000_000;
 /// The newest feature level this program knows: what `apply`, digest and reconcilers mean at it
 /// never changes again. A leader raises the cluster to it as soon as every manager knows it; from
 /// then on a program that does not know it can't read the log.
-pub const FEATURE_LEVEL: u32 = 3;
+pub const FEATURE_LEVEL: u32 = 4;
 
 /// From this feature level on, a change of the restart policy replaces no task.
 pub const RESTART_POLICY_LEVEL: u32 = 2;

@@ -23,8 +23,6 @@ pub(super) enum Docker {
     Stats,
     /// `docker events`
     Events,
-    /// `docker swarm`
-    Swarm,
     /// `docker stack`
     Stack,
     /// `docker secret`
@@ -54,9 +52,10 @@ pub(super) fn instead_of(verb: &str) -> Option<&'static str> {
         "scale" => "`skep service scale SERVICE=REPLICAS` changes how many tasks a service has",
         "update" | "rollback" => "`skep service update SERVICE` changes a service",
         "ls" | "list" => "`skep service ls`, `skep task ls` and `skep node ls` list what there is",
-        "drain" | "promote" | "demote" | "join" | "leave" => {
-            "`skep node` has what can be done with nodes; `skep agent` starts further workers"
+        "init" | "join" | "leave" | "join-token" | "token" => {
+            "`skep cluster init` opens a manager's port, `skep cluster token worker` says how a machine joins"
         }
+        "drain" | "promote" | "demote" => "`skep node` has what can be done with nodes",
         "start" | "restart" => {
             "`skep service update --force SERVICE` replaces the tasks of a service"
         }
@@ -75,7 +74,8 @@ pub(super) fn instead_of(verb: &str) -> Option<&'static str> {
     })
 }
 
-const ONE_MANAGER: &str = "this cluster has one manager; start further workers with `skep agent`";
+const ONE_MANAGER: &str =
+    "this cluster has one manager; `skep cluster token worker` says how further workers join";
 
 impl Docker {
     /// The refusal.
@@ -95,9 +95,6 @@ impl Docker {
                 ("stats", "`skep node inspect --pretty NODE` shows what is reserved of a node")
             }
             Docker::Events => ("events", "`skep log --follow` shows what happens as it happens"),
-            Docker::Swarm => {
-                ("swarm", "a cluster begins with `skep daemon`; `skep status` shows it")
-            }
             Docker::Stack => ("stack", "create each service with `skep service create`"),
             Docker::Secret => ("secret", "mount a file: --mount type=bind,…"),
             Docker::Config => ("config", "mount a file: --mount type=bind,…"),

@@ -16,7 +16,7 @@ use hyper_util::rt::TokioIo;
 use skep_gateway::local_stream::LocalStream;
 use skep_proto::v1::{
     GreetRequest, ListRequest, Moment, StatusRequest, control_client::ControlClient,
-    history_client::HistoryClient, logs_client::LogsClient, moment,
+    history_client::HistoryClient, logs_client::LogsClient, membership_client, moment,
 };
 use std::{
     io,
@@ -98,6 +98,11 @@ impl ManagerClient {
     /// What tasks say.
     pub(super) fn logs(&self) -> LogsClient<stale::WarningChannel> {
         LogsClient::new(self.channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX)
+    }
+
+    /// How other machines join.
+    pub(super) fn membership(&self) -> membership_client::MembershipClient<stale::WarningChannel> {
+        membership_client::MembershipClient::new(self.channel.clone())
     }
 
     /// The newest revision at a moment.

@@ -14,7 +14,9 @@ mod shell;
 mod size;
 mod time;
 
-pub(super) use address::{engine, listen_address, socket, trace_receiver};
+pub(super) use address::{
+    engine, join_token, listen_address, manager, remote_manager, socket, trace_receiver,
+};
 pub(super) use duration::{duration, duration_ns};
 pub(super) use env::{ENV_FILE_BYTES_MAX, last_of_each, name as env_name};
 pub(super) use mount::mount;

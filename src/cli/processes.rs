@@ -8,13 +8,15 @@ use super::{
     fail::{CliError, CliResult},
     parse, show,
 };
-use crate::daemon::{self, Advice, AgentSettings, DaemonMode, DaemonSettings, NodeSettings};
+use crate::daemon::{self, Advice, NodeSettings};
 use clap::{Args, ValueEnum};
+use skep_agent::ManagerEndpoint;
 use skep_agent::machine::{self, Reserve, ReservedWhole};
 use skep_gateway::admit;
 use skep_log::AcceptLoss;
 use skep_proto::v1::{Resources, RuntimeKind};
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use skep_trust::JoinToken;
+use std::{io::Read as _, net::SocketAddr, path::PathBuf, time::Duration};
 
 /// What runs a node's tasks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
@@ -67,19 +69,63 @@ pub(super) struct DaemonArgs {
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = parse::listen_address)]
     pub metrics_listen: Option<SocketAddr>,
     /// Serve reads and decide nothing, to look at a cluster that misbehaves
-    #[arg(long)]
+    #[arg(long, conflicts_with = "join")]
     pub safe_mode: bool,
+    /// Join the cluster of this manager as a worker, from an empty state folder; later starts need
+    /// not say it
+    #[arg(long, value_name = "HOST:PORT", value_parser = parse::remote_manager, conflicts_with_all = ["heartbeat_period", "metrics_listen", "listen_control"])]
+    pub join: Option<String>,
+    #[command(flatten)]
+    pub token: JoinTokenArgs,
     #[command(flatten)]
     pub node: NodeArgs,
+}
+
+/// Bytes that are read of a file that should hold a join token: more is none.
+const TOKEN_FILE_BYTES_MAX: u64 = 4_096;
+
+/// What a machine shows when it joins.
+#[derive(Args, Clone, Debug)]
+pub(super) struct JoinTokenArgs {
+    /// The token that `skep cluster token worker` prints on a manager
+    #[arg(long, value_name = "TOKEN")]
+    pub token: Option<String>,
+    /// A file that holds the token, where others could read the command line
+    #[arg(long, value_name = "FILE", conflicts_with = "token")]
+    pub token_file: Option<PathBuf>,
+}
+
+impl JoinTokenArgs {
+    fn read(self) -> CliResult<Option<JoinToken>> {
+        let Some(path) = self.token_file else {
+            // The message must not repeat a token that is nearly right.
+            let token = self.token.map(|token| parse::join_token(&token)).transpose();
+            return token.map_err(|message| {
+                CliError::usage(format!("--token: {message}"))
+                    .hint("`skep cluster token -q worker` prints the token on a manager")
+            });
+        };
+        let wrong = |message: String| {
+            CliError::usage(format!("--token-file {}: {message}", path.display()))
+                .hint("`skep cluster token -q worker` prints the token on a manager")
+        };
+        let mut text = String::new();
+        let read = std::fs::File::open(&path)
+            .and_then(|file| file.take(TOKEN_FILE_BYTES_MAX).read_to_string(&mut text));
+        read.map_err(|error| wrong(skep_proto::os_error::plain(&error.to_string())))?;
+        parse::join_token(text.trim()).map(Some).map_err(wrong)
+    }
 }
 
 /// `skep agent`
 #[derive(Args, Clone, Debug)]
 pub(super) struct AgentArgs {
-    /// Socket of the manager
-    #[arg(long, value_name = "unix://SOCK", value_parser = parse::socket, default_value = DEFAULT_SOCKET)]
-    pub manager: PathBuf,
-    /// Folder of the agent's state: its secret and its journal
+    /// Where the manager is: its socket on this machine, or its port on another one
+    #[arg(long, value_name = "unix://SOCK|HOST:PORT", value_parser = parse::manager, default_value = DEFAULT_SOCKET)]
+    pub manager: ManagerEndpoint,
+    #[command(flatten)]
+    pub token: JoinTokenArgs,
+    /// Folder of the agent's state: its key, its certificate and its journal
     #[arg(long, value_name = "DIR")]
     pub state_dir: PathBuf,
     #[command(flatten)]
@@ -182,12 +228,19 @@ fn leaves_something(reserve: Reserve, machine: &Resources) -> CliResult {
 
 pub(super) fn daemon(top: &GlobalArgs, args: DaemonArgs) -> CliResult {
     top.nothing()?;
-    let settings = DaemonSettings {
+    let token = args.token.read()?;
+    let join = args.join.map(|manager| daemon::JoinSettings { manager, token: token.clone() });
+    if join.is_none() && token.is_some() {
+        return Err(CliError::usage("--token has no effect without --join")
+            .hint("name the manager to join with --join HOST:PORT"));
+    }
+    let settings = daemon::DaemonSettings {
+        join,
         state_dir: args.state_dir,
         listen_control: args.listen_control,
         heartbeat_period: args.heartbeat_period,
         metrics_listen: args.metrics_listen,
-        mode: if args.safe_mode { DaemonMode::Safe } else { DaemonMode::Deciding },
+        mode: if args.safe_mode { daemon::DaemonMode::Safe } else { daemon::DaemonMode::Deciding },
         node: args.node.settings()?,
     };
     daemon::run(settings).map_err(stopped)
@@ -195,9 +248,12 @@ pub(super) fn daemon(top: &GlobalArgs, args: DaemonArgs) -> CliResult {
 
 pub(super) fn agent(top: &GlobalArgs, args: AgentArgs) -> CliResult {
     top.nothing()?;
-    is_socket("--manager", &args.manager)?;
-    let node = args.node.settings()?;
-    daemon::run_agent(AgentSettings { manager: args.manager, state_dir: args.state_dir, node })
+    if let ManagerEndpoint::Unix(socket) = &args.manager {
+        is_socket("--manager", socket)?;
+    }
+    let (manager, join_token) = (args.manager, args.token.read()?);
+    let (state_dir, node) = (args.state_dir, args.node.settings()?);
+    daemon::run_agent(daemon::AgentSettings { manager, join_token, state_dir, node })
         .map_err(stopped)
 }
 

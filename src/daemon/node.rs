@@ -13,7 +13,8 @@ use skep_agent::{
     session::runtime_of,
 };
 use skep_proto::v1::RuntimeKind;
-use std::{path::Path, sync::Arc};
+use skep_trust::JoinToken;
+use std::sync::Arc;
 
 /// Where an engine listens unless somebody says otherwise.
 const DOCKER_SOCKET: &str = "unix:///var/run/docker.sock";
@@ -48,12 +49,13 @@ pub(super) fn runtime(state: &StateDir, settings: &NodeSettings) -> Result<Arc<d
 pub(super) fn agent(
     state: &StateDir,
     settings: &NodeSettings,
-    manager: &Path,
+    manager: (ManagerEndpoint, Option<JoinToken>),
     runtime: Arc<dyn Runtime>,
 ) -> Result<NodeAgent> {
     Ok(NodeAgent::open(AgentConfig {
         state_dir: state.path().to_owned(),
-        manager: ManagerEndpoint::Unix(manager.to_owned()),
+        manager: manager.0,
+        join_token: manager.1,
         hostname: settings.hostname.clone(),
         labels: settings.labels.clone(),
         reserve: settings.system_reserve,

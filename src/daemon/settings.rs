@@ -1,8 +1,9 @@
 //! How a node's process is set up: plain values, from the command line or elsewhere. The daemon
 //! knows no command line.
 
-use skep_agent::machine::Reserve;
+use skep_agent::{ManagerEndpoint, machine::Reserve};
 use skep_proto::v1::RuntimeKind;
+use skep_trust::JoinToken;
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 /// Settings of every node.
@@ -33,10 +34,22 @@ pub(crate) struct DaemonSettings {
     pub heartbeat_period: Option<Duration>,
     /// Where /metrics is served beside the socket.
     pub metrics_listen: Option<SocketAddr>,
+    /// The manager of another cluster's machine that this one joins as a worker; none for a manager
+    /// of its own.
+    pub join: Option<JoinSettings>,
     /// Whether the manager decides.
     pub mode: DaemonMode,
     /// Its own agent.
     pub node: NodeSettings,
+}
+
+/// How a machine joins a cluster.
+#[derive(Clone, Debug)]
+pub(crate) struct JoinSettings {
+    /// `HOST:PORT` of a manager.
+    pub manager: String,
+    /// Shown at the first contact.
+    pub token: Option<JoinToken>,
 }
 
 /// Whether a manager decides or only shows.
@@ -51,8 +64,10 @@ pub(crate) enum DaemonMode {
 /// Settings of an agent alone.
 #[derive(Clone, Debug)]
 pub(crate) struct AgentSettings {
-    /// Socket of the manager.
-    pub manager: PathBuf,
+    /// Where the manager is.
+    pub manager: ManagerEndpoint,
+    /// Shown at the first contact over the network.
+    pub join_token: Option<JoinToken>,
     /// Folder of the agent's state.
     pub state_dir: PathBuf,
     /// The node.

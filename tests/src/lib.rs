@@ -2,4 +2,5 @@
 
 pub mod duel;
 pub mod faults;
+pub mod machine;
 pub mod simulator;

@@ -6,6 +6,8 @@
 
 mod form;
 
+pub use form::positive;
+
 use crate::{
     certificate::NodeName,
     node_key::{KeyError, generate_pair, read_pair, write_pair},

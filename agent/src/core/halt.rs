@@ -7,9 +7,21 @@ use thiserror::Error;
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub enum AgentHalt {
     /// The cluster does not believe us.
-    #[error("the cluster refuses this node's secret ({message})")]
-    WrongSecret {
+    #[error("the cluster refuses this node's key ({message})")]
+    WrongKey {
         /// The manager's.
+        message: String,
+    },
+    /// The cluster lets nobody in with the join token.
+    #[error("the cluster refuses the join token ({message})")]
+    WrongToken {
+        /// The manager's.
+        message: String,
+    },
+    /// What answers is not a manager of the cluster that this node is to join.
+    #[error("{message}")]
+    Untrusted {
+        /// What is wrong with it.
         message: String,
     },
     /// Somebody removed this node. Its tasks have been stopped and cleared away.
@@ -35,7 +47,13 @@ impl AgentHalt {
     /// What to do about it.
     pub fn hint(&self) -> &'static str {
         match self {
-            AgentHalt::WrongSecret { .. } => {
+            AgentHalt::WrongToken { .. } => {
+                "ask a manager for the token with `skep cluster token worker`, and start the agent with it"
+            }
+            AgentHalt::Untrusted { .. } => {
+                "compare the address and the join token with what `skep cluster token worker` prints on a manager"
+            }
+            AgentHalt::WrongKey { .. } => {
                 "the folder `agent` in the state folder may be a copy, or older: remove that folder alone, and the \
                  node with `skep node rm`, to join as a new node"
             }
@@ -57,7 +75,9 @@ mod tests {
     fn each_end_names_the_next_step() {
         let message = String::new;
         let next = [
-            (AgentHalt::WrongSecret { message: message() }, "skep node rm"),
+            (AgentHalt::WrongKey { message: message() }, "skep node rm"),
+            (AgentHalt::WrongToken { message: message() }, "skep cluster token worker"),
+            (AgentHalt::Untrusted { message: message() }, "compare the address"),
             (AgentHalt::NodeRemoved { message: message() }, "remove the folder `agent`"),
             (AgentHalt::Elsewhere { node: Id(1), cluster: Id(2) }, "check the manager's address"),
         ];

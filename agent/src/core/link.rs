@@ -6,18 +6,20 @@
 //!      ▲                               │            │                  │
 //!      └───────── longer delay ────────┴────────────┴── broken ────────┘      Turned for good: halted
 //! ```
-//! Each connection has a number, so that late messages of an old one are not taken for the new
-//! one's.
+//! An agent that has no certificate asks for one in place of its greeting, and dials again with it
+//! at once. Each connection has a number, so that late messages of an old one are not taken for
+//! the new one's.
 
 use super::halt::AgentHalt;
 use skep_proto::{
     Id, Lineage, Position, Timestamp,
     time::SECOND_NS,
     v1::{
-        Condition, FromAgent, Heartbeat, Hello, NodeDescription, NodeSpec, Turned, TurnedCode,
-        Welcome, from_agent,
+        Certified, Condition, FromAgent, Heartbeat, Hello, Join, NodeDescription, NodeSpec, Turned,
+        TurnedCode, Welcome, from_agent,
     },
 };
+use std::fmt;
 
 /// Wait before the first try again.
 pub const REDIAL_DELAY_NS_MIN: u64 = SECOND_NS / 10;
@@ -31,18 +33,36 @@ const BEAT_PERIOD_NS_MIN: u64 = SECOND_NS / 20;
 /// Who this agent is, to the cluster.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct NodeIdentity {
-    /// The node; none before the first welcome.
+    /// The node; none before it has joined.
     pub node_id: Id,
-    /// The cluster that it belongs to; none before the first welcome.
+    /// The cluster that it belongs to; none before the node has joined.
     pub cluster_id: Id,
-    /// Made at the first start, shown at each session, never sent elsewhere.
-    pub secret: [u8; 32],
+    /// What a certificate is asked for with; none where there is one.
+    pub joining: Option<JoinCredentials>,
     /// Of this run of the agent: any number that another run will not have.
     pub process: u64,
     /// Labels and availability asked for at the very first join.
     pub spec: NodeSpec,
     /// Of this program.
     pub version: String,
+}
+
+/// What a certificate is asked for with.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct JoinCredentials {
+    /// The request for this node's key, DER.
+    pub request: bytes::Bytes,
+    /// The join token; empty where the manager is on this machine.
+    pub token: String,
+    /// The secret of an agent that joined before there were certificates; else empty.
+    pub earlier_secret: bytes::Bytes,
+}
+
+impl fmt::Debug for JoinCredentials {
+    /// Token and secret are not shown.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JoinCredentials").finish_non_exhaustive()
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -157,9 +177,18 @@ impl ManagerLink {
     ) {
         self.stage = LinkStage::Greeting { give_up: now + WELCOME_LIMIT_NS };
         let identity = &self.identity;
+        if let Some(credentials) = &identity.joining {
+            let JoinCredentials { request, token, earlier_secret } = credentials.clone();
+            return self.send(from_agent::Message::Join(Join {
+                request,
+                token,
+                description: self.description.clone(),
+                spec: Some(identity.spec.clone()),
+                node_id: identity.node_id.to_bytes(),
+                earlier_secret,
+            }));
+        }
         self.send(from_agent::Message::Hello(Hello {
-            node_id: identity.node_id.to_bytes(),
-            secret: bytes::Bytes::copy_from_slice(&identity.secret),
             process: identity.process,
             description: self.description.clone(),
             spec: Some(identity.spec.clone()),
@@ -172,11 +201,37 @@ impl ManagerLink {
     }
 
     pub(crate) fn on_welcome(&mut self, welcome: &Welcome, now: Timestamp) -> WelcomeOutcome {
-        if !matches!(self.stage, LinkStage::Greeting { .. }) {
+        if !matches!(self.stage, LinkStage::Greeting { .. }) || self.identity.joining.is_some() {
             return WelcomeOutcome::Unasked;
         }
-        let (node, cluster) =
-            (Id::from_bytes(&welcome.node_id), Id::from_bytes(&welcome.cluster_id));
+        let named = (Id::from_bytes(&welcome.node_id), Id::from_bytes(&welcome.cluster_id));
+        let (node, cluster) = match self.named(named) {
+            Ok(named) => named,
+            Err(halt) => return WelcomeOutcome::Elsewhere(halt),
+        };
+        let period_ns = welcome.heartbeat_period_ns.max(BEAT_PERIOD_NS_MIN);
+        self.stage = LinkStage::Open { period_ns, beat: 0, next: now + period_ns };
+        WelcomeOutcome::As(node, cluster)
+    }
+
+    /// The cluster has given this node a certificate: it dials again with it.
+    pub(crate) fn on_certified(&mut self, certified: &Certified, now: Timestamp) -> WelcomeOutcome {
+        if !matches!(self.stage, LinkStage::Greeting { .. }) || self.identity.joining.is_none() {
+            return WelcomeOutcome::Unasked;
+        }
+        let named = (Id::from_bytes(&certified.node_id), Id::from_bytes(&certified.cluster_id));
+        let named = match self.named(named) {
+            Ok(named) => named,
+            Err(halt) => return WelcomeOutcome::Elsewhere(halt),
+        };
+        self.identity.joining = None;
+        self.stage = LinkStage::Resting { until: now };
+        self.on_time(now);
+        WelcomeOutcome::As(named.0, named.1)
+    }
+
+    /// The cluster's names for this node and for itself, which never change.
+    fn named(&mut self, (node, cluster): (Id, Id)) -> Result<(Id, Id), AgentHalt> {
         let ours = |known: Id, said: Id| known.is_none() || known == said;
         if node.is_none()
             || !ours(self.identity.node_id, node)
@@ -184,13 +239,22 @@ impl ManagerLink {
         {
             let halt = AgentHalt::Elsewhere { node, cluster };
             self.halt(&halt.to_string());
-            return WelcomeOutcome::Elsewhere(halt);
+            return Err(halt);
         }
-        self.identity.node_id = node;
-        self.identity.cluster_id = cluster;
-        let period_ns = welcome.heartbeat_period_ns.max(BEAT_PERIOD_NS_MIN);
-        self.stage = LinkStage::Open { period_ns, beat: 0, next: now + period_ns };
-        WelcomeOutcome::As(node, cluster)
+        (self.identity.node_id, self.identity.cluster_id) = (node, cluster);
+        Ok((node, cluster))
+    }
+
+    /// What answers is not a manager that this node believes. Before the node has joined, somebody
+    /// must look at it; later another manager may answer there.
+    pub(crate) fn on_untrusted(&mut self, message: String, now: Timestamp) -> Option<AgentHalt> {
+        if self.identity.joining.is_some() && self.identity.cluster_id.is_none() {
+            let halt = AgentHalt::Untrusted { message };
+            self.halt(&halt.to_string());
+            return Some(halt);
+        }
+        self.on_broken(now);
+        None
     }
 
     /// The cluster's heartbeat period is another one.
@@ -222,7 +286,8 @@ impl ManagerLink {
                 self.hang_up(&message, now);
                 return None;
             }
-            TurnedCode::WrongSecret => AgentHalt::WrongSecret { message },
+            TurnedCode::WrongKey => AgentHalt::WrongKey { message },
+            TurnedCode::WrongToken => AgentHalt::WrongToken { message },
             TurnedCode::NodeRemoved if is_ours => AgentHalt::NodeRemoved { message },
             TurnedCode::NodeRemoved => AgentHalt::Elsewhere { node, cluster },
         };

@@ -1,6 +1,7 @@
 //! Stories about the core: what happens, and what it does then.
 
 mod conditions;
+mod joins;
 mod lineage;
 mod parts;
 mod records;
@@ -427,7 +428,7 @@ fn who_is_not_believed_ends_and_who_is_asked_to_wait_waits() {
          break -> -
          later 8000 -> dial
          connected -> hello 0.0
-         turned WRONG_SECRET -> hang-up, halt WrongSecret",
+         turned WRONG_KEY -> hang-up, halt WrongKey",
     );
     check(
         "attach -> dial, hello 0.0, joined, list

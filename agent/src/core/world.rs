@@ -7,7 +7,7 @@
 use super::{
     AgentOutput, Core, Input,
     action::{Action, StepOutcome, TaskStep},
-    link::NodeIdentity,
+    link::{JoinCredentials, NodeIdentity},
     memory::Memory,
 };
 use crate::runtime::{
@@ -107,6 +107,11 @@ impl AgentWorld {
             }
             "connected" => self.input(Input::Connected { line: self.line }),
             "welcome" => self.welcome(NODE, rest),
+            "uncertified" => self.lose_certificate(rest),
+            "certified" => self.certify(if rest == "as-another" { Id(1) } else { NODE }),
+            "untrusted" => {
+                self.input(Input::Untrusted { line: self.line, message: rest.to_owned() });
+            }
             "welcome-as-another" => self.welcome(Id(1), ""),
             "break" => self.input(Input::Broken { line: self.line }),
             "turned" => self.turned(rest),
@@ -172,6 +177,22 @@ impl AgentWorld {
     fn receive(&mut self, message: to_agent::Message) {
         let message = Box::new(v1::ToAgent { message: Some(message) });
         self.input(Input::Received { line: self.line, message });
+    }
+
+    /// A new start without a certificate, with this token.
+    fn lose_certificate(&mut self, token: &str) {
+        let credentials = JoinCredentials { token: token.into(), ..Default::default() };
+        let mut identity = self.core.link.identity.clone();
+        identity.joining = Some(credentials);
+        *self = AgentWorld::with(identity, self.memory.clone());
+    }
+
+    fn certify(&mut self, node: Id) {
+        self.receive(to_agent::Message::Certified(v1::Certified {
+            node_id: node.to_bytes(),
+            cluster_id: CLUSTER.to_bytes(),
+            ..v1::Certified::default()
+        }));
     }
 
     fn welcome(&mut self, node: Id, warning: &str) {
@@ -313,6 +334,7 @@ impl AgentWorld {
         let mut tokens = Vec::new();
         while let Some(output) = self.core.poll_output() {
             match output {
+                AgentOutput::Certified(_) => tokens.push("certified".into()),
                 AgentOutput::Joined { warnings, .. } => {
                     tokens.push("joined".into());
                     tokens.extend(warnings.iter().map(|text| format!("warn {text}")));
@@ -389,6 +411,10 @@ impl AgentWorld {
                 format!("report {}", tasks.join(" "))
             }
             from_agent::Message::PartTaken(taken) => format!("part {} taken", taken.part),
+            from_agent::Message::Join(join) => match join.token.as_str() {
+                "" => "ask to join".into(),
+                token => format!("ask to join with {token}"),
+            },
             other @ (from_agent::Message::LogChunk(_) | from_agent::Message::Pull(_)) => {
                 panic!("{other:?}")
             }

@@ -1,5 +1,5 @@
-//! Who this node is: its id, its cluster, its own credential, and the runtime that was chosen at
-//! its first start.
+//! Who this node is: its id, its cluster, and the runtime that was chosen at its first start. Its
+//! key and its certificate lie beside it.
 
 use super::{Journal, JournalError, put_aside, replace};
 use prost::Message;
@@ -9,16 +9,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// What the file holds. Its secret is this node's own credential: the file is 0600 and never leaves
-/// the node.
+/// What the file holds.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Stored {
     /// None before the cluster named this node.
     pub node_id: Id,
     /// None before the cluster named this node.
     pub cluster_id: Id,
-    /// 256 random bits.
-    pub secret: [u8; 32],
+    /// What the agent showed before there were certificates; none once it has one.
+    pub earlier_secret: Option<[u8; 32]>,
     /// Chosen at the first start; never another.
     pub runtime: RuntimeKind,
 }
@@ -61,8 +60,7 @@ impl IdentityFile {
                     Journal::put_aside(folder)?;
                 }
                 tracing::warn!(
-                    "{damaged}; it is kept as {}, and the agent joins with a new secret: a \
-                     manager's own agent gets its node back, another one becomes a new node",
+                    "{damaged}; it is kept as {}, and its tasks with it",
                     aside.display()
                 );
                 Ok(None)
@@ -88,12 +86,17 @@ impl IdentityFile {
         if crc32c::crc32c(&bare.encode_to_vec()) != encoded.crc {
             return Err(damaged("its checksum differs"));
         }
-        let secret = <[u8; 32]>::try_from(encoded.secret.as_ref())
-            .map_err(|_| damaged("its secret is not of 32 bytes"))?;
+        let earlier_secret = match encoded.secret.as_ref() {
+            [] => None,
+            secret => Some(
+                <[u8; 32]>::try_from(secret)
+                    .map_err(|_| damaged("its secret is not of 32 bytes"))?,
+            ),
+        };
         Ok(Some(Stored {
             node_id: Id::from_bytes(&encoded.node_id),
             cluster_id: Id::from_bytes(&encoded.cluster_id),
-            secret,
+            earlier_secret,
             runtime: encoded.runtime(),
         }))
     }
@@ -103,7 +106,7 @@ impl IdentityFile {
         let mut encoded = Encoded {
             node_id: stored.node_id.to_bytes(),
             cluster_id: stored.cluster_id.to_bytes(),
-            secret: bytes::Bytes::copy_from_slice(&stored.secret),
+            secret: stored.earlier_secret.map(|secret| secret.to_vec().into()).unwrap_or_default(),
             runtime: stored.runtime.into(),
             crc: 0,
         };

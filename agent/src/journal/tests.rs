@@ -234,14 +234,16 @@ fn the_identity_is_kept_for_its_owner_alone_and_damage_is_seen() {
     let folder = tempfile::tempdir().unwrap();
     let file = IdentityFile::new(folder.path());
     assert_eq!(file.read().unwrap(), None);
-    let stored = Stored {
-        node_id: Id(7),
-        cluster_id: Id(8),
-        secret: [9; 32],
-        runtime: RuntimeKind::Process,
-    };
-    file.write(&stored).unwrap();
-    assert_eq!(file.read().unwrap(), Some(stored));
+    for earlier_secret in [Some([9; 32]), None] {
+        let stored = Stored {
+            node_id: Id(7),
+            cluster_id: Id(8),
+            earlier_secret,
+            runtime: RuntimeKind::Process,
+        };
+        file.write(&stored).unwrap();
+        assert_eq!(file.read().unwrap(), Some(stored));
+    }
     let path = folder.path().join("identity");
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     let mut content = fs::read(&path).unwrap();

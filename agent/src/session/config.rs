@@ -1,7 +1,8 @@
 //! What an agent is started with.
 
 use crate::{machine::Reserve, runtime::Runtime};
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use skep_trust::JoinToken;
+use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc};
 
 /// What an agent is started with.
 #[derive(Clone)]
@@ -11,6 +12,8 @@ pub struct AgentConfig {
     pub state_dir: PathBuf,
     /// Where managers are found.
     pub manager: ManagerEndpoint,
+    /// Shown at the first contact over the network.
+    pub join_token: Option<JoinToken>,
     /// The node's name.
     pub hostname: String,
     /// Labels that the node joins with; later ones are the cluster's to change.
@@ -30,4 +33,15 @@ pub struct AgentConfig {
 pub enum ManagerEndpoint {
     /// A manager's socket on this machine.
     Unix(PathBuf),
+    /// `HOST:PORT`.
+    Network(String),
+}
+
+impl fmt::Display for ManagerEndpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ManagerEndpoint::Unix(path) => write!(f, "{}", path.display()),
+            ManagerEndpoint::Network(address) => f.write_str(address),
+        }
+    }
 }

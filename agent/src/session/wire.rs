@@ -3,19 +3,18 @@
 //! A connection counts as standing when it can take messages: a manager may well wait for the
 //! greeting before it answers the call.
 
-use super::{config::ManagerEndpoint, status};
+use super::{config::ManagerEndpoint, credentials::NodeCredentials, dial, status};
 use crate::core::Input;
-use hyper_util::rt::TokioIo;
-use skep_proto::v1::{FromAgent, ToAgent, dispatcher_client::DispatcherClient, to_agent};
-use std::{path::PathBuf, sync};
-use thiserror::Error;
-use tokio::{
-    net::UnixStream,
-    sync::{mpsc, watch},
+use futures::{StreamExt as _, stream};
+use skep_proto::v1::{
+    FromAgent, ToAgent, dispatcher_client::DispatcherClient, from_agent, to_agent,
 };
+use std::sync;
+use thiserror::Error;
+use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::task::AbortOnDropHandle;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 
 /// Messages of the core that the manager has not taken: at this many the stream is broken off. The
 /// core sends beats and one report at a time, so this is a manager that reads nothing.
@@ -27,8 +26,8 @@ const MANAGER_MESSAGE_BYTES_MAX: usize = 4 << 20;
 /// Why there is no stream.
 #[derive(Debug, Error)]
 enum WireError {
-    #[error("{}: {message}", target.display())]
-    Connect { target: PathBuf, message: String },
+    #[error(transparent)]
+    Dial(#[from] dial::DialError),
     #[error("{}", refusal(.0))]
     Refused(#[from] tonic::Status),
     #[error("the manager ended the stream")]
@@ -38,6 +37,7 @@ enum WireError {
 /// The stream, or the absence of one.
 pub(super) struct Wire {
     target: ManagerEndpoint,
+    credentials: NodeCredentials,
     inbox: mpsc::Sender<Input>,
     status: watch::Sender<status::AgentStatus>,
     outgoing: Outgoing,
@@ -98,10 +98,12 @@ impl Outgoing {
 impl Wire {
     pub(super) fn new(
         target: ManagerEndpoint,
+        credentials: NodeCredentials,
         inbox: mpsc::Sender<Input>,
         status: watch::Sender<status::AgentStatus>,
     ) -> Wire {
-        Wire { target, inbox, status, outgoing: Outgoing::default(), line: 0, running: None }
+        let outgoing = Outgoing::default();
+        Wire { target, credentials, inbox, status, outgoing, line: 0, running: None }
     }
 
     pub(super) fn outgoing(&self) -> Outgoing {
@@ -115,6 +117,7 @@ impl Wire {
         let (control, messages) = mpsc::channel(CONTROL_MESSAGES_MAX);
         let call = ManagerCall {
             target: self.target.clone(),
+            credentials: self.credentials.clone(),
             line,
             inbox: self.inbox.clone(),
             status: self.status.clone(),
@@ -123,11 +126,23 @@ impl Wire {
         };
         self.outgoing.set(Some(StreamSenders { control, channel: None }));
         self.running = Some(AbortOnDropHandle::new(tokio::spawn(async move {
-            if let Err(error) = call.carry(messages).await {
-                status::say_manager(&call.status, &error.to_string());
-            }
+            let end = match call.carry(messages).await {
+                Ok(()) => Input::Broken { line },
+                Err(error) => {
+                    let message = error.to_string();
+                    status::say_manager(&call.status, &message);
+                    match error {
+                        WireError::Dial(dial::DialError::Untrusted { .. }) => {
+                            Input::Untrusted { line, message }
+                        }
+                        WireError::Dial(dial::DialError::Connect { .. })
+                        | WireError::Refused(_)
+                        | WireError::Ended => Input::Broken { line },
+                    }
+                }
+            };
             // An error means that the agent has ended.
-            let _ = call.inbox.send(Input::Broken { line }).await;
+            let _ = call.inbox.send(end).await;
         })));
     }
 
@@ -159,6 +174,7 @@ impl Wire {
 /// One stream from its dialing to its end.
 struct ManagerCall {
     target: ManagerEndpoint,
+    credentials: NodeCredentials,
     line: u64,
     inbox: mpsc::Sender<Input>,
     status: watch::Sender<status::AgentStatus>,
@@ -167,16 +183,25 @@ struct ManagerCall {
 }
 
 impl ManagerCall {
-    async fn carry(&self, messages: mpsc::Receiver<FromAgent>) -> Result<(), WireError> {
+    async fn carry(&self, mut messages: mpsc::Receiver<FromAgent>) -> Result<(), WireError> {
         let line = self.line;
-        let channel = connect(&self.target).await?;
+        let channel = dial::connect(&self.target, &self.credentials).await?;
         self.outgoing.stands(&self.control, &channel);
         if self.inbox.send(Input::Connected { line }).await.is_err() {
             return Ok(());
         }
         let mut client =
             DispatcherClient::new(channel).max_decoding_message_size(MANAGER_MESSAGE_BYTES_MAX);
-        let mut incoming = client.attach(ReceiverStream::new(messages)).await?.into_inner();
+        let Some(first) = messages.recv().await else { return Ok(()) };
+        // Before there is a certificate there is no stream, but one question and one answer.
+        if let Some(from_agent::Message::Join(join)) = first.message {
+            let message = Box::new(client.join(join).await?.into_inner());
+            // An error means that the agent has ended.
+            let _ = self.inbox.send(Input::Received { line, message }).await;
+            return Ok(());
+        }
+        let messages = stream::iter([first]).chain(ReceiverStream::new(messages));
+        let mut incoming = client.attach(messages).await?.into_inner();
         let mut is_turned = false;
         while let Some(message) = incoming.message().await? {
             let message: Box<ToAgent> = Box::new(message);
@@ -190,49 +215,11 @@ impl ManagerCall {
     }
 }
 
-async fn connect(target: &ManagerEndpoint) -> Result<Channel, WireError> {
-    match target {
-        ManagerEndpoint::Unix(path) => {
-            let socket = path.clone();
-            let connector = tower::service_fn(move |_| {
-                let socket = socket.clone();
-                async move { UnixStream::connect(socket).await.map(TokioIo::new) }
-            });
-            // The address is not looked at: the connector knows where to go.
-            let connected =
-                Endpoint::from_static("http://manager").connect_with_connector(connector).await;
-            connected.map_err(|error| WireError::Connect {
-                target: path.clone(),
-                message: root_of(&error),
-            })
-        }
-    }
-}
-
 /// What the manager said, or what the kernel said about the connection that broke.
 fn refusal(status: &tonic::Status) -> String {
     match std::error::Error::source(status) {
-        Some(cause) => format!("the connection to the manager broke: {}", root_of(cause)),
+        Some(cause) => format!("the connection to the manager broke: {}", dial::root_of(cause)),
         None => status.message().to_owned(),
-    }
-}
-
-/// The innermost reason: what the kernel said, without the layers around it.
-fn root_of(error: &dyn std::error::Error) -> String {
-    let mut root = error;
-    while let Some(source) = root.source() {
-        root = source;
-    }
-    system_message(&root.to_string())
-}
-
-/// A system's message without the number that the standard library adds, and a plain one for a
-/// stream that the other end broke off.
-fn system_message(text: &str) -> String {
-    if text.contains("stream error") || text.contains("connection error") {
-        "the other end closed it".to_owned()
-    } else {
-        skep_proto::os_error::plain(text)
     }
 }
 
@@ -250,7 +237,7 @@ mod tests {
             "the connection to the manager broke: connection reset by peer"
         );
         let reset = "stream error received: unexpected internal error encountered";
-        assert_eq!(system_message(reset), "the other end closed it");
+        assert_eq!(dial::system_message(reset), "the other end closed it");
         let refused = tonic::Status::unavailable("the manager is stopping");
         assert_eq!(WireError::from(refused).to_string(), "the manager is stopping");
     }
@@ -266,7 +253,9 @@ mod tests {
             drop(taken);
         });
         let (inbox, mut inputs) = mpsc::channel(8);
-        let mut wire = Wire::new(ManagerEndpoint::Unix(socket), inbox, watch::Sender::default());
+        let credentials = NodeCredentials::open(folder.path(), None).unwrap();
+        let target = ManagerEndpoint::Unix(socket);
+        let mut wire = Wire::new(target, credentials, inbox, watch::Sender::default());
         wire.dial(3);
         assert!(matches!(inputs.recv().await, Some(Input::Connected { line: 3 })));
         (wire, inputs, folder)

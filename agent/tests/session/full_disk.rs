@@ -50,6 +50,7 @@ async fn conditions(line: &mut TestSession) -> Vec<(v1::ConditionKind, String)> 
             | Message::Heartbeat(_)
             | Message::LogChunk(_)
             | Message::Pull(_)
+            | Message::Join(_)
             | Message::PartTaken(_) => {}
         }
     }

@@ -3,26 +3,25 @@
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+use super::door;
 use skep_proto::{
     Id,
     v1::{
-        Assignment, Assignments, ContainerSpec, FromAgent, Hello, LogChunk, LogOrder, LogsTaken,
-        Report, ReportAck, TaskAssignment, TaskSpec, TaskState, ToAgent, Turned, TurnedCode,
-        Welcome, dispatcher_server, from_agent::Message, task_spec, to_agent,
+        self, Assignment, Assignments, ContainerSpec, FromAgent, Hello, LogChunk, LogOrder,
+        LogsTaken, Report, TaskAssignment, TaskSpec, TaskState, ToAgent, Turned, TurnedCode,
+        dispatcher_server, from_agent::Message, task_spec, to_agent,
     },
 };
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use skep_trust::CertificateAuthority;
+use std::{path, sync::Arc, time::Duration};
 use tokio::{net::UnixListener, sync::mpsc, task::JoinHandle, time::timeout};
-use tokio_stream::wrappers::{ReceiverStream, UnixListenerStream};
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming, async_trait, transport::Server};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) struct ManagerStub {
-    pub(crate) socket: PathBuf,
+    pub(crate) socket: path::PathBuf,
     lines: mpsc::Receiver<TestSession>,
     chunks: mpsc::Receiver<LogChunk>,
     /// Came while the test waited for another's.
@@ -36,7 +35,7 @@ pub(crate) struct TestSession {
     to: mpsc::Sender<Result<ToAgent, Status>>,
 }
 
-struct TestDispatcher(mpsc::Sender<TestSession>, mpsc::Sender<LogChunk>);
+struct TestDispatcher(mpsc::Sender<TestSession>, mpsc::Sender<LogChunk>, Arc<CertificateAuthority>);
 
 #[async_trait]
 impl dispatcher_server::Dispatcher for TestDispatcher {
@@ -52,6 +51,16 @@ impl dispatcher_server::Dispatcher for TestDispatcher {
         Ok(Response::new(ReceiverStream::new(stream)))
     }
 
+    async fn join(&self, request: Request<v1::Join>) -> Result<Response<ToAgent>, Status> {
+        let certified = door::certify(&self.2, request.get_ref());
+        let message = Some(to_agent::Message::Certified(certified));
+        Ok(Response::new(ToAgent { message }))
+    }
+
+    async fn renew(&self, _: Request<v1::RenewRequest>) -> Result<Response<v1::Certified>, Status> {
+        Err(Status::unavailable("no test lasts so long"))
+    }
+
     async fn publish_logs(
         &self,
         request: Request<Streaming<LogChunk>>,
@@ -65,17 +74,19 @@ impl dispatcher_server::Dispatcher for TestDispatcher {
 }
 
 impl ManagerStub {
-    pub(crate) async fn start(folder: &Path) -> ManagerStub {
+    pub(crate) async fn start(folder: &path::Path) -> ManagerStub {
         let socket = folder.join("skep.sock");
         let _ = std::fs::remove_file(&socket);
         let listener = UnixListener::bind(&socket).expect("a socket");
         let (arrivals, lines) = mpsc::channel(16);
         let (publish, chunks) = mpsc::channel(16);
+        let authority = door::authority(folder);
+        let connections = door::connections(listener, &authority);
         let serving = tokio::spawn(async move {
             let served = Server::builder().add_service(dispatcher_server::DispatcherServer::new(
-                TestDispatcher(arrivals, publish),
+                TestDispatcher(arrivals, publish, authority),
             ));
-            served.serve_with_incoming(UnixListenerStream::new(listener)).await.expect("served");
+            served.serve_with_incoming(ReceiverStream::new(connections)).await.expect("served");
         });
         ManagerStub { socket, lines, chunks, early: Vec::new(), serving }
     }
@@ -164,6 +175,7 @@ impl TestSession {
             | Message::LogChunk(_)
             | Message::Pull(_)
             | Message::Conditions(_)
+            | Message::Join(_)
             | Message::PartTaken(_)) => {
                 panic!("{other:?} before hello")
             }
@@ -183,12 +195,12 @@ impl TestSession {
     }
 
     pub(crate) async fn welcome(&self, node: Id) {
-        let welcome = Welcome {
+        let welcome = v1::Welcome {
             node_id: node.to_bytes(),
             cluster_id: Id(500).to_bytes(),
             session: 1,
             heartbeat_period_ns: 100_000_000,
-            ..Welcome::default()
+            ..v1::Welcome::default()
         };
         self.send(to_agent::Message::Welcome(welcome)).await;
     }
@@ -198,7 +210,7 @@ impl TestSession {
     }
 
     pub(crate) async fn acknowledge(&self, number: u64) {
-        self.send(to_agent::Message::Ack(ReportAck { number })).await;
+        self.send(to_agent::Message::Ack(v1::ReportAck { number })).await;
     }
 
     pub(crate) async fn turn(&self, code: TurnedCode, message: &str) {

@@ -1,43 +1,32 @@
 //! Requests of machines. An agent is believed about its own node and tasks and about nothing else.
 //! PURE.
 
-use super::{Admitted, MachineRequest, Refusal, TaskReport, refusal::excerpt, report::cut, spec};
-use prost::Message;
+use super::{
+    Admitted, MachineRequest, Refusal, TaskReport, certificates,
+    node_rules::{known, within_bound},
+    report::cut,
+};
 use skep_projections::{NodeRow, TaskRow, View};
 use skep_proto::{
     Id, Revision,
     task_state::EndedBy,
     v1::{
-        Condition, ConditionKind, EndCause, NodeConditionsObserved, NodeDescription, NodeJoined,
-        NodeSecretRenewed, NodeSilent, NodeSpec, NodeState, SessionClosed, SessionOpened,
-        StrayObserved, TaskState, event::Kind,
+        Condition, ConditionKind, EndCause, NodeConditionsObserved, NodeDescription, NodeSilent,
+        NodeState, SessionClosed, SessionOpened, StrayObserved, TaskState, event::Kind,
     },
 };
-use std::collections::BTreeMap;
 
 /// Strays that are kept in sight of one node; of more nothing is recorded until some have ended.
 const STRAYS_PER_NODE_MAX: usize = 1_000;
-/// Largest description of a machine, bytes encoded; a larger one is refused.
-const DESCRIPTION_BYTES_MAX: usize = 64 << 10;
-/// Longest host name of a node, bytes; a longer one is refused.
-const NODE_HOSTNAME_BYTES_MAX: usize = 255;
 
 pub(super) fn admit(view: &View, machine: &MachineRequest) -> Result<Admitted, Refusal> {
     match machine {
-        MachineRequest::Join { node, spec, description, secret_hash } => {
-            join(view, *node, (spec, description), secret_hash)
+        MachineRequest::Certify(asked) => certificates::certify(view, asked),
+        MachineRequest::FoundAuthority { root_certificate, salts } => {
+            certificates::found_authority(view, root_certificate, salts)
         }
         MachineRequest::Open { node, session, description, conditions } => {
             open(known(view, *node)?, *session, description, conditions)
-        }
-        MachineRequest::Reclaim { node, secret_hash } => {
-            let row = known(view, *node)?;
-            let secret_hash = bytes::Bytes::copy_from_slice(secret_hash);
-            if row.secret_hash[..] == secret_hash[..] {
-                return Ok(Admitted::unchanged(*node));
-            }
-            let renewed = NodeSecretRenewed { node_id: node.to_bytes(), secret_hash };
-            Ok(Admitted::one(*node, Kind::NodeSecretRenewed(renewed)))
         }
         MachineRequest::Conditions { node, session, conditions } => {
             let row = known(view, *node)?;
@@ -60,87 +49,6 @@ pub(super) fn admit(view: &View, machine: &MachineRequest) -> Result<Admitted, R
         MachineRequest::Report { node, tasks } => report(view, *node, tasks),
         MachineRequest::Fact(kind) => Ok(Admitted::one(Id::NONE, kind.clone())),
     }
-}
-
-fn join(
-    view: &View,
-    node: Id,
-    (spec, description): (&NodeSpec, &NodeDescription),
-    secret_hash: &[u8; 32],
-) -> Result<Admitted, Refusal> {
-    if view.nodes().find(node).is_some() {
-        return Err(Refusal::exists(format!("node {node} has joined already"))
-            .hint("start the agent with an empty state folder to join as another node"));
-    }
-    within_bound(description)?;
-    let labels = spec.annotations.as_ref().map(|annotations| &annotations.labels);
-    labels.map_or(Ok(()), node_labels)?;
-    let joined = NodeJoined {
-        node_id: node.to_bytes(),
-        spec: Some(spec.clone()),
-        description: Some(description.clone()),
-        secret_hash: bytes::Bytes::copy_from_slice(secret_hash),
-    };
-    let warnings = same_names(view, node, &description.hostname);
-    Ok(Admitted { warnings, ..Admitted::one(node, Kind::NodeJoined(Box::new(joined))) })
-}
-
-/// Refuses what no node can join with: a name or labels that cannot be kept or shown.
-pub fn check_node(name: &str, labels: &BTreeMap<String, String>) -> Result<(), Refusal> {
-    node_name(name)?;
-    node_labels(labels)
-}
-
-fn node_name(name: &str) -> Result<(), Refusal> {
-    if name.is_empty() || name.len() > NODE_HOSTNAME_BYTES_MAX || spec::has_control(name) {
-        return Err(Refusal::invalid(format!(
-            "{:?} is not a host name for a node",
-            excerpt(name, 80)
-        ))
-        .hint(format!(
-            "1 to {NODE_HOSTNAME_BYTES_MAX} bytes without control characters: see --hostname"
-        )));
-    }
-    Ok(())
-}
-
-fn node_labels(labels: &BTreeMap<String, String>) -> Result<(), Refusal> {
-    if labels.len() > spec::LABELS_MAX {
-        return Err(Refusal::invalid(format!(
-            "a node may have {} labels at most",
-            spec::LABELS_MAX
-        )));
-    }
-    labels.iter().try_for_each(|(key, value)| spec::label(key, value))
-}
-
-/// A warning for each other node of this host name.
-pub(crate) fn same_names(view: &View, node: Id, hostname: &str) -> Vec<String> {
-    let named = view.nodes_named(hostname).filter_map(|index| view.nodes().get(index));
-    let others = named.filter(|row| row.id != node);
-    let warning = |row: &NodeRow| {
-        format!(
-            "node {} has the host name {} too: until one of them is renamed, commands must name them by id",
-            row.id,
-            row.hostname()
-        )
-    };
-    others.map(warning).collect()
-}
-
-/// Refuses a description that is too large to keep or to show: an agent's message may have
-/// megabytes.
-fn within_bound(description: &NodeDescription) -> Result<(), Refusal> {
-    let name = description.hostname.as_str();
-    node_name(name)?;
-    let bytes = description.encoded_len();
-    if bytes > DESCRIPTION_BYTES_MAX {
-        return Err(Refusal::invalid(format!(
-            "the description of node {name} has {bytes} bytes, {DESCRIPTION_BYTES_MAX} are possible"
-        ))
-        .hint("an engine with so many labels or plugins can't be described; remove some"));
-    }
-    Ok(())
 }
 
 fn open(
@@ -270,18 +178,6 @@ fn cause(task: &TaskRow, seen: &TaskReport) -> Revision {
         EndedBy::Itself if end_cause == EndCause::Asked => task.desired_revision,
         EndedBy::Itself => Revision::ZERO,
     }
-}
-
-fn known(view: &View, node: Id) -> Result<&NodeRow, Refusal> {
-    match view.nodes().by_id(node) {
-        Some((_, row)) if !row.removed => Ok(row),
-        Some(_) | None => Err(gone(node)),
-    }
-}
-
-fn gone(node: Id) -> Refusal {
-    Refusal::not_found(format!("no node {node} in this cluster"))
-        .hint("it was removed; start the agent with an empty state folder to join again")
 }
 
 #[cfg(test)]

@@ -7,9 +7,9 @@ use skep_projections::fixture::{MANAGER, World, id, node_description, service_sp
 use skep_proto::{
     author, event,
     v1::{
-        Annotations, ClusterSpec, CreateService, EngineDescription, NodeJoined, NodeRole, Person,
-        Record, RefusalCode, ReleaseObject, RemoveNode, RemoveService, ScaleService, ServiceSpec,
-        ServiceUpdated, TaskState, UpdateCluster, UpdateNode, UpdateService,
+        Annotations, ClusterSpec, CreateService, EngineDescription, NodeJoined, NodeRole, NodeSpec,
+        Person, Record, RefusalCode, ReleaseObject, RemoveNode, RemoveService, ScaleService,
+        ServiceSpec, ServiceUpdated, TaskState, UpdateCluster, UpdateNode, UpdateService,
     },
 };
 

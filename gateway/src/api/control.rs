@@ -4,7 +4,7 @@ use super::ending::HeldPermit;
 use crate::{
     admit::{self, Refusal, Request as Asked},
     drive::Drive,
-    peer::SocketPeer,
+    peer::{ConnectionPeer, SocketPeer},
     reads,
     turn::{self, Answer},
 };
@@ -80,7 +80,7 @@ impl ControlService {
 
 /// The author of what comes in on this connection.
 pub(super) fn author<T>(request: &Request<T>) -> Result<v1::Author, Status> {
-    let peer = request.extensions().get::<SocketPeer>();
+    let peer = request.extensions().get::<ConnectionPeer>().and_then(ConnectionPeer::person);
     peer.map(SocketPeer::author)
         .ok_or_else(|| Status::unauthenticated("the connection has no credentials"))
 }

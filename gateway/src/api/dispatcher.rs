@@ -1,15 +1,15 @@
 //! The gRPC service for agents: their streams, handed to the hub.
 
+use super::enrol::{Enrolment, JudgedJoin};
 use crate::{
     hub::{AgentStream, Hub, HubInput},
     logs::Broker,
-    peer::SocketPeer,
-    sessions::{Conn, Origin},
+    peer::ConnectionPeer,
+    sessions::{Conn, NodeOfPeer},
 };
 use futures::{Stream, StreamExt};
 use skep_proto::v1::{
-    FromAgent, Hello, LogChunk, LogsTaken, ToAgent, dispatcher_server::Dispatcher,
-    from_agent::Message,
+    self, FromAgent, Hello, LogChunk, ToAgent, dispatcher_server::Dispatcher, from_agent::Message,
 };
 use std::{convert::Infallible, pin::Pin, sync::Arc, time::Duration};
 use tokio::{sync, time::timeout};
@@ -25,6 +25,7 @@ const GREETINGS_MAX: usize = 2_048;
 #[derive(Clone)]
 pub struct DispatcherService {
     hub: Hub,
+    enrolment: Enrolment,
     broker: Arc<Broker>,
     pulls: Arc<crate::pulls::Pulls>,
     conns: Arc<std::sync::atomic::AtomicU64>,
@@ -46,15 +47,24 @@ impl Default for GreetingLimits {
 }
 
 impl DispatcherService {
-    /// Behind it the hub, and those who wait for logs and pulls.
+    /// Behind it the hub, those who vouch for machines, and those who wait for logs and pulls.
     pub fn new(
         hub: Hub,
+        enrolment: Enrolment,
         broker: Arc<Broker>,
         pulls: Arc<crate::pulls::Pulls>,
     ) -> DispatcherService {
         let limits = GreetingLimits::default();
         let greetings = Arc::new(sync::Semaphore::new(limits.streams));
-        DispatcherService { hub, broker, pulls, conns: Arc::default(), limits, greetings }
+        DispatcherService {
+            hub,
+            enrolment,
+            broker,
+            pulls,
+            conns: Arc::default(),
+            limits,
+            greetings,
+        }
     }
 
     /// The same with other limits.
@@ -64,13 +74,22 @@ impl DispatcherService {
         DispatcherService { limits, greetings, ..self }
     }
 
-    async fn first(&self, incoming: &mut Streaming<FromAgent>) -> Result<Hello, Status> {
-        let _greeting = self.greetings.try_acquire().map_err(|_| {
+    /// One of those who may be connecting at once.
+    fn greeting(&self) -> Result<sync::SemaphorePermit<'_>, Status> {
+        self.greetings.try_acquire().map_err(|_| {
             Status::unavailable(format!(
                 "{} agents are connecting already; try again",
                 self.limits.streams
             ))
-        })?;
+        })
+    }
+
+    fn conn(&self) -> Conn {
+        Conn(self.conns.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1)
+    }
+
+    async fn first(&self, incoming: &mut Streaming<FromAgent>) -> Result<Hello, Status> {
+        let _greeting = self.greeting()?;
         let first = timeout(self.limits.wait, incoming.message()).await;
         let first = first.map_err(|_| Status::deadline_exceeded("no hello came on this stream"))?;
         match first?.and_then(|first| first.message) {
@@ -81,6 +100,7 @@ impl DispatcherService {
                 | Message::LogChunk(_)
                 | Message::Pull(_)
                 | Message::Conditions(_)
+                | Message::Join(_)
                 | Message::PartTaken(_),
             )
             | None => Err(Status::invalid_argument("an agent's stream begins with hello")),
@@ -90,7 +110,7 @@ impl DispatcherService {
     /// Reads until the agent ends its stream, or the hub has dropped it.
     async fn read(
         self,
-        conn: Conn,
+        (conn, node): (Conn, skep_proto::Id),
         mut incoming: Streaming<FromAgent>,
         mut dropped: sync::oneshot::Receiver<Infallible>,
     ) {
@@ -102,13 +122,17 @@ impl DispatcherService {
             // An error of the stream and its end are the same to the session: it is gone.
             let Ok(Some(message)) = message else { break };
             match message.message {
-                Some(Message::Pull(pull)) => self.pulls.note(pull),
+                Some(Message::Pull(pull)) if self.enrolment.runs(node, &pull.task_id) => {
+                    self.pulls.note(pull);
+                }
+                Some(Message::Pull(_)) => {}
                 Some(Message::LogChunk(chunk)) => self.broker.offer(chunk),
                 Some(
                     Message::Hello(_)
                     | Message::Heartbeat(_)
                     | Message::Report(_)
                     | Message::Conditions(_)
+                    | Message::Join(_)
                     | Message::PartTaken(_),
                 )
                 | None => {
@@ -122,6 +146,12 @@ impl DispatcherService {
     }
 }
 
+/// The other end of the connection.
+fn peer<T>(request: &Request<T>) -> Result<&ConnectionPeer, Status> {
+    let peer = request.extensions().get::<ConnectionPeer>();
+    peer.ok_or_else(|| Status::unauthenticated("the connection has no credentials"))
+}
+
 #[tonic::async_trait]
 impl Dispatcher for DispatcherService {
     type AttachStream = Pin<Box<dyn Stream<Item = Result<ToAgent, Status>> + Send>>;
@@ -130,25 +160,52 @@ impl Dispatcher for DispatcherService {
         &self,
         request: Request<Streaming<FromAgent>>,
     ) -> Result<Response<Self::AttachStream>, Status> {
-        let peer = request.extensions().get::<SocketPeer>().cloned();
-        let peer =
-            peer.ok_or_else(|| Status::unauthenticated("the connection has no credentials"))?;
-        let origin = if peer.is_this_process() { Origin::Embedded } else { Origin::Outside };
+        let certificate = peer(&request)?.certificate();
+        let peer = certificate
+            .map(|shown| NodeOfPeer { node: shown.node, key_hash: shown.key.0 })
+            .ok_or_else(|| Status::unauthenticated("the connection has shown no certificate"))?;
         let mut incoming = request.into_inner();
         let hello = self.first(&mut incoming).await?;
-        let conn = Conn(self.conns.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1);
+        let conn = self.conn();
         let (back, outgoing, dropped) = AgentStream::open();
-        if !self.hub.tell(HubInput::Hello { conn, origin, hello, back }).await {
+        if !self.hub.tell(HubInput::Hello { conn, peer, hello, back }).await {
             return Err(Status::unavailable("the manager is stopping"));
         }
-        tokio::spawn(self.clone().read(conn, incoming, dropped));
+        tokio::spawn(self.clone().read((conn, peer.node), incoming, dropped));
         Ok(Response::new(Box::pin(ReceiverStream::new(outgoing).map(Ok))))
+    }
+
+    async fn join(&self, request: Request<v1::Join>) -> Result<Response<ToAgent>, Status> {
+        let peer = peer(&request)?.clone();
+        let _greeting = self.greeting()?;
+        self.enrolment.prepare().await;
+        let judged = match self.enrolment.judge(&peer, request.into_inner()) {
+            Ok(judged) => judged,
+            Err(turned) => return Ok(Response::new(self.enrolment.turned_away(turned))),
+        };
+        let JudgedJoin { asked, request } = judged;
+        let (back, mut outgoing, _dropped) = AgentStream::open();
+        let join = HubInput::Join { conn: self.conn(), asked: asked.into(), back };
+        let stopping = || Status::unavailable("the manager is stopping");
+        if !self.hub.tell(join).await {
+            return Err(stopping());
+        }
+        let answer = outgoing.recv().await.ok_or_else(stopping)?;
+        Ok(Response::new(self.enrolment.seal(answer, &request)))
+    }
+
+    async fn renew(
+        &self,
+        request: Request<v1::RenewRequest>,
+    ) -> Result<Response<v1::Certified>, Status> {
+        let peer = peer(&request)?.clone();
+        self.enrolment.renew(&peer, request.into_inner()).await.map(Response::new)
     }
 
     async fn publish_logs(
         &self,
         request: Request<Streaming<LogChunk>>,
-    ) -> Result<Response<LogsTaken>, Status> {
+    ) -> Result<Response<v1::LogsTaken>, Status> {
         let mut chunks = request.into_inner();
         let mut order = None;
         // An error of the stream and its end are the same to the reader: no more will come of it.
@@ -161,6 +218,6 @@ impl Dispatcher for DispatcherService {
         if let Some(request) = order {
             self.broker.close(request);
         }
-        Ok(Response::new(LogsTaken {}))
+        Ok(Response::new(v1::LogsTaken {}))
     }
 }

@@ -14,7 +14,7 @@ use crate::{
 };
 use futures::{Stream, stream};
 use guarded::Guarded;
-use std::{convert::Infallible, io, time::Duration};
+use std::{convert::Infallible, io, net, time::Duration};
 use tokio::{
     net::{TcpListener, TcpStream, UnixListener, UnixStream},
     time::sleep,
@@ -45,22 +45,24 @@ impl ConnectionLimiter {
         )
     }
 
-    /// The connections that come over the network. Each counts as of a process of its own.
+    /// The connections that come over the network. Those of one address count as of one process.
     pub(super) fn network(
         self,
         listener: TcpListener,
-    ) -> impl Stream<Item = Result<Guarded<TcpStream, (), OpenConnection>, Infallible>> {
+    ) -> impl Stream<Item = Result<Guarded<TcpStream, net::SocketAddr, OpenConnection>, Infallible>>
+    {
         stream::unfold(
             (self, listener, Accepting::default()),
             |(limiter, listener, mut accepting)| async move {
                 loop {
                     let accepted = accepting.judge(&limiter, listener.accept().await).await;
                     let Some((stream, peer)) = accepted else { continue };
-                    // Negative: no process has such a number.
-                    let whose = i32::from(peer.port()) - i32::from(u16::MAX) - 1;
+                    let whose = number_of(peer.ip());
+                    // Messages are short and their sender waits for the answer.
+                    stream.set_nodelay(true).ok();
                     if let Ok(connection) = limiter.enter(whose) {
                         return Some((
-                            Ok(Guarded::new(stream, (), connection, limiter.silence())),
+                            Ok(Guarded::new(stream, peer, connection, limiter.silence())),
                             (limiter, listener, accepting),
                         ));
                     }
@@ -68,6 +70,17 @@ impl ConnectionLimiter {
             },
         )
     }
+}
+
+/// A number for the address, which no process has: it is negative. Addresses of one IPv6 network
+/// may all be of one machine.
+fn number_of(address: net::IpAddr) -> i32 {
+    let bytes = match address {
+        net::IpAddr::V4(v4) => u64::from(u32::from(v4)),
+        net::IpAddr::V6(v6) => (u128::from(v6) >> 64) as u64,
+    };
+    let mixed = bytes.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 33;
+    -1 - i32::try_from(mixed).unwrap_or_default()
 }
 
 fn guard_local(

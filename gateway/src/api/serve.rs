@@ -1,18 +1,25 @@
-//! All services of one manager on one local socket: gRPC, and `/metrics` beside it.
+//! All services of one manager: gRPC, and `/metrics` beside it, on the local socket and, where it
+//! is open, on the door to the network. Who may call what is said by one table.
 
 mod connection;
+mod doors;
+mod prefixed;
+mod secured;
+
+pub use doors::DoorListeners;
+pub use secured::DoorConfig;
 
 use super::{
     control, dispatcher::DispatcherService, ending, history::HistoryService, logs::LogsService,
+    membership::MembershipService, permission,
 };
-use crate::{connections::ConnectionLimiter, peer::SocketPeer};
+use crate::{clock, connections::ConnectionLimiter, drive::Drive, peer::ConnectionPeer};
 use axum::{Router, routing::get};
-use futures::StreamExt;
 use hyper::{Request, Response, body::Incoming};
 use skep_proto::v1;
 use std::{convert::Infallible, future::Future, pin::Pin, sync::Arc, time::Duration};
 use tokio::{net, time::sleep};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
 use tonic::{body::Body, server::NamedService, service::Routes, transport};
 use tower::Service as _;
 
@@ -34,6 +41,10 @@ pub struct GrpcServices {
     pub logs: LogsService,
     /// Agents.
     pub dispatcher: DispatcherService,
+    /// How machines join.
+    pub membership: MembershipService,
+    /// Whose nodes count.
+    pub drive: Drive,
     /// The text of `/metrics`.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
 }
@@ -44,13 +55,14 @@ pub struct GrpcServices {
 struct RequestRouter {
     control: v1::control_server::ControlServer<control::ControlService>,
     others: Routes,
+    drive: Drive,
     end: CancellationToken,
 }
 
 /// The router of one connection: its requests say who is at the other end.
 struct ConnectionRouter {
     router: RequestRouter,
-    peer: SocketPeer,
+    peer: ConnectionPeer,
 }
 
 type Answering = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
@@ -61,6 +73,9 @@ impl hyper::service::Service<Request<Incoming>> for ConnectionRouter {
     type Future = Answering;
 
     fn call(&self, request: Request<Incoming>) -> Answering {
+        if let Some(denied) = self.denial(request.uri().path()) {
+            return Box::pin(std::future::ready(Ok(denied)));
+        }
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(self.peer.clone());
         let end = self.router.end.clone();
@@ -74,32 +89,39 @@ impl hyper::service::Service<Request<Incoming>> for ConnectionRouter {
     }
 }
 
+impl ConnectionRouter {
+    /// The answer to a call that this other end may not make.
+    fn denial(&self, path: &str) -> Option<Response<Body>> {
+        let view = &self.router.drive.newest().view;
+        let denied = permission::may(path, &self.peer, view, clock::wall()).err()?;
+        tracing::debug!(path, error = %denied, "a call is refused");
+        Some(denied.status().into_http())
+    }
+}
+
 impl GrpcServices {
     fn router(self, end: CancellationToken) -> RequestRouter {
         let dispatcher = v1::dispatcher_server::DispatcherServer::new(self.dispatcher)
             .max_decoding_message_size(AGENT_MESSAGE_BYTES_MAX);
         let grpc = Routes::new(v1::history_server::HistoryServer::new(self.history))
             .add_service(v1::logs_server::LogsServer::new(self.logs))
+            .add_service(v1::membership_server::MembershipServer::new(self.membership))
             .add_service(dispatcher);
         RequestRouter {
             control: v1::control_server::ControlServer::new(self.control)
                 .max_decoding_message_size(control::GRPC_MESSAGE_BYTES_MAX),
             others: Routes::from(grpc.into_axum_router().merge(metrics_page(self.metrics)))
                 .prepare(),
+            drive: self.drive,
             end,
         }
     }
 
     /// Serves until `stop`. What is asked then has a moment to be answered; what goes on after that
     /// is ended with the status that the manager is stopping.
-    pub async fn serve(
-        self,
-        limiter: ConnectionLimiter,
-        listener: net::UnixListener,
-        stop: CancellationToken,
-    ) {
+    pub async fn serve(self, listeners: DoorListeners, stop: CancellationToken) {
         let end = CancellationToken::new();
-        let serving = take_connections(self.router(end.clone()), limiter, listener, stop.clone());
+        let serving = doors::take_connections(self.router(end.clone()), listeners, stop.clone());
         let late = async {
             stop.cancelled().await;
             sleep(ANSWERS_END_LIMIT).await;
@@ -111,30 +133,6 @@ impl GrpcServices {
             () = late => {}
         }
     }
-}
-
-/// Takes connections until `stop`, and then waits for those that are there.
-async fn take_connections(
-    router: RequestRouter,
-    limiter: ConnectionLimiter,
-    listener: net::UnixListener,
-    stop: CancellationToken,
-) {
-    let connections = TaskTracker::new();
-    let mut incoming = Box::pin(limiter.local(listener));
-    loop {
-        let stream = tokio::select! {
-            () = stop.cancelled() => break,
-            Some(Ok(stream)) = incoming.next() => stream,
-        };
-        let peer = transport::server::Connected::connect_info(&stream);
-        let router = ConnectionRouter { router: router.clone(), peer };
-        connections.spawn(connection::serve(stream, router, stop.clone()));
-    }
-    // The socket is closed first, so that nobody connects to a manager that has stopped.
-    drop(incoming);
-    connections.close();
-    connections.wait().await;
 }
 
 fn server() -> transport::Server {

@@ -1,11 +1,12 @@
 //! Stories about calls to the services, hostile ones among them: each is answered, and
 //! none takes more than its bound.
 
+mod doors;
 mod silent_log;
 
 use super::{dispatcher::GreetingLimits, testing::LiveCluster};
 use futures::StreamExt;
-use skep_proto::{Id, v1};
+use skep_proto::v1;
 use std::time::Duration;
 use tokio::{sync::mpsc, time::timeout};
 use tokio_stream::wrappers::ReceiverStream;
@@ -33,14 +34,16 @@ async fn attach(
     (say, attached.map(tonic::Response::into_inner))
 }
 
-fn stranger() -> v1::Hello {
-    v1::Hello { node_id: Id(77).to_bytes(), ..v1::Hello::default() }
+/// From an agent that does not know its machine's name.
+fn nameless() -> v1::Hello {
+    v1::Hello::default()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_that_does_not_begin_with_hello_is_ended() {
     let running = LiveCluster::start().await;
-    let channel = running.open(GreetingLimits::default()).await;
+    running.open(GreetingLimits::default()).await;
+    let channel = running.connect_node().await;
     for first in [
         v1::from_agent::Message::Heartbeat(v1::Heartbeat { beat: 1 }),
         v1::from_agent::Message::Report(v1::Report::default()),
@@ -58,13 +61,14 @@ async fn a_stream_that_does_not_begin_with_hello_is_ended() {
 async fn streams_that_never_say_hello_are_bounded_in_time_and_number() {
     let running = LiveCluster::start().await;
     let limits = GreetingLimits { wait: Duration::from_millis(500), streams: 1 };
-    let channel = running.open(limits).await;
+    running.open(limits).await;
+    let channel = running.connect_node().await;
     let mute = tokio::spawn({
         let channel = channel.clone();
         async move { attach(&channel, None).await.1.unwrap_err() }
     });
     tokio::time::sleep(Duration::from_millis(100)).await;
-    let (_say, second) = attach(&channel, Some(v1::from_agent::Message::Hello(stranger()))).await;
+    let (_say, second) = attach(&channel, Some(v1::from_agent::Message::Hello(nameless()))).await;
     let error = second.unwrap_err();
     assert_eq!(
         (error.code(), error.message()),
@@ -75,15 +79,16 @@ async fn streams_that_never_say_hello_are_bounded_in_time_and_number() {
         (error.code(), error.message()),
         (Code::DeadlineExceeded, "no hello came on this stream")
     );
-    let (_say, third) = attach(&channel, Some(v1::from_agent::Message::Hello(stranger()))).await;
+    let (_say, third) = attach(&channel, Some(v1::from_agent::Message::Hello(nameless()))).await;
     assert!(third.is_ok(), "there is room again");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_that_is_turned_away_loses_its_stream_in_both_directions() {
     let running = LiveCluster::start().await;
-    let channel = running.open(GreetingLimits::default()).await;
-    let (say, attached) = attach(&channel, Some(v1::from_agent::Message::Hello(stranger()))).await;
+    running.open(GreetingLimits::default()).await;
+    let channel = running.connect_node().await;
+    let (say, attached) = attach(&channel, Some(v1::from_agent::Message::Hello(nameless()))).await;
     let mut heard = attached.unwrap();
     let first = timeout(SOON, heard.message()).await.unwrap().unwrap().unwrap();
     let Some(v1::to_agent::Message::Turned(turned)) = first.message else { panic!("{first:?}") };
@@ -99,14 +104,14 @@ async fn an_agent_that_is_turned_away_loses_its_stream_in_both_directions() {
 #[tokio::test(flavor = "multi_thread")]
 async fn numbers_that_stand_for_nothing_and_text_of_any_kind_end_no_session() {
     let running = LiveCluster::start().await;
-    let channel = running.open(GreetingLimits::default()).await;
+    running.open(GreetingLimits::default()).await;
+    let channel = running.connect_node().await;
     let description = v1::NodeDescription {
         hostname: "n\u{202e}ö1".into(),
         runtime: 99,
         ..v1::NodeDescription::default()
     };
     let hello = v1::Hello {
-        secret: bytes::Bytes::from_static(b"secret"),
         description: Some(description),
         conditions: vec![v1::Condition { kind: 12_345, ..v1::Condition::default() }; 100],
         ..v1::Hello::default()
@@ -126,7 +131,7 @@ async fn numbers_that_stand_for_nothing_and_text_of_any_kind_end_no_session() {
         match message.message {
             Some(v1::to_agent::Message::Welcome(_)) => {
                 say.send(v1::FromAgent { message: None }).await.unwrap();
-                say.send(said(v1::from_agent::Message::Hello(stranger()))).await.unwrap();
+                say.send(said(v1::from_agent::Message::Hello(nameless()))).await.unwrap();
                 say.send(said(v1::from_agent::Message::Report(report.clone()))).await.unwrap();
             }
             Some(v1::to_agent::Message::Ack(ack)) => acknowledged = ack.number == 1,

@@ -1,26 +1,30 @@
 //! A running manager with its services, for stories about calls.
 
-use super::{
-    control::ControlService, dispatcher, history::HistoryService, logs::LogsService,
-    serve::GrpcServices,
-};
+pub(super) mod nodes;
+
 use crate::{
-    admit::Request, connections, drive, history::testing::alice, hub::Hub, logs::Broker,
-    metrics::MetricCounters, pulls::Pulls, reads::Reads, turn::Answer,
+    admit::Request, api, authority::ManagerAuthority, connections, door::Door, drive,
+    history::testing::alice, hub::Hub, logs::Broker, metrics::MetricCounters, pulls::Pulls,
+    reads::Reads, turn::Answer,
 };
+use hyper_util::rt::TokioIo;
 use skep_log::{Config, Log, ModelDisk};
 use skep_projections::fixture::service_spec;
 use skep_proto::{Id, v1};
-use std::sync::Arc;
-use tokio::net::{UnixListener, UnixStream};
+use std::{sync::Arc, sync::OnceLock, time::Duration};
+use tokio::{net, sync::watch};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Endpoint};
+
+/// How long a story waits for the cluster's authority to be recorded.
+const RECORDED_LIMIT: Duration = Duration::from_secs(2);
 
 /// A manager of one node without an agent.
 pub(crate) struct LiveCluster {
     pub(crate) drive: drive::Drive,
     pub(crate) reads: Reads,
     dir: tempfile::TempDir,
+    door: OnceLock<(Door, Arc<ManagerAuthority>)>,
 }
 
 impl LiveCluster {
@@ -41,10 +45,10 @@ impl LiveCluster {
         let (drive, _) = drive::Drive::start(Arc::new(log), state);
         let limiter = connections::ConnectionLimiter::new(
             "story",
-            connections::ConnectionLimits { all: 4, process: 4 },
+            connections::ConnectionLimits { all: 8, process: 8 },
         );
         let reads = Reads::live(drive.clone(), Arc::default(), Id(1), limiter);
-        LiveCluster { drive, reads, dir }
+        LiveCluster { drive, reads, dir, door: OnceLock::new() }
     }
 
     pub(crate) async fn ask(&self, action: v1::command::Action) -> u64 {
@@ -69,31 +73,76 @@ impl LiveCluster {
         .await
     }
 
-    /// Serves, and connects to it.
-    pub(super) async fn open(&self, greetings: dispatcher::GreetingLimits) -> Channel {
-        let path = self.dir.path().join("skep.sock");
-        let listener = UnixListener::bind(path).unwrap();
-        let hub = Hub::start(self.drive.clone(), Id(1));
+    /// Serves, and connects to it as a person does.
+    pub(super) async fn open(&self, greetings: api::dispatcher::GreetingLimits) -> Channel {
+        let listener = net::UnixListener::bind(self.socket()).unwrap();
+        let authority = Arc::new(ManagerAuthority::of(self.dir.path(), Id(1)));
+        let shown = watch::Sender::new(None);
+        let watched = shown.subscribe();
+        // In the background, since the disk of a story may hang already. Where it does not, nothing
+        // of it is under way any more when the story goes on.
+        let (keeping, drive) = (authority.clone(), self.drive.clone());
+        tokio::spawn(async move {
+            keeping.record(&drive).await.unwrap();
+            shown.send_replace(Some(keeping.door(&drive.newest().view).unwrap().0));
+            shown.closed().await;
+        });
+        let recorded = watched.clone();
+        let recorded = async move { recorded.clone().wait_for(Option::is_some).await.map(drop) };
+        tokio::time::timeout(RECORDED_LIMIT, recorded).await.ok();
+        let (door, network) = Door::new(self.dir.path());
+        let hub = Hub::start(self.drive.clone());
         let (broker, pulls) = (Arc::new(Broker::default()), Arc::new(Pulls::default()));
-        let services = GrpcServices {
-            control: ControlService::new(self.drive.clone(), self.reads.clone()),
-            history: HistoryService::new(self.reads.clone()),
-            logs: LogsService::new(self.drive.clone(), hub.clone(), broker.clone()),
-            dispatcher: dispatcher::DispatcherService::new(hub, broker, pulls)
+        let enrolment = api::enrol::Enrolment::new(self.drive.clone(), authority.clone(), Id(1));
+        let services = api::serve::GrpcServices {
+            control: api::control::ControlService::new(self.drive.clone(), self.reads.clone()),
+            history: api::history::HistoryService::new(self.reads.clone()),
+            logs: api::logs::LogsService::new(self.drive.clone(), hub.clone(), broker.clone()),
+            dispatcher: api::dispatcher::DispatcherService::new(hub, enrolment, broker, pulls)
                 .with_limits(greetings),
+            membership: api::membership::MembershipService::new(
+                self.drive.clone(),
+                authority.clone(),
+                door.clone(),
+                Id(1),
+            ),
+            drive: self.drive.clone(),
             metrics: Arc::new(String::new),
         };
         let limiter = self.reads.limiter().unwrap().clone();
-        tokio::spawn(services.serve(limiter, listener, CancellationToken::new()));
+        let listeners = api::serve::DoorListeners {
+            local: listener,
+            network,
+            door: watched,
+            local_limiter: limiter.clone(),
+            network_limiter: limiter,
+        };
+        self.door.set((door, authority)).ok().expect("it is opened once");
+        tokio::spawn(services.serve(listeners, CancellationToken::new()));
         self.connect().await
+    }
+
+    /// Opens the door to the network, on this machine alone.
+    pub(super) async fn open_door(&self) -> std::net::SocketAddr {
+        let (door, _) = self.door.get().expect("it serves");
+        door.open("127.0.0.1:0", "").await.unwrap().listen
+    }
+
+    /// The authority's key.
+    pub(super) fn authority(&self) -> &ManagerAuthority {
+        &self.door.get().expect("it serves").1
+    }
+
+    fn socket(&self) -> std::path::PathBuf {
+        self.dir.path().join("skep.sock")
     }
 
     /// One more connection to what was opened.
     pub(super) async fn connect(&self) -> Channel {
-        let path = self.dir.path().join("skep.sock");
+        let path = self.socket();
         let connect = tower::service_fn(move |_| {
             let path = path.clone();
-            async move { UnixStream::connect(path).await.map(hyper_util::rt::TokioIo::new) }
+            async move { net::UnixStream::connect(path).await.map(TokioIo::new) }
         });
         Endpoint::from_static("http://skep.invalid").connect_with_connector(connect).await.unwrap()
     }

@@ -74,6 +74,9 @@ pub fn line(record: &Record, names: &mut dyn ObjectNames) -> String {
         Kind::NodeSecretRenewed(e) => {
             format!("node {} has a new secret: its agent lost the old one", name(&e.node_id))
         }
+        Kind::AuthorityFounded(_) => "the cluster has a certificate authority".to_owned(),
+        Kind::JoinTokenRotated(e) => machines::token_rotated(e),
+        Kind::CertificateIssued(e) => machines::certified(e, &name(&e.node_id)),
         Kind::NodeConditionsObserved(e) => machines::conditions(e, &name(&e.node_id)),
         Kind::TaskCreated(e) => tasks::created(e, &name(&e.task_id)),
         Kind::TaskAssigned(e) => tasks::assigned(e, &name(&e.task_id), &name(&e.node_id)),

@@ -5,8 +5,8 @@
 //! never waited for, so that one agent that does not read holds up no other.
 
 use crate::{
-    admit::{MachineRequest, Request, TaskReport},
-    sessions::{Conn, Origin, SessionOutput, Sessions},
+    admit::{CertificateAsked, MachineRequest, Request, TaskReport},
+    sessions::{Conn, NodeOfPeer, SessionOutput, Sessions},
     turn::Answer,
 };
 use prost::Message;
@@ -54,9 +54,9 @@ pub struct HubCore<C> {
 
 impl<C> HubCore<C> {
     /// No stream yet. Changes from `view` on are remembered for agents that come back.
-    pub fn new(manager: Id, view: &View) -> HubCore<C> {
+    pub fn new(view: &View) -> HubCore<C> {
         HubCore {
-            sessions: Sessions::new(manager, view),
+            sessions: Sessions::new(view),
             streams: BTreeSet::new(),
             outputs: VecDeque::new(),
         }
@@ -90,14 +90,21 @@ impl<C> HubCore<C> {
     /// The first message of a stream. `session` is the session's number, never used before.
     pub fn handle_hello(
         &mut self,
-        (conn, origin): (Conn, Origin),
+        (conn, peer): (Conn, NodeOfPeer),
         hello: Hello,
         session: u64,
         view: &View,
         now: Timestamp,
     ) {
         self.streams.insert(conn);
-        self.sessions.handle_hello(conn, origin, hello, session, view, now);
+        self.sessions.handle_hello(conn, peer, hello, session, view, now);
+        self.collect();
+    }
+
+    /// An agent asks for a certificate: the stream gets one message and ends.
+    pub fn handle_join(&mut self, conn: Conn, asked: CertificateAsked) {
+        self.streams.insert(conn);
+        self.sessions.handle_join(conn, asked);
         self.collect();
     }
 
@@ -184,16 +191,17 @@ fn request_bytes(request: &Request) -> usize {
         Request::Machine(MachineRequest::Report { tasks, .. }) => {
             tasks.iter().map(TaskReport::encoded_len).sum::<usize>() + REQUEST_BYTES
         }
-        Request::Machine(
-            MachineRequest::Join { description, .. } | MachineRequest::Open { description, .. },
-        ) => description.encoded_len() + REQUEST_BYTES,
+        Request::Machine(MachineRequest::Open { description, .. }) => {
+            description.encoded_len() + REQUEST_BYTES
+        }
+        Request::Machine(MachineRequest::Certify(asked)) => asked.encoded_len() + REQUEST_BYTES,
         Request::Machine(MachineRequest::Conditions { conditions, .. }) => {
             conditions.iter().map(Message::encoded_len).sum::<usize>() + REQUEST_BYTES
         }
         Request::Machine(
             MachineRequest::Close { .. }
             | MachineRequest::Silent { .. }
-            | MachineRequest::Reclaim { .. }
+            | MachineRequest::FoundAuthority { .. }
             | MachineRequest::Fact(_),
         )
         | Request::Command(_) => REQUEST_BYTES,

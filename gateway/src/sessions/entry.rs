@@ -1,42 +1,40 @@
-//! How an agent gets its session: what its hello must show, and what the turn is asked. PURE.
+//! How an agent gets its session: what its certificate and its hello must show, and what the turn
+//! is asked. PURE.
+//!
+//! Whether this manager is behind the agent is looked at before anything else: a manager that lags
+//! may not know a node yet, and an agent that hears that it was removed ends its tasks.
 
 use super::{
-    Conn, Origin, PendingAnswer, STOPPING, ServingState, Session, Sessions, parts::Outbound, turned,
+    Conn, PendingAnswer, STOPPING, ServingState, Session, Sessions, parts::Outbound, turned,
 };
 use crate::admit::{MachineRequest, same_names};
-use sha2::{Digest as _, Sha256};
 use skep_projections::{NodeRow, View};
 use skep_proto::{
     Id, Lineage, Revision, Timestamp,
     constraint::{Constraint, Key},
     defaults,
-    v1::{Hello, NodeRole, NodeSpec, Turned, TurnedCode},
+    v1::{Hello, NodeSpec, Turned, TurnedCode},
 };
 use std::collections::BTreeMap;
 
 /// Services named in a warning; the others are counted.
 const SERVICES_NAMED_MAX: usize = 5;
 
-/// How an agent comes to its session.
+/// The node that an agent's certificate names, and the key that it has shown that it has.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum HelloKind {
-    /// As a new node.
-    Join,
-    /// As the manager's own agent, which has lost its folder and so its secret.
-    Reclaim,
-    /// As a node that is known, with its secret.
-    Return,
+pub struct NodeOfPeer {
+    /// The node.
+    pub node: Id,
+    /// SHA-256 of the key.
+    pub key_hash: [u8; 32],
 }
 
 impl Sessions {
     /// The first message of a stream. `number` is the session's, never used before.
-    ///
-    /// A node that has no id yet gets one made from its secret: an agent whose welcome was lost
-    /// comes back as the same node, not as a second one.
     pub fn handle_hello(
         &mut self,
         conn: Conn,
-        origin: Origin,
+        peer: NodeOfPeer,
         hello: Hello,
         number: u64,
         view: &View,
@@ -46,25 +44,21 @@ impl Sessions {
         if self.life == ServingState::Stopping {
             return self.turn_away(conn, turned(TurnedCode::Stopping, STOPPING));
         }
-        let known = Id::from_bytes(&hello.node_id);
-        let node = match (known.is_none(), origin) {
-            (false, _) => known,
-            (true, Origin::Embedded) => self.manager,
-            (true, Origin::Outside) => named_by(&hello.secret),
+        let node = peer.node;
+        let warnings = match self.may_open(peer, &hello, view) {
+            Ok(row) => warnings_of_return(view, row, &hello),
+            Err(mut turned) => {
+                turned.cluster_id = view.cluster().id.to_bytes();
+                return self.turn_away(conn, turned);
+            }
         };
-        let is_new =
-            view.nodes().find(node).is_none() && (known.is_none() || origin == Origin::Embedded);
-        let entry = match (is_new, known.is_none() && origin == Origin::Embedded) {
-            (true, _) => HelloKind::Join,
-            (false, true) => HelloKind::Reclaim,
-            (false, false) => HelloKind::Return,
-        };
-        if let Err(mut turned) = self.may_open(node, entry, &hello, view) {
-            turned.cluster_id = view.cluster().id.to_bytes();
-            return self.turn_away(conn, turned);
+        if let Some(held) = self.by_node.get(&node).copied() {
+            let newer = turned(TurnedCode::Superseded, "the same agent opened a newer session");
+            self.turn_away(held, newer);
+            self.forget(held);
         }
         let period_ns = self.period_ns;
-        let mut session = Session {
+        let session = Session {
             node,
             number,
             process: hello.process,
@@ -76,41 +70,21 @@ impl Sessions {
             revision: Revision::ZERO,
             told: BTreeMap::new(),
             outbound: Outbound::default(),
-            warnings: Vec::new(),
+            warnings,
         };
-        if entry != HelloKind::Join
-            && let Some((_, row)) = view.nodes().by_id(node)
-        {
-            session.warnings = warnings_of_return(view, row, &session.hello);
-        }
         self.beats.insert((session.silence_at, conn));
         self.by_node.insert(node, conn);
         self.overdue.forget(node);
         self.conns.insert(conn, session);
-        match entry {
-            HelloKind::Join => self.join(conn, origin),
-            HelloKind::Reclaim => self.reclaim(conn),
-            HelloKind::Return => self.open(conn),
-        }
+        self.open(conn);
     }
 
-    fn may_open(
-        &mut self,
-        node: Id,
-        entry: HelloKind,
+    fn may_open<'v>(
+        &self,
+        peer: NodeOfPeer,
         hello: &Hello,
-        view: &View,
-    ) -> Result<(), Turned> {
-        if entry != HelloKind::Join {
-            let row = view.nodes().by_id(node).map(|(_, row)| row).filter(|row| !row.removed);
-            let row = row.ok_or_else(|| {
-                turned(TurnedCode::NodeRemoved, "this node is not part of the cluster (any more)")
-            })?;
-            let has_secret = <[u8; 32]>::from(Sha256::digest(&hello.secret)) == row.secret_hash;
-            if entry == HelloKind::Return && !has_secret {
-                return Err(turned(TurnedCode::WrongSecret, "the secret is not this node's"));
-            }
-        }
+        view: &'v View,
+    ) -> Result<&'v NodeRow, Turned> {
         if let Some(message) = other_history(hello, view) {
             return Err(turned(TurnedCode::OtherHistory, &message));
         }
@@ -119,40 +93,22 @@ impl Sessions {
         {
             return Err(turned(TurnedCode::Retry, "this manager is behind the agent; try again"));
         }
-        let Some(held) = self.by_node.get(&node).copied() else { return Ok(()) };
-        if self.conns.get(&held).is_some_and(|s| s.process != hello.process) {
+        let row = view.nodes().by_id(peer.node).map(|(_, row)| row).filter(|row| !row.removed);
+        let row = row.ok_or_else(|| {
+            turned(TurnedCode::NodeRemoved, "this node is not part of the cluster (any more)")
+        })?;
+        // History may have gone back behind the record of the certificate; its signature stands.
+        if row.certificate.is_some() && row.credential_hash != peer.key_hash {
+            return Err(turned(TurnedCode::WrongKey, "the certificate's key is not this node's"));
+        }
+        let held = self.by_node.get(&peer.node).and_then(|conn| self.conns.get(conn));
+        if held.is_some_and(|session| session.process != hello.process) {
             return Err(turned(
                 TurnedCode::Claimed,
                 "another agent process holds this node's session",
             ));
         }
-        self.turn_away(
-            held,
-            turned(TurnedCode::Superseded, "the same agent opened a newer session"),
-        );
-        self.forget(held);
-        Ok(())
-    }
-
-    fn join(&mut self, conn: Conn, origin: Origin) {
-        let Some(session) = self.conns.get(&conn) else { return };
-        let mut spec = session.hello.spec.clone().unwrap_or_default();
-        let role = if origin == Origin::Embedded { NodeRole::Manager } else { NodeRole::Worker };
-        spec.desired_role = role as i32;
-        let machine = MachineRequest::Join {
-            node: session.node,
-            spec,
-            description: session.hello.description.clone().unwrap_or_default().into(),
-            secret_hash: Sha256::digest(&session.hello.secret).into(),
-        };
-        self.ask(session.node, machine, PendingAnswer::Joined(conn));
-    }
-
-    fn reclaim(&mut self, conn: Conn) {
-        let Some(session) = self.conns.get(&conn) else { return };
-        let secret_hash = Sha256::digest(&session.hello.secret).into();
-        let machine = MachineRequest::Reclaim { node: session.node, secret_hash };
-        self.ask(session.node, machine, PendingAnswer::Joined(conn));
+        Ok(row)
     }
 
     pub(super) fn open(&mut self, conn: Conn) {
@@ -241,8 +197,4 @@ fn renamed(view: &View, before: &str, after: &str) -> String {
         0 => change,
         _ => format!("{change}: constraints on node.hostname move or end tasks of {named}"),
     }
-}
-
-fn named_by(secret: &[u8]) -> Id {
-    Id::from_bytes(&Sha256::digest([b"skep node", secret].concat())[..16])
 }

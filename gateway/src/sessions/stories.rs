@@ -1,85 +1,14 @@
 //! Stories about sessions: what agents, the turn and time do, and what the sessions do then.
 
+mod joins;
 mod parts;
 mod silence;
 
 use super::{
-    Conn, entry,
+    entry,
     world::{AHEAD, SessionsWorld, check},
 };
-use skep_projections::fixture::MANAGER;
 use skep_proto::{Id, v1};
-
-#[test]
-fn a_new_agent_joins_opens_its_session_and_gets_its_set() {
-    check(
-        "service web replicas=1",
-        "a hello unknown -> ask join worker
-         commit -> ask open
-         commit -> a1 welcome 5000, a1 set
-         a gone -> ask close
-         commit -> -",
-    );
-}
-
-#[test]
-fn an_agent_whose_welcome_was_lost_comes_back_as_the_same_node() {
-    let mut world = SessionsWorld::of("");
-    world.act("a hello unknown");
-    world.act("commit");
-    world.act("a gone");
-    world.act("commit");
-    assert_eq!(world.act("a hello unknown"), "ask open", "it has joined");
-    world.act("commit");
-    assert_eq!(world.cluster.view.nodes().len(), 1);
-}
-
-#[test]
-fn a_member_comes_back_with_its_secret_alone() {
-    check(
-        "member a | service web replicas=1 | task web.1 on a",
-        "a hello -> ask open
-         commit -> a1 welcome 5000, a1 set {web} web.1=RUNNING*
-         b hello -> b1 turned NODE_REMOVED, b1 closed
-         b hello secret=a -> b2 turned NODE_REMOVED, b2 closed",
-    );
-    check(
-        "member a",
-        "a hello secret=b -> a1 turned WRONG_SECRET, a1 closed
-         a beat -> -
-         a gone -> -",
-    );
-}
-
-#[test]
-fn the_managers_own_agent_joins_as_the_managers_node_and_takes_it_back_without_its_secret() {
-    let mut world = SessionsWorld::of("");
-    assert_eq!(world.act("m hello unknown embedded"), "ask join manager");
-    assert_eq!(world.act("commit"), "ask open");
-    assert_eq!(world.act("commit"), "m1 welcome 5000, m1 set");
-    assert!(world.cluster.view.nodes().find(MANAGER).is_some());
-    assert_eq!(world.sessions.conn_of(MANAGER), Some(super::Conn(1)));
-    world.act("m gone");
-    world.act("commit");
-    assert_eq!(world.act("m hello unknown embedded secret=new"), "ask reclaim");
-    assert_eq!(world.act("commit"), "ask open");
-    assert_eq!(world.act("commit"), "m2 welcome 5000, m2 set");
-    let (_, row) = world.cluster.view.nodes().by_id(MANAGER).expect("it is a node");
-    assert_eq!(row.session, 102);
-}
-
-#[test]
-fn a_node_that_joins_under_a_host_name_in_use_is_warned_once() {
-    let mut world = SessionsWorld::of("member a");
-    let a = world.cluster.view.nodes().iter().next().expect("node a").1.id;
-    assert_eq!(world.act("b hello unknown hostname=a"), "ask join worker");
-    assert_eq!(world.act("commit"), "ask open");
-    let warned = format!(
-        "b1 welcome 5000 warning: node {a} has the host name a too: until one of them is renamed, \
-         commands must name them by id, b1 set"
-    );
-    assert_eq!(world.act("commit"), warned);
-}
 
 #[test]
 fn a_node_that_comes_back_under_another_name_is_told_whose_tasks_move() {
@@ -101,16 +30,6 @@ fn labels_given_at_a_later_start_are_not_ignored_in_silence() {
     let expected = "warning: --label changes nothing on a node that has joined already; use \
                     `skep node update --label-add zone=b a`";
     assert!(warned.contains(expected), "{warned}");
-}
-
-#[test]
-fn nobody_outside_takes_the_managers_node() {
-    check(
-        "member manager",
-        "x hello unknown -> ask join worker
-         m hello unknown embedded -> ask reclaim
-         n hello unknown embedded new-process -> n1 turned CLAIMED, n1 closed",
-    );
 }
 
 #[test]
@@ -174,8 +93,8 @@ fn what_is_refused_or_unknown_starts_the_session_over() {
                  a report web.1=RUNNING -> ask report of 1
                  {verdict} -> a2 turned RETRY, a2 closed, ask close
                  {verdict} -> -
-                 x hello unknown -> ask join worker
-                 {verdict} -> x1 turned RETRY, x1 closed, ask close"
+                 x join -> ask join worker
+                 {verdict} -> x1 turned RETRY, x1 closed"
             ),
         );
     }
@@ -208,10 +127,10 @@ fn changes_go_to_their_node_and_only_what_is_new() {
          b hello -> ask open
          commit -> a1 welcome 5000, a1 set {web} web.1=RUNNING*, b1 welcome 5000, b1 set
          tell web.1 running -> -
-         tell task web.2 on b -> b1 change 9>12 {web} web.2=RUNNING*
-         tell web.1 wanted shutdown -> a1 change 8>13 web.1=SHUTDOWN
+         tell task web.2 on b -> b1 change 11>14 {web} web.2=RUNNING*
+         tell web.1 wanted shutdown -> a1 change 10>15 web.1=SHUTDOWN
          tell web.1 shutdown -> -
-         tell reap web.1 -> a1 change 13>15 gone-
+         tell reap web.1 -> a1 change 15>17 gone-
          tell service db -> -",
     );
 }

@@ -4,15 +4,16 @@
 //! Nodes and agents are named by letters. Each stream of an agent has a number: `a1` is the first
 //! of agent a.
 
-use super::{Conn, Origin, SessionOutput, Sessions, parts};
+use super::{Applicant, Conn, NodeOfPeer, SessionOutput, Sessions, certificate_asked, parts};
 use crate::{
-    admit::{self, MachineRequest, Refusal, Request},
+    admit::{self, CertificateClaim, MachineRequest, Refusal, Request},
     turn::Answer,
 };
 use sha2::{Digest as _, Sha256};
 use skep_projections::{
     Delta,
     fixture::{MANAGER, World as Cluster, id},
+    trust::IssuedCertificate,
 };
 use skep_proto::{Id, Revision, Timestamp, v1};
 use skep_reconcilers::Entropy;
@@ -48,16 +49,23 @@ pub(super) fn check(given: &str, story: &str) {
 }
 
 impl SessionsWorld {
-    /// A cluster of these parts; `member a` is a node whose agent has joined before.
+    /// A cluster of these parts; `member a` is a node whose agent has joined before, `veteran a`
+    /// one that joined before there were certificates.
     pub(super) fn of(given: &str) -> SessionsWorld {
         let mut cluster = Cluster::empty();
         for statement in given.split('|').map(str::trim).filter(|s| !s.is_empty()) {
-            match statement.strip_prefix("member ") {
-                Some(name) => drop(cluster.record(joined(name))),
-                None => drop(cluster.tell(statement)),
+            match statement.split_once(' ') {
+                Some(("member", name)) => {
+                    cluster.record(joined(name, [0; 32]));
+                    cluster.record(certified(name));
+                }
+                Some(("veteran", name)) => {
+                    drop(cluster.record(joined(name, Sha256::digest(secret(name)).into())));
+                }
+                Some(_) | None => drop(cluster.tell(statement)),
             }
         }
-        let sessions = Sessions::new(MANAGER, &cluster.view);
+        let sessions = Sessions::new(&cluster.view);
         SessionsWorld {
             cluster,
             sessions,
@@ -101,8 +109,10 @@ impl SessionsWorld {
 
     fn agent(&mut self, name: &str, what: &str) {
         let (verb, rest) = what.split_once(' ').unwrap_or((what, ""));
-        if verb == "hello" {
-            return self.hello(name, rest);
+        match verb {
+            "hello" => return self.hello(name, rest),
+            "join" => return self.join(name, rest),
+            _ => {}
         }
         let agent = self.agents.get_mut(name).unwrap_or_else(|| panic!("{name} has no stream"));
         let conn = agent.conn.expect("it has a stream");
@@ -132,27 +142,68 @@ impl SessionsWorld {
         self.sessions.handle_message(conn, v1::FromAgent { message: Some(message) }, self.now);
     }
 
-    /// `a hello [unknown] [embedded] [secret=x] [new-process] [at=I.R] [conditions=engine,pull]`
-    fn hello(&mut self, name: &str, parts: &str) {
+    /// A new stream of this agent.
+    fn stream(&mut self, name: &str) -> Conn {
         self.conns += 1;
         let conn = Conn(self.conns);
         let agent = self.agents.entry(name.to_owned()).or_default();
         agent.streams += 1;
         agent.conn = Some(conn);
         self.names.insert(conn, format!("{name}{}", agent.streams));
-        let mut origin = Origin::Outside;
+        conn
+    }
+
+    /// `a join [embedded|token] [key=x] [node=x] [secret=x] [hostname=x]`; the secret is that of
+    /// node x.
+    fn join(&mut self, name: &str, parts: &str) {
+        let conn = self.stream(name);
+        let (mut applicant, mut key) = (Applicant::Local, key(name));
+        let mut join = v1::Join {
+            description: Some(skep_projections::fixture::node_description(name)),
+            ..v1::Join::default()
+        };
+        for word in parts.split_whitespace() {
+            match word.split_once('=').unwrap_or((word, "")) {
+                ("embedded", _) => applicant = Applicant::Own,
+                ("token", _) => applicant = Applicant::Token(v1::NodeRole::Worker),
+                ("key", other) => key = self::key(other),
+                ("node", other) => join.node_id = node(other).to_bytes(),
+                ("secret", of) => {
+                    join.earlier_secret = secret(of).into();
+                    join.node_id = node(of).to_bytes();
+                }
+                ("hostname", name) => {
+                    join.description = Some(skep_projections::fixture::node_description(name));
+                }
+                other => panic!("{other:?} is nothing that a join says"),
+            }
+        }
+        let certificate = IssuedCertificate {
+            role: v1::NodeRole::Worker,
+            serial: [1; 16],
+            not_before: self.now,
+            not_after: self.now + ns("1000000"),
+        };
+        let asked = certificate_asked(applicant, MANAGER, join, key, certificate);
+        self.sessions.handle_join(conn, asked);
+    }
+
+    /// `a hello [node=x] [key=x] [named] [new-process] [at=I.R] [conditions=engine,pull]`; one that
+    /// is `named` is the node that its key made.
+    fn hello(&mut self, name: &str, parts: &str) {
+        let conn = self.stream(name);
+        let agent = self.agents.entry(name.to_owned()).or_default();
+        let mut peer = NodeOfPeer { node: node_of(name), key_hash: key(name) };
         let mut hello = v1::Hello {
-            node_id: node(name).to_bytes(),
-            secret: secret(name).into(),
             spec: Some(v1::NodeSpec::default()),
             description: Some(skep_projections::fixture::node_description(name)),
             ..v1::Hello::default()
         };
         for word in parts.split_whitespace() {
             match word.split_once('=').unwrap_or((word, "")) {
-                ("unknown", _) => hello.node_id = bytes::Bytes::new(),
-                ("embedded", _) => origin = Origin::Embedded,
-                ("secret", other) => hello.secret = secret(other).into(),
+                ("node", other) => peer.node = node_of(other),
+                ("key", other) => peer.key_hash = key(other),
+                ("named", _) => peer.node = named(&peer.key_hash),
                 ("hostname", name) => {
                     hello.description = Some(skep_projections::fixture::node_description(name));
                 }
@@ -178,7 +229,7 @@ impl SessionsWorld {
         }
         hello.process = agent.process;
         let view = self.cluster.view.clone();
-        self.sessions.handle_hello(conn, origin, hello, 100 + conn.0, &view, self.now);
+        self.sessions.handle_hello(conn, peer, hello, 100 + conn.0, &view, self.now);
     }
 
     /// The turn decides what was asked, as the real one does, and it is committed; `also` happens
@@ -244,6 +295,11 @@ impl SessionsWorld {
                 let period = format!("welcome {}", welcome.heartbeat_period_ns / 1_000_000);
                 [period].into_iter().chain(welcome.warnings).collect::<Vec<_>>().join(" warning: ")
             }
+            v1::to_agent::Message::Certified(certified) => {
+                let role = certified.role().as_str_name().trim_start_matches("NODE_ROLE_");
+                let role = format!("certified as {role}").to_lowercase();
+                [role].into_iter().chain(certified.warnings).collect::<Vec<_>>().join(" warning: ")
+            }
             v1::to_agent::Message::Turned(turned) => {
                 format!("turned {}", turned.code().as_str_name().trim_start_matches("TURNED_CODE_"))
             }
@@ -292,10 +348,16 @@ impl SessionsWorld {
 fn asked(request: &Request) -> String {
     let Request::Machine(machine) = request else { panic!("agents give no commands") };
     match machine {
-        MachineRequest::Join { spec, .. } => {
-            format!("ask join {:?}", spec.desired_role()).to_lowercase()
-        }
-        MachineRequest::Reclaim { .. } => "ask reclaim".into(),
+        MachineRequest::Certify(asked) => match &asked.claim {
+            CertificateClaim::Newcomer(newcomer) => {
+                format!("ask join {:?}", newcomer.spec.desired_role()).to_lowercase()
+            }
+            CertificateClaim::Own(_) => "ask own".into(),
+            CertificateClaim::EarlierSecret(_) => "ask exchange".into(),
+            CertificateClaim::Key => "ask again".into(),
+            CertificateClaim::Certificate => panic!("agents renew elsewhere"),
+        },
+        MachineRequest::FoundAuthority { .. } => panic!("agents found nothing"),
         MachineRequest::Open { conditions, .. } if conditions.is_empty() => "ask open".into(),
         MachineRequest::Open { conditions, .. } => {
             format!("ask open with {} conditions", conditions.len())
@@ -318,17 +380,43 @@ fn node(name: &str) -> Id {
     id("node", name)
 }
 
+/// The manager's own agent is called m.
+fn node_of(name: &str) -> Id {
+    if name == "m" { MANAGER } else { node(name) }
+}
+
+/// The id that a node gets by joining with this key.
+fn named(key: &[u8; 32]) -> Id {
+    Id::from_bytes(&Sha256::digest([b"skep node", &key[..]].concat())[..16])
+}
+
+fn key(name: &str) -> [u8; 32] {
+    Sha256::digest(format!("key of {name}")).into()
+}
+
 fn secret(name: &str) -> Vec<u8> {
     format!("secret of {name}").into_bytes()
 }
 
-fn joined(name: &str) -> v1::event::Kind {
-    let id = if name == "manager" { MANAGER } else { node(name) };
+fn certified(name: &str) -> v1::event::Kind {
+    v1::event::Kind::CertificateIssued(v1::CertificateIssued {
+        node_id: node_of(name).to_bytes(),
+        key_hash: bytes::Bytes::copy_from_slice(&key(name)),
+        serial: bytes::Bytes::from_static(&[1; 16]),
+        not_before_at: 1,
+        not_after_at: 2,
+        ..v1::CertificateIssued::default()
+    })
+}
+
+/// Before there were certificates, the hash of an agent's secret stood here.
+fn joined(name: &str, hash: [u8; 32]) -> v1::event::Kind {
+    let id = node_of(name);
     v1::event::Kind::NodeJoined(Box::new(v1::NodeJoined {
         node_id: id.to_bytes(),
         spec: Some(v1::NodeSpec::default()),
         description: Some(skep_projections::fixture::node_description(name)),
-        secret_hash: bytes::Bytes::copy_from_slice(&Sha256::digest(secret(name))),
+        secret_hash: bytes::Bytes::copy_from_slice(&hash),
     }))
 }
 

@@ -66,7 +66,15 @@ impl Step<'_> {
         self.view.edit_cluster(|cluster, level| {
             let spec = Arc::new(e.spec.clone().unwrap_or_default());
             let (version, updated_at) = moment;
-            *cluster = ClusterRow { id, spec, version, changed_by, created: moment, updated_at };
+            *cluster = ClusterRow {
+                id,
+                spec,
+                version,
+                changed_by,
+                created: moment,
+                updated_at,
+                authority: None,
+            };
             *level = FIRST_LEVEL.max(*level);
         });
         self.changed(Changed::Cluster)

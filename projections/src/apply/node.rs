@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 impl View {
     /// A node that counts.
-    fn present_node(&self, id: &[u8]) -> Result<(NodeIdx, &NodeRow), Misfit> {
+    pub(super) fn present_node(&self, id: &[u8]) -> Result<(NodeIdx, &NodeRow), Misfit> {
         let found = self.nodes.by_id(Id::from_bytes(id)).filter(|(_, row)| !row.removed);
         found.ok_or(Misfit::missing(ObjectKind::Node, id))
     }
@@ -79,7 +79,8 @@ impl Step<'_> {
             id,
             spec: Arc::new(e.spec.clone().unwrap_or_default()),
             description: Arc::new(e.description.clone().unwrap_or_default()),
-            secret_hash: <[u8; 32]>::try_from(&e.secret_hash[..]).unwrap_or_default(),
+            credential_hash: <[u8; 32]>::try_from(&e.secret_hash[..]).unwrap_or_default(),
+            certificate: None,
             session: 0,
             state: v1::NodeState::Unknown,
             state_at: moment.1,
@@ -210,14 +211,14 @@ impl Step<'_> {
 
     pub(super) fn node_secret_renewed(&mut self, e: &v1::NodeSecretRenewed) -> ApplyResult {
         let (index, row) = self.view.present_node(&e.node_id)?;
-        let secret_hash =
+        let credential_hash =
             <[u8; 32]>::try_from(&e.secret_hash[..]).map_err(|_| Misfit::Field("secret_hash"))?;
-        if row.secret_hash == secret_hash {
+        if row.credential_hash == credential_hash {
             return Err(Misfit::NothingNew(ObjectKind::Node, row.id));
         }
         let (revision, _) = self.moment();
         self.view.edit_node(index, &[NodePart::Said, NodePart::Marks], |row| {
-            (row.secret_hash, row.last_revision) = (secret_hash, revision);
+            (row.credential_hash, row.last_revision) = (credential_hash, revision);
         });
         self.changed(Changed::Node(index))
     }

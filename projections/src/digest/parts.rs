@@ -8,6 +8,7 @@ use crate::{
     node::NodeRow,
     service::ServiceRow,
     task::{TaskDetail, TaskRow},
+    trust::Authority,
 };
 use prost::Message;
 use skep_proto::{
@@ -205,19 +206,29 @@ pub(crate) enum NodePart {
     Marks,
     /// What is wrong with it.
     Conditions,
+    /// Its newest certificate.
+    Certificate,
 }
 
 impl NodePart {
-    pub(crate) const ALL: [NodePart; 5] =
-        [NodePart::Wanted, NodePart::Said, NodePart::Status, NodePart::Marks, NodePart::Conditions];
+    pub(crate) const ALL: [NodePart; 6] = [
+        NodePart::Wanted,
+        NodePart::Said,
+        NodePart::Status,
+        NodePart::Marks,
+        NodePart::Conditions,
+        NodePart::Certificate,
+    ];
 
     /// What is in the sum for this part; a node's spec was hashed when it came.
     pub(crate) fn known(self, node: &NodeRow) -> u128 {
         match self {
             NodePart::Wanted => node.wanted_hash,
-            NodePart::Said | NodePart::Status | NodePart::Marks | NodePart::Conditions => {
-                self.hash(node)
-            }
+            NodePart::Said
+            | NodePart::Status
+            | NodePart::Marks
+            | NodePart::Conditions
+            | NodePart::Certificate => self.hash(node),
         }
     }
 
@@ -228,7 +239,7 @@ impl NodePart {
             NodePart::Wanted => fields.message(node.spec.as_ref()),
             NodePart::Said => {
                 fields.message(node.description.as_ref());
-                fields.add(&node.secret_hash);
+                fields.add(&node.credential_hash);
                 fields.moment(node.created);
             }
             NodePart::Status => {
@@ -246,6 +257,13 @@ impl NodePart {
             }
             NodePart::Conditions if node.conditions.is_empty() => return 0,
             NodePart::Conditions => node.conditions.iter().for_each(|known| fields.message(known)),
+            NodePart::Certificate => {
+                let Some(known) = node.certificate.as_deref() else { return 0 };
+                fields.word(known.role as u64);
+                fields.add(&known.serial);
+                fields.word(known.not_before.0);
+                fields.word(known.not_after.0);
+            }
         }
         fields.hash()
     }
@@ -377,6 +395,16 @@ pub(crate) fn stamp(number: u64, given: Revision, author: u64) -> u128 {
 /// When the newest of the stamps was given that are forgotten.
 pub(crate) fn forgotten_stamps(given: Revision) -> u128 {
     if given == Revision::ZERO { 0 } else { hash_words([56, given.0]) }
+}
+
+/// The cluster's authority; nothing before it is founded.
+pub(crate) fn authority(authority: Option<&Authority>) -> u128 {
+    let Some(authority) = authority else { return 0 };
+    let mut fields = DigestFields::new(58, Id::NONE);
+    fields.add(&authority.worker_salt);
+    fields.add(&authority.manager_salt);
+    fields.add(&authority.root_certificate);
+    fields.hash()
 }
 
 /// The incarnation's mark; nothing before it has one.

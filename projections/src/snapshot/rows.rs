@@ -57,6 +57,7 @@ impl schema::Head {
                 changed_by: cluster.changed_by.to_string(),
                 created: cluster.created.into(),
                 updated_at: cluster.updated_at.0,
+                authority: cluster.authority.as_deref().map(schema::SavedAuthority::from),
             }),
             tenure: Some(schema::SavedTenure {
                 term: view.tenure.term,
@@ -96,6 +97,7 @@ impl schema::Head {
                 changed_by: cluster.changed_by.into(),
                 created: cluster.created.into(),
                 updated_at: Timestamp(cluster.updated_at),
+                authority: cluster.authority.map(|saved| Arc::new(saved.into())),
             },
             tenure: Tenure {
                 term: tenure.term,
@@ -115,7 +117,7 @@ impl schema::SavedNode {
             id: row.id.into(),
             spec: row.spec.as_ref().clone(),
             description: row.description.as_ref().clone(),
-            secret_hash: row.secret_hash.to_vec(),
+            credential_hash: row.credential_hash.to_vec(),
             session: row.session,
             state: row.state as i32,
             state_at: row.state_at.0,
@@ -129,6 +131,7 @@ impl schema::SavedNode {
             removed: row.removed,
             class: row.class,
             conditions: row.conditions.as_ref().clone(),
+            certificate: row.certificate.as_deref().map(schema::SavedCertificate::from),
         }
     }
 
@@ -138,7 +141,8 @@ impl schema::SavedNode {
             state: NodeState::try_from(self.state).unwrap_or_default(),
             spec: Arc::new(self.spec),
             description: Arc::new(self.description),
-            secret_hash: self.secret_hash.try_into().unwrap_or_default(),
+            credential_hash: self.credential_hash.try_into().unwrap_or_default(),
+            certificate: self.certificate.map(|saved| Arc::new(saved.into())),
             session: self.session,
             state_at: Timestamp(self.state_at),
             state_message: self.state_message.into(),

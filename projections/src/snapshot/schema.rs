@@ -86,6 +86,8 @@ pub(super) struct SavedCluster {
     pub(super) updated_at: u64,
     #[prost(string, tag = "6")]
     pub(super) changed_by: String,
+    #[prost(message, optional, tag = "7")]
+    pub(super) authority: Option<SavedAuthority>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Message)]
@@ -109,7 +111,7 @@ pub(super) struct SavedNode {
     #[prost(message, required, tag = "4")]
     pub(super) description: NodeDescription,
     #[prost(bytes = "vec", tag = "5")]
-    pub(super) secret_hash: Vec<u8>,
+    pub(super) credential_hash: Vec<u8>,
     #[prost(uint64, tag = "6")]
     pub(super) session: u64,
     #[prost(enumeration = "skep_proto::v1::NodeState", tag = "7")]
@@ -136,6 +138,30 @@ pub(super) struct SavedNode {
     pub(super) conditions: Vec<Condition>,
     #[prost(string, tag = "18")]
     pub(super) changed_by: String,
+    #[prost(message, optional, tag = "19")]
+    pub(super) certificate: Option<SavedCertificate>,
+}
+
+#[derive(Clone, PartialEq, Eq, Message)]
+pub(super) struct SavedCertificate {
+    #[prost(enumeration = "skep_proto::v1::NodeRole", tag = "1")]
+    pub(super) role: i32,
+    #[prost(bytes = "vec", tag = "2")]
+    pub(super) serial: Vec<u8>,
+    #[prost(fixed64, tag = "3")]
+    pub(super) not_before: u64,
+    #[prost(fixed64, tag = "4")]
+    pub(super) not_after: u64,
+}
+
+#[derive(Clone, PartialEq, Eq, Message)]
+pub(super) struct SavedAuthority {
+    #[prost(bytes = "vec", tag = "1")]
+    pub(super) root_certificate: Vec<u8>,
+    #[prost(bytes = "vec", tag = "2")]
+    pub(super) worker_salt: Vec<u8>,
+    #[prost(bytes = "vec", tag = "3")]
+    pub(super) manager_salt: Vec<u8>,
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -13,6 +13,7 @@ impl View {
         let mut digest = Digest::default();
         digest.put(self.cluster_part());
         digest.put(parts::lineage(self.lineage));
+        digest.put(parts::authority(self.cluster.authority.as_deref()));
         digest.put(self.tenure_part());
         digest.put(self.set_aside_part());
         digest.put(self.stamps.hash_of_all());

@@ -1,6 +1,12 @@
 //! Addresses: of a manager, of a container engine, of a receiver of traces. PURE.
 
-use std::{net::SocketAddr, path::PathBuf};
+use skep_agent::ManagerEndpoint;
+use skep_gateway::door::DOOR_PORT;
+use skep_trust::{JoinToken, TokenError};
+use std::{
+    net::{Ipv6Addr, SocketAddr},
+    path::PathBuf,
+};
 use tonic::transport::Uri;
 
 /// Longest path of a socket; a longer one is refused. The kernel's field has one byte more, for the
@@ -13,7 +19,7 @@ pub(crate) fn socket(text: &str) -> Result<PathBuf, String> {
     let over_tcp = ["tcp://", "http://", "https://"].iter().any(|scheme| text.starts_with(scheme));
     if over_tcp || is_host_and_port(path) {
         return Err(
-            "a manager is reached through a unix socket; HOST:PORT is not supported yet; write unix:///path/to/socket"
+            "people reach a manager through its unix socket, on its own machine; write unix:///path/to/socket"
                 .into(),
         );
     }
@@ -30,6 +36,39 @@ pub(crate) fn socket(text: &str) -> Result<PathBuf, String> {
     } else {
         Ok(PathBuf::from(path))
     }
+}
+
+/// `unix:///run/skep/skep.sock`, the path alone, or `HOST:PORT`.
+pub(crate) fn manager(text: &str) -> Result<ManagerEndpoint, String> {
+    match remote_manager(text) {
+        Ok(address) if text.contains(':') => Ok(ManagerEndpoint::Network(address)),
+        Ok(_) | Err(_) => socket(text).map(ManagerEndpoint::Unix),
+    }
+}
+
+/// `HOST:PORT`, or `HOST` with the port that managers listen on. An IPv6 address stands in
+/// brackets.
+pub(crate) fn remote_manager(text: &str) -> Result<String, String> {
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) if !text.ends_with(']') => (host, port.parse::<u16>().ok()),
+        Some(_) | None => (text, Some(DOOR_PORT)),
+    };
+    let is_host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        Some(ip) => ip.parse::<Ipv6Addr>().is_ok(),
+        None => {
+            let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+            !host.is_empty() && host.chars().all(fits)
+        }
+    };
+    match port {
+        Some(port) if is_host && port > 0 => Ok(format!("{host}:{port}")),
+        Some(_) | None => Err("it is not the address of a manager; write HOST:PORT".into()),
+    }
+}
+
+/// `SWMTKN-1-…`
+pub(crate) fn join_token(text: &str) -> Result<JoinToken, String> {
+    text.parse().map_err(|error: TokenError| error.to_string())
 }
 
 /// `unix:///var/run/docker.sock`, the path alone, or `tcp://127.0.0.1:2375`.
@@ -131,8 +170,23 @@ mod tests {
             "unix://m:1",
         ] {
             let error = socket(text).unwrap_err();
-            assert!(error.contains("HOST:PORT is not supported yet"), "{text}: {error}");
+            assert!(error.contains("on its own machine"), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn an_agent_finds_a_manager_by_socket_or_by_port_and_one_that_joins_by_port_alone() {
+        assert_eq!(manager("/run/s"), Ok(ManagerEndpoint::Unix("/run/s".into())));
+        assert_eq!(manager("m:2377"), Ok(ManagerEndpoint::Network("m:2377".into())));
+        assert!(manager("tcp://m:1").is_err());
+        for (text, expected) in [("m", "m:2377"), ("10.0.0.1", "10.0.0.1:2377"), ("m:1", "m:1")] {
+            assert_eq!(remote_manager(text).as_deref(), Ok(expected));
+        }
+        assert_eq!(remote_manager("[::1]").as_deref(), Ok("[::1]:2377"));
+        for text in ["", "tcp://m:1", "m:70000", "m:", ":1", "::1", "unix:///s", "a b"] {
+            assert!(remote_manager(text).is_err(), "{text:?}");
+        }
+        assert!(join_token("SWMTKN-1-x").is_err());
     }
 
     #[test]

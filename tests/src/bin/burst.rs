@@ -9,14 +9,14 @@
 
 use anyhow::{Result, bail, ensure};
 use skep_gateway::{
-    admit::{MachineRequest, Request, TaskReport},
+    admit::{CertificateAsked, CertificateClaim, MachineRequest, Newcomer, Request, TaskReport},
     drive::{Drive, DriveState, ManagerIdentity},
     metrics::MetricCounters,
     turn::Answer,
 };
 use skep_log::{Config, Log};
-use skep_projections::View;
-use skep_proto::{Id, author, v1};
+use skep_projections::{View, trust::IssuedCertificate};
+use skep_proto::{Id, Timestamp, author, v1};
 use std::{env, path::Path, sync::Arc, thread::JoinHandle, time};
 
 const SERVICES: usize = 100;
@@ -120,10 +120,16 @@ impl BurstCluster {
     }
 
     async fn join(&self, node: Id) -> Result<()> {
-        let (spec, secret_hash) = (v1::NodeSpec::default(), [1; 32]);
-        let description = description(node).into();
-        let join = MachineRequest::Join { node, spec, description, secret_hash };
-        self.ask(Request::Machine(join)).await?;
+        let newcomer = Newcomer { spec: v1::NodeSpec::default(), description: description(node) };
+        let certificate = IssuedCertificate {
+            role: v1::NodeRole::Worker,
+            serial: [1; 16],
+            not_before: Timestamp(1),
+            not_after: Timestamp(2),
+        };
+        let claim = CertificateClaim::Newcomer(newcomer.into());
+        let asked = CertificateAsked { node, key_hash: [1; 32], claim, certificate };
+        self.ask(Request::Machine(MachineRequest::Certify(Box::new(asked)))).await?;
         self.session(node).await
     }
 

@@ -1,10 +1,10 @@
 //! Assignments to many sessions at once: `fanout SKEP [FEW] [MANY]`. Markdown rows to stdout.
 //!
-//! A real daemon, and agents that only listen, each with a session of its own; many of them share a
-//! connection, since files are scarcer than streams. First a burst: how many assignments a second
-//! reach a thousand sessions, from the first command on, everything decided and synced. Then single
-//! services, one task each, with few sessions and with a hundred times as many: what one such
-//! record costs the daemon must not grow with those that it does not concern.
+//! A real daemon, and agents that only listen, each with a certificate, a connection over mutual
+//! TLS and a session of its own. First a burst: how many assignments a second reach a thousand
+//! sessions, from the first command on, everything decided and synced. Then single services, one
+//! task each, with few sessions and with a hundred times as many: what one such record costs the
+//! daemon must not grow with those that it does not concern.
 
 #![allow(clippy::print_stdout, reason = "what it prints is what it is for")]
 
@@ -13,14 +13,12 @@ use skep_proto::v1::{
     self, command, dispatcher_client, from_agent, service_mode, task_spec::Runtime, to_agent,
 };
 use skep_tests::duel::{median, skep::Skep};
-use std::{
-    env, path,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
-    time::{Duration, Instant},
+use skep_tests::machine;
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering::Relaxed},
 };
+use std::{env, path, time::Duration, time::Instant};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
@@ -39,6 +37,8 @@ const TOGETHER: usize = 100;
 /// Sessions that are opened before their welcomes are waited for: the manager refuses streams where
 /// too many wait for their hello, and these agents do not come again.
 const GREETED_TOGETHER: usize = 1_000;
+/// Where the daemon's door is.
+const DOOR: &str = "127.0.0.1:2377";
 /// So long that no heartbeat is due while it is measured.
 const FLAGS: [&str; 4] = ["--runtime", "process", "--heartbeat-period", "300s"];
 
@@ -119,6 +119,9 @@ async fn start(program: &path::Path, sessions: usize) -> Result<FanoutDaemon> {
         ..v1::UpdateNode::default()
     })])
     .await?;
+    let listen_address = DOOR.to_owned();
+    let door = v1::OpenDoorRequest { listen_address, ..v1::OpenDoorRequest::default() };
+    v1::membership_client::MembershipClient::new(skep.channel(0)).open_door(door).await?;
     let heard = Arc::new(AssignmentsHeard::default());
     let mut open = Vec::with_capacity(sessions);
     for number in 0..sessions {
@@ -138,15 +141,17 @@ async fn attach(
     heard: Arc<AssignmentsHeard>,
 ) -> Result<mpsc::Sender<v1::FromAgent>> {
     let (send, receive) = mpsc::channel(1);
+    let joined =
+        machine::TestMachine::join_over(skep.channel(number), description(number), "").await?;
     let hello = v1::Hello {
-        secret: format!("{number:032}").into_bytes().into(),
         process: 1,
         description: Some(description(number)),
         spec: Some(v1::NodeSpec::default()),
         ..v1::Hello::default()
     };
     send.send(v1::FromAgent { message: Some(from_agent::Message::Hello(hello)) }).await?;
-    let mut client = dispatcher_client::DispatcherClient::new(skep.channel(number));
+    let channel = joined.connect(&machine::Destination::Door(DOOR.parse()?)).await?;
+    let mut client = dispatcher_client::DispatcherClient::new(channel);
     tokio::spawn(async move {
         let Ok(stream) = client.attach(ReceiverStream::new(receive)).await else { return };
         let mut stream = stream.into_inner();
@@ -169,6 +174,7 @@ fn note(heard: &AssignmentsHeard, message: &v1::ToAgent) {
             | to_agent::Message::Ack(_)
             | to_agent::Message::Logs(_)
             | to_agent::Message::Cancel(_)
+            | to_agent::Message::Certified(_)
             | to_agent::Message::HeartbeatPeriod(_),
         )
         | None => {}

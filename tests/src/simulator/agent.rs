@@ -3,10 +3,10 @@
 use super::{dice::Dice, engine::SimulatedEngine};
 use skep_agent::core::{
     AgentOutput, Core, Input,
-    link::NodeIdentity,
+    link::{JoinCredentials, NodeIdentity},
     memory::{Memory, Note},
 };
-use skep_gateway::sessions::Conn;
+use skep_gateway::sessions::{Conn, NodeOfPeer};
 use skep_proto::{
     Id, Timestamp,
     time::SECOND_NS,
@@ -35,6 +35,8 @@ pub struct SimulatedAgent {
     /// When the core next wants to know the time.
     pub timer: Option<Timestamp>,
     identity: NodeIdentity,
+    /// The hash of its key.
+    key: [u8; 32],
     journal: Vec<Vec<Note>>,
     /// What the core knew when it crashed with a whole journal: each task with its state and what
     /// was desired of it.
@@ -48,6 +50,7 @@ pub struct SimulatedAgent {
 impl SimulatedAgent {
     /// A node that was never in any cluster.
     pub fn new(index: usize, dice: &mut Dice) -> SimulatedAgent {
+        let key = dice.bytes();
         SimulatedAgent {
             core: None,
             engine: SimulatedEngine::default(),
@@ -56,7 +59,8 @@ impl SimulatedAgent {
             halted: false,
             forgot: None,
             timer: None,
-            identity: fresh(dice),
+            identity: fresh(key),
+            key,
             journal: Vec::new(),
             knew: Vec::new(),
             name: format!("node{index}"),
@@ -73,6 +77,12 @@ impl SimulatedAgent {
     /// The id that the cluster gave it.
     pub fn node(&self) -> Id {
         self.identity.node_id
+    }
+
+    /// What its certificate says, if it has one.
+    pub fn certificate(&self) -> Option<NodeOfPeer> {
+        let node = self.identity.node_id;
+        self.identity.joining.is_none().then_some(NodeOfPeer { node, key_hash: self.key })
     }
 
     /// The time by the clock of this process: that of the machine when it began, and monotonic from
@@ -118,6 +128,10 @@ impl SimulatedAgent {
         self.conn = None;
         self.process += 1;
         self.engine.forget_waiters();
+        // The certificate may not be on the disk yet, or be damaged; the key is.
+        if dice.once_in(12) {
+            self.identity.joining = Some(joining(self.key));
+        }
         let tail = dice.below(3).min(self.journal.len() as u64) as usize;
         // A journal that is damaged at its beginning is lost as a whole.
         let lost = if dice.once_in(12) { self.journal.len() } else { tail };
@@ -129,7 +143,8 @@ impl SimulatedAgent {
 
     /// Somebody empties the state folder of a node that was removed, so that it can join again.
     pub fn wipe(&mut self, dice: &mut Dice) {
-        self.identity = fresh(dice);
+        self.key = dice.bytes();
+        self.identity = fresh(self.key);
         self.journal.clear();
         self.knew.clear();
     }
@@ -137,13 +152,15 @@ impl SimulatedAgent {
     /// What the core wants written is written.
     pub fn keep(&mut self, output: &AgentOutput) {
         match output {
-            AgentOutput::Joined { node_id, cluster_id, warnings: _ } => {
-                self.identity.node_id = *node_id;
-                self.identity.cluster_id = *cluster_id;
+            AgentOutput::Certified(certified) => {
+                self.identity.node_id = Id::from_bytes(&certified.node_id);
+                self.identity.cluster_id = Id::from_bytes(&certified.cluster_id);
+                self.identity.joining = None;
             }
             AgentOutput::Write(notes) => self.journal.push(notes.clone()),
             AgentOutput::Warn(_)
             | AgentOutput::Act(_)
+            | AgentOutput::Joined { .. }
             | AgentOutput::Dial { .. }
             | AgentOutput::Send(_)
             | AgentOutput::HangUp { .. }
@@ -169,6 +186,12 @@ impl SimulatedAgent {
     }
 }
 
-fn fresh(dice: &mut Dice) -> NodeIdentity {
-    NodeIdentity { secret: dice.bytes(), version: "sim".into(), ..NodeIdentity::default() }
+fn fresh(key: [u8; 32]) -> NodeIdentity {
+    let joining = Some(joining(key));
+    NodeIdentity { joining, version: "sim".into(), ..NodeIdentity::default() }
+}
+
+/// The hash of the key stands for the request.
+fn joining(key: [u8; 32]) -> JoinCredentials {
+    JoinCredentials { request: key.to_vec().into(), ..JoinCredentials::default() }
 }

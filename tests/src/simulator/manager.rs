@@ -15,12 +15,15 @@ use super::{
 use driven::{SharedDrive, Waiter};
 use skep_gateway::{admit, clock, drive, hub::core as hub, sessions, turn};
 use skep_log::{Draft, Hash, HistoryReader, SealedEntry, SingleLog, SnapshotPolicy, seal};
-use skep_projections::View;
-use skep_proto::{Id, Lineage, Revision, Timestamp, author, v1};
+use skep_projections::{View, trust::IssuedCertificate};
+use skep_proto::{Id, Lineage, Revision, Timestamp, author, time::SECOND_NS, v1};
 use std::collections::VecDeque;
 
 /// A snapshot is due after so many records: often enough that most restarts begin at one.
 const SNAPSHOT_RECORDS: u64 = 100;
+
+/// How long a certificate of the simulation is valid.
+const CERTIFICATE_LIFE_NS: u64 = 600 * SECOND_NS;
 
 /// Who proposed an entry.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -93,7 +96,7 @@ impl ManagerProcess {
             life,
             term: life << 32,
             began_at: clocks.now,
-            hub: hub::HubCore::new(MANAGER, &committed),
+            hub: hub::HubCore::new(&committed),
             tip: committed.clone(),
             committed,
             core,
@@ -205,9 +208,30 @@ impl ManagerProcess {
     }
 
     /// The first message of a stream.
-    pub fn hello(&mut self, conn: sessions::Conn, hello: v1::Hello, number: u64, now: Timestamp) {
+    pub fn hello(
+        &mut self,
+        conn: sessions::Conn,
+        peer: sessions::NodeOfPeer,
+        hello: v1::Hello,
+        number: u64,
+        now: Timestamp,
+    ) {
         let view = self.committed.clone();
-        self.hub.handle_hello((conn, sessions::Origin::Outside), hello, number, &view, now);
+        self.hub.handle_hello((conn, peer), hello, number, &view, now);
+    }
+
+    /// An agent asks for a certificate; the hash of its key stands for the request.
+    pub fn join(&mut self, conn: sessions::Conn, join: v1::Join, now: Timestamp) {
+        let key_hash = join.request.as_ref().try_into().unwrap_or_default();
+        let certificate = IssuedCertificate {
+            role: v1::NodeRole::Worker,
+            serial: [0; 16],
+            not_before: now,
+            not_after: now + CERTIFICATE_LIFE_NS,
+        };
+        let applicant = sessions::Applicant::Local;
+        let asked = sessions::certificate_asked(applicant, MANAGER, join, key_hash, certificate);
+        self.hub.handle_join(conn, asked);
     }
 
     /// A later message.

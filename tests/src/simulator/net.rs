@@ -6,7 +6,7 @@
 //! cut carries nothing either way; each end notices in its own time, which is what "half-open"
 //! means.
 
-use skep_gateway::sessions::Conn;
+use skep_gateway::sessions::{Conn, NodeOfPeer};
 use skep_proto::{Timestamp, v1::ToAgent};
 use std::collections::BTreeMap;
 
@@ -32,6 +32,8 @@ pub struct SimulatedStream {
     pub agent: usize,
     /// The agent's number for it.
     pub line: u64,
+    /// The certificate that the agent has shown.
+    pub certificate: Option<NodeOfPeer>,
     /// Whether messages to the manager are lost.
     mute_to_manager: bool,
     /// Whether messages to the agent are lost.
@@ -54,12 +56,13 @@ pub struct Net {
 
 impl Net {
     /// A new stream from an agent.
-    pub fn open(&mut self, agent: usize, line: u64) -> Conn {
+    pub fn open(&mut self, agent: usize, line: u64, certificate: Option<NodeOfPeer>) -> Conn {
         self.newest += 1;
         let conn = Conn(self.newest);
         let stream = SimulatedStream {
             agent,
             line,
+            certificate,
             mute_to_manager: false,
             mute_to_agent: false,
             to_manager: Timestamp::NEVER,

@@ -19,16 +19,19 @@ const SIGNS: [&str; 8] = ["MAX", "MIN", "LIMIT", "LIMITS", "PERIOD", "PERIODS", 
 /// stands in [`NO_BOUNDS`].
 const UNITS: [&str; 5] = ["BYTES", "NS", "MS", "US", "S"];
 /// Amounts that bound nothing: sizes of formats, units, estimates, defaults.
-const NO_BOUNDS: [&str; 18] = [
+const NO_BOUNDS: [&str; 21] = [
+    "DAY_NS",
     "ENTRY_PREFIX_BYTES",
     "EVENT_BYTES",
     "EXPIRY_NS_DEFAULT",
+    "FOUNDING_BYTES",
     "FRAME_HEADER_BYTES",
     "GREETING_BYTES",
     "HEADER_BYTES",
     "NEWS_BYTES",
     "OVERLAP_S",
     "READ_BYTES",
+    "RENEWAL_BYTES",
     "REQUEST_BYTES",
     "RING_ENTRY_OVERHEAD_BYTES",
     "S",

@@ -8,6 +8,7 @@ mod disk;
 #[path = "../../../agent/tests/docker_runtime/engines.rs"]
 #[allow(dead_code, reason = "each test binary uses its part of the shared helpers")]
 mod engines;
+mod joins;
 mod stage;
 
 use disk::LoopDisk;
@@ -98,11 +99,13 @@ fn a_stopped_manager_answers_about_its_past() {
     stage.until_gone(&pids);
     stage.stop();
     let dir = stage.state_dir();
+    let created = ["log", "--state-dir", &dir, "--format", "{{.Revision}}", "--object", "web"];
+    let created = stage.says(&created).lines().next().unwrap_or_default().to_owned();
     let log = stage.says(&["log", "--state-dir", &dir, "--format", "json", "--object", "web"]);
     assert!(log.contains("INC-7") && log.contains("service_scaled"), "{log}");
     let then = stage.says(&[
         "--at",
-        "6",
+        &created,
         "service",
         "ls",
         "--state-dir",

@@ -74,6 +74,11 @@ impl Testbed {
         Client(self.socket())
     }
 
+    /// Where everything of it lies.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// A file of the test's own, beside the daemon's.
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
@@ -214,6 +219,80 @@ impl Testbed {
 
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("daemon.log")).unwrap_or_default()
+    }
+}
+
+/// A machine of its own that joins a stage's cluster, as a process below the stage's folder.
+pub(crate) struct Worker {
+    name: String,
+    state: PathBuf,
+    log: PathBuf,
+    daemon: Option<Child>,
+}
+
+impl Worker {
+    pub(crate) fn new(stage: &Testbed, name: &str) -> Worker {
+        let (state, log) = (stage.file(name), stage.file(&format!("{name}.log")));
+        Worker { name: name.to_owned(), state, log, daemon: None }
+    }
+
+    /// Starts its daemon with these flags.
+    pub(crate) fn start(&mut self, flags: &[&str]) {
+        let log = fs::File::create(&self.log).unwrap();
+        let daemon = Command::new(skep())
+            .args(["daemon", "--runtime", "process", "--hostname", &self.name])
+            .arg("--state-dir")
+            .arg(&self.state)
+            .args(flags)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        self.daemon = Some(daemon);
+    }
+
+    /// The same, of one that ends by itself: its exit code, and what it says.
+    pub(crate) fn ends(&mut self, flags: &[&str]) -> (i32, String) {
+        self.start(flags);
+        let code = self.wait();
+        (code, fs::read_to_string(&self.log).unwrap())
+    }
+
+    /// What it says when it has ended.
+    pub(crate) fn ended(&mut self) -> String {
+        self.wait();
+        fs::read_to_string(&self.log).unwrap()
+    }
+
+    fn wait(&mut self) -> i32 {
+        let Some(mut daemon) = self.daemon.take() else { return -1 };
+        let until = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = daemon.try_wait().unwrap() {
+                return status.code().unwrap_or(-1);
+            }
+            if Instant::now() > until {
+                daemon.kill().unwrap();
+                daemon.wait().unwrap();
+                panic!("it does not end\n{}", fs::read_to_string(&self.log).unwrap());
+            }
+            sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// SIGKILL.
+    pub(crate) fn kill(&mut self) {
+        if let Some(mut daemon) = self.daemon.take() {
+            daemon.kill().unwrap();
+            daemon.wait().unwrap();
+        }
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.kill();
     }
 }
 

@@ -64,7 +64,7 @@ fn date(params: &mut CertificateParams, validity: Validity) {
 }
 
 /// The number with its first two bits set to 01.
-pub(super) fn positive(mut serial: [u8; 16]) -> [u8; 16] {
+pub fn positive(mut serial: [u8; 16]) -> [u8; 16] {
     serial[0] = serial[0] & 0x3f | 0x40;
     serial
 }

@@ -114,7 +114,7 @@ impl Scene {
         while let Some(output) = self.core.poll_output() {
             match output {
                 AgentOutput::Joined { node_id, .. } => assert_eq!(node_id, NODE),
-                AgentOutput::Warn(_) => {}
+                AgentOutput::Warn(_) | AgentOutput::Certified(_) => {}
                 AgentOutput::Write(notes) => notes.iter().for_each(|note| self.memory.apply(note)),
                 AgentOutput::Act(action) => self.ask(action),
                 AgentOutput::Dial { line } => self.line = line,
@@ -129,7 +129,9 @@ impl Scene {
                     from_agent::Message::Heartbeat(_)
                     | from_agent::Message::Conditions(_)
                     | from_agent::Message::PartTaken(_) => {}
-                    other @ (from_agent::Message::LogChunk(_) | from_agent::Message::Pull(_)) => {
+                    other @ (from_agent::Message::LogChunk(_)
+                    | from_agent::Message::Join(_)
+                    | from_agent::Message::Pull(_)) => {
                         panic!("{other:?}")
                     }
                 },

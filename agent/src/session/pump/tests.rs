@@ -4,9 +4,11 @@ use super::*;
 use crate::{
     core::Input,
     runtime::fake::FakeEngine,
-    session::{config::ManagerEndpoint, wire::Wire},
+    session::{config::ManagerEndpoint, credentials::NodeCredentials, wire::Wire},
 };
-use skep_proto::v1::{FromAgent, LogsTaken, ToAgent, dispatcher_server};
+use skep_proto::v1::{
+    Certified, FromAgent, Join, LogsTaken, RenewRequest, ToAgent, dispatcher_server,
+};
 use tokio::{net::UnixListener, sync, time::timeout};
 use tokio_stream::wrappers::UnixListenerStream;
 use tonic::{Request, Response, Status, Streaming, async_trait, transport::Server};
@@ -32,6 +34,14 @@ impl dispatcher_server::Dispatcher for ChunkRecorder {
         _request: Request<Streaming<FromAgent>>,
     ) -> Result<Response<Self::AttachStream>, Status> {
         Ok(Response::new(futures::stream::pending()))
+    }
+
+    async fn join(&self, _: Request<Join>) -> Result<Response<ToAgent>, Status> {
+        Err(Status::unavailable("nobody joins here"))
+    }
+
+    async fn renew(&self, _: Request<RenewRequest>) -> Result<Response<Certified>, Status> {
+        Err(Status::unavailable("nobody renews here"))
     }
 
     async fn publish_logs(
@@ -71,8 +81,9 @@ impl PumpWorld {
         let served = Server::builder().add_service(service);
         tokio::spawn(served.serve_with_incoming(UnixListenerStream::new(listener)));
         let (inbox, mut inputs) = mpsc::channel(8);
-        let mut wire =
-            Wire::new(ManagerEndpoint::Unix(socket), inbox, sync::watch::Sender::default());
+        let credentials = NodeCredentials::open(folder.path(), None).unwrap();
+        let target = ManagerEndpoint::Unix(socket);
+        let mut wire = Wire::new(target, credentials, inbox, sync::watch::Sender::default());
         wire.dial(1);
         let connected = timeout(PATIENCE, inputs.recv()).await.unwrap();
         assert!(matches!(connected, Some(Input::Connected { line: 1 })), "{connected:?}");

@@ -1,7 +1,8 @@
 //! What agents and sessions say: what is admitted of it.
 
 use super::*;
-use skep_proto::v1::TaskObserved;
+use skep_projections::trust::IssuedCertificate;
+use skep_proto::{Timestamp, v1::TaskObserved};
 
 fn joined(
     world: &World,
@@ -11,20 +12,27 @@ fn joined(
     let (mut spec, mut description) = (NodeSpec::default(), node_description(name));
     change(&mut spec, &mut description);
     let node = id("node", &format!("new {name}"));
-    let description = description.into();
-    machine(world, MachineRequest::Join { node, spec, description, secret_hash: [1; 32] })
+    let newcomer = Box::new(Newcomer { spec, description });
+    machine(world, certify(node, CertificateClaim::Newcomer(newcomer)))
+}
+
+fn certify(node: Id, claim: CertificateClaim) -> MachineRequest {
+    let certificate = IssuedCertificate {
+        role: NodeRole::Worker,
+        serial: [1; 16],
+        not_before: Timestamp(1),
+        not_after: Timestamp(1_000),
+    };
+    let asked = CertificateAsked { node, key_hash: [1; 32], claim, certificate };
+    MachineRequest::Certify(Box::new(asked))
 }
 
 #[test]
 fn a_node_joins_once_and_hears_whose_name_it_has() {
     let world = World::of("node n1");
     let node = id("node", "n1");
-    let again = MachineRequest::Join {
-        node,
-        spec: NodeSpec::default(),
-        description: node_description("n1").into(),
-        secret_hash: [1; 32],
-    };
+    let newcomer = Newcomer { spec: NodeSpec::default(), description: node_description("n1") };
+    let again = certify(node, CertificateClaim::Newcomer(newcomer.into()));
     refused(
         machine(&world, again),
         RefusalCode::AlreadyExists,
@@ -40,20 +48,6 @@ fn a_node_joins_once_and_hears_whose_name_it_has() {
 }
 
 #[test]
-fn a_node_that_is_taken_back_has_its_new_secret() {
-    let mut world = World::of("node n1");
-    let node = id("node", "n1");
-    let reclaim =
-        |world: &World, secret_hash| machine(world, MachineRequest::Reclaim { node, secret_hash });
-    let renewed = reclaim(&world, [8; 32]).expect("it is known");
-    let [(_, Kind::NodeSecretRenewed(event))] = &renewed.events[..] else { panic!("{renewed:?}") };
-    assert_eq!((&event.node_id, &event.secret_hash[..]), (&node.to_bytes(), &[8; 32][..]));
-    world.record(Kind::NodeSecretRenewed(event.clone()));
-    assert_eq!(kinds(reclaim(&world, [8; 32])), Vec::<&str>::new(), "it has that secret already");
-    assert_eq!(kinds(reclaim(&world, [9; 32])), ["node_secret_renewed"]);
-}
-
-#[test]
 fn a_description_is_bounded_and_plain() {
     let world = World::of("node n1");
     let hint = "1 to 255 bytes without control characters: see --hostname";
@@ -66,7 +60,7 @@ fn a_description_is_bounded_and_plain() {
         hint,
     );
     assert!(named(&"h".repeat(256)).is_err());
-    assert_eq!(kinds(named(&"h".repeat(255))), ["node_joined"]);
+    assert_eq!(kinds(named(&"h".repeat(255))), ["node_joined", "certificate_issued"]);
     let large = |bytes: usize| {
         let labels = [("k".to_owned(), "v".repeat(bytes))].into();
         let engine = Some(EngineDescription { labels, ..EngineDescription::default() });
@@ -98,7 +92,7 @@ fn a_description_is_bounded_and_plain() {
     let most = joined(&world, "n2", |spec, _| {
         spec.annotations = Some(Annotations { labels: labels(256), ..Annotations::default() })
     });
-    assert_eq!(kinds(most), ["node_joined"]);
+    assert_eq!(kinds(most), ["node_joined", "certificate_issued"]);
     let bad = joined(&world, "n2", |spec, _| {
         spec.annotations.get_or_insert_default().labels.insert("a\u{7}".into(), String::new());
     });
@@ -132,8 +126,8 @@ fn sessions_of_nodes_that_are_gone_or_followed() {
         refused(machine(&world, report), RefusalCode::NotFound, &gone(node), hint);
         let conditions = MachineRequest::Conditions { node, session: 9, conditions: Vec::new() };
         refused(machine(&world, conditions), RefusalCode::NotFound, &gone(node), hint);
-        let reclaim = MachineRequest::Reclaim { node, secret_hash: [1; 32] };
-        refused(machine(&world, reclaim), RefusalCode::NotFound, &gone(node), hint);
+        let renewal = certify(node, CertificateClaim::Key);
+        refused(machine(&world, renewal), RefusalCode::NotFound, &gone(node), hint);
     }
     let node = id("node", "n1");
     let session = world.view.nodes().get(world.node("n1")).expect("it is there").session;

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 
 /// Streams one connection may have open at once; more wait.
-const STREAMS_PER_CONNECTION_MAX: u32 = 4_096;
+pub(super) const STREAMS_PER_CONNECTION_MAX: u32 = 4_096;
 /// Largest headers of one request; a request with larger ones is refused.
 pub(super) const HEADER_BYTES_MAX: u32 = 16 << 10;
 /// A connection whose other end is silent is asked, and dropped when it does not answer.
@@ -123,15 +123,16 @@ impl ConnectionWaker {
     }
 }
 
-/// Serves a connection until its other end closes it, or, after `stop`, until its calls have ended.
-pub(super) async fn serve<I, S>(stream: I, service: S, stop: CancellationToken)
+/// Serves a connection with so many streams at once until its other end closes it, or, after
+/// `stop`, until its calls have ended.
+pub(super) async fn serve<I, S>(stream: I, streams: u32, service: S, stop: CancellationToken)
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Send,
     S::Future: Send + 'static,
 {
     let mut calls = OpenCalls::default();
-    let builder = builder(calls.begun.clone());
+    let builder = builder(calls.begun.clone(), streams);
     let mut connection = pin!(builder.serve_connection(rt::TokioIo::new(stream), service));
     let mut stopped = pin!(stop.cancelled().fuse());
     let waker = Arc::new(ConnectionWaker::default());
@@ -154,12 +155,12 @@ where
     }
 }
 
-fn builder(calls: BegunCalls) -> auto::Builder<BegunCalls> {
+fn builder(calls: BegunCalls, streams: u32) -> auto::Builder<BegunCalls> {
     let mut builder = auto::Builder::new(calls);
     builder
         .http2()
         .timer(rt::TokioTimer::new())
-        .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)
+        .max_concurrent_streams(streams)
         .max_header_list_size(HEADER_BYTES_MAX)
         .keep_alive_interval(KEEPALIVE_PERIOD);
     // Without a timer, headers of HTTP/1 that never end would be waited for.

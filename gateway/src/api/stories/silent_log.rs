@@ -125,12 +125,12 @@ async fn while_the_disk_hangs_every_read_is_answered_in_time_and_says_what_it_sh
 async fn a_disk_that_hangs_is_found_before_anybody_writes() {
     let disk = ModelDisk::default();
     let running = LiveCluster::start_on(&disk).await;
+    let channel = running.open(GreetingLimits::default()).await;
     running.create("web").await;
     assert_eq!(running.drive.try_disk().await, DiskTrial::Taken);
     disk.hang();
     let first = running.drive.try_disk().await;
     assert_eq!(first, DiskTrial::Unanswered(crate::drive::CONFIRM_READ_NS_MAX));
-    let channel = running.open(GreetingLimits::default()).await;
     let told = problems(&channel).await;
     assert!(told[0].starts_with("disk: has not taken a small file for "), "{told:?}");
     disk.heal();

@@ -34,7 +34,8 @@ fn command_adds(view: &View, command: &Command) -> bool {
             | Action::RemoveNode(_)
             | Action::UpdateCluster(_)
             | Action::ReleaseObject(_)
-            | Action::DisownStray(_),
+            | Action::DisownStray(_)
+            | Action::RotateJoinToken(_),
         )
         | None => false,
     }

@@ -66,8 +66,8 @@ impl<C> RequestQueue<C> {
             Request::Command(_) => COMMANDS_MAX,
             Request::Machine(MachineRequest::Report { .. }) => REPORTS_MAX,
             Request::Machine(
-                MachineRequest::Join { .. }
-                | MachineRequest::Reclaim { .. }
+                MachineRequest::Certify(_)
+                | MachineRequest::FoundAuthority { .. }
                 | MachineRequest::Open { .. }
                 | MachineRequest::Conditions { .. }
                 | MachineRequest::Close { .. }

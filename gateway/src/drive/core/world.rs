@@ -6,13 +6,13 @@
 //! comes out, in its order.
 
 use super::*;
-use crate::admit::MachineRequest;
-use skep_projections::fixture::service_spec;
+use crate::admit::{CertificateAsked, CertificateClaim, MachineRequest, Newcomer};
+use skep_projections::{fixture::service_spec, trust::IssuedCertificate};
 use skep_proto::{
     Id, Lineage, Timestamp, author, event,
     v1::{
-        ClusterSpec, Command, CommandId, CreateService, NodeDescription, NodeSpec, Person,
-        RemoveService, ScaleService, UpdateService, command::Action, service_mode::Mode,
+        ClusterSpec, Command, CommandId, CreateService, NodeDescription, NodeRole, NodeSpec,
+        Person, RemoveService, ScaleService, UpdateService, command::Action, service_mode::Mode,
     },
 };
 
@@ -317,12 +317,16 @@ impl DriveWorld {
 
 fn join(name: &str) -> Request {
     let description = NodeDescription { hostname: name.into(), ..NodeDescription::default() };
-    Request::Machine(MachineRequest::Join {
-        node: Id(1),
-        spec: NodeSpec::default(),
-        description: description.into(),
-        secret_hash: [1; 32],
-    })
+    let newcomer = Newcomer { spec: NodeSpec::default(), description };
+    let certificate = IssuedCertificate {
+        role: NodeRole::Worker,
+        serial: [1; 16],
+        not_before: Timestamp(1),
+        not_after: Timestamp(1_000),
+    };
+    let claim = CertificateClaim::Newcomer(newcomer.into());
+    let asked = CertificateAsked { node: Id(1), key_hash: [1; 32], claim, certificate };
+    Request::Machine(MachineRequest::Certify(Box::new(asked)))
 }
 
 fn number(word: &str) -> u64 {

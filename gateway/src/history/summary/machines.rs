@@ -1,10 +1,11 @@
 //! Lines about machines.
 
 use skep_proto::{
-    Id, condition,
+    Id, Timestamp, condition,
     v1::{
-        NodeAvailability, NodeConditionsObserved, NodeJoined, NodeRemoved, NodeRole, NodeSpec,
-        NodeUpdated, SessionOpened, StrayDisowned, StrayObserved, TaskState,
+        CertificateIssued, JoinTokenRotated, NodeAvailability, NodeConditionsObserved, NodeJoined,
+        NodeRemoved, NodeRole, NodeSpec, NodeUpdated, SessionOpened, StrayDisowned, StrayObserved,
+        TaskState,
     },
 };
 use std::collections::BTreeMap;
@@ -135,6 +136,18 @@ fn label_map(spec: &NodeSpec) -> BTreeMap<&String, &String> {
 fn shortened(value: &str) -> String {
     let short: String = value.chars().take(VALUE_CHARS_MAX).collect();
     if short.len() < value.len() { short + "…" } else { short }
+}
+
+pub(super) fn token_rotated(event: &JoinTokenRotated) -> String {
+    let role = match event.role() {
+        NodeRole::Worker => "workers",
+        NodeRole::Manager => "managers",
+    };
+    format!("the join token of {role} is a new one")
+}
+
+pub(super) fn certified(event: &CertificateIssued, node: &str) -> String {
+    format!("node {node} has a certificate until {}", Timestamp(event.not_after_at))
 }
 
 #[cfg(test)]

@@ -1,11 +1,14 @@
 //! Stories about the hub: which stream gets a message, and which is dropped.
 
 use super::*;
-use crate::admit;
+use crate::admit::{self, CertificateAsked, CertificateClaim, Newcomer};
 use sha2::{Digest as _, Sha256};
-use skep_projections::fixture::{MANAGER, World, id, node_description};
+use skep_projections::{
+    fixture::{World, id, node_description},
+    trust::IssuedCertificate,
+};
 use skep_proto::v1::{
-    Condition, Heartbeat, LogCancel, NodeDescription, NodeJoined, NodeSpec, TaskObserved,
+    Condition, Heartbeat, LogCancel, NodeDescription, NodeJoined, NodeRole, NodeSpec, TaskObserved,
     TaskState, event::Kind, from_agent, to_agent,
 };
 use skep_reconcilers::Entropy;
@@ -31,19 +34,15 @@ impl HubWorld {
                 secret_hash: bytes::Bytes::copy_from_slice(&Sha256::digest(name)),
             })));
         }
-        let core = HubCore::new(MANAGER, &cluster.view);
+        let core = HubCore::new(&cluster.view);
         HubWorld { cluster, core, full: BTreeSet::new() }
     }
 
     fn hello(&mut self, conn: u64, name: &str) -> Vec<String> {
-        let hello = Hello {
-            node_id: id("node", name).to_bytes(),
-            secret: bytes::Bytes::copy_from_slice(name.as_bytes()),
-            description: Some(node_description(name)),
-            ..Hello::default()
-        };
+        let hello = Hello { description: Some(node_description(name)), ..Hello::default() };
         let view = self.cluster.view.clone();
-        let stream = (Conn(conn), Origin::Outside);
+        let peer = NodeOfPeer { node: id("node", name), key_hash: Sha256::digest(name).into() };
+        let stream = (Conn(conn), peer);
         self.core.handle_hello(stream, hello, 100 + conn, &view, NOW);
         self.act()
     }
@@ -116,6 +115,7 @@ impl HubWorld {
 fn kind(message: &ToAgent) -> &'static str {
     match message.message.as_ref().expect("a message") {
         to_agent::Message::Welcome(_) => "welcome",
+        to_agent::Message::Certified(_) => "certified",
         to_agent::Message::Assignments(_) => "assignments",
         to_agent::Message::Turned(_) => "turned",
         to_agent::Message::Ack(_) => "ack",
@@ -141,12 +141,8 @@ fn a_message_for_a_node_goes_to_the_stream_of_its_open_session_alone() {
 fn nothing_is_forwarded_before_the_turn_has_accepted_the_session() {
     let mut world = HubWorld::of(&["a"]);
     let view = world.cluster.view.clone();
-    let hello = Hello {
-        node_id: id("node", "a").to_bytes(),
-        secret: bytes::Bytes::from_static(b"a"),
-        ..Hello::default()
-    };
-    world.core.handle_hello((Conn(1), Origin::Outside), hello, 101, &view, NOW);
+    let peer = NodeOfPeer { node: id("node", "a"), key_hash: Sha256::digest("a").into() };
+    world.core.handle_hello((Conn(1), peer), Hello::default(), 101, &view, NOW);
     let cancel = to_agent::Message::Cancel(LogCancel { request: 1 });
     world.core.handle_order(id("node", "a"), ToAgent { message: Some(cancel) }, "reader");
     let early = std::iter::from_fn(|| world.core.poll_output()).last();
@@ -242,17 +238,22 @@ fn a_request_counts_what_can_be_large_in_it() {
         ..TaskObserved::default()
     };
     let (of_condition, of_task) = (condition.encoded_len(), task.encoded_len());
-    let secret_hash = [0; 32];
+    let spec = NodeSpec::default();
+    let newcomer = Newcomer { spec, description: description.clone() };
+    let certify = |claim| {
+        let certificate = IssuedCertificate {
+            role: NodeRole::Worker,
+            serial: [0; 16],
+            not_before: NOW,
+            not_after: NOW,
+        };
+        let asked = CertificateAsked { node, key_hash: [0; 32], claim, certificate };
+        MachineRequest::Certify(Box::new(asked))
+    };
     let requests = [
-        (
-            MachineRequest::Join {
-                node,
-                spec: NodeSpec::default(),
-                description: description.clone().into(),
-                secret_hash,
-            },
-            large,
-        ),
+        (certify(CertificateClaim::Newcomer(newcomer.clone().into())), large),
+        (certify(CertificateClaim::Own(newcomer.into())), large),
+        (certify(CertificateClaim::Key), 0),
         (
             MachineRequest::Open {
                 node,
@@ -274,7 +275,6 @@ fn a_request_counts_what_can_be_large_in_it() {
             MachineRequest::Report { node, tasks: TaskReport::read_all(vec![task.clone(), task]) },
             2 * of_task,
         ),
-        (MachineRequest::Reclaim { node, secret_hash }, 0),
         (MachineRequest::Close { node, session: 1 }, 0),
         (MachineRequest::Silent { node, session: 1 }, 0),
     ];

@@ -1,6 +1,7 @@
 //! Stories about agents that say nothing, and about a manager that does not listen.
 
 use super::*;
+use crate::sessions::Conn;
 
 #[test]
 fn heartbeats_keep_a_session_and_silence_ends_it() {

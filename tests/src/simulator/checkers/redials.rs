@@ -53,7 +53,7 @@ impl Checker for Redials {
             self.agents[*agent].due = None;
         }
         let Occurrence::Sent { conn, ends: Some(code), .. } = happening else { return Ok(()) };
-        let is_for_good = matches!(code, TurnedCode::NodeRemoved | TurnedCode::WrongSecret);
+        let is_for_good = matches!(code, TurnedCode::NodeRemoved | TurnedCode::WrongKey);
         if let Some(stream) = world.net.get(*conn).filter(|_| is_for_good) {
             self.agents[stream.agent].ends = true;
         }

@@ -148,7 +148,8 @@ impl SimulatedWorld {
                 let pause = self.dice.below(20 * SECOND_NS);
                 self.plan(pause, SimulatedEvent::AgentRejoins(index));
             }
-            AgentOutput::Joined { .. }
+            AgentOutput::Certified(_)
+            | AgentOutput::Joined { .. }
             | AgentOutput::Warn(_)
             | AgentOutput::Write(_)
             | AgentOutput::Logs(_)
@@ -162,7 +163,7 @@ impl SimulatedWorld {
         if self.manager.is_none() || (self.is_rough() && self.dice.once_in(6)) {
             return self.plan(SECOND_NS / 100, SimulatedEvent::AgentHearsCut(index, line));
         }
-        let conn = self.net.open(index, line);
+        let conn = self.net.open(index, line, self.agents[index].certificate());
         self.agents[index].conn = Some(conn);
         if self.is_rough() && self.dice.once_in(20) {
             // A stream on which nothing is ever said.

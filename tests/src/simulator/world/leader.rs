@@ -90,8 +90,11 @@ impl SimulatedWorld {
             Some(from_agent::Message::Hello(hello)) => {
                 let number = self.dice.roll() | 1;
                 self.greeted[stream.agent] = self.now;
-                manager.hello(conn, hello, number, self.now);
+                if let Some(peer) = stream.certificate {
+                    manager.hello(conn, peer, hello, number, self.now);
+                }
             }
+            Some(from_agent::Message::Join(join)) => manager.join(conn, join, self.now),
             message => {
                 let index = stream.agent;
                 if manager.conn_of(self.agents[index].node()) == Some(conn) {

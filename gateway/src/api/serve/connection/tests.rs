@@ -82,7 +82,7 @@ impl Served {
         let (stop, gate) =
             (CancellationToken::new(), Gate { opened, begun: begun.clone(), panics });
         let stream = CountedWrites(ours, writes.clone());
-        let ended = tokio::spawn(serve(stream, gate, stop.clone()));
+        let ended = tokio::spawn(serve(stream, STREAMS_PER_CONNECTION_MAX, gate, stop.clone()));
         let mut theirs = Some(theirs);
         let connect = tower::service_fn(move |_| {
             let theirs = theirs.take().map(rt::TokioIo::new);

@@ -43,8 +43,8 @@ fn on_a_full_disk_nothing_is_recorded_and_machines_wait_for_room() {
          lead 2
          turn -> no turn
          free 1
-         turn -> p2 tenure_begun node_joined
-         commit -> show 5, s=done 5"
+         turn -> p2 tenure_begun node_joined certificate_issued
+         commit -> show 6, s=done 5"
     ));
 }
 

@@ -137,12 +137,12 @@ fn a_log_that_hangs_leaves_people_with_the_outcome_unknown_after_ten_seconds() {
         "{LEADING}
          a: create web
          s: join n1
-         turn -> p2 service_created node_joined task_created placement_blocked
+         turn -> p2 service_created node_joined certificate_issued task_created placement_blocked
          next -> in 2500 ms
          later 9999
          later 1 -> a=unknown
          turn -> no turn
-         commit -> show 7, s=done 5"
+         commit -> show 8, s=done 5"
     ));
 }
 

@@ -8,8 +8,8 @@ fn waiting() -> DriveWorld {
     world.play(LEADING);
     world.play(
         "s: join n1
-         turn -> p2 node_joined
-         commit -> show 4, s=done 4
+         turn -> p2 node_joined certificate_issued
+         commit -> show 5, s=done 4
          next -> in 2500 ms",
     );
     world
@@ -31,7 +31,7 @@ fn time_in_which_the_manager_stood_still_does_not_count_against_a_node_that_is_a
          turn -> no turn
          later 250
          turn -> p3 tenure_begun
-         commit -> show 5",
+         commit -> show 6",
     );
     looks(&mut world, 11);
     world.play("later 2500\n later 100\n turn -> p4 node_down");
@@ -42,7 +42,7 @@ fn a_manager_that_is_a_little_late_goes_on_as_before() {
     let mut world = waiting();
     looks(&mut world, 9);
     world.play(
-        "later 7500\n later 100\n turn -> p3 node_down\n commit -> show 5\n later 3600000\n turn -> no turn",
+        "later 7500\n later 100\n turn -> p3 node_down\n commit -> show 6\n later 3600000\n turn -> no turn",
     );
 }
 
@@ -55,7 +55,7 @@ fn a_command_that_comes_first_after_the_standstill_is_decided_in_the_new_tenure(
          turn -> no turn
          later 250
          turn -> p3 tenure_begun service_created task_created placement_blocked
-         commit -> show 8, a=done 6",
+         commit -> show 9, a=done 7",
     );
 }
 
@@ -65,9 +65,9 @@ fn a_node_counts_as_away_as_soon_as_that_is_in_flight() {
     world.play(LEADING);
     world.play(
         "s: join n1
-         turn -> p2 node_joined
+         turn -> p2 node_joined certificate_issued
          suspended 60000
-         commit -> show 4, s=done 4
+         commit -> show 5, s=done 4
          later 250
          turn -> p3 tenure_begun",
     );

@@ -18,8 +18,8 @@ fn without_a_leader_people_are_refused_after_five_seconds_and_machines_go_on_wai
          later 4000 -> b=refused(this manager does not lead)
          next -> never
          lead 1
-         turn -> p1 cluster_created feature_level_raised tenure_begun node_joined
-         commit -> show 4, s=done 4",
+         turn -> p1 cluster_created feature_level_raised tenure_begun node_joined certificate_issued
+         commit -> show 5, s=done 4",
     );
 }
 

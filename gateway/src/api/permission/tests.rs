@@ -1,0 +1,120 @@
+//! Each call and each kind of caller: who may, and what the others hear.
+
+use super::*;
+use crate::peer::{PeerChannel, PeerOrigin, SocketPeer};
+use skep_projections::fixture::{World, id};
+use skep_proto::{
+    Id,
+    time::SECOND_NS,
+    v1::{NodeRole, Person},
+};
+use skep_trust::{KeyDigest, Validity};
+
+const NOW: Timestamp = Timestamp(10 * SECOND_NS);
+/// The key of a node that the fixture certifies.
+const KEY: KeyDigest = KeyDigest([b'k'; 32]);
+
+fn local() -> PeerOrigin {
+    PeerOrigin::Local(SocketPeer { person: Person::default() })
+}
+
+fn network() -> PeerOrigin {
+    PeerOrigin::Network(([127, 0, 0, 1], 9).into())
+}
+
+fn certificate(node: Id, key: KeyDigest, (from, until): (u64, u64)) -> PeerChannel {
+    let validity = Validity { not_before: Timestamp(from), not_after: Timestamp(until) };
+    let (role, cluster, serial) = (NodeRole::Worker, Id(9), [1; 16]);
+    let certificate = NodeCertificate { node, role, cluster, key, validity, serial };
+    PeerChannel::Tls(Some(Box::new(certificate)))
+}
+
+/// Who calls, by a letter.
+fn caller(letter: char) -> ConnectionPeer {
+    let (n1, gone) = (id("node", "n1"), id("node", "gone"));
+    let (valid, late) = ((1, NOW.0), NOW.0 + SECOND_NS);
+    let (origin, channel) = match letter {
+        // Somebody on the local socket.
+        'p' => (local(), PeerChannel::Clear),
+        // TLS without a certificate, here and from elsewhere.
+        'l' => (local(), PeerChannel::Tls(None)),
+        's' => (network(), PeerChannel::Tls(None)),
+        // A node, from elsewhere and here.
+        'n' => (network(), certificate(n1, KEY, valid)),
+        'a' => (local(), certificate(n1, KEY, valid)),
+        // One whose certificate has ended, or is not valid yet.
+        'e' => (network(), certificate(n1, KEY, (0, NOW.0 - SECOND_NS))),
+        'y' => (network(), certificate(n1, KEY, (late, late))),
+        // One that was removed, also after the end of its certificate, and one with another key.
+        'o' => (network(), certificate(gone, KEY, (0, NOW.0 - SECOND_NS))),
+        'g' => (network(), certificate(gone, KEY, valid)),
+        'k' => (network(), certificate(n1, KeyDigest([1; 32]), valid)),
+        other => panic!("{other:?} is nobody"),
+    };
+    ConnectionPeer { origin, channel }
+}
+
+const CALLERS: &str = "plsnaeygko";
+
+#[test]
+fn each_call_is_open_to_those_whom_it_is_for() {
+    let table = [
+        ("/skep.v1.Control/Submit", "p"),
+        ("/skep.v1.Control/Greet", "p"),
+        ("/skep.v1.History/Log", "p"),
+        ("/skep.v1.Logs/Read", "p"),
+        ("/skep.v1.Membership/JoinToken", "p"),
+        ("/skep.v1.Membership/OpenDoor", "p"),
+        ("/metrics", "p"),
+        // Whoever joins shows a token, or comes through the local socket.
+        ("/skep.v1.Dispatcher/Join", "plsnaeygko"),
+        // The turn looks at the key, and whether the node counts.
+        ("/skep.v1.Dispatcher/Renew", "naeygko"),
+        // The session does, and says it in a message that the agent knows.
+        ("/skep.v1.Dispatcher/Attach", "nagko"),
+        ("/skep.v1.Dispatcher/PublishLogs", "na"),
+        ("/skep.v1.Dispatcher/Other", ""),
+        ("/skep.v1.Raft/Append", ""),
+        ("/", ""),
+        ("", ""),
+    ];
+    let world = World::of("node n1 | certify n1 | node gone | certify gone | rmnode gone");
+    for (path, allowed) in table {
+        let may: String = CALLERS
+            .chars()
+            .filter(|letter| may(path, &caller(*letter), &world.view, NOW).is_ok())
+            .collect();
+        assert_eq!(may, allowed, "{path}");
+    }
+    for (path, _) in ACCESS {
+        assert!(table.iter().any(|(tried, _)| tried.starts_with(path)), "{path} is not tried");
+    }
+}
+
+#[test]
+fn who_may_not_hears_why() {
+    let world = World::of("node n1 | certify n1 | node gone | certify gone | rmnode gone");
+    let heard = |path, letter| {
+        let denied = may(path, &caller(letter), &world.view, NOW).expect_err("it may not");
+        let status = denied.status();
+        (status.code(), status.message().to_owned())
+    };
+    let people = "this is for people on the manager's own machine: use its local socket";
+    assert_eq!(heard("/skep.v1.Control/Submit", 'n'), (Code::PermissionDenied, people.into()));
+    let none = "this is for nodes of the cluster, and the connection has shown no certificate";
+    assert_eq!(heard("/skep.v1.Dispatcher/Attach", 'p'), (Code::Unauthenticated, none.into()));
+    let (code, ended) = heard("/skep.v1.Dispatcher/Attach", 'e');
+    assert_eq!(code, Code::Unauthenticated);
+    assert!(ended.contains("ended at 1970-01-01T00:00:09Z"), "{ended}");
+    assert!(ended.contains("this manager's clock says 1970-01-01T00:00:10Z"), "{ended}");
+    let (code, early) = heard("/skep.v1.Dispatcher/Attach", 'y');
+    assert_eq!(code, Code::Unauthenticated);
+    assert!(early.ends_with("compare the clocks"), "{early}");
+    let (code, gone) = heard("/skep.v1.Dispatcher/PublishLogs", 'g');
+    assert_eq!(code, Code::PermissionDenied);
+    assert!(gone.ends_with("is not part of the cluster (any more)"), "{gone}");
+    let (code, other) = heard("/skep.v1.Dispatcher/PublishLogs", 'k');
+    assert_eq!(code, Code::PermissionDenied);
+    assert!(other.starts_with("the certificate's key is not the one of node"), "{other}");
+    assert_eq!(heard("/nothing", 'p').0, Code::Unimplemented);
+}

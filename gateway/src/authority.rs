@@ -1,0 +1,186 @@
+//! The cluster's certificate authority, as this manager has it.
+//!
+//! Its key lies in the state folder and never in the log. What a certificate says is decided by the
+//! turn and recorded; only then it is signed here, from the record. So there is no certificate of a
+//! node that the log does not know. The manager's own at its doors is for a key in memory alone.
+
+mod problem;
+
+pub use problem::AuthorityProblem;
+
+use crate::{
+    admit::{MachineRequest, Request},
+    clock::wall,
+    drive::Drive,
+    turn::Answer,
+};
+use bytes::Bytes;
+use skep_projections::{View, trust::IssuedCertificate};
+use skep_proto::{Id, Timestamp, author, v1};
+use skep_trust::{CertificateAuthority, CertificateRequest, NodeKey, NodeName, Validity};
+use std::{
+    path,
+    sync::{Arc, OnceLock},
+};
+
+/// What the request to record an authority takes of an entry, nearly.
+const FOUNDING_BYTES: usize = 1_024;
+
+/// The authority's key, and whose manager has it.
+pub struct ManagerAuthority {
+    /// None before it was read or made.
+    authority: OnceLock<CertificateAuthority>,
+    folder: path::PathBuf,
+    manager: Id,
+}
+
+impl ManagerAuthority {
+    /// The authority in this state folder. Nothing is read or written yet.
+    pub fn of(state_dir: &path::Path, manager: Id) -> ManagerAuthority {
+        let folder = state_dir.join("certificates");
+        ManagerAuthority { authority: OnceLock::new(), folder, manager }
+    }
+
+    /// Waits until the cluster is founded, and reads its authority's key. Only where the cluster
+    /// has no authority one is made and recorded: a key that was lost is not replaced, since nodes
+    /// believe no other.
+    pub async fn record(&self, drive: &Drive) -> Result<(), AuthorityProblem> {
+        let mut published = drive.published();
+        let founded = published.wait_for(|p| !p.view.cluster().id.is_none()).await;
+        let Ok(has_one) = founded.map(|p| p.view.cluster().authority.is_some()) else {
+            return Ok(());
+        };
+        if self.authority.get().is_none() {
+            let files = skep_trust::CertificateFolder::new(&self.folder);
+            let authority = match files.read_authority()? {
+                Some(authority) => authority,
+                None if has_one => {
+                    return Err(AuthorityProblem::Lost { folder: self.folder.clone() });
+                }
+                None => {
+                    let authority = CertificateAuthority::found(wall())?;
+                    files.write_authority(&authority)?;
+                    authority
+                }
+            };
+            // Nobody else sets it.
+            self.authority.set(authority).ok();
+        }
+        if !has_one {
+            self.say(drive).await?;
+        }
+        self.of_cluster(&drive.newest().view).map(drop)
+    }
+
+    async fn say(&self, drive: &Drive) -> Result<(), AuthorityProblem> {
+        let authority = self.authority.get().ok_or(AuthorityProblem::NotYet)?;
+        let found = MachineRequest::FoundAuthority {
+            root_certificate: Bytes::copy_from_slice(authority.root().der()),
+            salts: [random()?, random()?],
+        };
+        let author = author::manager(self.manager);
+        match drive.ask(author, Request::Machine(found), FOUNDING_BYTES).await {
+            Answer::Accepted { .. } => Ok(()),
+            Answer::Refused(refusal) => Err(AuthorityProblem::NotRecorded(refusal.message)),
+            Answer::Unknown(why) => Err(AuthorityProblem::NotRecorded(why)),
+        }
+    }
+
+    /// The authority, if it is the cluster's.
+    fn of_cluster(&self, view: &View) -> Result<&CertificateAuthority, AuthorityProblem> {
+        let recorded = view.cluster().authority.as_deref().ok_or(AuthorityProblem::NotYet)?;
+        let authority = self.authority.get().ok_or(AuthorityProblem::NotYet)?;
+        if recorded.root_certificate != authority.root().der().as_ref() {
+            return Err(AuthorityProblem::Other { folder: self.folder.clone() });
+        }
+        Ok(authority)
+    }
+
+    /// The join token of a role.
+    pub fn join_token(
+        &self,
+        view: &View,
+        role: v1::NodeRole,
+    ) -> Result<skep_trust::JoinToken, AuthorityProblem> {
+        let authority = self.of_cluster(view)?;
+        let recorded = view.cluster().authority.as_deref().ok_or(AuthorityProblem::NotYet)?;
+        Ok(authority.join_token(role, recorded.salt(role)))
+    }
+
+    /// The role that a join token gives; none where it is not one of this cluster's, or not any
+    /// more.
+    pub fn role_of(
+        &self,
+        view: &View,
+        token: &skep_trust::JoinToken,
+    ) -> Result<Option<v1::NodeRole>, AuthorityProblem> {
+        for role in [v1::NodeRole::Worker, v1::NodeRole::Manager] {
+            if self.join_token(view, role)? == *token {
+                return Ok(Some(role));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Number and times for a certificate that is asked for now. Its role follows from the node.
+    pub fn proposal(&self, view: &View) -> Result<IssuedCertificate, AuthorityProblem> {
+        let expiry_ns = view.cluster().spec.node_certificate_expiry_ns;
+        let validity =
+            Validity::from(wall(), expiry_ns.unwrap_or(skep_trust::validity::EXPIRY_NS_DEFAULT));
+        Ok(IssuedCertificate {
+            role: v1::NodeRole::Worker,
+            serial: skep_trust::authority::positive(random()?),
+            not_before: validity.not_before,
+            not_after: validity.not_after,
+        })
+    }
+
+    /// Signs what the log says of a node's certificate.
+    pub fn sign(
+        &self,
+        view: &View,
+        certified: v1::Certified,
+        request: &CertificateRequest,
+    ) -> Result<v1::Certified, AuthorityProblem> {
+        let authority = self.of_cluster(view)?;
+        let name = NodeName {
+            node: Id::from_bytes(&certified.node_id),
+            role: certified.role(),
+            cluster: Id::from_bytes(&certified.cluster_id),
+        };
+        let validity = Validity {
+            not_before: Timestamp(certified.not_before_at),
+            not_after: Timestamp(certified.not_after_at),
+        };
+        let serial = certified.serial.as_ref().try_into().unwrap_or_default();
+        let certificate = authority.issue(request, &name, validity, serial)?;
+        Ok(v1::Certified {
+            certificate: Bytes::copy_from_slice(&certificate),
+            root_certificate: Bytes::copy_from_slice(authority.root().der()),
+            ..certified
+        })
+    }
+
+    /// What this manager shows at its doors: a certificate for a key that lies in memory alone,
+    /// made anew at each start. Nobody needs to know the key before, since agents look for a
+    /// manager of their cluster, whichever it is.
+    pub fn door(
+        &self,
+        view: &View,
+    ) -> Result<(Arc<rustls::ServerConfig>, Validity), AuthorityProblem> {
+        let authority = self.of_cluster(view)?;
+        let (manager, cluster) = (self.manager, view.cluster().id);
+        let key = NodeKey::generate()?;
+        let request = CertificateRequest::parse(&key.request()?)?;
+        let name = NodeName { node: manager, role: v1::NodeRole::Manager, cluster };
+        let validity = Validity::from(wall(), skep_trust::validity::EXPIRY_NS_DEFAULT);
+        let certificate = authority.issue(&request, &name, validity, random()?)?;
+        Ok((skep_trust::server_config(&key, certificate, authority.root())?, validity))
+    }
+}
+
+fn random() -> Result<[u8; 16], AuthorityProblem> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(AuthorityProblem::Randomness)?;
+    Ok(bytes)
+}

@@ -1,0 +1,196 @@
+//! Which addresses a door has: those asked for, or the only ones that are possible.
+
+use nix::net::if_::InterfaceFlags;
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+};
+use thiserror::Error;
+use tokio::net::TcpListener;
+
+/// The port that managers listen on where nobody says another.
+pub const DOOR_PORT: u16 = 2377;
+
+/// Where a door listens, and where others find it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DoorAddress {
+    /// The system is asked to listen there.
+    pub listen: SocketAddr,
+    /// Others are told to connect there.
+    pub advertise: SocketAddr,
+}
+
+/// Why there is no such address.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+pub enum AddressError {
+    /// Not an address.
+    #[error("{text:?} is not an address: HOST or HOST:PORT, where HOST is an IP address")]
+    Malformed {
+        /// What was given.
+        text: String,
+    },
+    /// Several, and nobody said which.
+    #[error(
+        "this machine has several addresses ({}): say which one others reach it by, with \
+         --advertise-addr",
+        .0.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    )]
+    Several(Vec<IpAddr>),
+    /// None but the loopback's.
+    #[error(
+        "this machine has no IPv4 address but the loopback's: say which one others reach it by, \
+         with --advertise-addr"
+    )]
+    None,
+    /// Nobody can connect to it.
+    #[error("nobody can connect to {0}: --advertise-addr takes the address of one machine")]
+    Unspecified(IpAddr),
+}
+
+impl DoorAddress {
+    /// The addresses asked for; empty text leaves the choice. `HOST` alone has port 2377, or the
+    /// port that is listened on.
+    pub fn choose(listen: &str, advertise: &str) -> Result<DoorAddress, AddressError> {
+        DoorAddress::choose_from(listen, advertise, &own_addresses())
+    }
+
+    fn choose_from(
+        listen: &str,
+        advertise: &str,
+        own: &[IpAddr],
+    ) -> Result<DoorAddress, AddressError> {
+        let everywhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, DOOR_PORT));
+        let listen = if listen.is_empty() { everywhere } else { read(listen, DOOR_PORT)? };
+        let host = match (advertise, listen.ip().is_unspecified()) {
+            ("", false) => SocketAddr::new(listen.ip(), listen.port()),
+            ("", true) => match own {
+                [] => return Err(AddressError::None),
+                [only] => SocketAddr::new(*only, listen.port()),
+                several => return Err(AddressError::Several(several.to_vec())),
+            },
+            (text, _) => read(text, listen.port())?,
+        };
+        if host.ip().is_unspecified() {
+            return Err(AddressError::Unspecified(host.ip()));
+        }
+        Ok(DoorAddress { listen, advertise: host })
+    }
+
+    /// The same, where the system was left to choose the port: with the one that it chose.
+    pub(super) fn with_port_of(self, listener: &TcpListener) -> DoorAddress {
+        let port = listener.local_addr().map_or(self.listen.port(), |chosen| chosen.port());
+        let given = |address: SocketAddr| match address.port() {
+            0 => SocketAddr::new(address.ip(), port),
+            _ => address,
+        };
+        DoorAddress { listen: given(self.listen), advertise: given(self.advertise) }
+    }
+
+    /// Whether who asks for this has it with the other one.
+    pub(super) fn is_met_by(self, open: DoorAddress) -> bool {
+        let met = |asked: SocketAddr, open: SocketAddr| {
+            asked.ip() == open.ip() && (asked.port() == open.port() || asked.port() == 0)
+        };
+        met(self.listen, open.listen) && met(self.advertise, open.advertise)
+    }
+
+    /// Two lines: where it listens, and where others find it.
+    pub(super) fn text(self) -> String {
+        format!("{}\n{}\n", self.listen, self.advertise)
+    }
+
+    pub(super) fn parse(text: &str) -> Option<DoorAddress> {
+        let (listen, advertise) = text.trim_end().split_once('\n')?;
+        Some(DoorAddress { listen: listen.parse().ok()?, advertise: advertise.parse().ok()? })
+    }
+}
+
+impl fmt::Display for DoorAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.listen == self.advertise {
+            return write!(f, "{}", self.listen);
+        }
+        write!(f, "{} (others reach it at {})", self.listen, self.advertise)
+    }
+}
+
+fn read(text: &str, port: u16) -> Result<SocketAddr, AddressError> {
+    let host = |text: &str| text.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, port));
+    let address = text.parse().ok().or_else(|| host(text));
+    address.ok_or_else(|| AddressError::Malformed { text: text.chars().take(80).collect() })
+}
+
+/// The IPv4 addresses by which others may reach this machine: no loopback's, none that holds on one
+/// link alone, and none of the bridges that container engines make.
+fn own_addresses() -> Vec<IpAddr> {
+    let found = nix::ifaddrs::getifaddrs().into_iter().flatten();
+    let mut own: Vec<IpAddr> = found
+        .filter(|interface| {
+            let inner = ["docker", "br-", "veth", "virbr", "cni", "flannel"];
+            interface.flags.contains(InterfaceFlags::IFF_UP)
+                && !inner.iter().any(|prefix| interface.interface_name.starts_with(prefix))
+        })
+        .filter_map(|interface| interface.address)
+        .filter_map(|address| {
+            let v4 = address.as_sockaddr_in().map(|v4| IpAddr::V4(v4.ip()));
+            v4.filter(|ip| !ip.is_loopback() && !matches!(ip, IpAddr::V4(v4) if v4.is_link_local()))
+        })
+        .collect();
+    own.sort_unstable();
+    own.dedup();
+    own
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chosen(listen: &str, advertise: &str, own: &[[u8; 4]]) -> Result<String, AddressError> {
+        let own: Vec<IpAddr> = own.iter().map(|ip| IpAddr::from(*ip)).collect();
+        let address = DoorAddress::choose_from(listen, advertise, &own)?;
+        Ok(format!("{} {}", address.listen, address.advertise))
+    }
+
+    #[test]
+    fn what_is_not_said_is_chosen_where_there_is_no_choice() {
+        let one = [[10, 0, 0, 1]];
+        let cases = [
+            ("", "", "0.0.0.0:2377 10.0.0.1:2377"),
+            ("0.0.0.0:4000", "", "0.0.0.0:4000 10.0.0.1:4000"),
+            ("127.0.0.1:4000", "", "127.0.0.1:4000 127.0.0.1:4000"),
+            ("127.0.0.1", "10.0.0.9", "127.0.0.1:2377 10.0.0.9:2377"),
+            ("0.0.0.0:4000", "10.0.0.9", "0.0.0.0:4000 10.0.0.9:4000"),
+            ("[::1]:4000", "", "[::1]:4000 [::1]:4000"),
+            ("", "10.0.0.9:5000", "0.0.0.0:2377 10.0.0.9:5000"),
+        ];
+        for (listen, advertise, expected) in cases {
+            assert_eq!(chosen(listen, advertise, &one).as_deref(), Ok(expected));
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_or_open_is_refused_with_the_flag_to_use() {
+        let two = [[10, 0, 0, 1], [10, 0, 1, 1]];
+        let several = chosen("", "", &two).unwrap_err().to_string();
+        assert!(several.contains("10.0.0.1, 10.0.1.1"), "{several}");
+        assert!(several.contains("--advertise-addr"), "{several}");
+        assert_eq!(chosen("", "", &[]), Err(AddressError::None));
+        for text in ["nowhere", "10.0.0.1:", "10.0.0.1:70000", "http://10.0.0.1"] {
+            assert!(
+                matches!(chosen(text, "", &two), Err(AddressError::Malformed { .. })),
+                "{text}"
+            );
+        }
+        let unspecified = chosen("", "0.0.0.0", &two).unwrap_err();
+        assert_eq!(unspecified, AddressError::Unspecified(Ipv4Addr::UNSPECIFIED.into()));
+    }
+
+    #[test]
+    fn what_is_written_down_is_read_again() {
+        let address = DoorAddress::choose_from("0.0.0.0:4000", "10.0.0.1", &[]).unwrap();
+        assert_eq!(DoorAddress::parse(&address.text()), Some(address));
+        for text in ["", "0.0.0.0:4000", "0.0.0.0:4000\n", "a\nb\n"] {
+            assert_eq!(DoorAddress::parse(text), None, "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! Who is believed, to the messages of a snapshot and back.
+
+use super::schema::{SavedAuthority, SavedCertificate};
+use crate::trust::{Authority, IssuedCertificate};
+use skep_proto::{Timestamp, v1::NodeRole};
+
+impl From<&Authority> for SavedAuthority {
+    fn from(authority: &Authority) -> SavedAuthority {
+        SavedAuthority {
+            root_certificate: authority.root_certificate.clone(),
+            worker_salt: authority.worker_salt.to_vec(),
+            manager_salt: authority.manager_salt.to_vec(),
+        }
+    }
+}
+
+impl From<SavedAuthority> for Authority {
+    fn from(saved: SavedAuthority) -> Authority {
+        Authority {
+            root_certificate: saved.root_certificate,
+            worker_salt: saved.worker_salt.try_into().unwrap_or_default(),
+            manager_salt: saved.manager_salt.try_into().unwrap_or_default(),
+        }
+    }
+}
+
+impl From<&IssuedCertificate> for SavedCertificate {
+    fn from(issued: &IssuedCertificate) -> SavedCertificate {
+        SavedCertificate {
+            role: issued.role as i32,
+            serial: issued.serial.to_vec(),
+            not_before: issued.not_before.0,
+            not_after: issued.not_after.0,
+        }
+    }
+}
+
+impl From<SavedCertificate> for IssuedCertificate {
+    fn from(saved: SavedCertificate) -> IssuedCertificate {
+        IssuedCertificate {
+            role: NodeRole::try_from(saved.role).unwrap_or_default(),
+            serial: saved.serial.try_into().unwrap_or_default(),
+            not_before: Timestamp(saved.not_before),
+            not_after: Timestamp(saved.not_after),
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! `skep cluster`: how further machines join. Its words are those of `docker swarm`, and `skep
+//! swarm` is the same command.
+
+use super::{
+    args::{ChangeArgs, GlobalArgs, Host},
+    connect::ManagerClient,
+    fail::CliResult,
+    show,
+};
+use clap::{Args, Subcommand, ValueEnum};
+use skep_proto::{
+    Id,
+    v1::{JoinTokenRequest, NodeRole, OpenDoorRequest, RotateJoinToken, command::Action},
+};
+
+/// `skep cluster`
+#[derive(Subcommand)]
+pub(super) enum ClusterCommand {
+    /// Open this manager's port, so that other machines can join
+    Init(InitArgs),
+    /// Show or rotate the token that lets a machine join
+    #[command(visible_alias = "join-token")]
+    Token(TokenArgs),
+}
+
+/// `skep cluster init`
+#[derive(Args)]
+pub(super) struct InitArgs {
+    /// Address by which other machines reach this one [default: the machine's only one]
+    #[arg(long, value_name = "ADDRESS[:PORT]", default_value = "", hide_default_value = true)]
+    advertise_addr: String,
+    /// Address to listen on [default: 0.0.0.0:2377]
+    #[arg(long, value_name = "ADDRESS[:PORT]", default_value = "", hide_default_value = true)]
+    listen_addr: String,
+    #[command(flatten)]
+    host: Host,
+}
+
+/// What a machine joins as.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+enum JoinRole {
+    /// It runs tasks
+    Worker,
+    /// It manages the cluster too
+    Manager,
+}
+
+impl JoinRole {
+    fn name(self) -> &'static str {
+        match self {
+            JoinRole::Worker => "worker",
+            JoinRole::Manager => "manager",
+        }
+    }
+
+    fn role(self) -> NodeRole {
+        match self {
+            JoinRole::Worker => NodeRole::Worker,
+            JoinRole::Manager => NodeRole::Manager,
+        }
+    }
+}
+
+/// `skep cluster token`
+#[derive(Args)]
+pub(super) struct TokenArgs {
+    /// What a machine joins as with the token
+    #[arg(value_enum, value_name = "worker|manager")]
+    role: JoinRole,
+    /// Make a new token first; nobody joins with the old one any more
+    #[arg(long)]
+    rotate: bool,
+    /// Show the token alone
+    #[arg(short, long)]
+    quiet: bool,
+    #[command(flatten)]
+    change: ChangeArgs,
+}
+
+pub(super) async fn run(top: &GlobalArgs, command: ClusterCommand) -> CliResult {
+    match command {
+        ClusterCommand::Init(args) => init(top, args).await,
+        ClusterCommand::Token(args) => token(top, args).await,
+    }
+}
+
+async fn init(top: &GlobalArgs, args: InitArgs) -> CliResult {
+    let manager = ManagerClient::connect(&top.host(&args.host)?).await?;
+    let asked = OpenDoorRequest {
+        listen_address: args.listen_addr,
+        advertise_address: args.advertise_addr,
+    };
+    let opened = manager.membership().open_door(asked).await?.into_inner();
+    let node = Id::from_bytes(&opened.node_id);
+    show::say(&format!("Cluster initialized: current node ({node}) is a manager.\n"))?;
+    invite(&manager, JoinRole::Worker).await
+}
+
+async fn token(top: &GlobalArgs, args: TokenArgs) -> CliResult {
+    let manager = ManagerClient::connect(&top.host(&args.change.host)?).await?;
+    if args.rotate {
+        let rotate = RotateJoinToken { role: args.role.role() as i32 };
+        let mut submitter = manager.submitter(args.change.reason.as_deref()).await?;
+        submitter.submit(Action::RotateJoinToken(rotate)).await?;
+        if !args.quiet {
+            show::say(&format!("Successfully rotated {} join token.\n", args.role.name()))?;
+        }
+    }
+    if args.quiet {
+        let asked = JoinTokenRequest { role: args.role.role() as i32 };
+        return show::say(&manager.membership().join_token(asked).await?.into_inner().token);
+    }
+    invite(&manager, args.role).await
+}
+
+/// What to do on the other machine.
+async fn invite(manager: &ManagerClient, role: JoinRole) -> CliResult {
+    let asked = JoinTokenRequest { role: role.role() as i32 };
+    let reply = manager.membership().join_token(asked).await?.into_inner();
+    let name = role.name();
+    let address = match reply.address.as_str() {
+        "" => "MANAGER:PORT",
+        address => address,
+    };
+    show::say(&format!(
+        "To add a {name} to this cluster, run the following command on the other machine:\n\n    \
+         skep daemon --join {address} --token {}\n",
+        reply.token
+    ))?;
+    if reply.address.is_empty() {
+        show::talk("note: this manager's port is closed; open it with `skep cluster init`");
+    }
+    if role == JoinRole::Manager {
+        show::talk("note: joining as a manager is not supported yet");
+    }
+    Ok(())
+}

@@ -1,0 +1,99 @@
+//! A machine that joins over the network: with a token, through deaths on both sides, until it is
+//! removed. Over the loopback, with a state folder of its own, it is as far away as another one.
+
+use super::stage::{Testbed, Worker};
+use std::{fs, path::Path};
+
+/// Every file below a folder that holds this text.
+fn holding(folder: &Path, text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            found.extend(holding(&path, text));
+        } else if path.is_file()
+            && let Ok(content) = fs::read(&path)
+            && content.windows(text.len()).any(|window| window == text.as_bytes())
+        {
+            found.push(path.display().to_string());
+        }
+    }
+    found
+}
+
+#[test]
+fn a_machine_joins_with_a_token_and_stays_a_worker_until_it_is_removed() {
+    let mut stage = Testbed::new();
+    stage.start();
+    let opened = stage.says(&["cluster", "init", "--listen-addr", "127.0.0.1:0"]);
+    let address = opened.split_once("--join ").unwrap().1.split_once(' ').unwrap().0.to_owned();
+    let token = stage.says(&["cluster", "token", "-q", "worker"]).trim().to_owned();
+
+    let mut worker = Worker::new(&stage, "far");
+    let (code, said) = worker.ends(&["--join", &address]);
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("there is no join token") && said.contains("hint:"), "{said}");
+    let manager_token = stage.says(&["cluster", "token", "-q", "manager"]);
+    let (code, said) = worker.ends(&["--join", &address, "--token", manager_token.trim()]);
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("joining as a manager is not supported yet"), "{said}");
+    let foreign = format!("SWMTKN-1-{}-{}", "1".repeat(50), token.rsplit_once('-').unwrap().1);
+    let (code, said) = worker.ends(&["--join", &address, "--token", &foreign]);
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("whose CA is not the one that the join token names"), "{said}");
+
+    let file = stage.file("token");
+    fs::write(&file, format!("{token}\n")).unwrap();
+    worker.start(&["--join", &address, "--token-file", &file.display().to_string()]);
+    let is_ready = |stage: &Testbed| {
+        stage
+            .client()
+            .runs(&["node", "ls", "--format", "{{.Hostname}} {{.Status}}"])
+            .1
+            .lines()
+            .any(|line| line.to_lowercase() == "far ready")
+    };
+    stage.wait("the worker is ready", || is_ready(&stage));
+    let id = stage.says(&["node", "inspect", "--format", "{{.ID}}", "far"]);
+    let on = "node.hostname==far";
+    stage.says(&[
+        "service",
+        "create",
+        "-q",
+        "--name",
+        "web",
+        "--constraint",
+        on,
+        "/bin/sleep",
+        "600",
+    ]);
+    let before = stage.pids("web");
+    assert_eq!(before.len(), 1);
+
+    stage.kill();
+    stage.start();
+    stage.wait("the worker has found the manager again", || is_ready(&stage));
+    assert_eq!(stage.pids("web"), before, "nothing was started anew");
+    worker.kill();
+    stage.says(&["cluster", "token", "--rotate", "-q", "worker"]);
+    // It has joined: no token, and no word of where.
+    worker.start(&[]);
+    stage.wait("the worker is back", || is_ready(&stage));
+    assert_eq!(stage.says(&["node", "inspect", "--format", "{{.ID}}", "far"]), id);
+    assert_eq!(stage.pids("web"), before, "the same process goes on");
+
+    let mut late = Worker::new(&stage, "late");
+    let (code, said) = late.ends(&["--join", &address, "--token", &token]);
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("rotated since"), "{said}");
+
+    stage.says(&["node", "rm", "--force", "far"]);
+    let said = worker.ended();
+    assert!(said.contains("removed"), "{said}");
+    stage.until_gone(&before);
+    let secret = token.rsplit_once('-').unwrap().1;
+    fs::remove_file(&file).unwrap();
+    assert_eq!(holding(stage.folder(), secret), [""; 0], "the token is written down nowhere");
+    let keys = holding(stage.folder(), "PRIVATE KEY");
+    assert!(keys.iter().all(|path| path.ends_with(".key")), "{keys:?}");
+}
