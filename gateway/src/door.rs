@@ -97,6 +97,10 @@ impl Door {
 
     /// Opens it where an earlier start did. What is in the way is said once, and waited for.
     pub async fn reopen(&self) {
+        self.reopen_with(REOPEN_DELAY).await;
+    }
+
+    async fn reopen_with(&self, delay: Duration) {
         let address = match self.read() {
             Ok(Some(address)) => address,
             Ok(None) => return,
@@ -125,7 +129,7 @@ impl Door {
                 Err(_) => {}
             }
             drop(open);
-            sleep(REOPEN_DELAY).await;
+            sleep(delay).await;
         }
     }
 

@@ -58,7 +58,7 @@ impl Enrolment {
         let _ = timeout(AUTHORITY_LIMIT, recorded).await;
     }
 
-    /// Who asks, or why he is turned away.
+    /// Who asks, or why they are turned away.
     pub(super) fn judge(
         &self,
         peer: &ConnectionPeer,

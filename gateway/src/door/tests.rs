@@ -38,3 +38,23 @@ async fn what_cannot_be_opened_is_not_written_down() {
     assert!(!dir.path().join("door").exists());
     assert_eq!(door.address().await, None);
 }
+
+#[tokio::test]
+async fn a_port_that_is_taken_at_a_start_is_opened_when_it_is_free() {
+    let dir = tempfile::tempdir().unwrap();
+    let (first, mut opened) = Door::new(dir.path());
+    let address = first.open(NOWHERE, "").await.unwrap();
+    let taken = opened.try_recv().unwrap();
+    let (door, mut opened) = Door::new(dir.path());
+    let reopening = tokio::spawn({
+        let door = door.clone();
+        async move { door.reopen_with(Duration::from_millis(5)).await }
+    });
+    sleep(Duration::from_millis(50)).await;
+    assert_eq!(door.address().await, None, "somebody else has it");
+    assert!(!reopening.is_finished());
+    drop(taken);
+    reopening.await.unwrap();
+    assert_eq!(door.address().await, Some(address));
+    opened.try_recv().unwrap();
+}
