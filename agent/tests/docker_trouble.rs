@@ -175,6 +175,14 @@ async fn an_engine_whose_containerd_hangs_is_said_to_start_nothing_until_it_goes
     let told = timeout(Duration::from_secs(90), stuck).await.expect("within a minute").unwrap();
     assert_eq!(told.engine_problem, "", "it answers pings all the while");
     drop(told);
+    // The connection breaks meanwhile: the engine is known as one that starts nothing, not as one
+    // that is away.
+    engine.signal("STOP");
+    let away = noticed.wait_for(|noticed| !noticed.engine_problem.is_empty());
+    drop(timeout(Duration::from_secs(90), away).await.expect("within a minute").unwrap());
+    engine.signal("CONT");
+    let stuck = noticed.wait_for(|noticed| noticed.start_problem.contains("containerd"));
+    drop(timeout(Duration::from_secs(90), stuck).await.expect("within a minute").unwrap());
     engine.signal_containerd("CONT").unwrap();
     let over = noticed.wait_for(|noticed| noticed.start_problem.is_empty());
     drop(timeout(Duration::from_secs(60), over).await.expect("within a minute").unwrap());

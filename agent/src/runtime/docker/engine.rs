@@ -8,11 +8,12 @@
 use super::{judgement::LiveRestore, start_health::CallReply};
 use crate::runtime::RuntimeError;
 use bollard::{
-    API_DEFAULT_VERSION, Docker, errors::Error, query_parameters::InspectNetworkOptions,
+    API_DEFAULT_VERSION, ClientVersion, Docker, errors::Error,
+    query_parameters::InspectNetworkOptions,
 };
 use skep_proto::{Timestamp, os_error};
 use std::{
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -28,13 +29,22 @@ pub(super) const LONG_CALL_LIMIT: Duration = Duration::from_secs(365 * 24 * 3600
 /// One engine, by its address.
 pub(super) struct Engine {
     host: String,
-    connection: Mutex<Option<Connection>>,
+    connections: Mutex<Connections>,
+}
+
+/// The connection that counts, and the one before it: an engine whose containerd hangs tells
+/// neither version nor facts, and both are mostly as they were.
+#[derive(Default)]
+struct Connections {
+    now: Option<Connection>,
+    before: Option<Connection>,
 }
 
 #[derive(Clone)]
 struct Connection {
     client: Docker,
     about: EngineFacts,
+    version: CallReply,
 }
 
 /// What an engine says about itself when it is connected to.
@@ -50,7 +60,7 @@ pub(super) struct EngineFacts {
 
 impl Engine {
     pub(super) fn new(host: &str) -> Engine {
-        Engine { host: host.to_owned(), connection: Mutex::default() }
+        Engine { host: host.to_owned(), connections: Mutex::default() }
     }
 
     pub(super) fn host(&self) -> &str {
@@ -62,23 +72,49 @@ impl Engine {
         if let Some(connection) = self.connection() {
             return Ok(connection.client);
         }
-        let client = self.connect().map_err(|error| self.say(&error))?;
+        let client = self.connect(API_DEFAULT_VERSION).map_err(|error| self.say(&error))?;
         // Old engines refuse newer versions of the API than their own, new engines very old ones:
         // so it is asked once for each connection.
-        let client = match tokio::time::timeout(PROBE_LIMIT, client.negotiate_version()).await {
-            Ok(client) => client.map_err(|error| self.say(&error))?,
-            Err(_) => {
-                return Err(RuntimeError::Unreachable(format!(
-                    "the engine at {} did not tell its version within {} s",
-                    self.host,
-                    PROBE_LIMIT.as_secs()
-                )));
+        let negotiated = tokio::time::timeout(PROBE_LIMIT, client.clone().negotiate_version());
+        let connection = match negotiated.await {
+            Ok(client) => {
+                let client = client.map_err(|error| self.say(&error))?;
+                let about = self.ask_facts(&client).await?;
+                Connection { client, about, version: CallReply::InTime }
             }
+            Err(_) => self.as_before(&client).await?,
         };
+        let client = connection.client.clone();
+        self.connections().now = Some(connection);
+        Ok(client)
+    }
+
+    /// An engine that does not tell its version. One that answers a ping all the same only lacks
+    /// its containerd: what was known of it is taken to hold.
+    async fn as_before(&self, client: &Docker) -> Result<Connection, RuntimeError> {
+        let seconds = PROBE_LIMIT.as_secs();
+        let host = &self.host;
+        match tokio::time::timeout(PROBE_LIMIT, client.ping()).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => return Err(self.say(&error)),
+            Err(_) => return Err(RuntimeError::Unreachable(self.silence(PROBE_LIMIT))),
+        }
+        let before = self.connections().before.clone().ok_or_else(|| {
+            RuntimeError::Unreachable(format!(
+                "the engine at {host} answers pings and did not tell its version within {seconds} s: \
+                 containerd, which starts its containers, may not answer it"
+            ))
+        })?;
+        let version = before.client.client_version();
+        let client = self.connect(&version).map_err(|error| self.say(&error))?;
+        Ok(Connection { client, version: CallReply::Missing, ..before })
+    }
+
+    async fn ask_facts(&self, client: &Docker) -> Result<EngineFacts, RuntimeError> {
         let info = within(client.info()).await.map_err(|error| self.say(&error))?;
         let bridge =
             within(client.inspect_network("bridge", None::<InspectNetworkOptions>)).await.ok();
-        let about = EngineFacts {
+        Ok(EngineFacts {
             live_restore: match info.live_restore_enabled {
                 Some(true) => LiveRestore::On,
                 Some(false) | None => LiveRestore::Off,
@@ -88,15 +124,15 @@ impl Engine {
                 .and_then(|bridge| bridge.created)
                 .and_then(|at| Timestamp::parse(&at))
                 .map(|at| at.0),
-        };
-        let connection = Connection { client: client.clone(), about };
-        *self.connection.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection);
-        Ok(client)
+        })
     }
 
     /// The next call connects again.
     pub(super) fn forget(&self) {
-        *self.connection.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        let mut connections = self.connections();
+        if let Some(connection) = connections.now.take() {
+            connections.before = Some(connection);
+        }
     }
 
     /// What the engine said about itself when it was connected to last.
@@ -104,8 +140,17 @@ impl Engine {
         self.connection().map(|connection| connection.about).unwrap_or_default()
     }
 
+    /// Whether the engine told its version when it was connected to last.
+    pub(super) fn told_version(&self) -> CallReply {
+        self.connection().map_or(CallReply::Missing, |connection| connection.version)
+    }
+
     fn connection(&self) -> Option<Connection> {
-        self.connection.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.connections().now.clone()
+    }
+
+    fn connections(&self) -> MutexGuard<'_, Connections> {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// That it did not answer within this time, for people.
@@ -118,13 +163,11 @@ impl Engine {
         Ok(self.client().await?.with_timeout(LONG_CALL_LIMIT))
     }
 
-    fn connect(&self) -> Result<Docker, Error> {
+    fn connect(&self, version: &ClientVersion) -> Result<Docker, Error> {
         let limit = CALL_LIMIT.as_secs();
         match self.host.split_once("://") {
-            Some(("tcp" | "http", _)) => {
-                Docker::connect_with_http(&self.host, limit, API_DEFAULT_VERSION)
-            }
-            Some(_) | None => Docker::connect_with_unix(&self.host, limit, API_DEFAULT_VERSION),
+            Some(("tcp" | "http", _)) => Docker::connect_with_http(&self.host, limit, version),
+            Some(_) | None => Docker::connect_with_unix(&self.host, limit, version),
         }
     }
 

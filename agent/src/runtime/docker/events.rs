@@ -119,7 +119,7 @@ async fn stream(
     let options =
         EventsOptions { since: Some(since.to_string()), until: None, filters: Some(filters()) };
     let mut events = client.events(Some(options));
-    seen.came_back(engine.about().live_restore, memory);
+    seen.came_back(engine.about().live_restore, memory, engine.told_version());
     let following = async {
         loop {
             match events.next().await {

@@ -171,7 +171,12 @@ impl EngineSightings {
     }
 
     /// The engine answers.
-    pub(super) fn came_back(&self, live_restore: judgement::LiveRestore, memory: EventMemory) {
+    pub(super) fn came_back(
+        &self,
+        live_restore: judgement::LiveRestore,
+        memory: EventMemory,
+        version: CallReply,
+    ) {
         let mut seen = self.lock();
         seen.engine.came_back(live_restore, memory, now_ns());
         seen.wake_all();
@@ -179,7 +184,7 @@ impl EngineSightings {
         let now = self.now();
         self.remark(|remarks| {
             remarks.engine("");
-            remarks.starts().on_reached(now);
+            remarks.starts().on_reached(version, now);
         });
         self.hint.notify_one();
     }
@@ -250,7 +255,7 @@ mod tests {
         assert_eq!(noticed.borrow_and_update().engine_problem, "no answer");
         seen.went_away("no answer");
         assert!(!noticed.has_changed().unwrap());
-        seen.came_back(judgement::LiveRestore::Off, EventMemory::Kept);
+        seen.came_back(judgement::LiveRestore::Off, EventMemory::Kept, CallReply::InTime);
         assert_eq!(noticed.borrow_and_update().engine_problem, "");
         let paused = BTreeMap::from([(Id(1), "it is paused".to_owned())]);
         seen.on_compared(&ListingComparison { paused, ..ListingComparison::default() });

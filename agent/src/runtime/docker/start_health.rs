@@ -51,9 +51,15 @@ pub(super) struct StartHealth {
 }
 
 impl StartHealth {
-    /// The engine was reached just now, and told its version: what was before counts no more.
-    pub(super) fn on_reached(&mut self, now: u64) {
-        *self = StartHealth { version_at: now + VERSION_PERIOD_NS, ..StartHealth::default() };
+    /// The engine was reached just now, and asked for its version: what was before counts no more.
+    /// One that answered a ping then and did not tell its version is not asked a second time before
+    /// it is said: until then it would get tasks.
+    pub(super) fn on_reached(&mut self, version: CallReply, now: u64) {
+        *self = StartHealth::default();
+        self.on_version(version, now);
+        if version == CallReply::Missing {
+            self.untold = VERSIONS_UNTOLD_MAX;
+        }
     }
 
     /// When to ask for the version.
@@ -128,7 +134,7 @@ mod tests {
     #[test]
     fn a_version_that_does_not_come_twice_shows_it_and_one_that_comes_ends_it() {
         let mut health = StartHealth::default();
-        health.on_reached(S);
+        health.on_reached(InTime, S);
         assert_eq!(health.version_at(), 11 * S);
         health.on_version(Missing, 15 * S);
         assert!(!is_stuck(&health), "once may be a busy machine");
@@ -142,6 +148,18 @@ mod tests {
         health.on_version(InTime, 41 * S);
         health.on_version(Missing, 55 * S);
         assert!(!is_stuck(&health), "the two are not in a row");
+    }
+
+    #[test]
+    fn an_engine_that_is_reached_without_its_version_starts_nothing_until_it_tells_it() {
+        let mut health = StartHealth::default();
+        health.on_reached(Missing, S);
+        assert!(health.problem().contains("does not tell its version"), "{}", health.problem());
+        assert_eq!(health.version_at(), 2 * S);
+        health.on_version(InTime, 2 * S);
+        assert!(!is_stuck(&health));
+        health.on_version(Missing, 12 * S);
+        assert!(!is_stuck(&health), "once may be a busy machine");
     }
 
     #[test]
@@ -185,7 +203,7 @@ mod tests {
         health.on_version(Missing, S);
         health.on_version(Missing, S);
         assert!(is_stuck(&health));
-        health.on_reached(2 * S);
+        health.on_reached(InTime, 2 * S);
         assert!(!is_stuck(&health));
     }
 }
