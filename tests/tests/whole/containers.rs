@@ -236,8 +236,10 @@ fn containers_that_are_killed_or_removed_behind_the_daemons_back_are_all_replace
     let ids: Vec<&str> = before.iter().map(String::as_str).collect();
     node.docker(&[&["rm", "-f"][..], &ids].concat());
     node.until_replaced("web", 2, &before);
-    let removed = |tasks: Vec<String>| tasks.iter().filter(|task| task.contains("removed")).count();
-    assert_eq!(removed(node.tasks("web")), 2, "{:?}", node.tasks("web"));
+    // The engine kills what it removes by force. Which of the two the agent sees first, it tells.
+    let is_theirs = |task: &&String| task.contains("by somebody else on the node");
+    let tasks = node.tasks("web");
+    assert_eq!(tasks.iter().filter(is_theirs).count(), 2, "{tasks:?}");
 }
 
 #[test]
@@ -258,8 +260,8 @@ fn a_copy_of_a_tasks_container_is_left_alone_by_an_agent_that_lost_its_files_too
         node.stage.start();
         node.stage.wait("its task is taken up again", || node.recorded("web") == web);
         assert_eq!(node.tasks("web"), ["running"], "{lost:?}");
-        let doctor = node.stage.client().runs(&["doctor"]);
-        assert_eq!(doctor.0, 0, "{lost:?}: {}", doctor.1);
+        // A disk that stands still for a moment is found too.
+        node.stage.wait("nothing is wrong", || node.stage.client().runs(&["doctor"]).0 == 0);
     }
     node.stage.says(&["service", "rm", "web"]);
     node.stage.wait("its own container goes", || !node.containers().contains(container));
