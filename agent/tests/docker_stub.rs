@@ -163,6 +163,27 @@ async fn an_engine_that_answers_and_does_not_tell_its_version_is_said_to_start_n
     drop(soon(noticed.wait_for(|noticed| noticed.start_problem.is_empty())).await.unwrap());
 }
 
+/// A connection that was made without the engine's version knows only what an earlier one knew.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_that_tells_its_version_later_is_connected_to_anew() {
+    let (dir, stub) = (tempfile::tempdir().unwrap(), Stub::start());
+    let runtime = DockerRuntime::open(dir.path(), &stub.host()).unwrap();
+    soon(runtime.describe()).await.unwrap();
+    let mut noticed = runtime.noticed().unwrap();
+    stub.answer("/version", StubAnswer::Nothing);
+    stub.answer("/_ping", StubAnswer::Nothing);
+    drop(soon(noticed.wait_for(|noticed| !noticed.engine_problem.is_empty())).await.unwrap());
+    stub.answer("/_ping", StubAnswer::Body("OK".into()));
+    let stuck = noticed.wait_for(|noticed| noticed.start_problem.contains("containerd"));
+    assert_eq!(soon(stuck).await.unwrap().engine_problem, "");
+    let (facts, followed) = (stub.times_asked("/info"), stub.times_asked("/events"));
+    stub.speak("1.41");
+    drop(soon(noticed.wait_for(|noticed| noticed.start_problem.is_empty())).await.unwrap());
+    assert!(stub.times_asked("/info") > facts, "its facts are asked for again");
+    assert!(stub.times_asked("/events") > followed, "so are its events");
+    assert_eq!(noticed.borrow().engine_problem, "");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn starts_of_two_services_that_are_not_answered_show_that_the_engine_starts_nothing() {
     let (dir, stub) = (tempfile::tempdir().unwrap(), Stub::start());

@@ -87,15 +87,16 @@ pub(super) fn follow(
     tokio::spawn(async move {
         let mut pause = ENGINE_RETRY_DELAY_MIN;
         loop {
-            let reason = match engine.client().await {
+            let end = match engine.client().await {
                 Ok(client) => {
                     pause = ENGINE_RETRY_DELAY_MIN;
                     stream(&client, &engine, &seen, &records, &creations).await
                 }
-                Err(error) => error.to_string(),
+                Err(error) => StreamEnd::Away(error.to_string()),
             };
             // Whatever answers next may be another version of the engine.
             engine.forget();
+            let StreamEnd::Away(reason) = end else { continue };
             seen.went_away(&reason);
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(ENGINE_RETRY_DELAY_MAX);
@@ -103,14 +104,23 @@ pub(super) fn follow(
     })
 }
 
-/// Follows one stream until it breaks or the engine stops answering; says why.
+/// Why a stream is followed no more.
+enum StreamEnd {
+    /// It broke, or the engine stopped answering.
+    Away(String),
+    /// The engine tells its version, which it did not when it was connected to: version and facts
+    /// of the connection are those of an earlier one, and are asked for anew.
+    VersionTold,
+}
+
+/// Follows one stream; says why it ends.
 async fn stream(
     client: &Docker,
     engine: &Arc<Engine>,
     seen: &Arc<EngineSightings>,
     records: &Arc<ContainerRecords>,
     creations: &Creations,
-) -> String {
+) -> StreamEnd {
     let client = client.clone().with_timeout(super::engine::LONG_CALL_LIMIT);
     let newest = seen.newest();
     let memory =
@@ -132,10 +142,12 @@ async fn stream(
         }
     };
     tokio::select! {
-        reason = following => reason,
-        reason = probe(&client, engine) => reason,
-        () = keep_asking_version(&client, seen) => String::new(),
-        () = listing::keep_listing(engine, seen, records, creations) => String::new(),
+        reason = following => StreamEnd::Away(reason),
+        reason = probe(&client, engine) => StreamEnd::Away(reason),
+        () = keep_asking_version(&client, engine, seen) => StreamEnd::VersionTold,
+        () = listing::keep_listing(engine, seen, records, creations) => {
+            StreamEnd::Away(String::new())
+        }
     }
 }
 
@@ -151,15 +163,20 @@ async fn probe(client: &Docker, engine: &Engine) -> String {
     }
 }
 
-/// Asks the engine for its version now and then, which it does not know without containerd. Never
-/// ends.
-async fn keep_asking_version(client: &Docker, seen: &EngineSightings) {
+/// Asks the engine for its version now and then, which it does not know without containerd. Ends
+/// only where it is told after a connection was made without it.
+async fn keep_asking_version(client: &Docker, engine: &Engine, seen: &EngineSightings) {
+    use super::start_health::CallReply;
     loop {
         tokio::time::sleep_until(seen.instant(seen.version_at())).await;
-        seen.on_version(match tokio::time::timeout(PROBE_LIMIT, client.version()).await {
-            Ok(_) => super::start_health::CallReply::InTime,
-            Err(_) => super::start_health::CallReply::Missing,
-        });
+        let reply = match tokio::time::timeout(PROBE_LIMIT, client.version()).await {
+            Ok(_) => CallReply::InTime,
+            Err(_) => CallReply::Missing,
+        };
+        if (engine.told_version(), reply) == (CallReply::Missing, CallReply::InTime) {
+            return;
+        }
+        seen.on_version(reply);
     }
 }
 
