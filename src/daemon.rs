@@ -42,7 +42,7 @@ const ENDED_AT_ONCE: u8 = 1;
 /// `skep daemon`: a manager and its own agent.
 pub(crate) fn run(settings: DaemonSettings) -> Result<()> {
     let state = StateDir::hold(&settings.state_dir)?;
-    if let Some((manager, join_token)) = joined::manager_of(&state, settings.join.as_ref())? {
+    if let Some(joined) = joined::manager_of(&state, settings.join.as_ref())? {
         if settings.metrics_listen.is_some()
             || settings.heartbeat_period.is_some()
             || settings.mode == DaemonMode::Safe
@@ -50,11 +50,10 @@ pub(crate) fn run(settings: DaemonSettings) -> Result<()> {
             let message = "--metrics-listen, --heartbeat-period and --safe-mode are for managers, and this machine is a worker";
             return Err(Advice::wrong_input(message.to_owned(), "leave them out").into());
         }
-        let node = settings.node;
-        return follow(
-            state,
-            AgentSettings { manager, join_token, state_dir: settings.state_dir, node },
-        );
+        let joined::JoinedCluster { address, token: join_token, moved } = joined;
+        let manager = ManagerEndpoint::Network(address);
+        let (state_dir, node) = (settings.state_dir, settings.node);
+        return follow(state, AgentSettings { manager, join_token, state_dir, node }, moved);
     }
     on_runtime(settings.node.otlp_endpoint.clone(), async move |stop| {
         let runtime = node::runtime(&state, &settings.node)?;
@@ -77,8 +76,9 @@ pub(crate) fn run(settings: DaemonSettings) -> Result<()> {
         };
         tracing::info!(socket = %settings.listen_control.display(), state = %state.path().display(), "starting");
         let managing = tokio::spawn(manager::run(config, stop.clone()));
-        let own = ManagerEndpoint::Unix(settings.listen_control.clone());
-        let agent = node::agent(&state, &settings.node, (own, None), runtime)?;
+        let endpoint = ManagerEndpoint::Unix(settings.listen_control.clone());
+        let own = node::FollowedEndpoint { endpoint, join_token: None, is_own: true };
+        let agent = node::agent(&state, &settings.node, own, runtime)?;
         let following = tokio::spawn(agent.run(stop.clone()));
         let managed = managing.await.context("the manager's task")?;
         stop.cancel();
@@ -93,15 +93,25 @@ pub(crate) fn run(settings: DaemonSettings) -> Result<()> {
 
 /// `skep agent`: a worker alone.
 pub(crate) fn run_agent(settings: AgentSettings) -> Result<()> {
-    follow(StateDir::hold(&settings.state_dir)?, settings)
+    follow(StateDir::hold(&settings.state_dir)?, settings, None)
 }
 
-/// A worker alone, in a folder that is held already.
-fn follow(state: StateDir, settings: AgentSettings) -> Result<()> {
+/// A worker alone, in a folder that is held already. `moved` is written down when the manager has
+/// shown itself to be one of the cluster.
+fn follow(
+    state: StateDir,
+    settings: AgentSettings,
+    moved: Option<joined::MovedAddress>,
+) -> Result<()> {
     on_runtime(settings.node.otlp_endpoint.clone(), async move |stop| {
         let runtime = node::runtime(&state, &settings.node)?;
-        let manager = (settings.manager, settings.join_token);
-        node::agent(&state, &settings.node, manager, runtime)?.run(stop).await?;
+        let (endpoint, join_token) = (settings.manager, settings.join_token);
+        let manager = node::FollowedEndpoint { endpoint, join_token, is_own: false };
+        let agent = node::agent(&state, &settings.node, manager, runtime)?;
+        if let Some(moved) = moved {
+            tokio::spawn(moved.write_when_attached(agent.status()));
+        }
+        agent.run(stop).await?;
         Ok(())
     })
 }

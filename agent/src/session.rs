@@ -191,6 +191,8 @@ impl NodeAgent {
         let secret = stored.earlier_secret.map(|secret| secret.to_vec().into());
         let joining = credentials.joining(secret.unwrap_or_default());
         let joining = joining.map_err(CredentialsError::from)?;
+        let rejoining = config.is_managers_own.then(|| credentials.asking(bytes::Bytes::new()));
+        let rejoining = rejoining.transpose().map_err(CredentialsError::from)?;
         let is_far = matches!(config.manager, ManagerEndpoint::Network(_));
         if is_far && joining.is_some() && config.join_token.is_none() {
             return Err(AgentError::NoToken);
@@ -205,6 +207,7 @@ impl NodeAgent {
             node_id: stored.node_id,
             cluster_id: stored.cluster_id,
             joining,
+            rejoining,
             process: getrandom::u64().map_err(AgentError::Randomness)?,
             spec,
             version: config.version.clone(),

@@ -20,7 +20,7 @@ mod unsupported;
 
 pub use certificates::{CertificateAsked, CertificateClaim, Newcomer};
 pub use node_rules::check_node;
-pub(crate) use node_rules::same_names;
+pub(crate) use node_rules::{same_names, was_removed};
 pub use refusal::Refusal;
 pub use report::TaskReport;
 
@@ -68,6 +68,8 @@ pub enum MachineRequest {
         description: Box<NodeDescription>,
         /// What is wrong with it now.
         conditions: Vec<Condition>,
+        /// The IP address that it connects from; empty where it comes through the local socket.
+        address: String,
     },
     /// What is wrong with a node has changed during its session.
     Conditions {
@@ -149,6 +151,7 @@ pub fn admit(view: &View, request: &Request, entropy: &Entropy) -> Result<Admitt
             Some(Action::ReleaseObject(c)) => cluster::release(view, c),
             Some(Action::DisownStray(c)) => strays::disown(view, c),
             Some(Action::RotateJoinToken(c)) => certificates::rotate_join_token(view, c, entropy),
+            Some(Action::OpenPort(c)) => nodes::open_port(view, c),
         },
     }
 }
@@ -170,6 +173,7 @@ pub fn describe(request: &Request) -> (&'static str, String) {
             Some(Action::ReleaseObject(c)) => ("release_object", c.object.clone()),
             Some(Action::DisownStray(c)) => ("disown_stray", c.task.clone()),
             Some(Action::RotateJoinToken(_)) => ("rotate_join_token", String::new()),
+            Some(Action::OpenPort(c)) => ("open_port", Id::from_bytes(&c.node_id).to_string()),
         },
         Request::Machine(machine) => match machine {
             MachineRequest::Certify(asked) => ("certify", asked.node.to_string()),
@@ -210,6 +214,7 @@ pub fn object_of(view: &View, request: &Request) -> Id {
             Some(Action::RemoveService(c)) => service(&c.service),
             Some(Action::UpdateCluster(_) | Action::RotateJoinToken(_)) => Some(view.cluster().id),
             Some(Action::ReleaseObject(c)) => service(&c.object).or_else(|| node(&c.object)),
+            Some(Action::OpenPort(c)) => Some(Id::from_bytes(&c.node_id)),
             Some(Action::DisownStray(_)) => None,
         },
     };

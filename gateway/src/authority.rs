@@ -16,7 +16,7 @@ use crate::{
 };
 use bytes::Bytes;
 use skep_projections::{View, trust::IssuedCertificate};
-use skep_proto::{Id, Timestamp, author, v1};
+use skep_proto::{Id, Timestamp, author, defaults, v1};
 use skep_trust::{CertificateAuthority, CertificateRequest, NodeKey, NodeName, Validity};
 use std::{
     path,
@@ -57,6 +57,7 @@ impl ManagerAuthority {
                 None if has_one => {
                     return Err(AuthorityProblem::Lost { folder: self.folder.clone() });
                 }
+                None if drive.is_in_safe_mode() => return Err(AuthorityProblem::SafeMode),
                 None => {
                     let authority = CertificateAuthority::found(wall())?;
                     files.write_authority(&authority)?;
@@ -124,9 +125,8 @@ impl ManagerAuthority {
 
     /// Number and times for a certificate that is asked for now. Its role follows from the node.
     pub fn proposal(&self, view: &View) -> Result<IssuedCertificate, AuthorityProblem> {
-        let expiry_ns = view.cluster().spec.node_certificate_expiry_ns;
-        let validity =
-            Validity::from(wall(), expiry_ns.unwrap_or(skep_trust::validity::EXPIRY_NS_DEFAULT));
+        let expiry_ns = defaults::certificate_expiry_ns(&view.cluster().spec);
+        let validity = Validity::from(wall(), expiry_ns);
         Ok(IssuedCertificate {
             role: v1::NodeRole::Worker,
             serial: skep_trust::authority::positive(random()?),
@@ -173,7 +173,7 @@ impl ManagerAuthority {
         let key = NodeKey::generate()?;
         let request = CertificateRequest::parse(&key.request()?)?;
         let name = NodeName { node: manager, role: v1::NodeRole::Manager, cluster };
-        let validity = Validity::from(wall(), skep_trust::validity::EXPIRY_NS_DEFAULT);
+        let validity = Validity::from(wall(), defaults::CERTIFICATE_EXPIRY_NS);
         let certificate = authority.issue(&request, &name, validity, random()?)?;
         Ok((skep_trust::server_config(&key, certificate, authority.root())?, validity))
     }

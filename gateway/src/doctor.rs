@@ -7,6 +7,7 @@
 mod clock;
 mod cluster;
 mod disk;
+mod door;
 mod history;
 
 use crate::{
@@ -40,6 +41,10 @@ pub fn examine(reads: &Reads, trial: &DiskTrial) -> Result<Vec<Finding>, PastErr
     findings.extend(cluster::conditions(&view));
     findings.extend(cluster::host_names(&view));
     findings.extend(connections(reads));
+    if let Some(watch) = reads.door_watch() {
+        findings.extend(door::access(&watch.look(), crate::clock::wall()));
+        findings.extend(door::certificates(&view, crate::clock::wall()));
+    }
     findings.extend(cluster::versions(&view));
     // Of a stopped manager nobody knows how its clock and the log's time stand now.
     let clocks =

@@ -1,159 +1,186 @@
-//! The door to the network: where this manager listens, and what others are told to connect to.
+//! The port for other machines: where this manager listens, and what others are told to connect to.
 //!
-//! It stays closed until somebody opens it. Then the addresses are written down, and each later
-//! start opens it again.
+//! The log says where that is: it stays closed until somebody opens it, each later start opens it
+//! again, and it moves when the log says another address. One task, the keeper, looks what the log
+//! says and opens and closes; nobody else does.
 
 mod address;
+mod watch;
 
 pub use address::{AddressError, DOOR_PORT, DoorAddress};
+pub use watch::{AuthorityTrouble, DoorReport, DoorState, DoorWatch, TurnedAway};
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use thiserror::Error;
 use tokio::{
     net::TcpListener,
-    sync::{Mutex, mpsc},
-    time::sleep,
+    sync::{Notify, mpsc},
+    time::{sleep, timeout},
 };
+use tokio_util::sync::CancellationToken;
 
-/// Pause between tries to open the door again after a start, while something is in the way.
-const REOPEN_DELAY: Duration = Duration::from_secs(5);
+/// Between two looks at what the log says, and between two tries while something is in the way.
+const PORT_LOOK_PERIOD: Duration = Duration::from_secs(5);
+/// Between the first tries: a port that moves to another address of the same number must be closed
+/// first.
+const PORT_RETRY_DELAY: Duration = Duration::from_millis(50);
+/// Tries after such short pauses.
+const QUICK_TRIES_MAX: u32 = 20;
+/// Somebody who has had the port opened waits so long for it.
+const OPEN_LIMIT: Duration = Duration::from_secs(5);
 
-/// Why the door is not opened.
+/// Why the port is not open.
 #[derive(Debug, Error)]
 pub enum DoorError {
     /// What was asked for.
     #[error(transparent)]
     Address(#[from] AddressError),
-    /// It is open already, at other addresses.
-    #[error("this manager's port is open already, at {0}")]
-    Open(DoorAddress),
     /// The system does not let it listen there.
     #[error("can't listen on {address}: {}", skep_proto::os_error::plain(&source.to_string()))]
     Listen {
         /// Where.
-        address: std::net::SocketAddr,
+        address: SocketAddr,
         /// What the system says.
         source: io::Error,
     },
-    /// It cannot be written down.
-    #[error("{}: {}", path.display(), skep_proto::os_error::plain(&source.to_string()))]
-    File {
-        /// Where.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// The manager ends.
-    #[error("the manager is stopping")]
-    Stopping,
+    /// It is recorded, and something came in between.
+    #[error("the port is recorded and not open yet: {0}")]
+    NotYet(String),
 }
 
-/// The door of one manager; its clones are the same door.
+/// An open port for who serves it.
+pub struct OpenPort {
+    /// The system's socket.
+    pub listener: TcpListener,
+    /// The port has moved: no more connections are taken here.
+    pub moved: CancellationToken,
+}
+
+/// The port of one manager, for those who ask about it; its clones are the same one.
 #[derive(Clone)]
 pub struct Door {
-    path: PathBuf,
-    listeners: mpsc::Sender<TcpListener>,
-    open: Arc<Mutex<Option<DoorAddress>>>,
+    watch: DoorWatch,
+    look: Arc<Notify>,
+}
+
+/// The one who opens and closes the port.
+pub struct DoorOpener {
+    door: Door,
+    ports: mpsc::Sender<OpenPort>,
+    /// What is open, and how to close it.
+    open: Option<(DoorAddress, CancellationToken)>,
+    tries: u32,
 }
 
 impl Door {
     /// Closed. What is opened goes to the receiver, who serves it.
-    pub fn new(state_dir: &Path) -> (Door, mpsc::Receiver<TcpListener>) {
-        let (listeners, receiver) = mpsc::channel(1);
-        (Door { path: state_dir.join("door"), listeners, open: Arc::default() }, receiver)
+    pub fn new(watch: DoorWatch) -> (Door, DoorOpener, mpsc::Receiver<OpenPort>) {
+        let (ports, receiver) = mpsc::channel(1);
+        let door = Door { watch, look: Arc::default() };
+        (door.clone(), DoorOpener { door, ports, open: None, tries: 0 }, receiver)
+    }
+
+    /// How it is.
+    pub fn state(&self) -> DoorState {
+        self.watch.look().port
     }
 
     /// Where others find it, while it is open.
-    pub async fn address(&self) -> Option<DoorAddress> {
-        *self.open.lock().await
-    }
-
-    /// Opens it, now and at each later start. The same addresses again change nothing.
-    pub async fn open(&self, listen: &str, advertise: &str) -> Result<DoorAddress, DoorError> {
-        let mut open = self.open.lock().await;
-        let address = match *open {
-            // Who says nothing means the addresses that it has.
-            Some(address) if listen.is_empty() && advertise.is_empty() => return Ok(address),
-            Some(_) | None => DoorAddress::choose(listen, advertise)?,
-        };
-        match *open {
-            Some(known) if address.is_met_by(known) => return Ok(known),
-            Some(known) => return Err(DoorError::Open(known)),
-            None => {}
+    pub fn address(&self) -> Option<DoorAddress> {
+        match self.state() {
+            DoorState::Open(address) => Some(address),
+            DoorState::Closed | DoorState::Blocked { .. } => None,
         }
-        let listener = listen_on(address).await?;
-        let address = address.with_port_of(&listener);
-        self.write(address)?;
-        self.listeners.send(listener).await.map_err(|_| DoorError::Stopping)?;
-        *open = Some(address);
-        tracing::info!(listen = %address.listen, advertise = %address.advertise, "the port for other machines is open");
-        Ok(address)
     }
 
-    /// Opens it where an earlier start did. What is in the way is said once, and waited for.
-    pub async fn reopen(&self) {
-        self.reopen_with(REOPEN_DELAY).await;
+    /// The addresses that somebody means who says these. What is empty stays as it is recorded, and
+    /// is chosen where nothing is. Refuses what nobody can listen on, as far as that shows now.
+    pub async fn choose(
+        &self,
+        recorded: Option<DoorAddress>,
+        listen: &str,
+        advertise: &str,
+    ) -> Result<DoorAddress, DoorError> {
+        let asked = DoorAddress::choose(recorded, listen, advertise)?;
+        let open = self.address().map(|open| open.listen.port());
+        // Where this manager itself listens, another listener would be refused.
+        if open == Some(asked.listen.port()) {
+            return Ok(asked);
+        }
+        let listener = listen_on(asked).await?;
+        Ok(asked.with_port_of(&listener))
     }
 
-    async fn reopen_with(&self, delay: Duration) {
-        let address = match self.read() {
-            Ok(Some(address)) => address,
-            Ok(None) => return,
-            Err(error) => {
-                return tracing::error!(%error, "the port for other machines stays closed");
+    /// Has the log looked at, and waits until the port is open where it says.
+    pub async fn await_open(&self, address: DoorAddress) -> Result<(), DoorError> {
+        let opened = async {
+            while self.address() != Some(address) {
+                self.look.notify_one();
+                sleep(PORT_RETRY_DELAY).await;
             }
         };
-        let mut told = false;
+        timeout(OPEN_LIMIT, opened).await.map_err(|_| {
+            DoorError::NotYet(match self.state() {
+                DoorState::Blocked { message, .. } => message,
+                DoorState::Open(_) | DoorState::Closed => "somebody else has moved it".into(),
+            })
+        })
+    }
+}
+
+impl DoorOpener {
+    /// Opens, moves and closes the port until dropped; `recorded` is what the log says.
+    pub async fn keep(mut self, recorded: impl Fn() -> Option<DoorAddress>) {
         loop {
-            let mut open = self.open.lock().await;
-            if open.is_some() {
-                return;
-            }
-            match listen_on(address).await {
-                Ok(listener) => {
-                    *open = Some(address);
-                    tracing::info!(listen = %address.listen, "the port for other machines is open");
-                    // An error means that the manager ends.
-                    self.listeners.send(listener).await.ok();
-                    return;
+            self.follow(recorded()).await;
+            let pause = match self.door.state() {
+                DoorState::Blocked { .. } if self.tries < QUICK_TRIES_MAX => PORT_RETRY_DELAY,
+                DoorState::Blocked { .. } | DoorState::Open(_) | DoorState::Closed => {
+                    PORT_LOOK_PERIOD
                 }
-                Err(error) if !told => {
-                    tracing::error!(%error, "the port for other machines stays closed; trying again");
-                    told = true;
-                }
-                Err(_) => {}
-            }
-            drop(open);
-            sleep(delay).await;
+            };
+            // Either way it is looked at again.
+            timeout(pause, self.door.look.notified()).await.ok();
         }
     }
 
-    fn read(&self) -> Result<Option<DoorAddress>, DoorError> {
-        let text = match fs::read_to_string(&self.path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(source) => return Err(DoorError::File { path: self.path.clone(), source }),
+    async fn follow(&mut self, recorded: Option<DoorAddress>) {
+        let is_open_there = |address: &DoorAddress| {
+            self.open.as_ref().is_some_and(|(open, _)| open.listen == address.listen)
         };
-        let damaged = || DoorError::File {
-            path: self.path.clone(),
-            source: io::Error::other(
-                "it does not hold two addresses; remove it, and open the port again",
-            ),
-        };
-        DoorAddress::parse(&text).map(Some).ok_or_else(damaged)
+        if !recorded.as_ref().is_some_and(is_open_there)
+            && let Some((_, moved)) = self.open.take()
+        {
+            moved.cancel();
+        }
+        let Some(address) = recorded else { return self.door.watch.port(DoorState::Closed) };
+        if self.open.is_none() {
+            match listen_on(address).await {
+                Ok(listener) => self.serve(address, listener).await,
+                Err(error) => return self.blocked(address, &error.to_string()),
+            }
+        }
+        if self.door.state() != DoorState::Open(address) {
+            tracing::info!(listen = %address.listen, advertise = %address.advertise, "the port for other machines is open");
+        }
+        self.tries = 0;
+        self.door.watch.port(DoorState::Open(address));
     }
 
-    fn write(&self, address: DoorAddress) -> Result<(), DoorError> {
-        let unfinished = self.path.with_extension("new");
-        let written = fs::write(&unfinished, address.text())
-            .and_then(|()| fs::File::open(&unfinished)?.sync_all())
-            .and_then(|()| fs::rename(&unfinished, &self.path));
-        written.map_err(|source| DoorError::File { path: self.path.clone(), source })
+    async fn serve(&mut self, address: DoorAddress, listener: TcpListener) {
+        let moved = CancellationToken::new();
+        // An error means that the manager ends.
+        self.ports.send(OpenPort { listener, moved: moved.clone() }).await.ok();
+        self.open = Some((address, moved));
+    }
+
+    /// What is in the way is logged once.
+    fn blocked(&mut self, address: DoorAddress, message: &str) {
+        self.tries = self.tries.saturating_add(1);
+        if self.tries == QUICK_TRIES_MAX {
+            tracing::error!(error = %message, "the port for other machines stays closed; trying again");
+        }
+        self.door.watch.port(DoorState::Blocked { address, message: message.to_owned() });
     }
 }
 

@@ -3,7 +3,7 @@
 mod doorkeeper;
 
 use crate::{
-    admit::Request, api, authority, connections, door::Door, drive, hub::Hub, logs::Broker,
+    admit::Request, api, authority, connections, door, drive, hub::Hub, logs::Broker,
     metrics::MetricCounters, reads::Reads, turn::Answer,
 };
 use skep_log::{AcceptLoss, Log, OpenError, RecoverError, Recovered};
@@ -72,8 +72,6 @@ fn descriptors_max() -> u64 {
 /// Runs a manager until `stop`, or until its log halts.
 pub async fn run(config: ManagerConfig, stop: CancellationToken) -> Result<(), ManagerError> {
     let node = identity(&config.state_dir)?;
-    let vouching = Arc::new(authority::ManagerAuthority::of(&config.state_dir, node));
-    let counters = Arc::new(MetricCounters::default());
     let identity = drive::ManagerIdentity {
         node,
         code_version: env!("CARGO_PKG_VERSION").into(),
@@ -83,7 +81,7 @@ pub async fn run(config: ManagerConfig, stop: CancellationToken) -> Result<(), M
         },
         safe_mode: config.safe_mode,
     };
-    let state = drive::DriveState::new(identity, counters);
+    let state = drive::DriveState::new(identity, Arc::new(MetricCounters::default()));
     let log = skep_log::Config::new(config.state_dir.join("log"), node);
     let log = Arc::new(Log::open(log, state.fold()).await?);
     let (drive, turns) = drive::Drive::start(log.clone(), state);
@@ -91,15 +89,36 @@ pub async fn run(config: ManagerConfig, stop: CancellationToken) -> Result<(), M
     if let Some(period_ns) = config.heartbeat_period_ns {
         tokio::spawn(keep_heartbeat_period(drive.clone(), node, period_ns));
     }
-    let (door, network) = Door::new(&config.state_dir);
-    let shown = doorkeeper::start(vouching.clone(), drive.clone(), door.clone(), stop.clone());
+    serve(config, node, &drive, &stop).await;
+    drive.stop();
+    stop.cancel();
+    // The thread ends by itself; it is joined so that nothing is proposed to a log that is closing.
+    drop(tokio::task::spawn_blocking(move || turns.join()).await);
+    Log::clone(&log).close().await;
+    Ok(())
+}
+
+/// Serves people, agents and other machines until `stop`.
+async fn serve(config: ManagerConfig, node: Id, drive: &drive::Drive, stop: &CancellationToken) {
+    let vouching = Arc::new(authority::ManagerAuthority::of(&config.state_dir, node));
+    let watch = door::DoorWatch::default();
+    let (door, opener, network) = door::Door::new(watch.clone());
+    let keeper = doorkeeper::Doorkeeper {
+        authority: vouching.clone(),
+        manager: node,
+        drive: drive.clone(),
+        opener,
+        watch: watch.clone(),
+    };
+    let shown = keeper.start(stop.clone());
     let hub = Hub::start(drive.clone());
     let limiter = limiter_of("control", descriptors_max());
     let (broker, pulls) = (Arc::new(Broker::default()), Arc::new(crate::pulls::Pulls::default()));
-    let reads = Reads::live(drive.clone(), pulls.clone(), node, limiter.clone());
+    let reads = Reads::live(drive.clone(), pulls.clone(), node, limiter.clone())
+        .with_door_watch(watch.clone());
     let page: Arc<dyn Fn() -> String + Send + Sync> = {
-        let (drive, limiter) = (drive.clone(), limiter.clone());
-        Arc::new(move || api::metrics::render(&drive, &limiter))
+        let (drive, limiter, watch) = (drive.clone(), limiter.clone(), watch.clone());
+        Arc::new(move || api::metrics::render(&drive, &limiter, &watch))
     };
     let services = api::serve::GrpcServices {
         control: api::control::ControlService::new(drive.clone(), reads.clone()),
@@ -107,7 +126,7 @@ pub async fn run(config: ManagerConfig, stop: CancellationToken) -> Result<(), M
         logs: api::logs::LogsService::new(drive.clone(), hub.clone(), broker.clone()),
         dispatcher: api::dispatcher::DispatcherService::new(
             hub.clone(),
-            api::enrol::Enrolment::new(drive.clone(), vouching.clone(), node),
+            api::enrol::Enrolment::new(drive.clone(), vouching.clone(), watch.clone(), node),
             broker,
             pulls,
         ),
@@ -131,17 +150,12 @@ pub async fn run(config: ManagerConfig, stop: CancellationToken) -> Result<(), M
         local: config.control,
         network,
         door: shown,
+        watch,
         local_limiter: limiter,
         // The other half is the local socket's and the log's.
         network_limiter: limiter_of("network", descriptors_max() / 2),
     };
     services.serve(listeners, stop.clone()).await;
-    drive.stop();
-    stop.cancel();
-    // The thread ends by itself; it is joined so that nothing is proposed to a log that is closing.
-    drop(tokio::task::spawn_blocking(move || turns.join()).await);
-    Log::clone(&log).close().await;
-    Ok(())
 }
 
 /// As many connections as so many descriptors allow.

@@ -68,6 +68,10 @@ pub struct ManagerGauges {
     pub connections: u64,
     /// Connections that were sent away since the start.
     pub connections_refused: u64,
+    /// Whether other machines can connect.
+    pub port_open: bool,
+    /// Connections of machines that were turned away since the start.
+    pub machines_turned_away: u64,
 }
 
 impl MetricCounters {
@@ -201,6 +205,14 @@ fn log(registry: &mut Registry, view: &View, gauges: &ManagerGauges) {
     one(registry, "connections", "Connections open at the control socket", gauges.connections);
     let refused = "Connections refused since the start because too many were open";
     total(registry, "connections_refused", refused, gauges.connections_refused);
+    one(
+        registry,
+        "port_open",
+        "Whether the port for other machines is open",
+        gauges.port_open.into(),
+    );
+    let refused = "Connections of machines turned away since the start: no token, certificate or node of the cluster";
+    total(registry, "machines_turned_away", refused, gauges.machines_turned_away);
     total(registry, "log_syncs", "Group commits synced since the start", gauges.syncs);
     total(registry, "log_entries", "Entries committed since the start", gauges.entries);
 }

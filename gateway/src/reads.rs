@@ -7,7 +7,7 @@
 pub(crate) mod stale;
 mod watch;
 
-use crate::{admit::Refusal, clock::wall, connections, drive, history, pulls::Pulls, show};
+use crate::{admit::Refusal, clock::wall, connections, door, drive, history, pulls::Pulls, show};
 use prost::Message;
 use skep_log::Health;
 use skep_projections::View;
@@ -41,6 +41,7 @@ enum ViewSource {
 pub struct Reads {
     source: ViewSource,
     limiter: Option<connections::ConnectionLimiter>,
+    watch: Option<door::DoorWatch>,
     past: history::Past,
     pulls: Arc<Pulls>,
     node: Id,
@@ -60,6 +61,7 @@ impl Reads {
         Reads {
             source: ViewSource::Live(drive),
             limiter: Some(limiter),
+            watch: None,
             past,
             pulls,
             node,
@@ -74,12 +76,23 @@ impl Reads {
         Reads {
             source: ViewSource::Still(Arc::new(published), log_bytes),
             limiter: None,
+            watch: None,
             past,
             pulls: Arc::default(),
             node,
             started_at: Timestamp::NEVER,
             revision_wait: REVISION_WAIT_LIMIT,
         }
+    }
+
+    /// The same of a manager that knows how it stands with the way in for other machines.
+    pub fn with_door_watch(self, watch: door::DoorWatch) -> Reads {
+        Reads { watch: Some(watch), ..self }
+    }
+
+    /// How it stands with the way in for other machines, where the manager runs.
+    pub fn door_watch(&self) -> Option<&door::DoorWatch> {
+        self.watch.as_ref()
     }
 
     /// The same with another time to wait for a revision.

@@ -99,6 +99,8 @@ struct Session {
     node: Id,
     number: u64,
     process: u64,
+    /// Where its agent connects from; empty where it comes through the local socket.
+    address: String,
     hello: Hello,
     /// Assignments flow only after the turn accepted the session.
     open: bool,

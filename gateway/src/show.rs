@@ -10,8 +10,9 @@ use skep_projections::{NodeRow, ServiceRow, TaskRow, View, task::TaskDetail};
 use skep_proto::{
     Revision, Timestamp, author, defaults,
     v1::{
-        Cluster, Meta, Node, NodeStatus, Reconciler, Resources, RolloutState, RolloutStatus,
-        Service, ServiceSpec, ServiceStatus, Task, TaskSpec, TaskState, TaskStatus,
+        Cluster, ManagerPort, Meta, Node, NodeCertificate, NodeStatus, Reconciler, Resources,
+        RolloutState, RolloutStatus, Service, ServiceSpec, ServiceStatus, Task, TaskSpec,
+        TaskState, TaskStatus,
     },
 };
 use std::collections::BTreeSet;
@@ -39,6 +40,7 @@ pub fn node(row: &NodeRow) -> Node {
             message: row.state_message.to_string(),
             since_at: row.state_at.0,
             conditions: row.conditions.as_ref().clone(),
+            address: row.address.to_string(),
         }),
         role: row.spec.desired_role,
         tasks: row.live_tasks,
@@ -46,6 +48,16 @@ pub fn node(row: &NodeRow) -> Node {
             nano_cpus: row.reserved_nano_cpus,
             memory_bytes: row.reserved_memory_bytes,
             generic: Vec::new(),
+        }),
+        certificate: row.certificate.as_deref().map(|known| NodeCertificate {
+            role: known.role as i32,
+            serial: known.serial.to_vec().into(),
+            not_before_at: known.not_before.0,
+            not_after_at: known.not_after.0,
+        }),
+        manager_port: row.port.as_deref().map(|port| ManagerPort {
+            listen_address: port.listen.clone(),
+            advertise_address: port.advertise.clone(),
         }),
     }
 }

@@ -151,6 +151,7 @@ impl Step<'_> {
             Kind::NodeJoined(e) => self.node_joined(e),
             Kind::NodeUpdated(e) => self.node_updated(e),
             Kind::NodeRemoved(e) => self.node_removed(e),
+            Kind::PortOpened(e) => self.port_opened(e),
             Kind::NodeDown(e) => self.node_down(e),
             Kind::NodeSilent(e) => self.node_silent(e),
             Kind::NodeConditionsObserved(e) => self.node_conditions_observed(e),
@@ -224,11 +225,10 @@ fn known(stamp: Stamp, record: &Record) -> Result<&Kind, Unknown> {
         Kind::JoinTokenRotated(e) => role(e.role)?,
         Kind::CertificateIssued(e) => role(e.role)?,
         Kind::NodeConditionsObserved(e) => {
-            let unknown_kind =
-                e.conditions.iter().find(|c| ConditionKind::try_from(c.kind).is_err());
-            if let Some(condition) = unknown_kind {
-                return Err(unknown(format!("condition kind {}", condition.kind)));
-            }
+            let is_known = |kind| ConditionKind::try_from(kind).is_ok();
+            e.conditions
+                .iter()
+                .try_for_each(|c| known("condition kind", c.kind, is_known(c.kind)))?;
         }
         Kind::TaskDesired(e) => {
             state(e.desired)?;
@@ -248,6 +248,7 @@ fn known(stamp: Stamp, record: &Record) -> Result<&Kind, Unknown> {
         | Kind::CommandRefused(_)
         | Kind::ObjectReleased(_)
         | Kind::StrayDisowned(_)
+        | Kind::PortOpened(_)
         | Kind::TaskAssigned(_)
         | Kind::TaskRejected(_)
         | Kind::TaskOrphaned(_)

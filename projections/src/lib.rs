@@ -18,6 +18,7 @@ pub mod fixture;
 mod ids;
 pub mod node;
 mod rebuild;
+pub mod removed;
 pub mod service;
 mod slab;
 pub mod snapshot;

@@ -13,6 +13,15 @@ row_index!(
     pub NodeIdx
 );
 
+/// Where a manager is reached by other machines, `IP:PORT` both.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PortAddresses {
+    /// Where it listens.
+    pub listen: String,
+    /// Where others are told to connect.
+    pub advertise: String,
+}
+
 /// One machine.
 #[derive(Clone, Debug)]
 pub struct NodeRow {
@@ -27,6 +36,11 @@ pub struct NodeRow {
     pub credential_hash: [u8; 32],
     /// Its newest certificate.
     pub certificate: Option<Arc<IssuedCertificate>>,
+    /// The IP address that its newest session came from; empty where that came through the
+    /// manager's own socket.
+    pub address: Arc<str>,
+    /// Where other machines reach it, if it is a manager whose port is open.
+    pub port: Option<Arc<PortAddresses>>,
     /// Its current session; 0 before the first.
     pub session: u64,
     /// Ready while its session is open; unknown at the start of a tenure.

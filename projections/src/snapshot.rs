@@ -17,9 +17,9 @@ use crate::{
     table::{Row, RowIndex, Table},
 };
 use prost::Message;
-use schema::{Head, SavedNode, SavedService, SavedStamp, SavedTask};
+use schema::{Head, SavedNode, SavedRemoval, SavedService, SavedStamp, SavedTask};
 use skep_proto::{
-    FEATURE_LEVEL, Id, Revision,
+    FEATURE_LEVEL, Id, Revision, Timestamp,
     v1::{ObjectParked, StrayObserved},
 };
 use std::sync::Arc;
@@ -99,6 +99,7 @@ pub fn encode(view: &View) -> Vec<u8> {
     view.tasks.by_index().for_each(|(index, row)| put(&mut out, &SavedTask::of(index, row)));
     view.parked.values().for_each(|parked| put(&mut out, parked.as_ref()));
     view.strays.values().for_each(|stray| put(&mut out, stray.as_ref()));
+    trust::removals(&view.removed_nodes).for_each(|removal| put(&mut out, &removal));
     rows::stamps(&view.stamps).for_each(|stamp| put(&mut out, &stamp));
     out
 }
@@ -126,6 +127,9 @@ pub fn decode(mut bytes: &[u8]) -> Result<View, SnapshotError> {
     }
     for stray in take_all::<StrayObserved>(&mut bytes, head.strays, "strays")? {
         view.strays.insert(Id::from_bytes(&stray.task_id), Arc::new(stray));
+    }
+    for removal in take_all::<SavedRemoval>(&mut bytes, head.removed_nodes, "removed nodes")? {
+        view.removed_nodes.put_back(removal.node.into(), Timestamp(removal.until));
     }
     let stamps = take_all::<SavedStamp>(&mut bytes, head.stamps, "stamps")?;
     view.stamps = rows::restore_stamps(stamps, Revision(head.forgotten_stamps));

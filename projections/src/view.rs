@@ -12,6 +12,7 @@ use crate::{
     cluster::{ClusterRow, Tenure},
     digest::Digest,
     node::{NodeIdx, NodeRow},
+    removed::RemovedNodes,
     service::{ServiceIdx, ServiceRow},
     stamps::{self, CommandStatus, Stamps},
     table::Table,
@@ -69,6 +70,8 @@ pub struct View {
     pub(crate) parked: imbl::OrdMap<Id, Arc<v1::ObjectParked>>,
     /// Tasks that agents have and this history does not know, by id.
     pub(crate) strays: imbl::OrdMap<Id, Arc<v1::StrayObserved>>,
+    /// Nodes that were removed, from feature level 5 on.
+    pub(crate) removed_nodes: RemovedNodes,
     /// Ids of recent commands.
     pub(crate) stamps: Stamps,
     pub(crate) digest: Digest,
@@ -120,6 +123,10 @@ impl View {
     /// All tasks.
     pub fn tasks(&self) -> &Table<TaskIdx, TaskRow> {
         &self.tasks
+    }
+    /// Nodes that were removed, as far as that is remembered.
+    pub fn removed_nodes(&self) -> &RemovedNodes {
+        &self.removed_nodes
     }
     /// Ids of recent commands.
     pub fn stamps(&self) -> &Stamps {

@@ -3,13 +3,15 @@
 use skep_projections::{
     Delta,
     fixture::{World, id},
+    node::PortAddresses,
+    snapshot,
 };
 use skep_proto::{
     Id, Timestamp,
     v1::{
-        ContainerStatus, EndpointSpec, ObjectParked, PlacementBlocked, PortConfig, PublishMode,
-        ServiceCreated, ServiceUpdated, SessionClosed, SessionOpened, TaskObserved, TaskState,
-        event::Kind,
+        ContainerStatus, EndpointSpec, ObjectParked, PlacementBlocked, PortConfig, PortOpened,
+        PublishMode, ServiceCreated, ServiceUpdated, SessionClosed, SessionOpened, TaskObserved,
+        TaskState, event::Kind,
     },
 };
 
@@ -239,4 +241,53 @@ fn a_container_that_is_told_again_is_no_news_and_another_one_is() {
         ..TaskObserved::default()
     };
     assert!(world.record(Kind::TaskObserved(nothing)).tasks.is_empty(), "it is kept");
+}
+
+#[test]
+fn a_removed_node_is_remembered_from_feature_level_5_on_also_in_a_snapshot() {
+    let gone = |level| World::of(&format!("level {level} | node n1 | certify n1 | rmnode n1")).view;
+    assert!(gone(4).removed_nodes().is_empty());
+    let view = gone(5);
+    assert!(view.removed_nodes().has(id("node", "n1")));
+    assert!(view.nodes().find(id("node", "n1")).is_none());
+    let read = snapshot::decode(&snapshot::encode(&view)).expect("it is a snapshot");
+    assert!(read.removed_nodes().has(id("node", "n1")));
+    assert_eq!(read.digest(), view.digest());
+    assert_eq!(view.digest(), view.recomputed_digest());
+}
+
+#[test]
+fn a_node_is_found_where_it_connects_from_and_where_it_listens() {
+    let mut world = World::of("level 5 | node n1");
+    let node_id = id("node", "n1").to_bytes();
+    let (listen, advertise) = ("0.0.0.0:2377".to_owned(), "10.0.0.1:2377".to_owned());
+    world.record(Kind::PortOpened(PortOpened {
+        node_id: node_id.clone(),
+        listen_address: listen.clone(),
+        advertise_address: advertise.clone(),
+    }));
+    let opened = |session, address: &str| {
+        let address = address.to_owned();
+        let node_id = node_id.clone();
+        Kind::SessionOpened(Box::new(SessionOpened {
+            node_id,
+            session,
+            address,
+            ..Default::default()
+        }))
+    };
+    world.record(opened(7, "10.0.0.9"));
+    let view = world.view.clone();
+    let row = view.nodes().get(world.node("n1")).expect("it is there");
+    assert_eq!(
+        (&*row.address, row.port.as_deref()),
+        ("10.0.0.9", Some(&PortAddresses { listen, advertise }))
+    );
+    let read = snapshot::decode(&snapshot::encode(&view)).expect("it is a snapshot");
+    let again = read.nodes().get(world.node("n1")).expect("it is there");
+    assert_eq!((&again.address, &again.port), (&row.address, &row.port));
+    assert_eq!(view.digest(), view.recomputed_digest());
+    world.record(opened(8, ""));
+    let row = world.view.nodes().get(world.node("n1")).expect("it is there");
+    assert_eq!(&*row.address, "", "it came through the socket");
 }

@@ -2,7 +2,7 @@
 //! command line agree.
 
 use crate::{
-    time::SECOND_NS,
+    time::{DAY_NS, SECOND_NS},
     v1::{
         ClusterSpec, ContainerSpec, RestartCondition, RestartPolicy, ServiceSpec, TaskSpec,
         service_mode::Mode, task_spec::Runtime,
@@ -15,6 +15,8 @@ pub const RESTART_DELAY_NS: u64 = 5 * SECOND_NS;
 pub const STOP_GRACE_LIMIT_NS: u64 = 10 * SECOND_NS;
 /// Ended tasks kept in the view for each slot.
 pub const TASK_HISTORY_LIMIT: i64 = 5;
+/// How long certificates of nodes are valid: 90 days.
+pub const CERTIFICATE_EXPIRY_NS: u64 = 90 * DAY_NS;
 /// How often an agent says that it lives.
 pub const HEARTBEAT_PERIOD_NS: u64 = 5 * SECOND_NS;
 /// A node is down after this many heartbeat periods of silence.
@@ -78,6 +80,11 @@ pub fn task_history_limit(spec: &ClusterSpec) -> Option<usize> {
 /// How often agents say that they live.
 pub fn heartbeat_period_ns(spec: &ClusterSpec) -> u64 {
     spec.heartbeat_period_ns.unwrap_or(HEARTBEAT_PERIOD_NS)
+}
+
+/// How long certificates of nodes are valid.
+pub fn certificate_expiry_ns(spec: &ClusterSpec) -> u64 {
+    spec.node_certificate_expiry_ns.unwrap_or(CERTIFICATE_EXPIRY_NS)
 }
 
 /// The container of a task spec, where it has one.

@@ -18,7 +18,7 @@ pub enum Voice {
 
 /// Every kind's name, in the order of the schema: the catalogue and the golden bytes are checked
 /// against it.
-pub const KINDS: [&str; 40] = [
+pub const KINDS: [&str; 41] = [
     "cluster_created",
     "cluster_updated",
     "node_updated",
@@ -31,6 +31,7 @@ pub const KINDS: [&str; 40] = [
     "object_released",
     "stray_disowned",
     "join_token_rotated",
+    "port_opened",
     "task_created",
     "task_assigned",
     "task_desired",
@@ -81,6 +82,7 @@ pub fn name(kind: &Kind) -> &'static str {
         Kind::ObjectReleased(_) => "object_released",
         Kind::StrayDisowned(_) => "stray_disowned",
         Kind::JoinTokenRotated(_) => "join_token_rotated",
+        Kind::PortOpened(_) => "port_opened",
         Kind::TaskCreated(_) => "task_created",
         Kind::TaskAssigned(_) => "task_assigned",
         Kind::TaskDesired(_) => "task_desired",
@@ -126,7 +128,8 @@ pub fn voice(kind: &Kind) -> Voice {
         | Kind::CommandRefused(_)
         | Kind::ObjectReleased(_)
         | Kind::StrayDisowned(_)
-        | Kind::JoinTokenRotated(_) => Voice::Intent,
+        | Kind::JoinTokenRotated(_)
+        | Kind::PortOpened(_) => Voice::Intent,
         Kind::TaskCreated(_)
         | Kind::TaskAssigned(_)
         | Kind::TaskDesired(_)
@@ -164,6 +167,7 @@ pub fn objects(kind: &Kind) -> impl Iterator<Item = Id> {
         Kind::ClusterCreated(e) => (Some(&e.cluster_id), None),
         Kind::NodeUpdated(e) => (Some(&e.node_id), None),
         Kind::NodeRemoved(e) => (Some(&e.node_id), None),
+        Kind::PortOpened(e) => (Some(&e.node_id), None),
         Kind::ServiceCreated(e) => (Some(&e.service_id), None),
         Kind::ServiceUpdated(e) => (Some(&e.service_id), None),
         Kind::ServiceScaled(e) => (Some(&e.service_id), None),
@@ -248,6 +252,7 @@ pub fn given_name(kind: &Kind) -> Option<&str> {
         | Kind::NodeConditionsObserved(_)
         | Kind::NodeSecretRenewed(_)
         | Kind::JoinTokenRotated(_)
+        | Kind::PortOpened(_)
         | Kind::AuthorityFounded(_)
         | Kind::CertificateIssued(_) => None,
     };
@@ -300,6 +305,7 @@ pub fn holds_free_text(kind: &Kind) -> bool {
         | Kind::StrayObserved(_)
         | Kind::NodeSecretRenewed(_)
         | Kind::JoinTokenRotated(_)
+        | Kind::PortOpened(_)
         | Kind::AuthorityFounded(_)
         | Kind::CertificateIssued(_) => false,
     }

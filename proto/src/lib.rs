@@ -50,7 +50,7 @@ pub const NANO_CPUS: i64 = 1_000_000_000;
 /// The newest feature level this program knows: what `apply`, digest and reconcilers mean at it
 /// never changes again. A leader raises the cluster to it as soon as every manager knows it; from
 /// then on a program that does not know it can't read the log.
-pub const FEATURE_LEVEL: u32 = 4;
+pub const FEATURE_LEVEL: u32 = 5;
 
 /// From this feature level on, a change of the restart policy replaces no task.
 pub const RESTART_POLICY_LEVEL: u32 = 2;
@@ -59,3 +59,7 @@ pub const RESTART_POLICY_LEVEL: u32 = 2;
 /// records with free text are salted, and a command's id is bound to its author, its lineage and
 /// what it asks.
 pub const LINEAGE_LEVEL: u32 = 3;
+
+/// From this feature level on, the view remembers which nodes were removed, and records name the
+/// addresses of nodes and of open ports.
+pub const REMOVAL_LEVEL: u32 = 5;

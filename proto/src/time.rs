@@ -5,6 +5,8 @@ use std::{fmt, ops};
 
 /// One second in nanoseconds.
 pub const SECOND_NS: u64 = 1_000_000_000;
+/// One day in nanoseconds.
+pub const DAY_NS: u64 = 86_400 * SECOND_NS;
 
 /// Nanoseconds since the Unix epoch, UTC. 0 is "never".
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]

@@ -1,8 +1,10 @@
 //! `skep cluster`: how further machines join. Its words are those of `docker swarm`, and `skep
 //! swarm` is the same command.
 
+mod settings;
+
 use super::{
-    args::{ChangeArgs, GlobalArgs, Host},
+    args::{ChangeArgs, GlobalArgs},
     connect::ManagerClient,
     fail::CliResult,
     show,
@@ -10,7 +12,9 @@ use super::{
 use clap::{Args, Subcommand, ValueEnum};
 use skep_proto::{
     Id,
-    v1::{JoinTokenRequest, NodeRole, OpenDoorRequest, RotateJoinToken, command::Action},
+    v1::{
+        ChoosePortRequest, JoinTokenRequest, NodeRole, OpenPort, RotateJoinToken, command::Action,
+    },
 };
 
 /// `skep cluster`
@@ -18,6 +22,10 @@ use skep_proto::{
 pub(super) enum ClusterCommand {
     /// Open this manager's port, so that other machines can join
     Init(InitArgs),
+    /// Show the cluster's settings
+    Inspect(settings::InspectArgs),
+    /// Change the cluster's settings
+    Update(settings::UpdateArgs),
     /// Show or rotate the token that lets a machine join
     #[command(visible_alias = "join-token")]
     Token(TokenArgs),
@@ -33,7 +41,9 @@ pub(super) struct InitArgs {
     #[arg(long, value_name = "ADDRESS[:PORT]", default_value = "", hide_default_value = true)]
     listen_addr: String,
     #[command(flatten)]
-    host: Host,
+    settings: settings::SettingsArgs,
+    #[command(flatten)]
+    change: ChangeArgs,
 }
 
 /// What a machine joins as.
@@ -80,17 +90,29 @@ pub(super) struct TokenArgs {
 pub(super) async fn run(top: &GlobalArgs, command: ClusterCommand) -> CliResult {
     match command {
         ClusterCommand::Init(args) => init(top, args).await,
+        ClusterCommand::Inspect(args) => settings::inspect(top, args).await,
+        ClusterCommand::Update(args) => settings::update(top, args).await,
         ClusterCommand::Token(args) => token(top, args).await,
     }
 }
 
 async fn init(top: &GlobalArgs, args: InitArgs) -> CliResult {
-    let manager = ManagerClient::connect(&top.host(&args.host)?).await?;
-    let asked = OpenDoorRequest {
+    let manager = ManagerClient::connect(&top.host(&args.change.host)?).await?;
+    let mut submitter = manager.submitter(args.change.reason.as_deref()).await?;
+    let asked = ChoosePortRequest {
         listen_address: args.listen_addr,
         advertise_address: args.advertise_addr,
     };
-    let opened = manager.membership().open_door(asked).await?.into_inner();
+    // What is refused of all that is refused before anything is changed.
+    let chosen = manager.membership().choose_port(asked).await?.into_inner();
+    args.settings.apply(&manager, &mut submitter).await?;
+    let open = OpenPort {
+        node_id: chosen.node_id.clone(),
+        listen_address: chosen.listen_address.clone(),
+        advertise_address: chosen.advertise_address.clone(),
+    };
+    submitter.submit(Action::OpenPort(open)).await?;
+    let opened = manager.membership().await_port(chosen).await?.into_inner();
     let node = Id::from_bytes(&opened.node_id);
     show::say(&format!("Cluster initialized: current node ({node}) is a manager.\n"))?;
     invite(&manager, JoinRole::Worker).await

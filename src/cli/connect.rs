@@ -5,10 +5,12 @@
 //! to.
 
 mod attempts;
+mod edits;
 mod probe;
 mod stale;
 mod submit;
 
+pub(super) use edits::EditTries;
 pub(super) use submit::{Failures, Submitter, once_each};
 
 use super::{args, fail, now, show};

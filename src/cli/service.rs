@@ -1,7 +1,6 @@
 //! Services: what people want run.
 
 mod create;
-mod edits;
 mod flags;
 mod health;
 mod patience;

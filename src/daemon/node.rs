@@ -19,6 +19,16 @@ use std::sync::Arc;
 /// Where an engine listens unless somebody says otherwise.
 const DOCKER_SOCKET: &str = "unix:///var/run/docker.sock";
 
+/// Whom an agent follows.
+pub(super) struct FollowedEndpoint {
+    /// Where it is.
+    pub(super) endpoint: ManagerEndpoint,
+    /// Shown at the first contact over the network.
+    pub(super) join_token: Option<JoinToken>,
+    /// Whether it is the manager of this very process.
+    pub(super) is_own: bool,
+}
+
 /// What runs this node's tasks. It is chosen at the first start and kept by the agent. An engine
 /// that cannot be reached is waited for; the daemon never falls back to another runtime.
 pub(super) fn runtime(state: &StateDir, settings: &NodeSettings) -> Result<Arc<dyn Runtime>> {
@@ -49,13 +59,14 @@ pub(super) fn runtime(state: &StateDir, settings: &NodeSettings) -> Result<Arc<d
 pub(super) fn agent(
     state: &StateDir,
     settings: &NodeSettings,
-    manager: (ManagerEndpoint, Option<JoinToken>),
+    manager: FollowedEndpoint,
     runtime: Arc<dyn Runtime>,
 ) -> Result<NodeAgent> {
     Ok(NodeAgent::open(AgentConfig {
         state_dir: state.path().to_owned(),
-        manager: manager.0,
-        join_token: manager.1,
+        is_managers_own: manager.is_own,
+        manager: manager.endpoint,
+        join_token: manager.join_token,
         hostname: settings.hostname.clone(),
         labels: settings.labels.clone(),
         reserve: settings.system_reserve,

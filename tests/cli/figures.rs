@@ -37,6 +37,8 @@ fn meta(revision: u64) -> Option<Meta> {
 
 pub(crate) fn node(n: u128, hostname: &str, state: NodeState, role: NodeRole) -> Node {
     Node {
+        certificate: None,
+        manager_port: None,
         id: id(n),
         meta: meta(n as u64),
         spec: Some(NodeSpec {
@@ -67,6 +69,7 @@ pub(crate) fn node(n: u128, hostname: &str, state: NodeState, role: NodeRole) ->
             message: String::new(),
             since_at: minutes_ago(5),
             conditions: Vec::new(),
+            address: String::new(),
         }),
         role: role as i32,
         tasks: 2,

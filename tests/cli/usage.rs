@@ -12,6 +12,8 @@ fn help_of_every_command() {
         &["agent"],
         &["cluster"],
         &["cluster", "init"],
+        &["cluster", "inspect"],
+        &["cluster", "update"],
         &["cluster", "token"],
         &["node"],
         &["node", "ls"],

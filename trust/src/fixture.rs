@@ -1,9 +1,6 @@
 //! A cluster for tests: its authority, and certificates of its nodes.
 
-use crate::{
-    CertificateAuthority, CertificateRequest, NodeKey, NodeName, Validity,
-    validity::EXPIRY_NS_DEFAULT,
-};
+use crate::{CertificateAuthority, CertificateRequest, NodeKey, NodeName, Validity};
 use rustls::pki_types::CertificateDer;
 use skep_proto::{Id, Timestamp, time::SECOND_NS, v1::NodeRole};
 
@@ -42,6 +39,6 @@ impl TestCluster {
     }
 
     pub(crate) fn validity(&self, at: Timestamp) -> Validity {
-        Validity::from(at, EXPIRY_NS_DEFAULT)
+        Validity::from(at, skep_proto::defaults::CERTIFICATE_EXPIRY_NS)
     }
 }

@@ -8,8 +8,6 @@ use skep_proto::{Timestamp, time::SECOND_NS};
 
 /// Shortest life of a node's certificate, from its issue. A shorter one is raised to this.
 pub const EXPIRY_NS_MIN: u64 = 3_600 * SECOND_NS;
-/// Life of a node's certificate, from its issue, where the cluster does not say: 90 days.
-pub const EXPIRY_NS_DEFAULT: u64 = 90 * 24 * 3_600 * SECOND_NS;
 /// How far a machine's clock may be behind the issuer's. A certificate is valid from so long before
 /// its issue, so that a machine within this bound accepts it at once; one beyond it refuses it.
 pub const CLOCK_LAG_NS_MAX: u64 = 3_600 * SECOND_NS;
@@ -117,6 +115,7 @@ fn share(amount: u64, dice: u64) -> u64 {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use skep_proto::defaults::CERTIFICATE_EXPIRY_NS;
 
     const HOUR_NS: u64 = 3_600 * SECOND_NS;
 
@@ -130,7 +129,7 @@ mod tests {
         assert_eq!(validity, Validity { not_before: hours(9), not_after: hours(12) });
         assert_eq!(validity.issued(), hours(10));
         assert_eq!(Validity::from(hours(10), 0).not_after, hours(11), "raised to the least");
-        assert_eq!(Validity::from(hours(10), EXPIRY_NS_DEFAULT).not_after, hours(10 + 2_160));
+        assert_eq!(Validity::from(hours(10), CERTIFICATE_EXPIRY_NS).not_after, hours(10 + 2_160));
         assert_eq!(Validity::from(Timestamp(5), HOUR_NS).not_before, Timestamp(0));
     }
 

@@ -39,6 +39,9 @@ pub struct NodeIdentity {
     pub cluster_id: Id,
     /// What a certificate is asked for with; none where there is one.
     pub joining: Option<JoinCredentials>,
+    /// Of a manager's own agent: what it asks with once more where the manager's history does not
+    /// know it, or knows another key. Its manager vouches for it whatever its key.
+    pub rejoining: Option<JoinCredentials>,
     /// Of this run of the agent: any number that another run will not have.
     pub process: u64,
     /// Labels and availability asked for at the very first join.
@@ -277,6 +280,13 @@ impl ManagerLink {
         let halt = match turned.code() {
             TurnedCode::Claimed => {
                 self.hang_up(&claimed(node, &message), now);
+                return None;
+            }
+            TurnedCode::WrongKey | TurnedCode::OtherHistory
+                if self.identity.rejoining.is_some() =>
+            {
+                self.identity.joining = self.identity.rejoining.take();
+                self.hang_up(&message, now);
                 return None;
             }
             TurnedCode::Retry

@@ -108,6 +108,7 @@ impl AgentWorld {
             "connected" => self.input(Input::Connected { line: self.line }),
             "welcome" => self.welcome(NODE, rest),
             "uncertified" => self.lose_certificate(rest),
+            "own" => self.core.link.identity.rejoining = Some(JoinCredentials::default()),
             "certified" => self.certify(if rest == "as-another" { Id(1) } else { NODE }),
             "untrusted" => {
                 self.input(Input::Untrusted { line: self.line, message: rest.to_owned() });
@@ -181,9 +182,8 @@ impl AgentWorld {
 
     /// A new start without a certificate, with this token.
     fn lose_certificate(&mut self, token: &str) {
-        let credentials = JoinCredentials { token: token.into(), ..Default::default() };
         let mut identity = self.core.link.identity.clone();
-        identity.joining = Some(credentials);
+        identity.joining = Some(JoinCredentials { token: token.into(), ..Default::default() });
         *self = AgentWorld::with(identity, self.memory.clone());
     }
 

@@ -12,6 +12,8 @@ pub struct AgentConfig {
     pub state_dir: PathBuf,
     /// Where managers are found.
     pub manager: ManagerEndpoint,
+    /// Whether it runs in the process of the manager that it finds there.
+    pub is_managers_own: bool,
     /// Shown at the first contact over the network.
     pub join_token: Option<JoinToken>,
     /// The node's name.

@@ -95,8 +95,13 @@ impl NodeCredentials {
         if self.issued.borrow().is_some() {
             return Ok(None);
         }
+        self.asking(earlier_secret).map(Some)
+    }
+
+    /// The same, whether there is one or not.
+    pub(super) fn asking(&self, earlier_secret: Bytes) -> Result<JoinCredentials, KeyError> {
         let token = self.token.as_ref().map(ToString::to_string).unwrap_or_default();
-        Ok(Some(JoinCredentials { request: self.request()?, token, earlier_secret }))
+        Ok(JoinCredentials { request: self.request()?, token, earlier_secret })
     }
 
     /// How a connection to a manager is protected; none while this node has neither certificate nor

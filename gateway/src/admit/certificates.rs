@@ -20,6 +20,9 @@ use skep_reconcilers::Entropy;
 /// A certificate whose life is not further than one part in so many is issued again as it is: who
 /// asks again and again adds nothing to the log.
 const CERTIFICATE_LIFE_PARTS: u64 = 10;
+/// Nodes in a cluster; one more is refused, so that a join token in the wrong hands does not fill
+/// the managers' memory.
+const NODES_MAX: u32 = 20_000;
 
 /// Somebody asks for a certificate.
 #[derive(Clone, Debug)]
@@ -75,16 +78,18 @@ pub struct Newcomer {
 pub(super) fn certify(view: &View, asked: &CertificateAsked) -> Result<Admitted, Refusal> {
     let Some((_, row)) = view.nodes().by_id(asked.node) else {
         return match &asked.claim {
-            CertificateClaim::Newcomer(newcomer) | CertificateClaim::Own(newcomer) => {
+            CertificateClaim::Newcomer(newcomer) if !view.removed_nodes().has(asked.node) => {
                 join(view, asked, newcomer)
             }
-            CertificateClaim::EarlierSecret(_)
+            CertificateClaim::Own(newcomer) => join(view, asked, newcomer),
+            CertificateClaim::Newcomer(_)
+            | CertificateClaim::EarlierSecret(_)
             | CertificateClaim::Key
-            | CertificateClaim::Certificate => Err(node_rules::gone(asked.node)),
+            | CertificateClaim::Certificate => Err(node_rules::absent(view, asked.node)),
         };
     };
     if row.removed {
-        return Err(node_rules::gone(asked.node));
+        return Err(node_rules::absent(view, asked.node));
     }
     let has_key = row.credential_hash == asked.key_hash;
     match &asked.claim {
@@ -117,6 +122,10 @@ pub(super) fn certify(view: &View, asked: &CertificateAsked) -> Result<Admitted,
 
 fn join(view: &View, asked: &CertificateAsked, newcomer: &Newcomer) -> Result<Admitted, Refusal> {
     let Newcomer { spec, description } = newcomer;
+    if view.node_counts().0 >= NODES_MAX {
+        return Err(Refusal::exhausted(format!("the cluster has {NODES_MAX} nodes, the most that may be"))
+            .hint("remove nodes that are gone (`skep node rm`); is somebody using the join token who should not?"));
+    }
     node_rules::within_bound(description)?;
     let labels = spec.annotations.as_ref().map(|annotations| &annotations.labels);
     labels.map_or(Ok(()), node_rules::node_labels)?;

@@ -5,15 +5,18 @@ use crate::resolve::{self, Noun, ResolveError};
 use skep_projections::View;
 use skep_proto::{
     Id,
-    time::SECOND_NS,
+    time::{DAY_NS, SECOND_NS},
     v1::{ClusterSpec, ClusterUpdated, ObjectReleased, ReleaseObject, UpdateCluster, event::Kind},
 };
+use skep_trust::validity::EXPIRY_NS_MIN;
 
 /// The shortest heartbeat period that may be asked for: below it a busy machine would count as
 /// silent.
 const HEARTBEAT_PERIOD_NS_MIN: u64 = SECOND_NS / 10;
 /// The longest heartbeat period that may be asked for: a dead node is noticed after three of them.
 const HEARTBEAT_PERIOD_NS_MAX: u64 = 3_600 * SECOND_NS;
+/// The longest life of a node's certificate that may be asked for; the root's is twice as long.
+const CERTIFICATE_EXPIRY_NS_MAX: u64 = 10 * 365 * DAY_NS;
 
 pub(super) fn update(view: &View, command: &UpdateCluster) -> Result<Admitted, Refusal> {
     let cluster = view.cluster();
@@ -30,6 +33,10 @@ pub(super) fn update(view: &View, command: &UpdateCluster) -> Result<Admitted, R
     if spec.heartbeat_period_ns.is_some_and(|period| !bounds.contains(&period)) {
         return Err(Refusal::invalid("the heartbeat period must be 100 ms to 1 h"));
     }
+    let bounds = EXPIRY_NS_MIN..=CERTIFICATE_EXPIRY_NS_MAX;
+    if spec.node_certificate_expiry_ns.is_some_and(|expiry| !bounds.contains(&expiry)) {
+        return Err(Refusal::invalid("certificates must be valid for 1 h to 10 years"));
+    }
     built(spec)?;
     if *spec == *cluster.spec {
         return Ok(Admitted::unchanged(cluster.id));
@@ -43,7 +50,6 @@ pub(super) fn update(view: &View, command: &UpdateCluster) -> Result<Admitted, R
 /// Refuses settings that nothing acts on yet: nothing asked for is ignored.
 fn built(spec: &ClusterSpec) -> Result<(), Refusal> {
     let unbuilt = [
-        (spec.node_certificate_expiry_ns.is_some(), "certificate expiry"),
         (spec.default_log_driver.is_some(), "a default log driver"),
         (spec.auto_lock, "autolock"),
         (!spec.default_address_pools.is_empty() || spec.subnet_size != 0, "address pools"),

@@ -4,7 +4,7 @@
 use super::{Refusal, refusal::excerpt, spec};
 use prost::Message as _;
 use skep_projections::{NodeRow, View};
-use skep_proto::{Id, v1::NodeDescription};
+use skep_proto::{Id, REMOVAL_LEVEL, v1::NodeDescription};
 use std::collections::BTreeMap;
 
 /// Largest description of a machine, bytes encoded; a larger one is refused.
@@ -73,11 +73,26 @@ pub(super) fn within_bound(description: &NodeDescription) -> Result<(), Refusal>
 pub(super) fn known(view: &View, node: Id) -> Result<&NodeRow, Refusal> {
     match view.nodes().by_id(node) {
         Some((_, row)) if !row.removed => Ok(row),
-        Some(_) | None => Err(gone(node)),
+        Some(_) | None => Err(absent(view, node)),
     }
 }
 
-pub(super) fn gone(node: Id) -> Refusal {
-    Refusal::not_found(format!("no node {node} in this cluster"))
-        .hint("it was removed; start the agent with an empty state folder to join again")
+/// Of a node that is not there: whether it was removed, or this history has never known it.
+pub(super) fn absent(view: &View, node: Id) -> Refusal {
+    if was_removed(view, node) {
+        return Refusal::not_found(format!("node {node} was removed from this cluster"))
+            .hint("start its agent with an empty state folder to join as a new node");
+    }
+    Refusal::precondition(format!("this manager's history does not know node {node}")).hint(
+        "was the manager set back to an older backup? bring back the newer history; or empty the \
+         folder `agent` of that node's state folder: it then joins as a new node",
+    )
+}
+
+/// Whether somebody took the node away. Below feature level 5 the view does not remember it for
+/// longer than the node's tasks, so there every node that is not there counts as removed.
+pub(crate) fn was_removed(view: &View, node: Id) -> bool {
+    view.level() < REMOVAL_LEVEL
+        || view.removed_nodes().has(node)
+        || view.nodes().by_id(node).is_some_and(|(_, row)| row.removed)
 }

@@ -2,15 +2,19 @@
 
 use super::{
     Admitted, Refusal,
+    refusal::excerpt,
     spec::{LABELS_MAX, label},
 };
 use crate::resolve;
-use skep_projections::{NodeIdx, NodeRow, View};
-use skep_proto::v1::{
-    Annotations, NodeAvailability, NodeRemoved, NodeRole, NodeSpec, NodeState, NodeUpdated,
-    RemoveNode, UpdateNode, event::Kind,
+use skep_projections::{NodeIdx, NodeRow, View, node::PortAddresses};
+use skep_proto::{
+    Id, REMOVAL_LEVEL,
+    v1::{
+        Annotations, NodeAvailability, NodeRemoved, NodeRole, NodeSpec, NodeState, NodeUpdated,
+        OpenPort, PortOpened, RemoveNode, UpdateNode, event::Kind,
+    },
 };
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::SocketAddr};
 
 pub(super) fn update(view: &View, command: &UpdateNode) -> Result<Admitted, Refusal> {
     let row = find(view, &command.node)?;
@@ -24,6 +28,37 @@ pub(super) fn update(view: &View, command: &UpdateNode) -> Result<Admitted, Refu
         return Ok(Admitted { warnings, ..Admitted::unchanged(row.id) });
     }
     Ok(Admitted { warnings, ..Admitted::one(row.id, Kind::NodeUpdated(updated(row, spec))) })
+}
+
+pub(super) fn open_port(view: &View, command: &OpenPort) -> Result<Admitted, Refusal> {
+    let row = super::node_rules::known(view, Id::from_bytes(&command.node_id))?;
+    if view.level() < REMOVAL_LEVEL {
+        let message =
+            "a manager of this cluster is older and can't read the record of an open port";
+        return Err(Refusal::precondition(message).hint("upgrade every manager first"));
+    }
+    if row.spec.desired_role() != NodeRole::Manager {
+        return Err(Refusal::precondition(format!("node {} is no manager", row.hostname())));
+    }
+    let port = PortAddresses {
+        listen: command.listen_address.clone(),
+        advertise: command.advertise_address.clone(),
+    };
+    for text in [&port.listen, &port.advertise] {
+        if text.parse::<SocketAddr>().is_err() {
+            let message = format!("{:?} is not an address", excerpt(text, 80));
+            return Err(Refusal::invalid(message).hint("write IP:PORT"));
+        }
+    }
+    if row.port.as_deref() == Some(&port) {
+        return Ok(Admitted::unchanged(row.id));
+    }
+    let opened = PortOpened {
+        node_id: row.id.to_bytes(),
+        listen_address: port.listen,
+        advertise_address: port.advertise,
+    };
+    Ok(Admitted::one(row.id, Kind::PortOpened(opened)))
 }
 
 /// Characters of a replaced label's value that the record repeats: as many as a line shows, and a

@@ -6,10 +6,12 @@ use super::*;
 use skep_projections::fixture::{MANAGER, World, id, node_description, service_spec};
 use skep_proto::{
     author, event,
+    time::DAY_NS,
     v1::{
         Annotations, ClusterSpec, CreateService, EngineDescription, NodeJoined, NodeRole, NodeSpec,
-        Person, Record, RefusalCode, ReleaseObject, RemoveNode, RemoveService, ScaleService,
-        ServiceSpec, ServiceUpdated, TaskState, UpdateCluster, UpdateNode, UpdateService,
+        NodeUpdated, OpenPort, Person, Record, RefusalCode, ReleaseObject, RemoveNode,
+        RemoveService, ScaleService, ServiceSpec, ServiceUpdated, TaskState, UpdateCluster,
+        UpdateNode, UpdateService,
     },
 };
 
@@ -369,9 +371,18 @@ fn settings_of_the_cluster() {
     ] {
         assert_eq!(kinds(ask(&world, now, change)), ["cluster_updated"]);
     }
+    let lives: [ClusterEdit; 2] = [
+        |spec| spec.node_certificate_expiry_ns = Some(3_599_999_999_999),
+        |spec| spec.node_certificate_expiry_ns = Some(10 * 365 * DAY_NS + 1),
+    ];
+    for change in lives {
+        let message = "certificates must be valid for 1 h to 10 years";
+        refused(ask(&world, now, change), RefusalCode::Invalid, message, "");
+    }
+    let longest: ClusterEdit = |spec| spec.node_certificate_expiry_ns = Some(10 * 365 * DAY_NS);
+    assert_eq!(kinds(ask(&world, now, longest)), ["cluster_updated"]);
     assert_eq!(kinds(ask(&world, now, |_| {})), Vec::<&str>::new());
-    let unbuilt: [(ClusterEdit, &str); 8] = [
-        (|spec| spec.node_certificate_expiry_ns = Some(0), "certificate expiry"),
+    let unbuilt: [(ClusterEdit, &str); 7] = [
         (|spec| spec.default_log_driver = Some(Default::default()), "a default log driver"),
         (|spec| spec.auto_lock = true, "autolock"),
         (|spec| spec.default_address_pools.push("10.0.0.0/8".into()), "address pools"),
@@ -416,4 +427,49 @@ fn a_refusal_stands_under_its_object() {
     assert_eq!(of(Action::ReleaseObject(ReleaseObject { object: "n1".into() })), n1);
     assert_eq!(of(Action::UpdateCluster(Box::default())), world.view.cluster().id);
     assert_eq!(of(Action::RemoveService(RemoveService { service: "nosuch".into() })), Id::NONE);
+}
+
+#[test]
+fn an_opened_port_is_recorded_once() {
+    let mut world = World::of("level 4 | node n1");
+    let open = |node: Id, listen: &str, advertise: &str| {
+        Action::OpenPort(OpenPort {
+            node_id: node.to_bytes(),
+            listen_address: listen.into(),
+            advertise_address: advertise.into(),
+        })
+    };
+    let (n1, everywhere) = (id("node", "n1"), "0.0.0.0:2377");
+    let message = "a manager of this cluster is older and can't read the record of an open port";
+    let hint = "upgrade every manager first";
+    let found = command(&world, open(n1, everywhere, "10.0.0.1:2377"));
+    refused(found, RefusalCode::Precondition, message, hint);
+    world.tell("level 5");
+    let found = command(&world, open(n1, everywhere, "10.0.0.1:2377"));
+    refused(found, RefusalCode::Precondition, "node n1 is no manager", "");
+    let message = format!("this manager's history does not know node {}", Id(5));
+    let hint = "was the manager set back to an older backup? bring back the newer history; or empty the \
+                folder `agent` of that node's state folder: it then joins as a new node";
+    let found = command(&world, open(Id(5), everywhere, "10.0.0.1:2377"));
+    refused(found, RefusalCode::Precondition, &message, hint);
+
+    let mut spec =
+        world.view.nodes().get(world.node("n1")).expect("it is there").spec.as_ref().clone();
+    spec.desired_role = NodeRole::Manager as i32;
+    let node_id = n1.to_bytes();
+    let promoted = NodeUpdated { node_id, spec: Some(spec), ..NodeUpdated::default() };
+    world.record(Kind::NodeUpdated(promoted));
+    for (listen, advertise, text) in
+        [("", "10.0.0.1:2377", ""), (everywhere, "nowhere:1", "nowhere:1")]
+    {
+        let message = format!("{text:?} is not an address");
+        let found = command(&world, open(n1, listen, advertise));
+        refused(found, RefusalCode::Invalid, &message, "write IP:PORT");
+    }
+    let opened = command(&world, open(n1, everywhere, "10.0.0.1:2377")).expect("it is recorded");
+    let [(_, kind)] = &opened.events[..] else { panic!("{opened:?}") };
+    assert_eq!(event::name(kind), "port_opened");
+    world.record(kind.clone());
+    assert_eq!(kinds(command(&world, open(n1, everywhere, "10.0.0.1:2377"))), [""; 0]);
+    assert_eq!(kinds(command(&world, open(n1, everywhere, "10.0.0.2:2377"))), ["port_opened"]);
 }

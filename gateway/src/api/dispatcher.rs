@@ -4,7 +4,7 @@ use super::enrol::{Enrolment, JudgedJoin};
 use crate::{
     hub::{AgentStream, Hub, HubInput},
     logs::Broker,
-    peer::ConnectionPeer,
+    peer::{ConnectionPeer, PeerOrigin},
     sessions::{Conn, NodeOfPeer},
 };
 use futures::{Stream, StreamExt};
@@ -107,6 +107,24 @@ impl DispatcherService {
         }
     }
 
+    async fn answer_join(&self, peer: &ConnectionPeer, join: v1::Join) -> Result<ToAgent, Status> {
+        let _greeting = self.greeting()?;
+        self.enrolment.prepare().await;
+        let judged = match self.enrolment.judge(peer, join) {
+            Ok(judged) => judged,
+            Err(turned) => return Ok(self.enrolment.turned_away(turned)),
+        };
+        let JudgedJoin { asked, request } = judged;
+        let (back, mut outgoing, _dropped) = AgentStream::open();
+        let join = HubInput::Join { conn: self.conn(), asked: asked.into(), back };
+        let stopping = || Status::unavailable("the manager is stopping");
+        if !self.hub.tell(join).await {
+            return Err(stopping());
+        }
+        let answer = outgoing.recv().await.ok_or_else(stopping)?;
+        Ok(self.enrolment.seal(answer, &request))
+    }
+
     /// Reads until the agent ends its stream, or the hub has dropped it.
     async fn read(
         self,
@@ -160,9 +178,15 @@ impl Dispatcher for DispatcherService {
         &self,
         request: Request<Streaming<FromAgent>>,
     ) -> Result<Response<Self::AttachStream>, Status> {
-        let certificate = peer(&request)?.certificate();
-        let peer = certificate
-            .map(|shown| NodeOfPeer { node: shown.node, key_hash: shown.key.0 })
+        let peer = peer(&request)?;
+        let address = match peer.origin {
+            PeerOrigin::Network(address) => Some(address.ip().to_canonical()),
+            PeerOrigin::Local(_) => None,
+        };
+        let origin = peer.origin.clone();
+        let peer = peer
+            .certificate()
+            .map(|shown| NodeOfPeer { node: shown.node, key_hash: shown.key.0, address })
             .ok_or_else(|| Status::unauthenticated("the connection has shown no certificate"))?;
         let mut incoming = request.into_inner();
         let hello = self.first(&mut incoming).await?;
@@ -172,26 +196,21 @@ impl Dispatcher for DispatcherService {
             return Err(Status::unavailable("the manager is stopping"));
         }
         tokio::spawn(self.clone().read((conn, peer.node), incoming, dropped));
-        Ok(Response::new(Box::pin(ReceiverStream::new(outgoing).map(Ok))))
+        let (enrolment, mut is_first) = (self.enrolment.clone(), true);
+        let told = ReceiverStream::new(outgoing).map(move |message| {
+            if std::mem::take(&mut is_first) {
+                enrolment.note_answer(&origin, &message);
+            }
+            Ok(message)
+        });
+        Ok(Response::new(Box::pin(told)))
     }
 
     async fn join(&self, request: Request<v1::Join>) -> Result<Response<ToAgent>, Status> {
         let peer = peer(&request)?.clone();
-        let _greeting = self.greeting()?;
-        self.enrolment.prepare().await;
-        let judged = match self.enrolment.judge(&peer, request.into_inner()) {
-            Ok(judged) => judged,
-            Err(turned) => return Ok(Response::new(self.enrolment.turned_away(turned))),
-        };
-        let JudgedJoin { asked, request } = judged;
-        let (back, mut outgoing, _dropped) = AgentStream::open();
-        let join = HubInput::Join { conn: self.conn(), asked: asked.into(), back };
-        let stopping = || Status::unavailable("the manager is stopping");
-        if !self.hub.tell(join).await {
-            return Err(stopping());
-        }
-        let answer = outgoing.recv().await.ok_or_else(stopping)?;
-        Ok(Response::new(self.enrolment.seal(answer, &request)))
+        let answer = self.answer_join(&peer, request.into_inner()).await?;
+        self.enrolment.note_answer(&peer.origin, &answer);
+        Ok(Response::new(answer))
     }
 
     async fn renew(

@@ -4,7 +4,8 @@
 //! of it is decided by the sessions and the turn.
 
 use crate::{
-    admit, authority,
+    admit, authority, clock,
+    door::DoorWatch,
     drive::Drive,
     peer::{ConnectionPeer, PeerOrigin},
     reads,
@@ -30,6 +31,7 @@ const RENEWAL_BYTES: usize = 512;
 pub struct Enrolment {
     drive: Drive,
     authority: Arc<authority::ManagerAuthority>,
+    watch: DoorWatch,
     manager: Id,
 }
 
@@ -44,9 +46,32 @@ impl Enrolment {
     pub fn new(
         drive: Drive,
         authority: Arc<authority::ManagerAuthority>,
+        watch: DoorWatch,
         manager: Id,
     ) -> Enrolment {
-        Enrolment { drive, authority, manager }
+        Enrolment { drive, authority, watch, manager }
+    }
+
+    /// What an agent is told first; where it is turned away, that is kept for the operator. Who is
+    /// to come again is not meant.
+    pub(super) fn note_answer(&self, origin: &PeerOrigin, first: &ToAgent) {
+        let Some(to_agent::Message::Turned(refused)) = &first.message else { return };
+        match refused.code() {
+            TurnedCode::Retry | TurnedCode::Stopping | TurnedCode::Superseded => {}
+            TurnedCode::NodeRemoved
+            | TurnedCode::WrongKey
+            | TurnedCode::WrongToken
+            | TurnedCode::Claimed
+            | TurnedCode::OtherHistory => self.note(origin, refused),
+        }
+    }
+
+    fn note(&self, origin: &PeerOrigin, refused: &Turned) {
+        let from = match origin {
+            PeerOrigin::Network(address) => address.ip().to_canonical().to_string(),
+            PeerOrigin::Local(_) => "this machine".to_owned(),
+        };
+        self.watch.turned_away(&from, &refused.message, clock::wall());
     }
 
     /// Waits a moment where the manager has only just begun, for the cluster's authority to be

@@ -3,16 +3,21 @@
 use crate::{
     admit::Refusal,
     authority::{AuthorityProblem, ManagerAuthority},
-    door::{Door, DoorError},
+    door::{Door, DoorAddress, DoorError},
     drive::Drive,
     reads,
 };
+use skep_projections::{View, node::PortAddresses};
 use skep_proto::{
     Id,
     v1::{self, RefusalCode, membership_server::Membership},
 };
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
+use tokio::time::timeout;
 use tonic::{Request, Response, Status};
+
+/// How long somebody who wants the port opened waits for the manager's own node to join.
+const JOINED_LIMIT: Duration = Duration::from_secs(5);
 
 /// The service.
 #[derive(Clone)]
@@ -44,23 +49,58 @@ impl Membership for MembershipService {
         let view = self.drive.newest().view.clone();
         let token = self.authority.join_token(&view, request.into_inner().role());
         let token = token.map_err(|problem| reads::status(&of_authority(&problem)))?.to_string();
-        let address = self.door.address().await;
+        let address = self.door.address();
         let address = address.map(|door| door.advertise.to_string()).unwrap_or_default();
         Ok(Response::new(v1::JoinTokenReply { token, address }))
     }
 
-    async fn open_door(
+    async fn choose_port(
         &self,
-        request: Request<v1::OpenDoorRequest>,
-    ) -> Result<Response<v1::OpenDoorReply>, Status> {
+        request: Request<v1::ChoosePortRequest>,
+    ) -> Result<Response<v1::PortChoice>, Status> {
         let asked = request.into_inner();
-        let opened = self.door.open(&asked.listen_address, &asked.advertise_address).await;
-        let opened = opened.map_err(|error| reads::status(&of_door(&error)))?;
-        Ok(Response::new(v1::OpenDoorReply {
-            listen_address: opened.listen.to_string(),
-            advertise_address: opened.advertise.to_string(),
+        let recorded = self.recorded_port().await?;
+        let (listen, advertise) = (&asked.listen_address, &asked.advertise_address);
+        let chosen = self.door.choose(recorded, listen, advertise).await;
+        let PortAddresses { listen, advertise } =
+            chosen.map_err(|error| reads::status(&of_door(&error)))?.recorded();
+        Ok(Response::new(v1::PortChoice {
+            listen_address: listen,
+            advertise_address: advertise,
             node_id: self.manager.to_bytes(),
         }))
+    }
+
+    async fn await_port(
+        &self,
+        request: Request<v1::PortChoice>,
+    ) -> Result<Response<v1::PortChoice>, Status> {
+        let choice = request.into_inner();
+        let port = PortAddresses {
+            listen: choice.listen_address.clone(),
+            advertise: choice.advertise_address.clone(),
+        };
+        let address = DoorAddress::parse(&port)
+            .ok_or_else(|| reads::status(&Refusal::invalid("that is not an address")))?;
+        self.door.await_open(address).await.map_err(|error| reads::status(&of_door(&error)))?;
+        Ok(Response::new(choice))
+    }
+}
+
+impl MembershipService {
+    /// What the log says of this manager's port. Its own node may only just be joining.
+    async fn recorded_port(&self) -> Result<Option<DoorAddress>, Status> {
+        let mut published = self.drive.published();
+        let has_joined = |view: &View| view.nodes().find(self.manager).is_some();
+        let joined = published.wait_for(|published| has_joined(&published.view));
+        match timeout(JOINED_LIMIT, joined).await {
+            Ok(Ok(published)) => Ok(DoorAddress::of(self.manager, &published.view)),
+            Ok(Err(_)) | Err(_) => {
+                let message = "this manager's own node has not joined the cluster yet";
+                let hint = "try again in a moment; its log says what its agent waits for";
+                Err(reads::status(&Refusal::precondition(message).hint(hint)))
+            }
+        }
     }
 }
 
@@ -71,16 +111,15 @@ fn of_authority(problem: &AuthorityProblem) -> Refusal {
 fn of_door(error: &DoorError) -> Refusal {
     let (code, hint) = match error {
         DoorError::Address(_) => (RefusalCode::Invalid, ""),
-        DoorError::Open(_) => (
-            RefusalCode::Precondition,
-            "to change it, stop the daemon, remove the file `door` from its state folder, start \
-             the daemon, and open the port again",
-        ),
         DoorError::Listen { .. } => (
             RefusalCode::Precondition,
             "free that address, or choose another one with --listen-addr",
         ),
-        DoorError::File { .. } | DoorError::Stopping => (RefusalCode::Precondition, ""),
+        DoorError::NotYet(_) => (
+            RefusalCode::Precondition,
+            "free that address, or choose another one with --listen-addr; it is tried again every \
+             few seconds",
+        ),
     };
     refused(code, error, hint)
 }

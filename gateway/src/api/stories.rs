@@ -2,6 +2,7 @@
 //! none takes more than its bound.
 
 mod doors;
+mod hostile;
 mod silent_log;
 
 use super::{dispatcher::GreetingLimits, testing::LiveCluster};

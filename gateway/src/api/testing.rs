@@ -3,7 +3,7 @@
 pub(super) mod nodes;
 
 use crate::{
-    admit::Request, api, authority::ManagerAuthority, connections, door::Door, drive,
+    admit::Request, api, authority::ManagerAuthority, connections, door, drive,
     history::testing::alice, hub::Hub, logs::Broker, metrics::MetricCounters, pulls::Pulls,
     reads::Reads, turn::Answer,
 };
@@ -24,7 +24,9 @@ pub(crate) struct LiveCluster {
     pub(crate) drive: drive::Drive,
     pub(crate) reads: Reads,
     dir: tempfile::TempDir,
-    door: OnceLock<(Door, Arc<ManagerAuthority>)>,
+    door: OnceLock<(door::Door, Arc<ManagerAuthority>)>,
+    /// In the log's place: where the port is to be open.
+    port: watch::Sender<Option<door::DoorAddress>>,
 }
 
 impl LiveCluster {
@@ -48,7 +50,7 @@ impl LiveCluster {
             connections::ConnectionLimits { all: 8, process: 8 },
         );
         let reads = Reads::live(drive.clone(), Arc::default(), Id(1), limiter);
-        LiveCluster { drive, reads, dir, door: OnceLock::new() }
+        LiveCluster { drive, reads, dir, door: OnceLock::new(), port: watch::Sender::new(None) }
     }
 
     pub(crate) async fn ask(&self, action: v1::command::Action) -> u64 {
@@ -90,10 +92,14 @@ impl LiveCluster {
         let recorded = watched.clone();
         let recorded = async move { recorded.clone().wait_for(Option::is_some).await.map(drop) };
         tokio::time::timeout(RECORDED_LIMIT, recorded).await.ok();
-        let (door, network) = Door::new(self.dir.path());
+        let watch = door::DoorWatch::default();
+        let (door, opener, network) = door::Door::new(watch.clone());
+        let port = self.port.subscribe();
+        tokio::spawn(opener.keep(move || *port.borrow()));
         let hub = Hub::start(self.drive.clone());
         let (broker, pulls) = (Arc::new(Broker::default()), Arc::new(Pulls::default()));
-        let enrolment = api::enrol::Enrolment::new(self.drive.clone(), authority.clone(), Id(1));
+        let enrolment =
+            api::enrol::Enrolment::new(self.drive.clone(), authority.clone(), watch.clone(), Id(1));
         let services = api::serve::GrpcServices {
             control: api::control::ControlService::new(self.drive.clone(), self.reads.clone()),
             history: api::history::HistoryService::new(self.reads.clone()),
@@ -114,6 +120,7 @@ impl LiveCluster {
             local: listener,
             network,
             door: watched,
+            watch,
             local_limiter: limiter.clone(),
             network_limiter: limiter,
         };
@@ -125,7 +132,10 @@ impl LiveCluster {
     /// Opens the door to the network, on this machine alone.
     pub(super) async fn open_door(&self) -> std::net::SocketAddr {
         let (door, _) = self.door.get().expect("it serves");
-        door.open("127.0.0.1:0", "").await.unwrap().listen
+        let address = door.choose(None, "127.0.0.1:0", "").await.unwrap();
+        self.port.send_replace(Some(address));
+        door.await_open(address).await.unwrap();
+        address.listen
     }
 
     /// The authority's key.

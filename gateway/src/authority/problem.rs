@@ -10,6 +10,11 @@ pub enum AuthorityProblem {
     /// The cluster's authority is not recorded yet.
     #[error("the cluster has no certificate authority yet; try again in a moment")]
     NotYet,
+    /// None may be recorded now.
+    #[error(
+        "the cluster has no certificate authority yet, and this manager was started with --safe-mode"
+    )]
+    SafeMode,
     /// The log names another one.
     #[error("the key in {} is not the one of the cluster's certificate authority", folder.display())]
     Other {
@@ -59,6 +64,7 @@ impl AuthorityProblem {
                 "restore the folder `certificates` from a backup of this manager: nodes believe no \
                  other authority"
             }
+            AuthorityProblem::SafeMode => "start it without --safe-mode",
             AuthorityProblem::Folder(FolderError::Io { .. })
             | AuthorityProblem::NotYet
             | AuthorityProblem::NotRecorded(_)

@@ -304,7 +304,7 @@ fn few(names: &[&str]) -> String {
 }
 
 /// Many findings of one kind, the first told and the others counted.
-fn bounded(findings: impl Iterator<Item = Finding>, what: &str) -> Vec<Finding> {
+pub(super) fn bounded(findings: impl Iterator<Item = Finding>, what: &str) -> Vec<Finding> {
     let mut findings: Vec<Finding> = findings.collect();
     let more = findings.len().saturating_sub(TOLD_MAX);
     if more > 0 {

@@ -1,6 +1,8 @@
 //! Which addresses a door has: those asked for, or the only ones that are possible.
 
 use nix::net::if_::InterfaceFlags;
+use skep_projections::{View, node::PortAddresses};
+use skep_proto::Id;
 use std::{
     fmt,
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -48,19 +50,30 @@ pub enum AddressError {
 }
 
 impl DoorAddress {
-    /// The addresses asked for; empty text leaves the choice. `HOST` alone has port 2377, or the
-    /// port that is listened on.
-    pub fn choose(listen: &str, advertise: &str) -> Result<DoorAddress, AddressError> {
-        DoorAddress::choose_from(listen, advertise, &own_addresses())
+    /// The addresses asked for. Empty text means what is recorded, or leaves the choice where
+    /// nothing is. `HOST` alone has port 2377, or the port that is listened on.
+    pub fn choose(
+        recorded: Option<DoorAddress>,
+        listen: &str,
+        advertise: &str,
+    ) -> Result<DoorAddress, AddressError> {
+        DoorAddress::choose_from(recorded, listen, advertise, &own_addresses())
     }
 
     fn choose_from(
+        recorded: Option<DoorAddress>,
         listen: &str,
         advertise: &str,
         own: &[IpAddr],
     ) -> Result<DoorAddress, AddressError> {
+        if let Some(recorded) = recorded.filter(|_| listen.is_empty() && advertise.is_empty()) {
+            return Ok(recorded);
+        }
         let everywhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, DOOR_PORT));
-        let listen = if listen.is_empty() { everywhere } else { read(listen, DOOR_PORT)? };
+        let listen = match listen {
+            "" => recorded.map_or(everywhere, |recorded| recorded.listen),
+            text => read(text, DOOR_PORT)?,
+        };
         let host = match (advertise, listen.ip().is_unspecified()) {
             ("", false) => SocketAddr::new(listen.ip(), listen.port()),
             ("", true) => match own {
@@ -86,21 +99,21 @@ impl DoorAddress {
         DoorAddress { listen: given(self.listen), advertise: given(self.advertise) }
     }
 
-    /// Whether who asks for this has it with the other one.
-    pub(super) fn is_met_by(self, open: DoorAddress) -> bool {
-        let met = |asked: SocketAddr, open: SocketAddr| {
-            asked.ip() == open.ip() && (asked.port() == open.port() || asked.port() == 0)
-        };
-        met(self.listen, open.listen) && met(self.advertise, open.advertise)
+    /// As the log has it.
+    pub fn recorded(self) -> PortAddresses {
+        let (listen, advertise) = (self.listen.to_string(), self.advertise.to_string());
+        PortAddresses { listen, advertise }
     }
 
-    /// Two lines: where it listens, and where others find it.
-    pub(super) fn text(self) -> String {
-        format!("{}\n{}\n", self.listen, self.advertise)
+    /// What the log says of this manager's port.
+    pub fn of(manager: Id, view: &View) -> Option<DoorAddress> {
+        let (_, row) = view.nodes().by_id(manager).filter(|(_, row)| !row.removed)?;
+        row.port.as_deref().and_then(DoorAddress::parse)
     }
 
-    pub(super) fn parse(text: &str) -> Option<DoorAddress> {
-        let (listen, advertise) = text.trim_end().split_once('\n')?;
+    /// What the log has; none where that is no address.
+    pub fn parse(recorded: &PortAddresses) -> Option<DoorAddress> {
+        let PortAddresses { listen, advertise } = recorded;
         Some(DoorAddress { listen: listen.parse().ok()?, advertise: advertise.parse().ok()? })
     }
 }
@@ -147,7 +160,7 @@ mod tests {
 
     fn chosen(listen: &str, advertise: &str, own: &[[u8; 4]]) -> Result<String, AddressError> {
         let own: Vec<IpAddr> = own.iter().map(|ip| IpAddr::from(*ip)).collect();
-        let address = DoorAddress::choose_from(listen, advertise, &own)?;
+        let address = DoorAddress::choose_from(None, listen, advertise, &own)?;
         Ok(format!("{} {}", address.listen, address.advertise))
     }
 
@@ -186,11 +199,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_down_is_read_again() {
-        let address = DoorAddress::choose_from("0.0.0.0:4000", "10.0.0.1", &[]).unwrap();
-        assert_eq!(DoorAddress::parse(&address.text()), Some(address));
-        for text in ["", "0.0.0.0:4000", "0.0.0.0:4000\n", "a\nb\n"] {
-            assert_eq!(DoorAddress::parse(text), None, "{text:?}");
-        }
+    fn what_is_recorded_is_read_again() {
+        let address = DoorAddress::choose_from(None, "0.0.0.0:4000", "10.0.0.1", &[]).unwrap();
+        assert_eq!(DoorAddress::parse(&address.recorded()), Some(address));
+        let (listen, advertise) = ("0.0.0.0:4000".into(), "nowhere".into());
+        assert_eq!(DoorAddress::parse(&PortAddresses { listen, advertise }), None);
     }
 }

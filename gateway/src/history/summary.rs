@@ -75,6 +75,7 @@ pub fn line(record: &Record, names: &mut dyn ObjectNames) -> String {
             format!("node {} has a new secret: its agent lost the old one", name(&e.node_id))
         }
         Kind::AuthorityFounded(_) => "the cluster has a certificate authority".to_owned(),
+        Kind::PortOpened(e) => machines::port_opened(e, &name(&e.node_id)),
         Kind::JoinTokenRotated(e) => machines::token_rotated(e),
         Kind::CertificateIssued(e) => machines::certified(e, &name(&e.node_id)),
         Kind::NodeConditionsObserved(e) => machines::conditions(e, &name(&e.node_id)),

@@ -5,9 +5,10 @@ use crate::{
     api::serve::DoorConfig,
     authority::{AuthorityProblem, ManagerAuthority},
     clock,
-    door::Door,
-    drive::Drive,
+    door::{AuthorityTrouble, DoorAddress, DoorOpener, DoorWatch},
+    drive::{Drive, Published},
 };
+use skep_proto::Id;
 use skep_trust::{ValidAt, Validity};
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::watch, time::sleep};
@@ -20,27 +21,41 @@ const CERTIFICATE_LOOK_PERIOD: Duration = Duration::from_secs(60);
 
 type ShownConfig = watch::Sender<Option<Arc<rustls::ServerConfig>>>;
 
-/// Begins; ends with `stop`.
-pub(super) fn start(
-    authority: Arc<ManagerAuthority>,
-    drive: Drive,
-    door: Door,
-    stop: CancellationToken,
-) -> DoorConfig {
-    let (shown, watched) = watch::channel(None);
-    tokio::spawn(async move {
-        let keeping = async {
-            tokio::join!(keep(&authority, &drive, &shown), door.reopen());
-        };
-        tokio::select! {
-            () = keeping => {}
-            () = stop.cancelled() => {}
-        }
-    });
-    watched
+/// What the doors need to be kept.
+pub(super) struct Doorkeeper {
+    pub(super) authority: Arc<ManagerAuthority>,
+    /// This manager's own node.
+    pub(super) manager: Id,
+    pub(super) drive: Drive,
+    pub(super) opener: DoorOpener,
+    pub(super) watch: DoorWatch,
 }
 
-async fn keep(authority: &ManagerAuthority, drive: &Drive, shown: &ShownConfig) {
+impl Doorkeeper {
+    /// Begins; ends with `stop`.
+    pub(super) fn start(self, stop: CancellationToken) -> DoorConfig {
+        let (shown, watched) = watch::channel(None);
+        tokio::spawn(async move {
+            let kept = keep(&self.authority, &self.drive, &shown, &self.watch);
+            let recorded = || DoorAddress::of(self.manager, &self.drive.newest().view);
+            let opened = async {
+                // Before that the view says of no port that it is open.
+                let mut published = self.drive.published();
+                let is_founded = |p: &Arc<Published>| !p.view.cluster().id.is_none();
+                if published.wait_for(is_founded).await.map(drop).is_ok() {
+                    self.opener.keep(recorded).await;
+                }
+            };
+            tokio::select! {
+                _ = async { tokio::join!(kept, opened) } => {}
+                () = stop.cancelled() => {}
+            }
+        });
+        watched
+    }
+}
+
+async fn keep(authority: &ManagerAuthority, drive: &Drive, shown: &ShownConfig, watch: &DoorWatch) {
     let mut told = String::new();
     let mut good: Option<Validity> = None;
     loop {
@@ -49,9 +64,15 @@ async fn keep(authority: &ManagerAuthority, drive: &Drive, shown: &ShownConfig) 
         let is_good = |v: Validity| v.at(now) == ValidAt::Valid && now < v.renewal_at(0);
         if !good.is_some_and(is_good) {
             match renew(authority, drive, shown).await {
-                Ok(validity) => good = Some(validity),
+                Ok(validity) => {
+                    good = Some(validity);
+                    watch.authority(None);
+                }
                 Err(problem) => {
                     let (hint, problem) = (problem.hint(), problem.to_string());
+                    let trouble =
+                        AuthorityTrouble { message: problem.clone(), hint: hint.to_owned() };
+                    watch.authority(Some(trouble));
                     if problem != told {
                         tracing::error!(error = %problem, hint, "agents can't be let in");
                         told = problem;

@@ -85,8 +85,9 @@ async fn a_read_sees_what_was_answered_before_it_and_a_past_one_does_not() {
     let status = running.reads.status().await.unwrap();
     assert_eq!((status.leader, status.services, status.accepting.as_str()), (true, 1, "accepting"));
     assert_eq!(status.digest.len(), 16);
+    let watch = crate::door::DoorWatch::default();
     assert!(
-        crate::api::metrics::render(&running.drive, running.reads.limiter().unwrap())
+        crate::api::metrics::render(&running.drive, running.reads.limiter().unwrap(), &watch)
             .contains("skep_service_tasks_desired{service=\"web\"} 1")
     );
 }

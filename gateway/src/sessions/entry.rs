@@ -7,7 +7,7 @@
 use super::{
     Conn, PendingAnswer, STOPPING, ServingState, Session, Sessions, parts::Outbound, turned,
 };
-use crate::admit::{MachineRequest, same_names};
+use crate::admit::{MachineRequest, same_names, was_removed};
 use skep_projections::{NodeRow, View};
 use skep_proto::{
     Id, Lineage, Revision, Timestamp,
@@ -15,7 +15,7 @@ use skep_proto::{
     defaults,
     v1::{Hello, NodeSpec, Turned, TurnedCode},
 };
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::IpAddr};
 
 /// Services named in a warning; the others are counted.
 const SERVICES_NAMED_MAX: usize = 5;
@@ -27,6 +27,8 @@ pub struct NodeOfPeer {
     pub node: Id,
     /// SHA-256 of the key.
     pub key_hash: [u8; 32],
+    /// Where it connects from; none where it comes through the local socket.
+    pub address: Option<IpAddr>,
 }
 
 impl Sessions {
@@ -62,6 +64,7 @@ impl Sessions {
             node,
             number,
             process: hello.process,
+            address: peer.address.map(|address| address.to_string()).unwrap_or_default(),
             hello,
             open: false,
             heard_at: now,
@@ -94,9 +97,7 @@ impl Sessions {
             return Err(turned(TurnedCode::Retry, "this manager is behind the agent; try again"));
         }
         let row = view.nodes().by_id(peer.node).map(|(_, row)| row).filter(|row| !row.removed);
-        let row = row.ok_or_else(|| {
-            turned(TurnedCode::NodeRemoved, "this node is not part of the cluster (any more)")
-        })?;
+        let row = row.ok_or_else(|| absent(view, peer.node))?;
         // History may have gone back behind the record of the certificate; its signature stands.
         if row.certificate.is_some() && row.credential_hash != peer.key_hash {
             return Err(turned(TurnedCode::WrongKey, "the certificate's key is not this node's"));
@@ -118,9 +119,23 @@ impl Sessions {
             session: session.number,
             description: session.hello.description.clone().unwrap_or_default().into(),
             conditions: session.hello.conditions.clone(),
+            address: session.address.clone(),
         };
         self.ask(session.node, machine, PendingAnswer::Opened(conn));
     }
+}
+
+/// What an agent is told whose node is not there. Only one that was removed ends its tasks.
+fn absent(view: &View, node: Id) -> Turned {
+    if was_removed(view, node) {
+        return turned(TurnedCode::NodeRemoved, "this node was removed from the cluster");
+    }
+    let message = format!(
+        "this manager's history does not know node {node}: it may have been set back to an older \
+         backup. Bring back the newer history; or empty the folder `agent` of this node's state \
+         folder: it then joins as a new node"
+    );
+    turned(TurnedCode::OtherHistory, &message)
 }
 
 /// Why this manager's history is not the one that an agent follows, if it is not: the agent has

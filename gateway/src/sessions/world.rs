@@ -193,7 +193,7 @@ impl SessionsWorld {
     fn hello(&mut self, name: &str, parts: &str) {
         let conn = self.stream(name);
         let agent = self.agents.entry(name.to_owned()).or_default();
-        let mut peer = NodeOfPeer { node: node_of(name), key_hash: key(name) };
+        let mut peer = NodeOfPeer { node: node_of(name), key_hash: key(name), address: None };
         let mut hello = v1::Hello {
             spec: Some(v1::NodeSpec::default()),
             description: Some(skep_projections::fixture::node_description(name)),
@@ -203,6 +203,9 @@ impl SessionsWorld {
             match word.split_once('=').unwrap_or((word, "")) {
                 ("node", other) => peer.node = node_of(other),
                 ("key", other) => peer.key_hash = key(other),
+                ("from", address) => {
+                    peer.address = Some(address.parse().expect("an address"));
+                }
                 ("named", _) => peer.node = named(&peer.key_hash),
                 ("hostname", name) => {
                     hello.description = Some(skep_projections::fixture::node_description(name));

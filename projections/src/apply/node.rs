@@ -8,10 +8,10 @@ use super::{
 use crate::{
     classes::{ClassKey, DescriptionChange, NO_CLASS},
     digest::{NodePart, TaskPart},
-    node::{NodeIdx, NodeRow},
+    node::{NodeIdx, NodeRow, PortAddresses},
     view::{View, lower_case},
 };
-use skep_proto::{Id, Timestamp, v1};
+use skep_proto::{Id, REMOVAL_LEVEL, Timestamp, v1};
 use std::sync::Arc;
 
 impl View {
@@ -81,6 +81,8 @@ impl Step<'_> {
             description: Arc::new(e.description.clone().unwrap_or_default()),
             credential_hash: <[u8; 32]>::try_from(&e.secret_hash[..]).unwrap_or_default(),
             certificate: None,
+            address: "".into(),
+            port: None,
             session: 0,
             state: v1::NodeState::Unknown,
             state_at: moment.1,
@@ -142,10 +144,11 @@ impl Step<'_> {
         let (revision, at) = self.moment();
         let open = |row: &mut NodeRow| {
             (row.session, row.silent, row.last_revision) = (e.session, false, revision);
+            row.address = e.address.as_str().into();
             row.set_state(v1::NodeState::Ready, at, "");
         };
         match e.description.clone() {
-            None => self.view.edit_node(index, &STATUS, open),
+            None => self.view.edit_node(index, &OPENED, open),
             Some(description) => self.redescribe(index, description, open),
         }
         self.changed(Changed::Node(index))
@@ -159,7 +162,7 @@ impl Step<'_> {
     ) {
         let ((revision, at), changed_by) = (self.moment(), self.by());
         // In two steps, because each keeps its own indexes.
-        self.view.edit_node(index, &STATUS, open);
+        self.view.edit_node(index, &OPENED, open);
         self.view.describe_node(index, NodePart::Said, |row| {
             (row.description, row.changed_by) = (Arc::new(description), changed_by);
             (row.version, row.updated_at) = (revision, at);
@@ -270,7 +273,34 @@ impl Step<'_> {
         }
         self.view.nodes_by_hostname.remove(&(name, index));
         self.view.unpark(Id::from_bytes(&e.node_id));
+        self.remember_removed(index);
         self.view.drop_node_if_unused(index);
+        self.changed(Changed::Node(index))
+    }
+
+    /// So that an agent which comes back hears that its node was removed, and is not taken for one
+    /// that this history does not know.
+    fn remember_removed(&mut self, index: NodeIdx) {
+        let Some(row) = self.view.nodes.get(index) else { return };
+        if self.view.level < REMOVAL_LEVEL {
+            return;
+        }
+        let (_, at) = self.moment();
+        let ends = row.certificate.as_deref().map_or(at, |certificate| certificate.not_after);
+        let id = row.id;
+        self.view.removed_nodes.add(id, ends, at, &mut self.view.digest);
+    }
+
+    pub(super) fn port_opened(&mut self, e: &v1::PortOpened) -> ApplyResult {
+        let (index, _) = self.view.present_node(&e.node_id)?;
+        let (revision, _) = self.moment();
+        let port = PortAddresses {
+            listen: e.listen_address.clone(),
+            advertise: e.advertise_address.clone(),
+        };
+        self.view.edit_node(index, &[NodePart::Marks, NodePart::Reach], |row| {
+            (row.port, row.last_revision) = (Some(Arc::new(port)), revision);
+        });
         self.changed(Changed::Node(index))
     }
 
@@ -293,3 +323,5 @@ impl NodeRow {
 
 /// What a change of session or state touches.
 pub(super) const STATUS: [NodePart; 2] = [NodePart::Status, NodePart::Marks];
+/// The same where a session begins.
+const OPENED: [NodePart; 3] = [NodePart::Status, NodePart::Marks, NodePart::Reach];

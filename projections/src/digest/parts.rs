@@ -208,16 +208,19 @@ pub(crate) enum NodePart {
     Conditions,
     /// Its newest certificate.
     Certificate,
+    /// Where it is reached.
+    Reach,
 }
 
 impl NodePart {
-    pub(crate) const ALL: [NodePart; 6] = [
+    pub(crate) const ALL: [NodePart; 7] = [
         NodePart::Wanted,
         NodePart::Said,
         NodePart::Status,
         NodePart::Marks,
         NodePart::Conditions,
         NodePart::Certificate,
+        NodePart::Reach,
     ];
 
     /// What is in the sum for this part; a node's spec was hashed when it came.
@@ -228,7 +231,8 @@ impl NodePart {
             | NodePart::Status
             | NodePart::Marks
             | NodePart::Conditions
-            | NodePart::Certificate => self.hash(node),
+            | NodePart::Certificate
+            | NodePart::Reach => self.hash(node),
         }
     }
 
@@ -263,6 +267,13 @@ impl NodePart {
                 fields.add(&known.serial);
                 fields.word(known.not_before.0);
                 fields.word(known.not_after.0);
+            }
+            NodePart::Reach if node.address.is_empty() && node.port.is_none() => return 0,
+            NodePart::Reach => {
+                fields.text(&node.address);
+                let port = node.port.as_deref();
+                fields.text(port.map_or("", |port| &port.listen));
+                fields.text(port.map_or("", |port| &port.advertise));
             }
         }
         fields.hash()
@@ -395,6 +406,12 @@ pub(crate) fn stamp(number: u64, given: Revision, author: u64) -> u128 {
 /// When the newest of the stamps was given that are forgotten.
 pub(crate) fn forgotten_stamps(given: Revision) -> u128 {
     if given == Revision::ZERO { 0 } else { hash_words([56, given.0]) }
+}
+
+/// A node that was removed, and until when that is remembered.
+pub(crate) fn removed_node(node: Id, until: Timestamp) -> u128 {
+    let (high, low) = halves(node);
+    hash_words([59, high, low, until.0])
 }
 
 /// The cluster's authority; nothing before it is founded.

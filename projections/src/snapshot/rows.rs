@@ -76,6 +76,7 @@ impl schema::Head {
             strays: view.strays.len() as u64,
             lineage: view.lineage.0,
             forgotten_stamps: view.stamps.forgotten().0,
+            removed_nodes: view.removed_nodes.len() as u64,
         }
     }
 
@@ -132,6 +133,8 @@ impl schema::SavedNode {
             class: row.class,
             conditions: row.conditions.as_ref().clone(),
             certificate: row.certificate.as_deref().map(schema::SavedCertificate::from),
+            address: row.address.to_string(),
+            port: row.port.as_deref().map(schema::SavedPort::from),
         }
     }
 
@@ -143,6 +146,8 @@ impl schema::SavedNode {
             description: Arc::new(self.description),
             credential_hash: self.credential_hash.try_into().unwrap_or_default(),
             certificate: self.certificate.map(|saved| Arc::new(saved.into())),
+            address: self.address.into(),
+            port: self.port.map(|saved| Arc::new(saved.into())),
             session: self.session,
             state_at: Timestamp(self.state_at),
             state_message: self.state_message.into(),

@@ -54,6 +54,16 @@ pub(super) struct Head {
     /// When the newest of the stamps was given that are forgotten.
     #[prost(uint64, tag = "21")]
     pub(super) forgotten_stamps: u64,
+    #[prost(uint64, tag = "22")]
+    pub(super) removed_nodes: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub(super) struct SavedRemoval {
+    #[prost(message, required, tag = "1")]
+    pub(super) node: SavedId,
+    #[prost(fixed64, tag = "2")]
+    pub(super) until: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Message)]
@@ -140,6 +150,18 @@ pub(super) struct SavedNode {
     pub(super) changed_by: String,
     #[prost(message, optional, tag = "19")]
     pub(super) certificate: Option<SavedCertificate>,
+    #[prost(string, tag = "20")]
+    pub(super) address: String,
+    #[prost(message, optional, tag = "21")]
+    pub(super) port: Option<SavedPort>,
+}
+
+#[derive(Clone, PartialEq, Eq, Message)]
+pub(super) struct SavedPort {
+    #[prost(string, tag = "1")]
+    pub(super) listen: String,
+    #[prost(string, tag = "2")]
+    pub(super) advertise: String,
 }
 
 #[derive(Clone, PartialEq, Eq, Message)]

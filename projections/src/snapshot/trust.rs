@@ -1,8 +1,13 @@
-//! Who is believed, to the messages of a snapshot and back.
+//! Who is believed, who is not any more, and where managers are reached, to the messages of a
+//! snapshot and back.
 
-use super::schema::{SavedAuthority, SavedCertificate};
-use crate::trust::{Authority, IssuedCertificate};
-use skep_proto::{Timestamp, v1::NodeRole};
+use super::schema::{SavedAuthority, SavedCertificate, SavedPort, SavedRemoval};
+use crate::{
+    node::PortAddresses,
+    removed::RemovedNodes,
+    trust::{Authority, IssuedCertificate},
+};
+use skep_proto::{Id, Timestamp, v1::NodeRole};
 
 impl From<&Authority> for SavedAuthority {
     fn from(authority: &Authority) -> SavedAuthority {
@@ -44,4 +49,22 @@ impl From<SavedCertificate> for IssuedCertificate {
             not_after: Timestamp(saved.not_after),
         }
     }
+}
+
+impl From<&PortAddresses> for SavedPort {
+    fn from(port: &PortAddresses) -> SavedPort {
+        SavedPort { listen: port.listen.clone(), advertise: port.advertise.clone() }
+    }
+}
+
+impl From<SavedPort> for PortAddresses {
+    fn from(SavedPort { listen, advertise }: SavedPort) -> PortAddresses {
+        PortAddresses { listen, advertise }
+    }
+}
+
+/// Every removed node, in the order of ids.
+pub(super) fn removals(removed: &RemovedNodes) -> impl Iterator<Item = SavedRemoval> + '_ {
+    let saved = |(node, until): (Id, Timestamp)| SavedRemoval { node: node.into(), until: until.0 };
+    removed.iter().map(saved)
 }

@@ -17,6 +17,9 @@ impl View {
         digest.put(self.tenure_part());
         digest.put(self.set_aside_part());
         digest.put(self.stamps.hash_of_all());
+        for (node, until) in self.removed_nodes.iter() {
+            digest.put(parts::removed_node(node, until));
+        }
         for (_, node) in self.nodes.iter() {
             NodePart::ALL.iter().for_each(|part| digest.put(part.hash(node)));
         }

@@ -26,6 +26,7 @@ fn a_node_is_shown_with_words_times_and_empty_fields() {
             message: String::new(),
             since_at: 0,
             conditions: Vec::new(),
+            address: "10.0.0.1".into(),
         }),
         ..Node::default()
     };
@@ -41,7 +42,7 @@ fn a_node_is_shown_with_words_times_and_empty_fields() {
     );
     assert_eq!(
         shown["status"],
-        json!({"state": "ready", "message": "", "since_at": "", "conditions": []})
+        json!({"state": "ready", "message": "", "since_at": "", "conditions": [], "address": "10.0.0.1"})
     );
     assert_eq!(shown["description"], Value::Null);
     assert_eq!(shown["tasks"], 0);

@@ -30,6 +30,16 @@ pub(super) fn pretty(node: &Node, now: Timestamp) -> String {
             format!("{word} since {}: {}", local_time(one.since_at), one_line(&one.message))
         })
         .collect();
+    let address = match status.address.as_str() {
+        "" => description.addr.clone(),
+        address => address.to_owned(),
+    };
+    let port = node.manager_port.as_ref().map_or_else(String::new, |port| {
+        format!("{} (listens on {})", port.advertise_address, port.listen_address)
+    });
+    let certificate = node.certificate.as_ref().map_or_else(String::new, |known| {
+        format!("as {} until {}", role_word(known.role()), local_time(known.not_after_at))
+    });
     pairs(&[
         ("ID", Id::from_bytes(&node.id).to_string()),
         ("Hostname", description.hostname.clone()),
@@ -40,7 +50,9 @@ pub(super) fn pretty(node: &Node, now: Timestamp) -> String {
         ("Message", status.message),
         ("Conditions", conditions.join("\n")),
         ("Availability", title(availability_word(node))),
-        ("Address", description.addr.clone()),
+        ("Address", address),
+        ("Manager port", port),
+        ("Certificate", certificate),
         (
             "Platform",
             format!("{}/{}", platform.os, platform.architecture).trim_matches('/').to_owned(),
@@ -79,9 +91,9 @@ mod tests {
     use skep_proto::{
         time::SECOND_NS,
         v1::{
-            Annotations, Condition, ConditionKind, EngineDescription, Feature, Meta,
-            NodeAvailability, NodeDescription, NodeRole, NodeSpec, NodeState, NodeStatus, Platform,
-            RuntimeKind,
+            Annotations, Condition, ConditionKind, EngineDescription, Feature, ManagerPort, Meta,
+            NodeAvailability, NodeCertificate, NodeDescription, NodeRole, NodeSpec, NodeState,
+            NodeStatus, Platform, RuntimeKind,
         },
     };
     use std::collections::BTreeMap;
@@ -101,7 +113,7 @@ mod tests {
             engine: Some(EngineDescription { version: "28.1".into(), ..Default::default() }),
             features: vec![Feature::Images.into(), Feature::PublishHost.into()],
             runtime: RuntimeKind::Docker.into(),
-            addr: "10.0.0.1".into(),
+            addr: String::new(),
         };
         let pulls = Condition {
             kind: ConditionKind::PullFailing.into(),
@@ -125,10 +137,20 @@ mod tests {
                 message: "told so".into(),
                 since_at: NOW.0 - 40 * SECOND_NS,
                 conditions: vec![pulls],
+                address: "10.0.0.1".into(),
             }),
             role: NodeRole::Manager.into(),
             tasks: 4,
             reserved: resources(1_000_000_000, 64 << 20),
+            certificate: Some(NodeCertificate {
+                role: NodeRole::Manager.into(),
+                not_after_at: JOINED_AT,
+                ..NodeCertificate::default()
+            }),
+            manager_port: Some(ManagerPort {
+                listen_address: "0.0.0.0:2377".into(),
+                advertise_address: "10.0.0.1:2377".into(),
+            }),
         }
     }
 
@@ -147,6 +169,8 @@ Message:         told so
 Conditions:      pulls fail since {joined}: no route
 Availability:    Drain
 Address:         10.0.0.1
+Manager port:    10.0.0.1:2377 (listens on 0.0.0.0:2377)
+Certificate:     as manager until {joined}
 Platform:        linux/amd64
 Resources:       3.5 CPUs, 8GiB
 Reserved:        1 CPUs, 64MiB

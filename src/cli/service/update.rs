@@ -8,19 +8,18 @@
 mod edit;
 
 use super::{
-    edits, find, flags, id_of, unsupported,
+    find, flags, id_of, unsupported,
     wait::{self},
 };
 use crate::cli::{
     args::{ChangeArgs, GlobalArgs},
-    connect::{Failures, ManagerClient, Submitter},
+    connect::{EditTries, Failures, ManagerClient, Submitter},
     fail::{CliError, CliResult},
     parse::{self, ShellWords},
     show,
 };
 use clap::Args;
 use skep_proto::v1::{self, command::Action};
-use std::time::Instant;
 
 /// `skep service update`
 #[derive(Args)]
@@ -121,8 +120,7 @@ async fn submit(
     submitter: &mut Submitter,
     args: &ServiceUpdate,
 ) -> CliResult<(String, v1::Accepted)> {
-    let began = Instant::now();
-    let mut edits = edits::Edits::new(args.waiting.limit());
+    let mut tries = EditTries::begin(args.waiting.limit());
     loop {
         let found = find(manager, None, vec![args.service.clone()]).await?;
         let service = found
@@ -143,16 +141,9 @@ async fn submit(
                 return Ok((id, accepted));
             }
             Err(failure) if failure.code() == v1::RefusalCode::OutOfSequence => {
-                let Some(pause) = edits.again(began.elapsed(), dice()) else { return Err(failure) };
-                tokio::time::sleep(pause).await;
+                tries.pause(failure).await?;
             }
             Err(failure) => return Err(failure),
         }
     }
-}
-
-/// Numbers that differ between processes which run at the same time. Nothing secret depends on
-/// them.
-fn dice() -> u64 {
-    crate::cli::now().0 ^ u64::from(std::process::id()).rotate_left(32)
 }

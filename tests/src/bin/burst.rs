@@ -139,6 +139,7 @@ impl BurstCluster {
             session: 7,
             description: description(node).into(),
             conditions: Vec::new(),
+            address: String::new(),
         }))
         .await
     }

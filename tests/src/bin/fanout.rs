@@ -120,8 +120,16 @@ async fn start(program: &path::Path, sessions: usize) -> Result<FanoutDaemon> {
     })])
     .await?;
     let listen_address = DOOR.to_owned();
-    let door = v1::OpenDoorRequest { listen_address, ..v1::OpenDoorRequest::default() };
-    v1::membership_client::MembershipClient::new(skep.channel(0)).open_door(door).await?;
+    let asked = v1::ChoosePortRequest { listen_address, ..v1::ChoosePortRequest::default() };
+    let mut membership = v1::membership_client::MembershipClient::new(skep.channel(0));
+    let chosen = membership.choose_port(asked).await?.into_inner();
+    skep.submit(vec![command::Action::OpenPort(v1::OpenPort {
+        node_id: chosen.node_id.clone(),
+        listen_address: chosen.listen_address.clone(),
+        advertise_address: chosen.advertise_address.clone(),
+    })])
+    .await?;
+    membership.await_port(chosen).await?;
     let heard = Arc::new(AssignmentsHeard::default());
     let mut open = Vec::with_capacity(sessions);
     for number in 0..sessions {

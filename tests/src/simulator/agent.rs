@@ -82,7 +82,11 @@ impl SimulatedAgent {
     /// What its certificate says, if it has one.
     pub fn certificate(&self) -> Option<NodeOfPeer> {
         let node = self.identity.node_id;
-        self.identity.joining.is_none().then_some(NodeOfPeer { node, key_hash: self.key })
+        self.identity.joining.is_none().then_some(NodeOfPeer {
+            node,
+            key_hash: self.key,
+            address: None,
+        })
     }
 
     /// The time by the clock of this process: that of the machine when it began, and monotonic from

@@ -19,17 +19,18 @@ const SIGNS: [&str; 8] = ["MAX", "MIN", "LIMIT", "LIMITS", "PERIOD", "PERIODS", 
 /// stands in [`NO_BOUNDS`].
 const UNITS: [&str; 5] = ["BYTES", "NS", "MS", "US", "S"];
 /// Amounts that bound nothing: sizes of formats, units, estimates, defaults.
-const NO_BOUNDS: [&str; 21] = [
+const NO_BOUNDS: [&str; 22] = [
+    "CERTIFICATE_EXPIRY_NS",
     "DAY_NS",
     "ENTRY_PREFIX_BYTES",
     "EVENT_BYTES",
-    "EXPIRY_NS_DEFAULT",
     "FOUNDING_BYTES",
     "FRAME_HEADER_BYTES",
     "GREETING_BYTES",
     "HEADER_BYTES",
     "NEWS_BYTES",
     "OVERLAP_S",
+    "PORT_BYTES",
     "READ_BYTES",
     "RENEWAL_BYTES",
     "REQUEST_BYTES",

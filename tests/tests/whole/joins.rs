@@ -54,6 +54,8 @@ fn a_machine_joins_with_a_token_and_stays_a_worker_until_it_is_removed() {
             .any(|line| line.to_lowercase() == "far ready")
     };
     stage.wait("the worker is ready", || is_ready(&stage));
+    let shown = stage.says(&["node", "inspect", "--pretty", "far"]);
+    assert!(shown.contains("127.0.0.1") && shown.contains("as worker until"), "{shown}");
     let id = stage.says(&["node", "inspect", "--format", "{{.ID}}", "far"]);
     let on = "node.hostname==far";
     stage.says(&[
@@ -96,4 +98,39 @@ fn a_machine_joins_with_a_token_and_stays_a_worker_until_it_is_removed() {
     assert_eq!(holding(stage.folder(), secret), [""; 0], "the token is written down nowhere");
     let keys = holding(stage.folder(), "PRIVATE KEY");
     assert!(keys.iter().all(|path| path.ends_with(".key")), "{keys:?}");
+}
+
+#[test]
+fn a_port_is_opened_with_the_settings_asked_for_and_who_knocks_is_told() {
+    let mut stage = Testbed::new();
+    stage.start();
+    let init = |expiry: &'static str| {
+        ["cluster", "init", "--listen-addr", "127.0.0.1:0", "--cert-expiry", expiry]
+    };
+    let doctor = |stage: &Testbed| stage.client().runs(&["doctor"]).1;
+    let (_, _, refused) = stage.client().runs(&init("5m"));
+    assert!(refused.contains("must be valid for 1 h to 10 years"), "{refused}");
+    assert!(doctor(&stage).contains("closed: no other machine"), "what is refused opens nothing");
+    let opened = stage.says(&init("2h"));
+    let address = opened.split_once("--join ").unwrap().1.split_once(' ').unwrap().0.to_owned();
+    let told = stage.says(&["log"]);
+    assert!(told.contains(&format!("lets other machines in: it listens on {address}")), "{told}");
+    let settings = stage.says(&["cluster", "inspect"]);
+    assert!(settings.contains("\"node_certificate_expiry_ns\": 7200000000000"), "{settings}");
+    stage.says(&["swarm", "update", "--task-history-limit", "-1", "--dispatcher-heartbeat", "2s"]);
+    let settings = stage.says(&["cluster", "inspect", "--pretty"]);
+    for line in ["2 hours", "2 seconds", "all"] {
+        assert!(settings.contains(line), "{settings}");
+    }
+
+    stage.kill();
+    stage.start();
+    stage.wait("the port is open again", || {
+        doctor(&stage).contains(&format!("listens on {address}"))
+    });
+    std::io::Write::write_all(&mut std::net::TcpStream::connect(&address).unwrap(), b"GET /")
+        .unwrap();
+    let knocked =
+        "1 connection turned away since the start; the newest of each address from 127.0.0.1";
+    stage.wait("who knocked is told", || doctor(&stage).contains(knocked));
 }

@@ -51,6 +51,47 @@ fn who_may_not_join_ends_and_says_why() {
     );
 }
 
+/// Its key is not the recorded one where history went back behind the record of it.
+#[test]
+fn a_managers_own_agent_asks_once_more_before_it_ends_for_its_key() {
+    check(
+        "attach -> dial, hello 0.0, joined, list
+         own -> -
+         break -> -
+         later 8000 -> dial
+         connected -> hello 0.0
+         turned WRONG_KEY -> hang-up
+         later 8000 -> dial
+         connected -> ask to join
+         certified -> certified, dial
+         connected -> hello 0.0
+         welcome -> -
+         break -> -
+         later 8000 -> dial
+         connected -> hello 0.0
+         turned WRONG_KEY -> hang-up, halt WrongKey",
+    );
+}
+
+#[test]
+fn a_managers_own_agent_joins_again_where_its_history_does_not_know_it() {
+    check(
+        "attach -> dial, hello 0.0, joined, list
+         own -> -
+         break -> -
+         later 8000 -> dial
+         connected -> hello 0.0
+         turned OTHER_HISTORY -> hang-up
+         later 8000 -> dial
+         connected -> ask to join
+         certified -> certified, dial
+         connected -> hello 0.0
+         turned OTHER_HISTORY -> hang-up
+         later 8000 -> dial
+         connected -> hello 0.0",
+    );
+}
+
 #[test]
 fn a_member_tries_again_where_somebody_answers_whom_it_does_not_believe() {
     check(

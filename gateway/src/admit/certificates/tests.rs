@@ -6,7 +6,7 @@ use skep_projections::fixture::{World, id, node_description};
 use skep_proto::{
     Timestamp, event,
     time::SECOND_NS,
-    v1::{Command, NodeSpec, RefusalCode, command::Action},
+    v1::{Command, NodeRemoved, NodeSpec, RefusalCode, command::Action},
 };
 
 /// What most keys of the fixture are.
@@ -85,6 +85,41 @@ fn only_its_key_renews_a_certificate_and_a_node_that_is_gone_gets_none() {
     assert_eq!(ask(&mut world, renew(KEY)), Err(RefusalCode::NotFound));
     let again = CertificateClaim::Newcomer(newcomer("n1", NodeRole::Worker));
     assert_eq!(ask(&mut world, asked(node, KEY, again, 0)), Err(RefusalCode::NotFound));
+}
+
+#[test]
+fn a_removed_node_does_not_join_again_and_an_unknown_one_is_told_so() {
+    let mut world = World::of("level 5 | node n1 | certify n1 | rmnode n1");
+    let join = |node| {
+        let claim = CertificateClaim::Newcomer(newcomer("n1", NodeRole::Worker));
+        asked(node, KEY, claim, 0)
+    };
+    let removed = id("node", "n1");
+    let refused = certify(&world.view, &join(removed)).expect_err("it was removed");
+    assert_eq!(refused.message, format!("node {removed} was removed from this cluster"));
+    assert_eq!(ask(&mut world, join(removed)), Err(RefusalCode::NotFound));
+    assert_eq!(ask(&mut world, join(Id(7))), Ok(vec!["node_joined", "certificate_issued"]));
+    let unknown = asked(Id(5), KEY, CertificateClaim::Key, 0);
+    let refused = certify(&world.view, &unknown).expect_err("nobody knows it");
+    assert_eq!(refused.code, RefusalCode::Precondition);
+    assert_eq!(refused.message, format!("this manager's history does not know node {}", Id(5)));
+}
+
+#[test]
+fn a_full_cluster_takes_no_more_nodes() {
+    let mut world = World::of("");
+    let join = |node: u128| {
+        asked(Id(node), KEY, CertificateClaim::Newcomer(newcomer("n", NodeRole::Worker)), 0)
+    };
+    for node in 1..=u128::from(NODES_MAX) {
+        let joined = NodeJoined { node_id: Id(node).to_bytes(), ..NodeJoined::default() };
+        world.record(Kind::NodeJoined(Box::new(joined)));
+    }
+    let refused = certify(&world.view, &join(0xffff_ffff)).expect_err("there are enough");
+    assert_eq!(refused.code, RefusalCode::Exhausted);
+    assert_eq!(refused.message, "the cluster has 20000 nodes, the most that may be");
+    world.record(Kind::NodeRemoved(NodeRemoved { node_id: Id(5).to_bytes(), force: true }));
+    assert!(certify(&world.view, &join(0xffff_ffff)).is_ok());
 }
 
 #[test]

@@ -78,6 +78,7 @@ fn a_description_is_bounded_and_plain() {
                 session: 9,
                 description: Box::new(description),
                 conditions: Vec::new(),
+                address: String::new(),
             },
         )
     };
@@ -110,14 +111,15 @@ fn what_no_node_can_join_with_is_known_before_it_is_asked() {
 #[test]
 fn sessions_of_nodes_that_are_gone_or_followed() {
     let world = World::of("node n1 | node n2 | service web | task web.1 on n2 running | rmnode n2");
-    let gone = |node: Id| format!("no node {node} in this cluster");
-    let hint = "it was removed; start the agent with an empty state folder to join again";
+    let gone = |node: Id| format!("node {node} was removed from this cluster");
+    let hint = "start its agent with an empty state folder to join as a new node";
     for node in [id("node", "n2"), Id(5)] {
         let open = MachineRequest::Open {
             node,
             session: 9,
             description: node_description("n2").into(),
             conditions: Vec::new(),
+            address: String::new(),
         };
         refused(machine(&world, open), RefusalCode::NotFound, &gone(node), hint);
     }
@@ -161,6 +163,7 @@ fn a_description_is_recorded_only_where_it_is_new() {
                 session: 9,
                 description: Box::new(description),
                 conditions: Vec::new(),
+                address: String::new(),
             },
         );
         let admitted = found.expect("it is known");

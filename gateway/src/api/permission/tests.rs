@@ -64,7 +64,8 @@ fn each_call_is_open_to_those_whom_it_is_for() {
         ("/skep.v1.History/Log", "p"),
         ("/skep.v1.Logs/Read", "p"),
         ("/skep.v1.Membership/JoinToken", "p"),
-        ("/skep.v1.Membership/OpenDoor", "p"),
+        ("/skep.v1.Membership/ChoosePort", "p"),
+        ("/skep.v1.Membership/AwaitPort", "p"),
         ("/metrics", "p"),
         // Whoever joins shows a token, or comes through the local socket.
         ("/skep.v1.Dispatcher/Join", "plsnaeygko"),

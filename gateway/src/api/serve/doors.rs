@@ -3,10 +3,10 @@
 
 use super::{
     ConnectionRouter, RequestRouter, connection,
-    secured::{self, DoorConfig, Secured},
+    secured::{self, DoorConfig, HandshakeError, Secured},
 };
-use crate::{connections::ConnectionLimiter, peer::PeerOrigin};
-use futures::StreamExt;
+use crate::{clock, connections::ConnectionLimiter, door, peer::PeerOrigin};
+use futures::{FutureExt, StreamExt};
 use std::time::Duration;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -30,9 +30,11 @@ pub struct DoorListeners {
     /// People and agents on this machine.
     pub local: net::UnixListener,
     /// Machines of the network, from when on somebody opens the door.
-    pub network: mpsc::Receiver<net::TcpListener>,
+    pub network: mpsc::Receiver<door::OpenPort>,
     /// What is shown to those who speak TLS.
     pub door: DoorConfig,
+    /// Hears of connections that do not begin.
+    pub watch: door::DoorWatch,
     /// How many connections the local socket may have.
     pub local_limiter: ConnectionLimiter,
     /// How many the network's door may have.
@@ -50,7 +52,8 @@ pub(super) async fn take_connections(
     let door = listeners.door.clone();
     let spawn = |stream, origin| {
         let (router, door) = (router.clone(), door.clone());
-        connections.spawn(serve_connection(stream, origin, router, door, stop.clone()));
+        let serving = serve_connection(stream, origin, router, door, stop.clone());
+        connections.spawn(serving.map(drop));
     };
     let mut incoming = Box::pin(incoming);
     loop {
@@ -60,10 +63,11 @@ pub(super) async fn take_connections(
                 let origin = PeerOrigin::Local(stream.connect_info());
                 spawn(stream, origin);
             }
-            Some(listener) = listeners.network.recv() => {
+            Some(port) = listeners.network.recv() => {
                 let limiter = listeners.network_limiter.clone();
-                let router = router.clone();
-                connections.spawn(take_machines(router, limiter, listener, door.clone(), stop.clone()));
+                let (router, watch) = (router.clone(), listeners.watch.clone());
+                let (door, stop) = (door.clone(), stop.clone());
+                connections.spawn(take_machines(router, limiter, port, (door, watch), stop));
             }
         }
     }
@@ -73,24 +77,35 @@ pub(super) async fn take_connections(
     connections.wait().await;
 }
 
-/// Takes the network's connections until `stop`, and then waits for those that are there.
+/// Takes the network's connections until `stop`, or until the port moves, and then waits for those
+/// that are there.
 async fn take_machines(
     router: RequestRouter,
     limiter: ConnectionLimiter,
-    listener: net::TcpListener,
-    door: DoorConfig,
+    port: door::OpenPort,
+    (door, watch): (DoorConfig, door::DoorWatch),
     stop: CancellationToken,
 ) {
     let connections = TaskTracker::new();
-    let mut incoming = Box::pin(limiter.network(listener));
+    let mut incoming = Box::pin(limiter.network(port.listener));
     loop {
         let stream = tokio::select! {
             () = stop.cancelled() => break,
+            () = port.moved.cancelled() => break,
             Some(Ok(stream)) = incoming.next() => stream,
         };
-        let origin = PeerOrigin::Network(stream.connect_info());
-        let (router, door) = (router.clone(), door.clone());
-        connections.spawn(serve_connection(stream, origin, router, door, stop.clone()));
+        let address = stream.connect_info();
+        let origin = PeerOrigin::Network(address);
+        let (router, door, watch) = (router.clone(), door.clone(), watch.clone());
+        let serving = serve_connection(stream, origin, router, door, stop.clone());
+        connections.spawn(async move {
+            if let Err(error) = serving.await
+                && error.is_of_the_other_end()
+            {
+                let from = address.ip().to_canonical().to_string();
+                watch.turned_away(&from, &error.to_string(), clock::wall());
+            }
+        });
     }
     drop(incoming);
     connections.close();
@@ -104,29 +119,33 @@ async fn serve_connection<S>(
     router: RequestRouter,
     door: DoorConfig,
     stop: CancellationToken,
-) where
+) -> Result<(), HandshakeError>
+where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let secured = tokio::select! {
-        () = stop.cancelled() => return,
+        () = stop.cancelled() => return Ok(()),
         secured = secured::secure(stream, origin.clone(), door) => secured,
     };
-    match secured {
-        Ok(Secured::Clear(stream, peer)) => {
+    if let Err(error) = &secured {
+        tracing::debug!(?origin, %error, "a connection did not begin");
+    }
+    match secured? {
+        Secured::Clear(stream, peer) => {
             let streams = connection::STREAMS_PER_CONNECTION_MAX;
             connection::serve(stream, streams, ConnectionRouter { router, peer }, stop).await;
         }
-        Ok(Secured::Tls(stream, peer)) if peer.certificate().is_some() => {
+        Secured::Tls(stream, peer) if peer.certificate().is_some() => {
             let streams = NODE_STREAMS_MAX;
             connection::serve(stream, streams, ConnectionRouter { router, peer }, stop).await;
         }
-        Ok(Secured::Tls(stream, peer)) => {
+        Secured::Tls(stream, peer) => {
             let router = ConnectionRouter { router, peer };
             let serving = connection::serve(stream, STRANGER_STREAMS_MAX, router, stop);
             if timeout(STRANGER_LIMIT, serving).await.is_err() {
                 tracing::debug!(?origin, "a connection without a certificate lasted too long");
             }
         }
-        Err(error) => tracing::debug!(?origin, %error, "a connection did not begin"),
     }
+    Ok(())
 }

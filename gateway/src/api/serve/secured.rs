@@ -48,6 +48,20 @@ pub(super) enum HandshakeError {
     Certificate(#[from] skep_trust::CertificateError),
 }
 
+impl HandshakeError {
+    /// Whether somebody came who cannot be let in. Who only looks whether the port is open, and
+    /// what is this manager's own fault, does not count.
+    pub(super) fn is_of_the_other_end(&self) -> bool {
+        match self {
+            HandshakeError::Clear | HandshakeError::Certificate(_) => true,
+            HandshakeError::Io(error) => error.kind() == io::ErrorKind::InvalidData,
+            HandshakeError::Silent | HandshakeError::TooLong | HandshakeError::NoCertificate => {
+                false
+            }
+        }
+    }
+}
+
 /// Finds out who is at the other end.
 pub(super) async fn secure<S>(
     stream: S,

@@ -35,7 +35,8 @@ fn command_adds(view: &View, command: &Command) -> bool {
             | Action::UpdateCluster(_)
             | Action::ReleaseObject(_)
             | Action::DisownStray(_)
-            | Action::RotateJoinToken(_),
+            | Action::RotateJoinToken(_)
+            | Action::OpenPort(_),
         )
         | None => false,
     }

@@ -4,8 +4,8 @@ use skep_proto::{
     Id, Timestamp, condition,
     v1::{
         CertificateIssued, JoinTokenRotated, NodeAvailability, NodeConditionsObserved, NodeJoined,
-        NodeRemoved, NodeRole, NodeSpec, NodeUpdated, SessionOpened, StrayDisowned, StrayObserved,
-        TaskState,
+        NodeRemoved, NodeRole, NodeSpec, NodeUpdated, PortOpened, SessionOpened, StrayDisowned,
+        StrayObserved, TaskState,
     },
 };
 use std::collections::BTreeMap;
@@ -26,11 +26,17 @@ pub(super) fn removed(e: &NodeRemoved, node: &str) -> String {
 }
 
 pub(super) fn opened(e: &SessionOpened, node: &str) -> String {
+    let from = match e.address.as_str() {
+        "" => String::new(),
+        address => format!(" from {address}"),
+    };
     match e.former_hostname.as_str() {
-        "" => format!("node {node} connected"),
+        "" => format!("node {node} connected{from}"),
         former => {
             let hostname = e.description.as_ref().map_or("", |new| new.hostname.as_str());
-            format!("node {node} connected: its host name changed from {former} to {hostname}")
+            format!(
+                "node {node} connected{from}: its host name changed from {former} to {hostname}"
+            )
         }
     }
 }
@@ -144,6 +150,13 @@ pub(super) fn token_rotated(event: &JoinTokenRotated) -> String {
         NodeRole::Manager => "managers",
     };
     format!("the join token of {role} is a new one")
+}
+
+pub(super) fn port_opened(event: &PortOpened, node: &str) -> String {
+    let PortOpened { listen_address: listen, advertise_address: advertise, .. } = event;
+    format!(
+        "node {node} lets other machines in: it listens on {listen}, and they reach it at {advertise}"
+    )
 }
 
 pub(super) fn certified(event: &CertificateIssued, node: &str) -> String {

@@ -14,13 +14,14 @@ async fn a_node_that_was_renamed_is_shown_by_the_name_it_has_now() {
         session: row.session + 1,
         description: Some(description),
         former_hostname: "alpha".into(),
+        address: "10.0.0.7".into(),
     };
     let author = author::manager(id("node", "alpha"));
     say(&mut world, author, Revision::ZERO, Kind::SessionOpened(Box::new(opened)));
     world.tell("web.1 failed exit=3");
     let written = write(&world).await;
     let all = lines(&written, &v1::LogRequest { all: true, ..v1::LogRequest::default() });
-    let renamed = "node omega connected: its host name changed from alpha to omega";
+    let renamed = "node omega connected from 10.0.0.7: its host name changed from alpha to omega";
     assert!(all.iter().any(|line| line == renamed), "{all:#?}");
     assert!(all.iter().any(|line| line.starts_with("node omega joined")), "{all:#?}");
     let why = ask(&written, "omega");

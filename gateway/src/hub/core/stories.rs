@@ -16,6 +16,10 @@ use skep_reconcilers::Entropy;
 const NOW: Timestamp = Timestamp(1_000_000_000_000);
 
 /// A hub, the cluster behind it, and the streams that take no message.
+fn peer(name: &str) -> NodeOfPeer {
+    NodeOfPeer { node: id("node", name), key_hash: Sha256::digest(name).into(), address: None }
+}
+
 struct HubWorld {
     cluster: World,
     core: HubCore<&'static str>,
@@ -41,7 +45,7 @@ impl HubWorld {
     fn hello(&mut self, conn: u64, name: &str) -> Vec<String> {
         let hello = Hello { description: Some(node_description(name)), ..Hello::default() };
         let view = self.cluster.view.clone();
-        let peer = NodeOfPeer { node: id("node", name), key_hash: Sha256::digest(name).into() };
+        let peer = peer(name);
         let stream = (Conn(conn), peer);
         self.core.handle_hello(stream, hello, 100 + conn, &view, NOW);
         self.act()
@@ -141,7 +145,7 @@ fn a_message_for_a_node_goes_to_the_stream_of_its_open_session_alone() {
 fn nothing_is_forwarded_before_the_turn_has_accepted_the_session() {
     let mut world = HubWorld::of(&["a"]);
     let view = world.cluster.view.clone();
-    let peer = NodeOfPeer { node: id("node", "a"), key_hash: Sha256::digest("a").into() };
+    let peer = peer("a");
     world.core.handle_hello((Conn(1), peer), Hello::default(), 101, &view, NOW);
     let cancel = to_agent::Message::Cancel(LogCancel { request: 1 });
     world.core.handle_order(id("node", "a"), ToAgent { message: Some(cancel) }, "reader");
@@ -260,6 +264,7 @@ fn a_request_counts_what_can_be_large_in_it() {
                 session: 1,
                 description: description.into(),
                 conditions: Vec::new(),
+                address: String::new(),
             },
             large,
         ),

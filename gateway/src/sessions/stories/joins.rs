@@ -3,6 +3,7 @@
 use super::{SessionsWorld, check};
 use crate::sessions::Conn;
 use skep_projections::fixture::MANAGER;
+use skep_proto::v1::{NodeRemoved, event::Kind};
 
 #[test]
 fn a_new_agent_gets_a_certificate_opens_its_session_and_gets_its_set() {
@@ -59,6 +60,50 @@ fn a_member_comes_back_with_its_key_alone() {
          a beat -> -
          a gone -> -",
     );
+}
+
+#[test]
+fn a_node_that_this_history_has_never_known_does_not_hear_that_it_was_removed() {
+    check(
+        "level 5 | member a",
+        "b hello -> b1 turned OTHER_HISTORY, b1 closed
+         c join node=c -> ask again
+         commit -> c1 turned RETRY, c1 closed",
+    );
+    check(
+        "level 5 | member a | rmnode a",
+        "a hello -> a1 turned NODE_REMOVED, a1 closed
+         a join node=a -> ask again
+         commit -> a2 turned NODE_REMOVED, a2 closed",
+    );
+}
+
+#[test]
+fn the_key_of_a_removed_node_does_not_join_again_whatever_token_it_has() {
+    let mut world = SessionsWorld::of("level 5");
+    world.act("a join token");
+    assert_eq!(world.act("commit"), "a1 certified as worker, a1 closed");
+    let node = world.cluster.view.nodes().iter().next().expect("it has joined").1.id;
+    world.cluster.record(Kind::NodeRemoved(NodeRemoved { node_id: node.to_bytes(), force: true }));
+    assert_eq!(world.act("a join token"), "ask join worker");
+    assert_eq!(world.act("commit"), "a2 turned NODE_REMOVED, a2 closed");
+    world.act("a join token key=new");
+    assert_eq!(world.act("commit"), "a3 certified as worker, a3 closed");
+}
+
+#[test]
+fn a_session_says_where_its_agent_connects_from() {
+    for (level, hello, address) in [
+        (4, "a hello from=10.0.0.7", ""),
+        (5, "a hello from=10.0.0.7", "10.0.0.7"),
+        (5, "a hello", ""),
+    ] {
+        let mut world = SessionsWorld::of(&format!("level {level} | member a"));
+        world.act(hello);
+        world.act("commit");
+        let row = world.cluster.view.nodes().iter().next().expect("node a").1;
+        assert_eq!(&*row.address, address, "{hello} at level {level}");
+    }
 }
 
 #[test]

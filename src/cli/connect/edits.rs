@@ -1,11 +1,11 @@
-//! When an edit that came too late is tried again. PURE: the time that has passed and the random
-//! numbers are handed in.
+//! When an edit that came too late is tried again.
 //!
 //! Each try needs the version that it read to be still the newest. Of twenty people who edit one
 //! service at once one wins each round, so the others must come back often enough, and not all at
 //! the same moment.
 
-use std::time::Duration;
+use crate::cli::fail::CliError;
+use std::time::{Duration, Instant};
 
 /// Most tries of one edit. Then the refusal stands, which names who was faster.
 const EDIT_TRIES_MAX: u32 = 100;
@@ -14,16 +14,42 @@ const EDIT_TRIES_LIMIT: Duration = Duration::from_secs(30);
 /// Longest pause before the first repetition; it grows by as much with each, up to ten times.
 const EDIT_DELAY_STEP_MAX: Duration = Duration::from_millis(20);
 
-/// The tries of one edit.
+/// The tries of one edit, by the clock.
+pub(crate) struct EditTries {
+    edits: Edits,
+    began: Instant,
+}
+
+impl EditTries {
+    /// The first one. `limit` is how long the command may take.
+    pub(crate) fn begin(limit: Option<Duration>) -> EditTries {
+        EditTries { edits: Edits::new(limit), began: Instant::now() }
+    }
+
+    /// Somebody was faster: waits until the next try, or gives up with this refusal.
+    pub(crate) async fn pause(&mut self, refused: CliError) -> Result<(), CliError> {
+        let pause = self.edits.again(self.began.elapsed(), dice()).ok_or(refused)?;
+        tokio::time::sleep(pause).await;
+        Ok(())
+    }
+}
+
+/// Numbers that differ between processes which run at the same time. Nothing secret depends on
+/// them.
+fn dice() -> u64 {
+    crate::cli::now().0 ^ u64::from(std::process::id()).rotate_left(32)
+}
+
+/// The tries of one edit. The time that has passed and the random numbers are handed in.
 #[derive(Debug)]
-pub(super) struct Edits {
+struct Edits {
     limit: Duration,
     tries: u32,
 }
 
 impl Edits {
     /// `limit` is how long the command may take.
-    pub(super) fn new(limit: Option<Duration>) -> Edits {
+    fn new(limit: Option<Duration>) -> Edits {
         Edits {
             limit: limit.map_or(EDIT_TRIES_LIMIT, |limit| limit.min(EDIT_TRIES_LIMIT)),
             tries: 1,
@@ -31,7 +57,7 @@ impl Edits {
     }
 
     /// Somebody was faster: how long to pause before the next try, or nothing to give up.
-    pub(super) fn again(&mut self, passed: Duration, dice: u64) -> Option<Duration> {
+    fn again(&mut self, passed: Duration, dice: u64) -> Option<Duration> {
         if self.tries >= EDIT_TRIES_MAX || passed >= self.limit {
             return None;
         }
