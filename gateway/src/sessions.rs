@@ -8,6 +8,7 @@ mod assign;
 mod entry;
 mod join;
 mod overdue;
+mod pace;
 mod parts;
 mod recent;
 #[cfg(test)]
@@ -44,6 +45,9 @@ const REMOVED: &str = "this node was removed from the cluster";
 /// The message to agents when the manager stops.
 const STOPPING: &str = "the manager is stopping; tasks go on";
 
+/// The message to an agent whose node says more than it may; its next hello says it all.
+const TOO_OFTEN: &str = "this node opens sessions or changes its conditions too often; try again";
+
 /// A stream from an agent, numbered by the shell.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Conn(pub u64);
@@ -72,6 +76,7 @@ pub struct Sessions {
     by_node: BTreeMap<Id, Conn>,
     beats: BTreeSet<(Timestamp, Conn)>,
     overdue: overdue::OverdueSessions,
+    paces: pace::NodePaces,
     /// When this manager last heard or looked: it listens for as long as it does so in time.
     listened_at: Timestamp,
     waiting: BTreeMap<u64, PendingAnswer>,
@@ -138,6 +143,7 @@ impl Sessions {
             by_node: BTreeMap::new(),
             beats: BTreeSet::new(),
             overdue: overdue::OverdueSessions::default(),
+            paces: pace::NodePaces::default(),
             listened_at: Timestamp::NEVER,
             waiting: BTreeMap::new(),
             joining: BTreeMap::new(),
@@ -205,7 +211,9 @@ impl Sessions {
         session.heard_at = now;
         match message.message {
             Some(from_agent::Message::Report(report)) => self.report(conn, report),
-            Some(from_agent::Message::Conditions(told)) => self.conditions(conn, told.conditions),
+            Some(from_agent::Message::Conditions(told)) => {
+                self.conditions(conn, told.conditions, now);
+            }
             Some(from_agent::Message::PartTaken(_)) => {
                 session.outbound.taken();
                 self.flush(conn);
@@ -230,11 +238,14 @@ impl Sessions {
 
     /// The node's conditions have changed. They are kept with the hello, since each new tenure is
     /// told of the session again.
-    fn conditions(&mut self, conn: Conn, conditions: Vec<Condition>) {
+    fn conditions(&mut self, conn: Conn, conditions: Vec<Condition>, now: Timestamp) {
         let Some(session) = self.conns.get_mut(&conn) else { return };
         session.hello.conditions.clone_from(&conditions);
         if session.open {
             let node = session.node;
+            if !self.paces.may_speak(node, now) {
+                return self.start_over(PendingAnswer::Opened(conn), TOO_OFTEN);
+            }
             let machine = MachineRequest::Conditions { node, session: session.number, conditions };
             self.ask(node, machine, PendingAnswer::Noted);
         }
@@ -267,6 +278,7 @@ impl Sessions {
     /// Asks the turn about sessions that have said nothing for too long, and ends their streams.
     pub fn handle_timeout(&mut self, now: Timestamp) {
         self.listen(now);
+        self.paces.forget_rested(now);
         while let Some((at, conn)) = self.beats.first().copied().filter(|(at, _)| *at <= now) {
             self.beats.remove(&(at, conn));
             let Some(session) = self.conns.get_mut(&conn) else { continue };

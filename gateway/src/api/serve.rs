@@ -36,7 +36,6 @@ pub struct GrpcServices {
     pub control: control::ControlService,
     /// The past.
     pub history: HistoryService,
-
     /// What tasks print.
     pub logs: LogsService,
     /// Agents.

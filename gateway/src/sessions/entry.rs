@@ -5,7 +5,8 @@
 //! may not know a node yet, and an agent that hears that it was removed ends its tasks.
 
 use super::{
-    Conn, PendingAnswer, STOPPING, ServingState, Session, Sessions, parts::Outbound, turned,
+    Conn, PendingAnswer, STOPPING, ServingState, Session, Sessions, TOO_OFTEN, parts::Outbound,
+    turned,
 };
 use crate::admit::{MachineRequest, same_names, was_removed};
 use skep_projections::{NodeRow, View};
@@ -54,6 +55,9 @@ impl Sessions {
                 return self.turn_away(conn, turned);
             }
         };
+        if !self.paces.may_speak(node, now) {
+            return self.turn_away(conn, turned(TurnedCode::Retry, TOO_OFTEN));
+        }
         if let Some(held) = self.by_node.get(&node).copied() {
             let newer = turned(TurnedCode::Superseded, "the same agent opened a newer session");
             self.turn_away(held, newer);

@@ -5,7 +5,7 @@ mod parts;
 mod silence;
 
 use super::{
-    entry,
+    entry, pace,
     world::{AHEAD, SessionsWorld, check},
 };
 use skep_proto::{Id, v1};
@@ -42,6 +42,30 @@ fn a_newer_stream_of_the_same_process_takes_over_and_one_of_another_waits() {
          commit -> a2 welcome 5000, a2 set
          a hello new-process -> a3 turned CLAIMED, a3 closed",
     );
+}
+
+#[test]
+fn a_node_that_opens_sessions_without_end_is_asked_to_wait() {
+    let mut world = SessionsWorld::of("member a | member b");
+    let said: Vec<String> = (0..40).map(|_| world.act("a hello")).collect();
+    let opened = said.iter().filter(|said| said.ends_with("ask open")).count();
+    assert_eq!(opened as u64, pace::NODE_RECORDS_BURST_MAX);
+    assert_eq!(said[39], "a40 turned RETRY, a40 closed");
+    assert_eq!(world.act("b hello"), "ask open", "others do not wait for it");
+    world.act("commit");
+    world.act("later 2000");
+    assert!(world.act("a hello").ends_with("ask open"), "a moment later it may");
+}
+
+#[test]
+fn a_node_whose_conditions_change_without_end_comes_back_with_the_newest() {
+    let mut world = SessionsWorld::of("member a");
+    world.act("a hello");
+    world.act("commit");
+    let told = |world: &mut SessionsWorld| world.act("a conditions engine");
+    let said: Vec<String> = (1..pace::NODE_RECORDS_BURST_MAX).map(|_| told(&mut world)).collect();
+    assert!(said.iter().all(|said| said == "ask 1 conditions"), "{said:?}");
+    assert_eq!(told(&mut world), "a1 turned RETRY, a1 closed, ask close");
 }
 
 #[test]

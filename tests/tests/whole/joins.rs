@@ -134,3 +134,26 @@ fn a_port_is_opened_with_the_settings_asked_for_and_who_knocks_is_told() {
         "1 connection turned away since the start; the newest of each address from 127.0.0.1";
     stage.wait("who knocked is told", || doctor(&stage).contains(knocked));
 }
+
+#[test]
+fn a_managers_own_agent_comes_back_with_certificates_of_an_earlier_day() {
+    let mut stage = Testbed::new();
+    stage.start();
+    let id = |stage: &Testbed| stage.says(&["node", "inspect", "--format", "{{.ID}}", "self"]);
+    let first = id(&stage);
+    stage.says(&["service", "create", "-q", "--name", "web", "/bin/sleep", "600"]);
+    let running = stage.pids("web");
+    let certificates = stage.file("state/agent/certificates");
+    let earlier = stage.file("earlier");
+    stage.stop();
+    fs::rename(&certificates, &earlier).unwrap();
+    stage.start();
+    assert_eq!(id(&stage), first, "it is given new ones under its id");
+    stage.stop();
+    fs::remove_dir_all(&certificates).unwrap();
+    fs::rename(&earlier, &certificates).unwrap();
+    stage.start();
+    assert!(stage.log().contains("the certificate's key is not this node's"), "{}", stage.log());
+    assert_eq!(id(&stage), first, "its manager vouches for it");
+    assert_eq!(stage.pids("web"), running, "the same process goes on");
+}

@@ -23,12 +23,12 @@ async fn opened() -> (LiveCluster, SocketAddr) {
 }
 
 impl LiveCluster {
-    fn token(&self, role: NodeRole) -> JoinToken {
+    pub(super) fn token(&self, role: NodeRole) -> JoinToken {
         self.authority().join_token(&self.drive.newest().view, role).unwrap()
     }
 
     /// A machine without a certificate asks to be let in.
-    async fn knock(&self, door: SocketAddr, token: &str) -> (NodeKey, Message) {
+    pub(super) async fn knock(&self, door: SocketAddr, token: &str) -> (NodeKey, Message) {
         let digest = self.token(NodeRole::Worker).root_digest;
         let expect = ManagerExpectation::Pinned { digest, learned: Default::default() };
         let channel = nodes::enter(door, client_config(None, expect).unwrap()).await.unwrap();
@@ -171,4 +171,21 @@ async fn what_is_no_tls_is_closed_and_the_next_one_is_served() {
     }
     let (_, answer) = running.knock(door, &running.token(NodeRole::Worker).to_string()).await;
     assert!(matches!(answer, Message::Certified(_)), "{answer:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_port_that_cannot_be_opened_is_refused_with_the_reason() {
+    let running = LiveCluster::start().await;
+    let channel = running.open(GreetingLimits::default()).await;
+    let mut membership = v1::membership_client::MembershipClient::new(channel);
+    let refused = membership.await_port(v1::PortChoice::default()).await.unwrap_err();
+    assert_eq!(
+        (refused.code(), refused.message()),
+        (Code::InvalidArgument, "that is not an address")
+    );
+    let refused = membership.choose_port(v1::ChoosePortRequest::default()).await.unwrap_err();
+    assert_eq!(
+        (refused.code(), refused.message()),
+        (Code::FailedPrecondition, "this manager's own node has not joined the cluster yet")
+    );
 }

@@ -4,9 +4,12 @@
 use super::{super::testing::nodes, *};
 use prost::Message as _;
 use skep_proto::v1::{FromAgent, Hello, from_agent::Message, to_agent};
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering::Relaxed},
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -14,6 +17,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 const CONNECTIONS: u64 = 200;
 /// Streams of the story about messages.
 const STREAMS: u64 = 120;
+/// Of one node; what it says in them is within what a node may say.
+const STREAMS_OF_A_NODE: u64 = 5;
 
 /// A series of numbers that the seed decides (splitmix64).
 struct HostileDice(u64);
@@ -102,12 +107,21 @@ async fn bytes_that_are_no_http2_cost_their_connection_alone() {
     nodes::enter(door, nodes::tls(&key, &certified)).await.expect("the next one is served");
 }
 
+/// A machine that has joined.
+async fn member(running: &LiveCluster, door: SocketAddr) -> (skep_trust::NodeKey, v1::Certified) {
+    let token = running.token(v1::NodeRole::Worker).to_string();
+    let (key, answer) = running.knock(door, &token).await;
+    let to_agent::Message::Certified(certified) = answer else { panic!("{answer:?}") };
+    (key, certified)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn messages_that_no_agent_sends_cost_their_stream_alone() {
     let running = LiveCluster::start().await;
     running.open(GreetingLimits::default()).await;
-    let (key, certified) = running.join().await;
+    running.join().await;
     let (door, panics) = (running.open_door().await, panics());
+    let (mut key, mut certified) = member(&running, door).await;
     let description = Some(skep_projections::fixture::node_description("n2"));
     let hello = v1::Hello { description, ..v1::Hello::default() };
     let task = v1::TaskObserved {
@@ -129,6 +143,10 @@ async fn messages_that_no_agent_sends_cost_their_stream_alone() {
     let sent = sent.map(|message| FromAgent { message: Some(message) });
     for seed in 0..STREAMS {
         let mut dice = HostileDice(seed);
+        // A node that greets without end is asked to wait.
+        if seed % STREAMS_OF_A_NODE == 0 {
+            (key, certified) = member(&running, door).await;
+        }
         let channel = nodes::enter(door, nodes::tls(&key, &certified)).await.unwrap();
         let greeting = Hello { process: seed + 1, ..hello.clone() };
         let first = FromAgent { message: Some(Message::Hello(greeting)) };
@@ -148,6 +166,7 @@ async fn messages_that_no_agent_sends_cost_their_stream_alone() {
     assert_eq!(panics.load(Relaxed), 0);
     let view = running.drive.newest().view.clone();
     assert_eq!((view.faults(), view.set_aside()), (Vec::new(), 0));
+    (key, certified) = member(&running, door).await;
     let channel = nodes::enter(door, nodes::tls(&key, &certified)).await.unwrap();
     let greeting = Hello { process: STREAMS + 1, ..hello };
     let (_say, attached) = attach(&channel, Some(Message::Hello(greeting))).await;
