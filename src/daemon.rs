@@ -1,33 +1,42 @@
-//! A node's process: manager and agent, or an agent alone, started and stopped together.
+//! A machine's process: manager and agent, or an agent alone, started and stopped as its standing
+//! changes.
 //!
-//! The first start fixes what a node is; a restart resumes it. Stopping the process stops no task:
-//! what runs is adopted by the next one.
+//! The first start fixes what a machine is, unless it waits to be told; a restart resumes it.
+//! Stopping the process stops no task: what runs is adopted by the next one.
 
 mod advice;
+mod durable;
 mod hangup;
 mod holder;
 mod joined;
+mod left;
+mod lifecycle;
+mod local;
+mod machine;
 mod node;
 mod settings;
 mod socket;
+mod start;
 mod state;
 mod telemetry;
 
 pub(crate) use advice::Advice;
 pub(crate) use holder::holder_of;
-pub(crate) use settings::{AgentSettings, DaemonMode, DaemonSettings, JoinSettings, NodeSettings};
+pub(crate) use settings::{
+    AgentSettings, DaemonMode, DaemonSettings, Founding, JoinSettings, NodeSettings,
+};
 pub(crate) use socket::in_place_of_socket;
 pub(crate) use state::file_in_place_of;
 
 use anyhow::{Context, Result};
-use skep_agent::ManagerEndpoint;
+use machine::MachineDaemon;
 use skep_gateway::manager;
 use skep_log::{AcceptLoss, Recovered};
+use skep_proto::v1::LocalNode;
 use state::StateDir;
 use std::{future::Future, path::Path, time::Duration};
 use telemetry::Telemetry;
 use tokio::{
-    net::TcpListener,
     signal::unix::{SignalKind, signal},
     sync::mpsc,
     time::timeout,
@@ -39,79 +48,38 @@ const STOP_LIMIT: Duration = Duration::from_secs(15);
 /// Exit code of one that ended at once.
 const ENDED_AT_ONCE: u8 = 1;
 
-/// `skep daemon`: a manager and its own agent.
+/// `skep daemon`: a machine that is a manager with its own agent, a worker, or waits to become one.
 pub(crate) fn run(settings: DaemonSettings) -> Result<()> {
     let state = StateDir::hold(&settings.state_dir)?;
-    if let Some(joined) = joined::manager_of(&state, settings.join.as_ref())? {
-        if settings.metrics_listen.is_some()
-            || settings.heartbeat_period.is_some()
-            || settings.mode == DaemonMode::Safe
-        {
-            let message = "--metrics-listen, --heartbeat-period and --safe-mode are for managers, and this machine is a worker";
-            return Err(Advice::wrong_input(message.to_owned(), "leave them out").into());
-        }
-        let joined::JoinedCluster { address, token: join_token, moved } = joined;
-        let manager = ManagerEndpoint::Network(address);
-        let (state_dir, node) = (settings.state_dir, settings.node);
-        return follow(state, AgentSettings { manager, join_token, state_dir, node }, moved);
-    }
     on_runtime(settings.node.otlp_endpoint.clone(), async move |stop| {
-        let runtime = node::runtime(&state, &settings.node)?;
-        let control = socket::bind(&settings.listen_control)?;
-        let metrics = match settings.metrics_listen {
-            Some(address) => Some(
-                TcpListener::bind(address)
-                    .await
-                    .with_context(|| format!("--metrics-listen {address}"))?,
-            ),
-            None => None,
-        };
-        let heartbeat_period_ns = settings.heartbeat_period.map(|period| period.as_nanos() as u64);
-        let config = manager::ManagerConfig {
-            state_dir: state.path().to_owned(),
-            control,
-            metrics,
-            heartbeat_period_ns,
-            safe_mode: settings.mode == DaemonMode::Safe,
-        };
-        tracing::info!(socket = %settings.listen_control.display(), state = %state.path().display(), "starting");
-        let managing = tokio::spawn(manager::run(config, stop.clone()));
-        let endpoint = ManagerEndpoint::Unix(settings.listen_control.clone());
-        let own = node::FollowedEndpoint { endpoint, join_token: None, is_own: true };
-        let agent = node::agent(&state, &settings.node, own, runtime)?;
-        let following = tokio::spawn(agent.run(stop.clone()));
-        let managed = managing.await.context("the manager's task")?;
-        stop.cancel();
-        let followed = following.await.context("the agent's task")?;
+        left::finish(&state)?;
+        let (first, problem) = start::first_role(&state, &settings)?;
+        let socket = settings.listen_control.clone();
+        let listener = socket::bind(&socket)?.into_std()?;
+        let (service, inbox) = local::service(LocalNode {
+            hostname: settings.node.hostname.clone(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            state_dir: state.path().display().to_string(),
+            ..LocalNode::default()
+        });
+        inbox.state.send_modify(|local| local.problem = problem);
+        let machine = MachineDaemon { state, settings, inbox, service, listener };
+        let ended = machine.run(first, stop).await;
         // The socket is a promise that somebody answers.
-        drop(std::fs::remove_file(&settings.listen_control));
-        managed.with_context(|| format!("state folder {}", state.path().display()))?;
-        followed?;
-        Ok(())
+        drop(std::fs::remove_file(&socket));
+        ended
     })
 }
 
 /// `skep agent`: a worker alone.
 pub(crate) fn run_agent(settings: AgentSettings) -> Result<()> {
-    follow(StateDir::hold(&settings.state_dir)?, settings, None)
-}
-
-/// A worker alone, in a folder that is held already. `moved` is written down when the manager has
-/// shown itself to be one of the cluster.
-fn follow(
-    state: StateDir,
-    settings: AgentSettings,
-    moved: Option<joined::MovedAddress>,
-) -> Result<()> {
+    let state = StateDir::hold(&settings.state_dir)?;
     on_runtime(settings.node.otlp_endpoint.clone(), async move |stop| {
+        left::finish(&state)?;
         let runtime = node::runtime(&state, &settings.node)?;
         let (endpoint, join_token) = (settings.manager, settings.join_token);
         let manager = node::FollowedEndpoint { endpoint, join_token, is_own: false };
-        let agent = node::agent(&state, &settings.node, manager, runtime)?;
-        if let Some(moved) = moved {
-            tokio::spawn(moved.write_when_attached(agent.status()));
-        }
-        agent.run(stop).await?;
+        node::agent(&state, &settings.node, manager, runtime)?.run(stop).await?;
         Ok(())
     })
 }
@@ -119,6 +87,7 @@ fn follow(
 /// Cuts the history in a state folder where it stops being readable.
 pub(crate) fn recover(state_dir: &Path, loss: AcceptLoss) -> Result<Recovered> {
     let state = StateDir::hold_of_manager(state_dir)?;
+    left::finish(&state)?;
     Ok(manager::recover(state.path(), loss)?)
 }
 

@@ -44,6 +44,15 @@ use skep_proto::{
 use std::collections::VecDeque;
 use work::NodeWork;
 
+/// Whether a node that leaves its cluster waits for its tasks to end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TasksOfLeaver {
+    /// It ends only when nothing is left of them.
+    Awaited,
+    /// It ends now, and what is left of them runs on.
+    LeftBehind,
+}
+
 /// Something that happened.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Input {
@@ -55,6 +64,8 @@ pub enum Input {
     Undescribed(Box<NodeDescription>),
     /// What the runtime notices by itself now.
     Noticed(Box<Noticed>),
+    /// Somebody on this machine takes the node out of its cluster: its tasks end.
+    Leave(TasksOfLeaver),
     /// Why the agent's own files cannot be written, for people; empty when they can be.
     Unwritable(String),
     /// The stream of this number stands.
@@ -152,6 +163,8 @@ pub struct Core {
     description: Option<NodeDescription>,
     ready: VecDeque<AgentOutput>,
     halting: Option<AgentHalt>,
+    /// It ends only when nothing is left of its tasks.
+    ends_when_cleared: bool,
     /// What the newest session began with.
     warnings: Vec<String>,
 }
@@ -170,6 +183,7 @@ impl Core {
             conditions: Conditions::default(),
             ready: VecDeque::new(),
             halting: None,
+            ends_when_cleared: false,
             warnings: Vec::new(),
         }
     }
@@ -187,6 +201,7 @@ impl Core {
                     work.on_noticed(noticed.tasks, now);
                 }
             }
+            Input::Leave(tasks) => self.leave(tasks, now),
             Input::Unwritable(problem) => {
                 self.conditions.set(ConditionKind::StateUnwritable, &problem, now);
             }
@@ -292,6 +307,11 @@ impl Core {
         self.link.identity.node_id
     }
 
+    /// Its cluster; none before that named the node.
+    pub fn cluster(&self) -> Id {
+        self.link.identity.cluster_id
+    }
+
     /// A session is open.
     pub fn is_attached(&self) -> bool {
         self.link.is_open()
@@ -393,8 +413,8 @@ impl Core {
             Some(Message::Turned(turned)) => {
                 let halt = self.link.on_turned(&turned, now);
                 self.close();
-                if let (Some(AgentHalt::NodeRemoved { .. }), Some(work)) = (&halt, &mut self.work) {
-                    work.abandon(now);
+                if matches!(halt, Some(AgentHalt::NodeRemoved { .. })) {
+                    self.clear_away(now);
                 }
                 self.halting = halt;
             }
@@ -444,10 +464,25 @@ impl Core {
         }
     }
 
-    /// A removed node ends only when nothing is left of its tasks.
+    /// Asked a second time, it may stop waiting.
+    fn leave(&mut self, tasks: TasksOfLeaver, now: Timestamp) {
+        self.halting = Some(self.link.leave());
+        self.close();
+        self.clear_away(now);
+        self.ends_when_cleared = tasks == TasksOfLeaver::Awaited;
+    }
+
+    /// The node is no part of the cluster any more: its tasks end.
+    fn clear_away(&mut self, now: Timestamp) {
+        self.ends_when_cleared = true;
+        if let Some(work) = &mut self.work {
+            work.abandon(now);
+        }
+    }
+
     fn finish_halting(&mut self) {
         let cleared = self.work.as_ref().is_none_or(NodeWork::is_empty);
-        let waits = matches!(self.halting, Some(AgentHalt::NodeRemoved { .. })) && !cleared;
+        let waits = self.ends_when_cleared && !cleared;
         if let Some(halt) = self.halting.take_if(|_| !waits) {
             self.ready.push_back(AgentOutput::Halt(halt));
         }

@@ -12,6 +12,7 @@ mod config;
 mod credentials;
 mod describe;
 mod dial;
+mod handle;
 mod pump;
 mod renewal;
 mod status;
@@ -20,22 +21,21 @@ mod wire;
 
 pub use config::{AgentConfig, ManagerEndpoint};
 pub use credentials::CredentialsError;
+pub use handle::AgentHandle;
 pub use status::AgentStatus;
 
 use crate::{
     core::{AgentHalt, AgentOutput, Core, link::NodeIdentity},
     journal::{IdentityFile, Journal, JournalError, JournalWriter, Stored},
     runtime::process,
+    wall,
 };
 use credentials::NodeCredentials;
 use nix::fcntl::{Flock, FlockArg};
-use skep_proto::{Id, v1};
+use skep_proto::{Id, Timestamp, v1};
 use std::{fs, io, os::unix::fs::DirBuilderExt, path};
 use thiserror::Error;
-use tokio::{
-    sync::{mpsc, watch},
-    time::{Instant, sleep_until},
-};
+use tokio::{sync, time};
 use tokio_util::sync::CancellationToken;
 
 /// Inputs that wait for the core; the sender of one more waits too.
@@ -154,7 +154,9 @@ pub struct NodeAgent {
     journal: JournalWriter,
     core: Core,
     clock: clock::Clock,
-    status: watch::Sender<AgentStatus>,
+    status: sync::watch::Sender<AgentStatus>,
+    handle: AgentHandle,
+    requests: sync::mpsc::Receiver<handle::AgentRequest>,
 }
 
 impl NodeAgent {
@@ -198,18 +200,13 @@ impl NodeAgent {
             return Err(AgentError::NoToken);
         }
         let (journal, memory) = Journal::open(&folder)?;
-        let labels = config.labels.clone();
-        let spec = v1::NodeSpec {
-            annotations: Some(v1::Annotations { name: String::new(), labels }),
-            ..v1::NodeSpec::default()
-        };
         let who = NodeIdentity {
             node_id: stored.node_id,
             cluster_id: stored.cluster_id,
             joining,
             rejoining,
             process: getrandom::u64().map_err(AgentError::Randomness)?,
-            spec,
+            spec: config.spec(),
             version: config.version.clone(),
         };
         let seed = getrandom::u64().map_err(AgentError::Randomness)?;
@@ -217,7 +214,8 @@ impl NodeAgent {
         let journal = JournalWriter::start(journal, memory, identity, lock)
             .map_err(|source| AgentError::Folder { path: folder, source })?;
         let status =
-            watch::Sender::new(AgentStatus { node_id: stored.node_id, ..AgentStatus::default() });
+            sync::watch::Sender::new(AgentStatus::begun(stored.node_id, stored.cluster_id));
+        let (handle, requests) = handle::handle(status.subscribe(), credentials.clone(), now);
         Ok(NodeAgent {
             config,
             stored,
@@ -226,18 +224,20 @@ impl NodeAgent {
             core,
             clock: clock::Clock::new(),
             status,
+            handle,
+            requests,
         })
     }
 
-    /// How it is, now and whenever that changes.
-    pub fn status(&self) -> watch::Receiver<AgentStatus> {
-        self.status.subscribe()
+    /// Asks it while it runs.
+    pub fn handle(&self) -> AgentHandle {
+        self.handle.clone()
     }
 
     /// Runs until `shutdown`, which leaves every task as it is, or until the cluster has no more
     /// use for this node.
     pub async fn run(mut self, shutdown: CancellationToken) -> Result<(), AgentError> {
-        let (inbox, mut inputs) = mpsc::channel(INBOX_INPUTS_MAX);
+        let (inbox, mut inputs) = sync::mpsc::channel(INBOX_INPUTS_MAX);
         let wire = wire::Wire::new(
             self.config.manager.clone(),
             self.credentials.clone(),
@@ -266,8 +266,9 @@ impl NodeAgent {
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return Ok(()),
-                input = inputs.recv() => {
-                    if let Some(input) = input {
+                Some(input) = inputs.recv() => self.core.handle(input, self.clock.now()),
+                Some(request) = self.requests.recv() => {
+                    if let Some(input) = handle::input_of(request, &self.core) {
                         self.core.handle(input, self.clock.now());
                     }
                 }
@@ -333,13 +334,18 @@ impl NodeAgent {
     }
 
     fn show(&self) {
-        let (node_id, attached) = (self.core.node(), self.core.is_attached());
+        let attached = self.core.is_attached();
         if attached {
             status::say_manager(&self.status, "");
         }
+        let (node_id, cluster_id) = (self.core.node(), self.core.cluster());
         self.status.send_if_modified(|status| {
-            let changed = (status.node_id, status.attached) != (node_id, attached);
-            (status.node_id, status.attached) = (node_id, attached);
+            let before = (status.node_id, status.cluster_id, status.attached);
+            let changed = before != (node_id, cluster_id, attached);
+            if status.attached != attached {
+                status.since_at = Timestamp(wall::now_ns());
+            }
+            (status.node_id, status.cluster_id, status.attached) = (node_id, cluster_id, attached);
             changed
         });
     }
@@ -352,9 +358,9 @@ struct SessionExecutors {
     pumps: pump::Pumps,
 }
 
-async fn until(deadline: Option<Instant>) {
+async fn until(deadline: Option<time::Instant>) {
     match deadline {
-        Some(deadline) => sleep_until(deadline).await,
+        Some(deadline) => time::sleep_until(deadline).await,
         None => std::future::pending().await,
     }
 }

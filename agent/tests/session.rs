@@ -45,6 +45,7 @@ fn config(folder: &Path, manager: &ManagerStub, engine: &FakeEngine) -> AgentCon
         join_token: None,
         hostname: "alpha".into(),
         labels: BTreeMap::from([("zone".into(), "b1".into())]),
+        availability: v1::NodeAvailability::Active,
         reserve: Reserve { nano_cpus: 1_000_000_000, memory_bytes: 1 << 30 },
         runtime: Arc::new(engine.runtime()),
         addr: "10.0.0.1".into(),
@@ -54,7 +55,7 @@ fn config(folder: &Path, manager: &ManagerStub, engine: &FakeEngine) -> AgentCon
 
 fn start(folder: &Path, manager: &ManagerStub, engine: &FakeEngine) -> RunningAgent {
     let agent = NodeAgent::open(config(folder, manager, engine)).expect("a state folder");
-    let (stop, status) = (tokio_util::sync::CancellationToken::new(), agent.status());
+    let (stop, status) = (tokio_util::sync::CancellationToken::new(), agent.handle().status());
     let task = tokio::spawn(agent.run(stop.clone()));
     RunningAgent { stop, status, task }
 }

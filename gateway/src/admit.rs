@@ -19,6 +19,7 @@ mod strays;
 mod unsupported;
 
 pub use certificates::{CertificateAsked, CertificateClaim, Newcomer};
+pub use cluster::check_cluster;
 pub use node_rules::check_node;
 pub(crate) use node_rules::{same_names, was_removed};
 pub use refusal::Refusal;

@@ -18,6 +18,25 @@ const GREETING_LIMIT: Duration = Duration::from_secs(10);
 /// A connection from which nothing came for so long is closed.
 const SILENCE_LIMIT: Duration = Duration::from_secs(60);
 
+/// The connections of the local socket: as many as descriptors allow.
+pub fn of_local_socket() -> ConnectionLimiter {
+    let limits = ConnectionLimits::for_descriptors(descriptors_max());
+    ConnectionLimiter::new("control", limits)
+}
+
+/// Those of the port for other machines. The other half of the descriptors is the local socket's
+/// and the log's.
+pub(crate) fn of_network() -> ConnectionLimiter {
+    let limits = ConnectionLimits::for_descriptors(descriptors_max() / 2);
+    ConnectionLimiter::new("network", limits)
+}
+
+/// How many descriptors this process may have; little where the system does not say.
+fn descriptors_max() -> u64 {
+    nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE)
+        .map_or(256, |(soft, _)| soft)
+}
+
 /// How long a connection may say nothing.
 #[derive(Clone, Copy)]
 pub(crate) struct SilenceLimits {

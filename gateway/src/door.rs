@@ -10,6 +10,8 @@ mod watch;
 pub use address::{AddressError, DOOR_PORT, DoorAddress};
 pub use watch::{AuthorityTrouble, DoorReport, DoorState, DoorWatch, TurnedAway};
 
+use crate::admit::Refusal;
+use skep_proto::v1::RefusalCode;
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use thiserror::Error;
 use tokio::{
@@ -46,6 +48,25 @@ pub enum DoorError {
     /// It is recorded, and something came in between.
     #[error("the port is recorded and not open yet: {0}")]
     NotYet(String),
+}
+
+impl DoorError {
+    /// As whoever asked for the port hears it.
+    pub fn refusal(&self) -> Refusal {
+        let (code, hint) = match self {
+            DoorError::Address(_) => (RefusalCode::Invalid, ""),
+            DoorError::Listen { .. } => (
+                RefusalCode::Precondition,
+                "free that address, or choose another one with --listen-addr",
+            ),
+            DoorError::NotYet(_) => (
+                RefusalCode::Precondition,
+                "free that address, or choose another one with --listen-addr; it is tried again \
+                 every few seconds",
+            ),
+        };
+        Refusal { code, message: self.to_string(), hint: hint.into() }
+    }
 }
 
 /// An open port for who serves it.

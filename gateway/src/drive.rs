@@ -59,7 +59,7 @@ impl Drive {
     /// called.
     pub fn start(log: Arc<Log>, state: Arc<DriveState>) -> (Drive, JoinHandle<()>) {
         tokio::spawn(shell::watch_status(log.clone(), state.clone()));
-        tokio::spawn(shell::watch_space(log.clone(), state.clone()));
+        tokio::spawn(shell::watch_space(Arc::downgrade(&log), Arc::downgrade(&state)));
         let thread = shell::spawn(log.clone(), state.clone());
         (Drive { state, log }, thread)
     }

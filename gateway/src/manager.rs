@@ -12,6 +12,7 @@ use std::{fs, io, path, sync::Arc};
 use thiserror::Error;
 use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
 
 /// How a manager is started.
 pub struct ManagerConfig {
@@ -19,8 +20,12 @@ pub struct ManagerConfig {
     pub state_dir: path::PathBuf,
     /// The socket that people and agents come through.
     pub control: UnixListener,
+    /// What the daemon answers on that socket whatever its machine is.
+    pub local: Routes,
     /// `/metrics` on TCP, where the operator asked for it.
     pub metrics: Option<TcpListener>,
+    /// The settings of a cluster that it founds.
+    pub genesis: v1::ClusterSpec,
     /// The heartbeat period, where the operator gives one; the cluster keeps it.
     pub heartbeat_period_ns: Option<u64>,
     /// Serve reads, accept nothing.
@@ -63,12 +68,6 @@ impl ManagerError {
 /// and is closed.
 const METRICS_CONNECTIONS_MAX: u32 = 64;
 
-/// How many descriptors this process may have; little where the system does not say.
-fn descriptors_max() -> u64 {
-    nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE)
-        .map_or(256, |(soft, _)| soft)
-}
-
 /// Runs a manager until `stop`, or until its log halts.
 pub async fn run(config: ManagerConfig, stop: CancellationToken) -> Result<(), ManagerError> {
     let node = identity(&config.state_dir)?;
@@ -76,8 +75,8 @@ pub async fn run(config: ManagerConfig, stop: CancellationToken) -> Result<(), M
         node,
         code_version: env!("CARGO_PKG_VERSION").into(),
         genesis: v1::ClusterSpec {
-            heartbeat_period_ns: config.heartbeat_period_ns,
-            ..v1::ClusterSpec::default()
+            heartbeat_period_ns: config.heartbeat_period_ns.or(config.genesis.heartbeat_period_ns),
+            ..config.genesis.clone()
         },
         safe_mode: config.safe_mode,
     };
@@ -112,7 +111,7 @@ async fn serve(config: ManagerConfig, node: Id, drive: &drive::Drive, stop: &Can
     };
     let shown = keeper.start(stop.clone());
     let hub = Hub::start(drive.clone());
-    let limiter = limiter_of("control", descriptors_max());
+    let limiter = connections::of_local_socket();
     let (broker, pulls) = (Arc::new(Broker::default()), Arc::new(crate::pulls::Pulls::default()));
     let reads = Reads::live(drive.clone(), pulls.clone(), node, limiter.clone())
         .with_door_watch(watch.clone());
@@ -131,6 +130,7 @@ async fn serve(config: ManagerConfig, node: Id, drive: &drive::Drive, stop: &Can
             pulls,
         ),
         membership: api::membership::MembershipService::new(drive.clone(), vouching, door, node),
+        local: config.local,
         drive: drive.clone(),
         metrics: page.clone(),
     };
@@ -152,16 +152,9 @@ async fn serve(config: ManagerConfig, node: Id, drive: &drive::Drive, stop: &Can
         door: shown,
         watch,
         local_limiter: limiter,
-        // The other half is the local socket's and the log's.
-        network_limiter: limiter_of("network", descriptors_max() / 2),
+        network_limiter: connections::of_network(),
     };
     services.serve(listeners, stop.clone()).await;
-}
-
-/// As many connections as so many descriptors allow.
-fn limiter_of(socket: &'static str, descriptors: u64) -> connections::ConnectionLimiter {
-    let limits = connections::ConnectionLimits::for_descriptors(descriptors);
-    connections::ConnectionLimiter::new(socket, limits)
 }
 
 fn show_metrics(

@@ -191,11 +191,9 @@ impl Sessions {
         self.by_node.get(&node).copied().filter(|conn| self.conns.get(conn).is_some_and(|s| s.open))
     }
 
-    /// The stream and the node of each session, open or about to be, and of each agent that waits
-    /// for a certificate.
+    /// The stream and the node of each session, open or about to be.
     pub fn iter(&self) -> impl Iterator<Item = (Conn, Id)> + '_ {
-        let sessions = self.conns.iter().map(|(conn, session)| (*conn, session.node));
-        sessions.chain(self.joining.iter().map(|(conn, joining)| (*conn, joining.node)))
+        self.conns.iter().map(|(conn, session)| (*conn, session.node))
     }
 
     /// How many sessions are open.

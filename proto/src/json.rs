@@ -71,6 +71,7 @@ shown!(
     NodeSpec,
     NodeDescription,
     ClusterSpec,
+    LocalNode,
     ContainerStatus,
 );
 

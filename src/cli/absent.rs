@@ -53,7 +53,7 @@ pub(super) fn instead_of(verb: &str) -> Option<&'static str> {
         "update" | "rollback" => "`skep service update SERVICE` changes a service",
         "ls" | "list" => "`skep service ls`, `skep task ls` and `skep node ls` list what there is",
         "init" | "join" | "leave" | "join-token" | "token" => {
-            "`skep cluster init` opens a manager's port, `skep cluster token worker` says how a machine joins"
+            "`skep cluster` has what makes a machine part of a cluster: init, join, leave, token"
         }
         "drain" | "promote" | "demote" => "`skep node` has what can be done with nodes",
         "start" | "restart" => {

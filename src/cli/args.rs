@@ -12,8 +12,8 @@ use super::{
     show::talk,
 };
 use crate::daemon::file_in_place_of;
-use clap::Args;
-use skep_proto::v1::{Moment, moment};
+use clap::{Args, ValueEnum};
+use skep_proto::v1::{Moment, NodeAvailability, moment};
 use std::path::PathBuf;
 
 /// Where clients look for the manager when nobody says otherwise.
@@ -58,6 +58,25 @@ pub(super) struct ChangeArgs {
     /// Why this is done; kept in the record
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
+}
+
+/// Whether a node takes tasks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(super) enum AvailabilityChoice {
+    Active,
+    Pause,
+    Drain,
+}
+
+impl AvailabilityChoice {
+    /// As the cluster has it.
+    pub(super) fn of_node(self) -> NodeAvailability {
+        match self {
+            AvailabilityChoice::Active => NodeAvailability::Active,
+            AvailabilityChoice::Pause => NodeAvailability::Pause,
+            AvailabilityChoice::Drain => NodeAvailability::Drain,
+        }
+    }
 }
 
 /// What was said before the command's name.

@@ -1,27 +1,33 @@
-//! `skep cluster`: how further machines join. Its words are those of `docker swarm`, and `skep
-//! swarm` is the same command.
+//! `skep cluster`: how machines become part of a cluster, and its settings. Its words are those of
+//! `docker swarm`, and `skep swarm` is the same command.
 
+mod member;
 mod settings;
 
 use super::{
-    args::{ChangeArgs, GlobalArgs},
+    args::{AvailabilityChoice, ChangeArgs, GlobalArgs},
     connect::ManagerClient,
-    fail::CliResult,
+    fail::{CliError, CliResult},
     show,
 };
 use clap::{Args, Subcommand, ValueEnum};
 use skep_proto::{
     Id,
     v1::{
-        ChoosePortRequest, JoinTokenRequest, NodeRole, OpenPort, RotateJoinToken, command::Action,
+        ChoosePortRequest, FoundCluster, JoinTokenRequest, NodeRole, OpenPort, RotateJoinToken,
+        command::Action,
     },
 };
 
 /// `skep cluster`
 #[derive(Subcommand)]
 pub(super) enum ClusterCommand {
-    /// Open this manager's port, so that other machines can join
+    /// Open this manager's port for other machines; a daemon that waits founds a cluster first
     Init(InitArgs),
+    /// Join a cluster as a worker
+    Join(member::JoinArgs),
+    /// Take this machine out of its cluster; its tasks end
+    Leave(member::LeaveArgs),
     /// Show the cluster's settings
     Inspect(settings::InspectArgs),
     /// Change the cluster's settings
@@ -40,6 +46,9 @@ pub(super) struct InitArgs {
     /// Address to listen on [default: 0.0.0.0:2377]
     #[arg(long, value_name = "ADDRESS[:PORT]", default_value = "", hide_default_value = true)]
     listen_addr: String,
+    /// Whether the node takes tasks, where it founds the cluster now
+    #[arg(long, value_enum, value_name = "active|pause|drain")]
+    availability: Option<AvailabilityChoice>,
     #[command(flatten)]
     settings: settings::SettingsArgs,
     #[command(flatten)]
@@ -87,9 +96,23 @@ pub(super) struct TokenArgs {
     change: ChangeArgs,
 }
 
+impl InitArgs {
+    /// What is founded where the daemon belongs to no cluster.
+    fn found(&self) -> FoundCluster {
+        FoundCluster {
+            availability: self.availability.map(|choice| choice.of_node() as i32),
+            listen_address: self.listen_addr.clone(),
+            advertise_address: self.advertise_addr.clone(),
+            spec: Some(self.settings.of_new_cluster()),
+        }
+    }
+}
+
 pub(super) async fn run(top: &GlobalArgs, command: ClusterCommand) -> CliResult {
     match command {
         ClusterCommand::Init(args) => init(top, args).await,
+        ClusterCommand::Join(args) => member::join(top, args).await,
+        ClusterCommand::Leave(args) => member::leave(top, args).await,
         ClusterCommand::Inspect(args) => settings::inspect(top, args).await,
         ClusterCommand::Update(args) => settings::update(top, args).await,
         ClusterCommand::Token(args) => token(top, args).await,
@@ -97,7 +120,15 @@ pub(super) async fn run(top: &GlobalArgs, command: ClusterCommand) -> CliResult 
 }
 
 async fn init(top: &GlobalArgs, args: InitArgs) -> CliResult {
-    let manager = ManagerClient::connect(&top.host(&args.change.host)?).await?;
+    let daemon = top.host(&args.change.host)?;
+    let founded = member::found(&daemon, args.found()).await?;
+    if args.availability.is_some() && !founded {
+        return Err(CliError::usage(
+            "--availability has no effect: this node is part of a cluster already",
+        )
+        .hint("change it with `skep node update --availability`"));
+    }
+    let manager = ManagerClient::connect(&daemon).await?;
     let mut submitter = manager.submitter(args.change.reason.as_deref()).await?;
     let asked = ChoosePortRequest {
         listen_address: args.listen_addr,
@@ -144,10 +175,13 @@ async fn invite(manager: &ManagerClient, role: JoinRole) -> CliResult {
         "" => "MANAGER:PORT",
         address => address,
     };
+    let token = reply.token;
     show::say(&format!(
         "To add a {name} to this cluster, run the following command on the other machine:\n\n    \
-         skep daemon --join {address} --token {}\n",
-        reply.token
+         skep cluster join --token {token} {address}\n\n\
+         It needs a daemon there that waits (`skep daemon --no-cluster`). One that is only just \
+         being\nstarted can join by itself:\n\n    \
+         skep daemon --join {address} --token {token}\n"
     ))?;
     if reply.address.is_empty() {
         show::talk("note: this manager's port is closed; open it with `skep cluster init`");

@@ -17,8 +17,8 @@ use super::{args, fail, now, show};
 use hyper_util::rt::TokioIo;
 use skep_gateway::local_stream::LocalStream;
 use skep_proto::v1::{
-    GreetRequest, ListRequest, Moment, StatusRequest, control_client::ControlClient,
-    history_client::HistoryClient, logs_client::LogsClient, membership_client, moment,
+    GreetRequest, ListRequest, Moment, StatusRequest, control_client, history_client, local_client,
+    logs_client, membership_client, moment,
 };
 use std::{
     io,
@@ -88,23 +88,31 @@ impl ManagerClient {
     }
 
     /// Queries and commands.
-    pub(super) fn control(&self) -> ControlClient<stale::WarningChannel> {
-        ControlClient::new(self.channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX)
+    pub(super) fn control(&self) -> control_client::ControlClient<stale::WarningChannel> {
+        control_client::ControlClient::new(self.channel.clone())
+            .max_decoding_message_size(ANSWER_BYTES_MAX)
     }
 
     /// What happened.
-    pub(super) fn history(&self) -> HistoryClient<stale::WarningChannel> {
-        HistoryClient::new(self.channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX)
+    pub(super) fn history(&self) -> history_client::HistoryClient<stale::WarningChannel> {
+        history_client::HistoryClient::new(self.channel.clone())
+            .max_decoding_message_size(ANSWER_BYTES_MAX)
     }
 
     /// What tasks say.
-    pub(super) fn logs(&self) -> LogsClient<stale::WarningChannel> {
-        LogsClient::new(self.channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX)
+    pub(super) fn logs(&self) -> logs_client::LogsClient<stale::WarningChannel> {
+        logs_client::LogsClient::new(self.channel.clone())
+            .max_decoding_message_size(ANSWER_BYTES_MAX)
     }
 
     /// How other machines join.
     pub(super) fn membership(&self) -> membership_client::MembershipClient<stale::WarningChannel> {
         membership_client::MembershipClient::new(self.channel.clone())
+    }
+
+    /// What the daemon of the machine itself answers, whether it is a manager or not.
+    pub(super) fn local(&self) -> local_client::LocalClient<stale::WarningChannel> {
+        local_client::LocalClient::new(self.channel.clone())
     }
 
     /// The newest revision at a moment.
@@ -186,12 +194,12 @@ fn no_way(path: &Path, error: io::Error) -> fail::CliError {
     #[allow(clippy::wildcard_enum_match_arm, reason = "the standard library adds kinds of errors")]
     let failure = match error.kind() {
         io::ErrorKind::NotFound => {
-            fail::CliError::unreachable(format!("no manager at unix://{shown}: there is no such socket")).hint(
+            fail::CliError::unreachable(format!("no daemon at unix://{shown}: there is no such socket")).hint(
                 "start one with `skep daemon`, name its socket with --host or SKEP_HOST, or read a stopped one with --state-dir",
             )
         }
         io::ErrorKind::ConnectionRefused => {
-            fail::CliError::unreachable(format!("no manager at unix://{shown}: nobody listens on the socket"))
+            fail::CliError::unreachable(format!("no daemon at unix://{shown}: nobody listens on the socket"))
                 .hint("start it with `skep daemon`, or read it while it is stopped with --state-dir")
         }
         io::ErrorKind::PermissionDenied => {
@@ -201,7 +209,7 @@ fn no_way(path: &Path, error: io::Error) -> fail::CliError {
             ))
             .hint(format!("join it with `usermod -aG {group} USER` and log in again, or use sudo"))
         }
-        _ => fail::CliError::unreachable(format!("no manager at unix://{shown}: {}", skep_proto::os_error::message(&error)))
+        _ => fail::CliError::unreachable(format!("no daemon at unix://{shown}: {}", skep_proto::os_error::message(&error)))
             .hint("name the manager's socket with --host or SKEP_HOST"),
     };
     failure.caused_by(error)

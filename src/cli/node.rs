@@ -2,6 +2,7 @@
 
 mod change;
 mod pretty;
+mod status;
 
 use super::{
     absent::{Absent, Docker},
@@ -25,6 +26,8 @@ pub(super) enum NodeCommand {
     Ps(NodePs),
     /// Show everything about nodes
     Inspect(NodeInspect),
+    /// Show this machine as its own daemon knows it, without asking a manager
+    Status(status::NodeStatusArgs),
     /// Change a node's labels or availability
     Update(change::NodeUpdate),
     /// Move all tasks away from nodes and give them none
@@ -99,6 +102,7 @@ pub(super) async fn run(top: &GlobalArgs, command: NodeCommand) -> CliResult {
         NodeCommand::Ls(args) => ls(top, args).await,
         NodeCommand::Ps(args) => ps(top, args).await,
         NodeCommand::Inspect(args) => inspect(top, args).await,
+        NodeCommand::Status(args) => status::run(top, args).await,
         NodeCommand::Update(args) => change::update(top, args).await,
         NodeCommand::Drain(args) => {
             change::availability(top, args, skep_proto::v1::NodeAvailability::Drain).await

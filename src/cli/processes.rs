@@ -4,7 +4,7 @@
 //! what is set for them.
 
 use super::{
-    args::{DEFAULT_SOCKET, GlobalArgs},
+    args::{AvailabilityChoice, DEFAULT_SOCKET, GlobalArgs},
     fail::{CliError, CliResult},
     parse, show,
 };
@@ -14,7 +14,7 @@ use skep_agent::ManagerEndpoint;
 use skep_agent::machine::{self, Reserve, ReservedWhole};
 use skep_gateway::admit;
 use skep_log::AcceptLoss;
-use skep_proto::v1::{Resources, RuntimeKind};
+use skep_proto::v1::{ClusterSpec, NodeAvailability, Resources, RuntimeKind};
 use skep_trust::JoinToken;
 use std::{io::Read as _, net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -73,10 +73,16 @@ pub(super) struct DaemonArgs {
     pub safe_mode: bool,
     /// Join the cluster of this manager as a worker, from an empty state folder; later starts need
     /// not say it
-    #[arg(long, value_name = "HOST:PORT", value_parser = parse::remote_manager, conflicts_with_all = ["heartbeat_period", "metrics_listen", "listen_control"])]
+    #[arg(long, value_name = "HOST:PORT", value_parser = parse::remote_manager, conflicts_with_all = ["heartbeat_period", "metrics_listen"])]
     pub join: Option<String>,
     #[command(flatten)]
     pub token: JoinTokenArgs,
+    /// Found no cluster at the first start: wait for `skep cluster init` or `skep cluster join`
+    #[arg(long, conflicts_with = "join")]
+    pub no_cluster: bool,
+    /// Whether the node takes tasks when it founds or joins a cluster
+    #[arg(long, value_enum, value_name = "active|pause|drain", default_value = "active")]
+    pub availability: AvailabilityChoice,
     #[command(flatten)]
     pub node: NodeArgs,
 }
@@ -96,7 +102,8 @@ pub(super) struct JoinTokenArgs {
 }
 
 impl JoinTokenArgs {
-    fn read(self) -> CliResult<Option<JoinToken>> {
+    /// The token, if one was given.
+    pub(super) fn read(self) -> CliResult<Option<JoinToken>> {
         let Some(path) = self.token_file else {
             // The message must not repeat a token that is nearly right.
             let token = self.token.map(|token| parse::join_token(&token)).transpose();
@@ -178,6 +185,7 @@ impl NodeArgs {
             docker_host: self.docker_host,
             hostname,
             labels,
+            availability: NodeAvailability::Active,
             system_reserve,
             otlp_endpoint: self.otlp_endpoint,
         })
@@ -234,14 +242,20 @@ pub(super) fn daemon(top: &GlobalArgs, args: DaemonArgs) -> CliResult {
         return Err(CliError::usage("--token has no effect without --join")
             .hint("name the manager to join with --join HOST:PORT"));
     }
+    let founding = match args.no_cluster {
+        true => daemon::Founding::OnRequest,
+        false => daemon::Founding::AtStart,
+    };
     let settings = daemon::DaemonSettings {
         join,
+        founding,
+        genesis: ClusterSpec::default(),
         state_dir: args.state_dir,
         listen_control: args.listen_control,
         heartbeat_period: args.heartbeat_period,
         metrics_listen: args.metrics_listen,
         mode: if args.safe_mode { daemon::DaemonMode::Safe } else { daemon::DaemonMode::Deciding },
-        node: args.node.settings()?,
+        node: NodeSettings { availability: args.availability.of_node(), ..args.node.settings()? },
     };
     daemon::run(settings).map_err(stopped)
 }

@@ -1,7 +1,7 @@
 //! Which cluster a machine has joined as a worker: written down at its first start, so that a later
 //! start without a word of it does not found a cluster of its own.
 
-use super::{advice::Advice, settings::JoinSettings, state::StateDir};
+use super::{advice::Advice, durable, settings::JoinSettings, state::StateDir};
 use anyhow::{Context, Result};
 use skep_agent::AgentStatus;
 use skep_trust::JoinToken;
@@ -15,6 +15,8 @@ use tokio::sync::watch;
 const JOINED_FILE: &str = "joined";
 /// What the folder of a node holds once it has joined.
 const NODES_FILE: &str = "agent/certificates/swarm-node.crt";
+/// What an agent keeps.
+const AGENTS_FOLDER: &str = "agent";
 /// What a manager's folder holds from its first start on.
 const MANAGERS_FILE: &str = "manager-id";
 
@@ -49,75 +51,94 @@ impl MovedAddress {
     }
 }
 
-/// The manager that this machine follows, if it is a worker: the one asked for, or that of an
-/// earlier start.
-pub(super) fn manager_of(
-    state: &StateDir,
-    join: Option<&JoinSettings>,
-) -> Result<Option<JoinedCluster>> {
+/// The manager that the machine is to join: written down where no cluster has let it in yet, so
+/// that a later start does not found one. A member may have been given a wrong address, so for it
+/// that is done when the manager has answered.
+pub(super) fn join(state: &StateDir, join: &JoinSettings) -> Result<JoinedCluster> {
     let path = state.path().join(JOINED_FILE);
-    let Some(join) = join else {
-        let Some(address) = read(&path)? else { return founds(state).map(|()| None) };
-        tracing::info!(manager = %address, "this machine is a worker; it joined here");
-        return Ok(Some(JoinedCluster { address, token: None, moved: None }));
-    };
-    if state.path().join(MANAGERS_FILE).exists() {
-        let message = format!(
-            "state folder {} is a manager's: a machine joins another cluster from an empty folder",
-            state.path().display()
-        );
-        let hint = "choose another --state-dir, or move that folder away; leave --join out to start the manager";
-        return Err(Advice::new(message, hint).into());
-    }
     let (address, token) = (join.manager.clone(), join.token.clone());
-    // One that has not joined yet goes on with that at a later start; a member may have been given
-    // a wrong address.
-    if !state.path().join(NODES_FILE).exists() {
+    if !has_certificate(state) {
         write(&path, &address).with_context(|| path.display().to_string())?;
-        return Ok(Some(JoinedCluster { address, token, moved: None }));
+        return Ok(JoinedCluster { address, token, moved: None });
     }
-    let is_known = read(&path).ok().flatten().as_ref() == Some(&address);
+    let is_known = read(&path).ok().as_ref() == Some(&address);
     let moved = (!is_known).then(|| MovedAddress { path, address: address.clone() });
-    Ok(Some(JoinedCluster { address, token, moved }))
+    Ok(JoinedCluster { address, token, moved })
+}
+
+/// The manager that an earlier start or request wrote down.
+pub(super) fn follow(state: &StateDir) -> Result<JoinedCluster> {
+    let address = read(&state.path().join(JOINED_FILE))?;
+    Ok(JoinedCluster { address, token: None, moved: None })
+}
+
+/// Whether one is written down.
+pub(super) fn follows(state: &StateDir) -> bool {
+    state.path().join(JOINED_FILE).exists()
+}
+
+/// Whether a cluster has let this machine in.
+pub(super) fn has_certificate(state: &StateDir) -> bool {
+    state.path().join(NODES_FILE).exists()
+}
+
+/// Why a manager's folder joins no other cluster.
+pub(super) fn managers_folder(state: &StateDir) -> Advice {
+    let message = format!(
+        "state folder {} is a manager's: a machine joins another cluster from an empty folder",
+        state.path().display()
+    );
+    let hint = "choose another --state-dir, or have the machine leave its cluster with `skep cluster leave`; \
+                leave --join out to start the manager";
+    Advice::new(message, hint)
+}
+
+/// Why no cluster is founded in the folder of a node of another one.
+pub(super) fn workers_folder(state: &StateDir) -> Advice {
+    let message = format!("state folder {} is of a worker that has joined", state.path().display());
+    let hint = "start it with `skep daemon --join HOST:PORT` of its manager, or as before with `skep \
+                agent`; a cluster is founded in an empty folder";
+    Advice::new(message, hint)
 }
 
 /// The address that an earlier start wrote down.
-fn read(path: &Path) -> Result<Option<String>> {
-    let text = match fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error).with_context(|| path.display().to_string()),
-    };
+fn read(path: &Path) -> Result<String> {
+    let text = fs::read_to_string(path).with_context(|| path.display().to_string())?;
     let address = text.trim();
-    if address
-        .rsplit_once(':')
-        .is_none_or(|(host, port)| host.is_empty() || port.parse::<u16>().is_err())
-    {
+    if !is_address(address) {
         let message = format!("{} does not hold HOST:PORT of a manager", path.display());
         let hint = "start it with `skep daemon --join HOST:PORT`, which writes it anew";
         return Err(Advice::new(message, hint).into());
     }
-    Ok(Some(address.to_owned()))
-}
-
-/// Refuses to found a cluster in the folder of a node of another one.
-fn founds(state: &StateDir) -> Result<()> {
-    let is_node = state.path().join(NODES_FILE).exists();
-    if is_node && !state.path().join(MANAGERS_FILE).exists() {
-        let message =
-            format!("state folder {} is of a worker that has joined", state.path().display());
-        let hint = "start it with `skep daemon --join HOST:PORT` of its manager, or as before with \
-                    `skep agent`; a cluster is founded in an empty folder";
-        return Err(Advice::new(message, hint).into());
-    }
-    Ok(())
+    Ok(address.to_owned())
 }
 
 fn write(path: &Path, address: &str) -> io::Result<()> {
-    let unfinished = path.with_extension("new");
-    fs::write(&unfinished, format!("{address}\n"))?;
-    fs::File::open(&unfinished)?.sync_all()?;
-    fs::rename(&unfinished, path)
+    durable::replace(path, &format!("{address}\n"))
+}
+
+/// Whether the folder is a manager's.
+pub(super) fn is_manager(state: &StateDir) -> bool {
+    state.path().join(MANAGERS_FILE).exists()
+}
+
+/// Whether this can be `HOST:PORT`.
+pub(super) fn is_address(text: &str) -> bool {
+    text.rsplit_once(':')
+        .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+}
+
+/// Undoes what was written down for a cluster that did not let the machine in.
+pub(super) fn forget(state: &StateDir) -> Result<()> {
+    let remove = |path: &Path, removed: io::Result<()>| match removed {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).with_context(|| path.display().to_string())
+        }
+        Ok(()) | Err(_) => Ok(()),
+    };
+    let (joined, agent) = (state.path().join(JOINED_FILE), state.path().join(AGENTS_FOLDER));
+    remove(&joined, fs::remove_file(&joined))?;
+    remove(&agent, fs::remove_dir_all(&agent))
 }
 
 #[cfg(test)]
@@ -128,37 +149,45 @@ mod tests {
         JoinSettings { manager: manager.into(), token: None }
     }
 
+    fn certify(state: &StateDir) {
+        let certificate = state.path().join(NODES_FILE);
+        fs::create_dir_all(certificate.parent().expect("a folder")).expect("room for it");
+        fs::write(&certificate, "x").expect("room for it");
+    }
+
     #[test]
     fn a_worker_stays_one_at_a_start_without_a_word_of_it() {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let state = StateDir::hold(&dir.path().join("state")).expect("it is held");
-        assert_eq!(manager_of(&state, None).expect("nothing is there"), None);
+        assert!(!follows(&state));
         for address in ["m1:2377", "m2:2377"] {
-            let follows = Some(JoinedCluster { address: address.into(), token: None, moved: None });
-            assert_eq!(manager_of(&state, Some(&asked(address))).expect("it joins"), follows);
-            assert_eq!(manager_of(&state, None).expect("it has joined"), follows);
+            let expected = JoinedCluster { address: address.into(), token: None, moved: None };
+            assert_eq!(join(&state, &asked(address)).expect("it joins"), expected);
+            assert!(follows(&state));
+            assert_eq!(follow(&state).expect("it has joined"), expected);
         }
+        forget(&state).expect("it is removed");
+        forget(&state).expect("nothing is there");
+        assert!(!follows(&state));
     }
 
     #[tokio::test]
     async fn a_members_other_manager_is_written_down_when_it_has_answered() {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let state = StateDir::hold(&dir.path().join("state")).expect("it is held");
-        manager_of(&state, Some(&asked("m1:2377"))).expect("it joins");
-        let certificate = state.path().join(NODES_FILE);
-        fs::create_dir_all(certificate.parent().expect("a folder")).expect("room for it");
-        fs::write(&certificate, "x").expect("room for it");
-        let address = || manager_of(&state, None).expect("it has joined").map(|it| it.address);
-        let moved = manager_of(&state, Some(&asked("m2:2377"))).expect("it follows");
-        let moved = moved.and_then(|joined| joined.moved).expect("it is not written down yet");
-        assert_eq!(address().as_deref(), Some("m1:2377"));
+        join(&state, &asked("m1:2377")).expect("it joins");
+        certify(&state);
+        let address = || follow(&state).expect("it has joined").address;
+        let moved = join(&state, &asked("m2:2377")).expect("it follows").moved;
+        let moved = moved.expect("it is not written down yet");
+        assert_eq!(address(), "m1:2377");
         let status = watch::Sender::new(AgentStatus::default());
         let writing = tokio::spawn(moved.write_when_attached(status.subscribe()));
         tokio::task::yield_now().await;
-        assert_eq!(address().as_deref(), Some("m1:2377"));
+        assert_eq!(address(), "m1:2377");
         status.send_modify(|status| status.attached = true);
         writing.await.expect("it ends");
-        assert_eq!(address().as_deref(), Some("m2:2377"));
+        assert_eq!(address(), "m2:2377");
     }
 
     #[test]
@@ -167,31 +196,8 @@ mod tests {
         let state = StateDir::hold(&dir.path().join("state")).expect("it is held");
         for text in ["", "m1", ":2377", "m1:port"] {
             fs::write(state.path().join(JOINED_FILE), text).expect("room for it");
-            let error = manager_of(&state, None).expect_err("it is no address").to_string();
+            let error = follow(&state).expect_err("it is no address").to_string();
             assert!(error.ends_with("joined does not hold HOST:PORT of a manager"), "{error}");
         }
-    }
-
-    #[test]
-    fn nobody_founds_a_cluster_in_the_folder_of_a_worker() {
-        let dir = tempfile::tempdir().expect("a temporary folder");
-        let state = StateDir::hold(&dir.path().join("state")).expect("it is held");
-        let certificate = state.path().join(NODES_FILE);
-        fs::create_dir_all(certificate.parent().expect("a folder")).expect("room for it");
-        fs::write(&certificate, "x").expect("room for it");
-        let error = manager_of(&state, None).expect_err("it is a worker's");
-        assert!(error.to_string().contains("is of a worker that has joined"), "{error}");
-        fs::write(state.path().join(MANAGERS_FILE), "x").expect("room for it");
-        assert_eq!(manager_of(&state, None).expect("it is a manager's own agent's"), None);
-    }
-
-    #[test]
-    fn a_managers_folder_joins_nobody_else() {
-        let dir = tempfile::tempdir().expect("a temporary folder");
-        let state = StateDir::hold(&dir.path().join("state")).expect("it is held");
-        fs::write(state.path().join(MANAGERS_FILE), "x").expect("room for it");
-        let error = manager_of(&state, Some(&asked("m1:2377"))).expect_err("it is a manager's");
-        assert!(error.to_string().contains("is a manager's"), "{error}");
-        assert_eq!(manager_of(&state, None).expect("it is a manager's"), None);
     }
 }

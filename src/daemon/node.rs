@@ -69,6 +69,7 @@ pub(super) fn agent(
         join_token: manager.join_token,
         hostname: settings.hostname.clone(),
         labels: settings.labels.clone(),
+        availability: settings.availability,
         reserve: settings.system_reserve,
         runtime,
         addr: String::new(),

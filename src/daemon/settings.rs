@@ -2,7 +2,7 @@
 //! knows no command line.
 
 use skep_agent::{ManagerEndpoint, machine::Reserve};
-use skep_proto::v1::RuntimeKind;
+use skep_proto::v1::{ClusterSpec, NodeAvailability, RuntimeKind};
 use skep_trust::JoinToken;
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -17,26 +17,32 @@ pub(crate) struct NodeSettings {
     pub hostname: String,
     /// Labels of the node, given at its first start.
     pub labels: BTreeMap<String, String>,
+    /// Whether it takes tasks, given when it joins.
+    pub availability: NodeAvailability,
     /// What of the machine tasks may not reserve.
     pub system_reserve: Reserve,
     /// Receiver of traces.
     pub otlp_endpoint: Option<String>,
 }
 
-/// Settings of a manager with its own agent.
+/// Settings of a machine's daemon.
 #[derive(Clone, Debug)]
 pub(crate) struct DaemonSettings {
     /// Folder of the node's state.
     pub state_dir: PathBuf,
     /// Socket for people and local agents.
     pub listen_control: PathBuf,
+    /// The settings of a cluster that it founds.
+    pub genesis: ClusterSpec,
     /// How often agents say that they live; the cluster's own where there is none.
     pub heartbeat_period: Option<Duration>,
     /// Where /metrics is served beside the socket.
     pub metrics_listen: Option<SocketAddr>,
-    /// The manager of another cluster's machine that this one joins as a worker; none for a manager
-    /// of its own.
+    /// The manager of the cluster that this machine joins as a worker; none where it does not, or
+    /// has already.
     pub join: Option<JoinSettings>,
+    /// Whether it founds a cluster where it belongs to none.
+    pub founding: Founding,
     /// Whether the manager decides.
     pub mode: DaemonMode,
     /// Its own agent.
@@ -50,6 +56,15 @@ pub(crate) struct JoinSettings {
     pub manager: String,
     /// Shown at the first contact.
     pub token: Option<JoinToken>,
+}
+
+/// When a machine that belongs to no cluster founds one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Founding {
+    /// At its first start.
+    AtStart,
+    /// When somebody says so.
+    OnRequest,
 }
 
 /// Whether a manager decides or only shows.

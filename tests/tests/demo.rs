@@ -150,7 +150,7 @@ fn an_installation_is_complete_and_the_unit_spares_the_tasks() {
     }
     let unit = fs::read_to_string(usr.join("lib/systemd/system/skep.service")).unwrap();
     for line in [
-        "ExecStart=/usr/bin/skep daemon --state-dir /var/lib/skep",
+        "ExecStart=/usr/bin/skep daemon --no-cluster --state-dir /var/lib/skep",
         "KillMode=process",
         "Delegate=yes",
     ] {

@@ -245,6 +245,8 @@ impl NodeWork {
         for id in ids {
             self.stand(id, TaskStanding::Dropped);
         }
+        // Where the node is a member again after all, it asks for everything.
+        self.reach(Position::default(), ReceivedSet::Complete);
         self.received = ReceivedSet::Complete;
         self.clear_strays();
         self.settle(now);

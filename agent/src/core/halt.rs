@@ -30,6 +30,9 @@ pub enum AgentHalt {
         /// The manager's.
         message: String,
     },
+    /// Somebody on this machine took the node out of its cluster.
+    #[error("this node has left its cluster")]
+    Left,
     /// Another cluster answers where ours was, or takes us for another node.
     #[error(
         "the manager is of cluster {cluster}, where this node is not the {node} of the state folder; its \
@@ -60,6 +63,7 @@ impl AgentHalt {
             AgentHalt::NodeRemoved { .. } => {
                 "remove the folder `agent` in the state folder to join as a new node"
             }
+            AgentHalt::Left => "`skep cluster join` joins another one",
             AgentHalt::Elsewhere { .. } => {
                 "check the manager's address, or remove the state folder to join as a new node"
             }
@@ -79,6 +83,7 @@ mod tests {
             (AgentHalt::WrongToken { message: message() }, "skep cluster token worker"),
             (AgentHalt::Untrusted { message: message() }, "compare the address"),
             (AgentHalt::NodeRemoved { message: message() }, "remove the folder `agent`"),
+            (AgentHalt::Left, "skep cluster join"),
             (AgentHalt::Elsewhere { node: Id(1), cluster: Id(2) }, "check the manager's address"),
         ];
         for (halt, step) in next {

@@ -320,6 +320,15 @@ impl ManagerLink {
         self.on_broken(now);
     }
 
+    /// The node leaves its cluster.
+    pub(crate) fn leave(&mut self) -> AgentHalt {
+        let halt = AgentHalt::Left;
+        if self.stage != LinkStage::Halted {
+            self.halt(&halt.to_string());
+        }
+        halt
+    }
+
     fn halt(&mut self, message: &str) {
         self.calls.push_back(LinkCall::HangUp { line: self.line, message: message.to_owned() });
         self.stage = LinkStage::Halted;

@@ -2,6 +2,7 @@
 
 mod conditions;
 mod joins;
+mod leaving;
 mod lineage;
 mod parts;
 mod records;

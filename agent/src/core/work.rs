@@ -339,7 +339,10 @@ impl NodeWork {
         let Some(task) = self.tasks.get_mut(&id).filter(|task| task.standing != standing) else {
             return;
         };
+        let was_dropped = task.standing == memory::TaskStanding::Dropped;
         task.standing = standing;
+        // What became of it meanwhile was told to nobody.
+        task.news |= was_dropped && task.state() > TaskState::Assigned;
         let stands = memory::StandingChanged { task_id: id.to_bytes(), standing: standing.into() };
         self.notes.push(memory::Note::new(memory::NoteKind::Stands(stands)));
         if standing == memory::TaskStanding::Dropped {

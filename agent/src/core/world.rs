@@ -5,7 +5,7 @@
 //! answered by name, and keeps the notes as a journal would, so that a core can die and come back.
 
 use super::{
-    AgentOutput, Core, Input,
+    AgentOutput, Core, Input, TasksOfLeaver,
     action::{Action, StepOutcome, TaskStep},
     link::{JoinCredentials, NodeIdentity},
     memory::Memory,
@@ -88,23 +88,11 @@ impl AgentWorld {
                 addr: "without".into(),
                 ..v1::NodeDescription::default()
             }))),
-            "engine" => self.notice(rest, None),
-            "unlisted" => self.input(Input::Noticed(Box::new(Noticed {
-                listing_problem: rest.to_owned(),
-                ..Noticed::default()
-            }))),
-            "stuck" => self.input(Input::Noticed(Box::new(Noticed {
-                start_problem: rest.to_owned(),
-                ..Noticed::default()
-            }))),
+            "engine" | "unlisted" | "stuck" => self.problem(what, rest),
+            "leave" => self.input(Input::Leave(TasksOfLeaver::Awaited)),
+            "leave-at-once" => self.input(Input::Leave(TasksOfLeaver::LeftBehind)),
             "disk" => self.input(Input::Unwritable(rest.to_owned())),
-            "noticed" => {
-                let (letter, text) = rest.split_once(' ').unwrap_or((rest, ""));
-                self.notice(
-                    "",
-                    Some((id_of(letter.chars().next().expect("a letter")), text.into())),
-                );
-            }
+            "noticed" => self.notice(rest),
             "connected" => self.input(Input::Connected { line: self.line }),
             "welcome" => self.welcome(NODE, rest),
             "uncertified" => self.lose_certificate(rest),
@@ -166,13 +154,23 @@ impl AgentWorld {
         self.asked.values().copied()
     }
 
-    /// The runtime notices that its engine is away, with a message, or that something is odd about
-    /// a task.
-    fn notice(&mut self, engine_problem: &str, task: Option<(Id, String)>) {
-        let tasks = task.into_iter().filter(|(_, text)| !text.is_empty()).collect();
-        let noticed =
-            Noticed { engine_problem: engine_problem.to_owned(), tasks, ..Noticed::default() };
-        self.input(Input::Noticed(Box::new(noticed)));
+    /// The runtime notices what is wrong with it as a whole, or that this is over.
+    fn problem(&mut self, what: &str, text: &str) {
+        let of = |kind: &str| if kind == what { text.to_owned() } else { String::new() };
+        self.input(Input::Noticed(Box::new(Noticed {
+            engine_problem: of("engine"),
+            listing_problem: of("unlisted"),
+            start_problem: of("stuck"),
+            ..Noticed::default()
+        })));
+    }
+
+    /// `TASK TEXT`: the runtime notices that something is odd about a task.
+    fn notice(&mut self, rest: &str) {
+        let (letter, text) = rest.split_once(' ').unwrap_or((rest, ""));
+        let task = (id_of(letter.chars().next().expect("a letter")), text.to_owned());
+        let tasks = [task].into_iter().filter(|(_, text)| !text.is_empty()).collect();
+        self.input(Input::Noticed(Box::new(Noticed { tasks, ..Noticed::default() })));
     }
 
     fn receive(&mut self, message: to_agent::Message) {

@@ -1,6 +1,7 @@
 //! What an agent is started with.
 
 use crate::{machine::Reserve, runtime::Runtime};
+use skep_proto::v1::{Annotations, NodeAvailability, NodeSpec};
 use skep_trust::JoinToken;
 use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc};
 
@@ -20,6 +21,8 @@ pub struct AgentConfig {
     pub hostname: String,
     /// Labels that the node joins with; later ones are the cluster's to change.
     pub labels: BTreeMap<String, String>,
+    /// Whether it takes tasks at first; later that is the cluster's to change.
+    pub availability: NodeAvailability,
     /// What tasks may not have of the machine.
     pub reserve: Reserve,
     /// What runs the tasks.
@@ -28,6 +31,18 @@ pub struct AgentConfig {
     pub addr: String,
     /// Of this program.
     pub version: String,
+}
+
+impl AgentConfig {
+    /// What the node joins as.
+    pub(super) fn spec(&self) -> NodeSpec {
+        let labels = self.labels.clone();
+        NodeSpec {
+            annotations: Some(Annotations { name: String::new(), labels }),
+            availability: self.availability as i32,
+            ..NodeSpec::default()
+        }
+    }
 }
 
 /// Where managers are found.

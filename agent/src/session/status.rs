@@ -1,6 +1,7 @@
 //! How an agent is, for those who show it; each change of it is logged once.
 
-use skep_proto::Id;
+use crate::wall;
+use skep_proto::{Id, Timestamp};
 use tokio::sync::watch;
 
 /// How an agent is, for those who show it.
@@ -8,12 +9,25 @@ use tokio::sync::watch;
 pub struct AgentStatus {
     /// None before the cluster named it.
     pub node_id: Id,
+    /// Of its cluster; none before that named it.
+    pub cluster_id: Id,
     /// A session is open.
     pub attached: bool,
+    /// Since when that is so, by this machine's clock; the start of the agent where it has never
+    /// been otherwise.
+    pub since_at: Timestamp,
     /// Why the runtime cannot be used, for people; empty while it can.
     pub runtime_problem: String,
     /// Why there is no session, for people; empty while there is one.
     pub manager_problem: String,
+}
+
+impl AgentStatus {
+    /// Of an agent that begins now.
+    pub(super) fn begun(node_id: Id, cluster_id: Id) -> AgentStatus {
+        let since_at = Timestamp(wall::now_ns());
+        AgentStatus { node_id, cluster_id, since_at, ..AgentStatus::default() }
+    }
 }
 
 /// The same problem is logged once, and so is its end.

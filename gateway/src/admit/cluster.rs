@@ -29,6 +29,18 @@ pub(super) fn update(view: &View, command: &UpdateCluster) -> Result<Admitted, R
             &cluster.changed_by,
         ));
     }
+    check_cluster(spec)?;
+    if *spec == *cluster.spec {
+        return Ok(Admitted::unchanged(cluster.id));
+    }
+    Ok(Admitted::one(
+        cluster.id,
+        Kind::ClusterUpdated(Box::new(ClusterUpdated { spec: Some(spec.clone()) })),
+    ))
+}
+
+/// Refuses settings that no cluster can have.
+pub fn check_cluster(spec: &ClusterSpec) -> Result<(), Refusal> {
     let bounds = HEARTBEAT_PERIOD_NS_MIN..=HEARTBEAT_PERIOD_NS_MAX;
     if spec.heartbeat_period_ns.is_some_and(|period| !bounds.contains(&period)) {
         return Err(Refusal::invalid("the heartbeat period must be 100 ms to 1 h"));
@@ -37,14 +49,7 @@ pub(super) fn update(view: &View, command: &UpdateCluster) -> Result<Admitted, R
     if spec.node_certificate_expiry_ns.is_some_and(|expiry| !bounds.contains(&expiry)) {
         return Err(Refusal::invalid("certificates must be valid for 1 h to 10 years"));
     }
-    built(spec)?;
-    if *spec == *cluster.spec {
-        return Ok(Admitted::unchanged(cluster.id));
-    }
-    Ok(Admitted::one(
-        cluster.id,
-        Kind::ClusterUpdated(Box::new(ClusterUpdated { spec: Some(spec.clone()) })),
-    ))
+    built(spec)
 }
 
 /// Refuses settings that nothing acts on yet: nothing asked for is ignored.

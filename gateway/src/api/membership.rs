@@ -3,7 +3,7 @@
 use crate::{
     admit::Refusal,
     authority::{AuthorityProblem, ManagerAuthority},
-    door::{Door, DoorAddress, DoorError},
+    door::{Door, DoorAddress},
     drive::Drive,
     reads,
 };
@@ -63,7 +63,7 @@ impl Membership for MembershipService {
         let (listen, advertise) = (&asked.listen_address, &asked.advertise_address);
         let chosen = self.door.choose(recorded, listen, advertise).await;
         let PortAddresses { listen, advertise } =
-            chosen.map_err(|error| reads::status(&of_door(&error)))?.recorded();
+            chosen.map_err(|error| reads::status(&error.refusal()))?.recorded();
         Ok(Response::new(v1::PortChoice {
             listen_address: listen,
             advertise_address: advertise,
@@ -82,7 +82,7 @@ impl Membership for MembershipService {
         };
         let address = DoorAddress::parse(&port)
             .ok_or_else(|| reads::status(&Refusal::invalid("that is not an address")))?;
-        self.door.await_open(address).await.map_err(|error| reads::status(&of_door(&error)))?;
+        self.door.await_open(address).await.map_err(|error| reads::status(&error.refusal()))?;
         Ok(Response::new(choice))
     }
 }
@@ -105,25 +105,6 @@ impl MembershipService {
 }
 
 fn of_authority(problem: &AuthorityProblem) -> Refusal {
-    refused(RefusalCode::Precondition, problem, problem.hint())
-}
-
-fn of_door(error: &DoorError) -> Refusal {
-    let (code, hint) = match error {
-        DoorError::Address(_) => (RefusalCode::Invalid, ""),
-        DoorError::Listen { .. } => (
-            RefusalCode::Precondition,
-            "free that address, or choose another one with --listen-addr",
-        ),
-        DoorError::NotYet(_) => (
-            RefusalCode::Precondition,
-            "free that address, or choose another one with --listen-addr; it is tried again every \
-             few seconds",
-        ),
-    };
-    refused(code, error, hint)
-}
-
-fn refused(code: RefusalCode, error: &dyn std::error::Error, hint: &str) -> Refusal {
-    Refusal { code, message: error.to_string(), hint: hint.into() }
+    let (code, hint) = (RefusalCode::Precondition, problem.hint().into());
+    Refusal { code, message: problem.to_string(), hint }
 }

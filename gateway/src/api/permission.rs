@@ -25,8 +25,12 @@ pub(super) enum Access {
     Node,
 }
 
+/// The calls that a daemon answers whatever its machine is.
+const LOCAL: &str = "/skep.v1.Local/";
+
 /// Paths begin with one of these.
-pub(super) const ACCESS: [(&str, Access); 9] = [
+pub(super) const ACCESS: [(&str, Access); 10] = [
+    (LOCAL, Access::Person),
     ("/skep.v1.Control/", Access::Person),
     ("/skep.v1.History/", Access::Person),
     ("/skep.v1.Logs/", Access::Person),
@@ -41,7 +45,7 @@ pub(super) const ACCESS: [(&str, Access); 9] = [
 /// Why somebody may not call something.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub(super) enum Denied {
-    #[error("this is for people on the manager's own machine: use its local socket")]
+    #[error("this is for people on the machine itself: use its local socket")]
     NotAPerson,
     #[error("this is for nodes of the cluster, and the connection has shown no certificate")]
     NoCertificate,
@@ -97,6 +101,26 @@ pub(super) fn may(
         },
         Access::Node => listed(valid(peer, now)?, view),
     }
+}
+
+/// Who answers a call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum AnsweredBy {
+    /// The daemon of each machine.
+    EveryDaemon,
+    /// Managers alone.
+    Managers,
+}
+
+/// Who answers what is at this path, for somebody at the socket of a machine that is no manager.
+pub(super) fn at_no_manager(path: &str, peer: &ConnectionPeer) -> Result<AnsweredBy, Denied> {
+    if !ACCESS.iter().any(|(prefix, _)| path.starts_with(prefix)) {
+        return Err(Denied::Unknown);
+    }
+    if path.starts_with(LOCAL) {
+        return peer.person().map(|_| AnsweredBy::EveryDaemon).ok_or(Denied::NotAPerson);
+    }
+    Ok(AnsweredBy::Managers)
 }
 
 fn valid(peer: &ConnectionPeer, now: Timestamp) -> Result<&NodeCertificate, Denied> {

@@ -3,10 +3,12 @@
 
 mod connection;
 mod doors;
+mod local;
 mod prefixed;
 mod secured;
 
 pub use doors::DoorListeners;
+pub use local::{LocalServices, serve_local};
 pub use secured::DoorConfig;
 
 use super::{
@@ -42,6 +44,8 @@ pub struct GrpcServices {
     pub dispatcher: DispatcherService,
     /// How machines join.
     pub membership: MembershipService,
+    /// What the daemon answers whatever its machine is.
+    pub local: Routes,
     /// Whose nodes count.
     pub drive: Drive,
     /// The text of `/metrics`.
@@ -102,7 +106,9 @@ impl GrpcServices {
     fn router(self, end: CancellationToken) -> RequestRouter {
         let dispatcher = v1::dispatcher_server::DispatcherServer::new(self.dispatcher)
             .max_decoding_message_size(AGENT_MESSAGE_BYTES_MAX);
-        let grpc = Routes::new(v1::history_server::HistoryServer::new(self.history))
+        let grpc = self
+            .local
+            .add_service(v1::history_server::HistoryServer::new(self.history))
             .add_service(v1::logs_server::LogsServer::new(self.logs))
             .add_service(v1::membership_server::MembershipServer::new(self.membership))
             .add_service(dispatcher);
@@ -121,16 +127,21 @@ impl GrpcServices {
     pub async fn serve(self, listeners: DoorListeners, stop: CancellationToken) {
         let end = CancellationToken::new();
         let serving = doors::take_connections(self.router(end.clone()), listeners, stop.clone());
-        let late = async {
-            stop.cancelled().await;
-            sleep(ANSWERS_END_LIMIT).await;
-            end.cancel();
-            sleep(CONNECTIONS_CLOSE_LIMIT).await;
-        };
-        tokio::select! {
-            () = serving => {}
-            () = late => {}
-        }
+        within_limits(serving, stop, end).await;
+    }
+}
+
+/// Serves, and after `stop` for no longer than answers and connections have to end.
+async fn within_limits(serving: impl Future, stop: CancellationToken, end: CancellationToken) {
+    let late = async {
+        stop.cancelled().await;
+        sleep(ANSWERS_END_LIMIT).await;
+        end.cancel();
+        sleep(CONNECTIONS_CLOSE_LIMIT).await;
+    };
+    tokio::select! {
+        _ = serving => {}
+        () = late => {}
     }
 }
 
@@ -154,8 +165,6 @@ pub async fn serve_metrics(
     stop: CancellationToken,
 ) -> Result<(), transport::Error> {
     let page = Routes::from(metrics_page(metrics)).prepare();
-    tokio::select! {
-        served = server().serve_with_incoming(page, limiter.network(listener)) => served,
-        () = stop.cancelled() => Ok(()),
-    }
+    let incoming = limiter.network(listener);
+    server().serve_with_incoming_shutdown(page, incoming, stop.cancelled_owned()).await
 }

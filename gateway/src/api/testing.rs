@@ -112,6 +112,7 @@ impl LiveCluster {
                 door.clone(),
                 Id(1),
             ),
+            local: tonic::service::Routes::default(),
             drive: self.drive.clone(),
             metrics: Arc::new(String::new),
         };

@@ -10,7 +10,7 @@ use crate::{clock, drive::Published, metrics::MetricCounters, turn};
 use skep_log::{Health, Log, SealedEntry};
 use skep_projections::{Delta, View};
 use std::{
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, atomic},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak, atomic},
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -307,14 +307,15 @@ pub(super) async fn watch_status(log: Arc<Log>, state: Arc<DriveState>) {
     }
 }
 
-/// Tells the state machine how much of the disk is free.
-pub(super) async fn watch_space(log: Arc<Log>, state: Arc<DriveState>) {
-    loop {
+/// Tells the state machine how much of the disk is free, for as long as anybody uses it.
+pub(super) async fn watch_space(log: Weak<Log>, state: Weak<DriveState>) {
+    while let (Some(log), Some(state)) = (log.upgrade(), state.upgrade()) {
         let free = core::FreeShare(log.free_share());
         state.step(|core, now| {
             core.handle_space(free, now);
             core.handle_timeout(now);
         });
+        drop((log, state));
         tokio::time::sleep(SPACE_PERIOD).await;
     }
 }

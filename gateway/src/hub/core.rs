@@ -77,6 +77,11 @@ impl<C> HubCore<C> {
         self.sessions.iter()
     }
 
+    /// The streams of agents that wait for a certificate.
+    pub fn joining(&self) -> impl Iterator<Item = Conn> + '_ {
+        self.sessions.joining()
+    }
+
     /// When [`HubCore::handle_timeout`] wants to be called.
     pub fn poll_timeout(&self) -> Option<Timestamp> {
         self.sessions.poll_timeout()

@@ -45,10 +45,12 @@ pub fn certificate_asked(
 ) -> CertificateAsked {
     let newcomer = |role: NodeRole| {
         let asked = join.spec.clone().unwrap_or_default();
+        let availability = asked.availability();
         let labels = asked.annotations.unwrap_or_default().labels;
         // Nothing else is the newcomer's to choose.
         let spec = NodeSpec {
             annotations: Some(Annotations { labels, ..Annotations::default() }),
+            availability: availability as i32,
             desired_role: role as i32,
             ..NodeSpec::default()
         };
@@ -109,6 +111,11 @@ impl Sessions {
         let machine = MachineRequest::Certify(Box::new(asked));
         self.joining.insert(conn, Joining { node, key_hash });
         self.ask(node, machine, PendingAnswer::Certified(conn));
+    }
+
+    /// The streams of agents that wait for a certificate.
+    pub fn joining(&self) -> impl Iterator<Item = Conn> + '_ {
+        self.joining.keys().copied()
     }
 
     /// An agent that has gone meanwhile asks again.

@@ -51,6 +51,13 @@ impl SettingsArgs {
         }
     }
 
+    /// The settings of a cluster that begins with these.
+    pub(super) fn of_new_cluster(&self) -> ClusterSpec {
+        let mut spec = ClusterSpec::default();
+        self.change(&mut spec);
+        spec
+    }
+
     /// Changes what is given, and nothing else, however many others change settings meanwhile.
     pub(super) async fn apply(
         &self,

@@ -158,7 +158,7 @@ impl ProbeFailure {
             ProbeFailure::Refused(message) => CliError::unreachable(message)
                 .hint("close some, or raise the daemon's limit of open files; then try again"),
             ProbeFailure::Stranger => CliError::unreachable(format!(
-                "no manager at unix://{shown}: another program listens there"
+                "no daemon at unix://{shown}: another program listens there"
             ))
             .hint("name the manager's socket with --host or SKEP_HOST"),
             ProbeFailure::Closed => CliError::unreachable(format!(

@@ -2,14 +2,14 @@
 
 use super::{
     super::{
-        args::{ChangeArgs, GlobalArgs},
+        args::{AvailabilityChoice, ChangeArgs, GlobalArgs},
         connect::{self, ManagerClient},
         fail::{CliError, CliResult},
         parse,
     },
     find, resolve_self,
 };
-use clap::{Args, ValueEnum};
+use clap::Args;
 use skep_proto::v1::{NodeAvailability, RemoveNode, UpdateNode, command::Action};
 
 /// `skep node update`
@@ -26,7 +26,7 @@ pub(crate) struct NodeUpdate {
     label_rm: Vec<String>,
     /// Whether the node takes tasks
     #[arg(long, value_enum, value_name = "active|pause|drain")]
-    availability: Option<Wanted>,
+    availability: Option<AvailabilityChoice>,
     #[arg(long, hide = true, value_name = "ROLE")]
     role: Option<String>,
     #[command(flatten)]
@@ -56,23 +56,12 @@ pub(crate) struct NodeRm {
     change: ChangeArgs,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-enum Wanted {
-    Active,
-    Pause,
-    Drain,
-}
-
 pub(super) async fn update(top: &GlobalArgs, args: NodeUpdate) -> CliResult {
     if args.role.is_some() {
         return Err(CliError::usage("--role is not supported yet")
             .hint("this cluster has one manager; start further workers with `skep agent`"));
     }
-    let availability = args.availability.map(|wanted| match wanted {
-        Wanted::Active => NodeAvailability::Active as i32,
-        Wanted::Pause => NodeAvailability::Pause as i32,
-        Wanted::Drain => NodeAvailability::Drain as i32,
-    });
+    let availability = args.availability.map(|wanted| wanted.of_node() as i32);
     let update = UpdateNode {
         label_add: args.label_add.into_iter().collect(),
         label_rm: args.label_rm,

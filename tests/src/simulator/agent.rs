@@ -30,6 +30,11 @@ pub struct SimulatedAgent {
     pub process: u64,
     /// Whether the core ended by itself, because the cluster does not want this node.
     pub halted: bool,
+    /// Whether somebody is taking it out of the cluster.
+    pub leaves: bool,
+    /// Whether it has begun to leave, and is the same node still: where its process died before it
+    /// had left, it goes on with what it had begun to stop.
+    pub has_dropped: bool,
     /// What the core did not know any more after its newest start, although its journal was whole.
     pub forgot: Option<String>,
     /// When the core next wants to know the time.
@@ -57,6 +62,8 @@ impl SimulatedAgent {
             conn: None,
             process: 0,
             halted: false,
+            leaves: false,
+            has_dropped: false,
             forgot: None,
             timer: None,
             identity: fresh(key),
@@ -105,7 +112,7 @@ impl SimulatedAgent {
         let mut memory = Memory::default();
         self.journal.iter().flatten().for_each(|note| memory.apply(note));
         self.process += 1;
-        self.halted = false;
+        (self.halted, self.leaves) = (false, false);
         self.timer = None;
         // Somebody may have set the machine's clock meanwhile, in either direction.
         self.clock_ahead_ns = dice.below(2 * CLOCK_ERROR_NS_MAX);
@@ -139,7 +146,8 @@ impl SimulatedAgent {
         let tail = dice.below(3).min(self.journal.len() as u64) as usize;
         // A journal that is damaged at its beginning is lost as a whole.
         let lost = if dice.once_in(12) { self.journal.len() } else { tail };
-        if lost > 0 {
+        // What it was about to drop it need not remember.
+        if lost > 0 || self.has_dropped {
             self.knew.clear();
         }
         self.journal.truncate(self.journal.len() - lost);
@@ -149,6 +157,7 @@ impl SimulatedAgent {
     pub fn wipe(&mut self, dice: &mut Dice) {
         self.key = dice.bytes();
         self.identity = fresh(self.key);
+        self.has_dropped = false;
         self.journal.clear();
         self.knew.clear();
     }

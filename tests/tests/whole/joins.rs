@@ -21,6 +21,14 @@ fn holding(folder: &Path, text: &str) -> Vec<String> {
     found
 }
 
+/// A machine that comes with a token of before the rotation.
+fn refuse_late_comer(stage: &Testbed, address: &str, token: &str) {
+    let mut late = Worker::new(stage, "late");
+    let (code, said) = late.ends(&["--join", address, "--token", token]);
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("rotated since"), "{said}");
+}
+
 #[test]
 fn a_machine_joins_with_a_token_and_stays_a_worker_until_it_is_removed() {
     let mut stage = Testbed::new();
@@ -58,17 +66,8 @@ fn a_machine_joins_with_a_token_and_stays_a_worker_until_it_is_removed() {
     assert!(shown.contains("127.0.0.1") && shown.contains("as worker until"), "{shown}");
     let id = stage.says(&["node", "inspect", "--format", "{{.ID}}", "far"]);
     let on = "node.hostname==far";
-    stage.says(&[
-        "service",
-        "create",
-        "-q",
-        "--name",
-        "web",
-        "--constraint",
-        on,
-        "/bin/sleep",
-        "600",
-    ]);
+    let web = ["service", "create", "-q", "--name", "web", "--constraint", on, "/bin/sleep", "600"];
+    stage.says(&web);
     let before = stage.pids("web");
     assert_eq!(before.len(), 1);
 
@@ -84,15 +83,18 @@ fn a_machine_joins_with_a_token_and_stays_a_worker_until_it_is_removed() {
     assert_eq!(stage.says(&["node", "inspect", "--format", "{{.ID}}", "far"]), id);
     assert_eq!(stage.pids("web"), before, "the same process goes on");
 
-    let mut late = Worker::new(&stage, "late");
-    let (code, said) = late.ends(&["--join", &address, "--token", &token]);
-    assert_eq!(code, 1, "{said}");
-    assert!(said.contains("rotated since"), "{said}");
-
+    refuse_late_comer(&stage, &address, &token);
     stage.says(&["node", "rm", "--force", "far"]);
-    let said = worker.ended();
-    assert!(said.contains("removed"), "{said}");
+    let status = || worker.client().runs(&["node", "status"]).1;
+    stage.wait("the worker has heard of it", || status().contains("part of no cluster"));
+    assert!(status().contains("was removed from its cluster"), "{}", status());
     stage.until_gone(&before);
+    let token_now = stage.says(&["cluster", "token", "-q", "worker"]);
+    let join = ["cluster", "join", "--token", token_now.trim(), &address];
+    let (code, _, said) = worker.client().runs(&join);
+    assert_eq!(code, 0, "{said}");
+    stage.wait("it is another node", || is_ready(&stage));
+    assert_ne!(stage.says(&["node", "inspect", "--format", "{{.ID}}", "far"]), id);
     let secret = token.rsplit_once('-').unwrap().1;
     fs::remove_file(&file).unwrap();
     assert_eq!(holding(stage.folder(), secret), [""; 0], "the token is written down nowhere");

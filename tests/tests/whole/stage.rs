@@ -226,6 +226,7 @@ impl Testbed {
 pub(crate) struct Worker {
     name: String,
     state: PathBuf,
+    socket: PathBuf,
     log: PathBuf,
     daemon: Option<Child>,
 }
@@ -233,7 +234,18 @@ pub(crate) struct Worker {
 impl Worker {
     pub(crate) fn new(stage: &Testbed, name: &str) -> Worker {
         let (state, log) = (stage.file(name), stage.file(&format!("{name}.log")));
-        Worker { name: name.to_owned(), state, log, daemon: None }
+        let socket = stage.file(&format!("{name}.sock"));
+        Worker { name: name.to_owned(), state, socket, log, daemon: None }
+    }
+
+    /// Its own daemon.
+    pub(crate) fn client(&self) -> Client {
+        Client(self.socket.clone())
+    }
+
+    /// Where its state lies.
+    pub(crate) fn state(&self) -> &Path {
+        &self.state
     }
 
     /// Starts its daemon with these flags.
@@ -243,6 +255,7 @@ impl Worker {
             .args(["daemon", "--runtime", "process", "--hostname", &self.name])
             .arg("--state-dir")
             .arg(&self.state)
+            .args(["--listen-control", &format!("unix://{}", self.socket.display())])
             .args(flags)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -257,12 +270,6 @@ impl Worker {
         self.start(flags);
         let code = self.wait();
         (code, fs::read_to_string(&self.log).unwrap())
-    }
-
-    /// What it says when it has ended.
-    pub(crate) fn ended(&mut self) -> String {
-        self.wait();
-        fs::read_to_string(&self.log).unwrap()
     }
 
     fn wait(&mut self) -> i32 {
@@ -287,6 +294,13 @@ impl Worker {
             daemon.kill().unwrap();
             daemon.wait().unwrap();
         }
+    }
+
+    /// SIGTERM: its exit code.
+    pub(crate) fn stop(&mut self) -> i32 {
+        let daemon = self.daemon.as_ref().map_or(0, Child::id).to_string();
+        assert!(Command::new("kill").args(["-TERM", &daemon]).status().unwrap().success());
+        self.wait()
     }
 }
 

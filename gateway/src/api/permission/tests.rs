@@ -67,6 +67,8 @@ fn each_call_is_open_to_those_whom_it_is_for() {
         ("/skep.v1.Membership/ChoosePort", "p"),
         ("/skep.v1.Membership/AwaitPort", "p"),
         ("/metrics", "p"),
+        ("/skep.v1.Local/Describe", "p"),
+        ("/skep.v1.Local/Leave", "p"),
         // Whoever joins shows a token, or comes through the local socket.
         ("/skep.v1.Dispatcher/Join", "plsnaeygko"),
         // The turn looks at the key, and whether the node counts.
@@ -100,7 +102,7 @@ fn who_may_not_hears_why() {
         let status = denied.status();
         (status.code(), status.message().to_owned())
     };
-    let people = "this is for people on the manager's own machine: use its local socket";
+    let people = "this is for people on the machine itself: use its local socket";
     assert_eq!(heard("/skep.v1.Control/Submit", 'n'), (Code::PermissionDenied, people.into()));
     let none = "this is for nodes of the cluster, and the connection has shown no certificate";
     assert_eq!(heard("/skep.v1.Dispatcher/Attach", 'p'), (Code::Unauthenticated, none.into()));
@@ -118,4 +120,16 @@ fn who_may_not_hears_why() {
     assert_eq!(code, Code::PermissionDenied);
     assert!(other.starts_with("the certificate's key is not the one of node"), "{other}");
     assert_eq!(heard("/nothing", 'p').0, Code::Unimplemented);
+}
+
+#[test]
+fn at_a_machine_that_is_no_manager_the_daemons_own_calls_alone_are_answered() {
+    let judged = |path, letter| at_no_manager(path, &caller(letter));
+    assert_eq!(judged("/skep.v1.Local/Leave", 'p'), Ok(AnsweredBy::EveryDaemon));
+    assert_eq!(judged("/skep.v1.Local/Leave", 'l'), Err(Denied::NotAPerson));
+    assert_eq!(judged("/skep.v1.Local/Leave", 'n'), Err(Denied::NotAPerson));
+    for path in ["/skep.v1.Control/Submit", "/skep.v1.Dispatcher/Join", "/metrics"] {
+        assert_eq!(judged(path, 'p'), Ok(AnsweredBy::Managers), "{path}");
+    }
+    assert_eq!(judged("/skep.v1.Other/Call", 'p'), Err(Denied::Unknown));
 }

@@ -71,7 +71,7 @@ pub(super) async fn take_connections(
             }
         }
     }
-    // The socket is closed first, so that nobody connects to a manager that has stopped.
+    // Who connects from now on is served by what the machine becomes next.
     drop(incoming);
     connections.close();
     connections.wait().await;

@@ -45,6 +45,9 @@ impl Checker for Assignments {
             Occurrence::StopAsked { agent, task, grace_ns } => {
                 given_time(world, *agent, *task, *grace_ns)?;
                 let row = view.tasks().by_id(*task).map(|(_, row)| row);
+                if world.agents[*agent].has_dropped {
+                    return Ok(());
+                }
                 if row.is_some_and(|row| row.is_wanted() && !row.has_ended()) {
                     let name = world.agents[*agent].name();
                     return Err(format!("(AGENT-2) {name} stops {task}, which is wanted"));

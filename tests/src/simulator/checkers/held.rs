@@ -16,7 +16,7 @@ impl Checker for HeldReports {
     fn on_step(&mut self, world: &SimulatedWorld) -> Check {
         let Some(manager) = &world.manager else { return Ok(()) };
         let view = &manager.committed;
-        for agent in &world.agents {
+        for agent in world.agents.iter().filter(|agent| !agent.has_dropped) {
             let Some(core) = &agent.core else { continue };
             let Some(node) = view.nodes().find(agent.node()) else { continue };
             for (id, state, _) in core.tasks().filter(|(_, state, _)| *state > TaskState::Assigned)

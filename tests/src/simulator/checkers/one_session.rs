@@ -22,6 +22,7 @@ impl Checker for OneSession {
                 return Err(format!("node {node} has two sessions"));
             }
         }
+        of_sessions.extend(manager.hub().joining());
         let streams: BTreeSet<_> = manager.hub().streams().collect();
         match streams.symmetric_difference(&of_sessions).next() {
             None => Ok(()),

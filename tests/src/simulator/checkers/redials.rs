@@ -71,6 +71,7 @@ impl Checker for Redials {
                 *dialing = Dialing { process: agent.process, ..Dialing::default() };
                 continue;
             };
+            dialing.ends |= agent.leaves;
             if core.is_attached() {
                 dialing.attached_since.get_or_insert(world.now);
                 dialing.due = None;

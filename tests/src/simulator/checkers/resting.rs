@@ -24,7 +24,9 @@ impl Checker for Resting {
             }
             slots(view, index, service)?;
         }
-        for (_, node) in view.nodes().iter().filter(|(_, node)| !node.removed) {
+        // Who has left the cluster says nothing any more.
+        let is_there = |id| world.agents.iter().any(|agent| agent.node() == id);
+        for (_, node) in view.nodes().iter().filter(|(_, node)| is_there(node.id)) {
             if let Some(condition) = node.conditions.first() {
                 let (name, what) = (node.hostname(), &condition.message);
                 return Err(format!("{name} is well and still has a condition: {what}"));

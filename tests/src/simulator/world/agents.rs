@@ -6,14 +6,14 @@ use crate::simulator::{
     net::Direction,
 };
 use skep_agent::{
-    core::{AgentOutput, Input, action},
+    core::{AgentOutput, Input, TasksOfLeaver, action},
     runtime::Noticed,
 };
 use skep_gateway::sessions::Conn;
 use skep_proto::{
     Id,
     time::SECOND_NS,
-    v1::{FromAgent, ToAgent, from_agent},
+    v1::{FromAgent, RemoveNode, ToAgent, command::Action, from_agent},
 };
 
 impl SimulatedWorld {
@@ -25,14 +25,41 @@ impl SimulatedWorld {
         }
     }
 
+    /// Somebody takes a node out of the cluster; it joins again as a new one when nothing is left
+    /// of its tasks.
+    pub(super) fn leave_cluster(&mut self) {
+        let index = self.dice.below(self.agents.len() as u64) as usize;
+        self.note(|| format!("agent {index} leaves the cluster"));
+        (self.agents[index].leaves, self.agents[index].has_dropped) = (true, true);
+        self.agent_hears(index, Input::Leave(TasksOfLeaver::Awaited));
+    }
+
     /// A node that was removed is emptied by somebody and joins as a new one.
     pub(super) fn rejoin(&mut self, index: usize) {
         if self.agents[index].halted {
+            if self.agents[index].has_dropped && !self.remove_leaver(index) {
+                return self.plan(SECOND_NS, SimulatedEvent::AgentRejoins(index));
+            }
             self.agents[index].wipe(&mut self.dice);
             self.agents[index].start(&mut self.dice, self.now);
             self.run_agent(index);
             self.plan(1, SimulatedEvent::Notices(index));
         }
+    }
+
+    /// Somebody removes the node that has left, since nobody else knows what became of its tasks.
+    /// False where there is nobody to ask.
+    fn remove_leaver(&mut self, index: usize) -> bool {
+        let Some(manager) = &self.manager else { return false };
+        let view = manager.committed.clone();
+        if view.lineage().is_none() {
+            return false;
+        }
+        let node = self.agents[index].node().to_string();
+        let remove = Action::RemoveNode(RemoveNode { node, force: true });
+        let command = self.people.ask(remove, &view);
+        self.plan(1, SimulatedEvent::Command(Box::new(command)));
+        true
     }
 
     pub(super) fn agent_time(&mut self, index: usize) {

@@ -50,6 +50,7 @@ impl SimulatedWorld {
             Trouble::FullLog => self.log_takes = LogTakes::Nothing,
             Trouble::Stop => self.stop_manager(),
             Trouble::CrashAgent => self.crash_agent(),
+            Trouble::LeaveCluster => self.leave_cluster(),
             Trouble::BreakStream => self.break_stream(),
             Trouble::MuteStream => self.mute_stream(),
             Trouble::Engine => self.trouble_engine(),
@@ -133,7 +134,8 @@ impl SimulatedWorld {
         }
         let clocks = self.clocks();
         let Some(manager) = &mut self.manager else { return };
-        let streams = manager.hub().sessions().map(|(conn, _)| conn).collect();
+        let sessions = manager.hub().sessions().map(|(conn, _)| conn);
+        let streams = sessions.chain(manager.hub().joining()).collect();
         self.happenings.push(Occurrence::Stopping { streams });
         manager.stop(clocks);
         let life = manager.life;

@@ -20,6 +20,8 @@ pub enum Trouble {
     Stop,
     /// An agent's process dies.
     CrashAgent,
+    /// Somebody takes a node out of the cluster.
+    LeaveCluster,
     /// A stream breaks.
     BreakStream,
     /// A stream loses what is sent.
@@ -51,12 +53,13 @@ pub enum Trouble {
 }
 
 /// How often each of them happens beside the others.
-const USUAL: [(Trouble, u64); 19] = [
+const USUAL: [(Trouble, u64); 20] = [
     (Trouble::Crash, 2),
     (Trouble::LostTenure, 2),
     (Trouble::FullLog, 1),
     (Trouble::Stop, 1),
     (Trouble::CrashAgent, 2),
+    (Trouble::LeaveCluster, 1),
     (Trouble::BreakStream, 3),
     (Trouble::MuteStream, 2),
     (Trouble::Engine, 2),

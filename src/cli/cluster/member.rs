@@ -1,0 +1,177 @@
+//! This machine's own part in a cluster: it founds one, joins one, or leaves it. Its daemon is
+//! asked to, and the command waits until it has done so.
+
+use crate::cli::{
+    args::{AvailabilityChoice, GlobalArgs, Host, ManagerAddress},
+    connect::ManagerClient,
+    fail::{CliError, CliResult},
+    parse,
+    processes::JoinTokenArgs,
+    show::{self, untrusted::one_line},
+};
+use clap::Args;
+use skep_proto::v1::{
+    DescribeRequest, FoundCluster, JoinCluster, LeaveCluster, LocalNode, LocalNodeState,
+};
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+/// Between two looks at the daemon.
+const DAEMON_LOOK_PERIOD: Duration = Duration::from_millis(100);
+/// How long a machine is looked at that founds or joins a cluster; it goes on after that.
+const MEMBER_LIMIT: Duration = Duration::from_secs(20);
+/// A node that leaves within this time needs no word about what it waits for.
+const QUIET_LEAVE_LIMIT: Duration = Duration::from_secs(1);
+/// How long the socket of a daemon may be silent while it changes what it is.
+const CHANGE_LIMIT: Duration = Duration::from_secs(10);
+
+/// `skep cluster join`
+#[derive(Args)]
+pub(in crate::cli) struct JoinArgs {
+    /// A manager of the cluster
+    #[arg(value_name = "HOST:PORT", value_parser = parse::remote_manager)]
+    manager: String,
+    #[command(flatten)]
+    token: JoinTokenArgs,
+    /// Whether the node takes tasks at first [default: as its daemon was started]
+    #[arg(long, value_enum, value_name = "active|pause|drain")]
+    availability: Option<AvailabilityChoice>,
+    #[command(flatten)]
+    host: Host,
+}
+
+/// `skep cluster leave`
+#[derive(Args)]
+pub(in crate::cli) struct LeaveArgs {
+    /// Leave even as the last manager, and do not wait longer than 30 s for tasks to end
+    #[arg(short, long)]
+    force: bool,
+    #[command(flatten)]
+    host: Host,
+}
+
+pub(super) async fn join(top: &GlobalArgs, args: JoinArgs) -> CliResult {
+    let daemon = top.host(&args.host)?;
+    let token = args.token.read()?.ok_or_else(|| {
+        CliError::usage("a machine joins with a token: --token or --token-file")
+            .hint("`skep cluster token worker` prints the whole command on a manager")
+    })?;
+    let join = JoinCluster {
+        manager: args.manager,
+        token: token.to_string(),
+        availability: args.availability.map(|choice| choice.of_node() as i32),
+    };
+    ManagerClient::connect(&daemon).await?.local().join(join).await?;
+    let node = until(&daemon, Some(MEMBER_LIMIT), |node| node.state() != LocalNodeState::Joining);
+    let node = node.await?;
+    match node.state() {
+        LocalNodeState::Worker => show::say("This node joined a cluster as a worker."),
+        LocalNodeState::Joining => {
+            let problem = node.managers.first().map_or("", |manager| manager.problem.as_str());
+            let seconds = MEMBER_LIMIT.as_secs();
+            Err(CliError::refused(format!(
+                "this node has not joined within {seconds} s, and goes on trying: {problem}"
+            ))
+            .hint("`skep node status` says how it goes, and `skep cluster leave` gives it up"))
+        }
+        LocalNodeState::Unspecified
+        | LocalNodeState::Alone
+        | LocalNodeState::Manager
+        | LocalNodeState::Leaving => Err(failed(&node, "this node did not join")),
+    }
+}
+
+pub(super) async fn leave(top: &GlobalArgs, args: LeaveArgs) -> CliResult {
+    let daemon = top.host(&args.host)?;
+    let leave = LeaveCluster { force: args.force };
+    ManagerClient::connect(&daemon).await?.local().leave(leave).await?;
+    let (asked, mut told) = (Instant::now(), false);
+    let node = until(&daemon, None, |node| {
+        let goes_on = node.state() == LocalNodeState::Leaving;
+        if goes_on && asked.elapsed() > QUIET_LEAVE_LIMIT && !std::mem::replace(&mut told, true) {
+            show::talk(&waits_for(node));
+        }
+        !matches!(node.state(), LocalNodeState::Leaving | LocalNodeState::Joining)
+    });
+    let node = node.await?;
+    match node.state() {
+        LocalNodeState::Alone => {
+            show::say("Node left the cluster.")?;
+            if !node.left_in.is_empty() {
+                show::talk(&format!("its state lies in {}", node.left_in));
+            }
+            if !node.problem.is_empty() {
+                show::talk(&format!("note: {}: {}", node.problem, node.hint));
+            }
+            Ok(())
+        }
+        LocalNodeState::Unspecified
+        | LocalNodeState::Joining
+        | LocalNodeState::Worker
+        | LocalNodeState::Manager
+        | LocalNodeState::Leaving => Err(failed(&node, "this node did not leave")),
+    }
+}
+
+/// What a node that leaves waits for.
+fn waits_for(node: &LocalNode) -> String {
+    let tasks = match (node.tasks.len(), node.runtime_problem.as_str()) {
+        (_, problem) if !problem.is_empty() => format!("for the runtime: {}", one_line(problem)),
+        (0, _) => "for the runtime".to_owned(),
+        (1, _) => "for a task to end".to_owned(),
+        (tasks, _) => format!("for {tasks} tasks to end"),
+    };
+    format!(
+        "waiting {tasks}; it goes on without this command too, and with --force for 30 s at most"
+    )
+}
+
+/// Founds a cluster where the daemon waits for that; says whether it did.
+pub(super) async fn found(daemon: &ManagerAddress, found: FoundCluster) -> CliResult<bool> {
+    let mut local = ManagerClient::connect(daemon).await?.local();
+    let node = local.describe(DescribeRequest {}).await?.into_inner();
+    if node.state() != LocalNodeState::Alone {
+        return Ok(false);
+    }
+    local.found(found).await?;
+    let node = until(daemon, Some(MEMBER_LIMIT), |node| node.state() == LocalNodeState::Manager);
+    let node = node.await?;
+    match node.state() == LocalNodeState::Manager {
+        true => Ok(true),
+        false => Err(failed(&node, "this node did not found a cluster")),
+    }
+}
+
+fn failed(node: &LocalNode, what: &str) -> CliError {
+    match node.problem.as_str() {
+        "" => CliError::refused(what).hint("see the log of its daemon"),
+        problem => CliError::refused(format!("{what}: {problem}")).hint(node.hint.as_str()),
+    }
+}
+
+/// Looks at the daemon until it is as expected, or for so long. Its socket may be silent for a
+/// while when it becomes something else.
+async fn until(
+    daemon: &ManagerAddress,
+    limit: Option<Duration>,
+    mut is_expected: impl FnMut(&LocalNode) -> bool,
+) -> CliResult<LocalNode> {
+    let begun = Instant::now();
+    let mut heard = begun;
+    loop {
+        let looked = look(daemon).await;
+        let is_late = limit.is_some_and(|limit| begun.elapsed() > limit);
+        match looked {
+            Ok(node) if is_late || is_expected(&node) => return Ok(node),
+            Ok(_) => heard = Instant::now(),
+            Err(failure) if heard.elapsed() > CHANGE_LIMIT => return Err(failure),
+            Err(_) => {}
+        }
+        sleep(DAEMON_LOOK_PERIOD).await;
+    }
+}
+
+async fn look(daemon: &ManagerAddress) -> CliResult<LocalNode> {
+    let mut local = ManagerClient::connect(daemon).await?.local();
+    Ok(local.describe(DescribeRequest {}).await?.into_inner())
+}

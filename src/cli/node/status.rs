@@ -1,0 +1,102 @@
+//! `skep node status`: this machine as its own daemon knows it, whether a manager can be reached or
+//! not.
+
+use super::{role_word, runtime_word};
+use crate::cli::{
+    args::{GlobalArgs, Host},
+    connect::ManagerClient,
+    fail::CliResult,
+    now, show, task,
+};
+use clap::Args;
+use show::{AnswerFormat, duration_text, local_time, untrusted::one_line};
+use skep_proto::{
+    Id, Timestamp, json,
+    v1::{DescribeRequest, LocalNode, LocalNodeState, LocalTask, ManagerContact},
+};
+
+/// `skep node status`
+#[derive(Args)]
+pub(in crate::cli) struct NodeStatusArgs {
+    /// table, json, or a template such as '{{.State}}'
+    #[arg(long, value_name = "FORMAT")]
+    format: Option<String>,
+    #[command(flatten)]
+    host: Host,
+}
+
+pub(super) async fn run(top: &GlobalArgs, args: NodeStatusArgs) -> CliResult {
+    let look = AnswerFormat::look(args.format.as_deref(), "LocalNode")?;
+    let daemon = ManagerClient::connect(&top.host(&args.host)?).await?;
+    let node = daemon.local().describe(DescribeRequest {}).await?.into_inner();
+    match look {
+        AnswerFormat::Json => show::say_json(&json::render(&node)),
+        AnswerFormat::Template(template) => show::say(&template.fill_json(json::render(&node))),
+        AnswerFormat::Text => {
+            show::say(text(&node).trim_end())?;
+            if !node.hint.is_empty() {
+                show::talk(&format!("hint: {}", node.hint));
+            }
+            Ok(())
+        }
+    }
+}
+
+fn text(node: &LocalNode) -> String {
+    let id = |bytes| match Id::from_bytes(bytes) {
+        Id::NONE => String::new(),
+        id => id.to_string(),
+    };
+    let managers: Vec<String> = node.managers.iter().map(contact).collect();
+    let certificate = node.certificate.as_ref().map_or_else(String::new, |known| {
+        format!("as {} until {}", role_word(known.role()), local_time(known.not_after_at))
+    });
+    let runtime = match (node.managers.is_empty(), node.runtime_problem.as_str()) {
+        (true, _) => String::new(),
+        (false, "") => runtime_word(node.runtime()).to_owned(),
+        (false, problem) => format!("{}: {}", runtime_word(node.runtime()), one_line(problem)),
+    };
+    show::pairs(&[
+        ("State", local_state_word(node.state()).to_owned()),
+        ("Problem", one_line(&node.problem)),
+        ("Hostname", node.hostname.clone()),
+        ("Node", id(&node.node_id)),
+        ("Cluster", id(&node.cluster_id)),
+        ("Managers", managers.join("\n")),
+        ("Certificate", certificate),
+        ("Runtime", runtime),
+        ("Tasks", tasks(node)),
+        ("Version", node.version.clone()),
+        ("State folder", node.state_dir.clone()),
+        ("Left state", node.left_in.clone()),
+    ])
+}
+
+fn local_state_word(state: LocalNodeState) -> &'static str {
+    match state {
+        LocalNodeState::Unspecified => "unknown",
+        LocalNodeState::Alone => "part of no cluster",
+        LocalNodeState::Joining => "joining a cluster",
+        LocalNodeState::Worker => "worker",
+        LocalNodeState::Manager => "manager",
+        LocalNodeState::Leaving => "leaving its cluster",
+    }
+}
+
+fn contact(manager: &ManagerContact) -> String {
+    let lasted = duration_text(now().since(Timestamp(manager.since_at))).to_lowercase();
+    match (manager.attached, manager.problem.as_str()) {
+        (true, _) => format!("{}: connected for {lasted}", manager.address),
+        (false, "") => format!("{}: not connected for {lasted}", manager.address),
+        (false, problem) => {
+            format!("{}: not connected for {lasted}: {}", manager.address, one_line(problem))
+        }
+    }
+}
+
+fn tasks(node: &LocalNode) -> String {
+    let line = |shown: &LocalTask| {
+        format!("{} {}", shown.name, show::title(task::state_word(shown.state())))
+    };
+    node.tasks.iter().map(line).collect::<Vec<_>>().join("\n")
+}

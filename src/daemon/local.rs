@@ -1,0 +1,167 @@
+//! What the daemon answers on its own socket whatever its machine is: the gRPC service `Local`.
+//!
+//! What changes the machine is handed to the daemon, one request after the other; everything else
+//! is looked up here.
+
+use super::lifecycle::{self, LocalRequest};
+use skep_agent::AgentHandle;
+use skep_gateway::{admit::Refusal, reads};
+use skep_proto::v1::{self, LocalNode, LocalNodeState, ManagerContact, local_server};
+use std::sync::Arc;
+use tokio::sync::{mpsc, oneshot, watch};
+use tonic::{Request, Response, Status};
+
+/// Requests that wait for the daemon; who has one more waits too.
+const LOCAL_REQUESTS_MAX: usize = 4;
+
+/// A request, and where its answer goes.
+pub(super) type WaitingRequest = (LocalRequest, oneshot::Sender<Result<(), Refusal>>);
+
+/// Why a machine is not what somebody wanted.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(super) struct LocalProblem {
+    /// For people; empty where nothing went wrong.
+    pub(super) message: String,
+    /// What to do about it.
+    pub(super) hint: String,
+}
+
+/// What a machine is now.
+#[derive(Clone, Default)]
+pub(super) struct LocalState {
+    /// As the daemon decides it: a worker that has not been let in yet is joining.
+    pub(super) decided: LocalNodeState,
+    pub(super) problem: LocalProblem,
+    /// Where the state lies of the cluster that it left last.
+    pub(super) left_in: String,
+    /// Its agent, and whom that follows; none where it belongs to no cluster.
+    pub(super) follower: Option<(AgentHandle, String)>,
+}
+
+impl LocalState {
+    /// What the machine is, by what its agent knows.
+    pub(super) fn state(&self) -> LocalNodeState {
+        let knows_cluster =
+            |(agent, _): &(AgentHandle, String)| !agent.status().borrow().cluster_id.is_none();
+        let is_let_in = self.follower.as_ref().is_some_and(knows_cluster);
+        if self.decided == LocalNodeState::Worker && !is_let_in {
+            return LocalNodeState::Joining;
+        }
+        self.decided
+    }
+
+    /// The answer to calls of managers, where it is none.
+    pub(super) fn no_manager(&self) -> Refusal {
+        let manager = self.follower.as_ref().map_or("", |(_, address)| address.as_str());
+        lifecycle::no_manager(self.state(), manager)
+    }
+}
+
+/// The service; its clones are the same one.
+#[derive(Clone)]
+pub(super) struct LocalService {
+    state: watch::Receiver<LocalState>,
+    requests: mpsc::Sender<WaitingRequest>,
+    /// What never changes.
+    facts: Arc<LocalNode>,
+}
+
+/// The daemon's end of the service.
+pub(super) struct LocalInbox {
+    pub(super) state: watch::Sender<LocalState>,
+    requests: mpsc::Receiver<WaitingRequest>,
+}
+
+/// The service, and the daemon's end of it.
+pub(super) fn service(facts: LocalNode) -> (LocalService, LocalInbox) {
+    let state = watch::Sender::new(LocalState::default());
+    let (requests, waiting) = mpsc::channel(LOCAL_REQUESTS_MAX);
+    let service = LocalService { state: state.subscribe(), requests, facts: Arc::new(facts) };
+    (service, LocalInbox { state, requests: waiting })
+}
+
+impl LocalInbox {
+    /// The next request that makes sense where the machine is; the others are refused.
+    pub(super) async fn next(&mut self) -> Option<WaitingRequest> {
+        loop {
+            let (request, answer) = self.requests.recv().await?;
+            match lifecycle::may(self.state.borrow().state(), &request) {
+                Ok(()) => return Some((request, answer)),
+                // Whoever asked may have gone.
+                Err(refusal) => drop(answer.send(Err(refusal))),
+            }
+        }
+    }
+
+    /// Refuses whatever comes, for ever.
+    pub(super) async fn refuse_all(&mut self) {
+        while let Some((_, answer)) = self.requests.recv().await {
+            let changing = Refusal::precondition("this node is just becoming something else");
+            answer.send(Err(changing.hint("try again in a moment"))).ok();
+        }
+    }
+}
+
+impl LocalService {
+    async fn ask(&self, request: LocalRequest) -> Result<Response<v1::Begun>, Status> {
+        let stopping = || Refusal::precondition("the daemon is stopping").hint("start it again");
+        let (answer, answered) = oneshot::channel();
+        let asked = self.requests.send((request, answer)).await;
+        let begun = match asked {
+            Ok(()) => answered.await.unwrap_or_else(|_| Err(stopping())),
+            Err(_) => Err(stopping()),
+        };
+        begun.map(|()| Response::new(v1::Begun {})).map_err(|refusal| reads::status(&refusal))
+    }
+}
+
+#[tonic::async_trait]
+impl local_server::Local for LocalService {
+    async fn describe(
+        &self,
+        _: Request<v1::DescribeRequest>,
+    ) -> Result<Response<LocalNode>, Status> {
+        let local = self.state.borrow().clone();
+        let mut node = LocalNode {
+            state: local.state() as i32,
+            problem: local.problem.message,
+            hint: local.problem.hint,
+            left_in: local.left_in,
+            ..LocalNode::clone(&self.facts)
+        };
+        if let Some((agent, address)) = local.follower {
+            let status = agent.status().borrow().clone();
+            node.node_id = status.node_id.to_bytes();
+            node.cluster_id = status.cluster_id.to_bytes();
+            node.runtime_problem = status.runtime_problem;
+            node.managers = vec![ManagerContact {
+                address,
+                attached: status.attached,
+                since_at: status.since_at.0,
+                problem: status.manager_problem,
+            }];
+            node.certificate = agent.certificate();
+            node.tasks = agent.tasks().await;
+            node.runtime = agent.runtime() as i32;
+        }
+        Ok(Response::new(node))
+    }
+
+    async fn found(
+        &self,
+        request: Request<v1::FoundCluster>,
+    ) -> Result<Response<v1::Begun>, Status> {
+        self.ask(LocalRequest::Found(Box::new(request.into_inner()))).await
+    }
+
+    async fn join(&self, request: Request<v1::JoinCluster>) -> Result<Response<v1::Begun>, Status> {
+        self.ask(LocalRequest::Join(request.into_inner())).await
+    }
+
+    async fn leave(
+        &self,
+        request: Request<v1::LeaveCluster>,
+    ) -> Result<Response<v1::Begun>, Status> {
+        self.ask(LocalRequest::Leave(request.into_inner())).await
+    }
+}

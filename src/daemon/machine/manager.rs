@@ -1,0 +1,119 @@
+//! A machine that is a manager, with its own agent.
+
+use super::{MachineDaemon, MachineRole, end_of, worker::problem_of};
+use crate::daemon::{
+    lifecycle::{self, Afterwards, BegunBy},
+    local::LocalProblem,
+    node::{self, FollowedEndpoint},
+    settings::DaemonMode,
+};
+use anyhow::{Context, Result};
+use skep_agent::{AgentError, AgentHandle, ManagerEndpoint, NodeAgent};
+use skep_gateway::manager::{self, ManagerConfig, ManagerError};
+use skep_proto::v1::LocalNodeState;
+use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+/// The two halves of a manager's machine, while they run.
+struct ManagerHalves {
+    managing: JoinHandle<Result<(), ManagerError>>,
+    following: JoinHandle<Result<(), AgentError>>,
+    /// Ends both.
+    end: CancellationToken,
+}
+
+impl MachineDaemon {
+    pub(super) async fn manage(
+        &mut self,
+        by: BegunBy,
+        stop: &CancellationToken,
+    ) -> Result<Option<MachineRole>> {
+        let (config, agent) = match (self.halves().await, by) {
+            (Ok(halves), _) => halves,
+            (Err(error), BegunBy::Request) => return self.forgotten(problem_of(&error)).map(Some),
+            (Err(error), BegunBy::Start) => return Err(error),
+        };
+        let socket = self.settings.listen_control.display().to_string();
+        tracing::info!(socket, state = %self.state.path().display(), "starting");
+        let address = format!("unix://{socket}");
+        let (handle, end) = (agent.handle(), stop.child_token());
+        self.inbox.state.send_modify(|local| {
+            local.decided = LocalNodeState::Manager;
+            local.follower = Some((handle.clone(), address));
+        });
+        let managing = tokio::spawn(manager::run(config, end.clone()));
+        let following = tokio::spawn(agent.run(end.clone()));
+        let halves = ManagerHalves { managing, following, end };
+        let (managed, followed) = self.until_both_end(halves, &handle).await?;
+        managed.with_context(|| format!("state folder {}", self.state.path().display()))?;
+        let state = self.inbox.state.borrow().state();
+        match lifecycle::after_managing(state, end_of(&followed)) {
+            Afterwards::Stop => Ok(None),
+            Afterwards::Fail => Err(followed.err().context("the agent's end")?.into()),
+            Afterwards::MoveAside | Afterwards::Forget => {
+                self.left(LocalProblem::default()).map(Some)
+            }
+        }
+    }
+
+    /// Both halves, ready to run; nothing of the cluster is on the disk yet.
+    async fn halves(&self) -> Result<(ManagerConfig, NodeAgent)> {
+        let runtime = node::runtime(&self.state, &self.settings.node)?;
+        let config = self.manager_config().await?;
+        let endpoint = ManagerEndpoint::Unix(self.settings.listen_control.clone());
+        let own = FollowedEndpoint { endpoint, join_token: None, is_own: true };
+        Ok((config, node::agent(&self.state, &self.settings.node, own, runtime)?))
+    }
+
+    async fn manager_config(&self) -> Result<ManagerConfig> {
+        let settings = &self.settings;
+        let metrics = match settings.metrics_listen {
+            Some(address) => Some(
+                TcpListener::bind(address)
+                    .await
+                    .with_context(|| format!("--metrics-listen {address}"))?,
+            ),
+            None => None,
+        };
+        Ok(ManagerConfig {
+            state_dir: self.state.path().to_owned(),
+            control: self.listener()?,
+            local: self.routes(),
+            metrics,
+            genesis: settings.genesis.clone(),
+            heartbeat_period_ns: settings.heartbeat_period.map(|period| period.as_nanos() as u64),
+            safe_mode: settings.mode == DaemonMode::Safe,
+        })
+    }
+
+    /// Answers what is asked meanwhile. The manager's end is the agent's too; the manager goes on
+    /// without its agent, unless the machine leaves.
+    async fn until_both_end(
+        &mut self,
+        mut halves: ManagerHalves,
+        agent: &AgentHandle,
+    ) -> Result<(Result<(), ManagerError>, Result<(), AgentError>)> {
+        let mut followed = None;
+        let managed = loop {
+            if let Some(ended) = &followed {
+                let state = self.inbox.state.borrow().state();
+                if lifecycle::after_managing(state, end_of(ended)) == Afterwards::MoveAside {
+                    halves.end.cancel();
+                }
+            }
+            tokio::select! {
+                managed = &mut halves.managing => break managed.context("the manager's task")?,
+                ended = &mut halves.following, if followed.is_none() => {
+                    followed = Some(ended.context("the agent's task")?);
+                }
+                Some(waiting) = self.inbox.next() => self.answer_member(waiting, agent),
+            }
+        };
+        halves.end.cancel();
+        let followed = match followed {
+            Some(ended) => ended,
+            None => halves.following.await.context("the agent's task")?,
+        };
+        Ok((managed, followed))
+    }
+}
