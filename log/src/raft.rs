@@ -5,8 +5,12 @@
 //! ```
 
 pub(crate) mod alarm;
+#[cfg(any(test, feature = "model"))]
+mod arrivals;
 mod codec;
 pub(crate) mod handle;
+#[cfg(any(test, feature = "model"))]
+pub(crate) mod hearing;
 mod log_store;
 mod machine;
 #[cfg(any(test, feature = "model"))]
@@ -28,4 +32,5 @@ pub(crate) mod virtual_time;
 #[path = "raft/virtual_time/absent.rs"]
 mod virtual_time;
 mod watching;
+pub(crate) mod wire;
 mod writer;

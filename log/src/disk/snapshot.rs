@@ -11,6 +11,7 @@ use super::{
     names,
     store::{Batch, StoreError, StoreTable},
 };
+use bytes::Bytes;
 use prost::Message;
 use skep_proto::Revision;
 use std::{io, sync::Arc};
@@ -48,11 +49,6 @@ impl std::fmt::Debug for Snapshots {
 }
 
 impl Snapshots {
-    /// Whether both are one folder.
-    pub(crate) fn is_same_as(&self, other: &Snapshots) -> bool {
-        Arc::ptr_eq(&self.files, &other.files)
-    }
-
     pub(crate) fn new(files: Arc<dyn Files>) -> Snapshots {
         Snapshots { files }
     }
@@ -63,19 +59,29 @@ impl Snapshots {
         mut snapshot: meta::Snapshot,
         view: &[u8],
     ) -> io::Result<meta::Snapshot> {
-        self.files.make_folder(names::SNAPSHOTS)?;
         let body = zstd::bulk::compress(view, keys::ZSTD_LEVEL)?;
-        let index = snapshot.applied.map_or(0, |applied| applied.index);
-        snapshot.file = format!("{:020}-{index:020}.snapshot", snapshot.revision);
         snapshot.view_bytes = view.len() as u64;
         snapshot.stored_bytes = body.len() as u64;
         snapshot.checksum = crc32c::crc32c(&body);
+        self.keep(snapshot, &body)
+    }
+
+    /// Writes the file of a view that is packed already, durably. Its name is made here, whatever
+    /// another manager called it.
+    pub(crate) fn keep(
+        &self,
+        mut snapshot: meta::Snapshot,
+        body: &[u8],
+    ) -> io::Result<meta::Snapshot> {
+        self.files.make_folder(names::SNAPSHOTS)?;
+        let index = snapshot.applied.map_or(0, |applied| applied.index);
+        snapshot.file = format!("{:020}-{index:020}.snapshot", snapshot.revision);
         let head = snapshot.encode_to_vec();
         let name = name_of(&snapshot);
         let unfinished = format!("{name}.unfinished");
         self.files.write(
             &unfinished,
-            &[SNAPSHOT_MAGIC, &(head.len() as u32).to_be_bytes(), &head, &body],
+            &[SNAPSHOT_MAGIC, &(head.len() as u32).to_be_bytes(), &head, body],
         )?;
         self.files.rename(&unfinished, &name)?;
         self.files.sync_names(names::SNAPSHOTS)?;
@@ -84,6 +90,11 @@ impl Snapshots {
 
     /// Reads a view back, and checks it against its name.
     pub(crate) fn read(&self, snapshot: &meta::Snapshot) -> Result<Vec<u8>, SnapshotReadError> {
+        self.unpack(snapshot, &self.read_body(snapshot)?)
+    }
+
+    /// The view as it is stored, as it lies in the file.
+    pub(crate) fn read_body(&self, snapshot: &meta::Snapshot) -> Result<Bytes, SnapshotReadError> {
         let file = || self.files.path(&name_of(snapshot)).display().to_string();
         let damaged = |what| SnapshotReadError::Damaged { file: file(), what };
         let bytes = self.files.read(&name_of(snapshot)).map_err(|source| {
@@ -95,7 +106,18 @@ impl Snapshots {
         if !bytes.starts_with(SNAPSHOT_MAGIC) && bytes.starts_with(SNAPSHOT_MAGIC_OF_ALL) {
             return Err(SnapshotReadError::Newer { file: file() });
         }
-        let body = body(&bytes).ok_or_else(|| damaged("has no readable head"))?;
+        let begins = body_at(&bytes).ok_or_else(|| damaged("has no readable head"))?;
+        Ok(Bytes::from(bytes).slice(begins..))
+    }
+
+    /// The view in these bytes, checked against what is announced of it.
+    pub(crate) fn unpack(
+        &self,
+        snapshot: &meta::Snapshot,
+        body: &[u8],
+    ) -> Result<Vec<u8>, SnapshotReadError> {
+        let file = || self.files.path(&name_of(snapshot)).display().to_string();
+        let damaged = |what| SnapshotReadError::Damaged { file: file(), what };
         if body.len() as u64 != snapshot.stored_bytes || crc32c::crc32c(body) != snapshot.checksum {
             return Err(damaged("does not match its checksum"));
         }
@@ -156,11 +178,12 @@ fn name_of(snapshot: &meta::Snapshot) -> String {
     format!("{}/{}", names::SNAPSHOTS, snapshot.file)
 }
 
-fn body(bytes: &[u8]) -> Option<&[u8]> {
+/// Where the view begins, behind magic and head.
+fn body_at(bytes: &[u8]) -> Option<usize> {
     let rest = bytes.strip_prefix(SNAPSHOT_MAGIC)?;
     let (len, rest) = rest.split_at_checked(4)?;
     let len = u32::from_be_bytes(len.try_into().ok()?) as usize;
-    Some(rest.split_at_checked(len)?.1)
+    (len <= rest.len()).then_some(SNAPSHOT_MAGIC.len() + 4 + len)
 }
 
 #[cfg(test)]

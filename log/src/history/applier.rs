@@ -272,6 +272,11 @@ impl Applier {
         self.applied.map_or(0, |applied| applied.index + 1).max(self.indexed.next_index)
     }
 
+    /// Of the newest incarnation; none before it was named.
+    pub(crate) fn lineage(&self) -> Lineage {
+        self.head.lineage
+    }
+
     pub(crate) fn membership(&self) -> &(Option<meta::StoredLogId>, meta::StoredMembership) {
         &self.membership
     }

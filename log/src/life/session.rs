@@ -10,7 +10,7 @@ use super::{open_log, opening};
 use crate::{
     OpenError,
     failure::LogFailure,
-    raft::{alarm::Alarm, network, node, tasks::RaftTasks, timing},
+    raft::{alarm::Alarm, network, node, peers, tasks::RaftTasks, timing},
 };
 use std::{
     collections::BTreeMap,
@@ -126,10 +126,13 @@ async fn start(
     alarm: Arc<Alarm>,
 ) -> Result<node::RunningRaft, OpenError> {
     let files = &*shared.files;
+    let lineage = applier.lock().unwrap_or_else(PoisonError::into_inner).lineage();
+    let own = peers::OwnIdentity { raft_id: node::FIRST_RAFT_ID, lineage };
     let parts = node::RaftParts {
-        raft_id: node::FIRST_RAFT_ID,
+        own,
         founders: BTreeMap::from([(node::FIRST_RAFT_ID, shared.config.node_id)]),
         transport: Arc::new(network::NoTransport),
+        snapshot_part_bytes: network::SNAPSHOT_PART_BYTES_MAX,
         entries_behind_snapshot: timing::ENTRIES_BEHIND_SNAPSHOT_MAX,
         store: shared.store.clone(),
         appender: opening::appender(files, &shared.store, &shared.counts)?,

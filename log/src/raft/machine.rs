@@ -25,11 +25,43 @@ pub(crate) type Raft = openraft::Raft<types::Types, StateMachine>;
 /// Entries that are applied before the first of them is announced and answered, at most.
 const UNANNOUNCED_MAX: usize = 64;
 
-/// A snapshot on its way from or to raft: its name, and the folder that its file lies in.
+/// A snapshot on its way from or to raft: its name, and where its bytes are.
 #[derive(Clone, Debug)]
 pub(crate) struct SnapshotFile {
     pub(crate) named: keys::meta::Snapshot,
-    pub(crate) folder: snapshot::Snapshots,
+    pub(crate) source: SnapshotSource,
+}
+
+/// Where the bytes of a snapshot are.
+#[derive(Clone, Debug)]
+pub(crate) enum SnapshotSource {
+    /// In a file of this manager's.
+    Filed(snapshot::Snapshots),
+    /// They have come from another manager.
+    #[cfg_attr(
+        not(any(test, feature = "model")),
+        expect(dead_code, reason = "nothing carries it yet but the simulator")
+    )]
+    Arrived(bytes::Bytes),
+}
+
+impl SnapshotFile {
+    /// As raft hands it about.
+    pub(crate) fn of_raft(self) -> io::Result<alias::SnapshotOf<types::Types, SnapshotFile>> {
+        Ok(alias::SnapshotOf::<types::Types, _> { meta: meta_of(&self.named)?, snapshot: self })
+    }
+
+    /// Its bytes as stored.
+    pub(crate) async fn body(&self) -> io::Result<bytes::Bytes> {
+        match &self.source {
+            SnapshotSource::Arrived(body) => Ok(body.clone()),
+            SnapshotSource::Filed(folder) => {
+                let (folder, named) = (folder.clone(), self.named.clone());
+                let read = runtime::blocking(move || folder.read_body(&named)).await?;
+                read.map_err(io::Error::other)
+            }
+        }
+    }
 }
 
 /// What raft applies to. Handles share one applier.
@@ -119,11 +151,8 @@ impl StateMachine {
         &self,
         named: keys::meta::Snapshot,
     ) -> io::Result<alias::SnapshotOf<types::Types, SnapshotFile>> {
-        let meta = meta_of(&named)?;
-        Ok(alias::SnapshotOf::<types::Types, _> {
-            meta,
-            snapshot: SnapshotFile { named, folder: self.snapshots.clone() },
-        })
+        let source = SnapshotSource::Filed(self.snapshots.clone());
+        SnapshotFile { named, source }.of_raft()
     }
 
     /// The newest snapshot of what is applied here. One beyond that was passed over at the opening,
@@ -236,15 +265,19 @@ impl storage::RaftStateMachine<types::Types> for StateMachine {
         meta: &alias::SnapshotMetaOf<types::Types>,
         snapshot: SnapshotFile,
     ) -> Result<(), io::Error> {
-        let SnapshotFile { named, folder } = snapshot;
+        let body = snapshot.body().await?;
+        let SnapshotFile { named, source } = snapshot;
         if meta.last_log_id != named.applied.as_ref().map(codec::load_log_id) {
             return Err(io::Error::other("the snapshot is not the one that raft speaks of"));
         }
         let before = self.applier().known_until();
         let own = self.snapshots.clone();
         let read = runtime::blocking(move || -> io::Result<_> {
-            let view = folder.read(&named).map_err(io::Error::other)?;
-            let named = if own.is_same_as(&folder) { named } else { own.write(named, &view)? };
+            let view = own.unpack(&named, &body).map_err(io::Error::other)?;
+            let named = match source {
+                SnapshotSource::Filed(_) => named,
+                SnapshotSource::Arrived(_) => own.keep(named, &body)?,
+            };
             Ok((named, view))
         });
         let (named, view) = read.await??;

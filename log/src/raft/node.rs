@@ -1,8 +1,8 @@
 //! Raft, running: started on an open store, asked through one line, stopped in order.
 
 use super::{
-    alarm::Alarm, handle, log_store, machine, network::Network, peers::Transport, runtime,
-    tail::SharedTail, tasks, timing, types, watching, writer,
+    alarm::Alarm, handle, log_store, machine, network, peers, runtime, tail::SharedTail, tasks,
+    timing, types, watching, writer,
 };
 use crate::{FailureCause, LogFailure, disk, history};
 use skep_proto::Id;
@@ -18,10 +18,12 @@ pub(crate) const FIRST_RAFT_ID: u64 = 1;
 
 /// What raft runs on.
 pub(crate) struct RaftParts {
-    pub(crate) raft_id: u64,
+    pub(crate) own: peers::OwnIdentity,
     /// Who makes a cluster of an empty log; a manager that is none of them waits to be added.
     pub(crate) founders: BTreeMap<u64, Id>,
-    pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) transport: Arc<dyn peers::Transport>,
+    /// How much of a snapshot travels at once.
+    pub(crate) snapshot_part_bytes: usize,
     pub(crate) entries_behind_snapshot: u64,
     pub(crate) store: Arc<disk::store_handle::StoreHandle>,
     pub(crate) appender: disk::appender::Appender,
@@ -48,7 +50,8 @@ impl RunningRaft {
         parts: RaftParts,
         lines: impl FnOnce(handle::RaftHandle),
     ) -> Result<RunningRaft, LogFailure> {
-        let RaftParts { raft_id, founders, transport, entries_behind_snapshot, .. } = parts;
+        let RaftParts { own, founders, transport, entries_behind_snapshot, .. } = parts;
+        let part_bytes = parts.snapshot_part_bytes;
         let RaftParts { store, appender, applier, snapshots, listeners, alarm, tasks, .. } = parts;
         let tail = log_store::load_tail(&store)?;
         applier.lock().unwrap_or_else(PoisonError::into_inner).begin_session(tail.next())?;
@@ -73,7 +76,7 @@ impl RunningRaft {
         let config = config.map_err(|error| failed(FailureCause::of(error)))?;
         let log_store = log_store::LogStore::new(store, tail, queue.clone(), alarm.clone());
         let alone = log_store.alone();
-        let network = Network(transport);
+        let (network, raft_id) = (network::Network { transport, own, part_bytes }, own.raft_id);
         let raft = machine::Raft::new(raft_id, Arc::new(config), network, log_store, machine).await;
         let raft = raft.map_err(|error| failed(FailureCause::of(error)))?;
         watching::watch(listeners.status.clone(), alarm.clone(), &raft, alone.clone());

@@ -1,55 +1,59 @@
-//! What managers ask each other, whatever carries it.
+//! What managers' rafts ask each other, and who carries it.
 
-use super::{
-    machine::SnapshotFile,
-    types::{Types, Vote},
-};
+use super::types::{Types, Vote};
+#[cfg(any(test, feature = "model"))]
+use super::wire;
+use crate::disk::keys::meta;
+use bytes::Bytes;
 use futures::future::BoxFuture;
-use openraft::{
-    raft::{
-        AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderRequest,
-        TransferLeaderResponse, VoteRequest, VoteResponse,
-    },
-    type_config::alias::SnapshotOf,
-};
+use openraft::raft;
 
 /// What one manager asks of another one.
-#[derive(Clone)]
-#[cfg_attr(
-    not(any(test, feature = "model")),
-    expect(dead_code, reason = "nothing carries it yet but the simulator")
-)]
+#[derive(Clone, Debug)]
 pub(crate) enum PeerRequest {
-    Append(AppendEntriesRequest<Types>),
-    Vote(VoteRequest<Types>),
+    Append(raft::AppendEntriesRequest<Types>),
+    Vote(raft::VoteRequest<Types>),
     /// Whether it would give its vote.
-    RehearseVote(VoteRequest<Types>),
-    Install(Vote, Box<SnapshotOf<Types, SnapshotFile>>),
-    TakeLead(TransferLeaderRequest<Types>),
+    RehearseVote(raft::VoteRequest<Types>),
+    Snapshot(SnapshotBytes),
+    TakeLead(raft::TransferLeaderRequest<Types>),
+}
+
+/// Bytes of a snapshot on their way. Without any they ask how much has arrived.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct SnapshotBytes {
+    /// Of the leader that sends it.
+    pub(crate) vote: Vote,
+    pub(crate) named: meta::Snapshot,
+    pub(crate) offset: u64,
+    pub(crate) bytes: Bytes,
 }
 
 /// What it answers.
-#[cfg_attr(
-    not(any(test, feature = "model")),
-    expect(dead_code, reason = "nothing carries it yet but the simulator")
-)]
+#[derive(Clone, Debug)]
 pub(crate) enum PeerAnswer {
-    Append(AppendEntriesResponse<Types>),
+    Append(raft::AppendEntriesResponse<Types>),
     /// To a rehearsal too.
-    Vote(VoteResponse<Types>),
-    Install(SnapshotResponse<Types>),
-    TakeLead(TransferLeaderResponse<Types>),
+    Vote(raft::VoteResponse<Types>),
+    /// So many bytes of the snapshot have arrived.
+    SnapshotHas(u64),
+    /// All of it has, and is taken over, unless a later vote refuses it.
+    Installed(raft::SnapshotResponse<Types>),
+    TakeLead(raft::TransferLeaderResponse<Types>),
 }
 
-/// Why there is no answer; it may have been carried out all the same.
-#[derive(Debug, Clone, thiserror::Error)]
+/// Why there is no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NoPeerAnswer {
     /// Nothing answers there: there is no use in asking again at once.
     #[error("manager {target} at {address:?} can't be reached: {cause}")]
     Unreachable { target: u64, address: String, cause: String },
-    /// The request or its answer was lost.
+    /// The question or its answer was lost; it may have been carried out all the same.
     #[error("{0}")]
     Lost(String),
+    /// Whoever answers there will not carry it out, asked again or not.
+    #[error("{0}")]
+    Refused(String),
 }
 
 /// Another manager, and where it is.
@@ -59,40 +63,40 @@ pub(crate) struct PeerAddress {
     pub(crate) address: String,
 }
 
-/// What carries requests to other managers, and their answers back.
+/// What carries questions to other managers, and their answers back.
 pub(crate) trait Transport: Send + Sync + 'static {
     /// Who drops what this gives waits no longer.
     fn ask(
         &self,
         to: PeerAddress,
-        request: PeerRequest,
-    ) -> BoxFuture<'static, Result<PeerAnswer, NoPeerAnswer>>;
+        question: Bytes,
+    ) -> BoxFuture<'static, Result<Bytes, NoPeerAnswer>>;
 }
 
-/// Carries out what another manager asks.
-#[cfg(any(test, feature = "model"))]
-pub(crate) async fn answer(
-    raft: super::machine::Raft,
-    request: PeerRequest,
-) -> Result<PeerAnswer, NoPeerAnswer> {
-    match request {
-        PeerRequest::Append(append) => {
-            raft.append_entries(append).await.map(PeerAnswer::Append).map_err(lost)
+/// Who this manager is to others.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct OwnIdentity {
+    pub(crate) raft_id: u64,
+    /// Of its cluster; none where it does not know one yet.
+    pub(crate) lineage: skep_proto::Lineage,
+}
+
+impl OwnIdentity {
+    /// Refuses what is meant for somebody else, or comes from another cluster.
+    #[cfg(any(test, feature = "model"))]
+    pub(crate) fn check(&self, envelope: wire::PeerEnvelope) -> Result<(), NoPeerAnswer> {
+        let wire::PeerEnvelope { sender, target, lineage } = envelope;
+        let OwnIdentity { raft_id, lineage: own } = *self;
+        if target != raft_id {
+            let other = format!("this is manager {raft_id}, and the question is for {target}");
+            return Err(NoPeerAnswer::Refused(other));
         }
-        PeerRequest::Vote(vote) => raft.vote(vote).await.map(PeerAnswer::Vote).map_err(lost),
-        PeerRequest::RehearseVote(vote) => {
-            raft.pre_vote(vote).await.map(PeerAnswer::Vote).map_err(lost)
+        if !own.is_none() && !lineage.is_none() && own != lineage {
+            return Err(NoPeerAnswer::Refused(format!(
+                "manager {sender} is of lineage {lineage}, and manager {raft_id} of lineage {own}: \
+                 they are not of one cluster"
+            )));
         }
-        PeerRequest::Install(vote, snapshot) => {
-            raft.install_full_snapshot(vote, *snapshot).await.map(PeerAnswer::Install).map_err(lost)
-        }
-        PeerRequest::TakeLead(request) => {
-            raft.handle_transfer_leader(request).await.map(PeerAnswer::TakeLead).map_err(lost)
-        }
+        Ok(())
     }
-}
-
-#[cfg(any(test, feature = "model"))]
-fn lost(error: impl std::fmt::Display) -> NoPeerAnswer {
-    NoPeerAnswer::Lost(error.to_string())
 }

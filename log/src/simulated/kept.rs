@@ -5,10 +5,10 @@ use crate::{
     ModelDisk, OpenError, SnapshotPolicy, disk,
     history::{self, applier},
     life::opening,
-    raft::{alarm::Alarm, node::RaftParts},
+    raft::{alarm::Alarm, node::RaftParts, peers::OwnIdentity},
     testing::Hashes,
 };
-use skep_proto::Id;
+use skep_proto::{Id, Lineage};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},
@@ -16,8 +16,15 @@ use std::{
 
 /// Snapshots are taken often, so that followers fall behind them.
 const SNAPSHOTS: SnapshotPolicy = SnapshotPolicy { records_min: 15, bytes_min: 0 };
+/// Of the one cluster there is.
+const LINEAGE: Lineage = Lineage(7);
 /// Entries that raft keeps behind a snapshot.
 const ENTRIES_KEPT_MAX: u64 = 5;
+
+/// Who a manager is to the others.
+pub(super) fn identity(raft_id: u64) -> OwnIdentity {
+    OwnIdentity { raft_id, lineage: LINEAGE }
+}
 
 /// An opened log.
 #[derive(Clone)]
@@ -58,9 +65,11 @@ impl OpenedLog {
         alarm: Arc<Alarm>,
     ) -> Result<RaftParts, OpenError> {
         Ok(RaftParts {
-            raft_id: end.own,
+            own: identity(end.own),
             founders,
             transport: Arc::new(end),
+            // Many parts, some of which are lost.
+            snapshot_part_bytes: 500,
             entries_behind_snapshot: ENTRIES_KEPT_MAX,
             store: self.store.clone(),
             appender: opening::appender(disk, &self.store, &Arc::default())?,

@@ -1,9 +1,13 @@
 //! One manager: a process that opens its disk, runs raft, and serves those who use it.
 
-use super::{kept::OpenedLog, people, wire, witness::Witness};
+use super::{
+    kept::{self, OpenedLog},
+    people, wire,
+    witness::Witness,
+};
 use crate::{
     LogFailure, ModelDisk,
-    raft::{alarm::Alarm, node::RunningRaft, virtual_time},
+    raft::{alarm::Alarm, hearing::PeerHearing, node::RunningRaft, virtual_time},
     testing::Hashes,
 };
 use skep_proto::Id;
@@ -98,7 +102,8 @@ impl Beginning {
             witness: self.witness.clone(),
         };
         let started = RunningRaft::start(parts, |raft| {
-            self.wire.open(self.raft_id, process, raft.clone());
+            let hearing = PeerHearing::new(kept::identity(self.raft_id));
+            self.wire.open(self.raft_id, process, (raft.clone(), hearing));
             let desk = desk(raft);
             self.world.spawn(Box::pin(desk.clone().propose()));
             self.world.spawn(Box::pin(desk.read()));

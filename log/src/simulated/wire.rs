@@ -3,9 +3,12 @@
 
 use crate::raft::{
     handle::RaftHandle,
-    peers::{self, NoPeerAnswer, PeerAddress, PeerAnswer, PeerRequest, Transport},
+    hearing::PeerHearing,
+    peers::{NoPeerAnswer, PeerAddress, PeerAnswer, Transport},
     virtual_time::{Process, VirtualTime},
+    wire,
 };
+use bytes::Bytes;
 use futures::{FutureExt, future::BoxFuture};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -37,11 +40,19 @@ pub(super) struct ManagerNetwork {
 #[derive(Default)]
 struct NetworkState {
     /// Managers that run.
-    open: BTreeMap<u64, (Process, RaftHandle)>,
+    open: BTreeMap<u64, RunningPeer>,
     /// Ways, from one manager to another one, on which all is lost.
     cut: BTreeSet<(u64, u64)>,
     weather: NetworkQuality,
     installed: u64,
+}
+
+/// A manager that runs.
+#[derive(Clone)]
+struct RunningPeer {
+    process: Process,
+    raft: RaftHandle,
+    hearing: Arc<PeerHearing>,
 }
 
 /// One manager's end of it.
@@ -64,8 +75,14 @@ impl ManagerNetwork {
     }
 
     /// A manager hears requests from now on.
-    pub(super) fn open(&self, manager: u64, process: Process, raft: RaftHandle) {
-        self.state().open.insert(manager, (process, raft));
+    pub(super) fn open(
+        &self,
+        manager: u64,
+        process: Process,
+        (raft, hearing): (RaftHandle, PeerHearing),
+    ) {
+        let hearing = RunningPeer { process, raft, hearing: Arc::new(hearing) };
+        self.state().open.insert(manager, hearing);
     }
 
     /// Nobody hears any more.
@@ -75,7 +92,7 @@ impl ManagerNetwork {
 
     /// The way to a manager's raft, if it runs. Who keeps it keeps its store open.
     pub(super) fn handle(&self, manager: u64) -> Option<RaftHandle> {
-        self.state().open.get(&manager).map(|(_, raft)| raft.clone())
+        self.state().open.get(&manager).map(|open| open.raft.clone())
     }
 
     /// Managers that run.
@@ -118,29 +135,30 @@ impl ManagerNetwork {
         self,
         from: u64,
         to: PeerAddress,
-        request: PeerRequest,
-        reply: oneshot::Sender<Result<PeerAnswer, NoPeerAnswer>>,
+        question: Bytes,
+        reply: oneshot::Sender<Result<Bytes, NoPeerAnswer>>,
     ) {
         if !self.travel(from, to.raft_id).await {
             return;
         }
         let open = self.state().open.get(&to.raft_id).cloned();
-        let Some((process, raft)) = open else {
+        let Some(RunningPeer { process, raft, hearing }) = open else {
             let PeerAddress { raft_id: target, address } = to;
             let cause = "connection refused".into();
             // Who no longer waits needs no answer.
             return drop(reply.send(Err(NoPeerAnswer::Unreachable { target, address, cause })));
         };
-        let wire = self.clone();
+        let network = self.clone();
         let serve = async move {
-            let answer = raft.run(|raft| peers::answer(raft, request)).await;
-            let stopped = || Err(NoPeerAnswer::Lost("raft does not run there".into()));
-            let answer = answer.unwrap_or_else(stopped);
-            if matches!(answer, Ok(PeerAnswer::Install(_))) {
-                wire.state().installed += 1;
+            let answering = move |raft| async move { hearing.answer(raft, question).await };
+            let stopped = || NoPeerAnswer::Lost("raft does not run there".into());
+            let answer = raft.run(answering).await.ok_or_else(stopped);
+            let decoded = answer.as_ref().ok().map(|answer| wire::decode_answer(answer.clone()));
+            if matches!(decoded, Some(Ok(PeerAnswer::Installed(_)))) {
+                network.state().installed += 1;
             }
-            let back = wire.clone();
-            wire.on_its_way(async move {
+            let back = network.clone();
+            network.on_its_way(async move {
                 if back.travel(to.raft_id, from).await {
                     drop(reply.send(answer));
                 }
@@ -154,22 +172,22 @@ impl Transport for NetworkEnd {
     fn ask(
         &self,
         to: PeerAddress,
-        request: PeerRequest,
-    ) -> BoxFuture<'static, Result<PeerAnswer, NoPeerAnswer>> {
+        question: Bytes,
+    ) -> BoxFuture<'static, Result<Bytes, NoPeerAnswer>> {
         let (wire, own) = (self.wire.clone(), self.own);
         if wire.world.below(1000) < wire.state().weather.repeated {
-            let (again, to, request) = (wire.clone(), to.clone(), request.clone());
+            let (again, to, question) = (wire.clone(), to.clone(), question.clone());
             let late = Duration::from_millis(wire.world.below(3000));
             wire.on_its_way(async move {
                 again.world.sleep(late).await;
                 // Nobody waits for this one's answer.
                 let (unheard, _) = oneshot::channel();
-                again.carry(own, to, request, unheard).await;
+                again.carry(own, to, question, unheard).await;
             });
         }
         async move {
             let (reply, answer) = oneshot::channel();
-            wire.on_its_way(wire.clone().carry(own, to, request, reply));
+            wire.on_its_way(wire.clone().carry(own, to, question, reply));
             match answer.await {
                 Ok(answer) => answer,
                 // It was lost, which nobody tells.

@@ -9,7 +9,7 @@ use prost::Message;
 use skep_proto::{Id, Position, Revision};
 
 /// Under `vote`: whom this manager chose, and whether a majority did.
-#[derive(Clone, PartialEq, Message)]
+#[derive(Clone, Copy, PartialEq, Message)]
 pub(crate) struct StoredVote {
     #[prost(uint64, tag = "1")]
     pub(crate) term: u64,
