@@ -12,7 +12,7 @@ use crate::{
         index::{Indexed, named_snapshots},
         keys::{self, RevisionRow, meta},
         snapshot::Snapshots,
-        store::{Span, StoreError, StoreTable},
+        store::{Page, ScanOrder, Span, StoreError, StoreTable},
         store_handle::StoreHandle,
     },
 };
@@ -60,6 +60,16 @@ pub enum ReadError {
     /// Bytes are not what was written.
     #[error("history is damaged: {0}")]
     Damaged(String),
+    /// This manager was behind and was brought a snapshot in place of these entries.
+    #[error(
+        "revisions {from} to {until} are not in this manager's log: it was brought a snapshot instead"
+    )]
+    NotHere {
+        /// The first one that is missing.
+        from: Revision,
+        /// The last one.
+        until: Revision,
+    },
     /// There is an index row and no entry, or the other way round.
     #[error("revision {revision} is missing from the log")]
     Missing {
@@ -73,6 +83,7 @@ impl ReadError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             ReadError::Store(_) => None,
+            ReadError::NotHere { .. } => Some("ask another manager, which may have them"),
             ReadError::Damaged(_) | ReadError::Missing { .. } => {
                 Some("stop the daemon and run `skep verify`")
             }
@@ -106,12 +117,33 @@ impl HistoryReader {
     /// empty history begins at revision 1 and stands at 0.
     pub fn bounds(&self) -> (Revision, Position, Hash) {
         let Status { applied, head, .. } = self.source.status.borrow().clone();
-        // Nothing is trimmed yet: history begins at its beginning.
-        (Revision(1), applied, head)
+        // A store that can't be read says so where it is read.
+        let first = self.first().ok().flatten().unwrap_or(applied.revision.next());
+        (first, applied, head)
+    }
+
+    /// Where the oldest entry that is here begins.
+    fn first(&self) -> Result<Option<Revision>, ReadError> {
+        let waiting = self.source.unindexed.first();
+        let span = Span::since(keys::revision_key(Revision::ZERO));
+        let page = Page { rows: 1, bytes: usize::MAX };
+        let rows = self.source.store.scan(StoreTable::Revisions, &span, ScanOrder::Up, page)?;
+        let stored =
+            rows.first().map(|(key, value)| keys::read_revision(key, value)).transpose()?;
+        Ok(stored.map(|row| row.first).or(waiting))
     }
 
     /// The entry that holds a revision; none where there is no such revision.
     pub fn entry_at(&self, revision: Revision) -> Result<Option<Arc<Entry>>, ReadError> {
+        let newest = self.source.status.borrow().applied.revision;
+        let found = self.find(revision)?;
+        if found.is_none() && (Revision(1)..=newest).contains(&revision) {
+            return Err(ReadError::NotHere { from: revision, until: revision });
+        }
+        Ok(found)
+    }
+
+    fn find(&self, revision: Revision) -> Result<Option<Arc<Entry>>, ReadError> {
         if let Some(waiting) = self.source.unindexed.holding(revision) {
             return Ok(Some(waiting.entry));
         }

@@ -48,7 +48,7 @@ pub use history::{
     Status, SubscribeError, Subscription, applier::SnapshotPolicy,
 };
 pub use life::{
-    config::Config,
+    config::{Config, LogOrigin},
     errors::OpenError,
     recover::{AcceptLoss, RecoverError, Recovered, recover},
     space::{FREE_SHARE_MIN, Space},
@@ -59,6 +59,10 @@ pub use life::{
     single::{Applied, SingleLog},
 };
 pub use log::{BarrierError, IN_FLIGHT_BYTES_MAX, Log, LogTasks};
-pub use raft::proposal::{Proposal, ProposeError};
+pub use raft::{
+    members::{MemberChange, NoMemberChange},
+    peers::{NoPeerAnswer, PeerAddress, PeerTransport},
+    proposal::{Proposal, ProposeError},
+};
 #[cfg(any(test, feature = "model"))]
 pub use simulated::{report::RaftRun, simulate_raft};

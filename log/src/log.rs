@@ -1,18 +1,19 @@
 //! What others call: one handle for proposing, waiting, following and reading.
 
 use crate::{
-    Config, Counters, Fold, Health, HistoryReader, Leadership, OpenError, SealedEntry, Space,
-    Status, Subscription,
+    Config, Counters, Fold, Health, HistoryReader, Leadership, MemberChange, NoMemberChange,
+    OpenError, SealedEntry, Space, Status, Subscription,
     disk::{files, names},
-    life::{open_log::OpenLog, probe, supervise},
-    raft::{
-        handle::NoBarrier,
-        proposal::{InFlightBytes, Proposal, ProposeError},
-        tasks::CallersRun,
-    },
+    life::{open_log, probe, supervise},
+    raft::{handle, hearing, members, proposal, tasks},
 };
+use bytes::Bytes;
+use proposal::{InFlightBytes, Proposal, ProposeError};
 use skep_proto::{Position, Revision};
-use std::sync::{Arc, atomic::Ordering::Relaxed};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
 use tokio::sync::watch;
 
 /// Bytes of proposals that wait for their answers at most; more are refused as full.
@@ -31,7 +32,7 @@ pub enum BarrierError {
 
 /// The log's own tasks, taken by this thread. Nobody else runs them until it does or drops this.
 #[must_use = "the log stands still as long as this is held"]
-pub struct LogTasks(CallersRun);
+pub struct LogTasks(tasks::CallersRun);
 
 impl LogTasks {
     /// Runs what is ready.
@@ -44,7 +45,7 @@ impl LogTasks {
 /// goes.
 #[derive(Clone)]
 pub struct Log {
-    pub(crate) shared: Arc<OpenLog>,
+    pub(crate) shared: Arc<open_log::OpenLog>,
     keeper: Arc<supervise::SupervisorThread>,
 }
 
@@ -144,10 +145,43 @@ impl Log {
         let not_running = || BarrierError::Failed(self.not_working().to_string());
         let line = self.shared.line().ok_or_else(not_running)?;
         line.barrier().await.map_err(|error| match error {
-            NoBarrier::NotLeader => BarrierError::NotLeader,
-            NoBarrier::NotRunning => not_running(),
+            handle::NoBarrier::NotLeader => BarrierError::NotLeader,
+            handle::NoBarrier::NotRunning => not_running(),
         })?;
         Ok(self.shared.listeners.status.now().applied)
+    }
+
+    /// Answers what the raft of another manager asks, as its transport has brought it.
+    pub async fn hear(&self, question: Bytes) -> Bytes {
+        match self.shared.line() {
+            Some(line) => line.hear(question).await,
+            None => hearing::nobody(),
+        }
+    }
+
+    /// Changes the set of managers, where this one leads and nothing speaks against it.
+    pub async fn change_members(&self, change: MemberChange) -> Result<(), NoMemberChange> {
+        let changed = match self.shared.line() {
+            Some(line) => line.run(move |raft| members::change(raft, change)).await,
+            None => None,
+        };
+        changed.unwrap_or_else(|| Err(NoMemberChange::Refused(self.not_working().to_string())))
+    }
+
+    /// Hands leadership over to another manager that votes, answers and has caught up.
+    pub async fn hand_over(&self, to: u64) -> Result<(), NoMemberChange> {
+        let given = match self.shared.line() {
+            Some(line) => line.run(move |raft| members::hand_over(raft, to)).await,
+            None => None,
+        };
+        given.unwrap_or_else(|| Err(NoMemberChange::Refused(self.not_working().to_string())))
+    }
+
+    /// Raft ids of those who vote and of those who only follow, as far as this manager knows; none
+    /// where the log does not work.
+    pub async fn members(&self) -> Option<(BTreeSet<u64>, BTreeSet<u64>)> {
+        let line = self.shared.line()?;
+        line.run(|raft| async move { members::members(&raft) }).await
     }
 
     /// Whether the log's disk takes a small file and makes it durable. Blocks for as long as the

@@ -5,15 +5,12 @@
 //! ```
 
 pub(crate) mod alarm;
-#[cfg(any(test, feature = "model"))]
 mod arrivals;
 mod codec;
 pub(crate) mod handle;
-#[cfg(any(test, feature = "model"))]
 pub(crate) mod hearing;
 mod log_store;
 mod machine;
-#[cfg(any(test, feature = "model"))]
 pub(crate) mod members;
 pub(crate) mod network;
 pub(crate) mod node;

@@ -8,6 +8,7 @@ mod history;
 mod kill;
 mod life;
 mod loopback;
+mod several;
 mod single;
 mod snapshots;
 

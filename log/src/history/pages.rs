@@ -25,6 +25,8 @@ pub struct Entries {
     way: ScanOrder,
     /// The revision wanted next; none at the end.
     next: Option<Revision>,
+    /// Whether an entry was given already.
+    began: bool,
     page: VecDeque<Arc<Entry>>,
 }
 
@@ -47,9 +49,15 @@ impl Iterator for Entries {
             }
         }
         let Some(entry) = self.page.pop_front() else {
-            self.next = None;
-            return None;
+            let wanted = self.next.take()?;
+            return self.ends_early(wanted).map(Err);
         };
+        if let Some(gap) = self.gap_before(&entry) {
+            self.next = None;
+            self.page.clear();
+            return Some(Err(gap));
+        }
+        self.began = true;
         self.next = match self.way {
             ScanOrder::Up => Some(entry.last().next()),
             ScanOrder::Down => {
@@ -60,12 +68,33 @@ impl Iterator for Entries {
     }
 }
 
+impl Entries {
+    /// What lies between the revision that is wanted next, downwards, and an entry. Upwards a page
+    /// says it.
+    fn gap_before(&self, entry: &Entry) -> Option<ReadError> {
+        let wanted = self.next.filter(|_| self.way == ScanOrder::Down && self.began)?;
+        let from = entry.last().next();
+        (from <= wanted).then_some(ReadError::NotHere { from, until: wanted })
+    }
+
+    /// Downwards history ends with revision 1, and before that only where more is not here.
+    fn ends_early(&self, wanted: Revision) -> Option<ReadError> {
+        let is_early = self.way == ScanOrder::Down && self.began;
+        is_early.then_some(ReadError::NotHere { from: Revision(1), until: wanted })
+    }
+}
+
+fn not_here(from: Revision, next: &Entry) -> ReadError {
+    ReadError::NotHere { from, until: Revision(next.first().0 - 1) }
+}
+
 impl HistoryReader {
     /// History from the entry that holds `from`, upwards. On a live log it ends where history
     /// stands when it gets there.
     pub fn entries(&self, from: Revision) -> Entries {
         let next = Some(from.max(Revision(1)));
-        Entries { history: self.clone(), way: ScanOrder::Up, next, page: VecDeque::new() }
+        let (history, way, page) = (self.clone(), ScanOrder::Up, VecDeque::new());
+        Entries { history, way, next, began: false, page }
     }
 
     /// History from the entry that holds `from`, or from the newest if there is no such revision
@@ -75,6 +104,7 @@ impl HistoryReader {
             history: self.clone(),
             way: ScanOrder::Down,
             next: Some(from),
+            began: false,
             page: VecDeque::new(),
         }
     }
@@ -101,6 +131,12 @@ impl HistoryReader {
         }
         let mut found = self.fill(&rows)?;
         found.retain(|entry| entry.last() >= from);
+        if let Some(first) = found.first().filter(|first| first.first() > from) {
+            return Err(not_here(from, first));
+        }
+        let follow = |two: &[Arc<Entry>]| two[1].first() == two[0].last().next();
+        let gap = found.windows(2).position(|two| !follow(two));
+        found.truncate(gap.map_or(found.len(), |gap| gap + 1));
         Ok(found)
     }
 
@@ -117,6 +153,9 @@ impl HistoryReader {
         let rows: Vec<_> = rows.into_iter().skip(kept).collect();
         let mut found = self.fill_down(&rows)?;
         found.reverse();
+        let follow = |two: &[Arc<Entry>]| two[0].first() == two[1].last().next();
+        let gap = found.windows(2).position(|two| !follow(two));
+        found.truncate(gap.map_or(found.len(), |gap| gap + 1));
         Ok(found)
     }
 

@@ -27,8 +27,8 @@ pub enum SubscribeError {
     /// The log was closed.
     #[error("the log was closed; follow again once the daemon runs")]
     Closed,
-    /// History lies before the oldest that is kept.
-    #[error("revision {wanted} is not kept any more; the oldest is {oldest}")]
+    /// It is not kept any more, or never was here.
+    #[error("revision {wanted} is not in this manager's log; the next one there is {oldest}")]
     Trimmed {
         /// What the follower wanted next.
         wanted: Revision,
@@ -74,11 +74,13 @@ impl Subscription {
     async fn stored(&self) -> Result<Vec<Arc<Entry>>, SubscribeError> {
         let (history, from) = (self.history.clone(), self.next);
         let page = tokio::task::spawn_blocking(move || history.page_up(from, FOLLOWER_ENTRIES_MAX));
-        let page = page.await.map_err(|_| SubscribeError::Closed)??;
-        match page.first() {
-            Some(first) if first.first() <= from => Ok(page),
-            Some(first) => Err(SubscribeError::Trimmed { wanted: from, oldest: first.first() }),
-            None => Err(ReadError::Missing { revision: from }.into()),
+        match page.await.map_err(|_| SubscribeError::Closed)? {
+            Ok(page) if page.is_empty() => Err(ReadError::Missing { revision: from }.into()),
+            Ok(page) => Ok(page),
+            Err(ReadError::NotHere { until, .. }) => {
+                Err(SubscribeError::Trimmed { wanted: from, oldest: until.next() })
+            }
+            Err(error) => Err(error.into()),
         }
     }
 }

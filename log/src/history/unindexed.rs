@@ -52,6 +52,11 @@ impl Unindexed {
         self.waiting().entries.iter().cloned().collect()
     }
 
+    /// Where the oldest that waits begins.
+    pub(crate) fn first(&self) -> Option<Revision> {
+        self.waiting().entries.front().map(|indexed| indexed.entry.first())
+    }
+
     /// The oldest `count` are in the store.
     pub(crate) fn stored(&self, count: usize) {
         let mut waiting = self.waiting();

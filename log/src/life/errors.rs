@@ -58,6 +58,16 @@ pub enum OpenError {
         /// Who wanted it.
         wanted: Id,
     },
+    /// It is the log of another life of this node as a manager.
+    #[error("the log in {dir} is of manager {found}, and this node is manager {wanted} now")]
+    OtherManager {
+        /// Where the log lies.
+        dir: String,
+        /// The raft id in the log.
+        found: u64,
+        /// The one that the cluster gave it.
+        wanted: u64,
+    },
     /// A thread that was to open it panicked.
     #[error("a thread of the log in {dir} panicked")]
     Panicked {
@@ -87,6 +97,9 @@ impl OpenError {
                 "with other managers, remove this folder and join again; alone, restore a backup, or run \
                  `skep recover --accept-loss` to keep what is readable"
                     .into(),
+            ),
+            OpenError::OtherManager { .. } => Some(
+                "move the log away: a manager that joins begins with an empty one, and is brought up to date".into(),
             ),
             OpenError::OtherNode { .. } => {
                 Some("use the folder of this node: an id is never used for another log".into())

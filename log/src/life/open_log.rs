@@ -3,11 +3,8 @@
 use super::{config::Config, opening::Opened, space::Gauge};
 use crate::{
     HistoryReader,
-    disk::{appender::Counts, files::Files, snapshot::Snapshots, store_handle::StoreHandle},
-    history::{
-        Health, HistorySource, RaftRole,
-        applier::{Applier, Listeners},
-    },
+    disk::{appender::Counts, files::Files, keys::meta, snapshot, store_handle::StoreHandle},
+    history::{self, Health, HistorySource, applier},
     raft::handle::RaftHandle,
 };
 use std::sync::{
@@ -16,15 +13,16 @@ use std::sync::{
 };
 
 /// The applier outlives sessions: what is applied stays applied.
-pub(crate) type SharedApplier = Arc<Mutex<Applier>>;
+pub(crate) type SharedApplier = Arc<Mutex<applier::Applier>>;
 
 /// An open log.
 pub(crate) struct OpenLog {
     pub(crate) config: Config,
+    pub(crate) identity: meta::StoredIdentity,
     pub(crate) files: Arc<dyn Files>,
     pub(crate) store: Arc<StoreHandle>,
-    pub(crate) listeners: Listeners,
-    pub(crate) snapshots: Snapshots,
+    pub(crate) listeners: applier::Listeners,
+    pub(crate) snapshots: snapshot::Snapshots,
     pub(crate) counts: Arc<Counts>,
     pub(crate) gauge: Gauge,
     pub(crate) in_flight: Arc<AtomicUsize>,
@@ -41,7 +39,7 @@ impl OpenLog {
         files: Arc<dyn Files>,
         opened: Opened,
     ) -> (Arc<OpenLog>, SharedApplier) {
-        let Opened { store, snapshots, listeners, applier, begun } = opened;
+        let Opened { identity, store, snapshots, listeners, applier, begun } = opened;
         let shared = OpenLog {
             gauge: Gauge::new(config.dir.clone()),
             counts: Arc::default(),
@@ -49,6 +47,7 @@ impl OpenLog {
             begun: AtomicU64::new(begun),
             line: RwLock::new(None),
             config,
+            identity,
             files,
             store,
             listeners,
@@ -81,7 +80,9 @@ impl OpenLog {
     /// The session is over: nothing is taken, and this manager does not lead.
     pub(crate) fn session_over(&self) {
         self.set_line(None);
-        self.listeners.status.elected(self.listeners.status.now().term, RaftRole::Follower);
+        self.listeners
+            .status
+            .elected(self.listeners.status.now().term, history::RaftRole::Follower);
     }
 
     /// Nothing more comes and nothing more is read.

@@ -4,7 +4,7 @@
 //! An error of the file system is never taken for damage: nothing is deleted for it, and the next
 //! attempt may work.
 
-use super::errors::with_causes;
+use super::{config::LogOrigin, errors::with_causes};
 use crate::{
     Fold, OpenError, RestoreError, SnapshotPolicy,
     disk::{appender, entries, files, head, index, keys, names, snapshot, store, store_handle},
@@ -18,6 +18,7 @@ use std::{io, sync::Arc};
 
 /// A log that was opened and not yet brought up to date.
 pub(crate) struct Opened {
+    pub(crate) identity: keys::meta::StoredIdentity,
     pub(crate) store: Arc<store_handle::StoreHandle>,
     pub(crate) snapshots: snapshot::Snapshots,
     pub(crate) listeners: Listeners,
@@ -29,7 +30,7 @@ pub(crate) struct Opened {
 /// Opens the store and loads the newest snapshot that can be used.
 pub(crate) fn open(
     files: &Arc<dyn files::Files>,
-    node: Id,
+    whose: (Id, LogOrigin),
     policy: SnapshotPolicy,
     fold: Box<dyn Fold>,
 ) -> Result<Opened, OpenError> {
@@ -40,14 +41,14 @@ pub(crate) fn open(
     refuse_half_recovered(&**files)?;
     let store = Arc::new(store_handle::StoreHandle::open(files.clone()).map_err(refused)?);
     files.sync_names(names::ROOT).map_err(failed)?;
-    identify(&**files, &store, node)?;
+    let identity = identify(&**files, &store, whose)?;
     let begun = begun(&store).map_err(refused)?.incarnation;
     let indexed = index::indexed_end(&store).map_err(refused)?;
     let end = indexed.head.position.revision;
     let (listeners, snapshots) = (Listeners::default(), snapshot::Snapshots::new(files.clone()));
     let mut applier = Applier::new(fold, indexed, policy, listeners.clone(), store.clone());
     restore(&mut applier, &store, &snapshots, end).map_err(refused)?;
-    Ok(Opened { store, snapshots, listeners, applier, begun })
+    Ok(Opened { identity, store, snapshots, listeners, applier, begun })
 }
 
 /// A recovery that was interrupted between its two renames leaves no store under its name. An empty
@@ -73,8 +74,8 @@ fn refuse_half_recovered(files: &dyn files::Files) -> Result<(), OpenError> {
 fn identify(
     files: &dyn files::Files,
     store: &store_handle::StoreHandle,
-    node: Id,
-) -> Result<(), OpenError> {
+    (node, origin): (Id, LogOrigin),
+) -> Result<keys::meta::StoredIdentity, OpenError> {
     let refused = |error| refused(files, error);
     if let Some(value) = store.get(store::StoreTable::Meta, keys::IDENTITY).map_err(refused)? {
         let found = keys::meta::StoredIdentity::decode(value).map_err(|error| {
@@ -87,12 +88,29 @@ fn identify(
                 wanted: node,
             });
         }
-        return Ok(());
+        if let LogOrigin::Joins { raft_id: wanted, .. } = origin
+            && found.raft_id != wanted
+        {
+            let (dir, found) = (dir_of(files), found.raft_id);
+            return Err(OpenError::OtherManager { dir, found, wanted });
+        }
+        return Ok(found);
     }
-    let identity = keys::meta::StoredIdentity { node_id: node.to_bytes(), raft_id: FIRST_RAFT_ID };
+    let node_id = node.to_bytes();
+    let identity = match origin {
+        LogOrigin::Founds => {
+            let raft_id = FIRST_RAFT_ID;
+            keys::meta::StoredIdentity { node_id, raft_id, joined: false, lineage: 0 }
+        }
+        LogOrigin::Joins { raft_id, lineage } => {
+            let lineage = lineage.0;
+            keys::meta::StoredIdentity { node_id, raft_id, joined: true, lineage }
+        }
+    };
     let mut batch = store::Batch::default();
     batch.put(store::StoreTable::Meta, keys::IDENTITY, &[&identity.encode_to_vec()]);
-    store.commit(&batch, store::Durability::Synced).map_err(refused)
+    store.commit(&batch, store::Durability::Synced).map_err(refused)?;
+    Ok(identity)
 }
 
 /// What a recovery left to be done.
@@ -279,7 +297,8 @@ impl OpenError {
             }
             OpenError::EndsEarly { .. }
             | OpenError::Damaged { .. }
-            | OpenError::OtherNode { .. } => LogFailure::Damaged,
+            | OpenError::OtherNode { .. }
+            | OpenError::OtherManager { .. } => LogFailure::Damaged,
             OpenError::Halted { .. } => LogFailure::Halted,
         };
         failure(FailureCause::caused_by(message, self))

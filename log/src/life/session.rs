@@ -12,8 +12,8 @@ use crate::{
     failure::LogFailure,
     raft::{alarm::Alarm, network, node, peers, tasks::RaftTasks, timing},
 };
+use skep_proto::Lineage;
 use std::{
-    collections::BTreeMap,
     io,
     sync::{Arc, PoisonError},
     thread::{self, JoinHandle},
@@ -126,12 +126,19 @@ async fn start(
     alarm: Arc<Alarm>,
 ) -> Result<node::RunningRaft, OpenError> {
     let files = &*shared.files;
-    let lineage = applier.lock().unwrap_or_else(PoisonError::into_inner).lineage();
-    let own = peers::OwnIdentity { raft_id: node::FIRST_RAFT_ID, lineage };
+    let identity = &shared.identity;
+    // Who has joined may still have to hear of its cluster's first record.
+    let lineage = match identity.joined {
+        true => Lineage(identity.lineage),
+        false => applier.lock().unwrap_or_else(PoisonError::into_inner).lineage(),
+    };
+    let own = peers::OwnIdentity { raft_id: identity.raft_id, lineage };
+    let founder = (!identity.joined).then_some((identity.raft_id, shared.config.node_id));
+    let transport = shared.config.peers.clone();
     let parts = node::RaftParts {
         own,
-        founders: BTreeMap::from([(node::FIRST_RAFT_ID, shared.config.node_id)]),
-        transport: Arc::new(network::NoTransport),
+        founders: founder.into_iter().collect(),
+        transport: transport.unwrap_or_else(|| Arc::new(network::NoTransport)),
         snapshot_part_bytes: network::SNAPSHOT_PART_BYTES_MAX,
         entries_behind_snapshot: timing::ENTRIES_BEHIND_SNAPSHOT_MAX,
         store: shared.store.clone(),

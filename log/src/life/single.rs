@@ -68,7 +68,7 @@ impl SingleLog {
         fold: Box<dyn Fold>,
     ) -> Result<SingleLog, OpenError> {
         let files: Arc<dyn files::Files> = Arc::new(disk.clone());
-        let log = opening::open(&files, node, snapshots, fold)?;
+        let log = opening::open(&files, (node, crate::LogOrigin::Founds), snapshots, fold)?;
         let mut single = SingleLog {
             files,
             node,

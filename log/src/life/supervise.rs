@@ -87,11 +87,12 @@ async fn keep(
     ready: oneshot::Sender<Result<Arc<open_log::OpenLog>, OpenError>>,
     mut closing: watch::Receiver<bool>,
 ) {
-    let opened = match opening::open(&files, config.node_id, config.snapshots, fold) {
-        Ok(opened) => opened,
-        // Whoever gave up waiting needs no answer.
-        Err(error) => return drop(ready.send(Err(error))),
-    };
+    let opened =
+        match opening::open(&files, (config.node_id, config.origin), config.snapshots, fold) {
+            Ok(opened) => opened,
+            // Whoever gave up waiting needs no answer.
+            Err(error) => return drop(ready.send(Err(error))),
+        };
     let (shared, applier) = open_log::OpenLog::new(config, files, opened);
     let mut ready = Some(ready);
     loop {

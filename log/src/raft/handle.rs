@@ -4,8 +4,13 @@
 //! ever that somebody else is waiting for raft's end, and panics. So only raft's own tasks call it.
 //! Whoever wants something sends an order, and one of these tasks carries it out to its end.
 
-use super::{machine::Raft, proposal, runtime, tasks, types, writer};
+use super::{
+    hearing::{self, PeerHearing},
+    machine::Raft,
+    proposal, runtime, tasks, types, writer,
+};
 use crate::Entry;
+use bytes::Bytes;
 use futures::future::BoxFuture;
 use openraft::ReadPolicy;
 use skep_proto::Position;
@@ -44,15 +49,15 @@ pub(crate) struct RaftHandle {
     queue: writer::Queue,
     /// Whether this manager is the only one.
     alone: Arc<AtomicBool>,
+    hearing: Arc<PeerHearing>,
 }
 
 impl RaftHandle {
     /// Starts the task that carries out orders, in their order.
     pub(super) fn take_orders(
-        raft: Raft,
-        tasks: Option<Arc<tasks::RaftTasks>>,
-        queue: writer::Queue,
+        (raft, tasks, queue): (Raft, Option<Arc<tasks::RaftTasks>>, writer::Queue),
         alone: Arc<AtomicBool>,
+        hearing: PeerHearing,
     ) -> RaftHandle {
         let (orders, mut inbox) = mpsc::channel(ORDERS_MAX);
         tasks::spawn(async move {
@@ -69,7 +74,7 @@ impl RaftHandle {
                 }
             }
         });
-        RaftHandle { orders, tasks, queue, alone }
+        RaftHandle { orders, tasks, queue, alone, hearing: Arc::new(hearing) }
     }
 
     /// Gives raft's tasks to this thread if all of them are idle and the disk was quick the last
@@ -115,6 +120,13 @@ impl RaftHandle {
             Some(Err(true)) if !self.alone.load(Relaxed) => Err(NoBarrier::NotLeader),
             Some(Err(_)) | None => Err(NoBarrier::NotRunning),
         }
+    }
+
+    /// Answers what another manager's raft asks.
+    pub(crate) async fn hear(&self, question: Bytes) -> Bytes {
+        let hearing = self.hearing.clone();
+        let answer = self.run(|raft| async move { hearing.answer(raft, question).await }).await;
+        answer.unwrap_or_else(hearing::nobody)
     }
 
     /// Does something with raft, to its end, also where nobody waits for it any more. None where

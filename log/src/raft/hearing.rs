@@ -15,6 +15,12 @@ pub(crate) struct PeerHearing {
     arrivals: Mutex<Arrivals>,
 }
 
+/// The answer where no raft runs.
+pub(crate) fn nobody() -> Bytes {
+    let stopped = "the log of this manager does not work now".to_owned();
+    wire::encode_answer(&Err(NoPeerAnswer::Refused(stopped)))
+}
+
 impl PeerHearing {
     pub(crate) fn new(own: OwnIdentity) -> PeerHearing {
         PeerHearing { own, arrivals: Mutex::default() }

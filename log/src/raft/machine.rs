@@ -38,10 +38,6 @@ pub(crate) enum SnapshotSource {
     /// In a file of this manager's.
     Filed(snapshot::Snapshots),
     /// They have come from another manager.
-    #[cfg_attr(
-        not(any(test, feature = "model")),
-        expect(dead_code, reason = "nothing carries it yet but the simulator")
-    )]
     Arrived(bytes::Bytes),
 }
 

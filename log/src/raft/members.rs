@@ -14,6 +14,7 @@ use openraft::{
     errors::{ClientWriteError, RaftError},
     raft::Precondition,
 };
+use skep_proto::Id;
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
@@ -26,20 +27,36 @@ const LAG_MAX: u64 = 100;
 
 /// A change of the set of managers.
 #[derive(Clone, Debug)]
-pub(crate) enum MemberChange {
+pub enum MemberChange {
     /// A new manager follows the log, without a vote. Its raft id was never used before.
-    Add { raft_id: u64, peer: Peer },
+    Add {
+        /// Its raft id.
+        raft_id: u64,
+        /// Its node.
+        node: Id,
+        /// Where it is.
+        address: String,
+    },
     /// One that follows gets a vote.
-    Promote { raft_id: u64 },
+    Promote {
+        /// Its raft id.
+        raft_id: u64,
+    },
     /// One that votes only follows from now on.
-    Demote { raft_id: u64 },
+    Demote {
+        /// Its raft id.
+        raft_id: u64,
+    },
     /// One without a vote leaves.
-    Remove { raft_id: u64 },
+    Remove {
+        /// Its raft id.
+        raft_id: u64,
+    },
 }
 
 /// Why a change was not made, as far as is known.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum NoMemberChange {
+pub enum NoMemberChange {
     /// It is so already: nothing had to be done.
     #[error("manager {0} is so already")]
     AlreadySo(u64),
@@ -91,7 +108,6 @@ pub(crate) async fn hand_over(raft: Raft, to: u64) -> Result<(), NoMemberChange>
 }
 
 /// Those who vote and those who follow, as far as this manager knows.
-#[cfg(any(test, feature = "model"))]
 pub(crate) fn members(raft: &Raft) -> (BTreeSet<u64>, BTreeSet<u64>) {
     let metrics = raft.metrics();
     let now = metrics.borrow_watched();
@@ -147,8 +163,9 @@ impl MembersView {
     ) -> Result<(BTreeSet<u64>, BTreeMap<u64, Peer>), NoMemberChange> {
         let (mut voters, mut peers) = (self.voters.clone(), self.peers.clone());
         match change {
-            MemberChange::Add { raft_id, peer } => {
-                if peers.insert(*raft_id, peer.clone()).is_some() {
+            MemberChange::Add { raft_id, node, address } => {
+                let peer = Peer { node: *node, address: address.clone() };
+                if peers.insert(*raft_id, peer).is_some() {
                     return Err(NoMemberChange::AlreadySo(*raft_id));
                 }
             }

@@ -3,7 +3,7 @@
 
 use super::{
     machine::SnapshotFile,
-    peers::{self, NoPeerAnswer, PeerAddress, PeerAnswer, PeerRequest, Transport},
+    peers::{self, NoPeerAnswer, PeerAddress, PeerAnswer, PeerRequest, PeerTransport},
     runtime::TaskRuntime,
     types::{Peer, Types, Vote},
     wire,
@@ -28,11 +28,12 @@ const IDLE_ANSWERS_MAX: u32 = 3;
 
 /// The transport of a manager that has no other: every peer is unreachable, which is also the
 /// honest answer for a membership that names one.
+#[derive(Debug)]
 pub(crate) struct NoTransport;
 
-impl Transport for NoTransport {
+impl PeerTransport for NoTransport {
     fn ask(&self, to: PeerAddress, _: Bytes) -> BoxFuture<'static, Result<Bytes, NoPeerAnswer>> {
-        let PeerAddress { raft_id: target, address } = to;
+        let PeerAddress { raft_id: target, address, .. } = to;
         let cause = "there is no transport between managers yet".to_owned();
         Box::pin(async move { Err(NoPeerAnswer::Unreachable { target, address, cause }) })
     }
@@ -40,7 +41,7 @@ impl Transport for NoTransport {
 
 /// Makes clients.
 pub(crate) struct Network {
-    pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) transport: Arc<dyn PeerTransport>,
     pub(crate) own: peers::OwnIdentity,
     /// How much of a snapshot travels at once.
     pub(crate) part_bytes: usize,
@@ -48,7 +49,7 @@ pub(crate) struct Network {
 
 /// A client of one peer.
 pub(crate) struct PeerClient {
-    transport: Arc<dyn Transport>,
+    transport: Arc<dyn PeerTransport>,
     own: peers::OwnIdentity,
     part_bytes: usize,
     to: PeerAddress,
@@ -58,7 +59,7 @@ impl RaftNetworkFactory<Types> for Network {
     type Network = PeerClient;
 
     async fn new_client(&mut self, raft_id: u64, node: &Peer) -> PeerClient {
-        let to = PeerAddress { raft_id, address: node.address.clone() };
+        let to = PeerAddress { raft_id, node: node.node, address: node.address.clone() };
         let Network { transport, own, part_bytes } = self;
         PeerClient { transport: transport.clone(), own: *own, part_bytes: *part_bytes, to }
     }
@@ -75,7 +76,7 @@ impl PeerClient {
         let question = wire::encode_request(envelope, &request);
         let answer = self.transport.ask(self.to.clone(), question);
         let answer = TaskRuntime::timeout(patience, answer).await.unwrap_or_else(|_| {
-            let PeerAddress { raft_id, address } = &self.to;
+            let PeerAddress { raft_id, address, .. } = &self.to;
             let late = format!("manager {raft_id} at {address:?} did not answer in {patience:?}");
             Err(NoPeerAnswer::Lost(late))
         });
@@ -84,7 +85,7 @@ impl PeerClient {
 
     /// An answer to another question than the one that was asked.
     fn another_answer(&self) -> NoPeerAnswer {
-        let PeerAddress { raft_id, address } = &self.to;
+        let PeerAddress { raft_id, address, .. } = &self.to;
         NoPeerAnswer::Refused(format!("manager {raft_id} at {address:?} answers something else"))
     }
 

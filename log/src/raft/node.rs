@@ -1,8 +1,8 @@
 //! Raft, running: started on an open store, asked through one line, stopped in order.
 
 use super::{
-    alarm::Alarm, handle, log_store, machine, network, peers, runtime, tail::SharedTail, tasks,
-    timing, types, watching, writer,
+    alarm::Alarm, handle, hearing, log_store, machine, network, peers, runtime, tail::SharedTail,
+    tasks, timing, types, watching, writer,
 };
 use crate::{FailureCause, LogFailure, disk, history};
 use skep_proto::Id;
@@ -21,7 +21,7 @@ pub(crate) struct RaftParts {
     pub(crate) own: peers::OwnIdentity,
     /// Who makes a cluster of an empty log; a manager that is none of them waits to be added.
     pub(crate) founders: BTreeMap<u64, Id>,
-    pub(crate) transport: Arc<dyn peers::Transport>,
+    pub(crate) transport: Arc<dyn peers::PeerTransport>,
     /// How much of a snapshot travels at once.
     pub(crate) snapshot_part_bytes: usize,
     pub(crate) entries_behind_snapshot: u64,
@@ -81,7 +81,9 @@ impl RunningRaft {
         let raft = raft.map_err(|error| failed(FailureCause::of(error)))?;
         watching::watch(listeners.status.clone(), alarm.clone(), &raft, alone.clone());
         speak(raft.clone(), announced);
-        lines(handle::RaftHandle::take_orders(raft.clone(), tasks, queue.clone(), alone));
+        let hearing = hearing::PeerHearing::new(own);
+        let orders = (raft.clone(), tasks, queue.clone());
+        lines(handle::RaftHandle::take_orders(orders, alone, hearing));
         if let Err(failure) = lead(raft_id, founders, &raft, &listeners.status, &alarm).await {
             // It is given up: how it ended does not matter any more.
             drop(raft.shutdown().await);

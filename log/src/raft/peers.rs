@@ -1,12 +1,14 @@
 //! What managers' rafts ask each other, and who carries it.
 
-use super::types::{Types, Vote};
-#[cfg(any(test, feature = "model"))]
-use super::wire;
+use super::{
+    types::{Types, Vote},
+    wire,
+};
 use crate::disk::keys::meta;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use openraft::raft;
+use skep_proto::{Id, Lineage};
 
 /// What one manager asks of another one.
 #[derive(Clone, Debug)]
@@ -44,10 +46,17 @@ pub(crate) enum PeerAnswer {
 
 /// Why there is no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum NoPeerAnswer {
+pub enum NoPeerAnswer {
     /// Nothing answers there: there is no use in asking again at once.
     #[error("manager {target} at {address:?} can't be reached: {cause}")]
-    Unreachable { target: u64, address: String, cause: String },
+    Unreachable {
+        /// Its raft id.
+        target: u64,
+        /// Where it was looked for.
+        address: String,
+        /// What is in the way.
+        cause: String,
+    },
     /// The question or its answer was lost; it may have been carried out all the same.
     #[error("{0}")]
     Lost(String),
@@ -57,14 +66,19 @@ pub(crate) enum NoPeerAnswer {
 }
 
 /// Another manager, and where it is.
-#[derive(Clone, Debug)]
-pub(crate) struct PeerAddress {
-    pub(crate) raft_id: u64,
-    pub(crate) address: String,
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PeerAddress {
+    /// Its raft id.
+    pub raft_id: u64,
+    /// Its node's id.
+    pub node: Id,
+    /// Where it was when it joined; it may have moved.
+    pub address: String,
 }
 
-/// What carries questions to other managers, and their answers back.
-pub(crate) trait Transport: Send + Sync + 'static {
+/// What carries the questions of this manager's raft to other managers, and their answers back. At
+/// the other end [`Log::hear`](crate::Log::hear) answers them.
+pub trait PeerTransport: std::fmt::Debug + Send + Sync + 'static {
     /// Who drops what this gives waits no longer.
     fn ask(
         &self,
@@ -78,12 +92,11 @@ pub(crate) trait Transport: Send + Sync + 'static {
 pub(crate) struct OwnIdentity {
     pub(crate) raft_id: u64,
     /// Of its cluster; none where it does not know one yet.
-    pub(crate) lineage: skep_proto::Lineage,
+    pub(crate) lineage: Lineage,
 }
 
 impl OwnIdentity {
     /// Refuses what is meant for somebody else, or comes from another cluster.
-    #[cfg(any(test, feature = "model"))]
     pub(crate) fn check(&self, envelope: wire::PeerEnvelope) -> Result<(), NoPeerAnswer> {
         let wire::PeerEnvelope { sender, target, lineage } = envelope;
         let OwnIdentity { raft_id, lineage: own } = *self;

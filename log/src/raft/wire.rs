@@ -2,12 +2,10 @@
 //!
 //! Whoever carries them need not know raft; and the simulator carries the same bytes as a network.
 
-#[cfg(any(test, feature = "model"))]
 mod answering;
 mod asking;
 mod messages;
 
-#[cfg(any(test, feature = "model"))]
 pub(crate) use answering::{decode_request, encode_answer};
 pub(crate) use asking::{decode_answer, encode_request};
 

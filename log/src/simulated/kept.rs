@@ -2,7 +2,7 @@
 
 use super::wire::NetworkEnd;
 use crate::{
-    ModelDisk, OpenError, SnapshotPolicy, disk,
+    LogOrigin, ModelDisk, OpenError, SnapshotPolicy, disk,
     history::{self, applier},
     life::opening,
     raft::{alarm::Alarm, node::RaftParts, peers::OwnIdentity},
@@ -21,11 +21,6 @@ const LINEAGE: Lineage = Lineage(7);
 /// Entries that raft keeps behind a snapshot.
 const ENTRIES_KEPT_MAX: u64 = 5;
 
-/// Who a manager is to the others.
-pub(super) fn identity(raft_id: u64) -> OwnIdentity {
-    OwnIdentity { raft_id, lineage: LINEAGE }
-}
-
 /// An opened log.
 #[derive(Clone)]
 pub(super) struct OpenedLog {
@@ -37,9 +32,14 @@ pub(super) struct OpenedLog {
 
 impl OpenedLog {
     /// As the daemon does it when it starts.
-    pub(super) fn open(disk: &ModelDisk, node: Id, fold: Hashes) -> Result<OpenedLog, OpenError> {
+    pub(super) fn open(
+        disk: &ModelDisk,
+        (node, raft_id): (Id, u64),
+        fold: Hashes,
+    ) -> Result<OpenedLog, OpenError> {
         let files: Arc<dyn disk::files::Files> = Arc::new(disk.clone());
-        let opened = opening::open(&files, node, SNAPSHOTS, Box::new(fold))?;
+        let whose = (node, LogOrigin::Joins { raft_id, lineage: LINEAGE });
+        let opened = opening::open(&files, whose, SNAPSHOTS, Box::new(fold))?;
         Ok(OpenedLog {
             store: opened.store,
             snapshots: opened.snapshots,
@@ -65,7 +65,7 @@ impl OpenedLog {
         alarm: Arc<Alarm>,
     ) -> Result<RaftParts, OpenError> {
         Ok(RaftParts {
-            own: identity(end.own),
+            own: OwnIdentity { raft_id: end.own, lineage: LINEAGE },
             founders,
             transport: Arc::new(end),
             // Many parts, some of which are lost.

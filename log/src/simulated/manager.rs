@@ -1,13 +1,9 @@
 //! One manager: a process that opens its disk, runs raft, and serves those who use it.
 
-use super::{
-    kept::{self, OpenedLog},
-    people, wire,
-    witness::Witness,
-};
+use super::{kept::OpenedLog, people, wire, witness::Witness};
 use crate::{
     LogFailure, ModelDisk,
-    raft::{alarm::Alarm, hearing::PeerHearing, node::RunningRaft, virtual_time},
+    raft::{alarm::Alarm, node::RunningRaft, virtual_time},
     testing::Hashes,
 };
 use skep_proto::Id;
@@ -82,7 +78,7 @@ impl Beginning {
         let alarm = Arc::new(Alarm::default());
         let opened = match kept.get() {
             Some(log) => Ok(log.clone()),
-            None => OpenedLog::open(&self.disk, node_of(self.raft_id), fold),
+            None => OpenedLog::open(&self.disk, (node_of(self.raft_id), self.raft_id), fold),
         };
         let end = wire::NetworkEnd { wire: self.wire.clone(), own: self.raft_id };
         let parts = opened.and_then(|log| {
@@ -102,8 +98,7 @@ impl Beginning {
             witness: self.witness.clone(),
         };
         let started = RunningRaft::start(parts, |raft| {
-            let hearing = PeerHearing::new(kept::identity(self.raft_id));
-            self.wire.open(self.raft_id, process, (raft.clone(), hearing));
+            self.wire.open(self.raft_id, process, raft.clone());
             let desk = desk(raft);
             self.world.spawn(Box::pin(desk.clone().propose()));
             self.world.spawn(Box::pin(desk.read()));

@@ -5,7 +5,6 @@ use super::{cluster::Cluster, manager::node_of, wire::ManagerNetwork, witness::W
 use crate::raft::{
     members::{self, MemberChange, NoMemberChange},
     runtime,
-    types::Peer,
     virtual_time::VirtualTime,
 };
 use std::time::Duration;
@@ -25,11 +24,10 @@ pub(super) fn grow(cluster: &mut Cluster) {
         return;
     }
     let raft_id = cluster.add();
-    let (person, peer) =
-        (Person::of(cluster), Peer { node: node_of(raft_id), address: String::new() });
+    let (person, node) = (Person::of(cluster), node_of(raft_id));
     person.witness.seen().joining.insert(raft_id);
     cluster.world.spawn(Box::pin(async move {
-        if person.ask(MemberChange::Add { raft_id, peer }).await {
+        if person.ask(MemberChange::Add { raft_id, node, address: String::new() }).await {
             person.ask(MemberChange::Promote { raft_id }).await;
         }
         person.witness.seen().joining.remove(&raft_id);

@@ -3,8 +3,7 @@
 
 use crate::raft::{
     handle::RaftHandle,
-    hearing::PeerHearing,
-    peers::{NoPeerAnswer, PeerAddress, PeerAnswer, Transport},
+    peers::{NoPeerAnswer, PeerAddress, PeerAnswer, PeerTransport},
     virtual_time::{Process, VirtualTime},
     wire,
 };
@@ -52,7 +51,6 @@ struct NetworkState {
 struct RunningPeer {
     process: Process,
     raft: RaftHandle,
-    hearing: Arc<PeerHearing>,
 }
 
 /// One manager's end of it.
@@ -75,14 +73,8 @@ impl ManagerNetwork {
     }
 
     /// A manager hears requests from now on.
-    pub(super) fn open(
-        &self,
-        manager: u64,
-        process: Process,
-        (raft, hearing): (RaftHandle, PeerHearing),
-    ) {
-        let hearing = RunningPeer { process, raft, hearing: Arc::new(hearing) };
-        self.state().open.insert(manager, hearing);
+    pub(super) fn open(&self, manager: u64, process: Process, raft: RaftHandle) {
+        self.state().open.insert(manager, RunningPeer { process, raft });
     }
 
     /// Nobody hears any more.
@@ -142,25 +134,22 @@ impl ManagerNetwork {
             return;
         }
         let open = self.state().open.get(&to.raft_id).cloned();
-        let Some(RunningPeer { process, raft, hearing }) = open else {
-            let PeerAddress { raft_id: target, address } = to;
+        let Some(RunningPeer { process, raft }) = open else {
+            let PeerAddress { raft_id: target, address, .. } = to;
             let cause = "connection refused".into();
             // Who no longer waits needs no answer.
             return drop(reply.send(Err(NoPeerAnswer::Unreachable { target, address, cause })));
         };
         let network = self.clone();
         let serve = async move {
-            let answering = move |raft| async move { hearing.answer(raft, question).await };
-            let stopped = || NoPeerAnswer::Lost("raft does not run there".into());
-            let answer = raft.run(answering).await.ok_or_else(stopped);
-            let decoded = answer.as_ref().ok().map(|answer| wire::decode_answer(answer.clone()));
-            if matches!(decoded, Some(Ok(PeerAnswer::Installed(_)))) {
+            let answer = raft.hear(question).await;
+            if matches!(wire::decode_answer(answer.clone()), Ok(PeerAnswer::Installed(_))) {
                 network.state().installed += 1;
             }
             let back = network.clone();
             network.on_its_way(async move {
                 if back.travel(to.raft_id, from).await {
-                    drop(reply.send(answer));
+                    drop(reply.send(Ok(answer)));
                 }
             });
         };
@@ -168,7 +157,13 @@ impl ManagerNetwork {
     }
 }
 
-impl Transport for NetworkEnd {
+impl std::fmt::Debug for NetworkEnd {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "the network of manager {}", self.own)
+    }
+}
+
+impl PeerTransport for NetworkEnd {
     fn ask(
         &self,
         to: PeerAddress,

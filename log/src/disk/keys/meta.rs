@@ -35,6 +35,12 @@ pub(crate) struct StoredIdentity {
     pub(crate) node_id: bytes::Bytes,
     #[prost(uint64, tag = "2")]
     pub(crate) raft_id: u64,
+    /// Whether it follows a history that others have begun.
+    #[prost(bool, tag = "3")]
+    pub(crate) joined: bool,
+    /// Of the cluster that it has joined.
+    #[prost(fixed64, tag = "4")]
+    pub(crate) lineage: u64,
 }
 
 /// Under `begun`: what a recovery left to be done.
