@@ -243,8 +243,10 @@ impl<C> DriveCore<C> {
             snapshot::SnapshotCause::OtherVersion => RestoreError::OtherVersion(error.to_string()),
             snapshot::SnapshotCause::Damage => RestoreError::damaged(error.to_string()),
         })?;
+        // Sessions and watchers hear of what came between, though nobody recorded it here.
+        let delta = Arc::new(Delta::between(&self.committed, &view));
         (self.committed, self.head) = (view.clone(), head);
-        self.unannounced = vec![Arc::new(Published { view, delta: Arc::default() })];
+        self.unannounced = vec![Arc::new(Published { view, delta })];
         Ok(())
     }
 

@@ -80,6 +80,18 @@ fn a_session_that_the_log_knows_to_be_followed_by_another_ends() {
 }
 
 #[test]
+fn what_came_with_a_snapshot_reaches_the_agents_that_it_concerns() {
+    check(
+        "member a | member b | service web replicas=3 | task web.1 on a | task web.2 on a",
+        "a hello -> ask open
+         b hello -> ask open
+         commit -> a1 welcome 5000, a1 set {web} web.1=RUNNING* web.2=RUNNING*, b1 welcome 5000, b1 set
+         snapshot task web.3 on b | web.1 wanted shutdown | web.2 shutdown | reap web.2 -> a1 change 12>18 web.1=SHUTDOWN gone-, b1 change 13>18 {web} web.3=RUNNING*
+         snapshot rmnode b | tenure -> b1 turned NODE_REMOVED, b1 closed, ask open",
+    );
+}
+
+#[test]
 fn a_report_is_acknowledged_when_it_is_committed() {
     check(
         "member a | service web replicas=2 | task web.1 on a | task web.2 on a",

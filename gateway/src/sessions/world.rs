@@ -101,6 +101,12 @@ impl SessionsWorld {
                 let delta = self.cluster.tell(rest);
                 self.committed(&delta);
             }
+            // These records come as a snapshot, all at once.
+            "snapshot" => {
+                let before = self.cluster.view.clone();
+                rest.split(" | ").for_each(|record| drop(self.cluster.tell(record)));
+                self.committed(&Delta::between(&before, &self.cluster.view));
+            }
             "stopping" => self.sessions.handle_stopping(),
             agent => self.agent(agent, rest),
         }
