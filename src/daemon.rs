@@ -63,7 +63,8 @@ pub(crate) fn run(settings: DaemonSettings) -> Result<()> {
             ..LocalNode::default()
         });
         inbox.state.send_modify(|local| local.problem = problem);
-        let machine = MachineDaemon { state, settings, inbox, service, listener };
+        let availability = settings.node.availability;
+        let machine = MachineDaemon { state, settings, availability, inbox, service, listener };
         let ended = machine.run(first, stop).await;
         // The socket is a promise that somebody answers.
         drop(std::fs::remove_file(&socket));

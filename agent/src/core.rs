@@ -312,6 +312,11 @@ impl Core {
         self.link.identity.cluster_id
     }
 
+    /// Nothing is dialed any more: the node has left, or the cluster has no use for it.
+    pub fn is_over(&self) -> bool {
+        self.link.is_halted()
+    }
+
     /// A session is open.
     pub fn is_attached(&self) -> bool {
         self.link.is_open()

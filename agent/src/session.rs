@@ -308,7 +308,10 @@ impl NodeAgent {
             }
             AgentOutput::Send(message) => hands.wire.send(*message),
             AgentOutput::HangUp { line, message } => {
-                status::say_manager(&self.status, &message);
+                match self.core.is_over() {
+                    true => status::say_over(&self.status, &message),
+                    false => status::say_manager(&self.status, &message),
+                }
                 tracing::debug!(line, "leaving the manager: {message}");
                 hands.wire.hang_up();
                 hands.pumps.clear();

@@ -4,14 +4,14 @@
 //! A file says what is being moved and where to, so that a daemon that dies meanwhile goes on with
 //! it at its next start. A machine never wakes up with half of a cluster's state.
 
-use super::{durable, state::StateDir};
+use super::{advice::Advice, durable, state::StateDir};
 use anyhow::{Context, Result};
 use skep_gateway::admit::Refusal;
-use skep_proto::Timestamp;
+use skep_proto::{Timestamp, os_error};
 use std::{
     ffi::OsStr,
     fs, io,
-    os::unix::fs::MetadataExt,
+    os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt},
     path::{Path, PathBuf},
 };
 
@@ -38,8 +38,16 @@ pub(super) fn check(state: &StateDir) -> Result<(), Refusal> {
     let entries = fs::read_dir(state.path()).into_iter().flatten().flatten();
     let moved = entries.map(|entry| entry.path()).filter(|path| {
         let name = path.file_name().unwrap_or_default();
-        !is_left(name) && !STAYING.iter().any(|staying| name == *staying)
+        is_moved(name) && !is_socket(path)
     });
+    // Where it can't be written down what is being moved, nothing is begun.
+    let probe = state.path().join("leaving.new");
+    let written = fs::write(&probe, "").and_then(|()| fs::remove_file(&probe));
+    if let Err(error) = written {
+        let message = format!("{}: {}", probe.display(), os_error::message(&error));
+        let hint = "the state is moved aside when the machine has left: make the folder writable, with room in it";
+        return Err(Refusal::precondition(message).hint(hint));
+    }
     match moved.into_iter().find(|path| device(path) != own) {
         None => Ok(()),
         Some(mounted) => {
@@ -56,16 +64,16 @@ pub(super) fn check(state: &StateDir) -> Result<(), Refusal> {
 /// Goes on with what a daemon that died meanwhile has begun.
 pub(super) fn finish(state: &StateDir) -> Result<()> {
     let marker = state.path().join(LEAVING_FILE);
-    let name = match fs::read_to_string(&marker) {
-        Ok(name) => name,
+    let name = match fs::read(&marker) {
+        Ok(name) => String::from_utf8_lossy(&name).into_owned(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(error).with_context(|| marker.display().to_string()),
     };
-    anyhow::ensure!(
-        is_left(OsStr::new(name.trim())) && !name.contains('/'),
-        "{} does not hold the name of a folder {LEFT}TIME",
-        marker.display()
-    );
+    if !is_left(OsStr::new(name.trim())) || name.contains('/') {
+        let message = format!("{} does not hold the name of a folder {LEFT}TIME", marker.display());
+        let hint = "skep did not write that: remove the file, and the daemon goes on with what the state folder holds";
+        return Err(Advice::new(message, hint).into());
+    }
     let folder = move_into(state.path(), name.trim())?;
     tracing::info!(folder = %folder.display(), "this machine had begun to leave its cluster, and has left it now");
     Ok(())
@@ -81,10 +89,10 @@ fn move_into(state: &Path, name: &str) -> Result<PathBuf> {
     let folder = state.join(name);
     let failed = || format!("moving the state of the cluster into {}", folder.display());
     let moved = || -> io::Result<()> {
-        fs::create_dir_all(&folder)?;
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
         for entry in fs::read_dir(state)? {
             let entry = entry?.file_name();
-            if !is_left(&entry) && !STAYING.iter().any(|staying| entry == *staying) {
+            if is_moved(&entry) && !is_socket(&state.join(&entry)) {
                 fs::rename(state.join(&entry), folder.join(&entry))?;
             }
         }
@@ -95,6 +103,16 @@ fn move_into(state: &Path, name: &str) -> Result<PathBuf> {
     };
     moved().with_context(failed)?;
     Ok(folder)
+}
+
+/// Whether what has this name is part of a cluster's state.
+fn is_moved(name: &OsStr) -> bool {
+    !is_left(name) && !STAYING.iter().any(|staying| name == *staying)
+}
+
+/// The daemon's own, which goes on answering, or one of somebody else's.
+fn is_socket(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket())
 }
 
 fn is_left(name: &OsStr) -> bool {
@@ -151,11 +169,22 @@ mod tests {
         assert_eq!(folder.file_name().expect("a name"), "left-20261128T021000Z");
         assert_eq!(names(state.path()), ["left-20261128T021000Z", "lock"]);
         assert_eq!(names(&folder), ["agent", "log", "manager-id"]);
+        assert_eq!(fs::metadata(&folder).expect("it is there").mode() & 0o777, 0o700);
         assert!(has_left(&state));
         fs::write(state.path().join("joined"), "m1:2377").expect("room for it");
         let second = move_aside(&state, NOW).expect("it is moved");
         assert_eq!(second.file_name().expect("a name"), "left-20261128T021000Z-1");
         assert_eq!(names(&folder), ["agent", "log", "manager-id"], "what lies there stays");
+    }
+
+    #[test]
+    fn the_daemons_socket_stays_where_clients_find_it() {
+        let (_dir, state) = state_with(&["joined"]);
+        let socket = state.path().join("skep.sock");
+        let _listening = std::os::unix::net::UnixListener::bind(&socket).expect("room for it");
+        check(&state).expect("it can be moved");
+        move_aside(&state, NOW).expect("it is moved");
+        assert_eq!(names(state.path()), ["left-20261128T021000Z", "lock", "skep.sock"]);
     }
 
     #[test]
@@ -192,11 +221,12 @@ mod tests {
 
     #[test]
     fn a_file_that_names_no_such_folder_is_told_and_nothing_is_moved() {
-        for text in ["", "../elsewhere", "left-/../x", "agent"] {
+        for text in [&b""[..], b"../elsewhere", b"left-/../x", b"agent", b"\xff\xfe"] {
             let (_dir, state) = state_with(&["manager-id"]);
             fs::write(state.path().join(LEAVING_FILE), text).expect("room for it");
-            let error = finish(&state).expect_err("it names none").to_string();
-            assert!(error.contains("does not hold the name"), "{error}");
+            let error = finish(&state).expect_err("it names none");
+            assert!(error.to_string().contains("does not hold the name"), "{error}");
+            assert!(Advice::hint_of(&error).is_some_and(|hint| hint.contains("remove the file")));
             assert_eq!(names(state.path()), ["leaving", "lock", "manager-id"]);
         }
     }

@@ -14,6 +14,17 @@ pub(super) enum LocalRequest {
     Leave(LeaveCluster),
 }
 
+impl LocalRequest {
+    /// What is asked, for the log.
+    pub(super) fn verb(&self) -> &'static str {
+        match self {
+            LocalRequest::Found(_) => "found a cluster",
+            LocalRequest::Join(_) => "join a cluster",
+            LocalRequest::Leave(_) => "leave the cluster",
+        }
+    }
+}
+
 /// What the state folder and the flags say when the daemon starts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(super) struct StartFacts {

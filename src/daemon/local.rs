@@ -5,8 +5,8 @@
 
 use super::lifecycle::{self, LocalRequest};
 use skep_agent::AgentHandle;
-use skep_gateway::{admit::Refusal, reads};
-use skep_proto::v1::{self, LocalNode, LocalNodeState, ManagerContact, local_server};
+use skep_gateway::{admit::Refusal, peer::ConnectionPeer, reads};
+use skep_proto::v1::{self, LocalNode, LocalNodeState, ManagerContact, Person, local_server};
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
 use tonic::{Request, Response, Status};
@@ -103,7 +103,13 @@ impl LocalInbox {
 }
 
 impl LocalService {
-    async fn ask(&self, request: LocalRequest) -> Result<Response<v1::Begun>, Status> {
+    async fn ask(
+        &self,
+        who: Option<Person>,
+        request: LocalRequest,
+    ) -> Result<Response<v1::Begun>, Status> {
+        let Person { uid, name, .. } = who.unwrap_or_default();
+        tracing::info!(uid, name, "asked to {}", request.verb());
         let stopping = || Refusal::precondition("the daemon is stopping").hint("start it again");
         let (answer, answered) = oneshot::channel();
         let asked = self.requests.send((request, answer)).await;
@@ -113,6 +119,12 @@ impl LocalService {
         };
         begun.map(|()| Response::new(v1::Begun {})).map_err(|refusal| reads::status(&refusal))
     }
+}
+
+/// Who is at the other end, as the kernel says.
+fn person<T>(request: &Request<T>) -> Option<Person> {
+    let peer = request.extensions().get::<ConnectionPeer>()?;
+    peer.person().map(|peer| peer.person.clone())
 }
 
 #[tonic::async_trait]
@@ -142,7 +154,7 @@ impl local_server::Local for LocalService {
             }];
             node.certificate = agent.certificate();
             node.tasks = agent.tasks().await;
-            node.runtime = agent.runtime() as i32;
+            node.runtime = Some(agent.runtime() as i32);
         }
         Ok(Response::new(node))
     }
@@ -151,17 +163,20 @@ impl local_server::Local for LocalService {
         &self,
         request: Request<v1::FoundCluster>,
     ) -> Result<Response<v1::Begun>, Status> {
-        self.ask(LocalRequest::Found(Box::new(request.into_inner()))).await
+        let who = person(&request);
+        self.ask(who, LocalRequest::Found(Box::new(request.into_inner()))).await
     }
 
     async fn join(&self, request: Request<v1::JoinCluster>) -> Result<Response<v1::Begun>, Status> {
-        self.ask(LocalRequest::Join(request.into_inner())).await
+        let who = person(&request);
+        self.ask(who, LocalRequest::Join(request.into_inner())).await
     }
 
     async fn leave(
         &self,
         request: Request<v1::LeaveCluster>,
     ) -> Result<Response<v1::Begun>, Status> {
-        self.ask(LocalRequest::Leave(request.into_inner())).await
+        let who = person(&request);
+        self.ask(who, LocalRequest::Leave(request.into_inner())).await
     }
 }

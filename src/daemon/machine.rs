@@ -9,7 +9,10 @@ use super::{joined, left, lifecycle, local, settings, state};
 use anyhow::{Context, Result};
 use skep_agent::{AgentError, AgentHandle, core};
 use skep_gateway::{api::serve, clock, connections};
-use skep_proto::v1::{LeaveCluster, LocalNodeState, local_server::LocalServer};
+use skep_proto::{
+    Id,
+    v1::{LeaveCluster, LocalNodeState, LocalTask, NodeAvailability, local_server::LocalServer},
+};
 use std::{os::unix, time::Duration};
 use tokio::{net::UnixListener, task::JoinHandle, time::sleep};
 use tokio_util::sync::CancellationToken;
@@ -33,6 +36,8 @@ pub(super) enum MachineRole {
 pub(super) struct MachineDaemon {
     pub(super) state: state::StateDir,
     pub(super) settings: settings::DaemonSettings,
+    /// As the daemon was started, whatever somebody asked for since.
+    pub(super) availability: NodeAvailability,
     pub(super) inbox: local::LocalInbox,
     pub(super) service: local::LocalService,
     pub(super) listener: unix::net::UnixListener,
@@ -85,7 +90,7 @@ impl MachineDaemon {
     /// Nothing but leaving makes sense for a member.
     fn answer_member(&self, (request, answer): local::WaitingRequest, agent: &AgentHandle) {
         let lifecycle::LocalRequest::Leave(leave) = request else { return };
-        let may = left::check(&self.state);
+        let may = self.decides().and_then(|()| left::check(&self.state));
         if may.is_ok() {
             self.begin_to_leave(agent, &leave);
         }
@@ -101,12 +106,20 @@ impl MachineDaemon {
         }
         tracing::info!(force = leave.force, "leaving the cluster: tasks are ending");
         let (agent, force) = (agent.clone(), leave.force);
+        let state = self.inbox.state.clone();
         tokio::spawn(async move {
             agent.leave(core::TasksOfLeaver::Awaited).await;
-            if force {
-                sleep(FORCED_LEAVE_LIMIT).await;
-                agent.leave(core::TasksOfLeaver::LeftBehind).await;
+            if !force {
+                return;
             }
+            sleep(FORCED_LEAVE_LIMIT).await;
+            let tasks = agent.tasks().await;
+            if !tasks.is_empty() {
+                let problem = left_behind(&tasks);
+                tracing::warn!("{}", problem.message);
+                state.send_modify(|local| local.problem = problem);
+            }
+            agent.leave(core::TasksOfLeaver::LeftBehind).await;
         });
     }
 
@@ -115,12 +128,16 @@ impl MachineDaemon {
         let folder = left::move_aside(&self.state, clock::wall())?;
         let left_in = folder.display().to_string();
         tracing::info!(folder = left_in, "left the cluster; its state lies in this folder");
-        let problem = match (&self.settings.join, why.message.is_empty()) {
-            (Some(join), true) => local::LocalProblem {
+        // What was left behind is told already.
+        let told = self.inbox.state.borrow().problem.clone();
+        let first = [told, why].into_iter().find(|problem| !problem.message.is_empty());
+        let problem = match (first, &self.settings.join) {
+            (Some(problem), _) => problem,
+            (None, Some(join)) => local::LocalProblem {
                 message: format!("the daemon was started with --join {}", join.manager),
                 hint: "it joins there again at its next start, unless that is taken out".into(),
             },
-            (None, _) | (Some(_), false) => why,
+            (None, None) => local::LocalProblem::default(),
         };
         let local = local::LocalState { left_in, problem, ..local::LocalState::default() };
         self.inbox.state.send_replace(local);
@@ -132,13 +149,25 @@ impl MachineDaemon {
         if !why.message.is_empty() {
             tracing::warn!("this machine did not become a member of a cluster: {}", why.message);
         }
-        joined::forget(&self.state)?;
+        if let Err(error) = joined::forget(&self.state) {
+            tracing::warn!("what was written down to join stays there: {error:#}");
+        }
         self.inbox.state.send_modify(|local| {
             local.decided = LocalNodeState::Alone;
             local.problem = why;
             local.follower = None;
         });
         Ok(MachineRole::Alone)
+    }
+}
+
+fn left_behind(tasks: &[LocalTask]) -> local::LocalProblem {
+    let named = tasks.iter().map(|task| format!("{} ({})", task.name, Id::from_bytes(&task.id)));
+    let all = named.collect::<Vec<_>>().join(", ");
+    local::LocalProblem {
+        message: format!("these tasks did not end and are left behind: {all}"),
+        hint: "end and remove what runs of them by hand; containers have the label of their task"
+            .into(),
     }
 }
 

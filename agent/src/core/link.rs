@@ -138,6 +138,10 @@ impl ManagerLink {
         self.line == line && !matches!(self.stage, LinkStage::Resting { .. } | LinkStage::Halted)
     }
 
+    pub(crate) fn is_halted(&self) -> bool {
+        self.stage == LinkStage::Halted
+    }
+
     pub(crate) fn is_open(&self) -> bool {
         matches!(self.stage, LinkStage::Open { .. })
     }

@@ -49,6 +49,13 @@ pub(super) fn say_manager(status: &watch::Sender<AgentStatus>, problem: &str) {
     }
 }
 
+/// Why there will be no session any more.
+pub(super) fn say_over(status: &watch::Sender<AgentStatus>, message: &str) {
+    if replace(status, |status| &mut status.manager_problem, message) {
+        tracing::info!("{message}");
+    }
+}
+
 /// Says whether that changed anything.
 fn replace(
     status: &watch::Sender<AgentStatus>,

@@ -51,6 +51,23 @@ async fn a_program_does_not_outlive_its_shim_while_no_agent_looks() {
     gone(&[pid]).await;
 }
 
+/// Somebody has copied a machine's state folder, and starts both.
+#[tokio::test]
+async fn a_copy_of_the_folder_touches_nothing_that_runs_under_the_original() {
+    let (node, copy) = (ProcessNode::new(), ProcessNode::new());
+    let (runtime, work) = (node.runtime(), shell("exec sleep 1000"));
+    let pid = begin(&runtime, &work).await;
+    let (from, to) = (node.folder(work.task_id), copy.folder(work.task_id));
+    fs::create_dir_all(to.parent().unwrap()).unwrap();
+    let copied = std::process::Command::new("cp").arg("-a").args([&from, &to]).status().unwrap();
+    assert!(copied.success());
+    let refused = soon(copy.runtime().list(work.node_id)).await.unwrap_err().to_string();
+    assert!(refused.contains(&format!("{} is a copy", to.display())), "{refused}");
+    assert!(std::path::Path::new(&format!("/proc/{pid}")).exists(), "it goes on");
+    assert_eq!(soon(runtime.list(work.node_id)).await.unwrap().len(), 1);
+    fs::remove_dir_all(&to).unwrap();
+}
+
 #[tokio::test]
 async fn a_damaged_file_costs_its_own_task_and_no_other() {
     let damages: [(&str, Option<&[u8]>); 5] = [

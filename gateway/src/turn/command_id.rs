@@ -101,7 +101,14 @@ pub(super) fn by_id(view: &View, id: CommandId, author: &Author) -> Option<Answe
 /// The answer to a command that took effect already, as far as this view knows.
 pub(crate) fn done_before(view: &View, request: &Request, author: &Author) -> Option<Answer> {
     match view.command_status(Envelope::of(request).id?, author) {
-        CommandStatus::Done(done) => Some(again(done)),
+        CommandStatus::Done(done) => Some(match again(done) {
+            // All that followed until now.
+            Answer::Accepted { revision, object, changed, warnings, .. } => {
+                let through = view.position().revision;
+                Answer::Accepted { revision, through, object, changed, warnings }
+            }
+            other @ (Answer::Refused(_) | Answer::Unknown(_)) => other,
+        }),
         CommandStatus::New
         | CommandStatus::Expired
         | CommandStatus::OtherHistory

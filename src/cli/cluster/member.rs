@@ -84,17 +84,26 @@ pub(super) async fn join(top: &GlobalArgs, args: JoinArgs) -> CliResult {
 pub(super) async fn leave(top: &GlobalArgs, args: LeaveArgs) -> CliResult {
     let daemon = top.host(&args.host)?;
     let leave = LeaveCluster { force: args.force };
-    ManagerClient::connect(&daemon).await?.local().leave(leave).await?;
+    let mut local = ManagerClient::connect(&daemon).await?.local();
+    let before = local.describe(DescribeRequest {}).await?.into_inner().state();
+    local.leave(leave).await?;
+    let end = match args.force {
+        true => ", for 30 s at most",
+        false => "; it goes on without this command too, and with --force for 30 s at most",
+    };
     let (asked, mut told) = (Instant::now(), false);
     let node = until(&daemon, None, |node| {
         let goes_on = node.state() == LocalNodeState::Leaving;
         if goes_on && asked.elapsed() > QUIET_LEAVE_LIMIT && !std::mem::replace(&mut told, true) {
-            show::talk(&waits_for(node));
+            show::talk(&format!("{}{end}", waits_for(node)));
         }
         !matches!(node.state(), LocalNodeState::Leaving | LocalNodeState::Joining)
     });
     let node = node.await?;
     match node.state() {
+        LocalNodeState::Alone if before == LocalNodeState::Joining => {
+            show::say("Node gave up joining; nothing is left of it.")
+        }
         LocalNodeState::Alone => {
             show::say("Node left the cluster.")?;
             if !node.left_in.is_empty() {
@@ -121,20 +130,18 @@ fn waits_for(node: &LocalNode) -> String {
         (1, _) => "for a task to end".to_owned(),
         (tasks, _) => format!("for {tasks} tasks to end"),
     };
-    format!(
-        "waiting {tasks}; it goes on without this command too, and with --force for 30 s at most"
-    )
+    format!("waiting {tasks}")
 }
 
 /// Founds a cluster where the daemon waits for that; says whether it did.
 pub(super) async fn found(daemon: &ManagerAddress, found: FoundCluster) -> CliResult<bool> {
     let mut local = ManagerClient::connect(daemon).await?.local();
     let node = local.describe(DescribeRequest {}).await?.into_inner();
-    if node.state() != LocalNodeState::Alone {
+    if node.state() == LocalNodeState::Manager {
         return Ok(false);
     }
     local.found(found).await?;
-    let node = until(daemon, Some(MEMBER_LIMIT), |node| node.state() == LocalNodeState::Manager);
+    let node = until(daemon, Some(MEMBER_LIMIT), |node| node.state() != LocalNodeState::Joining);
     let node = node.await?;
     match node.state() == LocalNodeState::Manager {
         true => Ok(true),

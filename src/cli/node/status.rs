@@ -84,8 +84,11 @@ fn local_state_word(state: LocalNodeState) -> &'static str {
 }
 
 fn contact(manager: &ManagerContact) -> String {
+    // Many an error names the address itself.
+    let named = format!("{}: ", manager.address);
+    let problem = manager.problem.strip_prefix(&named).unwrap_or(&manager.problem);
     let lasted = duration_text(now().since(Timestamp(manager.since_at))).to_lowercase();
-    match (manager.attached, manager.problem.as_str()) {
+    match (manager.attached, problem) {
         (true, _) => format!("{}: connected for {lasted}", manager.address),
         (false, "") => format!("{}: not connected for {lasted}", manager.address),
         (false, problem) => {
@@ -98,5 +101,7 @@ fn tasks(node: &LocalNode) -> String {
     let line = |shown: &LocalTask| {
         format!("{} {}", shown.name, show::title(task::state_word(shown.state())))
     };
-    node.tasks.iter().map(line).collect::<Vec<_>>().join("\n")
+    let mut lines: Vec<String> = node.tasks.iter().map(line).collect();
+    lines.sort();
+    lines.join("\n")
 }

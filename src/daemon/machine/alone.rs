@@ -63,9 +63,8 @@ impl MachineDaemon {
         let genesis = found.spec.clone().unwrap_or_default();
         admit::check_cluster(&genesis)?;
         self.settings.genesis = genesis;
-        if found.availability.is_some() {
-            self.settings.node.availability = found.availability();
-        }
+        let asked = found.availability.map(|_| found.availability());
+        self.settings.node.availability = asked.unwrap_or(self.availability);
         Ok(MachineRole::Manager(BegunBy::Request))
     }
 
@@ -87,14 +86,13 @@ impl MachineDaemon {
             Refusal::precondition(Advice::joined(&error))
                 .hint(Advice::hint_of(&error).unwrap_or_default())
         })?;
-        if join.availability.is_some() {
-            self.settings.node.availability = join.availability();
-        }
+        let asked = join.availability.map(|_| join.availability());
+        self.settings.node.availability = asked.unwrap_or(self.availability);
         Ok(MachineRole::Worker(joined, BegunBy::Request))
     }
 
-    /// A daemon that only shows a cluster becomes part of none.
-    fn decides(&self) -> Result<(), Refusal> {
+    /// A daemon that only shows a cluster changes nothing about it.
+    pub(super) fn decides(&self) -> Result<(), Refusal> {
         match self.settings.mode {
             DaemonMode::Deciding => Ok(()),
             DaemonMode::Safe => Err(Refusal::precondition(

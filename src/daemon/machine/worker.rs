@@ -41,6 +41,7 @@ impl MachineDaemon {
         let ended = ended?;
         let how = end_of(&ended);
         let why = match (ended.map_err(anyhow::Error::from), how) {
+            (Err(_), AgentEnd::Left) if state == LocalNodeState::Joining => given_up(),
             (Ok(()), _) | (Err(_), AgentEnd::Left) => LocalProblem::default(),
             (Err(_), AgentEnd::Removed) => removed(),
             (Err(error), AgentEnd::Failed | AgentEnd::Stopped) => {
@@ -91,6 +92,13 @@ impl MachineDaemon {
 pub(super) fn problem_of(error: &anyhow::Error) -> LocalProblem {
     let hint = Advice::hint_of(error).unwrap_or_default();
     LocalProblem { message: Advice::joined(error), hint }
+}
+
+fn given_up() -> LocalProblem {
+    LocalProblem {
+        message: "somebody gave up joining with `skep cluster leave`".into(),
+        hint: "`skep cluster join` tries again".into(),
+    }
 }
 
 fn removed() -> LocalProblem {

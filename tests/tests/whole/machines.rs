@@ -198,6 +198,10 @@ fn what_keeps_a_machine_from_founding_a_cluster_is_told_and_it_waits_on() {
     says(&client, &init);
     let nodes = says(&client, &["node", "ls", "--format", "{{.Availability}}"]);
     assert_eq!(nodes.trim(), "Drain");
+    says(&client, &["cluster", "leave", "--force"]);
+    says(&client, &init[..4]);
+    let nodes = says(&client, &["node", "ls", "--format", "{{.Availability}}"]);
+    assert_eq!(nodes.trim(), "Active", "what was asked for once is not kept");
     assert_eq!(one.stop(), 0);
 
     let mut safe = Worker::new(&stage, "safe");

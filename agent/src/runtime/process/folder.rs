@@ -65,7 +65,10 @@ pub(crate) fn is_passing(error: &io::Error) -> bool {
         Errno::EAGAIN,
         Errno::ENOBUFS,
     ];
-    error.raw_os_error().is_some_and(|number| passing.iter().any(|errno| *errno as i32 == number))
+    error.kind() == io::ErrorKind::ResourceBusy
+        || error
+            .raw_os_error()
+            .is_some_and(|number| passing.iter().any(|errno| *errno as i32 == number))
 }
 
 /// One task's folder; it need not exist.

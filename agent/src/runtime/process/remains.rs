@@ -13,7 +13,9 @@ use nix::{
 use skep_proto::Id;
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs,
+    ffi, fs,
+    os::unix::ffi::OsStrExt as _,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     thread,
     time::{Duration, Instant},
@@ -59,6 +61,21 @@ pub(super) fn of_task(task: Id, groups: &[ControlGroup]) -> Remains {
     let marked = all.iter().filter(|(_, mark)| mark.task == task).map(|(pid, _)| *pid);
     let grouped = cgroup::processes(groups).into_iter().filter(|pid| boot::is_running(*pid));
     Remains(marked.chain(grouped).collect())
+}
+
+/// The folder of a living shim of this task that is another one than `own`, if there is one.
+pub(super) fn shim_elsewhere(task: Id, own: &Path) -> Option<PathBuf> {
+    let marked = marked();
+    let shims = marked.iter().filter(|(pid, mark)| mark.task == task && boot::is_running(*pid));
+    let folders =
+        shims.filter_map(|(pid, _)| shims_folder(&fs::read(format!("/proc/{pid}/cmdline")).ok()?));
+    folders.into_iter().find(|folder| folder.ends_with(task.to_string()) && folder != own)
+}
+
+/// What a shim's command line ends with: the folder that it was started with.
+fn shims_folder(command_line: &[u8]) -> Option<PathBuf> {
+    let mut words = command_line.split(|byte| *byte == 0).filter(|word| !word.is_empty());
+    words.next_back().map(|folder| PathBuf::from(ffi::OsStr::from_bytes(folder)))
 }
 
 impl Remains {

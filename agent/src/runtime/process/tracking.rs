@@ -96,6 +96,15 @@ pub(super) fn end_orphaned(
     running: Option<notes::RunningProcess>,
     ending: notes::ProcessEnding,
 ) -> io::Result<ProcessState> {
+    // Whoever copied a state folder has not made its tasks ours.
+    if let Some(other) = remains::shim_elsewhere(task, folder.path()) {
+        let message = format!(
+            "it runs under {}, of which {} is a copy",
+            other.display(),
+            folder.path().display()
+        );
+        return Err(io::Error::new(io::ErrorKind::ResourceBusy, message));
+    }
     let groups = folder.plan()?.read().map(|plan| plan.groups).unwrap_or_default();
     if let Some(running) = running.as_ref().filter(|running| boot::is_same(running)) {
         let _ = killpg(Pid::from_raw(running.pid), Signal::SIGKILL);

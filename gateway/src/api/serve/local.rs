@@ -32,6 +32,9 @@ impl hyper::service::Service<Request<Incoming>> for LocalRouter {
     type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
+        if request.uri().path() == "/metrics" {
+            return Box::pin(std::future::ready(Ok(no_metrics())));
+        }
         if let Some(refused) = self.refusal(request.uri().path()) {
             return Box::pin(std::future::ready(Ok(refused.into_http())));
         }
@@ -54,6 +57,14 @@ impl LocalRouter {
             Ok(api::permission::AnsweredBy::EveryDaemon) => None,
         }
     }
+}
+
+/// Those who look at metrics speak no gRPC.
+fn no_metrics() -> Response<Body> {
+    let told = "this machine is no manager, and has no metrics\n".to_owned();
+    let mut answer = Response::new(Body::new(told));
+    *answer.status_mut() = hyper::StatusCode::NOT_FOUND;
+    answer
 }
 
 /// Serves until `stop`. What is asked then has a moment to be answered.

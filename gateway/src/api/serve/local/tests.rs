@@ -38,6 +38,20 @@ async fn calls_of_managers_hear_what_the_machine_is_and_unknown_ones_that_there_
 }
 
 #[tokio::test]
+async fn who_looks_for_metrics_is_told_that_there_are_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let (socket, ..) = serve(&folder);
+    let mut scraper = net::UnixStream::connect(&socket).await.unwrap();
+    scraper
+        .write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        .await
+        .unwrap();
+    let mut heard = String::new();
+    scraper.read_to_string(&mut heard).await.unwrap();
+    assert!(heard.starts_with("HTTP/1.1 404") && heard.contains("no manager"), "{heard}");
+}
+
+#[tokio::test]
 async fn agents_are_closed_and_nobody_keeps_the_socket_from_ending() {
     let folder = tempfile::tempdir().unwrap();
     let (socket, stop, serving) = serve(&folder);
