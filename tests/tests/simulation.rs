@@ -27,7 +27,7 @@ fn larger_clusters_keep_their_promises() {
 
 #[test]
 fn seeds_that_found_faults_find_none_any_more() {
-    for seed in [5, 8, 19, 20, 26, 37, 50, 51] {
+    for seed in [5, 8, 19, 20, 26, 37, 50, 51, 3029, 3064] {
         check(seed..seed + 1, 3, 3_000);
     }
 }

@@ -267,9 +267,12 @@ impl AgentTask {
         self.rest();
     }
 
-    /// Whatever is being tried is tried no more.
+    /// Whatever is being tried is tried no more. A removal that was begun is still awaited: where
+    /// the task is dropped once more it need not be asked for again.
     pub(crate) fn rest(&mut self) {
-        self.step = Effort::default();
+        if !self.step.is_for(StepKind::Remove) {
+            self.step = Effort::default();
+        }
         self.ready = Effort::default();
         self.end = Effort::default();
     }
